@@ -1,0 +1,1 @@
+"""Train, save, load, resume and use a PyTorch model, and see what each of those does."""

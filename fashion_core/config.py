@@ -1,0 +1,275 @@
+"""Every setting of a run, once: default, bounds, unit and help; forms, flags and checks are made from here."""
+
+import re
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+
+from fashion_core.errors import ConfigError
+
+TRAINING_IMAGES = {"synthetic": 12_000, "fashion-mnist": 60_000}
+DATASET_LABELS = {"synthetic": "synthetic garments", "fashion-mnist": "Fashion-MNIST"}
+MODEL_LABELS = {"mlp": "NeuralNetwork (the tutorial's)", "cnn": "small CNN", "resnet18": "ResNet-18"}
+
+
+def _check_device(value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,2})?", value):
+        raise ValueError("should be auto or cpu or mps or cuda or cuda:N")
+    return value
+
+
+def _check_name(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("should be one line of printable characters")
+    return value.strip()
+
+
+class TrainConfig(BaseModel):
+    """What a training run is asked to do; the defaults are the tutorial's.
+
+    Build it with ``parse_config``, which answers bad values with one sentence.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: Annotated[str, AfterValidator(_check_name)] = Field(
+        "", max_length=80, title="Name", description="What lists call the run; empty: made from the settings."
+    )
+    dataset: Literal["synthetic", "fashion-mnist"] = Field(
+        "synthetic",
+        title="Dataset",
+        description="Synthetic garments need no network; Fashion-MNIST must be downloaded or brought in once.",
+    )
+    pixels: Literal["unit", "raw", "standard"] = Field(
+        "unit",
+        title="Pixels",
+        description="unit: 0 to 1, as torchvision's ToTensor; raw: 0 to 255; standard: mean 0.2860, std 0.3530.",
+    )
+    model: Literal["mlp", "cnn", "resnet18"] = Field(
+        "mlp",
+        title="Model",
+        description="mlp: the tutorial's NeuralNetwork; cnn: small, batch norm and dropout; resnet18: torchvision's.",
+    )
+    epochs: int = Field(
+        2,
+        ge=1,
+        le=10_000,
+        title="Epochs",
+        description="How many times to go through the training images.",
+    )
+    batch_size: int = Field(
+        64,
+        ge=1,
+        le=60_000,
+        title="Batch size",
+        description="Images per optimizer step.",
+        json_schema_extra={"unit": "images"},
+    )
+    optimizer: Literal["sgd", "adam", "adamw"] = Field(
+        "sgd", title="Optimizer", description="The rule that turns gradients into steps."
+    )
+    learning_rate: float = Field(
+        1e-3, gt=0, title="Learning rate", description="The size of a step; too large and the loss becomes nan."
+    )
+    momentum: float = Field(
+        0.0, ge=0, lt=1, title="Momentum", description="How much of the last step SGD keeps; Adam has its own."
+    )
+    weight_decay: float = Field(
+        0.0, ge=0, le=1, title="Weight decay", description="How strongly weights are pulled to zero."
+    )
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant",
+        title="Schedule",
+        description="The learning rate over time: constant, or down to zero along a cosine.",
+    )
+    augmentation: Literal["none", "flip and shift"] = Field(
+        "none", title="Augmentation", description="Training images mirrored at random and moved by up to two pixels."
+    )
+    seed: int = Field(
+        0,
+        ge=0,
+        le=2**31 - 1,
+        title="Seed",
+        description="Decides first weights, order and dropout: same seed, same run.",
+    )
+    device: Annotated[str, AfterValidator(_check_device)] = Field(
+        "auto", title="Device", description="auto takes a GPU if there is one; else cpu, cuda, cuda:N or mps."
+    )
+    threads: int = Field(
+        0,
+        ge=0,
+        le=256,
+        title="Threads",
+        description="CPU threads; 0: as many as torch chooses on this machine.",
+    )
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", title="Precision", description="bf16 trains under autocast; losses are always measured in fp32."
+    )
+    train_images: int = Field(
+        0,
+        ge=0,
+        le=60_000,
+        title="Training images",
+        description="Use only the first so many; 0: all of them.",
+        json_schema_extra={"unit": "images"},
+    )
+    keep: Literal["all", "best and last", "last"] = Field(
+        "all", title="Keep checkpoints", description="Which epochs' checkpoints stay on disk while the run goes on."
+    )
+
+    @property
+    def images_per_epoch(self) -> int:
+        """How many training images one epoch uses."""
+        return self.train_images or TRAINING_IMAGES[self.dataset]
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """How many optimizer steps one epoch takes; the last batch may be smaller."""
+        return -(-self.images_per_epoch // self.batch_size)
+
+    @property
+    def title(self) -> str:
+        """The name, or one made from the settings."""
+        return self.name or f"{self.model} {self.optimizer} {self.learning_rate:g}"
+
+    @model_validator(mode="after")
+    def _check_sizes(self) -> Self:
+        available = TRAINING_IMAGES[self.dataset]
+        if self.train_images > available:
+            raise ValueError(f"{DATASET_LABELS[self.dataset]} has {available:,} training images; ask for no more")
+        if self.batch_size > self.images_per_epoch:
+            raise ValueError(
+                f"Batch size {self.batch_size:,} is larger than the {self.images_per_epoch:,} training images; "
+                "choose a smaller batch"
+            )
+        if self.model == "resnet18" and self._has_batch_of_one():
+            raise ValueError("ResNet-18 can't train on a batch of one image; choose another batch size")
+        return self
+
+    def _has_batch_of_one(self) -> bool:
+        return self.batch_size == 1 or self.images_per_epoch % self.batch_size == 1
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field of ``TrainConfig`` as a form or a flag needs it; absent bounds are None."""
+
+    name: str
+    label: str
+    help: str
+    unit: str
+    default: str | int | float
+    kind: type
+    choices: tuple[str, ...]
+    minimum: float | None
+    maximum: float | None
+
+    @property
+    def flag(self) -> str:
+        """The command-line flag, such as ``--learning-rate``."""
+        return "--" + self.name.replace("_", "-")
+
+
+def settings() -> list[Setting]:
+    """All settings, in the order in which people should meet them."""
+    return [_setting(name, field) for name, field in TrainConfig.model_fields.items()]
+
+
+def _setting(name: str, field: FieldInfo) -> Setting:
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    choices = typing.get_args(field.annotation) if typing.get_origin(field.annotation) is Literal else ()
+    return Setting(
+        name=name,
+        label=field.title or name,
+        help=field.description or "",
+        unit=str(extra.get("unit", "")),
+        default=field.default,
+        kind=type(field.default),
+        choices=choices,
+        minimum=_bound(field, "ge", "gt"),
+        maximum=_bound(field, "le", "lt"),
+    )
+
+
+def _bound(field: FieldInfo, *names: str) -> float | None:
+    bounds = (getattr(item, name, None) for item in field.metadata for name in names)
+    return next((float(bound) for bound in bounds if bound is not None), None)
+
+
+def parse_config(values: Mapping[str, Any]) -> TrainConfig:
+    """A checked configuration. Raises ``ConfigError`` with one sentence that names each bad setting."""
+    try:
+        return TrainConfig.model_validate(dict(values))
+    except ValidationError as error:
+        raise ConfigError(explain(error)) from error
+
+
+def explain(error: ValidationError) -> str:
+    """One sentence about what pydantic refused."""
+    return "; ".join(_explain_one(dict(detail)) for detail in error.errors()) + "."
+
+
+def _explain_one(detail: dict[str, Any]) -> str:
+    path = ".".join(str(part) for part in detail["loc"])
+    field = TrainConfig.model_fields.get(str(detail["loc"][-1])) if detail["loc"] else None
+    label = field.title if field and field.title else path
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    if not path:
+        return message
+    if detail["type"] == "extra_forbidden":
+        return f"{path} is not a setting of this version"
+    if detail["type"] == "missing":
+        return f"{path} is missing"
+    message = message.removeprefix("Input ").removeprefix("String ").split(",")[0]
+    return f"{label} {message}, not {detail['input']!r}"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named set of settings to begin from."""
+
+    label: str
+    help: str
+    values: Mapping[str, Any]
+
+
+PRESETS: Mapping[str, Preset] = {
+    "seed": Preset("The tutorial's", "MLP, SGD 0.001, batch 64, 2 epochs: the defaults.", {}),
+    "demo": Preset(
+        "Quick demo",
+        "Synthetic garments, small CNN, Adam: about a minute on a laptop and a curve worth showing.",
+        {"dataset": "synthetic", "model": "cnn", "optimizer": "adam", "epochs": 4},
+    ),
+    "accurate-mlp": Preset(
+        "Accurate MLP",
+        "The tutorial's network trained well: AdamW, cosine, 20 epochs.",
+        {
+            "pixels": "standard",
+            "optimizer": "adamw",
+            "learning_rate": 1e-3,
+            "weight_decay": 0.05,
+            "schedule": "cosine",
+            "batch_size": 128,
+            "epochs": 20,
+        },
+    ),
+    "accurate-cnn": Preset(
+        "Accurate CNN",
+        "The small CNN with augmentation, AdamW and cosine, 15 epochs.",
+        {
+            "pixels": "standard",
+            "model": "cnn",
+            "optimizer": "adamw",
+            "learning_rate": 2e-3,
+            "weight_decay": 0.05,
+            "schedule": "cosine",
+            "augmentation": "flip and shift",
+            "batch_size": 128,
+            "epochs": 15,
+        },
+    ),
+}

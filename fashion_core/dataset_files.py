@@ -1,0 +1,163 @@
+"""The four official files of Fashion-MNIST: where they are, whether they are whole, and fetching them.
+
+Names, MD5 sums and address: https://github.com/zalandoresearch/fashion-mnist and ``torchvision.datasets.FashionMNIST``.
+"""
+
+import gzip
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from fashion_core import files
+from fashion_core.errors import DataError, DownloadError
+
+ADDRESS = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+_PIECE_BYTES = 1 << 16
+_TIMEOUT_SECONDS = 20
+
+
+class Archive(NamedTuple):
+    """One official file: its size in bytes and MD5, and the MD5 of what is packed in it."""
+
+    name: str
+    bytes: int
+    md5: str
+    unpacked_md5: str
+
+    @property
+    def unpacked_name(self) -> str:
+        """The name without ``.gz``, as torchvision unpacks it."""
+        return self.name.removesuffix(".gz")
+
+
+ARCHIVES = (
+    Archive(
+        "train-images-idx3-ubyte.gz", 26_421_880, "8d4fb7e6c68d591d4c3dfef9ec88bf0d", "f4a8712d7a061bf5bd6d2ca38dc4d50a"
+    ),
+    Archive(
+        "train-labels-idx1-ubyte.gz", 29_515, "25c81989df183df01b3e8a0aad5dffbe", "9018921c3c673c538a1fc5bad174d6f9"
+    ),
+    Archive(
+        "t10k-images-idx3-ubyte.gz", 4_422_102, "bef4ecab320f06d8554ea6380940ec79", "8181f5470baa50b63fa0f6fddb340f0a"
+    ),
+    Archive("t10k-labels-idx1-ubyte.gz", 5_148, "bb300cfdad3c16e7a12a480ee83cd310", "15d484375f8d13e6eb1aabb0c3f46965"),
+)
+TOTAL_BYTES = sum(archive.bytes for archive in ARCHIVES)
+HOW_TO_GET_IT = (
+    "run `python -m fashion_core download`, or set FASHION_DATA to a folder with the four official .gz files"
+)
+
+
+def root() -> Path:
+    """Where data is kept: ``FASHION_DATA``, or ``data`` in the working folder."""
+    return Path(os.environ.get("FASHION_DATA", "data")).absolute()
+
+
+def raw_folder() -> Path:
+    """Where torchvision, and so ``download``, puts the files."""
+    return root() / "FashionMNIST" / "raw"
+
+
+def are_present() -> bool:
+    """Whether all four files seem to be there; ``check`` reads them."""
+    return all(any(path.is_file() for path, _ in _candidates(archive)) for archive in ARCHIVES)
+
+
+def check() -> None:
+    """Raises ``DataError`` unless all four files are there and are the official ones."""
+    for archive in ARCHIVES:
+        find(archive)
+
+
+def find(archive: Archive) -> Path:
+    """An official file, packed or unpacked, whose content has been checked. Raises ``DataError`` or ``DiskError``."""
+    altered = []
+    for path, md5 in _candidates(archive):
+        if path.is_file():
+            if _md5(path) == md5:
+                return path
+            altered.append(path)
+    if altered:
+        raise DataError(f"{altered[0]} is not the official file (its MD5 differs): delete it; then {HOW_TO_GET_IT}.")
+    raise DataError(f"Fashion-MNIST is not in {root()} ({archive.name} is missing): {HOW_TO_GET_IT}.")
+
+
+def _candidates(archive: Archive) -> Iterator[tuple[Path, str]]:
+    for folder in (raw_folder(), root()):
+        yield folder / archive.name, archive.md5
+        yield folder / archive.unpacked_name, archive.unpacked_md5
+
+
+def _md5(path: Path) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    with files.disk_errors(path), path.open("rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def unpack(archive: Archive) -> bytes:
+    """What is in an official file. Raises ``DataError`` or ``DiskError``."""
+    path = find(archive)
+    with files.disk_errors(path):
+        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+
+
+def download(progress: Callable[[int, int], object], address: str = ADDRESS) -> None:
+    """Fetch what is missing, each file checked before it gets its name; a second try goes on where the first stopped.
+
+    ``progress`` is told the bytes present and the bytes in all. Raises ``DownloadError`` or ``DiskError``.
+    """
+    folder = raw_folder()
+    with files.disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    done = 0
+    for archive in ARCHIVES:
+        if not _is_official(folder / archive.name, archive):
+            _fetch(archive, folder, address, partial(_tell_share, progress, done))
+        done += archive.bytes
+        progress(done, TOTAL_BYTES)
+
+
+def _tell_share(progress: Callable[[int, int], object], done: int, count: int) -> None:
+    progress(done + count, TOTAL_BYTES)
+
+
+def _is_official(path: Path, archive: Archive) -> bool:
+    return path.is_file() and _md5(path) == archive.md5
+
+
+def _fetch(archive: Archive, folder: Path, address: str, progress: Callable[[int], None]) -> None:
+    part = folder / f"{archive.name}.part"
+    try:
+        _append_rest(address + archive.name, part, archive, progress)
+    except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise DownloadError(
+            f"{archive.name} could not be fetched ({reason}): connect to the network and try again, "
+            f"or copy the four official .gz files into {folder}."
+        ) from error
+    if not _is_official(part, archive):
+        part.unlink()
+        raise DownloadError(f"What arrived as {archive.name} is not the official file (its MD5 differs): try again.")
+    part.replace(folder / archive.name)
+
+
+def _append_rest(url: str, part: Path, archive: Archive, progress: Callable[[int], None]) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    if have >= archive.bytes:
+        return
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"})
+    with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
+        if answer.status != http.client.PARTIAL_CONTENT:
+            part.unlink(missing_ok=True)
+        while piece := answer.read(_PIECE_BYTES):
+            with files.disk_errors(part), part.open("ab") as file:
+                file.write(piece)
+                progress(file.tell())

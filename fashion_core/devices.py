@@ -1,0 +1,65 @@
+"""What this machine has to compute on, which of it to use, and how to compute the same bits each time."""
+
+import os
+import platform
+from typing import Any
+
+import torch
+
+from fashion_core.errors import DeviceError
+
+
+def available() -> dict[str, str]:
+    """The name of each usable device and what it is, the best one first."""
+    found = {f"cuda:{index}": torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())}
+    if torch.backends.mps.is_available():
+        found["mps"] = "Apple GPU"
+    return {**found, "cpu": f"{platform.machine()} CPU, {torch.get_num_threads()} threads"}
+
+
+def automatic() -> str:
+    """The device that "auto" takes: the first GPU, else the CPU."""
+    return next(iter(available()))
+
+
+def describe() -> dict[str, Any]:
+    """What ``jobs.machine`` asks for, ready for JSON."""
+    return {"automatic": automatic(), "devices": available(), "threads": torch.get_num_threads()}
+
+
+def resolve(name: str) -> torch.device:
+    """The device with this name. Raises ``DeviceError`` if this machine has none."""
+    device = torch.device(automatic() if name == "auto" else name)
+    here = available()
+    if str(device) not in here and f"{device}:0" not in here:
+        raise DeviceError(f"There is no device {name} on this machine; choose one of auto, {', '.join(here)}.")
+    return device
+
+
+def make_reproducible(threads: int) -> None:
+    """Let the same inputs give the same bits; to be called before the first computation of a process."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
+    torch.use_deterministic_algorithms(True)
+    # It would fill fresh memory with NaN to expose reads before writes: a safety net that costs time on each batch.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False
+    torch.set_num_threads(threads)
+
+
+def random_state(device: torch.device) -> dict[str, torch.Tensor]:
+    """The state of the global generators that a model on this device draws from."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    if device.type == "mps":
+        state["mps"] = torch.mps.get_rng_state()
+    return state
+
+
+def set_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
+    """Put the global generators back; a state of another kind of device is passed over."""
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)
+    if device.type == "mps" and "mps" in state:
+        torch.mps.set_rng_state(state["mps"])

@@ -1,0 +1,75 @@
+"""One error tree: each error is one sentence for a person, and says what to do."""
+
+from pathlib import Path
+
+
+class FashionError(Exception):
+    """Something that a person can mend; ``str(error)`` is the sentence to show."""
+
+
+class ConfigError(FashionError):
+    """A setting is unknown, missing or out of bounds."""
+
+
+class DataError(FashionError):
+    """The dataset is missing, incomplete or altered."""
+
+
+class DownloadError(DataError):
+    """The dataset could not be fetched; trying again goes on where it stopped."""
+
+
+class DeviceError(FashionError):
+    """The device asked for is not on this machine."""
+
+
+class DiskError(FashionError):
+    """A file or folder can't be read or written.
+
+    Attributes:
+        path: the file or folder that was being used.
+    """
+
+    def __init__(self, path: Path, sentence: str) -> None:
+        super().__init__(sentence)
+        self.path = path
+
+
+class DamagedFileError(FashionError):
+    """A file of the store is not what was written there.
+
+    Attributes:
+        path: the damaged file.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} is damaged: {reason}.")
+        self.path = path
+
+
+class RunNotFoundError(FashionError):
+    """No run in the store has this id."""
+
+
+class RunStateError(FashionError):
+    """The run is in a state in which this can't be done."""
+
+
+class WorkerError(FashionError):
+    """A process of this package could not be started or gave no answer."""
+
+
+class DivergedError(FashionError):
+    """The training loss is no longer a finite number.
+
+    Attributes:
+        epoch: the epoch in which it happened, from 0.
+        batch: the batch in that epoch, from 0.
+        loss: nan, inf or -inf.
+    """
+
+    def __init__(self, epoch: int, batch: int, loss: float) -> None:
+        super().__init__(
+            f"the loss became {loss} at epoch {epoch}, batch {batch}: start again with a smaller learning rate."
+        )
+        self.epoch, self.batch, self.loss = epoch, batch, loss

@@ -1,0 +1,112 @@
+"""Writing that a crash can't tear: temporary file, fsync, rename, fsync of the folder."""
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fashion_core.errors import DamagedFileError, DiskError
+
+TEMPORARY_PREFIX = ".tmp-"
+
+_ADVICE = {
+    errno.ENOSPC: "the disk is full; free some space there and try again",
+    errno.EDQUOT: "your disk quota is used up; free some space there and try again",
+    errno.EACCES: "this user may not write there; change its permissions or choose another folder",
+    errno.EPERM: "this user may not write there; change its permissions or choose another folder",
+    errno.EROFS: "it is on a read-only disk; choose another folder",
+    errno.ENOTDIR: "a part of that path is a file, not a folder; choose another folder",
+    errno.EEXIST: "a file stands where a folder is needed; move it away or choose another folder",
+}
+
+
+@dataclass(frozen=True)
+class Digest:
+    """What a file should be: its SHA-256 in hexadecimal and its size in bytes."""
+
+    sha256: str
+    bytes: int
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn an ``OSError`` about ``path`` into a ``DiskError`` with one sentence."""
+    try:
+        yield
+    except OSError as error:
+        reason = _ADVICE.get(error.errno or 0, error.strerror or str(error))
+        raise DiskError(path, f"{path} can't be used: {reason}.") from error
+
+
+def digest_of(path: Path) -> Digest:
+    """SHA-256 and size of a file, read in pieces. Raises ``DiskError``."""
+    with disk_errors(path), path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return Digest(sha256, file.tell())
+
+
+def write_bytes(path: Path, data: bytes | memoryview, *, durable: bool = True) -> Digest:
+    """Replace ``path`` by ``data``, whole or not at all; durable writes also survive a power cut.
+
+    Raises ``DiskError``; then the old file is untouched and nothing else is left behind.
+    """
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{path.name}-{secrets.token_hex(4)}")
+    with disk_errors(path):
+        try:
+            _write(temporary, data, durable)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        if durable:
+            sync_folder(path.parent)
+    return Digest(hashlib.sha256(data).hexdigest(), len(data))
+
+
+def _write(path: Path, data: bytes | memoryview, durable: bool) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the folder's entries durable; Windows has no such call and needs none."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: Path, value: Mapping[str, Any], *, durable: bool = True) -> None:
+    """Replace ``path`` by ``value`` as JSON. Raises ``DiskError``."""
+    write_bytes(path, (json.dumps(value, indent=2) + "\n").encode(), durable=durable)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in ``path``. Raises ``DamagedFileError`` or ``DiskError``."""
+    with disk_errors(path):
+        data = path.read_bytes()
+    try:
+        value = json.loads(data)
+    except ValueError as error:
+        raise DamagedFileError(path, "it is not JSON") from error
+    if not isinstance(value, dict):
+        raise DamagedFileError(path, "it is not a JSON object")
+    return value
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Delete what interrupted writes left in ``folder``; only the folder's one writer may call this."""
+    for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,71 @@
+"""Watch a run from a terminal until it ends: a progress bar, and a line for each epoch."""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Never
+
+from tqdm import tqdm
+
+from fashion_core import jobs
+from fashion_core.errors import RunStateError
+from fashion_core.records import epoch_records
+from fashion_core.runs import ACTIVE_STATES, Run, RunStore, State, Status
+
+_POLL_SECONDS = 0.1
+
+
+def follow(store: RunStore, run: Run, say: Callable[[str], None]) -> State:
+    """Wait until the run is no longer queued or running; Ctrl-C asks it to stop. Gives the state it ended in.
+
+    ``say`` gets a line for each epoch that ends; the bar goes to standard error, and only if that is a terminal.
+    """
+    config = run.record.config
+    told = len(epoch_records(run))
+    bar: tqdm[Never] = tqdm(total=config.epochs * config.batches_per_epoch, unit="batch", disable=None, leave=False)
+    with bar:
+        while True:
+            try:
+                state = _look(store, run, bar)
+                told = _tell_epochs(run, told, say)
+                if state != "queued" and state not in ACTIVE_STATES:
+                    return state
+                time.sleep(_POLL_SECONDS)
+            except KeyboardInterrupt:
+                with suppress(RunStateError):  # it has just ended by itself
+                    jobs.stop(run)
+
+
+def _look(store: RunStore, run: Run, bar: "tqdm[Never]") -> State:
+    status = run.status
+    state = run.state(status)
+    if state == "queued":
+        jobs.advance(store)
+    bar.set_description(_describe(state, status))
+    bar.n = status.epoch * run.record.config.batches_per_epoch + status.batch
+    bar.refresh()
+    return state
+
+
+def _describe(state: State, status: Status) -> str:
+    return f"{state}, epoch {status.epoch}" if state in ACTIVE_STATES else state
+
+
+def _tell_epochs(run: Run, told: int, say: Callable[[str], None]) -> int:
+    epochs = epoch_records(run)
+    for epoch in epochs[told:]:
+        say(
+            f"epoch {epoch['epoch']}: test loss {epoch['loss']:.4f}, accuracy {epoch['accuracy']:.2%}, "
+            f"training loss {epoch['train_loss']:.4f}, {epoch['seconds']:.1f} s"
+        )
+    return max(told, len(epochs))
+
+
+def outcome(run: Run) -> None:
+    """Raises ``RunStateError`` with the sentence to show unless the run has finished."""
+    status = run.status
+    state = run.state(status)
+    if state == "failed":
+        raise RunStateError(f"Run {run.id} failed: {status.error}")
+    if state != "finished":
+        raise RunStateError(f"Run {run.id} is {state}; go on with `python -m fashion_core continue {run.id}`.")

@@ -1,0 +1,47 @@
+"""The tutorial's three ways to save: weights only, the whole model, and a checkpoint that training can go on from."""
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fashion_core import files
+from fashion_core.errors import DamagedFileError
+
+Checkpoint = dict[str, Any]
+
+
+def save(path: Path, content: Checkpoint | nn.Module) -> files.Digest:
+    """Write what ``torch.save`` makes of ``content``, whole or not at all. Raises ``DiskError``.
+
+    It is made in memory first: torch answers a disk that is full with an error of its own that does not say so.
+    """
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return files.write_bytes(path, buffer.getbuffer())
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """A checkpoint of this store: tensors and plain containers alone, on the CPU. Raises ``DamagedFileError``."""
+    with files.disk_errors(path):
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+            raise DamagedFileError(path, "torch can't read it") from error
+    if not isinstance(content, dict):
+        raise DamagedFileError(path, "it is not a checkpoint")
+    return content
+
+
+def to_cpu(tree: Any) -> Any:
+    """The same tree of dicts, lists and tuples with each tensor on the CPU, so that it loads on any machine."""
+    if isinstance(tree, Tensor):
+        return tree.detach().cpu()
+    if isinstance(tree, dict):
+        return type(tree)((key, to_cpu(value)) for key, value in tree.items())
+    if isinstance(tree, list | tuple):
+        return type(tree)(map(to_cpu, tree))
+    return tree

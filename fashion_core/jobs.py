@@ -1,0 +1,184 @@
+"""Start, stop and go on with worker processes, and the queue they wait in.
+
+Nothing here stays running: whoever starts a run, watches one or ends one calls ``advance``, which starts the next of
+the queue while there is a free slot. The worker is known by its command line alone.
+"""
+
+import json
+import os
+import platform
+import subprocess
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+from filelock import FileLock
+
+from fashion_core import dataset_files, files, processes
+from fashion_core.config import TrainConfig
+from fashion_core.errors import ConfigError, DamagedFileError, DeviceError, RunNotFoundError, RunStateError, WorkerError
+from fashion_core.runs import ACTIVE_STATES, CONTINUABLE_STATES, Environment, Run, RunStore, Status, now
+
+_ANSWER_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What this machine can train on, as ``python -m fashion_core devices`` says.
+
+    ``devices`` maps each device's name to what it is; ``automatic`` is the one that "auto" takes.
+    """
+
+    automatic: str
+    devices: dict[str, str]
+    threads: int
+
+
+@cache
+def machine() -> Machine:
+    """What this machine can train on; asked once. Raises ``WorkerError``."""
+    return Machine(**_ask("devices"))
+
+
+@cache
+def describe_model(name: str) -> dict[str, Any]:
+    """``text``, ``layers`` and ``parameters`` of a model, as ``models.describe`` gives them. Raises ``WorkerError``."""
+    return _ask("model", name)
+
+
+def _ask(*command: str) -> dict[str, Any]:
+    """The answer of a process that imports torch, so that this one need not."""
+    answer = subprocess.run(
+        processes.python_command(*command, "--json"),
+        env=processes.child_environment(),
+        capture_output=True,
+        timeout=_ANSWER_SECONDS,
+        check=False,
+    )
+    if answer.returncode:
+        raise WorkerError(f"torch can't be used here: {answer.stderr.decode(errors='replace').strip()[-500:]}")
+    value: dict[str, Any] = json.loads(answer.stdout)
+    return value
+
+
+def environment_for(config: TrainConfig) -> Environment:
+    """What a run with these settings will compute with. Raises ``DeviceError`` if this machine can't."""
+    here = machine()
+    device = here.automatic if config.device == "auto" else config.device
+    if device not in here.devices and f"{device}:0" not in here.devices:
+        raise DeviceError(
+            f"There is no device {device} on this machine; choose one of auto, {', '.join(here.devices)}."
+        )
+    return Environment(
+        python=platform.python_version(),
+        torch=metadata.version("torch"),
+        device=device,
+        threads=config.threads or here.threads,
+    )
+
+
+def slots() -> int:
+    """How many runs may train at once: ``FASHION_SLOTS``, or one. Raises ``ConfigError``."""
+    value = os.environ.get("FASHION_SLOTS", "1")
+    if not value.isdecimal() or int(value) < 1:
+        raise ConfigError(f"FASHION_SLOTS should be a whole number of at least 1, not {value!r}.")
+    return int(value)
+
+
+def start(store: RunStore, config: TrainConfig) -> Run:
+    """Put a run with these settings in the queue; it starts at once if a slot is free.
+
+    Raises ``DataError`` or ``DeviceError`` before anything is written, ``DiskError`` after which nothing is left.
+    """
+    if config.dataset == "fashion-mnist":
+        dataset_files.check()
+    run = store.create(config, environment_for(config))
+    advance(store)
+    return run
+
+
+def go_on(store: RunStore, run: Run) -> None:
+    """Queue a stopped, failed or lost run again; it goes on in place.
+
+    Raises ``RunStateError`` if it is in another state, ``DataError`` if its dataset is gone.
+    """
+    if run.record.config.dataset == "fashion-mnist":
+        dataset_files.check()
+    with run.writing():
+        status = run.status
+        state = run.state(status)
+        if state not in CONTINUABLE_STATES:
+            raise RunStateError(f"Run {run.id} is {state}; only a stopped, failed or lost run can go on.")
+        run.stop_path.unlink(missing_ok=True)
+        run.write_status(status.model_copy(update={"state": "queued", "queued_at": now(), "process": None}))
+    advance(store)
+
+
+def stop(run: Run) -> None:
+    """Ask a run to stop: at once if it waits, after the batch in hand if it trains. Raises ``RunStateError``."""
+    if run.state() == "queued":
+        _stop_queued(run)
+    elif run.state() in ACTIVE_STATES:
+        with files.disk_errors(run.stop_path):
+            run.stop_path.touch()
+    else:
+        raise RunStateError(f"Run {run.id} is {run.state()} already; there is nothing to stop.")
+
+
+def _stop_queued(run: Run) -> None:
+    with run.writing():
+        status = run.status
+        if status.state == "queued":
+            run.write_status(status.model_copy(update={"state": "stopped"}))
+            return
+    stop(run)
+
+
+def advance(store: RunStore) -> None:
+    """Start the runs that have waited longest while there are free slots. Raises ``DiskError``."""
+    if not store.root.exists():
+        return
+    with files.disk_errors(store.root), FileLock(store.root / ".queue.lock"):
+        standing = [(run, status) for run in store.runs() if (status := _readable_status(run))]
+        active = sum(run.state(status) in ACTIVE_STATES for run, status in standing)
+        waiting = sorted((status.queued_at, run.id) for run, status in standing if status.state == "queued")
+        for _, run_id in waiting[: max(0, slots() - active)]:
+            with suppress(RunNotFoundError, RunStateError):  # somebody deleted it or is at work on it
+                _start_worker(Run(store.root / run_id))
+
+
+def queue_position(store: RunStore, run: Run) -> int:
+    """How many queued runs are to start before this one."""
+    mine = run.status
+    statuses = [(status, other.id) for other in store.runs() if (status := _readable_status(other))]
+    return sum(
+        status.state == "queued" and (status.queued_at, run_id) < (mine.queued_at, run.id)
+        for status, run_id in statuses
+    )
+
+
+def _readable_status(run: Run) -> Status | None:
+    try:
+        return run.status
+    except DamagedFileError:
+        return None
+
+
+def _start_worker(run: Run) -> None:
+    """The worker waits for the lock that is held here, so that the status it finds names it already."""
+    with run.writing(timeout=1):
+        status = run.status
+        if status.state != "queued":
+            return
+        environment = processes.child_environment(
+            FASHION_RUNS=str(run.path.parent), FASHION_DATA=str(dataset_files.root())
+        )
+        with files.disk_errors(run.log_path):
+            worker = processes.start_detached(processes.python_command("worker", run.id), run.log_path, environment)
+        run.write_status(
+            status.model_copy(
+                update={"state": "running", "phase": "starting", "process": worker, "heartbeat": now(), "error": None}
+            )
+        )

@@ -1,0 +1,26 @@
+"""The optimizers of ``TrainConfig`` and their learning rate over time."""
+
+import math
+from typing import Any
+
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+from fashion_core.config import TrainConfig
+
+
+def make_optimizer(config: TrainConfig, model: nn.Module) -> Optimizer:
+    """The optimizer that the settings ask for, in its fused form: one call for all tensors."""
+    options: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay, "fused": True}
+    if config.optimizer == "sgd":
+        return SGD(model.parameters(), momentum=config.momentum, **options)
+    adam = AdamW if config.optimizer == "adamw" else Adam
+    return adam(model.parameters(), **options)
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """The learning rate of optimizer step ``step``, counted from 0 over all epochs: a pure function, so no state."""
+    if config.schedule == "constant":
+        return config.learning_rate
+    progress = step / (config.epochs * config.batches_per_epoch)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))

@@ -1,0 +1,341 @@
+"""The store of runs: one folder a run, and one class that names every path in it."""
+
+import math
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fashion_core import files, processes
+from fashion_core.config import TrainConfig, explain
+from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError, RunStateError
+from fashion_core.processes import ProcessId
+
+State = Literal["queued", "running", "stopping", "stopped", "finished", "failed", "lost"]
+ACTIVE_STATES: frozenset[State] = frozenset({"running", "stopping"})
+CONTINUABLE_STATES: frozenset[State] = frozenset({"stopped", "failed", "lost"})
+FOREIGN_HEARTBEAT_SECONDS = 60.0
+"""How old the heartbeat of a worker on another machine may be before its run counts as lost."""
+
+_ID_PATTERN = re.compile(r"\d{8}-\d{6}-\d{3}-[0-9a-f]{4}")
+Record = TypeVar("Record", bound=BaseModel)
+
+
+class _Stored(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Parent(_Stored):
+    """The checkpoint that a run was resumed from."""
+
+    run: str
+    epoch: int
+
+
+class Environment(_Stored):
+    """What a run computes with; with the same one it computes the same bits."""
+
+    python: str
+    torch: str
+    device: str
+    threads: int
+
+
+class RunRecord(_Stored):
+    """``run.json``: what was asked, written once."""
+
+    id: str
+    created: datetime
+    config: TrainConfig
+    parent: Parent | None
+    environment: Environment
+
+
+class Labels(_Stored):
+    """``labels.json``: what people may change later."""
+
+    name: str
+    notes: str = ""
+    tags: tuple[str, ...] = ()
+
+
+class Status(_Stored):
+    """``status.json``: where the run stands, as its writer last said.
+
+    ``heartbeat`` and ``queued_at`` are seconds since 1970; ``epoch`` and ``batch`` count from 0 and name the next
+    batch to train; ``images_per_second`` is the rate of the last few batches.
+    """
+
+    state: State
+    queued_at: float
+    heartbeat: float
+    process: ProcessId | None = None
+    phase: Literal["starting", "training", "testing", "saving"] | None = None
+    epoch: int = 0
+    batch: int = 0
+    images_per_second: float | None = None
+    error: str | None = None
+
+
+class Facts(_Stored):
+    """The facts of one saved file, written after it: with them a file is listed, without them it is not."""
+
+    format: Literal["checkpoint", "partial", "weights", "model"]
+    sha256: str
+    bytes: int
+    epoch: int
+    loss: float | None
+    accuracy: float | None
+    seconds: float
+    created: datetime
+    why: Literal["epoch", "stop", "end"]
+
+
+def _parse(path: Path, kind: type[Record]) -> Record:
+    try:
+        return kind.model_validate(files.read_json(path))
+    except ValidationError as error:
+        raise DamagedFileError(path, explain(error).rstrip(".")) from error
+
+
+class Run:
+    """One run folder. Creating the object reads nothing; each property reads its file anew."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.id = path.name
+        self.record_path = path / "run.json"
+        self.labels_path = path / "labels.json"
+        self.status_path = path / "status.json"
+        self.metrics_path = path / "metrics.jsonl"
+        self.log_path = path / "train.log"
+        self.stop_path = path / "stop"
+        self.checkpoint_folder = path / "model_save"
+        self.partial_path = self.checkpoint_folder / "partial"
+        self.weights_path = path / "model_weights.pth"
+        self.model_path = path / "model.pth"
+
+    @property
+    def record(self) -> RunRecord:
+        """What was asked. Raises ``DamagedFileError`` or ``DiskError``."""
+        return _parse(self.record_path, RunRecord)
+
+    @property
+    def labels(self) -> Labels:
+        """Name, notes and tags. Raises ``DamagedFileError`` or ``DiskError``."""
+        return _parse(self.labels_path, Labels)
+
+    def write_labels(self, labels: Labels) -> None:
+        """Replace name, notes and tags. Raises ``DiskError``."""
+        files.write_json(self.labels_path, labels.model_dump(mode="json"))
+
+    @property
+    def status(self) -> Status:
+        """What the writer last said. Raises ``DamagedFileError`` or ``DiskError``."""
+        return _parse(self.status_path, Status)
+
+    def write_status(self, status: Status) -> None:
+        """Replace the status; only for the holder of the lock. Raises ``DiskError``."""
+        files.write_json(self.status_path, status.model_dump(mode="json"), durable=False)
+
+    def state(self, status: Status | None = None) -> State:
+        """The state that people see: a worker that is gone makes a run lost, a stop file a running one stopping."""
+        status = status or self.status
+        if status.state != "running":
+            return status.state
+        if not _is_worker_there(status):
+            return "lost"
+        return "stopping" if self.stop_path.exists() else "running"
+
+    @contextmanager
+    def writing(self, timeout: float = 5.0) -> Iterator[None]:
+        """Be the run's one writer while inside; wait up to ``timeout`` seconds for another one to end.
+
+        Raises ``RunStateError`` if it does not, ``RunNotFoundError`` if the run has been deleted.
+        """
+        lock = FileLock(self.path / "lock", timeout=timeout)
+        try:
+            with files.disk_errors(self.path / "lock"):
+                lock.acquire()
+        except Timeout as error:
+            raise RunStateError(f"Run {self.id} is being worked on; stop it first or wait for it.") from error
+        except DiskError:
+            self._check_exists()
+            raise
+        try:
+            self._check_exists()
+            yield
+        finally:
+            lock.release()
+
+    def _check_exists(self) -> None:
+        if not self.path.exists():
+            raise RunNotFoundError(f"Run {self.id} has been deleted.")
+
+    def log_tail(self, lines: int) -> str:
+        """The last lines that the worker printed. Raises ``DiskError``."""
+        with files.disk_errors(self.log_path):
+            text = self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def checkpoint_path(self, epoch: int) -> Path:
+        """Where the checkpoint of an epoch is."""
+        return self.checkpoint_folder / str(epoch)
+
+    @staticmethod
+    def facts_path(file: Path) -> Path:
+        """Where the facts of a saved file are."""
+        return file.with_name(f"{file.name}.json")
+
+    def facts(self, file: Path) -> Facts | None:
+        """The facts of a saved file; None if it is not listed. Raises ``DamagedFileError`` or ``DiskError``."""
+        path = self.facts_path(file)
+        return _parse(path, Facts) if path.exists() and file.exists() else None
+
+    def write_facts(self, file: Path, facts: Facts) -> None:
+        """List a saved file. Raises ``DiskError``."""
+        files.write_json(self.facts_path(file), facts.model_dump(mode="json"))
+
+    def epochs_saved(self) -> list[int]:
+        """The epochs whose checkpoints are listed, in order."""
+        facts = self.checkpoint_folder.glob("*.json")
+        epochs = sorted(int(path.stem) for path in facts if path.stem.isdecimal())
+        return [epoch for epoch in epochs if self.checkpoint_path(epoch).exists()]
+
+    def epochs_to_drop(self, keep: str) -> list[int]:
+        """The saved epochs that ``TrainConfig.keep`` does not keep. Raises ``DamagedFileError`` or ``DiskError``."""
+        saved = self.epochs_saved()
+        if keep == "all" or not saved:
+            return []
+        kept = {saved[-1]}
+        if keep == "best and last":
+            kept.add(min(saved, key=self._loss_of))
+        return [epoch for epoch in saved if epoch not in kept]
+
+    def _loss_of(self, epoch: int) -> float:
+        facts = self.facts(self.checkpoint_path(epoch))
+        return facts.loss if facts and facts.loss is not None else math.inf
+
+    def is_whole(self, file: Path) -> bool:
+        """Whether a saved file is listed and still what its facts say, by size and SHA-256."""
+        facts = self.facts(file)
+        return facts is not None and files.digest_of(file) == files.Digest(facts.sha256, facts.bytes)
+
+    def remove_saved(self, file: Path) -> None:
+        """Delete a saved file: first its facts, so that it is never listed and gone. Raises ``DiskError``."""
+        with files.disk_errors(file):
+            self.facts_path(file).unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
+
+
+def _is_worker_there(status: Status) -> bool:
+    if status.process is None:
+        return False
+    if processes.is_local(status.process):
+        return processes.is_alive(status.process)
+    return now() - status.heartbeat < FOREIGN_HEARTBEAT_SECONDS
+
+
+def now() -> float:
+    """Seconds since 1970."""
+    return datetime.now(UTC).timestamp()
+
+
+class RunStore:
+    """All runs below one folder."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = (root or Path(os.environ.get("FASHION_RUNS", "runs"))).absolute()
+
+    def create(self, config: TrainConfig, environment: Environment, parent: Parent | None = None) -> Run:
+        """A run folder with its queued status, made whole before it gets its name. Raises ``DiskError``."""
+        created = datetime.now(UTC)
+        run_id = f"{created:%Y%m%d-%H%M%S}-{created.microsecond // 1000:03d}-{secrets.token_hex(2)}"
+        record = RunRecord(id=run_id, created=created, config=config, parent=parent, environment=environment)
+        draft = Run(self.root / f"{files.TEMPORARY_PREFIX}{run_id}")
+        with files.disk_errors(self.root):
+            try:
+                self._fill(draft, record)
+                draft.path.rename(self.root / run_id)
+                files.sync_folder(self.root)
+            except BaseException:
+                shutil.rmtree(draft.path, ignore_errors=True)
+                raise
+        return Run(self.root / run_id)
+
+    @staticmethod
+    def _fill(draft: Run, record: RunRecord) -> None:
+        draft.checkpoint_folder.mkdir(parents=True)
+        files.write_json(draft.record_path, record.model_dump(mode="json"))
+        draft.write_labels(Labels(name=record.config.title))
+        draft.write_status(Status(state="queued", queued_at=now(), heartbeat=now()))
+
+    def runs(self) -> list[Run]:
+        """All runs, the newest first; damaged ones too. Raises ``DiskError``."""
+        with files.disk_errors(self.root):
+            if not self.root.exists():
+                return []
+            names = sorted((entry.name for entry in os.scandir(self.root) if entry.is_dir()), reverse=True)
+        return [Run(self.root / name) for name in names if _ID_PATTERN.fullmatch(name)]
+
+    def get(self, run_id: str) -> Run:
+        """The run with this id, or with the only id that begins so. Raises ``RunNotFoundError``."""
+        if _ID_PATTERN.fullmatch(run_id) and (self.root / run_id).is_dir():
+            return Run(self.root / run_id)
+        matches = [run for run in self.runs() if run_id and run.id.startswith(run_id)]
+        if len(matches) == 1:
+            return matches[0]
+        raise RunNotFoundError(
+            f"No run in {self.root} has the id {run_id!r}; "
+            f"{'several begin so: give more of it' if matches else 'list them with `python -m fashion_core runs`'}."
+        )
+
+    def children(self, run: Run, epoch: int | None = None) -> list[Run]:
+        """The runs that were resumed from this run, or from one checkpoint of it; damaged records are passed over."""
+        return [child for child in self.runs() if _came_from(child, run.id, epoch)]
+
+    def delete(self, run: Run, epoch: int | None = None, *, force: bool = False) -> None:
+        """Delete a run, or one checkpoint of it, that nobody writes to.
+
+        Raises ``RunStateError`` if it is running, or if other runs were resumed from it and ``force`` is not set.
+        """
+        children = [child.id for child in self.children(run, epoch)]
+        if children and not force:
+            raise RunStateError(f"{', '.join(children)} came from there; delete it with --force if you are sure.")
+        with run.writing(timeout=0):
+            if _has_worker(run):
+                raise RunStateError(f"Run {run.id} is running; stop it first.")
+            if epoch is None:
+                self._delete_folder(run)
+            elif epoch not in run.epochs_saved():
+                raise RunNotFoundError(f"Run {run.id} has no checkpoint of epoch {epoch}.")
+            else:
+                run.remove_saved(run.checkpoint_path(epoch))
+
+    def _delete_folder(self, run: Run) -> None:
+        """First out of sight, then file by file."""
+        gone = self.root / f"{files.TEMPORARY_PREFIX}{run.id}"
+        with files.disk_errors(run.path):
+            run.path.rename(gone)
+            shutil.rmtree(gone)
+
+
+def _has_worker(run: Run) -> bool:
+    with suppress(DamagedFileError):
+        return run.state() in ACTIVE_STATES
+    return False
+
+
+def _came_from(child: Run, run_id: str, epoch: int | None) -> bool:
+    with suppress(DamagedFileError):
+        parent = child.record.parent
+        return parent is not None and parent.run == run_id and epoch in (None, parent.epoch)
+    return False

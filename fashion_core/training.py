@@ -1,0 +1,284 @@
+"""Drive a run folder from where it stands to its last epoch: starting, going on and recovering are one path."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from fashion_core import data, devices, formats, metrics
+from fashion_core.errors import DivergedError
+from fashion_core.loops import test_loop, train_loop
+from fashion_core.models import build_model
+from fashion_core.optimizers import learning_rate, make_optimizer
+from fashion_core.runs import Facts, Run, RunStore, now
+
+REPORT_SECONDS = 0.25
+"""Time between two metric rows, and so between two synchronisations with the device."""
+
+
+@dataclass
+class Position:
+    """Where training stands: the next batch, and what its epoch has summed up so far.
+
+    ``loss_sum`` adds up the loss of each image trained on in this epoch; ``seconds`` is the time that took.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    loss_sum: float = 0.0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An epoch's result: test loss and accuracy (0 to 1), mean training loss; seconds it trained, images a second."""
+
+    loss: float
+    accuracy: float
+    train_loss: float
+    seconds: float
+    samples_per_second: float
+
+
+class Training:
+    """One run being trained in this process, which must hold the run's lock.
+
+    ``should_stop`` is asked between two batches.
+    """
+
+    def __init__(self, run: Run, should_stop: Callable[[], bool]) -> None:
+        self.run, self.should_stop = run, should_stop
+        self.record, self.status = run.record, run.status
+        self.config = self.record.config
+        devices.make_reproducible(self.record.environment.threads)
+        self.device = devices.resolve(self.record.environment.device)
+        train_images, test_images = data.load(self.config.dataset)
+        self.train_images = train_images.first(self.config.train_images).to(self.device)
+        self.test_images = test_images.to(self.device)
+        self.model = build_model(self.config.model, self.config.seed).to(self.device)
+        self.optimizer = make_optimizer(self.config, self.model)
+        self.loss_fn = nn.CrossEntropyLoss()
+        self.position = Position()
+        self.measured: Measured | None = None
+        self.random_state: dict[str, Tensor] | None = None
+
+    def to_the_end(self) -> Literal["finished", "stopped"]:
+        """Train until the last epoch is saved or a stop is asked for.
+
+        Raises ``DivergedError`` when the loss is no longer finite, ``DiskError`` when something can't be saved.
+        """
+        self._restore()
+        metrics.rewind(self.run.metrics_path, self.position.epoch, self.position.batch)
+        while self.position.epoch < self.config.epochs:
+            if self.should_stop() or not self._train_epoch():
+                return "stopped"
+            self._finish_epoch()
+        self._save_final()
+        return "finished"
+
+    def _restore(self) -> None:
+        """Take up the newest whole checkpoint, then the exact position inside the epoch after it, if there is one."""
+        for epoch in reversed(self.run.epochs_saved()):
+            if self.run.is_whole(self.run.checkpoint_path(epoch)):
+                content = self._load(self.run.checkpoint_path(epoch))
+                self.measured = Measured(**content["measured"])
+                self.position = Position(epoch + 1)
+                break
+        facts = self.run.facts(self.run.partial_path)
+        if facts and facts.epoch == self.position.epoch and self.run.is_whole(self.run.partial_path):
+            content = self._load(self.run.partial_path)
+            self.position = Position(**content["position"])
+            self.random_state = content["random_state"]
+
+    def _load(self, path: Path) -> formats.Checkpoint:
+        content = formats.load_checkpoint(path)
+        self.model.load_state_dict(content["model_state_dict"])
+        self.optimizer.load_state_dict(content["optimizer_state_dict"])
+        return content
+
+    def _train_epoch(self) -> bool:
+        """Train to the end of the epoch; False if a stop came first and the exact position is saved."""
+        self._seed_generators()
+        reporter = _Reporter(self)
+        self._set_learning_rate()
+        for loss in train_loop(self._batches(), self.model, self.loss_fn, self.optimizer, self._autocast):
+            reporter.add(loss)
+            if self.position.batch == self.config.batches_per_epoch:
+                break
+            if self.should_stop():
+                reporter.flush()
+                self._save_partial()
+                return False
+            self._set_learning_rate()
+        reporter.flush()
+        return True
+
+    def _seed_generators(self) -> None:
+        torch.manual_seed(data.seed_of_epoch(self.config.seed, self.position.epoch))
+        if self.random_state:
+            devices.set_random_state(self.random_state, self.device)
+            self.random_state = None
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return data.epoch_batches(
+            self.train_images,
+            batch_size=self.config.batch_size,
+            scaling=self.config.pixels,
+            augmentation=self.config.augmentation,
+            epoch_seed=data.seed_of_epoch(self.config.seed, self.position.epoch),
+            first_batch=self.position.batch,
+        )
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self.config.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def _set_learning_rate(self) -> None:
+        step = self.position.epoch * self.config.batches_per_epoch + self.position.batch
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, step)
+
+    def report(self, **changes: object) -> None:
+        """Say in ``status.json`` where training stands, with any other fields of ``Status`` that change."""
+        where = {"epoch": self.position.epoch, "batch": self.position.batch, "heartbeat": now()}
+        self.status = self.status.model_copy(update={**where, **changes})
+        self.run.write_status(self.status)
+
+    def _finish_epoch(self) -> None:
+        """Measure the epoch, write its row, save its checkpoint, and only then forget the position inside it."""
+        self.report(phase="testing")
+        self.measured = self._measure()
+        self.report(phase="saving")
+        row = {"kind": "epoch", "epoch": self.position.epoch, **asdict(self.measured), "time": now()}
+        metrics.append_row(self.run.metrics_path, row, durable=True)
+        path = self.run.checkpoint_path(self.position.epoch)
+        self._save(path, self._checkpoint(), format="checkpoint", why="epoch")
+        self.run.remove_saved(self.run.partial_path)
+        self._prune()
+        self.position = Position(self.position.epoch + 1)
+
+    def _measure(self) -> Measured:
+        batches = data.test_batches(self.test_images, self.config.pixels)
+        loss, accuracy = test_loop(batches, self.model, self.loss_fn)
+        if not math.isfinite(loss):
+            raise DivergedError(self.position.epoch, self.position.batch - 1, loss)
+        images, seconds = len(self.train_images), self.position.seconds
+        return Measured(loss, accuracy, self.position.loss_sum / images, seconds, images / seconds)
+
+    def _checkpoint(self) -> formats.Checkpoint:
+        """The tutorial's four keys and what going on exactly needs beside them: plain containers and tensors only."""
+        return {
+            "epoch": self.position.epoch,
+            "model_state_dict": formats.to_cpu(self.model.state_dict()),
+            "optimizer_state_dict": formats.to_cpu(self.optimizer.state_dict()),
+            "loss": self.measured.loss if self.measured else None,
+            "measured": asdict(self.measured) if self.measured else None,
+            "run": self.record.id,
+            "config": self.config.model_dump(mode="json"),
+            "environment": self.record.environment.model_dump(mode="json"),
+        }
+
+    def _save_partial(self) -> None:
+        state = {"position": asdict(self.position), "random_state": devices.random_state(self.device)}
+        self._save(self.run.partial_path, {**self._checkpoint(), **state}, format="partial", why="stop")
+
+    def _save_final(self) -> None:
+        """Weights only, and the whole model, on the CPU so that they load on any machine."""
+        self.report(phase="saving")
+        self.model.to("cpu").eval()
+        self._save(self.run.weights_path, self.model.state_dict(), format="weights", why="end")
+        self._save(self.run.model_path, self.model, format="model", why="end")
+
+    def _save(
+        self,
+        path: Path,
+        content: formats.Checkpoint | nn.Module,
+        format: Literal["checkpoint", "partial", "weights", "model"],
+        why: Literal["epoch", "stop", "end"],
+    ) -> None:
+        """The file first and its facts last, so that what is listed is whole."""
+        began = time.perf_counter()
+        digest = formats.save(path, content)
+        facts = Facts(
+            format=format,
+            sha256=digest.sha256,
+            bytes=digest.bytes,
+            epoch=min(self.position.epoch, self.config.epochs - 1),
+            loss=self.measured.loss if self.measured else None,
+            accuracy=self.measured.accuracy if self.measured else None,
+            seconds=time.perf_counter() - began,
+            created=datetime.now(UTC),
+            why=why,
+        )
+        self.run.write_facts(path, facts)
+
+    def _prune(self) -> None:
+        """Delete the checkpoints that the settings don't keep, but never one that a run was resumed from."""
+        store = RunStore(self.run.path.parent)
+        for epoch in self.run.epochs_to_drop(self.config.keep):
+            if not store.children(self.run, epoch):
+                self.run.remove_saved(self.run.checkpoint_path(epoch))
+
+
+class _Reporter:
+    """Collects the losses of batches on the device, and reads them a few times a second, all at once."""
+
+    def __init__(self, training: Training) -> None:
+        self.training = training
+        self.losses: list[Tensor] = []
+        self.flushed = time.perf_counter()
+
+    def add(self, loss: Tensor) -> None:
+        """Take the loss of the batch at the training's position, and move that on."""
+        self.losses.append(loss)
+        self.training.position.batch += 1
+        if time.perf_counter() - self.flushed > REPORT_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has been collected as a metric row and into the status. Raises ``DivergedError``."""
+        if not self.losses:
+            return
+        training, position = self.training, self.training.position
+        first = position.batch - len(self.losses)
+        losses: list[float] = torch.stack(self.losses).tolist()
+        self.losses = []
+        images = self._add_up(first, losses)
+        seconds, self.flushed = time.perf_counter() - self.flushed, time.perf_counter()
+        position.seconds += seconds
+        self._write_row(first, losses, images / seconds)
+        training.report(phase="training", images_per_second=images / seconds)
+
+    def _add_up(self, first: int, losses: list[float]) -> int:
+        """One by one, so that the sum doesn't depend on when it was read. Gives the number of images."""
+        config, position = self.training.config, self.training.position
+        images = 0
+        for batch, loss in enumerate(losses, first):
+            if not math.isfinite(loss):
+                self._write_row(first, losses[: batch - first], None)
+                raise DivergedError(position.epoch, batch, loss)
+            size = min(config.batch_size, config.images_per_epoch - batch * config.batch_size)
+            position.loss_sum += loss * size
+            images += size
+        return images
+
+    def _write_row(self, first: int, losses: list[float], rate: float | None) -> None:
+        if not losses:
+            return
+        row = {
+            "kind": "batch",
+            "epoch": self.training.position.epoch,
+            "batch": first + len(losses) - 1,
+            "losses": [float(f"{loss:.6g}") for loss in losses],
+            "images_per_second": rate,
+            "time": now(),
+        }
+        metrics.append_row(self.training.run.metrics_path, row)

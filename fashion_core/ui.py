@@ -1,0 +1,132 @@
+"""The few Streamlit pieces that pages share."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import pandas as pd
+import streamlit as st
+
+from fashion_core import jobs
+from fashion_core.config import DATASET_LABELS, TrainConfig
+from fashion_core.errors import FashionError
+from fashion_core.runs import Run, RunStore
+
+Color = Literal["red", "orange", "blue", "green", "gray"]
+
+STATES: dict[str, tuple[str, Color]] = {
+    "queued": (":material/hourglass_empty:", "gray"),
+    "running": (":material/play_circle:", "blue"),
+    "stopping": (":material/pending:", "orange"),
+    "stopped": (":material/pause_circle:", "gray"),
+    "finished": (":material/check_circle:", "green"),
+    "failed": (":material/error:", "red"),
+    "lost": (":material/help:", "orange"),
+    "damaged": (":material/broken_image:", "red"),
+}
+"""An icon and a colour for each state; its word always stands beside them."""
+
+
+def store() -> RunStore:
+    """The store of this server."""
+    return RunStore()
+
+
+@contextmanager
+def problems_shown() -> Iterator[None]:
+    """Show a problem that a person can mend as one sentence; anything else is a bug and is raised."""
+    try:
+        yield
+    except FashionError as error:
+        st.error(sentence(error), icon=":material/error:")
+
+
+def sentence(error: FashionError) -> str:
+    """The error's text with a capital, safe to show: nothing in it is read as Markdown."""
+    text = plain(str(error))
+    return text[:1].upper() + text[1:]
+
+
+def plain(text: str) -> str:
+    """Text that Markdown shows as it is: names and paths may hold any character."""
+    return "".join(f"\\{character}" if character in _MARKDOWN else character for character in text)
+
+
+_MARKDOWN = frozenset("\\`*_{}[]()<>#+-!|~:$")
+
+
+def state_badge(state: str) -> None:
+    """The state as icon, word and colour."""
+    icon, color = STATES[state]
+    st.badge(state, icon=icon, color=color)
+
+
+def dataset_badge(config: TrainConfig) -> None:
+    """Which dataset the run uses, so that no one takes one for the other."""
+    real = config.dataset == "fashion-mnist"
+    icon = ":material/photo_library:" if real else ":material/draw:"
+    st.badge(DATASET_LABELS[config.dataset], icon=icon, color="violet" if real else "gray")
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as people say them, such as "2 min 5 s"."""
+    if seconds is None:
+        return "–"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def age(moment: datetime) -> str:
+    """How long ago that was, in its largest unit."""
+    seconds = max(0.0, (datetime.now(UTC) - moment).total_seconds())
+    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            count = int(seconds // size)
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "just now"
+
+
+@st.cache_data(show_spinner=False)
+def _model_description(name: str) -> dict[str, Any]:
+    return jobs.describe_model(name)
+
+
+def model_expander(name: str) -> None:
+    """``print(model)`` and the table of layers; torch is asked only once it is opened."""
+    expander = st.expander("The model: print(model) and its layers", icon=":material/layers:", on_change="rerun")
+    if not expander.open:
+        return
+    with expander, problems_shown(), st.spinner("Building the model…"):
+        described = _model_description(name)
+        st.code(f">>> print(model)\n{described['text']}", language=None)
+        layers = pd.DataFrame(described["layers"])
+        layers["output_shape"] = [" × ".join(map(str, shape)) for shape in layers["output_shape"]]
+        layers.columns = pd.Index(["layer", "class", "output of one image", "parameters"])
+        st.dataframe(layers, hide_index=True)
+        st.caption(f"{described['parameters']:,} parameters")
+
+
+def run_title(run: Run) -> str:
+    """The run's name as people gave it."""
+    return run.labels.name or run.id
+
+
+def whereabouts(store: RunStore, run: Run) -> str:
+    """Where the run is and what comes next, in one line."""
+    config, status = run.record.config, run.status
+    state = run.state(status)
+    epoch, last = min(status.epoch, config.epochs - 1), config.epochs - 1
+    if state == "queued":
+        ahead = jobs.queue_position(store, run)
+        return f"{ahead} to start before it" if ahead else "next to start"
+    if state == "finished":
+        return f"epochs 0 to {last} done"
+    if state == "lost":
+        return "its process is gone; Continue goes on from the newest whole checkpoint"
+    where = f"epoch {epoch} (last: {last}), batch {status.batch:,} of {config.batches_per_epoch:,}"
+    return f"{where}, {status.phase}" if state == "running" and status.phase else where

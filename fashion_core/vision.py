@@ -1,0 +1,38 @@
+"""The one place that imports torchvision."""
+
+import sys
+from types import ModuleType
+
+import torch
+
+_SCHEMAS = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+)
+_declared: list[torch.library.Library] = []
+
+
+def import_torchvision() -> ModuleType:
+    """The module torchvision, with ``datasets`` and ``models`` usable even beside a CPU build of torch.
+
+    The registry's torchvision is built against CUDA torch; beside a CPU build its compiled operators can't be loaded,
+    and its import fails where it registers shapes for two of them. Declaring these two without any code lets the
+    import pass; datasets, transforms and models never call them.
+    """
+    try:
+        import torchvision
+    except RuntimeError as error:
+        if "operator torchvision::nms does not exist" not in str(error):
+            raise
+        _declare_missing_operators()
+        import torchvision
+    return torchvision  # type: ignore[no-any-return]
+
+
+def _declare_missing_operators() -> None:
+    library = torch.library.Library("torchvision", "DEF")
+    for schema in _SCHEMAS:
+        library.define(schema)
+    _declared.append(library)  # the operators vanish with the object
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]

@@ -1,0 +1,48 @@
+"""The process that trains one run: takes its lock, trains, and leaves the outcome in its status."""
+
+import os
+import signal
+import threading
+
+from fashion_core import files, processes
+from fashion_core.errors import FashionError
+from fashion_core.runs import Run, State, Status, now
+
+
+def work(run: Run) -> None:
+    """Train a run that was given to this process; one that no longer waits for a worker is left alone.
+
+    Raises whatever ended the training, after it stands in the status.
+    """
+    with run.writing(timeout=10):
+        if run.status.state != "running":
+            return
+        files.remove_temporaries(run.path)
+        files.remove_temporaries(run.checkpoint_folder)
+        _note(run, process=processes.identify(os.getpid()))
+        try:
+            state = _train(run)
+        except Exception as error:
+            _note(run, state="failed", error=_sentence(error))
+            raise
+        _note(run, state=state)
+
+
+def _train(run: Run) -> State:
+    terminated = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: terminated.set())
+    from fashion_core.training import Training  # torch takes a second: everything else comes first
+
+    return Training(run, should_stop=lambda: terminated.is_set() or run.stop_path.exists()).to_the_end()
+
+
+def _note(run: Run, **changes: object) -> None:
+    status = Status.model_validate({**run.status.model_dump(), "heartbeat": now(), "phase": None, **changes})
+    run.write_status(status)
+    if status.state != "running":
+        run.stop_path.unlink(missing_ok=True)
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error) if isinstance(error, FashionError) else f"{type(error).__name__}: {error}"
+    return text.strip().partition("\n")[0]

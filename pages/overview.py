@@ -1,0 +1,175 @@
+"""What runs now, and all runs."""
+
+import pandas as pd
+import streamlit as st
+
+from fashion_core import frames, jobs, ui
+from fashion_core.config import DATASET_LABELS, MODEL_LABELS, PRESETS, parse_config
+from fashion_core.errors import DamagedFileError
+from fashion_core.runs import ACTIVE_STATES, Labels, Run, RunStore
+
+REFRESH_SECONDS = 2.0
+
+
+def main() -> None:
+    """The page."""
+    store = ui.store()
+    st.title("Fashion Core")
+    st.caption(
+        "Train a PyTorch model, save it, load it, resume it from any checkpoint, and see what each of those does."
+    )
+    with ui.problems_shown():
+        if not store.runs():
+            show_welcome(store)
+            return
+        show_running(store, [run.id for run in under_way(store)])
+        show_runs(store)
+
+
+def show_welcome(store: RunStore) -> None:
+    """An empty store: one button that trains a first run."""
+    with st.container(border=True):
+        st.subheader("No runs yet")
+        st.write(
+            "Train the tutorial's network for two epochs on synthetic garments. "
+            "It needs no network and takes about ten seconds."
+        )
+        if st.button("Train a first run", type="primary", icon=":material/play_arrow:"):
+            run = jobs.start(store, parse_config({**PRESETS["seed"].values, "name": "First run"}))
+            st.switch_page("pages/train.py", query_params={"run": run.id})
+
+
+@st.fragment(run_every=REFRESH_SECONDS)
+def show_running(store: RunStore, shown: list[str]) -> None:
+    """A card a run that trains or waits; when one begins or ends, the whole page is made again."""
+    with ui.problems_shown():
+        jobs.advance(store)
+        cards = under_way(store)
+        if [run.id for run in cards] != shown:
+            st.rerun()
+        st.subheader("Running now")
+        if not cards:
+            st.write("Nothing trains at the moment.")
+            st.page_link("pages/train.py", label="Set up a run", icon=":material/add:")
+        for run in cards:
+            show_card(store, run)
+
+
+def under_way(store: RunStore) -> list[Run]:
+    """The runs that train or wait, the oldest first."""
+    return [run for run in reversed(store.runs()) if is_under_way(run)]
+
+
+def is_under_way(run: Run) -> bool:
+    """Whether the run trains or waits."""
+    try:
+        return run.state() in ACTIVE_STATES | {"queued"}
+    except DamagedFileError:
+        return False
+
+
+def show_card(store: RunStore, run: Run) -> None:
+    """One run that trains or waits."""
+    config, status = run.record.config, run.status
+    progress = frames.progress(config, status)
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**{ui.plain(ui.run_title(run))}**", width="content")
+            ui.state_badge(run.state(status))
+            ui.dataset_badge(config)
+            st.page_link("pages/train.py", label="Watch", icon=":material/visibility:", query_params={"run": run.id})
+        st.progress(progress.share, text=f"{ui.whereabouts(store, run)} · {ui.duration(progress.seconds_left)} left")
+
+
+def show_runs(store: RunStore) -> None:
+    """The table of all runs; a chosen one opens below it."""
+    st.subheader("All runs")
+    runs = frames.runs_frame(store)
+    table = runs.assign(
+        dataset=runs["dataset"].map(DATASET_LABELS, na_action="ignore"),
+        model=runs["model"].map(MODEL_LABELS, na_action="ignore"),
+        age=runs["created"].map(ui.age, na_action="ignore"),
+        accuracy=runs["accuracy"] * 100,
+    )
+    key = f"runs {len(runs)}"  # a choice is a row number: another number of rows starts without one
+    st.dataframe(
+        table,
+        hide_index=True,
+        on_select=lambda: choose(runs, key),
+        selection_mode="single-row",
+        key=key,
+        column_order=["name", "state", "dataset", "model", "epochs", "best_loss", "accuracy", "age", "parent", "tags"],
+        column_config={
+            "best_loss": st.column_config.NumberColumn("best loss", format="%.4f", help="Lowest test loss of an epoch"),
+            "accuracy": st.column_config.NumberColumn(format="%.2f %%", help="Test accuracy of that epoch"),
+            "tags": st.column_config.ListColumn(),
+        },
+        alt="All runs",
+    )
+    if "run" in st.query_params:
+        show_details(store, store.get(st.query_params["run"]))
+    else:
+        st.caption("Choose a row to rename a run, note something, tag it, open it or delete it.")
+
+
+def choose(runs: pd.DataFrame, key: str) -> None:
+    """Name the chosen run in the address, so that it can be shared."""
+    rows = st.session_state[key].selection.rows
+    if rows:
+        st.query_params["run"] = runs["id"].iloc[rows[0]]
+    else:
+        st.query_params.pop("run", None)
+
+
+def show_details(store: RunStore, run: Run) -> None:
+    """Labels and actions of one run."""
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**{ui.plain(title_of(run))}**", width="content")
+            st.caption(run.id, width="content")
+        with ui.problems_shown():
+            edit_labels(run)
+        with st.container(horizontal=True):
+            st.page_link("pages/train.py", label="Open", icon=":material/open_in_new:", query_params={"run": run.id})
+            if st.button("Delete…", icon=":material/delete:"):
+                confirm_delete(store, run)
+
+
+def title_of(run: Run) -> str:
+    """The run's name, or its id if its labels are damaged."""
+    try:
+        return ui.run_title(run)
+    except DamagedFileError:
+        return run.id
+
+
+def edit_labels(run: Run) -> None:
+    """Name, notes and tags."""
+    labels = run.labels
+    with st.form(f"labels {run.id}", border=False):
+        name = st.text_input("Name", labels.name, max_chars=80)
+        tags = st.text_input("Tags, separated by commas", ", ".join(labels.tags))
+        notes = st.text_area("Notes", labels.notes)
+        if st.form_submit_button("Save", icon=":material/save:"):
+            words = tuple(dict.fromkeys(word.strip() for word in tags.split(",") if word.strip()))
+            run.write_labels(Labels(name=name.strip() or run.record.config.title, notes=notes, tags=words))
+            st.rerun()
+
+
+@st.dialog("Delete this run?")
+def confirm_delete(store: RunStore, run: Run) -> None:
+    """Ask once more; name the runs that came from it."""
+    children = store.children(run)
+    st.write(f"**{ui.plain(title_of(run))}** with all its checkpoints will be gone for good.")
+    if children:
+        names = ", ".join(ui.plain(title_of(child)) for child in children)
+        st.warning(f"Resumed from it: {names}. They stay readable, but their parent will be gone.")
+    sure = not children or st.checkbox("Delete it although other runs came from it")
+    with ui.problems_shown():
+        if st.button("Delete", type="primary", icon=":material/delete:", disabled=not sure):
+            store.delete(run, force=True)
+            st.query_params.pop("run", None)
+            st.rerun()
+
+
+main()

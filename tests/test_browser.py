@@ -1,0 +1,266 @@
+"""The app in a real browser, with a real server and real workers."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from fashion_core.runs import Run, RunStore
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).resolve().parent.parent
+CHROMIUM_OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+USABLE_SECONDS = 5.0
+STOP_SECONDS = 2.0
+PATIENCE_MS = 30_000
+
+
+class Server:
+    """``streamlit run app.py`` on a free port of this machine."""
+
+    def __init__(self, environment: dict[str, str], log: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("localhost", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://localhost:{self.port}"
+        self.environment, self.log = environment, log
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true"]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, "--server.port", str(self.port)], cwd=ROOT, env=self.environment, stdout=log, stderr=log
+            )
+        wait_until(self.answers, 20)
+
+    def answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=1) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{condition} was not so within {seconds} s"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RunStore:
+    return RunStore(tmp_path / "runs")
+
+
+@pytest.fixture
+def server(store: RunStore, tmp_path: Path, synthetic_data: Path) -> Iterator[Server]:
+    environment = {**os.environ, "FASHION_RUNS": str(store.root), "FASHION_DATA": str(synthetic_data)}
+    server = Server(environment, tmp_path / "server.log")
+    server.start()
+    yield server
+    server.kill()
+    for run in store.runs():
+        end_worker(run)
+
+
+def end_worker(run: Run) -> None:
+    process = run.status.process
+    if process and run.state() in ("running", "stopping"):
+        psutil.Process(process.pid).kill()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        path = next(
+            (path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/google-chrome")) if path.exists()), None
+        )
+        if path is None and os.environ.get("CI") == "true":
+            pytest.fail("CI needs a browser: install chromium")
+        if path is None:
+            pytest.skip("no chromium on this machine: install it to run the browser tests")
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(PATIENCE_MS)
+    yield context.new_page()
+    context.close()
+
+
+def open_page(page: Page, url: str) -> None:
+    page.goto(url)
+    expect(page.get_by_test_id("stApp")).to_be_visible(timeout=PATIENCE_MS)
+
+
+def fill(page: Page, label: str, value: str) -> None:
+    box = page.get_by_label(label, exact=True)
+    box.fill(value)
+    box.press("Enter")
+
+
+def start_run(page: Page, server: Server, epochs: int) -> str:
+    """Start a run of the tutorial's settings in the form; gives its id."""
+    open_page(page, f"{server.url}/train")
+    fill(page, "Epochs", str(epochs))
+    page.get_by_role("button", name="Start").click()
+    page.wait_for_url(re.compile(r"run="), timeout=PATIENCE_MS)
+    return page.url.partition("run=")[2]
+
+
+def expect_state(page: Page, word: str, seconds: float = 30) -> None:
+    expect(page.get_by_text(word, exact=True).first).to_be_visible(timeout=seconds * 1000)
+
+
+def epochs_done(run: Run) -> int:
+    return len(run.epochs_saved())
+
+
+def weights(run: Run) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(run.weights_path, weights_only=True)
+    return state
+
+
+def newest_loss(page: Page) -> str:
+    return page.get_by_test_id("stMetric").filter(has_text="Training loss").get_by_test_id("stMetricValue").inner_text()
+
+
+def test_app_is_usable_within_five_seconds_and_asks_nothing_outside(
+    store: RunStore, server: Server, page: Page
+) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    server.kill()
+    began = time.monotonic()
+    server.start()
+    open_page(page, server.url)
+    expect(page.get_by_role("button", name="Train a first run")).to_be_enabled()
+    assert time.monotonic() - began < USABLE_SECONDS
+    open_page(page, f"{server.url}/train")
+    expect(page.get_by_role("button", name="Start")).to_be_enabled()
+    assert [url for url in asked if not url.startswith((server.url, "data:", "blob:"))] == []
+
+
+def test_one_button_trains_a_first_run(store: RunStore, server: Server, page: Page) -> None:
+    open_page(page, server.url)
+    page.get_by_role("button", name="Train a first run").click()
+    expect_state(page, "finished", seconds=60)
+    assert [run.state() for run in store.runs()] == ["finished"]
+
+
+def test_run_outlives_reload_second_browser_and_killed_server(
+    store: RunStore, server: Server, page: Page, chromium: Browser
+) -> None:
+    run = store.get(start_run(page, server, epochs=400))
+    expect_state(page, "running")
+    wait_until(lambda: epochs_done(run) >= 1, 30)
+    before = newest_loss(page)
+    expect(page.get_by_label("Losses of this run by optimizer step")).to_be_visible()
+    wait_until(lambda: newest_loss(page) != before, 10)
+
+    page.reload()
+    expect_state(page, "running")
+    second = chromium.new_page()
+    open_page(second, f"{server.url}/train?run={run.id}")
+    expect_state(second, "running")
+
+    worker = run.status.process
+    server.kill()
+    at_kill = epochs_done(run)
+    wait_until(lambda: epochs_done(run) > at_kill, 20)
+    server.start()
+    open_page(second, f"{server.url}/train?run={run.id}")
+    expect_state(second, "running")
+    assert run.status.process == worker
+    second.close()
+
+
+def test_stop_shows_within_two_seconds_and_continue_ends_in_the_same_bits(
+    store: RunStore, server: Server, page: Page
+) -> None:
+    whole = store.get(start_run(page, server, epochs=4))
+    expect_state(page, "finished", seconds=60)
+
+    run = store.get(start_run(page, server, epochs=4))
+    wait_until(lambda: epochs_done(run) >= 1, 30)
+    page.get_by_role("button", name="Stop").click()
+    expect_state(page, "stopped", seconds=STOP_SECONDS)
+    assert epochs_done(run) < 4
+    page.get_by_role("button", name="Continue").click()
+    expect_state(page, "finished", seconds=60)
+
+    expected, got = weights(whole), weights(run)
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
+
+
+def test_killed_worker_is_shown_as_lost_and_continue_goes_on(store: RunStore, server: Server, page: Page) -> None:
+    run = store.get(start_run(page, server, epochs=6))
+    wait_until(lambda: epochs_done(run) >= 2, 30)
+    process = run.status.process
+    assert process is not None
+    os.kill(process.pid, signal.SIGKILL)
+    expect_state(page, "lost", seconds=5)
+    saved = run.epochs_saved()
+    page.get_by_role("button", name="Continue").click()
+    expect_state(page, "finished", seconds=60)
+    assert run.epochs_saved() == list(range(6))
+    assert saved
+
+
+@pytest.mark.parametrize(
+    ("label", "value", "sentence"),
+    [
+        ("Learning rate", "-1", "Learning rate should be greater than 0"),
+        ("Learning rate", "0", "Learning rate should be greater than 0"),
+        ("Epochs", "0", "Epochs should be greater than or equal to 1"),
+        ("Batch size (images)", "20000", "larger than the 12,000 training images"),
+    ],
+)
+def test_form_answers_a_bad_value_with_one_sentence(
+    store: RunStore, server: Server, page: Page, label: str, value: str, sentence: str
+) -> None:
+    open_page(page, f"{server.url}/train")
+    fill(page, label, value)
+    expect(page.get_by_test_id("stAlert")).to_contain_text(sentence)
+    expect(page.get_by_test_id("stAlert")).to_have_count(1)
+    expect(page.get_by_role("button", name="Start")).to_be_disabled()
+    assert store.runs() == []
+
+
+def test_form_names_the_devices_when_the_chosen_one_is_missing(store: RunStore, server: Server, page: Page) -> None:
+    open_page(page, f"{server.url}/train")
+    page.get_by_text("More settings").click()
+    fill(page, "Device", "cuda:7")
+    page.get_by_role("button", name="Start").click()
+    expect(page.get_by_test_id("stAlert")).to_contain_text("There is no device cuda:7 on this machine")
+    assert store.runs() == []
