@@ -2,7 +2,7 @@
 
 Pages redraw these charts twice a second for every viewer, in light and in dark, on a laptop and on a phone. So:
 
-- A spec is built once and only its rows change. Altair takes 300 ms to build and check one, filling it takes 5; and a
+- A spec is built once and only its rows change. Altair takes 300 ms to build and check one, filling it takes 10; and a
   page that gets the same spec again hands the new rows to the drawn chart instead of drawing it anew, which would
   flicker and drop the hover. Texts and the newest value are therefore rows, and whatever depends on the width is an
   expression that Vega works out in the browser.
@@ -19,7 +19,7 @@ import altair as alt
 import pandas as pd
 
 LIVE_KEY: Final = (
-    "thin line: each batch · bold line: smoothed · ring: checkpoint saved, at the epoch's train loss · "
+    "thin line: each batch · bold line: smoothed · ring: checkpoint saved, at the epoch's mean training loss · "
     "diamond: test loss at epoch end"
 )
 """What the marks of `live_chart` mean, for the caption above it."""
@@ -60,11 +60,12 @@ def live_chart(
         "batches": drawn,
         "hover": _thinned(drawn, total_steps),
         "epochs": _with_labels(_finite(epochs), total_steps),
-        "newest": newest.assign(text=newest["smoothed"].map("{:.3f}".format)),
+        "newest": newest.assign(text=newest["smoothed"].map(_loss_text)),
         "room": _room(newest["smoothed"], 0.05),
     }
     if loss_last is not None:
         frames["loss_last"] = _with_side(loss_last, newest["smoothed"])
+        frames["room"] = pd.concat([frames["room"], _label_room(loss_last["loss"], drawn["loss"])])
     return _Filled(_live_spec(total_steps, loss_last is not None), frames)
 
 
@@ -88,6 +89,10 @@ class _Filled(alt.LayerChart):
         spec, frames = self._filled
         rows = {name: frame.to_dict("records") for name, frame in frames.items()}
         return {**json.loads(spec), "datasets": rows}
+
+
+def _loss_text(loss: float) -> str:
+    return f"{loss:.3f}" if loss < 1000 else f"{loss:.1e}"
 
 
 def _finite(frame: pd.DataFrame) -> pd.DataFrame:
@@ -119,11 +124,17 @@ def _room(newest: "pd.Series[float]", around: float) -> pd.DataFrame:
     return pd.DataFrame({"low": (newest - around).clip(lower=0), "high": newest + around})
 
 
+def _label_room(line: "pd.Series[float]", losses: "pd.Series[float]") -> pd.DataFrame:
+    """What the y axis covers so that a label above or below the line stays inside: an eighth of what is drawn."""
+    drawn = pd.concat([line, losses])
+    return _room(line, max((drawn.max() - drawn.min()) / 8, 0.05))
+
+
 @lru_cache(maxsize=256)
 def _live_spec(total_steps: int, resumed: bool) -> str:
-    layers = [_invisible(_loss("low")), *_epoch_rules(), *_batch_lines(total_steps)]
-    layers += [*_newest(_loss("smoothed")), _hover(), *_epoch_points(), *(_loss_last() if resumed else [])]
-    return _written(layers)
+    line, label = (_loss_last_line(), _loss_last_label()) if resumed else ([], [])
+    back = [_invisible(_loss("low")), *_epoch_rules(), *_batch_lines(total_steps), *line]
+    return _written([*back, *_newest(), _hover(), *_epoch_points(), *label])
 
 
 @lru_cache(maxsize=1)
@@ -173,8 +184,8 @@ def _batch_lines(total_steps: int) -> list[alt.Chart]:
     return [thin, base.mark_line(strokeWidth=2.5).encode(_loss("smoothed"))]
 
 
-def _newest(y: alt.Y) -> list[alt.Chart]:
-    base = _painted("newest", "train").encode(alt.X("step:Q"), y)
+def _newest() -> list[alt.Chart]:
+    base = _painted("newest", "train").encode(alt.X("step:Q"), _loss("smoothed"))
     return [base.mark_point(filled=True, size=90, opacity=1), *_value(base.encode(text="text:N"))]
 
 
@@ -202,14 +213,14 @@ def _epoch_points() -> list[alt.Chart]:
     return [rings.encode(tooltip=_epoch_tooltip()), diamonds.encode(tooltip=_epoch_tooltip())]
 
 
-def _loss_last() -> list[alt.Chart]:
-    base = _named("loss_last").encode(_loss("loss"))
-    label = base.encode(text="label:N", x=alt.value("width"))
-    style = {"align": "right", "dy": alt.ExprRef("datum.side"), "fontSize": 13, "limit": alt.ExprRef("width")}
-    return [
-        base.mark_rule(strokeDash=[6, 4], strokeWidth=1.5, color=_INK),
-        *_haloed(label, color=_INK, **style),
-    ]
+def _loss_last_line() -> list[alt.Chart]:
+    return [_named("loss_last").encode(_loss("loss")).mark_rule(strokeDash=[6, 4], strokeWidth=1.5, color=_INK)]
+
+
+def _loss_last_label() -> list[alt.Chart]:
+    base = _named("loss_last").encode(_loss("loss"), text="label:N", x=alt.value("width"))
+    side, limit = alt.ExprRef("datum.side"), alt.ExprRef("width")
+    return _haloed(base, align="right", dy=side, fontSize=13, limit=limit, color=_INK)
 
 
 def _value(base: alt.Chart) -> list[alt.Chart]:
@@ -222,7 +233,8 @@ def _haloed(base: alt.Chart, **style: Any) -> list[alt.Chart]:
 
 
 def _loss(column: str) -> alt.Y:
-    scale, axis = alt.Scale(zero=False), _axis(tickCount=5, labelFlush=False)
+    label = "datum.value < 1000 ? datum.label : format(datum.value, '.1e')"
+    scale, axis = alt.Scale(zero=False), _axis(tickCount=5, labelFlush=False, labelExpr=label)
     return alt.Y(f"{column}:Q", title="cross-entropy loss (mean per image)", scale=scale, axis=axis)
 
 

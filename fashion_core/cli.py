@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from fashion_core import dataset_files, jobs
 from fashion_core.config import PRESETS, Setting, parse_config, settings
-from fashion_core.errors import DamagedFileError, FashionError
+from fashion_core.errors import DamagedFileError, DiskError, FashionError
 from fashion_core.follow import follow, outcome
 from fashion_core.records import run_record
 from fashion_core.runs import Run, RunStore
@@ -115,7 +115,7 @@ def _runs(options: argparse.Namespace) -> None:
 def _record_or_problem(run: Run) -> dict[str, Any]:
     try:
         return run_record(run)
-    except DamagedFileError as error:
+    except (DamagedFileError, DiskError) as error:
         return {"id": run.id, "path": str(run.path), "state": "damaged", "error": str(error)}
 
 

@@ -13,7 +13,7 @@ from fashion_core.errors import ConfigError
 
 TRAINING_IMAGES = {"synthetic": 12_000, "fashion-mnist": 60_000}
 DATASET_LABELS = {"synthetic": "synthetic garments", "fashion-mnist": "Fashion-MNIST"}
-MODEL_LABELS = {"mlp": "NeuralNetwork (the tutorial's)", "cnn": "small CNN", "resnet18": "ResNet-18"}
+MODEL_LABELS = {"mlp": "NeuralNetwork (MLP)", "cnn": "small CNN", "resnet18": "ResNet-18"}
 
 
 def _check_device(value: str) -> str:
@@ -224,7 +224,9 @@ def _explain_one(detail: dict[str, Any]) -> str:
         return f"{path} is not a setting of this version"
     if detail["type"] == "missing":
         return f"{path} is missing"
-    message = message.removeprefix("Input ").removeprefix("String ").split(",")[0]
+    message = message.removeprefix("Input ").removeprefix("String ")
+    if detail["type"] != "literal_error":  # there the commas separate the choices
+        message = message.split(",")[0]
     return f"{label} {message}, not {detail['input']!r}"
 
 
@@ -241,8 +243,8 @@ PRESETS: Mapping[str, Preset] = {
     "seed": Preset("The tutorial's", "MLP, SGD 0.001, batch 64, 2 epochs: the defaults.", {}),
     "demo": Preset(
         "Quick demo",
-        "Synthetic garments, small CNN, Adam: about a minute on a laptop and a curve worth showing.",
-        {"dataset": "synthetic", "model": "cnn", "optimizer": "adam", "epochs": 4},
+        "The tutorial's network with Adam on synthetic garments, 8 epochs: ten seconds and a curve worth showing.",
+        {"dataset": "synthetic", "optimizer": "adam", "epochs": 8},
     ),
     "accurate-mlp": Preset(
         "Accurate MLP",

@@ -161,3 +161,5 @@ def _append_rest(url: str, part: Path, archive: Archive, progress: Callable[[int
             with files.disk_errors(part), part.open("ab") as file:
                 file.write(piece)
                 progress(file.tell())
+        if answer.length:  # http.client ends a broken body as if it were whole
+            raise ConnectionError("the connection broke")

@@ -99,7 +99,7 @@ def read_json(path: Path) -> dict[str, Any]:
         data = path.read_bytes()
     try:
         value = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DamagedFileError(path, "it is not JSON") from error
     if not isinstance(value, dict):
         raise DamagedFileError(path, "it is not a JSON object")

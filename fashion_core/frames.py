@@ -16,6 +16,7 @@ from fashion_core.runs import Run, RunStore, Status
 MAX_POINTS = 1500
 """More than a chart has pixels for; each point costs time in the browser."""
 _SMOOTHING_BATCHES = 50
+_SHORT_EPOCHS = 10
 
 RUN_COLUMNS = (
     "id", "name", "state", "dataset", "model", "epochs", "best_loss", "accuracy", "created", "parent", "tags", "error"
@@ -114,3 +115,11 @@ def progress(config: TrainConfig, status: Status) -> Progress:
     rate = status.images_per_second
     left = (total - done) * config.batch_size / rate if rate else None
     return Progress(done, total, left)
+
+
+def horizon(config: TrainConfig, status: Status) -> int:
+    """How many optimizer steps a chart of the run should span: all of a short one; a long one's doubles when full."""
+    epochs = _SHORT_EPOCHS
+    while epochs < config.epochs and epochs <= status.epoch:
+        epochs *= 2
+    return min(epochs, config.epochs) * config.batches_per_epoch

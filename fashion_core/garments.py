@@ -34,10 +34,10 @@ Labels = NDArray[np.uint8]
 class Sheet:
     """A chunk of empty pictures: where each pixel lies in its garment's frame, and the random numbers to draw with."""
 
-    def __init__(self, count: int, rng: np.random.Generator) -> None:
+    def __init__(self, count: int, rng: np.random.Generator, drift: float) -> None:
         self.count, self.rng = count, rng
         axis = np.arange(SIDE) - (SIDE - 1) / 2
-        x, y = axis - self.pick(-1.7, 1.7), axis[:, None] - self.pick(-1.7, 1.7)
+        x, y = axis - self.pick(-1.4, 1.4), axis[:, None] - self.pick(-drift, drift)
         half_turn = self.pick(-0.04, 0.04)  # the tangent of half the angle: sine and cosine are then plain fractions
         size = (1 + half_turn * half_turn) * self.pick(0.94, 1.12)
         cosine, sine = (1 - half_turn * half_turn) / size, 2 * half_turn / size
@@ -205,8 +205,9 @@ def coat(sheet: Sheet) -> Field:
     lapels = line(sheet.across + sheet.v * 0.35 + 1, 0.4) * inside(-3 - sheet.v) * sheet.chance(0.7)
     pockets = line(sheet.v - sheet.pick(3, 6), 0.2) * line(sheet.across - 4, 2) * sheet.chance(0.7)
     belt = line(sheet.v - sheet.pick(-1, 3), 0.7) * sheet.chance(0.2)
-    cloth = sew(fabric(sheet), sheet.pick(0.3, 0.6), lapels, pockets, belt)
-    return wear(sheet, open_front(sheet, cloth, buttoned=0.4), body, arm)
+    cloth = open_front(sheet, sew(fabric(sheet), sheet.pick(0.3, 0.6), lapels, pockets, belt), buttoned=0.4)
+    lining = inside(sheet.pick(1, 2.2) + (sheet.v + 10) * sheet.pick(0, 0.1) - sheet.across) * sheet.chance(0.45)
+    return wear(sheet, blend(cloth, sheet.pick(0.1, 1), lining), body, arm)
 
 
 def shirt(sheet: Sheet) -> Field:
@@ -214,8 +215,9 @@ def shirt(sheet: Sheet) -> Field:
     hem, width = sheet.pick(9, 13), sheet.pick(5.8, 7.6)
     body = torso(sheet, hem, width, waist=(-1.3, 0), skirt=(-0.8, 0.8), neck=(0.3, 3))
     arm = arms(sheet, hem, width, blend(sheet.pick(0.24, 0.5), sheet.pick(0.74, 0.95), sheet.chance(0.65)))
-    collar = line(sheet.v + sheet.across - TOP - sheet.pick(4.5, 6.5), 0.35) * inside(3.6 - sheet.across)
-    cloth = sew(fabric(sheet), sheet.pick(0.25, 0.6), collar)
+    fold, side = sheet.v + sheet.across - TOP - sheet.pick(4.5, 6.5), 3.6 - sheet.across
+    collar = blend(fabric(sheet), sheet.pick(0.1, 1), inside(-fold, side) * sheet.chance(0.5))
+    cloth = sew(collar, sheet.pick(0.25, 0.6), line(fold, 0.35) * inside(side))
     return wear(sheet, open_front(sheet, cloth, buttoned=0.8), body, arm, sleeved=0.95)
 
 
@@ -311,17 +313,17 @@ def bag(sheet: Sheet) -> Field:
     return blend(handle, blend(cloth, sheet.pick(0, 1), clasp), inside(body))
 
 
-DRAWINGS: tuple[Callable[[Sheet], Field], ...] = (  # in the order of the labels
-    t_shirt,
-    trouser,
-    pullover,
-    dress,
-    coat,
-    sandal,
-    shirt,
-    sneaker,
-    bag,
-    ankle_boot,
+DRAWINGS: tuple[tuple[Callable[[Sheet], Field], float], ...] = (  # by label; how far up or down each may lie
+    (t_shirt, 1.4),
+    (trouser, 1.4),
+    (pullover, 1.4),
+    (dress, 1.4),
+    (coat, 1.4),
+    (sandal, 4),
+    (shirt, 1.4),
+    (sneaker, 4),
+    (bag, 2.5),
+    (ankle_boot, 2.5),
 )
 
 
@@ -334,12 +336,12 @@ def develop(sheet: Sheet, picture: Field) -> Images:
 def draw(labels: NDArray[np.integer], seed: int) -> Images:
     """Images (N, 28, 28), uint8, one for each of N labels 0 to 9. The same labels and seed give the same bytes."""
     images = np.zeros((len(labels), SIDE, SIDE), np.uint8)
-    for label, drawing in enumerate(DRAWINGS):
+    for label, (drawing, drift) in enumerate(DRAWINGS):
         rng = np.random.Generator(np.random.PCG64([seed, label]))
         places = np.flatnonzero(labels == label)
         for start in range(0, len(places), CHUNK):
             chunk = places[start : start + CHUNK]
-            sheet = Sheet(len(chunk), rng)
+            sheet = Sheet(len(chunk), rng, drift)
             images[chunk] = develop(sheet, drawing(sheet))
     return images
 

@@ -18,7 +18,15 @@ from filelock import FileLock
 
 from fashion_core import dataset_files, files, processes
 from fashion_core.config import TrainConfig
-from fashion_core.errors import ConfigError, DamagedFileError, DeviceError, RunNotFoundError, RunStateError, WorkerError
+from fashion_core.errors import (
+    ConfigError,
+    DamagedFileError,
+    DeviceError,
+    DiskError,
+    RunNotFoundError,
+    RunStateError,
+    WorkerError,
+)
 from fashion_core.runs import ACTIVE_STATES, CONTINUABLE_STATES, Environment, Run, RunStore, Status, now
 
 _ANSWER_SECONDS = 120
@@ -90,8 +98,10 @@ def slots() -> int:
 def start(store: RunStore, config: TrainConfig) -> Run:
     """Put a run with these settings in the queue; it starts at once if a slot is free.
 
-    Raises ``DataError`` or ``DeviceError`` before anything is written, ``DiskError`` after which nothing is left.
+    Raises ``ConfigError``, ``DataError`` or ``DeviceError`` before anything is written, ``DiskError`` after which
+    nothing is left.
     """
+    slots()
     if config.dataset == "fashion-mnist":
         dataset_files.check()
     run = store.create(config, environment_for(config))
@@ -104,36 +114,42 @@ def go_on(store: RunStore, run: Run) -> None:
 
     Raises ``RunStateError`` if it is in another state, ``DataError`` if its dataset is gone.
     """
+    _check_can_go_on(run, run.status)  # a running one answers at once: its lock is held for as long as it trains
     if run.record.config.dataset == "fashion-mnist":
         dataset_files.check()
     with run.writing():
         status = run.status
-        state = run.state(status)
-        if state not in CONTINUABLE_STATES:
-            raise RunStateError(f"Run {run.id} is {state}; only a stopped, failed or lost run can go on.")
+        _check_can_go_on(run, status)
         run.stop_path.unlink(missing_ok=True)
         run.write_status(status.model_copy(update={"state": "queued", "queued_at": now(), "process": None}))
     advance(store)
 
 
+def _check_can_go_on(run: Run, status: Status) -> None:
+    state = run.state(status)
+    if state not in CONTINUABLE_STATES:
+        raise RunStateError(f"Run {run.id} is {state}; only a stopped, failed or lost run can go on.")
+
+
 def stop(run: Run) -> None:
     """Ask a run to stop: at once if it waits, after the batch in hand if it trains. Raises ``RunStateError``."""
-    if run.state() == "queued":
-        _stop_queued(run)
-    elif run.state() in ACTIVE_STATES:
-        with files.disk_errors(run.stop_path):
-            run.stop_path.touch()
-    else:
-        raise RunStateError(f"Run {run.id} is {run.state()} already; there is nothing to stop.")
+    while (state := run.state()) == "queued":
+        if _stop_queued(run):
+            return
+    if state not in ACTIVE_STATES:
+        raise RunStateError(f"Run {run.id} is {state} already; there is nothing to stop.")
+    with files.disk_errors(run.stop_path):
+        run.stop_path.touch()
 
 
-def _stop_queued(run: Run) -> None:
-    with run.writing():
+def _stop_queued(run: Run) -> bool:
+    """Whether it was still waiting; if not, its worker may have just taken the lock and keep it while it trains."""
+    with suppress(RunStateError), run.writing(timeout=0.2):
         status = run.status
         if status.state == "queued":
             run.write_status(status.model_copy(update={"state": "stopped"}))
-            return
-    stop(run)
+            return True
+    return False
 
 
 def advance(store: RunStore) -> None:
@@ -162,7 +178,7 @@ def queue_position(store: RunStore, run: Run) -> int:
 def _readable_status(run: Run) -> Status | None:
     try:
         return run.status
-    except DamagedFileError:
+    except (DamagedFileError, DiskError):  # it has no status, or no longer: another process may be deleting it
         return None
 
 
@@ -173,7 +189,10 @@ def _start_worker(run: Run) -> None:
         if status.state != "queued":
             return
         environment = processes.child_environment(
-            FASHION_RUNS=str(run.path.parent), FASHION_DATA=str(dataset_files.root())
+            FASHION_RUNS=str(run.path.parent),
+            FASHION_DATA=str(dataset_files.root()),
+            # Threads that spin while they wait take the cores that a browser beside them needs, and then wait for it.
+            OMP_WAIT_POLICY=os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
         )
         with files.disk_errors(run.log_path):
             worker = processes.start_detached(processes.python_command("worker", run.id), run.log_path, environment)

@@ -12,7 +12,8 @@ import psutil
 from pydantic import BaseModel, ConfigDict
 
 PACKAGE_PARENT = Path(__file__).resolve().parent.parent
-_START_TOLERANCE_SECONDS = 1.0
+_START_TOLERANCE_SECONDS = 2.0
+"""Linux gives the time of its boot in whole seconds, and may round it otherwise the next time."""
 
 
 class ProcessId(BaseModel):

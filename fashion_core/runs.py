@@ -161,12 +161,12 @@ class Run:
 
         Raises ``RunStateError`` if it does not, ``RunNotFoundError`` if the run has been deleted.
         """
-        lock = FileLock(self.path / "lock", timeout=timeout)
+        path = self.path / "lock"
+        lock = FileLock(path, timeout=timeout)
+        self._check_exists()
         try:
-            with files.disk_errors(self.path / "lock"):
-                lock.acquire()
-        except Timeout as error:
-            raise RunStateError(f"Run {self.id} is being worked on; stop it first or wait for it.") from error
+            with files.disk_errors(path):
+                self._acquire(lock)
         except DiskError:
             self._check_exists()
             raise
@@ -176,8 +176,16 @@ class Run:
         finally:
             lock.release()
 
+    def _acquire(self, lock: FileLock) -> None:
+        try:
+            lock.acquire()
+        except Timeout as error:  # an OSError too, but nothing is wrong with the disk
+            raise RunStateError(f"Run {self.id} is being worked on; stop it first or wait for it.") from error
+
     def _check_exists(self) -> None:
-        if not self.path.exists():
+        """A folder with a lock alone is what waiting for the lock makes of one that is deleted meanwhile."""
+        if not self.path.exists() or [path.name for path in self.path.iterdir()] == ["lock"]:
+            shutil.rmtree(self.path, ignore_errors=True)
             raise RunNotFoundError(f"Run {self.id} has been deleted.")
 
     def log_tail(self, lines: int) -> str:
@@ -221,13 +229,17 @@ class Run:
         return [epoch for epoch in saved if epoch not in kept]
 
     def _loss_of(self, epoch: int) -> float:
-        facts = self.facts(self.checkpoint_path(epoch))
-        return facts.loss if facts and facts.loss is not None else math.inf
+        with suppress(DamagedFileError):
+            facts = self.facts(self.checkpoint_path(epoch))
+            return facts.loss if facts and facts.loss is not None else math.inf
+        return math.inf
 
     def is_whole(self, file: Path) -> bool:
         """Whether a saved file is listed and still what its facts say, by size and SHA-256."""
-        facts = self.facts(file)
-        return facts is not None and files.digest_of(file) == files.Digest(facts.sha256, facts.bytes)
+        with suppress(DamagedFileError):
+            facts = self.facts(file)
+            return facts is not None and files.digest_of(file) == files.Digest(facts.sha256, facts.bytes)
+        return False
 
     def remove_saved(self, file: Path) -> None:
         """Delete a saved file: first its facts, so that it is never listed and gone. Raises ``DiskError``."""
@@ -329,13 +341,13 @@ class RunStore:
 
 
 def _has_worker(run: Run) -> bool:
-    with suppress(DamagedFileError):
+    with suppress(DamagedFileError, DiskError):
         return run.state() in ACTIVE_STATES
     return False
 
 
 def _came_from(child: Run, run_id: str, epoch: int | None) -> bool:
-    with suppress(DamagedFileError):
+    with suppress(DamagedFileError, DiskError):
         parent = child.record.parent
         return parent is not None and parent.run == run_id and epoch in (None, parent.epoch)
     return False

@@ -91,8 +91,8 @@ class Training:
                 self.measured = Measured(**content["measured"])
                 self.position = Position(epoch + 1)
                 break
-        facts = self.run.facts(self.run.partial_path)
-        if facts and facts.epoch == self.position.epoch and self.run.is_whole(self.run.partial_path):
+        facts = self.run.facts(self.run.partial_path) if self.run.is_whole(self.run.partial_path) else None
+        if facts and facts.epoch == self.position.epoch:
             content = self._load(self.run.partial_path)
             self.position = Position(**content["position"])
             self.random_state = content["random_state"]

@@ -8,10 +8,10 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
-from fashion_core import jobs
+from fashion_core import frames, jobs
 from fashion_core.config import DATASET_LABELS, TrainConfig
 from fashion_core.errors import FashionError
-from fashion_core.runs import Run, RunStore
+from fashion_core.runs import ACTIVE_STATES, Run, RunStore
 
 Color = Literal["red", "orange", "blue", "green", "gray"]
 
@@ -42,10 +42,9 @@ def problems_shown() -> Iterator[None]:
         st.error(sentence(error), icon=":material/error:")
 
 
-def sentence(error: FashionError) -> str:
+def sentence(error: FashionError | str) -> str:
     """The error's text with a capital, safe to show: nothing in it is read as Markdown."""
-    text = plain(str(error))
-    return text[:1].upper() + text[1:]
+    return plain(str(error)[:1].upper() + str(error)[1:])
 
 
 def plain(text: str) -> str:
@@ -120,13 +119,28 @@ def whereabouts(store: RunStore, run: Run) -> str:
     """Where the run is and what comes next, in one line."""
     config, status = run.record.config, run.status
     state = run.state(status)
-    epoch, last = min(status.epoch, config.epochs - 1), config.epochs - 1
+    last = config.epochs - 1
     if state == "queued":
         ahead = jobs.queue_position(store, run)
         return f"{ahead} to start before it" if ahead else "next to start"
     if state == "finished":
-        return f"epochs 0 to {last} done"
+        return f"epochs 0 to {last:,} done" if last else "epoch 0 done"
     if state == "lost":
         return "its process is gone; Continue goes on from the newest whole checkpoint"
-    where = f"epoch {epoch} (last: {last}), batch {status.batch:,} of {config.batches_per_epoch:,}"
+    epoch = min(status.epoch, last)
+    where = f"epoch {epoch:,} of 0 to {last:,}, batch {status.batch:,} of {config.batches_per_epoch:,}"
     return f"{where}, {status.phase}" if state == "running" and status.phase else where
+
+
+def time_left(run: Run) -> str:
+    """How long a running run still takes; nothing for another one."""
+    status = run.status
+    seconds = frames.progress(run.record.config, status).seconds_left
+    return f"{duration(seconds)} left" if run.state(status) in ACTIVE_STATES and seconds is not None else ""
+
+
+def loss_text(loss: float | None) -> str:
+    """A loss with four decimals, or as a power of ten when it runs away, or a dash where there is none yet."""
+    if loss is None:
+        return "–"
+    return f"{loss:.4f}" if loss < 1000 else f"{loss:.1e}"

@@ -31,11 +31,11 @@ def show_welcome(store: RunStore) -> None:
     with st.container(border=True):
         st.subheader("No runs yet")
         st.write(
-            "Train the tutorial's network for two epochs on synthetic garments. "
-            "It needs no network and takes about ten seconds."
+            "Train the tutorial's network on synthetic garments: nothing to download, and in about ten seconds "
+            "there is a run to look at, with a checkpoint of each epoch."
         )
         if st.button("Train a first run", type="primary", icon=":material/play_arrow:"):
-            run = jobs.start(store, parse_config({**PRESETS["seed"].values, "name": "First run"}))
+            run = jobs.start(store, parse_config({**PRESETS["demo"].values, "name": "First run"}))
             st.switch_page("pages/train.py", query_params={"run": run.id})
 
 
@@ -78,7 +78,7 @@ def show_card(store: RunStore, run: Run) -> None:
             ui.state_badge(run.state(status))
             ui.dataset_badge(config)
             st.page_link("pages/train.py", label="Watch", icon=":material/visibility:", query_params={"run": run.id})
-        st.progress(progress.share, text=f"{ui.whereabouts(store, run)} · {ui.duration(progress.seconds_left)} left")
+        st.progress(progress.share, text=" · ".join(filter(None, [ui.whereabouts(store, run), ui.time_left(run)])))
 
 
 def show_runs(store: RunStore) -> None:
@@ -104,6 +104,7 @@ def show_runs(store: RunStore) -> None:
             "accuracy": st.column_config.NumberColumn(format="%.2f %%", help="Test accuracy of that epoch"),
             "tags": st.column_config.ListColumn(),
         },
+        placeholder="",
         alt="All runs",
     )
     if "run" in st.query_params:

@@ -1,6 +1,6 @@
 """Set up a run, start it, watch it, stop it, go on with it."""
 
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -129,7 +129,7 @@ def show_run(store: RunStore, run: Run) -> None:
     """One run, live."""
     config = run.record.config
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.title(ui.plain(ui.run_title(run)), width="content")
+        st.header(ui.plain(ui.run_title(run)), width="content")
         ui.dataset_badge(config)
         st.space("stretch")
         st.page_link("pages/train.py", label="Set up another run", icon=":material/add:", query_params={})
@@ -167,7 +167,7 @@ def show_state(store: RunStore, run: Run) -> None:
         offer_action(store, run, state)
     st.progress(frames.progress(run.record.config, status).share)
     if state == "failed" and status.error:
-        st.error(ui.plain(status.error), icon=":material/error:")
+        st.error(ui.sentence(status.error), icon=":material/error:")
 
 
 def offer_action(store: RunStore, run: Run, state: State) -> None:
@@ -176,51 +176,57 @@ def offer_action(store: RunStore, run: Run, state: State) -> None:
         if st.button("Stop", icon=":material/stop:", disabled=state == "stopping"):
             jobs.stop(run)
             st.rerun()
-    elif state in CONTINUABLE_STATES and st.button("Continue", icon=":material/play_arrow:", type="primary"):
+    elif state in CONTINUABLE_STATES and st.button("Continue", icon=":material/play_arrow:"):
         jobs.go_on(store, run)
         st.rerun()
 
 
 def show_numbers(run: Run, batches: pd.DataFrame, epochs: pd.DataFrame) -> None:
-    """Loss and accuracy now, each with its change since the epoch before; speed and time to go."""
+    """Loss and accuracy now, each with its change since the epoch before; speed and time."""
     status = run.status
-    active = run.state(status) in ACTIVE_STATES
-    seconds_left = frames.progress(run.record.config, status).seconds_left if active else None
     with st.container(horizontal=True):
-        training_loss = batches["smoothed"].iloc[-1] if len(batches) else None
-        st.metric("Training loss, smoothed", number(training_loss, ".4f"), width=NUMBER_WIDTH)
-        show_change("Test loss", epochs["loss"], ".4f", "inverse")
-        show_change("Test accuracy", epochs["accuracy"], ".2%", "normal")
-        st.metric("Images per second", number(status.images_per_second, ",.0f"), width=NUMBER_WIDTH)
-        st.metric("Time left", ui.duration(seconds_left), width=NUMBER_WIDTH)
+        st.metric("Training loss, smoothed", ui.loss_text(last(batches["smoothed"])), width=NUMBER_WIDTH)
+        loss_change, accuracy_change = change(epochs["loss"]), change(epochs["accuracy"])
+        st.metric(
+            "Test loss",
+            ui.loss_text(last(epochs["loss"])),
+            delta=None if loss_change is None else f"{loss_change:+.4f}",
+            delta_color="inverse",
+            width=NUMBER_WIDTH,
+        )
+        st.metric(
+            "Test accuracy",
+            "–" if epochs.empty else f"{last(epochs['accuracy']):.2%}",
+            delta=None if accuracy_change is None else f"{accuracy_change * 100:+.2f} points",
+            width=NUMBER_WIDTH,
+        )
+        rate = status.images_per_second
+        st.metric("Images per second", "–" if rate is None else f"{rate:,.0f}", width=NUMBER_WIDTH)
+        left = frames.progress(run.record.config, status).seconds_left
+        if run.state(status) in ACTIVE_STATES:
+            st.metric("Time left", ui.duration(left), width=NUMBER_WIDTH)
+        else:
+            st.metric("Time trained", ui.duration(epochs["seconds"].sum()), width=NUMBER_WIDTH)
 
 
-def show_change(label: str, values: pd.Series, style: str, color: Literal["normal", "inverse"]) -> None:
-    """The last value and what it gained on the one before."""
-    now = values.iloc[-1] if len(values) else None
-    delta = values.iloc[-1] - values.iloc[-2] if len(values) > 1 else None
-    st.metric(
-        label,
-        number(now, style),
-        delta=None if delta is None else format(delta, "+" + style),
-        delta_color=color,
-        width=NUMBER_WIDTH,
-    )
+def last(values: "pd.Series[float]") -> float | None:
+    """The newest value, if there is one."""
+    return None if values.empty else float(values.iloc[-1])
 
 
-def number(value: float | None, style: str) -> str:
-    """A number, or a dash where there is none yet."""
-    return "–" if value is None else format(value, style)
+def change(values: "pd.Series[float]") -> float | None:
+    """What the newest value gained on the one before."""
+    return float(values.iloc[-1] - values.iloc[-2]) if len(values) > 1 else None
 
 
 def show_charts(run: Run, batches: pd.DataFrame, epochs: pd.DataFrame) -> None:
     """The losses as they come, and the accuracy of each epoch."""
     config = run.record.config
     st.caption(charts.LIVE_KEY)
-    live = charts.live_chart(batches, epochs, config.epochs * config.batches_per_epoch)
-    st.altair_chart(live, key="live", alt="Losses of this run by optimizer step")
+    live = charts.live_chart(batches, epochs, frames.horizon(config, run.status))
+    st.altair_chart(live, alt="Losses of this run by optimizer step")
     if len(epochs):
-        st.altair_chart(charts.accuracy_chart(epochs), key="accuracy", alt="Test accuracy of this run by epoch")
+        st.altair_chart(charts.accuracy_chart(epochs), alt="Test accuracy of this run by epoch")
 
 
 def show_log(run: Run) -> None:

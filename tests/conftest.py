@@ -1,0 +1,60 @@
+"""Fixtures: an empty store of runs, the synthetic garments drawn once, and the real dataset where there is one."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from helpers import ROOT, end_workers
+from hypothesis import HealthCheck, settings
+
+from fashion_core import data, dataset_files
+from fashion_core.runs import RunStore
+
+settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared machine")
+
+_GIVEN = os.environ.get("FASHION_DATA")
+"""Read before any fixture sets another one."""
+
+
+@pytest.fixture(scope="session")
+def synthetic_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder that holds the synthetic garments and nothing else."""
+    folder = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASHION_DATA", str(folder))
+        data.load("synthetic")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """A data folder that holds the official files."""
+    folder = Path(_GIVEN) if _GIVEN else ROOT.parent / "shared" / "fashion-mnist"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASHION_DATA", str(folder))
+        if not dataset_files.are_present():
+            pytest.skip(f"the four official files are not in {folder}: set FASHION_DATA to the folder that has them")
+    return folder
+
+
+@pytest.fixture
+def store(tmp_path: Path, synthetic_data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunStore]:
+    """An empty store that commands and workers use too; no worker outlives the test."""
+    monkeypatch.setenv("FASHION_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("FASHION_DATA", str(synthetic_data))
+    monkeypatch.delenv("FASHION_SLOTS", raising=False)
+    store = RunStore()
+    yield store
+    end_workers(store)
+
+
+@pytest.fixture(scope="module")
+def module_store(tmp_path_factory: pytest.TempPathFactory, synthetic_data: Path) -> Iterator[RunStore]:
+    """A store that the tests of one file share, for runs that they only look at."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASHION_DATA", str(synthetic_data))
+        store = RunStore(tmp_path_factory.mktemp("runs"))
+        yield store
+        end_workers(store)

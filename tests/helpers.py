@@ -1,0 +1,129 @@
+"""What several test files share: the command line, runs trained in this process or a worker, and waiting."""
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from fashion_core import jobs
+from fashion_core.config import TrainConfig, parse_config
+from fashion_core.errors import FashionError
+from fashion_core.runs import ACTIVE_STATES, Environment, Run, RunStore
+
+ROOT = Path(__file__).resolve().parent.parent
+SHORT: dict[str, Any] = {"train_images": 500, "device": "cpu", "threads": 1}
+"""Settings with which an epoch takes a tenth of a second."""
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not so within {seconds} s"
+        time.sleep(0.01)
+
+
+def command_line(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """``python -m fashion_core`` with these arguments, to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "fashion_core", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def python(code: str, *options: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A fresh Python that runs ``code`` to its end."""
+    return subprocess.run(
+        [sys.executable, *options, "-c", code],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def config(**changes: Any) -> TrainConfig:
+    return parse_config({**SHORT, **changes})
+
+
+def new_run(store: RunStore, **changes: Any) -> Run:
+    """A queued run of a few images that nobody has started."""
+    environment = Environment(
+        python=platform.python_version(), torch=metadata.version("torch"), device="cpu", threads=SHORT["threads"]
+    )
+    return store.create(config(**changes), environment)
+
+
+def never() -> bool:
+    return False
+
+
+class After:
+    """A ``should_stop`` that says yes the n-th time it is asked; it is asked before each epoch and between batches."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left <= 0
+
+
+def train(run: Run, should_stop: Callable[[], bool] = never) -> str:
+    """Drive the run in this process; gives how it ended."""
+    from fashion_core.training import Training
+
+    with run.writing():
+        return Training(run, should_stop).to_the_end()
+
+
+def worker_is_gone(run: Run) -> bool:
+    return run.state() not in ("queued", *ACTIVE_STATES)
+
+
+def workers(run: Run) -> list[psutil.Process]:
+    """The worker processes of this run."""
+    command = ["-m", "fashion_core", "worker", run.id]
+    return [process for process in psutil.process_iter(["cmdline"]) if (process.info["cmdline"] or [])[1:] == command]
+
+
+def end_workers(store: RunStore) -> None:
+    """Kill, by pid, each worker that a test left; the queue first, or it starts more."""
+    runs = store.runs() if store.root.is_dir() else []
+    for run in runs:
+        with suppress(FashionError):
+            jobs.stop(run)
+    for process in [process for run in runs for process in workers(run)]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+            process.wait(10)
+
+
+@contextmanager
+def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
+    """A disk of this size mounted at ``folder``; skips where this user may not mount one."""
+    folder.mkdir(exist_ok=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (subprocess.CalledProcessError, FileNotFoundError):
+        pytest.skip("a full disk needs a tiny tmpfs, and this user may not mount one")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)

@@ -1,0 +1,126 @@
+"""The house of DESIGN section 2: who may import whom."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from helpers import ROOT, python
+
+PACKAGE = ROOT / "fashion_core"
+GROUND = {"errors", "files", "processes", "config", "dataset_files", "metrics"}
+RECORDS = {"runs", "records", "jobs", "frames", "charts", "ui", "follow", "snippets"}
+TENSORS = {"models", "vision", "data", "garments", "devices", "loops", "optimizers", "formats", "training", "worker"}
+TENSORS |= {path.stem for path in [PACKAGE / "predict.py"] if path.exists()}
+ENTRY = {"__init__", "__main__", "cli"}
+RUN_FOLDER = {"runs"}
+"""Where the two wings meet."""
+
+TORCH = {"torch", "torchvision"}
+BROWSER = {"streamlit", "altair", "pandas"}
+
+
+def imports(path: Path) -> set[str]:
+    """What a file imports, in functions too: ``fashion_core`` modules by their own name, others by their first."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "fashion_core":
+            found.update(f"fashion_core.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            found.add(node.module or "")
+    return {name.removeprefix("fashion_core.").split(".")[0] for name in found}
+
+
+def ours(path: Path) -> set[str]:
+    return imports(path) & {module.stem for module in PACKAGE.glob("*.py")}
+
+
+def paths(names: set[str]) -> list[Path]:
+    return [PACKAGE / f"{name}.py" for name in sorted(names)]
+
+
+def test_every_module_has_a_place() -> None:
+    assert {path.stem for path in PACKAGE.glob("*.py")} == GROUND | RECORDS | TENSORS | ENTRY
+
+
+@pytest.mark.parametrize("path", paths(GROUND), ids=lambda path: path.stem)
+def test_ground_floor_imports_neither_wing(path: Path) -> None:
+    assert ours(path) <= GROUND
+    assert not imports(path) & (TORCH | BROWSER)
+
+
+@pytest.mark.parametrize("path", paths(RECORDS), ids=lambda path: path.stem)
+def test_records_wing_imports_no_tensors(path: Path) -> None:
+    assert ours(path) <= GROUND | RECORDS
+    assert not imports(path) & TORCH
+
+
+@pytest.mark.parametrize("path", paths(TENSORS), ids=lambda path: path.stem)
+def test_tensors_wing_meets_records_only_in_the_run_folder(path: Path) -> None:
+    assert ours(path) <= GROUND | TENSORS | RUN_FOLDER
+    assert not imports(path) & BROWSER
+
+
+@pytest.mark.parametrize("path", [ROOT / "app.py", *sorted((ROOT / "pages").glob("*.py"))], ids=lambda path: path.stem)
+def test_pages_import_no_tensors(path: Path) -> None:
+    assert ours(path) <= GROUND | RECORDS
+    assert not imports(path) & TORCH
+
+
+def test_charts_know_neither_streamlit_nor_the_store() -> None:
+    found = imports(PACKAGE / "charts.py")
+    assert not found & {"streamlit", "runs", "jobs", "records", "frames", "files", "os", "pathlib"}
+
+
+def test_jobs_know_the_worker_by_its_command_line_only() -> None:
+    assert not ours(PACKAGE / "jobs.py") & (TENSORS | ENTRY)
+
+
+def test_imports_have_no_circle() -> None:
+    graph = {path.stem: ours(path) for path in PACKAGE.glob("*.py")}
+
+    def walk(name: str, trail: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        if name in trail:
+            yield (*trail, name)
+            return
+        for neighbour in graph[name]:
+            yield from walk(neighbour, (*trail, name))
+
+    assert [circle for name in graph for circle in walk(name, ())] == []
+
+
+def test_no_module_outside_the_tensors_wing_loads_torch() -> None:
+    """By running them, so that what others import for them counts too."""
+    lines = [
+        f"import fashion_core.{name}; assert 'torch' not in sys.modules, {name!r}"
+        for name in sorted(GROUND | RECORDS | {"cli"})
+    ]
+    done = python("\n".join(["import sys", *lines]))
+    assert done.returncode == 0, done.stderr
+
+
+def test_nothing_but_pages_and_charts_loads_the_browser_libraries() -> None:
+    names = sorted(GROUND | TENSORS | {"runs", "records", "jobs", "follow", "cli"})
+    lines = [
+        f"import fashion_core.{name}; found = {BROWSER!r} & set(sys.modules); assert not found, ({name!r}, found)"
+        for name in names
+    ]
+    done = python("\n".join(["import sys", *lines]))
+    assert done.returncode == 0, done.stderr
+
+
+def calls(path: Path) -> Iterator[ast.Call]:
+    return (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+
+
+@pytest.mark.parametrize("path", sorted([*PACKAGE.glob("*.py"), *(ROOT / "pages").glob("*.py")]), ids=lambda p: p.stem)
+def test_nothing_unpickles_more_than_tensors(path: Path) -> None:
+    for call in calls(path):
+        name = ast.unparse(call.func)
+        assert name not in ("torch.jit.load", "pickle.load", "pickle.loads", "pickle.Unpickler")
+        if name == "torch.load":
+            options = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+            assert options.get("weights_only") == "True"

@@ -1,0 +1,56 @@
+"""What this machine has, which of it to use, and the same bits each time."""
+
+import pytest
+import torch
+from helpers import python
+
+from fashion_core import devices
+from fashion_core.errors import DeviceError
+
+
+def test_cpu_is_always_there_and_comes_last() -> None:
+    assert list(devices.available())[-1] == "cpu"
+
+
+def test_automatic_choice_is_the_first_that_is_there() -> None:
+    assert devices.automatic() == next(iter(devices.available()))
+    assert str(devices.resolve("auto")) == devices.automatic()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_cpu_is_chosen_where_there_is_nothing_else() -> None:
+    if not torch.backends.mps.is_available():
+        assert devices.automatic() == "cpu"
+
+
+@pytest.mark.parametrize("name", ["cuda:9", "cuda", "mps"])
+def test_missing_device_is_one_sentence_that_names_what_is_there(name: str) -> None:
+    if name in devices.available() or f"{name}:0" in devices.available():
+        pytest.skip(f"this machine has {name}")
+    with pytest.raises(DeviceError, match=f"There is no device {name} on this machine; choose one of auto, .*cpu"):
+        devices.resolve(name)
+
+
+def test_random_state_comes_back() -> None:
+    device = torch.device("cpu")
+    state = devices.random_state(device)
+    drawn = torch.rand(3)
+    devices.set_random_state(state, device)
+    assert torch.equal(torch.rand(3), drawn)
+
+
+def test_reproducible_process_uses_the_threads_it_is_told_and_deterministic_algorithms() -> None:
+    done = python(
+        "import os, torch\nfrom fashion_core.devices import make_reproducible\nmake_reproducible(3)\n"
+        "print(torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(),"
+        " torch.backends.cudnn.benchmark, os.environ['CUBLAS_WORKSPACE_CONFIG'])"
+    )
+    assert done.stdout.split() == ["3", "True", "False", ":4096:8"], done.stderr
+
+
+def test_description_is_what_the_machine_has() -> None:
+    assert devices.describe() == {
+        "automatic": devices.automatic(),
+        "devices": devices.available(),
+        "threads": torch.get_num_threads(),
+    }

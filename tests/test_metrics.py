@@ -1,0 +1,111 @@
+"""``metrics.jsonl``: whole rows for readers, each batch once after going back."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from helpers import small_disk
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fashion_core import metrics
+from fashion_core.errors import DiskError
+
+BATCHES = 20
+
+
+def batch_row(epoch: int, last: int, losses: list[float]) -> dict[str, Any]:
+    return {"kind": "batch", "epoch": epoch, "batch": last, "losses": losses, "images_per_second": 1.0, "time": 0.0}
+
+
+def epoch_row(epoch: int) -> dict[str, Any]:
+    return {"kind": "epoch", "epoch": epoch, "loss": 1.0, "accuracy": 0.5, "train_loss": 1.0, "seconds": 1.0}
+
+
+def losses_of(epoch: int, batches: range) -> list[float]:
+    """A loss that says where it belongs."""
+    return [epoch * 1000.0 + batch for batch in batches]
+
+
+def written(rows: list[dict[str, Any]]) -> list[float]:
+    return [loss for row in rows if row["kind"] == "batch" for loss in row["losses"]]
+
+
+def test_rows_come_back_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    rows = [batch_row(0, 1, [2.0, 1.0]), epoch_row(0)]
+    for row in rows:
+        metrics.append_row(path, row, durable=True)
+    assert metrics.read_rows(path) == rows
+
+
+def test_missing_file_has_no_rows(tmp_path: Path) -> None:
+    assert metrics.read_rows(tmp_path / "metrics.jsonl") == []
+
+
+@pytest.mark.parametrize("kept", range(1, 40, 5))
+def test_torn_last_line_is_passed_over(tmp_path: Path, kept: int) -> None:
+    path = tmp_path / "metrics.jsonl"
+    metrics.append_row(path, batch_row(0, 0, [2.0]))
+    with path.open("ab") as file:
+        file.write(b'{"kind": "batch", "epoch": 0, "batch": 1'[:kept])
+    assert metrics.read_rows(path) == [batch_row(0, 0, [2.0])]
+
+
+def test_going_back_mends_a_torn_line(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"kind": "ba')
+    metrics.rewind(path, 0, 0)
+    metrics.append_row(path, epoch_row(0))
+    assert metrics.read_rows(path) == [epoch_row(0)]
+
+
+def test_going_back_cuts_a_row_in_two(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    metrics.append_row(path, batch_row(0, 4, [0.0, 1.0, 2.0, 3.0, 4.0]))
+    metrics.rewind(path, 0, 3)
+    assert metrics.read_rows(path) == [batch_row(0, 2, [0.0, 1.0, 2.0])]
+
+
+def test_going_back_to_an_epochs_start_drops_its_result(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    for row in (epoch_row(0), epoch_row(1)):
+        metrics.append_row(path, row)
+    metrics.rewind(path, 1, 0)
+    assert metrics.read_rows(path) == [epoch_row(0)]
+
+
+@given(
+    epochs=st.lists(st.lists(st.integers(1, 6), min_size=1, max_size=5), min_size=1, max_size=4),
+    position=st.tuples(st.integers(0, 4), st.integers(0, BATCHES)),
+)
+def test_going_back_keeps_exactly_the_batches_before_the_position(
+    epochs: list[list[int]], position: tuple[int, int]
+) -> None:
+    """``epochs`` holds, for each epoch, how many batches each of its rows has."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "metrics.jsonl")
+        expected: list[float] = []
+        for epoch, counts in enumerate(epochs):
+            first = 0
+            for count in counts:
+                losses = losses_of(epoch, range(first, first + count))
+                metrics.append_row(path, batch_row(epoch, first + count - 1, losses))
+                expected += [loss for batch, loss in enumerate(losses, first) if (epoch, batch) < position]
+                first += count
+            metrics.append_row(path, epoch_row(epoch))
+        metrics.rewind(path, *position)
+        rows = metrics.read_rows(path)
+    assert written(rows) == expected
+    assert [row["epoch"] for row in rows if row["kind"] == "epoch"] == list(range(min(position[0], len(epochs))))
+    assert all(loss % 1000 == row["batch"] for row in rows if row["kind"] == "batch" for loss in row["losses"][-1:])
+
+
+def test_full_disk_is_one_sentence(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 16) as disk:
+        (disk / "other").write_bytes(bytes(12_000))
+        path = disk / "metrics.jsonl"
+        with pytest.raises(DiskError, match="the disk is full"):
+            metrics.append_row(path, batch_row(0, 9999, [0.123456] * 10_000))
+        assert metrics.read_rows(path) == []

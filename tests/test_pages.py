@@ -1,0 +1,135 @@
+"""Page logic through AppTest; what only a browser shows is in test_browser.py."""
+
+from pathlib import Path
+
+import pytest
+from helpers import ROOT, new_run, train
+from streamlit.testing.v1 import AppTest
+
+from fashion_core.config import settings
+from fashion_core.runs import Labels, RunStore
+
+
+def open_page(name: str, **query: str) -> AppTest:
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).switch_page(f"pages/{name}.py")
+    for key, value in query.items():
+        app.query_params[key] = value
+    app.run()
+    assert not app.exception
+    return app
+
+
+def text_of(app: AppTest) -> str:
+    elements = [*app.markdown, *app.title, *app.header, *app.subheader, *app.caption, *app.error, *app.warning]
+    return "\n".join(str(element.value) for element in elements)
+
+
+def test_empty_overview_offers_one_button(store: RunStore) -> None:
+    app = open_page("overview")
+    assert [button.label for button in app.button] == ["Train a first run"]
+
+
+def test_overview_lists_all_runs(store: RunStore) -> None:
+    new_run(store, name="one")
+    new_run(store, name="two")
+    app = open_page("overview")
+    assert list(app.dataframe[0].value["name"]) == ["two", "one"]
+
+
+def test_overview_shows_a_damaged_run_beside_the_others(store: RunStore) -> None:
+    new_run(store, name="whole")
+    new_run(store, name="broken").record_path.write_text('{"future": 1}')
+    table = open_page("overview").dataframe[0].value
+    assert list(table["state"] == "damaged") == [True, False]
+
+
+def test_overview_saves_name_notes_and_tags(store: RunStore) -> None:
+    run = new_run(store, name="before")
+    app = open_page("overview", run=run.id)
+    app.text_input[0].set_value("after")
+    app.text_input[1].set_value("demo, best, demo")
+    app.text_area[0].set_value("worth keeping")
+    next(button for button in app.button if button.label == "Save").click()
+    app.run()
+    assert run.labels == Labels(name="after", notes="worth keeping", tags=("demo", "best"))
+
+
+def test_form_has_a_widget_for_every_setting(store: RunStore) -> None:
+    app = open_page("train")
+    keys = {widget.key for widget in [*app.text_input, *app.number_input, *app.selectbox]}
+    assert {setting.name for setting in settings()} <= keys
+
+
+def test_preset_fills_the_form(store: RunStore) -> None:
+    app = open_page("train")
+    app.selectbox(key="preset").select("accurate-cnn").run()
+    assert app.selectbox(key="model").value == "cnn"
+    assert app.selectbox(key="augmentation").value == "flip and shift"
+    assert app.number_input(key="epochs").value == 15
+
+
+def test_form_shows_the_plain_pytorch_of_what_stands_in_it(store: RunStore) -> None:
+    app = open_page("train")
+    app.selectbox(key="optimizer").select("adamw").run()
+    assert "torch.optim.AdamW(" in app.code[0].value
+
+
+def test_missing_dataset_is_offered_for_download(store: RunStore) -> None:
+    app = open_page("train")
+    app.selectbox(key="dataset").select("fashion-mnist").run()
+    assert "is not on this machine yet" in app.warning[0].value
+    assert "Download Fashion-MNIST" in [button.label for button in app.button]
+
+
+def test_start_without_the_dataset_is_one_sentence_and_leaves_nothing(store: RunStore) -> None:
+    app = open_page("train")
+    app.selectbox(key="dataset").select("fashion-mnist").run()
+    next(button for button in app.button if button.label == "Start").click()
+    app.run()
+    assert "is missing" in app.error[0].value
+    assert store.runs() == []
+
+
+def test_store_that_cannot_be_written_is_one_sentence(
+    store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "a file where the folder should be"
+    file.touch()
+    monkeypatch.setenv("FASHION_RUNS", str(file / "runs"))
+    app = open_page("train")
+    next(button for button in app.button if button.label == "Start").click()
+    app.run()
+    assert len(app.error) == 1
+    assert "choose another folder" in app.error[0].value
+
+
+@pytest.mark.parametrize("run_id", ["nothing", "../../etc", "20260101-000000-000-0000"])
+def test_unknown_run_in_the_address_is_one_sentence(store: RunStore, run_id: str) -> None:
+    app = open_page("train", run=run_id)
+    assert len(app.error) == 1
+    assert "No run in" in app.error[0].value
+
+
+def test_finished_run_shows_its_numbers_and_no_action(store: RunStore) -> None:
+    run = new_run(store, name="done", epochs=2)
+    train(run)
+    with run.writing():
+        run.write_status(run.status.model_copy(update={"state": "finished", "epoch": 2, "batch": 0}))
+    app = open_page("train", run=run.id)
+    values = {metric.label: metric.value for metric in app.metric}
+    assert values["Test loss"] == f"{run.facts(run.weights_path).loss:.4f}"  # type: ignore[union-attr]
+    assert {button.label for button in app.button} & {"Stop", "Continue"} == set()
+
+
+def test_failed_run_shows_its_error_and_continue(store: RunStore) -> None:
+    run = new_run(store)
+    with run.writing():
+        run.write_status(run.status.model_copy(update={"state": "failed", "error": "the disk is full."}))
+    app = open_page("train", run=run.id)
+    assert app.error[0].value == "The disk is full."
+    assert "Continue" in [button.label for button in app.button]
+
+
+def test_names_are_shown_as_text(store: RunStore) -> None:
+    run = new_run(store, name="<b>x</b> :red[y] $z$ ![i](http://example.org/i.png)")
+    assert "![i](http" not in text_of(open_page("train", run=run.id))

@@ -1,0 +1,361 @@
+"""The store of runs: ids, what its files may hold, states worked out when read, and deleting."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from helpers import config, new_run, small_disk, wait_until
+
+from fashion_core import processes
+from fashion_core.errors import DamagedFileError, DiskError, FashionError, RunNotFoundError, RunStateError
+from fashion_core.processes import ProcessId
+from fashion_core.runs import FOREIGN_HEARTBEAT_SECONDS, Facts, Parent, Run, RunStore, Status, now
+
+URL_SAFE = set("0123456789abcdefghijklmnopqrstuvwxyz-")
+
+
+def change_json(path: Path, **changes: Any) -> None:
+    """Set keys of a JSON file; a value of ``...`` removes the key."""
+    value = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({key: item for key, item in value.items() if item is not ...}))
+
+
+def set_running(run: Run, process: ProcessId | None, heartbeat: float | None = None) -> None:
+    run.write_status(Status(state="running", queued_at=0, heartbeat=heartbeat or now(), process=process))
+
+
+def put_checkpoint(run: Run, epoch: int, loss: float = 1.0) -> None:
+    run.checkpoint_path(epoch).write_bytes(b"content")
+    facts = Facts(
+        format="checkpoint",
+        sha256="ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73",
+        bytes=7,
+        epoch=epoch,
+        loss=loss,
+        accuracy=0.5,
+        seconds=0.1,
+        created=datetime.fromisoformat("2026-01-01T00:00:00+00:00"),
+        why="epoch",
+    )
+    run.write_facts(run.checkpoint_path(epoch), facts)
+
+
+@pytest.fixture
+def other_process() -> Iterator["subprocess.Popen[bytes]"]:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
+        yield process
+        process.kill()
+
+
+def test_ids_are_unique_sortable_and_safe(store: RunStore) -> None:
+    runs = [new_run(store) for _ in range(20)]
+    ids = [run.id for run in runs]
+    assert len(set(ids)) == len(ids)
+    assert [run_id[:19] for run_id in sorted(ids)] == [run_id[:19] for run_id in ids]
+    assert set().union(*ids) <= URL_SAFE
+    assert [run.id for run in store.runs()] == sorted(ids, reverse=True)
+
+
+def test_new_run_is_whole_and_queued(store: RunStore) -> None:
+    run = new_run(store, epochs=3, name="mine")
+    assert run.state() == "queued"
+    assert run.record.config == config(epochs=3, name="mine")
+    assert (run.record.id, run.record.parent, run.labels.name) == (run.id, None, "mine")
+    assert [path.name for path in store.root.iterdir()] == [run.id]
+
+
+def test_store_that_is_not_there_has_no_runs(tmp_path: Path) -> None:
+    assert RunStore(tmp_path / "nowhere").runs() == []
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_run_is_found_by_the_beginning_of_its_id(store: RunStore) -> None:
+    run = new_run(store)
+    assert store.get(run.id).path == store.get(run.id[:-1]).path == run.path
+
+
+def test_a_beginning_that_fits_several_runs_is_refused(store: RunStore) -> None:
+    run, _ = new_run(store), new_run(store)
+    with pytest.raises(RunNotFoundError, match="several begin so"):
+        store.get(run.id[:4])
+
+
+@pytest.mark.parametrize(
+    "run_id", ["", ".", "..", "../outside", "/", "//", "*", "\0", "{id}/..", "{id}/../../outside", "./{id}", "{id}/"]
+)
+def test_tricks_with_paths_find_nothing(store: RunStore, run_id: str) -> None:
+    run = new_run(store)
+    (store.root.parent / "outside").mkdir()
+    with pytest.raises(RunNotFoundError):
+        store.get(run_id.format(id=run.id))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"colour": "red"}, "colour is not a setting of this version"),
+        ({"created": ...}, "created is missing"),
+        ({"parent": ...}, "parent is missing"),
+        ({"config": {"epochs": 0}}, "Epochs should be greater than or equal to 1, not 0"),
+        ({"config": {"optimiser": "sgd"}}, "config.optimiser is not a setting of this version"),
+        ({"environment": {"python": "3"}}, "environment.torch is missing"),
+    ],
+    ids=str,
+)
+def test_wrong_field_of_run_json_is_one_sentence(store: RunStore, changes: dict[str, Any], reason: str) -> None:
+    run = new_run(store)
+    change_json(run.record_path, **changes)
+    with pytest.raises(DamagedFileError) as caught:
+        _ = run.record
+    assert str(caught.value).startswith(f"{run.record_path} is damaged: ")
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null"])
+def test_torn_run_json_is_one_sentence(store: RunStore, content: str) -> None:
+    run = new_run(store)
+    run.record_path.write_text(content)
+    with pytest.raises(DamagedFileError, match="is damaged: it is not"):
+        _ = run.record
+
+
+def test_missing_run_json_is_one_sentence(store: RunStore) -> None:
+    run = new_run(store)
+    run.record_path.unlink()
+    with pytest.raises(DiskError, match="No such file"):
+        _ = run.record
+
+
+def test_running_while_its_worker_lives(store: RunStore, other_process: "subprocess.Popen[bytes]") -> None:
+    run = new_run(store)
+    set_running(run, processes.identify(other_process.pid))
+    assert run.state() == "running"
+
+
+def test_stopping_while_the_worker_has_not_seen_the_stop(store: RunStore) -> None:
+    run = new_run(store)
+    set_running(run, processes.identify(os.getpid()))
+    run.stop_path.touch()
+    assert run.state() == "stopping"
+
+
+def test_lost_when_its_worker_is_gone(store: RunStore, other_process: "subprocess.Popen[bytes]") -> None:
+    run = new_run(store)
+    set_running(run, processes.identify(other_process.pid))
+    other_process.kill()
+    other_process.wait()
+    assert run.state() == "lost"
+
+
+def test_lost_when_its_worker_is_a_zombie(store: RunStore, other_process: "subprocess.Popen[bytes]") -> None:
+    run = new_run(store)
+    set_running(run, processes.identify(other_process.pid))
+    other_process.kill()
+    wait_until(lambda: psutil.Process(other_process.pid).status() == psutil.STATUS_ZOMBIE, "it is a zombie")
+    assert run.state() == "lost"
+
+
+def test_lost_when_another_process_has_its_pid(store: RunStore) -> None:
+    run = new_run(store)
+    me = processes.identify(os.getpid())
+    set_running(run, me.model_copy(update={"started": me.started - 60}))
+    assert run.state() == "lost"
+
+
+def test_lost_after_the_machine_booted_again(store: RunStore) -> None:
+    run = new_run(store)
+    set_running(run, processes.identify(os.getpid()).model_copy(update={"boot": "an earlier one"}))
+    assert run.state() == "lost"
+
+
+def test_lost_when_it_never_had_a_process(store: RunStore) -> None:
+    run = new_run(store)
+    set_running(run, None)
+    assert run.state() == "lost"
+
+
+@pytest.mark.parametrize(("age", "state"), [(0, "running"), (FOREIGN_HEARTBEAT_SECONDS + 1, "lost")])
+def test_worker_on_another_machine_is_known_by_its_heartbeat(store: RunStore, age: float, state: str) -> None:
+    run = new_run(store)
+    elsewhere = processes.identify(os.getpid()).model_copy(update={"host": "elsewhere", "pid": 1})
+    set_running(run, elsewhere, heartbeat=now() - age)
+    assert run.state() == state
+
+
+def test_identity_is_the_same_each_time() -> None:
+    assert len({processes.identify(os.getpid()).started for _ in range(20)}) == 1
+
+
+def test_file_that_is_not_what_its_facts_say_is_not_whole(store: RunStore) -> None:
+    run = new_run(store)
+    put_checkpoint(run, 0)
+    path = run.checkpoint_path(0)
+    assert run.is_whole(path)
+    path.write_bytes(b"Content")
+    assert not run.is_whole(path)
+
+
+@pytest.mark.parametrize("missing", ["0", "0.json"])
+def test_checkpoint_without_its_facts_or_facts_without_it_is_not_listed(store: RunStore, missing: str) -> None:
+    run = new_run(store)
+    put_checkpoint(run, 0)
+    put_checkpoint(run, 1)
+    (run.checkpoint_folder / missing).unlink()
+    assert run.epochs_saved() == [1]
+
+
+def test_epochs_are_sorted_as_numbers(store: RunStore) -> None:
+    run = new_run(store)
+    for epoch in (10, 9, 100, 0):
+        put_checkpoint(run, epoch)
+    assert run.epochs_saved() == [0, 9, 10, 100]
+
+
+@pytest.mark.parametrize(("keep", "dropped"), [("all", []), ("last", [0, 1, 2]), ("best and last", [0, 2])])
+def test_keep_rule_names_what_to_drop(store: RunStore, keep: str, dropped: list[int]) -> None:
+    run = new_run(store)
+    for epoch, loss in enumerate((3.0, 1.0, 2.0, 4.0)):
+        put_checkpoint(run, epoch, loss)
+    assert run.epochs_to_drop(keep) == dropped
+
+
+def test_deleted_run_leaves_nothing(store: RunStore) -> None:
+    run = new_run(store)
+    put_checkpoint(run, 0)
+    store.delete(run)
+    assert list(store.root.iterdir()) == []
+
+
+def test_deleted_checkpoint_leaves_the_others(store: RunStore) -> None:
+    run = new_run(store)
+    for epoch in range(3):
+        put_checkpoint(run, epoch)
+    store.delete(run, 1)
+    assert run.epochs_saved() == [0, 2]
+    assert sorted(path.name for path in run.checkpoint_folder.iterdir()) == ["0", "0.json", "2", "2.json"]
+
+
+def test_missing_checkpoint_can_not_be_deleted(store: RunStore) -> None:
+    with pytest.raises(RunNotFoundError, match="has no checkpoint of epoch 5"):
+        store.delete(new_run(store), 5)
+
+
+def test_running_run_is_not_deleted(store: RunStore) -> None:
+    run = new_run(store)
+    set_running(run, processes.identify(os.getpid()))
+    with pytest.raises(RunStateError, match="stop it first"):
+        store.delete(run)
+    assert run.path.exists()
+
+
+def test_run_is_not_deleted_while_somebody_writes_to_it(store: RunStore) -> None:
+    run = new_run(store)
+    with run.writing(), pytest.raises(RunStateError, match="being worked on"):
+        store.delete(Run(run.path))
+    assert run.path.exists()
+
+
+@pytest.mark.parametrize("epoch", [None, 1])
+def test_what_others_were_resumed_from_is_deleted_only_by_force(store: RunStore, epoch: int | None) -> None:
+    parent = new_run(store)
+    put_checkpoint(parent, 1)
+    child = store.create(config(), parent.record.environment, Parent(run=parent.id, epoch=1))
+    with pytest.raises(RunStateError, match=child.id):
+        store.delete(parent, epoch)
+    assert parent.epochs_saved() == [1]
+    store.delete(parent, epoch, force=True)
+    assert not parent.checkpoint_path(1).exists()
+
+
+def test_checkpoint_beside_the_one_others_came_from_can_be_deleted(store: RunStore) -> None:
+    parent = new_run(store)
+    put_checkpoint(parent, 0)
+    put_checkpoint(parent, 1)
+    store.create(config(), parent.record.environment, Parent(run=parent.id, epoch=1))
+    store.delete(parent, 0)
+    assert parent.epochs_saved() == [1]
+
+
+def test_damaged_run_can_be_deleted(store: RunStore) -> None:
+    run, other = new_run(store), new_run(store)
+    for path in (run.record_path, run.status_path, run.labels_path):
+        path.write_text("{")
+    store.delete(run)
+    assert [left.id for left in store.runs()] == [other.id]
+
+
+def test_deleted_run_can_not_be_written(store: RunStore) -> None:
+    run = new_run(store)
+    store.delete(run)
+    with pytest.raises(RunNotFoundError, match="has been deleted"), run.writing():
+        pass
+    assert not run.path.exists()
+
+
+def doing(thread: threading.Thread) -> str:
+    """The stack of a thread, as a traceback shows it."""
+    return "".join(traceback.format_stack(sys._current_frames()[thread.ident or 0]))
+
+
+def test_run_deleted_while_somebody_waits_to_write_stays_deleted(store: RunStore) -> None:
+    run = new_run(store)
+    problems: list[str] = []
+
+    def wait() -> None:
+        try:
+            with Run(run.path).writing(timeout=20):
+                problems.append("wrote")
+        except RunNotFoundError as error:
+            problems.append(str(error))
+
+    waiting = threading.Thread(target=wait)
+    with run.writing():
+        waiting.start()
+        wait_until(lambda: "time.sleep" in doing(waiting), "the other one has tried the lock and will again")
+        run.path.rename(store.root / ".tmp-gone")
+    waiting.join()
+    assert problems == [f"Run {run.id} has been deleted."]
+    assert store.runs() == []
+
+
+def test_two_writers_of_one_run_exclude_each_other(store: RunStore) -> None:
+    run = new_run(store)
+    with run.writing(), pytest.raises(RunStateError, match="being worked on"), Run(run.path).writing(timeout=0.1):
+        pass
+
+
+def test_file_where_the_store_should_be_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_bytes(b"")
+    with pytest.raises(FashionError, match="choose another folder") as caught:
+        new_run(RunStore(tmp_path / "runs"))
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "runs").read_bytes() == b""
+
+
+def test_store_on_a_read_only_disk_is_one_sentence(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 64) as disk:
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        with pytest.raises(DiskError, match="read-only disk; choose another folder"):
+            new_run(RunStore(disk / "runs"))
+
+
+@pytest.mark.parametrize("room", [0, 4, 8])
+def test_store_on_a_full_disk_is_one_sentence_and_nothing_is_left(tmp_path: Path, room: int) -> None:
+    """With room for none, one or two of a run's files."""
+    with small_disk(tmp_path / "disk", 64) as disk:
+        store = RunStore(disk / "runs")
+        store.root.mkdir()
+        (disk / "other").write_bytes(bytes((64 - room) * 1024))
+        with pytest.raises(DiskError, match="the disk is full"):
+            new_run(store)
+        assert list(store.root.iterdir()) == []
