@@ -19,7 +19,7 @@ CLASS_NAMES = (
 )  # fmt: skip
 MEAN, STD = 0.2860, 0.3530
 """Of Fashion-MNIST's training pixels, scaled to 0..1."""
-_SYNTHETIC_SHA256 = "2039722d8c4d659278bdd80a84bb514a3c083f2abde3db51c7c1b74d404d9d9b"
+_SYNTHETIC_SHA256 = "9a2570493187c6c592c08a1e689135f432a5a67b11470681bdf25f5c1a7e7152"
 """Of all drawn images and labels: what a cache must hold to be used."""
 _EVALUATION_BATCH = 1000
 _MAX_SHIFT = 2

@@ -328,6 +328,7 @@ def test_diverging_run_ends_failed_with_one_line_and_its_record(store: RunStore)
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_full_disk_ends_failed_with_one_line_and_continues_after_room_is_made(store: RunStore, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 4 * 1024) as disk:
         done = command_line("train", *SMALL, "--json", FASHION_RUNS=str(disk))

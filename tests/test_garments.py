@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fashion_core import garments
+from fashion_core import drawing, garments
 
 TRAIN_SHA256 = "3753819edeb206233ff703c45fe184149eba7e515e86dbec5c7b746bfae580f2"
 TEST_SHA256 = "c6155567798b7a1450acac5dca62d4dae060ce5ea426f0bf563d792cb287b141"
@@ -67,8 +68,9 @@ def test_each_place_gets_a_picture_of_its_own_label() -> None:
     np.testing.assert_array_equal(among_others[[1, 3]], alone)
 
 
-def test_only_operations_that_every_processor_rounds_alike_are_used() -> None:
-    nodes = list(ast.walk(ast.parse(Path(garments.__file__).read_text(encoding="utf-8"))))
+@pytest.mark.parametrize("module", [drawing, garments])
+def test_only_operations_that_every_processor_rounds_alike_are_used(module: ModuleType) -> None:
+    nodes = list(ast.walk(ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))))
     names = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     of_numpy = {name for name in names if any(hasattr(home, name) for home in (np, np.ndarray, np.random.Generator))}
     assert of_numpy <= EXACT_EVERYWHERE | NO_ARITHMETIC | TYPES

@@ -201,6 +201,7 @@ def test_running_run_can_not_go_on_and_says_so_at_once(store: RunStore) -> None:
         jobs.go_on(store, Run(run.path))
 
 
+@pytest.mark.slow
 def test_stopped_worker_continues_to_the_same_bits(store: RunStore) -> None:
     straight = new_run(store, epochs=12)
     train(straight)

@@ -40,7 +40,7 @@ COVERING: dict[str, dict[str, Any]] = {
     "cnn, sgd, bf16": {"model": "cnn", "learning_rate": 0.01, "precision": "bf16"},
     "resnet18": {"model": "resnet18", "optimizer": "adamw", "schedule": "cosine"},
 }
-SLOW = {"resnet18"}
+SLOW = {"cnn, sgd, bf16", "resnet18"}
 BATCHES = 5
 """An epoch of 300 images in batches of 64: the last one is smaller. A stop is asked for 5 times an epoch, first at its
 start, and not after its last batch."""
