@@ -10,7 +10,8 @@ from tqdm import tqdm
 from fashion_core import jobs
 from fashion_core.errors import RunStateError
 from fashion_core.records import epoch_records
-from fashion_core.runs import ACTIVE_STATES, Run, RunStore, State, Status
+from fashion_core.runs import Run, RunStore
+from fashion_core.schema import ACTIVE_STATES, State, Status
 
 _POLL_SECONDS = 0.1
 

@@ -11,7 +11,8 @@ from fashion_core import metrics
 from fashion_core.config import TrainConfig
 from fashion_core.errors import DamagedFileError
 from fashion_core.records import run_record
-from fashion_core.runs import Run, RunStore, Status
+from fashion_core.runs import Run, RunStore
+from fashion_core.schema import Status
 
 MAX_POINTS = 1500
 """More than a chart has pixels for; each point costs time in the browser."""

@@ -27,7 +27,8 @@ from fashion_core.errors import (
     RunStateError,
     WorkerError,
 )
-from fashion_core.runs import ACTIVE_STATES, CONTINUABLE_STATES, Environment, Run, RunStore, Status, now
+from fashion_core.runs import Run, RunStore, now
+from fashion_core.schema import ACTIVE_STATES, CONTINUABLE_STATES, Environment, Status
 
 _ANSWER_SECONDS = 120
 

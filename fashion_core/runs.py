@@ -9,94 +9,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from fashion_core import files, processes
 from fashion_core.config import TrainConfig, explain
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError, RunStateError
-from fashion_core.processes import ProcessId
+from fashion_core.schema import ACTIVE_STATES, Environment, Facts, Labels, Parent, RunRecord, State, Status
 
-State = Literal["queued", "running", "stopping", "stopped", "finished", "failed", "lost"]
-ACTIVE_STATES: frozenset[State] = frozenset({"running", "stopping"})
-CONTINUABLE_STATES: frozenset[State] = frozenset({"stopped", "failed", "lost"})
 FOREIGN_HEARTBEAT_SECONDS = 60.0
 """How old the heartbeat of a worker on another machine may be before its run counts as lost."""
 
 _ID_PATTERN = re.compile(r"\d{8}-\d{6}-\d{3}-[0-9a-f]{4}")
 Record = TypeVar("Record", bound=BaseModel)
-
-
-class _Stored(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Parent(_Stored):
-    """The checkpoint that a run was resumed from."""
-
-    run: str
-    epoch: int
-
-
-class Environment(_Stored):
-    """What a run computes with; with the same one it computes the same bits."""
-
-    python: str
-    torch: str
-    device: str
-    threads: int
-
-
-class RunRecord(_Stored):
-    """``run.json``: what was asked, written once."""
-
-    id: str
-    created: datetime
-    config: TrainConfig
-    parent: Parent | None
-    environment: Environment
-
-
-class Labels(_Stored):
-    """``labels.json``: what people may change later."""
-
-    name: str
-    notes: str = ""
-    tags: tuple[str, ...] = ()
-
-
-class Status(_Stored):
-    """``status.json``: where the run stands, as its writer last said.
-
-    ``heartbeat`` and ``queued_at`` are seconds since 1970; ``epoch`` and ``batch`` count from 0 and name the next
-    batch to train; ``images_per_second`` is the rate of the last few batches.
-    """
-
-    state: State
-    queued_at: float
-    heartbeat: float
-    process: ProcessId | None = None
-    phase: Literal["starting", "training", "testing", "saving"] | None = None
-    epoch: int = 0
-    batch: int = 0
-    images_per_second: float | None = None
-    error: str | None = None
-
-
-class Facts(_Stored):
-    """The facts of one saved file, written after it: with them a file is listed, without them it is not."""
-
-    format: Literal["checkpoint", "partial", "weights", "model"]
-    sha256: str
-    bytes: int
-    epoch: int
-    loss: float | None
-    accuracy: float | None
-    seconds: float
-    created: datetime
-    why: Literal["epoch", "stop", "end"]
 
 
 def _parse(path: Path, kind: type[Record]) -> Record:

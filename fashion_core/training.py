@@ -17,7 +17,8 @@ from fashion_core.errors import DivergedError
 from fashion_core.loops import test_loop, train_loop
 from fashion_core.models import build_model
 from fashion_core.optimizers import learning_rate, make_optimizer
-from fashion_core.runs import Facts, Run, RunStore, now
+from fashion_core.runs import Run, RunStore, now
+from fashion_core.schema import Facts
 
 REPORT_SECONDS = 0.25
 """Time between two metric rows, and so between two synchronisations with the device."""

@@ -11,7 +11,8 @@ import streamlit as st
 from fashion_core import frames, jobs
 from fashion_core.config import DATASET_LABELS, TrainConfig
 from fashion_core.errors import FashionError
-from fashion_core.runs import ACTIVE_STATES, Run, RunStore
+from fashion_core.runs import Run, RunStore
+from fashion_core.schema import ACTIVE_STATES
 
 Color = Literal["red", "orange", "blue", "green", "gray"]
 

@@ -6,7 +6,8 @@ import threading
 
 from fashion_core import files, processes
 from fashion_core.errors import FashionError
-from fashion_core.runs import Run, State, Status, now
+from fashion_core.runs import Run, now
+from fashion_core.schema import State, Status
 
 
 def work(run: Run) -> None:

@@ -6,7 +6,8 @@ import streamlit as st
 from fashion_core import frames, jobs, ui
 from fashion_core.config import DATASET_LABELS, MODEL_LABELS, PRESETS, parse_config
 from fashion_core.errors import DamagedFileError
-from fashion_core.runs import ACTIVE_STATES, Labels, Run, RunStore
+from fashion_core.runs import Run, RunStore
+from fashion_core.schema import ACTIVE_STATES, Labels
 
 REFRESH_SECONDS = 2.0
 

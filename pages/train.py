@@ -8,7 +8,8 @@ import streamlit as st
 from fashion_core import charts, dataset_files, frames, jobs, metrics, snippets, ui
 from fashion_core.config import DATASET_LABELS, MODEL_LABELS, PRESETS, Setting, TrainConfig, parse_config, settings
 from fashion_core.errors import ConfigError
-from fashion_core.runs import ACTIVE_STATES, CONTINUABLE_STATES, Run, RunStore, State
+from fashion_core.runs import Run, RunStore
+from fashion_core.schema import ACTIVE_STATES, CONTINUABLE_STATES, State
 
 ESSENTIAL = ("name", "dataset", "model", "epochs", "batch_size", "optimizer", "learning_rate")
 CHOICE_LABELS = {**DATASET_LABELS, **MODEL_LABELS}

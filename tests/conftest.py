@@ -18,6 +18,15 @@ _GIVEN = os.environ.get("FASHION_DATA")
 """Read before any fixture sets another one."""
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Slow tests run in CI, and where they are asked for by ``-m slow``."""
+    if os.environ.get("CI") == "true" or "slow" in config.getoption("-m"):
+        return
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="slow: set CI=true or use -m slow to run it"))
+
+
 @pytest.fixture(scope="session")
 def synthetic_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder that holds the synthetic garments and nothing else."""

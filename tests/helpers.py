@@ -17,7 +17,8 @@ import pytest
 from fashion_core import jobs
 from fashion_core.config import TrainConfig, parse_config
 from fashion_core.errors import FashionError
-from fashion_core.runs import ACTIVE_STATES, Environment, Run, RunStore
+from fashion_core.runs import Run, RunStore
+from fashion_core.schema import ACTIVE_STATES, Environment
 
 ROOT = Path(__file__).resolve().parent.parent
 SHORT: dict[str, Any] = {"train_images": 500, "device": "cpu", "threads": 1}

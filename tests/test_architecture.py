@@ -8,10 +8,21 @@ import pytest
 from helpers import ROOT, python
 
 PACKAGE = ROOT / "fashion_core"
-GROUND = {"errors", "files", "processes", "config", "dataset_files", "metrics"}
+GROUND = {"errors", "files", "processes", "config", "dataset_files", "metrics", "schema"}
 RECORDS = {"runs", "records", "jobs", "frames", "charts", "ui", "follow", "snippets"}
-TENSORS = {"models", "vision", "data", "garments", "devices", "loops", "optimizers", "formats", "training", "worker"}
-TENSORS |= {path.stem for path in [PACKAGE / "predict.py"] if path.exists()}
+TENSORS = {
+    "models",
+    "vision",
+    "data",
+    "garments",
+    "drawing",
+    "devices",
+    "loops",
+    "optimizers",
+    "formats",
+    "training",
+    "worker",
+}
 ENTRY = {"__init__", "__main__", "cli"}
 RUN_FOLDER = {"runs"}
 """Where the two wings meet."""

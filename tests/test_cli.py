@@ -16,7 +16,8 @@ from helpers import ROOT, After, command_line, new_run, small_disk, train, wait_
 from fashion_core import dataset_files, jobs, processes
 from fashion_core.cli import main
 from fashion_core.config import settings
-from fashion_core.runs import Run, RunStore, Status, now
+from fashion_core.runs import Run, RunStore, now
+from fashion_core.schema import Status
 
 Capture = pytest.CaptureFixture[str]
 SMALL = ("--train-images", "500", "--device", "cpu", "--threads", "1")

@@ -6,7 +6,8 @@ import pytest
 from helpers import config, new_run
 
 from fashion_core import frames, metrics
-from fashion_core.runs import RunStore, Status
+from fashion_core.runs import RunStore
+from fashion_core.schema import Status
 
 LONG = 40_000
 

@@ -14,7 +14,8 @@ from helpers import ROOT, After, config, new_run, train, wait_until, worker_is_g
 
 from fashion_core import jobs, metrics, processes
 from fashion_core.errors import ConfigError, DataError, DeviceError, RunStateError
-from fashion_core.runs import Run, RunStore, Status, now
+from fashion_core.runs import Run, RunStore, now
+from fashion_core.schema import Status
 
 LONG = 3_000
 """Epochs that nobody waits for."""

@@ -7,7 +7,8 @@ from helpers import ROOT, new_run, train
 from streamlit.testing.v1 import AppTest
 
 from fashion_core.config import settings
-from fashion_core.runs import Labels, RunStore
+from fashion_core.runs import RunStore
+from fashion_core.schema import Labels
 
 
 def open_page(name: str, **query: str) -> AppTest:

@@ -18,7 +18,8 @@ from helpers import config, new_run, small_disk, wait_until
 from fashion_core import processes
 from fashion_core.errors import DamagedFileError, DiskError, FashionError, RunNotFoundError, RunStateError
 from fashion_core.processes import ProcessId
-from fashion_core.runs import FOREIGN_HEARTBEAT_SECONDS, Facts, Parent, Run, RunStore, Status, now
+from fashion_core.runs import FOREIGN_HEARTBEAT_SECONDS, Run, RunStore, now
+from fashion_core.schema import Facts, Parent, Status
 
 URL_SAFE = set("0123456789abcdefghijklmnopqrstuvwxyz-")
 

@@ -13,7 +13,8 @@ from helpers import After, config, never, new_run, python, small_disk, train
 
 from fashion_core import metrics
 from fashion_core.errors import DiskError, DivergedError
-from fashion_core.runs import Parent, Run, RunStore
+from fashion_core.runs import Run, RunStore
+from fashion_core.schema import Parent
 
 COVERING: dict[str, dict[str, Any]] = {
     "mlp, momentum": {
