@@ -9,7 +9,7 @@ import pandas as pd
 
 from fashion_core import metrics
 from fashion_core.config import TrainConfig
-from fashion_core.errors import DamagedFileError
+from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.records import run_record
 from fashion_core.runs import Run, RunStore
 from fashion_core.schema import Status
@@ -39,7 +39,7 @@ def runs_frame(store: RunStore) -> pd.DataFrame:
 def _run_row(run: Run) -> dict[str, Any]:
     try:
         record = run_record(run)
-    except DamagedFileError as error:
+    except (DamagedFileError, DiskError) as error:
         return {"id": run.id, "name": run.id, "state": "damaged", "error": str(error)}
     best: dict[str, Any] = min(record["epochs"], key=lambda epoch: float(epoch["loss"]), default={})
     config = record["config"]

@@ -111,7 +111,10 @@ class Run:
 
     def _check_exists(self) -> None:
         """A folder with a lock alone is what waiting for the lock makes of one that is deleted meanwhile."""
-        if not self.path.exists() or [path.name for path in self.path.iterdir()] == ["lock"]:
+        names: list[str] = []
+        with suppress(FileNotFoundError):
+            names = [path.name for path in self.path.iterdir()]
+        if names in ([], ["lock"]):
             shutil.rmtree(self.path, ignore_errors=True)
             raise RunNotFoundError(f"Run {self.id} has been deleted.")
 

@@ -5,7 +5,7 @@ import streamlit as st
 
 from fashion_core import frames, jobs, ui
 from fashion_core.config import DATASET_LABELS, MODEL_LABELS, PRESETS, parse_config
-from fashion_core.errors import DamagedFileError
+from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.runs import Run, RunStore
 from fashion_core.schema import ACTIVE_STATES, Labels
 
@@ -65,7 +65,7 @@ def is_under_way(run: Run) -> bool:
     """Whether the run trains or waits."""
     try:
         return run.state() in ACTIVE_STATES | {"queued"}
-    except DamagedFileError:
+    except (DamagedFileError, DiskError):
         return False
 
 
@@ -141,7 +141,7 @@ def title_of(run: Run) -> str:
     """The run's name, or its id if its labels are damaged."""
     try:
         return ui.run_title(run)
-    except DamagedFileError:
+    except (DamagedFileError, DiskError):
         return run.id
 
 

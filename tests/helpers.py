@@ -4,7 +4,9 @@ import os
 import platform
 import subprocess
 import sys
+import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import metadata
@@ -95,6 +97,12 @@ def train(run: Run, should_stop: Callable[[], bool] = never) -> str:
 
 def worker_is_gone(run: Run) -> bool:
     return run.state() not in ("queued", *ACTIVE_STATES)
+
+
+def waits_for_lock(thread: threading.Thread) -> bool:
+    """Whether a thread has tried a lock that is taken, and will try again."""
+    stack = sys._current_frames().get(thread.ident or 0)
+    return stack is not None and "time.sleep" in "".join(traceback.format_stack(stack))
 
 
 def workers(run: Run) -> list[psutil.Process]:

@@ -351,6 +351,7 @@ def test_continue_finishes_a_stopped_run_and_prints_its_record(store: RunStore) 
     assert json.loads(done.stdout)["state"] == "finished"
 
 
+@pytest.mark.slow
 def test_interrupted_command_stops_its_run(store: RunStore) -> None:
     command = [sys.executable, "-m", "fashion_core", "train", *SMALL, "--epochs", "3000", "--json"]
     watching = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -84,6 +84,11 @@ def test_a_damaged_run_is_listed_and_says_why(store: RunStore) -> None:
     assert "id is missing" in row["error"]
 
 
+def test_a_run_without_its_record_is_listed_as_damaged(store: RunStore) -> None:
+    new_run(store).record_path.unlink()
+    assert frames.runs_frame(store).iloc[0]["state"] == "damaged"
+
+
 def test_an_empty_store_gives_an_empty_table(store: RunStore) -> None:
     frame = frames.runs_frame(store)
     assert frame.empty

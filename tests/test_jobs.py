@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from helpers import ROOT, After, config, new_run, train, wait_until, worker_is_gone, workers
+from helpers import ROOT, After, config, new_run, train, wait_until, waits_for_lock, worker_is_gone, workers
 
 from fashion_core import jobs, metrics, processes
 from fashion_core.errors import ConfigError, DataError, DeviceError, RunStateError
@@ -173,6 +173,7 @@ def test_run_that_begins_while_it_is_stopped_stops_too(store: RunStore) -> None:
     stopping = threading.Thread(target=jobs.stop, args=(Run(run.path),))
     with run.writing():
         stopping.start()
+        wait_until(lambda: waits_for_lock(stopping), "it has seen a queued run")
         set_running(run)
         stopping.join(20)
         assert run.state() == "stopping"
@@ -221,15 +222,15 @@ def test_stopped_worker_continues_to_the_same_bits(store: RunStore) -> None:
 
 
 def test_killed_worker_is_lost_at_once_and_continues_to_the_same_bits(store: RunStore) -> None:
-    straight = new_run(store, epochs=12)
+    straight = new_run(store, epochs=8)
     train(straight)
     set_state(straight, "finished")
-    run = start(store, epochs=12)
+    run = start(store, epochs=8)
     wait_for_epochs(run, 1)
     kill(run)
     wait_until(lambda: run.state() == "lost", "it is lost", seconds=2)
     saved = run.epochs_saved()
-    assert 1 <= len(saved) < 12
+    assert 1 <= len(saved) < 8
     assert all(run.is_whole(run.checkpoint_path(epoch)) for epoch in saved)
     before = run.checkpoint_path(saved[0]).stat().st_mtime_ns
     jobs.go_on(store, run)
@@ -301,6 +302,7 @@ run = store.get(sys.argv[1])
 buttons = {"stop": lambda: jobs.stop(run), "continue": lambda: jobs.go_on(store, run)}
 wanted, deadline = sys.argv[2].split(","), time.monotonic() + float(sys.argv[3])
 choose = random.Random(int(sys.argv[4]))
+print("ready", flush=True)
 sys.stdin.readline()
 while True:
     try:
@@ -327,12 +329,36 @@ def press(run: Run, buttons: str, seconds: float) -> list[str]:
         for number in range(8)
     ]
     for hand in hands:
+        assert hand.stdout is not None
+        assert hand.stdout.readline() == "ready\n"
+    for hand in hands:
         assert hand.stdin is not None
         hand.stdin.write("\n")
         hand.stdin.flush()
     answers = [hand.communicate(timeout=120) for hand in hands]
     assert [hand.returncode for hand in hands] == [0] * 8, "\n".join(error for _, error in answers)
     return [line for output, _ in answers for line in output.splitlines()]
+
+
+def test_continue_pressed_while_another_takes_effect_is_refused(store: RunStore) -> None:
+    run = new_run(store)
+    set_state(run, "stopped")
+    problems: list[str] = []
+
+    def go_on() -> None:
+        try:
+            jobs.go_on(store, Run(run.path))
+        except RunStateError as error:
+            problems.append(str(error))
+
+    second = threading.Thread(target=go_on)
+    with run.writing():
+        second.start()
+        wait_until(lambda: waits_for_lock(second), "it has seen a stopped run")
+        set_running(run)
+    second.join()
+    assert problems == [f"Run {run.id} is running; only a stopped, failed or lost run can go on."]
+    assert run.state() == "running"
 
 
 def test_eight_who_press_continue_at_once_start_one_worker(store: RunStore) -> None:

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import threading
-import traceback
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
-from helpers import config, new_run, small_disk, wait_until
+from helpers import config, new_run, small_disk, wait_until, waits_for_lock
 
 from fashion_core import processes
 from fashion_core.errors import DamagedFileError, DiskError, FashionError, RunNotFoundError, RunStateError
@@ -303,9 +302,15 @@ def test_deleted_run_can_not_be_written(store: RunStore) -> None:
     assert not run.path.exists()
 
 
-def doing(thread: threading.Thread) -> str:
-    """The stack of a thread, as a traceback shows it."""
-    return "".join(traceback.format_stack(sys._current_frames()[thread.ident or 0]))
+def test_lock_alone_is_a_run_that_was_deleted(store: RunStore) -> None:
+    """Older versions of filelock make its folder again when they wait."""
+    run = new_run(store)
+    store.delete(run)
+    run.path.mkdir()
+    (run.path / "lock").touch()
+    with pytest.raises(RunNotFoundError, match="has been deleted"), run.writing():
+        pass
+    assert list(store.root.iterdir()) == []
 
 
 def test_run_deleted_while_somebody_waits_to_write_stays_deleted(store: RunStore) -> None:
@@ -322,7 +327,7 @@ def test_run_deleted_while_somebody_waits_to_write_stays_deleted(store: RunStore
     waiting = threading.Thread(target=wait)
     with run.writing():
         waiting.start()
-        wait_until(lambda: "time.sleep" in doing(waiting), "the other one has tried the lock and will again")
+        wait_until(lambda: waits_for_lock(waiting), "the other one has tried the lock and will again")
         run.path.rename(store.root / ".tmp-gone")
     waiting.join()
     assert problems == [f"Run {run.id} has been deleted."]

@@ -40,11 +40,18 @@ def test_script_of_every_choice_is_python() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {},
-        {"model": "cnn", "optimizer": "adam", "schedule": "cosine", "pixels": "standard"},
-        {"optimizer": "adamw", "precision": "bf16", "augmentation": "flip and shift", "weight_decay": 0.1},
+        pytest.param({}, id="tutorial"),
+        pytest.param(
+            {"model": "cnn", "optimizer": "adam", "schedule": "cosine", "pixels": "standard"},
+            id="cnn",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"optimizer": "adamw", "precision": "bf16", "augmentation": "flip and shift", "weight_decay": 0.1},
+            id="augmented",
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["tutorial", "cnn", "augmented"],
 )
 def test_script_run_as_it_stands_measures_what_the_app_measures(
     store: RunStore, tmp_path: Path, changes: dict[str, object]

@@ -266,8 +266,21 @@ def test_position_of_an_epoch_that_is_saved_is_not_used(store: RunStore, straigh
     partial, facts = run.partial_path.read_bytes(), run.facts_path(run.partial_path).read_bytes()
     interrupt(run, killed_after(BATCHES))
     assert run.epochs_saved() == [0]
+    written = run.checkpoint_path(0).stat().st_mtime_ns
     run.partial_path.write_bytes(partial)
     run.facts_path(run.partial_path).write_bytes(facts)
+    assert train(run) == "finished"
+    assert run.checkpoint_path(0).stat().st_mtime_ns == written, "it trained that epoch again"
+    assert_same_end(run, straight)
+
+
+def test_batches_after_the_last_checkpoint_are_written_once(
+    store: RunStore, straight: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fashion_core.training.REPORT_SECONDS", 0.0)
+    run = again(store, straight)
+    interrupt(run, killed_after(BATCHES + 4))
+    assert batch_losses(run)[-1][:2] == (1, 2)
     assert train(run) == "finished"
     assert_same_end(run, straight)
 
