@@ -2,11 +2,13 @@
 
 import streamlit as st
 
-st.set_page_config(page_title="Fashion Core", page_icon="👕", layout="wide")
+from fashion_core import ui
 
 PAGES = [
     st.Page("pages/overview.py", title="Overview", icon=":material/dashboard:", default=True),
     st.Page("pages/train.py", title="Train", icon=":material/model_training:"),
 ]
 
+st.set_page_config(page_title="Fashion Core", page_icon="👕", layout="wide")
+ui.enter_app()
 st.navigation(PAGES, position="top").run()

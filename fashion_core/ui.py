@@ -1,6 +1,7 @@
 """The few Streamlit pieces that pages share."""
 
-from collections.abc import Iterator
+import runpy
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -8,12 +9,13 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
-from fashion_core import frames, jobs
+from fashion_core import frames, jobs, processes
 from fashion_core.config import DATASET_LABELS, TrainConfig
 from fashion_core.errors import FashionError
 from fashion_core.runs import Run, RunStore
 from fashion_core.schema import ACTIVE_STATES
 
+_INSIDE_APP = "inside app.py"
 Color = Literal["red", "orange", "blue", "green", "gray"]
 
 STATES: dict[str, tuple[str, Color]] = {
@@ -27,6 +29,23 @@ STATES: dict[str, tuple[str, Color]] = {
     "damaged": (":material/broken_image:", "red"),
 }
 """An icon and a colour for each state; its word always stands beside them."""
+
+
+def enter_app() -> None:
+    """To be called by app.py before it runs a page."""
+    st.session_state[_INSIDE_APP] = True
+
+
+def run_page(main: Callable[[], None]) -> None:
+    """Run a page inside the app.
+
+    Streamlit takes a folder called ``pages`` for pages of its own making: until app.py has run once in a server, the
+    address of a page opens that page alone. Then app.py is run in its place, and comes back here.
+    """
+    if st.session_state.get(_INSIDE_APP):
+        main()
+    else:
+        runpy.run_path(str(processes.PACKAGE_PARENT / "app.py"))
 
 
 def store() -> RunStore:
@@ -129,7 +148,7 @@ def whereabouts(store: RunStore, run: Run) -> str:
     if state == "lost":
         return "its process is gone; Continue goes on from the newest whole checkpoint"
     epoch = min(status.epoch, last)
-    where = f"epoch {epoch:,} of 0 to {last:,}, batch {status.batch:,} of {config.batches_per_epoch:,}"
+    where = f"epoch {epoch:,} of 0–{last:,}, batch {status.batch:,} of {config.batches_per_epoch:,}"
     return f"{where}, {status.phase}" if state == "running" and status.phase else where
 
 

@@ -174,4 +174,4 @@ def confirm_delete(store: RunStore, run: Run) -> None:
             st.rerun()
 
 
-main()
+ui.run_page(main)

@@ -236,4 +236,4 @@ def show_log(run: Run) -> None:
         st.code(run.log_tail(LOG_LINES) or "The worker has printed nothing.", language=None)
 
 
-main()
+ui.run_page(main)

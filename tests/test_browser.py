@@ -185,6 +185,7 @@ def test_run_outlives_reload_second_browser_and_killed_server(
     server.start()
     open_page(second, f"{server.url}/train?run={run.id}")
     expect_state(second, "running")
+    expect(second.get_by_role("link", name="Overview")).to_be_visible()
     assert run.status.process == worker
     second.close()
 
