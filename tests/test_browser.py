@@ -229,12 +229,3 @@ def test_form_answers_bad_values_with_one_sentence(store: RunStore, server: Serv
         fill(page, label, good)
         expect(page.get_by_test_id("stAlert")).to_have_count(0)
     assert store.runs() == []
-
-
-def test_form_names_the_devices_when_the_chosen_one_is_missing(store: RunStore, server: Server, page: Page) -> None:
-    open_page(page, f"{server.url}/train")
-    page.get_by_text("More settings").click()
-    fill(page, "Device", "cuda:7")
-    page.get_by_role("button", name="Start").click()
-    expect(page.get_by_test_id("stAlert")).to_contain_text("There is no device cuda:7 on this machine")
-    assert store.runs() == []

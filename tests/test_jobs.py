@@ -129,6 +129,7 @@ def test_free_slots_go_to_those_who_waited_longest(store: RunStore, monkeypatch:
     assert [run.state() for run in (first, second, third)] == ["running", "running", "queued"]
 
 
+@pytest.mark.slow
 def test_worker_that_ends_starts_the_next_of_the_queue(store: RunStore) -> None:
     """Nobody else does: this test only looks."""
     first, second = start(store, epochs=1), start(store, epochs=1)
@@ -251,6 +252,7 @@ def test_terminated_worker_saves_its_position(store: RunStore) -> None:
     assert run.state() == "stopped"
 
 
+@pytest.mark.slow
 def test_training_outlives_the_process_that_started_it(store: RunStore) -> None:
     """And the whole group of processes that it belonged to, as when a terminal is closed."""
     starter = subprocess.Popen(
@@ -277,7 +279,7 @@ def test_failed_worker_leaves_its_sentence(store: RunStore) -> None:
     assert status.state == "failed"
     assert status.error is not None
     assert status.error.startswith("the loss became ")
-    assert run.log_tail(50) == f"fashion_core: {status.error}"
+    wait_until(lambda: run.log_tail(50) == f"fashion_core: {status.error}", "the log says the same")
 
 
 @pytest.mark.parametrize("state", ["queued", "stopped", "finished"])

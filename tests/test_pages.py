@@ -91,6 +91,15 @@ def test_start_without_the_dataset_is_one_sentence_and_leaves_nothing(store: Run
     assert store.runs() == []
 
 
+def test_device_that_is_not_here_is_one_sentence_and_leaves_nothing(store: RunStore) -> None:
+    app = open_page("train")
+    app.text_input(key="device").set_value("cuda:77").run()
+    next(button for button in app.button if button.label == "Start").click()
+    app.run()
+    assert "There is no device cuda:77 on this machine" in app.error[0].value
+    assert store.runs() == []
+
+
 def test_store_that_cannot_be_written_is_one_sentence(
     store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
