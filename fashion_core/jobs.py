@@ -192,8 +192,8 @@ def _start_worker(run: Run) -> None:
         environment = processes.child_environment(
             FASHION_RUNS=str(run.path.parent),
             FASHION_DATA=str(dataset_files.root()),
-            # Threads that spin while they wait take the cores that a browser beside them needs, and then wait for it.
-            OMP_WAIT_POLICY=os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
+            # Threads that spin long while they wait keep a browser beside them from the cores, and then wait for it.
+            GOMP_SPINCOUNT=os.environ.get("GOMP_SPINCOUNT", "10000"),
         )
         with files.disk_errors(run.log_path):
             worker = processes.start_detached(processes.python_command("worker", run.id), run.log_path, environment)

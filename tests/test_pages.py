@@ -96,7 +96,7 @@ def test_device_that_is_not_here_is_one_sentence_and_leaves_nothing(store: RunSt
     app.text_input(key="device").set_value("cuda:77").run()
     next(button for button in app.button if button.label == "Start").click()
     app.run()
-    assert "There is no device cuda:77 on this machine" in app.error[0].value
+    assert "on this machine; choose one of auto, cpu" in app.error[0].value
     assert store.runs() == []
 
 
