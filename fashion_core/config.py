@@ -115,7 +115,6 @@ class TrainConfig(BaseModel):
         le=60_000,
         title="Training images",
         description="Use only the first so many; 0: all of them.",
-        json_schema_extra={"unit": "images"},
     )
     keep: Literal["all", "best and last", "last"] = Field(
         "all", title="Keep checkpoints", description="Which epochs' checkpoints stay on disk while the run goes on."

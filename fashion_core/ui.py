@@ -126,8 +126,20 @@ def model_expander(name: str) -> None:
         layers = pd.DataFrame(described["layers"])
         layers["output_shape"] = [" × ".join(map(str, shape)) for shape in layers["output_shape"]]
         layers.columns = pd.Index(["layer", "class", "output of one image", "parameters"])
-        st.dataframe(layers, hide_index=True)
+        style = {"parameters": st.column_config.NumberColumn(format="localized")}
+        st.dataframe(layers, hide_index=True, column_config=style)
         st.caption(f"{described['parameters']:,} parameters")
+
+
+def machine_expander() -> None:
+    """The devices of this machine; torch is asked only once it is opened."""
+    expander = st.expander("This machine: what it can train on", icon=":material/memory:", on_change="rerun")
+    if not expander.open:
+        return
+    with expander, problems_shown(), st.spinner("Looking…"):
+        here = jobs.machine()
+        rows = [(name, text, name == here.automatic) for name, text in here.devices.items()]
+        st.dataframe(pd.DataFrame(rows, columns=["device", "what it is", "taken by auto"]), hide_index=True)
 
 
 def run_title(run: Run) -> str:

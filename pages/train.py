@@ -16,6 +16,7 @@ CHOICE_LABELS = {**DATASET_LABELS, **MODEL_LABELS}
 ACTIVE_REFRESH_SECONDS, IDLE_REFRESH_SECONDS = 0.5, 3.0
 LOG_LINES = 200
 NUMBER_WIDTH = 170
+WIDGETS_IN_A_ROW = 4
 
 
 def main() -> None:
@@ -32,13 +33,10 @@ def main() -> None:
 def show_form(store: RunStore) -> None:
     """All settings, what they mean in plain PyTorch, and Start."""
     st.title("Train")
-    st.selectbox(
-        "Begin from",
-        PRESETS,
-        format_func=lambda name: f"{PRESETS[name].label}: {PRESETS[name].help}",
-        key="preset",
-        on_change=take_preset,
+    preset = st.selectbox(
+        "Begin from", PRESETS, format_func=lambda name: PRESETS[name].label, key="preset", on_change=take_preset
     )
+    st.caption(PRESETS[preset].help)
     values = ask_settings()
     try:
         config = parse_config(values)
@@ -51,6 +49,7 @@ def show_form(store: RunStore) -> None:
         start(store, config)
     if config:
         show_meaning(config)
+    ui.machine_expander()
 
 
 def take_preset() -> None:
@@ -63,19 +62,20 @@ def take_preset() -> None:
 def ask_settings() -> dict[str, Any]:
     """A widget a setting; gives what stands in them, unchecked."""
     by_name = {setting.name: setting for setting in settings()}
-    values = ask_in_columns([by_name[name] for name in ESSENTIAL])
+    values = ask_in_rows([by_name[name] for name in ESSENTIAL])
     with st.expander("More settings", icon=":material/tune:"):
-        values |= ask_in_columns([setting for setting in settings() if setting.name not in ESSENTIAL])
+        values |= ask_in_rows([setting for setting in settings() if setting.name not in ESSENTIAL])
     return values
 
 
-def ask_in_columns(group: list[Setting]) -> dict[str, Any]:
-    """Widgets side by side where there is room."""
-    columns = st.columns(min(4, len(group)))
+def ask_in_rows(group: list[Setting]) -> dict[str, Any]:
+    """Widgets four in a row where there is room, in the same order where there is not."""
     values = {}
-    for index, setting in enumerate(group):
-        with columns[index % len(columns)]:
-            values[setting.name] = ask(setting)
+    for first in range(0, len(group), WIDGETS_IN_A_ROW):
+        row = group[first : first + WIDGETS_IN_A_ROW]
+        for setting, column in zip(row, st.columns(WIDGETS_IN_A_ROW), strict=False):
+            with column:
+                values[setting.name] = ask(setting)
     return values
 
 
@@ -91,7 +91,8 @@ def ask(setting: Setting) -> Any:
         return st.text_input(label, key=setting.name, help=setting.help)
     if setting.kind is int:
         return st.number_input(label, key=setting.name, help=setting.help, step=1)
-    return st.number_input(label, key=setting.name, help=setting.help, step=None, format="%g")
+    step = float(setting.default) or 0.01
+    return st.number_input(label, key=setting.name, help=setting.help, step=step, format="%g")
 
 
 def offer_download(config: TrainConfig) -> None:

@@ -75,6 +75,13 @@ def test_form_shows_the_plain_pytorch_of_what_stands_in_it(store: RunStore) -> N
     assert "torch.optim.AdamW(" in app.code[0].value
 
 
+def test_settings_stand_in_their_own_order(store: RunStore) -> None:
+    app = open_page("train")
+    labels = [setting.name for setting in settings()]
+    keys = [str(widget.key) for widget in app.number_input]
+    assert keys == sorted(keys, key=labels.index)
+
+
 def test_missing_dataset_is_offered_for_download(store: RunStore) -> None:
     app = open_page("train")
     app.selectbox(key="dataset").select("fashion-mnist").run()
