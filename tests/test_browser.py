@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import ROOT, wait_until
+from helpers import ROOT, new_run, wait_until, workers
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from fashion_core.runs import Run, RunStore
@@ -229,3 +229,38 @@ def test_form_answers_bad_values_with_one_sentence(store: RunStore, server: Serv
         fill(page, label, good)
         expect(page.get_by_test_id("stAlert")).to_have_count(0)
     assert store.runs() == []
+
+
+def test_run_is_deleted_only_after_its_dialog_is_confirmed(store: RunStore, server: Server, page: Page) -> None:
+    run = new_run(store, name="to be deleted")
+    with run.writing():
+        run.write_status(run.status.model_copy(update={"state": "stopped"}))
+    open_page(page, f"{server.url}/?run={run.id}")
+    page.get_by_role("button", name="Delete…").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("to be deleted with all its checkpoints will be gone for good")
+    assert store.runs() != []
+    dialog.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("button", name="Train a first run")).to_be_visible()
+    assert store.runs() == []
+
+
+def test_two_browsers_that_press_continue_get_one_worker(
+    store: RunStore, server: Server, page: Page, chromium: Browser
+) -> None:
+    run = new_run(store, name="shared", epochs=2000)
+    with run.writing():
+        run.write_status(run.status.model_copy(update={"state": "stopped"}))
+    second = chromium.new_page()
+    for browser in (page, second):
+        open_page(browser, f"{server.url}/train?run={run.id}")
+        expect_state(browser, "stopped")
+    for browser in (page, second):
+        browser.get_by_role("button", name="Continue").click(no_wait_after=True)
+    for browser in (page, second):
+        expect_state(browser, "running")
+    assert len(workers(run)) == 1
+    second.get_by_role("button", name="Stop").click()
+    for browser in (page, second):
+        expect_state(browser, "stopped", seconds=10)
+    second.close()
