@@ -26,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FashionError as error:
         print(f"fashion_core: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("fashion_core: interrupted", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -66,7 +69,7 @@ def _add_flag(parser: argparse.ArgumentParser, setting: Setting) -> None:
     unit = f" [{setting.unit}]" if setting.unit else ""
     default = f" (default: {setting.default})" if setting.default != "" else ""
     metavar = "{" + ",".join(setting.choices) + "}" if setting.choices else setting.kind.__name__.upper()
-    help_text = f"{setting.help}{unit}{default}".replace("%", "%%")
+    help_text = f"{setting.explanation}{unit}{default}".replace("%", "%%")
     parser.add_argument(setting.flag, dest=setting.name, metavar=metavar, help=help_text, default=argparse.SUPPRESS)
 
 
@@ -189,10 +192,12 @@ def _worker(options: argparse.Namespace) -> None:
     from fashion_core.worker import work
 
     store = RunStore()
+    given = True
     try:
-        work(store.get(options.run))
+        given = work(store.get(options.run))
     finally:
-        jobs.advance(store)
+        if given:
+            jobs.advance(store)
 
 
 def _print_json(value: Any) -> None:

@@ -168,6 +168,14 @@ class Setting:
     maximum: float | None
 
     @property
+    def explanation(self) -> str:
+        """The help with the bounds, as a form or ``--help`` shows it."""
+        low, high = self.minimum, self.maximum
+        if high is not None and low is not None:
+            return f"{self.help} {low:,.10g} to {high:,.10g}."
+        return self.help if low is None else f"{self.help} More than {low:,.10g}."
+
+    @property
     def flag(self) -> str:
         """The command-line flag, such as ``--learning-rate``."""
         return "--" + self.name.replace("_", "-")

@@ -3,6 +3,7 @@
 import hashlib
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +66,9 @@ def _load_fashion_mnist() -> tuple[Images, Images]:
 
 def _load_synthetic() -> tuple[Images, Images]:
     cache = dataset_files.root() / "synthetic-garments.bytes"
-    packed = cache.read_bytes() if cache.is_file() else b""
+    packed = b""
+    with suppress(OSError):  # a cache that can't be read is drawn again
+        packed = cache.read_bytes()
     if hashlib.sha256(packed).hexdigest() != _SYNTHETIC_SHA256:
         packed = _draw_synthetic()
         _keep(cache, packed)

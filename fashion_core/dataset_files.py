@@ -7,12 +7,13 @@ import gzip
 import hashlib
 import http.client
 import os
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+
+from filelock import FileLock
 
 from fashion_core import files
 from fashion_core.errors import DataError, DownloadError
@@ -118,11 +119,12 @@ def download(progress: Callable[[int, int], object], address: str = ADDRESS) -> 
     with files.disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     done = 0
-    for archive in ARCHIVES:
-        if not _is_official(folder / archive.name, archive):
-            _fetch(archive, folder, address, partial(_tell_share, progress, done))
-        done += archive.bytes
-        progress(done, TOTAL_BYTES)
+    with files.disk_errors(folder), FileLock(root() / ".download.lock"):  # one at a time; the others find it done
+        for archive in ARCHIVES:
+            if not _is_official(folder / archive.name, archive):
+                _fetch(archive, folder, address, partial(_tell_share, progress, done))
+            done += archive.bytes
+            progress(done, TOTAL_BYTES)
 
 
 def _tell_share(progress: Callable[[int, int], object], done: int, count: int) -> None:
@@ -137,7 +139,7 @@ def _fetch(archive: Archive, folder: Path, address: str, progress: Callable[[int
     part = folder / f"{archive.name}.part"
     try:
         _append_rest(address + archive.name, part, archive, progress)
-    except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
+    except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise DownloadError(
             f"{archive.name} could not be fetched ({reason}): connect to the network and try again, "

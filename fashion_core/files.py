@@ -93,6 +93,13 @@ def write_json(path: Path, value: Mapping[str, Any], *, durable: bool = True) ->
     write_bytes(path, (json.dumps(value, indent=2) + "\n").encode(), durable=durable)
 
 
+def overwrite_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write JSON over a small file in place, which needs no free block but is not atomic. Raises ``DiskError``."""
+    with disk_errors(path), path.open("r+b") as file:
+        file.write(json.dumps(value).encode())
+        file.truncate()
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in ``path``. Raises ``DamagedFileError`` or ``DiskError``."""
     with disk_errors(path):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from fashion_core.config import TRAINING_IMAGES
 from fashion_core.drawing import (
     SIDE,
     Field,
@@ -25,7 +26,7 @@ from fashion_core.drawing import (
     within,
 )
 
-TRAIN_IMAGES = 12_000
+TRAIN_IMAGES = TRAINING_IMAGES["synthetic"]
 TEST_IMAGES = 2_000
 
 CHUNK = 100  # images drawn at once: small enough for the processor's cache

@@ -23,12 +23,13 @@ from fashion_core.errors import (
     DamagedFileError,
     DeviceError,
     DiskError,
+    FashionError,
     RunNotFoundError,
     RunStateError,
     WorkerError,
 )
 from fashion_core.runs import Run, RunStore, now
-from fashion_core.schema import ACTIVE_STATES, CONTINUABLE_STATES, Environment, Status
+from fashion_core.schema import ACTIVE_STATES, CONTINUABLE_STATES, UNDER_WAY_STATES, Environment, Status
 
 _ANSWER_SECONDS = 120
 
@@ -59,13 +60,16 @@ def describe_model(name: str) -> dict[str, Any]:
 
 def _ask(*command: str) -> dict[str, Any]:
     """The answer of a process that imports torch, so that this one need not."""
-    answer = subprocess.run(
-        processes.python_command(*command, "--json"),
-        env=processes.child_environment(),
-        capture_output=True,
-        timeout=_ANSWER_SECONDS,
-        check=False,
-    )
+    try:
+        answer = subprocess.run(
+            processes.python_command(*command, "--json"),
+            env=processes.child_environment(),
+            capture_output=True,
+            timeout=_ANSWER_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise WorkerError(f"torch gave no answer within {_ANSWER_SECONDS} s: try again.") from error
     if answer.returncode:
         raise WorkerError(f"torch can't be used here: {answer.stderr.decode(errors='replace').strip()[-500:]}")
     value: dict[str, Any] = json.loads(answer.stdout)
@@ -122,7 +126,9 @@ def go_on(store: RunStore, run: Run) -> None:
         status = run.status
         _check_can_go_on(run, status)
         run.stop_path.unlink(missing_ok=True)
-        run.write_status(status.model_copy(update={"state": "queued", "queued_at": now(), "process": None}))
+        run.write_status(
+            status.model_copy(update={"state": "queued", "queued_at": now(), "process": None, "error": None})
+        )
     advance(store)
 
 
@@ -158,12 +164,31 @@ def advance(store: RunStore) -> None:
     if not store.root.exists():
         return
     with files.disk_errors(store.root), FileLock(store.root / ".queue.lock"):
+        store.remove_leftovers()
         standing = [(run, status) for run in store.runs() if (status := _readable_status(run))]
-        active = sum(run.state(status) in ACTIVE_STATES for run, status in standing)
+        free = slots() - sum(run.state(status) in ACTIVE_STATES for run, status in standing)
         waiting = sorted((status.queued_at, run.id) for run, status in standing if status.state == "queued")
-        for _, run_id in waiting[: max(0, slots() - active)]:
-            with suppress(RunNotFoundError, RunStateError):  # somebody deleted it or is at work on it
-                _start_worker(Run(store.root / run_id))
+        for _, run_id in waiting:
+            if free > 0 and _start_or_give_up(Run(store.root / run_id)):
+                free -= 1
+
+
+def _start_or_give_up(run: Run) -> bool:
+    """Whether a worker was started; what is wrong with one run must not keep the others waiting."""
+    try:
+        return _start_worker(run)
+    except (RunNotFoundError, RunStateError):  # somebody deleted it or is at work on it
+        return False
+    except FashionError as error:
+        with suppress(FashionError), run.writing(timeout=1):
+            run.write_status(run.status.model_copy(update={"state": "failed", "error": str(error), "process": None}))
+        return False
+
+
+def under_way(store: RunStore) -> list[Run]:
+    """The runs that train or wait, the oldest first."""
+    standing = [(run, status) for run in reversed(store.runs()) if (status := _readable_status(run))]
+    return [run for run, status in standing if run.state(status) in UNDER_WAY_STATES]
 
 
 def queue_position(store: RunStore, run: Run) -> int:
@@ -183,22 +208,29 @@ def _readable_status(run: Run) -> Status | None:
         return None
 
 
-def _start_worker(run: Run) -> None:
-    """The worker waits for the lock that is held here, so that the status it finds names it already."""
+def _start_worker(run: Run) -> bool:
+    """Whether the run still waited. Its worker waits for the lock that is held here.
+
+    The status changes first: where it can't be written, nothing is started.
+    """
     with run.writing(timeout=1):
         status = run.status
         if status.state != "queued":
-            return
-        environment = processes.child_environment(
-            FASHION_RUNS=str(run.path.parent),
-            FASHION_DATA=str(dataset_files.root()),
-            # Threads that spin long while they wait keep a browser beside them from the cores, and then wait for it.
-            GOMP_SPINCOUNT=os.environ.get("GOMP_SPINCOUNT", "10000"),
-        )
+            return False
+        running = {"state": "running", "phase": "starting", "process": None, "heartbeat": now(), "error": None}
+        run.write_status(status.model_copy(update=running))
         with files.disk_errors(run.log_path):
-            worker = processes.start_detached(processes.python_command("worker", run.id), run.log_path, environment)
-        run.write_status(
-            status.model_copy(
-                update={"state": "running", "phase": "starting", "process": worker, "heartbeat": now(), "error": None}
+            worker = processes.start_detached(
+                processes.python_command("worker", run.id), run.log_path, _worker_environment(run)
             )
-        )
+        run.write_status(status.model_copy(update={**running, "process": worker}))
+        return True
+
+
+def _worker_environment(run: Run) -> dict[str, str]:
+    return processes.child_environment(
+        FASHION_RUNS=str(run.path.parent),
+        FASHION_DATA=str(dataset_files.root()),
+        # Threads that spin long while they wait keep a browser beside them from the cores, and then wait for it.
+        GOMP_SPINCOUNT=os.environ.get("GOMP_SPINCOUNT", "10000"),
+    )

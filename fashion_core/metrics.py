@@ -15,6 +15,10 @@ from typing import Any
 from fashion_core import files
 
 Row = dict[str, Any]
+_KEYS = {
+    "batch": {"epoch", "batch", "losses"},
+    "epoch": {"epoch", "loss", "accuracy", "train_loss", "seconds", "samples_per_second"},
+}
 
 
 def append_row(path: Path, row: Mapping[str, Any], *, durable: bool = False) -> None:
@@ -38,7 +42,7 @@ def _parse_row(line: bytes) -> Row | None:
         row = json.loads(line)
     except ValueError:
         return None
-    return row if isinstance(row, dict) and row.get("kind") in ("batch", "epoch") else None
+    return row if isinstance(row, dict) and _KEYS.get(str(row.get("kind")), {""}) <= row.keys() else None
 
 
 def rewind(path: Path, epoch: int, batch: int) -> None:

@@ -22,6 +22,11 @@ from fashion_core.schema import ACTIVE_STATES, Environment, Facts, Labels, Paren
 FOREIGN_HEARTBEAT_SECONDS = 60.0
 """How old the heartbeat of a worker on another machine may be before its run counts as lost."""
 
+STARTING_SECONDS = 5.0
+"""How long a run that was given to a worker may be without the worker's identity."""
+LEFTOVER_SECONDS = 3600.0
+"""How old a half-made or half-deleted folder is that nobody is at work on any more."""
+
 _ID_PATTERN = re.compile(r"\d{8}-\d{6}-\d{3}-[0-9a-f]{4}")
 Record = TypeVar("Record", bound=BaseModel)
 
@@ -66,12 +71,19 @@ class Run:
 
     @property
     def status(self) -> Status:
-        """What the writer last said. Raises ``DamagedFileError`` or ``DiskError``."""
-        return _parse(self.status_path, Status)
+        """What the writer last said; a damaged one is that of a lost run, which can go on. Raises ``DiskError``."""
+        try:
+            return _parse(self.status_path, Status)
+        except DamagedFileError as error:
+            return Status(state="running", queued_at=0, heartbeat=0, error=str(error))
 
     def write_status(self, status: Status) -> None:
         """Replace the status; only for the holder of the lock. Raises ``DiskError``."""
         files.write_json(self.status_path, status.model_dump(mode="json"), durable=False)
+
+    def overwrite_status(self, status: Status) -> None:
+        """Write the status on a disk that is full: over the old one, in the block that it has. Raises ``DiskError``."""
+        files.overwrite_json(self.status_path, status.model_dump(mode="json"))
 
     def state(self, status: Status | None = None) -> State:
         """The state that people see: a worker that is gone makes a run lost, a stop file a running one stopping."""
@@ -79,7 +91,8 @@ class Run:
         if status.state != "running":
             return status.state
         if not _is_worker_there(status):
-            return "lost"
+            latest = self.status  # it may have ended well since that status was read
+            return "lost" if latest == status else self.state(latest)
         return "stopping" if self.stop_path.exists() else "running"
 
     @contextmanager
@@ -112,7 +125,7 @@ class Run:
     def _check_exists(self) -> None:
         """A folder with a lock alone is what waiting for the lock makes of one that is deleted meanwhile."""
         names: list[str] = []
-        with suppress(FileNotFoundError):
+        with files.disk_errors(self.path), suppress(FileNotFoundError):
             names = [path.name for path in self.path.iterdir()]
         if names in ([], ["lock"]):
             shutil.rmtree(self.path, ignore_errors=True)
@@ -171,16 +184,21 @@ class Run:
             return facts is not None and files.digest_of(file) == files.Digest(facts.sha256, facts.bytes)
         return False
 
-    def remove_saved(self, file: Path) -> None:
-        """Delete a saved file: first its facts, so that it is never listed and gone. Raises ``DiskError``."""
+    def unlist(self, file: Path) -> None:
+        """Let a saved file count as not saved; the file itself stays. Raises ``DiskError``."""
         with files.disk_errors(file):
             self.facts_path(file).unlink(missing_ok=True)
+
+    def remove_saved(self, file: Path) -> None:
+        """Delete a saved file: first its facts, so that it is never listed and gone. Raises ``DiskError``."""
+        self.unlist(file)
+        with files.disk_errors(file):
             file.unlink(missing_ok=True)
 
 
 def _is_worker_there(status: Status) -> bool:
     if status.process is None:
-        return False
+        return now() - status.heartbeat < STARTING_SECONDS
     if processes.is_local(status.process):
         return processes.is_alive(status.process)
     return now() - status.heartbeat < FOREIGN_HEARTBEAT_SECONDS
@@ -227,6 +245,13 @@ class RunStore:
                 return []
             names = sorted((entry.name for entry in os.scandir(self.root) if entry.is_dir()), reverse=True)
         return [Run(self.root / name) for name in names if _ID_PATTERN.fullmatch(name)]
+
+    def remove_leftovers(self) -> None:
+        """Remove what a killed ``create`` or ``delete`` left, once it is old."""
+        for folder in self.root.glob(f"{files.TEMPORARY_PREFIX}*"):
+            with suppress(FileNotFoundError):
+                if now() - folder.stat().st_mtime > LEFTOVER_SECONDS:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def get(self, run_id: str) -> Run:
         """The run with this id, or with the only id that begins so. Raises ``RunNotFoundError``."""

@@ -10,6 +10,7 @@ from fashion_core.processes import ProcessId
 
 State = Literal["queued", "running", "stopping", "stopped", "finished", "failed", "lost"]
 ACTIVE_STATES: frozenset[State] = frozenset({"running", "stopping"})
+UNDER_WAY_STATES: frozenset[State] = ACTIVE_STATES | {"queued"}
 CONTINUABLE_STATES: frozenset[State] = frozenset({"stopped", "failed", "lost"})
 
 

@@ -92,6 +92,9 @@ class Training:
                 self.measured = Measured(**content["measured"])
                 self.position = Position(epoch + 1)
                 break
+        for epoch in self.run.epochs_saved():
+            if epoch >= self.position.epoch:  # damaged: until it is trained again it is not saved
+                self.run.unlist(self.run.checkpoint_path(epoch))
         facts = self.run.facts(self.run.partial_path) if self.run.is_whole(self.run.partial_path) else None
         if facts and facts.epoch == self.position.epoch:
             content = self._load(self.run.partial_path)

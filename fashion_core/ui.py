@@ -1,17 +1,18 @@
 """The few Streamlit pieces that pages share."""
 
+import re
 import runpy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 import streamlit as st
 
 from fashion_core import frames, jobs, processes
 from fashion_core.config import DATASET_LABELS, TrainConfig
-from fashion_core.errors import FashionError
+from fashion_core.errors import DamagedFileError, DiskError, FashionError
 from fashion_core.runs import Run, RunStore
 from fashion_core.schema import ACTIVE_STATES
 
@@ -68,11 +69,16 @@ def sentence(error: FashionError | str) -> str:
 
 
 def plain(text: str) -> str:
-    """Text that Markdown shows as it is: names and paths may hold any character."""
-    return "".join(f"\\{character}" if character in _MARKDOWN else character for character in text)
+    """Text that Markdown shows as it is: names and paths may hold any character.
+
+    Icons, addresses and e-mails are made after escapes are gone; an invisible joiner keeps them apart.
+    """
+    escaped = "".join(f"\\{character}" if character in _MARKDOWN else character for character in text)
+    return re.sub(r"(:|@|www)(?=\S)", rf"\1{_WORD_JOINER}", escaped)
 
 
-_MARKDOWN = frozenset("\\`*_{}[]()<>#+-!|~:$")
+_MARKDOWN = frozenset("\\`*_{}[]()<>#+-!|~:$&")
+_WORD_JOINER = "\u2060"
 
 
 def state_badge(state: str) -> None:
@@ -110,18 +116,13 @@ def age(moment: datetime) -> str:
     return "just now"
 
 
-@st.cache_data(show_spinner=False)
-def _model_description(name: str) -> dict[str, Any]:
-    return jobs.describe_model(name)
-
-
 def model_expander(name: str) -> None:
     """``print(model)`` and the table of layers; torch is asked only once it is opened."""
     expander = st.expander("The model: print(model) and its layers", icon=":material/layers:", on_change="rerun")
     if not expander.open:
         return
     with expander, problems_shown(), st.spinner("Building the model…"):
-        described = _model_description(name)
+        described = jobs.describe_model(name)
         st.code(f">>> print(model)\n{described['text']}", language=None)
         layers = pd.DataFrame(described["layers"])
         layers["output_shape"] = [" × ".join(map(str, shape)) for shape in layers["output_shape"]]
@@ -143,8 +144,17 @@ def machine_expander() -> None:
 
 
 def run_title(run: Run) -> str:
-    """The run's name as people gave it."""
-    return run.labels.name or run.id
+    """The run's name as people gave it, or its id where that can't be read."""
+    try:
+        return run.labels.name or run.id
+    except (DamagedFileError, DiskError):
+        return run.id
+
+
+def advance(store: RunStore) -> None:
+    """Let the queue move on; what keeps it from that is shown, and the rest of the page goes on."""
+    with problems_shown():
+        jobs.advance(store)
 
 
 def whereabouts(store: RunStore, run: Run) -> str:

@@ -5,28 +5,34 @@ import signal
 import threading
 
 from fashion_core import files, processes
-from fashion_core.errors import FashionError
+from fashion_core.errors import DiskError, FashionError
 from fashion_core.runs import Run, now
 from fashion_core.schema import State, Status
 
 
-def work(run: Run) -> None:
-    """Train a run that was given to this process; one that no longer waits for a worker is left alone.
+def work(run: Run) -> bool:
+    """Train a run that was given to this process; False if it no longer waits for a worker, and is left alone.
 
     Raises whatever ended the training, after it stands in the status.
     """
     with run.writing(timeout=10):
         if run.status.state != "running":
-            return
-        files.remove_temporaries(run.path)
-        files.remove_temporaries(run.checkpoint_folder)
-        _note(run, process=processes.identify(os.getpid()))
+            return False
         try:
+            _take_up(run)
             state = _train(run)
         except Exception as error:
-            _note(run, state="failed", error=_sentence(error))
+            _note_failure(run, _sentence(error))
             raise
         _note(run, state=state)
+        return True
+
+
+def _take_up(run: Run) -> None:
+    with files.disk_errors(run.path):
+        files.remove_temporaries(run.path)
+        files.remove_temporaries(run.checkpoint_folder)
+    _note(run, process=processes.identify(os.getpid()), phase="starting")
 
 
 def _train(run: Run) -> State:
@@ -37,11 +43,22 @@ def _train(run: Run) -> State:
     return Training(run, should_stop=lambda: terminated.is_set() or run.stop_path.exists()).to_the_end()
 
 
+def _note_failure(run: Run, sentence: str) -> None:
+    try:
+        _note(run, state="failed", error=sentence)
+    except DiskError:
+        run.overwrite_status(_changed(run, state="failed", error=sentence))
+
+
 def _note(run: Run, **changes: object) -> None:
-    status = Status.model_validate({**run.status.model_dump(), "heartbeat": now(), "phase": None, **changes})
+    status = _changed(run, **changes)
     run.write_status(status)
     if status.state != "running":
         run.stop_path.unlink(missing_ok=True)
+
+
+def _changed(run: Run, **changes: object) -> Status:
+    return Status.model_validate({**run.status.model_dump(), "heartbeat": now(), "phase": None, **changes})
 
 
 def _sentence(error: Exception) -> str:

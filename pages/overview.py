@@ -5,9 +5,8 @@ import streamlit as st
 
 from fashion_core import frames, jobs, ui
 from fashion_core.config import DATASET_LABELS, MODEL_LABELS, PRESETS, parse_config
-from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.runs import Run, RunStore
-from fashion_core.schema import ACTIVE_STATES, Labels
+from fashion_core.schema import Labels
 
 REFRESH_SECONDS = 2.0
 
@@ -16,14 +15,12 @@ def main() -> None:
     """The page."""
     store = ui.store()
     st.title("Fashion Core")
-    st.caption(
-        "Train a PyTorch model, save it, load it, resume it from any checkpoint, and see what each of those does."
-    )
+    st.caption("Train a PyTorch model, watch it learn, and find a checkpoint of each epoch.")
     with ui.problems_shown():
         if not store.runs():
             show_welcome(store)
             return
-        show_running(store, [run.id for run in under_way(store)])
+        show_running(store, [run.id for run in jobs.under_way(store)])
         show_runs(store)
 
 
@@ -43,30 +40,18 @@ def show_welcome(store: RunStore) -> None:
 @st.fragment(run_every=REFRESH_SECONDS)
 def show_running(store: RunStore, shown: list[str]) -> None:
     """A card a run that trains or waits; when one begins or ends, the whole page is made again."""
+    ui.advance(store)
     with ui.problems_shown():
-        jobs.advance(store)
-        cards = under_way(store)
+        cards = jobs.under_way(store)
         if [run.id for run in cards] != shown:
             st.rerun()
         st.subheader("Running now")
         if not cards:
             st.write("Nothing trains at the moment.")
             st.page_link("pages/train.py", label="Set up a run", icon=":material/add:")
-        for run in cards:
+    for run in cards:
+        with ui.problems_shown():
             show_card(store, run)
-
-
-def under_way(store: RunStore) -> list[Run]:
-    """The runs that train or wait, the oldest first."""
-    return [run for run in reversed(store.runs()) if is_under_way(run)]
-
-
-def is_under_way(run: Run) -> bool:
-    """Whether the run trains or waits."""
-    try:
-        return run.state() in ACTIVE_STATES | {"queued"}
-    except (DamagedFileError, DiskError):
-        return False
 
 
 def show_card(store: RunStore, run: Run) -> None:
@@ -127,7 +112,7 @@ def show_details(store: RunStore, run: Run) -> None:
     """Labels and actions of one run."""
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**{ui.plain(title_of(run))}**", width="content")
+            st.markdown(f"**{ui.plain(ui.run_title(run))}**", width="content")
             st.caption(run.id, width="content")
         with ui.problems_shown():
             edit_labels(run)
@@ -135,14 +120,6 @@ def show_details(store: RunStore, run: Run) -> None:
             st.page_link("pages/train.py", label="Open", icon=":material/open_in_new:", query_params={"run": run.id})
             if st.button("Delete…", icon=":material/delete:"):
                 confirm_delete(store, run)
-
-
-def title_of(run: Run) -> str:
-    """The run's name, or its id if its labels are damaged."""
-    try:
-        return ui.run_title(run)
-    except (DamagedFileError, DiskError):
-        return run.id
 
 
 def edit_labels(run: Run) -> None:
@@ -162,9 +139,9 @@ def edit_labels(run: Run) -> None:
 def confirm_delete(store: RunStore, run: Run) -> None:
     """Ask once more; name the runs that came from it."""
     children = store.children(run)
-    st.write(f"**{ui.plain(title_of(run))}** with all its checkpoints will be gone for good.")
+    st.write(f"**{ui.plain(ui.run_title(run))}** with all its checkpoints will be gone for good.")
     if children:
-        names = ", ".join(ui.plain(title_of(child)) for child in children)
+        names = ", ".join(ui.plain(ui.run_title(child)) for child in children)
         st.warning(f"Resumed from it: {names}. They stay readable, but their parent will be gone.")
     sure = not children or st.checkbox("Delete it although other runs came from it")
     with ui.problems_shown():

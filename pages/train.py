@@ -9,7 +9,7 @@ from fashion_core import charts, dataset_files, frames, jobs, metrics, snippets,
 from fashion_core.config import DATASET_LABELS, MODEL_LABELS, PRESETS, Setting, TrainConfig, parse_config, settings
 from fashion_core.errors import ConfigError
 from fashion_core.runs import Run, RunStore
-from fashion_core.schema import ACTIVE_STATES, CONTINUABLE_STATES, State
+from fashion_core.schema import ACTIVE_STATES, CONTINUABLE_STATES, UNDER_WAY_STATES, State
 
 ESSENTIAL = ("name", "dataset", "model", "epochs", "batch_size", "optimizer", "learning_rate")
 CHOICE_LABELS = {**DATASET_LABELS, **MODEL_LABELS}
@@ -22,6 +22,8 @@ WIDGETS_IN_A_ROW = 4
 def main() -> None:
     """The page: the form, or the run that the address names."""
     store = ui.store()
+    if "started" in st.session_state:
+        st.query_params["run"] = st.session_state.pop("started")
     run_id = st.query_params.get("run")
     with ui.problems_shown():
         if run_id:
@@ -45,7 +47,8 @@ def show_form(store: RunStore) -> None:
         config = None
     if config:
         offer_download(config)
-    if st.button("Start", type="primary", icon=":material/play_arrow:", disabled=config is None) and config:
+    key = f"start {st.session_state.get('starts', 0)}"
+    if st.button("Start", type="primary", icon=":material/play_arrow:", disabled=config is None, key=key) and config:
         start(store, config)
     if config:
         show_meaning(config)
@@ -85,14 +88,18 @@ def ask(setting: Setting) -> Any:
     label = f"{setting.label} ({setting.unit})" if setting.unit else setting.label
     if setting.choices:
         return st.selectbox(
-            label, setting.choices, key=setting.name, help=setting.help, format_func=lambda v: CHOICE_LABELS.get(v, v)
+            label,
+            setting.choices,
+            key=setting.name,
+            help=setting.explanation,
+            format_func=lambda v: CHOICE_LABELS.get(v, v),
         )
     if setting.kind is str:
-        return st.text_input(label, key=setting.name, help=setting.help)
+        return st.text_input(label, key=setting.name, help=setting.explanation)
     if setting.kind is int:
-        return st.number_input(label, key=setting.name, help=setting.help, step=1)
+        return st.number_input(label, key=setting.name, help=setting.explanation, step=1)
     step = float(setting.default) or 0.01
-    return st.number_input(label, key=setting.name, help=setting.help, step=step, format="%g")
+    return st.number_input(label, key=setting.name, help=setting.explanation, step=step, format="%g")
 
 
 def offer_download(config: TrainConfig) -> None:
@@ -112,11 +119,10 @@ def offer_download(config: TrainConfig) -> None:
 
 
 def start(store: RunStore, config: TrainConfig) -> None:
-    """Start the run and go to its live view."""
-    with ui.problems_shown():
-        with st.spinner("Starting…"):
-            run = jobs.start(store, config)
-        st.query_params["run"] = run.id
+    """Start the run and go to its live view; a second press of the same button finds another one in its place."""
+    st.session_state["starts"] = st.session_state.get("starts", 0) + 1
+    with ui.problems_shown(), st.spinner("Starting…"):
+        st.session_state["started"] = jobs.start(store, config).id
         st.rerun()
 
 
@@ -135,7 +141,7 @@ def show_run(store: RunStore, run: Run) -> None:
         ui.dataset_badge(config)
         st.space("stretch")
         st.page_link("pages/train.py", label="Set up another run", icon=":material/add:", query_params={})
-    active = run.state() in ACTIVE_STATES | {"queued"}
+    active = run.state() in UNDER_WAY_STATES
     st.fragment(show_live, run_every=ACTIVE_REFRESH_SECONDS if active else IDLE_REFRESH_SECONDS)(store, run, active)
     with st.expander("Settings", icon=":material/tune:"):
         st.json(config.model_dump(mode="json"))
@@ -144,10 +150,10 @@ def show_run(store: RunStore, run: Run) -> None:
 
 def show_live(store: RunStore, run: Run, was_active: bool) -> None:
     """What changes while the run trains; another pace of refresh needs another run of the page."""
+    ui.advance(store)
     with ui.problems_shown():
-        jobs.advance(store)
         state = run.state()
-        if (state in ACTIVE_STATES | {"queued"}) != was_active:
+        if (state in UNDER_WAY_STATES) != was_active:
             st.rerun()
         rows = metrics.read_rows(run.metrics_path)
         batches = frames.batches_frame(rows, run.record.config)
@@ -174,7 +180,7 @@ def show_state(store: RunStore, run: Run) -> None:
 
 def offer_action(store: RunStore, run: Run, state: State) -> None:
     """Stop what goes on, go on with what stopped."""
-    if state in ACTIVE_STATES | {"queued"}:
+    if state in UNDER_WAY_STATES:
         if st.button("Stop", icon=":material/stop:", disabled=state == "stopping"):
             jobs.stop(run)
             st.rerun()

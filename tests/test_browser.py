@@ -31,6 +31,7 @@ CHROMIUM_OPTIONS = [
     "--disable-sync",
 ]
 USABLE_SECONDS = 5.0
+WORD_JOINER = "\u2060"
 STOP_SECONDS = 2.0
 PATIENCE_MS = 30_000
 BAD_VALUES = (
@@ -193,14 +194,14 @@ def test_run_outlives_reload_second_browser_and_killed_server(
 def test_stop_shows_within_two_seconds_and_continue_ends_in_the_same_bits(
     store: RunStore, server: Server, page: Page
 ) -> None:
-    whole = store.get(start_run(page, server, epochs=3))
+    whole = store.get(start_run(page, server, epochs=4))
     expect_state(page, "finished", seconds=60)
 
-    run = store.get(start_run(page, server, epochs=3))
+    run = store.get(start_run(page, server, epochs=4))
     wait_until(lambda: epochs_done(run) >= 1, "an epoch is saved")
     page.get_by_role("button", name="Stop").click()
     expect_state(page, "stopped", seconds=STOP_SECONDS)
-    assert epochs_done(run) < 3
+    assert epochs_done(run) < 4
     page.get_by_role("button", name="Continue").click()
     expect_state(page, "finished", seconds=60)
 
@@ -264,3 +265,26 @@ def test_two_browsers_that_press_continue_get_one_worker(
     for browser in (page, second):
         expect_state(browser, "stopped", seconds=10)
     second.close()
+
+
+def test_names_are_shown_as_text(store: RunStore, server: Server, page: Page) -> None:
+    name = "<b>x</b> :red[y] $z$ ![i](http://a.org/i.png) :material/home: www.a.org &amp; x@a.org"
+    run = new_run(store, name=name[:80])
+    with run.writing():
+        run.write_status(run.status.model_copy(update={"state": "stopped"}))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    open_page(page, f"{server.url}/train?run={run.id}")
+    expect_state(page, "stopped")
+    heading = page.get_by_role("heading").first
+    assert heading.inner_text().replace(WORD_JOINER, "") == name[:80]
+    assert heading.locator("a[href*='a.org'], img, b, [role=img]").count() == 0
+    assert not [url for url in asked if "a.org" in url]
+
+
+def test_two_presses_of_start_make_one_run(store: RunStore, server: Server, page: Page) -> None:
+    open_page(page, f"{server.url}/train")
+    page.get_by_role("button", name="Start").dblclick()
+    page.wait_for_url(re.compile(r"run="), timeout=PATIENCE_MS)
+    expect_state(page, "finished", seconds=60)
+    assert len(store.runs()) == 1

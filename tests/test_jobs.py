@@ -5,12 +5,13 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 import torch
-from helpers import ROOT, After, config, new_run, train, wait_until, waits_for_lock, worker_is_gone, workers
+from helpers import ROOT, After, config, new_run, small_disk, train, wait_until, waits_for_lock, worker_is_gone, workers
 
 from fashion_core import jobs, metrics, processes
 from fashion_core.errors import ConfigError, DataError, DeviceError, RunStateError
@@ -443,3 +444,38 @@ def test_stopped_in_this_process_goes_on_in_a_worker(store: RunStore) -> None:
     jobs.go_on(store, run)
     wait_for_end(run)
     assert_same_end(run, straight)
+
+
+def test_run_that_can_not_start_fails_and_the_next_one_starts(store: RunStore) -> None:
+    broken, sound = new_run(store), new_run(store)
+    broken.log_path.mkdir()
+    jobs.advance(store)
+    assert broken.state() == "failed"
+    assert "train.log can't be used" in str(broken.status.error)
+    wait_for_end(sound)
+    assert sound.state() == "finished"
+
+
+def test_queued_run_on_a_full_disk_starts_no_worker(
+    store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with small_disk(tmp_path / "disk", 64) as disk:
+        full = RunStore(disk / "runs")
+        monkeypatch.setenv("FASHION_RUNS", str(full.root))
+        run = new_run(full)
+        (full.root / ".queue.lock").touch()
+        with suppress(OSError):
+            (disk / "filling").write_bytes(bytes(64 << 10))
+        for _ in range(3):
+            jobs.advance(full)
+        assert workers(run) == []
+        assert run.state() == "queued"
+
+
+def test_run_with_a_damaged_status_goes_on(store: RunStore) -> None:
+    run = new_run(store)
+    run.status_path.write_text("{")
+    jobs.go_on(store, run)
+    wait_for_end(run)
+    assert run.state() == "finished"
+    assert run.status.error is None

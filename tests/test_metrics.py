@@ -20,7 +20,8 @@ def batch_row(epoch: int, last: int, losses: list[float]) -> dict[str, Any]:
 
 
 def epoch_row(epoch: int) -> dict[str, Any]:
-    return {"kind": "epoch", "epoch": epoch, "loss": 1.0, "accuracy": 0.5, "train_loss": 1.0, "seconds": 1.0}
+    numbers = ("loss", "accuracy", "train_loss", "seconds", "samples_per_second")
+    return {"kind": "epoch", "epoch": epoch, **dict.fromkeys(numbers, 1.0)}
 
 
 def losses_of(epoch: int, batches: range) -> list[float]:
@@ -109,3 +110,13 @@ def test_full_disk_is_one_sentence(tmp_path: Path) -> None:
         with pytest.raises(DiskError, match="the disk is full"):
             metrics.append_row(path, batch_row(0, 9999, [0.123456] * 10_000))
         assert metrics.read_rows(path) == []
+
+
+@pytest.mark.parametrize(
+    "line", ['{"kind": "epoch"}', '{"kind": "batch", "epoch": 0}', '{"kind": ["epoch"]}', "[]", "3"]
+)
+def test_row_without_its_keys_is_passed_over(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(line + "\n")
+    metrics.append_row(path, epoch_row(0))
+    assert metrics.read_rows(path) == [epoch_row(0)]

@@ -17,7 +17,7 @@ from helpers import config, new_run, small_disk, wait_until, waits_for_lock
 from fashion_core import processes
 from fashion_core.errors import DamagedFileError, DiskError, FashionError, RunNotFoundError, RunStateError
 from fashion_core.processes import ProcessId
-from fashion_core.runs import FOREIGN_HEARTBEAT_SECONDS, Run, RunStore, now
+from fashion_core.runs import FOREIGN_HEARTBEAT_SECONDS, STARTING_SECONDS, Run, RunStore, now
 from fashion_core.schema import Facts, Parent, Status
 
 URL_SAFE = set("0123456789abcdefghijklmnopqrstuvwxyz-")
@@ -178,10 +178,36 @@ def test_lost_after_the_machine_booted_again(store: RunStore) -> None:
     assert run.state() == "lost"
 
 
-def test_lost_when_it_never_had_a_process(store: RunStore) -> None:
+@pytest.mark.parametrize(("age", "state"), [(0, "running"), (STARTING_SECONDS + 1, "lost")])
+def test_given_to_a_worker_that_never_came_it_is_lost(store: RunStore, age: float, state: str) -> None:
     run = new_run(store)
-    set_running(run, None)
+    set_running(run, None, now() - age)
+    assert run.state() == state
+
+
+def test_run_that_ended_since_its_status_was_read_is_not_lost(store: RunStore) -> None:
+    run = new_run(store)
+    set_running(run, None, 1.0)
+    read_before = run.status
+    run.write_status(read_before.model_copy(update={"state": "finished"}))
+    assert run.state(read_before) == "finished"
+
+
+def test_damaged_status_is_that_of_a_lost_run(store: RunStore) -> None:
+    run = new_run(store)
+    run.status_path.write_text("")
     assert run.state() == "lost"
+    assert "status.json is damaged" in str(run.status.error)
+
+
+def test_what_a_killed_delete_left_is_removed_once_it_is_old(store: RunStore) -> None:
+    run = new_run(store)
+    left, at_work = store.root / ".tmp-old", store.root / ".tmp-new"
+    for folder in (left, at_work):
+        folder.mkdir()
+    os.utime(left, (1.0, 1.0))
+    store.remove_leftovers()
+    assert {path.name for path in store.root.iterdir()} == {run.id, ".tmp-new"}
 
 
 @pytest.mark.parametrize(("age", "state"), [(0, "running"), (FOREIGN_HEARTBEAT_SECONDS + 1, "lost")])

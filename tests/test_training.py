@@ -526,3 +526,16 @@ def test_equality_helper_can_fail(straight: Run) -> None:
     changed["model_state_dict"][name] = weight
     assert same(content, dict(content))
     assert not same(content, changed)
+
+
+@pytest.mark.parametrize("keep", ["last", "best and last"])
+def test_damaged_newest_checkpoint_does_not_push_out_the_whole_ones(store: RunStore, keep: str) -> None:
+    run = new_run(store, **{**SETTINGS, "epochs": 3, "keep": keep})
+    assert train(run) == "finished"
+    damaged = run.checkpoint_path(2)
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    assert train(run, After(BATCHES + 3)) == "stopped"
+    assert run.epochs_saved() == [0]
+    assert run.is_whole(run.checkpoint_path(0))
+    assert train(run) == "finished"
+    assert run.is_whole(run.checkpoint_path(2))
