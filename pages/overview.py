@@ -86,6 +86,7 @@ def show_runs(store: RunStore) -> None:
         key=key,
         column_order=["name", "state", "dataset", "model", "epochs", "best_loss", "accuracy", "age", "parent", "tags"],
         column_config={
+            "name": st.column_config.TextColumn(width="medium"),
             "best_loss": st.column_config.NumberColumn("best loss", format="%.4f", help="Lowest test loss of an epoch"),
             "accuracy": st.column_config.NumberColumn(format="%.2f %%", help="Test accuracy of that epoch"),
             "tags": st.column_config.ListColumn(),
