@@ -2,6 +2,14 @@
 
 from pathlib import Path
 
+_LONGEST_QUOTE = 300  # characters of what a stranger's file says about itself
+
+
+def printable(text: str) -> str:
+    """Text of a stranger as one line that can't drive a terminal."""
+    shown = "".join(character if character.isprintable() else "�" for character in text)
+    return shown if len(shown) <= _LONGEST_QUOTE else f"{shown[:_LONGEST_QUOTE]}…"
+
 
 class FashionError(Exception):
     """Something that a person can mend; ``str(error)`` is the sentence to show."""
@@ -45,6 +53,20 @@ class DamagedFileError(FashionError):
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path} is damaged: {reason}.")
         self.path = path
+
+
+class RefusedFileError(FashionError):
+    """A file from outside is not what this app reads, or tries what no saved model needs.
+
+    Attributes:
+        reason: why, without the beginning of the sentence.
+        names: the names in its pickle that are not allowed, such as ``os.system``.
+    """
+
+    def __init__(self, reason: str, names: tuple[str, ...] = ()) -> None:
+        self.reason = printable(reason)
+        self.names = tuple(map(printable, names))
+        super().__init__(f"The file is refused: {self.reason}.")
 
 
 class RunNotFoundError(FashionError):

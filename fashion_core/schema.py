@@ -8,10 +8,22 @@ from pydantic import BaseModel, ConfigDict
 from fashion_core.config import TrainConfig
 from fashion_core.processes import ProcessId
 
-State = Literal["queued", "running", "stopping", "stopped", "finished", "failed", "lost"]
+State = Literal["queued", "running", "stopping", "stopped", "finished", "failed", "lost", "imported"]
 ACTIVE_STATES: frozenset[State] = frozenset({"running", "stopping"})
 UNDER_WAY_STATES: frozenset[State] = ACTIVE_STATES | {"queued"}
 CONTINUABLE_STATES: frozenset[State] = frozenset({"stopped", "failed", "lost"})
+
+SavedFormat = Literal["checkpoint", "partial", "weights", "model", "lightning", "safetensors", "pt2"]
+Reason = Literal["epoch", "stop", "end", "import"]
+ExportFormat = Literal["weights", "model", "checkpoint", "safetensors", "pt2"]
+EXPORT_NAMES: dict[ExportFormat, str] = {
+    "weights": "model_weights.pth",
+    "model": "model.pth",
+    "checkpoint": "checkpoint.pth",
+    "safetensors": "model.safetensors",
+    "pt2": "model.pt2",
+}
+"""What an exported file is called, where nobody says."""
 
 
 class _Stored(BaseModel):
@@ -34,6 +46,14 @@ class Environment(_Stored):
     threads: int
 
 
+class Source(_Stored):
+    """The file from outside that a run was imported from: the name it had, and the SHA-256 of its bytes."""
+
+    name: str
+    format: str
+    sha256: str
+
+
 class RunRecord(_Stored):
     """``run.json``: what was asked, written once."""
 
@@ -42,6 +62,7 @@ class RunRecord(_Stored):
     config: TrainConfig
     parent: Parent | None
     environment: Environment
+    source: Source | None = None
 
 
 class Labels(_Stored):
@@ -73,7 +94,7 @@ class Status(_Stored):
 class Facts(_Stored):
     """The facts of one saved file, written after it: with them a file is listed, without them it is not."""
 
-    format: Literal["checkpoint", "partial", "weights", "model"]
+    format: SavedFormat
     sha256: str
     bytes: int
     epoch: int
@@ -81,4 +102,17 @@ class Facts(_Stored):
     accuracy: float | None
     seconds: float
     created: datetime
-    why: Literal["epoch", "stop", "end"]
+    why: Reason
+
+
+class Mark(_Stored):
+    """What ``verify`` found about one saved file; it says nothing about a file written after ``checked``."""
+
+    checked: datetime
+    reason: str | None
+
+
+class Marks(_Stored):
+    """``verified.json``: the last mark of each saved file, by its path below the run folder."""
+
+    files: dict[str, Mark] = {}

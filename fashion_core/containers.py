@@ -1,0 +1,150 @@
+"""The first door for a file from outside: a zip archive as torch writes it, read with the standard library alone.
+
+Every limit here is far above what a file of this app or of the tutorial needs, and small enough that nobody waits.
+Format: PKWARE's APPNOTE.TXT, https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
+"""
+
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from fashion_core.errors import RefusedFileError
+
+MAX_MEMBERS = 4096
+MAX_DIRECTORY_BYTES = 1 << 20
+ZIP_START = b"PK\x03\x04"
+
+_CHUNK = 1 << 20
+_END = struct.Struct("<4s4H2LH")
+_END64_LOCATOR = struct.Struct("<4sLQL")
+_END64 = struct.Struct("<4sQ2H2L4Q")
+_LOCAL = struct.Struct("<4s5H3L2H")
+_UNREADABLE = (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError, OverflowError)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file in the archive: its name, where its bytes are, and the CRC-32 they should have."""
+
+    name: str
+    offset: int
+    bytes: int
+    crc: int
+
+
+class Archive:
+    """An archive with stored members, one of each name, side by side from the first byte to the directory.
+
+    Raises ``RefusedFileError`` if it is anything else. Opening it reads the directory alone; ``read`` and ``check``
+    compare the CRC, so a changed bit in a member's bytes never goes unseen.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        file.seek(0)
+        if file.read(4) != ZIP_START:
+            raise RefusedFileError("something stands in front of its zip archive")
+        _check_directory_size(file)
+        try:
+            with zipfile.ZipFile(file) as directory:
+                entries = directory.infolist()
+                directory_start = directory.start_dir
+            found = [_member(file, entry) for entry in entries]
+        except _UNREADABLE as error:
+            raise RefusedFileError("its zip archive is damaged or not of the kind that torch writes") from error
+        self.members = {member.name: member for member in found}
+        if len(self.members) != len(found):
+            raise RefusedFileError("its zip archive holds two members of the same name")
+        _check_side_by_side(entries, found, directory_start)
+
+    def read(self, name: str, limit: int) -> bytes:
+        """All bytes of a small member. Raises ``RefusedFileError``: it is absent, too large, or its CRC differs."""
+        member = self.member(name)
+        if member.bytes > limit:
+            raise RefusedFileError(f"its member {name} has {member.bytes:,} bytes; {limit:,} are the most allowed")
+        data = b"".join(self._chunks(member))
+        if zlib.crc32(data) != member.crc:
+            raise _changed(name)
+        return data
+
+    def check(self, name: str) -> None:
+        """Read a member of any size and compare its CRC. Raises ``RefusedFileError``."""
+        member, crc = self.member(name), 0
+        for chunk in self._chunks(member):
+            crc = zlib.crc32(chunk, crc)
+        if crc != member.crc:
+            raise _changed(name)
+
+    def member(self, name: str) -> Member:
+        """Raises ``RefusedFileError`` if there is none of this name."""
+        if name not in self.members:
+            raise RefusedFileError(f"its zip archive has no member {name}")
+        return self.members[name]
+
+    def _chunks(self, member: Member) -> Iterator[bytes]:
+        self.file.seek(member.offset)
+        left = member.bytes
+        while left:
+            chunk = self.file.read(min(left, _CHUNK))
+            if not chunk:
+                raise RefusedFileError("it ends before its zip archive does")
+            left -= len(chunk)
+            yield chunk
+
+
+def _changed(name: str) -> RefusedFileError:
+    return RefusedFileError(f"the checksum of its member {name} differs: it was changed or damaged")
+
+
+def _check_directory_size(file: BinaryIO) -> None:
+    """``zipfile`` reads a directory of any size at once, so what the last bytes declare is looked at before."""
+    entries, size = _declared(file)
+    if entries > MAX_MEMBERS or size > MAX_DIRECTORY_BYTES:
+        raise RefusedFileError(f"its zip archive declares {entries:,} members; {MAX_MEMBERS:,} are the most allowed")
+
+
+def _declared(file: BinaryIO) -> tuple[int, int]:
+    """How many members, and how many bytes of directory."""
+    tail_bytes = _END64.size + _END64_LOCATOR.size + _END.size
+    length = file.seek(0, 2)
+    file.seek(max(0, length - tail_bytes))
+    tail = file.read()
+    end = tail[-_END.size :]
+    if len(end) < _END.size or not end.startswith(b"PK\x05\x06") or end[-2:] != b"\0\0":
+        raise RefusedFileError("its zip archive is cut off, or something stands behind it")
+    _, _, _, _, entries, size, _, _ = _END.unpack(end)
+    if not tail[-_END.size - _END64_LOCATOR.size :].startswith(b"PK\x06\x07"):
+        return entries, size
+    if not tail.startswith(b"PK\x06\x06"):
+        raise RefusedFileError("its zip archive is damaged or not of the kind that torch writes")
+    _, _, _, _, _, _, _, entries, size, _ = _END64.unpack(tail[: _END64.size])
+    return entries, size
+
+
+def _member(file: BinaryIO, entry: zipfile.ZipInfo) -> Member:
+    """A member whose own header agrees with the directory. Raises ``ValueError`` or ``RefusedFileError``."""
+    if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
+        raise RefusedFileError(f"its member {entry.filename} is compressed; torch stores members as they are")
+    file.seek(entry.header_offset)
+    header = file.read(_LOCAL.size)
+    signature, _, flags, method, _, _, _, _, _, name_bytes, extra_bytes = _LOCAL.unpack(header)
+    name = file.read(name_bytes).decode("utf-8")
+    if signature != ZIP_START or name != entry.orig_filename or name != entry.filename or method or flags & 1:
+        raise ValueError("header and directory disagree")
+    if entry.is_dir() or not name.isprintable():
+        raise ValueError("not a name that torch gives")
+    return Member(name, entry.header_offset + _LOCAL.size + name_bytes + extra_bytes, entry.file_size, entry.CRC)
+
+
+def _check_side_by_side(entries: list[zipfile.ZipInfo], members: list[Member], directory_start: int) -> None:
+    starts = sorted(
+        (entry.header_offset, member.offset + member.bytes) for entry, member in zip(entries, members, strict=True)
+    )
+    ends = [end for _, end in starts]
+    if not starts or starts[0][0] != 0:
+        raise RefusedFileError("something stands in front of its zip archive")
+    if any(start < end for (start, _), end in zip(starts[1:], ends, strict=False)) or ends[-1] > directory_start:
+        raise RefusedFileError("members of its zip archive overlap")

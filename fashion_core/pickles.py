@@ -1,0 +1,405 @@
+"""The second door: a pickle read as a list of instructions that build inert values; nothing in it is ever called.
+
+What torch's own unpickler would call stands here as a ``Record`` of a name and its arguments. Tensors become
+``StoredTensor``: where their numbers are, not the numbers. So reading a stranger's file takes neither torch nor trust.
+Opcodes: the comments of https://github.com/python/cpython/blob/main/Lib/pickletools.py
+"""
+
+import io
+import itertools
+import pickletools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fashion_core.errors import RefusedFileError
+
+MAX_OPCODES = 60_000
+MAX_NODES = 60_000
+MAX_DEPTH = 64
+MAX_KEY = 1000
+"""A ResNet-18 pickled whole takes 11,510 opcodes, makes 2,072 nodes."""
+
+
+@dataclass(frozen=True)
+class Name:
+    """A class or function that a pickle refers to; it is never looked up."""
+
+    module: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.name}"
+
+
+@dataclass(eq=False)
+class Record:
+    """What a pickle would have made by calling something: the name, and all that was handed to it."""
+
+    name: Name
+    arguments: tuple[Any, ...] = ()
+    state: Any = None
+    items: list[Any] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Storage:
+    """The numbers behind a tensor, which are not in the pickle: ``numel`` elements of ``dtype`` under ``key``."""
+
+    dtype: str
+    key: str
+    numel: int
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A view of a storage: ``shape``, ``stride`` and ``offset`` count elements, as in torch."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+
+    @property
+    def dtype(self) -> str:
+        """Torch's name of it, such as ``float32``."""
+        return self.storage.dtype
+
+    @property
+    def numel(self) -> int:
+        """How many elements."""
+        return _product(self.shape)
+
+    @property
+    def span(self) -> int:
+        """How many elements of the storage there are from its first to its last one."""
+        reach = sum((size - 1) * step for size, step in zip(self.shape, self.stride, strict=True))
+        return reach + 1 if self.numel else 0
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes its elements take, without what others use of the same storage."""
+        return self.numel * ITEM_BYTES[self.dtype]
+
+
+ITEM_BYTES: Mapping[str, int] = {
+    "float32": 4, "float64": 8, "float16": 2, "bfloat16": 2,
+    "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1, "bool": 1,
+}  # fmt: skip
+_STORAGES = {
+    "FloatStorage": "float32", "DoubleStorage": "float64", "HalfStorage": "float16", "BFloat16Storage": "bfloat16",
+    "LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8",
+    "ByteStorage": "uint8", "BoolStorage": "bool",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Pickle:
+    """What one pickle builds, every name that it refers to, and the byte after its end."""
+
+    content: Any
+    names: frozenset[Name]
+    end: int
+
+
+def read_pickle(data: bytes, start: int = 0) -> Pickle:
+    """Follow the pickle that begins at ``start`` without executing anything in it.
+
+    Gives dicts, lists, tuples, plain values, ``StoredTensor``, ``Storage``, ``Name`` and ``Record``, at most
+    ``MAX_DEPTH`` deep and ``MAX_NODES`` large however it shares its parts. Raises ``RefusedFileError``.
+    """
+    stream = io.BytesIO(data)
+    stream.seek(start)
+    machine = _Machine()
+    try:
+        content = machine.run(stream)
+    except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
+        raise RefusedFileError("its pickle is malformed") from error
+    count_nodes(content)
+    return Pickle(content, frozenset(machine.names), stream.tell())
+
+
+def children(value: Any) -> Iterator[Any]:
+    """The values directly inside a value."""
+    if isinstance(value, dict):
+        yield from value.values()
+    elif isinstance(value, list | tuple):
+        yield from value
+    elif isinstance(value, Record):
+        yield from (*value.arguments, value.state, *value.items)
+
+
+def count_nodes(content: Any) -> int:
+    """How many values a walk through ``content`` meets, shared ones each time.
+
+    Raises ``RefusedFileError`` where that would not end soon: a cycle, deep nesting, parts shared again and again.
+    """
+    level, count = [content], 1
+    for _ in range(MAX_DEPTH):
+        inside = (child for value in level for child in children(value))
+        level = list(itertools.islice(inside, MAX_NODES - count + 1))
+        count += len(level)
+        if not level:
+            return count
+        if count > MAX_NODES:
+            break
+    raise RefusedFileError("its parts are nested or repeated beyond what any model needs")
+
+
+class _Machine:
+    """The stack and the memo of an unpickler, with values that can do nothing."""
+
+    def __init__(self) -> None:
+        self.stack: list[Any] = []
+        self.marks: list[list[Any]] = []
+        self.memo: dict[int, Any] = {}
+        self.names: set[Name] = set()
+
+    def run(self, stream: io.BytesIO) -> Any:
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+            if count > MAX_OPCODES:
+                raise RefusedFileError(f"its pickle has more than {MAX_OPCODES:,} instructions")
+            if opcode.name == "STOP":
+                return self.stack.pop()
+            if opcode.name not in _OPCODES:
+                raise RefusedFileError(f"its pickle uses the instruction {opcode.name}, which no saved model needs")
+            _OPCODES[opcode.name](self, argument)
+        raise ValueError("no STOP")
+
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
+    def nothing(self, _: Any) -> None:
+        """PROTO and FRAME say how the rest is written."""
+
+    def mark(self, _: Any) -> None:
+        self.marks.append(self.stack)
+        self.stack = []
+
+    def since_mark(self) -> list[Any]:
+        items, self.stack = self.stack, self.marks.pop()
+        return items
+
+    def put(self, index: int) -> None:
+        self.memo[index] = self.stack[-1]
+
+    def memoize(self, _: Any) -> None:
+        self.memo[len(self.memo)] = self.stack[-1]
+
+    def get(self, index: int) -> None:
+        self.push(self.memo[index])
+
+    def tuple_of(self, count: int) -> None:
+        items = [self.stack.pop() for _ in range(count)]
+        self.push(tuple(reversed(items)))
+
+    def append(self, items: list[Any]) -> None:
+        target = self.stack[-1]
+        if not isinstance(target, list | Record):
+            raise ValueError("appends to no list")
+        (target if isinstance(target, list) else target.items).extend(items)
+
+    def set_items(self, items: list[Any]) -> None:
+        target = self.stack[-1]
+        pairs = list(zip(items[::2], items[1::2], strict=True))
+        if isinstance(target, Record):
+            target.items.extend(pairs)
+        elif isinstance(target, dict):
+            target.update((_checked_key(key), value) for key, value in pairs)
+        else:
+            raise ValueError("sets items of no dict")
+
+    def global_(self, argument: str) -> None:
+        module, name = argument.split(" ", 1)
+        self.push(self.named(module, name))
+
+    def stack_global(self, _: Any) -> None:
+        name, module = self.stack.pop(), self.stack.pop()
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise ValueError("a name is no text")
+        self.push(self.named(module, name))
+
+    def named(self, module: str, name: str) -> Name:
+        found = Name(module, name)
+        self.names.add(found)
+        return found
+
+    def reduce(self, _: Any) -> None:
+        arguments, function = self.stack.pop(), self.stack.pop()
+        if not isinstance(function, Name) or not isinstance(arguments, tuple):
+            raise RefusedFileError("its pickle calls something that it made itself")
+        self.push(_reduced(function, arguments))
+
+    def new_object(self, _: Any) -> None:
+        arguments, kind = self.stack.pop(), self.stack.pop()
+        if not isinstance(kind, Name) or not isinstance(arguments, tuple):
+            raise RefusedFileError("its pickle makes an object of something that is no class")
+        self.push(_reduced(kind, arguments) if str(kind) in _REBUILT else Record(kind, arguments))
+
+    def build(self, _: Any) -> None:
+        state, target = self.stack.pop(), self.stack[-1]
+        if isinstance(target, Record) and target.state is None:
+            target.state = state
+        elif not (isinstance(target, dict) and isinstance(state, dict) and set(state) <= {"_metadata"}):
+            raise RefusedFileError("its pickle changes the attributes of something that is no layer")
+
+    def persistent(self, _: Any) -> None:
+        self.push(_stored(self.stack.pop()))
+
+
+_Handler = Callable[[_Machine, Any], None]
+_LITERALS = (
+    "NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE SHORT_BINUNICODE BINBYTES SHORT_BINBYTES"
+)  # fmt: skip
+_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+
+
+def _literal(name: str) -> _Handler:
+    if name in _CONSTANTS:
+        return lambda machine, _: machine.push(_CONSTANTS[name])
+    return lambda machine, argument: machine.push(argument)
+
+
+_OPCODES: Mapping[str, _Handler] = {
+    **{name: _literal(name) for name in _LITERALS.split()},
+    "PROTO": _Machine.nothing,
+    "FRAME": _Machine.nothing,
+    "MARK": _Machine.mark,
+    "BINPUT": _Machine.put,
+    "LONG_BINPUT": _Machine.put,
+    "MEMOIZE": _Machine.memoize,
+    "BINGET": _Machine.get,
+    "LONG_BINGET": _Machine.get,
+    "EMPTY_LIST": lambda machine, _: machine.push([]),
+    "EMPTY_DICT": lambda machine, _: machine.push({}),
+    "EMPTY_SET": lambda machine, _: machine.push([]),
+    "EMPTY_TUPLE": lambda machine, _: machine.push(()),
+    "TUPLE": lambda machine, _: machine.push(tuple(machine.since_mark())),
+    "TUPLE1": lambda machine, _: machine.tuple_of(1),
+    "TUPLE2": lambda machine, _: machine.tuple_of(2),
+    "TUPLE3": lambda machine, _: machine.tuple_of(3),
+    "APPEND": lambda machine, _: machine.append([machine.stack.pop()]),
+    "APPENDS": lambda machine, _: machine.append(machine.since_mark()),
+    "ADDITEMS": lambda machine, _: machine.append(machine.since_mark()),
+    "SETITEM": lambda machine, _: machine.set_items([machine.stack.pop(-2), machine.stack.pop()]),
+    "SETITEMS": lambda machine, _: machine.set_items(machine.since_mark()),
+    "GLOBAL": _Machine.global_,
+    "STACK_GLOBAL": _Machine.stack_global,
+    "REDUCE": _Machine.reduce,
+    "NEWOBJ": _Machine.new_object,
+    "BUILD": _Machine.build,
+    "BINPERSID": _Machine.persistent,
+}
+
+
+def _checked_key(key: Any) -> Any:
+    """Texts and small numbers: their hashes can't be chosen so that a dict becomes slow."""
+    if isinstance(key, str) and len(key) <= MAX_KEY:
+        return key
+    if type(key) is int and abs(key) < 2**31:
+        return key
+    raise RefusedFileError("a key in its pickle is neither a short text nor a small number")
+
+
+def _reduced(function: Name, arguments: tuple[Any, ...]) -> Any:
+    rebuild = _REBUILT.get(str(function))
+    return rebuild(*arguments) if rebuild else Record(function, arguments)
+
+
+def _tensor(
+    storage: Any, offset: Any, shape: Any, stride: Any, _grad: Any = False, hooks: Any = None, _extra: Any = None
+) -> StoredTensor:
+    """``torch._utils._rebuild_tensor_v2``: a view that lies inside its storage and repeats none of it."""
+    if not isinstance(storage, Storage) or not _are_sizes((offset,), shape, stride) or len(shape) != len(stride):
+        raise RefusedFileError("a tensor in it is not described as torch describes one")
+    if hooks:
+        raise RefusedFileError("a tensor in it carries hooks")
+    tensor = StoredTensor(storage, offset, shape, stride)
+    if tensor.numel > storage.numel or offset + tensor.span > storage.numel:
+        raise RefusedFileError("a tensor in it claims more numbers than the file holds")
+    return tensor
+
+
+def _parameter(data: Any, _grad: Any = True, hooks: Any = None, state: Any = None) -> StoredTensor:
+    """``torch._utils._rebuild_parameter``."""
+    if not isinstance(data, StoredTensor) or hooks or state:
+        raise RefusedFileError("a parameter in it carries more than numbers")
+    return data
+
+
+def _empty_dict(items: Any = ()) -> dict[Any, Any]:
+    if items != () and items != []:
+        raise RefusedFileError("a dict in it is not written as Python 3 writes one")
+    return {}
+
+
+def _default_dict(_factory: Any = None) -> dict[Any, Any]:
+    return {}
+
+
+def _set(items: Any = ()) -> list[Any]:
+    if not isinstance(items, list | tuple):
+        raise ValueError("a set of no list")
+    return [_checked_key(item) for item in items]
+
+
+def _size(items: Any = ()) -> tuple[int, ...]:
+    if not _are_sizes(items):
+        raise ValueError("a shape of no sizes")
+    return tuple(items)
+
+
+def _device(*parts: Any) -> str:
+    return ":".join(str(part) for part in parts if isinstance(part, str | int))
+
+
+_REBUILT: Mapping[str, Callable[..., Any]] = {
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_parameter": _parameter,
+    "torch._utils._rebuild_parameter_with_state": _parameter,
+    "collections.OrderedDict": _empty_dict,
+    "collections.defaultdict": _default_dict,
+    "__builtin__.set": _set,
+    "builtins.set": _set,
+    "torch.Size": _size,
+    "torch.device": _device,
+}
+PLAIN_NAMES = frozenset(
+    {
+        *_REBUILT,
+        *(f"torch.{storage}" for storage in _STORAGES),
+        *(f"torch.{dtype}" for dtype in ITEM_BYTES),
+        "__builtin__.dict",
+        "builtins.dict",
+    }
+)
+"""The names that tensors and plain containers need; they stand for what this module makes itself."""
+
+
+def _stored(identity: Any) -> Any:
+    """A persistent id of torch: a storage, or (in files of torch before 1.6) a class with its source."""
+    if isinstance(identity, tuple) and len(identity) == 4 and identity[0] == "module" and isinstance(identity[1], Name):
+        return identity[1]
+    if not isinstance(identity, tuple) or len(identity) not in (5, 6) or identity[0] != "storage":
+        raise RefusedFileError("its pickle refers to something outside that is no storage")
+    _, kind, key, _, numel = identity[:5]
+    if identity[5:] not in ((), (None,)) or not isinstance(kind, Name) or kind.module != "torch":
+        raise RefusedFileError("a storage in it is not described as torch describes one")
+    if kind.name not in _STORAGES or not isinstance(key, str) or len(key) > MAX_KEY or not _are_sizes((numel,)):
+        raise RefusedFileError(f"it holds numbers of a kind that is not read here: {kind.name}")
+    return Storage(_STORAGES[kind.name], key, numel)
+
+
+def _are_sizes(*groups: Any) -> bool:
+    return all(
+        isinstance(group, tuple) and len(group) <= 16 and all(type(size) is int and 0 <= size < 2**48 for size in group)
+        for group in groups
+    )
+
+
+def _product(sizes: tuple[int, ...]) -> int:
+    count = 1
+    for size in sizes:
+        count *= size
+    return count
