@@ -2,18 +2,22 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from fashion_core import dataset_files, jobs
+from fashion_core import dataset_files, file_commands, jobs
 from fashion_core.config import PRESETS, Setting, parse_config, settings
 from fashion_core.errors import DamagedFileError, DiskError, FashionError
+from fashion_core.file_commands import print_json
 from fashion_core.follow import follow, outcome
 from fashion_core.records import run_record
 from fashion_core.runs import Run, RunStore
+from fashion_core.schema import EXPORT_NAMES
 
 Command = Callable[[argparse.Namespace], None]
 
@@ -25,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.command(options)
     except FashionError as error:
         print(f"fashion_core: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         print("fashion_core: interrupted", file=sys.stderr)
@@ -47,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     delete.add_argument("run")
     delete.add_argument("epoch", nargs="?", type=int)
     delete.add_argument("--force", action="store_true", help="even if other runs were resumed from it")
+    _add_file_commands(commands)
     _add(commands, "download", _download, "fetch Fashion-MNIST (30 MB) into FASHION_DATA")
     _add(commands, "devices", _devices, "what this machine can train on")
     model = _add(commands, "model", _model, "print a model and its layers")
@@ -55,6 +63,28 @@ def _parser() -> argparse.ArgumentParser:
     worker.add_argument("run")
     worker.set_defaults(command=_worker)
     return parser
+
+
+def _add_file_commands(commands: Any) -> None:
+    look = _add(commands, "inspect", file_commands.inspect, "what is in a file, without running anything in it")
+    look.add_argument("file", type=Path)
+    look.add_argument("--numbers", action="store_true", help="read all its numbers, however large it is")
+    bring = _add(commands, "import", file_commands.bring_in, "bring a file in as a run of its own")
+    bring.add_argument("file", type=Path)
+    bring.add_argument("--file-name", help="what to call it; by default its own name")
+    for setting in settings():
+        if setting.name in ("dataset", "pixels"):
+            _add_flag(bring, setting)
+    export = _add(commands, "export", file_commands.export, "write a checkpoint to a file in another format")
+    export.add_argument("run")
+    export.add_argument("epoch", type=int)
+    export.add_argument("out", type=Path)
+    export.add_argument("--format", choices=EXPORT_NAMES, required=True)
+    ways = _add(commands, "formats", file_commands.five_ways, "one checkpoint in all formats: sizes, times, outputs")
+    ways.add_argument("run")
+    ways.add_argument("epoch", type=int)
+    verify = _add(commands, "verify", file_commands.verify, "compare every saved file with its recorded digest")
+    verify.add_argument("run", nargs="?")
 
 
 def _add(commands: Any, name: str, command: Command, description: str) -> argparse.ArgumentParser:
@@ -96,7 +126,7 @@ def _follow_to_the_end(store: RunStore, run: Run, as_json: bool) -> None:
     say(f"run {run.id} in {run.path}")
     follow(store, run, say)
     if as_json:
-        _print_json(run_record(run))
+        print_json(run_record(run))
     outcome(run)
 
 
@@ -104,13 +134,13 @@ def _stop(options: argparse.Namespace) -> None:
     run = RunStore().get(options.run)
     jobs.stop(run)
     if options.json:
-        _print_json(run_record(run))
+        print_json(run_record(run))
 
 
 def _runs(options: argparse.Namespace) -> None:
     records = [_record_or_problem(run) for run in RunStore().runs()]
     if options.json:
-        _print_json(records)
+        print_json(records)
     for record in () if options.json else records:
         print(_run_line(record))
 
@@ -126,21 +156,27 @@ def _run_line(record: dict[str, Any]) -> str:
     if record["state"] == "damaged":
         return f"{record['id']}  damaged   {record['error']}"
     config, epochs = record["config"], record["epochs"]
-    result = f"loss {epochs[-1]['loss']:.4f}  accuracy {epochs[-1]['accuracy']:.2%}" if epochs else ""
+    result = _result(epochs[-1]) if epochs else ""
     progress = f"{len(epochs)}/{config['epochs']} epochs"
     return f"{record['id']}  {record['state']:<8}  {config['dataset']:<13}  {progress}  {result}  {record['name']}"
+
+
+def _result(epoch: dict[str, Any]) -> str:
+    loss, accuracy = epoch["loss"], epoch["accuracy"]
+    parts = ("" if loss is None else f"loss {loss:.4f}", "" if accuracy is None else f"accuracy {accuracy:.2%}")
+    return "  ".join(filter(None, parts)) or "loss unknown"
 
 
 def _show(options: argparse.Namespace) -> None:
     record = run_record(RunStore().get(options.run))
     if options.json:
-        _print_json(record)
+        print_json(record)
         return
     print(_run_line(record))
     for key, value in record["config"].items():
         print(f"  {key}: {value}")
     for epoch in record["epochs"]:
-        print(f"epoch {epoch['epoch']}: test loss {epoch['loss']:.4f}, accuracy {epoch['accuracy']:.2%}")
+        print(f"epoch {epoch['epoch']}: {_result(epoch)}")
     if record["error"]:
         print(f"error: {record['error']}")
 
@@ -148,9 +184,10 @@ def _show(options: argparse.Namespace) -> None:
 def _delete(options: argparse.Namespace) -> None:
     store = RunStore()
     run = store.get(options.run)
-    store.delete(run, options.epoch, force=options.force)
+    file = None if options.epoch is None else run.checkpoint_path(options.epoch)
+    store.delete(run, file, force=options.force)
     if options.json:
-        _print_json({"run": run.id, "epoch": options.epoch, "deleted": True})
+        print_json({"run": run.id, "epoch": options.epoch, "deleted": True})
 
 
 def _download(options: argparse.Namespace) -> None:
@@ -170,7 +207,7 @@ def _devices(options: argparse.Namespace) -> None:
 
     answer = devices.describe()
     if options.json:
-        _print_json(answer)
+        print_json(answer)
         return
     for name, text in answer["devices"].items():
         print(f"{name}: {text}" + (" (auto)" if name == answer["automatic"] else ""))
@@ -181,7 +218,7 @@ def _model(options: argparse.Namespace) -> None:
 
     answer = models.describe(options.name)
     if options.json:
-        _print_json(answer)
+        print_json(answer)
         return
     print(answer["text"])
     for layer in answer["layers"]:
@@ -198,7 +235,3 @@ def _worker(options: argparse.Namespace) -> None:
     finally:
         if given:
             jobs.advance(store)
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2))

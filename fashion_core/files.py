@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from fashion_core.errors import DamagedFileError, DiskError
 
@@ -51,30 +51,76 @@ def digest_of(path: Path) -> Digest:
         return Digest(sha256, file.tell())
 
 
-def write_bytes(path: Path, data: bytes | memoryview, *, durable: bool = True) -> Digest:
-    """Replace ``path`` by ``data``, whole or not at all; durable writes also survive a power cut.
+class Writer:
+    """What a new file is made through: takes its bytes in order, hashes and counts them on the way.
 
-    Raises ``DiskError``; then the old file is untouched and nothing else is left behind.
+    Attributes:
+        error: what the disk said to a ``write``; torch hides it behind an error of its own.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._sha256, self._bytes = file, hashlib.sha256(), 0
+        self.error: OSError | None = None
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Take all of ``data``; gives its size in bytes. Raises ``OSError``."""
+        try:
+            size = self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+        self._sha256.update(data)
+        self._bytes += size
+        return size
+
+    def flush(self) -> None:
+        """Nothing to do: ``writing`` flushes, once all is written."""
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of what has been written so far: in the end that of the file."""
+        return Digest(self._sha256.hexdigest(), self._bytes)
+
+
+@contextmanager
+def writing(path: Path, *, durable: bool = True) -> Iterator[Writer]:
+    """Replace ``path`` by what is written inside, whole or not at all; durable writes also survive a power cut.
+
+    Raises ``DiskError``; then, and when the inside raises, the old file is untouched and nothing else is left behind.
     """
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{path.name}-{secrets.token_hex(4)}")
     with disk_errors(path):
         try:
-            _write(temporary, data, durable)
+            with _filling(temporary, durable) as writer:
+                yield writer
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
         if durable:
             sync_folder(path.parent)
-    return Digest(hashlib.sha256(data).hexdigest(), len(data))
 
 
-def _write(path: Path, data: bytes | memoryview, durable: bool) -> None:
+@contextmanager
+def _filling(path: Path, durable: bool) -> Iterator[Writer]:
+    """A new file, flushed at the end; an error of the disk ends it, whatever the inside makes of that."""
     with path.open("xb") as file:
-        file.write(data)
+        writer = Writer(file)
+        try:
+            yield writer
+        finally:
+            if writer.error:
+                raise writer.error
         if durable:
             file.flush()
             os.fsync(file.fileno())
+
+
+def write_bytes(path: Path, data: bytes | memoryview, *, durable: bool = True) -> Digest:
+    """Replace ``path`` by ``data``, as ``writing`` does. Raises ``DiskError``."""
+    with writing(path, durable=durable) as file:
+        file.write(data)
+    return file.digest
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,9 +1,8 @@
 """The tutorial's three ways to save: weights only, the whole model, and a checkpoint that training can go on from."""
 
-import io
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +16,11 @@ Checkpoint = dict[str, Any]
 def save(path: Path, content: Checkpoint | nn.Module) -> files.Digest:
     """Write what ``torch.save`` makes of ``content``, whole or not at all. Raises ``DiskError``.
 
-    It is made in memory first: torch answers a disk that is full with an error of its own that does not say so.
+    It goes to the disk as it is made, so that a large model needs no second copy in memory.
     """
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    return files.write_bytes(path, buffer.getbuffer())
+    with files.writing(path) as file:
+        torch.save(content, cast(IO[bytes], file))  # torch calls write and flush alone
+    return file.digest
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -8,10 +8,13 @@ import json
 import os
 import platform
 import subprocess
+import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
@@ -29,9 +32,19 @@ from fashion_core.errors import (
     WorkerError,
 )
 from fashion_core.runs import Run, RunStore, now
-from fashion_core.schema import ACTIVE_STATES, CONTINUABLE_STATES, UNDER_WAY_STATES, Environment, Status
+from fashion_core.schema import (
+    ACTIVE_STATES,
+    CONTINUABLE_STATES,
+    EXPORT_NAMES,
+    UNDER_WAY_STATES,
+    Environment,
+    ExportFormat,
+    Status,
+)
 
 _ANSWER_SECONDS = 120
+_PROBLEM = "fashion_core: "
+"""How the command line begins the sentence about a problem that a person can mend."""
 
 
 @dataclass(frozen=True)
@@ -58,22 +71,44 @@ def describe_model(name: str) -> dict[str, Any]:
     return _ask("model", name)
 
 
-def _ask(*command: str) -> dict[str, Any]:
+def _ask(*command: str, store: RunStore | None = None) -> dict[str, Any]:
     """The answer of a process that imports torch, so that this one need not."""
     try:
         answer = subprocess.run(
             processes.python_command(*command, "--json"),
-            env=processes.child_environment(),
+            env=processes.child_environment(**({"FASHION_RUNS": str(store.root)} if store else {})),
             capture_output=True,
             timeout=_ANSWER_SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise WorkerError(f"torch gave no answer within {_ANSWER_SECONDS} s: try again.") from error
+    said = answer.stderr.decode(errors="replace").strip()
+    if answer.returncode == 1 and said.startswith(_PROBLEM):
+        raise WorkerError(said.removeprefix(_PROBLEM))
     if answer.returncode:
-        raise WorkerError(f"torch can't be used here: {answer.stderr.decode(errors='replace').strip()[-500:]}")
+        raise WorkerError(f"torch can't be used here: {said[-500:]}")
     value: dict[str, Any] = json.loads(answer.stdout)
     return value
+
+
+def export(store: RunStore, run: Run, epoch: int, format: ExportFormat) -> bytes:
+    """One checkpoint in one format, as bytes to download. Raises ``WorkerError`` or ``DiskError``."""
+    with tempfile.TemporaryDirectory(prefix="fashion-core-") as folder:
+        out = Path(folder, EXPORT_NAMES[format])
+        _ask("export", run.id, str(epoch), "--format", format, str(out), store=store)
+        return out.read_bytes()
+
+
+def five_ways(store: RunStore, run: Run, epoch: int) -> dict[str, Any]:
+    """What ``exports.five_ways`` measures. Raises ``WorkerError``."""
+    return _ask("formats", run.id, str(epoch), store=store)
+
+
+def bring_in(store: RunStore, path: Path, name: str, given: Mapping[str, str]) -> Run:
+    """Import a file that passed ``inspection.inspect``; ``given`` are settings by name. Raises ``WorkerError``."""
+    flags = [part for key, value in given.items() for part in (f"--{key.replace('_', '-')}", value)]
+    return store.get(_ask("import", str(path), "--file-name", name, *flags, store=store)["id"])
 
 
 def environment_for(config: TrainConfig) -> Environment:

@@ -17,6 +17,7 @@ def run_record(run: Run) -> dict[str, Any]:
         "path": str(run.path),
         "state": run.state(status),
         "error": status.error,
+        "source": record.source.model_dump() if record.source else None,
         "parent": record.parent.model_dump() if record.parent else None,
         **labels.model_dump(mode="json"),
         "created": record.created.isoformat(),
@@ -29,6 +30,8 @@ def run_record(run: Run) -> dict[str, Any]:
 def epoch_records(run: Run) -> list[dict[str, Any]]:
     """One record an epoch that has ended; ``checkpoint`` is its path, or None once it is deleted."""
     saved = set(run.epochs_saved())
+    if run.record.source:
+        return [_imported_record(run, epoch) for epoch in sorted(saved)]
     return [
         {
             **{key: row[key] for key in _EPOCH_KEYS},
@@ -37,6 +40,14 @@ def epoch_records(run: Run) -> list[dict[str, Any]]:
         for row in metrics.read_rows(run.metrics_path)
         if row["kind"] == "epoch"
     ]
+
+
+def _imported_record(run: Run, epoch: int) -> dict[str, Any]:
+    """An epoch that was trained elsewhere: what its checkpoint says, and nothing about the training."""
+    path = run.checkpoint_path(epoch)
+    facts = run.facts(path)
+    known = {"epoch": epoch, "loss": facts and facts.loss, "accuracy": facts and facts.accuracy}
+    return {**dict.fromkeys(_EPOCH_KEYS), **known, "checkpoint": str(path)}
 
 
 _EPOCH_KEYS = ("epoch", "loss", "accuracy", "train_loss", "seconds", "samples_per_second")

@@ -5,7 +5,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,18 @@ from pydantic import BaseModel, ValidationError
 from fashion_core import files, processes
 from fashion_core.config import TrainConfig, explain
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError, RunStateError
-from fashion_core.schema import ACTIVE_STATES, Environment, Facts, Labels, Parent, RunRecord, State, Status
+from fashion_core.schema import (
+    ACTIVE_STATES,
+    Environment,
+    Facts,
+    Labels,
+    Marks,
+    Parent,
+    RunRecord,
+    Source,
+    State,
+    Status,
+)
 
 FOREIGN_HEARTBEAT_SECONDS = 60.0
 """How old the heartbeat of a worker on another machine may be before its run counts as lost."""
@@ -54,6 +65,8 @@ class Run:
         self.partial_path = self.checkpoint_folder / "partial"
         self.weights_path = path / "model_weights.pth"
         self.model_path = path / "model.pth"
+        self.original_path = path / "original"
+        self.marks_path = path / "verified.json"
 
     @property
     def record(self) -> RunRecord:
@@ -155,21 +168,58 @@ class Run:
         """List a saved file. Raises ``DiskError``."""
         files.write_json(self.facts_path(file), facts.model_dump(mode="json"))
 
+    def saved_files(self) -> list[Path]:
+        """Every file that has facts, whether it is still there or not: checkpoints by epoch, then the others."""
+        epochs = sorted(int(path.stem) for path in self.checkpoint_folder.glob("*.json") if path.stem.isdecimal())
+        others = (self.partial_path, self.weights_path, self.model_path, self.original_path)
+        return [*map(self.checkpoint_path, epochs), *(path for path in others if self.facts_path(path).exists())]
+
+    def saved_file(self, name: str) -> Path:
+        """The saved file with this path below the run folder. Raises ``RunNotFoundError``."""
+        found = next((path for path in self.saved_files() if self.name_of(path) == name), None)
+        if found is None:
+            raise RunNotFoundError(f"Run {self.id} has no saved file {name!r}.")
+        return found
+
+    def name_of(self, file: Path) -> str:
+        """The path of a saved file below the run folder, such as ``model_save/3``."""
+        return file.relative_to(self.path).as_posix()
+
+    @property
+    def marks(self) -> Marks:
+        """What ``verify`` found last; empty if it never looked. Raises ``DamagedFileError`` or ``DiskError``."""
+        return _parse(self.marks_path, Marks) if self.marks_path.exists() else Marks()
+
+    def write_marks(self, marks: Marks) -> None:
+        """Replace the marks. Raises ``DiskError``."""
+        files.write_json(self.marks_path, marks.model_dump(mode="json"))
+
+    def damage(self, file: Path, marks: Marks) -> str | None:
+        """Why a saved file is known not to be whole, without reading it; None if nothing is known against it."""
+        try:
+            facts = self.facts(file)
+        except DamagedFileError as error:
+            return str(error)
+        if facts is None:
+            return "the file is missing"
+        if file.stat().st_size != facts.bytes:
+            return f"it has {file.stat().st_size:,} bytes instead of {facts.bytes:,}"
+        mark = marks.files.get(self.name_of(file))
+        return mark.reason if mark and mark.checked >= facts.created else None
+
     def epochs_saved(self) -> list[int]:
         """The epochs whose checkpoints are listed, in order."""
         facts = self.checkpoint_folder.glob("*.json")
         epochs = sorted(int(path.stem) for path in facts if path.stem.isdecimal())
         return [epoch for epoch in epochs if self.checkpoint_path(epoch).exists()]
 
-    def epochs_to_drop(self, keep: str) -> list[int]:
-        """The saved epochs that ``TrainConfig.keep`` does not keep. Raises ``DamagedFileError`` or ``DiskError``."""
-        saved = self.epochs_saved()
-        if keep == "all" or not saved:
-            return []
-        kept = {saved[-1]}
-        if keep == "best and last":
-            kept.add(min(saved, key=self._loss_of))
-        return [epoch for epoch in saved if epoch not in kept]
+    def epoch_of(self, file: Path) -> int | None:
+        """The epoch whose checkpoint a saved file is; None for the other files."""
+        return int(file.name) if file.parent == self.checkpoint_folder and file.name.isdecimal() else None
+
+    def best_epoch(self) -> int | None:
+        """The saved epoch with the lowest loss, if there is one."""
+        return min(self.epochs_saved(), key=self._loss_of, default=None)
 
     def _loss_of(self, epoch: int) -> float:
         with suppress(DamagedFileError):
@@ -204,9 +254,14 @@ def _is_worker_there(status: Status) -> bool:
     return now() - status.heartbeat < FOREIGN_HEARTBEAT_SECONDS
 
 
+def utc_now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
 def now() -> float:
     """Seconds since 1970."""
-    return datetime.now(UTC).timestamp()
+    return utc_now().timestamp()
 
 
 class RunStore:
@@ -215,15 +270,28 @@ class RunStore:
     def __init__(self, root: Path | None = None) -> None:
         self.root = (root or Path(os.environ.get("FASHION_RUNS", "runs"))).absolute()
 
-    def create(self, config: TrainConfig, environment: Environment, parent: Parent | None = None) -> Run:
-        """A run folder with its queued status, made whole before it gets its name. Raises ``DiskError``."""
+    def create(
+        self,
+        config: TrainConfig,
+        environment: Environment,
+        parent: Parent | None = None,
+        source: Source | None = None,
+        fill: Callable[[Run], None] = lambda draft: None,
+    ) -> Run:
+        """A run folder with its queued status, made whole before it gets its name. Raises ``DiskError``.
+
+        ``fill`` adds what else it should hold; what that raises leaves nothing behind.
+        """
         created = datetime.now(UTC)
         run_id = f"{created:%Y%m%d-%H%M%S}-{created.microsecond // 1000:03d}-{secrets.token_hex(2)}"
-        record = RunRecord(id=run_id, created=created, config=config, parent=parent, environment=environment)
+        record = RunRecord(
+            id=run_id, created=created, config=config, parent=parent, environment=environment, source=source
+        )
         draft = Run(self.root / f"{files.TEMPORARY_PREFIX}{run_id}")
         with files.disk_errors(self.root):
             try:
                 self._fill(draft, record)
+                fill(draft)
                 draft.path.rename(self.root / run_id)
                 files.sync_folder(self.root)
             except BaseException:
@@ -269,23 +337,42 @@ class RunStore:
         """The runs that were resumed from this run, or from one checkpoint of it; damaged records are passed over."""
         return [child for child in self.runs() if _came_from(child, run.id, epoch)]
 
-    def delete(self, run: Run, epoch: int | None = None, *, force: bool = False) -> None:
-        """Delete a run, or one checkpoint of it, that nobody writes to.
+    def children_of(self, run: Run, file: Path | None) -> list[Run]:
+        """The runs that were resumed from this run, or from one saved file of it."""
+        epoch = run.epoch_of(file) if file else None
+        return [] if file and epoch is None else self.children(run, epoch)
 
-        Raises ``RunStateError`` if it is running, or if other runs were resumed from it and ``force`` is not set.
+    def expendable(self, run: Run, last: int, best: bool) -> list[int]:
+        """The epochs whose checkpoints a rule lets go: all but the ``last`` ones, the best if it says so, and those
+        that other runs were resumed from. Raises ``DiskError``.
         """
-        children = [child.id for child in self.children(run, epoch)]
+        saved = run.epochs_saved()
+        kept = {*saved[max(0, len(saved) - last) :], *([run.best_epoch()] if best else []), *self.resumed_epochs(run)}
+        return [epoch for epoch in saved if epoch not in kept]
+
+    def resumed_epochs(self, run: Run) -> set[int]:
+        """The epochs of this run that other runs were resumed from."""
+        parents = (child.record.parent for child in self.children(run))
+        return {parent.epoch for parent in parents if parent}
+
+    def delete(self, run: Run, file: Path | None = None, *, force: bool = False) -> None:
+        """Delete a run, or one saved file of it, that nobody writes to.
+
+        Raises ``RunStateError`` if it is running, or if other runs were resumed from it and ``force`` is not set;
+        ``RunNotFoundError`` if there is no such file.
+        """
+        if file and not run.facts_path(file).exists():
+            raise RunNotFoundError(f"Run {run.id} has no saved file {run.name_of(file)}.")
+        children = [child.id for child in self.children_of(run, file)]
         if children and not force:
             raise RunStateError(f"{', '.join(children)} came from there; delete it with --force if you are sure.")
         with run.writing(timeout=0):
             if _has_worker(run):
                 raise RunStateError(f"Run {run.id} is running; stop it first.")
-            if epoch is None:
+            if file is None:
                 self._delete_folder(run)
-            elif epoch not in run.epochs_saved():
-                raise RunNotFoundError(f"Run {run.id} has no checkpoint of epoch {epoch}.")
             else:
-                run.remove_saved(run.checkpoint_path(epoch))
+                run.remove_saved(file)
 
     def _delete_folder(self, run: Run) -> None:
         """First out of sight, then file by file."""

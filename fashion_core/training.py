@@ -226,10 +226,11 @@ class Training:
 
     def _prune(self) -> None:
         """Delete the checkpoints that the settings don't keep, but never one that a run was resumed from."""
+        if self.config.keep == "all":
+            return
         store = RunStore(self.run.path.parent)
-        for epoch in self.run.epochs_to_drop(self.config.keep):
-            if not store.children(self.run, epoch):
-                self.run.remove_saved(self.run.checkpoint_path(epoch))
+        for epoch in store.expendable(self.run, last=1, best=self.config.keep == "best and last"):
+            self.run.remove_saved(self.run.checkpoint_path(epoch))
 
 
 class _Reporter:

@@ -8,8 +8,22 @@ import pytest
 from helpers import ROOT, python
 
 PACKAGE = ROOT / "fashion_core"
-GROUND = {"errors", "files", "processes", "config", "dataset_files", "metrics", "schema"}
-RECORDS = {"runs", "records", "jobs", "frames", "charts", "ui", "follow", "snippets"}
+GROUND = {
+    "errors",
+    "files",
+    "processes",
+    "config",
+    "dataset_files",
+    "metrics",
+    "schema",
+    "containers",
+    "pickles",
+    "stored",
+    "readers",
+    "state_dicts",
+    "inspection",
+}
+RECORDS = {"runs", "records", "jobs", "frames", "charts", "ui", "follow", "snippets", "verify"}
 TENSORS = {
     "models",
     "vision",
@@ -20,10 +34,13 @@ TENSORS = {
     "loops",
     "optimizers",
     "formats",
+    "loading",
+    "exports",
+    "imports",
     "training",
     "worker",
 }
-ENTRY = {"__init__", "__main__", "cli"}
+ENTRY = {"__init__", "__main__", "cli", "file_commands"}
 RUN_FOLDER = {"runs"}
 """Where the two wings meet."""
 

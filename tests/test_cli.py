@@ -276,7 +276,7 @@ def test_delete_of_an_epoch_leaves_its_numbers(store: RunStore, capsys: Capture)
 
 @pytest.mark.parametrize("epoch", ["7", "-1"])
 def test_delete_of_a_missing_epoch_is_one_line(store: RunStore, capsys: Capture, epoch: str) -> None:
-    assert f"has no checkpoint of epoch {epoch}" in refused(capsys, "delete", new_run(store).id, epoch)
+    assert f"has no saved file model_save/{epoch}" in refused(capsys, "delete", new_run(store).id, epoch)
 
 
 @pytest.fixture(scope="module")

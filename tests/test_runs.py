@@ -247,12 +247,47 @@ def test_epochs_are_sorted_as_numbers(store: RunStore) -> None:
     assert run.epochs_saved() == [0, 9, 10, 100]
 
 
-@pytest.mark.parametrize(("keep", "dropped"), [("all", []), ("last", [0, 1, 2]), ("best and last", [0, 2])])
-def test_keep_rule_names_what_to_drop(store: RunStore, keep: str, dropped: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("last", "best", "expendable"),
+    [(9, False, []), (1, False, [0, 1, 2]), (1, True, [0, 2]), (2, True, [0]), (0, True, [0, 2, 3])],
+)
+def test_keep_rule_names_what_it_lets_go(store: RunStore, last: int, best: bool, expendable: list[int]) -> None:
     run = new_run(store)
     for epoch, loss in enumerate((3.0, 1.0, 2.0, 4.0)):
         put_checkpoint(run, epoch, loss)
-    assert run.epochs_to_drop(keep) == dropped
+    assert store.expendable(run, last, best) == expendable
+
+
+def test_keep_rule_never_lets_go_what_others_were_resumed_from(store: RunStore) -> None:
+    run = new_run(store)
+    for epoch in range(3):
+        put_checkpoint(run, epoch)
+    store.create(config(), run.record.environment, Parent(run=run.id, epoch=1))
+    assert store.expendable(run, last=1, best=False) == [0]
+
+
+def test_saved_files_are_named_by_their_path_in_the_run(store: RunStore) -> None:
+    run = new_run(store)
+    for epoch in (10, 9):
+        put_checkpoint(run, epoch)
+    assert [run.name_of(file) for file in run.saved_files()] == ["model_save/9", "model_save/10"]
+    assert run.saved_file("model_save/10") == run.checkpoint_path(10)
+
+
+@pytest.mark.parametrize("name", ["model_save/8", "../../etc/passwd", "run.json", ""])
+def test_name_of_no_saved_file_is_one_sentence(store: RunStore, name: str) -> None:
+    with pytest.raises(RunNotFoundError, match="has no saved file"):
+        new_run(store).saved_file(name)
+
+
+def test_what_fill_raises_leaves_no_run(store: RunStore) -> None:
+    def fill(draft: Run) -> None:
+        draft.original_path.write_bytes(b"half")
+        raise DiskError(draft.path, "the disk is full.")
+
+    with pytest.raises(DiskError):
+        store.create(config(), new_run(store).record.environment, fill=fill)
+    assert [path.name for path in store.root.iterdir()] == [run.id for run in store.runs()]
 
 
 def test_deleted_run_leaves_nothing(store: RunStore) -> None:
@@ -266,14 +301,15 @@ def test_deleted_checkpoint_leaves_the_others(store: RunStore) -> None:
     run = new_run(store)
     for epoch in range(3):
         put_checkpoint(run, epoch)
-    store.delete(run, 1)
+    store.delete(run, run.checkpoint_path(1))
     assert run.epochs_saved() == [0, 2]
     assert sorted(path.name for path in run.checkpoint_folder.iterdir()) == ["0", "0.json", "2", "2.json"]
 
 
 def test_missing_checkpoint_can_not_be_deleted(store: RunStore) -> None:
-    with pytest.raises(RunNotFoundError, match="has no checkpoint of epoch 5"):
-        store.delete(new_run(store), 5)
+    run = new_run(store)
+    with pytest.raises(RunNotFoundError, match="has no saved file model_save/5"):
+        store.delete(run, run.checkpoint_path(5))
 
 
 def test_running_run_is_not_deleted(store: RunStore) -> None:
@@ -296,10 +332,11 @@ def test_what_others_were_resumed_from_is_deleted_only_by_force(store: RunStore,
     parent = new_run(store)
     put_checkpoint(parent, 1)
     child = store.create(config(), parent.record.environment, Parent(run=parent.id, epoch=1))
+    file = None if epoch is None else parent.checkpoint_path(epoch)
     with pytest.raises(RunStateError, match=child.id):
-        store.delete(parent, epoch)
+        store.delete(parent, file)
     assert parent.epochs_saved() == [1]
-    store.delete(parent, epoch, force=True)
+    store.delete(parent, file, force=True)
     assert not parent.checkpoint_path(1).exists()
 
 
@@ -308,7 +345,7 @@ def test_checkpoint_beside_the_one_others_came_from_can_be_deleted(store: RunSto
     put_checkpoint(parent, 0)
     put_checkpoint(parent, 1)
     store.create(config(), parent.record.environment, Parent(run=parent.id, epoch=1))
-    store.delete(parent, 0)
+    store.delete(parent, parent.checkpoint_path(0))
     assert parent.epochs_saved() == [1]
 
 

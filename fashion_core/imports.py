@@ -1,0 +1,114 @@
+"""Bring a file from anyone into the store as a run of its own, with one checkpoint that can be resumed and used."""
+
+import platform
+import shutil
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fashion_core import files, formats
+from fashion_core.config import TrainConfig, parse_config
+from fashion_core.errors import printable
+from fashion_core.inspection import optimizer_name
+from fashion_core.loading import Loaded, load
+from fashion_core.runs import Run, RunStore, now, utc_now
+from fashion_core.schema import Environment, Facts, Labels, Reason, SavedFormat, Source, Status
+
+_LONGEST_NAME = 80
+_OPTIMIZERS = {"sgd", "adam", "adamw"}
+
+
+def bring_in(store: RunStore, path: Path, name: str, given: Mapping[str, Any]) -> Run:
+    """Import a file: state *imported*, one checkpoint at the epoch it carries (else 0), the original bytes beside it.
+
+    ``name`` is what the file was called where it came from; ``given`` are settings that people know better than the
+    file does. Raises ``RefusedFileError`` if it can't be loaded, ``ConfigError`` for bad settings, ``DiskError``; then
+    nothing is left behind.
+    """
+    loaded = load(path)
+    settings, notes = settings_of(loaded)
+    shown = printable(Path(name).name)[:_LONGEST_NAME]
+    config = parse_config({**settings, "name": shown, **given})
+    source = Source(name=shown, format=loaded.format, sha256=files.digest_of(path).sha256)
+
+    def fill(draft: Run) -> None:
+        _write_original(draft, path, loaded)
+        _write_checkpoint(draft, loaded, config)
+        draft.write_labels(Labels(name=config.title, notes=" ".join(notes)))
+        draft.write_status(Status(state="imported", queued_at=now(), heartbeat=now(), epoch=config.epochs))
+
+    return store.create(config, _environment(), source=source, fill=fill)
+
+
+def _environment() -> Environment:
+    return Environment(
+        python=platform.python_version(),
+        torch=metadata.version("torch"),
+        device="cpu",
+        threads=torch.get_num_threads(),
+    )
+
+
+def settings_of(loaded: Loaded) -> tuple[dict[str, Any], list[str]]:
+    """The settings that a file tells, and a sentence for each thing that it does not."""
+    epochs = (loaded.epoch or 0) + 1
+    own = loaded.beside.get("config")
+    if isinstance(own, dict):
+        return {**own, "model": loaded.model_name, "epochs": max(epochs, int(own.get("epochs", 0)))}, []
+    settings, notes = _optimizer_settings(loaded)
+    if loaded.epoch is None:
+        notes.append("The file names no epoch; it counts as epoch 0.")
+    return {"model": loaded.model_name, "epochs": epochs, **settings}, notes
+
+
+def _optimizer_settings(loaded: Loaded) -> tuple[dict[str, Any], list[str]]:
+    if loaded.optimizer_state is None:
+        return {}, ["The file carries no optimizer: resuming starts a fresh one."]
+    group = loaded.optimizer_state["param_groups"][0]
+    name = optimizer_name(group)
+    if name not in _OPTIMIZERS:
+        return {}, ["Its optimizer is not one of this app's: resuming starts a fresh one."]
+    settings: dict[str, Any] = {"optimizer": name, "weight_decay": group.get("weight_decay") or 0.0}
+    if name == "sgd":
+        settings["momentum"] = group.get("momentum") or 0.0
+    rate = group.get("initial_lr") or group.get("lr")
+    if isinstance(rate, float) and rate > 0:
+        return {**settings, "learning_rate": rate}, []
+    return settings, ["Its learning rate is not known; 0.001 stands in its place."]
+
+
+def _write_original(draft: Run, path: Path, loaded: Loaded) -> None:
+    with files.writing(draft.original_path) as file, path.open("rb") as original:
+        shutil.copyfileobj(original, file)
+    draft.write_facts(draft.original_path, _facts(loaded, loaded.format, file.digest))
+
+
+def _write_checkpoint(draft: Run, loaded: Loaded, config: TrainConfig) -> None:
+    path = draft.checkpoint_path(loaded.epoch or 0)
+    content = {
+        "epoch": loaded.epoch or 0,
+        "model_state_dict": loaded.model.state_dict(),
+        "optimizer_state_dict": loaded.optimizer_state,
+        "loss": loaded.loss,
+        **loaded.beside,
+    }
+    draft.write_facts(path, _facts(loaded, "checkpoint", formats.save(path, content)))
+
+
+def _facts(loaded: Loaded, format: SavedFormat, digest: files.Digest, why: Reason = "import") -> Facts:
+    measured = loaded.beside.get("measured")
+    accuracy = measured.get("accuracy") if isinstance(measured, dict) else None
+    return Facts(
+        format=format,
+        sha256=digest.sha256,
+        bytes=digest.bytes,
+        epoch=loaded.epoch or 0,
+        loss=loaded.loss,
+        accuracy=accuracy,
+        seconds=0.0,
+        created=utc_now(),
+        why=why,
+    )
