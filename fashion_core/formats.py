@@ -1,6 +1,7 @@
 """The tutorial's three ways to save: weights only, the whole model, and a checkpoint that training can go on from."""
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -13,13 +14,17 @@ from fashion_core.errors import DamagedFileError
 Checkpoint = dict[str, Any]
 
 
-def save(path: Path, content: Checkpoint | nn.Module) -> files.Digest:
+def save(
+    path: Path, content: Checkpoint | nn.Module, before_replacing: Callable[[], object] = lambda: None
+) -> files.Digest:
     """Write what ``torch.save`` makes of ``content``, whole or not at all. Raises ``DiskError``.
 
-    It goes to the disk as it is made, so that a large model needs no second copy in memory.
+    It goes to the disk as it is made, so that a large model needs no second copy in memory. ``before_replacing`` is
+    called once all is written: the moment to unlist the old file, whose facts won't be those of the new one.
     """
     with files.writing(path) as file:
         torch.save(content, cast(IO[bytes], file))  # torch calls write and flush alone
+        before_replacing()
     return file.digest
 
 

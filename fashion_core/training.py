@@ -210,7 +210,7 @@ class Training:
     ) -> None:
         """The file first and its facts last, so that what is listed is whole."""
         began = time.perf_counter()
-        digest = formats.save(path, content)
+        digest = formats.save(path, content, before_replacing=lambda: self.run.unlist(path))
         facts = Facts(
             format=format,
             sha256=digest.sha256,

@@ -1,0 +1,36 @@
+"""Run one benchmark and print its medians, or with ``--json`` each time it took."""
+
+import argparse
+import importlib
+import json
+from dataclasses import asdict
+from statistics import median
+
+from . import Comparison
+
+BENCHMARKS = {"saving": "a checkpoint of the tutorial's model: plain torch.save against ours"}
+"""The modules of this folder that have a ``run() -> Comparison``."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m tests.benchmarks", formatter_class=argparse.RawTextHelpFormatter)
+    explained = "\n".join(f"{name}: {what}" for name, what in BENCHMARKS.items())
+    parser.add_argument("name", choices=BENCHMARKS, help=explained)
+    parser.add_argument("--json", action="store_true", help="print each time as JSON")
+    arguments = parser.parse_args()
+    comparison: Comparison = importlib.import_module(f"{__package__}.{arguments.name}").run()
+    print(json.dumps(asdict(comparison), indent=2) if arguments.json else as_text(comparison))
+
+
+def as_text(comparison: Comparison) -> str:
+    reference = median(comparison.milliseconds[comparison.reference])
+    rounds = len(comparison.milliseconds[comparison.reference])
+    lines = [f"{comparison.title}; medians of {rounds} rounds in turn"]
+    for name, times in comparison.milliseconds.items():
+        beside = "the reference" if name == comparison.reference else f"{median(times) - reference:+.2f} ms"
+        lines.append(f"  {name:32} {median(times):8.2f} ms  ({min(times):.2f} to {max(times):.2f})  {beside}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""What it costs to save a checkpoint so that no crash tears it and no power cut takes it back."""
+
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from fashion_core import files, formats
+from fashion_core.config import parse_config
+from fashion_core.models import build_model
+from fashion_core.optimizers import make_optimizer
+from fashion_core.runs import Run
+from fashion_core.schema import Facts
+
+from . import Comparison, alternate
+
+ROUNDS = 21
+
+
+def mlp_checkpoint() -> formats.Checkpoint:
+    """The tutorial's four keys for its model and Adam after a step: 8 MB."""
+    model = build_model("mlp", seed=0)
+    optimizer = make_optimizer(parse_config({"optimizer": "adam"}), model)
+    model(torch.ones(1, 1, 28, 28)).sum().backward()
+    optimizer.step()
+    state = {"model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict()}
+    return {"epoch": 0, **state, "loss": 0.5}
+
+
+def facts_of(digest: files.Digest) -> Facts:
+    """The facts that training writes for a checkpoint."""
+    return Facts(
+        format="checkpoint",
+        sha256=digest.sha256,
+        bytes=digest.bytes,
+        epoch=0,
+        loss=0.5,
+        accuracy=0.8,
+        seconds=0.0,
+        created=datetime.now(UTC),
+        why="epoch",
+    )
+
+
+def run() -> Comparison:
+    """On the disk of the working folder, under a fresh name each time, as training saves."""
+    content, epochs = mlp_checkpoint(), count()
+    with TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder:
+        run = Run(Path(folder))
+        run.checkpoint_folder.mkdir()
+
+        def save_and_list() -> None:
+            path = run.checkpoint_path(next(epochs))
+            run.write_facts(path, facts_of(formats.save(path, content)))
+
+        def remove() -> None:  # else each save waits for memory that the files before it still fill
+            for path in run.checkpoint_folder.iterdir():
+                path.unlink()
+
+        ways = {
+            "torch.save": lambda: torch.save(content, run.checkpoint_path(next(epochs))),
+            "formats.save": lambda: formats.save(run.checkpoint_path(next(epochs)), content),
+            "formats.save, then its facts": save_and_list,
+        }
+        times = alternate(ways, ROUNDS, between=remove)
+    return Comparison("Save the MLP's checkpoint with Adam's state, 8 MB", "torch.save", times)
