@@ -10,9 +10,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from fashion_core import dataset_files, file_commands, jobs
+from fashion_core import comparison, dataset_files, file_commands, jobs, resuming
 from fashion_core.config import PRESETS, Setting, parse_config, settings
-from fashion_core.errors import DamagedFileError, DiskError, FashionError
+from fashion_core.errors import ConfigError, DamagedFileError, DiskError, FashionError
 from fashion_core.file_commands import print_json
 from fashion_core.follow import follow, outcome
 from fashion_core.records import run_record
@@ -46,6 +46,14 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--preset", choices=PRESETS, default="seed", help="the settings to begin from")
     for setting in settings():
         _add_flag(train, setting)
+    resume = _add(commands, "resume", _resume, "a run that goes on from a checkpoint; its flags override the parent's")
+    resume.add_argument("run")
+    resume.add_argument("epoch", help="the epoch of the checkpoint, several as 0,2,5, or all")
+    resume.add_argument("--epochs", type=int, help="additional epochs (default: as many as its run had planned)")
+    for setting in settings():
+        if setting.name != "epochs":
+            _add_flag(resume, setting, default=False)
+    _add(commands, "compare", _compare, "did resuming help: loss_last and loss_now of each resumed run")
     _add(commands, "continue", _continue, "go on with a stopped, failed or lost run, in place").add_argument("run")
     _add(commands, "stop", _stop, "ask a run to stop after the batch in hand").add_argument("run")
     _add(commands, "runs", _runs, "list all runs, the newest first")
@@ -94,21 +102,76 @@ def _add(commands: Any, name: str, command: Command, description: str) -> argpar
     return parser
 
 
-def _add_flag(parser: argparse.ArgumentParser, setting: Setting) -> None:
+def _add_flag(parser: argparse.ArgumentParser, setting: Setting, default: bool = True) -> None:
     """The value stays text: ``parse_config`` checks it, and says what is wrong in one sentence."""
     unit = f" [{setting.unit}]" if setting.unit else ""
-    default = f" (default: {setting.default})" if setting.default != "" else ""
+    default_text = f" (default: {setting.default})" if default and setting.default != "" else ""
     metavar = "{" + ",".join(setting.choices) + "}" if setting.choices else setting.kind.__name__.upper()
-    help_text = f"{setting.explanation}{unit}{default}".replace("%", "%%")
+    help_text = f"{setting.explanation}{unit}{default_text}".replace("%", "%%")
     parser.add_argument(setting.flag, dest=setting.name, metavar=metavar, help=help_text, default=argparse.SUPPRESS)
 
 
+def _given(options: argparse.Namespace) -> dict[str, str]:
+    """The settings that were given as flags."""
+    return {setting.name: getattr(options, setting.name) for setting in settings() if hasattr(options, setting.name)}
+
+
 def _train(options: argparse.Namespace) -> None:
-    given = {setting.name: getattr(options, setting.name) for setting in settings() if hasattr(options, setting.name)}
-    config = parse_config({**PRESETS[options.preset].values, **given})
+    config = parse_config({**PRESETS[options.preset].values, **_given(options)})
     store = RunStore()
     run = jobs.start(store, config)
     _follow_to_the_end(store, run, options.json)
+
+
+def _resume(options: argparse.Namespace) -> None:
+    store = RunStore()
+    parent = store.get(options.run)
+    overrides = {name: value for name, value in _given(options).items() if name != "epochs"}
+    epochs = _epochs(options.epoch, parent)
+    group = jobs.new_group() if len(epochs) > 1 else None
+    runs = [
+        jobs.resume(store, parent, epoch, _additional(options.epochs, parent, epoch), overrides, group)
+        for epoch in epochs
+    ]
+    for run in runs:
+        _follow(store, run, options.json)
+    if options.json:
+        print_json(run_record(runs[0]) if len(runs) == 1 else [run_record(run) for run in runs])
+    for run in runs:
+        outcome(run)
+
+
+def _epochs(text: str, parent: Run) -> list[int]:
+    if text == "all":
+        return parent.epochs_saved()
+    parts = text.split(",")
+    if not all(part.isdecimal() for part in parts):
+        raise ConfigError(f"Epoch should be a number such as 0, several as 0,2,5, or all, not {text!r}.")
+    epochs = list(dict.fromkeys(map(int, parts)))
+    for epoch in epochs:
+        resuming.check_epoch(parent, epoch)
+    return epochs
+
+
+def _additional(given: int | None, parent: Run, epoch: int) -> int:
+    return resuming.planned_epochs(parent, epoch) if given is None else given
+
+
+def _compare(options: argparse.Namespace) -> None:
+    rows = comparison.compare(RunStore())
+    if options.json:
+        print_json([comparison.as_record(row) for row in rows])
+        return
+    print(comparison.sentence(rows))
+    for row in rows:
+        print(_compare_line(row))
+
+
+def _compare_line(row: comparison.Compared) -> str:
+    now = row.latest
+    change = f"{now.loss:.4f} ({comparison.relative_change(row, now):+.1%}, {now.answer})" if now else "no epoch yet"
+    what = ", ".join(row.overrides) or "same settings"
+    return f"{row.run}  {row.parent_name} epoch {row.epoch}: loss_last {row.gate:.4f}, loss_now {change}  {what}"
 
 
 def _continue(options: argparse.Namespace) -> None:
@@ -119,15 +182,19 @@ def _continue(options: argparse.Namespace) -> None:
 
 
 def _follow_to_the_end(store: RunStore, run: Run, as_json: bool) -> None:
+    _follow(store, run, as_json)
+    if as_json:
+        print_json(run_record(run))
+    outcome(run)
+
+
+def _follow(store: RunStore, run: Run, as_json: bool) -> None:
     def say(text: str) -> None:
         if not as_json:
             tqdm.write(text)
 
     say(f"run {run.id} in {run.path}")
     follow(store, run, say)
-    if as_json:
-        print_json(run_record(run))
-    outcome(run)
 
 
 def _stop(options: argparse.Namespace) -> None:

@@ -7,8 +7,8 @@ _LONGEST_QUOTE = 300  # characters of what a stranger's file says about itself
 
 def printable(text: str) -> str:
     """Text of a stranger as one line that can't drive a terminal."""
-    shown = "".join(character if character.isprintable() else "�" for character in text)
-    return shown if len(shown) <= _LONGEST_QUOTE else f"{shown[:_LONGEST_QUOTE]}…"
+    shown = "".join(character if character.isprintable() else "�" for character in text[:_LONGEST_QUOTE])
+    return shown if len(text) <= _LONGEST_QUOTE else f"{shown}…"
 
 
 class FashionError(Exception):
@@ -69,6 +69,10 @@ class RefusedFileError(FashionError):
         super().__init__(f"The file is refused: {self.reason}.")
 
 
+class ComparisonError(FashionError):
+    """Two saved files can't be compared, for their models differ."""
+
+
 class RunNotFoundError(FashionError):
     """No run in the store has this id."""
 
@@ -79,6 +83,22 @@ class RunStateError(FashionError):
 
 class WorkerError(FashionError):
     """A process of this package could not be started or gave no answer."""
+
+
+class LoadCheckError(FashionError):
+    """A checkpoint was loaded, and its loss measured again is not the one it carries.
+
+    Attributes:
+        loss_last: the loss stored in the checkpoint.
+        loss_check: the loss measured right after loading.
+    """
+
+    def __init__(self, loss_last: float, loss_check: float) -> None:
+        super().__init__(
+            f"the checkpoint says that its loss is {loss_last:.6f}, but after loading it is {loss_check:.6f}: "
+            "the load is wrong or the test images changed, and nothing was trained."
+        )
+        self.loss_last, self.loss_check = loss_last, loss_check
 
 
 class DivergedError(FashionError):

@@ -21,9 +21,10 @@ def follow(store: RunStore, run: Run, say: Callable[[str], None]) -> State:
 
     ``say`` gets a line for each epoch that ends; the bar goes to standard error, and only if that is a terminal.
     """
-    config = run.record.config
+    record = run.record
     told = len(epoch_records(run))
-    bar: tqdm[Never] = tqdm(total=config.epochs * config.batches_per_epoch, unit="batch", disable=None, leave=False)
+    total = (record.config.epochs - record.first_epoch) * record.config.batches_per_epoch
+    bar: tqdm[Never] = tqdm(total=total, unit="batch", disable=None, leave=False)
     with bar:
         while True:
             try:
@@ -43,7 +44,8 @@ def _look(store: RunStore, run: Run, bar: "tqdm[Never]") -> State:
     if state == "queued":
         jobs.advance(store)
     bar.set_description(_describe(state, status))
-    bar.n = status.epoch * run.record.config.batches_per_epoch + status.batch
+    record = run.record
+    bar.n = (status.epoch - record.first_epoch) * record.config.batches_per_epoch + status.batch
     bar.refresh()
     return state
 

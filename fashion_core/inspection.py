@@ -2,27 +2,27 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fashion_core import files
+from fashion_core import checks, files
 from fashion_core.errors import RefusedFileError
-from fashion_core.pickles import Name, Record, StoredTensor
+from fashion_core.pickles import Name, Record, StoredTensor, joined
 from fashion_core.readers import open_stored
-from fashion_core.schema import SavedFormat
-from fashion_core.state_dicts import Weights, check_fits, check_names, differences, find_weights, nearest_model
+from fashion_core.schema import SavedFormat, Verdict
+from fashion_core.state_dicts import Weights, differences, find_weights, nearest_model, optimizer_state
 from fashion_core.stored import Container, StoredFile
 
 NUMBERS_READ_BYTES = 64 << 20
 """Up to this size a file's numbers are read without being asked for: it takes a tenth of a second."""
 
-Verdict = Literal["exact", "approximate", "weights only", "untrusted"]
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
-_BINS = 24
-_LONGEST_TEXT, _MOST_ITEMS = 200, 400
+_BINS, _PIECE = 24, 1 << 18
+_LONGEST_TEXT, _LONGEST_NUMBER, _MOST_ITEMS = 200, 40, 400
 
 
 @dataclass(frozen=True)
@@ -163,10 +163,9 @@ def _weights(file: StoredFile) -> Weights | None:
 
 def _refusal(file: StoredFile, numbers: bool) -> RefusedFileError | None:
     try:
-        check_names(file)
-        check_fits(find_weights(file.content))
+        _, weights = checks.check(file)
         if numbers:
-            file.check_numbers()
+            checks.check_numbers(file, weights)
     except RefusedFileError as error:
         return error
     return None
@@ -179,7 +178,7 @@ def _parameters(weights: Weights) -> int:
 def whole_number_in(file: StoredFile, key: str) -> int | None:
     """A whole number of at least 0 under this key, as ``number_in`` finds it; else None."""
     value = number_in(file, key)
-    return int(value) if value is not None and value == int(value) >= 0 else None
+    return int(value) if value is not None and value == int(value) and 0 <= value < 2**31 else None
 
 
 def number_in(file: StoredFile, key: str) -> float | None:
@@ -190,20 +189,14 @@ def number_in(file: StoredFile, key: str) -> float | None:
     if isinstance(value, StoredTensor) and value.numel == 1:
         value = file.numbers(value).item()
     try:
-        number = float(value) if isinstance(value, int | float | str) else math.nan
+        number = float(value) if _could_be_number(value) else math.nan
     except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
 
 
-def optimizer_state(content: Any) -> dict[str, Any] | None:
-    """The optimizer's state_dict in a checkpoint of this app, of the tutorial or of Lightning."""
-    if not isinstance(content, dict):
-        return None
-    several = content.get("optimizer_states")
-    first = several[0] if isinstance(several, list) and several else None
-    state = content.get("optimizer_state_dict", first)
-    return state if isinstance(state, dict) and isinstance(state.get("param_groups"), list) else None
+def _could_be_number(value: Any) -> TypeGuard[int | float | str]:
+    return isinstance(value, int | float) or (isinstance(value, str) and len(value) <= _LONGEST_NUMBER)
 
 
 def _optimizer(content: Any) -> Optimizer | None:
@@ -261,10 +254,10 @@ def named_tensors(content: Any, prefix: str = "") -> Iterator[tuple[str, StoredT
         yield prefix, content
     elif isinstance(content, dict):
         for key, value in content.items():
-            yield from named_tensors(value, f"{prefix}.{key}" if prefix else str(key))
+            yield from named_tensors(value, joined(prefix, key))
     elif isinstance(content, list | tuple):
         for index, value in enumerate(content):
-            yield from named_tensors(value, f"{prefix}.{index}" if prefix else str(index))
+            yield from named_tensors(value, joined(prefix, index))
     elif isinstance(content, Record) and isinstance(content.state, dict):
         for part in ("_parameters", "_buffers", "_modules"):
             yield from named_tensors(content.state.get(part), prefix)
@@ -275,17 +268,38 @@ def _tensor_facts(file: StoredFile, name: str, tensor: StoredTensor, numbers: bo
     return _with_figures(facts, file.numbers(tensor)) if numbers and tensor.numel else facts
 
 
-def _with_figures(facts: TensorFacts, values: "np.ndarray[Any, Any]") -> TensorFacts:
+def _with_figures(facts: TensorFacts, values: NDArray[Any]) -> TensorFacts:
     finite = np.isfinite(values)
-    nan = int(np.isnan(values).sum())
-    good = values if finite.all() else values[finite]
-    figures: dict[str, Any] = {"nan": nan, "inf": int(values.size - finite.sum()) - nan}
-    if good.size:
-        counts, edges = np.histogram(good.astype(np.float32), _BINS)
-        mean, std = good.mean(dtype=np.float64), good.std(dtype=np.float64)
-        figures |= {"low": float(edges[0]), "high": float(edges[-1]), "mean": float(mean), "std": float(std)}
-        figures["histogram"] = tuple(map(int, counts))
-    return TensorFacts(facts.name, facts.dtype, facts.shape, facts.bytes, **figures)
+    count = int(finite.sum())
+    good = values.ravel() if count == values.size else values[finite]
+    nan = 0 if count == values.size else int(np.isnan(values).sum())
+    figures = _distribution(good) if count else {}
+    return replace(facts, nan=nan, inf=values.size - count - nan, **figures)
+
+
+def _distribution(values: NDArray[Any]) -> dict[str, Any]:
+    """Of finite numbers, piece by piece so that a large tensor needs no second copy; too large sums are None."""
+    low, high = float(values.min()), float(values.max())
+    squares, counts = 0.0, np.zeros(_BINS, np.int64)
+    with np.errstate(all="ignore"):
+        mean = float(values.mean(dtype=np.float64))
+        for start in range(0, values.size, _PIECE):
+            piece = values[start : start + _PIECE].astype(np.float64)
+            squares += float(((piece - mean) ** 2).sum())
+            counts += _histogram(piece, low, high)
+    sums = {"mean": mean, "std": math.sqrt(squares / values.size)}
+    finite = {key: value if math.isfinite(value) else None for key, value in sums.items()}
+    return {"low": low, "high": high, **finite, "histogram": tuple(map(int, counts))}
+
+
+def _histogram(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.int64]:
+    """How many are in each of ``_BINS`` equal bins; the difference of halves is always finite.
+
+    ``numpy.histogram`` refuses ranges that are very wide or very narrow for their dtype.
+    """
+    width = high / 2 - low / 2
+    places = (values / 2 - low / 2) / width * _BINS if width else np.zeros_like(values)
+    return np.bincount(np.minimum(places.astype(np.int64), _BINS - 1), minlength=_BINS)
 
 
 def outline(value: Any) -> Any:
@@ -299,7 +313,7 @@ def outline(value: Any) -> Any:
         return shown if len(value) <= _MOST_ITEMS else [*shown, f"… {len(value) - _MOST_ITEMS:,} more"]
     if isinstance(value, Record):
         inside = value.state if value.state is not None else [*value.arguments, *value.items]
-        return {f"<{value.name}>"[:_LONGEST_TEXT]: outline(inside)}
+        return {_short(f"<{value.name}>"): outline(inside)}
     return _plain(value)
 
 
@@ -312,5 +326,10 @@ def _plain(value: Any) -> Any:
         return str(value)
     if value is None or isinstance(value, bool | int | float):
         return value
-    text = f"<{value}>" if isinstance(value, Name) else str(value)
+    if isinstance(value, bytes):
+        return _short(str(value[:_LONGEST_TEXT]))
+    return _short(f"<{value}>" if isinstance(value, Name) else str(value))
+
+
+def _short(text: str) -> str:
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"

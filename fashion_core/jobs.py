@@ -7,6 +7,7 @@ the queue while there is a free slot. The worker is known by its command line al
 import json
 import os
 import platform
+import secrets
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from fashion_core import dataset_files, files, processes
+from fashion_core import dataset_files, files, processes, resuming
 from fashion_core.config import TrainConfig
 from fashion_core.errors import (
     ConfigError,
@@ -39,6 +40,8 @@ from fashion_core.schema import (
     UNDER_WAY_STATES,
     Environment,
     ExportFormat,
+    Parent,
+    Resumption,
     Status,
 )
 
@@ -147,6 +150,77 @@ def start(store: RunStore, config: TrainConfig) -> Run:
     run = store.create(config, environment_for(config))
     advance(store)
     return run
+
+
+def environment_to_resume(parent: Environment, config: TrainConfig) -> Environment:
+    """What a resumed run will compute with: as its parent did, as far as the settings and this machine let it.
+
+    Raises ``DeviceError`` if this machine has not the device that the settings name.
+    """
+    found = environment_for(config)
+    here = machine()
+    device = parent.device if config.device == "auto" and parent.device in here.devices else found.device
+    threads = config.threads or min(parent.threads, here.threads)
+    return found.model_copy(update={"device": device, "threads": threads})
+
+
+def resume(
+    store: RunStore,
+    run: Run,
+    epoch: int,
+    additional: int,
+    overrides: Mapping[str, Any],
+    group: str | None = None,
+) -> Run:
+    """Put a run in the queue that goes on from a checkpoint for ``additional`` epochs; it starts if a slot is free.
+
+    Raises what ``create_resumed`` raises.
+    """
+    child = create_resumed(store, run, epoch, additional, overrides, group)
+    advance(store)
+    return child
+
+
+def create_resumed(
+    store: RunStore,
+    run: Run,
+    epoch: int,
+    additional: int,
+    overrides: Mapping[str, Any],
+    group: str | None = None,
+) -> Run:
+    """A queued run whose parent is this checkpoint; the parent is not touched.
+
+    Raises ``RunNotFoundError``, ``ConfigError``, ``DataError``, ``DeviceError``, or ``DamagedFileError`` if the
+    checkpoint is not whole, before anything is written.
+    """
+    slots()
+    resuming.check_epoch(run, epoch)
+    config = resuming.resumed_config(run, epoch, additional, overrides)
+    if config.dataset == "fashion-mnist":
+        dataset_files.check()
+    parent = run.record
+    environment = environment_to_resume(parent.environment, config)
+    judged = resuming.judge(run, epoch, config, environment)
+    if judged.verdict in ("damaged", "untrusted"):
+        raise DamagedFileError(run.checkpoint_path(epoch), "; ".join(judged.reasons))
+    return store.create(
+        config,
+        environment,
+        parent=Parent(run=run.id, epoch=epoch),
+        resumption=Resumption(
+            parent_name=run.labels.name,
+            changes=resuming.changes(parent.config, config),
+            verdict=judged.verdict,
+            reasons=judged.reasons,
+            group=group,
+        ),
+    )
+
+
+def new_group() -> str:
+    """A text that the runs of one click share."""
+    return secrets.token_hex(4)
 
 
 def go_on(store: RunStore, run: Run) -> None:

@@ -1,7 +1,9 @@
 """The tutorial's two loops: train for one pass over some batches, and measure."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -31,17 +33,40 @@ def train_loop(
         yield loss.detach()
 
 
-@torch.inference_mode()
-def test_loop(batches: Batches, model: nn.Module, loss_fn: nn.Module) -> tuple[float, float]:
-    """Mean loss over all images of all batches, and accuracy (0 to 1); the model is left in ``eval`` mode.
+@dataclass(frozen=True)
+class Evaluation:
+    """What a pass over the test images gave: the mean ``loss``, ``accuracy`` (0 to 1), and each image's loss.
 
-    ``loss_fn`` gives the mean over a batch, as ``nn.CrossEntropyLoss()`` does.
+    ``losses`` is (N,) float32 on the CPU, in the order of the images.
+    """
+
+    loss: float
+    accuracy: float
+    losses: Tensor
+
+    @property
+    def standard_error(self) -> float:
+        """Of the mean loss."""
+        return standard_error(self.losses)
+
+
+def standard_error(values: Tensor) -> float:
+    """Of the mean of independent values."""
+    return (values.double().std() / math.sqrt(len(values))).item()
+
+
+@torch.inference_mode()
+def test_loop(batches: Batches, model: nn.Module, loss_fn: nn.Module) -> Evaluation:
+    """Measure all images of all batches; the model is left in ``eval`` mode.
+
+    ``loss_fn`` gives the loss of each image, as ``nn.CrossEntropyLoss(reduction="none")`` does.
     """
     model.eval()
-    count, total, correct = 0, 0.0, 0
+    losses, correct = [], []
     for inputs, labels in batches:
         logits = model(inputs)
-        total += loss_fn(logits, labels).item() * len(labels)
-        correct += int((logits.argmax(1) == labels).sum())
-        count += len(labels)
-    return total / count, correct / count
+        losses.append(loss_fn(logits, labels))
+        correct.append(logits.argmax(1) == labels)
+    all_losses = torch.cat(losses).float().cpu()
+    accuracy = int(torch.cat(correct).sum()) / len(all_losses)
+    return Evaluation(all_losses.double().mean().item(), accuracy, all_losses)

@@ -8,6 +8,9 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from fashion_core.config import TrainConfig
 
+_SETTINGS = ("lr", "weight_decay", "momentum", "fused")
+"""The options of a group that come from ``TrainConfig`` or from this machine, never from a file."""
+
 
 def make_optimizer(config: TrainConfig, model: nn.Module) -> Optimizer:
     """The optimizer that the settings ask for, in its fused form: one call for all tensors."""
@@ -16,6 +19,15 @@ def make_optimizer(config: TrainConfig, model: nn.Module) -> Optimizer:
         return SGD(model.parameters(), momentum=config.momentum, **options)
     adam = AdamW if config.optimizer == "adamw" else Adam
     return adam(model.parameters(), **options)
+
+
+def restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Load a saved state into an optimizer of the same kind; what the settings say about a group stays as it is."""
+    (own,) = optimizer.param_groups
+    options = {key: value for key, value in own.items() if key != "params"}
+    asked = {key: options[key] for key in _SETTINGS if key in options}
+    groups = [{**options, **group, **asked} for group in state["param_groups"]]
+    optimizer.load_state_dict({**state, "param_groups": groups})
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:

@@ -21,6 +21,7 @@ def run_record(run: Run) -> dict[str, Any]:
         "parent": record.parent.model_dump() if record.parent else None,
         **labels.model_dump(mode="json"),
         "created": record.created.isoformat(),
+        "resumption": record.resumption.model_dump(mode="json") if record.resumption else None,
         "environment": record.environment.model_dump(),
         "config": record.config.model_dump(mode="json"),
         "epochs": epoch_records(run),

@@ -22,8 +22,10 @@ from fashion_core.schema import (
     Environment,
     Facts,
     Labels,
+    LoadCheck,
     Marks,
     Parent,
+    Resumption,
     RunRecord,
     Source,
     State,
@@ -66,6 +68,8 @@ class Run:
         self.weights_path = path / "model_weights.pth"
         self.model_path = path / "model.pth"
         self.original_path = path / "original"
+        self.load_check_path = path / "loaded.json"
+        self.load_losses_path = path / "loaded.losses"
         self.marks_path = path / "verified.json"
 
     @property
@@ -77,6 +81,13 @@ class Run:
     def labels(self) -> Labels:
         """Name, notes and tags. Raises ``DamagedFileError`` or ``DiskError``."""
         return _parse(self.labels_path, Labels)
+
+    @property
+    def title(self) -> str:
+        """The name that people gave it, or its id where that can't be read."""
+        with suppress(DamagedFileError, DiskError):
+            return self.labels.name or self.id
+        return self.id
 
     def write_labels(self, labels: Labels) -> None:
         """Replace name, notes and tags. Raises ``DiskError``."""
@@ -167,6 +178,11 @@ class Run:
     def write_facts(self, file: Path, facts: Facts) -> None:
         """List a saved file. Raises ``DiskError``."""
         files.write_json(self.facts_path(file), facts.model_dump(mode="json"))
+
+    @property
+    def load_check(self) -> LoadCheck | None:
+        """What was measured after loading the parent, if it was. Raises ``DamagedFileError`` or ``DiskError``."""
+        return _parse(self.load_check_path, LoadCheck) if self.load_check_path.exists() else None
 
     def saved_files(self) -> list[Path]:
         """Every file that has facts, whether it is still there or not: checkpoints by epoch, then the others."""
@@ -276,6 +292,7 @@ class RunStore:
         environment: Environment,
         parent: Parent | None = None,
         source: Source | None = None,
+        resumption: Resumption | None = None,
         fill: Callable[[Run], None] = lambda draft: None,
     ) -> Run:
         """A run folder with its queued status, made whole before it gets its name. Raises ``DiskError``.
@@ -285,7 +302,13 @@ class RunStore:
         created = datetime.now(UTC)
         run_id = f"{created:%Y%m%d-%H%M%S}-{created.microsecond // 1000:03d}-{secrets.token_hex(2)}"
         record = RunRecord(
-            id=run_id, created=created, config=config, parent=parent, environment=environment, source=source
+            id=run_id,
+            created=created,
+            config=config,
+            parent=parent,
+            environment=environment,
+            source=source,
+            resumption=resumption,
         )
         draft = Run(self.root / f"{files.TEMPORARY_PREFIX}{run_id}")
         with files.disk_errors(self.root):
@@ -304,7 +327,7 @@ class RunStore:
         draft.checkpoint_folder.mkdir(parents=True)
         files.write_json(draft.record_path, record.model_dump(mode="json"))
         draft.write_labels(Labels(name=record.config.title))
-        draft.write_status(Status(state="queued", queued_at=now(), heartbeat=now()))
+        draft.write_status(Status(state="queued", queued_at=now(), heartbeat=now(), epoch=record.first_epoch))
 
     def runs(self) -> list[Run]:
         """All runs, the newest first; damaged ones too. Raises ``DiskError``."""

@@ -14,6 +14,7 @@ UNDER_WAY_STATES: frozenset[State] = ACTIVE_STATES | {"queued"}
 CONTINUABLE_STATES: frozenset[State] = frozenset({"stopped", "failed", "lost"})
 
 SavedFormat = Literal["checkpoint", "partial", "weights", "model", "lightning", "safetensors", "pt2"]
+Verdict = Literal["exact", "approximate", "weights only", "untrusted", "damaged"]
 Reason = Literal["epoch", "stop", "end", "import"]
 ExportFormat = Literal["weights", "model", "checkpoint", "safetensors", "pt2"]
 EXPORT_NAMES: dict[ExportFormat, str] = {
@@ -54,6 +55,42 @@ class Source(_Stored):
     sha256: str
 
 
+class Change(_Stored):
+    """A setting that a resumed run has and its parent had otherwise."""
+
+    before: str | int | float
+    after: str | int | float
+
+
+class Resumption(_Stored):
+    """What was decided when a run was resumed; it stays readable when the parent is gone.
+
+    ``verdict`` and ``reasons`` are what the page said before the click; ``group`` is shared by the runs that were
+    resumed together.
+    """
+
+    parent_name: str
+    changes: dict[str, Change]
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    group: str | None = None
+
+
+class LoadCheck(_Stored):
+    """``loaded.json``: what a resumed run measured right after loading its parent's checkpoint, before any training.
+
+    ``loss_last`` is the loss stored in the checkpoint, ``loss_check`` the one measured, with ``standard_error`` of that
+    mean over the test images; ``comparable`` says whether both mean the same images, scaled in the same way.
+    """
+
+    loss_last: float | None
+    loss_check: float
+    accuracy: float
+    standard_error: float
+    comparable: bool
+    optimizer: Literal["loaded", "fresh"]
+
+
 class RunRecord(_Stored):
     """``run.json``: what was asked, written once."""
 
@@ -63,6 +100,12 @@ class RunRecord(_Stored):
     parent: Parent | None
     environment: Environment
     source: Source | None = None
+    resumption: Resumption | None = None
+
+    @property
+    def first_epoch(self) -> int:
+        """The epoch that this run trains first: 0, or the one after its parent's checkpoint."""
+        return self.parent.epoch + 1 if self.parent else 0
 
 
 class Labels(_Stored):
@@ -84,7 +127,7 @@ class Status(_Stored):
     queued_at: float
     heartbeat: float
     process: ProcessId | None = None
-    phase: Literal["starting", "training", "testing", "saving"] | None = None
+    phase: Literal["starting", "loading", "training", "testing", "saving"] | None = None
     epoch: int = 0
     batch: int = 0
     images_per_second: float | None = None

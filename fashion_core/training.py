@@ -14,27 +14,13 @@ from torch import Tensor, nn
 
 from fashion_core import data, devices, formats, metrics
 from fashion_core.errors import DivergedError
-from fashion_core.loops import test_loop, train_loop
+from fashion_core.loops import Evaluation, standard_error, test_loop, train_loop
 from fashion_core.models import build_model
-from fashion_core.optimizers import learning_rate, make_optimizer
+from fashion_core.optimizers import learning_rate, make_optimizer, restore_optimizer
+from fashion_core.parents import ParentCheckpoint, check_load, read_load_losses
+from fashion_core.reporter import Position, Reporter
 from fashion_core.runs import Run, RunStore, now
-from fashion_core.schema import Facts
-
-REPORT_SECONDS = 0.25
-"""Time between two metric rows, and so between two synchronisations with the device."""
-
-
-@dataclass
-class Position:
-    """Where training stands: the next batch, and what its epoch has summed up so far.
-
-    ``loss_sum`` adds up the loss of each image trained on in this epoch; ``seconds`` is the time that took.
-    """
-
-    epoch: int = 0
-    batch: int = 0
-    loss_sum: float = 0.0
-    seconds: float = 0.0
+from fashion_core.schema import Facts, Reason, SavedFormat
 
 
 @dataclass(frozen=True)
@@ -66,8 +52,9 @@ class Training:
         self.model = build_model(self.config.model, self.config.seed).to(self.device)
         self.optimizer = make_optimizer(self.config, self.model)
         self.loss_fn = nn.CrossEntropyLoss()
-        self.position = Position()
+        self.position = Position(self.record.first_epoch)
         self.measured: Measured | None = None
+        self.change: dict[str, float] = {}
         self.random_state: dict[str, Tensor] | None = None
 
     def to_the_end(self) -> Literal["finished", "stopped"]:
@@ -85,7 +72,9 @@ class Training:
         return "finished"
 
     def _restore(self) -> None:
-        """Take up the newest whole checkpoint, then the exact position inside the epoch after it, if there is one."""
+        """Take up the newest whole checkpoint, or the parent's before there is one, then the exact position inside the
+        epoch after it, if there is one.
+        """
         for epoch in reversed(self.run.epochs_saved()):
             if self.run.is_whole(self.run.checkpoint_path(epoch)):
                 content = self._load(self.run.checkpoint_path(epoch))
@@ -100,17 +89,28 @@ class Training:
             content = self._load(self.run.partial_path)
             self.position = Position(**content["position"])
             self.random_state = content["random_state"]
+        elif self.record.parent and self.measured is None:
+            self._load_parent()
+
+    def _load_parent(self) -> None:
+        """Begin where the parent's checkpoint ends, and prove by its loss that it was loaded right."""
+        self.report(phase="loading")
+        parent = ParentCheckpoint(self.run)
+        parent.load_into(self.model)
+        if parent.fits(self.config):
+            restore_optimizer(self.optimizer, parent.optimizer_state)
+        check_load(self.run, parent, self._evaluate())
 
     def _load(self, path: Path) -> formats.Checkpoint:
         content = formats.load_checkpoint(path)
         self.model.load_state_dict(content["model_state_dict"])
-        self.optimizer.load_state_dict(content["optimizer_state_dict"])
+        restore_optimizer(self.optimizer, content["optimizer_state_dict"])
         return content
 
     def _train_epoch(self) -> bool:
         """Train to the end of the epoch; False if a stop came first and the exact position is saved."""
         self._seed_generators()
-        reporter = _Reporter(self)
+        reporter = Reporter(self.run, self.config, self.position, self._report_rate)
         self._set_learning_rate()
         for loss in train_loop(self._batches(), self.model, self.loss_fn, self.optimizer, self._autocast):
             reporter.add(loss)
@@ -150,6 +150,9 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, step)
 
+    def _report_rate(self, images_per_second: float) -> None:
+        self.report(phase="training", images_per_second=images_per_second)
+
     def report(self, **changes: object) -> None:
         """Say in ``status.json`` where training stands, with any other fields of ``Status`` that change."""
         where = {"epoch": self.position.epoch, "batch": self.position.batch, "heartbeat": now()}
@@ -161,7 +164,7 @@ class Training:
         self.report(phase="testing")
         self.measured = self._measure()
         self.report(phase="saving")
-        row = {"kind": "epoch", "epoch": self.position.epoch, **asdict(self.measured), "time": now()}
+        row = {"kind": "epoch", "epoch": self.position.epoch, **asdict(self.measured), **self.change, "time": now()}
         metrics.append_row(self.run.metrics_path, row, durable=True)
         path = self.run.checkpoint_path(self.position.epoch)
         self._save(path, self._checkpoint(), format="checkpoint", why="epoch")
@@ -170,12 +173,16 @@ class Training:
         self.position = Position(self.position.epoch + 1)
 
     def _measure(self) -> Measured:
-        batches = data.test_batches(self.test_images, self.config.pixels)
-        loss, accuracy = test_loop(batches, self.model, self.loss_fn)
-        if not math.isfinite(loss):
-            raise DivergedError(self.position.epoch, self.position.batch - 1, loss)
+        found = self._evaluate()
+        if not math.isfinite(found.loss):
+            raise DivergedError(self.position.epoch, self.position.batch - 1, found.loss)
+        self.change = _change(found, read_load_losses(self.run))
         images, seconds = len(self.train_images), self.position.seconds
-        return Measured(loss, accuracy, self.position.loss_sum / images, seconds, images / seconds)
+        return Measured(found.loss, found.accuracy, self.position.loss_sum / images, seconds, images / seconds)
+
+    def _evaluate(self) -> Evaluation:
+        batches = data.test_batches(self.test_images, self.config.pixels)
+        return test_loop(batches, self.model, nn.CrossEntropyLoss(reduction="none"))
 
     def _checkpoint(self) -> formats.Checkpoint:
         """The tutorial's four keys and what going on exactly needs beside them: plain containers and tensors only."""
@@ -205,8 +212,8 @@ class Training:
         self,
         path: Path,
         content: formats.Checkpoint | nn.Module,
-        format: Literal["checkpoint", "partial", "weights", "model"],
-        why: Literal["epoch", "stop", "end"],
+        format: SavedFormat,
+        why: Reason,
     ) -> None:
         """The file first and its facts last, so that what is listed is whole."""
         began = time.perf_counter()
@@ -233,57 +240,9 @@ class Training:
             self.run.remove_saved(self.run.checkpoint_path(epoch))
 
 
-class _Reporter:
-    """Collects the losses of batches on the device, and reads them a few times a second, all at once."""
-
-    def __init__(self, training: Training) -> None:
-        self.training = training
-        self.losses: list[Tensor] = []
-        self.flushed = time.perf_counter()
-
-    def add(self, loss: Tensor) -> None:
-        """Take the loss of the batch at the training's position, and move that on."""
-        self.losses.append(loss)
-        self.training.position.batch += 1
-        if time.perf_counter() - self.flushed > REPORT_SECONDS:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what has been collected as a metric row and into the status. Raises ``DivergedError``."""
-        if not self.losses:
-            return
-        training, position = self.training, self.training.position
-        first = position.batch - len(self.losses)
-        losses: list[float] = torch.stack(self.losses).tolist()
-        self.losses = []
-        images = self._add_up(first, losses)
-        seconds, self.flushed = time.perf_counter() - self.flushed, time.perf_counter()
-        position.seconds += seconds
-        self._write_row(first, losses, images / seconds)
-        training.report(phase="training", images_per_second=images / seconds)
-
-    def _add_up(self, first: int, losses: list[float]) -> int:
-        """One by one, so that the sum doesn't depend on when it was read. Gives the number of images."""
-        config, position = self.training.config, self.training.position
-        images = 0
-        for batch, loss in enumerate(losses, first):
-            if not math.isfinite(loss):
-                self._write_row(first, losses[: batch - first], None)
-                raise DivergedError(position.epoch, batch, loss)
-            size = min(config.batch_size, config.images_per_epoch - batch * config.batch_size)
-            position.loss_sum += loss * size
-            images += size
-        return images
-
-    def _write_row(self, first: int, losses: list[float], rate: float | None) -> None:
-        if not losses:
-            return
-        row = {
-            "kind": "batch",
-            "epoch": self.training.position.epoch,
-            "batch": first + len(losses) - 1,
-            "losses": [float(f"{loss:.6g}") for loss in losses],
-            "images_per_second": rate,
-            "time": now(),
-        }
-        metrics.append_row(self.training.run.metrics_path, row)
+def _change(found: Evaluation, before: Tensor | None) -> dict[str, float]:
+    """What resuming changed: the mean difference of each image's loss from right after loading, and its error."""
+    if before is None:
+        return {}
+    differences = found.losses - before
+    return {"difference": differences.double().mean().item(), "standard_error": standard_error(differences)}

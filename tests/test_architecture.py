@@ -23,7 +23,20 @@ GROUND = {
     "state_dicts",
     "inspection",
 }
-RECORDS = {"runs", "records", "jobs", "frames", "charts", "ui", "follow", "snippets", "verify"}
+RECORDS = {
+    "runs",
+    "records",
+    "jobs",
+    "frames",
+    "charts",
+    "ui",
+    "follow",
+    "snippets",
+    "verify",
+    "resuming",
+    "comparison",
+    "proof",
+}
 TENSORS = {
     "models",
     "vision",
@@ -33,6 +46,8 @@ TENSORS = {
     "devices",
     "loops",
     "optimizers",
+    "parents",
+    "reporter",
     "formats",
     "loading",
     "exports",

@@ -277,7 +277,7 @@ def test_position_of_an_epoch_that_is_saved_is_not_used(store: RunStore, straigh
 def test_batches_after_the_last_checkpoint_are_written_once(
     store: RunStore, straight: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fashion_core.training.REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("fashion_core.reporter.REPORT_SECONDS", 0.0)
     run = again(store, straight)
     interrupt(run, killed_after(BATCHES + 4))
     assert batch_losses(run)[-1][:2] == (1, 2)
@@ -511,7 +511,7 @@ def test_status_says_where_training_stands(store: RunStore, straight: Run) -> No
 
 def test_no_thread_or_clock_decides_the_end(store: RunStore, straight: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Losses are read from the device a few times a second; how often must not change a bit."""
-    monkeypatch.setattr("fashion_core.training.REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("fashion_core.reporter.REPORT_SECONDS", 0.0)
     run = again(store, straight)
     assert train(run, never) == "finished"
     assert_same_end(run, straight)

@@ -1,0 +1,154 @@
+"""Did resuming help: each resumed run's loss beside the loss of the checkpoint that it came from."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from fashion_core import metrics, resuming
+from fashion_core.errors import DamagedFileError, DiskError
+from fashion_core.runs import Run, RunStore
+from fashion_core.schema import LoadCheck, State, Verdict
+
+Answer = Literal["lower", "within noise", "higher"]
+_NOISE = 2.0
+"""How many standard errors of the paired differences count as noise: about 95 % of what chance does."""
+
+
+@dataclass(frozen=True)
+class LossNow:
+    """A resumed run's loss after one of its epochs.
+
+    ``difference`` is the mean over the test images of what the loss changed since right after loading, and
+    ``standard_error`` that of the mean: the images are the same, so their differences are paired.
+    """
+
+    epoch: int
+    loss: float
+    difference: float
+    standard_error: float
+
+    @property
+    def answer(self) -> Answer:
+        """Whether the change is larger than twice its standard error."""
+        if abs(self.difference) <= _NOISE * self.standard_error:
+            return "within noise"
+        return "lower" if self.difference < 0 else "higher"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One resumed run; ``first`` and ``latest`` are None until its first epoch has ended.
+
+    ``overrides`` are its changed settings as phrases; ``parent_exists`` is False once the parent was deleted.
+    """
+
+    run: str
+    name: str
+    state: State
+    parent: str
+    parent_name: str
+    parent_exists: bool
+    epoch: int
+    check: LoadCheck
+    first: LossNow | None
+    latest: LossNow | None
+    verdict: Verdict
+    overrides: tuple[str, ...]
+
+    @property
+    def gate(self) -> float:
+        """The loss to set ``loss_now`` beside: the stored one, or what was measured where that means other images."""
+        stored = self.check.loss_last
+        return stored if self.check.comparable and stored is not None else self.check.loss_check
+
+
+def compare(store: RunStore) -> list[Compared]:
+    """Every resumed run whose checkpoint was loaded, by parent, epoch and age. Raises ``DiskError``."""
+    found = list(_compared(store))
+    return sorted(found, key=lambda row: (row.parent, row.epoch, row.run))
+
+
+def _compared(store: RunStore) -> Iterator[Compared]:
+    runs = store.runs()
+    ids = {run.id for run in runs}
+    for run in runs:
+        try:
+            row = _compare_one(run, ids)
+        except (DamagedFileError, DiskError):  # the list of runs says what is wrong with it
+            continue
+        if row:
+            yield row
+
+
+def _compare_one(run: Run, ids: set[str]) -> Compared | None:
+    record = run.record
+    check = run.load_check if record.parent else None
+    if record.parent is None or record.resumption is None or check is None:
+        return None
+    losses = [_loss_now(row) for row in metrics.read_rows(run.metrics_path) if row["kind"] == "epoch"]
+    overrides = tuple(resuming.describe(name, change) for name, change in record.resumption.changes.items())
+    return Compared(
+        run=run.id,
+        name=run.labels.name,
+        state=run.state(),
+        parent=record.parent.run,
+        parent_name=record.resumption.parent_name,
+        parent_exists=record.parent.run in ids,
+        epoch=record.parent.epoch,
+        check=check,
+        first=losses[0] if losses else None,
+        latest=losses[-1] if losses else None,
+        verdict=record.resumption.verdict,
+        overrides=overrides,
+    )
+
+
+def _loss_now(row: metrics.Row) -> LossNow:
+    return LossNow(row["epoch"], row["loss"], row.get("difference", 0.0), row.get("standard_error", 0.0))
+
+
+def as_record(row: Compared) -> dict[str, object]:
+    """The row as ``compare --json`` prints it; ``standard_error`` is that of the latest paired difference."""
+    latest = row.latest
+    return {
+        "run": row.run,
+        "name": row.name,
+        "state": row.state,
+        "parent": row.parent,
+        "parent_name": row.parent_name,
+        "parent_exists": row.parent_exists,
+        "epoch": row.epoch,
+        "loss_last": row.check.loss_last,
+        "loss_check": row.check.loss_check,
+        "loss_check_standard_error": row.check.standard_error,
+        "loss_now_first": row.first and row.first.loss,
+        "loss_now_latest": latest and latest.loss,
+        "latest_epoch": latest and latest.epoch,
+        "difference": latest and latest.difference,
+        "standard_error": latest and latest.standard_error,
+        "answer": latest and latest.answer,
+        "verdict": row.verdict,
+        "overrides": list(row.overrides),
+    }
+
+
+def sentence(rows: list[Compared], latest: bool = True) -> str:
+    """The answer to "did resuming help?" in one or two sentences of plain text."""
+    nows = [(row, now) for row in rows if (now := row.latest if latest else row.first)]
+    if not nows:
+        return "No resumed run has ended an epoch yet."
+    counts = {answer: sum(now.answer == answer for _, now in nows) for answer in ("lower", "within noise", "higher")}
+    changes = sorted(relative_change(row, now) for row, now in nows)
+    median = (changes[(len(changes) - 1) // 2] + changes[len(changes) // 2]) / 2
+    best_row, best = min(nows, key=lambda pair: pair[1].loss)
+    runs = "resumed run is" if len(nows) == 1 else "resumed runs are"
+    return (
+        f"{counts['lower']} of {len(nows)} {runs} below the loss stored in the checkpoint, "
+        f"{counts['within noise']} within noise, {counts['higher']} above. Median change {median:+.1%}; "
+        f"lowest loss now {best.loss:.3f} ({best_row.name}, from {best_row.parent_name} epoch {best_row.epoch})."
+    )
+
+
+def relative_change(row: Compared, now: LossNow) -> float:
+    """What the loss changed, as a share of the loss at the gate."""
+    return now.loss / row.gate - 1 if row.gate else 0.0

@@ -1,0 +1,110 @@
+"""Before the click: what a resumed run will have from its parent, what will differ, and whether that is exact."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fashion_core import inspection
+from fashion_core.config import TrainConfig, parse_config, settings
+from fashion_core.errors import ConfigError, RefusedFileError, RunNotFoundError
+from fashion_core.runs import Run
+from fashion_core.schema import Change, Environment, Verdict
+
+_NO_CHANGE = frozenset({"name", "epochs", "keep", "device", "threads"})
+"""Settings that decide nothing about the numbers, or only through the environment, which is compared by itself."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The verdict on resuming from a checkpoint, with a phrase for each thing that is missing or different."""
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+
+
+def planned_epochs(run: Run, epoch: int) -> int:
+    """How many more epochs its run had planned after this one; at least 1. Raises ``DamagedFileError``."""
+    return max(1, run.record.config.epochs - epoch - 1)
+
+
+def check_epoch(run: Run, epoch: int) -> None:
+    """Raises ``RunNotFoundError`` that names the checkpoints there are."""
+    saved = run.epochs_saved()
+    if epoch not in saved:
+        there = f"it has those of epoch {', '.join(map(str, saved))}" if saved else "it has none"
+        raise RunNotFoundError(f"Run {run.id} has no checkpoint of epoch {epoch}; {there}.")
+
+
+def resumed_config(run: Run, epoch: int, additional: int, overrides: Mapping[str, Any]) -> TrainConfig:
+    """The parent's settings with the overrides, to train ``additional`` epochs after ``epoch``.
+
+    Raises ``ConfigError``: no epochs to train, another model than the checkpoint's, a bad setting.
+    """
+    parent = run.record.config
+    if additional < 1:
+        raise ConfigError(f"Additional epochs should be at least 1, not {additional}.")
+    if overrides.get("model", parent.model) != parent.model:
+        raise ConfigError(
+            f"The checkpoint holds the weights of {parent.model}; they don't fit {overrides['model']}: "
+            f"leave the model as it is, or train {overrides['model']} from the start."
+        )
+    name = f"{run.labels.name} ↻ {epoch}"[-80:]
+    return parse_config({**parent.model_dump(), "name": name, **overrides, "epochs": epoch + 1 + additional})
+
+
+def changes(parent: TrainConfig, config: TrainConfig) -> dict[str, Change]:
+    """The settings that were overridden, without the name and the number of epochs."""
+    before, after = parent.model_dump(), config.model_dump()
+    names = [setting.name for setting in settings() if setting.name not in ("name", "epochs")]
+    return {name: Change(before=before[name], after=after[name]) for name in names if before[name] != after[name]}
+
+
+def judge(run: Run, epoch: int, config: TrainConfig, environment: Environment) -> Judgement:
+    """What resuming from this checkpoint with these settings, computed with this environment, will be.
+
+    Raises ``RunNotFoundError`` if there is no such checkpoint, ``DamagedFileError`` or ``DiskError``.
+    """
+    check_epoch(run, epoch)
+    path = run.checkpoint_path(epoch)
+    if not run.is_whole(path):
+        return Judgement("damaged", (run.damage(path, run.marks) or "its SHA-256 is not the one that was recorded",))
+    try:
+        found = inspection.inspect(path, numbers=False)
+    except RefusedFileError as error:
+        return Judgement("untrusted", (error.reason,))
+    different = [*_different(run, config), *_environment(run.record.environment, environment)]
+    reasons = (*(f"it does not carry {what}" for what in found.missing), *different)
+    if found.verdict == "exact":
+        return Judgement("approximate" if reasons else "exact", reasons)
+    return Judgement(found.verdict, reasons)
+
+
+def _different(run: Run, config: TrainConfig) -> list[str]:
+    parent = run.record.config
+    phrases = [describe(name, change) for name, change in changes(parent, config).items() if name not in _NO_CHANGE]
+    if parent.optimizer != config.optimizer:
+        phrases.append(f"{config.optimizer} starts fresh: the state of {parent.optimizer} is left behind")
+    if parent.dataset != config.dataset:
+        phrases.append("ANOTHER DATASET: the checkpoint was trained on other images than it will go on with")
+    if config.schedule == parent.schedule == "cosine" and config.epochs != parent.epochs:
+        phrases.append(f"the cosine reaches zero after epoch {config.epochs - 1} instead of {parent.epochs - 1}")
+    return phrases
+
+
+def describe(name: str, change: Change) -> str:
+    """A change in words, such as "learning rate 0.001 → 0.0001"."""
+    label = next(setting.label for setting in settings() if setting.name == name)
+    return f"{label[:1].lower()}{label[1:]} {_value(change.before)} → {_value(change.after)}"
+
+
+def _value(value: str | int | float) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _environment(before: Environment, after: Environment) -> list[str]:
+    pairs = {
+        "device": (before.device, after.device),
+        "threads": (before.threads, after.threads),
+        "torch": (before.torch, after.torch),
+    }
+    return [f"{what} {old} → {now}: rounding differs" for what, (old, now) in pairs.items() if old != now]
