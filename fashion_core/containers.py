@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from fashion_core.errors import RefusedFileError
 
-MAX_MEMBERS = 4096
+MAX_MEMBERS = 2048
 MAX_DIRECTORY_BYTES = 1 << 20
 ZIP_START = b"PK\x03\x04"
 
@@ -22,6 +22,9 @@ _END = struct.Struct("<4s4H2LH")
 _END64_LOCATOR = struct.Struct("<4sLQL")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _LOCAL = struct.Struct("<4s5H3L2H")
+_DESCRIPTOR_BYTES = 24
+"""The most that stands behind a member: its checksum and sizes once more."""
+_ENCRYPTED = 0x2041
 _UNREADABLE = (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError, OverflowError)
 
 
@@ -47,12 +50,12 @@ class Archive:
         file.seek(0)
         if file.read(4) != ZIP_START:
             raise RefusedFileError("something stands in front of its zip archive")
-        _check_directory_size(file)
+        _check_directory(file)
         try:
             with zipfile.ZipFile(file) as directory:
                 entries = directory.infolist()
                 directory_start = directory.start_dir
-            found = [_member(file, entry) for entry in entries]
+            found = [_member(file, entry, directory_start) for entry in entries]
         except _UNREADABLE as error:
             raise RefusedFileError("its zip archive is damaged or not of the kind that torch writes") from error
         self.members = {member.name: member for member in found}
@@ -78,6 +81,20 @@ class Archive:
         if crc != member.crc:
             raise _changed(name)
 
+    def check_fingerprint(self, name: str) -> None:
+        """Compare the CRCs of all members, in their order, with what torch wrote about them in a last member.
+
+        Only this shows that two members of one size have changed places. Raises ``RefusedFileError``. Source:
+        ``PyTorchStreamWriter`` in caffe2/serialize/inline_container.cc of https://github.com/pytorch/pytorch; the other
+        half of what it writes is a hash of the names that depends on the C++ library.
+        """
+        others = [member for member in self.members.values() if member.name != name and member.bytes]
+        combined = 0
+        for member in sorted(others, key=lambda member: member.offset):
+            combined = _combined(combined, member.crc)
+        if self.read(name, 40)[20:] != f"{combined:020}".encode():
+            raise RefusedFileError("its members are not those that torch wrote together: one was changed or moved")
+
     def member(self, name: str) -> Member:
         """Raises ``RefusedFileError`` if there is none of this name."""
         if name not in self.members:
@@ -95,19 +112,28 @@ class Archive:
             yield chunk
 
 
+def _combined(seed: int, value: int) -> int:
+    """``c10::hash_combine`` on 64 bits."""
+    return seed ^ ((value + 0x9E3779B9 + (seed << 6) + (seed >> 2)) & (2**64 - 1))
+
+
 def _changed(name: str) -> RefusedFileError:
-    return RefusedFileError(f"the checksum of its member {name} differs: it was changed or damaged")
+    return RefusedFileError(f"the checksum of its member {name} differs: it was changed, damaged or never written")
 
 
-def _check_directory_size(file: BinaryIO) -> None:
-    """``zipfile`` reads a directory of any size at once, so what the last bytes declare is looked at before."""
-    entries, size = _declared(file)
-    if entries > MAX_MEMBERS or size > MAX_DIRECTORY_BYTES:
-        raise RefusedFileError(f"its zip archive declares {entries:,} members; {MAX_MEMBERS:,} are the most allowed")
+def _check_directory(file: BinaryIO) -> None:
+    """``zipfile`` makes an object of every entry in a directory of any size, so its bytes are looked at before."""
+    size, behind = _declared(file)
+    if size > MAX_DIRECTORY_BYTES:
+        raise RefusedFileError(f"the directory of its zip archive has {size:,} bytes, more than any model needs")
+    length = file.seek(0, 2)
+    file.seek(max(0, length - behind - size))
+    if file.read(size).count(b"PK\x01\x02") > MAX_MEMBERS:
+        raise RefusedFileError(f"its zip archive holds more than {MAX_MEMBERS:,} members, more than any model needs")
 
 
 def _declared(file: BinaryIO) -> tuple[int, int]:
-    """How many members, and how many bytes of directory."""
+    """Bytes of the directory, and bytes behind it."""
     tail_bytes = _END64.size + _END64_LOCATOR.size + _END.size
     length = file.seek(0, 2)
     file.seek(max(0, length - tail_bytes))
@@ -115,27 +141,30 @@ def _declared(file: BinaryIO) -> tuple[int, int]:
     end = tail[-_END.size :]
     if len(end) < _END.size or not end.startswith(b"PK\x05\x06") or end[-2:] != b"\0\0":
         raise RefusedFileError("its zip archive is cut off, or something stands behind it")
-    _, _, _, _, entries, size, _, _ = _END.unpack(end)
     if not tail[-_END.size - _END64_LOCATOR.size :].startswith(b"PK\x06\x07"):
-        return entries, size
+        _, disk, first_disk, _, _, size, _, _ = _END.unpack(end)
+        if disk or first_disk:
+            raise RefusedFileError("its zip archive is a part of a larger one")
+        return size, _END.size
     if not tail.startswith(b"PK\x06\x06"):
         raise RefusedFileError("its zip archive is damaged or not of the kind that torch writes")
-    _, _, _, _, _, _, _, entries, size, _ = _END64.unpack(tail[: _END64.size])
-    return entries, size
+    return _END64.unpack(tail[: _END64.size])[8], tail_bytes
 
 
-def _member(file: BinaryIO, entry: zipfile.ZipInfo) -> Member:
+def _member(file: BinaryIO, entry: zipfile.ZipInfo, directory_start: int) -> Member:
     """A member whose own header agrees with the directory. Raises ``ValueError`` or ``RefusedFileError``."""
     if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
         raise RefusedFileError(f"its member {entry.filename} is compressed; torch stores members as they are")
+    if not 0 <= entry.header_offset < directory_start:
+        raise ValueError("outside the file")
     file.seek(entry.header_offset)
     header = file.read(_LOCAL.size)
     signature, _, flags, method, _, _, _, _, _, name_bytes, extra_bytes = _LOCAL.unpack(header)
     name = file.read(name_bytes).decode("utf-8")
-    if signature != ZIP_START or name != entry.orig_filename or name != entry.filename or method or flags & 1:
+    if signature != ZIP_START or name != entry.orig_filename or name != entry.filename or method:
         raise ValueError("header and directory disagree")
-    if entry.is_dir() or not name.isprintable():
-        raise ValueError("not a name that torch gives")
+    if (flags | entry.flag_bits) & _ENCRYPTED or entry.is_dir() or not name.isprintable() or "\\" in name:
+        raise ValueError("not a member that torch writes")
     return Member(name, entry.header_offset + _LOCAL.size + name_bytes + extra_bytes, entry.file_size, entry.CRC)
 
 
@@ -143,8 +172,11 @@ def _check_side_by_side(entries: list[zipfile.ZipInfo], members: list[Member], d
     starts = sorted(
         (entry.header_offset, member.offset + member.bytes) for entry, member in zip(entries, members, strict=True)
     )
-    ends = [end for _, end in starts]
     if not starts or starts[0][0] != 0:
         raise RefusedFileError("something stands in front of its zip archive")
-    if any(start < end for (start, _), end in zip(starts[1:], ends, strict=False)) or ends[-1] > directory_start:
+    next_starts = [*(start for start, _ in starts[1:]), directory_start]
+    gaps = [start - end for start, (_, end) in zip(next_starts, starts, strict=True)]
+    if min(gaps) < 0:
         raise RefusedFileError("members of its zip archive overlap")
+    if max(gaps) > _DESCRIPTOR_BYTES:
+        raise RefusedFileError("something stands between the members of its zip archive")

@@ -57,7 +57,7 @@ def settings_of(loaded: Loaded) -> tuple[dict[str, Any], list[str]]:
     epochs = (loaded.epoch or 0) + 1
     own = loaded.beside.get("config")
     if isinstance(own, dict):
-        return {**own, "model": loaded.model_name, "epochs": max(epochs, int(own.get("epochs", 0)))}, []
+        return {**own, "model": loaded.model_name, "epochs": max(epochs, parse_config(own).epochs)}, []
     settings, notes = _optimizer_settings(loaded)
     if loaded.epoch is None:
         notes.append("The file names no epoch; it counts as epoch 0.")
@@ -99,8 +99,7 @@ def _write_checkpoint(draft: Run, loaded: Loaded, config: TrainConfig) -> None:
 
 
 def _facts(loaded: Loaded, format: SavedFormat, digest: files.Digest, why: Reason = "import") -> Facts:
-    measured = loaded.beside.get("measured")
-    accuracy = measured.get("accuracy") if isinstance(measured, dict) else None
+    accuracy = loaded.beside.get("measured", {}).get("accuracy")
     return Facts(
         format=format,
         sha256=digest.sha256,

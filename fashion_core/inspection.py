@@ -108,8 +108,8 @@ def inspect(path: Path, numbers: bool | None = None) -> Inspection:
         numbers = file.size <= NUMBERS_READ_BYTES
     weights = _weights(file)
     refusal = _refusal(file, numbers)
-    missing = _missing(file.content, weights)
     epoch, loss = whole_number_in(file, "epoch"), number_in(file, "loss")
+    missing = _missing(file.content, weights, epoch)
     return Inspection(
         bytes=file.size,
         container=file.container,
@@ -182,7 +182,7 @@ def whole_number_in(file: StoredFile, key: str) -> int | None:
 
 
 def number_in(file: StoredFile, key: str) -> float | None:
-    """A finite number under this key, or as text in a safetensors file's metadata; else None."""
+    """A finite number under this key, or as text in the metadata of a safetensors file of this app; else None."""
     value = file.content.get(key) if isinstance(file.content, dict) else None
     if file.container == "safetensors":
         value = file.metadata.get(key)
@@ -227,15 +227,15 @@ def _setting(group: dict[str, Any], key: str) -> float | None:
     return float(value) if isinstance(value, int | float) and abs(value) < 1e300 else None
 
 
-def _missing(content: Any, weights: Weights | None) -> tuple[str, ...]:
+def _missing(content: Any, weights: Weights | None, epoch: int | None) -> tuple[str, ...]:
     """What ``training`` needs to go on with the same bits."""
-    keys = content if isinstance(content, dict) else {}
+    own = checks.own_part(content)
     needed = {
         "the weights of a model": weights is not None,
-        "the epoch": "epoch" in keys,
+        "the epoch": epoch is not None,
         "the optimizer's state": optimizer_state(content) is not None,
-        "the settings, with the seed that decides order and randomness": "config" in keys,
-        "what it was computed with (device, threads, torch)": "environment" in keys,
+        "the settings, with the seed that decides order and randomness": "config" in own,
+        "what it was computed with (device, threads, torch)": "environment" in own,
     }
     return tuple(what for what, is_there in needed.items() if not is_there)
 

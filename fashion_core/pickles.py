@@ -17,8 +17,9 @@ from fashion_core.errors import RefusedFileError
 MAX_OPCODES = 60_000
 MAX_NODES = 60_000
 MAX_DEPTH = 64
+MAX_NAMES = 1000
 MAX_KEY = 1000
-"""A ResNet-18 pickled whole takes 11,510 opcodes, makes 2,072 nodes."""
+"""A ResNet-18 pickled whole takes 11,510 opcodes, makes 2,072 nodes, refers to 30 names."""
 
 
 @dataclass(frozen=True)
@@ -95,28 +96,48 @@ _STORAGES = {
 
 @dataclass(frozen=True)
 class Pickle:
-    """What one pickle builds, every name that it refers to, and the byte after its end."""
+    """What one pickle builds.
+
+    Attributes:
+        names: every name that it refers to.
+        storages: every storage that it refers to, by its key.
+        records: how many records it makes, whether or not they are part of the content.
+        end: the byte after its end.
+    """
 
     content: Any
     names: frozenset[Name]
+    storages: Mapping[str, Storage]
+    records: int
     end: int
 
 
-def read_pickle(data: bytes, start: int = 0) -> Pickle:
-    """Follow the pickle that begins at ``start`` without executing anything in it.
+def read_pickle(data: bytes, start: int = 0, most: int = MAX_OPCODES) -> Pickle:
+    """Follow the pickle that begins at ``start``, of at most so many instructions, without executing anything in it.
 
     Gives dicts, lists, tuples, plain values, ``StoredTensor``, ``Storage``, ``Name`` and ``Record``, at most
     ``MAX_DEPTH`` deep and ``MAX_NODES`` large however it shares its parts. Raises ``RefusedFileError``.
     """
     stream = io.BytesIO(data)
     stream.seek(start)
-    machine = _Machine()
+    machine = _Machine(most)
     try:
         content = machine.run(stream)
     except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
         raise RefusedFileError("its pickle is malformed") from error
     count_nodes(content)
-    return Pickle(content, frozenset(machine.names), stream.tell())
+    return Pickle(content, frozenset(machine.names), machine.storages, machine.records, stream.tell())
+
+
+def joined(prefix: str, key: Any) -> str:
+    """The name of what stands under ``key`` in what ``prefix`` names.
+
+    Raises ``RefusedFileError`` where names of names grow without end.
+    """
+    name = f"{prefix}.{key}" if prefix else str(key)
+    if len(name) > MAX_KEY:
+        raise RefusedFileError("the names of its parts are longer than any model needs")
+    return name
 
 
 def children(value: Any) -> Iterator[Any]:
@@ -149,22 +170,31 @@ def count_nodes(content: Any) -> int:
 class _Machine:
     """The stack and the memo of an unpickler, with values that can do nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self.most = most
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
         self.names: set[Name] = set()
+        self.storages: dict[str, Storage] = {}
+        self.records = 0
 
     def run(self, stream: io.BytesIO) -> Any:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
-            if count > MAX_OPCODES:
-                raise RefusedFileError(f"its pickle has more than {MAX_OPCODES:,} instructions")
+            if count > self.most:
+                raise RefusedFileError(f"its pickle has more than {self.most:,} instructions")
             if opcode.name == "STOP":
-                return self.stack.pop()
+                return self.only_value()
             if opcode.name not in _OPCODES:
                 raise RefusedFileError(f"its pickle uses the instruction {opcode.name}, which no saved model needs")
             _OPCODES[opcode.name](self, argument)
         raise ValueError("no STOP")
+
+    def only_value(self) -> Any:
+        (value,) = self.stack
+        if self.marks:
+            raise ValueError("something is left on the stack")
+        return value
 
     def push(self, value: Any) -> None:
         self.stack.append(value)
@@ -222,19 +252,28 @@ class _Machine:
     def named(self, module: str, name: str) -> Name:
         found = Name(module, name)
         self.names.add(found)
+        if len(self.names) > MAX_NAMES or len(str(found)) > MAX_KEY:
+            raise RefusedFileError("it refers to more classes and functions than any model needs")
         return found
 
     def reduce(self, _: Any) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
         if not isinstance(function, Name) or not isinstance(arguments, tuple):
             raise RefusedFileError("its pickle calls something that it made itself")
-        self.push(_reduced(function, arguments))
+        self.push(self.made(function, arguments))
 
     def new_object(self, _: Any) -> None:
         arguments, kind = self.stack.pop(), self.stack.pop()
         if not isinstance(kind, Name) or not isinstance(arguments, tuple):
             raise RefusedFileError("its pickle makes an object of something that is no class")
-        self.push(_reduced(kind, arguments) if str(kind) in _REBUILT else Record(kind, arguments))
+        self.push(self.made(kind, arguments))
+
+    def made(self, name: Name, arguments: tuple[Any, ...]) -> Any:
+        rebuild = _REBUILT.get(str(name))
+        if rebuild:
+            return rebuild(*arguments)
+        self.records += 1
+        return Record(name, arguments)
 
     def build(self, _: Any) -> None:
         state, target = self.stack.pop(), self.stack[-1]
@@ -244,7 +283,10 @@ class _Machine:
             raise RefusedFileError("its pickle changes the attributes of something that is no layer")
 
     def persistent(self, _: Any) -> None:
-        self.push(_stored(self.stack.pop()))
+        stored = _stored(self.stack.pop())
+        if isinstance(stored, Storage) and self.storages.setdefault(stored.key, stored) != stored:
+            raise RefusedFileError("two tensors in it describe the same numbers differently")
+        self.push(stored)
 
 
 _Handler = Callable[[_Machine, Any], None]
@@ -301,19 +343,16 @@ def _checked_key(key: Any) -> Any:
     raise RefusedFileError("a key in its pickle is neither a short text nor a small number")
 
 
-def _reduced(function: Name, arguments: tuple[Any, ...]) -> Any:
-    rebuild = _REBUILT.get(str(function))
-    return rebuild(*arguments) if rebuild else Record(function, arguments)
-
-
 def _tensor(
-    storage: Any, offset: Any, shape: Any, stride: Any, _grad: Any = False, hooks: Any = None, _extra: Any = None
+    storage: Any, offset: Any, shape: Any, stride: Any, _grad: Any = False, hooks: Any = None, flags: Any = None
 ) -> StoredTensor:
     """``torch._utils._rebuild_tensor_v2``: a view that lies inside its storage and repeats none of it."""
-    if not isinstance(storage, Storage) or not _are_sizes((offset,), shape, stride) or len(shape) != len(stride):
+    if not isinstance(storage, Storage) or not are_sizes((offset,), shape, stride) or len(shape) != len(stride):
         raise RefusedFileError("a tensor in it is not described as torch describes one")
     if hooks:
         raise RefusedFileError("a tensor in it carries hooks")
+    if flags:
+        raise RefusedFileError("a tensor in it is stored with flags that change what its numbers mean")
     tensor = StoredTensor(storage, offset, shape, stride)
     if tensor.numel > storage.numel or offset + tensor.span > storage.numel:
         raise RefusedFileError("a tensor in it claims more numbers than the file holds")
@@ -333,24 +372,36 @@ def _empty_dict(items: Any = ()) -> dict[Any, Any]:
     return {}
 
 
-def _default_dict(_factory: Any = None) -> dict[Any, Any]:
+def _default_dict(factory: Any = None) -> dict[Any, Any]:
+    if factory is not None and not isinstance(factory, Name):
+        raise ValueError("no factory")
     return {}
 
 
-def _set(items: Any = ()) -> list[Any]:
+def _counter(counts: Any) -> Any:
+    """A ``Counter`` is what torch's MultiStepLR keeps its milestones in."""
+    if not isinstance(counts, dict):
+        raise ValueError("a counter of no dict")
+    return counts
+
+
+def _set(items: Any = ()) -> Any:
+    """Its items as they stand: nothing is hashed or copied, so that no file can have it done a thousand times."""
     if not isinstance(items, list | tuple):
         raise ValueError("a set of no list")
-    return [_checked_key(item) for item in items]
+    return items
 
 
 def _size(items: Any = ()) -> tuple[int, ...]:
-    if not _are_sizes(items):
+    if not are_sizes(items):
         raise ValueError("a shape of no sizes")
     return tuple(items)
 
 
-def _device(*parts: Any) -> str:
-    return ":".join(str(part) for part in parts if isinstance(part, str | int))
+def _device(kind: Any, index: Any = None) -> str:
+    if not isinstance(kind, str) or len(kind) > MAX_KEY or not (index is None or are_sizes((index,))):
+        raise ValueError("no device")
+    return kind if index is None else f"{kind}:{index}"
 
 
 _REBUILT: Mapping[str, Callable[..., Any]] = {
@@ -360,6 +411,7 @@ _REBUILT: Mapping[str, Callable[..., Any]] = {
     "torch._utils._rebuild_parameter_with_state": _parameter,
     "collections.OrderedDict": _empty_dict,
     "collections.defaultdict": _default_dict,
+    "collections.Counter": _counter,
     "__builtin__.set": _set,
     "builtins.set": _set,
     "torch.Size": _size,
@@ -383,15 +435,18 @@ def _stored(identity: Any) -> Any:
         return identity[1]
     if not isinstance(identity, tuple) or len(identity) not in (5, 6) or identity[0] != "storage":
         raise RefusedFileError("its pickle refers to something outside that is no storage")
-    _, kind, key, _, numel = identity[:5]
-    if identity[5:] not in ((), (None,)) or not isinstance(kind, Name) or kind.module != "torch":
+    _, kind, key, location, numel = identity[:5]
+    if identity[5:] not in ((), (None,)) or not isinstance(kind, Name) or not isinstance(location, str):
         raise RefusedFileError("a storage in it is not described as torch describes one")
-    if kind.name not in _STORAGES or not isinstance(key, str) or len(key) > MAX_KEY or not _are_sizes((numel,)):
-        raise RefusedFileError(f"it holds numbers of a kind that is not read here: {kind.name}")
+    if not isinstance(key, str) or len(key) > MAX_KEY or not are_sizes((numel,)):
+        raise RefusedFileError("a storage in it is not described as torch describes one")
+    if kind.module != "torch" or kind.name not in _STORAGES:
+        raise RefusedFileError(f"it holds numbers of a kind that is not read here: {kind}")
     return Storage(_STORAGES[kind.name], key, numel)
 
 
-def _are_sizes(*groups: Any) -> bool:
+def are_sizes(*groups: Any) -> bool:
+    """Whether each is a tuple of at most 16 whole numbers that may count elements of a tensor."""
     return all(
         isinstance(group, tuple) and len(group) <= 16 and all(type(size) is int and 0 <= size < 2**48 for size in group)
         for group in groups

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from fashion_core import files
-from fashion_core.containers import ZIP_START, Archive, Member
+from fashion_core.containers import MAX_MEMBERS, ZIP_START, Archive, Member
 from fashion_core.errors import RefusedFileError
-from fashion_core.pickles import Name, Pickle, Storage, StoredTensor, read_pickle
-from fashion_core.stored import Place, StoredFile, check_claims, storage_size, storages_in
+from fashion_core.pickles import MAX_NODES, MAX_OPCODES, Pickle, Storage, StoredTensor, are_sizes, read_pickle
+from fashion_core.stored import Place, StoredFile, check_claims, check_count, storage_size
 
 MAX_PICKLE_BYTES = 1 << 20
 _LEGACY_MAGIC, _LEGACY_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
+_LEGACY_OPCODES = (10, 10, 100, MAX_OPCODES, 4 * MAX_MEMBERS)
+"""For its five pickles: magic number, protocol, the machine's number sizes, content, keys of the storages."""
 _ZIP_MEMBERS = frozenset(
     {"data.pkl", "byteorder", "version", ".format_version", ".storage_alignment", ".data/serialization_id"}
 )
@@ -39,6 +41,8 @@ _PT2_MEMBERS = frozenset(
 _PT2_WEIGHTS = "data/weights/"
 _PT2_DTYPES = {1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32", 8: "float64",
                12: "bool", 13: "bfloat16"}  # fmt: skip
+OURS = "fashion_core."
+"""What the keys begin with that this app writes into the metadata of a safetensors file."""
 _SAFETENSORS_DTYPES = {"F32": "float32", "F64": "float64", "F16": "float16", "BF16": "bfloat16", "I64": "int64",
                        "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool"}  # fmt: skip
 
@@ -49,32 +53,47 @@ def open_stored(path: Path) -> StoredFile:
     Raises ``RefusedFileError`` with the reason, ``DiskError`` if it can't be read.
     """
     with files.disk_errors(path), path.open("rb") as file:
-        start = file.read(10)
-        if start.startswith(ZIP_START):
-            return _open_zip(path, file)
-        if start.startswith(b"\x80"):
-            return _open_legacy(path, file)
-        if len(start) == 10 and start[8:9] == b"{":
-            return _open_safetensors(path, file)
-        if zipfile.is_zipfile(file):
-            raise RefusedFileError("something stands in front of its zip archive")
+        found = _open(path, file)
+    check_claims(found.content, found.size)
+    return found
+
+
+def _open(path: Path, file: BinaryIO) -> StoredFile:
+    """The length of a safetensors header may begin with any byte, so its first character is looked at first."""
+    start = file.read(10)
+    if start[8:9] == b"{":
+        return _open_safetensors(path, file)
+    if start.startswith(ZIP_START):
+        return _open_zip(path, file)
+    if start.startswith(b"\x80"):
+        return _open_legacy(path, file)
+    if zipfile.is_zipfile(file):
+        raise RefusedFileError("something stands in front of its zip archive")
     raise RefusedFileError("it is empty" if not start else "it is no file that torch or safetensors writes")
 
 
 def _open_zip(path: Path, file: BinaryIO) -> StoredFile:
     archive = Archive(file)
-    root = next(iter(archive.members)).partition("/")[0] + "/"
+    root = _root(archive)
     parts = {name.removeprefix(root): member for name, member in archive.members.items()}
     if any(part.startswith("code/") or part == "constants.pkl" for part in parts):
         raise RefusedFileError("it is a TorchScript archive, which carries code; save the state_dict instead")
-    if not all(name.startswith(root) for name in archive.members):
-        raise RefusedFileError("the members of its zip archive are not in one folder")
+    if ".data/serialization_id" in parts:
+        archive.check_fingerprint(f"{root}.data/serialization_id")
     if "byteorder" in parts and archive.read(f"{root}byteorder", 10) != b"little":
         raise RefusedFileError("its numbers are big-endian; save it on a machine like this one")
     if "archive_format" in parts:
         return _open_pt2(path, archive, root, parts)
     pickle = _whole_pickle(archive.read(f"{root}data.pkl", MAX_PICKLE_BYTES))
     return _from_archive(path, archive, pickle, parts, _ZIP_MEMBERS, "data/")
+
+
+def _root(archive: Archive) -> str:
+    """The one folder that all members are in, with its slash."""
+    folder = next(iter(archive.members)).partition("/")[0]
+    if folder in ("", ".", "..") or not all(name.startswith(f"{folder}/") for name in archive.members):
+        raise RefusedFileError("the members of its zip archive are not in one folder")
+    return f"{folder}/"
 
 
 def _whole_pickle(data: bytes) -> Pickle:
@@ -93,22 +112,21 @@ def _from_archive(
     folder: str,
 ) -> StoredFile:
     """Each storage is a member of its size, and no member is anything else."""
-    size = archive.file.seek(0, io.SEEK_END)
-    check_claims(pickle.content, size)
-    storages = storages_in(pickle.content)
-    expected = known | {f"{folder}{key}" for key in storages}
+    expected = known | {f"{folder}{key}" for key in pickle.storages}
     for part in parts:
         if part not in expected:
             raise RefusedFileError(f"its zip archive holds {part}, which belongs to no tensor in it")
-    places = {key: _place(parts, f"{folder}{key}", storage) for key, storage in storages.items()}
+    places = {key: _place(parts, f"{folder}{key}", storage) for key, storage in pickle.storages.items()}
+    _check_order(places)
     return StoredFile(
         path=path,
         container="pt2" if known is _PT2_MEMBERS else "zip",
-        size=size,
+        size=archive.file.seek(0, io.SEEK_END),
         content=pickle.content,
         names=pickle.names,
         places=places,
         members=tuple((member.name, member.bytes) for member in archive.members.values()),
+        records=pickle.records,
     )
 
 
@@ -119,18 +137,34 @@ def _place(parts: Mapping[str, Member], part: str, storage: Storage) -> Place:
     return Place(member.offset, member.bytes, member.name)
 
 
+def _check_order(places: Mapping[str, Place]) -> None:
+    """Torch writes storages by their keys, as numbers or (before 2.1) as texts: renamed ones stand out of order."""
+    keys = sorted(places, key=lambda key: places[key].offset)
+    if keys not in (sorted(keys), sorted(keys, key=lambda key: (len(key), key))):
+        raise RefusedFileError("the members of its zip archive are not in the order in which torch writes them")
+
+
 def _open_pt2(path: Path, archive: Archive, root: str, parts: Mapping[str, Member]) -> StoredFile:
     """The numbers of an exported program; its graph is not run, and its sample inputs are only looked through."""
     if archive.read(f"{root}archive_format", 10) != b"pt2":
         raise RefusedFileError("it is an archive of an unknown kind")
-    names = frozenset[Name]()
+    samples = Pickle(None, frozenset(), {}, 0, 0)
     if "data/sample_inputs/model.pt" in parts:
-        names = _names_of_samples(archive.read(f"{root}data/sample_inputs/model.pt", MAX_PICKLE_BYTES))
+        samples = _samples(archive.read(f"{root}data/sample_inputs/model.pt", MAX_PICKLE_BYTES))
     described = _config(archive, f"{root}{_PT2_WEIGHTS}model_weights_config.json")
     if _config(archive, f"{root}data/constants/model_constants_config.json"):
         raise RefusedFileError("it holds constants beside its weights, which no model of this app has")
     content = {name: _pt2_tensor(value) for name, value in described.items()}
-    return _from_archive(path, archive, Pickle(content, names, 0), parts, _PT2_MEMBERS, _PT2_WEIGHTS)
+    pickle = Pickle(content, samples.names, _storages_of(content), samples.records, 0)
+    return _from_archive(path, archive, pickle, parts, _PT2_MEMBERS, _PT2_WEIGHTS)
+
+
+def _storages_of(content: Mapping[str, StoredTensor]) -> dict[str, Storage]:
+    storages: dict[str, Storage] = {}
+    for tensor in content.values():
+        if storages.setdefault(tensor.storage.key, tensor.storage) != tensor.storage:
+            raise RefusedFileError("two tensors in it describe the same numbers differently")
+    return storages
 
 
 def _config(archive: Archive, member: str) -> dict[str, Any]:
@@ -140,22 +174,21 @@ def _config(archive: Archive, member: str) -> dict[str, Any]:
     return config
 
 
-def _names_of_samples(data: bytes) -> frozenset[Name]:
+def _samples(data: bytes) -> Pickle:
     inner = Archive(io.BytesIO(data))
-    root = next(iter(inner.members)).partition("/")[0]
-    return _whole_pickle(inner.read(f"{root}/data.pkl", MAX_PICKLE_BYTES)).names
+    return _whole_pickle(inner.read(f"{_root(inner)}data.pkl", MAX_PICKLE_BYTES))
 
 
 def _pt2_tensor(described: Any) -> StoredTensor:
     try:
         meta = described["tensor_meta"]
-        shape = tuple(_whole(size["as_int"]) for size in meta["sizes"])
-        stride = tuple(_whole(step["as_int"]) for step in meta["strides"])
-        offset, dtype = _whole(meta["storage_offset"]["as_int"]), _PT2_DTYPES[meta["dtype"]]
-        key, pickled = str(described["path_name"]), described["use_pickle"]
-    except (KeyError, TypeError, ValueError) as error:
+        shape = tuple(size["as_int"] for size in meta["sizes"])
+        stride = tuple(step["as_int"] for step in meta["strides"])
+        offset, dtype = meta["storage_offset"]["as_int"], _PT2_DTYPES[meta["dtype"]]
+        key, pickled = described["path_name"], described["use_pickle"]
+    except (KeyError, TypeError) as error:
         raise RefusedFileError("a tensor in it is not described as torch.export describes one") from error
-    if pickled or "/" in key or len(shape) != len(stride):
+    if not isinstance(key, str) or pickled is not False or not _is_view(offset, shape, stride):
         raise RefusedFileError("a tensor in it is not described as torch.export describes one")
     view = StoredTensor(Storage(dtype, key, 0), offset, shape, stride)
     if view.numel > view.span:
@@ -163,28 +196,31 @@ def _pt2_tensor(described: Any) -> StoredTensor:
     return StoredTensor(Storage(dtype, key, offset + view.span), offset, shape, stride)
 
 
+def _is_view(offset: Any, shape: tuple[Any, ...], stride: tuple[Any, ...]) -> bool:
+    return are_sizes((offset,), shape, stride) and len(shape) == len(stride)
+
+
 def _open_legacy(path: Path, file: BinaryIO) -> StoredFile:
     """Five pickles, one behind the other, then each storage: its number of elements and its bytes."""
     file.seek(0)
     data = file.read(MAX_PICKLE_BYTES)
     pickles: list[Pickle] = []
-    for _ in range(5):
-        pickles.append(read_pickle(data, pickles[-1].end if pickles else 0))
+    for most in _LEGACY_OPCODES:
+        pickles.append(read_pickle(data, pickles[-1].end if pickles else 0, most))
         if pickles[0].content != _LEGACY_MAGIC:
             raise RefusedFileError("it is a pickle, but not one that torch wrote")
     _, protocol, system, content, keys = pickles
     if protocol.content != _LEGACY_PROTOCOL or not _is_little_endian(system.content):
         raise RefusedFileError("it was written by an unknown torch, or on a big-endian machine")
-    size = file.seek(0, io.SEEK_END)
-    check_claims(content.content, size)
     return StoredFile(
         path=path,
         container="legacy",
-        size=size,
+        size=file.seek(0, io.SEEK_END),
         content=content.content,
         names=frozenset(name for pickle in pickles for name in pickle.names),
-        places=_legacy_places(file, keys.content, storages_in(content.content), keys.end),
+        places=_legacy_places(file, keys.content, content.storages, keys.end),
         members=(("pickles", keys.end),),
+        records=sum(pickle.records for pickle in pickles),
     )
 
 
@@ -193,7 +229,7 @@ def _is_little_endian(system: Any) -> bool:
 
 
 def _legacy_places(file: BinaryIO, keys: Any, storages: Mapping[str, Storage], offset: int) -> dict[str, Place]:
-    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages):
+    if not isinstance(keys, list) or len(keys) != len(storages) or not _are_all_in(keys, storages):
         raise RefusedFileError("its list of tensors and its tensors don't belong together")
     places = {}
     for key in keys:
@@ -207,18 +243,25 @@ def _legacy_places(file: BinaryIO, keys: Any, storages: Mapping[str, Storage], o
     return places
 
 
+def _are_all_in(keys: list[Any], storages: Mapping[str, Storage]) -> bool:
+    return all(isinstance(key, str) for key in keys) and set(keys) == set(storages)
+
+
 def _open_safetensors(path: Path, file: BinaryIO) -> StoredFile:
     file.seek(0)
     (header_bytes,) = struct.unpack("<Q", file.read(8))
     if header_bytes > MAX_PICKLE_BYTES:
         raise RefusedFileError(f"its header has {header_bytes:,} bytes; {MAX_PICKLE_BYTES:,} are the most allowed")
     header = _json(file.read(header_bytes))
+    check_count(len(header))
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise RefusedFileError("its metadata are not texts")
     size, start = file.seek(0, io.SEEK_END), 8 + header_bytes
     content = {name: _safetensor(name, entry) for name, entry in header.items()}
-    expected = metadata.get("sha256")
+    ours = {key.removeprefix(OURS): value for key, value in metadata.items() if key.startswith(OURS)}
+    if ours and "sha256" not in ours:
+        raise RefusedFileError("its checksum is missing: it was changed or damaged")
     return StoredFile(
         path=path,
         container="safetensors",
@@ -227,23 +270,24 @@ def _open_safetensors(path: Path, file: BinaryIO) -> StoredFile:
         names=frozenset(),
         places=_safetensors_places(header, content, start, size),
         members=(("header", header_bytes),),
-        metadata=metadata,
-        checksum=(described_by(header, metadata), expected) if expected else None,
+        metadata=ours,
+        checksum=(described_by(header, metadata), ours["sha256"]) if ours else None,
     )
 
 
 def described_by(header: Mapping[str, Any], metadata: Mapping[str, str]) -> bytes:
     """What the checksum in a safetensors file of this app covers beside the numbers."""
-    kept = {key: value for key, value in metadata.items() if key != "sha256"}
+    kept = {key: value for key, value in metadata.items() if key != f"{OURS}sha256"}
     return json.dumps([dict(header), kept], sort_keys=True).encode()
 
 
 def _safetensor(name: str, entry: Any) -> StoredTensor:
     try:
-        dtype = _SAFETENSORS_DTYPES[entry["dtype"]]
-        shape = tuple(_whole(size) for size in entry["shape"])
-    except (KeyError, TypeError, ValueError) as error:
+        dtype, shape = _SAFETENSORS_DTYPES[entry["dtype"]], tuple(entry["shape"])
+    except (KeyError, TypeError) as error:
         raise RefusedFileError(f"its tensor {name} is not described as safetensors describes one") from error
+    if not are_sizes(shape):
+        raise RefusedFileError(f"its tensor {name} has a shape of something else than sizes")
     stride, count = [], 1
     for size in reversed(shape):
         stride.append(count)
@@ -256,12 +300,8 @@ def _safetensors_places(
 ) -> dict[str, Place]:
     """The tensors lie side by side and fill the file, as the format asks."""
     places, end = {}, 0
-    try:
-        in_order = sorted((tuple(map(_whole, header[name]["data_offsets"])), name) for name in content)
-    except (KeyError, TypeError, ValueError) as error:
-        raise RefusedFileError("its header doesn't say where its tensors are") from error
-    for offsets, name in in_order:
-        if len(offsets) != 2 or offsets != (end, end + content[name].bytes):
+    for offsets, name in sorted((_offsets(header[name]), name) for name in content):
+        if offsets != (end, end + content[name].bytes):
             raise RefusedFileError(f"its tensor {name} is not where the header says")
         places[name] = Place(start + end, content[name].bytes)
         end = offsets[1]
@@ -270,17 +310,27 @@ def _safetensors_places(
     return places
 
 
-def _whole(value: Any) -> int:
-    if type(value) is not int or not 0 <= value < 2**48:
-        raise ValueError("no size")
-    return value
+def _offsets(entry: Mapping[str, Any]) -> tuple[int, ...]:
+    offsets = entry.get("data_offsets")
+    if not isinstance(offsets, list) or not are_sizes(tuple(offsets)):
+        raise RefusedFileError("its header doesn't say where its tensors are")
+    return tuple(offsets)
 
 
 def _json(data: bytes) -> dict[str, Any]:
+    if data.count(b"[") + data.count(b"{") > MAX_NODES:
+        raise RefusedFileError("its description is nested or repeated beyond what any model needs")
     try:
-        value = json.loads(data)
+        value = json.loads(data.decode(), object_pairs_hook=_unlike_keys)
     except (ValueError, RecursionError) as error:
         raise RefusedFileError("its description is not JSON") from error
     if not isinstance(value, dict):
         raise RefusedFileError("its description is not a JSON object")
     return value
+
+
+def _unlike_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found

@@ -15,6 +15,8 @@ from fashion_core.errors import RefusedFileError
 from fashion_core.pickles import ITEM_BYTES, Name, Storage, StoredTensor, children
 
 Container = Literal["zip", "legacy", "safetensors", "pt2"]
+MAX_TENSORS = 2048
+"""A ResNet-152 with the two tensors that Adam keeps for each of its parameters has 1,866."""
 _CHUNK = 1 << 20
 
 
@@ -34,10 +36,11 @@ class StoredFile:
     Attributes:
         content: dicts, lists, plain values, ``Record``, and ``StoredTensor`` for each tensor.
         names: every class or function that its pickle refers to.
+        records: how many records its pickle makes, whether or not they are part of the content.
         places: where the numbers of each storage are, by the storage's key.
         size: of the file, in bytes.
         members: name and bytes of each part of the container.
-        metadata: the texts that a safetensors file carries beside its tensors.
+        metadata: the texts that this app wrote into a safetensors file beside its tensors.
         checksum: SHA-256 that the rest of the file should have, where the container has none for each part.
     """
 
@@ -50,6 +53,7 @@ class StoredFile:
     members: tuple[tuple[str, int], ...]
     metadata: Mapping[str, str] = field(default_factory=dict)
     checksum: tuple[bytes, str] | None = None
+    records: int = 0
 
     @property
     def has_checksum(self) -> bool:
@@ -115,18 +119,17 @@ def tensors_in(content: Any) -> Iterator[StoredTensor]:
         yield from tensors_in(child)
 
 
-def storages_in(content: Any) -> dict[str, Storage]:
-    """Every storage by its key. Raises ``RefusedFileError`` if two descriptions of one differ."""
-    found: dict[str, Storage] = {}
-    for tensor in tensors_in(content):
-        if found.setdefault(tensor.storage.key, tensor.storage) != tensor.storage:
-            raise RefusedFileError("two tensors in it describe the same numbers differently")
-    return found
+def check_count(tensors: int) -> None:
+    """Raises ``RefusedFileError`` if a file holds more tensors than any model has."""
+    if tensors > MAX_TENSORS:
+        raise RefusedFileError(f"it holds {tensors:,} tensors; {MAX_TENSORS:,} are the most allowed")
 
 
 def check_claims(content: Any, file_bytes: int) -> None:
     """Raises ``RefusedFileError`` if reading its tensors one by one would take much longer than reading the file."""
-    if sum(tensor.bytes for tensor in tensors_in(content)) > 2 * file_bytes:
+    tensors = list(tensors_in(content))
+    check_count(len(tensors))
+    if sum(max(tensor.numel, tensor.span) * ITEM_BYTES[tensor.dtype] for tensor in tensors) > 2 * file_bytes:
         raise RefusedFileError("its tensors share their numbers beyond what any model needs")
 
 

@@ -1,0 +1,30 @@
+"""Files that try to do what no saved model needs: run code, plant it, or take the machine's memory and time.
+
+A function a family; each gives names and what makes the bytes, so that listing them costs nothing.
+"""
+
+from collections.abc import Iterator
+
+from . import archives, bombs, formats, gadgets, layers, numbers
+from .bombs import harmless
+from .building import Case
+
+__all__ = ["Case", "corpus", "harmless", "quick", "rest"]
+_QUICK = 6
+
+
+def corpus() -> Iterator[Case]:
+    for room in (gadgets, layers, archives, bombs, numbers, formats):
+        for family in room.FAMILIES:
+            for name, make in family():
+                yield f"{family.__name__.replace('_', ' ')}: {name}", make
+
+
+def quick() -> list[Case]:
+    """Every sixth, some of each family."""
+    return list(corpus())[::_QUICK]
+
+
+def rest() -> list[Case]:
+    """Those that are not quick."""
+    return [case for index, case in enumerate(corpus()) if index % _QUICK]

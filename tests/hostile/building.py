@@ -1,0 +1,157 @@
+"""Pieces of hostile files: pickle instructions by hand, and real torch files with something put into them."""
+
+import io
+import struct
+import zipfile
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+import torch
+from torch import nn
+
+from fashion_core.models import build_model
+
+Case = tuple[str, Callable[[], bytes]]
+"""The name of a hostile file, and what makes its bytes."""
+
+BIAS = "linear_relu_stack.4.bias"
+PLACE = "@@HERE@@"
+"""A text in a real file that a fragment of pickle takes the place of."""
+
+
+def text(value: str) -> bytes:
+    data = value.encode("utf-8", "surrogatepass")
+    return b"X" + struct.pack("<I", len(data)) + data
+
+
+def number(value: int) -> bytes:
+    data = value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)
+    return b"\x8a" + bytes([len(data)]) + data
+
+
+def real(value: float) -> bytes:
+    return b"G" + struct.pack(">d", value)
+
+
+def sequence(*items: bytes) -> bytes:
+    return b"(" + b"".join(items) + b"t"
+
+
+def listed(*items: bytes) -> bytes:
+    return b"](" + b"".join(items) + b"e"
+
+
+def mapping(items: Mapping[str, bytes]) -> bytes:
+    return b"}(" + b"".join(text(key) + value for key, value in items.items()) + b"u"
+
+
+def named(module: str, name: str) -> bytes:
+    return f"c{module}\n{name}\n".encode()
+
+
+def call(function: bytes, *arguments: bytes) -> bytes:
+    return function + sequence(*arguments) + b"R"
+
+
+def put(index: int) -> bytes:
+    return b"r" + struct.pack("<I", index)
+
+
+def get(index: int) -> bytes:
+    return b"j" + struct.pack("<I", index)
+
+
+def storage(kind: str = "FloatStorage", key: str = "5", numel: bytes = b"K\x0a", location: str = "cpu") -> bytes:
+    """That of the ten numbers of the tutorial's last bias, unless told otherwise."""
+    return sequence(text("storage"), named("torch", kind), text(key), text(location), numel) + b"Q"
+
+
+def tensor(
+    source: bytes = storage(),
+    offset: bytes = b"K\x00",
+    shape: bytes = b"K\x0a\x85",
+    stride: bytes = b"K\x01\x85",
+    hooks: bytes = call(named("collections", "OrderedDict")),
+) -> bytes:
+    """``torch._utils._rebuild_tensor_v2`` of the tutorial's last bias, unless told otherwise."""
+    return call(named("torch._utils", "_rebuild_tensor_v2"), source, offset, shape, stride, b"\x89", hooks)
+
+
+def whole(fragment: bytes, protocol: int = 2) -> bytes:
+    """A pickle of one value."""
+    return b"\x80" + bytes([protocol]) + fragment + b"."
+
+
+def archive(members: Mapping[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as file:
+        for name, data in members.items():
+            file.writestr(zipfile.ZipInfo(name), data, compression)
+    return buffer.getvalue()
+
+
+def torch_file(pickle: bytes, storages: Mapping[str, bytes] | None = None, root: str = "archive") -> bytes:
+    """A zip as torch writes it, with this pickle and these storages (ten float32 numbers under "5")."""
+    found = {"5": bytes(40)} if storages is None else storages
+    numbers = {f"{root}/data/{key}": data for key, data in found.items()}
+    return archive({f"{root}/data.pkl": pickle, f"{root}/byteorder": b"little", **numbers, f"{root}/version": b"3\n"})
+
+
+def saved(content: Any, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer, **options)
+    return buffer.getvalue()
+
+
+def members_of(data: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        return {name: file.read(name) for name in file.namelist()}
+
+
+@cache
+def mlp() -> nn.Module:
+    return build_model("mlp", seed=0)
+
+
+def checkpoint(**beside: Any) -> dict[str, Any]:
+    """The tutorial's four keys, real weights and an optimizer's state after a step, and what is given."""
+    model = build_model("mlp", seed=0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model(torch.ones(1, 1, 28, 28)).sum().backward()
+    optimizer.step()
+    state = {"model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict()}
+    return {"epoch": 0, **state, "loss": 0.5, **beside}
+
+
+@cache
+def holding_place(kind: str) -> bytes:
+    """A real file of this kind with ``PLACE`` somewhere in it."""
+    if kind == "checkpoint":
+        return saved(checkpoint(note=PLACE))
+    if kind == "legacy":
+        return saved(checkpoint(note=PLACE), _use_new_zipfile_serialization=False)
+    if kind == "weights":
+        return saved({**mlp().state_dict(), "note": PLACE})
+    if kind == "bias":
+        return saved({**mlp().state_dict(), BIAS: PLACE})
+    model = build_model("mlp", seed=0)
+    setattr(model, "forward" if kind == "forward" else "note", PLACE)
+    return saved(model)
+
+
+def real_file(kind: str, fragment: bytes) -> bytes:
+    """A real file around real weights, with a fragment of pickle as one value more or as the last bias."""
+    data = holding_place(kind)
+    if kind == "legacy":
+        return _filled(data, fragment)
+    members = members_of(data)
+    members["archive/data.pkl"] = _filled(members["archive/data.pkl"], fragment)
+    del members["archive/.data/serialization_id"]  # files of torch before 2.1 have none
+    members.setdefault("archive/data/5", bytes(40))
+    return archive(members)
+
+
+def _filled(pickle: bytes, fragment: bytes) -> bytes:
+    before, after = pickle.split(text(PLACE))
+    return before + fragment + after
