@@ -6,9 +6,7 @@ Pages redraw these charts twice a second for every viewer, in light and in dark,
   page that gets the same spec again hands the new rows to the drawn chart instead of drawing it anew, which would
   flicker and drop the hover. Texts and the newest value are therefore rows, and whatever depends on the width is an
   expression that Vega works out in the browser.
-- No colour is chosen in Python, which cannot see the reader's theme. A series is named, and `chartCategoricalColors`
-  in `.streamlit/config.toml` paints it; ink follows Vega's `background` signal, for no single grey reaches 4.5:1 on
-  both white and #1A1A18. Shape and weight tell the series apart without colour.
+- No colour is chosen in Python: `chart_parts` says why. Shape and weight tell the series apart without colour.
 """
 
 import json
@@ -17,6 +15,8 @@ from typing import Any, Final
 
 import altair as alt
 import pandas as pd
+
+from fashion_core.chart_parts import FAINT, INK, MUTED, PAPER, haloed, themed_axis
 
 LIVE_KEY: Final = (
     "thin line: each batch · bold line: smoothed · ring: checkpoint saved, at the epoch's mean training loss · "
@@ -30,12 +30,6 @@ SERIES: Final = ["train", "test"]
 _HEIGHT: Final = 320  # pixels, axes and titles included
 _LABEL_WIDTH: Final = 56  # pixels that "epoch 49" and a gap take
 _ROUND: Final = (1, 5, 20, 100, 500)  # each divides the next, so that thinned labels keep even gaps
-
-_DARK: Final = "luminance(background || 'white') < 0.4"
-_INK: Final = alt.ExprRef(f"{_DARK} ? '#F3F4F6' : '#1F2937'")
-_MUTED: Final = alt.ExprRef(f"{_DARK} ? '#9CA3AF' : '#6B7280'")
-_FAINT: Final = alt.ExprRef(f"{_DARK} ? '#4B4B46' : '#D1D5DB'")
-_PAPER: Final = alt.ExprRef("background || 'white'")
 
 
 def live_chart(
@@ -172,8 +166,8 @@ def _epoch_rules() -> list[alt.Chart]:
     """A rule and its label at the end of an epoch, wherever there is room for the label."""
     room = f"datum.round * datum.share * width >= {_LABEL_WIDTH}"
     base = _named("epochs").transform_filter(room).encode(alt.X("step:Q"))
-    text = base.mark_text(align="right", baseline="bottom", fontSize=12, color=_MUTED)
-    return [base.mark_rule(strokeWidth=1.5, color=_FAINT), text.encode(text="text:N", y=alt.value(-6))]
+    text = base.mark_text(align="right", baseline="bottom", fontSize=12, color=MUTED)
+    return [base.mark_rule(strokeWidth=1.5, color=FAINT), text.encode(text="text:N", y=alt.value(-6))]
 
 
 def _batch_lines(total_steps: int) -> list[alt.Chart]:
@@ -199,7 +193,7 @@ def _hover() -> alt.Chart:
         alt.Tooltip("smoothed:Q", title="smoothed loss", format=".4f"),
     ]
     opacity = alt.when(near).then(alt.value(0.8)).otherwise(alt.value(0))
-    rule: alt.Chart = _named("hover").mark_rule(color=_MUTED, aria=False).properties(name="hover")
+    rule: alt.Chart = _named("hover").mark_rule(color=MUTED, aria=False).properties(name="hover")
     return rule.encode(alt.X("step:Q"), opacity=opacity, tooltip=tooltip).add_params(near)
 
 
@@ -207,50 +201,41 @@ def _epoch_points() -> list[alt.Chart]:
     """A ring at the train loss and a diamond at the test loss, both smaller where epochs stand close."""
     size = alt.ExprRef("pow(clamp(datum.share * width * 0.7, 5, 9.5), 2)")
     rings = _named("epochs").transform_filter("datum.checkpoint").encode(alt.X("step:Q"), _loss("train_loss"))
-    rings = rings.mark_point(size=size, strokeWidth=2, stroke=_INK, fill=_PAPER, opacity=1)
+    rings = rings.mark_point(size=size, strokeWidth=2, stroke=INK, fill=PAPER, opacity=1)
     diamonds = _painted("epochs", "test").encode(alt.X("step:Q"), _loss("loss"))
     diamonds = diamonds.mark_point(shape="diamond", filled=True, size=size, opacity=1)
     return [rings.encode(tooltip=_epoch_tooltip()), diamonds.encode(tooltip=_epoch_tooltip())]
 
 
 def _loss_last_line() -> list[alt.Chart]:
-    return [_named("loss_last").encode(_loss("loss")).mark_rule(strokeDash=[6, 4], strokeWidth=1.5, color=_INK)]
+    return [_named("loss_last").encode(_loss("loss")).mark_rule(strokeDash=[6, 4], strokeWidth=1.5, color=INK)]
 
 
 def _loss_last_label() -> list[alt.Chart]:
     base = _named("loss_last").encode(_loss("loss"), text="label:N", x=alt.value("width"))
     side, limit = alt.ExprRef("datum.side"), alt.ExprRef("width")
-    return _haloed(base, align="right", dy=side, fontSize=13, limit=limit, color=_INK)
+    return haloed(base, align="right", dy=side, fontSize=13, limit=limit, color=INK)
 
 
 def _value(base: alt.Chart) -> list[alt.Chart]:
-    return _haloed(base, align="left", dx=10, fontSize=13, fontWeight=700)
-
-
-def _haloed(base: alt.Chart, **style: Any) -> list[alt.Chart]:
-    """Text that stays readable where lines cross it."""
-    return [base.mark_text(stroke=_PAPER, strokeWidth=4, strokeJoin="round", **style), base.mark_text(**style)]
+    return haloed(base, align="left", dx=10, fontSize=13, fontWeight=700)
 
 
 def _loss(column: str) -> alt.Y:
     label = "datum.value < 1000 ? datum.label : format(datum.value, '.1e')"
-    scale, axis = alt.Scale(zero=False), _axis(tickCount=5, labelFlush=False, labelExpr=label)
+    scale, axis = alt.Scale(zero=False), themed_axis(tickCount=5, labelFlush=False, labelExpr=label)
     return alt.Y(f"{column}:Q", title="cross-entropy loss (mean per image)", scale=scale, axis=axis)
 
 
 def _accuracy(column: str) -> alt.Y:
-    scale, axis = alt.Scale(zero=False), _axis(tickCount=5, labelFlush=False, format="%")
+    scale, axis = alt.Scale(zero=False), themed_axis(tickCount=5, labelFlush=False, format="%")
     return alt.Y(f"{column}:Q", title="test accuracy (% of images)", scale=scale, axis=axis)
 
 
 def _x_axis(ticks: int, **settings: Any) -> alt.Axis:
     """So many ticks at most, fewer where the chart is narrow, and none between two steps or two epochs."""
     count = alt.ExprRef(f"clamp(floor(width / 65), 2, {ticks})")
-    return _axis(tickCount=count, tickMinStep=1, grid=False, **settings)
-
-
-def _axis(**settings: Any) -> alt.Axis:
-    return alt.Axis(labelColor=_MUTED, titleColor=_MUTED, **settings)
+    return themed_axis(tickCount=count, tickMinStep=1, grid=False, **settings)
 
 
 def _epoch_tooltip() -> list[alt.Tooltip]:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from fashion_core.config import TrainConfig
 
-_MODEL_CLASSES = {"mlp": "NeuralNetwork", "cnn": "SmallCNN"}
+MODEL_CLASSES = {"mlp": "NeuralNetwork", "cnn": "SmallCNN"}
+"""The classes of ``models.py``; the third model is torchvision's."""
 _TRANSFORMS = {
     "unit": "transforms.ToTensor()",
     "raw": "transforms.Compose([transforms.PILToTensor(), lambda image: image.float()])",
@@ -16,8 +17,27 @@ _BLACK = {"unit": "0", "raw": "0", "standard": "-0.2860 / 0.3530"}
 
 def training_script(config: TrainConfig) -> str:
     """A whole script that trains with these settings and saves in the tutorial's three ways."""
-    parts = (_imports(config), _data(config), _model(config), _setup(config), _loops(config), _MAIN, _SAVE)
+    parts = (_imports(config), _data(config), model_lines(config.model), _setup(config), _loops(config), _MAIN, _SAVE)
     return "\n".join(part.strip("\n") + "\n" for part in parts).replace("EPOCHS", str(config.epochs))
+
+
+def resuming_script(config: TrainConfig, checkpoint: Path, fresh_optimizer: bool = False) -> str:
+    """A whole script that goes on from a checkpoint with these settings, to their last epoch."""
+    parts = (_imports(config), _data(config), model_lines(config.model), _setup(config), _loops(config))
+    load = _RESUME.format(path=str(checkpoint), optimizer="" if fresh_optimizer else _load_optimizer(config))
+    main = _MAIN.replace("range(EPOCHS)", 'range(checkpoint["epoch"] + 1, EPOCHS)')
+    text = "\n".join(part.strip("\n") + "\n" for part in (*parts, load, main, _NOW))
+    return text.replace("EPOCHS", str(config.epochs))
+
+
+def _load_optimizer(config: TrainConfig) -> str:
+    """The state, and then the settings, which the state would bring along from the parent."""
+    asked = [f'"lr": {config.learning_rate:g}', f'"weight_decay": {config.weight_decay:g}']
+    if config.optimizer == "sgd":
+        asked.append(f'"momentum": {config.momentum:g}')
+    return f"""
+optimizer.load_state_dict(checkpoint["optimizer_state_dict"])
+optimizer.param_groups[0].update({{{", ".join(asked)}}})"""
 
 
 def _imports(config: TrainConfig) -> str:
@@ -66,14 +86,15 @@ def _augment(config: TrainConfig) -> list[str]:
     return [f"augment = transforms.Compose([transforms.RandomHorizontalFlip(), {crop}])"]
 
 
-def _model(config: TrainConfig) -> str:
-    if config.model == "resnet18":
+def model_lines(model: str) -> str:
+    """What builds a fresh model of this name, its class included."""
+    if model == "resnet18":
         return (
             "from torchvision.models import resnet18\n\n"
             "model = resnet18(num_classes=10)\n"
             "model.conv1 = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)"
         )
-    name = _MODEL_CLASSES[config.model]
+    name = MODEL_CLASSES[model]
     return f"\n{class_source(name)}\n\n\nmodel = {name}()"
 
 
@@ -147,6 +168,17 @@ for t in range(EPOCHS):
         "optimizer_state_dict": optimizer.state_dict(),
         "loss": loss,
     }, os.path.join("model_save", str(t)))
+"""
+
+_RESUME = """
+checkpoint = torch.load({path!r}, map_location=device, weights_only=True)
+model.load_state_dict(checkpoint["model_state_dict"]){optimizer}
+print("loss_last", checkpoint["loss"])
+test_loop(test_dataloader, model, loss_fn)  # the same, or the load is wrong
+"""
+
+_NOW = """
+print("loss_now", loss)
 """
 
 _SAVE = """

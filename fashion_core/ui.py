@@ -5,19 +5,21 @@ import runpy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 import streamlit as st
 
 from fashion_core import frames, jobs, processes
-from fashion_core.config import DATASET_LABELS, TrainConfig
-from fashion_core.errors import DamagedFileError, DiskError, FashionError
+from fashion_core.config import DATASET_LABELS, PRESETS, TrainConfig, parse_config
+from fashion_core.errors import FashionError
 from fashion_core.runs import Run, RunStore
-from fashion_core.schema import ACTIVE_STATES
+from fashion_core.schema import ACTIVE_STATES, Verdict
 
 _INSIDE_APP = "inside app.py"
-Color = Literal["red", "orange", "blue", "green", "gray"]
+_PRESSES = "presses"
+Color = Literal["red", "orange", "blue", "green", "gray", "violet"]
 
 STATES: dict[str, tuple[str, Color]] = {
     "queued": (":material/hourglass_empty:", "gray"),
@@ -27,9 +29,32 @@ STATES: dict[str, tuple[str, Color]] = {
     "finished": (":material/check_circle:", "green"),
     "failed": (":material/error:", "red"),
     "lost": (":material/help:", "orange"),
+    "imported": (":material/upload_file:", "violet"),
     "damaged": (":material/broken_image:", "red"),
 }
 """An icon and a colour for each state; its word always stands beside them."""
+
+VERDICTS: dict[Verdict, tuple[str, Color, str]] = {
+    "exact": (
+        ":material/verified:",
+        "green",
+        "Resuming goes on bit for bit on the same machine with as many threads: it carries weights, optimizer, epoch, "
+        "settings and seed.",
+    ),
+    "approximate": (":material/rule:", "orange", "Resuming works, but not bit for bit."),
+    "weights only": (
+        ":material/scale:",
+        "blue",
+        "Good for using the model, or for training on with an optimizer that starts fresh.",
+    ),
+    "untrusted": (":material/gpp_bad:", "red", "It can't be loaded here, so nothing can be resumed from it."),
+    "damaged": (
+        ":material/broken_image:",
+        "red",
+        "It is no longer what was saved: nothing can be resumed from it. It stays where it is until you delete it.",
+    ),
+}
+"""What a saved file is good for when training goes on: an icon, a colour, and a sentence to stand beside the word."""
 
 
 def enter_app() -> None:
@@ -47,6 +72,16 @@ def run_page(main: Callable[[], None]) -> None:
         main()
     else:
         runpy.run_path(str(processes.PACKAGE_PARENT / "app.py"))
+
+
+def press_key(button: str) -> str:
+    """A key for a button that starts something; after ``count_press`` a second press finds another one in its place."""
+    return f"{button} {st.session_state.get(_PRESSES, 0)}"
+
+
+def count_press() -> None:
+    """To be called first when such a button was pressed."""
+    st.session_state[_PRESSES] = st.session_state.get(_PRESSES, 0) + 1
 
 
 def store() -> RunStore:
@@ -85,6 +120,42 @@ def state_badge(state: str) -> None:
     """The state as icon, word and colour."""
     icon, color = STATES[state]
     st.badge(state, icon=icon, color=color)
+
+
+def verdict_badge(verdict: Verdict) -> None:
+    """What the file is good for as icon, word and colour."""
+    icon, color, _ = VERDICTS[verdict]
+    st.badge(verdict, icon=icon, color=color)
+
+
+def welcome(store: RunStore) -> None:
+    """An empty store: one button that trains a first run."""
+    with st.container(border=True):
+        st.subheader("No runs yet")
+        st.write(
+            "Train the tutorial's network on synthetic garments: nothing to download, and in about ten seconds "
+            "there is a run to look at, with a checkpoint of each epoch."
+        )
+        if st.button("Train a first run", type="primary", icon=":material/play_arrow:"):
+            run = jobs.start(store, parse_config({**PRESETS["demo"].values, "name": "First run"}))
+            st.switch_page("pages/train.py", query_params={"run": run.id})
+
+
+def file_query(run: Run, file: Path) -> dict[str, str]:
+    """How the address of the page of checkpoints names a saved file."""
+    epoch = run.epoch_of(file)
+    return {"run": run.id, **({"epoch": str(epoch)} if epoch is not None else {"file": run.name_of(file)})}
+
+
+def checkpoints_link(run: Run) -> None:
+    """The way to every saved file of a run."""
+    query = {"run": run.id}
+    st.page_link("pages/checkpoints.py", label="Checkpoints", icon=":material/save:", query_params=query)
+
+
+def resume_link(run: Run) -> None:
+    """The way to going on from one of a run's checkpoints."""
+    st.page_link("pages/resume.py", label="Resume", icon=":material/replay:", query_params={"run": run.id})
 
 
 def dataset_badge(config: TrainConfig) -> None:
@@ -143,14 +214,6 @@ def machine_expander() -> None:
         st.dataframe(pd.DataFrame(rows, columns=["device", "what it is", "taken by auto"]), hide_index=True)
 
 
-def run_title(run: Run) -> str:
-    """The run's name as people gave it, or its id where that can't be read."""
-    try:
-        return run.labels.name or run.id
-    except (DamagedFileError, DiskError):
-        return run.id
-
-
 def advance(store: RunStore) -> None:
     """Let the queue move on; what keeps it from that is shown, and the rest of the page goes on."""
     with problems_shown():
@@ -161,23 +224,26 @@ def whereabouts(store: RunStore, run: Run) -> str:
     """Where the run is and what comes next, in one line."""
     config, status = run.record.config, run.status
     state = run.state(status)
-    last = config.epochs - 1
+    first, last = run.record.first_epoch, config.epochs - 1
     if state == "queued":
         ahead = jobs.queue_position(store, run)
         return f"{ahead} to start before it" if ahead else "next to start"
+    source = run.record.source
+    if state == "imported" and source:
+        return f"brought in from {plain(source.name)} ({source.format}); trained elsewhere"
     if state == "finished":
-        return f"epochs 0 to {last:,} done" if last else "epoch 0 done"
+        return f"epochs {first:,} to {last:,} done" if last > first else f"epoch {last:,} done"
     if state == "lost":
         return "its process is gone; Continue goes on from the newest whole checkpoint"
     epoch = min(status.epoch, last)
-    where = f"epoch {epoch:,} of 0–{last:,}, batch {status.batch:,} of {config.batches_per_epoch:,}"
+    where = f"epoch {epoch:,} of {first:,}–{last:,}, batch {status.batch:,} of {config.batches_per_epoch:,}"
     return f"{where}, {status.phase}" if state == "running" and status.phase else where
 
 
 def time_left(run: Run) -> str:
     """How long a running run still takes; nothing for another one."""
     status = run.status
-    seconds = frames.progress(run.record.config, status).seconds_left
+    seconds = frames.progress(run.record.config, status, run.record.first_epoch).seconds_left
     return f"{duration(seconds)} left" if run.state(status) in ACTIVE_STATES and seconds is not None else ""
 
 

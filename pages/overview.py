@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from fashion_core import frames, jobs, ui
-from fashion_core.config import DATASET_LABELS, MODEL_LABELS, PRESETS, parse_config
+from fashion_core.config import DATASET_LABELS, MODEL_LABELS
 from fashion_core.runs import Run, RunStore
 from fashion_core.schema import Labels
 
@@ -16,25 +16,15 @@ def main() -> None:
     store = ui.store()
     st.title("Fashion Core")
     st.caption("Train a PyTorch model, watch it learn, and find a checkpoint of each epoch.")
+    st.page_link(
+        "pages/lesson.py", label="The lesson in one click: train, save, load, resume", icon=":material/school:"
+    )
     with ui.problems_shown():
         if not store.runs():
-            show_welcome(store)
+            ui.welcome(store)
             return
         show_running(store, [run.id for run in jobs.under_way(store)])
         show_runs(store)
-
-
-def show_welcome(store: RunStore) -> None:
-    """An empty store: one button that trains a first run."""
-    with st.container(border=True):
-        st.subheader("No runs yet")
-        st.write(
-            "Train the tutorial's network on synthetic garments: nothing to download, and in about ten seconds "
-            "there is a run to look at, with a checkpoint of each epoch."
-        )
-        if st.button("Train a first run", type="primary", icon=":material/play_arrow:"):
-            run = jobs.start(store, parse_config({**PRESETS["demo"].values, "name": "First run"}))
-            st.switch_page("pages/train.py", query_params={"run": run.id})
 
 
 @st.fragment(run_every=REFRESH_SECONDS)
@@ -57,10 +47,10 @@ def show_running(store: RunStore, shown: list[str]) -> None:
 def show_card(store: RunStore, run: Run) -> None:
     """One run that trains or waits."""
     config, status = run.record.config, run.status
-    progress = frames.progress(config, status)
+    progress = frames.progress(config, status, run.record.first_epoch)
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**{ui.plain(ui.run_title(run))}**", width="content")
+            st.markdown(f"**{ui.plain(run.title)}**", width="content")
             ui.state_badge(run.state(status))
             ui.dataset_badge(config)
             st.page_link("pages/train.py", label="Watch", icon=":material/visibility:", query_params={"run": run.id})
@@ -113,12 +103,14 @@ def show_details(store: RunStore, run: Run) -> None:
     """Labels and actions of one run."""
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**{ui.plain(ui.run_title(run))}**", width="content")
+            st.markdown(f"**{ui.plain(run.title)}**", width="content")
             st.caption(run.id, width="content")
         with ui.problems_shown():
             edit_labels(run)
         with st.container(horizontal=True):
             st.page_link("pages/train.py", label="Open", icon=":material/open_in_new:", query_params={"run": run.id})
+            ui.checkpoints_link(run)
+            ui.resume_link(run)
             if st.button("Delete…", icon=":material/delete:"):
                 confirm_delete(store, run)
 
@@ -140,9 +132,9 @@ def edit_labels(run: Run) -> None:
 def confirm_delete(store: RunStore, run: Run) -> None:
     """Ask once more; name the runs that came from it."""
     children = store.children(run)
-    st.write(f"**{ui.plain(ui.run_title(run))}** with all its checkpoints will be gone for good.")
+    st.write(f"**{ui.plain(run.title)}** with all its checkpoints will be gone for good.")
     if children:
-        names = ", ".join(ui.plain(ui.run_title(child)) for child in children)
+        names = ", ".join(ui.plain(child.title) for child in children)
         st.warning(f"Resumed from it: {names}. They stay readable, but their parent will be gone.")
     sure = not children or st.checkbox("Delete it although other runs came from it")
     with ui.problems_shown():

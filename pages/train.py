@@ -1,22 +1,22 @@
 """Set up a run, start it, watch it, stop it, go on with it."""
 
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
 
-from fashion_core import charts, dataset_files, frames, jobs, metrics, snippets, ui
-from fashion_core.config import DATASET_LABELS, MODEL_LABELS, PRESETS, Setting, TrainConfig, parse_config, settings
+from fashion_core import charts, forms, frames, jobs, metrics, resuming, snippets, ui
+from fashion_core.comparison import Compared, compare_run, gate_of, relative_change
+from fashion_core.config import PRESETS, TrainConfig, parse_config, settings
 from fashion_core.errors import ConfigError
+from fashion_core.proof import prove
 from fashion_core.runs import Run, RunStore
-from fashion_core.schema import ACTIVE_STATES, CONTINUABLE_STATES, UNDER_WAY_STATES, State
+from fashion_core.schema import ACTIVE_STATES, CONTINUABLE_STATES, UNDER_WAY_STATES, Resumption, State
 
 ESSENTIAL = ("name", "dataset", "model", "epochs", "batch_size", "optimizer", "learning_rate")
-CHOICE_LABELS = {**DATASET_LABELS, **MODEL_LABELS}
 ACTIVE_REFRESH_SECONDS, IDLE_REFRESH_SECONDS = 0.5, 3.0
 LOG_LINES = 200
 NUMBER_WIDTH = 170
-WIDGETS_IN_A_ROW = 4
 
 
 def main() -> None:
@@ -46,8 +46,8 @@ def show_form(store: RunStore) -> None:
         st.error(ui.sentence(error), icon=":material/error:")
         config = None
     if config:
-        offer_download(config)
-    key = f"start {st.session_state.get('starts', 0)}"
+        forms.offer_download(config)
+    key = ui.press_key("start")
     if st.button("Start", type="primary", icon=":material/play_arrow:", disabled=config is None, key=key) and config:
         start(store, config)
     if config:
@@ -64,63 +64,15 @@ def take_preset() -> None:
 
 def ask_settings() -> dict[str, Any]:
     """A widget a setting; gives what stands in them, unchecked."""
-    by_name = {setting.name: setting for setting in settings()}
-    values = ask_in_rows([by_name[name] for name in ESSENTIAL])
+    values = forms.ask_settings(ESSENTIAL)
     with st.expander("More settings", icon=":material/tune:"):
-        values |= ask_in_rows([setting for setting in settings() if setting.name not in ESSENTIAL])
+        values |= forms.ask_settings([setting.name for setting in settings() if setting.name not in ESSENTIAL])
     return values
-
-
-def ask_in_rows(group: list[Setting]) -> dict[str, Any]:
-    """Widgets four in a row where there is room, in the same order where there is not."""
-    values = {}
-    for first in range(0, len(group), WIDGETS_IN_A_ROW):
-        row = group[first : first + WIDGETS_IN_A_ROW]
-        for setting, column in zip(row, st.columns(WIDGETS_IN_A_ROW), strict=False):
-            with column:
-                values[setting.name] = ask(setting)
-    return values
-
-
-def ask(setting: Setting) -> Any:
-    """The widget that suits a setting; bounds are checked once, by the configuration itself."""
-    st.session_state.setdefault(setting.name, setting.default)
-    label = f"{setting.label} ({setting.unit})" if setting.unit else setting.label
-    if setting.choices:
-        return st.selectbox(
-            label,
-            setting.choices,
-            key=setting.name,
-            help=setting.explanation,
-            format_func=lambda v: CHOICE_LABELS.get(v, v),
-        )
-    if setting.kind is str:
-        return st.text_input(label, key=setting.name, help=setting.explanation)
-    if setting.kind is int:
-        return st.number_input(label, key=setting.name, help=setting.explanation, step=1)
-    step = float(setting.default) or 0.01
-    return st.number_input(label, key=setting.name, help=setting.explanation, step=step, format="%g")
-
-
-def offer_download(config: TrainConfig) -> None:
-    """Fashion-MNIST must be fetched once; the synthetic garments never."""
-    if config.dataset != "fashion-mnist" or dataset_files.are_present():
-        return
-    folder = ui.plain(str(dataset_files.raw_folder()))
-    st.warning(
-        f"Fashion-MNIST is not on this machine yet. Download it (30 MB), or copy its four .gz files into {folder}.",
-        icon=":material/cloud_download:",
-    )
-    if st.button("Download Fashion-MNIST", icon=":material/download:"):
-        bar = st.progress(0.0, text="Downloading…")
-        with ui.problems_shown():
-            dataset_files.download(lambda done, total: bar.progress(done / total, text=f"{done / 1e6:.1f} MB"))
-            st.rerun()
 
 
 def start(store: RunStore, config: TrainConfig) -> None:
     """Start the run and go to its live view; a second press of the same button finds another one in its place."""
-    st.session_state["starts"] = st.session_state.get("starts", 0) + 1
+    ui.count_press()
     with ui.problems_shown(), st.spinner("Starting…"):
         st.session_state["started"] = jobs.start(store, config).id
         st.rerun()
@@ -137,15 +89,96 @@ def show_run(store: RunStore, run: Run) -> None:
     """One run, live."""
     config = run.record.config
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.header(ui.plain(ui.run_title(run)), width="content")
+        st.header(ui.plain(run.title), width="content")
         ui.dataset_badge(config)
         st.space("stretch")
-        st.page_link("pages/train.py", label="Set up another run", icon=":material/add:", query_params={})
+        with st.container(horizontal=True, width="content"):
+            ui.checkpoints_link(run)
+            ui.resume_link(run)
+            st.page_link("pages/train.py", label="Set up another run", icon=":material/add:", query_params={})
+    if run.record.source:
+        show_imported(store, run)
+        return
+    if run.record.resumption:
+        show_origin(store, run, run.record.resumption)
     active = run.state() in UNDER_WAY_STATES
     st.fragment(show_live, run_every=ACTIVE_REFRESH_SECONDS if active else IDLE_REFRESH_SECONDS)(store, run, active)
     with st.expander("Settings", icon=":material/tune:"):
         st.json(config.model_dump(mode="json"))
     show_meaning(config)
+
+
+def show_imported(store: RunStore, run: Run) -> None:
+    """A run that was brought in: nothing was trained here, so there is nothing to watch."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        ui.state_badge(run.state())
+        st.markdown(ui.whereabouts(store, run), width="content")
+    notes = run.labels.notes
+    if notes:
+        st.info(ui.plain(notes), icon=":material/info:")
+    ui.model_expander(run.record.config.model)
+
+
+def show_origin(store: RunStore, run: Run, resumption: Resumption) -> None:
+    """Which checkpoint the run goes on from, how its settings differ, and what was said before the click."""
+    parent = run.record.parent
+    with st.container(horizontal=True, vertical_alignment="center"):
+        ui.verdict_badge(resumption.verdict)
+        st.markdown(f"resumed from **{ui.plain(resumption.parent_name)}**", width="content")
+        if parent and store.has(parent.run):
+            query = {"run": parent.run, "epoch": str(parent.epoch)}
+            st.page_link("pages/checkpoints.py", label=f"epoch {parent.epoch}", query_params=query)
+        elif parent:
+            st.caption(f"epoch {parent.epoch}; that run has been deleted", width="content")
+    changes = [resuming.describe(name, change) for name, change in resumption.changes.items()]
+    st.caption(ui.plain(", ".join(changes) or "the same settings"))
+    others = [reason for reason in resumption.reasons if reason not in changes]
+    if others:
+        st.caption(ui.plain("; ".join(others)))
+
+
+def show_three_losses(store: RunStore, run: Run) -> None:
+    """``loss_last``, the loss right after loading, ``loss_now``; and the proof where the parent went on too."""
+    row = compare_run(store, run)
+    if row is None:
+        return
+    with st.container(horizontal=True):
+        st.metric("loss_last, stored", ui.loss_text(row.check.loss_last), width=NUMBER_WIDTH)
+        same = "equal" if row.check.loss_check == row.check.loss_last else None
+        note = "Equal to loss_last: the load is right." if same else "Measured on this run's test images."
+        check = ui.loss_text(row.check.loss_check)
+        st.metric("right after loading", check, same, "off", delta_arrow="off", help=note, width=NUMBER_WIDTH)
+        for label, now in (("loss_now, first epoch", row.first), ("loss_now, latest", row.latest)):
+            change = f"{relative_change(row, now):+.1%}, {now.answer}" if now else None
+            color: Literal["inverse", "off"] = "off" if now and now.answer == "within noise" else "inverse"
+            st.metric(label, ui.loss_text(now.loss if now else None), change, color, width=NUMBER_WIDTH)
+    show_proof(store, run, row)
+
+
+def show_proof(store: RunStore, run: Run, row: Compared) -> None:
+    """Whether the epochs that parent and child both trained have the same bits."""
+    if run.state() in UNDER_WAY_STATES or not row.parent_exists:
+        return
+    found = prove(run, store.get(row.parent))
+    if found.kind == "identical":
+        st.success(
+            f"Identical to the uninterrupted run up to epoch {found.epoch}, bit for bit: every loss"
+            + (f", and all {found.tensors} tensors of both checkpoints." if found.tensors else "."),
+            icon=":material/verified:",
+        )
+    elif found.kind == "parts":
+        why = "; ".join(found.reasons) or "nothing that was recorded explains it"
+        text = f"Parts from the uninterrupted run at epoch {found.epoch}: {ui.plain(why)}."
+        st.info(text, icon=":material/call_split:")
+
+
+def loss_last_frame(run: Run) -> pd.DataFrame | None:
+    """The dashed line of a resumed run: where its checkpoint stood."""
+    check = run.load_check
+    if check is None:
+        return None
+    label = f"loss_last of the checkpoint: {ui.loss_text(gate_of(check))}"
+    return pd.DataFrame({"loss": [gate_of(check)], "label": [label]})
 
 
 def show_live(store: RunStore, run: Run, was_active: bool) -> None:
@@ -156,9 +189,12 @@ def show_live(store: RunStore, run: Run, was_active: bool) -> None:
         if (state in UNDER_WAY_STATES) != was_active:
             st.rerun()
         rows = metrics.read_rows(run.metrics_path)
-        batches = frames.batches_frame(rows, run.record.config)
-        epochs = frames.epochs_frame(rows, run.record.config, run.epochs_saved())
+        record = run.record
+        batches = frames.batches_frame(rows, record.config, record.first_epoch)
+        epochs = frames.epochs_frame(rows, record.config, run.epochs_saved(), record.first_epoch)
         show_state(store, run)
+        if record.resumption:
+            show_three_losses(store, run)
         show_numbers(run, batches, epochs)
         show_charts(run, batches, epochs)
         show_log(run)
@@ -173,7 +209,7 @@ def show_state(store: RunStore, run: Run) -> None:
         st.markdown(ui.whereabouts(store, run), width="content")
         st.space("stretch")
         offer_action(store, run, state)
-    st.progress(frames.progress(run.record.config, status).share)
+    st.progress(frames.progress(run.record.config, status, run.record.first_epoch).share)
     if state == "failed" and status.error:
         st.error(ui.sentence(status.error), icon=":material/error:")
 
@@ -210,7 +246,7 @@ def show_numbers(run: Run, batches: pd.DataFrame, epochs: pd.DataFrame) -> None:
         )
         rate = status.images_per_second
         st.metric("Images per second", "–" if rate is None else f"{rate:,.0f}", width=NUMBER_WIDTH)
-        left = frames.progress(run.record.config, status).seconds_left
+        left = frames.progress(run.record.config, status, run.record.first_epoch).seconds_left
         if run.state(status) in ACTIVE_STATES:
             st.metric("Time left", ui.duration(left), width=NUMBER_WIDTH)
         else:
@@ -231,7 +267,8 @@ def show_charts(run: Run, batches: pd.DataFrame, epochs: pd.DataFrame) -> None:
     """The losses as they come, and the accuracy of each epoch."""
     config = run.record.config
     st.caption(charts.LIVE_KEY)
-    live = charts.live_chart(batches, epochs, frames.horizon(config, run.status))
+    first = run.record.first_epoch
+    live = charts.live_chart(batches, epochs, frames.horizon(config, run.status, first), loss_last_frame(run))
     st.altair_chart(live, alt="Losses of this run by optimizer step")
     if len(epochs):
         st.altair_chart(charts.accuracy_chart(epochs), alt="Test accuracy of this run by epoch")

@@ -8,7 +8,11 @@ from statistics import median
 
 from . import Comparison
 
-BENCHMARKS = {"saving": "a checkpoint of the tutorial's model: plain torch.save against ours"}
+BENCHMARKS = {
+    "listing": "the page of checkpoints with 5,000 of them: reading their JSON alone against all of it",
+    "saving": "a checkpoint of the tutorial's model: plain torch.save against ours",
+    "inspect": "a look into a checkpoint of 500 MB: torch.load against ours",
+}
 """The modules of this folder that have a ``run() -> Comparison``."""
 
 

@@ -1,0 +1,55 @@
+"""Bring a file in: what is in it, and then the import."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from fashion_core import jobs, ui, uploads
+from fashion_core.config import DATASET_LABELS
+from fashion_core.file_views import look, show_inside, show_problem, show_verdict
+from fashion_core.inspection import Inspection
+from fashion_core.runs import RunStore
+
+IMPORTED = "imported"
+"""Where the session holds the address of what it has just imported."""
+PIXELS = {"unit": "from 0 to 1", "raw": "from 0 to 255", "standard": "mean 0.2860, std 0.3530"}
+
+
+def show_upload(store: RunStore) -> None:
+    """Take a file, show what is in it, import it."""
+    st.write(
+        "A state_dict, a checkpoint, a whole model, a Lightning checkpoint, safetensors or a .pt2 program, "
+        "of one of the three models here. Nothing in it is executed."
+    )
+    upload = st.file_uploader("File", key="upload", label_visibility="collapsed")
+    path = uploads.keep(store, st.session_state, upload.file_id, upload) if upload else None
+    if upload is None or path is None:
+        uploads.forget(st.session_state)
+        return
+    found = look(path)
+    st.markdown(f"**{ui.plain(upload.name)}**")
+    show_problem(found)
+    if found.inspection and not found.problem:
+        _offer_import(store, path, upload.name, found.inspection)
+    if found.inspection:
+        show_verdict(found.inspection.verdict, found.inspection)
+        show_inside(found.inspection, "upload")
+
+
+def _offer_import(store: RunStore, path: Path, name: str, found: Inspection) -> None:
+    """What people may know better than the file, and the button."""
+    unsaid = {"": "as the file says" if "config" in found.tree else "not known"}
+    datasets, pixels = {**unsaid, **DATASET_LABELS}, {**unsaid, **PIXELS}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        choices = {
+            "dataset": st.selectbox("Trained on", list(datasets), format_func=datasets.__getitem__, width=220),
+            "pixels": st.selectbox("Pixels", list(pixels), format_func=pixels.__getitem__, width=220),
+        }
+        wanted = st.button("Import", type="primary", icon=":material/upload_file:")
+    if wanted:
+        given = {key: value for key, value in choices.items() if value}
+        with st.spinner("Importing…"):
+            run = jobs.bring_in(store, path, name, given)
+        uploads.forget(st.session_state)
+        st.session_state[IMPORTED] = ui.file_query(run, run.checkpoint_path(run.epochs_saved()[0]))
+        st.rerun()

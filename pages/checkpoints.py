@@ -1,0 +1,264 @@
+"""Every saved file of every run: look inside, compare, load, download, bring in, verify, tidy up."""
+
+from collections.abc import Callable
+
+import pandas as pd
+import streamlit as st
+
+from fashion_core import export_views, file_views, frames, movement_views, tidy_views, ui, upload_views
+from fashion_core.errors import RunNotFoundError
+from fashion_core.file_frames import bytes_text
+from fashion_core.file_views import Chosen
+from fashion_core.runs import Run, RunStore
+
+LIST, BRING_IN, TIDY = "Saved files", "Bring a file in", "Verify and tidy up"
+INSIDE, WAYS, SNIPPET, COMPARE, DOWNLOAD = "Look inside", "Five ways", "In plain PyTorch", "Compare", "Download"
+ALL_RUNS = "all"
+TABLE_HEIGHT = 320
+COLUMNS = ["file", "damage", "name", "format", "epoch", "loss", "accuracy", "best", "resumed", "megabytes", "age"]
+
+
+def main() -> None:
+    """The page."""
+    store = ui.store()
+    if upload_views.IMPORTED in st.session_state:
+        address(st.session_state.pop(upload_views.IMPORTED))
+        st.query_params.pop("of", None)
+        st.session_state["view"] = LIST
+    st.title("Checkpoints")
+    st.caption("Every file that was saved: what is in it, what it weighs, and what it is good for.")
+    with ui.problems_shown():
+        saved = frames.saved_frame(store)
+        views = {LIST: show_list, BRING_IN: lambda store, saved: upload_views.show_upload(store), TIDY: show_tidy}
+        tabs = st.tabs(list(views), key="view", on_change="rerun", bind="query-params")
+        for show, tab in zip(views.values(), tabs, strict=True):
+            if tab.open:
+                with tab, ui.problems_shown():
+                    show(store, saved)
+
+
+def show_list(store: RunStore, saved: pd.DataFrame) -> None:
+    """The table with its filters, and the chosen file below it."""
+    if saved.empty:
+        ui.welcome(store)
+        return
+    with ui.problems_shown():
+        show_table(filtered(store, saved))
+    with ui.problems_shown():
+        chosen = addressed_file(store)
+        if chosen:
+            show_file(chosen, saved)
+        else:
+            st.caption("Choose a row to look inside a file, compare it, download it or delete it.")
+
+
+def filtered(store: RunStore, saved: pd.DataFrame) -> pd.DataFrame:
+    """The rows that pass the filters; every filter stands in the address."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        run_id = ask_run(store, saved)
+        formats = st.multiselect(
+            "Format", sorted(saved["format"].dropna().unique()), key="format", bind="query-params", width=240
+        )
+        epoch = st.number_input(
+            "Epoch", min_value=0, value=None, step=1, placeholder="any", key="at", bind="query-params", width=120
+        )
+        best = st.toggle("Best of each run", key="best", bind="query-params")
+    keep = pd.Series(True, index=saved.index)
+    if run_id != ALL_RUNS:
+        keep &= saved["run"] == run_id
+    if formats:
+        keep &= saved["format"].isin(formats)
+    if epoch is not None:
+        keep &= (saved["epoch"] == epoch).fillna(False).astype(bool)
+    return saved[keep & saved["best"]] if best else saved[keep]
+
+
+def ask_run(store: RunStore, saved: pd.DataFrame) -> str:
+    """Which run's files to list. An address with a run and no file means that run."""
+    if "run" in st.query_params and not {"epoch", "file"} & set(st.query_params):
+        st.query_params["of"] = store.get(st.query_params.pop("run")).id
+    names = {ALL_RUNS: "All runs", **saved.drop_duplicates("run").set_index("run")["name"]}
+    wanted = st.query_params.get("of", ALL_RUNS)
+    st.session_state["list of"] = wanted if wanted in names else ALL_RUNS
+    labels = {run: name if run == ALL_RUNS else f"{name} · {run}" for run, name in names.items()}
+    chosen: str = st.selectbox(
+        "Run", list(labels), format_func=labels.__getitem__, key="list of", on_change=address_run, width=320
+    )
+    return chosen
+
+
+def address_run() -> None:
+    """Put the chosen run into the address."""
+    chosen = st.session_state["list of"]
+    if chosen == ALL_RUNS:
+        st.query_params.pop("of", None)
+    else:
+        st.query_params["of"] = chosen
+
+
+def show_table(rows: pd.DataFrame) -> None:
+    """A row a file; the one that the address names is chosen."""
+    table = rows.assign(
+        accuracy=rows["accuracy"] * 100,
+        megabytes=rows["bytes"].astype("float64") / 1e6,
+        age=rows["created"].map(ui.age, na_action="ignore"),
+        best=rows["best"].map({True: "★ best", False: ""}),
+        resumed=rows["resumed"].map(lambda count: f"↻ {count}" if count else ""),
+        damage=rows["damage"].map(lambda reason: "⚠ damaged", na_action="ignore"),
+    )
+    key = f"files {hash(tuple(rows['run'] + '/' + rows['file']))}"  # a choice is a row number: other rows, no choice
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        table,
+        hide_index=True,
+        height=TABLE_HEIGHT,
+        on_select=lambda: choose(rows, key),
+        selection_mode="single-row",
+        selection_default={"selection": {"rows": addressed_rows(rows)}},
+        key=key,
+        column_order=COLUMNS if rows["damage"].notna().any() else [name for name in COLUMNS if name != "damage"],
+        column_config={
+            "name": st.column_config.TextColumn("run", width="medium"),
+            "loss": number(format="%.4f", help="Mean cross-entropy over the test images"),
+            "accuracy": number(format="%.2f %%", help="Of the test images"),
+            "best": st.column_config.TextColumn(help="The checkpoint with the lowest loss of its run"),
+            "resumed": st.column_config.TextColumn(help="How many runs were resumed from it"),
+            "megabytes": number("size", format="%.2f MB"),
+            "damage": st.column_config.TextColumn("condition", width=105, help="Choose it to read what is wrong"),
+        },
+        placeholder="",
+        alt="All saved files",
+    )
+    st.caption(f"{len(rows):,} files, {bytes_text(int(rows['bytes'].sum()))}")
+
+
+def choose(rows: pd.DataFrame, key: str) -> None:
+    """Name the chosen file in the address, so that it can be shared."""
+    chosen = st.session_state[key].selection.rows
+    if chosen:
+        row = rows.iloc[chosen[0]]
+        run = Run(ui.store().root / row["run"])
+        address(ui.file_query(run, run.path / row["file"]))
+    else:
+        address({})
+
+
+def address(query: dict[str, str]) -> None:
+    """Let the address name this file and no other; filters and sections stay."""
+    for name in ("run", "epoch", "file", "with"):
+        st.query_params.pop(name, None)
+    st.query_params.update(query)
+
+
+def addressed_rows(rows: pd.DataFrame) -> list[int]:
+    """Where the file that the address names stands in the table."""
+    run_id, epoch, file = (st.query_params.get(name) for name in ("run", "epoch", "file"))
+    name = file or f"model_save/{epoch}"
+    return [int(row) for row in ((rows["run"] == run_id) & (rows["file"] == name)).to_numpy().nonzero()[0][:1]]
+
+
+def addressed_file(store: RunStore) -> Chosen | None:
+    """The file that the address names. Raises ``RunNotFoundError``."""
+    query = st.query_params
+    if "run" not in query:
+        return None
+    run = store.get(query["run"])
+    if "file" in query:
+        return Chosen(store, run, run.saved_file(query["file"]))
+    epoch = query.get("epoch", "")
+    if not epoch.isdecimal():
+        raise RunNotFoundError(f"An epoch is a whole number such as 3, not {epoch!r}: mend the address.")
+    return Chosen(store, run, run.saved_file(run.name_of(run.checkpoint_path(int(epoch)))))
+
+
+@st.fragment
+def show_file(chosen: Chosen, saved: pd.DataFrame) -> None:
+    """The chosen file: its facts, and one section at a time."""
+    with st.container(border=True), ui.problems_shown():
+        show_heading(chosen)
+        sections: dict[str, Callable[[], None]] = {
+            INSIDE: lambda: show_inside(chosen),
+            WAYS: lambda: export_views.show_five_ways(chosen),
+            SNIPPET: lambda: export_views.show_snippet(chosen),
+            COMPARE: lambda: movement_views.show_comparison(chosen, saved),
+            DOWNLOAD: lambda: export_views.show_download(chosen),
+        }
+        tabs = st.tabs(list(sections), key="show", on_change="rerun", bind="query-params")
+        for show, tab in zip(sections.values(), tabs, strict=True):
+            if tab.open:
+                with tab, ui.problems_shown():
+                    show()
+
+
+def show_heading(chosen: Chosen) -> None:
+    """Which file it is, what it is good for, where it is from, and the way to delete it."""
+    st.markdown(f"**{ui.plain(chosen.run.title)}** · `{chosen.name}`")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        ui.verdict_badge(chosen.verdict)
+        ui.dataset_badge(chosen.run.record.config)
+        st.space("stretch")
+        show_links(chosen)
+        if st.button("Delete…", icon=":material/delete:", key="delete file"):
+            confirm_delete(chosen)
+    children = chosen.store.children_of(chosen.run, chosen.file)
+    if children:
+        st.caption(f"Resumed from it: {', '.join(ui.plain(child.title) for child in children)}")
+    if chosen.damage:
+        st.error(f"Damaged: {ui.plain(chosen.damage)}.", icon=":material/broken_image:")
+
+
+def show_links(chosen: Chosen) -> None:
+    """To the run, and to going on from a checkpoint that can be loaded."""
+    query = ui.file_query(chosen.run, chosen.file)
+    run = {"run": chosen.run.id}
+    st.page_link("pages/train.py", label="Its run", icon=":material/model_training:", query_params=run)
+    if "epoch" in query and chosen.verdict not in ("damaged", "untrusted"):
+        st.page_link("pages/resume.py", label="Resume", icon=":material/replay:", query_params=query)
+
+
+def show_inside(chosen: Chosen) -> None:
+    """The verdict, and what can be seen in the file."""
+    found = chosen.found
+    file_views.show_verdict(chosen.verdict, found.inspection)
+    if not chosen.damage:
+        file_views.show_problem(found)
+    if found.inspection:
+        file_views.show_inside(found.inspection, f"{chosen.run.id} {chosen.name}")
+
+
+@st.dialog("Delete this file?")
+def confirm_delete(chosen: Chosen) -> None:
+    """Ask once more; name the runs that were resumed from it."""
+    st.write(f"`{chosen.name}` of **{ui.plain(chosen.run.title)}** will be gone for good.")
+    children = chosen.store.children_of(chosen.run, chosen.file)
+    if children:
+        names = ", ".join(ui.plain(child.title) for child in children)
+        st.warning(f"Resumed from it: {names}. They stay whole, but their beginning can't be checked any more.")
+    sure = not children or st.checkbox("Delete it although other runs came from it")
+    with ui.problems_shown():
+        if st.button("Delete", type="primary", icon=":material/delete:", disabled=not sure):
+            chosen.store.delete(chosen.run, chosen.file, force=bool(children))
+            address({})
+            st.rerun()
+
+
+def show_tidy(store: RunStore, saved: pd.DataFrame) -> None:
+    """Read files again; let checkpoints go."""
+    if saved.empty:
+        ui.welcome(store)
+        return
+    run_id = ask_run(store, saved)
+    with st.container(border=True):
+        if run_id == ALL_RUNS:
+            tidy_views.show_verify(store.runs(), saved, "Verify all")
+        else:
+            tidy_views.show_verify([store.get(run_id)], saved, "Verify this run")
+    with st.container(border=True):
+        if run_id == ALL_RUNS:
+            st.markdown("**Keep**")
+            st.write("Choose a run above to decide which of its checkpoints to keep.")
+        else:
+            tidy_views.show_keep(store, store.get(run_id), saved[saved["run"] == run_id])
+
+
+ui.run_page(main)

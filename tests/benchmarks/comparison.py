@@ -1,0 +1,143 @@
+"""What it costs to show 150 resumed runs: from the run folders on disk to what the browser is sent."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fashion_core import branch_charts, files, lineage_charts, lineage_frames, resume_charts, resume_frames
+from fashion_core.comparison import Compared, compare, sentence
+from fashion_core.config import parse_config
+from fashion_core.resuming import changes
+from fashion_core.runs import Run, RunStore
+from fashion_core.schema import Environment, Facts, LoadCheck, Parent, Resumption, Status
+
+from . import Comparison, alternate
+
+ROUNDS = 9
+PARENTS, RESUMED, EPOCHS = 5, 150, 20
+ROWS_AN_EPOCH, LOSSES_A_ROW = 10, 94
+"""938 batches an epoch: Fashion-MNIST in batches of 64, on a machine that takes two seconds for it."""
+
+_ENVIRONMENT = Environment(python="3.12", torch="2.13", device="cpu", threads=2)
+_OVERRIDES: list[dict[str, Any]] = [
+    {"learning_rate": 1e-4}, {}, {"learning_rate": 1e-2}, {"optimizer": "adam"}, {"batch_size": 32, "momentum": 0.9},
+]  # fmt: skip
+
+
+def made_run(
+    store: RunStore,
+    losses: list[float],
+    parent: Run | None = None,
+    epoch: int = 0,
+    noise: float = 0.005,
+    **settings: Any,
+) -> Run:
+    """A finished run with these test losses, an epoch each, that nobody trained.
+
+    With a parent it was resumed from that epoch, and ``noise`` is the standard error of its paired differences.
+    """
+    first = epoch + 1 if parent else 0
+    before = parent.record.config if parent else parse_config({})
+    config = parse_config({**before.model_dump(), "name": "", **settings, "epochs": max(1, first + len(losses))})
+    if parent is None:
+        run = store.create(config, _ENVIRONMENT)
+    else:
+        came_from = Parent(run=parent.id, epoch=epoch)
+        different = changes(before, config)
+        resumption = Resumption(parent_name=parent.title, changes=different, verdict="exact", reasons=())
+        run = store.create(config, _ENVIRONMENT, came_from, resumption=resumption)
+    gate = write_check(run, parent, epoch) if parent else None
+    write_epochs(run, first, losses, gate, noise)
+    run.write_status(Status(state="finished", queued_at=0, heartbeat=0))
+    return run
+
+
+def write_check(run: Run, parent: Run, epoch: int) -> float:
+    """What the run measured right after loading: the loss of that epoch, exactly."""
+    gate = next(row["loss"] for row in resume_frames.epoch_rows(parent) if row["epoch"] == epoch)
+    check = LoadCheck(
+        loss_last=gate, loss_check=gate, accuracy=0.8, standard_error=0.01, comparable=True, optimizer="loaded"
+    )
+    files.write_json(run.load_check_path, check.model_dump(mode="json"), durable=False)
+    return float(gate)
+
+
+def write_epochs(run: Run, first: int, losses: list[float], gate: float | None, noise: float) -> None:
+    """Rows and facts as training writes them, batches too; the checkpoints hold nothing."""
+    rows = []
+    for epoch, loss in enumerate(losses, first):
+        measured = {"loss": loss, "accuracy": 0.8, "train_loss": loss, "seconds": 2.0, "samples_per_second": 3e4}
+        paired = {} if gate is None else {"difference": loss - gate, "standard_error": noise}
+        rows += [*batch_rows(epoch, loss), {"kind": "epoch", "epoch": epoch, **measured, **paired, "time": 0.0}]
+        path = run.checkpoint_path(epoch)
+        path.touch()
+        files.write_json(run.facts_path(path), facts_of(epoch, loss).model_dump(mode="json"), durable=False)
+    run.metrics_path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+
+
+def batch_rows(epoch: int, loss: float) -> list[dict[str, Any]]:
+    losses = [float(f"{value:.6g}") for value in np.random.default_rng(epoch).normal(loss, 0.1, LOSSES_A_ROW)]
+    row = {"kind": "batch", "epoch": epoch, "losses": losses, "images_per_second": 3e4, "time": 0.0}
+    return [{**row, "batch": LOSSES_A_ROW * (number + 1) - 1} for number in range(ROWS_AN_EPOCH)]
+
+
+def facts_of(epoch: int, loss: float) -> Facts:
+    now = datetime.now(UTC)
+    return Facts(
+        format="checkpoint", sha256="0" * 64, bytes=0, epoch=epoch, loss=loss, accuracy=0.8, seconds=0.0, created=now,
+        why="epoch",
+    )  # fmt: skip
+
+
+def fill(store: RunStore, parents: int = PARENTS, resumed: int = RESUMED, epochs: int = EPOCHS) -> None:
+    """Runs whose losses fall as losses do, and runs resumed from four epochs of each."""
+    random = np.random.default_rng(0)
+    bases = [
+        made_run(store, list(curve(random, 0.6 + number / 5, epochs)), name=f"base {number}")
+        for number in range(parents)
+    ]
+    for number in range(resumed):
+        base, epoch = bases[number % parents], (3, 6, 10, 15)[number // parents % 4]
+        gate = next(row["loss"] for row in resume_frames.epoch_rows(base) if row["epoch"] == epoch)
+        losses = [float(loss) for loss in gate * np.exp(np.cumsum(random.normal(-0.005, 0.03, epochs)))]
+        made_run(store, losses, base, epoch, **_OVERRIDES[number % len(_OVERRIDES)])
+
+
+def curve(random: np.random.Generator, start: float, epochs: int) -> list[float]:
+    """Test losses of a run that trains well."""
+    return [float(start * (epoch + 1) ** -0.35 * random.normal(1, 0.01)) for epoch in range(epochs)]
+
+
+def run() -> Comparison:
+    """On the disk of the working folder. A click on a row builds both charts anew; a changed run reads all again."""
+    with TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder:
+        store = RunStore(Path(folder))
+        fill(store)
+        rows = compare(store)
+        branches = resume_frames.branches_frame(store, rows)
+        focus = rows[0].run
+        ways = {
+            "store to comparison": lambda: show_comparison(compare(store), None),
+            "store to branches": lambda: show_branches(resume_frames.branches_frame(store, rows), None),
+            "store to lineage": lambda: lineage_charts.lineage_chart(*lineage_frames.lineage_frame(store)).to_dict(),
+            "rows to comparison, focused": lambda: show_comparison(rows, focus),
+            "frame to branches, focused": lambda: show_branches(branches, focus),
+        }
+        times = alternate(ways, ROUNDS)
+    return Comparison("Show 150 resumed runs of 20 epochs, as the browser gets them", "store to comparison", times)
+
+
+def show_comparison(rows: list[Compared], focus: str | None) -> tuple[str, dict[str, Any]]:
+    """The sentence and the chart below it."""
+    frame = resume_frames.compared_frame(rows, latest=True, sort="lineage")
+    return sentence(rows), resume_charts.comparison_chart(frame, focus).to_dict()
+
+
+def show_branches(frame: pd.DataFrame, focus: str | None) -> dict[str, Any]:
+    """The chart beside the comparison."""
+    return branch_charts.branch_chart(frame, focus).to_dict()
