@@ -67,6 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     _add(commands, "devices", _devices, "what this machine can train on")
     model = _add(commands, "model", _model, "print a model and its layers")
     model.add_argument("name", choices=next(s.choices for s in settings() if s.name == "model"))
+    steps = _add(commands, "lesson", _lesson, "run the tutorial's snippets on a finished run of its model")
+    steps.add_argument("run")
+    steps.add_argument("--losses", action="store_true", help="loss_last and loss_now on training and test images")
     worker = commands.add_parser("worker")  # for this package's own use: it has no line in the help
     worker.add_argument("run")
     worker.set_defaults(command=_worker)
@@ -128,11 +131,8 @@ def _resume(options: argparse.Namespace) -> None:
     parent = store.get(options.run)
     overrides = {name: value for name, value in _given(options).items() if name != "epochs"}
     epochs = _epochs(options.epoch, parent)
-    group = jobs.new_group() if len(epochs) > 1 else None
-    runs = [
-        jobs.resume(store, parent, epoch, _additional(options.epochs, parent, epoch), overrides, group)
-        for epoch in epochs
-    ]
+    plans = [(epoch, _additional(options.epochs, parent, epoch), overrides) for epoch in epochs]
+    runs = jobs.group_of(store, jobs.resume_many(store, parent, plans))
     for run in runs:
         _follow(store, run, options.json)
     if options.json:
@@ -290,6 +290,19 @@ def _model(options: argparse.Namespace) -> None:
     print(answer["text"])
     for layer in answer["layers"]:
         print(f"{layer['name']:<28} {layer['kind']:<18} {layer['output_shape']!s:<14} {layer['parameters']:>10,}")
+
+
+def _lesson(options: argparse.Namespace) -> None:
+    from fashion_core import lesson, lesson_outputs
+
+    store = RunStore()
+    run = store.get(options.run)
+    answer = lesson_outputs.losses(run, lesson.last_run(store, run)) if options.losses else lesson_outputs.outputs(run)
+    if options.json:
+        print_json(answer)
+        return
+    for name, found in answer.items():
+        print(f"--- {name}", *(f"{key}: {value}" for key, value in found.items()), sep="\n")
 
 
 def _worker(options: argparse.Namespace) -> None:

@@ -1,13 +1,13 @@
 """Did resuming help: each resumed run's loss beside the loss of the checkpoint that it came from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from fashion_core import metrics, resuming
 from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.runs import Run, RunStore
-from fashion_core.schema import LoadCheck, State, Verdict
+from fashion_core.schema import Change, LoadCheck, State, Verdict
 
 Answer = Literal["lower", "within noise", "higher"]
 _NOISE = 2.0
@@ -39,7 +39,8 @@ class LossNow:
 class Compared:
     """One resumed run; ``first`` and ``latest`` are None until its first epoch has ended.
 
-    ``overrides`` are its changed settings as phrases; ``parent_exists`` is False once the parent was deleted.
+    ``overrides`` are its changed settings as phrases, ``changes`` the same by name; ``parent_exists`` is False once the
+    parent was deleted.
     """
 
     run: str
@@ -54,18 +55,32 @@ class Compared:
     latest: LossNow | None
     verdict: Verdict
     overrides: tuple[str, ...]
+    changes: Mapping[str, Change]
 
     @property
     def gate(self) -> float:
         """The loss to set ``loss_now`` beside: the stored one, or what was measured where that means other images."""
-        stored = self.check.loss_last
-        return stored if self.check.comparable and stored is not None else self.check.loss_check
+        return gate_of(self.check)
+
+
+def gate_of(check: LoadCheck) -> float:
+    """What ``Compared.gate`` says."""
+    stored = check.loss_last
+    return stored if check.comparable and stored is not None else check.loss_check
 
 
 def compare(store: RunStore) -> list[Compared]:
     """Every resumed run whose checkpoint was loaded, by parent, epoch and age. Raises ``DiskError``."""
     found = list(_compared(store))
     return sorted(found, key=lambda row: (row.parent, row.epoch, row.run))
+
+
+def compare_run(store: RunStore, run: Run) -> Compared | None:
+    """The row of one run, if it was resumed and its checkpoint was loaded.
+
+    Raises ``DamagedFileError`` or ``DiskError``.
+    """
+    return _compare_one(run, {other.id for other in store.runs()})
 
 
 def _compared(store: RunStore) -> Iterator[Compared]:
@@ -100,6 +115,7 @@ def _compare_one(run: Run, ids: set[str]) -> Compared | None:
         latest=losses[-1] if losses else None,
         verdict=record.resumption.verdict,
         overrides=overrides,
+        changes=record.resumption.changes,
     )
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from fashion_core import data, files, formats
 from fashion_core.errors import DamagedFileError, DataError, DiskError, RunNotFoundError
 from fashion_core.loading import Loaded, load
-from fashion_core.readers import described_by
+from fashion_core.readers import OURS, described_by
 from fashion_core.runs import Run
 from fashion_core.schema import EXPORT_NAMES, ExportFormat
 from fashion_core.stored import checksum_of
@@ -63,9 +63,10 @@ def write_as(format: ExportFormat, loaded: Loaded, out: Path) -> files.Digest:
 def _as_safetensors(loaded: Loaded) -> bytes:
     """Weights with a checksum of their own, which the format lacks: first written without it, then with it."""
     tensors = {name: tensor.contiguous() for name, tensor in loaded.model.state_dict().items()}
-    facts = {"format": "pt", "model": loaded.model_name, "epoch": loaded.epoch, "loss": loaded.loss}
-    metadata = {key: str(value) for key, value in facts.items() if value is not None}
-    return safetensors.torch.save(tensors, {**metadata, "sha256": _checksum(tensors, metadata)})
+    facts = {"model": loaded.model_name, "epoch": loaded.epoch, "loss": loaded.loss}
+    ours = {f"{OURS}{key}": str(value) for key, value in facts.items() if value is not None}
+    metadata = {"format": "pt", **ours}
+    return safetensors.torch.save(tensors, {**metadata, f"{OURS}sha256": _checksum(tensors, metadata)})
 
 
 def _checksum(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:

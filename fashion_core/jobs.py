@@ -10,7 +10,7 @@ import platform
 import secrets
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -106,6 +106,16 @@ def export(store: RunStore, run: Run, epoch: int, format: ExportFormat) -> bytes
 def five_ways(store: RunStore, run: Run, epoch: int) -> dict[str, Any]:
     """What ``exports.five_ways`` measures. Raises ``WorkerError``."""
     return _ask("formats", run.id, str(epoch), store=store)
+
+
+def lesson_outputs(store: RunStore, run: Run) -> dict[str, Any]:
+    """What ``lesson_outputs.outputs`` gives. Raises ``WorkerError``."""
+    return _ask("lesson", run.id, store=store)
+
+
+def lesson_losses(store: RunStore, run: Run) -> dict[str, Any]:
+    """What ``lesson_outputs.losses`` gives. Raises ``WorkerError``."""
+    return _ask("lesson", run.id, "--losses", store=store)
 
 
 def bring_in(store: RunStore, path: Path, name: str, given: Mapping[str, str]) -> Run:
@@ -218,9 +228,41 @@ def create_resumed(
     )
 
 
-def new_group() -> str:
-    """A text that the runs of one click share."""
-    return secrets.token_hex(4)
+def resume_many(store: RunStore, run: Run, plans: Sequence[tuple[int, int, Mapping[str, Any]]]) -> str:
+    """Queue one run for each plan of epoch, additional epochs and overrides; gives the group that they share.
+
+    Raises what ``create_resumed`` raises; then none of them is left.
+    """
+    group = secrets.token_hex(4)
+    made: list[Run] = []
+    try:
+        for epoch, additional, overrides in plans:
+            made.append(create_resumed(store, run, epoch, additional, overrides, group))
+    except FashionError:
+        for child in made:
+            store.delete(child)
+        raise
+    advance(store)
+    return group
+
+
+def group_of(store: RunStore, group: str) -> list[Run]:
+    """The runs that were resumed by one click, the oldest first; damaged ones are passed over."""
+    return [run for run in reversed(store.runs()) if _is_in(run, group)]
+
+
+def _is_in(run: Run, group: str) -> bool:
+    with suppress(DamagedFileError, DiskError):
+        resumption = run.record.resumption
+        return resumption is not None and resumption.group == group
+    return False
+
+
+def cancel(runs: Sequence[Run]) -> None:
+    """Ask every run that waits or trains to stop, the last in the queue first, so that none starts meanwhile."""
+    for run in reversed(runs):
+        with suppress(RunStateError, RunNotFoundError):  # it has ended, or is gone
+            stop(run)
 
 
 def go_on(store: RunStore, run: Run) -> None:

@@ -233,9 +233,16 @@ class Run:
         """The epoch whose checkpoint a saved file is; None for the other files."""
         return int(file.name) if file.parent == self.checkpoint_folder and file.name.isdecimal() else None
 
+    def whole_epochs(self) -> list[int]:
+        """The epochs whose checkpoints are listed and not known to be damaged, in order."""
+        marks = Marks()
+        with suppress(DamagedFileError):
+            marks = self.marks
+        return [epoch for epoch in self.epochs_saved() if not self.damage(self.checkpoint_path(epoch), marks)]
+
     def best_epoch(self) -> int | None:
-        """The saved epoch with the lowest loss, if there is one."""
-        return min(self.epochs_saved(), key=self._loss_of, default=None)
+        """The whole epoch with the lowest loss, if there is one."""
+        return min(self.whole_epochs(), key=self._loss_of, default=None)
 
     def _loss_of(self, epoch: int) -> float:
         with suppress(DamagedFileError):
@@ -344,9 +351,13 @@ class RunStore:
                 if now() - folder.stat().st_mtime > LEFTOVER_SECONDS:
                     shutil.rmtree(folder, ignore_errors=True)
 
+    def has(self, run_id: str) -> bool:
+        """Whether there is a run with exactly this id."""
+        return _ID_PATTERN.fullmatch(run_id) is not None and (self.root / run_id).is_dir()
+
     def get(self, run_id: str) -> Run:
         """The run with this id, or with the only id that begins so. Raises ``RunNotFoundError``."""
-        if _ID_PATTERN.fullmatch(run_id) and (self.root / run_id).is_dir():
+        if self.has(run_id):
             return Run(self.root / run_id)
         matches = [run for run in self.runs() if run_id and run.id.startswith(run_id)]
         if len(matches) == 1:
@@ -367,9 +378,9 @@ class RunStore:
 
     def expendable(self, run: Run, last: int, best: bool) -> list[int]:
         """The epochs whose checkpoints a rule lets go: all but the ``last`` ones, the best if it says so, and those
-        that other runs were resumed from. Raises ``DiskError``.
+        that other runs were resumed from. A damaged one counts for none of them, and stays. Raises ``DiskError``.
         """
-        saved = run.epochs_saved()
+        saved = run.whole_epochs()
         kept = {*saved[max(0, len(saved) - last) :], *([run.best_epoch()] if best else []), *self.resumed_epochs(run)}
         return [epoch for epoch in saved if epoch not in kept]
 

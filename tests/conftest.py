@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from helpers import ROOT, end_workers
@@ -10,6 +11,10 @@ from hypothesis import HealthCheck, settings
 
 from fashion_core import data, dataset_files
 from fashion_core.runs import RunStore
+
+if TYPE_CHECKING:  # the tests that drive no browser need not load its library
+    from browsing import Server
+    from playwright.sync_api import Browser, Page
 
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared machine")
@@ -67,3 +72,44 @@ def module_store(tmp_path_factory: pytest.TempPathFactory, synthetic_data: Path)
         store = RunStore(tmp_path_factory.mktemp("runs"))
         yield store
         end_workers(store)
+
+
+@pytest.fixture
+def server(store: RunStore, tmp_path: Path) -> "Iterator[Server]":
+    """The app on this store."""
+    from browsing import Server
+
+    server = Server(tmp_path / "server.log")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> "Iterator[Browser]":
+    """A browser for the tests of one file."""
+    from browsing import CHROMIUM_OPTIONS
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        path = next(
+            (path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/google-chrome")) if path.exists()), None
+        )
+        if path is None and os.environ.get("CI") == "true":
+            pytest.fail("CI needs a browser: install chromium")
+        if path is None:
+            pytest.skip("no chromium on this machine: install it to run the browser tests")
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: "Browser") -> "Iterator[Page]":
+    """A page of its own, 1280 pixels wide."""
+    from browsing import PATIENCE_MS
+
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(PATIENCE_MS)
+    yield context.new_page()
+    context.close()

@@ -1,3 +1,6 @@
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -6,8 +9,8 @@ import pytest
 from helpers import config, new_run
 
 from fashion_core import frames, metrics
-from fashion_core.runs import RunStore
-from fashion_core.schema import Status
+from fashion_core.runs import Run, RunStore
+from fashion_core.schema import Environment, Facts, Mark, Marks, Parent, Source, Status
 
 LONG = 40_000
 
@@ -113,3 +116,127 @@ def test_a_long_runs_chart_doubles_when_it_is_full(epochs: int, done: int, expec
 def test_thinning_leaves_a_short_frame_as_it_is() -> None:
     frame = pd.DataFrame({"step": [1, 2, 3], "loss": [1.0, 2.0, 3.0]})
     assert frames.thin_out(frame, 3) is frame
+
+
+def save(run: Run, file: Path, loss: float | None = 1.0, **changes: Any) -> Path:
+    """A file of ten bytes that is no checkpoint, and its facts."""
+    file.write_bytes(b"0123456789")
+    epoch = run.epoch_of(file)
+    facts: dict[str, Any] = {
+        "format": "weights" if epoch is None else "checkpoint", "sha256": "0" * 64, "bytes": 10, "epoch": epoch or 0,
+        "loss": loss, "accuracy": None, "seconds": 0.0, "created": datetime.now(UTC), "why": "epoch",
+    }  # fmt: skip
+    run.write_facts(file, Facts(**{**facts, **changes}))
+    return file
+
+
+def saved_run(store: RunStore, *losses: float | None, **changes: Any) -> Run:
+    run = new_run(store, **changes)
+    for epoch, loss in enumerate(losses):
+        save(run, run.checkpoint_path(epoch), loss)
+    return run
+
+
+def resume(store: RunStore, run: Run, epoch: int) -> None:
+    environment = Environment(python="3", torch="2", device="cpu", threads=1)
+    store.create(config(), environment, parent=Parent(run=run.id, epoch=epoch))
+
+
+def test_saved_files_are_listed_by_run_then_epoch_then_the_others(store: RunStore) -> None:
+    older, newer = saved_run(store, 3.0, 2.0, name="older"), saved_run(store, 1.0, name="newer", model="cnn")
+    save(older, older.weights_path)
+    frame = frames.saved_frame(store)
+    assert list(frame.columns) == list(frames.SAVED_COLUMNS)
+    assert list(frame["run"]) == [newer.id, older.id, older.id, older.id]
+    assert list(frame["file"]) == ["model_save/0", "model_save/0", "model_save/1", "model_weights.pth"]
+    assert list(frame["loss"]) == [1.0, 3.0, 2.0, 1.0]
+    assert list(frame["model"]) == ["cnn", "mlp", "mlp", "mlp"]
+
+
+def test_no_saved_files_give_an_empty_frame_with_its_columns(store: RunStore) -> None:
+    new_run(store)
+    frame = frames.saved_frame(store)
+    assert frame.empty
+    assert list(frame.columns) == list(frames.SAVED_COLUMNS)
+    assert frame["best"].dtype == "bool"
+
+
+def test_best_is_the_whole_checkpoint_with_the_lowest_loss(store: RunStore) -> None:
+    run = saved_run(store, 3.0, 1.0, 2.0, None)
+    save(run, run.weights_path, 0.5)
+    assert list(frames.saved_frame(store)["best"]) == [False, True, False, False, False]
+    run.checkpoint_path(1).write_bytes(b"short")
+    assert list(frames.saved_frame(store)["best"]) == [False, False, True, False, False]
+    assert list(frames.saved_frame(store)["best"]) == [epoch == run.best_epoch() for epoch in (*range(4), None)]
+
+
+def test_runs_resumed_from_a_checkpoint_are_counted_in_one_pass(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = saved_run(store, 3.0, 2.0)
+    save(run, run.weights_path)
+    for epoch in (1, 1, 0):
+        resume(store, run, epoch)
+    reads: list[Path] = []
+
+    def note(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and str(arguments[0]).endswith("run.json"):
+            reads.append(Path(arguments[0]))
+
+    sys.addaudithook(note)
+    assert list(frames.saved_frame(store)["resumed"]) == [1, 2, 0]
+    assert len(reads) == len(set(reads)) == 4
+
+
+def test_damage_is_told_without_opening_a_file(store: RunStore) -> None:
+    run = saved_run(store, 4.0, 3.0, 2.0, 1.0, 0.5)
+    run.checkpoint_path(0).write_bytes(b"short")
+    run.checkpoint_path(1).unlink()
+    run.facts_path(run.checkpoint_path(2)).write_text("{")
+    run.write_marks(Marks(files={"model_save/3": Mark(checked=datetime.now(UTC), reason="its SHA-256 is another")}))
+    frame = frames.saved_frame(store)
+    told = frame["damage"].fillna("").tolist()
+    assert told[:2] == ["it has 5 bytes instead of 10", "the file is missing"]
+    assert "it is not JSON" in told[2]
+    assert told[3:] == ["its SHA-256 is another", ""]
+    assert frame["epoch"].tolist() == list(range(5))
+    assert list(frame["best"]) == [False] * 4 + [True]
+
+
+def test_damaged_marks_labels_and_record_hide_no_file(store: RunStore) -> None:
+    run = saved_run(store, 1.0)
+    for path in (run.marks_path, run.labels_path, run.record_path):
+        path.write_text("{")
+    row = frames.saved_frame(store).iloc[0]
+    assert (row["name"], row["file"]) == (run.id, "model_save/0")
+
+
+def test_file_that_is_deleted_while_it_is_listed_has_no_row(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = saved_run(store, 3.0, 2.0)
+    listed = run.saved_files()
+    monkeypatch.setattr(Run, "saved_files", lambda run: listed)
+    run.remove_saved(run.checkpoint_path(0))
+    assert list(frames.saved_frame(store)["file"]) == ["model_save/1"]
+
+
+def test_file_that_is_deleted_between_two_looks_has_no_row(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved_run(store, 3.0, 2.0)
+    facts = Run.facts
+
+    def delete_after(run: Run, file: Path) -> Facts | None:
+        found = facts(run, file)
+        if file.name == "0" and file.exists():
+            run.remove_saved(file)
+        return found
+
+    monkeypatch.setattr(Run, "facts", delete_after)
+    assert list(frames.saved_frame(store)["file"]) == ["model_save/1"]
+
+
+def test_imported_run_whose_loss_is_not_known_is_listed(store: RunStore) -> None:
+    run = saved_run(store, None)
+    record = run.record.model_copy(update={"source": Source(name="a", format="weights", sha256="0" * 64)})
+    run.record_path.write_text(record.model_dump_json())
+    row = frames.runs_frame(store).iloc[0]
+    assert (row["epochs"], row["state"]) == ("1 of 2", "queued")
+    assert np.isnan(row["best_loss"])

@@ -1,17 +1,26 @@
 """The plain PyTorch that the page shows is run as it stands, in a process of its own."""
 
 import ast
+import fractions
 import itertools
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from benchmarks.saving import facts_of
 from helpers import ROOT, config, python, train
 from helpers import new_run as make_run
+from torch import nn
 
-from fashion_core import records, snippets
+from fashion_core import exports, formats, loading_snippets, records, snippets
 from fashion_core.config import PRESETS, parse_config
-from fashion_core.runs import RunStore
+from fashion_core.inspection import inspect
+from fashion_core.models import build_model
+from fashion_core.optimizers import make_optimizer
+from fashion_core.runs import Run, RunStore
+from fashion_core.schema import EXPORT_NAMES
 
 USABLE_TORCHVISION = "from fashion_core.vision import import_torchvision; import_torchvision()\n"
 """The script expects torch and torchvision builds that match; beside a CPU build of torch they don't."""
@@ -74,3 +83,121 @@ def test_model_source_is_the_one_that_the_app_runs() -> None:
     source = snippets.class_source("NeuralNetwork")
     assert source.startswith("class NeuralNetwork(nn.Module):")
     assert "nn.Linear(512, 10)" in source
+
+
+RUN_EACH = """
+import runpy, sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+images = torch.rand(5, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+for script in sorted(Path().glob("*.py")):
+    names = runpy.run_path(str(script), run_name="__main__")
+    with torch.no_grad():
+        torch.save(names["model"](images), script.with_suffix(".logits"))
+    told = {key: names[key] for key in ("epoch", "loss_last") if key in names}
+    assert told in ({}, {"epoch": 3}, {"epoch": 3, "loss_last": 0.25}), told
+    if "optimizer" in names:
+        assert names["optimizer"].state_dict()["state"], script
+"""
+"""Runs every script of a folder as it stands, and keeps what its model makes of the same images."""
+
+
+def saved_run(store: RunStore, model_name: str) -> tuple[Run, nn.Module]:
+    """A run with a checkpoint after one step of Adam, its weights and its whole model, as training leaves them."""
+    run = make_run(store, name=model_name, model=model_name, optimizer="adam", epochs=4)
+    model = build_model(model_name, seed=1)
+    optimizer = make_optimizer(run.record.config, model)
+    model(torch.rand(4, 1, 28, 28)).sum().backward()
+    optimizer.step()
+    model.eval()
+    states = {"model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict()}
+    for path, content in (
+        (run.checkpoint_path(3), {"epoch": 3, **states, "loss": 0.25}),
+        (run.weights_path, model.state_dict()),
+        (run.model_path, model),
+    ):
+        run.write_facts(path, facts_of(formats.save(path, content)))
+    return run, model
+
+
+def logits_of(folder: Path) -> dict[str, torch.Tensor]:
+    """What the models of a folder's scripts compute, each script run as it stands in another process."""
+    ran = python(USABLE_TORCHVISION + RUN_EACH, cwd=folder, PYTHONPATH=str(ROOT))
+    assert ran.returncode == 0, ran.stderr
+    return {path.stem: torch.load(path, weights_only=True) for path in folder.glob("*.logits")}
+
+
+def expected_of(model: nn.Module) -> torch.Tensor:
+    torch.set_num_threads(1)  # sums of another number of threads are rounded otherwise
+    images = torch.rand(5, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        logits: torch.Tensor = model(images)
+    return logits
+
+
+@pytest.mark.parametrize("model_name", ["mlp", "cnn", "resnet18"])
+def test_loading_script_of_every_file_and_export_gives_the_same_bits(
+    store: RunStore, tmp_path: Path, model_name: str
+) -> None:
+    run, model = saved_run(store, model_name)
+    folder = tmp_path / "scripts"
+    folder.mkdir()
+    for path in run.saved_files():
+        target = loading_snippets.stored_target(inspect(path), path)
+        assert target is not None
+        (folder / f"stored {path.stem}.py").write_text(loading_snippets.loading_script(target, "unit"))
+    checkpoint = loading_snippets.stored_target(inspect(run.checkpoint_path(3)), run.checkpoint_path(3))
+    assert checkpoint is not None
+    for format in EXPORT_NAMES:
+        name = loading_snippets.download_name('It\'s "mine"', format, 3)
+        exports.export(run, 3, format, folder / name)
+        script = loading_snippets.loading_script(loading_snippets.export_target(checkpoint, format, name), "unit")
+        (folder / f"export {format}.py").write_text(script)
+    logits = logits_of(folder)
+    assert len(logits) == 3 + 5
+    expected = expected_of(model)
+    assert [name for name, values in logits.items() if not torch.equal(values, expected)] == []
+
+
+def test_loading_script_of_files_from_elsewhere_gives_the_same_bits(tmp_path: Path) -> None:
+    model = build_model("mlp", seed=2).eval()
+    weights = model.state_dict()
+    behind = {f"module.{key}": value for key, value in weights.items()}
+    lightning = {"epoch": 3, "state_dict": {f"model.{key}": value for key, value in weights.items()}}
+    contents: dict[str, Any] = {
+        "parallel": behind,
+        "nested": {"state_dict": weights},
+        "lightning": {**lightning, "pytorch-lightning_version": "2.5"},
+        "bare": {"model_state_dict": weights},
+        "inside": {"model": model},
+    }
+    for name, content in contents.items():
+        path = tmp_path / f'{name} "é" \\.pth'
+        torch.save(content, path)
+        target = loading_snippets.stored_target(inspect(path), path)
+        assert target is not None
+        (tmp_path / f"{name}.py").write_text(loading_snippets.loading_script(target, "unit"))
+    torch.save(weights, tmp_path / "legacy.pth", _use_new_zipfile_serialization=False)
+    target = loading_snippets.stored_target(inspect(tmp_path / "legacy.pth"), tmp_path / "legacy.pth")
+    assert target is not None
+    (tmp_path / "legacy.py").write_text(loading_snippets.loading_script(target, "unit"))
+    logits = logits_of(tmp_path)
+    assert len(logits) == 6
+    assert [name for name, values in logits.items() if not torch.equal(values, expected_of(model))] == []
+
+
+def test_no_loading_script_is_shown_for_a_refused_file(tmp_path: Path) -> None:
+    content = {"model_state_dict": build_model("mlp", seed=0).state_dict(), "more": fractions.Fraction(1, 2)}
+    torch.save(content, tmp_path / "file")
+    found = inspect(tmp_path / "file")
+    assert (found.model, found.refused) == ("mlp", ("fractions.Fraction",))
+    assert loading_snippets.stored_target(found, tmp_path / "file") is None
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", 'a"; import os #', "/", "", "语言 模型", "x" * 300])
+def test_download_names_are_one_plain_file_name(name: str) -> None:
+    given = loading_snippets.download_name(name, "weights", 3)
+    assert re.fullmatch(r"[\w.-]{1,90}", given)
+    assert given.endswith("-epoch-3-model_weights.pth")
+    assert not given.startswith((".", "-"))

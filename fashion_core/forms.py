@@ -1,0 +1,63 @@
+"""A widget for each setting of ``TrainConfig``; the values are checked once, by the configuration itself."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import streamlit as st
+
+from fashion_core import dataset_files, ui
+from fashion_core.config import DATASET_LABELS, MODEL_LABELS, Setting, TrainConfig, settings
+
+_CHOICE_LABELS = {**DATASET_LABELS, **MODEL_LABELS}
+_WIDGETS_IN_A_ROW = 4
+
+
+def ask_settings(
+    names: Sequence[str], values: Mapping[str, Any] = MappingProxyType({}), prefix: str = ""
+) -> dict[str, Any]:
+    """Widgets four in a row where there is room, in the same order where there is not; gives what stands in them.
+
+    ``values`` is what they begin with, else each setting's default; ``prefix`` keeps forms of one page apart.
+    """
+    by_name = {setting.name: setting for setting in settings()}
+    group = [by_name[name] for name in names]
+    answers = {}
+    for first in range(0, len(group), _WIDGETS_IN_A_ROW):
+        row = group[first : first + _WIDGETS_IN_A_ROW]
+        for setting, column in zip(row, st.columns(_WIDGETS_IN_A_ROW), strict=False):
+            with column:
+                answers[setting.name] = _ask(setting, values.get(setting.name, setting.default), prefix)
+    return answers
+
+
+def _ask(setting: Setting, value: Any, prefix: str) -> Any:
+    key = f"{prefix}{setting.name}"
+    st.session_state.setdefault(key, value)
+    label = f"{setting.label} ({setting.unit})" if setting.unit else setting.label
+    if setting.choices:
+        return st.selectbox(
+            label, setting.choices, key=key, help=setting.explanation, format_func=lambda v: _CHOICE_LABELS.get(v, v)
+        )
+    if setting.kind is str:
+        return st.text_input(label, key=key, help=setting.explanation)
+    if setting.kind is int:
+        return st.number_input(label, key=key, help=setting.explanation, step=1)
+    step = float(setting.default) or 0.01
+    return st.number_input(label, key=key, help=setting.explanation, step=step, format="%g")
+
+
+def offer_download(config: TrainConfig) -> None:
+    """Fashion-MNIST must be fetched once; the synthetic garments never."""
+    if config.dataset != "fashion-mnist" or dataset_files.are_present():
+        return
+    folder = ui.plain(str(dataset_files.raw_folder()))
+    st.warning(
+        f"Fashion-MNIST is not on this machine yet. Download it (30 MB), or copy its four .gz files into {folder}.",
+        icon=":material/cloud_download:",
+    )
+    if st.button("Download Fashion-MNIST", icon=":material/download:"):
+        bar = st.progress(0.0, text="Downloading…")
+        with ui.problems_shown():
+            dataset_files.download(lambda done, total: bar.progress(done / total, text=f"{done / 1e6:.1f} MB"))
+            st.rerun()

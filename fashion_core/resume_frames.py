@@ -1,0 +1,122 @@
+"""Resumed runs as tidy DataFrames: what the comparison and the curves beside it show."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final, Literal
+
+import pandas as pd
+
+from fashion_core import frames, metrics
+from fashion_core.comparison import _NOISE, Answer, Compared, LossNow, relative_change
+from fashion_core.errors import DiskError
+from fashion_core.resume_labels import cut_middle, percent, unique_labels
+from fashion_core.runs import Run, RunStore
+
+Sort = Literal["lineage", "change", "loss now", "newest"]
+SORTS: Final[tuple[Sort, ...]] = ("lineage", "change", "loss now", "newest")
+
+COMPARED_COLUMNS: Final = (
+    "run", "name", "label", "parent", "parent_name", "epoch", "group", "gate", "low", "high", "loss_now", "now_epoch",
+    "change", "percent", "answer", "state", "verdict", "parent_exists",
+)  # fmt: skip
+BRANCH_COLUMNS: Final = ("run", "name", "epoch", "loss", "role", "answer")
+
+_NAME_LENGTH: Final = 22
+_CURVE_POINTS: Final = 200
+_ORDERS: Final[Mapping[Sort, tuple[list[str], bool]]] = {
+    "lineage": (["parent", "epoch", "run"], True),
+    "change": (["change", "run"], True),
+    "loss now": (["loss_now", "run"], True),
+    "newest": (["run"], False),
+}
+
+
+def compared_frame(rows: Sequence[Compared], latest: bool, sort: Sort) -> pd.DataFrame:
+    """A row a resumed run that has ended an epoch: ``COMPARED_COLUMNS``.
+
+    The rows of a checkpoint stay together, under its heading ``group``; checkpoints stand in the order of their first
+    row. ``low`` and ``high`` are what the gate would be moved to by chance, twice the standard error of this run's own
+    paired differences; ``change`` is a share of the gate, ``percent`` the same as text.
+    """
+    labels = unique_labels((row.run, (row.parent, row.epoch), row.changes) for row in rows)
+    groups = _groups(rows)
+    nows = [(row, now) for row in rows if (now := row.latest if latest else row.first)]
+    found = [_compared_row(row, now, labels[row.run], groups[row.parent, row.epoch]) for row, now in nows]
+    return _sorted(pd.DataFrame(found, columns=list(COMPARED_COLUMNS)), sort)
+
+
+def _compared_row(row: Compared, now: LossNow, label: str, group: str) -> dict[str, Any]:
+    same = ("run", "name", "parent", "parent_name", "epoch", "gate", "state", "verdict", "parent_exists")
+    noise, change = _NOISE * now.standard_error, relative_change(row, now)
+    return {
+        **{name: getattr(row, name) for name in same},
+        "label": label,
+        "group": group,
+        "low": row.gate - noise,
+        "high": row.gate + noise,
+        "loss_now": now.loss,
+        "now_epoch": now.epoch,
+        "change": change,
+        "percent": percent(change),
+        "answer": now.answer,
+    }
+
+
+def _sorted(frame: pd.DataFrame, sort: Sort) -> pd.DataFrame:
+    by, ascending = _ORDERS[sort]
+    ordered = frame.sort_values(by, ascending=ascending)
+    rank = {group: index for index, group in enumerate(dict.fromkeys(ordered["group"]))}
+    return ordered.sort_values("group", key=lambda groups: groups.map(rank), kind="stable", ignore_index=True)
+
+
+def _parent_names(rows: Iterable[Compared]) -> dict[str, str]:
+    """A short name a parent; parents of one name are told apart by the end of their ids."""
+    names = {row.parent: cut_middle(row.parent_name, _NAME_LENGTH) for row in rows}
+    often = Counter(names.values())
+    return {run: name if often[name] == 1 else f"{name} {run[-4:]}" for run, name in names.items()}
+
+
+def _groups(rows: Sequence[Compared]) -> dict[tuple[str, int], str]:
+    """A heading a checkpoint."""
+    names = _parent_names(rows)
+    return {
+        (row.parent, row.epoch): f"{names[row.parent]} · epoch {row.epoch}{'' if row.parent_exists else ' · deleted'}"
+        for row in rows
+    }
+
+
+def branches_frame(store: RunStore, rows: Sequence[Compared], latest: bool = True) -> pd.DataFrame:
+    """The losses of resumed runs and of their parents, a row an epoch, at most 200 a run: ``BRANCH_COLUMNS``.
+
+    A resumed run's curve (role "resumed") begins with the gate, at its checkpoint's epoch; a parent's (role "parent")
+    has no answer. A parent that was itself resumed has one curve, the resumed one; a deleted parent has none.
+    """
+    ended = {row.run: (row, now) for row in rows if (now := row.latest if latest else row.first)}
+    names = _parent_names(rows)
+    parents = dict.fromkeys(row.parent for row, _ in ended.values() if row.parent not in ended)
+    points = [point for run in parents for point in _curve(store, run, names[run], "parent", None)]
+    for run, (row, now) in ended.items():
+        points += _curve(store, run, row.name, "resumed", now.answer, gate=(row.epoch, row.gate))
+    return pd.DataFrame(points, columns=list(BRANCH_COLUMNS)).astype({"epoch": "int64", "loss": "float64"})
+
+
+def _curve(
+    store: RunStore, run: str, name: str, role: str, answer: Answer | None, gate: tuple[int, float] | None = None
+) -> list[tuple[Any, ...]]:
+    points = [gate] if gate else []
+    with suppress(DiskError):
+        points += [(row["epoch"], row["loss"]) for row in epoch_rows(Run(store.root / run))]
+    return [(run, name, epoch, loss, role, answer) for epoch, loss in _thinned(points)]
+
+
+def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    if len(points) <= _CURVE_POINTS:
+        return points
+    kept = frames.thin_out(pd.DataFrame(points, columns=["epoch", "loss"]), _CURVE_POINTS)
+    return [points[index] for index in kept.index]
+
+
+def epoch_rows(run: Run) -> list[metrics.Row]:
+    """What was measured at the end of each epoch, in order. Raises ``DiskError``."""
+    return [row for row in metrics.read_rows(run.metrics_path) if row["kind"] == "epoch"]

@@ -1,0 +1,132 @@
+"""Did resuming help, and the tree of runs: what the Resume page and the lesson show."""
+
+from collections.abc import Sequence
+from typing import get_args
+
+import pandas as pd
+import streamlit as st
+
+from fashion_core import ui
+from fashion_core.branch_charts import branch_chart
+from fashion_core.comparison import Compared, as_record, compare, sentence
+from fashion_core.lineage_charts import CHECKPOINT, LINEAGE_KEY, lineage_chart
+from fashion_core.lineage_frames import lineage_frame
+from fashion_core.resume_charts import COMPARISON_KEY, FOCUS, comparison_chart
+from fashion_core.resume_frames import Sort, branches_frame, compared_frame
+from fashion_core.runs import RunStore
+
+FIRST, LATEST = "first epoch", "latest"
+
+
+def show_comparison(store: RunStore) -> None:
+    """The sentence first, then the charts, the table and its CSV; every choice stands in the address."""
+    rows = compare(store)
+    if not rows:
+        offer_to_resume("No run has been resumed yet. Choose a checkpoint and go on from it.")
+        return
+    said = st.container()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        latest = _ask_now() == LATEST
+        sort = st.selectbox("Sort by", get_args(Sort), key="sort", bind="query-params", width=160)
+        shown = _of_parents(rows)
+    said.markdown(ui.plain(sentence(shown, latest)))
+    comparison_of(store, shown, latest, sort)
+    _show_table(shown)
+
+
+def offer_to_resume(text: str) -> None:
+    """An empty state: what to do, and the one way to it."""
+    with st.container(border=True):
+        st.write(text)
+        st.page_link("pages/resume.py", label="Choose a checkpoint", icon=":material/replay:", query_params={})
+
+
+def _ask_now() -> str:
+    """Which loss is ``loss_now``."""
+    chosen: str | None = st.segmented_control(
+        "loss_now is", [FIRST, LATEST], default=LATEST, required=True, key="now", bind="query-params"
+    )
+    return chosen or LATEST
+
+
+def _of_parents(rows: list[Compared]) -> list[Compared]:
+    """Those resumed from the chosen runs, or all."""
+    names = {row.parent: row.parent_name for row in rows}
+    chosen = st.multiselect(
+        "Resumed from", list(names), format_func=lambda run: names[run], placeholder="any run", key="from",
+        bind="query-params", width=320,
+    )  # fmt: skip
+    return [row for row in rows if row.parent in chosen] if chosen else rows
+
+
+def comparison_of(store: RunStore, rows: Sequence[Compared], latest: bool = True, sort: Sort = "lineage") -> None:
+    """The two charts beside each other; a click on a run in one focuses it in both."""
+    frame = compared_frame(rows, latest, sort)
+    if frame.empty:
+        st.info("The first epoch of a resumed run is still under way.", icon=":material/hourglass_empty:")
+        return
+    focus = st.query_params.get(FOCUS)
+    left, right = st.columns([6, 5])
+    with left, st.container(border=True):
+        st.markdown(COMPARISON_KEY)
+        _focusing(comparison_chart(frame, focus), "compared", "Loss of each resumed run beside that of its checkpoint")
+    with right, st.container(border=True):
+        st.markdown("Where each run branched off; click one to focus it")
+        curves = branches_frame(store, rows, latest)
+        _focusing(branch_chart(curves, focus), "branches", "Test loss by epoch of parents and resumed runs")
+    if focus:
+        _show_focused(rows, focus)
+
+
+def _focusing(chart: object, key: str, alt: str) -> None:
+    st.altair_chart(chart, key=key, on_select=lambda: _take_focus(key), selection_mode=FOCUS, alt=alt)  # type: ignore[call-overload]
+
+
+def _take_focus(key: str) -> None:
+    points = st.session_state[key].selection.get(FOCUS) or []
+    if points:
+        st.query_params[FOCUS] = points[0]["run"]
+    else:
+        st.query_params.pop(FOCUS, None)
+
+
+def _show_focused(rows: Sequence[Compared], focus: str) -> None:
+    """The run in focus by name, and where to see more of it."""
+    row = next((row for row in rows if row.run == focus), None)
+    if row is None:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{ui.plain(row.name)}**", width="content")
+        st.caption(ui.plain(", ".join(row.overrides) or "same settings"), width="content")
+        st.page_link("pages/train.py", label="Open", icon=":material/open_in_new:", query_params={"run": row.run})
+        if not row.parent_exists:
+            st.caption(f"its parent {ui.plain(row.parent_name)} has been deleted", width="content")
+
+
+def _show_table(rows: Sequence[Compared]) -> None:
+    """All numbers, and the same as a file."""
+    table = pd.DataFrame([as_record(row) for row in rows])
+    table["overrides"] = table["overrides"].map(", ".join)
+    numbers = ("loss_last", "loss_check", "loss_now_first", "loss_now_latest", "difference", "standard_error")
+    style = {name: st.column_config.NumberColumn(format="%.4f") for name in numbers}
+    order = ["name", "parent_name", "epoch", *numbers, "answer", "verdict", "overrides", "state"]
+    with st.expander("All numbers", icon=":material/table:"):
+        st.dataframe(table, hide_index=True, column_order=order, column_config=style, alt="All resumed runs")
+        st.download_button("CSV", table.to_csv(index=False), "resumed-runs.csv", "text/csv", icon=":material/download:")
+
+
+def show_lineage(store: RunStore) -> None:
+    """The tree of runs; a click on a dot opens its checkpoint."""
+    dots, links = lineage_frame(store)
+    if dots.empty:
+        ui.welcome(store)
+        return
+    st.caption(LINEAGE_KEY)
+    chart = lineage_chart(dots, links)
+    st.altair_chart(
+        chart, key="lineage", on_select="rerun", selection_mode=CHECKPOINT, alt="The tree of runs and checkpoints"
+    )
+    points = st.session_state["lineage"].selection.get(CHECKPOINT) or []
+    if points:
+        query = {"run": points[0]["run"], "epoch": str(int(points[0]["epoch"]))}
+        st.switch_page("pages/checkpoints.py", query_params=query)

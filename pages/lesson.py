@@ -1,0 +1,159 @@
+"""The lesson that this app comes from, from top to bottom, run for real."""
+
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from fashion_core import forms, frames, jobs, lesson, lesson_steps, ui
+from fashion_core.comparison import compare_run, sentence
+from fashion_core.lesson_steps import Step
+from fashion_core.records import epoch_records
+from fashion_core.resume_views import comparison_of
+from fashion_core.runs import Run, RunStore
+from fashion_core.schema import CONTINUABLE_STATES, UNDER_WAY_STATES
+
+REFRESH_SECONDS = 1.0
+FILES = {"model_weights.pth": "weights only", "model.pth": "the whole model", "model_save/0": "checkpoint of epoch 0"}
+
+
+def main() -> None:
+    """The page: what the lesson will do, or the lesson that the address names."""
+    store = ui.store()
+    st.title("The lesson")
+    st.caption("Save, load and use a model in three ways, and go on from a checkpoint: the tutorial, run for real.")
+    with ui.problems_shown():
+        if "run" in st.query_params:
+            show_lesson(store, store.get(st.query_params["run"]))
+        else:
+            show_start(store)
+
+
+def show_start(store: RunStore) -> None:
+    """The choice of images, and one button."""
+    st.write(
+        "Two epochs of the tutorial's network, its weights saved and loaded, the whole model saved and loaded, and one "
+        "more epoch from checkpoint 0: a minute at most."
+    )
+    given = forms.ask_settings(["dataset", "pixels"], {}, "lesson ")
+    st.caption(
+        "The tutorial's author trained on pixels from 0 to 255: choose raw to see losses like those printed there."
+    )
+    with ui.problems_shown():
+        forms.offer_download(lesson.lesson_config(given))
+    if st.button("Run the lesson", type="primary", icon=":material/play_arrow:", key=ui.press_key("lesson")):
+        ui.count_press()
+        with ui.problems_shown(), st.spinner("Starting…"):
+            st.query_params["run"] = lesson.begin(store, given).id
+            st.rerun()
+
+
+def show_lesson(store: RunStore, run: Run) -> None:
+    """Five steps; each appears when its output is there."""
+    runs = [run, *filter(None, [lesson.resumed_run(store, run)])]
+    active = any(one.state() in UNDER_WAY_STATES for one in runs) or len(runs) == 1
+    st.fragment(show_steps, run_every=REFRESH_SECONDS if active else None)(store, run, active)
+    st.page_link("pages/lesson.py", label="Run it again", icon=":material/replay:", query_params={})
+
+
+def show_steps(store: RunStore, run: Run, was_active: bool) -> None:
+    """What the runs have got to by now."""
+    ui.advance(store)
+    with ui.problems_shown():
+        child = lesson.go_on(store, run)
+        show_training(store, 1, lesson_steps.TRAIN, run)
+        if run.state() in UNDER_WAY_STATES or child is None:
+            offer_to_go_on(store, run)
+            return
+        done = child.state() not in UNDER_WAY_STATES
+        if done and was_active:
+            st.rerun()
+        with st.spinner("Running the tutorial's lines…"):
+            outputs = kept(f"outputs {run.id}", lambda: jobs.lesson_outputs(store, run))
+        show_snippet(2, lesson_steps.WEIGHTS, outputs["printed"]["weights"])
+        show_snippet(3, lesson_steps.MODEL, outputs["printed"]["model"])
+        show_files(outputs)
+        show_training(store, 4, lesson_steps.RESUME, child)
+        if done:
+            show_losses(store, run, child)
+
+
+def offer_to_go_on(store: RunStore, run: Run) -> None:
+    """A lesson that was stopped goes on from where it stands."""
+    if run.state() in CONTINUABLE_STATES and st.button("Continue", icon=":material/play_arrow:"):
+        jobs.go_on(store, run)
+        st.rerun()
+
+
+def kept(key: str, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """An answer for as long as the session lasts: running the lines takes a few seconds."""
+    if key not in st.session_state:
+        st.session_state[key] = ask()
+    answer: dict[str, Any] = st.session_state[key]
+    return answer
+
+
+def show_snippet(number: int, step: Step, printed: str) -> None:
+    """The code, what it printed, and what to notice."""
+    st.subheader(f"{number}. {step.title}")
+    st.code(step.code, language="python")
+    st.code(printed, language=None)
+    st.info(step.notice, icon=":material/visibility:")
+
+
+def show_training(store: RunStore, number: int, step: Step, run: Run) -> None:
+    """The code, how far the run that does it is, and its losses."""
+    st.subheader(f"{number}. {step.title}")
+    st.code(step.code, language="python")
+    status = run.status
+    with st.container(horizontal=True, vertical_alignment="center"):
+        ui.state_badge(run.state(status))
+        st.markdown(ui.whereabouts(store, run), width="content")
+        st.page_link("pages/train.py", label="Watch", icon=":material/visibility:", query_params={"run": run.id})
+    st.progress(frames.progress(run.record.config, status, run.record.first_epoch).share)
+    st.code(printed_by(run) or "…", language=None)
+    st.info(step.notice, icon=":material/visibility:")
+
+
+def printed_by(run: Run) -> str:
+    """The lines that the tutorial's loops print, from what the run measured."""
+    lines = [
+        f"Epoch {epoch['epoch'] + 1}\n-------------------------------\n"
+        f"Test Error:\n Accuracy: {epoch['accuracy']:>0.1%}, Avg loss: {epoch['loss']:>8f}\n"
+        for epoch in epoch_records(run)
+    ]
+    return "\n".join(lines) + ("\nDone!" if run.state() == "finished" else "")
+
+
+def show_files(outputs: dict[str, Any]) -> None:
+    """What each way of saving weighs."""
+    with st.container(horizontal=True):
+        for name, what in FILES.items():
+            st.metric(what, f"{outputs['bytes'][name] / 1e6:.2f} MB", help=name, width=200)
+
+
+def show_losses(store: RunStore, run: Run, child: Run) -> None:
+    """``loss_last`` and ``loss_now``: as numbers, as the author measured them, and drawn."""
+    st.subheader("5. Did it help?")
+    row = compare_run(store, child)
+    if row is None:
+        return
+    with st.spinner("Measuring both on the training images too…"):
+        losses = kept(f"losses {run.id}", lambda: jobs.lesson_losses(store, run))
+    st.code("\n".join(f"{name} {by_half['test']}" for name, by_half in losses.items()), language=None)
+    st.markdown(ui.plain(sentence([row])))
+    comparison_of(store, [row])
+    st.dataframe(
+        [
+            {"": name, "test images": by_half["test"], "training images": by_half["training"]}
+            for name, by_half in losses.items()
+        ],
+        hide_index=True,
+    )
+    st.caption(
+        "The tutorial's author measured both losses on the training images, which the model has already seen: they are "
+        "lower than those on the test images, which are the honest ones."
+    )
+
+
+ui.run_page(main)

@@ -1,0 +1,261 @@
+"""Go on from a checkpoint, and see whether that helped."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import streamlit as st
+
+from fashion_core import chooser_chart, forms, frames, jobs, resuming, snippets, ui
+from fashion_core.config import Setting, TrainConfig, settings
+from fashion_core.errors import ConfigError
+from fashion_core.records import epoch_records
+from fashion_core.resume_views import show_comparison, show_lineage
+from fashion_core.runs import Run, RunStore
+from fashion_core.schema import UNDER_WAY_STATES
+
+CONTINUE, HELPED, LINEAGE = "Continue", "Did resuming help?", "Lineage"
+FIXED = ("name", "model", "epochs")
+"""Settings that are not overridden: the checkpoint decides the model, and epochs are asked as additional ones."""
+ESSENTIAL = ("learning_rate", "batch_size", "optimizer", "schedule")
+REFRESH_SECONDS = 1.0
+
+
+def main() -> None:
+    """The page."""
+    store = ui.store()
+    st.title("Resume")
+    st.caption("Go on from any checkpoint as a run of its own, and set loss_now beside loss_last.")
+    views = {CONTINUE: show_continue, HELPED: show_comparison, LINEAGE: show_lineage}
+    tabs = st.tabs(list(views), key="view", on_change="rerun", bind="query-params")
+    for show, tab in zip(views.values(), tabs, strict=True):
+        if tab.open:
+            with tab, ui.problems_shown():
+                show(store)
+
+
+def show_continue(store: RunStore) -> None:
+    """Choose a checkpoint, hear the verdict, override, start; or watch the runs that one click started."""
+    if "group" in st.query_params:
+        show_group(store, st.query_params["group"])
+        return
+    run = ask_run(store)
+    if run is None:
+        ui.welcome(store)
+        return
+    epoch = addressed_epoch(run)
+    if epoch is None:
+        st.info("This run has no checkpoint yet. They appear as its epochs end.", icon=":material/hourglass_empty:")
+        return
+    ask_and_start(store, run, epoch)
+
+
+def ask_run(store: RunStore) -> Run | None:
+    """The run that the address names, or the newest one with a checkpoint; None in an empty store."""
+    runs = {run.id: run for run in store.runs()}
+    with_checkpoints = [run.id for run in runs.values() if run.epochs_saved()]
+    if not with_checkpoints:
+        return None
+    wanted = store.get(st.query_params["run"]).id if "run" in st.query_params else with_checkpoints[0]
+    options = with_checkpoints if wanted in with_checkpoints else [wanted, *with_checkpoints]
+    st.session_state["resume run"] = wanted
+    chosen = st.selectbox(
+        "Run",
+        options,
+        format_func=lambda run_id: f"{runs[run_id].title} · {run_id}",
+        key="resume run",
+        on_change=lambda: address(run=st.session_state["resume run"], epoch=None),
+    )
+    return runs[chosen]
+
+
+def address(**query: Any) -> None:
+    """Put what was chosen into the address, so that it can be shared."""
+    for key, value in query.items():
+        if value is None:
+            st.query_params.pop(key, None)
+        else:
+            st.query_params[key] = str(value)
+
+
+def addressed_epoch(run: Run) -> int | None:
+    """The epoch that the address names, or the newest; None if there is no checkpoint yet."""
+    saved = run.epochs_saved()
+    given = st.query_params.get("epoch")
+    if given is None and not saved:
+        return None
+    if given is not None and not given.isdecimal():
+        raise ConfigError(f"The epoch in the address should be a whole number, not {given!r}.")
+    epoch = saved[-1] if given is None else int(given)
+    resuming.check_epoch(run, epoch)
+    return epoch
+
+
+def show_curve(run: Run, epoch: int) -> None:
+    """The loss curve; a click on it chooses another checkpoint."""
+    saved = run.epochs_saved()
+    chart = chooser_chart.chooser_chart(frames.records_frame(epoch_records(run)), epoch)
+    st.caption("Click the checkpoint to go on from, or choose its epoch below.")
+    key = f"curve {run.id}"
+    st.altair_chart(chart, on_select=lambda: take_click(key, saved), key=key, alt="Test loss of this run by epoch")
+
+
+def choose_epoch(run: Run, epoch: int) -> None:
+    """The same choice without a pointer."""
+    st.session_state["resume epoch"] = epoch
+    st.selectbox(
+        "Checkpoint",
+        run.epochs_saved(),
+        format_func=lambda number: f"epoch {number}",
+        key="resume epoch",
+        on_change=lambda: address(run=run.id, epoch=st.session_state["resume epoch"]),
+        width=200,
+    )
+
+
+def take_click(key: str, saved: list[int]) -> None:
+    """Choose the clicked epoch if its checkpoint is still there."""
+    points = st.session_state[key].selection.get(chooser_chart.SELECTION) or []
+    if points and points[0].get("epoch") in saved:
+        address(epoch=int(points[0]["epoch"]))
+
+
+def ask_and_start(store: RunStore, run: Run, epoch: int) -> None:
+    """Additional epochs and overrides, the verdict on them, and the button."""
+    show_curve(run, epoch)
+    with st.container(horizontal=True):
+        choose_epoch(run, epoch)
+        additional = ask_additional(run, epoch)
+    overrides = ask_overrides(run)
+    epochs, several = ask_several(run, epoch)
+    plans = [(at, additional, {**overrides, **more}) for at in epochs for more in several]
+    show_verdict(run, epoch, additional, {**overrides, **several[0]})
+    label = "Start" if len(plans) == 1 else f"Start {len(plans)} runs"
+    if st.button(label, type="primary", icon=":material/play_arrow:", key=ui.press_key("go")):
+        start(store, run, plans)
+    show_script(run, epoch, additional, {**overrides, **several[0]})
+
+
+def ask_additional(run: Run, epoch: int) -> int:
+    """How many epochs to train; by default what the run had planned."""
+    planned = resuming.planned_epochs(run, epoch)
+    key, help_text = f"additional {run.id} {epoch}", f"{planned} would finish what its run had planned."
+    return st.number_input("Additional epochs", value=planned, step=1, key=key, help=help_text, width=200)
+
+
+def ask_overrides(run: Run) -> dict[str, Any]:
+    """The settings with the parent's values in them; gives those that were changed."""
+    parent = run.record.config.model_dump()
+    prefix = f"resume {run.id} "
+    values = forms.ask_settings(ESSENTIAL, parent, prefix)
+    others = [setting.name for setting in settings() if setting.name not in (*ESSENTIAL, *FIXED)]
+    with st.expander("More settings", icon=":material/tune:"):
+        values |= forms.ask_settings(others, parent, prefix)
+    return {name: value for name, value in values.items() if value != parent[name]}
+
+
+def ask_several(run: Run, epoch: int) -> tuple[list[int], list[dict[str, Any]]]:
+    """Several checkpoints, and several values of one setting: a run is made for each pair."""
+    with st.expander("From several checkpoints, or with several values", icon=":material/account_tree:"):
+        epochs = st.multiselect(
+            "Checkpoints", run.epochs_saved(), default=[epoch], format_func=lambda at: f"epoch {at}",
+            key=f"epochs {run.id} {epoch}",
+        )  # fmt: skip
+        choices = {setting.name: setting for setting in settings() if setting.name not in FIXED}
+        name = st.selectbox(
+            "Setting to vary", list(choices), format_func=lambda name: choices[name].label, index=None,
+            placeholder="none", key="vary",
+        )  # fmt: skip
+        text = st.text_input("Its values, separated by commas", key="values", disabled=name is None)
+    return epochs or [epoch], values_of(choices[name], text) if name else [{}]
+
+
+def values_of(setting: Setting, text: str) -> list[dict[str, Any]]:
+    """An override for each value; the configuration checks them."""
+    return [{setting.name: value.strip()} for value in text.split(",") if value.strip()] or [{}]
+
+
+def show_verdict(run: Run, epoch: int, additional: int, overrides: Mapping[str, Any]) -> None:
+    """Before the click: exact or not, and why."""
+    with ui.problems_shown():
+        config = resuming.resumed_config(run, epoch, additional, overrides)
+        with st.spinner("Looking at this machine…"):
+            environment = jobs.environment_to_resume(run.record.environment, config)
+        judged = resuming.judge(run, epoch, config, environment)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            ui.verdict_badge(judged.verdict)
+            st.markdown(plan(config, epoch), width="content")
+        if judged.reasons:
+            st.markdown("\n".join(f"- {ui.plain(reason)}" for reason in judged.reasons))
+        if config.dataset != run.record.config.dataset:
+            st.warning("It goes on with another dataset than it was trained on.", icon=":material/swap_horiz:")
+
+
+def show_script(run: Run, epoch: int, additional: int, overrides: Mapping[str, Any]) -> None:
+    """What will be done, as plain PyTorch; a bad setting has been shown above."""
+    with suppress(ConfigError):
+        config = resuming.resumed_config(run, epoch, additional, overrides)
+        fresh = config.optimizer != run.record.config.optimizer
+        with st.expander("The same in plain PyTorch", icon=":material/code:"):
+            st.code(snippets.resuming_script(config, run.checkpoint_path(epoch), fresh), language="python")
+
+
+def plan(config: TrainConfig, epoch: int) -> str:
+    """What will be trained, in one line."""
+    first, last = epoch + 1, config.epochs - 1
+    epochs = f"epoch {first:,}" if first == last else f"epochs {first:,} to {last:,}"
+    return f"trains {epochs} as a run of its own; the parent is not touched"
+
+
+def start(store: RunStore, run: Run, plans: list[tuple[int, int, dict[str, Any]]]) -> None:
+    """Start the runs; a second press of the same button finds another one in its place."""
+    ui.count_press()
+    with ui.problems_shown(), st.spinner("Starting…"):
+        if len(plans) > 1:
+            address(group=jobs.resume_many(store, run, plans), epoch=None)
+            st.rerun()
+        child = jobs.resume(store, run, *plans[0])
+        st.switch_page("pages/train.py", query_params={"run": child.id})
+
+
+def show_group(store: RunStore, group: str) -> None:
+    """The runs that one click started: one progress, one Cancel."""
+    runs = jobs.group_of(store, group)
+    if not runs:
+        st.info("These runs are gone.", icon=":material/info:")
+    active = any(run.state() in UNDER_WAY_STATES for run in runs)
+    st.fragment(show_group_live, run_every=REFRESH_SECONDS if active else None)(store, runs, active)
+    with st.container(horizontal=True):
+        query = {"view": HELPED}
+        st.page_link("pages/resume.py", label=HELPED, icon=":material/compare_arrows:", query_params=query)
+        st.page_link("pages/resume.py", label="Set up others", icon=":material/add:", query_params={})
+
+
+def show_group_live(store: RunStore, runs: list[Run], was_active: bool) -> None:
+    """How far each run is, and all of them together."""
+    ui.advance(store)
+    standing = [(run, run.status) for run in runs]
+    states = {run.id: run.state(status) for run, status in standing}
+    if any(state in UNDER_WAY_STATES for state in states.values()) != was_active:
+        st.rerun()
+    shares = [frames.progress(run.record.config, status, run.record.first_epoch).share for run, status in standing]
+    done = sum(state not in UNDER_WAY_STATES for state in states.values())
+    st.progress(sum(shares) / max(1, len(runs)), text=f"{done} of {len(runs)} runs have ended")
+    if was_active and st.button("Cancel all", icon=":material/stop:"):
+        jobs.cancel(runs)
+        st.rerun()
+    for run in runs:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            ui.state_badge(states[run.id])
+            st.page_link("pages/train.py", label=ui.plain(run.title), query_params={"run": run.id})
+            st.caption(ui.plain(", ".join(changed(run)) or "same settings"), width="content")
+
+
+def changed(run: Run) -> list[str]:
+    """How this run differs from its parent."""
+    resumption = run.record.resumption
+    changes = resumption.changes if resumption else {}
+    return [resuming.describe(name, change) for name, change in changes.items()]
+
+
+ui.run_page(main)
