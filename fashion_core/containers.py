@@ -47,9 +47,6 @@ class Archive:
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
-        file.seek(0)
-        if file.read(4) != ZIP_START:
-            raise RefusedFileError("something stands in front of its zip archive")
         _check_directory(file)
         try:
             with zipfile.ZipFile(file) as directory:

@@ -143,7 +143,11 @@ def _way_row(row: dict[str, Any], way: Way, optimizer: str | None) -> dict[str, 
         "size": bytes_text(row["bytes"]),
         "save (ms)": row["save_seconds"] * 1e3,
         "load (ms)": row["load_seconds"] * 1e3,
-        "optimizer": f"✓ {OPTIMIZERS.get(str(optimizer), optimizer)}" if keeps_state else "– lost" if optimizer else "– none",
+        "optimizer": f"✓ {OPTIMIZERS.get(str(optimizer), optimizer)}"
+        if keeps_state
+        else "– lost"
+        if optimizer
+        else "– none",
         "epoch and loss": "✓ kept" if way.epoch else "– lost",
         "builds the model": way.builds,
         "safe to share": way.safe,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashion_core import checks, files
-from fashion_core.errors import RefusedFileError
+from fashion_core.errors import RefusedFileError, printable
 from fashion_core.pickles import Name, Record, StoredTensor, joined
 from fashion_core.readers import open_stored
 from fashion_core.schema import SavedFormat, Verdict
@@ -59,7 +59,7 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What ``inspect`` found; everything in it can be written as JSON.
+    """What ``inspect`` found; everything in it can be written as JSON, and no text in it drives a terminal.
 
     Attributes:
         format: what kind of file it is; ``unknown`` if it holds tensors but no weights of a model.
@@ -116,14 +116,12 @@ def inspect(path: Path, numbers: bool | None = None) -> Inspection:
         format=detect(file),
         members=file.members,
         has_checksum=file.has_checksum,
-        names=tuple(sorted(map(str, file.names))),
+        names=tuple(sorted(printable(str(name)) for name in file.names)),
         refusal=str(refusal) if refusal else None,
         refused=refusal.names if refusal else (),
         model=weights.model if weights else None,
-        model_class=str(weights.root.name) if weights and weights.root else None,
-        differences=tuple(differences(weights.tensors, nearest_model(weights.tensors)))
-        if weights and not weights.model
-        else (),
+        model_class=printable(str(weights.root.name)) if weights and weights.root else None,
+        differences=_differences(weights) if weights and not weights.model else (),
         prefix=weights.removed if weights else "",
         parameters=_parameters(weights) if weights else None,
         epoch=epoch,
@@ -169,6 +167,10 @@ def _refusal(file: StoredFile, numbers: bool) -> RefusedFileError | None:
     except RefusedFileError as error:
         return error
     return None
+
+
+def _differences(weights: Weights) -> tuple[str, ...]:
+    return tuple(map(printable, differences(weights.tensors, nearest_model(weights.tensors))))
 
 
 def _parameters(weights: Weights) -> int:
@@ -264,7 +266,7 @@ def named_tensors(content: Any, prefix: str = "") -> Iterator[tuple[str, StoredT
 
 
 def _tensor_facts(file: StoredFile, name: str, tensor: StoredTensor, numbers: bool) -> TensorFacts:
-    facts = TensorFacts(name, tensor.dtype, tensor.shape, tensor.bytes)
+    facts = TensorFacts(printable(name), tensor.dtype, tensor.shape, tensor.bytes)
     return _with_figures(facts, file.numbers(tensor)) if numbers and tensor.numel else facts
 
 
@@ -307,7 +309,7 @@ def outline(value: Any) -> Any:
     if isinstance(value, StoredTensor):
         return f"{value.dtype} {value.shape}"
     if isinstance(value, dict):
-        return _cut({str(key): outline(inner) for key, inner in list(value.items())[:_MOST_ITEMS]}, len(value))
+        return _cut({_short(str(key)): outline(inner) for key, inner in list(value.items())[:_MOST_ITEMS]}, len(value))
     if isinstance(value, list | tuple):
         shown = [outline(inner) for inner in value[:_MOST_ITEMS]]
         return shown if len(value) <= _MOST_ITEMS else [*shown, f"… {len(value) - _MOST_ITEMS:,} more"]
@@ -332,4 +334,5 @@ def _plain(value: Any) -> Any:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
+    shown = printable(text[:_LONGEST_TEXT])
+    return shown if len(text) <= _LONGEST_TEXT else f"{shown}…"

@@ -3,16 +3,18 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any, Final, Literal
 
 import pandas as pd
 
-from fashion_core import frames, metrics
-from fashion_core.comparison import _NOISE, Answer, Compared, LossNow, relative_change
+from fashion_core import metrics
+from fashion_core.comparison import _NOISE, Compared, LossNow, relative_change
 from fashion_core.errors import DiskError
 from fashion_core.resume_labels import cut_middle, percent, unique_labels
 from fashion_core.runs import Run, RunStore
 
+_Point = tuple[int, float]
 Sort = Literal["lineage", "change", "loss now", "newest"]
 SORTS: Final[tuple[Sort, ...]] = ("lineage", "change", "loss now", "newest")
 
@@ -23,7 +25,9 @@ COMPARED_COLUMNS: Final = (
 BRANCH_COLUMNS: Final = ("run", "name", "epoch", "loss", "role", "answer")
 
 _NAME_LENGTH: Final = 22
+_POINTS: Final = 1500  # of all resumed curves together, more than a chart has pixels for
 _CURVE_POINTS: Final = 200
+_FEWEST_POINTS: Final = 12
 _ORDERS: Final[Mapping[Sort, tuple[list[str], bool]]] = {
     "lineage": (["parent", "epoch", "run"], True),
     "change": (["change", "run"], True),
@@ -87,34 +91,38 @@ def _groups(rows: Sequence[Compared]) -> dict[tuple[str, int], str]:
 
 
 def branches_frame(store: RunStore, rows: Sequence[Compared], latest: bool = True) -> pd.DataFrame:
-    """The losses of resumed runs and of their parents, a row an epoch, at most 200 a run: ``BRANCH_COLUMNS``.
+    """The losses of resumed runs and of their parents, a row an epoch: ``BRANCH_COLUMNS``.
 
     A resumed run's curve (role "resumed") begins with the gate, at its checkpoint's epoch; a parent's (role "parent")
-    has no answer. A parent that was itself resumed has one curve, the resumed one; a deleted parent has none.
+    has no answer. A parent that was itself resumed has one curve, the resumed one; a deleted parent has none. Long
+    curves are thinned to 200 points, those of very many resumed runs to fewer.
     """
     ended = {row.run: (row, now) for row in rows if (now := row.latest if latest else row.first)}
     names = _parent_names(rows)
-    parents = dict.fromkeys(row.parent for row, _ in ended.values() if row.parent not in ended)
-    points = [point for run in parents for point in _curve(store, run, names[run], "parent", None)]
+    points: list[tuple[Any, ...]] = []
+    for run in dict.fromkeys(row.parent for row, _ in ended.values() if row.parent not in ended):
+        points += [(run, names[run], *point, "parent", None) for point in _thinned(_losses(store, run), _CURVE_POINTS)]
+    most = max(_FEWEST_POINTS, min(_CURVE_POINTS, _POINTS // max(len(ended), 1)))
     for run, (row, now) in ended.items():
-        points += _curve(store, run, row.name, "resumed", now.answer, gate=(row.epoch, row.gate))
+        losses = [(row.epoch, row.gate), *_losses(store, run)]
+        points += [(run, row.name, *point, "resumed", now.answer) for point in _thinned(losses, most)]
     return pd.DataFrame(points, columns=list(BRANCH_COLUMNS)).astype({"epoch": "int64", "loss": "float64"})
 
 
-def _curve(
-    store: RunStore, run: str, name: str, role: str, answer: Answer | None, gate: tuple[int, float] | None = None
-) -> list[tuple[Any, ...]]:
-    points = [gate] if gate else []
+def _losses(store: RunStore, run: str) -> list[_Point]:
     with suppress(DiskError):
-        points += [(row["epoch"], row["loss"]) for row in epoch_rows(Run(store.root / run))]
-    return [(run, name, epoch, loss, role, answer) for epoch, loss in _thinned(points)]
+        return [(row["epoch"], row["loss"]) for row in epoch_rows(Run(store.root / run))]
+    return []
 
 
-def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
-    if len(points) <= _CURVE_POINTS:
+def _thinned(points: list[_Point], most: int) -> list[_Point]:
+    """Its ends, and the lowest and the highest of equal stretches between them."""
+    if len(points) <= most:
         return points
-    kept = frames.thin_out(pd.DataFrame(points, columns=["epoch", "loss"]), _CURVE_POINTS)
-    return [points[index] for index in kept.index]
+    inner, stretches = points[1:-1], most // 2 - 1
+    bounds = [len(inner) * stretch // stretches for stretch in range(stretches + 1)]
+    parts = [sorted(inner[start:end], key=lambda point: point[1]) for start, end in pairwise(bounds)]
+    return [points[0], *sorted({point for part in parts for point in (part[0], part[-1])}), points[-1]]
 
 
 def epoch_rows(run: Run) -> list[metrics.Row]:

@@ -45,9 +45,9 @@ def _show_verified(saved: pd.DataFrame, results: list[Verified]) -> None:
     are = "is" if len(damaged) == 1 else "are"
     st.error(f"{len(damaged):,} of {len(results):,} files {are} damaged.", icon=":material/broken_image:")
     names = dict(zip(saved["run"], saved["name"], strict=True))
-    rows = [(names.get(result.run, result.run), result.run, result.file, result.reason) for result in damaged]
+    rows = [(result.file, result.reason, names.get(result.run, result.run), result.run) for result in damaged]
     st.dataframe(
-        pd.DataFrame(rows, columns=["run", "id", "file", "what is wrong"]), hide_index=True, alt="Damaged files"
+        pd.DataFrame(rows, columns=["file", "what is wrong", "run", "id"]), hide_index=True, alt="Damaged files"
     )
 
 

@@ -42,8 +42,10 @@ def _offer_import(store: RunStore, path: Path, name: str, found: Inspection) -> 
     datasets, pixels = {**unsaid, **DATASET_LABELS}, {**unsaid, **PIXELS}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         choices = {
-            "dataset": st.selectbox("Trained on", list(datasets), format_func=datasets.__getitem__, width=220),
-            "pixels": st.selectbox("Pixels", list(pixels), format_func=pixels.__getitem__, width=220),
+            "dataset": _ask(
+                "Trained on", datasets, "Which test images measure it; the synthetic garments where it is not known"
+            ),
+            "pixels": _ask("Pixels", pixels, "How the images were scaled; from 0 to 1 where it is not known"),
         }
         wanted = st.button("Import", type="primary", icon=":material/upload_file:")
     if wanted:
@@ -53,3 +55,7 @@ def _offer_import(store: RunStore, path: Path, name: str, found: Inspection) -> 
         uploads.forget(st.session_state)
         st.session_state[IMPORTED] = ui.file_query(run, run.checkpoint_path(run.epochs_saved()[0]))
         st.rerun()
+
+
+def _ask(label: str, choices: dict[str, str], explanation: str) -> str:
+    return st.selectbox(label, list(choices), format_func=choices.__getitem__, help=explanation, width=220)

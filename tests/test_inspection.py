@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from benchmarks.inspect import large_checkpoint
 from helpers import new_run, python, train
-from hostile.building import saved
+from hostile.building import archive, mapping, members_of, saved, storage, tensor, text, whole
 from torch import Tensor, nn
 
 from fashion_core import exports, files
@@ -295,6 +295,29 @@ def test_torch_is_not_imported(exported: dict[str, Path]) -> None:
     )
     done = python(code)
     assert done.returncode == 0, done.stderr
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from texts_in([*value.keys(), *value.values()])
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from texts_in(item)
+
+
+@pytest.mark.parametrize("words", ["\x1b[2Jone\ntwo", "\u202eesrever", "half \ud800", "\x00"])
+def test_texts_of_the_file_drive_no_terminal(tmp_path: Path, words: str) -> None:
+    members = members_of(saved({"x": torch.zeros(2)}))
+    del members["archive/.data/serialization_id"]
+    inner = mapping({words: text(words) + text(words) + b"\x93"})
+    value = mapping({"state_dict": mapping({words: tensor(storage(key="0", numel=b"K\x02"), shape=b"K\x02\x85")})})
+    members["archive/data.pkl"] = whole(value[:-1] + text(words) + inner + b"u")
+    (tmp_path / "file").write_bytes(archive(members))
+    found = asdict(inspect(tmp_path / "file"))
+    assert all(shown.isprintable() for shown in texts_in(found))
+    assert sum("�" in shown for shown in texts_in(found)) >= 5
 
 
 def bytes_read() -> int:

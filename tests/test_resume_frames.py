@@ -286,6 +286,27 @@ def test_a_long_curve_is_thinned_and_keeps_its_ends_and_extremes(runs: RunStore)
     assert (322, 0.2) in curve
 
 
+def test_many_curves_share_1500_points_and_keep_their_ends_and_extremes(runs: RunStore) -> None:
+    losses = [0.5] * 40
+    losses[17], losses[30] = 0.8, 0.1
+    rows = [compared(f"r{number}") for number in range(100)]
+    for row in rows:
+        run = Run(runs.root / row.run)
+        run.path.mkdir(parents=True)
+        write_epochs_only(run, losses, first=4)
+    frame = branches_frame(runs, rows)
+    assert len(frame) <= 1500
+    for _, curve in frame.groupby("run"):
+        assert {3, 21, 34, 43} <= set(curve["epoch"])
+        assert curve["epoch"].is_monotonic_increasing
+
+
+def write_epochs_only(run: Run, losses: list[float], first: int) -> None:
+    measured = {"kind": "epoch", "accuracy": 0.8, "train_loss": 0.5, "seconds": 1.0, "samples_per_second": 1.0}
+    rows = [{**measured, "epoch": epoch, "loss": loss} for epoch, loss in enumerate(losses, first)]
+    run.metrics_path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+
+
 def dots_and_links(store: RunStore) -> tuple[pd.DataFrame, pd.DataFrame]:
     dots, links = lineage_frame(store)
     assert list(dots.columns) == list(DOT_COLUMNS)

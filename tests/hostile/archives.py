@@ -36,7 +36,9 @@ def _renamed(name: Callable[[str], str]) -> bytes:
 def names() -> Iterator[Case]:
     forms: dict[str, Callable[[str], str]] = {
         "absolute names": lambda name: f"/{name}",
-        "names of the parent folder": lambda name: f"../{name}",
+        "names in the root folder": lambda name: name.removeprefix("archive"),
+        "names in the parent folder": lambda name: name.replace("archive", "..", 1),
+        "names above this folder": lambda name: f"../{name}",
         "names of this folder": lambda name: f"./{name}",
         "names without a folder": lambda name: name.partition("/")[2],
         "names with backslashes": lambda name: name.replace("/", "\\"),

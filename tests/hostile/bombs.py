@@ -22,7 +22,7 @@ from .building import (
     torch_file,
     whole,
 )
-from .gadgets import legacy_file, legacy_pickles
+from .gadgets import legacy_file, legacy_numbers, legacy_pickles
 from .layers import LINEAR
 
 
@@ -175,28 +175,42 @@ def _hiding(count: int) -> bytes:
 
 
 def before_torch_1_6() -> Iterator[Case]:
-    pickles = legacy_pickles
+    keys, pickles = _legacy_keys, legacy_pickles
     yield "five long pickles", lambda: legacy_file([_long(data) for data in pickles()])
-    yield "keys that are numbers", lambda: legacy_file([*pickles()[:4], pickle.dumps([0], 2)])
-    yield "keys that are lists", lambda: legacy_file([*pickles()[:4], pickle.dumps([["0"]], 2)])
-    yield "keys given twice", lambda: legacy_file([*pickles()[:4], pickle.dumps(["0", "0"], 2)])
-    yield "keys that are no list", lambda: legacy_file([*pickles()[:4], pickle.dumps("0", 2)])
-    yield (
-        "keys of long texts",
-        lambda: legacy_file([*pickles()[:4], whole(listed(listed(text("x" * 400_000) + put(9), get(9) * 3000)))]),
-    )
-    yield "numbers of another count", lambda: b"".join(pickles()) + struct.pack("<q", 5) + bytes(20)
-    yield "numbers of a negative count", lambda: b"".join(pickles()) + struct.pack("<q", -4) + bytes(16)
-    yield "numbers cut off", lambda: legacy_file(pickles())[:-1]
-    yield "bytes behind the numbers", lambda: legacy_file(pickles()) + b"x"
-    yield "a pickle behind the numbers", lambda: legacy_file(pickles()) + b"\x80\x02cos\nsystem\n)R."
+    yield "keys that are numbers", lambda: _with_keys([int(key) for key in keys()])
+    yield "keys that are lists", lambda: _with_keys([[key] for key in keys()])
+    yield "keys given twice", lambda: _with_keys([*keys(), keys()[0]])
+    yield "keys in another order", lambda: _with_keys(keys()[::-1])
+    yield "keys that are no list", lambda: _with_keys(keys()[0])
+    yield "keys of long texts", lambda: legacy_file([*pickles()[:4], whole(listed(_long_texts()))])
+    yield "numbers of another count", lambda: _with_numbers(struct.pack("<q", 5) + legacy_numbers()[8:])
+    yield "numbers of a negative count", lambda: _with_numbers(struct.pack("<q", -4) + legacy_numbers()[8:])
+    yield "numbers cut off", lambda: _with_numbers(legacy_numbers()[:-1])
+    yield "bytes behind the numbers", lambda: _with_numbers(legacy_numbers() + b"x")
+    yield "a pickle behind the numbers", lambda: _with_numbers(legacy_numbers() + b"\x80\x02cos\nsystem\n)R.")
+    yield "another magic number", lambda: legacy_file([pickle.dumps(1, 2), *pickles()[1:]])
     yield "another protocol", lambda: legacy_file([pickles()[0], pickle.dumps(1002, 2), *pickles()[2:]])
-    yield (
-        "a big-endian machine",
-        lambda: legacy_file([*pickles()[:2], pickle.dumps({"little_endian": False}, 2), *pickles()[3:]]),
-    )
+    big = pickle.dumps({"little_endian": False}, 2)
+    yield "a big-endian machine", lambda: legacy_file([*pickles()[:2], big, *pickles()[3:]])
     yield "a magic number alone", lambda: pickles()[0]
-    yield "weights of another model", lambda: legacy_file(pickles())
+    yield "no numbers", lambda: b"".join(pickles())
+
+
+def _legacy_keys() -> list[str]:
+    keys: list[str] = pickle.loads(legacy_pickles()[4])
+    return keys
+
+
+def _with_keys(keys: object) -> bytes:
+    return legacy_file([*legacy_pickles()[:4], pickle.dumps(keys, 2)])
+
+
+def _with_numbers(numbers: bytes) -> bytes:
+    return b"".join(legacy_pickles()) + numbers
+
+
+def _long_texts() -> bytes:
+    return listed(text("x" * 400_000) + put(9), get(9) * 3000)
 
 
 def _long(data: bytes) -> bytes:

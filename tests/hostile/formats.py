@@ -239,6 +239,9 @@ def programs() -> Iterator[Case]:
     )
     yield "pt2 with weights described in nested lists", lambda: _program_with({WEIGHTS: b'{"config":' + b"[" * 900_000})
     yield "pt2 with weights described in a list", lambda: _program_with({WEIGHTS: b'{"config":[1]}'})
+    yield "pt2 described by a list", lambda: _program_with({WEIGHTS: b"[1]"})
+    yield "pt2 with one number for ten", _one_for_ten
+    yield "pt2 with one weight described in two ways", _two_ways
     yield "pt2 with no weights", lambda: _program_with({WEIGHTS: b'{"config":{}}'})
     yield "pt2 with weights of text", lambda: _program_with({WEIGHTS: b'{"config":{"w":"x"}}'})
     yield "pt2 of an unknown kind", lambda: _program_with({"archive/archive_format": b"pt3"})
@@ -249,6 +252,25 @@ def programs() -> Iterator[Case]:
     yield "pt2 with a changed graph", lambda: archive({**members_of(_program()), GRAPH: b"[" * 1_000_000})
     yield "pt2 with weights that changed places", _changed_places
     yield "pt2 of torch before 2.9", lambda: archive({"serialized_exported_program.json": b"{}", "version": b"8.1"})
+
+
+def _one_for_ten() -> bytes:
+    """A bias that repeats a single number by a stride of 0."""
+    config = json.loads(members_of(_program())[WEIGHTS])
+    config["config"][BIAS]["tensor_meta"].update(strides=[{"as_int": 0}])
+    described = json.dumps(config).encode()
+    return _program_with({WEIGHTS: described, "archive/data/weights/weight_5": bytes(4)})
+
+
+def _two_ways() -> bytes:
+    """A bias of 512 float32 numbers, and another one made of the same bytes as float16."""
+    config = json.loads(members_of(_program())[WEIGHTS])
+    other = config["config"]["linear_relu_stack.2.bias"]
+    other.update(path_name="weight_1")
+    other["tensor_meta"].update(dtype=6, storage_offset={"as_int": 512})
+    members = members_of(_program_with({WEIGHTS: json.dumps(config).encode()}))
+    del members["archive/data/weights/weight_3"]
+    return archive(members)
 
 
 def _changed_places() -> bytes:

@@ -1,12 +1,12 @@
 """Pickles that call what they should not: what is called, with which instructions, and where in a file."""
 
 import io
-import pickle
-import struct
+import pickletools
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import cache, partial
+from itertools import pairwise
 
 from .building import (
     Case,
@@ -17,9 +17,11 @@ from .building import (
     listed,
     mapping,
     members_of,
+    mlp,
     named,
     put,
     real_file,
+    saved,
     sequence,
     tensor,
     text,
@@ -387,16 +389,27 @@ def _tar() -> bytes:
     return buffer.getvalue()
 
 
+@cache
+def _parts_of_legacy() -> tuple[list[bytes], bytes]:
+    data = saved(mlp().state_dict(), _use_new_zipfile_serialization=False)
+    stream, ends = io.BytesIO(data), [0]
+    for _ in range(5):
+        list(pickletools.genops(stream))
+        ends.append(stream.tell())
+    return [data[start:end] for start, end in pairwise(ends)], data[ends[-1] :]
+
+
 def legacy_pickles() -> list[bytes]:
-    """The five pickles in front of the numbers, for one tensor of four."""
-    values = (0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True, "type_sizes": {}})
-    legacy_storage = sequence(text("storage"), named("torch", "FloatStorage"), text("0"), text("cpu"), b"K\x04N") + b"Q"
-    content = whole(mapping({"weight": tensor(legacy_storage, shape=b"K\x04\x85")}))
-    return [*(pickle.dumps(value, 2) for value in values), content, pickle.dumps(["0"], 2)]
+    """The five pickles in front of the numbers of real weights."""
+    return list(_parts_of_legacy()[0])
+
+
+def legacy_numbers() -> bytes:
+    return _parts_of_legacy()[1]
 
 
 def legacy_file(pickles: list[bytes]) -> bytes:
-    return b"".join(pickles) + struct.pack("<q", 4) + bytes(16)
+    return b"".join(pickles) + legacy_numbers()
 
 
 def _legacy(place: int, gadget: bytes) -> bytes:
