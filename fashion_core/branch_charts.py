@@ -9,7 +9,17 @@ import pandas as pd
 
 from fashion_core.chart_parts import INK, MUTED, PAPER, haloed, themed_axis
 from fashion_core.filled import Filled, named, written
-from fashion_core.resume_charts import AXIS_HEIGHT, BEYOND, FOCUS, LEAST, STRENGTH, answer_color, emphasised, loss_axis
+from fashion_core.resume_charts import (
+    AXIS_HEIGHT,
+    BEYOND,
+    LEAST,
+    STRENGTH,
+    answer_color,
+    clicked,
+    dated,
+    emphasised,
+    loss_axis,
+)
 
 _HEIGHT: Final = 440  # pixels, axes and titles included
 _PLOT: Final = _HEIGHT - AXIS_HEIGHT
@@ -128,12 +138,12 @@ def _parents(y: alt.Y) -> list[alt.Chart]:
 def _hits(y: alt.Y) -> list[alt.Chart]:
     """What the pointer meets: a broad line a curve, and a point an epoch, of a crowd of curves the last ones only."""
     unseen: dict[str, Any] = {"opacity": 0.001, "cursor": "pointer", "aria": False}
-    line: alt.Chart = named("curves").mark_line(strokeWidth=12, **unseen).properties(name="hits")
+    line: alt.Chart = dated(named("curves")).mark_line(strokeWidth=12, **unseen).properties(name="hits")
     line = line.encode(_epoch(), y, alt.Detail("run:N"), tooltip=[_NAME_TIP, *_ANSWER_TIPS])
-    point: alt.Chart = named("points").mark_point(filled=True, size=120, **unseen)
+    point: alt.Chart = dated(named("points")).mark_point(filled=True, size=120, **unseen)
     numbers = [alt.Tooltip("epoch:Q", format="d"), alt.Tooltip("loss:Q", title="test loss", format=".4f")]
     point = point.encode(_epoch(), y, tooltip=[_NAME_TIP, *numbers, *_ANSWER_TIPS])
-    return [line.add_params(alt.selection_point(name=FOCUS, fields=["run"])), point]
+    return [line.add_params(clicked()), point]
 
 
 _NAME_TIP: Final = alt.Tooltip("name:N", title="run")

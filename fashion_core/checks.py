@@ -164,8 +164,8 @@ def check_optimizer(state: Mapping[str, Any], parameters: list[Shape]) -> None:
 
     Raises ``RefusedFileError``.
     """
-    groups, slots = state["param_groups"], state.get("state")
-    if len(groups) != 1 or not isinstance(groups[0], dict) or not isinstance(slots, dict):
+    groups = state["param_groups"]
+    if len(groups) != 1 or not isinstance(groups[0], dict):
         raise RefusedFileError("its optimizer has not one group of parameters, as this app's has")
     indices = groups[0].get("params")
     if not isinstance(indices, list) or not _is_same(indices, tuple(range(len(parameters)))):
@@ -173,8 +173,14 @@ def check_optimizer(state: Mapping[str, Any], parameters: list[Shape]) -> None:
     for key, value in groups[0].items():
         if key != "params":
             _check_setting(str(key), value)
+    _check_slots(state.get("state"), parameters)
+
+
+def _check_slots(slots: Any, parameters: list[Shape]) -> None:
+    if not isinstance(slots, dict) or not all(isinstance(slot, dict) for slot in slots.values()):
+        raise RefusedFileError("its optimizer's state is not a dict for each parameter")
     for index, slot in slots.items():
-        if not isinstance(index, int) or not 0 <= index < len(parameters) or not isinstance(slot, dict):
+        if not isinstance(index, int) or not 0 <= index < len(parameters):
             raise RefusedFileError("its optimizer was made for a model with other parameters")
         for key, value in slot.items():
             _check_slot(str(key), value, parameters[index])

@@ -15,7 +15,7 @@ from fashion_core.filled import Filled, named, written
 from fashion_core.resume_labels import label_pixels, loss_text
 
 FOCUS: Final = "focus"
-"""The selection in this chart and in `branch_chart`: a click gives `[{"run": id}]`, one beside the marks `[]`."""
+"""The selection in this chart and in `branch_chart`: a click gives `[{"run": id, …}]`, one beside the marks `{}`."""
 
 COMPARISON_KEY: Final = (
     "**┃** `loss_last` stored in the checkpoint :blue[◀ lower] :gray[● within ±2 SE] :orange[▶ higher] `loss_now`"
@@ -70,7 +70,8 @@ def emphasised(frame: pd.DataFrame, focus: str | None) -> pd.DataFrame:
     """Add `focused` (bool) and `strength` (0 to 1, how opaque the run is drawn)."""
     focused = frame["run"] == focus
     others = _FADED if focused.any() else 1.0
-    return frame.assign(focused=focused, strength=focused.map({True: 1.0, False: others}).astype("float64"))
+    strength = focused.map({True: 1.0, False: others}).astype("float64")
+    return frame.assign(focused=focused, strength=strength)
 
 
 def _laid_out(frame: pd.DataFrame) -> pd.DataFrame:
@@ -202,15 +203,28 @@ def _row_texts(gutter: str) -> list[alt.Chart]:
     ]
 
 
+def clicked() -> alt.Parameter:
+    """The selection of one run, in `dated` rows."""
+    return alt.selection_point(name=FOCUS, fields=["run", "at"])
+
+
+def dated(base: alt.Chart) -> alt.Chart:
+    """Rows with the time at which they came.
+
+    A browser tells the page of a selection when it changes, and a change of focus sends new rows: so a run that was
+    clicked once can be clicked again after another one was, here or in the chart beside.
+    """
+    return base.transform_calculate(at="now()")
+
+
 def _hits() -> alt.Chart:
     """Over each row from edge to edge, what the pointer meets: a tooltip, a shade, and the row's run at a click."""
-    focus = alt.selection_point(name=FOCUS, fields=["run"])
     hover = alt.selection_point(name="hover", fields=["run"], on="pointerover", clear="pointerout", empty=False)
     shade = alt.when(hover).then(alt.value(0.12)).otherwise(alt.value(0.001))
-    base: alt.Chart = named("rows").mark_rect(color=MUTED, cursor="pointer").properties(name="hits")
+    base: alt.Chart = dated(named("rows")).mark_rect(color=MUTED, cursor="pointer").properties(name="hits")
     across: dict[str, Any] = {"x": alt.value(0), "x2": alt.value("width")}
     hits = base.encode(_y("top"), alt.Y2("bottom"), opacity=shade, tooltip=_tooltip(), **across)
-    found: alt.Chart = hits.add_params(focus, hover)
+    found: alt.Chart = hits.add_params(clicked(), hover)
     return found
 
 

@@ -173,7 +173,12 @@ class Run:
     def facts(self, file: Path) -> Facts | None:
         """The facts of a saved file; None if it is not listed. Raises ``DamagedFileError`` or ``DiskError``."""
         path = self.facts_path(file)
-        return _parse(path, Facts) if path.exists() and file.exists() else None
+        try:
+            return _parse(path, Facts) if file.exists() else None
+        except DiskError:
+            if path.exists():
+                raise
+            return None  # never listed, or no longer
 
     def write_facts(self, file: Path, facts: Facts) -> None:
         """List a saved file. Raises ``DiskError``."""
@@ -218,8 +223,12 @@ class Run:
             return str(error)
         if facts is None:
             return "the file is missing"
-        if file.stat().st_size != facts.bytes:
-            return f"it has {file.stat().st_size:,} bytes instead of {facts.bytes:,}"
+        try:
+            size = file.stat().st_size
+        except FileNotFoundError:
+            return "the file is missing"
+        if size != facts.bytes:
+            return f"it has {size:,} bytes instead of {facts.bytes:,}"
         mark = marks.files.get(self.name_of(file))
         return mark.reason if mark and mark.checked >= facts.created else None
 
@@ -399,7 +408,7 @@ class RunStore:
             raise RunNotFoundError(f"Run {run.id} has no saved file {run.name_of(file)}.")
         children = [child.id for child in self.children_of(run, file)]
         if children and not force:
-            raise RunStateError(f"{', '.join(children)} came from there; delete it with --force if you are sure.")
+            raise RunStateError(f"{', '.join(children)} came from there; confirm that they may lose it (--force on the command line).")
         with run.writing(timeout=0):
             if _has_worker(run):
                 raise RunStateError(f"Run {run.id} is running; stop it first.")

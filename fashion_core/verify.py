@@ -66,7 +66,7 @@ def _reason(run: Run, file: Path) -> str | None:
             return None if not run.facts_path(file).exists() else "the file is missing"
         found = files.digest_of(file)
     except (DamagedFileError, DiskError) as error:
-        return str(error).rstrip(".")
+        return str(error).rstrip(".") if run.facts_path(file).exists() else None  # deleted meanwhile
     if files.Digest(facts.sha256, facts.bytes) != found and run.facts(file) != facts:
         return _reason(run, file)  # it was saved again meanwhile
     if found.bytes != facts.bytes:

@@ -267,11 +267,18 @@ def test_a_click_anywhere_on_a_row_gives_its_run() -> None:
     spec, _ = comparison(of_each_answer())
     hits = spec["layer"][-1]
     (focus,) = [param for param in spec["params"] if param["name"] == resume_charts.FOCUS]
-    assert focus["select"] == {"type": "point", "fields": ["run"]}
+    assert focus["select"] == {"type": "point", "fields": ["run", "at"]}
     assert focus["views"] == [hits["name"]]
     assert fields(hits, "y", "y2") == ("top", "bottom")
     assert (hits["encoding"]["x"], hits["encoding"]["x2"]) == ({"value": 0}, {"value": "width"})
     assert hits["mark"]["cursor"] == "pointer"
+
+
+@pytest.mark.parametrize("name", ["comparison", "branches"])
+def test_what_meets_the_pointer_is_dated_so_that_a_run_can_be_clicked_again_after_another_one(name: str) -> None:
+    met = [layer for layer in drawing(ALL[name]())[0]["layer"] if "tooltip" in layer["encoding"]]
+    assert met
+    assert all(layer["transform"] == [{"calculate": "now()", "as": "at"}] for layer in met)
 
 
 def test_only_what_has_a_run_meets_the_pointer() -> None:
@@ -398,7 +405,7 @@ def test_a_click_on_a_curve_gives_its_run() -> None:
     (focus,) = spec["params"]
     hits = next(layer for layer in spec["layer"] if layer.get("name") == focus["views"][0])
     assert focus["name"] == resume_charts.FOCUS
-    assert focus["select"] == {"type": "point", "fields": ["run"]}
+    assert focus["select"] == {"type": "point", "fields": ["run", "at"]}
     assert hits["mark"]["strokeWidth"] >= 10
 
 

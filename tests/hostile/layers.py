@@ -77,6 +77,9 @@ MLP_CHANGES: dict[str, Change] = {
     "flatten is None": lambda model: model._modules.__setitem__("flatten", None),
     "flatten is a number": lambda model: model._modules.__setitem__("flatten", 1),
     "_modules is a list": _set("_modules", [1]),
+    "no start_dim": lambda model: vars(model.flatten).pop("start_dim"),
+    "a name of a buffer that is not there": _set("flatten._non_persistent_buffers_set", {"ghost"}),
+    "a parameter that is a number": _set("linear_relu_stack.0._parameters", {"weight": 1, "bias": None}),
     "_parameters is a number": _set("flatten._parameters", 3),
     "_non_persistent_buffers_set is a number": _set("flatten._non_persistent_buffers_set", 5),
     "_non_persistent_buffers_set is a tensor": _set("_non_persistent_buffers_set", torch.zeros(2)),
@@ -155,6 +158,7 @@ def changed_models() -> Iterator[Case]:
         yield f"layer with {hook}", partial(_changed, "cnn", _set(f"features.0.{hook}", {0: True}))
 
 
+_NETWORK = b"cfashion_core.models\nNeuralNetwork\n"
 LINEAR = named("torch.nn.modules.linear", "Linear")
 HUGE = (number(200_000), number(200_000))
 """A layer of 160 GB."""
@@ -212,6 +216,10 @@ def shared_and_nested_layers() -> Iterator[Case]:
     yield "root is no class", lambda: torch_file(whole(text("NeuralNetwork")), {})
     yield "root is a class alone", lambda: torch_file(whole(named("__main__", "NeuralNetwork")), {})
     yield "root of another class", partial(_renamed, b"c__main__\nMyNetwork\n")
+    yield "root of another model's class", partial(_renamed, b"c__main__\nSmallCNN\n")
+    yield "root of a layer's class", partial(_renamed, b"ctorch.nn.modules.container\nSequential\n")
+    yield "root made with arguments", partial(_renamed, _NETWORK + b"q\x00K\x01\x85\x81", _NETWORK + b"q\x00)\x81")
+    yield "root with items", partial(_renamed, _NETWORK + b"q\x00)\x81K\x01a", _NETWORK + b"q\x00)\x81")
     yield "root of a class of os", partial(_renamed, b"cos\nPathLike\n")
     flatten = b"ctorch.nn.modules.flatten\nFlatten\n"
     yield "layer whose class is the model", partial(_renamed, b"c__main__\nNeuralNetwork\n", flatten)
@@ -241,7 +249,7 @@ def _nested(times: int) -> bytes:
     return torch_file(whole(layer), {})
 
 
-def _renamed(name: bytes, ours: bytes = b"cfashion_core.models\nNeuralNetwork\n") -> bytes:
+def _renamed(name: bytes, ours: bytes = _NETWORK) -> bytes:
     members = members_of(saved(build_model("mlp", seed=0)))
     del members["archive/.data/serialization_id"]
     assert ours in members["archive/data.pkl"]
