@@ -121,14 +121,16 @@ def _loss(column: str, tall: bool, gutter: str) -> alt.X:
 
 def loss_axis(scale: str, logarithmic: bool, **settings: Any) -> alt.Axis:
     """An axis of losses; a logarithmic one labels 1, 2 and 5 beyond a factor of ten, powers of ten beyond a hundred."""
-    label = "format(datum.value, '~g')"
+    label, grid = "format(datum.value, '~g')", 0.6
+    shown: dict[str, Any] = {"labelExpr": label, "gridOpacity": grid}
     if logarithmic:
         span = f"domain('{scale}')[1] / domain('{scale}')[0]"
         digit = "round(datum.value / pow(10, floor(log(datum.value) / LN10 + 1e-9)))"
-        dropped = f"{span} > 100 && {digit} > 1 || {span} > 10 && indexof([1, 2, 5], {digit}) < 0"
-        label = f"{dropped} ? '' : {label}"
-    grid: dict[str, Any] = {"gridColor": FAINT, "gridOpacity": 0.6, "domain": False, "ticks": False}
-    return themed_axis(labelExpr=label, labelOverlap="greedy", labelFlush=False, **grid, **settings)
+        between = f"{span} > 100 && {digit} > 1 || {span} > 10 && indexof([1, 2, 5], {digit}) < 0"
+        fainter = {"condition": {"test": between, "value": grid / 3}, "value": grid}
+        shown = {"labelExpr": f"{between} ? '' : {label}", "gridOpacity": fainter}
+    plain: dict[str, Any] = {"gridColor": FAINT, "domain": False, "ticks": False}
+    return themed_axis(labelOverlap="greedy", labelFlush=False, **shown, **plain, **settings)
 
 
 def _y(column: str) -> alt.Y:

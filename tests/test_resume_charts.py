@@ -229,6 +229,14 @@ def test_the_axis_is_logarithmic_and_says_what_it_measures() -> None:
     assert "log scale" in " ".join(x["title"])
 
 
+def test_lines_between_the_labelled_ones_are_fainter() -> None:
+    axis = layer(comparison(of_each_answer())[0], "point", "rows")["encoding"]["x"]["axis"]
+    between, label = axis["labelExpr"].split(" ? '' : ")
+    assert label == "format(datum.value, '~g')"
+    assert axis["gridOpacity"]["condition"]["test"] == between
+    assert axis["gridOpacity"]["condition"]["value"] < axis["gridOpacity"]["value"]
+
+
 def test_a_run_that_diverged_is_drawn_at_the_edge_with_a_mark_of_its_own() -> None:
     frame = compared({}, {"loss_now": 9000.0, "answer": "higher"}, {"loss_now": math.nan, "answer": "higher"})
     spec, rows = comparison(frame)

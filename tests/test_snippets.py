@@ -14,7 +14,7 @@ from helpers import ROOT, config, python, train
 from helpers import new_run as make_run
 from torch import nn
 
-from fashion_core import exports, formats, loading_snippets, records, snippets
+from fashion_core import exports, formats, jobs, loading_snippets, records, resuming, snippets
 from fashion_core.config import PRESETS, parse_config
 from fashion_core.inspection import inspect
 from fashion_core.models import build_model
@@ -201,3 +201,24 @@ def test_download_names_are_one_plain_file_name(name: str) -> None:
     assert re.fullmatch(r"[\w.-]{1,90}", given)
     assert given.endswith("-epoch-3-model_weights.pth")
     assert not given.startswith((".", "-"))
+
+
+@pytest.mark.parametrize("changes", [{}, {"learning_rate": 0.0001}, {"optimizer": "sgd"}], ids=lambda c: str(c))
+def test_resuming_script_run_as_it_stands_begins_at_loss_last_and_ends_near_loss_now(
+    store: RunStore, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    parent = make_run(store, epochs=2, optimizer="adam", train_images=3_000)
+    train(parent)
+    settings = resuming.resumed_config(parent, 0, 1, changes)
+    fresh = settings.optimizer != parent.record.config.optimizer
+    script = snippets.resuming_script(settings, parent.checkpoint_path(0), fresh)
+    ran = python(USABLE_TORCHVISION + script, cwd=tmp_path, PYTHONPATH=str(ROOT))
+    assert ran.returncode == 0, ran.stderr
+    said = {name: float(value) for name, value in re.findall(r"(loss_last|loss_now|test loss) ([\d.]+)", ran.stdout)}
+    stored = parent.facts(parent.checkpoint_path(0))
+    assert stored is not None
+    assert said["loss_last"] == stored.loss
+    assert re.findall(r"test loss ([\d.]+)", ran.stdout)[0] == f"{stored.loss:.4f}"
+    child = jobs.create_resumed(store, parent, 0, 1, changes)
+    train(child)
+    assert said["loss_now"] == pytest.approx(records.epoch_records(child)[-1]["loss"], rel=TOLERANCE * 10)
