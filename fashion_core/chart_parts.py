@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import altair as alt
 
-_DARK: Final = "luminance(background || 'white') < 0.4"
-INK: Final = alt.ExprRef(f"{_DARK} ? '#F3F4F6' : '#1F2937'")
-MUTED: Final = alt.ExprRef(f"{_DARK} ? '#9CA3AF' : '#6B7280'")
-FAINT: Final = alt.ExprRef(f"{_DARK} ? '#4B4B46' : '#D1D5DB'")
+DARK: Final = "luminance(background || 'white') < 0.4"
+INK: Final = alt.ExprRef(f"{DARK} ? '#F3F4F6' : '#1F2937'")
+MUTED: Final = alt.ExprRef(f"{DARK} ? '#9CA3AF' : '#6B7280'")
+FAINT: Final = alt.ExprRef(f"{DARK} ? '#4B4B46' : '#D1D5DB'")
 PAPER: Final = alt.ExprRef("background || 'white'")
 
 

@@ -9,7 +9,6 @@ Pages redraw these charts twice a second for every viewer, in light and in dark,
 - No colour is chosen in Python: `chart_parts` says why. Shape and weight tell the series apart without colour.
 """
 
-import json
 from functools import lru_cache
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ import altair as alt
 import pandas as pd
 
 from fashion_core.chart_parts import FAINT, INK, MUTED, PAPER, haloed, themed_axis
+from fashion_core.filled import Filled, named, written
 
 LIVE_KEY: Final = (
     "thin line: each batch · bold line: smoothed · ring: checkpoint saved, at the epoch's mean training loss · "
@@ -60,7 +60,7 @@ def live_chart(
     if loss_last is not None:
         frames["loss_last"] = _with_side(loss_last, newest["smoothed"])
         frames["room"] = pd.concat([frames["room"], _label_room(loss_last["loss"], drawn["loss"])])
-    return _Filled(_live_spec(total_steps, loss_last is not None), frames)
+    return Filled(_live_spec(total_steps, loss_last is not None), frames, _HEIGHT)
 
 
 def accuracy_chart(epochs: pd.DataFrame) -> alt.LayerChart:
@@ -68,21 +68,7 @@ def accuracy_chart(epochs: pd.DataFrame) -> alt.LayerChart:
     newest = epochs.tail(1)
     newest = newest.assign(text=newest["accuracy"].map("{:.1%}".format))
     room = _room(newest["accuracy"], 0.005).clip(upper=1.0)
-    return _Filled(_accuracy_spec(), {"epochs": epochs, "newest": newest, "room": room})
-
-
-class _Filled(alt.LayerChart):
-    """A spec that was built before, and the rows for its named data sources."""
-
-    def __init__(self, spec: str, frames: dict[str, pd.DataFrame]) -> None:
-        super().__init__()
-        # Altair's own __setattr__ would make a property of the spec of it.
-        object.__setattr__(self, "_filled", (spec, frames))
-
-    def to_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        spec, frames = self._filled
-        rows = {name: frame.to_dict("records") for name, frame in frames.items()}
-        return {**json.loads(spec), "datasets": rows}
+    return Filled(_accuracy_spec(), {"epochs": epochs, "newest": newest, "room": room}, _HEIGHT)
 
 
 def _loss_text(loss: float) -> str:
@@ -128,7 +114,7 @@ def _label_room(line: "pd.Series[float]", losses: "pd.Series[float]") -> pd.Data
 def _live_spec(total_steps: int, resumed: bool) -> str:
     line, label = (_loss_last_line(), _loss_last_label()) if resumed else ([], [])
     back = [_invisible(_loss("low")), *_epoch_rules(), *_batch_lines(total_steps), *line]
-    return _written([*back, *_newest(), _hover(), *_epoch_points(), *label])
+    return written([*back, *_newest(), _hover(), *_epoch_points(), *label])
 
 
 @lru_cache(maxsize=1)
@@ -138,34 +124,24 @@ def _accuracy_spec() -> str:
     base = _painted("epochs", "test").encode(x, _accuracy("accuracy"))
     points = base.mark_point(shape="diamond", filled=True, size=80, opacity=1).encode(tooltip=_epoch_tooltip())
     value = _painted("newest", "test").encode(alt.X("epoch:Q"), _accuracy("accuracy"), text="text:N")
-    return _written([_invisible(_accuracy("low")), base.mark_line(strokeWidth=2.5), points, *_value(value)])
-
-
-def _written(layers: list[alt.Chart]) -> str:
-    spec = alt.LayerChart(layer=layers, height=_HEIGHT).to_dict()
-    spec.pop("config", None)  # Altair's default size, which the page's width replaces
-    return json.dumps(spec)
-
-
-def _named(data: str) -> alt.Chart:
-    return alt.Chart(alt.NamedData(data))
+    return written([_invisible(_accuracy("low")), base.mark_line(strokeWidth=2.5), points, *_value(value)])
 
 
 def _painted(data: str, series: str) -> alt.Chart:
     """Start a chart in its series' colour: a fixed domain and no range, so that the theme's colours apply."""
     color = alt.Color("series:N", scale=alt.Scale(domain=SERIES), legend=None)
-    return _named(data).transform_calculate(series=f"'{series}'").encode(color)
+    return named(data).transform_calculate(series=f"'{series}'").encode(color)
 
 
 def _invisible(y: alt.Y) -> alt.Chart:
-    rule: alt.Chart = _named("room").mark_rule(opacity=0, aria=False)
+    rule: alt.Chart = named("room").mark_rule(opacity=0, aria=False)
     return rule.encode(y, alt.Y2("high"))
 
 
 def _epoch_rules() -> list[alt.Chart]:
     """A rule and its label at the end of an epoch, wherever there is room for the label."""
     room = f"datum.round * datum.share * width >= {_LABEL_WIDTH}"
-    base = _named("epochs").transform_filter(room).encode(alt.X("step:Q"))
+    base = named("epochs").transform_filter(room).encode(alt.X("step:Q"))
     text = base.mark_text(align="right", baseline="bottom", fontSize=12, color=MUTED)
     return [base.mark_rule(strokeWidth=1.5, color=FAINT), text.encode(text="text:N", y=alt.value(-6))]
 
@@ -193,14 +169,14 @@ def _hover() -> alt.Chart:
         alt.Tooltip("smoothed:Q", title="smoothed loss", format=".4f"),
     ]
     opacity = alt.when(near).then(alt.value(0.8)).otherwise(alt.value(0))
-    rule: alt.Chart = _named("hover").mark_rule(color=MUTED, aria=False).properties(name="hover")
+    rule: alt.Chart = named("hover").mark_rule(color=MUTED, aria=False).properties(name="hover")
     return rule.encode(alt.X("step:Q"), opacity=opacity, tooltip=tooltip).add_params(near)
 
 
 def _epoch_points() -> list[alt.Chart]:
     """A ring at the train loss and a diamond at the test loss, both smaller where epochs stand close."""
     size = alt.ExprRef("pow(clamp(datum.share * width * 0.7, 5, 9.5), 2)")
-    rings = _named("epochs").transform_filter("datum.checkpoint").encode(alt.X("step:Q"), _loss("train_loss"))
+    rings = named("epochs").transform_filter("datum.checkpoint").encode(alt.X("step:Q"), _loss("train_loss"))
     rings = rings.mark_point(size=size, strokeWidth=2, stroke=INK, fill=PAPER, opacity=1)
     diamonds = _painted("epochs", "test").encode(alt.X("step:Q"), _loss("loss"))
     diamonds = diamonds.mark_point(shape="diamond", filled=True, size=size, opacity=1)
@@ -208,11 +184,11 @@ def _epoch_points() -> list[alt.Chart]:
 
 
 def _loss_last_line() -> list[alt.Chart]:
-    return [_named("loss_last").encode(_loss("loss")).mark_rule(strokeDash=[6, 4], strokeWidth=1.5, color=INK)]
+    return [named("loss_last").encode(_loss("loss")).mark_rule(strokeDash=[6, 4], strokeWidth=1.5, color=INK)]
 
 
 def _loss_last_label() -> list[alt.Chart]:
-    base = _named("loss_last").encode(_loss("loss"), text="label:N", x=alt.value("width"))
+    base = named("loss_last").encode(_loss("loss"), text="label:N", x=alt.value("width"))
     side, limit = alt.ExprRef("datum.side"), alt.ExprRef("width")
     return haloed(base, align="right", dy=side, fontSize=13, limit=limit, color=INK)
 

@@ -22,6 +22,7 @@ from fashion_core.state_dicts import (
     layers_of,
     model_of_class,
     nearest_model,
+    optimizer_name,
     optimizer_state,
 )
 from fashion_core.stored import StoredFile, tensors_in
@@ -33,6 +34,9 @@ OWN_KEYS = ("run", "config", "environment", "measured")
 _LAYERS = frozenset(layer.kind for model in BLUEPRINTS.values() for _, layer in model.named_layers())
 _ALLOWED = PLAIN_NAMES | {kind for kind in _LAYERS if "." in kind}
 _INSIDE = {"_parameters", "_buffers", "_modules"}
+_ADAM = frozenset({"step", "exp_avg", "exp_avg_sq"})
+_SLOTS = {"sgd": frozenset({"momentum_buffer"}), "adam": _ADAM, "adamw": _ADAM}
+"""What the optimizers of this app keep for each parameter."""
 _SHOWN = 3
 
 
@@ -173,26 +177,50 @@ def check_optimizer(state: Mapping[str, Any], parameters: list[Shape]) -> None:
     for key, value in groups[0].items():
         if key != "params":
             _check_setting(str(key), value)
-    _check_slots(state.get("state"), parameters)
+    expected = _SLOTS.get(optimizer_name(groups[0]))
+    if expected and "betas" in groups[0]:
+        _check_betas(groups[0])
+    _check_slots(state.get("state"), parameters, expected)
 
 
-def _check_slots(slots: Any, parameters: list[Shape]) -> None:
+def _check_betas(group: Mapping[str, Any]) -> None:
+    """Torch takes any numbers, and fails on the first step."""
+    betas, eps = group["betas"], group.get("eps")
+    numbers = [*betas, eps] if isinstance(betas, list | tuple) and len(betas) == 2 else [None]
+    if not all(isinstance(number, float) and 0 <= number < 1 for number in numbers):
+        raise RefusedFileError("its optimizer's betas and eps are not numbers from 0 to 1")
+
+
+def _check_slots(slots: Any, parameters: list[Shape], expected: frozenset[str] | None) -> None:
     if not isinstance(slots, dict) or not all(isinstance(slot, dict) for slot in slots.values()):
         raise RefusedFileError("its optimizer's state is not a dict for each parameter")
+    every = set(range(len(parameters)))
+    if not set(slots) <= every or (expected and slots and set(slots) != every):
+        raise RefusedFileError("its optimizer was made for a model with other parameters")
     for index, slot in slots.items():
-        if not isinstance(index, int) or not 0 <= index < len(parameters):
-            raise RefusedFileError("its optimizer was made for a model with other parameters")
+        if expected and set(slot) != expected:
+            raise RefusedFileError(f"its optimizer's state has not just {', '.join(sorted(expected))}")
         for key, value in slot.items():
-            _check_slot(str(key), value, parameters[index])
+            _check_slot(str(key), value, parameters[index], exact=expected is not None)
 
 
-def _check_slot(key: str, value: Any, parameter: Shape) -> None:
+def _check_slot(key: str, value: Any, parameter: Shape, exact: bool) -> None:
+    """With ``exact`` just what torch's fused steps may read: they trust shapes, and read on into other memory."""
     if not isinstance(value, StoredTensor):
         _check_setting(key, value)
-    elif value.shape not in ((), parameter):
+        if exact and not _may_be_plain(key, value):
+            raise RefusedFileError(f"its optimizer's {key} is no tensor")
+    elif (exact and value.shape != (() if key == "step" else parameter)) or value.shape not in ((), parameter):
         raise RefusedFileError(f"its optimizer's {key} has another shape than the parameter it belongs to")
     elif value.shape == parameter and value.dtype not in WEIGHT_DTYPES:
         raise RefusedFileError(f"its optimizer's {key} is {value.dtype}, which can't become float32")
+
+
+def _may_be_plain(key: str, value: Any) -> bool:
+    """A step of torch before 1.12, and a momentum that has not begun."""
+    if key == "step":
+        return type(value) in (int, float) and value >= 0
+    return key == "momentum_buffer" and value is None
 
 
 def _check_setting(key: str, value: Any) -> None:
@@ -216,6 +244,11 @@ def check_numbers(file: StoredFile, weights: Weights) -> None:
     Raises ``RefusedFileError`` or ``DiskError``.
     """
     file.check_numbers()
+    check_finite(file, weights)
+
+
+def check_finite(file: StoredFile, weights: Weights) -> None:
+    """Raises ``RefusedFileError`` that names what is nan or infinite, or ``DiskError``."""
     for name, tensor in weights.tensors.items():
         _check_finite(file, tensor, name)
     for tensor in tensors_in(optimizer_state(file.content)):

@@ -10,12 +10,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from fashion_core import comparison, dataset_files, file_commands, jobs, resuming
+from fashion_core import comparison, dataset_files, file_commands, jobs, resuming, resumptions
 from fashion_core.config import PRESETS, Setting, parse_config, settings
 from fashion_core.errors import ConfigError, DamagedFileError, DiskError, FashionError
 from fashion_core.file_commands import print_json
 from fashion_core.follow import follow, outcome
 from fashion_core.records import run_record
+from fashion_core.resumptions import Wish
 from fashion_core.runs import Run, RunStore
 from fashion_core.schema import EXPORT_NAMES
 
@@ -131,8 +132,8 @@ def _resume(options: argparse.Namespace) -> None:
     parent = store.get(options.run)
     overrides = {name: value for name, value in _given(options).items() if name != "epochs"}
     epochs = _epochs(options.epoch, parent)
-    plans = [(epoch, _additional(options.epochs, parent, epoch), overrides) for epoch in epochs]
-    runs = jobs.group_of(store, jobs.resume_many(store, parent, plans))
+    wishes = [Wish(epoch, _additional(options.epochs, parent, epoch), overrides) for epoch in epochs]
+    runs = resumptions.resume(store, parent, wishes)
     for run in runs:
         _follow(store, run, options.json)
     if options.json:
@@ -143,7 +144,7 @@ def _resume(options: argparse.Namespace) -> None:
 
 def _epochs(text: str, parent: Run) -> list[int]:
     if text == "all":
-        return parent.epochs_saved()
+        return parent.epochs_saved() or [0]  # which is then refused with a sentence
     parts = text.split(",")
     if not all(part.isdecimal() for part in parts):
         raise ConfigError(f"Epoch should be a number such as 0, several as 0,2,5, or all, not {text!r}.")

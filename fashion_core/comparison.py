@@ -10,7 +10,7 @@ from fashion_core.runs import Run, RunStore
 from fashion_core.schema import Change, LoadCheck, State, Verdict
 
 Answer = Literal["lower", "within noise", "higher"]
-_NOISE = 2.0
+NOISE = 2.0
 """How many standard errors of the paired differences count as noise: about 95 % of what chance does."""
 
 
@@ -30,7 +30,7 @@ class LossNow:
     @property
     def answer(self) -> Answer:
         """Whether the change is larger than twice its standard error."""
-        if abs(self.difference) <= _NOISE * self.standard_error:
+        if abs(self.difference) <= NOISE * self.standard_error:
             return "within noise"
         return "lower" if self.difference < 0 else "higher"
 
@@ -100,7 +100,7 @@ def _compare_one(run: Run, ids: set[str]) -> Compared | None:
     check = run.load_check if record.parent else None
     if record.parent is None or record.resumption is None or check is None:
         return None
-    losses = [_loss_now(row) for row in metrics.read_rows(run.metrics_path) if row["kind"] == "epoch"]
+    losses = [_loss_now(row) for row in metrics.read_epochs(run.metrics_path) if "difference" in row]
     overrides = tuple(resuming.describe(name, change) for name, change in record.resumption.changes.items())
     return Compared(
         run=run.id,
@@ -120,7 +120,7 @@ def _compare_one(run: Run, ids: set[str]) -> Compared | None:
 
 
 def _loss_now(row: metrics.Row) -> LossNow:
-    return LossNow(row["epoch"], row["loss"], row.get("difference", 0.0), row.get("standard_error", 0.0))
+    return LossNow(row["epoch"], row["loss"], row["difference"], row["standard_error"])
 
 
 def as_record(row: Compared) -> dict[str, object]:
@@ -159,7 +159,7 @@ def sentence(rows: list[Compared], latest: bool = True) -> str:
     best_row, best = min(nows, key=lambda pair: pair[1].loss)
     runs = "resumed run is" if len(nows) == 1 else "resumed runs are"
     return (
-        f"{counts['lower']} of {len(nows)} {runs} below the loss stored in the checkpoint, "
+        f"{counts['lower']} of {len(nows)} {runs} below the loss of the checkpoint, "
         f"{counts['within noise']} within noise, {counts['higher']} above. Median change {median:+.1%}; "
         f"lowest loss now {best.loss:.3f} ({best_row.name}, from {best_row.parent_name} epoch {best_row.epoch})."
     )

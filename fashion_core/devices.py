@@ -43,6 +43,7 @@ def make_reproducible(threads: int) -> None:
     # It would fill fresh memory with NaN to expose reads before writes: a safety net that costs time on each batch.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False  # else a convolution keeps 10 bits, and a loss measured elsewhere differs
     torch.set_num_threads(threads)
 
 

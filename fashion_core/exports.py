@@ -57,10 +57,10 @@ def write_as(format: ExportFormat, loaded: Loaded, out: Path) -> files.Digest:
         return formats.save(out, loaded.model.state_dict())
     if format == "model":
         return formats.save(out, loaded.model)
-    return files.write_bytes(out, _as_safetensors(loaded) if format == "safetensors" else as_program(loaded.model))
+    return files.write_bytes(out, as_safetensors(loaded) if format == "safetensors" else as_program(loaded.model))
 
 
-def _as_safetensors(loaded: Loaded) -> bytes:
+def as_safetensors(loaded: Loaded) -> bytes:
     """Weights with a checksum of their own, which the format lacks: first written without it, then with it."""
     tensors = {name: tensor.contiguous() for name, tensor in loaded.model.state_dict().items()}
     facts = {"model": loaded.model_name, "epoch": loaded.epoch, "loss": loaded.loss}

@@ -34,7 +34,7 @@ def _summary(path: Path, found: inspection.Inspection) -> list[str]:
     unknown = "none of this app's" if found.model is None else found.model
     lines = [
         f"{path}: {found.format} ({found.container}), {found.bytes:,} bytes",
-        f"sha256: {found.sha256 or 'not read: --numbers reads files larger than 64 MiB'}",
+        f"sha256: {found.sha256 or 'not read: --numbers reads files larger than 160 MiB'}",
         f"model: {unknown}" + (f", {found.parameters:,} parameters" if found.parameters else ""),
         f"epoch: {_or_none(found.epoch)}   loss: {_or_none(found.loss)}   optimizer: {_optimizer(found)}",
         f"verdict for resuming: {found.verdict}" + (f"; missing: {', '.join(found.missing)}" if found.missing else ""),

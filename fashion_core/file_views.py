@@ -26,7 +26,7 @@ class Found:
     inspection: Inspection | None
     problem: str | None
     refused: tuple[str, ...]
-    sha256: str
+    sha256: str | None
 
 
 def signature(path: Path) -> Signature:
@@ -44,10 +44,10 @@ def look(path: Path) -> Found:
 @st.cache_data(max_entries=64, show_spinner="Looking inside…")
 def _look(path: str, key: Signature) -> Found:
     try:
-        found = inspection.inspect(Path(path), numbers=True)
+        found = inspection.inspect(Path(path))
     except RefusedFileError as error:
         return Found(None, str(error), error.names, files.digest_of(Path(path)).sha256)
-    return Found(found, found.refusal, found.refused, str(found.sha256))
+    return Found(found, found.refusal, found.refused, found.sha256)
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Chosen:
         """Why it is not what was saved, its bytes included; None if it is."""
         known = self.run.damage(self.file, self.run.marks)
         facts = self.run.facts(self.file) if known is None else None
-        return CHANGED if facts and self.found.sha256 != facts.sha256 else known
+        return CHANGED if facts and self.found.sha256 not in (None, facts.sha256) else known
 
     @property
     def verdict(self) -> Verdict:
@@ -129,7 +129,8 @@ def _show_numbers(found: Inspection) -> None:
         st.metric("Loss", ui.loss_text(found.loss), width=NUMBER_WIDTH)
         st.metric("Optimizer", _optimizer_name(found) if found.optimizer else "none", width=NUMBER_WIDTH)
     noticed = "a changed bit would be noticed" if found.has_checksum else "no checksum: a changed bit goes unnoticed"
-    st.caption(f"{found.format} · {found.container} container, {noticed} · SHA-256 {found.sha256}")
+    digest = found.sha256 or "not read, for the file is large"
+    st.caption(f"{found.format} · {found.container} container, {noticed} · SHA-256 {digest}")
 
 
 def _count(parameters: int | None) -> str:

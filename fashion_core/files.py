@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,9 +83,12 @@ class Writer:
 
 
 @contextmanager
-def writing(path: Path, *, durable: bool = True) -> Iterator[Writer]:
+def writing(
+    path: Path, *, durable: bool = True, before_replacing: Callable[[], object] = lambda: None
+) -> Iterator[Writer]:
     """Replace ``path`` by what is written inside, whole or not at all; durable writes also survive a power cut.
 
+    ``before_replacing`` is called once all of it is safe on the disk, while the old file still has its name.
     Raises ``DiskError``; then, and when the inside raises, the old file is untouched and nothing else is left behind.
     """
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{path.name}-{secrets.token_hex(4)}")
@@ -93,6 +96,7 @@ def writing(path: Path, *, durable: bool = True) -> Iterator[Writer]:
         try:
             with _filling(temporary, durable) as writer:
                 yield writer
+            before_replacing()
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)

@@ -20,11 +20,10 @@ def save(
     """Write what ``torch.save`` makes of ``content``, whole or not at all. Raises ``DiskError``.
 
     It goes to the disk as it is made, so that a large model needs no second copy in memory. ``before_replacing`` is
-    called once all is written: the moment to unlist the old file, whose facts won't be those of the new one.
+    called once all is safe: the moment to unlist the old file, whose facts won't be those of the new one.
     """
-    with files.writing(path) as file:
+    with files.writing(path, before_replacing=before_replacing) as file:
         torch.save(content, cast(IO[bytes], file))  # torch calls write and flush alone
-        before_replacing()
     return file.digest
 
 

@@ -11,11 +11,11 @@ import torch
 
 from fashion_core import files, formats
 from fashion_core.config import TrainConfig, parse_config
-from fashion_core.errors import printable
-from fashion_core.inspection import optimizer_name
+from fashion_core.errors import ConfigError, RefusedFileError, printable
 from fashion_core.loading import Loaded, load
 from fashion_core.runs import Run, RunStore, now, utc_now
-from fashion_core.schema import Environment, Facts, Labels, Reason, SavedFormat, Source, Status
+from fashion_core.schema import Environment, Facts, Labels, SavedFormat, Source, Status
+from fashion_core.state_dicts import optimizer_name
 
 _LONGEST_NAME = 80
 _OPTIMIZERS = {"sgd", "adam", "adamw"}
@@ -31,7 +31,8 @@ def bring_in(store: RunStore, path: Path, name: str, given: Mapping[str, Any]) -
     loaded = load(path)
     settings, notes = settings_of(loaded)
     shown = printable(Path(name).name)[:_LONGEST_NAME]
-    config = parse_config({**settings, "name": shown, **given})
+    _check_given(loaded, given)
+    config = _parse(settings, {"name": shown, **given})
     source = Source(name=shown, format=loaded.format, sha256=files.digest_of(path).sha256)
 
     def fill(draft: Run) -> None:
@@ -40,10 +41,30 @@ def bring_in(store: RunStore, path: Path, name: str, given: Mapping[str, Any]) -
         draft.write_labels(Labels(name=config.title, notes=" ".join(notes)))
         draft.write_status(Status(state="imported", queued_at=now(), heartbeat=now(), epoch=config.epochs))
 
-    return store.create(config, _environment(), source=source, fill=fill)
+    return store.create(config, _environment(loaded), source=source, fill=fill)
 
 
-def _environment() -> Environment:
+def _check_given(loaded: Loaded, given: Mapping[str, Any]) -> None:
+    """What a file of this app says about itself is so."""
+    own = loaded.beside.get("config", {})
+    for name, value in given.items():
+        if own.get(name, value) != value:
+            raise ConfigError(f"The file says that its {name} was {own[name]}: leave that as it is, not {value}.")
+
+
+def _parse(settings: Mapping[str, Any], given: Mapping[str, Any]) -> TrainConfig:
+    """Bad settings of the file are the file's fault, given ones are the giver's."""
+    try:
+        known = parse_config(settings)
+    except ConfigError as error:
+        raise RefusedFileError(f"its settings can't be used here: {str(error).rstrip('.')}") from error
+    return parse_config({**known.model_dump(), **given})
+
+
+def _environment(loaded: Loaded) -> Environment:
+    """What the file says it was computed with; where it does not say, this machine."""
+    if loaded.beside:
+        return Environment.model_validate(loaded.beside["environment"])
     return Environment(
         python=platform.python_version(),
         torch=metadata.version("torch"),
@@ -71,13 +92,17 @@ def _optimizer_settings(loaded: Loaded) -> tuple[dict[str, Any], list[str]]:
     name = optimizer_name(group)
     if name not in _OPTIMIZERS:
         return {}, ["Its optimizer is not one of this app's: resuming starts a fresh one."]
-    settings: dict[str, Any] = {"optimizer": name, "weight_decay": group.get("weight_decay") or 0.0}
+    decay = group.get("weight_decay") or 0.0
+    settings: dict[str, Any] = {"optimizer": name, "weight_decay": decay}
+    notes = []
+    if name == "adam" and decay and "decoupled_weight_decay" not in group:
+        notes.append("It was saved by Adam or AdamW, the file does not tell which: it counts as Adam.")
     if name == "sgd":
         settings["momentum"] = group.get("momentum") or 0.0
     rate = group.get("initial_lr") or group.get("lr")
-    if isinstance(rate, float) and rate > 0:
-        return {**settings, "learning_rate": rate}, []
-    return settings, ["Its learning rate is not known; 0.001 stands in its place."]
+    if isinstance(rate, int | float) and rate > 0:
+        return {**settings, "learning_rate": float(rate)}, notes
+    return settings, [*notes, "Its learning rate is not known; 0.001 stands in its place."]
 
 
 def _write_original(draft: Run, path: Path, loaded: Loaded) -> None:
@@ -91,14 +116,20 @@ def _write_checkpoint(draft: Run, loaded: Loaded, config: TrainConfig) -> None:
     content = {
         "epoch": loaded.epoch or 0,
         "model_state_dict": loaded.model.state_dict(),
-        "optimizer_state_dict": loaded.optimizer_state,
+        "optimizer_state_dict": _known_state(loaded),
         "loss": loaded.loss,
         **loaded.beside,
     }
     draft.write_facts(path, _facts(loaded, "checkpoint", formats.save(path, content)))
 
 
-def _facts(loaded: Loaded, format: SavedFormat, digest: files.Digest, why: Reason = "import") -> Facts:
+def _known_state(loaded: Loaded) -> dict[str, Any] | None:
+    """The optimizer's state, if it is of one that this app has."""
+    state = loaded.optimizer_state
+    return state if state and optimizer_name(state["param_groups"][0]) in _OPTIMIZERS else None
+
+
+def _facts(loaded: Loaded, format: SavedFormat, digest: files.Digest) -> Facts:
     accuracy = loaded.beside.get("measured", {}).get("accuracy")
     return Facts(
         format=format,
@@ -109,5 +140,5 @@ def _facts(loaded: Loaded, format: SavedFormat, digest: files.Digest, why: Reaso
         accuracy=accuracy,
         seconds=0.0,
         created=utc_now(),
-        why=why,
+        why="import",
     )

@@ -7,10 +7,9 @@ the queue while there is a free slot. The worker is known by its command line al
 import json
 import os
 import platform
-import secrets
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -20,7 +19,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from fashion_core import dataset_files, files, processes, resuming
+from fashion_core import dataset_files, files, processes
 from fashion_core.config import TrainConfig
 from fashion_core.errors import (
     ConfigError,
@@ -40,8 +39,7 @@ from fashion_core.schema import (
     UNDER_WAY_STATES,
     Environment,
     ExportFormat,
-    Parent,
-    Resumption,
+    Labels,
     Status,
 )
 
@@ -87,8 +85,9 @@ def _ask(*command: str, store: RunStore | None = None) -> dict[str, Any]:
     except subprocess.TimeoutExpired as error:
         raise WorkerError(f"torch gave no answer within {_ANSWER_SECONDS} s: try again.") from error
     said = answer.stderr.decode(errors="replace").strip()
-    if answer.returncode == 1 and said.startswith(_PROBLEM):
-        raise WorkerError(said.removeprefix(_PROBLEM))
+    last_line = said.rpartition("\n")[2]  # libraries may have warned before it
+    if answer.returncode == 1 and last_line.startswith(_PROBLEM):
+        raise WorkerError(last_line.removeprefix(_PROBLEM))
     if answer.returncode:
         raise WorkerError(f"torch can't be used here: {said[-500:]}")
     value: dict[str, Any] = json.loads(answer.stdout)
@@ -120,8 +119,8 @@ def lesson_losses(store: RunStore, run: Run) -> dict[str, Any]:
 
 def bring_in(store: RunStore, path: Path, name: str, given: Mapping[str, str]) -> Run:
     """Import a file that passed ``inspection.inspect``; ``given`` are settings by name. Raises ``WorkerError``."""
-    flags = [part for key, value in given.items() for part in (f"--{key.replace('_', '-')}", value)]
-    return store.get(_ask("import", str(path), "--file-name", name, *flags, store=store)["id"])
+    flags = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
+    return store.get(_ask("import", str(path), f"--file-name={name}", *flags, store=store)["id"])
 
 
 def environment_for(config: TrainConfig) -> Environment:
@@ -148,7 +147,7 @@ def slots() -> int:
     return int(value)
 
 
-def start(store: RunStore, config: TrainConfig) -> Run:
+def start(store: RunStore, config: TrainConfig, tags: tuple[str, ...] = ()) -> Run:
     """Put a run with these settings in the queue; it starts at once if a slot is free.
 
     Raises ``ConfigError``, ``DataError`` or ``DeviceError`` before anything is written, ``DiskError`` after which
@@ -157,7 +156,8 @@ def start(store: RunStore, config: TrainConfig) -> Run:
     slots()
     if config.dataset == "fashion-mnist":
         dataset_files.check()
-    run = store.create(config, environment_for(config))
+    labels = Labels(name=config.title, tags=tags)
+    run = store.create(config, environment_for(config), fill=lambda draft: draft.write_labels(labels))
     advance(store)
     return run
 
@@ -172,97 +172,6 @@ def environment_to_resume(parent: Environment, config: TrainConfig) -> Environme
     device = parent.device if config.device == "auto" and parent.device in here.devices else found.device
     threads = config.threads or min(parent.threads, here.threads)
     return found.model_copy(update={"device": device, "threads": threads})
-
-
-def resume(
-    store: RunStore,
-    run: Run,
-    epoch: int,
-    additional: int,
-    overrides: Mapping[str, Any],
-    group: str | None = None,
-) -> Run:
-    """Put a run in the queue that goes on from a checkpoint for ``additional`` epochs; it starts if a slot is free.
-
-    Raises what ``create_resumed`` raises.
-    """
-    child = create_resumed(store, run, epoch, additional, overrides, group)
-    advance(store)
-    return child
-
-
-def create_resumed(
-    store: RunStore,
-    run: Run,
-    epoch: int,
-    additional: int,
-    overrides: Mapping[str, Any],
-    group: str | None = None,
-) -> Run:
-    """A queued run whose parent is this checkpoint; the parent is not touched.
-
-    Raises ``RunNotFoundError``, ``ConfigError``, ``DataError``, ``DeviceError``, or ``DamagedFileError`` if the
-    checkpoint is not whole, before anything is written.
-    """
-    slots()
-    resuming.check_epoch(run, epoch)
-    config = resuming.resumed_config(run, epoch, additional, overrides)
-    if config.dataset == "fashion-mnist":
-        dataset_files.check()
-    parent = run.record
-    environment = environment_to_resume(parent.environment, config)
-    judged = resuming.judge(run, epoch, config, environment)
-    if judged.verdict in ("damaged", "untrusted"):
-        raise DamagedFileError(run.checkpoint_path(epoch), "; ".join(judged.reasons))
-    return store.create(
-        config,
-        environment,
-        parent=Parent(run=run.id, epoch=epoch),
-        resumption=Resumption(
-            parent_name=run.labels.name,
-            changes=resuming.changes(parent.config, config),
-            verdict=judged.verdict,
-            reasons=judged.reasons,
-            group=group,
-        ),
-    )
-
-
-def resume_many(store: RunStore, run: Run, plans: Sequence[tuple[int, int, Mapping[str, Any]]]) -> str:
-    """Queue one run for each plan of epoch, additional epochs and overrides; gives the group that they share.
-
-    Raises what ``create_resumed`` raises; then none of them is left.
-    """
-    group = secrets.token_hex(4)
-    made: list[Run] = []
-    try:
-        for epoch, additional, overrides in plans:
-            made.append(create_resumed(store, run, epoch, additional, overrides, group))
-    except FashionError:
-        for child in made:
-            store.delete(child)
-        raise
-    advance(store)
-    return group
-
-
-def group_of(store: RunStore, group: str) -> list[Run]:
-    """The runs that were resumed by one click, the oldest first; damaged ones are passed over."""
-    return [run for run in reversed(store.runs()) if _is_in(run, group)]
-
-
-def _is_in(run: Run, group: str) -> bool:
-    with suppress(DamagedFileError, DiskError):
-        resumption = run.record.resumption
-        return resumption is not None and resumption.group == group
-    return False
-
-
-def cancel(runs: Sequence[Run]) -> None:
-    """Ask every run that waits or trains to stop, the last in the queue first, so that none starts meanwhile."""
-    for run in reversed(runs):
-        with suppress(RunStateError, RunNotFoundError):  # it has ended, or is gone
-            stop(run)
 
 
 def go_on(store: RunStore, run: Run) -> None:

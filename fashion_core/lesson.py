@@ -3,22 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fashion_core import jobs
+from fashion_core import jobs, resumptions
 from fashion_core.config import TrainConfig, parse_config
 from fashion_core.errors import RunStateError
+from fashion_core.resumptions import Wish
 from fashion_core.runs import Run, RunStore
-from fashion_core.schema import Labels
 
 TAG = "lesson"
-RESUMED_EPOCH = 0
+_LAST_NAME = "Lesson, resumed"
+_LAST_STEP = Wish(epoch=0, additional=1, overrides={"name": _LAST_NAME})
 
 
 def begin(store: RunStore, given: Mapping[str, Any]) -> Run:
     """Start the lesson's first run: the tutorial's settings, two epochs. Raises what ``jobs.start`` raises."""
-    config = lesson_config(given)
-    run = jobs.start(store, config)
-    run.write_labels(Labels(name=config.title, tags=(TAG,)))
-    return run
+    return jobs.start(store, lesson_config(given), tags=(TAG,))
 
 
 def lesson_config(given: Mapping[str, Any]) -> TrainConfig:
@@ -27,8 +25,13 @@ def lesson_config(given: Mapping[str, Any]) -> TrainConfig:
 
 
 def resumed_run(store: RunStore, run: Run) -> Run | None:
-    """The run that was resumed from checkpoint 0, if it has begun."""
-    return min(store.children(run, RESUMED_EPOCH), key=lambda child: child.id, default=None)
+    """The run that the last step began, if it has; not one that somebody resumed from there otherwise."""
+    return next((child for child in store.children(run, _LAST_STEP.epoch) if _is_last_step(child)), None)
+
+
+def _is_last_step(child: Run) -> bool:
+    resumption = child.record.resumption
+    return resumption is not None and not resumption.changes and child.record.config.name == _LAST_NAME
 
 
 def last_run(store: RunStore, run: Run) -> Run:
@@ -42,13 +45,11 @@ def last_run(store: RunStore, run: Run) -> Run:
 def go_on(store: RunStore, run: Run) -> Run | None:
     """Begin the last step once the first run has finished; two pages that ask at once begin it once.
 
-    Raises what ``jobs.resume`` raises.
+    Raises what ``resumptions.create`` raises.
     """
     if run.state() != "finished" or resumed_run(store, run):
         return resumed_run(store, run)
     with run.writing():
-        child = resumed_run(store, run) or jobs.create_resumed(
-            store, run, RESUMED_EPOCH, 1, {"name": "Lesson, resumed"}
-        )
+        child = resumed_run(store, run) or resumptions.create(store, run, [_LAST_STEP])[0]
     jobs.advance(store)
     return child

@@ -6,7 +6,7 @@ from typing import Any, Final
 import altair as alt
 import pandas as pd
 
-from fashion_core.chart_parts import _DARK, FAINT, INK, MUTED, PAPER, haloed, themed_axis
+from fashion_core.chart_parts import DARK, FAINT, INK, MUTED, PAPER, haloed, themed_axis
 from fashion_core.filled import Filled, named, written
 from fashion_core.resume_charts import LEAST
 from fashion_core.resume_labels import label_pixels
@@ -132,7 +132,7 @@ def _dots(epoch: alt.X, room: str) -> list[alt.Chart]:
 
 def _shade() -> alt.Fill:
     """The colour of the loss: the lowest is the furthest from the background. Paper where the checkpoint is gone."""
-    scale = alt.Scale(type="log", scheme="viridis", reverse=alt.ExprRef(_DARK))
+    scale = alt.Scale(type="log", scheme="viridis", reverse=alt.ExprRef(DARK))
     legend = alt.Legend(
         title="test loss (cross-entropy, log scale)", orient="top", direction="horizontal", gradientLength=160,
         gradientThickness=10, tickCount=3, format="~g", labelColor=MUTED, titleColor=MUTED, titleLimit=300,

@@ -68,8 +68,11 @@ def _with_tensors(file: StoredFile, content: Any) -> Any:
 
 
 def to_tensor(file: StoredFile, stored: StoredTensor) -> Tensor:
-    """The tensor itself, on the CPU, with memory of its own. Raises ``RefusedFileError`` or ``DiskError``."""
+    """The tensor itself, on the CPU, contiguous: torch's fused steps read memory in order.
+
+    Raises ``RefusedFileError`` or ``DiskError``.
+    """
     dtype = getattr(torch, stored.dtype)
     if not stored.numel:
         return torch.empty(stored.shape, dtype=dtype)
-    return torch.frombuffer(file.span(stored), dtype=dtype).as_strided(stored.shape, stored.stride)
+    return torch.frombuffer(file.span(stored), dtype=dtype).as_strided(stored.shape, stored.stride).contiguous()

@@ -37,6 +37,14 @@ def read_rows(path: Path) -> list[Row]:
     return [row for row in map(_parse_row, lines) if row is not None]
 
 
+def read_epochs(path: Path) -> list[Row]:
+    """The rows of ended epochs alone: a long run has a hundred times as many of batches. Raises ``DiskError``."""
+    with files.disk_errors(path):
+        lines = path.read_bytes().splitlines() if path.exists() else []
+    rows = map(_parse_row, (line for line in lines if b'"losses"' not in line))
+    return [row for row in rows if row is not None and row["kind"] == "epoch"]
+
+
 def _parse_row(line: bytes) -> Row | None:
     try:
         row = json.loads(line)

@@ -8,8 +8,8 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from fashion_core.config import TrainConfig
 
-_SETTINGS = ("lr", "weight_decay", "momentum", "fused")
-"""The options of a group that come from ``TrainConfig`` or from this machine, never from a file."""
+_KEPT = ("betas", "eps")
+"""The options of a group that a file decides; the others come from ``TrainConfig`` and from this machine."""
 
 
 def make_optimizer(config: TrainConfig, model: nn.Module) -> Optimizer:
@@ -24,10 +24,9 @@ def make_optimizer(config: TrainConfig, model: nn.Module) -> Optimizer:
 def restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
     """Load a saved state into an optimizer of the same kind; what the settings say about a group stays as it is."""
     (own,) = optimizer.param_groups
-    options = {key: value for key, value in own.items() if key != "params"}
-    asked = {key: options[key] for key in _SETTINGS if key in options}
-    groups = [{**options, **group, **asked} for group in state["param_groups"]]
-    optimizer.load_state_dict({**state, "param_groups": groups})
+    (theirs,) = state["param_groups"]
+    kept = {key: theirs[key] for key in _KEPT if key in theirs and key in own}
+    optimizer.load_state_dict({**state, "param_groups": [{**own, **kept, "params": theirs["params"]}]})
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:

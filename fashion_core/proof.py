@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fashion_core import metrics
+from fashion_core.errors import DamagedFileError
 from fashion_core.inspection import named_tensors
 from fashion_core.readers import open_stored
 from fashion_core.runs import Run
@@ -37,7 +38,7 @@ class Proof:
 def prove(child: Run, parent: Run) -> Proof:
     """Compare losses of every epoch, and all numbers of the last one's checkpoints.
 
-    Raises ``DamagedFileError``, ``RefusedFileError`` or ``DiskError``.
+    Raises ``DamagedFileError`` if one of those checkpoints is no longer what was saved, ``DiskError``.
     """
     theirs, ours = _epochs(parent), _epochs(child)
     both = tuple(sorted(theirs.keys() & ours.keys()))
@@ -49,20 +50,29 @@ def prove(child: Run, parent: Run) -> Proof:
         if theirs[epoch] != ours[epoch]:
             return Proof("parts", both, epoch, reasons=reasons)
     last = both[-1]
-    tensors = _identical_tensors(parent.checkpoint_path(last), child.checkpoint_path(last))
+    tensors = _identical_tensors(_whole(parent, last), _whole(child, last))
     if tensors is None:
         return Proof("parts", both, last, reasons=reasons)
     return Proof("identical", both, last, tensors)
 
 
+def _whole(run: Run, epoch: int) -> Path | None:
+    """The checkpoint of this epoch; None once it is deleted."""
+    path = run.checkpoint_path(epoch)
+    if epoch not in run.epochs_saved():
+        return None
+    if not run.is_whole(path):
+        raise DamagedFileError(path, "it is not what was saved")
+    return path
+
+
 def _epochs(run: Run) -> dict[int, tuple[Any, ...]]:
-    rows = metrics.read_rows(run.metrics_path)
-    return {row["epoch"]: tuple(row[key] for key in _OWN) for row in rows if row["kind"] == "epoch"}
+    return {row["epoch"]: tuple(row[key] for key in _OWN) for row in metrics.read_epochs(run.metrics_path)}
 
 
-def _identical_tensors(one: Path, other: Path) -> int | None:
+def _identical_tensors(one: Path | None, other: Path | None) -> int | None:
     """How many tensors have the same bits in both files, 0 if one file is gone; None if any differs."""
-    if not one.exists() or not other.exists():
+    if one is None or other is None:
         return 0
     files = (open_stored(one), open_stored(other))
     first, second = (dict(named_tensors({key: file.content.get(key) for key in _COMPARED_KEYS})) for file in files)

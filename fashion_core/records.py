@@ -38,8 +38,7 @@ def epoch_records(run: Run) -> list[dict[str, Any]]:
             **{key: row[key] for key in _EPOCH_KEYS},
             "checkpoint": str(run.checkpoint_path(row["epoch"])) if row["epoch"] in saved else None,
         }
-        for row in metrics.read_rows(run.metrics_path)
-        if row["kind"] == "epoch"
+        for row in metrics.read_epochs(run.metrics_path)
     ]
 
 

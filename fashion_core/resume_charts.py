@@ -18,7 +18,7 @@ FOCUS: Final = "focus"
 """The selection in this chart and in `branch_chart`: a click gives `[{"run": id, …}]`, one beside the marks `{}`."""
 
 COMPARISON_KEY: Final = (
-    "**┃** `loss_last` stored in the checkpoint :blue[◀ lower] :gray[● within ±2 SE] :orange[▶ higher] `loss_now`"
+    "**┃** `loss_last` of the checkpoint :blue[◀ lower] :gray[● within ±2 SE] :orange[▶ higher] `loss_now`"
 )
 """What the marks of `comparison_chart` mean, for the caption above it."""
 

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 import pandas as pd
 
 from fashion_core import metrics
-from fashion_core.comparison import _NOISE, Compared, LossNow, relative_change
+from fashion_core.comparison import NOISE, Compared, LossNow, relative_change
 from fashion_core.errors import DiskError
 from fashion_core.resume_labels import cut_middle, percent, unique_labels
 from fashion_core.runs import Run, RunStore
@@ -52,7 +52,7 @@ def compared_frame(rows: Sequence[Compared], latest: bool, sort: Sort) -> pd.Dat
 
 def _compared_row(row: Compared, now: LossNow, label: str, group: str) -> dict[str, Any]:
     same = ("run", "name", "parent", "parent_name", "epoch", "gate", "state", "verdict", "parent_exists")
-    noise, change = _NOISE * now.standard_error, relative_change(row, now)
+    noise, change = NOISE * now.standard_error, relative_change(row, now)
     return {
         **{name: getattr(row, name) for name in same},
         "label": label,
@@ -127,4 +127,4 @@ def _thinned(points: list[_Point], most: int) -> list[_Point]:
 
 def epoch_rows(run: Run) -> list[metrics.Row]:
     """What was measured at the end of each epoch, in order. Raises ``DiskError``."""
-    return [row for row in metrics.read_rows(run.metrics_path) if row["kind"] == "epoch"]
+    return metrics.read_epochs(run.metrics_path)

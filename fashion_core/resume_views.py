@@ -65,6 +65,12 @@ def comparison_of(store: RunStore, rows: Sequence[Compared], latest: bool = True
     if frame.empty:
         st.info("The first epoch of a resumed run is still under way.", icon=":material/hourglass_empty:")
         return
+    _show_charts(rows, frame, branches_frame(store, rows, latest))
+
+
+@st.fragment
+def _show_charts(rows: Sequence[Compared], frame: pd.DataFrame, curves: pd.DataFrame) -> None:
+    """A click draws these two again and reads nothing."""
     focus = st.query_params.get(FOCUS)
     left, right = st.columns([6, 5])
     with left, st.container(border=True):
@@ -72,7 +78,6 @@ def comparison_of(store: RunStore, rows: Sequence[Compared], latest: bool = True
         _focusing(comparison_chart(frame, focus), "compared", "Loss of each resumed run beside that of its checkpoint")
     with right, st.container(border=True):
         st.markdown("Where each run branched off; click one to focus it")
-        curves = branches_frame(store, rows, latest)
         _focusing(branch_chart(curves, focus), "branches", "Test loss by epoch of parents and resumed runs")
     if focus:
         _show_focused(rows, focus)

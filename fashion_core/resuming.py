@@ -8,7 +8,7 @@ from fashion_core import inspection
 from fashion_core.config import TrainConfig, parse_config, settings
 from fashion_core.errors import ConfigError, RefusedFileError, RunNotFoundError
 from fashion_core.runs import Run
-from fashion_core.schema import Change, Environment, Verdict
+from fashion_core.schema import Change, Environment, RunRecord, Verdict
 
 _NO_CHANGE = frozenset({"name", "epochs", "keep", "device", "threads"})
 """Settings that decide nothing about the numbers, or only through the environment, which is compared by itself."""
@@ -48,7 +48,7 @@ def resumed_config(run: Run, epoch: int, additional: int, overrides: Mapping[str
             f"The checkpoint holds the weights of {parent.model}; they don't fit {overrides['model']}: "
             f"leave the model as it is, or train {overrides['model']} from the start."
         )
-    name = f"{run.labels.name} ↻ {epoch}"[-80:]
+    name = f"{run.title} ↻ {epoch}"[-80:]
     return parse_config({**parent.model_dump(), "name": name, **overrides, "epochs": epoch + 1 + additional})
 
 
@@ -59,10 +59,10 @@ def changes(parent: TrainConfig, config: TrainConfig) -> dict[str, Change]:
     return {name: Change(before=before[name], after=after[name]) for name in names if before[name] != after[name]}
 
 
-def judge(run: Run, epoch: int, config: TrainConfig, environment: Environment) -> Judgement:
-    """What resuming from this checkpoint with these settings, computed with this environment, will be.
+def look(run: Run, epoch: int) -> Judgement:
+    """What one checkpoint is good for by itself, whatever it will go on with.
 
-    Raises ``RunNotFoundError`` if there is no such checkpoint, ``DamagedFileError`` or ``DiskError``.
+    Raises ``RunNotFoundError`` if there is none of this epoch, ``DiskError``.
     """
     check_epoch(run, epoch)
     path = run.checkpoint_path(epoch)
@@ -72,15 +72,24 @@ def judge(run: Run, epoch: int, config: TrainConfig, environment: Environment) -
         found = inspection.inspect(path, numbers=False)
     except RefusedFileError as error:
         return Judgement("untrusted", (error.reason,))
-    different = [*_different(run, config), *_environment(run.record.environment, environment)]
-    reasons = (*(f"it does not carry {what}" for what in found.missing), *different)
-    if found.verdict == "exact":
-        return Judgement("approximate" if reasons else "exact", reasons)
-    return Judgement(found.verdict, reasons)
+    if found.refusal:
+        return Judgement("untrusted", (found.refusal.removeprefix("The file is refused: ").rstrip("."),))
+    return Judgement(found.verdict, tuple(f"it does not carry {what}" for what in found.missing))
 
 
-def _different(run: Run, config: TrainConfig) -> list[str]:
-    parent = run.record.config
+def carries_optimizer(run: Run, epoch: int) -> bool:
+    """Whether the checkpoint has an optimizer's state to go on with. Raises ``RefusedFileError`` or ``DiskError``."""
+    return inspection.inspect(run.checkpoint_path(epoch), numbers=False).optimizer is not None
+
+
+def judge(looked: Judgement, parent: RunRecord, config: TrainConfig, environment: Environment) -> Judgement:
+    """What going on from a checkpoint of this parent with these settings, computed with this environment, will be."""
+    different = (*_different(parent.config, config), *_environment(parent.environment, environment))
+    verdict: Verdict = "approximate" if looked.verdict == "exact" and different else looked.verdict
+    return Judgement(verdict, looked.reasons if verdict in ("damaged", "untrusted") else (*looked.reasons, *different))
+
+
+def _different(parent: TrainConfig, config: TrainConfig) -> list[str]:
     phrases = [describe(name, change) for name, change in changes(parent, config).items() if name not in _NO_CHANGE]
     if parent.optimizer != config.optimizer:
         phrases.append(f"{config.optimizer} starts fresh: the state of {parent.optimizer} is left behind")

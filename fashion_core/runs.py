@@ -408,7 +408,10 @@ class RunStore:
             raise RunNotFoundError(f"Run {run.id} has no saved file {run.name_of(file)}.")
         children = [child.id for child in self.children_of(run, file)]
         if children and not force:
-            raise RunStateError(f"{', '.join(children)} came from there; confirm that they may lose it (--force on the command line).")
+            names = ", ".join(children)
+            raise RunStateError(
+                f"{names} came from there; confirm that they may lose it (--force on the command line)."
+            )
         with run.writing(timeout=0):
             if _has_worker(run):
                 raise RunStateError(f"Run {run.id} is running; stop it first.")

@@ -24,7 +24,8 @@ def training_script(config: TrainConfig) -> str:
 def resuming_script(config: TrainConfig, checkpoint: Path, fresh_optimizer: bool = False) -> str:
     """A whole script that goes on from a checkpoint with these settings, to their last epoch."""
     parts = (_imports(config), _data(config), model_lines(config.model), _setup(config), _loops(config))
-    load = _RESUME.format(path=str(checkpoint), optimizer="" if fresh_optimizer else _load_optimizer(config))
+    optimizer = "" if fresh_optimizer else _load_optimizer(config)
+    load = _RESUME.format(path=str(checkpoint), optimizer=optimizer + _ADVANCE * (config.schedule == "cosine"))
     main = _MAIN.replace("range(EPOCHS)", 'range(checkpoint["epoch"] + 1, EPOCHS)')
     text = "\n".join(part.strip("\n") + "\n" for part in (*parts, load, main, _NOW))
     return text.replace("EPOCHS", str(config.epochs))
@@ -176,6 +177,10 @@ model.load_state_dict(checkpoint["model_state_dict"]){optimizer}
 print("loss_last", checkpoint["loss"])
 test_loop(test_dataloader, model, loss_fn)  # the same, or the load is wrong
 """
+
+_ADVANCE = """
+for _ in range((checkpoint["epoch"] + 1) * len(train_dataloader)):
+    scheduler.step()  # the cosine stands where these epochs left it"""
 
 _NOW = """
 print("loss_now", loss)

@@ -109,6 +109,22 @@ def optimizer_state(content: Any) -> dict[str, Any] | None:
     return state if isinstance(state, dict) and isinstance(state.get("param_groups"), list) else None
 
 
+def optimizer_name(group: Mapping[str, Any]) -> str:
+    """What made a param_group, by its keys: sgd, adam or adamw as this app makes them, else unknown.
+
+    AdamW of torch before 2.7 can't be told from Adam: it counts as adam.
+    """
+    if any(group.get(option) for option in _OTHER_OPTIONS):
+        return "unknown"
+    if "amsgrad" in group:
+        return "adamw" if group.get("decoupled_weight_decay") else "adam"
+    return "sgd" if "nesterov" in group else "unknown"
+
+
+_OTHER_OPTIONS = ("amsgrad", "nesterov", "dampening", "maximize", "differentiable")
+"""What makes another rule of an optimizer; this app's have none of them on."""
+
+
 def _without_prefix(tensors: StateDict) -> tuple[StateDict, str]:
     removed = ""
     for _ in range(_MOST_PREFIXES):

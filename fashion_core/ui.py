@@ -38,8 +38,8 @@ VERDICTS: dict[Verdict, tuple[str, Color, str]] = {
     "exact": (
         ":material/verified:",
         "green",
-        "Resuming goes on bit for bit on the same machine with as many threads: it carries weights, optimizer, epoch, "
-        "settings and seed.",
+        "It carries all that an exact resume needs: weights, optimizer, epoch, settings and seed. On the same kind of "
+        "machine, with as many threads, training goes on bit for bit.",
     ),
     "approximate": (":material/rule:", "orange", "Resuming works, but not bit for bit."),
     "weights only": (

@@ -51,7 +51,7 @@ def _marked(run: Run, results: Iterator[Verified]) -> Iterator[Verified]:
     for result in results:
         marks[result.file] = Mark(checked=checked, reason=result.reason)
         yield result
-    if marks:
+    if marks and run.record_path.exists():  # else it has been deleted meanwhile
         run.write_marks(Marks(files=marks))
 
 

@@ -73,8 +73,11 @@ def show_steps(store: RunStore, run: Run, was_active: bool) -> None:
         show_snippet(2, lesson_steps.WEIGHTS, outputs["printed"]["weights"])
         show_snippet(3, lesson_steps.MODEL, outputs["printed"]["model"])
         show_files(outputs)
+        st.code(lesson_steps.CHECK, language="python")
+        st.code(outputs["printed"]["checkpoint"], language=None)
         show_training(store, 4, lesson_steps.RESUME, child)
-        if done:
+        offer_to_go_on(store, child)
+        if child.state() == "finished":
             show_losses(store, run, child)
 
 
@@ -111,6 +114,7 @@ def show_training(store: RunStore, number: int, step: Step, run: Run) -> None:
         st.markdown(ui.whereabouts(store, run), width="content")
         st.page_link("pages/train.py", label="Watch", icon=":material/visibility:", query_params={"run": run.id})
     st.progress(frames.progress(run.record.config, status, run.record.first_epoch).share)
+    st.caption("What this app's own run of these lines measured:")
     st.code(printed_by(run) or "…", language=None)
     st.info(step.notice, icon=":material/visibility:")
 
@@ -122,7 +126,10 @@ def printed_by(run: Run) -> str:
         f"Test Error:\n Accuracy: {epoch['accuracy']:>0.1%}, Avg loss: {epoch['loss']:>8f}\n"
         for epoch in epoch_records(run)
     ]
-    return "\n".join(lines) + ("\nDone!" if run.state() == "finished" else "")
+    check = run.load_check
+    if check and lines:
+        lines.append(f"loss_last {check.loss_last}\nloss_now {epoch_records(run)[-1]['loss']}")
+    return "\n".join(lines) + ("\nDone!" if run.state() == "finished" and not check else "")
 
 
 def show_files(outputs: dict[str, Any]) -> None:

@@ -139,7 +139,7 @@ def confirm_delete(store: RunStore, run: Run) -> None:
     sure = not children or st.checkbox("Delete it although other runs came from it")
     with ui.problems_shown():
         if st.button("Delete", type="primary", icon=":material/delete:", disabled=not sure):
-            store.delete(run, force=True)
+            store.delete(run, force=bool(children))
             st.query_params.pop("run", None)
             st.rerun()
 

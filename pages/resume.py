@@ -1,16 +1,16 @@
 """Go on from a checkpoint, and see whether that helped."""
 
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 import streamlit as st
 
-from fashion_core import chooser_chart, forms, frames, jobs, resuming, snippets, ui
-from fashion_core.config import Setting, TrainConfig, settings
-from fashion_core.errors import ConfigError
+from fashion_core import chooser_chart, forms, frames, resuming, resumptions, snippets, ui
+from fashion_core.config import Setting, settings
+from fashion_core.errors import ConfigError, RefusedFileError
 from fashion_core.records import epoch_records
 from fashion_core.resume_views import show_comparison, show_lineage
+from fashion_core.resumptions import Plan, Wish
 from fashion_core.runs import Run, RunStore
 from fashion_core.schema import UNDER_WAY_STATES
 
@@ -47,6 +47,7 @@ def show_continue(store: RunStore) -> None:
     if epoch is None:
         st.info("This run has no checkpoint yet. They appear as its epochs end.", icon=":material/hourglass_empty:")
         return
+    address(run=run.id, epoch=epoch)  # a rerun must not choose another one because that has come since
     ask_and_start(store, run, epoch)
 
 
@@ -128,12 +129,12 @@ def ask_and_start(store: RunStore, run: Run, epoch: int) -> None:
         additional = ask_additional(run, epoch)
     overrides = ask_overrides(run)
     epochs, several = ask_several(run, epoch)
-    plans = [(at, additional, {**overrides, **more}) for at in epochs for more in several]
-    show_verdict(run, epoch, additional, {**overrides, **several[0]})
-    label = "Start" if len(plans) == 1 else f"Start {len(plans)} runs"
+    wishes = [Wish(at, additional, {**overrides, **more}) for at in epochs for more in several]
+    show_verdicts(run, wishes)
+    label = "Start" if len(wishes) == 1 else f"Start {len(wishes)} runs"
     if st.button(label, type="primary", icon=":material/play_arrow:", key=ui.press_key("go")):
-        start(store, run, plans)
-    show_script(run, epoch, additional, {**overrides, **several[0]})
+        start(store, run, wishes)
+    show_script(run, wishes[0])
 
 
 def ask_additional(run: Run, epoch: int) -> int:
@@ -175,52 +176,69 @@ def values_of(setting: Setting, text: str) -> list[dict[str, Any]]:
     return [{setting.name: value.strip()} for value in text.split(",") if value.strip()] or [{}]
 
 
-def show_verdict(run: Run, epoch: int, additional: int, overrides: Mapping[str, Any]) -> None:
-    """Before the click: exact or not, and why."""
+def show_verdicts(run: Run, wishes: list[Wish]) -> None:
+    """Before the click: exact or not, and why, for every run that it will make."""
     with ui.problems_shown():
-        config = resuming.resumed_config(run, epoch, additional, overrides)
-        with st.spinner("Looking at this machine…"):
-            environment = jobs.environment_to_resume(run.record.environment, config)
-        judged = resuming.judge(run, epoch, config, environment)
-        with st.container(horizontal=True, vertical_alignment="center"):
-            ui.verdict_badge(judged.verdict)
-            st.markdown(plan(config, epoch), width="content")
-        if judged.reasons:
-            st.markdown("\n".join(f"- {ui.plain(reason)}" for reason in judged.reasons))
-        if config.dataset != run.record.config.dataset:
-            st.warning("It goes on with another dataset than it was trained on.", icon=":material/swap_horiz:")
+        with st.spinner("Looking at the checkpoint and at this machine…"):
+            plans = resumptions.plan(run, wishes)
+        if len(plans) == 1:
+            show_plan(run, plans[0])
+        else:
+            st.dataframe([plan_row(planned) for planned in plans], hide_index=True, alt="The runs to be made")
 
 
-def show_script(run: Run, epoch: int, additional: int, overrides: Mapping[str, Any]) -> None:
-    """What will be done, as plain PyTorch; a bad setting has been shown above."""
-    with suppress(ConfigError):
-        config = resuming.resumed_config(run, epoch, additional, overrides)
-        fresh = config.optimizer != run.record.config.optimizer
+def show_plan(run: Run, planned: Plan) -> None:
+    """One verdict with its reasons."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        ui.verdict_badge(planned.judgement.verdict)
+        st.markdown(f"trains {epochs_text(planned)} as a run of its own; the parent is not touched", width="content")
+    if planned.judgement.reasons:
+        st.markdown("\n".join(f"- {ui.plain(reason)}" for reason in planned.judgement.reasons))
+    if planned.config.dataset != run.record.config.dataset:
+        st.warning("It goes on with another dataset than it was trained on.", icon=":material/swap_horiz:")
+
+
+def plan_row(planned: Plan) -> dict[str, str]:
+    """The same as a row of a table."""
+    judgement = planned.judgement
+    return {
+        "from": f"epoch {planned.epoch}",
+        "trains": epochs_text(planned),
+        "verdict": judgement.verdict,
+        "why": "; ".join(judgement.reasons),
+    }
+
+
+def epochs_text(planned: Plan) -> str:
+    """Which epochs will be trained."""
+    first, last = planned.epoch + 1, planned.config.epochs - 1
+    return f"epoch {first:,}" if first == last else f"epochs {first:,} to {last:,}"
+
+
+def show_script(run: Run, wish: Wish) -> None:
+    """What will be done, as plain PyTorch; a bad setting or a damaged file has been shown above."""
+    with suppress(ConfigError, RefusedFileError):
+        config = resuming.resumed_config(run, wish.epoch, wish.additional, wish.overrides)
+        fresh = config.optimizer != run.record.config.optimizer or not resuming.carries_optimizer(run, wish.epoch)
         with st.expander("The same in plain PyTorch", icon=":material/code:"):
-            st.code(snippets.resuming_script(config, run.checkpoint_path(epoch), fresh), language="python")
+            st.code(snippets.resuming_script(config, run.checkpoint_path(wish.epoch), fresh), language="python")
 
 
-def plan(config: TrainConfig, epoch: int) -> str:
-    """What will be trained, in one line."""
-    first, last = epoch + 1, config.epochs - 1
-    epochs = f"epoch {first:,}" if first == last else f"epochs {first:,} to {last:,}"
-    return f"trains {epochs} as a run of its own; the parent is not touched"
-
-
-def start(store: RunStore, run: Run, plans: list[tuple[int, int, dict[str, Any]]]) -> None:
+def start(store: RunStore, run: Run, wishes: list[Wish]) -> None:
     """Start the runs; a second press of the same button finds another one in its place."""
     ui.count_press()
     with ui.problems_shown(), st.spinner("Starting…"):
-        if len(plans) > 1:
-            address(group=jobs.resume_many(store, run, plans), epoch=None)
+        made = resumptions.resume(store, run, wishes)
+        resumption = made[0].record.resumption
+        if resumption and resumption.group:
+            address(group=resumption.group, epoch=None)
             st.rerun()
-        child = jobs.resume(store, run, *plans[0])
-        st.switch_page("pages/train.py", query_params={"run": child.id})
+        st.switch_page("pages/train.py", query_params={"run": made[0].id})
 
 
 def show_group(store: RunStore, group: str) -> None:
     """The runs that one click started: one progress, one Cancel."""
-    runs = jobs.group_of(store, group)
+    runs = resumptions.group_of(store, group)
     if not runs:
         st.info("These runs are gone.", icon=":material/info:")
     active = any(run.state() in UNDER_WAY_STATES for run in runs)
@@ -234,6 +252,12 @@ def show_group(store: RunStore, group: str) -> None:
 def show_group_live(store: RunStore, runs: list[Run], was_active: bool) -> None:
     """How far each run is, and all of them together."""
     ui.advance(store)
+    with ui.problems_shown():
+        show_progress_of([run for run in runs if store.has(run.id)], was_active)
+
+
+def show_progress_of(runs: list[Run], was_active: bool) -> None:
+    """One bar, one Cancel, a line a run."""
     standing = [(run, run.status) for run in runs]
     states = {run.id: run.state(status) for run, status in standing}
     if any(state in UNDER_WAY_STATES for state in states.values()) != was_active:
@@ -242,7 +266,7 @@ def show_group_live(store: RunStore, runs: list[Run], was_active: bool) -> None:
     done = sum(state not in UNDER_WAY_STATES for state in states.values())
     st.progress(sum(shares) / max(1, len(runs)), text=f"{done} of {len(runs)} runs have ended")
     if was_active and st.button("Cancel all", icon=":material/stop:"):
-        jobs.cancel(runs)
+        resumptions.cancel(runs)
         st.rerun()
     for run in runs:
         with st.container(horizontal=True, vertical_alignment="center"):

@@ -57,7 +57,7 @@ def good_file(format: str) -> bytes:
     optimizer.step()
     state = {"model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict()}
     if format == "safetensors":
-        return exports._as_safetensors(Loaded(model, "mlp", "checkpoint", 7, 0.25, None, {}))
+        return exports.as_safetensors(Loaded(model, "mlp", "checkpoint", 7, 0.25, None, {}))
     if format == "pt2":
         return exports.as_program(model)
     content: Any = {"epoch": 7, **state, "loss": 0.25}

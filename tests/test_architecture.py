@@ -38,6 +38,7 @@ RECORDS = {
     "snippets",
     "verify",
     "resuming",
+    "resumptions",
     "comparison",
     "proof",
     "chart_parts",
@@ -139,7 +140,19 @@ def test_pages_import_no_tensors(path: Path) -> None:
     assert not imports(path) & TORCH
 
 
-@pytest.mark.parametrize("name", ["charts", "chart_parts", "file_charts"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "charts",
+        "chart_parts",
+        "filled",
+        "file_charts",
+        "resume_charts",
+        "branch_charts",
+        "lineage_charts",
+        "chooser_chart",
+    ],
+)
 def test_charts_know_neither_streamlit_nor_the_store(name: str) -> None:
     found = imports(PACKAGE / f"{name}.py")
     assert not found & {"streamlit", "runs", "jobs", "records", "frames", "files", "os", "pathlib"}

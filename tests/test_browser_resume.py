@@ -126,7 +126,7 @@ def test_lesson_runs_to_its_end_from_one_button(store: RunStore, server: Server,
     page.get_by_role("button", name="Run the lesson").click()
     expect(page.get_by_role("heading", name="5. Did it help?")).to_be_visible(timeout=120_000)
     expect(page.get_by_test_id("stApp")).to_contain_text(
-        "1 of 1 resumed run is below the loss stored in the checkpoint", timeout=60_000
+        "1 of 1 resumed run is below the loss of the checkpoint", timeout=60_000
     )
     expect(page.get_by_test_id("stApp")).to_contain_text("training images")
     assert [run.record.config.epochs for run in store.runs()] == [2, 2]

@@ -7,9 +7,10 @@ import pytest
 from helpers import command_line, new_run, train
 from test_resuming import resume
 
-from fashion_core import comparison, jobs
+from fashion_core import comparison, resumptions
 from fashion_core.comparison import Compared, LossNow
 from fashion_core.errors import RunNotFoundError
+from fashion_core.resumptions import Wish
 from fashion_core.runs import Run, RunStore
 from fashion_core.schema import LoadCheck
 
@@ -51,7 +52,7 @@ def test_gate_is_the_stored_loss_and_the_measured_one_where_that_means_other_ima
 def test_sentence_counts_the_answers_and_names_the_best() -> None:
     rows = [row(latest=now(-0.1), name="best"), row(latest=now(0.001)), row(latest=now(0.3)), row()]
     assert comparison.sentence(rows) == (
-        "1 of 3 resumed runs are below the loss stored in the checkpoint, 1 within noise, 1 above. "
+        "1 of 3 resumed runs are below the loss of the checkpoint, 1 within noise, 1 above. "
         "Median change +0.2%; lowest loss now 0.400 (best, from base epoch 1)."
     )
 
@@ -134,17 +135,18 @@ def test_bad_input_is_one_sentence_and_makes_nothing(
 
 
 def test_runs_of_one_click_share_a_group_and_are_cancelled_together(store: RunStore, parent: Run) -> None:
-    plans = [(epoch, 2_000, {"learning_rate": rate}) for epoch in (0, 1) for rate in ("0.01", "0.001")]
-    group = jobs.resume_many(store, parent, plans)
-    runs = jobs.group_of(store, group)
-    assert len(runs) == 4
-    assert jobs.group_of(store, "another") == []
-    jobs.cancel(runs)
+    wishes = [Wish(epoch, 2_000, {"learning_rate": rate}) for epoch in (0, 1) for rate in ("0.01", "0.001")]
+    runs = resumptions.resume(store, parent, wishes)
+    (group,) = {run.record.resumption.group for run in runs if run.record.resumption}
+    assert group is not None
+    assert [run.id for run in resumptions.group_of(store, group)] == [run.id for run in runs]
+    assert resumptions.group_of(store, "another") == []
+    resumptions.cancel(runs)
     for run in runs:
         assert run.state() in ("stopped", "stopping")
 
 
 def test_one_bad_plan_leaves_none_of_them(store: RunStore, parent: Run) -> None:
     with pytest.raises(RunNotFoundError):
-        jobs.resume_many(store, parent, [(0, 1, {}), (9, 1, {})])
+        resumptions.resume(store, parent, [Wish(0, 1, {}), Wish(9, 1, {})])
     assert [run.id for run in store.runs()] == [parent.id]

@@ -9,11 +9,12 @@ import torch
 from helpers import command_line, new_run, python, train
 from torch import nn
 
-from fashion_core import exports, files
+from fashion_core import exports, files, resuming, resumptions
 from fashion_core.errors import ConfigError, RefusedFileError
 from fashion_core.imports import bring_in
 from fashion_core.models import build_model
 from fashion_core.records import run_record
+from fashion_core.resumptions import Wish
 from fashion_core.runs import RunStore
 
 
@@ -95,7 +96,73 @@ def test_weights_alone_count_as_epoch_0_and_the_notes_say_what_is_missing(store:
 def test_another_optimizer_is_said_in_the_notes(store: RunStore, tmp_path: Path) -> None:
     model = build_model("mlp", seed=0)
     torch.save(four_keys(model, torch.optim.RMSprop(model.parameters())), tmp_path / "r.pth")
-    assert "not one of this app's" in bring_in(store, tmp_path / "r.pth", "r.pth", {}).labels.notes
+    run = bring_in(store, tmp_path / "r.pth", "r.pth", {})
+    assert "not one of this app's" in run.labels.notes
+    assert torch.load(run.checkpoint_path(4), weights_only=True)["optimizer_state_dict"] is None
+    assert resuming.look(run, 4).verdict == "weights only"
+
+
+@pytest.mark.parametrize("options", [{"nesterov": True}, {"maximize": True}, {"dampening": 0.1}], ids=str)
+def test_variant_of_sgd_is_another_optimizer(store: RunStore, tmp_path: Path, options: dict[str, Any]) -> None:
+    model = build_model("mlp", seed=0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    optimizer.param_groups[0].update(options)
+    torch.save(four_keys(model, optimizer), tmp_path / "s.pth")
+    assert "not one of this app's" in bring_in(store, tmp_path / "s.pth", "s.pth", {}).labels.notes
+
+
+def test_adam_that_may_be_adamw_is_said_in_the_notes(store: RunStore, tmp_path: Path) -> None:
+    model = build_model("mlp", seed=0)
+    content = four_keys(model, torch.optim.AdamW(model.parameters(), weight_decay=0.1))
+    del content["optimizer_state_dict"]["param_groups"][0]["decoupled_weight_decay"]
+    torch.save(content, tmp_path / "a.pth")
+    run = bring_in(store, tmp_path / "a.pth", "a.pth", {})
+    assert run.labels.notes == "It was saved by Adam or AdamW, the file does not tell which: it counts as Adam."
+
+
+def test_momentum_in_another_memory_order_is_the_same_momentum(store: RunStore, tmp_path: Path) -> None:
+    model = build_model("mlp", seed=0)
+    content = four_keys(model, torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9))
+    torch.save(content, tmp_path / "plain")
+    slot = content["optimizer_state_dict"]["state"][0]
+    slot["momentum_buffer"] = slot["momentum_buffer"].t().contiguous().t()
+    torch.save(content, tmp_path / "turned")
+    weights = []
+    for name in ("plain", "turned"):
+        parent = bring_in(store, tmp_path / name, name, {})
+        wish = Wish(4, 1, {"train_images": 300, "threads": 1})
+        (child,) = resumptions.create(store, parent, [wish])
+        assert train(child) == "finished"
+        weights.append(torch.load(child.weights_path, weights_only=True))
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
+def test_own_checkpoint_of_another_machine_is_judged_by_what_it_says(store: RunStore, tmp_path: Path) -> None:
+    run = new_run(store, epochs=2)
+    train(run)
+    content = torch.load(run.checkpoint_path(0), weights_only=True)
+    content["environment"] |= {"torch": "1.13", "device": "cuda:0"}
+    torch.save(content, tmp_path / "c.pth")
+    back = bring_in(store, tmp_path / "c.pth", "c.pth", {})
+    (planned,) = resumptions.plan(back, [Wish(0, 1, {})])
+    assert planned.judgement.verdict == "approximate"
+    assert "torch 1.13 → " in " ".join(planned.judgement.reasons)
+    assert "device cuda:0 → cpu: rounding differs" in planned.judgement.reasons
+
+
+def test_settings_that_contradict_the_file_are_one_sentence(store: RunStore, tmp_path: Path) -> None:
+    run = new_run(store, epochs=1)
+    train(run)
+    with pytest.raises(ConfigError, match="The file says that its pixels was unit: leave that as it is, not raw"):
+        bring_in(store, run.checkpoint_path(0), "c.pth", {"pixels": "raw"})
+    assert len(store.runs()) == 1
+
+
+def test_epoch_beyond_all_counting_is_refused(store: RunStore, tmp_path: Path) -> None:
+    model = build_model("mlp", seed=0)
+    torch.save(four_keys(model, torch.optim.SGD(model.parameters()), epoch=20_000), tmp_path / "e")
+    with pytest.raises(RefusedFileError, match="its settings can't be used here: Epochs should be"):
+        bring_in(store, tmp_path / "e", "e", {})
 
 
 def test_own_checkpoint_comes_back_with_its_settings(store: RunStore, tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_lesson_on_the_real_images_ends_with_loss_now_below_loss_last(
         assert losses["loss_now"][half] < losses["loss_last"][half]
     row = compare_run(store, child)
     assert row is not None
-    assert sentence([row]).startswith("1 of 1 resumed run is below the loss stored in the checkpoint")
+    assert sentence([row]).startswith("1 of 1 resumed run is below the loss of the checkpoint")
     assert prove(child, run).kind == "identical"
 
 

@@ -264,13 +264,13 @@ def test_each_run_is_read_once(runs: RunStore, monkeypatch: pytest.MonkeyPatch) 
     base = made_run(runs, [0.9, 0.8])
     for _ in range(3):
         made_run(runs, [0.5], base, 1)
-    rows, read, count = compare(runs), metrics.read_rows, [0]
+    rows, read, count = compare(runs), metrics.read_epochs, [0]
 
     def counted(path: Path) -> list[metrics.Row]:
         count[0] += 1
         return read(path)
 
-    monkeypatch.setattr(metrics, "read_rows", counted)
+    monkeypatch.setattr(metrics, "read_epochs", counted)
     branches_frame(runs, rows)
     assert count == [4]
 

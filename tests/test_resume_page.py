@@ -80,6 +80,16 @@ def test_zero_additional_epochs_is_one_sentence_and_starts_nothing(store: RunSto
     assert [run.id for run in store.runs()] == [parent.id]
 
 
+def test_start_resumes_what_was_shown_though_newer_checkpoints_have_come(store: RunStore, parent: Run) -> None:
+    app = open_page("resume")
+    later = new_run(store, name="later", epochs=1)
+    train(later)
+    press(app, "Start")
+    record = store.runs()[0].record
+    assert record.parent is not None
+    assert (record.parent.run, record.parent.epoch) == (parent.id, 2)
+
+
 def test_start_makes_a_run_with_its_parent(store: RunStore, parent: Run) -> None:
     app = open_page("resume", run=parent.id, epoch="1")
     press(app, "Start")
@@ -107,7 +117,7 @@ def test_several_checkpoints_and_values_are_one_group_with_one_cancel(store: Run
 def test_comparison_begins_with_its_sentence(store: RunStore, parent: Run) -> None:
     train(resume(store, parent, 0))
     app = open_page("resume", view="Did resuming help?")
-    assert "1 of 1 resumed run is below the loss stored in the checkpoint" in texts(app).replace("\\", "")
+    assert "1 of 1 resumed run is below the loss of the checkpoint" in texts(app).replace("\\", "")
 
 
 def test_comparison_without_resumed_runs_says_what_to_do(store: RunStore, parent: Run) -> None:

@@ -11,12 +11,13 @@ import torch
 from helpers import After, new_run, train, wait_until, worker_is_gone
 from test_training import KilledError, epoch_rows, killed_after, load, same
 
-from fashion_core import data, exports, files, jobs, metrics, resuming
+from fashion_core import data, exports, files, jobs, metrics, resuming, resumptions
 from fashion_core.config import parse_config
 from fashion_core.errors import ConfigError, DamagedFileError, LoadCheckError, RunNotFoundError
 from fashion_core.imports import bring_in
 from fashion_core.models import build_model
 from fashion_core.proof import prove
+from fashion_core.resumptions import Wish
 from fashion_core.runs import Run, RunStore
 from fashion_core.schema import Change
 
@@ -72,7 +73,7 @@ def rows(fast: set[Row] = FAST) -> list[Any]:
 def resume(store: RunStore, parent: Run, epoch: int, additional: int | None = None, **overrides: Any) -> Run:
     """A queued child of the parent's checkpoint; by default it finishes what the parent had planned."""
     more = resuming.planned_epochs(parent, epoch) if additional is None else additional
-    return jobs.create_resumed(store, parent, epoch, more, overrides)
+    return resumptions.create(store, parent, [Wish(epoch, more, overrides)])[0]
 
 
 def assert_same_epochs(child: Run, straight: Run, epochs: list[int]) -> None:
@@ -117,6 +118,9 @@ def test_resumed_from_each_epoch_equals_the_straight_run(store: RunStore, straig
     assert child.record.resumption is not None
     assert (child.record.resumption.verdict, child.record.resumption.reasons) == ("exact", ())
     assert train(child) == "finished"
+    check = child.load_check
+    assert check is not None
+    assert check.loss_check == check.loss_last
     assert_same_epochs(child, straight, list(range(epoch + 1, EPOCHS)))
     assert prove(child, straight).kind == "identical"
 
@@ -145,7 +149,7 @@ def test_worker_killed_with_sigkill_and_continued_equals_the_straight_run(store:
     settings = {**settings_of(row, KILL_IMAGES), "device": "cpu", "threads": 1}
     straight = jobs.start(store, parse_config(settings))
     wait_until(lambda: worker_is_gone(straight), "the straight run ends", 240)
-    child = jobs.resume(store, straight, 0, EPOCHS - 1, {})
+    (child,) = resumptions.resume(store, straight, [Wish(0, EPOCHS - 1, {})])
     wait_until(lambda: child.status.phase == "training", "the resumed run trains")
     process = child.status.process
     assert process is not None
@@ -278,7 +282,7 @@ def test_thread_count_that_differs_is_said_before_the_click(store: RunStore, mom
     parent = in_store(store, momentum)
     config = resuming.resumed_config(parent, 0, 1, {})
     elsewhere = parent.record.environment.model_copy(update={"threads": 64})
-    judged = resuming.judge(parent, 0, config, elsewhere)
+    judged = resuming.judge(resuming.look(parent, 0), parent.record, config, elsewhere)
     assert (judged.verdict, judged.reasons) == ("approximate", ("threads 1 → 64: rounding differs",))
 
 
@@ -296,8 +300,28 @@ def test_proof_sees_one_changed_bit(store: RunStore, momentum: Run) -> None:
     train(child)
     content = load(child.checkpoint_path(1))
     content["model_state_dict"]["linear_relu_stack.4.bias"].view(torch.int32)[0] ^= 1
-    torch.save(content, child.checkpoint_path(1))
+    save_again(child, 1, content)
     assert prove(child, parent).kind == "parts"
+
+
+def test_proof_takes_no_damage_for_a_difference(store: RunStore, momentum: Run) -> None:
+    parent = in_store(store, momentum)
+    child = resume(store, parent, 0, 1)
+    train(child)
+    damaged = bytearray(child.checkpoint_path(1).read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    child.checkpoint_path(1).write_bytes(damaged)
+    with pytest.raises(DamagedFileError, match="is not what was saved"):
+        prove(child, parent)
+
+
+def test_proof_without_a_checkpoint_compares_the_losses_alone(store: RunStore, momentum: Run) -> None:
+    parent = in_store(store, momentum)
+    child = resume(store, parent, 0, 1)
+    train(child)
+    child.remove_saved(child.checkpoint_path(1))
+    found = prove(child, parent)
+    assert (found.kind, found.tensors) == ("identical", 0)
 
 
 def test_no_epoch_in_common_proves_nothing(store: RunStore, momentum: Run) -> None:
@@ -305,6 +329,16 @@ def test_no_epoch_in_common_proves_nothing(store: RunStore, momentum: Run) -> No
     child = resume(store, parent, 1, 1)
     train(child)
     assert prove(child, parent).kind == "none"
+
+
+def save_again(run: Run, epoch: int, content: dict[str, Any]) -> None:
+    """Another checkpoint in the place of one, with facts that are true of it."""
+    path = run.checkpoint_path(epoch)
+    facts = run.facts(path)
+    assert facts is not None
+    torch.save(content, path)
+    digest = files.digest_of(path)
+    run.write_facts(path, facts.model_copy(update={"sha256": digest.sha256, "bytes": digest.bytes}))
 
 
 def nothing_made(store: RunStore, parent: Run) -> bool:
@@ -387,11 +421,7 @@ def test_load_that_gives_another_loss_stops_with_both_numbers(store: RunStore) -
     content = load(path)
     content["model_state_dict"]["linear_relu_stack.4.bias"] += 1.0
     content["model_state_dict"]["linear_relu_stack.4.weight"] *= 2.0
-    torch.save(content, path)
-    facts = parent.facts(path)
-    assert facts is not None
-    digest = files.digest_of(path)
-    parent.write_facts(path, facts.model_copy(update={"sha256": digest.sha256, "bytes": digest.bytes}))
+    save_again(parent, 0, content)
     child = resume(store, parent, 0, 1)
     with pytest.raises(LoadCheckError, match=r"the checkpoint says that its loss is .* but after loading it is"):
         train(child)

@@ -14,11 +14,12 @@ from helpers import ROOT, config, python, train
 from helpers import new_run as make_run
 from torch import nn
 
-from fashion_core import exports, formats, jobs, loading_snippets, records, resuming, snippets
+from fashion_core import exports, formats, loading_snippets, records, resuming, resumptions, snippets
 from fashion_core.config import PRESETS, parse_config
 from fashion_core.inspection import inspect
 from fashion_core.models import build_model
 from fashion_core.optimizers import make_optimizer
+from fashion_core.resumptions import Wish
 from fashion_core.runs import Run, RunStore
 from fashion_core.schema import EXPORT_NAMES
 
@@ -219,6 +220,6 @@ def test_resuming_script_run_as_it_stands_begins_at_loss_last_and_ends_near_loss
     assert stored is not None
     assert said["loss_last"] == stored.loss
     assert re.findall(r"test loss ([\d.]+)", ran.stdout)[0] == f"{stored.loss:.4f}"
-    child = jobs.create_resumed(store, parent, 0, 1, changes)
+    (child,) = resumptions.create(store, parent, [Wish(0, 1, changes)])
     train(child)
     assert said["loss_now"] == pytest.approx(records.epoch_records(child)[-1]["loss"], rel=TOLERANCE * 10)

@@ -89,6 +89,20 @@ def test_damaged_marks_are_one_sentence(run: Run) -> None:
     assert files.read_json(run.marks_path)["files"]["model_save/0"]["reason"] is None
 
 
+def test_run_deleted_meanwhile_does_not_end_the_check(store: RunStore, run: Run) -> None:
+    other = new_run(store, epochs=1)
+    train(other)
+    results = verify([run, other])
+    next(results)
+    store.delete(run)
+    assert [result.file for result in results if result.run == other.id and result.ok] == [
+        "model_save/0",
+        "model_weights.pth",
+        "model.pth",
+    ]
+    assert not run.path.exists()
+
+
 def test_command_gives_a_record_for_each_file_and_exits_with_1_for_damage(run: Run) -> None:
     flip_a_bit(run.checkpoint_path(1))
     done = command_line("verify", "--json")

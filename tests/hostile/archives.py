@@ -3,7 +3,6 @@
 import io
 import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
@@ -129,14 +128,14 @@ def _overlapping() -> bytes:
 def _inside() -> bytes:
     """The last numbers of a weight are the header and the bytes of a bias, and the directory leads there."""
     members = _good()
-    alone = archive({"archive/data/1": bytes(2048)})
+    alone = archive({"archive/data/1": members.pop("archive/data/1")})
     inner = alone[: alone.index(_CENTRAL)]
     members["archive/data/0"] = members["archive/data/0"][: -len(inner)] + inner
-    data = bytearray(archive(members))
-    entry = data.rindex(b"archive/data/1") - 46
-    data[entry + 16 : entry + 20] = struct.pack("<L", zlib.crc32(bytes(2048)))
-    data[entry + 42 : entry + 46] = struct.pack("<L", data.index(inner))
-    return bytes(data)
+    data = archive(members)
+    start, end = data.index(_CENTRAL), data.index(_END)
+    entry = bytearray(alone[alone.index(_CENTRAL) : alone.index(_END)])
+    entry[42:46] = struct.pack("<L", data.index(inner))
+    return _ended(data[:start], data[start:end] + bytes(entry), len(members) + 1)
 
 
 def _patched(old: bytes, new: bytes) -> bytes:

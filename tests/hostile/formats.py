@@ -268,7 +268,8 @@ def _two_ways() -> bytes:
     other = config["config"]["linear_relu_stack.2.bias"]
     other.update(path_name="weight_1")
     other["tensor_meta"].update(dtype=6, storage_offset={"as_int": 512})
-    members = members_of(_program_with({WEIGHTS: json.dumps(config).encode()}))
+    changed = {WEIGHTS: json.dumps(config).encode(), "archive/data/weights/weight_1": bytes(2048)}
+    members = members_of(_program_with(changed))
     del members["archive/data/weights/weight_3"]
     return archive(members)
 

@@ -134,7 +134,7 @@ _ODD_STORAGES: dict[str, bytes] = {
     "another class": storage("Tensor"),
     "the class of complex numbers": storage("ComplexFloatStorage"),
     "the untyped class": storage("UntypedStorage"),
-    "a key of a number": sequence(text("storage"), _KIND, b"K\x00", text("cpu"), b"K\x0a") + b"Q",
+    "a key of a number": sequence(text("storage"), _KIND, b"K\x05", text("cpu"), b"K\x0a") + b"Q",
     "a key of another member": storage(key="../data.pkl"),
     "a key of 5,000 letters": storage(key="5" * 5000),
     "a key that is not there": storage(key="77"),
@@ -164,7 +164,7 @@ def odd_tensors() -> Iterator[Case]:
 
 def _two_dtypes() -> bytes:
     """A bias of 512 float32 numbers, and another one made of the same bytes as 1,024 of float16."""
-    state = {**mlp().state_dict(), "linear_relu_stack.2.bias": PLACE}
+    state = {**mlp().state_dict(), "linear_relu_stack.0.bias": torch.zeros(512), "linear_relu_stack.2.bias": PLACE}
     members = members_of(saved(state))
     halves = tensor(storage("HalfStorage", "1", number(1024)), shape=number(512) + b"\x85")
     members["archive/data.pkl"] = members["archive/data.pkl"].replace(text(PLACE), halves)
@@ -198,6 +198,14 @@ def optimizers() -> Iterator[Case]:
         "a state that is a list": lambda state: state.update(state=[1, 2]),
         "a state of lists": lambda state: state["state"].update({0: [1]}),
         "a tensor of another shape": lambda state: state["state"].update({0: {"exp_avg": torch.zeros(3)}}),
+        "one number where a parameter needs many": lambda state: state["state"][0].update(exp_avg=torch.tensor(1.0)),
+        "a step of many numbers": lambda state: state["state"][1].update(step=torch.zeros(512)),
+        "a number that is no tensor": lambda state: state["state"][0].update(exp_avg=1.0),
+        "half of what Adam keeps": lambda state: state["state"][0].pop("exp_avg_sq"),
+        "more than Adam keeps": lambda state: state["state"][0].update(more=torch.zeros(512, 784)),
+        "a state for some parameters": lambda state: state["state"].pop(3),
+        "one beta": lambda state: state["param_groups"][0].update(betas=[0.9]),
+        "betas above one": lambda state: state["param_groups"][0].update(betas=[0.9, 1.5]),
         "a tensor of float64": lambda state: state["state"].update({5: {"exp_avg": torch.zeros(10).double()}}),
         "a tensor that is nan": lambda state: state["state"].update({5: {"exp_avg": torch.full((10,), float("nan"))}}),
         "a step that is inf": lambda state: state["state"].update({5: {"step": torch.tensor(float("inf"))}}),

@@ -1,0 +1,110 @@
+"""Make runs that go on from checkpoints: plan them, hear the verdict on each, put them in the queue together."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from fashion_core import dataset_files, jobs, resuming
+from fashion_core.config import TrainConfig
+from fashion_core.errors import DamagedFileError, DiskError, RefusedFileError, RunNotFoundError, RunStateError
+from fashion_core.resuming import Judgement
+from fashion_core.runs import Run, RunStore
+from fashion_core.schema import Environment, Parent, Resumption
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What somebody asks for: so many epochs after this one, with these settings changed."""
+
+    epoch: int
+    additional: int
+    overrides: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will come of a wish: the whole configuration, what it will be computed with, and the verdict."""
+
+    epoch: int
+    config: TrainConfig
+    environment: Environment
+    judgement: Judgement
+
+
+def plan(run: Run, wishes: Sequence[Wish]) -> list[Plan]:
+    """What resuming from checkpoints of this run will be; each checkpoint is read once, and nothing is written.
+
+    Raises ``RunNotFoundError``, ``ConfigError``, ``DeviceError`` or ``DiskError`` for the first wish that can't be.
+    """
+    looked = {epoch: resuming.look(run, epoch) for epoch in dict.fromkeys(wish.epoch for wish in wishes)}
+    return [_plan_one(run, wish, looked[wish.epoch]) for wish in wishes]
+
+
+def _plan_one(run: Run, wish: Wish, looked: Judgement) -> Plan:
+    config = resuming.resumed_config(run, wish.epoch, wish.additional, wish.overrides)
+    environment = jobs.environment_to_resume(run.record.environment, config)
+    return Plan(wish.epoch, config, environment, resuming.judge(looked, run.record, config, environment))
+
+
+def create(store: RunStore, run: Run, wishes: Sequence[Wish]) -> list[Run]:
+    """Queued runs whose parents are these checkpoints, which are not touched; all of them or none.
+
+    Raises what ``plan`` raises, ``DataError``, ``DamagedFileError`` or ``RefusedFileError`` if a checkpoint can't be
+    gone on from, before anything is written.
+    """
+    jobs.slots()
+    plans = plan(run, wishes)
+    for planned in plans:
+        _check(run, planned)
+    group = secrets.token_hex(4) if len(plans) > 1 else None
+    return [_create_one(store, run, planned, group) for planned in plans]
+
+
+def _check(run: Run, planned: Plan) -> None:
+    verdict, reasons = planned.judgement.verdict, "; ".join(planned.judgement.reasons)
+    if verdict == "damaged":
+        raise DamagedFileError(run.checkpoint_path(planned.epoch), reasons)
+    if verdict == "untrusted":
+        raise RefusedFileError(reasons)
+    if planned.config.dataset == "fashion-mnist":
+        dataset_files.check()
+
+
+def _create_one(store: RunStore, run: Run, planned: Plan, group: str | None) -> Run:
+    resumption = Resumption(
+        parent_name=run.title,
+        changes=resuming.changes(run.record.config, planned.config),
+        verdict=planned.judgement.verdict,
+        reasons=planned.judgement.reasons,
+        group=group,
+    )
+    parent = Parent(run=run.id, epoch=planned.epoch)
+    return store.create(planned.config, planned.environment, parent, resumption=resumption)
+
+
+def resume(store: RunStore, run: Run, wishes: Sequence[Wish]) -> list[Run]:
+    """Put runs that go on from checkpoints in the queue; they start as slots become free. Raises as ``create``."""
+    made = create(store, run, wishes)
+    jobs.advance(store)
+    return made
+
+
+def group_of(store: RunStore, group: str) -> list[Run]:
+    """The runs that were resumed by one click, the oldest first; damaged ones are passed over."""
+    return [run for run in reversed(store.runs()) if _is_in(run, group)]
+
+
+def _is_in(run: Run, group: str) -> bool:
+    with suppress(DamagedFileError, DiskError):
+        resumption = run.record.resumption
+        return resumption is not None and resumption.group == group
+    return False
+
+
+def cancel(runs: Sequence[Run]) -> None:
+    """Ask every run that waits or trains to stop, the last in the queue first, so that none starts meanwhile."""
+    for run in reversed(runs):
+        with suppress(RunStateError, RunNotFoundError, DiskError):  # it has ended, or is gone
+            jobs.stop(run)
