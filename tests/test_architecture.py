@@ -207,3 +207,13 @@ def test_nothing_unpickles_more_than_tensors(path: Path) -> None:
         if name == "torch.load":
             options = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
             assert options.get("weights_only") == "True"
+
+
+@pytest.mark.parametrize("path", sorted([*PACKAGE.glob("*.py"), *(ROOT / "pages").glob("*.py")]), ids=lambda p: p.stem)
+def test_the_unsafe_way_to_load_stands_in_no_text_and_under_no_other_name(path: Path) -> None:
+    """A snippet is text that people run, and an alias would pass the test above."""
+    source = path.read_text()
+    assert "weights_only=False" not in source.replace(" ", "")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module in ("torch", "torch.jit", "torch.serialization", "pickle"):
+            assert not {"load", "loads", "Unpickler"} & {alias.name for alias in node.names}

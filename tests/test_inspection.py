@@ -341,7 +341,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="the 
 @needs_proc
 def test_large_checkpoint_is_described_without_reading_its_numbers(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint"
-    large_checkpoint(path, 100_000_000)
+    large_checkpoint(path, 180_000_000)
     assert path.stat().st_size > NUMBERS_READ_BYTES
     assert_looks_at_little(path)
 

@@ -114,10 +114,10 @@ def mlp() -> nn.Module:
     return build_model("mlp", seed=0)
 
 
-def checkpoint(**beside: Any) -> dict[str, Any]:
+def checkpoint(kind: type[torch.optim.SGD | torch.optim.Adam] = torch.optim.SGD, **beside: Any) -> dict[str, Any]:
     """The tutorial's four keys, real weights and an optimizer's state after a step, and what is given."""
     model = build_model("mlp", seed=0)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer = kind(model.parameters(), lr=0.1)
     model(torch.ones(1, 1, 28, 28)).sum().backward()
     optimizer.step()
     state = {"model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict()}
