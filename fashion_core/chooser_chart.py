@@ -32,7 +32,10 @@ def chooser_chart(epochs: pd.DataFrame, chosen: int) -> alt.LayerChart:
         scale=alt.Scale(zero=False, nice=False, padding=20),
         axis=themed_axis(tickCount=ticks, tickMinStep=1, grid=False, format="d"),
     )
-    scale, axis = alt.Scale(zero=False, padding=14), themed_axis(tickCount=4, gridColor=FAINT, gridOpacity=0.5)
+    scale, axis = (
+        alt.Scale(zero=False, padding=14),
+        themed_axis(tickCount=4, format=".3~f", gridColor=FAINT, gridOpacity=0.5),
+    )
     y = alt.Y("loss:Q", title="test loss", scale=scale, axis=axis)
     base = alt.Chart(epochs).encode(x, y)
     click = alt.selection_point(name=SELECTION, fields=["epoch"], on="click", nearest=True, empty=False)

@@ -50,7 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     resume = _add(commands, "resume", _resume, "a run that goes on from a checkpoint; its flags override the parent's")
     resume.add_argument("run")
     resume.add_argument("epoch", help="the epoch of the checkpoint, several as 0,2,5, or all")
-    resume.add_argument("--epochs", type=int, help="additional epochs (default: as many as its run had planned)")
+    resume.add_argument(
+        "--epochs", type=int, help="additional epochs (default: as many as its run had left, at least 1)"
+    )
     for setting in settings():
         if setting.name != "epochs":
             _add_flag(resume, setting, default=False)
@@ -133,6 +135,9 @@ def _resume(options: argparse.Namespace) -> None:
     overrides = {name: value for name, value in _given(options).items() if name != "epochs"}
     epochs = _epochs(options.epoch, parent)
     wishes = [Wish(epoch, _additional(options.epochs, parent, epoch), overrides) for epoch in epochs]
+    if not options.json:
+        for planned in resumptions.plan(parent, wishes):
+            print(f"from epoch {planned.epoch}: {'; '.join([planned.judgement.verdict, *planned.judgement.reasons])}")
     runs = resumptions.resume(store, parent, wishes)
     for run in runs:
         _follow(store, run, options.json)
@@ -172,7 +177,8 @@ def _compare_line(row: comparison.Compared) -> str:
     now = row.latest
     change = f"{now.loss:.4f} ({comparison.relative_change(row, now):+.1%}, {now.answer})" if now else "no epoch yet"
     what = ", ".join(row.overrides) or "same settings"
-    return f"{row.run}  {row.parent_name} epoch {row.epoch}: loss_last {row.gate:.4f}, loss_now {change}  {what}"
+    gate = "loss_last" if row.check.comparable else "loss right after loading"
+    return f"{row.run}  {row.parent_name} epoch {row.epoch}: {gate} {row.gate:.4f}, loss_now {change}  {what}"
 
 
 def _continue(options: argparse.Namespace) -> None:
@@ -211,6 +217,8 @@ def _runs(options: argparse.Namespace) -> None:
         print_json(records)
     for record in () if options.json else records:
         print(_run_line(record))
+    if not options.json and not records:
+        print("No runs yet: `python -m fashion_core train` makes one.")
 
 
 def _record_or_problem(run: Run) -> dict[str, Any]:
@@ -224,8 +232,9 @@ def _run_line(record: dict[str, Any]) -> str:
     if record["state"] == "damaged":
         return f"{record['id']}  damaged   {record['error']}"
     config, epochs = record["config"], record["epochs"]
+    planned = config["epochs"] - (record["parent"]["epoch"] + 1 if record["parent"] else 0)
     result = _result(epochs[-1]) if epochs else ""
-    progress = f"{len(epochs)}/{config['epochs']} epochs"
+    progress = "" if record["source"] else f"{len(epochs)}/{planned} epochs"
     return f"{record['id']}  {record['state']:<8}  {config['dataset']:<13}  {progress}  {result}  {record['name']}"
 
 

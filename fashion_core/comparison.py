@@ -158,10 +158,12 @@ def sentence(rows: list[Compared], latest: bool = True) -> str:
     median = (changes[(len(changes) - 1) // 2] + changes[len(changes) // 2]) / 2
     best_row, best = min(nows, key=lambda pair: pair[1].loss)
     runs = "resumed run is" if len(nows) == 1 else "resumed runs are"
+    measured = sum(not row.check.comparable for row, _ in nows)
+    aside = f" {measured} of them began at a loss measured here: the stored one means other images." if measured else ""
     return (
         f"{counts['lower']} of {len(nows)} {runs} below the loss of the checkpoint, "
         f"{counts['within noise']} within noise, {counts['higher']} above. Median change {median:+.1%}; "
-        f"lowest loss now {best.loss:.3f} ({best_row.name}, from {best_row.parent_name} epoch {best_row.epoch})."
+        f"lowest loss now {best.loss:.3f} ({best_row.name}, from {best_row.parent_name} epoch {best_row.epoch}).{aside}"
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from fashion_core.errors import RefusedFileError
+from fashion_core.errors import ChangedFileError, RefusedFileError
 
 MAX_MEMBERS = 2048
 MAX_DIRECTORY_BYTES = 1 << 20
@@ -114,8 +114,8 @@ def _combined(seed: int, value: int) -> int:
     return seed ^ ((value + 0x9E3779B9 + (seed << 6) + (seed >> 2)) & (2**64 - 1))
 
 
-def _changed(name: str) -> RefusedFileError:
-    return RefusedFileError(f"the checksum of its member {name} differs: it was changed, damaged or never written")
+def _changed(name: str) -> ChangedFileError:
+    return ChangedFileError(f"the checksum of its member {name} differs: it was changed, damaged or never written")
 
 
 def _check_directory(file: BinaryIO) -> None:

@@ -73,6 +73,10 @@ class ComparisonError(FashionError):
     """Two saved files can't be compared, for their models differ."""
 
 
+class ChangedFileError(RefusedFileError):
+    """A file from outside whose bytes are not those that its own checksum was made of."""
+
+
 class RunNotFoundError(FashionError):
     """No run in the store has this id."""
 

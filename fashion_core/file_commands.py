@@ -34,7 +34,7 @@ def _summary(path: Path, found: inspection.Inspection) -> list[str]:
     unknown = "none of this app's" if found.model is None else found.model
     lines = [
         f"{path}: {found.format} ({found.container}), {found.bytes:,} bytes",
-        f"sha256: {found.sha256 or 'not read: --numbers reads files larger than 160 MiB'}",
+        f"sha256: {found.sha256 or 'not read, for the file is large; --numbers reads it'}",
         f"model: {unknown}" + (f", {found.parameters:,} parameters" if found.parameters else ""),
         f"epoch: {_or_none(found.epoch)}   loss: {_or_none(found.loss)}   optimizer: {_optimizer(found)}",
         f"verdict for resuming: {found.verdict}" + (f"; missing: {', '.join(found.missing)}" if found.missing else ""),
@@ -68,7 +68,8 @@ def bring_in(options: argparse.Namespace) -> None:
     if options.json:
         print_json(run_record(run))
     else:
-        print(f"run {run.id} in {run.path}")
+        print(f"run {run.id} in {run.path}: {run.record.config.model} at epoch {run.epochs_saved()[0]}")
+        print(run.labels.notes)
 
 
 def export(options: argparse.Namespace) -> None:
@@ -108,6 +109,8 @@ def verify(options: argparse.Namespace) -> None:
         print_json([{**asdict(result), "ok": result.ok} for result in found])
     for result in () if options.json else found:
         print(f"{result.run}/{result.file}: {result.reason or 'ok'}")
+    if not options.json:
+        print(f"{sum(result.ok for result in found):,} of {len(found):,} saved files are whole")
     _raise_first_damage(store, found)
 
 

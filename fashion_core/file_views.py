@@ -164,7 +164,7 @@ def _show_tensors(tensors: pd.DataFrame, key: str) -> None:
     style = {
         "tensor": st.column_config.TextColumn(width="medium"),
         "histogram": st.column_config.BarChartColumn(
-            help="How often each value occurs, from low to high", width="small"
+            help="How often each value occurs, from low to high", width="small", y_min=0
         ),
         **dict.fromkeys(("low", "high", "mean", "std"), number),
         "bytes": st.column_config.NumberColumn(format="localized"),

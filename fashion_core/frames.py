@@ -54,12 +54,20 @@ def _run_row(run: Run) -> dict[str, Any]:
     return {
         **{key: record[key] for key in ("id", "name", "state", "created", "error")},
         **{key: config[key] for key in ("dataset", "model")},
-        "epochs": f"{len(record['epochs'])} of {config['epochs']}",
+        "epochs": _epochs_text(record),
         "best_loss": best.get("loss"),
         "accuracy": best.get("accuracy"),
         "parent": f"{record['parent']['run']} epoch {record['parent']['epoch']}" if record["parent"] else None,
         "tags": list(record["tags"]),
     }
+
+
+def _epochs_text(record: Mapping[str, Any]) -> str:
+    """How many of its epochs a run has trained; an imported one has trained none here."""
+    if record["source"]:
+        return "imported"
+    first = record["parent"]["epoch"] + 1 if record["parent"] else 0
+    return f"{len(record['epochs'])} of {record['config']['epochs'] - first}"
 
 
 def saved_frame(store: RunStore) -> pd.DataFrame:

@@ -38,10 +38,17 @@ def bring_in(store: RunStore, path: Path, name: str, given: Mapping[str, Any]) -
     def fill(draft: Run) -> None:
         _write_original(draft, path, loaded)
         _write_checkpoint(draft, loaded, config)
-        draft.write_labels(Labels(name=config.title, notes=" ".join(notes)))
+        draft.write_labels(Labels(name=config.title, notes=" ".join([*notes, *_assumed(loaded, config, given)])))
         draft.write_status(Status(state="imported", queued_at=now(), heartbeat=now(), epoch=config.epochs))
 
     return store.create(config, _environment(loaded), source=source, fill=fill)
+
+
+def _assumed(loaded: Loaded, config: TrainConfig, given: Mapping[str, Any]) -> list[str]:
+    """What the file does not tell and nobody said."""
+    missing = [] if loaded.beside else [name for name in ("dataset", "pixels") if name not in given]
+    values = " and ".join(f"{name} {getattr(config, name)}" for name in missing)
+    return [f"The file does not tell on what it was trained: {values} stand in its place."] if missing else []
 
 
 def _check_given(loaded: Loaded, given: Mapping[str, Any]) -> None:
@@ -81,7 +88,7 @@ def settings_of(loaded: Loaded) -> tuple[dict[str, Any], list[str]]:
         return {**own, "model": loaded.model_name, "epochs": max(epochs, parse_config(own).epochs)}, []
     settings, notes = _optimizer_settings(loaded)
     if loaded.epoch is None:
-        notes.append("The file names no epoch; it counts as epoch 0.")
+        notes.append("The file names no epoch that can be counted; it counts as epoch 0.")
     return {"model": loaded.model_name, "epochs": epochs, **settings}, notes
 
 

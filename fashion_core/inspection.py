@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashion_core import checks, files
-from fashion_core.errors import RefusedFileError, printable
+from fashion_core.errors import ChangedFileError, RefusedFileError, printable
 from fashion_core.pickles import Name, Record, StoredTensor, joined
 from fashion_core.readers import open_stored
 from fashion_core.schema import SavedFormat, Verdict
@@ -136,7 +136,7 @@ def inspect(path: Path, numbers: bool | None = None) -> Inspection:
         loss=loss,
         optimizer=_optimizer(file.content),
         missing=missing,
-        verdict="untrusted" if refusal else _verdict(weights, missing),
+        verdict=_refused_verdict(refusal) if refusal else _verdict(weights, missing),
         sha256=files.digest_of(path).sha256 if numbers else None,
         tensors=tuple(_tensor_facts(file, name, tensor, numbers) for name, tensor in named_tensors(file.content)),
         tree=outline(file.content),
@@ -177,6 +177,10 @@ def _refusal(file: StoredFile, numbers: bool) -> RefusedFileError | None:
     except RefusedFileError as error:
         return error
     return None
+
+
+def _refused_verdict(refusal: RefusedFileError) -> Verdict:
+    return "damaged" if isinstance(refusal, ChangedFileError) else "untrusted"
 
 
 def _differences(weights: Weights) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import json
 import struct
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,6 +20,7 @@ from fashion_core.pickles import MAX_NODES, MAX_OPCODES, Pickle, Storage, Stored
 from fashion_core.stored import Place, StoredFile, check_claims, check_count, storage_size
 
 MAX_PICKLE_BYTES = 1 << 20
+_SHOWN = 3
 _LEGACY_MAGIC, _LEGACY_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 _LEGACY_OPCODES = (10, 10, 100, MAX_OPCODES, 4 * MAX_MEMBERS)
 """For its five pickles: magic number, protocol, the machine's number sizes, content, keys of the storages."""
@@ -205,10 +207,9 @@ def _open_legacy(path: Path, file: BinaryIO) -> StoredFile:
     file.seek(0)
     data = file.read(MAX_PICKLE_BYTES)
     pickles: list[Pickle] = []
+    _check_magic(data)
     for most in _LEGACY_OPCODES:
         pickles.append(read_pickle(data, pickles[-1].end if pickles else 0, most))
-        if pickles[0].content != _LEGACY_MAGIC:
-            raise RefusedFileError("it is a pickle, but not one that torch wrote")
     _, protocol, system, content, keys = pickles
     if protocol.content != _LEGACY_PROTOCOL or not _is_little_endian(system.content):
         raise RefusedFileError("it was written by an unknown torch, or on a big-endian machine")
@@ -222,6 +223,18 @@ def _open_legacy(path: Path, file: BinaryIO) -> StoredFile:
         members=(("pickles", keys.end),),
         records=sum(pickle.records for pickle in pickles),
     )
+
+
+def _check_magic(data: bytes) -> None:
+    """A pickle of nobody's is refused with what it refers to, as far as it can be read."""
+    with suppress(RefusedFileError):
+        if read_pickle(data, 0, _LEGACY_OPCODES[0]).content == _LEGACY_MAGIC:
+            return
+    names: tuple[str, ...] = ()
+    with suppress(RefusedFileError):
+        names = tuple(sorted(map(str, read_pickle(data).names)))
+    refers = f"; it refers to {', '.join(names[:_SHOWN])}" if names else ""
+    raise RefusedFileError(f"it is a pickle, but not one that torch wrote{refers}", names)
 
 
 def _is_little_endian(system: Any) -> bool:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from fashion_core import ui
 from fashion_core.branch_charts import branch_chart
-from fashion_core.comparison import Compared, as_record, compare, sentence
+from fashion_core.comparison import NOISE, Compared, as_record, compare, relative_change, sentence
 from fashion_core.lineage_charts import CHECKPOINT, LINEAGE_KEY, lineage_chart
 from fashion_core.lineage_frames import lineage_frame
 from fashion_core.resume_charts import COMPARISON_KEY, FOCUS, comparison_chart
@@ -103,6 +103,12 @@ def _show_focused(rows: Sequence[Compared], focus: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{ui.plain(row.name)}**", width="content")
         st.caption(ui.plain(", ".join(row.overrides) or "same settings"), width="content")
+        if row.latest:
+            st.markdown(
+                f"{row.gate:.4f} → **{row.latest.loss:.4f}** ({relative_change(row, row.latest):+.1%}, "
+                f"{row.latest.answer}; ±{NOISE * row.latest.standard_error:.4f})",
+                width="content",
+            )
         st.page_link("pages/train.py", label="Open", icon=":material/open_in_new:", query_params={"run": row.run})
         if not row.parent_exists:
             st.caption(f"its parent {ui.plain(row.parent_name)} has been deleted", width="content")
@@ -110,7 +116,9 @@ def _show_focused(rows: Sequence[Compared], focus: str) -> None:
 
 def _show_table(rows: Sequence[Compared]) -> None:
     """All numbers, and the same as a file."""
-    table = pd.DataFrame([as_record(row) for row in rows])
+    table = pd.DataFrame([as_record(row) for row in rows if row.latest])
+    if table.empty:
+        return
     table["overrides"] = table["overrides"].map(", ".join)
     numbers = ("loss_last", "loss_check", "loss_now_first", "loss_now_latest", "difference", "standard_error")
     style = {name: st.column_config.NumberColumn(format="%.4f") for name in numbers}
@@ -133,5 +141,9 @@ def show_lineage(store: RunStore) -> None:
     )
     points = st.session_state["lineage"].selection.get(CHECKPOINT) or []
     if points:
-        query = {"run": points[0]["run"], "epoch": str(int(points[0]["epoch"]))}
+        run, epoch = store.get(points[0]["run"]), int(points[0]["epoch"])
+        if epoch not in run.epochs_saved():
+            st.info(f"Epoch {epoch} of {ui.plain(run.title)} has no checkpoint any more.", icon=":material/info:")
+            return
+        query = {"run": run.id, "epoch": str(epoch)}
         st.switch_page("pages/checkpoints.py", query_params=query)

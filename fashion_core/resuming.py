@@ -7,6 +7,7 @@ from typing import Any
 from fashion_core import inspection
 from fashion_core.config import TrainConfig, parse_config, settings
 from fashion_core.errors import ConfigError, RefusedFileError, RunNotFoundError
+from fashion_core.resume_labels import cut_middle, short_label
 from fashion_core.runs import Run
 from fashion_core.schema import Change, Environment, RunRecord, Verdict
 
@@ -48,8 +49,15 @@ def resumed_config(run: Run, epoch: int, additional: int, overrides: Mapping[str
             f"The checkpoint holds the weights of {parent.model}; they don't fit {overrides['model']}: "
             f"leave the model as it is, or train {overrides['model']} from the start."
         )
-    name = f"{run.title} ↻ {epoch}"[-80:]
-    return parse_config({**parent.model_dump(), "name": name, **overrides, "epochs": epoch + 1 + additional})
+    config = parse_config({**parent.model_dump(), **overrides, "epochs": epoch + 1 + additional})
+    return config if "name" in overrides else config.model_copy(update={"name": _name(run, epoch, config)})
+
+
+def _name(run: Run, epoch: int, config: TrainConfig) -> str:
+    """What tells this run from the others of the same checkpoint; the parent's name is cut where it is too long."""
+    what = short_label(changes(run.record.config, config))
+    end = f" ↻ {epoch}, {what}"
+    return cut_middle(run.title, 80 - len(end)) + end
 
 
 def changes(parent: TrainConfig, config: TrainConfig) -> dict[str, Change]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fashion_core import files
 from fashion_core.containers import Archive
-from fashion_core.errors import RefusedFileError
+from fashion_core.errors import ChangedFileError, RefusedFileError
 from fashion_core.pickles import ITEM_BYTES, Name, Storage, StoredTensor, children
 
 Container = Literal["zip", "legacy", "safetensors", "pt2"]
@@ -70,7 +70,7 @@ class StoredFile:
             elif self.checksum:
                 described, expected = self.checksum
                 if checksum_of(described, self._bytes_of_places()) != expected:
-                    raise RefusedFileError("its checksum differs: it was changed or damaged")
+                    raise ChangedFileError("its checksum differs: it was changed or damaged")
 
     def span(self, tensor: StoredTensor) -> bytearray:
         """The bytes from the tensor's first element to its last. Raises ``RefusedFileError`` or ``DiskError``."""

@@ -61,7 +61,9 @@ def show_keep(store: RunStore, run: Run, saved: pd.DataFrame) -> None:
         return
     _show_going(run, saved[(saved["format"] == "checkpoint") & saved["epoch"].isin(going)])
     # The key names the epochs: a press on an older preview finds another button in its place.
-    if st.button(_delete_label(len(going)), icon=":material/delete:", key=f"let go {run.id} {going}"):
+    sure = st.checkbox("They will be gone for good", key=f"sure {run.id} {going}")
+    label, key = _delete_label(len(going)), f"let go {run.id} {going}"
+    if st.button(label, icon=":material/delete:", key=key, disabled=not sure):
         for epoch in going:
             store.delete(run, run.checkpoint_path(epoch))
         st.rerun()

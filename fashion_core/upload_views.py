@@ -19,7 +19,8 @@ def show_upload(store: RunStore) -> None:
     """Take a file, show what is in it, import it."""
     st.write(
         "A state_dict, a checkpoint, a whole model, a Lightning checkpoint, safetensors or a .pt2 program, "
-        "of one of the three models here. Nothing in it is executed."
+        "of one of the three models here, up to 160 MB; `python -m fashion_core import FILE` takes larger ones. "
+        "Nothing in it is executed."
     )
     upload = st.file_uploader("File", key="upload", label_visibility="collapsed")
     path = uploads.keep(store, st.session_state, upload.file_id, upload) if upload else None

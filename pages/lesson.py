@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from fashion_core import forms, frames, jobs, lesson, lesson_steps, ui
+from fashion_core import dataset_files, forms, frames, jobs, lesson, lesson_steps, ui
 from fashion_core.comparison import compare_run, sentence
 from fashion_core.lesson_steps import Step
 from fashion_core.records import epoch_records
@@ -33,9 +33,10 @@ def show_start(store: RunStore) -> None:
     """The choice of images, and one button."""
     st.write(
         "Two epochs of the tutorial's network, its weights saved and loaded, the whole model saved and loaded, and one "
-        "more epoch from checkpoint 0: a minute at most."
+        "more epoch from checkpoint 0: a minute or two."
     )
-    given = forms.ask_settings(["dataset", "pixels"], {}, "lesson ")
+    here = "fashion-mnist" if dataset_files.are_present() else "synthetic"
+    given = forms.ask_settings(["dataset", "pixels"], {"dataset": here, "pixels": "raw"}, "lesson ")
     st.caption(
         "The tutorial's author trained on pixels from 0 to 255: choose raw to see losses like those printed there."
     )
@@ -53,7 +54,8 @@ def show_lesson(store: RunStore, run: Run) -> None:
     runs = [run, *filter(None, [lesson.resumed_run(store, run)])]
     active = any(one.state() in UNDER_WAY_STATES for one in runs) or len(runs) == 1
     st.fragment(show_steps, run_every=REFRESH_SECONDS if active else None)(store, run, active)
-    st.page_link("pages/lesson.py", label="Run it again", icon=":material/replay:", query_params={})
+    if not active:
+        st.page_link("pages/lesson.py", label="Run it again", icon=":material/replay:", query_params={})
 
 
 def show_steps(store: RunStore, run: Run, was_active: bool) -> None:
@@ -158,8 +160,8 @@ def show_losses(store: RunStore, run: Run, child: Run) -> None:
         hide_index=True,
     )
     st.caption(
-        "The tutorial's author measured both losses on the training images, which the model has already seen: they are "
-        "lower than those on the test images, which are the honest ones."
+        "The tutorial's author measured both losses on the training images. The model has learned from those, so only "
+        "the loss on the test images tells how it does on images that it has never seen."
     )
 
 

@@ -95,7 +95,11 @@ def addressed_epoch(run: Run) -> int | None:
 def show_curve(run: Run, epoch: int) -> None:
     """The loss curve; a click on it chooses another checkpoint."""
     saved = run.epochs_saved()
-    chart = chooser_chart.chooser_chart(frames.records_frame(epoch_records(run)), epoch)
+    epochs = frames.records_frame(epoch_records(run))
+    if epochs["loss"].notna().sum() == 0:
+        st.caption("The loss of this checkpoint is not known: it was trained elsewhere.")
+        return
+    chart = chooser_chart.chooser_chart(epochs, epoch)
     st.caption("Click the checkpoint to go on from, or choose its epoch below.")
     key = f"curve {run.id}"
     st.altair_chart(chart, on_select=lambda: take_click(key, saved), key=key, alt="Test loss of this run by epoch")
@@ -221,6 +225,10 @@ def show_script(run: Run, wish: Wish) -> None:
         config = resuming.resumed_config(run, wish.epoch, wish.additional, wish.overrides)
         fresh = config.optimizer != run.record.config.optimizer or not resuming.carries_optimizer(run, wish.epoch)
         with st.expander("The same in plain PyTorch", icon=":material/code:"):
+            st.caption(
+                "Its DataLoader draws another order of the images, so its losses are near the app's, not equal. "
+                "The synthetic garments are drawn by this package, so run it where fashion_core can be imported."
+            )
             st.code(snippets.resuming_script(config, run.checkpoint_path(wish.epoch), fresh), language="python")
 
 
@@ -241,6 +249,8 @@ def show_group(store: RunStore, group: str) -> None:
     runs = resumptions.group_of(store, group)
     if not runs:
         st.info("These runs are gone.", icon=":material/info:")
+        st.page_link("pages/resume.py", label="Choose a checkpoint", icon=":material/replay:", query_params={})
+        return
     active = any(run.state() in UNDER_WAY_STATES for run in runs)
     st.fragment(show_group_live, run_every=REFRESH_SECONDS if active else None)(store, runs, active)
     with st.container(horizontal=True):
@@ -253,10 +263,10 @@ def show_group_live(store: RunStore, runs: list[Run], was_active: bool) -> None:
     """How far each run is, and all of them together."""
     ui.advance(store)
     with ui.problems_shown():
-        show_progress_of([run for run in runs if store.has(run.id)], was_active)
+        show_progress_of(store, [run for run in runs if store.has(run.id)], was_active)
 
 
-def show_progress_of(runs: list[Run], was_active: bool) -> None:
+def show_progress_of(store: RunStore, runs: list[Run], was_active: bool) -> None:
     """One bar, one Cancel, a line a run."""
     standing = [(run, run.status) for run in runs]
     states = {run.id: run.state(status) for run, status in standing}
@@ -273,6 +283,7 @@ def show_progress_of(runs: list[Run], was_active: bool) -> None:
             ui.state_badge(states[run.id])
             st.page_link("pages/train.py", label=ui.plain(run.title), query_params={"run": run.id})
             st.caption(ui.plain(", ".join(changed(run)) or "same settings"), width="content")
+            st.caption(ui.whereabouts(store, run), width="content")
 
 
 def changed(run: Run) -> list[str]:

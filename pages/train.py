@@ -144,8 +144,10 @@ def show_three_losses(store: RunStore, run: Run) -> None:
         return
     with st.container(horizontal=True):
         st.metric("loss_last, stored", ui.loss_text(row.check.loss_last), width=NUMBER_WIDTH)
-        same = "equal" if row.check.loss_check == row.check.loss_last else None
-        note = "Equal to loss_last: the load is right." if same else "Measured on this run's test images."
+        same = "equal" if row.check.loss_check == row.check.loss_last else "other images"
+        note = "loss_last again, measured: the load is right."
+        if not row.check.comparable:
+            note = "loss_last was measured on other images, or elsewhere: loss_now is set beside this one."
         check = ui.loss_text(row.check.loss_check)
         st.metric("right after loading", check, same, "off", delta_arrow="off", help=note, width=NUMBER_WIDTH)
         for label, now in (("loss_now, first epoch", row.first), ("loss_now, latest", row.latest)):
@@ -177,7 +179,8 @@ def loss_last_frame(run: Run) -> pd.DataFrame | None:
     check = run.load_check
     if check is None:
         return None
-    label = f"loss_last of the checkpoint: {ui.loss_text(gate_of(check))}"
+    what = "loss_last of the checkpoint" if check.comparable else "loss right after loading"
+    label = f"{what}: {ui.loss_text(gate_of(check))}"
     return pd.DataFrame({"loss": [gate_of(check)], "label": [label]})
 
 

@@ -311,6 +311,7 @@ def test_keep_rule_shows_what_would_go_and_then_lets_it_go(store: RunStore) -> N
     going = [epoch for epoch in range(6) if epoch not in (1, 4, 5, best)]
     assert list(app.dataframe[0].value["epoch"]) == going
     assert run.epochs_saved() == list(range(6))
+    app.checkbox[0].check().run()
     press(app, f"Delete these {len(going)} checkpoints")
     assert run.epochs_saved() == [epoch for epoch in range(6) if epoch not in going]
     assert run.weights_path.exists()
@@ -323,6 +324,7 @@ def test_keep_rule_never_lets_a_damaged_checkpoint_go_or_stand_for_a_whole_one(s
     app = open_page("checkpoints", view="Verify and tidy up", of=run.id)
     keep(app, 1)
     assert list(app.dataframe[0].value["epoch"]) == [0]
+    app.checkbox[0].check().run()
     press(app, "Delete this checkpoint")
     assert run.epochs_saved() == [1, 2, 3]
 
@@ -332,6 +334,7 @@ def test_press_on_an_older_preview_deletes_nothing(store: RunStore) -> None:
     app = open_page("checkpoints", view="Verify and tidy up", of=run.id)
     keep(app, 1)
     going = list(app.dataframe[0].value["epoch"])
+    app.checkbox[0].check().run()
     store.create(config(name="child"), environment(), parent=Parent(run=run.id, epoch=going[0]))
     press(app, f"Delete these {len(going)} checkpoints")
     assert run.epochs_saved() == list(range(4))
@@ -344,6 +347,7 @@ def test_running_run_keeps_its_checkpoints(store: RunStore) -> None:
         run.write_status(run.status.model_copy(update={"state": "running", "heartbeat": 2e12, "process": None}))
     app = open_page("checkpoints", view="Verify and tidy up", of=run.id)
     keep(app, 1)
+    app.checkbox[0].check().run()
     press(app, f"Delete these {len(app.dataframe[0].value)} checkpoints")
     assert "is running; stop it first" in words(app)
     assert run.epochs_saved() == [0, 1, 2]

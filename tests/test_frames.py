@@ -238,5 +238,5 @@ def test_imported_run_whose_loss_is_not_known_is_listed(store: RunStore) -> None
     record = run.record.model_copy(update={"source": Source(name="a", format="weights", sha256="0" * 64)})
     run.record_path.write_text(record.model_dump_json())
     row = frames.runs_frame(store).iloc[0]
-    assert (row["epochs"], row["state"]) == ("1 of 2", "queued")
+    assert (row["epochs"], row["state"]) == ("imported", "queued")
     assert np.isnan(row["best_loss"])

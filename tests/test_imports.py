@@ -89,7 +89,9 @@ def test_weights_alone_count_as_epoch_0_and_the_notes_say_what_is_missing(store:
     run = bring_in(store, tmp_path / "w.pth", "w.pth", {})
     assert run.epochs_saved() == [0]
     assert run.labels.notes == (
-        "The file carries no optimizer: resuming starts a fresh one. The file names no epoch; it counts as epoch 0."
+        "The file carries no optimizer: resuming starts a fresh one. The file names no epoch that can be counted; "
+        "it counts as epoch 0. The file does not tell on what it was trained: dataset synthetic and pixels unit stand "
+        "in its place."
     )
 
 
@@ -116,7 +118,7 @@ def test_adam_that_may_be_adamw_is_said_in_the_notes(store: RunStore, tmp_path: 
     content = four_keys(model, torch.optim.AdamW(model.parameters(), weight_decay=0.1))
     del content["optimizer_state_dict"]["param_groups"][0]["decoupled_weight_decay"]
     torch.save(content, tmp_path / "a.pth")
-    run = bring_in(store, tmp_path / "a.pth", "a.pth", {})
+    run = bring_in(store, tmp_path / "a.pth", "a.pth", {"dataset": "synthetic", "pixels": "unit"})
     assert run.labels.notes == "It was saved by Adam or AdamW, the file does not tell which: it counts as Adam."
 
 

@@ -271,7 +271,7 @@ def test_numbers_of_a_changed_file_are_not_believed(exported: dict[str, Path], t
         "The file is refused: the checksum of its member archive/data/0 differs: it was changed, damaged or never "
         "written."
     )
-    assert found.verdict == "untrusted"
+    assert found.verdict == "damaged"
 
 
 def test_inspection_is_json(exported: dict[str, Path]) -> None:
