@@ -126,7 +126,9 @@ def _dots(epoch: alt.X, room: str) -> list[alt.Chart]:
     """Dots, and round the best one a ring; smaller where epochs stand close."""
     apart = f"(width - {room}) / datum.epochs * 0.7"
     small, large = (alt.ExprRef(f"pow(clamp({apart}, {low}, {high}), 2)") for low, high in ((4, 11), (12, 17)))
-    dot: alt.Chart = named("dots").mark_point(size=small, stroke=MUTED, strokeWidth=1.2, opacity=1, aria=False)
+    dot: alt.Chart = named("dots").mark_point(
+        size=small, stroke=MUTED, strokeWidth=1.2, opacity=1, aria=False, invalid="show"
+    )  # a dot whose loss is not known is grey
     return [dot.encode(epoch, _y(), _shade()), *_best(epoch, large)]
 
 
@@ -135,7 +137,7 @@ def _shade() -> alt.Fill:
     scale = alt.Scale(type="log", scheme="viridis", reverse=alt.ExprRef(DARK))
     legend = alt.Legend(
         title="test loss (cross-entropy, log scale)", orient="top", direction="horizontal", gradientLength=160,
-        gradientThickness=10, tickCount=3, format="~g", labelColor=MUTED, titleColor=MUTED, titleLimit=300,
+        gradientThickness=10, tickCount=3, format=".2~g", labelColor=MUTED, titleColor=MUTED, titleLimit=300,
     )  # fmt: skip
     gone = {"test": "!datum.saved", "value": {"expr": str(PAPER.expr)}}
     unknown = {"test": "!isValid(datum.shade)", "value": {"expr": str(MUTED.expr)}}
