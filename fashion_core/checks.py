@@ -233,9 +233,9 @@ def _is_plain(value: Any) -> bool:
     """None, true, false, a short text, or a number that a computation can go on with."""
     if isinstance(value, str):
         return len(value) <= MAX_KEY
-    if isinstance(value, int | float):
-        return abs(value) < 2**63 and math.isfinite(value)
-    return value is None
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or (isinstance(value, int) and abs(value) < 2**63)
 
 
 def check_numbers(file: StoredFile, weights: Weights) -> None:
