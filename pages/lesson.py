@@ -37,9 +37,7 @@ def show_start(store: RunStore) -> None:
     )
     here = "fashion-mnist" if dataset_files.are_present() else "synthetic"
     given = forms.ask_settings(["dataset", "pixels"], {"dataset": here, "pixels": "raw"}, "lesson ")
-    st.caption(
-        "The tutorial's author trained on pixels from 0 to 255: choose raw to train as they did."
-    )
+    st.caption("The tutorial's author trained on pixels from 0 to 255: choose raw to train as they did.")
     with ui.problems_shown():
         forms.offer_download(lesson.lesson_config(given))
     if st.button("Run the lesson", type="primary", icon=":material/play_arrow:", key=ui.press_key("lesson")):
