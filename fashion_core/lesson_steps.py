@@ -71,8 +71,8 @@ train_loop(train_dataloader, model, loss_fn, optimizer)
 loss_now = test_loop(test_dataloader, model, loss_fn)
 print("loss_last", loss_last)
 print("loss_now", loss_now)""",
-    "Training goes on where the checkpoint stood. Order and randomness follow from seed and epoch here, so compare this "
-    "Epoch 2 with that of step 1: digit for digit.",
+    "Training goes on where the checkpoint stood. Order and randomness follow from seed and epoch here, so compare "
+    "this Epoch 2 with that of step 1: digit for digit.",
 )
 CHECK = """\
 checkpoint = torch.load(os.path.join("model_save",str(0)))
