@@ -77,6 +77,10 @@ class ChangedFileError(RefusedFileError):
     """A file from outside whose bytes are not those that its own checksum was made of."""
 
 
+class ImageError(FashionError):
+    """A file is no image that can be classified here."""
+
+
 class RunNotFoundError(FashionError):
     """No run in the store has this id."""
 
