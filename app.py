@@ -9,6 +9,7 @@ PAGES = [
     st.Page("pages/train.py", title="Train", icon=":material/model_training:"),
     st.Page("pages/checkpoints.py", title="Checkpoints", icon=":material/save:"),
     st.Page("pages/resume.py", title="Resume", icon=":material/replay:"),
+    st.Page("pages/predict.py", title="Predict", icon=":material/image_search:"),
     st.Page("pages/lesson.py", title="Lesson", icon=":material/school:"),
 ]
 

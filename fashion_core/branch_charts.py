@@ -7,7 +7,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from fashion_core.chart_parts import INK, MUTED, PAPER, haloed, themed_axis
+from fashion_core.chart_parts import INK, MUTED, PAPER, dated, haloed, themed_axis
 from fashion_core.filled import Filled, named, written
 from fashion_core.resume_charts import (
     AXIS_HEIGHT,
@@ -16,7 +16,6 @@ from fashion_core.resume_charts import (
     STRENGTH,
     answer_color,
     clicked,
-    dated,
     emphasised,
     loss_axis,
 )

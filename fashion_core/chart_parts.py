@@ -15,6 +15,9 @@ MUTED: Final = alt.ExprRef(f"{DARK} ? '#9CA3AF' : '#6B7280'")
 FAINT: Final = alt.ExprRef(f"{DARK} ? '#4B4B46' : '#D1D5DB'")
 PAPER: Final = alt.ExprRef("background || 'white'")
 
+FITTED: Final = alt.AutoSizeParams(type="fit-x", contains="padding")
+"""As wide as the page, and as high as its rows and what stands beside them."""
+
 
 def themed_axis(**settings: Any) -> alt.Axis:
     """An axis whose words are read in light and in dark."""
@@ -24,3 +27,17 @@ def themed_axis(**settings: Any) -> alt.Axis:
 def haloed(base: alt.Chart, **style: Any) -> list[alt.Chart]:
     """Text that stays readable where lines cross it."""
     return [base.mark_text(stroke=PAPER, strokeWidth=4, strokeJoin="round", **style), base.mark_text(**style)]
+
+
+def pixels(column: str) -> alt.Y:
+    """A height as it is, not on a scale."""
+    return alt.Y(f"{column}:Q", scale=None, axis=None)
+
+
+def dated(base: alt.Chart) -> alt.Chart:
+    """Rows with the time at which they came, `at`, to be one of the fields of a selection.
+
+    A browser tells the page of a selection when it changes, and a change of focus sends new rows: so what was clicked
+    once can be clicked again after another one was chosen, here or elsewhere on the page.
+    """
+    return base.transform_calculate(at="now()")

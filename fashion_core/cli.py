@@ -73,9 +73,10 @@ def _parser() -> argparse.ArgumentParser:
     steps = _add(commands, "lesson", _lesson, "run the tutorial's snippets on a finished run of its model")
     steps.add_argument("run")
     steps.add_argument("--losses", action="store_true", help="loss_last and loss_now on training and test images")
-    worker = commands.add_parser("worker")  # for this package's own use: it has no line in the help
+    worker = commands.add_parser("worker")  # these two are for this package's own use: they have no line in the help
     worker.add_argument("run")
     worker.set_defaults(command=_worker)
+    commands.add_parser("predictor").set_defaults(command=_predictor)
     return parser
 
 
@@ -97,8 +98,22 @@ def _add_file_commands(commands: Any) -> None:
     ways = _add(commands, "formats", file_commands.five_ways, "one checkpoint in all formats: sizes, times, outputs")
     ways.add_argument("run")
     ways.add_argument("epoch", type=int)
+    _add_predict_commands(commands)
     verify = _add(commands, "verify", file_commands.verify, "compare every saved file with its recorded digest")
     verify.add_argument("run", nargs="?")
+
+
+def _add_predict_commands(commands: Any) -> None:
+    use = _add(commands, "predict", _predict, "what a file's model says about images of your own")
+    use.add_argument("file", type=Path)
+    use.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+    measure = _add(commands, "evaluate", _evaluate, "how good a file's model is on all test images")
+    measure.add_argument("file", type=Path)
+    for setting in settings():
+        if setting.name in ("pixels", "device"):
+            _add_flag(use, setting, default=False)
+        if setting.name in ("dataset", "pixels", "device"):
+            _add_flag(measure, setting, default=False)
 
 
 def _add(commands: Any, name: str, command: Command, description: str) -> argparse.ArgumentParser:
@@ -313,6 +328,24 @@ def _lesson(options: argparse.Namespace) -> None:
         return
     for name, found in answer.items():
         print(f"--- {name}", *(f"{key}: {value}" for key, value in found.items()), sep="\n")
+
+
+def _predict(options: argparse.Namespace) -> None:
+    from fashion_core import predict_commands
+
+    predict_commands.predict_images(options, _given(options))
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from fashion_core import predict_commands
+
+    predict_commands.evaluate(options, _given(options))
+
+
+def _predictor(options: argparse.Namespace) -> None:
+    from fashion_core import predict_worker
+
+    predict_worker.serve()
 
 
 def _worker(options: argparse.Namespace) -> None:

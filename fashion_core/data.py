@@ -15,9 +15,6 @@ from fashion_core import dataset_files, files, garments
 from fashion_core.errors import DiskError
 from fashion_core.vision import import_torchvision
 
-CLASS_NAMES = (
-    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"
-)  # fmt: skip
 MEAN, STD = 0.2860, 0.3530
 """Of Fashion-MNIST's training pixels, scaled to 0..1."""
 _SYNTHETIC_SHA256 = "9a2570493187c6c592c08a1e689135f432a5a67b11470681bdf25f5c1a7e7152"

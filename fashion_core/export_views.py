@@ -8,7 +8,8 @@ import streamlit as st
 from fashion_core import file_charts, file_frames, jobs, loading_snippets, ui
 from fashion_core.errors import DamagedFileError
 from fashion_core.file_frames import WAYS, bytes_text
-from fashion_core.file_views import CHANGED, Chosen, Signature, look, signature
+from fashion_core.file_views import CHANGED, Chosen, look
+from fashion_core.files import Signature, signature
 from fashion_core.inspection import Inspection
 from fashion_core.runs import Run, RunStore
 from fashion_core.schema import EXPORT_NAMES, ExportFormat

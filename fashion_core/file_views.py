@@ -9,6 +9,7 @@ import streamlit as st
 from fashion_core import file_charts, file_frames, files, inspection, ui
 from fashion_core.errors import RefusedFileError
 from fashion_core.file_frames import bytes_text
+from fashion_core.files import Signature, signature
 from fashion_core.inspection import Inspection
 from fashion_core.runs import Run, RunStore
 from fashion_core.schema import Verdict
@@ -16,7 +17,6 @@ from fashion_core.schema import Verdict
 BYTES_KEY = "filled: weights · hollow: the optimizer's state"
 CHANGED = "its SHA-256 is not the one that was recorded"
 NUMBER_WIDTH = 150
-Signature = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,6 @@ class Found:
     problem: str | None
     refused: tuple[str, ...]
     sha256: str | None
-
-
-def signature(path: Path) -> Signature:
-    """What changes when a file is replaced: it decides whether something is worked out anew. Raises ``DiskError``."""
-    with files.disk_errors(path):
-        stat = path.stat()
-    return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
 def look(path: Path) -> Found:

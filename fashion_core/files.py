@@ -22,6 +22,7 @@ _ADVICE = {
     errno.EPERM: "this user may not write there; change its permissions or choose another folder",
     errno.EROFS: "it is on a read-only disk; choose another folder",
     errno.ENOTDIR: "a part of that path is a file, not a folder; choose another folder",
+    errno.EISDIR: "it is a folder; name a file in it",
     errno.EEXIST: "a file stands where a folder is needed; move it away or choose another folder",
 }
 
@@ -42,6 +43,16 @@ def disk_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = _ADVICE.get(error.errno or 0, error.strerror or str(error))
         raise DiskError(path, f"{path} can't be used: {reason}.") from error
+
+
+Signature = tuple[int, int, int]
+
+
+def signature(path: Path) -> Signature:
+    """What changes when a file is replaced: it decides whether something is worked out anew. Raises ``DiskError``."""
+    with disk_errors(path):
+        stat = path.stat()
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
 def digest_of(path: Path) -> Digest:

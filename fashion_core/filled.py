@@ -30,8 +30,8 @@ def named(data: str) -> alt.Chart:
     return alt.Chart(alt.NamedData(data))
 
 
-def written(layers: list[alt.Chart]) -> str:
+def written(layers: list[alt.Chart], **properties: Any) -> str:
     """The spec of these layers, from back to front, to be filled."""
-    spec = alt.LayerChart(layer=layers).to_dict()
+    spec = alt.LayerChart(layer=layers, **properties).to_dict()
     spec.pop("config", None)  # Altair's default size, which the page's width replaces
     return json.dumps(spec)

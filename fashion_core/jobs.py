@@ -288,9 +288,4 @@ def _start_worker(run: Run) -> bool:
 
 
 def _worker_environment(run: Run) -> dict[str, str]:
-    return processes.child_environment(
-        FASHION_RUNS=str(run.path.parent),
-        FASHION_DATA=str(dataset_files.root()),
-        # Threads that spin long while they wait keep a browser beside them from the cores, and then wait for it.
-        GOMP_SPINCOUNT=os.environ.get("GOMP_SPINCOUNT", "10000"),
-    )
+    return processes.child_environment(FASHION_RUNS=str(run.path.parent), FASHION_DATA=str(dataset_files.root()))

@@ -6,7 +6,7 @@ from typing import Any, Final
 import altair as alt
 import pandas as pd
 
-from fashion_core.chart_parts import DARK, FAINT, INK, MUTED, PAPER, haloed, themed_axis
+from fashion_core.chart_parts import DARK, FAINT, INK, MUTED, PAPER, haloed, pixels, themed_axis
 from fashion_core.filled import Filled, named, written
 from fashion_core.resume_charts import LEAST
 from fashion_core.resume_labels import label_pixels
@@ -107,19 +107,14 @@ def _epoch(column: str, tall: bool, room: str) -> alt.X:
     return alt.X(f"{column}:Q", title="epoch (counted from the first run)", scale=scale, axis=axis)
 
 
-def _y(column: str = "y") -> alt.Y:
-    """Pixels, as they are."""
-    return alt.Y(f"{column}:Q", scale=None, axis=None)
-
-
 def _links(epoch: alt.X) -> alt.Chart:
     line: alt.Chart = named("links").mark_line(interpolate="basis", strokeWidth=2, opacity=0.5, color=MUTED, aria=False)
-    return line.encode(epoch, _y(), alt.Detail("run:N"), alt.Order("order:Q"))
+    return line.encode(epoch, pixels("y"), alt.Detail("run:N"), alt.Order("order:Q"))
 
 
 def _lanes(epoch: alt.X) -> alt.Chart:
     line: alt.Chart = named("dots").mark_line(strokeWidth=2, opacity=0.6, color=MUTED, aria=False)
-    return line.encode(epoch, _y(), alt.Detail("run:N"))
+    return line.encode(epoch, pixels("y"), alt.Detail("run:N"))
 
 
 def _dots(epoch: alt.X, room: str) -> list[alt.Chart]:
@@ -129,7 +124,7 @@ def _dots(epoch: alt.X, room: str) -> list[alt.Chart]:
     dot: alt.Chart = named("dots").mark_point(
         size=small, stroke=MUTED, strokeWidth=1.2, opacity=1, aria=False, invalid="show"
     )  # a dot whose loss is not known is grey
-    return [dot.encode(epoch, _y(), _shade()), *_best(epoch, large)]
+    return [dot.encode(epoch, pixels("y"), _shade()), *_best(epoch, large)]
 
 
 def _shade() -> alt.Fill:
@@ -147,7 +142,7 @@ def _shade() -> alt.Fill:
 def _best(epoch: alt.X, size: alt.ExprRef) -> list[alt.Chart]:
     """A ring and the word, in the theme's second colour."""
     series = alt.Scale(domain=["other", "best"])
-    base = named("best").transform_calculate(series="'best'").encode(epoch, _y())
+    base = named("best").transform_calculate(series="'best'").encode(epoch, pixels("y"))
     ring: alt.Chart = base.mark_point(size=size, strokeWidth=2.5, opacity=1, aria=False)
     word = base.encode(alt.Color("series:N", scale=series, legend=None), text=alt.value("best"))
     style: dict[str, Any] = {"fontSize": 10, "fontWeight": 700, "dy": -14, "baseline": "middle"}
@@ -160,7 +155,8 @@ def _texts(epoch: alt.X, room: str) -> list[alt.Chart]:
     label: alt.Chart = named("labels").mark_text(align="left", dx=14, dy=lift, fontSize=size, limit=limit, color=INK)
     style: dict[str, Any] = {"fontSize": 12, "fontWeight": 700, "limit": alt.ExprRef("width"), "color": INK}
     name: alt.Chart = named("headings").mark_text(align="left", dy=-_LANE / 2 - 2, **style)
-    return [label.encode(epoch, _y(), text="label:N"), name.encode(_y(), x=alt.value(0), text="heading:N")]
+    heading = name.encode(pixels("y"), x=alt.value(0), text="heading:N")
+    return [label.encode(epoch, pixels("y"), text="label:N"), heading]
 
 
 def _hits(left: alt.X) -> alt.Chart:
@@ -174,6 +170,6 @@ def _hits(left: alt.X) -> alt.Chart:
     base: alt.Chart = (
         named("dots").mark_rect(color=MUTED, cursor="pointer", opacity=0.001, aria=False).properties(name="hits")
     )
-    hits = base.encode(left, alt.X2("right"), _y("top"), alt.Y2("bottom"), tooltip=tooltip)
+    hits = base.encode(left, alt.X2("right"), pixels("top"), alt.Y2("bottom"), tooltip=tooltip)
     found: alt.Chart = hits.add_params(alt.selection_point(name=CHECKPOINT, fields=["run", "epoch"]))
     return found

@@ -66,7 +66,7 @@ def export_target(checkpoint: Target, format: ExportFormat, name: str) -> Target
 
 def download_name(run_name: str, format: ExportFormat, epoch: int) -> str:
     """What a downloaded export is called: its run, its epoch, and what it is."""
-    return f"{_plain_name(run_name)}-epoch-{epoch}-{EXPORT_NAMES[format]}"
+    return f"{plain_name(run_name)}-epoch-{epoch}-{EXPORT_NAMES[format]}"
 
 
 def stored_name(run_name: str, file: str, format: str, epoch: int) -> str:
@@ -74,10 +74,11 @@ def stored_name(run_name: str, file: str, format: str, epoch: int) -> str:
     if format == "checkpoint":
         return download_name(run_name, "checkpoint", epoch)
     name = Path(file).name
-    return f"{_plain_name(run_name)}-{name}" if "." in name else f"{_plain_name(run_name)}-{name}.pth"
+    return f"{plain_name(run_name)}-{name}" if "." in name else f"{plain_name(run_name)}-{name}.pth"
 
 
-def _plain_name(run_name: str) -> str:
+def plain_name(run_name: str) -> str:
+    """What a file may be called after a run, on any disk."""
     return re.sub(r"[^\w.]+", "-", run_name)[:60].strip("-.") or "run"
 
 

@@ -8,7 +8,8 @@ import streamlit as st
 
 from fashion_core import file_charts, file_frames, movement, ui
 from fashion_core.errors import DamagedFileError
-from fashion_core.file_views import Chosen, Signature, signature
+from fashion_core.file_views import Chosen
+from fashion_core.files import Signature, signature
 from fashion_core.movement import Movement
 
 

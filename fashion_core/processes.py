@@ -68,7 +68,9 @@ def python_command(*arguments: str) -> list[str]:
 def child_environment(**changes: str) -> dict[str, str]:
     """This environment, with this package importable from any working folder."""
     search_path = os.pathsep.join(filter(None, [str(PACKAGE_PARENT), os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": search_path, "PYTHONUNBUFFERED": "1", **changes}
+    # Threads that spin long while they wait keep a browser beside them from the cores, and then wait for it.
+    defaults = {"GOMP_SPINCOUNT": "10000", **os.environ}
+    return {**defaults, "PYTHONPATH": search_path, "PYTHONUNBUFFERED": "1", **changes}
 
 
 def start_detached(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> ProcessId:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import altair as alt
 import pandas as pd
 
-from fashion_core.chart_parts import FAINT, INK, MUTED, themed_axis
+from fashion_core.chart_parts import FAINT, INK, MUTED, dated, pixels, themed_axis
 from fashion_core.filled import Filled, named, written
 from fashion_core.resume_labels import label_pixels, loss_text
 
@@ -133,11 +133,6 @@ def loss_axis(scale: str, logarithmic: bool, **settings: Any) -> alt.Axis:
     return themed_axis(labelOverlap="greedy", labelFlush=False, **shown, **plain, **settings)
 
 
-def _y(column: str) -> alt.Y:
-    """Pixels, as they are."""
-    return alt.Y(f"{column}:Q", scale=None, axis=None)
-
-
 STRENGTH: Final = alt.Opacity("strength:Q", scale=None, legend=None)
 
 
@@ -149,17 +144,17 @@ def answer_color() -> alt.Color:
 
 def _band(band: alt.X) -> alt.Chart:
     base: alt.Chart = named("rows").mark_rect(color=MUTED, opacity=0.2, aria=False)
-    return base.encode(band, alt.X2("high"), _y("top"), alt.Y2("bottom"))
+    return base.encode(band, alt.X2("high"), pixels("top"), alt.Y2("bottom"))
 
 
 def _gate(start: alt.X) -> alt.Chart:
     base: alt.Chart = named("groups").mark_rule(strokeWidth=2.5, strokeCap="round", color=INK, aria=False)
-    return base.encode(start, _y("top"), alt.Y2("bottom"))
+    return base.encode(start, pixels("top"), alt.Y2("bottom"))
 
 
 def _shafts(start: alt.X) -> alt.Chart:
     base: alt.Chart = named("rows").mark_rule(strokeWidth=3, aria=False)
-    return base.encode(start, alt.X2("tip"), _y("y"), answer_color(), STRENGTH)
+    return base.encode(start, alt.X2("tip"), pixels("y"), answer_color(), STRENGTH)
 
 
 _SHAPES: Final = {
@@ -179,7 +174,7 @@ def _tips(tip: alt.X) -> alt.Chart:
     size = "(width < 400 ? 56 : 90)"
     back = alt.ExprRef(f"{_TOWARDS_GATE} * sqrt({size}) * sqrt(3) / 4")  # half the height of such a triangle
     base: alt.Chart = named("rows").mark_point(filled=True, size=alt.ExprRef(size), xOffset=back, aria=False)
-    return base.encode(tip, _y("y"), shape, answer_color(), STRENGTH)
+    return base.encode(tip, pixels("y"), shape, answer_color(), STRENGTH)
 
 
 def _gate_texts() -> list[alt.Chart]:
@@ -187,10 +182,10 @@ def _gate_texts() -> list[alt.Chart]:
     style: dict[str, Any] = {"baseline": "bottom", "dy": -3, "fontSize": 12, "color": INK}
     gate = "scale('x', datum.start)"
     x = alt.ExprRef(f"{gate} - {_GATE_TEXT} > {_HEADING_WIDTH} ? {gate} : width - {_GATE_TEXT}")
-    loss = named("groups").mark_text(**style).encode(_y("top"), x=alt.value(x), text="text:N")
+    loss = named("groups").mark_text(**style).encode(pixels("top"), x=alt.value(x), text="text:N")
     limit = alt.ExprRef(f"width - {3 * _GATE_TEXT}")
     heading: alt.Chart = named("groups").mark_text(align="left", fontWeight=700, limit=limit, **style)
-    return [loss, heading.encode(_y("top"), x=alt.value(0), text="group:N")]
+    return [loss, heading.encode(pixels("top"), x=alt.value(0), text="group:N")]
 
 
 def _row_texts(gutter: str) -> list[alt.Chart]:
@@ -200,8 +195,8 @@ def _row_texts(gutter: str) -> list[alt.Chart]:
     percent: alt.Chart = named("rows").mark_text(align="right", fontSize=12, fontWeight=700)
     right = alt.value(alt.ExprRef("width"))
     return [
-        label.encode(_y("y"), x=alt.value(_INDENT), text="label:N"),
-        percent.encode(_y("y"), answer_color(), STRENGTH, x=right, text="percent:N"),
+        label.encode(pixels("y"), x=alt.value(_INDENT), text="label:N"),
+        percent.encode(pixels("y"), answer_color(), STRENGTH, x=right, text="percent:N"),
     ]
 
 
@@ -210,22 +205,13 @@ def clicked() -> alt.Parameter:
     return alt.selection_point(name=FOCUS, fields=["run", "at"])
 
 
-def dated(base: alt.Chart) -> alt.Chart:
-    """Rows with the time at which they came.
-
-    A browser tells the page of a selection when it changes, and a change of focus sends new rows: so a run that was
-    clicked once can be clicked again after another one was, here or in the chart beside.
-    """
-    return base.transform_calculate(at="now()")
-
-
 def _hits() -> alt.Chart:
     """Over each row from edge to edge, what the pointer meets: a tooltip, a shade, and the row's run at a click."""
     hover = alt.selection_point(name="hover", fields=["run"], on="pointerover", clear="pointerout", empty=False)
     shade = alt.when(hover).then(alt.value(0.12)).otherwise(alt.value(0.001))
     base: alt.Chart = dated(named("rows")).mark_rect(color=MUTED, cursor="pointer").properties(name="hits")
     across: dict[str, Any] = {"x": alt.value(0), "x2": alt.value("width")}
-    hits = base.encode(_y("top"), alt.Y2("bottom"), opacity=shade, tooltip=_tooltip(), **across)
+    hits = base.encode(pixels("top"), alt.Y2("bottom"), opacity=shade, tooltip=_tooltip(), **across)
     found: alt.Chart = hits.add_params(clicked(), hover)
     return found
 

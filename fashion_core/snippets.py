@@ -7,11 +7,12 @@ from fashion_core.config import TrainConfig
 
 MODEL_CLASSES = {"mlp": "NeuralNetwork", "cnn": "SmallCNN"}
 """The classes of ``models.py``; the third model is torchvision's."""
-_TRANSFORMS = {
+TRANSFORMS = {
     "unit": "transforms.ToTensor()",
     "raw": "transforms.Compose([transforms.PILToTensor(), lambda image: image.float()])",
     "standard": "transforms.Compose([transforms.ToTensor(), transforms.Normalize(0.2860, 0.3530)])",
 }
+"""What torchvision makes of an image, by ``TrainConfig.pixels``."""
 _BLACK = {"unit": "0", "raw": "0", "standard": "-0.2860 / 0.3530"}
 
 
@@ -58,7 +59,7 @@ def _data(config: TrainConfig) -> str:
 def _datasets(config: TrainConfig) -> list[str]:
     if config.dataset == "fashion-mnist":
         return [
-            f"transform = {_TRANSFORMS[config.pixels]}",
+            f"transform = {TRANSFORMS[config.pixels]}",
             'training_data = datasets.FashionMNIST("data", train=True, download=True, transform=transform)',
             'test_data = datasets.FashionMNIST("data", train=False, download=True, transform=transform)',
             *([f"training_data = Subset(training_data, range({config.train_images}))"] if config.train_images else []),

@@ -158,6 +158,11 @@ def resume_link(run: Run) -> None:
     st.page_link("pages/resume.py", label="Resume", icon=":material/replay:", query_params={"run": run.id})
 
 
+def predict_link(run: Run) -> None:
+    """The way to using one of a run's models."""
+    st.page_link("pages/predict.py", label="Predict", icon=":material/image_search:", query_params={"run": run.id})
+
+
 def dataset_badge(config: TrainConfig) -> None:
     """Which dataset the run uses, so that no one takes one for the other."""
     real = config.dataset == "fashion-mnist"

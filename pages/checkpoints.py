@@ -208,10 +208,12 @@ def show_heading(chosen: Chosen) -> None:
 
 
 def show_links(chosen: Chosen) -> None:
-    """To the run, and to going on from a checkpoint that can be loaded."""
+    """To the run, and to using the model or going on from it, if it can be loaded."""
     query = ui.file_query(chosen.run, chosen.file)
     run = {"run": chosen.run.id}
     st.page_link("pages/train.py", label="Its run", icon=":material/model_training:", query_params=run)
+    if chosen.verdict not in ("damaged", "untrusted"):
+        st.page_link("pages/predict.py", label="Predict", icon=":material/image_search:", query_params=query)
     if "epoch" in query and chosen.verdict not in ("damaged", "untrusted"):
         st.page_link("pages/resume.py", label="Resume", icon=":material/replay:", query_params=query)
 

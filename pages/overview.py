@@ -111,6 +111,7 @@ def show_details(store: RunStore, run: Run) -> None:
             st.page_link("pages/train.py", label="Open", icon=":material/open_in_new:", query_params={"run": run.id})
             ui.checkpoints_link(run)
             ui.resume_link(run)
+            ui.predict_link(run)
             if st.button("Delete…", icon=":material/delete:"):
                 confirm_delete(store, run)
 

@@ -95,6 +95,7 @@ def show_run(store: RunStore, run: Run) -> None:
         with st.container(horizontal=True, width="content"):
             ui.checkpoints_link(run)
             ui.resume_link(run)
+            ui.predict_link(run)
             st.page_link("pages/train.py", label="Set up another run", icon=":material/add:", query_params={})
     if run.record.source:
         show_imported(store, run)

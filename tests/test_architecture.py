@@ -26,6 +26,14 @@ GROUND = {
     "inspection",
     "movement",
     "lesson_steps",
+    "preparation",
+    "image_files",
+    "cutouts",
+    "classes",
+    "messages",
+    "scores",
+    "thumbnails",
+    "outcome_words",
 }
 RECORDS = {
     "runs",
@@ -62,6 +70,18 @@ RECORDS = {
     "resume_views",
     "forms",
     "lesson",
+    "predict_client",
+    "predict_views",
+    "gallery_views",
+    "own_image_views",
+    "opinion_views",
+    "quality_views",
+    "predict_snippet_views",
+    "predict_snippets",
+    "outcome_frames",
+    "outcome_charts",
+    "opinion_charts",
+    "gallery_chart",
 }
 TENSORS = {
     "models",
@@ -79,10 +99,12 @@ TENSORS = {
     "exports",
     "lesson_outputs",
     "imports",
+    "predict",
+    "predict_worker",
     "training",
     "worker",
 }
-ENTRY = {"__init__", "__main__", "cli", "file_commands"}
+ENTRY = {"__init__", "__main__", "cli", "file_commands", "predict_commands"}
 RUN_FOLDER = {"runs"}
 """Where the two wings meet."""
 
@@ -151,6 +173,9 @@ def test_pages_import_no_tensors(path: Path) -> None:
         "branch_charts",
         "lineage_charts",
         "chooser_chart",
+        "outcome_charts",
+        "opinion_charts",
+        "gallery_chart",
     ],
 )
 def test_charts_know_neither_streamlit_nor_the_store(name: str) -> None:

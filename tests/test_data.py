@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fashion_core import data, dataset_files
+from fashion_core.classes import CLASS_NAMES
 from fashion_core.data import Images
 from fashion_core.errors import DataError
 from fashion_core.vision import import_torchvision
@@ -132,7 +133,7 @@ def test_synthetic_garments_have_their_sizes_and_balanced_labels(
     train, test = data.load("synthetic")
     assert (train.pixels.shape, test.pixels.shape) == ((12_000, 28, 28), (2_000, 28, 28))
     assert (train.pixels.dtype, train.labels.dtype) == (torch.uint8, torch.int64)
-    assert set(train.labels.tolist()) == set(test.labels.tolist()) == set(range(len(data.CLASS_NAMES)))
+    assert set(train.labels.tolist()) == set(test.labels.tolist()) == set(range(len(CLASS_NAMES)))
 
 
 def test_synthetic_garments_are_drawn_once(synthetic_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

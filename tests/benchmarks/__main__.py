@@ -12,6 +12,7 @@ BENCHMARKS = {
     "listing": "the page of checkpoints with 5,000 of them: reading their JSON alone against all of it",
     "comparison": "150 resumed runs: from their folders to what the browser is sent",
     "saving": "a checkpoint of the tutorial's model: plain torch.save against ours",
+    "predicting": "10,000 test images and one: plain PyTorch against the Predict page's process",
     "inspect": "a look into a checkpoint of 500 MB: torch.load against ours",
 }
 """The modules of this folder that have a ``run() -> Comparison``."""

@@ -1,0 +1,143 @@
+"""Where the garment is in a grey picture, and what was done to the picture before it came here.
+
+Pictures are (H, W) uint8, 0 is black.
+"""
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+SIDE = 28
+CONTRAST = 24
+"""Levels by which a pixel differs from the border when it belongs to something else."""
+FRAME_FILL = 0.9
+"""Share of the edge of a rectangle that differs from the border around it: then that border is a frame."""
+FAINT = 0.1
+"""Share of the brightest below which a pixel shows no garment: noise, a soft shadow, the halo of an enlargement."""
+SPECK = 0.02
+"""Share of a row or column that has to be garment: less is a speck."""
+ENLARGED = 0.03
+"""Largest relative difference between a picture and the enlargement of its own 28 × 28 pixels."""
+NOISE_WIDTHS = 4
+"""Standard deviations of the noise on the border that count as border."""
+_SD_OF_MAD = 1.4826  # standard deviation of normal noise / its median absolute deviation
+
+Grey = np.ndarray[tuple[int, int], np.dtype[np.uint8]]
+Mask = np.ndarray[tuple[int, int], np.dtype[np.bool_]]
+Box = tuple[slice, slice]
+"""Rows and columns."""
+_Reals = np.ndarray[Any, np.dtype[np.float64]]
+
+_WAYS_TO_ENLARGE = (
+    Image.Resampling.NEAREST,
+    Image.Resampling.BILINEAR,
+    Image.Resampling.BICUBIC,
+    Image.Resampling.LANCZOS,
+)
+
+
+def border_level(grey: Grey) -> float:
+    """How bright the border is: the middle of the corners, where a garment seldom reaches."""
+    return float(np.median([np.median(corner) for corner in _corners(grey)]))
+
+
+def _corners(grey: Grey) -> list[Grey]:
+    """Four squares, each as large as one of the 28 × 28 pixels if all of the picture is taken."""
+    side = max(1, min(grey.shape) // SIDE)
+    ends = (slice(None, side), slice(-side, None))
+    return [grey[rows, columns] for rows in ends for columns in ends]
+
+
+def find_garment(grey: Grey) -> Box | None:
+    """The box around the garment on a black border, or None where there is none."""
+    return _box(grey > max(1.0, FAINT * float(grey.max())))
+
+
+def _box(mask: Mask) -> Box | None:
+    """The rows and columns that hold more of the mask than a speck."""
+    rows, columns = (np.flatnonzero(mask.sum(axis) >= max(1, SPECK * mask.shape[axis])) for axis in (1, 0))
+    if not len(rows) or not len(columns):
+        return None
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def find_picture_in_frame(grey: Grey) -> Box | None:
+    """What the border surrounds if that is a rectangle: a picture in a frame, whose own border counts."""
+    other = np.abs(grey - border_level(grey)) > CONTRAST
+    box = _box(other)
+    if box is None or other[box].shape == grey.shape or np.ptp(grey[box]) <= CONTRAST:
+        return None
+    inside = other[box]
+    edge = np.concatenate([inside[0], inside[-1], inside[:, 0], inside[:, -1]])
+    return box if edge.mean() >= FRAME_FILL else None
+
+
+def take_back_enlargement(grey: Grey) -> Grey | None:
+    """The 28 × 28 pixels of which the picture is an enlargement, or None if it is none.
+
+    Enlarging multiplies by one matrix on each side: least squares undo that, and doing it again must give the picture.
+    """
+    side = len(grey)
+    if grey.shape != (side, side) or side < 2 * SIDE:
+        return None
+    picture = grey.astype(np.float32)
+    most = ENLARGED * np.linalg.norm(picture - border_level(grey))
+    for way in _WAYS_TO_ENLARGE:
+        enlarge = np.asarray(Image.fromarray(np.eye(SIDE, dtype=np.float32)).resize((SIDE, side), way))
+        reduce = np.linalg.pinv(enlarge)
+        small = (reduce @ picture @ reduce.T).clip(0, 255)
+        if np.linalg.norm((enlarge @ small @ enlarge.T).clip(0, 255) - picture) <= most:
+            return _bytes(small)
+    return None
+
+
+def _bytes(values: np.ndarray[Any, np.dtype[Any]]) -> Grey:
+    pixels: Grey = np.rint(values).clip(0, 255).astype(np.uint8)
+    return pixels
+
+
+def without_light(grey: Grey) -> Grey:
+    """A dark border made black: without its light, which may differ from corner to corner, and without its noise.
+
+    Light multiplies what a bright border reflects, so after the inversion white stays white while the border goes.
+    """
+    corners = [corner.astype(np.float64) for corner in _corners(grey)]
+    levels = np.array([np.median(corner) for corner in corners])
+    noises = np.concatenate([np.abs(corner - level).ravel() for corner, level in zip(corners, levels, strict=True)])
+    middle = np.median(levels)  # a corner that is far from it has garment in it
+    light = _between(levels.clip(middle - 2 * CONTRAST, middle + 2 * CONTRAST).reshape(2, 2), grey.shape)
+    above = grey - light
+    noise = NOISE_WIDTHS * _SD_OF_MAD * float(np.median(noises))
+    return _bytes(np.where(above > noise, above * 255 / (255 - light), 0))
+
+
+def _between(corners: _Reals, shape: tuple[int, int]) -> _Reals:
+    """(2, 2) values at the corners to (H, W), in straight lines."""
+    down, right = (np.linspace(0, 1, size) for size in shape)
+    values: _Reals = np.stack([1 - down, down], 1) @ corners @ np.stack([1 - right, right])
+    return values
+
+
+def central_window(shape: tuple[int, int]) -> Box:
+    """The middle 28 × 28 pixels of a picture that has so many."""
+    top, left = ((size - SIDE) // 2 for size in shape)
+    return slice(top, top + SIDE), slice(left, left + SIDE)
+
+
+def is_at_its_own_size(garment: Box, shape: tuple[int, int]) -> bool:
+    """Whether the middle 28 × 28 pixels hold all of a garment that fills at least half of their side."""
+    longest = max(side.stop - side.start for side in garment)
+    pairs = zip(garment, central_window(shape), strict=True)
+    inside = all(0 <= outer.start <= inner.start and inner.stop <= outer.stop for inner, outer in pairs)
+    return inside and longest >= SIDE // 2
+
+
+def centred(garment: Grey) -> Grey:
+    """(28, 28): the longer side 28, and the odd pixel above or to the left, as in the training set."""
+    height, width = (max(1, round(size * SIDE / max(garment.shape))) for size in garment.shape)
+    small = Image.fromarray(garment).resize((width, height), Image.Resampling.BOX)
+    top, left = (SIDE - height + 1) // 2, (SIDE - width + 1) // 2
+    pixels = np.zeros((SIDE, SIDE), np.uint8)
+    pixels[top : top + height, left : left + width] = np.asarray(small)
+    return pixels

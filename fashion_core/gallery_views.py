@@ -1,0 +1,139 @@
+"""Test images to choose from, and the chosen one with all that the model says about it."""
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+import streamlit as st
+
+from fashion_core import outcome_frames, scores
+from fashion_core.classes import CLASS_NAMES
+from fashion_core.errors import ConfigError
+from fashion_core.file_views import Chosen
+from fashion_core.gallery_chart import IMAGE, gallery_chart
+from fashion_core.loading_snippets import plain_name
+from fashion_core.opinion_charts import probabilities_chart
+from fashion_core.predict_views import answers, test_images
+from fashion_core.scores import Answers, Array
+
+PAGE_SIZE = 30
+IMAGE_WIDTH = 224
+"""Eight screen pixels a pixel."""
+EVERY, RIGHT, WRONG, CONFIDENT, UNSURE = "all", "right", "wrong", "most confident mistakes", "least sure"
+_ORDERS: Final[dict[str, Callable[[Answers], Array]]] = {
+    EVERY: lambda said: np.arange(len(said)),
+    RIGHT: lambda said: np.flatnonzero(said.correct),
+    WRONG: lambda said: np.flatnonzero(~said.correct),
+    CONFIDENT: scores.mistakes,
+    UNSURE: scores.least_sure,
+}
+
+
+def show_gallery(chosen: Chosen, go_to_opinions: Callable[[], None]) -> None:
+    """Filters, a page of images, and the one that the address names; from there on to every checkpoint's opinion."""
+    said = answers(chosen)
+    pixels, _ = test_images(chosen.run.record.config.dataset)
+    show_images(_filtered(said), pixels, said, "gallery")
+    index = addressed_image(len(said))
+    if index is None:
+        st.caption("Choose an image to see what the model says about it.")
+    else:
+        _show_one(index, pixels, said, go_to_opinions)
+    _offer_csv(chosen, said)
+
+
+def _filtered(said: Answers) -> Array:
+    """Which images, in which order; the filters stand in the address."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        order = st.segmented_control(
+            "Show", list(_ORDERS), default=EVERY, required=True, key="show", bind="query-params"
+        )
+        classes = st.multiselect(
+            "True class", CLASS_NAMES, placeholder="any class", key="class", bind="query-params", width=320
+        )
+    found = _ORDERS[order or EVERY](said)
+    wanted = [CLASS_NAMES.index(name) for name in classes]
+    return found[np.isin(said.labels[found], wanted)] if wanted else found
+
+
+def show_images(indices: Array, pixels: Array, said: Answers, key: str, other: Answers | None = None) -> None:
+    """A page of these images; a click names one in the address."""
+    if not len(indices):
+        st.info("No image is left: widen the filters.", icon=":material/filter_alt_off:")
+        return
+    shown, page = _page_of(indices, key)
+    rows = outcome_frames.gallery_frame(shown, pixels, said, other)
+    chart_key = f"{key} {page} {hash(shown.tobytes())}"  # another page, no choice
+    st.altair_chart(
+        gallery_chart(rows, addressed_image(len(said))),
+        key=chart_key,
+        on_select=lambda: _take_image(chart_key),
+        selection_mode=IMAGE,
+        alt="Test images with what the model takes them for",
+    )
+
+
+def _page_of(indices: Array, key: str) -> tuple[Array, int]:
+    """The images of one page, and its number from 1."""
+    pages = -(-len(indices) // PAGE_SIZE)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        page = 1
+        if pages > 1:
+            page = st.number_input(
+                "Page", min_value=1, max_value=pages, step=1, key=f"{key} page of {pages}", width=140
+            )
+        st.caption(f"{len(indices):,} images" + (f", page {page:,} of {pages:,}" if pages > 1 else ""))
+    return indices[(page - 1) * PAGE_SIZE : page * PAGE_SIZE], page
+
+
+def _take_image(key: str) -> None:
+    points = st.session_state[key].selection.get(IMAGE) or []
+    if points:
+        st.query_params[IMAGE] = str(int(points[0]["index"]))
+
+
+def addressed_image(count: int) -> int | None:
+    """The test image that the address names. Raises ``ConfigError`` if there is none with that number."""
+    given = st.query_params.get(IMAGE)
+    if given is None:
+        return None
+    if not given.isdecimal() or int(given) >= count:
+        raise ConfigError(f"A test image is a number from 0 to {count - 1:,}, not {given!r}: mend the address.")
+    return int(given)
+
+
+def _show_one(index: int, pixels: Array, said: Answers, go_to_opinions: Callable[[], None]) -> None:
+    label = int(said.labels[index])
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**Test image {index:,}** · {CLASS_NAMES[label]}")
+            st.space("stretch")
+            st.button("Every checkpoint's opinion of it", icon=":material/timeline:", on_click=go_to_opinions)
+        show_answer(pixels[index], said.probabilities[index], label)
+
+
+def show_answer(image: Array, row: Array, label: int | None, alt: str = "The chosen image") -> None:
+    """One image large, and its ten probabilities beside it."""
+    left, right = st.columns([1, 2], vertical_alignment="center")
+    with left:
+        show_large(image, alt)
+    with right:
+        rows = outcome_frames.probabilities_frame({"this model": row}, label)
+        st.altair_chart(probabilities_chart(rows), alt="The probability of each class")
+
+
+def show_large(image: Array, alt: str) -> None:
+    """An image of 28 × 28 with its pixels to be seen."""
+    st.image(np.kron(image, np.ones((8, 8), np.uint8)), width=IMAGE_WIDTH, alt=alt)
+
+
+def _offer_csv(chosen: Chosen, said: Answers) -> None:
+    names = [str(index) for index in range(len(said))]
+    st.download_button(
+        "Predictions as CSV",
+        lambda: outcome_frames.predictions_frame(names, said.probabilities, said.labels).to_csv(index=False),
+        f"{plain_name(chosen.run.title)}-test-predictions.csv",
+        "text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+    )

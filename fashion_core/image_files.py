@@ -1,0 +1,162 @@
+"""Anyone's image file as an upright picture of a bounded size: formats by name, limits before the decoding."""
+
+import io
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+
+from fashion_core import files
+from fashion_core.errors import ImageError
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+NAMES = "PNG, JPEG, WebP, GIF, BMP or TIFF"
+MOST_BYTES = 100 * 2**20
+MOST_PIXELS = 20_000_000
+"""A decoder takes up to sixteen bytes a pixel (WebP's does)."""
+MOST_JPEG_PIXELS = 64_000_000
+"""More, for a JPEG is made smaller while it is decoded; a camera's 50 megapixels pass."""
+MOST_SCANS = 200
+"""A progressive JPEG has about ten, and each costs the time of the whole picture."""
+MOST_PIECES = 65_536
+"""Strips or tiles of a TIFF: Pillow takes half a kilobyte for each."""
+WORKING_SIDE = 1024
+"""Longest side of what is worked on: ample for 28 pixels, even where the garment fills little of a photo."""
+
+_BROKEN = (
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+"""What Pillow's decoders, in Python all of them, raise on bytes that are not what they say."""
+_ORIENTATION = 0x0112
+_TILE_WIDTH, _TILE_LENGTH = 322, 323
+_PIECES = (273, 279, 324, 325)  # offsets and sizes of strips and of tiles
+_WHITES = (1, 255, 65_535)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image of mode L, RGB or RGBA, upright, at most 1,024 pixels on a side; ``note`` says what the file was."""
+
+    image: Image.Image
+    note: str
+
+
+def open_picture(source: bytes | Path) -> Picture:
+    """The first picture in a file or in the bytes of one. Raises ``ImageError`` or ``DiskError``."""
+    data = _read(source) if isinstance(source, Path) else source
+    if not data:
+        raise ImageError("The file is empty: choose an image.")
+    if len(data) > MOST_BYTES:
+        raise ImageError(f"The file has more than {MOST_BYTES // 2**20} MB: save the image smaller.")
+    if _count_pieces(data) > MOST_PIECES or (data[:2] == b"\xff\xd8" and data.count(b"\xff\xda") > MOST_SCANS):
+        raise ImageError("The image is stored in far too many parts: save it again as a plain PNG or JPEG.")
+    try:
+        return _decode(data)
+    except UnidentifiedImageError as error:
+        raise ImageError(f"The file is no image that can be read here: choose a {NAMES} file.") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_large(MOST_PIXELS) from error
+    except _BROKEN as error:
+        raise ImageError(
+            "The image is damaged, cut off or of a rare kind: open it in another program and save it as PNG or JPEG."
+        ) from error
+
+
+def _read(path: Path) -> bytes:
+    if not path.is_file():
+        raise ImageError(f"{path} is not a file: give the path of an image.")
+    with files.disk_errors(path), path.open("rb") as file:
+        return file.read(MOST_BYTES + 1)
+
+
+def _too_large(most: int) -> ImageError:
+    return ImageError(f"The image has more than {most // 1_000_000} million pixels: save it smaller and try again.")
+
+
+def _count_pieces(data: bytes) -> int:
+    """Of how many strips or tiles a TIFF says to be; 0 for anything else. Pillow lists them before it can be asked.
+
+    TIFF 6.0, section 2: an entry is tag, type, count and value; the big variant has longer numbers.
+    """
+    order = {b"II": "<", b"MM": ">"}.get(data[:2])
+    if order is None or len(data) < 16:
+        return 0
+    big = struct.unpack_from(order + "H", data, 2)[0] == 43
+    start = struct.unpack_from(order + "Q", data, 8)[0] if big else struct.unpack_from(order + "L", data, 4)[0]
+    number, entry = struct.Struct(order + ("Q" if big else "H")), struct.Struct(order + ("HHQQ" if big else "HHLL"))
+    if start + number.size > len(data):
+        return 0
+    entries = data[start + number.size :][: number.unpack_from(data, start)[0] * entry.size]
+    whole = entries[: len(entries) // entry.size * entry.size]
+    return max((count for tag, _, count, _ in entry.iter_unpack(whole) if tag in _PIECES), default=0)
+
+
+def _decode(data: bytes) -> Picture:
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        most = MOST_JPEG_PIXELS if isinstance(image, JpegImageFile) else MOST_PIXELS
+        if _pixels(image) > most:
+            raise _too_large(most)
+        note = _describe(image)
+        image.draft(None, (WORKING_SIDE, WORKING_SIDE))
+        turned = image.getexif().get(_ORIENTATION, 1) in range(2, 9)
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        return Picture(_plain(image), f"{note}, turned upright as its EXIF data say" if turned else note)
+
+
+def _pixels(image: Image.Image) -> int:
+    """How many the decoder will make room for: a TIFF's tile may be larger than its image."""
+    width, height = image.size
+    if isinstance(image, TiffImageFile):
+        width = max(width, int(image.tag_v2.get(_TILE_WIDTH, 0)))
+        height = max(height, int(image.tag_v2.get(_TILE_LENGTH, 0)))
+    return width * height
+
+
+def _describe(image: Image.Image) -> str:
+    note = f"{image.format} of {image.width} × {image.height} pixels"
+    return f"{note}, the first of several pictures in the file" if getattr(image, "is_animated", False) else note
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """Made small, and any way to store colours made one of three."""
+    factor = -(-max(image.size) // WORKING_SIDE)
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).reduce(factor)
+    if image.mode in ("I", "F"):
+        return _from_numbers(np.asarray(image.reduce(factor), np.float64))
+    return _to_plain_mode(image).reduce(factor)
+
+
+def _to_plain_mode(image: Image.Image) -> Image.Image:
+    if image.has_transparency_data:
+        return image.convert("RGBA")
+    return image if image.mode in ("L", "RGB") else image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _from_numbers(values: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> Image.Image:
+    """Grey from numbers without a fixed white: 1, 255 or 65,535, the least that none is above, or else the largest."""
+    if not np.isfinite(values).all():
+        raise ImageError("The image has values that are not numbers: save it as PNG or JPEG.")
+    top = values.max()
+    white = next((white for white in _WHITES if top <= white), top)
+    return Image.fromarray(np.rint(values.clip(0) * (255 / white)).astype(np.uint8))

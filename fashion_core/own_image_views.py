@@ -1,0 +1,100 @@
+"""People's own images: what was done to each, and what the model says about it."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+import streamlit as st
+
+from fashion_core import outcome_frames, ui
+from fashion_core.classes import CLASS_NAMES
+from fashion_core.errors import FashionError
+from fashion_core.file_views import Chosen
+from fashion_core.gallery_views import show_answer
+from fashion_core.predict_client import predictor
+from fashion_core.predict_views import prepared
+from fashion_core.preparation import Prepared
+from fashion_core.scores import Array
+
+MEGABYTES = 20
+UPLOAD, CAMERA = "Upload", "Camera"
+_STEP_WIDTH: Final = 112
+
+
+def show_own_images(chosen: Chosen, show_opinions: Callable[[Array], None]) -> None:
+    """Take images, answer for each; ``show_opinions`` shows what every checkpoint says about one."""
+    source = st.segmented_control("From", [UPLOAD, CAMERA], default=UPLOAD, required=True, label_visibility="collapsed")
+    files = _uploads() if source == UPLOAD else _photo()
+    ready = [(name, image) for name, data in files if (image := _prepared(name, data))]
+    if not ready:
+        if not files:
+            st.caption("Each image is made like those of the training set: greyscale, bright on black, 28 × 28.")
+        return
+    pixels = np.stack([image.pixels for _, image in ready])
+    found = predictor().predict(chosen.file, pixels, chosen.run.record.config.pixels)
+    for number, (name, image) in enumerate(ready):
+        with st.container(border=True):
+            _show_image(name, image, found[number])
+            _offer_opinions(number, image, show_opinions)
+    _offer_csv([name for name, _ in ready], found)
+
+
+def _uploads() -> list[tuple[str, bytes]]:
+    files = st.file_uploader(
+        "Images of garments: PNG, JPEG, WebP, GIF, BMP or TIFF",
+        accept_multiple_files=True,
+        max_upload_size=MEGABYTES,
+        key="own images",
+    )
+    return [(file.name, file.getvalue()) for file in files]
+
+
+def _photo() -> list[tuple[str, bytes]]:
+    photo = st.camera_input("A garment on a plain background", key="photo", width=420)
+    return [("photo", photo.getvalue())] if photo else []
+
+
+def _prepared(name: str, data: bytes) -> Prepared | None:
+    """The image, or nothing and the reason shown: one bad file must not hide the others."""
+    try:
+        return prepared(data)
+    except FashionError as error:
+        st.error(f"**{ui.plain(name)}**: {ui.sentence(error)}", icon=":material/broken_image:")
+        return None
+
+
+def _show_image(name: str, image: Prepared, row: Array) -> None:
+    best = int(row.argmax())
+    st.markdown(f"**{ui.plain(name)}** · {CLASS_NAMES[best]}, {row[best]:.1%}")
+    show_answer(image.pixels, row, None, alt=f"{name}, as the model sees it")
+    _show_steps(image)
+
+
+def _offer_opinions(number: int, image: Prepared, show_opinions: Callable[[Array], None]) -> None:
+    opinions = st.expander(
+        "Every checkpoint's opinion", icon=":material/timeline:", on_change="rerun", key=f"opinions {number}"
+    )
+    if opinions.open:
+        with opinions, ui.problems_shown():
+            show_opinions(image.pixels)
+
+
+def _show_steps(image: Prepared) -> None:
+    """The strip: each step as a picture with its reason, in the order in which they were done."""
+    st.caption("How it was made like the training set")
+    with st.container(horizontal=True):
+        for step in image.steps:
+            with st.container(width=_STEP_WIDTH + 24):
+                st.image(step.pixels, width=_STEP_WIDTH, alt=step.name)
+                st.caption(f"**{step.name}** · {step.note}")
+
+
+def _offer_csv(names: Sequence[str], found: Array) -> None:
+    st.download_button(
+        "Predictions as CSV",
+        outcome_frames.predictions_frame(names, found).to_csv(index=False),
+        "predictions.csv",
+        "text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+    )

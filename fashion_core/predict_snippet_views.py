@@ -1,0 +1,22 @@
+"""The lines that do the same without this app."""
+
+import streamlit as st
+
+from fashion_core import loading_snippets, predict_snippets
+from fashion_core.file_views import Chosen
+
+ONE, ALL = "one image", "all test images"
+
+
+def show_snippet(chosen: Chosen) -> None:
+    """The script for one image of your own, or for the whole test set."""
+    found = chosen.found.inspection
+    target = loading_snippets.stored_target(found, chosen.file) if found else None
+    if target is None:
+        st.info("No known model fits this file, so there are no lines that use it.", icon=":material/info:")
+        return
+    config = chosen.run.record.config
+    what = st.segmented_control("For", [ONE, ALL], default=ONE, required=True, label_visibility="collapsed")
+    one = what == ONE
+    script = predict_snippets.predicting_script(target, config.pixels) if one else ""
+    st.code(script or predict_snippets.evaluating_script(target, config), language="python")

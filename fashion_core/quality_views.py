@@ -1,0 +1,135 @@
+"""How good a model is on all test images, and whether another one is better."""
+
+import numpy as np
+import streamlit as st
+
+from fashion_core import outcome_charts, outcome_frames, outcome_words, scores, ui
+from fashion_core.classes import CLASS_NAMES
+from fashion_core.errors import ConfigError
+from fashion_core.file_views import Chosen
+from fashion_core.gallery_views import addressed_image, show_images, show_large
+from fashion_core.opinion_charts import models_key, probabilities_chart
+from fashion_core.outcome_charts import CELL
+from fashion_core.predict_views import answers, ask_other, test_images, usable
+from fashion_core.scores import Answers, Array
+
+
+def show_quality(chosen: Chosen) -> None:
+    """Accuracy with its interval, what is mixed up, each class, calibration, the most confident mistakes."""
+    said = answers(chosen)
+    pixels, _ = test_images(chosen.run.record.config.dataset)
+    st.markdown(outcome_words.accuracy_sentence(said))
+    left, right = st.columns([3, 2])
+    with left, st.container(border=True):
+        _show_confusion(said)
+    with right, st.container(border=True):
+        _show_classes(said)
+    _show_cell(said, pixels)
+    left, right = st.columns(2)
+    with left, st.container(border=True):
+        _show_calibration(said)
+    with right, st.container(border=True):
+        st.markdown("**Most confident mistakes**")
+        show_images(scores.mistakes(said), pixels, said, "mistakes")
+
+
+def _show_confusion(said: Answers) -> None:
+    st.markdown("**What it takes for what**")
+    st.markdown(outcome_words.confusion_sentence(said))
+    st.caption(outcome_charts.CONFUSION_KEY)
+    rows = outcome_frames.confusion_frame(scores.confusion(said))
+    st.altair_chart(
+        outcome_charts.confusion_chart(rows, _addressed_cell()),
+        key="confusion",
+        on_select=_take_cell,
+        selection_mode=CELL,
+        alt="True class by predicted class",
+    )
+
+
+def _take_cell() -> None:
+    points = st.session_state["confusion"].selection.get(CELL) or []
+    if points:
+        st.query_params[CELL] = f"{int(points[0]['true'])}-{int(points[0]['predicted'])}"
+    else:
+        st.query_params.pop(CELL, None)
+
+
+def _addressed_cell() -> tuple[int, int] | None:
+    """The true and predicted class that the address names. Raises ``ConfigError``."""
+    given = st.query_params.get(CELL)
+    if given is None:
+        return None
+    parts = given.split("-")
+    if len(parts) != 2 or not all(part in map(str, range(scores.CLASSES)) for part in parts):
+        raise ConfigError(f"A cell is two classes such as 6-0, not {given!r}: mend the address.")
+    return int(parts[0]), int(parts[1])
+
+
+def _show_cell(said: Answers, pixels: Array) -> None:
+    cell = _addressed_cell()
+    if cell is None:
+        st.caption("Click a cell to see its images.")
+        return
+    true, predicted = cell
+    with st.container(border=True):
+        st.markdown(f"**{CLASS_NAMES[true]}** taken for **{CLASS_NAMES[predicted]}**")
+        show_images(np.flatnonzero((said.labels == true) & (said.predicted == predicted)), pixels, said, "cell images")
+
+
+def _show_classes(said: Answers) -> None:
+    st.markdown("**Each class**")
+    st.caption(outcome_charts.CLASS_KEY)
+    rows = outcome_frames.class_frame(scores.class_scores(said))
+    st.altair_chart(outcome_charts.class_chart(rows), alt="Precision and recall of each class")
+
+
+def _show_calibration(said: Answers) -> None:
+    found = scores.calibration(said)
+    st.markdown("**Is it as sure as it may be?**")
+    st.markdown(outcome_words.calibration_sentence(found))
+    st.caption(outcome_charts.RELIABILITY_KEY)
+    chart = outcome_charts.reliability_chart(outcome_frames.reliability_frame(found))
+    st.altair_chart(chart, alt="Accuracy by confidence")
+
+
+def show_two(chosen: Chosen) -> None:
+    """Two files beside each other: which is better, whether that is more than chance, and where they differ."""
+    other = usable(ask_other(chosen))
+    first, second = answers(chosen), answers(other)
+    pixels, _ = test_images(chosen.run.record.config.dataset)
+    names = _names(chosen, other)
+    indices = scores.differing(first, second)
+    found = scores.mcnemar(first, second)
+    st.markdown(outcome_words.disagreement_sentence(found, len(indices), *map(ui.plain, names)))
+    for column, name, said in zip(st.columns(2), names, (first, second), strict=True):
+        with column, st.container(border=True):
+            st.markdown(f"**{ui.plain(name)}**")
+            st.markdown(outcome_words.accuracy_sentence(said))
+    st.markdown(f"**Where they differ** ({len(indices):,} images)")
+    if len(indices):
+        show_images(indices, pixels, first, "differing", second)
+    index = addressed_image(len(first))
+    if index is not None:
+        _show_both(index, pixels, dict(zip(names, (first, second), strict=True)))
+
+
+def _names(chosen: Chosen, other: Chosen) -> tuple[str, str]:
+    """What to call both: the file alone where they are of one run."""
+    if chosen.run.id == other.run.id:
+        return chosen.name, other.name
+    return f"{chosen.run.title} · {chosen.name}", f"{other.run.title} · {other.name}"
+
+
+def _show_both(index: int, pixels: Array, models: dict[str, Answers]) -> None:
+    label = int(next(iter(models.values())).labels[index])
+    with st.container(border=True):
+        st.markdown(f"**Test image {index:,}** · {CLASS_NAMES[label]}")
+        left, right = st.columns([1, 2], vertical_alignment="center")
+        with left:
+            show_large(pixels[index], f"Test image {index}")
+        with right:
+            rows = {name: said.probabilities[index] for name, said in models.items()}
+            st.caption(models_key(*map(ui.plain, models)))
+            chart = probabilities_chart(outcome_frames.probabilities_frame(rows, label))
+            st.altair_chart(chart, alt="The probability of each class by both models")

@@ -1,0 +1,51 @@
+"""What it costs to ask the Predict page's process, beside plain PyTorch in this one: 10,000 images, and one."""
+
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+
+from fashion_core import data
+from fashion_core.predict_client import Predictor
+
+from . import Comparison, alternate
+from .saving import mlp_checkpoint
+
+ROUNDS = 9
+
+
+def run() -> Comparison:
+    """Time both after a first answer, which starts the process, reads the images and loads the model."""
+    with TemporaryDirectory() as folder:
+        os.environ.setdefault("FASHION_DATA", folder)
+        path = Path(folder) / "checkpoint"
+        torch.save(mlp_checkpoint(), path)
+        predictor = Predictor()
+        pixels = np.tile(predictor.test_images("synthetic")[0], (5, 1, 1))
+        model, images = plain_model(path), torch.from_numpy(pixels)
+        ways = {
+            "plain PyTorch, 10,000 images": lambda: plain(model, images),
+            "predict, 10,000 images": lambda: predictor.predict(path, pixels, "unit"),
+            "plain PyTorch, one image": lambda: plain(model, images[:1]),
+            "predict, one image": lambda: predictor.predict(path, pixels[:1], "unit"),
+        }
+        try:
+            times = alternate(ways, ROUNDS)
+        finally:
+            predictor.close()
+        return Comparison("the tutorial's model asked", "plain PyTorch, 10,000 images", times)
+
+
+def plain_model(path: Path) -> torch.nn.Module:
+    from fashion_core.models import NeuralNetwork
+
+    model = NeuralNetwork()
+    model.load_state_dict(torch.load(path, weights_only=True)["model_state_dict"])
+    return model.eval()
+
+
+@torch.inference_mode()
+def plain(model: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
+    return torch.cat([model(data.scale(batch, "unit")).softmax(1) for batch in torch.split(images, 1000)])

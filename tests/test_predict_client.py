@@ -1,0 +1,146 @@
+"""The process that answers for a server without torch: same bits, one process, back after it was killed."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from helpers import new_run, python, train
+from PIL import Image
+
+from fashion_core import data, predict
+from fashion_core.errors import WorkerError
+from fashion_core.loading import load
+from fashion_core.predict_client import Predictor
+from fashion_core.runs import Run, RunStore
+
+
+@pytest.fixture(scope="module")
+def run(module_store: RunStore) -> Run:
+    run = new_run(module_store, epochs=1)
+    train(run)
+    return run
+
+
+@pytest.fixture(scope="module")
+def predictor(synthetic_data: Path) -> Iterator[Predictor]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASHION_DATA", str(synthetic_data))
+        predictor = Predictor()
+        predictor.test_images("synthetic")
+    yield predictor
+    predictor.close()
+
+
+def processes_here() -> list[psutil.Process]:
+    """The answering processes that this one has started."""
+    return [child for child in psutil.Process().children() if child.cmdline()[-1:] == ["predictor"]]
+
+
+def test_answers_are_the_bits_that_this_process_computes(predictor: Predictor, run: Run) -> None:
+    pixels = data.load("synthetic")[1].pixels
+    expected = predict.probabilities(load(run.model_path).model, pixels, "unit", torch.device("cpu")).numpy()
+    np.testing.assert_array_equal(predictor.evaluate(run.model_path, "synthetic", "unit"), expected)
+    np.testing.assert_array_equal(predictor.predict(run.model_path, pixels.numpy(), "unit"), expected)
+
+
+def test_test_images_are_those_of_the_dataset(predictor: Predictor) -> None:
+    test = data.load("synthetic")[1]
+    pixels, labels = predictor.test_images("synthetic")
+    np.testing.assert_array_equal(pixels, test.pixels.numpy())
+    np.testing.assert_array_equal(labels, test.labels.numpy())
+
+
+def test_an_image_is_prepared_with_all_its_steps(predictor: Predictor, tmp_path: Path) -> None:
+    from fashion_core import preparation
+
+    image = data.load("synthetic")[1].pixels[0].numpy()
+    Image.fromarray(255 - np.kron(image, np.ones((4, 4), np.uint8))).save(tmp_path / "image.png")
+    here = preparation.prepare(tmp_path / "image.png")
+    there = predictor.prepare((tmp_path / "image.png").read_bytes())
+    np.testing.assert_array_equal(there.pixels, here.pixels)
+    assert [(step.name, step.note) for step in there.steps] == [(step.name, step.note) for step in here.steps]
+    for one, other in zip(there.steps, here.steps, strict=True):
+        np.testing.assert_array_equal(one.pixels, other.pixels)
+
+
+def test_a_problem_is_its_sentence_and_the_process_stays(predictor: Predictor, run: Run, tmp_path: Path) -> None:
+    before = processes_here()
+    (tmp_path / "no-model").write_bytes(b"nothing")
+    with pytest.raises(WorkerError, match="refused"):
+        predictor.evaluate(tmp_path / "no-model", "synthetic", "unit")
+    with pytest.raises(WorkerError, match="No such file"):
+        predictor.evaluate(tmp_path / "gone", "synthetic", "unit")
+    with pytest.raises(WorkerError, match="image"):
+        predictor.prepare(b"no image")
+    with pytest.raises(WorkerError, match="no device"):
+        predictor.evaluate(run.model_path, "synthetic", "unit", device="cuda:77")
+    assert processes_here() == before
+
+
+def test_a_killed_process_is_one_sentence_and_the_next_question_starts_another(predictor: Predictor, run: Run) -> None:
+    (process,) = processes_here()
+    os.kill(process.pid, signal.SIGKILL)
+    psutil.wait_procs([process], timeout=10)
+    assert predictor.evaluate(run.model_path, "synthetic", "unit").shape == (2_000, 10)
+    (another,) = processes_here()
+    assert another.pid != process.pid
+
+
+def test_a_process_that_dies_over_a_question_is_one_sentence(predictor: Predictor, run: Run) -> None:
+    (process,) = processes_here()
+    process.suspend()
+    killed = threading.Timer(0.2, process.kill)
+    killed.start()
+    with pytest.raises(WorkerError, match="ended before it answered"):
+        predictor.evaluate(run.model_path, "synthetic", "unit")
+    killed.join()
+    assert predictor.evaluate(run.model_path, "synthetic", "unit").shape == (2_000, 10)
+
+
+def test_many_pages_at_once_get_their_own_answers_from_one_process(predictor: Predictor, run: Run) -> None:
+    pixels = data.load("synthetic")[1].pixels[:64].numpy()
+    expected = [predictor.predict(run.model_path, pixels[number : number + 1], "unit") for number in range(64)]
+    found: dict[int, np.ndarray] = {}
+
+    def ask(numbers: range) -> None:
+        for number in numbers:
+            found[number] = predictor.predict(run.model_path, pixels[number : number + 1], "unit")
+
+    threads = [threading.Thread(target=ask, args=(range(first, 64, 8),)) for first in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(processes_here()) == 1
+    for number in range(64):
+        np.testing.assert_array_equal(found[number], expected[number])
+
+
+def test_the_process_ends_with_the_server_that_asked(synthetic_data: Path) -> None:
+    """Even a server that is killed: its side of the pipe closes."""
+    code = """
+import os, signal
+from fashion_core.predict_client import predictor
+predictor().test_images("synthetic")
+print(predictor()._process.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = python(code, FASHION_DATA=str(synthetic_data))
+    process = int(done.stdout)
+    if psutil.pid_exists(process):
+        gone, _ = psutil.wait_procs([psutil.Process(process)], timeout=20)
+        assert gone
+
+
+def test_asking_needs_no_torch(synthetic_data: Path) -> None:
+    code = "import sys; from fashion_core.predict_client import predictor; predictor().test_images('synthetic')\n"
+    done = python(f"{code}assert 'torch' not in sys.modules", FASHION_DATA=str(synthetic_data))
+    assert done.returncode == 0, done.stderr
+    assert sys.modules["torch"]
