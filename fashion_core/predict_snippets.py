@@ -1,5 +1,7 @@
 """The plain PyTorch that uses a saved file as the Predict page does; only text is made here."""
 
+from dataclasses import replace
+
 from fashion_core.classes import CLASS_NAMES
 from fashion_core.config import TrainConfig
 from fashion_core.loading_snippets import Target, loading_script
@@ -14,7 +16,7 @@ _SCALED = {
 
 def predicting_script(target: Target, pixels: str) -> str:
     """A script that ends with the ``probabilities`` (1, 10) of the image in ``garment.png``."""
-    names = "\n".join(f"    {name!r}," for name in CLASS_NAMES)
+    names = "\n".join(f'    "{name}",' for name in CLASS_NAMES)
     prepare = _PREPARE.format(scaled=_SCALED[pixels])
     return _joined((*_loaded(target, pixels), prepare, f"class_names = [\n{names}\n]", _PREDICT))
 
@@ -25,8 +27,9 @@ def evaluating_script(target: Target, config: TrainConfig) -> str:
 
 
 def _loaded(target: Target, pixels: str) -> tuple[str, ...]:
-    """The model, and ``torch`` too where loading needs its tensors alone."""
-    return (loading_script(target, pixels), "import torch" if target.format == "safetensors" else "")
+    """The model alone, and ``torch`` too where loading needs its tensors alone."""
+    model = replace(target, optimizer=None, keys=frozenset())
+    return (loading_script(model, pixels), "import torch" if target.format == "safetensors" else "")
 
 
 def _joined(parts: tuple[str, ...]) -> str:
