@@ -19,7 +19,7 @@ MEAN, STD = 0.2860, 0.3530
 """Of Fashion-MNIST's training pixels, scaled to 0..1."""
 _SYNTHETIC_SHA256 = "9a2570493187c6c592c08a1e689135f432a5a67b11470681bdf25f5c1a7e7152"
 """Of all drawn images and labels: what a cache must hold to be used."""
-_EVALUATION_BATCH = 1000
+EVALUATION_BATCH = 1000
 _MAX_SHIFT = 2
 
 
@@ -141,6 +141,6 @@ def flip_and_shift(pixels: Tensor, generator: torch.Generator) -> Tensor:
 
 def test_batches(images: Images, scaling: str) -> Iterator[tuple[Tensor, Tensor]]:
     """All images in order, in batches of 1,000: inputs (B, 1, 28, 28) float32 and labels (B,) int64."""
-    for start in range(0, len(images), _EVALUATION_BATCH):
-        stop = start + _EVALUATION_BATCH
+    for start in range(0, len(images), EVALUATION_BATCH):
+        stop = start + EVALUATION_BATCH
         yield scale(images.pixels[start:stop], scaling), images.labels[start:stop]

@@ -77,6 +77,14 @@ class ChangedFileError(RefusedFileError):
     """A file from outside whose bytes are not those that its own checksum was made of."""
 
 
+class UnusableFileError(FashionError):
+    """A saved file can't be used as a model; the sentence says why."""
+
+
+class DivergedModelError(FashionError):
+    """A model's weights are so large that its answers are no numbers."""
+
+
 class ImageError(FashionError):
     """A file is no image that can be classified here."""
 

@@ -1,26 +1,27 @@
 """Test images to choose from, and the chosen one with all that the model says about it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import numpy as np
 import streamlit as st
 
-from fashion_core import outcome_frames, scores
+from fashion_core import outcome_frames, scores, ui
 from fashion_core.classes import CLASS_NAMES
 from fashion_core.errors import ConfigError
 from fashion_core.file_views import Chosen
 from fashion_core.gallery_chart import IMAGE, gallery_chart
 from fashion_core.loading_snippets import plain_name
-from fashion_core.opinion_charts import probabilities_chart
+from fashion_core.opinion_charts import models_key, probabilities_chart
 from fashion_core.predict_views import answers, test_images
 from fashion_core.scores import Answers, Array
 
 PAGE_SIZE = 30
+_MOST_DIGITS = 9
 IMAGE_WIDTH = 224
 """Eight screen pixels a pixel."""
 EVERY, RIGHT, WRONG, CONFIDENT, UNSURE = "all", "right", "wrong", "most confident mistakes", "least sure"
-_ORDERS: Final[dict[str, Callable[[Answers], Array]]] = {
+ORDERS: Final[dict[str, Callable[[Answers], Array]]] = {
     EVERY: lambda said: np.arange(len(said)),
     RIGHT: lambda said: np.flatnonzero(said.correct),
     WRONG: lambda said: np.flatnonzero(~said.correct),
@@ -46,12 +47,12 @@ def _filtered(said: Answers) -> Array:
     """Which images, in which order; the filters stand in the address."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         order = st.segmented_control(
-            "Show", list(_ORDERS), default=EVERY, required=True, key="show", bind="query-params"
+            "Show", list(ORDERS), default=EVERY, required=True, key="show", bind="query-params"
         )
         classes = st.multiselect(
             "True class", CLASS_NAMES, placeholder="any class", key="class", bind="query-params", width=320
         )
-    found = _ORDERS[order or EVERY](said)
+    found = ORDERS[order or EVERY](said)
     wanted = [CLASS_NAMES.index(name) for name in classes]
     return found[np.isin(said.labels[found], wanted)] if wanted else found
 
@@ -59,7 +60,7 @@ def _filtered(said: Answers) -> Array:
 def show_images(indices: Array, pixels: Array, said: Answers, key: str, other: Answers | None = None) -> None:
     """A page of these images; a click names one in the address."""
     if not len(indices):
-        st.info("No image is left: widen the filters.", icon=":material/filter_alt_off:")
+        st.info("There is no such image.", icon=":material/hide_image:")
         return
     shown, page = _page_of(indices, key)
     rows = outcome_frames.gallery_frame(shown, pixels, said, other)
@@ -79,9 +80,8 @@ def _page_of(indices: Array, key: str) -> tuple[Array, int]:
     with st.container(horizontal=True, vertical_alignment="center"):
         page = 1
         if pages > 1:
-            page = st.number_input(
-                "Page", min_value=1, max_value=pages, step=1, key=f"{key} page of {pages}", width=140
-            )
+            of_these = f"{key} page of {hash(indices.tobytes())}"  # other images begin at their first page
+            page = st.number_input("Page", min_value=1, max_value=pages, step=1, key=of_these, width=140)
         st.caption(f"{len(indices):,} images" + (f", page {page:,} of {pages:,}" if pages > 1 else ""))
     return indices[(page - 1) * PAGE_SIZE : page * PAGE_SIZE], page
 
@@ -97,7 +97,7 @@ def addressed_image(count: int) -> int | None:
     given = st.query_params.get(IMAGE)
     if given is None:
         return None
-    if not given.isdecimal() or int(given) >= count:
+    if not given.isdecimal() or len(given) > _MOST_DIGITS or int(given) >= count:
         raise ConfigError(f"A test image is a number from 0 to {count - 1:,}, not {given!r}: mend the address.")
     return int(given)
 
@@ -109,17 +109,31 @@ def _show_one(index: int, pixels: Array, said: Answers, go_to_opinions: Callable
             st.markdown(f"**Test image {index:,}** · {CLASS_NAMES[label]}")
             st.space("stretch")
             st.button("Every checkpoint's opinion of it", icon=":material/timeline:", on_click=go_to_opinions)
-        show_answer(pixels[index], said.probabilities[index], label)
+        show_answer(pixels[index], {"this model": said.probabilities[index]}, label)
 
 
-def show_answer(image: Array, row: Array, label: int | None, alt: str = "The chosen image") -> None:
-    """One image large, and its ten probabilities beside it."""
+def show_chosen(pixels: Array, models: Mapping[str, Answers]) -> None:
+    """The image that the address names, if it names one, with what each model says about it."""
+    labels = next(iter(models.values())).labels
+    index = addressed_image(len(labels))
+    if index is None:
+        return
+    with st.container(border=True):
+        st.markdown(f"**Test image {index:,}** · {CLASS_NAMES[labels[index]]}")
+        rows = {name: said.probabilities[index] for name, said in models.items()}
+        show_answer(pixels[index], rows, int(labels[index]))
+
+
+def show_answer(image: Array, rows: Mapping[str, Array], label: int | None, alt: str = "The chosen image") -> None:
+    """One image large, and its ten probabilities by each model beside it."""
     left, right = st.columns([1, 2], vertical_alignment="center")
     with left:
         show_large(image, alt)
     with right:
-        rows = outcome_frames.probabilities_frame({"this model": row}, label)
-        st.altair_chart(probabilities_chart(rows), alt="The probability of each class")
+        if len(rows) == 2:
+            st.caption(models_key(*map(ui.plain, rows)))
+        chart = probabilities_chart(outcome_frames.probabilities_frame(rows, label))
+        st.altair_chart(chart, alt="The probability of each class")
 
 
 def show_large(image: Array, alt: str) -> None:

@@ -1,22 +1,24 @@
 """What every checkpoint of a run, and of the runs resumed from it, says about one image; what was learned and lost."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
 import streamlit as st
 
-from fashion_core import outcome_frames, outcome_words, scores
+from fashion_core import outcome_frames, outcome_words, scores, ui
 from fashion_core.classes import CLASS_NAMES
+from fashion_core.errors import FashionError
 from fashion_core.file_views import Chosen
 from fashion_core.gallery_views import addressed_image, show_images, show_large
 from fashion_core.opinion_charts import OPINION_KEY, opinion_chart
 from fashion_core.outcome_frames import Opinion
 from fashion_core.predict_views import answers, correct, opinion, test_images
-from fashion_core.runs import Run, RunStore
+from fashion_core.runs import Run
 from fashion_core.scores import Array
 
 MOST_RUNS: Final = 12
+_ASKING: Final = "Asking every checkpoint…"
 
 
 def show_opinions_of_test_image(chosen: Chosen) -> None:
@@ -50,45 +52,55 @@ def _ask_image(said: scores.Answers) -> int:
 
 
 def show_opinions(chosen: Chosen, image: Array, label: int | None = None) -> None:
-    """The chart of all checkpoints; those that can't be read are passed over and named."""
-    family = family_of(chosen.store, chosen.run)
-    found = list(_opinions(family[:MOST_RUNS], image))
-    if not found:
-        st.info("No checkpoint of this run is saved whole: there is no opinion to ask for.", icon=":material/info:")
+    """The chart of all checkpoints of the run and of those resumed from it; what can't be asked is named."""
+    family = [chosen.run, *chosen.store.descendants(chosen.run)]
+    shown = family[:MOST_RUNS]
+    places = [(run, epoch) for run in shown for epoch in run.whole_epochs()]
+    said = _ask_each(places, lambda run, epoch: opinion(run, run.checkpoint_path(epoch), image))
+    if not said:
+        st.info("There is no checkpoint that could be asked.", icon=":material/info:")
         return
-    rows = outcome_frames.opinion_frame(found, label)
+    rows = outcome_frames.opinion_frame(list(_opinions(shown, said)), label)
     st.caption(OPINION_KEY)
     st.altair_chart(opinion_chart(rows), alt="The probability of each class by epoch, a panel a run")
     if len(family) > MOST_RUNS:
         st.caption(f"{len(family) - MOST_RUNS:,} more runs were resumed from it: choose one of them above.")
 
 
-def family_of(store: RunStore, run: Run) -> list[Run]:
-    """The run, then those resumed from it, and from those, each after its parent."""
-    return [run, *(member for child in reversed(store.children(run)) for member in family_of(store, child))]
+Place = tuple[Run, int]
+"""A checkpoint: its run and its epoch."""
 
 
-def _opinions(family: list[Run], image: Array) -> Iterator[Opinion]:
-    epochs = {run.id: run.whole_epochs() for run in family}
-    total, done = sum(map(len, epochs.values())), 0
-    bar = st.progress(0.0, "Asking every checkpoint…")
-    for run in family:
-        rows = []
-        for epoch in epochs[run.id]:
-            rows.append(opinion(run, run.checkpoint_path(epoch), image))
-            done += 1
-            bar.progress(done / total, f"Asking every checkpoint… {done} of {total}")
-        if rows:
-            parent = run.record.parent
-            yield Opinion(
-                run=run.id,
-                name=run.title,
-                parent=parent.run if parent else None,
-                branch=parent.epoch if parent else None,
-                epochs=np.array(epochs[run.id]),
-                probabilities=np.stack(rows),
-            )
+def _ask_each(places: Sequence[Place], ask: Callable[[Run, int], Array]) -> dict[tuple[str, int], Array]:
+    """What each checkpoint says, by run id and epoch; one that can't be asked is named and must not hide the others."""
+    said: dict[tuple[str, int], Array] = {}
+    failed: list[str] = []
+    bar = st.progress(0.0, _ASKING)
+    for done, (run, epoch) in enumerate(places, 1):
+        try:
+            said[run.id, epoch] = ask(run, epoch)
+        except FashionError as error:
+            failed.append(f"epoch {epoch:,} of {ui.plain(run.title)}: {ui.sentence(error)}")
+        bar.progress(done / len(places), f"{_ASKING} {done:,} of {len(places):,}")
     bar.empty()
+    if failed:
+        more = f" And {len(failed) - 1:,} more." if len(failed) > 1 else ""
+        st.warning(f"Left out: {failed[0]}{more}", icon=":material/warning:")
+    return said
+
+
+def _opinions(runs: Sequence[Run], said: Mapping[tuple[str, int], Array]) -> Iterator[Opinion]:
+    for run in runs:
+        epochs = sorted(epoch for run_id, epoch in said if run_id == run.id)
+        parent = run.record.parent
+        yield Opinion(
+            run=run.id,
+            name=run.title,
+            parent=parent.run if parent else None,
+            branch=parent.epoch if parent else None,
+            epochs=np.array(epochs, np.int64),
+            probabilities=np.array([said[run.id, epoch] for epoch in epochs]).reshape(-1, scores.CLASSES),
+        )
 
 
 def _show_forgotten(chosen: Chosen, pixels: Array) -> None:
@@ -97,23 +109,20 @@ def _show_forgotten(chosen: Chosen, pixels: Array) -> None:
         st.markdown("**Learned, then forgotten**")
         epochs = chosen.run.whole_epochs()
         if len(epochs) < 2:
-            st.caption("Forgetting shows from checkpoint to checkpoint, and this run has only one.")
+            st.caption("Forgetting shows from the second checkpoint of a run on.")
             return
         if not st.toggle("Ask all checkpoints of this run about all test images", key="forgotten"):
             return
-        found = scores.forgotten(_history(chosen, epochs))
-        st.markdown(outcome_words.forgotten_sentence(found, len(epochs)))
+        said = _ask_each([(chosen.run, epoch) for epoch in epochs], lambda run, epoch: correct(_at(chosen, epoch)))
+        if not said:
+            return
+        found = scores.forgotten(np.stack(list(said.values())))
+        st.markdown(outcome_words.forgotten_sentence(found, len(said)))
         if len(found.lost):
-            last = Chosen(chosen.store, chosen.run, chosen.run.checkpoint_path(epochs[-1]))
-            show_images(found.lost, pixels, answers(last), "forgotten")
+            _, last = max(said)
+            show_images(found.lost, pixels, answers(_at(chosen, last)), "forgotten")
 
 
-def _history(chosen: Chosen, epochs: list[int]) -> Array:
-    """(E, N) bool, whether each test image was right at each checkpoint."""
-    bar = st.progress(0.0, "Asking every checkpoint…")
-    rows = []
-    for done, epoch in enumerate(epochs, 1):
-        rows.append(correct(Chosen(chosen.store, chosen.run, chosen.run.checkpoint_path(epoch))))
-        bar.progress(done / len(epochs), f"Asking every checkpoint… {done} of {len(epochs)}")
-    bar.empty()
-    return np.stack(rows)
+def _at(chosen: Chosen, epoch: int) -> Chosen:
+    """The same run's checkpoint of this epoch."""
+    return Chosen(chosen.store, chosen.run, chosen.run.checkpoint_path(epoch))

@@ -29,7 +29,7 @@ def calibration_sentence(calibration: Calibration) -> str:
     error = f"expected calibration error {calibration.expected_calibration_error:.1%}"
     sure, right = f"{calibration.confidence:.1%} sure on average", f"right on {calibration.accuracy:.1%} of the images"
     if calibration.verdict == "neither":
-        return f"**As sure as it may be**: {sure}, {right} ({error})."
+        return f"**On average as sure as it is right**: {sure}, {right} ({error})."
     return f"**{calibration.verdict.capitalize()}**: {sure}, but {right} ({error})."
 
 
@@ -57,8 +57,6 @@ def _p(p: float) -> str:
 
 def forgotten_sentence(found: Forgotten, checkpoints: int) -> str:
     """What a run knew and knows no more."""
-    if checkpoints < 2:
-        return "Forgetting shows from the second checkpoint on."
     lost, never, images = len(found.lost), len(found.never_learned), len(found.times)
     were, are = ("was", "is") if lost == 1 else ("were", "are")
     known = f"**{lost:,}** of {images:,} images {were} right at an earlier checkpoint and {are} wrong at the last"

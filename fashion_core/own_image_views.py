@@ -5,13 +5,14 @@ from typing import Final
 
 import numpy as np
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from fashion_core import outcome_frames, ui
 from fashion_core.classes import CLASS_NAMES
 from fashion_core.errors import FashionError
 from fashion_core.file_views import Chosen
 from fashion_core.gallery_views import show_answer
-from fashion_core.predict_client import predictor
+from fashion_core.predict_client import PREDICTOR
 from fashion_core.predict_views import prepared
 from fashion_core.preparation import Prepared
 from fashion_core.scores import Array
@@ -25,54 +26,53 @@ def show_own_images(chosen: Chosen, show_opinions: Callable[[Array], None]) -> N
     """Take images, answer for each; ``show_opinions`` shows what every checkpoint says about one."""
     source = st.segmented_control("From", [UPLOAD, CAMERA], default=UPLOAD, required=True, label_visibility="collapsed")
     files = _uploads() if source == UPLOAD else _photo()
-    ready = [(name, image) for name, data in files if (image := _prepared(name, data))]
+    ready = [(file, image) for file in files if (image := _prepared(file))]
     if not ready:
         if not files:
             st.caption("Each image is made like those of the training set: greyscale, bright on black, 28 × 28.")
         return
     pixels = np.stack([image.pixels for _, image in ready])
-    found = predictor().predict(chosen.file, pixels, chosen.run.record.config.pixels)
-    for number, (name, image) in enumerate(ready):
+    found = PREDICTOR.predict(chosen.file, pixels, chosen.run.record.config.pixels)
+    for (file, image), row in zip(ready, found, strict=True):
         with st.container(border=True):
-            _show_image(name, image, found[number])
-            _offer_opinions(number, image, show_opinions)
-    _offer_csv([name for name, _ in ready], found)
+            _show_image(file.name, image, row)
+            _offer_opinions(file, image, show_opinions)
+    _offer_csv([file.name for file, _ in ready], found)
 
 
-def _uploads() -> list[tuple[str, bytes]]:
-    files = st.file_uploader(
+def _uploads() -> list[UploadedFile]:
+    return st.file_uploader(
         "Images of garments: PNG, JPEG, WebP, GIF, BMP or TIFF",
         accept_multiple_files=True,
         max_upload_size=MEGABYTES,
         key="own images",
     )
-    return [(file.name, file.getvalue()) for file in files]
 
 
-def _photo() -> list[tuple[str, bytes]]:
+def _photo() -> list[UploadedFile]:
     photo = st.camera_input("A garment on a plain background", key="photo", width=420)
-    return [("photo", photo.getvalue())] if photo else []
+    return [photo] if photo else []
 
 
-def _prepared(name: str, data: bytes) -> Prepared | None:
+def _prepared(file: UploadedFile) -> Prepared | None:
     """The image, or nothing and the reason shown: one bad file must not hide the others."""
     try:
-        return prepared(data)
+        return prepared(file.getvalue())
     except FashionError as error:
-        st.error(f"**{ui.plain(name)}**: {ui.sentence(error)}", icon=":material/broken_image:")
+        st.error(f"**{ui.plain(file.name)}**: {ui.sentence(error)}", icon=":material/broken_image:")
         return None
 
 
 def _show_image(name: str, image: Prepared, row: Array) -> None:
     best = int(row.argmax())
     st.markdown(f"**{ui.plain(name)}** · {CLASS_NAMES[best]}, {row[best]:.1%}")
-    show_answer(image.pixels, row, None, alt=f"{name}, as the model sees it")
+    show_answer(image.pixels, {"this model": row}, None, alt=f"{name}, as the model sees it")
     _show_steps(image)
 
 
-def _offer_opinions(number: int, image: Prepared, show_opinions: Callable[[Array], None]) -> None:
+def _offer_opinions(file: UploadedFile, image: Prepared, show_opinions: Callable[[Array], None]) -> None:
     opinions = st.expander(
-        "Every checkpoint's opinion", icon=":material/timeline:", on_change="rerun", key=f"opinions {number}"
+        "Every checkpoint's opinion", icon=":material/timeline:", on_change="rerun", key=f"opinions {file.file_id}"
     )
     if opinions.open:
         with opinions, ui.problems_shown():

@@ -11,11 +11,10 @@ from torch import Tensor, nn
 
 from fashion_core import data, files
 from fashion_core.config import TrainConfig, parse_config
-from fashion_core.errors import DamagedFileError, DiskError
+from fashion_core.errors import DamagedFileError, DiskError, DivergedModelError
 from fashion_core.loading import Loaded, load
 from fashion_core.runs import Run
 
-BATCH = 1000
 CACHED_BYTES = 400_000_000
 """How much the models that are kept may take together: some hundred of the tutorial's, or eight ResNets."""
 
@@ -25,9 +24,13 @@ def probabilities(model: nn.Module, pixels: Tensor, scaling: str, device: torch.
     """The softmax of the logits of ``pixels`` (N, 28, 28) uint8: (N, 10) float32 on the CPU.
 
     The model is in ``eval`` mode on ``device``; images go through it in batches of 1,000, scaled as it was trained.
+    Raises ``DivergedModelError`` if it answers with numbers that are not finite.
     """
-    batches = torch.split(pixels.to(device), BATCH)
-    return torch.cat([model(data.scale(batch, scaling)).softmax(1) for batch in batches]).float().cpu()
+    batches = torch.split(pixels.to(device), data.EVALUATION_BATCH)
+    found = torch.cat([model(data.scale(batch, scaling)).softmax(1) for batch in batches]).float().cpu()
+    if not found.isfinite().all():
+        raise DivergedModelError("The model answers with numbers that are not finite: choose an earlier checkpoint.")
+    return found
 
 
 class Models:

@@ -4,7 +4,6 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -15,7 +14,10 @@ from fashion_core.errors import WorkerError
 from fashion_core.messages import Message, receive, send
 from fashion_core.preparation import Prepared, Step
 
-_ANSWER_SECONDS = 600.0
+ANSWER_SECONDS = 600.0
+"""A ResNet needs a minute for 10,000 images on a slow CPU."""
+PREPARE_SECONDS = 20.0
+"""Nobody else is answered while an image is decoded."""
 _GONE = "The process that computes predictions ended before it answered: try again; the server's terminal says why."
 
 
@@ -25,7 +27,8 @@ class Predictor:
     Every question raises ``WorkerError`` with the sentence about what went wrong.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, answer_seconds: float = ANSWER_SECONDS) -> None:
+        self._answer_seconds = answer_seconds
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -36,7 +39,8 @@ class Predictor:
 
     def prepare(self, file: bytes) -> Prepared:
         """An image file made like the training set: decoding a stranger's file can't hurt this process."""
-        found = self._ask(Message({"ask": "prepare"}, {"bytes": np.frombuffer(file, np.uint8)}))
+        question = Message({"ask": "prepare"}, {"bytes": np.frombuffer(file, np.uint8)})
+        found = self._ask(question, min(PREPARE_SECONDS, self._answer_seconds))
         steps = (
             Step(step["name"], step["note"], found.arrays[f"step {number}"])
             for number, step in enumerate(found.values["steps"])
@@ -54,12 +58,15 @@ class Predictor:
         return self._ask(Message(asked)).arrays["probabilities"]
 
     def close(self) -> None:
-        """End the process, if there is one."""
+        """End the process, if there is one, in the middle of an answer too."""
+        process = self._process
+        if process:
+            process.kill()
         with self._lock:
             self._end()
 
-    def _ask(self, question: Message) -> Message:
-        with self._lock, self._streams() as (questions, answers):
+    def _ask(self, question: Message, seconds: float | None = None) -> Message:
+        with self._lock, self._streams(seconds or self._answer_seconds) as (questions, answers):
             try:
                 send(questions, question)
                 answer = receive(answers)
@@ -73,10 +80,10 @@ class Predictor:
         return answer
 
     @contextmanager
-    def _streams(self) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    def _streams(self, seconds: float) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
         """Where to ask and where the answer comes; the process is killed if it takes too long."""
         process = self._running()
-        deadline = threading.Timer(_ANSWER_SECONDS, process.kill)
+        deadline = threading.Timer(seconds, process.kill)
         deadline.daemon = True
         deadline.start()
         try:
@@ -89,14 +96,10 @@ class Predictor:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self._end()
-            self._process = subprocess.Popen(
-                processes.python_command("predictor"),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env=processes.child_environment(),
-                start_new_session=True,  # Ctrl-C is for the server; this one ends when its input does
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-            )
+            try:
+                self._process = _start()
+            except OSError as error:
+                raise WorkerError(f"No process can be started to compute predictions: {error.strerror}.") from error
         return self._process
 
     def _end(self) -> None:
@@ -106,7 +109,16 @@ class Predictor:
         self._process = None
 
 
-@cache
-def predictor() -> Predictor:
-    """The one of this server."""
-    return Predictor()
+def _start() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        processes.python_command("predictor"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=processes.child_environment(),
+        start_new_session=True,  # Ctrl-C is for the server; this one ends when its input does
+        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+    )
+
+
+PREDICTOR = Predictor()
+"""The one of this server."""

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from fashion_core import devices, predict, preparation, scores
+from fashion_core import data, devices, predict, preparation, scores
 from fashion_core.classes import CLASS_NAMES
 from fashion_core.config import TrainConfig, parse_config
 from fashion_core.errors import ImageError
 from fashion_core.file_commands import print_json
 from fashion_core.loading import load
+from fashion_core.loops import test_loop
 from fashion_core.scores import Answers
 
 
@@ -39,6 +40,7 @@ def _prepared(path: Path) -> torch.Tensor:
 
 def _model(path: Path, given: dict[str, str], needed: tuple[str, ...]) -> tuple[nn.Module, TrainConfig]:
     """The model on its device, and its settings; what neither the file nor a flag says is said to be assumed."""
+    devices.make_reproducible(torch.get_num_threads())
     loaded = load(path)
     known = predict.known_config(path, loaded)
     settings = {"dataset": known.dataset, "pixels": known.pixels} if known else {}
@@ -68,8 +70,11 @@ def evaluate(options: argparse.Namespace, given: dict[str, str]) -> None:
     """How good a file's model is on all test images of a dataset."""
     model, config = _model(options.file, given, ("dataset", "pixels"))
     images = predict.test_images(config.dataset)
-    found = predict.probabilities(model, images.pixels, config.pixels, devices.resolve(config.device))
-    report = _report(config, Answers(found.numpy(), images.labels.numpy()))
+    device = devices.resolve(config.device)
+    found = predict.probabilities(model, images.pixels, config.pixels, device)
+    batches = data.test_batches(images.to(device), config.pixels)
+    loss = test_loop(batches, model, nn.CrossEntropyLoss(reduction="none")).loss
+    report = _report(config, Answers(found.numpy(), images.labels.numpy()), loss)
     if options.json:
         print_json({"file": str(options.file), **report})
         return
@@ -85,14 +90,14 @@ def _percent(value: float | None) -> str:
     return f"{'–' if value is None else f'{value:.1%}':>6}"
 
 
-def _report(config: TrainConfig, answers: Answers) -> dict[str, Any]:
+def _report(config: TrainConfig, answers: Answers, loss: float) -> dict[str, Any]:
     return {
         "dataset": config.dataset,
         "pixels": config.pixels,
         "images": len(answers.labels),
         "accuracy": answers.accuracy,
         "interval": list(scores.interval(answers)),
-        "loss": answers.loss,
+        "loss": loss,
         "expected_calibration_error": scores.calibration(answers).expected_calibration_error,
         "confusion": scores.confusion(answers).tolist(),
         "classes": [

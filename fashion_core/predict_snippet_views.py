@@ -1,4 +1,4 @@
-"""The lines that do the same without this app."""
+"""The lines that do the same in plain PyTorch."""
 
 import streamlit as st
 
@@ -18,5 +18,8 @@ def show_snippet(chosen: Chosen) -> None:
     config = chosen.run.record.config
     what = st.segmented_control("For", [ONE, ALL], default=ONE, required=True, label_visibility="collapsed")
     one = what == ONE
+    own = "how images are prepared" if one else "the synthetic garments" if config.dataset == "synthetic" else None
+    if own:
+        st.caption(f"All of it is PyTorch but {own}: that is imported from this package.")
     script = predict_snippets.predicting_script(target, config.pixels) if one else ""
     st.code(script or predict_snippets.evaluating_script(target, config), language="python")

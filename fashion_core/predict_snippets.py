@@ -22,7 +22,7 @@ def predicting_script(target: Target, pixels: str) -> str:
 
 
 def evaluating_script(target: Target, config: TrainConfig) -> str:
-    """A script that ends with the ``probabilities`` (10,000, 10) of all test images, and prints the accuracy."""
+    """A script that ends with the ``probabilities`` (N, 10) of all test images, and prints the accuracy."""
     return _joined((*_loaded(target, config.pixels), _test_data(config), _EVALUATE))
 
 

@@ -7,38 +7,35 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from fashion_core import ui
-from fashion_core.errors import DamagedFileError, RefusedFileError, RunNotFoundError
+from fashion_core.errors import DamagedFileError, RunNotFoundError, UnusableFileError
 from fashion_core.file_views import Chosen
 from fashion_core.files import Signature, signature
-from fashion_core.predict_client import predictor
+from fashion_core.gallery_chart import IMAGE
+from fashion_core.outcome_charts import CELL
+from fashion_core.predict_client import PREDICTOR
 from fashion_core.preparation import Prepared
 from fashion_core.runs import Run, RunStore
 from fashion_core.scores import Answers, Array
 
 OTHER = "with"
 """Where the address names a second file."""
+_CHECKPOINTS = "model_save/"
 _ANSWERS_KEPT, _ROWS_KEPT, _IMAGES_KEPT = 16, 5000, 64
 
 
 def usable(chosen: Chosen) -> Chosen:
-    """The same file, if its model can be used. Raises ``DamagedFileError`` or ``RefusedFileError``."""
+    """The same file, if its model can be used. Raises ``DamagedFileError`` or ``UnusableFileError``."""
     if chosen.damage:
         raise DamagedFileError(chosen.file, chosen.damage)
-    found = chosen.found
-    if found.problem:
-        raise RefusedFileError(found.problem.removeprefix("The file is refused: ").rstrip("."), found.refused)
+    if chosen.found.problem:
+        raise UnusableFileError(chosen.found.problem)
     return chosen
 
 
+@st.cache_resource(max_entries=2, show_spinner="Reading the test images…")
 def test_images(dataset: str) -> tuple[Array, Array]:
     """Pixels (N, 28, 28) uint8 and labels (N,) int64 of a dataset's test half. Raises ``WorkerError``."""
-    return _test_images(dataset)
-
-
-@st.cache_resource(max_entries=2, show_spinner="Reading the test images…")
-def _test_images(dataset: str) -> tuple[Array, Array]:
-    return predictor().test_images(dataset)
+    return PREDICTOR.test_images(dataset)
 
 
 def answers(chosen: Chosen) -> Answers:
@@ -49,8 +46,12 @@ def answers(chosen: Chosen) -> Answers:
 
 @st.cache_resource(max_entries=_ANSWERS_KEPT, show_spinner="Asking the model about all test images…")
 def _answers(path: str, key: Signature, dataset: str, scaling: str) -> Answers:
+    return _ask(path, dataset, scaling)
+
+
+def _ask(path: str, dataset: str, scaling: str) -> Answers:
     _, labels = test_images(dataset)
-    return Answers(predictor().evaluate(Path(path), dataset, scaling), labels)
+    return Answers(PREDICTOR.evaluate(Path(path), dataset, scaling), labels)
 
 
 def correct(chosen: Chosen) -> Array:
@@ -61,8 +62,7 @@ def correct(chosen: Chosen) -> Array:
 
 @st.cache_resource(max_entries=_ROWS_KEPT, show_spinner=False)
 def _correct(path: str, key: Signature, dataset: str, scaling: str) -> Array:
-    _, labels = test_images(dataset)
-    return Answers(predictor().evaluate(Path(path), dataset, scaling), labels).correct
+    return _ask(path, dataset, scaling).correct
 
 
 def opinion(run: Run, file: Path, pixels: Array) -> Array:
@@ -73,13 +73,13 @@ def opinion(run: Run, file: Path, pixels: Array) -> Array:
 @st.cache_resource(max_entries=_ROWS_KEPT, show_spinner=False)
 def _opinion(path: str, key: Signature, scaling: str, pixels: bytes) -> Array:
     image = np.frombuffer(pixels, np.uint8).reshape(1, 28, 28)
-    return np.asarray(predictor().predict(Path(path), image, scaling)[0])
+    return np.asarray(PREDICTOR.predict(Path(path), image, scaling)[0])
 
 
 @st.cache_resource(max_entries=_IMAGES_KEPT, show_spinner="Preparing the image…")
 def prepared(file: bytes) -> Prepared:
     """A person's image made like the training set. Raises ``WorkerError``."""
-    return predictor().prepare(file)
+    return PREDICTOR.prepare(file)
 
 
 def ask_file(store: RunStore) -> Chosen | None:
@@ -87,18 +87,32 @@ def ask_file(store: RunStore) -> Chosen | None:
     runs = [run for run in store.runs() if run.saved_files()]
     if not runs:
         return None
-    wanted = _addressed(store) or _first_choice(store, runs[0])
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        chosen = choose(wanted, runs, "model", address)
-    address(chosen)
+    chosen = _addressed(store) or _first_choice(store, runs[0])
+    _ask_run_and_file(chosen, runs, "model", _address)
+    _address(chosen.run.id, chosen.name)
+    _drop_what_another_dataset_has_not(chosen)
     return chosen
 
 
-def address(chosen: Chosen) -> None:
-    """Let the address name this file; the rest of it stays."""
+def _address(run: str, file: str | None) -> None:
+    """Let the address name this file, or the best one of the run; the rest of it stays."""
     for name in ("run", "epoch", "file"):
         st.query_params.pop(name, None)
-    st.query_params.update(ui.file_query(chosen.run, chosen.file))
+    st.query_params["run"] = run
+    epoch = file.removeprefix(_CHECKPOINTS) if file and file.startswith(_CHECKPOINTS) else ""
+    if epoch.isdecimal():
+        st.query_params["epoch"] = epoch
+    elif file:
+        st.query_params["file"] = file
+
+
+def _drop_what_another_dataset_has_not(chosen: Chosen) -> None:
+    """An image, a cell and a second file are of one dataset: none of another one is meant by its number."""
+    dataset = chosen.run.record.config.dataset
+    if st.session_state.setdefault("dataset of the address", dataset) != dataset:
+        for name in (IMAGE, CELL, OTHER):
+            st.query_params.pop(name, None)
+        st.session_state["dataset of the address"] = dataset
 
 
 def _addressed(store: RunStore) -> Chosen | None:
@@ -110,23 +124,26 @@ def _addressed(store: RunStore) -> Chosen | None:
     epoch = query.get("epoch")
     if epoch is not None and not epoch.isdecimal():
         raise RunNotFoundError(f"An epoch is a whole number such as 3, not {epoch!r}: mend the address.")
-    name = query.get("file", f"model_save/{epoch}" if epoch is not None else None)
+    name = query.get("file", f"{_CHECKPOINTS}{epoch}" if epoch is not None else None)
     return _first_choice(store, run) if name is None else Chosen(store, run, run.saved_file(name))
 
 
 def ask_other(chosen: Chosen) -> Chosen:
-    """A second file of the same dataset: the one that the address names, else the checkpoint before the chosen one."""
+    """A second file of the same dataset: the one that the address names, else the file listed before the chosen one."""
     store, dataset = chosen.store, chosen.run.record.config.dataset
     runs = [run for run in store.runs() if _is_on(run, dataset) and run.saved_files()]
     run_id, _, name = st.query_params.get(OTHER, "").partition("/")
-    run = store.get(run_id) if run_id else chosen.run
-    wanted = Chosen(store, run, run.saved_file(name)) if run_id else _before(chosen)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        return choose(wanted, runs, "other", _address_other)
+    if run_id:
+        run = store.get(run_id)
+        other = Chosen(store, run, run.saved_file(name)) if name else _first_choice(store, run)
+    else:
+        other = _before(chosen)
+    _ask_run_and_file(other, runs, "other", _address_other)
+    return other
 
 
-def _address_other(other: Chosen) -> None:
-    st.query_params[OTHER] = f"{other.run.id}/{other.name}"
+def _address_other(run: str, file: str | None) -> None:
+    st.query_params[OTHER] = f"{run}/{file or ''}"
 
 
 def _is_on(run: Run, dataset: str) -> bool:
@@ -136,7 +153,7 @@ def _is_on(run: Run, dataset: str) -> bool:
 
 
 def _before(chosen: Chosen) -> Chosen:
-    """The file listed before this one, or after it if it is the first."""
+    """The file listed before this one, or after it if it is the first; itself if it is the only one."""
     saved = chosen.run.saved_files()
     place = saved.index(chosen.file)
     return Chosen(chosen.store, chosen.run, saved[place - 1] if place else saved[min(1, len(saved) - 1)])
@@ -151,27 +168,26 @@ def _first_choice(store: RunStore, run: Run) -> Chosen:
     return Chosen(store, run, saved[0] if best is None else run.checkpoint_path(best))
 
 
-def choose(wanted: Chosen, runs: list[Run], key: str, write: Callable[[Chosen], None]) -> Chosen:
-    """Two boxes, the run and its file; ``write`` puts another choice into the address."""
-    store = wanted.store
+def _ask_run_and_file(wanted: Chosen, runs: list[Run], key: str, address: Callable[[str, str | None], None]) -> None:
+    """Two boxes that say which file is used; another choice goes into the address, which decides at the next run."""
     known = {run.id: run for run in runs} | {wanted.run.id: wanted.run}
     run_key, file_key = f"{key} run", f"{key} file"
     st.session_state[run_key], st.session_state[file_key] = wanted.run.id, wanted.name
-    st.selectbox(
-        "Run",
-        list(known),
-        format_func=lambda run_id: f"{known[run_id].title} · {run_id}",
-        key=run_key,
-        on_change=lambda: write(_first_choice(store, known[st.session_state[run_key]])),
-        width=420,
-    )
     best = wanted.run.best_epoch()
-    st.selectbox(
-        "File",
-        [wanted.run.name_of(file) for file in wanted.run.saved_files()],
-        format_func=lambda name: f"{name} ★ best" if name == f"model_save/{best}" else name,
-        key=file_key,
-        on_change=lambda: write(Chosen(store, wanted.run, wanted.run.saved_file(st.session_state[file_key]))),
-        width=220,
-    )
-    return wanted
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.selectbox(
+            "Run",
+            list(known),
+            format_func=lambda run_id: f"{known[run_id].title} · {run_id}",
+            key=run_key,
+            on_change=lambda: address(st.session_state[run_key], None),
+            width=420,
+        )
+        st.selectbox(
+            "File",
+            [wanted.run.name_of(file) for file in wanted.run.saved_files()],
+            format_func=lambda name: f"{name} ★ best" if name == f"{_CHECKPOINTS}{best}" else name,
+            key=file_key,
+            on_change=lambda: address(wanted.run.id, st.session_state[file_key]),
+            width=220,
+        )

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,8 +20,9 @@ def serve() -> None:
     answers = _take_standard_output()
     devices.make_reproducible(torch.get_num_threads())
     models = predict.Models()
-    while (question := receive(questions)) is not None:
-        send(answers, answer(question, models))
+    with suppress(BrokenPipeError):  # whoever asked is gone
+        while (question := receive(questions)) is not None:
+            send(answers, answer(question, models))
 
 
 def _take_standard_output() -> BinaryIO:

@@ -7,8 +7,7 @@ from fashion_core import outcome_charts, outcome_frames, outcome_words, scores, 
 from fashion_core.classes import CLASS_NAMES
 from fashion_core.errors import ConfigError
 from fashion_core.file_views import Chosen
-from fashion_core.gallery_views import addressed_image, show_images, show_large
-from fashion_core.opinion_charts import models_key, probabilities_chart
+from fashion_core.gallery_views import show_chosen, show_images
 from fashion_core.outcome_charts import CELL
 from fashion_core.predict_views import answers, ask_other, test_images, usable
 from fashion_core.scores import Answers, Array
@@ -31,6 +30,7 @@ def show_quality(chosen: Chosen) -> None:
     with right, st.container(border=True):
         st.markdown("**Most confident mistakes**")
         show_images(scores.mistakes(said), pixels, said, "mistakes")
+    show_chosen(pixels, {"this model": said})
 
 
 def _show_confusion(said: Answers) -> None:
@@ -109,27 +109,12 @@ def show_two(chosen: Chosen) -> None:
     st.markdown(f"**Where they differ** ({len(indices):,} images)")
     if len(indices):
         show_images(indices, pixels, first, "differing", second)
-    index = addressed_image(len(first))
-    if index is not None:
-        _show_both(index, pixels, dict(zip(names, (first, second), strict=True)))
+    show_chosen(pixels, dict(zip(names, (first, second), strict=True)))
 
 
 def _names(chosen: Chosen, other: Chosen) -> tuple[str, str]:
-    """What to call both: the file alone where they are of one run."""
+    """What to call both, so that they can be told apart: by the file where they are of one run."""
     if chosen.run.id == other.run.id:
-        return chosen.name, other.name
-    return f"{chosen.run.title} · {chosen.name}", f"{other.run.title} · {other.name}"
-
-
-def _show_both(index: int, pixels: Array, models: dict[str, Answers]) -> None:
-    label = int(next(iter(models.values())).labels[index])
-    with st.container(border=True):
-        st.markdown(f"**Test image {index:,}** · {CLASS_NAMES[label]}")
-        left, right = st.columns([1, 2], vertical_alignment="center")
-        with left:
-            show_large(pixels[index], f"Test image {index}")
-        with right:
-            rows = {name: said.probabilities[index] for name, said in models.items()}
-            st.caption(models_key(*map(ui.plain, models)))
-            chart = probabilities_chart(outcome_frames.probabilities_frame(rows, label))
-            st.altair_chart(chart, alt="The probability of each class by both models")
+        return chosen.name, other.name if other.name != chosen.name else f"{other.name} again"
+    first, second = f"{chosen.run.title} · {chosen.name}", f"{other.run.title} · {other.name}"
+    return (first, second) if first != second else (f"{first} · {chosen.run.id}", f"{second} · {other.run.id}")

@@ -380,6 +380,21 @@ class RunStore:
         """The runs that were resumed from this run, or from one checkpoint of it; damaged records are passed over."""
         return [child for child in self.runs() if _came_from(child, run.id, epoch)]
 
+    def descendants(self, run: Run) -> list[Run]:
+        """The runs that were resumed from this run, then those resumed from them; damaged records are passed over."""
+        children: dict[str, list[Run]] = {}
+        for other in reversed(self.runs()):
+            with suppress(DamagedFileError, DiskError):
+                if parent := other.record.parent:
+                    children.setdefault(parent.run, []).append(other)
+        found: dict[str, Run] = {}
+        waiting = [run.id]
+        while waiting:
+            fresh = [child for child in children.get(waiting.pop(0), []) if child.id not in (run.id, *found)]
+            found.update((child.id, child) for child in fresh)
+            waiting.extend(child.id for child in fresh)
+        return list(found.values())
+
     def children_of(self, run: Run, file: Path | None) -> list[Run]:
         """The runs that were resumed from this run, or from one saved file of it."""
         epoch = run.epoch_of(file) if file else None

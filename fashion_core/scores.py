@@ -12,7 +12,7 @@ from fashion_core.errors import ComparisonError, DataError
 Array = np.ndarray[Any, np.dtype[Any]]
 CLASSES: Final = len(CLASS_NAMES)
 SIGNIFICANT: Final = 0.05
-"""The p below which a difference counts: one in twenty pairs of equal models reaches it by chance."""
+"""The p below which a difference counts: at most one in twenty pairs of equal models reaches it by chance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,12 +58,6 @@ class Answers:
     def accuracy(self) -> float:
         """The share that is right."""
         return float(self.correct.mean())
-
-    @cached_property
-    def loss(self) -> float:
-        """Mean cross-entropy (nats); a probability that underflowed to 0 counts as the smallest float32, 87.3 nats."""
-        of_label = self.probabilities[np.arange(len(self)), self.labels].astype(np.float64)
-        return float(-np.log(np.clip(of_label, np.finfo(np.float32).tiny, 1.0)).mean())
 
 
 def interval(answers: Answers) -> tuple[float, float]:
@@ -148,7 +142,7 @@ class Calibration:
         expected_calibration_error: the mean distance of accuracy and confidence in a bin, weighted by count, 0 to 1.
         confidence: the mean of all answers.
         accuracy: of all answers.
-        verdict: "neither" if the mean confidence lies in the 95 % interval of the accuracy.
+        verdict: on average; "neither" if the mean confidence lies in the 95 % interval of the accuracy.
     """
 
     bins: tuple[Bin, ...]

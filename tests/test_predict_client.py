@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from PIL import Image
 from fashion_core import data, predict
 from fashion_core.errors import WorkerError
 from fashion_core.loading import load
+from fashion_core.models import build_model
 from fashion_core.predict_client import Predictor
 from fashion_core.runs import Run, RunStore
 
@@ -127,9 +127,9 @@ def test_the_process_ends_with_the_server_that_asked(synthetic_data: Path) -> No
     """Even a server that is killed: its side of the pipe closes."""
     code = """
 import os, signal
-from fashion_core.predict_client import predictor
-predictor().test_images("synthetic")
-print(predictor()._process.pid, flush=True)
+from fashion_core.predict_client import PREDICTOR
+PREDICTOR.test_images("synthetic")
+print(PREDICTOR._process.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     done = python(code, FASHION_DATA=str(synthetic_data))
@@ -140,7 +140,41 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_asking_needs_no_torch(synthetic_data: Path) -> None:
-    code = "import sys; from fashion_core.predict_client import predictor; predictor().test_images('synthetic')\n"
+    code = "import sys; from fashion_core.predict_client import PREDICTOR; PREDICTOR.test_images('synthetic')\n"
     done = python(f"{code}assert 'torch' not in sys.modules", FASHION_DATA=str(synthetic_data))
     assert done.returncode == 0, done.stderr
-    assert sys.modules["torch"]
+
+
+def test_a_process_that_hangs_is_ended_in_time_and_leaves_no_zombie(synthetic_data: Path, run: Run) -> None:
+    predictor = Predictor(answer_seconds=20)
+    before = {process.pid for process in processes_here()}
+    predictor.test_images("synthetic")
+    (process,) = (process for process in processes_here() if process.pid not in before)
+    impatient = Predictor(answer_seconds=0.5)
+    impatient._process = predictor._process
+    process.suspend()
+    with pytest.raises(WorkerError, match="ended before it answered"):
+        impatient.evaluate(run.model_path, "synthetic", "unit")
+    assert not psutil.pid_exists(process.pid)
+
+
+def test_what_libraries_print_does_not_stand_between_the_answers(tmp_path: Path, run: Run) -> None:
+    """The garments can't be cached in a file's place, and that is printed."""
+    (tmp_path / "data").write_text("no folder")
+    code = """
+from fashion_core.predict_client import PREDICTOR
+print(PREDICTOR.test_images("synthetic")[0].shape)
+"""
+    done = python(code, FASHION_DATA=str(tmp_path / "data"))
+    assert done.stdout == "(2000, 28, 28)\n"
+    assert "are not cached" in done.stderr
+
+
+def test_a_model_that_answers_with_no_numbers_is_one_sentence(predictor: Predictor, tmp_path: Path) -> None:
+    model = build_model("mlp", seed=0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1e20)
+    torch.save(model.state_dict(), tmp_path / "huge.pth")
+    with pytest.raises(WorkerError, match="not finite: choose an earlier checkpoint"):
+        predictor.evaluate(tmp_path / "huge.pth", "synthetic", "unit")

@@ -124,3 +124,26 @@ def test_bad_input_is_one_sentence(run: Run, arguments: list[str], sentence: str
     assert sentence in done.stderr
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
+
+
+def test_the_loss_of_a_model_that_is_very_wrong_is_the_recorded_one(store: RunStore) -> None:
+    """Its probabilities underflow; the loss is of the logits."""
+    run = new_run(store, epochs=1, pixels="raw", learning_rate=0.5, optimizer="adam")
+    train(run)
+    facts = run.facts(run.checkpoint_path(0))
+    assert facts is not None
+    assert facts.loss is not None
+    assert facts.loss > 100
+    assert answer("evaluate", run.checkpoint_path(0))["loss"] == pytest.approx(facts.loss, rel=1e-5)
+
+
+def test_evaluate_takes_the_dataset_that_the_file_tells(store: RunStore, real_data: Path) -> None:
+    run = new_run(store, epochs=1)
+    train(run)
+    real = store.create(run.record.config.model_copy(update={"dataset": "fashion-mnist"}), run.record.environment)
+    facts = run.facts(run.model_path)
+    assert facts is not None
+    real.model_path.write_bytes(run.model_path.read_bytes())
+    real.write_facts(real.model_path, facts)
+    done = command_line("evaluate", str(real.model_path), "--json", FASHION_DATA=str(real_data))
+    assert json.loads(done.stdout)["dataset"] == "fashion-mnist"

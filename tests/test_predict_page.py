@@ -1,14 +1,17 @@
 """The Predict page through AppTest; uploads and clicks on charts are in test_browser_predict.py."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from helpers import new_run, train
+from helpers import new_run, python, train
 from streamlit.testing.v1 import AppTest
 from test_pages import open_page
 from test_resume_page import texts, widget
 
-from fashion_core.predict_client import predictor
+from fashion_core import gallery_views, scores
+from fashion_core.predict_client import PREDICTOR
 from fashion_core.runs import Run, RunStore
 from fashion_core.schema import Parent
 
@@ -16,9 +19,9 @@ from fashion_core.schema import Parent
 @pytest.fixture(scope="module", autouse=True)
 def one_process() -> Iterator[None]:
     """The process that answers knows the data folder of these tests, and does not outlive them."""
-    predictor().close()
+    PREDICTOR.close()
     yield
-    predictor().close()
+    PREDICTOR.close()
 
 
 @pytest.fixture
@@ -67,6 +70,7 @@ def test_accuracy_is_that_of_the_run(store: RunStore, run: Run) -> None:
         ({"epoch": "x"}, "An epoch is a whole number"),
         ({"file": "../run.json"}, "no saved file"),
         ({"image": "2000"}, "A test image is a number from 0 to 1,999"),
+        ({"image": "9" * 5000}, "A test image is a number from 0 to 1,999"),
         ({"image": "-1"}, "A test image is a number from 0 to 1,999"),
         ({"view": "How good is it?", "cell": "10-0"}, "A cell is two classes"),
         ({"view": "Two models", "with": "nope/x"}, "No run in"),
@@ -101,19 +105,37 @@ def test_two_models_say_which_is_better_and_where_they_differ(store: RunStore, r
     assert "Where they differ" in texts(app)
 
 
-def test_a_file_beside_itself_differs_nowhere(store: RunStore, run: Run) -> None:
-    app = opened(run=run.id, epoch="1", view="Two models", **{"with": f"{run.id}/model.pth"})
+@pytest.mark.parametrize("other", ["model.pth", "model_save/1"])
+def test_the_same_model_and_the_same_file_differ_nowhere(store: RunStore, run: Run, other: str) -> None:
+    app = opened(run=run.id, epoch="1", view="Two models", image="3", **{"with": f"{run.id}/{other}"})
     assert not app.error
     assert "(0 images)" in texts(app)
 
 
-def test_opinions_are_of_the_run_and_of_what_was_resumed_from_it(store: RunStore, run: Run) -> None:
-    from fashion_core.opinion_views import family_of
+def test_two_runs_of_one_name_are_told_apart(store: RunStore, run: Run) -> None:
+    other = new_run(store, name="base", epochs=1, seed=3)
+    train(other)
+    query = {"with": f"{other.id}/model_save/0"}
+    text = texts(opened(run=run.id, epoch="0", view="Two models", image="3", **query)).replace("\\", "")
+    assert f"base · model_save/0 · {run.id}" in text
+    assert f"base · model_save/0 · {other.id}" in text
 
+
+def test_of_two_models_each_is_credited_with_what_it_alone_gets_right(store: RunStore, run: Run) -> None:
+    first, second = (answers_of(run, epoch).correct for epoch in (1, 0))
+    text = texts(opened(run=run.id, epoch="1", view="Two models", **{"with": f"{run.id}/model_save/0"}))
+    said = text.replace("\\", "").replace(",", "")
+    assert (
+        f"only model_save/1 is right on {(first & ~second).sum()} only model_save/0 on {(~first & second).sum()}"
+        in said
+    )
+
+
+def test_opinions_are_of_the_run_and_of_what_was_resumed_from_it(store: RunStore, run: Run) -> None:
     child = store.create(run.record.config, run.record.environment, parent=Parent(run=run.id, epoch=0))
     grandchild = store.create(run.record.config, run.record.environment, parent=Parent(run=child.id, epoch=1))
     new_run(store, name="another")
-    assert [member.id for member in family_of(store, run)] == [run.id, child.id, grandchild.id]
+    assert [one.id for one in store.descendants(run)] == [child.id, grandchild.id]
     app = opened(run=run.id, view="Every checkpoint's opinion", image="7")
     assert not app.error
     assert widget(app, "Test image").value == 7
@@ -123,10 +145,7 @@ def test_forgotten_images_are_counted_over_all_checkpoints(store: RunStore, run:
     app = opened(run=run.id, view="Every checkpoint's opinion")
     app.toggle[0].set_value(True).run()
     assert not app.exception
-    _, labels = predictor().test_images("synthetic")
-    first, last = (
-        predictor().evaluate(run.checkpoint_path(epoch), "synthetic", "unit").argmax(1) == labels for epoch in (0, 1)
-    )
+    first, last = (answers_of(run, epoch).correct for epoch in (0, 1))
     assert f"**{(first & ~last).sum()}** of 2,000 images" in texts(app)
 
 
@@ -134,7 +153,7 @@ def test_a_run_with_one_checkpoint_says_that_forgetting_needs_two(store: RunStor
     run = new_run(store, epochs=1)
     train(run)
     app = opened(run=run.id, view="Every checkpoint's opinion")
-    assert "this run has only one" in texts(app)
+    assert "from the second checkpoint of a run on" in texts(app)
     assert not app.toggle
 
 
@@ -143,3 +162,130 @@ def test_a_run_without_a_file_says_what_to_do(store: RunStore, run: Run) -> None
     app = opened(run=queued.id)
     assert len(app.error) == 1
     assert "no saved file yet" in app.error[0].value
+
+
+def answers_of(run: Run, epoch: int) -> scores.Answers:
+    """What a checkpoint says about all test images, asked without the page."""
+    _, labels = PREDICTOR.test_images("synthetic")
+    config = run.record.config
+    return scores.Answers(PREDICTOR.evaluate(run.checkpoint_path(epoch), "synthetic", config.pixels), labels)
+
+
+def counted(app: AppTest) -> list[str]:
+    return [caption.value for caption in app.caption if re.match(r"\d[\d,]* images", caption.value)]
+
+
+@pytest.mark.parametrize(("show", "right"), [("right", True), ("wrong", False)])
+def test_right_and_wrong_images_are_as_many_as_the_model_has(store: RunStore, run: Run, show: str, right: bool) -> None:
+    count = (answers_of(run, 1).correct == right).sum()
+    assert counted(opened(run=run.id, epoch="1", show=show))[0].startswith(f"{count:,} images")
+
+
+def test_a_class_shows_its_own_images_alone(store: RunStore, run: Run) -> None:
+    said = answers_of(run, 1)
+    app = opened(run=run.id, epoch="1", show="wrong")
+    widget(app, "True class").set_value(["Coat"]).run()
+    assert counted(app)[0].startswith(f"{(~said.correct & (said.labels == 4)).sum()} images")
+
+
+def test_each_order_of_images_is_what_it_is_called(store: RunStore, run: Run) -> None:
+    said = answers_of(run, 1)
+    order = gallery_views.ORDERS
+    assert list(order[gallery_views.EVERY](said)) == list(range(2000))
+    assert said.correct[order[gallery_views.RIGHT](said)].all()
+    assert not said.correct[order[gallery_views.WRONG](said)].any()
+    assert list(order[gallery_views.CONFIDENT](said)) == list(scores.mistakes(said))
+    assert list(order[gallery_views.UNSURE](said)) == list(scores.least_sure(said))
+
+
+def test_a_cell_has_as_many_images_as_it_says(store: RunStore, run: Run) -> None:
+    matrix = scores.confusion(answers_of(run, 1))
+    uneven = [(int(t), int(p)) for t in range(10) for p in range(10) if matrix[t, p] not in (0, matrix[p, t])]
+    true, predicted = uneven[0]
+    app = opened(run=run.id, epoch="1", view="How good is it?", cell=f"{true}-{predicted}")
+    assert counted(app)[0].startswith(f"{matrix[true, predicted]:,} images")
+
+
+def test_a_model_of_raw_pixels_is_asked_with_raw_pixels(store: RunStore) -> None:
+    run = new_run(store, epochs=2, pixels="raw", learning_rate=1e-5)
+    train(run)
+    facts = run.facts(run.checkpoint_path(1))
+    assert facts is not None
+    assert f"**{facts.accuracy:.1%}** of 2,000" in texts(opened(run=run.id, epoch="1", view="How good is it?"))
+    first, last = (answers_of(run, epoch).correct for epoch in (0, 1))
+    app = opened(run=run.id, view="Every checkpoint's opinion")
+    app.toggle[0].set_value(True).run()
+    assert f"**{(first & ~last).sum()}** of 2,000 images" in texts(app)
+
+
+def test_a_replaced_file_is_asked_anew_by_every_view(store: RunStore, run: Run) -> None:
+    other = new_run(store, epochs=2, seed=5)
+    train(other)
+    text = texts(opened(run=run.id, epoch="1", view="How good is it?"))
+    app = opened(run=run.id, view="Every checkpoint's opinion", image="3")
+    app.toggle[0].set_value(True).run()
+    before = opinions_chart(app), texts(app)
+    for epoch in (0, 1):
+        run.checkpoint_path(epoch).write_bytes(other.checkpoint_path(epoch).read_bytes())
+        facts = other.facts(other.checkpoint_path(epoch))
+        assert facts is not None
+        run.write_facts(run.checkpoint_path(epoch), facts)
+    assert texts(opened(run=run.id, epoch="1", view="How good is it?")) != text
+    app.run()
+    assert opinions_chart(app) != before[0]
+    assert texts(app) != before[1]
+
+
+def opinions_chart(app: AppTest) -> str:
+    """What was sent to be drawn."""
+    return next(str(one.proto) for one in app.main if "a panel a run" in str(getattr(one, "proto", "")))
+
+
+def test_a_damaged_checkpoint_is_named_and_hides_no_other(store: RunStore, run: Run) -> None:
+    content = bytearray(run.checkpoint_path(0).read_bytes())
+    content[len(content) // 2] ^= 1
+    run.checkpoint_path(0).write_bytes(content)
+    app = opened(run=run.id, epoch="1", view="Every checkpoint's opinion")
+    assert not app.error
+    assert app.warning[0].value.startswith("Left out: epoch 0 of base")
+    app.toggle[0].set_value(True).run()
+    assert not app.exception
+    assert "were right at none of the 1" in texts(app)
+
+
+def test_a_file_that_goes_while_it_is_chosen_is_one_sentence(store: RunStore, run: Run) -> None:
+    app = opened(run=run.id, epoch="1")
+    store.delete(run, run.checkpoint_path(0))
+    widget(app, "File").set_value("model_save/0").run()
+    assert not app.exception
+    assert "no saved file 'model_save/0'" in app.error[0].value.replace("\\", "").replace("\u2060", "")
+
+
+def test_a_run_on_another_dataset_does_not_take_the_image_of_the_address(
+    store: RunStore, run: Run, real_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = store.create(run.record.config.model_copy(update={"dataset": "fashion-mnist"}), run.record.environment)
+    facts = run.facts(run.model_path)
+    assert facts is not None
+    real.model_path.write_bytes(run.model_path.read_bytes())
+    real.write_facts(real.model_path, facts)
+    app = opened(run=run.id, image="1999", view="In plain PyTorch")
+    widget(app, "Run").set_value(real.id).run()
+    assert not app.error
+    assert "image" not in app.query_params
+
+
+def test_the_page_does_its_work_without_torch(store: RunStore, run: Run) -> None:
+    code = """
+import sys
+from streamlit.testing.v1 import AppTest
+for view in ("Test images", "How good is it?", "Every checkpoint's opinion", "Two models", "In plain PyTorch"):
+    app = AppTest.from_file("app.py", default_timeout=60).switch_page("pages/predict.py")
+    app.query_params["view"] = view
+    app.query_params["image"] = "5"
+    app.run()
+    assert not app.exception and not app.error, view
+assert "torch" not in sys.modules
+"""
+    done = python(code)
+    assert done.returncode == 0, done.stderr

@@ -45,14 +45,6 @@ def test_an_answer_is_right_if_its_most_probable_class_is_the_label() -> None:
     assert FOUR.accuracy == 0.75
 
 
-def test_the_loss_is_the_mean_cross_entropy() -> None:
-    assert FOUR.loss == pytest.approx(-np.log([0.9, 0.2 / 9, 0.7, 0.6]).mean())
-
-
-def test_a_probability_of_zero_costs_much_but_not_everything() -> None:
-    assert told((0, 1, 1.0)).loss == pytest.approx(87.34, abs=0.01)
-
-
 @pytest.mark.parametrize(
     ("probabilities", "labels", "word"),
     [
