@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
 from fashion_core import files
 
 Row = dict[str, Any]
@@ -47,7 +49,7 @@ def read_epochs(path: Path) -> list[Row]:
 
 def _parse_row(line: bytes) -> Row | None:
     try:
-        row = json.loads(line)
+        row = from_json(line)
     except ValueError:
         return None
     return row if isinstance(row, dict) and _KEYS.get(str(row.get("kind")), {""}) <= row.keys() else None

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import pandas as pd
@@ -11,6 +12,7 @@ import pandas as pd
 from fashion_core import metrics
 from fashion_core.comparison import NOISE, Compared, LossNow, relative_change
 from fashion_core.errors import DiskError
+from fashion_core.kept import KeptFromFiles
 from fashion_core.resume_labels import cut_middle, percent, unique_labels
 from fashion_core.runs import Run, RunStore
 
@@ -110,9 +112,17 @@ def branches_frame(store: RunStore, rows: Sequence[Compared], latest: bool = Tru
 
 
 def _losses(store: RunStore, run: str) -> list[_Point]:
+    path = store.at(run).metrics_path
     with suppress(DiskError):
-        return [(row["epoch"], row["loss"]) for row in epoch_rows(Run(store.root / run))]
+        return _kept_losses.get(path, (path,), lambda: _read_losses(path))
     return []
+
+
+def _read_losses(path: Path) -> list[_Point]:
+    return [(row["epoch"], row["loss"]) for row in metrics.read_epochs(path)]
+
+
+_kept_losses: KeptFromFiles[list[_Point]] = KeptFromFiles(4096)
 
 
 def _thinned(points: list[_Point], most: int) -> list[_Point]:

@@ -11,6 +11,7 @@ PACKAGE = ROOT / "fashion_core"
 GROUND = {
     "errors",
     "files",
+    "kept",
     "processes",
     "config",
     "dataset_files",

@@ -11,6 +11,7 @@ from . import Comparison
 BENCHMARKS = {
     "listing": "the page of checkpoints with 5,000 of them: reading their JSON alone against all of it",
     "pages": "each page with 1,000 runs of 20 checkpoints, at the server",
+    "store": "1,000 runs of 20 checkpoints: listing them, from the disk and again, against reading their JSON alone",
     "comparison": "150 resumed runs: from their folders to what the browser is sent",
     "saving": "a checkpoint of the tutorial's model: plain torch.save against ours",
     "inspect": "a look into a checkpoint of 500 MB: torch.load against ours",
