@@ -12,6 +12,7 @@ import pandas as pd
 
 from fashion_core import metrics
 from fashion_core.config import TrainConfig
+from fashion_core.curves import Curve, extremes
 from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.kept import KeptFromFiles, KeptLatest
 from fashion_core.records import epoch_records
@@ -21,7 +22,6 @@ from fashion_core.schema import Facts, Marks, Parent, RunRecord, Status
 MAX_POINTS = 1500
 """More than a chart has pixels for; each point costs time in the browser."""
 _RUNS, _STORES = 4096, 4
-_SMOOTHING_BATCHES = 50
 _SHORT_EPOCHS = 10
 
 RUN_COLUMNS = (
@@ -193,26 +193,17 @@ def batches_frame(rows: Iterable[metrics.Row], config: TrainConfig, first_epoch:
 
     Steps count from 1 at the start of this run, whose first epoch is ``first_epoch``.
     """
-    steps: list[int] = []
-    losses: list[float] = []
-    for row in rows:
-        if row["kind"] == "batch":
-            last = (row["epoch"] - first_epoch) * config.batches_per_epoch + row["batch"] + 1
-            steps.extend(range(last - len(row["losses"]) + 1, last + 1))
-            losses.extend(row["losses"])
-    frame = pd.DataFrame({"step": np.array(steps, dtype="int64"), "loss": np.array(losses, dtype="float64")})
-    frame["smoothed"] = frame["loss"].ewm(span=_SMOOTHING_BATCHES).mean()
-    return thin_out(frame, MAX_POINTS)
+    curve = Curve(config, first_epoch)
+    curve.add(rows)
+    return thin_out(curve.frame(), MAX_POINTS)
 
 
 def thin_out(frame: pd.DataFrame, points: int) -> pd.DataFrame:
-    """At most ``points`` rows: the lowest and the highest ``loss`` of equal stretches, the first and the last row."""
+    """At most ``points`` rows: the lowest and highest ``loss`` of equal stretches of steps, the first and last row."""
     if len(frame) <= points:
         return frame
-    stretch = np.arange(len(frame)) * (points // 2 - 1) // len(frame)
-    by_stretch = frame["loss"].groupby(stretch)
-    kept = {0, len(frame) - 1, *by_stretch.idxmin(), *by_stretch.idxmax()}
-    return frame.iloc[sorted(kept)]
+    steps = frame["step"].to_numpy() - frame["step"].iloc[0]
+    return extremes(frame, steps * (points // 2 - 1) // (steps[-1] + 1))
 
 
 def epochs_frame(
