@@ -41,6 +41,12 @@ def look(run: Run) -> Look:
     return watched.look()
 
 
+def forget() -> None:
+    """Drop all curves, as if nobody had looked yet."""
+    with _changing:
+        _watched.clear()
+
+
 class _Watched:
     """One run, read as far as it had come when somebody looked last."""
 

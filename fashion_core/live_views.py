@@ -1,6 +1,5 @@
 """The charts of a run that is watched: filled once for all who watch it, and sent to each as it stands."""
 
-from collections.abc import Callable
 from typing import Any, Final
 
 import pandas as pd
@@ -20,30 +19,32 @@ _specs: KeptLatest[dict[str, Any]] = KeptLatest(64)
 
 def show_live_chart(run_id: str, look: Look, total_steps: int, loss_last: pd.DataFrame | None) -> None:
     """The losses as they come."""
-    line = None if loss_last is None else tuple(loss_last.iloc[0])
-    epochs = frames.thin_out(look.epochs, MAX_EPOCHS)
-    _show(
-        f"losses {run_id}",
-        (look.version, total_steps, line),
-        lambda: charts.live_chart(look.batches, epochs, total_steps, loss_last),
-        "Losses of this run by optimizer step",
-    )
+    st.vega_lite_chart(live_spec(run_id, look, total_steps, loss_last), alt="Losses of this run by optimizer step")
 
 
 def show_accuracy_chart(run_id: str, look: Look) -> None:
     """The accuracy of each epoch."""
-    epochs = frames.thin_out(look.epochs, MAX_EPOCHS)
-    _show(
-        f"accuracy {run_id}",
-        look.version,
-        lambda: charts.accuracy_chart(epochs),
-        "Test accuracy of this run by epoch",
-    )
+    st.vega_lite_chart(accuracy_spec(run_id, look), alt="Test accuracy of this run by epoch")
 
 
-def _show(key: str, made_from: object, make: Callable[[], Filled], alt_text: str) -> None:
-    spec = _specs.get(key, made_from, lambda: _as_sent(make()))
-    st.vega_lite_chart(spec, alt=alt_text)
+def live_spec(run_id: str, look: Look, total_steps: int, loss_last: pd.DataFrame | None) -> dict[str, Any]:
+    """``charts.live_chart``, filled."""
+
+    def make() -> dict[str, Any]:
+        epochs = frames.thin_out(look.epochs, MAX_EPOCHS)
+        return _as_sent(charts.live_chart(look.batches, epochs, total_steps, loss_last))
+
+    line = None if loss_last is None else tuple(loss_last.iloc[0])
+    return _specs.get(f"losses {run_id}", (look.version, total_steps, line), make)
+
+
+def accuracy_spec(run_id: str, look: Look) -> dict[str, Any]:
+    """``charts.accuracy_chart``, filled."""
+
+    def make() -> dict[str, Any]:
+        return _as_sent(charts.accuracy_chart(frames.thin_out(look.epochs, MAX_EPOCHS)))
+
+    return _specs.get(f"accuracy {run_id}", look.version, make)
 
 
 def _as_sent(chart: Filled) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def _as_sent(chart: Filled) -> dict[str, Any]:
 
 
 def _arrow(frame: pd.DataFrame) -> bytes:
-    table = pa.Table.from_pandas(frame, preserve_index=False)
+    table = pa.Table.from_pandas(frame, preserve_index=False, nthreads=1)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)

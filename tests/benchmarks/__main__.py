@@ -13,6 +13,7 @@ BENCHMARKS = {
     "pages": "each page with 1,000 runs of 20 checkpoints, at the server",
     "store": "1,000 runs of 20 checkpoints: listing them, from the disk and again, against reading their JSON alone",
     "viewers": "a run that trains, watched by 20 and by 40: refreshes, first paint, and what training loses",
+    "metrics": "live charts of 1,000,000 rows: a refresh against reading all of them",
     "comparison": "150 resumed runs: from their folders to what the browser is sent",
     "saving": "a checkpoint of the tutorial's model: plain torch.save against ours",
     "inspect": "a look into a checkpoint of 500 MB: torch.load against ours",
