@@ -14,7 +14,7 @@ from fashion_core.comparison import NOISE, Compared, LossNow, relative_change
 from fashion_core.errors import DiskError
 from fashion_core.kept import KeptFromFiles
 from fashion_core.resume_labels import cut_middle, percent, unique_labels
-from fashion_core.runs import Run, RunStore
+from fashion_core.runs import RunStore
 
 _Point = tuple[int, float]
 Sort = Literal["lineage", "change", "loss now", "newest"]
@@ -133,8 +133,3 @@ def _thinned(points: list[_Point], most: int) -> list[_Point]:
     bounds = [len(inner) * stretch // stretches for stretch in range(stretches + 1)]
     parts = [sorted(inner[start:end], key=lambda point: point[1]) for start, end in pairwise(bounds)]
     return [points[0], *sorted({point for part in parts for point in (part[0], part[-1])}), points[-1]]
-
-
-def epoch_rows(run: Run) -> list[metrics.Row]:
-    """What was measured at the end of each epoch, in order. Raises ``DiskError``."""
-    return metrics.read_epochs(run.metrics_path)

@@ -39,6 +39,8 @@ FOREIGN_HEARTBEAT_SECONDS = 60.0
 
 STARTING_SECONDS = 5.0
 """How long a run that was given to a worker may be without the worker's identity."""
+LOG_LINE_BYTES = 1000
+"""So many of a line in a log are read, on average: it may have grown for weeks."""
 LEFTOVER_SECONDS = 3600.0
 """How old a half-made or half-deleted folder is that nobody is at work on any more."""
 
@@ -172,9 +174,11 @@ class Run:
 
     def log_tail(self, lines: int) -> str:
         """The last lines that the worker printed. Raises ``DiskError``."""
-        with files.disk_errors(self.log_path):
-            text = self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
-        return "\n".join(text.splitlines()[-lines:])
+        with files.disk_errors(self.log_path), suppress(FileNotFoundError), self.log_path.open("rb") as log:
+            size = log.seek(0, os.SEEK_END)
+            log.seek(max(0, size - lines * LOG_LINE_BYTES))
+            return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
+        return ""
 
     def checkpoint_path(self, epoch: int) -> Path:
         """Where the checkpoint of an epoch is."""
