@@ -20,6 +20,7 @@ from fashion_core.runs import Run, RunStore
 from fashion_core.schema import ACTIVE_STATES, Verdict
 
 ADVANCE_SECONDS = 1.0
+PAGE_ROWS = 500
 _last_advance: KeptLatest[None] = KeptLatest(8)
 _INSIDE_APP = "inside app.py"
 _PRESSES = "presses"
@@ -225,6 +226,12 @@ def ask_page(pages: int, key: str, wanted: int = 0) -> int:
     if not 1 <= st.session_state.get(key, 1) <= pages:
         del st.session_state[key]  # there were more of them before
     return st.pagination(pages, default=wanted + 1, key=key, bind="query-params") - 1
+
+
+def ask_rows(rows: pd.DataFrame, key: str, wanted: int = 0) -> pd.DataFrame:
+    """As many rows of a long table as a browser takes at once; at first those around row ``wanted``."""
+    number = ask_page(-(-len(rows) // PAGE_ROWS), key, wanted // PAGE_ROWS)
+    return rows.iloc[number * PAGE_ROWS : (number + 1) * PAGE_ROWS]
 
 
 def advance(store: RunStore) -> None:

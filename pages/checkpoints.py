@@ -15,7 +15,6 @@ LIST, BRING_IN, TIDY = "Saved files", "Bring a file in", "Verify and tidy up"
 INSIDE, WAYS, SNIPPET, COMPARE, DOWNLOAD = "Look inside", "Five ways", "In plain PyTorch", "Compare", "Download"
 ALL_RUNS = "all"
 TABLE_HEIGHT = 320
-PAGE_ROWS = 500
 COLUMNS = ["file", "damage", "name", "format", "epoch", "loss", "accuracy", "best", "resumed", "megabytes", "age"]
 
 
@@ -99,9 +98,7 @@ def address_run() -> None:
 
 def show_page(store: RunStore, rows: pd.DataFrame) -> None:
     """As many of the rows as a browser takes at once, by default those around the one that the address names."""
-    chosen = addressed_rows(rows)
-    number = ui.ask_page(-(-len(rows) // PAGE_ROWS), "page", chosen[0] // PAGE_ROWS if chosen else 0)
-    shown = rows.iloc[number * PAGE_ROWS : (number + 1) * PAGE_ROWS]
+    shown = ui.ask_rows(rows, "page", next(iter(addressed_rows(rows)), 0))
     if frames.forget_changed(store, shown):
         st.rerun()
     show_table(shown)

@@ -9,7 +9,6 @@ from fashion_core.runs import Run, RunStore
 from fashion_core.schema import Labels
 
 REFRESH_SECONDS = 2.0
-PAGE_ROWS = 500
 
 
 def main() -> None:
@@ -62,15 +61,14 @@ def show_runs(store: RunStore) -> None:
     """The table of all runs; a chosen one opens below it."""
     st.subheader("All runs")
     every = frames.runs_frame(store)
-    number = ui.ask_page(-(-len(every) // PAGE_ROWS), "page")
-    runs = every.iloc[number * PAGE_ROWS : (number + 1) * PAGE_ROWS]
+    runs = ui.ask_rows(every, "page")
     table = runs.assign(
         dataset=runs["dataset"].map(DATASET_LABELS, na_action="ignore"),
         model=runs["model"].map(MODEL_LABELS, na_action="ignore"),
         age=runs["created"].map(ui.age, na_action="ignore"),
         accuracy=runs["accuracy"] * 100,
     )
-    key = f"runs {len(every)} {number}"  # a choice is a row number: other rows start without one
+    key = f"runs {len(every)} {runs.index[0]}"  # a choice is a row number: other rows start without one
     st.dataframe(
         table,
         hide_index=True,
