@@ -11,6 +11,8 @@ from pathlib import Path
 from statistics import quantiles
 from tempfile import TemporaryDirectory
 
+import psutil
+
 from fashion_core import jobs
 from fashion_core.config import parse_config
 from fashion_core.runs import Run, RunStore
@@ -19,8 +21,8 @@ from . import Comparison
 from .serving import serving
 from .sessions import Session, open_session
 
-ROUNDS = 5
-WINDOW_SECONDS = 8.0
+ROUNDS = 11
+WINDOW_SECONDS = 4.0
 FEW, MANY = 20, 40
 EPOCHS = 10_000  # more than the benchmark lasts
 ALONE = "train 1,000 images, nobody looks"
@@ -57,7 +59,7 @@ def run() -> Comparison:
         trained = jobs.start(store, config)
         try:
             with serving(Path(folder), FASHION_RUNS=str(store.root)) as server:
-                times = asyncio.run(measured(trained, server.port))
+                times = asyncio.run(measured(trained, server.port, psutil.Process(server.process.pid)))
         finally:
             jobs.stop(trained)
             _wait_for_end(trained)
@@ -70,7 +72,7 @@ def _wait_for_end(trained: Run) -> None:
         time.sleep(0.05)
 
 
-async def measured(trained: Run, port: int) -> dict[str, list[float]]:
+async def measured(trained: Run, port: int, server: psutil.Process) -> dict[str, list[float]]:
     while trained.status.epoch < 1:  # its first epoch is slower
         await asyncio.sleep(0.1)
     viewers = Viewers()
@@ -86,7 +88,7 @@ async def measured(trained: Run, port: int) -> dict[str, list[float]]:
             viewers.looking = count
         for _ in range(ROUNDS):
             for count in (0, FEW, MANY):
-                await _window(trained, viewers, count, times)
+                await _window(trained, viewers, count, server, times)
         for task in watching:
             task.cancel()
     return times
@@ -98,22 +100,32 @@ async def _open(trained: Run, port: int) -> tuple[Session, float]:
     return session, first.seconds
 
 
-async def _window(trained: Run, viewers: Viewers, looking: int, times: dict[str, list[float]]) -> None:
-    """So many look for a while: how long training and refreshes take."""
+async def _window(
+    trained: Run, viewers: Viewers, looking: int, server: psutil.Process, times: dict[str, list[float]]
+) -> None:
+    """So many look for a while: how long training and refreshes take, and how long the server computes for them."""
     viewers.looking = looking
     await asyncio.sleep(1)  # those who stop looking finish
     viewers.latencies = []
-    images, began = _images(trained), time.perf_counter()
+    (images, began), worked = _images(trained), _computed(server)
     await asyncio.sleep(WINDOW_SECONDS)
-    trained_images, seconds = _images(trained) - images, time.perf_counter() - began
+    (last_images, ended), worked = _images(trained), _computed(server) - worked
     name = f"train 1,000 images, {looking} look" if looking else ALONE
-    times.setdefault(name, []).append(seconds / trained_images * 1e6)
+    times.setdefault(name, []).append((ended - began) / (last_images - images) * 1e6)
     if looking:
         cuts = quantiles(viewers.latencies, n=20)
         times.setdefault(f"refresh of {looking}, median", []).append(cuts[9] * 1000)
         times.setdefault(f"refresh of {looking}, p95", []).append(cuts[18] * 1000)
+        times.setdefault(f"refresh of {looking}, CPU", []).append(worked / len(viewers.latencies) * 1000)
 
 
-def _images(trained: Run) -> int:
+def _images(trained: Run) -> tuple[int, float]:
+    """How many images it has trained on, and when it said so: its position is up to 0.25 s old."""
     status, config = trained.status, trained.record.config
-    return (status.epoch * config.batches_per_epoch + status.batch) * config.batch_size
+    return (status.epoch * config.batches_per_epoch + status.batch) * config.batch_size, status.heartbeat
+
+
+def _computed(server: psutil.Process) -> float:
+    """Seconds of CPU time, of all its threads."""
+    spent = server.cpu_times()
+    return spent.user + spent.system
