@@ -34,7 +34,7 @@ _ROUND: Final = (1, 5, 20, 100, 500)  # each divides the next, so that thinned l
 
 def live_chart(
     batches: pd.DataFrame, epochs: pd.DataFrame, total_steps: int, loss_last: pd.DataFrame | None = None
-) -> alt.LayerChart:
+) -> Filled:
     """Draw the losses of one run while it trains, or afterwards.
 
     Frames may be empty as long as they have their columns. A loss that is not finite leaves a gap.
@@ -63,7 +63,7 @@ def live_chart(
     return Filled(_live_spec(total_steps, loss_last is not None), frames, _HEIGHT)
 
 
-def accuracy_chart(epochs: pd.DataFrame) -> alt.LayerChart:
+def accuracy_chart(epochs: pd.DataFrame) -> Filled:
     """Draw the test accuracy after each epoch; `epochs` as in `live_chart`, of which `step` is not used."""
     newest = epochs.tail(1)
     newest = newest.assign(text=newest["accuracy"].map("{:.1%}".format))

@@ -1,11 +1,12 @@
 """Did resuming help: each resumed run's loss beside the loss of the checkpoint that it came from."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from fashion_core import metrics, resuming
 from fashion_core.errors import DamagedFileError, DiskError
+from fashion_core.kept import KeptFromFiles
 from fashion_core.runs import Run, RunStore
 from fashion_core.schema import Change, LoadCheck, State, Verdict
 
@@ -63,6 +64,9 @@ class Compared:
         return gate_of(self.check)
 
 
+_rows: KeptFromFiles[Compared | None] = KeptFromFiles(4096)
+
+
 def gate_of(check: LoadCheck) -> float:
     """What ``Compared.gate`` says."""
     stored = check.loss_last
@@ -80,7 +84,8 @@ def compare_run(store: RunStore, run: Run) -> Compared | None:
 
     Raises ``DamagedFileError`` or ``DiskError``.
     """
-    return _compare_one(run, {other.id for other in store.runs()})
+    row = _compare_one(run)
+    return row and replace(row, parent_exists=store.has(row.parent))
 
 
 def _compared(store: RunStore) -> Iterator[Compared]:
@@ -88,14 +93,24 @@ def _compared(store: RunStore) -> Iterator[Compared]:
     ids = {run.id for run in runs}
     for run in runs:
         try:
-            row = _compare_one(run, ids)
+            row = _compare_one(run)
         except (DamagedFileError, DiskError):  # the list of runs says what is wrong with it
             continue
         if row:
-            yield row
+            yield row if row.parent in ids else replace(row, parent_exists=False)
 
 
-def _compare_one(run: Run, ids: set[str]) -> Compared | None:
+def _compare_one(run: Run) -> Compared | None:
+    """The row of one run whose parent is still there."""
+    if run.record.parent is None:
+        return None
+    read_from = (run.load_check_path, run.record_path, run.labels_path, run.metrics_path)
+    row = _rows.get(run.path, read_from, lambda: _read_row(run))
+    state = run.state()
+    return row if row is None or row.state == state else replace(row, state=state)
+
+
+def _read_row(run: Run) -> Compared | None:
     record = run.record
     check = run.load_check if record.parent else None
     if record.parent is None or record.resumption is None or check is None:
@@ -108,7 +123,7 @@ def _compare_one(run: Run, ids: set[str]) -> Compared | None:
         state=run.state(),
         parent=record.parent.run,
         parent_name=record.resumption.parent_name,
-        parent_exists=record.parent.run in ids,
+        parent_exists=True,
         epoch=record.parent.epoch,
         check=check,
         first=losses[0] if losses else None,

@@ -11,18 +11,27 @@ class Filled(alt.LayerChart):
     """A spec that was written before, with the rows for its named data sources and, where rows decide it, its height.
 
     A page that gets the same spec again hands the new rows to the drawn chart instead of drawing it anew.
+
+    Attributes:
+        frames: the rows by their data source.
     """
+
+    frames: dict[str, pd.DataFrame]
 
     def __init__(self, spec: str, frames: dict[str, pd.DataFrame], height: int | None = None) -> None:
         super().__init__()
         # Altair's own __setattr__ would make a property of the spec of it.
-        object.__setattr__(self, "_filled", (spec, frames, {} if height is None else {"height": height}))
+        object.__setattr__(self, "_filled", (spec, {} if height is None else {"height": height}))
+        object.__setattr__(self, "frames", frames)
 
     def to_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The spec with its rows."""
-        spec, frames, height = self._filled
-        rows = {name: frame.to_dict("records") for name, frame in frames.items()}
-        return {**json.loads(spec), **height, "datasets": rows}
+        return {**self.empty(), "datasets": {name: frame.to_dict("records") for name, frame in self.frames.items()}}
+
+    def empty(self) -> dict[str, Any]:
+        """The spec without them."""
+        spec, height = self._filled
+        return {**json.loads(spec), **height}
 
 
 def named(data: str) -> alt.Chart:

@@ -12,14 +12,16 @@ import pandas as pd
 
 from fashion_core import metrics
 from fashion_core.config import TrainConfig
+from fashion_core.curves import Curve, extremes
 from fashion_core.errors import DamagedFileError, DiskError
-from fashion_core.records import run_record
+from fashion_core.kept import KeptFromFiles, KeptLatest
+from fashion_core.records import epoch_records
 from fashion_core.runs import Run, RunStore
-from fashion_core.schema import Facts, Marks, RunRecord, Status
+from fashion_core.schema import Facts, Marks, Parent, RunRecord, Status
 
 MAX_POINTS = 1500
 """More than a chart has pixels for; each point costs time in the browser."""
-_SMOOTHING_BATCHES = 50
+_RUNS, _STORES = 4096, 4
 _SHORT_EPOCHS = 10
 
 RUN_COLUMNS = (
@@ -30,6 +32,12 @@ SAVED_COLUMNS = (
     "model", "dataset",
 )  # fmt: skip
 
+_RunRow = dict[str, Any]
+_run_rows: KeptFromFiles[tuple[_RunRow, Status | None]] = KeptFromFiles(_RUNS)
+_run_frames: KeptLatest[pd.DataFrame] = KeptLatest(_STORES)
+_saved: KeptFromFiles["_Saved"] = KeptFromFiles(_RUNS)
+_saved_frames: KeptLatest[pd.DataFrame] = KeptLatest(_STORES)
+
 
 def runs_frame(store: RunStore) -> pd.DataFrame:
     """A row a run, the newest first: ``RUN_COLUMNS``.
@@ -37,37 +45,59 @@ def runs_frame(store: RunStore) -> pd.DataFrame:
     ``epochs`` is text ("2 of 5"), ``best_loss`` and ``accuracy`` (0 to 1, of the epoch with that loss) are NaN before
     the first epoch, ``created`` is UTC. A damaged run has the state "damaged" and says why in ``error``.
     """
-    frame = pd.DataFrame([_run_row(run) for run in store.runs()], columns=list(RUN_COLUMNS))
+    rows = [_run_row(run) for run in store.runs()]
+    return _run_frames.get(store.root, rows, lambda: _runs_frame(rows))
+
+
+def _runs_frame(rows: Sequence[_RunRow]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=list(RUN_COLUMNS))
     return frame.astype({"best_loss": "float64", "accuracy": "float64"}).assign(
         created=pd.to_datetime(frame["created"], utc=True)
     )
 
 
-def _run_row(run: Run) -> dict[str, Any]:
+def _run_row(run: Run) -> _RunRow:
+    """What is on the disk is read when it changes; whether a worker is still there is asked each time."""
+    read_from = (run.record_path, run.labels_path, run.status_path, run.metrics_path, run.checkpoint_folder)
+    row, status = _run_rows.get(run.path, read_from, lambda: _read_run_row(run))
+    return {**row, "state": run.state(status)} if status and status.state == "running" else row
+
+
+def _read_run_row(run: Run) -> tuple[_RunRow, Status | None]:
     try:
-        record = run_record(run)
+        record, labels, status = run.record, run.labels, run.status
+        epochs = epoch_records(run) if record.source else metrics.read_epochs(run.metrics_path)
     except (DamagedFileError, DiskError) as error:
-        return {"id": run.id, "name": run.id, "state": "damaged", "error": str(error)}
-    measured = [epoch for epoch in record["epochs"] if epoch["loss"] is not None]
+        return {"id": run.id, "name": run.id, "state": "damaged", "error": str(error)}, None
+    measured = [epoch for epoch in epochs if epoch["loss"] is not None]
     best: dict[str, Any] = min(measured, key=lambda epoch: float(epoch["loss"]), default={})
-    config = record["config"]
     return {
-        **{key: record[key] for key in ("id", "name", "state", "created", "error")},
-        **{key: config[key] for key in ("dataset", "model")},
-        "epochs": _epochs_text(record),
+        "id": run.id,
+        "name": labels.name,
+        "state": status.state,
+        "dataset": record.config.dataset,
+        "model": record.config.model,
+        "epochs": _epochs_text(record, len(epochs)),
         "best_loss": best.get("loss"),
         "accuracy": best.get("accuracy"),
-        "parent": f"{record['parent']['run']} epoch {record['parent']['epoch']}" if record["parent"] else None,
-        "tags": list(record["tags"]),
-    }
+        "created": record.created,
+        "parent": f"{record.parent.run} epoch {record.parent.epoch}" if record.parent else None,
+        "tags": list(labels.tags),
+        "error": status.error,
+    }, status
 
 
-def _epochs_text(record: Mapping[str, Any]) -> str:
+def _epochs_text(record: RunRecord, ended: int) -> str:
     """How many of its epochs a run has trained; an imported one has trained none here."""
-    if record["source"]:
-        return "imported"
-    first = record["parent"]["epoch"] + 1 if record["parent"] else 0
-    return f"{len(record['epochs'])} of {record['config']['epochs'] - first}"
+    return "imported" if record.source else f"{ended} of {record.config.epochs - record.first_epoch}"
+
+
+@dataclass(frozen=True)
+class _Saved:
+    """What one run adds to the frame: the checkpoint that it was resumed from, and a row a saved file of its own."""
+
+    parent: Parent | None
+    rows: tuple[dict[str, Any], ...]
 
 
 def saved_frame(store: RunStore) -> pd.DataFrame:
@@ -76,41 +106,70 @@ def saved_frame(store: RunStore) -> pd.DataFrame:
     ``file`` is its path below the run folder, ``best`` marks the whole checkpoint of a run with the lowest loss,
     ``resumed`` counts the runs that were resumed from it, and ``damage`` says why it is known not to be whole. Sizes
     and epochs are Int64, for the facts of a damaged file may be missing; ``created`` is UTC.
+
+    A run is read again once a file of it was added, replaced or removed; ``forget_changed`` finds those that were
+    written over in place.
     """
-    records = [(run, _record_of(run)) for run in store.runs()]
-    resumed = Counter((record.parent.run, record.parent.epoch) for _, record in records if record and record.parent)
-    rows = [row for run, record in records for row in _saved_rows(run, record, resumed)]
-    frame = pd.DataFrame(rows, columns=list(SAVED_COLUMNS))
-    types = {"epoch": "Int64", "bytes": "Int64", "loss": "float64", "accuracy": "float64", "best": "bool"}
-    return frame.astype(types).assign(created=pd.to_datetime(frame["created"], utc=True))
+    saved = [_saved_of(run) for run in store.runs()]
+    return _saved_frames.get(store.root, saved, lambda: _saved_frame(saved))
 
 
-def _record_of(run: Run) -> RunRecord | None:
-    with suppress(DamagedFileError, DiskError):
-        return run.record
+def forget_changed(store: RunStore, rows: pd.DataFrame) -> bool:
+    """Whether a file of these rows of ``saved_frame`` was written over since, which its size tells; then its run is
+    read again by the next one.
+    """
+    told = zip(rows["run"], rows["file"], rows["bytes"], rows["damage"].isna(), strict=True)
+    changed = {run for run, file, size, whole in told if whole and _size_of(store.root / run / file) != size}
+    for run in changed:
+        _saved.forget(store.root / run)
+    return bool(changed)
+
+
+def _size_of(file: Path) -> int | None:
+    with suppress(OSError):
+        return file.stat().st_size
     return None
 
 
-def _saved_rows(run: Run, record: RunRecord | None, resumed: Mapping[tuple[str, int], int]) -> list[dict[str, Any]]:
-    marks = Marks()
+def _saved_frame(saved: Sequence[_Saved]) -> pd.DataFrame:
+    resumed = Counter((one.parent.run, one.parent.epoch) for one in saved if one.parent)
+    frame = pd.DataFrame([row for one in saved for row in one.rows], columns=list(SAVED_COLUMNS))
+    types = {"epoch": "Int64", "bytes": "Int64", "loss": "float64", "accuracy": "float64", "best": "bool"}
+    return frame.astype(types).assign(
+        created=pd.to_datetime(frame["created"], utc=True),
+        resumed=[resumed.get(key, 0) for key in zip(frame["run"], frame["resumed"], strict=True)],
+    )
+
+
+def _saved_of(run: Run) -> _Saved:
+    read_from = (run.path, run.record_path, run.labels_path, run.marks_path, run.checkpoint_folder)
+    return _saved.get(run.path, read_from, lambda: _read_saved(run))
+
+
+def _read_saved(run: Run) -> _Saved:
+    marks, record = Marks(), None
     with suppress(DamagedFileError, DiskError):
         marks = run.marks
+    with suppress(DamagedFileError, DiskError):
+        record = run.record
     about = {"run": run.id, "name": run.title}
     if record:
         about |= {"model": record.config.model, "dataset": record.config.dataset}
-    rows = [{**about, **row} for file in run.saved_files() if (row := _saved_row(run, file, marks, resumed))]
+    rows = [{**about, **row} for file in run.saved_files() if (row := _saved_row(run, file, marks))]
     losses = {index: row["loss"] for index, row in enumerate(rows) if row["competes"]}
     best = min(losses, key=lambda index: float(losses[index]), default=None)
-    return [{**row, "best": index == best} for index, row in enumerate(rows)]
+    return _Saved(
+        record.parent if record else None, tuple({**row, "best": index == best} for index, row in enumerate(rows))
+    )
 
 
-def _saved_row(run: Run, file: Path, marks: Marks, resumed: Mapping[tuple[str, int], int]) -> dict[str, Any] | None:
-    """Nothing for a file that was deleted after it was listed."""
+def _saved_row(run: Run, file: Path, marks: Marks) -> dict[str, Any] | None:
+    """Nothing for a file that was deleted after it was listed; ``resumed`` is the epoch that runs go on from."""
     facts: Facts | None = None
     try:
         facts = run.facts(file)
-        damage = run.damage(file, marks)
-    except (DamagedFileError, DiskError, FileNotFoundError) as error:
+        damage = run.damage_beside(facts, file, marks)
+    except (DamagedFileError, DiskError) as error:
         damage = str(error)
     if damage and not run.facts_path(file).exists():
         return None
@@ -120,7 +179,7 @@ def _saved_row(run: Run, file: Path, marks: Marks, resumed: Mapping[tuple[str, i
         **known,
         "epoch": facts.epoch if facts else epoch,
         "file": run.name_of(file),
-        "resumed": resumed.get((run.id, epoch), 0) if epoch is not None else 0,
+        "resumed": epoch,
         "damage": damage,
         "competes": epoch is not None and damage is None and known["loss"] is not None,
     }
@@ -134,26 +193,17 @@ def batches_frame(rows: Iterable[metrics.Row], config: TrainConfig, first_epoch:
 
     Steps count from 1 at the start of this run, whose first epoch is ``first_epoch``.
     """
-    steps: list[int] = []
-    losses: list[float] = []
-    for row in rows:
-        if row["kind"] == "batch":
-            last = (row["epoch"] - first_epoch) * config.batches_per_epoch + row["batch"] + 1
-            steps.extend(range(last - len(row["losses"]) + 1, last + 1))
-            losses.extend(row["losses"])
-    frame = pd.DataFrame({"step": np.array(steps, dtype="int64"), "loss": np.array(losses, dtype="float64")})
-    frame["smoothed"] = frame["loss"].ewm(span=_SMOOTHING_BATCHES).mean()
-    return thin_out(frame, MAX_POINTS)
+    curve = Curve(config, first_epoch)
+    curve.add(rows)
+    return thin_out(curve.frame(), MAX_POINTS)
 
 
 def thin_out(frame: pd.DataFrame, points: int) -> pd.DataFrame:
-    """At most ``points`` rows: the lowest and the highest ``loss`` of equal stretches, the first and the last row."""
+    """At most ``points`` rows: the lowest and highest ``loss`` of equal stretches of steps, the first and last row."""
     if len(frame) <= points:
         return frame
-    stretch = np.arange(len(frame)) * (points // 2 - 1) // len(frame)
-    by_stretch = frame["loss"].groupby(stretch)
-    kept = {0, len(frame) - 1, *by_stretch.idxmin(), *by_stretch.idxmax()}
-    return frame.iloc[sorted(kept)]
+    steps = frame["step"].to_numpy() - frame["step"].iloc[0]
+    return extremes(frame, steps * (points // 2 - 1) // (steps[-1] + 1))
 
 
 def epochs_frame(

@@ -5,11 +5,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
 from typing import Any, Final
 
 import pandas as pd
 
 from fashion_core.errors import DamagedFileError, DiskError
+from fashion_core.kept import KeptFromFiles
 from fashion_core.records import epoch_records
 from fashion_core.resume_labels import cut_middle, loss_text, unique_labels
 from fashion_core.runs import Run, RunStore
@@ -19,6 +22,9 @@ DOT_COLUMNS: Final = ("run", "name", "epoch", "loss", "saved", "best", "lane", "
 LINK_COLUMNS: Final = ("run", "epoch", "lane", "next_epoch", "next_lane", "tree")
 MOST_DOTS: Final = 100
 """So many dots of one lane can be told apart on a wide screen."""
+
+MOST_LANES: Final = 100
+"""So many fill two or three screens."""
 
 _HEADING_LENGTH: Final = 40
 
@@ -41,6 +47,12 @@ class _Lane:
     def parent(self) -> str | None:
         return self.record.parent.run if self.record.parent else None
 
+    @cached_property
+    def lowest(self) -> _Dot | None:
+        """The saved checkpoint with the lowest loss."""
+        known = (dot for dot in self.dots if dot.saved and math.isfinite(dot.loss))
+        return min(known, key=lambda dot: dot.loss, default=None)
+
     @property
     def branched(self) -> int:
         """The epoch that it was resumed from; −1 if it began by itself."""
@@ -48,11 +60,16 @@ class _Lane:
 
 
 @dataclass(frozen=True)
-class _Placed:
+class Placed:
+    """A run in the tree: its lane from the top, its tree, and whether it begins that."""
+
     lane: _Lane
     number: int
     tree: int
     root: bool
+
+
+_lanes: KeptFromFiles[_Lane | None] = KeptFromFiles(4096)
 
 
 def lineage_frame(store: RunStore) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -64,15 +81,47 @@ def lineage_frame(store: RunStore) -> tuple[pd.DataFrame, pd.DataFrame]:
     the lowest loss of those that are saved. Of a long run ``MOST_DOTS`` are drawn, with its best and all that were
     resumed. Damaged runs are passed over. Raises ``DiskError``.
     """
-    lanes = [lane for run in store.runs() if (lane := _read(run))]
-    placed = list(_placed(lanes))
-    labels = unique_labels(_changed(lanes))
+    lanes = list(_placed(_lanes_of(store)))
+    return _frames(lanes, lanes)
+
+
+def lineage_parts(store: RunStore) -> list[list[Placed]]:
+    """The lanes of ``lineage_frame``, divided between trees so that a part has at most ``MOST_LANES``, or one tree.
+
+    Raises ``DiskError``.
+    """
+    parts: list[list[Placed]] = []
+    for _, tree in groupby(_placed(_lanes_of(store)), key=lambda place: place.tree):
+        lanes = list(tree)
+        if not parts or len(parts[-1]) + len(lanes) > MOST_LANES:
+            parts.append([])
+        parts[-1] += lanes
+    return parts
+
+
+def part_frames(parts: Sequence[Sequence[Placed]], number: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What ``lineage_frame`` gives, of one part alone."""
+    return _frames(parts[number], [place for part in parts for place in part])
+
+
+def _lanes_of(store: RunStore) -> list[_Lane]:
+    return [lane for run in store.runs() if (lane := _lane_of(run))]
+
+
+def _frames(shown: Sequence[Placed], placed: Sequence[Placed]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    labels = unique_labels(_changed(place.lane for place in shown))
     branched = defaultdict(set)
-    for lane in lanes:
-        branched[lane.parent].add(lane.branched)
-    dots = [dot for place in placed for dot in _dots(place, labels, branched[place.lane.run])]
-    frame = pd.DataFrame(dots, columns=list(DOT_COLUMNS))
-    return _with_best(frame), pd.DataFrame(_links(placed), columns=list(LINK_COLUMNS))
+    for place in shown:
+        branched[place.lane.parent].add(place.lane.branched)
+    lowest = ((place.lane.run, dot) for place in placed if (dot := place.lane.lowest))
+    best = min(lowest, key=lambda found: found[1].loss, default=None)
+    dots = [dot for place in shown for dot in _dots(place, labels, branched[place.lane.run], best)]
+    return pd.DataFrame(dots, columns=list(DOT_COLUMNS)), pd.DataFrame(_links(shown), columns=list(LINK_COLUMNS))
+
+
+def _lane_of(run: Run) -> _Lane | None:
+    read_from = (run.record_path, run.labels_path, run.metrics_path, run.checkpoint_folder)
+    return _lanes.get(run.path, read_from, lambda: _read(run))
 
 
 def _read(run: Run) -> _Lane | None:
@@ -87,7 +136,7 @@ def _dot(record: dict[str, Any]) -> _Dot:
     return _Dot(record["epoch"], loss, record["checkpoint"] is not None)
 
 
-def _placed(lanes: Sequence[_Lane]) -> Iterator[_Placed]:
+def _placed(lanes: Sequence[_Lane]) -> Iterator[Placed]:
     """From the top down. What waits is taken from its end: the newest root, the latest epoch, its first resumed run."""
     known = {lane.run for lane in lanes}
     children: dict[str | None, list[_Lane]] = defaultdict(list)
@@ -98,7 +147,7 @@ def _placed(lanes: Sequence[_Lane]) -> Iterator[_Placed]:
     while waiting:
         lane, root = waiting.pop()
         tree += root
-        yield _Placed(lane, number, tree, root)
+        yield Placed(lane, number, tree, root)
         number += 1
         by_age = sorted(children[lane.run], key=lambda lane: lane.run, reverse=True)
         waiting += [(child, False) for child in sorted(by_age, key=lambda lane: lane.branched)]
@@ -110,16 +159,19 @@ def _changed(lanes: Iterable[_Lane]) -> Iterator[tuple[str, Any, Any]]:
             yield lane.run, (lane.parent, lane.branched), lane.record.resumption.changes
 
 
-def _dots(place: _Placed, labels: dict[str, str], branched: set[int]) -> Iterator[tuple[Any, ...]]:
+def _dots(
+    place: Placed, labels: dict[str, str], branched: set[int], best: tuple[str, _Dot] | None
+) -> Iterator[tuple[Any, ...]]:
     lane = place.lane
-    shown = _shown(lane.dots, branched)
+    shown = _shown(lane, branched)
     for index, dot in enumerate(shown):
         heading = _heading(place) if index == 0 and place.root else ""
         label = _label(labels.get(lane.run, ""), dot.loss) if index == len(shown) - 1 else ""
-        yield lane.run, lane.name, dot.epoch, dot.loss, dot.saved, False, place.number, place.tree, heading, label
+        is_best = (lane.run, dot) == best
+        yield lane.run, lane.name, dot.epoch, dot.loss, dot.saved, is_best, place.number, place.tree, heading, label
 
 
-def _heading(place: _Placed) -> str:
+def _heading(place: Placed) -> str:
     name = cut_middle(place.lane.name, _HEADING_LENGTH)
     return f"{name} · its parent is gone" if place.lane.parent else name
 
@@ -128,19 +180,14 @@ def _label(change: str, loss: float) -> str:
     return f"{change} {loss_text(loss)}".strip() if math.isfinite(loss) else change
 
 
-def _shown(dots: tuple[_Dot, ...], branched: set[int]) -> list[_Dot]:
+def _shown(lane: _Lane, branched: set[int]) -> list[_Dot]:
+    dots = lane.dots
     step = -(-len(dots) // MOST_DOTS)
-    lowest = min((dot for dot in dots if dot.saved and math.isfinite(dot.loss)), key=lambda dot: dot.loss, default=None)
-    ends = (dots[-1], lowest)
+    ends = (dots[-1], lane.lowest)
     return [dot for index, dot in enumerate(dots) if index % step == 0 or dot in ends or dot.epoch in branched]
 
 
-def _with_best(dots: pd.DataFrame) -> pd.DataFrame:
-    saved = dots.loc[dots["saved"].astype("bool"), "loss"].dropna()
-    return dots.assign(best=dots.index == (saved.idxmin() if len(saved) else -1))
-
-
-def _links(placed: Sequence[_Placed]) -> Iterator[tuple[Any, ...]]:
+def _links(placed: Sequence[Placed]) -> Iterator[tuple[Any, ...]]:
     lanes = {place.lane.run: place.number for place in placed}
     for place in placed:
         if not place.root:

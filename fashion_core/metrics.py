@@ -8,13 +8,18 @@ them. An epoch row ends an epoch:
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Final
+
+from pydantic_core import from_json
 
 from fashion_core import files
 
 Row = dict[str, Any]
+_PIECE: Final = 1 << 22  # bytes read at a time
+_REMEMBERED: Final = 128  # bytes
 _KEYS = {
     "batch": {"epoch", "batch", "losses"},
     "epoch": {"epoch", "loss", "accuracy", "train_loss", "seconds", "samples_per_second"},
@@ -45,12 +50,77 @@ def read_epochs(path: Path) -> list[Row]:
     return [row for row in rows if row is not None and row["kind"] == "epoch"]
 
 
+class Follower:
+    """Reads what was appended to one file since the last time; one thread at a time.
+
+    Attributes:
+        restarts: how often it had to begin anew, for the file was another one or had gone back.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.restarts = 0
+        self._inode, self._offset, self._end = 0, 0, b""
+
+    def new_rows(self) -> Iterator[list[Row]]:
+        """The whole rows since the last time, in lists of a few megabytes; a torn end waits for its rest.
+
+        After a restart these are all rows. Raises ``DiskError``.
+        """
+        with files.disk_errors(self.path):
+            try:
+                file = self.path.open("rb")
+            except FileNotFoundError:
+                self._begin(0)
+                return
+            with file:
+                if not self._goes_on(file):
+                    self._begin(os.fstat(file.fileno()).st_ino)
+                file.seek(self._offset)
+                while piece := file.read(_PIECE):
+                    piece += b"" if piece.endswith(b"\n") else file.readline()
+                    whole = piece[: piece.rfind(b"\n") + 1]
+                    self._offset += len(whole)
+                    self._end = (self._end + whole)[-_REMEMBERED:]
+                    yield _parse_rows(whole)
+
+    def _goes_on(self, file: BinaryIO) -> bool:
+        """Whether what was read still stands there: the last bytes of it, with their times, do."""
+        found = os.fstat(file.fileno())
+        if found.st_ino != self._inode or found.st_size < self._offset:
+            return False
+        file.seek(self._offset - len(self._end))
+        return file.read(len(self._end)) == self._end
+
+    def _begin(self, inode: int) -> None:
+        self.restarts += self._offset > 0
+        self._inode, self._offset, self._end = inode, 0, b""
+
+
+def _parse_rows(lines: bytes) -> list[Row]:
+    """All at once; where one is torn, each by itself."""
+    found: list[Any] = []
+    with suppress(ValueError):
+        found = from_json(b"[" + lines.rstrip(b"\n").replace(b"\n", b",") + b"]")
+    if len(found) != lines.count(b"\n"):
+        found = [_parse(line) for line in lines.splitlines()]
+    return [row for row in found if _is_row(row)]
+
+
 def _parse_row(line: bytes) -> Row | None:
+    row = _parse(line)
+    return row if _is_row(row) else None
+
+
+def _parse(line: bytes) -> Any:
     try:
-        row = json.loads(line)
+        return from_json(line)
     except ValueError:
         return None
-    return row if isinstance(row, dict) and _KEYS.get(str(row.get("kind")), {""}) <= row.keys() else None
+
+
+def _is_row(row: Any) -> bool:
+    return isinstance(row, dict) and _KEYS.get(str(row.get("kind")), {""}) <= row.keys()
 
 
 def rewind(path: Path, epoch: int, batch: int) -> None:

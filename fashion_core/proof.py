@@ -9,6 +9,7 @@ import numpy as np
 from fashion_core import metrics
 from fashion_core.errors import DamagedFileError
 from fashion_core.inspection import named_tensors
+from fashion_core.kept import KeptFromFiles
 from fashion_core.readers import open_stored
 from fashion_core.runs import Run
 
@@ -40,6 +41,21 @@ def prove(child: Run, parent: Run) -> Proof:
 
     Raises ``DamagedFileError`` if one of those checkpoints is no longer what was saved, ``DiskError``.
     """
+    both = max({*child.epochs_saved()} & {*parent.epochs_saved()}, default=None)
+    compared = [] if both is None else [run.checkpoint_path(both) for run in (child, parent)]
+    read_from = (
+        child.record_path,
+        *(path for run in (child, parent) for path in (run.metrics_path, run.checkpoint_folder)),
+        *compared,
+        *map(Run.facts_path, compared),
+    )
+    return _proofs.get((child.path, parent.path), read_from, lambda: _prove(child, parent))
+
+
+_proofs: KeptFromFiles[Proof] = KeptFromFiles(1024)
+
+
+def _prove(child: Run, parent: Run) -> Proof:
     theirs, ours = _epochs(parent), _epochs(child)
     both = tuple(sorted(theirs.keys() & ours.keys()))
     if not both:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import pandas as pd
@@ -11,8 +12,9 @@ import pandas as pd
 from fashion_core import metrics
 from fashion_core.comparison import NOISE, Compared, LossNow, relative_change
 from fashion_core.errors import DiskError
+from fashion_core.kept import KeptFromFiles
 from fashion_core.resume_labels import cut_middle, percent, unique_labels
-from fashion_core.runs import Run, RunStore
+from fashion_core.runs import RunStore
 
 _Point = tuple[int, float]
 Sort = Literal["lineage", "change", "loss now", "newest"]
@@ -110,9 +112,17 @@ def branches_frame(store: RunStore, rows: Sequence[Compared], latest: bool = Tru
 
 
 def _losses(store: RunStore, run: str) -> list[_Point]:
+    path = store.at(run).metrics_path
     with suppress(DiskError):
-        return [(row["epoch"], row["loss"]) for row in epoch_rows(Run(store.root / run))]
+        return _kept_losses.get(path, (path,), lambda: _read_losses(path))
     return []
+
+
+def _read_losses(path: Path) -> list[_Point]:
+    return [(row["epoch"], row["loss"]) for row in metrics.read_epochs(path)]
+
+
+_kept_losses: KeptFromFiles[list[_Point]] = KeptFromFiles(4096)
 
 
 def _thinned(points: list[_Point], most: int) -> list[_Point]:
@@ -123,8 +133,3 @@ def _thinned(points: list[_Point], most: int) -> list[_Point]:
     bounds = [len(inner) * stretch // stretches for stretch in range(stretches + 1)]
     parts = [sorted(inner[start:end], key=lambda point: point[1]) for start, end in pairwise(bounds)]
     return [points[0], *sorted({point for part in parts for point in (part[0], part[-1])}), points[-1]]
-
-
-def epoch_rows(run: Run) -> list[metrics.Row]:
-    """What was measured at the end of each epoch, in order. Raises ``DiskError``."""
-    return metrics.read_epochs(run.metrics_path)

@@ -10,7 +10,7 @@ from fashion_core import ui
 from fashion_core.branch_charts import branch_chart
 from fashion_core.comparison import NOISE, Compared, as_record, compare, relative_change, sentence
 from fashion_core.lineage_charts import CHECKPOINT, LINEAGE_KEY, lineage_chart
-from fashion_core.lineage_frames import lineage_frame
+from fashion_core.lineage_frames import lineage_parts, part_frames
 from fashion_core.resume_charts import COMPARISON_KEY, FOCUS, comparison_chart
 from fashion_core.resume_frames import Sort, branches_frame, compared_frame
 from fashion_core.runs import RunStore
@@ -130,12 +130,16 @@ def _show_table(rows: Sequence[Compared]) -> None:
 
 def show_lineage(store: RunStore) -> None:
     """The tree of runs; a click on a dot opens its checkpoint."""
-    dots, links = lineage_frame(store)
-    if dots.empty:
+    parts = lineage_parts(store)
+    if not parts:
         ui.welcome(store)
         return
+    number = ui.ask_page(len(parts), "trees")
+    if len(parts) > 1:
+        runs = sum(map(len, parts))
+        st.caption(f"{len(parts[number]):,} of {runs:,} runs: the trees of one page, the newest first")
     st.caption(LINEAGE_KEY)
-    chart = lineage_chart(dots, links)
+    chart = lineage_chart(*part_frames(parts, number))
     st.altair_chart(
         chart, key="lineage", on_select="rerun", selection_mode=CHECKPOINT, alt="The tree of runs and checkpoints"
     )

@@ -8,8 +8,9 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from fashion_core import files, processes
 from fashion_core.config import TrainConfig, explain
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError, RunStateError
+from fashion_core.kept import KeptFromFiles
 from fashion_core.schema import (
     ACTIVE_STATES,
     Environment,
@@ -37,11 +39,19 @@ FOREIGN_HEARTBEAT_SECONDS = 60.0
 
 STARTING_SECONDS = 5.0
 """How long a run that was given to a worker may be without the worker's identity."""
+LOG_LINE_BYTES = 1000
+"""So many of a line in a log are read, on average: it may have grown for weeks."""
 LEFTOVER_SECONDS = 3600.0
 """How old a half-made or half-deleted folder is that nobody is at work on any more."""
 
 _ID_PATTERN = re.compile(r"\d{8}-\d{6}-\d{3}-[0-9a-f]{4}")
 Record = TypeVar("Record", bound=BaseModel)
+
+_RUNS: Final = 4096
+"""How many runs are kept in memory, each with what its small files say: about 10 kB a run."""
+_records: KeptFromFiles[BaseModel] = KeptFromFiles(5 * _RUNS)
+_epochs: KeptFromFiles[tuple[int, ...]] = KeptFromFiles(_RUNS)
+_listings: KeptFromFiles[tuple["Run", ...]] = KeptFromFiles(8)
 
 
 def _parse(path: Path, kind: type[Record]) -> Record:
@@ -51,8 +61,15 @@ def _parse(path: Path, kind: type[Record]) -> Record:
         raise DamagedFileError(path, explain(error).rstrip(".")) from error
 
 
+def _kept(path: Path, kind: type[Record]) -> Record:
+    """What ``_parse`` gives, read again only when the file has changed."""
+    value = _records.get(path, (path,), lambda: _parse(path, kind))
+    assert isinstance(value, kind)
+    return value
+
+
 class Run:
-    """One run folder. Creating the object reads nothing; each property reads its file anew."""
+    """One run folder. Creating the object reads nothing; each property says what its file says now."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -75,12 +92,12 @@ class Run:
     @property
     def record(self) -> RunRecord:
         """What was asked. Raises ``DamagedFileError`` or ``DiskError``."""
-        return _parse(self.record_path, RunRecord)
+        return _kept(self.record_path, RunRecord)
 
     @property
     def labels(self) -> Labels:
         """Name, notes and tags. Raises ``DamagedFileError`` or ``DiskError``."""
-        return _parse(self.labels_path, Labels)
+        return _kept(self.labels_path, Labels)
 
     @property
     def title(self) -> str:
@@ -97,7 +114,7 @@ class Run:
     def status(self) -> Status:
         """What the writer last said; a damaged one is that of a lost run, which can go on. Raises ``DiskError``."""
         try:
-            return _parse(self.status_path, Status)
+            return _kept(self.status_path, Status)
         except DamagedFileError as error:
             return Status(state="running", queued_at=0, heartbeat=0, error=str(error))
 
@@ -157,9 +174,11 @@ class Run:
 
     def log_tail(self, lines: int) -> str:
         """The last lines that the worker printed. Raises ``DiskError``."""
-        with files.disk_errors(self.log_path):
-            text = self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
-        return "\n".join(text.splitlines()[-lines:])
+        with files.disk_errors(self.log_path), suppress(FileNotFoundError), self.log_path.open("rb") as log:
+            size = log.seek(0, os.SEEK_END)
+            log.seek(max(0, size - lines * LOG_LINE_BYTES))
+            return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
+        return ""
 
     def checkpoint_path(self, epoch: int) -> Path:
         """Where the checkpoint of an epoch is."""
@@ -174,7 +193,7 @@ class Run:
         """The facts of a saved file; None if it is not listed. Raises ``DamagedFileError`` or ``DiskError``."""
         path = self.facts_path(file)
         try:
-            return _parse(path, Facts) if file.exists() else None
+            return _parse(path, Facts) if os.path.exists(file) else None  # noqa: PTH110 -- half the time, for all files
         except DiskError:
             if path.exists():
                 raise
@@ -187,11 +206,11 @@ class Run:
     @property
     def load_check(self) -> LoadCheck | None:
         """What was measured after loading the parent, if it was. Raises ``DamagedFileError`` or ``DiskError``."""
-        return _parse(self.load_check_path, LoadCheck) if self.load_check_path.exists() else None
+        return _kept(self.load_check_path, LoadCheck) if self.load_check_path.exists() else None
 
     def saved_files(self) -> list[Path]:
         """Every file that has facts, whether it is still there or not: checkpoints by epoch, then the others."""
-        epochs = sorted(int(path.stem) for path in self.checkpoint_folder.glob("*.json") if path.stem.isdecimal())
+        epochs = sorted(epoch for epoch, _ in _listed_in(self.checkpoint_folder))
         others = (self.partial_path, self.weights_path, self.model_path, self.original_path)
         return [*map(self.checkpoint_path, epochs), *(path for path in others if self.facts_path(path).exists())]
 
@@ -204,12 +223,12 @@ class Run:
 
     def name_of(self, file: Path) -> str:
         """The path of a saved file below the run folder, such as ``model_save/3``."""
-        return file.relative_to(self.path).as_posix()
+        return file.as_posix()[len(self.path.as_posix()) + 1 :]
 
     @property
     def marks(self) -> Marks:
         """What ``verify`` found last; empty if it never looked. Raises ``DamagedFileError`` or ``DiskError``."""
-        return _parse(self.marks_path, Marks) if self.marks_path.exists() else Marks()
+        return _kept(self.marks_path, Marks) if self.marks_path.exists() else Marks()
 
     def write_marks(self, marks: Marks) -> None:
         """Replace the marks. Raises ``DiskError``."""
@@ -221,6 +240,10 @@ class Run:
             facts = self.facts(file)
         except DamagedFileError as error:
             return str(error)
+        return self.damage_beside(facts, file, marks)
+
+    def damage_beside(self, facts: Facts | None, file: Path, marks: Marks) -> str | None:
+        """The same where the file's facts have been read; None if it is not listed."""
         if facts is None:
             return "the file is missing"
         try:
@@ -234,13 +257,13 @@ class Run:
 
     def epochs_saved(self) -> list[int]:
         """The epochs whose checkpoints are listed, in order."""
-        facts = self.checkpoint_folder.glob("*.json")
-        epochs = sorted(int(path.stem) for path in facts if path.stem.isdecimal())
-        return [epoch for epoch in epochs if self.checkpoint_path(epoch).exists()]
+        folder = self.checkpoint_folder
+        return list(_epochs.get(folder, (folder,), lambda: _saved_in(folder)))
 
     def epoch_of(self, file: Path) -> int | None:
         """The epoch whose checkpoint a saved file is; None for the other files."""
-        return int(file.name) if file.parent == self.checkpoint_folder and file.name.isdecimal() else None
+        name = self.name_of(file).removeprefix(f"{self.checkpoint_folder.name}/")
+        return int(name) if name.isdecimal() else None
 
     def whole_epochs(self) -> list[int]:
         """The epochs whose checkpoints are listed and not known to be damaged, in order."""
@@ -276,6 +299,27 @@ class Run:
         self.unlist(file)
         with files.disk_errors(file):
             file.unlink(missing_ok=True)
+
+
+def _saved_in(folder: Path) -> tuple[int, ...]:
+    return tuple(sorted(epoch for epoch, is_there in _listed_in(folder) if is_there))
+
+
+def _listed_in(folder: Path) -> Iterator[tuple[int, bool]]:
+    """The epochs that have facts, and whether their checkpoint is there."""
+    names: set[str] = set()
+    with files.disk_errors(folder), suppress(FileNotFoundError, NotADirectoryError):
+        names = {entry.name for entry in os.scandir(folder)}
+    for name in names:
+        epoch = name.removesuffix(".json")
+        if epoch != name and epoch.isdecimal():
+            yield int(epoch), epoch in names
+
+
+@lru_cache(maxsize=_RUNS)
+def _run_at(path: Path) -> Run:
+    """Naming its paths takes as long as reading one of them."""
+    return Run(path)
 
 
 def _is_worker_there(status: Status) -> bool:
@@ -347,11 +391,14 @@ class RunStore:
 
     def runs(self) -> list[Run]:
         """All runs, the newest first; damaged ones too. Raises ``DiskError``."""
+        return list(_listings.get(self.root, (self.root,), self._list))
+
+    def _list(self) -> tuple[Run, ...]:
         with files.disk_errors(self.root):
             if not self.root.exists():
-                return []
+                return ()
             names = sorted((entry.name for entry in os.scandir(self.root) if entry.is_dir()), reverse=True)
-        return [Run(self.root / name) for name in names if _ID_PATTERN.fullmatch(name)]
+        return tuple(self.at(name) for name in names if _ID_PATTERN.fullmatch(name))
 
     def remove_leftovers(self) -> None:
         """Remove what a killed ``create`` or ``delete`` left, once it is old."""
@@ -364,10 +411,14 @@ class RunStore:
         """Whether there is a run with exactly this id."""
         return _ID_PATTERN.fullmatch(run_id) is not None and (self.root / run_id).is_dir()
 
+    def at(self, run_id: str) -> Run:
+        """The folder of this run, whether it is there or not."""
+        return _run_at(self.root / run_id)
+
     def get(self, run_id: str) -> Run:
         """The run with this id, or with the only id that begins so. Raises ``RunNotFoundError``."""
         if self.has(run_id):
-            return Run(self.root / run_id)
+            return self.at(run_id)
         matches = [run for run in self.runs() if run_id and run.id.startswith(run_id)]
         if len(matches) == 1:
             return matches[0]

@@ -2,6 +2,7 @@
 
 import re
 import runpy
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,9 +15,13 @@ import streamlit as st
 from fashion_core import frames, jobs, processes
 from fashion_core.config import DATASET_LABELS, PRESETS, TrainConfig, parse_config
 from fashion_core.errors import FashionError
+from fashion_core.kept import KeptLatest
 from fashion_core.runs import Run, RunStore
 from fashion_core.schema import ACTIVE_STATES, Verdict
 
+ADVANCE_SECONDS = 1.0
+PAGE_ROWS = 500
+_last_advance: KeptLatest[None] = KeptLatest(8)
 _INSIDE_APP = "inside app.py"
 _PRESSES = "presses"
 Color = Literal["red", "orange", "blue", "green", "gray", "violet"]
@@ -219,10 +224,25 @@ def machine_expander() -> None:
         st.dataframe(pd.DataFrame(rows, columns=["device", "what it is", "taken by auto"]), hide_index=True)
 
 
+def ask_page(pages: int, key: str, wanted: int = 0) -> int:
+    """Which page of a long list to show, from 0; its number stands in the address. ``wanted`` until one is chosen."""
+    if pages <= 1:
+        return 0
+    if not 1 <= st.session_state.get(key, 1) <= pages:
+        del st.session_state[key]  # there were more of them before
+    return st.pagination(pages, default=wanted + 1, key=key, bind="query-params") - 1
+
+
+def ask_rows(rows: pd.DataFrame, key: str, wanted: int = 0) -> pd.DataFrame:
+    """As many rows of a long table as a browser takes at once; at first those around row ``wanted``."""
+    number = ask_page(-(-len(rows) // PAGE_ROWS), key, wanted // PAGE_ROWS)
+    return rows.iloc[number * PAGE_ROWS : (number + 1) * PAGE_ROWS]
+
+
 def advance(store: RunStore) -> None:
-    """Let the queue move on; what keeps it from that is shown, and the rest of the page goes on."""
+    """Let the queue move on, once a second for all who look; what keeps it from that is shown, and the page goes on."""
     with problems_shown():
-        jobs.advance(store)
+        _last_advance.get(store.root, int(time.monotonic() / ADVANCE_SECONDS), lambda: jobs.advance(store))
 
 
 def whereabouts(store: RunStore, run: Run) -> str:

@@ -43,7 +43,7 @@ def show_list(store: RunStore, saved: pd.DataFrame) -> None:
         ui.welcome(store)
         return
     with ui.problems_shown():
-        show_table(filtered(store, saved))
+        show_page(store, filtered(store, saved))
     with ui.problems_shown():
         chosen = addressed_file(store)
         if chosen:
@@ -96,6 +96,16 @@ def address_run() -> None:
         st.query_params["of"] = chosen
 
 
+def show_page(store: RunStore, rows: pd.DataFrame) -> None:
+    """As many of the rows as a browser takes at once, by default those around the one that the address names."""
+    shown = ui.ask_rows(rows, "page", next(iter(addressed_rows(rows)), 0))
+    if frames.forget_changed(store, shown):
+        st.rerun()
+    show_table(shown)
+    part = f"{len(shown):,} of " if len(shown) < len(rows) else ""
+    st.caption(f"{part}{len(rows):,} files, {bytes_text(int(rows['bytes'].sum()))}")
+
+
 def show_table(rows: pd.DataFrame) -> None:
     """A row a file; the one that the address names is chosen."""
     table = rows.assign(
@@ -129,7 +139,6 @@ def show_table(rows: pd.DataFrame) -> None:
         placeholder="",
         alt="All saved files",
     )
-    st.caption(f"{len(rows):,} files, {bytes_text(int(rows['bytes'].sum()))}")
 
 
 def choose(rows: pd.DataFrame, key: str) -> None:

@@ -60,14 +60,15 @@ def show_card(store: RunStore, run: Run) -> None:
 def show_runs(store: RunStore) -> None:
     """The table of all runs; a chosen one opens below it."""
     st.subheader("All runs")
-    runs = frames.runs_frame(store)
+    every = frames.runs_frame(store)
+    runs = ui.ask_rows(every, "page")
     table = runs.assign(
         dataset=runs["dataset"].map(DATASET_LABELS, na_action="ignore"),
         model=runs["model"].map(MODEL_LABELS, na_action="ignore"),
         age=runs["created"].map(ui.age, na_action="ignore"),
         accuracy=runs["accuracy"] * 100,
     )
-    key = f"runs {len(runs)}"  # a choice is a row number: another number of rows starts without one
+    key = f"runs {len(every)} {runs.index[0]}"  # a choice is a row number: other rows start without one
     st.dataframe(
         table,
         hide_index=True,
@@ -84,6 +85,8 @@ def show_runs(store: RunStore) -> None:
         placeholder="",
         alt="All runs",
     )
+    if len(runs) < len(every):
+        st.caption(f"{len(runs):,} of {len(every):,} runs, the newest first")
     if "run" in st.query_params:
         show_details(store, store.get(st.query_params["run"]))
     else:

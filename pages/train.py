@@ -5,7 +5,7 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
-from fashion_core import charts, forms, frames, jobs, metrics, resuming, snippets, ui
+from fashion_core import charts, forms, frames, jobs, live, live_views, resuming, snippets, ui
 from fashion_core.comparison import Compared, compare_run, gate_of, relative_change
 from fashion_core.config import PRESETS, TrainConfig, parse_config, settings
 from fashion_core.errors import ConfigError
@@ -14,7 +14,7 @@ from fashion_core.runs import Run, RunStore
 from fashion_core.schema import ACTIVE_STATES, CONTINUABLE_STATES, UNDER_WAY_STATES, Resumption, State
 
 ESSENTIAL = ("name", "dataset", "model", "epochs", "batch_size", "optimizer", "learning_rate")
-ACTIVE_REFRESH_SECONDS, IDLE_REFRESH_SECONDS = 0.5, 3.0
+ACTIVE_REFRESH_SECONDS, IDLE_REFRESH_SECONDS = 1.0, 3.0
 LOG_LINES = 200
 NUMBER_WIDTH = 170
 
@@ -192,15 +192,12 @@ def show_live(store: RunStore, run: Run, was_active: bool) -> None:
         state = run.state()
         if (state in UNDER_WAY_STATES) != was_active:
             st.rerun()
-        rows = metrics.read_rows(run.metrics_path)
-        record = run.record
-        batches = frames.batches_frame(rows, record.config, record.first_epoch)
-        epochs = frames.epochs_frame(rows, record.config, run.epochs_saved(), record.first_epoch)
+        look = live.look(run)
         show_state(store, run)
-        if record.resumption:
+        if run.record.resumption:
             show_three_losses(store, run)
-        show_numbers(run, batches, epochs)
-        show_charts(run, batches, epochs)
+        show_numbers(run, look.batches, look.epochs)
+        show_charts(run, look)
         show_log(run)
 
 
@@ -267,15 +264,14 @@ def change(values: "pd.Series[float]") -> float | None:
     return float(values.iloc[-1] - values.iloc[-2]) if len(values) > 1 else None
 
 
-def show_charts(run: Run, batches: pd.DataFrame, epochs: pd.DataFrame) -> None:
+def show_charts(run: Run, look: live.Look) -> None:
     """The losses as they come, and the accuracy of each epoch."""
     config = run.record.config
     st.caption(charts.LIVE_KEY)
-    first = run.record.first_epoch
-    live = charts.live_chart(batches, epochs, frames.horizon(config, run.status, first), loss_last_frame(run))
-    st.altair_chart(live, alt="Losses of this run by optimizer step")
-    if len(epochs):
-        st.altair_chart(charts.accuracy_chart(epochs), alt="Test accuracy of this run by epoch")
+    total_steps = frames.horizon(config, run.status, run.record.first_epoch)
+    live_views.show_live_chart(run.id, look, total_steps, loss_last_frame(run))
+    if len(look.epochs):
+        live_views.show_accuracy_chart(run.id, look)
 
 
 def show_log(run: Run) -> None:

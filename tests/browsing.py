@@ -1,13 +1,6 @@
-"""A real server and the words of a real browser, for the files of browser tests."""
+"""The words of a real browser, for the files of browser tests."""
 
-import socket
-import subprocess
-import sys
-import urllib.error
-import urllib.request
-from pathlib import Path
-
-from helpers import ROOT, wait_until
+from benchmarks.serving import Server as Server
 from playwright.sync_api import Page, expect
 
 CHROMIUM_OPTIONS = [
@@ -21,36 +14,6 @@ CHROMIUM_OPTIONS = [
 ]
 WORD_JOINER = "\u2060"
 PATIENCE_MS = 30_000
-
-
-class Server:
-    """``streamlit run app.py`` on a free port of this machine."""
-
-    def __init__(self, log: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("localhost", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"http://localhost:{self.port}"
-        self.log = log
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true"]
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*command, "--server.port", str(self.port)], cwd=ROOT, stdout=log, stderr=log
-            )
-        wait_until(self.answers, "the server answers", 20)
-
-    def answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=1) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            return False
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
 
 
 def open_page(page: Page, url: str) -> None:

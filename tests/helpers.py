@@ -123,6 +123,12 @@ def end_workers(store: RunStore) -> None:
             process.wait(10)
 
 
+def settle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every file have been left alone for long, so that what is made from it is kept."""
+    now = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now() + 10 * 10**9)
+
+
 @contextmanager
 def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
     """A disk of this size mounted at ``folder``; skips where this user may not mount one."""

@@ -11,6 +11,7 @@ PACKAGE = ROOT / "fashion_core"
 GROUND = {
     "errors",
     "files",
+    "kept",
     "processes",
     "config",
     "dataset_files",
@@ -40,6 +41,9 @@ RECORDS = {
     "records",
     "jobs",
     "frames",
+    "curves",
+    "live",
+    "live_views",
     "charts",
     "ui",
     "follow",

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import ROOT, config, new_run, train
+from helpers import ROOT, config, new_run, settle, train
 from streamlit.testing.v1 import AppTest
 from test_pages import open_page
 
-from fashion_core import jobs, verify
+from fashion_core import frames, jobs, ui, verify
 from fashion_core.runs import Run, RunStore
 from fashion_core.schema import Environment, Parent
 
@@ -386,3 +386,24 @@ assert "torch" not in sys.modules
 """
     done = python(code)
     assert done.returncode == 0, done.stderr
+
+
+def test_more_files_than_a_page_holds_come_in_pages(looked_at: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = [(str(row.run), str(row.file)) for row in frames.saved_frame(looked_at).itertuples()]
+    run, file = every[-1]
+    monkeypatch.setattr(ui, "PAGE_ROWS", 3)
+    pages = [table(open_page("checkpoints", page=str(number))) for number in (1, 2, 3)]
+    assert [(row.run, row.file) for rows in pages for row in rows.itertuples()] == every
+    chosen = open_page("checkpoints", run=run, file=file)
+    assert (run, file) in [(row.run, row.file) for row in table(chosen).itertuples()]
+    assert "2 of 8 files" in words(chosen)
+
+
+def test_file_that_is_cut_short_is_listed_as_damaged_at_once(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    settle(monkeypatch)
+    run = trained(store, epochs=2)
+    assert table(open_page("checkpoints"))["damage"].isna().all()
+    run.checkpoint_path(1).write_bytes(b"short")
+    rows = table(open_page("checkpoints")).set_index("file")
+    assert rows.loc["model_save/1", "damage"] == "⚠ damaged"
+    assert rows.loc["model_save/0", "best"] == "★ best"

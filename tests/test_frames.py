@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import config, new_run
+from helpers import config, new_run, settle
 
-from fashion_core import frames, metrics
+from fashion_core import frames, metrics, runs
 from fashion_core.runs import Run, RunStore
-from fashion_core.schema import Environment, Facts, Mark, Marks, Parent, Source, Status
+from fashion_core.schema import Environment, Facts, Labels, Mark, Marks, Parent, Source, Status
 
 LONG = 40_000
 
@@ -240,3 +240,47 @@ def test_imported_run_whose_loss_is_not_known_is_listed(store: RunStore) -> None
     row = frames.runs_frame(store).iloc[0]
     assert (row["epochs"], row["state"]) == ("imported", "queued")
     assert np.isnan(row["best_loss"])
+
+
+def test_lists_follow_what_other_processes_change(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    settle(monkeypatch)
+    run = saved_run(store, 2.0)
+    assert (len(frames.runs_frame(store)), len(frames.saved_frame(store))) == (1, 1)
+    save(run, run.checkpoint_path(1), 1.0)
+    run.write_labels(Labels(name="renamed"))
+    metrics.append_row(run.metrics_path, epoch_row(0, 2.0))
+    run.write_status(status(epoch=1).model_copy(update={"state": "stopped"}))
+    assert list(frames.saved_frame(store)["best"]) == [False, True]
+    row = frames.runs_frame(store).iloc[0]
+    assert (row["name"], row["state"], row["best_loss"]) == ("renamed", "stopped", 2.0)
+    store.delete(run)
+    assert frames.runs_frame(store).empty
+    assert frames.saved_frame(store).empty
+
+
+def test_a_run_whose_worker_is_gone_is_listed_as_lost_though_its_files_stand_still(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run(store)
+    run.write_status(status().model_copy(update={"heartbeat": runs.now()}))
+    assert frames.runs_frame(store)["state"].tolist() == ["running"]
+    settle(monkeypatch)
+    frames.runs_frame(store)
+    monkeypatch.setattr(runs, "now", lambda: run.status.heartbeat + runs.STARTING_SECONDS + 1)
+    assert frames.runs_frame(store)["state"].tolist() == ["lost"]
+
+
+def test_a_file_that_was_written_over_in_place_is_found_where_it_is_shown(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle(monkeypatch)
+    run = saved_run(store, 2.0, 1.0)
+    saved = frames.saved_frame(store)
+    assert not frames.forget_changed(store, saved)
+    run.checkpoint_path(1).write_bytes(b"short")
+    assert not frames.forget_changed(store, saved.iloc[:1])
+    assert frames.forget_changed(store, saved)
+    again = frames.saved_frame(store)
+    assert list(again["best"]) == [True, False]
+    assert again["damage"].notna().tolist() == [False, True]
+    assert not frames.forget_changed(store, again)

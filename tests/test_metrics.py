@@ -1,5 +1,6 @@
 """``metrics.jsonl``: whole rows for readers, each batch once after going back."""
 
+import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -120,3 +121,81 @@ def test_row_without_its_keys_is_passed_over(tmp_path: Path, line: str) -> None:
     path.write_text(line + "\n")
     metrics.append_row(path, epoch_row(0))
     assert metrics.read_rows(path) == [epoch_row(0)]
+
+
+def new_rows(follower: metrics.Follower) -> list[metrics.Row]:
+    return [row for rows in follower.new_rows() for row in rows]
+
+
+def test_follower_reads_each_row_once(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    follower = metrics.Follower(path)
+    assert new_rows(follower) == []
+    metrics.append_row(path, epoch_row(0))
+    assert new_rows(follower) == [epoch_row(0)]
+    metrics.append_row(path, epoch_row(1))
+    metrics.append_row(path, epoch_row(2))
+    assert new_rows(follower) == [epoch_row(1), epoch_row(2)]
+    assert new_rows(follower) == []
+    assert follower.restarts == 0
+
+
+def test_follower_waits_for_the_rest_of_a_torn_row(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    follower = metrics.Follower(path)
+    whole = json.dumps(epoch_row(0)).encode() + b"\n"
+    path.write_bytes(whole + whole[:10])
+    assert new_rows(follower) == [epoch_row(0)]
+    with path.open("ab") as file:
+        file.write(whole[10:])
+    assert new_rows(follower) == [epoch_row(0)]
+
+
+def test_follower_begins_anew_after_going_back(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    follower = metrics.Follower(path)
+    for epoch in range(3):
+        metrics.append_row(path, epoch_row(epoch))
+    new_rows(follower)
+    metrics.rewind(path, 1, 0)
+    assert new_rows(follower) == [epoch_row(0)]
+    assert follower.restarts == 1
+
+
+def test_follower_sees_a_file_written_over_that_has_grown(tmp_path: Path) -> None:
+    """The same inode, and more bytes than before: what was read last stands there no more."""
+    path = tmp_path / "metrics.jsonl"
+    follower = metrics.Follower(path)
+    metrics.append_row(path, epoch_row(0))
+    new_rows(follower)
+    path.write_bytes(b"".join(json.dumps(epoch_row(epoch)).encode() + b"\n" for epoch in (7, 8)))
+    assert new_rows(follower) == [epoch_row(7), epoch_row(8)]
+    assert follower.restarts == 1
+
+
+def test_follower_of_a_file_that_is_deleted_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    follower = metrics.Follower(path)
+    metrics.append_row(path, epoch_row(0))
+    new_rows(follower)
+    path.unlink()
+    assert new_rows(follower) == []
+    assert follower.restarts == 1
+
+
+def test_follower_passes_over_what_is_no_row(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    lines = [b'{"kind": "ba', json.dumps(epoch_row(0)).encode(), b"", b"[1", b"2]", json.dumps(epoch_row(1)).encode()]
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    assert new_rows(metrics.Follower(path)) == [epoch_row(0), epoch_row(1)] == metrics.read_rows(path)
+
+
+@given(lengths=st.lists(st.integers(0, 40), max_size=20), piece=st.integers(1, 200))
+def test_follower_gives_the_same_rows_whatever_the_pieces(lengths: list[int], piece: int) -> None:
+    rows = [batch_row(0, number, [1.0] * length) for number, length in enumerate(lengths)]
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metrics, "_PIECE", piece)
+        path = Path(folder, "metrics.jsonl")
+        for row in rows:
+            metrics.append_row(path, row)
+        assert new_rows(metrics.Follower(path)) == rows

@@ -155,3 +155,18 @@ def test_address_of_a_deleted_run_is_one_sentence_on_the_overview(store: RunStor
     new_run(store)
     app = open_page("overview", run="20260101-000000-000-0000")
     assert len(app.error) == 1
+
+
+def test_more_runs_than_a_page_holds_come_in_pages(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(5):
+        new_run(store, name=str(number))
+    monkeypatch.setattr(ui, "PAGE_ROWS", 2)
+    shown = [list(open_page("overview", page=str(page)).dataframe[0].value["name"]) for page in (1, 2, 3)]
+    assert shown == [["4", "3"], ["2", "1"], ["0"]]
+
+
+def test_address_of_a_page_that_is_gone_shows_the_first(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        new_run(store, name=str(number))
+    monkeypatch.setattr(ui, "PAGE_ROWS", 2)
+    assert list(open_page("overview", page="9").dataframe[0].value["name"]) == ["2", "1"]

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from benchmarks.comparison import facts_of, made_run
 
-from fashion_core import metrics
+from fashion_core import lineage_frames, metrics
 from fashion_core.comparison import Compared, LossNow, compare
-from fashion_core.lineage_frames import DOT_COLUMNS, LINK_COLUMNS, MOST_DOTS, lineage_frame
+from fashion_core.lineage_frames import DOT_COLUMNS, LINK_COLUMNS, MOST_DOTS, lineage_frame, lineage_parts, part_frames
 from fashion_core.resume_frames import BRANCH_COLUMNS, COMPARED_COLUMNS, SORTS, branches_frame, compared_frame
 from fashion_core.resume_labels import LABEL_LENGTH, cut_middle, label_pixels, percent, short_label
 from fashion_core.runs import Run, RunStore
@@ -332,6 +332,22 @@ def test_below_a_run_come_its_children_later_epochs_first_each_with_its_own_belo
     link = links.set_index("run").loc[below_early.id]
     assert (link["epoch"], link["lane"], link["next_epoch"], link["next_lane"], link["tree"]) == (1, 4, 2, 5, 1)
     assert set(links["run"]) == {late.id, second_late.id, early.id, below_early.id}
+
+
+def test_parts_hold_whole_trees_and_together_all_of_them(runs: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = made_run(runs, [0.9, 0.2], name="base")
+    children = [made_run(runs, [0.5], base, 1) for _ in range(3)]
+    others = [made_run(runs, [0.9]) for _ in range(3)]
+    monkeypatch.setattr(lineage_frames, "MOST_LANES", 2)
+    parts = lineage_parts(runs)
+    found = [part_frames(parts, number) for number in range(len(parts))]
+    assert [[*dots.drop_duplicates("lane")["run"]] for dots, _ in found] == [
+        [others[2].id, others[1].id], [others[0].id], [base.id, *(child.id for child in children)],
+    ]  # fmt: skip
+    assert [len(links) for _, links in found] == [0, 0, 3]
+    dots, links = dots_and_links(runs)
+    pd.testing.assert_frame_equal(pd.concat([dots for dots, _ in found], ignore_index=True), dots)
+    pd.testing.assert_frame_equal(found[2][1], links)
 
 
 def test_no_link_crosses_a_lane_between_its_ends(runs: RunStore) -> None:

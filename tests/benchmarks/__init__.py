@@ -7,17 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Comparison:
-    """Several ways to do one thing, timed in turn.
+    """Several ways to do one thing, measured in turn.
 
     Attributes:
         title: what is done.
         reference: the way that the others stand beside.
-        milliseconds: each way's times, a value a round.
+        milliseconds: each way's times, a value a round; figures in another ``unit`` where that says so.
     """
 
     title: str
     reference: str
     milliseconds: dict[str, list[float]]
+    unit: str = "ms"
 
 
 def nothing() -> None:

@@ -10,6 +10,11 @@ from . import Comparison
 
 BENCHMARKS = {
     "listing": "the page of checkpoints with 5,000 of them: reading their JSON alone against all of it",
+    "pages": "each page with 1,000 runs of 20 checkpoints, at the server",
+    "store": "1,000 runs of 20 checkpoints: listing them, from the disk and again, against reading their JSON alone",
+    "viewers": "a run that trains, watched by 20 and by 40: refreshes, first paint, and what training loses",
+    "metrics": "live charts of 1,000,000 rows: a refresh against reading all of them",
+    "memory": "the server's memory over 1,000 visits",
     "comparison": "150 resumed runs: from their folders to what the browser is sent",
     "saving": "a checkpoint of the tutorial's model: plain torch.save against ours",
     "predicting": "10,000 test images and one: plain PyTorch against the Predict page's process",
@@ -32,9 +37,10 @@ def as_text(comparison: Comparison) -> str:
     reference = median(comparison.milliseconds[comparison.reference])
     rounds = len(comparison.milliseconds[comparison.reference])
     lines = [f"{comparison.title}; medians of {rounds} rounds in turn"]
+    unit = comparison.unit
     for name, times in comparison.milliseconds.items():
-        beside = "the reference" if name == comparison.reference else f"{median(times) - reference:+.2f} ms"
-        lines.append(f"  {name:32} {median(times):8.2f} ms  ({min(times):.2f} to {max(times):.2f})  {beside}")
+        beside = "the reference" if name == comparison.reference else f"{median(times) - reference:+.2f} {unit}"
+        lines.append(f"  {name:34} {median(times):8.2f} {unit}  ({min(times):.2f} to {max(times):.2f})  {beside}")
     return "\n".join(lines)
 
 

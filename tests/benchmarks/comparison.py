@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fashion_core import branch_charts, files, lineage_charts, lineage_frames, resume_charts, resume_frames
+from fashion_core import branch_charts, files, lineage_charts, lineage_frames, metrics, resume_charts, resume_frames
 from fashion_core.comparison import Compared, compare, sentence
 from fashion_core.config import parse_config
 from fashion_core.resuming import changes
@@ -59,7 +59,7 @@ def made_run(
 
 def write_check(run: Run, parent: Run, epoch: int) -> float:
     """What the run measured right after loading: the loss of that epoch, exactly."""
-    gate = next(row["loss"] for row in resume_frames.epoch_rows(parent) if row["epoch"] == epoch)
+    gate = next(row["loss"] for row in metrics.read_epochs(parent.metrics_path) if row["epoch"] == epoch)
     check = LoadCheck(
         loss_last=gate, loss_check=gate, accuracy=0.8, standard_error=0.01, comparable=True, optimizer="loaded"
     )
@@ -103,7 +103,7 @@ def fill(store: RunStore, parents: int = PARENTS, resumed: int = RESUMED, epochs
     ]
     for number in range(resumed):
         base, epoch = bases[number % parents], (3, 6, 10, 15)[number // parents % 4]
-        gate = next(row["loss"] for row in resume_frames.epoch_rows(base) if row["epoch"] == epoch)
+        gate = next(row["loss"] for row in metrics.read_epochs(base.metrics_path) if row["epoch"] == epoch)
         losses = [float(loss) for loss in gate * np.exp(np.cumsum(random.normal(-0.005, 0.03, epochs)))]
         made_run(store, losses, base, epoch, **_OVERRIDES[number % len(_OVERRIDES)])
 

@@ -1,0 +1,50 @@
+"""Whether a server's memory stays where it is when people come and go: 1,000 connects and disconnects."""
+
+import asyncio
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psutil
+
+from fashion_core.runs import RunStore
+
+from . import Comparison
+from .serving import serving
+from .sessions import open_session
+from .stores import fill, run_path
+
+VISITS, AT_ONCE, BATCHES = 1000, 10, 10
+RUNS, EPOCHS = 50, 20
+PAGES = ("", "train", "checkpoints", "resume", "lesson")
+BEFORE = "memory after the first 100 visits"
+
+
+def run() -> Comparison:
+    """Every page in turn, with a run in its address every other time; each visit stays for a refresh or a rerun."""
+    with TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder:
+        store = RunStore(Path(folder, "runs"))
+        fill(store, RUNS, EPOCHS)
+        with serving(Path(folder), FASHION_RUNS=str(store.root)) as server:
+            process = psutil.Process(server.process.pid)
+            sizes = asyncio.run(visited(process, server.port, store, VISITS))
+    after = {f"after {VISITS // BATCHES * number} more": [size] for number, size in enumerate(sizes) if number}
+    return Comparison("Resident memory of the server", BEFORE, {BEFORE: sizes[:1], **after}, "MB")
+
+
+async def visited(process: psutil.Process, port: int, store: RunStore, visits: int) -> list[float]:
+    """Megabytes after a tenth of so many visits that only warms up, and after each tenth of the visits."""
+    sizes = []
+    for batch in range(BATCHES + 1):
+        for first in range(0, visits // BATCHES, AT_ONCE):
+            await asyncio.gather(*(visit(port, store, batch + first + number) for number in range(AT_ONCE)))
+        sizes.append(process.memory_info().rss / 1e6)
+    return sizes
+
+
+async def visit(port: int, store: RunStore, number: int) -> None:
+    page = PAGES[number % len(PAGES)]
+    query = {"run": run_path(store, number % RUNS).name} if number % 2 and page != "lesson" else {}
+    session, first = await open_session(port, page, query, prompt=True)
+    assert not first.problems, first.problems
+    await session.run(session.fragment[0] if session.fragment else None)
+    await session.connection.close()

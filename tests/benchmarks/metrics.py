@@ -1,0 +1,75 @@
+"""What a refresh of the live chart costs once a run's metrics have 1,000,000 rows."""
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from fashion_core import charts, frames, live, live_views, metrics
+from fashion_core.config import parse_config
+from fashion_core.runs import Run, RunStore
+from fashion_core.schema import Environment
+
+from . import Comparison, alternate
+
+ROUNDS = 5
+ROWS, LOSSES_A_ROW, ROWS_AN_EPOCH = 1_000_000, 4, 235
+"""Batches of 64 of Fashion-MNIST on a slow machine: four in a quarter of a second."""
+
+
+def row(number: int) -> metrics.Row:
+    epoch, place = divmod(number, ROWS_AN_EPOCH)
+    if place == ROWS_AN_EPOCH - 1:
+        measured = {"loss": 0.5, "accuracy": 0.8, "train_loss": 0.5, "seconds": 60.0, "samples_per_second": 1e3}
+        return {"kind": "epoch", "epoch": epoch, **measured, "time": 0.25 * number}
+    losses = [0.5 + number % 97 / 100 + batch / 1000 for batch in range(LOSSES_A_ROW)]
+    last = (place + 1) * LOSSES_A_ROW - 1
+    return {"kind": "batch", "epoch": epoch, "batch": last, "losses": losses, "images_per_second": 1e3, "time": 0.0}
+
+
+class Growing:
+    """A run whose metrics get one more row before each look."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.rows = run, ROWS
+        self.config = run.record.config
+
+    def grow(self) -> None:
+        metrics.append_row(self.run.metrics_path, row(self.rows))
+        self.rows += 1
+
+    def refresh(self) -> None:
+        """What the page does for those who watch, up to what Streamlit sends."""
+        self.grow()
+        look = live.look(self.run)
+        steps = self.config.epochs * self.config.batches_per_epoch
+        live_views.live_spec(self.run.id, look, steps, None)
+        live_views.accuracy_spec(self.run.id, look)
+
+    def first_look(self) -> None:
+        live.forget()
+        self.refresh()
+
+    def read_all(self) -> None:
+        """As without any of this: every row, every time."""
+        self.grow()
+        rows = metrics.read_rows(self.run.metrics_path)
+        batches = frames.batches_frame(rows, self.config)
+        epochs = frames.thin_out(frames.epochs_frame(rows, self.config, []), live_views.MAX_EPOCHS)
+        charts.live_chart(batches, epochs, self.config.epochs * self.config.batches_per_epoch).to_dict()
+        charts.accuracy_chart(epochs).to_dict()
+
+
+def run() -> Comparison:
+    """On the disk of the working folder; the file has about 150 MB."""
+    with TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder:
+        config = parse_config({"dataset": "fashion-mnist", "epochs": 10_000, "name": "long"})
+        environment = Environment(python="3.11", torch="2.13", device="cpu", threads=2)
+        grown = Growing(RunStore(Path(folder)).create(config, environment))
+        with grown.run.metrics_path.open("w") as file:
+            file.writelines(f"{json.dumps(row(number))}\n" for number in range(ROWS))
+        ways = {
+            "read every row again": grown.read_all,
+            "the first look after a start": grown.first_look,
+            "a refresh": grown.refresh,
+        }
+        return Comparison(f"Live charts of {ROWS:,} rows", "read every row again", alternate(ways, ROUNDS))

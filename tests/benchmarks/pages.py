@@ -1,0 +1,66 @@
+"""What each page costs the server with 1,000 runs of 20 checkpoints: from the request to the script's end."""
+
+import asyncio
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from fashion_core.runs import RunStore
+
+from . import Comparison
+from .serving import Server, serving
+from .sessions import open_session
+from .stores import fill, run_path
+
+RUNS, EPOCHS = 1000, 20
+ROUNDS = 9
+EXPECTED = "it is no file that torch or safetensors writes"
+"""What the page of checkpoints says of a file that holds nothing."""
+
+EMPTY = "an empty store's Overview"
+
+
+def visits(store: RunStore) -> dict[str, tuple[str, dict[str, str]]]:
+    """Every page by its name, with the address to open it by."""
+    middle, resumed = run_path(store, RUNS // 2), run_path(store, RUNS - 1)
+    run = {"run": middle.name}
+    return {
+        "Overview": ("", {}),
+        "Overview, a run chosen": ("", run),
+        "Train, the form": ("train", {}),
+        "Train, a run": ("train", run),
+        "Train, a resumed run": ("train", {"run": resumed.name}),
+        "Checkpoints": ("checkpoints", {}),
+        "Checkpoints, a file chosen": ("checkpoints", {**run, "epoch": "3"}),
+        "Checkpoints, tidying up": ("checkpoints", {"view": "Verify and tidy up"}),
+        "Resume": ("resume", {}),
+        "Resume, did it help": ("resume", {"view": "Did resuming help?"}),
+        "Resume, lineage": ("resume", {"view": "Lineage"}),
+        "Lesson": ("lesson", {}),
+    }
+
+
+def run() -> Comparison:
+    """Each page over a real websocket, in turn, beside a page of a store without runs on a server of its own."""
+    with TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder:
+        full, empty = RunStore(Path(folder, "full")), RunStore(Path(folder, "empty"))
+        fill(full, RUNS, EPOCHS)
+        Path(folder, "none").mkdir()
+        with (
+            serving(Path(folder), FASHION_RUNS=str(full.root)) as server,
+            serving(Path(folder, "none"), FASHION_RUNS=str(empty.root)) as idle,
+        ):
+            times = asyncio.run(timed(server, idle, visits(full)))
+    return Comparison(f"Run the script of a page with {RUNS:,} runs of {EPOCHS} checkpoints", EMPTY, times)
+
+
+async def timed(server: Server, idle: Server, pages: dict[str, tuple[str, dict[str, str]]]) -> dict[str, list[float]]:
+    """A round before the others warms up: the first run of a page imports what it needs."""
+    times: dict[str, list[float]] = {EMPTY: [], **{name: [] for name in pages}}
+    sessions = {EMPTY: (await open_session(idle.port, "", {}, prompt=True))[0]}
+    for name, (page, query) in pages.items():
+        sessions[name], first = await open_session(server.port, page, query, prompt=True)
+        assert all(EXPECTED in problem for problem in first.problems), f"{name}: {first.problems}"
+    for _ in range(ROUNDS):
+        for name, session in sessions.items():
+            times[name].append((await session.run()).seconds * 1000)
+    return times

@@ -1,0 +1,63 @@
+"""``streamlit run app.py`` as a process of its own, for benchmarks and for tests that drive a browser."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+_START_SECONDS = 30
+
+
+class Server:
+    """The app on a free port of this machine; nothing outside the machine reaches it."""
+
+    def __init__(self, log: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("localhost", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://localhost:{self.port}"
+        self.log = log
+
+    def start(self, environment: Mapping[str, str] | None = None) -> None:
+        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true"]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, "--server.port", str(self.port)],
+                cwd=ROOT,
+                env={**os.environ, **(environment or {})},
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while not self.answers():
+            assert time.monotonic() < deadline, f"the server did not answer within {_START_SECONDS} s: {self.log}"
+            time.sleep(0.01)
+
+    def answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=1) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@contextmanager
+def serving(folder: Path, **environment: str) -> Iterator[Server]:
+    """A server whose log is in this folder, until the inside ends."""
+    server = Server(folder / "server.log")
+    server.start(environment)
+    try:
+        yield server
+    finally:
+        server.kill()

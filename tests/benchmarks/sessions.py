@@ -1,0 +1,110 @@
+"""A browser's side of Streamlit's websocket, without the browser: open a page, let its timers ask for refreshes."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+from streamlit.proto.Alert_pb2 import Alert
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.Element_pb2 import Element
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.asyncio.client import ClientConnection, connect
+
+PATIENCE_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One run of a page's script, or of a fragment.
+
+    Attributes:
+        seconds: from asking for it to its last message.
+        bytes: of all its messages.
+        problems: the errors that the page shows.
+    """
+
+    seconds: float
+    bytes: int
+    problems: tuple[str, ...]
+
+
+@dataclass
+class Session:
+    """One open page.
+
+    Attributes:
+        prompt: whether each message is acknowledged at once. Streamlit leaves Nagle's algorithm on, so a server holds
+            back all messages but the first until that one is acknowledged, which a browser's system does 40 ms later.
+        fragment: the fragment that asks to be run again, and every so many seconds; None if there is none.
+        cached: hashes of the messages that a browser would have kept, which the server then only names.
+    """
+
+    connection: ClientConnection
+    page: str
+    query: str
+    prompt: bool
+    script: str = ""
+    fragment: tuple[str, float] | None = None
+    cached: set[str] = field(default_factory=set)
+
+    async def run(self, fragment: str | None = None) -> Ran:
+        """Ask for a run as the frontend does, and wait until it is done."""
+        message = BackMsg()
+        state = message.rerun_script
+        state.query_string, state.page_name, state.page_script_hash = self.query, self.page, self.script
+        state.cached_message_hashes.extend(self.cached)
+        if fragment is not None:
+            state.fragment_id, state.is_auto_rerun = fragment, True
+        began = time.perf_counter()
+        await self.connection.send(message.SerializeToString())
+        return await asyncio.wait_for(self._finish(began), PATIENCE_SECONDS)
+
+    async def refresh(self) -> Ran:
+        """What the timer of the page's fragment does."""
+        assert self.fragment, f"nothing on {self.page} refreshes itself"
+        return await self.run(self.fragment[0])
+
+    async def _finish(self, began: float) -> Ran:
+        size, problems = 0, []
+        while True:
+            data = await self.connection.recv()
+            assert isinstance(data, bytes)
+            if self.prompt:
+                _acknowledge(self.connection)
+            size += len(data)
+            message = ForwardMsg.FromString(data)
+            if message.metadata.cacheable:
+                self.cached.add(message.hash)
+            kind = message.WhichOneof("type")
+            if kind == "navigation":
+                self.script = message.navigation.page_script_hash
+            elif kind == "auto_rerun":
+                self.fragment = message.auto_rerun.fragment_id, message.auto_rerun.interval
+            elif kind == "delta":
+                problems.append(_problem(message.delta.new_element))
+            elif kind == "script_finished" and message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
+                return Ran(time.perf_counter() - began, size, tuple(filter(None, problems)))
+
+
+def _problem(element: Element) -> str:
+    """What an error says, or nothing for another element."""
+    if element.alert.format == Alert.ERROR:
+        return str(element.alert.body)
+    return str(element.exception.message)
+
+
+def _acknowledge(connection: ClientConnection) -> None:
+    if hasattr(socket, "TCP_QUICKACK"):  # Linux; elsewhere what was sent together comes together
+        held: socket.socket = connection.transport.get_extra_info("socket")
+        held.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
+
+async def open_session(port: int, page: str, query: Mapping[str, str], *, prompt: bool) -> tuple[Session, Ran]:
+    """Open a page of the app on this port, and wait for its first picture."""
+    address = f"ws://localhost:{port}/_stcore/stream"
+    connection = await connect(address, subprotocols=["streamlit"], max_size=None, compression=None)  # type: ignore[list-item]
+    session = Session(connection, page, urlencode(query), prompt)
+    return session, await session.run()

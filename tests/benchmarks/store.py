@@ -1,0 +1,60 @@
+"""What it costs to list 1,000 runs of 20 checkpoints, from the disk and again, beside plain reading of their JSON."""
+
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from fashion_core import frames, jobs, kept, runs
+from fashion_core.runs import RunStore
+
+from . import Comparison, alternate
+from .stores import fill
+
+RUNS, EPOCHS = 1000, 20
+ROUNDS = 7
+
+
+def read_json_of_runs(store: RunStore) -> None:
+    """The least that any list of runs does: read the bytes of four small files a run."""
+    for name in ("run.json", "labels.json", "status.json", "metrics.jsonl"):
+        for path in store.root.glob(f"*/{name}"):
+            path.read_bytes()
+
+
+def read_facts(store: RunStore) -> None:
+    """The least that any list of saved files does."""
+    for path in store.root.glob("*/model_save/*.json"):
+        path.read_bytes()
+
+
+def cold(way: Callable[[], object]) -> Callable[[], object]:
+    """As after the start of a server: nothing is kept."""
+
+    def forgotten() -> object:
+        for module in (runs, frames):
+            for value in vars(module).values():
+                if isinstance(value, kept.KeptFromFiles | kept.KeptLatest):
+                    value.clear()
+        return way()
+
+    return forgotten
+
+
+def run() -> Comparison:
+    """The system has all files in memory; cold means that this process has read none."""
+    with TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder:
+        store = RunStore(Path(folder))
+        fill(store, RUNS, EPOCHS)
+        ways: dict[str, Callable[[], object]] = {
+            "read the JSON of runs": lambda: read_json_of_runs(store),
+            "runs, cold": cold(lambda: frames.runs_frame(store)),
+            "runs, warm": lambda: frames.runs_frame(store),
+            "read the JSON of checkpoints": lambda: read_facts(store),
+            "saved files, cold": cold(lambda: frames.saved_frame(store)),
+            "saved files, warm": lambda: frames.saved_frame(store),
+            "what is under way, warm": lambda: jobs.under_way(store),
+            "the queue, warm": lambda: jobs.advance(store),
+        }
+        return Comparison(
+            f"List {RUNS:,} runs of {EPOCHS} checkpoints", "read the JSON of runs", alternate(ways, ROUNDS)
+        )
