@@ -23,6 +23,8 @@ MEAN, STD = 0.2860, 0.3530
 _SYNTHETIC_SHA256 = "9a2570493187c6c592c08a1e689135f432a5a67b11470681bdf25f5c1a7e7152"
 """Of all drawn images and labels: what a cache must hold to be used."""
 _EVALUATION_BATCH = 1000
+_SCALED_AT_ONCE = 1024
+"""Images: so few that they stay in the processor's cache, so many that one scaling serves several small batches."""
 _MAX_SHIFT = 2
 
 
@@ -125,8 +127,10 @@ def epoch_batches(
     pixels, labels = images.pixels[order], images.labels[order]
     if augmentation == "flip and shift":
         pixels = flip_and_shift(pixels, generator)
-    for start in range(first_batch * batch_size, len(images), batch_size):
-        yield scale(pixels[start : start + batch_size], scaling), labels[start : start + batch_size]
+    at_once = max(1, _SCALED_AT_ONCE // batch_size) * batch_size
+    for start in range(first_batch * batch_size, len(images), at_once):
+        scaled = scale(pixels[start : start + at_once], scaling)
+        yield from zip(scaled.split(batch_size), labels[start : start + at_once].split(batch_size), strict=True)
 
 
 def flip_and_shift(pixels: Tensor, generator: torch.Generator) -> Tensor:

@@ -37,16 +37,18 @@ class Measured:
 class Training:
     """One run being trained in this process, which must hold the run's lock.
 
-    ``should_stop`` is asked between two batches.
+    ``should_stop`` is asked between two batches. ``images`` are what ``data.load`` gives, where that has been called.
     """
 
-    def __init__(self, run: Run, should_stop: Callable[[], bool]) -> None:
+    def __init__(
+        self, run: Run, should_stop: Callable[[], bool], images: tuple[data.Images, data.Images] | None = None
+    ) -> None:
         self.run, self.should_stop = run, should_stop
         self.record, self.status = run.record, run.status
         self.config = self.record.config
         devices.make_reproducible(self.record.environment.threads)
         self.device = devices.resolve(self.record.environment.device)
-        train_images, test_images = data.load(self.config.dataset)
+        train_images, test_images = images or data.load(self.config.dataset)
         self.train_images = train_images.first(self.config.train_images).to(self.device)
         self.test_images = test_images.to(self.device)
         self.model = build_model(self.config.model, self.config.seed).to(self.device)
@@ -65,7 +67,7 @@ class Training:
         self._restore()
         metrics.rewind(self.run.metrics_path, self.position.epoch, self.position.batch)
         while self.position.epoch < self.config.epochs:
-            if self.should_stop() or not self._train_epoch():
+            if self.should_stop() or not self.train_epoch():
                 return "stopped"
             self._finish_epoch()
         self._save_final()
@@ -107,20 +109,21 @@ class Training:
         restore_optimizer(self.optimizer, content["optimizer_state_dict"])
         return content
 
-    def _train_epoch(self) -> bool:
+    def train_epoch(self) -> bool:
         """Train to the end of the epoch; False if a stop came first and the exact position is saved."""
         self._seed_generators()
         reporter = Reporter(self.run, self.config, self.position, self._report_rate)
         self._set_learning_rate()
-        for loss in train_loop(self._batches(), self.model, self.loss_fn, self.optimizer, self._autocast):
-            reporter.add(loss)
-            if self.position.batch == self.config.batches_per_epoch:
-                break
-            if self.should_stop():
-                reporter.flush()
-                self._save_partial()
-                return False
-            self._set_learning_rate()
+        with devices.fast_products():
+            for loss in train_loop(self._batches(), self.model, self.loss_fn, self.optimizer, self._autocast()):
+                reporter.add(loss)
+                if self.position.batch == self.config.batches_per_epoch:
+                    break
+                if self.should_stop():
+                    reporter.flush()
+                    self._save_partial()
+                    return False
+                self._set_learning_rate()
         reporter.flush()
         return True
 

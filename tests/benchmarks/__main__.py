@@ -9,6 +9,7 @@ from statistics import median
 from . import Comparison
 
 BENCHMARKS = {
+    "training": "an epoch of the tutorial's network: ours beside the tutorial's loop and the bare matrix products",
     "listing": "the page of checkpoints with 5,000 of them: reading their JSON alone against all of it",
     "comparison": "150 resumed runs: from their folders to what the browser is sent",
     "saving": "a checkpoint of the tutorial's model: plain torch.save against ours",
@@ -32,7 +33,8 @@ def as_text(comparison: Comparison) -> str:
     rounds = len(comparison.milliseconds[comparison.reference])
     lines = [f"{comparison.title}; medians of {rounds} rounds in turn"]
     for name, times in comparison.milliseconds.items():
-        beside = "the reference" if name == comparison.reference else f"{median(times) - reference:+.2f} ms"
+        beside = f"{median(times) - reference:+.2f} ms, {median(times) / reference:.3f} of it"
+        beside = "the reference" if name == comparison.reference else beside
         lines.append(f"  {name:32} {median(times):8.2f} ms  ({min(times):.2f} to {max(times):.2f})  {beside}")
     return "\n".join(lines)
 
