@@ -129,8 +129,8 @@ def epoch_batches(
         pixels = flip_and_shift(pixels, generator)
     at_once = max(1, _SCALED_AT_ONCE // batch_size) * batch_size
     for start in range(first_batch * batch_size, len(images), at_once):
-        scaled = scale(pixels[start : start + at_once], scaling)
-        yield from zip(scaled.split(batch_size), labels[start : start + at_once].split(batch_size), strict=True)
+        inputs, truth = scale(pixels[start : start + at_once], scaling), labels[start : start + at_once]
+        yield from zip(torch.split(inputs, batch_size), torch.split(truth, batch_size), strict=True)
 
 
 def flip_and_shift(pixels: Tensor, generator: torch.Generator) -> Tensor:

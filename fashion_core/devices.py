@@ -56,7 +56,7 @@ def fast_products() -> Iterator[None]:
 
     On AMD's CPUs MKL, which multiplies them otherwise, takes twice as long.
     """
-    matmul = torch.backends.mkldnn.matmul
+    matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = matmul.fp32_precision
     matmul.fp32_precision = "bf16" if _onednn_keeps_float32() else before
     try:
@@ -70,7 +70,7 @@ def _onednn_keeps_float32() -> bool:
     """torch hands float32 products to oneDNN only with the permission to round to bfloat16, which costs 16 bits of
     precision where the CPU has AMX and is left unused where it has not: measured here by what comes out.
     """
-    matmul = torch.backends.mkldnn.matmul
+    matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = matmul.fp32_precision
     one, other = torch.linspace(-1, 1, 256 * 512).view(256, 512), torch.linspace(-1, 2, 512 * 256).view(512, 256)
     try:

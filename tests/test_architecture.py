@@ -74,6 +74,7 @@ TENSORS = {
     "optimizers",
     "parents",
     "reporter",
+    "saver",
     "formats",
     "loading",
     "exports",

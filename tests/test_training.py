@@ -11,8 +11,9 @@ import pytest
 import torch
 from helpers import After, config, never, new_run, python, small_disk, train
 
-from fashion_core import metrics
+from fashion_core import data, metrics
 from fashion_core.errors import DiskError, DivergedError
+from fashion_core.models import build_model
 from fashion_core.runs import Run, RunStore
 from fashion_core.schema import Parent
 
@@ -274,6 +275,15 @@ def test_position_of_an_epoch_that_is_saved_is_not_used(store: RunStore, straigh
     assert_same_end(run, straight)
 
 
+def test_killed_while_a_checkpoint_is_written_loses_no_earlier_one(store: RunStore, straight: Run) -> None:
+    """As a kill leaves it inside the epoch after: the rows of both epochs are there, and no facts."""
+    run = again(store, straight)
+    interrupt(run, killed_after(2 * BATCHES + 3))
+    run.unlist(run.checkpoint_path(1))
+    assert train(run) == "finished"
+    assert_same_end(run, straight)
+
+
 def test_batches_after_the_last_checkpoint_are_written_once(
     store: RunStore, straight: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,6 +324,32 @@ def test_training_loss_is_the_mean_over_the_epochs_images(straight: Run) -> None
         losses = [loss for at, _, loss in batch_losses(straight) if at == epoch]
         mean = sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / 300
         assert row["train_loss"] == pytest.approx(mean, rel=1e-5)
+
+
+def plain_losses(run: Run) -> list[float]:
+    """The losses of the batches of the first epoch in plain PyTorch: the tutorial's loop over the same images."""
+    settings = run.record.config
+    model, loss_fn = build_model(settings.model, settings.seed), torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=settings.learning_rate)
+    images, losses = data.load(settings.dataset)[0].first(settings.train_images), []
+    torch.manual_seed(data.seed_of_epoch(settings.seed, 0))  # for dropout
+    generator = torch.Generator().manual_seed(data.seed_of_epoch(settings.seed, 0))
+    order = torch.randperm(len(images), generator=generator)
+    for places in torch.split(order, settings.batch_size):
+        loss = loss_fn(model(images.pixels[places].unsqueeze(1) / 255), images.labels[places])
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize("model", ["mlp", "cnn"])
+def test_each_loss_is_that_of_the_plain_loop_within_rounding(store: RunStore, model: str) -> None:
+    """A product rounded to bfloat16 would differ in the third digit; so would an image or a step out of place."""
+    run = new_run(store, model=model, train_images=2_000, epochs=1, learning_rate=0.01)
+    train(run)
+    assert [loss for _, _, loss in batch_losses(run)] == pytest.approx(plain_losses(run), rel=1e-4)
 
 
 def test_another_seed_ends_elsewhere(store: RunStore, straight: Run) -> None:
