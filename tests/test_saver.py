@@ -1,6 +1,7 @@
 """Saving beside what goes on: in turn, to the end, and with errors that are heard of."""
 
 import threading
+from collections.abc import Callable
 
 import pytest
 from helpers import wait_until
@@ -16,10 +17,18 @@ def fail() -> None:
     raise DiskFullError
 
 
+def after(gate: threading.Event, then: Callable[[], None]) -> Callable[[], None]:
+    def save() -> None:
+        assert gate.wait(60)
+        then()
+
+    return save
+
+
 def test_caller_goes_on_while_it_saves() -> None:
     gate, done = threading.Event(), threading.Event()
     with Saver() as saver:
-        saver.begin(lambda: (gate.wait(60), done.set()) and None)
+        saver.begin(after(gate, done.set))
         saver.check()
         assert not done.is_set()
         gate.set()
@@ -30,7 +39,7 @@ def test_second_begins_once_the_first_has_ended() -> None:
     order: list[str] = []
     gate = threading.Event()
     with Saver() as saver:
-        saver.begin(lambda: (gate.wait(60), order.append("first ends")) and None)
+        saver.begin(after(gate, lambda: order.append("first ends")))
         threading.Timer(0.05, gate.set).start()
         saver.begin(lambda: order.append("second begins"))
     assert order == ["first ends", "second begins"]
@@ -63,6 +72,10 @@ def test_error_is_raised_on_leaving() -> None:
 
 
 def test_what_ended_training_stands_before_what_ended_saving() -> None:
-    with pytest.raises(KeyError), Saver() as saver:
-        saver.begin(fail)
-        raise KeyError
+    def diverge() -> None:
+        with Saver() as saver:
+            saver.begin(fail)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        diverge()
