@@ -73,9 +73,6 @@ def _parser() -> argparse.ArgumentParser:
     steps = _add(commands, "lesson", _lesson, "run the tutorial's snippets on a finished run of its model")
     steps.add_argument("run")
     steps.add_argument("--losses", action="store_true", help="loss_last and loss_now on training and test images")
-    worker = commands.add_parser("worker")  # for this package's own use: it has no line in the help
-    worker.add_argument("run")
-    worker.set_defaults(command=_worker)
     return parser
 
 
@@ -313,15 +310,3 @@ def _lesson(options: argparse.Namespace) -> None:
         return
     for name, found in answer.items():
         print(f"--- {name}", *(f"{key}: {value}" for key, value in found.items()), sep="\n")
-
-
-def _worker(options: argparse.Namespace) -> None:
-    from fashion_core.worker import work
-
-    store = RunStore()
-    given = True
-    try:
-        given = work(store.get(options.run))
-    finally:
-        if given:
-            jobs.advance(store)

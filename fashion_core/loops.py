@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from fashion_core.optimizers import step
+
 Batches = Iterable[tuple[Tensor, Tensor]]
 NO_AUTOCAST = nullcontext()
 
@@ -29,8 +31,7 @@ def train_loop(
         with autocast:
             loss = loss_fn(model(inputs), labels)
         loss.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        step(optimizer)
         yield loss.detach()
 
 

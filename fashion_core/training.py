@@ -57,6 +57,7 @@ class Training:
         self.optimizer = make_optimizer(self.config, self.model)
         self.loss_fn = nn.CrossEntropyLoss()
         self.saver = Saver()
+        self.someone_waits = True
         self.position = Position(self.record.first_epoch)
         self.measured: Measured | None = None
         self.change: dict[str, float] = {}
@@ -117,7 +118,8 @@ class Training:
     def train_epoch(self) -> bool:
         """Train to the end of the epoch; False if a stop came first and the exact position is saved."""
         self._seed_generators()
-        reporter = Reporter(self.run, self.config, self.position, self._report_rate)
+        reporter = Reporter(self.run, self.config, self.position, self._report_rate, soon=self.someone_waits)
+        self.someone_waits = False
         self._set_learning_rate()
         with devices.fast_products():
             for loss in train_loop(self._batches(), self.model, self.loss_fn, self.optimizer, self._autocast()):
@@ -223,7 +225,7 @@ class Training:
     def _save_final(self) -> None:
         """Weights only, and the whole model, on the CPU so that they load on any machine."""
         self.report(phase="saving")
-        self.model.to("cpu").to(memory_format=torch.contiguous_format).eval()
+        self.model.to("cpu").eval()
         self._save(self.run.weights_path, self.model.state_dict(), self._facts("weights", "end"))
         self._save(self.run.model_path, self.model, self._facts("model", "end"))
 

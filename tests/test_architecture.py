@@ -67,6 +67,7 @@ TENSORS = {
     "models",
     "vision",
     "data",
+    "raw_images",
     "garments",
     "drawing",
     "devices",
@@ -83,7 +84,7 @@ TENSORS = {
     "training",
     "worker",
 }
-ENTRY = {"__init__", "__main__", "cli", "file_commands"}
+ENTRY = {"__init__", "__main__", "cli", "file_commands", "worker_command"}
 RUN_FOLDER = {"runs"}
 """Where the two wings meet."""
 

@@ -466,6 +466,21 @@ def test_whole_model_loads_as_the_class_it_is(straight: Run) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+def test_training_imports_neither_torchvision_nor_the_compiler(store: RunStore, optimizer: str) -> None:
+    """Each takes most of a second in which somebody waits for the first row."""
+    run = new_run(store, **SETTINGS, optimizer=optimizer)
+    done = python(
+        "import sys\nfrom pathlib import Path\nfrom fashion_core.runs import Run\n"
+        "from fashion_core.training import Training\n"
+        f"Training(Run(Path({str(run.path)!r})), lambda: False).to_the_end()\n"
+        "found = {'torchvision', 'torch._dynamo', 'torch._inductor', 'sympy'} & set(sys.modules)\n"
+        "assert not found, found"
+    )
+    assert done.returncode == 0, done.stderr
+    assert run.epochs_saved() == [0, 1]
+
+
 def test_diverging_loss_is_named_with_its_place(store: RunStore) -> None:
     run = new_run(store, **SETTINGS, learning_rate=1e9)
     with pytest.raises(DivergedError, match=r"^the loss became (nan|inf) at epoch 0, batch \d: start again") as caught:
