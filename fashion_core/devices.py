@@ -39,6 +39,14 @@ def resolve(name: str) -> torch.device:
     return device
 
 
+def layout(device: torch.device, precision: str) -> torch.memory_format:
+    """The layout of convolutions: channels last is faster on CPUs and NVIDIA's GPUs, but not for fp32, where torch's
+    batch norm would then lose two of seven digits.
+    """
+    fast = precision == "bf16" and device.type != "mps"
+    return torch.channels_last if fast else torch.contiguous_format
+
+
 def make_reproducible(threads: int) -> None:
     """Let the same inputs give the same bits; to be called before the first computation of a process."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts

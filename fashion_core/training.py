@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from fashion_core import data, devices, files, formats, metrics
 from fashion_core.errors import DivergedError
 from fashion_core.loops import Evaluation, standard_error, test_loop, train_loop
-from fashion_core.models import build_model
+from fashion_core.models import build_model, lay_out
 from fashion_core.optimizers import learning_rate, make_optimizer, restore_optimizer
 from fashion_core.parents import ParentCheckpoint, check_load, read_load_losses
 from fashion_core.reporter import Position, Reporter
@@ -54,6 +54,7 @@ class Training:
         self.train_images = train_images.first(self.config.train_images).to(self.device)
         self.test_images = test_images.to(self.device)
         self.model = build_model(self.config.model, self.config.seed).to(self.device)
+        lay_out(self.model, devices.layout(self.device, self.config.precision))
         self.optimizer = make_optimizer(self.config, self.model)
         self.loss_fn = nn.CrossEntropyLoss()
         self.saver = Saver()
@@ -223,9 +224,9 @@ class Training:
         self._save(self.run.partial_path, {**self._checkpoint(), **state}, self._facts("partial", "stop"))
 
     def _save_final(self) -> None:
-        """Weights only, and the whole model, on the CPU so that they load on any machine."""
+        """Weights only, and the whole model, contiguous and on the CPU so that they load on any machine."""
         self.report(phase="saving")
-        self.model.to("cpu").eval()
+        lay_out(self.model.to("cpu").eval(), torch.contiguous_format)
         self._save(self.run.weights_path, self.model.state_dict(), self._facts("weights", "end"))
         self._save(self.run.model_path, self.model, self._facts("model", "end"))
 

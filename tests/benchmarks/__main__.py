@@ -12,6 +12,7 @@ BENCHMARKS = {
     "training": "an epoch of the tutorial's network: ours beside the tutorial's loop and the bare matrix products",
     "listing": "the page of checkpoints with 5,000 of them: reading their JSON alone against all of it",
     "comparison": "150 resumed runs: from their folders to what the browser is sent",
+    "training_cnn": "a part of an epoch of the small CNN: ours beside the plain loop",
     "starting": "from the click on Train to the first metric row",
     "snapshot": "how long training waits for a checkpoint, beside an epoch",
     "saving": "a checkpoint of the tutorial's model: plain torch.save against ours",

@@ -32,12 +32,12 @@ TUTORIAL, FLOOR = "the tutorial's loop", "the eight products alone"
 
 
 @contextmanager
-def images_in_idx_files() -> Iterator[tuple[Path, str]]:
+def images_in_idx_files(count: int) -> Iterator[tuple[Path, str]]:
     """A folder from which torchvision reads the images, and what they are: the garments where there are no others."""
     real = dataset_files.are_present()
     with TemporaryDirectory(prefix="benchmark-") as folder:
         for prefix, half in zip(("train", "t10k"), data.load("fashion-mnist" if real else "synthetic"), strict=True):
-            write_idx(Path(folder, "FashionMNIST", "raw"), prefix, half.first(IMAGES))
+            write_idx(Path(folder, "FashionMNIST", "raw"), prefix, half.first(count))
         yield Path(folder), "Fashion-MNIST" if real else "synthetic garments"
 
 
@@ -50,14 +50,14 @@ def write_idx(raw: Path, prefix: str, images: Images) -> None:
     (raw / f"{prefix}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + count + images.labels.byte().numpy().tobytes())
 
 
-def tutorial_epoch(folder: Path, model_name: str = "mlp", batch_size: int = BATCH) -> Callable[[], None]:
+def tutorial_epoch(folder: Path, model_name: str = "mlp") -> Callable[[], None]:
     """The tutorial's own ``train_loop``, without what it prints.
 
     Source: https://pytorch.org/tutorials/beginner/basics/optimization_tutorial.html
     """
     vision = import_torchvision()
     dataset = vision.datasets.FashionMNIST(folder, train=True, transform=vision.transforms.ToTensor())
-    dataloader = DataLoader(dataset, batch_size=batch_size, shuffle=True)
+    dataloader = DataLoader(dataset, batch_size=BATCH, shuffle=True)
     model, loss_fn = build_model(model_name, seed=0), nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
 
@@ -76,7 +76,7 @@ def tutorial_epoch(folder: Path, model_name: str = "mlp", batch_size: int = BATC
 
 def our_epoch(store: RunStore, folder: Path, **settings: Any) -> Callable[[], None]:
     """An epoch of ``Training``, its metric rows and status included, from the same files."""
-    config = parse_config({"dataset": "fashion-mnist", "train_images": IMAGES, "batch_size": BATCH, **settings})
+    config = parse_config({"dataset": "fashion-mnist", "batch_size": BATCH, "train_images": IMAGES, **settings})
     environment = Environment(python="3", torch=torch.__version__, device="cpu", threads=THREADS)
     training = Training(store.create(config, environment), lambda: False, images_of(folder))
 
@@ -113,7 +113,10 @@ def products(dtype: torch.dtype) -> Callable[[], None]:
 def run() -> Comparison:
     """With as many threads as torch chooses, the same for all."""
     devices.make_reproducible(THREADS)
-    with images_in_idx_files() as (folder, which), TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as runs:
+    with (
+        images_in_idx_files(IMAGES) as (folder, which),
+        TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as runs,
+    ):
         store = RunStore(Path(runs))
         ways = {
             TUTORIAL: tutorial_epoch(folder),
