@@ -4,11 +4,13 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fashion_core import data, dataset_files, jobs
+from fashion_core import data, dataset_files, jobs, processes
 from fashion_core.config import parse_config
+from fashion_core.errors import RunStateError
 from fashion_core.runs import Run, RunStore
 
 from . import Comparison, alternate
@@ -53,10 +55,11 @@ def wait_for(path: Path) -> None:
 
 
 def end(started: list[Run]) -> None:
-    """Stop what was started, and wait until it has stopped."""
+    """Stop what was started, and wait until its process is gone: it writes into the folder to the last."""
     while started:
         run = started.pop()
-        if run.state() in ("running", "stopping"):
+        process = run.status.process
+        with suppress(RunStateError):  # it has come to its end by itself
             jobs.stop(run)
-        while run.state() in ("running", "stopping"):
+        while process and processes.is_alive(process):
             time.sleep(0.01)
