@@ -2,7 +2,17 @@
 
 import sys
 
-from fashion_core.cli import main
+
+def main() -> int:
+    """A worker imports nothing but what it needs: someone waits for its first row."""
+    if sys.argv[1:2] == ["worker"] and len(sys.argv) == 3:
+        from fashion_core import worker_command
+
+        return worker_command.main(sys.argv[2])
+    from fashion_core import cli
+
+    return cli.main()
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -73,10 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     steps = _add(commands, "lesson", _lesson, "run the tutorial's snippets on a finished run of its model")
     steps.add_argument("run")
     steps.add_argument("--losses", action="store_true", help="loss_last and loss_now on training and test images")
-    worker = commands.add_parser("worker")  # these two are for this package's own use: they have no line in the help
-    worker.add_argument("run")
-    worker.set_defaults(command=_worker)
-    commands.add_parser("predictor").set_defaults(command=_predictor)
+    commands.add_parser("predictor").set_defaults(command=_predictor)  # the server's own: it has no line in the help
     return parser
 
 
@@ -346,15 +343,3 @@ def _predictor(options: argparse.Namespace) -> None:
     from fashion_core import predict_worker
 
     predict_worker.serve()
-
-
-def _worker(options: argparse.Namespace) -> None:
-    from fashion_core.worker import work
-
-    store = RunStore()
-    given = True
-    try:
-        given = work(store.get(options.run))
-    finally:
-        if given:
-            jobs.advance(store)

@@ -1,25 +1,19 @@
 """The images to learn from, as bytes on the device that trains, and the batches made of them there."""
 
-import hashlib
-import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fashion_core import dataset_files, files, garments
-from fashion_core.errors import DiskError
-from fashion_core.vision import import_torchvision
+from fashion_core import raw_images
 
 MEAN, STD = 0.2860, 0.3530
 """Of Fashion-MNIST's training pixels, scaled to 0..1."""
-_SYNTHETIC_SHA256 = "9a2570493187c6c592c08a1e689135f432a5a67b11470681bdf25f5c1a7e7152"
-"""Of all drawn images and labels: what a cache must hold to be used."""
 EVALUATION_BATCH = 1000
+_SCALED_AT_ONCE = 1024
+"""Images: so few that they stay in the processor's cache, so many that one scaling serves several small batches."""
 _MAX_SHIFT = 2
 
 
@@ -44,56 +38,13 @@ class Images:
 
 def load(dataset: str) -> tuple[Images, Images]:
     """Training and test images of a dataset, on the CPU. Raises ``DataError`` or ``DiskError``."""
-    return _load_fashion_mnist() if dataset == "fashion-mnist" else _load_synthetic()
+    return as_images(raw_images.read(dataset))
 
 
-def _load_fashion_mnist() -> tuple[Images, Images]:
-    """torchvision reads unpacked files alone, and the folder that has them may be read-only: unpack beside it."""
-    with tempfile.TemporaryDirectory(prefix="fashion-mnist-") as folder:
-        raw = Path(folder, "FashionMNIST", "raw")
-        with files.disk_errors(raw):
-            raw.mkdir(parents=True)
-            for archive in dataset_files.ARCHIVES:
-                (raw / archive.unpacked_name).write_bytes(dataset_files.unpack(archive))
-        datasets = import_torchvision().datasets
-        halves = [datasets.FashionMNIST(folder, train=train) for train in (True, False)]
-    train, test = (Images(half.data, half.targets) for half in halves)
+def as_images(halves: tuple[raw_images.Half, raw_images.Half]) -> tuple[Images, Images]:
+    """What ``raw_images.read`` gives, as tensors of their own."""
+    train, test = (Images(torch.tensor(half[0]), torch.tensor(half[1]).long()) for half in halves)
     return train, test
-
-
-def _load_synthetic() -> tuple[Images, Images]:
-    cache = dataset_files.root() / "synthetic-garments.bytes"
-    packed = b""
-    with suppress(OSError):  # a cache that can't be read is drawn again
-        packed = cache.read_bytes()
-    if hashlib.sha256(packed).hexdigest() != _SYNTHETIC_SHA256:
-        packed = _draw_synthetic()
-        _keep(cache, packed)
-    return _unpack(packed)
-
-
-def _draw_synthetic() -> bytes:
-    train, test = garments.train_set(), garments.test_set()
-    return b"".join(array.tobytes() for array in (train[0], test[0], train[1], test[1]))
-
-
-def _keep(cache: Path, packed: bytes) -> None:
-    """A cache is a convenience: where it can't be written, the log says so and the next run draws again."""
-    try:
-        with files.disk_errors(cache.parent):
-            cache.parent.mkdir(parents=True, exist_ok=True)
-        files.write_bytes(cache, packed)
-    except DiskError as error:
-        print(f"The synthetic garments are not cached: {error}")
-
-
-def _unpack(packed: bytes) -> tuple[Images, Images]:
-    """All images, training first, then all labels."""
-    everything = torch.frombuffer(bytearray(packed), dtype=torch.uint8)
-    count = garments.TRAIN_IMAGES + garments.TEST_IMAGES
-    pixels, labels = everything[: count * 784].view(count, 28, 28), everything[count * 784 :].long()
-    split = garments.TRAIN_IMAGES
-    return Images(pixels[:split], labels[:split]), Images(pixels[split:], labels[split:])
 
 
 def scale(pixels: Tensor, scaling: str) -> Tensor:
@@ -122,8 +73,10 @@ def epoch_batches(
     pixels, labels = images.pixels[order], images.labels[order]
     if augmentation == "flip and shift":
         pixels = flip_and_shift(pixels, generator)
-    for start in range(first_batch * batch_size, len(images), batch_size):
-        yield scale(pixels[start : start + batch_size], scaling), labels[start : start + batch_size]
+    at_once = max(1, _SCALED_AT_ONCE // batch_size) * batch_size
+    for start in range(first_batch * batch_size, len(images), at_once):
+        inputs, truth = scale(pixels[start : start + at_once], scaling), labels[start : start + at_once]
+        yield from zip(torch.split(inputs, batch_size), torch.split(truth, batch_size), strict=True)
 
 
 def flip_and_shift(pixels: Tensor, generator: torch.Generator) -> Tensor:

@@ -139,6 +139,12 @@ def write_bytes(path: Path, data: bytes | memoryview, *, durable: bool = True) -
     return file.digest
 
 
+def sync_file(path: Path) -> None:
+    """Let what has been written to a file survive a power cut. Raises ``DiskError``."""
+    with disk_errors(path), path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
 def sync_folder(folder: Path) -> None:
     """Make the folder's entries durable; Windows has no such call and needs none."""
     if os.name == "nt":

@@ -39,12 +39,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return content
 
 
-def to_cpu(tree: Any) -> Any:
-    """The same tree of dicts, lists and tuples with each tensor on the CPU, so that it loads on any machine."""
+def snapshot(tree: Any) -> Any:
+    """A copy of a tree of dicts, lists and tuples, which training leaves alone: each tensor contiguous and on the CPU,
+    so that it loads on any machine, and is the same file wherever and in whichever layout it was trained.
+    """
     if isinstance(tree, Tensor):
-        return tree.detach().cpu()
+        return tree.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
     if isinstance(tree, dict):
-        return type(tree)((key, to_cpu(value)) for key, value in tree.items())
+        return type(tree)((key, snapshot(value)) for key, value in tree.items())
     if isinstance(tree, list | tuple):
-        return type(tree)(map(to_cpu, tree))
+        return type(tree)(map(snapshot, tree))
     return tree

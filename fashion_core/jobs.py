@@ -9,6 +9,7 @@ import os
 import platform
 import subprocess
 import tempfile
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -60,10 +61,29 @@ class Machine:
     threads: int
 
 
-@cache
+_one_question = threading.Lock()
+
+
 def machine() -> Machine:
     """What this machine can train on; asked once. Raises ``WorkerError``."""
+    with _one_question:  # who asks meanwhile waits for the same answer
+        return _asked_machine()
+
+
+@cache
+def _asked_machine() -> Machine:
     return Machine(**_ask("devices"))
+
+
+@cache
+def look_around() -> None:
+    """Ask for ``machine`` in the background, once, so that nobody waits for torch after the first click."""
+    threading.Thread(target=_look_around, daemon=True).start()
+
+
+def _look_around() -> None:
+    with suppress(WorkerError):  # whoever needs the answer asks again, and is told what is wrong
+        machine()
 
 
 @cache

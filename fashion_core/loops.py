@@ -1,7 +1,7 @@
 """The tutorial's two loops: train for one pass over some batches, and measure."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -9,7 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from fashion_core.optimizers import step
+
 Batches = Iterable[tuple[Tensor, Tensor]]
+NO_AUTOCAST = nullcontext()
 
 
 def train_loop(
@@ -17,7 +20,7 @@ def train_loop(
     model: nn.Module,
     loss_fn: nn.Module,
     optimizer: Optimizer,
-    autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
+    autocast: AbstractContextManager[object] = NO_AUTOCAST,
 ) -> Iterator[Tensor]:
     """Train on each batch as the caller asks for it, and give its loss as a scalar that stays on the device.
 
@@ -25,11 +28,10 @@ def train_loop(
     """
     model.train()
     for inputs, labels in batches:
-        with autocast():
+        with autocast:
             loss = loss_fn(model(inputs), labels)
         loss.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        step(optimizer)
         yield loss.detach()
 
 

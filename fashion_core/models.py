@@ -87,6 +87,12 @@ def build_model(name: str, seed: int) -> nn.Module:
     return _BUILDERS[name]()
 
 
+def lay_out(model: nn.Module, memory_format: torch.memory_format) -> nn.Module:
+    """The same model with its 4-dimensional tensors, those of convolutions, in this layout."""
+    laid_out: nn.Module = model.to(memory_format=memory_format)  # type: ignore[call-overload]
+    return laid_out
+
+
 @dataclass(frozen=True)
 class Layer:
     """One layer that holds parameters or changes shapes: its name, class, output shape for one image, parameters."""

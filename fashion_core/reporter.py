@@ -15,6 +15,8 @@ from fashion_core.runs import Run, now
 
 REPORT_SECONDS = 0.25
 """Time between two metric rows, and so between two synchronisations with the device."""
+FIRST_REPORT_SECONDS = 0.05
+"""Time to the first row that a process writes: someone has just clicked and watches."""
 
 
 @dataclass
@@ -33,19 +35,28 @@ class Position:
 class Reporter:
     """Collects the losses of batches on the device, and reads them a few times a second, all at once.
 
-    ``report`` is called with the images per second whenever the position on disk should follow.
+    ``report`` is called with the images per second whenever the position on disk should follow; with ``soon`` the first
+    time comes early.
     """
 
-    def __init__(self, run: Run, config: TrainConfig, position: Position, report: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        run: Run,
+        config: TrainConfig,
+        position: Position,
+        report: Callable[[float], None],
+        soon: bool = False,
+    ) -> None:
         self.run, self.config, self.position, self.report = run, config, position, report
         self.losses: list[Tensor] = []
         self.flushed = time.perf_counter()
+        self.patience = min(FIRST_REPORT_SECONDS, REPORT_SECONDS) if soon else REPORT_SECONDS
 
     def add(self, loss: Tensor) -> None:
         """Take the loss of the batch at the position, and move that on."""
         self.losses.append(loss)
         self.position.batch += 1
-        if time.perf_counter() - self.flushed > REPORT_SECONDS:
+        if time.perf_counter() - self.flushed > self.patience:
             self.flush()
 
     def flush(self) -> None:
@@ -54,7 +65,7 @@ class Reporter:
             return
         first = self.position.batch - len(self.losses)
         losses: list[float] = torch.stack(self.losses).tolist()
-        self.losses = []
+        self.losses, self.patience = [], REPORT_SECONDS
         images = self._add_up(first, losses)
         seconds, self.flushed = time.perf_counter() - self.flushed, time.perf_counter()
         self.position.seconds += seconds

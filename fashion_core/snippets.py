@@ -109,9 +109,12 @@ def class_source(name: str) -> str:
 
 def _setup(config: TrainConfig) -> str:
     device = '"cuda" if torch.cuda.is_available() else "cpu"' if config.device == "auto" else f'"{config.device}"'
+    channels_last = (
+        ", memory_format=torch.channels_last" if config.precision == "bf16" and config.model != "mlp" else ""
+    )
     lines = [
         f"device = {device}",
-        "model = model.to(device)",
+        f"model = model.to(device{channels_last})",
         "loss_fn = nn.CrossEntropyLoss()",
         f"optimizer = torch.optim.{_optimizer(config)}",
     ]

@@ -6,20 +6,22 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from fashion_core import data, devices, formats, metrics
+from fashion_core import data, devices, files, formats, metrics
 from fashion_core.errors import DivergedError
 from fashion_core.loops import Evaluation, standard_error, test_loop, train_loop
-from fashion_core.models import build_model
+from fashion_core.models import build_model, lay_out
 from fashion_core.optimizers import learning_rate, make_optimizer, restore_optimizer
 from fashion_core.parents import ParentCheckpoint, check_load, read_load_losses
 from fashion_core.reporter import Position, Reporter
 from fashion_core.runs import Run, RunStore, now
+from fashion_core.saver import Saver
 from fashion_core.schema import Facts, Reason, SavedFormat
 
 
@@ -37,21 +39,26 @@ class Measured:
 class Training:
     """One run being trained in this process, which must hold the run's lock.
 
-    ``should_stop`` is asked between two batches.
+    ``should_stop`` is asked between two batches. ``images`` are what ``data.load`` gives, where that has been called.
     """
 
-    def __init__(self, run: Run, should_stop: Callable[[], bool]) -> None:
+    def __init__(
+        self, run: Run, should_stop: Callable[[], bool], images: tuple[data.Images, data.Images] | None = None
+    ) -> None:
         self.run, self.should_stop = run, should_stop
         self.record, self.status = run.record, run.status
         self.config = self.record.config
         devices.make_reproducible(self.record.environment.threads)
         self.device = devices.resolve(self.record.environment.device)
-        train_images, test_images = data.load(self.config.dataset)
+        train_images, test_images = images or data.load(self.config.dataset)
         self.train_images = train_images.first(self.config.train_images).to(self.device)
         self.test_images = test_images.to(self.device)
         self.model = build_model(self.config.model, self.config.seed).to(self.device)
+        lay_out(self.model, devices.layout(self.device, self.config.precision))
         self.optimizer = make_optimizer(self.config, self.model)
         self.loss_fn = nn.CrossEntropyLoss()
+        self.saver = Saver()
+        self.someone_waits = True
         self.position = Position(self.record.first_epoch)
         self.measured: Measured | None = None
         self.change: dict[str, float] = {}
@@ -64,11 +71,13 @@ class Training:
         """
         self._restore()
         metrics.rewind(self.run.metrics_path, self.position.epoch, self.position.batch)
-        while self.position.epoch < self.config.epochs:
-            if self.should_stop() or not self._train_epoch():
-                return "stopped"
-            self._finish_epoch()
-        self._save_final()
+        with self.saver:
+            while self.position.epoch < self.config.epochs:
+                if self.should_stop() or not self.train_epoch():
+                    return "stopped"
+                self.finish_epoch()
+            self.saver.wait()
+            self._save_final()
         return "finished"
 
     def _restore(self) -> None:
@@ -107,20 +116,22 @@ class Training:
         restore_optimizer(self.optimizer, content["optimizer_state_dict"])
         return content
 
-    def _train_epoch(self) -> bool:
+    def train_epoch(self) -> bool:
         """Train to the end of the epoch; False if a stop came first and the exact position is saved."""
         self._seed_generators()
-        reporter = Reporter(self.run, self.config, self.position, self._report_rate)
+        reporter = Reporter(self.run, self.config, self.position, self._report_rate, soon=self.someone_waits)
+        self.someone_waits = False
         self._set_learning_rate()
-        for loss in train_loop(self._batches(), self.model, self.loss_fn, self.optimizer, self._autocast):
-            reporter.add(loss)
-            if self.position.batch == self.config.batches_per_epoch:
-                break
-            if self.should_stop():
-                reporter.flush()
-                self._save_partial()
-                return False
-            self._set_learning_rate()
+        with devices.fast_products():
+            for loss in train_loop(self._batches(), self.model, self.loss_fn, self.optimizer, self._autocast()):
+                reporter.add(loss)
+                if self.position.batch == self.config.batches_per_epoch:
+                    break
+                if self.should_stop():
+                    reporter.flush()
+                    self._save_partial()
+                    return False
+                self._set_learning_rate()
         reporter.flush()
         return True
 
@@ -151,6 +162,7 @@ class Training:
             group["lr"] = learning_rate(self.config, step)
 
     def _report_rate(self, images_per_second: float) -> None:
+        self.saver.check()
         self.report(phase="training", images_per_second=images_per_second)
 
     def report(self, **changes: object) -> None:
@@ -159,18 +171,27 @@ class Training:
         self.status = self.status.model_copy(update={**where, **changes})
         self.run.write_status(self.status)
 
-    def _finish_epoch(self) -> None:
-        """Measure the epoch, write its row, save its checkpoint, and only then forget the position inside it."""
+    def finish_epoch(self) -> None:
+        """Measure the epoch, write its row, and let its checkpoint be saved beside the next one."""
         self.report(phase="testing")
         self.measured = self._measure()
-        self.report(phase="saving")
         row = {"kind": "epoch", "epoch": self.position.epoch, **asdict(self.measured), **self.change, "time": now()}
-        metrics.append_row(self.run.metrics_path, row, durable=True)
+        metrics.append_row(self.run.metrics_path, row)
+        self.begin_saving()
+        self.position = Position(self.position.epoch + 1)
+
+    def begin_saving(self) -> None:
+        """Copy what the checkpoint of this epoch holds, once the one before is saved, and let it be written."""
+        self.saver.wait()
         path = self.run.checkpoint_path(self.position.epoch)
-        self._save(path, self._checkpoint(), format="checkpoint", why="epoch")
+        self.saver.begin(partial(self._save_epoch, path, self._checkpoint(), self._facts("checkpoint", "epoch")))
+
+    def _save_epoch(self, path: Path, checkpoint: formats.Checkpoint, facts: Facts) -> None:
+        """Beside the training: the row and the checkpoint for good, and only then forget the position inside it."""
+        files.sync_file(self.run.metrics_path)
+        self._save(path, checkpoint, facts)
         self.run.remove_saved(self.run.partial_path)
         self._prune()
-        self.position = Position(self.position.epoch + 1)
 
     def _measure(self) -> Measured:
         found = self._evaluate()
@@ -188,8 +209,8 @@ class Training:
         """The tutorial's four keys and what going on exactly needs beside them: plain containers and tensors only."""
         return {
             "epoch": self.position.epoch,
-            "model_state_dict": formats.to_cpu(self.model.state_dict()),
-            "optimizer_state_dict": formats.to_cpu(self.optimizer.state_dict()),
+            "model_state_dict": formats.snapshot(self.model.state_dict()),
+            "optimizer_state_dict": formats.snapshot(self.optimizer.state_dict()),
             "loss": self.measured.loss if self.measured else None,
             "measured": asdict(self.measured) if self.measured else None,
             "run": self.record.id,
@@ -198,38 +219,37 @@ class Training:
         }
 
     def _save_partial(self) -> None:
+        self.saver.wait()
         state = {"position": asdict(self.position), "random_state": devices.random_state(self.device)}
-        self._save(self.run.partial_path, {**self._checkpoint(), **state}, format="partial", why="stop")
+        self._save(self.run.partial_path, {**self._checkpoint(), **state}, self._facts("partial", "stop"))
 
     def _save_final(self) -> None:
-        """Weights only, and the whole model, on the CPU so that they load on any machine."""
+        """Weights only, and the whole model, contiguous and on the CPU so that they load on any machine."""
         self.report(phase="saving")
-        self.model.to("cpu").eval()
-        self._save(self.run.weights_path, self.model.state_dict(), format="weights", why="end")
-        self._save(self.run.model_path, self.model, format="model", why="end")
+        lay_out(self.model.to("cpu").eval(), torch.contiguous_format)
+        self._save(self.run.weights_path, self.model.state_dict(), self._facts("weights", "end"))
+        self._save(self.run.model_path, self.model, self._facts("model", "end"))
 
-    def _save(
-        self,
-        path: Path,
-        content: formats.Checkpoint | nn.Module,
-        format: SavedFormat,
-        why: Reason,
-    ) -> None:
-        """The file first and its facts last, so that what is listed is whole."""
-        began = time.perf_counter()
-        digest = formats.save(path, content, before_replacing=lambda: self.run.unlist(path))
-        facts = Facts(
+    def _facts(self, format: SavedFormat, why: Reason) -> Facts:
+        """What is known about a file before it is written."""
+        return Facts(
             format=format,
-            sha256=digest.sha256,
-            bytes=digest.bytes,
+            sha256="",
+            bytes=0,
             epoch=min(self.position.epoch, self.config.epochs - 1),
             loss=self.measured.loss if self.measured else None,
             accuracy=self.measured.accuracy if self.measured else None,
-            seconds=time.perf_counter() - began,
+            seconds=0.0,
             created=datetime.now(UTC),
             why=why,
         )
-        self.run.write_facts(path, facts)
+
+    def _save(self, path: Path, content: formats.Checkpoint | nn.Module, facts: Facts) -> None:
+        """The file first and its facts last, so that what is listed is whole."""
+        began = time.perf_counter()
+        digest = formats.save(path, content, before_replacing=lambda: self.run.unlist(path))
+        written = {**asdict(digest), "seconds": time.perf_counter() - began, "created": datetime.now(UTC)}
+        self.run.write_facts(path, facts.model_copy(update=written))
 
     def _prune(self) -> None:
         """Delete the checkpoints that the settings don't keep, but never one that a run was resumed from."""

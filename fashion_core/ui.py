@@ -64,6 +64,7 @@ VERDICTS: dict[Verdict, tuple[str, Color, str]] = {
 
 def enter_app() -> None:
     """To be called by app.py before it runs a page."""
+    jobs.look_around()
     st.session_state[_INSIDE_APP] = True
 
 

@@ -3,8 +3,9 @@
 import os
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
-from fashion_core import files, processes
+from fashion_core import files, processes, raw_images
 from fashion_core.errors import DiskError, FashionError
 from fashion_core.runs import Run, now
 from fashion_core.schema import State, Status
@@ -38,9 +39,13 @@ def _take_up(run: Run) -> None:
 def _train(run: Run) -> State:
     terminated = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: terminated.set())
-    from fashion_core.training import Training  # torch takes a second: everything else comes first
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        reading = beside.submit(raw_images.read, run.record.config.dataset)
+        from fashion_core import data  # importing torch takes a second, in which the images are read
+        from fashion_core.training import Training
 
-    return Training(run, should_stop=lambda: terminated.is_set() or run.stop_path.exists()).to_the_end()
+    training = Training(run, lambda: terminated.is_set() or run.stop_path.exists(), data.as_images(reading.result()))
+    return training.to_the_end()
 
 
 def _note_failure(run: Run, sentence: str) -> None:

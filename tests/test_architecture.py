@@ -91,6 +91,7 @@ TENSORS = {
     "models",
     "vision",
     "data",
+    "raw_images",
     "garments",
     "drawing",
     "devices",
@@ -98,6 +99,7 @@ TENSORS = {
     "optimizers",
     "parents",
     "reporter",
+    "saver",
     "formats",
     "loading",
     "exports",
@@ -108,7 +110,7 @@ TENSORS = {
     "training",
     "worker",
 }
-ENTRY = {"__init__", "__main__", "cli", "file_commands", "predict_commands"}
+ENTRY = {"__init__", "__main__", "cli", "file_commands", "predict_commands", "worker_command"}
 RUN_FOLDER = {"runs"}
 """Where the two wings meet."""
 

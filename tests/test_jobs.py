@@ -67,6 +67,14 @@ def assert_same_end(run: Run, straight: Run) -> None:
     assert batches(run) == batches(straight)
 
 
+def test_machine_is_asked_once_by_the_server_or_by_whoever_comes_first() -> None:
+    jobs._asked_machine.cache_clear()
+    jobs.look_around.cache_clear()
+    jobs.look_around()
+    assert jobs.machine() is jobs.machine()
+    assert jobs._asked_machine.cache_info().misses == 1
+
+
 def test_machine_is_what_torch_says() -> None:
     machine = jobs.machine()
     assert "cpu" in machine.devices

@@ -9,6 +9,7 @@ from statistics import median
 from . import Comparison
 
 BENCHMARKS = {
+    "training": "an epoch of the tutorial's network: ours beside the tutorial's loop and the bare matrix products",
     "listing": "the page of checkpoints with 5,000 of them: reading their JSON alone against all of it",
     "pages": "each page with 1,000 runs of 20 checkpoints, at the server",
     "store": "1,000 runs of 20 checkpoints: listing them, from the disk and again, against reading their JSON alone",
@@ -16,6 +17,9 @@ BENCHMARKS = {
     "metrics": "live charts of 1,000,000 rows: a refresh against reading all of them",
     "memory": "the server's memory over 1,000 visits",
     "comparison": "150 resumed runs: from their folders to what the browser is sent",
+    "training_cnn": "a part of an epoch of the small CNN: ours beside the plain loop",
+    "starting": "from the click on Train to the first metric row",
+    "snapshot": "how long training waits for a checkpoint, beside an epoch",
     "saving": "a checkpoint of the tutorial's model: plain torch.save against ours",
     "predicting": "10,000 test images and one: plain PyTorch against the Predict page's process",
     "inspect": "a look into a checkpoint of 500 MB: torch.load against ours",
@@ -39,7 +43,8 @@ def as_text(comparison: Comparison) -> str:
     lines = [f"{comparison.title}; medians of {rounds} rounds in turn"]
     unit = comparison.unit
     for name, times in comparison.milliseconds.items():
-        beside = "the reference" if name == comparison.reference else f"{median(times) - reference:+.2f} {unit}"
+        beside = f"{median(times) - reference:+.2f} {unit}, {median(times) / reference:.3f} of it"
+        beside = "the reference" if name == comparison.reference else beside
         lines.append(f"  {name:34} {median(times):8.2f} {unit}  ({min(times):.2f} to {max(times):.2f})  {beside}")
     return "\n".join(lines)
 

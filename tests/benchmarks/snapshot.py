@@ -1,0 +1,62 @@
+"""How long training waits for a checkpoint that is saved beside the next epoch, beside that epoch."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from fashion_core import dataset_files
+from fashion_core.config import parse_config
+from fashion_core.reporter import Position
+from fashion_core.runs import RunStore
+from fashion_core.schema import Environment
+from fashion_core.training import Training
+
+from . import Comparison
+from .training import THREADS
+
+ROUNDS = 9
+EPOCH = "an epoch, nothing being saved"
+
+
+def run() -> Comparison:
+    """The tutorial's network, all its training images, on the disk of the working folder."""
+    dataset = "fashion-mnist" if dataset_files.are_present() else "synthetic"
+    environment = Environment(python="3", torch="2", device="cpu", threads=THREADS)
+    with TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder:
+        store = RunStore(Path(folder))
+        training = Training(store.create(parse_config({"dataset": dataset}), environment), lambda: False)
+        with training.saver:
+            rounds = [one_round(training, number) for number in range(ROUNDS + 1)][1:]
+        times = {name: [each[name] for each in rounds] for name in rounds[0]}
+    return Comparison(f"A checkpoint an epoch of {len(training.train_images):,} images", EPOCH, times)
+
+
+def one_round(training: Training, number: int) -> dict[str, float]:
+    """Two epochs, the second one beside the saving of the first; then a checkpoint that is waited for. In ms."""
+    training.position = Position(2 * number)
+    alone = milliseconds(training.train_epoch)
+    waited = milliseconds(training.begin_saving)
+    training.position = Position(2 * number + 1)
+    beside = milliseconds(training.train_epoch)
+    waited_again = milliseconds(training.begin_saving)
+    training.saver.wait()
+    training.position = Position(2 * number)
+    return {
+        EPOCH: alone,
+        "an epoch beside the saving": beside,
+        "waiting for a checkpoint": (waited + waited_again) / 2,
+        "saving one and waiting for it": milliseconds(lambda: save(training)),
+    }
+
+
+def save(training: Training) -> None:
+    """Training waits until all is on the disk."""
+    training.begin_saving()
+    training.saver.wait()
+
+
+def milliseconds(what: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    what()
+    return (time.perf_counter() - began) * 1000

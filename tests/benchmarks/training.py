@@ -1,0 +1,132 @@
+"""A fifth of an epoch of the tutorial's network: ours beside the tutorial's loop and beside the bare products.
+
+Not a whole one, so that a round ends before a machine with other work has changed its mind.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from fashion_core import data, dataset_files, devices
+from fashion_core.config import parse_config
+from fashion_core.data import Images
+from fashion_core.models import build_model
+from fashion_core.reporter import Position
+from fashion_core.runs import RunStore
+from fashion_core.schema import Environment
+from fashion_core.training import Training
+from fashion_core.vision import import_torchvision
+
+from . import Comparison, alternate
+
+ROUNDS = 11
+IMAGES, BATCH = 12_000, 64
+THREADS = torch.get_num_threads()
+TUTORIAL, FLOOR = "the tutorial's loop", "the eight products alone"
+
+
+@contextmanager
+def images_in_idx_files(count: int) -> Iterator[tuple[Path, str]]:
+    """A folder from which torchvision reads the images, and what they are: the garments where there are no others."""
+    real = dataset_files.are_present()
+    with TemporaryDirectory(prefix="benchmark-") as folder:
+        for prefix, half in zip(("train", "t10k"), data.load("fashion-mnist" if real else "synthetic"), strict=True):
+            write_idx(Path(folder, "FashionMNIST", "raw"), prefix, half.first(count))
+        yield Path(folder), "Fashion-MNIST" if real else "synthetic garments"
+
+
+def write_idx(raw: Path, prefix: str, images: Images) -> None:
+    """The two files of one half, as http://yann.lecun.com/exdb/mnist describes them."""
+    raw.mkdir(parents=True, exist_ok=True)
+    count = len(images).to_bytes(4, "big")
+    shape = count + (28).to_bytes(4, "big") * 2
+    (raw / f"{prefix}-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03" + shape + images.pixels.numpy().tobytes())
+    (raw / f"{prefix}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + count + images.labels.byte().numpy().tobytes())
+
+
+def tutorial_epoch(folder: Path, model_name: str = "mlp") -> Callable[[], None]:
+    """The tutorial's own ``train_loop``, without what it prints.
+
+    Source: https://pytorch.org/tutorials/beginner/basics/optimization_tutorial.html
+    """
+    vision = import_torchvision()
+    dataset = vision.datasets.FashionMNIST(folder, train=True, transform=vision.transforms.ToTensor())
+    dataloader = DataLoader(dataset, batch_size=BATCH, shuffle=True)
+    model, loss_fn = build_model(model_name, seed=0), nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+
+    def epoch() -> None:
+        model.train()
+        for batch, (X, y) in enumerate(dataloader):
+            loss = loss_fn(model(X), y)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            if batch % 100 == 0:
+                loss.item()
+
+    return epoch
+
+
+def our_epoch(store: RunStore, folder: Path, **settings: Any) -> Callable[[], None]:
+    """An epoch of ``Training``, its metric rows and status included, from the same files."""
+    config = parse_config({"dataset": "fashion-mnist", "batch_size": BATCH, "train_images": IMAGES, **settings})
+    environment = Environment(python="3", torch=torch.__version__, device="cpu", threads=THREADS)
+    training = Training(store.create(config, environment), lambda: False, images_of(folder))
+
+    def epoch() -> None:
+        training.position = Position(0)
+        training.train_epoch()
+
+    return epoch
+
+
+def images_of(folder: Path) -> tuple[Images, Images]:
+    """Both halves, as torchvision reads them."""
+    halves = [import_torchvision().datasets.FashionMNIST(folder, train=train) for train in (True, False)]
+    return Images(halves[0].data, halves[0].targets), Images(halves[1].data, halves[1].targets)
+
+
+def products(dtype: torch.dtype) -> Callable[[], None]:
+    """As many steps as an epoch has, each the matrix products of the MLP: three forward, five backward."""
+    operands = []
+    for inputs, outputs in ((784, 512), (512, 512), (512, 10)):
+        shapes = ((BATCH, inputs), (outputs, inputs), (BATCH, outputs))
+        x, weight, grad = (torch.randn(*shape, dtype=dtype) for shape in shapes)
+        operands += [(x, weight.t(), torch.empty_like(grad)), (grad.t(), x, torch.empty_like(weight))]
+        operands += [(grad, weight, torch.empty_like(x))] if inputs == outputs or outputs == 10 else []
+
+    def epoch() -> None:
+        for _ in range(-(-IMAGES // BATCH)):
+            for one, other, out in operands:
+                torch.mm(one, other, out=out)
+
+    return epoch
+
+
+def run() -> Comparison:
+    """With as many threads as torch chooses, the same for all."""
+    devices.make_reproducible(THREADS)
+    with (
+        images_in_idx_files(IMAGES) as (folder, which),
+        TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as runs,
+    ):
+        store = RunStore(Path(runs))
+        ways = {
+            TUTORIAL: tutorial_epoch(folder),
+            FLOOR: products(torch.float32),
+            "the eight products in bf16": products(torch.bfloat16),
+            "ours, fp32": our_epoch(store, folder),
+            "ours, bf16": our_epoch(store, folder, precision="bf16"),
+        }
+        return Comparison(
+            f"A fifth of an epoch ({IMAGES:,} {which}) of the MLP, batch 64, {THREADS} threads",
+            TUTORIAL,
+            alternate(ways, ROUNDS),
+        )
