@@ -63,14 +63,19 @@ def _box(mask: Mask) -> Box | None:
 
 
 def find_picture_in_frame(grey: Grey) -> Box | None:
-    """What the border surrounds if that is a rectangle: a picture in a frame, whose own border counts."""
+    """What the border surrounds if that is a picture with a border of its own, which then is the one that counts.
+
+    A picture is a rectangle whose corners are alike; of 10,000 garments 26 are rectangles, and three of them such.
+    """
     other = np.abs(grey - border_level(grey)) > CONTRAST
     box = _box(other)
-    if box is None or other[box].shape == grey.shape or np.ptp(grey[box]) <= CONTRAST:
+    if box is None or other[box].shape == grey.shape:
         return None
-    inside = other[box]
+    inside, picture = other[box], grey[box]
     edge = np.concatenate([inside[0], inside[-1], inside[:, 0], inside[:, -1]])
-    return box if edge.mean() >= FRAME_FILL else None
+    corners = [float(np.median(corner)) for corner in _corners(picture)]
+    alike = max(corners) - min(corners) <= CONTRAST < np.ptp(picture)
+    return box if alike and edge.mean() >= FRAME_FILL else None
 
 
 def take_back_enlargement(grey: Grey) -> Grey | None:
@@ -82,14 +87,18 @@ def take_back_enlargement(grey: Grey) -> Grey | None:
     if grey.shape != (side, side) or side < 2 * SIDE:
         return None
     picture = grey.astype(np.float32)
-    most = ENLARGED * np.linalg.norm(picture - border_level(grey))
-    for way in _WAYS_TO_ENLARGE:
-        enlarge = np.asarray(Image.fromarray(np.eye(SIDE, dtype=np.float32)).resize((SIDE, side), way))
-        reduce = np.linalg.pinv(enlarge)
-        small = (reduce @ picture @ reduce.T).clip(0, 255)
-        if np.linalg.norm((enlarge @ small @ enlarge.T).clip(0, 255) - picture) <= most:
-            return _bytes(small)
-    return None
+    difference, pixels = min((_take_back(picture, way) for way in _WAYS_TO_ENLARGE), key=lambda found: found[0])
+    return pixels if difference <= ENLARGED * float(np.linalg.norm(picture - border_level(grey))) else None
+
+
+def _take_back(picture: np.ndarray[Any, np.dtype[np.float32]], way: Image.Resampling) -> tuple[float, Grey]:
+    """The 28 × 28 pixels that enlarged this way come nearest to the square picture, and how far they stay from it."""
+    identity = Image.fromarray(np.eye(SIDE, dtype=np.float32))
+    enlarge = np.asarray(identity.resize((SIDE, len(picture)), way))
+    reduce = np.linalg.pinv(enlarge)
+    small = (reduce @ picture @ reduce.T).clip(0, 255)
+    again = (enlarge @ small @ enlarge.T).clip(0, 255)
+    return float(np.linalg.norm(again - picture)), _bytes(small)
 
 
 def _bytes(values: np.ndarray[Any, np.dtype[Any]]) -> Grey:

@@ -72,7 +72,7 @@ def open_picture(source: bytes | Path) -> Picture:
     try:
         return _decode(data)
     except UnidentifiedImageError as error:
-        raise ImageError(f"The file is no image that can be read here: choose a {NAMES} file.") from error
+        raise ImageError(f"The file is no image, or a damaged one: choose a {NAMES} file.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(MOST_PIXELS) from error
     except _BROKEN as error:
