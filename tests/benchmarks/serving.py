@@ -54,10 +54,13 @@ class Server:
 
 @contextmanager
 def serving(folder: Path, **environment: str) -> Iterator[Server]:
-    """A server whose log is in this folder, until the inside ends."""
+    """A server until the inside ends; its log is in this folder, and is told where the inside fails."""
     server = Server(folder / "server.log")
     server.start(environment)
     try:
         yield server
+    except BaseException as error:
+        error.add_note(server.log.read_text(errors="replace")[-5000:])
+        raise
     finally:
         server.kill()
