@@ -19,8 +19,8 @@ _PIECE = 1 << 14
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free some space there and try again",
     errno.EDQUOT: "your disk quota is used up; free some space there and try again",
-    errno.EACCES: "this user may not write there; change its permissions or choose another folder",
-    errno.EPERM: "this user may not write there; change its permissions or choose another folder",
+    errno.EACCES: "this user has no permission there; change its permissions or choose another place",
+    errno.EPERM: "this user has no permission there; change its permissions or choose another place",
     errno.EROFS: "it is on a read-only disk; choose another folder",
     errno.ENOTDIR: "a part of that path is a file, not a folder; choose another folder",
     errno.EISDIR: "it is a folder; name a file in it",

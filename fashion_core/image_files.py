@@ -1,8 +1,11 @@
 """Anyone's image file as an upright picture of a bounded size: formats by name, limits before the decoding."""
 
 import io
+import re
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +24,8 @@ MOST_PIXELS = 20_000_000
 """A decoder takes up to sixteen bytes a pixel (WebP's does)."""
 MOST_JPEG_PIXELS = 64_000_000
 """More, for a JPEG is made smaller while it is decoded; a camera's 50 megapixels pass."""
-MOST_SCANS = 200
-"""A progressive JPEG has about ten, and each costs the time of the whole picture."""
+MOST_SCANNED_PIXELS = 20 * MOST_JPEG_PIXELS
+"""A progressive JPEG has about ten scans, and each costs the time of the whole picture."""
 MOST_PIECES = 65_536
 """Strips or tiles of a TIFF: Pillow takes half a kilobyte for each."""
 WORKING_SIDE = 1024
@@ -45,7 +48,9 @@ _BROKEN = (
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,
 )
-"""What Pillow's decoders, in Python all of them, raise on bytes that are not what they say."""
+"""What Pillow raises on bytes that are not what they say: its readers are written in Python and check little."""
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
+_SCAN, _END = b"\xff\xda", b"\xff\xd9"
 _ORIENTATION = 0x0112
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
 _PIECES = (273, 279, 324, 325)  # offsets and sizes of strips and of tiles
@@ -67,10 +72,22 @@ def open_picture(source: bytes | Path) -> Picture:
         raise ImageError("The file is empty: choose an image.")
     if len(data) > MOST_BYTES:
         raise ImageError(f"The file has more than {MOST_BYTES // 2**20} MB: save the image smaller.")
-    if _count_pieces(data) > MOST_PIECES or (data[:2] == b"\xff\xd8" and data.count(b"\xff\xda") > MOST_SCANS):
-        raise ImageError("The image is stored in far too many parts: save it again as a plain PNG or JPEG.")
+    if _count_pieces(data) > MOST_PIECES:
+        raise _too_many_parts()
+    with _problems_of_pillow():
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    with image:
+        with _problems_of_pillow():
+            _check_size(image, data)
+            note = _describe(image)
+            plain, turned = _decode(image)
+        return Picture(_small(plain), f"{note}, turned upright as its EXIF data say" if turned else note)
+
+
+@contextmanager
+def _problems_of_pillow() -> Iterator[None]:
     try:
-        return _decode(data)
+        yield
     except UnidentifiedImageError as error:
         raise ImageError(f"The file is no image, or a damaged one: choose a {NAMES} file.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -92,6 +109,29 @@ def _too_large(most: int) -> ImageError:
     return ImageError(f"The image has more than {most // 1_000_000} million pixels: save it smaller and try again.")
 
 
+def _too_many_parts() -> ImageError:
+    return ImageError("The image is stored in far too many parts: save it again as a plain PNG or JPEG.")
+
+
+def _check_size(image: Image.Image, data: bytes) -> None:
+    is_jpeg = isinstance(image, JpegImageFile)
+    most = MOST_JPEG_PIXELS if is_jpeg else MOST_PIXELS
+    if _pixels(image) > most:
+        raise _too_large(most)
+    if is_jpeg and _count_scans(data) * _pixels(image) > MOST_SCANNED_PIXELS:
+        raise _too_many_parts()
+
+
+def _count_scans(data: bytes) -> int:
+    """Of a JPEG, up to the end of its picture: what a phone writes after that, a film say, is not decoded."""
+    scans, found = 0, _MARKER.search(data, 2)
+    while found and found[0] != _END:
+        scans += found[0] == _SCAN
+        length = int.from_bytes(data[found.end() : found.end() + 2], "big")
+        found = _MARKER.search(data, found.end() + length)
+    return scans
+
+
 def _count_pieces(data: bytes) -> int:
     """Of how many strips or tiles a TIFF says to be; 0 for anything else. Pillow lists them before it can be asked.
 
@@ -110,17 +150,13 @@ def _count_pieces(data: bytes) -> int:
     return max((count for tag, _, count, _ in entry.iter_unpack(whole) if tag in _PIECES), default=0)
 
 
-def _decode(data: bytes) -> Picture:
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        most = MOST_JPEG_PIXELS if isinstance(image, JpegImageFile) else MOST_PIXELS
-        if _pixels(image) > most:
-            raise _too_large(most)
-        note = _describe(image)
-        image.draft(None, (WORKING_SIDE, WORKING_SIDE))
-        turned = image.getexif().get(_ORIENTATION, 1) in range(2, 9)
-        image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-        return Picture(_plain(image), f"{note}, turned upright as its EXIF data say" if turned else note)
+def _decode(image: Image.Image) -> tuple[Image.Image, bool]:
+    """The first picture, upright, in a mode that ``_small`` knows; and whether it had to be turned for that."""
+    image.draft(None, (WORKING_SIDE, WORKING_SIDE))
+    turned = image.getexif().get(_ORIENTATION, 1) in range(2, 9)
+    image.load()
+    ImageOps.exif_transpose(image, in_place=True)
+    return _to_plain_mode(image), turned
 
 
 def _pixels(image: Image.Image) -> int:
@@ -137,17 +173,20 @@ def _describe(image: Image.Image) -> str:
     return f"{note}, the first of several pictures in the file" if getattr(image, "is_animated", False) else note
 
 
-def _plain(image: Image.Image) -> Image.Image:
-    """Made small, and any way to store colours made one of three."""
+def _small(image: Image.Image) -> Image.Image:
+    """At most ``WORKING_SIDE`` on a side, eight bits a band."""
     factor = -(-max(image.size) // WORKING_SIDE)
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).reduce(factor)
     if image.mode in ("I", "F"):
         return _from_numbers(np.asarray(image.reduce(factor), np.float64))
-    return _to_plain_mode(image).reduce(factor)
+    return image.reduce(factor)
 
 
 def _to_plain_mode(image: Image.Image) -> Image.Image:
+    """Numbers as they are; any way to store colours made one of L, RGB, RGBA."""
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        return image
     if image.has_transparency_data:
         return image.convert("RGBA")
     return image if image.mode in ("L", "RGB") else image.convert("L" if image.mode == "1" else "RGB")

@@ -10,7 +10,6 @@ from . import Comparison
 
 BENCHMARKS = {
     "training": "an epoch of the tutorial's network: ours beside the tutorial's loop and the bare matrix products",
-    "listing": "the page of checkpoints with 5,000 of them: reading their JSON alone against all of it",
     "pages": "each page with 1,000 runs of 20 checkpoints, at the server",
     "store": "1,000 runs of 20 checkpoints: listing them, from the disk and again, against reading their JSON alone",
     "viewers": "a run that trains, watched by 20 and by 40: refreshes, first paint, and what training loses",
