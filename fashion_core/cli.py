@@ -102,10 +102,16 @@ def _add_file_commands(commands: Any) -> None:
 
 def _add_predict_commands(commands: Any) -> None:
     use = _add(commands, "predict", _predict, "what a file's model says about images of your own")
-    use.add_argument("file", type=Path)
-    use.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+    use.add_argument("file", type=Path, help="any saved file: weights, whole model, checkpoint, safetensors or pt2")
+    use.add_argument(
+        "images",
+        type=Path,
+        nargs="+",
+        metavar="IMAGE",
+        help="PNG, JPEG, WebP, GIF, BMP or TIFF; if one of them can't be read, that is said and none is answered",
+    )
     measure = _add(commands, "evaluate", _evaluate, "how good a file's model is on all test images")
-    measure.add_argument("file", type=Path)
+    measure.add_argument("file", type=Path, help="any saved file")
     for setting in settings():
         if setting.name in ("pixels", "device"):
             _add_flag(use, setting, default=False)

@@ -9,6 +9,10 @@ import numpy as np
 from PIL import Image
 
 SIDE = 28
+BRIGHT = 128
+"""A border from here on is bright."""
+CLEARLY = 4
+"""How many times as much stands out on the unusual side of the border's level when that is where the garment is."""
 CONTRAST = 24
 """Levels by which a pixel differs from the border when it belongs to something else."""
 FRAME_FILL = 0.9
@@ -21,6 +25,7 @@ ENLARGED = 0.03
 """Largest relative difference between a picture and the enlargement of its own 28 × 28 pixels."""
 NOISE_WIDTHS = 4
 """Standard deviations of the noise on the border that count as border."""
+
 _SD_OF_MAD = 1.4826  # standard deviation of normal noise / its median absolute deviation
 
 Grey = np.ndarray[tuple[int, int], np.dtype[np.uint8]]
@@ -106,19 +111,37 @@ def _bytes(values: np.ndarray[Any, np.dtype[Any]]) -> Grey:
     return pixels
 
 
+def is_darker_than_border(grey: Grey) -> bool:
+    """Whether the garment is: as on a bright border, unless clearly more stands out on the other side of its level.
+
+    There only what stands out from all of the edge counts: a picture whose corners are in shadow has a bright middle.
+    """
+    light, noise = _light_and_noise(grey)
+    is_bright = border_level(grey) >= BRIGHT
+    usual = light - grey if is_bright else grey - light
+    edge = np.concatenate([usual[0], usual[-1], usual[:, 0], usual[:, -1]])
+    beyond = np.clip(-usual - max(noise, float(-edge.min())), 0, None).sum()
+    return bool(is_bright == (beyond <= CLEARLY * usual[usual > noise].sum()))
+
+
 def without_light(grey: Grey) -> Grey:
-    """A dark border made black: without its light, which may differ from corner to corner, and without its noise.
+    """A border made black that is darker than the garment: without its light and without its noise.
 
     Light multiplies what a bright border reflects, so after the inversion white stays white while the border goes.
     """
+    light, noise = _light_and_noise(grey)
+    above = grey - light
+    return _bytes(np.where(above > noise, above * 255 / np.maximum(1, 255 - light), 0))
+
+
+def _light_and_noise(grey: Grey) -> tuple[_Reals, float]:
+    """The border's light (H, W), which may differ from corner to corner, and how far its noise goes from it."""
     corners = [corner.astype(np.float64) for corner in _corners(grey)]
     levels = np.array([np.median(corner) for corner in corners])
     noises = np.concatenate([np.abs(corner - level).ravel() for corner, level in zip(corners, levels, strict=True)])
     middle = np.median(levels)  # a corner that is far from it has garment in it
     light = _between(levels.clip(middle - 2 * CONTRAST, middle + 2 * CONTRAST).reshape(2, 2), grey.shape)
-    above = grey - light
-    noise = NOISE_WIDTHS * _SD_OF_MAD * float(np.median(noises))
-    return _bytes(np.where(above > noise, above * 255 / (255 - light), 0))
+    return light, NOISE_WIDTHS * _SD_OF_MAD * float(np.median(noises))
 
 
 def _between(corners: _Reals, shape: tuple[int, int]) -> _Reals:

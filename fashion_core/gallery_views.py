@@ -75,15 +75,22 @@ def show_images(indices: Array, pixels: Array, said: Answers, key: str, other: A
 
 
 def _page_of(indices: Array, key: str) -> tuple[Array, int]:
-    """The images of one page, and its number from 1."""
+    """The images of one page, and its number from 0."""
     pages = -(-len(indices) // PAGE_SIZE)
     with st.container(horizontal=True, vertical_alignment="center"):
-        page = 1
-        if pages > 1:
-            of_these = f"{key} page of {hash(indices.tobytes())}"  # other images begin at their first page
-            page = st.number_input("Page", min_value=1, max_value=pages, step=1, key=of_these, width=140)
-        st.caption(f"{len(indices):,} images" + (f", page {page:,} of {pages:,}" if pages > 1 else ""))
-    return indices[(page - 1) * PAGE_SIZE : page * PAGE_SIZE], page
+        page = ui.ask_page(pages, _page_key(indices, key))
+        st.caption(f"{len(indices):,} images" + (f", page {page + 1:,} of {pages:,}" if pages > 1 else ""))
+    return indices[page * PAGE_SIZE : (page + 1) * PAGE_SIZE], page
+
+
+def _page_key(indices: Array, key: str) -> str:
+    """Where the page stands, in the address too; other images than before begin at their first page."""
+    page_key, images_key, images = f"{key}-page", f"{key} images", hash(indices.tobytes())
+    if st.session_state.get(images_key, images) != images:
+        st.session_state.pop(page_key, None)
+        st.query_params.pop(page_key, None)
+    st.session_state[images_key] = images
+    return page_key
 
 
 def _take_image(key: str) -> None:
@@ -144,7 +151,7 @@ def show_large(image: Array, alt: str) -> None:
 def _offer_csv(chosen: Chosen, said: Answers) -> None:
     names = [str(index) for index in range(len(said))]
     st.download_button(
-        "Predictions as CSV",
+        "Predictions of all test images as CSV",
         lambda: outcome_frames.predictions_frame(names, said.probabilities, said.labels).to_csv(index=False),
         f"{plain_name(chosen.run.title)}-test-predictions.csv",
         "text/csv",

@@ -54,6 +54,7 @@ _SCAN, _END = b"\xff\xda", b"\xff\xd9"
 _ORIENTATION = 0x0112
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
 _PIECES = (273, 279, 324, 325)  # offsets and sizes of strips and of tiles
+_TURNED = ", turned upright as its EXIF data say"
 _WHITES = (1, 255, 65_535)
 
 
@@ -81,7 +82,12 @@ def open_picture(source: bytes | Path) -> Picture:
             _check_size(image, data)
             note = _describe(image)
             plain, turned = _decode(image)
-        return Picture(_small(plain), f"{note}, turned upright as its EXIF data say" if turned else note)
+        small = _small(plain)
+        return Picture(small, "".join([note, _TURNED * turned, _made_smaller(image, small)]))
+
+
+def _made_smaller(image: Image.Image, small: Image.Image) -> str:
+    return f", worked on at {small.width} × {small.height}" if max(small.size) < max(image.size) else ""
 
 
 @contextmanager
@@ -100,7 +106,7 @@ def _problems_of_pillow() -> Iterator[None]:
 
 def _read(path: Path) -> bytes:
     if not path.is_file():
-        raise ImageError(f"{path} is not a file: give the path of an image.")
+        raise ImageError("There is no such file: give the path of an image.")
     with files.disk_errors(path), path.open("rb") as file:
         return file.read(MOST_BYTES + 1)
 

@@ -1,6 +1,7 @@
 """What every checkpoint of a run, and of the runs resumed from it, says about one image; what was learned and lost."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -8,7 +9,7 @@ import streamlit as st
 
 from fashion_core import outcome_frames, outcome_words, scores, ui
 from fashion_core.classes import CLASS_NAMES
-from fashion_core.errors import FashionError
+from fashion_core.errors import DamagedFileError, FashionError
 from fashion_core.file_views import Chosen
 from fashion_core.gallery_views import addressed_image, show_images, show_large
 from fashion_core.opinion_charts import OPINION_KEY, opinion_chart
@@ -55,8 +56,8 @@ def show_opinions(chosen: Chosen, image: Array, label: int | None = None) -> Non
     """The chart of all checkpoints of the run and of those resumed from it; what can't be asked is named."""
     family = [chosen.run, *chosen.store.descendants(chosen.run)]
     shown = family[:MOST_RUNS]
-    places = [(run, epoch) for run in shown for epoch in run.whole_epochs()]
-    said = _ask_each(places, lambda run, epoch: opinion(run, run.checkpoint_path(epoch), image))
+    places = [(run, epoch) for run in shown for epoch in _listed(run)]
+    said = _ask_each(places, lambda run, epoch: opinion(run, _whole(run, epoch), image))
     if not said:
         st.info("There is no checkpoint that could be asked.", icon=":material/info:")
         return
@@ -65,6 +66,20 @@ def show_opinions(chosen: Chosen, image: Array, label: int | None = None) -> Non
     st.altair_chart(opinion_chart(rows), alt="The probability of each class by epoch, a panel a run")
     if len(family) > MOST_RUNS:
         st.caption(f"{len(family) - MOST_RUNS:,} more runs were resumed from it: choose one of them above.")
+
+
+def _listed(run: Run) -> list[int]:
+    """The epochs that have been saved, even if a checkpoint has gone or was damaged since."""
+    return [epoch for file in run.saved_files() if (epoch := run.epoch_of(file)) is not None]
+
+
+def _whole(run: Run, epoch: int) -> Path:
+    """The checkpoint. Raises ``DamagedFileError`` if it is known not to be what was saved."""
+    path = run.checkpoint_path(epoch)
+    damage = run.damage(path, run.marks)
+    if damage:
+        raise DamagedFileError(path, damage)
+    return path
 
 
 Place = tuple[Run, int]
@@ -107,22 +122,18 @@ def _show_forgotten(chosen: Chosen, pixels: Array) -> None:
     """Which test images this run once got right and now gets wrong; all its checkpoints are asked about all of them."""
     with st.container(border=True):
         st.markdown("**Learned, then forgotten**")
-        epochs = chosen.run.whole_epochs()
+        epochs = _listed(chosen.run)
         if len(epochs) < 2:
             st.caption("Forgetting shows from the second checkpoint of a run on.")
             return
         if not st.toggle("Ask all checkpoints of this run about all test images", key="forgotten"):
             return
-        said = _ask_each([(chosen.run, epoch) for epoch in epochs], lambda run, epoch: correct(_at(chosen, epoch)))
+        said = _ask_each([(chosen.run, epoch) for epoch in epochs], lambda run, epoch: correct(run, _whole(run, epoch)))
         if not said:
             return
         found = scores.forgotten(np.stack(list(said.values())))
         st.markdown(outcome_words.forgotten_sentence(found, len(said)))
         if len(found.lost):
             _, last = max(said)
-            show_images(found.lost, pixels, answers(_at(chosen, last)), "forgotten")
-
-
-def _at(chosen: Chosen, epoch: int) -> Chosen:
-    """The same run's checkpoint of this epoch."""
-    return Chosen(chosen.store, chosen.run, chosen.run.checkpoint_path(epoch))
+            at_last = Chosen(chosen.store, chosen.run, chosen.run.checkpoint_path(last))
+            show_images(found.lost, pixels, answers(at_last), "forgotten")

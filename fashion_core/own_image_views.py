@@ -24,8 +24,7 @@ _STEP_WIDTH: Final = 112
 
 def show_own_images(chosen: Chosen, show_opinions: Callable[[Array], None]) -> None:
     """Take images, answer for each; ``show_opinions`` shows what every checkpoint says about one."""
-    source = st.segmented_control("From", [UPLOAD, CAMERA], default=UPLOAD, required=True, label_visibility="collapsed")
-    files = _uploads() if source == UPLOAD else _photo()
+    files = _uploads() if _ask_source() == UPLOAD else _photo()
     ready = [(file, image) for file in files if (image := _prepared(file))]
     if not ready:
         if not files:
@@ -38,6 +37,21 @@ def show_own_images(chosen: Chosen, show_opinions: Callable[[Array], None]) -> N
             _show_image(file.name, image, row)
             _offer_opinions(file, image, show_opinions)
     _offer_csv([file.name for file, _ in ready], found)
+
+
+def keep_uploads() -> None:
+    """To be called where the images are not shown: what is drawn nowhere is forgotten."""
+    if _ask_source() == UPLOAD:
+        _uploads()
+
+
+def _ask_source() -> str:
+    return (
+        st.segmented_control(
+            "From", [UPLOAD, CAMERA], default=UPLOAD, required=True, key="source", label_visibility="collapsed"
+        )
+        or UPLOAD
+    )
 
 
 def _uploads() -> list[UploadedFile]:

@@ -43,7 +43,7 @@ def _test_data(config: TrainConfig) -> str:
     lines = [
         "from torch.utils.data import TensorDataset",
         "",
-        "from fashion_core import data  # the synthetic garments are drawn by this package",
+        "from fashion_core import data  # the synthetic garments are drawn by this app, so run this in its folder",
         "",
         '_, test = data.load("synthetic")',
         f'test_data = TensorDataset(data.scale(test.pixels, "{config.pixels}"), test.labels)',
@@ -54,7 +54,7 @@ def _test_data(config: TrainConfig) -> str:
 _PREPARE = """
 from pathlib import Path
 
-from fashion_core.preparation import prepare  # Pillow and numpy alone: grey, bright on black, 28 × 28
+from fashion_core.preparation import prepare  # this app's, so run this in its folder: grey, bright on black, 28 × 28
 
 images = torch.from_numpy(prepare(Path("garment.png")).pixels)[None, None].float(){scaled}
 """

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
+from fashion_core import ui
 from fashion_core.errors import DamagedFileError, RunNotFoundError, UnusableFileError
 from fashion_core.file_views import Chosen
 from fashion_core.files import Signature, signature
@@ -54,10 +55,10 @@ def _ask(path: str, dataset: str, scaling: str) -> Answers:
     return Answers(PREDICTOR.evaluate(Path(path), dataset, scaling), labels)
 
 
-def correct(chosen: Chosen) -> Array:
-    """(N,) bool: which test images it gets right; of many checkpoints this is all that is kept."""
-    config = chosen.run.record.config
-    return _correct(str(chosen.file), signature(chosen.file), config.dataset, config.pixels)
+def correct(run: Run, file: Path) -> Array:
+    """(N,) bool: which test images a file's model gets right; of many checkpoints this is all that is kept."""
+    config = run.record.config
+    return _correct(str(file), signature(file), config.dataset, config.pixels)
 
 
 @st.cache_resource(max_entries=_ROWS_KEPT, show_spinner=False)
@@ -87,11 +88,20 @@ def ask_file(store: RunStore) -> Chosen | None:
     runs = [run for run in store.runs() if run.saved_files()]
     if not runs:
         return None
-    chosen = _addressed(store) or _first_choice(store, runs[0])
-    _ask_run_and_file(chosen, runs, "model", _address)
+    chosen = _addressed_or_said(lambda: _addressed(store)) or _first_choice(store, runs[0])
+    _ask_run_and_file(chosen, runs, ("Run", "File"), _address)
     _address(chosen.run.id, chosen.name)
     _drop_what_another_dataset_has_not(chosen)
     return chosen
+
+
+def _addressed_or_said(find: Callable[[], Chosen | None]) -> Chosen | None:
+    """What the address names. If that is not there it is said, and another file can be chosen all the same."""
+    try:
+        return find()
+    except RunNotFoundError as error:
+        st.error(f"{ui.sentence(error)} Another file is used instead.", icon=":material/error:")
+        return None
 
 
 def _address(run: str, file: str | None) -> None:
@@ -132,14 +142,18 @@ def ask_other(chosen: Chosen) -> Chosen:
     """A second file of the same dataset: the one that the address names, else the file listed before the chosen one."""
     store, dataset = chosen.store, chosen.run.record.config.dataset
     runs = [run for run in store.runs() if _is_on(run, dataset) and run.saved_files()]
-    run_id, _, name = st.query_params.get(OTHER, "").partition("/")
-    if run_id:
-        run = store.get(run_id)
-        other = Chosen(store, run, run.saved_file(name)) if name else _first_choice(store, run)
-    else:
-        other = _before(chosen)
-    _ask_run_and_file(other, runs, "other", _address_other)
+    other = _addressed_or_said(lambda: _addressed_other(store)) or _before(chosen)
+    _ask_run_and_file(other, runs, ("Second run", "Second file"), _address_other)
     return other
+
+
+def _addressed_other(store: RunStore) -> Chosen | None:
+    """Raises ``RunNotFoundError`` if the address names a second run or file that is not there."""
+    run_id, _, name = st.query_params.get(OTHER, "").partition("/")
+    if not run_id:
+        return None
+    run = store.get(run_id)
+    return Chosen(store, run, run.saved_file(name)) if name else _first_choice(store, run)
 
 
 def _address_other(run: str, file: str | None) -> None:
@@ -168,15 +182,17 @@ def _first_choice(store: RunStore, run: Run) -> Chosen:
     return Chosen(store, run, saved[0] if best is None else run.checkpoint_path(best))
 
 
-def _ask_run_and_file(wanted: Chosen, runs: list[Run], key: str, address: Callable[[str, str | None], None]) -> None:
+def _ask_run_and_file(
+    wanted: Chosen, runs: list[Run], labels: tuple[str, str], address: Callable[[str, str | None], None]
+) -> None:
     """Two boxes that say which file is used; another choice goes into the address, which decides at the next run."""
     known = {run.id: run for run in runs} | {wanted.run.id: wanted.run}
-    run_key, file_key = f"{key} run", f"{key} file"
+    run_key, file_key = (f"predict {label}" for label in labels)
     st.session_state[run_key], st.session_state[file_key] = wanted.run.id, wanted.name
     best = wanted.run.best_epoch()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.selectbox(
-            "Run",
+            labels[0],
             list(known),
             format_func=lambda run_id: f"{known[run_id].title} · {run_id}",
             key=run_key,
@@ -184,7 +200,7 @@ def _ask_run_and_file(wanted: Chosen, runs: list[Run], key: str, address: Callab
             width=420,
         )
         st.selectbox(
-            "File",
+            labels[1],
             [wanted.run.name_of(file) for file in wanted.run.saved_files()],
             format_func=lambda name: f"{name} ★ best" if name == f"{_CHECKPOINTS}{best}" else name,
             key=file_key,

@@ -17,8 +17,8 @@ from fashion_core.errors import ImageError
 from fashion_core.image_files import open_picture
 
 SHOWN_SIDE = 256
-BRIGHT = 128
-"""A border from here on is bright: light and dark are swapped."""
+THINNEST = 32
+"""How many times as long as wide a step is shown at most."""
 VISIBLE = 8
 """Levels between darkest and brightest that a picture needs to show anything."""
 
@@ -73,6 +73,9 @@ class _Strip:
         image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
         shown = _over("black", image) if image.mode == "RGBA" else image.copy()
         shown.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.BOX)
+        if max(shown.size) > THINNEST * min(shown.size):  # what draws it would round the thin side to nothing
+            thin = max(shown.size) // THINNEST
+            shown = shown.resize((max(shown.width, thin), max(shown.height, thin)))
         self.steps.append(Step(name, note, np.array(shown)))
 
 
@@ -117,13 +120,12 @@ def _as_it_was(grey: Grey, strip: _Strip) -> Grey:
 
 
 def _with_dark_border(grey: Grey, strip: _Strip) -> Grey:
-    level = cutouts.border_level(grey)
-    if level < BRIGHT:
-        note = f"the border is dark ({level:.0f} of 255), so light and dark stay as they are"
-        strip.show("not inverted", note, grey)
+    border = f"the border ({cutouts.border_level(grey):.0f} of 255)"
+    if not cutouts.is_darker_than_border(grey):
+        strip.show("not inverted", f"the garment is brighter than {border}, so light and dark stay as they are", grey)
         return grey
     inverted = 255 - grey
-    strip.show("inverted", f"the border is bright ({level:.0f} of 255), so light and dark were swapped", inverted)
+    strip.show("inverted", f"the garment is darker than {border}, so light and dark were swapped", inverted)
     return inverted
 
 

@@ -74,7 +74,7 @@ def _show_cell(said: Answers, pixels: Array) -> None:
     true, predicted = cell
     with st.container(border=True):
         st.markdown(f"**{CLASS_NAMES[true]}** taken for **{CLASS_NAMES[predicted]}**")
-        show_images(np.flatnonzero((said.labels == true) & (said.predicted == predicted)), pixels, said, "cell images")
+        show_images(np.flatnonzero((said.labels == true) & (said.predicted == predicted)), pixels, said, "cell")
 
 
 def _show_classes(said: Answers) -> None:
@@ -106,10 +106,21 @@ def show_two(chosen: Chosen) -> None:
         with column, st.container(border=True):
             st.markdown(f"**{ui.plain(name)}**")
             st.markdown(outcome_words.accuracy_sentence(said))
-    st.markdown(f"**Where they differ** ({len(indices):,} images)")
+            _show_figures(said)
     if len(indices):
+        st.markdown(f"**Where they differ** ({len(indices):,} images)")
+        st.caption(f"Below each image: first {ui.plain(names[0])}, then {ui.plain(names[1])}.")
         show_images(indices, pixels, first, "differing", second)
     show_chosen(pixels, dict(zip(names, (first, second), strict=True)))
+
+
+def _show_figures(said: Answers) -> None:
+    """What a model mixes up, each class, and its calibration, to be set beside another one's."""
+    st.markdown(outcome_words.confusion_sentence(said))
+    rows = outcome_frames.confusion_frame(scores.confusion(said))
+    st.altair_chart(outcome_charts.confusion_chart(rows), alt="True class by predicted class")
+    _show_classes(said)
+    _show_calibration(said)
 
 
 def _names(chosen: Chosen, other: Chosen) -> tuple[str, str]:

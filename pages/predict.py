@@ -51,10 +51,12 @@ def show_views(chosen: Chosen) -> None:
         SNIPPET: lambda: show_snippet(chosen),
     }
     tabs = st.tabs(list(views), key="view", on_change="rerun", bind="query-params")
-    for show, tab in zip(views.values(), tabs, strict=True):
-        if tab.open:
-            with tab, ui.problems_shown():
+    for (name, show), tab in zip(views.items(), tabs, strict=True):
+        with tab, ui.problems_shown():
+            if tab.open:
                 show()
+            elif name == OWN:
+                own_image_views.keep_uploads()
 
 
 def go_to_opinions() -> None:

@@ -69,6 +69,9 @@ def test_uploaded_images_are_answered_and_a_bad_one_is_named(
     for path, name in zip(images, predicted(run, 3), strict=True):
         assert re.search(re.escape(path.name) + rf"\s*· {name}, \d+\.\d%", text)
     assert text.count("so light and dark were swapped") == 3
+    page.get_by_role("tab", name="How good is it?").click()
+    expect(page.get_by_text("test images are right")).to_be_visible(timeout=PATIENCE_MS)
+    page.get_by_role("tab", name="Your own").click()
     page.get_by_text("Every checkpoint's opinion").nth(1).click()
     expect(page.get_by_label("The probability of each class by epoch, a panel a run", exact=True)).to_be_visible(
         timeout=PATIENCE_MS

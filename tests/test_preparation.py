@@ -16,7 +16,7 @@ from PIL import Image, PngImagePlugin
 
 from fashion_core import garments
 from fashion_core.errors import FashionError, ImageError
-from fashion_core.preparation import prepare
+from fashion_core.preparation import THINNEST, prepare
 
 Pixels = NDArray[np.uint8]
 
@@ -305,9 +305,9 @@ def test_an_empty_file_is_called_empty() -> None:
     assert "empty" in sentence(b"")
 
 
-def test_a_folder_and_a_missing_path_are_named(tmp_path: Path) -> None:
+def test_a_folder_and_a_missing_path_are_one_sentence(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing.png"):
-        assert f"{path} is not a file" in sentence(path)
+        assert "There is no such file" in sentence(path)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
@@ -360,6 +360,33 @@ def test_a_jpeg_of_thousands_of_scans_is_refused(shirt: Pixels) -> None:
     data = stored(np.kron(shirt, np.ones((40, 40), np.uint8)), "JPEG", progressive=True)
     last = data[data.rindex(b"\xff\xda") : -2]
     assert "too many parts" in sentence(data[:-2] + last * 2_000 + b"\xff\xd9")
+
+
+@pytest.mark.parametrize(
+    ("border", "garment"), [(200, 250), (140, 225), (100, 40), (60, 15), (30, 200), (235, 60), (128, 90), (127, 160)]
+)
+def test_a_garment_is_seen_on_either_side_of_the_borders_brightness(shirt: Pixels, border: int, garment: int) -> None:
+    """White on a light wall, navy on dark wood: the garment comes out bright on black."""
+    mask = np.kron(np.pad(shirt > 40, 20), np.ones((6, 6), bool))
+    pixels = prepare(stored(np.where(mask, garment, border).astype(np.uint8), "PNG")).pixels
+    expected = prepare(stored(np.where(mask, 255, 0).astype(np.uint8), "PNG")).pixels
+    assert (pixels > 0).sum() == pytest.approx((expected > 0).sum(), rel=0.02)
+    assert pixels.max() > 40
+
+
+def test_a_print_on_a_white_garment_does_not_decide(shirt: Pixels) -> None:
+    mask = np.kron(np.pad(shirt > 40, 20), np.ones((6, 6), bool))
+    picture = np.where(mask, 250, 205).astype(np.uint8)
+    picture[190:214, 190:214] = 30
+    pixels = prepare(stored(picture, "PNG")).pixels
+    assert (pixels > 100).sum() > 200
+
+
+def test_a_thin_strip_has_steps_that_can_be_drawn() -> None:
+    strip = np.full((4, 2000), 255, np.uint8)
+    strip[1:3, 100:1900] = 20
+    for step in prepare(stored(strip, "PNG")).steps:
+        assert max(step.pixels.shape[:2]) <= THINNEST * min(step.pixels.shape[:2]) + THINNEST
 
 
 def test_a_film_after_a_jpeg_counts_for_nothing(shirt: Pixels) -> None:
