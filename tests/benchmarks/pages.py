@@ -35,6 +35,7 @@ def visits(store: RunStore) -> dict[str, tuple[str, dict[str, str]]]:
         "Resume": ("resume", {}),
         "Resume, did it help": ("resume", {"view": "Did resuming help?"}),
         "Resume, lineage": ("resume", {"view": "Lineage"}),
+        "Predict, choosing a file": ("predict", run),
         "Lesson": ("lesson", {}),
     }
 
