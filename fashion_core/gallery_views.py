@@ -35,11 +35,9 @@ def show_gallery(chosen: Chosen, go_to_opinions: Callable[[], None]) -> None:
     said = answers(chosen)
     pixels, _ = test_images(chosen.run.record.config.dataset)
     show_images(_filtered(said), pixels, said, "gallery")
-    index = addressed_image(len(said))
-    if index is None:
+    if addressed_image(len(said)) is None:
         st.caption("Choose an image to see what the model says about it.")
-    else:
-        _show_one(index, pixels, said, go_to_opinions)
+    show_chosen(pixels, {"this model": said}, go_to_opinions)
     _offer_csv(chosen, said)
 
 
@@ -109,24 +107,18 @@ def addressed_image(count: int) -> int | None:
     return int(given)
 
 
-def _show_one(index: int, pixels: Array, said: Answers, go_to_opinions: Callable[[], None]) -> None:
-    label = int(said.labels[index])
-    with st.container(border=True):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**Test image {index:,}** · {CLASS_NAMES[label]}")
-            st.space("stretch")
-            st.button("Every checkpoint's opinion of it", icon=":material/timeline:", on_click=go_to_opinions)
-        show_answer(pixels[index], {"this model": said.probabilities[index]}, label)
-
-
-def show_chosen(pixels: Array, models: Mapping[str, Answers]) -> None:
-    """The image that the address names, if it names one, with what each model says about it."""
+def show_chosen(pixels: Array, models: Mapping[str, Answers], go_to_opinions: Callable[[], None] | None = None) -> None:
+    """The image that the address names, if it names one, with what each model says about it, and the way onward."""
     labels = next(iter(models.values())).labels
     index = addressed_image(len(labels))
     if index is None:
         return
     with st.container(border=True):
-        st.markdown(f"**Test image {index:,}** · {CLASS_NAMES[labels[index]]}")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**Test image {index:,}** · {CLASS_NAMES[labels[index]]}")
+            if go_to_opinions:
+                st.space("stretch")
+                st.button("Every checkpoint's opinion of it", icon=":material/timeline:", on_click=go_to_opinions)
         rows = {name: said.probabilities[index] for name, said in models.items()}
         show_answer(pixels[index], rows, int(labels[index]))
 

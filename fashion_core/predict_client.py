@@ -16,9 +16,10 @@ from fashion_core.preparation import Prepared, Step
 
 ANSWER_SECONDS = 600.0
 """A ResNet needs a minute for 10,000 images on a slow CPU."""
-PREPARE_SECONDS = 20.0
-"""Nobody else is answered while an image is decoded."""
+PREPARE_SECONDS = 60.0
+"""Nobody else is answered while an image is decoded; on a busy machine, starting the process takes some of it."""
 _GONE = "The process that computes predictions ended before it answered: try again; the server's terminal says why."
+_LATE = "There was no answer within {:.0f} s, so the process that computes predictions was ended: try again."
 
 
 class Predictor:
@@ -66,7 +67,8 @@ class Predictor:
             self._end()
 
     def _ask(self, question: Message, seconds: float | None = None) -> Message:
-        with self._lock, self._streams(seconds or self._answer_seconds) as (questions, answers):
+        seconds = seconds or self._answer_seconds
+        with self._lock, self._streams(seconds) as (questions, answers, late):
             try:
                 send(questions, question)
                 answer = receive(answers)
@@ -74,22 +76,27 @@ class Predictor:
                 answer = None
             if answer is None:
                 self._end()
-                raise WorkerError(_GONE)
+                raise WorkerError(_LATE.format(seconds) if late.is_set() else _GONE)
         if "problem" in answer.values:
             raise WorkerError(answer.values["problem"])
         return answer
 
     @contextmanager
-    def _streams(self, seconds: float) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-        """Where to ask and where the answer comes; the process is killed if it takes too long."""
-        process = self._running()
-        deadline = threading.Timer(seconds, process.kill)
+    def _streams(self, seconds: float) -> Iterator[tuple[IO[bytes], IO[bytes], threading.Event]]:
+        """Where to ask and where the answer comes; a process that takes too long is killed, and the event says so."""
+        process, late = self._running(), threading.Event()
+
+        def end() -> None:
+            late.set()
+            process.kill()
+
+        deadline = threading.Timer(seconds, end)
         deadline.daemon = True
         deadline.start()
         try:
             assert process.stdin
             assert process.stdout
-            yield process.stdin, process.stdout
+            yield process.stdin, process.stdout, late
         finally:
             deadline.cancel()
 
