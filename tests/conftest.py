@@ -23,9 +23,13 @@ _GIVEN = os.environ.get("FASHION_DATA")
 """Read before any fixture sets another one."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="break things as often as the README says, not a few times")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Slow tests run in CI, and where they are asked for by ``-m slow``."""
-    if os.environ.get("CI") == "true" or "slow" in config.getoption("-m"):
+    """Slow tests run in CI, and where they are asked for by ``-m slow`` or ``--full``."""
+    if os.environ.get("CI") == "true" or "slow" in config.getoption("-m") or config.getoption("--full"):
         return
     for item in items:
         if "slow" in item.keywords:

@@ -1,0 +1,39 @@
+"""How often each thing is broken, and the table of what was survived: ``python -m pytest tests/faults --full``."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+LONGEST_SECONDS = 3600
+SURVIVED = "survived"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The full form of a test may take long."""
+    for item in items:
+        if config.getoption("--full") and item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.timeout(LONGEST_SECONDS))
+
+
+@pytest.fixture
+def rounds(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
+    """Chooses between a short number of rounds and the full one."""
+    full = request.config.getoption("--full")
+    return lambda few, many: many if full else few
+
+
+@pytest.fixture
+def survived(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Takes one line for the table: what was broken, how often, and what came of it."""
+    return lambda line: request.node.user_properties.append((SURVIVED, line))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The table."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
+    lines = [(report.nodeid, line) for report in reports for key, line in report.user_properties if key == SURVIVED]
+    if lines:
+        terminalreporter.section("What it survived")
+    for test, line in lines:
+        terminalreporter.write_line(f"{test.rpartition('::')[2]}\n    {line}")
