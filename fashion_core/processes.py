@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -32,9 +33,14 @@ class ProcessId(BaseModel):
 
 @cache
 def boot_id() -> str:
-    """A text that changes each time this machine boots."""
-    linux = Path("/proc/sys/kernel/random/boot_id")
-    return linux.read_text().strip() if linux.exists() else str(round(psutil.boot_time()))
+    """A text that changes each time this machine boots, and differs where a pid means another process.
+
+    Containers of one machine share its boot but not their pids, and may have one host name, as may two machines.
+    """
+    linux, pids = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    if not linux.exists():
+        return str(round(psutil.boot_time()))
+    return f"{linux.read_text().strip()} {pids.stat().st_ino}"
 
 
 def identify(pid: int) -> ProcessId:
@@ -44,13 +50,13 @@ def identify(pid: int) -> ProcessId:
 
 
 def is_local(process: ProcessId) -> bool:
-    """Whether the process belongs to this machine, so that ``is_alive`` can answer."""
-    return process.host == platform.node()
+    """Whether the process belongs to this machine since it booted, so that ``is_alive`` can answer."""
+    return process.boot == boot_id()
 
 
 def is_alive(process: ProcessId) -> bool:
     """Whether this very process still runs here; a zombie and a later process with its pid don't count."""
-    if not is_local(process) or process.boot != boot_id():
+    if not is_local(process):
         return False
     try:
         if psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE:
@@ -58,6 +64,13 @@ def is_alive(process: ProcessId) -> bool:
         return abs(identify(process.pid).started - process.started) < _START_TOLERANCE_SECONDS
     except psutil.NoSuchProcess:
         return False
+
+
+def is_suspended(process: ProcessId) -> bool:
+    """Whether the process is there and has been told to do nothing (SIGSTOP)."""
+    with suppress(psutil.NoSuchProcess):
+        return is_alive(process) and psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
+    return False
 
 
 def python_command(*arguments: str) -> list[str]:

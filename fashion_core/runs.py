@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from fashion_core import files, processes
 from fashion_core.config import TrainConfig, explain
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError, RunStateError
+from fashion_core.heartbeats import Heartbeats
 from fashion_core.kept import KeptFromFiles
 from fashion_core.schema import (
     ACTIVE_STATES,
@@ -34,9 +35,6 @@ from fashion_core.schema import (
     Status,
 )
 
-FOREIGN_HEARTBEAT_SECONDS = 60.0
-"""How old the heartbeat of a worker on another machine may be before its run counts as lost."""
-
 STARTING_SECONDS = 5.0
 """How long a run that was given to a worker may be without the worker's identity."""
 LOG_LINE_BYTES = 1000
@@ -52,6 +50,7 @@ _RUNS: Final = 4096
 _records: KeptFromFiles[BaseModel] = KeptFromFiles(5 * _RUNS)
 _epochs: KeptFromFiles[tuple[int, ...]] = KeptFromFiles(_RUNS)
 _listings: KeptFromFiles[tuple["Run", ...]] = KeptFromFiles(8)
+_heartbeats = Heartbeats()
 
 
 def _parse(path: Path, kind: type[Record]) -> Record:
@@ -131,10 +130,17 @@ class Run:
         status = status or self.status
         if status.state != "running":
             return status.state
-        if not _is_worker_there(status):
+        if not self._has_worker(status):
             latest = self.status  # it may have ended well since that status was read
             return "lost" if latest == status else self.state(latest)
         return "stopping" if self.stop_path.exists() else "running"
+
+    def _has_worker(self, status: Status) -> bool:
+        if status.process is None:
+            return abs(now() - status.heartbeat) < STARTING_SECONDS
+        if processes.is_local(status.process):
+            return processes.is_alive(status.process)
+        return _heartbeats.is_beating(self.path, status.process, status.heartbeat)
 
     @contextmanager
     def writing(self, timeout: float = 5.0) -> Iterator[None]:
@@ -320,14 +326,6 @@ def _listed_in(folder: Path) -> Iterator[tuple[int, bool]]:
 def _run_at(path: Path) -> Run:
     """Naming its paths takes as long as reading one of them."""
     return Run(path)
-
-
-def _is_worker_there(status: Status) -> bool:
-    if status.process is None:
-        return now() - status.heartbeat < STARTING_SECONDS
-    if processes.is_local(status.process):
-        return processes.is_alive(status.process)
-    return now() - status.heartbeat < FOREIGN_HEARTBEAT_SECONDS
 
 
 def utc_now() -> datetime:

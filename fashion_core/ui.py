@@ -16,10 +16,12 @@ from fashion_core import frames, jobs, processes
 from fashion_core.config import DATASET_LABELS, PRESETS, TrainConfig, parse_config
 from fashion_core.errors import FashionError
 from fashion_core.kept import KeptLatest
-from fashion_core.runs import Run, RunStore
-from fashion_core.schema import ACTIVE_STATES, Verdict
+from fashion_core.runs import Run, RunStore, now
+from fashion_core.schema import ACTIVE_STATES, Status, Verdict
 
 ADVANCE_SECONDS = 1.0
+SILENT_SECONDS = 30.0
+"""How old the heartbeat of a running run may be without a word about it: measuring a large model takes a while."""
 PAGE_ROWS = 500
 _last_advance: KeptLatest[None] = KeptLatest(8)
 _INSIDE_APP = "inside app.py"
@@ -263,7 +265,17 @@ def whereabouts(store: RunStore, run: Run) -> str:
         return "its process is gone; Continue goes on from the newest whole checkpoint"
     epoch = min(status.epoch, last)
     where = f"epoch {epoch:,} of {first:,}–{last:,}, batch {status.batch:,} of {config.batches_per_epoch:,}"
-    return f"{where}, {status.phase}" if state == "running" and status.phase else where
+    if state == "running" and status.phase:
+        where = f"{where}, {status.phase}"
+    return f"{where}{_silence(status)}" if state in ACTIVE_STATES else where
+
+
+def _silence(status: Status) -> str:
+    """What people should know about a worker that is there and writes nothing; nothing about one that does."""
+    if status.process and processes.is_suspended(status.process):
+        return f"; its process is suspended: `kill -CONT {status.process.pid}` on this machine wakes it"
+    seconds = now() - status.heartbeat
+    return f"; nothing heard of it for {duration(seconds)}" if seconds > SILENT_SECONDS else ""
 
 
 def time_left(run: Run) -> str:

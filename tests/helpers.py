@@ -47,10 +47,12 @@ def command_line(*arguments: str, **environment: str) -> subprocess.CompletedPro
     )
 
 
-def python(code: str, *options: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+def python(
+    code: str, *options: str, cwd: Path = ROOT, arguments: tuple[str, ...] = (), **environment: str
+) -> subprocess.CompletedProcess[str]:
     """A fresh Python that runs ``code`` to its end."""
     return subprocess.run(
-        [sys.executable, *options, "-c", code],
+        [sys.executable, *options, "-c", code, *arguments],
         cwd=cwd,
         env={**os.environ, **environment},
         capture_output=True,

@@ -13,6 +13,7 @@ GROUND = {
     "files",
     "kept",
     "processes",
+    "heartbeats",
     "config",
     "dataset_files",
     "metrics",

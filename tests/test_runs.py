@@ -17,7 +17,7 @@ from helpers import config, new_run, small_disk, wait_until, waits_for_lock
 from fashion_core import processes
 from fashion_core.errors import DamagedFileError, DiskError, FashionError, RunNotFoundError, RunStateError
 from fashion_core.processes import ProcessId
-from fashion_core.runs import FOREIGN_HEARTBEAT_SECONDS, STARTING_SECONDS, Run, RunStore, now
+from fashion_core.runs import STARTING_SECONDS, Run, RunStore, now
 from fashion_core.schema import Facts, Parent, Status
 
 URL_SAFE = set("0123456789abcdefghijklmnopqrstuvwxyz-")
@@ -172,12 +172,6 @@ def test_lost_when_another_process_has_its_pid(store: RunStore) -> None:
     assert run.state() == "lost"
 
 
-def test_lost_after_the_machine_booted_again(store: RunStore) -> None:
-    run = new_run(store)
-    set_running(run, processes.identify(os.getpid()).model_copy(update={"boot": "an earlier one"}))
-    assert run.state() == "lost"
-
-
 @pytest.mark.parametrize(("age", "state"), [(0, "running"), (STARTING_SECONDS + 1, "lost")])
 def test_given_to_a_worker_that_never_came_it_is_lost(store: RunStore, age: float, state: str) -> None:
     run = new_run(store)
@@ -208,14 +202,6 @@ def test_what_a_killed_delete_left_is_removed_once_it_is_old(store: RunStore) ->
     os.utime(left, (1.0, 1.0))
     store.remove_leftovers()
     assert {path.name for path in store.root.iterdir()} == {run.id, ".tmp-new"}
-
-
-@pytest.mark.parametrize(("age", "state"), [(0, "running"), (FOREIGN_HEARTBEAT_SECONDS + 1, "lost")])
-def test_worker_on_another_machine_is_known_by_its_heartbeat(store: RunStore, age: float, state: str) -> None:
-    run = new_run(store)
-    elsewhere = processes.identify(os.getpid()).model_copy(update={"host": "elsewhere", "pid": 1})
-    set_running(run, elsewhere, heartbeat=now() - age)
-    assert run.state() == state
 
 
 def test_identity_is_the_same_each_time() -> None:

@@ -1,0 +1,185 @@
+"""Who a run belongs to: reused pids, clocks that are wrong, workers that are suspended, folders that were copied."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from helpers import config, new_run, python, train, wait_until, worker_is_gone, workers
+from test_jobs import assert_same_end, set_state, wait_for_end, wait_for_epochs
+
+from fashion_core import jobs, processes, ui
+from fashion_core.errors import RunStateError
+from fashion_core.heartbeats import SILENCE_SECONDS
+from fashion_core.runs import Run, RunStore, now
+
+Survived = Callable[[str], None]
+HOUR = 3600.0
+LONG = 3_000
+
+
+def say_running(run: Run, process: processes.ProcessId | None, heartbeat: float) -> None:
+    changes = {"state": "running", "process": process, "heartbeat": heartbeat}
+    run.write_status(run.status.model_copy(update=changes))
+
+
+def elsewhere() -> processes.ProcessId:
+    """A process of another machine, which has this machine's host name."""
+    return processes.identify(os.getpid()).model_copy(update={"boot": "another one"})
+
+
+@pytest.fixture
+def sleeper() -> Iterator["subprocess.Popen[bytes]"]:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def stranger_with_pid(pid: int) -> "subprocess.Popen[bytes]":
+    """A process that the system gives this pid, which is free; skips where this user can't ask for one."""
+    try:
+        for _ in range(50):  # another process may take it first
+            Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
+            process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+            if process.pid == pid:
+                return process
+            process.kill()
+            process.communicate()
+    except OSError as error:
+        pytest.skip(f"a pid can't be reused on purpose here: {error}")
+    pytest.skip("other processes took the pid each time")
+
+
+@pytest.mark.slow
+def test_stranger_with_the_workers_pid_is_left_alone(
+    store: RunStore, sleeper: "subprocess.Popen[bytes]", survived: Survived
+) -> None:
+    run = new_run(store, epochs=1)
+    say_running(run, processes.identify(sleeper.pid), now())
+    began = time.monotonic()
+    sleeper.kill()
+    sleeper.communicate()
+    wait_until(lambda: time.monotonic() - began > 2.5, "the start times differ")
+    stranger = stranger_with_pid(sleeper.pid)
+    try:
+        assert run.state() == "lost"
+        with pytest.raises(RunStateError, match="is lost already"):
+            jobs.stop(run)
+        jobs.go_on(store, run)
+        wait_for_end(run)
+        store.delete(run)
+        assert stranger.poll() is None, "it was signalled"
+    finally:
+        stranger.kill()
+        stranger.communicate()
+    survived("a real process with the pid of a dead worker: called lost, continued, deleted; the stranger untouched")
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_clock_that_was_set_changes_no_identity(hours: int, tmp_path: Path) -> None:
+    """The kernel works out anew when it booted; everything else of its files stays as it is."""
+    system = tmp_path / "proc"
+    system.mkdir()
+    for entry in Path("/proc").iterdir():
+        if entry.name != "stat":
+            (system / entry.name).symlink_to(entry)
+    lines = Path("/proc/stat").read_text().splitlines(keepends=True)
+    (system / "stat").write_text(
+        "".join(
+            f"btime {int(line.split()[1]) + hours * 3600}\n" if line.startswith("btime") else line for line in lines
+        )
+    )
+    me = processes.identify(os.getpid())
+    looked = python(
+        "import psutil, sys; psutil.PROCFS_PATH = sys.argv[1]\n"
+        "from fashion_core.processes import ProcessId, is_alive\n"
+        "print(is_alive(ProcessId.model_validate_json(sys.argv[2])))",
+        arguments=(str(system), me.model_dump_json()),
+    )
+    assert looked.stdout.strip() == "True", looked.stderr
+
+
+@pytest.mark.parametrize("wrong_by", [-HOUR, HOUR])
+def test_worker_elsewhere_whose_clock_is_wrong_is_running_once_it_was_seen_to_write(
+    store: RunStore, wrong_by: float
+) -> None:
+    run = new_run(store)
+    say_running(run, elsewhere(), now() + wrong_by)
+    assert run.state() == "lost"
+    for _ in range(3):
+        say_running(run, elsewhere(), now() + wrong_by)
+        assert run.state() == "running"
+
+
+@pytest.mark.parametrize(("age", "state"), [(0, "running"), (SILENCE_SECONDS + 1, "lost"), (-HOUR, "lost")])
+def test_worker_elsewhere_is_first_judged_by_its_heartbeat(store: RunStore, age: float, state: str) -> None:
+    run = new_run(store)
+    say_running(run, elsewhere(), now() - age)
+    assert [run.state(), run.state()] == [state, state]
+
+
+@pytest.mark.parametrize("age", [HOUR, -HOUR])
+def test_worker_that_never_came_is_lost_whatever_the_clock_says(store: RunStore, age: float) -> None:
+    run = new_run(store)
+    say_running(run, None, now() - age)
+    assert run.state() == "lost"
+
+
+@pytest.mark.parametrize("wrong_by", [-HOUR, HOUR])
+def test_clock_that_jumped_does_not_lose_a_live_run(store: RunStore, wrong_by: float) -> None:
+    run = new_run(store)
+    say_running(run, processes.identify(os.getpid()), now() + wrong_by)
+    assert run.state() == "running"
+
+
+@pytest.mark.slow
+def test_suspended_worker_is_named_and_goes_on_to_the_same_bits(store: RunStore, survived: Survived) -> None:
+    straight = new_run(store, epochs=12)
+    train(straight)
+    set_state(straight, "finished")
+    run = jobs.start(store, straight.record.config)
+    wait_for_epochs(run, 1)
+    (worker,) = workers(run)
+    worker.suspend()
+    wait_until(lambda: worker.status() == psutil.STATUS_STOPPED, "it is suspended")
+    waiting = jobs.start(store, straight.record.config)
+    assert (run.state(), waiting.state()) == ("running", "queued")
+    assert f"`kill -CONT {worker.pid}`" in ui.whereabouts(store, run)
+    with pytest.raises(RunStateError, match="is running"):
+        jobs.go_on(store, run)
+    with pytest.raises(RunStateError, match="is being worked on"):
+        store.delete(run)
+    jobs.stop(waiting)
+    worker.resume()
+    wait_for_end(run)
+    assert run.state() == "finished"
+    assert_same_end(run, straight)
+    survived("a worker suspended by SIGSTOP: still running, named, not started twice; woken, the same bits")
+
+
+@pytest.mark.slow
+def test_folder_copied_to_another_machine_is_a_run_of_its_own(
+    store: RunStore, tmp_path: Path, survived: Survived
+) -> None:
+    """There the worker's boot is unknown, and its last heartbeat is old."""
+    run = jobs.start(store, config(epochs=LONG))
+    wait_for_epochs(run, 1)
+    copied = RunStore(tmp_path / "copied")
+    shutil.copytree(run.path, copied.root / run.id, ignore=shutil.ignore_patterns(".tmp-*"))
+    copy = copied.get(run.id)
+    say_running(copy, elsewhere(), now() - SILENCE_SECONDS - 1)
+    assert copy.state() == "lost"
+    jobs.go_on(copied, copy)
+    wait_for_epochs(copy, len(copy.epochs_saved()) + 1)
+    jobs.stop(copy)
+    wait_until(lambda: worker_is_gone(copy), "the copy has stopped")
+    assert (copy.state(), run.state()) == ("stopped", "running")
+    os.kill(workers(run)[0].pid, signal.SIGKILL)
+    survived("a live run's folder copied to another machine: lost there, continued, stopped; the original trains on")
