@@ -45,8 +45,10 @@ def last_run(store: RunStore, run: Run) -> Run:
 def go_on(store: RunStore, run: Run) -> Run | None:
     """Begin the last step once the first run has finished; two pages that ask at once begin it once.
 
-    Raises what ``resumptions.create`` raises.
+    Raises ``RunStateError`` for a run that is none of the lesson's, and what ``resumptions.create`` raises.
     """
+    if TAG not in run.labels.tags:
+        raise RunStateError(f"Run {run.id} is none of the lesson's; open the Lesson page anew to begin one.")
     if run.state() != "finished" or resumed_run(store, run):
         return resumed_run(store, run)
     with run.writing():

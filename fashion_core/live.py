@@ -24,11 +24,13 @@ class Look:
     Attributes:
         batches, epochs: as ``frames.batches_frame`` and ``frames.epochs_frame`` give them.
         version: looks with the same one are the same.
+        damaged: lines of the file that can't be read.
     """
 
     batches: pd.DataFrame
     epochs: pd.DataFrame
     version: tuple[object, ...]
+    damaged: int
 
 
 def look(run: Run) -> Look:
@@ -67,7 +69,7 @@ class _Watched:
                 self._take(rows)
             self._begin_anew_if_needed()
             saved = tuple(self._run.epochs_saved())
-            version = (id(self), self._restarts, self._rows, saved)
+            version = (id(self), self._restarts, self._rows, self._damaged(), saved)
             if self._last is None or self._last.version != version:
                 self._last = self._make(saved, version)
             return self._last
@@ -91,4 +93,9 @@ class _Watched:
     def _make(self, saved: tuple[int, ...], version: tuple[object, ...]) -> Look:
         record = self._run.record
         batches = frames.thin_out(self._the_curve().frame(), frames.MAX_POINTS)
-        return Look(batches, frames.epochs_frame(self._ended, record.config, saved, record.first_epoch), version)
+        epochs = frames.epochs_frame(self._ended, record.config, saved, record.first_epoch)
+        return Look(batches, epochs, version, self._damaged())
+
+    def _damaged(self) -> int:
+        cut = self._follower.torn and self._run.has_ended_in_order()
+        return self._follower.damaged + cut

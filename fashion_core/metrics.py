@@ -4,10 +4,13 @@ A batch row holds the losses of all batches since the last one, so that a few ro
 ``{"kind": "batch", "epoch", "batch", "losses": [...], "images_per_second", "time"}``, where ``batch`` is the last of
 them. An epoch row ends an epoch:
 ``{"kind": "epoch", "epoch", "loss", "accuracy", "train_loss", "seconds", "samples_per_second", "time"}``.
+
+Each row ends with a checksum of its line, which readers take away; a row that it does not fit is passed over.
 """
 
 import json
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,10 +19,12 @@ from typing import Any, BinaryIO, Final
 from pydantic_core import from_json
 
 from fashion_core import files
+from fashion_core.errors import DamagedFileError
 
 Row = dict[str, Any]
 _PIECE: Final = 1 << 22  # bytes read at a time
 _REMEMBERED: Final = 128  # bytes
+_CHECKSUM: Final = b', "crc32": '
 _KEYS = {
     "batch": {"epoch", "batch", "losses"},
     "epoch": {"epoch", "loss", "accuracy", "train_loss", "seconds", "samples_per_second"},
@@ -29,7 +34,7 @@ _KEYS = {
 def append_row(path: Path, row: Mapping[str, Any], *, durable: bool = False) -> None:
     """Add one row. Raises ``DiskError``."""
     with files.disk_errors(path), path.open("ab") as file:
-        file.write(json.dumps(row).encode() + b"\n")
+        file.write(_as_line(row))
         if durable:
             file.flush()
             os.fsync(file.fileno())
@@ -37,15 +42,26 @@ def append_row(path: Path, row: Mapping[str, Any], *, durable: bool = False) -> 
 
 def read_rows(path: Path) -> list[Row]:
     """All whole rows; a torn line is passed over, a missing file has none. Raises ``DiskError``."""
-    with files.disk_errors(path):
-        lines = path.read_bytes().splitlines() if path.exists() else []
+    lines = files.read_bytes(path).splitlines() if path.exists() else []
     return [row for row in map(_parse_row, lines) if row is not None]
+
+
+def check(path: Path, *, ended: bool) -> None:
+    """Raise ``DamagedFileError`` if a line is not a whole row; a torn last one is damage once nobody writes any more.
+
+    Raises ``DiskError``.
+    """
+    lines = files.read_bytes(path).splitlines(keepends=True) if path.exists() else []
+    if lines and not (ended or lines[-1].endswith(b"\n")):
+        lines.pop()
+    damaged = sum(_parse_row(line.strip()) is None for line in lines)
+    if damaged:
+        raise DamagedFileError(path, f"{damaged:,} of its {len(lines):,} rows can't be read and are passed over")
 
 
 def read_epochs(path: Path) -> list[Row]:
     """The rows of ended epochs alone: a long run has a hundred times as many of batches. Raises ``DiskError``."""
-    with files.disk_errors(path):
-        lines = path.read_bytes().splitlines() if path.exists() else []
+    lines = files.read_bytes(path).splitlines() if path.exists() else []
     rows = map(_parse_row, (line for line in lines if b'"losses"' not in line))
     return [row for row in rows if row is not None and row["kind"] == "epoch"]
 
@@ -55,11 +71,14 @@ class Follower:
 
     Attributes:
         restarts: how often it had to begin anew, for the file was another one or had gone back.
+        damaged: lines that are no whole row, and were passed over.
+        torn: whether something stands after the last whole line: the writer is at it, or was when it ended.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.restarts = 0
+        self.restarts = self.damaged = 0
+        self.torn = False
         self._inode, self._offset, self._end = 0, 0, b""
 
     def new_rows(self) -> Iterator[list[Row]]:
@@ -82,7 +101,10 @@ class Follower:
                     whole = piece[: piece.rfind(b"\n") + 1]
                     self._offset += len(whole)
                     self._end = (self._end + whole)[-_REMEMBERED:]
-                    yield _parse_rows(whole)
+                    rows = _parse_rows(whole)
+                    self.damaged += whole.count(b"\n") - len(rows)
+                    yield rows
+                self.torn = file.tell() > self._offset
 
     def _goes_on(self, file: BinaryIO) -> bool:
         """Whether what was read still stands there: the last bytes of it, with their times, do."""
@@ -94,33 +116,31 @@ class Follower:
 
     def _begin(self, inode: int) -> None:
         self.restarts += self._offset > 0
-        self._inode, self._offset, self._end = inode, 0, b""
+        self._inode, self._offset, self._end, self.damaged = inode, 0, b"", 0
 
 
-def _parse_rows(lines: bytes) -> list[Row]:
-    """All at once; where one is torn, each by itself."""
-    found: list[Any] = []
+def _parse_rows(whole: bytes) -> list[Row]:
+    """The rows of whole lines, all at once; where one is torn, each by itself."""
+    lines, found = whole.split(b"\n")[:-1], []
     with suppress(ValueError):
-        found = from_json(b"[" + lines.rstrip(b"\n").replace(b"\n", b",") + b"]")
-    if len(found) != lines.count(b"\n"):
-        found = [_parse(line) for line in lines.splitlines()]
-    return [row for row in found if _is_row(row)]
+        found = from_json(b"[" + b",".join(lines) + b"]")
+    if len(found) != len(lines):
+        return [row for row in map(_parse_row, lines) if row is not None]
+    return [row for row, line in zip(found, lines, strict=True) if _is_row(row, line)]
 
 
 def _parse_row(line: bytes) -> Row | None:
-    row = _parse(line)
-    return row if _is_row(row) else None
+    row = None
+    with suppress(ValueError):
+        row = from_json(line)
+    return row if _is_row(row, line) else None
 
 
-def _parse(line: bytes) -> Any:
-    try:
-        return from_json(line)
-    except ValueError:
-        return None
-
-
-def _is_row(row: Any) -> bool:
-    return isinstance(row, dict) and _KEYS.get(str(row.get("kind")), {""}) <= row.keys()
+def _is_row(row: Any, line: bytes) -> bool:
+    """Whether it is whole; its checksum is taken away. A row that people wrote by hand needs none."""
+    if not isinstance(row, dict) or not _KEYS.get(str(row.get("kind")), {""}) <= row.keys():
+        return False
+    return "crc32" not in row or row.pop("crc32") == zlib.crc32(line.rpartition(_CHECKSUM)[0])
 
 
 def rewind(path: Path, epoch: int, batch: int) -> None:
@@ -143,4 +163,9 @@ def _before(row: Row, epoch: int, batch: int) -> Row | None:
 
 
 def _as_lines(rows: Iterable[Row]) -> bytes:
-    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+    return b"".join(map(_as_line, rows))
+
+
+def _as_line(row: Mapping[str, Any]) -> bytes:
+    text = json.dumps(row).encode().removesuffix(b"}")
+    return b"%b%b%d}\n" % (text, _CHECKSUM, zlib.crc32(text))

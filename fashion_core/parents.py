@@ -70,6 +70,7 @@ def check_load(run: Run, parent: ParentCheckpoint, found: Evaluation) -> None:
     comparable = parent.measures_the_same(config)
     if comparable and loss_last is not None and not math.isclose(found.loss, loss_last, rel_tol=_ROUNDING):
         raise LoadCheckError(loss_last, found.loss)
+    written = files.write_bytes(run.load_losses_path, found.losses.numpy().tobytes())
     check = LoadCheck(
         loss_last=loss_last,
         loss_check=found.loss,
@@ -77,15 +78,18 @@ def check_load(run: Run, parent: ParentCheckpoint, found: Evaluation) -> None:
         standard_error=found.standard_error,
         comparable=comparable,
         optimizer="loaded" if parent.fits(config) else "fresh",
+        losses_sha256=written.sha256,
     )
-    files.write_bytes(run.load_losses_path, found.losses.numpy().tobytes())
     files.write_json(run.load_check_path, check.model_dump(mode="json"))
 
 
 def read_load_losses(run: Run) -> Tensor | None:
-    """Each test image's loss right after loading, (N,) float32; None for a run that was not resumed."""
-    if run.load_check is None:
-        return None
+    """Each test image's loss right after loading, (N,) float32; None for a run that was not resumed, or without them.
+
+    Raises ``DamagedFileError`` or ``DiskError``.
+    """
     path = run.load_losses_path
-    with files.disk_errors(path):
-        return torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.float32)
+    if run.load_check is None or not path.exists():
+        return None
+    run.check_load_losses()
+    return torch.frombuffer(bytearray(files.read_bytes(path)), dtype=torch.float32)

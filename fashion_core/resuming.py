@@ -6,7 +6,7 @@ from typing import Any
 
 from fashion_core import inspection
 from fashion_core.config import TrainConfig, parse_config, settings
-from fashion_core.errors import ConfigError, RefusedFileError, RunNotFoundError
+from fashion_core.errors import ConfigError, RefusedFileError, RunNotFoundError, printable
 from fashion_core.resume_labels import cut_middle, short_label
 from fashion_core.runs import Run
 from fashion_core.schema import Change, Environment, RunRecord, Verdict
@@ -57,7 +57,7 @@ def _name(run: Run, epoch: int, config: TrainConfig) -> str:
     """What tells this run from the others of the same checkpoint; the parent's name is cut where it is too long."""
     what = short_label(changes(run.record.config, config))
     end = f" ↻ {epoch}, {what}"
-    return cut_middle(run.title, 80 - len(end)) + end
+    return cut_middle(printable(run.title), 80 - len(end)) + end
 
 
 def changes(parent: TrainConfig, config: TrainConfig) -> dict[str, Change]:

@@ -113,9 +113,13 @@ class Run:
     def status(self) -> Status:
         """What the writer last said; a damaged one is that of a lost run, which can go on. Raises ``DiskError``."""
         try:
-            return _kept(self.status_path, Status)
+            return self.read_status()
         except DamagedFileError as error:
             return Status(state="running", queued_at=0, heartbeat=0, error=str(error))
+
+    def read_status(self) -> Status:
+        """What the writer last said. Raises ``DamagedFileError`` or ``DiskError``."""
+        return _kept(self.status_path, Status)
 
     def write_status(self, status: Status) -> None:
         """Replace the status; only for the holder of the lock. Raises ``DiskError``."""
@@ -134,6 +138,10 @@ class Run:
             latest = self.status  # it may have ended well since that status was read
             return "lost" if latest == status else self.state(latest)
         return "stopping" if self.stop_path.exists() else "running"
+
+    def has_ended_in_order(self) -> bool:
+        """Whether its writer wrote all that it wanted to: it was not killed, and no disk was full."""
+        return self.status.state in ("finished", "stopped")
 
     def _has_worker(self, status: Status) -> bool:
         if status.process is None:
@@ -178,6 +186,14 @@ class Run:
             shutil.rmtree(self.path, ignore_errors=True)
             raise RunNotFoundError(f"Run {self.id} has been deleted.")
 
+    def refuse_links(self) -> None:
+        """Raise ``DiskError`` if anything in the folder is a symbolic link: what is read and written stays in it."""
+        for folder in (self.path, self.checkpoint_folder):
+            with files.disk_errors(folder), suppress(FileNotFoundError, NotADirectoryError):
+                for entry in os.scandir(folder):
+                    if entry.is_symlink():
+                        files.refuse_link(Path(entry.path))
+
     def log_tail(self, lines: int) -> str:
         """The last lines that the worker printed. Raises ``DiskError``."""
         with files.disk_errors(self.log_path), suppress(FileNotFoundError), self.log_path.open("rb") as log:
@@ -213,6 +229,14 @@ class Run:
     def load_check(self) -> LoadCheck | None:
         """What was measured after loading the parent, if it was. Raises ``DamagedFileError`` or ``DiskError``."""
         return _kept(self.load_check_path, LoadCheck) if self.load_check_path.exists() else None
+
+    def check_load_losses(self) -> None:
+        """Raise ``DamagedFileError`` if what was measured right after loading is not as it was written."""
+        recorded = self.load_check.losses_sha256 if self.load_check else None
+        if recorded and files.digest_of(self.load_losses_path).sha256 != recorded:
+            raise DamagedFileError(
+                self.load_losses_path, "it is not what was written; delete it, and the run goes on without it"
+            )
 
     def saved_files(self) -> list[Path]:
         """Every file that has facts, whether it is still there or not: checkpoints by epoch, then the others."""
@@ -259,7 +283,7 @@ class Run:
         if size != facts.bytes:
             return f"it has {size:,} bytes instead of {facts.bytes:,}"
         mark = marks.files.get(self.name_of(file))
-        return mark.reason if mark and mark.checked >= facts.created else None
+        return mark.reason if mark and mark.sha256 == facts.sha256 else None
 
     def epochs_saved(self) -> list[int]:
         """The epochs whose checkpoints are listed, in order."""
@@ -312,10 +336,12 @@ def _saved_in(folder: Path) -> tuple[int, ...]:
 
 
 def _listed_in(folder: Path) -> Iterator[tuple[int, bool]]:
-    """The epochs that have facts, and whether their checkpoint is there."""
+    """The epochs that have facts, and whether their checkpoint is there; none behind a symbolic link."""
     names: set[str] = set()
+    if folder.is_symlink():
+        return
     with files.disk_errors(folder), suppress(FileNotFoundError, NotADirectoryError):
-        names = {entry.name for entry in os.scandir(folder)}
+        names = {entry.name for entry in os.scandir(folder) if not entry.is_symlink()}
     for name in names:
         epoch = name.removesuffix(".json")
         if epoch != name and epoch.isdecimal():
@@ -395,7 +421,8 @@ class RunStore:
         with files.disk_errors(self.root):
             if not self.root.exists():
                 return ()
-            names = sorted((entry.name for entry in os.scandir(self.root) if entry.is_dir()), reverse=True)
+            entries = [entry for entry in os.scandir(self.root) if entry.is_dir(follow_symlinks=False)]
+            names = sorted((entry.name for entry in entries), reverse=True)
         return tuple(self.at(name) for name in names if _ID_PATTERN.fullmatch(name))
 
     def remove_leftovers(self) -> None:
@@ -407,19 +434,25 @@ class RunStore:
 
     def has(self, run_id: str) -> bool:
         """Whether there is a run with exactly this id."""
-        return _ID_PATTERN.fullmatch(run_id) is not None and (self.root / run_id).is_dir()
+        path = self.root / run_id
+        return _ID_PATTERN.fullmatch(run_id) is not None and path.is_dir() and not path.is_symlink()
 
     def at(self, run_id: str) -> Run:
         """The folder of this run, whether it is there or not."""
         return _run_at(self.root / run_id)
 
     def get(self, run_id: str) -> Run:
-        """The run with this id, or with the only id that begins so. Raises ``RunNotFoundError``."""
+        """The run with this id, or with the only id that begins so.
+
+        Raises ``RunNotFoundError``, or ``DiskError`` if a symbolic link in it leads elsewhere.
+        """
         if self.has(run_id):
-            return self.at(run_id)
+            run = self.at(run_id)
+            run.refuse_links()
+            return run
         matches = [run for run in self.runs() if run_id and run.id.startswith(run_id)]
         if len(matches) == 1:
-            return matches[0]
+            return self.get(matches[0].id)
         raise RunNotFoundError(
             f"No run in {self.root} has the id {run_id!r}; "
             f"{'several begin so: give more of it' if matches else 'list them with `python -m fashion_core runs`'}."

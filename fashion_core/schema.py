@@ -81,6 +81,7 @@ class LoadCheck(_Stored):
 
     ``loss_last`` is the loss stored in the checkpoint, ``loss_check`` the one measured, with ``standard_error`` of that
     mean over the test images; ``comparable`` says whether both mean the same images, scaled in the same way.
+    ``losses_sha256`` is that of ``loaded.losses``, None where it was not recorded.
     """
 
     loss_last: float | None
@@ -89,6 +90,7 @@ class LoadCheck(_Stored):
     standard_error: float
     comparable: bool
     optimizer: Literal["loaded", "fresh"]
+    losses_sha256: str | None = None
 
 
 class RunRecord(_Stored):
@@ -149,9 +151,9 @@ class Facts(_Stored):
 
 
 class Mark(_Stored):
-    """What ``verify`` found about one saved file; it says nothing about a file written after ``checked``."""
+    """What ``verify`` found about one saved file; it says nothing about a file with facts of another ``sha256``."""
 
-    checked: datetime
+    sha256: str
     reason: str | None
 
 

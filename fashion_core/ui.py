@@ -4,7 +4,7 @@ import re
 import runpy
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -12,9 +12,9 @@ from typing import Literal
 import pandas as pd
 import streamlit as st
 
-from fashion_core import frames, jobs, processes
+from fashion_core import frames, jobs, processes, verify
 from fashion_core.config import DATASET_LABELS, PRESETS, TrainConfig, parse_config
-from fashion_core.errors import FashionError
+from fashion_core.errors import DamagedFileError, DiskError, FashionError
 from fashion_core.kept import KeptLatest
 from fashion_core.runs import Run, RunStore, now
 from fashion_core.schema import ACTIVE_STATES, Status, Verdict
@@ -128,6 +128,17 @@ def state_badge(state: str) -> None:
     """The state as icon, word and colour."""
     icon, color = STATES[state]
     st.badge(state, icon=icon, color=color)
+
+
+def show_damage(run: Run) -> None:
+    """What is wrong with the files that the run keeps about itself, and with those that ``verify`` marked."""
+    for found in verify.damaged_records(run):
+        st.warning(sentence(f"{found.reason}."), icon=":material/broken_image:")
+    with suppress(DamagedFileError, DiskError):
+        marked = [name for name in run.marks.files if run.damage(run.path / name, run.marks)]
+        if marked:
+            text = f"Damaged: {', '.join(marked)}. Verify on the Checkpoints page says what is wrong."
+            st.warning(plain(text), icon=":material/broken_image:")
 
 
 def verdict_badge(verdict: Verdict) -> None:

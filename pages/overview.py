@@ -108,6 +108,7 @@ def show_details(store: RunStore, run: Run) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{ui.plain(run.title)}**", width="content")
             st.caption(run.id, width="content")
+        ui.show_damage(run)
         with ui.problems_shown():
             edit_labels(run)
         with st.container(horizontal=True):

@@ -97,6 +97,7 @@ def show_run(store: RunStore, run: Run) -> None:
             ui.resume_link(run)
             ui.predict_link(run)
             st.page_link("pages/train.py", label="Set up another run", icon=":material/add:", query_params={})
+    ui.show_damage(run)
     if run.record.source:
         show_imported(store, run)
         return
@@ -267,6 +268,9 @@ def change(values: "pd.Series[float]") -> float | None:
 def show_charts(run: Run, look: live.Look) -> None:
     """The losses as they come, and the accuracy of each epoch."""
     config = run.record.config
+    if look.damaged:
+        text = f"{look.damaged:,} rows of metrics.jsonl can't be read, and are missing from the charts."
+        st.warning(text, icon=":material/broken_image:")
     st.caption(charts.LIVE_KEY)
     total_steps = frames.horizon(config, run.status, run.record.first_epoch)
     live_views.show_live_chart(run.id, look, total_steps, loss_last_frame(run))

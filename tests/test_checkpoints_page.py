@@ -1,5 +1,6 @@
 """The page of checkpoints through AppTest; uploads, downloads and dialogs are in test_browser_checkpoints.py."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from helpers import ROOT, config, new_run, settle, train
 from streamlit.testing.v1 import AppTest
 from test_pages import open_page
 
-from fashion_core import frames, jobs, ui, verify
+from fashion_core import frames, jobs, processes, ui, verify
 from fashion_core.runs import Run, RunStore
 from fashion_core.schema import Environment, Parent
 
@@ -344,7 +345,7 @@ def test_press_on_an_older_preview_deletes_nothing(store: RunStore) -> None:
 def test_running_run_keeps_its_checkpoints(store: RunStore) -> None:
     run = trained(store, epochs=3)
     with run.writing():
-        run.write_status(run.status.model_copy(update={"state": "running", "heartbeat": 2e12, "process": None}))
+        run.write_status(run.status.model_copy(update={"state": "running", "process": processes.identify(os.getpid())}))
     app = open_page("checkpoints", view="Verify and tidy up", of=run.id)
     keep(app, 1)
     app.checkbox[0].check().run()

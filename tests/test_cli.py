@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import ROOT, After, command_line, new_run, small_disk, train, wait_until
+from helpers import ROOT, After, change_json, command_line, new_run, small_disk, train, wait_until
 
 from fashion_core import dataset_files, jobs, processes
 from fashion_core.cli import main
@@ -190,8 +190,7 @@ def test_wrong_field_of_run_json_is_one_line(
 ) -> None:
     run = new_run(store)
     set_state(run, "stopped")
-    record = {**json.loads(run.record_path.read_text()), **content}
-    run.record_path.write_text(json.dumps({key: value for key, value in record.items() if value is not ...}))
+    change_json(run.record_path, **content)
     assert refused(capsys, command, run.id) == f"{run.record_path} is damaged: {reason}."
     assert run.state() == "stopped"
 

@@ -193,7 +193,9 @@ def test_damage_is_told_without_opening_a_file(store: RunStore) -> None:
     run.checkpoint_path(0).write_bytes(b"short")
     run.checkpoint_path(1).unlink()
     run.facts_path(run.checkpoint_path(2)).write_text("{")
-    run.write_marks(Marks(files={"model_save/3": Mark(checked=datetime.now(UTC), reason="its SHA-256 is another")}))
+    facts = run.facts(run.checkpoint_path(3))
+    assert facts is not None
+    run.write_marks(Marks(files={"model_save/3": Mark(sha256=facts.sha256, reason="its SHA-256 is another")}))
     frame = frames.saved_frame(store)
     told = frame["damage"].fillna("").tolist()
     assert told[:2] == ["it has 5 bytes instead of 10", "the file is missing"]

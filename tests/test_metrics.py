@@ -1,6 +1,7 @@
 """``metrics.jsonl``: whole rows for readers, each batch once after going back."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fashion_core import metrics
-from fashion_core.errors import DiskError
+from fashion_core.errors import DamagedFileError, DiskError
 
 BATCHES = 20
 
@@ -199,3 +200,27 @@ def test_follower_gives_the_same_rows_whatever_the_pieces(lengths: list[int], pi
         for row in rows:
             metrics.append_row(path, row)
         assert new_rows(metrics.Follower(path)) == rows
+
+
+def test_row_whose_checksum_does_not_fit_is_passed_over_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    for epoch in range(3):
+        metrics.append_row(path, epoch_row(epoch))
+    path.write_bytes(path.read_bytes().replace(b'"epoch": 1', b'"epoch": 7'))
+    follower = metrics.Follower(path)
+    assert new_rows(follower) == [epoch_row(0), epoch_row(2)] == metrics.read_rows(path) == metrics.read_epochs(path)
+    assert follower.damaged == 1
+    with pytest.raises(DamagedFileError, match="1 of its 3 rows can't be read"):
+        metrics.check(path, ended=False)
+
+
+@pytest.mark.parametrize(("ended", "damaged"), [(True, True), (False, False)])
+def test_torn_last_row_is_damage_once_nobody_writes_any_more(tmp_path: Path, ended: bool, damaged: bool) -> None:
+    path = tmp_path / "metrics.jsonl"
+    for epoch in range(2):
+        metrics.append_row(path, epoch_row(epoch))
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(DamagedFileError) if damaged else nullcontext():
+        metrics.check(path, ended=ended)
+    follower = metrics.Follower(path)
+    assert (new_rows(follower), follower.torn) == ([epoch_row(0)], True)

@@ -1,6 +1,5 @@
 """The store of runs: ids, what its files may hold, states worked out when read, and deleting."""
 
-import json
 import os
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
-from helpers import config, new_run, small_disk, wait_until, waits_for_lock
+from helpers import change_json, config, new_run, small_disk, wait_until, waits_for_lock
 
 from fashion_core import processes
 from fashion_core.errors import DamagedFileError, DiskError, FashionError, RunNotFoundError, RunStateError
@@ -21,12 +20,6 @@ from fashion_core.runs import STARTING_SECONDS, Run, RunStore, now
 from fashion_core.schema import Facts, Parent, Status
 
 URL_SAFE = set("0123456789abcdefghijklmnopqrstuvwxyz-")
-
-
-def change_json(path: Path, **changes: Any) -> None:
-    """Set keys of a JSON file; a value of ``...`` removes the key."""
-    value = {**json.loads(path.read_text()), **changes}
-    path.write_text(json.dumps({key: item for key, item in value.items() if item is not ...}))
 
 
 def set_running(run: Run, process: ProcessId | None, heartbeat: float | None = None) -> None:

@@ -1,6 +1,5 @@
 """Training exactly: stopped, killed or damaged on the way, a run ends bit for bit where the uninterrupted one ends."""
 
-import json
 import math
 import subprocess
 from collections.abc import Callable, Iterator
@@ -9,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import After, config, never, new_run, python, small_disk, train
+from helpers import After, change_json, config, never, new_run, python, small_disk, train
 
 from fashion_core import data, metrics
 from fashion_core.errors import DiskError, DivergedError
@@ -513,9 +512,7 @@ def test_diverging_loss_is_named_with_its_place(store: RunStore) -> None:
 def test_divergence_keeps_the_last_good_checkpoint(store: RunStore, straight: Run) -> None:
     run = again(store, straight)
     train(run, After(BATCHES + 1))
-    record = json.loads(run.record_path.read_text())
-    record["config"]["learning_rate"] = 1e9
-    run.record_path.write_text(json.dumps(record))
+    change_json(run.record_path, config={**run.record.config.model_dump(mode="json"), "learning_rate": 1e9})
     with pytest.raises(DivergedError, match="at epoch 1, batch"):
         train(run)
     assert run.epochs_saved() == [0]

@@ -1,0 +1,131 @@
+"""Many hands on one run at once: one writer, and one end that fits together."""
+
+import gc
+import json
+import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from helpers import ROOT, new_run, train, wait_until, worker_is_gone, workers
+from test_jobs import assert_same_end, set_state, wait_for_end
+
+from fashion_core import jobs
+from fashion_core.errors import RunStateError
+from fashion_core.runs import Run, RunStore
+
+Survived = Callable[[str], None]
+Rounds = Callable[[int, int], int]
+HANDS = 12
+EPOCHS = 12
+HAND = """
+import json, random, sys, time
+from collections import Counter
+from fashion_core import jobs
+from fashion_core.errors import FashionError
+from fashion_core.runs import RunStore
+store = RunStore()
+for line in sys.stdin:
+    wanted = json.loads(line)
+    run, draw, answers = store.at(wanted["run"]), random.Random(wanted["seed"]), Counter()
+    buttons = {
+        "start": lambda: jobs.advance(store),
+        "continue": lambda: jobs.go_on(store, run),
+        "stop": lambda: jobs.stop(run),
+        "delete": lambda: store.delete(run),
+    }
+    deadline = time.monotonic() + wanted["seconds"]
+    while time.monotonic() < deadline:
+        button = draw.choice(wanted["buttons"])
+        try:
+            buttons[button]()
+            answers[button] += 1
+        except FashionError as error:
+            answers[f"{button} refused by {type(error).__name__}"] += 1
+        time.sleep(draw.uniform(0, 0.05))
+    print(json.dumps(answers), flush=True)
+"""
+
+
+@pytest.fixture
+def hands(store: RunStore) -> Iterator["list[subprocess.Popen[str]]"]:
+    """Processes that press buttons when they are told to."""
+    pipe = subprocess.PIPE
+    started = [
+        subprocess.Popen([sys.executable, "-c", HAND], cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+        for _ in range(HANDS)
+    ]
+    yield started
+    for hand in started:
+        hand.kill()
+        hand.communicate()
+
+
+def press(hands: "list[subprocess.Popen[str]]", run: Run, draw: random.Random) -> Counter[str]:
+    """All press at once for a while; gives how often each button did something, or was refused."""
+    some = draw.choice([["start", "continue", "stop"], ["start", "continue", "stop"], ["continue", "stop", "delete"]])
+    wish: dict[str, Any] = {"run": run.id, "buttons": some, "seconds": draw.uniform(0.2, 3)}
+    for hand in hands:
+        assert hand.stdin is not None
+        hand.stdin.write(json.dumps({**wish, "seed": draw.random()}) + "\n")
+        hand.stdin.flush()
+    return sum((answer(hand) for hand in hands), Counter())
+
+
+def answer(hand: "subprocess.Popen[str]") -> Counter[str]:
+    assert hand.stdout is not None
+    line = hand.stdout.readline()
+    assert line, f"a hand died: {hand.communicate()[1]}"
+    return Counter(json.loads(line))
+
+
+def bring_to_its_end(store: RunStore, run: Run) -> None:
+    """Whatever the hands left: no worker too many, and a run that goes on."""
+    jobs.advance(store)
+    wait_until(lambda: worker_is_gone(run), "its worker has ended")
+    wait_until(lambda: workers(run) == [], "no worker is left")
+    if run.state() != "finished":
+        assert run.state() == "stopped", run.log_tail(20)
+        jobs.go_on(store, run)
+        wait_for_end(run)
+    assert run.state() == "finished", run.log_tail(20)
+
+
+@pytest.mark.slow
+def test_many_hands_on_one_run_leave_one_writer_and_one_end(
+    store: RunStore, hands: "list[subprocess.Popen[str]]", rounds: Rounds, survived: Survived
+) -> None:
+    straight = new_run(store, epochs=EPOCHS)
+    train(straight)
+    set_state(straight, "finished")
+    count, deleted, pressed = rounds(4, 100), 0, Counter[str]()
+    for number in range(count):
+        draw = random.Random(number)
+        run = new_run(store, epochs=EPOCHS)
+        pressed += press(hands, run, draw)
+        if store.has(run.id):
+            bring_to_its_end(store, run)
+            assert_same_end(run, straight)
+            assert [path.name for path in run.path.glob("stop")] == []
+            store.delete(run)
+        else:
+            deleted += 1
+            wait_until(lambda run=run: workers(run) == [], "no worker is left")  # type: ignore[misc]
+        left = {path.name for path in store.root.iterdir()}
+        assert left == {straight.id, ".queue.lock"}, f"round {number} left {left}"
+    survived(
+        f"{count} rounds of {HANDS} processes, {pressed.total():,} presses: one writer each; "
+        f"{count - deleted} ended in the same bits, {deleted} were deleted whole"
+    )
+
+
+def test_lock_is_held_however_much_is_collected(store: RunStore) -> None:
+    """A lock object that nobody refers to would let go."""
+    run = new_run(store)
+    with run.writing():
+        gc.collect()
+        with pytest.raises(RunStateError, match="is being worked on"), Run(run.path).writing(timeout=0):
+            pass
