@@ -7,7 +7,7 @@ import numpy as np
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from fashion_core import outcome_frames, ui
+from fashion_core import outcome_frames, ui, upload_limits
 from fashion_core.classes import CLASS_NAMES
 from fashion_core.errors import FashionError
 from fashion_core.file_views import Chosen
@@ -55,12 +55,13 @@ def _ask_source() -> str:
 
 
 def _uploads() -> list[UploadedFile]:
-    return st.file_uploader(
+    st.file_uploader(
         "Images of garments: PNG, JPEG, WebP, GIF, BMP or TIFF",
         accept_multiple_files=True,
         max_upload_size=MEGABYTES,
         key="own images",
     )
+    return upload_limits.admit("own images")
 
 
 def _photo() -> list[UploadedFile]:

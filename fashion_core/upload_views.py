@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from fashion_core import jobs, ui, uploads
+from fashion_core import jobs, ui, upload_limits, uploads
 from fashion_core.config import DATASET_LABELS
 from fashion_core.file_views import look, show_inside, show_problem, show_verdict
 from fashion_core.inspection import Inspection
@@ -22,11 +22,13 @@ def show_upload(store: RunStore) -> None:
         "of one of the three models here, up to 160 MB; `python -m fashion_core import FILE` takes larger ones. "
         "Nothing in it is executed."
     )
-    upload = st.file_uploader("File", key="upload", label_visibility="collapsed")
-    path = uploads.keep(store, st.session_state, upload.file_id, upload) if upload else None
-    if upload is None or path is None:
+    st.file_uploader("File", key="upload", label_visibility="collapsed")
+    admitted = upload_limits.admit("upload")
+    if not admitted:
         uploads.forget(st.session_state)
         return
+    (upload,) = admitted
+    path = uploads.keep(store, st.session_state, upload.file_id, upload)
     found = look(path)
     st.markdown(f"**{ui.plain(upload.name)}**")
     show_problem(found)

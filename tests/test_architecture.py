@@ -64,6 +64,7 @@ RECORDS = {
     "upload_views",
     "loading_snippets",
     "uploads",
+    "upload_limits",
     "filled",
     "resume_labels",
     "resume_frames",

@@ -91,6 +91,7 @@ def bring_to_its_end(store: RunStore, run: Run) -> None:
         assert run.state() == "stopped", run.log_tail(20)
         jobs.go_on(store, run)
         wait_for_end(run)
+        wait_until(lambda: workers(run) == [], "the last worker has left")
     assert run.state() == "finished", run.log_tail(20)
 
 

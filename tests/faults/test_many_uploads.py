@@ -1,0 +1,66 @@
+"""What uploads may hold of the server's memory, through a real browser."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from browsing import PATIENCE_MS, Server, open_page
+from helpers import new_run, train, wait_until
+from playwright.sync_api import Page, expect
+
+from fashion_core.runs import RunStore
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
+Survived = Callable[[str], None]
+FILE_BYTES = 20_000_000
+
+
+@pytest.fixture
+def address(store: RunStore, server: Server) -> str:
+    run = new_run(store, epochs=1)
+    train(run)
+    return f"{server.url}/predict?run={run.id}&epoch=0&view=Your+own"
+
+
+def files(folder: Path, count: int) -> list[Path]:
+    """Of noise, which is no image: what counts is their size."""
+    paths = [folder / f"{number}.png" for number in range(count)]
+    for path in paths:
+        path.write_bytes(random.Random(path.name).randbytes(FILE_BYTES))
+    return paths
+
+
+def megabytes(server: Server) -> float:
+    return psutil.Process(server.process.pid).memory_info().rss / 1e6
+
+
+def test_fifteen_large_uploads_at_once_leave_the_server_up_and_its_memory_back_down(
+    server: Server, page: Page, address: str, tmp_path: Path, survived: Survived
+) -> None:
+    open_page(page, address)
+    chooser = page.locator("input[type=file]")
+    chooser.set_input_files(files(tmp_path, 1))
+    expect(page.get_by_text("The file is no image")).to_have_count(1, timeout=PATIENCE_MS)
+    before = megabytes(server)
+    chooser.set_input_files(files(tmp_path, 15))
+    expect(page.get_by_text("The file is no image")).to_have_count(16, timeout=2 * PATIENCE_MS)
+    during = megabytes(server)
+    assert during > before + 200
+    page.goto("about:blank")
+    wait_until(lambda: megabytes(server) < before + 60, f"of {during:.0f} MB all but {before:.0f} are free", 120)
+    assert server.answers()
+    survived(
+        f"15 uploads of 20 MB at once: memory from {before:.0f} to {during:.0f} and back to {megabytes(server):.0f} MB"
+    )
+
+
+def test_session_that_holds_too_much_is_told_in_one_sentence(
+    server: Server, page: Page, address: str, tmp_path: Path
+) -> None:
+    open_page(page, address)
+    page.locator("input[type=file]").set_input_files(files(tmp_path, 18))
+    refused = page.get_by_text("was not taken: you hold 320 MB here, and may hold 320")
+    expect(refused).to_have_count(2, timeout=2 * PATIENCE_MS)
+    expect(page.get_by_text("The file is no image")).to_have_count(16)

@@ -1,0 +1,110 @@
+"""The server is killed while runs train: they go on, and the next server finds them, each with its one worker."""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from browsing import Server, expect_badge, open_page
+from helpers import config, wait_until
+from playwright.sync_api import Page
+
+from fashion_core import jobs
+from fashion_core.runs import Run, RunStore
+from fashion_core.schema import ACTIVE_STATES, UNDER_WAY_STATES
+
+Survived = Callable[[str], None]
+Rounds = Callable[[int, int], int]
+SHOWN_SECONDS = 2.0
+LONG = 10_000
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
+
+
+def position(run: Run) -> tuple[int, int]:
+    status = run.status
+    return status.epoch, status.batch
+
+
+def workers_of(store: RunStore) -> dict[int, str]:
+    """The pid of each worker process of this store, and the run it works on."""
+    found = {}
+    for process in psutil.process_iter(["pid", "cmdline"]):
+        command = process.info["cmdline"] or []
+        if command[1:4] == ["-m", "fashion_core", "worker"] and store.at(command[4]).path.exists():
+            found[process.info["pid"]] = command[4]
+    return found
+
+
+def known_workers(store: RunStore) -> dict[int, str]:
+    """The same, as the runs say it themselves."""
+    active = [(run, run.status.process) for run in store.runs() if run.state() in ACTIVE_STATES]
+    return {process.pid: run.id for run, process in active if process}
+
+
+def press(page: Page, server: Server, run: Run, draw: random.Random) -> str:
+    """One press of one button, at whose effect nobody looks; gives which."""
+    if draw.random() < 0.3:
+        page.goto(f"{server.url}/train")
+        button = "Start"
+    else:
+        button = "Stop" if run.state() == "running" else "Continue"
+    page.get_by_test_id("stMain").get_by_role("button", name=button, exact=True).click()
+    return button
+
+
+def show(page: Page, server: Server, run: Run) -> float:
+    """Seconds from the server's first page to the run's state on it."""
+    open_page(page, f"{server.url}/train?run={run.id}")
+    began = time.monotonic()
+    expect_badge(page, run.state())
+    return time.monotonic() - began
+
+
+def test_killed_server_loses_no_run_and_the_next_one_shows_it(
+    store: RunStore, page: Page, tmp_path: Path, rounds: Rounds, survived: Survived
+) -> None:
+    run = jobs.start(store, config(epochs=LONG, keep="last"))
+    count, pressed, seconds = rounds(5, 50), Counter[str](), []
+    for number in range(count):
+        draw = random.Random(number)
+        server = Server(tmp_path / "server.log")
+        server.start()
+        try:
+            seconds.append(show(page, server, run))
+            if draw.random() < 0.7:
+                pressed[press(page, server, run, draw)] += 1
+            else:
+                pressed["nothing"] += 1
+            time.sleep(draw.uniform(0, 0.5))  # the random moment
+        finally:
+            server.kill()
+        settle(store, run)
+    assert max(seconds) < SHOWN_SECONDS, seconds
+    presses = ", ".join(f"{count} {button}" for button, count in sorted(pressed.items()))
+    survived(
+        f"{count} SIGKILLs of the server ({presses} before them): each worker known to its run and none twice; "
+        f"shown by the next server within {max(seconds):.2f} s of its first page"
+    )
+
+
+def settle(store: RunStore, run: Run) -> None:
+    """What every kill must leave: workers and runs that know each other, and training that goes on."""
+    wait_until(lambda: workers_of(store) == known_workers(store), "each worker belongs to the run that names it")
+    assert len(workers_of(store)) <= 1, "there is one slot"
+    if run.state() == "running":
+        before = position(run)
+        wait_until(lambda: position(run) > before or run.state() != "running", "training goes on without a server")
+    for other in store.runs():
+        if other.id != run.id:
+            assert other.state() in UNDER_WAY_STATES
+            remove(store, other)
+
+
+def remove(store: RunStore, other: Run) -> None:
+    jobs.stop(other)
+    wait_until(lambda: other.state() == "stopped", "it has stopped")
+    store.delete(other)

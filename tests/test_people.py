@@ -1,0 +1,83 @@
+"""Several people at once: each is told what became of what the other did, and none sees another one's choices."""
+
+from collections.abc import Callable
+
+import pytest
+from helpers import new_run, train
+from streamlit.testing.v1 import AppTest
+from test_checkpoints_page import trained, words
+from test_jobs import set_running, set_state
+from test_pages import open_page
+
+from fashion_core import jobs
+from fashion_core.runs import Run, RunStore
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    """A press of a button that this person still sees, whatever became of the run since."""
+    next(button for button in app.button if button.label == label).click()
+    app.run()
+    assert not app.exception
+    return app
+
+
+def delete(store: RunStore, run: Run) -> None:
+    store.delete(run, force=True)
+
+
+def delete_checkpoint(store: RunStore, run: Run) -> None:
+    store.delete(run, run.checkpoint_path(1))
+
+
+def let_it_run(store: RunStore, run: Run) -> None:
+    set_running(run)
+
+
+@pytest.mark.parametrize(
+    ("page", "button", "state", "the_other", "told"),
+    [
+        ("train", "Continue", "stopped", delete, "No run in"),
+        ("train", "Stop", "queued", delete, "No run in"),
+        ("overview", "Save", "finished", delete, "No run in"),
+        ("overview", "Delete…", "finished", delete, "No run in"),
+        ("resume", "Start", "finished", delete_checkpoint, "has no checkpoint of epoch 1"),
+        ("checkpoints", "Delete…", "finished", delete, "No run in"),
+        ("checkpoints", "Delete…", "finished", delete_checkpoint, "has no saved file 'model_save/1'"),
+        ("train", "Continue", "stopped", let_it_run, "running"),
+    ],
+)
+def test_who_presses_after_another_one_did_the_opposite_is_told(
+    store: RunStore, page: str, button: str, state: str, the_other: Callable[[RunStore, Run], None], told: str
+) -> None:
+    trained(store, epochs=1)
+    run = trained(store, epochs=3)
+    set_state(run, state)
+    set_running(new_run(store))  # so that nothing queued begins meanwhile
+    address = {"run": run.id} if page in ("train", "overview") else {"run": run.id, "epoch": "1"}
+    mine = open_page(page, **address)
+    the_other(store, run)
+    assert told in words(press(mine, button))
+
+
+def test_stop_after_another_one_stopped_it_shows_it_stopped(store: RunStore) -> None:
+    set_running(new_run(store))
+    run = new_run(store)
+    mine = open_page("train", run=run.id)
+    jobs.stop(run)
+    press(mine, "Stop")
+    assert ":gray-badge[:material/pause_circle: stopped]" in [element.value for element in mine.markdown]
+
+
+def test_choices_of_one_are_not_those_of_another(store: RunStore) -> None:
+    run = new_run(store, epochs=2)
+    train(run)
+    untouched = {page: open_page(page) for page in ("train", "checkpoints", "resume")}
+    first = {page: open_page(page) for page in ("train", "checkpoints", "resume")}
+    first["train"].selectbox(key="model").select("cnn").run()
+    first["checkpoints"].multiselect[0].set_value(["model"]).run()
+    first["resume"].number_input[0].set_value(7).run()
+    for page, app in untouched.items():
+        second = open_page(page)
+        assert [widget.value for widget in [*second.selectbox, *second.multiselect, *second.number_input]] == [
+            widget.value for widget in [*app.selectbox, *app.multiselect, *app.number_input]
+        ]
