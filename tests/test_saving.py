@@ -241,7 +241,7 @@ def largest_file(size: int) -> Iterator[None]:
 def test_error_of_the_disk_that_torch_hides_is_told(tmp_path: Path, content: formats.Checkpoint) -> None:
     path = tmp_path / "file"
     formats.save(path, {})
-    with largest_file(100_000), pytest.raises(DiskError, match="file can't be used: the disk or this user's limit allows no file that large") as caught:
+    with largest_file(100_000), pytest.raises(DiskError, match="file can't be used: .* allows no file that large; choose") as caught:
         formats.save(path, content)
     assert isinstance(caught.value.__cause__, OSError)
     assert path.read_bytes() == in_memory({})
@@ -251,7 +251,7 @@ def test_error_of_the_disk_that_torch_hides_is_told(tmp_path: Path, content: for
 def test_error_of_the_disk_that_is_passed_over_is_told_too(tmp_path: Path) -> None:
     with (
         largest_file(100_000),
-        pytest.raises(DiskError, match="file can't be used: the disk or this user's limit allows no file that large"),
+        pytest.raises(DiskError, match="file can't be used: .* allows no file that large; choose"),
         files.writing(tmp_path / "file") as file,
         suppress(OSError),
     ):
