@@ -2,8 +2,9 @@
 
 A name that came, went or moved is sure to be on the disk once its folder has been synced after it; until then it may
 be there or not, whatever happened to the other names. So it is with what was written to a file and the sync of that
-file: until then any part of it may be missing, or be zeros. (T. S. Pillai et al., "All File Systems Are Not Created
-Equal", OSDI 2014: this is the weakest of the file systems in that paper.)
+file: until then all of it may be missing, or half of it, or it may be zeros. Real file systems keep more of an order;
+what holds here does not depend on theirs. (The method is that of T. S. Pillai et al., "All File Systems Are Not Created
+Equal", OSDI 2014.)
 """
 
 import itertools

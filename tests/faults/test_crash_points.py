@@ -6,7 +6,6 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -17,14 +16,14 @@ from fashion_core.files import TEMPORARY_PREFIX
 from fashion_core.runs import Run, RunStore
 from fashion_core.schema import Labels
 from faults.disks import Disk, Recorder, State
+from faults.lives import SETTINGS
 from faults.operations import watched
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads in /proc what a descriptor stands for")
-SETTINGS: dict[str, Any] = {"epochs": 3, "keep": "best and last", "momentum": 0.9}
 
 
 def live_a_life(store: RunStore) -> Run:
-    """Made, trained, stopped twice inside one epoch, trained to the end, named, a file deleted, all deleted."""
+    """Made, trained, stopped twice inside one epoch, trained to the end."""
     run = new_run(store, **SETTINGS)
     for should_stop in (After(11), After(3), never):
         train(run, should_stop)
@@ -33,6 +32,7 @@ def live_a_life(store: RunStore) -> Run:
 
 
 def clear_away(store: RunStore, run: Run) -> None:
+    """Named otherwise, a file deleted, all deleted."""
     run.write_labels(Labels(name="another", notes="once more"))
     store.delete(run, run.model_path)
     store.delete(run)
@@ -57,7 +57,7 @@ class Cuts:
 
     def try_all(self) -> None:
         for length in range(len(self.listings)):
-            operation = self.disk.story[length - 1][0]
+            operation = self.disk.story[length - 1][0]  # the last one before the power fails
             if length and operation.kind == "write" and operation.path.name.startswith(TEMPORARY_PREFIX):
                 continue  # half-made files are not read: it is the same as before this write
             allowed = self._allowed(length)

@@ -195,7 +195,7 @@ def test_disk_that_is_read_only_from_one_moment_on(
     """Not even the failure can be noted then: the run is lost, and its log, if it can be written to, says why."""
     trial = Trial(store, forked, tmp_path / "copies")
     changes = sum(label.startswith(CHANGING) for label, _ in trial.operations(0))
-    tries = rounds(5, 60)
+    tries = rounds(3, 60)
     for _ in range(tries):
         run = trial.copy()
         trial.go_on(run, ReadOnly(run.path, nth=random.randint(2, changes - 4)))
@@ -215,7 +215,7 @@ def test_full_disk_at_a_random_size(
     survived: Callable[[str], None],
 ) -> None:
     """A real one. Continue while it is full says so again; once there is room, it goes on."""
-    straight, tries = undisturbed(store), rounds(4, 40)
+    straight, tries = undisturbed(store), rounds(3, 40)
     for _ in range(tries):
         with small_disk(tmp_path / "disk", 24 << 10) as disk:
             full = RunStore(disk / "runs")
@@ -257,7 +257,7 @@ def test_limit_of_a_file_at_a_random_size(
     survived: Callable[[str], None],
 ) -> None:
     """``ulimit -f``, a real EFBIG in the middle of a checkpoint."""
-    trial, tries = Trial(store, forked, tmp_path / "copies"), rounds(3, 30)
+    trial, tries = Trial(store, forked, tmp_path / "copies"), rounds(2, 30)
     for _ in range(tries):
         run = trial.copy()
         trial.go_on(run, Limit(run.path, largest=random.randint(MEGABYTE // 10, 2 * MEGABYTE)))

@@ -104,7 +104,7 @@ def test_terminated_at_random_moments(
     store: RunStore, forked: Nursery, rounds: Callable[[int, int], int], survived: Callable[[str], None]
 ) -> None:
     preemption = Preemption(store)
-    for _ in range(rounds(20, 85)):
+    for _ in range(rounds(15, 85)):
         preemption.terminate(random.uniform(0, 0.5))
     preemption.end()
     survived(preemption.told())
@@ -116,7 +116,7 @@ def test_terminated_workers_with_their_whole_start(
     store: RunStore, rounds: Callable[[int, int], int], survived: Callable[[str], None]
 ) -> None:
     preemption = Preemption(store)
-    for _ in range(rounds(3, 15)):
+    for _ in range(rounds(2, 15)):
         preemption.terminate(random.uniform(0, 3))
     preemption.end()
     survived(preemption.told())
