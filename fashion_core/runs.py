@@ -320,9 +320,14 @@ class Run:
         return False
 
     def unlist(self, file: Path) -> None:
-        """Let a saved file count as not saved; the file itself stays. Raises ``DiskError``."""
-        with files.disk_errors(file):
-            self.facts_path(file).unlink(missing_ok=True)
+        """Let a saved file count as not saved; the file itself stays. Raises ``DiskError``.
+
+        It is so for good before this returns: a power cut must not bring the facts back once the file has changed.
+        """
+        facts = self.facts_path(file)
+        with files.disk_errors(file), suppress(FileNotFoundError):
+            facts.unlink()
+            files.sync_folder(facts.parent)
 
     def remove_saved(self, file: Path) -> None:
         """Delete a saved file: first its facts, so that it is never listed and gone. Raises ``DiskError``."""
@@ -399,6 +404,8 @@ class RunStore:
             try:
                 self._fill(draft, record)
                 fill(draft)
+                files.sync_file(draft.status_path)  # which writes it as all later ones: not for good
+                files.sync_folder(draft.path)
                 draft.path.rename(self.root / run_id)
                 files.sync_folder(self.root)
             except BaseException:
@@ -518,10 +525,11 @@ class RunStore:
                 run.remove_saved(file)
 
     def _delete_folder(self, run: Run) -> None:
-        """First out of sight, then file by file."""
+        """First out of sight, for good, then file by file."""
         gone = self.root / f"{files.TEMPORARY_PREFIX}{run.id}"
         with files.disk_errors(run.path):
             run.path.rename(gone)
+            files.sync_folder(self.root)
             shutil.rmtree(gone)
 
 

@@ -77,6 +77,7 @@ class Training:
                     return "stopped"
                 self.finish_epoch()
             self.saver.wait()
+            self._tidy()  # a kill may have come between the last checkpoint and this
             self._save_final()
         return "finished"
 
@@ -187,11 +188,10 @@ class Training:
         self.saver.begin(partial(self._save_epoch, path, self._checkpoint(), self._facts("checkpoint", "epoch")))
 
     def _save_epoch(self, path: Path, checkpoint: formats.Checkpoint, facts: Facts) -> None:
-        """Beside the training: the row and the checkpoint for good, and only then forget the position inside it."""
+        """Beside the training: the row and the checkpoint for good, and only then forget what they replace."""
         files.sync_file(self.run.metrics_path)
         self._save(path, checkpoint, facts)
-        self.run.remove_saved(self.run.partial_path)
-        self._prune()
+        self._tidy()
 
     def _measure(self) -> Measured:
         found = self._evaluate()
@@ -251,8 +251,11 @@ class Training:
         written = {**asdict(digest), "seconds": time.perf_counter() - began, "created": datetime.now(UTC)}
         self.run.write_facts(path, facts.model_copy(update=written))
 
-    def _prune(self) -> None:
-        """Delete the checkpoints that the settings don't keep, but never one that a run was resumed from."""
+    def _tidy(self) -> None:
+        """Delete the position inside an epoch that is saved, and the checkpoints that the settings don't keep, but
+        never one that a run was resumed from.
+        """
+        self.run.remove_saved(self.run.partial_path)
         if self.config.keep == "all":
             return
         store = RunStore(self.run.path.parent)

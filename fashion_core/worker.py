@@ -17,15 +17,14 @@ def work(run: Run) -> bool:
     Raises whatever ended the training, after it stands in the status.
     """
     with run.writing(timeout=10):
-        if run.status.state != "running":
-            return False
         try:
+            if run.status.state != "running":
+                return False
             _take_up(run)
-            state = _train(run)
+            _note(run, state=_train(run))
         except Exception as error:
             _note_failure(run, _sentence(error))
             raise
-        _note(run, state=state)
         return True
 
 
@@ -57,9 +56,10 @@ def _note_failure(run: Run, sentence: str) -> None:
 
 def _note(run: Run, **changes: object) -> None:
     status = _changed(run, **changes)
-    run.write_status(status)
     if status.state != "running":
-        run.stop_path.unlink(missing_ok=True)
+        with files.disk_errors(run.stop_path):
+            run.stop_path.unlink(missing_ok=True)
+    run.write_status(status)
 
 
 def _changed(run: Run, **changes: object) -> Status:

@@ -56,7 +56,7 @@ def test_file_holds_the_bytes_that_plain_torch_save_makes(tmp_path: Path, conten
 
 @contextmanager
 def system_calls(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """What is opened for writing, synced and renamed, in this order; the calls are real and only noted.
+    """What is opened for writing, synced, renamed and removed, in this order; the calls are real and only noted.
 
     A temporary file goes by the name that it is for; a synced one has its size at that moment.
     """
@@ -72,6 +72,8 @@ def system_calls(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list
             calls.append(f"open {named(arguments[0])}")
         elif recording and event == "os.rename":
             calls.append(f"rename {named(arguments[0])} to {named(arguments[1])}")
+        elif recording and event == "os.remove":
+            calls.append(f"remove {named(arguments[0])}")
 
     def note_and_sync(descriptor: int) -> None:
         fsync(descriptor)
@@ -102,6 +104,27 @@ def test_each_file_is_on_the_disk_before_it_has_its_name_and_the_facts_come_last
         f"sync temporary 0.json of {run.facts_path(path).stat().st_size} bytes",
         "rename temporary 0.json to 0.json",
         "sync .",
+    ]
+
+
+def test_old_facts_are_gone_for_good_before_the_file_changes(store: RunStore, content: formats.Checkpoint) -> None:
+    run = new_run(store)
+    path, size = run.partial_path, len(in_memory(content))
+    run.write_facts(path, facts_of(formats.save(path, content)))
+    with pytest.MonkeyPatch.context() as patch, system_calls(path.parent, patch) as calls:
+        formats.save(path, content, before_replacing=lambda: run.unlist(path))
+        run.write_facts(path, facts_of(files.digest_of(path)))
+        run.remove_saved(path)
+    assert [call for call in calls if not call.startswith("open ") and "temporary partial.json" not in call] == [
+        f"sync temporary partial of {size} bytes",
+        "remove partial.json",
+        "sync .",
+        "rename temporary partial to partial",
+        "sync .",
+        "sync .",
+        "remove partial.json",
+        "sync .",
+        "remove partial",
     ]
 
 
@@ -204,6 +227,9 @@ def test_file_that_just_fits_is_saved(tmp_path: Path, content: formats.Checkpoin
         assert files.digest_of(disk / "0").bytes == len(in_memory(content))
 
 
+TOO_LARGE = "file can't be used: the disk or this user's limit allows no file that large"
+
+
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
     """The system refuses to write a file of this process beyond ``size`` bytes."""
@@ -218,7 +244,7 @@ def largest_file(size: int) -> Iterator[None]:
 def test_error_of_the_disk_that_torch_hides_is_told(tmp_path: Path, content: formats.Checkpoint) -> None:
     path = tmp_path / "file"
     formats.save(path, {})
-    with largest_file(100_000), pytest.raises(DiskError, match="file can't be used: File too large") as caught:
+    with largest_file(100_000), pytest.raises(DiskError, match=TOO_LARGE) as caught:
         formats.save(path, content)
     assert isinstance(caught.value.__cause__, OSError)
     assert path.read_bytes() == in_memory({})
@@ -228,7 +254,7 @@ def test_error_of_the_disk_that_torch_hides_is_told(tmp_path: Path, content: for
 def test_error_of_the_disk_that_is_passed_over_is_told_too(tmp_path: Path) -> None:
     with (
         largest_file(100_000),
-        pytest.raises(DiskError, match="file can't be used: File too large"),
+        pytest.raises(DiskError, match=TOO_LARGE),
         files.writing(tmp_path / "file") as file,
         suppress(OSError),
     ):

@@ -1,9 +1,11 @@
 """How often each thing is broken, and the table of what was survived: ``python -m pytest tests/faults --full``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from faults.workers import Nursery, nursery
 
 LONGEST_SECONDS = 3600
 SURVIVED = "survived"
@@ -27,6 +29,13 @@ def rounds(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
 def survived(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Takes one line for the table: what was broken, how often, and what came of it."""
     return lambda line: request.node.user_properties.append((SURVIVED, line))
+
+
+@pytest.fixture
+def forked() -> Iterator[Nursery]:
+    """Workers that train at once, for they are forked from a process that has imported torch."""
+    with nursery() as found:
+        yield found
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

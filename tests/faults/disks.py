@@ -1,0 +1,228 @@
+"""What a disk may hold after a power cut: a model of folders and files, fed with the operations of a real process.
+
+A name that came, went or moved is sure to be on the disk once its folder has been synced after it; until then it may
+be there or not, whatever happened to the other names. So it is with what was written to a file and the sync of that
+file: until then all of it may be missing, or half of it, or it may be zeros. Real file systems keep more of an order;
+what holds here does not depend on theirs. (The method is that of T. S. Pillai et al., "All File Systems Are Not Created
+Equal", OSDI 2014.)
+"""
+
+import itertools
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from fashion_core.files import TEMPORARY_PREFIX
+from faults.operations import Operation, Result, Witness
+
+Node = int
+ROOT: Node = 0
+Tree = dict[tuple[Node, str], Node]
+"""By folder and name what is there."""
+
+
+@dataclass
+class Recorder(Witness):
+    """Notes each operation after it; a sync counts for what was noted before it began."""
+
+    story: list[tuple[Operation, int]] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, operation: Operation, perform: Callable[[], Result]) -> Result:
+        if operation.kind in ("open", "ask"):
+            return perform()
+        if operation.kind == "sync":
+            covers = len(self.story)
+            done = perform()
+            self.story.append((operation, covers))
+            return done
+        with self.lock:  # two threads are noted in the order in which they acted
+            done = perform()
+            self.story.append((operation, len(self.story)))
+        return done
+
+
+@dataclass(frozen=True)
+class _Change:
+    """What one operation changes: names of one folder, or one more piece of a file."""
+
+    folder: Node | None = None
+    names: tuple[tuple[str, Node | None], ...] = ()
+    file: Node | None = None
+
+
+State = dict[str, bytes | None]
+"""By path below the root the bytes of a file, or None for a folder. Half-made files are there, but empty."""
+
+
+class Disk:
+    """The story of one folder, which was empty or not there before it."""
+
+    def __init__(self, root: Path, story: Sequence[tuple[Operation, int]]) -> None:
+        self.root, self.story = root, story
+        self._folders: set[Node] = {ROOT}
+        self._pieces: dict[Node, list[bytes]] = {}
+        self._changes: list[_Change | None] = []
+        self._syncs: list[tuple[Node, int] | None] = []
+        tree: Tree = {}
+        for operation, covers in story:
+            change = None if operation.kind == "sync" else self._change_of(operation, tree)
+            self._changes.append(change)
+            self._syncs.append((_find(operation.path, root, tree), covers) if operation.kind == "sync" else None)
+            _apply(change, tree)
+
+    def _change_of(self, operation: Operation, tree: Tree) -> _Change | None:
+        path, kind = operation.path, operation.kind
+        if path == self.root:
+            return None
+        if kind == "write":
+            file = _find(path, self.root, tree)
+            self._pieces[file].append(operation.data)
+            return _Change(file=file)
+        folder = _find(path.parent, self.root, tree)
+        if kind in ("create", "mkdir"):
+            return _Change(folder, ((path.name, self._made(kind)),))
+        if kind == "rename":
+            assert operation.target is not None
+            assert operation.target.parent == path.parent
+            return _Change(folder, ((path.name, None), (operation.target.name, _find(path, self.root, tree))))
+        assert kind in ("unlink", "rmdir"), "nothing in this story is written over in place"
+        return _Change(folder, ((path.name, None),))
+
+    def _made(self, kind: str) -> Node:
+        node = len(self._pieces) + len(self._folders)
+        if kind == "mkdir":
+            self._folders.add(node)
+        else:
+            self._pieces[node] = []
+        return node
+
+    def live(self, length: int) -> State:
+        """What everybody sees after so many operations, while the power stays on."""
+        tree: Tree = {}
+        for change in self._changes[:length]:
+            _apply(change, tree)
+        return self._state(tree, self._written(length))
+
+    def sure(self, folder: str, length: int) -> int | None:
+        """Of so many operations the first ones that are sure to be on the disk, as far as this folder's names go.
+
+        None if the folder is not there.
+        """
+        tree: Tree = {}
+        for change in self._changes[:length]:
+            _apply(change, tree)
+        try:
+            return self._sure(_find(self.root / folder, self.root, tree), length)
+        except KeyError:
+            return None
+
+    def _sure(self, node: Node, length: int) -> int:
+        return max((found[1] for found in self._syncs[:length] if found and found[0] == node), default=0)
+
+    def after_power_cut(self, length: int, most: int, sample: int) -> Iterator[State]:
+        """What the disk may hold when the power fails after so many operations.
+
+        That is every subset of those that are not synced where there are at most ``most`` of them; else those of up to
+        two and their complements, and ``sample`` others.
+        """
+        sure: Tree = {}
+        unsure: list[_Change] = []
+        until = {node: self._sure(node, length) for node in self._folders}
+        for at, change in enumerate(self._changes[:length]):
+            if change and change.folder is not None:
+                if at < until[change.folder]:
+                    _apply(change, sure)
+                else:
+                    unsure.append(change)
+        written = self._written(length)
+        for subset in _subsets(unsure, most, sample):
+            tree = dict(sure)
+            for change in subset:
+                _apply(change, tree)
+            state = self._state(tree, written)
+            yield state
+            yield from self._torn(state, tree, written, length)
+
+    def _written(self, length: int) -> dict[Node, int]:
+        """How many pieces each file has."""
+        return Counter(change.file for change in self._changes[:length] if change and change.file is not None)
+
+    def _torn(self, state: State, tree: Tree, written: dict[Node, int], length: int) -> Iterator[State]:
+        """The same with each file whose bytes are not all synced in each of its damages."""
+        paths = {node: path for path, node in _paths(tree)}
+        for node, count in written.items():
+            synced = self._written(self._sure(node, length)).get(node, 0)
+            if synced == count or node not in paths or _is_half_made(paths[node]):
+                continue
+            before, now = self._bytes(node, synced), self._bytes(node, count)
+            more = len(now) - len(before)
+            for damaged in (before, now[: len(before) + more // 2], before + bytes(more)):
+                yield {**state, paths[node]: damaged}
+
+    def _state(self, tree: Tree, written: dict[Node, int]) -> State:
+        return {
+            path: None
+            if node in self._folders
+            else b""
+            if _is_half_made(path)
+            else self._bytes(node, written.get(node, 0))
+            for path, node in _paths(tree)
+        }
+
+    @cache  # noqa: B019 -- for as long as the test
+    def _bytes(self, file: Node, pieces: int) -> bytes:
+        return b"".join(self._pieces[file][:pieces])
+
+
+def _find(path: Path, root: Path, tree: Tree) -> Node:
+    node = ROOT
+    for name in path.relative_to(root).parts:
+        node = tree[node, name]
+    return node
+
+
+def _paths(tree: Tree) -> Iterator[tuple[str, Node]]:
+    """What can be reached from the root, a folder before what is in it."""
+    waiting = [(ROOT, "")]
+    while waiting:
+        folder, path = waiting.pop()
+        for (parent, name), node in tree.items():
+            if parent == folder:
+                yield path + name, node
+                waiting.append((node, f"{path}{name}/"))
+
+
+def _is_half_made(path: str) -> bool:
+    return path.rpartition("/")[2].startswith(TEMPORARY_PREFIX)
+
+
+def _apply(change: _Change | None, tree: Tree) -> None:
+    if change is None or change.folder is None:
+        return
+    for name, node in change.names:
+        if node is None:
+            tree.pop((change.folder, name), None)
+        else:
+            tree[change.folder, name] = node
+
+
+def _subsets(changes: list[_Change], most: int, sample: int) -> Iterator[Sequence[_Change]]:
+    for chosen in _choices(len(changes), most, sample):
+        yield [changes[at] for at in sorted(chosen)]
+
+
+def _choices(count: int, most: int, sample: int) -> Iterator[set[int]]:
+    everything = set(range(count))
+    sizes = range(count + 1) if count <= most else range(3)
+    for chosen in itertools.chain.from_iterable(itertools.combinations(everything, size) for size in sizes):
+        yield set(chosen)
+        if count > most:
+            yield everything.difference(chosen)
+    for _ in range(sample if count > most else 0):
+        share = random.random()
+        yield {at for at in everything if random.random() < share}

@@ -1,0 +1,68 @@
+"""The run that is disturbed, the one that is not, and what has to be the same in the end."""
+
+from typing import Any
+
+import torch
+from helpers import new_run, train
+
+from fashion_core import files, formats, jobs, metrics
+from fashion_core.runs import Run, RunStore
+
+SETTINGS: dict[str, Any] = {"epochs": 3, "keep": "best and last", "momentum": 0.9}
+ASKED = 8
+"""How often a worker looks for a stop in an epoch."""
+
+
+def undisturbed(store: RunStore, **changes: Any) -> Run:
+    """The run that nobody disturbs."""
+    run = new_run(store, **{**SETTINGS, **changes})
+    train(run)
+    run.write_status(run.status.model_copy(update={"state": "finished"}))
+    return run
+
+
+def go_on(store: RunStore, run: Run) -> None:
+    if run.state() == "queued":
+        jobs.advance(store)
+    else:
+        jobs.go_on(store, run)
+
+
+def losses(run: Run) -> list[tuple[Any, ...]]:
+    """What each batch and each epoch measured, in the order of the file."""
+    found: list[tuple[Any, ...]] = []
+    for row in metrics.read_rows(run.metrics_path):
+        if row["kind"] == "epoch":
+            found.append((row["epoch"], row["loss"], row["accuracy"], row["train_loss"]))
+        else:
+            first = row["batch"] - len(row["losses"]) + 1
+            found += [(row["epoch"], first + at, loss) for at, loss in enumerate(row["losses"])]
+    return found
+
+
+def saved_names(run: Run) -> list[str]:
+    return [run.name_of(file) for file in run.saved_files()]
+
+
+def assert_same_end(run: Run, straight: Run) -> None:
+    assert run.state() == "finished"
+    assert losses(run) == losses(straight)
+    assert run.epochs_saved() == straight.epochs_saved()
+    expected, found = (torch.load(one.weights_path, weights_only=True) for one in (straight, run))
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+    assert [run.name_of(file) for file in run.saved_files()] == [
+        straight.name_of(one) for one in straight.saved_files()
+    ]
+    assert all(run.is_whole(file) for file in run.saved_files())
+    assert not list(run.path.rglob(f"{files.TEMPORARY_PREFIX}*")), "a temporary file stays behind"
+    assert not run.stop_path.exists()
+
+
+def assert_listed_are_whole(run: Run) -> int:
+    """And hold what their names say. Gives how many there are."""
+    for file in run.saved_files():
+        assert run.is_whole(file), f"{run.name_of(file)} is listed and damaged"
+        epoch = run.epoch_of(file)
+        assert epoch is None or formats.load_checkpoint(file)["epoch"] == epoch
+    return len(run.saved_files())

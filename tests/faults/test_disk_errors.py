@@ -1,0 +1,267 @@
+"""Errors from the disk: the run fails with a sentence that says what to do, loses nothing, and goes on afterwards."""
+
+import errno
+import os
+import random
+import resource
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+
+import pytest
+from helpers import new_run, small_disk
+
+from fashion_core import jobs
+from fashion_core.errors import DiskError
+from fashion_core.runs import Run, RunStore
+from faults.lives import ASKED, SETTINGS, assert_listed_are_whole, assert_same_end, undisturbed
+from faults.operations import Operation, Result
+from faults.workers import Note, Nursery, Order
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and forks its workers")
+WHAT_TO_DO = {
+    errno.ENOSPC: "the disk is full; free some space there and try again",
+    errno.EIO: "check that it is healthy and connected, then try again",
+    errno.EACCES: "change its permissions or choose another place",
+    errno.EFBIG: "choose another disk or raise `ulimit -f`",
+    errno.EROFS: "choose another folder, or let that disk be written to and try again",
+}
+
+
+CHANGING = ("create", "write", "truncate", "rename", "unlink", "mkdir", "rmdir")
+GOES_ON = {"mkdir folder", "open run.json", "open status.json"}
+"""What need not succeed: the folder of the lock is there already, and whoever looks for the children of a run, or for
+the next one in the queue, passes over a run that can't be read.
+"""
+WITHOUT_LOCK = {"open lock"}
+"""Whoever has no lock writes no status: the run is lost, and its log says why."""
+MEGABYTE = 1 << 20
+
+
+@dataclass
+class Refuse(Order):
+    """Gives an error instead of the n-th operation with this label."""
+
+    error: int = 0
+    label: str = ""
+    nth: int = 1
+
+    def on(self, operation: Operation, perform: Callable[[], Result]) -> Result:
+        if operation.label(self.folder) == self.label:
+            self.nth -= 1
+            if self.nth == 0:
+                os.mknod(self.folder.with_suffix(".refused"))
+                raise OSError(self.error, os.strerror(self.error), str(operation.path))
+        return perform()
+
+
+@dataclass
+class ReadOnly(Order):
+    """From the n-th operation on that changes something, nothing can be changed any more."""
+
+    nth: int = 1
+
+    def on(self, operation: Operation, perform: Callable[[], Result]) -> Result:
+        self.nth -= operation.kind in CHANGING
+        if self.nth <= 0 and operation.kind in CHANGING:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(operation.path))
+        return perform()
+
+
+@dataclass
+class Limit(Order):
+    """The system refuses to make a file of this worker larger than so many bytes."""
+
+    largest: int = 0
+
+    def on(self, operation: Operation, perform: Callable[[], Result]) -> Result:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (self.largest, resource.RLIM_INFINITY))
+        return perform()
+
+
+class Trial:
+    """A stopped run with a checkpoint and a position: each worker that goes on with a copy of it meets one error."""
+
+    def __init__(self, store: RunStore, forked: Nursery, folder: Path) -> None:
+        self.forked, self.folder = forked, folder
+        self.straight = undisturbed(store)
+        self.run = new_run(store, **SETTINGS)
+        forked.order = Order(self.run.path, ASKED + 4)
+        jobs.advance(store)
+        forked.end()
+        assert self.run.state() == "stopped"
+        assert self.run.is_whole(self.run.partial_path)
+        assert self.run.epochs_saved() == [0]
+
+    def copy(self) -> Run:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.copytree(self.run.path, self.folder / self.run.id)
+        return RunStore(self.folder).get(self.run.id)
+
+    def go_on(self, run: Run, order: Order | None = None) -> None:
+        self.forked.order = order
+        jobs.go_on(RunStore(run.path.parent), run)
+        self.forked.end()
+
+    def operations(self, stop_at: int) -> list[tuple[str, int]]:
+        """What a worker does when nothing goes wrong: each operation by its label, and which of that label it is."""
+        run, notes = self.copy(), self.folder / "notes"
+        self.go_on(run, Note(run.path, stop_at, notes))
+        seen, found = Counter[str](), []
+        for label in notes.read_text().splitlines():
+            if not label.startswith("ask"):
+                seen[label] += 1
+                found.append((label, seen[label]))
+        return found
+
+    def refuse(self, error: int, label: str, nth: int, stop_at: int) -> bool:
+        """Whether the worker came to that operation; if so, all that is promised has been looked at."""
+        run = self.copy()
+        self.go_on(run, Refuse(run.path, stop_at, error, label, nth))
+        if not run.path.with_suffix(".refused").exists():
+            assert run.state() in ("stopped", "finished")
+            return False
+        if label in WITHOUT_LOCK:
+            assert run.state() == "lost"
+            assert_says_what_to_do(run, run.log_tail(1).removeprefix("fashion_core: "), error)
+        elif label not in GOES_ON or run.state() == "failed":
+            assert run.state() == "failed", (label, nth, run.state(), run.log_tail(20))
+            assert_says_what_to_do(run, str(run.status.error), error)
+        self.assert_goes_on(run)
+        return True
+
+    def assert_goes_on(self, run: Run) -> None:
+        """To the same end, whatever there is now; nothing that was listed before is damaged or gone."""
+        assert_listed_are_whole(run)
+        assert run.epochs_saved(), "the last good checkpoint is gone"
+        if run.state() != "finished":
+            self.go_on(run)
+        assert_same_end(run, self.straight)
+
+
+def assert_says_what_to_do(run: Run, sentence: str, error: int) -> None:
+    where, _, rest = sentence.partition(" can't be used: ")
+    assert Path(where).is_relative_to(run.path), sentence
+    assert rest.endswith(f"{WHAT_TO_DO[error]}."), sentence
+
+
+def chosen(operations: list[tuple[str, int]], errors: Iterator[int], full: bool) -> Iterator[tuple[int, str, int]]:
+    """Each operation with one of the errors in turn, and each kind of operation with all; or one of each kind alone."""
+    for label in {label: None for label, _ in operations}:
+        times = [nth for other, nth in operations if other == label]
+        for error in WHAT_TO_DO if full else [next(errors)]:
+            yield error, label, random.choice(times)
+    for label, nth in operations if full else []:
+        yield next(errors), label, nth
+
+
+@pytest.mark.slow
+def test_error_at_each_operation(
+    store: RunStore,
+    forked: Nursery,
+    tmp_path: Path,
+    rounds: Callable[[int, int], int],
+    survived: Callable[[str], None],
+) -> None:
+    """Of a worker that goes on to the end, and of one that is stopped again in the same epoch."""
+    trial, met = Trial(store, forked, tmp_path / "copies"), Counter[int]()
+    errors, labels = cycle(WHAT_TO_DO), set[str]()
+    for stop_at in (0, 2):
+        for error, label, nth in chosen(trial.operations(stop_at), errors, rounds(0, 1) == 1):
+            if trial.refuse(error, label, nth, stop_at):
+                met[error] += 1
+                labels.add(label)
+    counts = ", ".join(f"{met[error]} {errno.errorcode[error]}" for error in WHAT_TO_DO)
+    survived(
+        f"{counts} at {len(labels)} kinds of file operations: each run failed with what to do about which file "
+        f"(without its lock: lost, the log says it), 0 listed files damaged, all went on to the same end"
+    )
+    assert all(met[error] for error in WHAT_TO_DO)
+
+
+@pytest.mark.slow
+def test_disk_that_is_read_only_from_one_moment_on(
+    store: RunStore,
+    forked: Nursery,
+    tmp_path: Path,
+    rounds: Callable[[int, int], int],
+    survived: Callable[[str], None],
+) -> None:
+    """Not even the failure can be noted then: the run is lost, and its log, if it can be written to, says why."""
+    trial = Trial(store, forked, tmp_path / "copies")
+    changes = sum(label.startswith(CHANGING) for label, _ in trial.operations(0))
+    tries = rounds(3, 60)
+    for _ in range(tries):
+        run = trial.copy()
+        trial.go_on(run, ReadOnly(run.path, nth=random.randint(2, changes - 4)))
+        assert run.state() == "lost"
+        assert WHAT_TO_DO[errno.EROFS] in run.log_tail(200)
+        trial.assert_goes_on(run)
+    survived(f"{tries} disks that became read-only: 0 listed files damaged, all went on to the same end")
+
+
+@pytest.mark.slow
+def test_full_disk_at_a_random_size(
+    store: RunStore,
+    forked: Nursery,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rounds: Callable[[int, int], int],
+    survived: Callable[[str], None],
+) -> None:
+    """A real one. Continue while it is full says so again; once there is room, it goes on."""
+    straight, tries = undisturbed(store), rounds(3, 40)
+    for _ in range(tries):
+        with small_disk(tmp_path / "disk", 24 << 10) as disk:
+            full = RunStore(disk / "runs")
+            run = new_run(full, **SETTINGS)
+            others = disk / "others"
+            fill(others, random.randint(MEGABYTE // 10, 10 * MEGABYTE))
+            jobs.advance(full)
+            forked.end()
+            assert run.state() == "failed", run.log_tail(20)
+            assert_says_what_to_do(run, str(run.status.error), errno.ENOSPC)
+            assert_listed_are_whole(run)
+            with suppress(DiskError):
+                jobs.go_on(full, run)
+                forked.end()
+            assert run.state() == "failed", run.log_tail(20)
+            saved = run.epochs_saved()
+            assert_listed_are_whole(run)
+            others.unlink()
+            jobs.go_on(full, run)
+            forked.end()
+            assert saved == [] or max(saved) <= max(run.epochs_saved())
+            assert_same_end(run, straight)
+    survived(f"{tries} real disks that became full: failed with what to do, 0 damaged, all went on to the same end")
+
+
+def fill(path: Path, room: int) -> None:
+    """Leave so many bytes."""
+    disk = os.statvfs(path.parent)
+    with path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, disk.f_bavail * disk.f_frsize - room)
+
+
+@pytest.mark.slow
+def test_limit_of_a_file_at_a_random_size(
+    store: RunStore,
+    forked: Nursery,
+    tmp_path: Path,
+    rounds: Callable[[int, int], int],
+    survived: Callable[[str], None],
+) -> None:
+    """``ulimit -f``, a real EFBIG in the middle of a checkpoint."""
+    trial, tries = Trial(store, forked, tmp_path / "copies"), rounds(2, 30)
+    for _ in range(tries):
+        run = trial.copy()
+        trial.go_on(run, Limit(run.path, largest=random.randint(MEGABYTE // 10, 2 * MEGABYTE)))
+        assert run.state() == "failed", run.log_tail(20)
+        assert_says_what_to_do(run, str(run.status.error), errno.EFBIG)
+        trial.assert_goes_on(run)
+    survived(f"{tries} files that may not become that large: failed with what to do, all went on to the same end")

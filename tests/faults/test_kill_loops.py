@@ -1,0 +1,226 @@
+"""SIGKILL at random moments of a worker, each followed by Continue: nothing listed is damaged, nothing is lost."""
+
+import os
+import random
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from helpers import new_run, wait_until, worker_is_gone
+
+from fashion_core import metrics, processes
+from fashion_core.runs import Run, RunStore
+from faults.lives import ASKED, SETTINGS, assert_listed_are_whole, assert_same_end, go_on, undisturbed
+from faults.operations import Operation, Result
+from faults.workers import Note, Nursery, Order
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and kills what Linux alone forks")
+MOMENTS = ("starting", "training", "testing", "testing", "saving")
+"""What a worker says of itself when it is killed from outside."""
+PHASES = ("start", "batches", "evaluation", "position", "checkpoint", "final files")
+
+
+@dataclass
+class Kill(Order):
+    """Ends the worker before its n-th operation with this label."""
+
+    label: str = ""
+    nth: int = 1
+
+    def on(self, operation: Operation, perform: Callable[[], Result]) -> Result:
+        if operation.label(self.folder) == self.label:
+            self.nth -= 1
+            if self.nth == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return perform()
+
+
+@pytest.fixture
+def straight(store: RunStore) -> Run:
+    """The run that nobody disturbs."""
+    return undisturbed(store)
+
+
+def phase_of(run: Run) -> str:
+    """Where a kill from outside found the worker, by what it left."""
+    status = run.status
+    rows = metrics.read_epochs(run.metrics_path)
+    if status.phase in (None, "starting", "loading"):
+        return "start"
+    if status.phase == "saving":
+        return "final files"
+    if status.phase == "testing" and (not rows or rows[-1]["epoch"] < status.epoch):
+        return "evaluation"
+    names = {path.name for path in run.checkpoint_folder.iterdir()}
+    half_saved = {name for name in names if name.isdecimal() and f"{name}.json" not in names}
+    return "checkpoint" if half_saved or list(run.checkpoint_folder.glob(".tmp-*")) else "batches"
+
+
+def phase_of_label(label: str) -> str | None:
+    """In which phase an operation belongs by itself; None if it says nothing."""
+    if "partial" in label:
+        return "position"
+    if "checkpoint" in label:
+        return "checkpoint"
+    if "model" in label:
+        return "final files"
+    return "batches" if label == "ask stop" else None
+
+
+def noted(store: RunStore, forked: Nursery, notes: Path) -> dict[str, int]:
+    """What a worker does that is stopped twice in an epoch and ends then, reading apart: how often in one life."""
+    run, found = new_run(store, **SETTINGS), Counter[str]()
+    for number, stop_at in enumerate((3, 3, 0)):
+        forked.order = Note(run.path, stop_at, notes.with_suffix(f".{number}"))
+        go_on(store, run)
+        forked.end()
+        found |= Counter(notes.with_suffix(f".{number}").read_text().splitlines())
+    assert run.state() == "finished", run.log_tail(20)
+    return {label: times for label, times in found.items() if not label.startswith("open")}
+
+
+def in_any_order(aims: list[str]) -> Iterator[str]:
+    """All of them, another order each time: what came before decides what a worker has left to do."""
+    while True:
+        yield from random.sample(aims, len(aims))
+
+
+class Loop:
+    """One run after the other, each killed and continued until it ends."""
+
+    def __init__(self, store: RunStore, forked: Nursery, straight: Run) -> None:
+        self.store, self.forked, self.straight = store, forked, straight
+        self.run = new_run(store, **SETTINGS)
+        self.saved: list[int] = []
+        self.kills, self.listed, self.ended = 0, 0, 0
+        self.phases, self.labels = Counter[str](), Counter[str]()
+
+    def kill_at(self, label: str, times: int) -> None:
+        """One life that ends at one operation, unless it ends before that has come."""
+        stop_at = 2 if label == "unlink stop" else 0
+        if "partial" in label:
+            self.live(Order(self.run.path, random.randint(2, ASKED)))  # it leaves a position to replace or remove
+            stop_at = random.choice((0, 2)) if label.startswith("unlink") else random.randint(2, ASKED)
+        self.live(Kill(self.run.path, stop_at, label, random.choice((1, random.randint(1, times)))))
+        if self.forked.was_killed:
+            self.labels[label] += 1
+            self.count(phase_of_label(label) or phase_of(self.run))
+
+    def kill_at_last(self, label: str) -> None:
+        """Unless there has been such a kill: the run before had come too far, or not far enough."""
+        for _ in range(20):
+            if not self.labels[label]:
+                self.end()
+                self.kill_at(label, 1)
+
+    def kill_in(self, phase: str) -> None:
+        """One life that ends a random time after the worker has said that it is in this phase."""
+        go_on(self.store, self.run)
+        gone = self.forked.latest
+        wait_until(lambda: self.run.status.phase == phase or not gone.is_alive(), f"{phase} or the end")
+        time.sleep(random.uniform(0, 0.04))  # the random moment
+        self.forked.kill()
+        if self.forked.was_killed:
+            self.count(phase_of(self.run))
+        self.look()
+
+    def live(self, order: Order) -> None:
+        self.forked.order = order
+        go_on(self.store, self.run)
+        self.forked.end()
+        self.look()
+
+    def end(self) -> None:
+        """Let the run end, if it has begun."""
+        if self.run.state() != "queued":
+            self.live(Order(self.run.path))
+
+    def count(self, phase: str) -> None:
+        self.kills += 1
+        self.phases[phase] += 1
+
+    def look(self) -> None:
+        run = self.run
+        assert run.state() in ("lost", "stopped", "finished"), (run.state(), run.log_tail(20))
+        self.listed += assert_listed_are_whole(run)
+        assert max(run.epochs_saved(), default=-1) >= max(self.saved, default=-1), "a saved checkpoint is gone"
+        self.saved = run.epochs_saved()
+        if run.state() == "finished":
+            assert_same_end(run, self.straight)
+            self.store.delete(run)
+            self.run, self.saved, self.ended = new_run(self.store, **SETTINGS), [], self.ended + 1
+
+
+@pytest.mark.slow
+def test_kills_at_each_operation_and_at_random_moments(
+    store: RunStore,
+    forked: Nursery,
+    straight: Run,
+    tmp_path: Path,
+    rounds: Callable[[int, int], int],
+    survived: Callable[[str], None],
+) -> None:
+    """Aimed at each operation of a worker in turn, and at a random time of each phase that it tells."""
+    labels = noted(store, forked, tmp_path / "notes")
+    loop = Loop(store, forked, straight)
+    aims = [*labels, *[*MOMENTS, "ask stop"] * rounds(2, len(labels) // 8)]
+    wanted = rounds(len(aims), 260)
+    for aim in in_any_order(aims):
+        if loop.kills >= wanted:
+            break
+        if aim in labels:
+            loop.kill_at(aim, labels[aim])
+        else:
+            loop.kill_in(aim)
+    for label in labels:
+        loop.kill_at_last(label)
+    loop.end()
+    hit = ", ".join(f"{loop.phases[phase]} {phase}" for phase in PHASES)
+    survived(
+        f"{loop.kills} kills ({hit}) at each of {len(labels)} kinds of file operations: {loop.listed} listed files, "
+        f"0 damaged; {loop.ended} runs, all ended as the undisturbed one; 0 temporary files"
+    )
+    assert all(loop.phases[phase] for phase in PHASES), loop.phases
+    assert all(loop.labels[label] for label in labels), loop.labels
+
+
+def live_and_die(store: RunStore, run: Run, in_training: bool, die: bool) -> None:
+    """One life of a worker with its whole start, or once it trains; it may end by itself."""
+    go_on(store, run)
+    process = run.status.process
+    assert process is not None
+    if in_training:
+        wait_until(lambda: run.status.phase == "training" or worker_is_gone(run), "it trains")
+    if die:
+        time.sleep(random.uniform(0, 0.3 if in_training else 2))  # the random moment
+        if processes.is_alive(process):
+            os.kill(process.pid, signal.SIGKILL)
+    wait_until(lambda: worker_is_gone(run), "it is gone")
+
+
+@pytest.mark.slow
+def test_kills_of_workers_with_their_whole_start(
+    store: RunStore, straight: Run, rounds: Callable[[int, int], int], survived: Callable[[str], None]
+) -> None:
+    """``jobs.start`` as it is: the process imports torch, and is killed between its first moment and its last."""
+    wanted, kills, ended, listed, phases = rounds(3, 40), 0, 0, 0, Counter[str]()
+    run = new_run(store, **SETTINGS)
+    while kills < wanted or run.state() != "queued":
+        live_and_die(store, run, in_training=kills % 2 == 1, die=kills < wanted)
+        listed += assert_listed_are_whole(run)
+        if run.state() == "lost":
+            kills += 1
+            phases[phase_of(run)] += 1
+        else:
+            assert_same_end(run, straight)
+            run, ended = new_run(store, **SETTINGS), ended + 1
+    hit = ", ".join(f"{count} {phase}" for phase, count in phases.items())
+    survived(
+        f"{kills} kills of workers with their whole start ({hit}): {listed} listed files, 0 damaged; "
+        f"{ended} runs, all ended as the undisturbed one"
+    )

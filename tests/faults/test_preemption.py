@@ -1,0 +1,122 @@
+"""SIGTERM, as a machine that is taken away sends it: the exact position is saved and the worker is gone in time."""
+
+import os
+import random
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import pytest
+from helpers import new_run, wait_until
+
+from fashion_core import formats, metrics, processes
+from fashion_core.runs import Run, RunStore
+from faults.lives import SETTINGS, assert_listed_are_whole, assert_same_end, go_on, losses, undisturbed
+from faults.workers import Nursery
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks its workers")
+LONGER: dict[str, Any] = {**SETTINGS, "train_images": 3_000, "epochs": 5}
+"""An epoch of 47 batches."""
+MOST_SECONDS = 5.0
+
+
+class Preemption:
+    """One run after the other, terminated at random moments and continued until it ends."""
+
+    def __init__(self, store: RunStore) -> None:
+        self.store, self.straight = store, undisturbed(store, **LONGER)
+        self.run = new_run(store, **LONGER)
+        self.rows: list[metrics.Row] = []
+        self.seconds: list[float] = []
+        self.outcomes = Counter[str]()
+
+    def terminate(self, moment: float) -> None:
+        """Start or go on, and send the signal after so many seconds."""
+        worker = self._start()
+        time.sleep(moment)
+        sent = time.monotonic()
+        if processes.is_alive(worker):
+            os.kill(worker.pid, signal.SIGTERM)
+        wait_until(lambda: not processes.is_alive(worker), "the worker is gone")
+        self.seconds.append(time.monotonic() - sent)
+        assert self.seconds[-1] < MOST_SECONDS
+        outcome = self.look()
+        self.outcomes[outcome] += 1
+        if outcome == "at the end":
+            self.run, self.rows = new_run(self.store, **LONGER), []
+
+    def _start(self) -> processes.ProcessId:
+        go_on(self.store, self.run)
+        worker = self.run.status.process
+        assert worker is not None
+        return worker
+
+    def look(self) -> str:
+        """Where the signal met the worker; nothing that was trained is lost or trained again."""
+        run, rows = self.run, metrics.read_rows(self.run.metrics_path)
+        assert_listed_are_whole(run)
+        assert rows[: len(self.rows)] == self.rows, "what was trained before has been trained again"
+        self.rows = rows
+        state = run.state()
+        if state == "finished":
+            assert_same_end(run, self.straight)
+            return "at the end"
+        if state == "lost":
+            assert run.status.phase == "starting", run.log_tail(20)
+            return "before it began"
+        assert state == "stopped", run.log_tail(20)
+        measured = losses(run)
+        assert measured == losses(self.straight)[: len(measured)]
+        trained = sum(len(row["losses"]) for row in rows if row["kind"] == "batch")
+        epoch, batch = position_of(run)
+        assert trained == epoch * run.record.config.batches_per_epoch + batch
+        return "inside an epoch" if batch else "between two epochs"
+
+    def end(self) -> None:
+        worker = self._start()
+        wait_until(lambda: not processes.is_alive(worker), "the worker is gone")
+        assert self.look() == "at the end"
+
+    def told(self) -> str:
+        counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.outcomes.items()))
+        return (
+            f"{len(self.seconds)} SIGTERMs ({counts}): each exact position saved, no batch lost or trained again, "
+            f"gone after {median(self.seconds):.2f} s, at most {max(self.seconds):.2f} s"
+        )
+
+
+def position_of(run: Run) -> tuple[int, int]:
+    """Epoch and batch at which the next worker goes on, by what is saved."""
+    after = max(run.epochs_saved(), default=-1) + 1
+    if run.is_whole(run.partial_path):
+        position = formats.load_checkpoint(run.partial_path)["position"]
+        if position["epoch"] == after:
+            return after, position["batch"]
+    return after, 0
+
+
+@pytest.mark.slow
+def test_terminated_at_random_moments(
+    store: RunStore, forked: Nursery, rounds: Callable[[int, int], int], survived: Callable[[str], None]
+) -> None:
+    preemption = Preemption(store)
+    for _ in range(rounds(15, 85)):
+        preemption.terminate(random.uniform(0, 0.5))
+    preemption.end()
+    survived(preemption.told())
+    assert preemption.outcomes["inside an epoch"] > 3
+
+
+@pytest.mark.slow
+def test_terminated_workers_with_their_whole_start(
+    store: RunStore, rounds: Callable[[int, int], int], survived: Callable[[str], None]
+) -> None:
+    preemption = Preemption(store)
+    for _ in range(rounds(2, 15)):
+        preemption.terminate(random.uniform(0, 3))
+    preemption.end()
+    survived(preemption.told())
