@@ -96,6 +96,7 @@ TENSORS = {
     "drawing",
     "devices",
     "loops",
+    "cuda_graphs",
     "optimizers",
     "parents",
     "reporter",
