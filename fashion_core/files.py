@@ -42,8 +42,12 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = _ADVICE.get(error.errno or 0, error.strerror or str(error))
-        raise DiskError(path, f"{path} can't be used: {reason}.") from error
+        raise _disk_error(path, error) from error
+
+
+def _disk_error(path: Path, error: OSError) -> DiskError:
+    reason = _ADVICE.get(error.errno or 0, error.strerror or str(error))
+    return DiskError(path, f"{path} can't be used: {reason}.")
 
 
 Signature = tuple[int, int, int]
@@ -168,22 +172,32 @@ def overwrite_json(path: Path, value: Mapping[str, Any]) -> None:
         file.truncate()
 
 
-def read_bytes(path: Path) -> bytes:
-    """All of a small file, in half the time of ``Path.read_bytes``. Raises ``DiskError``."""
-    with disk_errors(path):
+def read_bytes(path: Path | str) -> bytes:
+    """All of a small file, in a third of the time of ``Path.read_bytes``: a store has thousands of them.
+
+    Raises ``DiskError``.
+    """
+    try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         try:
-            pieces = [os.read(descriptor, _PIECE)]
-            while len(pieces[-1]) == _PIECE:
-                pieces.append(os.read(descriptor, _PIECE))
-            return b"".join(pieces)
+            data = piece = os.read(descriptor, _PIECE)
+            while len(piece) == _PIECE:
+                piece = os.read(descriptor, _PIECE)
+                data += piece
+            return data
         finally:
             os.close(descriptor)
+    except OSError as error:
+        raise _disk_error(Path(path), error) from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in ``path``. Raises ``DamagedFileError`` or ``DiskError``."""
-    data = read_bytes(path)
+    return as_json(path, read_bytes(path))
+
+
+def as_json(path: Path, data: bytes) -> dict[str, Any]:
+    """The JSON object that was read from ``path``. Raises ``DamagedFileError``."""
     try:
         value = json.loads(data)
     except (ValueError, RecursionError) as error:
