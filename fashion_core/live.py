@@ -99,7 +99,7 @@ class _Watched:
         with self._reading:
             if self._last and time.monotonic() - self._looked < seconds:
                 return self._last
-            self._looked = time.monotonic()
+            looked = time.monotonic()
             for rows in self._follower.new_rows():
                 self._begin_anew_if_needed()
                 self._take(rows)
@@ -108,6 +108,7 @@ class _Watched:
             version = (id(self), self._restarts, self._rows, saved)
             if self._last is None or self._last.version != version:
                 self._last = self._make(saved, version)
+            self._looked = looked
             return self._last
 
     def _begin_anew_if_needed(self) -> None:
