@@ -48,13 +48,17 @@ def layout(device: torch.device, precision: str) -> torch.memory_format:
 
 
 def make_reproducible(threads: int) -> None:
-    """Let the same inputs give the same bits; to be called before the first computation of a process."""
+    """Let the same inputs give the same bits; to be called before the first computation of a process.
+
+    On CUDA fp32 means fp32: TF32, which keeps 10 bits of each factor, stays off, for a loss measured on another device
+    would differ by more than rounding. Who wants the tensor cores chooses the precision bf16.
+    """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms(True), without 0.8 s for its compiler
     # It would fill fresh memory with NaN to expose reads before writes: a safety net that costs time on each batch.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.allow_tf32 = False  # else a convolution keeps 10 bits, and a loss measured elsewhere differs
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     torch.set_num_threads(threads)
 
 

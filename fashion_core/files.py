@@ -49,8 +49,12 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = _ADVICE.get(error.errno or 0, error.strerror or str(error))
-        raise DiskError(path, f"{path} can't be used: {reason}.") from error
+        raise _disk_error(path, error) from error
+
+
+def _disk_error(path: Path, error: OSError) -> DiskError:
+    reason = _ADVICE.get(error.errno or 0, error.strerror or str(error))
+    return DiskError(path, f"{path} can't be used: {reason}.")
 
 
 def refuse_link(path: Path) -> NoReturn:
@@ -182,36 +186,51 @@ def overwrite_json(path: Path, value: Mapping[str, Any]) -> None:
         file.truncate()
 
 
-def read_bytes(path: Path) -> bytes:
-    """All of a small file, in half the time of ``Path.read_bytes``.
+def read_bytes(path: Path | str) -> bytes:
+    """All of a small file, in a third of the time of ``Path.read_bytes``: a store has thousands of them.
 
     Raises ``DiskError``, for a symbolic link too.
     """
-    with disk_errors(path):
+    try:
         descriptor = os.open(path, os.O_RDONLY | _NO_LINK | getattr(os, "O_BINARY", 0))
         try:
-            pieces = [os.read(descriptor, _PIECE)]
-            while len(pieces[-1]) == _PIECE:
-                pieces.append(os.read(descriptor, _PIECE))
-            return b"".join(pieces)
+            data = piece = os.read(descriptor, _PIECE)
+            while len(piece) == _PIECE:
+                piece = os.read(descriptor, _PIECE)
+                data += piece
+            return data
         finally:
             os.close(descriptor)
+    except OSError as error:
+        raise _disk_error(Path(path), error) from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in ``path``, without its checksum. Raises ``DamagedFileError`` or ``DiskError``.
+    """The JSON object in ``path``, without its checksum. Raises ``DamagedFileError`` or ``DiskError``."""
+    return as_json(path, without_checksum(path, read_bytes(path)))
 
-    One that people wrote by hand has no checksum, and needs none.
+
+def without_checksum(path: Path | str, data: bytes) -> bytes:
+    """The JSON that was read from ``path``, once its checksum was compared; what people wrote by hand has none.
+
+    Raises ``DamagedFileError``.
     """
-    data = read_bytes(path)
+    text, found, checksum = data.rpartition(_CHECKSUM)
+    if not found:
+        return data
+    if checksum != b'"%08x"\n}\n' % zlib.crc32(text):
+        raise DamagedFileError(Path(path), "its checksum is not that of what it says")
+    return text + b"\n}"
+
+
+def as_json(path: Path, data: bytes) -> dict[str, Any]:
+    """The JSON object that was read from ``path``. Raises ``DamagedFileError``."""
     try:
         value = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise DamagedFileError(path, "it is not JSON") from error
     if not isinstance(value, dict):
         raise DamagedFileError(path, "it is not a JSON object")
-    if "crc32" in value and value.pop("crc32") != f"{zlib.crc32(data.rpartition(_CHECKSUM)[0]):08x}":
-        raise DamagedFileError(path, "its checksum is not that of what it says")
     return value
 
 

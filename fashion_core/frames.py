@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from fashion_core.curves import Curve, extremes
 from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.kept import KeptFromFiles, KeptLatest
 from fashion_core.records import epoch_records
-from fashion_core.runs import Run, RunStore
+from fashion_core.runs import Listed, Run, RunStore
 from fashion_core.schema import Facts, Marks, Parent, RunRecord, Status
 
 MAX_POINTS = 1500
@@ -155,37 +156,27 @@ def _read_saved(run: Run) -> _Saved:
     about = {"run": run.id, "name": run.title}
     if record:
         about |= {"model": record.config.model, "dataset": record.config.dataset}
-    rows = [{**about, **row} for file in run.saved_files() if (row := _saved_row(run, file, marks))]
-    losses = {index: row["loss"] for index, row in enumerate(rows) if row["competes"]}
-    best = min(losses, key=lambda index: float(losses[index]), default=None)
-    return _Saved(
-        record.parent if record else None, tuple({**row, "best": index == best} for index, row in enumerate(rows))
-    )
+    rows = [row for listed in run.listed() if (row := _saved_row(run, listed, marks, about))]
+    competing = [row for row in rows if row["resumed"] is not None and not row["damage"] and row["loss"] is not None]
+    if competing:
+        min(competing, key=lambda row: float(row["loss"]))["best"] = True
+    return _Saved(record.parent if record else None, tuple(rows))
 
 
-def _saved_row(run: Run, file: Path, marks: Marks) -> dict[str, Any] | None:
+def _saved_row(run: Run, listed: Listed, marks: Marks, about: dict[str, str]) -> dict[str, Any] | None:
     """Nothing for a file that was deleted after it was listed; ``resumed`` is the epoch that runs go on from."""
     facts: Facts | None = None
     try:
-        facts = run.facts(file)
-        damage = run.damage_beside(facts, file, marks)
+        facts = run.facts_of(listed)
+        damage = run.damage_of(listed, facts, marks)
     except (DamagedFileError, DiskError) as error:
         damage = str(error)
-    if damage and not run.facts_path(file).exists():
+    if damage and not run.facts_path(run.path / listed.name).exists():
         return None
-    epoch = run.epoch_of(file)
-    known = {name: getattr(facts, name, None) for name in _KNOWN}
-    return {
-        **known,
-        "epoch": facts.epoch if facts else epoch,
-        "file": run.name_of(file),
-        "resumed": epoch,
-        "damage": damage,
-        "competes": epoch is not None and damage is None and known["loss"] is not None,
-    }
-
-
-_KNOWN = ("format", "epoch", "loss", "accuracy", "bytes", "created")
+    known: dict[str, Any] = {"epoch": listed.epoch}
+    if facts:  # of pydantic's own time zone pandas would ask for each file's offset
+        known = {**vars(facts), "created": facts.created.astimezone(UTC)}
+    return {**about, **known, "file": listed.name, "resumed": listed.epoch, "damage": damage, "best": False}
 
 
 def batches_frame(rows: Iterable[metrics.Row], config: TrainConfig, first_epoch: int = 0) -> pd.DataFrame:

@@ -1,8 +1,10 @@
 """What all who watch a run see of its metrics, made once for them: only what was appended is read."""
 
 import threading
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import pandas as pd
@@ -13,8 +15,22 @@ from fashion_core.runs import Run
 
 _WATCHED: Final = 64
 """Runs whose curves stay in memory, up to a megabyte each; one that comes back is read from its beginning."""
+LOOK_SECONDS: Final = 0.5
+"""For so long those who watch a run that trains may share one look: a new one takes longer than to show it."""
 _watched: OrderedDict[str, "_Watched"] = OrderedDict()
 _changing = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The newest of each, where there is one, and what it gained on the epoch before; ``seconds`` of all epochs."""
+
+    smoothed: float | None
+    loss: float | None
+    loss_change: float | None
+    accuracy: float | None
+    accuracy_change: float | None
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -32,15 +48,33 @@ class Look:
     version: tuple[object, ...]
     damaged: int
 
+    @cached_property
+    def numbers(self) -> Numbers:
+        """What stands above the charts."""
+        loss, accuracy = self.epochs["loss"], self.epochs["accuracy"]
+        smoothed, seconds = _last(self.batches["smoothed"]), float(self.epochs["seconds"].sum())
+        return Numbers(smoothed, _last(loss), _change(loss), _last(accuracy), _change(accuracy), seconds)
 
-def look(run: Run) -> Look:
-    """The metrics as they are now. Raises ``DamagedFileError`` or ``DiskError``."""
+
+def _last(values: "pd.Series[float]") -> float | None:
+    return None if values.empty else float(values.iloc[-1])
+
+
+def _change(values: "pd.Series[float]") -> float | None:
+    return float(values.iloc[-1] - values.iloc[-2]) if len(values) > 1 else None
+
+
+def look(run: Run, seconds: float = 0.0) -> Look:
+    """The metrics as they are now, or as they were at most so many seconds ago, if somebody looked then.
+
+    Raises ``DamagedFileError`` or ``DiskError``.
+    """
     with _changing:
         watched = _watched.setdefault(str(run.path), _Watched(run))
         _watched.move_to_end(str(run.path))
         while len(_watched) > _WATCHED:
             _watched.popitem(last=False)
-    return watched.look()
+    return watched.look(seconds)
 
 
 def forget() -> None:
@@ -60,10 +94,14 @@ class _Watched:
         self._curve: Curve | None = None
         self._ended: list[metrics.Row] = []
         self._last: Look | None = None
+        self._looked = 0.0
 
-    def look(self) -> Look:
+    def look(self, seconds: float) -> Look:
         """One who looks reads what is new; whoever comes meanwhile waits and finds it read."""
         with self._reading:
+            if self._last and time.monotonic() - self._looked < seconds:
+                return self._last
+            looked = time.monotonic()
             for rows in self._follower.new_rows():
                 self._begin_anew_if_needed()
                 self._take(rows)
@@ -72,6 +110,7 @@ class _Watched:
             version = (id(self), self._restarts, self._rows, self._damaged(), saved)
             if self._last is None or self._last.version != version:
                 self._last = self._make(saved, version)
+            self._looked = looked
             return self._last
 
     def _begin_anew_if_needed(self) -> None:

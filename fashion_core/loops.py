@@ -1,7 +1,7 @@
 """The tutorial's two loops: train for one pass over some batches, and measure."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -12,27 +12,36 @@ from torch.optim import Optimizer
 from fashion_core.optimizers import step
 
 Batches = Iterable[tuple[Tensor, Tensor]]
+Step = Callable[[Tensor, Tensor], Tensor]
 NO_AUTOCAST = nullcontext()
 
 
-def train_loop(
-    batches: Batches,
-    model: nn.Module,
-    loss_fn: nn.Module,
-    optimizer: Optimizer,
-    autocast: AbstractContextManager[object] = NO_AUTOCAST,
-) -> Iterator[Tensor]:
-    """Train on each batch as the caller asks for it, and give its loss as a scalar that stays on the device.
+@dataclass(frozen=True)
+class TrainStep:
+    """What training does with one batch."""
+
+    model: nn.Module
+    loss_fn: nn.Module
+    optimizer: Optimizer
+    autocast: AbstractContextManager[object] = NO_AUTOCAST
+
+    def __call__(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        """The loss of this batch before the step, as a scalar that stays on the device."""
+        with self.autocast:
+            loss: Tensor = self.loss_fn(self.model(inputs), labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        step(self.optimizer)
+        return loss.detach()
+
+
+def train_loop(batches: Batches, model: nn.Module, train_step: Step) -> Iterator[Tensor]:
+    """Train on each batch as the caller asks for it, and give its loss.
 
     Between two batches the caller may look at the clock, change the learning rate, or leave.
     """
     model.train()
     for inputs, labels in batches:
-        with autocast:
-            loss = loss_fn(model(inputs), labels)
-        loss.backward()
-        step(optimizer)
-        yield loss.detach()
+        yield train_step(inputs, labels)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
@@ -48,14 +48,23 @@ Record = TypeVar("Record", bound=BaseModel)
 _RUNS: Final = 4096
 """How many runs are kept in memory, each with what its small files say: about 10 kB a run."""
 _records: KeptFromFiles[BaseModel] = KeptFromFiles(5 * _RUNS)
-_epochs: KeptFromFiles[tuple[int, ...]] = KeptFromFiles(_RUNS)
+_epochs: KeptFromFiles[tuple[tuple[int, bool], ...]] = KeptFromFiles(_RUNS)
 _listings: KeptFromFiles[tuple["Run", ...]] = KeptFromFiles(8)
 _heartbeats = Heartbeats()
 
 
-def _parse(path: Path, kind: type[Record]) -> Record:
+def _parse(path: Path | str, kind: type[Record]) -> Record:
+    """Read and check at once, which takes half the time; what that does not take is read step by step to say why."""
+    data = files.without_checksum(path, files.read_bytes(path))
     try:
-        return kind.model_validate(files.read_json(path))
+        return kind.model_validate_json(data)
+    except ValidationError:
+        return _parse_slowly(Path(path), data, kind)
+
+
+def _parse_slowly(path: Path, data: bytes, kind: type[Record]) -> Record:
+    try:
+        return kind.model_validate(files.as_json(path, data))
     except ValidationError as error:
         raise DamagedFileError(path, explain(error).rstrip(".")) from error
 
@@ -65,6 +74,20 @@ def _kept(path: Path, kind: type[Record]) -> Record:
     value = _records.get(path, (path,), lambda: _parse(path, kind))
     assert isinstance(value, kind)
     return value
+
+
+class Listed(NamedTuple):
+    """A file that has facts, as a look at its folder found it.
+
+    Attributes:
+        name: its path below the run folder, such as ``model_save/3``.
+        epoch: the one whose checkpoint it is; None for the other files.
+        bytes: its size, None if only the facts are there.
+    """
+
+    name: str
+    epoch: int | None
+    bytes: int | None
 
 
 class Run:
@@ -221,6 +244,10 @@ class Run:
                 raise
             return None  # never listed, or no longer
 
+    def facts_of(self, listed: Listed) -> Facts | None:
+        """The same of a file that has just been listed."""
+        return None if listed.bytes is None else _parse(f"{self.path}/{listed.name}.json", Facts)
+
     def write_facts(self, file: Path, facts: Facts) -> None:
         """List a saved file. Raises ``DiskError``."""
         files.write_json(self.facts_path(file), facts.model_dump(mode="json"))
@@ -240,9 +267,24 @@ class Run:
 
     def saved_files(self) -> list[Path]:
         """Every file that has facts, whether it is still there or not: checkpoints by epoch, then the others."""
-        epochs = sorted(epoch for epoch, _ in _listed_in(self.checkpoint_folder))
+        return [*(self.checkpoint_path(epoch) for epoch, _ in self._listed_epochs()), *self._other_files()]
+
+    def has_saved_files(self) -> bool:
+        """Whether ``saved_files`` gives any; asked of a thousand runs it takes a tenth of the time."""
+        return bool(self._listed_epochs() or self._other_files())
+
+    def _other_files(self) -> list[Path]:
         others = (self.partial_path, self.weights_path, self.model_path, self.original_path)
-        return [*map(self.checkpoint_path, epochs), *(path for path in others if self.facts_path(path).exists())]
+        return [path for path in others if os.path.exists(f"{path}.json")]  # noqa: PTH110 -- half the time, for all runs
+
+    def listed(self) -> list[Listed]:
+        """``saved_files``, and what their folders say of each."""
+        folder = self.checkpoint_folder.name
+        epochs = sorted((epoch, entry) for epoch, entry in _listed_in(self.checkpoint_folder))
+        return [
+            *(Listed(f"{folder}/{epoch}", epoch, entry and _size_of(entry)) for epoch, entry in epochs),
+            *(Listed(self.name_of(file), None, _size_of(file)) for file in self._other_files()),
+        ]
 
     def saved_file(self, name: str) -> Path:
         """The saved file with this path below the run folder. Raises ``RunNotFoundError``."""
@@ -270,25 +312,27 @@ class Run:
             facts = self.facts(file)
         except DamagedFileError as error:
             return str(error)
-        return self.damage_beside(facts, file, marks)
+        return self.damage_of(Listed(self.name_of(file), self.epoch_of(file), _size_of(file)), facts, marks)
 
-    def damage_beside(self, facts: Facts | None, file: Path, marks: Marks) -> str | None:
-        """The same where the file's facts have been read; None if it is not listed."""
-        if facts is None:
+    def damage_of(self, listed: Listed, facts: Facts | None, marks: Marks) -> str | None:
+        """The same of a file that has just been listed, and its facts read."""
+        if facts is None or listed.bytes is None:
             return "the file is missing"
-        try:
-            size = file.stat().st_size
-        except FileNotFoundError:
-            return "the file is missing"
-        if size != facts.bytes:
-            return f"it has {size:,} bytes instead of {facts.bytes:,}"
-        mark = marks.files.get(self.name_of(file))
+        if listed.bytes != facts.bytes:
+            return f"it has {listed.bytes:,} bytes instead of {facts.bytes:,}"
+        mark = marks.files.get(listed.name)
         return mark.reason if mark and mark.sha256 == facts.sha256 else None
 
     def epochs_saved(self) -> list[int]:
         """The epochs whose checkpoints are listed, in order."""
+        return [epoch for epoch, is_there in self._listed_epochs() if is_there]
+
+    def _listed_epochs(self) -> tuple[tuple[int, bool], ...]:
+        """The epochs that have facts, in order, and whether their checkpoint is there."""
         folder = self.checkpoint_folder
-        return list(_epochs.get(folder, (folder,), lambda: _saved_in(folder)))
+        return _epochs.get(
+            folder, (folder,), lambda: tuple(sorted((epoch, entry is not None) for epoch, entry in _listed_in(folder)))
+        )
 
     def epoch_of(self, file: Path) -> int | None:
         """The epoch whose checkpoint a saved file is; None for the other files."""
@@ -336,21 +380,24 @@ class Run:
             file.unlink(missing_ok=True)
 
 
-def _saved_in(folder: Path) -> tuple[int, ...]:
-    return tuple(sorted(epoch for epoch, is_there in _listed_in(folder) if is_there))
-
-
-def _listed_in(folder: Path) -> Iterator[tuple[int, bool]]:
-    """The epochs that have facts, and whether their checkpoint is there; none behind a symbolic link."""
-    names: set[str] = set()
+def _listed_in(folder: Path) -> Iterator[tuple[int, "os.DirEntry[str] | None"]]:
+    """The epochs that have facts, and their checkpoint if it is there; none behind a symbolic link."""
+    entries: dict[str, os.DirEntry[str]] = {}
     if folder.is_symlink():
         return
     with files.disk_errors(folder), suppress(FileNotFoundError, NotADirectoryError):
-        names = {entry.name for entry in os.scandir(folder) if not entry.is_symlink()}
-    for name in names:
+        entries = {entry.name: entry for entry in os.scandir(folder) if not entry.is_symlink()}
+    for name in entries:
         epoch = name.removesuffix(".json")
         if epoch != name and epoch.isdecimal():
-            yield int(epoch), epoch in names
+            yield int(epoch), entries.get(epoch)
+
+
+def _size_of(file: "os.PathLike[str]") -> int | None:
+    try:
+        return os.stat(file).st_size  # noqa: PTH116 -- half the time of Path.stat, for all files
+    except FileNotFoundError:
+        return None
 
 
 @lru_cache(maxsize=_RUNS)

@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 from fashion_core.config import TrainConfig
+from fashion_core.kept import KeptLatest
 
 MODEL_CLASSES = {"mlp": "NeuralNetwork", "cnn": "SmallCNN"}
 """The classes of ``models.py``; the third model is torchvision's."""
@@ -13,6 +14,7 @@ TRANSFORMS = {
     "standard": "transforms.Compose([transforms.ToTensor(), transforms.Normalize(0.2860, 0.3530)])",
 }
 """What torchvision makes of an image, by ``TrainConfig.pixels``."""
+_sources: KeptLatest[str] = KeptLatest(len(MODEL_CLASSES))
 _BLACK = {"unit": "0", "raw": "0", "standard": "-0.2860 / 0.3530"}
 
 
@@ -101,7 +103,14 @@ def model_lines(model: str) -> str:
 
 
 def class_source(name: str) -> str:
-    """The source of a model class, read from the file that the app itself runs."""
+    """The source of a model class, read from the file that the app itself runs.
+
+    Read once, by one thread: Python 3.11's parser fails where two are in it, https://github.com/python/cpython/issues/106905
+    """
+    return _sources.get(name, None, lambda: _class_source(name))
+
+
+def _class_source(name: str) -> str:
     source = Path(__file__).with_name("models.py").read_text()
     node = next(node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == name)
     return (ast.get_source_segment(source, node) or "").replace("CLASSES", "10")

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from fashion_core import data, devices, files, formats, metrics
+from fashion_core.cuda_graphs import GraphedStep
 from fashion_core.errors import DivergedError
-from fashion_core.loops import Evaluation, standard_error, test_loop, train_loop
+from fashion_core.loops import Evaluation, Step, TrainStep, standard_error, test_loop, train_loop
 from fashion_core.models import build_model, lay_out
 from fashion_core.optimizers import learning_rate, make_optimizer, restore_optimizer
 from fashion_core.parents import ParentCheckpoint, check_load, read_load_losses
@@ -56,13 +57,18 @@ class Training:
         self.model = build_model(self.config.model, self.config.seed).to(self.device)
         lay_out(self.model, devices.layout(self.device, self.config.precision))
         self.optimizer = make_optimizer(self.config, self.model)
-        self.loss_fn = nn.CrossEntropyLoss()
+        self.train_step = self._make_train_step()
         self.saver = Saver()
         self.someone_waits = True
         self.position = Position(self.record.first_epoch)
         self.measured: Measured | None = None
         self.change: dict[str, float] = {}
         self.random_state: dict[str, Tensor] | None = None
+
+    def _make_train_step(self) -> Step:
+        """On CUDA full batches are replays of one graph, on every other device each batch is computed as it comes."""
+        step = TrainStep(self.model, nn.CrossEntropyLoss(), self.optimizer, self._autocast())
+        return GraphedStep(step, self.config.batch_size, self.device) if self.device.type == "cuda" else step
 
     def to_the_end(self) -> Literal["finished", "stopped"]:
         """Train until the last epoch is saved or a stop is asked for.
@@ -124,7 +130,7 @@ class Training:
         self.someone_waits = False
         self._set_learning_rate()
         with devices.fast_products():
-            for loss in train_loop(self._batches(), self.model, self.loss_fn, self.optimizer, self._autocast()):
+            for loss in train_loop(self._batches(), self.model, self.train_step):
                 reporter.add(loss)
                 if self.position.batch == self.config.batches_per_epoch:
                     break

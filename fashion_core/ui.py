@@ -17,7 +17,7 @@ from fashion_core.config import DATASET_LABELS, PRESETS, TrainConfig, parse_conf
 from fashion_core.errors import DamagedFileError, DiskError, FashionError
 from fashion_core.kept import KeptLatest
 from fashion_core.runs import Run, RunStore, now
-from fashion_core.schema import ACTIVE_STATES, Status, Verdict
+from fashion_core.schema import ACTIVE_STATES, State, Status, Verdict
 
 ADVANCE_SECONDS = 1.0
 SILENT_SECONDS = 30.0
@@ -66,6 +66,7 @@ VERDICTS: dict[Verdict, tuple[str, Color, str]] = {
 
 def enter_app() -> None:
     """To be called by app.py before it runs a page."""
+    processes.give_way()
     jobs.look_around()
     st.session_state[_INSIDE_APP] = True
 
@@ -259,10 +260,10 @@ def advance(store: RunStore) -> None:
         _last_advance.get(store.root, int(time.monotonic() / ADVANCE_SECONDS), lambda: jobs.advance(store))
 
 
-def whereabouts(store: RunStore, run: Run) -> str:
-    """Where the run is and what comes next, in one line."""
+def whereabouts(store: RunStore, run: Run, state: State | None = None) -> str:
+    """Where the run is and what comes next, in one line; ``state`` is its state, where that has been asked for."""
     config, status = run.record.config, run.status
-    state = run.state(status)
+    state = state or run.state(status)
     first, last = run.record.first_epoch, config.epochs - 1
     if state == "queued":
         ahead = jobs.queue_position(store, run)

@@ -11,7 +11,7 @@ from fashion_core.config import PRESETS, TrainConfig, parse_config, settings
 from fashion_core.errors import ConfigError
 from fashion_core.proof import prove
 from fashion_core.runs import Run, RunStore
-from fashion_core.schema import ACTIVE_STATES, CONTINUABLE_STATES, UNDER_WAY_STATES, Resumption, State
+from fashion_core.schema import ACTIVE_STATES, CONTINUABLE_STATES, UNDER_WAY_STATES, Resumption, State, Status
 
 ESSENTIAL = ("name", "dataset", "model", "epochs", "batch_size", "optimizer", "learning_rate")
 ACTIVE_REFRESH_SECONDS, IDLE_REFRESH_SECONDS = 1.0, 3.0
@@ -190,25 +190,24 @@ def show_live(store: RunStore, run: Run, was_active: bool) -> None:
     """What changes while the run trains; another pace of refresh needs another run of the page."""
     ui.advance(store)
     with ui.problems_shown():
-        state = run.state()
+        status = run.status
+        state = run.state(status)
         if (state in UNDER_WAY_STATES) != was_active:
             st.rerun()
-        look = live.look(run)
-        show_state(store, run)
+        look = live.look(run, live.LOOK_SECONDS if was_active else 0.0)
+        show_state(store, run, status, state)
         if run.record.resumption:
             show_three_losses(store, run)
-        show_numbers(run, look.batches, look.epochs)
+        show_numbers(run, status, state, look.numbers)
         show_charts(run, look)
         show_log(run)
 
 
-def show_state(store: RunStore, run: Run) -> None:
+def show_state(store: RunStore, run: Run, status: Status, state: State) -> None:
     """The state in words, how far the run is, and the one thing that can be done about it."""
-    status = run.status
-    state = run.state(status)
     with st.container(horizontal=True, vertical_alignment="center"):
         ui.state_badge(state)
-        st.markdown(ui.whereabouts(store, run), width="content")
+        st.markdown(ui.whereabouts(store, run, state), width="content")
         st.space("stretch")
         offer_action(store, run, state)
     st.progress(frames.progress(run.record.config, status, run.record.first_epoch).share)
@@ -227,42 +226,31 @@ def offer_action(store: RunStore, run: Run, state: State) -> None:
         st.rerun()
 
 
-def show_numbers(run: Run, batches: pd.DataFrame, epochs: pd.DataFrame) -> None:
+def show_numbers(run: Run, status: Status, state: State, numbers: live.Numbers) -> None:
     """Loss and accuracy now, each with its change since the epoch before; speed and time."""
-    status = run.status
+    loss_change, accuracy_change = numbers.loss_change, numbers.accuracy_change
     with st.container(horizontal=True):
-        st.metric("Training loss, smoothed", ui.loss_text(last(batches["smoothed"])), width=NUMBER_WIDTH)
-        loss_change, accuracy_change = change(epochs["loss"]), change(epochs["accuracy"])
+        st.metric("Training loss, smoothed", ui.loss_text(numbers.smoothed), width=NUMBER_WIDTH)
         st.metric(
             "Test loss",
-            ui.loss_text(last(epochs["loss"])),
+            ui.loss_text(numbers.loss),
             delta=None if loss_change is None else f"{loss_change:+.4f}",
             delta_color="inverse",
             width=NUMBER_WIDTH,
         )
         st.metric(
             "Test accuracy",
-            "–" if epochs.empty else f"{last(epochs['accuracy']):.2%}",
+            "–" if numbers.accuracy is None else f"{numbers.accuracy:.2%}",
             delta=None if accuracy_change is None else f"{accuracy_change * 100:+.2f} points",
             width=NUMBER_WIDTH,
         )
         rate = status.images_per_second
         st.metric("Images per second", "–" if rate is None else f"{rate:,.0f}", width=NUMBER_WIDTH)
-        left = frames.progress(run.record.config, status, run.record.first_epoch).seconds_left
-        if run.state(status) in ACTIVE_STATES:
+        if state in ACTIVE_STATES:
+            left = frames.progress(run.record.config, status, run.record.first_epoch).seconds_left
             st.metric("Time left", ui.duration(left), width=NUMBER_WIDTH)
         else:
-            st.metric("Time trained", ui.duration(epochs["seconds"].sum()), width=NUMBER_WIDTH)
-
-
-def last(values: "pd.Series[float]") -> float | None:
-    """The newest value, if there is one."""
-    return None if values.empty else float(values.iloc[-1])
-
-
-def change(values: "pd.Series[float]") -> float | None:
-    """What the newest value gained on the one before."""
-    return float(values.iloc[-1] - values.iloc[-2]) if len(values) > 1 else None
+            st.metric("Time trained", ui.duration(numbers.seconds), width=NUMBER_WIDTH)
 
 
 def show_charts(run: Run, look: live.Look) -> None:

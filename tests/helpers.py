@@ -69,10 +69,14 @@ def config(**changes: Any) -> TrainConfig:
 
 def new_run(store: RunStore, **changes: Any) -> Run:
     """A queued run of a few images that nobody has started."""
+    settings = config(**changes)
     environment = Environment(
-        python=platform.python_version(), torch=metadata.version("torch"), device="cpu", threads=SHORT["threads"]
+        python=platform.python_version(),
+        torch=metadata.version("torch"),
+        device=settings.device,
+        threads=settings.threads,
     )
-    return store.create(config(**changes), environment)
+    return store.create(settings, environment)
 
 
 def change_json(path: Path, **changes: Any) -> None:

@@ -98,6 +98,7 @@ TENSORS = {
     "drawing",
     "devices",
     "loops",
+    "cuda_graphs",
     "optimizers",
     "parents",
     "reporter",

@@ -213,25 +213,16 @@ def test_damaged_marks_labels_and_record_hide_no_file(store: RunStore) -> None:
     assert (row["name"], row["file"]) == (run.id, "model_save/0")
 
 
-def test_file_that_is_deleted_while_it_is_listed_has_no_row(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("after", ["its name was found", "its size was found"])
+def test_file_that_is_deleted_while_it_is_listed_has_no_row(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch, after: str
+) -> None:
     run = saved_run(store, 3.0, 2.0)
-    listed = run.saved_files()
-    monkeypatch.setattr(Run, "saved_files", lambda run: listed)
+    first, second = run.listed()
+    assert first.name == "model_save/0"
+    found = [first if after == "its size was found" else first._replace(bytes=None), second]
+    monkeypatch.setattr(Run, "listed", lambda run: found)
     run.remove_saved(run.checkpoint_path(0))
-    assert list(frames.saved_frame(store)["file"]) == ["model_save/1"]
-
-
-def test_file_that_is_deleted_between_two_looks_has_no_row(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    saved_run(store, 3.0, 2.0)
-    facts = Run.facts
-
-    def delete_after(run: Run, file: Path) -> Facts | None:
-        found = facts(run, file)
-        if file.name == "0" and file.exists():
-            run.remove_saved(file)
-        return found
-
-    monkeypatch.setattr(Run, "facts", delete_after)
     assert list(frames.saved_frame(store)["file"]) == ["model_save/1"]
 
 

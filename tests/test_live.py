@@ -68,3 +68,20 @@ def test_a_run_that_nobody_watches_any_more_is_forgotten(
     live.look(new_run(store))
     assert live.look(run) is not first
     assert_current(run)
+
+
+def test_those_who_look_within_a_while_may_share_a_look(run: Run) -> None:
+    first = live.look(run)
+    metrics.append_row(run.metrics_path, epoch_row(0))
+    assert live.look(run, seconds=60) is first
+    assert live.look(run) is not first
+
+
+def test_numbers_are_the_newest_and_what_they_gained(run: Run) -> None:
+    before = live.look(run).numbers
+    assert (before.loss, before.loss_change, before.accuracy, before.seconds) == (None, None, None, 0.0)
+    for epoch, (loss, accuracy) in enumerate([(0.75, 0.5), (0.5, 0.625)]):
+        metrics.append_row(run.metrics_path, {**epoch_row(epoch), "loss": loss, "accuracy": accuracy, "seconds": 2.0})
+    found = live.look(run).numbers
+    assert (found.loss, found.loss_change, found.accuracy, found.accuracy_change) == (0.5, -0.25, 0.625, 0.125)
+    assert (found.smoothed, found.seconds) == (live.look(run).batches["smoothed"].iloc[-1], 4.0)

@@ -105,10 +105,10 @@ def trained(dataset: str, train: data.Images, test: data.Images) -> nn.Module:
     """The tutorial's network after the first epoch in which it is good enough."""
     config = parse_config({"dataset": dataset, "optimizer": "adam", "learning_rate": 2e-3, "batch_size": 256})
     model = models.build_model("mlp", config.seed)
-    optimizer = optimizers.make_optimizer(config, model)
+    step = loops.TrainStep(model, nn.CrossEntropyLoss(), optimizers.make_optimizer(config, model))
     for epoch in range(MOST_EPOCHS):
         batches = data.epoch_batches(train, config.batch_size, "unit", "none", data.seed_of_epoch(config.seed, epoch))
-        for _ in loops.train_loop(batches, model, nn.CrossEntropyLoss(), optimizer):
+        for _ in loops.train_loop(batches, model, step):
             pass
         measured = loops.test_loop(data.test_batches(test, "unit"), model, nn.CrossEntropyLoss(reduction="none"))
         if measured.accuracy >= ACCURACY:

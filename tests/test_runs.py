@@ -210,6 +210,23 @@ def test_file_that_is_not_what_its_facts_say_is_not_whole(store: RunStore) -> No
     assert not run.is_whole(path)
 
 
+@pytest.mark.parametrize("name", ["model_save/0", "model_save/partial", "model.pth"])
+def test_run_has_saved_files_from_the_first_to_the_last(store: RunStore, name: str) -> None:
+    run = new_run(store)
+    file = run.path / name
+    assert not run.has_saved_files()
+    file.touch()
+    assert not run.has_saved_files()
+    run.facts_path(file).touch()
+    assert run.has_saved_files()
+    assert run.saved_files() == [file]
+    file.unlink()
+    assert run.saved_files() == [file], "it is known to be missing"
+    assert run.has_saved_files()
+    run.unlist(file)
+    assert not run.has_saved_files()
+
+
 @pytest.mark.parametrize("missing", ["0", "0.json"])
 def test_checkpoint_without_its_facts_or_facts_without_it_is_not_listed(store: RunStore, missing: str) -> None:
     run = new_run(store)

@@ -2,8 +2,12 @@
 
 import ast
 import fractions
+import gc
 import itertools
 import re
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -223,3 +227,27 @@ def test_resuming_script_run_as_it_stands_begins_at_loss_last_and_ends_near_loss
     (child,) = resumptions.create(store, parent, [Wish(0, 1, changes)])
     train(child)
     assert said["loss_now"] == pytest.approx(records.epoch_records(child)[-1]["loss"], rel=TOLERANCE * 10)
+
+
+@pytest.fixture
+def collecting() -> Iterator[None]:
+    """Garbage is collected all the time, and each time another thread goes on."""
+
+    def let_another_go_on(phase: str, info: dict[str, int]) -> None:
+        time.sleep(1e-5)
+
+    thresholds = gc.get_threshold()
+    gc.set_threshold(50)
+    gc.callbacks.append(let_another_go_on)
+    yield
+    gc.callbacks.remove(let_another_go_on)
+    gc.set_threshold(*thresholds)
+
+
+@pytest.mark.usefixtures("collecting")
+def test_many_who_open_a_page_at_once_see_the_source() -> None:
+    """Python 3.11's parser fails where another thread gets into it."""
+    snippets._sources.clear()
+    with ThreadPoolExecutor(8) as visitors:
+        found = set(visitors.map(snippets.class_source, ["NeuralNetwork"] * 64))
+    assert len(found) == 1

@@ -17,7 +17,7 @@ BENCHMARKS = {
     "memory": "the server's memory over 1,000 visits",
     "comparison": "150 resumed runs: from their folders to what the browser is sent",
     "training_cnn": "a part of an epoch of the small CNN: ours beside the plain loop",
-    "starting": "from the click on Train to the first metric row",
+    "starting": "from the click on Start to the first metric row, and to the first loss on the page",
     "snapshot": "how long training waits for a checkpoint, beside an epoch",
     "saving": "a checkpoint of the tutorial's model: plain torch.save against ours",
     "predicting": "10,000 test images and one: plain PyTorch against the Predict page's process",

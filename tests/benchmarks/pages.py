@@ -4,12 +4,14 @@ import asyncio
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fashion_core.runs import RunStore
+from fashion_core import formats
+from fashion_core.runs import Run, RunStore
 
 from . import Comparison
+from .saving import mlp_checkpoint
 from .serving import Server, serving
 from .sessions import open_session
-from .stores import fill, run_path
+from .stores import fill, make_old, run_path, write_run
 
 RUNS, EPOCHS = 1000, 20
 ROUNDS = 9
@@ -23,6 +25,7 @@ def visits(store: RunStore) -> dict[str, tuple[str, dict[str, str]]]:
     """Every page by its name, with the address to open it by."""
     middle, resumed = run_path(store, RUNS // 2), run_path(store, RUNS - 1)
     run = {"run": middle.name}
+    usable = {"run": run_path(store, RUNS).name}
     return {
         "Overview": ("", {}),
         "Overview, a run chosen": ("", run),
@@ -35,9 +38,22 @@ def visits(store: RunStore) -> dict[str, tuple[str, dict[str, str]]]:
         "Resume": ("resume", {}),
         "Resume, did it help": ("resume", {"view": "Did resuming help?"}),
         "Resume, lineage": ("resume", {"view": "Lineage"}),
-        "Predict, choosing a file": ("predict", run),
+        "Predict, a file that is no model": ("predict", run),
+        "Predict, the test images": ("predict", usable),
+        "Predict, an image chosen": ("predict", {**usable, "image": "7"}),
         "Lesson": ("lesson", {}),
     }
+
+
+def add_usable(store: RunStore) -> None:
+    """One more run, whose best checkpoint is the tutorial's model."""
+    write_run(run_path(store, RUNS), RUNS, EPOCHS, None)
+    run = Run(run_path(store, RUNS))
+    best = run.checkpoint_path(EPOCHS - 1)
+    facts, digest = run.facts(best), formats.save(best, mlp_checkpoint())
+    assert facts
+    run.write_facts(best, facts.model_copy(update={"sha256": digest.sha256, "bytes": digest.bytes}))
+    make_old(run.path)
 
 
 def run() -> Comparison:
@@ -45,6 +61,7 @@ def run() -> Comparison:
     with TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder:
         full, empty = RunStore(Path(folder, "full")), RunStore(Path(folder, "empty"))
         fill(full, RUNS, EPOCHS)
+        add_usable(full)
         Path(folder, "none").mkdir()
         with (
             serving(Path(folder), FASHION_RUNS=str(full.root)) as server,

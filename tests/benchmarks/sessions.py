@@ -24,11 +24,13 @@ class Ran:
         seconds: from asking for it to its last message.
         bytes: of all its messages.
         problems: the errors that the page shows.
+        metrics: what the page's metrics say, by their labels.
     """
 
     seconds: float
     bytes: int
     problems: tuple[str, ...]
+    metrics: dict[str, str]
 
 
 @dataclass
@@ -40,6 +42,7 @@ class Session:
             back all messages but the first until that one is acknowledged, which a browser's system does 40 ms later.
         fragment: the fragment that asks to be run again, and every so many seconds; None if there is none.
         cached: hashes of the messages that a browser would have kept, which the server then only names.
+        widgets: the ids of buttons and select boxes by their labels.
     """
 
     connection: ClientConnection
@@ -49,10 +52,22 @@ class Session:
     script: str = ""
     fragment: tuple[str, float] | None = None
     cached: set[str] = field(default_factory=set)
+    widgets: dict[str, str] = field(default_factory=dict)
 
     async def run(self, fragment: str | None = None) -> Ran:
         """Ask for a run as the frontend does, and wait until it is done."""
+        return await self._ask(BackMsg(), fragment)
+
+    async def press(self, button: str, choices: Mapping[str, str]) -> Ran:
+        """Press a button where these options stand in select boxes, all by their labels."""
         message = BackMsg()
+        widgets = message.rerun_script.widget_states.widgets
+        widgets.add(id=self.widgets[button], trigger_value=True)
+        for label, option in choices.items():
+            widgets.add(id=self.widgets[label], string_value=option)
+        return await self._ask(message)
+
+    async def _ask(self, message: BackMsg, fragment: str | None = None) -> Ran:
         state = message.rerun_script
         state.query_string, state.page_name, state.page_script_hash = self.query, self.page, self.script
         state.cached_message_hashes.extend(self.cached)
@@ -67,8 +82,14 @@ class Session:
         assert self.fragment, f"nothing on {self.page} refreshes itself"
         return await self.run(self.fragment[0])
 
+    async def refresh_in_time(self) -> Ran:
+        """The same once the timer, which begins now, has run out."""
+        assert self.fragment, f"nothing on {self.page} refreshes itself"
+        await asyncio.sleep(self.fragment[1])
+        return await self.refresh()
+
     async def _finish(self, began: float) -> Ran:
-        size, problems = 0, []
+        size, problems, metrics = 0, [], {}
         while True:
             data = await self.connection.recv()
             assert isinstance(data, bytes)
@@ -83,10 +104,21 @@ class Session:
                 self.script = message.navigation.page_script_hash
             elif kind == "auto_rerun":
                 self.fragment = message.auto_rerun.fragment_id, message.auto_rerun.interval
+            elif kind == "page_info_changed":
+                self.query = message.page_info_changed.query_string
             elif kind == "delta":
-                problems.append(_problem(message.delta.new_element))
+                element = message.delta.new_element
+                problems.append(_problem(element))
+                self._note_widget(element)
+                if element.metric.label:
+                    metrics[element.metric.label] = element.metric.body
             elif kind == "script_finished" and message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
-                return Ran(time.perf_counter() - began, size, tuple(filter(None, problems)))
+                return Ran(time.perf_counter() - began, size, tuple(filter(None, problems)), metrics)
+
+    def _note_widget(self, element: Element) -> None:
+        for widget in (element.button, element.selectbox):
+            if widget.id:
+                self.widgets[widget.label] = widget.id
 
 
 def _problem(element: Element) -> str:

@@ -1,5 +1,9 @@
-"""From the click on Train to the first metric row: a real worker on the tutorial's settings."""
+"""From the click on Start to the first loss: on the disk, and on the page of somebody who pressed it there.
 
+A real worker on the tutorial's settings, a real server, and a session that asks for refreshes as a browser does.
+"""
+
+import asyncio
 import os
 import subprocess
 import sys
@@ -9,14 +13,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fashion_core import data, dataset_files, jobs, processes
-from fashion_core.config import parse_config
+from fashion_core.config import DATASET_LABELS, parse_config
 from fashion_core.errors import RunStateError
-from fashion_core.runs import Run, RunStore
+from fashion_core.runs import RunStore
+from fashion_core.schema import UNDER_WAY_STATES
 
 from . import Comparison, alternate
+from .serving import serving
+from .sessions import Session, open_session
 
 ROUNDS = 7
 TORCH = "python -c 'import torch'"
+LOSS, NONE_YET = "Training loss, smoothed", "–"
 _PATIENCE_SECONDS = 60
 
 
@@ -24,26 +32,61 @@ def run() -> Comparison:
     """In a server that has started a run before, and in one where this is the first."""
     dataset = "fashion-mnist" if dataset_files.are_present() else "synthetic"
     data.load(dataset)  # draws and keeps the garments where they are the dataset
-    started: list[Run] = []
     with TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder:
-        os.environ["FASHION_RUNS"] = folder
-        store = RunStore(Path(folder))
+        store = RunStore(Path(folder, "runs"))
+        os.environ["FASHION_RUNS"] = str(store.root)
 
         def start() -> None:
-            started.append(jobs.start(store, parse_config({"dataset": dataset})))
-            wait_for(started[-1].metrics_path)
+            wait_for(jobs.start(store, parse_config({"dataset": dataset})).metrics_path)
 
         def first_start() -> None:
             jobs._asked_machine.cache_clear()
             start()
 
-        ways = {
-            TORCH: lambda: subprocess.run([sys.executable, "-c", "import torch"], check=True),
-            "start to first row": start,
-            "the same, before the server knows its machine": first_start,
-        }
-        times = alternate(ways, ROUNDS, between=lambda: end(started))
+        with serving(Path(folder)) as server, asyncio.Runner() as runner:
+            visitor = Visitor(server.port, dataset)
+            runner.run(visitor.open_form())
+
+            def end_and_open() -> None:
+                end(store)
+                runner.run(visitor.open_form())
+
+            ways = {
+                TORCH: lambda: subprocess.run([sys.executable, "-c", "import torch"], check=True),
+                "start to first row": start,
+                "the same, before the server knows its machine": first_start,
+                "click to first loss on the page": lambda: runner.run(visitor.start_and_see()),
+            }
+            times = alternate(ways, ROUNDS, between=end_and_open)
+            runner.run(visitor.leave())
     return Comparison(f"Starting the MLP on {dataset}", TORCH, times)
+
+
+class Visitor:
+    """Somebody with the form of the Train page open."""
+
+    def __init__(self, port: int, dataset: str) -> None:
+        self._port, self._choices = port, {"Dataset": DATASET_LABELS[dataset]}
+        self._session: Session | None = None
+
+    async def open_form(self) -> None:
+        """In a new session, before the click."""
+        await self.leave()
+        self._session, _ = await open_session(self._port, "train", {}, prompt=False)
+
+    async def leave(self) -> None:
+        if self._session:
+            await self._session.connection.close()
+
+    async def start_and_see(self) -> None:
+        """Press Start, and refresh by the page's timer until the page shows a loss."""
+        assert self._session
+        seen = await self._session.press("Start", self._choices)
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while seen.metrics.get(LOSS, NONE_YET) == NONE_YET:
+            assert not seen.problems, seen.problems
+            assert time.monotonic() < deadline, seen.metrics
+            seen = await self._session.refresh_in_time()
 
 
 def wait_for(path: Path) -> None:
@@ -54,12 +97,12 @@ def wait_for(path: Path) -> None:
         time.sleep(0.005)
 
 
-def end(started: list[Run]) -> None:
+def end(store: RunStore) -> None:
     """Stop what was started, and wait until its process is gone: it writes into the folder to the last."""
-    while started:
-        run = started.pop()
+    for run in store.runs() if store.root.exists() else []:
         process = run.status.process
-        with suppress(RunStateError):  # it has come to its end by itself
-            jobs.stop(run)
+        if run.state() in UNDER_WAY_STATES:
+            with suppress(RunStateError):  # it has come to its end by itself
+                jobs.stop(run)
         while process and processes.is_alive(process):
             time.sleep(0.01)

@@ -32,6 +32,17 @@ TUTORIAL, FLOOR = "the tutorial's loop", "the eight products alone"
 
 
 @contextmanager
+def place_to_train(images: int) -> Iterator[tuple[Path, str, RunStore]]:
+    """A folder from which torchvision reads so many images, what they are, and a store for runs of ours."""
+    devices.make_reproducible(THREADS)
+    with (
+        images_in_idx_files(images) as (folder, which),
+        TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as runs,
+    ):
+        yield folder, which, RunStore(Path(runs))
+
+
+@contextmanager
 def images_in_idx_files(count: int) -> Iterator[tuple[Path, str]]:
     """A folder from which torchvision reads the images, and what they are: the garments where there are no others."""
     real = dataset_files.are_present()
@@ -76,8 +87,9 @@ def tutorial_epoch(folder: Path, model_name: str = "mlp") -> Callable[[], None]:
 
 def our_epoch(store: RunStore, folder: Path, **settings: Any) -> Callable[[], None]:
     """An epoch of ``Training``, its metric rows and status included, from the same files."""
-    config = parse_config({"dataset": "fashion-mnist", "batch_size": BATCH, "train_images": IMAGES, **settings})
-    environment = Environment(python="3", torch=torch.__version__, device="cpu", threads=THREADS)
+    defaults = {"dataset": "fashion-mnist", "batch_size": BATCH, "train_images": IMAGES, "device": "cpu"}
+    config = parse_config({**defaults, **settings})
+    environment = Environment(python="3", torch=torch.__version__, device=config.device, threads=THREADS)
     training = Training(store.create(config, environment), lambda: False, images_of(folder))
 
     def epoch() -> None:
@@ -110,23 +122,27 @@ def products(dtype: torch.dtype) -> Callable[[], None]:
     return epoch
 
 
+def on_gpu(store: RunStore, folder: Path) -> dict[str, Callable[[], None]]:
+    """Ours on the first GPU, if there is one: an epoch ends once its losses have been read from there."""
+    if not torch.cuda.is_available():
+        return {}
+    name = torch.cuda.get_device_name(0)
+    return {
+        f"ours on {name}, {precision}": our_epoch(store, folder, device="cuda:0", precision=precision)
+        for precision in ("fp32", "bf16")
+    }
+
+
 def run() -> Comparison:
     """With as many threads as torch chooses, the same for all."""
-    devices.make_reproducible(THREADS)
-    with (
-        images_in_idx_files(IMAGES) as (folder, which),
-        TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as runs,
-    ):
-        store = RunStore(Path(runs))
+    with place_to_train(IMAGES) as (folder, which, store):
         ways = {
             TUTORIAL: tutorial_epoch(folder),
             FLOOR: products(torch.float32),
             "the eight products in bf16": products(torch.bfloat16),
             "ours, fp32": our_epoch(store, folder),
             "ours, bf16": our_epoch(store, folder, precision="bf16"),
+            **on_gpu(store, folder),
         }
-        return Comparison(
-            f"A fifth of an epoch ({IMAGES:,} {which}) of the MLP, batch 64, {THREADS} threads",
-            TUTORIAL,
-            alternate(ways, ROUNDS),
-        )
+        title = f"A fifth of an epoch ({IMAGES:,} {which}) of the MLP, batch {BATCH}, {THREADS} threads"
+        return Comparison(title, TUTORIAL, alternate(ways, ROUNDS))
