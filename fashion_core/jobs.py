@@ -140,7 +140,7 @@ def lesson_losses(store: RunStore, run: Run) -> dict[str, Any]:
 def bring_in(store: RunStore, path: Path, name: str, given: Mapping[str, str]) -> Run:
     """Import a file that passed ``inspection.inspect``; ``given`` are settings by name. Raises ``WorkerError``."""
     flags = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
-    return store.get(_ask("import", str(path), f"--file-name={name}", *flags, store=store)["id"])
+    return store.get(_ask("importer", str(path), f"--file-name={name}", *flags, store=store)["id"])
 
 
 def environment_for(config: TrainConfig) -> Environment:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from fashion_core import export_views, file_views, frames, movement_views, tidy_views, ui, upload_views
+from fashion_core import access_views, export_views, file_views, frames, movement_views, tidy_views, ui, upload_views
 from fashion_core.errors import RunNotFoundError
 from fashion_core.file_frames import bytes_text
 from fashion_core.file_views import Chosen
@@ -207,7 +207,7 @@ def show_heading(chosen: Chosen) -> None:
         ui.dataset_badge(chosen.run.record.config)
         st.space("stretch")
         show_links(chosen)
-        if st.button("Delete…", icon=":material/delete:", key="delete file"):
+        if access_views.button("Delete…", icon=":material/delete:", key="delete file"):
             confirm_delete(chosen)
     children = chosen.store.children_of(chosen.run, chosen.file)
     if children:
@@ -247,8 +247,8 @@ def confirm_delete(chosen: Chosen) -> None:
         st.warning(f"Resumed from it: {names}. They stay whole, but their beginning can't be checked any more.")
     sure = not children or st.checkbox("Delete it although other runs came from it")
     with ui.problems_shown():
-        if st.button("Delete", type="primary", icon=":material/delete:", disabled=not sure):
-            chosen.store.delete(chosen.run, chosen.file, force=bool(children))
+        if access_views.button("Delete", type="primary", icon=":material/delete:", disabled=not sure):
+            ui.actions(chosen.store).delete(chosen.run, chosen.file, force=bool(children))
             address({})
             st.rerun()
 
@@ -261,9 +261,9 @@ def show_tidy(store: RunStore, saved: pd.DataFrame) -> None:
     run_id = ask_run(store, saved)
     with st.container(border=True):
         if run_id == ALL_RUNS:
-            tidy_views.show_verify(store.runs(), saved, "Verify all")
+            tidy_views.show_verify(store, store.runs(), saved, "Verify all")
         else:
-            tidy_views.show_verify([store.get(run_id)], saved, "Verify this run")
+            tidy_views.show_verify(store, [store.get(run_id)], saved, "Verify this run")
     with st.container(border=True):
         if run_id == ALL_RUNS:
             st.markdown("**Keep**")

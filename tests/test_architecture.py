@@ -35,8 +35,13 @@ GROUND = {
     "scores",
     "thumbnails",
     "outcome_words",
+    "words",
+    "access",
+    "audit",
 }
 RECORDS = {
+    "actions",
+    "access_views",
     "runs",
     "records",
     "jobs",
