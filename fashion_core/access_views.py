@@ -18,6 +18,8 @@ from fashion_core.runs import RunStore
 from fashion_core.words import plain, sentence
 
 _ICON: Final = ":material/visibility:"
+_OUT_OF_REACH: Final = "why buttons are out of reach"
+_LAST_WHY: Final = "why they will be"
 _login_asked = threading.Event()
 """A server that has asked for a login asks until it ends: secrets that are being written anew must open no door."""
 
@@ -62,8 +64,20 @@ def visitor() -> Actor | None:
 
 def button(label: str, kind: Callable[..., bool] = st.button, *, disabled: bool = False, **options: Any) -> bool:
     """A button for something that is an operator's: others find it disabled, with the reason."""
-    why = actor().why
+    why = st.session_state.get(_OUT_OF_REACH, "")
+    options.setdefault("key", f"act {label}")  # it stays the same button, whatever the reason
     return kind(label, disabled=disabled or bool(why), help=plain(why) if why else None, **options)
+
+
+def _remember(why: str) -> None:
+    """Why buttons are out of reach on this run of the page.
+
+    Streamlit drops a press of a button that is disabled by now. So one that was within reach on the last run stays so
+    for one more: then the gate refuses the press, says so and notes it.
+    """
+    reached = st.session_state.get(_LAST_WHY) == ""
+    st.session_state[_OUT_OF_REACH] = "" if reached else why
+    st.session_state[_LAST_WHY] = why
 
 
 def let_in() -> bool:
@@ -77,6 +91,7 @@ def let_in() -> bool:
     if found.role == "stranger":
         _show_door(found)
         return False
+    _remember(found.why)
     if found.why and found.logged_in:
         st.caption(f"{_ICON} {plain(found.why)}")
     elif found.why:

@@ -4,6 +4,7 @@
 interrupted, or why it was refused or failed. JSON keeps line breaks and control characters of names out of the file.
 """
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -49,7 +50,9 @@ def write(root: Path, entry: Entry) -> None:
     if entry.outcome != DONE and not root.exists():
         return
     with _opened(root) as descriptor:
-        os.write(descriptor, _break_of_a_torn_line(descriptor) + _as_line(entry))
+        data = _break_of_a_torn_line(descriptor) + _as_line(entry)
+        if os.write(descriptor, data) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @contextmanager

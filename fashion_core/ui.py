@@ -24,6 +24,7 @@ from fashion_core.words import sentence as sentence
 
 ADVANCE_SECONDS = 1.0
 PAGE_ROWS = 500
+NAME_WIDTH = 40  # characters
 _last_advance: KeptLatest[None] = KeptLatest(8)
 _INSIDE_APP = "inside app.py"
 _PRESSES = "presses"
@@ -92,7 +93,8 @@ def navigation(pages: list[StreamlitPage]) -> StreamlitPage:
     if not found.logged_in:
         return st.navigation(pages, position="top")
     way_out = st.Page(access_views.log_out, title="Log out", icon=":material/logout:", url_path="logout")
-    return st.navigation({"": pages, f"{found.name} · {found.role}": [way_out]}, position="top")
+    name = found.name if len(found.name) <= NAME_WIDTH else f"{found.name[: NAME_WIDTH - 1]}…"
+    return st.navigation({"": pages, f"{name} · {found.role}": [way_out]}, position="top")
 
 
 def press_key(button: str) -> str:
