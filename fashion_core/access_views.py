@@ -85,7 +85,7 @@ def let_in() -> bool:
     try:
         found = actor()
     except ConfigError as error:
-        st.title("Fashion Core")
+        st.title("Fashion Core", anchor=False)
         st.error(sentence(error), icon=":material/error:")
         return False
     if found.role == "stranger":
@@ -101,7 +101,7 @@ def let_in() -> bool:
 
 def _show_door(found: Actor) -> None:
     """One title, one sentence, one button."""
-    st.title("Fashion Core")
+    st.title("Fashion Core", anchor=False)
     st.write(plain(found.why))
     if found.logged_in:
         if st.button("Log out", icon=":material/logout:"):

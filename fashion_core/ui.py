@@ -94,7 +94,7 @@ def navigation(pages: list[StreamlitPage]) -> StreamlitPage:
         return st.navigation(pages, position="top")
     way_out = st.Page(access_views.log_out, title="Log out", icon=":material/logout:", url_path="logout")
     name = found.name if len(found.name) <= NAME_WIDTH else f"{found.name[: NAME_WIDTH - 1]}…"
-    return st.navigation({"": pages, f"{name} · {found.role}": [way_out]}, position="top")
+    return st.navigation({"": pages, f"{plain(name)} · {found.role}": [way_out]}, position="top")
 
 
 def press_key(button: str) -> str:

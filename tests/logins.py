@@ -6,10 +6,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import oidc_provider_mock
-from browsing import Server, open_page
+from browsing import WORD_JOINER, Server, open_page
 from playwright.sync_api import Page, expect
 
 ANNA, BERT, CARL = "anna@example.org", "bert@example.org", "carl@example.org"
+
+
+def shown(email: str, role: str) -> str:
+    """How the bar of pages names who has logged in."""
+    return f"{email.replace('@', f'@{WORD_JOINER}')} · {role}"
 
 
 @contextmanager
