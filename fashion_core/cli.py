@@ -18,7 +18,7 @@ from fashion_core.file_commands import print_json
 from fashion_core.follow import follow, outcome
 from fashion_core.records import run_record
 from fashion_core.resumptions import Wish
-from fashion_core.runs import Run, RunStore
+from fashion_core.runs import Run, RunStore, epoch_number
 from fashion_core.schema import EXPORT_NAMES
 
 Command = Callable[[argparse.Namespace], None]
@@ -174,13 +174,13 @@ def _resume(options: argparse.Namespace) -> None:
 def _epochs(text: str, parent: Run) -> list[int]:
     if text == "all":
         return parent.epochs_saved() or [0]  # which is then refused with a sentence
-    parts = text.split(",")
-    if not all(part.isdecimal() for part in parts):
-        raise ConfigError(f"Epoch should be a number such as 0, several as 0,2,5, or all, not {text!r}.")
-    epochs = list(dict.fromkeys(map(int, parts)))
-    for epoch in epochs:
+    epochs: dict[int, None] = {}
+    for epoch in map(epoch_number, text.split(",")):
+        if epoch is None:
+            raise ConfigError(f"Epoch should be a number such as 0, several as 0,2,5, or all, not {text!r}.")
         resuming.check_epoch(parent, epoch)
-    return epochs
+        epochs[epoch] = None
+    return list(epochs)
 
 
 def _additional(given: int | None, parent: Run, epoch: int) -> int:

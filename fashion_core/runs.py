@@ -45,6 +45,7 @@ LEFTOVER_SECONDS = 3600.0
 """How old a half-made or half-deleted folder is that nobody is at work on any more."""
 
 _ID_PATTERN = re.compile(r"\d{8}-\d{6}-\d{3}-[0-9a-f]{4}")
+_EPOCH_PATTERN = re.compile(r"[0-9]{1,9}")
 Record = TypeVar("Record", bound=BaseModel)
 
 _RUNS: Final = 4096
@@ -328,6 +329,11 @@ def _is_worker_there(status: Status) -> bool:
     if processes.is_local(status.process):
         return processes.is_alive(status.process)
     return now() - status.heartbeat < FOREIGN_HEARTBEAT_SECONDS
+
+
+def epoch_number(text: str) -> int | None:
+    """The epoch that an address or a command line names; None if it is no number that an epoch can have."""
+    return int(text) if _EPOCH_PATTERN.fullmatch(text) else None
 
 
 def utc_now() -> datetime:

@@ -11,7 +11,7 @@ from fashion_core.errors import ConfigError, RefusedFileError
 from fashion_core.records import epoch_records
 from fashion_core.resume_views import show_comparison, show_lineage
 from fashion_core.resumptions import Plan, Wish
-from fashion_core.runs import Run, RunStore
+from fashion_core.runs import Run, RunStore, epoch_number
 from fashion_core.schema import UNDER_WAY_STATES
 
 CONTINUE, HELPED, LINEAGE = "Continue", "Did resuming help?", "Lineage"
@@ -85,9 +85,9 @@ def addressed_epoch(run: Run) -> int | None:
     given = st.query_params.get("epoch")
     if given is None and not saved:
         return None
-    if given is not None and not given.isdecimal():
+    epoch = saved[-1] if given is None else epoch_number(given)
+    if epoch is None:
         raise ConfigError(f"The epoch in the address should be a whole number, not {given!r}.")
-    epoch = saved[-1] if given is None else int(given)
     resuming.check_epoch(run, epoch)
     return epoch
 
