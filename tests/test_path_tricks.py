@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 from helpers import new_run, train
 from test_pages import open_page
 
@@ -53,6 +54,10 @@ OF_A_RUN = ("show", "stop", "continue", "delete", "verify", "lesson")
 OF_AN_EPOCH = ("resume", "export", "formats", "delete")
 
 
+def slow(*pages: str) -> list[ParameterSet]:
+    return [pytest.param(page, marks=pytest.mark.slow) for page in pages]
+
+
 @pytest.fixture
 def trained(store: RunStore) -> Run:
     """A run in the store, and a copy of it beside the store under another name."""
@@ -75,7 +80,7 @@ def files_below(folder: Path) -> dict[Path, bytes]:
     }
 
 
-@pytest.mark.parametrize("page", ["overview", "train", "checkpoints", "resume", "predict", "lesson"])
+@pytest.mark.parametrize("page", ["train", *slow("overview", "checkpoints", "resume", "predict", "lesson")])
 def test_id_in_the_address_of_a_page_stays_in_the_store(trained: Run, page: str) -> None:
     before = files_below(trained.path.parent.parent)
     for trick in TRICKS:
@@ -85,7 +90,7 @@ def test_id_in_the_address_of_a_page_stays_in_the_store(trained: Run, page: str)
     assert files_below(trained.path.parent.parent) == before
 
 
-@pytest.mark.parametrize("page", ["overview", "train", "checkpoints", "resume", "predict"])
+@pytest.mark.parametrize("page", ["checkpoints", *slow("overview", "train", "resume", "predict")])
 def test_everything_else_in_the_address_stays_there_too(trained: Run, page: str) -> None:
     """But the view, which only chooses what of the page is drawn, each parameter at once and then without the epoch."""
     before = files_below(trained.path.parent.parent)
