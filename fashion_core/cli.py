@@ -5,12 +5,13 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from fashion_core import comparison, dataset_files, file_commands, resuming, resumptions
+from fashion_core import audit, comparison, dataset_files, file_commands, resuming, resumptions
 from fashion_core.actions import Actions, from_command_line
 from fashion_core.config import PRESETS, Setting, parse_config, settings
 from fashion_core.errors import ConfigError, DamagedFileError, DiskError, FashionError
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     for setting in settings():
         if setting.name != "epochs":
             _add_flag(resume, setting, default=False)
+    _add(commands, "audit", _audit, "who did what, and when").add_argument("run", nargs="?")
     _add(commands, "compare", _compare, "did resuming help: loss_last and loss_now of each resumed run")
     _add(commands, "continue", _continue, "go on with a stopped, failed or lost run, in place").add_argument("run")
     _add(commands, "stop", _stop, "ask a run to stop after the batch in hand").add_argument("run")
@@ -267,6 +269,16 @@ def _result(epoch: dict[str, Any]) -> str:
     loss, accuracy = epoch["loss"], epoch["accuracy"]
     parts = ("" if loss is None else f"loss {loss:.4f}", "" if accuracy is None else f"accuracy {accuracy:.2%}")
     return "  ".join(filter(None, parts)) or "loss unknown"
+
+
+def _audit(options: argparse.Namespace) -> None:
+    """The lines of a deleted run stay, so its id need not be that of a run any more."""
+    found = [line for line in audit.read(RunStore().root) if not options.run or line.run == options.run]
+    if options.json:
+        print_json([asdict(line) for line in found])
+        return
+    for line in found:
+        print(f"{line.when}  {line.who}  {line.what}  {line.run or '-'}  {line.detail or '-'}  {line.outcome}")
 
 
 def _show(options: argparse.Namespace) -> None:

@@ -192,6 +192,16 @@ def test_command_line_acts_under_the_users_name(store: RunStore, trained: Run) -
     assert [(line.who, line.what) for line in audit.read(store.root)] == [(user, "delete")]
 
 
+def test_audit_command_tells_all_or_those_of_one_run(store: RunStore, trained: Run) -> None:
+    Actions(store, OPERATOR).delete(trained)
+    with pytest.raises(NotAllowedError):
+        Actions(store, VIEWER).start(config())
+    told = command_line("audit").stdout.splitlines()
+    assert [("anna@example.org" in line, "refused" in line) for line in told] == [(True, False), (False, True)]
+    [line] = json.loads(command_line("audit", trained.id, "--json").stdout)
+    assert (line["what"], line["run"], line["outcome"]) == ("delete", trained.id, "done")
+
+
 def test_import_of_a_page_leaves_one_line(store: RunStore, trained: Run) -> None:
     made = Actions(store, OPERATOR).bring_in(trained.weights_path, "theirs.pth", {})
     assert [(line.who, line.what, line.run, line.detail) for line in audit.read(store.root)] == [
