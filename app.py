@@ -15,4 +15,4 @@ PAGES = [
 
 st.set_page_config(page_title="Fashion Core", page_icon="👕", layout="wide")
 ui.enter_app()
-st.navigation(PAGES, position="top").run()
+ui.navigation(PAGES).run()

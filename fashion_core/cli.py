@@ -5,19 +5,21 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from fashion_core import comparison, dataset_files, file_commands, jobs, resuming, resumptions
+from fashion_core import audit, comparison, dataset_files, file_commands, resuming, resumptions
+from fashion_core.actions import Actions, from_command_line
 from fashion_core.config import PRESETS, Setting, parse_config, settings
 from fashion_core.errors import ConfigError, DamagedFileError, DiskError, FashionError
 from fashion_core.file_commands import print_json
 from fashion_core.follow import follow, outcome
 from fashion_core.records import run_record
 from fashion_core.resumptions import Wish
-from fashion_core.runs import Run, RunStore
+from fashion_core.runs import Run, RunStore, epoch_number
 from fashion_core.schema import EXPORT_NAMES
 
 Command = Callable[[argparse.Namespace], None]
@@ -56,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     for setting in settings():
         if setting.name != "epochs":
             _add_flag(resume, setting, default=False)
+    _add(commands, "audit", _audit, "who did what, and when").add_argument("run", nargs="?")
     _add(commands, "compare", _compare, "did resuming help: loss_last and loss_now of each resumed run")
     _add(commands, "continue", _continue, "go on with a stopped, failed or lost run, in place").add_argument("run")
     _add(commands, "stop", _stop, "ask a run to stop after the batch in hand").add_argument("run")
@@ -82,11 +85,15 @@ def _add_file_commands(commands: Any) -> None:
     look.add_argument("file", type=Path)
     look.add_argument("--numbers", action="store_true", help="read all its numbers, however large it is")
     bring = _add(commands, "import", file_commands.bring_in, "bring a file in as a run of its own")
-    bring.add_argument("file", type=Path)
-    bring.add_argument("--file-name", help="what to call it; by default its own name")
-    for setting in settings():
-        if setting.name in ("dataset", "pixels"):
-            _add_flag(bring, setting)
+    for_server = commands.add_parser("importer")  # the server's own: it has asked and noted who wants that
+    for_server.set_defaults(command=file_commands.bring_in_for_server)
+    for_server.add_argument("--json", action="store_true")
+    for parser in (bring, for_server):
+        parser.add_argument("file", type=Path)
+        parser.add_argument("--file-name", help="what to call it; by default its own name")
+        for setting in settings():
+            if setting.name in ("dataset", "pixels"):
+                _add_flag(parser, setting)
     export = _add(commands, "export", file_commands.export, "write a checkpoint to a file in another format")
     export.add_argument("run")
     export.add_argument("epoch", type=int)
@@ -143,8 +150,8 @@ def _given(options: argparse.Namespace) -> dict[str, str]:
 def _train(options: argparse.Namespace) -> None:
     config = parse_config({**PRESETS[options.preset].values, **_given(options)})
     store = RunStore()
-    run = jobs.start(store, config)
-    _follow_to_the_end(store, run, options.json)
+    actions = from_command_line(store)
+    _follow_to_the_end(actions, actions.start(config), options.json)
 
 
 def _resume(options: argparse.Namespace) -> None:
@@ -156,9 +163,10 @@ def _resume(options: argparse.Namespace) -> None:
     if not options.json:
         for planned in resumptions.plan(parent, wishes):
             print(f"from epoch {planned.epoch}: {'; '.join([planned.judgement.verdict, *planned.judgement.reasons])}")
-    runs = resumptions.resume(store, parent, wishes)
+    actions = from_command_line(store)
+    runs = actions.resume(parent, wishes)
     for run in runs:
-        _follow(store, run, options.json)
+        _follow(actions, run, options.json)
     if options.json:
         print_json(run_record(runs[0]) if len(runs) == 1 else [run_record(run) for run in runs])
     for run in runs:
@@ -168,13 +176,13 @@ def _resume(options: argparse.Namespace) -> None:
 def _epochs(text: str, parent: Run) -> list[int]:
     if text == "all":
         return parent.epochs_saved() or [0]  # which is then refused with a sentence
-    parts = text.split(",")
-    if not all(part.isdecimal() for part in parts):
-        raise ConfigError(f"Epoch should be a number such as 0, several as 0,2,5, or all, not {text!r}.")
-    epochs = list(dict.fromkeys(map(int, parts)))
-    for epoch in epochs:
+    epochs: dict[int, None] = {}
+    for epoch in map(epoch_number, text.split(",")):
+        if epoch is None:
+            raise ConfigError(f"Epoch should be a number such as 0, several as 0,2,5, or all, not {text!r}.")
         resuming.check_epoch(parent, epoch)
-    return epochs
+        epochs[epoch] = None
+    return list(epochs)
 
 
 def _additional(given: int | None, parent: Run, epoch: int) -> int:
@@ -200,31 +208,32 @@ def _compare_line(row: comparison.Compared) -> str:
 
 
 def _continue(options: argparse.Namespace) -> None:
-    store = RunStore()
-    run = store.get(options.run)
-    jobs.go_on(store, run)
-    _follow_to_the_end(store, run, options.json)
+    actions = from_command_line(RunStore())
+    run = actions.store.get(options.run)
+    actions.go_on(run)
+    _follow_to_the_end(actions, run, options.json)
 
 
-def _follow_to_the_end(store: RunStore, run: Run, as_json: bool) -> None:
-    _follow(store, run, as_json)
+def _follow_to_the_end(actions: Actions, run: Run, as_json: bool) -> None:
+    _follow(actions, run, as_json)
     if as_json:
         print_json(run_record(run))
     outcome(run)
 
 
-def _follow(store: RunStore, run: Run, as_json: bool) -> None:
+def _follow(actions: Actions, run: Run, as_json: bool) -> None:
     def say(text: str) -> None:
         if not as_json:
             tqdm.write(text)
 
     say(f"run {run.id} in {run.path}")
-    follow(store, run, say)
+    follow(actions, run, say)
 
 
 def _stop(options: argparse.Namespace) -> None:
-    run = RunStore().get(options.run)
-    jobs.stop(run)
+    store = RunStore()
+    run = store.get(options.run)
+    from_command_line(store).stop(run)
     if options.json:
         print_json(run_record(run))
 
@@ -262,6 +271,16 @@ def _result(epoch: dict[str, Any]) -> str:
     return "  ".join(filter(None, parts)) or "loss unknown"
 
 
+def _audit(options: argparse.Namespace) -> None:
+    """The lines of a deleted run stay, so its id need not be that of a run any more."""
+    found = [line for line in audit.read(RunStore().root) if not options.run or line.run == options.run]
+    if options.json:
+        print_json([asdict(line) for line in found])
+        return
+    for line in found:
+        print(f"{line.when}  {line.who}  {line.what}  {line.run or '-'}  {line.detail or '-'}  {line.outcome}")
+
+
 def _show(options: argparse.Namespace) -> None:
     record = run_record(RunStore().get(options.run))
     if options.json:
@@ -280,7 +299,7 @@ def _delete(options: argparse.Namespace) -> None:
     store = RunStore()
     run = store.get(options.run)
     file = None if options.epoch is None else run.checkpoint_path(options.epoch)
-    store.delete(run, file, force=options.force)
+    from_command_line(store).delete(run, file, force=options.force)
     if options.json:
         print_json({"run": run.id, "epoch": options.epoch, "deleted": True})
 
@@ -292,7 +311,7 @@ def _download(options: argparse.Namespace) -> None:
             bar.n = done
             bar.refresh()
 
-        dataset_files.download(show)
+        from_command_line(RunStore()).download(show)
     where = str(dataset_files.raw_folder())
     print(json.dumps({"path": where}) if options.json else f"Fashion-MNIST is in {where}")
 

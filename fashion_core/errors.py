@@ -19,6 +19,10 @@ class ConfigError(FashionError):
     """A setting is unknown, missing or out of bounds."""
 
 
+class NotAllowedError(FashionError):
+    """Whoever asked may not do that here."""
+
+
 class DataError(FashionError):
     """The dataset is missing, incomplete or altered."""
 

@@ -9,11 +9,11 @@ from typing import Any
 from tqdm import tqdm
 
 from fashion_core import inspection
+from fashion_core.actions import from_command_line
 from fashion_core.errors import DamagedFileError
 from fashion_core.records import run_record
 from fashion_core.runs import RunStore
 from fashion_core.verify import Verified, count_files
-from fashion_core.verify import verify as verify_files
 
 
 def print_json(value: Any) -> None:
@@ -61,15 +61,26 @@ def _bad(tensor: inspection.TensorFacts) -> str:
 
 def bring_in(options: argparse.Namespace) -> None:
     """Raises what ``imports.bring_in`` raises."""
-    from fashion_core.imports import bring_in as import_file  # torch, which the other commands need not wait for
+    from fashion_core import imports  # torch, which the other commands need not wait for
 
-    given = {name: getattr(options, name) for name in ("dataset", "pixels") if hasattr(options, name)}
-    run = import_file(RunStore(), options.file, options.file_name or options.file.name, given)
+    run = from_command_line(RunStore()).bring_in(*_what_to_import(options), how=imports.bring_in)
     if options.json:
         print_json(run_record(run))
     else:
         print(f"run {run.id} in {run.path}: {run.record.config.model} at epoch {run.epochs_saved()[0]}")
         print(run.labels.notes)
+
+
+def _what_to_import(options: argparse.Namespace) -> tuple[Path, str, dict[str, str]]:
+    given = {name: getattr(options, name) for name in ("dataset", "pixels") if hasattr(options, name)}
+    return options.file, options.file_name or options.file.name, given
+
+
+def bring_in_for_server(options: argparse.Namespace) -> None:
+    """The same for a server, which is told the new run's record. Raises what ``imports.bring_in`` raises."""
+    from fashion_core import imports
+
+    print_json(run_record(imports.bring_in(RunStore(), *_what_to_import(options))))
 
 
 def export(options: argparse.Namespace) -> None:
@@ -103,7 +114,7 @@ def verify(options: argparse.Namespace) -> None:
     """Raises ``DamagedFileError`` with the first damaged file once all are read and reported."""
     store = RunStore()
     runs = [store.get(options.run)] if options.run else store.runs()
-    bar = tqdm(verify_files(runs), total=count_files(runs), unit="file", disable=None, leave=False)
+    bar = tqdm(from_command_line(store).verify(runs), total=count_files(runs), unit="file", disable=None, leave=False)
     found = list(bar)
     if options.json:
         print_json([{**asdict(result), "ok": result.ok} for result in found])

@@ -8,6 +8,7 @@ from typing import Never
 from tqdm import tqdm
 
 from fashion_core import jobs
+from fashion_core.actions import Actions
 from fashion_core.errors import RunStateError
 from fashion_core.records import epoch_records
 from fashion_core.runs import Run, RunStore
@@ -16,7 +17,7 @@ from fashion_core.schema import ACTIVE_STATES, State, Status
 _POLL_SECONDS = 0.1
 
 
-def follow(store: RunStore, run: Run, say: Callable[[str], None]) -> State:
+def follow(actions: Actions, run: Run, say: Callable[[str], None]) -> State:
     """Wait until the run is no longer queued or running; Ctrl-C asks it to stop. Gives the state it ended in.
 
     ``say`` gets a line for each epoch that ends; the bar goes to standard error, and only if that is a terminal.
@@ -28,14 +29,14 @@ def follow(store: RunStore, run: Run, say: Callable[[str], None]) -> State:
     with bar:
         while True:
             try:
-                state = _look(store, run, bar)
+                state = _look(actions.store, run, bar)
                 told = _tell_epochs(run, told, say)
                 if state != "queued" and state not in ACTIVE_STATES:
                     return state
                 time.sleep(_POLL_SECONDS)
             except KeyboardInterrupt:
                 with suppress(RunStateError):  # it has just ended by itself
-                    jobs.stop(run)
+                    actions.stop(run)
 
 
 def _look(store: RunStore, run: Run, bar: "tqdm[Never]") -> State:

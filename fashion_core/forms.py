@@ -6,8 +6,9 @@ from typing import Any
 
 import streamlit as st
 
-from fashion_core import dataset_files, ui
+from fashion_core import access_views, dataset_files, ui
 from fashion_core.config import DATASET_LABELS, MODEL_LABELS, Setting, TrainConfig, settings
+from fashion_core.runs import RunStore
 
 _CHOICE_LABELS = {**DATASET_LABELS, **MODEL_LABELS}
 _WIDGETS_IN_A_ROW = 4
@@ -47,7 +48,7 @@ def _ask(setting: Setting, value: Any, prefix: str) -> Any:
     return st.number_input(label, key=key, help=setting.explanation, step=step, format="%g")
 
 
-def offer_download(config: TrainConfig) -> None:
+def offer_download(store: RunStore, config: TrainConfig) -> None:
     """Fashion-MNIST must be fetched once; the synthetic garments never."""
     if config.dataset != "fashion-mnist" or dataset_files.are_present():
         return
@@ -56,8 +57,8 @@ def offer_download(config: TrainConfig) -> None:
         f"Fashion-MNIST is not on this machine yet. Download it (30 MB), or copy its four .gz files into {folder}.",
         icon=":material/cloud_download:",
     )
-    if st.button("Download Fashion-MNIST", icon=":material/download:"):
+    if access_views.button("Download Fashion-MNIST", icon=":material/download:"):
         bar = st.progress(0.0, text="Downloading…")
         with ui.problems_shown():
-            dataset_files.download(lambda done, total: bar.progress(done / total, text=f"{done / 1e6:.1f} MB"))
+            ui.actions(store).download(lambda done, total: bar.progress(done / total, text=f"{done / 1e6:.1f} MB"))
             st.rerun()

@@ -31,6 +31,7 @@ from fashion_core.errors import (
     RunNotFoundError,
     RunStateError,
     WorkerError,
+    printable,
 )
 from fashion_core.runs import Run, RunStore, now
 from fashion_core.schema import (
@@ -140,7 +141,8 @@ def lesson_losses(store: RunStore, run: Run) -> dict[str, Any]:
 def bring_in(store: RunStore, path: Path, name: str, given: Mapping[str, str]) -> Run:
     """Import a file that passed ``inspection.inspect``; ``given`` are settings by name. Raises ``WorkerError``."""
     flags = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
-    return store.get(_ask("import", str(path), f"--file-name={name}", *flags, store=store)["id"])
+    shown = printable(name)  # a command line holds neither NUL nor half a character nor a megabyte
+    return store.get(_ask("importer", str(path), f"--file-name={shown}", *flags, store=store)["id"])
 
 
 def environment_for(config: TrainConfig) -> Environment:

@@ -42,6 +42,11 @@ def last_run(store: RunStore, run: Run) -> Run:
     return child
 
 
+def is_due(store: RunStore, run: Run) -> bool:
+    """Whether the first run has finished and the last step has not begun."""
+    return run.state() == "finished" and resumed_run(store, run) is None
+
+
 def go_on(store: RunStore, run: Run) -> Run | None:
     """Begin the last step once the first run has finished; two pages that ask at once begin it once.
 
@@ -49,7 +54,7 @@ def go_on(store: RunStore, run: Run) -> Run | None:
     """
     if TAG not in run.labels.tags:
         raise RunStateError(f"Run {run.id} is none of the lesson's; open the Lesson page anew to begin one.")
-    if run.state() != "finished" or resumed_run(store, run):
+    if not is_due(store, run):
         return resumed_run(store, run)
     with run.writing():
         child = resumed_run(store, run) or resumptions.create(store, run, [_LAST_STEP])[0]

@@ -43,6 +43,7 @@ LEFTOVER_SECONDS = 3600.0
 """How old a half-made or half-deleted folder is that nobody is at work on any more."""
 
 _ID_PATTERN = re.compile(r"\d{8}-\d{6}-\d{3}-[0-9a-f]{4}")
+_EPOCH_PATTERN = re.compile(r"[0-9]{1,9}")
 Record = TypeVar("Record", bound=BaseModel)
 
 _RUNS: Final = 4096
@@ -404,6 +405,11 @@ def _size_of(file: "os.PathLike[str]") -> int | None:
 def _run_at(path: Path) -> Run:
     """Naming its paths takes as long as reading one of them."""
     return Run(path)
+
+
+def epoch_number(text: str) -> int | None:
+    """The epoch that an address or a command line names; None if it is no number that an epoch can have."""
+    return int(text) if _EPOCH_PATTERN.fullmatch(text) else None
 
 
 def utc_now() -> datetime:

@@ -5,28 +5,28 @@ import time
 import pandas as pd
 import streamlit as st
 
-from fashion_core import ui, verify
+from fashion_core import access_views, ui, verify
 from fashion_core.file_frames import bytes_text
 from fashion_core.runs import Run, RunStore
 from fashion_core.verify import Verified
 
 
-def show_verify(runs: list[Run], saved: pd.DataFrame, label: str) -> None:
+def show_verify(store: RunStore, runs: list[Run], saved: pd.DataFrame, label: str) -> None:
     """Read every saved file of these runs; ``saved`` is ``frames.saved_frame``."""
     st.markdown("**Verify**")
     st.write(
         "Reads saved files again and compares each with the SHA-256 that was recorded when it was saved. A damaged "
         "one is marked in the lists and refused for resuming; it is never deleted by itself."
     )
-    if st.button(label, icon=":material/fact_check:"):
-        _show_verified(saved, _verify_with_progress(runs))
+    if access_views.button(label, icon=":material/fact_check:"):
+        _show_verified(saved, _verify_with_progress(store, runs))
 
 
-def _verify_with_progress(runs: list[Run]) -> list[Verified]:
+def _verify_with_progress(store: RunStore, runs: list[Run]) -> list[Verified]:
     """Read each file, with a bar that says how long it still takes."""
     total, began = max(verify.count_files(runs), 1), time.monotonic()
     bar, results = st.progress(0.0, text="Reading…"), []
-    for result in verify.verify(runs):
+    for result in ui.actions(store).verify(runs):
         results.append(result)
         done = len(results)
         if done * 100 // total != (done - 1) * 100 // total:
@@ -63,9 +63,8 @@ def show_keep(store: RunStore, run: Run, saved: pd.DataFrame) -> None:
     # The key names the epochs: a press on an older preview finds another button in its place.
     sure = st.checkbox("They will be gone for good", key=f"sure {run.id} {going}")
     label, key = _delete_label(len(going)), f"let go {run.id} {going}"
-    if st.button(label, icon=":material/delete:", key=key, disabled=not sure):
-        for epoch in going:
-            store.delete(run, run.checkpoint_path(epoch))
+    if access_views.button(label, icon=":material/delete:", key=key, disabled=not sure):
+        ui.actions(store).let_go(run, going)
         st.rerun()
 
 

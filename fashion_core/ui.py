@@ -1,6 +1,5 @@
 """The few Streamlit pieces that pages share."""
 
-import re
 import runpy
 import time
 from collections.abc import Callable, Iterator
@@ -11,18 +10,23 @@ from typing import Literal
 
 import pandas as pd
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
-from fashion_core import frames, jobs, processes, verify
+from fashion_core import access_views, frames, jobs, processes, verify
+from fashion_core.access_views import actions as actions
 from fashion_core.config import DATASET_LABELS, PRESETS, TrainConfig, parse_config
 from fashion_core.errors import DamagedFileError, DiskError, FashionError
 from fashion_core.kept import KeptLatest
 from fashion_core.runs import Run, RunStore, now
 from fashion_core.schema import ACTIVE_STATES, State, Status, Verdict
+from fashion_core.words import plain as plain
+from fashion_core.words import sentence as sentence
 
 ADVANCE_SECONDS = 1.0
 SILENT_SECONDS = 30.0
 """How old the heartbeat of a running run may be without a word about it: measuring a large model takes a while."""
 PAGE_ROWS = 500
+NAME_WIDTH = 40  # characters
 _last_advance: KeptLatest[None] = KeptLatest(8)
 _INSIDE_APP = "inside app.py"
 _PRESSES = "presses"
@@ -72,15 +76,28 @@ def enter_app() -> None:
 
 
 def run_page(main: Callable[[], None]) -> None:
-    """Run a page inside the app.
+    """Run a page inside the app, for those who may see it.
 
     Streamlit takes a folder called ``pages`` for pages of its own making: until app.py has run once in a server, the
     address of a page opens that page alone. Then app.py is run in its place, and comes back here.
     """
     if st.session_state.get(_INSIDE_APP):
-        main()
+        if access_views.let_in():
+            main()
     else:
         runpy.run_path(str(processes.PACKAGE_PARENT / "app.py"))
+
+
+def navigation(pages: list[StreamlitPage]) -> StreamlitPage:
+    """The bar of pages, with the way out for those who have logged in; none for those who may not come in."""
+    found = access_views.visitor()
+    if found is None:
+        return st.navigation(pages, position="hidden")
+    if not found.logged_in:
+        return st.navigation(pages, position="top")
+    way_out = st.Page(access_views.log_out, title="Log out", icon=":material/logout:", url_path="logout")
+    name = found.name if len(found.name) <= NAME_WIDTH else f"{found.name[: NAME_WIDTH - 1]}…"
+    return st.navigation({"": pages, f"{plain(name)} · {found.role}": [way_out]}, position="top")
 
 
 def press_key(button: str) -> str:
@@ -105,24 +122,6 @@ def problems_shown() -> Iterator[None]:
         yield
     except FashionError as error:
         st.error(sentence(error), icon=":material/error:")
-
-
-def sentence(error: FashionError | str) -> str:
-    """The error's text with a capital, safe to show: nothing in it is read as Markdown."""
-    return plain(str(error)[:1].upper() + str(error)[1:])
-
-
-def plain(text: str) -> str:
-    """Text that Markdown shows as it is: names and paths may hold any character.
-
-    Icons, addresses and e-mails are made after escapes are gone; an invisible joiner keeps them apart.
-    """
-    escaped = "".join(f"\\{character}" if character in _MARKDOWN else character for character in text)
-    return re.sub(r"(:|@|www)(?=\S)", rf"\1{_WORD_JOINER}", escaped)
-
-
-_MARKDOWN = frozenset("\\`*_{}[]()<>#+-!|~:$&")
-_WORD_JOINER = "\u2060"
 
 
 def state_badge(state: str) -> None:
@@ -156,8 +155,8 @@ def welcome(store: RunStore) -> None:
             "Train the tutorial's network on synthetic garments: nothing to download, and in about ten seconds "
             "there is a run to look at, with a checkpoint of each epoch."
         )
-        if st.button("Train a first run", type="primary", icon=":material/play_arrow:"):
-            run = jobs.start(store, parse_config({**PRESETS["demo"].values, "name": "First run"}))
+        if access_views.button("Train a first run", type="primary", icon=":material/play_arrow:"):
+            run = actions(store).start(parse_config({**PRESETS["demo"].values, "name": "First run"}))
             st.switch_page("pages/train.py", query_params={"run": run.id})
 
 
@@ -255,7 +254,12 @@ def ask_rows(rows: pd.DataFrame, key: str, wanted: int = 0) -> pd.DataFrame:
 
 
 def advance(store: RunStore) -> None:
-    """Let the queue move on, once a second for all who look; what keeps it from that is shown, and the page goes on."""
+    """Let the queue move on, once a second for all who look; what keeps it from that is shown, and the page goes on.
+
+    Every part that refreshes by itself calls this, so it also ends the view of somebody whose login has ended.
+    """
+    if access_views.visitor() is None:
+        st.rerun()
     with problems_shown():
         _last_advance.get(store.root, int(time.monotonic() / ADVANCE_SECONDS), lambda: jobs.advance(store))
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from fashion_core import jobs, ui, upload_limits, uploads
+from fashion_core import ui, upload_limits, uploads
 from fashion_core.config import DATASET_LABELS
 from fashion_core.file_views import look, show_inside, show_problem, show_verdict
 from fashion_core.inspection import Inspection
@@ -22,13 +22,17 @@ def show_upload(store: RunStore) -> None:
         "of one of the three models here, up to 160 MB; `python -m fashion_core import FILE` takes larger ones. "
         "Nothing in it is executed."
     )
+    why = ui.actions(store).actor.why
+    if why:
+        st.info(ui.plain(why), icon=":material/visibility:")
+        return
     st.file_uploader("File", key="upload", label_visibility="collapsed")
     admitted = upload_limits.admit("upload")
     if not admitted:
         uploads.forget(st.session_state)
         return
     (upload,) = admitted
-    path = uploads.keep(store, st.session_state, upload.file_id, upload)
+    path = ui.actions(store).keep_upload(st.session_state, upload.file_id, upload.name, upload)
     found = look(path)
     st.markdown(f"**{ui.plain(upload.name)}**")
     show_problem(found)
@@ -54,7 +58,7 @@ def _offer_import(store: RunStore, path: Path, name: str, found: Inspection) -> 
     if wanted:
         given = {key: value for key, value in choices.items() if value}
         with st.spinner("Importing…"):
-            run = jobs.bring_in(store, path, name, given)
+            run = ui.actions(store).bring_in(path, name, given)
         uploads.forget(st.session_state)
         st.session_state[IMPORTED] = ui.file_query(run, run.checkpoint_path(run.epochs_saved()[0]))
         st.rerun()

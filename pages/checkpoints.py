@@ -1,15 +1,16 @@
 """Every saved file of every run: look inside, compare, load, download, bring in, verify, tidy up."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import pandas as pd
 import streamlit as st
 
-from fashion_core import export_views, file_views, frames, movement_views, tidy_views, ui, upload_views
+from fashion_core import access_views, export_views, file_views, frames, movement_views, tidy_views, ui, upload_views
 from fashion_core.errors import RunNotFoundError
 from fashion_core.file_frames import bytes_text
 from fashion_core.file_views import Chosen
-from fashion_core.runs import Run, RunStore
+from fashion_core.runs import Run, RunStore, epoch_number
 
 LIST, BRING_IN, TIDY = "Saved files", "Bring a file in", "Verify and tidy up"
 INSIDE, WAYS, SNIPPET, COMPARE, DOWNLOAD = "Look inside", "Five ways", "In plain PyTorch", "Compare", "Download"
@@ -54,13 +55,16 @@ def show_list(store: RunStore, saved: pd.DataFrame) -> None:
 
 def filtered(store: RunStore, saved: pd.DataFrame) -> pd.DataFrame:
     """The rows that pass the filters; every filter stands in the address."""
+    # Streamlit's field stumbles over an address with a number without end.
+    is_number = epoch_number(st.query_params.get("at", "0")) is not None
+    bind: Literal["query-params"] | None = "query-params" if is_number else None
     with st.container(horizontal=True, vertical_alignment="bottom"):
         run_id = ask_run(store, saved)
         formats = st.multiselect(
             "Format", sorted(saved["format"].dropna().unique()), key="format", bind="query-params", width=240
         )
         epoch = st.number_input(
-            "Epoch", min_value=0, value=None, step=1, placeholder="any", key="at", bind="query-params", width=120
+            "Epoch", min_value=0, value=None, step=1, placeholder="any", key="at", bind=bind, width=120
         )
         best = st.toggle("Best of each run", key="best", bind="query-params")
     keep = pd.Series(True, index=saved.index)
@@ -174,10 +178,10 @@ def addressed_file(store: RunStore) -> Chosen | None:
     run = store.get(query["run"])
     if "file" in query:
         return Chosen(store, run, run.saved_file(query["file"]))
-    epoch = query.get("epoch", "")
-    if not epoch.isdecimal():
-        raise RunNotFoundError(f"An epoch is a whole number such as 3, not {epoch!r}: mend the address.")
-    return Chosen(store, run, run.saved_file(run.name_of(run.checkpoint_path(int(epoch)))))
+    epoch = epoch_number(query.get("epoch", ""))
+    if epoch is None:
+        raise RunNotFoundError(f"An epoch is a whole number such as 3, not {query.get('epoch')!r}: mend the address.")
+    return Chosen(store, run, run.saved_file(run.name_of(run.checkpoint_path(epoch))))
 
 
 @st.fragment
@@ -207,7 +211,7 @@ def show_heading(chosen: Chosen) -> None:
         ui.dataset_badge(chosen.run.record.config)
         st.space("stretch")
         show_links(chosen)
-        if st.button("Delete…", icon=":material/delete:", key="delete file"):
+        if access_views.button("Delete…", icon=":material/delete:", key="delete file"):
             confirm_delete(chosen)
     children = chosen.store.children_of(chosen.run, chosen.file)
     if children:
@@ -247,8 +251,8 @@ def confirm_delete(chosen: Chosen) -> None:
         st.warning(f"Resumed from it: {names}. They stay whole, but their beginning can't be checked any more.")
     sure = not children or st.checkbox("Delete it although other runs came from it")
     with ui.problems_shown():
-        if st.button("Delete", type="primary", icon=":material/delete:", disabled=not sure):
-            chosen.store.delete(chosen.run, chosen.file, force=bool(children))
+        if access_views.button("Delete", type="primary", icon=":material/delete:", disabled=not sure):
+            ui.actions(chosen.store).delete(chosen.run, chosen.file, force=bool(children))
             address({})
             st.rerun()
 
@@ -261,9 +265,9 @@ def show_tidy(store: RunStore, saved: pd.DataFrame) -> None:
     run_id = ask_run(store, saved)
     with st.container(border=True):
         if run_id == ALL_RUNS:
-            tidy_views.show_verify(store.runs(), saved, "Verify all")
+            tidy_views.show_verify(store, store.runs(), saved, "Verify all")
         else:
-            tidy_views.show_verify([store.get(run_id)], saved, "Verify this run")
+            tidy_views.show_verify(store, [store.get(run_id)], saved, "Verify this run")
     with st.container(border=True):
         if run_id == ALL_RUNS:
             st.markdown("**Keep**")

@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from fashion_core import dataset_files, forms, frames, jobs, lesson, lesson_steps, ui
+from fashion_core import access_views, dataset_files, forms, frames, jobs, lesson, lesson_steps, ui
 from fashion_core.comparison import compare_run, sentence
 from fashion_core.lesson_steps import Step
 from fashion_core.records import epoch_records
@@ -39,11 +39,12 @@ def show_start(store: RunStore) -> None:
     given = forms.ask_settings(["dataset", "pixels"], {"dataset": here, "pixels": "raw"}, "lesson ")
     st.caption("The tutorial's author trained on pixels from 0 to 255: choose raw to train as they did.")
     with ui.problems_shown():
-        forms.offer_download(lesson.lesson_config(given))
-    if st.button("Run the lesson", type="primary", icon=":material/play_arrow:", key=ui.press_key("lesson")):
+        forms.offer_download(store, lesson.lesson_config(given))
+    key = ui.press_key("lesson")
+    if access_views.button("Run the lesson", type="primary", icon=":material/play_arrow:", key=key):
         ui.count_press()
         with ui.problems_shown(), st.spinner("Starting…"):
-            st.query_params["run"] = lesson.begin(store, given).id
+            st.query_params["run"] = ui.actions(store).begin_lesson(given).id
             st.rerun()
 
 
@@ -60,10 +61,12 @@ def show_steps(store: RunStore, run: Run, was_active: bool) -> None:
     """What the runs have got to by now."""
     ui.advance(store)
     with ui.problems_shown():
-        child = lesson.go_on(store, run)
+        child = ui.actions(store).go_on_with_lesson(run)
         show_training(store, 1, lesson_steps.TRAIN, run)
         if run.state() in UNDER_WAY_STATES or child is None:
             offer_to_go_on(store, run)
+            if run.state() == "finished":
+                st.caption("Its last step begins once an operator looks at it.")
             return
         done = child.state() not in UNDER_WAY_STATES
         if done and was_active:
@@ -83,8 +86,8 @@ def show_steps(store: RunStore, run: Run, was_active: bool) -> None:
 
 def offer_to_go_on(store: RunStore, run: Run) -> None:
     """A lesson that was stopped goes on from where it stands."""
-    if run.state() in CONTINUABLE_STATES and st.button("Continue", icon=":material/play_arrow:"):
-        jobs.go_on(store, run)
+    if run.state() in CONTINUABLE_STATES and access_views.button("Continue", icon=":material/play_arrow:"):
+        ui.actions(store).go_on(run)
         st.rerun()
 
 

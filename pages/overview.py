@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from fashion_core import frames, jobs, ui
+from fashion_core import access_views, frames, jobs, ui
 from fashion_core.config import DATASET_LABELS, MODEL_LABELS
 from fashion_core.runs import Run, RunStore
 from fashion_core.schema import Labels
@@ -110,26 +110,27 @@ def show_details(store: RunStore, run: Run) -> None:
             st.caption(run.id, width="content")
         ui.show_damage(run)
         with ui.problems_shown():
-            edit_labels(run)
+            edit_labels(store, run)
         with st.container(horizontal=True):
             st.page_link("pages/train.py", label="Open", icon=":material/open_in_new:", query_params={"run": run.id})
             ui.checkpoints_link(run)
             ui.resume_link(run)
             ui.predict_link(run)
-            if st.button("Delete…", icon=":material/delete:"):
+            if access_views.button("Delete…", icon=":material/delete:"):
                 confirm_delete(store, run)
 
 
-def edit_labels(run: Run) -> None:
+def edit_labels(store: RunStore, run: Run) -> None:
     """Name, notes and tags."""
     labels = run.labels
     with st.form(f"labels {run.id}", border=False):
         name = st.text_input("Name", labels.name, max_chars=80)
         tags = st.text_input("Tags, separated by commas", ", ".join(labels.tags))
         notes = st.text_area("Notes", labels.notes)
-        if st.form_submit_button("Save", icon=":material/save:"):
+        if access_views.button("Save", st.form_submit_button, icon=":material/save:"):
             words = tuple(dict.fromkeys(word.strip() for word in tags.split(",") if word.strip()))
-            run.write_labels(Labels(name=name.strip() or run.record.config.title, notes=notes, tags=words))
+            labels = Labels(name=name.strip() or run.record.config.title, notes=notes, tags=words)
+            ui.actions(store).relabel(run, labels)
             st.rerun()
 
 
@@ -143,8 +144,8 @@ def confirm_delete(store: RunStore, run: Run) -> None:
         st.warning(f"Resumed from it: {names}. They stay readable, but their parent will be gone.")
     sure = not children or st.checkbox("Delete it although other runs came from it")
     with ui.problems_shown():
-        if st.button("Delete", type="primary", icon=":material/delete:", disabled=not sure):
-            store.delete(run, force=bool(children))
+        if access_views.button("Delete", type="primary", icon=":material/delete:", disabled=not sure):
+            ui.actions(store).delete(run, force=bool(children))
             st.query_params.pop("run", None)
             st.rerun()
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import streamlit as st
 
-from fashion_core import chooser_chart, forms, frames, resuming, resumptions, snippets, ui
+from fashion_core import access_views, chooser_chart, forms, frames, resuming, resumptions, snippets, ui
 from fashion_core.config import Setting, settings
 from fashion_core.errors import ConfigError, RefusedFileError
 from fashion_core.records import epoch_records
 from fashion_core.resume_views import show_comparison, show_lineage
 from fashion_core.resumptions import Plan, Wish
-from fashion_core.runs import Run, RunStore
+from fashion_core.runs import Run, RunStore, epoch_number
 from fashion_core.schema import UNDER_WAY_STATES
 
 CONTINUE, HELPED, LINEAGE = "Continue", "Did resuming help?", "Lineage"
@@ -85,9 +85,9 @@ def addressed_epoch(run: Run) -> int | None:
     given = st.query_params.get("epoch")
     if given is None and not saved:
         return None
-    if given is not None and not given.isdecimal():
+    epoch = saved[-1] if given is None else epoch_number(given)
+    if epoch is None:
         raise ConfigError(f"The epoch in the address should be a whole number, not {given!r}.")
-    epoch = saved[-1] if given is None else int(given)
     resuming.check_epoch(run, epoch)
     return epoch
 
@@ -136,7 +136,7 @@ def ask_and_start(store: RunStore, run: Run, epoch: int) -> None:
     wishes = [Wish(at, additional, {**overrides, **more}) for at in epochs for more in several]
     show_verdicts(run, wishes)
     label = "Start" if len(wishes) == 1 else f"Start {len(wishes)} runs"
-    if st.button(label, type="primary", icon=":material/play_arrow:", key=ui.press_key("go")):
+    if access_views.button(label, type="primary", icon=":material/play_arrow:", key=ui.press_key("go")):
         start(store, run, wishes)
     show_script(run, wishes[0])
 
@@ -236,7 +236,7 @@ def start(store: RunStore, run: Run, wishes: list[Wish]) -> None:
     """Start the runs; a second press of the same button finds another one in its place."""
     ui.count_press()
     with ui.problems_shown(), st.spinner("Starting…"):
-        made = resumptions.resume(store, run, wishes)
+        made = ui.actions(store).resume(run, wishes)
         resumption = made[0].record.resumption
         if resumption and resumption.group:
             address(group=resumption.group, epoch=None)
@@ -275,8 +275,8 @@ def show_progress_of(store: RunStore, runs: list[Run], was_active: bool) -> None
     shares = [frames.progress(run.record.config, status, run.record.first_epoch).share for run, status in standing]
     done = sum(state not in UNDER_WAY_STATES for state in states.values())
     st.progress(sum(shares) / max(1, len(runs)), text=f"{done} of {len(runs)} runs have ended")
-    if was_active and st.button("Cancel all", icon=":material/stop:"):
-        resumptions.cancel(runs)
+    if was_active and access_views.button("Cancel all", icon=":material/stop:"):
+        ui.actions(store).cancel(runs)
         st.rerun()
     for run in runs:
         with st.container(horizontal=True, vertical_alignment="center"):

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
-from fashion_core import charts, forms, frames, jobs, live, live_views, resuming, snippets, ui
+from fashion_core import access_views, charts, forms, frames, live, live_views, resuming, snippets, ui
 from fashion_core.comparison import Compared, compare_run, gate_of, relative_change
 from fashion_core.config import PRESETS, TrainConfig, parse_config, settings
 from fashion_core.errors import ConfigError
@@ -46,9 +46,11 @@ def show_form(store: RunStore) -> None:
         st.error(ui.sentence(error), icon=":material/error:")
         config = None
     if config:
-        forms.offer_download(config)
+        forms.offer_download(store, config)
     key = ui.press_key("start")
-    if st.button("Start", type="primary", icon=":material/play_arrow:", disabled=config is None, key=key) and config:
+    bad = config is None
+    pressed = access_views.button("Start", type="primary", icon=":material/play_arrow:", disabled=bad, key=key)
+    if pressed and config:
         start(store, config)
     if config:
         show_meaning(config)
@@ -74,7 +76,7 @@ def start(store: RunStore, config: TrainConfig) -> None:
     """Start the run and go to its live view; a second press of the same button finds another one in its place."""
     ui.count_press()
     with ui.problems_shown(), st.spinner("Starting…"):
-        st.session_state["started"] = jobs.start(store, config).id
+        st.session_state["started"] = ui.actions(store).start(config).id
         st.rerun()
 
 
@@ -218,11 +220,11 @@ def show_state(store: RunStore, run: Run, status: Status, state: State) -> None:
 def offer_action(store: RunStore, run: Run, state: State) -> None:
     """Stop what goes on, go on with what stopped."""
     if state in UNDER_WAY_STATES:
-        if st.button("Stop", icon=":material/stop:", disabled=state == "stopping"):
-            jobs.stop(run)
+        if access_views.button("Stop", icon=":material/stop:", disabled=state == "stopping"):
+            ui.actions(store).stop(run)
             st.rerun()
-    elif state in CONTINUABLE_STATES and st.button("Continue", icon=":material/play_arrow:"):
-        jobs.go_on(store, run)
+    elif state in CONTINUABLE_STATES and access_views.button("Continue", icon=":material/play_arrow:"):
+        ui.actions(store).go_on(run)
         st.rerun()
 
 

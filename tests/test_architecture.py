@@ -1,6 +1,7 @@
 """The house of DESIGN section 2: who may import whom."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,8 +37,13 @@ GROUND = {
     "scores",
     "thumbnails",
     "outcome_words",
+    "words",
+    "access",
+    "audit",
 }
 RECORDS = {
+    "actions",
+    "access_views",
     "runs",
     "records",
     "jobs",
@@ -231,6 +237,41 @@ def test_nothing_but_pages_and_charts_loads_the_browser_libraries() -> None:
 
 def calls(path: Path) -> Iterator[ast.Call]:
     return (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+
+
+CHANGES = {
+    "start", "stop", "go_on", "begin", "resume", "cancel", "create", "bring_in", "delete", "write_labels",
+    "write_status", "write_facts", "write_marks", "overwrite_status", "remove_saved", "unlist", "verify", "download",
+    "keep", "spool", "write_json", "write_bytes", "unlink", "rmtree", "rename", "replace_file", "write_text", "touch",
+}  # fmt: skip
+"""What changes a store or starts something, by the last part of its name."""
+FACES = [
+    *(ROOT / "pages").glob("*.py"),
+    *PACKAGE.glob("*_views.py"),
+    PACKAGE / "ui.py",
+    PACKAGE / "forms.py",
+    PACKAGE / "cli.py",
+    *PACKAGE.glob("*_commands.py"),
+    PACKAGE / "follow.py",
+]
+GATES = re.compile(r"(ui\.actions\([\w.]*store\)|actions\(store\)|actions|from_command_line\(.*\))\.\w+")
+
+
+@pytest.mark.parametrize("path", sorted(FACES), ids=lambda path: path.stem)
+def test_pages_and_commands_change_things_through_the_gate_alone(path: Path) -> None:
+    """Called or passed on; the importing process of a server is told to by somebody who came through the gate."""
+    tree = ast.parse(path.read_text())
+    used = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr in CHANGES]
+    excused = {"imports.bring_in", "file_commands.bring_in", "file_commands.verify"}
+    assert [name for name in used if name not in excused and not GATES.fullmatch(name)] == []
+    imported = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module != "fashion_core"]
+    assert not CHANGES & {alias.name for node in imported for alias in node.names}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "pages").glob("*.py")), ids=lambda path: path.stem)
+def test_every_page_comes_in_by_the_door(path: Path) -> None:
+    *_, last = ast.parse(path.read_text()).body
+    assert ast.unparse(last) == "ui.run_page(main)"
 
 
 @pytest.mark.parametrize("path", sorted([*PACKAGE.glob("*.py"), *(ROOT / "pages").glob("*.py")]), ids=lambda p: p.stem)

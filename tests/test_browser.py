@@ -8,10 +8,14 @@ import time
 import pytest
 import torch
 from browsing import PATIENCE_MS, WORD_JOINER, Server, expect_badge, open_page
-from helpers import new_run, wait_until, workers
+from helpers import new_run, train, wait_until, workers
 from playwright.sync_api import Browser, Page, expect
 
+from fashion_core import resumptions
+from fashion_core.imports import bring_in
+from fashion_core.resumptions import Wish
 from fashion_core.runs import Run, RunStore
+from fashion_core.schema import Labels
 
 pytestmark = pytest.mark.browser
 
@@ -193,6 +197,46 @@ def test_names_are_shown_as_text(store: RunStore, server: Server, page: Page) ->
     assert heading.inner_text().replace(WORD_JOINER, "") == name[:80]
     assert heading.locator("a[href*='a.org'], img, b, [role=img]").count() == 0
     assert not [url for url in asked if "a.org" in url]
+
+
+def test_names_and_notes_load_nothing_on_any_page(store: RunStore, server: Server, page: Page) -> None:
+    """Of a run, of the one resumed from it, of one that was brought in, and of its file."""
+    hostile = "<img src=//a.org/1 onerror=alert(1)>![i](http://a.org/2)<script src=//a.org/3>"
+    parent = new_run(store, name=hostile[:80], epochs=2)
+    train(parent)
+    parent.write_labels(Labels(name=hostile, notes=hostile, tags=(hostile, "$x$")))
+    [child] = resumptions.create(store, parent, [Wish(0, 1, {"name": hostile[:80]})])
+    train(child)
+    brought = bring_in(store, parent.checkpoint_path(0), hostile[-60:], {})
+    brought.write_labels(Labels(name=hostile, notes=f"{hostile}\n\n# {hostile}\n\n    {hostile}", tags=(hostile,)))
+    for run in (parent, child):
+        run.write_status(run.status.model_copy(update={"state": "stopped", "error": hostile}))
+    asked: list[str] = []
+    shown = 0
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
+    for address in addresses(parent, child, brought):
+        open_page(page, f"{server.url}/{address}")
+        expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=60_000)
+        shown += page.get_by_text("onerror=alert(1)").count() > 0
+        expect(page.locator("[src*='a.org'], [href*='a.org'], script[src*='a.org'], img[onerror]")).to_have_count(0)
+    assert [url for url in asked if not url.startswith((server.url, "data:", "blob:"))] == []
+    assert shown >= 10, "half of these pages name a run outside their tables and charts"
+
+
+def addresses(parent: Run, child: Run, brought: Run) -> list[str]:
+    """Every page, with each run where that shows its name or its notes."""
+    runs = (parent, child, brought)
+    views = ("Did+resuming+help%3F", "Lineage", "Continue")
+    return [
+        *(f"{place}?run={run.id}" for place in ("", "train", "lesson") for run in runs),
+        *(f"checkpoints?run={run.id}&epoch={run.epochs_saved()[0]}&show=Compare" for run in runs),
+        f"checkpoints?run={brought.id}&file=original",
+        "checkpoints?view=Verify+and+tidy+up",
+        *(f"resume?run={child.id}&view={view}&focus={child.id}" for view in views),
+        *(f"predict?run={run.id}&view=Two+models" for run in runs),
+        f"predict?run={parent.id}&view=Every+checkpoint%27s+opinion&image=0",
+    ]
 
 
 def test_two_presses_of_start_make_one_run(store: RunStore, server: Server, page: Page) -> None:

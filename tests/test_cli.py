@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from helpers import ROOT, After, change_json, command_line, new_run, small_disk, train, wait_until
 
-from fashion_core import dataset_files, jobs, processes
+from fashion_core import audit, dataset_files, jobs, processes
 from fashion_core.cli import main
 from fashion_core.config import settings
 from fashion_core.runs import Run, RunStore, now
@@ -259,10 +259,11 @@ def test_running_run_is_not_deleted(store: RunStore, capsys: Capture) -> None:
     assert run.path.exists()
 
 
-def test_delete_of_a_run_leaves_nothing(store: RunStore, capsys: Capture) -> None:
+def test_delete_of_a_run_leaves_nothing_but_its_line_in_the_audit(store: RunStore, capsys: Capture) -> None:
     run = new_run(store)
     assert answered(capsys, "delete", run.id) == {"run": run.id, "epoch": None, "deleted": True}
-    assert list(store.root.iterdir()) == []
+    assert list(store.root.iterdir()) == [store.root / audit.NAME]
+    assert [(line.what, line.run) for line in audit.read(store.root)] == [("delete", run.id)]
 
 
 def test_delete_of_an_epoch_leaves_its_numbers(store: RunStore, capsys: Capture) -> None:

@@ -16,20 +16,21 @@ _START_SECONDS = 30
 
 
 class Server:
-    """The app on a free port of this machine; nothing outside the machine reaches it."""
+    """The app on a free port; nothing outside the machine reaches it, unless ``options`` of Streamlit say so."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, *options: str) -> None:
         with socket.socket() as probe:
             probe.bind(("localhost", 0))
             self.port = probe.getsockname()[1]
         self.url = f"http://localhost:{self.port}"
         self.log = log
+        self.options = options
 
     def start(self, environment: Mapping[str, str] | None = None) -> None:
         command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, "--server.port", str(self.port)],
+                [*command, "--server.port", str(self.port), *self.options],
                 cwd=ROOT,
                 env={**os.environ, **(environment or {})},
                 stdout=log,

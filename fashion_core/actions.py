@@ -1,0 +1,152 @@
+"""The one gate: whatever people change goes through here, is checked against who asks, and is noted in the store."""
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import psutil
+
+from fashion_core import audit, dataset_files, jobs, lesson, resumptions, uploads, verify
+from fashion_core.access import Actor
+from fashion_core.audit import Entry
+from fashion_core.config import TrainConfig
+from fashion_core.errors import DiskError, FashionError, NotAllowedError
+from fashion_core.resumptions import Wish
+from fashion_core.runs import Run, RunStore
+from fashion_core.schema import Labels
+from fashion_core.verify import Verified
+
+BringIn = Callable[[RunStore, Path, str, Mapping[str, str]], Run]
+
+
+class Actions:
+    """What one person may do to a store, at this moment: to be made anew for each action.
+
+    Every method raises ``NotAllowedError`` unless they are an operator, ``DiskError`` if the store can't note it, and
+    else what the function of the same name raises that it calls.
+    """
+
+    def __init__(self, store: RunStore, actor: Actor) -> None:
+        self.store = store
+        self.actor = actor
+
+    def start(self, config: TrainConfig) -> Run:
+        """``jobs.start``."""
+        with self._acting("start") as entry:
+            return _named(entry, jobs.start(self.store, config))
+
+    def stop(self, run: Run) -> None:
+        """``jobs.stop``."""
+        with self._acting("stop", run):
+            jobs.stop(run)
+
+    def cancel(self, runs: Sequence[Run]) -> None:
+        """``resumptions.cancel``."""
+        with self._acting("cancel", detail=_ids(runs)):
+            resumptions.cancel(runs)
+
+    def go_on(self, run: Run) -> None:
+        """``jobs.go_on``."""
+        with self._acting("continue", run):
+            jobs.go_on(self.store, run)
+
+    def resume(self, run: Run, wishes: Sequence[Wish]) -> list[Run]:
+        """``resumptions.resume``."""
+        with self._acting("resume", run) as entry:
+            made = resumptions.resume(self.store, run, wishes)
+            entry.detail = f"made {_ids(made)}"
+            return made
+
+    def begin_lesson(self, given: Mapping[str, Any]) -> Run:
+        """``lesson.begin``."""
+        with self._acting("start", detail="lesson") as entry:
+            return _named(entry, lesson.begin(self.store, given))
+
+    def go_on_with_lesson(self, run: Run) -> Run | None:
+        """``lesson.go_on``. A lesson goes on by itself: whoever may not do that has not asked, and only looks."""
+        if self.actor.role != "operator" or not lesson.is_due(self.store, run):
+            return lesson.resumed_run(self.store, run)
+        with self._acting("resume", run, "lesson") as entry:
+            made = lesson.go_on(self.store, run)
+            entry.detail = f"lesson, made {_ids([made] if made else [])}"
+            return made
+
+    def keep_upload(self, held: MutableMapping[Any, Any], upload: str, name: str, source: BinaryIO) -> Path:
+        """``uploads.keep``, whose copy takes room on the store's disk."""
+        self._check("upload", detail=name)
+        return uploads.keep(self.store, held, upload, source)
+
+    def bring_in(self, path: Path, name: str, given: Mapping[str, str], how: BringIn = jobs.bring_in) -> Run:
+        """``jobs.bring_in``, or in this process ``imports.bring_in``."""
+        with self._acting("import", detail=name) as entry:
+            return _named(entry, how(self.store, path, name, given))
+
+    def delete(self, run: Run, file: Path | None = None, *, force: bool = False) -> None:
+        """``RunStore.delete``."""
+        with self._acting("delete", run, run.name_of(file) if file else ""):
+            self.store.delete(run, file, force=force)
+
+    def let_go(self, run: Run, epochs: Sequence[int]) -> None:
+        """``RunStore.delete`` of the checkpoints of these epochs."""
+        for epoch in epochs:
+            self.delete(run, run.checkpoint_path(epoch))
+
+    def relabel(self, run: Run, labels: Labels) -> None:
+        """``Run.write_labels``."""
+        with self._acting("relabel", run, labels.name):
+            run.write_labels(labels)
+
+    def verify(self, runs: Sequence[Run]) -> Iterator[Verified]:
+        """``verify.verify``, which marks what is damaged; the right to do so is checked at the first file."""
+        with self._acting("verify", runs[0] if len(runs) == 1 else None, f"{len(runs)} runs"):
+            yield from verify.verify(runs)
+
+    def download(self, tell: Callable[[int, int], object]) -> None:
+        """``dataset_files.download``."""
+        with self._acting("download", detail="fashion-mnist"):
+            dataset_files.download(tell)
+
+    @contextmanager
+    def _acting(self, what: str, run: Run | None = None, detail: str = "") -> Iterator[Entry]:
+        """Do something that is noted, with what came of it."""
+        self._check(what, run, detail)
+        audit.check(self.store.root)
+        entry = audit.entry(self.actor.name, what, run.id if run else None, detail)
+        try:
+            yield entry
+            entry.outcome = audit.DONE
+        except FashionError as error:
+            entry.outcome = f"failed: {error}"
+            raise
+        finally:
+            self._note(entry)
+
+    def _check(self, what: str, run: Run | None = None, detail: str = "") -> None:
+        if self.actor.role == "operator":
+            return
+        entry = audit.entry(self.actor.name, what, run.id if run else None, detail)
+        entry.outcome = "refused"
+        self._note(entry)
+        raise NotAllowedError(f"That was not done. {self.actor.why}")
+
+    def _note(self, entry: Entry) -> None:
+        try:
+            audit.write(self.store.root, entry)
+        except DiskError:
+            if entry.outcome == audit.DONE:  # else what went wrong first is what people should read
+                raise
+
+
+def from_command_line(store: RunStore) -> Actions:
+    """What whoever has a shell of this machine may do to a store: all of it, noted under their name."""
+    return Actions(store, Actor(f"command line ({psutil.Process().username()})", "operator"))
+
+
+def _named(entry: Entry, run: Run) -> Run:
+    entry.run = run.id
+    return run
+
+
+def _ids(runs: Sequence[Run]) -> str:
+    return ", ".join(run.id for run in runs)

@@ -1,0 +1,95 @@
+"""``audit.jsonl`` of a store: who asked for what, when, and what came of it; a line for each time.
+
+``{"when", "who", "what", "run", "detail", "outcome"}``: ``when`` in UTC, ``run`` an id or null, ``outcome`` done,
+interrupted, or why it was refused or failed. JSON keeps line breaks and control characters of names out of the file.
+"""
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from fashion_core import files
+from fashion_core.errors import printable
+
+NAME: Final = "audit.jsonl"
+DONE: Final = "done"
+
+
+@dataclass
+class Entry:
+    """One line; what is known only later is filled in before it is written."""
+
+    when: str
+    who: str
+    what: str
+    run: str | None = None
+    detail: str = ""
+    outcome: str = "interrupted"
+
+
+def entry(who: str, what: str, run: str | None = None, detail: str = "") -> Entry:
+    """A line of this moment."""
+    return Entry(datetime.now(UTC).isoformat(timespec="milliseconds"), who, what, run, detail)
+
+
+def check(root: Path) -> None:
+    """Whether this store can note what will be done; one that is not there yet will be made. Raises ``DiskError``."""
+    if root.exists():
+        with _opened(root):
+            pass
+
+
+def write(root: Path, entry: Entry) -> None:
+    """Add a line in one piece; where there is no store yet, only what was done makes one. Raises ``DiskError``."""
+    if entry.outcome != DONE and not root.exists():
+        return
+    with _opened(root) as descriptor:
+        data = _break_of_a_torn_line(descriptor) + _as_line(entry)
+        if os.write(descriptor, data) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@contextmanager
+def _opened(root: Path) -> Iterator[int]:
+    path = root / NAME
+    with files.disk_errors(path):
+        root.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def _as_line(entry: Entry) -> bytes:
+    shown = {name: printable(value) if isinstance(value, str) else value for name, value in asdict(entry).items()}
+    return json.dumps(shown).encode() + b"\n"
+
+
+def _break_of_a_torn_line(descriptor: int) -> bytes:
+    """A crash or a full disk may have left the beginning of a line: only that one is lost."""
+    size = os.fstat(descriptor).st_size
+    if size == 0:
+        return b""
+    os.lseek(descriptor, size - 1, os.SEEK_SET)
+    return b"" if os.read(descriptor, 1) == b"\n" else b"\n"
+
+
+def read(root: Path) -> list[Entry]:
+    """All whole lines, the oldest first; torn ones are passed over. Raises ``DiskError``."""
+    path = root / NAME
+    with files.disk_errors(path):
+        lines = path.read_bytes().split(b"\n") if path.exists() else []
+    return [found for found in map(_parse, lines) if found]
+
+
+def _parse(line: bytes) -> Entry | None:
+    with suppress(ValueError, TypeError):
+        return Entry(**json.loads(line))
+    return None

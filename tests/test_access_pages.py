@@ -1,0 +1,206 @@
+"""What a page shows to whom, and that the gate holds where a button was pressed that should not have been."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import streamlit as st
+from helpers import ROOT, new_run
+from streamlit import config as streamlit_config
+from streamlit.testing.v1 import AppTest
+
+from fashion_core import access, access_views, audit
+from fashion_core.runs import Run, RunStore
+
+PAGES = ("overview", "train", "checkpoints", "resume", "predict", "lesson")
+AUTH = {"redirect_uri": "http://localhost:8501/oauth2callback", "cookie_secret": "x" * 32, "client_id": "x"}
+ANNA, BERT = "anna@example.org", "bert@example.org"
+
+
+@pytest.fixture(autouse=True)
+def fresh_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_views, "_login_asked", threading.Event())
+
+
+@pytest.fixture
+def shared() -> Iterator[None]:
+    """Streamlit listens everywhere, as far as the app can tell."""
+    before = st.get_option("server.address")
+    streamlit_config.set_option("server.address", "0.0.0.0")
+    yield
+    streamlit_config.set_option("server.address", before)
+
+
+@pytest.fixture
+def stopped(store: RunStore) -> Run:
+    run = new_run(store, name="to be seen")
+    run.write_status(run.status.model_copy(update={"state": "stopped"}))
+    return run
+
+
+def secrets(operators: tuple[str, ...] = (ANNA,), viewers: tuple[str, ...] = (BERT,)) -> dict[str, Any]:
+    return {"auth": AUTH, "access": {"operators": list(operators), "viewers": list(viewers)}}
+
+
+def login(email: str, seconds: float = 3600) -> dict[str, Any]:
+    return {"is_logged_in": True, "email": email, "exp": time.time() + seconds}
+
+
+def open_as(user: dict[str, Any], page: str = "overview", **query: str) -> AppTest:
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).switch_page(f"pages/{page}.py")
+    app.secrets, app.user = secrets(), user
+    for key, value in query.items():
+        app.query_params[key] = value
+    app.run()
+    assert not app.exception
+    return app
+
+
+def button(app: AppTest, label: str) -> Any:
+    return next(one for one in app.button if one.label == label)
+
+
+def texts(app: AppTest) -> str:
+    """All that is on the page but its bar of pages."""
+    return str(app.main)
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("user", [{}, {"is_logged_in": False}, login("carl@example.org"), login(ANNA, -1)], ids=str)
+def test_stranger_sees_a_door_and_nothing_of_the_store(page: str, user: dict[str, Any], stopped: Run) -> None:
+    app = open_as(user, page, run=stopped.id)
+    assert [title.value for title in app.title] == ["Fashion Core"]
+    assert len(app.button) == 1
+    assert "to be seen" not in texts(app)
+
+
+@pytest.mark.parametrize(
+    ("user", "said", "label"),
+    [
+        ({}, access.LOGIN_FIRST, "Log in"),
+        (login(ANNA, -1), access.EXPIRED, "Log in"),
+        (login("carl@example.org"), "may not see this server", "Log out"),
+    ],
+    ids=["nobody", "expired", "carl"],
+)
+def test_door_says_what_to_do(store: RunStore, user: dict[str, Any], said: str, label: str) -> None:
+    app = open_as(user)
+    assert said in app.markdown[0].value.replace("\\", "")
+    assert [one.label for one in app.button] == [label]
+
+
+def test_viewer_sees_runs_and_can_press_nothing_that_changes_them(stopped: Run) -> None:
+    app = open_as(login(BERT), "overview", run=stopped.id)
+    assert list(app.dataframe[0].value["name"]) == ["to be seen"]
+    assert {one.label: one.disabled for one in app.button} == {"Delete…": True, "Save": True}
+    assert "only operators" in button(app, "Save").help
+    assert "only operators" in app.caption[0].value
+
+
+def test_operator_is_told_nothing_and_can_press_everything(stopped: Run) -> None:
+    app = open_as(login(ANNA), "overview", run=stopped.id)
+    assert {one.label: one.disabled for one in app.button} == {"Delete…": False, "Save": False}
+    assert not app.warning
+    assert "operators" not in texts(app)
+
+
+def test_role_taken_away_after_the_page_was_drawn_refuses_the_press(store: RunStore, stopped: Run) -> None:
+    app = open_as(login(ANNA), "train", run=stopped.id)
+    app.secrets = secrets(operators=(), viewers=(ANNA,))
+    button(app, "Continue").click()
+    app.run()
+    assert "That was not done" in app.error[0].value
+    assert stopped.state() == "stopped"
+    assert [(line.who, line.what, line.outcome) for line in audit.read(store.root)] == [(ANNA, "continue", "refused")]
+
+
+def test_login_that_ended_after_the_page_was_drawn_refuses_the_press(store: RunStore, stopped: Run) -> None:
+    app = open_as(login(ANNA), "train", run=stopped.id)
+    app.user = login(ANNA, -1)
+    button(app, "Continue").click()
+    app.run()
+    assert stopped.state() == "stopped"
+    assert [one.label for one in app.button] == ["Log in"]
+
+
+def test_person_who_is_another_one_by_now_is_refused_the_form(store: RunStore, stopped: Run) -> None:
+    app = open_as(login(ANNA), "overview", run=stopped.id)
+    app.text_input[0].set_value("theirs")
+    app.user = login(BERT)
+    button(app, "Save").click()
+    app.run()
+    assert stopped.labels.name == "to be seen"
+    assert [(line.who, line.what, line.outcome) for line in audit.read(store.root)] == [(BERT, "relabel", "refused")]
+
+
+def test_viewer_is_offered_no_place_for_a_file(store: RunStore, stopped: Run) -> None:
+    app = open_as(login(BERT), "checkpoints", view="Bring a file in")
+    assert "only operators" in app.info[0].value
+    assert not app.get("file_uploader")
+
+
+@pytest.mark.usefixtures("shared")
+@pytest.mark.parametrize("page", PAGES)
+def test_shared_without_a_login_is_read_only_and_says_why_on_every_page(stopped: Run, page: str) -> None:
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).switch_page(f"pages/{page}.py").run()
+    assert app.warning[0].value.startswith("Read")
+    assert "FASHION" in app.warning[0].value
+    changing = ("Start", "Run the lesson", "Train a first run", "Import")
+    assert all(one.disabled for one in app.button if one.label in changing)
+
+
+@pytest.mark.usefixtures("shared")
+def test_everyone_may_do_all_where_that_is_set(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASHION_ACCESS", "everyone")
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    assert not app.warning
+    assert not button(app, "Train a first run").disabled
+
+
+def test_bad_setting_is_one_sentence_and_shows_nothing(stopped: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASHION_ACCESS", "all")
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    assert "should be everyone or not be set" in app.error[0].value
+    assert not app.dataframe
+
+
+def test_roles_without_a_login_are_one_sentence(stopped: Run) -> None:
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app.secrets = {"access": {"operators": [ANNA]}}
+    app.run()
+    assert "no" in app.error[0].value
+    assert "auth" in app.error[0].value
+    assert not app.dataframe
+
+
+def test_login_stays_needed_when_the_secrets_are_gone(stopped: Run) -> None:
+    assert open_as(login(BERT)).dataframe
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app.secrets = {"something": "else"}
+    app.run()
+    assert not app.dataframe
+    assert [one.label for one in app.button] == ["Log in"]
+
+
+@pytest.mark.parametrize("content", [b"[auth", b"\xff", b""], ids=["torn", "not text", "empty"])
+def test_secrets_that_can_not_be_read_let_nobody_in(stopped: Run, tmp_path: Path, content: bytes) -> None:
+    """An empty file is no login; the door stays open to this machine, as without one."""
+    before = st.get_option("secrets.files")
+    (tmp_path / "secrets.toml").write_bytes(content)
+    streamlit_config.set_option("secrets.files", [str(tmp_path / "secrets.toml")])
+    try:
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    finally:
+        streamlit_config.set_option("secrets.files", before)
+    assert bool(app.error) == bool(content)
+    assert bool(app.dataframe) == (not content)
+
+
+def test_door_names_each_provider(store: RunStore) -> None:
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app.secrets = {"auth": {"cookie_secret": "x", "google": {"client_id": "x"}, "entra": {"client_id": "y"}}}
+    app.run()
+    assert [one.label for one in app.button] == ["Log in with google", "Log in with entra"]

@@ -1,0 +1,58 @@
+"""No version that requirements.txt allows has a publicly known hole that can be reached in this app."""
+
+import pytest
+from advisories import verdict
+from helpers import ROOT
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+MENDED = {
+    "torch": ("2.10", "CVE-2026-24747: weights_only=True let a file corrupt memory"),
+    "pillow": ("13.0", "CVE-2026-96639 and GHSA-5x8w-8jj5-q52h: GIF, TIFF and JPEG files wrote beyond a buffer"),
+    "pyarrow": ("14.0.1", "CVE-2023-47248: reading a file ran code"),
+    "streamlit": ("1.54", "CVE-2026-33682: a request made a server on Windows log in elsewhere"),
+    "filelock": ("3.20.3", "CVE-2025-68146 and CVE-2026-22701: a lock followed a symbolic link"),
+    "authlib": ("1.9", "CVE-2026-27962, CVE-2026-28498 and CVE-2026-114617: forged and replayed id tokens"),
+    "starlette": ("1.3.1", "CVE-2025-62727, CVE-2026-48710 and PYSEC-2026-249: slow ranges, a false host, large forms"),
+    "python-multipart": ("0.0.18", "CVE-2024-53981: an upload that took all time"),
+    "h11": ("0.16", "CVE-2025-43859: two requests taken for one behind a proxy"),
+}
+REQUIREMENTS = {
+    requirement.name: requirement
+    for line in (ROOT / "requirements.txt").read_text().splitlines()
+    if line and not line.startswith("#")
+    for requirement in [Requirement(line)]
+}
+
+
+@pytest.mark.parametrize("name", MENDED)
+def test_oldest_allowed_version_is_mended(name: str) -> None:
+    version, _ = MENDED[name]
+    [oldest] = [bound.version for bound in REQUIREMENTS[name].specifier if bound.operator == ">="]
+    assert Version(oldest) >= Version(version)
+
+
+@pytest.mark.parametrize("name", REQUIREMENTS)
+def test_every_requirement_has_a_lower_and_an_upper_bound(name: str) -> None:
+    assert {bound.operator for bound in REQUIREMENTS[name].specifier} == {">=", "<"}
+
+
+def package(**more: object) -> dict[str, object]:
+    return {"name": "pillow", "version": "11.3.0", **more}
+
+
+def test_known_hole_is_told_and_fails() -> None:
+    hole = {"id": "PYSEC-1", "aliases": ["CVE-1"], "fix_versions": ["13.0.0"]}
+    status, [line] = verdict([package(vulns=[]), package(vulns=[hole])])
+    assert (status, line) == (1, "pillow 11.3.0: PYSEC-1 (CVE-1), mended in 13.0.0")
+
+
+def test_index_that_tells_nothing_is_said_to_have_been_skipped() -> None:
+    status, [line] = verdict([package(skip_reason="not found")])
+    assert status == 0
+    assert line.startswith("SKIPPED")
+
+
+def test_packages_that_were_not_asked_about_are_counted() -> None:
+    status, [line] = verdict([package(vulns=[]), package(skip_reason="not found")])
+    assert (status, line) == (0, "Nothing is known against 1 packages; the index tells nothing about 1 others.")
