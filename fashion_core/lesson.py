@@ -42,6 +42,12 @@ def last_run(store: RunStore, run: Run) -> Run:
     return child
 
 
+def check(run: Run) -> None:
+    """Raise ``RunStateError`` for a run that is none of the lesson's."""
+    if TAG not in run.labels.tags:
+        raise RunStateError(f"Run {run.id} is none of the lesson's; open the Lesson page anew to begin one.")
+
+
 def is_due(store: RunStore, run: Run) -> bool:
     """Whether the first run has finished and the last step has not begun."""
     return run.state() == "finished" and resumed_run(store, run) is None
@@ -52,8 +58,7 @@ def go_on(store: RunStore, run: Run) -> Run | None:
 
     Raises ``RunStateError`` for a run that is none of the lesson's, and what ``resumptions.create`` raises.
     """
-    if TAG not in run.labels.tags:
-        raise RunStateError(f"Run {run.id} is none of the lesson's; open the Lesson page anew to begin one.")
+    check(run)
     if not is_due(store, run):
         return resumed_run(store, run)
     with run.writing():

@@ -61,6 +61,7 @@ def show_steps(store: RunStore, run: Run, was_active: bool) -> None:
     """What the runs have got to by now."""
     ui.advance(store)
     with ui.problems_shown():
+        lesson.check(run)
         child = ui.actions(store).go_on_with_lesson(run)
         show_training(store, 1, lesson_steps.TRAIN, run)
         if run.state() in UNDER_WAY_STATES or child is None:

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from helpers import command_line, config, new_run, python, small_disk, train
 
-from fashion_core import audit
+from fashion_core import audit, lesson
 from fashion_core.access import LOOK_ONLY, Actor
 from fashion_core.actions import Actions
 from fashion_core.audit import Entry
@@ -72,6 +72,7 @@ def test_viewer_changes_nothing_and_the_refusal_is_noted(store: RunStore, traine
 
 def test_lesson_does_not_go_on_by_itself_for_a_viewer(store: RunStore, trained: Run) -> None:
     trained.write_status(trained.status.model_copy(update={"state": "finished"}))
+    trained.write_labels(Labels(name="Lesson", tags=(lesson.TAG,)))
     assert Actions(store, VIEWER).go_on_with_lesson(trained) is None
     assert audit.read(store.root) == []
     made = Actions(store, OPERATOR).go_on_with_lesson(trained)
@@ -177,7 +178,7 @@ def test_line_that_is_cut_short_is_an_error(store: RunStore) -> None:
     code = f"""
 import resource
 from pathlib import Path
-from fashion_core import audit
+from fashion_core import audit, lesson
 resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50))
 audit.write(Path({str(store.root)!r}), audit.Entry("now", "anna", "start", outcome=audit.DONE))
 """
