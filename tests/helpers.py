@@ -124,6 +124,22 @@ def workers(run: Run) -> list[psutil.Process]:
     return [process for process in psutil.process_iter(["cmdline"]) if (process.info["cmdline"] or [])[1:] == command]
 
 
+def workers_of(store: RunStore) -> dict[int, str]:
+    """The pid of each worker process of this store, and the run it works on."""
+    found = {}
+    for process in psutil.process_iter(["pid", "cmdline"]):
+        command = process.info["cmdline"] or []
+        if command[1:4] == ["-m", "fashion_core", "worker"] and store.at(command[4]).path.exists():
+            found[process.info["pid"]] = command[4]
+    return found
+
+
+def known_workers(store: RunStore) -> dict[int, str]:
+    """The same, as the runs say it themselves."""
+    active = [(run, run.status.process) for run in store.runs() if run.state() in ACTIVE_STATES]
+    return {process.pid: run.id for run, process in active if process}
+
+
 def end_workers(store: RunStore) -> None:
     """Kill, by pid, each worker that a test left; the queue first, or it starts more."""
     runs = store.runs() if store.root.is_dir() else []

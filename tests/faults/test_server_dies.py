@@ -6,15 +6,14 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 from browsing import Server, expect_badge, open_page
-from helpers import config, wait_until
+from helpers import config, known_workers, wait_until, workers_of
 from playwright.sync_api import Page
 
 from fashion_core import jobs
 from fashion_core.runs import Run, RunStore
-from fashion_core.schema import ACTIVE_STATES, UNDER_WAY_STATES
+from fashion_core.schema import UNDER_WAY_STATES
 
 Survived = Callable[[str], None]
 Rounds = Callable[[int, int], int]
@@ -27,22 +26,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.browser]
 def position(run: Run) -> tuple[int, int]:
     status = run.status
     return status.epoch, status.batch
-
-
-def workers_of(store: RunStore) -> dict[int, str]:
-    """The pid of each worker process of this store, and the run it works on."""
-    found = {}
-    for process in psutil.process_iter(["pid", "cmdline"]):
-        command = process.info["cmdline"] or []
-        if command[1:4] == ["-m", "fashion_core", "worker"] and store.at(command[4]).path.exists():
-            found[process.info["pid"]] = command[4]
-    return found
-
-
-def known_workers(store: RunStore) -> dict[int, str]:
-    """The same, as the runs say it themselves."""
-    active = [(run, run.status.process) for run in store.runs() if run.state() in ACTIVE_STATES]
-    return {process.pid: run.id for run, process in active if process}
 
 
 def press(page: Page, server: Server, run: Run, draw: random.Random) -> str:

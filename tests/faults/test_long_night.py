@@ -1,0 +1,141 @@
+"""A long night: runs queue and train, people come and go, workers are killed; nothing piles up in the server."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from statistics import median
+
+import psutil
+import pytest
+from benchmarks.serving import Server
+from benchmarks.sessions import open_session
+from helpers import config, known_workers, wait_until, workers, workers_of
+
+from fashion_core import jobs
+from fashion_core.errors import FashionError
+from fashion_core.runs import Run, RunStore
+from fashion_core.schema import CONTINUABLE_STATES, UNDER_WAY_STATES
+
+Survived = Callable[[str], None]
+Rounds = Callable[[int, int], int]
+PAGES = ("", "train", "checkpoints", "resume", "lesson")
+VIEWERS, QUEUED, KEPT = 5, 3, 8
+WARM_UP = 0.3
+"""The share of the night in which caches fill."""
+
+
+@dataclass
+class Night:
+    """What happened, and what the server took meanwhile."""
+
+    store: RunStore
+    server: Server
+    seconds: float
+    happened: Counter[str] = field(default_factory=Counter)
+    samples: list[tuple[float, int, int]] = field(default_factory=list)
+
+    @property
+    def process(self) -> psutil.Process:
+        return psutil.Process(self.server.process.pid)
+
+    async def pass_by(self) -> None:
+        """All of it at once, until morning."""
+        tasks = [self.visit(random.Random(number)) for number in range(VIEWERS)]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.seconds), asyncio.TaskGroup() as group:
+                for task in [*tasks, self.keep_busy(), self.kill_now_and_then(), self.sample()]:
+                    group.create_task(task)
+
+    async def visit(self, draw: random.Random) -> None:
+        """One person after another: a page, a few refreshes, and away, at times without a word."""
+        while True:
+            runs = self.store.runs()
+            query = {"run": draw.choice(runs).id} if runs and draw.random() < 0.7 else {}
+            page = draw.choice(PAGES)
+            session, _ = await open_session(self.server.port, page, {} if page == "lesson" else query, prompt=True)
+            self.happened["visits"] += 1
+            for _ in range(draw.randrange(4)):
+                await asyncio.sleep(draw.uniform(0.2, 1.5))
+                await session.run(session.fragment[0] if session.fragment else None)
+            if draw.random() < 0.5:
+                session.connection.transport.abort()
+            await session.connection.close()
+
+    async def keep_busy(self) -> None:
+        """Runs wait, finish and are deleted."""
+        while True:
+            await asyncio.to_thread(self._tend)
+            await asyncio.sleep(0.5)
+
+    def _tend(self) -> None:
+        runs = self.store.runs()
+        for run in runs:
+            if run.state() in CONTINUABLE_STATES:
+                with suppress(FashionError):  # a visitor's page may have moved the queue on
+                    jobs.go_on(self.store, run)
+                    self.happened["continued"] += 1
+        if len([run for run in runs if run.state() in UNDER_WAY_STATES]) < QUEUED:
+            jobs.start(self.store, config(epochs=5))
+            self.happened["runs"] += 1
+        for run in [run for run in runs if run.state() == "finished"][KEPT:]:
+            self.store.delete(run)
+
+    async def kill_now_and_then(self) -> None:
+        draw = random.Random(0)
+        while True:
+            await asyncio.sleep(draw.uniform(5, 15))
+            for pid in workers_of(self.store):
+                with suppress(psutil.NoSuchProcess):
+                    psutil.Process(pid).kill()
+                    self.happened["workers killed"] += 1
+
+    async def sample(self) -> None:
+        while True:
+            self.samples.append(self.measured())
+            await asyncio.sleep(self.seconds / 100)
+
+    def measured(self) -> tuple[float, int, int]:
+        """Megabytes, open files and threads of the server."""
+        return self.process.memory_info().rss / 1e6, self.process.num_fds(), self.process.num_threads()
+
+
+def end(store: RunStore, run: Run) -> None:
+    with suppress(FashionError):
+        jobs.stop(run)
+    wait_until(lambda: run.state() not in UNDER_WAY_STATES and workers(run) == [], "it has stopped")
+
+
+def middle(samples: list[tuple[float, int, int]]) -> list[float]:
+    return [median(column) for column in zip(*samples, strict=True)]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(420)
+def test_nothing_piles_up_over_a_long_night(
+    store: RunStore, server: Server, rounds: Rounds, survived: Survived
+) -> None:
+    night = Night(store, server, rounds(40, 1800))
+    asyncio.run(night.pass_by())
+    assert server.answers()
+    settled = night.samples[int(len(night.samples) * WARM_UP) :]
+    third = len(settled) // 3
+    early, late = (
+        [median(column) for column in zip(*part, strict=True)] for part in (settled[:third], settled[-third:])
+    )
+    for run in reversed(store.runs()):
+        end(store, run)
+    wait_until(lambda: not night.process.net_connections("tcp")[1:], "all visitors are gone", 60)
+    assert workers_of(store) == known_workers(store) == {}
+    children = [child.status() for child in night.process.children()]
+    assert len(children) <= 2, f"processes that nobody needs: {children}"
+    assert late[0] - early[0] < 40, f"memory grew from {early[0]:.0f} to {late[0]:.0f} MB"
+    assert late[1] - early[1] <= 4, f"open files grew from {early[1]} to {late[1]}"
+    assert late[2] - early[2] <= 4, f"threads grew from {early[2]} to {late[2]}"
+    what = ", ".join(f"{count} {name}" for name, count in sorted(night.happened.items()))
+    survived(
+        f"{night.seconds / 60:.0f} minutes ({what}): memory {early[0]:.0f} to {late[0]:.0f} MB, "
+        f"open files {early[1]:.0f} to {late[1]:.0f}, threads {early[2]:.0f} to {late[2]:.0f}; no process left over"
+    )
