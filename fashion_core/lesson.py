@@ -10,7 +10,7 @@ from fashion_core.resumptions import Wish
 from fashion_core.runs import Run, RunStore
 
 TAG = "lesson"
-_LAST_NAME = "Lesson, resumed"
+_FIRST_NAME, _LAST_NAME = "Lesson", "Lesson, resumed"
 _LAST_STEP = Wish(epoch=0, additional=1, overrides={"name": _LAST_NAME})
 
 
@@ -21,7 +21,7 @@ def begin(store: RunStore, given: Mapping[str, Any]) -> Run:
 
 def lesson_config(given: Mapping[str, Any]) -> TrainConfig:
     """The tutorial's settings on the chosen dataset and pixels. Raises ``ConfigError``."""
-    return parse_config({"name": "Lesson", **given})
+    return parse_config({"name": _FIRST_NAME, **given})
 
 
 def resumed_run(store: RunStore, run: Run) -> Run | None:
@@ -43,8 +43,12 @@ def last_run(store: RunStore, run: Run) -> Run:
 
 
 def is_due(store: RunStore, run: Run) -> bool:
-    """Whether the first run has finished and the last step has not begun."""
-    return run.state() == "finished" and resumed_run(store, run) is None
+    """Whether this is a lesson's first run, which has finished, and the last step has not begun.
+
+    The address of any other run must not begin one: whoever follows a link has not asked for that.
+    """
+    is_first = run.record.config.name == _FIRST_NAME
+    return is_first and run.state() == "finished" and resumed_run(store, run) is None
 
 
 def go_on(store: RunStore, run: Run) -> Run | None:

@@ -48,7 +48,7 @@ def test_every_public_method_is_tried_below() -> None:
 
 @pytest.fixture
 def trained(store: RunStore) -> Run:
-    run = new_run(store, epochs=2)
+    run = new_run(store, epochs=2, name="Lesson")
     train(run)
     return run
 

@@ -39,7 +39,7 @@ def test_snippets_leave_nothing_behind_and_touch_no_file_of_the_run(first: Run) 
 
 
 def test_last_step_begins_once_the_first_run_has_finished_and_only_once(store: RunStore) -> None:
-    run = new_run(store, epochs=2)
+    run = new_run(store, epochs=2, name="Lesson")
     assert lesson.go_on(store, run) is None
     train(run)
     with run.writing():
@@ -49,6 +49,12 @@ def test_last_step_begins_once_the_first_run_has_finished_and_only_once(store: R
     assert again is not None
     assert child.id == again.id
     assert len(store.runs()) == 2
+
+
+def test_address_of_another_run_begins_no_last_step(store: RunStore, first: Run) -> None:
+    first.write_status(first.status.model_copy(update={"state": "finished"}))
+    assert lesson.go_on(store, first) is None
+    assert len(store.runs()) == 1
 
 
 def test_losses_before_the_end_are_one_sentence(store: RunStore, first: Run) -> None:
