@@ -10,7 +10,7 @@ from fashion_core.resumptions import Wish
 from fashion_core.runs import Run, RunStore
 
 TAG = "lesson"
-_LAST_NAME = "Lesson, resumed"
+_FIRST_NAME, _LAST_NAME = "Lesson", "Lesson, resumed"
 _LAST_STEP = Wish(epoch=0, additional=1, overrides={"name": _LAST_NAME})
 
 
@@ -21,7 +21,7 @@ def begin(store: RunStore, given: Mapping[str, Any]) -> Run:
 
 def lesson_config(given: Mapping[str, Any]) -> TrainConfig:
     """The tutorial's settings on the chosen dataset and pixels. Raises ``ConfigError``."""
-    return parse_config({"name": "Lesson", **given})
+    return parse_config({"name": _FIRST_NAME, **given})
 
 
 def resumed_run(store: RunStore, run: Run) -> Run | None:
@@ -43,8 +43,8 @@ def last_run(store: RunStore, run: Run) -> Run:
 
 
 def check(run: Run) -> None:
-    """Raise ``RunStateError`` for a run that is none of the lesson's."""
-    if TAG not in run.labels.tags:
+    """Raise ``RunStateError`` for a run that is none of the lesson's: its address must begin nothing."""
+    if run.record.config.name != _FIRST_NAME:
         raise RunStateError(f"Run {run.id} is none of the lesson's; open the Lesson page anew to begin one.")
 
 

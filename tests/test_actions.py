@@ -10,7 +10,7 @@ import psutil
 import pytest
 from helpers import command_line, config, new_run, python, small_disk, train
 
-from fashion_core import audit, lesson
+from fashion_core import audit
 from fashion_core.access import LOOK_ONLY, Actor
 from fashion_core.actions import Actions
 from fashion_core.audit import Entry
@@ -48,7 +48,7 @@ def test_every_public_method_is_tried_below() -> None:
 
 @pytest.fixture
 def trained(store: RunStore) -> Run:
-    run = new_run(store, epochs=2)
+    run = new_run(store, epochs=2, name="Lesson")
     train(run)
     return run
 
@@ -72,7 +72,6 @@ def test_viewer_changes_nothing_and_the_refusal_is_noted(store: RunStore, traine
 
 def test_lesson_does_not_go_on_by_itself_for_a_viewer(store: RunStore, trained: Run) -> None:
     trained.write_status(trained.status.model_copy(update={"state": "finished"}))
-    trained.write_labels(Labels(name="Lesson", tags=(lesson.TAG,)))
     assert Actions(store, VIEWER).go_on_with_lesson(trained) is None
     assert audit.read(store.root) == []
     made = Actions(store, OPERATOR).go_on_with_lesson(trained)

@@ -12,7 +12,6 @@ from fashion_core.comparison import compare_run, sentence
 from fashion_core.errors import RunStateError
 from fashion_core.proof import prove
 from fashion_core.runs import Run, RunStore
-from fashion_core.schema import Labels
 
 
 @pytest.fixture
@@ -40,8 +39,7 @@ def test_snippets_leave_nothing_behind_and_touch_no_file_of_the_run(first: Run) 
 
 
 def test_last_step_begins_once_the_first_run_has_finished_and_only_once(store: RunStore) -> None:
-    run = new_run(store, epochs=2)
-    run.write_labels(Labels(name="Lesson", tags=(lesson.TAG,)))
+    run = new_run(store, epochs=2, name="Lesson")
     assert lesson.go_on(store, run) is None
     train(run)
     with run.writing():
@@ -54,6 +52,7 @@ def test_last_step_begins_once_the_first_run_has_finished_and_only_once(store: R
 
 
 def test_run_that_is_none_of_the_lessons_begins_nothing(store: RunStore, first: Run) -> None:
+    first.write_status(first.status.model_copy(update={"state": "finished"}))
     with pytest.raises(RunStateError, match="is none of the lesson's"):
         lesson.go_on(store, first)
     assert store.children(first) == []
