@@ -185,9 +185,10 @@ def test_error_at_each_operation(
 ) -> None:
     """Of a worker that goes on to the end, and of one that is stopped again in the same epoch."""
     trial, met = Trial(store, forked, tmp_path / "copies"), Counter[int]()
-    errors, labels = cycle(WHAT_TO_DO), set[str]()
+    errors, labels, full = cycle(WHAT_TO_DO), set[str](), rounds(0, 1) == 1
     for stop_at in (0, 2):
-        for error, label, nth in chosen(trial.operations(stop_at), errors, rounds(0, 1) == 1):
+        operations = [(label, nth) for label, nth in trial.operations(stop_at) if full or label not in labels]
+        for error, label, nth in chosen(operations, errors, full):
             if trial.refuse(error, label, nth, stop_at):
                 met[error] += 1
                 labels.add(label)
