@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from helpers import new_run, small_disk
@@ -65,12 +66,26 @@ class ReadOnly(Order):
     """From the n-th operation on that changes something, nothing can be changed any more."""
 
     nth: int = 1
+    error: ClassVar[int] = errno.EROFS
 
     def on(self, operation: Operation, perform: Callable[[], Result]) -> Result:
         self.nth -= operation.kind in CHANGING
-        if self.nth <= 0 and operation.kind in CHANGING:
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(operation.path))
+        if self.nth <= 0 and self.needs(operation):
+            raise OSError(self.error, os.strerror(self.error), str(operation.path))
         return perform()
+
+    def needs(self, operation: Operation) -> bool:
+        return operation.kind in CHANGING
+
+
+@dataclass
+class Full(ReadOnly):
+    """From then on no block is free, whatever is deleted: a greedy neighbour. What is there can be written over."""
+
+    error = errno.ENOSPC
+
+    def needs(self, operation: Operation) -> bool:
+        return operation.kind in ("create", "mkdir", "write") and operation.path.name != "status.json"
 
 
 @dataclass
@@ -170,9 +185,10 @@ def test_error_at_each_operation(
 ) -> None:
     """Of a worker that goes on to the end, and of one that is stopped again in the same epoch."""
     trial, met = Trial(store, forked, tmp_path / "copies"), Counter[int]()
-    errors, labels = cycle(WHAT_TO_DO), set[str]()
+    errors, labels, full = cycle(WHAT_TO_DO), set[str](), rounds(0, 1) == 1
     for stop_at in (0, 2):
-        for error, label, nth in chosen(trial.operations(stop_at), errors, rounds(0, 1) == 1):
+        operations = [(label, nth) for label, nth in trial.operations(stop_at) if full or label not in labels]
+        for error, label, nth in chosen(operations, errors, full):
             if trial.refuse(error, label, nth, stop_at):
                 met[error] += 1
                 labels.add(label)
@@ -185,24 +201,28 @@ def test_error_at_each_operation(
 
 
 @pytest.mark.slow
-def test_disk_that_is_read_only_from_one_moment_on(
+@pytest.mark.parametrize(("kind", "state"), [(Full, "failed"), (ReadOnly, "lost")], ids=["full", "read-only"])
+def test_disk_that_is_refusing_from_one_moment_on(
     store: RunStore,
     forked: Nursery,
     tmp_path: Path,
     rounds: Callable[[int, int], int],
     survived: Callable[[str], None],
+    kind: type[ReadOnly],
+    state: str,
 ) -> None:
-    """Not even the failure can be noted then: the run is lost, and its log, if it can be written to, says why."""
+    """On a full one the failure is noted over the old status; on a read-only one nowhere but in what is printed."""
     trial = Trial(store, forked, tmp_path / "copies")
     changes = sum(label.startswith(CHANGING) for label, _ in trial.operations(0))
     tries = rounds(3, 60)
     for _ in range(tries):
         run = trial.copy()
-        trial.go_on(run, ReadOnly(run.path, nth=random.randint(2, changes - 4)))
-        assert run.state() == "lost"
-        assert WHAT_TO_DO[errno.EROFS] in run.log_tail(200)
+        trial.go_on(run, kind(run.path, nth=random.randint(2, changes // 2)))
+        assert run.state() == state, run.log_tail(20)
+        assert WHAT_TO_DO[kind.error] in (str(run.status.error) if state == "failed" else run.log_tail(200))
         trial.assert_goes_on(run)
-    survived(f"{tries} disks that became read-only: 0 listed files damaged, all went on to the same end")
+    name = errno.errorcode[kind.error]
+    survived(f"{tries} disks with {name} from one moment on: {state}, 0 damaged, all went on to the same end")
 
 
 @pytest.mark.slow
