@@ -270,7 +270,7 @@ PRESETS: Mapping[str, Preset] = {
     ),
     "accurate-cnn": Preset(
         "Accurate CNN",
-        "The small CNN with AdamW, cosine and bf16, 10 epochs: 92.9 % of Fashion-MNIST.",
+        "The small CNN with AdamW, cosine and bf16, 12 epochs: 93.0 % of Fashion-MNIST.",
         {
             "pixels": "standard",
             "model": "cnn",
@@ -279,7 +279,7 @@ PRESETS: Mapping[str, Preset] = {
             "weight_decay": 0.05,
             "schedule": "cosine",
             "batch_size": 64,
-            "epochs": 10,
+            "epochs": 12,
             "precision": "bf16",
         },
     ),

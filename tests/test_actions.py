@@ -177,7 +177,7 @@ def test_line_that_is_cut_short_is_an_error(store: RunStore) -> None:
     code = f"""
 import resource
 from pathlib import Path
-from fashion_core import audit, lesson
+from fashion_core import audit
 resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50))
 audit.write(Path({str(store.root)!r}), audit.Entry("now", "anna", "start", outcome=audit.DONE))
 """

@@ -62,7 +62,7 @@ def test_preset_fills_the_form(store: RunStore) -> None:
     app.selectbox(key="preset").select("accurate-cnn").run()
     assert app.selectbox(key="model").value == "cnn"
     assert app.selectbox(key="precision").value == "bf16"
-    assert app.number_input(key="epochs").value == 10
+    assert app.number_input(key="epochs").value == 12
 
 
 def test_form_shows_the_plain_pytorch_of_what_stands_in_it(store: RunStore) -> None:
