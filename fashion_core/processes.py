@@ -73,33 +73,6 @@ def is_suspended(process: ProcessId) -> bool:
     return False
 
 
-@cache
-def give_way() -> None:
-    """Let no thread of this process interrupt others whenever it wakes, nor what they start.
-
-    A training step waits for its slowest thread, so that each page served at once would cost it far more than the
-    page's own time; served at the next turn, a few milliseconds later, it costs little more than that.
-    """
-    _schedule("SCHED_BATCH")
-
-
-def stop_giving_way() -> None:
-    """Undo ``give_way``, which a process inherits from the one that started it."""
-    _schedule("SCHED_OTHER")
-
-
-def _schedule(policy: str) -> None:
-    """For all threads that there are, and those that they start; on Linux, and where a process may choose.
-
-    Source: https://man7.org/linux/man-pages/man7/sched.7.html
-    """
-    if not hasattr(os, policy):
-        return
-    for thread in psutil.Process().threads():
-        with suppress(PermissionError, ProcessLookupError):
-            os.sched_setscheduler(thread.id, getattr(os, policy), os.sched_param(0))
-
-
 def python_command(*arguments: str) -> list[str]:
     """The command line of ``python -m fashion_core`` with these arguments."""
     return [sys.executable, "-m", "fashion_core", *arguments]

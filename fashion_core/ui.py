@@ -70,7 +70,6 @@ VERDICTS: dict[Verdict, tuple[str, Color, str]] = {
 
 def enter_app() -> None:
     """To be called by app.py before it runs a page."""
-    processes.give_way()
     jobs.look_around()
     st.session_state[_INSIDE_APP] = True
 

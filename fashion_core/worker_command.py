@@ -2,7 +2,7 @@
 
 import sys
 
-from fashion_core import jobs, processes
+from fashion_core import jobs
 from fashion_core.errors import FashionError
 from fashion_core.runs import RunStore
 from fashion_core.worker import work
@@ -10,7 +10,6 @@ from fashion_core.worker import work
 
 def main(run_id: str) -> int:
     """Train a run, and let the next one of the queue follow. Gives the exit status, as that of every command."""
-    processes.stop_giving_way()
     store = RunStore()
     given = True
     try:

@@ -13,11 +13,9 @@ import pytest
 import torch
 from helpers import (
     ROOT,
-    SHORT,
     After,
     config,
     new_run,
-    python,
     small_disk,
     train,
     wait_until,
@@ -292,27 +290,6 @@ def test_training_outlives_the_process_that_started_it(store: RunStore) -> None:
     run = store.runs()[0]
     wait_for_epochs(run, len(run.epochs_saved()) + 2)
     assert run.state() == "running"
-
-
-def policies(pid: int) -> set[int]:
-    """How the system schedules the threads of a process."""
-    return {os.sched_getscheduler(thread.id) for thread in psutil.Process(pid).threads()}
-
-
-@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="only Linux lets a process give way")
-def test_server_gives_way_to_the_training_that_it_starts(store: RunStore) -> None:
-    settings = {**SHORT, "epochs": LONG}
-    code = (
-        "import os, threading\nfrom fashion_core import jobs, processes\nfrom fashion_core.config import parse_config\n"
-        "from fashion_core.runs import RunStore\nprocesses.give_way()\n"
-        f"starting = threading.Thread(target=lambda: jobs.start(RunStore(), parse_config({settings!r})))\n"
-        "starting.start()\nstarting.join()\nprint(os.sched_getscheduler(0))"
-    )
-    assert python(code).stdout.split() == [str(os.SCHED_BATCH)]
-    (run,) = store.runs()
-    wait_for_epochs(run, 1)
-    (worker,) = workers(run)
-    assert policies(worker.pid) == {os.SCHED_OTHER}
 
 
 def test_failed_worker_leaves_its_sentence(store: RunStore) -> None:
