@@ -551,9 +551,18 @@ class RunStore:
         return [epoch for epoch in saved if epoch not in kept]
 
     def resumed_epochs(self, run: Run) -> set[int]:
-        """The epochs of this run that other runs were resumed from."""
-        parents = (child.record.parent for child in self.children(run))
-        return {parent.epoch for parent in parents if parent}
+        """The epochs of this run that other runs were resumed from; all while one of them can't be asked."""
+        found = set()
+        for other in self.runs():
+            try:
+                parent = other.record.parent
+            except (DamagedFileError, DiskError) as error:
+                if isinstance(error, DamagedFileError) or isinstance(error.__cause__, FileNotFoundError):
+                    continue  # it can't go on from anything any more
+                return set(run.epochs_saved())
+            if parent and parent.run == run.id:
+                found.add(parent.epoch)
+        return found
 
     def delete(self, run: Run, file: Path | None = None, *, force: bool = False) -> None:
         """Delete a run, or one saved file of it, that nobody writes to.

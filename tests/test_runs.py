@@ -262,6 +262,16 @@ def test_keep_rule_never_lets_go_what_others_were_resumed_from(store: RunStore) 
     assert store.expendable(run, last=1, best=False) == [0]
 
 
+def test_keep_rule_lets_nothing_go_while_a_run_can_not_be_asked_what_it_came_from(store: RunStore) -> None:
+    run, other = new_run(store), new_run(store)
+    for epoch in range(3):
+        put_checkpoint(run, epoch)
+    other.record_path.unlink()
+    assert store.expendable(run, last=1, best=False) == [0, 1]
+    other.record_path.mkdir()
+    assert store.expendable(run, last=1, best=False) == []
+
+
 def test_saved_files_are_named_by_their_path_in_the_run(store: RunStore) -> None:
     run = new_run(store)
     for epoch in (10, 9):
