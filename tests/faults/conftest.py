@@ -15,9 +15,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """The full form of a test may take long."""
     for item in items:
         if config.getoption("--full") and item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(
-                pytest.mark.timeout(LONGEST_SECONDS), append=False
-            )  # before its own, which is for few rounds
+            longest = pytest.mark.timeout(LONGEST_SECONDS)
+            item.add_marker(longest, append=False)  # before its own, which is for few rounds
 
 
 @pytest.fixture
