@@ -22,7 +22,10 @@ NOT_SHARED: Final = (
     "nobody logs in. Set up a login, or set FASHION_ACCESS=everyone to let all who reach it do everything; the README "
     'says how under "Sharing it".'
 )
-_FORWARDING: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip")
+_FORWARDING: Final = (
+    *("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Server"),
+    *("X-Real-Ip", "True-Client-Ip", "Cf-Connecting-Ip"),
+)
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,13 @@ class Request:
         """Whether only this machine can have asked.
 
         A proxy on this machine asks for others, and so does a page elsewhere whose name was made to lead here (DNS
-        rebinding): the first says so in a header, the second in the host that it asks for.
+        rebinding): the first says so in a header, if it is set up to, the second in the host that it asks for and in
+        the origin of its page.
         """
         forwarded = any(name in self.headers for name in _FORWARDING)
-        host = self.headers.get("Host", "localhost")
-        return is_loopback(self.address) and is_loopback(_without_port(host)) and not forwarded
+        host, origin = self.headers.get("Host", "localhost"), self.headers.get("Origin", "http://localhost")
+        names = (self.address, _without_port(host), _without_port(origin.rpartition("//")[2]))
+        return not forwarded and all(map(is_loopback, names))
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,12 @@ def visitor() -> Actor | None:
     return None
 
 
+def send_strangers_away() -> None:
+    """To be called first by each part of a page that runs by itself: a login may have ended since."""
+    if visitor() is None:
+        st.rerun()
+
+
 def button(label: str, kind: Callable[..., bool] = st.button, *, disabled: bool = False, **options: Any) -> bool:
     """A button for something that is an operator's: others find it disabled, with the reason."""
     why = st.session_state.get(_OUT_OF_REACH, "")

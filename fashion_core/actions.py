@@ -11,7 +11,7 @@ from fashion_core import audit, dataset_files, jobs, lesson, resumptions, upload
 from fashion_core.access import Actor
 from fashion_core.audit import Entry
 from fashion_core.config import TrainConfig
-from fashion_core.errors import DiskError, FashionError, NotAllowedError
+from fashion_core.errors import DiskError, FashionError, NotAllowedError, RunStateError
 from fashion_core.resumptions import Wish
 from fashion_core.runs import Run, RunStore
 from fashion_core.schema import Labels
@@ -92,9 +92,14 @@ class Actions:
         for epoch in epochs:
             self.delete(run, run.checkpoint_path(epoch))
 
-    def relabel(self, run: Run, labels: Labels) -> None:
-        """``Run.write_labels``."""
+    def relabel(self, run: Run, labels: Labels, before: Labels) -> None:
+        """``Run.write_labels``; ``RunStateError`` if they are no longer what they were ``before``, for this person."""
         with self._acting("relabel", run, labels.name):
+            if run.labels != before:
+                raise RunStateError(
+                    f"Somebody changed name, tags or notes meanwhile; the name is {run.labels.name} now. "
+                    "Save again to replace theirs by yours."
+                )
             run.write_labels(labels)
 
     def verify(self, runs: Sequence[Run]) -> Iterator[Verified]:

@@ -53,6 +53,7 @@ def write(root: Path, entry: Entry) -> None:
         data = _break_of_a_torn_line(descriptor) + _as_line(entry)
         if os.write(descriptor, data) < len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(descriptor)
 
 
 @contextmanager
@@ -90,6 +91,6 @@ def read(root: Path) -> list[Entry]:
 
 
 def _parse(line: bytes) -> Entry | None:
-    with suppress(ValueError, TypeError):
+    with suppress(ValueError, TypeError, RecursionError):
         return Entry(**json.loads(line))
     return None

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from fashion_core import audit, comparison, dataset_files, file_commands, resuming, resumptions
 from fashion_core.actions import Actions, from_command_line
 from fashion_core.config import PRESETS, Setting, parse_config, settings
-from fashion_core.errors import ConfigError, DamagedFileError, DiskError, FashionError
+from fashion_core.errors import ConfigError, DamagedFileError, DiskError, FashionError, RunNotFoundError
 from fashion_core.file_commands import print_json
 from fashion_core.follow import follow, outcome
 from fashion_core.records import run_record
@@ -273,7 +273,9 @@ def _result(epoch: dict[str, Any]) -> str:
 
 def _audit(options: argparse.Namespace) -> None:
     """The lines of a deleted run stay, so its id need not be that of a run any more."""
-    found = [line for line in audit.read(RunStore().root) if not options.run or line.run == options.run]
+    found = [line for line in audit.read(RunStore().root) if (line.run or "").startswith(options.run or "")]
+    if options.run and not found:
+        raise RunNotFoundError(f"No line is about a run whose id begins with {options.run!r}.")
     if options.json:
         print_json([asdict(line) for line in found])
         return

@@ -77,6 +77,8 @@ class _Captured:
         try:
             with torch.cuda.graph(self._graph, stream=stream):
                 self._loss = step(self._inputs, self._labels)
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             cause = str(error.__context__ or error).partition("\n")[0]  # what ended the capture, before its own end
             raise DeviceError(

@@ -16,7 +16,8 @@ from fashion_core.errors import DamagedFileError, DiskError
 
 TEMPORARY_PREFIX = ".tmp-"
 _PIECE = 1 << 14
-_NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)  # Windows, where making a link takes an administrator, has none
+_READ: int = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+"""Following no symbolic link and waiting for no pipe; Windows has neither, and no more of these flags than the last."""
 _CHECKSUM = b',\n  "crc32": '
 """What stands between the JSON that a checksum is of and the checksum."""
 
@@ -192,7 +193,7 @@ def read_bytes(path: Path | str) -> bytes:
     Raises ``DiskError``, for a symbolic link too.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | _NO_LINK | getattr(os, "O_BINARY", 0))
+        descriptor = os.open(path, _READ)
         try:
             data = piece = os.read(descriptor, _PIECE)
             while len(piece) == _PIECE:
@@ -231,6 +232,8 @@ def as_json(path: Path, data: bytes) -> dict[str, Any]:
         raise DamagedFileError(path, "it is not JSON") from error
     if not isinstance(value, dict):
         raise DamagedFileError(path, "it is not a JSON object")
+    if "crc32" in value:
+        raise DamagedFileError(path, "it was written anew by hand, and its crc32 no longer fits: take that out")
     return value
 
 

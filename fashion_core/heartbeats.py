@@ -27,6 +27,7 @@ class Heartbeats:
         if beat != heartbeat:
             changed = time.monotonic()
         self._seen[folder, process] = heartbeat, changed
+        self._seen.move_to_end((folder, process))
         while len(self._seen) > _MOST:
             self._seen.popitem(last=False)
         return time.monotonic() - changed < SILENCE_SECONDS

@@ -201,13 +201,15 @@ def go_on(store: RunStore, run: Run) -> None:
 
     Raises ``RunStateError`` if it is in another state, ``DataError`` if its dataset is gone.
     """
+    config = run.record.config
     _check_can_go_on(run, run.status)  # a running one answers at once: its lock is held for as long as it trains
-    if run.record.config.dataset == "fashion-mnist":
+    if config.dataset == "fashion-mnist":
         dataset_files.check()
     with run.writing():
         status = run.status
         _check_can_go_on(run, status)
-        run.stop_path.unlink(missing_ok=True)
+        with files.disk_errors(run.stop_path):
+            run.stop_path.unlink(missing_ok=True)
         run.write_status(
             status.model_copy(update={"state": "queued", "queued_at": now(), "process": None, "error": None})
         )

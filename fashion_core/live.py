@@ -12,6 +12,7 @@ import pandas as pd
 from fashion_core import frames, metrics
 from fashion_core.curves import Curve
 from fashion_core.runs import Run
+from fashion_core.schema import RunRecord
 
 _WATCHED: Final = 64
 """Runs whose curves stay in memory, up to a megabyte each; one that comes back is read from its beginning."""
@@ -94,6 +95,7 @@ class _Watched:
         self._curve: Curve | None = None
         self._ended: list[metrics.Row] = []
         self._last: Look | None = None
+        self._record: RunRecord
         self._looked = 0.0
 
     def look(self, seconds: float) -> Look:
@@ -102,6 +104,7 @@ class _Watched:
             if self._last and time.monotonic() - self._looked < seconds:
                 return self._last
             looked = time.monotonic()
+            self._record = self._run.record  # before any row is taken: where this raises, none is lost
             for rows in self._follower.new_rows():
                 self._begin_anew_if_needed()
                 self._take(rows)
@@ -125,12 +128,11 @@ class _Watched:
 
     def _the_curve(self) -> Curve:
         if self._curve is None:
-            record = self._run.record
-            self._curve = Curve(record.config, record.first_epoch)
+            self._curve = Curve(self._record.config, self._record.first_epoch)
         return self._curve
 
     def _make(self, saved: tuple[int, ...], version: tuple[object, ...]) -> Look:
-        record = self._run.record
+        record = self._record
         batches = frames.thin_out(self._the_curve().frame(), frames.MAX_POINTS)
         epochs = frames.epochs_frame(self._ended, record.config, saved, record.first_epoch)
         return Look(batches, epochs, version, self._damaged())

@@ -104,6 +104,8 @@ class Follower:
                     rows = _parse_rows(whole)
                     self.damaged += whole.count(b"\n") - len(rows)
                     yield rows
+                    if len(whole) < len(piece):
+                        break  # the rest of that line may be there by now, and is read from its beginning the next time
                 self.torn = file.tell() > self._offset
 
     def _goes_on(self, file: BinaryIO) -> bool:

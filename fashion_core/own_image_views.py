@@ -65,8 +65,8 @@ def _uploads() -> list[UploadedFile]:
 
 
 def _photo() -> list[UploadedFile]:
-    photo = st.camera_input("A garment on a plain background", key="photo", width=420)
-    return [photo] if photo else []
+    st.camera_input("A garment on a plain background", key="photo", width=420)
+    return upload_limits.admit("photo")
 
 
 def _prepared(file: UploadedFile) -> Prepared | None:

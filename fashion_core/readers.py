@@ -6,6 +6,7 @@ https://github.com/huggingface/safetensors#format
 
 import io
 import json
+import stat
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -54,10 +55,19 @@ def open_stored(path: Path) -> StoredFile:
 
     Raises ``RefusedFileError`` with the reason, ``DiskError`` if it can't be read.
     """
+    refuse_devices(path)
     with files.disk_errors(path), path.open("rb") as file:
         found = _open(path, file)
     check_claims(found.content, found.size)
     return found
+
+
+def refuse_devices(path: Path) -> None:
+    """Raise ``RefusedFileError`` for what may be read without end, or only once; ``DiskError`` if it can't be found."""
+    with files.disk_errors(path):
+        mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise RefusedFileError("it is a device or a pipe, not a file")
 
 
 def _open(path: Path, file: BinaryIO) -> StoredFile:

@@ -6,7 +6,7 @@ from typing import get_args
 import pandas as pd
 import streamlit as st
 
-from fashion_core import ui
+from fashion_core import access_views, ui
 from fashion_core.branch_charts import branch_chart
 from fashion_core.comparison import NOISE, Compared, as_record, compare, relative_change, sentence
 from fashion_core.lineage_charts import CHECKPOINT, LINEAGE_KEY, lineage_chart
@@ -71,6 +71,7 @@ def comparison_of(store: RunStore, rows: Sequence[Compared], latest: bool = True
 @st.fragment
 def _show_charts(rows: Sequence[Compared], frame: pd.DataFrame, curves: pd.DataFrame) -> None:
     """A click draws these two again and reads nothing."""
+    access_views.send_strangers_away()
     focus = st.query_params.get(FOCUS)
     left, right = st.columns([6, 5])
     with left, st.container(border=True):

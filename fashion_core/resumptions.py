@@ -104,7 +104,17 @@ def _is_in(run: Run, group: str) -> bool:
 
 
 def cancel(runs: Sequence[Run]) -> None:
-    """Ask every run that waits or trains to stop, the last in the queue first, so that none starts meanwhile."""
+    """Ask every run that waits or trains to stop, the last in the queue first, so that none starts meanwhile.
+
+    Raises ``DiskError`` once all were asked, if one could not be.
+    """
+    problem = None
     for run in reversed(runs):
-        with suppress(RunStateError, RunNotFoundError, DiskError):  # it has ended, or is gone
+        try:
             jobs.stop(run)
+        except DiskError as error:
+            problem = error
+        except (RunStateError, RunNotFoundError):
+            continue  # it has ended, or is gone
+    if problem:
+        raise problem

@@ -587,8 +587,8 @@ class RunStore:
                 run.remove_saved(file)
 
     def _delete_folder(self, run: Run) -> None:
-        """First out of sight, for good, then file by file."""
-        gone = self.root / f"{files.TEMPORARY_PREFIX}{run.id}"
+        """First out of sight, for good, under a name that nobody else uses; then file by file."""
+        gone = self.root / f"{files.TEMPORARY_PREFIX}{run.id}-{secrets.token_hex(4)}"
         with files.disk_errors(run.path):
             run.path.rename(gone)
             files.sync_folder(self.root)

@@ -257,8 +257,7 @@ def advance(store: RunStore) -> None:
 
     Every part that refreshes by itself calls this, so it also ends the view of somebody whose login has ended.
     """
-    if access_views.visitor() is None:
-        st.rerun()
+    access_views.send_strangers_away()
     with problems_shown():
         _last_advance.get(store.root, int(time.monotonic() / ADVANCE_SECONDS), lambda: jobs.advance(store))
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from typing import Final
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 import streamlit as st
 from streamlit import runtime
@@ -52,10 +52,10 @@ def admit(key: str) -> list[UploadedFile]:
     return kept
 
 
-def _files_in(value: UploadedFile | list[UploadedFile] | None) -> list[UploadedFile]:
-    if isinstance(value, list):
-        return value
-    return [value] if value else []
+def _files_in(value: object) -> list[UploadedFile]:
+    """Without those that were let go of, in whose place Streamlit puts something else."""
+    values = value if isinstance(value, list) else [value]
+    return [file for file in values if isinstance(file, UploadedFile)]
 
 
 def _over_a_limit(
@@ -79,7 +79,8 @@ class _Holders:
 
     def __init__(self) -> None:
         self._changing = threading.Lock()
-        self._held: dict[str, WeakSet[UploadedFile]] = {}
+        self._held: dict[str, WeakValueDictionary[int, UploadedFile]] = {}
+        """By their own ids: each run of a page makes objects anew, which count as equal."""
         self._away_since: dict[str, float] = {}
 
     def hold(self, manager: MemoryUploadedFileManager, session: str, uploads: Sequence[UploadedFile]) -> None:
@@ -87,7 +88,8 @@ class _Holders:
         with self._changing:
             if not self._held:
                 threading.Thread(target=self._look_after, args=(manager,), daemon=True).start()
-            self._held.setdefault(session, WeakSet()).update(uploads)
+            held = self._held.setdefault(session, WeakValueDictionary())
+            held.update((id(upload), upload) for upload in uploads)
 
     def _look_after(self, manager: MemoryUploadedFileManager) -> None:
         while True:
@@ -107,7 +109,7 @@ class _Holders:
     def _let_go(self, manager: MemoryUploadedFileManager, session: str) -> None:
         """Of what the manager has, and of what the session that waits to be collected still refers to."""
         manager.remove_session_files(session)
-        for upload in self._held.pop(session):
+        for upload in self._held.pop(session).values():
             upload.truncate(0)
         del self._away_since[session]
 

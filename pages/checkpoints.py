@@ -50,7 +50,7 @@ def show_list(store: RunStore, saved: pd.DataFrame) -> None:
         if chosen:
             show_file(chosen, saved)
         else:
-            st.caption("Choose a row to look inside a file, compare it, download it or delete it.")
+            st.caption("Choose a row for more about a file: what is in it, and what can be done with it.")
 
 
 def filtered(store: RunStore, saved: pd.DataFrame) -> pd.DataFrame:
@@ -187,6 +187,7 @@ def addressed_file(store: RunStore) -> Chosen | None:
 @st.fragment
 def show_file(chosen: Chosen, saved: pd.DataFrame) -> None:
     """The chosen file: its facts, and one section at a time."""
+    access_views.send_strangers_away()
     with st.container(border=True), ui.problems_shown():
         show_heading(chosen)
         sections: dict[str, Callable[[], None]] = {

@@ -5,10 +5,12 @@ import streamlit as st
 
 from fashion_core import access_views, frames, jobs, ui
 from fashion_core.config import DATASET_LABELS, MODEL_LABELS
+from fashion_core.errors import RunStateError
 from fashion_core.runs import Run, RunStore
 from fashion_core.schema import Labels
 
 REFRESH_SECONDS = 2.0
+MOST_IN_A_NAME = 80  # characters
 
 
 def main() -> None:
@@ -90,7 +92,7 @@ def show_runs(store: RunStore) -> None:
     if "run" in st.query_params:
         show_details(store, store.get(st.query_params["run"]))
     else:
-        st.caption("Choose a row to rename a run, note something, tag it, open it or delete it.")
+        st.caption("Choose a row for more about a run: its name, notes and tags, and what can be done with it.")
 
 
 def choose(runs: pd.DataFrame, key: str) -> None:
@@ -121,17 +123,31 @@ def show_details(store: RunStore, run: Run) -> None:
 
 
 def edit_labels(store: RunStore, run: Run) -> None:
-    """Name, notes and tags."""
-    labels = run.labels
-    with st.form(f"labels {run.id}", border=False):
-        name = st.text_input("Name", labels.name, max_chars=80)
-        tags = st.text_input("Tags, separated by commas", ", ".join(labels.tags))
-        notes = st.text_area("Notes", labels.notes)
+    """Name, notes and tags. What others change meanwhile does not take away what is being typed here."""
+    state = st.session_state
+    begun, name, tags, notes = (f"{field} {run.id}" for field in ("labels", "name", "tags", "notes"))
+    if begun not in state or name not in state:
+        state[begun] = run.labels
+        state[name], state[tags], state[notes] = run.labels.name, ", ".join(run.labels.tags), run.labels.notes
+    with st.form(f"form {run.id}", border=False):
+        st.text_input("Name", max_chars=MOST_IN_A_NAME, key=name)
+        st.text_input("Tags, separated by commas", key=tags)
+        st.text_area("Notes", key=notes)
         if access_views.button("Save", st.form_submit_button, icon=":material/save:"):
-            words = tuple(dict.fromkeys(word.strip() for word in tags.split(",") if word.strip()))
-            labels = Labels(name=name.strip() or run.record.config.title, notes=notes, tags=words)
-            ui.actions(store).relabel(run, labels)
-            st.rerun()
+            words = tuple(dict.fromkeys(word.strip() for word in state[tags].split(",") if word.strip()))
+            title = state[name].strip() or run.record.config.title
+            save_labels(store, run, Labels(name=title, notes=state[notes], tags=words), begun)
+
+
+def save_labels(store: RunStore, run: Run, labels: Labels, begun: str) -> None:
+    """Save them unless somebody else has; who was told so may save again."""
+    before = st.session_state.pop(begun)
+    try:
+        ui.actions(store).relabel(run, labels, before)
+    except RunStateError:
+        st.session_state[begun] = run.labels
+        raise
+    st.rerun()
 
 
 @st.dialog("Delete this run?")

@@ -33,7 +33,7 @@ EVERY_ACTION: dict[str, Callable[[Actions, Run], object]] = {
     "delete": lambda actions, run: actions.delete(run),
     "delete file": lambda actions, run: actions.delete(run, run.checkpoint_path(0)),
     "let go": lambda actions, run: actions.let_go(run, [0]),
-    "relabel": lambda actions, run: actions.relabel(run, Labels(name="theirs")),
+    "relabel": lambda actions, run: actions.relabel(run, Labels(name="theirs"), run.labels),
     "verify": lambda actions, run: list(actions.verify([run])),
     "download": lambda actions, run: actions.download(lambda done, total: None),
 }
@@ -85,7 +85,7 @@ def test_lesson_does_not_go_on_by_itself_for_a_viewer(store: RunStore, trained: 
 def test_operator_acts_and_each_line_says_who_when_and_what(store: RunStore) -> None:
     actions = Actions(store, OPERATOR)
     run = actions.start(config(name="mine", epochs=1))
-    actions.relabel(run, Labels(name="renamed"))
+    actions.relabel(run, Labels(name="renamed"), run.labels)
     lines = audit.read(store.root)
     assert [(line.who, line.what, line.run, line.outcome) for line in lines] == [
         ("anna@example.org", "start", run.id, "done"),

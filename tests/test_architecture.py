@@ -292,3 +292,29 @@ def test_the_unsafe_way_to_load_stands_in_no_text_and_under_no_other_name(path: 
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module in ("torch", "torch.jit", "torch.serialization", "pickle"):
             assert not {"load", "loads", "Unpickler"} & {alias.name for alias in node.names}
+
+
+def fragments() -> list[tuple[str, ast.FunctionDef]]:
+    """The parts of pages that Streamlit runs by themselves, by the name of their file."""
+    found = []
+    for path in [*(ROOT / "pages").glob("*.py"), *PACKAGE.glob("*_views.py")]:
+        tree = ast.parse(path.read_text())
+        names = {
+            ast.unparse(node.args[0])
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "st.fragment" and node.args
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                decorated = any("st.fragment" in ast.unparse(decorator) for decorator in node.decorator_list)
+                if decorated or node.name in names:
+                    found.append((path.name, node))
+    return found
+
+
+def test_parts_that_run_by_themselves_ask_first_who_looks() -> None:
+    every = fragments()
+    assert len(every) >= 6
+    for name, function in every:
+        first = ast.unparse(function.body[1 if ast.get_docstring(function) else 0])
+        assert first in ("ui.advance(store)", "access_views.send_strangers_away()"), f"{name}: {function.name}"

@@ -97,3 +97,16 @@ def test_what_is_no_json_object_is_damaged(tmp_path: Path, content: bytes) -> No
     path.write_bytes(content)
     with pytest.raises(DamagedFileError, match=f"{path} is damaged: it is not"):
         files.read_json(path)
+
+
+def test_changed_digit_in_json_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    files.write_json(path, {"loss": 1.25, "epoch": 3})
+    path.write_bytes(path.read_bytes().replace(b"1.25", b"1.35"))
+    with pytest.raises(DamagedFileError, match="its checksum is not that of what it says"):
+        files.read_json(path)
+
+
+def test_json_that_people_wrote_needs_no_checksum(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text('{"loss": 1.25}')
+    assert files.read_json(tmp_path / "file") == {"loss": 1.25}

@@ -11,6 +11,7 @@ from test_pages import open_page
 
 from fashion_core import jobs
 from fashion_core.runs import Run, RunStore
+from fashion_core.schema import Labels
 
 
 def press(app: AppTest, label: str) -> AppTest:
@@ -57,6 +58,19 @@ def test_who_presses_after_another_one_did_the_opposite_is_told(
     mine = open_page(page, **address)
     the_other(store, run)
     assert told in words(press(mine, button))
+
+
+def test_labels_that_another_one_changed_are_not_replaced_before_that_was_said(store: RunStore) -> None:
+    run = new_run(store, name="first")
+    mine = open_page("overview", run=run.id)
+    run.write_labels(Labels(name="theirs", notes="their note"))
+    mine.text_area[0].set_value("my note")
+    press(mine, "Save")
+    assert "Somebody changed name, tags or notes meanwhile; the name is theirs now" in words(mine)
+    assert run.labels == Labels(name="theirs", notes="their note")
+    assert mine.text_area[0].value == "my note"
+    press(mine, "Save")
+    assert run.labels == Labels(name="first", notes="my note")
 
 
 def test_stop_after_another_one_stopped_it_shows_it_stopped(store: RunStore) -> None:
