@@ -4,6 +4,9 @@ Streamlit keeps the uploads of somebody who has left until a collector of garbag
 quiet server: here they are let go of once their session has been away for a while.
 """
 
+import ctypes
+import gc
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -112,6 +115,17 @@ class _Holders:
         for upload in self._held.pop(session).values():
             upload.truncate(0)
         del self._away_since[session]
+        gc.collect()  # what was read of them may hang in the circles of old errors and their frames
+        _give_back_memory()
+
+
+def _give_back_memory() -> None:
+    """What is free goes back to the system: glibc keeps what is as large as something freed before.
+
+    Source: https://man7.org/linux/man-pages/man3/malloc_trim.3.html
+    """
+    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "malloc_trim"):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 _holders = _Holders()

@@ -36,6 +36,13 @@ def megabytes(server: Server) -> float:
     return psutil.Process(server.process.pid).memory_info().rss / 1e6
 
 
+def run_the_page_again(page: Page) -> None:
+    """By a look at another tab."""
+    page.get_by_role("tab", name="How good is it?").click()
+    expect(page.get_by_text("test images are right")).to_be_visible(timeout=PATIENCE_MS)
+    page.get_by_role("tab", name="Your own").click()
+
+
 def test_fifteen_large_uploads_at_once_leave_the_server_up_and_its_memory_back_down(
     server: Server, page: Page, address: str, tmp_path: Path, survived: Survived
 ) -> None:
@@ -43,13 +50,14 @@ def test_fifteen_large_uploads_at_once_leave_the_server_up_and_its_memory_back_d
     chooser = page.locator("input[type=file]")
     chooser.set_input_files(files(tmp_path, 1))
     expect(page.get_by_text("The file is no image")).to_have_count(1, timeout=PATIENCE_MS)
+    run_the_page_again(page)  # the first time it imports much
+    expect(page.get_by_text("The file is no image")).to_have_count(1, timeout=PATIENCE_MS)
     before = megabytes(server)
     chooser.set_input_files(files(tmp_path, 15))
     expect(page.get_by_text("The file is no image")).to_have_count(16, timeout=2 * PATIENCE_MS)
     during = megabytes(server)
     assert during > before + 200
-    page.get_by_text("Camera", exact=True).click()
-    page.get_by_text("Upload", exact=True).click()
+    run_the_page_again(page)
     expect(page.get_by_text("The file is no image")).to_have_count(16, timeout=2 * PATIENCE_MS)
     page.goto("about:blank")
     wait_until(lambda: megabytes(server) < before + 60, f"of {during:.0f} MB all but {before:.0f} are free", 120)
@@ -67,7 +75,6 @@ def test_session_that_holds_too_much_is_told_in_one_sentence(
     refused = page.get_by_text("was not taken: you hold 320 MB here, and may hold 320")
     expect(refused).to_have_count(2, timeout=2 * PATIENCE_MS)
     expect(page.get_by_text("The file is no image")).to_have_count(16)
-    page.get_by_text("Camera", exact=True).click()
-    page.get_by_text("Upload", exact=True).click()
+    run_the_page_again(page)
     expect(page.get_by_text("The file is no image")).to_have_count(16, timeout=2 * PATIENCE_MS)
     expect(page.get_by_text("encountered an error")).to_have_count(0)
