@@ -98,8 +98,11 @@ class _Holders:
         while True:
             time.sleep(_LOOK_SECONDS)
             with self._changing:
-                for session in [session for session in self._held if self._is_long_away(session)]:
+                gone = [session for session in self._held if self._is_long_away(session)]
+                for session in gone:
                     self._let_go(manager, session)
+                if gone:
+                    _give_back_memory()
                 if not self._held:
                     return
 
@@ -115,15 +118,15 @@ class _Holders:
         for upload in self._held.pop(session).values():
             upload.truncate(0)
         del self._away_since[session]
-        gc.collect()  # what was read of them may hang in the circles of old errors and their frames
-        _give_back_memory()
 
 
 def _give_back_memory() -> None:
-    """What is free goes back to the system: glibc keeps what is as large as something freed before.
+    """What was read of uploads may hang in the circles of old errors and their frames; and what is free goes back to
+    the system only where it is asked for, once something as large has been freed before.
 
     Source: https://man7.org/linux/man-pages/man3/malloc_trim.3.html
     """
+    gc.collect()
     if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "malloc_trim"):
         ctypes.CDLL(None).malloc_trim(0)
 
