@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -107,8 +108,7 @@ def straight(request: pytest.FixtureRequest, module_store: RunStore) -> Run:
 
 def in_store(store: RunStore, straight: Run) -> Run:
     """The same run where the test may write beside it."""
-    store.root.mkdir(exist_ok=True)
-    (store.root / straight.id).symlink_to(straight.path)
+    shutil.copytree(straight.path, store.root / straight.id)
     return store.get(straight.id)
 
 
