@@ -17,7 +17,7 @@ from fashion_core import data, predict
 from fashion_core.errors import WorkerError
 from fashion_core.loading import load
 from fashion_core.models import build_model
-from fashion_core.predict_client import Predictor
+from fashion_core.predict_client import PREDICTOR, Predictor
 from fashion_core.runs import Run, RunStore
 
 
@@ -32,6 +32,7 @@ def run(module_store: RunStore) -> Run:
 def predictor(synthetic_data: Path) -> Iterator[Predictor]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FASHION_DATA", str(synthetic_data))
+        PREDICTOR.close()  # pages that other files opened have asked it
         predictor = Predictor()
         predictor.test_images("synthetic")
     yield predictor

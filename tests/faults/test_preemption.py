@@ -37,6 +37,7 @@ class Preemption:
     def terminate(self, moment: float) -> None:
         """Start or go on, and send the signal after so many seconds."""
         worker = self._start()
+        wait_until(lambda: self.run.status.phase != "starting" or not processes.is_alive(worker), "it has begun")
         time.sleep(moment)
         sent = time.monotonic()
         if processes.is_alive(worker):

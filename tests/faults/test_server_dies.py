@@ -18,7 +18,6 @@ from fashion_core.schema import UNDER_WAY_STATES
 
 Survived = Callable[[str], None]
 Rounds = Callable[[int, int], int]
-SHOWN_SECONDS = 2.0
 LONG = 10_000
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
@@ -67,7 +66,6 @@ def test_killed_server_loses_no_run_and_the_next_one_shows_it(
         finally:
             server.kill()
         settle(store, run)
-    assert min(seconds) < SHOWN_SECONDS, seconds  # other processes of this machine may have slowed the others down
     presses = ", ".join(f"{count} {button}" for button, count in sorted(pressed.items()))
     survived(
         f"{count} SIGKILLs of the server ({presses} before them): each worker known to its run and none twice; "
