@@ -579,7 +579,7 @@ class RunStore:
                 f"{names} came from there; confirm that they may lose it (--force on the command line)."
             )
         with run.writing(timeout=0):
-            if _has_worker(run):
+            if _is_active(run):
                 raise RunStateError(f"Run {run.id} is running; stop it first.")
             if file is None:
                 self._delete_folder(run)
@@ -595,7 +595,7 @@ class RunStore:
             shutil.rmtree(gone)
 
 
-def _has_worker(run: Run) -> bool:
+def _is_active(run: Run) -> bool:
     with suppress(DamagedFileError, DiskError):
         return run.state() in ACTIVE_STATES
     return False

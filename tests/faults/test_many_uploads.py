@@ -69,7 +69,7 @@ def test_session_that_holds_too_much_is_told_in_one_sentence(
     page.locator("input[type=file]").set_input_files(files(tmp_path, 18))
     refused = page.get_by_text("was not taken: you hold 320 MB here, and may hold 320")
     expect(refused).to_have_count(2, timeout=4 * PATIENCE_MS)
-    expect(page.get_by_text("The file is no image")).to_have_count(16)
+    expect(page.get_by_text("The file is no image")).to_have_count(16, timeout=4 * PATIENCE_MS)
     run_the_page_again(page)
     expect(page.get_by_text("The file is no image")).to_have_count(16, timeout=4 * PATIENCE_MS)
     expect(page.get_by_text("encountered an error")).to_have_count(0)
