@@ -141,12 +141,12 @@ def edit_labels(store: RunStore, run: Run) -> None:
 
 def save_labels(store: RunStore, run: Run, labels: Labels, begun: str) -> None:
     """Save them unless somebody else has; who was told so may save again."""
-    before = st.session_state.pop(begun)
     try:
-        ui.actions(store).relabel(run, labels, before)
+        ui.actions(store).relabel(run, labels, st.session_state[begun])
     except RunStateError:
         st.session_state[begun] = run.labels
         raise
+    del st.session_state[begun]
     st.rerun()
 
 
