@@ -103,8 +103,9 @@ class Loop:
     def kill_at(self, label: str, times: int) -> None:
         """One life that ends at one operation, unless it ends before that has come."""
         stop_at = 2 if label == "unlink stop" else 0
+        if "partial" in label or label == "write new metrics.jsonl":
+            self.live(Order(self.run.path, random.randint(2, ASKED)))  # it leaves rows and a position
         if "partial" in label:
-            self.live(Order(self.run.path, random.randint(2, ASKED)))  # it leaves a position to replace or remove
             stop_at = random.choice((0, 2)) if label.startswith("unlink") else random.randint(2, ASKED)
         self.live(Kill(self.run.path, stop_at, label, random.choice((1, random.randint(1, times)))))
         if self.forked.was_killed:
@@ -179,6 +180,9 @@ def test_kills_at_each_operation_and_at_random_moments(
             loop.kill_in(aim)
     for label in labels:
         loop.kill_at_last(label)
+    for _ in range(20):
+        if not loop.phases["evaluation"]:
+            loop.kill_in("testing")
     loop.end()
     hit = ", ".join(f"{loop.phases[phase]} {phase}" for phase in PHASES)
     survived(
@@ -186,7 +190,8 @@ def test_kills_at_each_operation_and_at_random_moments(
         f"0 damaged; {loop.ended} runs, all ended as the undisturbed one; 0 temporary files"
     )
     assert all(loop.phases[phase] for phase in PHASES), loop.phases
-    assert all(loop.labels[label] for label in labels), loop.labels
+    missed = [label for label in labels if not loop.labels[label]]
+    assert not missed, missed
 
 
 def live_and_die(store: RunStore, run: Run, in_training: bool, die: bool) -> None:
