@@ -5,6 +5,7 @@ quiet server: here they are let go of once their session has been away for a whi
 """
 
 import ctypes
+import functools
 import gc
 import sys
 import threading
@@ -26,6 +27,8 @@ SESSION_MEGABYTES, SERVER_MEGABYTES = 320, 1000
 AWAY_SECONDS: Final = 30.0
 """How long a browser may be cut off, as by a network that fails for a moment, and find its uploads again."""
 _LOOK_SECONDS: Final = 5.0
+_M_MMAP_THRESHOLD: Final = -3
+"""Its number in malloc.h."""
 _ADMITTED = "admitted uploads"
 """Where the session holds the ids of the files that it was told it may keep."""
 
@@ -35,6 +38,7 @@ def admit(key: str) -> list[UploadedFile]:
 
     The widget itself gives copies: what the session refers to is in its state.
     """
+    _map_large_blocks_one_by_one()
     context = get_script_run_ctx()
     assert context, "a page runs in a session"
     manager, session = context.uploaded_file_mgr, context.session_id
@@ -102,7 +106,7 @@ class _Holders:
                 for session in gone:
                     self._let_go(manager, session)
                 if gone:
-                    _give_back_memory()
+                    gc.collect()  # what was read of uploads may hang in the circles of old errors and their frames
                 if not self._held:
                     return
 
@@ -120,15 +124,14 @@ class _Holders:
         del self._away_since[session]
 
 
-def _give_back_memory() -> None:
-    """What was read of uploads may hang in the circles of old errors and their frames; and what is free goes back to
-    the system only where it is asked for, once something as large has been freed before.
+@functools.cache
+def _map_large_blocks_one_by_one() -> None:
+    """So that a block goes back to the system when it is freed: glibc keeps what it has grown used to, for each thread.
 
-    Source: https://man7.org/linux/man-pages/man3/malloc_trim.3.html
+    Source: https://man7.org/linux/man-pages/man3/mallopt.3.html
     """
-    gc.collect()
-    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "malloc_trim"):
-        ctypes.CDLL(None).malloc_trim(0)
+    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, MEGABYTE)
 
 
 _holders = _Holders()
