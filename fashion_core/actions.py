@@ -13,7 +13,8 @@ from fashion_core.audit import Entry
 from fashion_core.config import TrainConfig
 from fashion_core.errors import DiskError, FashionError, NotAllowedError, RunStateError
 from fashion_core.resumptions import Wish
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import Labels
 from fashion_core.verify import Verified
 

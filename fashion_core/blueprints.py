@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fashion_core.pickles import joined
+from fashion_core.pickled_values import joined
 
 Shape = tuple[int, ...]
 COUNTER = "num_batches_tracked"

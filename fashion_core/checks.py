@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from fashion_core.blueprints import BLUEPRINTS, COUNTER, Layer, Shape
 from fashion_core.config import parse_config
 from fashion_core.errors import ConfigError, RefusedFileError
-from fashion_core.pickles import MAX_KEY, PLAIN_NAMES, Name, Record, StoredTensor
+from fashion_core.pickled_values import MAX_KEY, Name, Record, StoredTensor
+from fashion_core.rebuilders import PLAIN_NAMES
 from fashion_core.schema import Environment
 from fashion_core.state_dicts import (
     Weights,

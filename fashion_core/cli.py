@@ -19,7 +19,8 @@ from fashion_core.file_commands import print_json
 from fashion_core.follow import follow, outcome
 from fashion_core.records import run_record
 from fashion_core.resumptions import Wish
-from fashion_core.runs import Run, RunStore, epoch_number
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore, epoch_number
 from fashion_core.schema import EXPORT_NAMES
 
 Command = Callable[[argparse.Namespace], None]

@@ -7,7 +7,8 @@ from typing import Literal
 from fashion_core import metrics, resuming
 from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.kept import KeptFromFiles
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import Change, LoadCheck, State, Verdict
 
 Answer = Literal["lower", "within noise", "higher"]

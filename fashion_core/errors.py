@@ -52,11 +52,12 @@ class DamagedFileError(FashionError):
 
     Attributes:
         path: the damaged file.
+        reason: what is wrong with it, without its path and a full stop.
     """
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path} is damaged: {reason}.")
-        self.path = path
+        self.path, self.reason = path, reason
 
 
 class RefusedFileError(FashionError):

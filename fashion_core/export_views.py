@@ -11,7 +11,8 @@ from fashion_core.file_frames import WAYS, bytes_text
 from fashion_core.file_views import CHANGED, Chosen, look
 from fashion_core.files import Signature, signature
 from fashion_core.inspection import Inspection
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import EXPORT_NAMES, ExportFormat
 
 SIZES_KEY = "filled: the weights, which every format holds · hollow: what stands beside them"

@@ -18,7 +18,7 @@ from fashion_core import data, files, formats
 from fashion_core.errors import DamagedFileError, DataError, DiskError, RunNotFoundError
 from fashion_core.loading import Loaded, load
 from fashion_core.readers import OURS, described_by
-from fashion_core.runs import Run
+from fashion_core.run_folders import Run
 from fashion_core.schema import EXPORT_NAMES, ExportFormat
 from fashion_core.stored import checksum_of
 

@@ -11,7 +11,8 @@ from fashion_core.errors import RefusedFileError
 from fashion_core.file_frames import bytes_text
 from fashion_core.files import Signature, signature
 from fashion_core.inspection import Inspection
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import Verdict
 
 BYTES_KEY = "filled: weights · hollow: the optimizer's state"

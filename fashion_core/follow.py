@@ -11,7 +11,8 @@ from fashion_core import jobs
 from fashion_core.actions import Actions
 from fashion_core.errors import RunStateError
 from fashion_core.records import epoch_records
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import ACTIVE_STATES, State, Status
 
 _POLL_SECONDS = 0.1

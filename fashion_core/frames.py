@@ -15,14 +15,17 @@ from fashion_core import metrics
 from fashion_core.config import TrainConfig
 from fashion_core.curves import Curve, extremes
 from fashion_core.errors import DamagedFileError, DiskError
+from fashion_core.json_records import RUNS
 from fashion_core.kept import KeptFromFiles, KeptLatest
+from fashion_core.listings import Listed
 from fashion_core.records import epoch_records
-from fashion_core.runs import Listed, Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import Facts, Marks, Parent, RunRecord, Status
 
 MAX_POINTS = 1500
 """More than a chart has pixels for; each point costs time in the browser."""
-_RUNS, _STORES = 4096, 4
+_STORES = 4
 _SHORT_EPOCHS = 10
 
 RUN_COLUMNS = (
@@ -34,9 +37,9 @@ SAVED_COLUMNS = (
 )  # fmt: skip
 
 _RunRow = dict[str, Any]
-_run_rows: KeptFromFiles[tuple[_RunRow, Status | None]] = KeptFromFiles(_RUNS)
+_run_rows: KeptFromFiles[tuple[_RunRow, Status | None]] = KeptFromFiles(RUNS)
 _run_frames: KeptLatest[pd.DataFrame] = KeptLatest(_STORES)
-_saved: KeptFromFiles["_Saved"] = KeptFromFiles(_RUNS)
+_saved: KeptFromFiles["_Saved"] = KeptFromFiles(RUNS)
 _saved_frames: KeptLatest[pd.DataFrame] = KeptLatest(_STORES)
 
 

@@ -10,10 +10,12 @@ from typing import Any
 import torch
 
 from fashion_core import files, formats
+from fashion_core.clock import now, utc_now
 from fashion_core.config import TrainConfig, parse_config
 from fashion_core.errors import ConfigError, RefusedFileError, printable
 from fashion_core.loading import Loaded, load
-from fashion_core.runs import Run, RunStore, now, utc_now
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import Environment, Facts, Labels, SavedFormat, Source, Status
 from fashion_core.state_dicts import optimizer_name
 

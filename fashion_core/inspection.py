@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fashion_core import checks, files
 from fashion_core.errors import ChangedFileError, RefusedFileError, printable
-from fashion_core.pickles import Name, Record, StoredTensor, joined
+from fashion_core.pickled_values import Name, Record, StoredTensor, joined
 from fashion_core.readers import open_stored
 from fashion_core.schema import SavedFormat, Verdict
 from fashion_core.state_dicts import (

@@ -21,6 +21,7 @@ from typing import Any
 from filelock import FileLock
 
 from fashion_core import dataset_files, files, processes
+from fashion_core.clock import now
 from fashion_core.config import TrainConfig
 from fashion_core.errors import (
     ConfigError,
@@ -33,7 +34,8 @@ from fashion_core.errors import (
     WorkerError,
     printable,
 )
-from fashion_core.runs import Run, RunStore, now
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import (
     ACTIVE_STATES,
     CONTINUABLE_STATES,

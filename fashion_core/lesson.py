@@ -7,7 +7,8 @@ from fashion_core import jobs, resumptions
 from fashion_core.config import TrainConfig, parse_config
 from fashion_core.errors import RunStateError
 from fashion_core.resumptions import Wish
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 
 TAG = "lesson"
 _FIRST_NAME, _LAST_NAME = "Lesson", "Lesson, resumed"

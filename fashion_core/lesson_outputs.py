@@ -15,7 +15,7 @@ from fashion_core.errors import RunStateError
 from fashion_core.loading import load
 from fashion_core.loops import test_loop
 from fashion_core.models import NeuralNetwork
-from fashion_core.runs import Run
+from fashion_core.run_folders import Run
 
 
 def outputs(run: Run) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.kept import KeptFromFiles
 from fashion_core.records import epoch_records
 from fashion_core.resume_labels import cut_middle, loss_text, unique_labels
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import RunRecord
 
 DOT_COLUMNS: Final = ("run", "name", "epoch", "loss", "saved", "best", "lane", "tree", "heading", "label")

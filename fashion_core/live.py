@@ -11,7 +11,7 @@ import pandas as pd
 
 from fashion_core import frames, metrics
 from fashion_core.curves import Curve
-from fashion_core.runs import Run
+from fashion_core.run_folders import Run
 from fashion_core.schema import RunRecord
 
 _WATCHED: Final = 64

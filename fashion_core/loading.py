@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from fashion_core.checks import check, check_numbers, own_part
 from fashion_core.inspection import format_of, number_in, whole_number_in
 from fashion_core.models import build_model
-from fashion_core.pickles import StoredTensor
+from fashion_core.pickled_values import StoredTensor
 from fashion_core.readers import open_stored
 from fashion_core.schema import SavedFormat
 from fashion_core.state_dicts import optimizer_state

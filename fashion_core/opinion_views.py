@@ -15,7 +15,7 @@ from fashion_core.gallery_views import addressed_image, show_images, show_large
 from fashion_core.opinion_charts import OPINION_KEY, opinion_chart
 from fashion_core.outcome_frames import Opinion
 from fashion_core.predict_views import answers, correct, opinion, test_images
-from fashion_core.runs import Run
+from fashion_core.run_folders import Run
 from fashion_core.scores import Array
 
 MOST_RUNS: Final = 12

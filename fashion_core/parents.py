@@ -10,7 +10,8 @@ from fashion_core import files, formats
 from fashion_core.config import TrainConfig
 from fashion_core.errors import DamagedFileError, LoadCheckError, RunNotFoundError
 from fashion_core.loops import Evaluation
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import LoadCheck
 
 _ROUNDING = 1e-5

@@ -6,92 +6,18 @@ Opcodes: the comments of https://github.com/python/cpython/blob/main/Lib/picklet
 """
 
 import io
-import itertools
 import pickletools
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from fashion_core.errors import RefusedFileError
+from fashion_core.pickled_values import MAX_KEY, Name, Record, Storage, count_nodes
+from fashion_core.rebuilders import REBUILT, what_is_stored
 
 MAX_OPCODES = 60_000
-MAX_NODES = 60_000
-MAX_DEPTH = 64
 MAX_NAMES = 1000
-MAX_KEY = 1000
-"""A ResNet-18 pickled whole takes 11,510 opcodes, makes 2,072 nodes, refers to 30 names."""
-
-
-@dataclass(frozen=True)
-class Name:
-    """A class or function that a pickle refers to; it is never looked up."""
-
-    module: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.module}.{self.name}"
-
-
-@dataclass(eq=False)
-class Record:
-    """What a pickle would have made by calling something: the name, and all that was handed to it."""
-
-    name: Name
-    arguments: tuple[Any, ...] = ()
-    state: Any = None
-    items: list[Any] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Storage:
-    """The numbers behind a tensor, which are not in the pickle: ``numel`` elements of ``dtype`` under ``key``."""
-
-    dtype: str
-    key: str
-    numel: int
-
-
-@dataclass(frozen=True)
-class StoredTensor:
-    """A view of a storage: ``shape``, ``stride`` and ``offset`` count elements, as in torch."""
-
-    storage: Storage
-    offset: int
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
-
-    @property
-    def dtype(self) -> str:
-        """Torch's name of it, such as ``float32``."""
-        return self.storage.dtype
-
-    @property
-    def numel(self) -> int:
-        """How many elements."""
-        return _product(self.shape)
-
-    @property
-    def span(self) -> int:
-        """How many elements of the storage there are from its first to its last one."""
-        reach = sum((size - 1) * step for size, step in zip(self.shape, self.stride, strict=True))
-        return reach + 1 if self.numel else 0
-
-    @property
-    def bytes(self) -> int:
-        """How many bytes its elements take, without what others use of the same storage."""
-        return self.numel * ITEM_BYTES[self.dtype]
-
-
-ITEM_BYTES: Mapping[str, int] = {
-    "float32": 4, "float64": 8, "float16": 2, "bfloat16": 2,
-    "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1, "bool": 1,
-}  # fmt: skip
-_STORAGES = {
-    "FloatStorage": "float32", "DoubleStorage": "float64", "HalfStorage": "float16", "BFloat16Storage": "bfloat16",
-    "LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8",
-    "ByteStorage": "uint8", "BoolStorage": "bool",
-}  # fmt: skip
+"""A ResNet-18 pickled whole takes 11,510 opcodes and refers to 30 names."""
 
 
 @dataclass(frozen=True)
@@ -127,44 +53,6 @@ def read_pickle(data: bytes, start: int = 0, most: int = MAX_OPCODES) -> Pickle:
         raise RefusedFileError("its pickle is malformed") from error
     count_nodes(content)
     return Pickle(content, frozenset(machine.names), machine.storages, machine.records, stream.tell())
-
-
-def joined(prefix: str, key: Any) -> str:
-    """The name of what stands under ``key`` in what ``prefix`` names.
-
-    Raises ``RefusedFileError`` where names of names grow without end.
-    """
-    name = f"{prefix}.{key}" if prefix else str(key)
-    if len(name) > MAX_KEY:
-        raise RefusedFileError("the names of its parts are longer than any model needs")
-    return name
-
-
-def children(value: Any) -> Iterator[Any]:
-    """The values directly inside a value."""
-    if isinstance(value, dict):
-        yield from value.values()
-    elif isinstance(value, list | tuple):
-        yield from value
-    elif isinstance(value, Record):
-        yield from (*value.arguments, value.state, *value.items)
-
-
-def count_nodes(content: Any) -> int:
-    """How many values a walk through ``content`` meets, shared ones each time.
-
-    Raises ``RefusedFileError`` where that would not end soon: a cycle, deep nesting, parts shared again and again.
-    """
-    level, count = [content], 1
-    for _ in range(MAX_DEPTH):
-        inside = (child for value in level for child in children(value))
-        level = list(itertools.islice(inside, MAX_NODES - count + 1))
-        count += len(level)
-        if not level:
-            return count
-        if count > MAX_NODES:
-            break
-    raise RefusedFileError("its parts are nested or repeated beyond what any model needs")
 
 
 class _Machine:
@@ -269,7 +157,7 @@ class _Machine:
         self.push(self.made(kind, arguments))
 
     def made(self, name: Name, arguments: tuple[Any, ...]) -> Any:
-        rebuild = _REBUILT.get(str(name))
+        rebuild = REBUILT.get(str(name))
         if rebuild:
             return rebuild(*arguments)
         self.records += 1
@@ -283,7 +171,7 @@ class _Machine:
             raise RefusedFileError("its pickle changes the attributes of something that is no layer")
 
     def persistent(self, _: Any) -> None:
-        stored = _stored(self.stack.pop())
+        stored = what_is_stored(self.stack.pop())
         if isinstance(stored, Storage) and self.storages.setdefault(stored.key, stored) != stored:
             raise RefusedFileError("two tensors in it describe the same numbers differently")
         self.push(stored)
@@ -341,120 +229,3 @@ def _checked_key(key: Any) -> Any:
     if type(key) is int and abs(key) < 2**31:
         return key
     raise RefusedFileError("a key in its pickle is neither a short text nor a small number")
-
-
-def _tensor(
-    storage: Any, offset: Any, shape: Any, stride: Any, _grad: Any = False, hooks: Any = None, flags: Any = None
-) -> StoredTensor:
-    """``torch._utils._rebuild_tensor_v2``: a view that lies inside its storage and repeats none of it."""
-    if not isinstance(storage, Storage) or not are_sizes((offset,), shape, stride) or len(shape) != len(stride):
-        raise RefusedFileError("a tensor in it is not described as torch describes one")
-    if hooks:
-        raise RefusedFileError("a tensor in it carries hooks")
-    if flags:
-        raise RefusedFileError("a tensor in it is stored with flags that change what its numbers mean")
-    tensor = StoredTensor(storage, offset, shape, stride)
-    if tensor.numel > storage.numel or offset + tensor.span > storage.numel:
-        raise RefusedFileError("a tensor in it claims more numbers than the file holds")
-    return tensor
-
-
-def _parameter(data: Any, _grad: Any = True, hooks: Any = None, state: Any = None) -> StoredTensor:
-    """``torch._utils._rebuild_parameter``."""
-    if not isinstance(data, StoredTensor) or hooks or state:
-        raise RefusedFileError("a parameter in it carries more than numbers")
-    return data
-
-
-def _empty_dict(items: Any = ()) -> dict[Any, Any]:
-    if items != () and items != []:
-        raise RefusedFileError("a dict in it is not written as Python 3 writes one")
-    return {}
-
-
-def _default_dict(factory: Any = None) -> dict[Any, Any]:
-    if factory is not None and not isinstance(factory, Name):
-        raise ValueError("no factory")
-    return {}
-
-
-def _counter(counts: Any) -> Any:
-    """A ``Counter`` is what torch's MultiStepLR keeps its milestones in."""
-    if not isinstance(counts, dict):
-        raise ValueError("a counter of no dict")
-    return counts
-
-
-def _set(items: Any = ()) -> Any:
-    """Its items as they stand: nothing is hashed or copied, so that no file can have it done a thousand times."""
-    if not isinstance(items, list | tuple):
-        raise ValueError("a set of no list")
-    return items
-
-
-def _size(items: Any = ()) -> tuple[int, ...]:
-    if not are_sizes(items):
-        raise ValueError("a shape of no sizes")
-    return tuple(items)
-
-
-def _device(kind: Any, index: Any = None) -> str:
-    if not isinstance(kind, str) or len(kind) > MAX_KEY or not (index is None or are_sizes((index,))):
-        raise ValueError("no device")
-    return kind if index is None else f"{kind}:{index}"
-
-
-_REBUILT: Mapping[str, Callable[..., Any]] = {
-    "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch._utils._rebuild_tensor": _tensor,
-    "torch._utils._rebuild_parameter": _parameter,
-    "torch._utils._rebuild_parameter_with_state": _parameter,
-    "collections.OrderedDict": _empty_dict,
-    "collections.defaultdict": _default_dict,
-    "collections.Counter": _counter,
-    "__builtin__.set": _set,
-    "builtins.set": _set,
-    "torch.Size": _size,
-    "torch.device": _device,
-}
-PLAIN_NAMES = frozenset(
-    {
-        *_REBUILT,
-        *(f"torch.{storage}" for storage in _STORAGES),
-        *(f"torch.{dtype}" for dtype in ITEM_BYTES),
-        "__builtin__.dict",
-        "builtins.dict",
-    }
-)
-"""The names that tensors and plain containers need; they stand for what this module makes itself."""
-
-
-def _stored(identity: Any) -> Any:
-    """A persistent id of torch: a storage, or (in files of torch before 1.6) a class with its source."""
-    if isinstance(identity, tuple) and len(identity) == 4 and identity[0] == "module" and isinstance(identity[1], Name):
-        return identity[1]
-    if not isinstance(identity, tuple) or len(identity) not in (5, 6) or identity[0] != "storage":
-        raise RefusedFileError("its pickle refers to something outside that is no storage")
-    _, kind, key, location, numel = identity[:5]
-    if identity[5:] not in ((), (None,)) or not isinstance(kind, Name) or not isinstance(location, str):
-        raise RefusedFileError("a storage in it is not described as torch describes one")
-    if not isinstance(key, str) or len(key) > MAX_KEY or not are_sizes((numel,)):
-        raise RefusedFileError("a storage in it is not described as torch describes one")
-    if kind.module != "torch" or kind.name not in _STORAGES:
-        raise RefusedFileError(f"it holds numbers of a kind that is not read here: {kind}")
-    return Storage(_STORAGES[kind.name], key, numel)
-
-
-def are_sizes(*groups: Any) -> bool:
-    """Whether each is a tuple of at most 16 whole numbers that may count elements of a tensor."""
-    return all(
-        isinstance(group, tuple) and len(group) <= 16 and all(type(size) is int and 0 <= size < 2**48 for size in group)
-        for group in groups
-    )
-
-
-def _product(sizes: tuple[int, ...]) -> int:
-    count = 1
-    for size in sizes:
-        count *= size
-    return count

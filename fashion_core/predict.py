@@ -13,7 +13,7 @@ from fashion_core import data, files
 from fashion_core.config import TrainConfig, parse_config
 from fashion_core.errors import DamagedFileError, DiskError, DivergedModelError
 from fashion_core.loading import Loaded, load
-from fashion_core.runs import Run
+from fashion_core.run_folders import Run
 
 CACHED_BYTES = 400_000_000
 """How much the models that are kept may take together: some hundred of the tutorial's, or eight ResNets."""

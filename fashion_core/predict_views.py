@@ -15,7 +15,8 @@ from fashion_core.gallery_chart import IMAGE
 from fashion_core.outcome_charts import CELL
 from fashion_core.predict_client import PREDICTOR
 from fashion_core.preparation import Prepared
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.scores import Answers, Array
 
 OTHER = "with"

@@ -11,7 +11,7 @@ from fashion_core.errors import DamagedFileError
 from fashion_core.inspection import named_tensors
 from fashion_core.kept import KeptFromFiles
 from fashion_core.readers import open_stored
-from fashion_core.runs import Run
+from fashion_core.run_folders import Run
 
 _OWN = ("loss", "accuracy", "train_loss")
 _COMPARED_KEYS = ("model_state_dict", "optimizer_state_dict")

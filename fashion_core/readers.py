@@ -17,7 +17,8 @@ from typing import Any, BinaryIO
 from fashion_core import files
 from fashion_core.containers import MAX_MEMBERS, ZIP_START, Archive, Member
 from fashion_core.errors import RefusedFileError
-from fashion_core.pickles import MAX_NODES, MAX_OPCODES, Pickle, Storage, StoredTensor, are_sizes, read_pickle
+from fashion_core.pickled_values import MAX_NODES, Storage, StoredTensor, are_sizes
+from fashion_core.pickles import MAX_OPCODES, Pickle, read_pickle
 from fashion_core.stored import Place, StoredFile, check_claims, check_count, storage_size
 
 MAX_PICKLE_BYTES = 1 << 20

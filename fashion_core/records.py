@@ -3,7 +3,7 @@
 from typing import Any
 
 from fashion_core import metrics
-from fashion_core.runs import Run
+from fashion_core.run_folders import Run
 
 
 def run_record(run: Run) -> dict[str, Any]:

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from fashion_core import metrics
+from fashion_core.clock import now
 from fashion_core.config import TrainConfig
 from fashion_core.errors import DivergedError
-from fashion_core.runs import Run, now
+from fashion_core.run_folders import Run
 
 REPORT_SECONDS = 0.25
 """Time between two metric rows, and so between two synchronisations with the device."""

@@ -8,7 +8,7 @@ from fashion_core import inspection
 from fashion_core.config import TrainConfig, parse_config, settings
 from fashion_core.errors import ConfigError, RefusedFileError, RunNotFoundError, printable
 from fashion_core.resume_labels import cut_middle, short_label
-from fashion_core.runs import Run
+from fashion_core.run_folders import Run
 from fashion_core.schema import Change, Environment, RunRecord, Verdict
 
 _NO_CHANGE = frozenset({"name", "epochs", "keep", "device", "threads"})

@@ -10,7 +10,8 @@ from fashion_core import dataset_files, jobs, resuming
 from fashion_core.config import TrainConfig
 from fashion_core.errors import DamagedFileError, DiskError, RefusedFileError, RunNotFoundError, RunStateError
 from fashion_core.resuming import Judgement
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import Environment, Parent, Resumption
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from fashion_core.blueprints import BLUEPRINTS
 from fashion_core.errors import RefusedFileError
-from fashion_core.pickles import Name, Record, StoredTensor, joined
+from fashion_core.pickled_values import Name, Record, StoredTensor, joined
 
 StateDict = dict[str, StoredTensor]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fashion_core import files
 from fashion_core.containers import Archive
 from fashion_core.errors import ChangedFileError, RefusedFileError
-from fashion_core.pickles import ITEM_BYTES, Name, Storage, StoredTensor, children
+from fashion_core.pickled_values import ITEM_BYTES, Name, Storage, StoredTensor, children
 
 Container = Literal["zip", "legacy", "safetensors", "pt2"]
 MAX_TENSORS = 2048

@@ -7,7 +7,8 @@ import streamlit as st
 
 from fashion_core import access_views, ui, verify
 from fashion_core.file_frames import bytes_text
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.verify import Verified
 
 

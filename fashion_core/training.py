@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from fashion_core import data, devices, files, formats, metrics
+from fashion_core.clock import now
 from fashion_core.cuda_graphs import GraphedStep
 from fashion_core.errors import DivergedError
 from fashion_core.loops import Evaluation, Step, TrainStep, standard_error, test_loop, train_loop
@@ -21,7 +22,8 @@ from fashion_core.models import build_model, lay_out
 from fashion_core.optimizers import learning_rate, make_optimizer, restore_optimizer
 from fashion_core.parents import ParentCheckpoint, check_load, read_load_losses
 from fashion_core.reporter import Position, Reporter
-from fashion_core.runs import Run, RunStore, now
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.saver import Saver
 from fashion_core.schema import Facts, Reason, SavedFormat
 

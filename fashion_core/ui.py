@@ -14,10 +14,12 @@ from streamlit.navigation.page import StreamlitPage
 
 from fashion_core import access_views, frames, jobs, processes, verify
 from fashion_core.access_views import actions as actions
+from fashion_core.clock import now
 from fashion_core.config import DATASET_LABELS, PRESETS, TrainConfig, parse_config
 from fashion_core.errors import DamagedFileError, DiskError, FashionError
 from fashion_core.kept import KeptLatest
-from fashion_core.runs import Run, RunStore, now
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import ACTIVE_STATES, State, Status, Verdict
 from fashion_core.words import plain as plain
 from fashion_core.words import sentence as sentence

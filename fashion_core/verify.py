@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fashion_core import files, metrics
 from fashion_core.errors import DamagedFileError, DiskError
-from fashion_core.runs import Run
+from fashion_core.run_folders import Run
 from fashion_core.schema import Facts, Mark, Marks
 
 _OTHER_DIGEST = "its SHA-256 is not the one that was recorded"
@@ -74,7 +74,8 @@ def _named(run: Run, read: Callable[[], object]) -> Iterator[Verified]:
         read()
     except (DamagedFileError, DiskError) as error:
         if run.path.exists():  # else it has been deleted meanwhile
-            yield Verified(run.id, run.name_of(error.path), str(error).rstrip("."))
+            reason = error.reason if isinstance(error, DamagedFileError) else str(error).rstrip(".")
+            yield Verified(run.id, run.name_of(error.path), reason)
 
 
 def _marked(run: Run, saved: Sequence[Path], marks: Iterator[Mark]) -> Iterator[Verified]:

@@ -6,8 +6,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from fashion_core import files, processes, raw_images
+from fashion_core.clock import now
 from fashion_core.errors import DiskError, FashionError
-from fashion_core.runs import Run, now
+from fashion_core.run_folders import Run
 from fashion_core.schema import State, Status
 
 

@@ -10,7 +10,8 @@ from fashion_core import access_views, export_views, file_views, frames, movemen
 from fashion_core.errors import RunNotFoundError
 from fashion_core.file_frames import bytes_text
 from fashion_core.file_views import Chosen
-from fashion_core.runs import Run, RunStore, epoch_number
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore, epoch_number
 
 LIST, BRING_IN, TIDY = "Saved files", "Bring a file in", "Verify and tidy up"
 INSIDE, WAYS, SNIPPET, COMPARE, DOWNLOAD = "Look inside", "Five ways", "In plain PyTorch", "Compare", "Download"

@@ -10,7 +10,8 @@ from fashion_core.comparison import compare_run, sentence
 from fashion_core.lesson_steps import Step
 from fashion_core.records import epoch_records
 from fashion_core.resume_views import comparison_of
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import CONTINUABLE_STATES, UNDER_WAY_STATES
 
 REFRESH_SECONDS = 1.0

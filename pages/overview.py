@@ -6,7 +6,8 @@ import streamlit as st
 from fashion_core import access_views, frames, jobs, ui
 from fashion_core.config import DATASET_LABELS, MODEL_LABELS
 from fashion_core.errors import RunStateError
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import Labels
 
 REFRESH_SECONDS = 2.0

@@ -11,7 +11,8 @@ from fashion_core.errors import ConfigError, RefusedFileError
 from fashion_core.records import epoch_records
 from fashion_core.resume_views import show_comparison, show_lineage
 from fashion_core.resumptions import Plan, Wish
-from fashion_core.runs import Run, RunStore, epoch_number
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore, epoch_number
 from fashion_core.schema import UNDER_WAY_STATES
 
 CONTINUE, HELPED, LINEAGE = "Continue", "Did resuming help?", "Lineage"

@@ -10,7 +10,8 @@ from fashion_core.comparison import Compared, compare_run, gate_of, relative_cha
 from fashion_core.config import PRESETS, TrainConfig, parse_config, settings
 from fashion_core.errors import ConfigError
 from fashion_core.proof import prove
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import ACTIVE_STATES, CONTINUABLE_STATES, UNDER_WAY_STATES, Resumption, State, Status
 
 ESSENTIAL = ("name", "dataset", "model", "epochs", "batch_size", "optimizer", "learning_rate")

@@ -20,7 +20,8 @@ import pytest
 from fashion_core import jobs
 from fashion_core.config import TrainConfig, parse_config
 from fashion_core.errors import FashionError
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import ACTIVE_STATES, Environment
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -13,7 +13,8 @@ from streamlit import config as streamlit_config
 from streamlit.testing.v1 import AppTest
 
 from fashion_core import access, access_views, audit
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 
 PAGES = ("overview", "train", "checkpoints", "resume", "predict", "lesson")
 AUTH = {"redirect_uri": "http://localhost:8501/oauth2callback", "cookie_secret": "x" * 32, "client_id": "x"}

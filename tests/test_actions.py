@@ -16,7 +16,8 @@ from fashion_core.actions import Actions
 from fashion_core.audit import Entry
 from fashion_core.errors import DiskError, NotAllowedError, RunStateError
 from fashion_core.resumptions import Wish
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import Labels
 
 OPERATOR = Actor("anna@example.org", "operator", logged_in=True)

@@ -21,6 +21,8 @@ GROUND = {
     "schema",
     "containers",
     "pickles",
+    "pickled_values",
+    "rebuilders",
     "stored",
     "readers",
     "blueprints",
@@ -40,11 +42,16 @@ GROUND = {
     "words",
     "access",
     "audit",
+    "clock",
+    "json_records",
+    "listings",
+    "run_locks",
 }
 RECORDS = {
     "actions",
     "access_views",
     "runs",
+    "run_folders",
     "records",
     "jobs",
     "frames",
@@ -120,7 +127,7 @@ TENSORS = {
     "worker",
 }
 ENTRY = {"__init__", "__main__", "cli", "file_commands", "predict_commands", "worker_command"}
-RUN_FOLDER = {"runs"}
+RUN_FOLDER = {"run_folders", "runs"}
 """Where the two wings meet."""
 
 TORCH = {"torch", "torchvision"}
@@ -195,7 +202,7 @@ def test_pages_import_no_tensors(path: Path) -> None:
 )
 def test_charts_know_neither_streamlit_nor_the_store(name: str) -> None:
     found = imports(PACKAGE / f"{name}.py")
-    assert not found & {"streamlit", "runs", "jobs", "records", "frames", "files", "os", "pathlib"}
+    assert not found & {"streamlit", "runs", "run_folders", "jobs", "records", "frames", "files", "os", "pathlib"}
 
 
 def test_jobs_know_the_worker_by_its_command_line_only() -> None:
@@ -226,7 +233,7 @@ def test_no_module_outside_the_tensors_wing_loads_torch() -> None:
 
 
 def test_nothing_but_pages_and_charts_loads_the_browser_libraries() -> None:
-    names = sorted(GROUND | TENSORS | {"runs", "records", "jobs", "follow", "cli"})
+    names = sorted(GROUND | TENSORS | {"runs", "run_folders", "records", "jobs", "follow", "cli"})
     lines = [
         f"import fashion_core.{name}; found = {BROWSER!r} & set(sys.modules); assert not found, ({name!r}, found)"
         for name in names

@@ -14,7 +14,8 @@ from playwright.sync_api import Browser, Page, expect
 from fashion_core import resumptions
 from fashion_core.imports import bring_in
 from fashion_core.resumptions import Wish
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import Labels
 
 pytestmark = pytest.mark.browser

@@ -14,7 +14,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from fashion_core import audit
 from fashion_core.access import EXPIRED, LOGIN_FIRST
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 
 pytestmark = pytest.mark.browser
 

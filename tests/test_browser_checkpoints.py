@@ -16,7 +16,8 @@ from torch import nn
 from fashion_core.exports import load_program
 from fashion_core.files import TEMPORARY_PREFIX
 from fashion_core.models import build_model
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import Parent
 
 pytestmark = pytest.mark.browser

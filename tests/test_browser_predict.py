@@ -16,7 +16,8 @@ from playwright.sync_api import Page, expect
 from fashion_core import data
 from fashion_core.classes import CLASS_NAMES
 from fashion_core.loading import load
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 
 pytestmark = pytest.mark.browser
 

@@ -9,7 +9,8 @@ from helpers import new_run, train
 from playwright.sync_api import Locator, Page, expect
 from test_resuming import resume
 
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 
 pytestmark = pytest.mark.browser
 

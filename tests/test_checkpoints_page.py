@@ -12,7 +12,8 @@ from streamlit.testing.v1 import AppTest
 from test_pages import open_page
 
 from fashion_core import frames, jobs, processes, ui, verify
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import Environment, Parent
 
 SHOW = {"inside": "Look inside", "ways": "Five ways", "snippet": "In plain PyTorch", "compare": "Compare"}

@@ -15,8 +15,10 @@ from helpers import ROOT, After, change_json, command_line, new_run, small_disk,
 
 from fashion_core import audit, dataset_files, jobs, processes
 from fashion_core.cli import main
+from fashion_core.clock import now
 from fashion_core.config import settings
-from fashion_core.runs import Run, RunStore, now
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import Status
 
 Capture = pytest.CaptureFixture[str]

@@ -11,7 +11,8 @@ from fashion_core import comparison, resumptions
 from fashion_core.comparison import Compared, LossNow
 from fashion_core.errors import RunNotFoundError
 from fashion_core.resumptions import Wish
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import LoadCheck
 
 

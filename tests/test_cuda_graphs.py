@@ -14,7 +14,8 @@ from fashion_core.errors import DeviceError
 from fashion_core.loops import TrainStep
 from fashion_core.models import NeuralNetwork, build_model
 from fashion_core.optimizers import make_optimizer, restore_optimizer
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.training import Training
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -20,7 +20,8 @@ from fashion_core.imports import bring_in
 from fashion_core.inspection import inspect
 from fashion_core.loading import load
 from fashion_core.models import build_model
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import EXPORT_NAMES
 
 TUTORIAL = """

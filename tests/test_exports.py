@@ -11,7 +11,8 @@ from helpers import command_line, new_run, train
 from fashion_core import exports, files
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError
 from fashion_core.loading import load
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import EXPORT_NAMES, ExportFormat
 
 

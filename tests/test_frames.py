@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 from helpers import config, new_run, settle
 
-from fashion_core import frames, metrics, runs
-from fashion_core.runs import Run, RunStore
+from fashion_core import frames, metrics, run_folders
+from fashion_core.clock import now
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import Environment, Facts, Labels, Mark, Marks, Parent, Source, Status
 
 LONG = 40_000
@@ -255,11 +257,11 @@ def test_a_run_whose_worker_is_gone_is_listed_as_lost_though_its_files_stand_sti
     store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = new_run(store)
-    run.write_status(status().model_copy(update={"heartbeat": runs.now()}))
+    run.write_status(status().model_copy(update={"heartbeat": now()}))
     assert frames.runs_frame(store)["state"].tolist() == ["running"]
     settle(monkeypatch)
     frames.runs_frame(store)
-    monkeypatch.setattr(runs, "now", lambda: run.status.heartbeat + runs.STARTING_SECONDS + 1)
+    monkeypatch.setattr(run_folders, "now", lambda: run.status.heartbeat + run_folders.STARTING_SECONDS + 1)
     assert frames.runs_frame(store)["state"].tolist() == ["lost"]
 
 

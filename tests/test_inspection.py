@@ -22,7 +22,8 @@ from fashion_core.errors import DiskError
 from fashion_core.inspection import NUMBERS_READ_BYTES, Inspection, inspect
 from fashion_core.models import build_model
 from fashion_core.readers import open_stored
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import EXPORT_NAMES
 
 

@@ -25,8 +25,10 @@ from helpers import (
 )
 
 from fashion_core import jobs, metrics, processes
+from fashion_core.clock import now
 from fashion_core.errors import ConfigError, DataError, DeviceError, RunStateError
-from fashion_core.runs import Run, RunStore, now
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import Status
 
 LONG = 3_000

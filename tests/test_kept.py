@@ -12,7 +12,8 @@ from helpers import new_run, settle, wait_until
 from fashion_core import kept
 from fashion_core.errors import RunNotFoundError
 from fashion_core.kept import KeptFromFiles, KeptLatest
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import Status
 
 AHEAD_SECONDS = 20.0

@@ -11,7 +11,8 @@ from fashion_core import jobs, lesson, lesson_outputs, lesson_steps
 from fashion_core.comparison import compare_run, sentence
 from fashion_core.errors import RunStateError
 from fashion_core.proof import prove
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from helpers import new_run
 from test_metrics import batch_row, epoch_row
 
 from fashion_core import frames, live, metrics
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 
 
 @pytest.fixture

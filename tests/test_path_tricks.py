@@ -10,7 +10,8 @@ from helpers import new_run, train
 from test_pages import open_page
 
 from fashion_core import cli, imports, jobs
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 
 SECRET = "what stands outside the store"
 ELSEWHERE = "20250101-000000-000-0000"

@@ -10,7 +10,8 @@ from test_jobs import set_running, set_state
 from test_pages import open_page
 
 from fashion_core import jobs
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import Labels
 
 

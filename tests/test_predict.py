@@ -14,7 +14,8 @@ from fashion_core.config import TrainConfig
 from fashion_core.errors import RefusedFileError
 from fashion_core.loading import load
 from fashion_core.models import build_model
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import EXPORT_NAMES, ExportFormat
 
 CPU = torch.device("cpu")

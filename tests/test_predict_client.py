@@ -18,7 +18,8 @@ from fashion_core.errors import WorkerError
 from fashion_core.loading import load
 from fashion_core.models import build_model
 from fashion_core.predict_client import PREDICTOR, Predictor
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from PIL import Image
 from fashion_core import data, exports, predict
 from fashion_core.classes import CLASS_NAMES
 from fashion_core.loading import load
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from test_resume_page import texts, widget
 
 from fashion_core import gallery_views, scores
 from fashion_core.predict_client import PREDICTOR
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import Parent
 
 

@@ -14,7 +14,8 @@ from fashion_core.loading import load
 from fashion_core.loading_snippets import Target, stored_target
 from fashion_core.predict_snippets import evaluating_script, predicting_script
 from fashion_core.preparation import prepare
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import ExportFormat
 
 CPU = torch.device("cpu")

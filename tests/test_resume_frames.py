@@ -15,7 +15,8 @@ from fashion_core.comparison import Compared, LossNow, compare
 from fashion_core.lineage_frames import DOT_COLUMNS, LINK_COLUMNS, MOST_DOTS, lineage_frame, lineage_parts, part_frames
 from fashion_core.resume_frames import BRANCH_COLUMNS, COMPARED_COLUMNS, SORTS, branches_frame, compared_frame
 from fashion_core.resume_labels import LABEL_LENGTH, cut_middle, label_pixels, percent, short_label
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import Change, LoadCheck
 
 

@@ -9,7 +9,8 @@ from test_pages import open_page
 from test_resuming import resume
 
 from fashion_core import jobs
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 
 
 @pytest.fixture

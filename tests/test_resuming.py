@@ -19,7 +19,8 @@ from fashion_core.imports import bring_in
 from fashion_core.models import build_model
 from fashion_core.proof import prove
 from fashion_core.resumptions import Wish
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import Change
 
 EPOCHS = 3

@@ -14,9 +14,11 @@ import pytest
 from helpers import change_json, config, new_run, small_disk, wait_until, waits_for_lock
 
 from fashion_core import processes
+from fashion_core.clock import now
 from fashion_core.errors import DamagedFileError, DiskError, FashionError, RunNotFoundError, RunStateError
 from fashion_core.processes import ProcessId
-from fashion_core.runs import STARTING_SECONDS, Run, RunStore, now
+from fashion_core.run_folders import STARTING_SECONDS, Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import Facts, Parent, Status
 
 URL_SAFE = set("0123456789abcdefghijklmnopqrstuvwxyz-")

@@ -27,7 +27,8 @@ from torch import nn
 from fashion_core import files, formats
 from fashion_core.errors import DiskError
 from fashion_core.models import build_model
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 
 
 def names(folder: Path) -> list[str]:

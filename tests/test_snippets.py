@@ -24,7 +24,8 @@ from fashion_core.inspection import inspect
 from fashion_core.models import build_model
 from fashion_core.optimizers import make_optimizer
 from fashion_core.resumptions import Wish
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import EXPORT_NAMES
 
 USABLE_TORCHVISION = "from fashion_core.vision import import_torchvision; import_torchvision()\n"

@@ -13,7 +13,8 @@ from helpers import After, change_json, config, never, new_run, python, small_di
 from fashion_core import data, metrics
 from fashion_core.errors import DiskError, DivergedError
 from fashion_core.models import build_model
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import Parent
 
 COVERING: dict[str, dict[str, Any]] = {
@@ -491,7 +492,7 @@ def test_training_imports_neither_torchvision_nor_the_compiler(store: RunStore, 
     """Each takes most of a second in which somebody waits for the first row."""
     run = new_run(store, **SETTINGS, optimizer=optimizer)
     done = python(
-        "import sys\nfrom pathlib import Path\nfrom fashion_core.runs import Run\n"
+        "import sys\nfrom pathlib import Path\nfrom fashion_core.run_folders import Run\n"
         "from fashion_core.training import Training\n"
         f"Training(Run(Path({str(run.path)!r})), lambda: False).to_the_end()\n"
         "found = {'torchvision', 'torch._dynamo', 'torch._inductor', 'sympy'} & set(sys.modules)\n"

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from fashion_core import uploads
+from fashion_core.clock import now
 from fashion_core.errors import DiskError
 from fashion_core.files import TEMPORARY_PREFIX
-from fashion_core.runs import LEFTOVER_SECONDS, RunStore, now
+from fashion_core.runs import LEFTOVER_SECONDS, RunStore
 
 
 def leftovers(store: RunStore) -> list[Path]:

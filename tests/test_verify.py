@@ -7,7 +7,8 @@ import pytest
 from helpers import command_line, new_run, train
 
 from fashion_core import files
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.verify import Verified, count_files, verify
 
 
@@ -101,6 +102,13 @@ def test_run_deleted_meanwhile_does_not_end_the_check(store: RunStore, run: Run)
         "model.pth",
     ]
     assert not run.path.exists()
+
+
+def test_command_names_a_damaged_record_once(run: Run) -> None:
+    run.labels_path.write_text("{")
+    done = command_line("verify", run.id)
+    assert f"{run.id}/labels.json: it is not JSON\n" in done.stdout
+    assert done.stderr == f"fashion_core: {run.labels_path} is damaged: it is not JSON.\n"
 
 
 def test_command_gives_a_record_for_each_file_and_exits_with_1_for_damage(run: Run) -> None:

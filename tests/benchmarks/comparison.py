@@ -13,7 +13,8 @@ from fashion_core import branch_charts, files, lineage_charts, lineage_frames, m
 from fashion_core.comparison import Compared, compare, sentence
 from fashion_core.config import parse_config
 from fashion_core.resuming import changes
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import Environment, Facts, LoadCheck, Parent, Resumption, Status
 
 from . import Comparison, alternate

@@ -6,7 +6,8 @@ from tempfile import TemporaryDirectory
 
 from fashion_core import charts, frames, live, live_views, metrics
 from fashion_core.config import parse_config
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import Environment
 
 from . import Comparison, alternate

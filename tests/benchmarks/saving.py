@@ -11,7 +11,7 @@ from fashion_core import files, formats
 from fashion_core.config import parse_config
 from fashion_core.models import build_model
 from fashion_core.optimizers import make_optimizer
-from fashion_core.runs import Run
+from fashion_core.run_folders import Run
 from fashion_core.schema import Facts
 
 from . import Comparison, alternate

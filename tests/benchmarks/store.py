@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fashion_core import frames, jobs, kept, runs
+from fashion_core import frames, jobs, json_records, kept, run_folders, runs
 from fashion_core.runs import RunStore
 
 from . import Comparison, alternate
@@ -31,7 +31,7 @@ def cold(way: Callable[[], object]) -> Callable[[], object]:
     """As after the start of a server: nothing is kept."""
 
     def forgotten() -> object:
-        for module in (runs, frames):
+        for module in (json_records, run_folders, runs, frames):
             for value in vars(module).values():
                 if isinstance(value, kept.KeptFromFiles | kept.KeptLatest):
                     value.clear()

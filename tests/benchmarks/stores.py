@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from fashion_core.config import parse_config
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import (
     Environment,
     Facts,

@@ -15,7 +15,8 @@ import psutil
 
 from fashion_core import jobs
 from fashion_core.config import parse_config
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 
 from . import Comparison
 from .serving import serving

@@ -6,7 +6,8 @@ import torch
 from helpers import new_run, train
 
 from fashion_core import files, formats, jobs, metrics
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 
 SETTINGS: dict[str, Any] = {"epochs": 3, "keep": "best and last", "momentum": 0.9}
 ASKED = 8

@@ -13,7 +13,8 @@ from helpers import After, never, new_run, train
 
 from fashion_core import formats, metrics
 from fashion_core.files import TEMPORARY_PREFIX
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import Labels
 from faults.disks import Disk, Recorder, State
 from faults.lives import SETTINGS

@@ -19,7 +19,8 @@ from helpers import new_run, small_disk
 
 from fashion_core import jobs
 from fashion_core.errors import DiskError
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from faults.lives import ASKED, SETTINGS, assert_listed_are_whole, assert_same_end, undisturbed
 from faults.operations import Operation, Result
 from faults.workers import Note, Nursery, Order

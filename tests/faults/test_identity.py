@@ -15,9 +15,11 @@ from helpers import config, new_run, python, train, wait_until, worker_is_gone, 
 from test_jobs import assert_same_end, set_state, wait_for_end, wait_for_epochs
 
 from fashion_core import jobs, processes, ui
+from fashion_core.clock import now
 from fashion_core.errors import RunStateError
 from fashion_core.heartbeats import SILENCE_SECONDS
-from fashion_core.runs import Run, RunStore, now
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 
 Survived = Callable[[str], None]
 HOUR = 3600.0

@@ -14,7 +14,8 @@ import pytest
 from helpers import new_run, wait_until, worker_is_gone
 
 from fashion_core import metrics, processes
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from faults.lives import ASKED, SETTINGS, assert_listed_are_whole, assert_same_end, go_on, undisturbed
 from faults.operations import Operation, Result
 from faults.workers import Note, Nursery, Order

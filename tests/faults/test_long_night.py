@@ -16,7 +16,8 @@ from helpers import config, known_workers, wait_until, workers, workers_of
 
 from fashion_core import jobs
 from fashion_core.errors import FashionError
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import CONTINUABLE_STATES, UNDER_WAY_STATES
 
 Survived = Callable[[str], None]

@@ -14,7 +14,8 @@ import pytest
 from helpers import new_run, wait_until
 
 from fashion_core import formats, metrics, processes
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from faults.lives import SETTINGS, assert_listed_are_whole, assert_same_end, go_on, losses, undisturbed
 from faults.workers import Nursery
 

@@ -15,7 +15,8 @@ from test_jobs import assert_same_end, set_state, wait_for_end
 
 from fashion_core import jobs
 from fashion_core.errors import RunStateError
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 
 Survived = Callable[[str], None]
 Rounds = Callable[[int, int], int]

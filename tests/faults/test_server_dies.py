@@ -13,7 +13,8 @@ from helpers import config, known_workers, wait_until, workers_of
 from playwright.sync_api import Page
 
 from fashion_core import jobs
-from fashion_core.runs import Run, RunStore
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
 from fashion_core.schema import UNDER_WAY_STATES
 
 Survived = Callable[[str], None]
