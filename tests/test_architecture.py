@@ -126,7 +126,16 @@ TENSORS = {
     "training",
     "worker",
 }
-ENTRY = {"__init__", "__main__", "cli", "file_commands", "predict_commands", "worker_command"}
+ENTRY = {
+    "__init__",
+    "__main__",
+    "cli",
+    "run_commands",
+    "file_commands",
+    "model_commands",
+    "predict_commands",
+    "worker_command",
+}
 RUN_FOLDER = {"run_folders", "runs"}
 """Where the two wings meet."""
 

@@ -1,0 +1,85 @@
+"""The commands about data, devices and models; torch is imported by those alone that need it."""
+
+import argparse
+import json
+
+from tqdm import tqdm
+
+from fashion_core import dataset_files
+from fashion_core.actions import from_command_line
+from fashion_core.file_commands import print_json
+from fashion_core.run_commands import given
+from fashion_core.runs import RunStore
+
+
+def fetch_dataset(options: argparse.Namespace) -> None:
+    """Raises ``DownloadError`` or ``DiskError``."""
+    with tqdm(total=dataset_files.TOTAL_BYTES, unit="B", unit_scale=True, disable=None) as bar:
+
+        def show(done: int, _total: int) -> None:
+            bar.n = done
+            bar.refresh()
+
+        from_command_line(RunStore()).download(show)
+    where = str(dataset_files.raw_folder())
+    print(json.dumps({"path": where}) if options.json else f"Fashion-MNIST is in {where}")
+
+
+def list_devices(options: argparse.Namespace) -> None:
+    """The one that ``auto`` takes is marked."""
+    from fashion_core import devices  # torch, which the other commands need not wait for
+
+    answer = devices.describe()
+    if options.json:
+        print_json(answer)
+        return
+    for name, text in answer["devices"].items():
+        print(f"{name}: {text}" + (" (auto)" if name == answer["automatic"] else ""))
+
+
+def show_model(options: argparse.Namespace) -> None:
+    """Its text, and one line a layer."""
+    from fashion_core import models
+
+    answer = models.describe(options.name)
+    if options.json:
+        print_json(answer)
+        return
+    print(answer["text"])
+    for layer in answer["layers"]:
+        print(f"{layer['name']:<28} {layer['kind']:<18} {layer['output_shape']!s:<14} {layer['parameters']:>10,}")
+
+
+def run_lesson(options: argparse.Namespace) -> None:
+    """Raises ``RunNotFoundError``, and what the lesson raises of a run that is none for it."""
+    from fashion_core import lesson, lesson_outputs
+
+    store = RunStore()
+    run = store.get(options.run)
+    answer = lesson_outputs.losses(run, lesson.last_run(store, run)) if options.losses else lesson_outputs.outputs(run)
+    if options.json:
+        print_json(answer)
+        return
+    for name, found in answer.items():
+        print(f"--- {name}", *(f"{key}: {value}" for key, value in found.items()), sep="\n")
+
+
+def predict_images(options: argparse.Namespace) -> None:
+    """Raises what ``predict_commands.predict_images`` raises."""
+    from fashion_core import predict_commands
+
+    predict_commands.predict_images(options, given(options))
+
+
+def evaluate_file(options: argparse.Namespace) -> None:
+    """Raises what ``predict_commands.evaluate`` raises."""
+    from fashion_core import predict_commands
+
+    predict_commands.evaluate(options, given(options))
+
+
+def serve_predictions(options: argparse.Namespace) -> None:
+    """Answer the server that started this, until it goes."""
+    from fashion_core import predict_worker
+
+    predict_worker.serve()

@@ -1,0 +1,190 @@
+"""The commands about runs: train, resume, compare, continue, stop, runs, audit, show, delete."""
+
+import argparse
+from dataclasses import asdict
+from typing import Any
+
+from tqdm import tqdm
+
+from fashion_core import audit, comparison, resuming, resumptions
+from fashion_core.actions import Actions, from_command_line
+from fashion_core.config import PRESETS, parse_config, settings
+from fashion_core.errors import ConfigError, DamagedFileError, DiskError, RunNotFoundError
+from fashion_core.file_commands import print_json
+from fashion_core.follow import follow, outcome
+from fashion_core.records import run_record
+from fashion_core.resumptions import Wish
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore, epoch_number
+
+
+def given(options: argparse.Namespace) -> dict[str, str]:
+    """The settings that were given as flags."""
+    return {setting.name: getattr(options, setting.name) for setting in settings() if hasattr(options, setting.name)}
+
+
+def train_run(options: argparse.Namespace) -> None:
+    """Raises ``ConfigError``, and what following it to its end raises."""
+    config = parse_config({**PRESETS[options.preset].values, **given(options)})
+    store = RunStore()
+    actions = from_command_line(store)
+    _follow_to_the_end(actions, actions.start(config), options.json)
+
+
+def resume_run(options: argparse.Namespace) -> None:
+    """Raises what ``Actions.resume`` raises, and what a run that fails says."""
+    store = RunStore()
+    parent = store.get(options.run)
+    overrides = {name: value for name, value in given(options).items() if name != "epochs"}
+    epochs = _epochs(options.epoch, parent)
+    wishes = [Wish(epoch, _additional(options.epochs, parent, epoch), overrides) for epoch in epochs]
+    if not options.json:
+        for planned in resumptions.plan(parent, wishes):
+            print(f"from epoch {planned.epoch}: {'; '.join([planned.judgement.verdict, *planned.judgement.reasons])}")
+    actions = from_command_line(store)
+    runs = actions.resume(parent, wishes)
+    for run in runs:
+        _follow(actions, run, options.json)
+    if options.json:
+        print_json(run_record(runs[0]) if len(runs) == 1 else [run_record(run) for run in runs])
+    for run in runs:
+        outcome(run)
+
+
+def _epochs(text: str, parent: Run) -> list[int]:
+    if text == "all":
+        return parent.epochs_saved() or [0]  # which is then refused with a sentence
+    epochs: dict[int, None] = {}
+    for epoch in map(epoch_number, text.split(",")):
+        if epoch is None:
+            raise ConfigError(f"Epoch should be a number such as 0, several as 0,2,5, or all, not {text!r}.")
+        resuming.check_epoch(parent, epoch)
+        epochs[epoch] = None
+    return list(epochs)
+
+
+def _additional(given: int | None, parent: Run, epoch: int) -> int:
+    return resuming.planned_epochs(parent, epoch) if given is None else given
+
+
+def compare_runs(options: argparse.Namespace) -> None:
+    """Raises ``DiskError``."""
+    rows = comparison.compare(RunStore())
+    if options.json:
+        print_json([comparison.as_record(row) for row in rows])
+        return
+    print(comparison.sentence(rows))
+    for row in rows:
+        print(_compare_line(row))
+
+
+def _compare_line(row: comparison.Compared) -> str:
+    now = row.latest
+    change = f"{now.loss:.4f} ({comparison.relative_change(row, now):+.1%}, {now.answer})" if now else "no epoch yet"
+    what = ", ".join(row.overrides) or "same settings"
+    gate = "loss_last" if row.check.comparable else "loss right after loading"
+    return f"{row.run}  {row.parent_name} epoch {row.epoch}: {gate} {row.gate:.4f}, loss_now {change}  {what}"
+
+
+def continue_run(options: argparse.Namespace) -> None:
+    """Raises what ``Actions.go_on`` raises, and what a run that fails says."""
+    actions = from_command_line(RunStore())
+    run = actions.store.get(options.run)
+    actions.go_on(run)
+    _follow_to_the_end(actions, run, options.json)
+
+
+def _follow_to_the_end(actions: Actions, run: Run, as_json: bool) -> None:
+    _follow(actions, run, as_json)
+    if as_json:
+        print_json(run_record(run))
+    outcome(run)
+
+
+def _follow(actions: Actions, run: Run, as_json: bool) -> None:
+    def say(text: str) -> None:
+        if not as_json:
+            tqdm.write(text)
+
+    say(f"run {run.id} in {run.path}")
+    follow(actions, run, say)
+
+
+def stop_run(options: argparse.Namespace) -> None:
+    """Raises what ``Actions.stop`` raises."""
+    store = RunStore()
+    run = store.get(options.run)
+    from_command_line(store).stop(run)
+    if options.json:
+        print_json(run_record(run))
+
+
+def list_runs(options: argparse.Namespace) -> None:
+    """A damaged run is one line or record among the others. Raises ``DiskError``."""
+    records = [_record_or_problem(run) for run in RunStore().runs()]
+    if options.json:
+        print_json(records)
+    for record in () if options.json else records:
+        print(_run_line(record))
+    if not options.json and not records:
+        print("No runs yet: `python -m fashion_core train` makes one.")
+
+
+def _record_or_problem(run: Run) -> dict[str, Any]:
+    try:
+        return run_record(run)
+    except (DamagedFileError, DiskError) as error:
+        return {"id": run.id, "path": str(run.path), "state": "damaged", "error": str(error)}
+
+
+def _run_line(record: dict[str, Any]) -> str:
+    if record["state"] == "damaged":
+        return f"{record['id']}  damaged   {record['error']}"
+    config, epochs = record["config"], record["epochs"]
+    planned = config["epochs"] - (record["parent"]["epoch"] + 1 if record["parent"] else 0)
+    result = _result(epochs[-1]) if epochs else ""
+    progress = "" if record["source"] else f"{len(epochs)}/{planned} epochs"
+    return f"{record['id']}  {record['state']:<8}  {config['dataset']:<13}  {progress}  {result}  {record['name']}"
+
+
+def _result(epoch: dict[str, Any]) -> str:
+    loss, accuracy = epoch["loss"], epoch["accuracy"]
+    parts = ("" if loss is None else f"loss {loss:.4f}", "" if accuracy is None else f"accuracy {accuracy:.2%}")
+    return "  ".join(filter(None, parts)) or "loss unknown"
+
+
+def show_audit(options: argparse.Namespace) -> None:
+    """The lines of a deleted run stay, so its id need not be that of a run any more."""
+    found = [line for line in audit.read(RunStore().root) if (line.run or "").startswith(options.run or "")]
+    if options.run and not found:
+        raise RunNotFoundError(f"No line is about a run whose id begins with {options.run!r}.")
+    if options.json:
+        print_json([asdict(line) for line in found])
+        return
+    for line in found:
+        print(f"{line.when}  {line.who}  {line.what}  {line.run or '-'}  {line.detail or '-'}  {line.outcome}")
+
+
+def show_run(options: argparse.Namespace) -> None:
+    """Raises ``RunNotFoundError``, ``DamagedFileError`` or ``DiskError``."""
+    record = run_record(RunStore().get(options.run))
+    if options.json:
+        print_json(record)
+        return
+    print(_run_line(record))
+    for key, value in record["config"].items():
+        print(f"  {key}: {value}")
+    for epoch in record["epochs"]:
+        print(f"epoch {epoch['epoch']}: {_result(epoch)}")
+    if record["error"]:
+        print(f"error: {record['error']}")
+
+
+def delete_saved(options: argparse.Namespace) -> None:
+    """Raises what ``RunStore.delete`` raises."""
+    store = RunStore()
+    run = store.get(options.run)
+    file = None if options.epoch is None else run.checkpoint_path(options.epoch)
+    from_command_line(store).delete(run, file, force=options.force)
+    if options.json:
+        print_json({"run": run.id, "epoch": options.epoch, "deleted": True})
