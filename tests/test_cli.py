@@ -357,7 +357,14 @@ def test_continue_finishes_a_stopped_run_and_prints_its_record(store: RunStore) 
 @pytest.mark.slow
 def test_interrupted_command_stops_its_run(store: RunStore) -> None:
     command = [sys.executable, "-m", "fashion_core", "train", *SMALL, "--epochs", "3000", "--json"]
-    watching = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    watching = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+    )
     try:
         wait_until(lambda: store.runs() and store.runs()[0].epochs_saved(), "it trains")
         watching.send_signal(signal.SIGINT)
