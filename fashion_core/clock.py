@@ -1,4 +1,4 @@
-"""What time it is, asked for in one place."""
+"""The time, as the records of a run hold it."""
 
 from datetime import UTC, datetime
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from fashion_core import metrics, resuming
 from fashion_core.errors import DamagedFileError, DiskError
-from fashion_core.kept import KeptFromFiles
+from fashion_core.kept import MOST_RUNS, KeptFromFiles
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
 from fashion_core.schema import Change, LoadCheck, State, Verdict
@@ -65,7 +65,7 @@ class Compared:
         return gate_of(self.check)
 
 
-_rows: KeptFromFiles[Compared | None] = KeptFromFiles(4096)
+_rows: KeptFromFiles[Compared | None] = KeptFromFiles(MOST_RUNS)
 
 
 def gate_of(check: LoadCheck) -> float:

@@ -52,7 +52,7 @@ class DamagedFileError(FashionError):
 
     Attributes:
         path: the damaged file.
-        reason: what is wrong with it, without its path and a full stop.
+        reason: what is wrong with it, without its path or a full stop.
     """
 
     def __init__(self, path: Path, reason: str) -> None:

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from fashion_core import inspection
 from fashion_core.actions import from_command_line
+from fashion_core.config import settings
 from fashion_core.errors import DamagedFileError
 from fashion_core.records import run_record
 from fashion_core.runs import RunStore
@@ -19,6 +20,11 @@ from fashion_core.verify import Verified, count_files
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
     print(json.dumps(value, indent=2))
+
+
+def given_settings(options: argparse.Namespace) -> dict[str, str]:
+    """The settings that were given as flags."""
+    return {setting.name: getattr(options, setting.name) for setting in settings() if hasattr(options, setting.name)}
 
 
 def inspect(options: argparse.Namespace) -> None:
@@ -72,8 +78,7 @@ def bring_in(options: argparse.Namespace) -> None:
 
 
 def _what_to_import(options: argparse.Namespace) -> tuple[Path, str, dict[str, str]]:
-    given = {name: getattr(options, name) for name in ("dataset", "pixels") if hasattr(options, name)}
-    return options.file, options.file_name or options.file.name, given
+    return options.file, options.file_name or options.file.name, given_settings(options)
 
 
 def bring_in_for_server(options: argparse.Namespace) -> None:

@@ -15,8 +15,7 @@ from fashion_core import metrics
 from fashion_core.config import TrainConfig
 from fashion_core.curves import Curve, extremes
 from fashion_core.errors import DamagedFileError, DiskError
-from fashion_core.json_records import RUNS
-from fashion_core.kept import KeptFromFiles, KeptLatest
+from fashion_core.kept import MOST_RUNS, KeptFromFiles, KeptLatest
 from fashion_core.listings import Listed
 from fashion_core.records import epoch_records
 from fashion_core.run_folders import Run
@@ -37,9 +36,9 @@ SAVED_COLUMNS = (
 )  # fmt: skip
 
 _RunRow = dict[str, Any]
-_run_rows: KeptFromFiles[tuple[_RunRow, Status | None]] = KeptFromFiles(RUNS)
+_run_rows: KeptFromFiles[tuple[_RunRow, Status | None]] = KeptFromFiles(MOST_RUNS)
 _run_frames: KeptLatest[pd.DataFrame] = KeptLatest(_STORES)
-_saved: KeptFromFiles["_Saved"] = KeptFromFiles(RUNS)
+_saved: KeptFromFiles["_Saved"] = KeptFromFiles(MOST_RUNS)
 _saved_frames: KeptLatest[pd.DataFrame] = KeptLatest(_STORES)
 
 

@@ -1,20 +1,17 @@
 """The small JSON files of a run, checked against their schema."""
 
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from fashion_core import files
 from fashion_core.config import explain
 from fashion_core.errors import DamagedFileError
-from fashion_core.kept import KeptFromFiles
-
-RUNS: Final = 4096
-"""How many runs are kept in memory, each with what its small files say: about 10 kB a run."""
+from fashion_core.kept import MOST_RUNS, KeptFromFiles
 
 Record = TypeVar("Record", bound=BaseModel)
-_records: KeptFromFiles[BaseModel] = KeptFromFiles(5 * RUNS)
+_records: KeptFromFiles[BaseModel] = KeptFromFiles(5 * MOST_RUNS)
 
 
 def read_record(path: Path | str, kind: type[Record]) -> Record:

@@ -15,6 +15,8 @@ from typing import Final, Generic, TypeVar
 
 SETTLED_SECONDS: Final = 2.0
 """The coarsest clock of a disk still in use, that of FAT; a change of the last seconds may hide another one."""
+MOST_RUNS: Final = 4096
+"""Of how many runs something is kept: what the small files of one say takes about 10 kB."""
 
 Value = TypeVar("Value")
 Stamp = tuple[int, int, int, int] | None

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pandas as pd
 
 from fashion_core.errors import DamagedFileError, DiskError
-from fashion_core.kept import KeptFromFiles
+from fashion_core.kept import MOST_RUNS, KeptFromFiles
 from fashion_core.records import epoch_records
 from fashion_core.resume_labels import cut_middle, loss_text, unique_labels
 from fashion_core.run_folders import Run
@@ -70,7 +70,7 @@ class Placed:
     root: bool
 
 
-_lanes: KeptFromFiles[_Lane | None] = KeptFromFiles(4096)
+_lanes: KeptFromFiles[_Lane | None] = KeptFromFiles(MOST_RUNS)
 
 
 def lineage_frame(store: RunStore) -> tuple[pd.DataFrame, pd.DataFrame]:

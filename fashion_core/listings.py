@@ -35,12 +35,12 @@ def listed_in(folder: Path) -> Iterator[tuple[int, "os.DirEntry[str] | None"]]:
         entries = {entry.name: entry for entry in os.scandir(folder) if not entry.is_symlink()}
     for name in entries:
         epoch = name.removesuffix(".json")
-        if epoch != name and epoch.isdecimal():
+        if epoch != name and epoch.isdecimal() and str(int(epoch)) == epoch:
             yield int(epoch), entries.get(epoch)
 
 
 def size_of(file: "os.PathLike[str]") -> int | None:
-    """Bytes of a file; None if there is none."""
+    """Bytes of a file; None if there is none. Raises ``OSError``."""
     try:
         return os.stat(file).st_size  # noqa: PTH116 -- half the time of Path.stat, for all files
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The commands about data, devices and models; torch is imported by those alone that need it."""
+"""The commands about data, devices, models and the lesson; torch is imported by those alone that need it."""
 
 import argparse
 import json
@@ -7,13 +7,12 @@ from tqdm import tqdm
 
 from fashion_core import dataset_files
 from fashion_core.actions import from_command_line
-from fashion_core.file_commands import print_json
-from fashion_core.run_commands import given
+from fashion_core.file_commands import given_settings, print_json
 from fashion_core.runs import RunStore
 
 
 def fetch_dataset(options: argparse.Namespace) -> None:
-    """Raises ``DownloadError`` or ``DiskError``."""
+    """Raises ``DownloadError``, ``DiskError``, or ``NotAllowedError`` as every action."""
     with tqdm(total=dataset_files.TOTAL_BYTES, unit="B", unit_scale=True, disable=None) as bar:
 
         def show(done: int, _total: int) -> None:
@@ -68,14 +67,14 @@ def predict_images(options: argparse.Namespace) -> None:
     """Raises what ``predict_commands.predict_images`` raises."""
     from fashion_core import predict_commands
 
-    predict_commands.predict_images(options, given(options))
+    predict_commands.predict_images(options, given_settings(options))
 
 
 def evaluate_file(options: argparse.Namespace) -> None:
     """Raises what ``predict_commands.evaluate`` raises."""
     from fashion_core import predict_commands
 
-    predict_commands.evaluate(options, given(options))
+    predict_commands.evaluate(options, given_settings(options))
 
 
 def serve_predictions(options: argparse.Namespace) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 from fashion_core.errors import RefusedFileError
 
 MAX_NODES = 60_000
+"""A ResNet-18 pickled whole makes 2,072."""
 MAX_DEPTH = 64
 MAX_KEY = 1000
-"""A ResNet-18 pickled whole makes 2,072 nodes."""
+"""Characters of a key or a name."""
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,10 @@ REBUILT: Mapping[str, Callable[..., Any]] = {
     "torch.Size": _size,
     "torch.device": _device,
 }
-"""What each of these functions would make of its arguments, by its name in a pickle."""
+"""What each of these functions would make of its arguments, by its name in a pickle.
+
+Each raises ``RefusedFileError``, ``ValueError`` or ``TypeError`` for arguments that torch would not give it.
+"""
 PLAIN_NAMES = frozenset(
     {
         *REBUILT,
@@ -97,10 +100,10 @@ PLAIN_NAMES = frozenset(
         "builtins.dict",
     }
 )
-"""The names that tensors and plain containers need; they stand for what this module makes itself."""
+"""The names that tensors and plain containers need: none of them is called."""
 
 
-def what_is_stored(identity: Any) -> Any:
+def what_is_stored(identity: Any) -> Name | Storage:
     """A persistent id of torch: a storage, or (in files of torch before 1.6) a class with its source.
 
     Raises ``RefusedFileError``.

@@ -12,7 +12,7 @@ import pandas as pd
 from fashion_core import metrics
 from fashion_core.comparison import NOISE, Compared, LossNow, relative_change
 from fashion_core.errors import DiskError
-from fashion_core.kept import KeptFromFiles
+from fashion_core.kept import MOST_RUNS, KeptFromFiles
 from fashion_core.resume_labels import cut_middle, percent, unique_labels
 from fashion_core.runs import RunStore
 
@@ -122,7 +122,7 @@ def _read_losses(path: Path) -> list[_Point]:
     return [(row["epoch"], row["loss"]) for row in metrics.read_epochs(path)]
 
 
-_kept_losses: KeptFromFiles[list[_Point]] = KeptFromFiles(4096)
+_kept_losses: KeptFromFiles[list[_Point]] = KeptFromFiles(MOST_RUNS)
 
 
 def _thinned(points: list[_Point], most: int) -> list[_Point]:

@@ -8,9 +8,9 @@ from tqdm import tqdm
 
 from fashion_core import audit, comparison, resuming, resumptions
 from fashion_core.actions import Actions, from_command_line
-from fashion_core.config import PRESETS, parse_config, settings
+from fashion_core.config import PRESETS, parse_config
 from fashion_core.errors import ConfigError, DamagedFileError, DiskError, RunNotFoundError
-from fashion_core.file_commands import print_json
+from fashion_core.file_commands import given_settings, print_json
 from fashion_core.follow import follow, outcome
 from fashion_core.records import run_record
 from fashion_core.resumptions import Wish
@@ -18,24 +18,25 @@ from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore, epoch_number
 
 
-def given(options: argparse.Namespace) -> dict[str, str]:
-    """The settings that were given as flags."""
-    return {setting.name: getattr(options, setting.name) for setting in settings() if hasattr(options, setting.name)}
-
-
 def train_run(options: argparse.Namespace) -> None:
-    """Raises ``ConfigError``, and what following it to its end raises."""
-    config = parse_config({**PRESETS[options.preset].values, **given(options)})
+    """Start a run and follow it to its end.
+
+    Raises ``ConfigError``, what ``Actions.start`` raises, and what a run that fails says.
+    """
+    config = parse_config({**PRESETS[options.preset].values, **given_settings(options)})
     store = RunStore()
     actions = from_command_line(store)
     _follow_to_the_end(actions, actions.start(config), options.json)
 
 
 def resume_run(options: argparse.Namespace) -> None:
-    """Raises what ``Actions.resume`` raises, and what a run that fails says."""
+    """Start the runs that go on from these epochs, and follow one after the other.
+
+    Raises ``ConfigError``, ``RunNotFoundError``, what ``Actions.resume`` raises, and what a run that fails says.
+    """
     store = RunStore()
     parent = store.get(options.run)
-    overrides = {name: value for name, value in given(options).items() if name != "epochs"}
+    overrides = {name: value for name, value in given_settings(options).items() if name != "epochs"}
     epochs = _epochs(options.epoch, parent)
     wishes = [Wish(epoch, _additional(options.epochs, parent, epoch), overrides) for epoch in epochs]
     if not options.json:
@@ -68,7 +69,7 @@ def _additional(given: int | None, parent: Run, epoch: int) -> int:
 
 
 def compare_runs(options: argparse.Namespace) -> None:
-    """Raises ``DiskError``."""
+    """One line for each resumed run: did it help? Raises ``DiskError``."""
     rows = comparison.compare(RunStore())
     if options.json:
         print_json([comparison.as_record(row) for row in rows])
@@ -87,7 +88,7 @@ def _compare_line(row: comparison.Compared) -> str:
 
 
 def continue_run(options: argparse.Namespace) -> None:
-    """Raises what ``Actions.go_on`` raises, and what a run that fails says."""
+    """Raises ``RunNotFoundError``, what ``Actions.go_on`` raises, and what a run that fails says."""
     actions = from_command_line(RunStore())
     run = actions.store.get(options.run)
     actions.go_on(run)
@@ -111,7 +112,7 @@ def _follow(actions: Actions, run: Run, as_json: bool) -> None:
 
 
 def stop_run(options: argparse.Namespace) -> None:
-    """Raises what ``Actions.stop`` raises."""
+    """Raises ``RunNotFoundError``, and what ``Actions.stop`` raises."""
     store = RunStore()
     run = store.get(options.run)
     from_command_line(store).stop(run)
@@ -154,7 +155,7 @@ def _result(epoch: dict[str, Any]) -> str:
 
 
 def show_audit(options: argparse.Namespace) -> None:
-    """The lines of a deleted run stay, so its id need not be that of a run any more."""
+    """The lines of a deleted run stay, so its id need not be that of a run any more. Raises ``RunNotFoundError``."""
     found = [line for line in audit.read(RunStore().root) if (line.run or "").startswith(options.run or "")]
     if options.run and not found:
         raise RunNotFoundError(f"No line is about a run whose id begins with {options.run!r}.")
@@ -181,7 +182,7 @@ def show_run(options: argparse.Namespace) -> None:
 
 
 def delete_saved(options: argparse.Namespace) -> None:
-    """Raises what ``RunStore.delete`` raises."""
+    """A run, or one of its checkpoints. Raises ``RunNotFoundError``, and what ``Actions.delete`` raises."""
     store = RunStore()
     run = store.get(options.run)
     file = None if options.epoch is None else run.checkpoint_path(options.epoch)

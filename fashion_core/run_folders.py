@@ -9,8 +9,8 @@ from fashion_core import files, processes
 from fashion_core.clock import now
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError
 from fashion_core.heartbeats import Heartbeats
-from fashion_core.json_records import RUNS, kept_record, read_record
-from fashion_core.kept import KeptFromFiles
+from fashion_core.json_records import kept_record, read_record
+from fashion_core.kept import MOST_RUNS, KeptFromFiles
 from fashion_core.listings import Listed, listed_in, size_of
 from fashion_core.run_locks import sole_writer
 from fashion_core.schema import Facts, Labels, LoadCheck, Marks, RunRecord, State, Status
@@ -20,7 +20,7 @@ STARTING_SECONDS = 5.0
 LOG_LINE_BYTES = 1000
 """So many of a line in a log are read, on average: it may have grown for weeks."""
 
-_epochs: KeptFromFiles[tuple[tuple[int, bool], ...]] = KeptFromFiles(RUNS)
+_epochs: KeptFromFiles[tuple[tuple[int, bool], ...]] = KeptFromFiles(MOST_RUNS)
 _heartbeats = Heartbeats()
 
 
@@ -108,7 +108,10 @@ class Run:
         return _heartbeats.is_beating(self.path, status.process, status.heartbeat)
 
     def writing(self, timeout: float = 5.0) -> AbstractContextManager[None]:
-        """Be the run's one writer, as ``sole_writer`` says. Raises ``RunStateError`` or ``RunNotFoundError``."""
+        """Be the run's one writer while inside; wait up to ``timeout`` seconds for another one to end.
+
+        Raises what ``sole_writer`` raises.
+        """
         return sole_writer(self.path, timeout)
 
     def refuse_links(self) -> None:
@@ -213,7 +216,7 @@ class Run:
         try:
             facts = self.facts(file)
         except DamagedFileError as error:
-            return str(error)
+            return f"{error.path.name} is damaged: {error.reason}"
         return self.damage_of(Listed(self.name_of(file), self.epoch_of(file), size_of(file)), facts, marks)
 
     def damage_of(self, listed: Listed, facts: Facts | None, marks: Marks) -> str | None:

@@ -15,7 +15,8 @@ from fashion_core.errors import DiskError, RunNotFoundError, RunStateError
 def sole_writer(folder: Path, timeout: float) -> Iterator[None]:
     """Be the one writer of the run in ``folder`` while inside; wait up to ``timeout`` seconds for another one to end.
 
-    Raises ``RunStateError`` if it does not, ``RunNotFoundError`` if the run has been deleted.
+    Raises ``RunStateError`` if it does not, ``RunNotFoundError`` if the run has been deleted, ``DiskError`` if there
+    can be no lock.
     """
     path = folder / "lock"
     lock = FileLock(path, timeout=timeout)

@@ -13,8 +13,7 @@ from fashion_core import files
 from fashion_core.clock import now, utc_now
 from fashion_core.config import TrainConfig
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError, RunStateError
-from fashion_core.json_records import RUNS
-from fashion_core.kept import KeptFromFiles
+from fashion_core.kept import MOST_RUNS, KeptFromFiles
 from fashion_core.run_folders import Run
 from fashion_core.schema import ACTIVE_STATES, Environment, Labels, Parent, Resumption, RunRecord, Source, Status
 
@@ -26,7 +25,7 @@ _EPOCH_PATTERN = re.compile(r"[0-9]{1,9}")
 _listings: KeptFromFiles[tuple[Run, ...]] = KeptFromFiles(8)
 
 
-@lru_cache(maxsize=RUNS)
+@lru_cache(maxsize=MOST_RUNS)
 def _run_at(path: Path) -> Run:
     """Naming its paths takes as long as reading one of them."""
     return Run(path)

@@ -134,7 +134,7 @@ def state_badge(state: str) -> None:
 def show_damage(run: Run) -> None:
     """What is wrong with the files that the run keeps about itself, and with those that ``verify`` marked."""
     for found in verify.damaged_records(run):
-        st.warning(sentence(f"{found.reason}."), icon=":material/broken_image:")
+        st.warning(sentence(f"Damaged file {found.file}: {found.reason}."), icon=":material/broken_image:")
     with suppress(DamagedFileError, DiskError):
         marked = [name for name in run.marks.files if run.damage(run.path / name, run.marks)]
         if marked:

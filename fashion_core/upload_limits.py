@@ -29,6 +29,7 @@ AWAY_SECONDS: Final = 30.0
 _LOOK_SECONDS: Final = 5.0
 _M_MMAP_THRESHOLD: Final = -3
 """Its number in malloc.h."""
+_LARGE_BYTES: Final = 128 * 1024
 _ADMITTED = "admitted uploads"
 """Where the session holds the ids of the files that it was told it may keep."""
 
@@ -128,10 +129,12 @@ class _Holders:
 def _map_large_blocks_one_by_one() -> None:
     """So that a block goes back to the system when it is freed: glibc keeps what it has grown used to, for each thread.
 
+    For the whole process and for good: the threshold that glibc begins with no longer grows with what is freed.
     Source: https://man7.org/linux/man-pages/man3/mallopt.3.html
     """
     if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, MEGABYTE)
+        accepted = ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+        assert accepted, "glibc takes any threshold up to half of a heap"
 
 
 _holders = _Holders()

@@ -74,8 +74,11 @@ def _named(run: Run, read: Callable[[], object]) -> Iterator[Verified]:
         read()
     except (DamagedFileError, DiskError) as error:
         if run.path.exists():  # else it has been deleted meanwhile
-            reason = error.reason if isinstance(error, DamagedFileError) else str(error).rstrip(".")
-            yield Verified(run.id, run.name_of(error.path), reason)
+            yield Verified(run.id, run.name_of(error.path), _reason(error))
+
+
+def _reason(error: DamagedFileError | DiskError) -> str:
+    return error.reason if isinstance(error, DamagedFileError) else str(error).rstrip(".")
 
 
 def _marked(run: Run, saved: Sequence[Path], marks: Iterator[Mark]) -> Iterator[Verified]:
@@ -95,10 +98,14 @@ def _look_at(run: Run, file: Path) -> Mark:
         found = files.digest_of(file)
     except (DamagedFileError, DiskError) as error:
         still_listed = run.facts_path(file).exists()
-        return Mark(sha256="", reason=str(error).rstrip(".") if still_listed else None)
+        return Mark(sha256="", reason=_named_reason(error) if still_listed else None)
     if files.Digest(facts.sha256, facts.bytes) != found and run.facts(file) != facts:
         return _look_at(run, file)  # it was saved again meanwhile
     return Mark(sha256=facts.sha256, reason=_difference(facts, found))
+
+
+def _named_reason(error: DamagedFileError | DiskError) -> str:
+    return f"{error.path.name} is damaged: {error.reason}" if isinstance(error, DamagedFileError) else _reason(error)
 
 
 def _difference(facts: Facts, found: files.Digest) -> str | None:

@@ -238,6 +238,15 @@ def test_checkpoint_without_its_facts_or_facts_without_it_is_not_listed(store: R
     assert run.epochs_saved() == [1]
 
 
+def test_facts_whose_epoch_is_not_written_as_we_write_it_are_not_listed(store: RunStore) -> None:
+    run = new_run(store)
+    put_checkpoint(run, 1)
+    facts = run.facts_path(run.checkpoint_path(1))
+    facts.with_name("01.json").write_bytes(facts.read_bytes())
+    assert run.saved_files() == [run.checkpoint_path(1)]
+    assert [listed.name for listed in run.listed()] == ["model_save/1"]
+
+
 def test_epochs_are_sorted_as_numbers(store: RunStore) -> None:
     run = new_run(store)
     for epoch in (10, 9, 100, 0):
