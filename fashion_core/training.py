@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from fashion_core import data, devices, files, formats, metrics
+from fashion_core import allocator, data, devices, files, formats, metrics
 from fashion_core.clock import now
 from fashion_core.cuda_graphs import GraphedStep
 from fashion_core.errors import DivergedError
@@ -52,6 +52,7 @@ class Training:
         self.record, self.status = run.record, run.status
         self.config = self.record.config
         devices.make_reproducible(self.record.environment.threads)
+        allocator.keep_freed_blocks()
         self.device = devices.resolve(self.record.environment.device)
         train_images, test_images = images or data.load(self.config.dataset)
         self.train_images = train_images.first(self.config.train_images).to(self.device)

@@ -4,10 +4,7 @@ Streamlit keeps the uploads of somebody who has left until a collector of garbag
 quiet server: here they are let go of once their session has been away for a while.
 """
 
-import ctypes
-import functools
 import gc
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -20,16 +17,13 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from fashion_core import ui
+from fashion_core import allocator, ui
 
 MEGABYTE: Final = 1_000_000
 SESSION_MEGABYTES, SERVER_MEGABYTES = 320, 1000
 AWAY_SECONDS: Final = 30.0
 """How long a browser may be cut off, as by a network that fails for a moment, and find its uploads again."""
 _LOOK_SECONDS: Final = 5.0
-_M_MMAP_THRESHOLD: Final = -3
-"""Its number in malloc.h."""
-_LARGE_BYTES: Final = 128 * 1024
 _ADMITTED = "admitted uploads"
 """Where the session holds the ids of the files that it was told it may keep."""
 
@@ -39,7 +33,7 @@ def admit(key: str) -> list[UploadedFile]:
 
     The widget itself gives copies: what the session refers to is in its state.
     """
-    _map_large_blocks_one_by_one()
+    allocator.give_large_blocks_back()
     context = get_script_run_ctx()
     assert context, "a page runs in a session"
     manager, session = context.uploaded_file_mgr, context.session_id
@@ -123,18 +117,6 @@ class _Holders:
         for upload in self._held.pop(session).values():
             upload.truncate(0)
         del self._away_since[session]
-
-
-@functools.cache
-def _map_large_blocks_one_by_one() -> None:
-    """So that a block goes back to the system when it is freed: glibc keeps what it has grown used to, for each thread.
-
-    For the whole process and for good: the threshold that glibc begins with no longer grows with what is freed.
-    Source: https://man7.org/linux/man-pages/man3/mallopt.3.html
-    """
-    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
-        accepted = ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
-        assert accepted, "glibc takes any threshold up to half of a heap"
 
 
 _holders = _Holders()

@@ -43,6 +43,7 @@ GROUND = {
     "access",
     "audit",
     "clock",
+    "allocator",
     "json_records",
     "listings",
     "run_locks",
