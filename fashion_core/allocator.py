@@ -14,6 +14,8 @@ _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 """Their numbers in malloc.h."""
 _LARGE_BYTES: Final = 128 * 1024
+_LARGEST_BYTES: Final = 32 * 1024 * 1024
+"""Older versions of glibc refuse a higher threshold for a block of its own."""
 _NEVER: Final = 1 << 30
 
 
@@ -25,11 +27,11 @@ def give_large_blocks_back() -> None:
 
 @functools.cache
 def keep_freed_blocks() -> None:
-    """None goes back: for a process that takes the same blocks again at once, as each step of training does.
+    """Hardly one goes back: for a process that takes the same blocks again at once, as each step of training does.
 
     Else the system would clear each page of a step's gradients anew: 900 page faults a step of the MLP in bf16.
     """
-    _choose(_M_MMAP_THRESHOLD, _NEVER)
+    _choose(_M_MMAP_THRESHOLD, _LARGEST_BYTES)
     _choose(_M_TRIM_THRESHOLD, _NEVER)
 
 
