@@ -54,7 +54,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def _disk_error(path: Path, error: OSError) -> DiskError:
-    reason = _ADVICE.get(error.errno or 0, error.strerror or str(error))
+    reason = _ADVICE.get(error.errno or 0, error.strerror or str(error).rstrip("."))
     return DiskError(path, f"{path} can't be used: {reason}.")
 
 
@@ -185,6 +185,11 @@ def overwrite_json(path: Path, value: Mapping[str, Any]) -> None:
     with disk_errors(path), path.open("r+b") as file:
         file.write(json.dumps(value).encode())
         file.truncate()
+
+
+def open_to_read(path: Path) -> BinaryIO:
+    """A file of a run, opened as ``read_bytes`` does. Raises ``OSError``, for a symbolic link too."""
+    return open(path, "rb", opener=lambda name, _: os.open(name, _READ))
 
 
 def read_bytes(path: Path | str) -> bytes:

@@ -88,7 +88,7 @@ class Follower:
         """
         with files.disk_errors(self.path):
             try:
-                file = self.path.open("rb")
+                file = files.open_to_read(self.path)
             except FileNotFoundError:
                 self._begin(0)
                 return

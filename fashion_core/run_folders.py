@@ -124,7 +124,7 @@ class Run:
 
     def log_tail(self, lines: int) -> str:
         """The last lines that the worker printed. Raises ``DiskError``."""
-        with files.disk_errors(self.log_path), suppress(FileNotFoundError), self.log_path.open("rb") as log:
+        with files.disk_errors(self.log_path), suppress(FileNotFoundError), files.open_to_read(self.log_path) as log:
             size = log.seek(0, os.SEEK_END)
             log.seek(max(0, size - lines * LOG_LINE_BYTES))
             return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])

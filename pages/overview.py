@@ -111,9 +111,9 @@ def show_details(store: RunStore, run: Run) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{ui.plain(run.title)}**", width="content")
             st.caption(run.id, width="content")
-        ui.show_damage(run)
-        with ui.problems_shown():
-            edit_labels(store, run)
+        if run.labels_path.name not in ui.show_damage(run):
+            with ui.problems_shown():
+                edit_labels(store, run)
         with st.container(horizontal=True):
             st.page_link("pages/train.py", label="Open", icon=":material/open_in_new:", query_params={"run": run.id})
             ui.checkpoints_link(run)

@@ -1,6 +1,7 @@
 """``metrics.jsonl``: whole rows for readers, each batch once after going back."""
 
 import json
+import os
 from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -189,6 +190,14 @@ def test_follower_passes_over_what_is_no_row(tmp_path: Path) -> None:
     lines = [b'{"kind": "ba', json.dumps(epoch_row(0)).encode(), b"", b"[1", b"2]", json.dumps(epoch_row(1)).encode()]
     path.write_bytes(b"\n".join(lines) + b"\n")
     assert new_rows(metrics.Follower(path)) == [epoch_row(0), epoch_row(1)] == metrics.read_rows(path)
+
+
+@pytest.mark.timeout(20)
+def test_follower_does_not_wait_for_a_pipe(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    os.mkfifo(path)
+    with pytest.raises(DiskError, match="is not seekable"):
+        new_rows(metrics.Follower(path))
 
 
 @given(lengths=st.lists(st.integers(0, 40), max_size=20), piece=st.integers(1, 200))

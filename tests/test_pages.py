@@ -40,11 +40,13 @@ def test_overview_shows_a_damaged_run_beside_the_others(store: RunStore) -> None
     assert list(table["state"] == "damaged") == [True, False]
 
 
-def test_run_page_names_the_damaged_record(store: RunStore) -> None:
+@pytest.mark.parametrize("page", ["overview", "train"])
+def test_damaged_labels_are_named_once(store: RunStore, page: str) -> None:
     run = new_run(store)
     run.labels_path.write_text("{")
-    warnings = [warning.value for warning in open_page("train", run=run.id).warning]
-    assert ui.plain("Damaged file labels.json: it is not JSON.") in warnings, warnings
+    app = open_page(page, run=run.id)
+    told = [element.value for element in (*app.warning, *app.error) if "labels" in element.value]
+    assert told == [ui.plain("Damaged file labels.json: it is not JSON.")]
 
 
 def test_overview_saves_name_notes_and_tags(store: RunStore) -> None:
