@@ -18,7 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from fashion_core import dataset_files, files, processes
 from fashion_core.clock import now
@@ -48,6 +48,8 @@ from fashion_core.schema import (
 )
 
 _ANSWER_SECONDS = 120
+QUEUE_SECONDS = 5.0
+"""How long to wait for another process that moves the queue on."""
 _PROBLEM = "fashion_core: "
 """How the command line begins the sentence about a problem that a person can mend."""
 
@@ -245,11 +247,16 @@ def _stop_queued(run: Run) -> bool:
     return False
 
 
-def advance(store: RunStore) -> None:
-    """Start the runs that have waited longest while there are free slots. Raises ``DiskError``."""
+def advance(store: RunStore, patience: float = QUEUE_SECONDS) -> None:
+    """Start the runs that have waited longest while there are free slots. Raises ``DiskError``.
+
+    Who finds another process at it waits up to ``patience`` seconds, and then leaves it to that one: it may have been
+    suspended, and nobody else should stand still for that.
+    """
     if not store.root.exists():
         return
-    with files.disk_errors(store.root), FileLock(store.root / ".queue.lock"):
+    lock = FileLock(store.root / ".queue.lock", timeout=patience)
+    with files.disk_errors(store.root), suppress(Timeout), lock:
         store.remove_leftovers()
         standing = [(run, status) for run in store.runs() if (status := _readable_status(run))]
         free = slots() - sum(run.state(status) in ACTIVE_STATES for run, status in standing)

@@ -154,7 +154,11 @@ def verdict_badge(verdict: Verdict) -> None:
 
 
 def welcome(store: RunStore) -> None:
-    """An empty store: one button that trains a first run."""
+    """A store without saved files: word of the runs that will have some, or one button that trains a first run."""
+    if store.runs():
+        text = "No saved file yet: they appear as the epochs of the runs end."
+        st.info(text, icon=":material/hourglass_empty:")
+        return
     with st.container(border=True):
         st.subheader("No runs yet")
         st.write(
@@ -266,7 +270,7 @@ def advance(store: RunStore) -> None:
     """
     access_views.send_strangers_away()
     with problems_shown():
-        _last_advance.get(store.root, int(time.monotonic() / ADVANCE_SECONDS), lambda: jobs.advance(store))
+        _last_advance.get(store.root, int(time.monotonic() / ADVANCE_SECONDS), lambda: jobs.advance(store, patience=0))
 
 
 def whereabouts(store: RunStore, run: Run, state: State | None = None) -> str:

@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 import torch
+from filelock import FileLock
 from helpers import (
     ROOT,
     After,
@@ -160,6 +162,17 @@ def test_worker_that_ends_starts_the_next_of_the_queue(store: RunStore) -> None:
     assert (first.state(), second.state()) == ("finished", "finished")
     times = [[row["time"] for row in metrics.read_rows(run.metrics_path)] for run in (first, second)]
     assert max(times[0]) < min(times[1])
+
+
+def test_process_that_is_suspended_at_the_queue_holds_nobody_up(store: RunStore) -> None:
+    run = new_run(store)
+    with FileLock(store.root / ".queue.lock"):
+        began = time.monotonic()
+        jobs.advance(store, patience=0.1)
+        assert time.monotonic() - began < 5
+        assert run.state() == "queued"
+    jobs.advance(store)
+    wait_for_end(run)
 
 
 def test_lost_run_does_not_keep_its_slot(store: RunStore) -> None:
