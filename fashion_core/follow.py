@@ -3,14 +3,14 @@
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import chain
 from typing import Never
 
 from tqdm import tqdm
 
-from fashion_core import jobs
+from fashion_core import jobs, metrics
 from fashion_core.actions import Actions
 from fashion_core.errors import RunStateError
-from fashion_core.records import epoch_records
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
 from fashion_core.schema import ACTIVE_STATES, State, Status
@@ -24,14 +24,15 @@ def follow(actions: Actions, run: Run, say: Callable[[str], None]) -> State:
     ``say`` gets a line for each epoch that ends; the bar goes to standard error, and only if that is a terminal.
     """
     record = run.record
-    told = len(epoch_records(run))
+    follower = metrics.Follower(run.metrics_path)
+    told = _tell_epochs(follower, -1, lambda _: None)
     total = (record.config.epochs - record.first_epoch) * record.config.batches_per_epoch
     bar: tqdm[Never] = tqdm(total=total, unit="batch", disable=None, leave=False)
     with bar:
         while True:
             try:
                 state = _look(actions.store, run, bar)
-                told = _tell_epochs(run, told, say)
+                told = _tell_epochs(follower, told, say)
                 if state != "queued" and state not in ACTIVE_STATES:
                     return state
                 time.sleep(_POLL_SECONDS)
@@ -47,7 +48,7 @@ def _look(store: RunStore, run: Run, bar: "tqdm[Never]") -> State:
         jobs.advance(store)
     bar.set_description(_describe(state, status))
     record = run.record
-    bar.n = (status.epoch - record.first_epoch) * record.config.batches_per_epoch + status.batch
+    bar.n = max(0, status.epoch - record.first_epoch) * record.config.batches_per_epoch + status.batch
     bar.refresh()
     return state
 
@@ -56,14 +57,16 @@ def _describe(state: State, status: Status) -> str:
     return f"{state}, epoch {status.epoch}" if state in ACTIVE_STATES else state
 
 
-def _tell_epochs(run: Run, told: int, say: Callable[[str], None]) -> int:
-    epochs = epoch_records(run)
-    for epoch in epochs[told:]:
-        say(
-            f"epoch {epoch['epoch']}: test loss {epoch['loss']:.4f}, accuracy {epoch['accuracy']:.2%}, "
-            f"training loss {epoch['train_loss']:.4f}, {epoch['seconds']:.1f} s"
-        )
-    return max(told, len(epochs))
+def _tell_epochs(follower: metrics.Follower, told: int, say: Callable[[str], None]) -> int:
+    """Say what is known of each epoch after ``told``; gives the last one."""
+    for row in chain.from_iterable(follower.new_rows()):
+        if row["kind"] == "epoch" and row["epoch"] > told:
+            told = row["epoch"]
+            say(
+                f"epoch {told}: test loss {row['loss']:.4f}, accuracy {row['accuracy']:.2%}, "
+                f"training loss {row['train_loss']:.4f}, {row['seconds']:.1f} s"
+            )
+    return told
 
 
 def outcome(run: Run) -> None:

@@ -31,7 +31,7 @@ def work(run: Run) -> bool:
 
 def _take_up(run: Run) -> None:
     with files.disk_errors(run.path):
-        files.remove_temporaries(run.path)
+        files.remove_temporaries(run.path, of_others=(run.labels_path.name, run.marks_path.name))
         files.remove_temporaries(run.checkpoint_folder)
     _note(run, process=processes.identify(os.getpid()), phase="starting")
 

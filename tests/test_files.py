@@ -1,6 +1,7 @@
 """Writing that a crash can't tear, and disk errors in one sentence."""
 
 import hashlib
+import os
 import signal
 import subprocess
 import sys
@@ -81,6 +82,22 @@ def test_leftovers_of_a_killed_writer_are_removed_and_nothing_else(tmp_path: Pat
     (tmp_path / "0").write_bytes(b"whole")
     files.remove_temporaries(tmp_path)
     assert names(tmp_path) == ["0"]
+
+
+def test_leftovers_of_what_others_write_stay_until_they_are_old(tmp_path: Path) -> None:
+    fresh, old = (tmp_path / f"{files.TEMPORARY_PREFIX}labels.json-{ending}" for ending in ("00000000", "11111111"))
+    for path in (fresh, old):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    files.remove_temporaries(tmp_path, of_others=("labels.json",))
+    assert names(tmp_path) == [fresh.name]
+
+
+@pytest.mark.parametrize("size", [0, 1, 1 << 14, (1 << 14) + 1, 3 << 14])
+def test_file_of_any_size_is_read_whole(tmp_path: Path, size: int) -> None:
+    data = os.urandom(size)
+    (tmp_path / "file").write_bytes(data)
+    assert files.read_bytes(tmp_path / "file") == data
 
 
 def test_json_comes_back(tmp_path: Path) -> None:
