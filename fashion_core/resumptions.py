@@ -8,7 +8,14 @@ from typing import Any
 
 from fashion_core import dataset_files, jobs, resuming
 from fashion_core.config import TrainConfig
-from fashion_core.errors import DamagedFileError, DiskError, RefusedFileError, RunNotFoundError, RunStateError
+from fashion_core.errors import (
+    DamagedFileError,
+    DiskError,
+    FashionError,
+    RefusedFileError,
+    RunNotFoundError,
+    RunStateError,
+)
 from fashion_core.resuming import Judgement
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
@@ -53,14 +60,24 @@ def create(store: RunStore, run: Run, wishes: Sequence[Wish]) -> list[Run]:
     """Queued runs whose parents are these checkpoints, which are not touched; all of them or none.
 
     Raises what ``plan`` raises, ``DataError``, ``DamagedFileError`` or ``RefusedFileError`` if a checkpoint can't be
-    gone on from, before anything is written.
+    gone on from, before anything is written; ``RunNotFoundError`` if one is deleted meanwhile.
     """
     jobs.slots()
     plans = plan(run, wishes)
     for planned in plans:
         _check(run, planned)
     group = secrets.token_hex(4) if len(plans) > 1 else None
-    return [_create_one(store, run, planned, group) for planned in plans]
+    made: list[Run] = []
+    try:
+        for planned in plans:
+            made.append(_create_one(store, run, planned, group))
+            resuming.check_epoch(run, planned.epoch)  # from now on nobody deletes it, but somebody may have just before
+    except FashionError:
+        for one in made:
+            with suppress(FashionError):
+                store.delete(one)
+        raise
+    return made
 
 
 def _check(run: Run, planned: Plan) -> None:

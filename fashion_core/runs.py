@@ -132,6 +132,14 @@ class RunStore:
             f"{'several begin so: give more of it' if matches else 'list them with `python -m fashion_core runs`'}."
         )
 
+    def that_have(self, saved: Callable[[Run], object]) -> list[Run]:
+        """The runs with such saved files, the newest first, without those whose folder can't be read."""
+        found = []
+        for run in self.runs():
+            with suppress(DiskError):
+                found += [run] if saved(run) else []
+        return found
+
     def children(self, run: Run, epoch: int | None = None) -> list[Run]:
         """The runs that were resumed from this run, or from one checkpoint of it; damaged records are passed over."""
         return [child for child in self.runs() if _came_from(child, run.id, epoch)]
@@ -177,6 +185,19 @@ class RunStore:
             if parent and parent.run == run.id:
                 found.add(parent.epoch)
         return found
+
+    def remove_unless_resumed(self, run: Run, epoch: int) -> None:
+        """Delete a checkpoint, unless somebody has resumed from it by the time it is no longer listed.
+
+        Raises ``DamagedFileError`` or ``DiskError``.
+        """
+        file = run.checkpoint_path(epoch)
+        facts = run.facts(file)
+        run.unlist(file)
+        if facts and epoch in self.resumed_epochs(run):
+            run.write_facts(file, facts)
+        else:
+            run.remove_saved(file)
 
     def delete(self, run: Run, file: Path | None = None, *, force: bool = False) -> None:
         """Delete a run, or one saved file of it, that nobody writes to.

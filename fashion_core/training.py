@@ -269,7 +269,7 @@ class Training:
             return
         store = RunStore(self.run.path.parent)
         for epoch in store.expendable(self.run, last=1, best=self.config.keep == "best and last"):
-            self.run.remove_saved(self.run.checkpoint_path(epoch))
+            store.remove_unless_resumed(self.run, epoch)
 
 
 def _change(found: Evaluation, before: Tensor | None) -> dict[str, float]:

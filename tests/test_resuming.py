@@ -4,6 +4,8 @@ import itertools
 import os
 import shutil
 import signal
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -397,6 +399,34 @@ def test_parent_deleted_before_the_start_is_one_sentence(store: RunStore) -> Non
     with pytest.raises(RunNotFoundError, match=parent.id):
         train(child)
     assert child.epochs_saved() == []
+
+
+def test_checkpoint_deleted_while_runs_are_made_from_it_leaves_none_of_them(store: RunStore) -> None:
+    parent = new_run(store, epochs=1)
+    train(parent)
+    deleted = threading.Event()
+
+    def delete_once(event: str, arguments: tuple[Any, ...]) -> None:
+        """Once the first of the two gets its place."""
+        if event == "os.rename" and not deleted.is_set() and Path(arguments[1]).parent == store.root:
+            deleted.set()
+            parent.remove_saved(parent.checkpoint_path(0))
+
+    sys.addaudithook(delete_once)
+    with pytest.raises(RunNotFoundError, match="has no checkpoint of epoch 0"):
+        resumptions.create(store, parent, [Wish(0, 1, {"seed": 1}), Wish(0, 1, {"seed": 2})])
+    assert deleted.is_set()
+    assert [run.id for run in store.runs()] == [parent.id]
+
+
+def test_checkpoint_that_somebody_resumed_from_meanwhile_stays_listed(store: RunStore) -> None:
+    parent = new_run(store, epochs=2)
+    train(parent)
+    resume(store, parent, 0, 1)
+    for epoch in (0, 1):
+        store.remove_unless_resumed(parent, epoch)
+    assert parent.epochs_saved() == [0]
+    assert parent.is_whole(parent.checkpoint_path(0))
 
 
 def test_deleted_parent_leaves_a_child_that_goes_on(store: RunStore) -> None:
