@@ -1,7 +1,7 @@
 """The one gate: whatever people change goes through here, is checked against who asks, and is noted in the store."""
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -44,7 +44,9 @@ class Actions:
 
     def cancel(self, runs: Sequence[Run]) -> None:
         """``resumptions.cancel``."""
-        with self._acting("cancel", detail=_ids(runs)):
+        with ExitStack() as lines:
+            for run in runs:
+                lines.enter_context(self._acting("cancel", run))
             resumptions.cancel(runs)
 
     def go_on(self, run: Run) -> None:
@@ -56,8 +58,9 @@ class Actions:
         """``resumptions.resume``."""
         with self._acting("resume", run) as entry:
             made = resumptions.resume(self.store, run, wishes)
-            entry.detail = f"made {_ids(made)}"
-            return made
+            entry.detail = f"made {len(made)} runs" if len(made) > 1 else f"made {made[0].id}"
+        self._note_made(made, run)
+        return made
 
     def begin_lesson(self, given: Mapping[str, Any]) -> Run:
         """``lesson.begin``."""
@@ -70,8 +73,9 @@ class Actions:
             return lesson.resumed_run(self.store, run)
         with self._acting("resume", run, "lesson") as entry:
             made = lesson.go_on(self.store, run)
-            entry.detail = f"lesson, made {_ids([made] if made else [])}"
-            return made
+            entry.detail = f"lesson, made {made.id if made else 'none'}"
+        self._note_made([made] if made else [], run)
+        return made
 
     def keep_upload(self, held: MutableMapping[Any, Any], upload: str, name: str, source: BinaryIO) -> Path:
         """``uploads.keep``, whose copy takes room on the store's disk."""
@@ -136,6 +140,13 @@ class Actions:
         self._note(entry)
         raise NotAllowedError(f"That was not done. {self.actor.why}")
 
+    def _note_made(self, made: Sequence[Run], parent: Run) -> None:
+        """A line for each run, so that each can be asked about."""
+        for run in made:
+            line = audit.entry(self.actor.name, "start", run.id, f"resumed from {parent.id}")
+            line.outcome = audit.DONE
+            self._note(line)
+
     def _note(self, entry: Entry) -> None:
         try:
             audit.write(self.store.root, entry)
@@ -152,7 +163,3 @@ def from_command_line(store: RunStore) -> Actions:
 def _named(entry: Entry, run: Run) -> Run:
     entry.run = run.id
     return run
-
-
-def _ids(runs: Sequence[Run]) -> str:
-    return ", ".join(run.id for run in runs)

@@ -7,6 +7,7 @@ import streamlit as st
 
 from fashion_core import access_views, dataset_files, forms, frames, jobs, lesson, lesson_steps, ui
 from fashion_core.comparison import compare_run, sentence
+from fashion_core.errors import FashionError
 from fashion_core.lesson_steps import Step
 from fashion_core.records import epoch_records
 from fashion_core.resume_views import comparison_of
@@ -63,7 +64,7 @@ def show_steps(store: RunStore, run: Run, was_active: bool) -> None:
     ui.advance(store)
     with ui.problems_shown():
         lesson.check(run)
-        child = ui.actions(store).go_on_with_lesson(run)
+        child = last_step(store, run)
         show_training(store, 1, lesson_steps.TRAIN, run)
         if run.state() in UNDER_WAY_STATES or child is None:
             offer_to_go_on(store, run)
@@ -84,6 +85,22 @@ def show_steps(store: RunStore, run: Run, was_active: bool) -> None:
         offer_to_go_on(store, child)
         if child.state() == "finished":
             show_losses(store, run, child)
+
+
+def last_step(store: RunStore, run: Run) -> Run | None:
+    """The resumed run, begun once it is due. What keeps it from that is said, and tried again only when asked for."""
+    key = f"kept from {run.id}"
+    problem = st.session_state.get(key)
+    if problem is None or access_views.button("Try again", icon=":material/replay:"):
+        try:
+            child = ui.actions(store).go_on_with_lesson(run)
+        except FashionError as error:
+            problem = st.session_state[key] = ui.sentence(error)
+        else:
+            st.session_state[key] = None
+            return child
+    st.error(problem, icon=":material/error:")
+    return lesson.resumed_run(store, run)
 
 
 def offer_to_go_on(store: RunStore, run: Run) -> None:

@@ -80,7 +80,20 @@ def test_lesson_does_not_go_on_by_itself_for_a_viewer(store: RunStore, trained: 
     again = Actions(store, VIEWER).go_on_with_lesson(trained)
     assert again is not None
     assert again.id == made.id
-    assert [line.detail for line in audit.read(store.root)] == [f"lesson, made {made.id}"]
+    told = [(line.what, line.run, line.detail) for line in audit.read(store.root)]
+    assert told == [
+        ("resume", trained.id, f"lesson, made {made.id}"),
+        ("start", made.id, f"resumed from {trained.id}"),
+    ]
+
+
+def test_each_of_many_runs_has_a_line_when_it_is_made_and_when_it_is_cancelled(store: RunStore, trained: Run) -> None:
+    actions = Actions(store, OPERATOR)
+    made = actions.resume(trained, [Wish(epoch=0, additional=1, overrides={"seed": seed}) for seed in range(15)])
+    actions.cancel(made)
+    lines = audit.read(store.root)
+    assert [line.run for line in lines if line.what == "start"] == [run.id for run in made]
+    assert {line.run for line in lines if line.what == "cancel"} == {run.id for run in made}
 
 
 def test_operator_acts_and_each_line_says_who_when_and_what(store: RunStore) -> None:
