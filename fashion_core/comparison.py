@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from fashion_core import metrics, resuming
-from fashion_core.errors import DamagedFileError, DiskError
+from fashion_core.errors import DamagedFileError, DiskError, printable
 from fashion_core.kept import MOST_RUNS, KeptFromFiles
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
@@ -176,10 +176,11 @@ def sentence(rows: list[Compared], latest: bool = True) -> str:
     runs = "resumed run is" if len(nows) == 1 else "resumed runs are"
     measured = sum(not row.check.comparable for row, _ in nows)
     aside = f" {measured} of them began at a loss measured here: the stored one means other images." if measured else ""
+    best_name, parent_name = printable(best_row.name), printable(best_row.parent_name)
     return (
         f"{counts['lower']} of {len(nows)} {runs} below the loss of the checkpoint, "
         f"{counts['within noise']} within noise, {counts['higher']} above. Median change {median:+.1%}; "
-        f"lowest loss now {best.loss:.3f} ({best_row.name}, from {best_row.parent_name} epoch {best_row.epoch}).{aside}"
+        f"lowest loss now {best.loss:.3f} ({best_name}, from {parent_name} epoch {best_row.epoch}).{aside}"
     )
 
 

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from fashion_core import audit, comparison, resuming, resumptions
 from fashion_core.actions import Actions, from_command_line
 from fashion_core.config import PRESETS, parse_config
-from fashion_core.errors import ConfigError, DamagedFileError, DiskError, RunNotFoundError
+from fashion_core.errors import ConfigError, DamagedFileError, DiskError, RunNotFoundError, printable
 from fashion_core.file_commands import given_settings, print_json
 from fashion_core.follow import follow, outcome
 from fashion_core.records import run_record
@@ -41,7 +41,8 @@ def resume_run(options: argparse.Namespace) -> None:
     wishes = [Wish(epoch, _additional(options.epochs, parent, epoch), overrides) for epoch in epochs]
     if not options.json:
         for planned in resumptions.plan(parent, wishes):
-            print(f"from epoch {planned.epoch}: {'; '.join([planned.judgement.verdict, *planned.judgement.reasons])}")
+            reasons = map(printable, planned.judgement.reasons)
+            print(f"from epoch {planned.epoch}: {'; '.join([planned.judgement.verdict, *reasons])}")
     actions = from_command_line(store)
     runs = actions.resume(parent, wishes)
     for run in runs:
@@ -84,7 +85,9 @@ def _compare_line(row: comparison.Compared) -> str:
     change = f"{now.loss:.4f} ({comparison.relative_change(row, now):+.1%}, {now.answer})" if now else "no epoch yet"
     what = ", ".join(row.overrides) or "same settings"
     gate = "loss_last" if row.check.comparable else "loss right after loading"
-    return f"{row.run}  {row.parent_name} epoch {row.epoch}: {gate} {row.gate:.4f}, loss_now {change}  {what}"
+    return (
+        f"{row.run}  {printable(row.parent_name)} epoch {row.epoch}: {gate} {row.gate:.4f}, loss_now {change}  {what}"
+    )
 
 
 def continue_run(options: argparse.Namespace) -> None:
@@ -145,7 +148,8 @@ def _run_line(record: dict[str, Any]) -> str:
     planned = config["epochs"] - (record["parent"]["epoch"] + 1 if record["parent"] else 0)
     result = _result(epochs[-1]) if epochs else ""
     progress = "" if record["source"] else f"{len(epochs)}/{planned} epochs"
-    return f"{record['id']}  {record['state']:<8}  {config['dataset']:<13}  {progress}  {result}  {record['name']}"
+    name = printable(record["name"])
+    return f"{record['id']}  {record['state']:<8}  {config['dataset']:<13}  {progress}  {result}  {name}"
 
 
 def _result(epoch: dict[str, Any]) -> str:

@@ -1,9 +1,9 @@
 """The small JSON files of a run folder, as types: each is checked when it is read."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from fashion_core.config import TrainConfig
 from fashion_core.processes import ProcessId
@@ -27,6 +27,10 @@ EXPORT_NAMES: dict[ExportFormat, str] = {
 """What an exported file is called, where nobody says."""
 
 
+_Word = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,200}$")]
+"""What a stranger's file may say too: printable ASCII."""
+
+
 class _Stored(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,10 +45,10 @@ class Parent(_Stored):
 class Environment(_Stored):
     """What a run computes with; with the same one it computes the same bits."""
 
-    python: str
-    torch: str
-    device: str
-    threads: int
+    python: _Word
+    torch: _Word
+    device: _Word
+    threads: int = Field(ge=1)
 
 
 class Source(_Stored):

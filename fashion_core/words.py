@@ -20,4 +20,4 @@ def plain(text: str) -> str:
     Icons, addresses and e-mails are made after escapes are gone; an invisible joiner keeps them apart.
     """
     escaped = "".join(f"\\{character}" if character in _MARKDOWN else character for character in text)
-    return re.sub(r"(:|@|www)(?=\S)", rf"\1{_WORD_JOINER}", escaped)
+    return re.sub(r"(:|@|(?i:www))(?=\S)", rf"\1{_WORD_JOINER}", escaped)

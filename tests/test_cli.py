@@ -19,7 +19,7 @@ from fashion_core.clock import now
 from fashion_core.config import settings
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
-from fashion_core.schema import Status
+from fashion_core.schema import Labels, Status
 
 Capture = pytest.CaptureFixture[str]
 SMALL = ("--train-images", "500", "--device", "cpu", "--threads", "1")
@@ -195,6 +195,13 @@ def test_wrong_field_of_run_json_is_one_line(
     change_json(run.record_path, **content)
     assert refused(capsys, command, run.id) == f"{run.record_path} is damaged: {reason}."
     assert run.state() == "stopped"
+
+
+def test_name_drives_no_terminal(store: RunStore) -> None:
+    run = new_run(store)
+    run.write_labels(Labels(name="\x1b]0;owned\x07"))
+    for arguments in (("runs",), ("show", run.id)):
+        assert "\x1b" not in command_line(*arguments).stdout
 
 
 @pytest.mark.parametrize("name", ["run.json", "labels.json", "status.json"])

@@ -425,8 +425,16 @@ def test_whole_model_of_each_kind_is_loaded(tmp_path: Path, name: str) -> None:
     assert all(torch.equal(back[key], tensor) for key, tensor in model.state_dict().items())
 
 
-def test_settings_of_no_sense_do_not_stop_an_import(store: RunStore, tmp_path: Path) -> None:
-    beside = {"run": "x", "config": {"epochs": "many"}, "environment": {}, "measured": {"accuracy": "high"}}
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"config": {"epochs": "many"}, "environment": {}, "measured": {"accuracy": "high"}},
+        {"environment": {"python": "3", "torch": "2", "device": "cpu", "threads": -3}},
+        {"environment": {"python": "3", "torch": "\x1b]0;x", "device": "cpu", "threads": 1}},
+    ],
+)
+def test_settings_of_no_sense_do_not_stop_an_import(store: RunStore, tmp_path: Path, changes: dict[str, Any]) -> None:
+    beside = {"run": "x", "config": {}, "environment": {}, "measured": {}, **changes}
     torch.save({**full_checkpoint(mlp()), **beside}, tmp_path / "file")
     run = bring_in(store, tmp_path / "file", "file", {})
     assert (run.epochs_saved(), run.record.config.optimizer) == ([3], "adam")
