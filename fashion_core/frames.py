@@ -158,7 +158,10 @@ def _read_saved(run: Run) -> _Saved:
     about = {"run": run.id, "name": run.title}
     if record:
         about |= {"model": record.config.model, "dataset": record.config.dataset}
-    rows = [row for listed in run.listed() if (row := _saved_row(run, listed, marks, about))]
+    try:
+        rows = [row for listed in run.listed() if (row := _saved_row(run, listed, marks, about))]
+    except DiskError as error:
+        rows = [{**about, "file": run.name_of(error.path), "damage": str(error), "best": False, "resumed": None}]
     competing = [row for row in rows if row["resumed"] is not None and not row["damage"] and row["loss"] is not None]
     if competing:
         min(competing, key=lambda row: float(row["loss"]))["best"] = True
@@ -243,7 +246,7 @@ def records_frame(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 def progress(config: TrainConfig, status: Status, first_epoch: int = 0) -> Progress:
     """How far the run with these settings and this status is."""
     total = (config.epochs - first_epoch) * config.batches_per_epoch
-    done = (status.epoch - first_epoch) * config.batches_per_epoch + status.batch
+    done = max(0, status.epoch - first_epoch) * config.batches_per_epoch + status.batch
     rate = status.images_per_second
     left = (total - done) * config.batch_size / rate if rate else None
     return Progress(done, total, left)

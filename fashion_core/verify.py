@@ -4,8 +4,9 @@ What a run says about itself is read too: where it is damaged, it is named besid
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,21 +37,31 @@ class Verified:
 
 def count_files(runs: Sequence[Run]) -> int:
     """How many saved files ``verify`` will read."""
-    return sum(len(run.saved_files()) for run in runs)
+    return sum(len(_saved_files(run)) for run in runs)
 
 
-def verify(runs: Sequence[Run]) -> Iterator[Verified]:
+def _saved_files(run: Run) -> list[Path]:
+    """None of a folder that can't be read, which ``damaged_records`` names."""
+    with suppress(DiskError):
+        return run.saved_files()
+    return []
+
+
+def verify(runs: Sequence[Run]) -> Generator[Verified]:
     """Each saved file of each run as soon as it is read, in order, after the run's damaged records.
 
     A run's marks are written after its last file; where that fails, they are named as damaged.
     """
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    pool = ThreadPoolExecutor(_AT_ONCE)
+    try:
         for run in runs:
             yield from damaged_records(run)
             yield from _named(run, partial(_check_metrics, run))
-            saved = run.saved_files()
+            saved = _saved_files(run)
             marks = pool.map(_look_at, [run] * len(saved), saved)
             yield from _marked(run, saved, marks)
+    finally:
+        pool.shutdown(cancel_futures=True)  # whoever leaves early waits for the files in hand alone
 
 
 def damaged_records(run: Run) -> Iterator[Verified]:

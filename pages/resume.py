@@ -53,9 +53,9 @@ def show_continue(store: RunStore) -> None:
 
 
 def ask_run(store: RunStore) -> Run | None:
-    """The run that the address names, or the newest one with a checkpoint; None in an empty store."""
+    """The run that the address names, or the newest one with a checkpoint; None while there is none."""
     runs = {run.id: run for run in store.runs()}
-    with_checkpoints = [run.id for run in runs.values() if run.epochs_saved()]
+    with_checkpoints = [run.id for run in store.that_have(Run.epochs_saved)]
     if not with_checkpoints:
         return None
     wanted = store.get(st.query_params["run"]).id if "run" in st.query_params else with_checkpoints[0]

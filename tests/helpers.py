@@ -1,5 +1,6 @@
 """What several test files share: the command line, runs trained in this process or a worker, and waiting."""
 
+import errno
 import json
 import os
 import platform
@@ -157,6 +158,33 @@ def settle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every file have been left alone for long, so that what is made from it is kept."""
     now = time.time_ns
     monkeypatch.setattr(time, "time_ns", lambda: now() + 10 * 10**9)
+
+
+@contextmanager
+def files_opened() -> Iterator[list[str]]:
+    """The paths that are opened while inside; Python never lets go of the hook, so it is told when to rest."""
+    opened: list[str] = []
+    looking = threading.Event()
+    sys.addaudithook(
+        lambda event, given: opened.append(str(given[0])) if looking.is_set() and event == "open" else None
+    )
+    looking.set()
+    try:
+        yield opened
+    finally:
+        looking.clear()
+
+
+def forbid_listing(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let the system refuse to list this folder, as it would anyone but root."""
+    scandir = os.scandir
+
+    def refuse(path: Any = ".") -> Any:
+        if Path(path) == folder:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
 
 
 @contextmanager

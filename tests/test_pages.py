@@ -1,15 +1,18 @@
 """Page logic through AppTest; what only a browser shows is in test_browser.py."""
 
+import time
 from pathlib import Path
 
 import pytest
-from helpers import ROOT, new_run, train
+from filelock import FileLock
+from helpers import ROOT, forbid_listing, new_run, train
 from streamlit.testing.v1 import AppTest
 
-from fashion_core import ui
+from fashion_core import audit, jobs, resumptions, ui
 from fashion_core.config import settings
+from fashion_core.resumptions import Wish
 from fashion_core.runs import RunStore
-from fashion_core.schema import Labels
+from fashion_core.schema import Labels, Status
 
 
 def open_page(name: str, **query: str) -> AppTest:
@@ -47,6 +50,62 @@ def test_damaged_labels_are_named_once(store: RunStore, page: str) -> None:
     app = open_page(page, run=run.id)
     told = [element.value for element in (*app.warning, *app.error) if "labels" in element.value]
     assert told == [ui.plain("Damaged file labels.json: it is not JSON.")]
+
+
+def test_page_opens_while_a_suspended_process_holds_the_queue(store: RunStore) -> None:
+    run = new_run(store)
+    with FileLock(store.root / ".queue.lock"):
+        began = time.monotonic()
+        assert open_page("train", run=run.id).header
+        assert time.monotonic() - began < jobs.QUEUE_SECONDS
+
+
+@pytest.mark.parametrize("page", ["train", "overview"])
+def test_page_shows_a_resumed_run_whose_status_was_emptied(store: RunStore, page: str) -> None:
+    parent = new_run(store, epochs=3)
+    train(parent)
+    (child,) = resumptions.create(store, parent, [Wish(1, 1, {})])
+    child.status_path.write_text("")
+    assert "Continue" in [button.label for button in open_page("train", run=child.id).button]
+    with child.writing():
+        child.write_status(Status(state="queued", queued_at=0, heartbeat=0))
+    assert not open_page(page, run=child.id).error
+
+
+@pytest.mark.parametrize("page", ["checkpoints", "resume", "predict"])
+def test_runs_without_a_file_yet_are_not_called_none(store: RunStore, page: str) -> None:
+    new_run(store)
+    app = open_page(page)
+    assert [info.value for info in app.info] == ["No saved file yet: they appear as the epochs of the runs end."]
+    assert "Train a first run" not in [button.label for button in app.button]
+
+
+@pytest.mark.parametrize("page", ["checkpoints", "resume", "predict"])
+def test_folder_that_can_not_be_read_keeps_no_other_run_from_a_page(
+    store: RunStore, page: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, closed = new_run(store, epochs=1), new_run(store, epochs=1)
+    for run in (whole, closed):
+        train(run)
+    forbid_listing(monkeypatch, closed.checkpoint_folder)
+    app = open_page(page)
+    shown = [whole.id in str(box.options) for box in app.selectbox if box.label == "Run"]
+    assert any(shown), [box.label for box in app.selectbox]
+
+
+def test_lesson_that_can_not_go_on_says_so_and_tries_again_only_when_asked(store: RunStore) -> None:
+    run = new_run(store, epochs=2, name="Lesson")
+    train(run)
+    with run.writing():
+        run.write_status(run.status.model_copy(update={"state": "finished"}))
+    store.delete(run, run.checkpoint_path(0))
+    app = open_page("lesson", run=run.id)
+    for _ in range(3):
+        app.run()
+    assert [line.what for line in audit.read(store.root)] == ["resume"]
+    assert "has no checkpoint of epoch 0" in app.error[0].value.replace("\\", "")
+    next(button for button in app.button if button.label == "Try again").click().run()
+    assert [line.what for line in audit.read(store.root)] == ["resume", "resume"]
 
 
 def test_overview_saves_name_notes_and_tags(store: RunStore) -> None:

@@ -1,10 +1,11 @@
 """Saved files against their recorded digests: what is damaged is named and marked, and nothing is deleted."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from helpers import command_line, new_run, train
+from helpers import command_line, files_opened, forbid_listing, new_run, train
 
 from fashion_core import files
 from fashion_core.run_folders import Run
@@ -102,6 +103,35 @@ def test_run_deleted_meanwhile_does_not_end_the_check(store: RunStore, run: Run)
         "model.pth",
     ]
     assert not run.path.exists()
+
+
+def test_folder_that_can_not_be_read_is_named_and_the_others_are_checked(
+    store: RunStore, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = new_run(store, epochs=1)
+    train(other)
+    forbid_listing(monkeypatch, run.checkpoint_folder)
+    results = list(verify([run, other]))
+    assert [(result.run, result.file) for result in results if not result.ok] == [(run.id, "model_save")]
+    assert [result.file for result in results if result.run == other.id] == [
+        "model_save/0",
+        "model_weights.pth",
+        "model.pth",
+    ]
+    assert count_files([run, other]) == 3
+
+
+def test_who_leaves_early_does_not_wait_for_all_files(run: Run) -> None:
+    facts = run.facts(run.checkpoint_path(0))
+    assert facts is not None
+    for epoch in range(1, 200):
+        with run.checkpoint_path(epoch).open("wb") as file:
+            file.truncate(32 << 20)
+        run.write_facts(run.checkpoint_path(epoch), facts)
+    with files_opened() as opened, closing(verify([run])) as results:
+        next(results)
+    read = {path for path in opened if Path(path).parent == run.checkpoint_folder and Path(path).name.isdecimal()}
+    assert 1 <= len(read) < 50
 
 
 def test_command_names_a_damaged_record_once(run: Run) -> None:
