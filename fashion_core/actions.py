@@ -58,7 +58,7 @@ class Actions:
         """``resumptions.resume``."""
         with self._acting("resume", run) as entry:
             made = resumptions.resume(self.store, run, wishes)
-            entry.detail = f"made {len(made)} runs" if len(made) > 1 else f"made {made[0].id}"
+            entry.detail = f"made {_ids(made)}"
         self._note_made(made, run)
         return made
 
@@ -72,10 +72,11 @@ class Actions:
         if self.actor.role != "operator" or not lesson.is_due(self.store, run):
             return lesson.resumed_run(self.store, run)
         with self._acting("resume", run, "lesson") as entry:
-            made = lesson.go_on(self.store, run)
-            entry.detail = f"lesson, made {made.id if made else 'none'}"
-        self._note_made([made] if made else [], run)
-        return made
+            child = lesson.go_on(self.store, run)
+            made = [child] if child else []
+            entry.detail = f"lesson, made {_ids(made)}"
+        self._note_made(made, run)
+        return child
 
     def keep_upload(self, held: MutableMapping[Any, Any], upload: str, name: str, source: BinaryIO) -> Path:
         """``uploads.keep``, whose copy takes room on the store's disk."""
@@ -163,3 +164,7 @@ def from_command_line(store: RunStore) -> Actions:
 def _named(entry: Entry, run: Run) -> Run:
     entry.run = run.id
     return run
+
+
+def _ids(runs: Sequence[Run]) -> str:
+    return ", ".join(run.id for run in runs)

@@ -137,7 +137,8 @@ class RunStore:
         found = []
         for run in self.runs():
             with suppress(DiskError):
-                found += [run] if saved(run) else []
+                if saved(run):
+                    found.append(run)
         return found
 
     def children(self, run: Run, epoch: int | None = None) -> list[Run]:
@@ -194,7 +195,7 @@ class RunStore:
         file = run.checkpoint_path(epoch)
         facts = run.facts(file)
         run.unlist(file)
-        if facts and epoch in self.resumed_epochs(run):
+        if facts and self.children(run, epoch):
             run.write_facts(file, facts)
         else:
             run.remove_saved(file)

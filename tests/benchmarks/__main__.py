@@ -9,7 +9,7 @@ from statistics import median
 from . import Comparison
 
 BENCHMARKS = {
-    "training": "a fifth of an epoch of the tutorial's network: ours beside the tutorial's loop and the bare matrix products",
+    "training": "a fifth of an epoch of the tutorial's network: ours beside the tutorial's loop and the bare products",
     "pages": "each page with 1,000 runs of 20 checkpoints, at the server",
     "store": "1,000 runs of 20 checkpoints: listing them, from the disk and again, against reading their JSON alone",
     "viewers": "a run that trains, watched by 20 and by 40: refreshes, first paint, and what training loses",
