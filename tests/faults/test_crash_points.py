@@ -23,32 +23,49 @@ from faults.operations import watched
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads in /proc what a descriptor stands for")
 
 
-def live_a_life(store: RunStore) -> Run:
-    """Made, trained, stopped twice inside one epoch, trained to the end."""
+def live_a_life(store: RunStore, returned: Callable[[], None]) -> Run:
+    """Made, trained, stopped twice inside one epoch, trained to the end; says when each of these has returned."""
     run = new_run(store, **SETTINGS)
+    returned()
     for should_stop in (After(11), After(3), never):
         train(run, should_stop)
+        returned()
         run.write_status(run.status.model_copy(update={"state": "stopped"}))
     return run
 
 
-def clear_away(store: RunStore, run: Run) -> None:
-    """Named otherwise, a file deleted, all deleted."""
+def clear_away(store: RunStore, run: Run, returned: Callable[[], None]) -> None:
+    """Named otherwise, a file deleted, all deleted; says when each file has gone."""
     run.write_labels(Labels(name="another", notes="once more"))
     store.delete(run, run.model_path)
+    returned()
     store.delete(run)
+    returned()
+
+
+BEGINS_TO_SAVE = {f"create new {file}" for file in ("checkpoint", "partial", "model_weights.pth", "model.pth")}
+"""One file is saved at a time: when the next one begins, the saving of all before it has returned."""
+
+
+def when_nothing_was_saved(disk: Disk) -> list[int]:
+    """After how many operations no saving was under way, as far as the saving of the next file tells."""
+    return [0, *(at for at, (one, _) in enumerate(disk.story) if one.label(disk.root) in BEGINS_TO_SAVE)]
 
 
 def listed(state: State) -> dict[str, bytes]:
-    """By path what has facts beside it."""
-    return {path: data for path, data in state.items() if data is not None and f"{path}.json" in state}
+    """By path what has facts beside it, and the record of each run."""
+    records = {path for path in state if path.endswith("/run.json") and TEMPORARY_PREFIX not in path}
+    return {
+        path: data for path, data in state.items() if data is not None and (path in records or f"{path}.json" in state)
+    }
 
 
 class Cuts:
     """Rebuilds what a power cut may leave, and reads it with the app."""
 
-    def __init__(self, disk: Disk, folder: Path, weights: dict[str, torch.Tensor], most: int, sample: int) -> None:
-        self.disk, self.folder, self.weights, self.most, self.sample = disk, folder, weights, most, sample
+    def __init__(self, disk: Disk, returned: list[int], folder: Path, most: int, sample: int) -> None:
+        self.disk, self.folder, self.most, self.sample = disk, folder, most, sample
+        self.returned = [*returned, *when_nothing_was_saved(disk)]
         self.listings = [listed(disk.live(length)) for length in range(len(disk.story) + 1)]
         self.paths = sorted({path for listing in self.listings for path in listing})
         self.pool: dict[bytes, Path] = {}
@@ -67,12 +84,16 @@ class Cuts:
                 self._try(state, allowed)
 
     def _allowed(self, length: int) -> dict[str, frozenset[bytes | None]]:
-        """By path what was listed there at some time since its folder was last synced: the old, the new or neither."""
-        found = {}
+        """By path what was listed there at some time since its folder was last synced: the old, the new or neither.
+
+        Synced or not, what had returned is promised: at most the epoch in progress is lost, and what is being saved.
+        """
+        found, returned = {}, max(at for at in self.returned if at <= length)
         for path in self.paths:
             above = [path.rpartition("/")[0], path.partition("/")[0], ""]
             sure = min(until for folder in above if (until := self.disk.sure(folder, length)) is not None)
-            found[path] = frozenset(listing.get(path) for listing in self.listings[sure : length + 1])
+            since = max(sure, returned)
+            found[path] = frozenset(listing.get(path) for listing in self.listings[since : length + 1])
         return found
 
     def _try(self, state: State, allowed: dict[str, frozenset[bytes | None]]) -> None:
@@ -104,9 +125,10 @@ class Cuts:
         return self.pool[data]
 
     def _read(self, store: RunStore, allowed: dict[str, frozenset[bytes | None]]) -> None:
-        found: dict[str, bytes] = {}
+        found, records = dict[str, bytes](), dict[str, bytes]()
         for run in store.runs():
             assert run.record.id == run.id
+            records[run.record_path.relative_to(store.root).as_posix()] = run.record_path.read_bytes()
             assert run.labels.name in ("mlp sgd 0.001", "another")
             assert run.state() in ("queued", "stopped", "lost")
             measured = {row["epoch"] for row in metrics.read_epochs(run.metrics_path)}
@@ -118,9 +140,10 @@ class Cuts:
                 assert epoch in measured, "a checkpoint without its row"
         self.files += len(found)
         for path, values in allowed.items():
-            assert found.get(path) in values, f"{path} is neither what it was before nor what it is after"
+            there = found.get(path, records.get(path))
+            assert there in values, f"{path} is {'gone' if there is None else 'neither as it was nor as it became'}"
 
-    def go_on(self, state: State) -> bool:
+    def go_on(self, state: State, expected: dict[str, torch.Tensor]) -> bool:
         """Whether there is a run to train, which ended as the undisturbed one."""
         root = self._rebuild({path: data for path, data in state.items() if data is None})
         for path, data in state.items():
@@ -130,7 +153,7 @@ class Cuts:
         for run in runs:
             assert train(run) == "finished"
             weights = torch.load(run.weights_path, weights_only=True)
-            assert all(torch.equal(weights[key], self.weights[key]) for key in self.weights)
+            assert all(torch.equal(weights[key], expected[key]) for key in expected)
         shutil.rmtree(root)
         return bool(runs)
 
@@ -139,16 +162,16 @@ class Cuts:
 def test_power_cut_after_each_operation(
     store: RunStore, tmp_path: Path, rounds: Callable[[int, int], int], survived: Callable[[str], None]
 ) -> None:
-    recorder = Recorder()
+    recorder, returned = Recorder(), list[int]()
     with watched(store.root, recorder):
-        run = live_a_life(store)
+        run = live_a_life(store, lambda: returned.append(len(recorder.story)))
         weights = torch.load(run.weights_path, weights_only=True)
-        clear_away(store, run)
+        clear_away(store, run, lambda: returned.append(len(recorder.story)))
     most, sample = rounds(6, 12), rounds(5, 200)
-    cuts = Cuts(Disk(store.root, recorder.story), tmp_path / "cuts", weights, most, sample)
+    cuts = Cuts(Disk(store.root, recorder.story), returned, tmp_path / "cuts", most, sample)
     cuts.try_all()
     wanted = min(rounds(10, 300), len(cuts.rebuilt))
-    went_on = sum(cuts.go_on(state) for state in random.sample(cuts.rebuilt, wanted))
+    went_on = sum(cuts.go_on(state, weights) for state in random.sample(cuts.rebuilt, wanted))
     survived(
         f"{len(recorder.story)} file operations of a life, the power cut after each: {cuts.possible:,} subsets of what "
         f"was not synced (all of up to {most} operations, else up to 2, their complements and {sample} others), "
