@@ -9,17 +9,20 @@ from statistics import median
 
 import pytest
 from browsing import Server, expect_badge, open_page
-from helpers import config, known_workers, wait_until, workers_of
+from helpers import known_workers, new_run, wait_until, workers_of
 from playwright.sync_api import Page
 
 from fashion_core import jobs
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
-from fashion_core.schema import UNDER_WAY_STATES
+from fashion_core.schema import UNDER_WAY_STATES, State
 
 Survived = Callable[[str], None]
 Rounds = Callable[[int, int], int]
 LONG = 10_000
+"""Epochs that no test waits for: the run can't have finished."""
+ALIVE: frozenset[State] = UNDER_WAY_STATES | {"stopped"}
+"""Where presses may bring a run; it is lost or failed only if its worker died with the server."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -48,12 +51,26 @@ def show(page: Page, server: Server, run: Run) -> float:
     return time.monotonic() - began
 
 
+def started_by_a_server(store: RunStore, page: Page, server: Server) -> Run:
+    """A run whose worker is the child of a server that was killed."""
+    run = new_run(store, epochs=LONG, keep="last")
+    server.start()
+    try:
+        open_page(page, f"{server.url}/train?run={run.id}")
+        wait_until(lambda: run.status.phase == "training", "the page has started what waited")
+    finally:
+        server.kill()
+    settle(store, run)
+    assert run.state() == "running"
+    return run
+
+
 def test_killed_server_loses_no_run_and_the_next_one_shows_it(
     store: RunStore, page: Page, tmp_path: Path, rounds: Rounds, survived: Survived
 ) -> None:
-    run = jobs.start(store, config(epochs=LONG, keep="last"))
-    count, pressed, seconds = rounds(5, 50), Counter[str](), []
-    for number in range(count):
+    run = started_by_a_server(store, page, Server(tmp_path / "server.log"))
+    count, pressed, seconds = rounds(5, 50), Counter(["nothing"]), []
+    for number in range(1, count):
         draw = random.Random(number)
         server = Server(tmp_path / "server.log")
         server.start()
@@ -78,9 +95,11 @@ def settle(store: RunStore, run: Run) -> None:
     """What every kill must leave: workers and runs that know each other, and training that goes on."""
     wait_until(lambda: workers_of(store) == known_workers(store), "each worker belongs to the run that names it")
     assert len(workers_of(store)) <= 1, "there is one slot"
+    assert run.state() in ALIVE, f"{run.state()} without a server: {run.log_tail(20)}"
     if run.state() == "running":
         before = position(run)
         wait_until(lambda: position(run) > before or run.state() != "running", "training goes on without a server")
+    assert run.state() in ALIVE, f"{run.state()} without a server: {run.log_tail(20)}"
     for other in store.runs():
         if other.id != run.id:
             assert other.state() in UNDER_WAY_STATES
