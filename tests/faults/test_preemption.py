@@ -23,6 +23,9 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks its worke
 LONGER: dict[str, Any] = {**SETTINGS, "train_images": 3_000, "epochs": 5}
 """An epoch of 47 batches."""
 MOST_SECONDS = 5.0
+"""From the signal until a worker that trains is gone, its position saved."""
+MOST_SECONDS_AT_START = 30.0
+"""The same of one that still imports torch: only then can it look."""
 
 
 class Preemption:
@@ -32,24 +35,37 @@ class Preemption:
         self.store, self.straight = store, undisturbed(store, **LONGER)
         self.run = new_run(store, **LONGER)
         self.rows: list[metrics.Row] = []
-        self.seconds: list[float] = []
-        self.outcomes = Counter[str]()
+        self.seconds: dict[str, list[float]] = {"training": [], "starting": []}
+        self.outcomes, self.over_before = Counter[str](), 0
 
-    def terminate(self, moment: float) -> None:
-        """Start or go on, and send the signal after so many seconds."""
+    def terminate(self, moment: float, *, once_it_trains: bool) -> None:
+        """Start or go on, and send the signal so many seconds after the start, or after that of the training."""
         worker = self._start()
-        wait_until(lambda: self.run.status.phase != "starting" or not processes.is_alive(worker), "it has begun")
+        if once_it_trains:
+            wait_until(lambda: self.run.status.phase != "starting" or not processes.is_alive(worker), "it has begun")
         time.sleep(moment)
-        sent = time.monotonic()
-        if processes.is_alive(worker):
-            os.kill(worker.pid, signal.SIGTERM)
-        wait_until(lambda: not processes.is_alive(worker), "the worker is gone")
-        self.seconds.append(time.monotonic() - sent)
-        assert self.seconds[-1] < MOST_SECONDS
+        was_sent = self._send(worker)
         outcome = self.look()
-        self.outcomes[outcome] += 1
+        if was_sent:
+            self.outcomes[outcome] += 1
+        else:
+            self.over_before += 1
+            assert outcome == "at the end", "it was gone before the signal was sent"
         if outcome == "at the end":
             self.run, self.rows = new_run(self.store, **LONGER), []
+
+    def _send(self, worker: processes.ProcessId) -> bool:
+        """Whether there was a worker to send the signal to; it is gone in time."""
+        phase = "starting" if self.run.status.phase == "starting" else "training"
+        if not processes.is_alive(worker):
+            return False
+        sent = time.monotonic()
+        os.kill(worker.pid, signal.SIGTERM)
+        wait_until(lambda: not processes.is_alive(worker), "the worker is gone")
+        took = time.monotonic() - sent
+        self.seconds[phase].append(took)
+        assert took < (MOST_SECONDS_AT_START if phase == "starting" else MOST_SECONDS), f"{phase}: {took:.1f} s"
+        return True
 
     def _start(self) -> processes.ProcessId:
         go_on(self.store, self.run)
@@ -84,10 +100,16 @@ class Preemption:
         assert self.look() == "at the end"
 
     def told(self) -> str:
-        counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.outcomes.items()))
+        saved = [f"{self.outcomes[where]} {where}" for where in ("inside an epoch", "between two epochs")]
+        others = [f"{self.outcomes[where]} {where}" for where in ("before it began", "at the end")]
+        took = [
+            f"{median(seconds):.2f} s, at most {max(seconds):.2f} s, while {phase}"
+            for phase, seconds in self.seconds.items()
+            if seconds
+        ]
         return (
-            f"{len(self.seconds)} SIGTERMs ({counts}): each exact position saved, no batch lost or trained again, "
-            f"gone after {median(self.seconds):.2f} s, at most {max(self.seconds):.2f} s"
+            f"{self.outcomes.total()} SIGTERMs: position saved {' and '.join(saved)}; {' and '.join(others)}; no batch "
+            f"lost or trained again; gone after {', after '.join(took)}; {self.over_before} more lives had ended before"
         )
 
 
@@ -107,7 +129,7 @@ def test_terminated_at_random_moments(
 ) -> None:
     preemption = Preemption(store)
     for _ in range(rounds(15, 85)):
-        preemption.terminate(random.uniform(0, 0.5))
+        preemption.terminate(random.uniform(0, 0.5), once_it_trains=True)
     preemption.end()
     survived(preemption.told())
     assert preemption.outcomes["inside an epoch"] > 3
@@ -118,7 +140,8 @@ def test_terminated_workers_with_their_whole_start(
     store: RunStore, rounds: Callable[[int, int], int], survived: Callable[[str], None]
 ) -> None:
     preemption = Preemption(store)
-    for _ in range(rounds(2, 15)):
-        preemption.terminate(random.uniform(0, 3))
+    for number in range(rounds(4, 15)):
+        preemption.terminate(random.uniform(0, 3), once_it_trains=number % 2 == 1)
     preemption.end()
     survived(preemption.told())
+    assert preemption.seconds["starting"], "none was sent before the training"
