@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,7 +12,7 @@ from statistics import median
 import psutil
 import pytest
 from benchmarks.serving import Server
-from benchmarks.sessions import open_session
+from benchmarks.sessions import Ran, open_session
 from helpers import config, known_workers, wait_until, workers, workers_of
 
 from fashion_core import jobs
@@ -24,6 +25,9 @@ Survived = Callable[[str], None]
 Rounds = Callable[[int, int], int]
 PAGES = ("", "train", "checkpoints", "resume", "lesson")
 VIEWERS, QUEUED, KEPT = 5, 3, 8
+LEAST_SAMPLES = 9
+"""Three for each third of the night."""
+RUN_ID = re.compile(r"\d{8}-\d{6}-\d{3}-[0-9a-f]{4}")
 WARM_UP_VISITS = 160
 """Streamlit keeps the last 128 sessions of people who have left, each with the three open files of its event loop."""
 
@@ -37,6 +41,7 @@ class Night:
     seconds: float
     happened: Counter[str] = field(default_factory=Counter)
     samples: list[tuple[float, int, int]] = field(default_factory=list)
+    problems: Counter[str] = field(default_factory=Counter)
 
     @property
     def process(self) -> psutil.Process:
@@ -45,10 +50,14 @@ class Night:
     async def pass_by(self) -> None:
         """All of it at once, until morning."""
         tasks = [self.visit(random.Random(number)) for number in range(VIEWERS)]
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self.seconds), asyncio.TaskGroup() as group:
+        morning = asyncio.timeout(self.seconds)
+        try:
+            async with morning, asyncio.TaskGroup() as group:
                 for task in [*tasks, self.keep_busy(), self.kill_now_and_then(), self.sample()]:
                     group.create_task(task)
+        except TimeoutError:
+            if not morning.expired():
+                raise
 
     async def visit(self, draw: random.Random) -> None:
         """One person after another: a page, a few refreshes, and away, at times without a word."""
@@ -56,14 +65,24 @@ class Night:
             runs = self.store.runs()
             query = {"run": draw.choice(runs).id} if runs and draw.random() < 0.7 else {}
             page = draw.choice(PAGES)
-            session, _ = await open_session(self.server.port, page, {} if page == "lesson" else query, prompt=True)
+            session, ran = await open_session(self.server.port, page, {} if page == "lesson" else query, prompt=True)
             self.happened["visits"] += 1
+            self.note_problems(ran, page)
             for _ in range(draw.randrange(4)):
                 await asyncio.sleep(draw.uniform(0.2, 1.5))
-                await session.run(session.fragment[0] if session.fragment else None)
+                self.note_problems(await session.run(session.fragment[0] if session.fragment else None), page)
             if draw.random() < 0.5:
                 session.connection.transport.abort()
             await session.connection.close()
+
+    def note_problems(self, ran: Ran, page: str) -> None:
+        """The errors that a page showed; only that a run has been deleted must be expected in such a night."""
+        for problem in ran.problems:
+            about = RUN_ID.findall(problem.replace("\\", ""))
+            if about and not any(map(self.store.has, about)):
+                self.happened["visitors of a deleted run"] += 1
+            else:
+                self.problems[f"{page or 'overview'}: {problem}"] += 1
 
     async def keep_busy(self) -> None:
         """Runs wait, finish and are deleted."""
@@ -123,6 +142,11 @@ def test_nothing_piles_up_over_a_long_night(
     night = Night(store, server, rounds(300, 1800))
     asyncio.run(night.pass_by())
     assert server.answers()
+    assert len(night.samples) >= LEAST_SAMPLES, (
+        f"{night.happened['visits']} visits in {night.seconds:.0f} s are too few to judge by: "
+        f"the first {WARM_UP_VISITS} are not measured"
+    )
+    assert not night.problems
     third = len(night.samples) // 3
     early, late = middle(night.samples[:third]), middle(night.samples[-third:])
     for run in reversed(store.runs()):
