@@ -25,6 +25,7 @@ _GIVEN = os.environ.get("FASHION_DATA")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="break things as often as the README says, not a few times")
+    parser.addoption("--seed", type=int, help="what tests/faults draws with, as the report of a failing one tells")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

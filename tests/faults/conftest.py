@@ -1,5 +1,7 @@
 """How often each thing is broken, and the table of what was survived: ``python -m pytest tests/faults --full``."""
 
+import random
+import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +19,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if config.getoption("--full") and item.path.is_relative_to(Path(__file__).parent):
             longest = pytest.mark.timeout(LONGEST_SECONDS)
             item.add_marker(longest, append=False)  # before its own, which is for few rounds
+
+
+@pytest.fixture(autouse=True)
+def seeded(request: pytest.FixtureRequest) -> None:
+    """What is left to chance can be drawn again: the report of a failing test tells its seed."""
+    given = request.config.getoption("--seed")
+    seed = secrets.randbelow(1 << 32) if given is None else given
+    random.seed(seed)
+    request.node.add_report_section("setup", "seed", f"--seed {seed} draws the same again")
 
 
 @pytest.fixture
