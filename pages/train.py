@@ -193,6 +193,8 @@ def show_live(store: RunStore, run: Run, was_active: bool) -> None:
     """What changes while the run trains; another pace of refresh needs another run of the page."""
     ui.advance(store)
     with ui.problems_shown():
+        if not store.has(run.id):
+            st.rerun()  # the page says that it has been deleted
         status = run.status
         state = run.state(status)
         if (state in UNDER_WAY_STATES) != was_active:

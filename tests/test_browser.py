@@ -8,6 +8,7 @@ import time
 import pytest
 import torch
 from browsing import PATIENCE_MS, WORD_JOINER, Server, expect_badge, open_page
+from filelock import FileLock
 from helpers import new_run, train, wait_until, workers
 from playwright.sync_api import Browser, Page, expect
 
@@ -183,6 +184,16 @@ def test_two_browsers_that_press_continue_get_one_worker(
     for browser in (page, second):
         expect_badge(browser, "stopped", seconds=10)
     second.close()
+
+
+def test_page_of_a_run_that_somebody_deletes_says_that_it_is_gone(store: RunStore, server: Server, page: Page) -> None:
+    run = new_run(store)
+    with FileLock(store.root / ".queue.lock"):  # so it waits
+        open_page(page, f"{server.url}/train?run={run.id}")
+        expect_badge(page, "queued")
+        store.delete(run)
+        expect(page.get_by_text(f"has the id '{run.id}'")).to_be_visible()
+    expect(page.get_by_text("can't be used")).to_have_count(0)
 
 
 def test_names_are_shown_as_text(store: RunStore, server: Server, page: Page) -> None:
