@@ -17,13 +17,16 @@ from typing import Any
 
 import psutil
 import pytest
+from streamlit.testing.v1 import AppTest
 
-from fashion_core import jobs
+from fashion_core import jobs, processes
+from fashion_core.clock import now
 from fashion_core.config import TrainConfig, parse_config
 from fashion_core.errors import FashionError
+from fashion_core.processes import ProcessId
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
-from fashion_core.schema import ACTIVE_STATES, Environment
+from fashion_core.schema import ACTIVE_STATES, Environment, Status
 
 ROOT = Path(__file__).resolve().parent.parent
 SHORT: dict[str, Any] = {"train_images": 500, "device": "cpu", "threads": 1}
@@ -85,6 +88,31 @@ def change_json(path: Path, **changes: Any) -> None:
     """Set keys of a JSON file as people do by hand, without a checksum; a value of ``...`` removes the key."""
     value = {**json.loads(path.read_text()), **changes, "crc32": ...}
     path.write_text(json.dumps({key: item for key, item in value.items() if item is not ...}))
+
+
+def set_running(run: Run) -> None:
+    """As a worker would, with this process in its place: it takes a slot."""
+    set_worker(run, processes.identify(os.getpid()))
+
+
+def set_worker(run: Run, process: ProcessId | None, heartbeat: float | None = None) -> None:
+    """As this process would while it trains the run; None as the queue does before there is one."""
+    changes = {"state": "running", "process": process, "heartbeat": heartbeat or now()}
+    run.write_status(run.status.model_copy(update=changes))
+
+
+def set_state(run: Run, state: str) -> None:
+    """As a worker leaves it that has ended."""
+    run.write_status(Status.model_validate({**run.status.model_dump(), "state": state, "process": None}))
+
+
+def sent(app: AppTest) -> str:
+    """All words that the browser is sent for a page, those in tables and charts too; not the bar of pages.
+
+    ``str(app.main)`` has the kinds of the elements and none of their texts.
+    """
+    parts = [proto.SerializeToString() for node in app.main if (proto := getattr(node, "proto", None)) is not None]
+    return b"\n".join(parts).decode(errors="replace").replace("\\", "").replace("\u2060", "")
 
 
 def never() -> bool:

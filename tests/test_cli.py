@@ -1,7 +1,6 @@
 """The command line: each bad input gets one line, each ``--json`` one document."""
 
 import json
-import os
 import shutil
 import signal
 import socket
@@ -11,15 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import ROOT, After, change_json, command_line, new_run, small_disk, train, wait_until
+from helpers import (
+    ROOT,
+    After,
+    change_json,
+    command_line,
+    new_run,
+    set_running,
+    set_state,
+    small_disk,
+    train,
+    wait_until,
+)
 
-from fashion_core import audit, dataset_files, jobs, processes
+from fashion_core import audit, dataset_files, jobs
 from fashion_core.cli import main
-from fashion_core.clock import now
 from fashion_core.config import settings
-from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
-from fashion_core.schema import Labels, Status
+from fashion_core.schema import Labels
 
 Capture = pytest.CaptureFixture[str]
 SMALL = ("--train-images", "500", "--device", "cpu", "--threads", "1")
@@ -43,15 +51,6 @@ def answered(capsys: Capture, *arguments: str) -> Any:
     printed = capsys.readouterr()
     assert printed.err == ""
     return json.loads(printed.out)
-
-
-def set_state(run: Run, state: str) -> None:
-    run.write_status(Status.model_validate({**run.status.model_dump(), "state": state, "process": None}))
-
-
-def set_running(run: Run) -> None:
-    me = processes.identify(os.getpid())
-    run.write_status(run.status.model_copy(update={"state": "running", "process": me, "heartbeat": now()}))
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ from helpers import (
     After,
     config,
     new_run,
+    set_running,
+    set_state,
     small_disk,
     train,
     wait_until,
@@ -27,24 +29,12 @@ from helpers import (
 )
 
 from fashion_core import jobs, metrics, processes
-from fashion_core.clock import now
 from fashion_core.errors import ConfigError, DataError, DeviceError, RunStateError
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
-from fashion_core.schema import Status
 
 LONG = 3_000
 """Epochs that nobody waits for."""
-
-
-def set_running(run: Run) -> None:
-    """As a worker would, with this process in its place: it takes a slot."""
-    me = processes.identify(os.getpid())
-    run.write_status(run.status.model_copy(update={"state": "running", "process": me, "heartbeat": now()}))
-
-
-def set_state(run: Run, state: str) -> None:
-    run.write_status(Status.model_validate({**run.status.model_dump(), "state": state, "process": None}))
 
 
 def start(store: RunStore, **changes: object) -> Run:

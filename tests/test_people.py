@@ -3,10 +3,9 @@
 from collections.abc import Callable
 
 import pytest
-from helpers import new_run, train
+from helpers import new_run, set_running, set_state, train
 from streamlit.testing.v1 import AppTest
 from test_checkpoints_page import trained, words
-from test_jobs import set_running, set_state
 from test_pages import open_page
 
 from fashion_core import jobs

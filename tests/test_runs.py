@@ -11,21 +11,16 @@ from typing import Any
 
 import psutil
 import pytest
-from helpers import change_json, config, new_run, small_disk, wait_until, waits_for_lock
+from helpers import change_json, config, new_run, set_running, set_worker, small_disk, wait_until, waits_for_lock
 
 from fashion_core import processes
 from fashion_core.clock import now
 from fashion_core.errors import DamagedFileError, DiskError, FashionError, RunNotFoundError, RunStateError
-from fashion_core.processes import ProcessId
 from fashion_core.run_folders import STARTING_SECONDS, Run
 from fashion_core.runs import RunStore
-from fashion_core.schema import Facts, Parent, Status
+from fashion_core.schema import Facts, Parent
 
 URL_SAFE = set("0123456789abcdefghijklmnopqrstuvwxyz-")
-
-
-def set_running(run: Run, process: ProcessId | None, heartbeat: float | None = None) -> None:
-    run.write_status(Status(state="running", queued_at=0, heartbeat=heartbeat or now(), process=process))
 
 
 def put_checkpoint(run: Run, epoch: int, loss: float = 1.0) -> None:
@@ -133,20 +128,20 @@ def test_missing_run_json_is_one_sentence(store: RunStore) -> None:
 
 def test_running_while_its_worker_lives(store: RunStore, other_process: "subprocess.Popen[bytes]") -> None:
     run = new_run(store)
-    set_running(run, processes.identify(other_process.pid))
+    set_worker(run, processes.identify(other_process.pid))
     assert run.state() == "running"
 
 
 def test_stopping_while_the_worker_has_not_seen_the_stop(store: RunStore) -> None:
     run = new_run(store)
-    set_running(run, processes.identify(os.getpid()))
+    set_running(run)
     run.stop_path.touch()
     assert run.state() == "stopping"
 
 
 def test_lost_when_its_worker_is_gone(store: RunStore, other_process: "subprocess.Popen[bytes]") -> None:
     run = new_run(store)
-    set_running(run, processes.identify(other_process.pid))
+    set_worker(run, processes.identify(other_process.pid))
     other_process.kill()
     other_process.wait()
     assert run.state() == "lost"
@@ -154,7 +149,7 @@ def test_lost_when_its_worker_is_gone(store: RunStore, other_process: "subproces
 
 def test_lost_when_its_worker_is_a_zombie(store: RunStore, other_process: "subprocess.Popen[bytes]") -> None:
     run = new_run(store)
-    set_running(run, processes.identify(other_process.pid))
+    set_worker(run, processes.identify(other_process.pid))
     other_process.kill()
     wait_until(lambda: psutil.Process(other_process.pid).status() == psutil.STATUS_ZOMBIE, "it is a zombie")
     assert run.state() == "lost"
@@ -163,20 +158,20 @@ def test_lost_when_its_worker_is_a_zombie(store: RunStore, other_process: "subpr
 def test_lost_when_another_process_has_its_pid(store: RunStore) -> None:
     run = new_run(store)
     me = processes.identify(os.getpid())
-    set_running(run, me.model_copy(update={"started": me.started - 60}))
+    set_worker(run, me.model_copy(update={"started": me.started - 60}))
     assert run.state() == "lost"
 
 
 @pytest.mark.parametrize(("age", "state"), [(0, "running"), (STARTING_SECONDS + 1, "lost")])
 def test_given_to_a_worker_that_never_came_it_is_lost(store: RunStore, age: float, state: str) -> None:
     run = new_run(store)
-    set_running(run, None, now() - age)
+    set_worker(run, None, now() - age)
     assert run.state() == state
 
 
 def test_run_that_ended_since_its_status_was_read_is_not_lost(store: RunStore) -> None:
     run = new_run(store)
-    set_running(run, None, 1.0)
+    set_worker(run, None, 1.0)
     read_before = run.status
     run.write_status(read_before.model_copy(update={"state": "finished"}))
     assert run.state(read_before) == "finished"
@@ -331,7 +326,7 @@ def test_missing_checkpoint_can_not_be_deleted(store: RunStore) -> None:
 
 def test_running_run_is_not_deleted(store: RunStore) -> None:
     run = new_run(store)
-    set_running(run, processes.identify(os.getpid()))
+    set_running(run)
     with pytest.raises(RunStateError, match="stop it first"):
         store.delete(run)
     assert run.path.exists()

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import After, change_json, command_line, new_run, train
+from helpers import After, change_json, command_line, new_run, set_state, train
 from streamlit.testing.v1 import AppTest
-from test_jobs import set_state
 from test_pages import open_page
 from test_resuming import resume
 

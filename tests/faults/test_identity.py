@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from helpers import config, new_run, python, train, wait_until, worker_is_gone
-from test_jobs import set_state, wait_for_end, wait_for_epochs
+from helpers import config, new_run, python, set_state, train, wait_until, worker_is_gone
+from test_jobs import wait_for_end, wait_for_epochs
 
 from fashion_core import jobs, processes, ui
 from fashion_core.clock import now

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from helpers import ROOT, new_run, train, wait_until, worker_is_gone, workers
-from test_jobs import set_state, wait_for_end
+from helpers import ROOT, new_run, set_state, train, wait_until, worker_is_gone, workers
+from test_jobs import wait_for_end
 
 from fashion_core import jobs
 from fashion_core.errors import RunStateError
