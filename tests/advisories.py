@@ -1,15 +1,23 @@
 """``python -m tests.advisories``: what is publicly known against the installed packages, where the index tells it.
 
-Exit status: 0 nothing is known or nobody could be asked, which is said; 1 something is known.
+Exit status: 0 nothing is known or nobody could be reached who knows, which is said; 1 something is known; 2 the
+question could not be asked.
 """
 
 import json
+import re
 import subprocess
 import sys
 from typing import Any
 
 _SECONDS = 300
-_COMMAND = [sys.executable, "-m", "pip_audit", "--local", "--format", "json", "--progress-spinner", "off"]
+COMMAND = [sys.executable, "-m", "pip_audit", "--local", "--format", "json", "--progress-spinner", "off"]
+_UNREACHED = re.compile(
+    r"(requests\.exceptions\.(ConnectionError|ProxyError|SSLError|ReadTimeout|ConnectTimeout|ChunkedEncodingError|HTTPError)"
+    r"|Could not connect to|PyPI is not redirecting properly)\b.*"
+)
+"""How pip-audit ends where no service answers, or one that tells no advisories: the last line of its traceback, or its
+own words."""
 
 
 def verdict(dependencies: list[dict[str, Any]]) -> tuple[int, list[str]]:
@@ -29,19 +37,29 @@ def verdict(dependencies: list[dict[str, Any]]) -> tuple[int, list[str]]:
     return 0, [f"Nothing is known against {len(asked)} packages; the index tells nothing about {silent} others."]
 
 
+def ask(command: list[str]) -> tuple[int, list[str]]:
+    """The exit status and the lines to print for what this pip-audit says."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return 0, [f"SKIPPED: the service of advisories gave no answer within {_SECONDS} s."]
+    try:
+        return verdict(json.loads(done.stdout)["dependencies"])
+    except ValueError:
+        return unanswered(done.stderr)
+
+
+def unanswered(said: str) -> tuple[int, list[str]]:
+    """The same where pip-audit gave no answer and said this instead: only a missing service is nobody's mistake."""
+    unreached = _UNREACHED.search(said)
+    if unreached:
+        return 0, [f"SKIPPED: no service of advisories can be asked here: {unreached[0][:300]}"]
+    return 2, [f"pip-audit gave no answer: {said.strip()[-300:]}"]
+
+
 def main() -> int:
     """Ask, and say what came of it."""
-    try:
-        done = subprocess.run(_COMMAND, capture_output=True, text=True, timeout=_SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        print(f"SKIPPED: the service of advisories gave no answer within {_SECONDS} s.")
-        return 0
-    try:
-        dependencies = json.loads(done.stdout)["dependencies"]
-    except ValueError:
-        print(f"SKIPPED: no service of advisories can be asked here: {done.stderr.strip()[-300:]}")
-        return 0
-    status, lines = verdict(dependencies)
+    status, lines = ask(COMMAND)
     print("\n".join(lines))
     return status
 

@@ -1,7 +1,12 @@
 """No version that requirements.txt allows has a publicly known hole that can be reached in this app."""
 
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
-from advisories import verdict
+from advisories import COMMAND, ask, unanswered, verdict
 from helpers import ROOT
 from packaging.requirements import Requirement
 from packaging.version import Version
@@ -56,3 +61,51 @@ def test_index_that_tells_nothing_is_said_to_have_been_skipped() -> None:
 def test_packages_that_were_not_asked_about_are_counted() -> None:
     status, [line] = verdict([package(vulns=[]), package(skip_reason="not found")])
     assert (status, line) == (0, "Nothing is known against 1 packages; the index tells nothing about 1 others.")
+
+
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """All that leaves this machine goes to a port at which nobody listens."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        for name in ("HTTPS_PROXY", "https_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{bound.getsockname()[1]}")
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        yield
+
+
+@pytest.mark.usefixtures("closed")
+def test_service_that_can_not_be_reached_is_said_to_have_been_skipped(tmp_path: Path) -> None:
+    status, [line] = ask([*COMMAND, "--cache-dir", str(tmp_path)])
+    assert status == 0
+    assert line.startswith("SKIPPED: no service of advisories can be asked here: requests.exceptions.ProxyError")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "ERROR:pip_audit._cli:Could not connect to PyPI's vulnerability feed",
+        "requests.exceptions.HTTPError: 403 Client Error: Forbidden for url: https://pypi.org/pypi/torch/2.10/json",
+        "requests.exceptions.ReadTimeout: HTTPSConnectionPool(host='pypi.org', port=443): Read timed out.",
+    ],
+)
+def test_service_that_tells_nothing_is_said_to_have_been_skipped(said: str) -> None:
+    status, [line] = unanswered(f"Traceback (most recent call last):\n{said}\n")
+    assert status == 0
+    assert line.startswith("SKIPPED")
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ([sys.executable, "-m", "no_such_pip_audit"], "No module named no_such_pip_audit"),
+        ([*COMMAND, "--no-such-flag"], "unrecognized arguments: --no-such-flag"),
+        ([sys.executable, "-c", "raise MemoryError('a bug')"], "MemoryError: a bug"),
+    ],
+    ids=["missing", "flag", "crash"],
+)
+def test_question_that_could_not_be_asked_fails_with_what_was_said(command: list[str], said: str) -> None:
+    status, [line] = ask(command)
+    assert status == 2
+    assert said in line
