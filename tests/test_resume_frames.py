@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from benchmarks.comparison import facts_of, made_run
+from benchmarks.comparison import made_run
+from benchmarks.stores import CONTENT, facts_of
 
 from fashion_core import lineage_frames, metrics
 from fashion_core.comparison import Compared, LossNow, compare
@@ -398,7 +399,7 @@ def test_an_imported_run_is_a_root_with_the_loss_of_its_facts(runs: RunStore) ->
     run = made_run(runs, [])
     record = run.record.model_dump(mode="json") | {"source": {"name": "x.pth", "format": "model", "sha256": "0"}}
     run.record_path.write_text(json.dumps(record))
-    run.checkpoint_path(7).touch()
+    run.checkpoint_path(7).write_bytes(CONTENT)
     run.write_facts(run.checkpoint_path(7), facts_of(7, 0.25))
     dots, _ = dots_and_links(runs)
     assert list(dots[["epoch", "loss", "saved", "best"]].itertuples(index=False, name=None)) == [(7, 0.25, True, True)]

@@ -1,7 +1,5 @@
 """What it costs to show 150 resumed runs: from the run folders on disk to what the browser is sent."""
 
-import json
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,13 +13,14 @@ from fashion_core.config import parse_config
 from fashion_core.resuming import changes
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
-from fashion_core.schema import Environment, Facts, LoadCheck, Parent, Resumption, Status
+from fashion_core.schema import Environment, LoadCheck, Parent, Resumption, Status
 
 from . import Comparison, alternate
+from .stores import LOSSES_A_ROW, batch_rows, write_epochs
 
 ROUNDS = 9
 PARENTS, RESUMED, EPOCHS = 5, 150, 20
-ROWS_AN_EPOCH, LOSSES_A_ROW = 10, 94
+ROWS_AN_EPOCH = 10
 """938 batches an epoch: Fashion-MNIST in batches of 64, on a machine that takes two seconds for it."""
 
 _ENVIRONMENT = Environment(python="3.12", torch="2.13", device="cpu", threads=2)
@@ -53,7 +52,7 @@ def made_run(
         resumption = Resumption(parent_name=parent.title, changes=different, verdict="exact", reasons=())
         run = store.create(config, _ENVIRONMENT, came_from, resumption=resumption)
     gate = write_check(run, parent, epoch) if parent else None
-    write_epochs(run, first, losses, gate, noise)
+    write_epochs(run, first, losses, gate, noise, noisy_batches)
     run.write_status(Status(state="finished", queued_at=0, heartbeat=0))
     return run
 
@@ -68,34 +67,13 @@ def write_check(run: Run, parent: Run, epoch: int) -> float:
     return float(gate)
 
 
-def write_epochs(run: Run, first: int, losses: list[float], gate: float | None, noise: float) -> None:
-    """Rows and facts as training writes them, batches too; the checkpoints hold nothing."""
-    rows = []
-    for epoch, loss in enumerate(losses, first):
-        measured = {"loss": loss, "accuracy": 0.8, "train_loss": loss, "seconds": 2.0, "samples_per_second": 3e4}
-        paired = {} if gate is None else {"difference": loss - gate, "standard_error": noise}
-        rows += [*batch_rows(epoch, loss), {"kind": "epoch", "epoch": epoch, **measured, **paired, "time": 0.0}]
-        path = run.checkpoint_path(epoch)
-        path.touch()
-        files.write_json(run.facts_path(path), facts_of(epoch, loss).model_dump(mode="json"), durable=False)
-    run.metrics_path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-
-
-def batch_rows(epoch: int, loss: float) -> list[dict[str, Any]]:
+def noisy_batches(epoch: int, loss: float) -> list[dict[str, Any]]:
+    """As many rows as the epoch of a real run has, with losses that differ as theirs do."""
     losses = [float(f"{value:.6g}") for value in np.random.default_rng(epoch).normal(loss, 0.1, LOSSES_A_ROW)]
-    row = {"kind": "batch", "epoch": epoch, "losses": losses, "images_per_second": 3e4, "time": 0.0}
-    return [{**row, "batch": LOSSES_A_ROW * (number + 1) - 1} for number in range(ROWS_AN_EPOCH)]
+    return batch_rows(epoch, losses, ROWS_AN_EPOCH)
 
 
-def facts_of(epoch: int, loss: float) -> Facts:
-    now = datetime.now(UTC)
-    return Facts(
-        format="checkpoint", sha256="0" * 64, bytes=0, epoch=epoch, loss=loss, accuracy=0.8, seconds=0.0, created=now,
-        why="epoch",
-    )  # fmt: skip
-
-
-def fill(store: RunStore, parents: int = PARENTS, resumed: int = RESUMED, epochs: int = EPOCHS) -> None:
+def fill_with_resumed(store: RunStore, parents: int = PARENTS, resumed: int = RESUMED, epochs: int = EPOCHS) -> None:
     """Runs whose losses fall as losses do, and runs resumed from four epochs of each."""
     random = np.random.default_rng(0)
     bases = [
@@ -118,7 +96,7 @@ def run() -> Comparison:
     """On the disk of the working folder. A click on a row builds both charts anew; a changed run reads all again."""
     with TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder:
         store = RunStore(Path(folder))
-        fill(store)
+        fill_with_resumed(store)
         rows = compare(store)
         branches = resume_frames.branches_frame(store, rows)
         focus = rows[0].run

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ from fashion_core.schema import (
 CONTENT = b"no checkpoint"
 _SHA256 = hashlib.sha256(CONTENT).hexdigest()
 BATCH_ROWS, LOSSES_A_ROW = 4, 94
-"""Batch rows of an epoch, and losses in each: short epochs, so that reading checkpoints' facts is most of the work."""
+Batches = Callable[[int, float], list[dict[str, Any]]]
+"""The batch rows of an epoch with this loss."""
 _ENVIRONMENT = Environment(python="3.11", torch="2.13", device="cpu", threads=2)
 _FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 _RESUMED_EVERY = 10
@@ -65,7 +67,8 @@ def write_run(folder: Path, number: int, epochs: int, parent: str | None) -> Non
     write(run.status_path, Status(state="finished", queued_at=0, heartbeat=0, epoch=config.epochs))
     if parent:
         write(run.load_check_path, _CHECK)
-    write_epochs(run, range(record.first_epoch, config.epochs), paired=parent is not None)
+    losses = [(1.9 if parent else 2) / (epoch + 1) for epoch in range(record.first_epoch, config.epochs)]
+    write_epochs(run, record.first_epoch, losses, _CHECK.loss_last if parent else None, 0.005, even_batches)
     make_old(run.path)
 
 
@@ -74,28 +77,41 @@ _CHECK = LoadCheck(
 )
 
 
-def write_epochs(run: Run, epochs: range, *, paired: bool) -> None:
+def write_epochs(
+    run: Run, first: int, losses: Sequence[float], gate: float | None, noise: float, batches: Batches
+) -> None:
+    """Rows and facts as training writes them, batches too; no checkpoint holds a model.
+
+    With a ``gate`` each epoch says how far it is from that loss, and ``noise`` is the standard error of it.
+    """
     rows = []
-    for epoch in epochs:
-        path, loss = run.checkpoint_path(epoch), (1.9 if paired else 2) / (epoch + 1)
-        path.write_bytes(CONTENT)
-        write(run.facts_path(path), facts_of(epoch, loss, len(CONTENT)))
+    for epoch, loss in enumerate(losses, first):
         measured = {"loss": loss, "accuracy": 0.8, "train_loss": loss, "seconds": 2.0, "samples_per_second": 3e4}
-        pairs = {"difference": loss - 0.5, "standard_error": 0.005} if paired else {}
-        rows += [*batch_rows(epoch, loss), {"kind": "epoch", "epoch": epoch, **measured, **pairs, "time": 0.0}]
+        paired = {} if gate is None else {"difference": loss - gate, "standard_error": noise}
+        rows += [*batches(epoch, loss), {"kind": "epoch", "epoch": epoch, **measured, **paired, "time": 0.0}]
+        path = run.checkpoint_path(epoch)
+        path.write_bytes(CONTENT)
+        write(run.facts_path(path), facts_of(epoch, loss))
     run.metrics_path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
 
 
-def batch_rows(epoch: int, loss: float) -> list[dict[str, Any]]:
-    row = {"kind": "batch", "epoch": epoch, "losses": [loss] * LOSSES_A_ROW, "images_per_second": 3e4, "time": 0.0}
-    return [{**row, "batch": LOSSES_A_ROW * (number + 1) - 1} for number in range(BATCH_ROWS)]
+def batch_rows(epoch: int, losses: list[float], count: int) -> list[dict[str, Any]]:
+    """So many rows of these losses each."""
+    row = {"kind": "batch", "epoch": epoch, "losses": losses, "images_per_second": 3e4, "time": 0.0}
+    return [{**row, "batch": len(losses) * (number + 1) - 1} for number in range(count)]
 
 
-def facts_of(epoch: int, loss: float, size: int) -> Facts:
+def even_batches(epoch: int, loss: float) -> list[dict[str, Any]]:
+    """Short epochs, so that reading checkpoints' facts is most of the work."""
+    return batch_rows(epoch, [loss] * LOSSES_A_ROW, BATCH_ROWS)
+
+
+def facts_of(epoch: int, loss: float) -> Facts:
+    """Of a checkpoint that holds ``CONTENT``."""
     return Facts(
         format="checkpoint",
         sha256=_SHA256,
-        bytes=size,
+        bytes=len(CONTENT),
         epoch=epoch,
         loss=loss,
         accuracy=0.8,
