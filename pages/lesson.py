@@ -90,7 +90,7 @@ def show_steps(store: RunStore, run: Run, was_active: bool) -> None:
 def last_step(store: RunStore, run: Run) -> Run | None:
     """The resumed run, begun once it is due. What keeps it from that is said, and tried again only when asked for."""
     key = f"kept from {run.id}"
-    problem = st.session_state.get(key)
+    problem, place = st.session_state.get(key), st.container()
     if problem is None or access_views.button("Try again", icon=":material/replay:"):
         try:
             child = ui.actions(store).go_on_with_lesson(run)
@@ -99,7 +99,7 @@ def last_step(store: RunStore, run: Run) -> Run | None:
         else:
             st.session_state[key] = None
             return child
-    st.error(problem, icon=":material/error:")
+    place.error(problem, icon=":material/error:")
     return lesson.resumed_run(store, run)
 
 
