@@ -89,7 +89,7 @@ class Session:
         return await self.refresh()
 
     async def _finish(self, began: float) -> Ran:
-        size, problems, metrics = 0, [], {}
+        size, problems, metrics, refreshes = 0, [], {}, False
         while True:
             data = await self.connection.recv()
             assert isinstance(data, bytes)
@@ -103,6 +103,7 @@ class Session:
             if kind == "navigation":
                 self.script = message.navigation.page_script_hash
             elif kind == "auto_rerun":
+                refreshes = True
                 self.fragment = message.auto_rerun.fragment_id, message.auto_rerun.interval
             elif kind == "page_info_changed":
                 self.query = message.page_info_changed.query_string
@@ -113,6 +114,8 @@ class Session:
                 if element.metric.label:
                     metrics[element.metric.label] = element.metric.body
             elif kind == "script_finished" and message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
+                if message.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY and not refreshes:
+                    self.fragment = None  # the whole page was made again, without it
                 return Ran(time.perf_counter() - began, size, tuple(filter(None, problems)), metrics)
 
     def _note_widget(self, element: Element) -> None:

@@ -211,6 +211,7 @@ class Refusals:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # 80 s alone
 def test_error_at_each_operation(
     store: RunStore,
     forked: Nursery,

@@ -159,6 +159,7 @@ class Loop:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # 80 s alone
 def test_kills_at_each_operation_and_at_random_moments(
     store: RunStore,
     forked: Nursery,

@@ -141,7 +141,8 @@ def test_terminated_workers_with_their_whole_start(
 ) -> None:
     preemption = Preemption(store)
     for number in range(rounds(4, 15)):
-        preemption.terminate(random.uniform(0, 3), once_it_trains=number % 2 == 1)
+        once_it_trains = number % 2 == 1
+        preemption.terminate(random.uniform(0, 3 if once_it_trains else 0.8), once_it_trains=once_it_trains)
     preemption.end()
     survived(preemption.told())
     assert preemption.seconds["starting"], "none was sent before the training"
