@@ -68,7 +68,7 @@ def show_steps(store: RunStore, run: Run, was_active: bool) -> None:
         show_training(store, 1, lesson_steps.TRAIN, run)
         if run.state() in UNDER_WAY_STATES or child is None:
             offer_to_go_on(store, run)
-            if run.state() == "finished":
+            if run.state() == "finished" and ui.actions(store).actor.role != "operator":
                 st.caption("Its last step begins once an operator looks at it.")
             return
         done = child.state() not in UNDER_WAY_STATES
