@@ -27,7 +27,21 @@ def automatic() -> str:
 
 def describe() -> dict[str, Any]:
     """What ``jobs.machine`` asks for, ready for JSON."""
-    return {"automatic": automatic(), "devices": available(), "threads": torch.get_num_threads()}
+    here = available()
+    return {
+        "automatic": automatic(),
+        "devices": here,
+        "bf16": [name for name in here if _multiplies_bf16(torch.device(name))],
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _multiplies_bf16(device: torch.device) -> bool:
+    """Whether it has instructions for that; a CPU without them takes several times as long as in fp32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    here = torch.cpu.get_capabilities()
+    return device.type == "mps" or any(here.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def resolve(name: str) -> torch.device:

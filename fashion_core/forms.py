@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from fashion_core import access_views, dataset_files, ui
+from fashion_core import access_views, dataset_files, presets, ui
 from fashion_core.config import DATASET_LABELS, MODEL_LABELS, Setting, TrainConfig, settings
 from fashion_core.runs import RunStore
 
@@ -46,6 +46,13 @@ def _ask(setting: Setting, value: Any, prefix: str) -> Any:
         return st.number_input(label, key=key, help=setting.explanation, step=1)
     step = float(setting.default) or 0.01
     return st.number_input(label, key=key, help=setting.explanation, step=step, format="%g")
+
+
+def show_caution(config: TrainConfig) -> None:
+    """What takes much longer on this machine than it needs to."""
+    with ui.problems_shown():
+        if caution := presets.caution(config):
+            st.warning(caution, icon=":material/speed:")
 
 
 def offer_download(store: RunStore, config: TrainConfig) -> None:

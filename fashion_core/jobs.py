@@ -58,11 +58,13 @@ _PROBLEM = "fashion_core: "
 class Machine:
     """What this machine can train on, as ``python -m fashion_core devices`` says.
 
-    ``devices`` maps each device's name to what it is; ``automatic`` is the one that "auto" takes.
+    ``devices`` maps each device's name to what it is; ``automatic`` is the one that "auto" takes; ``bf16`` names those
+    that have instructions for bf16.
     """
 
     automatic: str
     devices: dict[str, str]
+    bf16: list[str]
     threads: int
 
 

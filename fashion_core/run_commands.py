@@ -6,9 +6,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from fashion_core import audit, comparison, resuming, resumptions
+from fashion_core import audit, comparison, presets, resuming, resumptions
 from fashion_core.actions import Actions, from_command_line
-from fashion_core.config import PRESETS, parse_config
+from fashion_core.config import TrainConfig, parse_config
 from fashion_core.errors import ConfigError, DamagedFileError, DiskError, RunNotFoundError, printable
 from fashion_core.file_commands import given_settings, print_json
 from fashion_core.follow import follow, outcome
@@ -23,7 +23,9 @@ def train_run(options: argparse.Namespace) -> None:
 
     Raises ``ConfigError``, what ``Actions.start`` raises, and what a run that fails says.
     """
-    config = parse_config({**PRESETS[options.preset].values, **given_settings(options)})
+    config = parse_config({**presets.values(options.preset), **given_settings(options)})
+    if not options.json:
+        _print_caution(config)
     store = RunStore()
     actions = from_command_line(store)
     _follow_to_the_end(actions, actions.start(config), options.json)
@@ -43,6 +45,7 @@ def resume_run(options: argparse.Namespace) -> None:
         for planned in resumptions.plan(parent, wishes):
             reasons = map(printable, planned.judgement.reasons)
             print(f"from epoch {planned.epoch}: {'; '.join([planned.judgement.verdict, *reasons])}")
+            _print_caution(planned.config)
     actions = from_command_line(store)
     runs = actions.resume(parent, wishes)
     for run in runs:
@@ -51,6 +54,11 @@ def resume_run(options: argparse.Namespace) -> None:
         print_json(run_record(runs[0]) if len(runs) == 1 else [run_record(run) for run in runs])
     for run in runs:
         outcome(run)
+
+
+def _print_caution(config: TrainConfig) -> None:
+    if caution := presets.caution(config):
+        print(caution)
 
 
 def _epochs(text: str, parent: Run) -> list[int]:

@@ -201,6 +201,7 @@ def show_plan(run: Run, planned: Plan) -> None:
         st.markdown("\n".join(f"- {ui.plain(reason)}" for reason in planned.judgement.reasons))
     if planned.config.dataset != run.record.config.dataset:
         st.warning("It goes on with another dataset than it was trained on.", icon=":material/swap_horiz:")
+    forms.show_caution(planned.config)
 
 
 def plan_row(planned: Plan) -> dict[str, str]:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
-from fashion_core import access_views, charts, forms, frames, live, live_views, resuming, snippets, ui
+from fashion_core import access_views, charts, forms, frames, live, live_views, presets, resuming, snippets, ui
 from fashion_core.comparison import Compared, compare_run, gate_of, relative_change
 from fashion_core.config import PRESETS, TrainConfig, parse_config, settings
 from fashion_core.errors import ConfigError
@@ -48,6 +48,7 @@ def show_form(store: RunStore) -> None:
         config = None
     if config:
         forms.offer_download(store, config)
+        forms.show_caution(config)
     key = ui.press_key("start")
     bad = config is None
     pressed = access_views.button("Start", type="primary", icon=":material/play_arrow:", disabled=bad, key=key)
@@ -60,9 +61,10 @@ def show_form(store: RunStore) -> None:
 
 def take_preset() -> None:
     """Put the preset's values into the form."""
-    preset = PRESETS[st.session_state["preset"]].values
-    for setting in settings():
-        st.session_state[setting.name] = preset.get(setting.name, setting.default)
+    with ui.problems_shown():
+        values = presets.values(st.session_state["preset"])
+        for setting in settings():
+            st.session_state[setting.name] = values.get(setting.name, setting.default)
 
 
 def ask_settings() -> dict[str, Any]:

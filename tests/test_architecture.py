@@ -90,6 +90,7 @@ RECORDS = {
     "resume_views",
     "forms",
     "lesson",
+    "presets",
     "predict_client",
     "predict_views",
     "gallery_views",

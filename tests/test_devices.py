@@ -52,5 +52,6 @@ def test_description_is_what_the_machine_has() -> None:
     assert devices.describe() == {
         "automatic": devices.automatic(),
         "devices": devices.available(),
+        "bf16": [name for name in devices.available() if devices._multiplies_bf16(torch.device(name))],
         "threads": torch.get_num_threads(),
     }

@@ -17,6 +17,7 @@ BENCHMARKS = {
     "memory": "the server's memory over 1,000 visits",
     "comparison": "150 resumed runs: from their folders to what the browser is sent",
     "training_cnn": "a part of an epoch of the small CNN: ours beside the plain loop",
+    "training_gpu": "a whole epoch of the tutorial's network on the first GPU: ours beside the tutorial's loop there",
     "starting": "from the click on Start to the first metric row, and to the first loss on the page",
     "snapshot": "how long training waits for a checkpoint, beside an epoch",
     "saving": "a checkpoint of the tutorial's model: plain torch.save against ours",

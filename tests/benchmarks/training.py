@@ -61,7 +61,7 @@ def write_idx(raw: Path, prefix: str, images: Images) -> None:
     (raw / f"{prefix}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + count + images.labels.byte().numpy().tobytes())
 
 
-def tutorial_epoch(folder: Path, model_name: str = "mlp") -> Callable[[], None]:
+def tutorial_epoch(folder: Path, model_name: str = "mlp", device: str = "cpu") -> Callable[[], None]:
     """The tutorial's own ``train_loop``, without what it prints.
 
     Source: https://pytorch.org/tutorials/beginner/basics/optimization_tutorial.html
@@ -69,12 +69,13 @@ def tutorial_epoch(folder: Path, model_name: str = "mlp") -> Callable[[], None]:
     vision = import_torchvision()
     dataset = vision.datasets.FashionMNIST(folder, train=True, transform=vision.transforms.ToTensor())
     dataloader = DataLoader(dataset, batch_size=BATCH, shuffle=True)
-    model, loss_fn = build_model(model_name, seed=0), nn.CrossEntropyLoss()
+    model, loss_fn = build_model(model_name, seed=0).to(device), nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
 
     def epoch() -> None:
         model.train()
         for batch, (X, y) in enumerate(dataloader):
+            X, y = X.to(device), y.to(device)
             loss = loss_fn(model(X), y)
             loss.backward()
             optimizer.step()
@@ -87,10 +88,18 @@ def tutorial_epoch(folder: Path, model_name: str = "mlp") -> Callable[[], None]:
 
 def our_epoch(store: RunStore, folder: Path, **settings: Any) -> Callable[[], None]:
     """An epoch of ``Training``, its metric rows and status included, from the same files."""
+    return epoch_of(our_training(store, folder, **settings))
+
+
+def our_training(store: RunStore, folder: Path, **settings: Any) -> Training:
     defaults = {"dataset": "fashion-mnist", "batch_size": BATCH, "train_images": IMAGES, "device": "cpu"}
     config = parse_config({**defaults, **settings})
     environment = Environment(python="3", torch=torch.__version__, device=config.device, threads=THREADS)
-    training = Training(store.create(config, environment), lambda: False, images_of(folder))
+    return Training(store.create(config, environment), lambda: False, images_of(folder))
+
+
+def epoch_of(training: Training) -> Callable[[], None]:
+    """The first epoch, as often as it is called; it ends once its losses have been read from the device."""
 
     def epoch() -> None:
         training.position = Position(0)
@@ -122,17 +131,6 @@ def products(dtype: torch.dtype) -> Callable[[], None]:
     return epoch
 
 
-def on_gpu(store: RunStore, folder: Path) -> dict[str, Callable[[], None]]:
-    """Ours on the first GPU, if there is one: an epoch ends once its losses have been read from there."""
-    if not torch.cuda.is_available():
-        return {}
-    name = torch.cuda.get_device_name(0)
-    return {
-        f"ours on {name}, {precision}": our_epoch(store, folder, device="cuda:0", precision=precision)
-        for precision in ("fp32", "bf16")
-    }
-
-
 def run() -> Comparison:
     """With as many threads as torch chooses, the same for all."""
     with place_to_train(IMAGES) as (folder, which, store):
@@ -142,7 +140,6 @@ def run() -> Comparison:
             "the eight products in bf16": products(torch.bfloat16),
             "ours, fp32": our_epoch(store, folder),
             "ours, bf16": our_epoch(store, folder, precision="bf16"),
-            **on_gpu(store, folder),
         }
         title = f"A fifth of an epoch ({IMAGES:,} {which}) of the MLP, batch {BATCH}, {THREADS} threads"
         return Comparison(title, TUTORIAL, alternate(ways, ROUNDS))
