@@ -109,8 +109,8 @@ class TrainConfig(BaseModel):
     precision: Literal["fp32", "bf16"] = Field(
         "fp32",
         title="Precision",
-        description="bf16 trains under autocast, convolutions with channels last, and is fast where the processor has "
-        "instructions for it; losses are always measured in fp32.",
+        description="bf16 trains under autocast, convolutions with channels last, and can be faster where the device "
+        "has instructions for it; losses are always measured in fp32.",
     )
     train_images: int = Field(
         0,
@@ -271,7 +271,7 @@ PRESETS: Mapping[str, Preset] = {
     ),
     "accurate-cnn": Preset(
         "Accurate CNN",
-        "The small CNN with AdamW and cosine, 12 epochs, in bf16 where that is fast: 93.0 % of Fashion-MNIST.",
+        "The small CNN with AdamW and cosine, 12 epochs, in bf16 where the device has it: 93.0 % of Fashion-MNIST.",
         {
             "pixels": "standard",
             "model": "cnn",

@@ -31,17 +31,22 @@ def describe() -> dict[str, Any]:
     return {
         "automatic": automatic(),
         "devices": here,
-        "bf16": [name for name in here if _multiplies_bf16(torch.device(name))],
+        "bf16": [name for name in here if has_bf16_instructions(torch.device(name))],
         "threads": torch.get_num_threads(),
     }
 
 
-def _multiplies_bf16(device: torch.device) -> bool:
-    """Whether it has instructions for that; a CPU without them takes several times as long as in fp32."""
+def has_bf16_instructions(device: torch.device) -> bool:
+    """Whether it can multiply in bf16 by itself; a CPU that can't takes several times as long as in fp32.
+
+    Of Apple's GPUs that is assumed.
+    """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "mps":
+        return True
     here = torch.cpu.get_capabilities()
-    return device.type == "mps" or any(here.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return any(here.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def resolve(name: str) -> torch.device:

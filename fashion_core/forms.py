@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from fashion_core import access_views, dataset_files, presets, ui
+from fashion_core import access_views, dataset_files, precision, ui
 from fashion_core.config import DATASET_LABELS, MODEL_LABELS, Setting, TrainConfig, settings
 from fashion_core.runs import RunStore
 
@@ -49,9 +49,10 @@ def _ask(setting: Setting, value: Any, prefix: str) -> Any:
 
 
 def show_caution(config: TrainConfig) -> None:
-    """What takes much longer on this machine than it needs to."""
-    with ui.problems_shown():
-        if caution := presets.caution(config):
+    """Whether the precision suits the device that the settings name."""
+    with ui.problems_shown(), st.spinner("Looking at this machine…"):
+        caution = precision.caution(config)
+        if caution:
             st.warning(caution, icon=":material/speed:")
 
 

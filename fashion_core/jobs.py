@@ -10,7 +10,7 @@ import platform
 import subprocess
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -66,6 +66,19 @@ class Machine:
     devices: dict[str, str]
     bf16: list[str]
     threads: int
+
+    def has(self, device: str) -> bool:
+        """Whether there is such a device."""
+        return _is_among(device, self.devices)
+
+    def multiplies_bf16(self, device: str) -> bool:
+        """Whether that device of this machine has instructions for bf16."""
+        return _is_among(device, self.bf16)
+
+
+def _is_among(device: str, names: Collection[str]) -> bool:
+    """Whether it is one of these; "cuda" is the first of its kind."""
+    return device in names or f"{device}:0" in names
 
 
 _one_question = threading.Lock()
@@ -155,7 +168,7 @@ def environment_for(config: TrainConfig) -> Environment:
     """What a run with these settings will compute with. Raises ``DeviceError`` if this machine can't."""
     here = machine()
     device = here.automatic if config.device == "auto" else config.device
-    if device not in here.devices and f"{device}:0" not in here.devices:
+    if not here.has(device):
         raise DeviceError(
             f"There is no device {device} on this machine; choose one of auto, {', '.join(here.devices)}."
         )

@@ -25,7 +25,7 @@ def fetch_dataset(options: argparse.Namespace) -> None:
 
 
 def list_devices(options: argparse.Namespace) -> None:
-    """The one that ``auto`` takes is marked."""
+    """The one that ``auto`` takes is marked, and one that is slow in bf16."""
     from fashion_core import devices  # torch, which the other commands need not wait for
 
     answer = devices.describe()
@@ -33,7 +33,8 @@ def list_devices(options: argparse.Namespace) -> None:
         print_json(answer)
         return
     for name, text in answer["devices"].items():
-        print(f"{name}: {text}" + (" (auto)" if name == answer["automatic"] else ""))
+        bf16 = "" if name in answer["bf16"] else ", no bf16 instructions"
+        print(f"{name}: {text}{bf16}" + (" (auto)" if name == answer["automatic"] else ""))
 
 
 def show_model(options: argparse.Namespace) -> None:

@@ -1,14 +1,15 @@
 """The commands about runs: train, resume, compare, continue, stop, runs, audit, show, delete."""
 
 import argparse
+import sys
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
 from tqdm import tqdm
 
-from fashion_core import audit, comparison, presets, resuming, resumptions
+from fashion_core import audit, comparison, precision, resuming, resumptions
 from fashion_core.actions import Actions, from_command_line
-from fashion_core.config import TrainConfig, parse_config
 from fashion_core.errors import ConfigError, DamagedFileError, DiskError, RunNotFoundError, printable
 from fashion_core.file_commands import given_settings, print_json
 from fashion_core.follow import follow, outcome
@@ -23,9 +24,8 @@ def train_run(options: argparse.Namespace) -> None:
 
     Raises ``ConfigError``, what ``Actions.start`` raises, and what a run that fails says.
     """
-    config = parse_config({**presets.values(options.preset), **given_settings(options)})
-    if not options.json:
-        _print_caution(config)
+    config = precision.of_preset(options.preset, given_settings(options))
+    _warn(filter(None, [precision.caution(config)]))
     store = RunStore()
     actions = from_command_line(store)
     _follow_to_the_end(actions, actions.start(config), options.json)
@@ -41,11 +41,12 @@ def resume_run(options: argparse.Namespace) -> None:
     overrides = {name: value for name, value in given_settings(options).items() if name != "epochs"}
     epochs = _epochs(options.epoch, parent)
     wishes = [Wish(epoch, _additional(options.epochs, parent, epoch), overrides) for epoch in epochs]
+    plans = resumptions.plan(parent, wishes)
+    _warn(precision.cautions(plans))
     if not options.json:
-        for planned in resumptions.plan(parent, wishes):
+        for planned in plans:
             reasons = map(printable, planned.judgement.reasons)
             print(f"from epoch {planned.epoch}: {'; '.join([planned.judgement.verdict, *reasons])}")
-            _print_caution(planned.config)
     actions = from_command_line(store)
     runs = actions.resume(parent, wishes)
     for run in runs:
@@ -56,9 +57,10 @@ def resume_run(options: argparse.Namespace) -> None:
         outcome(run)
 
 
-def _print_caution(config: TrainConfig) -> None:
-    if caution := presets.caution(config):
-        print(caution)
+def _warn(cautions: Iterable[str]) -> None:
+    """In nobody's way who reads JSON."""
+    for caution in cautions:
+        print(caution, file=sys.stderr)
 
 
 def _epochs(text: str, parent: Run) -> list[int]:

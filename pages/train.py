@@ -5,7 +5,7 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
-from fashion_core import access_views, charts, forms, frames, live, live_views, presets, resuming, snippets, ui
+from fashion_core import access_views, charts, forms, frames, live, live_views, precision, resuming, snippets, ui
 from fashion_core.comparison import Compared, compare_run, gate_of, relative_change
 from fashion_core.config import PRESETS, TrainConfig, parse_config, settings
 from fashion_core.errors import ConfigError
@@ -61,10 +61,10 @@ def show_form(store: RunStore) -> None:
 
 def take_preset() -> None:
     """Put the preset's values into the form."""
+    name = st.session_state["preset"]
+    st.session_state.update(parse_config(PRESETS[name].values).model_dump())
     with ui.problems_shown():
-        values = presets.values(st.session_state["preset"])
-        for setting in settings():
-            st.session_state[setting.name] = values.get(setting.name, setting.default)
+        st.session_state.update(precision.of_preset(name, {}).model_dump())
 
 
 def ask_settings() -> dict[str, Any]:

@@ -90,7 +90,7 @@ RECORDS = {
     "resume_views",
     "forms",
     "lesson",
-    "presets",
+    "precision",
     "predict_client",
     "predict_views",
     "gallery_views",

@@ -8,7 +8,7 @@ from filelock import FileLock
 from helpers import ROOT, forbid_listing, new_run, train
 from streamlit.testing.v1 import AppTest
 
-from fashion_core import audit, jobs, presets, resumptions, ui
+from fashion_core import audit, jobs, resumptions, ui
 from fashion_core.config import settings
 from fashion_core.resumptions import Wish
 from fashion_core.runs import RunStore
@@ -130,15 +130,8 @@ def test_preset_fills_the_form(store: RunStore) -> None:
     app = open_page("train")
     app.selectbox(key="preset").select("accurate-cnn").run()
     assert app.selectbox(key="model").value == "cnn"
-    assert app.selectbox(key="precision").value == presets.values("accurate-cnn")["precision"]
+    assert app.selectbox(key="pixels").value == "standard"
     assert app.number_input(key="epochs").value == 12
-
-
-def test_form_cautions_against_bf16_where_the_device_has_no_instructions(store: RunStore) -> None:
-    app = open_page("train")
-    app.selectbox(key="precision").select("bf16").run()
-    cautions = [warning.value for warning in app.warning if "no instructions for bf16" in warning.value]
-    assert len(cautions) == (0 if jobs.machine().automatic in jobs.machine().bf16 else 1)
 
 
 def test_form_shows_the_plain_pytorch_of_what_stands_in_it(store: RunStore) -> None:

@@ -3,8 +3,11 @@
 import argparse
 import importlib
 import json
+import sys
 from dataclasses import asdict
 from statistics import median
+
+from fashion_core.errors import FashionError
 
 from . import Comparison
 
@@ -33,7 +36,10 @@ def main() -> None:
     parser.add_argument("name", choices=BENCHMARKS, help=explained)
     parser.add_argument("--json", action="store_true", help="print each time as JSON")
     arguments = parser.parse_args()
-    comparison: Comparison = importlib.import_module(f"{__package__}.{arguments.name}").run()
+    try:
+        comparison: Comparison = importlib.import_module(f"{__package__}.{arguments.name}").run()
+    except FashionError as error:
+        sys.exit(str(error))
     print(json.dumps(asdict(comparison), indent=2) if arguments.json else as_text(comparison))
 
 

@@ -92,6 +92,7 @@ def our_epoch(store: RunStore, folder: Path, **settings: Any) -> Callable[[], No
 
 
 def our_training(store: RunStore, folder: Path, **settings: Any) -> Training:
+    """Of the tutorial's settings and ``IMAGES`` images, unless others are given."""
     defaults = {"dataset": "fashion-mnist", "batch_size": BATCH, "train_images": IMAGES, "device": "cpu"}
     config = parse_config({**defaults, **settings})
     environment = Environment(python="3", torch=torch.__version__, device=config.device, threads=THREADS)

@@ -1,0 +1,155 @@
+"""A preset's precision is one that the device has instructions for, and who chooses another is told."""
+
+from typing import Any
+
+import pytest
+from helpers import command_line, config, new_run, train
+from streamlit.testing.v1 import AppTest
+from test_pages import open_page
+
+from fashion_core import jobs, precision, resumptions
+from fashion_core.config import PRESETS, parse_config
+from fashion_core.errors import ConfigError, DeviceError
+from fashion_core.jobs import Machine
+from fashion_core.resumptions import Wish
+from fashion_core.runs import RunStore
+
+TWO, ONE = {"cuda:0": "GPU", "cpu": "CPU"}, {"cpu": "CPU"}
+MACHINES = {
+    "GPU": Machine("cuda:0", TWO, ["cuda:0"], 2),
+    "old GPU": Machine("cuda:0", TWO, ["cpu"], 2),
+    "CPU": Machine("cpu", ONE, ["cpu"], 2),
+    "old CPU": Machine("cpu", ONE, [], 2),
+}
+
+
+@pytest.fixture
+def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand on one of the machines above, whatever this one has."""
+    monkeypatch.setattr(jobs, "_asked_machine", lambda: MACHINES[request.param])
+
+
+@pytest.fixture
+def no_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asking for it, which may take seconds, fails the test."""
+
+    def refuse() -> Machine:
+        raise AssertionError("nothing here depends on the machine")
+
+    monkeypatch.setattr(jobs, "_asked_machine", refuse)
+
+
+def on(*names: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("machine", names, indirect=True)
+
+
+@pytest.mark.parametrize(
+    ("machine", "given", "expected"),
+    [
+        ("GPU", {}, "bf16"),
+        ("GPU", {"device": "cuda"}, "bf16"),
+        ("GPU", {"device": "cpu"}, "fp32"),
+        ("GPU", {"device": "cpu", "precision": "bf16"}, "bf16"),
+        ("old GPU", {}, "fp32"),
+        ("old GPU", {"device": "cpu"}, "bf16"),
+        ("CPU", {}, "bf16"),
+        ("CPU", {"precision": "fp32"}, "fp32"),
+        ("old CPU", {}, "fp32"),
+        ("old CPU", {"precision": "bf16"}, "bf16"),
+    ],
+    indirect=["machine"],
+)
+def test_preset_takes_bf16_where_the_device_has_it(machine: None, given: dict[str, Any], expected: str) -> None:
+    found = precision.of_preset("accurate-cnn", given)
+    asked = {**PRESETS["accurate-cnn"].values, **given, "precision": expected}
+    assert found.model_dump(include=set(asked)) == asked
+
+
+@pytest.mark.parametrize("name", [name for name, preset in PRESETS.items() if "precision" not in preset.values])
+def test_preset_without_a_precision_asks_for_no_machine(no_machine: None, name: str) -> None:
+    assert precision.of_preset(name, {"epochs": 3}) == parse_config({**PRESETS[name].values, "epochs": 3})
+
+
+def test_bad_setting_is_told_before_the_machine_is_asked(no_machine: None) -> None:
+    with pytest.raises(ConfigError, match="Epochs"):
+        precision.of_preset("accurate-cnn", {"epochs": 0})
+
+
+@pytest.mark.parametrize(
+    ("machine", "device", "slow"),
+    [
+        ("GPU", "auto", None),
+        ("GPU", "cuda", None),
+        ("GPU", "cpu", "cpu"),
+        ("old GPU", "auto", "cuda:0"),
+        ("CPU", "auto", None),
+        ("old CPU", "auto", "cpu"),
+    ],
+    indirect=["machine"],
+)
+def test_bf16_on_a_device_without_it_is_cautioned_against(machine: None, device: str, slow: str | None) -> None:
+    said = precision.caution(config(precision="bf16", device=device))
+    assert (said or "").startswith(f"{slow} has no instructions for bf16" if slow else "")
+    assert bool(said) == bool(slow)
+
+
+def test_fp32_suits_every_device(no_machine: None) -> None:
+    assert precision.caution(config(precision="fp32")) is None
+
+
+@on("CPU")
+def test_device_that_is_not_there_is_not_called_slow(machine: None) -> None:
+    with pytest.raises(DeviceError, match="There is no device cuda on this machine"):
+        precision.caution(config(precision="bf16", device="cuda"))
+
+
+@on("GPU")
+def test_resumed_runs_are_cautioned_by_the_device_of_their_parent(store: RunStore, machine: None) -> None:
+    """``auto`` takes that one, not the GPU that a run of its own would take."""
+    parent = new_run(store, device="cpu")
+    train(parent)
+    wishes = [Wish(epoch, 1, {"precision": "bf16", "device": "auto"}) for epoch in (0, 1)]
+    plans = resumptions.plan(parent, wishes)
+    assert len(precision.cautions(plans)) == 1
+
+
+def warnings(app: AppTest) -> list[str]:
+    return [warning.value for warning in app.warning if "no instructions for bf16" in warning.value]
+
+
+@on("CPU", "old CPU")
+def test_form_takes_the_precision_that_suits_and_cautions_against_the_other(
+    store: RunStore, machine: None, request: pytest.FixtureRequest
+) -> None:
+    has_it = "cpu" in jobs.machine().bf16
+    app = open_page("train")
+    app.selectbox(key="preset").select("accurate-cnn").run()
+    assert app.selectbox(key="precision").value == ("bf16" if has_it else "fp32")
+    assert not warnings(app)
+    app.selectbox(key="precision").select("bf16").run()
+    assert len(warnings(app)) == (0 if has_it else 1)
+
+
+@on("old CPU")
+def test_resume_page_cautions_once_for_several_runs(store: RunStore, machine: None) -> None:
+    parent = new_run(store)
+    train(parent)
+    app = open_page("resume", run=parent.id)
+    app.selectbox(key=f"resume {parent.id} precision").select("bf16").run()
+    assert len(warnings(app)) == 1
+    app.multiselect(key=f"epochs {parent.id} 1").select(0).run()
+    assert len(warnings(app)) == 1
+
+
+@pytest.mark.parametrize("json", [(), ("--json",)], ids=["text", "json"])
+def test_command_line_cautions_beside_what_it_prints(store: RunStore, json: tuple[str, ...]) -> None:
+    settings = ("--precision", "bf16", "--train-images", "64", "--epochs", "1", "--device", "cpu")
+    done = command_line("train", *settings, *json)
+    assert done.returncode == 0, done.stderr
+    assert "no instructions" not in done.stdout
+    assert done.stderr.count("cpu has no instructions for bf16") == (0 if "cpu" in jobs.machine().bf16 else 1)
+
+
+def test_devices_are_listed_with_what_they_lack() -> None:
+    (line,) = [line for line in command_line("devices").stdout.splitlines() if line.startswith("cpu: ")]
+    assert ("no bf16 instructions" in line) == ("cpu" not in jobs.machine().bf16)
