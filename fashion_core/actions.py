@@ -98,12 +98,15 @@ class Actions:
         for epoch in epochs:
             self.delete(run, run.checkpoint_path(epoch))
 
-    def relabel(self, run: Run, labels: Labels, before: Labels) -> None:
-        """``Run.write_labels``; ``RunStateError`` if they are no longer what they were ``before``, for this person."""
+    def relabel(self, run: Run, labels: Labels, before: Labels | None) -> None:
+        """``Run.write_labels``; ``RunStateError`` if they are no longer what they were ``before``, for this person.
+
+        ``before`` is None where they could not be read: then they are written anew.
+        """
         with self._acting("relabel", run, labels.name):
-            if run.labels != before:
+            if run.readable_labels != before:
                 raise RunStateError(
-                    f"Somebody changed name, tags or notes meanwhile; the name is {run.labels.name} now. "
+                    f"Somebody changed name, tags or notes meanwhile; the name is {run.title} now. "
                     "Save again to replace theirs by yours."
                 )
             run.write_labels(labels)

@@ -56,11 +56,17 @@ class Run:
         return kept_record(self.labels_path, Labels)
 
     @property
+    def readable_labels(self) -> Labels | None:
+        """The same, or None where they can't be read."""
+        with suppress(DamagedFileError, DiskError):
+            return self.labels
+        return None
+
+    @property
     def title(self) -> str:
         """The name that people gave it, or its id where that can't be read."""
-        with suppress(DamagedFileError, DiskError):
-            return self.labels.name or self.id
-        return self.id
+        labels = self.readable_labels
+        return (labels and labels.name) or self.id
 
     def write_labels(self, labels: Labels) -> None:
         """Replace name, notes and tags. Raises ``DiskError``."""

@@ -131,20 +131,15 @@ def state_badge(state: str) -> None:
     st.badge(state, icon=icon, color=color)
 
 
-def show_damage(run: Run) -> set[str]:
-    """What is wrong with the files that the run keeps about itself, and with those that ``verify`` marked.
-
-    Gives the names of the former.
-    """
-    damaged = list(verify.damaged_records(run))
-    for found in damaged:
+def show_damage(run: Run) -> None:
+    """What is wrong with the files that the run keeps about itself, and with those that ``verify`` marked."""
+    for found in verify.damaged_records(run):
         st.warning(sentence(f"Damaged file {found.file}: {found.reason}."), icon=":material/broken_image:")
     with suppress(DamagedFileError, DiskError):
         marked = [name for name in run.marks.files if run.damage(run.path / name, run.marks)]
         if marked:
             text = f"Damaged: {', '.join(marked)}. Verify on the Checkpoints page says what is wrong."
             st.warning(plain(text), icon=":material/broken_image:")
-    return {found.file for found in damaged}
 
 
 def verdict_badge(verdict: Verdict) -> None:

@@ -111,9 +111,9 @@ def show_details(store: RunStore, run: Run) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{ui.plain(run.title)}**", width="content")
             st.caption(run.id, width="content")
-        if run.labels_path.name not in ui.show_damage(run):
-            with ui.problems_shown():
-                edit_labels(store, run)
+        ui.show_damage(run)
+        with ui.problems_shown():
+            edit_labels(store, run)
         with st.container(horizontal=True):
             st.page_link("pages/train.py", label="Open", icon=":material/open_in_new:", query_params={"run": run.id})
             ui.checkpoints_link(run)
@@ -128,8 +128,11 @@ def edit_labels(store: RunStore, run: Run) -> None:
     state = st.session_state
     begun, name, tags, notes = (f"{field} {run.id}" for field in ("labels", "name", "tags", "notes"))
     if begun not in state or name not in state:
-        state[begun] = run.labels
-        state[name], state[tags], state[notes] = run.labels.name, ", ".join(run.labels.tags), run.labels.notes
+        state[begun] = run.readable_labels
+        labels = state[begun] or Labels(name=run.record.config.title)
+        state[name], state[tags], state[notes] = labels.name, ", ".join(labels.tags), labels.notes
+    if state[begun] is None:
+        st.caption("Name, tags and notes can't be read: Save writes them anew.")
     with st.form(f"form {run.id}", border=False):
         st.text_input("Name", max_chars=MOST_IN_A_NAME, key=name)
         st.text_input("Tags, separated by commas", key=tags)
@@ -145,7 +148,7 @@ def save_labels(store: RunStore, run: Run, labels: Labels, begun: str) -> None:
     try:
         ui.actions(store).relabel(run, labels, st.session_state[begun])
     except RunStateError:
-        st.session_state[begun] = run.labels
+        st.session_state[begun] = run.readable_labels
         raise
     del st.session_state[begun]
     st.rerun()

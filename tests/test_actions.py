@@ -108,6 +108,15 @@ def test_operator_acts_and_each_line_says_who_when_and_what(store: RunStore) -> 
     assert all(line.when.endswith("+00:00") for line in lines)
 
 
+def test_labels_that_could_not_be_read_are_not_written_over_once_somebody_has_mended_them(store: RunStore) -> None:
+    actions, run = Actions(store, OPERATOR), new_run(store)
+    run.labels_path.write_text("{")
+    actions.relabel(run, Labels(name="mended"), run.readable_labels)
+    with pytest.raises(RunStateError, match="the name is mended now"):
+        actions.relabel(run, Labels(name="late"), None)
+    assert run.labels.name == "mended"
+
+
 def test_what_fails_is_noted_with_its_reason(store: RunStore, trained: Run) -> None:
     trained.write_status(trained.status.model_copy(update={"state": "finished"}))
     with pytest.raises(RunStateError):

@@ -120,6 +120,18 @@ def test_overview_saves_name_notes_and_tags(store: RunStore) -> None:
     assert run.labels == Labels(name="after", notes="worth keeping", tags=("demo", "best"))
 
 
+@pytest.mark.parametrize("damage", ["{", None], ids=["cut", "gone"])
+def test_overview_saves_labels_anew_where_they_cannot_be_read(store: RunStore, damage: str | None) -> None:
+    run = new_run(store, name="before")
+    run.labels_path.write_text(damage) if damage else run.labels_path.unlink()
+    app = open_page("overview", run=run.id)
+    assert app.text_input[0].value == run.record.config.title
+    app.text_input[0].set_value("after")
+    next(button for button in app.button if button.label == "Save").click().run()
+    assert run.labels == Labels(name="after")
+    assert not app.warning
+
+
 def test_form_has_a_widget_for_every_setting(store: RunStore) -> None:
     app = open_page("train")
     keys = {widget.key for widget in [*app.text_input, *app.number_input, *app.selectbox]}
