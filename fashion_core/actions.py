@@ -101,14 +101,17 @@ class Actions:
     def relabel(self, run: Run, labels: Labels, before: Labels | None) -> None:
         """``Run.write_labels``; ``RunStateError`` if they are no longer what they were ``before``, for this person.
 
-        ``before`` is None where they could not be read: then they are written anew.
+        ``before`` is None where they were damaged. Those that are damaged now are set aside.
         """
         with self._acting("relabel", run, labels.name):
-            if run.readable_labels != before:
+            now = run.whole_labels
+            if now and now != before:
                 raise RunStateError(
-                    f"Somebody changed name, tags or notes meanwhile; the name is {run.title} now. "
+                    f"Somebody changed name, tags or notes meanwhile; the name is {now.name} now. "
                     "Save again to replace theirs by yours."
                 )
+            if now is None:
+                run.set_labels_aside()
             run.write_labels(labels)
 
     def verify(self, runs: Sequence[Run]) -> Iterator[Verified]:

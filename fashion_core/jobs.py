@@ -59,7 +59,7 @@ class Machine:
     """What this machine can train on, as ``python -m fashion_core devices`` says.
 
     ``devices`` maps each device's name to what it is; ``automatic`` is the one that "auto" takes; ``bf16`` names those
-    that have instructions for bf16.
+    that have instructions for bf16. A device may also be called "auto", and "cuda" is the first of its kind.
     """
 
     automatic: str
@@ -69,16 +69,19 @@ class Machine:
 
     def has(self, device: str) -> bool:
         """Whether there is such a device."""
-        return _is_among(device, self.devices)
+        return self._is_among(device, self.devices)
 
-    def multiplies_bf16(self, device: str) -> bool:
-        """Whether that device of this machine has instructions for bf16."""
-        return _is_among(device, self.bf16)
+    def has_bf16(self, device: str) -> bool:
+        """Whether there is such a device and has instructions for bf16."""
+        return self._is_among(device, self.bf16)
 
+    def name_of(self, device: str) -> str:
+        """What "auto" stands for; any other name as it is."""
+        return self.automatic if device == "auto" else device
 
-def _is_among(device: str, names: Collection[str]) -> bool:
-    """Whether it is one of these; "cuda" is the first of its kind."""
-    return device in names or f"{device}:0" in names
+    def _is_among(self, device: str, names: Collection[str]) -> bool:
+        name = self.name_of(device)
+        return name in names or f"{name}:0" in names
 
 
 _one_question = threading.Lock()
@@ -167,7 +170,7 @@ def bring_in(store: RunStore, path: Path, name: str, given: Mapping[str, str]) -
 def environment_for(config: TrainConfig) -> Environment:
     """What a run with these settings will compute with. Raises ``DeviceError`` if this machine can't."""
     here = machine()
-    device = here.automatic if config.device == "auto" else config.device
+    device = here.name_of(config.device)
     if not here.has(device):
         raise DeviceError(
             f"There is no device {device} on this machine; choose one of auto, {', '.join(here.devices)}."

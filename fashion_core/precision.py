@@ -5,34 +5,34 @@ from typing import Any
 
 from fashion_core import jobs
 from fashion_core.config import PRESETS, TrainConfig, parse_config
-from fashion_core.resumptions import Plan
 
 
 def of_preset(name: str, given: Mapping[str, Any]) -> TrainConfig:
     """The settings of a preset with those ``given`` over them; unless one is given, a precision that suits the device.
 
-    Raises ``ConfigError``, and where the preset asks for bf16 ``DeviceError`` and ``WorkerError``.
+    Raises ``ConfigError``, and ``WorkerError`` where the preset asks for bf16.
     """
     config = parse_config({**PRESETS[name].values, **given})
-    if "precision" in given or caution(config) is None:
+    if "precision" in given or _suits(config.precision, config.device):
         return config
     return config.model_copy(update={"precision": "fp32"})
 
 
-def caution(config: TrainConfig, device: str | None = None) -> str | None:
-    """A sentence if the precision does not suit the device that will compute: this one, or the one of the settings.
+def cautions(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """A sentence for each device in these pairs of a precision and a device, if its precision does not suit it.
 
-    Raises ``DeviceError`` or ``WorkerError``; the machine is asked only about bf16.
+    Raises ``WorkerError``.
     """
-    if config.precision != "bf16":
-        return None
-    device = device or jobs.environment_for(config).device
-    if jobs.machine().multiplies_bf16(device):
-        return None
-    return f"{device} has no instructions for bf16, so that it can take several times as long as fp32: choose fp32."
+    slow = dict.fromkeys(jobs.machine().name_of(device) for precision, device in pairs if not _suits(precision, device))
+    return [
+        f"The device {device} has no instructions for bf16: training can take several times as long there as in fp32."
+        for device in slow
+    ]
 
 
-def cautions(plans: Iterable[Plan]) -> list[str]:
-    """Those about resumed runs, each once. Raises ``WorkerError``."""
-    found = [caution(plan.config, plan.environment.device) for plan in plans]
-    return list(dict.fromkeys(filter(None, found)))
+def _suits(precision: str, device: str) -> bool:
+    """Also if there is no such device, for then nothing will be slow; the machine is asked only about bf16."""
+    if precision != "bf16":
+        return True
+    here = jobs.machine()
+    return here.has_bf16(device) or not here.has(device)

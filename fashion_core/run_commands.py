@@ -25,10 +25,11 @@ def train_run(options: argparse.Namespace) -> None:
     Raises ``ConfigError``, what ``Actions.start`` raises, and what a run that fails says.
     """
     config = precision.of_preset(options.preset, given_settings(options))
-    _warn(filter(None, [precision.caution(config)]))
     store = RunStore()
     actions = from_command_line(store)
-    _follow_to_the_end(actions, actions.start(config), options.json)
+    run = actions.start(config)
+    _caution([run])
+    _follow_to_the_end(actions, run, options.json)
 
 
 def resume_run(options: argparse.Namespace) -> None:
@@ -41,14 +42,13 @@ def resume_run(options: argparse.Namespace) -> None:
     overrides = {name: value for name, value in given_settings(options).items() if name != "epochs"}
     epochs = _epochs(options.epoch, parent)
     wishes = [Wish(epoch, _additional(options.epochs, parent, epoch), overrides) for epoch in epochs]
-    plans = resumptions.plan(parent, wishes)
-    _warn(precision.cautions(plans))
     if not options.json:
-        for planned in plans:
+        for planned in resumptions.plan(parent, wishes):
             reasons = map(printable, planned.judgement.reasons)
             print(f"from epoch {planned.epoch}: {'; '.join([planned.judgement.verdict, *reasons])}")
     actions = from_command_line(store)
     runs = actions.resume(parent, wishes)
+    _caution(runs)
     for run in runs:
         _follow(actions, run, options.json)
     if options.json:
@@ -57,9 +57,9 @@ def resume_run(options: argparse.Namespace) -> None:
         outcome(run)
 
 
-def _warn(cautions: Iterable[str]) -> None:
-    """In nobody's way who reads JSON."""
-    for caution in cautions:
+def _caution(runs: Iterable[Run]) -> None:
+    """About what they will be slow at, in nobody's way who reads JSON."""
+    for caution in precision.cautions((run.record.config.precision, run.record.environment.device) for run in runs):
         print(caution, file=sys.stderr)
 
 

@@ -10,7 +10,7 @@ from fashion_core.clock import now
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError
 from fashion_core.heartbeats import Heartbeats
 from fashion_core.json_records import kept_record, read_record
-from fashion_core.kept import MOST_RUNS, KeptFromFiles
+from fashion_core.kept import MOST_RUNS, KeptFromFiles, stamp
 from fashion_core.listings import Listed, listed_in, size_of
 from fashion_core.run_locks import sole_writer
 from fashion_core.schema import Facts, Labels, LoadCheck, Marks, RunRecord, State, Status
@@ -32,6 +32,7 @@ class Run:
         self.id = path.name
         self.record_path = path / "run.json"
         self.labels_path = path / "labels.json"
+        self.damaged_labels_path = path / "labels.damaged.json"
         self.status_path = path / "status.json"
         self.metrics_path = path / "metrics.jsonl"
         self.log_path = path / "train.log"
@@ -56,17 +57,25 @@ class Run:
         return kept_record(self.labels_path, Labels)
 
     @property
-    def readable_labels(self) -> Labels | None:
-        """The same, or None where they can't be read."""
-        with suppress(DamagedFileError, DiskError):
+    def whole_labels(self) -> Labels | None:
+        """The same, or None where they are damaged or gone. Raises ``DiskError``."""
+        if stamp(self.labels_path) is None:
+            return None
+        with suppress(DamagedFileError):
             return self.labels
         return None
 
     @property
     def title(self) -> str:
         """The name that people gave it, or its id where that can't be read."""
-        labels = self.readable_labels
-        return (labels and labels.name) or self.id
+        with suppress(DamagedFileError, DiskError):
+            return self.labels.name or self.id
+        return self.id
+
+    def set_labels_aside(self) -> None:
+        """Keep damaged ones under another name, for what people can still read there. Raises ``DiskError``."""
+        with files.disk_errors(self.labels_path), suppress(FileNotFoundError):
+            self.labels_path.replace(self.damaged_labels_path)
 
     def write_labels(self, labels: Labels) -> None:
         """Replace name, notes and tags. Raises ``DiskError``."""

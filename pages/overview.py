@@ -128,11 +128,12 @@ def edit_labels(store: RunStore, run: Run) -> None:
     state = st.session_state
     begun, name, tags, notes = (f"{field} {run.id}" for field in ("labels", "name", "tags", "notes"))
     if begun not in state or name not in state:
-        state[begun] = run.readable_labels
+        state[begun] = run.whole_labels
         labels = state[begun] or Labels(name=run.record.config.title)
         state[name], state[tags], state[notes] = labels.name, ", ".join(labels.tags), labels.notes
-    if state[begun] is None:
-        st.caption("Name, tags and notes can't be read: Save writes them anew.")
+    if run.whole_labels is None:
+        kept = run.damaged_labels_path.name
+        st.caption(f"Name, tags and notes can't be read. Save writes them anew, and keeps the damaged file as {kept}.")
     with st.form(f"form {run.id}", border=False):
         st.text_input("Name", max_chars=MOST_IN_A_NAME, key=name)
         st.text_input("Tags, separated by commas", key=tags)
@@ -148,7 +149,7 @@ def save_labels(store: RunStore, run: Run, labels: Labels, begun: str) -> None:
     try:
         ui.actions(store).relabel(run, labels, st.session_state[begun])
     except RunStateError:
-        st.session_state[begun] = run.readable_labels
+        st.session_state[begun] = run.whole_labels
         raise
     del st.session_state[begun]
     st.rerun()

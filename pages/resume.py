@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from fashion_core import access_views, chooser_chart, forms, frames, precision, resuming, resumptions, snippets, ui
+from fashion_core import access_views, chooser_chart, forms, frames, resuming, resumptions, snippets, ui
 from fashion_core.config import Setting, settings
 from fashion_core.errors import ConfigError, RefusedFileError
 from fashion_core.records import epoch_records
@@ -190,8 +190,7 @@ def show_verdicts(run: Run, wishes: list[Wish]) -> None:
             show_plan(run, plans[0])
         else:
             st.dataframe([plan_row(planned) for planned in plans], hide_index=True, alt="The runs to be made")
-        for caution in precision.cautions(plans):
-            st.warning(caution, icon=":material/speed:")
+        forms.show_cautions((planned.config.precision, planned.environment.device) for planned in plans)
 
 
 def show_plan(run: Run, planned: Plan) -> None:

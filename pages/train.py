@@ -48,7 +48,7 @@ def show_form(store: RunStore) -> None:
         config = None
     if config:
         forms.offer_download(store, config)
-        forms.show_caution(config)
+        forms.show_cautions([(config.precision, config.device)])
     key = ui.press_key("start")
     bad = config is None
     pressed = access_views.button("Start", type="primary", icon=":material/play_arrow:", disabled=bad, key=key)
@@ -62,7 +62,7 @@ def show_form(store: RunStore) -> None:
 def take_preset() -> None:
     """Put the preset's values into the form."""
     name = st.session_state["preset"]
-    st.session_state.update(parse_config(PRESETS[name].values).model_dump())
+    st.session_state.update(parse_config(PRESETS[name].values).model_dump())  # stays if the machine can't be asked
     with ui.problems_shown():
         st.session_state.update(precision.of_preset(name, {}).model_dump())
 

@@ -108,10 +108,19 @@ def test_operator_acts_and_each_line_says_who_when_and_what(store: RunStore) -> 
     assert all(line.when.endswith("+00:00") for line in lines)
 
 
-def test_labels_that_could_not_be_read_are_not_written_over_once_somebody_has_mended_them(store: RunStore) -> None:
+def test_damaged_labels_are_kept_beside_those_that_replace_them(store: RunStore) -> None:
+    actions, run = Actions(store, OPERATOR), new_run(store)
+    before = run.labels
+    run.labels_path.write_text('{"notes": "a week of work",')
+    actions.relabel(run, Labels(name="mended"), before)
+    assert run.labels.name == "mended"
+    assert run.damaged_labels_path.read_text() == '{"notes": "a week of work",'
+
+
+def test_labels_that_were_damaged_are_not_written_over_once_somebody_has_mended_them(store: RunStore) -> None:
     actions, run = Actions(store, OPERATOR), new_run(store)
     run.labels_path.write_text("{")
-    actions.relabel(run, Labels(name="mended"), run.readable_labels)
+    actions.relabel(run, Labels(name="mended"), run.whole_labels)
     with pytest.raises(RunStateError, match="the name is mended now"):
         actions.relabel(run, Labels(name="late"), None)
     assert run.labels.name == "mended"

@@ -49,23 +49,21 @@ def test_reproducible_process_uses_the_threads_it_is_told_and_deterministic_algo
 
 
 @pytest.mark.parametrize("name", ["avx512_bf16", "amx_bf16", "bf16", None])
-def test_cpu_has_bf16_instructions_where_it_names_some(monkeypatch: pytest.MonkeyPatch, name: str | None) -> None:
+def test_cpu_has_bf16_where_it_names_some(monkeypatch: pytest.MonkeyPatch, name: str | None) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "amx_bf16": False, name: True})
-    assert devices.has_bf16_instructions(torch.device("cpu")) == (name is not None)
+    assert devices.has_bf16(torch.device("cpu")) == (name is not None)
 
 
 @pytest.mark.parametrize(("capability", "has"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
-def test_gpu_has_bf16_instructions_since_ampere(
-    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], has: bool
-) -> None:
+def test_gpu_has_bf16_since_ampere(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], has: bool) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    assert devices.has_bf16_instructions(torch.device("cuda:0")) == has
+    assert devices.has_bf16(torch.device("cuda:0")) == has
 
 
 def test_description_is_what_the_machine_has() -> None:
     assert devices.describe() == {
         "automatic": devices.automatic(),
         "devices": devices.available(),
-        "bf16": [name for name in devices.available() if devices.has_bf16_instructions(torch.device(name))],
+        "bf16": [name for name in devices.available() if devices.has_bf16(torch.device(name))],
         "threads": torch.get_num_threads(),
     }

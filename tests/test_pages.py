@@ -129,7 +129,9 @@ def test_overview_saves_labels_anew_where_they_cannot_be_read(store: RunStore, d
     app.text_input[0].set_value("after")
     next(button for button in app.button if button.label == "Save").click().run()
     assert run.labels == Labels(name="after")
+    assert run.damaged_labels_path.exists() == (damage is not None)
     assert not app.warning
+    assert not [caption.value for caption in app.caption if "can't be read" in caption.value]
 
 
 def test_form_has_a_widget_for_every_setting(store: RunStore) -> None:

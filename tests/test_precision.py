@@ -3,15 +3,15 @@
 from typing import Any
 
 import pytest
-from helpers import command_line, config, new_run, train
+from helpers import new_run, train
 from streamlit.testing.v1 import AppTest
 from test_pages import open_page
 
-from fashion_core import jobs, precision, resumptions
+from fashion_core import jobs, precision
+from fashion_core.cli import main
 from fashion_core.config import PRESETS, parse_config
-from fashion_core.errors import ConfigError, DeviceError
+from fashion_core.errors import ConfigError
 from fashion_core.jobs import Machine
-from fashion_core.resumptions import Wish
 from fashion_core.runs import RunStore
 
 TWO, ONE = {"cuda:0": "GPU", "cpu": "CPU"}, {"cpu": "CPU"}
@@ -76,58 +76,47 @@ def test_bad_setting_is_told_before_the_machine_is_asked(no_machine: None) -> No
 
 
 @pytest.mark.parametrize(
-    ("machine", "device", "slow"),
+    ("machine", "device", "name"),
     [
-        ("GPU", "auto", None),
-        ("GPU", "cuda", None),
         ("GPU", "cpu", "cpu"),
         ("old GPU", "auto", "cuda:0"),
-        ("CPU", "auto", None),
+        ("old GPU", "cuda", "cuda"),
         ("old CPU", "auto", "cpu"),
     ],
     indirect=["machine"],
 )
-def test_bf16_on_a_device_without_it_is_cautioned_against(machine: None, device: str, slow: str | None) -> None:
-    said = precision.caution(config(precision="bf16", device=device))
-    assert (said or "").startswith(f"{slow} has no instructions for bf16" if slow else "")
-    assert bool(said) == bool(slow)
+def test_bf16_on_a_device_without_it_is_cautioned_against(machine: None, device: str, name: str) -> None:
+    (said,) = precision.cautions([("bf16", device), ("fp32", device), ("bf16", device)])
+    assert said.startswith(f"The device {name} has no instructions for bf16")
+
+
+@pytest.mark.parametrize(
+    ("machine", "device"),
+    [("GPU", "auto"), ("GPU", "cuda"), ("old GPU", "cpu"), ("CPU", "auto"), ("CPU", "cuda:7"), ("old CPU", "cuda")],
+    indirect=["machine"],
+)
+def test_device_that_has_bf16_or_is_not_there_is_not_called_slow(machine: None, device: str) -> None:
+    assert precision.cautions([("bf16", device)]) == []
 
 
 def test_fp32_suits_every_device(no_machine: None) -> None:
-    assert precision.caution(config(precision="fp32")) is None
-
-
-@on("CPU")
-def test_device_that_is_not_there_is_not_called_slow(machine: None) -> None:
-    with pytest.raises(DeviceError, match="There is no device cuda on this machine"):
-        precision.caution(config(precision="bf16", device="cuda"))
-
-
-@on("GPU")
-def test_resumed_runs_are_cautioned_by_the_device_of_their_parent(store: RunStore, machine: None) -> None:
-    """``auto`` takes that one, not the GPU that a run of its own would take."""
-    parent = new_run(store, device="cpu")
-    train(parent)
-    wishes = [Wish(epoch, 1, {"precision": "bf16", "device": "auto"}) for epoch in (0, 1)]
-    plans = resumptions.plan(parent, wishes)
-    assert len(precision.cautions(plans)) == 1
+    assert precision.cautions([("fp32", "cpu")]) == []
 
 
 def warnings(app: AppTest) -> list[str]:
     return [warning.value for warning in app.warning if "no instructions for bf16" in warning.value]
 
 
-@on("CPU", "old CPU")
+@pytest.mark.parametrize(("machine", "suits"), [("CPU", True), ("old CPU", False)], indirect=["machine"])
 def test_form_takes_the_precision_that_suits_and_cautions_against_the_other(
-    store: RunStore, machine: None, request: pytest.FixtureRequest
+    store: RunStore, machine: None, suits: bool
 ) -> None:
-    has_it = "cpu" in jobs.machine().bf16
     app = open_page("train")
     app.selectbox(key="preset").select("accurate-cnn").run()
-    assert app.selectbox(key="precision").value == ("bf16" if has_it else "fp32")
+    assert app.selectbox(key="precision").value == ("bf16" if suits else "fp32")
     assert not warnings(app)
     app.selectbox(key="precision").select("bf16").run()
-    assert len(warnings(app)) == (0 if has_it else 1)
+    assert len(warnings(app)) == (0 if suits else 1)
 
 
 @on("old CPU")
@@ -141,15 +130,34 @@ def test_resume_page_cautions_once_for_several_runs(store: RunStore, machine: No
     assert len(warnings(app)) == 1
 
 
+@on("GPU")
+def test_resume_page_cautions_by_the_device_of_the_parent(store: RunStore, machine: None) -> None:
+    """``auto`` takes that one, not the GPU that a run of its own would take."""
+    parent = new_run(store, device="cpu")
+    train(parent)
+    app = open_page("resume", run=parent.id)
+    app.text_input(key=f"resume {parent.id} device").set_value("auto")
+    app.selectbox(key=f"resume {parent.id} precision").select("bf16").run()
+    assert ["cpu" in warning for warning in warnings(app)] == [True]
+
+
+@on("old CPU")
 @pytest.mark.parametrize("json", [(), ("--json",)], ids=["text", "json"])
-def test_command_line_cautions_beside_what_it_prints(store: RunStore, json: tuple[str, ...]) -> None:
-    settings = ("--precision", "bf16", "--train-images", "64", "--epochs", "1", "--device", "cpu")
-    done = command_line("train", *settings, *json)
-    assert done.returncode == 0, done.stderr
-    assert "no instructions" not in done.stdout
-    assert done.stderr.count("cpu has no instructions for bf16") == (0 if "cpu" in jobs.machine().bf16 else 1)
+def test_command_line_cautions_beside_what_it_prints(
+    store: RunStore, machine: None, capsys: pytest.CaptureFixture[str], json: tuple[str, ...]
+) -> None:
+    """Of a run, and of the runs that go on from it."""
+    small = ("--train-images", "64", "--epochs", "1")
+    assert main(["train", *small, "--precision", "bf16", "--device", "cpu", *json]) == 0
+    (run,) = store.runs()
+    said = [capsys.readouterr()]
+    assert main(["resume", run.id, "0", "--epochs", "1", *json]) == 0
+    said.append(capsys.readouterr())
+    assert ["no instructions for bf16" in printed.out for printed in said] == [False, False]
+    assert [printed.err.count("The device cpu has no instructions for bf16") for printed in said] == [1, 1]
 
 
-def test_devices_are_listed_with_what_they_lack() -> None:
-    (line,) = [line for line in command_line("devices").stdout.splitlines() if line.startswith("cpu: ")]
-    assert ("no bf16 instructions" in line) == ("cpu" not in jobs.machine().bf16)
+@pytest.mark.parametrize(("machine", "lacking"), [("GPU", ["cpu"]), ("CPU", [])], indirect=["machine"])
+def test_devices_say_whether_they_have_bf16(store: RunStore, machine: None, lacking: list[str]) -> None:
+    here = jobs.machine()
+    assert [name for name in here.devices if not here.has_bf16(name)] == lacking

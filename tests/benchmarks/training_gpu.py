@@ -11,9 +11,9 @@ ROUNDS, IMAGES, DEVICE = 7, 60_000, "cuda:0"
 
 def run() -> Comparison:
     """Raises ``DeviceError`` or ``DataError`` where there is no such GPU or no Fashion-MNIST."""
-    devices.resolve(DEVICE)
     dataset_files.check()
     with place_to_train(IMAGES) as (folder, which, store):
+        devices.resolve(DEVICE)
         ways = {TUTORIAL: tutorial_epoch(folder, device=DEVICE)}
         for precision in ("fp32", "bf16"):
             settings = {"device": DEVICE, "train_images": IMAGES, "precision": precision}
