@@ -257,16 +257,22 @@ def _verdict(weights: Weights | None, missing: tuple[str, ...]) -> Verdict:
     return "approximate" if missing else "exact"
 
 
+_HOLDERS = (StoredTensor, Record, dict, list, tuple)
+"""What a tensor may be found in; of other values, which may be many thousand, no names are made."""
+
+
 def named_tensors(content: Any, prefix: str = "") -> Iterator[tuple[str, StoredTensor]]:
     """Each tensor with the keys that lead to it, joined by dots; layers of a pickled module by their own names."""
     if isinstance(content, StoredTensor):
         yield prefix, content
     elif isinstance(content, dict):
         for key, value in content.items():
-            yield from named_tensors(value, joined(prefix, key))
+            if value and isinstance(value, _HOLDERS):
+                yield from named_tensors(value, joined(prefix, key))
     elif isinstance(content, list | tuple):
         for index, value in enumerate(content):
-            yield from named_tensors(value, joined(prefix, index))
+            if value and isinstance(value, _HOLDERS):
+                yield from named_tensors(value, joined(prefix, index))
     elif isinstance(content, Record) and isinstance(content.state, dict):
         for part in ("_parameters", "_buffers", "_modules"):
             yield from named_tensors(content.state.get(part), prefix)

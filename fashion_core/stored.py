@@ -112,11 +112,13 @@ def _bfloat16(data: bytearray) -> NDArray[np.float32]:
 
 
 def tensors_in(content: Any) -> Iterator[StoredTensor]:
-    """Every tensor that a walk through the content meets."""
-    if isinstance(content, StoredTensor):
-        yield content
-    for child in children(content):
-        yield from tensors_in(child)
+    """Every tensor that a walk through the content meets, in any order."""
+    waiting = [content]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, StoredTensor):
+            yield value
+        waiting.extend(children(value))
 
 
 def check_count(tensors: int) -> None:
