@@ -33,19 +33,22 @@ def ask_settings(
 
 
 def _ask(setting: Setting, value: Any, prefix: str) -> Any:
+    """The value goes with the widget: one that the session sets is lost where a click cuts the page's drawing short."""
     key = f"{prefix}{setting.name}"
-    st.session_state.setdefault(key, value)
     label = f"{setting.label} ({setting.unit})" if setting.unit else setting.label
     if setting.choices:
-        return st.selectbox(
-            label, setting.choices, key=key, help=setting.explanation, format_func=lambda v: _CHOICE_LABELS.get(v, v)
-        )
+        begin = setting.choices.index(value)
+        return st.selectbox(label, setting.choices, begin, _named, key=key, help=setting.explanation)
     if setting.kind is str:
-        return st.text_input(label, key=key, help=setting.explanation)
+        return st.text_input(label, value, key=key, help=setting.explanation)
     if setting.kind is int:
-        return st.number_input(label, key=key, help=setting.explanation, step=1)
+        return st.number_input(label, value=value, key=key, help=setting.explanation, step=1)
     step = float(setting.default) or 0.01
-    return st.number_input(label, key=key, help=setting.explanation, step=step, format="%g")
+    return st.number_input(label, value=value, key=key, help=setting.explanation, step=step, format="%g")
+
+
+def _named(choice: str) -> str:
+    return _CHOICE_LABELS.get(choice, choice)
 
 
 def show_cautions(pairs: Iterable[tuple[str, str]]) -> None:

@@ -40,7 +40,7 @@ def show_form(store: RunStore) -> None:
         "Begin from", PRESETS, format_func=lambda name: PRESETS[name].label, key="preset", on_change=take_preset
     )
     st.caption(PRESETS[preset].help)
-    values = ask_settings()
+    values = ask_settings(preset)
     try:
         config = parse_config(values)
     except ConfigError as error:
@@ -60,19 +60,25 @@ def show_form(store: RunStore) -> None:
 
 
 def take_preset() -> None:
-    """Put the preset's values into the form."""
+    """Have the form begin with the preset's values, in a precision that suits this machine if it can be asked."""
     name = st.session_state["preset"]
-    st.session_state.update(parse_config(PRESETS[name].values).model_dump())  # stays if the machine can't be asked
     with ui.problems_shown():
-        st.session_state.update(precision.of_preset(name, {}).model_dump())
+        st.session_state[begin_key(name)] = precision.of_preset(name, {})
 
 
-def ask_settings() -> dict[str, Any]:
+def begin_key(preset: str) -> str:
+    """Where the session keeps what the form of a preset began with."""
+    return f"begin {preset}"
+
+
+def ask_settings(preset: str) -> dict[str, Any]:
     """A widget a setting; gives what stands in them, unchecked."""
-    values = forms.ask_settings(ESSENTIAL)
+    begin = st.session_state.get(begin_key(preset)) or parse_config(PRESETS[preset].values)
+    values, prefix = begin.model_dump(), f"{preset} "
+    answers = forms.ask_settings(ESSENTIAL, values, prefix)
     with st.expander("More settings", icon=":material/tune:"):
-        values |= forms.ask_settings([setting.name for setting in settings() if setting.name not in ESSENTIAL])
-    return values
+        others = [setting.name for setting in settings() if setting.name not in ESSENTIAL]
+        return answers | forms.ask_settings(others, values, prefix)
 
 
 def start(store: RunStore, config: TrainConfig) -> None:

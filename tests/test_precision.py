@@ -114,9 +114,9 @@ def test_form_takes_the_precision_that_suits_and_cautions_against_the_other(
 ) -> None:
     app = open_page("train")
     app.selectbox(key="preset").select("accurate-cnn").run()
-    assert app.selectbox(key="precision").value == ("bf16" if suits else "fp32")
+    assert app.selectbox(key="accurate-cnn precision").value == ("bf16" if suits else "fp32")
     assert not warnings(app)
-    app.selectbox(key="precision").select("bf16").run()
+    app.selectbox(key="accurate-cnn precision").select("bf16").run()
     assert len(warnings(app)) == (0 if suits else 1)
 
 
