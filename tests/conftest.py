@@ -1,6 +1,7 @@
 """Fixtures: an empty store of runs, the synthetic garments drawn once, and the real dataset where there is one."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,9 @@ _GIVEN = os.environ.get("FASHION_DATA")
 """Read before any fixture sets another one."""
 
 
+_MAIN = sys.modules["__main__"]
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="break things as often as the README says, not a few times")
     parser.addoption("--seed", type=int, help="what tests/faults draws with, as the report of a failing one tells")
@@ -35,6 +39,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "slow" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="slow: set CI=true or use -m slow to run it"))
+
+
+@pytest.fixture(autouse=True)
+def main_module() -> None:
+    """AppTest leaves a page in its place, which every process that a later test forks would run."""
+    sys.modules["__main__"] = _MAIN
 
 
 @pytest.fixture(scope="session")

@@ -130,12 +130,14 @@ class After:
         return self.left <= 0
 
 
-def train(run: Run, should_stop: Callable[[], bool] = never) -> str:
-    """Drive the run in this process; gives how it ended."""
+def train(run: Run, should_stop: Callable[[], bool] = never, test_images: int = 0) -> str:
+    """Drive the run in this process, measuring on the first so many test images, or on all; gives how it ended."""
+    from fashion_core import data
     from fashion_core.training import Training
 
+    train_half, test_half = data.load(run.record.config.dataset)
     with run.writing():
-        return Training(run, should_stop).to_the_end()
+        return Training(run, should_stop, (train_half, test_half.first(test_images))).to_the_end()
 
 
 def worker_is_gone(run: Run) -> bool:
