@@ -26,7 +26,7 @@ _NAME: Final = 14  # pixels
 _CROWD: Final = 30  # curves from which on they are drawn thin
 
 
-def branch_chart(frame: pd.DataFrame, focus: str | None) -> alt.LayerChart:
+def branch_chart(frame: pd.DataFrame, focus: str | None) -> Filled:
     """The test loss of each epoch: parents in thin grey, resumed runs from an open ring on in the colour of the answer.
 
     The axis is logarithmic where the losses span more than a factor of three, and says so. A loss of more than

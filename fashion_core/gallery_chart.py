@@ -18,7 +18,7 @@ _GAP: Final = 12  # pixels round a cell
 _COLUMNS: Final = "clamp(floor(width / 88), 2, 10)"
 
 
-def gallery_chart(rows: pd.DataFrame, chosen: int | None = None) -> alt.LayerChart:
+def gallery_chart(rows: pd.DataFrame, chosen: int | None = None) -> Filled:
     """Images in as many columns as there is room for, under each what it is taken for, and what it is if that is wrong.
 
     Args:

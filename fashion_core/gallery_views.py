@@ -63,8 +63,8 @@ def show_images(indices: Array, pixels: Array, said: Answers, key: str, other: A
     shown, page = _page_of(indices, key)
     rows = outcome_frames.gallery_frame(shown, pixels, said, other)
     chart_key = f"{key} {page} {hash(shown.tobytes())}"  # another page, no choice
-    st.altair_chart(
-        gallery_chart(rows, addressed_image(len(said))),
+    st.vega_lite_chart(
+        gallery_chart(rows, addressed_image(len(said))).sent(),
         key=chart_key,
         on_select=lambda: _take_image(chart_key),
         selection_mode=IMAGE,

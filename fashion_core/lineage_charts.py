@@ -27,7 +27,7 @@ _TALL: Final = 900  # pixels, from which on an axis below is out of sight
 _WORST: Final = 10.0  # a loss beyond this has diverged: guessing one of ten classes gives 2.3
 
 
-def lineage_chart(dots: pd.DataFrame, links: pd.DataFrame) -> alt.LayerChart:
+def lineage_chart(dots: pd.DataFrame, links: pd.DataFrame) -> Filled:
     """One lane a run, one dot a checkpoint in the colour of its loss, curves where runs were resumed.
 
     Args:

@@ -3,11 +3,9 @@
 from typing import Any, Final
 
 import pandas as pd
-import pyarrow as pa
 import streamlit as st
 
 from fashion_core import charts, frames
-from fashion_core.filled import Filled
 from fashion_core.kept import KeptLatest
 from fashion_core.live import Look
 
@@ -32,7 +30,7 @@ def live_spec(run_id: str, look: Look, total_steps: int, loss_last: pd.DataFrame
 
     def make() -> dict[str, Any]:
         epochs = frames.thin_out(look.epochs, MAX_EPOCHS)
-        return _as_sent(charts.live_chart(look.batches, epochs, total_steps, loss_last))
+        return charts.live_chart(look.batches, epochs, total_steps, loss_last).sent()
 
     line = None if loss_last is None else tuple(loss_last.iloc[0])
     return _specs.get(f"losses {run_id}", (look.version, total_steps, line), make)
@@ -42,19 +40,6 @@ def accuracy_spec(run_id: str, look: Look) -> dict[str, Any]:
     """``charts.accuracy_chart``, filled."""
 
     def make() -> dict[str, Any]:
-        return _as_sent(charts.accuracy_chart(frames.thin_out(look.epochs, MAX_EPOCHS)))
+        return charts.accuracy_chart(frames.thin_out(look.epochs, MAX_EPOCHS)).sent()
 
     return _specs.get(f"accuracy {run_id}", look.version, make)
-
-
-def _as_sent(chart: Filled) -> dict[str, Any]:
-    """With its rows in Arrow's format, in which Streamlit sends them: it passes bytes on as they are."""
-    return {**chart.empty(), "datasets": {name: _arrow(frame) for name, frame in chart.frames.items()}}
-
-
-def _arrow(frame: pd.DataFrame) -> bytes:
-    table = pa.Table.from_pandas(frame, preserve_index=False, nthreads=1)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return bytes(sink.getvalue())

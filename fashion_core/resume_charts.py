@@ -42,7 +42,7 @@ _GATE_TEXT: Final = 17  # half of the pixels of "0.412"
 _HEADING_WIDTH: Final = "length(datum.group) * 6.9"
 
 
-def comparison_chart(frame: pd.DataFrame, focus: str | None) -> alt.LayerChart:
+def comparison_chart(frame: pd.DataFrame, focus: str | None) -> Filled:
     """One group a checkpoint: its gate, and an arrow from there to the loss of each run that was resumed from it.
 
     The axis is logarithmic: arrows of one length mean one percentage, and losses a hundred times apart stay readable.

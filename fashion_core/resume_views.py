@@ -9,6 +9,7 @@ import streamlit as st
 from fashion_core import access_views, ui
 from fashion_core.branch_charts import branch_chart
 from fashion_core.comparison import NOISE, Compared, as_record, compare, relative_change, sentence
+from fashion_core.filled import Filled
 from fashion_core.lineage_charts import CHECKPOINT, LINEAGE_KEY, lineage_chart
 from fashion_core.lineage_frames import lineage_parts, part_frames
 from fashion_core.resume_charts import COMPARISON_KEY, FOCUS, comparison_chart
@@ -84,8 +85,9 @@ def _show_charts(rows: Sequence[Compared], frame: pd.DataFrame, curves: pd.DataF
         _show_focused(rows, focus)
 
 
-def _focusing(chart: object, key: str, alt: str) -> None:
-    st.altair_chart(chart, key=key, on_select=lambda: _take_focus(key), selection_mode=FOCUS, alt=alt)  # type: ignore[call-overload]
+def _focusing(chart: Filled, key: str, alt: str) -> None:
+    spec = chart.sent()
+    st.vega_lite_chart(spec, key=key, on_select=lambda: _take_focus(key), selection_mode=FOCUS, alt=alt)
 
 
 def _take_focus(key: str) -> None:
@@ -140,9 +142,9 @@ def show_lineage(store: RunStore) -> None:
         runs = sum(map(len, parts))
         st.caption(f"{len(parts[number]):,} of {runs:,} runs: the trees of one page, the newest first")
     st.caption(LINEAGE_KEY)
-    chart = lineage_chart(*part_frames(parts, number))
-    st.altair_chart(
-        chart, key="lineage", on_select="rerun", selection_mode=CHECKPOINT, alt="The tree of runs and checkpoints"
+    spec = lineage_chart(*part_frames(parts, number)).sent()
+    st.vega_lite_chart(
+        spec, key="lineage", on_select="rerun", selection_mode=CHECKPOINT, alt="The tree of runs and checkpoints"
     )
     points = st.session_state["lineage"].selection.get(CHECKPOINT) or []
     if points:

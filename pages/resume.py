@@ -100,10 +100,10 @@ def show_curve(run: Run, epoch: int) -> None:
     if epochs["loss"].notna().sum() == 0:
         st.caption("The loss of this checkpoint is not known: it was trained elsewhere.")
         return
-    chart = chooser_chart.chooser_chart(epochs, epoch)
+    spec = chooser_chart.chooser_chart(epochs, epoch).sent()
     st.caption("Click the checkpoint to go on from, or choose its epoch below.")
     key = f"curve {run.id}"
-    st.altair_chart(chart, on_select=lambda: take_click(key, saved), key=key, alt="Test loss of this run by epoch")
+    st.vega_lite_chart(spec, on_select=lambda: take_click(key, saved), key=key, alt="Test loss of this run by epoch")
 
 
 def choose_epoch(run: Run, epoch: int) -> None:
