@@ -1,16 +1,16 @@
 """The loss curve of a run as the chooser of one of its checkpoints."""
 
-from functools import cache
+from functools import lru_cache
 from typing import Final
 
 import altair as alt
 import pandas as pd
 
-from fashion_core.chart_parts import FAINT, INK, MUTED, PAPER, themed_axis
+from fashion_core.chart_parts import FAINT, INK, MUTED, PAPER, dated, themed_axis
 from fashion_core.filled import Filled, named, written
 
 SELECTION: Final = "checkpoint"
-"""The name of the selection; its points have the field ``epoch``."""
+"""The name of the selection; its points have the field ``epoch`` and that of `dated`."""
 
 _HEIGHT: Final = 220  # pixels, axes and titles included
 _TOOLTIP: Final = [
@@ -27,18 +27,18 @@ def chooser_chart(epochs: pd.DataFrame, chosen: int) -> Filled:
         epochs: `epoch` (int64), `loss` and `accuracy` (float64, may be NaN), `checkpoint` (bool, its file exists).
         chosen: the epoch that is chosen.
     """
-    here = epochs[epochs["epoch"] == chosen].assign(text=f"epoch {chosen}")
-    return Filled(_spec(), {"epochs": epochs, "chosen": here}, _HEIGHT)
+    return Filled(_spec(), {"epochs": epochs.assign(chosen=epochs["epoch"] == chosen)}, _HEIGHT)
 
 
-@cache
+@lru_cache(maxsize=1)
 def _spec() -> str:
-    base, here = named("epochs").encode(*_axes()), named("chosen").encode(*_axes())
-    click = alt.selection_point(name=SELECTION, fields=["epoch"], on="click", nearest=True, empty=False)
-    saved = base.transform_filter("datum.checkpoint")
+    base = named("epochs").encode(*_axes())
+    click = alt.selection_point(name=SELECTION, fields=["epoch", "at"], on="click", nearest=True, empty=False)
+    saved, here = dated(base).transform_filter("datum.checkpoint"), base.transform_filter("datum.chosen")
     rings = saved.mark_point(size=110, strokeWidth=2, stroke=INK, fill=PAPER, opacity=1, cursor="pointer")
     dot = here.mark_point(size=170, filled=True, color=INK, opacity=1)
-    word = here.mark_text(dy=-16, fontSize=13, fontWeight="bold", color=INK).encode(text="text:N")
+    word = here.transform_calculate(text="'epoch ' + datum.epoch").encode(text="text:N")
+    word = word.mark_text(dy=-16, fontSize=13, fontWeight="bold", color=INK)
     line = base.mark_line(strokeWidth=2, color=MUTED)
     return written([line, rings.encode(tooltip=_TOOLTIP).add_params(click), dot, word])
 

@@ -42,7 +42,7 @@ def _show_measured(measured: dict[str, Any], found: Inspection | None) -> None:
     st.markdown(file_frames.sizes_sentence(measured, keeps))
     st.caption(SIZES_KEY)
     chart = file_charts.bars(file_frames.sizes_frame(measured, weights), ("weights", "beside"), "size")
-    st.altair_chart(chart, alt="Size of the same model in five formats")
+    st.vega_lite_chart(chart.sent(), alt="Size of the same model in five formats")
     milliseconds = st.column_config.NumberColumn(format="%.1f", help="The median of three, on this server")
     style = {"save (ms)": milliseconds, "load (ms)": milliseconds}
     st.dataframe(file_frames.ways_frame(measured, keeps), hide_index=True, column_config=style, alt="Five formats")

@@ -1,11 +1,13 @@
-"""Saved files as pictures: tidy DataFrames in, an Altair chart out. They are drawn once, not refreshed."""
+"""Saved files as pictures: tidy DataFrames in, a chart out."""
 
-from typing import Any, Final
+from functools import lru_cache
+from typing import Final
 
 import altair as alt
 import pandas as pd
 
-from fashion_core.chart_parts import FAINT, INK, MUTED, PAPER, themed_axis
+from fashion_core.chart_parts import FAINT, FITTED, INK, MUTED, PAPER, themed_axis
+from fashion_core.filled import Filled, named, written
 
 KINDS: Final = {"weight": "circle", "bias": "diamond", "running_mean": "triangle-up", "running_var": "triangle-down"}
 """What a layer's tensors are called, in the order of the theme's colours, and the shape of each."""
@@ -15,7 +17,7 @@ _NAME_WIDTH: Final = 150  # pixels of the longest layer name that is shown whole
 _TEXT_WIDTH: Final = 64  # pixels right of the longest bar
 
 
-def bars(rows: pd.DataFrame, series: tuple[str, str], title: str) -> alt.LayerChart:
+def bars(rows: pd.DataFrame, series: tuple[str, str], title: str) -> Filled:
     """A bar a row from the top down: a filled part, then a hollow one, then the size in words.
 
     Args:
@@ -24,9 +26,15 @@ def bars(rows: pd.DataFrame, series: tuple[str, str], title: str) -> alt.LayerCh
         title: of the x axis, which counts in the unit that suits the longest bar.
     """
     size, unit = max((pair for pair in _UNITS if pair[0] <= _longest(rows)), default=_UNITS[0])
+    spec = _bars_spec(tuple(dict.fromkeys(rows["layer"])), series, f"{title} ({unit})")
+    return Filled(spec, {"parts": _parts(rows, series, size)}, _height(len(rows)))
+
+
+@lru_cache(maxsize=64)
+def _bars_spec(names: tuple[str, ...], series: tuple[str, str], title: str) -> str:
     scale = alt.Scale(range=[0, alt.ExprRef(f"max(width - {_TEXT_WIDTH}, 40)")], nice=False)
-    x = alt.X("start:Q", title=f"{title} ({unit})", scale=scale, axis=themed_axis(tickCount=4, grid=False, format="~f"))
-    base = alt.Chart(_parts(rows, series, size)).encode(_name_axis(rows["layer"]), x)
+    x = alt.X("start:Q", title=title, scale=scale, axis=themed_axis(tickCount=4, grid=False, format="~f"))
+    base = named("parts").encode(_name_axis(names), x)
     shade = alt.when(alt.datum.part == series[0]).then(alt.value(1)).otherwise(alt.value(0.12))
     scale = alt.Scale(domain=list(series))
     fill, stroke = alt.Fill("part:N", scale=scale, legend=None), alt.Stroke("part:N", scale=scale, legend=None)
@@ -34,7 +42,7 @@ def bars(rows: pd.DataFrame, series: tuple[str, str], title: str) -> alt.LayerCh
     drawn = parts.mark_bar(strokeWidth=1.5).encode(alt.X2("end"), fill, stroke, fillOpacity=shade, tooltip=_TOOLTIP)
     total = base.transform_filter(alt.datum.part == series[1]).encode(alt.X("end:Q"), text="text:N")
     words = total.mark_text(align="left", dx=6, fontSize=12, color=INK, aria=False)
-    return _rows_high(alt.layer(drawn, words), len(rows))
+    return written([drawn, words], autosize=FITTED)
 
 
 _TOOLTIP: Final = [
@@ -59,23 +67,28 @@ def _parts(rows: pd.DataFrame, series: tuple[str, str], size: int) -> pd.DataFra
     return pd.concat([first, second])[["layer", "part", "bytes", "start", "end", "text"]]
 
 
-def movement_chart(rows: pd.DataFrame) -> alt.LayerChart:
+def movement_chart(rows: pd.DataFrame) -> Filled:
     """A row a layer from the top down, a mark a tensor: how far it moved, in percent of its former length.
 
     Args:
         rows: `tensor` and `layer` (str), `kind` (str, one of `KINDS`), `change` (float64).
     """
+    spec = _movement_spec(tuple(dict.fromkeys(rows["layer"])))
+    return Filled(spec, {"tensors": rows}, _height(rows["layer"].nunique()))
+
+
+@lru_cache(maxsize=64)
+def _movement_spec(names: tuple[str, ...]) -> str:
     axis = themed_axis(tickCount=alt.ExprRef("clamp(floor(width / 70), 2, 8)"), gridColor=FAINT, gridOpacity=0.5)
     x = alt.X("change:Q", title="relative L2 change (%)", scale=alt.Scale(zero=True, nice=True), axis=axis)
-    base = alt.Chart(rows).encode(_name_axis(rows["layer"]), x)
+    base = named("tensors").encode(_name_axis(names), x)
     line = base.mark_rule(color=MUTED, strokeWidth=1, aria=False).encode(alt.X("lowest:Q"), alt.X2("highest"))
     line = line.transform_aggregate(lowest="min(change)", highest="max(change)", groupby=["layer"])
     tooltip = [alt.Tooltip("tensor:N"), alt.Tooltip("change:Q", title="change (%)", format=".3f")]
     shape = alt.Shape("kind:N", scale=alt.Scale(domain=list(KINDS), range=list(KINDS.values())), legend=None)
     color = alt.Color("kind:N", scale=alt.Scale(domain=list(KINDS)), legend=None)
     marks = base.mark_point(filled=True, size=80, opacity=1, stroke=PAPER, strokeWidth=0.5)
-    drawn = alt.layer(line, marks.encode(shape, color, tooltip=tooltip))
-    return _rows_high(drawn, rows["layer"].nunique())
+    return written([line, marks.encode(shape, color, tooltip=tooltip)], autosize=FITTED)
 
 
 def movement_key(rows: pd.DataFrame) -> str:
@@ -87,13 +100,10 @@ def movement_key(rows: pd.DataFrame) -> str:
 _ALL_NAMES: Final = {"labelOverlap": False, "labelFlush": False}
 
 
-def _name_axis(names: "pd.Series[str]") -> alt.Y:
+def _name_axis(names: tuple[str, ...]) -> alt.Y:
     axis = themed_axis(labelLimit=_NAME_WIDTH, domain=False, ticks=False, labelPadding=6, grid=False, **_ALL_NAMES)
-    return alt.Y("layer:N", title=None, sort=list(dict.fromkeys(names)), axis=axis)
+    return alt.Y("layer:N", title=None, sort=list(names), axis=axis)
 
 
-def _rows_high(chart: Any, rows: int) -> alt.LayerChart:
-    """As high as its rows need, with axes and legend beside that, and as wide as the page."""
-    size = {"height": max(rows, 1) * _ROW, "autosize": alt.AutoSizeParams(type="fit-x", contains="padding")}
-    drawn: alt.LayerChart = chart.properties(**size)
-    return drawn
+def _height(rows: int) -> int:
+    return max(rows, 1) * _ROW

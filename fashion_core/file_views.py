@@ -145,7 +145,7 @@ def _show_layers(found: Inspection) -> None:
     st.markdown("**Bytes by layer**")
     st.caption(BYTES_KEY if layers["second"].any() else "This file holds no state of an optimizer for any layer.")
     chart = file_charts.bars(layers, ("weights", "optimizer"), "size in this file")
-    st.altair_chart(chart, alt="Bytes of each layer in this file")
+    st.vega_lite_chart(chart.sent(), alt="Bytes of each layer in this file")
 
 
 def _show_tensors(tensors: pd.DataFrame, key: str) -> None:

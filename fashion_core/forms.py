@@ -1,7 +1,6 @@
 """A widget for each setting of ``TrainConfig``; the values are checked once, by the configuration itself."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 import streamlit as st
@@ -14,12 +13,10 @@ _CHOICE_LABELS = {**DATASET_LABELS, **MODEL_LABELS}
 _WIDGETS_IN_A_ROW = 4
 
 
-def ask_settings(
-    names: Sequence[str], values: Mapping[str, Any] = MappingProxyType({}), prefix: str = ""
-) -> dict[str, Any]:
+def ask_settings(names: Sequence[str], values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     """Widgets four in a row where there is room, in the same order where there is not; gives what stands in them.
 
-    ``values`` is what they begin with, else each setting's default; ``prefix`` keeps forms of one page apart.
+    ``values`` is what they begin with; ``prefix`` keeps forms apart.
     """
     by_name = {setting.name: setting for setting in settings()}
     group = [by_name[name] for name in names]
@@ -28,7 +25,7 @@ def ask_settings(
         row = group[first : first + _WIDGETS_IN_A_ROW]
         for setting, column in zip(row, st.columns(_WIDGETS_IN_A_ROW), strict=False):
             with column:
-                answers[setting.name] = _ask(setting, values.get(setting.name, setting.default), prefix)
+                answers[setting.name] = _ask(setting, values[setting.name], prefix)
     return answers
 
 
@@ -37,8 +34,8 @@ def _ask(setting: Setting, value: Any, prefix: str) -> Any:
     key = f"{prefix}{setting.name}"
     label = f"{setting.label} ({setting.unit})" if setting.unit else setting.label
     if setting.choices:
-        begin = setting.choices.index(value)
-        return st.selectbox(label, setting.choices, begin, _named, key=key, help=setting.explanation)
+        index = setting.choices.index(value)
+        return st.selectbox(label, setting.choices, index, _choice_label, key=key, help=setting.explanation)
     if setting.kind is str:
         return st.text_input(label, value, key=key, help=setting.explanation)
     if setting.kind is int:
@@ -47,7 +44,7 @@ def _ask(setting: Setting, value: Any, prefix: str) -> Any:
     return st.number_input(label, value=value, key=key, help=setting.explanation, step=step, format="%g")
 
 
-def _named(choice: str) -> str:
+def _choice_label(choice: str) -> str:
     return _CHOICE_LABELS.get(choice, choice)
 
 

@@ -132,7 +132,7 @@ def show_answer(image: Array, rows: Mapping[str, Array], label: int | None, alt:
         if len(rows) == 2:
             st.caption(models_key(*map(ui.plain, rows)))
         chart = probabilities_chart(outcome_frames.probabilities_frame(rows, label))
-        st.altair_chart(chart, alt="The probability of each class")
+        st.vega_lite_chart(chart.sent(), alt="The probability of each class")
 
 
 def show_large(image: Array, alt: str) -> None:

@@ -29,7 +29,8 @@ def show_comparison(chosen: Chosen, saved: pd.DataFrame) -> None:
     st.markdown(file_frames.movement_sentence(moved, ui.plain(f"{other.name} of {other.run.title}")))
     rows = file_frames.movement_frame(moved.tensors)
     st.caption(file_charts.movement_key(rows))
-    st.altair_chart(file_charts.movement_chart(rows), alt="How far each tensor moved from the other file to this one")
+    spec = file_charts.movement_chart(rows).sent()
+    st.vega_lite_chart(spec, alt="How far each tensor moved from the other file to this one")
 
 
 @st.cache_data(max_entries=64, show_spinner="Comparing…")

@@ -24,7 +24,7 @@ _WORDS: Final = 128  # pixels of "100.0%  ✗ predicted" and a gap
 _SERIES: Final = 4  # named ones; the next place is that of the other classes
 
 
-def probabilities_chart(rows: pd.DataFrame) -> alt.LayerChart:
+def probabilities_chart(rows: pd.DataFrame) -> Filled:
     """A bar a class, in the order of the classes: a class keeps its place from image to image.
 
     The predicted class has the full colour and a sign with its word, the true class a sign with its word. Of two models
@@ -93,7 +93,7 @@ _LABEL: Final = 16  # pixels that a name needs
 _GUTTER: Final = 40  # pixels of "100%"
 
 
-def opinion_chart(rows: pd.DataFrame) -> alt.LayerChart:
+def opinion_chart(rows: pd.DataFrame) -> Filled:
     """One image through the checkpoints of runs: a panel a run, its classes stacked to 100% at each epoch.
 
     Args:

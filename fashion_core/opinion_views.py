@@ -63,7 +63,7 @@ def show_opinions(chosen: Chosen, image: Array, label: int | None = None) -> Non
         return
     rows = outcome_frames.opinion_frame(list(_opinions(shown, said)), label)
     st.caption(OPINION_KEY)
-    st.altair_chart(opinion_chart(rows), alt="The probability of each class by epoch, a panel a run")
+    st.vega_lite_chart(opinion_chart(rows).sent(), alt="The probability of each class by epoch, a panel a run")
     if len(family) > MOST_RUNS:
         st.caption(f"{len(family) - MOST_RUNS:,} more runs were resumed from it: choose one of them above.")
 

@@ -33,7 +33,7 @@ _WORDS: Final = 72  # pixels of "F1 100.0%" and a gap
 _EVERY_NAME: Final = {"labelOverlap": False, "labelFlush": False}
 
 
-def confusion_chart(rows: pd.DataFrame, chosen: tuple[int, int] | None = None) -> alt.LayerChart:
+def confusion_chart(rows: pd.DataFrame, chosen: tuple[int, int] | None = None) -> Filled:
     """A count a cell; mistakes alone have a colour, for the right answers would drown them.
 
     Args:
@@ -94,18 +94,23 @@ def _cell_hits(base: alt.Chart) -> alt.Chart:
     return found
 
 
-def class_chart(rows: pd.DataFrame) -> alt.LayerChart:
+def class_chart(rows: pd.DataFrame) -> Filled:
     """A line a class, the hardest one on top: precision and recall, and F1 in words.
 
     Args:
         rows: as `outcome_frames.class_frame` gives them, in the order of the lines.
     """
+    return Filled(_class_spec(tuple(rows["class"])), {"classes": rows}, _ROW * max(len(rows), 1))
+
+
+@lru_cache(maxsize=64)
+def _class_spec(order: tuple[str, ...]) -> str:
     scale = alt.Scale(zero=False, nice=True, padding=8, range=[0, alt.ExprRef(f"max(width - {_WORDS}, 40)")])
     ticks = alt.ExprRef("clamp(floor(width / 90), 2, 8)")
     axis = themed_axis(format=".0%", tickCount=ticks, gridColor=FAINT, gridOpacity=0.5, domain=False, ticks=False)
     x = alt.X("score:Q", title="share of the images", scale=scale, axis=axis)
     names = themed_axis(domain=False, ticks=False, labelPadding=6, grid=False, **_EVERY_NAME)
-    base = alt.Chart(rows).encode(alt.Y("class:N", title=None, sort=list(rows["class"]), axis=names))
+    base = named("classes").encode(alt.Y("class:N", title=None, sort=list(order), axis=names))
     line = base.mark_rule(color=MUTED, strokeWidth=2, aria=False).encode(alt.X("precision:Q"), alt.X2("recall"))
     kinds: list[str | alt.FieldName] = ["precision", "recall"]
     folded = base.transform_fold(kinds, as_=["kind", "score"]).transform_filter("isValid(datum.score)")
@@ -119,7 +124,7 @@ def class_chart(rows: pd.DataFrame) -> alt.LayerChart:
         dots.encode(x, shape, color, tooltip=_CLASS_TIPS),
         words.encode(x=alt.value(alt.ExprRef("width")), text="words:N"),
     ]
-    return alt.LayerChart(layer=layers, height=_ROW * max(len(rows), 1), autosize=FITTED)
+    return written(layers, autosize=FITTED)
 
 
 _CLASS_TIPS: Final = [
@@ -135,7 +140,7 @@ _FLOOR: Final = -0.3
 _TALLEST: Final = 0.22
 
 
-def reliability_chart(rows: pd.DataFrame) -> alt.LayerChart:
+def reliability_chart(rows: pd.DataFrame) -> Filled:
     """Accuracy by confidence: bars, the gap between the two, the diagonal, and below how many answers there are.
 
     Guo et al., "On calibration of modern neural networks", ICML 2017, figure 1.
@@ -145,7 +150,13 @@ def reliability_chart(rows: pd.DataFrame) -> alt.LayerChart:
     """
     high = _FLOOR + _TALLEST * rows["count"] / max(rows["count"].max(), 1)
     drawn = rows.assign(counted=high, floor=_FLOOR, zero=0.0, least=rows[["accuracy", "confidence"]].min(axis=1))
-    base = alt.Chart(drawn).transform_filter("datum.count > 0").encode(_confidence("low"), alt.X2("high"))
+    ends = pd.DataFrame({"low": [0.0, 1.0], "accuracy": [0.0, 1.0]})
+    return Filled(_reliability_spec(), {"bins": drawn, "diagonal": ends}, _HEIGHT)
+
+
+@lru_cache(maxsize=1)
+def _reliability_spec() -> str:
+    base = named("bins").transform_filter("datum.count > 0").encode(_confidence("low"), alt.X2("high"))
     kind = alt.Scale(domain=["accuracy", "gap"])
     fill, stroke = alt.Fill("kind:N", scale=kind, legend=None), alt.Stroke("kind:N", scale=kind, legend=None)
     right, gap = (base.transform_calculate(kind=f"'{name}'") for name in kind.domain)
@@ -154,16 +165,15 @@ def reliability_chart(rows: pd.DataFrame) -> alt.LayerChart:
     gaps = gap.mark_rect(strokeWidth=1.5, strokeDash=[3, 2], fillOpacity=0.25, aria=False)
     tops = right.mark_rule(strokeWidth=4, aria=False)
     hits = base.mark_rect(opacity=0.001, color=MUTED).encode(y=alt.value(0), y2=alt.value("height"))
-    return alt.LayerChart(
-        layer=[
+    return written(
+        [
             counts.encode(_accuracy("counted"), alt.Y2("floor")),
             bars.encode(_accuracy("least"), alt.Y2("zero"), fill),
             gaps.encode(_accuracy("accuracy"), alt.Y2("confidence"), fill, stroke),
             tops.encode(_accuracy("accuracy"), stroke),
             _diagonal(),
             hits.encode(tooltip=_BIN_TIPS),
-        ],
-        height=_HEIGHT,
+        ]
     )
 
 
@@ -189,6 +199,5 @@ def _accuracy(column: str) -> alt.Y:
 
 
 def _diagonal() -> alt.Chart:
-    ends = alt.Chart(pd.DataFrame({"low": [0.0, 1.0], "accuracy": [0.0, 1.0]}))
-    line: alt.Chart = ends.mark_line(color=INK, strokeDash=[6, 4], strokeWidth=1.5, aria=False)
+    line: alt.Chart = named("diagonal").mark_line(color=INK, strokeDash=[6, 4], strokeWidth=1.5, aria=False)
     return line.encode(_confidence("low"), _accuracy("accuracy"))

@@ -38,8 +38,8 @@ def _show_confusion(said: Answers) -> None:
     st.markdown(outcome_words.confusion_sentence(said))
     st.caption(outcome_charts.CONFUSION_KEY)
     rows = outcome_frames.confusion_frame(scores.confusion(said))
-    st.altair_chart(
-        outcome_charts.confusion_chart(rows, _addressed_cell()),
+    st.vega_lite_chart(
+        outcome_charts.confusion_chart(rows, _addressed_cell()).sent(),
         key="confusion",
         on_select=_take_cell,
         selection_mode=CELL,
@@ -81,7 +81,7 @@ def _show_classes(said: Answers) -> None:
     st.markdown("**Each class**")
     st.caption(outcome_charts.CLASS_KEY)
     rows = outcome_frames.class_frame(scores.class_scores(said))
-    st.altair_chart(outcome_charts.class_chart(rows), alt="Precision and recall of each class")
+    st.vega_lite_chart(outcome_charts.class_chart(rows).sent(), alt="Precision and recall of each class")
 
 
 def _show_calibration(said: Answers) -> None:
@@ -90,7 +90,7 @@ def _show_calibration(said: Answers) -> None:
     st.markdown(outcome_words.calibration_sentence(found))
     st.caption(outcome_charts.RELIABILITY_KEY)
     chart = outcome_charts.reliability_chart(outcome_frames.reliability_frame(found))
-    st.altair_chart(chart, alt="Accuracy by confidence")
+    st.vega_lite_chart(chart.sent(), alt="Accuracy by confidence")
 
 
 def show_two(chosen: Chosen) -> None:
@@ -118,7 +118,7 @@ def _show_figures(said: Answers) -> None:
     """What a model mixes up, each class, and its calibration, to be set beside another one's."""
     st.markdown(outcome_words.confusion_sentence(said))
     rows = outcome_frames.confusion_frame(scores.confusion(said))
-    st.altair_chart(outcome_charts.confusion_chart(rows), alt="True class by predicted class")
+    st.vega_lite_chart(outcome_charts.confusion_chart(rows).sent(), alt="True class by predicted class")
     _show_classes(said)
     _show_calibration(said)
 

@@ -60,10 +60,16 @@ def show_form(store: RunStore) -> None:
 
 
 def take_preset() -> None:
-    """Have the form begin with the preset's values, in a precision that suits this machine if it can be asked."""
+    """Have the form begin with the preset's values, in a precision that suits this machine."""
     name = st.session_state["preset"]
+    st.session_state[begin_key(name)] = own_values(name)  # stays if the machine can't be asked
     with ui.problems_shown():
         st.session_state[begin_key(name)] = precision.of_preset(name, {})
+
+
+def own_values(preset: str) -> TrainConfig:
+    """A preset's values as they are."""
+    return parse_config(PRESETS[preset].values)
 
 
 def begin_key(preset: str) -> str:
@@ -73,8 +79,8 @@ def begin_key(preset: str) -> str:
 
 def ask_settings(preset: str) -> dict[str, Any]:
     """A widget a setting; gives what stands in them, unchecked."""
-    begin = st.session_state.get(begin_key(preset)) or parse_config(PRESETS[preset].values)
-    values, prefix = begin.model_dump(), f"{preset} "
+    begin: TrainConfig = st.session_state.get(begin_key(preset), own_values(preset))
+    values, prefix = begin.model_dump(), f"train {preset} "
     answers = forms.ask_settings(ESSENTIAL, values, prefix)
     with st.expander("More settings", icon=":material/tune:"):
         others = [setting.name for setting in settings() if setting.name not in ESSENTIAL]

@@ -25,6 +25,7 @@ _GIVEN = os.environ.get("FASHION_DATA")
 
 
 _MAIN = sys.modules["__main__"]
+"""AppTest leaves a page in its place, which every process that is forked later would run."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -42,8 +43,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(autouse=True)
-def main_module() -> None:
-    """AppTest leaves a page in its place, which every process that a later test forks would run."""
+def main_module_restored() -> Iterator[None]:
+    """After each test, and before it, for what its fixtures of a wider scope did."""
+    sys.modules["__main__"] = _MAIN
+    yield
     sys.modules["__main__"] = _MAIN
 
 

@@ -202,7 +202,7 @@ def test_shared_without_a_login_stops_no_run_that_trains(stopped: Run) -> None:
 @pytest.mark.usefixtures("shared")
 def test_shared_without_a_login_downloads_nothing(stopped: Run) -> None:
     app = open_here("train", stopped, {})
-    app.selectbox(key="seed dataset").select("fashion-mnist").run()
+    app.selectbox(key="train seed dataset").select("fashion-mnist").run()
     assert {one.label: one.disabled for one in app.button} == {"Download Fashion-MNIST": True, "Start": True}
 
 

@@ -42,9 +42,7 @@ def test_click_on_the_curve_chooses_the_checkpoint_and_start_resumes_it(
     open_page(page, f"{server.url}/resume?run={parent.id}")
     curve = page.get_by_test_id("stVegaLiteChart").first
     expect(curve).to_contain_text("epoch 2", timeout=PATIENCE_MS)
-    box = curve.bounding_box()
-    assert box is not None
-    curve.click(position={"x": 0.07 * box["width"] + 20, "y": 0.15 * box["height"]})
+    click_first_epoch(curve)
     page.wait_for_url(re.compile(r"epoch=0"), timeout=PATIENCE_MS)
     expect_badge(page, "exact")
     page.get_by_role("button", name="Start").click()
@@ -55,6 +53,27 @@ def test_click_on_the_curve_chooses_the_checkpoint_and_start_resumes_it(
     child = store.runs()[0]
     assert child.record.parent is not None
     assert (child.record.parent.epoch, child.epochs_saved()) == (0, [1, 2])
+
+
+def click_first_epoch(curve: Locator) -> None:
+    box = curve.bounding_box()
+    assert box is not None
+    curve.click(position={"x": 0.07 * box["width"] + 20, "y": 0.15 * box["height"]})
+
+
+def test_checkpoint_that_was_clicked_can_be_clicked_again_after_another_was_chosen(
+    server: Server, page: Page, parent: Run
+) -> None:
+    open_page(page, f"{server.url}/resume?run={parent.id}")
+    curve = page.get_by_test_id("stVegaLiteChart").first
+    for _ in range(2):
+        expect(curve).to_contain_text("epoch 2", timeout=PATIENCE_MS)
+        click_first_epoch(curve)
+        page.wait_for_url(re.compile(r"epoch=0"), timeout=PATIENCE_MS)
+        expect(curve).to_contain_text("epoch 0", timeout=PATIENCE_MS)
+        page.get_by_role("combobox", name="Checkpoint").click()
+        page.get_by_role("option", name="epoch 2").click()
+        page.wait_for_url(re.compile(r"epoch=2"), timeout=PATIENCE_MS)
 
 
 def test_click_focuses_a_resumed_run_and_its_address_opens_the_same(

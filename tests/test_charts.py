@@ -43,8 +43,7 @@ def loss_last(loss: float) -> pd.DataFrame:
 
 
 def drawing(chart: Any) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
-    spec = chart.to_dict()
-    return spec, spec.pop("datasets")
+    return chart.empty(), {name: frame.to_dict("records") for name, frame in chart.frames.items()}
 
 
 def layers(spec: dict[str, Any], mark: str, data: str) -> list[dict[str, Any]]:
@@ -177,7 +176,7 @@ def test_the_y_axis_leaves_room_for_the_label_of_the_lowest_line() -> None:
 
 def test_series_are_painted_by_the_theme() -> None:
     live = charts.live_chart(batches(10), epochs(2), 500, loss_last(0.4))
-    for spec in (live.to_dict(), charts.accuracy_chart(epochs(2)).to_dict()):
+    for spec in (live.empty(), charts.accuracy_chart(epochs(2)).empty()):
         scales = [layer["encoding"]["color"]["scale"] for layer in spec["layer"] if "color" in layer["encoding"]]
         assert scales
         assert all(scale == {"domain": ["train", "test"]} for scale in scales)
@@ -226,8 +225,8 @@ def test_the_accuracy_spec_stays_the_same_while_the_data_grows() -> None:
 
 
 def test_a_chart_that_was_handed_out_is_not_changed_by_its_reader() -> None:
-    charts.live_chart(batches(10), epochs(0), 500).to_dict()["layer"].clear()
-    assert charts.live_chart(batches(10), epochs(0), 500).to_dict()["layer"]
+    charts.live_chart(batches(10), epochs(0), 500).empty()["layer"].clear()
+    assert charts.live_chart(batches(10), epochs(0), 500).empty()["layer"]
 
 
 def test_streamlit_sends_the_same_spec_with_more_rows() -> None:
@@ -237,7 +236,7 @@ def test_streamlit_sends_the_same_spec_with_more_rows() -> None:
         from fashion_core import charts
 
         batches, epochs = st.session_state["frames"]
-        st.altair_chart(charts.live_chart(batches, epochs, 5000), width="stretch", alt="Loss")
+        st.vega_lite_chart(charts.live_chart(batches, epochs, 5000).sent(), alt="Loss")
 
     app = AppTest.from_function(page)
     app.session_state["frames"] = (batches(0), epochs(0))

@@ -26,9 +26,8 @@ def movements(model: str) -> pd.DataFrame:
 
 def drawing(chart: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The spec without its rows, and the rows."""
-    spec = chart.to_dict()
-    (rows,) = spec.pop("datasets").values()
-    return spec, rows
+    (frame,) = chart.frames.values()
+    return chart.empty(), frame.to_dict("records")
 
 
 def charts() -> dict[str, Any]:

@@ -64,8 +64,7 @@ CLICKED: dict[str, Callable[[Any], Any]] = {"confusion": confusion, "gallery": g
 
 def drawing(chart: Any) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
     """The spec without its rows, and a frame of the rows of each source."""
-    spec = chart.to_dict()
-    return spec, {name: pd.DataFrame(rows) for name, rows in spec.pop("datasets").items()}
+    return chart.empty(), {name: frame.reset_index(drop=True) for name, frame in chart.frames.items()}
 
 
 def layers(spec: dict[str, Any], mark: str) -> list[dict[str, Any]]:
@@ -172,7 +171,7 @@ def page(name: str) -> None:
     chosen = (6, 0) if name == "confusion" else 1
     chart = CLICKED[name](chosen if st.session_state.get("chosen") else None)
     param = {"confusion": "cell", "gallery": "image"}[name]
-    st.altair_chart(chart, key="chart", on_select="rerun", selection_mode=param)
+    st.vega_lite_chart(chart.sent(), key="chart", on_select="rerun", selection_mode=param)
 
 
 @pytest.mark.parametrize("name", CLICKED)
@@ -338,7 +337,7 @@ def test_a_name_stands_in_the_area_where_it_is_widest_and_turns_inwards_at_the_e
 
 def test_many_runs_have_lower_panels() -> None:
     runs = [opinion(f"r{number}", {0: row((SHIRT, 0.5))}) for number in range(12)]
-    few, many = (opinion_charts.opinion_chart(outcome_frames.opinion_frame(runs[:n])).to_dict() for n in (1, 12))
+    few, many = (opinion_charts.opinion_chart(outcome_frames.opinion_frame(runs[:n])).empty() for n in (1, 12))
     assert many["height"] < 12 * few["height"] / 2
 
 

@@ -137,47 +137,50 @@ def test_overview_saves_labels_anew_where_they_cannot_be_read(store: RunStore, d
 def test_form_has_a_widget_for_every_setting(store: RunStore) -> None:
     app = open_page("train")
     keys = {widget.key for widget in [*app.text_input, *app.number_input, *app.selectbox]}
-    assert {f"seed {setting.name}" for setting in settings()} <= keys
+    assert {f"train seed {setting.name}" for setting in settings()} <= keys
 
 
 def test_preset_fills_the_form(store: RunStore) -> None:
     app = open_page("train")
     app.selectbox(key="preset").select("accurate-cnn").run()
-    assert app.selectbox(key="accurate-cnn model").value == "cnn"
-    assert app.selectbox(key="accurate-cnn pixels").value == "standard"
-    assert app.number_input(key="accurate-cnn epochs").value == 12
+    assert app.selectbox(key="train accurate-cnn model").value == "cnn"
+    assert app.selectbox(key="train accurate-cnn pixels").value == "standard"
+    assert app.number_input(key="train accurate-cnn epochs").value == 12
 
 
 def test_fields_come_with_their_values_not_before_them(store: RunStore) -> None:
     """A value that the session sets afterwards is lost where a click cuts the drawing short: the field said 0."""
     app = open_page("train")
-    assert [field.proto.default for field in app.number_input] == [field.value for field in app.number_input]
-    assert not [field.key for field in [*app.number_input, *app.selectbox, *app.text_input] if field.proto.set_value]
+    for preset in ("seed", "demo"):
+        app.selectbox(key="preset").select(preset).run()
+        fields = [*app.number_input, *app.text_input]
+        assert [field.proto.default for field in fields] == [field.value for field in fields]
+        assert not [field.key for field in [*fields, *app.selectbox] if field.proto.set_value]
 
 
 def test_form_shows_the_plain_pytorch_of_what_stands_in_it(store: RunStore) -> None:
     app = open_page("train")
-    app.selectbox(key="seed optimizer").select("adamw").run()
+    app.selectbox(key="train seed optimizer").select("adamw").run()
     assert "torch.optim.AdamW(" in app.code[0].value
 
 
 def test_settings_stand_in_their_own_order(store: RunStore) -> None:
     app = open_page("train")
-    labels = [f"seed {setting.name}" for setting in settings()]
+    labels = [f"train seed {setting.name}" for setting in settings()]
     keys = [str(widget.key) for widget in app.number_input]
     assert keys == sorted(keys, key=labels.index)
 
 
 def test_missing_dataset_is_offered_for_download(store: RunStore) -> None:
     app = open_page("train")
-    app.selectbox(key="seed dataset").select("fashion-mnist").run()
+    app.selectbox(key="train seed dataset").select("fashion-mnist").run()
     assert "is not on this machine yet" in app.warning[0].value
     assert "Download Fashion-MNIST" in [button.label for button in app.button]
 
 
 def test_start_without_the_dataset_is_one_sentence_and_leaves_nothing(store: RunStore) -> None:
     app = open_page("train")
-    app.selectbox(key="seed dataset").select("fashion-mnist").run()
+    app.selectbox(key="train seed dataset").select("fashion-mnist").run()
     next(button for button in app.button if button.label == "Start").click()
     app.run()
     assert "is missing" in app.error[0].value
@@ -186,7 +189,7 @@ def test_start_without_the_dataset_is_one_sentence_and_leaves_nothing(store: Run
 
 def test_device_that_is_not_here_is_one_sentence_and_leaves_nothing(store: RunStore) -> None:
     app = open_page("train")
-    app.text_input(key="seed device").set_value("cuda:77").run()
+    app.text_input(key="train seed device").set_value("cuda:77").run()
     next(button for button in app.button if button.label == "Start").click()
     app.run()
     assert "on this machine; choose one of auto, cpu" in app.error[0].value

@@ -11,7 +11,7 @@ from test_pages import open_page
 from fashion_core import jobs, precision
 from fashion_core.cli import main
 from fashion_core.config import PRESETS, parse_config
-from fashion_core.errors import ConfigError
+from fashion_core.errors import ConfigError, WorkerError
 from fashion_core.jobs import Machine
 from fashion_core.runs import RunStore
 
@@ -114,10 +114,23 @@ def test_form_takes_the_precision_that_suits_and_cautions_against_the_other(
 ) -> None:
     app = open_page("train")
     app.selectbox(key="preset").select("accurate-cnn").run()
-    assert app.selectbox(key="accurate-cnn precision").value == ("bf16" if suits else "fp32")
+    assert app.selectbox(key="train accurate-cnn precision").value == ("bf16" if suits else "fp32")
     assert not warnings(app)
-    app.selectbox(key="accurate-cnn precision").select("bf16").run()
+    app.selectbox(key="train accurate-cnn precision").select("bf16").run()
     assert len(warnings(app)) == (0 if suits else 1)
+
+
+def test_form_of_a_preset_has_its_own_values_where_the_machine_cannot_be_asked(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> Machine:
+        raise WorkerError("Torch can't be imported; install it again.")
+
+    monkeypatch.setattr(jobs, "_asked_machine", refuse)
+    app = open_page("train")
+    app.selectbox(key="preset").select("accurate-cnn").run()
+    assert app.selectbox(key="train accurate-cnn precision").value == "bf16"
+    assert {error.value for error in app.error} == {"Torch can't be imported; install it again."}
 
 
 @on("old CPU")

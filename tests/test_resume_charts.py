@@ -79,8 +79,7 @@ def no_dots() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def drawing(chart: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """The spec without its rows, and a frame of the rows of each source."""
-    spec = chart.to_dict()
-    return spec, {name: pd.DataFrame(rows) for name, rows in spec.pop("datasets").items()}
+    return chart.empty(), {name: frame.reset_index(drop=True) for name, frame in chart.frames.items()}
 
 
 def comparison(frame: pd.DataFrame, focus: str | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -310,7 +309,7 @@ def test_streamlit_sends_the_same_spec_after_a_click() -> None:
         from fashion_core import resume_charts
 
         chart = resume_charts.comparison_chart(st.session_state["frame"], st.session_state["run"])
-        st.altair_chart(chart, key="comparison", on_select="rerun", selection_mode="focus", alt="comparison")
+        st.vega_lite_chart(chart.sent(), key="comparison", on_select="rerun", selection_mode="focus", alt="comparison")
 
     app = AppTest.from_function(page)
     app.session_state["frame"], app.session_state["run"] = many(5), None

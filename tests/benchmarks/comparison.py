@@ -103,7 +103,7 @@ def run() -> Comparison:
         ways = {
             "store to comparison": lambda: show_comparison(compare(store), None),
             "store to branches": lambda: show_branches(resume_frames.branches_frame(store, rows), None),
-            "store to lineage": lambda: lineage_charts.lineage_chart(*lineage_frames.lineage_frame(store)).to_dict(),
+            "store to lineage": lambda: lineage_charts.lineage_chart(*lineage_frames.lineage_frame(store)).sent(),
             "rows to comparison, focused": lambda: show_comparison(rows, focus),
             "frame to branches, focused": lambda: show_branches(branches, focus),
         }
@@ -114,9 +114,9 @@ def run() -> Comparison:
 def show_comparison(rows: list[Compared], focus: str | None) -> tuple[str, dict[str, Any]]:
     """The sentence and the chart below it."""
     frame = resume_frames.compared_frame(rows, latest=True, sort="lineage")
-    return sentence(rows), resume_charts.comparison_chart(frame, focus).to_dict()
+    return sentence(rows), resume_charts.comparison_chart(frame, focus).sent()
 
 
 def show_branches(frame: pd.DataFrame, focus: str | None) -> dict[str, Any]:
     """The chart beside the comparison."""
-    return branch_charts.branch_chart(frame, focus).to_dict()
+    return branch_charts.branch_chart(frame, focus).sent()

@@ -56,8 +56,8 @@ class Growing:
         rows = metrics.read_rows(self.run.metrics_path)
         batches = frames.batches_frame(rows, self.config)
         epochs = frames.thin_out(frames.epochs_frame(rows, self.config, []), live_views.MAX_EPOCHS)
-        charts.live_chart(batches, epochs, self.config.epochs * self.config.batches_per_epoch).to_dict()
-        charts.accuracy_chart(epochs).to_dict()
+        charts.live_chart(batches, epochs, self.config.epochs * self.config.batches_per_epoch).sent()
+        charts.accuracy_chart(epochs).sent()
 
 
 def run() -> Comparison:
