@@ -1,4 +1,4 @@
-"""Runs as pictures: tidy DataFrames in, an Altair chart out.
+"""Runs as pictures: tidy DataFrames in, a filled chart out.
 
 Pages redraw these charts twice a second for every viewer, in light and in dark, on a laptop and on a phone. So:
 

@@ -1,6 +1,8 @@
-"""Saved files as pictures: tidy DataFrames in, a chart out."""
+"""Saved files as pictures: tidy DataFrames in, a chart out.
 
-from functools import lru_cache
+A spec names all layers of a file, as many as its maker liked: none is kept.
+"""
+
 from typing import Final
 
 import altair as alt
@@ -30,7 +32,6 @@ def bars(rows: pd.DataFrame, series: tuple[str, str], title: str) -> Filled:
     return Filled(spec, {"parts": _parts(rows, series, size)}, _height(len(rows)))
 
 
-@lru_cache(maxsize=64)
 def _bars_spec(names: tuple[str, ...], series: tuple[str, str], title: str) -> str:
     scale = alt.Scale(range=[0, alt.ExprRef(f"max(width - {_TEXT_WIDTH}, 40)")], nice=False)
     x = alt.X("start:Q", title=title, scale=scale, axis=themed_axis(tickCount=4, grid=False, format="~f"))
@@ -77,7 +78,6 @@ def movement_chart(rows: pd.DataFrame) -> Filled:
     return Filled(spec, {"tensors": rows}, _height(rows["layer"].nunique()))
 
 
-@lru_cache(maxsize=64)
 def _movement_spec(names: tuple[str, ...]) -> str:
     axis = themed_axis(tickCount=alt.ExprRef("clamp(floor(width / 70), 2, 8)"), gridColor=FAINT, gridOpacity=0.5)
     x = alt.X("change:Q", title="relative L2 change (%)", scale=alt.Scale(zero=True, nice=True), axis=axis)

@@ -5,6 +5,7 @@ from typing import Any
 
 from fashion_core import jobs
 from fashion_core.config import PRESETS, TrainConfig, parse_config
+from fashion_core.errors import WorkerError
 
 
 def of_preset(name: str, given: Mapping[str, Any]) -> TrainConfig:
@@ -16,6 +17,17 @@ def of_preset(name: str, given: Mapping[str, Any]) -> TrainConfig:
     if "precision" in given or _suits(config.precision, config.device):
         return config
     return config.model_copy(update={"precision": "fp32"})
+
+
+def to_begin_with(name: str) -> TrainConfig:
+    """What the form of a preset begins with: its own precision where the machine can't be asked.
+
+    ``cautions``, which such a form shows too, raises the reason.
+    """
+    try:
+        return of_preset(name, {})
+    except WorkerError:
+        return parse_config(PRESETS[name].values)
 
 
 def cautions(pairs: Iterable[tuple[str, str]]) -> list[str]:

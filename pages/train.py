@@ -36,9 +36,7 @@ def main() -> None:
 def show_form(store: RunStore) -> None:
     """All settings, what they mean in plain PyTorch, and Start."""
     st.title("Train")
-    preset = st.selectbox(
-        "Begin from", PRESETS, format_func=lambda name: PRESETS[name].label, key="preset", on_change=take_preset
-    )
+    preset = st.selectbox("Begin from", PRESETS, format_func=lambda name: PRESETS[name].label, key="preset")
     st.caption(PRESETS[preset].help)
     values = ask_settings(preset)
     try:
@@ -59,28 +57,9 @@ def show_form(store: RunStore) -> None:
     ui.machine_expander()
 
 
-def take_preset() -> None:
-    """Have the form begin with the preset's values, in a precision that suits this machine."""
-    name = st.session_state["preset"]
-    st.session_state[begin_key(name)] = own_values(name)  # stays if the machine can't be asked
-    with ui.problems_shown():
-        st.session_state[begin_key(name)] = precision.of_preset(name, {})
-
-
-def own_values(preset: str) -> TrainConfig:
-    """A preset's values as they are."""
-    return parse_config(PRESETS[preset].values)
-
-
-def begin_key(preset: str) -> str:
-    """Where the session keeps what the form of a preset began with."""
-    return f"begin {preset}"
-
-
 def ask_settings(preset: str) -> dict[str, Any]:
-    """A widget a setting; gives what stands in them, unchecked."""
-    begin: TrainConfig = st.session_state.get(begin_key(preset), own_values(preset))
-    values, prefix = begin.model_dump(), f"train {preset} "
+    """A widget a setting, which begins with the preset's value; gives what stands in them, unchecked."""
+    values, prefix = precision.to_begin_with(preset).model_dump(), f"train {preset} "
     answers = forms.ask_settings(ESSENTIAL, values, prefix)
     with st.expander("More settings", icon=":material/tune:"):
         others = [setting.name for setting in settings() if setting.name not in ESSENTIAL]

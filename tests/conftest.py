@@ -22,10 +22,8 @@ settings.load_profile("shared machine")
 
 _GIVEN = os.environ.get("FASHION_DATA")
 """Read before any fixture sets another one."""
-
-
 _MAIN = sys.modules["__main__"]
-"""AppTest leaves a page in its place, which every process that is forked later would run."""
+"""AppTest leaves a page as ``__main__``, which every process that is forked later would run."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
