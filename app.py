@@ -2,17 +2,9 @@
 
 import streamlit as st
 
-from fashion_core import ui
+# What pages stand on takes a second to import: here it is done before the server answers, for no visitor to wait for.
+from fashion_core import charts as charts
+from fashion_core import serving
+from fashion_core import ui as ui
 
-PAGES = [
-    st.Page("pages/overview.py", title="Overview", icon=":material/dashboard:", default=True),
-    st.Page("pages/train.py", title="Train", icon=":material/model_training:"),
-    st.Page("pages/checkpoints.py", title="Checkpoints", icon=":material/save:"),
-    st.Page("pages/resume.py", title="Resume", icon=":material/replay:"),
-    st.Page("pages/predict.py", title="Predict", icon=":material/image_search:"),
-    st.Page("pages/lesson.py", title="Lesson", icon=":material/school:"),
-]
-
-st.set_page_config(page_title="Fashion Core", page_icon="👕", layout="wide")
-ui.enter_app()
-ui.navigation(PAGES).run()
+app = st.App("pages/dashboard.py", lifespan=serving.lifespan)

@@ -39,7 +39,7 @@ def offer_to_resume(text: str) -> None:
     """An empty state: what to do, and the one way to it."""
     with st.container(border=True):
         st.write(text)
-        st.page_link("pages/resume.py", label="Choose a checkpoint", icon=":material/replay:", query_params={})
+        st.page_link("resume.py", label="Choose a checkpoint", icon=":material/replay:", query_params={})
 
 
 def _ask_now() -> str:
@@ -112,7 +112,7 @@ def _show_focused(rows: Sequence[Compared], focus: str) -> None:
                 f"{row.latest.answer}; ±{NOISE * row.latest.standard_error:.4f})",
                 width="content",
             )
-        st.page_link("pages/train.py", label="Open", icon=":material/open_in_new:", query_params={"run": row.run})
+        st.page_link("train.py", label="Open", icon=":material/open_in_new:", query_params={"run": row.run})
         if not row.parent_exists:
             st.caption(f"its parent {ui.plain(row.parent_name)} has been deleted", width="content")
 
@@ -153,4 +153,4 @@ def show_lineage(store: RunStore) -> None:
             st.info(f"Epoch {epoch} of {ui.plain(run.title)} has no checkpoint any more.", icon=":material/info:")
             return
         query = {"run": run.id, "epoch": str(epoch)}
-        st.switch_page("pages/checkpoints.py", query_params=query)
+        st.switch_page("checkpoints.py", query_params=query)

@@ -1,8 +1,7 @@
 """The few Streamlit pieces that pages share."""
 
-import runpy
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +29,6 @@ SILENT_SECONDS = 30.0
 PAGE_ROWS = 500
 NAME_WIDTH = 40  # characters
 _last_advance: KeptLatest[None] = KeptLatest(8)
-_INSIDE_APP = "inside app.py"
 _PRESSES = "presses"
 Color = Literal["red", "orange", "blue", "green", "gray", "violet"]
 
@@ -68,25 +66,6 @@ VERDICTS: dict[Verdict, tuple[str, Color, str]] = {
     ),
 }
 """What a saved file is good for when training goes on: an icon, a colour, and a sentence to stand beside the word."""
-
-
-def enter_app() -> None:
-    """To be called by app.py before it runs a page."""
-    jobs.look_around()
-    st.session_state[_INSIDE_APP] = True
-
-
-def run_page(main: Callable[[], None]) -> None:
-    """Run a page inside the app, for those who may see it.
-
-    Streamlit takes a folder called ``pages`` for pages of its own making: until app.py has run once in a server, the
-    address of a page opens that page alone. Then app.py is run in its place, and comes back here.
-    """
-    if st.session_state.get(_INSIDE_APP):
-        if access_views.let_in():
-            main()
-    else:
-        runpy.run_path(str(processes.PACKAGE_PARENT / "app.py"))
 
 
 def navigation(pages: list[StreamlitPage]) -> StreamlitPage:
@@ -162,7 +141,7 @@ def welcome(store: RunStore) -> None:
         )
         if access_views.button("Train a first run", type="primary", icon=":material/play_arrow:"):
             run = actions(store).start(parse_config({**PRESETS["demo"].values, "name": "First run"}))
-            st.switch_page("pages/train.py", query_params={"run": run.id})
+            st.switch_page("train.py", query_params={"run": run.id})
 
 
 def file_query(run: Run, file: Path) -> dict[str, str]:
@@ -174,17 +153,17 @@ def file_query(run: Run, file: Path) -> dict[str, str]:
 def checkpoints_link(run: Run) -> None:
     """The way to every saved file of a run."""
     query = {"run": run.id}
-    st.page_link("pages/checkpoints.py", label="Checkpoints", icon=":material/save:", query_params=query)
+    st.page_link("checkpoints.py", label="Checkpoints", icon=":material/save:", query_params=query)
 
 
 def resume_link(run: Run) -> None:
     """The way to going on from one of a run's checkpoints."""
-    st.page_link("pages/resume.py", label="Resume", icon=":material/replay:", query_params={"run": run.id})
+    st.page_link("resume.py", label="Resume", icon=":material/replay:", query_params={"run": run.id})
 
 
 def predict_link(run: Run) -> None:
     """The way to using one of a run's models."""
-    st.page_link("pages/predict.py", label="Predict", icon=":material/image_search:", query_params={"run": run.id})
+    st.page_link("predict.py", label="Predict", icon=":material/image_search:", query_params={"run": run.id})
 
 
 def dataset_badge(config: TrainConfig) -> None:

@@ -226,11 +226,11 @@ def show_links(chosen: Chosen) -> None:
     """To the run, and to using the model or going on from it, if it can be loaded."""
     query = ui.file_query(chosen.run, chosen.file)
     run = {"run": chosen.run.id}
-    st.page_link("pages/train.py", label="Its run", icon=":material/model_training:", query_params=run)
+    st.page_link("train.py", label="Its run", icon=":material/model_training:", query_params=run)
     if chosen.verdict not in ("damaged", "untrusted"):
-        st.page_link("pages/predict.py", label="Predict", icon=":material/image_search:", query_params=query)
+        st.page_link("predict.py", label="Predict", icon=":material/image_search:", query_params=query)
     if "epoch" in query and chosen.verdict not in ("damaged", "untrusted"):
-        st.page_link("pages/resume.py", label="Resume", icon=":material/replay:", query_params=query)
+        st.page_link("resume.py", label="Resume", icon=":material/replay:", query_params=query)
 
 
 def show_inside(chosen: Chosen) -> None:
@@ -278,4 +278,4 @@ def show_tidy(store: RunStore, saved: pd.DataFrame) -> None:
             tidy_views.show_keep(store, store.get(run_id), saved[saved["run"] == run_id])
 
 
-ui.run_page(main)
+main()

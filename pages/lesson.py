@@ -56,7 +56,7 @@ def show_lesson(store: RunStore, run: Run) -> None:
     active = any(one.state() in UNDER_WAY_STATES for one in runs) or len(runs) == 1
     st.fragment(show_steps, run_every=REFRESH_SECONDS if active else None)(store, run, active)
     if not active:
-        st.page_link("pages/lesson.py", label="Run it again", icon=":material/replay:", query_params={})
+        st.page_link("lesson.py", label="Run it again", icon=":material/replay:", query_params={})
 
 
 def show_steps(store: RunStore, run: Run, was_active: bool) -> None:
@@ -134,7 +134,7 @@ def show_training(store: RunStore, number: int, step: Step, run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         ui.state_badge(run.state(status))
         st.markdown(ui.whereabouts(store, run), width="content")
-        st.page_link("pages/train.py", label="Watch", icon=":material/visibility:", query_params={"run": run.id})
+        st.page_link("train.py", label="Watch", icon=":material/visibility:", query_params={"run": run.id})
     st.progress(frames.progress(run.record.config, status, run.record.first_epoch).share)
     st.caption("What this app's own run of these lines measured:")
     st.code(printed_by(run) or "…", language=None)
@@ -185,4 +185,4 @@ def show_losses(store: RunStore, run: Run, child: Run) -> None:
     )
 
 
-ui.run_page(main)
+main()

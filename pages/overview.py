@@ -19,9 +19,7 @@ def main() -> None:
     store = ui.store()
     st.title("Fashion Core")
     st.caption("Train a PyTorch model, watch it learn, and find a checkpoint of each epoch.")
-    st.page_link(
-        "pages/lesson.py", label="The lesson in one click: train, save, load, resume", icon=":material/school:"
-    )
+    st.page_link("lesson.py", label="The lesson in one click: train, save, load, resume", icon=":material/school:")
     with ui.problems_shown():
         if not store.runs():
             ui.welcome(store)
@@ -41,7 +39,7 @@ def show_running(store: RunStore, shown: list[str]) -> None:
         st.subheader("Running now")
         if not cards:
             st.write("Nothing trains at the moment.")
-            st.page_link("pages/train.py", label="Set up a run", icon=":material/add:")
+            st.page_link("train.py", label="Set up a run", icon=":material/add:")
     for run in cards:
         with ui.problems_shown():
             show_card(store, run)
@@ -56,7 +54,7 @@ def show_card(store: RunStore, run: Run) -> None:
             st.markdown(f"**{ui.plain(run.title)}**", width="content")
             ui.state_badge(run.state(status))
             ui.dataset_badge(config)
-            st.page_link("pages/train.py", label="Watch", icon=":material/visibility:", query_params={"run": run.id})
+            st.page_link("train.py", label="Watch", icon=":material/visibility:", query_params={"run": run.id})
         st.progress(progress.share, text=" · ".join(filter(None, [ui.whereabouts(store, run), ui.time_left(run)])))
 
 
@@ -115,7 +113,7 @@ def show_details(store: RunStore, run: Run) -> None:
         with ui.problems_shown():
             edit_labels(store, run)
         with st.container(horizontal=True):
-            st.page_link("pages/train.py", label="Open", icon=":material/open_in_new:", query_params={"run": run.id})
+            st.page_link("train.py", label="Open", icon=":material/open_in_new:", query_params={"run": run.id})
             ui.checkpoints_link(run)
             ui.resume_link(run)
             ui.predict_link(run)
@@ -171,4 +169,4 @@ def confirm_delete(store: RunStore, run: Run) -> None:
             st.rerun()
 
 
-ui.run_page(main)
+main()

@@ -37,7 +37,7 @@ def show_facts(chosen: Chosen) -> None:
             st.caption(f"{chosen.run.record.config.model} · {said} · pixels {chosen.run.record.config.pixels}")
         st.space("stretch")
         query = ui.file_query(chosen.run, chosen.file)
-        st.page_link("pages/checkpoints.py", label="Look inside", icon=":material/save:", query_params=query)
+        st.page_link("checkpoints.py", label="Look inside", icon=":material/save:", query_params=query)
 
 
 def show_views(chosen: Chosen) -> None:
@@ -64,4 +64,4 @@ def go_to_opinions() -> None:
     st.session_state["view"] = OPINIONS
 
 
-ui.run_page(main)
+main()

@@ -243,7 +243,7 @@ def start(store: RunStore, run: Run, wishes: list[Wish]) -> None:
         if resumption and resumption.group:
             address(group=resumption.group, epoch=None)
             st.rerun()
-        st.switch_page("pages/train.py", query_params={"run": made[0].id})
+        st.switch_page("train.py", query_params={"run": made[0].id})
 
 
 def show_group(store: RunStore, group: str) -> None:
@@ -251,14 +251,14 @@ def show_group(store: RunStore, group: str) -> None:
     runs = resumptions.group_of(store, group)
     if not runs:
         st.info("These runs are gone.", icon=":material/info:")
-        st.page_link("pages/resume.py", label="Choose a checkpoint", icon=":material/replay:", query_params={})
+        st.page_link("resume.py", label="Choose a checkpoint", icon=":material/replay:", query_params={})
         return
     active = any(run.state() in UNDER_WAY_STATES for run in runs)
     st.fragment(show_group_live, run_every=REFRESH_SECONDS if active else None)(store, runs, active)
     with st.container(horizontal=True):
         query = {"view": HELPED}
-        st.page_link("pages/resume.py", label=HELPED, icon=":material/compare_arrows:", query_params=query)
-        st.page_link("pages/resume.py", label="Set up others", icon=":material/add:", query_params={})
+        st.page_link("resume.py", label=HELPED, icon=":material/compare_arrows:", query_params=query)
+        st.page_link("resume.py", label="Set up others", icon=":material/add:", query_params={})
 
 
 def show_group_live(store: RunStore, runs: list[Run], was_active: bool) -> None:
@@ -283,7 +283,7 @@ def show_progress_of(store: RunStore, runs: list[Run], was_active: bool) -> None
     for run in runs:
         with st.container(horizontal=True, vertical_alignment="center"):
             ui.state_badge(states[run.id])
-            st.page_link("pages/train.py", label=ui.plain(run.title), query_params={"run": run.id})
+            st.page_link("train.py", label=ui.plain(run.title), query_params={"run": run.id})
             st.caption(ui.plain(", ".join(changed(run)) or "same settings"), width="content")
             st.caption(ui.whereabouts(store, run), width="content")
 
@@ -295,4 +295,4 @@ def changed(run: Run) -> list[str]:
     return [resuming.describe(name, change) for name, change in changes.items()]
 
 
-ui.run_page(main)
+main()

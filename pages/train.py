@@ -92,7 +92,7 @@ def show_run(store: RunStore, run: Run) -> None:
             ui.checkpoints_link(run)
             ui.resume_link(run)
             ui.predict_link(run)
-            st.page_link("pages/train.py", label="Set up another run", icon=":material/add:", query_params={})
+            st.page_link("train.py", label="Set up another run", icon=":material/add:", query_params={})
     ui.show_damage(run)
     if run.record.source:
         show_imported(store, run)
@@ -125,7 +125,7 @@ def show_origin(store: RunStore, run: Run, resumption: Resumption) -> None:
         st.markdown(f"resumed from **{ui.plain(resumption.parent_name)}**", width="content")
         if parent and store.has(parent.run):
             query = {"run": parent.run, "epoch": str(parent.epoch)}
-            st.page_link("pages/checkpoints.py", label=f"epoch {parent.epoch}", query_params=query)
+            st.page_link("checkpoints.py", label=f"epoch {parent.epoch}", query_params=query)
         elif parent:
             st.caption(f"epoch {parent.epoch}; that run has been deleted", width="content")
     changes = [resuming.describe(name, change) for name, change in resumption.changes.items()]
@@ -270,4 +270,4 @@ def show_log(run: Run) -> None:
         st.code(run.log_tail(LOG_LINES) or "The worker has printed nothing.", language=None)
 
 
-ui.run_page(main)
+main()

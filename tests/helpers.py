@@ -68,6 +68,14 @@ def python(
     )
 
 
+def dashboard(page: str = "overview", /, **query: str) -> AppTest:
+    """A visit, not yet run."""
+    app = AppTest.from_file(str(ROOT / "pages" / "dashboard.py"), default_timeout=60).switch_page(f"{page}.py")
+    for key, value in query.items():
+        app.query_params[key] = value
+    return app
+
+
 def config(**changes: Any) -> TrainConfig:
     return parse_config({**SHORT, **changes})
 

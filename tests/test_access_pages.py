@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import streamlit as st
-from helpers import ROOT, new_run, sent, set_running, train
+from helpers import dashboard, new_run, sent, set_running, train
 from streamlit import config as streamlit_config
 from streamlit.testing.v1 import AppTest
 
@@ -60,10 +60,8 @@ def login(email: str, seconds: float = 3600) -> dict[str, Any]:
 
 
 def open_as(user: dict[str, Any], page: str = "overview", **query: str) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).switch_page(f"pages/{page}.py")
+    app = dashboard(page, **query)
     app.secrets, app.user = secrets(), user
-    for key, value in query.items():
-        app.query_params[key] = value
     app.run()
     assert not app.exception
     return app
@@ -164,10 +162,7 @@ OFFERED = [
 
 def open_here(page: str, run: Run, query: dict[str, str]) -> AppTest:
     """As somebody who has not logged in where no login is asked for."""
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).switch_page(f"pages/{page}.py")
-    for key, value in query.items():
-        app.query_params[key] = value.replace("{run}", run.id)
-    app.run()
+    app = dashboard(page, **{key: value.replace("{run}", run.id) for key, value in query.items()}).run()
     assert not app.exception
     return app
 
@@ -217,20 +212,20 @@ def test_shared_without_a_login_offers_no_place_for_a_file(stopped: Run) -> None
 @pytest.mark.usefixtures("shared")
 def test_everyone_may_do_all_where_that_is_set(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASHION_ACCESS", "everyone")
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    app = dashboard().run()
     assert not app.warning
     assert not button(app, "Train a first run").disabled
 
 
 def test_bad_setting_is_one_sentence_and_shows_nothing(stopped: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASHION_ACCESS", "all")
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    app = dashboard().run()
     assert "should be everyone or not be set" in app.error[0].value
     assert not app.dataframe
 
 
 def test_roles_without_a_login_are_one_sentence(stopped: Run) -> None:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app = dashboard()
     app.secrets = {"access": {"operators": [ANNA]}}
     app.run()
     assert "The secrets have [access] and no [auth]" in app.error[0].value.replace("\\", "")
@@ -239,7 +234,7 @@ def test_roles_without_a_login_are_one_sentence(stopped: Run) -> None:
 
 def test_login_stays_needed_when_the_secrets_are_gone(stopped: Run) -> None:
     assert open_as(login(BERT)).dataframe
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app = dashboard()
     app.secrets = {"something": "else"}
     app.run()
     assert not app.dataframe
@@ -253,7 +248,7 @@ def test_secrets_that_can_not_be_read_let_nobody_in(stopped: Run, tmp_path: Path
     (tmp_path / "secrets.toml").write_bytes(content)
     streamlit_config.set_option("secrets.files", [str(tmp_path / "secrets.toml")])
     try:
-        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+        app = dashboard().run()
     finally:
         streamlit_config.set_option("secrets.files", before)
     assert bool(app.error) == bool(content)
@@ -261,7 +256,7 @@ def test_secrets_that_can_not_be_read_let_nobody_in(stopped: Run, tmp_path: Path
 
 
 def test_door_names_each_provider(store: RunStore) -> None:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app = dashboard()
     app.secrets = {"auth": {"cookie_secret": "x", "google": {"client_id": "x"}, "entra": {"client_id": "y"}}}
     app.run()
     assert [one.label for one in app.button] == ["Log in with google", "Log in with entra"]

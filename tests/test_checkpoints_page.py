@@ -382,7 +382,7 @@ def test_pages_of_files_never_load_torch() -> None:
     code = f"""
 import os, sys
 from streamlit.testing.v1 import AppTest
-app = AppTest.from_file({str(ROOT / "app.py")!r}, default_timeout=60).switch_page("pages/checkpoints.py")
+app = AppTest.from_file({str(ROOT / "pages" / "dashboard.py")!r}, default_timeout=60).switch_page("checkpoints.py")
 assert not app.run().exception
 assert "torch" not in sys.modules
 """

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from helpers import ROOT, forbid_listing, new_run, train
+from helpers import dashboard, forbid_listing, new_run, train
 from streamlit.testing.v1 import AppTest
 
 from fashion_core import audit, jobs, resumptions, ui
@@ -16,10 +16,7 @@ from fashion_core.schema import Labels, Status
 
 
 def open_page(name: str, **query: str) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).switch_page(f"pages/{name}.py")
-    for key, value in query.items():
-        app.query_params[key] = value
-    app.run()
+    app = dashboard(name, **query).run()
     assert not app.exception
     return app
 

@@ -284,7 +284,7 @@ def test_the_page_does_its_work_without_torch(store: RunStore, run: Run) -> None
 import sys
 from streamlit.testing.v1 import AppTest
 for view in ("Test images", "How good is it?", "Every checkpoint's opinion", "Two models", "In plain PyTorch"):
-    app = AppTest.from_file("app.py", default_timeout=60).switch_page("pages/predict.py")
+    app = AppTest.from_file("pages/dashboard.py", default_timeout=60).switch_page("predict.py")
     app.query_params["view"] = view
     app.query_params["image"] = "5"
     app.run()

@@ -1,0 +1,20 @@
+"""What every visit runs: the bar of pages, and the page that was asked for."""
+
+import streamlit as st
+
+from fashion_core import access_views, jobs, ui
+
+PAGES = [
+    st.Page("overview.py", title="Overview", icon=":material/dashboard:", default=True),
+    st.Page("train.py", title="Train", icon=":material/model_training:"),
+    st.Page("checkpoints.py", title="Checkpoints", icon=":material/save:"),
+    st.Page("resume.py", title="Resume", icon=":material/replay:"),
+    st.Page("predict.py", title="Predict", icon=":material/image_search:"),
+    st.Page("lesson.py", title="Lesson", icon=":material/school:"),
+]
+
+st.set_page_config(page_title="Fashion Core", page_icon="👕", layout="wide")
+jobs.look_around()
+page = ui.navigation(PAGES)
+if access_views.let_in():
+    page.run()

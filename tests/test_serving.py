@@ -1,0 +1,60 @@
+"""How the server starts and ends, as the terminal sees it."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from browsing import Server, open_page
+from helpers import wait_until
+from playwright.sync_api import Page
+
+from fashion_core.runs import RunStore
+
+
+def server_with_a_desktop(folder: Path, *options: str) -> tuple[Server, Path]:
+    """A server that finds a program to open addresses with; and where that notes what it was given."""
+    opened = folder / "opened"
+    program = folder / "xdg-open"
+    program.write_text(f'#!/bin/sh\nprintf %s "$1" >"{opened}.part" && mv "{opened}.part" "{opened}"\n')
+    program.chmod(0o755)
+    server = Server(folder / "server.log", *options)
+    server.start({"PATH": f"{folder}:{os.environ['PATH']}"})
+    return server, opened
+
+
+@pytest.mark.parametrize("address", ["localhost", "0.0.0.0"])
+def test_browser_is_opened_once_the_server_answers(store: RunStore, tmp_path: Path, address: str) -> None:
+    server, opened = server_with_a_desktop(tmp_path, "--server.headless", "false", "--server.address", address)
+    try:
+        wait_until(opened.exists, "a browser was asked for")
+        assert opened.read_text() == server.url
+    finally:
+        server.kill()
+
+
+@pytest.mark.browser
+def test_headless_server_opens_no_browser(store: RunStore, page: Page, tmp_path: Path) -> None:
+    server, opened = server_with_a_desktop(tmp_path)
+    try:
+        open_page(page, server.url)
+        assert not opened.exists()
+    finally:
+        server.kill()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM], ids=lambda sign: sign.name)
+def test_server_ends_when_told_to_while_a_page_is_open(
+    store: RunStore, page: Page, tmp_path: Path, sign: signal.Signals
+) -> None:
+    server = Server(tmp_path / "server.log")
+    server.start()
+    try:
+        open_page(page, server.url)
+        page.get_by_role("button", name="Train a first run").wait_for()
+        server.process.send_signal(sign)
+        server.process.wait(timeout=5)
+    finally:
+        server.kill()
+    assert "Traceback" not in server.log.read_text()
