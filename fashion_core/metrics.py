@@ -11,7 +11,7 @@ Each row ends with a checksum of its line, which readers take away; a row that i
 import json
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -25,6 +25,7 @@ Row = dict[str, Any]
 _PIECE: Final = 1 << 22  # bytes read at a time
 _REMEMBERED: Final = 128  # bytes
 _CHECKSUM: Final = b', "crc32": '
+_OF_EPOCHS_ALONE: Final = b'"accuracy"'
 _KEYS = {
     "batch": {"epoch", "batch", "losses"},
     "epoch": {"epoch", "loss", "accuracy", "train_loss", "seconds", "samples_per_second"},
@@ -61,9 +62,16 @@ def check(path: Path, *, ended: bool) -> None:
 
 def read_epochs(path: Path) -> list[Row]:
     """The rows of ended epochs alone: a long run has a hundred times as many of batches. Raises ``DiskError``."""
-    lines = files.read_bytes(path).splitlines() if path.exists() else []
-    rows = map(_parse_row, (line for line in lines if b'"losses"' not in line))
-    return [row for row in rows if row is not None and row["kind"] == "epoch"]
+    text = files.read_bytes(path) if path.exists() else b""
+    return [row for row in _parse_rows(list(_lines_with(_OF_EPOCHS_ALONE, text))) if row["kind"] == "epoch"]
+
+
+def _lines_with(word: bytes, text: bytes) -> Iterator[bytes]:
+    """The lines in which it stands; the others are not even taken apart, which takes longer than the rest."""
+    end = 0
+    while (found := text.find(word, end)) >= 0:
+        begin, end = text.rfind(b"\n", 0, found) + 1, text.find(b"\n", found) + 1 or len(text)
+        yield text[begin:end]
 
 
 class Follower:
@@ -101,8 +109,9 @@ class Follower:
                     whole = piece[: piece.rfind(b"\n") + 1]
                     self._offset += len(whole)
                     self._end = (self._end + whole)[-_REMEMBERED:]
-                    rows = _parse_rows(whole)
-                    self.damaged += whole.count(b"\n") - len(rows)
+                    lines = whole.split(b"\n")[:-1]
+                    rows = _parse_rows(lines)
+                    self.damaged += len(lines) - len(rows)
                     yield rows
                     if len(whole) < len(piece):
                         break  # the rest of that line may be there by now, and is read from its beginning the next time
@@ -121,9 +130,9 @@ class Follower:
         self._inode, self._offset, self._end, self.damaged = inode, 0, b"", 0
 
 
-def _parse_rows(whole: bytes) -> list[Row]:
-    """The rows of whole lines, all at once; where one is torn, each by itself."""
-    lines, found = whole.split(b"\n")[:-1], []
+def _parse_rows(lines: Sequence[bytes]) -> list[Row]:
+    """The whole rows of these, all at once; where one is torn, each by itself."""
+    found = []
     with suppress(ValueError):
         found = from_json(b"[" + b",".join(lines) + b"]")
     if len(found) != len(lines):
