@@ -66,7 +66,7 @@ def _change(values: "pd.Series[float]") -> float | None:
 
 
 def look(run: Run, seconds: float = 0.0) -> Look:
-    """The metrics as they are now, or as they were at most so many seconds ago, if somebody looked then.
+    """The metrics as they are now, or as they were at most so many seconds ago, if somebody looked then and saw any.
 
     Raises ``DamagedFileError`` or ``DiskError``.
     """
@@ -101,7 +101,7 @@ class _Watched:
     def look(self, seconds: float) -> Look:
         """One who looks reads what is new; whoever comes meanwhile waits and finds it read."""
         with self._reading:
-            if self._last and time.monotonic() - self._looked < seconds:
+            if self._last and self._rows and time.monotonic() - self._looked < seconds:
                 return self._last
             looked = time.monotonic()
             self._record = self._run.record  # before any row is taken: where this raises, none is lost

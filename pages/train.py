@@ -15,7 +15,7 @@ from fashion_core.runs import RunStore
 from fashion_core.schema import ACTIVE_STATES, CONTINUABLE_STATES, UNDER_WAY_STATES, Resumption, State, Status
 
 ESSENTIAL = ("name", "dataset", "model", "epochs", "batch_size", "optimizer", "learning_rate")
-ACTIVE_REFRESH_SECONDS, IDLE_REFRESH_SECONDS = 1.0, 3.0
+STARTING_REFRESH_SECONDS, ACTIVE_REFRESH_SECONDS, IDLE_REFRESH_SECONDS = 0.25, 1.0, 3.0
 LOG_LINES = 200
 NUMBER_WIDTH = 170
 
@@ -99,8 +99,9 @@ def show_run(store: RunStore, run: Run) -> None:
         return
     if run.record.resumption:
         show_origin(store, run, run.record.resumption)
-    active = run.state() in UNDER_WAY_STATES
-    st.fragment(show_live, run_every=ACTIVE_REFRESH_SECONDS if active else IDLE_REFRESH_SECONDS)(store, run, active)
+    status = run.status
+    seconds = pace(status, run.state(status))
+    st.fragment(show_live, run_every=seconds)(store, run, seconds)
     with st.expander("Settings", icon=":material/tune:"):
         st.json(config.model_dump(mode="json"))
     show_meaning(config)
@@ -182,7 +183,14 @@ def loss_last_frame(run: Run) -> pd.DataFrame | None:
     return pd.DataFrame({"loss": [gate_of(check)], "label": [label]})
 
 
-def show_live(store: RunStore, run: Run, was_active: bool) -> None:
+def pace(status: Status, state: State) -> float:
+    """Seconds between two refreshes: few before the first loss, for which whoever has just pressed Start waits."""
+    if state == "running" and status.phase in ("starting", "loading"):
+        return STARTING_REFRESH_SECONDS
+    return ACTIVE_REFRESH_SECONDS if state in UNDER_WAY_STATES else IDLE_REFRESH_SECONDS
+
+
+def show_live(store: RunStore, run: Run, seconds: float) -> None:
     """What changes while the run trains; another pace of refresh needs another run of the page."""
     ui.advance(store)
     with ui.problems_shown():
@@ -190,9 +198,9 @@ def show_live(store: RunStore, run: Run, was_active: bool) -> None:
             st.rerun()  # the page says that it has been deleted
         status = run.status
         state = run.state(status)
-        if (state in UNDER_WAY_STATES) != was_active:
+        if pace(status, state) != seconds:
             st.rerun()
-        look = live.look(run, live.LOOK_SECONDS if was_active else 0.0)
+        look = live.look(run, live.LOOK_SECONDS if state in UNDER_WAY_STATES else 0.0)
         show_state(store, run, status, state)
         if run.record.resumption:
             show_three_losses(store, run)

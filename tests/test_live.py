@@ -1,13 +1,20 @@
 """What those who watch a run share: read once, and always what the files say."""
 
+import asyncio
+from typing import TYPE_CHECKING
+
 import pandas as pd
 import pytest
-from helpers import new_run
+from benchmarks.sessions import open_session
+from helpers import new_run, set_running
 from test_metrics import batch_row, epoch_row
 
 from fashion_core import frames, live, metrics
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
+
+if TYPE_CHECKING:
+    from browsing import Server
 
 
 @pytest.fixture
@@ -76,6 +83,30 @@ def test_those_who_look_within_a_while_may_share_a_look(run: Run) -> None:
     metrics.append_row(run.metrics_path, epoch_row(0))
     assert live.look(run, seconds=60) is first
     assert live.look(run) is not first
+
+
+def test_look_that_found_nothing_yet_is_not_shared(store: RunStore) -> None:
+    run = new_run(store)
+    assert live.look(run, seconds=60).epochs.empty
+    metrics.append_row(run.metrics_path, epoch_row(0))
+    assert len(live.look(run, seconds=60).epochs) == 1
+
+
+def test_page_is_refreshed_more_often_before_the_first_loss(store: RunStore, server: "Server") -> None:
+    run = new_run(store)
+
+    async def seconds_between_refreshes() -> float:
+        session, _ = await open_session(server.port, "train", {"run": run.id}, prompt=True)
+        async with session.connection:
+            assert session.fragment
+            return session.fragment[1]
+
+    paces = []
+    set_running(run)
+    for change in ({"phase": "starting"}, {"phase": "training"}, {"state": "stopped"}):
+        run.write_status(run.status.model_copy(update=change))
+        paces.append(asyncio.run(seconds_between_refreshes()))
+    assert paces == [0.25, 1.0, 3.0]
 
 
 def test_numbers_are_the_newest_and_what_they_gained(run: Run) -> None:
