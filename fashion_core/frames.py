@@ -5,13 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from fashion_core import metrics
+from fashion_core import listings, metrics
 from fashion_core.config import TrainConfig
 from fashion_core.curves import Curve, extremes
 from fashion_core.errors import DamagedFileError, DiskError
@@ -122,15 +121,15 @@ def forget_changed(store: RunStore, rows: pd.DataFrame) -> bool:
     read again by the next one.
     """
     told = zip(rows["run"], rows["file"], rows["bytes"], rows["damage"].isna(), strict=True)
-    changed = {run for run, file, size, whole in told if whole and _size_of(store.root / run / file) != size}
+    changed = {run for run, file, size, whole in told if whole and _size_of(f"{store.root}/{run}/{file}") != size}
     for run in changed:
         _saved.forget(store.root / run)
     return bool(changed)
 
 
-def _size_of(file: Path) -> int | None:
+def _size_of(file: str) -> int | None:
     with suppress(OSError):
-        return file.stat().st_size
+        return listings.size_of(file)
     return None
 
 

@@ -82,7 +82,7 @@ def ask_run(store: RunStore, saved: pd.DataFrame) -> str:
     """Which run's files to list. An address with a run and no file means that run."""
     if "run" in st.query_params and not {"epoch", "file"} & set(st.query_params):
         st.query_params["of"] = store.get(st.query_params.pop("run")).id
-    names = {ALL_RUNS: "All runs", **saved.drop_duplicates("run").set_index("run")["name"]}
+    names = {ALL_RUNS: "All runs", **dict(zip(saved["run"], saved["name"], strict=True))}
     wanted = st.query_params.get("of", ALL_RUNS)
     st.session_state["list of"] = wanted if wanted in names else ALL_RUNS
     labels = {run: name if run == ALL_RUNS else f"{name} · {run}" for run, name in names.items()}
