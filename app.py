@@ -2,9 +2,7 @@
 
 import streamlit as st
 
-# What pages stand on takes a second to import: here it is done before the server answers, for no visitor to wait for.
-from fashion_core import charts as charts
-from fashion_core import serving
-from fashion_core import ui as ui
+# Most of what pages stand on takes a second to import: the server does so before it answers, and no visitor waits.
+from fashion_core import charts, serving, ui  # noqa: F401
 
 app = st.App("pages/dashboard.py", lifespan=serving.lifespan)

@@ -128,6 +128,7 @@ def forget_changed(store: RunStore, rows: pd.DataFrame) -> bool:
 
 
 def _size_of(file: str) -> int | None:
+    """By its name: to make a ``Path`` of it takes as long as the look."""
     with suppress(OSError):
         return listings.size_of(file)
     return None

@@ -43,8 +43,11 @@ def append_row(path: Path, row: Mapping[str, Any], *, durable: bool = False) -> 
 
 def read_rows(path: Path) -> list[Row]:
     """All whole rows; a torn line is passed over, a missing file has none. Raises ``DiskError``."""
-    lines = files.read_bytes(path).splitlines() if path.exists() else []
-    return [row for row in map(_parse_row, lines) if row is not None]
+    return _parse_rows([line for line in _read(path).split(b"\n") if line])
+
+
+def _read(path: Path) -> bytes:
+    return files.read_bytes(path) if path.exists() else b""
 
 
 def check(path: Path, *, ended: bool) -> None:
@@ -52,18 +55,18 @@ def check(path: Path, *, ended: bool) -> None:
 
     Raises ``DiskError``.
     """
-    lines = files.read_bytes(path).splitlines(keepends=True) if path.exists() else []
-    if lines and not (ended or lines[-1].endswith(b"\n")):
-        lines.pop()
-    damaged = sum(_parse_row(line.strip()) is None for line in lines)
+    *lines, torn = _read(path).split(b"\n")
+    if ended and torn:
+        lines.append(torn)
+    damaged = len(lines) - len(_parse_rows(lines))
     if damaged:
         raise DamagedFileError(path, f"{damaged:,} of its {len(lines):,} rows can't be read and are passed over")
 
 
 def read_epochs(path: Path) -> list[Row]:
     """The rows of ended epochs alone: a long run has a hundred times as many of batches. Raises ``DiskError``."""
-    text = files.read_bytes(path) if path.exists() else b""
-    return [row for row in _parse_rows(list(_lines_with(_OF_EPOCHS_ALONE, text))) if row["kind"] == "epoch"]
+    lines = list(_lines_with(_OF_EPOCHS_ALONE, _read(path)))
+    return [row for row in _parse_rows(lines) if row["kind"] == "epoch"]
 
 
 def _lines_with(word: bytes, text: bytes) -> Iterator[bytes]:
@@ -149,7 +152,8 @@ def _parse_row(line: bytes) -> Row | None:
 
 def _is_row(row: Any, line: bytes) -> bool:
     """Whether it is whole; its checksum is taken away. A row that people wrote by hand needs none."""
-    if not isinstance(row, dict) or not _KEYS.get(str(row.get("kind")), {""}) <= row.keys():
+    keys = _KEYS.get(str(row.get("kind"))) if isinstance(row, dict) else None
+    if keys is None or not keys <= row.keys():
         return False
     return "crc32" not in row or row.pop("crc32") == zlib.crc32(line.rpartition(_CHECKSUM)[0])
 

@@ -1,4 +1,8 @@
-"""What every visit runs: the bar of pages, and the page that was asked for."""
+"""What every visit runs: the bar of pages, and behind the door the page that was asked for.
+
+It stands among them, for a script that stands beside a folder called ``pages`` is no door: on a fresh server Streamlit
+would run each of those by its address.
+"""
 
 import streamlit as st
 

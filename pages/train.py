@@ -190,7 +190,7 @@ def pace(status: Status, state: State) -> float:
     return ACTIVE_REFRESH_SECONDS if state in UNDER_WAY_STATES else IDLE_REFRESH_SECONDS
 
 
-def show_live(store: RunStore, run: Run, seconds: float) -> None:
+def show_live(store: RunStore, run: Run, pace_seconds: float) -> None:
     """What changes while the run trains; another pace of refresh needs another run of the page."""
     ui.advance(store)
     with ui.problems_shown():
@@ -198,7 +198,7 @@ def show_live(store: RunStore, run: Run, seconds: float) -> None:
             st.rerun()  # the page says that it has been deleted
         status = run.status
         state = run.state(status)
-        if pace(status, state) != seconds:
+        if pace(status, state) != pace_seconds:
             st.rerun()
         look = live.look(run, live.LOOK_SECONDS if state in UNDER_WAY_STATES else 0.0)
         show_state(store, run, status, state)

@@ -177,7 +177,7 @@ def test_two_browsers_that_press_continue_get_one_worker(
         expect_badge(browser, "stopped")
     buttons = [browser.get_by_role("button", name="Continue").element_handle() for browser in (page, second)]
     for button in buttons:  # at once: a page that has seen the other's press has no such button any more
-        button.evaluate("button => button.click()")
+        assert button.evaluate("button => { button.click(); return button.isConnected }")
     for browser in (page, second):
         expect_badge(browser, "running")
     assert len(workers(run)) == 1

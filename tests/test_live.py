@@ -103,10 +103,16 @@ def test_page_is_refreshed_more_often_before_the_first_loss(store: RunStore, ser
 
     paces = []
     set_running(run)
-    for change in ({"phase": "starting"}, {"phase": "training"}, {"state": "stopped"}):
+    for change in (
+        {"phase": "starting"},
+        {"phase": "loading"},
+        {"phase": "training"},
+        {"state": "queued"},
+        {"state": "stopped"},
+    ):
         run.write_status(run.status.model_copy(update=change))
         paces.append(asyncio.run(seconds_between_refreshes()))
-    assert paces == [0.25, 1.0, 3.0]
+    assert paces == [0.25, 0.25, 1.0, 1.0, 3.0]
 
 
 def test_numbers_are_the_newest_and_what_they_gained(run: Run) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from browsing import Server, open_page
-from helpers import wait_until
+from helpers import python, wait_until
 from playwright.sync_api import Page
 
 from fashion_core.runs import RunStore
@@ -15,20 +15,32 @@ from fashion_core.runs import RunStore
 def server_with_a_desktop(folder: Path, *options: str) -> tuple[Server, Path]:
     """A server that finds a program to open addresses with; and where that notes what it was given."""
     opened = folder / "opened"
-    program = folder / "xdg-open"
-    program.write_text(f'#!/bin/sh\nprintf %s "$1" >"{opened}.part" && mv "{opened}.part" "{opened}"\n')
-    program.chmod(0o755)
+    for name in ("xdg-open", "open"):
+        program = folder / name
+        program.write_text(f'#!/bin/sh\nprintf %s "$1" >"{opened}.part" && mv "{opened}.part" "{opened}"\n')
+        program.chmod(0o755)
     server = Server(folder / "server.log", *options)
     server.start({"PATH": f"{folder}:{os.environ['PATH']}"})
     return server, opened
 
 
-@pytest.mark.parametrize("address", ["localhost", "0.0.0.0"])
-def test_browser_is_opened_once_the_server_answers(store: RunStore, tmp_path: Path, address: str) -> None:
-    server, opened = server_with_a_desktop(tmp_path, "--server.headless", "false", "--server.address", address)
+@pytest.mark.parametrize(
+    ("options", "host"),
+    [
+        ((), "localhost"),
+        (("--server.address", "0.0.0.0"), "localhost"),
+        (("--browser.serverAddress", "fashion.example.org"), "fashion.example.org"),
+    ],
+    ids=["here", "shared", "under a name"],
+)
+def test_browser_is_opened_at_the_address_that_the_server_prints(
+    store: RunStore, tmp_path: Path, options: tuple[str, ...], host: str
+) -> None:
+    server, opened = server_with_a_desktop(tmp_path, "--server.headless", "false", *options)
     try:
         wait_until(opened.exists, "a browser was asked for")
-        assert opened.read_text() == server.url
+        assert opened.read_text() == f"http://{host}:{server.port}"
+        assert opened.read_text() in server.log.read_text()
     finally:
         server.kill()
 
@@ -58,3 +70,8 @@ def test_server_ends_when_told_to_while_a_page_is_open(
     finally:
         server.kill()
     assert "Traceback" not in server.log.read_text()
+
+
+def test_server_has_the_libraries_of_pages_before_it_answers_and_never_torch() -> None:
+    done = python("import app, sys; assert {'altair', 'pandas'} <= set(sys.modules); assert 'torch' not in sys.modules")
+    assert done.returncode == 0, done.stderr

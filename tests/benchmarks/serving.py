@@ -38,7 +38,9 @@ class Server:
             )
         deadline = time.monotonic() + _START_SECONDS
         while not self.answers():
-            assert time.monotonic() < deadline, f"the server did not answer within {_START_SECONDS} s: {self.log}"
+            if time.monotonic() > deadline:
+                self.kill()
+                raise AssertionError(f"the server did not answer within {_START_SECONDS} s: {self.log}")
             time.sleep(0.01)
 
     def answers(self) -> bool:
