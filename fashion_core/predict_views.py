@@ -107,14 +107,11 @@ def _addressed_or_said(find: Callable[[], Chosen | None]) -> Chosen | None:
 
 def _address(run: str, file: str | None) -> None:
     """Let the address name this file, or the best one of the run; the rest of it stays."""
-    for name in ("run", "epoch", "file"):
-        st.query_params.pop(name, None)
-    st.query_params["run"] = run
     epoch = file.removeprefix(_CHECKPOINTS) if file and file.startswith(_CHECKPOINTS) else ""
     if epoch.isdecimal():
-        st.query_params["epoch"] = epoch
-    elif file:
-        st.query_params["file"] = file
+        ui.address(run=run, epoch=epoch, file=None)
+    else:
+        ui.address(run=run, epoch=None, file=file)
 
 
 def _drop_what_another_dataset_has_not(chosen: Chosen) -> None:

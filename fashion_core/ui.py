@@ -144,6 +144,15 @@ def welcome(store: RunStore) -> None:
             st.switch_page("train.py", query_params={"run": run.id})
 
 
+def address(**query: str | int | None) -> None:
+    """Put this into the address, and take away what is None; each change is a step of the browser's history."""
+    changed = {name: str(value) for name, value in query.items() if value is not None}
+    if any(st.query_params.get(name) != value for name, value in changed.items()):
+        st.query_params.update(changed)
+    for name in query.keys() - changed.keys():
+        st.query_params.pop(name, None)
+
+
 def file_query(run: Run, file: Path) -> dict[str, str]:
     """How the address of the page of checkpoints names a saved file."""
     epoch = run.epoch_of(file)
@@ -152,8 +161,7 @@ def file_query(run: Run, file: Path) -> dict[str, str]:
 
 def checkpoints_link(run: Run) -> None:
     """The way to every saved file of a run."""
-    query = {"run": run.id}
-    st.page_link("checkpoints.py", label="Checkpoints", icon=":material/save:", query_params=query)
+    st.page_link("checkpoints.py", label="Checkpoints", icon=":material/save:", query_params={"of": run.id})
 
 
 def resume_link(run: Run) -> None:

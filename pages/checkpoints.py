@@ -95,10 +95,7 @@ def ask_run(store: RunStore, saved: pd.DataFrame) -> str:
 def address_run() -> None:
     """Put the chosen run into the address."""
     chosen = st.session_state["list of"]
-    if chosen == ALL_RUNS:
-        st.query_params.pop("of", None)
-    else:
-        st.query_params["of"] = chosen
+    ui.address(of=None if chosen == ALL_RUNS else chosen)
 
 
 def show_page(store: RunStore, rows: pd.DataFrame) -> None:
@@ -159,9 +156,7 @@ def choose(rows: pd.DataFrame, key: str) -> None:
 
 def address(query: dict[str, str]) -> None:
     """Let the address name this file and no other; filters and sections stay."""
-    for name in ("run", "epoch", "file", "with"):
-        st.query_params.pop(name, None)
-    st.query_params.update(query)
+    ui.address(**{"run": None, "epoch": None, "file": None, "with": None, **query})
 
 
 def addressed_rows(rows: pd.DataFrame) -> list[int]:

@@ -17,8 +17,8 @@ PAGES = [
     st.Page("lesson.py", title="Lesson", icon=":material/school:"),
 ]
 
-st.set_page_config(page_title="Fashion Core", page_icon="👕", layout="wide")
-jobs.look_around()
 page = ui.navigation(PAGES)
+st.set_page_config(page_title=f"{page.title} · Fashion Core", page_icon="👕", layout="wide")
+jobs.look_around()
 if access_views.let_in():
     page.run()

@@ -48,7 +48,7 @@ def show_continue(store: RunStore) -> None:
     if epoch is None:
         st.info("This run has no checkpoint yet. They appear as its epochs end.", icon=":material/hourglass_empty:")
         return
-    address(run=run.id, epoch=epoch)  # a rerun must not choose another one because that has come since
+    ui.address(run=run.id, epoch=epoch)  # a rerun must not choose another one because that has come since
     ask_and_start(store, run, epoch)
 
 
@@ -66,18 +66,9 @@ def ask_run(store: RunStore) -> Run | None:
         options,
         format_func=lambda run_id: f"{runs[run_id].title} · {run_id}",
         key="resume run",
-        on_change=lambda: address(run=st.session_state["resume run"], epoch=None),
+        on_change=lambda: ui.address(run=st.session_state["resume run"], epoch=None),
     )
     return runs[chosen]
-
-
-def address(**query: Any) -> None:
-    """Put what was chosen into the address, so that it can be shared."""
-    for key, value in query.items():
-        if value is None:
-            st.query_params.pop(key, None)
-        else:
-            st.query_params[key] = str(value)
 
 
 def addressed_epoch(run: Run) -> int | None:
@@ -114,7 +105,7 @@ def choose_epoch(run: Run, epoch: int) -> None:
         run.epochs_saved(),
         format_func=lambda number: f"epoch {number}",
         key="resume epoch",
-        on_change=lambda: address(run=run.id, epoch=st.session_state["resume epoch"]),
+        on_change=lambda: ui.address(run=run.id, epoch=st.session_state["resume epoch"]),
         width=200,
     )
 
@@ -123,7 +114,7 @@ def take_click(key: str, saved: list[int]) -> None:
     """Choose the clicked epoch if its checkpoint is still there."""
     points = st.session_state[key].selection.get(chooser_chart.SELECTION) or []
     if points and points[0].get("epoch") in saved:
-        address(epoch=int(points[0]["epoch"]))
+        ui.address(epoch=int(points[0]["epoch"]))
 
 
 def ask_and_start(store: RunStore, run: Run, epoch: int) -> None:
@@ -241,7 +232,7 @@ def start(store: RunStore, run: Run, wishes: list[Wish]) -> None:
         made = ui.actions(store).resume(run, wishes)
         resumption = made[0].record.resumption
         if resumption and resumption.group:
-            address(group=resumption.group, epoch=None)
+            ui.address(group=resumption.group, epoch=None)
             st.rerun()
         st.switch_page("train.py", query_params={"run": made[0].id})
 

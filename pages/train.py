@@ -12,7 +12,7 @@ from fashion_core.errors import ConfigError
 from fashion_core.proof import prove
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
-from fashion_core.schema import ACTIVE_STATES, CONTINUABLE_STATES, UNDER_WAY_STATES, Resumption, State, Status
+from fashion_core.schema import CONTINUABLE_STATES, UNDER_WAY_STATES, Resumption, State, Status
 
 ESSENTIAL = ("name", "dataset", "model", "epochs", "batch_size", "optimizer", "learning_rate")
 STARTING_REFRESH_SECONDS, ACTIVE_REFRESH_SECONDS, IDLE_REFRESH_SECONDS = 0.25, 1.0, 3.0
@@ -252,7 +252,7 @@ def show_numbers(run: Run, status: Status, state: State, numbers: live.Numbers) 
         )
         rate = status.images_per_second
         st.metric("Images per second", "–" if rate is None else f"{rate:,.0f}", width=NUMBER_WIDTH)
-        if state in ACTIVE_STATES:
+        if state == "running":
             left = frames.progress(run.record.config, status, run.record.first_epoch).seconds_left
             st.metric("Time left", ui.duration(left), width=NUMBER_WIDTH)
         else:

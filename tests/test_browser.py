@@ -197,6 +197,24 @@ def test_page_of_a_run_that_somebody_deletes_says_that_it_is_gone(store: RunStor
     expect(page.get_by_text("can't be used")).to_have_count(0)
 
 
+@pytest.mark.parametrize(("link", "steps"), [("Checkpoints", 1), ("Resume", 2), ("Predict", 2)])
+def test_back_leads_to_the_run(store: RunStore, server: Server, page: Page, link: str, steps: int) -> None:
+    """Resume and Predict add which file they chose, which is a step of its own."""
+    run = new_run(store, epochs=1)
+    train(run)
+    address = f"{server.url}/train?run={run.id}"
+    open_page(page, address)
+    expect_badge(page, "finished")
+    page.get_by_test_id("stMain").get_by_role("link", name=link).click()
+    expect(page).to_have_title(f"{link} · Fashion Core")
+    expect(page.get_by_role("heading", name=link, exact=True)).to_be_visible()
+    page.wait_for_url(lambda url: steps == 1 or "epoch=0" in url)
+    for _ in range(steps):
+        page.go_back()
+    expect(page).to_have_url(address)
+    expect_badge(page, "finished")
+
+
 def test_names_are_shown_as_text(store: RunStore, server: Server, page: Page) -> None:
     name = "<b>x</b> :red[y] $z$ ![i](http://a.org/i.png) :material/home: www.a.org WWW.a.org &amp; x@a.org"
     run = new_run(store)
