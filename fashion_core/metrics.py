@@ -43,7 +43,8 @@ def append_row(path: Path, row: Mapping[str, Any], *, durable: bool = False) -> 
 
 def read_rows(path: Path) -> list[Row]:
     """All whole rows; a torn line is passed over, a missing file has none. Raises ``DiskError``."""
-    return _parse_rows([line for line in _read(path).split(b"\n") if line])
+    lines = _read(path).split(b"\n")
+    return _parse_rows(lines if lines[-1] else lines[:-1])
 
 
 def _read(path: Path) -> bytes:

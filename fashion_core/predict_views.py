@@ -110,8 +110,11 @@ def _address(run: str, file: str | None) -> None:
     epoch = file.removeprefix(_CHECKPOINTS) if file and file.startswith(_CHECKPOINTS) else ""
     if epoch.isdecimal():
         ui.address(run=run, epoch=epoch, file=None)
-    else:
+    elif file:
         ui.address(run=run, epoch=None, file=file)
+    else:
+        ui.address(epoch=None, file=None)  # first, for they name nothing of another run
+        ui.address(run=run)
 
 
 def _drop_what_another_dataset_has_not(chosen: Chosen) -> None:

@@ -1,10 +1,10 @@
 """What a server does when it starts."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import streamlit as st
-from streamlit import cli_util, config
+from streamlit import cli_util, config, errors
 from streamlit.web.server import server_util
 
 
@@ -12,7 +12,8 @@ from streamlit.web.server import server_util
 async def lifespan(_app: st.App) -> AsyncIterator[None]:
     """Open a browser, unless the server is headless: Streamlit does so for a script, but for no ``st.App``."""
     if not st.get_option("server.headless"):
-        cli_util.open_browser(server_util.get_url(_host()))  # the socket listens already: what it asks for waits there
+        with suppress(OSError, errors.Error):  # where none can be opened, the terminal says the address all the same
+            cli_util.open_browser(server_util.get_url(_host()))  # the socket of `streamlit run` listens already
     yield
 
 

@@ -145,12 +145,16 @@ def welcome(store: RunStore) -> None:
 
 
 def address(**query: str | int | None) -> None:
-    """Put this into the address, and take away what is None; each change is a step of the browser's history."""
+    """Put this into the address, and take away what is None.
+
+    What is put in is one step of the browser's history, each name that is taken away another.
+    """
     changed = {name: str(value) for name, value in query.items() if value is not None}
     if any(st.query_params.get(name) != value for name, value in changed.items()):
         st.query_params.update(changed)
-    for name in query.keys() - changed.keys():
-        st.query_params.pop(name, None)
+    for name in query:
+        if name not in changed:
+            st.query_params.pop(name, None)
 
 
 def file_query(run: Run, file: Path) -> dict[str, str]:
@@ -290,7 +294,7 @@ def time_left(run: Run) -> str:
     """How long a running run still takes; nothing for another one."""
     status = run.status
     seconds = frames.progress(run.record.config, status, run.record.first_epoch).seconds_left
-    return f"{duration(seconds)} left" if run.state(status) in ACTIVE_STATES and seconds is not None else ""
+    return f"{duration(seconds)} left" if run.state(status) == "running" and seconds is not None else ""
 
 
 def loss_text(loss: float | None) -> str:

@@ -1,7 +1,7 @@
 """What every visit runs: the bar of pages, and behind the door the page that was asked for.
 
-It stands among them, for a script that stands beside a folder called ``pages`` is no door: on a fresh server Streamlit
-would run each of those by its address.
+This script lies among the pages: if it lay beside their folder, a fresh server would run each page by its address, past
+the door.
 """
 
 import streamlit as st

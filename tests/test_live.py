@@ -101,15 +101,10 @@ def test_page_is_refreshed_more_often_before_the_first_loss(store: RunStore, ser
             assert session.fragment
             return session.fragment[1]
 
-    paces = []
     set_running(run)
-    for change in (
-        {"phase": "starting"},
-        {"phase": "loading"},
-        {"phase": "training"},
-        {"state": "queued"},
-        {"state": "stopped"},
-    ):
+    set_running(new_run(store))  # which leaves the first one waiting, once it is queued
+    paces, phases = [], [{"phase": phase} for phase in ("starting", "loading", "training")]
+    for change in (*phases, {"state": "queued"}, {"state": "stopped"}):
         run.write_status(run.status.model_copy(update=change))
         paces.append(asyncio.run(seconds_between_refreshes()))
     assert paces == [0.25, 0.25, 1.0, 1.0, 3.0]

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from helpers import dashboard, forbid_listing, new_run, train
+from helpers import dashboard, forbid_listing, new_run, set_running, train
 from streamlit.testing.v1 import AppTest
 
 from fashion_core import audit, jobs, resumptions, ui
 from fashion_core.config import settings
 from fashion_core.resumptions import Wish
 from fashion_core.runs import RunStore
-from fashion_core.schema import Labels, Status
+from fashion_core.schema import Labels, State, Status
 
 
 def open_page(name: str, **query: str) -> AppTest:
@@ -260,3 +260,14 @@ def test_address_of_a_page_that_is_gone_shows_the_first(store: RunStore, monkeyp
         new_run(store, name=str(number))
     monkeypatch.setattr(ui, "PAGE_ROWS", 2)
     assert list(open_page("overview", page="9").dataframe[0].value["name"]) == ["2", "1"]
+
+
+@pytest.mark.parametrize(("state", "told"), [("running", True), ("stopping", False)])
+@pytest.mark.parametrize("page", ["overview", "train"])
+def test_run_that_is_stopping_has_no_time_left(store: RunStore, page: str, state: State, told: bool) -> None:
+    run = new_run(store)
+    set_running(run)
+    run.write_status(run.status.model_copy(update={"state": state, "images_per_second": 100.0}))
+    app = open_page(page, run=run.id)
+    texts = [*(metric.label for metric in app.metric), *(progress.text for progress in app.get("progress"))]
+    assert any("left" in text for text in texts) == told

@@ -100,7 +100,7 @@ def test_killed_server_loses_no_run_and_the_next_one_shows_it(
     survived(
         f"{count} SIGKILLs of the server ({presses} before them): each worker known to its run and none twice; "
         f"shown by the next server {median(shown):.2f} s after its first page (at most {max(shown):.2f} s), "
-        f"{median(asked):.2f} s after that was asked for (at most {max(asked):.2f} s)"
+        f"{median(asked):.2f} s after somebody asked for it (at most {max(asked):.2f} s)"
     )
 
 
