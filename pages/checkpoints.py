@@ -81,7 +81,7 @@ def filtered(store: RunStore, saved: pd.DataFrame) -> pd.DataFrame:
 def ask_run(store: RunStore, saved: pd.DataFrame) -> str:
     """Which run's files to list. An address with a run and no file means that run."""
     if "run" in st.query_params and not {"epoch", "file"} & set(st.query_params):
-        ui.address(of=store.get(st.query_params["run"]).id, run=None)
+        st.query_params["of"] = store.get(st.query_params.pop("run")).id
     names = {ALL_RUNS: "All runs", **dict(zip(saved["run"], saved["name"], strict=True))}
     wanted = st.query_params.get("of", ALL_RUNS)
     st.session_state["list of"] = wanted if wanted in names else ALL_RUNS

@@ -17,8 +17,9 @@ PAGES = [
     st.Page("lesson.py", title="Lesson", icon=":material/school:"),
 ]
 
-page = ui.navigation(PAGES)
-st.set_page_config(page_title=f"{page.title} · Fashion Core", page_icon="👕", layout="wide")
+st.set_page_config(page_icon="👕", layout="wide")  # first: the icon of a page would be fetched from outside
 jobs.look_around()
+page = ui.navigation(PAGES)
+st.set_page_config(page_title=f"{page.title} · Fashion Core")
 if access_views.let_in():
     page.run()
