@@ -28,10 +28,10 @@ def server_with_a_desktop(folder: Path, *options: str) -> tuple[Server, Path]:
     ("options", "host"),
     [
         ((), "localhost"),
-        (("--server.address", "0.0.0.0"), "localhost"),
+        (("--server.address", "127.0.0.1"), "127.0.0.1"),
         (("--browser.serverAddress", "fashion.example.org"), "fashion.example.org"),
     ],
-    ids=["here", "shared", "under a name"],
+    ids=["by default", "by number", "under a name"],
 )
 def test_browser_is_opened_at_the_address_that_the_server_prints(
     store: RunStore, tmp_path: Path, options: tuple[str, ...], host: str
