@@ -36,6 +36,7 @@ SAVED_COLUMNS = (
 
 _RunRow = dict[str, Any]
 _run_rows: KeptFromFiles[tuple[_RunRow, Status | None]] = KeptFromFiles(MOST_RUNS)
+_imported_rows: KeptFromFiles[tuple[_RunRow, Status | None]] = KeptFromFiles(MOST_RUNS)
 _run_frames: KeptLatest[pd.DataFrame] = KeptLatest(_STORES)
 _saved: KeptFromFiles["_Saved"] = KeptFromFiles(MOST_RUNS)
 _saved_frames: KeptLatest[pd.DataFrame] = KeptLatest(_STORES)
@@ -60,8 +61,11 @@ def _runs_frame(rows: Sequence[_RunRow]) -> pd.DataFrame:
 
 def _run_row(run: Run) -> _RunRow:
     """What is on the disk is read when it changes; whether a worker is still there is asked each time."""
-    read_from = (run.record_path, run.labels_path, run.status_path, run.metrics_path, run.checkpoint_folder)
+    read_from = (run.record_path, run.labels_path, run.status_path, run.metrics_path)
     row, status = _run_rows.get(run.path, read_from, lambda: _read_run_row(run))
+    if row["state"] in ("imported", "damaged"):  # an imported run's epochs are those that its folder lists
+        listed_in = (*read_from, run.checkpoint_folder)
+        row, status = _imported_rows.get(run.path, listed_in, lambda: _read_run_row(run))
     return {**row, "state": run.state(status)} if status and status.state == "running" else row
 
 

@@ -185,7 +185,7 @@ def show_file(chosen: Chosen, saved: pd.DataFrame) -> None:
     """The chosen file: its facts, and one section at a time."""
     access_views.send_strangers_away()
     with st.container(border=True), ui.problems_shown():
-        show_heading(chosen)
+        show_heading(chosen, saved)
         sections: dict[str, Callable[[], None]] = {
             INSIDE: lambda: show_inside(chosen),
             WAYS: lambda: export_views.show_five_ways(chosen),
@@ -200,7 +200,7 @@ def show_file(chosen: Chosen, saved: pd.DataFrame) -> None:
                     show()
 
 
-def show_heading(chosen: Chosen) -> None:
+def show_heading(chosen: Chosen, saved: pd.DataFrame) -> None:
     """Which file it is, what it is good for, where it is from, and the way to delete it."""
     st.markdown(f"**{ui.plain(chosen.run.title)}** · `{chosen.name}`")
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -210,11 +210,16 @@ def show_heading(chosen: Chosen) -> None:
         show_links(chosen)
         if access_views.button("Delete…", icon=":material/delete:", key="delete file"):
             confirm_delete(chosen)
-    children = chosen.store.children_of(chosen.run, chosen.file)
+    children = chosen.store.children_of(chosen.run, chosen.file) if is_resumed(chosen, saved) else []
     if children:
         st.caption(f"Resumed from it: {', '.join(ui.plain(child.title) for child in children)}")
     if chosen.damage:
         st.error(f"Damaged: {ui.plain(chosen.damage)}.", icon=":material/broken_image:")
+
+
+def is_resumed(chosen: Chosen, saved: pd.DataFrame) -> bool:
+    """Whether any run was resumed from the file, as the table has it: to ask every run takes five times as long."""
+    return bool(saved["resumed"][(saved["run"] == chosen.run.id) & (saved["file"] == chosen.name)].any())
 
 
 def show_links(chosen: Chosen) -> None:

@@ -253,6 +253,19 @@ def test_lists_follow_what_other_processes_change(store: RunStore, monkeypatch: 
     assert frames.saved_frame(store).empty
 
 
+def test_an_imported_run_has_no_loss_once_its_checkpoint_is_deleted(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle(monkeypatch)
+    run = saved_run(store, 2.0)
+    record = run.record.model_copy(update={"source": Source(name="a", format="checkpoint", sha256="0" * 64)})
+    run.record_path.write_text(record.model_dump_json())
+    run.write_status(run.status.model_copy(update={"state": "imported"}))
+    assert frames.runs_frame(store)["best_loss"].tolist() == [2.0]
+    run.remove_saved(run.checkpoint_path(0))
+    assert frames.runs_frame(store)["best_loss"].isna().all()
+
+
 def test_a_run_whose_worker_is_gone_is_listed_as_lost_though_its_files_stand_still(
     store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
