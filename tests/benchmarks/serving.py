@@ -18,16 +18,17 @@ _START_SECONDS = 30
 class Server:
     """The app on a free port; nothing outside the machine reaches it, unless ``options`` of Streamlit say so."""
 
-    def __init__(self, log: Path, *options: str) -> None:
+    def __init__(self, log: Path, *options: str, app: str = "app.py") -> None:
         with socket.socket() as probe:
             probe.bind(("localhost", 0))
             self.port = probe.getsockname()[1]
         self.url = f"http://localhost:{self.port}"
         self.log = log
         self.options = options
+        self.app = app
 
     def start(self, environment: Mapping[str, str] | None = None) -> None:
-        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true"]
+        command = [sys.executable, "-m", "streamlit", "run", self.app, "--server.headless", "true"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, "--server.port", str(self.port), *self.options],
@@ -56,9 +57,9 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path, **environment: str) -> Iterator[Server]:
+def serving(folder: Path, app: str = "app.py", **environment: str) -> Iterator[Server]:
     """A server until the inside ends; its log is in this folder, and is told where the inside fails."""
-    server = Server(folder / "server.log")
+    server = Server(folder / "server.log", app=app)
     server.start(environment)
     try:
         yield server

@@ -1,7 +1,7 @@
 """How fast a live run is seen by many at once, and what that costs its training.
 
 Sessions of a real server open the page of a run that really trains, and ask for its refreshes as browsers do: by a
-timer, whatever became of the refresh before.
+timer, whatever became of the refresh before. The same with a page of one word tells what of that is Streamlit's.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from fashion_core.runs import RunStore
 from fashion_core.schema import UNDER_WAY_STATES
 
 from . import Comparison
-from .serving import serving
+from .serving import Server, serving
 from .sessions import Session, open_session
 
 ROUNDS = 11
@@ -30,20 +30,38 @@ EPOCHS = 10_000  # more than the benchmark lasts
 PATIENCE_SECONDS = 120
 ALONE = "train 1,000 images, nobody looks"
 """The reference: with the same sessions open, but silent."""
+ONE_WORD = """import streamlit as st
+
+st.fragment(lambda: st.write("word"), run_every=1.0)()
+"""
+"""The least that a Streamlit page that refreshes itself can be: what it costs, no page can be without."""
 
 
 @dataclass
-class Viewers:
-    """Open pages, of which the first ``looking`` refresh; ``latencies`` are seconds since each refresh was due."""
+class Audience:
+    """Open pages of one server, of which the first ``looking`` refresh; ``latencies``: seconds since each was due."""
 
+    server: Server
+    page: str = ""
+    query: dict[str, str] = field(default_factory=dict)
     sessions: list[Session] = field(default_factory=list)
     looking: int = 0
     latencies: list[float] = field(default_factory=list)
 
+    async def open(self, count: int, watching: asyncio.TaskGroup) -> tuple[list[float], list[asyncio.Task[None]]]:
+        """As many pages more at once: how many seconds each took to its first picture, and what refreshes them now."""
+        opening = (open_session(self.server.port, self.page, self.query, prompt=False) for _ in range(count))
+        opened = await asyncio.gather(*opening)
+        assert not any(first.problems for _, first in opened), opened
+        self.sessions += [session for session, _ in opened]
+        self.looking = len(self.sessions)
+        numbers = range(self.looking - count, self.looking)
+        return [first.seconds for _, first in opened], [watching.create_task(self.watch(number)) for number in numbers]
+
     async def watch(self, number: int) -> None:
         """Refresh one page by its timer, each page at its own time of the second."""
         fragment = self.sessions[number].fragment
-        assert fragment, "the page of a run refreshes itself"
+        assert fragment, "the page refreshes itself"
         due = time.perf_counter() + fragment[1] * (number * 0.618 % 1)
         while True:
             await asyncio.sleep(due - time.perf_counter())
@@ -53,6 +71,11 @@ class Viewers:
                 self.latencies.append(time.perf_counter() - due)
             due = max(due + fragment[1], time.perf_counter())
 
+    def computed(self) -> float:
+        """Seconds of CPU time that the server has taken, in all its threads."""
+        spent = psutil.Process(self.server.process.pid).cpu_times()
+        return spent.user + spent.system
+
 
 def run() -> Comparison:
     """On a store of this run alone, on the disk of the working folder; the run is stopped at the end."""
@@ -60,9 +83,15 @@ def run() -> Comparison:
         store = RunStore(Path(folder, "runs"))
         config = parse_config({"name": "watched", "epochs": EPOCHS, "keep": "last"})
         trained = jobs.start(store, config)
+        one_word = Path(folder, "one word", "page.py")
+        one_word.parent.mkdir()
+        one_word.write_text(ONE_WORD)
         try:
-            with serving(Path(folder), FASHION_RUNS=str(store.root)) as server:
-                times = asyncio.run(measured(trained, server.port, psutil.Process(server.process.pid)))
+            with (
+                serving(Path(folder), FASHION_RUNS=str(store.root)) as ours,
+                serving(one_word.parent, app=str(one_word)) as bare,
+            ):
+                times = asyncio.run(measured(trained, Audience(ours, "train", {"run": trained.id}), Audience(bare)))
         finally:
             jobs.stop(trained)
             _wait_for_end(trained)
@@ -85,59 +114,47 @@ async def _wait_for_first_epoch(trained: Run) -> None:
         await asyncio.sleep(0.1)
 
 
-async def measured(trained: Run, port: int, server: psutil.Process) -> dict[str, list[float]]:
+async def measured(trained: Run, ours: Audience, bare: Audience) -> dict[str, list[float]]:
     await _wait_for_first_epoch(trained)
-    viewers = Viewers()
     times: dict[str, list[float]] = {ALONE: []}
     async with asyncio.TaskGroup() as group:
-        watching = []
-        for count in (FEW, MANY):
-            before = len(viewers.sessions)
-            opened = await asyncio.gather(*(_open(trained, port) for _ in range(count - before)))
-            viewers.sessions += [session for session, _ in opened]
-            times[f"first paint, {count - before} at once beside {before}"] = [seconds * 1000 for _, seconds in opened]
-            watching += [group.create_task(viewers.watch(number)) for number in range(before, count)]
-            viewers.looking = count
+        few, first = await ours.open(FEW, group)
+        more, second = await ours.open(MANY - FEW, group)
+        _, others = await bare.open(FEW, group)
+        times[f"first paint, {FEW} at once"] = [seconds * 1000 for seconds in few]
+        times[f"first paint, {MANY - FEW} at once beside {FEW}"] = [seconds * 1000 for seconds in more]
         for _ in range(ROUNDS):
-            for count in (0, FEW, MANY):
-                await _window(trained, viewers, count, server, times)
-        for task in watching:
+            for audience, looking, name in (
+                (ours, 0, ""),
+                (bare, FEW, f"{FEW} at one word"),
+                (ours, FEW, str(FEW)),
+                (ours, MANY, str(MANY)),
+            ):
+                ours.looking = bare.looking = 0
+                await _window(trained, audience, looking, name, times)
+        for task in (*first, *second, *others):
             task.cancel()
     return times
 
 
-async def _open(trained: Run, port: int) -> tuple[Session, float]:
-    session, first = await open_session(port, "train", {"run": trained.id}, prompt=False)
-    assert not first.problems, first.problems
-    return session, first.seconds
-
-
-async def _window(
-    trained: Run, viewers: Viewers, looking: int, server: psutil.Process, times: dict[str, list[float]]
-) -> None:
+async def _window(trained: Run, audience: Audience, looking: int, name: str, times: dict[str, list[float]]) -> None:
     """So many look for a while: how long training and refreshes take, and how long the server computes for them."""
-    viewers.looking = looking
+    audience.looking = looking
     await asyncio.sleep(1)  # those who stop looking finish
-    viewers.latencies = []
-    (images, began), worked = _images(trained), _computed(server)
+    audience.latencies = []
+    (images, began), worked = _images(trained), audience.computed()
     await asyncio.sleep(WINDOW_SECONDS)
-    (last_images, ended), worked = _images(trained), _computed(server) - worked
-    name = f"train 1,000 images, {looking} look" if looking else ALONE
-    times.setdefault(name, []).append((ended - began) / (last_images - images) * 1e6)
+    (last_images, ended), worked = _images(trained), audience.computed() - worked
+    train = f"train 1,000 images, {name} look" if looking else ALONE
+    times.setdefault(train, []).append((ended - began) / (last_images - images) * 1e6)
     if looking:
-        cuts = quantiles(viewers.latencies, n=20)
-        times.setdefault(f"refresh of {looking}, median", []).append(cuts[9] * 1000)
-        times.setdefault(f"refresh of {looking}, p95", []).append(cuts[18] * 1000)
-        times.setdefault(f"refresh of {looking}, CPU", []).append(worked / len(viewers.latencies) * 1000)
+        cuts = quantiles(audience.latencies, n=20)
+        times.setdefault(f"refresh of {name}, median", []).append(cuts[9] * 1000)
+        times.setdefault(f"refresh of {name}, p95", []).append(cuts[18] * 1000)
+        times.setdefault(f"refresh of {name}, CPU", []).append(worked / len(audience.latencies) * 1000)
 
 
 def _images(trained: Run) -> tuple[int, float]:
     """How many images it has trained on, and when it said so: its position is up to 0.25 s old."""
     status, config = trained.status, trained.record.config
     return (status.epoch * config.batches_per_epoch + status.batch) * config.batch_size, status.heartbeat
-
-
-def _computed(server: psutil.Process) -> float:
-    """Seconds of CPU time, of all its threads."""
-    spent = server.cpu_times()
-    return spent.user + spent.system
