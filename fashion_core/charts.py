@@ -63,11 +63,14 @@ def live_chart(
     return Filled(_live_spec(total_steps, loss_last is not None), frames, _HEIGHT)
 
 
-def accuracy_chart(epochs: pd.DataFrame) -> Filled:
-    """Draw the test accuracy after each epoch; `epochs` as in `live_chart`, of which `step` is not used."""
+def accuracy_chart(epochs: pd.DataFrame, first_epoch: int, last_epoch: int) -> Filled:
+    """Draw the test accuracy after each epoch; `epochs` as in `live_chart`, of which `step` is not used.
+
+    The x axis spans the epochs from the first to the last one that is given, whether they have been trained or not.
+    """
     newest = epochs.tail(1)
     newest = newest.assign(text=newest["accuracy"].map("{:.1%}".format))
-    room = _room(newest["accuracy"], 0.005).clip(upper=1.0)
+    room = _room(newest["accuracy"], 0.005).clip(upper=1.0).assign(first=first_epoch, last=last_epoch)
     return Filled(_accuracy_spec(), {"epochs": epochs, "newest": newest, "room": room}, _HEIGHT)
 
 
@@ -119,12 +122,11 @@ def _live_spec(total_steps: int, resumed: bool) -> str:
 
 @lru_cache(maxsize=1)
 def _accuracy_spec() -> str:
-    scale = alt.Scale(zero=False, nice=False, padding=16)
-    x = alt.X("epoch:Q", title="epoch", scale=scale, axis=_x_axis(12, format="d"))
-    base = _painted("epochs", "test").encode(x, _accuracy("accuracy"))
+    base = _painted("epochs", "test").encode(_epoch("epoch"), _accuracy("accuracy"))
     points = base.mark_point(shape="diamond", filled=True, size=80, opacity=1).encode(tooltip=_epoch_tooltip())
     value = _painted("newest", "test").encode(alt.X("epoch:Q"), _accuracy("accuracy"), text="text:N")
-    return written([_invisible(_accuracy("low")), base.mark_line(strokeWidth=2.5), points, *_value(value)])
+    room = _invisible(_accuracy("low")).encode(_epoch("first"), alt.X2("last"))
+    return written([room, base.mark_line(strokeWidth=2.5), points, *_value(value)])
 
 
 def _painted(data: str, series: str) -> alt.Chart:
@@ -206,6 +208,11 @@ def _loss(column: str) -> alt.Y:
 def _accuracy(column: str) -> alt.Y:
     scale, axis = alt.Scale(zero=False), themed_axis(tickCount=5, labelFlush=False, format="%")
     return alt.Y(f"{column}:Q", title="test accuracy (% of images)", scale=scale, axis=axis)
+
+
+def _epoch(column: str) -> alt.X:
+    scale = alt.Scale(zero=False, nice=False, padding=16)
+    return alt.X(f"{column}:Q", title="epoch", scale=scale, axis=_x_axis(12, format="d"))
 
 
 def _x_axis(ticks: int, **settings: Any) -> alt.Axis:

@@ -257,8 +257,8 @@ def progress(config: TrainConfig, status: Status, first_epoch: int = 0) -> Progr
 
 
 def horizon(config: TrainConfig, status: Status, first_epoch: int = 0) -> int:
-    """How many optimizer steps a chart of the run should span: all of a short one; a long one's doubles when full."""
+    """How many epochs a chart of the run should span: all of a short one; a long one's doubles when full."""
     epochs, planned = _SHORT_EPOCHS, config.epochs - first_epoch
     while epochs < planned and epochs <= status.epoch - first_epoch:
         epochs *= 2
-    return min(epochs, planned) * config.batches_per_epoch
+    return min(epochs, planned)
