@@ -63,14 +63,16 @@ def live_chart(
     return Filled(_live_spec(total_steps, loss_last is not None), frames, _HEIGHT)
 
 
-def accuracy_chart(epochs: pd.DataFrame, first_epoch: int, last_epoch: int) -> Filled:
-    """Draw the test accuracy after each epoch; `epochs` as in `live_chart`, of which `step` is not used.
+def accuracy_chart(epochs: pd.DataFrame, span: range) -> Filled:
+    """Draw the test accuracy after each epoch.
 
-    The x axis spans the epochs from the first to the last one that is given, whether they have been trained or not.
+    Args:
+        epochs: as in `live_chart`; `step` is not used.
+        span: the epochs, at least one, that the x axis covers, trained or not.
     """
     newest = epochs.tail(1)
     newest = newest.assign(text=newest["accuracy"].map("{:.1%}".format))
-    room = _room(newest["accuracy"], 0.005).clip(upper=1.0).assign(first=first_epoch, last=last_epoch)
+    room = _room(newest["accuracy"], 0.005).clip(upper=1.0).assign(first=span[0], last=span[-1])
     return Filled(_accuracy_spec(), {"epochs": epochs, "newest": newest, "room": room}, _HEIGHT)
 
 

@@ -25,6 +25,7 @@ MAX_POINTS = 1500
 """More than a chart has pixels for; each point costs time in the browser."""
 _STORES = 4
 _SHORT_EPOCHS = 10
+_IMPORTED = "imported"
 
 RUN_COLUMNS = (
     "id", "name", "state", "dataset", "model", "epochs", "best_loss", "accuracy", "created", "parent", "tags", "error"
@@ -36,7 +37,7 @@ SAVED_COLUMNS = (
 
 _RunRow = dict[str, Any]
 _run_rows: KeptFromFiles[tuple[_RunRow, Status | None]] = KeptFromFiles(MOST_RUNS)
-_imported_rows: KeptFromFiles[tuple[_RunRow, Status | None]] = KeptFromFiles(MOST_RUNS)
+_imported: KeptFromFiles[_RunRow] = KeptFromFiles(MOST_RUNS)
 _run_frames: KeptLatest[pd.DataFrame] = KeptLatest(_STORES)
 _saved: KeptFromFiles["_Saved"] = KeptFromFiles(MOST_RUNS)
 _saved_frames: KeptLatest[pd.DataFrame] = KeptLatest(_STORES)
@@ -63,20 +64,19 @@ def _run_row(run: Run) -> _RunRow:
     """What is on the disk is read when it changes; whether a worker is still there is asked each time."""
     read_from = (run.record_path, run.labels_path, run.status_path, run.metrics_path)
     row, status = _run_rows.get(run.path, read_from, lambda: _read_run_row(run))
-    if row["state"] in ("imported", "damaged"):  # an imported run's epochs are those that its folder lists
-        listed_in = (*read_from, run.checkpoint_folder)
-        row, status = _imported_rows.get(run.path, listed_in, lambda: _read_run_row(run))
-    return {**row, "state": run.state(status)} if status and status.state == "running" else row
+    if status and status.state == "running":
+        row = {**row, "state": run.state(status)}
+    if row.get("epochs") == _IMPORTED:
+        row = {**row, **_imported.get(run.path, (run.checkpoint_folder,), lambda: _read_imported(run))}
+    return row
 
 
 def _read_run_row(run: Run) -> tuple[_RunRow, Status | None]:
     try:
         record, labels, status = run.record, run.labels, run.status
-        epochs = epoch_records(run) if record.source else metrics.read_epochs(run.metrics_path)
+        epochs = [] if record.source else metrics.read_epochs(run.metrics_path)
     except (DamagedFileError, DiskError) as error:
         return {"id": run.id, "name": run.id, "state": "damaged", "error": str(error)}, None
-    measured = [epoch for epoch in epochs if epoch["loss"] is not None]
-    best: dict[str, Any] = min(measured, key=lambda epoch: float(epoch["loss"]), default={})
     return {
         "id": run.id,
         "name": labels.name,
@@ -84,8 +84,7 @@ def _read_run_row(run: Run) -> tuple[_RunRow, Status | None]:
         "dataset": record.config.dataset,
         "model": record.config.model,
         "epochs": _epochs_text(record, len(epochs)),
-        "best_loss": best.get("loss"),
-        "accuracy": best.get("accuracy"),
+        **_best(epochs),
         "created": record.created,
         "parent": f"{record.parent.run} epoch {record.parent.epoch}" if record.parent else None,
         "tags": list(labels.tags),
@@ -93,9 +92,23 @@ def _read_run_row(run: Run) -> tuple[_RunRow, Status | None]:
     }, status
 
 
+def _read_imported(run: Run) -> _RunRow:
+    """What the checkpoint of an imported run says of itself, if it is still there."""
+    try:
+        return _best(epoch_records(run))
+    except (DamagedFileError, DiskError) as error:
+        return {"state": "damaged", "error": str(error)}
+
+
+def _best(epochs: Sequence[Mapping[str, Any]]) -> _RunRow:
+    measured = [epoch for epoch in epochs if epoch["loss"] is not None]
+    best: Mapping[str, Any] = min(measured, key=lambda epoch: float(epoch["loss"]), default={})
+    return {"best_loss": best.get("loss"), "accuracy": best.get("accuracy")}
+
+
 def _epochs_text(record: RunRecord, ended: int) -> str:
     """How many of its epochs a run has trained; an imported one has trained none here."""
-    return "imported" if record.source else f"{ended} of {record.config.epochs - record.first_epoch}"
+    return _IMPORTED if record.source else f"{ended} of {record.config.epochs - record.first_epoch}"
 
 
 @dataclass(frozen=True)
@@ -129,6 +142,11 @@ def forget_changed(store: RunStore, rows: pd.DataFrame) -> bool:
     for run in changed:
         _saved.forget(store.root / run)
     return bool(changed)
+
+
+def is_resumed(saved: pd.DataFrame, run: Run, name: str) -> bool:
+    """Whether, by ``saved_frame``, runs were resumed from this file of a run; to ask the runs takes longer."""
+    return bool(saved["resumed"][(saved["run"] == run.id) & (saved["file"] == name)].any())
 
 
 def _size_of(file: str) -> int | None:
@@ -256,9 +274,9 @@ def progress(config: TrainConfig, status: Status, first_epoch: int = 0) -> Progr
     return Progress(done, total, left)
 
 
-def horizon(config: TrainConfig, status: Status, first_epoch: int = 0) -> int:
-    """How many epochs a chart of the run should span: all of a short one; a long one's doubles when full."""
+def horizon(config: TrainConfig, status: Status, first_epoch: int = 0) -> range:
+    """The epochs that a chart of the run should span: all of a short one; a long one's doubles when full."""
     epochs, planned = _SHORT_EPOCHS, config.epochs - first_epoch
     while epochs < planned and epochs <= status.epoch - first_epoch:
         epochs *= 2
-    return min(epochs, planned)
+    return range(first_epoch, first_epoch + min(epochs, planned))

@@ -20,9 +20,9 @@ def show_live_chart(run_id: str, look: Look, total_steps: int, loss_last: pd.Dat
     st.vega_lite_chart(live_spec(run_id, look, total_steps, loss_last), alt="Losses of this run by optimizer step")
 
 
-def show_accuracy_chart(run_id: str, look: Look, first_epoch: int, last_epoch: int) -> None:
+def show_accuracy_chart(run_id: str, look: Look, span: range) -> None:
     """The accuracy of each epoch."""
-    st.vega_lite_chart(accuracy_spec(run_id, look, first_epoch, last_epoch), alt="Test accuracy of this run by epoch")
+    st.vega_lite_chart(accuracy_spec(run_id, look, span), alt="Test accuracy of this run by epoch")
 
 
 def live_spec(run_id: str, look: Look, total_steps: int, loss_last: pd.DataFrame | None) -> dict[str, Any]:
@@ -36,10 +36,10 @@ def live_spec(run_id: str, look: Look, total_steps: int, loss_last: pd.DataFrame
     return _specs.get(f"losses {run_id}", (look.version, total_steps, line), make)
 
 
-def accuracy_spec(run_id: str, look: Look, first_epoch: int, last_epoch: int) -> dict[str, Any]:
+def accuracy_spec(run_id: str, look: Look, span: range) -> dict[str, Any]:
     """``charts.accuracy_chart``, filled."""
 
     def make() -> dict[str, Any]:
-        return charts.accuracy_chart(frames.thin_out(look.epochs, MAX_EPOCHS), first_epoch, last_epoch).sent()
+        return charts.accuracy_chart(frames.thin_out(look.epochs, MAX_EPOCHS), span).sent()
 
-    return _specs.get(f"accuracy {run_id}", (look.version, first_epoch, last_epoch), make)
+    return _specs.get(f"accuracy {run_id}", (look.version, span), make)

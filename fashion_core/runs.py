@@ -22,7 +22,6 @@ LEFTOVER_SECONDS = 3600.0
 
 _ID_PATTERN = re.compile(r"\d{8}-\d{6}-\d{3}-[0-9a-f]{4}")
 _EPOCH_PATTERN = re.compile(r"[0-9]{1,9}")
-_WHERE_TO_LOOK = "look for it on the Overview page, or with `python -m fashion_core runs`"
 _listings: KeptFromFiles[tuple[Run, ...]] = KeptFromFiles(8)
 
 
@@ -128,7 +127,9 @@ class RunStore:
         matches = [run for run in self.runs() if run_id and run.id.startswith(run_id)]
         if len(matches) == 1:
             return self.get(matches[0].id)
-        advice = "several begin so: give more of it" if matches else _WHERE_TO_LOOK
+        advice = "look for it on the Overview page, or with `python -m fashion_core runs`"
+        if matches:
+            advice = "several begin so: give more of it"
         raise RunNotFoundError(f"No run in {self.root} has the id {run_id!r}; {advice}.")
 
     def that_have(self, saved: Callable[[Run], object]) -> list[Run]:

@@ -210,16 +210,11 @@ def show_heading(chosen: Chosen, saved: pd.DataFrame) -> None:
         show_links(chosen)
         if access_views.button("Delete…", icon=":material/delete:", key="delete file"):
             confirm_delete(chosen)
-    children = chosen.store.children_of(chosen.run, chosen.file) if is_resumed(chosen, saved) else []
-    if children:
+    if frames.is_resumed(saved, chosen.run, chosen.name):
+        children = chosen.store.children_of(chosen.run, chosen.file)
         st.caption(f"Resumed from it: {', '.join(ui.plain(child.title) for child in children)}")
     if chosen.damage:
         st.error(f"Damaged: {ui.plain(chosen.damage)}.", icon=":material/broken_image:")
-
-
-def is_resumed(chosen: Chosen, saved: pd.DataFrame) -> bool:
-    """Whether any run was resumed from the file, as the table has it: to ask every run takes five times as long."""
-    return bool(saved["resumed"][(saved["run"] == chosen.run.id) & (saved["file"] == chosen.name)].any())
 
 
 def show_links(chosen: Chosen) -> None:

@@ -266,10 +266,9 @@ def show_charts(run: Run, look: live.Look) -> None:
         text = f"{look.damaged:,} rows of metrics.jsonl can't be read, and are missing from the charts."
         st.warning(text, icon=":material/broken_image:")
     st.caption(charts.LIVE_KEY)
-    first = run.record.first_epoch
-    epochs = frames.horizon(config, run.status, first)
-    live_views.show_live_chart(run.id, look, epochs * config.batches_per_epoch, loss_last_frame(run))
-    live_views.show_accuracy_chart(run.id, look, first, first + epochs - 1)
+    span = frames.horizon(config, run.status, run.record.first_epoch)
+    live_views.show_live_chart(run.id, look, len(span) * config.batches_per_epoch, loss_last_frame(run))
+    live_views.show_accuracy_chart(run.id, look, span)
 
 
 def show_log(run: Run) -> None:

@@ -173,7 +173,8 @@ def test_store_on_a_full_disk_is_one_line_and_leaves_nothing(
 @pytest.mark.parametrize("run_id", ["20200101-000000-000-0000", "../outside", "", "/"])
 def test_unknown_run_is_one_line(store: RunStore, capsys: Capture, command: str, run_id: str) -> None:
     new_run(store)
-    assert refused(capsys, command, run_id).startswith(f"No run in {store.root} has the id {run_id!r}")
+    advice = "look for it on the Overview page, or with `python -m fashion_core runs`."
+    assert refused(capsys, command, run_id) == f"No run in {store.root} has the id {run_id!r}; {advice}"
     assert len(store.runs()) == 1
 
 

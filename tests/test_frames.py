@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from helpers import config, new_run, settle
 
-from fashion_core import frames, metrics, run_folders
+from fashion_core import files, frames, metrics, run_folders
 from fashion_core.clock import now
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
@@ -108,11 +108,15 @@ def test_progress_and_time_left_follow_from_the_status() -> None:
 
 
 @pytest.mark.parametrize(
-    ("epochs", "done", "expected"), [(4, 0, 4), (10, 10, 10), (50, 0, 10), (50, 9, 10), (50, 10, 20), (50, 45, 50)]
+    ("epochs", "done", "end"), [(4, 0, 4), (10, 10, 10), (50, 0, 10), (50, 9, 10), (50, 10, 20), (50, 45, 50)]
 )
-def test_a_long_runs_chart_doubles_when_it_is_full(epochs: int, done: int, expected: int) -> None:
-    settings = config(train_images=64, batch_size=64, epochs=epochs)
-    assert frames.horizon(settings, status(epoch=done)) == expected
+def test_a_long_runs_chart_doubles_when_it_is_full(epochs: int, done: int, end: int) -> None:
+    assert frames.horizon(config(epochs=epochs), status(epoch=done)) == range(end)
+
+
+@pytest.mark.parametrize(("epochs", "done", "end"), [(8, 5, 8), (55, 5, 15), (55, 14, 15), (55, 15, 25)])
+def test_a_resumed_runs_chart_begins_with_its_own_first_epoch(epochs: int, done: int, end: int) -> None:
+    assert frames.horizon(config(epochs=epochs), status(epoch=done), 5) == range(5, end)
 
 
 def test_thinning_leaves_a_short_frame_as_it_is() -> None:
@@ -136,6 +140,13 @@ def saved_run(store: RunStore, *losses: float | None, **changes: Any) -> Run:
     run = new_run(store, **changes)
     for epoch, loss in enumerate(losses):
         save(run, run.checkpoint_path(epoch), loss)
+    return run
+
+
+def imported_run(store: RunStore, loss: float | None) -> Run:
+    run = saved_run(store, loss)
+    record = run.record.model_copy(update={"source": Source(name="a", format="checkpoint", sha256="0" * 64)})
+    run.record_path.write_text(record.model_dump_json())
     return run
 
 
@@ -229,9 +240,7 @@ def test_file_that_is_deleted_while_it_is_listed_has_no_row(
 
 
 def test_imported_run_whose_loss_is_not_known_is_listed(store: RunStore) -> None:
-    run = saved_run(store, None)
-    record = run.record.model_copy(update={"source": Source(name="a", format="weights", sha256="0" * 64)})
-    run.record_path.write_text(record.model_dump_json())
+    imported_run(store, None)
     row = frames.runs_frame(store).iloc[0]
     assert (row["epochs"], row["state"]) == ("imported", "queued")
     assert np.isnan(row["best_loss"])
@@ -257,13 +266,24 @@ def test_an_imported_run_has_no_loss_once_its_checkpoint_is_deleted(
     store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settle(monkeypatch)
-    run = saved_run(store, 2.0)
-    record = run.record.model_copy(update={"source": Source(name="a", format="checkpoint", sha256="0" * 64)})
-    run.record_path.write_text(record.model_dump_json())
-    run.write_status(run.status.model_copy(update={"state": "imported"}))
+    run = imported_run(store, 2.0)
     assert frames.runs_frame(store)["best_loss"].tolist() == [2.0]
     run.remove_saved(run.checkpoint_path(0))
     assert frames.runs_frame(store)["best_loss"].isna().all()
+
+
+def test_an_imported_run_is_damaged_for_as_long_as_its_facts_are(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle(monkeypatch)
+    run = imported_run(store, 2.0)
+    facts = run.facts_path(run.checkpoint_path(0))
+    whole = facts.read_bytes()
+    files.write_json(facts, {})
+    damaged = frames.runs_frame(store).iloc[0]
+    assert (damaged["state"], facts.name in damaged["error"]) == ("damaged", True)
+    files.write_bytes(facts, whole)
+    assert frames.runs_frame(store)["best_loss"].tolist() == [2.0]
 
 
 def test_a_run_whose_worker_is_gone_is_listed_as_lost_though_its_files_stand_still(

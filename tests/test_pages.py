@@ -3,16 +3,17 @@
 import time
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from filelock import FileLock
-from helpers import dashboard, forbid_listing, new_run, set_running, train
+from helpers import config, dashboard, forbid_listing, new_run, set_running, train
 from streamlit.testing.v1 import AppTest
 
 from fashion_core import audit, jobs, resumptions, ui
 from fashion_core.config import settings
 from fashion_core.resumptions import Wish
 from fashion_core.runs import RunStore
-from fashion_core.schema import Labels, State, Status
+from fashion_core.schema import Labels, Parent, State, Status
 
 
 def open_page(name: str, **query: str) -> AppTest:
@@ -211,6 +212,16 @@ def test_unknown_run_in_the_address_is_one_sentence(store: RunStore, run_id: str
     app = open_page("train", run=run_id)
     assert len(app.error) == 1
     assert "No run in" in app.error[0].value
+
+
+def test_charts_stand_before_the_first_epoch_and_span_those_that_the_run_will_train(store: RunStore) -> None:
+    parent = Parent(run="20200101-000000-000-0000", epoch=4)
+    run = store.create(config(epochs=8), new_run(store).record.environment, parent)
+    losses, accuracy = dashboard("train", run=run.id).run().get("vega_lite_chart")
+    assert f'"domain": [0, {3 * run.record.config.batches_per_epoch}]' in losses.proto.spec
+    (room,) = (sent.data.data for sent in accuracy.proto.datasets if sent.name == "room")
+    (row,) = pa.ipc.open_stream(room).read_all().to_pylist()
+    assert (row["first"], row["last"]) == (5, 7)
 
 
 def test_finished_run_shows_its_numbers_and_no_action(store: RunStore) -> None:

@@ -44,7 +44,7 @@ class Growing:
         look = live.look(self.run)
         steps = self.config.epochs * self.config.batches_per_epoch
         live_views.live_spec(self.run.id, look, steps, None)
-        live_views.accuracy_spec(self.run.id, look, 0, self.config.epochs - 1)
+        live_views.accuracy_spec(self.run.id, look, range(self.config.epochs))
 
     def first_look(self) -> None:
         live.forget()
@@ -57,7 +57,7 @@ class Growing:
         batches = frames.batches_frame(rows, self.config)
         epochs = frames.thin_out(frames.epochs_frame(rows, self.config, []), live_views.MAX_EPOCHS)
         charts.live_chart(batches, epochs, self.config.epochs * self.config.batches_per_epoch).sent()
-        charts.accuracy_chart(epochs, 0, self.config.epochs - 1).sent()
+        charts.accuracy_chart(epochs, range(self.config.epochs)).sent()
 
 
 def run() -> Comparison:

@@ -16,7 +16,10 @@ _START_SECONDS = 30
 
 
 class Server:
-    """The app on a free port; nothing outside the machine reaches it, unless ``options`` of Streamlit say so."""
+    """An app on a free port; nothing outside the machine reaches it, unless ``options`` of Streamlit say so.
+
+    ``app`` is the script, from the repository's root; its settings are the repository's.
+    """
 
     def __init__(self, log: Path, *options: str, app: str = "app.py") -> None:
         with socket.socket() as probe:

@@ -6,6 +6,7 @@ timer, whatever became of the refresh before. The same with a page of one word t
 
 import asyncio
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import quantiles
@@ -39,24 +40,34 @@ st.fragment(lambda: st.write("word"), run_every=1.0)()
 
 @dataclass
 class Audience:
-    """Open pages of one server, of which the first ``looking`` refresh; ``latencies``: seconds since each was due."""
+    """Open pages of one server, of which the first ``looking`` refresh.
 
+    Attributes:
+        name: what they are called in the table.
+        latencies: seconds since each refresh was due.
+        timers: what refreshes the pages.
+    """
+
+    name: str
     server: Server
     page: str = ""
     query: dict[str, str] = field(default_factory=dict)
     sessions: list[Session] = field(default_factory=list)
     looking: int = 0
     latencies: list[float] = field(default_factory=list)
+    timers: list[asyncio.Task[None]] = field(default_factory=list)
 
-    async def open(self, count: int, watching: asyncio.TaskGroup) -> tuple[list[float], list[asyncio.Task[None]]]:
-        """As many pages more at once: how many seconds each took to its first picture, and what refreshes them now."""
+    async def open(self, count: int, group: asyncio.TaskGroup) -> list[float]:
+        """Open so many more pages at once, which refresh from then on; milliseconds to the first picture of each."""
         opening = (open_session(self.server.port, self.page, self.query, prompt=False) for _ in range(count))
         opened = await asyncio.gather(*opening)
-        assert not any(first.problems for _, first in opened), opened
-        self.sessions += [session for session, _ in opened]
+        problems = [problem for _, first in opened for problem in first.problems]
+        assert not problems, problems
+        for session, _ in opened:
+            self.timers.append(group.create_task(self.watch(len(self.sessions))))
+            self.sessions.append(session)
         self.looking = len(self.sessions)
-        numbers = range(self.looking - count, self.looking)
-        return [first.seconds for _, first in opened], [watching.create_task(self.watch(number)) for number in numbers]
+        return [first.seconds * 1000 for _, first in opened]
 
     async def watch(self, number: int) -> None:
         """Refresh one page by its timer, each page at its own time of the second."""
@@ -71,6 +82,11 @@ class Audience:
                 self.latencies.append(time.perf_counter() - due)
             due = max(due + fragment[1], time.perf_counter())
 
+    def close(self) -> None:
+        """Let no page refresh any more."""
+        for timer in self.timers:
+            timer.cancel()
+
     def computed(self) -> float:
         """Seconds of CPU time that the server has taken, in all its threads."""
         spent = psutil.Process(self.server.process.pid).cpu_times()
@@ -83,19 +99,21 @@ def run() -> Comparison:
         store = RunStore(Path(folder, "runs"))
         config = parse_config({"name": "watched", "epochs": EPOCHS, "keep": "last"})
         trained = jobs.start(store, config)
-        one_word = Path(folder, "one word", "page.py")
-        one_word.parent.mkdir()
-        one_word.write_text(ONE_WORD)
         try:
-            with (
-                serving(Path(folder), FASHION_RUNS=str(store.root)) as ours,
-                serving(one_word.parent, app=str(one_word)) as bare,
-            ):
-                times = asyncio.run(measured(trained, Audience(ours, "train", {"run": trained.id}), Audience(bare)))
+            with serving(Path(folder), FASHION_RUNS=str(store.root)) as ours, _serving_one_word(Path(folder)) as bare:
+                viewers = Audience("viewers", ours, "train", {"run": trained.id})
+                times = asyncio.run(measured(trained, viewers, Audience("viewers of one word", bare)))
         finally:
             jobs.stop(trained)
             _wait_for_end(trained)
     return Comparison("Watch a run that trains", ALONE, times)
+
+
+def _serving_one_word(folder: Path) -> AbstractContextManager[Server]:
+    page = folder / "one word" / "page.py"  # in a folder of its own, as each server keeps its log
+    page.parent.mkdir()
+    page.write_text(ONE_WORD)
+    return serving(page.parent, app=str(page))
 
 
 def _wait_for_end(trained: Run) -> None:
@@ -114,44 +132,51 @@ async def _wait_for_first_epoch(trained: Run) -> None:
         await asyncio.sleep(0.1)
 
 
-async def measured(trained: Run, ours: Audience, bare: Audience) -> dict[str, list[float]]:
+async def measured(trained: Run, viewers: Audience, bare: Audience) -> dict[str, list[float]]:
+    """Each figure's values, in ms, by its name."""
     await _wait_for_first_epoch(trained)
     times: dict[str, list[float]] = {ALONE: []}
     async with asyncio.TaskGroup() as group:
-        few, first = await ours.open(FEW, group)
-        more, second = await ours.open(MANY - FEW, group)
-        _, others = await bare.open(FEW, group)
-        times[f"first paint, {FEW} at once"] = [seconds * 1000 for seconds in few]
-        times[f"first paint, {MANY - FEW} at once beside {FEW}"] = [seconds * 1000 for seconds in more]
+        times[f"first paint, {FEW} at once"] = await viewers.open(FEW, group)
+        times[f"first paint, {MANY - FEW} at once beside {FEW}"] = await viewers.open(MANY - FEW, group)
+        await bare.open(FEW, group)
         for _ in range(ROUNDS):
-            for audience, looking, name in (
-                (ours, 0, ""),
-                (bare, FEW, f"{FEW} at one word"),
-                (ours, FEW, str(FEW)),
-                (ours, MANY, str(MANY)),
-            ):
-                ours.looking = bare.looking = 0
-                await _window(trained, audience, looking, name, times)
-        for task in (*first, *second, *others):
-            task.cancel()
+            await _silence(viewers, bare)
+            times[ALONE].append(await _window(trained))
+            for audience, looking in ((bare, FEW), (viewers, FEW), (viewers, MANY)):
+                await _silence(viewers, bare)
+                await _watched_window(trained, audience, looking, times)
+        viewers.close()
+        bare.close()
     return times
 
 
-async def _window(trained: Run, audience: Audience, looking: int, name: str, times: dict[str, list[float]]) -> None:
+async def _silence(*audiences: Audience) -> None:
+    """Nobody looks, and those who did finish."""
+    for audience in audiences:
+        audience.looking = 0
+    await asyncio.sleep(1)
+
+
+async def _watched_window(trained: Run, audience: Audience, looking: int, times: dict[str, list[float]]) -> None:
     """So many look for a while: how long training and refreshes take, and how long the server computes for them."""
     audience.looking = looking
-    await asyncio.sleep(1)  # those who stop looking finish
-    audience.latencies = []
-    (images, began), worked = _images(trained), audience.computed()
+    audience.latencies, computed = [], audience.computed()
+    name = f"{looking} {audience.name}"
+    times.setdefault(f"train 1,000 images, {name}", []).append(await _window(trained))
+    cuts = quantiles(audience.latencies, n=20)
+    times.setdefault(f"refresh of {name}, median", []).append(cuts[9] * 1000)
+    times.setdefault(f"refresh of {name}, p95", []).append(cuts[18] * 1000)
+    cost = (audience.computed() - computed) / len(audience.latencies)
+    times.setdefault(f"refresh of {name}, CPU", []).append(cost * 1000)
+
+
+async def _window(trained: Run) -> float:
+    """How many ms 1,000 images take."""
+    images, began = _images(trained)
     await asyncio.sleep(WINDOW_SECONDS)
-    (last_images, ended), worked = _images(trained), audience.computed() - worked
-    train = f"train 1,000 images, {name} look" if looking else ALONE
-    times.setdefault(train, []).append((ended - began) / (last_images - images) * 1e6)
-    if looking:
-        cuts = quantiles(audience.latencies, n=20)
-        times.setdefault(f"refresh of {name}, median", []).append(cuts[9] * 1000)
-        times.setdefault(f"refresh of {name}, p95", []).append(cuts[18] * 1000)
-        times.setdefault(f"refresh of {name}, CPU", []).append(worked / len(audience.latencies) * 1000)
+    last_images, ended = _images(trained)
+    return (ended - began) / (last_images - images) * 1e6
 
 
 def _images(trained: Run) -> tuple[int, float]:
