@@ -71,8 +71,8 @@ def accuracy_chart(epochs: pd.DataFrame, span: range) -> Filled:
         span: the epochs, at least one, that the x axis covers, trained or not.
     """
     newest = epochs.tail(1)
-    newest = newest.assign(text=newest["accuracy"].map("{:.1%}".format))
-    room = _room(newest["accuracy"], 0.005).clip(upper=1.0).assign(first=span[0], last=span[-1])
+    newest = newest.assign(text=newest["accuracy"].map("{:.2%}".format))
+    room = _room(newest["accuracy"], 0.05).clip(upper=1.0).assign(first=span[0], last=span[-1])
     return Filled(_accuracy_spec(), {"epochs": epochs, "newest": newest, "room": room}, _HEIGHT)
 
 

@@ -47,7 +47,8 @@ def runs_frame(store: RunStore) -> pd.DataFrame:
     """A row a run, the newest first: ``RUN_COLUMNS``.
 
     ``epochs`` is text ("2 of 5"), ``best_loss`` and ``accuracy`` (0 to 1, of the epoch with that loss) are NaN before
-    the first epoch, ``created`` is UTC. A damaged run has the state "damaged" and says why in ``error``.
+    the first epoch, ``created`` is UTC, ``parent`` is text: the run and the epoch that it was resumed from. A damaged
+    run has the state "damaged" and says why in ``error``.
     """
     rows = [_run_row(run) for run in store.runs()]
     return _run_frames.get(store.root, rows, lambda: _runs_frame(rows))
@@ -55,8 +56,10 @@ def runs_frame(store: RunStore) -> pd.DataFrame:
 
 def _runs_frame(rows: Sequence[_RunRow]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=list(RUN_COLUMNS))
+    names = dict(zip(frame["id"], frame["name"], strict=True))
     return frame.astype({"best_loss": "float64", "accuracy": "float64"}).assign(
-        created=pd.to_datetime(frame["created"], utc=True)
+        created=pd.to_datetime(frame["created"], utc=True),
+        parent=frame["parent"].map(lambda at: f"{names.get(at.run, at.run)}, epoch {at.epoch}", na_action="ignore"),
     )
 
 
@@ -86,7 +89,7 @@ def _read_run_row(run: Run) -> tuple[_RunRow, Status | None]:
         "epochs": _epochs_text(record, len(epochs)),
         **_best(epochs),
         "created": record.created,
-        "parent": f"{record.parent.run} epoch {record.parent.epoch}" if record.parent else None,
+        "parent": record.parent,
         "tags": list(labels.tags),
         "error": status.error,
     }, status

@@ -85,11 +85,12 @@ def prepared(file: bytes) -> Prepared:
 
 
 def ask_file(store: RunStore) -> Chosen | None:
-    """The file that the address names, or the best one of the newest run; None while there is none."""
+    """The file that the address names, or the best one of its run or of the newest; None while there is none."""
     runs = store.that_have(Run.has_saved_files)
     if not runs:
         return None
-    chosen = _addressed_or_said(lambda: _addressed(store)) or _first_choice(store, runs[0])
+    wanted = next((run for run in runs if run.id == st.query_params.get("run")), runs[0])
+    chosen = _addressed_or_said(lambda: _addressed(store)) or _first_choice(store, wanted)
     _ask_run_and_file(chosen, runs, ("Run", "File"), _address)
     _address(chosen.run.id, chosen.name)
     _drop_what_another_dataset_has_not(chosen)

@@ -31,6 +31,8 @@ def main() -> None:
     st.caption("Every file that was saved: what is in it, what it weighs, and what it is good for.")
     with ui.problems_shown():
         saved = frames.saved_frame(store)
+        with ui.problems_shown():
+            take_run(store)
         views = {LIST: show_list, BRING_IN: lambda store, saved: upload_views.show_upload(store), TIDY: show_tidy}
         tabs = st.tabs(list(views), key="view", on_change="rerun", bind="query-params")
         for show, tab in zip(views.values(), tabs, strict=True):
@@ -39,13 +41,19 @@ def main() -> None:
                     show(store, saved)
 
 
+def take_run(store: RunStore) -> None:
+    """List the files of the run that the address names without a file. Raises ``RunNotFoundError``."""
+    if "run" in st.query_params and not {"epoch", "file"} & set(st.query_params):
+        st.query_params["of"] = store.get(st.query_params.pop("run")).id
+
+
 def show_list(store: RunStore, saved: pd.DataFrame) -> None:
     """The table with its filters, and the chosen file below it."""
     if saved.empty:
         ui.welcome(store)
         return
     with ui.problems_shown():
-        show_page(store, filtered(store, saved))
+        show_page(store, filtered(saved))
     with ui.problems_shown():
         chosen = addressed_file(store)
         if chosen:
@@ -54,13 +62,13 @@ def show_list(store: RunStore, saved: pd.DataFrame) -> None:
             st.caption("Choose a row for more about a file: what is in it, and what can be done with it.")
 
 
-def filtered(store: RunStore, saved: pd.DataFrame) -> pd.DataFrame:
+def filtered(saved: pd.DataFrame) -> pd.DataFrame:
     """The rows that pass the filters; every filter stands in the address."""
     # Streamlit's field stumbles over an address with a number without end.
     is_number = epoch_number(st.query_params.get("at", "0")) is not None
     bind: Literal["query-params"] | None = "query-params" if is_number else None
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        run_id = ask_run(store, saved)
+        run_id = ask_run(saved)
         formats = st.multiselect(
             "Format", sorted(saved["format"].dropna().unique()), key="format", bind="query-params", width=240
         )
@@ -78,10 +86,8 @@ def filtered(store: RunStore, saved: pd.DataFrame) -> pd.DataFrame:
     return saved[keep & saved["best"]] if best else saved[keep]
 
 
-def ask_run(store: RunStore, saved: pd.DataFrame) -> str:
-    """Which run's files to list. An address with a run and no file means that run."""
-    if "run" in st.query_params and not {"epoch", "file"} & set(st.query_params):
-        st.query_params["of"] = store.get(st.query_params.pop("run")).id
+def ask_run(saved: pd.DataFrame) -> str:
+    """Which run's files to list."""
     names = {ALL_RUNS: "All runs", **dict(zip(saved["run"], saved["name"], strict=True))}
     wanted = st.query_params.get("of", ALL_RUNS)
     st.session_state["list of"] = wanted if wanted in names else ALL_RUNS
@@ -259,7 +265,7 @@ def show_tidy(store: RunStore, saved: pd.DataFrame) -> None:
     if saved.empty:
         ui.welcome(store)
         return
-    run_id = ask_run(store, saved)
+    run_id = ask_run(saved)
     with st.container(border=True):
         if run_id == ALL_RUNS:
             tidy_views.show_verify(store, store.runs(), saved, "Verify all")

@@ -81,6 +81,7 @@ def show_runs(store: RunStore) -> None:
             "name": st.column_config.TextColumn(width="medium"),
             "best_loss": st.column_config.NumberColumn("best loss", format="%.4f", help="Lowest test loss of an epoch"),
             "accuracy": st.column_config.NumberColumn(format="%.2f %%", help="Test accuracy of that epoch"),
+            "parent": st.column_config.TextColumn("resumed from", width=150),
             "tags": st.column_config.ListColumn(),
         },
         placeholder="",

@@ -18,6 +18,7 @@ ESSENTIAL = ("name", "dataset", "model", "epochs", "batch_size", "optimizer", "l
 STARTING_REFRESH_SECONDS, ACTIVE_REFRESH_SECONDS, IDLE_REFRESH_SECONDS = 0.25, 1.0, 3.0
 LOG_LINES = 200
 NUMBER_WIDTH = 170
+NUMBER_HEIGHT = 104  # pixels, with a change below it: nothing moves when the second epoch brings one
 
 
 def main() -> None:
@@ -243,12 +244,14 @@ def show_numbers(run: Run, status: Status, state: State, numbers: live.Numbers) 
             delta=None if loss_change is None else f"{loss_change:+.4f}",
             delta_color="inverse",
             width=NUMBER_WIDTH,
+            height=NUMBER_HEIGHT,
         )
         st.metric(
             "Test accuracy",
             "–" if numbers.accuracy is None else f"{numbers.accuracy:.2%}",
             delta=None if accuracy_change is None else f"{accuracy_change * 100:+.2f} points",
             width=NUMBER_WIDTH,
+            height=NUMBER_HEIGHT,
         )
         rate = status.images_per_second
         st.metric("Images per second", "–" if rate is None else f"{rate:,.0f}", width=NUMBER_WIDTH)

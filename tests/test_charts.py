@@ -293,12 +293,12 @@ def test_accuracy_is_a_line_with_a_diamond_an_epoch_and_the_last_value_written()
     assert (field(line, "x"), field(line, "y")) == (field(point, "x"), field(point, "y")) == ("epoch", "accuracy")
     assert point["mark"]["shape"] == "diamond"
     assert point["encoding"]["x"]["axis"]["tickMinStep"] == 1
-    assert [(row["epoch"], row["text"]) for row in rows["newest"]] == [(54, "89.8%")]
+    assert [(row["epoch"], row["text"]) for row in rows["newest"]] == [(54, "89.80%")]
 
 
 def test_one_epoch_still_gets_an_accuracy_axis_that_ends_at_one_hundred_percent() -> None:
     _, rows = drawing(charts.accuracy_chart(epochs(1).assign(accuracy=1.0), range(1)))
-    assert [(row["low"], row["high"]) for row in rows["room"]] == [(0.995, 1.0)]
+    assert [(row["low"], row["high"]) for row in rows["room"]] == [(0.95, 1.0)]
 
 
 def test_the_accuracy_axis_spans_the_epochs_that_the_run_will_train() -> None:

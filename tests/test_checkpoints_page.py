@@ -95,6 +95,12 @@ def test_every_file_of_every_run_is_listed_without_opening_one(looked_at: RunSto
     assert [path for path in opened if not path.endswith((".json", ".jsonl"))] == []
 
 
+def test_all_files_stay_in_the_list_where_the_address_names_an_unknown_run(looked_at: RunStore) -> None:
+    app = open_page("checkpoints", run="20200101-000000-000-0000")
+    assert [error.value for error in app.error if "has the id" in error.value]
+    assert len(table(app)) == len(table(open_page("checkpoints")))
+
+
 def test_list_marks_the_best_of_each_run_and_what_others_were_resumed_from(looked_at: RunStore) -> None:
     rows = table(open_page("checkpoints"))
     parent = named(looked_at, "parent")

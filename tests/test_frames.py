@@ -155,6 +155,14 @@ def resume(store: RunStore, run: Run, epoch: int) -> None:
     store.create(config(), environment, parent=Parent(run=run.id, epoch=epoch))
 
 
+def test_a_resumed_run_is_listed_with_the_name_of_its_parent_until_that_is_deleted(store: RunStore) -> None:
+    parent = saved_run(store, 2.0, name="parent")
+    resume(store, parent, 0)
+    assert frames.runs_frame(store)["parent"].dropna().tolist() == ["parent, epoch 0"]
+    store.delete(parent, force=True)
+    assert frames.runs_frame(store)["parent"].dropna().tolist() == [f"{parent.id}, epoch 0"]
+
+
 def test_saved_files_are_listed_by_run_then_epoch_then_the_others(store: RunStore) -> None:
     older, newer = saved_run(store, 3.0, 2.0, name="older"), saved_run(store, 1.0, name="newer", model="cnn")
     save(older, older.weights_path)

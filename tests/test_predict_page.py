@@ -48,6 +48,13 @@ def test_without_an_address_the_best_checkpoint_of_the_newest_run_is_used(store:
     assert widget(app, "File").value == f"model_save/{run.best_epoch()}"
 
 
+def test_an_epoch_that_is_not_there_stays_with_the_run_of_the_address(store: RunStore, run: Run) -> None:
+    assert train(new_run(store, name="newer", epochs=1)) == "finished"
+    app = opened(run=run.id, epoch="99")
+    assert widget(app, "Run").value == run.id
+    assert widget(app, "File").value == f"model_save/{run.best_epoch()}"
+
+
 @pytest.mark.parametrize("file", ["model_save/0", "model_save/1", "model_weights.pth", "model.pth"])
 def test_every_kind_of_file_can_be_used(store: RunStore, run: Run, file: str) -> None:
     app = opened(run=run.id, file=file, view="How good is it?")
