@@ -26,8 +26,9 @@ LONG = 10_000
 ALIVE: frozenset[State] = UNDER_WAY_STATES | {"stopped"}
 """Where presses may bring a run; it is lost or failed only if its worker died with the server."""
 THERE = "() => document.querySelector('[data-testid=stApp]')"
-BADGE_SAYS = (
-    "state => [...document.querySelectorAll('.stMarkdownBadge')].some(badge => badge.innerText.includes(state))"
+BADGE_SAYS_ONE_OF = (
+    "states => [...document.querySelectorAll('.stMarkdownBadge')].some("
+    "badge => states.some(state => badge.innerText.includes(state)))"
 )
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
@@ -50,16 +51,19 @@ def press(page: Page, server: Server, run: Run, draw: random.Random) -> str:
 
 
 def show(page: Page, server: Server, run: Run) -> tuple[float, float]:
-    """Seconds to the run's state: from the server's first page on, and from when somebody asked for that.
+    """Seconds to a state of the run: from the server's first page on, and from when somebody asked for that.
 
-    Each frame is looked at, where ``expect`` looks after 0.85 s and then after 1.85.
+    Each frame is looked at, where ``expect`` looks after 0.85 s and then after 1.85. The state may change meanwhile: a
+    queued run begins, one that is stopping stops.
     """
     asked = time.monotonic()
     page.goto(f"{server.url}/train?run={run.id}", wait_until="commit")
     page.wait_for_function(THERE)
     there = time.monotonic()
-    page.wait_for_function(BADGE_SAYS, arg=run.state())
-    return time.monotonic() - there, time.monotonic() - asked
+    page.wait_for_function(BADGE_SAYS_ONE_OF, arg=[*ALIVE, "lost"])
+    shown = time.monotonic()
+    wait_until(lambda: page.evaluate(BADGE_SAYS_ONE_OF, [run.state()]), "the page says which state the run is in")
+    return shown - there, shown - asked
 
 
 def started_by_a_server(store: RunStore, page: Page, server: Server) -> Run:
