@@ -60,7 +60,7 @@ def show(page: Page, server: Server, run: Run) -> tuple[float, float]:
     page.goto(f"{server.url}/train?run={run.id}", wait_until="commit")
     page.wait_for_function(THERE)
     there = time.monotonic()
-    page.wait_for_function(BADGE_SAYS_ONE_OF, arg=[*ALIVE, "lost"])
+    page.wait_for_function(BADGE_SAYS_ONE_OF, arg=[*ALIVE, run.state()])
     shown = time.monotonic()
     wait_until(lambda: page.evaluate(BADGE_SAYS_ONE_OF, [run.state()]), "the page says which state the run is in")
     return shown - there, shown - asked
