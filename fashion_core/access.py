@@ -22,6 +22,8 @@ NOT_SHARED: Final = (
     "nobody logs in. Set up a login, or set FASHION_ACCESS=everyone to let all who reach it do everything; the README "
     'says how under "Sharing it".'
 )
+COUNTED_CLAIMS: Final = ("is_logged_in", "sub", "email", "email_verified", "exp")
+"""All that ``with_login`` asks a login for."""
 _FORWARDING: Final = (
     *("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Server"),
     *("X-Real-Ip", "True-Client-Ip", "Cf-Connecting-Ip"),
@@ -142,6 +144,11 @@ def with_login(claims: Mapping[str, Any], roles: Roles, now: float | None = None
         "stranger": f"You are logged in as {name}, who may not see this server: ask its owner to add you.",
     }
     return Actor(name, role, why[role], logged_in=True)
+
+
+def may_look(claims: Mapping[str, Any], roles: Roles | None) -> bool:
+    """Whether whoever was let in with these ``claims`` may still see the store; everyone may without any ``roles``."""
+    return roles is None or with_login(claims, roles).role != "stranger"
 
 
 def verified_email(claims: Mapping[str, Any]) -> str:

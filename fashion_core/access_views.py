@@ -31,15 +31,29 @@ def actions(store: RunStore) -> Actions:
 
 def actor() -> Actor:
     """Who looks at this page, as the login, the secrets and the address say at this moment. Raises ``ConfigError``."""
+    listed = roles()
+    if listed:
+        return access.with_login(claims(), listed)
+    request = access.Request(st.get_option("server.address"), st.context.headers, st.context.ip_address)
+    return access.without_login(request, os.environ)
+
+
+def claims() -> dict[str, Any]:
+    """What the login of whoever looks at this page says; nothing where nobody logs in."""
+    said = st.user.to_dict() if _login_asked.is_set() else {}
+    return {name: said[name] for name in access.COUNTED_CLAIMS if name in said}
+
+
+def roles() -> access.Roles | None:
+    """Who may do what once they have logged in; None on a server where nobody does. Raises ``ConfigError``."""
     secrets = _secrets()
     if "auth" in secrets:
         _login_asked.set()
     if _login_asked.is_set():
-        return access.with_login(st.user.to_dict(), access.read_roles(secrets.get("access", {})))
+        return access.read_roles(secrets.get("access", {}))
     if "access" in secrets:
         raise ConfigError("The secrets have [access] and no [auth]: add how people log in, or take [access] away.")
-    request = access.Request(st.get_option("server.address"), st.context.headers, st.context.ip_address)
-    return access.without_login(request, os.environ)
+    return None
 
 
 def _secrets() -> Mapping[str, Any]:

@@ -29,9 +29,29 @@ class Filled:
         """The spec with its rows in Arrow's format, in which Streamlit sends them: it passes bytes on as they are."""
         return {**self.empty(), "datasets": {name: _arrow(frame) for name, frame in self.frames.items()}}
 
+    def following(self, feed: str) -> dict[str, Any]:
+        """As sent; and the drawn chart takes the rows of this ``feed`` that the page's script puts on its body."""
+        bound = {"name": "fed", "value": None, "bind": {"element": "body", "event": "fed"}}
+        taken = [
+            {"name": f"fed_{name}", "expr": f"fed ? modify('{name}', fed.{feed}.{name}, true) : 0"}
+            for name in self.frames
+        ]
+        spec = self.sent()
+        fit = {"type": "fit", "contains": "padding", "resize": True}  # an axis that needs more room takes it
+        return {**spec, "params": [*spec.get("params", []), bound, *taken], "autosize": fit}
+
+    def rows(self) -> str:
+        """The rows by their data source, as JSON with six decimals: the names of the columns, and a list a row."""
+        return f"{{{','.join(f'{json.dumps(name)}:{_written_rows(frame)}' for name, frame in self.frames.items())}}}"
+
     def empty(self) -> dict[str, Any]:
         """The spec without them."""
         return {**json.loads(self.spec), **({} if self.height is None else {"height": self.height})}
+
+
+def _written_rows(frame: pd.DataFrame) -> str:
+    rows = frame.to_json(orient="values", double_precision=6)  # orient="split" takes five times as long
+    return f'{{"columns":{json.dumps(list(frame))},"data":{rows}}}'
 
 
 def _arrow(frame: pd.DataFrame) -> bytes:

@@ -257,7 +257,12 @@ def advance(store: RunStore) -> None:
     """
     access_views.send_strangers_away()
     with problems_shown():
-        _last_advance.get(store.root, int(time.monotonic() / ADVANCE_SECONDS), lambda: jobs.advance(store, patience=0))
+        move_queue(store)
+
+
+def move_queue(store: RunStore) -> None:
+    """Let the queue move on, once a second for all who ask. Raises what ``jobs.advance`` does."""
+    _last_advance.get(store.root, int(time.monotonic() / ADVANCE_SECONDS), lambda: jobs.advance(store, patience=0))
 
 
 def whereabouts(store: RunStore, run: Run, state: State | None = None) -> str:
@@ -285,7 +290,7 @@ def whereabouts(store: RunStore, run: Run, state: State | None = None) -> str:
 def _silence(status: Status) -> str:
     """What people should know about a worker that is there and writes nothing; nothing about one that does."""
     if status.process and processes.is_suspended(status.process):
-        return f"; its process is suspended: `kill -CONT {status.process.pid}` on this machine wakes it"
+        return f"; its process is suspended: kill -CONT {status.process.pid} on this machine wakes it"
     seconds = now() - status.heartbeat
     return f"; nothing heard of it for {duration(seconds)}" if seconds > SILENT_SECONDS else ""
 

@@ -1,24 +1,19 @@
 """Set up a run, start it, watch it, stop it, go on with it."""
 
-from typing import Any, Literal
+from typing import Any
 
-import pandas as pd
 import streamlit as st
 
-from fashion_core import access_views, charts, forms, frames, live, live_views, precision, resuming, snippets, ui
-from fashion_core.comparison import Compared, compare_run, gate_of, relative_change
+from fashion_core import access_views, charts, feed, feed_views, forms, precision, resuming, snippets, ui
 from fashion_core.config import PRESETS, TrainConfig, parse_config, settings
 from fashion_core.errors import ConfigError
 from fashion_core.proof import prove
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
-from fashion_core.schema import CONTINUABLE_STATES, UNDER_WAY_STATES, Resumption, State, Status
+from fashion_core.schema import CONTINUABLE_STATES, UNDER_WAY_STATES, Resumption, State
 
 ESSENTIAL = ("name", "dataset", "model", "epochs", "batch_size", "optimizer", "learning_rate")
-STARTING_REFRESH_SECONDS, ACTIVE_REFRESH_SECONDS, IDLE_REFRESH_SECONDS = 0.25, 1.0, 3.0
 LOG_LINES = 200
-NUMBER_WIDTH = 170
-NUMBER_HEIGHT = 104  # pixels, with a change below it: nothing moves when the second epoch brings one
 
 
 def main() -> None:
@@ -100,9 +95,7 @@ def show_run(store: RunStore, run: Run) -> None:
         return
     if run.record.resumption:
         show_origin(store, run, run.record.resumption)
-    status = run.status
-    seconds = pace(status, run.state(status))
-    st.fragment(show_live, run_every=seconds)(store, run, seconds)
+    show_live(store, run)
     with st.expander("Settings", icon=":material/tune:"):
         st.json(config.model_dump(mode="json"))
     show_meaning(config)
@@ -137,31 +130,12 @@ def show_origin(store: RunStore, run: Run, resumption: Resumption) -> None:
         st.caption(ui.plain("; ".join(others)))
 
 
-def show_three_losses(store: RunStore, run: Run) -> None:
-    """``loss_last``, the loss right after loading, ``loss_now``; and the proof where the parent went on too."""
-    row = compare_run(store, run)
-    if row is None:
-        return
-    with st.container(horizontal=True):
-        st.metric("loss_last, stored", ui.loss_text(row.check.loss_last), width=NUMBER_WIDTH)
-        same = "equal" if row.check.loss_check == row.check.loss_last else "other images"
-        note = "loss_last again, measured: the load is right."
-        if not row.check.comparable:
-            note = "loss_last was measured on other images, or elsewhere: loss_now is set beside this one."
-        check = ui.loss_text(row.check.loss_check)
-        st.metric("right after loading", check, same, "off", delta_arrow="off", help=note, width=NUMBER_WIDTH)
-        for label, now in (("loss_now, first epoch", row.first), ("loss_now, latest", row.latest)):
-            change = f"{relative_change(row, now):+.1%}, {now.answer}" if now else None
-            color: Literal["inverse", "off"] = "off" if now and now.answer == "within noise" else "inverse"
-            st.metric(label, ui.loss_text(now.loss if now else None), change, color, width=NUMBER_WIDTH)
-    show_proof(store, run, row)
-
-
-def show_proof(store: RunStore, run: Run, row: Compared) -> None:
+def show_proof(store: RunStore, run: Run) -> None:
     """Whether the epochs that parent and child both trained have the same bits."""
-    if run.state() in UNDER_WAY_STATES or not row.parent_exists:
+    parent = run.record.parent
+    if parent is None or run.load_check is None or not store.has(parent.run):
         return
-    found = prove(run, store.get(row.parent))
+    found = prove(run, store.get(parent.run))
     if found.kind == "identical":
         st.success(
             f"Identical to the uninterrupted run up to epoch {found.epoch}, bit for bit: every loss"
@@ -174,52 +148,34 @@ def show_proof(store: RunStore, run: Run, row: Compared) -> None:
         st.info(text, icon=":material/call_split:")
 
 
-def loss_last_frame(run: Run) -> pd.DataFrame | None:
-    """The dashed line of a resumed run: where its checkpoint stood."""
-    check = run.load_check
-    if check is None:
-        return None
-    what = "loss_last of the checkpoint" if check.comparable else "loss right after loading"
-    label = f"{what}: {ui.loss_text(gate_of(check))}"
-    return pd.DataFrame({"loss": [gate_of(check)], "label": [label]})
-
-
-def pace(status: Status, state: State) -> float:
-    """Seconds between two refreshes: few before the first loss, for which whoever has just pressed Start waits."""
-    if state == "running" and status.phase in ("starting", "loading"):
-        return STARTING_REFRESH_SECONDS
-    return ACTIVE_REFRESH_SECONDS if state in UNDER_WAY_STATES else IDLE_REFRESH_SECONDS
-
-
-def show_live(store: RunStore, run: Run, pace_seconds: float) -> None:
-    """What changes while the run trains; another pace of refresh needs another run of the page."""
+@st.fragment
+def show_live(store: RunStore, run: Run) -> None:
+    """What changes while the run trains. It runs again when the browser finds that more than the numbers changed."""
     ui.advance(store)
     with ui.problems_shown():
         if not store.has(run.id):
             st.rerun()  # the page says that it has been deleted
-        status = run.status
-        state = run.state(status)
-        if pace(status, state) != pace_seconds:
-            st.rerun()
-        look = live.look(run, live.LOOK_SECONDS if state in UNDER_WAY_STATES else 0.0)
-        show_state(store, run, status, state)
-        if run.record.resumption:
-            show_three_losses(store, run)
-        show_numbers(run, status, state, look.numbers)
-        show_charts(run, look)
+        found = feed.look(store, run)
+        show_state(store, run, found)
+        feed_views.show_numbers(run, found)
+        if run.record.resumption and found.state not in UNDER_WAY_STATES:
+            show_proof(store, run)
+        if found.damaged:
+            text = f"{found.damaged:,} rows of metrics.jsonl can't be read, and are missing from the charts."
+            st.warning(text, icon=":material/broken_image:")
+        st.caption(charts.LIVE_KEY)
+        feed_views.show_charts(found)
         show_log(run)
 
 
-def show_state(store: RunStore, run: Run, status: Status, state: State) -> None:
-    """The state in words, how far the run is, and the one thing that can be done about it."""
+def show_state(store: RunStore, run: Run, found: feed.Feed) -> None:
+    """The state, the one thing that can be done about it, and what failed."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        ui.state_badge(state)
-        st.markdown(ui.whereabouts(store, run, state), width="content")
+        ui.state_badge(found.state)
         st.space("stretch")
-        offer_action(store, run, state)
-    st.progress(frames.progress(run.record.config, status, run.record.first_epoch).share)
-    if state == "failed" and status.error:
-        st.error(ui.sentence(status.error), icon=":material/error:")
+        offer_action(store, run, found.state)
+    if found.state == "failed" and found.status.error:
+        st.error(ui.sentence(found.status.error), icon=":material/error:")
 
 
 def offer_action(store: RunStore, run: Run, state: State) -> None:
@@ -233,51 +189,11 @@ def offer_action(store: RunStore, run: Run, state: State) -> None:
         st.rerun()
 
 
-def show_numbers(run: Run, status: Status, state: State, numbers: live.Numbers) -> None:
-    """Loss and accuracy now, each with its change since the epoch before; speed and time."""
-    loss_change, accuracy_change = numbers.loss_change, numbers.accuracy_change
-    with st.container(horizontal=True):
-        st.metric("Training loss, smoothed", ui.loss_text(numbers.smoothed), width=NUMBER_WIDTH)
-        st.metric(
-            "Test loss",
-            ui.loss_text(numbers.loss),
-            delta=None if loss_change is None else f"{loss_change:+.4f}",
-            delta_color="inverse",
-            width=NUMBER_WIDTH,
-            height=NUMBER_HEIGHT,
-        )
-        st.metric(
-            "Test accuracy",
-            "–" if numbers.accuracy is None else f"{numbers.accuracy:.2%}",
-            delta=None if accuracy_change is None else f"{accuracy_change * 100:+.2f} points",
-            width=NUMBER_WIDTH,
-            height=NUMBER_HEIGHT,
-        )
-        rate = status.images_per_second
-        st.metric("Images per second", "–" if rate is None else f"{rate:,.0f}", width=NUMBER_WIDTH)
-        if state == "running":
-            left = frames.progress(run.record.config, status, run.record.first_epoch).seconds_left
-            st.metric("Time left", ui.duration(left), width=NUMBER_WIDTH)
-        else:
-            st.metric("Time trained", ui.duration(numbers.seconds), width=NUMBER_WIDTH)
-
-
-def show_charts(run: Run, look: live.Look) -> None:
-    """The losses as they come, and the accuracy of each epoch."""
-    config = run.record.config
-    if look.damaged:
-        text = f"{look.damaged:,} rows of metrics.jsonl can't be read, and are missing from the charts."
-        st.warning(text, icon=":material/broken_image:")
-    st.caption(charts.LIVE_KEY)
-    span = frames.horizon(config, run.status, run.record.first_epoch)
-    live_views.show_live_chart(run.id, look, len(span) * config.batches_per_epoch, loss_last_frame(run))
-    live_views.show_accuracy_chart(run.id, look, span)
-
-
 def show_log(run: Run) -> None:
     """What the worker printed."""
-    with st.expander("Log", icon=":material/terminal:"):
-        st.code(run.log_tail(LOG_LINES) or "The worker has printed nothing.", language=None)
+    expander = st.expander("Log", icon=":material/terminal:", on_change="rerun")
+    if expander.open:
+        expander.code(run.log_tail(LOG_LINES) or "The worker has printed nothing.", language=None)
 
 
 main()

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from html import unescape
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -121,6 +123,13 @@ def sent(app: AppTest) -> str:
     """
     parts = [proto.SerializeToString() for node in app.main if (proto := getattr(node, "proto", None)) is not None]
     return b"\n".join(parts).decode(errors="replace").replace("\\", "").replace("\u2060", "")
+
+
+def shown_numbers(app: AppTest) -> dict[str, str]:
+    """The numbers of a run on its page, by their labels."""
+    (feed,) = app.get("bidi_component")
+    html = json.loads(feed.proto.json)["numbers"]
+    return {label: unescape(value) for label, value in re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", html)}
 
 
 def never() -> bool:

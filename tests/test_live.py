@@ -1,20 +1,13 @@
 """What those who watch a run share: read once, and always what the files say."""
 
-import asyncio
-from typing import TYPE_CHECKING
-
 import pandas as pd
 import pytest
-from benchmarks.sessions import open_session
-from helpers import new_run, set_running
+from helpers import new_run
 from test_metrics import batch_row, epoch_row
 
 from fashion_core import frames, live, metrics
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
-
-if TYPE_CHECKING:
-    from browsing import Server
 
 
 @pytest.fixture
@@ -90,24 +83,6 @@ def test_look_that_found_nothing_yet_is_not_shared(store: RunStore) -> None:
     assert live.look(run, seconds=60).epochs.empty
     metrics.append_row(run.metrics_path, epoch_row(0))
     assert len(live.look(run, seconds=60).epochs) == 1
-
-
-def test_page_is_refreshed_more_often_before_the_first_loss(store: RunStore, server: "Server") -> None:
-    run = new_run(store)
-
-    async def seconds_between_refreshes() -> float:
-        session, _ = await open_session(server.port, "train", {"run": run.id}, prompt=True)
-        async with session.connection:
-            assert session.fragment
-            return session.fragment[1]
-
-    set_running(run)
-    set_running(new_run(store))  # which leaves the first one waiting, once it is queued
-    paces, phases = [], [{"phase": phase} for phase in ("starting", "loading", "training")]
-    for change in (*phases, {"state": "queued"}, {"state": "stopped"}):
-        run.write_status(run.status.model_copy(update=change))
-        paces.append(asyncio.run(seconds_between_refreshes()))
-    assert paces == [0.25, 0.25, 1.0, 1.0, 3.0]
 
 
 def test_numbers_are_the_newest_and_what_they_gained(run: Run) -> None:

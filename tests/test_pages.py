@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from filelock import FileLock
-from helpers import config, dashboard, forbid_listing, new_run, set_running, train
+from helpers import config, dashboard, forbid_listing, new_run, set_running, shown_numbers, train
 from streamlit.testing.v1 import AppTest
 
 from fashion_core import audit, jobs, resumptions, ui
@@ -230,8 +230,7 @@ def test_finished_run_shows_its_numbers_and_no_action(store: RunStore) -> None:
     with run.writing():
         run.write_status(run.status.model_copy(update={"state": "finished", "epoch": 2, "batch": 0}))
     app = open_page("train", run=run.id)
-    values = {metric.label: metric.value for metric in app.metric}
-    assert values["Test loss"] == f"{run.facts(run.weights_path).loss:.4f}"  # type: ignore[union-attr]
+    assert shown_numbers(app)["Test loss"] == f"{run.facts(run.weights_path).loss:.4f}"  # type: ignore[union-attr]
     assert {button.label for button in app.button} & {"Stop", "Continue"} == set()
 
 
@@ -280,5 +279,5 @@ def test_run_that_is_stopping_has_no_time_left(store: RunStore, page: str, state
     set_running(run)
     run.write_status(run.status.model_copy(update={"state": state, "images_per_second": 100.0}))
     app = open_page(page, run=run.id)
-    texts = [*(metric.label for metric in app.metric), *(progress.text for progress in app.get("progress"))]
+    texts = shown_numbers(app) if page == "train" else [progress.text for progress in app.get("progress")]
     assert any("left" in text for text in texts) == told

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from helpers import new_run, train
+from helpers import new_run, shown_numbers, train
 from streamlit.testing.v1 import AppTest
 from test_pages import open_page
 from test_resuming import resume
@@ -131,7 +131,7 @@ def test_resumed_run_shows_its_three_losses_and_the_proof(store: RunStore, paren
     with child.writing():
         child.write_status(child.status.model_copy(update={"state": "finished", "epoch": 3, "batch": 0}))
     app = open_page("train", run=child.id)
-    values = {metric.label: metric.value for metric in app.metric}
+    values = shown_numbers(app)
     check = child.load_check
     assert check is not None
     assert values["loss_last, stored"] == values["right after loading"] == f"{check.loss_check:.4f}"

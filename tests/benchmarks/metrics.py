@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fashion_core import charts, frames, live, live_views, metrics
+from fashion_core import charts, feed, frames, live, metrics
 from fashion_core.config import parse_config
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
@@ -30,8 +30,8 @@ def row(number: int) -> metrics.Row:
 class Growing:
     """A run whose metrics get one more row before each look."""
 
-    def __init__(self, run: Run) -> None:
-        self.run, self.rows = run, ROWS
+    def __init__(self, store: RunStore, run: Run) -> None:
+        self.store, self.run, self.rows = store, run, ROWS
         self.config = run.record.config
 
     def grow(self) -> None:
@@ -39,12 +39,9 @@ class Growing:
         self.rows += 1
 
     def refresh(self) -> None:
-        """What the page does for those who watch, up to what Streamlit sends."""
+        """What the server does for all who watch, up to what it sends."""
         self.grow()
-        look = live.look(self.run)
-        steps = self.config.epochs * self.config.batches_per_epoch
-        live_views.live_spec(self.run.id, look, steps, None)
-        live_views.accuracy_spec(self.run.id, look, range(self.config.epochs))
+        feed.look(self.store, self.run).body()
 
     def first_look(self) -> None:
         live.forget()
@@ -55,7 +52,7 @@ class Growing:
         self.grow()
         rows = metrics.read_rows(self.run.metrics_path)
         batches = frames.batches_frame(rows, self.config)
-        epochs = frames.thin_out(frames.epochs_frame(rows, self.config, []), live_views.MAX_EPOCHS)
+        epochs = frames.thin_out(frames.epochs_frame(rows, self.config, []), feed.MAX_EPOCHS)
         charts.live_chart(batches, epochs, self.config.epochs * self.config.batches_per_epoch).sent()
         charts.accuracy_chart(epochs, range(self.config.epochs)).sent()
 
@@ -65,7 +62,8 @@ def run() -> Comparison:
     with TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder:
         config = parse_config({"dataset": "fashion-mnist", "epochs": 10_000, "name": "long"})
         environment = Environment(python="3.11", torch="2.13", device="cpu", threads=2)
-        grown = Growing(RunStore(Path(folder)).create(config, environment))
+        store = RunStore(Path(folder))
+        grown = Growing(store, store.create(config, environment))
         with grown.run.metrics_path.open("w") as file:
             file.writelines(f"{json.dumps(row(number))}\n" for number in range(ROWS))
         ways = {

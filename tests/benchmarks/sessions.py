@@ -1,9 +1,10 @@
 """A browser's side of Streamlit's websocket, without the browser: open a page, let its timers ask for refreshes."""
 
 import asyncio
+import json
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
@@ -24,13 +25,11 @@ class Ran:
         seconds: from asking for it to its last message.
         bytes: of all its messages.
         problems: the errors that the page shows.
-        metrics: what the page's metrics say, by their labels.
     """
 
     seconds: float
     bytes: int
     problems: tuple[str, ...]
-    metrics: dict[str, str]
 
 
 @dataclass
@@ -43,6 +42,8 @@ class Session:
         fragment: the fragment that asks to be run again, and every so many seconds; None if there is none.
         cached: hashes of the messages that a browser would have kept, which the server then only names.
         widgets: the ids of buttons and select boxes by their labels.
+        feed: where a page that watches a run hears what is new; empty on another page.
+        drawn: what such a page was drawn for: where the feed says another word, a browser runs the page again.
     """
 
     connection: ClientConnection
@@ -53,6 +54,8 @@ class Session:
     fragment: tuple[str, float] | None = None
     cached: set[str] = field(default_factory=set)
     widgets: dict[str, str] = field(default_factory=dict)
+    feed: str = ""
+    drawn: str = ""
 
     async def run(self, fragment: str | None = None) -> Ran:
         """Ask for a run as the frontend does, and wait until it is done."""
@@ -77,19 +80,16 @@ class Session:
         await self.connection.send(message.SerializeToString())
         return await asyncio.wait_for(self._finish(began), PATIENCE_SECONDS)
 
-    async def refresh(self) -> Ran:
-        """What the timer of the page's fragment does."""
-        assert self.fragment, f"nothing on {self.page} refreshes itself"
-        return await self.run(self.fragment[0])
-
-    async def refresh_in_time(self) -> Ran:
-        """The same once the timer, which begins now, has run out."""
-        assert self.fragment, f"nothing on {self.page} refreshes itself"
-        await asyncio.sleep(self.fragment[1])
-        return await self.refresh()
+    async def hear(self) -> AsyncIterator[str]:
+        """What the page's feed brings, as it comes: JSON."""
+        assert self.feed, f"nothing on {self.page} listens"
+        host, port = self.connection.remote_address[:2]
+        async with connect(f"ws://{host}:{port}{self.feed}", max_size=None, compression=None) as connection:
+            async for message in connection:
+                yield str(message)
 
     async def _finish(self, began: float) -> Ran:
-        size, problems, metrics, refreshes = 0, [], {}, False
+        size, problems, refreshes = 0, [], False
         while True:
             data = await self.connection.recv()
             assert isinstance(data, bytes)
@@ -111,12 +111,13 @@ class Session:
                 element = message.delta.new_element
                 problems.append(_problem(element))
                 self._note_widget(element)
-                if element.metric.label:
-                    metrics[element.metric.label] = element.metric.body
+                if element.bidi_component.json:
+                    data = json.loads(element.bidi_component.json)
+                    self.feed, self.drawn = data["address"], data["drawn"]
             elif kind == "script_finished" and message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
                 if message.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY and not refreshes:
                     self.fragment = None  # the whole page was made again, without it
-                return Ran(time.perf_counter() - began, size, tuple(filter(None, problems)), metrics)
+                return Ran(time.perf_counter() - began, size, tuple(filter(None, problems)))
 
     def _note_widget(self, element: Element) -> None:
         for widget in (element.button, element.selectbox):

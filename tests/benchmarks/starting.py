@@ -1,9 +1,10 @@
 """From the click on Start to the first loss: on the disk, and on the page of somebody who pressed it there.
 
-A real worker on the tutorial's settings, a real server, and a session that asks for refreshes as a browser does.
+A real worker on the tutorial's settings, a real server, and a session that hears the page's feed as a browser does.
 """
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -79,14 +80,25 @@ class Visitor:
             await self._session.connection.close()
 
     async def start_and_see(self) -> None:
-        """Press Start, and refresh by the page's timer until the page shows a loss."""
+        """Press Start, and listen until the page hears of a loss."""
         assert self._session
-        seen = await self._session.press("Start", self._choices)
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while seen.metrics.get(LOSS, NONE_YET) == NONE_YET:
-            assert not seen.problems, seen.problems
-            assert time.monotonic() < deadline, seen.metrics
-            seen = await self._session.refresh_in_time()
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            seen = await self._session.press("Start", self._choices)
+            while await self._outdated():
+                assert not seen.problems, seen.problems
+                seen = await self._session.run()
+
+    async def _outdated(self) -> bool:
+        """Whether the page has to run again before it hears of a loss."""
+        assert self._session
+        drawn = self._session.drawn
+        async for heard in self._session.hear():
+            told = json.loads(heard)
+            if told["drawn"] != drawn:
+                return True
+            if f"<dt>{LOSS}</dt><dd>{NONE_YET}</dd>" not in told["numbers"]:
+                return False
+        return True
 
 
 def wait_for(path: Path) -> None:

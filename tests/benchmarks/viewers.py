@@ -1,13 +1,12 @@
 """How fast a live run is seen by many at once, and what that costs its training.
 
-Sessions of a real server open the page of a run that really trains, and ask for its refreshes as browsers do: by a
-timer, whatever became of the refresh before. The same with a page of one word tells what of that is Streamlit's.
+Sessions of a real server open the page of a run that really trains, and listen to its feed as browsers do.
 """
 
 import asyncio
 import time
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import quantiles
 from tempfile import TemporaryDirectory
@@ -16,6 +15,7 @@ import psutil
 
 from fashion_core import jobs
 from fashion_core.config import parse_config
+from fashion_core.feed import ACTIVE_SECONDS
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
 from fashion_core.schema import UNDER_WAY_STATES
@@ -24,73 +24,13 @@ from . import Comparison
 from .serving import Server, serving
 from .sessions import Session, open_session
 
-ROUNDS = 11
+ROUNDS = 21
 WINDOW_SECONDS = 4.0
 FEW, MANY = 20, 40
 EPOCHS = 10_000  # more than the benchmark lasts
 PATIENCE_SECONDS = 120
 ALONE = "train 1,000 images, nobody looks"
 """The reference: with the same sessions open, but silent."""
-ONE_WORD = """import streamlit as st
-
-st.fragment(lambda: st.write("word"), run_every=1.0)()
-"""
-"""The least that a Streamlit page that refreshes itself can be: what it costs, no page can be without."""
-
-
-@dataclass
-class Audience:
-    """Open pages of one server, of which the first ``looking`` refresh.
-
-    Attributes:
-        name: what they are called in the table.
-        latencies: seconds since each refresh was due.
-        timers: what refreshes the pages.
-    """
-
-    name: str
-    server: Server
-    page: str = ""
-    query: dict[str, str] = field(default_factory=dict)
-    sessions: list[Session] = field(default_factory=list)
-    looking: int = 0
-    latencies: list[float] = field(default_factory=list)
-    timers: list[asyncio.Task[None]] = field(default_factory=list)
-
-    async def open(self, count: int, group: asyncio.TaskGroup) -> list[float]:
-        """Open so many more pages at once, which refresh from then on; milliseconds to the first picture of each."""
-        opening = (open_session(self.server.port, self.page, self.query, prompt=False) for _ in range(count))
-        opened = await asyncio.gather(*opening)
-        problems = [problem for _, first in opened for problem in first.problems]
-        assert not problems, problems
-        for session, _ in opened:
-            self.timers.append(group.create_task(self.watch(len(self.sessions))))
-            self.sessions.append(session)
-        self.looking = len(self.sessions)
-        return [first.seconds * 1000 for _, first in opened]
-
-    async def watch(self, number: int) -> None:
-        """Refresh one page by its timer, each page at its own time of the second."""
-        fragment = self.sessions[number].fragment
-        assert fragment, "the page refreshes itself"
-        due = time.perf_counter() + fragment[1] * (number * 0.618 % 1)
-        while True:
-            await asyncio.sleep(due - time.perf_counter())
-            if number < self.looking:
-                ran = await self.sessions[number].refresh()
-                assert not ran.problems, ran.problems
-                self.latencies.append(time.perf_counter() - due)
-            due = max(due + fragment[1], time.perf_counter())
-
-    def close(self) -> None:
-        """Let no page refresh any more."""
-        for timer in self.timers:
-            timer.cancel()
-
-    def computed(self) -> float:
-        """Seconds of CPU time that the server has taken, in all its threads."""
-        spent = psutil.Process(self.server.process.pid).cpu_times()
-        return spent.user + spent.system
 
 
 def run() -> Comparison:
@@ -100,20 +40,12 @@ def run() -> Comparison:
         config = parse_config({"name": "watched", "epochs": EPOCHS, "keep": "last"})
         trained = jobs.start(store, config)
         try:
-            with serving(Path(folder), FASHION_RUNS=str(store.root)) as ours, _serving_one_word(Path(folder)) as bare:
-                viewers = Audience("viewers", ours, "train", {"run": trained.id})
-                times = asyncio.run(measured(trained, viewers, Audience("viewers of one word", bare)))
+            with serving(Path(folder), FASHION_RUNS=str(store.root)) as server:
+                times = asyncio.run(measured(trained, server))
         finally:
             jobs.stop(trained)
             _wait_for_end(trained)
     return Comparison("Watch a run that trains", ALONE, times)
-
-
-def _serving_one_word(folder: Path) -> AbstractContextManager[Server]:
-    page = folder / "one word" / "page.py"  # in a folder of its own, as each server keeps its log
-    page.parent.mkdir()
-    page.write_text(ONE_WORD)
-    return serving(page.parent, app=str(page))
 
 
 def _wait_for_end(trained: Run) -> None:
@@ -132,43 +64,63 @@ async def _wait_for_first_epoch(trained: Run) -> None:
         await asyncio.sleep(0.1)
 
 
-async def measured(trained: Run, viewers: Audience, bare: Audience) -> dict[str, list[float]]:
+async def measured(trained: Run, server: Server) -> dict[str, list[float]]:
     """Each figure's values, in ms, by its name."""
     await _wait_for_first_epoch(trained)
     times: dict[str, list[float]] = {ALONE: []}
-    async with asyncio.TaskGroup() as group:
-        times[f"first paint, {FEW} at once"] = await viewers.open(FEW, group)
-        times[f"first paint, {MANY - FEW} at once beside {FEW}"] = await viewers.open(MANY - FEW, group)
-        await bare.open(FEW, group)
-        for _ in range(ROUNDS):
-            await _silence(viewers, bare)
-            times[ALONE].append(await _window(trained))
-            for audience, looking in ((bare, FEW), (viewers, FEW), (viewers, MANY)):
-                await _silence(viewers, bare)
-                await _watched_window(trained, audience, looking, times)
-        viewers.close()
-        bare.close()
+    few, times[f"first paint, {FEW} at once"] = await _open(trained, server, FEW)
+    async with _listening(few):
+        others, times[f"first paint, {MANY - FEW} at once beside {FEW}"] = await _open(trained, server, MANY - FEW)
+    for _ in range(ROUNDS):
+        times[ALONE].append(await _window(trained))
+        for sessions in (few, few + others):
+            await _watched_window(trained, server, sessions, times)
     return times
 
 
-async def _silence(*audiences: Audience) -> None:
-    """Nobody looks, and those who did finish."""
-    for audience in audiences:
-        audience.looking = 0
-    await asyncio.sleep(1)
+async def _open(trained: Run, server: Server, count: int) -> tuple[list[Session], list[float]]:
+    """So many pages, opened at once; milliseconds to the first picture of each."""
+    opening = (open_session(server.port, "train", {"run": trained.id}, prompt=False) for _ in range(count))
+    opened = await asyncio.gather(*opening)
+    problems = [problem for _, first in opened for problem in first.problems]
+    assert not problems, problems
+    return [session for session, _ in opened], [first.seconds * 1000 for _, first in opened]
 
 
-async def _watched_window(trained: Run, audience: Audience, looking: int, times: dict[str, list[float]]) -> None:
-    """So many look for a while: how long training and refreshes take, and how long the server computes for them."""
-    audience.looking = looking
-    audience.latencies, computed = [], audience.computed()
-    name = f"{looking} {audience.name}"
-    times.setdefault(f"train 1,000 images, {name}", []).append(await _window(trained))
-    cuts = quantiles(audience.latencies, n=20)
-    times.setdefault(f"refresh of {name}, median", []).append(cuts[9] * 1000)
-    times.setdefault(f"refresh of {name}, p95", []).append(cuts[18] * 1000)
-    cost = (audience.computed() - computed) / len(audience.latencies)
-    times.setdefault(f"refresh of {name}, CPU", []).append(cost * 1000)
+@asynccontextmanager
+async def _listening(sessions: list[Session]) -> AsyncIterator[list[float]]:
+    """While these listen to their feeds: the seconds from each tick of the server's clock to what it brought."""
+    heard: list[float] = []
+
+    async def listen(session: Session) -> None:
+        async for _ in session.hear():
+            heard.append(time.monotonic() % ACTIVE_SECONDS)  # the server ticks by the same clock
+
+    async with asyncio.TaskGroup() as group:
+        listeners = [group.create_task(listen(session)) for session in sessions]
+        yield heard
+        for listener in listeners:
+            listener.cancel()
+
+
+async def _watched_window(trained: Run, server: Server, sessions: list[Session], times: dict[str, list[float]]) -> None:
+    """While these look: how long training and refreshes take, and how long the server computes for one of them."""
+    async with _listening(sessions) as heard:
+        await asyncio.sleep(ACTIVE_SECONDS)  # all listen
+        computed = _computed(server)
+        heard.clear()
+        figures = {"train 1,000 images": await _window(trained)}
+        cuts = quantiles(heard, n=20)
+        figures["refresh, median"], figures["refresh, p95"] = cuts[9] * 1000, cuts[18] * 1000
+        figures["refresh, CPU"] = (_computed(server) - computed) / len(heard) * 1000
+    for name, value in figures.items():
+        times.setdefault(f"{name}, {len(sessions)} viewers", []).append(value)
+
+
+def _computed(server: Server) -> float:
+    """Seconds of CPU time that the server has taken, in all its threads."""
+    spent = psutil.Process(server.process.pid).cpu_times()
+    return spent.user + spent.system
 
 
 async def _window(trained: Run) -> float:

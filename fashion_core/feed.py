@@ -1,0 +1,98 @@
+"""What a page that watches a run shows of it, and hears once a second without a run of its script.
+
+A run of a script costs a server 5 ms and more a second for each viewer, taken from the training on the same processor.
+What is here is made once for all who watch.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Final
+
+import pandas as pd
+
+from fashion_core import charts, frames, live, run_tiles, tiles, ui
+from fashion_core.comparison import compare_run, gate_of
+from fashion_core.config import TrainConfig
+from fashion_core.filled import Filled
+from fashion_core.kept import KeptLatest
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
+from fashion_core.schema import UNDER_WAY_STATES, LoadCheck, State, Status
+
+STARTING_SECONDS, ACTIVE_SECONDS, IDLE_SECONDS = 0.25, 1.0, 3.0
+MAX_EPOCHS: Final = 400
+"""So many epochs of a long run are drawn; the best and the worst of each stretch are among them."""
+_charts: KeptLatest[tuple[Filled, Filled]] = KeptLatest(64)
+
+
+@dataclass(frozen=True)
+class Feed:
+    """A run as its page shows it at one time.
+
+    Attributes:
+        status, state: the run's.
+        seconds: until the next one: few before the first loss, for which whoever has just pressed Start waits.
+        numbers: how far the run is and what it measured, as HTML.
+        losses, accuracy: the charts.
+        damaged: lines of its metrics that can't be read.
+        drawn: what the rest of the page depends on: a page that was drawn for another one has to run again.
+    """
+
+    status: Status
+    state: State
+    seconds: float
+    numbers: str
+    losses: Filled
+    accuracy: Filled
+    damaged: int
+    drawn: str
+
+    def body(self) -> str:
+        """What a page takes of it, as JSON."""
+        rows = f'"losses":{self.losses.rows()},"accuracy":{self.accuracy.rows()}'
+        return f'{{"numbers":{json.dumps(self.numbers)},"drawn":{json.dumps(self.drawn)},{rows}}}'
+
+
+def look(store: RunStore, run: Run) -> Feed:
+    """The run now. Raises ``DamagedFileError``, ``DiskError`` or ``RunNotFoundError``."""
+    status = run.status
+    state = run.state(status)
+    seen = live.look(run, live.LOOK_SECONDS if state in UNDER_WAY_STATES else 0.0)
+    config, first = run.record.config, run.record.first_epoch
+    span, check, seconds = frames.horizon(config, status, first), run.load_check, _pace(status, state)
+    losses, accuracy = _charts.get(run.path, (seen.version, span, check), lambda: _drawn(config, seen, span, check))
+    rows = [run_tiles.numbers(run, status, state, seen.numbers)]
+    if run.record.resumption and (compared := compare_run(store, run)):
+        rows.insert(0, run_tiles.three_losses(compared))
+    share = frames.progress(config, status, first).share
+    return Feed(
+        status=status,
+        state=state,
+        seconds=seconds,
+        numbers=tiles.written(ui.whereabouts(store, run, state), share, rows),
+        losses=losses,
+        accuracy=accuracy,
+        damaged=seen.damaged,
+        drawn=f"{state} {seconds} {len(span)} {check is not None} {seen.damaged} {status.error}",
+    )
+
+
+def _pace(status: Status, state: State) -> float:
+    if state == "running" and status.phase in ("starting", "loading"):
+        return STARTING_SECONDS
+    return ACTIVE_SECONDS if state in UNDER_WAY_STATES else IDLE_SECONDS
+
+
+def _drawn(config: TrainConfig, seen: live.Look, span: range, check: LoadCheck | None) -> tuple[Filled, Filled]:
+    epochs = frames.thin_out(seen.epochs, MAX_EPOCHS)
+    losses = charts.live_chart(seen.batches, epochs, len(span) * config.batches_per_epoch, _loss_last(check))
+    return losses, charts.accuracy_chart(epochs, span)
+
+
+def _loss_last(check: LoadCheck | None) -> pd.DataFrame | None:
+    """The dashed line of a resumed run: where its checkpoint stood."""
+    if check is None:
+        return None
+    what = "loss_last of the checkpoint" if check.comparable else "loss right after loading"
+    label = f"{what}: {ui.loss_text(gate_of(check))}"
+    return pd.DataFrame({"loss": [gate_of(check)], "label": [label]})

@@ -1,0 +1,61 @@
+"""The numbers of a run that its page shows, in people's words."""
+
+from fashion_core import frames, ui
+from fashion_core.comparison import Compared, LossNow, relative_change
+from fashion_core.live import Numbers
+from fashion_core.run_folders import Run
+from fashion_core.schema import State, Status
+from fashion_core.tiles import Meaning, Tile
+
+
+def numbers(run: Run, status: Status, state: State, found: Numbers) -> list[Tile]:
+    """Loss and accuracy now, each with its change since the epoch before; speed and time."""
+    accuracy, rate = found.accuracy, status.images_per_second
+    return [
+        Tile("Training loss, smoothed", ui.loss_text(found.smoothed)),
+        Tile("Test loss", ui.loss_text(found.loss), *_change(found.loss_change, "{:+.4f}", -1)),
+        Tile(
+            "Test accuracy",
+            "–" if accuracy is None else f"{accuracy:.2%}",
+            *_change(found.accuracy_change, "{:+.2f} points", 100),
+        ),
+        Tile("Images per second", "–" if rate is None else f"{rate:,.0f}"),
+        _time(run, status, state, found.seconds),
+    ]
+
+
+def _change(change: float | None, text: str, sign: int) -> tuple[str, Meaning]:
+    """What a number gained, and whether that is good: less of a loss, more of an accuracy (which is in points)."""
+    if change is None:
+        return "", "plain"
+    said = text.format(change * max(sign, 1))
+    return said, "good" if change * sign > 0 else "bad" if change * sign < 0 else "plain"
+
+
+def _time(run: Run, status: Status, state: State, trained: float) -> Tile:
+    if state == "running":
+        left = frames.progress(run.record.config, status, run.record.first_epoch).seconds_left
+        return Tile("Time left", ui.duration(left))
+    return Tile("Time trained", ui.duration(trained))
+
+
+def three_losses(row: Compared) -> list[Tile]:
+    """``loss_last``, the loss right after loading, ``loss_now``."""
+    check = row.check
+    same = "equal" if check.loss_check == check.loss_last else "other images"
+    note = "loss_last again, measured: the load is right."
+    if not check.comparable:
+        note = "loss_last was measured on other images, or elsewhere: loss_now is set beside this one."
+    return [
+        Tile("loss_last, stored", ui.loss_text(check.loss_last)),
+        Tile("right after loading", ui.loss_text(check.loss_check), same, note=note),
+        _loss_now("loss_now, first epoch", row, row.first),
+        _loss_now("loss_now, latest", row, row.latest),
+    ]
+
+
+def _loss_now(label: str, row: Compared, now: LossNow | None) -> Tile:
+    if now is None:
+        return Tile(label, ui.loss_text(None))
+    meaning: dict[str, Meaning] = {"lower": "good", "higher": "bad", "within noise": "plain"}
+    return Tile(label, ui.loss_text(now.loss), f"{relative_change(row, now):+.1%}, {now.answer}", meaning[now.answer])

@@ -1,0 +1,83 @@
+"""A page that watches a run, in a real browser: it follows what is written, with and without a run of its script."""
+
+import pytest
+from browsing import Server, expect_badge, open_page
+from helpers import new_run, set_running
+from playwright.sync_api import Page, WebSocket, expect
+from test_metrics import batch_row, epoch_row
+
+from fashion_core import metrics
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def run(store: RunStore) -> Run:
+    run = new_run(store, name="watched", train_images=64 * 4, batch_size=64)
+    set_running(run)
+    run.write_status(run.status.model_copy(update={"phase": "training"}))
+    metrics.append_row(run.metrics_path, batch_row(0, 0, [4.0]))
+    return run
+
+
+def watch(page: Page, server: Server, run: Run) -> None:
+    open_page(page, f"{server.url}/train?run={run.id}")
+    expect_badge(page, "running")
+    expect_newest(page, "4.000")
+
+
+def expect_newest(page: Page, loss: str) -> None:
+    """The newest loss stands in the chart, and with one more decimal among the numbers."""
+    expect(page.get_by_test_id("stVegaLiteChart").first).to_contain_text(loss)
+    expect(page.get_by_test_id("stMain").locator("dd").first).to_have_text(f"{loss}0")
+
+
+def write_epoch(run: Run) -> None:
+    metrics.append_row(run.metrics_path, batch_row(0, 3, [4.0, 4.0, 4.0]))
+    metrics.append_row(run.metrics_path, {**epoch_row(0), "accuracy": 0.625})
+    run.write_status(run.status.model_copy(update={"epoch": 1}))
+
+
+def test_numbers_and_both_charts_follow_without_a_run_of_the_page(server: Server, run: Run, page: Page) -> None:
+    said: list[str] = []
+
+    def listen(socket: WebSocket) -> None:
+        if "_stcore" in socket.url:
+            socket.on("framereceived", lambda _: said.append("the page ran"))
+
+    page.on("websocket", listen)
+    watch(page, server, run)
+    page.wait_for_timeout(1000)  # what its first run still sends
+    said.clear()
+    write_epoch(run)
+    expect(page.get_by_test_id("stVegaLiteChart").last).to_contain_text("62.50%")
+    expect(page.get_by_text("epoch 0 of 0–1").or_(page.get_by_text("epoch 1 of 0–1"))).to_be_visible()
+    expect(page.locator("dd").get_by_text("62.50%")).to_be_visible()
+    expect_newest(page, "4.000")
+    assert said == []
+
+
+def test_page_that_no_feed_reaches_follows_all_the_same(server: Server, run: Run, page: Page) -> None:
+    page.route_web_socket("**/feed/**", lambda socket: socket.close())
+    watch(page, server, run)
+    write_epoch(run)
+    expect(page.get_by_test_id("stVegaLiteChart").last).to_contain_text("62.50%")
+    expect(page.locator("dd").get_by_text("62.50%")).to_be_visible()
+
+
+def test_page_shows_what_a_run_has_come_to_by_itself(server: Server, run: Run, page: Page) -> None:
+    watch(page, server, run)
+    run.write_status(run.status.model_copy(update={"state": "failed", "error": "the disk is full."}))
+    expect_badge(page, "failed")
+    expect(page.get_by_text("The disk is full.")).to_be_visible()
+    expect(page.get_by_role("button", name="Continue")).to_be_visible()
+
+
+def test_what_one_run_fed_is_gone_once_its_page_is_left(store: RunStore, server: Server, run: Run, page: Page) -> None:
+    watch(page, server, run)
+    page.wait_for_function("document.body.value")
+    page.get_by_role("link", name="Overview").click()
+    expect(page.get_by_role("heading", name="All runs")).to_be_visible()
+    assert page.evaluate("document.body.value === undefined")

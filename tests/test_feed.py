@@ -1,0 +1,81 @@
+"""What a page that watches a run shows, and when it has to run again."""
+
+import json
+from typing import Any
+
+import pytest
+from helpers import new_run, set_running, set_state
+from test_metrics import batch_row, epoch_row
+
+from fashion_core import feed, metrics
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
+
+
+@pytest.fixture
+def run(store: RunStore) -> Run:
+    run = new_run(store, train_images=64 * 4, batch_size=64)
+    set_running(run)
+    return run
+
+
+def change(run: Run, **values: Any) -> None:
+    run.write_status(run.status.model_copy(update=values))
+
+
+@pytest.mark.parametrize(
+    ("values", "seconds"),
+    [
+        ({"phase": "starting"}, 0.25),
+        ({"phase": "loading"}, 0.25),
+        ({"phase": "training"}, 1.0),
+        ({"state": "queued"}, 1.0),
+        ({"state": "stopped"}, 3.0),
+    ],
+)
+def test_feed_comes_more_often_before_the_first_loss(
+    store: RunStore, run: Run, values: dict[str, str], seconds: float
+) -> None:
+    change(run, **values)
+    assert feed.look(store, run).seconds == seconds
+
+
+def test_page_stays_while_only_numbers_and_rows_change(store: RunStore, run: Run) -> None:
+    metrics.append_row(run.metrics_path, batch_row(0, 1, [4.0, 3.0]))
+    before = feed.look(store, run)
+    metrics.append_row(run.metrics_path, batch_row(0, 3, [2.0, 1.0]))
+    metrics.append_row(run.metrics_path, epoch_row(0))
+    change(run, batch=4, images_per_second=100.0)
+    after = feed.look(store, run)
+    assert after.drawn == before.drawn
+    assert (after.numbers, after.body()) != (before.numbers, before.body())
+
+
+def test_page_runs_again_once_its_state_changes(store: RunStore, run: Run) -> None:
+    before = feed.look(store, run).drawn
+    change(run, state="failed", error="the disk is full.")
+    failed = feed.look(store, run).drawn
+    set_state(run, "stopped")
+    assert len({before, failed, feed.look(store, run).drawn}) == 3
+
+
+def test_page_runs_again_once_a_row_can_not_be_read(store: RunStore, run: Run) -> None:
+    metrics.append_row(run.metrics_path, batch_row(0, 1, [4.0, 3.0]))
+    before = feed.look(store, run)
+    with run.metrics_path.open("a") as file:
+        file.write("{damaged}\n")
+    set_state(run, "stopped")  # whoever trains shares looks for half a second
+    after = feed.look(store, run)
+    assert (before.damaged, after.damaged) == (0, 1)
+    assert str(after.damaged) in after.drawn.split()
+
+
+def test_body_has_the_rows_of_both_charts_and_gaps_where_a_loss_is_not_finite(store: RunStore, run: Run) -> None:
+    metrics.append_row(run.metrics_path, batch_row(0, 2, [4.0, float("nan"), float("inf")]))
+    metrics.append_row(run.metrics_path, epoch_row(0))
+    body = json.loads(feed.look(store, run).body())
+    assert body["drawn"] == feed.look(store, run).drawn
+    batches = body["losses"]["batches"]
+    assert batches["columns"][:2] == ["step", "loss"]
+    assert [row[:2] for row in batches["data"]] == [[1, 4.0], [2, None], [3, None]]
+    assert body["accuracy"]["epochs"]["data"]

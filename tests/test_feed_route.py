@@ -1,0 +1,117 @@
+"""The address at which a page hears of its run: real servers, and listeners that are no browsers."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from benchmarks.sessions import Session, open_session
+from browsing import Server
+from helpers import new_run, set_running, set_state
+from streamlit import config
+from test_metrics import batch_row
+from websockets.exceptions import ConnectionClosed
+
+from fashion_core import feed_route, metrics
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
+
+PATIENCE_SECONDS = 30
+
+
+@pytest.fixture
+def run(store: RunStore) -> Run:
+    run = new_run(store, name="watched", train_images=64 * 4, batch_size=64)
+    set_running(run)
+    return run
+
+
+async def opened(server: Server, run: Run) -> Session:
+    session, seen = await open_session(server.port, "train", {"run": run.id}, prompt=True)
+    assert not seen.problems
+    return session
+
+
+async def heard(session: Session, count: int = 2) -> list[str]:
+    """What comes, at most so often, until nothing comes any more."""
+    found: list[str] = []
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        async for told in session.hear():
+            found.append(told)
+            if len(found) == count:
+                break
+    return found
+
+
+def test_listener_hears_what_was_written_since(run: Run, server: Server) -> None:
+    async def told() -> str:
+        session = await opened(server, run)
+        metrics.append_row(run.metrics_path, batch_row(0, 1, [4.0, 3.5]))
+        (found,) = await heard(session, 1)
+        return found
+
+    found = json.loads(asyncio.run(told()))
+    assert [row[1] for row in found["losses"]["batches"]["data"]] == [4.0, 3.5]
+    assert "batch" in found["numbers"]
+
+
+def test_all_who_listen_at_once_hear_the_same(run: Run, server: Server) -> None:
+    async def told() -> list[list[str]]:
+        sessions = [await opened(server, run) for _ in range(3)]
+        return await asyncio.gather(*(heard(session, 1) for session in sessions))
+
+    first, *others = asyncio.run(told())
+    assert others == [first, first]
+
+
+def test_feed_of_a_run_that_somebody_deletes_ends(store: RunStore, run: Run, server: Server) -> None:
+    async def told() -> list[str]:
+        session = await opened(server, run)
+        set_state(run, "stopped")
+        store.delete(run)
+        return await heard(session)
+
+    assert asyncio.run(told()) == []
+
+
+@pytest.mark.parametrize("bad", ["/feed/made-up", "/feed/WyJydW4iLDEuMCx7fV0.AAAA"])
+def test_address_that_somebody_made_up_says_nothing(run: Run, server: Server, bad: str) -> None:
+    async def told() -> list[str]:
+        session = await opened(server, run)
+        session.feed = bad
+        return await heard(session)
+
+    assert asyncio.run(told()) == []
+
+
+def test_address_of_a_server_that_ended_says_nothing_on_the_next_one(run: Run, server: Server, tmp_path: Path) -> None:
+    """Its page runs again and gets another one."""
+
+    async def told() -> list[str]:
+        session = await opened(server, run)
+        server.kill()
+        server.start()
+        return await heard(session)
+
+    assert asyncio.run(told()) == []
+
+
+def test_listener_is_let_go_when_the_server_ends(run: Run, server: Server) -> None:
+    async def told() -> None:
+        session = await opened(server, run)
+        async for _ in session.hear():
+            server.process.terminate()
+
+    with pytest.raises(ConnectionClosed):
+        asyncio.run(told())
+    server.process.wait(PATIENCE_SECONDS)
+
+
+def test_address_lies_below_the_path_of_all_pages(run: Run) -> None:
+    before = config.get_option("server.baseUrlPath")
+    try:
+        config.set_option("server.baseUrlPath", "/deep/down/")
+        assert feed_route.address(run, 1.0).startswith("/deep/down/feed/")
+        assert feed_route.route().path.startswith("/deep/down/feed/")
+    finally:
+        config.set_option("server.baseUrlPath", before)
