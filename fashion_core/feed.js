@@ -9,10 +9,36 @@ const feedCharts = ({ losses, accuracy }) => {
   document.body.dispatchEvent(new Event("fed")); // the charts listen to it: filled.py
 };
 
+const webSocketAddress = (path) => {
+  const address = new URL(path, location.href);
+  address.protocol = address.protocol.replace("http", "ws");
+  return address;
+};
+
 export default function ({ data, parentElement, setTriggerValue }) {
   const numbers = parentElement.querySelector("section");
-  const socket = new WebSocket(data.address);
-  let waiting;
+  let socket, waiting;
+
+  const runPageAgain = () => {
+    document.body.value = undefined; // a chart that is drawn anew has newer rows
+    setTriggerValue("outdated", true);
+  };
+
+  const take = (feed) => {
+    if (feed.drawn !== data.drawn) return runPageAgain();
+    numbers.innerHTML = feed.numbers;
+    feedCharts(feed);
+  };
+
+  // Where no feed gets through, the page runs again as often as it would have come.
+  const listenLater = () => (waiting = setTimeout(() => (runPageAgain(), listen()), data.seconds * 1000));
+
+  const listen = () => {
+    socket = new WebSocket(webSocketAddress(data.address));
+    socket.onopen = () => socket.send(data.ticket);
+    socket.onmessage = (message) => take(JSON.parse(message.data));
+    socket.onclose = listenLater;
+  };
 
   const leave = () => {
     clearTimeout(waiting);
@@ -20,22 +46,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
     socket.close();
   };
 
-  const runPageAgain = () => {
-    leave();
-    setTriggerValue("outdated", true);
-  };
-
   parentElement.leave?.(); // what the page's last run left here
   parentElement.leave = leave;
   numbers.innerHTML = data.numbers;
-  socket.onmessage = (message) => {
-    const feed = JSON.parse(message.data);
-    if (feed.drawn !== data.drawn) return runPageAgain();
-    numbers.innerHTML = feed.numbers;
-    feedCharts(feed);
-  };
-  // Where no feed gets through, the page runs again as often as it would have come.
-  socket.onclose = () => (waiting = setTimeout(runPageAgain, data.seconds * 1000));
+  listen();
 
   return () => {
     leave();

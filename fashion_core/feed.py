@@ -1,4 +1,4 @@
-"""What a page that watches a run shows of it, and hears once a second without a run of its script.
+"""What a page that watches a run shows of it, and hears once a second or so without a run of its script.
 
 A run of a script costs a server 5 ms and more a second for each viewer, taken from the training on the same processor.
 What is here is made once for all who watch.
@@ -14,12 +14,14 @@ from fashion_core import charts, frames, live, run_tiles, tiles, ui
 from fashion_core.comparison import compare_run, gate_of
 from fashion_core.config import TrainConfig
 from fashion_core.filled import Filled
-from fashion_core.kept import KeptLatest
+from fashion_core.kept import KeptLatest, stamp
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
 from fashion_core.schema import UNDER_WAY_STATES, LoadCheck, State, Status
 
-STARTING_SECONDS, ACTIVE_SECONDS, IDLE_SECONDS = 0.25, 1.0, 3.0
+STARTING_SECONDS: Final = 0.25
+ACTIVE_SECONDS: Final = 1.0
+IDLE_SECONDS: Final = 3.0
 MAX_EPOCHS: Final = 400
 """So many epochs of a long run are drawn; the best and the worst of each stretch are among them."""
 _charts: KeptLatest[tuple[Filled, Filled]] = KeptLatest(64)
@@ -57,7 +59,7 @@ def look(store: RunStore, run: Run) -> Feed:
     """The run now. Raises ``DamagedFileError``, ``DiskError`` or ``RunNotFoundError``."""
     status = run.status
     state = run.state(status)
-    seen = live.look(run, live.LOOK_SECONDS if state in UNDER_WAY_STATES else 0.0)
+    seen = live.look(run)
     config, first = run.record.config, run.record.first_epoch
     span, check, seconds = frames.horizon(config, status, first), run.load_check, _pace(status, state)
     losses, accuracy = _charts.get(run.path, (seen.version, span, check), lambda: _drawn(config, seen, span, check))
@@ -65,16 +67,25 @@ def look(store: RunStore, run: Run) -> Feed:
     if run.record.resumption and (compared := compare_run(store, run)):
         rows.insert(0, run_tiles.three_losses(compared))
     share = frames.progress(config, status, first).share
+    depends = state, status.error, seconds, span, check is not None, seen.damaged, stamp(run.log_path)
     return Feed(
         status=status,
         state=state,
         seconds=seconds,
-        numbers=tiles.written(ui.whereabouts(store, run, state), share, rows),
+        numbers=tiles.html(ui.whereabouts(store, run, state), share, rows),
         losses=losses,
         accuracy=accuracy,
         damaged=seen.damaged,
-        drawn=f"{state} {seconds} {len(span)} {check is not None} {seen.damaged} {status.error}",
+        drawn=repr((*depends, _saved_by_parent(store, run, state))),
     )
+
+
+def _saved_by_parent(store: RunStore, run: Run, state: State) -> tuple[int, ...] | None:
+    """The saved epochs of the run that an ended one was resumed from: what its proof stands on."""
+    parent = run.record.parent
+    if parent is None or state in UNDER_WAY_STATES or not store.has(parent.run):
+        return None
+    return tuple(store.get(parent.run).epochs_saved())
 
 
 def _pace(status: Status, state: State) -> float:

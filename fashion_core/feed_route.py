@@ -1,4 +1,4 @@
-"""Where pages that watch a run hear what is new: one address a viewer and a run, which nobody else can make."""
+"""Where pages that watch a run hear what is new, each with a ticket that only their server can make."""
 
 import asyncio
 import secrets
@@ -14,56 +14,56 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from fashion_core import access, access_views, feed, ui
 from fashion_core.access import Roles
 from fashion_core.errors import FashionError
+from fashion_core.kept import KeptLatest
 from fashion_core.run_folders import Run
 
+_TICKET_SECONDS: Final = 10.0
+"""For so long somebody who has connected may be silent."""
 _tickets: Final = URLSafeSerializer(secrets.token_bytes(), salt="who watches which run")
-_Key = tuple[str, float]
 _Told = tuple[str, Roles | None]
-_ticks: dict[_Key, tuple[int, asyncio.Task[_Told]]] = {}
+_looks: KeptLatest[asyncio.Task[_Told]] = KeptLatest(64)
 """What all who watch a run at one pace are told at a tick of the clock, made once."""
 
 
-def route() -> WebSocketRoute:
-    """For the server, below the path that all its pages have."""
-    return WebSocketRoute(f"{_base()}/feed/{{ticket}}", tell)
-
-
-def address(run: Run, seconds: float) -> str:
-    """Where whoever looks at this page hears of this run, once in so many seconds."""
-    return f"{_base()}/feed/{_tickets.dumps([run.id, seconds, access_views.claims()])}"
-
-
-def _base() -> str:
+def address() -> str:
+    """The path of the feeds, below that of all pages."""
     path = str(st.get_option("server.baseUrlPath")).strip("/")
-    return f"/{path}" if path else ""
+    return f"/{path}/feed" if path else "/feed"
+
+
+def route() -> WebSocketRoute:
+    """The feeds, for the server."""
+    return WebSocketRoute(address(), tell)
+
+
+def ticket(run: Run, seconds: float) -> str:
+    """Lets whoever looks at this page hear of this run once in so many seconds.
+
+    It goes into a message, not into the address: proxies log those, and it says who they are.
+    """
+    return _tickets.dumps([run.id, seconds, access_views.claims()])
 
 
 async def tell(socket: WebSocket) -> None:
     """Send what is new, again and again, until nobody listens or the page has to run again to say why it ends."""
     await socket.accept()
     with suppress(WebSocketDisconnect):
-        with suppress(BadSignature, FashionError):
-            run_id, seconds, claims = _tickets.loads(socket.path_params["ticket"])
-            await _tell(socket, (run_id, seconds), claims)
+        with suppress(BadSignature, FashionError, TimeoutError):
+            shown = await asyncio.wait_for(socket.receive_text(), _TICKET_SECONDS)
+            run_id, seconds, claims = _tickets.loads(shown)
+            await _tell(socket, run_id, seconds, claims)
         await socket.close()
 
 
-async def _tell(socket: WebSocket, key: _Key, claims: dict[str, Any]) -> None:
-    _, seconds = key
+async def _tell(socket: WebSocket, run_id: str, seconds: float, claims: dict[str, Any]) -> None:
     while True:
-        await asyncio.sleep(seconds - time.monotonic() % seconds)
-        body, roles = await _newest(key)
+        tick = int(time.monotonic() / seconds) + 1
+        await asyncio.sleep(tick * seconds - time.monotonic())
+        look = _looks.get((run_id, seconds), tick, lambda: asyncio.create_task(asyncio.to_thread(_look, run_id)))
+        body, roles = await asyncio.shield(look)
         if not access.may_look(claims, roles):
             return
         await socket.send_text(body)
-
-
-async def _newest(key: _Key) -> _Told:
-    run_id, seconds = key
-    tick = round(time.monotonic() / seconds)
-    if key not in _ticks or _ticks[key][0] != tick:
-        _ticks[key] = tick, asyncio.create_task(asyncio.to_thread(_look, run_id))
-    return await asyncio.shield(_ticks[key][1])
 
 
 def _look(run_id: str) -> _Told:

@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from fashion_core import feed_route
-from fashion_core.feed import Feed
+from fashion_core.feed import ACTIVE_SECONDS, Feed
 from fashion_core.run_folders import Run
 
 _HERE = Path(__file__).parent
@@ -17,14 +17,18 @@ _component = st.components.v2.component(
 )
 
 
-def show_numbers(run: Run, feed: Feed) -> None:
-    """The numbers; from now on the browser asks for newer ones, and the page runs again once that is not enough."""
-    address = feed_route.address(run, feed.seconds)
-    data = {"numbers": feed.numbers, "drawn": feed.drawn, "seconds": feed.seconds, "address": address}
-    _component(data=data, key=f"feed of {run.id}")
+def show_numbers(run: Run, found: Feed | None) -> None:
+    """The numbers; from now on the browser hears newer ones, and the page runs again once that is not enough.
+
+    Where nothing could be found out the page runs again and again, until somebody has mended it.
+    """
+    seconds = found.seconds if found else ACTIVE_SECONDS
+    told = {"numbers": found.numbers, "drawn": found.drawn} if found else {"numbers": "", "drawn": ""}
+    where = {"address": feed_route.address(), "ticket": feed_route.ticket(run, seconds), "seconds": seconds}
+    _component(data=told | where, key=f"feed of {run.id}")
 
 
-def show_charts(feed: Feed) -> None:
+def show_charts(found: Feed) -> None:
     """The losses as they come, and the accuracy of each epoch."""
-    st.vega_lite_chart(feed.losses.following("losses"), alt="Losses of this run by optimizer step")
-    st.vega_lite_chart(feed.accuracy.following("accuracy"), alt="Test accuracy of this run by epoch")
+    st.vega_lite_chart(found.losses.following("losses"), alt="Losses of this run by optimizer step")
+    st.vega_lite_chart(found.accuracy.following("accuracy"), alt="Test accuracy of this run by epoch")

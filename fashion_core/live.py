@@ -1,7 +1,6 @@
 """What all who watch a run see of its metrics, made once for them: only what was appended is read."""
 
 import threading
-import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,8 +15,6 @@ from fashion_core.schema import RunRecord
 
 _WATCHED: Final = 64
 """Runs whose curves stay in memory, up to a megabyte each; one that comes back is read from its beginning."""
-LOOK_SECONDS: Final = 0.5
-"""For so long those who watch a run that trains may share one look: a new one takes longer than to show it."""
 _watched: OrderedDict[str, "_Watched"] = OrderedDict()
 _changing = threading.Lock()
 
@@ -65,17 +62,14 @@ def _change(values: "pd.Series[float]") -> float | None:
     return float(values.iloc[-1] - values.iloc[-2]) if len(values) > 1 else None
 
 
-def look(run: Run, seconds: float = 0.0) -> Look:
-    """The metrics as they are now, or as they were at most so many seconds ago, if somebody looked then and saw any.
-
-    Raises ``DamagedFileError`` or ``DiskError``.
-    """
+def look(run: Run) -> Look:
+    """The metrics as they are now. Raises ``DamagedFileError`` or ``DiskError``."""
     with _changing:
         watched = _watched.setdefault(str(run.path), _Watched(run))
         _watched.move_to_end(str(run.path))
         while len(_watched) > _WATCHED:
             _watched.popitem(last=False)
-    return watched.look(seconds)
+    return watched.look()
 
 
 def forget() -> None:
@@ -96,14 +90,10 @@ class _Watched:
         self._ended: list[metrics.Row] = []
         self._last: Look | None = None
         self._record: RunRecord
-        self._looked = 0.0
 
-    def look(self, seconds: float) -> Look:
+    def look(self) -> Look:
         """One who looks reads what is new; whoever comes meanwhile waits and finds it read."""
         with self._reading:
-            if self._last and self._rows and time.monotonic() - self._looked < seconds:
-                return self._last
-            looked = time.monotonic()
             self._record = self._run.record  # before any row is taken: where this raises, none is lost
             for rows in self._follower.new_rows():
                 self._begin_anew_if_needed()
@@ -113,7 +103,6 @@ class _Watched:
             version = (id(self), self._restarts, self._rows, self._damaged(), saved)
             if self._last is None or self._last.version != version:
                 self._last = self._make(saved, version)
-            self._looked = looked
             return self._last
 
     def _begin_anew_if_needed(self) -> None:

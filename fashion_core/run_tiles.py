@@ -10,26 +10,29 @@ from fashion_core.tiles import Meaning, Tile
 
 def numbers(run: Run, status: Status, state: State, found: Numbers) -> list[Tile]:
     """Loss and accuracy now, each with its change since the epoch before; speed and time."""
-    accuracy, rate = found.accuracy, status.images_per_second
+    accuracy, rate, gained = found.accuracy, status.images_per_second, found.accuracy_change
+    points = None if gained is None else gained * 100
     return [
         Tile("Training loss, smoothed", ui.loss_text(found.smoothed)),
-        Tile("Test loss", ui.loss_text(found.loss), *_change(found.loss_change, "{:+.4f}", -1)),
-        Tile(
-            "Test accuracy",
-            "–" if accuracy is None else f"{accuracy:.2%}",
-            *_change(found.accuracy_change, "{:+.2f} points", 100),
-        ),
+        Tile("Test loss", ui.loss_text(found.loss), *_change(found.loss_change, "{:.4f}", less_is_better=True)),
+        Tile("Test accuracy", "–" if accuracy is None else f"{accuracy:.2%}", *_change(points, "{:.2f} points")),
         Tile("Images per second", "–" if rate is None else f"{rate:,.0f}"),
         _time(run, status, state, found.seconds),
     ]
 
 
-def _change(change: float | None, text: str, sign: int) -> tuple[str, Meaning]:
-    """What a number gained, and whether that is good: less of a loss, more of an accuracy (which is in points)."""
+def _change(change: float | None, text: str, *, less_is_better: bool = False) -> tuple[str, Meaning]:
+    """A change in words, and whether it is good."""
     if change is None:
         return "", "plain"
-    said = text.format(change * max(sign, 1))
-    return said, "good" if change * sign > 0 else "bad" if change * sign < 0 else "plain"
+    said = _arrow(change) + text.format(abs(change))
+    if change == 0:
+        return said, "plain"
+    return said, "good" if (change < 0) == less_is_better else "bad"
+
+
+def _arrow(change: float) -> str:
+    return "↑ " if change > 0 else "↓ " if change < 0 else ""
 
 
 def _time(run: Run, status: Status, state: State, trained: float) -> Tile:
@@ -57,5 +60,6 @@ def three_losses(row: Compared) -> list[Tile]:
 def _loss_now(label: str, row: Compared, now: LossNow | None) -> Tile:
     if now is None:
         return Tile(label, ui.loss_text(None))
+    change = relative_change(row, now)
     meaning: dict[str, Meaning] = {"lower": "good", "higher": "bad", "within noise": "plain"}
-    return Tile(label, ui.loss_text(now.loss), f"{relative_change(row, now):+.1%}, {now.answer}", meaning[now.answer])
+    return Tile(label, ui.loss_text(now.loss), f"{_arrow(change)}{abs(change):.1%}, {now.answer}", meaning[now.answer])

@@ -18,14 +18,14 @@ class Tile:
     meaning: Meaning = "plain"
     note: str = ""
 
-    def html(self) -> str:
+    def group(self) -> str:
         """A group of a description list."""
         change = f'<dd class="change {self.meaning}">{escape(self.change)}</dd>' if self.change else ""
         note = f'<dd class="note">{escape(self.note)}</dd>' if self.note else ""
         return f"<div><dt>{escape(self.label)}</dt><dd>{escape(self.value)}</dd>{change}{note}</div>"
 
 
-def written(words: str, share: float, rows: Sequence[Sequence[Tile]]) -> str:
+def html(words: str, share: float, rows: Sequence[Sequence[Tile]]) -> str:
     """How far something is, as a bar of this share with these words below it, and the numbers in rows."""
     bar = f'<progress value="{share:.4f}" aria-label="{escape(words)}"></progress><p>{escape(words)}</p>'
-    return bar + "".join(f"<dl>{''.join(tile.html() for tile in row)}</dl>" for row in rows)
+    return bar + "".join(f"<dl>{''.join(tile.group() for tile in row)}</dl>" for row in rows)

@@ -253,7 +253,7 @@ def ask_rows(rows: pd.DataFrame, key: str, wanted: int = 0) -> pd.DataFrame:
 def advance(store: RunStore) -> None:
     """Let the queue move on, once a second for all who look; what keeps it from that is shown, and the page goes on.
 
-    Every part that refreshes by itself calls this, so it also ends the view of somebody whose login has ended.
+    Every part of a page that runs by itself calls this, so it also ends the view of somebody whose login has ended.
     """
     access_views.send_strangers_away()
     with problems_shown():

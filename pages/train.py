@@ -89,8 +89,8 @@ def show_run(store: RunStore, run: Run) -> None:
             ui.resume_link(run)
             ui.predict_link(run)
             st.page_link("train.py", label="Set up another run", icon=":material/add:", query_params={})
-    ui.show_damage(run)
     if run.record.source:
+        ui.show_damage(run)
         show_imported(store, run)
         return
     if run.record.resumption:
@@ -150,22 +150,31 @@ def show_proof(store: RunStore, run: Run) -> None:
 
 @st.fragment
 def show_live(store: RunStore, run: Run) -> None:
-    """What changes while the run trains. It runs again when the browser finds that more than the numbers changed."""
+    """What changes while the run trains. It runs again when the browser hears that more than the numbers changed."""
     ui.advance(store)
+    found = None
     with ui.problems_shown():
         if not store.has(run.id):
             st.rerun()  # the page says that it has been deleted
+        ui.show_damage(run)
         found = feed.look(store, run)
         show_state(store, run, found)
-        feed_views.show_numbers(run, found)
-        if run.record.resumption and found.state not in UNDER_WAY_STATES:
-            show_proof(store, run)
-        if found.damaged:
-            text = f"{found.damaged:,} rows of metrics.jsonl can't be read, and are missing from the charts."
-            st.warning(text, icon=":material/broken_image:")
-        st.caption(charts.LIVE_KEY)
-        feed_views.show_charts(found)
+    feed_views.show_numbers(run, found)
+    with ui.problems_shown():
+        if found:
+            show_measured(store, run, found)
         show_log(run)
+
+
+def show_measured(store: RunStore, run: Run, found: feed.Feed) -> None:
+    """What the run measured, as charts, and beside the run that it was resumed from."""
+    if run.record.resumption and found.state not in UNDER_WAY_STATES:
+        show_proof(store, run)
+    if found.damaged:
+        text = f"{found.damaged:,} rows of metrics.jsonl can't be read, and are missing from the charts."
+        st.warning(text, icon=":material/broken_image:")
+    st.caption(charts.LIVE_KEY)
+    feed_views.show_charts(found)
 
 
 def show_state(store: RunStore, run: Run, found: feed.Feed) -> None:

@@ -134,8 +134,9 @@ def test_who_is_in_no_list_is_told_so_and_sees_nothing(guarded: Server, stopped:
     expect(page.get_by_text(LOGIN_FIRST)).to_be_visible()
 
 
+@pytest.mark.parametrize(("path", "heading"), [("", "All runs"), ("train", "to be seen")])
 def test_view_that_refreshes_ends_with_the_login(
-    store: RunStore, stopped: Run, tmp_path: Path, secrets: Path, page: Page
+    store: RunStore, stopped: Run, tmp_path: Path, secrets: Path, page: Page, path: str, heading: str
 ) -> None:
     """Nobody reloads: the page finds out by itself, and offers to log in again."""
     with provider(timedelta(seconds=LOGIN_SECONDS)) as short:
@@ -144,9 +145,10 @@ def test_view_that_refreshes_ends_with_the_login(
         server.start()
         try:
             log_in(page, server, ANNA)
-            expect(page.get_by_text("to be seen").or_(page.get_by_role("heading", name="All runs"))).to_be_visible()
+            open_page(page, f"{server.url}/{path}?run={stopped.id}")
+            expect(page.get_by_role("heading", name=heading)).to_be_visible()
             expect(page.get_by_text(EXPIRED)).to_be_visible(timeout=LOGIN_SECONDS * 1000 + PATIENCE_MS)
-            expect(page.get_by_role("heading", name="All runs")).to_have_count(0)
+            expect(page.get_by_role("heading", name=heading)).to_have_count(0)
             page.get_by_role("button", name="Log in").click()
             expect(page.get_by_role("button", name="Authorize")).to_be_visible()
         finally:

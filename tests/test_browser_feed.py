@@ -2,8 +2,8 @@
 
 import pytest
 from browsing import Server, expect_badge, open_page
-from helpers import new_run, set_running
-from playwright.sync_api import Page, WebSocket, expect
+from helpers import new_run, set_running, wait_until
+from playwright.sync_api import Page, WebSocket, WebSocketRoute, expect
 from test_metrics import batch_row, epoch_row
 
 from fashion_core import metrics
@@ -49,7 +49,7 @@ def test_numbers_and_both_charts_follow_without_a_run_of_the_page(server: Server
 
     page.on("websocket", listen)
     watch(page, server, run)
-    page.wait_for_timeout(1000)  # what its first run still sends
+    page.wait_for_function("document.body.value")  # its first run is over, and the feed has begun
     said.clear()
     write_epoch(run)
     expect(page.get_by_test_id("stVegaLiteChart").last).to_contain_text("62.50%")
@@ -60,11 +60,28 @@ def test_numbers_and_both_charts_follow_without_a_run_of_the_page(server: Server
 
 
 def test_page_that_no_feed_reaches_follows_all_the_same(server: Server, run: Run, page: Page) -> None:
-    page.route_web_socket("**/feed/**", lambda socket: socket.close())
+    tried: list[str] = []
+
+    def refuse(socket: WebSocketRoute) -> None:
+        tried.append(socket.url)
+        socket.close()
+
+    page.route_web_socket("**/feed", refuse)
     watch(page, server, run)
+    wait_until(lambda: page.title() and len(tried) > 3, "the page has found nothing new more than once")
     write_epoch(run)
     expect(page.get_by_test_id("stVegaLiteChart").last).to_contain_text("62.50%")
     expect(page.locator("dd").get_by_text("62.50%")).to_be_visible()
+
+
+def test_page_follows_again_once_a_damaged_file_is_mended(server: Server, run: Run, page: Page) -> None:
+    watch(page, server, run)
+    whole = run.status_path.read_bytes()
+    run.status_path.write_text("{")
+    expect(page.get_by_test_id("stAlert").first).to_contain_text("status.json")
+    run.status_path.write_bytes(whole)
+    expect_newest(page, "4.000")
+    expect(page.get_by_text("status.json")).to_have_count(0)
 
 
 def test_page_shows_what_a_run_has_come_to_by_itself(server: Server, run: Run, page: Page) -> None:
@@ -75,7 +92,7 @@ def test_page_shows_what_a_run_has_come_to_by_itself(server: Server, run: Run, p
     expect(page.get_by_role("button", name="Continue")).to_be_visible()
 
 
-def test_what_one_run_fed_is_gone_once_its_page_is_left(store: RunStore, server: Server, run: Run, page: Page) -> None:
+def test_what_one_run_fed_is_gone_once_its_page_is_left(server: Server, run: Run, page: Page) -> None:
     watch(page, server, run)
     page.wait_for_function("document.body.value")
     page.get_by_role("link", name="Overview").click()

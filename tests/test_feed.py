@@ -1,11 +1,13 @@
 """What a page that watches a run shows, and when it has to run again."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from helpers import new_run, set_running, set_state
+from helpers import new_run, set_running, set_state, train
 from test_metrics import batch_row, epoch_row
+from test_resuming import resume
 
 from fashion_core import feed, metrics
 from fashion_core.run_folders import Run
@@ -51,23 +53,40 @@ def test_page_stays_while_only_numbers_and_rows_change(store: RunStore, run: Run
     assert (after.numbers, after.body()) != (before.numbers, before.body())
 
 
-def test_page_runs_again_once_its_state_changes(store: RunStore, run: Run) -> None:
-    before = feed.look(store, run).drawn
-    change(run, state="failed", error="the disk is full.")
-    failed = feed.look(store, run).drawn
-    set_state(run, "stopped")
-    assert len({before, failed, feed.look(store, run).drawn}) == 3
-
-
-def test_page_runs_again_once_a_row_can_not_be_read(store: RunStore, run: Run) -> None:
-    metrics.append_row(run.metrics_path, batch_row(0, 1, [4.0, 3.0]))
-    before = feed.look(store, run)
+def damage_metrics(run: Run) -> None:
     with run.metrics_path.open("a") as file:
         file.write("{damaged}\n")
-    set_state(run, "stopped")  # whoever trains shares looks for half a second
-    after = feed.look(store, run)
-    assert (before.damaged, after.damaged) == (0, 1)
-    assert str(after.damaged) in after.drawn.split()
+
+
+@pytest.mark.parametrize(
+    "happen",
+    [
+        lambda run: change(run, state="failed"),
+        lambda run: change(run, error="the disk is full."),
+        lambda run: change(run, phase="starting"),
+        damage_metrics,
+        lambda run: run.log_path.write_text("a warning\n"),
+    ],
+    ids=["state", "error", "pace", "damaged rows", "log"],
+)
+def test_page_runs_again_once_more_than_numbers_changed(
+    store: RunStore, run: Run, happen: Callable[[Run], None]
+) -> None:
+    metrics.append_row(run.metrics_path, batch_row(0, 1, [4.0, 3.0]))
+    before = feed.look(store, run).drawn
+    happen(run)
+    assert feed.look(store, run).drawn != before
+
+
+def test_page_of_an_ended_run_runs_again_while_its_parent_goes_on(store: RunStore) -> None:
+    parent = new_run(store, epochs=2)
+    train(parent, should_stop=lambda: len(parent.epochs_saved()) == 1)
+    child = resume(store, parent, 0)
+    train(child)
+    set_state(child, "finished")
+    before = feed.look(store, child).drawn
+    train(parent)
+    assert feed.look(store, child).drawn != before
 
 
 def test_body_has_the_rows_of_both_charts_and_gaps_where_a_loss_is_not_finite(store: RunStore, run: Run) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from pathlib import Path
 
 import pytest
 from benchmarks.sessions import Session, open_session
@@ -56,12 +55,23 @@ def test_listener_hears_what_was_written_since(run: Run, server: Server) -> None
 
 
 def test_all_who_listen_at_once_hear_the_same(run: Run, server: Server) -> None:
+    """While rows are written all the time, so that another look would find others."""
+
+    async def write() -> None:
+        for number in range(10_000):
+            metrics.append_row(run.metrics_path, batch_row(number, 0, [4.0]))
+            await asyncio.sleep(0.001)
+
     async def told() -> list[list[str]]:
         sessions = [await opened(server, run) for _ in range(3)]
-        return await asyncio.gather(*(heard(session, 1) for session in sessions))
+        writing = asyncio.create_task(write())
+        found = await asyncio.gather(*(heard(session, 2) for session in sessions))
+        writing.cancel()
+        return found
 
-    first, *others = asyncio.run(told())
-    assert others == [first, first]
+    (before, after), *others = asyncio.run(told())
+    assert before != after
+    assert others == [[before, after]] * 2
 
 
 def test_feed_of_a_run_that_somebody_deletes_ends(store: RunStore, run: Run, server: Server) -> None:
@@ -74,17 +84,17 @@ def test_feed_of_a_run_that_somebody_deletes_ends(store: RunStore, run: Run, ser
     assert asyncio.run(told()) == []
 
 
-@pytest.mark.parametrize("bad", ["/feed/made-up", "/feed/WyJydW4iLDEuMCx7fV0.AAAA"])
-def test_address_that_somebody_made_up_says_nothing(run: Run, server: Server, bad: str) -> None:
+@pytest.mark.parametrize("bad", ["", "made-up", "WyJydW4iLDEuMCx7fV0.AAAA", "ü"])
+def test_ticket_that_somebody_made_up_is_told_nothing(run: Run, server: Server, bad: str) -> None:
     async def told() -> list[str]:
         session = await opened(server, run)
-        session.feed = bad
+        session.feed["ticket"] = bad
         return await heard(session)
 
     assert asyncio.run(told()) == []
 
 
-def test_address_of_a_server_that_ended_says_nothing_on_the_next_one(run: Run, server: Server, tmp_path: Path) -> None:
+def test_ticket_of_a_server_that_ended_is_told_nothing_by_the_next_one(run: Run, server: Server) -> None:
     """Its page runs again and gets another one."""
 
     async def told() -> list[str]:
@@ -107,11 +117,10 @@ def test_listener_is_let_go_when_the_server_ends(run: Run, server: Server) -> No
     server.process.wait(PATIENCE_SECONDS)
 
 
-def test_address_lies_below_the_path_of_all_pages(run: Run) -> None:
+def test_feed_lies_below_the_path_of_all_pages() -> None:
     before = config.get_option("server.baseUrlPath")
     try:
         config.set_option("server.baseUrlPath", "/deep/down/")
-        assert feed_route.address(run, 1.0).startswith("/deep/down/feed/")
-        assert feed_route.route().path.startswith("/deep/down/feed/")
+        assert feed_route.address() == feed_route.route().path == "/deep/down/feed"
     finally:
         config.set_option("server.baseUrlPath", before)

@@ -71,20 +71,6 @@ def test_a_run_that_nobody_watches_any_more_is_forgotten(
     assert_current(run)
 
 
-def test_those_who_look_within_a_while_may_share_a_look(run: Run) -> None:
-    first = live.look(run)
-    metrics.append_row(run.metrics_path, epoch_row(0))
-    assert live.look(run, seconds=60) is first
-    assert live.look(run) is not first
-
-
-def test_look_that_found_nothing_yet_is_not_shared(store: RunStore) -> None:
-    run = new_run(store)
-    assert live.look(run, seconds=60).epochs.empty
-    metrics.append_row(run.metrics_path, epoch_row(0))
-    assert len(live.look(run, seconds=60).epochs) == 1
-
-
 def test_numbers_are_the_newest_and_what_they_gained(run: Run) -> None:
     before = live.look(run).numbers
     assert (before.loss, before.loss_change, before.accuracy, before.seconds) == (None, None, None, 0.0)

@@ -46,5 +46,5 @@ async def visit(port: int, store: RunStore, number: int) -> None:
     query = {"run": run_path(store, number % RUNS).name} if number % 2 and page != "lesson" else {}
     session, first = await open_session(port, page, query, prompt=True)
     assert not first.problems, first.problems
-    await session.run(session.fragment[0] if session.fragment else None)
+    await session.stay()
     await session.connection.close()

@@ -4,8 +4,10 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlencode
 
 from streamlit.proto.Alert_pb2 import Alert
@@ -42,8 +44,7 @@ class Session:
         fragment: the fragment that asks to be run again, and every so many seconds; None if there is none.
         cached: hashes of the messages that a browser would have kept, which the server then only names.
         widgets: the ids of buttons and select boxes by their labels.
-        feed: where a page that watches a run hears what is new; empty on another page.
-        drawn: what such a page was drawn for: where the feed says another word, a browser runs the page again.
+        feed: where a page that watches a run hears what is new, and what it was drawn for; empty on another page.
     """
 
     connection: ClientConnection
@@ -54,11 +55,12 @@ class Session:
     fragment: tuple[str, float] | None = None
     cached: set[str] = field(default_factory=set)
     widgets: dict[str, str] = field(default_factory=dict)
-    feed: str = ""
-    drawn: str = ""
+    feed: dict[str, Any] = field(default_factory=dict)
 
     async def run(self, fragment: str | None = None) -> Ran:
         """Ask for a run as the frontend does, and wait until it is done."""
+        if fragment is None:
+            self.feed = {}
         return await self._ask(BackMsg(), fragment)
 
     async def press(self, button: str, choices: Mapping[str, str]) -> Ran:
@@ -80,11 +82,22 @@ class Session:
         await self.connection.send(message.SerializeToString())
         return await asyncio.wait_for(self._finish(began), PATIENCE_SECONDS)
 
-    async def hear(self) -> AsyncIterator[str]:
+    async def stay(self) -> Ran | None:
+        """What those see who stay for a while: what the feed brings, what the timer refreshes, or the page again."""
+        if not self.feed:
+            return await self.run(self.fragment[0] if self.fragment else None)
+        async with asyncio.timeout(PATIENCE_SECONDS), aclosing(self.hear()) as feed:
+            async for _ in feed:
+                return None
+        return await self.run()
+
+    async def hear(self) -> AsyncGenerator[str]:
         """What the page's feed brings, as it comes: JSON."""
         assert self.feed, f"nothing on {self.page} listens"
         host, port = self.connection.remote_address[:2]
-        async with connect(f"ws://{host}:{port}{self.feed}", max_size=None, compression=None) as connection:
+        address = f"ws://{host}:{port}{self.feed['address']}"
+        async with connect(address, max_size=None, compression=None) as connection:
+            await connection.send(self.feed["ticket"])
             async for message in connection:
                 yield str(message)
 
@@ -112,8 +125,7 @@ class Session:
                 problems.append(_problem(element))
                 self._note_widget(element)
                 if element.bidi_component.json:
-                    data = json.loads(element.bidi_component.json)
-                    self.feed, self.drawn = data["address"], data["drawn"]
+                    self.feed = json.loads(element.bidi_component.json)
             elif kind == "script_finished" and message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
                 if message.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY and not refreshes:
                     self.fragment = None  # the whole page was made again, without it

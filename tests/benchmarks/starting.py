@@ -91,7 +91,7 @@ class Visitor:
     async def _outdated(self) -> bool:
         """Whether the page has to run again before it hears of a loss."""
         assert self._session
-        drawn = self._session.drawn
+        drawn = self._session.feed["drawn"]
         async for heard in self._session.hear():
             told = json.loads(heard)
             if told["drawn"] != drawn:

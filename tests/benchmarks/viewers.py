@@ -110,6 +110,7 @@ async def _watched_window(trained: Run, server: Server, sessions: list[Session],
         computed = _computed(server)
         heard.clear()
         figures = {"train 1,000 images": await _window(trained)}
+        assert len(heard) >= len(sessions) * (WINDOW_SECONDS / ACTIVE_SECONDS - 1), "one of them missed some"
         cuts = quantiles(heard, n=20)
         figures["refresh, median"], figures["refresh, p95"] = cuts[9] * 1000, cuts[18] * 1000
         figures["refresh, CPU"] = (_computed(server) - computed) / len(heard) * 1000

@@ -70,7 +70,8 @@ class Night:
             self.note_problems(ran, page)
             for _ in range(draw.randrange(4)):
                 await asyncio.sleep(draw.uniform(0.2, 1.5))
-                self.note_problems(await session.run(session.fragment[0] if session.fragment else None), page)
+                if later := await session.stay():
+                    self.note_problems(later, page)
             if draw.random() < 0.5:
                 session.connection.transport.abort()
             await session.connection.close()
