@@ -6,7 +6,9 @@ const asSources = (chart) => Object.fromEntries(Object.entries(chart).map(([name
 
 const feedCharts = ({ losses, accuracy }) => {
   document.body.value = { losses: asSources(losses), accuracy: asSources(accuracy) };
-  document.body.dispatchEvent(new Event("fed")); // the charts listen to it: filled.py
+  // The charts listen: filled.py. Vega makes room for what it has drawn only when it runs the next time.
+  document.body.dispatchEvent(new Event("fed"));
+  document.body.dispatchEvent(new Event("fitted"));
 };
 
 const webSocketAddress = (path) => {
@@ -17,15 +19,18 @@ const webSocketAddress = (path) => {
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const numbers = parentElement.querySelector("section");
-  let socket, waiting;
+  let socket, waiting, shown;
 
   const runPageAgain = () => {
     document.body.value = undefined; // a chart that is drawn anew has newer rows
     setTriggerValue("outdated", true);
   };
 
-  const take = (feed) => {
+  const take = (told) => {
+    const feed = JSON.parse(told);
     if (feed.drawn !== data.drawn) return runPageAgain();
+    if (told === shown) return;
+    shown = told;
     numbers.innerHTML = feed.numbers;
     feedCharts(feed);
   };
@@ -36,7 +41,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const listen = () => {
     socket = new WebSocket(webSocketAddress(data.address));
     socket.onopen = () => socket.send(data.ticket);
-    socket.onmessage = (message) => take(JSON.parse(message.data));
+    socket.onmessage = (message) => take(message.data);
     socket.onclose = listenLater;
   };
 

@@ -31,14 +31,16 @@ class Filled:
 
     def following(self, feed: str) -> dict[str, Any]:
         """As sent; and the drawn chart takes the rows of this ``feed`` that the page's script puts on its body."""
-        bound = {"name": "fed", "value": None, "bind": {"element": "body", "event": "fed"}}
+        bound = [
+            {"name": name, "value": None, "bind": {"element": "body", "event": name}} for name in ("fed", "fitted")
+        ]
         taken = [
             {"name": f"fed_{name}", "expr": f"fed ? modify('{name}', fed.{feed}.{name}, true) : 0"}
             for name in self.frames
         ]
         spec = self.sent()
         fit = {"type": "fit", "contains": "padding", "resize": True}  # an axis that needs more room takes it
-        return {**spec, "params": [*spec.get("params", []), bound, *taken], "autosize": fit}
+        return {**spec, "params": [*spec.get("params", []), *bound, *taken], "autosize": fit}
 
     def rows(self) -> str:
         """The rows by their data source, as JSON with six decimals: the names of the columns, and a list a row."""

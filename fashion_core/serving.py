@@ -13,8 +13,9 @@ from streamlit.web.server import server_util
 async def lifespan(_app: st.App) -> AsyncIterator[None]:
     """Open a browser, unless the server is headless: Streamlit does so for a script, but for no ``st.App``.
 
-    What has been imported by now stays: no collection of garbage, 0.2 s of every visitor's time, need look at it again.
+    What has been imported by now stays: garbage is looked for elsewhere, which spares all visitors pauses of 0.1 s.
     """
+    gc.collect()
     gc.freeze()
     if not st.get_option("server.headless"):
         with suppress(OSError, errors.Error):  # where none can be opened, the terminal says the address all the same

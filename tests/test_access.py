@@ -1,12 +1,13 @@
 """Who may do what, decided from the address, the secrets, the environment and a login's claims."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from fashion_core import access
-from fashion_core.access import Request, Roles, read_roles, with_login, without_login
+from fashion_core.access import Request, Roles, may_look, read_roles, with_login, without_login
 from fashion_core.errors import ConfigError
 
 NOW = 1_800_000_000.0
@@ -150,3 +151,15 @@ def test_verified_address_counts(verified: object) -> None:
 )
 def test_providers_are_those_of_the_secrets(section: object, names: list[str | None]) -> None:
     assert access.providers(section) == names
+
+
+def test_who_was_let_in_may_look_for_as_long_as_they_are_listed_and_logged_in() -> None:
+    now = {**CLAIMS, "exp": time.time() + 60}
+    assert may_look(now, ROLES)
+    assert not may_look(now, Roles())
+    assert not may_look({**now, "exp": time.time() - 1}, ROLES)
+
+
+def test_who_was_let_in_without_a_login_may_look_until_one_is_asked_for() -> None:
+    assert may_look({}, None)
+    assert not may_look({}, ROLES)

@@ -35,9 +35,20 @@ def expect_newest(page: Page, loss: str) -> None:
 
 
 def write_epoch(run: Run) -> None:
+    """The first of two, and all batches of the second: the newest loss stands at the right end of its chart."""
     metrics.append_row(run.metrics_path, batch_row(0, 3, [4.0, 4.0, 4.0]))
     metrics.append_row(run.metrics_path, {**epoch_row(0), "accuracy": 0.625})
+    metrics.append_row(run.metrics_path, batch_row(1, 3, [4.0, 4.0, 4.0, 4.0]))
     run.write_status(run.status.model_copy(update={"epoch": 1}))
+
+
+CUT_OFF = """() => [...document.querySelectorAll("[data-testid=stVegaLiteChart] svg")].flatMap((chart) => {
+  const room = chart.getBoundingClientRect();
+  const isOutside = (box) => box.right > room.right + 3 || box.top < room.top - 3 || box.left < room.left - 3;
+  const texts = [...chart.querySelectorAll("text")].filter((text) => text.textContent.trim());
+  return texts.filter((text) => isOutside(text.getBoundingClientRect())).map((text) => text.textContent);
+})"""
+"""The labels that do not fit into their chart; letters reach beyond their box by two pixels."""
 
 
 def test_numbers_and_both_charts_follow_without_a_run_of_the_page(server: Server, run: Run, page: Page) -> None:
@@ -56,6 +67,7 @@ def test_numbers_and_both_charts_follow_without_a_run_of_the_page(server: Server
     expect(page.get_by_text("epoch 0 of 0–1").or_(page.get_by_text("epoch 1 of 0–1"))).to_be_visible()
     expect(page.locator("dd").get_by_text("62.50%")).to_be_visible()
     expect_newest(page, "4.000")
+    assert page.evaluate(CUT_OFF) == []
     assert said == []
 
 
@@ -82,6 +94,16 @@ def test_page_follows_again_once_a_damaged_file_is_mended(server: Server, run: R
     run.status_path.write_bytes(whole)
     expect_newest(page, "4.000")
     expect(page.get_by_text("status.json")).to_have_count(0)
+
+
+def test_page_that_was_only_loaded_follows_the_next_server(server: Server, run: Run, page: Page) -> None:
+    watch(page, server, run)
+    server.kill()
+    expect(page.get_by_text("Connection error")).to_be_visible()
+    server.start()
+    write_epoch(run)
+    expect(page.get_by_test_id("stVegaLiteChart").last).to_contain_text("62.50%")
+    expect(page.locator("dd").get_by_text("62.50%")).to_be_visible()
 
 
 def test_page_shows_what_a_run_has_come_to_by_itself(server: Server, run: Run, page: Page) -> None:

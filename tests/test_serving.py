@@ -45,6 +45,24 @@ def test_browser_is_opened_at_the_address_that_the_server_prints(
         server.kill()
 
 
+def test_garbage_is_never_looked_for_in_what_a_server_has_imported() -> None:
+    done = python(
+        """if True:
+        import asyncio, gc
+        from streamlit import config
+        from fashion_core import charts, serving
+
+        async def start():
+            config.set_option("server.headless", True)
+            async with serving.lifespan(None):
+                return gc.get_freeze_count()
+
+        assert asyncio.run(start()) > 100_000
+        """
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.browser
 def test_headless_server_opens_no_browser(store: RunStore, page: Page, tmp_path: Path) -> None:
     server, opened = server_with_a_desktop(tmp_path)
