@@ -61,17 +61,17 @@ def look(store: RunStore, run: Run) -> Feed:
     state = run.state(status)
     seen = live.look(run)
     config, first = run.record.config, run.record.first_epoch
-    span, check, seconds = frames.horizon(config, status, first), run.load_check, _pace(status, state)
+    span, check = frames.horizon(config, status, first), run.load_check
     losses, accuracy = _charts.get(run.path, (seen.version, span, check), lambda: _drawn(config, seen, span, check))
     rows = [run_tiles.numbers(run, status, state, seen.numbers)]
     if run.record.resumption and (compared := compare_run(store, run)):
         rows.insert(0, run_tiles.three_losses(compared))
     share = frames.progress(config, status, first).share
-    depends = state, status.error, seconds, span, check is not None, seen.damaged, stamp(run.log_path)
+    depends = state, status.error, span, check is not None, seen.damaged, stamp(run.log_path)
     return Feed(
         status=status,
         state=state,
-        seconds=seconds,
+        seconds=_pace(status, state, seen.numbers),
         numbers=tiles.html(ui.whereabouts(store, run, state), share, rows),
         losses=losses,
         accuracy=accuracy,
@@ -88,8 +88,8 @@ def _saved_by_parent(store: RunStore, run: Run, state: State) -> tuple[int, ...]
     return tuple(store.get(parent.run).epochs_saved())
 
 
-def _pace(status: Status, state: State) -> float:
-    if state == "running" and status.phase in ("starting", "loading"):
+def _pace(status: Status, state: State, measured: live.Numbers) -> float:
+    if state == "running" and (measured.smoothed is None or status.phase in ("starting", "loading")):
         return STARTING_SECONDS
     return ACTIVE_SECONDS if state in UNDER_WAY_STATES else IDLE_SECONDS
 

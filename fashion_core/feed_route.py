@@ -14,13 +14,14 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from fashion_core import access, access_views, feed, ui
 from fashion_core.access import Roles
 from fashion_core.errors import FashionError
+from fashion_core.feed import Feed
 from fashion_core.kept import KeptLatest
 from fashion_core.run_folders import Run
 
 _TICKET_SECONDS: Final = 10.0
 """For so long somebody who has connected may be silent."""
 _tickets: Final = URLSafeSerializer(secrets.token_bytes(), salt="who watches which run")
-_Told = tuple[str, Roles | None]
+_Told = tuple[Feed, str, Roles | None]
 _looks: KeptLatest[asyncio.Task[_Told]] = KeptLatest(64)
 """What all who watch a run at one pace are told at a tick of the clock, made once."""
 
@@ -37,7 +38,7 @@ def route() -> WebSocketRoute:
 
 
 def ticket(run: Run, seconds: float) -> str:
-    """Lets whoever looks at this page hear of this run once in so many seconds.
+    """Lets whoever looks at this page hear of this run, for the first time within so many seconds.
 
     It goes into a message, not into the address: proxies log those, and it says who they are.
     """
@@ -60,13 +61,15 @@ async def _tell(socket: WebSocket, run_id: str, seconds: float, claims: dict[str
         tick = int(time.monotonic() / seconds) + 1
         await asyncio.sleep(tick * seconds - time.monotonic())
         look = _looks.get((run_id, seconds), tick, lambda: asyncio.create_task(asyncio.to_thread(_look, run_id)))
-        body, roles = await asyncio.shield(look)
+        found, body, roles = await asyncio.shield(look)
         if not access.may_look(claims, roles):
             return
         await socket.send_text(body)
+        seconds = found.seconds
 
 
 def _look(run_id: str) -> _Told:
     store = ui.store()
     ui.move_queue(store)
-    return feed.look(store, store.get(run_id)).body(), access_views.roles()
+    found = feed.look(store, store.get(run_id))
+    return found, found.body(), access_views.roles()

@@ -30,7 +30,7 @@ def change(run: Run, **values: Any) -> None:
     [
         ({"phase": "starting"}, 0.25),
         ({"phase": "loading"}, 0.25),
-        ({"phase": "training"}, 1.0),
+        ({"phase": "training"}, 0.25),
         ({"state": "queued"}, 1.0),
         ({"state": "stopped"}, 3.0),
     ],
@@ -42,12 +42,18 @@ def test_feed_comes_more_often_before_the_first_loss(
     assert feed.look(store, run).seconds == seconds
 
 
+def test_feed_comes_once_a_second_from_the_first_loss_on(store: RunStore, run: Run) -> None:
+    change(run, phase="training")
+    metrics.append_row(run.metrics_path, batch_row(0, 0, [4.0]))
+    assert feed.look(store, run).seconds == 1.0
+
+
 def test_page_stays_while_only_numbers_and_rows_change(store: RunStore, run: Run) -> None:
     metrics.append_row(run.metrics_path, batch_row(0, 1, [4.0, 3.0]))
     before = feed.look(store, run)
     metrics.append_row(run.metrics_path, batch_row(0, 3, [2.0, 1.0]))
     metrics.append_row(run.metrics_path, epoch_row(0))
-    change(run, batch=4, images_per_second=100.0)
+    change(run, batch=4, images_per_second=100.0, phase="testing")
     after = feed.look(store, run)
     assert after.drawn == before.drawn
     assert (after.numbers, after.body()) != (before.numbers, before.body())
@@ -63,11 +69,10 @@ def damage_metrics(run: Run) -> None:
     [
         lambda run: change(run, state="failed"),
         lambda run: change(run, error="the disk is full."),
-        lambda run: change(run, phase="starting"),
         damage_metrics,
         lambda run: run.log_path.write_text("a warning\n"),
     ],
-    ids=["state", "error", "pace", "damaged rows", "log"],
+    ids=["state", "error", "damaged rows", "log"],
 )
 def test_page_runs_again_once_more_than_numbers_changed(
     store: RunStore, run: Run, happen: Callable[[Run], None]

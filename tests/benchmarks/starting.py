@@ -25,7 +25,7 @@ from .sessions import Session, open_session
 
 ROUNDS = 7
 TORCH = "python -c 'import torch'"
-LOSS, NONE_YET = "Training loss, smoothed", "–"
+NO_LOSS = "<dt>Training loss, smoothed</dt><dd>–</dd>"
 _PATIENCE_SECONDS = 60
 
 
@@ -84,7 +84,7 @@ class Visitor:
         assert self._session
         async with asyncio.timeout(_PATIENCE_SECONDS):
             seen = await self._session.press("Start", self._choices)
-            while await self._outdated():
+            while NO_LOSS in self._session.feed["numbers"] and await self._outdated():
                 assert not seen.problems, seen.problems
                 seen = await self._session.run()
 
@@ -96,7 +96,7 @@ class Visitor:
             told = json.loads(heard)
             if told["drawn"] != drawn:
                 return True
-            if f"<dt>{LOSS}</dt><dd>{NONE_YET}</dd>" not in told["numbers"]:
+            if NO_LOSS not in told["numbers"]:
                 return False
         return True
 
