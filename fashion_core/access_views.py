@@ -32,7 +32,7 @@ def actions(store: RunStore) -> Actions:
 def actor() -> Actor:
     """Who looks at this page, as the login, the secrets and the address say at this moment. Raises ``ConfigError``."""
     listed = roles()
-    if listed:
+    if listed is not None:
         return access.with_login(claims(), listed)
     request = access.Request(st.get_option("server.address"), st.context.headers, st.context.ip_address)
     return access.without_login(request, os.environ)

@@ -1,6 +1,6 @@
 """Runs as pictures: tidy DataFrames in, a filled chart out.
 
-Pages fill these charts anew every second for every viewer, in light and in dark, on a laptop and on a phone. So:
+The rows of these charts are made anew every second, for viewers in light and in dark, on a laptop and on a phone. So:
 
 - A spec is built once and only its rows change. Altair takes 300 ms to build and check one, filling it takes 10; and a
   page that gets the same spec again hands the new rows to the drawn chart instead of drawing it anew, which would

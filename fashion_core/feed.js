@@ -17,11 +17,17 @@ const webSocketAddress = (path) => {
   return address;
 };
 
+const SILENCE_MS = 15000; // much longer than any feed takes from one message to the next
+const RETRY_MS = 2000; // a run of the page takes a while, and may get lost
+
 export default function ({ data, parentElement, setTriggerValue }) {
   const numbers = parentElement.querySelector("section");
   let socket, waiting, shown;
+  let asked = -Infinity;
 
   const runPageAgain = () => {
+    if (performance.now() - asked < RETRY_MS) return;
+    asked = performance.now();
     document.body.value = undefined; // a chart that is drawn anew has newer rows
     setTriggerValue("outdated", true);
   };
@@ -35,29 +41,41 @@ export default function ({ data, parentElement, setTriggerValue }) {
     feedCharts(feed);
   };
 
-  // Where no feed gets through, the page runs again as often as it would have come.
-  const listenLater = () => (waiting = setTimeout(() => (runPageAgain(), listen()), data.seconds * 1000));
-
-  const listen = () => {
-    socket = new WebSocket(webSocketAddress(data.address));
-    socket.onopen = () => socket.send(data.ticket);
-    socket.onmessage = (message) => take(message.data);
-    socket.onclose = listenLater;
-  };
-
   const leave = () => {
     clearTimeout(waiting);
     socket.onclose = socket.onmessage = null;
     socket.close();
   };
 
-  parentElement.leave?.(); // what the page's last run left here
-  parentElement.leave = leave;
-  numbers.innerHTML = data.numbers;
-  listen();
+  // Where no feed gets through, runs of the page take its place.
+  const giveUpAfter = (milliseconds) => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => {
+      leave();
+      runPageAgain();
+      listen();
+    }, milliseconds);
+  };
 
-  return () => {
+  const listen = () => {
+    socket = new WebSocket(webSocketAddress(data.address));
+    socket.onopen = () => socket.send(data.ticket);
+    socket.onmessage = (message) => {
+      giveUpAfter(SILENCE_MS);
+      take(message.data);
+    };
+    socket.onclose = () => giveUpAfter(data.seconds * 1000);
+    giveUpAfter(SILENCE_MS);
+  };
+
+  const end = () => {
     leave();
     document.body.value = undefined;
   };
+
+  parentElement.end?.(); // what the page's last run left here
+  parentElement.end = end;
+  numbers.innerHTML = data.numbers;
+  listen();
+  return end;
 }

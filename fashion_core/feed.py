@@ -60,24 +60,28 @@ def look(store: RunStore, run: Run) -> Feed:
     status = run.status
     state = run.state(status)
     seen = live.look(run)
-    config, first = run.record.config, run.record.first_epoch
-    span, check = frames.horizon(config, status, first), run.load_check
+    config, check = run.record.config, run.load_check
+    span = frames.horizon(config, status, run.record.first_epoch)
     losses, accuracy = _charts.get(run.path, (seen.version, span, check), lambda: _drawn(config, seen, span, check))
-    rows = [run_tiles.numbers(run, status, state, seen.numbers)]
-    if run.record.resumption and (compared := compare_run(store, run)):
-        rows.insert(0, run_tiles.three_losses(compared))
-    share = frames.progress(config, status, first).share
     depends = state, status.error, span, check is not None, seen.damaged, stamp(run.log_path)
     return Feed(
         status=status,
         state=state,
         seconds=_pace(status, state, seen.numbers),
-        numbers=tiles.html(ui.whereabouts(store, run, state), share, rows),
+        numbers=_numbers(store, run, status, state, seen.numbers),
         losses=losses,
         accuracy=accuracy,
         damaged=seen.damaged,
         drawn=repr((*depends, _saved_by_parent(store, run, state))),
     )
+
+
+def _numbers(store: RunStore, run: Run, status: Status, state: State, measured: live.Numbers) -> str:
+    rows = [run_tiles.numbers(run, status, state, measured)]
+    if run.record.resumption and (compared := compare_run(store, run)):
+        rows.insert(0, run_tiles.three_losses(compared))
+    share = frames.progress(run.record.config, status, run.record.first_epoch).share
+    return tiles.html(ui.whereabouts(store, run, state), share, rows)
 
 
 def _saved_by_parent(store: RunStore, run: Run, state: State) -> tuple[int, ...] | None:

@@ -14,14 +14,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from fashion_core import access, access_views, feed, ui
 from fashion_core.access import Roles
 from fashion_core.errors import FashionError
-from fashion_core.feed import Feed
 from fashion_core.kept import KeptLatest
 from fashion_core.run_folders import Run
 
 _TICKET_SECONDS: Final = 10.0
 """For so long somebody who has connected may be silent."""
 _tickets: Final = URLSafeSerializer(secrets.token_bytes(), salt="who watches which run")
-_Told = tuple[Feed, str, Roles | None]
+_Told = tuple[float, str, Roles | None]
 _looks: KeptLatest[asyncio.Task[_Told]] = KeptLatest(64)
 """What all who watch a run at one pace are told at a tick of the clock, made once."""
 
@@ -50,10 +49,15 @@ async def tell(socket: WebSocket) -> None:
     await socket.accept()
     with suppress(WebSocketDisconnect):
         with suppress(BadSignature, FashionError, TimeoutError):
-            shown = await asyncio.wait_for(socket.receive_text(), _TICKET_SECONDS)
-            run_id, seconds, claims = _tickets.loads(shown)
+            run_id, seconds, claims = _tickets.loads(await _shown(socket))
             await _tell(socket, run_id, seconds, claims)
         await socket.close()
+
+
+async def _shown(socket: WebSocket) -> str:
+    with suppress(KeyError):  # somebody sent bytes, which are no ticket
+        return await asyncio.wait_for(socket.receive_text(), _TICKET_SECONDS)
+    return ""
 
 
 async def _tell(socket: WebSocket, run_id: str, seconds: float, claims: dict[str, Any]) -> None:
@@ -61,15 +65,15 @@ async def _tell(socket: WebSocket, run_id: str, seconds: float, claims: dict[str
         tick = int(time.monotonic() / seconds) + 1
         await asyncio.sleep(tick * seconds - time.monotonic())
         look = _looks.get((run_id, seconds), tick, lambda: asyncio.create_task(asyncio.to_thread(_look, run_id)))
-        found, body, roles = await asyncio.shield(look)
+        pace, body, roles = await asyncio.shield(look)
         if not access.may_look(claims, roles):
             return
         await socket.send_text(body)
-        seconds = found.seconds
+        seconds = pace
 
 
 def _look(run_id: str) -> _Told:
     store = ui.store()
     ui.move_queue(store)
     found = feed.look(store, store.get(run_id))
-    return found, found.body(), access_views.roles()
+    return found.seconds, found.body(), access_views.roles()

@@ -89,8 +89,8 @@ def show_run(store: RunStore, run: Run) -> None:
             ui.resume_link(run)
             ui.predict_link(run)
             st.page_link("train.py", label="Set up another run", icon=":material/add:", query_params={})
+    ui.show_damage(run)
     if run.record.source:
-        ui.show_damage(run)
         show_imported(store, run)
         return
     if run.record.resumption:
@@ -148,15 +148,11 @@ def show_proof(store: RunStore, run: Run) -> None:
         st.info(text, icon=":material/call_split:")
 
 
-@st.fragment
 def show_live(store: RunStore, run: Run) -> None:
-    """What changes while the run trains. It runs again when the browser hears that more than the numbers changed."""
+    """What changes while the run trains; the page runs again when the browser hears that more than numbers changed."""
     ui.advance(store)
     found = None
     with ui.problems_shown():
-        if not store.has(run.id):
-            st.rerun()  # the page says that it has been deleted
-        ui.show_damage(run)
         found = feed.look(store, run)
         show_state(store, run, found)
     feed_views.show_numbers(run, found)

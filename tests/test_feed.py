@@ -9,16 +9,22 @@ from helpers import new_run, set_running, set_state, train
 from test_metrics import batch_row, epoch_row
 from test_resuming import resume
 
-from fashion_core import feed, metrics
+from fashion_core import feed, files, metrics
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
+from fashion_core.schema import LoadCheck
 
 
 @pytest.fixture
 def run(store: RunStore) -> Run:
-    run = new_run(store, train_images=64 * 4, batch_size=64)
+    run = new_run(store, train_images=64 * 4, batch_size=64, epochs=40)
     set_running(run)
     return run
+
+
+LOADED = LoadCheck(
+    loss_last=0.5, loss_check=0.5, accuracy=0.8, standard_error=0.01, comparable=True, optimizer="loaded"
+).model_dump(mode="json")
 
 
 def change(run: Run, **values: Any) -> None:
@@ -70,9 +76,11 @@ def damage_metrics(run: Run) -> None:
         lambda run: change(run, state="failed"),
         lambda run: change(run, error="the disk is full."),
         damage_metrics,
+        lambda run: change(run, epoch=10),
+        lambda run: files.write_json(run.load_check_path, LOADED),
         lambda run: run.log_path.write_text("a warning\n"),
     ],
-    ids=["state", "error", "damaged rows", "log"],
+    ids=["state", "error", "damaged rows", "longer axis", "checkpoint loaded", "log"],
 )
 def test_page_runs_again_once_more_than_numbers_changed(
     store: RunStore, run: Run, happen: Callable[[Run], None]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import aclosing
 
 import pytest
 from benchmarks.sessions import Session, open_session
@@ -34,8 +35,8 @@ async def opened(server: Server, run: Run) -> Session:
 async def heard(session: Session, count: int = 2) -> list[str]:
     """What comes, at most so often, until nothing comes any more."""
     found: list[str] = []
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        async for told in session.hear():
+    async with asyncio.timeout(PATIENCE_SECONDS), aclosing(session.hear()) as feed:
+        async for told in feed:
             found.append(told)
             if len(found) == count:
                 break
@@ -62,16 +63,15 @@ def test_all_who_listen_at_once_hear_the_same(run: Run, server: Server) -> None:
             metrics.append_row(run.metrics_path, batch_row(number, 0, [4.0]))
             await asyncio.sleep(0.001)
 
-    async def told() -> list[list[str]]:
+    async def told() -> list[set[str]]:
         sessions = [await opened(server, run) for _ in range(3)]
         writing = asyncio.create_task(write())
-        found = await asyncio.gather(*(heard(session, 2) for session in sessions))
+        found = await asyncio.gather(*(heard(session, 4) for session in sessions))
         writing.cancel()
-        return found
+        return [set(each) for each in found]
 
-    (before, after), *others = asyncio.run(told())
-    assert before != after
-    assert others == [[before, after]] * 2
+    metrics.append_row(run.metrics_path, batch_row(0, 0, [4.0]))  # once there is a loss, a tick is a second
+    assert len(set.intersection(*asyncio.run(told()))) >= 3  # one may have come a tick later than the others
 
 
 def test_feed_of_a_run_that_somebody_deletes_ends(store: RunStore, run: Run, server: Server) -> None:
@@ -84,14 +84,15 @@ def test_feed_of_a_run_that_somebody_deletes_ends(store: RunStore, run: Run, ser
     assert asyncio.run(told()) == []
 
 
-@pytest.mark.parametrize("bad", ["", "made-up", "WyJydW4iLDEuMCx7fV0.AAAA", "ü"])
-def test_ticket_that_somebody_made_up_is_told_nothing(run: Run, server: Server, bad: str) -> None:
+@pytest.mark.parametrize("bad", ["", "made-up", "WyJydW4iLDEuMCx7fV0.AAAA", "ü", b"\xff"])
+def test_ticket_that_somebody_made_up_is_told_nothing(run: Run, server: Server, bad: str | bytes) -> None:
     async def told() -> list[str]:
         session = await opened(server, run)
         session.feed["ticket"] = bad
         return await heard(session)
 
     assert asyncio.run(told()) == []
+    assert "Traceback" not in server.log.read_text()
 
 
 def test_ticket_of_a_server_that_ended_is_told_nothing_by_the_next_one(run: Run, server: Server) -> None:

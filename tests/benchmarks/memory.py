@@ -20,7 +20,7 @@ BEFORE = "memory after the first 100 visits"
 
 
 def run() -> Comparison:
-    """Every page in turn, with a run in its address every other time; each visit stays for a refresh or a rerun."""
+    """Every page in turn, with a run in its address every other time; each visit stays for a while."""
     with TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder:
         store = RunStore(Path(folder, "runs"))
         fill(store, RUNS, EPOCHS)

@@ -1,4 +1,4 @@
-"""A browser's side of Streamlit's websocket, without the browser: open a page, let its timers ask for refreshes."""
+"""A browser's side of Streamlit's websocket, without the browser: open a page, let its timers ask, hear its feed."""
 
 import asyncio
 import json

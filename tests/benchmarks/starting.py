@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -92,12 +92,13 @@ class Visitor:
         """Whether the page has to run again before it hears of a loss."""
         assert self._session
         drawn = self._session.feed["drawn"]
-        async for heard in self._session.hear():
-            told = json.loads(heard)
-            if told["drawn"] != drawn:
-                return True
-            if NO_LOSS not in told["numbers"]:
-                return False
+        async with aclosing(self._session.hear()) as feed:
+            async for heard in feed:
+                told = json.loads(heard)
+                if told["drawn"] != drawn:
+                    return True
+                if NO_LOSS not in told["numbers"]:
+                    return False
         return True
 
 
