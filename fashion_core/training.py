@@ -21,6 +21,7 @@ from fashion_core.loops import Evaluation, Step, TrainStep, standard_error, test
 from fashion_core.models import build_model, lay_out
 from fashion_core.optimizers import learning_rate, make_optimizer, restore_optimizer
 from fashion_core.parents import ParentCheckpoint, check_load, read_load_losses
+from fashion_core.recordings import RecordedStep
 from fashion_core.reporter import Position, Reporter
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
@@ -69,9 +70,11 @@ class Training:
         self.random_state: dict[str, Tensor] | None = None
 
     def _make_train_step(self) -> Step:
-        """On CUDA full batches are replays of one graph, on every other device each batch is computed as it comes."""
+        """Full batches are replays where this device has a way to capture a step, else each is computed as it comes."""
         step = TrainStep(self.model, nn.CrossEntropyLoss(), self.optimizer, self._autocast())
-        return GraphedStep(step, self.config.batch_size, self.device) if self.device.type == "cuda" else step
+        ways = {"cuda": GraphedStep, "cpu": RecordedStep}
+        way = ways.get(self.device.type)
+        return way(step, self.config.batch_size, self.device) if way else step
 
     def to_the_end(self) -> Literal["finished", "stopped"]:
         """Train until the last epoch is saved or a stop is asked for.

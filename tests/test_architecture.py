@@ -119,6 +119,8 @@ TENSORS = {
     "devices",
     "loops",
     "cuda_graphs",
+    "recordings",
+    "replays",
     "optimizers",
     "parents",
     "reporter",

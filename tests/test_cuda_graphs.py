@@ -9,11 +9,12 @@ from helpers import After, config, never, new_run, train
 from torch import Tensor, nn
 
 from fashion_core import devices
-from fashion_core.cuda_graphs import GraphedStep, options, put_back
+from fashion_core.cuda_graphs import GraphedStep
 from fashion_core.errors import DeviceError
 from fashion_core.loops import TrainStep
 from fashion_core.models import NeuralNetwork, build_model
 from fashion_core.optimizers import make_optimizer, restore_optimizer
+from fashion_core.replays import options, put_back
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
 from fashion_core.training import Training
@@ -112,10 +113,6 @@ def test_batch_smaller_than_the_graphs_is_the_step_itself() -> None:
     loss = GraphedStep(graphed, BATCH, CPU)(*batch(BATCH - 1))
     assert torch.equal(loss, plain(*batch(BATCH - 1)))
     assert same(numbers(graphed), numbers(plain))
-
-
-def test_device_decides_whether_steps_are_captured(store: RunStore) -> None:
-    assert isinstance(Training(new_run(store), never).train_step, TrainStep)
 
 
 def on_gpu(store: RunStore, **changes: Any) -> Run:
