@@ -22,7 +22,7 @@ const RETRY_MS = 2000; // a run of the page takes a while, and may get lost
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const numbers = parentElement.querySelector("section");
-  let socket, waiting, shown;
+  let socket, waiting, heard, shown;
   let asked = -Infinity;
 
   const runPageAgain = () => {
@@ -62,7 +62,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
     socket.onopen = () => socket.send(data.ticket);
     socket.onmessage = (message) => {
       giveUpAfter(SILENCE_MS);
-      take(message.data);
+      heard = message.data || heard; // an empty one says that nothing has changed
+      take(heard);
     };
     socket.onclose = () => giveUpAfter(data.seconds * 1000);
     giveUpAfter(SILENCE_MS);

@@ -61,6 +61,8 @@ async def _shown(socket: WebSocket) -> str:
 
 
 async def _tell(socket: WebSocket, run_id: str, seconds: float, claims: dict[str, Any]) -> None:
+    """At each tick what there is to hear, or nothing if that is what was heard last."""
+    heard = ""
     while True:
         tick = int(time.monotonic() / seconds) + 1
         await asyncio.sleep(tick * seconds - time.monotonic())
@@ -68,8 +70,8 @@ async def _tell(socket: WebSocket, run_id: str, seconds: float, claims: dict[str
         pace, body, roles = await asyncio.shield(look)
         if not access.may_look(claims, roles):
             return
-        await socket.send_text(body)
-        seconds = pace
+        await socket.send_text("" if body == heard else body)
+        heard, seconds = body, pace
 
 
 def _look(run_id: str) -> _Told:

@@ -118,7 +118,7 @@ def test_stop_shows_within_two_seconds_and_continue_ends_in_the_same_bits(
 
     run = store.get(start_run(page, server, epochs=4))
     wait_until(lambda: epochs_done(run) >= 1, "an epoch is saved")
-    page.get_by_role("button", name="Stop").click()
+    page.get_by_test_id("stMain").get_by_role("button", name="Stop").click()
     expect_badge(page, "stopped", seconds=STOP_SECONDS)
     assert epochs_done(run) < 4
     page.get_by_role("button", name="Continue").click()
@@ -181,7 +181,7 @@ def test_two_browsers_that_press_continue_get_one_worker(
     for browser in (page, second):
         expect_badge(browser, "running")
     assert len(workers(run)) == 1
-    second.get_by_role("button", name="Stop").click()
+    second.get_by_test_id("stMain").get_by_role("button", name="Stop").click()
     for browser in (page, second):
         expect_badge(browser, "stopped", seconds=10)
     second.close()

@@ -92,7 +92,7 @@ def test_operator_starts_and_stops_a_run_under_their_name(store: RunStore, guard
     page.get_by_role("button", name="Start").click()
     page.wait_for_url(re.compile(r"run="), timeout=PATIENCE_MS)
     expect_badge(page, "running")
-    page.get_by_role("button", name="Stop").click()
+    page.get_by_test_id("stMain").get_by_role("button", name="Stop").click()
     expect_badge(page, "stopped")
     assert lines(store) == [(ANNA, "start", "done"), (ANNA, "stop", "done")]
 
@@ -153,6 +153,17 @@ def test_view_that_refreshes_ends_with_the_login(
             expect(page.get_by_role("button", name="Authorize")).to_be_visible()
         finally:
             server.kill()
+
+
+def test_page_that_hears_of_a_run_ends_once_its_viewer_is_in_no_list(
+    guarded: Server, stopped: Run, secrets: Path, issuer: str, page: Page
+) -> None:
+    log_in(page, guarded, BERT)
+    open_page(page, f"{guarded.url}/train?run={stopped.id}")
+    page.wait_for_function("document.body.value")
+    write_secrets(secrets, guarded.port, issuer, [ANNA])
+    expect(page.get_by_text("ask its owner to add you")).to_be_visible()
+    expect(page.get_by_role("heading", name="to be seen")).to_have_count(0)
 
 
 def test_open_tab_keeps_a_login_that_another_one_ended_until_it_is_loaded_again(

@@ -55,6 +55,18 @@ def test_listener_hears_what_was_written_since(run: Run, server: Server) -> None
     assert "batch" in found["numbers"]
 
 
+def test_what_stands_still_is_told_once(run: Run, server: Server) -> None:
+    """An ended run with many epochs would else be sent again and again, to all who have it open."""
+    set_state(run, "stopped")
+
+    async def told() -> list[str]:
+        return await heard(await opened(server, run), 3)
+
+    first, *others = asyncio.run(told())
+    assert json.loads(first)["numbers"]
+    assert others == ["", ""]
+
+
 def test_all_who_listen_at_once_hear_the_same(run: Run, server: Server) -> None:
     """While rows are written all the time, so that another look would find others."""
 

@@ -37,7 +37,7 @@ def run() -> Comparison:
     """On a store of this run alone, on the disk of the working folder; the run is stopped at the end."""
     with TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder:
         store = RunStore(Path(folder, "runs"))
-        config = parse_config({"name": "watched", "epochs": EPOCHS, "keep": "last"})
+        config = parse_config({"name": "watched", "epochs": EPOCHS, "keep": "last", "device": "cpu"})
         trained = jobs.start(store, config)
         try:
             with serving(Path(folder), FASHION_RUNS=str(store.root)) as server:
