@@ -41,7 +41,7 @@ class _Captured:
     """The graph, and the tensors that it reads and writes."""
 
     def __init__(self, step: TrainStep, inputs: Tensor, labels: Tensor, stream: torch.cuda.Stream) -> None:
-        self._inputs, self._labels = inputs.clone(), labels.clone()
+        self._inputs, self._labels = inputs, labels
         self._graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(self._graph, stream=stream):

@@ -22,7 +22,7 @@ const RETRY_MS = 2000; // a run of the page takes a while, and may get lost
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const numbers = parentElement.querySelector("section");
-  let socket, waiting, heard, shown;
+  let socket, waiting, feed, shown;
   let asked = -Infinity;
 
   const runPageAgain = () => {
@@ -33,9 +33,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
   };
 
   const take = (told) => {
-    const feed = JSON.parse(told);
+    feed = told ? JSON.parse(told) : feed; // nothing is told where nothing has changed
     if (feed.drawn !== data.drawn) return runPageAgain();
-    if (told === shown) return;
+    if (!told || told === shown) return;
     shown = told;
     numbers.innerHTML = feed.numbers;
     feedCharts(feed);
@@ -62,8 +62,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     socket.onopen = () => socket.send(data.ticket);
     socket.onmessage = (message) => {
       giveUpAfter(SILENCE_MS);
-      heard = message.data || heard; // an empty one says that nothing has changed
-      take(heard);
+      take(message.data);
     };
     socket.onclose = () => giveUpAfter(data.seconds * 1000);
     giveUpAfter(SILENCE_MS);

@@ -61,7 +61,7 @@ async def _shown(socket: WebSocket) -> str:
 
 
 async def _tell(socket: WebSocket, run_id: str, seconds: float, claims: dict[str, Any]) -> None:
-    """At each tick what there is to hear, or nothing if that is what was heard last."""
+    """At each tick what there is to hear, or an empty message if that was heard last: silence means a dead feed."""
     heard = ""
     while True:
         tick = int(time.monotonic() / seconds) + 1

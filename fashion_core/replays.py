@@ -31,13 +31,19 @@ class ReplayedStep(ABC):
         self._replay: Step | None = None
 
     def __call__(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """The loss of this batch. Raises ``DeviceError`` if the step can't be captured."""
+        """The loss of this batch before the step, a scalar that stays on the device.
+
+        Raises ``DeviceError`` if the step can't be captured.
+        """
         self._fill_learning_rate()
         if len(labels) < self._batch_size:
-            with options(self._step.optimizer, lr=self._learning_rate):
-                return self._step(inputs, labels)
-        self._replay = self._replay or self._capture(inputs, labels)
+            return self._step_by_itself(inputs, labels)
+        self._replay = self._replay or self._capture(inputs.clone(), labels.clone())
         return self._replay(inputs, labels)
+
+    def _step_by_itself(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        with options(self._step.optimizer, lr=self._learning_rate):
+            return self._step(inputs, labels)
 
     def _fill_learning_rate(self) -> None:
         """A number would be a constant of the capture."""
@@ -48,7 +54,10 @@ class ReplayedStep(ABC):
 
     @abstractmethod
     def _capture(self, inputs: Tensor, labels: Tensor) -> Step:
-        """What trains on such a batch and gives its loss in a tensor of its own. Nothing is trained by this."""
+        """What trains on such a batch, which is a copy, and gives its loss in a tensor of its own.
+
+        Nothing is trained by this. Raises ``DeviceError``.
+        """
 
 
 @contextmanager
@@ -71,11 +80,16 @@ def put_back(model: nn.Module, optimizer: Optimizer, device: torch.device) -> It
     State that the optimizer makes inside stays as zeros, from which its first step gives what it gives without any.
     """
     tensors = trained_tensors(model, optimizer)
+    buffers = [(module, dict(module._buffers)) for module in model.modules()]
     before = [tensor.detach().clone() for tensor in tensors]
     random_state = devices.random_state(device)
     try:
         yield
     finally:
+        for parameter in model.parameters():
+            parameter.grad = None
+        for module, own in buffers:
+            module._buffers.update(own)
         with torch.no_grad():
             for tensor in _state(optimizer):
                 tensor.zero_()

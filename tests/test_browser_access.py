@@ -160,6 +160,7 @@ def test_page_that_hears_of_a_run_ends_once_its_viewer_is_in_no_list(
 ) -> None:
     log_in(page, guarded, BERT)
     open_page(page, f"{guarded.url}/train?run={stopped.id}")
+    expect(page.get_by_role("heading", name="to be seen")).to_be_visible()
     page.wait_for_function("document.body.value")
     write_secrets(secrets, guarded.port, issuer, [ANNA])
     expect(page.get_by_text("ask its owner to add you")).to_be_visible()

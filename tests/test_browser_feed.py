@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from browsing import Server, expect_badge, open_page
 from helpers import new_run, set_running, wait_until
-from playwright.sync_api import Page, WebSocket, WebSocketRoute, expect
+from playwright.sync_api import Error, Page, WebSocket, WebSocketRoute, expect
 from test_metrics import batch_row, epoch_row
 
 from fashion_core import metrics
@@ -71,6 +71,28 @@ def test_numbers_and_both_charts_follow_without_a_run_of_the_page(server: Server
     expect_newest(page, "4.000")
     assert page.evaluate(CUT_OFF) == []
     assert said == []
+
+
+def test_page_goes_on_following_after_it_was_told_that_nothing_has_changed(
+    server: Server, run: Run, page: Page
+) -> None:
+    problems: list[Error] = []
+    told: list[str | bytes] = []
+
+    def overhear(socket: WebSocketRoute) -> None:
+        def pass_on(message: str | bytes) -> None:
+            told.append(message)
+            socket.send(message)
+
+        socket.connect_to_server().on_message(pass_on)
+
+    page.on("pageerror", lambda problem: problems.append(problem))
+    page.route_web_socket("**/feed", overhear)
+    watch(page, server, run)
+    wait_until(lambda: page.title() and told.count("") > 1, "the page was told so")
+    write_epoch(run)
+    expect(page.locator("dd").get_by_text("62.50%")).to_be_visible()
+    assert problems == []
 
 
 @pytest.mark.parametrize(

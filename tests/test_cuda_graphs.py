@@ -1,18 +1,18 @@
 """Training steps as CUDA graphs: the bits of the same steps without one. Most of it needs a GPU."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from helpers import After, config, never, new_run, train
+from steps import BATCH, CPU, batch, end_of, new_step, numbers, same, step_by_step
 from torch import Tensor, nn
 
 from fashion_core import devices
 from fashion_core.cuda_graphs import GraphedStep
 from fashion_core.errors import DeviceError
 from fashion_core.loops import TrainStep
-from fashion_core.models import NeuralNetwork, build_model
+from fashion_core.models import NeuralNetwork
 from fashion_core.optimizers import make_optimizer, restore_optimizer
 from fashion_core.replays import options, put_back
 from fashion_core.run_folders import Run
@@ -20,7 +20,6 @@ from fashion_core.runs import RunStore
 from fashion_core.training import Training
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-CPU, BATCH = torch.device("cpu"), 64
 SETTINGS: dict[str, dict[str, Any]] = {
     "sgd": {},
     "momentum": {"momentum": 0.9, "weight_decay": 0.01},
@@ -34,27 +33,6 @@ ON_GPU: dict[str, dict[str, Any]] = {
 }
 all_settings = pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 all_on_gpu = pytest.mark.parametrize("settings", ON_GPU.values(), ids=ON_GPU)
-
-
-def new_step(**settings: Any) -> TrainStep:
-    chosen = config(**settings)
-    model = build_model(chosen.model, seed=0)
-    return TrainStep(model, nn.CrossEntropyLoss(), make_optimizer(chosen, model))
-
-
-def batch(size: int = BATCH) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    return torch.rand(size, 1, 28, 28, generator=generator), torch.randint(10, (size,), generator=generator)
-
-
-def numbers(step: TrainStep) -> list[Tensor]:
-    """All that a checkpoint would hold of them."""
-    state = [value for values in step.optimizer.state_dict()["state"].values() for value in values.values()]
-    return [value.clone() for value in [*step.model.state_dict().values(), *state]]
-
-
-def same(some: list[Tensor], others: list[Tensor]) -> bool:
-    return len(some) == len(others) and all(map(torch.equal, some, others))
 
 
 @all_settings
@@ -120,22 +98,10 @@ def on_gpu(store: RunStore, **changes: Any) -> Run:
     return new_run(store, device="cuda:0", train_images=300, epochs=2, batch_size=BATCH, **changes)
 
 
-def end_of(run: Run, should_stop: Callable[[], bool] = never, graph_of: int = BATCH) -> list[Any]:
-    """The last checkpoint; a graph of more images than there are leaves each step as it is."""
-    with run.writing():
-        training = Training(run, should_stop)
-        step = TrainStep(training.model, nn.CrossEntropyLoss(), training.optimizer, training._autocast())
-        training.train_step = GraphedStep(step, graph_of, training.device)
-        training.to_the_end()
-    last = torch.load(run.checkpoint_path(1), weights_only=True)
-    state = [value for values in last["optimizer_state_dict"]["state"].values() for value in values.values()]
-    return [*last["model_state_dict"].values(), *state, torch.tensor(last["loss"])]
-
-
 @needs_gpu
 @all_on_gpu
 def test_replays_give_the_bits_of_the_steps(store: RunStore, settings: dict[str, Any]) -> None:
-    assert same(end_of(on_gpu(store, **settings)), end_of(on_gpu(store, **settings), graph_of=1000))
+    assert same(end_of(on_gpu(store, **settings)), end_of(on_gpu(store, **settings), way=step_by_step))
 
 
 @needs_gpu

@@ -80,7 +80,7 @@ def test_all_who_listen_at_once_hear_the_same(run: Run, server: Server) -> None:
         writing = asyncio.create_task(write())
         found = await asyncio.gather(*(heard(session, 4) for session in sessions))
         writing.cancel()
-        return [set(each) for each in found]
+        return [set(each) - {""} for each in found]
 
     metrics.append_row(run.metrics_path, batch_row(0, 0, [4.0]))  # once there is a loss, a tick is a second
     assert len(set.intersection(*asyncio.run(told()))) >= 3  # one may have come a tick later than the others

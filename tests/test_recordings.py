@@ -1,25 +1,19 @@
 """Training steps as recordings on the CPU: the bits of the same steps without one."""
 
-import subprocess
-import sys
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from helpers import After, config, never, new_run, train
+from helpers import After, config, never, new_run, python, train
+from steps import BATCH, CPU, batch, end_of, new_step, numbers, same, step_by_step, step_of
 from torch import Tensor, nn
 
-from fashion_core.errors import DeviceError
-from fashion_core.loops import TrainStep
-from fashion_core.models import NeuralNetwork, build_model
-from fashion_core.optimizers import make_optimizer
+from fashion_core.models import NeuralNetwork
 from fashion_core.recordings import RecordedStep
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
 from fashion_core.training import Training
 
-CPU, BATCH = torch.device("cpu"), 64
 BF16 = {"precision": "bf16"}
 SETTINGS: dict[str, dict[str, Any]] = {
     "sgd": {},
@@ -38,38 +32,20 @@ all_settings = pytest.mark.parametrize(
 
 
 def short_run(store: RunStore, **changes: Any) -> Run:
-    """An epoch of three full batches and a smaller one."""
-    return new_run(store, train_images=200, epochs=1, batch_size=BATCH, **changes)
-
-
-def end_of(run: Run, way: Callable[[TrainStep], Any] | None = None) -> list[Tensor]:
-    """All that the last checkpoint holds."""
-    with run.writing():
-        training = Training(run, never)
-        if way:
-            step = TrainStep(training.model, nn.CrossEntropyLoss(), training.optimizer, training._autocast())
-            training.train_step = way(step)
-        training.to_the_end()
-    last = torch.load(run.checkpoint_path(0), weights_only=True)
-    state = [value for values in last["optimizer_state_dict"]["state"].values() for value in values.values()]
-    return [*last["model_state_dict"].values(), *state, torch.tensor([last["loss"], last["measured"]["train_loss"]])]
-
-
-def same(some: list[Tensor], others: list[Tensor]) -> bool:
-    return len(some) == len(others) and all(map(torch.equal, some, others))
+    """Two epochs of two full batches and a smaller one, on as many threads as people train with."""
+    return new_run(store, train_images=150, epochs=2, batch_size=BATCH, threads=2, **changes)
 
 
 @all_settings
 def test_replays_give_the_bits_of_the_steps(store: RunStore, settings: dict[str, Any]) -> None:
-    step_by_step = end_of(short_run(store, **settings), way=lambda step: step)
-    assert same(end_of(short_run(store, **settings)), step_by_step)
+    assert same(end_of(short_run(store, **settings)), end_of(short_run(store, **settings), way=step_by_step))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["momentum, raw pixels", "cnn, adamw, cosine"])
 def test_stopped_before_any_batch_and_continued_ends_in_the_same_bits(store: RunStore, name: str) -> None:
     straight = end_of(short_run(store, **SETTINGS[name]))
-    for stop_at in range(2, 5):
+    for stop_at in range(2, 7):
         run = short_run(store, **SETTINGS[name])
         assert train(run, After(stop_at)) == "stopped"
         assert same(end_of(run), straight), f"stopped when asked for the {stop_at}th time"
@@ -79,48 +55,105 @@ def test_steps_on_the_cpu_are_recorded(store: RunStore) -> None:
     assert isinstance(Training(short_run(store), never).train_step, RecordedStep)
 
 
-def recorded(model: nn.Module) -> RecordedStep:
-    return RecordedStep(TrainStep(model, nn.CrossEntropyLoss(), make_optimizer(config(), model)), BATCH, CPU)
-
-
-def batch() -> tuple[Tensor, Tensor]:
-    return torch.rand(BATCH, 1, 28, 28), torch.randint(10, (BATCH,))
-
-
-class WithNumber(NeuralNetwork):
-    """Reads a number from a tensor, which another batch would change."""
+class ByNumber(NeuralNetwork):
+    """Goes by a number of its batch."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) * float(x.sum() > 0)
+        return super().forward(x) * (1 + float(x.mean()))
+
+
+class ByGradient(NeuralNetwork):
+    """Goes by a number of its gradient, once some parameters have theirs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.linear_relu_stack[:3](self.flatten(x))
+        hidden.register_hook(lambda gradient: gradient * (1 + float(gradient.max())))
+        logits: Tensor = self.linear_relu_stack[3:](hidden)
+        return logits
+
+
+class ByOrder(NeuralNetwork):
+    """Goes by the order of its batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = super().forward(x)
+        return logits + logits[x.flatten(1).sum(1).argsort()]
 
 
 class WithTensor(NeuralNetwork):
     """Computes with a tensor that is no buffer of it."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) * torch.from_numpy(torch.ones(1).numpy())
+        return super().forward(x) * torch.tensor(2.0)
 
 
-@pytest.mark.parametrize(("model", "cause"), [(WithNumber, "needs a bool from"), (WithTensor, "that no operator made")])
-def test_model_that_no_recording_can_repeat_is_told_and_stays_as_it_is(model: type[nn.Module], cause: str) -> None:
-    step = recorded(model())
-    before = [parameter.clone() for parameter in step._step.model.parameters()]
-    with pytest.raises(DeviceError, match=f"{model.__name__} can't be recorded: .*{cause}"):
-        step(*batch())
-    assert same(list(step._step.model.parameters()), before)
+class WithMean(NeuralNetwork):
+    """Has another buffer after each batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean: Tensor
+        self.register_buffer("mean", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.mean = torch.add(self.mean, x.mean())
+        return torch.add(super().forward(x), self.mean)
+
+
+class InPlace(NeuralNetwork):
+    """Changes its batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.mul_(2))
+
+
+class Recurrent(nn.Module):
+    """Reads an image row by row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows, self.last = nn.LSTM(28, 16, batch_first=True), nn.Linear(16, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.last(self.rows(x.squeeze(1))[0][:, -1])
+        return logits
+
+
+@pytest.mark.parametrize("kind", [ByNumber, ByGradient, ByOrder, WithTensor, WithMean, InPlace, Recurrent])
+def test_any_model_is_trained_as_without_a_recording(kind: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    plain, inside = step_of(kind(), config()), step_of(kind(), config())
+    inside.model.load_state_dict(plain.model.state_dict())
+    recorded = RecordedStep(inside, BATCH, CPU)
+    for seed in range(4):
+        assert torch.equal(recorded(*batch(seed=seed)), plain(*batch(seed=seed)))
+    assert same(numbers(inside), numbers(plain))
+
+
+def test_log_tells_why_a_step_is_computed_by_itself(caplog: pytest.LogCaptureFixture) -> None:
+    RecordedStep(step_of(ByNumber(), config()), BATCH, CPU)(*batch())
+    assert caplog.messages == ["Each step of ByNumber is computed by itself: it takes a float out of a tensor."]
+
+
+def test_smaller_batch_is_the_step_itself() -> None:
+    recorded, plain = new_step(), new_step()
+    loss = RecordedStep(recorded, BATCH, CPU)(*batch(BATCH - 1))
+    assert torch.equal(loss, plain(*batch(BATCH - 1)))
+    assert same(numbers(recorded), numbers(plain))
 
 
 def test_gradients_are_not_copied() -> None:
     """Whoever held one while autograd hands it to its parameter would make it a copy, in each replay."""
-    step = recorded(build_model("mlp", seed=0))
+    step = RecordedStep(new_step(), BATCH, CPU)
     step(*batch())
     assert "aten::copy_" not in str(step._replay._function.graph)  # type: ignore[union-attr]
 
 
 def test_recording_does_not_load_the_compiler() -> None:
     """It would take longer than the first epoch."""
-    code = (
-        "import sys; from test_recordings import recorded, batch, build_model;"
-        "recorded(build_model('cnn', 0))(*batch()); sys.exit('torch._dynamo' in sys.modules)"
+    done = python(
+        "import sys; from test_recordings import *; RecordedStep(new_step(model='cnn'), BATCH, CPU)(*batch());"
+        "sys.exit('torch._dynamo' in sys.modules)",
+        PYTHONPATH="tests",
     )
-    subprocess.run([sys.executable, "-c", code], cwd="tests", env={"PYTHONPATH": ".:.."}, check=True, timeout=100)
+    assert done.returncode == 0, done.stderr

@@ -92,7 +92,7 @@ class Session:
         return await self.run()
 
     async def hear(self) -> AsyncGenerator[str]:
-        """What the page's feed brings, as it comes: JSON."""
+        """What the page's feed brings, as it comes: JSON, or nothing where nothing has changed."""
         assert self.feed, f"nothing on {self.page} listens"
         host, port = self.connection.remote_address[:2]
         address = f"ws://{host}:{port}{self.feed['address']}"

@@ -94,6 +94,8 @@ class Visitor:
         drawn = self._session.feed["drawn"]
         async with aclosing(self._session.hear()) as feed:
             async for heard in feed:
+                if not heard:  # nothing has changed
+                    continue
                 told = json.loads(heard)
                 if told["drawn"] != drawn:
                     return True

@@ -17,6 +17,7 @@ from fashion_core import data, dataset_files, devices
 from fashion_core.config import parse_config
 from fashion_core.data import Images
 from fashion_core.models import build_model
+from fashion_core.replays import ReplayedStep
 from fashion_core.reporter import Position
 from fashion_core.runs import RunStore
 from fashion_core.schema import Environment
@@ -99,6 +100,13 @@ def our_training(store: RunStore, folder: Path, **settings: Any) -> Training:
     return Training(store.create(config, environment), lambda: False, images_of(folder))
 
 
+def step_by_step(training: Training) -> Training:
+    """The same without replays of a captured step."""
+    assert isinstance(training.train_step, ReplayedStep)
+    training.train_step = training.train_step._step
+    return training
+
+
 def epoch_of(training: Training) -> Callable[[], None]:
     """The first epoch, as often as it is called; it ends once its losses have been read from the device."""
 
@@ -139,8 +147,11 @@ def run() -> Comparison:
             TUTORIAL: tutorial_epoch(folder),
             FLOOR: products(torch.float32),
             "the eight products in bf16": products(torch.bfloat16),
-            "ours, fp32": our_epoch(store, folder),
-            "ours, bf16": our_epoch(store, folder, precision="bf16"),
         }
+        for precision in ("fp32", "bf16"):
+            ways[f"step by step, {precision}"] = epoch_of(
+                step_by_step(our_training(store, folder, precision=precision))
+            )
+            ways[f"ours, {precision}"] = our_epoch(store, folder, precision=precision)
         title = f"A fifth of an epoch ({IMAGES:,} {which}) of the MLP, batch {BATCH}, {THREADS} threads"
         return Comparison(title, TUTORIAL, alternate(ways, ROUNDS))

@@ -1,10 +1,9 @@
 """A whole epoch of the tutorial's network on the first GPU: ours beside the tutorial's loop there."""
 
 from fashion_core import dataset_files, devices
-from fashion_core.cuda_graphs import GraphedStep
 
 from . import Comparison, alternate
-from .training import BATCH, TUTORIAL, epoch_of, our_training, place_to_train, tutorial_epoch
+from .training import BATCH, TUTORIAL, epoch_of, our_epoch, our_training, place_to_train, step_by_step, tutorial_epoch
 
 ROUNDS, IMAGES, DEVICE = 7, 60_000, "cuda:0"
 
@@ -17,10 +16,7 @@ def run() -> Comparison:
         ways = {TUTORIAL: tutorial_epoch(folder, device=DEVICE)}
         for precision in ("fp32", "bf16"):
             settings = {"device": DEVICE, "train_images": IMAGES, "precision": precision}
-            step_by_step, ours = (our_training(store, folder, **settings) for _ in range(2))
-            assert isinstance(step_by_step.train_step, GraphedStep)
-            step_by_step.train_step = step_by_step.train_step._step
-            ways[f"without the graph, {precision}"] = epoch_of(step_by_step)
-            ways[f"ours, {precision}"] = epoch_of(ours)
+            ways[f"step by step, {precision}"] = epoch_of(step_by_step(our_training(store, folder, **settings)))
+            ways[f"ours, {precision}"] = our_epoch(store, folder, **settings)
         title = f"An epoch ({IMAGES:,} {which}) of the MLP, batch {BATCH}, on {devices.available()[DEVICE]}"
         return Comparison(title, TUTORIAL, alternate(ways, ROUNDS))
