@@ -20,11 +20,11 @@ class GraphedStep(ReplayedStep):
     rate_dtype = torch.float32
 
     def _capture(self, inputs: Tensor, labels: Tensor) -> "_Captured":
-        optimizer = self._step.optimizer
-        with options(optimizer, lr=self._learning_rate), put_back(self._step.model, optimizer, self._device):
+        optimizer = self.step.optimizer
+        with options(optimizer, lr=self._learning_rate), put_back(self.step.model, optimizer, self._device):
             stream = self._warmed_up(inputs, labels)
         with options(optimizer, lr=self._learning_rate, capturable=True):
-            return _Captured(self._step, inputs, labels, stream)
+            return _Captured(self.step, inputs, labels, stream)
 
     def _warmed_up(self, inputs: Tensor, labels: Tensor) -> torch.cuda.Stream:
         """The stream to capture on, which must not be the one that everything else is computed on."""
@@ -32,7 +32,7 @@ class GraphedStep(ReplayedStep):
         stream.wait_stream(current)
         with torch.cuda.stream(stream):
             for _ in range(_WARM_UPS):
-                self._step(inputs, labels)
+                self.step(inputs, labels)
         current.wait_stream(stream)
         return stream
 

@@ -33,7 +33,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   };
 
   const take = (told) => {
-    feed = told ? JSON.parse(told) : feed; // nothing is told where nothing has changed
+    feed = told ? JSON.parse(told) : feed; // nothing new: a run of the page that got lost is asked for again
     if (feed.drawn !== data.drawn) return runPageAgain();
     if (!told || told === shown) return;
     shown = told;

@@ -28,40 +28,41 @@ _LAYOUTS = {
 class RecordedStep(ReplayedStep):
     """A ``TrainStep`` for the CPU.
 
-    One that a recording can't repeat to the bit, as of a model that goes by the numbers of its batch, is computed as it
-    comes, and the log says why. A model must not count or draw in Python: a capture runs it a few times.
+    One that a recording can't repeat, as of a model that goes by the numbers of its batch, is computed as it comes, and
+    the log says why. A model must not count, draw or compute outside torch: a capture runs it a few times.
     """
 
     rate_dtype = torch.float64
 
     def _capture(self, inputs: Tensor, labels: Tensor) -> Step:
-        with options(self._step.optimizer, lr=self._learning_rate):
+        step = self.step
+        with options(step.optimizer, lr=self._learning_rate):
+            with put_back(step.model, step.optimizer, self._device):
+                step(inputs, labels)  # from here on the optimizer has its state
             try:
-                recorded = self._recorded(inputs, labels)
-                self._check(recorded, inputs.flip(0), labels.flip(0))
-            except (_NotRecordableError, RuntimeError, TypeError) as error:  # the last two are TorchScript's
-                cause = str(error).partition("\n")[0]
-                logging.warning("Each step of %s is computed by itself: %s", type(self._step.model).__name__, cause)
-                return self._step_by_itself
-        return recorded
+                return self._recorded(inputs, labels)
+            except _NotRecordableError as error:
+                cause = str(error)
+            except (RuntimeError, TypeError):
+                cause = "TorchScript does not take one of its operators."
+        logging.warning("Each step of %s is computed by itself: %s", type(step.model).__name__, cause)
+        return self._step_by_itself
 
     def _recorded(self, inputs: Tensor, labels: Tensor) -> "_Recorded":
-        step = self._step
-        with put_back(step.model, step.optimizer, self._device):
-            step(inputs, labels)  # from here on the optimizer has its state
-            return _Recorded(step, inputs, labels, self._learning_rate)
-
-    def _check(self, recorded: "_Recorded", inputs: Tensor, labels: Tensor) -> None:
-        """Raise ``_NotRecordableError`` unless it does to another batch what the step does."""
-        found = []
-        for way in (self._step, recorded):
-            with put_back(self._step.model, self._step.optimizer, self._device):
-                loss = way(inputs, labels)
-                trained = trained_tensors(self._step.model, self._step.optimizer)
-                found.append([tensor.detach().clone() for tensor in (loss, *trained)])
-        for one, other in zip(*found, strict=True):
-            if not torch.allclose(one, other, rtol=0, atol=0, equal_nan=True):
+        with put_back(self.step.model, self.step.optimizer, self._device):
+            recorded = _Recorded(self.step, inputs, labels, self._learning_rate)
+        other = inputs.flip(0) / 2, labels.roll(1)
+        for one, expected in zip(self._done_by(recorded, *other), self._done_by(self.step, *other), strict=True):
+            if not torch.allclose(one, expected, rtol=0, atol=0, equal_nan=True):
                 raise _NotRecordableError("a recording of it gives other numbers for another batch.")
+        return recorded
+
+    def _done_by(self, step: Step, inputs: Tensor, labels: Tensor) -> list[Tensor]:
+        """The loss and all that is trained, after this batch; then it is put back."""
+        with put_back(self.step.model, self.step.optimizer, self._device):
+            loss = step(inputs.clone(), labels)
+            trained = trained_tensors(self.step.model, self.step.optimizer)
+            return [tensor.detach().clone() for tensor in (loss, *trained)]
 
 
 class _Recorded:
@@ -110,6 +111,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Run the operator, and write it down with all of its arguments, also those that are left at their defaults."""
         outputs = operator(*args, **(kwargs or {}))
         schema = operator._schema
+        if torch.Tag.dynamic_output_shape in operator.tags:
+            raise _NotRecordableError(f"the shape of what {schema.name} gives goes by the numbers of its batch.")
         given = {**dict(zip((argument.name for argument in schema.arguments), args, strict=False)), **(kwargs or {})}
         values = [self._value(given.get(each.name, each.default_value), each.type) for each in schema.arguments]
         node = self._graph.insertNode(self._graph.create(schema.name, values, len(schema.returns)))
@@ -141,4 +144,4 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if isinstance(output, Tensor):
             self._values[output] = value
         elif output is not None:
-            raise _NotRecordableError(f"it takes a {type(output).__name__} out of a tensor.")
+            raise _NotRecordableError(f"one of its operators gives a {type(output).__name__}, not a tensor.")

@@ -17,7 +17,7 @@ class ReplayedStep(ABC):
     """A ``TrainStep``: each batch of ``batch_size`` is a replay of one capture, also the first.
 
     So a step is the same one whether or not the process has just begun. A smaller batch, the last of an epoch, goes
-    through the step itself. A replay draws from the device's default generator what the step would draw, and moves it
+    through the ``step`` itself. A replay draws from the device's default generator what that would draw, and moves it
     on as far. Model and optimizer must keep their tensors from the first batch on.
     """
 
@@ -25,7 +25,7 @@ class ReplayedStep(ABC):
     """Of the learning rate, as the fused optimizers of the device read it from a tensor."""
 
     def __init__(self, step: TrainStep, batch_size: int, device: torch.device) -> None:
-        self._step, self._batch_size, self._device = step, batch_size, device
+        self.step, self._batch_size, self._device = step, batch_size, device
         self._learning_rate = torch.zeros((), dtype=self.rate_dtype, device=device)
         self._filled: float | None = None
         self._replay: Step | None = None
@@ -33,7 +33,7 @@ class ReplayedStep(ABC):
     def __call__(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """The loss of this batch before the step, a scalar that stays on the device.
 
-        Raises ``DeviceError`` if the step can't be captured.
+        Raises ``DeviceError`` if the step can't be captured, where the device needs that.
         """
         self._fill_learning_rate()
         if len(labels) < self._batch_size:
@@ -42,12 +42,12 @@ class ReplayedStep(ABC):
         return self._replay(inputs, labels)
 
     def _step_by_itself(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        with options(self._step.optimizer, lr=self._learning_rate):
-            return self._step(inputs, labels)
+        with options(self.step.optimizer, lr=self._learning_rate):
+            return self.step(inputs, labels)
 
     def _fill_learning_rate(self) -> None:
         """A number would be a constant of the capture."""
-        (group,) = self._step.optimizer.param_groups
+        (group,) = self.step.optimizer.param_groups
         if group["lr"] != self._filled:
             self._filled = group["lr"]
             self._learning_rate.fill_(group["lr"])
@@ -56,7 +56,7 @@ class ReplayedStep(ABC):
     def _capture(self, inputs: Tensor, labels: Tensor) -> Step:
         """What trains on such a batch, which is a copy, and gives its loss in a tensor of its own.
 
-        Nothing is trained by this. Raises ``DeviceError``.
+        Nothing is trained by this. May raise ``DeviceError``.
         """
 
 
@@ -75,7 +75,7 @@ def options(optimizer: Optimizer, **changed: Any) -> Iterator[None]:
 
 @contextmanager
 def put_back(model: nn.Module, optimizer: Optimizer, device: torch.device) -> Iterator[None]:
-    """Let what is trained inside leave no trace, in the same tensors.
+    """Let what is trained inside leave no trace, in the same tensors; parameters have no gradient before and after.
 
     State that the optimizer makes inside stays as zeros, from which its first step gives what it gives without any.
     """

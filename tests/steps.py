@@ -16,6 +16,12 @@ from fashion_core.run_folders import Run
 from fashion_core.training import Training
 
 CPU, BATCH = torch.device("cpu"), 64
+SETTINGS: dict[str, dict[str, Any]] = {
+    "sgd": {},
+    "momentum": {"momentum": 0.9, "weight_decay": 0.01},
+    "adam, cosine": {"optimizer": "adam", "schedule": "cosine"},
+    "cnn, adamw": {"model": "cnn", "optimizer": "adamw", "weight_decay": 0.05},
+}
 
 
 def new_step(**settings: Any) -> TrainStep:
@@ -49,7 +55,7 @@ def same(some: list[Tensor], others: list[Tensor]) -> bool:
 def step_by_step(step: Step) -> Step:
     """The same without replays."""
     assert isinstance(step, ReplayedStep)
-    return step._step
+    return step.step
 
 
 def end_of(

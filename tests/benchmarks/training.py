@@ -1,4 +1,5 @@
-"""A fifth of an epoch of the tutorial's network: ours beside the tutorial's loop and beside the bare products.
+"""A fifth of an epoch of the tutorial's network: ours, and each step by itself, beside the tutorial's loop and the bare
+products.
 
 Not a whole one, so that a round ends before a machine with other work has changed its mind.
 """
@@ -103,7 +104,7 @@ def our_training(store: RunStore, folder: Path, **settings: Any) -> Training:
 def step_by_step(training: Training) -> Training:
     """The same without replays of a captured step."""
     assert isinstance(training.train_step, ReplayedStep)
-    training.train_step = training.train_step._step
+    training.train_step = training.train_step.step
     return training
 
 
