@@ -176,13 +176,6 @@ def test_any_model_is_trained_as_without_a_recording(
     assert caplog.messages == ([f"Each step of {kind.__name__} is computed by itself: {why}"] if why else [])
 
 
-def test_smaller_batch_is_the_step_itself() -> None:
-    recorded, plain = new_step(), new_step()
-    loss = RecordedStep(recorded, BATCH, CPU)(*batch(BATCH - 1))
-    assert torch.equal(loss, plain(*batch(BATCH - 1)))
-    assert same(numbers(recorded), numbers(plain))
-
-
 def test_gradients_are_not_copied() -> None:
     """Whoever held one while autograd hands it to its parameter would make it a copy, in each replay."""
     step = RecordedStep(new_step(), BATCH, CPU)

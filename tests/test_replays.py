@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from steps import CPU, SETTINGS, batch, new_step, numbers, same
+from steps import BATCH, CPU, SETTINGS, batch, new_step, numbers, same
 
 from fashion_core.cuda_graphs import GraphedStep
 from fashion_core.recordings import RecordedStep
@@ -65,3 +65,11 @@ def test_what_is_saved_of_an_optimizer_never_tells_of_a_capture(settings: dict[s
         raise KeyError
     assert step.optimizer.state_dict()["param_groups"] == before
     assert isinstance(before[0]["lr"], float)
+
+
+@pytest.mark.parametrize("way", [GraphedStep, RecordedStep])
+def test_smaller_batch_is_the_step_itself(way: type[ReplayedStep]) -> None:
+    replayed, plain = new_step(), new_step()
+    loss = way(replayed, BATCH, CPU)(*batch(BATCH - 1))
+    assert torch.equal(loss, plain(*batch(BATCH - 1)))
+    assert same(numbers(replayed), numbers(plain))
