@@ -71,11 +71,12 @@ class _Machine:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
             if count > self.most:
                 raise RefusedFileError(f"its pickle has more than {self.most:,} instructions")
-            if opcode.name == "STOP":
+            name = opcode.name
+            if name == "STOP":
                 return self.only_value()
-            if opcode.name not in _OPCODES:
-                raise RefusedFileError(f"its pickle uses the instruction {opcode.name}, which no saved model needs")
-            _OPCODES[opcode.name](self, argument)
+            if name not in _OPCODES:
+                raise RefusedFileError(f"its pickle uses the instruction {name}, which no saved model needs")
+            _OPCODES[name](self, argument)
         raise ValueError("no STOP")
 
     def only_value(self) -> Any:
@@ -118,12 +119,15 @@ class _Machine:
         (target if isinstance(target, list) else target.items).extend(items)
 
     def set_items(self, items: list[Any]) -> None:
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            self.set_item(key, value)
+
+    def set_item(self, key: Any, value: Any) -> None:
         target = self.stack[-1]
-        pairs = list(zip(items[::2], items[1::2], strict=True))
-        if isinstance(target, Record):
-            target.items.extend(pairs)
-        elif isinstance(target, dict):
-            target.update((_checked_key(key), value) for key, value in pairs)
+        if isinstance(target, dict):
+            target[_checked_key(key)] = value
+        elif isinstance(target, Record):
+            target.items.append((key, value))
         else:
             raise ValueError("sets items of no dict")
 
@@ -211,7 +215,7 @@ _OPCODES: Mapping[str, _Handler] = {
     "APPEND": lambda machine, _: machine.append([machine.stack.pop()]),
     "APPENDS": lambda machine, _: machine.append(machine.since_mark()),
     "ADDITEMS": lambda machine, _: machine.append(machine.since_mark()),
-    "SETITEM": lambda machine, _: machine.set_items([machine.stack.pop(-2), machine.stack.pop()]),
+    "SETITEM": lambda machine, _: machine.set_item(machine.stack.pop(-2), machine.stack.pop()),
     "SETITEMS": lambda machine, _: machine.set_items(machine.since_mark()),
     "GLOBAL": _Machine.global_,
     "STACK_GLOBAL": _Machine.stack_global,
