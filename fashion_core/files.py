@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, NoReturn
 from fashion_core.errors import DamagedFileError, DiskError
 
 TEMPORARY_PREFIX = ".tmp-"
-_PIECE = 1 << 14
+_PIECE = 1 << 18
 _FRESH_SECONDS = 60.0
 _READ: int = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 """Following no symbolic link and waiting for no pipe; Windows has neither, and no more of these flags than the last."""

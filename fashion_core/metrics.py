@@ -25,7 +25,7 @@ Row = dict[str, Any]
 _PIECE: Final = 1 << 22  # bytes read at a time
 _REMEMBERED: Final = 128  # bytes
 _CHECKSUM: Final = b', "crc32": '
-_OF_EPOCHS_ALONE: Final = b'"accuracy"'
+_BATCH_ROW: Final = b'{"kind": "batch"'
 _KEYS = {
     "batch": {"epoch", "batch", "losses"},
     "epoch": {"epoch", "loss", "accuracy", "train_loss", "seconds", "samples_per_second"},
@@ -66,16 +66,18 @@ def check(path: Path, *, ended: bool) -> None:
 
 def read_epochs(path: Path) -> list[Row]:
     """The rows of ended epochs alone: a long run has a hundred times as many of batches. Raises ``DiskError``."""
-    lines = list(_lines_with(_OF_EPOCHS_ALONE, _read(path)))
+    lines = list(_lines_without(_BATCH_ROW, _read(path)))
     return [row for row in _parse_rows(lines) if row["kind"] == "epoch"]
 
 
-def _lines_with(word: bytes, text: bytes) -> Iterator[bytes]:
-    """The lines in which it stands; the others are not even taken apart, which takes longer than the rest."""
-    end = 0
-    while (found := text.find(word, end)) >= 0:
-        begin, end = text.rfind(b"\n", 0, found) + 1, text.find(b"\n", found) + 1 or len(text)
-        yield text[begin:end]
+def _lines_without(beginning: bytes, text: bytes) -> Iterator[bytes]:
+    """The lines that do not begin so; the others are only skipped: reading on through them takes twice as long."""
+    begin = 0
+    while begin < len(text):
+        end = text.find(b"\n", begin) + 1 or len(text)
+        if not text.startswith(beginning, begin):
+            yield text[begin:end]
+        begin = end
 
 
 class Follower:
