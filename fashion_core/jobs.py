@@ -253,6 +253,15 @@ def stop(run: Run) -> None:
         raise RunStateError(f"Run {run.id} is {state} already; there is nothing to stop.")
     with files.disk_errors(run.stop_path):
         run.stop_path.touch()
+    if run.state() not in ACTIVE_STATES:
+        _take_back_stop(run)
+
+
+def _take_back_stop(run: Run) -> None:
+    """The run ended while it was asked to stop, and its worker removed the stop file before that was there."""
+    with suppress(RunStateError), run.writing(timeout=1.0), files.disk_errors(run.stop_path):
+        if run.status.state not in ACTIVE_STATES:
+            run.stop_path.unlink(missing_ok=True)
 
 
 def _stop_queued(run: Run) -> bool:

@@ -56,11 +56,12 @@ def _note_failure(run: Run, sentence: str) -> None:
 
 
 def _note(run: Run, **changes: object) -> None:
+    """The stop file goes last: a press before the status is there finds a run that still runs."""
     status = _changed(run, **changes)
+    run.write_status(status)
     if status.state != "running":
         with files.disk_errors(run.stop_path):
             run.stop_path.unlink(missing_ok=True)
-    run.write_status(status)
 
 
 def _changed(run: Run, **changes: object) -> Status:

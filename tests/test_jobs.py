@@ -32,6 +32,7 @@ from fashion_core import jobs, metrics, processes
 from fashion_core.errors import ConfigError, DataError, DeviceError, RunStateError
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
+from fashion_core.schema import State, Status
 
 LONG = 3_000
 """Epochs that nobody waits for."""
@@ -397,6 +398,21 @@ def test_eight_who_press_continue_at_once_start_one_worker(store: RunStore) -> N
     assert len(workers(run)) == 1
     wait_for_epochs(run, 2)
     assert run.state() == "running"
+
+
+class LookedAtBefore(Run):
+    """Its state is first what it was a moment ago."""
+
+    def state(self, status: Status | None = None) -> State:
+        self.state = super().state  # type: ignore[method-assign]
+        return "running"
+
+
+def test_stop_pressed_as_the_run_ends_leaves_no_stop_file(store: RunStore) -> None:
+    run = new_run(store)
+    set_state(run, "finished")
+    jobs.stop(LookedAtBefore(run.path))
+    assert not run.stop_path.exists()
 
 
 @pytest.mark.slow
