@@ -45,6 +45,28 @@ def test_browser_is_opened_at_the_address_that_the_server_prints(
         server.kill()
 
 
+def test_scripts_leave_the_places_of_modules_alone_while_others_go_through_them() -> None:
+    done = python(
+        """if True:
+        import asyncio, sys
+        from streamlit import config
+        from streamlit.runtime.scriptrunner.exec_code import modified_sys_path
+        from fashion_core import serving
+
+        async def start():
+            config.set_option("server.headless", True)
+            async with serving.lifespan(None):
+                places = list(sys.path)
+                with modified_sys_path("pages/dashboard.py"):
+                    return places, list(sys.path)
+
+        before, during = asyncio.run(start())
+        assert during == before
+        """
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_garbage_is_never_looked_for_in_what_a_server_has_imported() -> None:
     done = python(
         """if True:
