@@ -17,6 +17,7 @@ from fashion_core.resume_labels import cut_middle, percent, unique_labels
 from fashion_core.runs import RunStore
 
 _Point = tuple[int, float]
+Losses = Mapping[str, list[_Point]]
 Sort = Literal["lineage", "change", "loss now", "newest"]
 SORTS: Final[tuple[Sort, ...]] = ("lineage", "change", "loss now", "newest")
 
@@ -92,7 +93,12 @@ def _groups(rows: Sequence[Compared]) -> dict[tuple[str, int], str]:
     }
 
 
-def branches_frame(store: RunStore, rows: Sequence[Compared], latest: bool = True) -> pd.DataFrame:
+def losses_of(store: RunStore, rows: Sequence[Compared]) -> Losses:
+    """The test loss of each epoch of these runs and of their parents; none where they can't be read."""
+    return {run: _losses(store, run) for run in dict.fromkeys(run for row in rows for run in (row.parent, row.run))}
+
+
+def branches_frame(rows: Sequence[Compared], losses: Losses, latest: bool = True) -> pd.DataFrame:
     """The losses of resumed runs and of their parents, a row an epoch: ``BRANCH_COLUMNS``.
 
     A resumed run's curve (role "resumed") begins with the gate, at its checkpoint's epoch; a parent's (role "parent")
@@ -103,11 +109,11 @@ def branches_frame(store: RunStore, rows: Sequence[Compared], latest: bool = Tru
     names = _parent_names(rows)
     points: list[tuple[Any, ...]] = []
     for run in dict.fromkeys(row.parent for row, _ in ended.values() if row.parent not in ended):
-        points += [(run, names[run], *point, "parent", None) for point in _thinned(_losses(store, run), _CURVE_POINTS)]
+        points += [(run, names[run], *point, "parent", None) for point in _thinned(losses[run], _CURVE_POINTS)]
     most = max(_FEWEST_POINTS, min(_CURVE_POINTS, _POINTS // max(len(ended), 1)))
     for run, (row, now) in ended.items():
-        losses = [(row.epoch, row.gate), *_losses(store, run)]
-        points += [(run, row.name, *point, "resumed", now.answer) for point in _thinned(losses, most)]
+        curve = [(row.epoch, row.gate), *losses[run]]
+        points += [(run, row.name, *point, "resumed", now.answer) for point in _thinned(curve, most)]
     return pd.DataFrame(points, columns=list(BRANCH_COLUMNS)).astype({"epoch": "int64", "loss": "float64"})
 
 

@@ -10,13 +10,15 @@ from fashion_core import access_views, ui
 from fashion_core.branch_charts import branch_chart
 from fashion_core.comparison import NOISE, Compared, as_record, compare, relative_change, sentence
 from fashion_core.filled import Filled
+from fashion_core.kept import KeptLatest
 from fashion_core.lineage_charts import CHECKPOINT, LINEAGE_KEY, lineage_chart
 from fashion_core.lineage_frames import lineage_parts, part_frames
 from fashion_core.resume_charts import COMPARISON_KEY, FOCUS, comparison_chart
-from fashion_core.resume_frames import Sort, branches_frame, compared_frame
+from fashion_core.resume_frames import Losses, Sort, branches_frame, compared_frame, losses_of
 from fashion_core.runs import RunStore
 
 FIRST, LATEST = "first epoch", "latest"
+_kept_charts: KeptLatest[tuple[Filled, Filled]] = KeptLatest(16)
 
 
 def show_comparison(store: RunStore) -> None:
@@ -62,27 +64,40 @@ def _of_parents(rows: list[Compared]) -> list[Compared]:
 
 def comparison_of(store: RunStore, rows: Sequence[Compared], latest: bool = True, sort: Sort = "lineage") -> None:
     """The two charts beside each other; a click on a run in one focuses it in both."""
-    frame = compared_frame(rows, latest, sort)
-    if frame.empty:
+    if not any(row.latest if latest else row.first for row in rows):
         st.info("The first epoch of a resumed run is still under way.", icon=":material/hourglass_empty:")
         return
-    _show_charts(rows, frame, branches_frame(store, rows, latest))
+    _show_charts(rows, losses_of(store, rows), latest, sort)
 
 
 @st.fragment
-def _show_charts(rows: Sequence[Compared], frame: pd.DataFrame, curves: pd.DataFrame) -> None:
+def _show_charts(rows: Sequence[Compared], losses: Losses, latest: bool, sort: Sort) -> None:
     """A click draws these two again and reads nothing."""
     access_views.send_strangers_away()
     focus = st.query_params.get(FOCUS)
+    compared, branches = _charts(rows, losses, latest, sort, focus)
     left, right = st.columns([6, 5])
     with left, st.container(border=True):
         st.markdown(COMPARISON_KEY)
-        _focusing(comparison_chart(frame, focus), "compared", "Loss of each resumed run beside that of its checkpoint")
+        _focusing(compared, "compared", "Loss of each resumed run beside that of its checkpoint")
     with right, st.container(border=True):
         st.markdown("Where each run branched off; click one to focus it")
-        _focusing(branch_chart(curves, focus), "branches", "Test loss by epoch of parents and resumed runs")
+        _focusing(branches, "branches", "Test loss by epoch of parents and resumed runs")
     if focus:
         _show_focused(rows, focus)
+
+
+def _charts(
+    rows: Sequence[Compared], losses: Losses, latest: bool, sort: Sort, focus: str | None
+) -> tuple[Filled, Filled]:
+    """Made once for all who look at them, until a run moves on."""
+
+    def make() -> tuple[Filled, Filled]:
+        compared, branches = compared_frame(rows, latest, sort), branches_frame(rows, losses, latest)
+        return comparison_chart(compared, focus), branch_chart(branches, focus)
+
+    runs = tuple(row.run for row in rows)
+    return _kept_charts.get((runs, latest, sort, focus), (rows, losses), make)
 
 
 def _focusing(chart: Filled, key: str, alt: str) -> None:

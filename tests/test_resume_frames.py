@@ -14,7 +14,14 @@ from benchmarks.stores import CONTENT, facts_of
 from fashion_core import lineage_frames, metrics
 from fashion_core.comparison import Compared, LossNow, compare
 from fashion_core.lineage_frames import DOT_COLUMNS, LINK_COLUMNS, MOST_DOTS, lineage_frame, lineage_parts, part_frames
-from fashion_core.resume_frames import BRANCH_COLUMNS, COMPARED_COLUMNS, SORTS, branches_frame, compared_frame
+from fashion_core.resume_frames import (
+    BRANCH_COLUMNS,
+    COMPARED_COLUMNS,
+    SORTS,
+    branches_frame,
+    compared_frame,
+    losses_of,
+)
 from fashion_core.resume_labels import LABEL_LENGTH, cut_middle, label_pixels, percent, short_label
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
@@ -217,7 +224,8 @@ def test_the_room_for_labels_has_few_sizes() -> None:
 
 
 def branches(store: RunStore, latest: bool = True) -> pd.DataFrame:
-    return branches_frame(store, compare(store), latest)
+    rows = compare(store)
+    return branches_frame(rows, losses_of(store, rows), latest)
 
 
 def curve_of(frame: pd.DataFrame, run: Run) -> list[tuple[int, float]]:
@@ -273,7 +281,7 @@ def test_each_run_is_read_once(runs: RunStore, monkeypatch: pytest.MonkeyPatch) 
         return read(path)
 
     monkeypatch.setattr(metrics, "read_epochs", counted)
-    branches_frame(runs, rows)
+    losses_of(runs, rows)
     assert count == [4]
 
 
@@ -296,7 +304,7 @@ def test_many_curves_share_1500_points_and_keep_their_ends_and_extremes(runs: Ru
         run = Run(runs.root / row.run)
         run.path.mkdir(parents=True)
         write_epochs_only(run, losses, first=4)
-    frame = branches_frame(runs, rows)
+    frame = branches_frame(rows, losses_of(runs, rows))
     assert len(frame) <= 1500
     for _, curve in frame.groupby("run"):
         assert {3, 21, 34, 43} <= set(curve["epoch"])

@@ -1,5 +1,6 @@
 """The Resume page and the lesson's through AppTest; clicks on charts and deep links are in test_browser_resume.py."""
 
+import json
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from test_pages import open_page
 from test_resuming import resume
 
 from fashion_core import jobs
+from fashion_core.records import epoch_records
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
 
@@ -119,6 +121,25 @@ def test_comparison_begins_with_its_sentence(store: RunStore, parent: Run) -> No
     train(resume(store, parent, 0))
     app = open_page("resume", view="Did resuming help?")
     assert "1 of 1 resumed run is below the loss of the checkpoint" in texts(app).replace("\\", "")
+
+
+def test_charts_follow_another_epoch_of_the_parent_and_another_name_of_the_child(store: RunStore, parent: Run) -> None:
+    child = resume(store, parent, 0)
+    train(child)
+    app = open_page("resume", view="Did resuming help?")
+    before = rows_of_charts(app)
+    assert rows_of_charts(app.run()) == before
+    with parent.metrics_path.open("a") as file:
+        file.write(json.dumps({"kind": "epoch", **epoch_records(parent)[-1], "epoch": 3}) + "\n")
+    longer = rows_of_charts(app.run())
+    assert [one == other for one, other in zip(before, longer, strict=True)] == [True, False]
+    child.write_labels(child.labels.model_copy(update={"name": "renamed"}))
+    renamed = rows_of_charts(app.run())
+    assert [one == other for one, other in zip(longer, renamed, strict=True)] == [False, False]
+
+
+def rows_of_charts(app: AppTest) -> list[list[bytes]]:
+    return [[data.data.data for data in chart.proto.datasets] for chart in app.get("vega_lite_chart")]
 
 
 def test_comparison_without_resumed_runs_says_what_to_do(store: RunStore, parent: Run) -> None:

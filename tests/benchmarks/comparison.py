@@ -98,17 +98,22 @@ def run() -> Comparison:
         store = RunStore(Path(folder))
         fill_with_resumed(store)
         rows = compare(store)
-        branches = resume_frames.branches_frame(store, rows)
+        branches = branches_of(store, rows)
         focus = rows[0].run
         ways = {
             "store to comparison": lambda: show_comparison(compare(store), None),
-            "store to branches": lambda: show_branches(resume_frames.branches_frame(store, rows), None),
+            "store to branches": lambda: show_branches(branches_of(store, rows), None),
             "store to lineage": lambda: lineage_charts.lineage_chart(*lineage_frames.lineage_frame(store)).sent(),
             "rows to comparison, focused": lambda: show_comparison(rows, focus),
             "frame to branches, focused": lambda: show_branches(branches, focus),
         }
         times = alternate(ways, ROUNDS)
     return Comparison("Show 150 resumed runs of 20 epochs, as the browser gets them", "store to comparison", times)
+
+
+def branches_of(store: RunStore, rows: list[Compared]) -> pd.DataFrame:
+    """The curves, read anew where a run has changed."""
+    return resume_frames.branches_frame(rows, resume_frames.losses_of(store, rows))
 
 
 def show_comparison(rows: list[Compared], focus: str | None) -> tuple[str, dict[str, Any]]:
