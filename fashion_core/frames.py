@@ -65,8 +65,7 @@ def _runs_frame(rows: Sequence[_RunRow]) -> pd.DataFrame:
 
 def _run_row(run: Run) -> _RunRow:
     """What is on the disk is read when it changes; whether a worker is still there is asked each time."""
-    read_from = (run.record_path, run.labels_path, run.status_path, run.metrics_path)
-    row, status = _run_rows.get(run.path, read_from, lambda: _read_run_row(run))
+    row, status = _run_rows.get(run.path, run.row_files, lambda: _read_run_row(run))
     if status and status.state == "running":
         row = {**row, "state": run.state(status)}
     if row.get("epochs") == _IMPORTED:

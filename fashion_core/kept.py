@@ -22,7 +22,7 @@ Value = TypeVar("Value")
 Stamp = tuple[int, int, int, int] | None
 
 
-def stamp(path: Path) -> Stamp:
+def stamp(path: Path | str) -> Stamp:
     """Inode, bytes and the times of the last change, in ns since 1970; None where nothing can be found."""
     try:
         found = os.stat(path)  # noqa: PTH116 -- half the time of Path.stat, a thousand times a page
@@ -48,7 +48,7 @@ class KeptFromFiles(Generic[Value]):
         self._entries: dict[Hashable, tuple[tuple[Stamp, ...], Value]] = {}
         self._changing = threading.Lock()
 
-    def get(self, key: Hashable, paths: Sequence[Path], make: Callable[[], Value]) -> Value:
+    def get(self, key: Hashable, paths: Sequence[Path | str], make: Callable[[], Value]) -> Value:
         """The value that ``make`` gives for these files as they are now; what it raises is raised, and not kept."""
         looked = time.time_ns()
         stamps = tuple([stamp(path) for path in paths])
