@@ -1,6 +1,6 @@
 """Did resuming help: each resumed run's loss beside the loss of the checkpoint that it came from."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -80,12 +80,17 @@ def compare(store: RunStore) -> list[Compared]:
     return sorted(found, key=lambda row: (row.parent, row.epoch, row.run))
 
 
-def compare_run(store: RunStore, run: Run) -> Compared | None:
+def compare_run(store: RunStore, run: Run, epochs: Sequence[metrics.Row] | None = None) -> Compared | None:
     """The row of one run, if it was resumed and its checkpoint was loaded.
+
+    Args:
+        store: where it and its parent are.
+        run: this one.
+        epochs: the rows of its ended epochs, of whoever has read them already.
 
     Raises ``DamagedFileError`` or ``DiskError``.
     """
-    row = _compare_one(run)
+    row = _compare_one(run) if epochs is None else _row(run, epochs)
     return row and replace(row, parent_exists=store.has(row.parent))
 
 
@@ -106,17 +111,17 @@ def _compare_one(run: Run) -> Compared | None:
     if run.record.parent is None:
         return None
     read_from = (run.load_check_path, run.record_path, run.labels_path, run.metrics_path)
-    row = _rows.get(run.path, read_from, lambda: _read_row(run))
+    row = _rows.get(run.path, read_from, lambda: _row(run, metrics.read_epochs(run.metrics_path)))
     state = run.state()
     return row if row is None or row.state == state else replace(row, state=state)
 
 
-def _read_row(run: Run) -> Compared | None:
+def _row(run: Run, epochs: Sequence[metrics.Row]) -> Compared | None:
     record = run.record
     check = run.load_check if record.parent else None
     if record.parent is None or record.resumption is None or check is None:
         return None
-    losses = [_loss_now(row) for row in metrics.read_epochs(run.metrics_path) if "difference" in row]
+    measured = [row for row in epochs if "difference" in row]
     overrides = tuple(resuming.describe(name, change) for name, change in record.resumption.changes.items())
     return Compared(
         run=run.id,
@@ -127,8 +132,8 @@ def _read_row(run: Run) -> Compared | None:
         parent_exists=True,
         epoch=record.parent.epoch,
         check=check,
-        first=losses[0] if losses else None,
-        latest=losses[-1] if losses else None,
+        first=_loss_now(measured[0]) if measured else None,
+        latest=_loss_now(measured[-1]) if measured else None,
         verdict=record.resumption.verdict,
         overrides=overrides,
         changes=record.resumption.changes,

@@ -68,7 +68,7 @@ def look(store: RunStore, run: Run) -> Feed:
         status=status,
         state=state,
         seconds=_pace(status, state, seen.numbers),
-        numbers=_numbers(store, run, status, state, seen.numbers),
+        numbers=_numbers(store, run, status, state, seen),
         losses=losses,
         accuracy=accuracy,
         damaged=seen.damaged,
@@ -76,9 +76,9 @@ def look(store: RunStore, run: Run) -> Feed:
     )
 
 
-def _numbers(store: RunStore, run: Run, status: Status, state: State, measured: live.Numbers) -> str:
-    rows = [run_tiles.numbers(run, status, state, measured)]
-    if run.record.resumption and (compared := compare_run(store, run)):
+def _numbers(store: RunStore, run: Run, status: Status, state: State, seen: live.Look) -> str:
+    rows = [run_tiles.numbers(run, status, state, seen.numbers)]
+    if run.record.resumption and (compared := compare_run(store, run, seen.ended)):
         rows.insert(0, run_tiles.three_losses(compared))
     share = frames.progress(run.record.config, status, run.record.first_epoch).share
     return tiles.html(ui.whereabouts(store, run, state), share, rows)

@@ -2,6 +2,7 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -37,12 +38,14 @@ class Look:
 
     Attributes:
         batches, epochs: as ``frames.batches_frame`` and ``frames.epochs_frame`` give them.
+        ended: the rows of the epochs as they were read.
         version: looks with the same one are the same.
         damaged: lines of the file that can't be read.
     """
 
     batches: pd.DataFrame
     epochs: pd.DataFrame
+    ended: Sequence[metrics.Row]
     version: tuple[object, ...]
     damaged: int
 
@@ -124,7 +127,7 @@ class _Watched:
         record = self._record
         batches = frames.thin_out(self._the_curve().frame(), frames.MAX_POINTS)
         epochs = frames.epochs_frame(self._ended, record.config, saved, record.first_epoch)
-        return Look(batches, epochs, version, self._damaged())
+        return Look(batches, epochs, tuple(self._ended), version, self._damaged())
 
     def _damaged(self) -> int:
         cut = self._follower.torn and self._run.has_ended_in_order()

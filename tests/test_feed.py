@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import psutil
 import pytest
 from helpers import new_run, set_running, set_state, train
 from test_metrics import batch_row, epoch_row
@@ -100,6 +101,22 @@ def test_page_of_an_ended_run_runs_again_while_its_parent_goes_on(store: RunStor
     before = feed.look(store, child).drawn
     train(parent)
     assert feed.look(store, child).drawn != before
+
+
+def test_three_losses_of_a_resumed_run_cost_no_second_reading_of_its_metrics(store: RunStore) -> None:
+    parent = new_run(store, epochs=1)
+    train(parent)
+    run = resume(store, parent, 0)
+    files.write_json(run.load_check_path, LOADED)
+    many = [batch_row(1, batch, [1.0] * 10) for batch in range(9, 20_000, 10)]
+    run.metrics_path.write_text("".join(f"{json.dumps(row)}\n" for row in many))
+    feed.look(store, run)
+    before = psutil.Process().io_counters().read_chars
+    paired = {"loss": 0.25, "difference": -0.25, "standard_error": 0.01}
+    metrics.append_row(run.metrics_path, {**epoch_row(1), **paired})
+    numbers = feed.look(store, run).numbers
+    assert psutil.Process().io_counters().read_chars - before < run.metrics_path.stat().st_size / 2
+    assert "↓ 50.0%, lower" in numbers
 
 
 def test_body_has_the_rows_of_both_charts_and_gaps_where_a_loss_is_not_finite(store: RunStore, run: Run) -> None:

@@ -8,20 +8,23 @@ from fashion_core import charts, feed, frames, live, metrics
 from fashion_core.config import parse_config
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
-from fashion_core.schema import Environment
+from fashion_core.schema import Environment, Parent, Resumption
 
 from . import Comparison, alternate
+from .stores import LOADED, write
 
 ROUNDS = 5
 ROWS, LOSSES_A_ROW, ROWS_AN_EPOCH = 1_000_000, 4, 235
 """Batches of 64 of Fashion-MNIST on a slow machine: four in a quarter of a second."""
 
 
-def row(number: int) -> metrics.Row:
-    epoch, place = divmod(number, ROWS_AN_EPOCH)
+def row(number: int, run: Run) -> metrics.Row:
+    epochs, place = divmod(number, ROWS_AN_EPOCH)
+    epoch = run.record.first_epoch + epochs
     if place == ROWS_AN_EPOCH - 1:
         measured = {"loss": 0.5, "accuracy": 0.8, "train_loss": 0.5, "seconds": 60.0, "samples_per_second": 1e3}
-        return {"kind": "epoch", "epoch": epoch, **measured, "time": 0.25 * number}
+        paired = {"difference": 0.0, "standard_error": 0.01} if run.record.parent else {}
+        return {"kind": "epoch", "epoch": epoch, **measured, **paired, "time": 0.25 * number}
     losses = [0.5 + number % 97 / 100 + batch / 1000 for batch in range(LOSSES_A_ROW)]
     last = (place + 1) * LOSSES_A_ROW - 1
     return {"kind": "batch", "epoch": epoch, "batch": last, "losses": losses, "images_per_second": 1e3, "time": 0.0}
@@ -35,7 +38,7 @@ class Growing:
         self.config = run.record.config
 
     def grow(self) -> None:
-        metrics.append_row(self.run.metrics_path, row(self.rows))
+        metrics.append_row(self.run.metrics_path, row(self.rows, self.run))
         self.rows += 1
 
     def refresh(self) -> None:
@@ -57,18 +60,29 @@ class Growing:
         charts.accuracy_chart(epochs, range(self.config.epochs)).sent()
 
 
+def long_run(store: RunStore, parent: Parent | None) -> Growing:
+    """Its file has about 150 MB."""
+    config = parse_config({"dataset": "fashion-mnist", "epochs": 10_000, "name": "long"})
+    environment = Environment(python="3.11", torch="2.13", device="cpu", threads=2)
+    resumption = Resumption(parent_name="parent", changes={}, verdict="exact", reasons=()) if parent else None
+    run = store.create(config, environment, parent, resumption=resumption)
+    if parent:
+        write(run.load_check_path, LOADED)
+    with run.metrics_path.open("w") as file:
+        file.writelines(f"{json.dumps(row(number, run))}\n" for number in range(ROWS))
+    return Growing(store, run)
+
+
 def run() -> Comparison:
-    """On the disk of the working folder; the file has about 150 MB."""
+    """On the disk of the working folder."""
     with TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder:
-        config = parse_config({"dataset": "fashion-mnist", "epochs": 10_000, "name": "long"})
-        environment = Environment(python="3.11", torch="2.13", device="cpu", threads=2)
         store = RunStore(Path(folder))
-        grown = Growing(store, store.create(config, environment))
-        with grown.run.metrics_path.open("w") as file:
-            file.writelines(f"{json.dumps(row(number))}\n" for number in range(ROWS))
+        first, resumed = long_run(store, None), long_run(store, Parent(run="gone", epoch=0))
         ways = {
-            "read every row again": grown.read_all,
-            "the first look after a start": grown.first_look,
-            "a refresh": grown.refresh,
+            "read every row again": first.read_all,
+            "the first look after a start": first.first_look,
+            "a refresh": first.refresh,
+            "the first look, resumed run": resumed.first_look,
+            "a refresh of the resumed run": resumed.refresh,
         }
         return Comparison(f"Live charts of {ROWS:,} rows", "read every row again", alternate(ways, ROUNDS))

@@ -66,13 +66,13 @@ def write_run(folder: Path, number: int, epochs: int, parent: str | None) -> Non
     write(run.labels_path, Labels(name=f"run {number}"))
     write(run.status_path, Status(state="finished", queued_at=0, heartbeat=0, epoch=config.epochs))
     if parent:
-        write(run.load_check_path, _CHECK)
+        write(run.load_check_path, LOADED)
     losses = [(1.9 if parent else 2) / (epoch + 1) for epoch in range(record.first_epoch, config.epochs)]
-    write_epochs(run, record.first_epoch, losses, _CHECK.loss_last if parent else None, 0.005, even_batches)
+    write_epochs(run, record.first_epoch, losses, LOADED.loss_last if parent else None, 0.005, even_batches)
     make_old(run.path)
 
 
-_CHECK = LoadCheck(
+LOADED = LoadCheck(
     loss_last=0.5, loss_check=0.5, accuracy=0.8, standard_error=0.01, comparable=True, optimizer="loaded"
 )
 
