@@ -59,6 +59,10 @@ class Compared:
     overrides: tuple[str, ...]
     changes: Mapping[str, Change]
 
+    def now(self, latest: bool) -> LossNow | None:
+        """Its loss after the latest of its epochs, or after the first one."""
+        return self.latest if latest else self.first
+
     @property
     def gate(self) -> float:
         """The loss to set ``loss_now`` beside: the stored one, or what was measured where that means other images."""
@@ -171,7 +175,7 @@ def as_record(row: Compared) -> dict[str, object]:
 
 def sentence(rows: list[Compared], latest: bool = True) -> str:
     """The answer to "did resuming help?" in one or two sentences of plain text."""
-    nows = [(row, now) for row in rows if (now := row.latest if latest else row.first)]
+    nows = [(row, now) for row in rows if (now := row.now(latest))]
     if not nows:
         return "No resumed run has ended an epoch yet."
     counts = {answer: sum(now.answer == answer for _, now in nows) for answer in ("lower", "within noise", "higher")}

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -65,12 +66,18 @@ def _runs_frame(rows: Sequence[_RunRow]) -> pd.DataFrame:
 
 def _run_row(run: Run) -> _RunRow:
     """What is on the disk is read when it changes; whether a worker is still there is asked each time."""
-    row, status = _run_rows.get(run.path, run.row_files, lambda: _read_run_row(run))
+    row, status = _run_rows.get(run.path, _row_files(run), lambda: _read_run_row(run))
     if status and status.state == "running":
         row = {**row, "state": run.state(status)}
     if row.get("epochs") == _IMPORTED:
         row = {**row, **_imported.get(run.path, (run.checkpoint_folder,), lambda: _read_imported(run))}
     return row
+
+
+@lru_cache(maxsize=MOST_RUNS)
+def _row_files(run: Run) -> tuple[str, ...]:
+    """What ``_read_run_row`` reads, by name: to make one of a ``Path`` takes a tenth of the time of the look."""
+    return tuple(map(str, (run.record_path, run.labels_path, run.status_path, run.metrics_path)))
 
 
 def _read_run_row(run: Run) -> tuple[_RunRow, Status | None]:

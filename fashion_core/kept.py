@@ -48,7 +48,7 @@ class KeptFromFiles(Generic[Value]):
         self._entries: dict[Hashable, tuple[tuple[Stamp, ...], Value]] = {}
         self._changing = threading.Lock()
 
-    def get(self, key: Hashable, paths: Sequence[Path | str], make: Callable[[], Value]) -> Value:
+    def get(self, key: Hashable, paths: tuple[Path | str, ...], make: Callable[[], Value]) -> Value:
         """The value that ``make`` gives for these files as they are now; what it raises is raised, and not kept."""
         looked = time.time_ns()
         stamps = tuple([stamp(path) for path in paths])

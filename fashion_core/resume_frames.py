@@ -48,7 +48,7 @@ def compared_frame(rows: Sequence[Compared], latest: bool, sort: Sort) -> pd.Dat
     """
     labels = unique_labels((row.run, (row.parent, row.epoch), row.changes) for row in rows)
     groups = _groups(rows)
-    nows = [(row, now) for row in rows if (now := row.latest if latest else row.first)]
+    nows = [(row, now) for row in rows if (now := row.now(latest))]
     found = [_compared_row(row, now, labels[row.run], groups[row.parent, row.epoch]) for row, now in nows]
     return _sorted(pd.DataFrame(found, columns=list(COMPARED_COLUMNS)), sort)
 
@@ -105,7 +105,7 @@ def branches_frame(rows: Sequence[Compared], losses: Losses, latest: bool = True
     has no answer. A parent that was itself resumed has one curve, the resumed one; a deleted parent has none. Long
     curves are thinned to 200 points, those of very many resumed runs to fewer.
     """
-    ended = {row.run: (row, now) for row in rows if (now := row.latest if latest else row.first)}
+    ended = {row.run: (row, now) for row in rows if (now := row.now(latest))}
     names = _parent_names(rows)
     points: list[tuple[Any, ...]] = []
     for run in dict.fromkeys(row.parent for row, _ in ended.values() if row.parent not in ended):

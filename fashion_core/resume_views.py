@@ -18,6 +18,7 @@ from fashion_core.resume_frames import Losses, Sort, branches_frame, compared_fr
 from fashion_core.runs import RunStore
 
 FIRST, LATEST = "first epoch", "latest"
+_kept_frames: KeptLatest[tuple[pd.DataFrame, pd.DataFrame]] = KeptLatest(16)
 _kept_charts: KeptLatest[tuple[Filled, Filled]] = KeptLatest(16)
 
 
@@ -64,7 +65,7 @@ def _of_parents(rows: list[Compared]) -> list[Compared]:
 
 def comparison_of(store: RunStore, rows: Sequence[Compared], latest: bool = True, sort: Sort = "lineage") -> None:
     """The two charts beside each other; a click on a run in one focuses it in both."""
-    if not any(row.latest if latest else row.first for row in rows):
+    if not any(row.now(latest) for row in rows):
         st.info("The first epoch of a resumed run is still under way.", icon=":material/hourglass_empty:")
         return
     _show_charts(rows, losses_of(store, rows), latest, sort)
@@ -75,7 +76,7 @@ def _show_charts(rows: Sequence[Compared], losses: Losses, latest: bool, sort: S
     """A click draws these two again and reads nothing."""
     access_views.send_strangers_away()
     focus = st.query_params.get(FOCUS)
-    compared, branches = _charts(rows, losses, latest, sort, focus)
+    compared, branches = _charts(rows, losses, latest, sort, focus if focus in losses else None)
     left, right = st.columns([6, 5])
     with left, st.container(border=True):
         st.markdown(COMPARISON_KEY)
@@ -91,13 +92,13 @@ def _charts(
     rows: Sequence[Compared], losses: Losses, latest: bool, sort: Sort, focus: str | None
 ) -> tuple[Filled, Filled]:
     """Made once for all who look at them, until a run moves on."""
-
-    def make() -> tuple[Filled, Filled]:
-        compared, branches = compared_frame(rows, latest, sort), branches_frame(rows, losses, latest)
-        return comparison_chart(compared, focus), branch_chart(branches, focus)
-
-    runs = tuple(row.run for row in rows)
-    return _kept_charts.get((runs, latest, sort, focus), (rows, losses), make)
+    shown, made_from = (tuple(row.run for row in rows), latest, sort), (rows, losses)
+    compared, branches = _kept_frames.get(
+        shown, made_from, lambda: (compared_frame(rows, latest, sort), branches_frame(rows, losses, latest))
+    )
+    return _kept_charts.get(
+        (*shown, focus), made_from, lambda: (comparison_chart(compared, focus), branch_chart(branches, focus))
+    )
 
 
 def _focusing(chart: Filled, key: str, alt: str) -> None:

@@ -45,8 +45,6 @@ class Run:
         self.load_check_path = path / "loaded.json"
         self.load_losses_path = path / "loaded.losses"
         self.marks_path = path / "verified.json"
-        # by name, for all runs in a row: to make one of a Path takes a tenth of the time of the look
-        self.row_files = tuple(map(str, (self.record_path, self.labels_path, self.status_path, self.metrics_path)))
 
     @property
     def record(self) -> RunRecord:

@@ -10,7 +10,7 @@ import streamlit as st
 from streamlit import cli_util, config, errors
 from streamlit.web.server import server_util
 
-PAGES = Path(__file__).resolve().parent.parent / "pages"
+DASHBOARD = Path(__file__).resolve().parent.parent / "pages" / "dashboard.py"
 
 
 @asynccontextmanager
@@ -18,10 +18,10 @@ async def lifespan(_app: st.App) -> AsyncIterator[None]:
     """Open a browser, unless the server is headless: Streamlit does so for a script, but for no ``st.App``.
 
     What has been imported by now stays: garbage is looked for elsewhere, which spares all visitors pauses of 0.1 s.
-    So do the pages in ``sys.path``: Streamlit would put them there for each run of a script and take them out after it,
-    while the script of another visitor goes through that list to find a module, and skips one place.
+    So does the folder of the pages in ``sys.path``: Streamlit would put it there for each run of a script and take it
+    out after it, while the script of another visitor goes through that list to find a module, and skips one place.
     """
-    sys.path.append(str(PAGES))
+    sys.path.append(str(DASHBOARD.parent))
     gc.collect()
     gc.freeze()
     if not st.get_option("server.headless"):

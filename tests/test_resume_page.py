@@ -1,6 +1,7 @@
 """The Resume page and the lesson's through AppTest; clicks on charts and deep links are in test_browser_resume.py."""
 
 import json
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -136,6 +137,15 @@ def test_charts_follow_another_epoch_of_the_parent_and_another_name_of_the_child
     child.write_labels(child.labels.model_copy(update={"name": "renamed"}))
     renamed = rows_of_charts(app.run())
     assert [one == other for one, other in zip(longer, renamed, strict=True)] == [False, False]
+
+
+def test_charts_follow_what_the_address_asks_for(store: RunStore, parent: Run) -> None:
+    child = resume(store, parent, 0)
+    train(child)
+    train(resume(store, parent, 1))
+    asked = [{}, {"now": "first epoch"}, {"sort": "newest"}, {"focus": child.id}]
+    drawn = [rows_of_charts(open_page("resume", view="Did resuming help?", **query)) for query in asked]
+    assert all(one != other for one, other in combinations(drawn, 2))
 
 
 def rows_of_charts(app: AppTest) -> list[list[bytes]]:

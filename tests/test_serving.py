@@ -52,12 +52,13 @@ def test_scripts_leave_the_places_of_modules_alone_while_others_go_through_them(
         from streamlit import config
         from streamlit.runtime.scriptrunner.exec_code import modified_sys_path
         from fashion_core import serving
+        import app
 
         async def start():
             config.set_option("server.headless", True)
-            async with serving.lifespan(None):
+            async with serving.lifespan(app.app):
                 places = list(sys.path)
-                with modified_sys_path("pages/dashboard.py"):
+                with modified_sys_path(str(app.app.script_path)):
                     return places, list(sys.path)
 
         before, during = asyncio.run(start())
