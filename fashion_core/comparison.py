@@ -42,7 +42,7 @@ class Compared:
     """One resumed run; ``first`` and ``latest`` are None until its first epoch has ended.
 
     ``overrides`` are its changed settings as phrases, ``changes`` the same by name; ``parent_exists`` is False once the
-    parent was deleted.
+    parent was deleted, and ``parent_name`` is then the one that it had when the run was resumed.
     """
 
     run: str
@@ -95,7 +95,7 @@ def compare_run(store: RunStore, run: Run, epochs: Sequence[metrics.Row] | None 
     Raises ``DamagedFileError`` or ``DiskError``.
     """
     row = _compare_one(run) if epochs is None else _row(run, epochs)
-    return row and replace(row, parent_exists=store.has(row.parent))
+    return row and _beside_parent(store, row, store.has(row.parent))
 
 
 def _compared(store: RunStore) -> Iterator[Compared]:
@@ -107,7 +107,15 @@ def _compared(store: RunStore) -> Iterator[Compared]:
         except (DamagedFileError, DiskError):  # the list of runs says what is wrong with it
             continue
         if row:
-            yield row if row.parent in ids else replace(row, parent_exists=False)
+            yield _beside_parent(store, row, row.parent in ids)
+
+
+def _beside_parent(store: RunStore, row: Compared, parent_exists: bool) -> Compared:
+    """The row with the parent's name of today; a deleted one has that of the day when the run was resumed."""
+    if not parent_exists:
+        return replace(row, parent_exists=False)
+    name = store.at(row.parent).title
+    return row if row.parent_name == name else replace(row, parent_name=name)
 
 
 def _compare_one(run: Run) -> Compared | None:

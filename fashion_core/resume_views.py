@@ -75,17 +75,17 @@ def comparison_of(store: RunStore, rows: Sequence[Compared], latest: bool = True
 def _show_charts(rows: Sequence[Compared], losses: Losses, latest: bool, sort: Sort) -> None:
     """A click draws these two again and reads nothing."""
     access_views.send_strangers_away()
-    focus = st.query_params.get(FOCUS)
-    compared, branches = _charts(rows, losses, latest, sort, focus if focus in losses else None)
+    focused = next((row for row in rows if row.run == st.query_params.get(FOCUS)), None)
+    compared, branches = _charts(rows, losses, latest, sort, focused.run if focused else None)
     left, right = st.columns([6, 5])
     with left, st.container(border=True):
         st.markdown(COMPARISON_KEY)
-        _focusing(compared, "compared", "Loss of each resumed run beside that of its checkpoint")
+        _focusing(compared, "compared", rows, "Loss of each resumed run beside that of its checkpoint")
     with right, st.container(border=True):
         st.markdown("Where each run branched off; click one to focus it")
-        _focusing(branches, "branches", "Test loss by epoch of parents and resumed runs")
-    if focus:
-        _show_focused(rows, focus)
+        _focusing(branches, "branches", rows, "Test loss by epoch of parents and resumed runs")
+    if focused:
+        _show_focused(focused)
 
 
 def _charts(
@@ -101,24 +101,30 @@ def _charts(
     )
 
 
-def _focusing(chart: Filled, key: str, alt: str) -> None:
+def _focusing(chart: Filled, name: str, rows: Sequence[Compared], alt: str) -> None:
+    key = ui.press_key(name)
     spec = chart.sent()
-    st.vega_lite_chart(spec, key=key, on_select=lambda: _take_focus(key), selection_mode=FOCUS, alt=alt)
+    st.vega_lite_chart(spec, key=key, on_select=lambda: _take_focus(key, rows), selection_mode=FOCUS, alt=alt)
 
 
-def _take_focus(key: str) -> None:
-    points = st.session_state[key].selection.get(FOCUS) or []
-    if points:
-        st.query_params[FOCUS] = points[0]["run"]
+def _take_focus(key: str, rows: Sequence[Compared]) -> None:
+    """A click on a resumed run; one on a parent or beside the marks leaves none in focus."""
+    points = st.session_state[key].selection.get(FOCUS) or [{}]
+    run = points[0].get("run")
+    if any(row.run == run for row in rows):
+        st.query_params[FOCUS] = run
     else:
         st.query_params.pop(FOCUS, None)
 
 
-def _show_focused(rows: Sequence[Compared], focus: str) -> None:
-    """The run in focus by name, and where to see more of it."""
-    row = next((row for row in rows if row.run == focus), None)
-    if row is None:
-        return
+def _show_all() -> None:
+    """The charts forget what was clicked: they are other ones by their keys."""
+    st.query_params.pop(FOCUS, None)
+    ui.count_press()
+
+
+def _show_focused(row: Compared) -> None:
+    """The run in focus by name, where to see more of it, and the way back."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{ui.plain(row.name)}**", width="content")
         st.caption(ui.plain(", ".join(row.overrides) or "same settings"), width="content")
@@ -129,6 +135,7 @@ def _show_focused(rows: Sequence[Compared], focus: str) -> None:
                 width="content",
             )
         st.page_link("train.py", label="Open", icon=":material/open_in_new:", query_params={"run": row.run})
+        st.button("Show all", icon=":material/select_all:", type="tertiary", on_click=_show_all)
         if not row.parent_exists:
             st.caption(f"its parent {ui.plain(row.parent_name)} has been deleted", width="content")
 

@@ -95,9 +95,8 @@ def _compare_line(row: comparison.Compared) -> str:
     change = f"{now.loss:.4f} ({comparison.relative_change(row, now):+.1%}, {now.answer})" if now else "no epoch yet"
     what = ", ".join(row.overrides) or "same settings"
     gate = "loss_last" if row.check.comparable else "loss right after loading"
-    return (
-        f"{row.run}  {printable(row.parent_name)} epoch {row.epoch}: {gate} {row.gate:.4f}, loss_now {change}  {what}"
-    )
+    parent = f"{printable(row.parent_name)}{'' if row.parent_exists else ' (deleted)'}"
+    return f"{row.run}  {parent} epoch {row.epoch}: {gate} {row.gate:.4f}, loss_now {change}  {what}"
 
 
 def continue_run(options: argparse.Namespace) -> None:

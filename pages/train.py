@@ -115,10 +115,12 @@ def show_imported(store: RunStore, run: Run) -> None:
 def show_origin(store: RunStore, run: Run, resumption: Resumption) -> None:
     """Which checkpoint the run goes on from, how its settings differ, and what was said before the click."""
     parent = run.record.parent
+    parent_exists = parent is not None and store.has(parent.run)
+    name = store.at(parent.run).title if parent and parent_exists else resumption.parent_name
     with st.container(horizontal=True, vertical_alignment="center"):
         ui.verdict_badge(resumption.verdict)
-        st.markdown(f"resumed from **{ui.plain(resumption.parent_name)}**", width="content")
-        if parent and store.has(parent.run):
+        st.markdown(f"resumed from **{ui.plain(name)}**", width="content")
+        if parent and parent_exists:
             query = {"run": parent.run, "epoch": str(parent.epoch)}
             st.page_link("checkpoints.py", label=f"epoch {parent.epoch}", query_params=query)
         elif parent:

@@ -92,6 +92,11 @@ def test_click_focuses_a_resumed_run_and_its_address_opens_the_same(
     open_page(page, page.url)
     expect(page.get_by_role("link", name="Open")).to_be_visible()
     expect(page.get_by_test_id("stVegaLiteChart")).to_have_count(2)
+    page.get_by_role("button", name="Show all").click()
+    expect(page.get_by_role("link", name="Open")).to_be_hidden()
+    assert "focus=" not in page.url
+    compared.get_by_text("lr ×10").first.click(force=True)
+    page.wait_for_url(re.compile(f"focus={runs[0].id}"), timeout=PATIENCE_MS)
 
 
 def test_dot_of_the_lineage_opens_its_checkpoint(store: RunStore, server: Server, page: Page, parent: Run) -> None:

@@ -82,11 +82,23 @@ def test_run_that_has_not_loaded_its_checkpoint_has_no_row(store: RunStore, pare
     assert comparison.compare(store) == []
 
 
+def test_row_has_the_name_that_its_parent_has_now(store: RunStore, parent: Run) -> None:
+    child = resume(store, parent, 0, 1)
+    train(child)
+    parent.write_labels(parent.labels.model_copy(update={"name": "renamed"}))
+    (row,) = comparison.compare(store)
+    alone = comparison.compare_run(store, child)
+    assert alone is not None
+    assert (row.parent_name, row.parent_exists) == (alone.parent_name, alone.parent_exists) == ("renamed", True)
+    assert "renamed epoch 0" in command_line("compare").stdout
+
+
 def test_child_of_a_deleted_parent_keeps_its_row_and_says_so(store: RunStore, parent: Run) -> None:
     train(resume(store, parent, 0, 1))
     store.delete(parent, force=True)
     (found,) = comparison.compare(store)
     assert (found.parent_name, found.parent_exists, found.gate) == ("base", False, found.check.loss_last)
+    assert "base (deleted) epoch 0" in command_line("compare").stdout
 
 
 def test_command_prints_a_record_a_resumed_run(store: RunStore, parent: Run) -> None:

@@ -176,6 +176,14 @@ def test_child_of_a_deleted_parent_is_shown_and_says_so(store: RunStore, parent:
     store.delete(parent, force=True)
     app = open_page("train", run=child.id)
     assert "that run has been deleted" in texts(app)
+    assert "resumed from **base**" in texts(app)
+
+
+def test_child_of_a_renamed_parent_shows_the_name_of_today(store: RunStore, parent: Run) -> None:
+    child = resume(store, parent, 1)
+    train(child)
+    parent.write_labels(parent.labels.model_copy(update={"name": "renamed"}))
+    assert "resumed from **renamed**" in texts(open_page("train", run=child.id))
 
 
 def test_lesson_starts_from_one_button(store: RunStore) -> None:
