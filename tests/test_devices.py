@@ -54,6 +54,26 @@ def test_cpu_has_bf16_where_it_names_some(monkeypatch: pytest.MonkeyPatch, name:
     assert devices.has_bf16(torch.device("cpu")) == (name is not None)
 
 
+@pytest.mark.parametrize("cpu", ["Intel Xeon", "AMD EPYC", ""])
+def test_products_keep_float32_on_any_cpu(monkeypatch: pytest.MonkeyPatch, cpu: str) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": cpu})
+    one, other = torch.linspace(-1, 1, 64 * 512).view(64, 512), torch.linspace(-1, 2, 512 * 64).view(512, 64)
+    with devices.fast_products():
+        torch.testing.assert_close(one @ other, (one.double() @ other.double()).float(), rtol=1e-5, atol=1e-4)
+
+
+def test_products_are_left_to_mkl_on_the_cpus_it_is_made_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_onednn_keeps_float32", lambda: True)
+    inside = {}
+    for cpu in ("Intel Xeon", "AMD EPYC"):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda cpu=cpu: {"cpu_name": cpu})
+        with devices.fast_products():
+            inside[cpu] = torch.backends.mkldnn.matmul.fp32_precision  # type: ignore[attr-defined]
+    after = torch.backends.mkldnn.matmul.fp32_precision  # type: ignore[attr-defined]
+    assert inside == {"Intel Xeon": after, "AMD EPYC": "bf16"}
+    assert after != "bf16"
+
+
 @pytest.mark.parametrize(("capability", "has"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
 def test_gpu_has_bf16_since_ampere(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], has: bool) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
