@@ -74,7 +74,8 @@ def bring_in(options: argparse.Namespace) -> None:
         print_json(run_record(run))
     else:
         print(f"run {run.id} in {run.path}: {run.record.config.model} at epoch {run.epochs_saved()[0]}")
-        print(run.labels.notes)
+        if run.labels.notes:
+            print(run.labels.notes)
 
 
 def _what_to_import(options: argparse.Namespace) -> tuple[Path, str, dict[str, str]]:

@@ -15,6 +15,7 @@ from fashion_core.lineage_charts import CHECKPOINT, LINEAGE_KEY, lineage_chart
 from fashion_core.lineage_frames import lineage_parts, part_frames
 from fashion_core.resume_charts import COMPARISON_KEY, FOCUS, comparison_chart
 from fashion_core.resume_frames import Losses, Sort, branches_frame, compared_frame, losses_of
+from fashion_core.resume_labels import percent
 from fashion_core.runs import RunStore
 
 FIRST, LATEST = "first epoch", "latest"
@@ -130,7 +131,7 @@ def _show_focused(row: Compared) -> None:
         st.caption(ui.plain(", ".join(row.overrides) or "same settings"), width="content")
         if row.latest:
             st.markdown(
-                f"{row.gate:.4f} → **{row.latest.loss:.4f}** ({relative_change(row, row.latest):+.1%}, "
+                f"{row.gate:.4f} → **{row.latest.loss:.4f}** ({percent(relative_change(row, row.latest))}, "
                 f"{row.latest.answer}; ±{NOISE * row.latest.standard_error:.4f})",
                 width="content",
             )

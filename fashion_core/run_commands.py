@@ -14,6 +14,7 @@ from fashion_core.errors import ConfigError, DamagedFileError, DiskError, RunNot
 from fashion_core.file_commands import given_settings, print_json
 from fashion_core.follow import follow, outcome
 from fashion_core.records import run_record
+from fashion_core.resume_labels import percent
 from fashion_core.resumptions import Wish
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore, epoch_number
@@ -92,7 +93,9 @@ def compare_runs(options: argparse.Namespace) -> None:
 
 def _compare_line(row: comparison.Compared) -> str:
     now = row.latest
-    change = f"{now.loss:.4f} ({comparison.relative_change(row, now):+.1%}, {now.answer})" if now else "no epoch yet"
+    change = "no epoch yet"
+    if now:
+        change = f"{now.loss:.4f} ({percent(comparison.relative_change(row, now))}, {now.answer})"
     what = ", ".join(row.overrides) or "same settings"
     gate = "loss_last" if row.check.comparable else "loss right after loading"
     parent = f"{printable(row.parent_name)}{'' if row.parent_exists else ' (deleted)'}"

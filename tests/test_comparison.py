@@ -58,6 +58,15 @@ def test_sentence_counts_the_answers_and_names_the_best() -> None:
     )
 
 
+def test_sentence_says_how_many_runs_are_under_way() -> None:
+    rows = [row(latest=now(-0.1)), row(latest=now(-0.1), state="running"), row(state="queued")]
+    assert comparison.sentence(rows).endswith(" Still under way: 2.")
+
+
+def test_sentence_writes_a_change_as_the_chart_does() -> None:
+    assert "Median change −20.0%;" in comparison.sentence([row(latest=now(-0.1))])
+
+
 def test_sentence_of_one_run_is_singular() -> None:
     assert comparison.sentence([row(latest=now(-0.1))]).startswith("1 of 1 resumed run is below")
 
