@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import Literal
 
 from fashion_core import metrics, resuming
@@ -10,7 +11,7 @@ from fashion_core.kept import MOST_RUNS, KeptFromFiles
 from fashion_core.resume_labels import percent
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
-from fashion_core.schema import UNDER_WAY_STATES, Change, LoadCheck, State, Verdict
+from fashion_core.schema import ACTIVE_STATES, Change, LoadCheck, State, Verdict
 
 Answer = Literal["lower", "within noise", "higher"]
 NOISE = 2.0
@@ -185,21 +186,19 @@ def as_record(row: Compared) -> dict[str, object]:
 def sentence(rows: list[Compared], latest: bool = True) -> str:
     """The answer to "did resuming help?" in a few sentences of plain text."""
     nows = [(row, now) for row in rows if (now := row.now(latest))]
-    if not nows:
-        return "No resumed run has ended an epoch yet."
-    return _answers(nows) + _measured_here(nows) + _under_way(rows)
+    answered = _answers(nows) + _measured_here(nows) if nows else "No resumed run has ended an epoch yet."
+    return answered + _still_training(rows)
 
 
 def _answers(nows: list[tuple[Compared, LossNow]]) -> str:
     counts = {answer: sum(now.answer == answer for _, now in nows) for answer in ("lower", "within noise", "higher")}
-    changes = sorted(relative_change(row, now) for row, now in nows)
-    median = (changes[(len(changes) - 1) // 2] + changes[len(changes) // 2]) / 2
+    change = percent(median(relative_change(row, now) for row, now in nows))
     best_row, best = min(nows, key=lambda pair: pair[1].loss)
     runs = "resumed run is" if len(nows) == 1 else "resumed runs are"
     best_name, parent_name = printable(best_row.name), printable(best_row.parent_name)
     return (
         f"{counts['lower']} of {len(nows)} {runs} below the loss of the checkpoint, "
-        f"{counts['within noise']} within noise, {counts['higher']} above. Median change {percent(median)}; "
+        f"{counts['within noise']} within noise, {counts['higher']} above. Median change {change}; "
         f"lowest loss now {best.loss:.3f} ({best_name}, from {parent_name} epoch {best_row.epoch})."
     )
 
@@ -209,9 +208,9 @@ def _measured_here(nows: list[tuple[Compared, LossNow]]) -> str:
     return f" {count} of them began at a loss measured here: the stored one means other images." if count else ""
 
 
-def _under_way(rows: list[Compared]) -> str:
-    count = sum(row.state in UNDER_WAY_STATES for row in rows)
-    return f" Still under way: {count}." if count else ""
+def _still_training(rows: list[Compared]) -> str:
+    count = sum(row.state in ACTIVE_STATES for row in rows)
+    return f" Still training: {count}." if count else ""
 
 
 def relative_change(row: Compared, now: LossNow) -> float:

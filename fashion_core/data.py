@@ -70,7 +70,8 @@ def epoch_batches(
     """
     generator = torch.Generator().manual_seed(epoch_seed)
     order = torch.randperm(len(images), generator=generator).to(images.pixels.device)
-    pixels, labels = images.pixels.index_select(0, order), images.labels[order]  # copies whole images: half the time
+    pixels = images.pixels.index_select(0, order)  # copies whole images: in half the time of pixels[order]
+    labels = images.labels[order]
     if augmentation == "flip and shift":
         pixels = flip_and_shift(pixels, generator)
     at_once = max(1, _SCALED_AT_ONCE // batch_size) * batch_size

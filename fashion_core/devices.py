@@ -83,20 +83,20 @@ def make_reproducible(threads: int) -> None:
 
 @contextmanager
 def fast_products() -> Iterator[None]:
-    """Let oneDNN multiply float32 matrices while inside, where it is faster and its products are float32 ones.
+    """Let oneDNN multiply float32 matrices while inside, but not on Intel's CPUs, nor where that would round them.
 
-    MKL, which multiplies them otherwise, takes twice as long on AMD's CPUs and a tenth less on Intel's.
+    MKL, which multiplies them otherwise on x86, takes twice as long on AMD's CPUs and a tenth less on Intel's.
     """
     matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = matmul.fp32_precision
-    matmul.fp32_precision = "bf16" if not _is_of_intel() and _onednn_keeps_float32() else before
+    matmul.fp32_precision = "bf16" if not _is_intel() and _onednn_keeps_float32() else before
     try:
         yield
     finally:
         matmul.fp32_precision = before
 
 
-def _is_of_intel() -> bool:
+def _is_intel() -> bool:
     return "Intel" in torch.cpu.get_capabilities().get("cpu_name", "")
 
 

@@ -1,4 +1,4 @@
-"""Names short enough to stand in a chart: what a resumed run changed, how far its loss moved, where it came from."""
+"""Short words for charts, tables and lines: what a resumed run changed, how far its loss moved, where it came from."""
 
 import math
 from collections import Counter, defaultdict

@@ -15,7 +15,7 @@ from fashion_core.lineage_charts import CHECKPOINT, LINEAGE_KEY, lineage_chart
 from fashion_core.lineage_frames import lineage_parts, part_frames
 from fashion_core.resume_charts import COMPARISON_KEY, FOCUS, comparison_chart
 from fashion_core.resume_frames import Losses, Sort, branches_frame, compared_frame, losses_of
-from fashion_core.resume_labels import percent
+from fashion_core.resume_labels import SAME, percent
 from fashion_core.runs import RunStore
 
 FIRST, LATEST = "first epoch", "latest"
@@ -128,7 +128,7 @@ def _show_focused(row: Compared) -> None:
     """The run in focus by name, where to see more of it, and the way back."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{ui.plain(row.name)}**", width="content")
-        st.caption(ui.plain(", ".join(row.overrides) or "same settings"), width="content")
+        st.caption(ui.plain(", ".join(row.overrides) or SAME), width="content")
         if row.latest:
             st.markdown(
                 f"{row.gate:.4f} → **{row.latest.loss:.4f}** ({percent(relative_change(row, row.latest))}, "

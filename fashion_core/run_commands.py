@@ -14,7 +14,7 @@ from fashion_core.errors import ConfigError, DamagedFileError, DiskError, RunNot
 from fashion_core.file_commands import given_settings, print_json
 from fashion_core.follow import follow, outcome
 from fashion_core.records import run_record
-from fashion_core.resume_labels import percent
+from fashion_core.resume_labels import SAME, percent
 from fashion_core.resumptions import Wish
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore, epoch_number
@@ -92,14 +92,17 @@ def compare_runs(options: argparse.Namespace) -> None:
 
 
 def _compare_line(row: comparison.Compared) -> str:
-    now = row.latest
-    change = "no epoch yet"
-    if now:
-        change = f"{now.loss:.4f} ({percent(comparison.relative_change(row, now))}, {now.answer})"
-    what = ", ".join(row.overrides) or "same settings"
+    what = ", ".join(row.overrides) or SAME
     gate = "loss_last" if row.check.comparable else "loss right after loading"
     parent = f"{printable(row.parent_name)}{'' if row.parent_exists else ' (deleted)'}"
-    return f"{row.run}  {parent} epoch {row.epoch}: {gate} {row.gate:.4f}, loss_now {change}  {what}"
+    return f"{row.run}  {parent} epoch {row.epoch}: {gate} {row.gate:.4f}, loss_now {_loss_now(row)}  {what}"
+
+
+def _loss_now(row: comparison.Compared) -> str:
+    if row.latest is None:
+        return "no epoch yet"
+    change = percent(comparison.relative_change(row, row.latest))
+    return f"{row.latest.loss:.4f} ({change}, {row.latest.answer})"
 
 
 def continue_run(options: argparse.Namespace) -> None:

@@ -43,7 +43,7 @@ class Parent(_Stored):
 
 
 class Environment(_Stored):
-    """What a run computes with; with the same one it computes the same bits."""
+    """What a run computes with; with the same one on the same machine it computes the same bits."""
 
     python: _Word
     torch: _Word

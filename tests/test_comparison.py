@@ -10,6 +10,7 @@ from test_resuming import resume
 from fashion_core import comparison, resumptions
 from fashion_core.comparison import Compared, LossNow
 from fashion_core.errors import RunNotFoundError
+from fashion_core.resume_labels import percent
 from fashion_core.resumptions import Wish
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
@@ -58,9 +59,13 @@ def test_sentence_counts_the_answers_and_names_the_best() -> None:
     )
 
 
-def test_sentence_says_how_many_runs_are_under_way() -> None:
-    rows = [row(latest=now(-0.1)), row(latest=now(-0.1), state="running"), row(state="queued")]
-    assert comparison.sentence(rows).endswith(" Still under way: 2.")
+def test_sentence_says_how_many_runs_still_train() -> None:
+    rows = [row(latest=now(-0.1)), row(latest=now(-0.1), state="running"), row(state="stopping")]
+    assert comparison.sentence(rows).endswith(" Still training: 2.")
+
+
+def test_sentence_before_any_epoch_says_so_of_runs_that_train() -> None:
+    assert comparison.sentence([row(state="running")]) == "No resumed run has ended an epoch yet. Still training: 1."
 
 
 def test_sentence_writes_a_change_as_the_chart_does() -> None:
@@ -125,6 +130,15 @@ def test_command_prints_a_record_a_resumed_run(store: RunStore, parent: Run) -> 
     assert record["loss_now_first"] == record["loss_now_latest"] == child["epochs"][0]["loss"]
     assert record["standard_error"] > 0
     assert record["overrides"] == ["learning rate 0.001 → 0.0001"]
+
+
+def test_command_writes_a_change_as_the_chart_does(store: RunStore, parent: Run) -> None:
+    train(resume(store, parent, 0, 1))
+    (row,) = comparison.compare(store)
+    assert row.latest is not None
+    change = percent(comparison.relative_change(row, row.latest))
+    assert change.startswith("−")
+    assert f" ({change}, {row.latest.answer})  same settings" in command_line("compare").stdout
 
 
 def test_command_resumes_from_several_checkpoints(store: RunStore, parent: Run) -> None:

@@ -1,5 +1,7 @@
 """What this machine has, which of it to use, and the same bits each time."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from helpers import python
@@ -54,24 +56,43 @@ def test_cpu_has_bf16_where_it_names_some(monkeypatch: pytest.MonkeyPatch, name:
     assert devices.has_bf16(torch.device("cpu")) == (name is not None)
 
 
-@pytest.mark.parametrize("cpu", ["Intel Xeon", "AMD EPYC", ""])
-def test_products_keep_float32_on_any_cpu(monkeypatch: pytest.MonkeyPatch, cpu: str) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": cpu})
+def test_products_keep_float32() -> None:
     one, other = torch.linspace(-1, 1, 64 * 512).view(64, 512), torch.linspace(-1, 2, 512 * 64).view(512, 64)
     with devices.fast_products():
         torch.testing.assert_close(one @ other, (one.double() @ other.double()).float(), rtol=1e-5, atol=1e-4)
 
 
-def test_products_are_left_to_mkl_on_the_cpus_it_is_made_for(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("cpu", "keeps_float32", "through_onednn"),
+    [("Intel Xeon", True, False), ("AMD EPYC", True, True), ("AMD EPYC", False, False), ("", True, True)],
+)
+def test_products_go_through_onednn_off_intel_where_it_keeps_float32(
+    monkeypatch: pytest.MonkeyPatch, cpu: str, keeps_float32: bool, through_onednn: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": cpu})
+    monkeypatch.setattr(devices, "_onednn_keeps_float32", lambda: keeps_float32)
+    before = product_precision()
+    with devices.fast_products():
+        assert product_precision() == ("bf16" if through_onednn else before)
+
+
+def test_products_are_as_before_once_an_epoch_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": "AMD EPYC"})
     monkeypatch.setattr(devices, "_onednn_keeps_float32", lambda: True)
-    inside = {}
-    for cpu in ("Intel Xeon", "AMD EPYC"):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda cpu=cpu: {"cpu_name": cpu})
-        with devices.fast_products():
-            inside[cpu] = torch.backends.mkldnn.matmul.fp32_precision  # type: ignore[attr-defined]
-    after = torch.backends.mkldnn.matmul.fp32_precision  # type: ignore[attr-defined]
-    assert inside == {"Intel Xeon": after, "AMD EPYC": "bf16"}
-    assert after != "bf16"
+    before = product_precision()
+    with pytest.raises(KeyboardInterrupt), devices.fast_products():
+        raise KeyboardInterrupt
+    assert product_precision() == before != "bf16"
+
+
+def product_precision() -> str:
+    precision: str = torch.backends.mkldnn.matmul.fp32_precision  # type: ignore[attr-defined]
+    return precision
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="not Linux")
+def test_torch_names_an_intel_cpu_so() -> None:
+    assert devices._is_intel() == ("GenuineIntel" in Path("/proc/cpuinfo").read_text())
 
 
 @pytest.mark.parametrize(("capability", "has"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])

@@ -216,11 +216,18 @@ def test_command_prints_the_record_of_the_run(store: RunStore, checkpoint: Path)
     assert (record["state"], record["name"], record["source"]["format"]) == ("imported", "theirs.pth", "checkpoint")
 
 
-def test_command_says_where_the_run_is_and_nothing_of_a_file_that_told_all(store: RunStore, checkpoint: Path) -> None:
+def test_command_says_where_the_run_is_and_no_more_where_nothing_was_assumed(store: RunStore, checkpoint: Path) -> None:
     done = command_line("import", str(checkpoint), "--dataset", "synthetic", "--pixels", "unit")
     assert done.returncode == 0, done.stderr
     (run,) = store.runs()
     assert done.stdout == f"run {run.id} in {run.path}: cnn at epoch 4\n"
+
+
+def test_command_says_what_was_assumed(store: RunStore, checkpoint: Path) -> None:
+    said = command_line("import", str(checkpoint)).stdout.splitlines()
+    (run,) = store.runs()
+    assert said[1:] == [run.labels.notes]
+    assert "dataset synthetic" in run.labels.notes
 
 
 def test_command_refuses_with_one_sentence(store: RunStore, tmp_path: Path) -> None:

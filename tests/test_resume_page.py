@@ -11,7 +11,9 @@ from test_pages import open_page
 from test_resuming import resume
 
 from fashion_core import jobs
+from fashion_core.comparison import compare, relative_change
 from fashion_core.records import epoch_records
+from fashion_core.resume_labels import percent
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
 
@@ -146,6 +148,17 @@ def test_charts_follow_what_the_address_asks_for(store: RunStore, parent: Run) -
     asked = [{}, {"now": "first epoch"}, {"sort": "newest"}, {"focus": child.id}]
     drawn = [rows_of_charts(open_page("resume", view="Did resuming help?", **query)) for query in asked]
     assert all(one != other for one, other in combinations(drawn, 2))
+
+
+def test_run_in_focus_is_shown_with_its_change_as_the_chart_writes_it(store: RunStore, parent: Run) -> None:
+    child = resume(store, parent, 0)
+    train(child)
+    shown = texts(open_page("resume", view="Did resuming help?", focus=child.id)).replace("\\", "")
+    (row,) = compare(store)
+    assert row.latest is not None
+    change = percent(relative_change(row, row.latest))
+    assert change.startswith("−")
+    assert f"**{row.latest.loss:.4f}** ({change}, {row.latest.answer};" in shown
 
 
 def rows_of_charts(app: AppTest) -> list[list[bytes]]:
