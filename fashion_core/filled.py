@@ -30,7 +30,10 @@ class Filled:
         return {**self.empty(), "datasets": {name: _arrow(frame) for name, frame in self.frames.items()}}
 
     def following(self, feed: str) -> dict[str, Any]:
-        """As sent; and the drawn chart takes the rows of this ``feed`` that the page's script puts on its body."""
+        """As sent; and the drawn chart takes the rows of this ``feed`` that the page's script puts on its body.
+
+        Streamlit would add its rows to those of the feed where it had sent none before; another spec is drawn anew.
+        """
         bound = [
             {"name": name, "value": None, "bind": {"element": "body", "event": name}} for name in ("fed", "fitted")
         ]
@@ -40,7 +43,8 @@ class Filled:
         ]
         spec = self.sent()
         fit = {"type": "fit", "contains": "padding", "resize": True}  # an axis that needs more room takes it
-        return {**spec, "params": [*spec.get("params", []), *bound, *taken], "autosize": fit}
+        empty = {"empty": [name for name, frame in self.frames.items() if frame.empty]}
+        return {**spec, "params": [*spec.get("params", []), *bound, *taken], "autosize": fit, "usermeta": empty}
 
     def rows(self) -> str:
         """The rows by their data source, as JSON with six decimals: the names of the columns, and a list a row."""

@@ -143,6 +143,31 @@ def test_page_shows_what_a_run_has_come_to_by_itself(server: Server, run: Run, p
     expect(page.get_by_role("button", name="Continue")).to_be_visible()
 
 
+MOST_AT_ONCE = """() => {
+  const count = () => [...document.querySelectorAll("[data-testid=stVegaLiteChart] text")].filter(
+    (text) => text.textContent === "epoch 0").length;
+  window.most = 0;
+  new MutationObserver(() => { window.most = Math.max(window.most, count()); }).observe(
+    document.body, { childList: true, subtree: true, characterData: true });
+}"""
+"""Notes how often the name of the first epoch stands in the charts at one time, at most."""
+
+
+def test_run_that_is_watched_from_its_first_loss_to_its_end_shows_each_row_once(
+    server: Server, run: Run, page: Page
+) -> None:
+    watch(page, server, run)
+    page.evaluate(MOST_AT_ONCE)
+    write_epoch(run)
+    expect(page.get_by_test_id("stVegaLiteChart").last).to_contain_text("62.50%")
+    page.evaluate("document.body.value = undefined")
+    with run.writing():
+        run.write_status(run.status.model_copy(update={"state": "finished", "epoch": 2}))
+    expect_badge(page, "finished")
+    page.wait_for_function("document.body.value")  # the feed of the ended run has been heard
+    assert page.evaluate("window.most") == 1
+
+
 def test_what_one_run_fed_is_gone_once_its_page_is_left(server: Server, run: Run, page: Page) -> None:
     watch(page, server, run)
     page.wait_for_function("document.body.value")

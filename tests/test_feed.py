@@ -93,8 +93,8 @@ def test_page_runs_again_once_more_than_numbers_changed(
 
 
 def test_page_of_an_ended_run_runs_again_while_its_parent_goes_on(store: RunStore) -> None:
-    parent = new_run(store, epochs=2)
-    train(parent, should_stop=lambda: len(parent.epochs_saved()) == 1)
+    parent = new_run(store, epochs=3)  # the first checkpoint is saved beside the second epoch, before the third
+    assert train(parent, should_stop=lambda: bool(parent.epochs_saved())) == "stopped"
     child = resume(store, parent, 0)
     train(child)
     set_state(child, "finished")
