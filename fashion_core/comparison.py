@@ -11,7 +11,7 @@ from fashion_core.kept import MOST_RUNS, KeptFromFiles
 from fashion_core.resume_labels import percent
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
-from fashion_core.schema import ACTIVE_STATES, Change, LoadCheck, State, Verdict
+from fashion_core.schema import ACTIVE_STATES, UNDER_WAY_STATES, Change, LoadCheck, State, Verdict
 
 Answer = Literal["lower", "within noise", "higher"]
 NOISE = 2.0
@@ -187,7 +187,7 @@ def sentence(rows: list[Compared], latest: bool = True) -> str:
     """The answer to "did resuming help?" in a few sentences of plain text."""
     nows = [(row, now) for row in rows if (now := row.now(latest))]
     answered = _answers(nows) + _measured_here(nows) if nows else "No resumed run has ended an epoch yet."
-    return answered + _still_training(rows)
+    return answered + _without_an_epoch(rows) + _still_training(rows)
 
 
 def _answers(nows: list[tuple[Compared, LossNow]]) -> str:
@@ -206,6 +206,11 @@ def _answers(nows: list[tuple[Compared, LossNow]]) -> str:
 def _measured_here(nows: list[tuple[Compared, LossNow]]) -> str:
     count = sum(not row.check.comparable for row, _ in nows)
     return f" {count} of them began at a loss measured here: the stored one means other images." if count else ""
+
+
+def _without_an_epoch(rows: list[Compared]) -> str:
+    count = sum(row.latest is None and row.state not in UNDER_WAY_STATES for row in rows)
+    return f" Ended without an epoch: {count}." if count else ""
 
 
 def _still_training(rows: list[Compared]) -> str:

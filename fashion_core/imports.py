@@ -50,7 +50,8 @@ def _assumed(loaded: Loaded, config: TrainConfig, given: Mapping[str, Any]) -> l
     """What the file does not tell and nobody said."""
     missing = [] if loaded.beside else [name for name in ("dataset", "pixels") if name not in given]
     values = " and ".join(f"{name} {getattr(config, name)}" for name in missing)
-    return [f"The file does not tell on what it was trained: {values} stand in its place."] if missing else []
+    stand = "stand" if len(missing) > 1 else "stands"
+    return [f"The file does not tell on what it was trained: {values} {stand} in its place."] if missing else []
 
 
 def _check_given(loaded: Loaded, given: Mapping[str, Any]) -> None:

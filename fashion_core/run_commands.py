@@ -18,6 +18,7 @@ from fashion_core.resume_labels import SAME, percent
 from fashion_core.resumptions import Wish
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore, epoch_number
+from fashion_core.schema import UNDER_WAY_STATES
 
 
 def train_run(options: argparse.Namespace) -> None:
@@ -100,7 +101,7 @@ def _compare_line(row: comparison.Compared) -> str:
 
 def _loss_now(row: comparison.Compared) -> str:
     if row.latest is None:
-        return "no epoch yet"
+        return "no epoch yet" if row.state in UNDER_WAY_STATES else f"none, {row.state} without an epoch"
     change = percent(comparison.relative_change(row, row.latest))
     return f"{row.latest.loss:.4f} ({change}, {row.latest.answer})"
 

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from helpers import command_line, new_run, train
+from helpers import command_line, new_run, set_state, train
 from test_resuming import resume
 
 from fashion_core import comparison, resumptions
@@ -52,11 +52,16 @@ def test_gate_is_the_stored_loss_and_the_measured_one_where_that_means_other_ima
 
 
 def test_sentence_counts_the_answers_and_names_the_best() -> None:
-    rows = [row(latest=now(-0.1), name="best"), row(latest=now(0.001)), row(latest=now(0.3)), row()]
+    rows = [row(latest=now(-0.1), name="best"), row(latest=now(0.001)), row(latest=now(0.3)), row(state="queued")]
     assert comparison.sentence(rows) == (
         "1 of 3 resumed runs are below the loss of the checkpoint, 1 within noise, 1 above. "
         "Median change +0.2%; lowest loss now 0.400 (best, from base epoch 1)."
     )
+
+
+@pytest.mark.parametrize("state", ["failed", "stopped", "lost"])
+def test_sentence_counts_runs_that_ended_without_an_epoch(state: str) -> None:
+    assert comparison.sentence([row(latest=now(-0.1)), row(state=state)]).endswith(" Ended without an epoch: 1.")
 
 
 def test_sentence_says_how_many_runs_still_train() -> None:
@@ -77,7 +82,7 @@ def test_sentence_of_one_run_is_singular() -> None:
 
 
 def test_sentence_before_any_epoch_says_so() -> None:
-    assert comparison.sentence([row()]) == "No resumed run has ended an epoch yet."
+    assert comparison.sentence([row(state="queued")]) == "No resumed run has ended an epoch yet."
 
 
 def test_every_resumed_run_has_a_row_with_its_losses(store: RunStore, parent: Run) -> None:
@@ -139,6 +144,14 @@ def test_command_writes_a_change_as_the_chart_does(store: RunStore, parent: Run)
     change = percent(comparison.relative_change(row, row.latest))
     assert change.startswith("−")
     assert f" ({change}, {row.latest.answer})  same settings" in command_line("compare").stdout
+
+
+def test_command_says_what_became_of_a_run_without_an_epoch(store: RunStore, parent: Run) -> None:
+    child = resume(store, parent, 0, 1)
+    assert train(child, should_stop=lambda: True) == "stopped"
+    assert "loss_now no epoch yet" in command_line("compare").stdout
+    set_state(child, "failed")
+    assert "loss_now none, failed without an epoch" in command_line("compare").stdout
 
 
 def test_command_resumes_from_several_checkpoints(store: RunStore, parent: Run) -> None:

@@ -223,6 +223,11 @@ def test_command_says_where_the_run_is_and_no_more_where_nothing_was_assumed(sto
     assert done.stdout == f"run {run.id} in {run.path}: cnn at epoch 4\n"
 
 
+def test_notes_name_the_one_thing_that_nobody_said(store: RunStore, checkpoint: Path) -> None:
+    notes = bring_in(store, checkpoint, "theirs.pth", {"pixels": "raw"}).labels.notes
+    assert notes.endswith("on what it was trained: dataset synthetic stands in its place.")
+
+
 def test_command_says_what_was_assumed(store: RunStore, checkpoint: Path) -> None:
     said = command_line("import", str(checkpoint)).stdout.splitlines()
     (run,) = store.runs()
