@@ -27,7 +27,8 @@ import torch
 from torch import nn
 from fashion_core.models import NeuralNetwork, SmallCNN
 
-path, pixels, out, kind = sys.argv[1:]
+path, pixels, out, kind, threads = sys.argv[1:]
+torch.set_num_threads(int(threads))
 images = torch.from_numpy(np.load(pixels)).unsqueeze(1).float() / 255
 if kind == "pt2":
     model = torch.export.load(path).module()
@@ -56,9 +57,10 @@ def pixels(synthetic_data: Path) -> torch.Tensor:
 
 
 def plain(path: Path, pixels: torch.Tensor, folder: Path, kind: str) -> np.ndarray:
-    """What plain PyTorch computes in a process of its own."""
+    """What plain PyTorch computes in a process of its own with as many threads, for some CPUs round by their number."""
     np.save(folder / "pixels.npy", pixels.numpy())
-    command = [sys.executable, "-c", PLAIN, str(path), str(folder / "pixels.npy"), str(folder / "out.npy"), kind]
+    files = [str(path), str(folder / "pixels.npy"), str(folder / "out.npy")]
+    command = [sys.executable, "-c", PLAIN, *files, kind, str(torch.get_num_threads())]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
     found: np.ndarray = np.load(folder / "out.npy")
     return found
