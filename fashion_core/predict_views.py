@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
 import streamlit as st
 
 from fashion_core import ui
-from fashion_core.errors import DamagedFileError, RunNotFoundError, UnusableFileError
+from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError, UnusableFileError
 from fashion_core.file_views import Chosen
 from fashion_core.files import Signature, signature
 from fashion_core.gallery_chart import IMAGE
@@ -163,7 +164,7 @@ def _address_other(run: str, file: str | None) -> None:
 
 
 def _is_on(run: Run, dataset: str) -> bool:
-    with suppress(DamagedFileError):
+    with suppress(DamagedFileError, DiskError):
         return run.record.config.dataset == dataset
     return False
 
@@ -171,8 +172,9 @@ def _is_on(run: Run, dataset: str) -> bool:
 def _before(chosen: Chosen) -> Chosen:
     """The file listed before this one, or after it if it is the first; itself if it is the only one."""
     saved = chosen.run.saved_files()
-    place = saved.index(chosen.file)
-    return Chosen(chosen.store, chosen.run, saved[place - 1] if place else saved[min(1, len(saved) - 1)])
+    earlier = list(takewhile(lambda file: file != chosen.file, saved))
+    later = saved[len(earlier) + 1 :]
+    return Chosen(chosen.store, chosen.run, [*earlier[-1:], *later[:1], chosen.file][0])
 
 
 def _first_choice(store: RunStore, run: Run) -> Chosen:

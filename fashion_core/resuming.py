@@ -28,12 +28,16 @@ def planned_epochs(run: Run, epoch: int) -> int:
     return max(1, run.record.config.epochs - epoch - 1)
 
 
-def check_epoch(run: Run, epoch: int) -> None:
-    """Raises ``RunNotFoundError`` that names the checkpoints there are."""
+def check_epoch(run: Run, epoch: int) -> list[int]:
+    """The epochs whose checkpoints are there, this one among them.
+
+    Raises ``RunNotFoundError`` that names them where it is not.
+    """
     saved = run.epochs_saved()
     if epoch not in saved:
         there = f"it has those of epoch {', '.join(map(str, saved))}" if saved else "it has none"
         raise RunNotFoundError(f"Run {run.id} has no checkpoint of epoch {epoch}; {there}.")
+    return saved
 
 
 def resumed_config(run: Run, epoch: int, additional: int, overrides: Mapping[str, Any]) -> TrainConfig:

@@ -48,13 +48,13 @@ def show_continue(store: RunStore) -> None:
     if epoch is None:
         st.info("This run has no checkpoint yet. They appear as its epochs end.", icon=":material/hourglass_empty:")
         return
+    saved = resuming.check_epoch(run, epoch)
     ui.address(run=run.id, epoch=epoch)  # a rerun must not choose another one because that has come since
-    ask_and_start(store, run, epoch)
+    ask_and_start(store, run, epoch, saved)
 
 
 def ask_run(store: RunStore) -> Run | None:
     """The run that the address names, or the newest one with a checkpoint; None while there is none."""
-    runs = {run.id: run for run in store.runs()}
     with_checkpoints = [run.id for run in store.that_have(Run.epochs_saved)]
     if not with_checkpoints:
         return None
@@ -64,29 +64,26 @@ def ask_run(store: RunStore) -> Run | None:
     chosen = st.selectbox(
         "Run",
         options,
-        format_func=lambda run_id: f"{runs[run_id].title} · {run_id}",
+        format_func=lambda run_id: f"{store.at(run_id).title} · {run_id}",
         key="resume run",
         on_change=lambda: ui.address(run=st.session_state["resume run"], epoch=None),
     )
-    return runs[chosen]
+    return store.at(chosen)
 
 
 def addressed_epoch(run: Run) -> int | None:
     """The epoch that the address names, or the newest; None if there is no checkpoint yet."""
-    saved = run.epochs_saved()
     given = st.query_params.get("epoch")
-    if given is None and not saved:
-        return None
-    epoch = saved[-1] if given is None else epoch_number(given)
+    if given is None:
+        return max(run.epochs_saved(), default=None)
+    epoch = epoch_number(given)
     if epoch is None:
         raise ConfigError(f"The epoch in the address should be a whole number, not {given!r}.")
-    resuming.check_epoch(run, epoch)
     return epoch
 
 
-def show_curve(run: Run, epoch: int) -> None:
+def show_curve(run: Run, epoch: int, saved: list[int]) -> None:
     """The loss curve; a click on it chooses another checkpoint."""
-    saved = run.epochs_saved()
     epochs = frames.records_frame(epoch_records(run))
     if epochs["loss"].notna().sum() == 0:
         st.caption("The loss of this checkpoint is not known: it was trained elsewhere.")
@@ -97,12 +94,12 @@ def show_curve(run: Run, epoch: int) -> None:
     st.vega_lite_chart(spec, on_select=lambda: take_click(key, saved), key=key, alt="Test loss of this run by epoch")
 
 
-def choose_epoch(run: Run, epoch: int) -> None:
+def choose_epoch(run: Run, epoch: int, saved: list[int]) -> None:
     """The same choice without a pointer."""
     st.session_state["resume epoch"] = epoch
     st.selectbox(
         "Checkpoint",
-        run.epochs_saved(),
+        saved,
         format_func=lambda number: f"epoch {number}",
         key="resume epoch",
         on_change=lambda: ui.address(run=run.id, epoch=st.session_state["resume epoch"]),
@@ -117,14 +114,17 @@ def take_click(key: str, saved: list[int]) -> None:
         ui.address(epoch=int(points[0]["epoch"]))
 
 
-def ask_and_start(store: RunStore, run: Run, epoch: int) -> None:
-    """Additional epochs and overrides, the verdict on them, and the button."""
-    show_curve(run, epoch)
+def ask_and_start(store: RunStore, run: Run, epoch: int, saved: list[int]) -> None:
+    """Additional epochs and overrides, the verdict on them, and the button.
+
+    ``saved`` are the epochs to choose from, as they were when ``epoch`` was found among them.
+    """
+    show_curve(run, epoch, saved)
     with st.container(horizontal=True):
-        choose_epoch(run, epoch)
+        choose_epoch(run, epoch, saved)
         additional = ask_additional(run, epoch)
     overrides = ask_overrides(run)
-    epochs, several = ask_several(run, epoch)
+    epochs, several = ask_several(run, epoch, saved)
     wishes = [Wish(at, additional, {**overrides, **more}) for at in epochs for more in several]
     show_verdicts(run, wishes)
     label = "Start" if len(wishes) == 1 else f"Start {len(wishes)} runs"
@@ -151,11 +151,11 @@ def ask_overrides(run: Run) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value != parent[name]}
 
 
-def ask_several(run: Run, epoch: int) -> tuple[list[int], list[dict[str, Any]]]:
+def ask_several(run: Run, epoch: int, saved: list[int]) -> tuple[list[int], list[dict[str, Any]]]:
     """Several checkpoints, and several values of one setting: a run is made for each pair."""
     with st.expander("From several checkpoints, or with several values", icon=":material/account_tree:"):
         epochs = st.multiselect(
-            "Checkpoints", run.epochs_saved(), default=[epoch], format_func=lambda at: f"epoch {at}",
+            "Checkpoints", saved, default=[epoch], format_func=lambda at: f"epoch {at}",
             key=f"epochs {run.id} {epoch}",
         )  # fmt: skip
         choices = {setting.name: setting for setting in settings() if setting.name not in FIXED}

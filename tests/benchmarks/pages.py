@@ -50,11 +50,16 @@ def add_usable(store: RunStore) -> None:
     """One more run, whose best checkpoint is the tutorial's model."""
     write_run(run_path(store, RUNS), RUNS, EPOCHS, None)
     run = Run(run_path(store, RUNS))
-    best = run.checkpoint_path(EPOCHS - 1)
-    facts, digest = run.facts(best), formats.save(best, mlp_checkpoint())
-    assert facts
-    run.write_facts(best, facts.model_copy(update={"sha256": digest.sha256, "bytes": digest.bytes}))
+    make_usable(run, EPOCHS - 1)
     make_old(run.path)
+
+
+def make_usable(run: Run, epoch: int) -> None:
+    """The checkpoint of this epoch holds the tutorial's model from now on."""
+    file = run.checkpoint_path(epoch)
+    facts, digest = run.facts(file), formats.save(file, mlp_checkpoint())
+    assert facts
+    run.write_facts(file, facts.model_copy(update={"sha256": digest.sha256, "bytes": digest.bytes}))
 
 
 def run() -> Comparison:

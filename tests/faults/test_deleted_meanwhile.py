@@ -1,0 +1,112 @@
+"""People delete runs and files while others look at them: a page says so in a sentence, and never breaks."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from benchmarks.pages import make_usable
+from benchmarks.serving import Server
+from benchmarks.sessions import open_session
+from benchmarks.stores import run_path, write_run
+
+from fashion_core.errors import FashionError
+from fashion_core.run_folders import Run
+from fashion_core.runs import RunStore
+
+Survived = Callable[[str], None]
+Rounds = Callable[[int, int], int]
+RUNS, EPOCHS, VIEWERS = 6, 8, 8
+VIEWS = {
+    "": ("",),
+    "train": ("",),
+    "checkpoints": ("", "Verify and tidy up"),
+    "resume": ("", "", "Did resuming help?", "Lineage"),
+    "predict": ("", "Your own", "Every checkpoint's opinion", "How good is it?", "Two models", "In plain PyTorch"),
+}
+INSIDE = ("Look inside", "Five ways", "Compare", "Download")
+MOST_SECONDS_BETWEEN = 0.06
+
+
+class Churn:
+    """A store in which runs and files go, and other runs come."""
+
+    def __init__(self, store: RunStore, drafts: Path) -> None:
+        self.store, self.drafts = store, drafts
+        self.written, self.deleted = 0, Counter[str]()
+        store.root.mkdir()
+        for _ in range(RUNS):
+            self.add()
+
+    def add(self) -> None:
+        """A run that is whole when it comes, at times one that was resumed from another; two models can be used."""
+        parent = random.choice(self.store.runs()).id if self.written % 2 else None
+        target = run_path(self.store, self.written)
+        self.written += 1
+        draft = Run(self.drafts / target.name)
+        write_run(draft.path, self.written, EPOCHS, parent)
+        for epoch in draft.epochs_saved()[-2:]:
+            make_usable(draft, epoch)
+        draft.path.rename(target)
+
+    def delete(self) -> None:
+        """A run, or one of its files."""
+        run = random.choice(self.store.runs())
+        file = random.choice([None, *run.saved_files()[-2:]])
+        if file is None:
+            self.add()
+        with suppress(FashionError):  # a page may be at work in it
+            self.store.delete(run, file, force=True)
+            self.deleted["files" if file else "runs"] += 1
+
+    async def go_on(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            await asyncio.to_thread(self.delete)
+            await asyncio.sleep(random.uniform(0, MOST_SECONDS_BETWEEN))
+
+
+def address_of(page: str, run: Run) -> dict[str, str]:
+    """A way to this run on this page."""
+    query = {"run": run.id} if random.random() < 0.8 else {}
+    if page in ("checkpoints", "resume", "predict") and random.random() < 0.4:
+        query |= {"run": run.id, "epoch": str(EPOCHS - 1)}
+    if page == "checkpoints" and "epoch" in query:
+        query["show"] = random.choice(INSIDE)
+    elif view := random.choice(VIEWS[page]):
+        query["view"] = view
+    return query
+
+
+async def visit(server: Server, store: RunStore, numbers: Iterator[int]) -> None:
+    """One page after another, each for a while."""
+    for _ in numbers:
+        page = random.choice(list(VIEWS))
+        query = address_of(page, random.choice(store.runs()))
+        session, _ = await open_session(server.port, page, query, prompt=True)
+        for _ in range(random.randrange(3)):
+            await session.stay()
+        await session.connection.close()
+
+
+async def look(server: Server, churn: Churn, visits: int) -> None:
+    """Several people look until so many pages were opened, while the store changes."""
+    numbers = iter(range(visits))
+    changing = asyncio.create_task(churn.go_on())
+    await asyncio.gather(*(visit(server, churn.store, numbers) for _ in range(VIEWERS)))
+    changing.cancel()
+
+
+@pytest.mark.slow
+def test_pages_outlive_what_they_show(
+    store: RunStore, server: Server, tmp_path: Path, rounds: Rounds, survived: Survived
+) -> None:
+    churn, visits = Churn(store, tmp_path / "drafts"), rounds(600, 10000)
+    asyncio.run(look(server, churn, visits))
+    log = server.log.read_text(errors="replace")
+    assert "Traceback" not in log, log
+    gone = " and ".join(f"{count} {name}" for name, count in sorted(churn.deleted.items()))
+    survived(f"{gone} deleted while {VIEWERS} people opened {visits:,} pages: no page broke")
