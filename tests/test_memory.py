@@ -15,6 +15,7 @@ VISITS, MOST_MEGABYTES = 400, 20.0
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(420)
 def test_visits_leave_nothing_in_the_servers_memory(store: RunStore, tmp_path: Path) -> None:
     """`python -m tests.benchmarks memory` makes 1,000 of them."""
     fill(store, RUNS, EPOCHS)

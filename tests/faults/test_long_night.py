@@ -11,6 +11,7 @@ from statistics import median
 
 import psutil
 import pytest
+from benchmarks.memory import WARM_UP_VISITS
 from benchmarks.serving import Server
 from benchmarks.sessions import Ran, open_session
 from helpers import config, known_workers, wait_until, workers, workers_of
@@ -28,8 +29,6 @@ VIEWERS, QUEUED, KEPT = 5, 3, 8
 LEAST_SAMPLES = 9
 """Three for each third of the night."""
 RUN_ID = re.compile(r"\d{8}-\d{6}-\d{3}-[0-9a-f]{4}")
-WARM_UP_VISITS = 160
-"""Streamlit keeps the last 128 sessions of people who have left, each with the three open files of its event loop."""
 
 
 @dataclass
@@ -147,7 +146,7 @@ def test_nothing_piles_up_over_a_long_night(
         f"{night.happened['visits']} visits in {night.seconds:.0f} s are too few to judge by: "
         f"the first {WARM_UP_VISITS} are not measured"
     )
-    assert not night.problems
+    assert not night.problems, f"{night.problems}\n{server.log.read_text(errors='replace')[-5000:]}"
     third = len(night.samples) // 3
     early, late = middle(night.samples[:third]), middle(night.samples[-third:])
     for run in reversed(store.runs()):
