@@ -11,13 +11,23 @@ import torch
 
 from fashion_core.errors import DeviceError
 
+_CPU_EXTENSIONS = {"avx512_bf16": "BF16", "amx_bf16": "AMX"}
+
 
 def available() -> dict[str, str]:
-    """The name of each usable device and what it is, the best one first."""
+    """The name of each usable device and its processor, the best one first."""
     found = {f"cuda:{index}": torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())}
     if torch.backends.mps.is_available():
         found["mps"] = "Apple GPU"
-    return {**found, "cpu": f"{platform.machine()} CPU, {torch.get_num_threads()} threads"}
+    return {**found, "cpu": _cpu()}
+
+
+def _cpu() -> str:
+    """Its kind, and the instructions that torch computes with: where either differs, sums are rounded otherwise."""
+    here = torch.cpu.get_capabilities()
+    extensions = [text for name, text in _CPU_EXTENSIONS.items() if here.get(name)]
+    instructions = ", ".join([torch.backends.cpu.get_cpu_capability(), *extensions])
+    return f"{here.get('cpu_name') or platform.machine()} ({instructions})"
 
 
 def automatic() -> str:

@@ -58,8 +58,8 @@ _PROBLEM = "fashion_core: "
 class Machine:
     """What this machine can train on, as ``python -m fashion_core devices`` says.
 
-    ``devices`` maps each device's name to what it is; ``automatic`` is the one that "auto" takes; ``bf16`` names those
-    that have instructions for bf16. A device may also be called "auto", and "cuda" is the first of its kind.
+    ``devices`` maps each device's name to its processor; ``automatic`` is the one that "auto" takes; ``bf16`` names
+    those that have instructions for bf16. A device may also be called "auto", and "cuda" is the first of its kind.
     """
 
     automatic: str
@@ -78,6 +78,11 @@ class Machine:
     def name_of(self, device: str) -> str:
         """What "auto" stands for; any other name as it is."""
         return self.automatic if device == "auto" else device
+
+    def processor_of(self, device: str) -> str:
+        """What a device that is here computes with."""
+        name = self.name_of(device)
+        return self.devices.get(name) or self.devices[f"{name}:0"]
 
     def _is_among(self, device: str, names: Collection[str]) -> bool:
         name = self.name_of(device)
@@ -179,6 +184,7 @@ def environment_for(config: TrainConfig) -> Environment:
         python=platform.python_version(),
         torch=metadata.version("torch"),
         device=device,
+        processor=here.processor_of(device),
         threads=config.threads or here.threads,
     )
 
@@ -215,7 +221,7 @@ def environment_to_resume(parent: Environment, config: TrainConfig) -> Environme
     here = machine()
     device = parent.device if config.device == "auto" and parent.device in here.devices else found.device
     threads = config.threads or min(parent.threads, here.threads)
-    return found.model_copy(update={"device": device, "threads": threads})
+    return found.model_copy(update={"device": device, "processor": here.processor_of(device), "threads": threads})
 
 
 def go_on(store: RunStore, run: Run) -> None:

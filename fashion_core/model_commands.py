@@ -33,8 +33,10 @@ def list_devices(options: argparse.Namespace) -> None:
         print_json(answer)
         return
     for name, text in answer["devices"].items():
+        threads = f", {answer['threads']} threads" if name == "cpu" else ""
         bf16 = "" if name in answer["bf16"] else ", no bf16 instructions"
-        print(f"{name}: {text}{bf16}" + (" (auto)" if name == answer["automatic"] else ""))
+        auto = ", taken by auto" if name == answer["automatic"] else ""
+        print(f"{name}: {text}{threads}{bf16}{auto}")
 
 
 def show_model(options: argparse.Namespace) -> None:

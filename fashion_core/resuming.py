@@ -128,4 +128,6 @@ def _environment(before: Environment, after: Environment) -> list[str]:
         "threads": (before.threads, after.threads),
         "torch": (before.torch, after.torch),
     }
+    if before.processor and after.processor and before.device == after.device:
+        pairs["processor"] = before.processor, after.processor
     return [f"{what} {old} → {now}: rounding differs" for what, (old, now) in pairs.items() if old != now]

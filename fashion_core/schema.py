@@ -43,11 +43,16 @@ class Parent(_Stored):
 
 
 class Environment(_Stored):
-    """What a run computes with; with the same one on the same machine it computes the same bits."""
+    """What a run computes with; with the same one it computes the same bits.
+
+    Attributes:
+        processor: the kind of CPU and its instructions, or the GPU; None where nobody knows.
+    """
 
     python: _Word
     torch: _Word
     device: _Word
+    processor: _Word | None = None
     threads: int = Field(ge=1)
 
 

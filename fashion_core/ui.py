@@ -230,8 +230,11 @@ def machine_expander() -> None:
         return
     with expander, problems_shown(), st.spinner("Looking…"):
         here = jobs.machine()
-        rows = [(name, text, name == here.automatic, here.has_bf16(name)) for name, text in here.devices.items()]
-        columns = ["device", "what it is", "taken by auto", "has bf16 instructions"]
+        rows = [
+            (name, text, here.threads if name == "cpu" else None, name == here.automatic, here.has_bf16(name))
+            for name, text in here.devices.items()
+        ]
+        columns = ["device", "processor", "threads", "taken by auto", "has bf16 instructions"]
         st.dataframe(pd.DataFrame(rows, columns=columns), hide_index=True)
 
 

@@ -1,5 +1,6 @@
 """What this machine has, which of it to use, and the same bits each time."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,15 @@ from fashion_core.errors import DeviceError
 
 def test_cpu_is_always_there_and_comes_last() -> None:
     assert list(devices.available())[-1] == "cpu"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists a CPU's instructions so")
+def test_processor_is_told_with_the_instructions_that_change_its_rounding() -> None:
+    flags = Path("/proc/cpuinfo").read_text().split()
+    told = devices.available()["cpu"]
+    assert ("AVX512" in told, "BF16" in told, "AMX" in told) == tuple(
+        name in flags for name in ("avx512f", "avx512_bf16", "amx_bf16")
+    )
 
 
 def test_automatic_choice_is_the_first_that_is_there() -> None:

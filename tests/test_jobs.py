@@ -28,7 +28,7 @@ from helpers import (
     workers,
 )
 
-from fashion_core import jobs, metrics, processes
+from fashion_core import devices, jobs, metrics, processes
 from fashion_core.errors import ConfigError, DataError, DeviceError, RunStateError
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
@@ -91,6 +91,7 @@ def test_machine_is_what_torch_says() -> None:
 def test_environment_records_what_auto_means() -> None:
     environment = jobs.environment_for(config(device="auto", threads=0))
     assert environment.device == jobs.machine().automatic
+    assert environment.processor == devices.available()[environment.device]
     assert environment.threads == jobs.machine().threads
     assert environment.torch == torch.__version__.partition("+")[0] or environment.torch == torch.__version__
 

@@ -311,6 +311,28 @@ def test_thread_count_that_differs_is_said_before_the_click(store: RunStore, mom
     assert (judged.verdict, judged.reasons) == ("approximate", ("threads 1 → 64: rounding differs",))
 
 
+def test_another_processor_is_said_before_the_click(store: RunStore, momentum: Run) -> None:
+    parent = in_store(store, momentum)
+    config = resuming.resumed_config(parent, 0, 1, {})
+    here = jobs.environment_for(config)
+    made = parent.record.model_copy(update={"environment": here.model_copy(update={"processor": "AMD EPYC (AVX2)"})})
+    judged = resuming.judge(resuming.look(parent, 0), made, config, here)
+    reason = f"processor AMD EPYC (AVX2) → {here.processor}: rounding differs"
+    assert (judged.verdict, judged.reasons) == ("approximate", (reason,))
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "Intel Xeon (AVX512)"), ("Intel Xeon (AVX512)", None)])
+def test_unknown_processor_is_held_against_nobody(
+    store: RunStore, momentum: Run, before: str | None, after: str | None
+) -> None:
+    parent = in_store(store, momentum)
+    config = resuming.resumed_config(parent, 0, 1, {})
+    environment = parent.record.environment
+    made = parent.record.model_copy(update={"environment": environment.model_copy(update={"processor": before})})
+    there = environment.model_copy(update={"processor": after})
+    assert resuming.judge(resuming.look(parent, 0), made, config, there).verdict == "exact"
+
+
 def test_proof_names_the_first_epoch_that_differs_and_why(store: RunStore, momentum: Run) -> None:
     parent = in_store(store, momentum)
     child = resume(store, parent, 0, 1, seed=99)
