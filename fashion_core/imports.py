@@ -56,6 +56,7 @@ def _assumed(loaded: Loaded, config: TrainConfig, given: Mapping[str, Any]) -> l
 
 def _check_given(loaded: Loaded, given: Mapping[str, Any]) -> None:
     """What a file of this app says about itself is so."""
+    parse_config(given)
     own = loaded.beside.get("config", {})
     for name, value in given.items():
         if own.get(name, value) != value:

@@ -13,13 +13,13 @@ LABEL_LENGTH: Final = 20
 
 
 def _factor(change: Change) -> str:
-    """A learning rate as people say it: "lr ÷10", "lr ×3"; both values where the factor is not a round one."""
+    """A learning rate as people say it: "lr ÷10", "lr ×3"; the one it has now where the factor is not a round one."""
     before, after = float(change.before), float(change.after)
     sign, factor = ("×", after / before) if after > before else ("÷", before / after)
     round_one = float(f"{factor:.2g}")
     if math.isclose(factor, round_one, rel_tol=1e-6):
         return f"lr {sign}{round_one:g}"
-    return f"lr {before:g} → {after:g}"
+    return f"lr {after:g}"
 
 
 _WORDS: Final[Mapping[str, Callable[[Change], str]]] = {
@@ -86,7 +86,7 @@ def percent(change: float) -> str:
     if not math.isfinite(change):
         return "diverged"
     if change < 10:
-        return f"{change:+.1%}".replace("-", "−")
+        return f"{change:+z.1%}".replace("-", "−")
     return f"×{change + 1:,.0f}" if change < 1e5 else "×" + f"{change + 1:.0e}".replace("e+0", "e").replace("e+", "e")
 
 

@@ -1,5 +1,6 @@
 """Did resuming help, and the tree of runs: what the Resume page and the lesson show."""
 
+import time
 from collections.abc import Sequence
 from typing import get_args
 
@@ -8,7 +9,16 @@ import streamlit as st
 
 from fashion_core import access_views, ui
 from fashion_core.branch_charts import branch_chart
-from fashion_core.comparison import NOISE, Compared, as_record, compare, relative_change, sentence
+from fashion_core.comparison import (
+    NOISE,
+    Compared,
+    Standing,
+    as_record,
+    compare,
+    relative_change,
+    sentence,
+    standing,
+)
 from fashion_core.filled import Filled
 from fashion_core.kept import KeptLatest
 from fashion_core.lineage_charts import CHECKPOINT, LINEAGE_KEY, lineage_chart
@@ -19,6 +29,7 @@ from fashion_core.resume_labels import SAME, percent
 from fashion_core.runs import RunStore
 
 FIRST, LATEST = "first epoch", "latest"
+REFRESH_SECONDS = 2.0
 _kept_frames: KeptLatest[tuple[pd.DataFrame, pd.DataFrame]] = KeptLatest(16)
 _kept_charts: KeptLatest[tuple[Filled, Filled]] = KeptLatest(16)
 
@@ -26,6 +37,22 @@ _kept_charts: KeptLatest[tuple[Filled, Filled]] = KeptLatest(16)
 def show_comparison(store: RunStore) -> None:
     """The sentence first, then the charts, the table and its CSV; every choice stands in the address."""
     rows = compare(store)
+    _show_rows(store, rows)
+    _draw_again_when_they_move_on(store, standing(rows), time.monotonic())
+
+
+@st.fragment(run_every=REFRESH_SECONDS)
+def _draw_again_when_they_move_on(store: RunStore, drawn: Standing, drawn_at: float) -> None:
+    """Once a run has come, gone, ended an epoch or ended; not at once, for the page has just been drawn."""
+    ui.advance(store)
+    if time.monotonic() - drawn_at < REFRESH_SECONDS / 2:
+        return
+    with ui.problems_shown():
+        if standing(compare(store)) != drawn:
+            st.rerun()
+
+
+def _show_rows(store: RunStore, rows: list[Compared]) -> None:
     if not rows:
         offer_to_resume("No run has been resumed yet. Choose a checkpoint and go on from it.")
         return

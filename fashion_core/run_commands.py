@@ -193,12 +193,20 @@ def show_run(options: argparse.Namespace) -> None:
         print_json(record)
         return
     print(_run_line(record))
+    if record["parent"]:
+        print(f"  resumed from: {_parent_line(record)}")
     for key, value in record["config"].items():
         print(f"  {key}: {value}")
     for epoch in record["epochs"]:
         print(f"epoch {epoch['epoch']}: {_result(epoch)}")
     if record["error"]:
         print(f"error: {record['error']}")
+
+
+def _parent_line(record: dict[str, Any]) -> str:
+    parent, resumption = record["parent"], record["resumption"]
+    line = f"epoch {parent['epoch']} of {parent['run']}"
+    return f"{line} ({printable(resumption['parent_name'])}), {resumption['verdict']}" if resumption else line
 
 
 def delete_saved(options: argparse.Namespace) -> None:

@@ -99,6 +99,26 @@ def test_click_focuses_a_resumed_run_and_its_address_opens_the_same(
     page.wait_for_url(re.compile(f"focus={runs[0].id}"), timeout=PATIENCE_MS)
 
 
+def test_comparison_shows_runs_as_they_come_and_end_and_keeps_the_focus(
+    store: RunStore, server: Server, page: Page, parent: Run
+) -> None:
+    open_page(page, f"{server.url}/resume?{HELPED}")
+    app = page.get_by_test_id("stApp")
+    expect(app).to_contain_text("No run has been resumed yet")
+    first = resume(store, parent, 0, 1, learning_rate=0.01)
+    train(first)
+    expect(app).to_contain_text("Still training: 1.")
+    finished(first)
+    expect(app).not_to_contain_text("Still training")
+    compared = page.get_by_test_id("stVegaLiteChart").first
+    compared.get_by_text("lr ×10").first.click(force=True)
+    page.wait_for_url(re.compile(f"focus={first.id}"), timeout=PATIENCE_MS)
+    train(resume(store, parent, 1, 1, learning_rate=0.02))
+    expect(compared).to_contain_text("lr ×20")
+    assert f"focus={first.id}" in page.url
+    expect(page.get_by_role("link", name="Open")).to_be_visible()
+
+
 def test_dot_of_the_lineage_opens_its_checkpoint(store: RunStore, server: Server, page: Page, parent: Run) -> None:
     child = resume(store, parent, 0, 1)
     train(child)

@@ -22,6 +22,7 @@ from helpers import (
     train,
     wait_until,
 )
+from test_resuming import resume
 
 from fashion_core import audit, dataset_files, jobs
 from fashion_core.cli import main
@@ -227,6 +228,14 @@ def test_torn_last_metric_is_passed_over(store: RunStore, capsys: Capture) -> No
         file.write('{"kind": "epoch", "epoch": 1, "lo')
     assert len(answered(capsys, "show", run.id)["epochs"]) == 1
     assert len(answered(capsys, "runs")[0]["epochs"]) == 1
+
+
+def test_show_of_a_resumed_run_says_what_it_was_resumed_from(store: RunStore, capsys: Capture) -> None:
+    parent = new_run(store, name="base", epochs=1)
+    train(parent)
+    child = resume(store, parent, 0, 1)
+    assert main(["show", child.id]) == 0
+    assert f"resumed from: epoch 0 of {parent.id} (base), exact" in capsys.readouterr().out
 
 
 def test_empty_store_lists_nothing(store: RunStore, capsys: Capture) -> None:

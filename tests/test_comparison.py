@@ -51,6 +51,15 @@ def test_gate_is_the_stored_loss_and_the_measured_one_where_that_means_other_ima
     assert (row().gate, row(check=elsewhere).gate) == (0.5, 0.7)
 
 
+def test_standing_changes_with_what_is_drawn() -> None:
+    changes: list[dict[str, Any]] = [{"state": "running"}, {"name": "b"}, {"run": "s"}, {"latest": now(0)}]
+    assert len({comparison.standing([row()]), *(comparison.standing([row(**change)]) for change in changes)}) == 5
+
+
+def test_standing_with_a_loss_that_is_no_number_equals_itself() -> None:
+    assert comparison.standing([row(latest=now(float("nan")))]) == comparison.standing([row(latest=now(float("nan")))])
+
+
 def test_sentence_counts_the_answers_and_names_the_best() -> None:
     rows = [row(latest=now(-0.1), name="best"), row(latest=now(0.001)), row(latest=now(0.3)), row(state="queued")]
     assert comparison.sentence(rows) == (

@@ -157,6 +157,8 @@ def test_settings_that_contradict_the_file_are_one_sentence(store: RunStore, tmp
     train(run)
     with pytest.raises(ConfigError, match="The file says that its pixels was unit: leave that as it is, not raw"):
         bring_in(store, run.checkpoint_path(0), "c.pth", {"pixels": "raw"})
+    with pytest.raises(ConfigError, match="Pixels should be"):
+        bring_in(store, run.checkpoint_path(0), "c.pth", {"pixels": "foo"})
     assert len(store.runs()) == 1
 
 
