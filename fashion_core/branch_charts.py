@@ -97,7 +97,7 @@ def _spec(logarithmic: bool) -> str:
     scale.nice, scale.padding = False, 12
     title = f"test loss (cross-entropy, {'log scale' if logarithmic else 'mean per image'})"
     y = alt.Y("drawn:Q", title=title, scale=scale, axis=loss_axis("y", logarithmic, tickCount=6))
-    return written([*_curves(y), _gates(y), _ends(y), *_parents(y), *_hits(y)])
+    return written([*_parents(y), *_curves(y), _gates(y), _ends(y), *_hits(y)])
 
 
 def _epoch() -> alt.X:

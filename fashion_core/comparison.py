@@ -14,8 +14,8 @@ from fashion_core.runs import RunStore
 from fashion_core.schema import ACTIVE_STATES, UNDER_WAY_STATES, Change, LoadCheck, State, Verdict
 
 Answer = Literal["lower", "within noise", "higher"]
-Standing = tuple[tuple[str, str, State, int | None], ...]
-"""Id, name, state and latest epoch of each resumed run."""
+Outline = tuple[tuple[str, str, State, str, bool, int | None], ...]
+"""Id, name, state, parent's name, whether that is still there, and latest epoch of each resumed run."""
 NOISE = 2.0
 """How many standard errors of the paired differences count as noise: about 95 % of what chance does."""
 
@@ -160,9 +160,12 @@ def _loss_now(row: metrics.Row) -> LossNow:
     return LossNow(row["epoch"], row["loss"], row["difference"], row["standard_error"])
 
 
-def standing(rows: Sequence[Compared]) -> Standing:
-    """What a drawn comparison shows, but for the losses: one that is no number would not even equal itself."""
-    return tuple((row.run, row.name, row.state, row.latest.epoch if row.latest else None) for row in rows)
+def outline(rows: Sequence[Compared]) -> Outline:
+    """What changes whenever the rows do; without losses, for one that is no number would not even equal itself."""
+    return tuple(
+        (row.run, row.name, row.state, row.parent_name, row.parent_exists, row.latest.epoch if row.latest else None)
+        for row in rows
+    )
 
 
 def as_record(row: Compared) -> dict[str, object]:

@@ -11,23 +11,31 @@ import torch
 
 from fashion_core.errors import DeviceError
 
-_CPU_EXTENSIONS = {"avx512_bf16": "BF16", "amx_bf16": "AMX"}
+_BF16_INSTRUCTIONS = {"avx512_bf16": "BF16", "bf16": "BF16", "amx_bf16": "AMX"}
+"""Of CPUs, by torch's names."""
+_NO_NAME = ("", "Unknown")
 
 
 def available() -> dict[str, str]:
     """The name of each usable device and its processor, the best one first."""
-    found = {f"cuda:{index}": torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())}
+    found = {f"cuda:{index}": _ascii(torch.cuda.get_device_name(index)) for index in range(torch.cuda.device_count())}
     if torch.backends.mps.is_available():
         found["mps"] = "Apple GPU"
     return {**found, "cpu": _cpu()}
 
 
 def _cpu() -> str:
-    """Its kind, and the instructions that torch computes with: where either differs, sums are rounded otherwise."""
+    """Its kind, and the instructions that torch computes with: others may round otherwise."""
     here = torch.cpu.get_capabilities()
-    extensions = [text for name, text in _CPU_EXTENSIONS.items() if here.get(name)]
+    name = here.get("cpu_name", "")
+    extensions = [text for name, text in _BF16_INSTRUCTIONS.items() if here.get(name)]
     instructions = ", ".join([torch.backends.cpu.get_cpu_capability(), *extensions])
-    return f"{here.get('cpu_name') or platform.machine()} ({instructions})"
+    return f"{platform.machine() if name in _NO_NAME else _ascii(name)} ({instructions})"
+
+
+def _ascii(name: str) -> str:
+    """Makers write signs such as ™ into the names of their devices."""
+    return name.encode("ascii", "ignore").decode()
 
 
 def automatic() -> str:
@@ -56,7 +64,7 @@ def has_bf16(device: torch.device) -> bool:
     if device.type == "mps":
         return True
     here = torch.cpu.get_capabilities()
-    return any(here.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return any(here.get(name, False) for name in _BF16_INSTRUCTIONS)
 
 
 def resolve(name: str) -> torch.device:

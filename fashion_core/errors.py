@@ -133,7 +133,7 @@ class DivergedError(FashionError):
 
     def __init__(self, epoch: int, batch: int, loss: float) -> None:
         super().__init__(
-            f"the loss became {loss} at epoch {epoch}, batch {batch}: resume from an earlier checkpoint or start "
-            "again, with a smaller learning rate."
+            f"the loss became {loss} at epoch {epoch}, batch {batch}: start again with a smaller learning rate, "
+            "or resume with one from an earlier checkpoint."
         )
         self.epoch, self.batch, self.loss = epoch, batch, loss

@@ -24,7 +24,7 @@ _CHECKSUM = b',\n  "crc32": '
 """What stands between the JSON that a checksum is of and the checksum."""
 
 _ADVICE = {
-    errno.ENOENT: "it is not there, or no longer; look whether somebody has moved or deleted it",
+    errno.ENOENT: "it or its folder is not there, or no longer; look whether somebody has moved or deleted it",
     errno.ENOSPC: "the disk is full; free some space there and try again",
     errno.EDQUOT: "your disk quota is used up; free some space there and try again",
     errno.EACCES: "this user has no permission there; change its permissions or choose another place",

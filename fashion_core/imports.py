@@ -33,8 +33,8 @@ def bring_in(store: RunStore, path: Path, name: str, given: Mapping[str, Any]) -
     loaded = load(path)
     settings, notes = settings_of(loaded)
     shown = printable(Path(name).name)[:_LONGEST_NAME]
-    _check_given(loaded, given)
     config = _parse(settings, {"name": shown, **given})
+    _check_given(loaded, given, config)
     source = Source(name=shown, format=loaded.format, sha256=files.digest_of(path).sha256)
 
     def fill(draft: Run) -> None:
@@ -54,11 +54,11 @@ def _assumed(loaded: Loaded, config: TrainConfig, given: Mapping[str, Any]) -> l
     return [f"The file does not tell on what it was trained: {values} {stand} in its place."] if missing else []
 
 
-def _check_given(loaded: Loaded, given: Mapping[str, Any]) -> None:
-    """What a file of this app says about itself is so."""
-    parse_config(given)
+def _check_given(loaded: Loaded, given: Mapping[str, Any], config: TrainConfig) -> None:
+    """What a file of this app says about itself is so. Raises ``ConfigError``."""
     own = loaded.beside.get("config", {})
-    for name, value in given.items():
+    for name in given:
+        value = getattr(config, name)
         if own.get(name, value) != value:
             raise ConfigError(f"The file says that its {name} was {own[name]}: leave that as it is, not {value}.")
 

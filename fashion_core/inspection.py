@@ -244,7 +244,7 @@ def _missing(content: Any, weights: Weights | None, epoch: int | None) -> tuple[
         "the epoch": epoch is not None,
         "the optimizer's state": optimizer_state(content) is not None,
         "the settings, with the seed that decides order and randomness": "config" in own,
-        "what it was computed with (device, threads, torch)": "environment" in own,
+        "what it was computed with (device, processor, threads, torch)": "environment" in own,
     }
     return tuple(what for what, is_there in needed.items() if not is_there)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -170,11 +169,14 @@ def _is_on(run: Run, dataset: str) -> bool:
 
 
 def _before(chosen: Chosen) -> Chosen:
-    """The file listed before this one, or after it if it is the first; itself if it is the only one."""
+    """The file listed before this one, or after it if it is the first; itself if it is the only one.
+
+    The last one where this one has just been deleted.
+    """
     saved = chosen.run.saved_files()
-    earlier = list(takewhile(lambda file: file != chosen.file, saved))
-    later = saved[len(earlier) + 1 :]
-    return Chosen(chosen.store, chosen.run, [*earlier[-1:], *later[:1], chosen.file][0])
+    place = saved.index(chosen.file) if chosen.file in saved else len(saved)
+    before, after = saved[:place], saved[place + 1 :]
+    return Chosen(chosen.store, chosen.run, [*before[-1:], *after[:1], chosen.file][0])
 
 
 def _first_choice(store: RunStore, run: Run) -> Chosen:

@@ -13,8 +13,9 @@ from fashion_core import metrics
 from fashion_core.comparison import NOISE, Compared, LossNow, relative_change
 from fashion_core.errors import DiskError
 from fashion_core.kept import MOST_RUNS, KeptFromFiles
-from fashion_core.resume_labels import cut_middle, percent, unique_labels
+from fashion_core.resume_labels import SAME, cut_middle, percent, unique_labels
 from fashion_core.runs import RunStore
+from fashion_core.schema import ACTIVE_STATES
 
 _Point = tuple[int, float]
 Losses = Mapping[str, list[_Point]]
@@ -22,8 +23,8 @@ Sort = Literal["lineage", "change", "loss now", "newest"]
 SORTS: Final[tuple[Sort, ...]] = ("lineage", "change", "loss now", "newest")
 
 COMPARED_COLUMNS: Final = (
-    "run", "name", "label", "parent", "parent_name", "epoch", "group", "gate", "low", "high", "loss_now", "now_epoch",
-    "change", "percent", "answer", "state", "verdict", "parent_exists",
+    "run", "name", "label", "changed", "parent", "parent_name", "epoch", "group", "gate", "low", "high", "loss_now",
+    "now_epoch", "change", "percent", "answer", "state", "verdict", "parent_exists",
 )  # fmt: skip
 BRANCH_COLUMNS: Final = ("run", "name", "epoch", "loss", "role", "answer")
 
@@ -43,7 +44,8 @@ def compared_frame(rows: Sequence[Compared], latest: bool, sort: Sort) -> pd.Dat
     """A row a resumed run that has ended an epoch: ``COMPARED_COLUMNS``.
 
     The rows of a checkpoint stay together, under its heading ``group``; checkpoints stand in the order of their first
-    row. ``low`` and ``high`` are what the gate would be moved to by chance, twice the standard error of this run's own
+    row. The ``label`` of a run that still trains ends in "…"; ``changed`` says all that its ``label`` may cut short.
+    ``low`` and ``high`` are what the gate would be moved to by chance, twice the standard error of this run's own
     paired differences; ``change`` is a share of the gate, ``percent`` the same as text.
     """
     labels = unique_labels((row.run, (row.parent, row.epoch), row.changes) for row in rows)
@@ -58,7 +60,8 @@ def _compared_row(row: Compared, now: LossNow, label: str, group: str) -> dict[s
     noise, change = NOISE * now.standard_error, relative_change(row, now)
     return {
         **{name: getattr(row, name) for name in same},
-        "label": label,
+        "label": f"{label} …" if row.state in ACTIVE_STATES else label,
+        "changed": ", ".join(row.overrides) or SAME,
         "group": group,
         "low": row.gate - noise,
         "high": row.gate + noise,

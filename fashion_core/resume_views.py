@@ -1,6 +1,5 @@
 """Did resuming help, and the tree of runs: what the Resume page and the lesson show."""
 
-import time
 from collections.abc import Sequence
 from typing import get_args
 
@@ -12,12 +11,12 @@ from fashion_core.branch_charts import branch_chart
 from fashion_core.comparison import (
     NOISE,
     Compared,
-    Standing,
+    Outline,
     as_record,
     compare,
+    outline,
     relative_change,
     sentence,
-    standing,
 )
 from fashion_core.filled import Filled
 from fashion_core.kept import KeptLatest
@@ -27,6 +26,7 @@ from fashion_core.resume_charts import COMPARISON_KEY, FOCUS, comparison_chart
 from fashion_core.resume_frames import Losses, Sort, branches_frame, compared_frame, losses_of
 from fashion_core.resume_labels import SAME, percent
 from fashion_core.runs import RunStore
+from fashion_core.schema import ACTIVE_STATES
 
 FIRST, LATEST = "first epoch", "latest"
 REFRESH_SECONDS = 2.0
@@ -38,17 +38,15 @@ def show_comparison(store: RunStore) -> None:
     """The sentence first, then the charts, the table and its CSV; every choice stands in the address."""
     rows = compare(store)
     _show_rows(store, rows)
-    _draw_again_when_they_move_on(store, standing(rows), time.monotonic())
+    _draw_again_when_they_move_on(store, outline(rows))
 
 
 @st.fragment(run_every=REFRESH_SECONDS)
-def _draw_again_when_they_move_on(store: RunStore, drawn: Standing, drawn_at: float) -> None:
-    """Once a run has come, gone, ended an epoch or ended; not at once, for the page has just been drawn."""
+def _draw_again_when_they_move_on(store: RunStore, drawn: Outline) -> None:
+    """Once a run has come, gone, ended an epoch or ended."""
     ui.advance(store)
-    if time.monotonic() - drawn_at < REFRESH_SECONDS / 2:
-        return
     with ui.problems_shown():
-        if standing(compare(store)) != drawn:
+        if outline(compare(store)) != drawn:
             st.rerun()
 
 
@@ -107,7 +105,8 @@ def _show_charts(rows: Sequence[Compared], losses: Losses, latest: bool, sort: S
     compared, branches = _charts(rows, losses, latest, sort, focused.run if focused else None)
     left, right = st.columns([6, 5])
     with left, st.container(border=True):
-        st.markdown(COMPARISON_KEY)
+        still = any(row.state in ACTIVE_STATES for row in rows)
+        st.markdown(f"{COMPARISON_KEY} … still trains" if still else COMPARISON_KEY)
         _focusing(compared, "compared", rows, "Loss of each resumed run beside that of its checkpoint")
     with right, st.container(border=True):
         st.markdown("Where each run branched off; click one to focus it")

@@ -11,6 +11,8 @@ from fashion_core.resume_labels import cut_middle, short_label
 from fashion_core.run_folders import Run
 from fashion_core.schema import Change, Environment, RunRecord, Verdict
 
+_MOST_NAMED = 12
+"""So many checkpoints are listed one by one."""
 _NO_CHANGE = frozenset({"name", "epochs", "keep", "device", "threads"})
 """Settings that decide nothing about the numbers, or only through the environment, which is compared by itself."""
 
@@ -28,16 +30,18 @@ def planned_epochs(run: Run, epoch: int) -> int:
     return max(1, run.record.config.epochs - epoch - 1)
 
 
-def check_epoch(run: Run, epoch: int) -> list[int]:
-    """The epochs whose checkpoints are there, this one among them.
-
-    Raises ``RunNotFoundError`` that names them where it is not.
-    """
-    saved = run.epochs_saved()
+def check_epoch(run: Run, epoch: int, saved: list[int]) -> None:
+    """Raises ``RunNotFoundError`` that names the ``saved`` epochs if this is none of them."""
     if epoch not in saved:
-        there = f"it has those of epoch {', '.join(map(str, saved))}" if saved else "it has none"
+        there = f"it has {_few(saved)}" if saved else "it has none"
         raise RunNotFoundError(f"Run {run.id} has no checkpoint of epoch {epoch}; {there}.")
-    return saved
+
+
+def _few(saved: list[int]) -> str:
+    """Which checkpoints there are, in a few words."""
+    if len(saved) > _MOST_NAMED:
+        return f"{len(saved):,}, from epoch {saved[0]:,} to {saved[-1]:,}"
+    return f"those of epoch {', '.join(map(str, saved))}"
 
 
 def resumed_config(run: Run, epoch: int, additional: int, overrides: Mapping[str, Any]) -> TrainConfig:
@@ -76,7 +80,7 @@ def look(run: Run, epoch: int) -> Judgement:
 
     Raises ``RunNotFoundError`` if there is none of this epoch, ``DiskError``.
     """
-    check_epoch(run, epoch)
+    check_epoch(run, epoch, run.epochs_saved())
     path = run.checkpoint_path(epoch)
     if not run.is_whole(path):
         return Judgement("damaged", (run.damage(path, run.marks) or "its SHA-256 is not the one that was recorded",))

@@ -71,7 +71,8 @@ def create(store: RunStore, run: Run, wishes: Sequence[Wish]) -> list[Run]:
     try:
         for planned in plans:
             made.append(_create_one(store, run, planned, group))
-            resuming.check_epoch(run, planned.epoch)  # from now on nobody deletes it, but somebody may have just before
+            # from now on nobody deletes it, but somebody may have just before
+            resuming.check_epoch(run, planned.epoch, run.epochs_saved())
     except FashionError:
         for one in made:
             with suppress(FashionError):

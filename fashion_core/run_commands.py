@@ -72,7 +72,7 @@ def _epochs(text: str, parent: Run) -> list[int]:
     for epoch in map(epoch_number, text.split(",")):
         if epoch is None:
             raise ConfigError(f"Epoch should be a number such as 0, several as 0,2,5, or all, not {text!r}.")
-        resuming.check_epoch(parent, epoch)
+        resuming.check_epoch(parent, epoch, parent.epochs_saved())
         epochs[epoch] = None
     return list(epochs)
 

@@ -43,7 +43,7 @@ class Parent(_Stored):
 
 
 class Environment(_Stored):
-    """What a run computes with; with the same one it computes the same bits.
+    """What a run computed with when it began; with the same one, on the same kind of machine, the bits are the same.
 
     Attributes:
         processor: the kind of CPU and its instructions, or the GPU; None where nobody knows.

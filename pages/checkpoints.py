@@ -192,6 +192,7 @@ def show_file(chosen: Chosen, saved: pd.DataFrame) -> None:
     """The chosen file: its facts, and one section at a time."""
     access_views.send_strangers_away()
     with st.container(border=True), ui.problems_shown():
+        chosen.run.saved_file(chosen.name)  # somebody may have deleted it since the page was drawn
         show_heading(chosen, saved)
         sections: dict[str, Callable[[], None]] = {
             INSIDE: lambda: show_inside(chosen),

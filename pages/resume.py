@@ -7,7 +7,7 @@ import streamlit as st
 
 from fashion_core import access_views, chooser_chart, forms, frames, resuming, resumptions, snippets, ui
 from fashion_core.config import Setting, settings
-from fashion_core.errors import ConfigError, RefusedFileError
+from fashion_core.errors import ConfigError, RefusedFileError, RunNotFoundError
 from fashion_core.records import epoch_records
 from fashion_core.resume_views import show_comparison, show_lineage
 from fashion_core.resumptions import Plan, Wish
@@ -44,11 +44,11 @@ def show_continue(store: RunStore) -> None:
     if run is None:
         ui.welcome(store)
         return
-    epoch = addressed_epoch(run)
+    saved = run.epochs_saved()
+    epoch = addressed_epoch(run, saved)
     if epoch is None:
         st.info("This run has no checkpoint yet. They appear as its epochs end.", icon=":material/hourglass_empty:")
         return
-    saved = resuming.check_epoch(run, epoch)
     ui.address(run=run.id, epoch=epoch)  # a rerun must not choose another one because that has come since
     ask_and_start(store, run, epoch, saved)
 
@@ -58,27 +58,45 @@ def ask_run(store: RunStore) -> Run | None:
     with_checkpoints = [run.id for run in store.that_have(Run.epochs_saved)]
     if not with_checkpoints:
         return None
-    wanted = store.get(st.query_params["run"]).id if "run" in st.query_params else with_checkpoints[0]
+    wanted = addressed_run(store) or with_checkpoints[0]
     options = with_checkpoints if wanted in with_checkpoints else [wanted, *with_checkpoints]
     st.session_state["resume run"] = wanted
-    chosen = st.selectbox(
+    labels = {run_id: f"{store.at(run_id).title} · {run_id}" for run_id in options}
+    chosen: str = st.selectbox(
         "Run",
         options,
-        format_func=lambda run_id: f"{store.at(run_id).title} · {run_id}",
+        format_func=labels.__getitem__,
         key="resume run",
         on_change=lambda: ui.address(run=st.session_state["resume run"], epoch=None),
     )
     return store.at(chosen)
 
 
-def addressed_epoch(run: Run) -> int | None:
-    """The epoch that the address names, or the newest; None if there is no checkpoint yet."""
+def addressed_run(store: RunStore) -> str | None:
+    """The run that the address names. If it is not there that is said, and another one can be chosen all the same."""
+    if "run" not in st.query_params:
+        return None
+    try:
+        return store.get(st.query_params["run"]).id
+    except RunNotFoundError as error:
+        st.error(f"{ui.sentence(error)} Another run is used instead.", icon=":material/error:")
+        st.query_params.pop("epoch", None)  # it is one of the run that is not there
+        return None
+
+
+def addressed_epoch(run: Run, saved: list[int]) -> int | None:
+    """The epoch that the address names, or the newest, also where there is no such one; None before the first."""
     given = st.query_params.get("epoch")
-    if given is None:
-        return max(run.epochs_saved(), default=None)
-    epoch = epoch_number(given)
-    if epoch is None:
-        raise ConfigError(f"The epoch in the address should be a whole number, not {given!r}.")
+    if given is None or not saved:
+        return max(saved, default=None)
+    try:
+        epoch = epoch_number(given)
+        if epoch is None:
+            raise ConfigError(f"The epoch in the address should be a whole number, not {given!r}.")
+        resuming.check_epoch(run, epoch, saved)
+    except (ConfigError, RunNotFoundError) as error:
+        st.error(f"{ui.sentence(error)} The newest one is used instead.", icon=":material/error:")
+        return saved[-1]
     return epoch
 
 
@@ -128,7 +146,9 @@ def ask_and_start(store: RunStore, run: Run, epoch: int, saved: list[int]) -> No
     wishes = [Wish(at, additional, {**overrides, **more}) for at in epochs for more in several]
     show_verdicts(run, wishes)
     label = "Start" if len(wishes) == 1 else f"Start {len(wishes)} runs"
-    if access_views.button(label, type="primary", icon=":material/play_arrow:", key=ui.press_key("go")):
+    if access_views.button(
+        label, type="primary", icon=":material/play_arrow:", key=ui.press_key(f"go {run.id} {epoch}")
+    ):
         start(store, run, wishes)
     show_script(run, wishes[0])
 

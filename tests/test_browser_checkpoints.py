@@ -56,6 +56,16 @@ def upload(page: Page, server: Server, path: Path) -> None:
     page.locator("input[type=file]").set_input_files(path)
 
 
+def test_file_that_was_deleted_meanwhile_is_not_called_damaged(store: RunStore, server: Server, page: Page) -> None:
+    run = trained(store, epochs=2)
+    open_page(page, address(server, run, epoch="1"))
+    expect(page.get_by_role("tab", name="Five ways")).to_be_visible()
+    store.delete(run, run.checkpoint_path(1))
+    page.get_by_role("tab", name="Five ways").click()
+    expect(page.get_by_test_id("stAlert")).to_contain_text("has no saved file")
+    assert "damaged" not in read_text(page)
+
+
 def test_chosen_row_opens_below_and_its_address_opens_the_same(store: RunStore, server: Server, page: Page) -> None:
     run = trained(store, name="first", epochs=2)
     open_page(page, f"{server.url}/checkpoints")

@@ -5,7 +5,7 @@ import time
 
 import pytest
 from browsing import PATIENCE_MS, Server, expect_badge, open_page
-from helpers import new_run, train
+from helpers import new_run, set_running, train
 from playwright.sync_api import Locator, Page, expect
 from test_resuming import resume
 
@@ -102,11 +102,13 @@ def test_click_focuses_a_resumed_run_and_its_address_opens_the_same(
 def test_comparison_shows_runs_as_they_come_and_end_and_keeps_the_focus(
     store: RunStore, server: Server, page: Page, parent: Run
 ) -> None:
+    set_running(new_run(store))  # it has the one slot, so the server starts no worker
     open_page(page, f"{server.url}/resume?{HELPED}")
     app = page.get_by_test_id("stApp")
     expect(app).to_contain_text("No run has been resumed yet")
     first = resume(store, parent, 0, 1, learning_rate=0.01)
     train(first)
+    set_running(first)
     expect(app).to_contain_text("Still training: 1.")
     finished(first)
     expect(app).not_to_contain_text("Still training")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from helpers import (
     ROOT,
     After,
@@ -24,7 +25,7 @@ from helpers import (
 )
 from test_resuming import resume
 
-from fashion_core import audit, dataset_files, jobs
+from fashion_core import audit, dataset_files, devices, jobs
 from fashion_core.cli import main
 from fashion_core.config import settings
 from fashion_core.runs import RunStore
@@ -390,6 +391,13 @@ def test_interrupted_command_stops_its_run(store: RunStore) -> None:
     run = store.runs()[0]
     assert (watching.returncode, run.state(), json.loads(output)["state"]) == (1, "stopped", "stopped")
     assert errors == f"fashion_core: Run {run.id} is stopped; go on with `python -m fashion_core continue {run.id}`.\n"
+
+
+def test_devices_are_told_a_line_each(capsys: Capture) -> None:
+    assert main(["devices"]) == 0
+    cpu = capsys.readouterr().out.splitlines()[-1]
+    assert cpu.startswith(f"cpu: {devices.available()['cpu']}, {torch.get_num_threads()} threads")
+    assert cpu.endswith("taken by auto") == (devices.automatic() == "cpu")
 
 
 def test_devices_and_models_are_one_document_each(capsys: Capture) -> None:

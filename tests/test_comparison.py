@@ -51,13 +51,24 @@ def test_gate_is_the_stored_loss_and_the_measured_one_where_that_means_other_ima
     assert (row().gate, row(check=elsewhere).gate) == (0.5, 0.7)
 
 
-def test_standing_changes_with_what_is_drawn() -> None:
-    changes: list[dict[str, Any]] = [{"state": "running"}, {"name": "b"}, {"run": "s"}, {"latest": now(0)}]
-    assert len({comparison.standing([row()]), *(comparison.standing([row(**change)]) for change in changes)}) == 5
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"state": "running"},
+        {"name": "b"},
+        {"run": "s"},
+        {"latest": now(0)},
+        {"parent_name": "b"},
+        {"parent_exists": False},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_outline_changes_with_what_is_drawn(change: dict[str, Any]) -> None:
+    assert comparison.outline([row(**change)]) != comparison.outline([row()])
 
 
-def test_standing_with_a_loss_that_is_no_number_equals_itself() -> None:
-    assert comparison.standing([row(latest=now(float("nan")))]) == comparison.standing([row(latest=now(float("nan")))])
+def test_outline_with_a_loss_that_is_no_number_equals_itself() -> None:
+    assert comparison.outline([row(latest=now(float("nan")))]) == comparison.outline([row(latest=now(float("nan")))])
 
 
 def test_sentence_counts_the_answers_and_names_the_best() -> None:

@@ -1,5 +1,6 @@
 """What this machine has, which of it to use, and the same bits each time."""
 
+import platform
 import sys
 from pathlib import Path
 
@@ -22,6 +23,14 @@ def test_processor_is_told_with_the_instructions_that_change_its_rounding() -> N
     assert ("AVX512" in told, "BF16" in told, "AMX" in told) == tuple(
         name in flags for name in ("avx512f", "avx512_bf16", "amx_bf16")
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("Ryzen™ 9", "Ryzen 9"), ("", platform.machine()), ("Unknown", platform.machine())]
+)
+def test_processor_is_told_in_plain_words(monkeypatch: pytest.MonkeyPatch, name: str, told: str) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": name, "amx_bf16": True})
+    assert devices.available()["cpu"] == f"{told} ({torch.backends.cpu.get_cpu_capability()}, AMX)"
 
 
 def test_automatic_choice_is_the_first_that_is_there() -> None:

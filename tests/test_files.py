@@ -33,7 +33,7 @@ def test_write_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
 
 
 def test_write_into_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(DiskError, match="can't be used: it is not there, or no longer"):
+    with pytest.raises(DiskError, match="can't be used: it or its folder is not there"):
         files.write_bytes(tmp_path / "missing" / "file", b"")
     assert names(tmp_path) == []
 

@@ -392,7 +392,7 @@ def test_blueprint_is_what_torch_pickles(name: str) -> None:
 
 
 def test_missing_file_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(DiskError, match="can't be used: it is not there, or no longer"):
+    with pytest.raises(DiskError, match="can't be used: it or its folder is not there"):
         inspect(tmp_path / "missing")
     with pytest.raises(DiskError):
         inspect(tmp_path)

@@ -96,6 +96,16 @@ def test_environment_records_what_auto_means() -> None:
     assert environment.torch == torch.__version__.partition("+")[0] or environment.torch == torch.__version__
 
 
+def test_environment_names_the_processor_of_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = jobs.Machine("cuda:0", {"cuda:0": "a GPU", "cpu": "a CPU"}, [], threads=2)
+    monkeypatch.setattr(jobs, "_asked_machine", lambda: here)
+    found = {device: jobs.environment_for(config(device=device)) for device in ("auto", "cuda", "cuda:0", "cpu")}
+    processors = {device: environment.processor for device, environment in found.items()}
+    assert processors == {"auto": "a GPU", "cuda": "a GPU", "cuda:0": "a GPU", "cpu": "a CPU"}
+    resumed = jobs.environment_to_resume(found["cpu"], config(device="auto"))
+    assert (resumed.device, resumed.processor) == ("cpu", "a CPU")
+
+
 @pytest.mark.parametrize(
     ("changes", "kind"),
     [({"device": "cuda:77"}, DeviceError), ({"dataset": "fashion-mnist"}, DataError)],

@@ -42,6 +42,7 @@ def let_it_run(store: RunStore, run: Run) -> None:
         ("overview", "Save", "finished", delete, "No run in"),
         ("overview", "Delete…", "finished", delete, "No run in"),
         ("resume", "Start", "finished", delete_checkpoint, "has no checkpoint of epoch 1"),
+        ("resume", "Start", "finished", delete, "No run in"),
         ("checkpoints", "Delete…", "finished", delete, "No run in"),
         ("checkpoints", "Delete…", "finished", delete_checkpoint, "has no saved file 'model_save/1'"),
         ("train", "Continue", "stopped", let_it_run, "running"),
@@ -57,7 +58,9 @@ def test_who_presses_after_another_one_did_the_opposite_is_told(
     address = {"run": run.id} if page in ("train", "overview") else {"run": run.id, "epoch": "1"}
     mine = open_page(page, **address)
     the_other(store, run)
+    there = store.runs()
     assert told in words(press(mine, button))
+    assert store.runs() == there
 
 
 def test_labels_that_another_one_changed_are_not_replaced_before_that_was_said(store: RunStore) -> None:

@@ -10,7 +10,8 @@ from streamlit.testing.v1 import AppTest
 from test_pages import open_page
 from test_resume_page import texts, widget
 
-from fashion_core import gallery_views, scores
+from fashion_core import gallery_views, predict_views, scores
+from fashion_core.file_views import Chosen
 from fashion_core.predict_client import PREDICTOR
 from fashion_core.run_folders import Run
 from fashion_core.runs import RunStore
@@ -46,6 +47,21 @@ def test_without_an_address_the_best_checkpoint_of_the_newest_run_is_used(store:
     app = opened()
     assert widget(app, "Run").value == run.id
     assert widget(app, "File").value == f"model_save/{run.best_epoch()}"
+
+
+def test_second_file_is_a_neighbour_of_the_first_also_once_that_is_gone(store: RunStore) -> None:
+    run = new_run(store, epochs=3)
+    for epoch in range(3):
+        run.checkpoint_path(epoch).write_bytes(b"")
+        run.facts_path(run.checkpoint_path(epoch)).write_text("{}")
+    of = [Chosen(store, run, run.checkpoint_path(epoch)) for epoch in range(3)]
+    assert [predict_views._before(chosen).epoch for chosen in of] == [1, 0, 1]
+    run.remove_saved(run.checkpoint_path(1))
+    assert predict_views._before(of[1]).epoch == 2
+
+
+def test_deleted_run_offers_no_second_file(store: RunStore) -> None:
+    assert not predict_views._is_on(store.at("20260101-000000-000-0000"), "synthetic")
 
 
 def test_an_epoch_that_is_not_there_stays_with_the_run_of_the_address(store: RunStore, run: Run) -> None:

@@ -331,6 +331,12 @@ def test_a_resumed_curve_has_the_colour_of_its_answer_and_a_parents_is_thin_grey
     assert fields(resumed, "x", "y", "color", "detail", "strokeWidth") == ("epoch", "drawn", "answer", "run", "weight")
 
 
+def test_names_of_parents_lie_below_the_curves() -> None:
+    spec, _ = branch(branches({"base": [0.9, 0.8], "r1": [0.8, 0.7]}))
+    drawn = [layer["data"]["name"] for layer in spec["layer"]]
+    assert drawn[: drawn.index("curves")] == ["parents"] * drawn.count("parents")
+
+
 def test_rings_stand_where_runs_branched_off_and_arrows_where_they_ended() -> None:
     spec, rows = branch(branches({"base": [0.9] * 6, "r1": [0.8, 0.7], "r2": [0.8, 0.6]}))
     ring, end = layer(spec, "point", "gates"), layer(spec, "point", "ends")

@@ -167,6 +167,17 @@ def test_a_label_says_in_few_characters_what_was_changed(changes: dict[str, Chan
     assert len(label) <= LABEL_LENGTH
 
 
+def test_a_run_that_still_trains_is_marked_and_its_changes_are_told_whole() -> None:
+    overrides = ("learning rate 0.001 → 0.0001", "batch size 64 → 32")
+    frame = frame_of(compared("r1", state="running"), compared("r2", overrides=overrides), compared("r3"))
+    assert list(frame["label"]) == ["same settings …", "same settings (2)", "same settings (3)"]
+    assert list(frame["changed"]) == [
+        "same settings",
+        "learning rate 0.001 → 0.0001, batch size 64 → 32",
+        "same settings",
+    ]
+
+
 def test_labels_are_unique_within_a_checkpoint_and_numbered_by_age() -> None:
     rows = [compared("r3"), compared("r1"), compared("r2"), compared("r4", epoch=6)]
     labels = frame_of(*rows).set_index("run")["label"].to_dict()

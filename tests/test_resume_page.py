@@ -58,6 +58,15 @@ def test_wrong_epoch_in_the_address_is_one_sentence(store: RunStore, parent: Run
     app = open_page("resume", run=parent.id, epoch=epoch)
     assert len(app.error) == 1
     assert sentence in app.error[0].value.replace("\\", "")
+    assert "The newest one is used instead." in app.error[0].value
+    assert widget(app, "Checkpoint").value == 2
+
+
+def test_wrong_run_in_the_address_is_one_sentence_and_another_can_be_chosen(store: RunStore, parent: Run) -> None:
+    app = open_page("resume", run="20260101-000000-000-0000", epoch="1")
+    assert len(app.error) == 1
+    assert "Another run is used instead." in app.error[0].value
+    assert (widget(app, "Run").value, widget(app, "Checkpoint").value) == (parent.id, 2)
 
 
 def test_verdict_stands_before_the_click_and_follows_the_overrides(store: RunStore, parent: Run) -> None:

@@ -315,9 +315,9 @@ def test_another_processor_is_said_before_the_click(store: RunStore, momentum: R
     parent = in_store(store, momentum)
     config = resuming.resumed_config(parent, 0, 1, {})
     here = jobs.environment_for(config)
-    made = parent.record.model_copy(update={"environment": here.model_copy(update={"processor": "AMD EPYC (AVX2)"})})
+    made = parent.record.model_copy(update={"environment": here.model_copy(update={"processor": "another CPU (AVX2)"})})
     judged = resuming.judge(resuming.look(parent, 0), made, config, here)
-    reason = f"processor AMD EPYC (AVX2) → {here.processor}: rounding differs"
+    reason = f"processor another CPU (AVX2) → {here.processor}: rounding differs"
     assert (judged.verdict, judged.reasons) == ("approximate", (reason,))
 
 
@@ -390,6 +390,11 @@ def save_again(run: Run, epoch: int, content: dict[str, Any]) -> None:
 
 def nothing_made(store: RunStore, parent: Run) -> bool:
     return [run.id for run in store.runs()] == [parent.id]
+
+
+def test_many_epochs_are_told_in_few_words(store: RunStore) -> None:
+    with pytest.raises(RunNotFoundError, match=r"; it has 1,001, from epoch 0 to 1,000\."):
+        resuming.check_epoch(new_run(store), 2000, list(range(1001)))
 
 
 def test_epoch_that_does_not_exist_names_those_that_do(store: RunStore, momentum: Run) -> None:

@@ -122,7 +122,7 @@ def test_torn_run_json_is_one_sentence(store: RunStore, content: str) -> None:
 def test_missing_run_json_is_one_sentence(store: RunStore) -> None:
     run = new_run(store)
     run.record_path.unlink()
-    with pytest.raises(DiskError, match="No such file"):
+    with pytest.raises(DiskError, match="it or its folder is not there"):
         _ = run.record
 
 

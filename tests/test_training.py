@@ -504,10 +504,7 @@ def test_training_imports_neither_torchvision_nor_the_compiler(store: RunStore, 
 
 def test_diverging_loss_is_named_with_its_place(store: RunStore) -> None:
     run = new_run(store, **SETTINGS, learning_rate=1e9)
-    with pytest.raises(
-        DivergedError,
-        match=r"^the loss became (nan|inf) at epoch 0, batch \d: resume from an earlier checkpoint or start again",
-    ) as caught:
+    with pytest.raises(DivergedError, match=r"^the loss became (nan|inf) at epoch 0, batch \d: start again") as caught:
         train(run)
     assert run.epochs_saved() == []
     assert [batch for _, batch, _ in batch_losses(run)] == list(range(caught.value.batch))

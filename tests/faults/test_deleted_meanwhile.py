@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ class Churn:
             self.add()
 
     def add(self) -> None:
-        """A run that is whole when it comes, at times one that was resumed from another; two models can be used."""
+        """A run that is whole when it comes, each second one resumed; its last two checkpoints hold models."""
         parent = random.choice(self.store.runs()).id if self.written % 2 else None
         target = run_path(self.store, self.written)
         self.written += 1
@@ -81,32 +82,44 @@ def address_of(page: str, run: Run) -> dict[str, str]:
     return query
 
 
-async def visit(server: Server, store: RunStore, numbers: Iterator[int]) -> None:
-    """One page after another, each for a while."""
+async def visit(server: Server, store: RunStore, numbers: Iterator[int]) -> list[str]:
+    """One page after another, each for a while; gives the sentences about what was not there."""
+    said: list[str] = []
     for _ in numbers:
         page = random.choice(list(VIEWS))
         query = address_of(page, random.choice(store.runs()))
-        session, _ = await open_session(server.port, page, query, prompt=True)
+        session, ran = await open_session(server.port, page, query, prompt=True)
+        said.extend(ran.problems)
         for _ in range(random.randrange(3)):
-            await session.stay()
+            later = await session.stay()
+            said.extend(later.problems if later else ())
         await session.connection.close()
+    return said
 
 
-async def look(server: Server, churn: Churn, visits: int) -> None:
-    """Several people look until so many pages were opened, while the store changes."""
+async def look(server: Server, churn: Churn, visits: int) -> list[str]:
+    """Several people look until so many pages were opened, while the store changes; gives what the pages said."""
     numbers = iter(range(visits))
     changing = asyncio.create_task(churn.go_on())
-    await asyncio.gather(*(visit(server, churn.store, numbers) for _ in range(VIEWERS)))
+    said = await asyncio.gather(*(visit(server, churn.store, numbers) for _ in range(VIEWERS)))
     changing.cancel()
+    with suppress(asyncio.CancelledError):
+        await changing
+    return list(chain.from_iterable(said))
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_pages_outlive_what_they_show(
     store: RunStore, server: Server, tmp_path: Path, rounds: Rounds, survived: Survived
 ) -> None:
     churn, visits = Churn(store, tmp_path / "drafts"), rounds(600, 10000)
-    asyncio.run(look(server, churn, visits))
+    said = asyncio.run(look(server, churn, visits))
     log = server.log.read_text(errors="replace")
     assert "Traceback" not in log, log
-    gone = " and ".join(f"{count} {name}" for name, count in sorted(churn.deleted.items()))
-    survived(f"{gone} deleted while {VIEWERS} people opened {visits:,} pages: no page broke")
+    assert min(churn.deleted["runs"], churn.deleted["files"], len(said)) > visits // 10
+    gone = " and ".join(f"{count:,} {name}" for name, count in sorted(churn.deleted.items()))
+    survived(
+        f"{gone} deleted while {VIEWERS} people opened {visits:,} pages: "
+        f"{len(said):,} sentences about what was not there, no page broke"
+    )
