@@ -179,7 +179,8 @@ class Run:
 
     def check_load_losses(self) -> None:
         """Raise ``DamagedFileError`` if what was measured right after loading is not as it was written."""
-        recorded = self.load_check.losses_sha256 if self.load_check else None
+        check = self.load_check
+        recorded = check and check.losses_sha256
         if recorded and files.digest_of(self.load_losses_path).sha256 != recorded:
             raise DamagedFileError(
                 self.load_losses_path, "it is not what was written; delete it, and the run goes on without it"

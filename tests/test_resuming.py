@@ -212,7 +212,7 @@ def test_checkpoint_of_the_tutorials_four_keys_is_approximate(store: RunStore, m
     assert child.record.resumption.verdict == "approximate"
     assert child.record.resumption.reasons == (
         "it does not carry the settings, with the seed that decides order and randomness",
-        "it does not carry what it was computed with (device, threads, torch)",
+        "it does not carry what it was computed with (device, processor, threads, torch)",
     )
     assert train(child) == "finished"
     check = child.load_check
