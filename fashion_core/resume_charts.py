@@ -115,7 +115,7 @@ def _loss(column: str, tall: bool, gutter: str) -> alt.X:
     ticks = alt.ExprRef("clamp(floor((width - 200) / 60), 4, 8)")
     axis = loss_axis("x", logarithmic=True, tickCount=ticks, orient="top" if tall else "bottom")
     ends = [alt.ExprRef(gutter), alt.ExprRef(f"width - {_PERCENT}")]
-    title = ["test loss (cross-entropy, mean per image)", "on a log scale: equal lengths are equal percentages"]
+    title = ["test loss (cross-entropy, mean per image)", "log scale: equal lengths, equal percentages"]
     return alt.X(f"{column}:Q", title=title, scale=alt.Scale(type="log", nice=False, padding=10, range=ends), axis=axis)
 
 

@@ -106,7 +106,7 @@ def _show_charts(rows: Sequence[Compared], losses: Losses, latest: bool, sort: S
     left, right = st.columns([6, 5])
     with left, st.container(border=True):
         still = any(row.state in ACTIVE_STATES for row in rows)
-        st.markdown(f"{COMPARISON_KEY} … still trains" if still else COMPARISON_KEY)
+        st.markdown(f"{COMPARISON_KEY} … training" if still else COMPARISON_KEY)
         _focusing(compared, "compared", rows, "Loss of each resumed run beside that of its checkpoint")
     with right, st.container(border=True):
         st.markdown("Where each run branched off; click one to focus it")
