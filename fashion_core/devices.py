@@ -27,10 +27,10 @@ def available() -> dict[str, str]:
 def _cpu() -> str:
     """Its kind, and the instructions that torch computes with: others may round otherwise."""
     here = torch.cpu.get_capabilities()
-    name = here.get("cpu_name", "")
+    kind = here.get("cpu_name", "")
     extensions = [text for name, text in _BF16_INSTRUCTIONS.items() if here.get(name)]
     instructions = ", ".join([torch.backends.cpu.get_cpu_capability(), *extensions])
-    return f"{platform.machine() if name in _NO_NAME else _ascii(name)} ({instructions})"
+    return f"{platform.machine() if kind in _NO_NAME else _ascii(kind)} ({instructions})"
 
 
 def _ascii(name: str) -> str:
