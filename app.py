@@ -3,6 +3,10 @@
 import streamlit as st
 
 # Importing most of what pages stand on takes a second: the server does it before it answers, and no visitor waits.
-from fashion_core import charts, feed_route, serving, ui  # noqa: F401
+from fashion_core.ui import (
+    common,  # noqa: F401
+    server,
+)
+from fashion_core.ui.live import feed_route
 
-app = st.App(serving.DASHBOARD, lifespan=serving.lifespan, routes=[feed_route.route()])
+app = st.App(server.DASHBOARD, lifespan=server.lifespan, routes=[feed_route.route()])

@@ -6,10 +6,10 @@ import sys
 def main() -> int:
     """A worker imports nothing but what it needs: someone waits for its first row."""
     if sys.argv[1:2] == ["worker"] and len(sys.argv) == 3:
-        from fashion_core import worker_command
+        from fashion_core.training import worker_command
 
         return worker_command.main(sys.argv[2])
-    from fashion_core import cli
+    from fashion_core.cli import main as cli
 
     return cli.main()
 

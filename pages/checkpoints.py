@@ -6,12 +6,13 @@ from typing import Literal
 import pandas as pd
 import streamlit as st
 
-from fashion_core import access_views, export_views, file_views, frames, movement_views, tidy_views, ui, upload_views
+from fashion_core.charts.file_frames import bytes_text
 from fashion_core.errors import RunNotFoundError
-from fashion_core.file_frames import bytes_text
-from fashion_core.file_views import Chosen
-from fashion_core.run_folders import Run
-from fashion_core.runs import RunStore, epoch_number
+from fashion_core.runs import tables
+from fashion_core.runs.run import Run
+from fashion_core.runs.store import RunStore, epoch_number
+from fashion_core.ui import common, exports, housekeeping, import_file, login, saved_file, weight_change
+from fashion_core.ui.saved_file import Chosen
 
 LIST, BRING_IN, TIDY = "Saved files", "Bring a file in", "Verify and tidy up"
 INSIDE, WAYS, SNIPPET, COMPARE, DOWNLOAD = "Look inside", "Five ways", "In plain PyTorch", "Compare", "Download"
@@ -22,22 +23,22 @@ COLUMNS = ["file", "damage", "name", "format", "epoch", "loss", "accuracy", "bes
 
 def main() -> None:
     """The page."""
-    store = ui.store()
-    if upload_views.IMPORTED in st.session_state:
-        address(st.session_state.pop(upload_views.IMPORTED))
+    store = common.store()
+    if import_file.IMPORTED in st.session_state:
+        address(st.session_state.pop(import_file.IMPORTED))
         st.query_params.pop("of", None)
         st.session_state["view"] = LIST
     st.title("Checkpoints")
     st.caption("Every file that was saved: what is in it, what it weighs, and what it is good for.")
-    with ui.problems_shown():
-        saved = frames.saved_frame(store)
-        with ui.problems_shown():
+    with common.problems_shown():
+        saved = tables.saved_frame(store)
+        with common.problems_shown():
             take_run(store)
-        views = {LIST: show_list, BRING_IN: lambda store, saved: upload_views.show_upload(store), TIDY: show_tidy}
+        views = {LIST: show_list, BRING_IN: lambda store, saved: import_file.show_upload(store), TIDY: show_tidy}
         tabs = st.tabs(list(views), key="view", on_change="rerun", bind="query-params")
         for show, tab in zip(views.values(), tabs, strict=True):
             if tab.open:
-                with tab, ui.problems_shown():
+                with tab, common.problems_shown():
                     show(store, saved)
 
 
@@ -50,11 +51,11 @@ def take_run(store: RunStore) -> None:
 def show_list(store: RunStore, saved: pd.DataFrame) -> None:
     """The table with its filters, and the chosen file below it."""
     if saved.empty:
-        ui.welcome(store)
+        common.welcome(store)
         return
-    with ui.problems_shown():
+    with common.problems_shown():
         show_page(store, filtered(saved))
-    with ui.problems_shown():
+    with common.problems_shown():
         chosen = addressed_file(store)
         if chosen:
             show_file(chosen, saved)
@@ -102,13 +103,13 @@ def ask_run(saved: pd.DataFrame) -> str:
 def address_run() -> None:
     """Put the chosen run into the address."""
     chosen = st.session_state["list of"]
-    ui.address(of=None if chosen == ALL_RUNS else chosen)
+    common.address(of=None if chosen == ALL_RUNS else chosen)
 
 
 def show_page(store: RunStore, rows: pd.DataFrame) -> None:
     """As many of the rows as a browser takes at once, by default those around the one that the address names."""
-    shown = ui.ask_rows(rows, "page", next(iter(addressed_rows(rows)), 0))
-    if frames.forget_changed(store, shown):
+    shown = common.ask_rows(rows, "page", next(iter(addressed_rows(rows)), 0))
+    if tables.forget_changed(store, shown):
         st.rerun()
     show_table(shown)
     part = f"{len(shown):,} of " if len(shown) < len(rows) else ""
@@ -120,7 +121,7 @@ def show_table(rows: pd.DataFrame) -> None:
     table = rows.assign(
         accuracy=rows["accuracy"] * 100,
         megabytes=rows["bytes"].astype("float64") / 1e6,
-        age=rows["created"].map(ui.age, na_action="ignore"),
+        age=rows["created"].map(common.age, na_action="ignore"),
         best=rows["best"].map({True: "★ best", False: ""}),
         resumed=rows["resumed"].map(lambda count: f"↻ {count}" if count else ""),
         damage=rows["damage"].map(lambda reason: "⚠ damaged", na_action="ignore"),
@@ -155,15 +156,15 @@ def choose(rows: pd.DataFrame, key: str) -> None:
     chosen = st.session_state[key].selection.rows
     if chosen:
         row = rows.iloc[chosen[0]]
-        run = Run(ui.store().root / row["run"])
-        address(ui.file_query(run, run.path / row["file"]))
+        run = Run(common.store().root / row["run"])
+        address(common.file_query(run, run.path / row["file"]))
     else:
         address({})
 
 
 def address(query: dict[str, str]) -> None:
     """Let the address name this file and no other; filters and sections stay."""
-    ui.address(**{"run": None, "epoch": None, "file": None, "with": None, **query})
+    common.address(**{"run": None, "epoch": None, "file": None, "with": None, **query})
 
 
 def addressed_rows(rows: pd.DataFrame) -> list[int]:
@@ -190,44 +191,44 @@ def addressed_file(store: RunStore) -> Chosen | None:
 @st.fragment
 def show_file(chosen: Chosen, saved: pd.DataFrame) -> None:
     """The chosen file: its facts, and one section at a time."""
-    access_views.send_strangers_away()
-    with st.container(border=True), ui.problems_shown():
+    login.send_strangers_away()
+    with st.container(border=True), common.problems_shown():
         chosen.run.saved_file(chosen.name)  # somebody may have deleted it since the page was drawn
         show_heading(chosen, saved)
         sections: dict[str, Callable[[], None]] = {
             INSIDE: lambda: show_inside(chosen),
-            WAYS: lambda: export_views.show_five_ways(chosen),
-            SNIPPET: lambda: export_views.show_snippet(chosen),
-            COMPARE: lambda: movement_views.show_comparison(chosen, saved),
-            DOWNLOAD: lambda: export_views.show_download(chosen),
+            WAYS: lambda: exports.show_five_ways(chosen),
+            SNIPPET: lambda: exports.show_snippet(chosen),
+            COMPARE: lambda: weight_change.show_comparison(chosen, saved),
+            DOWNLOAD: lambda: exports.show_download(chosen),
         }
         tabs = st.tabs(list(sections), key="show", on_change="rerun", bind="query-params")
         for show, tab in zip(sections.values(), tabs, strict=True):
             if tab.open:
-                with tab, ui.problems_shown():
+                with tab, common.problems_shown():
                     show()
 
 
 def show_heading(chosen: Chosen, saved: pd.DataFrame) -> None:
     """Which file it is, what it is good for, where it is from, and the way to delete it."""
-    st.markdown(f"**{ui.plain(chosen.run.title)}** · `{chosen.name}`")
+    st.markdown(f"**{common.plain(chosen.run.title)}** · `{chosen.name}`")
     with st.container(horizontal=True, vertical_alignment="center"):
-        ui.verdict_badge(chosen.verdict)
-        ui.dataset_badge(chosen.run.record.config)
+        common.verdict_badge(chosen.verdict)
+        common.dataset_badge(chosen.run.record.config)
         st.space("stretch")
         show_links(chosen)
-        if access_views.button("Delete…", icon=":material/delete:", key="delete file"):
+        if login.button("Delete…", icon=":material/delete:", key="delete file"):
             confirm_delete(chosen)
-    if frames.is_resumed(saved, chosen.run, chosen.name):
+    if tables.is_resumed(saved, chosen.run, chosen.name):
         children = chosen.store.children_of(chosen.run, chosen.file)
-        st.caption(f"Resumed from it: {', '.join(ui.plain(child.title) for child in children)}")
+        st.caption(f"Resumed from it: {', '.join(common.plain(child.title) for child in children)}")
     if chosen.damage:
-        st.error(f"Damaged: {ui.plain(chosen.damage)}.", icon=":material/broken_image:")
+        st.error(f"Damaged: {common.plain(chosen.damage)}.", icon=":material/broken_image:")
 
 
 def show_links(chosen: Chosen) -> None:
     """To the run, and to using the model or going on from it, if it can be loaded."""
-    query = ui.file_query(chosen.run, chosen.file)
+    query = common.file_query(chosen.run, chosen.file)
     run = {"run": chosen.run.id}
     st.page_link("train.py", label="Its run", icon=":material/model_training:", query_params=run)
     if chosen.verdict not in ("damaged", "untrusted"):
@@ -239,25 +240,25 @@ def show_links(chosen: Chosen) -> None:
 def show_inside(chosen: Chosen) -> None:
     """The verdict, and what can be seen in the file."""
     found = chosen.found
-    file_views.show_verdict(chosen.verdict, found.inspection)
+    saved_file.show_verdict(chosen.verdict, found.inspection)
     if not chosen.damage:
-        file_views.show_problem(found)
+        saved_file.show_problem(found)
     if found.inspection:
-        file_views.show_inside(found.inspection, f"{chosen.run.id} {chosen.name}")
+        saved_file.show_inside(found.inspection, f"{chosen.run.id} {chosen.name}")
 
 
 @st.dialog("Delete this file?")
 def confirm_delete(chosen: Chosen) -> None:
     """Ask once more; name the runs that were resumed from it."""
-    st.write(f"`{chosen.name}` of **{ui.plain(chosen.run.title)}** will be gone for good.")
+    st.write(f"`{chosen.name}` of **{common.plain(chosen.run.title)}** will be gone for good.")
     children = chosen.store.children_of(chosen.run, chosen.file)
     if children:
-        names = ", ".join(ui.plain(child.title) for child in children)
+        names = ", ".join(common.plain(child.title) for child in children)
         st.warning(f"Resumed from it: {names}. They stay whole, but their beginning can't be checked any more.")
     sure = not children or st.checkbox("Delete it although other runs came from it")
-    with ui.problems_shown():
-        if access_views.button("Delete", type="primary", icon=":material/delete:", disabled=not sure):
-            ui.actions(chosen.store).delete(chosen.run, chosen.file, force=bool(children))
+    with common.problems_shown():
+        if login.button("Delete", type="primary", icon=":material/delete:", disabled=not sure):
+            common.actions(chosen.store).delete(chosen.run, chosen.file, force=bool(children))
             address({})
             st.rerun()
 
@@ -265,20 +266,20 @@ def confirm_delete(chosen: Chosen) -> None:
 def show_tidy(store: RunStore, saved: pd.DataFrame) -> None:
     """Read files again; let checkpoints go."""
     if saved.empty:
-        ui.welcome(store)
+        common.welcome(store)
         return
     run_id = ask_run(saved)
     with st.container(border=True):
         if run_id == ALL_RUNS:
-            tidy_views.show_verify(store, store.runs(), saved, "Verify all")
+            housekeeping.show_verify(store, store.runs(), saved, "Verify all")
         else:
-            tidy_views.show_verify(store, [store.get(run_id)], saved, "Verify this run")
+            housekeeping.show_verify(store, [store.get(run_id)], saved, "Verify this run")
     with st.container(border=True):
         if run_id == ALL_RUNS:
             st.markdown("**Keep**")
             st.write("Choose a run above to decide which of its checkpoints to keep.")
         else:
-            tidy_views.show_keep(store, store.get(run_id), saved[saved["run"] == run_id])
+            housekeeping.show_keep(store, store.get(run_id), saved[saved["run"] == run_id])
 
 
 main()

@@ -6,7 +6,8 @@ the door.
 
 import streamlit as st
 
-from fashion_core import access_views, jobs, ui
+from fashion_core.runs import queue
+from fashion_core.ui import common, login
 
 PAGES = [
     st.Page("overview.py", title="Overview", icon=":material/dashboard:", default=True),
@@ -18,8 +19,8 @@ PAGES = [
 ]
 
 st.set_page_config(page_icon="👕", layout="wide")  # first: the icon of a page would be fetched from outside
-jobs.look_around()
-page = ui.navigation(PAGES)
+queue.look_around()
+page = common.navigation(PAGES)
 st.set_page_config(page_title=f"{page.title} · Fashion Core")
-if access_views.let_in():
+if login.let_in():
     page.run()

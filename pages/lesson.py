@@ -5,15 +5,18 @@ from typing import Any
 
 import streamlit as st
 
-from fashion_core import access_views, dataset_files, forms, frames, jobs, lesson, lesson_steps, ui
-from fashion_core.comparison import compare_run, sentence
+from fashion_core.data import fashion_mnist
 from fashion_core.errors import FashionError
-from fashion_core.lesson_steps import Step
-from fashion_core.records import epoch_records
-from fashion_core.resume_views import comparison_of
-from fashion_core.run_folders import Run
-from fashion_core.runs import RunStore
-from fashion_core.schema import CONTINUABLE_STATES, UNDER_WAY_STATES
+from fashion_core.resume import lesson, lesson_steps
+from fashion_core.resume.comparison import compare_run, sentence
+from fashion_core.resume.lesson_steps import Step
+from fashion_core.runs import queue, tables
+from fashion_core.runs.records import epoch_records
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import CONTINUABLE_STATES, UNDER_WAY_STATES
+from fashion_core.runs.store import RunStore
+from fashion_core.ui import common, login, settings_form
+from fashion_core.ui.comparison import comparison_of
 
 REFRESH_SECONDS = 1.0
 FILES = {"model_weights.pth": "weights only", "model.pth": "the whole model", "model_save/0": "checkpoint of epoch 0"}
@@ -21,10 +24,10 @@ FILES = {"model_weights.pth": "weights only", "model.pth": "the whole model", "m
 
 def main() -> None:
     """The page: what the lesson will do, or the lesson that the address names."""
-    store = ui.store()
+    store = common.store()
     st.title("The lesson")
     st.caption("Save, load and use a model in three ways, and go on from a checkpoint: the tutorial, run for real.")
-    with ui.problems_shown():
+    with common.problems_shown():
         if "run" in st.query_params:
             show_lesson(store, store.get(st.query_params["run"]))
         else:
@@ -37,16 +40,16 @@ def show_start(store: RunStore) -> None:
         "Two epochs of the tutorial's network, its weights saved and loaded, the whole model saved and loaded, and one "
         "more epoch from checkpoint 0: a minute or two."
     )
-    here = "fashion-mnist" if dataset_files.are_present() else "synthetic"
-    given = forms.ask_settings(["dataset", "pixels"], {"dataset": here, "pixels": "raw"}, "lesson ")
+    here = "fashion-mnist" if fashion_mnist.are_present() else "synthetic"
+    given = settings_form.ask_settings(["dataset", "pixels"], {"dataset": here, "pixels": "raw"}, "lesson ")
     st.caption("The tutorial's author trained on pixels from 0 to 255: choose raw to train as they did.")
-    with ui.problems_shown():
-        forms.offer_download(store, lesson.lesson_config(given))
-    key = ui.press_key("lesson")
-    if access_views.button("Run the lesson", type="primary", icon=":material/play_arrow:", key=key):
-        ui.count_press()
-        with ui.problems_shown(), st.spinner("Starting…"):
-            st.query_params["run"] = ui.actions(store).begin_lesson(given).id
+    with common.problems_shown():
+        settings_form.offer_download(store, lesson.lesson_config(given))
+    key = common.press_key("lesson")
+    if login.button("Run the lesson", type="primary", icon=":material/play_arrow:", key=key):
+        common.count_press()
+        with common.problems_shown(), st.spinner("Starting…"):
+            st.query_params["run"] = common.actions(store).begin_lesson(given).id
             st.rerun()
 
 
@@ -61,21 +64,21 @@ def show_lesson(store: RunStore, run: Run) -> None:
 
 def show_steps(store: RunStore, run: Run, was_active: bool) -> None:
     """What the runs have got to by now."""
-    ui.advance(store)
-    with ui.problems_shown():
+    common.advance(store)
+    with common.problems_shown():
         lesson.check(run)
         child = last_step(store, run)
         show_training(store, 1, lesson_steps.TRAIN, run)
         if run.state() in UNDER_WAY_STATES or child is None:
             offer_to_go_on(store, run)
-            if run.state() == "finished" and ui.actions(store).actor.role != "operator":
+            if run.state() == "finished" and common.actions(store).actor.role != "operator":
                 st.caption("Its last step begins once an operator looks at it.")
             return
         done = child.state() not in UNDER_WAY_STATES
         if done and was_active:
             st.rerun()
         with st.spinner("Running the tutorial's lines…"):
-            outputs = kept(f"outputs {run.id}", lambda: jobs.lesson_outputs(store, run))
+            outputs = kept(f"outputs {run.id}", lambda: queue.lesson_outputs(store, run))
         show_snippet(2, lesson_steps.WEIGHTS, outputs["printed"]["weights"])
         show_snippet(3, lesson_steps.MODEL, outputs["printed"]["model"])
         show_files(outputs)
@@ -91,11 +94,11 @@ def last_step(store: RunStore, run: Run) -> Run | None:
     """The resumed run, begun once it is due. What keeps it from that is said, and tried again only when asked for."""
     key = f"kept from {run.id}"
     problem, place = st.session_state.get(key), st.container()
-    if problem is None or access_views.button("Try again", icon=":material/replay:"):
+    if problem is None or login.button("Try again", icon=":material/replay:"):
         try:
-            child = ui.actions(store).go_on_with_lesson(run)
+            child = common.actions(store).go_on_with_lesson(run)
         except FashionError as error:
-            problem = st.session_state[key] = ui.sentence(error)
+            problem = st.session_state[key] = common.sentence(error)
         else:
             st.session_state[key] = None
             return child
@@ -105,8 +108,8 @@ def last_step(store: RunStore, run: Run) -> Run | None:
 
 def offer_to_go_on(store: RunStore, run: Run) -> None:
     """A lesson that was stopped goes on from where it stands."""
-    if run.state() in CONTINUABLE_STATES and access_views.button("Continue", icon=":material/play_arrow:"):
-        ui.actions(store).go_on(run)
+    if run.state() in CONTINUABLE_STATES and login.button("Continue", icon=":material/play_arrow:"):
+        common.actions(store).go_on(run)
         st.rerun()
 
 
@@ -132,10 +135,10 @@ def show_training(store: RunStore, number: int, step: Step, run: Run) -> None:
     st.code(step.code, language="python")
     status = run.status
     with st.container(horizontal=True, vertical_alignment="center"):
-        ui.state_badge(run.state(status))
-        st.markdown(ui.whereabouts(store, run), width="content")
+        common.state_badge(run.state(status))
+        st.markdown(common.whereabouts(store, run), width="content")
         st.page_link("train.py", label="Watch", icon=":material/visibility:", query_params={"run": run.id})
-    st.progress(frames.progress(run.record.config, status, run.record.first_epoch).share)
+    st.progress(tables.progress(run.record.config, status, run.record.first_epoch).share)
     st.caption("What this app's own run of these lines measured:")
     st.code(printed_by(run) or "…", language=None)
     st.info(step.notice, icon=":material/visibility:")
@@ -168,9 +171,9 @@ def show_losses(store: RunStore, run: Run, child: Run) -> None:
     if row is None:
         return
     with st.spinner("Measuring both on the training images too…"):
-        losses = kept(f"losses {run.id}", lambda: jobs.lesson_losses(store, run))
+        losses = kept(f"losses {run.id}", lambda: queue.lesson_losses(store, run))
     st.code("\n".join(f"{name} {by_half['test']}" for name, by_half in losses.items()), language=None)
-    st.markdown(ui.plain(sentence([row])))
+    st.markdown(common.plain(sentence([row])))
     comparison_of(store, [row])
     st.dataframe(
         [

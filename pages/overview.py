@@ -3,12 +3,13 @@
 import pandas as pd
 import streamlit as st
 
-from fashion_core import access_views, frames, jobs, ui
 from fashion_core.config import DATASET_LABELS, MODEL_LABELS
 from fashion_core.errors import RunStateError
-from fashion_core.run_folders import Run
-from fashion_core.runs import RunStore
-from fashion_core.schema import Labels
+from fashion_core.runs import queue, tables
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import Labels
+from fashion_core.runs.store import RunStore
+from fashion_core.ui import common, login
 
 REFRESH_SECONDS = 2.0
 MOST_IN_A_NAME = 80  # characters
@@ -16,24 +17,24 @@ MOST_IN_A_NAME = 80  # characters
 
 def main() -> None:
     """The page."""
-    store = ui.store()
+    store = common.store()
     st.title("Fashion Core")
     st.caption("Train a PyTorch model, watch it learn, and find a checkpoint of each epoch.")
     st.page_link("lesson.py", label="The lesson in one click: train, save, load, resume", icon=":material/school:")
-    with ui.problems_shown():
+    with common.problems_shown():
         if not store.runs():
-            ui.welcome(store)
+            common.welcome(store)
             return
-        show_running(store, [run.id for run in jobs.under_way(store)])
+        show_running(store, [run.id for run in queue.under_way(store)])
         show_runs(store)
 
 
 @st.fragment(run_every=REFRESH_SECONDS)
 def show_running(store: RunStore, shown: list[str]) -> None:
     """A card a run that trains or waits; when one begins or ends, the whole page is made again."""
-    ui.advance(store)
-    with ui.problems_shown():
-        cards = jobs.under_way(store)
+    common.advance(store)
+    with common.problems_shown():
+        cards = queue.under_way(store)
         if [run.id for run in cards] != shown:
             st.rerun()
         st.subheader("Running now")
@@ -41,32 +42,34 @@ def show_running(store: RunStore, shown: list[str]) -> None:
             st.write("Nothing trains at the moment.")
             st.page_link("train.py", label="Set up a run", icon=":material/add:")
     for run in cards:
-        with ui.problems_shown():
+        with common.problems_shown():
             show_card(store, run)
 
 
 def show_card(store: RunStore, run: Run) -> None:
     """One run that trains or waits."""
     config, status = run.record.config, run.status
-    progress = frames.progress(config, status, run.record.first_epoch)
+    progress = tables.progress(config, status, run.record.first_epoch)
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**{ui.plain(run.title)}**", width="content")
-            ui.state_badge(run.state(status))
-            ui.dataset_badge(config)
+            st.markdown(f"**{common.plain(run.title)}**", width="content")
+            common.state_badge(run.state(status))
+            common.dataset_badge(config)
             st.page_link("train.py", label="Watch", icon=":material/visibility:", query_params={"run": run.id})
-        st.progress(progress.share, text=" · ".join(filter(None, [ui.whereabouts(store, run), ui.time_left(run)])))
+        st.progress(
+            progress.share, text=" · ".join(filter(None, [common.whereabouts(store, run), common.time_left(run)]))
+        )
 
 
 def show_runs(store: RunStore) -> None:
     """The table of all runs; a chosen one opens below it."""
     st.subheader("All runs")
-    every = frames.runs_frame(store)
-    runs = ui.ask_rows(every, "page")
+    every = tables.runs_frame(store)
+    runs = common.ask_rows(every, "page")
     table = runs.assign(
         dataset=runs["dataset"].map(DATASET_LABELS, na_action="ignore"),
         model=runs["model"].map(MODEL_LABELS, na_action="ignore"),
-        age=runs["created"].map(ui.age, na_action="ignore"),
+        age=runs["created"].map(common.age, na_action="ignore"),
         accuracy=runs["accuracy"] * 100,
     )
     key = f"runs {len(every)} {runs.index[0]}"  # a choice is a row number: other rows start without one
@@ -108,17 +111,17 @@ def show_details(store: RunStore, run: Run) -> None:
     """Labels and actions of one run."""
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**{ui.plain(run.title)}**", width="content")
+            st.markdown(f"**{common.plain(run.title)}**", width="content")
             st.caption(run.id, width="content")
-        ui.show_damage(run)
-        with ui.problems_shown():
+        common.show_damage(run)
+        with common.problems_shown():
             edit_labels(store, run)
         with st.container(horizontal=True):
             st.page_link("train.py", label="Open", icon=":material/open_in_new:", query_params={"run": run.id})
-            ui.checkpoints_link(run)
-            ui.resume_link(run)
-            ui.predict_link(run)
-            if access_views.button("Delete…", icon=":material/delete:"):
+            common.checkpoints_link(run)
+            common.resume_link(run)
+            common.predict_link(run)
+            if login.button("Delete…", icon=":material/delete:"):
                 confirm_delete(store, run)
 
 
@@ -137,7 +140,7 @@ def edit_labels(store: RunStore, run: Run) -> None:
         st.text_input("Name", max_chars=MOST_IN_A_NAME, key=name)
         st.text_input("Tags, separated by commas", key=tags)
         st.text_area("Notes", key=notes)
-        if access_views.button("Save", st.form_submit_button, icon=":material/save:"):
+        if login.button("Save", st.form_submit_button, icon=":material/save:"):
             words = tuple(dict.fromkeys(word.strip() for word in state[tags].split(",") if word.strip()))
             title = state[name].strip() or run.record.config.title
             save_labels(store, run, Labels(name=title, notes=state[notes], tags=words), begun)
@@ -146,7 +149,7 @@ def edit_labels(store: RunStore, run: Run) -> None:
 def save_labels(store: RunStore, run: Run, labels: Labels, begun: str) -> None:
     """Save them unless somebody else has; who was told so may save again."""
     try:
-        ui.actions(store).relabel(run, labels, st.session_state[begun])
+        common.actions(store).relabel(run, labels, st.session_state[begun])
     except RunStateError:
         st.session_state[begun] = run.whole_labels
         raise
@@ -158,14 +161,14 @@ def save_labels(store: RunStore, run: Run, labels: Labels, begun: str) -> None:
 def confirm_delete(store: RunStore, run: Run) -> None:
     """Ask once more; name the runs that came from it."""
     children = store.children(run)
-    st.write(f"**{ui.plain(run.title)}** with all its checkpoints will be gone for good.")
+    st.write(f"**{common.plain(run.title)}** with all its checkpoints will be gone for good.")
     if children:
-        names = ", ".join(ui.plain(child.title) for child in children)
+        names = ", ".join(common.plain(child.title) for child in children)
         st.warning(f"Resumed from it: {names}. They stay readable, but their parent will be gone.")
     sure = not children or st.checkbox("Delete it although other runs came from it")
-    with ui.problems_shown():
-        if access_views.button("Delete", type="primary", icon=":material/delete:", disabled=not sure):
-            ui.actions(store).delete(run, force=bool(children))
+    with common.problems_shown():
+        if login.button("Delete", type="primary", icon=":material/delete:", disabled=not sure):
+            common.actions(store).delete(run, force=bool(children))
             st.query_params.pop("run", None)
             st.rerun()
 

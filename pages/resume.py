@@ -5,15 +5,19 @@ from typing import Any
 
 import streamlit as st
 
-from fashion_core import access_views, chooser_chart, forms, frames, resuming, resumptions, snippets, ui
+from fashion_core.charts import chooser_chart
 from fashion_core.config import Setting, settings
 from fashion_core.errors import ConfigError, RefusedFileError, RunNotFoundError
-from fashion_core.records import epoch_records
-from fashion_core.resume_views import show_comparison, show_lineage
-from fashion_core.resumptions import Plan, Wish
-from fashion_core.run_folders import Run
-from fashion_core.runs import RunStore, epoch_number
-from fashion_core.schema import UNDER_WAY_STATES
+from fashion_core.resume import plan, resumptions
+from fashion_core.resume.resumptions import Plan, Wish
+from fashion_core.runs import tables
+from fashion_core.runs.records import epoch_records
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import UNDER_WAY_STATES
+from fashion_core.runs.store import RunStore, epoch_number
+from fashion_core.ui import common, login, settings_form
+from fashion_core.ui.comparison import show_comparison, show_lineage
+from fashion_core.ui.snippets import training
 
 CONTINUE, HELPED, LINEAGE = "Continue", "Did resuming help?", "Lineage"
 FIXED = ("name", "model", "epochs")
@@ -24,14 +28,14 @@ REFRESH_SECONDS = 1.0
 
 def main() -> None:
     """The page."""
-    store = ui.store()
+    store = common.store()
     st.title("Resume")
     st.caption("Go on from any checkpoint as a run of its own, and set loss_now beside loss_last.")
     views = {CONTINUE: show_continue, HELPED: show_comparison, LINEAGE: show_lineage}
     tabs = st.tabs(list(views), key="view", on_change="rerun", bind="query-params")
     for show, tab in zip(views.values(), tabs, strict=True):
         if tab.open:
-            with tab, ui.problems_shown():
+            with tab, common.problems_shown():
                 show(store)
 
 
@@ -42,14 +46,14 @@ def show_continue(store: RunStore) -> None:
         return
     run = ask_run(store)
     if run is None:
-        ui.welcome(store)
+        common.welcome(store)
         return
     saved = run.epochs_saved()
     epoch = addressed_epoch(run, saved)
     if epoch is None:
         st.info("This run has no checkpoint yet. They appear as its epochs end.", icon=":material/hourglass_empty:")
         return
-    ui.address(run=run.id, epoch=epoch)  # a rerun must not choose another one because that has come since
+    common.address(run=run.id, epoch=epoch)  # a rerun must not choose another one because that has come since
     ask_and_start(store, run, epoch, saved)
 
 
@@ -67,7 +71,7 @@ def ask_run(store: RunStore) -> Run | None:
         options,
         format_func=labels.__getitem__,
         key="resume run",
-        on_change=lambda: ui.address(run=st.session_state["resume run"], epoch=None),
+        on_change=lambda: common.address(run=st.session_state["resume run"], epoch=None),
     )
     return store.at(chosen)
 
@@ -79,7 +83,7 @@ def addressed_run(store: RunStore) -> str | None:
     try:
         return store.get(st.query_params["run"]).id
     except RunNotFoundError as error:
-        st.error(f"{ui.sentence(error)} Another run is used instead.", icon=":material/error:")
+        st.error(f"{common.sentence(error)} Another run is used instead.", icon=":material/error:")
         st.query_params.pop("epoch", None)  # it is one of the run that is not there
         return None
 
@@ -93,16 +97,16 @@ def addressed_epoch(run: Run, saved: list[int]) -> int | None:
         epoch = epoch_number(given)
         if epoch is None:
             raise ConfigError(f"The epoch in the address should be a whole number, not {given!r}.")
-        resuming.check_epoch(run, epoch, saved)
+        plan.check_epoch(run, epoch, saved)
     except (ConfigError, RunNotFoundError) as error:
-        st.error(f"{ui.sentence(error)} The newest one is used instead.", icon=":material/error:")
+        st.error(f"{common.sentence(error)} The newest one is used instead.", icon=":material/error:")
         return saved[-1]
     return epoch
 
 
 def show_curve(run: Run, epoch: int, saved: list[int]) -> None:
     """The loss curve; a click on it chooses another checkpoint."""
-    epochs = frames.records_frame(epoch_records(run))
+    epochs = tables.records_frame(epoch_records(run))
     if epochs["loss"].notna().sum() == 0:
         st.caption("The loss of this checkpoint is not known: it was trained elsewhere.")
         return
@@ -120,7 +124,7 @@ def choose_epoch(run: Run, epoch: int, saved: list[int]) -> None:
         saved,
         format_func=lambda number: f"epoch {number}",
         key="resume epoch",
-        on_change=lambda: ui.address(run=run.id, epoch=st.session_state["resume epoch"]),
+        on_change=lambda: common.address(run=run.id, epoch=st.session_state["resume epoch"]),
         width=200,
     )
 
@@ -129,7 +133,7 @@ def take_click(key: str, saved: list[int]) -> None:
     """Choose the clicked epoch if its checkpoint is still there."""
     points = st.session_state[key].selection.get(chooser_chart.SELECTION) or []
     if points and points[0].get("epoch") in saved:
-        ui.address(epoch=int(points[0]["epoch"]))
+        common.address(epoch=int(points[0]["epoch"]))
 
 
 def ask_and_start(store: RunStore, run: Run, epoch: int, saved: list[int]) -> None:
@@ -146,16 +150,14 @@ def ask_and_start(store: RunStore, run: Run, epoch: int, saved: list[int]) -> No
     wishes = [Wish(at, additional, {**overrides, **more}) for at in epochs for more in several]
     show_verdicts(run, wishes)
     label = "Start" if len(wishes) == 1 else f"Start {len(wishes)} runs"
-    if access_views.button(
-        label, type="primary", icon=":material/play_arrow:", key=ui.press_key(f"go {run.id} {epoch}")
-    ):
+    if login.button(label, type="primary", icon=":material/play_arrow:", key=common.press_key(f"go {run.id} {epoch}")):
         start(store, run, wishes)
     show_script(run, wishes[0])
 
 
 def ask_additional(run: Run, epoch: int) -> int:
     """How many epochs to train; by default what the run had planned."""
-    planned = resuming.planned_epochs(run, epoch)
+    planned = plan.planned_epochs(run, epoch)
     key, help_text = f"additional {run.id} {epoch}", f"{planned} would finish what its run had planned."
     return st.number_input("Additional epochs", value=planned, step=1, key=key, help=help_text, width=200)
 
@@ -164,10 +166,10 @@ def ask_overrides(run: Run) -> dict[str, Any]:
     """The settings with the parent's values in them; gives those that were changed."""
     parent = run.record.config.model_dump()
     prefix = f"resume {run.id} "
-    values = forms.ask_settings(ESSENTIAL, parent, prefix)
+    values = settings_form.ask_settings(ESSENTIAL, parent, prefix)
     others = [setting.name for setting in settings() if setting.name not in (*ESSENTIAL, *FIXED)]
     with st.expander("More settings", icon=":material/tune:"):
-        values |= forms.ask_settings(others, parent, prefix)
+        values |= settings_form.ask_settings(others, parent, prefix)
     return {name: value for name, value in values.items() if value != parent[name]}
 
 
@@ -194,23 +196,23 @@ def values_of(setting: Setting, text: str) -> list[dict[str, Any]]:
 
 def show_verdicts(run: Run, wishes: list[Wish]) -> None:
     """Before the click: exact or not, and why, for every run that it will make."""
-    with ui.problems_shown():
+    with common.problems_shown():
         with st.spinner("Looking at the checkpoint and at this machine…"):
             plans = resumptions.plan(run, wishes)
         if len(plans) == 1:
             show_plan(run, plans[0])
         else:
             st.dataframe([plan_row(planned) for planned in plans], hide_index=True, alt="The runs to be made")
-        forms.show_cautions((planned.config.precision, planned.environment.device) for planned in plans)
+        settings_form.show_cautions((planned.config.precision, planned.environment.device) for planned in plans)
 
 
 def show_plan(run: Run, planned: Plan) -> None:
     """One verdict with its reasons."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        ui.verdict_badge(planned.judgement.verdict)
+        common.verdict_badge(planned.judgement.verdict)
         st.markdown(f"trains {epochs_text(planned)} as a run of its own; the parent is not touched", width="content")
     if planned.judgement.reasons:
-        st.markdown("\n".join(f"- {ui.plain(reason)}" for reason in planned.judgement.reasons))
+        st.markdown("\n".join(f"- {common.plain(reason)}" for reason in planned.judgement.reasons))
     if planned.config.dataset != run.record.config.dataset:
         st.warning("It goes on with another dataset than it was trained on.", icon=":material/swap_horiz:")
 
@@ -235,24 +237,24 @@ def epochs_text(planned: Plan) -> str:
 def show_script(run: Run, wish: Wish) -> None:
     """What will be done, as plain PyTorch; a bad setting or a damaged file has been shown above."""
     with suppress(ConfigError, RefusedFileError):
-        config = resuming.resumed_config(run, wish.epoch, wish.additional, wish.overrides)
-        fresh = config.optimizer != run.record.config.optimizer or not resuming.carries_optimizer(run, wish.epoch)
+        config = plan.resumed_config(run, wish.epoch, wish.additional, wish.overrides)
+        fresh = config.optimizer != run.record.config.optimizer or not plan.carries_optimizer(run, wish.epoch)
         with st.expander("The same in plain PyTorch", icon=":material/code:"):
             st.caption(
                 "Its DataLoader draws another order of the images, so its losses are near the app's, not equal. "
                 "The synthetic garments are drawn by this package, so run it where fashion_core can be imported."
             )
-            st.code(snippets.resuming_script(config, run.checkpoint_path(wish.epoch), fresh), language="python")
+            st.code(training.resuming_script(config, run.checkpoint_path(wish.epoch), fresh), language="python")
 
 
 def start(store: RunStore, run: Run, wishes: list[Wish]) -> None:
     """Start the runs; a second press of the same button finds another one in its place."""
-    ui.count_press()
-    with ui.problems_shown(), st.spinner("Starting…"):
-        made = ui.actions(store).resume(run, wishes)
+    common.count_press()
+    with common.problems_shown(), st.spinner("Starting…"):
+        made = common.actions(store).resume(run, wishes)
         resumption = made[0].record.resumption
         if resumption and resumption.group:
-            ui.address(group=resumption.group, epoch=None)
+            common.address(group=resumption.group, epoch=None)
             st.rerun()
         st.switch_page("train.py", query_params={"run": made[0].id})
 
@@ -274,8 +276,8 @@ def show_group(store: RunStore, group: str) -> None:
 
 def show_group_live(store: RunStore, runs: list[Run], was_active: bool) -> None:
     """How far each run is, and all of them together."""
-    ui.advance(store)
-    with ui.problems_shown():
+    common.advance(store)
+    with common.problems_shown():
         show_progress_of(store, [run for run in runs if store.has(run.id)], was_active)
 
 
@@ -285,25 +287,25 @@ def show_progress_of(store: RunStore, runs: list[Run], was_active: bool) -> None
     states = {run.id: run.state(status) for run, status in standing}
     if any(state in UNDER_WAY_STATES for state in states.values()) != was_active:
         st.rerun()
-    shares = [frames.progress(run.record.config, status, run.record.first_epoch).share for run, status in standing]
+    shares = [tables.progress(run.record.config, status, run.record.first_epoch).share for run, status in standing]
     done = sum(state not in UNDER_WAY_STATES for state in states.values())
     st.progress(sum(shares) / max(1, len(runs)), text=f"{done} of {len(runs)} runs have ended")
-    if was_active and access_views.button("Cancel all", icon=":material/stop:"):
-        ui.actions(store).cancel(runs)
+    if was_active and login.button("Cancel all", icon=":material/stop:"):
+        common.actions(store).cancel(runs)
         st.rerun()
     for run in runs:
         with st.container(horizontal=True, vertical_alignment="center"):
-            ui.state_badge(states[run.id])
-            st.page_link("train.py", label=ui.plain(run.title), query_params={"run": run.id})
-            st.caption(ui.plain(", ".join(changed(run)) or "same settings"), width="content")
-            st.caption(ui.whereabouts(store, run), width="content")
+            common.state_badge(states[run.id])
+            st.page_link("train.py", label=common.plain(run.title), query_params={"run": run.id})
+            st.caption(common.plain(", ".join(changed(run)) or "same settings"), width="content")
+            st.caption(common.whereabouts(store, run), width="content")
 
 
 def changed(run: Run) -> list[str]:
     """How this run differs from its parent."""
     resumption = run.record.resumption
     changes = resumption.changes if resumption else {}
-    return [resuming.describe(name, change) for name, change in changes.items()]
+    return [plan.describe(name, change) for name, change in changes.items()]
 
 
 main()

@@ -4,13 +4,18 @@ from typing import Any
 
 import streamlit as st
 
-from fashion_core import access_views, charts, feed, feed_views, forms, precision, resuming, snippets, ui
+from fashion_core.charts import live
 from fashion_core.config import PRESETS, TrainConfig, parse_config, settings
 from fashion_core.errors import ConfigError
-from fashion_core.proof import prove
-from fashion_core.run_folders import Run
-from fashion_core.runs import RunStore
-from fashion_core.schema import CONTINUABLE_STATES, UNDER_WAY_STATES, Resumption, State
+from fashion_core.resume import plan
+from fashion_core.resume.bitwise import prove
+from fashion_core.runs import precision
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import CONTINUABLE_STATES, UNDER_WAY_STATES, Resumption, State
+from fashion_core.runs.store import RunStore
+from fashion_core.ui import common, login, settings_form
+from fashion_core.ui.live import feed, feed_views
+from fashion_core.ui.snippets import training
 
 ESSENTIAL = ("name", "dataset", "model", "epochs", "batch_size", "optimizer", "learning_rate")
 LOG_LINES = 200
@@ -18,11 +23,11 @@ LOG_LINES = 200
 
 def main() -> None:
     """The page: the form, or the run that the address names."""
-    store = ui.store()
+    store = common.store()
     if "started" in st.session_state:
         st.query_params["run"] = st.session_state.pop("started")
     run_id = st.query_params.get("run")
-    with ui.problems_shown():
+    with common.problems_shown():
         if run_id:
             show_run(store, store.get(run_id))
         else:
@@ -38,58 +43,58 @@ def show_form(store: RunStore) -> None:
     try:
         config = parse_config(values)
     except ConfigError as error:
-        st.error(ui.sentence(error), icon=":material/error:")
+        st.error(common.sentence(error), icon=":material/error:")
         config = None
     if config:
-        forms.offer_download(store, config)
-        forms.show_cautions([(config.precision, config.device)])
-    key = ui.press_key("start")
+        settings_form.offer_download(store, config)
+        settings_form.show_cautions([(config.precision, config.device)])
+    key = common.press_key("start")
     bad = config is None
-    pressed = access_views.button("Start", type="primary", icon=":material/play_arrow:", disabled=bad, key=key)
+    pressed = login.button("Start", type="primary", icon=":material/play_arrow:", disabled=bad, key=key)
     if pressed and config:
         start(store, config)
     if config:
         show_meaning(config)
-    ui.machine_expander()
+    common.machine_expander()
 
 
 def ask_settings(preset: str) -> dict[str, Any]:
     """A widget a setting, which begins with the preset's value; gives what stands in them, unchecked."""
     values, prefix = precision.to_begin_with(preset).model_dump(), f"train {preset} "
-    answers = forms.ask_settings(ESSENTIAL, values, prefix)
+    answers = settings_form.ask_settings(ESSENTIAL, values, prefix)
     with st.expander("More settings", icon=":material/tune:"):
         others = [setting.name for setting in settings() if setting.name not in ESSENTIAL]
-        return answers | forms.ask_settings(others, values, prefix)
+        return answers | settings_form.ask_settings(others, values, prefix)
 
 
 def start(store: RunStore, config: TrainConfig) -> None:
     """Start the run and go to its live view; a second press of the same button finds another one in its place."""
-    ui.count_press()
-    with ui.problems_shown(), st.spinner("Starting…"):
-        st.session_state["started"] = ui.actions(store).start(config).id
+    common.count_press()
+    with common.problems_shown(), st.spinner("Starting…"):
+        st.session_state["started"] = common.actions(store).start(config).id
         st.rerun()
 
 
 def show_meaning(config: TrainConfig) -> None:
     """The same in plain PyTorch, and the model."""
     with st.expander("The same in plain PyTorch", icon=":material/code:"):
-        st.code(snippets.training_script(config), language="python")
-    ui.model_expander(config.model)
+        st.code(training.training_script(config), language="python")
+    common.model_expander(config.model)
 
 
 def show_run(store: RunStore, run: Run) -> None:
     """One run, live."""
     config = run.record.config
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.header(ui.plain(run.title), width="content")
-        ui.dataset_badge(config)
+        st.header(common.plain(run.title), width="content")
+        common.dataset_badge(config)
         st.space("stretch")
         with st.container(horizontal=True, width="content"):
-            ui.checkpoints_link(run)
-            ui.resume_link(run)
-            ui.predict_link(run)
+            common.checkpoints_link(run)
+            common.resume_link(run)
+            common.predict_link(run)
             st.page_link("train.py", label="Set up another run", icon=":material/add:", query_params={})
-    ui.show_damage(run)
+    common.show_damage(run)
     if run.record.source:
         show_imported(store, run)
         return
@@ -104,12 +109,12 @@ def show_run(store: RunStore, run: Run) -> None:
 def show_imported(store: RunStore, run: Run) -> None:
     """A run that was brought in: nothing was trained here, so there is nothing to watch."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        ui.state_badge(run.state())
-        st.markdown(ui.whereabouts(store, run), width="content")
+        common.state_badge(run.state())
+        st.markdown(common.whereabouts(store, run), width="content")
     notes = run.labels.notes
     if notes:
-        st.info(ui.plain(notes), icon=":material/info:")
-    ui.model_expander(run.record.config.model)
+        st.info(common.plain(notes), icon=":material/info:")
+    common.model_expander(run.record.config.model)
 
 
 def show_origin(store: RunStore, run: Run, resumption: Resumption) -> None:
@@ -118,18 +123,18 @@ def show_origin(store: RunStore, run: Run, resumption: Resumption) -> None:
     parent_exists = parent is not None and store.has(parent.run)
     name = store.at(parent.run).title if parent and parent_exists else resumption.parent_name
     with st.container(horizontal=True, vertical_alignment="center"):
-        ui.verdict_badge(resumption.verdict)
-        st.markdown(f"resumed from **{ui.plain(name)}**", width="content")
+        common.verdict_badge(resumption.verdict)
+        st.markdown(f"resumed from **{common.plain(name)}**", width="content")
         if parent and parent_exists:
             query = {"run": parent.run, "epoch": str(parent.epoch)}
             st.page_link("checkpoints.py", label=f"epoch {parent.epoch}", query_params=query)
         elif parent:
             st.caption(f"epoch {parent.epoch}; that run has been deleted", width="content")
-    changes = [resuming.describe(name, change) for name, change in resumption.changes.items()]
-    st.caption(ui.plain(", ".join(changes) or "the same settings"))
+    changes = [plan.describe(name, change) for name, change in resumption.changes.items()]
+    st.caption(common.plain(", ".join(changes) or "the same settings"))
     others = [reason for reason in resumption.reasons if reason not in changes]
     if others:
-        st.caption(ui.plain("; ".join(others)))
+        st.caption(common.plain("; ".join(others)))
 
 
 def show_proof(store: RunStore, run: Run) -> None:
@@ -146,19 +151,19 @@ def show_proof(store: RunStore, run: Run) -> None:
         )
     elif found.kind == "parts":
         why = "; ".join(found.reasons) or "nothing that was recorded explains it"
-        text = f"Parts from the uninterrupted run at epoch {found.epoch}: {ui.plain(why)}."
+        text = f"Parts from the uninterrupted run at epoch {found.epoch}: {common.plain(why)}."
         st.info(text, icon=":material/call_split:")
 
 
 def show_live(store: RunStore, run: Run) -> None:
     """What changes while the run trains; the page runs again when the browser hears that more than numbers changed."""
-    ui.advance(store)
+    common.advance(store)
     found = None
-    with ui.problems_shown():
+    with common.problems_shown():
         found = feed.look(store, run)
         show_state(store, run, found)
     feed_views.show_numbers(run, found)
-    with ui.problems_shown():
+    with common.problems_shown():
         if found:
             show_measured(store, run, found)
         show_log(run)
@@ -171,28 +176,28 @@ def show_measured(store: RunStore, run: Run, found: feed.Feed) -> None:
     if found.damaged:
         text = f"{found.damaged:,} rows of metrics.jsonl can't be read, and are missing from the charts."
         st.warning(text, icon=":material/broken_image:")
-    st.caption(charts.LIVE_KEY)
+    st.caption(live.LIVE_KEY)
     feed_views.show_charts(found)
 
 
 def show_state(store: RunStore, run: Run, found: feed.Feed) -> None:
     """The state, the one thing that can be done about it, and what failed."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        ui.state_badge(found.state)
+        common.state_badge(found.state)
         st.space("stretch")
         offer_action(store, run, found.state)
     if found.state == "failed" and found.status.error:
-        st.error(ui.sentence(found.status.error), icon=":material/error:")
+        st.error(common.sentence(found.status.error), icon=":material/error:")
 
 
 def offer_action(store: RunStore, run: Run, state: State) -> None:
     """Stop what goes on, go on with what stopped."""
     if state in UNDER_WAY_STATES:
-        if access_views.button("Stop", icon=":material/stop:", disabled=state == "stopping"):
-            ui.actions(store).stop(run)
+        if login.button("Stop", icon=":material/stop:", disabled=state == "stopping"):
+            common.actions(store).stop(run)
             st.rerun()
-    elif state in CONTINUABLE_STATES and access_views.button("Continue", icon=":material/play_arrow:"):
-        ui.actions(store).go_on(run)
+    elif state in CONTINUABLE_STATES and login.button("Continue", icon=":material/play_arrow:"):
+        common.actions(store).go_on(run)
         st.rerun()
 
 

@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from helpers import ROOT, end_workers
 from hypothesis import HealthCheck, settings
 
-from fashion_core import data, dataset_files
-from fashion_core.runs import RunStore
+from fashion_core.data import batches, fashion_mnist
+from fashion_core.runs.store import RunStore
+from tests.support.helpers import ROOT, end_workers
 
 if TYPE_CHECKING:  # the tests that drive no browser need not load its library
-    from browsing import Server
     from playwright.sync_api import Browser, Page
+
+    from tests.support.browsing import Server
 
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared machine")
@@ -54,7 +55,7 @@ def synthetic_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FASHION_DATA", str(folder))
-        data.load("synthetic")
+        batches.load("synthetic")
     return folder
 
 
@@ -65,7 +66,7 @@ def real_data() -> Path:
     for folder in [Path(_GIVEN)] if _GIVEN else [ROOT / "data", beside]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("FASHION_DATA", str(folder))
-            if dataset_files.are_present():
+            if fashion_mnist.are_present():
                 return folder
     return pytest.skip("Fashion-MNIST is not here: put its four files into data/, or press Download in the app")
 
@@ -95,7 +96,7 @@ def module_store(tmp_path_factory: pytest.TempPathFactory, synthetic_data: Path)
 @pytest.fixture
 def server(store: RunStore, tmp_path: Path) -> "Iterator[Server]":
     """The app on this store."""
-    from browsing import Server
+    from tests.support.browsing import Server
 
     server = Server(tmp_path / "server.log")
     server.start()
@@ -106,8 +107,9 @@ def server(store: RunStore, tmp_path: Path) -> "Iterator[Server]":
 @pytest.fixture(scope="module")
 def chromium() -> "Iterator[Browser]":
     """A browser for the tests of one file."""
-    from browsing import CHROMIUM_OPTIONS, PATIENCE_MS
     from playwright.sync_api import expect, sync_playwright
+
+    from tests.support.browsing import CHROMIUM_OPTIONS, PATIENCE_MS
 
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
@@ -126,7 +128,7 @@ def chromium() -> "Iterator[Browser]":
 @pytest.fixture
 def page(chromium: "Browser") -> "Iterator[Page]":
     """A page of its own, 1280 pixels wide."""
-    from browsing import PATIENCE_MS
+    from tests.support.browsing import PATIENCE_MS
 
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(PATIENCE_MS)

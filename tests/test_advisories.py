@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from advisories import COMMAND, ask, unanswered, verdict
-from helpers import ROOT
 from packaging.requirements import Requirement
 from packaging.version import Version
+
+from tests.support.advisories import COMMAND, ask, unanswered, verdict
+from tests.support.helpers import ROOT
 
 MENDED = {
     "torch": ("2.10", "CVE-2026-24747: weights_only=True let a file corrupt memory"),

@@ -3,7 +3,8 @@
 import sys
 
 import pytest
-from helpers import python
+
+from tests.support.helpers import python
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the choices are glibc's")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import python
 
 from fashion_core import devices
 from fashion_core.errors import DeviceError
+from tests.support.helpers import python
 
 
 def test_cpu_is_always_there_and_comes_last() -> None:

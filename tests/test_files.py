@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import ROOT, small_disk, wait_until
 
 from fashion_core import files
 from fashion_core.errors import DamagedFileError, DiskError
+from tests.support.helpers import ROOT, small_disk, wait_until
 
 
 def names(folder: Path) -> list[str]:

@@ -7,13 +7,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fashion_core import branch_charts, files, lineage_charts, lineage_frames, metrics, resume_charts, resume_frames
-from fashion_core.comparison import Compared, compare, sentence
+from fashion_core import files
+from fashion_core.charts import branches as branch_charts
+from fashion_core.charts import comparison, lineage
 from fashion_core.config import parse_config
-from fashion_core.resuming import changes
-from fashion_core.run_folders import Run
-from fashion_core.runs import RunStore
-from fashion_core.schema import Environment, LoadCheck, Parent, Resumption, Status
+from fashion_core.resume import lineage_frames, tables
+from fashion_core.resume.comparison import Compared, compare, sentence
+from fashion_core.resume.plan import changes
+from fashion_core.runs import metrics
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import Environment, LoadCheck, Parent, Resumption, Status
+from fashion_core.runs.store import RunStore
 
 from . import Comparison, alternate
 from .stores import LOSSES_A_ROW, batch_rows, write_epochs
@@ -103,7 +107,7 @@ def run() -> Comparison:
         ways = {
             "store to comparison": lambda: show_comparison(compare(store), None),
             "store to branches": lambda: show_branches(branches_of(store, rows), None),
-            "store to lineage": lambda: lineage_charts.lineage_chart(*lineage_frames.lineage_frame(store)).sent(),
+            "store to lineage": lambda: lineage.lineage_chart(*lineage_frames.lineage_frame(store)).sent(),
             "rows to comparison, focused": lambda: show_comparison(rows, focus),
             "frame to branches, focused": lambda: show_branches(branches, focus),
         }
@@ -113,13 +117,13 @@ def run() -> Comparison:
 
 def branches_of(store: RunStore, rows: list[Compared]) -> pd.DataFrame:
     """The curves, read anew where a run has changed."""
-    return resume_frames.branches_frame(rows, resume_frames.losses_of(store, rows))
+    return tables.branches_frame(rows, tables.losses_of(store, rows))
 
 
 def show_comparison(rows: list[Compared], focus: str | None) -> tuple[str, dict[str, Any]]:
     """The sentence and the chart below it."""
-    frame = resume_frames.compared_frame(rows, latest=True, sort="lineage")
-    return sentence(rows), resume_charts.comparison_chart(frame, focus).sent()
+    frame = tables.compared_frame(rows, latest=True, sort="lineage")
+    return sentence(rows), comparison.comparison_chart(frame, focus).sent()
 
 
 def show_branches(frame: pd.DataFrame, focus: str | None) -> dict[str, Any]:

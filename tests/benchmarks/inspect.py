@@ -5,7 +5,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from fashion_core.inspection import inspect
+from fashion_core.formats.inspect import inspect
 
 from . import Comparison, alternate
 from .saving import mlp_checkpoint

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 import psutil
 
-from fashion_core.runs import RunStore
+from fashion_core.runs.store import RunStore
 
 from . import Comparison
 from .serving import serving

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fashion_core import charts, feed, frames, live, metrics
+from fashion_core.charts import live as charts
 from fashion_core.config import parse_config
-from fashion_core.run_folders import Run
-from fashion_core.runs import RunStore
-from fashion_core.schema import Environment, Parent, Resumption
+from fashion_core.runs import live, metrics, tables
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import Environment, Parent, Resumption
+from fashion_core.runs.store import RunStore
+from fashion_core.ui.live import feed
 
 from . import Comparison, alternate
 from .stores import LOADED, write
@@ -54,8 +56,8 @@ class Growing:
         """As without any of this: every row, every time."""
         self.grow()
         rows = metrics.read_rows(self.run.metrics_path)
-        batches = frames.batches_frame(rows, self.config)
-        epochs = frames.thin_out(frames.epochs_frame(rows, self.config, []), feed.MAX_EPOCHS)
+        batches = tables.batches_frame(rows, self.config)
+        epochs = tables.thin_out(tables.epochs_frame(rows, self.config, []), feed.MAX_EPOCHS)
         charts.live_chart(batches, epochs, self.config.epochs * self.config.batches_per_epoch).sent()
         charts.accuracy_chart(epochs, range(self.config.epochs)).sent()
 

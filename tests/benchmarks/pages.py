@@ -4,9 +4,9 @@ import asyncio
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fashion_core import formats
-from fashion_core.run_folders import Run
-from fashion_core.runs import RunStore
+from fashion_core.formats import save
+from fashion_core.runs.run import Run
+from fashion_core.runs.store import RunStore
 
 from . import Comparison
 from .saving import mlp_checkpoint
@@ -57,7 +57,7 @@ def add_usable(store: RunStore) -> None:
 def make_usable(run: Run, epoch: int) -> None:
     """The checkpoint of this epoch holds the tutorial's model from now on."""
     file = run.checkpoint_path(epoch)
-    facts, digest = run.facts(file), formats.save(file, mlp_checkpoint())
+    facts, digest = run.facts(file), save.save(file, mlp_checkpoint())
     assert facts
     run.write_facts(file, facts.model_copy(update={"sha256": digest.sha256, "bytes": digest.bytes}))
 

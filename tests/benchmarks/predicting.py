@@ -7,8 +7,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from fashion_core import data
-from fashion_core.predict_client import Predictor
+from fashion_core.data import batches
+from fashion_core.inference.client import Predictor
 
 from . import Comparison, alternate
 from .saving import mlp_checkpoint
@@ -48,4 +48,4 @@ def plain_model(path: Path) -> torch.nn.Module:
 
 @torch.inference_mode()
 def plain(model: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
-    return torch.cat([model(data.scale(batch, "unit")).softmax(1) for batch in torch.split(images, 1000)])
+    return torch.cat([model(batches.scale(batch, "unit")).softmax(1) for batch in torch.split(images, 1000)])

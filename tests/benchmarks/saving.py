@@ -7,19 +7,20 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from fashion_core import files, formats
+from fashion_core import files
 from fashion_core.config import parse_config
+from fashion_core.formats import save
 from fashion_core.models import build_model
 from fashion_core.optimizers import make_optimizer
-from fashion_core.run_folders import Run
-from fashion_core.schema import Facts
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import Facts
 
 from . import Comparison, alternate
 
 ROUNDS = 21
 
 
-def mlp_checkpoint() -> formats.Checkpoint:
+def mlp_checkpoint() -> save.Checkpoint:
     """The tutorial's four keys for its model and Adam after a step: 8 MB."""
     model = build_model("mlp", seed=0)
     optimizer = make_optimizer(parse_config({"optimizer": "adam"}), model)
@@ -53,7 +54,7 @@ def run() -> Comparison:
 
         def save_and_list() -> None:
             path = run.checkpoint_path(next(epochs))
-            run.write_facts(path, facts_of(formats.save(path, content)))
+            run.write_facts(path, facts_of(save.save(path, content)))
 
         def remove() -> None:  # else each save waits for memory that the files before it still fill
             for path in run.checkpoint_folder.iterdir():
@@ -61,7 +62,7 @@ def run() -> Comparison:
 
         ways = {
             "torch.save": lambda: torch.save(content, run.checkpoint_path(next(epochs))),
-            "formats.save": lambda: formats.save(run.checkpoint_path(next(epochs)), content),
+            "formats.save": lambda: save.save(run.checkpoint_path(next(epochs)), content),
             "formats.save, then its facts": save_and_list,
         }
         times = alternate(ways, ROUNDS, between=remove)

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fashion_core import dataset_files
 from fashion_core.config import parse_config
-from fashion_core.reporter import Position
-from fashion_core.runs import RunStore
-from fashion_core.schema import Environment
-from fashion_core.training import Training
+from fashion_core.data import fashion_mnist
+from fashion_core.runs.schema import Environment
+from fashion_core.runs.store import RunStore
+from fashion_core.training.reporting import Position
+from fashion_core.training.trainer import Training
 
 from . import Comparison
 from .training import THREADS
@@ -21,7 +21,7 @@ EPOCH = "an epoch, nothing being saved"
 
 def run() -> Comparison:
     """The tutorial's network, all its training images, on the disk of the working folder."""
-    dataset = "fashion-mnist" if dataset_files.are_present() else "synthetic"
+    dataset = "fashion-mnist" if fashion_mnist.are_present() else "synthetic"
     environment = Environment(python="3", torch="2", device="cpu", threads=THREADS)
     with TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder:
         store = RunStore(Path(folder))

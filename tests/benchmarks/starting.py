@@ -13,11 +13,12 @@ from contextlib import aclosing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fashion_core import data, dataset_files, jobs, processes
 from fashion_core.config import DATASET_LABELS, parse_config
+from fashion_core.data import batches, fashion_mnist
 from fashion_core.errors import RunStateError
-from fashion_core.runs import RunStore
-from fashion_core.schema import UNDER_WAY_STATES
+from fashion_core.runs import processes, queue
+from fashion_core.runs.schema import UNDER_WAY_STATES
+from fashion_core.runs.store import RunStore
 
 from . import Comparison, alternate
 from .serving import serving
@@ -31,17 +32,17 @@ _PATIENCE_SECONDS = 60
 
 def run() -> Comparison:
     """In a server that has started a run before, and in one where this is the first."""
-    dataset = "fashion-mnist" if dataset_files.are_present() else "synthetic"
-    data.load(dataset)  # draws and keeps the garments where they are the dataset
+    dataset = "fashion-mnist" if fashion_mnist.are_present() else "synthetic"
+    batches.load(dataset)  # draws and keeps the garments where they are the dataset
     with TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder:
         store = RunStore(Path(folder, "runs"))
         os.environ["FASHION_RUNS"] = str(store.root)
 
         def start() -> None:
-            wait_for(jobs.start(store, parse_config({"dataset": dataset})).metrics_path)
+            wait_for(queue.start(store, parse_config({"dataset": dataset})).metrics_path)
 
         def first_start() -> None:
-            jobs._asked_machine.cache_clear()
+            queue._asked_machine.cache_clear()
             start()
 
         with serving(Path(folder)) as server, asyncio.Runner() as runner:
@@ -118,6 +119,6 @@ def end(store: RunStore) -> None:
         process = run.status.process
         if run.state() in UNDER_WAY_STATES:
             with suppress(RunStateError):  # it has come to its end by itself
-                jobs.stop(run)
+                queue.stop(run)
         while process and processes.is_alive(process):
             time.sleep(0.01)

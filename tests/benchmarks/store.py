@@ -5,8 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fashion_core import frames, jobs, json_records, kept, run_folders, runs
-from fashion_core.runs import RunStore
+from fashion_core import cache
+from fashion_core.runs import json_records, queue, tables
+from fashion_core.runs import run as run_folders
+from fashion_core.runs import store as runs
+from fashion_core.runs.store import RunStore
 
 from . import Comparison, alternate
 from .stores import fill
@@ -33,10 +36,10 @@ def cold(way: Callable[[], object]) -> Callable[[], object]:
 
     def forgotten() -> object:
         runs._run_at.cache_clear()
-        frames._row_files.cache_clear()
-        for module in (json_records, run_folders, runs, frames):
+        tables._row_files.cache_clear()
+        for module in (json_records, run_folders, runs, tables):
             for value in vars(module).values():
-                if isinstance(value, kept.KeptFromFiles | kept.KeptLatest):
+                if isinstance(value, cache.KeptFromFiles | cache.KeptLatest):
                     value.clear()
         return way()
 
@@ -53,13 +56,13 @@ def run() -> Comparison:
         # what is warm has to follow what reads the same files: the next cold way forgets them
         ways: dict[str, Callable[[], object]] = {
             "read the JSON of runs": lambda: read_json_of_runs(store),
-            "runs, cold": cold(lambda: frames.runs_frame(store)),
-            "runs, warm": lambda: frames.runs_frame(store),
-            "what is under way, warm": lambda: jobs.under_way(store),
-            "the queue, warm": lambda: jobs.advance(store),
+            "runs, cold": cold(lambda: tables.runs_frame(store)),
+            "runs, warm": lambda: tables.runs_frame(store),
+            "what is under way, warm": lambda: queue.under_way(store),
+            "the queue, warm": lambda: queue.advance(store),
             "read the JSON of checkpoints": lambda: read_facts(store),
-            "saved files, cold": cold(lambda: frames.saved_frame(store)),
-            "saved files, warm": lambda: frames.saved_frame(store),
+            "saved files, cold": cold(lambda: tables.saved_frame(store)),
+            "saved files, warm": lambda: tables.saved_frame(store),
         }
         return Comparison(
             f"List {RUNS:,} runs of {EPOCHS} checkpoints", "read the JSON of runs", alternate(ways, ROUNDS)

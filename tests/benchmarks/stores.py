@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from fashion_core.config import parse_config
-from fashion_core.run_folders import Run
-from fashion_core.runs import RunStore
-from fashion_core.schema import (
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import (
     Environment,
     Facts,
     Labels,
@@ -22,6 +21,7 @@ from fashion_core.schema import (
     Source,
     Status,
 )
+from fashion_core.runs.store import RunStore
 
 CONTENT = b"no checkpoint"
 _SHA256 = hashlib.sha256(CONTENT).hexdigest()

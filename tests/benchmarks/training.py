@@ -14,16 +14,17 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from fashion_core import data, dataset_files, devices
+from fashion_core import devices
 from fashion_core.config import parse_config
-from fashion_core.data import Images
+from fashion_core.data import batches, fashion_mnist
+from fashion_core.data.batches import Images
 from fashion_core.models import build_model
-from fashion_core.replays import ReplayedStep
-from fashion_core.reporter import Position
-from fashion_core.runs import RunStore
-from fashion_core.schema import Environment
-from fashion_core.training import Training
-from fashion_core.vision import import_torchvision
+from fashion_core.models.torchvision_import import import_torchvision
+from fashion_core.runs.schema import Environment
+from fashion_core.runs.store import RunStore
+from fashion_core.training.captured_step import ReplayedStep
+from fashion_core.training.reporting import Position
+from fashion_core.training.trainer import Training
 
 from . import Comparison, alternate
 
@@ -47,9 +48,9 @@ def place_to_train(images: int) -> Iterator[tuple[Path, str, RunStore]]:
 @contextmanager
 def images_in_idx_files(count: int) -> Iterator[tuple[Path, str]]:
     """A folder from which torchvision reads the images, and what they are: the garments where there are no others."""
-    real = dataset_files.are_present()
+    real = fashion_mnist.are_present()
     with TemporaryDirectory(prefix="benchmark-") as folder:
-        for prefix, half in zip(("train", "t10k"), data.load("fashion-mnist" if real else "synthetic"), strict=True):
+        for prefix, half in zip(("train", "t10k"), batches.load("fashion-mnist" if real else "synthetic"), strict=True):
             write_idx(Path(folder, "FashionMNIST", "raw"), prefix, half.first(count))
         yield Path(folder), "Fashion-MNIST" if real else "synthetic garments"
 

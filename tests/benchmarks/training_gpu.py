@@ -1,6 +1,7 @@
 """A whole epoch of the tutorial's network on the first GPU: ours beside the tutorial's loop there."""
 
-from fashion_core import dataset_files, devices
+from fashion_core import devices
+from fashion_core.data import fashion_mnist
 
 from . import Comparison, alternate
 from .training import BATCH, TUTORIAL, epoch_of, our_epoch, our_training, place_to_train, step_by_step, tutorial_epoch
@@ -10,7 +11,7 @@ ROUNDS, IMAGES, DEVICE = 7, 60_000, "cuda:0"
 
 def run() -> Comparison:
     """Raises ``DeviceError`` or ``DataError`` where there is no such GPU or no Fashion-MNIST."""
-    dataset_files.check()
+    fashion_mnist.check()
     with place_to_train(IMAGES) as (folder, which, store):
         devices.resolve(DEVICE)
         ways = {TUTORIAL: tutorial_epoch(folder, device=DEVICE)}

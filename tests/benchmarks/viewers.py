@@ -13,12 +13,12 @@ from tempfile import TemporaryDirectory
 
 import psutil
 
-from fashion_core import jobs
 from fashion_core.config import parse_config
-from fashion_core.feed import ACTIVE_SECONDS
-from fashion_core.run_folders import Run
-from fashion_core.runs import RunStore
-from fashion_core.schema import UNDER_WAY_STATES
+from fashion_core.runs import queue
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import UNDER_WAY_STATES
+from fashion_core.runs.store import RunStore
+from fashion_core.ui.live.feed import ACTIVE_SECONDS
 
 from . import Comparison
 from .serving import Server, serving
@@ -38,12 +38,12 @@ def run() -> Comparison:
     with TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder:
         store = RunStore(Path(folder, "runs"))
         config = parse_config({"name": "watched", "epochs": EPOCHS, "keep": "last", "device": "cpu"})
-        trained = jobs.start(store, config)
+        trained = queue.start(store, config)
         try:
             with serving(Path(folder), FASHION_RUNS=str(store.root)) as server:
                 times = asyncio.run(measured(trained, server))
         finally:
-            jobs.stop(trained)
+            queue.stop(trained)
             _wait_for_end(trained)
     return Comparison("Watch a run that trains", ALONE, times)
 

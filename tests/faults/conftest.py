@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from faults.workers import Nursery, nursery
+from tests.faults.workers import Nursery, nursery
 
 LONGEST_SECONDS = 3600
 SURVIVED = "survived"

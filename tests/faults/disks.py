@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 
 from fashion_core.files import TEMPORARY_PREFIX
-from faults.operations import Operation, Result, Witness
+from tests.faults.operations import Operation, Result, Witness
 
 Node = int
 ROOT: Node = 0

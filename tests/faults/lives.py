@@ -3,11 +3,13 @@
 from typing import Any
 
 import torch
-from helpers import new_run, train
 
-from fashion_core import files, formats, jobs, metrics
-from fashion_core.run_folders import Run
-from fashion_core.runs import RunStore
+from fashion_core import files
+from fashion_core.formats import save
+from fashion_core.runs import metrics, queue
+from fashion_core.runs.run import Run
+from fashion_core.runs.store import RunStore
+from tests.support.helpers import new_run, train
 
 SETTINGS: dict[str, Any] = {"epochs": 3, "keep": "best and last", "momentum": 0.9}
 ASKED = 8
@@ -24,9 +26,9 @@ def undisturbed(store: RunStore, **changes: Any) -> Run:
 
 def go_on(store: RunStore, run: Run) -> None:
     if run.state() == "queued":
-        jobs.advance(store)
+        queue.advance(store)
     else:
-        jobs.go_on(store, run)
+        queue.go_on(store, run)
 
 
 def losses(run: Run) -> list[tuple[Any, ...]]:
@@ -65,5 +67,5 @@ def assert_listed_are_whole(run: Run) -> int:
     for file in run.saved_files():
         assert run.is_whole(file), f"{run.name_of(file)} is listed and damaged"
         epoch = run.epoch_of(file)
-        assert epoch is None or formats.load_checkpoint(file)["epoch"] == epoch
+        assert epoch is None or save.load_checkpoint(file)["epoch"] == epoch
     return len(run.saved_files())

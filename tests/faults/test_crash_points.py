@@ -9,16 +9,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import After, never, new_run, train
 
-from fashion_core import formats, metrics
 from fashion_core.files import TEMPORARY_PREFIX
-from fashion_core.run_folders import Run
-from fashion_core.runs import RunStore
-from fashion_core.schema import Labels
-from faults.disks import Disk, Recorder, State
-from faults.lives import SETTINGS
-from faults.operations import watched
+from fashion_core.formats import save
+from fashion_core.runs import metrics
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import Labels
+from fashion_core.runs.store import RunStore
+from tests.faults.disks import Disk, Recorder, State
+from tests.faults.lives import SETTINGS
+from tests.faults.operations import watched
+from tests.support.helpers import After, never, new_run, train
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads in /proc what a descriptor stands for")
 
@@ -136,7 +137,7 @@ class Cuts:
                 assert run.is_whole(file), f"{run.name_of(file)} is listed and damaged"
                 found[file.relative_to(store.root).as_posix()] = file.read_bytes()
             for epoch in run.epochs_saved():
-                assert formats.load_checkpoint(run.checkpoint_path(epoch))["epoch"] == epoch
+                assert save.load_checkpoint(run.checkpoint_path(epoch))["epoch"] == epoch
                 assert epoch in measured, "a checkpoint without its row"
         self.files += len(found)
         for path, values in allowed.items():

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import After, change_json, command_line, new_run, set_state, train
 from streamlit.testing.v1 import AppTest
-from test_pages import open_page
-from test_resuming import resume
 
-from fashion_core import verify
 from fashion_core.errors import FashionError
-from fashion_core.imports import bring_in
-from fashion_core.runs import RunStore
-from fashion_core.schema import Labels
+from fashion_core.formats.import_file import bring_in
+from fashion_core.runs import verify
+from fashion_core.runs.schema import Labels
+from fashion_core.runs.store import RunStore
+from tests.pages.test_pages import open_page
+from tests.resume.test_plan import resume
+from tests.support.helpers import After, change_json, command_line, new_run, set_state, train
 
 Survived = Callable[[str], None]
 Rounds = Callable[[int, int], int]

@@ -9,14 +9,14 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
-from benchmarks.pages import make_usable
-from benchmarks.serving import Server
-from benchmarks.sessions import open_session
-from benchmarks.stores import run_path, write_run
 
 from fashion_core.errors import FashionError
-from fashion_core.run_folders import Run
-from fashion_core.runs import RunStore
+from fashion_core.runs.run import Run
+from fashion_core.runs.store import RunStore
+from tests.benchmarks.pages import make_usable
+from tests.benchmarks.serving import Server
+from tests.benchmarks.sessions import open_session
+from tests.benchmarks.stores import run_path, write_run
 
 Survived = Callable[[str], None]
 Rounds = Callable[[int, int], int]

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from helpers import new_run, small_disk
 
-from fashion_core import jobs
 from fashion_core.errors import DiskError
-from fashion_core.run_folders import Run
-from fashion_core.runs import RunStore
-from faults.lives import ASKED, SETTINGS, assert_listed_are_whole, assert_same_end, undisturbed
-from faults.operations import Operation, Result
-from faults.workers import Note, Nursery, Order
+from fashion_core.runs import queue
+from fashion_core.runs.run import Run
+from fashion_core.runs.store import RunStore
+from tests.faults.lives import ASKED, SETTINGS, assert_listed_are_whole, assert_same_end, undisturbed
+from tests.faults.operations import Operation, Result
+from tests.faults.workers import Note, Nursery, Order
+from tests.support.helpers import new_run, small_disk
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and forks its workers")
 WHAT_TO_DO = {
@@ -109,7 +109,7 @@ class Trial:
         self.straight = undisturbed(store)
         self.run = new_run(store, **SETTINGS)
         forked.order = Order(self.run.path, ASKED + 4)
-        jobs.advance(store)
+        queue.advance(store)
         forked.end()
         assert self.run.state() == "stopped"
         assert self.run.is_whole(self.run.partial_path)
@@ -122,7 +122,7 @@ class Trial:
 
     def go_on(self, run: Run, order: Order | None = None) -> None:
         self.forked.order = order
-        jobs.go_on(RunStore(run.path.parent), run)
+        queue.go_on(RunStore(run.path.parent), run)
         self.forked.end()
 
     def operations(self, stop_at: int) -> list[tuple[str, int]]:
@@ -275,19 +275,19 @@ def test_full_disk_at_a_random_size(
             run = new_run(full, **SETTINGS)
             others = disk / "others"
             fill(others, random.randint(MEGABYTE // 10, 10 * MEGABYTE))
-            jobs.advance(full)
+            queue.advance(full)
             forked.end()
             assert run.state() == "failed", run.log_tail(20)
             assert_says_what_to_do(run, str(run.status.error), errno.ENOSPC)
             assert_listed_are_whole(run)
             with suppress(DiskError):
-                jobs.go_on(full, run)
+                queue.go_on(full, run)
                 forked.end()
             assert run.state() == "failed", run.log_tail(20)
             saved = run.epochs_saved()
             assert_listed_are_whole(run)
             others.unlink()
-            jobs.go_on(full, run)
+            queue.go_on(full, run)
             forked.end()
             assert saved == [] or max(saved) <= max(run.epochs_saved())
             assert_same_end(run, straight)

@@ -10,16 +10,17 @@ from pathlib import Path
 
 import psutil
 import pytest
-from helpers import config, new_run, python, set_state, train, wait_until, worker_is_gone
-from test_jobs import wait_for_end, wait_for_epochs
 
-from fashion_core import jobs, processes, ui
 from fashion_core.clock import now
 from fashion_core.errors import RunStateError
-from fashion_core.heartbeats import SILENCE_SECONDS
-from fashion_core.run_folders import Run
-from fashion_core.runs import RunStore
-from faults.lives import assert_same_end
+from fashion_core.runs import processes, queue
+from fashion_core.runs.heartbeats import SILENCE_SECONDS
+from fashion_core.runs.run import Run
+from fashion_core.runs.store import RunStore
+from fashion_core.ui import common
+from tests.faults.lives import assert_same_end
+from tests.runs.test_queue import wait_for_end, wait_for_epochs
+from tests.support.helpers import config, new_run, python, set_state, train, wait_until, worker_is_gone
 
 Survived = Callable[[str], None]
 HOUR = 3600.0
@@ -79,8 +80,8 @@ def test_stranger_with_the_workers_pid_is_left_alone(
     try:
         assert run.state() == "lost"
         with pytest.raises(RunStateError, match="is lost already"):
-            jobs.stop(run)
-        jobs.go_on(store, run)
+            queue.stop(run)
+        queue.go_on(store, run)
         wait_for_end(run)
         store.delete(run)
         assert stranger.poll() is None, "it was signalled"
@@ -107,7 +108,7 @@ def test_clock_that_was_set_changes_no_identity(hours: int, tmp_path: Path) -> N
     me = processes.identify(os.getpid())
     looked = python(
         "import psutil, sys; psutil.PROCFS_PATH = sys.argv[1]\n"
-        "from fashion_core.processes import ProcessId, is_alive\n"
+        "from fashion_core.runs.processes import ProcessId, is_alive\n"
         "print(is_alive(ProcessId.model_validate_json(sys.argv[2])))",
         arguments=(str(system), me.model_dump_json()),
     )
@@ -152,19 +153,19 @@ def test_suspended_worker_is_named_and_goes_on_to_the_same_bits(store: RunStore,
     straight = new_run(store, epochs=60)  # the worker can't be through with them before it is suspended
     train(straight)
     set_state(straight, "finished")
-    run = jobs.start(store, straight.record.config)
+    run = queue.start(store, straight.record.config)
     wait_for_epochs(run, 1)
     worker = worker_of(run)
     worker.suspend()
     wait_until(lambda: worker.status() == psutil.STATUS_STOPPED, "it is suspended")
-    waiting = jobs.start(store, straight.record.config)
+    waiting = queue.start(store, straight.record.config)
     assert (run.state(), waiting.state()) == ("running", "queued")
-    assert f"kill -CONT {worker.pid} " in ui.whereabouts(store, run)
+    assert f"kill -CONT {worker.pid} " in common.whereabouts(store, run)
     with pytest.raises(RunStateError, match="is running"):
-        jobs.go_on(store, run)
+        queue.go_on(store, run)
     with pytest.raises(RunStateError, match="is being worked on"):
         store.delete(run)
-    jobs.stop(waiting)
+    queue.stop(waiting)
     worker.resume()
     wait_for_end(run)
     assert_same_end(run, straight)
@@ -176,16 +177,16 @@ def test_folder_copied_to_another_machine_is_a_run_of_its_own(
     store: RunStore, tmp_path: Path, survived: Survived
 ) -> None:
     """There the worker's boot is unknown, and its last heartbeat is old."""
-    run = jobs.start(store, config(epochs=LONG))
+    run = queue.start(store, config(epochs=LONG))
     wait_for_epochs(run, 1)
     copied = RunStore(tmp_path / "copied")
     shutil.copytree(run.path, copied.root / run.id, ignore=shutil.ignore_patterns(".tmp-*"))
     copy = copied.get(run.id)
     say_running(copy, elsewhere(), now() - SILENCE_SECONDS - 1)
     assert copy.state() == "lost"
-    jobs.go_on(copied, copy)
+    queue.go_on(copied, copy)
     wait_for_epochs(copy, len(copy.epochs_saved()) + 1)
-    jobs.stop(copy)
+    queue.stop(copy)
     wait_until(lambda: worker_is_gone(copy), "the copy has stopped")
     assert (copy.state(), run.state()) == ("stopped", "running")
     worker_of(run).kill()

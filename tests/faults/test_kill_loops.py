@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from helpers import new_run, wait_until, worker_is_gone
 
-from fashion_core import metrics, processes
-from fashion_core.run_folders import Run
-from fashion_core.runs import RunStore
-from faults.lives import ASKED, SETTINGS, assert_listed_are_whole, assert_same_end, go_on, undisturbed
-from faults.operations import Operation, Result
-from faults.workers import Note, Nursery, Order
+from fashion_core.runs import metrics, processes
+from fashion_core.runs.run import Run
+from fashion_core.runs.store import RunStore
+from tests.faults.lives import ASKED, SETTINGS, assert_listed_are_whole, assert_same_end, go_on, undisturbed
+from tests.faults.operations import Operation, Result
+from tests.faults.workers import Note, Nursery, Order
+from tests.support.helpers import new_run, wait_until, worker_is_gone
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and kills what Linux alone forks")
 MOMENTS = ("starting", "training", "testing", "testing", "saving")

@@ -11,16 +11,16 @@ from statistics import median
 
 import psutil
 import pytest
-from benchmarks.memory import WARM_UP_VISITS
-from benchmarks.serving import Server
-from benchmarks.sessions import Ran, open_session
-from helpers import config, known_workers, wait_until, workers, workers_of
 
-from fashion_core import jobs
 from fashion_core.errors import FashionError
-from fashion_core.run_folders import Run
-from fashion_core.runs import RunStore
-from fashion_core.schema import CONTINUABLE_STATES, UNDER_WAY_STATES
+from fashion_core.runs import queue
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import CONTINUABLE_STATES, UNDER_WAY_STATES
+from fashion_core.runs.store import RunStore
+from tests.benchmarks.memory import WARM_UP_VISITS
+from tests.benchmarks.serving import Server
+from tests.benchmarks.sessions import Ran, open_session
+from tests.support.helpers import config, known_workers, wait_until, workers, workers_of
 
 Survived = Callable[[str], None]
 Rounds = Callable[[int, int], int]
@@ -95,10 +95,10 @@ class Night:
         for run in runs:
             if run.state() in CONTINUABLE_STATES:
                 with suppress(FashionError):  # a visitor's page may have moved the queue on
-                    jobs.go_on(self.store, run)
+                    queue.go_on(self.store, run)
                     self.happened["continued"] += 1
         if len([run for run in runs if run.state() in UNDER_WAY_STATES]) < QUEUED:
-            jobs.start(self.store, config(epochs=5))
+            queue.start(self.store, config(epochs=5))
             self.happened["runs"] += 1
         for run in [run for run in runs if run.state() == "finished"][KEPT:]:
             self.store.delete(run)
@@ -126,7 +126,7 @@ class Night:
 
 def end(store: RunStore, run: Run) -> None:
     with suppress(FashionError):
-        jobs.stop(run)
+        queue.stop(run)
     wait_until(lambda: run.state() not in UNDER_WAY_STATES and workers(run) == [], "it has stopped")
 
 

@@ -11,13 +11,14 @@ from statistics import median
 from typing import Any
 
 import pytest
-from helpers import new_run, wait_until
 
-from fashion_core import formats, metrics, processes
-from fashion_core.run_folders import Run
-from fashion_core.runs import RunStore
-from faults.lives import SETTINGS, assert_listed_are_whole, assert_same_end, go_on, losses, undisturbed
-from faults.workers import Nursery
+from fashion_core.formats import save
+from fashion_core.runs import metrics, processes
+from fashion_core.runs.run import Run
+from fashion_core.runs.store import RunStore
+from tests.faults.lives import SETTINGS, assert_listed_are_whole, assert_same_end, go_on, losses, undisturbed
+from tests.faults.workers import Nursery
+from tests.support.helpers import new_run, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks its workers")
 LONGER: dict[str, Any] = {**SETTINGS, "train_images": 3_000, "epochs": 5}
@@ -117,7 +118,7 @@ def position_of(run: Run) -> tuple[int, int]:
     """Epoch and batch at which the next worker goes on, by what is saved."""
     after = max(run.epochs_saved(), default=-1) + 1
     if run.is_whole(run.partial_path):
-        position = formats.load_checkpoint(run.partial_path)["position"]
+        position = save.load_checkpoint(run.partial_path)["position"]
         if position["epoch"] == after:
             return after, position["batch"]
     return after, 0

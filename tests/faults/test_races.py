@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from helpers import ROOT, new_run, set_state, train, wait_until, worker_is_gone, workers
-from test_jobs import wait_for_end
 
-from fashion_core import jobs
 from fashion_core.errors import RunStateError
-from fashion_core.run_folders import Run
-from fashion_core.runs import RunStore
-from faults.lives import assert_same_end
+from fashion_core.runs import queue
+from fashion_core.runs.run import Run
+from fashion_core.runs.store import RunStore
+from tests.faults.lives import assert_same_end
+from tests.runs.test_queue import wait_for_end
+from tests.support.helpers import ROOT, new_run, set_state, train, wait_until, worker_is_gone, workers
 
 Survived = Callable[[str], None]
 Rounds = Callable[[int, int], int]
@@ -86,12 +86,12 @@ def answer(hand: "subprocess.Popen[str]") -> Counter[str]:
 
 def bring_to_its_end(store: RunStore, run: Run) -> None:
     """Whatever the hands left: no worker too many, and a run that goes on."""
-    jobs.advance(store)
+    queue.advance(store)
     wait_until(lambda: worker_is_gone(run), "its worker has ended")
     wait_until(lambda: workers(run) == [], "no worker is left")
     if run.state() != "finished":
         assert run.state() == "stopped", run.log_tail(20)
-        jobs.go_on(store, run)
+        queue.go_on(store, run)
         wait_for_end(run)
         wait_until(lambda: workers(run) == [], "the last worker has left")
     assert run.state() == "finished", run.log_tail(20)

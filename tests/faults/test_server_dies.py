@@ -9,15 +9,15 @@ from pathlib import Path
 from statistics import median
 
 import pytest
-from browsing import Server, open_page
-from helpers import known_workers, new_run, wait_until, workers_of
 from playwright.sync_api import Page
 
-from fashion_core import jobs
 from fashion_core.errors import RunStateError
-from fashion_core.run_folders import Run
-from fashion_core.runs import RunStore
-from fashion_core.schema import UNDER_WAY_STATES, State
+from fashion_core.runs import queue
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import UNDER_WAY_STATES, State
+from fashion_core.runs.store import RunStore
+from tests.support.browsing import Server, open_page
+from tests.support.helpers import known_workers, new_run, wait_until, workers_of
 
 Survived = Callable[[str], None]
 Rounds = Callable[[int, int], int]
@@ -131,6 +131,6 @@ def assert_goes_on(run: Run) -> None:
 
 def remove(store: RunStore, other: Run) -> None:
     with suppress(RunStateError):  # it never began
-        jobs.stop(other)
+        queue.stop(other)
     wait_until(lambda: other.state() in ("stopped", "lost"), "it has stopped")
     store.delete(other)

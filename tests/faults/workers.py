@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import ROOT
 
 from fashion_core import __main__
-from faults.operations import Operation, Result, Witness, watched
+from tests.faults.operations import Operation, Result, Witness, watched
+from tests.support.helpers import ROOT
 
 
 @dataclass
@@ -63,7 +63,9 @@ class Nursery:
 
     def __init__(self) -> None:
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([__name__, "fashion_core.training", "fashion_core.worker_command"])
+        self._context.set_forkserver_preload(
+            [__name__, "fashion_core.training.trainer", "fashion_core.training.worker_command"]
+        )
         self._popen = subprocess.Popen
         self.order: Order | None = None
         self.latest: Any = None

@@ -9,7 +9,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from fashion_core.exports import as_program
+from fashion_core.formats.export import as_program
 
 from .building import (
     Case,

@@ -161,8 +161,8 @@ GADGETS: Mapping[str, tuple[str, ...]] = {
     "torch.nn Module.load_state_dict": ("x",),
     "torch set_default_device": ("x",),
     "torch.cuda init": (),
-    "fashion_core.jobs stop": ("x",),
-    "fashion_core.loading load": (_SCRIPT,),
+    "fashion_core.runs.queue stop": ("x",),
+    "fashion_core.formats.load load": (_SCRIPT,),
     "__main__ NeuralNetwork.forward": ("x",),
     "streamlit.web.bootstrap run": (_SCRIPT,),
 }

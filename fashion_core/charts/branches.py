@@ -1,0 +1,149 @@
+"""Where each resumed run left its parent, as a picture."""
+
+from functools import lru_cache
+from typing import Any, Final
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from fashion_core.charts.base import Filled, named, written
+from fashion_core.charts.chart_parts import INK, MUTED, PAPER, dated, haloed, themed_axis
+from fashion_core.charts.comparison import (
+    AXIS_HEIGHT,
+    BEYOND,
+    LEAST,
+    STRENGTH,
+    answer_color,
+    clicked,
+    emphasised,
+    loss_axis,
+)
+
+_HEIGHT: Final = 440  # pixels, axes and titles included
+_PLOT: Final = _HEIGHT - AXIS_HEIGHT
+_NAME: Final = 14  # pixels
+_CROWD: Final = 30  # curves from which on they are drawn thin
+
+
+def branch_chart(frame: pd.DataFrame, focus: str | None) -> Filled:
+    """The test loss of each epoch: parents in thin grey, resumed runs from an open ring on in the colour of the answer.
+
+    The axis is logarithmic where the losses span more than a factor of three, and says so. A loss of more than
+    `BEYOND` times what parents and gates reach runs along the upper edge. A click on a parent gives its id.
+
+    Args:
+        frame: as `resume_frames.branches_frame` gives it.
+        focus: the id of the resumed run to show in full strength, or None.
+    """
+    curves = _styled(_on_scale(emphasised(frame, focus)))
+    resumed = curves[curves["role"] == "resumed"]
+    logarithmic = bool(curves["drawn"].max() > 3 * curves["drawn"].min())
+    ends = resumed.drop_duplicates("run", keep="last")
+    frames = {
+        "curves": curves,
+        "points": ends if _is_crowd(curves) else curves,
+        "gates": resumed.drop_duplicates("run").drop_duplicates(["epoch", "drawn"]),
+        "ends": ends.assign(mark=ends["answer"]),
+        "parents": _names(curves, logarithmic),
+    }
+    return Filled(_spec(logarithmic), frames, _HEIGHT)
+
+
+def _on_scale(frame: pd.DataFrame) -> pd.DataFrame:
+    """Add `drawn`, the loss that has a place on the axis; what is not finite leaves a gap."""
+    finite = frame["loss"].where(np.isfinite(frame["loss"]))
+    gates_and_parents = ~frame.duplicated("run") | (frame["role"] == "parent")
+    return frame.assign(drawn=finite.clip(LEAST, BEYOND * finite[gates_and_parents].max()))
+
+
+def _is_crowd(curves: pd.DataFrame) -> bool:
+    return bool(curves["run"].nunique() > _CROWD)
+
+
+def _styled(curves: pd.DataFrame) -> pd.DataFrame:
+    """Add `weight` (pixels); the focused run is drawn last, and of many curves each is thin and lets others through."""
+    parent, focused = curves["role"] == "parent", curves["focused"]
+    crowd = _is_crowd(curves)
+    weight = focused.map({True: 3.5, False: 1.5 if crowd else 2.5}).mask(parent, 1.5)
+    strength = (curves["strength"] * (0.6 if crowd else 1.0)).mask(focused | parent, 1.0)
+    return curves.assign(weight=weight, strength=strength).sort_values("focused", kind="stable")
+
+
+def _names(curves: pd.DataFrame, logarithmic: bool) -> pd.DataFrame:
+    """A row a parent: its first point, and `dy`, the pixels from there to where its name stands clear of others."""
+    first = curves[curves["role"] == "parent"].drop_duplicates("run").sort_values("drawn", ascending=False)
+    first = first.head(_PLOT // _NAME)
+    bounds = curves["drawn"].max(), curves["drawn"].min(), first["drawn"]
+    high, low, own = map(np.log, bounds) if logarithmic else bounds
+    pixels = (high - own) / max(high - low, LEAST) * _PLOT
+    return first.assign(text=first["name"], dy=_apart(list(pixels - _NAME / 2)) - pixels)
+
+
+def _apart(pixels: list[float]) -> "np.ndarray[Any, np.dtype[np.float64]]":
+    """Move ascending positions until each has a name's height: up, where no curve goes, as long as there is room."""
+    for index in reversed(range(len(pixels) - 1)):
+        pixels[index] = min(pixels[index], pixels[index + 1] - _NAME)
+    top = 0.0
+    for index, pixel in enumerate(pixels):
+        pixels[index] = max(pixel, top)
+        top = pixels[index] + _NAME
+    return np.array(pixels, dtype="float64")
+
+
+@lru_cache(maxsize=2)
+def _spec(logarithmic: bool) -> str:
+    scale = alt.Scale(type="log") if logarithmic else alt.Scale(zero=False)
+    scale.nice, scale.padding = False, 12
+    title = f"test loss (cross-entropy, {'log scale' if logarithmic else 'mean per image'})"
+    y = alt.Y("drawn:Q", title=title, scale=scale, axis=loss_axis("y", logarithmic, tickCount=6))
+    return written([*_parents(y), *_curves(y), _gates(y), _ends(y), *_hits(y)])
+
+
+def _epoch() -> alt.X:
+    ticks = alt.ExprRef("clamp(floor(width / 40), 2, 16)")
+    axis = themed_axis(tickCount=ticks, tickMinStep=1, format="d", grid=False, domain=False, ticks=False)
+    scale = alt.Scale(zero=False, nice=False, padding=10)
+    return alt.X("epoch:Q", title="epoch (counted from the first run)", scale=scale, axis=axis)
+
+
+def _curves(y: alt.Y) -> list[alt.Chart]:
+    width = alt.StrokeWidth("weight:Q", scale=None, legend=None)
+    base: alt.Chart = named("curves").encode(_epoch(), y, STRENGTH, width, alt.Detail("run:N"))
+    parents = base.transform_filter("datum.role === 'parent'").mark_line(color=MUTED, aria=False)
+    resumed = base.transform_filter("datum.role === 'resumed'").mark_line(aria=False)
+    return [parents, resumed.encode(answer_color())]
+
+
+def _gates(y: alt.Y) -> alt.Chart:
+    ring: alt.Chart = named("gates").mark_point(size=50, strokeWidth=2, stroke=INK, fill=PAPER, opacity=1, aria=False)
+    return ring.encode(_epoch(), y)
+
+
+_SHAPES: Final = {"lower": "triangle-down", "within noise": "circle", "higher": "triangle-up"}
+
+
+def _ends(y: alt.Y) -> alt.Chart:
+    shape = alt.Shape("mark:N", scale=alt.Scale(domain=list(_SHAPES), range=list(_SHAPES.values())), legend=None)
+    base: alt.Chart = named("ends").mark_point(filled=True, size=80, aria=False)
+    return base.encode(_epoch(), y, shape, answer_color(), STRENGTH)
+
+
+def _parents(y: alt.Y) -> list[alt.Chart]:
+    base: alt.Chart = named("parents").encode(_epoch(), y, text="text:N")
+    return haloed(base, align="left", baseline="middle", dx=6, dy=alt.ExprRef("datum.dy"), fontSize=12, color=MUTED)
+
+
+def _hits(y: alt.Y) -> list[alt.Chart]:
+    """What the pointer meets: a broad line a curve, and a point an epoch, of a crowd of curves the last ones only."""
+    unseen: dict[str, Any] = {"opacity": 0.001, "cursor": "pointer", "aria": False}
+    line: alt.Chart = dated(named("curves")).mark_line(strokeWidth=12, **unseen).properties(name="hits")
+    line = line.encode(_epoch(), y, alt.Detail("run:N"), tooltip=[_NAME_TIP, *_ANSWER_TIPS])
+    point: alt.Chart = dated(named("points")).mark_point(filled=True, size=120, **unseen)
+    numbers = [alt.Tooltip("epoch:Q", format="d"), alt.Tooltip("loss:Q", title="test loss", format=".4f")]
+    point = point.encode(_epoch(), y, tooltip=[_NAME_TIP, *numbers, *_ANSWER_TIPS])
+    return [line.add_params(clicked()), point]
+
+
+_NAME_TIP: Final = alt.Tooltip("name:N", title="run")
+_ANSWER_TIPS: Final = [alt.Tooltip("role:N", title="curve of"), alt.Tooltip("answer:N", title="answer")]

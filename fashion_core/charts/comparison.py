@@ -1,0 +1,233 @@
+"""Did resuming help, as a picture: each resumed run beside the loss of its checkpoint.
+
+Answers are told apart by colour and by shape: the theme's first colour and an arrow back for lower, its second and an
+arrow on for higher, grey ink and a dot for what chance alone could do.
+"""
+
+from functools import lru_cache
+from typing import Any, Final
+
+import altair as alt
+import pandas as pd
+
+from fashion_core.charts.base import Filled, named, written
+from fashion_core.charts.chart_parts import FAINT, INK, MUTED, dated, pixels, themed_axis
+from fashion_core.resume.labels import label_pixels, loss_text
+
+FOCUS: Final = "focus"
+"""The selection in this chart and in `branch_chart`: a click gives `[{"run": id, …}]`, one beside the marks `{}`."""
+
+COMPARISON_KEY: Final = (
+    "**┃** `loss_last` of the checkpoint :blue[◀ lower] :gray[● within ±2 SE] :orange[▶ higher] `loss_now`"
+)
+"""What the marks of `comparison_chart` mean, for the caption above it."""
+
+AXIS_HEIGHT: Final = 80
+"""Pixels of an x axis with a title of one line, and of the page's margin below it."""
+
+BEYOND: Final = 4.0
+"""How many times the highest loss that runs were resumed at another one may be before it is drawn at the edge."""
+LEAST: Final = 1e-4
+"""The lowest loss with a place of its own on a logarithmic axis."""
+
+_ROW: Final = 18  # pixels
+_HEADING: Final = 26  # pixels, with the gap above it
+_AXIS: Final = AXIS_HEIGHT + 16  # pixels: its title has two lines
+_TALL: Final = 700  # pixels, from which on an axis below is out of sight
+_FADED: Final = 0.2
+
+_INDENT: Final = 12  # pixels of a label below its heading
+_PERCENT: Final = 62  # pixels of the column right of them
+_GATE_TEXT: Final = 17  # half of the pixels of "0.412"
+_HEADING_WIDTH: Final = "length(datum.group) * 6.9"
+
+
+def comparison_chart(frame: pd.DataFrame, focus: str | None) -> Filled:
+    """One group a checkpoint: its gate, and an arrow from there to the loss of each run that was resumed from it.
+
+    The axis is logarithmic: arrows of one length mean one percentage, and losses a hundred times apart stay readable.
+    A loss of more than `BEYOND` times the highest gate is drawn at the edge, with a double arrow.
+
+    Args:
+        frame: as `resume_frames.compared_frame` gives it; groups and rows are drawn in its order.
+        focus: the id of the run to show in full strength while the others fade; None, or one that isn't there: all.
+    """
+    rows = _on_scale(_laid_out(emphasised(frame, focus)))
+    height = comparison_height(frame)
+    return Filled(
+        _spec(height > _TALL, label_pixels(frame["label"]), label_pixels(frame["group"])),
+        {"rows": rows, "groups": _groups(rows)},
+        height,
+    )
+
+
+def comparison_height(frame: pd.DataFrame) -> int:
+    """Pixels, the axis included."""
+    return _ROW * len(frame) + _HEADING * len(frame[["parent", "epoch"]].drop_duplicates()) + _AXIS
+
+
+def emphasised(frame: pd.DataFrame, focus: str | None) -> pd.DataFrame:
+    """Add `focused` (bool) and `strength` (0 to 1, how opaque the run is drawn)."""
+    focused = frame["run"] == focus
+    others = _FADED if focused.any() else 1.0
+    strength = focused.map({True: 1.0, False: others}).astype("float64")
+    return frame.assign(focused=focused, strength=strength)
+
+
+def _laid_out(frame: pd.DataFrame) -> pd.DataFrame:
+    """Add `number` (of the checkpoint, from 0), `top`, `y` and `bottom` (pixels from the top of the chart)."""
+    number = frame.groupby(["parent", "epoch"], sort=False).ngroup()
+    top = _ROW * pd.Series(range(len(frame)), index=frame.index) + _HEADING * (number + 1)
+    return frame.assign(number=number, top=top, y=top + _ROW / 2, bottom=top + _ROW)
+
+
+def _on_scale(rows: pd.DataFrame) -> pd.DataFrame:
+    """Add what is drawn: `start`, `tip` and `mark` (its shape) of the arrow, `band` where the noise begins.
+
+    A band that reaches zero would stretch a logarithmic axis to nothing, so it begins at half the gate at least.
+    """
+    start = rows["gate"].clip(lower=LEAST)
+    edge = BEYOND * start.max()
+    beyond = ~(rows["loss_now"] <= edge)
+    tip = rows["loss_now"].clip(lower=LEAST).mask(beyond, edge)
+    band = rows["low"].clip(lower=start / 2)
+    return rows.assign(start=start, tip=tip, mark=rows["answer"].mask(beyond, "beyond the axis"), band=band)
+
+
+def _groups(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row a checkpoint: `group`, `start`, `text` (its loss), `top` and `bottom` (pixels) of its rows."""
+    first = rows.drop_duplicates("number").set_index("number")
+    bottom = rows.groupby("number")["bottom"].max()
+    groups = first[["group", "start", "top"]].assign(bottom=bottom, text=first["gate"].map(loss_text))
+    return groups.reset_index(drop=True)
+
+
+@lru_cache(maxsize=32)
+def _spec(tall: bool, labels: int, headings: int) -> str:
+    gutter = f"min(max({labels + 2 * _INDENT}, min({headings + 2 * _GATE_TEXT}, width * 0.32)), width / 2)"
+    start, tip, band = (_loss(column, tall, gutter) for column in ("start", "tip", "band"))
+    return written(
+        [_band(band), _gate(start), _shafts(start), _tips(tip), *_gate_texts(), *_row_texts(gutter), _hits()]
+    )
+
+
+def _loss(column: str, tall: bool, gutter: str) -> alt.X:
+    ticks = alt.ExprRef("clamp(floor((width - 200) / 60), 4, 8)")
+    axis = loss_axis("x", logarithmic=True, tickCount=ticks, orient="top" if tall else "bottom")
+    ends = [alt.ExprRef(gutter), alt.ExprRef(f"width - {_PERCENT}")]
+    title = ["test loss (cross-entropy, mean per image)", "log scale: equal lengths, equal percentages"]
+    return alt.X(f"{column}:Q", title=title, scale=alt.Scale(type="log", nice=False, padding=10, range=ends), axis=axis)
+
+
+def loss_axis(scale: str, logarithmic: bool, **settings: Any) -> alt.Axis:
+    """An axis of losses; a logarithmic one labels 1, 2 and 5 beyond a factor of ten, powers of ten beyond a hundred."""
+    label, grid = "format(datum.value, '~g')", 0.6
+    shown: dict[str, Any] = {"labelExpr": label, "gridOpacity": grid}
+    if logarithmic:
+        span = f"domain('{scale}')[1] / domain('{scale}')[0]"
+        digit = "round(datum.value / pow(10, floor(log(datum.value) / LN10 + 1e-9)))"
+        between = f"{span} > 100 && {digit} > 1 || {span} > 10 && indexof([1, 2, 5], {digit}) < 0"
+        fainter = {"condition": {"test": between, "value": grid / 3}, "value": grid}
+        shown = {"labelExpr": f"{between} ? '' : {label}", "gridOpacity": fainter}
+    plain: dict[str, Any] = {"gridColor": FAINT, "domain": False, "ticks": False}
+    return themed_axis(labelOverlap="greedy", labelFlush=False, **shown, **plain, **settings)
+
+
+STRENGTH: Final = alt.Opacity("strength:Q", scale=None, legend=None)
+
+
+def answer_color() -> alt.Color:
+    """The theme's first two colours for lower and higher, ink for what is neither."""
+    noise = {"test": "datum.answer === 'within noise'", "value": {"expr": str(MUTED.expr)}}
+    return alt.Color("answer:N", scale=alt.Scale(domain=["lower", "higher"]), legend=None, condition=noise)
+
+
+def _band(band: alt.X) -> alt.Chart:
+    base: alt.Chart = named("rows").mark_rect(color=MUTED, opacity=0.2, aria=False)
+    return base.encode(band, alt.X2("high"), pixels("top"), alt.Y2("bottom"))
+
+
+def _gate(start: alt.X) -> alt.Chart:
+    base: alt.Chart = named("groups").mark_rule(strokeWidth=2.5, strokeCap="round", color=INK, aria=False)
+    return base.encode(start, pixels("top"), alt.Y2("bottom"))
+
+
+def _shafts(start: alt.X) -> alt.Chart:
+    base: alt.Chart = named("rows").mark_rule(strokeWidth=3, aria=False)
+    return base.encode(start, alt.X2("tip"), pixels("y"), answer_color(), STRENGTH)
+
+
+_SHAPES: Final = {
+    "lower": "triangle-left",
+    "within noise": "circle",
+    "higher": "triangle-right",
+    "beyond the axis": "M-1,-0.9L0,0L-1,0.9Z M0,-0.9L1,0L0,0.9Z",
+}
+
+
+_TOWARDS_GATE: Final = "(datum.mark === 'lower' ? 1 : datum.mark === 'higher' ? -1 : 0)"
+
+
+def _tips(tip: alt.X) -> alt.Chart:
+    """Arrowheads whose points, not their middles, are at the loss; smaller on a phone."""
+    shape = alt.Shape("mark:N", scale=alt.Scale(domain=list(_SHAPES), range=list(_SHAPES.values())), legend=None)
+    size = "(width < 400 ? 56 : 90)"
+    back = alt.ExprRef(f"{_TOWARDS_GATE} * sqrt({size}) * sqrt(3) / 4")  # half the height of such a triangle
+    base: alt.Chart = named("rows").mark_point(filled=True, size=alt.ExprRef(size), xOffset=back, aria=False)
+    return base.encode(tip, pixels("y"), shape, answer_color(), STRENGTH)
+
+
+def _gate_texts() -> list[alt.Chart]:
+    """The heading, and the gate's loss above the gate, or where the heading leaves no room for it at the right edge."""
+    style: dict[str, Any] = {"baseline": "bottom", "dy": -3, "fontSize": 12, "color": INK}
+    gate = "scale('x', datum.start)"
+    x = alt.ExprRef(f"{gate} - {_GATE_TEXT} > {_HEADING_WIDTH} ? {gate} : width - {_GATE_TEXT}")
+    loss = named("groups").mark_text(**style).encode(pixels("top"), x=alt.value(x), text="text:N")
+    limit = alt.ExprRef(f"width - {3 * _GATE_TEXT}")
+    heading: alt.Chart = named("groups").mark_text(align="left", fontWeight=700, limit=limit, **style)
+    return [loss, heading.encode(pixels("top"), x=alt.value(0), text="group:N")]
+
+
+def _row_texts(gutter: str) -> list[alt.Chart]:
+    size, limit = alt.ExprRef("width < 400 ? 11 : 12"), alt.ExprRef(f"{gutter} - {_INDENT}")
+    color = alt.ExprRef(f"datum.focused ? ({INK.expr}) : ({MUTED.expr})")
+    label: alt.Chart = named("rows").mark_text(align="left", fontSize=size, limit=limit, color=color)
+    percent: alt.Chart = named("rows").mark_text(align="right", fontSize=12, fontWeight=700)
+    right = alt.value(alt.ExprRef("width"))
+    return [
+        label.encode(pixels("y"), x=alt.value(_INDENT), text="label:N"),
+        percent.encode(pixels("y"), answer_color(), STRENGTH, x=right, text="percent:N"),
+    ]
+
+
+def clicked() -> alt.Parameter:
+    """The selection of one run, in `dated` rows."""
+    return alt.selection_point(name=FOCUS, fields=["run", "at"])
+
+
+def _hits() -> alt.Chart:
+    """Over each row from edge to edge, what the pointer meets: a tooltip, a shade, and the row's run at a click."""
+    hover = alt.selection_point(name="hover", fields=["run"], on="pointerover", clear="pointerout", empty=False)
+    shade = alt.when(hover).then(alt.value(0.12)).otherwise(alt.value(0.001))
+    base: alt.Chart = dated(named("rows")).mark_rect(color=MUTED, cursor="pointer").properties(name="hits")
+    across: dict[str, Any] = {"x": alt.value(0), "x2": alt.value("width")}
+    hits = base.encode(pixels("top"), alt.Y2("bottom"), opacity=shade, tooltip=_tooltip(), **across)
+    found: alt.Chart = hits.add_params(clicked(), hover)
+    return found
+
+
+def _tooltip() -> list[alt.Tooltip]:
+    return [
+        alt.Tooltip("name:N", title="run"),
+        alt.Tooltip("changed:N"),
+        alt.Tooltip("group:N", title="from"),
+        alt.Tooltip("gate:Q", title="loss_last", format=".4f"),
+        alt.Tooltip("loss_now:Q", title="loss_now", format=".4f"),
+        alt.Tooltip("now_epoch:Q", title="after epoch", format="d"),
+        alt.Tooltip("percent:N", title="change"),
+        alt.Tooltip("answer:N", title="answer"),
+        alt.Tooltip("low:Q", title="noise from", format=".4f"),
+        alt.Tooltip("high:Q", title="noise to", format=".4f"),
+        alt.Tooltip("state:N", title="state"),
+        alt.Tooltip("verdict:N", title="verdict"),
+    ]

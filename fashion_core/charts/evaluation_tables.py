@@ -1,0 +1,225 @@
+"""A model's answers as tidy DataFrames: what the charts of the Predict page show."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from fashion_core.charts.thumbnails import thumbnail
+from fashion_core.data.labels import CLASS_NAMES
+from fashion_core.inference.scores import Answers, Array, Calibration, ClassScore
+
+PROBABILITY_COLUMNS: Final = ("label", "class", "model", "number", "probability", "predicted", "words")
+OPINION_COLUMNS: Final = (
+    "run", "name", "panel", "heading", "branch", "epoch", "place", "series", "truth", "probability", "low", "high",
+    "answer",
+)  # fmt: skip
+CONFUSION_COLUMNS: Final = ("true", "predicted", "true_name", "predicted_name", "count", "share")
+CLASS_COLUMNS: Final = ("class", "precision", "recall", "f1", "support")
+RELIABILITY_COLUMNS: Final = ("low", "high", "count", "confidence", "accuracy")
+GALLERY_COLUMNS: Final = (
+    "index", "number", "image", "first", "first_right", "second", "second_right", "truth", "description"
+)  # fmt: skip
+
+OTHERS: Final = "other classes"
+_NAMED: Final = 4  # classes of an opinion, the true one included, that have a series of their own
+
+
+def probabilities_frame(models: Mapping[str, Array], truth: int | None = None) -> pd.DataFrame:
+    """A row a class and model: ``PROBABILITY_COLUMNS``.
+
+    Args:
+        models: what each model is called, and its (10,) float32 probabilities for one image; one or two.
+        truth: the true class, or None where nobody knows it.
+    """
+    frames = [_of_model(number, model, row, truth) for number, (model, row) in enumerate(models.items())]
+    return pd.concat(frames).sort_values("label", kind="stable", ignore_index=True)
+
+
+def _of_model(number: int, model: str, row: Array, truth: int | None) -> pd.DataFrame:
+    predicted = int(row.argmax())
+    rows = [
+        (label, name, model, number, float(row[label]), label == predicted, _role(label, predicted, truth))
+        for label, name in enumerate(CLASS_NAMES)
+    ]
+    return pd.DataFrame(rows, columns=list(PROBABILITY_COLUMNS))
+
+
+def _role(label: int, predicted: int, truth: int | None) -> str:
+    """What a class is to an answer, by a sign and a word."""
+    if label == predicted:
+        return "◀ predicted" if truth is None else "✓ predicted" if label == truth else "✗ predicted"
+    return "◆ true class" if label == truth else ""
+
+
+@dataclass(frozen=True, eq=False)
+class Opinion:
+    """What the checkpoints of one run say about one image.
+
+    Attributes:
+        run, name: its id, and what people call it.
+        parent: the id of the run that it was resumed from, and `branch` the epoch of that checkpoint; or None.
+        epochs: (E,) int64, ascending.
+        probabilities: (E, 10) float32.
+    """
+
+    run: str
+    name: str
+    parent: str | None
+    branch: int | None
+    epochs: Array
+    probabilities: Array
+
+
+def opinion_frame(opinions: Sequence[Opinion], truth: int | None = None) -> pd.DataFrame:
+    """A row a run, checkpoint and series, stacked from 0 to 1: ``OPINION_COLUMNS``.
+
+    A run stands below the one that it was resumed from, and begins with what that checkpoint said, if that is known.
+    The true class has a series of its own, and so have those that were on top, the most probable ones first: at most
+    five with ``OTHERS``, numbered by `place`, of which the true class has 0 and ``OTHERS`` 4.
+    """
+    ordered = _in_tree_order([opinion for opinion in opinions if len(opinion.epochs)])
+    named = _named_classes(ordered, truth)
+    runs = {opinion.run: opinion for opinion in ordered}
+    rows = [
+        (opinion.run, opinion.name, panel, _heading(opinion, runs), opinion.branch, epoch, *part, _answer(said, truth))
+        for panel, opinion in enumerate(ordered)
+        for epoch, said in _with_branch(opinion, runs)
+        for part in _stacked(said, named, truth)
+    ]
+    return pd.DataFrame(rows, columns=list(OPINION_COLUMNS)).astype({"branch": "float64"})
+
+
+def _in_tree_order(opinions: Sequence[Opinion]) -> list[Opinion]:
+    """Each run followed by its children, and theirs; runs whose parents are not there begin a tree."""
+    there = {opinion.run for opinion in opinions}
+    children: dict[str | None, list[Opinion]] = {}
+    for opinion in opinions:
+        children.setdefault(opinion.parent if opinion.parent in there else None, []).append(opinion)
+
+    def below(run: str | None) -> Iterator[Opinion]:
+        for child in children.get(run, []):
+            yield child
+            yield from below(child.run)
+
+    return list(below(None))
+
+
+def _named_classes(opinions: Sequence[Opinion], truth: int | None) -> list[int]:
+    """The classes with a series of their own, in their order."""
+    if not opinions:
+        return []
+    said = np.concatenate([opinion.probabilities for opinion in opinions])
+    tops = np.unique(said.argmax(axis=1))
+    by_mean = sorted(tops.tolist(), key=lambda label: -float(said[:, label].mean()))
+    first = [] if truth is None else [truth]
+    return [*first, *(label for label in by_mean if label != truth)][:_NAMED]
+
+
+def _heading(opinion: Opinion, runs: Mapping[str, Opinion]) -> str:
+    if opinion.parent is None:
+        return opinion.name
+    parent = runs.get(opinion.parent)
+    return f"↳ {opinion.name}" + (f", resumed from {parent.name}" if parent else ", resumed")
+
+
+def _with_branch(opinion: Opinion, runs: Mapping[str, Opinion]) -> list[tuple[int, Array]]:
+    """Epochs and what was said there, the parent's checkpoint first."""
+    said = list(zip(opinion.epochs.tolist(), opinion.probabilities, strict=True))
+    parent = runs.get(opinion.parent or "")
+    if parent is None:
+        return said
+    at = np.flatnonzero(parent.epochs == opinion.branch)
+    return [(int(parent.epochs[index]), parent.probabilities[index]) for index in at] + said
+
+
+def _stacked(
+    said: Array, named: Sequence[int], truth: int | None
+) -> Iterator[tuple[int, str, bool, float, float, float]]:
+    """Place, series, whether it is the true class, probability, and where it begins and ends in the stack."""
+    ends = np.concatenate([[0.0], np.cumsum(said[list(named)], dtype=np.float64).clip(max=1.0), [1.0]])
+    for place, (label, (low, high)) in enumerate(zip([*named, None], pairwise(ends.tolist()), strict=True)):
+        if label is None:
+            yield _NAMED, OTHERS, False, high - low, low, high
+        else:
+            yield place, CLASS_NAMES[label], label == truth, high - low, low, high
+
+
+def _answer(said: Array, truth: int | None) -> str:
+    return _named_answer(int(said.argmax()), truth)
+
+
+def _named_answer(predicted: int, truth: int | None) -> str:
+    """The class with its sign, if it is known whether that is right."""
+    return CLASS_NAMES[predicted] if truth is None else f"{'✓' if predicted == truth else '✗'} {CLASS_NAMES[predicted]}"
+
+
+def confusion_frame(matrix: Array) -> pd.DataFrame:
+    """A row a cell: ``CONFUSION_COLUMNS``; `share` of the images of the true class, NaN if there are none."""
+    true, predicted = np.indices(matrix.shape).reshape(2, -1)
+    names, support = np.array(CLASS_NAMES), matrix.sum(axis=1, keepdims=True)
+    share = matrix / np.where(support > 0, support, np.nan)
+    columns = (true, predicted, names[true], names[predicted], matrix.ravel(), share.ravel())
+    return pd.DataFrame(dict(zip(CONFUSION_COLUMNS, columns, strict=True)))
+
+
+def class_frame(scores: Sequence[ClassScore]) -> pd.DataFrame:
+    """A row a class, the lowest F1 first: ``CLASS_COLUMNS``; NaN where a score is not defined."""
+    rows = [(CLASS_NAMES[score.index], score.precision, score.recall, score.f1, score.support) for score in scores]
+    numbers = dict.fromkeys(("precision", "recall", "f1"), "float64")
+    frame = pd.DataFrame(rows, columns=list(CLASS_COLUMNS)).astype(numbers)
+    return frame.sort_values("f1", kind="stable", na_position="first", ignore_index=True)
+
+
+def reliability_frame(calibration: Calibration) -> pd.DataFrame:
+    """A row a bin, empty ones too: ``RELIABILITY_COLUMNS``; NaN where there is nothing to average."""
+    rows = [(bin.low, bin.high, bin.count, bin.confidence, bin.accuracy) for bin in calibration.bins]
+    return pd.DataFrame(rows, columns=list(RELIABILITY_COLUMNS)).astype(
+        {"confidence": "float64", "accuracy": "float64"}
+    )
+
+
+def gallery_frame(
+    indices: Sequence[int] | Array, pixels: Array, answers: Answers, other: Answers | None = None
+) -> pd.DataFrame:
+    """A row an image, in this order: ``GALLERY_COLUMNS``.
+
+    Args:
+        indices: the images to show; a page of them, for each becomes a picture of 500 bytes.
+        pixels: (N, 28, 28) uint8, of all images.
+        answers: what the model says about all images.
+        other: what a second model says about them.
+    """
+    both = [answers] if other is None else [answers, other]
+    rows = [(index, number, *_cell(index, pixels[index], both)) for number, index in enumerate(map(int, indices))]
+    return pd.DataFrame(rows, columns=list(GALLERY_COLUMNS))
+
+
+def _cell(index: int, picture: Array, models: Sequence[Answers]) -> tuple[str | bool | None, ...]:
+    """The picture, the words below it, and what a screen reader says of it."""
+    truth = int(models[0].labels[index])
+    predicted = [int(model.predicted[index]) for model in models]
+    first, *others = [(_named_answer(label, truth), label == truth) for label in predicted]
+    second = others[0] if others else ("", None)
+    is_shown = truth not in predicted
+    description = f"image {index}, {CLASS_NAMES[truth]}, taken for " + " and ".join(CLASS_NAMES[n] for n in predicted)
+    return thumbnail(picture), *first, *second, f"is {CLASS_NAMES[truth]}" if is_shown else "", description
+
+
+def predictions_frame(names: Sequence[str], probabilities: Array, labels: Array | None = None) -> pd.DataFrame:
+    """A row an image to be written as CSV: its name, the predicted class, the true one if known, ten probabilities.
+
+    Args:
+        names: what each image is called.
+        probabilities: (N, 10) float32.
+        labels: (N,) int64, or None where nobody knows them.
+    """
+    predicted = probabilities.argmax(axis=1)
+    frame = pd.DataFrame({"image": names, "class": [CLASS_NAMES[index] for index in predicted]})
+    if labels is not None:
+        frame["true class"] = [CLASS_NAMES[index] for index in labels]
+    frame["probability"] = probabilities.max(axis=1)
+    return pd.concat([frame, pd.DataFrame(probabilities, columns=list(CLASS_NAMES))], axis=1)

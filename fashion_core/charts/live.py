@@ -1,0 +1,233 @@
+"""Runs as pictures: tidy DataFrames in, a filled chart out.
+
+The rows of these charts are made anew every second, for viewers in light and in dark, on a laptop and on a phone. So:
+
+- A spec is built once and only its rows change. Altair takes 300 ms to build and check one, filling it takes 10; and a
+  page that gets the same spec again hands the new rows to the drawn chart instead of drawing it anew, which would
+  flicker and drop the hover. Texts and the newest value are therefore rows, and whatever depends on the width is an
+  expression that Vega works out in the browser.
+- No colour is chosen in Python: `chart_parts` says why. Shape and weight tell the series apart without colour.
+"""
+
+from functools import lru_cache
+from typing import Any, Final
+
+import altair as alt
+import pandas as pd
+
+from fashion_core.charts.base import Filled, named, written
+from fashion_core.charts.chart_parts import FAINT, INK, MUTED, PAPER, haloed, themed_axis
+
+LIVE_KEY: Final = (
+    "thin line: each batch · bold line: smoothed · ring: checkpoint saved, at the epoch's mean training loss · "
+    "diamond: test loss at epoch end"
+)
+"""What the marks of `live_chart` mean, for the caption above it."""
+
+SERIES: Final = ["train", "test"]
+"""The series of every chart here, in the order of the theme's colours."""
+
+_HEIGHT: Final = 320  # pixels, axes and titles included
+_LABEL_WIDTH: Final = 56  # pixels that "epoch 49" and a gap take
+_ROUND: Final = (1, 5, 20, 100, 500)  # each divides the next, so that thinned labels keep even gaps
+
+
+def live_chart(
+    batches: pd.DataFrame, epochs: pd.DataFrame, total_steps: int, loss_last: pd.DataFrame | None = None
+) -> Filled:
+    """Draw the losses of one run while it trains, or afterwards.
+
+    Frames may be empty as long as they have their columns. A loss that is not finite leaves a gap.
+
+    Args:
+        batches: a row a batch, in order, at most 1,500: `step` (int64, optimizer steps since this run's start, from 1),
+            `loss` and `smoothed` (float64, cross-entropy).
+        epochs: a row a finished epoch, in order: `epoch` (int64), `step` (int64, where it ended), `loss` (float64, on
+            the test images), `train_loss` (float64), `accuracy` (float64, 0 to 1, on the test images), `checkpoint`
+            (bool, its file exists).
+        total_steps: the step at which the run will be done; the end of the x axis.
+        loss_last: one row with `loss` (float64) and `label` (str), drawn as a dashed line; None if nothing was resumed.
+    """
+    drawn = _finite(batches)
+    newest = drawn.dropna(subset=["smoothed"]).tail(1)
+    frames = {
+        "batches": drawn,
+        "hover": _thinned(drawn, total_steps),
+        "epochs": _with_labels(_finite(epochs), total_steps),
+        "newest": newest.assign(text=newest["smoothed"].map(_loss_text)),
+        "room": _room(newest["smoothed"], 0.05),
+    }
+    if loss_last is not None:
+        frames["loss_last"] = _with_side(loss_last, newest["smoothed"])
+        frames["room"] = pd.concat([frames["room"], _label_room(loss_last["loss"], drawn["loss"])])
+    return Filled(_live_spec(total_steps, loss_last is not None), frames, _HEIGHT)
+
+
+def accuracy_chart(epochs: pd.DataFrame, span: range) -> Filled:
+    """Draw the test accuracy after each epoch.
+
+    Args:
+        epochs: as in `live_chart`; `step` is not used.
+        span: the epochs, at least one, that the x axis covers, trained or not.
+    """
+    newest = epochs.tail(1)
+    newest = newest.assign(text=newest["accuracy"].map("{:.2%}".format))
+    room = _room(newest["accuracy"], 0.05).clip(upper=1.0).assign(first=span[0], last=span[-1])
+    return Filled(_accuracy_spec(), {"epochs": epochs, "newest": newest, "room": room}, _HEIGHT)
+
+
+def _loss_text(loss: float) -> str:
+    return f"{loss:.3f}" if loss < 1000 else f"{loss:.1e}"
+
+
+def _finite(frame: pd.DataFrame) -> pd.DataFrame:
+    """Turn infinities into gaps: one of them would stretch an axis to nothing."""
+    return frame.replace([float("inf"), float("-inf")], float("nan"))
+
+
+def _thinned(batches: pd.DataFrame, total_steps: int) -> pd.DataFrame:
+    """The first row in each 300th of the x axis: as near as a pointer can tell, and half the work for the browser."""
+    return batches[(batches["step"] * 300 // total_steps).diff().ne(0)]
+
+
+def _with_labels(epochs: pd.DataFrame, total_steps: int) -> pd.DataFrame:
+    """Add `text`, `share` (of the x axis, for one epoch) and `round` (the roundest step that this number is on)."""
+    share = epochs["step"].max() / max(len(epochs), 1) / total_steps
+    roundest = epochs["epoch"].map(lambda epoch: max(step for step in _ROUND if epoch % step == 0))
+    return epochs.assign(text="epoch " + epochs["epoch"].astype(str), share=share, round=roundest)
+
+
+def _with_side(loss_last: pd.DataFrame, newest: "pd.Series[float]") -> pd.DataFrame:
+    """Add `side`: the pixels that move the label to that side of its line where the newest value is not."""
+    return loss_last.assign(side=12 if (newest > loss_last["loss"].iloc[0]).any() else -12)
+
+
+def _room(newest: "pd.Series[float]", around: float) -> pd.DataFrame:
+    """What the y axis covers at least: this much around the newest value, or 0 to 1 before there is one."""
+    if newest.empty:
+        return pd.DataFrame({"low": [0.0], "high": [1.0]})
+    return pd.DataFrame({"low": (newest - around).clip(lower=0), "high": newest + around})
+
+
+def _label_room(line: "pd.Series[float]", losses: "pd.Series[float]") -> pd.DataFrame:
+    """What the y axis covers so that a label above or below the line stays inside: an eighth of what is drawn."""
+    drawn = pd.concat([line, losses])
+    return _room(line, max((drawn.max() - drawn.min()) / 8, 0.05))
+
+
+@lru_cache(maxsize=256)
+def _live_spec(total_steps: int, resumed: bool) -> str:
+    line, label = (_loss_last_line(), _loss_last_label()) if resumed else ([], [])
+    back = [_invisible(_loss("low")), *_epoch_rules(), *_batch_lines(total_steps), *line]
+    return written([*back, *_newest(), _hover(), *_epoch_points(), *label])
+
+
+@lru_cache(maxsize=1)
+def _accuracy_spec() -> str:
+    base = _painted("epochs", "test").encode(_epoch("epoch"), _accuracy("accuracy"))
+    points = base.mark_point(shape="diamond", filled=True, size=80, opacity=1).encode(tooltip=_epoch_tooltip())
+    value = _painted("newest", "test").encode(alt.X("epoch:Q"), _accuracy("accuracy"), text="text:N")
+    room = _invisible(_accuracy("low")).encode(_epoch("first"), alt.X2("last"))
+    return written([room, base.mark_line(strokeWidth=2.5), points, *_value(value)])
+
+
+def _painted(data: str, series: str) -> alt.Chart:
+    """Start a chart in its series' colour: a fixed domain and no range, so that the theme's colours apply."""
+    color = alt.Color("series:N", scale=alt.Scale(domain=SERIES), legend=None)
+    return named(data).transform_calculate(series=f"'{series}'").encode(color)
+
+
+def _invisible(y: alt.Y) -> alt.Chart:
+    rule: alt.Chart = named("room").mark_rule(opacity=0, aria=False)
+    return rule.encode(y, alt.Y2("high"))
+
+
+def _epoch_rules() -> list[alt.Chart]:
+    """A rule and its label at the end of an epoch, wherever there is room for the label."""
+    room = f"datum.round * datum.share * width >= {_LABEL_WIDTH}"
+    base = named("epochs").transform_filter(room).encode(alt.X("step:Q"))
+    text = base.mark_text(align="right", baseline="bottom", fontSize=12, color=MUTED)
+    return [base.mark_rule(strokeWidth=1.5, color=FAINT), text.encode(text="text:N", y=alt.value(-6))]
+
+
+def _batch_lines(total_steps: int) -> list[alt.Chart]:
+    scale = alt.Scale(domain=[0, total_steps], nice=False)
+    x = alt.X("step:Q", title="optimizer step of this run", scale=scale, axis=_x_axis(8))
+    base = _painted("batches", "train").encode(x)
+    thin = base.mark_line(strokeWidth=1, opacity=0.3).encode(_loss("loss"))
+    return [thin, base.mark_line(strokeWidth=2.5).encode(_loss("smoothed"))]
+
+
+def _newest() -> list[alt.Chart]:
+    base = _painted("newest", "train").encode(alt.X("step:Q"), _loss("smoothed"))
+    return [base.mark_point(filled=True, size=90, opacity=1), *_value(base.encode(text="text:N"))]
+
+
+def _hover() -> alt.Chart:
+    near = alt.selection_point(
+        name="near", fields=["step"], nearest=True, on="pointermove", clear="pointerout", empty=False
+    )
+    tooltip = [
+        alt.Tooltip("step:Q", title="optimizer step", format=","),
+        alt.Tooltip("loss:Q", title="batch loss", format=".4f"),
+        alt.Tooltip("smoothed:Q", title="smoothed loss", format=".4f"),
+    ]
+    opacity = alt.when(near).then(alt.value(0.8)).otherwise(alt.value(0))
+    rule: alt.Chart = named("hover").mark_rule(color=MUTED, aria=False).properties(name="hover")
+    return rule.encode(alt.X("step:Q"), opacity=opacity, tooltip=tooltip).add_params(near)
+
+
+def _epoch_points() -> list[alt.Chart]:
+    """A ring at the train loss and a diamond at the test loss, both smaller where epochs stand close."""
+    size = alt.ExprRef("pow(clamp(datum.share * width * 0.7, 5, 9.5), 2)")
+    rings = named("epochs").transform_filter("datum.checkpoint").encode(alt.X("step:Q"), _loss("train_loss"))
+    rings = rings.mark_point(size=size, strokeWidth=2, stroke=INK, fill=PAPER, opacity=1)
+    diamonds = _painted("epochs", "test").encode(alt.X("step:Q"), _loss("loss"))
+    diamonds = diamonds.mark_point(shape="diamond", filled=True, size=size, opacity=1)
+    return [rings.encode(tooltip=_epoch_tooltip()), diamonds.encode(tooltip=_epoch_tooltip())]
+
+
+def _loss_last_line() -> list[alt.Chart]:
+    return [named("loss_last").encode(_loss("loss")).mark_rule(strokeDash=[6, 4], strokeWidth=1.5, color=INK)]
+
+
+def _loss_last_label() -> list[alt.Chart]:
+    base = named("loss_last").encode(_loss("loss"), text="label:N", x=alt.value("width"))
+    side, limit = alt.ExprRef("datum.side"), alt.ExprRef("width")
+    return haloed(base, align="right", dy=side, fontSize=13, limit=limit, color=INK)
+
+
+def _value(base: alt.Chart) -> list[alt.Chart]:
+    return haloed(base, align="left", dx=10, fontSize=13, fontWeight=700)
+
+
+def _loss(column: str) -> alt.Y:
+    label = "datum.value < 1000 ? datum.label : format(datum.value, '.1e')"
+    scale, axis = alt.Scale(zero=False), themed_axis(tickCount=5, labelFlush=False, labelExpr=label)
+    return alt.Y(f"{column}:Q", title="cross-entropy loss (mean per image)", scale=scale, axis=axis)
+
+
+def _accuracy(column: str) -> alt.Y:
+    scale, axis = alt.Scale(zero=False), themed_axis(tickCount=5, labelFlush=False, format="%")
+    return alt.Y(f"{column}:Q", title="test accuracy (% of images)", scale=scale, axis=axis)
+
+
+def _epoch(column: str) -> alt.X:
+    scale = alt.Scale(zero=False, nice=False, padding=16)
+    return alt.X(f"{column}:Q", title="epoch", scale=scale, axis=_x_axis(12, format="d"))
+
+
+def _x_axis(ticks: int, **settings: Any) -> alt.Axis:
+    """So many ticks at most, fewer where the chart is narrow, and none between two steps or two epochs."""
+    count = alt.ExprRef(f"clamp(floor(width / 65), 2, {ticks})")
+    return themed_axis(tickCount=count, tickMinStep=1, grid=False, **settings)
+
+
+def _epoch_tooltip() -> list[alt.Tooltip]:
+    return [
+        alt.Tooltip("epoch:Q", format="d"),
+        alt.Tooltip("loss:Q", title="test loss", format=".4f"),
+        alt.Tooltip("train_loss:Q", title="train loss", format=".4f"),
+        alt.Tooltip("accuracy:Q", title="test accuracy", format=".2%"),
+        alt.Tooltip("checkpoint:N", title="checkpoint saved"),
+    ]

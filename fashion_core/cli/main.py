@@ -1,0 +1,147 @@
+"""The command line: every page's job without a browser."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from fashion_core.cli import files, models, runs
+from fashion_core.config import PRESETS, Setting, settings
+from fashion_core.errors import FashionError
+from fashion_core.runs.schema import EXPORT_NAMES
+
+Command = Callable[[argparse.Namespace], None]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Gives the exit status: 0 done, 1 a problem to mend; wrong usage exits with 2 by itself."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except FashionError as error:
+        print(f"fashion_core: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("fashion_core: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m fashion_core", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_training_commands(commands)
+    _add_run_commands(commands)
+    _add_file_commands(commands)
+    _add_predict_commands(commands)
+    _add_model_commands(commands)
+    return parser
+
+
+def _add_training_commands(commands: Any) -> None:
+    train = _add(commands, "train", runs.train_run, "train a run to its end, with a progress bar")
+    train.add_argument("--preset", choices=PRESETS, default="seed", help="the settings to begin from")
+    for setting in settings():
+        _add_flag(train, setting)
+    description = "a run that goes on from a checkpoint; its flags override the parent's"
+    resume = _add(commands, "resume", runs.resume_run, description)
+    resume.add_argument("run")
+    resume.add_argument("epoch", help="the epoch of the checkpoint, several as 0,2,5, or all")
+    additional = "additional epochs (default: as many as its run had left, at least 1)"
+    resume.add_argument("--epochs", type=int, help=additional)
+    for setting in settings():
+        if setting.name != "epochs":
+            _add_flag(resume, setting, default=False)
+
+
+def _add_run_commands(commands: Any) -> None:
+    _add(commands, "audit", runs.show_audit, "who did what, and when").add_argument("run", nargs="?")
+    _add(commands, "compare", runs.compare_runs, "did resuming help: loss_last and loss_now of each resumed run")
+    go_on = _add(commands, "continue", runs.continue_run, "go on with a stopped, failed or lost run, in place")
+    go_on.add_argument("run")
+    _add(commands, "stop", runs.stop_run, "ask a run to stop after the batch in hand").add_argument("run")
+    _add(commands, "runs", runs.list_runs, "list all runs, the newest first")
+    _add(commands, "show", runs.show_run, "one run: its settings and its epochs").add_argument("run")
+    delete = _add(commands, "delete", runs.delete_saved, "delete a run, or the checkpoint of one epoch")
+    delete.add_argument("run")
+    delete.add_argument("epoch", nargs="?", type=int)
+    delete.add_argument("--force", action="store_true", help="even if other runs were resumed from it")
+
+
+def _add_model_commands(commands: Any) -> None:
+    _add(commands, "download", models.fetch_dataset, "fetch Fashion-MNIST (30 MB) into FASHION_DATA")
+    _add(commands, "devices", models.list_devices, "what this machine can train on")
+    model = _add(commands, "model", models.show_model, "print a model and its layers")
+    model.add_argument("name", choices=next(s.choices for s in settings() if s.name == "model"))
+    description = "run the tutorial's snippets on a finished run of its model"
+    lesson = _add(commands, "lesson", models.run_lesson, description)
+    lesson.add_argument("run")
+    lesson.add_argument("--losses", action="store_true", help="loss_last and loss_now on training and test images")
+    for_server = commands.add_parser("predictor")  # the server's own: it has no line in the help
+    for_server.set_defaults(command=models.serve_predictions)
+
+
+def _add_file_commands(commands: Any) -> None:
+    look = _add(commands, "inspect", files.inspect, "what is in a file, without running anything in it")
+    look.add_argument("file", type=Path)
+    look.add_argument("--numbers", action="store_true", help="read all its numbers, however large it is")
+    bring = _add(commands, "import", files.bring_in, "bring a file in as a run of its own")
+    for_server = commands.add_parser("importer")  # the server's own: it has asked and noted who wants that
+    for_server.set_defaults(command=files.bring_in_for_server)
+    for_server.add_argument("--json", action="store_true")
+    for parser in (bring, for_server):
+        parser.add_argument("file", type=Path)
+        parser.add_argument("--file-name", help="what to call it; by default its own name")
+        for setting in settings():
+            if setting.name in ("dataset", "pixels"):
+                _add_flag(parser, setting)
+    export = _add(commands, "export", files.export, "write a checkpoint to a file in another format")
+    export.add_argument("run")
+    export.add_argument("epoch", type=int)
+    export.add_argument("out", type=Path)
+    export.add_argument("--format", choices=EXPORT_NAMES, required=True)
+    ways = _add(commands, "formats", files.five_ways, "one checkpoint in all formats: sizes, times, outputs")
+    ways.add_argument("run")
+    ways.add_argument("epoch", type=int)
+    verify = _add(commands, "verify", files.verify, "compare every saved file with its recorded digest")
+    verify.add_argument("run", nargs="?")
+
+
+def _add_predict_commands(commands: Any) -> None:
+    use = _add(commands, "predict", models.predict_images, "what a file's model says about images of your own")
+    use.add_argument("file", type=Path, help="any saved file: weights, whole model, checkpoint, safetensors or pt2")
+    use.add_argument(
+        "images",
+        type=Path,
+        nargs="+",
+        metavar="IMAGE",
+        help="PNG, JPEG, WebP, GIF, BMP or TIFF; if one of them can't be read, that is said and none is answered",
+    )
+    measure = _add(commands, "evaluate", models.evaluate_file, "how good a file's model is on all test images")
+    measure.add_argument("file", type=Path, help="any saved file")
+    for setting in settings():
+        if setting.name in ("pixels", "device"):
+            _add_flag(use, setting, default=False)
+        if setting.name in ("dataset", "pixels", "device"):
+            _add_flag(measure, setting, default=False)
+
+
+def _add(commands: Any, name: str, command: Command, description: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=description, description=description)
+    parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_flag(parser: argparse.ArgumentParser, setting: Setting, default: bool = True) -> None:
+    """The value stays text: ``parse_config`` checks it, and says what is wrong in one sentence."""
+    unit = f" [{setting.unit}]" if setting.unit else ""
+    default_text = f" (default: {setting.default})" if default and setting.default != "" else ""
+    metavar = "{" + ",".join(setting.choices) + "}" if setting.choices else setting.kind.__name__.upper()
+    help_text = f"{setting.explanation}{unit}{default_text}".replace("%", "%%")
+    parser.add_argument(setting.flag, dest=setting.name, metavar=metavar, help=help_text, default=argparse.SUPPRESS)

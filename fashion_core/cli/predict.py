@@ -1,0 +1,109 @@
+"""The commands that use a model: predict, evaluate. They import torch, so the command line imports them late."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from fashion_core import devices
+from fashion_core.cli.files import print_json
+from fashion_core.config import TrainConfig, parse_config
+from fashion_core.data import batches as data
+from fashion_core.data.labels import CLASS_NAMES
+from fashion_core.errors import ImageError
+from fashion_core.formats.load import load
+from fashion_core.inference import engine, prepare, scores
+from fashion_core.inference.scores import Answers
+from fashion_core.loops import test_loop
+
+
+def predict_images(options: argparse.Namespace, given: dict[str, str]) -> None:
+    """One record an image, in the order given; if one of them is no image, that is said and nothing is printed."""
+    pixels = torch.stack([_prepared(path) for path in options.images])
+    model, config = _model(options.file, given, ("pixels",))
+    found = engine.probabilities(model, pixels, config.pixels, devices.resolve(config.device))
+    records = [_record(path, row) for path, row in zip(options.images, found.tolist(), strict=True)]
+    if options.json:
+        print_json(records)
+        return
+    for record in records:
+        print(f"{record['image']}: {record['class']} {record['probability']:.1%}")
+
+
+def _prepared(path: Path) -> torch.Tensor:
+    try:
+        return torch.from_numpy(prepare.prepare(path).pixels)
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error
+
+
+def _model(path: Path, given: dict[str, str], needed: tuple[str, ...]) -> tuple[nn.Module, TrainConfig]:
+    """The model on its device, and its settings; what neither the file nor a flag says is said to be assumed."""
+    devices.make_reproducible(torch.get_num_threads())
+    loaded = load(path)
+    known = engine.known_config(path, loaded)
+    settings = {"dataset": known.dataset, "pixels": known.pixels} if known else {}
+    config = parse_config({**settings, **given})
+    assumed = [f"{name} {getattr(config, name)}" for name in needed if name not in {**settings, **given}]
+    if assumed:
+        flags = " or ".join(f"--{name}" for name in needed)
+        print(
+            f"The file does not tell on what it was trained: {' and '.join(assumed)} assumed; {flags} says otherwise.",
+            file=sys.stderr,
+        )
+    return loaded.model.to(devices.resolve(config.device)), config
+
+
+def _record(image: Path, row: list[float]) -> dict[str, Any]:
+    index = row.index(max(row))
+    return {
+        "image": str(image),
+        "class": CLASS_NAMES[index],
+        "class_index": index,
+        "probability": row[index],
+        "probabilities": dict(zip(CLASS_NAMES, row, strict=True)),
+    }
+
+
+def evaluate(options: argparse.Namespace, given: dict[str, str]) -> None:
+    """How good a file's model is on all test images of a dataset."""
+    model, config = _model(options.file, given, ("dataset", "pixels"))
+    images = engine.test_images(config.dataset)
+    device = devices.resolve(config.device)
+    found = engine.probabilities(model, images.pixels, config.pixels, device)
+    batches = data.test_batches(images.to(device), config.pixels)
+    loss = test_loop(batches, model, nn.CrossEntropyLoss(reduction="none")).loss
+    report = _report(config, Answers(found.numpy(), images.labels.numpy()), loss)
+    if options.json:
+        print_json({"file": str(options.file), **report})
+        return
+    low, high = report["interval"]
+    print(f"{options.file}: {report['accuracy']:.2%} of {report['images']:,} test images of {config.dataset}")
+    print(f"95 % interval {low:.2%} to {high:.2%}, loss {report['loss']:.4f}", end=", ")
+    print(f"expected calibration error {report['expected_calibration_error']:.2%}")
+    for one in report["classes"]:
+        print(f"{one['class']:<12} precision {_percent(one['precision'])}  recall {_percent(one['recall'])}")
+
+
+def _percent(value: float | None) -> str:
+    return f"{'–' if value is None else f'{value:.1%}':>6}"
+
+
+def _report(config: TrainConfig, answers: Answers, loss: float) -> dict[str, Any]:
+    return {
+        "dataset": config.dataset,
+        "pixels": config.pixels,
+        "images": len(answers.labels),
+        "accuracy": answers.accuracy,
+        "interval": list(scores.interval(answers)),
+        "loss": loss,
+        "expected_calibration_error": scores.calibration(answers).expected_calibration_error,
+        "confusion": scores.confusion(answers).tolist(),
+        "classes": [
+            {"class": name, "precision": one.precision, "recall": one.recall, "f1": one.f1, "support": one.support}
+            for name, one in zip(CLASS_NAMES, scores.class_scores(answers), strict=True)
+        ],
+    }

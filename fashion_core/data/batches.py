@@ -1,0 +1,100 @@
+"""The images to learn from, as bytes on the device that trains, and the batches made of them there."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fashion_core.data import images as raw_images
+
+MEAN, STD = 0.2860, 0.3530
+"""Of Fashion-MNIST's training pixels, scaled to 0..1."""
+EVALUATION_BATCH = 1000
+_SCALED_AT_ONCE = 1024
+"""Images: so few that they stay in the processor's cache, so many that one scaling serves several small batches."""
+_MAX_SHIFT = 2
+
+
+@dataclass(frozen=True)
+class Images:
+    """One half of a dataset: ``pixels`` (N, 28, 28) uint8 and ``labels`` (N,) int64, on one device."""
+
+    pixels: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def first(self, count: int) -> "Images":
+        """The first ``count`` images, or all if it is 0."""
+        return Images(self.pixels[:count], self.labels[:count]) if count else self
+
+    def to(self, device: torch.device) -> "Images":
+        """The same images on another device."""
+        return Images(self.pixels.to(device), self.labels.to(device))
+
+
+def load(dataset: str) -> tuple[Images, Images]:
+    """Training and test images of a dataset, on the CPU. Raises ``DataError`` or ``DiskError``."""
+    return as_images(raw_images.read(dataset))
+
+
+def as_images(halves: tuple[raw_images.Half, raw_images.Half]) -> tuple[Images, Images]:
+    """What ``raw_images.read`` gives, as tensors of their own."""
+    train, test = (Images(torch.tensor(half[0]), torch.tensor(half[1]).long()) for half in halves)
+    return train, test
+
+
+def scale(pixels: Tensor, scaling: str) -> Tensor:
+    """Bytes (N, 28, 28) to what the model takes: (N, 1, 28, 28) float32, scaled as ``TrainConfig.pixels`` says."""
+    images = pixels.unsqueeze(1).float()
+    if scaling == "raw":
+        return images
+    images = images.div_(255)
+    return images if scaling == "unit" else images.sub_(MEAN).div_(STD)
+
+
+def seed_of_epoch(seed: int, epoch: int) -> int:
+    """One seed for each epoch of each run: neighbours share no stream, and a resumed epoch gets its own again."""
+    return int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0] >> 1)
+
+
+def epoch_batches(
+    images: Images, batch_size: int, scaling: str, augmentation: str, epoch_seed: int, first_batch: int = 0
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """One epoch's batches from ``first_batch`` on: inputs (B, 1, 28, 28) float32 and labels (B,) int64.
+
+    Order and augmentation follow from ``epoch_seed`` alone, so a part of an epoch is the same part each time.
+    """
+    generator = torch.Generator().manual_seed(epoch_seed)
+    order = torch.randperm(len(images), generator=generator).to(images.pixels.device)
+    pixels = images.pixels.index_select(0, order)  # copies whole images: in half the time of pixels[order]
+    labels = images.labels[order]
+    if augmentation == "flip and shift":
+        pixels = flip_and_shift(pixels, generator)
+    at_once = max(1, _SCALED_AT_ONCE // batch_size) * batch_size
+    for start in range(first_batch * batch_size, len(images), at_once):
+        inputs, truth = scale(pixels[start : start + at_once], scaling), labels[start : start + at_once]
+        yield from zip(torch.split(inputs, batch_size), torch.split(truth, batch_size), strict=True)
+
+
+def flip_and_shift(pixels: Tensor, generator: torch.Generator) -> Tensor:
+    """Mirror half of the images and move each by up to two pixels, black moving in; (N, 28, 28) uint8 both ways."""
+    count, height, width = pixels.shape
+    device = pixels.device
+    down, right = torch.randint(0, 2 * _MAX_SHIFT + 1, (2, count, 1), generator=generator).to(device)
+    flip = torch.rand(count, 1, generator=generator).to(device) < 0.5
+    columns = torch.arange(width, device=device)
+    columns = torch.where(flip, width - 1 - columns, columns) + right
+    rows = torch.arange(height, device=device) + down
+    padded = torch.nn.functional.pad(pixels, (_MAX_SHIFT,) * 4)
+    return padded[torch.arange(count, device=device)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def test_batches(images: Images, scaling: str) -> Iterator[tuple[Tensor, Tensor]]:
+    """All images in order, in batches of 1,000: inputs (B, 1, 28, 28) float32 and labels (B,) int64."""
+    for start in range(0, len(images), EVALUATION_BATCH):
+        stop = start + EVALUATION_BATCH
+        yield scale(images.pixels[start:stop], scaling), images.labels[start:stop]

@@ -1,0 +1,158 @@
+"""Any checkpoint of any run in any of the five formats, and the five beside each other."""
+
+import io
+import json
+import shutil
+import struct
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from fashion_core import files
+from fashion_core.data import batches
+from fashion_core.errors import DamagedFileError, DataError, DiskError, RunNotFoundError
+from fashion_core.formats import save as formats
+from fashion_core.formats.load import Loaded, load
+from fashion_core.formats.untrusted.readers import OURS, described_by
+from fashion_core.formats.untrusted.saved_file import checksum_of
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
+
+_ROUNDS = 3
+_IMAGES = 256
+
+
+def source_of(run: Run, epoch: int) -> Path:
+    """The checkpoint to export. Raises ``RunNotFoundError`` if there is none, ``DamagedFileError``."""
+    path = run.checkpoint_path(epoch)
+    if epoch not in run.epochs_saved():
+        raise RunNotFoundError(f"Run {run.id} has no checkpoint of epoch {epoch}.")
+    if not run.is_whole(path):
+        raise DamagedFileError(path, "it is not what was saved")
+    return path
+
+
+def export(run: Run, epoch: int, format: ExportFormat, out: Path) -> files.Digest:
+    """Write one checkpoint in one format to ``out``, whole or not at all.
+
+    Raises ``DiskError`` if ``out`` exists or can't be written, ``RunNotFoundError`` or ``DamagedFileError``.
+    """
+    if out.exists():
+        raise DiskError(out, f"{out} exists already; choose another name.")
+    source = source_of(run, epoch)
+    if format == "checkpoint":
+        with files.writing(out) as file, source.open("rb") as original:
+            shutil.copyfileobj(original, file)
+        return file.digest
+    return write_as(format, load(source), out)
+
+
+def write_as(format: ExportFormat, loaded: Loaded, out: Path) -> files.Digest:
+    """Write a loaded model in one of the formats that hold no optimizer. Raises ``DiskError``."""
+    if format == "weights":
+        return formats.save(out, loaded.model.state_dict())
+    if format == "model":
+        return formats.save(out, loaded.model)
+    return files.write_bytes(out, as_safetensors(loaded) if format == "safetensors" else as_program(loaded.model))
+
+
+def as_safetensors(loaded: Loaded) -> bytes:
+    """Weights with a checksum of their own, which the format lacks: first written without it, then with it."""
+    tensors = {name: tensor.contiguous() for name, tensor in loaded.model.state_dict().items()}
+    facts = {"model": loaded.model_name, "epoch": loaded.epoch, "loss": loaded.loss}
+    ours = {f"{OURS}{key}": str(value) for key, value in facts.items() if value is not None}
+    metadata = {"format": "pt", **ours}
+    return safetensors.torch.save(tensors, {**metadata, f"{OURS}sha256": _checksum(tensors, metadata)})
+
+
+def _checksum(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+    whole = memoryview(safetensors.torch.save(tensors, metadata))
+    (header_bytes,) = struct.unpack("<Q", whole[:8])
+    header = json.loads(bytes(whole[8 : 8 + header_bytes]))
+    del header["__metadata__"]
+    return checksum_of(described_by(header, metadata), [whole[8 + header_bytes :]])
+
+
+def as_program(model: nn.Module) -> bytes:
+    """The model as a ``torch.export`` program (.pt2) that takes any number of images, without paths of this machine."""
+    images = torch.zeros(2, 1, 28, 28)
+    program = torch.export.export(model.eval(), (images,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer)
+    return buffer.getvalue()
+
+
+def five_ways(run: Run, epoch: int) -> dict[str, Any]:
+    """One checkpoint saved and loaded in each format: bytes, seconds (median of 3), and outputs on the same images.
+
+    ``difference`` is the largest absolute difference of a logit from the checkpoint's own. JSON-ready. Raises what
+    ``export`` raises.
+    """
+    source = source_of(run, epoch)
+    loaded = load(source)
+    images, what = _images(run)
+    with torch.inference_mode():
+        expected = loaded.model(images)
+    with tempfile.TemporaryDirectory(prefix="fashion-core-") as folder:
+        rows = [_one_way(format, loaded, source, images, expected, Path(folder)) for format in EXPORT_NAMES]
+    return {"images": len(images), "what": what, "formats": rows}
+
+
+def _images(run: Run) -> tuple[Tensor, str]:
+    config = run.record.config
+    try:
+        _, test = batches.load(config.dataset)
+    except DataError:
+        noise = torch.randint(0, 256, (_IMAGES, 28, 28), generator=torch.Generator().manual_seed(0))
+        return batches.scale(noise.to(torch.uint8), config.pixels), "random pixels, for the dataset is not here"
+    return batches.scale(test.pixels[:_IMAGES], config.pixels), "test images"
+
+
+def _one_way(
+    format: ExportFormat, loaded: Loaded, source: Path, images: Tensor, expected: Tensor, folder: Path
+) -> dict[str, Any]:
+    path = folder / EXPORT_NAMES[format]
+    checkpoint = formats.load_checkpoint(source)
+
+    def save() -> None:
+        if format == "checkpoint":
+            formats.save(path, checkpoint)
+        else:
+            write_as(format, loaded, path)
+
+    def read() -> Callable[[Tensor], Tensor]:
+        return load_program(path) if format == "pt2" else load(path).model
+
+    save_seconds, load_seconds = _median_seconds(save), _median_seconds(read)
+    with torch.inference_mode():
+        difference = (read()(images) - expected).abs().max().item()
+    return {
+        "format": format,
+        "bytes": path.stat().st_size,
+        "save_seconds": save_seconds,
+        "load_seconds": load_seconds,
+        "difference": difference,
+    }
+
+
+def load_program(path: Path) -> Callable[[Tensor], Tensor]:
+    """Run a program that this process has just written; a stranger's is never run, ``loading`` reads its numbers."""
+    program: Callable[[Tensor], Tensor] = torch.export.load(path).module()
+    return program
+
+
+def _median_seconds(call: Callable[[], object]) -> float:
+    seconds = []
+    for _ in range(_ROUNDS):
+        began = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - began)
+    return sorted(seconds)[_ROUNDS // 2]

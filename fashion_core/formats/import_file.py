@@ -1,0 +1,156 @@
+"""Bring a file from anyone into the store as a run of its own, with one checkpoint that can be resumed and used."""
+
+import platform
+import shutil
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fashion_core import files
+from fashion_core.clock import now, utc_now
+from fashion_core.config import TrainConfig, parse_config
+from fashion_core.errors import ConfigError, RefusedFileError, printable
+from fashion_core.formats import save
+from fashion_core.formats.load import Loaded, load
+from fashion_core.formats.untrusted.state_dict import optimizer_name
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import Environment, Facts, Labels, SavedFormat, Source, Status
+from fashion_core.runs.store import RunStore
+
+_LONGEST_NAME = 80
+_OPTIMIZERS = {"sgd", "adam", "adamw"}
+
+
+def bring_in(store: RunStore, path: Path, name: str, given: Mapping[str, Any]) -> Run:
+    """Import a file: state *imported*, one checkpoint at the epoch it carries (else 0), the original bytes beside it.
+
+    ``name`` is what the file was called where it came from; ``given`` are settings that people know better than the
+    file does. Raises ``RefusedFileError`` if it can't be loaded, ``ConfigError`` for bad settings, ``DiskError``; then
+    nothing is left behind.
+    """
+    loaded = load(path)
+    settings, notes = settings_of(loaded)
+    shown = printable(Path(name).name)[:_LONGEST_NAME]
+    config = _parse(settings, {"name": shown, **given})
+    _check_given(loaded, given, config)
+    source = Source(name=shown, format=loaded.format, sha256=files.digest_of(path).sha256)
+
+    def fill(draft: Run) -> None:
+        _write_original(draft, path, loaded)
+        _write_checkpoint(draft, loaded, config)
+        draft.write_labels(Labels(name=config.title, notes=" ".join([*notes, *_assumed(loaded, config, given)])))
+        draft.write_status(Status(state="imported", queued_at=now(), heartbeat=now(), epoch=config.epochs))
+
+    return store.create(config, _environment(loaded), source=source, fill=fill)
+
+
+def _assumed(loaded: Loaded, config: TrainConfig, given: Mapping[str, Any]) -> list[str]:
+    """What the file does not tell and nobody said."""
+    missing = [] if loaded.beside else [name for name in ("dataset", "pixels") if name not in given]
+    values = " and ".join(f"{name} {getattr(config, name)}" for name in missing)
+    stand = "stand" if len(missing) > 1 else "stands"
+    return [f"The file does not tell on what it was trained: {values} {stand} in its place."] if missing else []
+
+
+def _check_given(loaded: Loaded, given: Mapping[str, Any], config: TrainConfig) -> None:
+    """What a file of this app says about itself is so. Raises ``ConfigError``."""
+    own = loaded.beside.get("config", {})
+    for name in given:
+        value = getattr(config, name)
+        if own.get(name, value) != value:
+            raise ConfigError(f"The file says that its {name} was {own[name]}: leave that as it is, not {value}.")
+
+
+def _parse(settings: Mapping[str, Any], given: Mapping[str, Any]) -> TrainConfig:
+    """Bad settings of the file are the file's fault, given ones are the giver's."""
+    try:
+        known = parse_config(settings)
+    except ConfigError as error:
+        raise RefusedFileError(f"its settings can't be used here: {str(error).rstrip('.')}") from error
+    return parse_config({**known.model_dump(), **given})
+
+
+def _environment(loaded: Loaded) -> Environment:
+    """What the file says it was computed with; where it does not say, this machine."""
+    if loaded.beside:
+        return Environment.model_validate(loaded.beside["environment"])
+    return Environment(
+        python=platform.python_version(),
+        torch=metadata.version("torch"),
+        device="cpu",
+        threads=torch.get_num_threads(),
+    )
+
+
+def settings_of(loaded: Loaded) -> tuple[dict[str, Any], list[str]]:
+    """The settings that a file tells, and a sentence for each thing that it does not."""
+    epochs = (loaded.epoch or 0) + 1
+    own = loaded.beside.get("config")
+    if isinstance(own, dict):
+        return {**own, "model": loaded.model_name, "epochs": max(epochs, parse_config(own).epochs)}, []
+    settings, notes = _optimizer_settings(loaded)
+    if loaded.epoch is None:
+        notes.append("The file names no epoch that can be counted; it counts as epoch 0.")
+    return {"model": loaded.model_name, "epochs": epochs, **settings}, notes
+
+
+def _optimizer_settings(loaded: Loaded) -> tuple[dict[str, Any], list[str]]:
+    if loaded.optimizer_state is None:
+        return {}, ["The file carries no optimizer: resuming starts a fresh one."]
+    group = loaded.optimizer_state["param_groups"][0]
+    name = optimizer_name(group)
+    if name not in _OPTIMIZERS:
+        return {}, ["Its optimizer is not one of this app's: resuming starts a fresh one."]
+    decay = group.get("weight_decay") or 0.0
+    settings: dict[str, Any] = {"optimizer": name, "weight_decay": decay}
+    notes = []
+    if name == "adam" and decay and "decoupled_weight_decay" not in group:
+        notes.append("It was saved by Adam or AdamW, the file does not tell which: it counts as Adam.")
+    if name == "sgd":
+        settings["momentum"] = group.get("momentum") or 0.0
+    rate = group.get("initial_lr") or group.get("lr")
+    if isinstance(rate, int | float) and rate > 0:
+        return {**settings, "learning_rate": float(rate)}, notes
+    return settings, [*notes, "Its learning rate is not known; 0.001 stands in its place."]
+
+
+def _write_original(draft: Run, path: Path, loaded: Loaded) -> None:
+    with files.writing(draft.original_path) as file, path.open("rb") as original:
+        shutil.copyfileobj(original, file)
+    draft.write_facts(draft.original_path, _facts(loaded, loaded.format, file.digest))
+
+
+def _write_checkpoint(draft: Run, loaded: Loaded, config: TrainConfig) -> None:
+    path = draft.checkpoint_path(loaded.epoch or 0)
+    content = {
+        "epoch": loaded.epoch or 0,
+        "model_state_dict": loaded.model.state_dict(),
+        "optimizer_state_dict": _known_state(loaded),
+        "loss": loaded.loss,
+        **loaded.beside,
+    }
+    draft.write_facts(path, _facts(loaded, "checkpoint", save.save(path, content)))
+
+
+def _known_state(loaded: Loaded) -> dict[str, Any] | None:
+    """The optimizer's state, if it is of one that this app has."""
+    state = loaded.optimizer_state
+    return state if state and optimizer_name(state["param_groups"][0]) in _OPTIMIZERS else None
+
+
+def _facts(loaded: Loaded, format: SavedFormat, digest: files.Digest) -> Facts:
+    accuracy = loaded.beside.get("measured", {}).get("accuracy")
+    return Facts(
+        format=format,
+        sha256=digest.sha256,
+        bytes=digest.bytes,
+        epoch=loaded.epoch or 0,
+        loss=loaded.loss,
+        accuracy=accuracy,
+        seconds=0.0,
+        created=utc_now(),
+        why="import",
+    )

@@ -1,0 +1,235 @@
+"""The second door: a pickle read as a list of instructions that build inert values; nothing in it is ever called.
+
+What torch's own unpickler would call stands here as a ``Record`` of a name and its arguments. Tensors become
+``StoredTensor``: where their numbers are, not the numbers. So reading a stranger's file takes neither torch nor trust.
+Opcodes: the comments of https://github.com/python/cpython/blob/main/Lib/pickletools.py
+"""
+
+import io
+import pickletools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fashion_core.errors import RefusedFileError
+from fashion_core.formats.untrusted.rebuilders import REBUILT, what_is_stored
+from fashion_core.formats.untrusted.values import MAX_KEY, Name, Record, Storage, count_nodes
+
+MAX_OPCODES = 60_000
+MAX_NAMES = 1000
+"""A ResNet-18 pickled whole takes 11,510 opcodes and refers to 30 names."""
+
+
+@dataclass(frozen=True)
+class Pickle:
+    """What one pickle builds.
+
+    Attributes:
+        names: every name that it refers to.
+        storages: every storage that it refers to, by its key.
+        records: how many records it makes, whether or not they are part of the content.
+        end: the byte after its end.
+    """
+
+    content: Any
+    names: frozenset[Name]
+    storages: Mapping[str, Storage]
+    records: int
+    end: int
+
+
+def read_pickle(data: bytes, start: int = 0, most: int = MAX_OPCODES) -> Pickle:
+    """Follow the pickle that begins at ``start``, of at most so many instructions, without executing anything in it.
+
+    Gives dicts, lists, tuples, plain values, ``StoredTensor``, ``Storage``, ``Name`` and ``Record``, at most
+    ``MAX_DEPTH`` deep and ``MAX_NODES`` large however it shares its parts. Raises ``RefusedFileError``.
+    """
+    stream = io.BytesIO(data)
+    stream.seek(start)
+    machine = _Machine(most)
+    try:
+        content = machine.run(stream)
+    except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
+        raise RefusedFileError("its pickle is malformed") from error
+    count_nodes(content)
+    return Pickle(content, frozenset(machine.names), machine.storages, machine.records, stream.tell())
+
+
+class _Machine:
+    """The stack and the memo of an unpickler, with values that can do nothing."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.stack: list[Any] = []
+        self.marks: list[list[Any]] = []
+        self.memo: dict[int, Any] = {}
+        self.names: set[Name] = set()
+        self.storages: dict[str, Storage] = {}
+        self.records = 0
+
+    def run(self, stream: io.BytesIO) -> Any:
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+            if count > self.most:
+                raise RefusedFileError(f"its pickle has more than {self.most:,} instructions")
+            name = opcode.name
+            if name == "STOP":
+                return self.only_value()
+            if name not in _OPCODES:
+                raise RefusedFileError(f"its pickle uses the instruction {name}, which no saved model needs")
+            _OPCODES[name](self, argument)
+        raise ValueError("no STOP")
+
+    def only_value(self) -> Any:
+        (value,) = self.stack
+        if self.marks:
+            raise ValueError("something is left on the stack")
+        return value
+
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
+    def nothing(self, _: Any) -> None:
+        """PROTO and FRAME say how the rest is written."""
+
+    def mark(self, _: Any) -> None:
+        self.marks.append(self.stack)
+        self.stack = []
+
+    def since_mark(self) -> list[Any]:
+        items, self.stack = self.stack, self.marks.pop()
+        return items
+
+    def put(self, index: int) -> None:
+        self.memo[index] = self.stack[-1]
+
+    def memoize(self, _: Any) -> None:
+        self.memo[len(self.memo)] = self.stack[-1]
+
+    def get(self, index: int) -> None:
+        self.push(self.memo[index])
+
+    def tuple_of(self, count: int) -> None:
+        items = [self.stack.pop() for _ in range(count)]
+        self.push(tuple(reversed(items)))
+
+    def append(self, items: list[Any]) -> None:
+        target = self.stack[-1]
+        if not isinstance(target, list | Record):
+            raise ValueError("appends to no list")
+        (target if isinstance(target, list) else target.items).extend(items)
+
+    def set_items(self, items: list[Any]) -> None:
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            self.set_item(key, value)
+
+    def set_item(self, key: Any, value: Any) -> None:
+        target = self.stack[-1]
+        if isinstance(target, dict):
+            target[_checked_key(key)] = value
+        elif isinstance(target, Record):
+            target.items.append((key, value))
+        else:
+            raise ValueError("sets items of no dict")
+
+    def global_(self, argument: str) -> None:
+        module, name = argument.split(" ", 1)
+        self.push(self.named(module, name))
+
+    def stack_global(self, _: Any) -> None:
+        name, module = self.stack.pop(), self.stack.pop()
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise ValueError("a name is no text")
+        self.push(self.named(module, name))
+
+    def named(self, module: str, name: str) -> Name:
+        found = Name(module, name)
+        self.names.add(found)
+        if len(self.names) > MAX_NAMES or len(str(found)) > MAX_KEY:
+            raise RefusedFileError("it refers to more classes and functions than any model needs")
+        return found
+
+    def reduce(self, _: Any) -> None:
+        arguments, function = self.stack.pop(), self.stack.pop()
+        if not isinstance(function, Name) or not isinstance(arguments, tuple):
+            raise RefusedFileError("its pickle calls something that it made itself")
+        self.push(self.made(function, arguments))
+
+    def new_object(self, _: Any) -> None:
+        arguments, kind = self.stack.pop(), self.stack.pop()
+        if not isinstance(kind, Name) or not isinstance(arguments, tuple):
+            raise RefusedFileError("its pickle makes an object of something that is no class")
+        self.push(self.made(kind, arguments))
+
+    def made(self, name: Name, arguments: tuple[Any, ...]) -> Any:
+        rebuild = REBUILT.get(str(name))
+        if rebuild:
+            return rebuild(*arguments)
+        self.records += 1
+        return Record(name, arguments)
+
+    def build(self, _: Any) -> None:
+        state, target = self.stack.pop(), self.stack[-1]
+        if isinstance(target, Record) and target.state is None:
+            target.state = state
+        elif not (isinstance(target, dict) and isinstance(state, dict) and set(state) <= {"_metadata"}):
+            raise RefusedFileError("its pickle changes the attributes of something that is no layer")
+
+    def persistent(self, _: Any) -> None:
+        stored = what_is_stored(self.stack.pop())
+        if isinstance(stored, Storage) and self.storages.setdefault(stored.key, stored) != stored:
+            raise RefusedFileError("two tensors in it describe the same numbers differently")
+        self.push(stored)
+
+
+_Handler = Callable[[_Machine, Any], None]
+_LITERALS = (
+    "NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE SHORT_BINUNICODE BINBYTES SHORT_BINBYTES"
+)  # fmt: skip
+_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+
+
+def _literal(name: str) -> _Handler:
+    if name in _CONSTANTS:
+        return lambda machine, _: machine.push(_CONSTANTS[name])
+    return lambda machine, argument: machine.push(argument)
+
+
+_OPCODES: Mapping[str, _Handler] = {
+    **{name: _literal(name) for name in _LITERALS.split()},
+    "PROTO": _Machine.nothing,
+    "FRAME": _Machine.nothing,
+    "MARK": _Machine.mark,
+    "BINPUT": _Machine.put,
+    "LONG_BINPUT": _Machine.put,
+    "MEMOIZE": _Machine.memoize,
+    "BINGET": _Machine.get,
+    "LONG_BINGET": _Machine.get,
+    "EMPTY_LIST": lambda machine, _: machine.push([]),
+    "EMPTY_DICT": lambda machine, _: machine.push({}),
+    "EMPTY_SET": lambda machine, _: machine.push([]),
+    "EMPTY_TUPLE": lambda machine, _: machine.push(()),
+    "TUPLE": lambda machine, _: machine.push(tuple(machine.since_mark())),
+    "TUPLE1": lambda machine, _: machine.tuple_of(1),
+    "TUPLE2": lambda machine, _: machine.tuple_of(2),
+    "TUPLE3": lambda machine, _: machine.tuple_of(3),
+    "APPEND": lambda machine, _: machine.append([machine.stack.pop()]),
+    "APPENDS": lambda machine, _: machine.append(machine.since_mark()),
+    "ADDITEMS": lambda machine, _: machine.append(machine.since_mark()),
+    "SETITEM": lambda machine, _: machine.set_item(machine.stack.pop(-2), machine.stack.pop()),
+    "SETITEMS": lambda machine, _: machine.set_items(machine.since_mark()),
+    "GLOBAL": _Machine.global_,
+    "STACK_GLOBAL": _Machine.stack_global,
+    "REDUCE": _Machine.reduce,
+    "NEWOBJ": _Machine.new_object,
+    "BUILD": _Machine.build,
+    "BINPERSID": _Machine.persistent,
+}
+
+
+def _checked_key(key: Any) -> Any:
+    """Texts and small numbers: their hashes can't be chosen so that a dict becomes slow."""
+    if isinstance(key, str) and len(key) <= MAX_KEY:
+        return key
+    if type(key) is int and abs(key) < 2**31:
+        return key
+    raise RefusedFileError("a key in its pickle is neither a short text nor a small number")

@@ -1,0 +1,71 @@
+"""How far a model's tensors moved from one saved file to another, without torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fashion_core.errors import ComparisonError, printable
+from fashion_core.formats.untrusted.readers import open_stored
+from fashion_core.formats.untrusted.saved_file import StoredFile
+from fashion_core.formats.untrusted.state_dict import StateDict, find_weights
+
+_COUNTERS = "num_batches_tracked"
+
+
+@dataclass(frozen=True)
+class Moved:
+    """One tensor: its name in the model and ‖b − a‖ / ‖a‖, or None if it was all zero before."""
+
+    name: str
+    change: float | None
+
+
+@dataclass(frozen=True)
+class Movement:
+    """What moved between two files; ``overall`` takes all learned tensors as one vector, as ``Moved`` does."""
+
+    tensors: list[Moved]
+    overall: float | None
+
+
+def movement(first: Path, second: Path) -> Movement:
+    """The relative L2 change of each tensor from the first file to the second, in the model's order.
+
+    Counters of batches are left out. Raises ``ComparisonError`` if the models differ, ``RefusedFileError`` if a file
+    holds no weights, ``DiskError``.
+    """
+    before, after = open_stored(first), open_stored(second)
+    names, others = find_weights(before.content), find_weights(after.content)
+    _check_same_model(names.tensors, others.tensors)
+    squares = {
+        name: _squares(before, after, names.tensors, others.tensors, name)
+        for name in names.tensors
+        if not name.endswith(_COUNTERS)
+    }
+    learned = [pair for name, pair in squares.items() if not name.endswith(("running_mean", "running_var"))]
+    overall = _relative(sum(pair[0] for pair in learned), sum(pair[1] for pair in learned))
+    return Movement([Moved(name, _relative(*pair)) for name, pair in squares.items()], overall)
+
+
+def _check_same_model(first: StateDict, second: StateDict) -> None:
+    shapes = [{name: tensor.shape for name, tensor in tensors.items()} for tensors in (first, second)]
+    if shapes[0] != shapes[1]:
+        differing = [name for name in {**first, **second} if shapes[0].get(name) != shapes[1].get(name)]
+        raise ComparisonError(
+            f"These two hold different models: {printable(differing[0])} is not the same in both"
+            f"{f', nor are {len(differing) - 1} more' if len(differing) > 1 else ''}."
+        )
+
+
+def _squares(
+    before: StoredFile, after: StoredFile, first: StateDict, second: StateDict, name: str
+) -> tuple[float, float]:
+    """The squared length of what was added to a tensor, and of what it was before."""
+    a = before.numbers(first[name]).astype(np.float64)
+    b = after.numbers(second[name]).astype(np.float64)
+    return float(np.square(b - a).sum()), float(np.square(a).sum())
+
+
+def _relative(moved: float, length: float) -> float | None:
+    return float(np.sqrt(moved / length)) if length else None

@@ -1,0 +1,131 @@
+"""Ask for predictions without importing torch: one process that has it answers all pages of this server."""
+
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from fashion_core.errors import WorkerError
+from fashion_core.inference.messages import Message, receive, send
+from fashion_core.inference.prepare import Prepared, Step
+from fashion_core.runs import processes
+
+ANSWER_SECONDS = 600.0
+"""A ResNet needs a minute for 10,000 images on a slow CPU."""
+PREPARE_SECONDS = 60.0
+"""Nobody else is answered while an image is decoded; on a busy machine, starting the process takes some of it."""
+_GONE = "The process that computes predictions ended before it answered: try again; the server's terminal says why."
+_LATE = "There was no answer within {:.0f} s, so the process that computes predictions was ended: try again."
+
+
+class Predictor:
+    """The process, started when it is first needed, and again after it has ended; one question at a time.
+
+    Every question raises ``WorkerError`` with the sentence about what went wrong.
+    """
+
+    def __init__(self, answer_seconds: float = ANSWER_SECONDS) -> None:
+        self._answer_seconds = answer_seconds
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def test_images(self, dataset: str) -> tuple[np.ndarray, np.ndarray]:
+        """The test half of a dataset: pixels (N, 28, 28) uint8 and labels (N,) int64."""
+        arrays = self._ask(Message({"ask": "test images", "dataset": dataset})).arrays
+        return arrays["pixels"], arrays["labels"]
+
+    def prepare(self, file: bytes) -> Prepared:
+        """An image file made like the training set: decoding a stranger's file can't hurt this process."""
+        question = Message({"ask": "prepare"}, {"bytes": np.frombuffer(file, np.uint8)})
+        found = self._ask(question, min(PREPARE_SECONDS, self._answer_seconds))
+        steps = (
+            Step(step["name"], step["note"], found.arrays[f"step {number}"])
+            for number, step in enumerate(found.values["steps"])
+        )
+        return Prepared(found.arrays["pixels"], tuple(steps))
+
+    def predict(self, file: Path, pixels: np.ndarray, scaling: str, device: str = "auto") -> np.ndarray:
+        """The probabilities (N, 10) float32 that a saved file's model gives images (N, 28, 28) uint8."""
+        asked = {"ask": "predict", "file": str(file), "pixels": scaling, "device": device}
+        return self._ask(Message(asked, {"pixels": pixels})).arrays["probabilities"]
+
+    def evaluate(self, file: Path, dataset: str, scaling: str, device: str = "auto") -> np.ndarray:
+        """The probabilities (N, 10) float32 that a saved file's model gives a dataset's test images."""
+        asked = {"ask": "predict", "file": str(file), "dataset": dataset, "pixels": scaling, "device": device}
+        return self._ask(Message(asked)).arrays["probabilities"]
+
+    def close(self) -> None:
+        """End the process, if there is one, in the middle of an answer too."""
+        process = self._process
+        if process:
+            process.kill()
+        with self._lock:
+            self._end()
+
+    def _ask(self, question: Message, seconds: float | None = None) -> Message:
+        seconds = seconds or self._answer_seconds
+        with self._lock, self._streams(seconds) as (questions, answers, late):
+            try:
+                send(questions, question)
+                answer = receive(answers)
+            except OSError:
+                answer = None
+            if answer is None:
+                self._end()
+                raise WorkerError(_LATE.format(seconds) if late.is_set() else _GONE)
+        if "problem" in answer.values:
+            raise WorkerError(answer.values["problem"])
+        return answer
+
+    @contextmanager
+    def _streams(self, seconds: float) -> Iterator[tuple[IO[bytes], IO[bytes], threading.Event]]:
+        """Where to ask and where the answer comes; a process that takes too long is killed, and the event says so."""
+        process, late = self._running(), threading.Event()
+
+        def end() -> None:
+            late.set()
+            process.kill()
+
+        deadline = threading.Timer(seconds, end)
+        deadline.daemon = True
+        deadline.start()
+        try:
+            assert process.stdin
+            assert process.stdout
+            yield process.stdin, process.stdout, late
+        finally:
+            deadline.cancel()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            self._end()
+            try:
+                self._process = _start()
+            except OSError as error:
+                raise WorkerError(f"No process can be started to compute predictions: {error.strerror}.") from error
+        return self._process
+
+    def _end(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.communicate()  # closes its pipes and waits for it
+        self._process = None
+
+
+def _start() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        processes.python_command("predictor"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=processes.child_environment(),
+        start_new_session=True,  # Ctrl-C is for the server; this one ends when its input does
+        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+    )
+
+
+PREDICTOR = Predictor()
+"""The one of this server."""

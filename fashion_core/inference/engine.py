@@ -1,0 +1,82 @@
+"""Use a model: images to class probabilities, from any saved file."""
+
+from collections import OrderedDict
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fashion_core import files
+from fashion_core.config import TrainConfig, parse_config
+from fashion_core.data import batches as data
+from fashion_core.errors import DamagedFileError, DiskError, DivergedModelError
+from fashion_core.formats.load import Loaded, load
+from fashion_core.runs.run import Run
+
+CACHED_BYTES = 400_000_000
+"""How much the models that are kept may take together: some hundred of the tutorial's, or eight ResNets."""
+
+
+@torch.inference_mode()
+def probabilities(model: nn.Module, pixels: Tensor, scaling: str, device: torch.device) -> Tensor:
+    """The softmax of the logits of ``pixels`` (N, 28, 28) uint8: (N, 10) float32 on the CPU.
+
+    The model is in ``eval`` mode on ``device``; images go through it in batches of 1,000, scaled as it was trained.
+    Raises ``DivergedModelError`` if it answers with numbers that are not finite.
+    """
+    batches = torch.split(pixels.to(device), data.EVALUATION_BATCH)
+    found = torch.cat([model(data.scale(batch, scaling)).softmax(1) for batch in batches]).float().cpu()
+    if not found.isfinite().all():
+        raise DivergedModelError("The model answers with numbers that are not finite: choose an earlier checkpoint.")
+    return found
+
+
+class Models:
+    """Models by the file they come from: each is loaded once, until its file changes or others need the room."""
+
+    def __init__(self, capacity: int = CACHED_BYTES) -> None:
+        self.capacity = capacity
+        self._kept: OrderedDict[tuple[Any, ...], tuple[nn.Module, int]] = OrderedDict()
+
+    def get(self, path: Path, device: torch.device) -> nn.Module:
+        """The model of this file on ``device``. Raises ``RefusedFileError`` or ``DiskError``."""
+        key = (path, files.signature(path), device)
+        if key not in self._kept:
+            model = load(path).model.to(device)
+            self._kept[key] = (model, sum(tensor.nbytes for tensor in model.state_dict().values()))
+        self._kept.move_to_end(key)
+        self._make_room()
+        return self._kept[key][0]
+
+    def _make_room(self) -> None:
+        while len(self._kept) > 1 and self.bytes > self.capacity:
+            self._kept.popitem(last=False)
+
+    @property
+    def bytes(self) -> int:
+        """What the models take together."""
+        return sum(size for _, size in self._kept.values())
+
+
+@cache
+def test_images(dataset: str) -> data.Images:
+    """The test half of a dataset, on the CPU, read once. Raises ``DataError`` or ``DiskError``."""
+    return data.load(dataset)[1]
+
+
+def known_config(path: Path, loaded: Loaded) -> TrainConfig | None:
+    """The settings that a file's model was trained with: as it says itself, else as the run says that it lies in."""
+    own = loaded.beside.get("config")
+    return parse_config(own) if own else _run_config(path.absolute())
+
+
+def _run_config(path: Path) -> TrainConfig | None:
+    """The settings of the run whose saved file this is; a folder that is no run, or a damaged one, tells nothing."""
+    for run in (Run(path.parent), Run(path.parent.parent)):
+        with suppress(DamagedFileError, DiskError):
+            if path in run.saved_files():
+                return run.record.config
+    return None

@@ -1,0 +1,153 @@
+"""Anyone's image made like the training set, step by step: one garment, bright on black, 28 × 28.
+
+The recipe is Fashion-MNIST's own (Xiao, Rasul, Vollgraf, arXiv:1708.07747, section 2): trim the border by its colour,
+longest edge to 28, centred, negated, grey. What was made so already passes unchanged.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from fashion_core.errors import ImageError
+from fashion_core.inference import segmentation
+from fashion_core.inference.image_files import open_picture
+from fashion_core.inference.segmentation import SIDE, Grey
+
+SHOWN_SIDE = 256
+THINNEST = 32
+"""How many times as long as wide a step is shown at most."""
+VISIBLE = 8
+"""Levels between darkest and brightest that a picture needs to show anything."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step, to be shown: ``pixels`` is uint8 (H, W) or (H, W, 3), at most 256 on a side."""
+
+    name: str
+    note: str
+    pixels: np.ndarray[Any, np.dtype[np.uint8]]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a model takes, ``pixels`` (28, 28) uint8 with the garment bright on black, and how it was made."""
+
+    pixels: Grey
+    steps: tuple[Step, ...]
+
+
+def prepare(source: bytes | Path) -> Prepared:
+    """An image file, or the bytes of one, as a model takes it. Raises ``ImageError`` or ``DiskError``."""
+    picture = open_picture(source)
+    strip = _Strip()
+    strip.show("original", picture.note, picture.image)
+    grey = _as_grey(picture.image, strip)
+    if not _shows_something(grey):
+        raise _nothing_seen()
+    grey = _with_dark_border(_as_it_was(grey, strip), strip)
+    if grey.shape != (SIDE, SIDE):
+        grey = _cut_out(_with_black_border(grey, strip), strip)
+    return Prepared(grey, tuple(strip.steps))
+
+
+def _shows_something(grey: Grey) -> bool:
+    return int(grey.max()) - int(grey.min()) >= VISIBLE
+
+
+def _nothing_seen() -> ImageError:
+    return ImageError("There is no garment to be seen, for nothing stands out from the border: choose another image.")
+
+
+class _Strip:
+    """The steps so far."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+
+    def show(self, name: str, note: str, picture: Image.Image | Grey) -> None:
+        """Add a step; transparency is shown on black."""
+        image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+        shown = _over("black", image) if image.mode == "RGBA" else image.copy()
+        shown.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.BOX)
+        if max(shown.size) > THINNEST * min(shown.size):  # what draws it would round the thin side to nothing
+            thin = max(shown.size) // THINNEST
+            shown = shown.resize((max(shown.width, thin), max(shown.height, thin)))
+        self.steps.append(Step(name, note, np.array(shown)))
+
+
+def _over(colour: str, image: Image.Image) -> Image.Image:
+    return Image.alpha_composite(Image.new("RGBA", image.size, colour), image).convert("RGB")
+
+
+def _as_grey(image: Image.Image, strip: _Strip) -> Grey:
+    """Luma (ITU-R BT.601); what is transparent is black, or white where black leaves nothing to be seen."""
+    if image.mode == "L":
+        return np.array(image)
+    if image.mode == "RGBA" and image.getchannel("A").getextrema() != (255, 255):
+        image = _without_transparency(image, strip)
+    grey = np.array(image.convert("L"))
+    strip.show("greyscale", "each colour became its brightness", grey)
+    return grey
+
+
+def _without_transparency(image: Image.Image, strip: _Strip) -> Image.Image:
+    on_black = _over("black", image)
+    if _shows_something(np.asarray(on_black.convert("L"))):
+        strip.show("on black", "what is transparent became black", on_black)
+        return on_black
+    on_white = _over("white", image)
+    strip.show("on white", "what is transparent became white, for on black the garment would not be seen", on_white)
+    return on_white
+
+
+def _as_it_was(grey: Grey, strip: _Strip) -> Grey:
+    """Before somebody enlarged or framed it."""
+    small = segmentation.take_back_enlargement(grey)
+    if small is not None:
+        note = f"the picture has no more detail: it had been enlarged {len(grey) / SIDE:.3g} times"
+        strip.show("28 × 28", note, small)
+        return small
+    frame = None if grey.shape == (SIDE, SIDE) else segmentation.find_picture_in_frame(grey)
+    if frame is None:
+        return grey
+    note = f"a frame ({segmentation.border_level(grey):.0f} of 255) around a rectangle: it was cut off"
+    strip.show("out of its frame", note, grey[frame])
+    return grey[frame]
+
+
+def _with_dark_border(grey: Grey, strip: _Strip) -> Grey:
+    border = f"the border ({segmentation.border_level(grey):.0f} of 255)"
+    if not segmentation.is_darker_than_border(grey):
+        strip.show("not inverted", f"the garment is brighter than {border}, so light and dark stay as they are", grey)
+        return grey
+    inverted = 255 - grey
+    strip.show("inverted", f"the garment is darker than {border}, so light and dark were swapped", inverted)
+    return inverted
+
+
+def _with_black_border(grey: Grey, strip: _Strip) -> Grey:
+    black = segmentation.without_light(grey)
+    if not np.array_equal(black, grey):
+        level = segmentation.border_level(grey)
+        strip.show("black border", f"its light ({level:.0f} of 255) and its noise were taken away", black)
+    return black
+
+
+def _cut_out(grey: Grey, strip: _Strip) -> Grey:
+    box = segmentation.find_garment(grey)
+    if box is None:
+        raise _nothing_seen()
+    garment = grey[box]
+    height, width = garment.shape
+    if segmentation.is_at_its_own_size(box, grey.shape):
+        pixels = grey[segmentation.central_window(grey.shape)]
+        strip.show("28 × 28", "the garment fits into the middle 28 × 28 pixels: no pixel of them was changed", pixels)
+        return pixels
+    strip.show("cropped", f"the garment takes {width} × {height} of {grey.shape[1]} × {grey.shape[0]} pixels", garment)
+    pixels = segmentation.centred(garment)
+    strip.show("28 × 28", "the longer side became 28 pixels, and the garment stands in the middle", pixels)
+    return pixels

@@ -1,0 +1,274 @@
+"""How good a model's answers are, how sure it may be of them, and how two models differ. Numbers in, numbers out."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from fashion_core.data.labels import CLASS_NAMES
+from fashion_core.errors import ComparisonError, DataError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+CLASSES: Final = len(CLASS_NAMES)
+SIGNIFICANT: Final = 0.05
+"""The p below which a difference counts: at most one in twenty pairs of equal models reaches it by chance."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What one model says about labelled images. Raises ``DataError`` unless both arrays are whole.
+
+    Attributes:
+        probabilities: (N, 10) float32, N at least 1, each row sums to 1.
+        labels: (N,) int64, the true classes.
+    """
+
+    probabilities: Array
+    labels: Array
+
+    def __post_init__(self) -> None:
+        count = len(self.labels)
+        if not count or self.labels.shape != (count,) or self.probabilities.shape != (count, CLASSES):
+            raise DataError("These are not ten probabilities and a label for each image: classify the images again.")
+        if not np.isfinite(self.probabilities).all():
+            raise DataError("The model answers with numbers that are not finite: choose an earlier checkpoint.")
+        if self.labels.min() < 0 or self.labels.max() >= CLASSES:
+            raise DataError(f"A label is not one of 0 to {CLASSES - 1}: fetch the data again.")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def predicted(self) -> Array:
+        """(N,) int64, the most probable class; of equal ones the first."""
+        return np.asarray(self.probabilities.argmax(axis=1))
+
+    @cached_property
+    def correct(self) -> Array:
+        """(N,) bool."""
+        return np.asarray(self.predicted == self.labels)
+
+    @cached_property
+    def confidence(self) -> Array:
+        """(N,) float32, the probability of the predicted class."""
+        return np.asarray(self.probabilities.max(axis=1))
+
+    @cached_property
+    def accuracy(self) -> float:
+        """The share that is right."""
+        return float(self.correct.mean())
+
+
+def interval(answers: Answers) -> tuple[float, float]:
+    """The 95 % interval of the accuracy.
+
+    Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
+    """
+    from scipy.stats import binomtest  # takes half a second, which no page should wait for that does not show it
+
+    found = binomtest(int(answers.correct.sum()), len(answers)).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
+
+
+def confusion(answers: Answers) -> Array:
+    """(10, 10) int64: how many images of each true class (row) were taken for each class (column)."""
+    pairs = answers.labels * CLASSES + answers.predicted
+    return np.bincount(pairs, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """How one class fares.
+
+    Attributes:
+        index: the class.
+        precision: the share of images taken for it that are of it; None if there are none.
+        recall: the share of its images that are taken for it; None if there are none.
+        f1: the harmonic mean of both; None where both are.
+        support: how many images are of it.
+    """
+
+    index: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    support: int
+
+
+def class_scores(answers: Answers) -> list[ClassScore]:
+    """A score a class, in the order of the classes."""
+    matrix = confusion(answers)
+    hits, taken, support = matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1)
+    return [
+        ClassScore(
+            index,
+            precision=_share(hits[index], taken[index]),
+            recall=_share(hits[index], support[index]),
+            f1=_share(2 * hits[index], taken[index] + support[index]),
+            support=int(support[index]),
+        )
+        for index in range(CLASSES)
+    ]
+
+
+def _share(part: int, whole: int) -> float | None:
+    return float(part / whole) if whole else None
+
+
+@dataclass(frozen=True)
+class Bin:
+    """The answers whose confidence is above ``low`` and at most ``high``.
+
+    Attributes:
+        count: how many there are.
+        confidence: their mean confidence; None if there are none.
+        accuracy: the share that is right; None if there are none.
+    """
+
+    low: float
+    high: float
+    count: int
+    confidence: float | None
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Whether a model is right as often as it is sure.
+
+    Attributes:
+        bins: of equal width, from 0 to 1.
+        expected_calibration_error: the mean distance of accuracy and confidence in a bin, weighted by count, 0 to 1.
+        confidence: the mean of all answers.
+        accuracy: of all answers.
+        verdict: on average; "neither" if the mean confidence lies in the 95 % interval of the accuracy.
+    """
+
+    bins: tuple[Bin, ...]
+    expected_calibration_error: float
+    confidence: float
+    accuracy: float
+    verdict: Literal["overconfident", "underconfident", "neither"]
+
+
+def calibration(answers: Answers, bins: int = 15) -> Calibration:
+    """The reliability diagram in numbers.
+
+    Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML 2017: equal bins, left open.
+    """
+    confidence = answers.confidence.astype(np.float64)
+    place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    count = np.bincount(place, minlength=bins)
+    sure = np.bincount(place, weights=confidence, minlength=bins)
+    right = np.bincount(place, weights=answers.correct, minlength=bins)
+    found = tuple(
+        Bin(index / bins, (index + 1) / bins, int(n), _share(sure[index], n), _share(right[index], n))
+        for index, n in enumerate(count)
+    )
+    error, mean = float(np.abs(right - sure).sum() / len(answers)), float(confidence.mean())
+    return Calibration(found, error, mean, answers.accuracy, _verdict(mean, *interval(answers)))
+
+
+def _verdict(confidence: float, low: float, high: float) -> Literal["overconfident", "underconfident", "neither"]:
+    if low <= confidence <= high:
+        return "neither"
+    return "overconfident" if confidence > high else "underconfident"
+
+
+def mistakes(answers: Answers) -> Array:
+    """(M,) int64: the images that are answered wrong, the most confident answer first."""
+    wrong = np.flatnonzero(~answers.correct)
+    return wrong[np.argsort(-answers.confidence[wrong], kind="stable")]
+
+
+def least_sure(answers: Answers) -> Array:
+    """(N,) int64: all images, those first whose two most probable classes are closest."""
+    second, first = np.partition(answers.probabilities, (-2, -1), axis=1)[:, -2:].T
+    return np.argsort(first - second, kind="stable")
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """On how many images one of two models, both or neither is right.
+
+    Attributes:
+        p: how probable it is that models of equal accuracy come as far apart, 0 to 1 (exact, two-sided).
+    """
+
+    both: int
+    only_first_right: int
+    only_second_right: int
+    neither: int
+    p: float
+
+    @property
+    def significant(self) -> bool:
+        """Whether chance alone is no likely reason, at 5 %."""
+        return self.p < SIGNIFICANT
+
+    @property
+    def better(self) -> Literal["first", "second"] | None:
+        """The model that is significantly better, or None."""
+        if not self.significant:
+            return None
+        return "first" if self.only_first_right > self.only_second_right else "second"
+
+
+def mcnemar(first: Answers, second: Answers) -> Disagreement:
+    """Whether one model is better, judged on the images that only one of them gets right.
+
+    Dietterich, "Approximate statistical tests for comparing supervised classification learning algorithms", Neural
+    Computation 10 (1998); exact, as a binomial test. Raises ``ComparisonError`` if the images differ.
+    """
+    from scipy.stats import binomtest
+
+    _check_same_images(first, second)
+    one, other = first.correct, second.correct
+    both, only_first, only_second = int((one & other).sum()), int((one & ~other).sum()), int((~one & other).sum())
+    differing = only_first + only_second
+    p = float(binomtest(min(only_first, only_second), differing, 0.5).pvalue) if differing else 1.0
+    return Disagreement(both, only_first, only_second, len(first) - both - differing, p)
+
+
+def differing(first: Answers, second: Answers) -> Array:
+    """(M,) int64: the images that two models take for different classes. Raises ``ComparisonError``."""
+    _check_same_images(first, second)
+    return np.flatnonzero(first.predicted != second.predicted)
+
+
+def _check_same_images(first: Answers, second: Answers) -> None:
+    if not np.array_equal(first.labels, second.labels):
+        raise ComparisonError("The two models were asked about different images: choose files of one dataset.")
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What a run knew at an earlier checkpoint.
+
+    Attributes:
+        lost: (M,) int64, the images that were right at some checkpoint and are wrong at the last, those first that
+            were right at the most checkpoints.
+        times: (N,) int64, how often each image went from right to wrong, a "forgetting event".
+        never_learned: (K,) int64, the images that were wrong at every checkpoint.
+    """
+
+    lost: Array
+    times: Array
+    never_learned: Array
+
+
+def forgotten(correct: Array) -> Forgotten:
+    """The images that were learned and then forgotten. Raises ``DataError`` unless there is a checkpoint.
+
+    Toneva et al., "An empirical study of example forgetting during deep neural network learning", ICLR 2019.
+
+    Args:
+        correct: (E, N) bool, whether each image was right at each checkpoint, in order.
+    """
+    if correct.ndim != 2 or not len(correct):
+        raise DataError("Forgetting shows from checkpoint to checkpoint: choose a run that has one.")
+    held = correct.sum(axis=0)
+    lost = np.flatnonzero((held > 0) & ~correct[-1])
+    times = (correct[:-1] & ~correct[1:]).sum(axis=0)
+    return Forgotten(lost[np.argsort(-held[lost], kind="stable")], times, np.flatnonzero(held == 0))

@@ -1,0 +1,71 @@
+"""The process that has torch and keeps models ready, for a server that must not: it answers until it is left alone."""
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+
+from fashion_core import devices
+from fashion_core.errors import FashionError
+from fashion_core.inference import engine, prepare
+from fashion_core.inference.messages import Message, receive, send
+
+
+def serve() -> None:
+    """Answer each message on standard input with one on standard output, until the asking process is gone."""
+    questions = sys.stdin.buffer
+    answers = _take_standard_output()
+    devices.make_reproducible(torch.get_num_threads())
+    models = engine.Models()
+    with suppress(BrokenPipeError):  # whoever asked is gone
+        while (question := receive(questions)) is not None:
+            send(answers, answer(question, models))
+
+
+def _take_standard_output() -> BinaryIO:
+    """What libraries print must not stand between two answers: it goes where errors go."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return answers
+
+
+def answer(question: Message, models: engine.Models) -> Message:
+    """What was asked for, or the sentence about a problem that a person can mend."""
+    try:
+        return _ANSWERS[question.values["ask"]](question, models)
+    except FashionError as error:
+        return Message({"problem": str(error)})
+
+
+def _test_images(question: Message, models: engine.Models) -> Message:
+    images = engine.test_images(question.values["dataset"])
+    return Message({}, {"pixels": images.pixels.numpy(), "labels": images.labels.numpy()})
+
+
+def _prepare(question: Message, models: engine.Models) -> Message:
+    prepared = prepare.prepare(question.arrays["bytes"].tobytes())
+    steps = [{"name": step.name, "note": step.note} for step in prepared.steps]
+    shown = {f"step {number}": step.pixels for number, step in enumerate(prepared.steps)}
+    return Message({"steps": steps}, {"pixels": prepared.pixels, **shown})
+
+
+def _predict(question: Message, models: engine.Models) -> Message:
+    """Of the images that were sent, or else of a dataset's test images."""
+    asked = question.values
+    device = devices.resolve(asked["device"])
+    model = models.get(Path(asked["file"]), device)
+    sent = question.arrays.get("pixels")
+    pixels = engine.test_images(asked["dataset"]).pixels if sent is None else torch.from_numpy(sent)
+    found = engine.probabilities(model, pixels, asked["pixels"], device)
+    return Message({}, {"probabilities": found.numpy()})
+
+
+_ANSWERS: dict[str, Callable[[Message, engine.Models], Message]] = {
+    "test images": _test_images,
+    "prepare": _prepare,
+    "predict": _predict,
+}

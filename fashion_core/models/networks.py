@@ -1,0 +1,133 @@
+"""The models that can be trained here, and what is in them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fashion_core.models.torchvision_import import import_torchvision
+
+CLASSES = 10
+
+
+class NeuralNetwork(nn.Module):
+    """The tutorial's network, attribute for attribute, so that weights go both ways.
+
+    Takes (N, 1, 28, 28) or (N, 28, 28) float32; gives (N, 10) float32 logits.
+    Source: https://pytorch.org/tutorials/beginner/basics/buildmodel_tutorial.html
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flatten = nn.Flatten()
+        self.linear_relu_stack = nn.Sequential(
+            nn.Linear(28 * 28, 512),
+            nn.ReLU(),
+            nn.Linear(512, 512),
+            nn.ReLU(),
+            nn.Linear(512, CLASSES),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of a batch of images."""
+        logits: Tensor = self.linear_relu_stack(self.flatten(x))
+        return logits
+
+
+class SmallCNN(nn.Module):
+    """Two convolution blocks with batch norm, then dropout and two linear layers.
+
+    Takes (N, 1, 28, 28) float32; gives (N, 10) float32 logits.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(1, 32, 3, padding=1, bias=False),
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(32, 64, 3, padding=1, bias=False),
+            nn.BatchNorm2d(64),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        )
+        self.classifier = nn.Sequential(
+            nn.Flatten(),
+            nn.Dropout(0.25),
+            nn.Linear(64 * 7 * 7, 128),
+            nn.ReLU(),
+            nn.Linear(128, CLASSES),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of a batch of images."""
+        logits: Tensor = self.classifier(self.features(x))
+        return logits
+
+
+def resnet18() -> nn.Module:
+    """torchvision's ResNet-18 with random weights, one input channel and ten classes."""
+    model: nn.Module = import_torchvision().models.resnet18(num_classes=CLASSES)
+    model.conv1 = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
+    return model
+
+
+_BUILDERS: Mapping[str, Callable[[], nn.Module]] = {"mlp": NeuralNetwork, "cnn": SmallCNN, "resnet18": resnet18}
+
+
+def build_model(name: str, seed: int) -> nn.Module:
+    """A fresh model on the CPU whose first weights follow from ``seed`` alone.
+
+    Raises ``KeyError`` for a name that ``TrainConfig.model`` does not know.
+    """
+    torch.manual_seed(seed)
+    return _BUILDERS[name]()
+
+
+def lay_out(model: nn.Module, memory_format: torch.memory_format) -> nn.Module:
+    """The same model with its 4-dimensional tensors, those of convolutions, in this layout."""
+    laid_out: nn.Module = model.to(memory_format=memory_format)  # type: ignore[call-overload]
+    return laid_out
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer that holds parameters or changes shapes: its name, class, output shape for one image, parameters."""
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...]
+    parameters: int
+
+
+def layers(model: nn.Module) -> list[Layer]:
+    """The leaf layers in the order in which one black image passes them; the model is put in ``eval`` mode."""
+    found: list[Layer] = []
+    hooks = [
+        module.register_forward_hook(_recorder(name, found))
+        for name, module in model.named_modules()
+        if not list(module.children())
+    ]
+    with torch.inference_mode():
+        model.eval()(torch.zeros(1, 1, 28, 28))
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+def describe(name: str) -> dict[str, Any]:
+    """``print(model)`` as text, the layers and the number of parameters, ready for JSON."""
+    model = build_model(name, seed=0)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return {"text": str(model), "layers": [asdict(layer) for layer in layers(model)], "parameters": parameters}
+
+
+def _recorder(name: str, found: list[Layer]) -> Callable[[nn.Module, object, Tensor], None]:
+    def record(module: nn.Module, _inputs: object, output: Tensor) -> None:
+        parameters = sum(parameter.numel() for parameter in module.parameters())
+        found.append(Layer(name, type(module).__name__, tuple(output.shape[1:]), parameters))
+
+    return record

@@ -1,0 +1,101 @@
+"""After the fact: whether a resumed run is, bit for bit, what its parent became without an interruption."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from fashion_core.cache import KeptFromFiles
+from fashion_core.errors import DamagedFileError
+from fashion_core.formats.inspect import named_tensors
+from fashion_core.formats.untrusted.readers import open_stored
+from fashion_core.runs import metrics
+from fashion_core.runs.run import Run
+
+_OWN = ("loss", "accuracy", "train_loss")
+_COMPARED_KEYS = ("model_state_dict", "optimizer_state_dict")
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How the epochs that parent and child both trained compare.
+
+    Attributes:
+        kind: ``none`` if there is no such epoch yet.
+        epochs: the epochs that both have.
+        epoch: the first one where they part; the last compared one if they are identical.
+        tensors: how many tensors of that epoch's two checkpoints were compared; 0 if one of them is gone.
+        reasons: why they may part, from what was different at the start.
+    """
+
+    kind: Literal["identical", "parts", "none"]
+    epochs: tuple[int, ...] = ()
+    epoch: int | None = None
+    tensors: int = 0
+    reasons: tuple[str, ...] = ()
+
+
+def prove(child: Run, parent: Run) -> Proof:
+    """Compare losses of every epoch, and all numbers of the last one's checkpoints.
+
+    Raises ``DamagedFileError`` if one of those checkpoints is no longer what was saved, ``DiskError``.
+    """
+    both = max({*child.epochs_saved()} & {*parent.epochs_saved()}, default=None)
+    compared = [] if both is None else [run.checkpoint_path(both) for run in (child, parent)]
+    read_from = (
+        child.record_path,
+        *(path for run in (child, parent) for path in (run.metrics_path, run.checkpoint_folder)),
+        *compared,
+        *map(Run.facts_path, compared),
+    )
+    return _proofs.get((child.path, parent.path), read_from, lambda: _prove(child, parent))
+
+
+_proofs: KeptFromFiles[Proof] = KeptFromFiles(1024)
+
+
+def _prove(child: Run, parent: Run) -> Proof:
+    theirs, ours = _epochs(parent), _epochs(child)
+    both = tuple(sorted(theirs.keys() & ours.keys()))
+    if not both:
+        return Proof("none")
+    resumption = child.record.resumption
+    reasons = resumption.reasons if resumption else ()
+    for epoch in both:
+        if theirs[epoch] != ours[epoch]:
+            return Proof("parts", both, epoch, reasons=reasons)
+    last = both[-1]
+    tensors = _identical_tensors(_whole(parent, last), _whole(child, last))
+    if tensors is None:
+        return Proof("parts", both, last, reasons=reasons)
+    return Proof("identical", both, last, tensors)
+
+
+def _whole(run: Run, epoch: int) -> Path | None:
+    """The checkpoint of this epoch; None once it is deleted."""
+    path = run.checkpoint_path(epoch)
+    if epoch not in run.epochs_saved():
+        return None
+    if not run.is_whole(path):
+        raise DamagedFileError(path, "it is not what was saved")
+    return path
+
+
+def _epochs(run: Run) -> dict[int, tuple[Any, ...]]:
+    return {row["epoch"]: tuple(row[key] for key in _OWN) for row in metrics.read_epochs(run.metrics_path)}
+
+
+def _identical_tensors(one: Path | None, other: Path | None) -> int | None:
+    """How many tensors have the same bits in both files, 0 if one file is gone; None if any differs."""
+    if one is None or other is None:
+        return 0
+    files = (open_stored(one), open_stored(other))
+    first, second = (dict(named_tensors({key: file.content.get(key) for key in _COMPARED_KEYS})) for file in files)
+    if first.keys() != second.keys():
+        return None
+    for name, tensor in first.items():
+        a, b = files[0].numbers(tensor), files[1].numbers(second[name])
+        if a.dtype != b.dtype or not np.array_equal(a.view(f"u{a.itemsize}"), b.view(f"u{b.itemsize}")):
+            return None
+    return len(first)

@@ -1,0 +1,234 @@
+"""Did resuming help: each resumed run's loss beside the loss of the checkpoint that it came from."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Literal
+
+from fashion_core.cache import MOST_RUNS, KeptFromFiles
+from fashion_core.errors import DamagedFileError, DiskError, printable
+from fashion_core.resume import plan
+from fashion_core.resume.labels import percent
+from fashion_core.runs import metrics
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import ACTIVE_STATES, UNDER_WAY_STATES, Change, LoadCheck, State, Verdict
+from fashion_core.runs.store import RunStore
+
+Answer = Literal["lower", "within noise", "higher"]
+Outline = tuple[tuple[str, str, State, str, bool, int | None], ...]
+"""Id, name, state, parent's name, whether that is still there, and latest epoch of each resumed run."""
+NOISE = 2.0
+"""How many standard errors of the paired differences count as noise: about 95 % of what chance does."""
+
+
+@dataclass(frozen=True)
+class LossNow:
+    """A resumed run's loss after one of its epochs.
+
+    ``difference`` is the mean over the test images of what the loss changed since right after loading, and
+    ``standard_error`` that of the mean: the images are the same, so their differences are paired.
+    """
+
+    epoch: int
+    loss: float
+    difference: float
+    standard_error: float
+
+    @property
+    def answer(self) -> Answer:
+        """Whether the change is larger than twice its standard error."""
+        if abs(self.difference) <= NOISE * self.standard_error:
+            return "within noise"
+        return "lower" if self.difference < 0 else "higher"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One resumed run; ``first`` and ``latest`` are None until its first epoch has ended.
+
+    ``overrides`` are its changed settings as phrases, ``changes`` the same by name; ``parent_exists`` is False once the
+    parent was deleted, and ``parent_name`` is then the one that it had when the run was resumed.
+    """
+
+    run: str
+    name: str
+    state: State
+    parent: str
+    parent_name: str
+    parent_exists: bool
+    epoch: int
+    check: LoadCheck
+    first: LossNow | None
+    latest: LossNow | None
+    verdict: Verdict
+    overrides: tuple[str, ...]
+    changes: Mapping[str, Change]
+
+    def now(self, latest: bool) -> LossNow | None:
+        """Its loss after the latest of its epochs, or after the first one."""
+        return self.latest if latest else self.first
+
+    @property
+    def gate(self) -> float:
+        """The loss to set ``loss_now`` beside: the stored one, or what was measured where that means other images."""
+        return gate_of(self.check)
+
+
+_rows: KeptFromFiles[Compared | None] = KeptFromFiles(MOST_RUNS)
+
+
+def gate_of(check: LoadCheck) -> float:
+    """What ``Compared.gate`` says."""
+    stored = check.loss_last
+    return stored if check.comparable and stored is not None else check.loss_check
+
+
+def compare(store: RunStore) -> list[Compared]:
+    """Every resumed run whose checkpoint was loaded, by parent, epoch and age. Raises ``DiskError``."""
+    found = list(_compared(store))
+    return sorted(found, key=lambda row: (row.parent, row.epoch, row.run))
+
+
+def compare_run(store: RunStore, run: Run, epochs: Sequence[metrics.Row] | None = None) -> Compared | None:
+    """The row of one run, if it was resumed and its checkpoint was loaded.
+
+    Args:
+        store: where it and its parent are.
+        run: this one.
+        epochs: the rows of its ended epochs, of whoever has read them already.
+
+    Raises ``DamagedFileError`` or ``DiskError``.
+    """
+    row = _compare_one(run) if epochs is None else _row(run, epochs)
+    return row and _beside_parent(store, row, store.has(row.parent))
+
+
+def _compared(store: RunStore) -> Iterator[Compared]:
+    runs = store.runs()
+    ids = {run.id for run in runs}
+    for run in runs:
+        try:
+            row = _compare_one(run)
+        except (DamagedFileError, DiskError):  # the list of runs says what is wrong with it
+            continue
+        if row:
+            yield _beside_parent(store, row, row.parent in ids)
+
+
+def _beside_parent(store: RunStore, row: Compared, parent_exists: bool) -> Compared:
+    """The row with the parent's name of today; a deleted one has that of the day when the run was resumed."""
+    if not parent_exists:
+        return replace(row, parent_exists=False)
+    name = store.at(row.parent).title
+    return row if row.parent_name == name else replace(row, parent_name=name)
+
+
+def _compare_one(run: Run) -> Compared | None:
+    """The row of one run whose parent is still there."""
+    if run.record.parent is None:
+        return None
+    read_from = (run.load_check_path, run.record_path, run.labels_path, run.metrics_path)
+    row = _rows.get(run.path, read_from, lambda: _row(run, metrics.read_epochs(run.metrics_path)))
+    state = run.state()
+    return row if row is None or row.state == state else replace(row, state=state)
+
+
+def _row(run: Run, epochs: Sequence[metrics.Row]) -> Compared | None:
+    record = run.record
+    check = run.load_check if record.parent else None
+    if record.parent is None or record.resumption is None or check is None:
+        return None
+    measured = [row for row in epochs if "difference" in row]
+    overrides = tuple(plan.describe(name, change) for name, change in record.resumption.changes.items())
+    return Compared(
+        run=run.id,
+        name=run.labels.name,
+        state=run.state(),
+        parent=record.parent.run,
+        parent_name=record.resumption.parent_name,
+        parent_exists=True,
+        epoch=record.parent.epoch,
+        check=check,
+        first=_loss_now(measured[0]) if measured else None,
+        latest=_loss_now(measured[-1]) if measured else None,
+        verdict=record.resumption.verdict,
+        overrides=overrides,
+        changes=record.resumption.changes,
+    )
+
+
+def _loss_now(row: metrics.Row) -> LossNow:
+    return LossNow(row["epoch"], row["loss"], row["difference"], row["standard_error"])
+
+
+def outline(rows: Sequence[Compared]) -> Outline:
+    """What changes whenever the rows do; without losses, for one that is no number would not even equal itself."""
+    return tuple(
+        (row.run, row.name, row.state, row.parent_name, row.parent_exists, row.latest.epoch if row.latest else None)
+        for row in rows
+    )
+
+
+def as_record(row: Compared) -> dict[str, object]:
+    """The row as ``compare --json`` prints it; ``standard_error`` is that of the latest paired difference."""
+    latest = row.latest
+    return {
+        "run": row.run,
+        "name": row.name,
+        "state": row.state,
+        "parent": row.parent,
+        "parent_name": row.parent_name,
+        "parent_exists": row.parent_exists,
+        "epoch": row.epoch,
+        "loss_last": row.check.loss_last,
+        "loss_check": row.check.loss_check,
+        "loss_check_standard_error": row.check.standard_error,
+        "loss_now_first": row.first and row.first.loss,
+        "loss_now_latest": latest and latest.loss,
+        "latest_epoch": latest and latest.epoch,
+        "difference": latest and latest.difference,
+        "standard_error": latest and latest.standard_error,
+        "answer": latest and latest.answer,
+        "verdict": row.verdict,
+        "overrides": list(row.overrides),
+    }
+
+
+def sentence(rows: list[Compared], latest: bool = True) -> str:
+    """The answer to "did resuming help?" in a few sentences of plain text."""
+    nows = [(row, now) for row in rows if (now := row.now(latest))]
+    answered = _answers(nows) + _measured_here(nows) if nows else "No resumed run has ended an epoch yet."
+    return answered + _without_an_epoch(rows) + _still_training(rows)
+
+
+def _answers(nows: list[tuple[Compared, LossNow]]) -> str:
+    counts = {answer: sum(now.answer == answer for _, now in nows) for answer in ("lower", "within noise", "higher")}
+    change = percent(median(relative_change(row, now) for row, now in nows))
+    best_row, best = min(nows, key=lambda pair: pair[1].loss)
+    runs = "resumed run is" if len(nows) == 1 else "resumed runs are"
+    best_name, parent_name = printable(best_row.name), printable(best_row.parent_name)
+    return (
+        f"{counts['lower']} of {len(nows)} {runs} below the loss of the checkpoint, "
+        f"{counts['within noise']} within noise, {counts['higher']} above. Median change {change}; "
+        f"lowest loss now {best.loss:.3f} ({best_name}, from {parent_name} epoch {best_row.epoch})."
+    )
+
+
+def _measured_here(nows: list[tuple[Compared, LossNow]]) -> str:
+    count = sum(not row.check.comparable for row, _ in nows)
+    return f" {count} of them began at a loss measured here: the stored one means other images." if count else ""
+
+
+def _without_an_epoch(rows: list[Compared]) -> str:
+    count = sum(row.latest is None and row.state not in UNDER_WAY_STATES for row in rows)
+    return f" Ended without an epoch: {count}." if count else ""
+
+
+def _still_training(rows: list[Compared]) -> str:
+    count = sum(row.state in ACTIVE_STATES for row in rows)
+    return f" Still training: {count}." if count else ""
+
+
+def relative_change(row: Compared, now: LossNow) -> float:
+    """What the loss changed, as a share of the loss at the gate."""
+    return now.loss / row.gate - 1 if row.gate else 0.0

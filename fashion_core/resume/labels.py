@@ -1,0 +1,95 @@
+"""Short words for charts, tables and lines: what a resumed run changed, how far its loss moved, where it came from."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Final
+
+from fashion_core.runs.schema import Change
+
+SAME: Final = "same settings"
+LABEL_LENGTH: Final = 20
+"""So many characters fit beside the marks on a phone."""
+
+
+def _factor(change: Change) -> str:
+    """A learning rate as people say it: "lr ÷10", "lr ×3"; the one it has now where the factor is not a round one."""
+    before, after = float(change.before), float(change.after)
+    sign, factor = ("×", after / before) if after > before else ("÷", before / after)
+    round_one = float(f"{factor:.2g}")
+    if math.isclose(factor, round_one, rel_tol=1e-6):
+        return f"lr {sign}{round_one:g}"
+    return f"lr {after:g}"
+
+
+_WORDS: Final[Mapping[str, Callable[[Change], str]]] = {
+    "learning_rate": _factor,
+    "optimizer": lambda change: f"→ {change.after}",
+    "batch_size": lambda change: f"batch {change.before} → {change.after}",
+    "momentum": lambda change: f"momentum {change.after}",
+    "weight_decay": lambda change: f"decay {change.after}",
+    "schedule": lambda change: f"{change.after} lr",
+    "augmentation": lambda change: "not augmented" if change.after == "none" else "augmented",
+    "seed": lambda change: f"seed {change.after}",
+    "precision": lambda change: str(change.after),
+    "pixels": lambda change: f"{change.after} pixels",
+    "dataset": lambda change: f"on {change.after}",
+    "device": lambda change: f"on {change.after}",
+    "threads": lambda change: f"threads {change.before} → {change.after}",
+    "train_images": lambda change: f"{int(change.after):,} images" if change.after else "all images",
+}
+"""How each setting that changes the numbers is called; what else was changed (which files are kept) is passed over."""
+
+
+def short_label(changes: Mapping[str, Change], limit: int = LABEL_LENGTH) -> str:
+    """What was changed, in at most ``limit`` characters: "lr ÷10, → adam"; "lr ÷10 +2" where that is too long."""
+    words = [word(changes[name]) for name, word in _WORDS.items() if name in changes]
+    if not words:
+        return SAME
+    shown = len(words)
+    while shown > 1 and len(_joined(words, shown)) > limit:
+        shown -= 1
+    return cut_middle(_joined(words, shown), limit)
+
+
+def _joined(words: list[str], shown: int) -> str:
+    return ", ".join(words[:shown]) + (f" +{len(words) - shown}" if shown < len(words) else "")
+
+
+def unique_labels(runs: Iterable[tuple[str, Hashable, Mapping[str, Change]]]) -> dict[str, str]:
+    """A label a run, from its id, checkpoint and changes; of equal ones at a checkpoint, later runs are numbered."""
+    seen: dict[Hashable, Counter[str]] = defaultdict(Counter)
+    labels: dict[str, str] = {}
+    for run, checkpoint, changes in sorted(runs, key=lambda triple: triple[0]):
+        label = short_label(changes)
+        seen[checkpoint][label] += 1
+        number = seen[checkpoint][label]
+        labels[run] = label if number == 1 else f"{label} ({number})"
+    return labels
+
+
+def cut_middle(text: str, limit: int) -> str:
+    """At most ``limit`` characters: what names differ in stands more often at an end than in the middle."""
+    if len(text) <= limit:
+        return text
+    tail = (limit - 1) // 2
+    return f"{text[: limit - 1 - tail].rstrip()}…{text[-tail:].lstrip()}"
+
+
+def label_pixels(labels: Iterable[str]) -> int:
+    """The width that the longest one takes at 12 pixels, rounded up so that few charts differ in it."""
+    return -(-max(map(len, labels), default=0) * 6 // 20) * 20
+
+
+def percent(change: float) -> str:
+    """A relative change in at most eight characters: "−12.0%"; "×12" where percentages stop saying much."""
+    if not math.isfinite(change):
+        return "diverged"
+    if change < 10:
+        return f"{change:+z.1%}".replace("-", "−")
+    return f"×{change + 1:,.0f}" if change < 1e5 else "×" + f"{change + 1:.0e}".replace("e+0", "e").replace("e+", "e")
+
+
+def loss_text(loss: float) -> str:
+    """A loss in at most seven characters."""
+    return f"{loss:.3f}" if loss < 1000 else f"{loss:.1e}"

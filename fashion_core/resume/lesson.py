@@ -1,0 +1,69 @@
+"""The two runs that carry out the lesson: two epochs, and one more from checkpoint 0."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fashion_core.config import TrainConfig, parse_config
+from fashion_core.errors import RunStateError
+from fashion_core.resume import resumptions
+from fashion_core.resume.resumptions import Wish
+from fashion_core.runs import queue
+from fashion_core.runs.run import Run
+from fashion_core.runs.store import RunStore
+
+TAG = "lesson"
+_FIRST_NAME, _LAST_NAME = "Lesson", "Lesson, resumed"
+_LAST_STEP = Wish(epoch=0, additional=1, overrides={"name": _LAST_NAME})
+
+
+def begin(store: RunStore, given: Mapping[str, Any]) -> Run:
+    """Start the lesson's first run: the tutorial's settings, two epochs. Raises what ``jobs.start`` raises."""
+    return queue.start(store, lesson_config(given), tags=(TAG,))
+
+
+def lesson_config(given: Mapping[str, Any]) -> TrainConfig:
+    """The tutorial's settings on the chosen dataset and pixels. Raises ``ConfigError``."""
+    return parse_config({"name": _FIRST_NAME, **given})
+
+
+def resumed_run(store: RunStore, run: Run) -> Run | None:
+    """The run that the last step began, if it has; not one that somebody resumed from there otherwise."""
+    return next((child for child in store.children(run, _LAST_STEP.epoch) if _is_last_step(child)), None)
+
+
+def _is_last_step(child: Run) -> bool:
+    resumption = child.record.resumption
+    return resumption is not None and not resumption.changes and child.record.config.name == _LAST_NAME
+
+
+def last_run(store: RunStore, run: Run) -> Run:
+    """The resumed run once it has finished. Raises ``RunStateError`` before that."""
+    child = resumed_run(store, run)
+    if child is None or child.state() != "finished":
+        raise RunStateError(f"The lesson of run {run.id} has not come to its end yet.")
+    return child
+
+
+def check(run: Run) -> None:
+    """Raise ``RunStateError`` for a run that is none of the lesson's: its address must begin nothing."""
+    if run.record.config.name != _FIRST_NAME:
+        raise RunStateError(f"Run {run.id} is none of the lesson's; open the Lesson page anew to begin one.")
+
+
+def is_due(store: RunStore, run: Run) -> bool:
+    """Whether the first run has finished and the last step has not begun."""
+    return run.state() == "finished" and resumed_run(store, run) is None
+
+
+def go_on(store: RunStore, run: Run) -> Run | None:
+    """Begin the last step once the first run has finished; two pages that ask at once begin it once.
+
+    Raises ``RunStateError`` for a run that is none of the lesson's, and what ``resumptions.create`` raises.
+    """
+    check(run)
+    if not is_due(store, run):
+        return resumed_run(store, run)
+    with run.writing():
+        child = resumed_run(store, run) or resumptions.create(store, run, [_LAST_STEP])[0]
+    queue.advance(store)
+    return child

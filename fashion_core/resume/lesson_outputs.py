@@ -1,0 +1,70 @@
+"""Run the lesson's snippets as they stand, on a finished run's model, and keep what they print."""
+
+import contextlib
+import io
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from fashion_core.data import batches as data
+from fashion_core.errors import RunStateError
+from fashion_core.formats.load import load
+from fashion_core.loops import test_loop
+from fashion_core.models import NeuralNetwork
+from fashion_core.resume import lesson_steps
+from fashion_core.runs.run import Run
+
+
+def outputs(run: Run) -> dict[str, Any]:
+    """What each snippet prints, and the bytes of the files it makes; JSON-ready.
+
+    Raises ``RunStateError`` if the run is not the tutorial's model, trained to its end.
+    """
+    if not run.weights_path.exists() or run.record.config.model != "mlp":
+        raise RunStateError(f"The lesson needs a finished run of the tutorial's model; run {run.id} is not one.")
+    with tempfile.TemporaryDirectory(prefix="fashion-core-") as folder, contextlib.chdir(folder):
+        Path("model_save").symlink_to(run.checkpoint_folder)
+        names = {
+            "torch": torch,
+            "nn": nn,
+            "os": os,
+            "NeuralNetwork": NeuralNetwork,
+            "model": load(run.weights_path).model,
+        }
+        printed = {
+            "weights": _print_of(lesson_steps.WEIGHTS.code, names),
+            "model": _print_of(lesson_steps.MODEL.code, names),
+            "checkpoint": _print_of(lesson_steps.CHECK, names),
+        }
+        sizes = {name: Path(name).stat().st_size for name in ("model_weights.pth", "model.pth", "model_save/0")}
+    return {"printed": printed, "bytes": sizes}
+
+
+def _print_of(code: str, names: dict[str, Any]) -> str:
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, "<lesson>", "exec"), names)
+    return printed.getvalue()
+
+
+def losses(run: Run, child: Run) -> dict[str, dict[str, float]]:
+    """``loss_last`` and ``loss_now`` on the training images, as the tutorial's author measured, and on the test images.
+
+    Raises ``DataError`` if the dataset is gone.
+    """
+    config = run.record.config
+    halves = dict(zip(("training", "test"), data.load(config.dataset), strict=True))
+    files = {"loss_last": run.checkpoint_path(0), "loss_now": child.checkpoint_path(1)}
+    return {
+        name: {half: _loss(path, images, config.pixels) for half, images in halves.items()}
+        for name, path in files.items()
+    }
+
+
+def _loss(path: Path, images: data.Images, scaling: str) -> float:
+    batches = data.test_batches(images, scaling)
+    return test_loop(batches, load(path).model, nn.CrossEntropyLoss(reduction="none")).loss

@@ -1,0 +1,137 @@
+"""Before the click: what a resumed run will have from its parent, what will differ, and whether that is exact."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fashion_core.config import TrainConfig, parse_config, settings
+from fashion_core.errors import ConfigError, RefusedFileError, RunNotFoundError, printable
+from fashion_core.formats import inspect
+from fashion_core.resume.labels import cut_middle, short_label
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import Change, Environment, RunRecord, Verdict
+
+_MOST_NAMED = 12
+"""So many checkpoints are listed one by one."""
+_NO_CHANGE = frozenset({"name", "epochs", "keep", "device", "threads"})
+"""Settings that decide nothing about the numbers, or only through the environment, which is compared by itself."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The verdict on resuming from a checkpoint, with a phrase for each thing that is missing or different."""
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+
+
+def planned_epochs(run: Run, epoch: int) -> int:
+    """How many more epochs its run had planned after this one; at least 1. Raises ``DamagedFileError``."""
+    return max(1, run.record.config.epochs - epoch - 1)
+
+
+def check_epoch(run: Run, epoch: int, saved: list[int]) -> None:
+    """Raises ``RunNotFoundError`` that names the ``saved`` epochs if this is none of them."""
+    if epoch not in saved:
+        there = f"it has {_few(saved)}" if saved else "it has none"
+        raise RunNotFoundError(f"Run {run.id} has no checkpoint of epoch {epoch}; {there}.")
+
+
+def _few(saved: list[int]) -> str:
+    """Which checkpoints there are, in a few words."""
+    if len(saved) > _MOST_NAMED:
+        return f"{len(saved):,}, from epoch {saved[0]:,} to {saved[-1]:,}"
+    return f"those of epoch {', '.join(map(str, saved))}"
+
+
+def resumed_config(run: Run, epoch: int, additional: int, overrides: Mapping[str, Any]) -> TrainConfig:
+    """The parent's settings with the overrides, to train ``additional`` epochs after ``epoch``.
+
+    Raises ``ConfigError``: no epochs to train, another model than the checkpoint's, a bad setting.
+    """
+    parent = run.record.config
+    if additional < 1:
+        raise ConfigError(f"Additional epochs should be at least 1, not {additional}.")
+    if overrides.get("model", parent.model) != parent.model:
+        raise ConfigError(
+            f"The checkpoint holds the weights of {parent.model}; they don't fit {overrides['model']}: "
+            f"leave the model as it is, or train {overrides['model']} from the start."
+        )
+    config = parse_config({**parent.model_dump(), **overrides, "epochs": epoch + 1 + additional})
+    return config if "name" in overrides else config.model_copy(update={"name": _name(run, epoch, config)})
+
+
+def _name(run: Run, epoch: int, config: TrainConfig) -> str:
+    """What tells this run from the others of the same checkpoint; the parent's name is cut where it is too long."""
+    what = short_label(changes(run.record.config, config))
+    end = f" ↻ {epoch}, {what}"
+    return cut_middle(printable(run.title), 80 - len(end)) + end
+
+
+def changes(parent: TrainConfig, config: TrainConfig) -> dict[str, Change]:
+    """The settings that were overridden, without the name and the number of epochs."""
+    before, after = parent.model_dump(), config.model_dump()
+    names = [setting.name for setting in settings() if setting.name not in ("name", "epochs")]
+    return {name: Change(before=before[name], after=after[name]) for name in names if before[name] != after[name]}
+
+
+def look(run: Run, epoch: int) -> Judgement:
+    """What one checkpoint is good for by itself, whatever it will go on with.
+
+    Raises ``RunNotFoundError`` if there is none of this epoch, ``DiskError``.
+    """
+    check_epoch(run, epoch, run.epochs_saved())
+    path = run.checkpoint_path(epoch)
+    if not run.is_whole(path):
+        return Judgement("damaged", (run.damage(path, run.marks) or "its SHA-256 is not the one that was recorded",))
+    try:
+        found = inspect.inspect(path, numbers=False)
+    except RefusedFileError as error:
+        return Judgement("untrusted", (error.reason,))
+    if found.refusal:
+        return Judgement("untrusted", (found.refusal.removeprefix("The file is refused: ").rstrip("."),))
+    return Judgement(found.verdict, tuple(f"it does not carry {what}" for what in found.missing))
+
+
+def carries_optimizer(run: Run, epoch: int) -> bool:
+    """Whether the checkpoint has an optimizer's state to go on with. Raises ``RefusedFileError`` or ``DiskError``."""
+    return inspect.inspect(run.checkpoint_path(epoch), numbers=False).optimizer is not None
+
+
+def judge(looked: Judgement, parent: RunRecord, config: TrainConfig, environment: Environment) -> Judgement:
+    """What going on from a checkpoint of this parent with these settings, computed with this environment, will be."""
+    different = (*_different(parent.config, config), *_environment(parent.environment, environment))
+    verdict: Verdict = "approximate" if looked.verdict == "exact" and different else looked.verdict
+    return Judgement(verdict, looked.reasons if verdict in ("damaged", "untrusted") else (*looked.reasons, *different))
+
+
+def _different(parent: TrainConfig, config: TrainConfig) -> list[str]:
+    phrases = [describe(name, change) for name, change in changes(parent, config).items() if name not in _NO_CHANGE]
+    if parent.optimizer != config.optimizer:
+        phrases.append(f"{config.optimizer} starts fresh: the state of {parent.optimizer} is left behind")
+    if parent.dataset != config.dataset:
+        phrases.append("ANOTHER DATASET: the checkpoint was trained on other images than it will go on with")
+    if config.schedule == parent.schedule == "cosine" and config.epochs != parent.epochs:
+        phrases.append(f"the cosine reaches zero after epoch {config.epochs - 1} instead of {parent.epochs - 1}")
+    return phrases
+
+
+def describe(name: str, change: Change) -> str:
+    """A change in words, such as "learning rate 0.001 → 0.0001"."""
+    label = next(setting.label for setting in settings() if setting.name == name)
+    return f"{label[:1].lower()}{label[1:]} {_value(change.before)} → {_value(change.after)}"
+
+
+def _value(value: str | int | float) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _environment(before: Environment, after: Environment) -> list[str]:
+    pairs = {
+        "device": (before.device, after.device),
+        "threads": (before.threads, after.threads),
+        "torch": (before.torch, after.torch),
+    }
+    if before.processor and after.processor and before.device == after.device:
+        pairs["processor"] = before.processor, after.processor
+    return [f"{what} {old} → {now}: rounding differs" for what, (old, now) in pairs.items() if old != now]

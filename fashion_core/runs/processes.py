@@ -1,0 +1,104 @@
+"""Processes of this machine: which one it is, whether it still runs, starting one that outlives us."""
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+import psutil
+from pydantic import BaseModel, ConfigDict
+
+PACKAGE_PARENT = Path(__file__).resolve().parents[2]
+_START_TOLERANCE_SECONDS = 2.0
+"""Linux gives the time of its boot in whole seconds, and may round it otherwise the next time."""
+
+
+class ProcessId(BaseModel):
+    """One process for good: a pid alone is reused, so its start time and the machine's boot go with it.
+
+    ``started`` is in seconds since that boot, which a change of the wall clock does not move.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str
+    boot: str
+    pid: int
+    started: float
+
+
+@cache
+def boot_id() -> str:
+    """A text that changes each time this machine boots, and differs where a pid means another process.
+
+    Containers of one machine share its boot but not their pids, and may have one host name, as may two machines.
+    """
+    linux, pids = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    if not linux.exists():
+        return str(round(psutil.boot_time()))
+    return f"{linux.read_text().strip()} {pids.stat().st_ino}"
+
+
+def identify(pid: int) -> ProcessId:
+    """The identity of a running process of this machine. Raises ``psutil.NoSuchProcess``."""
+    started = psutil.Process(pid).create_time() - psutil.boot_time()
+    return ProcessId(host=platform.node(), boot=boot_id(), pid=pid, started=round(started, 2))
+
+
+def is_local(process: ProcessId) -> bool:
+    """Whether the process belongs to this machine since it booted, so that ``is_alive`` can answer."""
+    return process.boot == boot_id()
+
+
+def is_alive(process: ProcessId) -> bool:
+    """Whether this very process still runs here; a zombie and a later process with its pid don't count."""
+    if not is_local(process):
+        return False
+    try:
+        if psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE:
+            return False
+        return abs(identify(process.pid).started - process.started) < _START_TOLERANCE_SECONDS
+    except psutil.NoSuchProcess:
+        return False
+
+
+def is_suspended(process: ProcessId) -> bool:
+    """Whether the process is there and has been told to do nothing (SIGSTOP)."""
+    with suppress(psutil.NoSuchProcess):
+        return is_alive(process) and psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
+    return False
+
+
+def python_command(*arguments: str) -> list[str]:
+    """The command line of ``python -m fashion_core`` with these arguments."""
+    return [sys.executable, "-m", "fashion_core", *arguments]
+
+
+def child_environment(**changes: str) -> dict[str, str]:
+    """This environment, with this package importable from any working folder."""
+    search_path = os.pathsep.join(filter(None, [str(PACKAGE_PARENT), os.environ.get("PYTHONPATH")]))
+    # Threads that spin long while they wait keep a browser beside them from the cores, and then wait for it.
+    defaults = {"GOMP_SPINCOUNT": "10000", **os.environ}
+    return {**defaults, "PYTHONPATH": search_path, "PYTHONUNBUFFERED": "1", **changes}
+
+
+def start_detached(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> ProcessId:
+    """Start a process in a session of its own, so that it outlives this one; what it prints is added to ``log``.
+
+    Raises ``OSError``.
+    """
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=dict(environment),
+            start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )
+    return identify(process.pid)

@@ -1,0 +1,172 @@
+"""The small JSON files of a run folder, as types: each is checked when it is read."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from fashion_core.config import TrainConfig
+from fashion_core.runs.processes import ProcessId
+
+State = Literal["queued", "running", "stopping", "stopped", "finished", "failed", "lost", "imported"]
+ACTIVE_STATES: frozenset[State] = frozenset({"running", "stopping"})
+UNDER_WAY_STATES: frozenset[State] = ACTIVE_STATES | {"queued"}
+CONTINUABLE_STATES: frozenset[State] = frozenset({"stopped", "failed", "lost"})
+
+SavedFormat = Literal["checkpoint", "partial", "weights", "model", "lightning", "safetensors", "pt2"]
+Verdict = Literal["exact", "approximate", "weights only", "untrusted", "damaged"]
+Reason = Literal["epoch", "stop", "end", "import"]
+ExportFormat = Literal["weights", "model", "checkpoint", "safetensors", "pt2"]
+EXPORT_NAMES: dict[ExportFormat, str] = {
+    "weights": "model_weights.pth",
+    "model": "model.pth",
+    "checkpoint": "checkpoint.pth",
+    "safetensors": "model.safetensors",
+    "pt2": "model.pt2",
+}
+"""What an exported file is called, where nobody says."""
+
+
+_Word = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,200}$")]
+"""What a stranger's file may say too: printable ASCII."""
+
+
+class _Stored(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Parent(_Stored):
+    """The checkpoint that a run was resumed from."""
+
+    run: str
+    epoch: int
+
+
+class Environment(_Stored):
+    """What a run computed with when it began; with the same one, on the same kind of machine, the bits are the same.
+
+    Attributes:
+        processor: the kind of CPU and its instructions, or the GPU; None where nobody knows.
+    """
+
+    python: _Word
+    torch: _Word
+    device: _Word
+    processor: _Word | None = None
+    threads: int = Field(ge=1)
+
+
+class Source(_Stored):
+    """The file from outside that a run was imported from: the name it had, and the SHA-256 of its bytes."""
+
+    name: str
+    format: str
+    sha256: str
+
+
+class Change(_Stored):
+    """A setting that a resumed run has and its parent had otherwise."""
+
+    before: str | int | float
+    after: str | int | float
+
+
+class Resumption(_Stored):
+    """What was decided when a run was resumed; it stays readable when the parent is gone.
+
+    ``verdict`` and ``reasons`` are what the page said before the click; ``group`` is shared by the runs that were
+    resumed together.
+    """
+
+    parent_name: str
+    changes: dict[str, Change]
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    group: str | None = None
+
+
+class LoadCheck(_Stored):
+    """``loaded.json``: what a resumed run measured right after loading its parent's checkpoint, before any training.
+
+    ``loss_last`` is the loss stored in the checkpoint, ``loss_check`` the one measured, with ``standard_error`` of that
+    mean over the test images; ``comparable`` says whether both mean the same images, scaled in the same way.
+    ``losses_sha256`` is that of ``loaded.losses``, None where it was not recorded.
+    """
+
+    loss_last: float | None
+    loss_check: float
+    accuracy: float
+    standard_error: float
+    comparable: bool
+    optimizer: Literal["loaded", "fresh"]
+    losses_sha256: str | None = None
+
+
+class RunRecord(_Stored):
+    """``run.json``: what was asked, written once."""
+
+    id: str
+    created: datetime
+    config: TrainConfig
+    parent: Parent | None
+    environment: Environment
+    source: Source | None = None
+    resumption: Resumption | None = None
+
+    @property
+    def first_epoch(self) -> int:
+        """The epoch that this run trains first: 0, or the one after its parent's checkpoint."""
+        return self.parent.epoch + 1 if self.parent else 0
+
+
+class Labels(_Stored):
+    """``labels.json``: what people may change later."""
+
+    name: str
+    notes: str = ""
+    tags: tuple[str, ...] = ()
+
+
+class Status(_Stored):
+    """``status.json``: where the run stands, as its writer last said.
+
+    ``heartbeat`` and ``queued_at`` are seconds since 1970; ``epoch`` and ``batch`` count from 0 and name the next
+    batch to train; ``images_per_second`` is the rate of the last few batches.
+    """
+
+    state: State
+    queued_at: float
+    heartbeat: float
+    process: ProcessId | None = None
+    phase: Literal["starting", "loading", "training", "testing", "saving"] | None = None
+    epoch: int = 0
+    batch: int = 0
+    images_per_second: float | None = None
+    error: str | None = None
+
+
+class Facts(_Stored):
+    """The facts of one saved file, written after it: with them a file is listed, without them it is not."""
+
+    format: SavedFormat
+    sha256: str
+    bytes: int
+    epoch: int
+    loss: float | None
+    accuracy: float | None
+    seconds: float
+    created: datetime
+    why: Reason
+
+
+class Mark(_Stored):
+    """What ``verify`` found about one saved file; it says nothing about a file with facts of another ``sha256``."""
+
+    sha256: str
+    reason: str | None
+
+
+class Marks(_Stored):
+    """``verified.json``: the last mark of each saved file, by its path below the run folder."""
+
+    files: dict[str, Mark] = {}

@@ -1,0 +1,244 @@
+"""The store of runs: one folder a run."""
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+
+from fashion_core import files
+from fashion_core.cache import MOST_RUNS, KeptFromFiles
+from fashion_core.clock import now, utc_now
+from fashion_core.config import TrainConfig
+from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError, RunStateError
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import ACTIVE_STATES, Environment, Labels, Parent, Resumption, RunRecord, Source, Status
+
+LEFTOVER_SECONDS = 3600.0
+"""How old a half-made or half-deleted folder is that nobody is at work on any more."""
+
+_ID_PATTERN = re.compile(r"\d{8}-\d{6}-\d{3}-[0-9a-f]{4}")
+_EPOCH_PATTERN = re.compile(r"[0-9]{1,9}")
+_listings: KeptFromFiles[tuple[Run, ...]] = KeptFromFiles(8)
+
+
+@lru_cache(maxsize=MOST_RUNS)
+def _run_at(path: Path) -> Run:
+    """Naming its paths takes as long as reading one of them."""
+    return Run(path)
+
+
+def epoch_number(text: str) -> int | None:
+    """The epoch that an address or a command line names; None if it is no number that an epoch can have."""
+    return int(text) if _EPOCH_PATTERN.fullmatch(text) else None
+
+
+class RunStore:
+    """All runs below one folder."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = (root or Path(os.environ.get("FASHION_RUNS", "runs"))).absolute()
+
+    def create(
+        self,
+        config: TrainConfig,
+        environment: Environment,
+        parent: Parent | None = None,
+        source: Source | None = None,
+        resumption: Resumption | None = None,
+        fill: Callable[[Run], None] = lambda draft: None,
+    ) -> Run:
+        """A run folder with its queued status, made whole before it gets its name. Raises ``DiskError``.
+
+        ``fill`` adds what else it should hold; what that raises leaves nothing behind.
+        """
+        created = utc_now()
+        run_id = f"{created:%Y%m%d-%H%M%S}-{created.microsecond // 1000:03d}-{secrets.token_hex(2)}"
+        record = RunRecord(
+            id=run_id,
+            created=created,
+            config=config,
+            parent=parent,
+            environment=environment,
+            source=source,
+            resumption=resumption,
+        )
+        draft = Run(self.root / f"{files.TEMPORARY_PREFIX}{run_id}")
+        with files.disk_errors(self.root):
+            try:
+                self._fill(draft, record)
+                fill(draft)
+                files.sync_file(draft.status_path)  # which writes it as all later ones: not for good
+                files.sync_folder(draft.path)
+                draft.path.rename(self.root / run_id)
+                files.sync_folder(self.root)
+            except BaseException:
+                shutil.rmtree(draft.path, ignore_errors=True)
+                raise
+        return Run(self.root / run_id)
+
+    @staticmethod
+    def _fill(draft: Run, record: RunRecord) -> None:
+        draft.checkpoint_folder.mkdir(parents=True)
+        files.write_json(draft.record_path, record.model_dump(mode="json"))
+        draft.write_labels(Labels(name=record.config.title))
+        draft.write_status(Status(state="queued", queued_at=now(), heartbeat=now(), epoch=record.first_epoch))
+
+    def runs(self) -> list[Run]:
+        """All runs, the newest first; damaged ones too. Raises ``DiskError``."""
+        return list(_listings.get(self.root, (self.root,), self._list))
+
+    def _list(self) -> tuple[Run, ...]:
+        with files.disk_errors(self.root):
+            if not self.root.exists():
+                return ()
+            entries = [entry for entry in os.scandir(self.root) if entry.is_dir(follow_symlinks=False)]
+            names = sorted((entry.name for entry in entries), reverse=True)
+        return tuple(self.at(name) for name in names if _ID_PATTERN.fullmatch(name))
+
+    def remove_leftovers(self) -> None:
+        """Remove what a killed ``create`` or ``delete`` left, once it is old."""
+        for folder in self.root.glob(f"{files.TEMPORARY_PREFIX}*"):
+            with suppress(FileNotFoundError):
+                if now() - folder.stat().st_mtime > LEFTOVER_SECONDS:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    def has(self, run_id: str) -> bool:
+        """Whether there is a run with exactly this id."""
+        path = self.root / run_id
+        return _ID_PATTERN.fullmatch(run_id) is not None and path.is_dir() and not path.is_symlink()
+
+    def at(self, run_id: str) -> Run:
+        """The folder of this run, whether it is there or not."""
+        return _run_at(self.root / run_id)
+
+    def get(self, run_id: str) -> Run:
+        """The run with this id, or with the only id that begins so.
+
+        Raises ``RunNotFoundError``, or ``DiskError`` if a symbolic link in it leads elsewhere.
+        """
+        if self.has(run_id):
+            run = self.at(run_id)
+            run.refuse_links()
+            return run
+        matches = [run for run in self.runs() if run_id and run.id.startswith(run_id)]
+        if len(matches) == 1:
+            return self.get(matches[0].id)
+        advice = "look for it on the Overview page, or with `python -m fashion_core runs`"
+        if matches:
+            advice = "several begin so: give more of it"
+        raise RunNotFoundError(f"No run in {self.root} has the id {run_id!r}; {advice}.")
+
+    def that_have(self, saved: Callable[[Run], object]) -> list[Run]:
+        """The runs with such saved files, the newest first, without those whose folder can't be read."""
+        found = []
+        for run in self.runs():
+            with suppress(DiskError):
+                if saved(run):
+                    found.append(run)
+        return found
+
+    def children(self, run: Run, epoch: int | None = None) -> list[Run]:
+        """The runs that were resumed from this run, or from one checkpoint of it; damaged records are passed over."""
+        return [child for child in self.runs() if _came_from(child, run.id, epoch)]
+
+    def descendants(self, run: Run) -> list[Run]:
+        """The runs that were resumed from this run, then those resumed from them; damaged records are passed over."""
+        children: dict[str, list[Run]] = {}
+        for other in reversed(self.runs()):
+            with suppress(DamagedFileError, DiskError):
+                if parent := other.record.parent:
+                    children.setdefault(parent.run, []).append(other)
+        found: dict[str, Run] = {}
+        waiting = [run.id]
+        while waiting:
+            fresh = [child for child in children.get(waiting.pop(0), []) if child.id not in (run.id, *found)]
+            found.update((child.id, child) for child in fresh)
+            waiting.extend(child.id for child in fresh)
+        return list(found.values())
+
+    def children_of(self, run: Run, file: Path | None) -> list[Run]:
+        """The runs that were resumed from this run, or from one saved file of it."""
+        epoch = run.epoch_of(file) if file else None
+        return [] if file and epoch is None else self.children(run, epoch)
+
+    def expendable(self, run: Run, last: int, best: bool) -> list[int]:
+        """The epochs whose checkpoints a rule lets go: all but the ``last`` ones, the best if it says so, and those
+        that other runs were resumed from. A damaged one counts for none of them, and stays. Raises ``DiskError``.
+        """
+        saved = run.whole_epochs()
+        kept = {*saved[max(0, len(saved) - last) :], *([run.best_epoch()] if best else []), *self.resumed_epochs(run)}
+        return [epoch for epoch in saved if epoch not in kept]
+
+    def resumed_epochs(self, run: Run) -> set[int]:
+        """The epochs of this run that other runs were resumed from; all while one of them can't be asked."""
+        found = set()
+        for other in self.runs():
+            try:
+                parent = other.record.parent
+            except (DamagedFileError, DiskError) as error:
+                if isinstance(error, DamagedFileError) or isinstance(error.__cause__, FileNotFoundError):
+                    continue  # it can't go on from anything any more
+                return set(run.epochs_saved())
+            if parent and parent.run == run.id:
+                found.add(parent.epoch)
+        return found
+
+    def remove_unless_resumed(self, run: Run, epoch: int) -> None:
+        """Delete a checkpoint, unless somebody has resumed from it by the time it is no longer listed.
+
+        Raises ``DamagedFileError`` or ``DiskError``.
+        """
+        file = run.checkpoint_path(epoch)
+        facts = run.facts(file)
+        run.unlist(file)
+        if facts and self.children(run, epoch):
+            run.write_facts(file, facts)
+        else:
+            run.remove_saved(file)
+
+    def delete(self, run: Run, file: Path | None = None, *, force: bool = False) -> None:
+        """Delete a run, or one saved file of it, that nobody writes to.
+
+        Raises ``RunStateError`` if it is running, or if other runs were resumed from it and ``force`` is not set;
+        ``RunNotFoundError`` if there is no such file.
+        """
+        if file and not run.facts_path(file).exists():
+            raise RunNotFoundError(f"Run {run.id} has no saved file {run.name_of(file)}.")
+        children = [child.id for child in self.children_of(run, file)]
+        if children and not force:
+            names = ", ".join(children)
+            raise RunStateError(
+                f"{names} came from there; confirm that they may lose it (--force on the command line)."
+            )
+        with run.writing(timeout=0):
+            if _is_active(run):
+                raise RunStateError(f"Run {run.id} is running; stop it first.")
+            if file is None:
+                self._delete_folder(run)
+            else:
+                run.remove_saved(file)
+
+    def _delete_folder(self, run: Run) -> None:
+        """First out of sight, for good, under a name that nobody else uses; then file by file."""
+        gone = self.root / f"{files.TEMPORARY_PREFIX}{run.id}-{secrets.token_hex(4)}"
+        with files.disk_errors(run.path):
+            run.path.rename(gone)
+            files.sync_folder(self.root)
+            shutil.rmtree(gone)
+
+
+def _is_active(run: Run) -> bool:
+    with suppress(DamagedFileError, DiskError):
+        return run.state() in ACTIVE_STATES
+    return False
+
+
+def _came_from(child: Run, run_id: str, epoch: int | None) -> bool:
+    with suppress(DamagedFileError, DiskError):
+        parent = child.record.parent
+        return parent is not None and parent.run == run_id and epoch in (None, parent.epoch)
+    return False

@@ -1,0 +1,97 @@
+"""The checkpoint that a run was resumed from: loading it, and the proof that it was loaded right."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fashion_core import files
+from fashion_core.config import TrainConfig
+from fashion_core.errors import DamagedFileError, LoadCheckError, RunNotFoundError
+from fashion_core.formats import save
+from fashion_core.loops import Evaluation
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import LoadCheck
+from fashion_core.runs.store import RunStore
+
+_ROUNDING = 1e-5
+"""How far two measurements of one loss may differ, relatively, when another device or thread count sums it up."""
+
+
+class ParentCheckpoint:
+    """What a resumed run begins with.
+
+    Raises ``RunNotFoundError`` if the parent or its checkpoint is gone, ``DamagedFileError`` if it is not whole.
+    """
+
+    def __init__(self, run: Run) -> None:
+        parent = run.record.parent
+        assert parent is not None
+        self.run = RunStore(run.path.parent).get(parent.run)
+        self.path = self.run.checkpoint_path(parent.epoch)
+        if parent.epoch not in self.run.epochs_saved():
+            raise RunNotFoundError(f"Run {self.run.id}, which this run goes on from, has no checkpoint {parent.epoch}.")
+        if not self.run.is_whole(self.path):
+            raise DamagedFileError(self.path, "it is not what was saved")
+        self.content = save.load_checkpoint(self.path)
+        self.config = self.run.record.config
+
+    @property
+    def optimizer_state(self) -> dict[str, Any]:
+        """The state_dict of its optimizer."""
+        state: dict[str, Any] = self.content["optimizer_state_dict"]
+        return state
+
+    @property
+    def loss_last(self) -> float | None:
+        """The loss that it was saved with."""
+        loss: float | None = self.content["loss"]
+        return loss
+
+    def load_into(self, model: nn.Module) -> None:
+        """Raises ``DamagedFileError`` if it is the checkpoint of another model."""
+        try:
+            model.load_state_dict(self.content["model_state_dict"])
+        except RuntimeError as error:
+            raise DamagedFileError(self.path, "its layers are not those of the model that its run names") from error
+
+    def fits(self, config: TrainConfig) -> bool:
+        """Whether its optimizer's state belongs to the optimizer of these settings."""
+        return bool(self.content["optimizer_state_dict"]) and config.optimizer == self.config.optimizer
+
+    def measures_the_same(self, config: TrainConfig) -> bool:
+        """Whether the loss that it carries was measured by this app, on the images of these settings."""
+        same_images = (self.config.dataset, self.config.pixels) == (config.dataset, config.pixels)
+        return same_images and "measured" in self.content and self.loss_last is not None
+
+
+def check_load(run: Run, parent: ParentCheckpoint, found: Evaluation) -> None:
+    """Keep what was measured right after loading. Raises ``LoadCheckError`` if it is not what the checkpoint says."""
+    config, loss_last = run.record.config, parent.loss_last
+    comparable = parent.measures_the_same(config)
+    if comparable and loss_last is not None and not math.isclose(found.loss, loss_last, rel_tol=_ROUNDING):
+        raise LoadCheckError(loss_last, found.loss)
+    written = files.write_bytes(run.load_losses_path, found.losses.numpy().tobytes())
+    check = LoadCheck(
+        loss_last=loss_last,
+        loss_check=found.loss,
+        accuracy=found.accuracy,
+        standard_error=found.standard_error,
+        comparable=comparable,
+        optimizer="loaded" if parent.fits(config) else "fresh",
+        losses_sha256=written.sha256,
+    )
+    files.write_json(run.load_check_path, check.model_dump(mode="json"))
+
+
+def read_load_losses(run: Run) -> Tensor | None:
+    """Each test image's loss right after loading, (N,) float32; None for a run that was not resumed, or without them.
+
+    Raises ``DamagedFileError`` or ``DiskError``.
+    """
+    path = run.load_losses_path
+    if run.load_check is None or not path.exists():
+        return None
+    run.check_load_losses()
+    return torch.frombuffer(bytearray(files.read_bytes(path)), dtype=torch.float32)

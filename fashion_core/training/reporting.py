@@ -1,0 +1,99 @@
+"""Where training stands, and what it says about that while it goes on."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fashion_core.clock import now
+from fashion_core.config import TrainConfig
+from fashion_core.errors import DivergedError
+from fashion_core.runs import metrics
+from fashion_core.runs.run import Run
+
+REPORT_SECONDS = 0.25
+"""Time between two metric rows, and so between two synchronisations with the device."""
+FIRST_REPORT_SECONDS = 0.05
+"""Time to the first row that a process writes: someone has just clicked and watches."""
+
+
+@dataclass
+class Position:
+    """Where training stands: the next batch, and what its epoch has summed up so far.
+
+    ``loss_sum`` adds up the loss of each image trained on in this epoch; ``seconds`` is the time that took.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    loss_sum: float = 0.0
+    seconds: float = 0.0
+
+
+class Reporter:
+    """Collects the losses of batches on the device, and reads them a few times a second, all at once.
+
+    ``report`` is called with the images per second whenever the position on disk should follow; with ``soon`` the first
+    time comes early.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        config: TrainConfig,
+        position: Position,
+        report: Callable[[float], None],
+        soon: bool = False,
+    ) -> None:
+        self.run, self.config, self.position, self.report = run, config, position, report
+        self.losses: list[Tensor] = []
+        self.flushed = time.perf_counter()
+        self.patience = min(FIRST_REPORT_SECONDS, REPORT_SECONDS) if soon else REPORT_SECONDS
+
+    def add(self, loss: Tensor) -> None:
+        """Take the loss of the batch at the position, and move that on."""
+        self.losses.append(loss)
+        self.position.batch += 1
+        if time.perf_counter() - self.flushed > self.patience:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has been collected as a metric row and into the status. Raises ``DivergedError``."""
+        if not self.losses:
+            return
+        first = self.position.batch - len(self.losses)
+        losses: list[float] = torch.stack(self.losses).tolist()
+        self.losses, self.patience = [], REPORT_SECONDS
+        images = self._add_up(first, losses)
+        seconds, self.flushed = time.perf_counter() - self.flushed, time.perf_counter()
+        self.position.seconds += seconds
+        self._write_row(first, losses, images / seconds)
+        self.report(images / seconds)
+
+    def _add_up(self, first: int, losses: list[float]) -> int:
+        """One by one, so that the sum doesn't depend on when it was read. Gives the number of images."""
+        images = 0
+        for batch, loss in enumerate(losses, first):
+            if not math.isfinite(loss):
+                self._write_row(first, losses[: batch - first], None)
+                raise DivergedError(self.position.epoch, batch, loss)
+            size = min(self.config.batch_size, self.config.images_per_epoch - batch * self.config.batch_size)
+            self.position.loss_sum += loss * size
+            images += size
+        return images
+
+    def _write_row(self, first: int, losses: list[float], rate: float | None) -> None:
+        if not losses:
+            return
+        row = {
+            "kind": "batch",
+            "epoch": self.position.epoch,
+            "batch": first + len(losses) - 1,
+            "losses": [float(f"{loss:.6g}") for loss in losses],
+            "images_per_second": rate,
+            "time": now(),
+        }
+        metrics.append_row(self.run.metrics_path, row)

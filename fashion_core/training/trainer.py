@@ -1,0 +1,286 @@
+"""Drive a run folder from where it stands to its last epoch: starting, going on and recovering are one path."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from fashion_core import allocator, devices, files
+from fashion_core.clock import now
+from fashion_core.data import batches as data
+from fashion_core.errors import DivergedError
+from fashion_core.formats import save
+from fashion_core.loops import Evaluation, Step, TrainStep, standard_error, test_loop, train_loop
+from fashion_core.models import build_model, lay_out
+from fashion_core.optimizers import learning_rate, make_optimizer, restore_optimizer
+from fashion_core.runs import metrics
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import Facts, Reason, SavedFormat
+from fashion_core.runs.store import RunStore
+from fashion_core.training.cuda_graphs import GraphedStep
+from fashion_core.training.parent import ParentCheckpoint, check_load, read_load_losses
+from fashion_core.training.recordings import RecordedStep
+from fashion_core.training.reporting import Position, Reporter
+from fashion_core.training.saver import Saver
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An epoch's result: test loss and accuracy (0 to 1), mean training loss; seconds it trained, images a second."""
+
+    loss: float
+    accuracy: float
+    train_loss: float
+    seconds: float
+    samples_per_second: float
+
+
+class Training:
+    """One run being trained in this process, which must hold the run's lock.
+
+    ``should_stop`` is asked between two batches. ``images`` are what ``data.load`` gives, where that has been called.
+    """
+
+    def __init__(
+        self, run: Run, should_stop: Callable[[], bool], images: tuple[data.Images, data.Images] | None = None
+    ) -> None:
+        self.run, self.should_stop = run, should_stop
+        self.record, self.status = run.record, run.status
+        self.config = self.record.config
+        devices.make_reproducible(self.record.environment.threads)
+        allocator.keep_freed_blocks()
+        self.device = devices.resolve(self.record.environment.device)
+        train_images, test_images = images or data.load(self.config.dataset)
+        self.train_images = train_images.first(self.config.train_images).to(self.device)
+        self.test_images = test_images.to(self.device)
+        self.model = build_model(self.config.model, self.config.seed).to(self.device)
+        lay_out(self.model, devices.layout(self.device, self.config.precision))
+        self.optimizer = make_optimizer(self.config, self.model)
+        self.train_step = self._make_train_step()
+        self.saver = Saver()
+        self.someone_waits = True
+        self.position = Position(self.record.first_epoch)
+        self.measured: Measured | None = None
+        self.change: dict[str, float] = {}
+        self.random_state: dict[str, Tensor] | None = None
+
+    def _make_train_step(self) -> Step:
+        """Full batches are replays where this device has a way to capture a step, else each is computed as it comes."""
+        step = TrainStep(self.model, nn.CrossEntropyLoss(), self.optimizer, self._autocast())
+        ways = {"cuda": GraphedStep, "cpu": RecordedStep}
+        way = ways.get(self.device.type)
+        return way(step, self.config.batch_size, self.device) if way else step
+
+    def to_the_end(self) -> Literal["finished", "stopped"]:
+        """Train until the last epoch is saved or a stop is asked for.
+
+        Raises ``DivergedError`` when the loss is no longer finite, ``DiskError`` when something can't be saved.
+        """
+        self._restore()
+        metrics.rewind(self.run.metrics_path, self.position.epoch, self.position.batch)
+        with self.saver:
+            while self.position.epoch < self.config.epochs:
+                if self.should_stop() or not self.train_epoch():
+                    return "stopped"
+                self.finish_epoch()
+            self.saver.wait()
+            self._tidy()  # a kill may have come between the last checkpoint and this
+            self._save_final()
+        return "finished"
+
+    def _restore(self) -> None:
+        """Take up the newest whole checkpoint, or the parent's before there is one, then the exact position inside the
+        epoch after it, if there is one.
+        """
+        for epoch in reversed(self.run.epochs_saved()):
+            if self.run.is_whole(self.run.checkpoint_path(epoch)):
+                content = self._load(self.run.checkpoint_path(epoch))
+                self.measured = Measured(**content["measured"])
+                self.position = Position(epoch + 1)
+                break
+        for epoch in self.run.epochs_saved():
+            if epoch >= self.position.epoch:  # damaged: until it is trained again it is not saved
+                self.run.unlist(self.run.checkpoint_path(epoch))
+        facts = self.run.facts(self.run.partial_path) if self.run.is_whole(self.run.partial_path) else None
+        if facts and facts.epoch == self.position.epoch:
+            content = self._load(self.run.partial_path)
+            self.position = Position(**content["position"])
+            self.random_state = content["random_state"]
+        elif self.record.parent and self.measured is None:
+            self._load_parent()
+
+    def _load_parent(self) -> None:
+        """Begin where the parent's checkpoint ends, and prove by its loss that it was loaded right."""
+        self.report(phase="loading")
+        parent = ParentCheckpoint(self.run)
+        parent.load_into(self.model)
+        if parent.fits(self.config):
+            restore_optimizer(self.optimizer, parent.optimizer_state)
+        check_load(self.run, parent, self._evaluate())
+
+    def _load(self, path: Path) -> save.Checkpoint:
+        content = save.load_checkpoint(path)
+        self.model.load_state_dict(content["model_state_dict"])
+        restore_optimizer(self.optimizer, content["optimizer_state_dict"])
+        return content
+
+    def train_epoch(self) -> bool:
+        """Train to the end of the epoch; False if a stop came first and the exact position is saved."""
+        self._seed_generators()
+        reporter = Reporter(self.run, self.config, self.position, self._report_rate, soon=self.someone_waits)
+        self.someone_waits = False
+        self._set_learning_rate()
+        with devices.fast_products():
+            for loss in train_loop(self._batches(), self.model, self.train_step):
+                reporter.add(loss)
+                if self.position.batch == self.config.batches_per_epoch:
+                    break
+                if self.should_stop():
+                    reporter.flush()
+                    self._save_partial()
+                    return False
+                self._set_learning_rate()
+        reporter.flush()
+        return True
+
+    def _seed_generators(self) -> None:
+        torch.manual_seed(data.seed_of_epoch(self.config.seed, self.position.epoch))
+        if self.random_state:
+            devices.set_random_state(self.random_state, self.device)
+            self.random_state = None
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return data.epoch_batches(
+            self.train_images,
+            batch_size=self.config.batch_size,
+            scaling=self.config.pixels,
+            augmentation=self.config.augmentation,
+            epoch_seed=data.seed_of_epoch(self.config.seed, self.position.epoch),
+            first_batch=self.position.batch,
+        )
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self.config.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def _set_learning_rate(self) -> None:
+        step = self.position.epoch * self.config.batches_per_epoch + self.position.batch
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, step)
+
+    def _report_rate(self, images_per_second: float) -> None:
+        self.saver.check()
+        self.report(phase="training", images_per_second=images_per_second)
+
+    def report(self, **changes: object) -> None:
+        """Say in ``status.json`` where training stands, with any other fields of ``Status`` that change."""
+        where = {"epoch": self.position.epoch, "batch": self.position.batch, "heartbeat": now()}
+        self.status = self.status.model_copy(update={**where, **changes})
+        self.run.write_status(self.status)
+
+    def finish_epoch(self) -> None:
+        """Measure the epoch, write its row, and let its checkpoint be saved beside the next one."""
+        self.report(phase="testing")
+        self.measured = self._measure()
+        row = {"kind": "epoch", "epoch": self.position.epoch, **asdict(self.measured), **self.change, "time": now()}
+        metrics.append_row(self.run.metrics_path, row)
+        self.begin_saving()
+        self.position = Position(self.position.epoch + 1)
+
+    def begin_saving(self) -> None:
+        """Copy what the checkpoint of this epoch holds, once the one before is saved, and let it be written."""
+        self.saver.wait()
+        path = self.run.checkpoint_path(self.position.epoch)
+        self.saver.begin(partial(self._save_epoch, path, self._checkpoint(), self._facts("checkpoint", "epoch")))
+
+    def _save_epoch(self, path: Path, checkpoint: save.Checkpoint, facts: Facts) -> None:
+        """Beside the training: the row and the checkpoint for good, and only then forget what they replace."""
+        files.sync_file(self.run.metrics_path)
+        self._save(path, checkpoint, facts)
+        self._tidy()
+
+    def _measure(self) -> Measured:
+        found = self._evaluate()
+        if not math.isfinite(found.loss):
+            raise DivergedError(self.position.epoch, self.position.batch - 1, found.loss)
+        self.change = _change(found, read_load_losses(self.run))
+        images, seconds = len(self.train_images), self.position.seconds
+        return Measured(found.loss, found.accuracy, self.position.loss_sum / images, seconds, images / seconds)
+
+    def _evaluate(self) -> Evaluation:
+        batches = data.test_batches(self.test_images, self.config.pixels)
+        return test_loop(batches, self.model, nn.CrossEntropyLoss(reduction="none"))
+
+    def _checkpoint(self) -> save.Checkpoint:
+        """The tutorial's four keys and what going on exactly needs beside them: plain containers and tensors only."""
+        return {
+            "epoch": self.position.epoch,
+            "model_state_dict": save.snapshot(self.model.state_dict()),
+            "optimizer_state_dict": save.snapshot(self.optimizer.state_dict()),
+            "loss": self.measured.loss if self.measured else None,
+            "measured": asdict(self.measured) if self.measured else None,
+            "run": self.record.id,
+            "config": self.config.model_dump(mode="json"),
+            "environment": self.record.environment.model_dump(mode="json"),
+        }
+
+    def _save_partial(self) -> None:
+        self.saver.wait()
+        state = {"position": asdict(self.position), "random_state": devices.random_state(self.device)}
+        self._save(self.run.partial_path, {**self._checkpoint(), **state}, self._facts("partial", "stop"))
+
+    def _save_final(self) -> None:
+        """Weights only, and the whole model, contiguous and on the CPU so that they load on any machine."""
+        self.report(phase="saving")
+        lay_out(self.model.to("cpu").eval(), torch.contiguous_format)
+        self._save(self.run.weights_path, self.model.state_dict(), self._facts("weights", "end"))
+        self._save(self.run.model_path, self.model, self._facts("model", "end"))
+
+    def _facts(self, format: SavedFormat, why: Reason) -> Facts:
+        """What is known about a file before it is written."""
+        return Facts(
+            format=format,
+            sha256="",
+            bytes=0,
+            epoch=min(self.position.epoch, self.config.epochs - 1),
+            loss=self.measured.loss if self.measured else None,
+            accuracy=self.measured.accuracy if self.measured else None,
+            seconds=0.0,
+            created=datetime.now(UTC),
+            why=why,
+        )
+
+    def _save(self, path: Path, content: save.Checkpoint | nn.Module, facts: Facts) -> None:
+        """The file first and its facts last, so that what is listed is whole."""
+        began = time.perf_counter()
+        digest = save.save(path, content, before_replacing=lambda: self.run.unlist(path))
+        written = {**asdict(digest), "seconds": time.perf_counter() - began, "created": datetime.now(UTC)}
+        self.run.write_facts(path, facts.model_copy(update=written))
+
+    def _tidy(self) -> None:
+        """Delete the position inside an epoch that is saved, and the checkpoints that the settings don't keep, but
+        never one that a run was resumed from.
+        """
+        self.run.remove_saved(self.run.partial_path)
+        if self.config.keep == "all":
+            return
+        store = RunStore(self.run.path.parent)
+        for epoch in store.expendable(self.run, last=1, best=self.config.keep == "best and last"):
+            store.remove_unless_resumed(self.run, epoch)
+
+
+def _change(found: Evaluation, before: Tensor | None) -> dict[str, float]:
+    """What resuming changed: the mean difference of each image's loss from right after loading, and its error."""
+    if before is None:
+        return {}
+    differences = found.losses - before
+    return {"difference": differences.double().mean().item(), "standard_error": standard_error(differences)}

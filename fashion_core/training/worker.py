@@ -1,0 +1,75 @@
+"""The process that trains one run: takes its lock, trains, and leaves the outcome in its status."""
+
+import os
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from fashion_core import files
+from fashion_core.clock import now
+from fashion_core.data import images
+from fashion_core.errors import DiskError, FashionError
+from fashion_core.runs import processes
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import State, Status
+
+
+def work(run: Run) -> bool:
+    """Train a run that was given to this process; False if it no longer waits for a worker, and is left alone.
+
+    Raises whatever ended the training, after it stands in the status.
+    """
+    with run.writing(timeout=10):
+        try:
+            if run.status.state != "running":
+                return False
+            _take_up(run)
+            _note(run, state=_train(run))
+        except Exception as error:
+            _note_failure(run, _sentence(error))
+            raise
+        return True
+
+
+def _take_up(run: Run) -> None:
+    with files.disk_errors(run.path):
+        files.remove_temporaries(run.path, of_others=(run.labels_path.name, run.marks_path.name))
+        files.remove_temporaries(run.checkpoint_folder)
+    _note(run, process=processes.identify(os.getpid()), phase="starting")
+
+
+def _train(run: Run) -> State:
+    terminated = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: terminated.set())
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        reading = beside.submit(images.read, run.record.config.dataset)
+        from fashion_core.data import batches
+        from fashion_core.training.trainer import Training
+
+    training = Training(run, lambda: terminated.is_set() or run.stop_path.exists(), batches.as_images(reading.result()))
+    return training.to_the_end()
+
+
+def _note_failure(run: Run, sentence: str) -> None:
+    try:
+        _note(run, state="failed", error=sentence)
+    except DiskError:
+        run.overwrite_status(_changed(run, state="failed", error=sentence))
+
+
+def _note(run: Run, **changes: object) -> None:
+    """The stop file goes last: a press before the status is there finds a run that still runs."""
+    status = _changed(run, **changes)
+    run.write_status(status)
+    if status.state != "running":
+        with files.disk_errors(run.stop_path):
+            run.stop_path.unlink(missing_ok=True)
+
+
+def _changed(run: Run, **changes: object) -> Status:
+    return Status.model_validate({**run.status.model_dump(), "heartbeat": now(), "phase": None, **changes})
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error) if isinstance(error, FashionError) else f"{type(error).__name__}: {error}"
+    return text.strip().partition("\n")[0]

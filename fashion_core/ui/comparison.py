@@ -1,0 +1,206 @@
+"""Did resuming help, and the tree of runs: what the Resume page and the lesson show."""
+
+from collections.abc import Sequence
+from typing import get_args
+
+import pandas as pd
+import streamlit as st
+
+from fashion_core.cache import KeptLatest
+from fashion_core.charts.base import Filled
+from fashion_core.charts.branches import branch_chart
+from fashion_core.charts.comparison import COMPARISON_KEY, FOCUS, comparison_chart
+from fashion_core.charts.lineage import CHECKPOINT, LINEAGE_KEY, lineage_chart
+from fashion_core.resume.comparison import (
+    NOISE,
+    Compared,
+    Outline,
+    as_record,
+    compare,
+    outline,
+    relative_change,
+    sentence,
+)
+from fashion_core.resume.labels import SAME, percent
+from fashion_core.resume.lineage_frames import lineage_parts, part_frames
+from fashion_core.resume.tables import Losses, Sort, branches_frame, compared_frame, losses_of
+from fashion_core.runs.schema import ACTIVE_STATES
+from fashion_core.runs.store import RunStore
+from fashion_core.ui import common, login
+
+FIRST, LATEST = "first epoch", "latest"
+REFRESH_SECONDS = 2.0
+_kept_frames: KeptLatest[tuple[pd.DataFrame, pd.DataFrame]] = KeptLatest(16)
+_kept_charts: KeptLatest[tuple[Filled, Filled]] = KeptLatest(16)
+
+
+def show_comparison(store: RunStore) -> None:
+    """The sentence first, then the charts, the table and its CSV; every choice stands in the address."""
+    rows = compare(store)
+    _show_rows(store, rows)
+    _draw_again_when_they_move_on(store, outline(rows))
+
+
+@st.fragment(run_every=REFRESH_SECONDS)
+def _draw_again_when_they_move_on(store: RunStore, drawn: Outline) -> None:
+    """Once a run has come, gone, ended an epoch or ended."""
+    common.advance(store)
+    with common.problems_shown():
+        if outline(compare(store)) != drawn:
+            st.rerun()
+
+
+def _show_rows(store: RunStore, rows: list[Compared]) -> None:
+    if not rows:
+        offer_to_resume("No run has been resumed yet. Choose a checkpoint and go on from it.")
+        return
+    said = st.container()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        latest = _ask_now() == LATEST
+        sort = st.selectbox("Sort by", get_args(Sort), key="sort", bind="query-params", width=160)
+        shown = _of_parents(rows)
+    said.markdown(common.plain(sentence(shown, latest)))
+    comparison_of(store, shown, latest, sort)
+    _show_table(shown)
+
+
+def offer_to_resume(text: str) -> None:
+    """An empty state: what to do, and the one way to it."""
+    with st.container(border=True):
+        st.write(text)
+        st.page_link("resume.py", label="Choose a checkpoint", icon=":material/replay:", query_params={})
+
+
+def _ask_now() -> str:
+    """Which loss is ``loss_now``."""
+    chosen: str | None = st.segmented_control(
+        "loss_now is", [FIRST, LATEST], default=LATEST, required=True, key="now", bind="query-params"
+    )
+    return chosen or LATEST
+
+
+def _of_parents(rows: list[Compared]) -> list[Compared]:
+    """Those resumed from the chosen runs, or all."""
+    names = {row.parent: row.parent_name for row in rows}
+    chosen = st.multiselect(
+        "Resumed from", list(names), format_func=lambda run: names[run], placeholder="any run", key="from",
+        bind="query-params", width=320,
+    )  # fmt: skip
+    return [row for row in rows if row.parent in chosen] if chosen else rows
+
+
+def comparison_of(store: RunStore, rows: Sequence[Compared], latest: bool = True, sort: Sort = "lineage") -> None:
+    """The two charts beside each other; a click on a run in one focuses it in both."""
+    if not any(row.now(latest) for row in rows):
+        st.info("The first epoch of a resumed run is still under way.", icon=":material/hourglass_empty:")
+        return
+    _show_charts(rows, losses_of(store, rows), latest, sort)
+
+
+@st.fragment
+def _show_charts(rows: Sequence[Compared], losses: Losses, latest: bool, sort: Sort) -> None:
+    """A click draws these two again and reads nothing."""
+    login.send_strangers_away()
+    focused = next((row for row in rows if row.run == st.query_params.get(FOCUS)), None)
+    compared, branches = _charts(rows, losses, latest, sort, focused.run if focused else None)
+    left, right = st.columns([6, 5])
+    with left, st.container(border=True):
+        still = any(row.state in ACTIVE_STATES for row in rows)
+        st.markdown(f"{COMPARISON_KEY} … training" if still else COMPARISON_KEY)
+        _focusing(compared, "compared", rows, "Loss of each resumed run beside that of its checkpoint")
+    with right, st.container(border=True):
+        st.markdown("Where each run branched off; click one to focus it")
+        _focusing(branches, "branches", rows, "Test loss by epoch of parents and resumed runs")
+    if focused:
+        _show_focused(focused)
+
+
+def _charts(
+    rows: Sequence[Compared], losses: Losses, latest: bool, sort: Sort, focus: str | None
+) -> tuple[Filled, Filled]:
+    """Made once for all who look at them, until a run moves on."""
+    shown, made_from = (tuple(row.run for row in rows), latest, sort), (rows, losses)
+    compared, branches = _kept_frames.get(
+        shown, made_from, lambda: (compared_frame(rows, latest, sort), branches_frame(rows, losses, latest))
+    )
+    return _kept_charts.get(
+        (*shown, focus), made_from, lambda: (comparison_chart(compared, focus), branch_chart(branches, focus))
+    )
+
+
+def _focusing(chart: Filled, name: str, rows: Sequence[Compared], alt: str) -> None:
+    key = common.press_key(name)
+    spec = chart.sent()
+    st.vega_lite_chart(spec, key=key, on_select=lambda: _take_focus(key, rows), selection_mode=FOCUS, alt=alt)
+
+
+def _take_focus(key: str, rows: Sequence[Compared]) -> None:
+    """A click on a resumed run; one on a parent or beside the marks leaves none in focus."""
+    points = st.session_state[key].selection.get(FOCUS) or [{}]
+    run = points[0].get("run")
+    if any(row.run == run for row in rows):
+        st.query_params[FOCUS] = run
+    else:
+        st.query_params.pop(FOCUS, None)
+
+
+def _show_all() -> None:
+    """The charts forget what was clicked: they are other ones by their keys."""
+    st.query_params.pop(FOCUS, None)
+    common.count_press()
+
+
+def _show_focused(row: Compared) -> None:
+    """The run in focus by name, where to see more of it, and the way back."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{common.plain(row.name)}**", width="content")
+        st.caption(common.plain(", ".join(row.overrides) or SAME), width="content")
+        if row.latest:
+            st.markdown(
+                f"{row.gate:.4f} → **{row.latest.loss:.4f}** ({percent(relative_change(row, row.latest))}, "
+                f"{row.latest.answer}; ±{NOISE * row.latest.standard_error:.4f})",
+                width="content",
+            )
+        st.page_link("train.py", label="Open", icon=":material/open_in_new:", query_params={"run": row.run})
+        st.button("Show all", icon=":material/select_all:", type="tertiary", on_click=_show_all)
+        if not row.parent_exists:
+            st.caption(f"its parent {common.plain(row.parent_name)} has been deleted", width="content")
+
+
+def _show_table(rows: Sequence[Compared]) -> None:
+    """All numbers, and the same as a file."""
+    table = pd.DataFrame([as_record(row) for row in rows if row.latest])
+    if table.empty:
+        return
+    table["overrides"] = table["overrides"].map(", ".join)
+    numbers = ("loss_last", "loss_check", "loss_now_first", "loss_now_latest", "difference", "standard_error")
+    style = {name: st.column_config.NumberColumn(format="%.4f") for name in numbers}
+    order = ["name", "parent_name", "epoch", *numbers, "answer", "verdict", "overrides", "state"]
+    with st.expander("All numbers", icon=":material/table:"):
+        st.dataframe(table, hide_index=True, column_order=order, column_config=style, alt="All resumed runs")
+        st.download_button("CSV", table.to_csv(index=False), "resumed-runs.csv", "text/csv", icon=":material/download:")
+
+
+def show_lineage(store: RunStore) -> None:
+    """The tree of runs; a click on a dot opens its checkpoint."""
+    parts = lineage_parts(store)
+    if not parts:
+        common.welcome(store)
+        return
+    number = common.ask_page(len(parts), "trees")
+    if len(parts) > 1:
+        runs = sum(map(len, parts))
+        st.caption(f"{len(parts[number]):,} of {runs:,} runs: the trees of one page, the newest first")
+    st.caption(LINEAGE_KEY)
+    spec = lineage_chart(*part_frames(parts, number)).sent()
+    st.vega_lite_chart(
+        spec, key="lineage", on_select="rerun", selection_mode=CHECKPOINT, alt="The tree of runs and checkpoints"
+    )
+    points = st.session_state["lineage"].selection.get(CHECKPOINT) or []
+    if points:
+        run, epoch = store.get(points[0]["run"]), int(points[0]["epoch"])
+        if epoch not in run.epochs_saved():
+            st.info(f"Epoch {epoch} of {common.plain(run.title)} has no checkpoint any more.", icon=":material/info:")
+            return
+        query = {"run": run.id, "epoch": str(epoch)}
+        st.switch_page("checkpoints.py", query_params=query)

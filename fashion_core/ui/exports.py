@@ -1,0 +1,154 @@
+"""One model in every format: five ways beside each other, in plain PyTorch, and to download."""
+
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from fashion_core.charts import file_frames, files
+from fashion_core.charts.file_frames import WAYS, bytes_text
+from fashion_core.errors import DamagedFileError
+from fashion_core.files import Signature, signature
+from fashion_core.formats.inspect import Inspection
+from fashion_core.runs import queue
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
+from fashion_core.runs.store import RunStore
+from fashion_core.ui import common
+from fashion_core.ui.saved_file import CHANGED, Chosen, look
+from fashion_core.ui.snippets import loading
+
+SIZES_KEY = "filled: the weights, which every format holds · hollow: what stands beside them"
+NO_CHECKPOINT = "Formats are made from a checkpoint, and the one that holds this model is not saved (any more)."
+STORED = "stored"
+
+
+def show_five_ways(chosen: Chosen) -> None:
+    """One model in five formats: size, time, what each keeps and loses, and whether they compute the same."""
+    if chosen.epoch is None:
+        st.info(NO_CHECKPOINT, icon=":material/info:")
+        return
+    path = chosen.run.checkpoint_path(chosen.epoch)
+    asked = (str(chosen.store.root), chosen.run.id, chosen.epoch, signature(path))
+    with st.spinner("Saving and loading it in five formats, three times each…"):
+        measured = _measured(*asked)
+    _show_measured(measured, look(path).inspection)
+    if st.button("Measure again", icon=":material/refresh:"):
+        _measured.clear(*asked)
+        st.rerun(scope="fragment")
+
+
+def _show_measured(measured: dict[str, Any], found: Inspection | None) -> None:
+    """The answer as a sentence, then as a chart, then all of it."""
+    keeps = found.optimizer.name if found and found.optimizer else None
+    weights = int(file_frames.layers_frame(found)["first"].sum()) if found else 0
+    st.markdown(file_frames.sizes_sentence(measured, keeps))
+    st.caption(SIZES_KEY)
+    chart = files.bars(file_frames.sizes_frame(measured, weights), ("weights", "beside"), "size")
+    st.vega_lite_chart(chart.sent(), alt="Size of the same model in five formats")
+    milliseconds = st.column_config.NumberColumn(format="%.1f", help="The median of three, on this server")
+    style = {"save (ms)": milliseconds, "load (ms)": milliseconds}
+    st.dataframe(file_frames.ways_frame(measured, keeps), hide_index=True, column_config=style, alt="Five formats")
+    st.caption(f"Outputs: the logits of {measured['images']} {measured['what']}, beside those of the checkpoint.")
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _measured(root: str, run_id: str, epoch: int, key: Signature) -> dict[str, Any]:
+    store = RunStore(Path(root))
+    return queue.five_ways(store, store.get(run_id), epoch)
+
+
+def show_snippet(chosen: Chosen) -> None:
+    """The lines that load the file, or an export of it, without this app."""
+    found = chosen.found.inspection
+    target = loading.stored_target(found, chosen.file) if found else None
+    if target is None:
+        st.info("No known model fits this file, so there are no lines that load it.", icon=":material/info:")
+        return
+    format = _choose_format(chosen, "Load")
+    if format and chosen.epoch is not None:
+        checkpoint = look(chosen.run.checkpoint_path(chosen.epoch)).inspection
+        name = loading.download_name(chosen.run.title, format, chosen.epoch)
+        source = loading.stored_target(checkpoint, chosen.file) if checkpoint else None
+        target = loading.export_target(source or target, format, name)
+        st.caption("As it is called once it is downloaded here.")
+    st.code(loading.loading_script(target, chosen.run.record.config.pixels), language="python")
+
+
+def _choose_format(chosen: Chosen, label: str) -> ExportFormat | None:
+    """One of the formats that can be made of the file, or None for the file as it is stored."""
+    facts = chosen.run.facts(chosen.file)
+    exports = [format for format in EXPORT_NAMES if chosen.epoch is not None and not (facts and facts.format == format)]
+    labels: dict[str, str] = {STORED: "as it is stored", **{format: WAYS[format].label for format in exports}}
+    choice = st.segmented_control(
+        label,
+        list(labels),
+        format_func=lambda format: labels[format],
+        default=STORED,
+        required=True,
+        key=f"{label} {chosen.run.id} {chosen.name}",
+        label_visibility="collapsed",
+    )
+    return next((format for format in exports if format == choice), None)
+
+
+def show_download(chosen: Chosen) -> None:
+    """The stored bytes, or the model in another format."""
+    if chosen.damage:
+        st.error(
+            f"It is damaged, so it is not handed out: {common.plain(chosen.damage)}.", icon=":material/broken_image:"
+        )
+        return
+    format = _choose_format(chosen, "Download")
+    if format is None:
+        _offer_stored(chosen)
+    elif chosen.epoch is not None:
+        _offer_export(chosen, format, chosen.epoch)
+
+
+def _offer_stored(chosen: Chosen) -> None:
+    facts = chosen.run.facts(chosen.file)
+    if facts is None:
+        return
+    name = loading.stored_name(chosen.run.title, chosen.name, facts.format, facts.epoch)
+    st.caption(f"{common.plain(name)} · {bytes_text(facts.bytes)} · SHA-256 {facts.sha256}")
+    st.download_button(
+        "Download",
+        lambda: _stored_bytes(chosen.run, chosen.file),
+        name,
+        mime="application/octet-stream",
+        on_click="ignore",
+        icon=":material/download:",
+        type="primary",
+    )
+
+
+def _stored_bytes(run: Run, file: Path) -> bytes:
+    """Read once more what is handed out. Raises ``DamagedFileError``."""
+    if not run.is_whole(file):
+        raise DamagedFileError(file, CHANGED)
+    return file.read_bytes()
+
+
+def _offer_export(chosen: Chosen, format: ExportFormat, epoch: int) -> None:
+    """It is made before the button stands there, so that what goes wrong is a sentence and not a lost click."""
+    path = chosen.run.checkpoint_path(epoch)
+    with st.spinner(f"Making {EXPORT_NAMES[format]}…"):
+        data = _exported(str(chosen.store.root), chosen.run.id, epoch, format, signature(path))
+    name = loading.download_name(chosen.run.title, format, epoch)
+    st.caption(f"{common.plain(name)} · {bytes_text(len(data))}")
+    st.download_button(
+        "Download",
+        data,
+        name,
+        mime="application/octet-stream",
+        on_click="ignore",
+        icon=":material/download:",
+        type="primary",
+    )
+
+
+@st.cache_data(max_entries=4, ttl="10m", show_spinner=False)
+def _exported(root: str, run_id: str, epoch: int, format: ExportFormat, key: Signature) -> bytes:
+    store = RunStore(Path(root))
+    return queue.export(store, store.get(run_id), epoch, format)

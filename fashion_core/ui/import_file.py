@@ -1,0 +1,69 @@
+"""Bring a file in: what is in it, and then the import."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from fashion_core.access import uploads
+from fashion_core.config import DATASET_LABELS
+from fashion_core.formats.inspect import Inspection
+from fashion_core.runs.store import RunStore
+from fashion_core.ui import common, upload_limits
+from fashion_core.ui.saved_file import look, show_inside, show_problem, show_verdict
+
+IMPORTED = "imported"
+"""Where the session holds the address of what it has just imported."""
+PIXELS = {"unit": "from 0 to 1", "raw": "from 0 to 255", "standard": "mean 0.2860, std 0.3530"}
+
+
+def show_upload(store: RunStore) -> None:
+    """Take a file, show what is in it, import it."""
+    st.write(
+        "A state_dict, a checkpoint, a whole model, a Lightning checkpoint, safetensors or a .pt2 program, "
+        "of one of the three models here, up to 160 MB; `python -m fashion_core import FILE` takes larger ones. "
+        "Nothing in it is executed."
+    )
+    why = common.actions(store).actor.why
+    if why:
+        st.info(common.plain(why), icon=":material/visibility:")
+        return
+    st.file_uploader("File", key="upload", label_visibility="collapsed")
+    admitted = upload_limits.admit("upload")
+    if not admitted:
+        uploads.forget(st.session_state)
+        return
+    (upload,) = admitted
+    path = common.actions(store).keep_upload(st.session_state, upload.file_id, upload.name, upload)
+    found = look(path)
+    st.markdown(f"**{common.plain(upload.name)}**")
+    show_problem(found)
+    if found.inspection and not found.problem:
+        _offer_import(store, path, upload.name, found.inspection)
+    if found.inspection:
+        show_verdict(found.inspection.verdict, found.inspection)
+        show_inside(found.inspection, "upload")
+
+
+def _offer_import(store: RunStore, path: Path, name: str, found: Inspection) -> None:
+    """What people may know better than the file, and the button."""
+    unsaid = {"": "as the file says" if "config" in found.tree else "not known"}
+    datasets, pixels = {**unsaid, **DATASET_LABELS}, {**unsaid, **PIXELS}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        choices = {
+            "dataset": _ask(
+                "Trained on", datasets, "Which test images measure it; the synthetic garments where it is not known"
+            ),
+            "pixels": _ask("Pixels", pixels, "How the images were scaled; from 0 to 1 where it is not known"),
+        }
+        wanted = st.button("Import", type="primary", icon=":material/upload_file:")
+    if wanted:
+        given = {key: value for key, value in choices.items() if value}
+        with st.spinner("Importing…"):
+            run = common.actions(store).bring_in(path, name, given)
+        uploads.forget(st.session_state)
+        st.session_state[IMPORTED] = common.file_query(run, run.checkpoint_path(run.epochs_saved()[0]))
+        st.rerun()
+
+
+def _ask(label: str, choices: dict[str, str], explanation: str) -> str:
+    return st.selectbox(label, list(choices), format_func=choices.__getitem__, help=explanation, width=220)

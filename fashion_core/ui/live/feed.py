@@ -1,0 +1,116 @@
+"""What a page that watches a run shows of it, and hears once a second or so without a run of its script.
+
+A run of a script costs a server 5 ms and more a second for each viewer, taken from the training on the same processor.
+What is here is made once for all who watch.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Final
+
+import pandas as pd
+
+from fashion_core.cache import KeptLatest, stamp
+from fashion_core.charts import live as charts
+from fashion_core.charts.base import Filled
+from fashion_core.config import TrainConfig
+from fashion_core.resume.comparison import compare_run, gate_of
+from fashion_core.runs import live, tables
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import UNDER_WAY_STATES, LoadCheck, State, Status
+from fashion_core.runs.store import RunStore
+from fashion_core.ui import common
+from fashion_core.ui.live import run_tiles, tiles
+
+STARTING_SECONDS: Final = 0.25
+ACTIVE_SECONDS: Final = 1.0
+IDLE_SECONDS: Final = 3.0
+MAX_EPOCHS: Final = 400
+"""So many epochs of a long run are drawn; the best and the worst of each stretch are among them."""
+_charts: KeptLatest[tuple[Filled, Filled]] = KeptLatest(64)
+
+
+@dataclass(frozen=True)
+class Feed:
+    """A run as its page shows it at one time.
+
+    Attributes:
+        status, state: the run's.
+        seconds: until the next one: few before the first loss, for which whoever has just pressed Start waits.
+        numbers: how far the run is and what it measured, as HTML.
+        losses, accuracy: the charts.
+        damaged: lines of its metrics that can't be read.
+        drawn: what the rest of the page depends on: a page that was drawn for another one has to run again.
+    """
+
+    status: Status
+    state: State
+    seconds: float
+    numbers: str
+    losses: Filled
+    accuracy: Filled
+    damaged: int
+    drawn: str
+
+    def body(self) -> str:
+        """What a page takes of it, as JSON."""
+        rows = f'"losses":{self.losses.rows()},"accuracy":{self.accuracy.rows()}'
+        return f'{{"numbers":{json.dumps(self.numbers)},"drawn":{json.dumps(self.drawn)},{rows}}}'
+
+
+def look(store: RunStore, run: Run) -> Feed:
+    """The run now. Raises ``DamagedFileError``, ``DiskError`` or ``RunNotFoundError``."""
+    status = run.status
+    state = run.state(status)
+    seen = live.look(run)
+    config, check = run.record.config, run.load_check
+    span = tables.horizon(config, status, run.record.first_epoch)
+    losses, accuracy = _charts.get(run.path, (seen.version, span, check), lambda: _drawn(config, seen, span, check))
+    depends = state, status.error, span, check is not None, seen.damaged, stamp(run.log_path)
+    return Feed(
+        status=status,
+        state=state,
+        seconds=_pace(status, state, seen.numbers),
+        numbers=_numbers(store, run, status, state, seen),
+        losses=losses,
+        accuracy=accuracy,
+        damaged=seen.damaged,
+        drawn=repr((*depends, _saved_by_parent(store, run, state))),
+    )
+
+
+def _numbers(store: RunStore, run: Run, status: Status, state: State, seen: live.Look) -> str:
+    rows = [run_tiles.numbers(run, status, state, seen.numbers)]
+    if run.record.resumption and (compared := compare_run(store, run, seen.ended)):
+        rows.insert(0, run_tiles.three_losses(compared))
+    share = tables.progress(run.record.config, status, run.record.first_epoch).share
+    return tiles.html(common.whereabouts(store, run, state), share, rows)
+
+
+def _saved_by_parent(store: RunStore, run: Run, state: State) -> tuple[int, ...] | None:
+    """The saved epochs of the run that an ended one was resumed from: what its proof stands on."""
+    parent = run.record.parent
+    if parent is None or state in UNDER_WAY_STATES or not store.has(parent.run):
+        return None
+    return tuple(store.get(parent.run).epochs_saved())
+
+
+def _pace(status: Status, state: State, measured: live.Numbers) -> float:
+    if state == "running" and (measured.smoothed is None or status.phase in ("starting", "loading")):
+        return STARTING_SECONDS
+    return ACTIVE_SECONDS if state in UNDER_WAY_STATES else IDLE_SECONDS
+
+
+def _drawn(config: TrainConfig, seen: live.Look, span: range, check: LoadCheck | None) -> tuple[Filled, Filled]:
+    epochs = tables.thin_out(seen.epochs, MAX_EPOCHS)
+    losses = charts.live_chart(seen.batches, epochs, len(span) * config.batches_per_epoch, _loss_last(check))
+    return losses, charts.accuracy_chart(epochs, span)
+
+
+def _loss_last(check: LoadCheck | None) -> pd.DataFrame | None:
+    """The dashed line of a resumed run: where its checkpoint stood."""
+    if check is None:
+        return None
+    what = "loss_last of the checkpoint" if check.comparable else "loss right after loading"
+    label = f"{what}: {common.loss_text(gate_of(check))}"
+    return pd.DataFrame({"loss": [gate_of(check)], "label": [label]})

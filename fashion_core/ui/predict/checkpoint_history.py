@@ -1,0 +1,141 @@
+"""What every checkpoint of a run, and of the runs resumed from it, says about one image; what was learned and lost."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import streamlit as st
+
+from fashion_core.charts import evaluation_tables, outcome_words
+from fashion_core.charts.evaluation_tables import Opinion
+from fashion_core.charts.predictions import OPINION_KEY, opinion_chart
+from fashion_core.data.labels import CLASS_NAMES
+from fashion_core.errors import DamagedFileError, FashionError
+from fashion_core.inference import scores
+from fashion_core.inference.scores import Array
+from fashion_core.runs.run import Run
+from fashion_core.ui import common
+from fashion_core.ui.predict.gallery import addressed_image, show_images, show_large
+from fashion_core.ui.predict.models import answers, correct, opinion, test_images
+from fashion_core.ui.saved_file import Chosen
+
+MOST_RUNS: Final = 12
+_ASKING: Final = "Asking every checkpoint…"
+
+
+def show_opinions_of_test_image(chosen: Chosen) -> None:
+    """The image that the address names, else the one that the model is least sure about."""
+    said = answers(chosen)
+    pixels, labels = test_images(chosen.run.record.config.dataset)
+    index = _ask_image(said)
+    left, right = st.columns([1, 3], vertical_alignment="center")
+    with left:
+        show_large(pixels[index], f"Test image {index}")
+        st.caption(f"Test image {index:,} · {CLASS_NAMES[labels[index]]}")
+    with right:
+        show_opinions(chosen, pixels[index], int(labels[index]))
+    _show_forgotten(chosen, pixels)
+
+
+def _ask_image(said: scores.Answers) -> int:
+    given = addressed_image(len(said))
+    st.session_state["opinion image"] = int(scores.least_sure(said)[0]) if given is None else given
+    return int(
+        st.number_input(
+            "Test image",
+            min_value=0,
+            max_value=len(said) - 1,
+            step=1,
+            key="opinion image",
+            on_change=lambda: st.query_params.update(image=str(st.session_state["opinion image"])),
+            width=160,
+        )
+    )
+
+
+def show_opinions(chosen: Chosen, image: Array, label: int | None = None) -> None:
+    """The chart of all checkpoints of the run and of those resumed from it; what can't be asked is named."""
+    family = [chosen.run, *chosen.store.descendants(chosen.run)]
+    shown = family[:MOST_RUNS]
+    places = [(run, epoch) for run in shown for epoch in _listed(run)]
+    said = _ask_each(places, lambda run, epoch: opinion(run, _whole(run, epoch), image))
+    if not said:
+        st.info("There is no checkpoint that could be asked.", icon=":material/info:")
+        return
+    rows = evaluation_tables.opinion_frame(list(_opinions(shown, said)), label)
+    st.caption(OPINION_KEY)
+    st.vega_lite_chart(opinion_chart(rows).sent(), alt="The probability of each class by epoch, a panel a run")
+    if len(family) > MOST_RUNS:
+        st.caption(f"{len(family) - MOST_RUNS:,} more runs were resumed from it: choose one of them above.")
+
+
+def _listed(run: Run) -> list[int]:
+    """The epochs that have been saved, even if a checkpoint has gone or was damaged since."""
+    return [epoch for file in run.saved_files() if (epoch := run.epoch_of(file)) is not None]
+
+
+def _whole(run: Run, epoch: int) -> Path:
+    """The checkpoint. Raises ``DamagedFileError`` if it is known not to be what was saved."""
+    path = run.checkpoint_path(epoch)
+    damage = run.damage(path, run.marks)
+    if damage:
+        raise DamagedFileError(path, damage)
+    return path
+
+
+Place = tuple[Run, int]
+"""A checkpoint: its run and its epoch."""
+
+
+def _ask_each(places: Sequence[Place], ask: Callable[[Run, int], Array]) -> dict[tuple[str, int], Array]:
+    """What each checkpoint says, by run id and epoch; one that can't be asked is named and must not hide the others."""
+    said: dict[tuple[str, int], Array] = {}
+    failed: list[str] = []
+    bar = st.progress(0.0, _ASKING)
+    for done, (run, epoch) in enumerate(places, 1):
+        try:
+            said[run.id, epoch] = ask(run, epoch)
+        except FashionError as error:
+            failed.append(f"epoch {epoch:,} of {common.plain(run.title)}: {common.sentence(error)}")
+        bar.progress(done / len(places), f"{_ASKING} {done:,} of {len(places):,}")
+    bar.empty()
+    if failed:
+        more = f" And {len(failed) - 1:,} more." if len(failed) > 1 else ""
+        st.warning(f"Left out: {failed[0]}{more}", icon=":material/warning:")
+    return said
+
+
+def _opinions(runs: Sequence[Run], said: Mapping[tuple[str, int], Array]) -> Iterator[Opinion]:
+    for run in runs:
+        epochs = sorted(epoch for run_id, epoch in said if run_id == run.id)
+        parent = run.record.parent
+        yield Opinion(
+            run=run.id,
+            name=run.title,
+            parent=parent.run if parent else None,
+            branch=parent.epoch if parent else None,
+            epochs=np.array(epochs, np.int64),
+            probabilities=np.array([said[run.id, epoch] for epoch in epochs]).reshape(-1, scores.CLASSES),
+        )
+
+
+def _show_forgotten(chosen: Chosen, pixels: Array) -> None:
+    """Which test images this run once got right and now gets wrong; all its checkpoints are asked about all of them."""
+    with st.container(border=True):
+        st.markdown("**Learned, then forgotten**")
+        epochs = _listed(chosen.run)
+        if len(epochs) < 2:
+            st.caption("Forgetting shows from the second checkpoint of a run on.")
+            return
+        if not st.toggle("Ask all checkpoints of this run about all test images", key="forgotten"):
+            return
+        said = _ask_each([(chosen.run, epoch) for epoch in epochs], lambda run, epoch: correct(run, _whole(run, epoch)))
+        if not said:
+            return
+        found = scores.forgotten(np.stack(list(said.values())))
+        st.markdown(outcome_words.forgotten_sentence(found, len(said)))
+        if len(found.lost):
+            _, last = max(said)
+            at_last = Chosen(chosen.store, chosen.run, chosen.run.checkpoint_path(last))
+            show_images(found.lost, pixels, answers(at_last), "forgotten")

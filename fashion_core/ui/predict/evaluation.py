@@ -1,0 +1,133 @@
+"""How good a model is on all test images, and whether another one is better."""
+
+import numpy as np
+import streamlit as st
+
+from fashion_core.charts import evaluation, evaluation_tables, outcome_words
+from fashion_core.charts.evaluation import CELL
+from fashion_core.data.labels import CLASS_NAMES
+from fashion_core.errors import ConfigError
+from fashion_core.inference import scores
+from fashion_core.inference.scores import Answers, Array
+from fashion_core.ui import common
+from fashion_core.ui.predict.gallery import show_chosen, show_images
+from fashion_core.ui.predict.models import answers, ask_other, test_images, usable
+from fashion_core.ui.saved_file import Chosen
+
+
+def show_quality(chosen: Chosen) -> None:
+    """Accuracy with its interval, what is mixed up, each class, calibration, the most confident mistakes."""
+    said = answers(chosen)
+    pixels, _ = test_images(chosen.run.record.config.dataset)
+    st.markdown(outcome_words.accuracy_sentence(said))
+    left, right = st.columns([3, 2])
+    with left, st.container(border=True):
+        _show_confusion(said)
+    with right, st.container(border=True):
+        _show_classes(said)
+    _show_cell(said, pixels)
+    left, right = st.columns(2)
+    with left, st.container(border=True):
+        _show_calibration(said)
+    with right, st.container(border=True):
+        st.markdown("**Most confident mistakes**")
+        show_images(scores.mistakes(said), pixels, said, "mistakes")
+    show_chosen(pixels, {"this model": said})
+
+
+def _show_confusion(said: Answers) -> None:
+    st.markdown("**What it takes for what**")
+    st.markdown(outcome_words.confusion_sentence(said))
+    st.caption(evaluation.CONFUSION_KEY)
+    rows = evaluation_tables.confusion_frame(scores.confusion(said))
+    st.vega_lite_chart(
+        evaluation.confusion_chart(rows, _addressed_cell()).sent(),
+        key="confusion",
+        on_select=_take_cell,
+        selection_mode=CELL,
+        alt="True class by predicted class",
+    )
+
+
+def _take_cell() -> None:
+    points = st.session_state["confusion"].selection.get(CELL) or []
+    if points:
+        st.query_params[CELL] = f"{int(points[0]['true'])}-{int(points[0]['predicted'])}"
+    else:
+        st.query_params.pop(CELL, None)
+
+
+def _addressed_cell() -> tuple[int, int] | None:
+    """The true and predicted class that the address names. Raises ``ConfigError``."""
+    given = st.query_params.get(CELL)
+    if given is None:
+        return None
+    parts = given.split("-")
+    if len(parts) != 2 or not all(part in map(str, range(scores.CLASSES)) for part in parts):
+        raise ConfigError(f"A cell is two classes such as 6-0, not {given!r}: mend the address.")
+    return int(parts[0]), int(parts[1])
+
+
+def _show_cell(said: Answers, pixels: Array) -> None:
+    cell = _addressed_cell()
+    if cell is None:
+        st.caption("Click a cell to see its images.")
+        return
+    true, predicted = cell
+    with st.container(border=True):
+        st.markdown(f"**{CLASS_NAMES[true]}** taken for **{CLASS_NAMES[predicted]}**")
+        show_images(np.flatnonzero((said.labels == true) & (said.predicted == predicted)), pixels, said, "cell")
+
+
+def _show_classes(said: Answers) -> None:
+    st.markdown("**Each class**")
+    st.caption(evaluation.CLASS_KEY)
+    rows = evaluation_tables.class_frame(scores.class_scores(said))
+    st.vega_lite_chart(evaluation.class_chart(rows).sent(), alt="Precision and recall of each class")
+
+
+def _show_calibration(said: Answers) -> None:
+    found = scores.calibration(said)
+    st.markdown("**Is it as sure as it may be?**")
+    st.markdown(outcome_words.calibration_sentence(found))
+    st.caption(evaluation.RELIABILITY_KEY)
+    chart = evaluation.reliability_chart(evaluation_tables.reliability_frame(found))
+    st.vega_lite_chart(chart.sent(), alt="Accuracy by confidence")
+
+
+def show_two(chosen: Chosen) -> None:
+    """Two files beside each other: which is better, whether that is more than chance, and where they differ."""
+    other = usable(ask_other(chosen))
+    first, second = answers(chosen), answers(other)
+    pixels, _ = test_images(chosen.run.record.config.dataset)
+    names = _names(chosen, other)
+    indices = scores.differing(first, second)
+    found = scores.mcnemar(first, second)
+    st.markdown(outcome_words.disagreement_sentence(found, len(indices), *map(common.plain, names)))
+    for column, name, said in zip(st.columns(2), names, (first, second), strict=True):
+        with column, st.container(border=True):
+            st.markdown(f"**{common.plain(name)}**")
+            st.markdown(outcome_words.accuracy_sentence(said))
+            _show_figures(said)
+    if len(indices):
+        st.markdown(f"**Where they differ** ({len(indices):,} images)")
+        st.caption(f"Below each image: first {common.plain(names[0])}, then {common.plain(names[1])}.")
+        show_images(indices, pixels, first, "differing", second)
+    show_chosen(pixels, dict(zip(names, (first, second), strict=True)))
+
+
+def _show_figures(said: Answers) -> None:
+    """What a model mixes up, each class, and its calibration, to be set beside another one's."""
+    st.markdown(outcome_words.confusion_sentence(said))
+    rows = evaluation_tables.confusion_frame(scores.confusion(said))
+    st.vega_lite_chart(evaluation.confusion_chart(rows).sent(), alt="True class by predicted class")
+    _show_classes(said)
+    _show_calibration(said)
+
+
+def _names(chosen: Chosen, other: Chosen) -> tuple[str, str]:
+    """What to call both, so that they can be told apart: by the file where they are of one run."""
+    if chosen.run.id == other.run.id:
+        return chosen.name, other.name if other.name != chosen.name else f"{other.name} again"
+    first, second = f"{chosen.run.title} · {chosen.name}", f"{other.run.title} · {other.name}"
+    return (first, second) if first != second else (f"{first} · {chosen.run.id}", f"{second} · {other.run.id}")

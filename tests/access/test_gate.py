@@ -1,0 +1,241 @@
+"""The gate: what it lets through, what it refuses, and the lines that it leaves in the store."""
+
+import io
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from fashion_core.access import audit
+from fashion_core.access.audit import Entry
+from fashion_core.access.gate import Actions
+from fashion_core.access.roles import LOOK_ONLY, Actor
+from fashion_core.errors import DiskError, NotAllowedError, RunStateError
+from fashion_core.resume.resumptions import Wish
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import Labels
+from fashion_core.runs.store import RunStore
+from tests.support.helpers import command_line, config, new_run, python, small_disk, train
+
+OPERATOR = Actor("anna@example.org", "operator", logged_in=True)
+VIEWER = Actor("bert@example.org", "viewer", LOOK_ONLY, logged_in=True)
+EVERY_ACTION: dict[str, Callable[[Actions, Run], object]] = {
+    "start": lambda actions, run: actions.start(run.record.config),
+    "stop": lambda actions, run: actions.stop(run),
+    "cancel": lambda actions, run: actions.cancel([run]),
+    "continue": lambda actions, run: actions.go_on(run),
+    "resume": lambda actions, run: actions.resume(run, [Wish(0, 1, {})]),
+    "lesson": lambda actions, run: actions.begin_lesson({}),
+    "upload": lambda actions, run: actions.keep_upload({}, "id", "theirs.pth", io.BytesIO(b"x")),
+    "import": lambda actions, run: actions.bring_in(run.weights_path, "theirs.pth", {}),
+    "delete": lambda actions, run: actions.delete(run),
+    "delete file": lambda actions, run: actions.delete(run, run.checkpoint_path(0)),
+    "let go": lambda actions, run: actions.let_go(run, [0]),
+    "relabel": lambda actions, run: actions.relabel(run, Labels(name="theirs"), run.labels),
+    "verify": lambda actions, run: list(actions.verify([run])),
+    "download": lambda actions, run: actions.download(lambda done, total: None),
+}
+
+
+def test_every_public_method_is_tried_below() -> None:
+    """But ``go_on_with_lesson``, which nobody asks for: it has a test of its own."""
+    used = {name for action in EVERY_ACTION.values() for name in action.__code__.co_names}
+    methods = {name for name in vars(Actions) if not name.startswith("_")}
+    assert methods - used == {"go_on_with_lesson"}
+
+
+@pytest.fixture
+def trained(store: RunStore) -> Run:
+    run = new_run(store, epochs=2, name="Lesson")
+    train(run)
+    return run
+
+
+def snapshot(store: RunStore) -> dict[Path, bytes]:
+    return {
+        path: path.read_bytes()
+        for path in store.root.rglob("*")
+        if path.is_file() and path.name not in (audit.NAME, "lock")
+    }
+
+
+@pytest.mark.parametrize("name", EVERY_ACTION)
+def test_viewer_changes_nothing_and_the_refusal_is_noted(store: RunStore, trained: Run, name: str) -> None:
+    before = snapshot(store)
+    with pytest.raises(NotAllowedError, match=r"That was not done\. You may look"):
+        EVERY_ACTION[name](Actions(store, VIEWER), trained)
+    assert snapshot(store) == before
+    assert [(line.who, line.outcome) for line in audit.read(store.root)] == [("bert@example.org", "refused")]
+
+
+def test_lesson_does_not_go_on_by_itself_for_a_viewer(store: RunStore, trained: Run) -> None:
+    trained.write_status(trained.status.model_copy(update={"state": "finished"}))
+    assert Actions(store, VIEWER).go_on_with_lesson(trained) is None
+    assert audit.read(store.root) == []
+    made = Actions(store, OPERATOR).go_on_with_lesson(trained)
+    assert made is not None
+    again = Actions(store, VIEWER).go_on_with_lesson(trained)
+    assert again is not None
+    assert again.id == made.id
+    told = [(line.what, line.run, line.detail) for line in audit.read(store.root)]
+    assert told == [
+        ("resume", trained.id, f"lesson, made {made.id}"),
+        ("start", made.id, f"resumed from {trained.id}"),
+    ]
+
+
+def test_each_of_many_runs_has_a_line_when_it_is_made_and_when_it_is_cancelled(store: RunStore, trained: Run) -> None:
+    actions = Actions(store, OPERATOR)
+    made = actions.resume(trained, [Wish(epoch=0, additional=1, overrides={"seed": seed}) for seed in range(15)])
+    actions.cancel(made)
+    lines = audit.read(store.root)
+    assert [line.run for line in lines if line.what == "start"] == [run.id for run in made]
+    assert {line.run for line in lines if line.what == "cancel"} == {run.id for run in made}
+
+
+def test_operator_acts_and_each_line_says_who_when_and_what(store: RunStore) -> None:
+    actions = Actions(store, OPERATOR)
+    run = actions.start(config(name="mine", epochs=1))
+    actions.relabel(run, Labels(name="renamed"), run.labels)
+    lines = audit.read(store.root)
+    assert [(line.who, line.what, line.run, line.outcome) for line in lines] == [
+        ("anna@example.org", "start", run.id, "done"),
+        ("anna@example.org", "relabel", run.id, "done"),
+    ]
+    assert all(line.when.endswith("+00:00") for line in lines)
+
+
+def test_damaged_labels_are_kept_beside_those_that_replace_them(store: RunStore) -> None:
+    actions, run = Actions(store, OPERATOR), new_run(store)
+    before = run.labels
+    run.labels_path.write_text('{"notes": "a week of work",')
+    actions.relabel(run, Labels(name="mended"), before)
+    assert run.labels.name == "mended"
+    assert run.damaged_labels_path.read_text() == '{"notes": "a week of work",'
+
+
+def test_labels_that_were_damaged_are_not_written_over_once_somebody_has_mended_them(store: RunStore) -> None:
+    actions, run = Actions(store, OPERATOR), new_run(store)
+    run.labels_path.write_text("{")
+    actions.relabel(run, Labels(name="mended"), run.whole_labels)
+    with pytest.raises(RunStateError, match="the name is mended now"):
+        actions.relabel(run, Labels(name="late"), None)
+    assert run.labels.name == "mended"
+
+
+def test_what_fails_is_noted_with_its_reason(store: RunStore, trained: Run) -> None:
+    trained.write_status(trained.status.model_copy(update={"state": "finished"}))
+    with pytest.raises(RunStateError):
+        Actions(store, OPERATOR).stop(trained)
+    assert audit.read(store.root)[0].outcome.startswith(f"failed: Run {trained.id} is finished already")
+
+
+def test_what_is_broken_off_is_noted(store: RunStore, trained: Run) -> None:
+    verifying = Actions(store, OPERATOR).verify([trained])
+    next(verifying)
+    verifying.close()  # type: ignore[attr-defined]
+    assert [(line.what, line.outcome) for line in audit.read(store.root)] == [("verify", "interrupted")]
+
+
+def test_lines_of_a_deleted_run_stay(store: RunStore, trained: Run) -> None:
+    Actions(store, OPERATOR).delete(trained)
+    assert [(line.what, line.run) for line in audit.read(store.root)] == [("delete", trained.id)]
+
+
+def test_name_can_forge_no_line(store: RunStore) -> None:
+    forged = json.dumps({"when": "x", "who": "x", "what": "delete"})
+    audit.write(store.root, entry := audit.entry(f"a\n{forged}\n", "relabel", detail=f"\r\n{forged}\u2028"))
+    assert entry.outcome == "interrupted"
+    assert not (store.root / audit.NAME).exists()
+    entry.outcome = audit.DONE
+    audit.write(store.root, entry)
+    assert len((store.root / audit.NAME).read_text().splitlines()) == 1
+    assert [line.what for line in audit.read(store.root)] == ["relabel"]
+
+
+def test_torn_line_costs_only_itself(store: RunStore) -> None:
+    log = store.root / audit.NAME
+    store.root.mkdir()
+    log.write_bytes(b'{"when": "2026')
+    line = Entry("now", "anna", "stop", outcome=audit.DONE)
+    audit.write(store.root, line)
+    log.write_bytes(log.read_bytes() + b'\n[1]\n"x"\n\xff\n{"who": 1}\n')
+    audit.write(store.root, line)
+    assert audit.read(store.root) == [line, line]
+
+
+def test_many_writers_at_once_lose_no_line(store: RunStore) -> None:
+    def write(name: int) -> None:
+        for number in range(50):
+            audit.write(store.root, Entry("now", str(name), str(number), outcome=audit.DONE))
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    lines = audit.read(store.root)
+    assert {(line.who, line.what) for line in lines} == {(str(a), str(b)) for a in range(8) for b in range(50)}
+
+
+def test_nothing_is_done_that_can_not_be_noted(store: RunStore, trained: Run) -> None:
+    (store.root / audit.NAME).mkdir()
+    before = snapshot(store)
+    for action in EVERY_ACTION.values():
+        if action is not EVERY_ACTION["upload"]:
+            with pytest.raises(DiskError):
+                action(Actions(store, OPERATOR), trained)
+    assert snapshot(store) == before
+
+
+def test_full_disk_opens_no_door_and_lets_things_be_deleted(store: RunStore, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "small", 1024) as folder:
+        full = RunStore(folder / "runs")
+        run = new_run(full)
+        run.write_status(run.status.model_copy(update={"state": "stopped"}))
+        audit.write(full.root, Entry("now", "anna", "start", outcome=audit.DONE))
+        with pytest.raises(OSError, match="No space"):
+            (folder / "filler").write_bytes(bytes(1 << 21))
+        with pytest.raises(NotAllowedError):
+            Actions(full, VIEWER).delete(run)
+        Actions(full, OPERATOR).delete(run)
+        assert audit.read(full.root)[-1].what == "delete"
+
+
+def test_line_that_is_cut_short_is_an_error(store: RunStore) -> None:
+    code = f"""
+import resource
+from pathlib import Path
+from fashion_core import audit
+resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50))
+audit.write(Path({str(store.root)!r}), audit.Entry("now", "anna", "start", outcome=audit.DONE))
+"""
+    done = python(code)
+    assert "audit.jsonl can't be used: the disk is full" in done.stderr
+    assert (store.root / audit.NAME).stat().st_size == 50
+
+
+def test_command_line_acts_under_the_users_name(store: RunStore, trained: Run) -> None:
+    assert command_line("delete", trained.id).returncode == 0
+    user = f"command line ({psutil.Process().username()})"
+    assert [(line.who, line.what) for line in audit.read(store.root)] == [(user, "delete")]
+
+
+def test_audit_command_tells_all_or_those_of_one_run(store: RunStore, trained: Run) -> None:
+    Actions(store, OPERATOR).delete(trained)
+    with pytest.raises(NotAllowedError):
+        Actions(store, VIEWER).start(config())
+    told = command_line("audit").stdout.splitlines()
+    assert [("anna@example.org" in line, "refused" in line) for line in told] == [(True, False), (False, True)]
+    [line] = json.loads(command_line("audit", trained.id, "--json").stdout)
+    assert (line["what"], line["run"], line["outcome"]) == ("delete", trained.id, "done")
+
+
+def test_import_of_a_page_leaves_one_line(store: RunStore, trained: Run) -> None:
+    made = Actions(store, OPERATOR).bring_in(trained.weights_path, "theirs.pth", {})
+    assert [(line.who, line.what, line.run, line.detail) for line in audit.read(store.root)] == [
+        ("anna@example.org", "import", made.id, "theirs.pth")
+    ]

@@ -1,0 +1,300 @@
+"""Ids, epochs, names and addresses that try to leave the store: none does, and each is one sentence."""
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from _pytest.mark.structures import ParameterSet
+
+from fashion_core.cli import main
+from fashion_core.formats import import_file
+from fashion_core.inference.client import PREDICTOR
+from fashion_core.resume import lineage_frames
+from fashion_core.runs import queue
+from fashion_core.runs.run import Run
+from fashion_core.runs.store import RunStore
+from fashion_core.ui import common
+from tests.pages.test_pages import open_page
+from tests.resume.test_plan import resume
+from tests.support.helpers import new_run, sent, train
+
+SECRET = "what stands outside the store"
+ELSEWHERE = "20250101-000000-000-0000"
+ENDLESS = "9" * 5000
+TRICKS = (
+    f"../outside/{ELSEWHERE}",
+    f"..%2foutside%2f{ELSEWHERE}",
+    f"%2e%2e/outside/{ELSEWHERE}",
+    f"..\\outside\\{ELSEWHERE}",
+    f"x/../../outside/{ELSEWHERE}",
+    "/etc/passwd",
+    "file:///etc/passwd",
+    "..",
+    ".",
+    f"{ELSEWHERE}\0",
+    "\0",
+    "２０２５0101-000000-000-0000",
+    "*",
+    ENDLESS,
+    "-1",
+    "x" * 100_000,
+    "${HOME}",
+    "'; drop table runs; --",
+)
+LIKELIEST = {
+    "run": (TRICKS[0],),
+    "epoch": (f"../../../outside/{ELSEWHERE}/model_save/0", ENDLESS),
+    "at": (ENDLESS,),
+    "image": (ENDLESS,),
+    "file": (f"../../outside/{ELSEWHERE}/model_weights.pth",),
+    "with": (f"../outside/{ELSEWHERE}/model_weights.pth", f"{{run}}/../../outside/{ELSEWHERE}/model_weights.pth"),
+}
+"""What would lead to the copy outside, were these parameters taken for paths; and a number too long for a number."""
+OF_A_RUN = ("show", "stop", "continue", "delete", "verify", "lesson")
+OF_AN_EPOCH = ("resume", "export", "formats", "delete")
+
+
+class Place(NamedTuple):
+    """Where a page reads one parameter: what shows that it got there, and what else the address says."""
+
+    page: str
+    parameter: str
+    shows: str
+    rest: dict[str, str]
+
+    def __str__(self) -> str:
+        """As the address, in short."""
+        return "&".join((self.page, *self.rest.values(), self.parameter))
+
+
+RUN, FILE = {"run": "{run}"}, {"run": "{run}", "epoch": "1"}
+QUALITY, OPINIONS = {**FILE, "view": "How good is it?"}, {**FILE, "view": "Every checkpoint's opinion"}
+TWO, COMPARE = {**FILE, "view": "Two models"}, {**FILE, "show": "Compare"}
+HELPED, LINEAGE = {"view": "Did resuming help?"}, {"view": "Lineage"}
+NO_RUN, NO_FILE, NO_IMAGE = "No run in .* has the id", "has no saved file", "A test image is a number from 0 to 1,999"
+NO_EPOCH, LISTED, FIRST_PAGE = "a whole number", r"2 of \d+ files", r"page 1 of \d+"
+PLACES = (
+    Place("overview", "run", NO_RUN, {}),
+    Place("train", "run", NO_RUN, {}),
+    Place("lesson", "run", NO_RUN, {}),
+    Place("checkpoints", "run", NO_RUN, {}),
+    Place("checkpoints", "run", NO_RUN, {"epoch": "1"}),
+    Place("checkpoints", "epoch", NO_EPOCH, RUN),
+    Place("checkpoints", "file", NO_FILE, RUN),
+    Place("checkpoints", "view", LISTED, FILE),
+    Place("checkpoints", "of", LISTED, FILE),
+    Place("checkpoints", "format", LISTED, FILE),
+    Place("checkpoints", "at", LISTED, FILE),
+    Place("checkpoints", "best", LISTED, FILE),
+    Place("checkpoints", "page", LISTED, FILE),
+    Place("checkpoints", "show", "Bytes by layer", FILE),
+    Place("checkpoints", "with", f"{NO_RUN}|{NO_FILE}|Compare with", COMPARE),
+    Place("resume", "run", NO_RUN, {"epoch": "1"}),
+    Place("resume", "epoch", NO_EPOCH, RUN),
+    Place("resume", "view", "Additional epochs", FILE),
+    Place("resume", "group", "These runs are gone", FILE),
+    Place("resume", "now", "loss_now is", HELPED),
+    Place("resume", "sort", "Sort by", HELPED),
+    Place("resume", "from", "Resumed from", HELPED),
+    Place("resume", "focus", "Where each run branched off", HELPED),
+    Place("resume", "trees", "the trees of one page", LINEAGE),
+    Place("predict", "run", NO_RUN, {"epoch": "1"}),
+    Place("predict", "epoch", f"{NO_EPOCH}|{NO_FILE}", RUN),
+    Place("predict", "file", NO_FILE, RUN),
+    Place("predict", "view", FIRST_PAGE, FILE),
+    Place("predict", "show", FIRST_PAGE, FILE),
+    Place("predict", "class", FIRST_PAGE, FILE),
+    Place("predict", "gallery-page", FIRST_PAGE, FILE),
+    Place("predict", "image", NO_IMAGE, FILE),
+    Place("predict", "image", NO_IMAGE, OPINIONS),
+    Place("predict", "image", NO_IMAGE, QUALITY),
+    Place("predict", "image", NO_IMAGE, TWO),
+    Place("predict", "cell", "A cell is two classes", QUALITY),
+    Place("predict", "cell-page", f"taken for(?s:.*){FIRST_PAGE}(?s:.*){FIRST_PAGE}", {**QUALITY, "cell": "8-8"}),
+    Place("predict", "mistakes-page", FIRST_PAGE, QUALITY),
+    Place("predict", "with", f"{NO_RUN}|{NO_FILE}|Second file", TWO),
+    Place("predict", "differing-page", FIRST_PAGE, TWO),
+)
+"""All that the pages read of an address, each where the rest of it is in order."""
+
+
+def tricks() -> Iterator[ParameterSet]:
+    """Each place with one trick, so that all are tried somewhere, and with its likeliest; the others are slow."""
+    for number, place in enumerate(PLACES):
+        likeliest = LIKELIEST.get(place.parameter, ())
+        quick = (*likeliest, TRICKS[number % len(TRICKS)])
+        for trick in dict.fromkeys((*likeliest, *TRICKS)):
+            marks = () if trick in quick else (pytest.mark.slow,)
+            yield pytest.param(place, trick, marks=marks, id=f"{place}={trick[:24]!a}")
+
+
+class Family(NamedTuple):
+    """A store of runs that were really trained, the second resumed from the first, and a copy of one beside it."""
+
+    run: Run
+    outside: Path
+    before: dict[Path, bytes]
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory: pytest.TempPathFactory, synthetic_data: Path) -> Iterator[Family]:
+    """Only looked at; what answers for its models does not outlive these tests."""
+    folder = tmp_path_factory.mktemp("tricks")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASHION_DATA", str(synthetic_data))
+        patch.setenv("FASHION_RUNS", str(folder / "runs"))
+        store = RunStore()
+        run = trained_to_its_end(new_run(store, name="inside", epochs=2, optimizer="adam"))
+        trained_to_its_end(resume(store, run, 0))
+        trained_to_its_end(new_run(store, name="another tree"))
+        PREDICTOR.close()
+        yield Family(run, copied_beside(run), files_below(folder))
+        PREDICTOR.close()
+
+
+@pytest.fixture
+def short_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few rows and trees are more than a page of them."""
+    monkeypatch.setattr(common, "PAGE_ROWS", 2)
+    monkeypatch.setattr(lineage_frames, "MOST_LANES", 1)
+
+
+@pytest.fixture
+def trained(store: RunStore) -> Run:
+    """A run in the store, and a copy of it beside the store under another name."""
+    run = trained_to_its_end(new_run(store, epochs=1, name="inside"))
+    copied_beside(run)
+    return run
+
+
+def trained_to_its_end(run: Run) -> Run:
+    train(run)
+    run.write_status(run.status.model_copy(update={"state": "finished"}))
+    return run
+
+
+def copied_beside(run: Run) -> Path:
+    """A copy of the run that stands beside its store, under another name."""
+    outside = run.path.parent.parent / "outside" / ELSEWHERE
+    shutil.copytree(run.path, outside)
+    theirs = Run(outside)
+    theirs.write_labels(theirs.labels.model_copy(update={"name": SECRET}))
+    return outside
+
+
+def files_below(folder: Path) -> dict[Path, bytes]:
+    """What must not change: all but locks, and the audit of what was refused."""
+    return {
+        path: path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix not in (".lock", ".jsonl") and path.name != "lock"
+    }
+
+
+_noted: list[list[str]] = []
+"""Where paths that are opened or listed are noted; empty while nobody asks."""
+
+
+def _note(event: str, arguments: tuple[Any, ...]) -> None:
+    if _noted and event in ("open", "os.listdir", "os.scandir") and isinstance(arguments[0], str | Path):
+        _noted[-1].append(str(arguments[0]))
+
+
+sys.addaudithook(_note)  # nothing takes a hook away again
+
+
+@contextmanager
+def noting_reads() -> Iterator[list[str]]:
+    """The paths that this process opens or lists meanwhile."""
+    _noted.append([])
+    try:
+        yield _noted[-1]
+    finally:
+        _noted.pop()
+
+
+def is_out(path: str, outside: Path) -> bool:
+    """Whether it is one that a trick leads to."""
+    real = os.path.realpath(path)
+    return real == "/etc/passwd" or Path(real).is_relative_to(outside.parent)
+
+
+def test_reading_beside_the_store_would_be_noticed(family: Family) -> None:
+    with noting_reads() as reads:
+        Run(family.run.path.parent / TRICKS[0]).record  # noqa: B018  (it reads)
+    assert [path for path in reads if is_out(path, family.outside)]
+
+
+@pytest.mark.usefixtures("short_pages")
+@pytest.mark.parametrize(("place", "trick"), list(tricks()))
+def test_trick_in_an_address_is_one_sentence_or_the_page(family: Family, place: Place, trick: str) -> None:
+    address = {**place.rest, place.parameter: trick}
+    query = {name: value.replace("{run}", family.run.id) for name, value in address.items()}
+    with noting_reads() as reads:
+        app = open_page(place.page, **query)
+    assert [path for path in reads if is_out(path, family.outside)] == []
+    shown = sent(app)
+    assert SECRET not in shown
+    assert str(family.outside) not in shown
+    assert "Traceback" not in shown
+    assert len(app.error) <= 1
+    assert re.search(place.shows, shown)
+    assert files_below(family.outside.parent.parent) == family.before
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line that a command says when it can't be done; or its usage."""
+    try:
+        status = main.main(arguments)
+    except SystemExit as error:
+        status = int(str(error.code))
+    said = capsys.readouterr()
+    assert status in (1, 2), (arguments, said.out)
+    assert SECRET not in said.out + said.err
+    return said.err
+
+
+@pytest.mark.parametrize("command", OF_A_RUN)
+def test_id_on_the_command_line_stays_in_the_store(
+    trained: Run, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    before = files_below(trained.path.parent.parent)
+    for trick in TRICKS:
+        assert re.match(r"fashion_core: No run in .* has the id|usage:", refused(capsys, command, trick)), trick
+    assert files_below(trained.path.parent.parent) == before
+
+
+@pytest.mark.parametrize("command", OF_AN_EPOCH)
+def test_epoch_on_the_command_line_stays_in_the_run(
+    trained: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    before = files_below(trained.path.parent.parent)
+    rest = ("--format", "weights", str(tmp_path / "out")) if command == "export" else ()
+    for trick in (*TRICKS, "../../../outside", "0/../1", "0\0", "1"):
+        assert refused(capsys, command, trained.id, trick, *rest), trick
+    assert files_below(trained.path.parent.parent) == before
+
+
+@pytest.mark.parametrize("trick", TRICKS, ids=range(len(TRICKS)))
+def test_name_of_a_file_from_outside_is_only_a_word(store: RunStore, trained: Run, trick: str) -> None:
+    before = set(store.root.parent.rglob("*"))
+    made = import_file.bring_in(store, trained.weights_path, trick, {})
+    assert {path for path in set(store.root.parent.rglob("*")) - before if not path.is_relative_to(made.path)} == set()
+    source = made.record.source
+    assert source is not None
+    assert "/" not in source.name
+    assert source.name.isprintable()
+    assert len(source.name) <= 80
+
+
+@pytest.mark.parametrize("trick", ["a\0b", "\ud800", "--json", "x" * 200_000], ids=["NUL", "half", "flag", "long"])
+def test_name_of_an_upload_reaches_the_importing_process_as_a_word(store: RunStore, trained: Run, trick: str) -> None:
+    made = queue.bring_in(store, trained.weights_path, trick, {})
+    assert made.record.source is not None
+    assert made.record.source.name.isprintable()

@@ -1,0 +1,238 @@
+"""Logging in with a real provider, in a real browser: who comes in, who may act, and what is noted."""
+
+import re
+import socket
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from fashion_core.access import audit
+from fashion_core.access.roles import EXPIRED, LOGIN_FIRST
+from fashion_core.runs.run import Run
+from fashion_core.runs.store import RunStore
+from tests.support.browsing import PATIENCE_MS, Server, expect_badge, open_page
+from tests.support.helpers import new_run, wait_until
+from tests.support.logins import ANNA, BERT, CARL, log_in, provider, shown, write_secrets
+
+pytestmark = pytest.mark.browser
+
+LOGIN_SECONDS = 25
+"""How long a login lasts that is to end during a test: longer than a busy machine takes to log in and draw a page."""
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[str]:
+    with provider() as address:
+        yield address
+
+
+@pytest.fixture
+def secrets(tmp_path: Path) -> Path:
+    return tmp_path / "secrets.toml"
+
+
+@pytest.fixture
+def guarded(store: RunStore, tmp_path: Path, secrets: Path, issuer: str) -> Iterator[Server]:
+    """The app with a login: Anna operates, Bert looks, nobody else comes in."""
+    server = Server(tmp_path / "server.log", "--secrets.files", str(secrets))
+    write_secrets(secrets, server.port, issuer, [ANNA], [BERT])
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def stopped(store: RunStore) -> Run:
+    run = new_run(store, name="to be seen", epochs=2000)
+    run.write_status(run.status.model_copy(update={"state": "stopped"}))
+    return run
+
+
+def lines(store: RunStore) -> list[tuple[str, str, str]]:
+    return [(line.who, line.what, line.outcome) for line in audit.read(store.root)]
+
+
+def log_out(page: Page, role: str = "viewer") -> None:
+    page.get_by_text(f" · {role}").click()
+    page.get_by_text("Log out").click()
+    page.get_by_role("button", name="End session").click()  # the provider's own question
+
+
+@pytest.mark.parametrize("path", ["", "train", "checkpoints", "resume", "predict", "lesson"])
+def test_first_address_of_a_fresh_server_is_a_door(guarded: Server, stopped: Run, page: Page, path: str) -> None:
+    open_page(page, f"{guarded.url}/{path}?run={stopped.id}")
+    expect(page.get_by_text(LOGIN_FIRST)).to_be_visible()
+    expect(page.get_by_role("button", name="Log in")).to_be_visible()
+    expect(page.get_by_text("to be seen")).to_have_count(0)
+    expect(page.get_by_role("link", name="Overview")).to_have_count(0)
+
+
+def test_viewer_sees_runs_may_not_act_and_logs_out(store: RunStore, guarded: Server, stopped: Run, page: Page) -> None:
+    log_in(page, guarded, BERT)
+    expect(page.get_by_text(shown(BERT, "viewer"))).to_be_visible()
+    open_page(page, f"{guarded.url}/train?run={stopped.id}")
+    expect(page.get_by_role("heading", name="to be seen")).to_be_visible()
+    expect(page.get_by_role("button", name="Continue")).to_be_disabled()
+    log_out(page)
+    expect(page.get_by_role("button", name="Log in")).to_be_visible()
+    open_page(page, f"{guarded.url}/train?run={stopped.id}")
+    expect(page.get_by_role("button", name="Log in")).to_be_visible()
+    assert lines(store) == []
+
+
+def test_operator_starts_and_stops_a_run_under_their_name(store: RunStore, guarded: Server, page: Page) -> None:
+    log_in(page, guarded, ANNA)
+    open_page(page, f"{guarded.url}/train")
+    box = page.get_by_label("Epochs", exact=True)
+    box.fill("2000")
+    box.press("Enter")
+    page.get_by_role("button", name="Start").click()
+    page.wait_for_url(re.compile(r"run="), timeout=PATIENCE_MS)
+    expect_badge(page, "running")
+    page.get_by_test_id("stMain").get_by_role("button", name="Stop").click()
+    expect_badge(page, "stopped")
+    assert lines(store) == [(ANNA, "start", "done"), (ANNA, "stop", "done")]
+
+
+def test_role_taken_away_while_a_dialog_is_open_refuses_its_button(
+    store: RunStore, guarded: Server, stopped: Run, secrets: Path, issuer: str, page: Page, chromium: Browser
+) -> None:
+    log_in(page, guarded, ANNA)
+    open_page(page, f"{guarded.url}/?run={stopped.id}")
+    page.get_by_role("button", name="Delete…").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("button", name="Delete")).to_be_enabled()
+
+    write_secrets(secrets, guarded.port, issuer, [], [ANNA])
+    other = chromium.new_page()
+    log_in(other, guarded, ANNA)
+    wait_until(lambda: sees(other, guarded, "viewer"), "the server has read its secrets again")
+    other.close()
+
+    dialog.get_by_role("button", name="Delete").click()
+    expect(dialog.get_by_test_id("stAlert")).to_contain_text("That was not done")
+    assert store.has(stopped.id)
+    assert lines(store) == [(ANNA, "delete", "refused")]
+
+
+def sees(page: Page, server: Server, word: str) -> bool:
+    open_page(page, server.url)
+    expect(page.get_by_text(shown(ANNA, ""))).to_be_visible()
+    return page.get_by_text(shown(ANNA, word)).is_visible()
+
+
+def test_who_is_in_no_list_is_told_so_and_sees_nothing(guarded: Server, stopped: Run, page: Page) -> None:
+    log_in(page, guarded, CARL)
+    expect(page.get_by_text("ask its owner to add you")).to_be_visible()
+    expect(page.get_by_text("to be seen")).to_have_count(0)
+    expect(page.get_by_role("link", name="Overview")).to_have_count(0)
+    page.get_by_role("button", name="Log out").click()
+    page.get_by_role("button", name="End session").click()
+    expect(page.get_by_text(LOGIN_FIRST)).to_be_visible()
+
+
+@pytest.mark.parametrize(("path", "heading"), [("", "All runs"), ("train", "to be seen")])
+def test_view_that_refreshes_ends_with_the_login(
+    store: RunStore, stopped: Run, tmp_path: Path, secrets: Path, page: Page, path: str, heading: str
+) -> None:
+    """Nobody reloads: the page finds out by itself, and offers to log in again."""
+    with provider(timedelta(seconds=LOGIN_SECONDS)) as short:
+        server = Server(tmp_path / "server.log", "--secrets.files", str(secrets))
+        write_secrets(secrets, server.port, short, [ANNA])
+        server.start()
+        try:
+            log_in(page, server, ANNA)
+            open_page(page, f"{server.url}/{path}?run={stopped.id}")
+            expect(page.get_by_role("heading", name=heading)).to_be_visible()
+            expect(page.get_by_text(EXPIRED)).to_be_visible(timeout=LOGIN_SECONDS * 1000 + PATIENCE_MS)
+            expect(page.get_by_role("heading", name=heading)).to_have_count(0)
+            page.get_by_role("button", name="Log in").click()
+            expect(page.get_by_role("button", name="Authorize")).to_be_visible()
+        finally:
+            server.kill()
+
+
+def test_page_that_hears_of_a_run_ends_once_its_viewer_is_in_no_list(
+    guarded: Server, stopped: Run, secrets: Path, issuer: str, page: Page
+) -> None:
+    log_in(page, guarded, BERT)
+    open_page(page, f"{guarded.url}/train?run={stopped.id}")
+    expect(page.get_by_role("heading", name="to be seen")).to_be_visible()
+    page.wait_for_function("document.body.value")
+    write_secrets(secrets, guarded.port, issuer, [ANNA])
+    expect(page.get_by_text("ask its owner to add you")).to_be_visible()
+    expect(page.get_by_role("heading", name="to be seen")).to_have_count(0)
+
+
+def test_open_tab_keeps_a_login_that_another_one_ended_until_it_is_loaded_again(
+    store: RunStore, guarded: Server, stopped: Run, page: Page
+) -> None:
+    """The README says so where it explains logins."""
+    log_in(page, guarded, ANNA)
+    other = page.context.new_page()
+    open_page(other, f"{guarded.url}/?run={stopped.id}")
+    expect(other.get_by_role("button", name="Save")).to_be_enabled()
+    log_out(page, "operator")
+    expect(page.get_by_role("button", name="Log in")).to_be_visible()
+    other.get_by_role("button", name="Save").click()
+    wait_until(lambda: lines(store) == [(ANNA, "relabel", "done")], "the open tab has acted")
+    other.reload()
+    expect(other.get_by_role("button", name="Log in")).to_be_visible()
+    expect(other.get_by_text("to be seen")).to_have_count(0)
+
+
+def test_name_of_a_person_is_shown_as_text(
+    store: RunStore, guarded: Server, secrets: Path, issuer: str, page: Page
+) -> None:
+    name = "![i](//a.org/i.png)<b>@a.org"
+    server = guarded
+    write_secrets(secrets, server.port, issuer, [ANNA], ["*"])
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    log_in(page, server, name)
+    expect(page.get_by_text(shown(name, "viewer"))).to_be_visible()
+    assert not [url for url in asked if "//a.org" in url]
+
+
+def outside_address() -> str:
+    """An address of this machine that is not a loopback one."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # reserved for documentation; UDP sends nothing to connect
+        except OSError:
+            pytest.skip("this machine has no address but its loopback ones")
+        address: str = probe.getsockname()[0]
+    return address
+
+
+@pytest.mark.parametrize("everyone", [False, True], ids=["as it comes", "FASHION_ACCESS=everyone"])
+def test_shared_without_a_login(store: RunStore, tmp_path: Path, page: Page, everyone: bool) -> None:
+    server = Server(tmp_path / "server.log", "--server.address", outside_address())
+    server.url = f"http://{outside_address()}:{server.port}"
+    server.start({"FASHION_ACCESS": "everyone"} if everyone else {})
+    try:
+        open_page(page, server.url)
+        button = page.get_by_role("button", name="Train a first run")
+        if not everyone:
+            expect(page.get_by_test_id("stAlert")).to_contain_text("Read-only")
+            expect(button).to_be_disabled()
+            return
+        button.click()
+        expect_badge(page, "finished", seconds=60)
+    finally:
+        server.kill()
+    [(who, what, outcome)] = lines(store)
+    assert (who, what, outcome) == (f"{outside_address()}, not logged in", "start", "done")
+
+
+def test_page_elsewhere_whose_name_leads_here_is_read_only(store: RunStore, server: Server, chromium: Browser) -> None:
+    """DNS rebinding, as the server sees it: the right machine under a wrong name."""
+    context = chromium.new_context()
+    page = context.new_page()
+    open_page(page, f"http://rebound.localhost:{server.port}")
+    expect(page.get_by_role("button", name="Train a first run")).to_be_disabled()
+    expect(page.get_by_test_id("stAlert")).to_contain_text("Read-only")
+    context.close()

@@ -1,0 +1,134 @@
+"""The Predict page in a real browser: upload and answer, click on an image, click on a cell, share the address."""
+
+import io
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from fashion_core.data import batches
+from fashion_core.data.labels import CLASS_NAMES
+from fashion_core.formats.load import load
+from fashion_core.runs.run import Run
+from fashion_core.runs.store import RunStore
+from tests.support.browsing import PATIENCE_MS, WORD_JOINER, Server, open_page
+from tests.support.helpers import new_run, train
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def run(store: RunStore) -> Run:
+    run = new_run(store, name="base", epochs=2, optimizer="adam", train_images=5000)
+    assert train(run) == "finished"
+    return run
+
+
+def address(server: Server, run: Run, view: str, **query: str) -> str:
+    asked = {"run": run.id, "epoch": "1", "view": view, **query}
+    return f"{server.url}/predict?" + "&".join(f"{key}={quote(value)}" for key, value in asked.items())
+
+
+def read_text(page: Page) -> str:
+    return page.get_by_test_id("stApp").inner_text().replace(WORD_JOINER, "")
+
+
+def predicted(run: Run, count: int) -> list[str]:
+    """What the run's last checkpoint takes the first test images for."""
+    pixels = batches.load("synthetic")[1].pixels[:count]
+    logits = load(run.checkpoint_path(1)).model(batches.scale(pixels, "unit"))
+    return [CLASS_NAMES[index] for index in logits.argmax(1).tolist()]
+
+
+def write_images(folder: Path, count: int) -> list[Path]:
+    """The first test images as people have them: large, dark on white."""
+    paths = [folder / f"my <b>{number}_ [x](y).png" for number in range(count)]
+    for path, pixels in zip(paths, batches.load("synthetic")[1].pixels, strict=False):
+        Image.fromarray(255 - np.kron(pixels.numpy(), np.ones((8, 8), np.uint8))).save(path)
+    return paths
+
+
+def test_uploaded_images_are_answered_and_a_bad_one_is_named(
+    store: RunStore, server: Server, page: Page, run: Run, tmp_path: Path
+) -> None:
+    images = write_images(tmp_path, 3)
+    (tmp_path / "notes.txt").write_text("no image")
+    open_page(page, address(server, run, "Your own"))
+    page.locator("input[type=file]").set_input_files([*images, tmp_path / "notes.txt"])
+    expect(page.get_by_text("The file is no image")).to_be_visible(timeout=PATIENCE_MS)
+    with page.expect_download() as download:
+        page.get_by_text("Predictions as CSV").click()
+    table = pd.read_csv(download.value.path())
+    assert list(table["image"]) == [path.name for path in images]
+    assert list(table["class"]) == predicted(run, 3)
+    text = read_text(page)
+    for path, name in zip(images, predicted(run, 3), strict=True):
+        assert re.search(re.escape(path.name) + rf"\s*· {name}, \d+\.\d%", text)
+    assert text.count("so light and dark were swapped") == 3
+    page.get_by_role("tab", name="How good is it?").click()
+    expect(page.get_by_text("test images are right")).to_be_visible(timeout=PATIENCE_MS)
+    page.get_by_role("tab", name="Your own").click()
+    page.get_by_text("Every checkpoint's opinion").nth(1).click()
+    expect(page.get_by_label("The probability of each class by epoch, a panel a run", exact=True)).to_be_visible(
+        timeout=PATIENCE_MS
+    )
+
+
+def test_a_click_on_an_image_opens_it_and_its_address_opens_the_same(
+    store: RunStore, server: Server, page: Page, run: Run
+) -> None:
+    open_page(page, address(server, run, "Test images"))
+    gallery = page.get_by_label("Test images with what the model takes them for", exact=True)
+    expect(gallery).to_be_visible(timeout=PATIENCE_MS)
+    expect(gallery.locator("canvas, svg").first).to_be_visible(timeout=PATIENCE_MS)
+    gallery.click(position={"x": 60, "y": 50})
+    page.wait_for_url(re.compile(r"image=\d+"))
+    heading = page.get_by_text(re.compile(r"^Test image \d+ · "))
+    expect(heading).to_be_visible(timeout=PATIENCE_MS)
+    shared, said = page.url, heading.inner_text()
+    page.goto("about:blank")
+    open_page(page, shared)
+    expect(heading).to_have_text(said)
+    page.get_by_role("button", name="Every checkpoint's opinion of it").click()
+    expect(page.get_by_label("Test image", exact=True)).to_have_value(re.search(r"\d+", said)[0])  # type: ignore[index]
+
+
+def test_a_click_on_a_cell_of_the_confusion_shows_its_images(
+    store: RunStore, server: Server, page: Page, run: Run
+) -> None:
+    open_page(page, address(server, run, "How good is it?"))
+    chart = page.get_by_label("True class by predicted class", exact=True)
+    expect(chart).to_be_visible(timeout=PATIENCE_MS)
+    box = chart.bounding_box()
+    assert box is not None
+    chart.click(position={"x": box["width"] / 2, "y": 150})
+    page.wait_for_url(re.compile(r"cell=\d-\d"))
+    cell = re.search(r"cell=(\d)-(\d)", page.url)
+    assert cell is not None
+    true, predicted = (CLASS_NAMES[int(number)] for number in cell.groups())
+    expect(page.get_by_text(f"{true} taken for {predicted}", exact=True)).to_be_visible(timeout=PATIENCE_MS)
+    galleries = page.get_by_label("Test images with what the model takes them for", exact=True)
+    expect(galleries).to_have_count(2, timeout=PATIENCE_MS)
+
+
+def test_a_file_that_is_replaced_while_it_is_shown_is_asked_anew(
+    store: RunStore, server: Server, page: Page, run: Run
+) -> None:
+    open_page(page, address(server, run, "How good is it?"))
+    expect(page.get_by_text("test images are right")).to_be_visible(timeout=PATIENCE_MS)
+    before = page.get_by_text("test images are right").inner_text()
+    other = new_run(store, name="other", epochs=2, seed=5)
+    train(other)
+    buffer = io.BytesIO(other.checkpoint_path(0).read_bytes())
+    path = run.checkpoint_path(1)
+    facts = other.facts(other.checkpoint_path(0))
+    assert facts is not None
+    path.write_bytes(buffer.getvalue())
+    run.write_facts(path, facts)
+    page.reload()
+    expect(page.get_by_text("test images are right")).not_to_have_text(before, timeout=PATIENCE_MS)

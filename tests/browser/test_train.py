@@ -1,0 +1,281 @@
+"""The app in a real browser, with a real server and real workers."""
+
+import os
+import re
+import signal
+import time
+
+import pytest
+import torch
+from filelock import FileLock
+from playwright.sync_api import Browser, Page, expect
+
+from fashion_core.formats.import_file import bring_in
+from fashion_core.resume import resumptions
+from fashion_core.resume.resumptions import Wish
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import Labels
+from fashion_core.runs.store import RunStore
+from tests.support.browsing import PATIENCE_MS, WORD_JOINER, Server, expect_badge, open_page
+from tests.support.helpers import new_run, train, wait_until, workers
+
+pytestmark = pytest.mark.browser
+
+USABLE_SECONDS = 5.0
+STOP_SECONDS = 2.0
+BAD_VALUES = (
+    ("Learning rate", "-1", "0.001", "Learning rate should be greater than 0"),
+    ("Learning rate", "0", "0.001", "Learning rate should be greater than 0"),
+    ("Epochs", "0", "2", "Epochs should be greater than or equal to 1"),
+    ("Batch size (images)", "20000", "64", "larger than the 12,000 training images"),
+)
+
+
+def fill(page: Page, label: str, value: str) -> None:
+    box = page.get_by_label(label, exact=True)
+    box.fill(value)
+    box.press("Enter")
+
+
+def start_run(page: Page, server: Server, epochs: int) -> str:
+    """Start a run of the tutorial's settings in the form; gives its id."""
+    open_page(page, f"{server.url}/train")
+    fill(page, "Epochs", str(epochs))
+    page.get_by_role("button", name="Start").click()
+    page.wait_for_url(re.compile(r"run="), timeout=PATIENCE_MS)
+    return page.url.partition("run=")[2]
+
+
+def epochs_done(run: Run) -> int:
+    return len(run.epochs_saved())
+
+
+def weights(run: Run) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(run.weights_path, weights_only=True)
+    return state
+
+
+def drawn(page: Page) -> str | None:
+    """All texts of the loss chart: its axes and its newest value."""
+    return page.get_by_test_id("stVegaLiteChart").first.text_content()
+
+
+def test_app_is_usable_within_five_seconds_and_asks_nothing_outside(
+    store: RunStore, server: Server, page: Page
+) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    server.kill()
+    began = time.monotonic()
+    server.start()
+    open_page(page, server.url)
+    expect(page.get_by_role("button", name="Train a first run")).to_be_enabled()
+    assert time.monotonic() - began < USABLE_SECONDS
+    open_page(page, f"{server.url}/train")
+    expect(page.get_by_role("button", name="Start")).to_be_enabled()
+    assert [url for url in asked if not url.startswith((server.url, "data:", "blob:"))] == []
+
+
+def test_one_button_trains_a_first_run(store: RunStore, server: Server, page: Page) -> None:
+    open_page(page, server.url)
+    page.get_by_role("button", name="Train a first run").click()
+    expect_badge(page, "finished", seconds=60)
+    assert [run.state() for run in store.runs()] == ["finished"]
+
+
+def test_run_outlives_reload_second_browser_and_killed_server(
+    store: RunStore, server: Server, page: Page, chromium: Browser
+) -> None:
+    run = store.get(start_run(page, server, epochs=400))
+    expect_badge(page, "running")
+    wait_until(lambda: epochs_done(run) >= 1, "an epoch is saved")
+    before = drawn(page)
+    wait_until(lambda: drawn(page) != before, "the chart moves", 10)
+
+    page.reload()
+    expect_badge(page, "running")
+    second = chromium.new_page()
+    open_page(second, f"{server.url}/train?run={run.id}")
+    expect_badge(second, "running")
+
+    worker = run.status.process
+    server.kill()
+    at_kill = epochs_done(run)
+    wait_until(lambda: epochs_done(run) > at_kill, "training goes on without a server")
+    server.start()
+    open_page(second, f"{server.url}/train?run={run.id}")
+    expect_badge(second, "running")
+    expect(second.get_by_role("link", name="Overview")).to_be_visible()
+    assert run.status.process == worker
+    second.close()
+
+
+def test_stop_shows_within_two_seconds_and_continue_ends_in_the_same_bits(
+    store: RunStore, server: Server, page: Page
+) -> None:
+    whole = store.get(start_run(page, server, epochs=4))
+    expect_badge(page, "finished", seconds=60)
+
+    run = store.get(start_run(page, server, epochs=4))
+    wait_until(lambda: epochs_done(run) >= 1, "an epoch is saved")
+    page.get_by_test_id("stMain").get_by_role("button", name="Stop").click()
+    expect_badge(page, "stopped", seconds=STOP_SECONDS)
+    assert epochs_done(run) < 4
+    page.get_by_role("button", name="Continue").click()
+    expect_badge(page, "finished", seconds=60)
+
+    expected, got = weights(whole), weights(run)
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
+
+
+def test_killed_worker_is_shown_as_lost_and_continue_goes_on(store: RunStore, server: Server, page: Page) -> None:
+    run = store.get(start_run(page, server, epochs=4))
+    wait_until(lambda: epochs_done(run) >= 1, "an epoch is saved")
+    process = run.status.process
+    assert process is not None
+    os.kill(process.pid, signal.SIGKILL)
+    expect_badge(page, "lost", seconds=5)
+    page.get_by_role("button", name="Continue").click()
+    expect_badge(page, "finished", seconds=60)
+    assert run.epochs_saved() == list(range(4))
+
+
+def test_form_answers_bad_values_with_one_sentence(store: RunStore, server: Server, page: Page) -> None:
+    open_page(page, f"{server.url}/train")
+    for label, bad, good, sentence in BAD_VALUES:
+        fill(page, label, bad)
+        expect(page.get_by_test_id("stAlert")).to_contain_text(sentence)
+        expect(page.get_by_role("button", name="Start")).to_be_disabled()
+        fill(page, label, good)
+        expect(page.get_by_test_id("stAlert")).to_have_count(0)
+    assert store.runs() == []
+
+
+def test_run_is_deleted_only_after_its_dialog_is_confirmed(store: RunStore, server: Server, page: Page) -> None:
+    run = new_run(store, name="to be deleted")
+    with run.writing():
+        run.write_status(run.status.model_copy(update={"state": "stopped"}))
+    open_page(page, f"{server.url}/?run={run.id}")
+    page.get_by_role("button", name="Delete…").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("to be deleted with all its checkpoints will be gone for good")
+    assert store.runs() != []
+    dialog.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("button", name="Train a first run")).to_be_visible()
+    assert store.runs() == []
+
+
+def test_two_browsers_that_press_continue_get_one_worker(
+    store: RunStore, server: Server, page: Page, chromium: Browser
+) -> None:
+    run = new_run(store, name="shared", epochs=2000)
+    with run.writing():
+        run.write_status(run.status.model_copy(update={"state": "stopped"}))
+    second = chromium.new_page()
+    for browser in (page, second):
+        open_page(browser, f"{server.url}/train?run={run.id}")
+        expect_badge(browser, "stopped")
+    buttons = [browser.get_by_role("button", name="Continue").element_handle() for browser in (page, second)]
+    for button in buttons:  # at once: a page that has seen the other's press has no such button any more
+        assert button.evaluate("button => { button.click(); return button.isConnected }")
+    for browser in (page, second):
+        expect_badge(browser, "running")
+    assert len(workers(run)) == 1
+    second.get_by_test_id("stMain").get_by_role("button", name="Stop").click()
+    for browser in (page, second):
+        expect_badge(browser, "stopped", seconds=10)
+    second.close()
+
+
+def test_page_of_a_run_that_somebody_deletes_says_that_it_is_gone(store: RunStore, server: Server, page: Page) -> None:
+    run = new_run(store)
+    with FileLock(store.root / ".queue.lock"):  # so it waits
+        open_page(page, f"{server.url}/train?run={run.id}")
+        expect_badge(page, "queued")
+        store.delete(run)
+        expect(page.get_by_text(f"has the id '{run.id}'")).to_be_visible()
+    expect(page.get_by_text("can't be used")).to_have_count(0)
+
+
+@pytest.mark.parametrize(("link", "steps"), [("Checkpoints", 1), ("Resume", 2), ("Predict", 2)])
+def test_back_leads_to_the_run(store: RunStore, server: Server, page: Page, link: str, steps: int) -> None:
+    """Resume and Predict add which file they chose, which is a step of its own."""
+    run = new_run(store, epochs=1)
+    train(run)
+    address = f"{server.url}/train?run={run.id}"
+    open_page(page, address)
+    expect_badge(page, "finished")
+    page.get_by_test_id("stMain").get_by_role("link", name=link).click()
+    expect(page).to_have_title(f"{link} · Fashion Core")
+    expect(page.get_by_role("heading", name=link, exact=True)).to_be_visible()
+    page.wait_for_url(lambda url: steps == 1 or "epoch=0" in url)
+    for _ in range(steps - 1):
+        page.go_back()
+        page.wait_for_url("**&epoch=0")
+    page.go_back()
+    expect(page).to_have_url(address)
+    expect_badge(page, "finished")
+
+
+def test_names_are_shown_as_text(store: RunStore, server: Server, page: Page) -> None:
+    name = "<b>x</b> :red[y] $z$ ![i](http://a.org/i.png) :material/home: www.a.org WWW.a.org &amp; x@a.org"
+    run = new_run(store)
+    run.write_labels(Labels(name=name))
+    with run.writing():
+        run.write_status(run.status.model_copy(update={"state": "stopped"}))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    open_page(page, f"{server.url}/train?run={run.id}")
+    expect_badge(page, "stopped")
+    heading = page.get_by_role("heading").first
+    assert heading.inner_text().replace(WORD_JOINER, "") == name
+    assert heading.locator("a[href*='a.org'], img, b, [role=img]").count() == 0
+    assert not [url for url in asked if "a.org" in url]
+
+
+def test_names_and_notes_load_nothing_on_any_page(store: RunStore, server: Server, page: Page) -> None:
+    """Of a run, of the one resumed from it, of one that was brought in, and of its file."""
+    hostile = "<img src=//a.org/1 onerror=alert(1)>![i](http://a.org/2)<script src=//a.org/3>"
+    parent = new_run(store, name=hostile[:80], epochs=2)
+    train(parent)
+    parent.write_labels(Labels(name=hostile, notes=hostile, tags=(hostile, "$x$")))
+    [child] = resumptions.create(store, parent, [Wish(0, 1, {"name": hostile[:80]})])
+    train(child)
+    brought = bring_in(store, parent.checkpoint_path(0), hostile[-60:], {})
+    brought.write_labels(Labels(name=hostile, notes=f"{hostile}\n\n# {hostile}\n\n    {hostile}", tags=(hostile,)))
+    for run in (parent, child):
+        run.write_status(run.status.model_copy(update={"state": "stopped", "error": hostile}))
+    asked: list[str] = []
+    shown = 0
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
+    for address in addresses(parent, child, brought):
+        open_page(page, f"{server.url}/{address}")
+        expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=60_000)
+        shown += page.get_by_text("onerror=alert(1)").count() > 0
+        expect(page.locator("[src*='a.org'], [href*='a.org'], script[src*='a.org'], img[onerror]")).to_have_count(0)
+    assert [url for url in asked if not url.startswith((server.url, "data:", "blob:"))] == []
+    assert shown >= 10, "half of these pages name a run outside their tables and charts"
+
+
+def addresses(parent: Run, child: Run, brought: Run) -> list[str]:
+    """Every page, with each run where that shows its name or its notes."""
+    runs = (parent, child, brought)
+    views = ("Did+resuming+help%3F", "Lineage", "Continue")
+    return [
+        *(f"{place}?run={run.id}" for place in ("", "train", "lesson") for run in runs),
+        *(f"checkpoints?run={run.id}&epoch={run.epochs_saved()[0]}&show=Compare" for run in runs),
+        f"checkpoints?run={brought.id}&file=original",
+        "checkpoints?view=Verify+and+tidy+up",
+        *(f"resume?run={child.id}&view={view}&focus={child.id}" for view in views),
+        *(f"predict?run={run.id}&view=Two+models" for run in runs),
+        f"predict?run={parent.id}&view=Every+checkpoint%27s+opinion&image=0",
+    ]
+
+
+def test_two_presses_of_start_make_one_run(store: RunStore, server: Server, page: Page) -> None:
+    open_page(page, f"{server.url}/train")
+    page.get_by_role("button", name="Start").dblclick()
+    page.wait_for_url(re.compile(r"run="), timeout=PATIENCE_MS)
+    expect_badge(page, "finished", seconds=60)
+    assert len(store.runs()) == 1

@@ -1,0 +1,39 @@
+"""A filled chart as it is sent: the spec, and its rows in Arrow's format."""
+
+import pandas as pd
+import pyarrow as pa
+
+from fashion_core.charts import chooser_chart
+from fashion_core.charts.base import Filled, named, written
+
+
+def sent(frame: pd.DataFrame) -> list[dict[str, object]]:
+    content = Filled(written([named("rows").mark_point()]), {"rows": frame}).sent()["datasets"]["rows"]
+    return pa.ipc.open_stream(content).read_all().to_pylist()  # type: ignore[no-any-return]
+
+
+def test_rows_arrive_as_they_are_without_their_index() -> None:
+    frame = pd.DataFrame({"epoch": [0, 1], "loss": [0.5, 0.25], "saved": [True, False], "text": ["a", "ü"]}, [7, 9])
+    assert sent(frame) == frame.to_dict("records")
+
+
+def test_what_is_missing_is_a_gap() -> None:
+    assert sent(pd.DataFrame({"loss": [float("nan")], "text": pd.Series([None], dtype="str")})) == [
+        {"loss": None, "text": None}
+    ]
+
+
+def test_no_rows_are_no_rows() -> None:
+    assert sent(pd.DataFrame({"epoch": pd.Series([], dtype="int64")})) == []
+
+
+def test_height_is_that_of_the_rows_where_they_decide_it() -> None:
+    spec = written([named("rows").mark_point()], height=100)
+    assert (Filled(spec, {}).empty()["height"], Filled(spec, {}, 40).empty()["height"]) == (100, 40)
+
+
+def test_another_choice_of_a_checkpoint_sends_other_rows_and_the_same_spec() -> None:
+    epochs = pd.DataFrame({"epoch": [0, 1], "loss": [0.5, 0.25], "accuracy": [0.8, 0.9], "checkpoint": [True, True]})
+    first, second = (chooser_chart.chooser_chart(epochs, chosen) for chosen in (0, 1))
+    assert first.empty() == second.empty()
+    assert [list(chart.frames["epochs"]["chosen"]) for chart in (first, second)] == [[True, False], [False, True]]

@@ -1,0 +1,424 @@
+"""What the charts of the Predict page encode, where everything stands, and what a click gives."""
+
+import json
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from fashion_core.charts import chart_parts, evaluation, evaluation_tables, predictions
+from fashion_core.charts import gallery as gallery_chart
+from fashion_core.data.labels import CLASS_NAMES
+from fashion_core.inference import scores
+from tests.charts.test_evaluation_tables import FAMILY, PIXELS, SHIRT, T_SHIRT, opinion, row
+from tests.charts.test_live import THEME, contrast
+from tests.inference.test_scores import FOUR, told
+
+MIXED = told(*[(6, 6, 0.9)] * 6, *[(6, 0, 0.8)] * 3, (6, 4, 0.4), *[(0, 0, 0.95)] * 9, (0, 6, 0.5))
+INKS = (chart_parts.INK, chart_parts.MUTED, chart_parts.FAINT, chart_parts.PAPER)
+
+
+def confusion(chosen: tuple[int, int] | None = None) -> Any:
+    return evaluation.confusion_chart(evaluation_tables.confusion_frame(scores.confusion(MIXED)), chosen)
+
+
+def classes() -> Any:
+    return evaluation.class_chart(evaluation_tables.class_frame(scores.class_scores(MIXED)))
+
+
+def reliability() -> Any:
+    return evaluation.reliability_chart(evaluation_tables.reliability_frame(scores.calibration(MIXED)))
+
+
+def one_model(truth: int | None = SHIRT) -> Any:
+    return predictions.probabilities_chart(evaluation_tables.probabilities_frame({"m": row((T_SHIRT, 0.8))}, truth))
+
+
+def two_models() -> Any:
+    models = {"a": row((T_SHIRT, 0.8)), "b": row((SHIRT, 0.6))}
+    return predictions.probabilities_chart(evaluation_tables.probabilities_frame(models, SHIRT))
+
+
+def opinions() -> Any:
+    return predictions.opinion_chart(evaluation_tables.opinion_frame(FAMILY, SHIRT))
+
+
+def gallery(chosen: int | None = None) -> Any:
+    return gallery_chart.gallery_chart(evaluation_tables.gallery_frame([2, 1, 0], PIXELS, FOUR), chosen)
+
+
+def gallery_of_two() -> Any:
+    return gallery_chart.gallery_chart(evaluation_tables.gallery_frame([2, 1], PIXELS, FOUR, FOUR))
+
+
+ALL: dict[str, Callable[[], Any]] = {
+    "confusion": confusion, "classes": classes, "reliability": reliability, "one model": one_model,
+    "two models": two_models, "opinions": opinions, "gallery": gallery, "gallery of two": gallery_of_two,
+}  # fmt: skip
+each_chart = pytest.mark.parametrize("chart", ALL.values(), ids=ALL)
+CLICKED: dict[str, Callable[[Any], Any]] = {"confusion": confusion, "gallery": gallery}
+
+
+def drawing(chart: Any) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
+    """The spec without its rows, and a frame of the rows of each source."""
+    return chart.empty(), {name: frame.reset_index(drop=True) for name, frame in chart.frames.items()}
+
+
+def layers(spec: dict[str, Any], mark: str) -> list[dict[str, Any]]:
+    return [layer for layer in spec["layer"] if layer["mark"]["type"] == mark]
+
+
+def source(spec: dict[str, Any], layer: dict[str, Any]) -> str:
+    """The rows of a layer, its own or those that all layers share."""
+    return str((layer if "data" in layer else spec)["data"]["name"])
+
+
+def fields(layer: dict[str, Any], *channels: str) -> tuple[Any, ...]:
+    return tuple(layer["encoding"][channel].get("field") for channel in channels)
+
+
+def text(layer: dict[str, Any]) -> Any:
+    return layer["encoding"]["text"].get("field")
+
+
+def filters(layer: dict[str, Any]) -> list[str]:
+    return [step["filter"] for step in layer.get("transform", []) if "filter" in step]
+
+
+def calculations(layer: dict[str, Any]) -> dict[str, str]:
+    return {step["as"]: step["calculate"] for step in layer.get("transform", []) if "calculate" in step}
+
+
+def test_rows_of_the_matrix_are_true_classes_and_columns_predicted_ones() -> None:
+    spec, _ = drawing(confusion())
+    for layer in spec["layer"]:
+        assert fields(layer, "x", "y") == ("predicted_name", "true_name")
+        assert layer["encoding"]["x"]["sort"] == layer["encoding"]["y"]["sort"] == list(CLASS_NAMES)
+        assert (layer["encoding"]["x"]["axis"]["title"], layer["encoding"]["y"]["axis"]["title"]) == (
+            "taken for",
+            "true class",
+        )
+
+
+def test_mistakes_alone_have_a_colour_and_right_answers_a_frame() -> None:
+    (colored,) = [layer for layer in drawing(confusion())[0]["layer"] if "color" in layer["encoding"]]
+    assert filters(colored) == ["!datum.right && datum.count > 0"]
+    assert fields(colored, "opacity") == ("share",)
+    frames = [layer for layer in layers(drawing(confusion())[0], "rect") if filters(layer) == ["datum.right"]]
+    assert frames[0]["mark"]["fill"] is None
+
+
+def test_counts_are_read_on_the_strongest_colour_in_light_and_dark() -> None:
+    spec, _ = drawing(confusion())
+    (colored,) = [layer for layer in spec["layer"] if "color" in layer["encoding"]]
+    most = colored["encoding"]["opacity"]["scale"]["range"][1]["expr"]
+    dark, light = map(float, re.findall(r"\d\.\d+", most.split("?")[1]))
+    on_dark, on_light = re.findall("#[0-9A-F]{6}", str(chart_parts.INK.expr))
+    for scheme, share, ink in (("dark", dark, on_dark), ("light", light, on_light)):
+        paper, color = THEME[scheme]["backgroundColor"], THEME[scheme]["chartCategoricalColors"][1]
+        assert contrast(blended(color, paper, share), ink) >= 4.5
+
+
+def blended(color: str, paper: str, share: float) -> str:
+    pairs = [(int(color[at : at + 2], 16), int(paper[at : at + 2], 16)) for at in (1, 3, 5)]
+    return "#" + "".join(f"{round(share * one + (1 - share) * other):02X}" for one, other in pairs)
+
+
+def test_every_cell_has_its_count_but_the_empty_ones() -> None:
+    spec, rows = drawing(confusion())
+    (counts,) = layers(spec, "text")
+    assert text(counts) == "count"
+    assert filters(counts) == ["datum.count > 0"]
+    assert len(rows["cells"]) == 100
+    assert spec["height"] == 340
+
+
+def test_a_click_on_a_cell_gives_its_two_classes() -> None:
+    spec, _ = drawing(confusion())
+    (cell,) = [param for param in spec["params"] if param["name"] == evaluation.CELL]
+    assert cell["select"]["fields"] == ["true", "predicted", "at"]
+    assert cell["views"] == [spec["layer"][-1]["name"]]
+    assert filters(spec["layer"][-1]) == []
+
+
+def test_a_click_on_an_image_gives_its_index() -> None:
+    spec, _ = drawing(gallery())
+    (image,) = [param for param in spec["params"] if param["name"] == gallery_chart.IMAGE]
+    assert image["select"]["fields"] == ["index", "at"]
+    assert image["views"] == [spec["layer"][-1]["name"]]
+    assert calculations(spec["layer"][-1])["at"] == "now()"
+
+
+@pytest.mark.parametrize(
+    ("chart", "chosen", "frame"), [(confusion, (6, 0), "cells"), (gallery, 1, "images")], ids=["confusion", "gallery"]
+)
+def test_what_is_chosen_is_framed(chart: Callable[[Any], Any], chosen: Any, frame: str) -> None:
+    spec, rows = drawing(chart(chosen))
+    (framed,) = [layer for layer in layers(spec, "rect") if filters(layer) == ["datum.chosen"]]
+    assert framed["mark"]["stroke"] == chart_parts.INK.to_dict()
+    (found,) = rows[frame][rows[frame]["chosen"]].to_dict("records")
+    assert (found["true"], found["predicted"]) == chosen if frame == "cells" else found["index"] == chosen
+    assert not drawing(chart(None))[1][frame]["chosen"].any()
+
+
+def page(name: str) -> None:
+    import streamlit as st
+
+    from tests.charts.test_evaluation import CLICKED
+
+    chosen = (6, 0) if name == "confusion" else 1
+    chart = CLICKED[name](chosen if st.session_state.get("chosen") else None)
+    param = {"confusion": "cell", "gallery": "image"}[name]
+    st.vega_lite_chart(chart.sent(), key="chart", on_select="rerun", selection_mode=param)
+
+
+@pytest.mark.parametrize("name", CLICKED)
+def test_a_choice_changes_rows_only_so_that_the_chart_is_not_drawn_anew(name: str) -> None:
+    app = AppTest.from_function(page, args=(name,)).run()
+    before = app.get("vega_lite_chart")[0].proto
+    app.session_state["chosen"] = True
+    after = app.run().get("vega_lite_chart")[0].proto
+    assert (before.id, before.spec) == (after.id, after.spec)
+    assert before.datasets[0].data.data != after.datasets[0].data.data
+
+
+def test_a_class_has_a_dot_of_its_own_shape_for_precision_and_for_recall() -> None:
+    spec, rows = drawing(classes())
+    line, dots, words = spec["layer"]
+    assert dots["transform"][0] == {"fold": ["precision", "recall"], "as": ["kind", "score"]}
+    assert dots["encoding"]["shape"]["scale"] == {"domain": ["precision", "recall"], "range": ["circle", "diamond"]}
+    assert fields(line, "x", "x2") == ("precision", "recall")
+    assert "format(datum.f1, '.1%')" in calculations(words)["words"]
+    (frame,) = rows.values()
+    assert dots["encoding"]["y"]["sort"] == list(frame["class"])
+    assert dots["encoding"]["x"]["axis"]["format"] == ".0%"
+
+
+def test_accuracy_and_confidence_are_shares_from_zero_to_one_in_percent() -> None:
+    bars = layers(drawing(reliability())[0], "rect")[1]
+    x, y = bars["encoding"]["x"], bars["encoding"]["y"]
+    assert (x["title"], y["title"]) == ("confidence", "accuracy")
+    assert (x["axis"]["format"], y["axis"]["format"]) == (".0%", ".0%")
+    assert x["scale"]["domain"] == [0, 1]
+    assert y["axis"]["values"] == [0, 0.2, 0.4, 0.6, 0.8, 1]
+
+
+def test_the_gap_lies_between_accuracy_and_confidence_and_the_bar_below_both() -> None:
+    spec, rows = drawing(reliability())
+    _, bar, gap, _ = layers(spec, "rect")
+    assert fields(bar, "y", "y2") == ("least", "zero")
+    assert fields(gap, "y", "y2") == ("accuracy", "confidence")
+    assert "strokeDash" in gap["mark"]
+    bins = next(frame for frame in rows.values() if len(frame) == 15).dropna()
+    assert (bins["least"] == np.minimum(bins["accuracy"], bins["confidence"])).all()
+
+
+def test_a_bins_accuracy_is_a_line_of_its_own() -> None:
+    (top,) = layers(drawing(reliability())[0], "rule")
+    assert fields(top, "x", "x2", "y") == ("low", "high", "accuracy")
+
+
+def test_counts_stand_below_the_accuracies_as_high_as_they_are_many() -> None:
+    spec, rows = drawing(reliability())
+    counts = layers(spec, "rect")[0]
+    assert fields(counts, "y", "y2") == ("counted", "floor")
+    bins = next(frame for frame in rows.values() if len(frame) == 15)
+    height = bins["counted"] - bins["floor"]
+    assert (height / height.max()).tolist() == pytest.approx((bins["count"] / bins["count"].max()).tolist())
+    assert bins["counted"].max() < 0
+    assert bins["floor"].iloc[0] == counts["encoding"]["y"]["scale"]["domain"][0]
+
+
+def test_the_diagonal_is_where_accuracy_is_confidence() -> None:
+    spec, rows = drawing(reliability())
+    (line,) = layers(spec, "line")
+    assert list(rows[source(spec, line)].itertuples(index=False, name=None)) == [(0.0, 0.0), (1.0, 1.0)]
+
+
+def test_a_bar_is_as_long_as_its_probability_and_ends_with_it_in_percent() -> None:
+    spec, rows = drawing(one_model())
+    bar = layers(spec, "rect")[1]
+    assert fields(bar, "x", "x2") == ("probability", "zero")
+    assert bar["encoding"]["x"]["scale"]["domain"] == [0, 1]
+    bars = rows["bars"].set_index("class")["text"]
+    assert (bars["T-shirt/top"], bars["Shirt"]) == ("80.0%  ✗ predicted", "2.2%  ◆ true class")
+    assert text(layers(spec, "text")[1]) == "text"
+
+
+def test_predicted_and_true_class_are_bold_and_the_predicted_bar_has_the_full_colour() -> None:
+    spec, _ = drawing(one_model())
+    (condition,) = layers(spec, "rect")[1]["encoding"]["opacity"]["condition"]
+    assert (condition["test"], condition["value"]) == ("datum.predicted", 1)
+    for words in layers(spec, "text"):
+        assert words["mark"]["fontWeight"] == {"expr": "datum.words !== '' ? 'bold' : 'normal'"}
+
+
+def test_two_models_have_bars_one_above_the_other_that_do_not_touch_those_of_other_classes() -> None:
+    spec, rows = drawing(two_models())
+    bars = rows["bars"]
+    ordered = bars.sort_values("top")
+    assert list(ordered["number"]) == [0, 1] * 10
+    assert (ordered["top"].iloc[1:].to_numpy() > ordered["bottom"].iloc[:-1].to_numpy()).all()
+    assert bars["top"].min() >= 0
+    assert bars["bottom"].max() <= spec["height"]
+    assert layers(spec, "rect")[1]["encoding"]["color"]["field"] == "number"
+    assert (bars["middle"] == bars.groupby("class")["y"].transform("mean")).all()
+
+
+def test_the_two_models_are_told_apart_in_words() -> None:
+    assert predictions.models_key("one", "other") == ":blue[■] upper bar: one · :orange[■] lower bar: other"
+
+
+def test_a_panel_stands_below_another_and_is_filled_from_its_floor_to_its_ceiling() -> None:
+    spec, rows = drawing(opinions())
+    panels = rows["parts"].groupby("panel").agg({"ceiling": "max", "floor": "min", "top": "min", "bottom": "max"})
+    assert (panels["top"] == panels["ceiling"]).all()
+    assert (panels["bottom"] == panels["floor"]).all()
+    assert (panels["ceiling"].iloc[1:].to_numpy() > panels["floor"].iloc[:-1].to_numpy()).all()
+    assert panels["floor"].max() < spec["height"]
+    (area,) = layers(spec, "area")
+    assert fields(area, "x", "y", "y2", "color", "detail") == ("epoch", "top", "bottom", "place", "run")
+
+
+def test_all_panels_share_the_epochs() -> None:
+    spec, _ = drawing(opinions())
+    on_epochs = [layer["encoding"]["x"] for layer in spec["layer"] if layer["encoding"]["x"].get("field") == "epoch"]
+    assert len(on_epochs) >= 5
+    assert all(x["axis"]["format"] == "d" and x["title"].startswith("epoch") for x in on_epochs)
+    assert "resolve" not in spec
+
+
+def test_a_run_of_one_checkpoint_is_a_broad_bar() -> None:
+    alone = opinion("alone", {4: row((SHIRT, 0.6))})
+    spec, rows = drawing(predictions.opinion_chart(evaluation_tables.opinion_frame([FAMILY[1], alone])))
+    assert rows["parts"].groupby("run")["single"].first().to_dict() == {"alone": True, "base": False}
+    bars = layers(spec, "rule")[0]
+    assert bars["mark"]["strokeWidth"]["expr"].startswith("datum.single ? 12")
+    assert fields(bars, "x", "y", "y2") == ("epoch", "top", "bottom")
+
+
+def test_a_rule_and_a_word_stand_where_a_run_was_resumed() -> None:
+    spec, rows = drawing(opinions())
+    assert list(rows["branches"][["run", "epoch"]].itertuples(index=False, name=None)) == [
+        ("child", 1),
+        ("grandchild", 3),
+    ]
+    rule, word = [layer for layer in spec["layer"] if source(spec, layer) == "branches"]
+    assert fields(rule, "x", "y", "y2") == ("epoch", "ceiling", "floor")
+    assert "strokeDash" in rule["mark"]
+    assert calculations(word)["word"] == "'resumed at epoch ' + datum.epoch"
+
+
+def test_other_classes_are_grey_and_the_named_ones_painted_by_the_theme() -> None:
+    color = layers(drawing(opinions())[0], "area")[0]["encoding"]["color"]
+    assert color["scale"] == {"domain": [0, 1, 2, 3]}
+    (condition,) = color["condition"] if isinstance(color["condition"], list) else [color["condition"]]
+    assert condition == {"test": "datum.place === 4", "value": {"expr": str(chart_parts.MUTED.expr)}}
+
+
+def test_the_key_names_each_series_and_says_which_is_true() -> None:
+    spec, rows = drawing(opinions())
+    assert list(rows["key"]["text"]) == ["Shirt, true class", "T-shirt/top", "Coat", "other classes"]
+    square, word = [layer for layer in spec["layer"] if source(spec, layer) == "key"]
+    assert text(word) == "text"
+    assert "width < 560 ? 3 : 5" in calculations(square)["y"]
+
+
+def test_a_name_stands_in_the_area_where_it_is_widest_and_turns_inwards_at_the_ends() -> None:
+    _, rows = drawing(opinions())
+    base = rows["labels"].query("run == 'base'").set_index("series")
+    assert (base.loc["T-shirt/top", "align"], base.loc["Shirt", "align"]) == ("left", "right")
+    part = base.loc["T-shirt/top"]
+    assert part["y"] == (part["top"] + part["bottom"]) / 2
+    assert (rows["labels"]["bottom"] - rows["labels"]["top"] >= 16).all()
+
+
+def test_many_runs_have_lower_panels() -> None:
+    runs = [opinion(f"r{number}", {0: row((SHIRT, 0.5))}) for number in range(12)]
+    few, many = (predictions.opinion_chart(evaluation_tables.opinion_frame(runs[:n])).empty() for n in (1, 12))
+    assert many["height"] < 12 * few["height"] / 2
+
+
+@pytest.mark.parametrize(("width", "columns"), [(358, 4), (700, 7), (1104, 10), (150, 2)])
+def test_columns_follow_the_width(width: int, columns: int) -> None:
+    placed = calculations(layers(drawing(gallery())[0], "image")[0])
+    names = {"width": width, "floor": math.floor, "clamp": lambda value, low, high: max(low, min(value, high))}
+
+    def at(number: int, column: str) -> float:
+        return float(eval(placed[column].replace("datum.number", str(number)), {}, names))
+
+    assert [at(number, "row") for number in (0, columns - 1, columns)] == [0, 0, 1]
+    assert at(columns, "x") == at(0, "x") == pytest.approx(width / columns / 2)
+    assert at(columns - 1, "right") <= width
+    assert at(1, "left") >= at(0, "right")
+
+
+def test_pictures_are_enlarged_three_times_without_smoothing() -> None:
+    spec, rows = drawing(gallery())
+    (picture,) = layers(spec, "image")
+    assert (picture["mark"]["width"], picture["mark"]["height"], picture["mark"]["smooth"]) == (84, 84, False)
+    assert picture["encoding"]["url"]["field"] == "image"
+    assert rows["images"]["image"].str.startswith("data:image/png;base64,").all()
+
+
+def test_answers_stand_under_their_picture_in_the_colour_of_right_and_wrong() -> None:
+    first, second, truth = layers(drawing(gallery())[0], "text")
+    assert [text(layer) for layer in (first, second, truth)] == ["first", "second", "truth"]
+    assert first["encoding"]["color"]["field"] == "first_right"
+    assert first["encoding"]["color"]["scale"] == {"domain": [True, False]}
+    assert first["mark"]["dy"] < second["mark"]["dy"]
+
+
+def test_cells_are_as_high_as_their_lines() -> None:
+    one, two = (drawing(chart())[0]["height"]["step"] for chart in (gallery, gallery_of_two))
+    assert two - one == 15
+    assert one >= 84 + 2 * 15
+
+
+@each_chart
+def test_series_are_painted_by_the_theme(chart: Callable[[], Any]) -> None:
+    nominal = [
+        encoding["scale"]
+        for layer in drawing(chart())[0]["layer"]
+        for channel in ("color", "stroke", "fill")
+        if (encoding := layer["encoding"].get(channel)) and encoding.get("type") == "nominal"
+    ]
+    assert nominal
+    assert all(set(scale) == {"domain"} for scale in nominal)
+
+
+@each_chart
+def test_no_colour_is_there_but_the_inks_that_follow_the_background(chart: Callable[[], Any]) -> None:
+    written = json.dumps(drawing(chart())[0])
+    for ink in INKS:
+        written = written.replace(json.dumps(str(ink.expr))[1:-1], "")
+    assert re.findall("#[0-9A-Fa-f]{6}", written) == []
+
+
+@each_chart
+def test_texts_and_axes_have_a_colour_that_is_not_black(chart: Callable[[], Any]) -> None:
+    spec, _ = drawing(chart())
+    for layer in spec["layer"]:
+        if layer["mark"]["type"] == "text":
+            assert "color" in layer["mark"] or "color" in layer["encoding"]
+        for channel in ("x", "y"):
+            if axis := layer["encoding"].get(channel, {}).get("axis"):
+                assert axis["labelColor"] == axis["titleColor"] == chart_parts.MUTED.to_dict()
+
+
+@pytest.mark.parametrize(
+    "chart",
+    [
+        lambda: predictions.opinion_chart(evaluation_tables.opinion_frame([])),
+        lambda: gallery_chart.gallery_chart(evaluation_tables.gallery_frame([], PIXELS, FOUR)),
+    ],
+    ids=["opinions", "gallery"],
+)
+def test_empty_frames_draw_no_marks(chart: Callable[[], Any]) -> None:
+    _, rows = drawing(chart())
+    assert all(frame.empty for frame in rows.values())

@@ -1,0 +1,309 @@
+import json
+import math
+import re
+import tomllib
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from fashion_core.charts import live as charts
+
+THEME: dict[str, dict[str, Any]] = tomllib.loads(
+    (Path(__file__).parents[2] / ".streamlit" / "config.toml").read_text(encoding="utf-8")
+)["theme"]
+
+
+def batches(count: int) -> pd.DataFrame:
+    steps = range(1, count + 1)
+    losses = [2.3 / math.sqrt(step) for step in steps]
+    return pd.DataFrame({"step": steps, "loss": losses, "smoothed": losses}).astype({"step": "int64"})
+
+
+def epochs(count: int, first: int = 0, steps: int = 100) -> pd.DataFrame:
+    numbers = range(count)
+    return pd.DataFrame(
+        {
+            "epoch": pd.Series([first + number for number in numbers], dtype="int64"),
+            "step": pd.Series([steps * (number + 1) for number in numbers], dtype="int64"),
+            "loss": pd.Series([0.5 / (number + 1) for number in numbers], dtype="float64"),
+            "train_loss": pd.Series([0.4 / (number + 1) for number in numbers], dtype="float64"),
+            "accuracy": pd.Series([0.9 - 0.1 / (number + 1) for number in numbers], dtype="float64"),
+            "checkpoint": pd.Series([number % 2 == 0 for number in numbers], dtype="bool"),
+        }
+    )
+
+
+def loss_last(loss: float) -> pd.DataFrame:
+    return pd.DataFrame({"loss": [loss], "label": [f"loss_last {loss:.3f} · base epoch 4"]})
+
+
+def drawing(chart: Any) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
+    return chart.empty(), {name: frame.to_dict("records") for name, frame in chart.frames.items()}
+
+
+def layers(spec: dict[str, Any], mark: str, data: str) -> list[dict[str, Any]]:
+    return [layer for layer in spec["layer"] if (layer["mark"]["type"], layer["data"]["name"]) == (mark, data)]
+
+
+def field(layer: dict[str, Any], channel: str) -> Any:
+    return layer["encoding"][channel].get("field")
+
+
+def visible_epochs(chart: Any, width: int) -> list[dict[str, Any]]:
+    """The epochs that pass the filter of the epoch labels in a plot of this many pixels."""
+    spec, rows = drawing(chart)
+    (label,) = layers(spec, "text", "epochs")
+    condition = label["transform"][0]["filter"].replace("datum.", "")
+    return [row for row in rows["epochs"] if eval(condition, {}, {**row, "width": width})]
+
+
+def luminance(color: str) -> float:
+    """Relative luminance as WCAG 2.2 defines it."""
+    parts = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_a_thin_line_shows_each_batch_and_a_bold_one_the_smoothed_loss() -> None:
+    spec, rows = drawing(charts.live_chart(batches(10), epochs(0), 500))
+    thin, bold = layers(spec, "line", "batches")
+    assert (field(thin, "x"), field(thin, "y")) == ("step", "loss")
+    assert (field(bold, "x"), field(bold, "y")) == ("step", "smoothed")
+    assert bold["mark"]["strokeWidth"] >= 2 * thin["mark"]["strokeWidth"]
+    assert [row["step"] for row in rows["batches"]] == list(range(1, 11))
+
+
+def test_the_x_axis_ends_where_the_run_will_end() -> None:
+    spec, _ = drawing(charts.live_chart(batches(10), epochs(0), 3752))
+    scales = [layer["encoding"]["x"]["scale"] for layer in layers(spec, "line", "batches")]
+    assert scales == [{"domain": [0, 3752], "nice": False}] * 2
+
+
+def test_axes_name_what_they_measure() -> None:
+    live, _ = drawing(charts.live_chart(batches(10), epochs(1), 500))
+    accuracy, _ = drawing(charts.accuracy_chart(epochs(1), range(5)))
+    (point,) = layers(accuracy, "point", "epochs")
+    assert "step" in layers(live, "line", "batches")[0]["encoding"]["x"]["title"]
+    assert "cross-entropy" in layers(live, "line", "batches")[0]["encoding"]["y"]["title"]
+    assert "% of images" in point["encoding"]["y"]["title"]
+    assert point["encoding"]["y"]["axis"]["format"] == "%"
+
+
+def test_a_ring_marks_a_saved_checkpoint_at_the_train_loss() -> None:
+    spec, rows = drawing(charts.live_chart(batches(400), epochs(3), 500))
+    ring, _ = layers(spec, "point", "epochs")
+    assert (field(ring, "x"), field(ring, "y")) == ("step", "train_loss")
+    assert ring["transform"] == [{"filter": "datum.checkpoint"}]
+    assert "fill" in ring["mark"]
+    assert "stroke" in ring["mark"]
+    assert [row["checkpoint"] for row in rows["epochs"]] == [True, False, True]
+
+
+def test_a_diamond_marks_the_test_loss_of_every_epoch() -> None:
+    spec, _ = drawing(charts.live_chart(batches(400), epochs(3), 500))
+    _, diamond = layers(spec, "point", "epochs")
+    assert (field(diamond, "x"), field(diamond, "y")) == ("step", "loss")
+    assert diamond["mark"]["shape"] == "diamond"
+    assert all("filter" not in transform for transform in diamond["transform"])
+
+
+def test_the_newest_smoothed_value_is_written_beside_a_dot() -> None:
+    frame = batches(30)
+    frame.loc[29, "smoothed"] = 0.31869
+    spec, rows = drawing(charts.live_chart(frame, epochs(0), 500))
+    (dot,) = layers(spec, "point", "newest")
+    text = layers(spec, "text", "newest")[-1]
+    assert (field(dot, "x"), field(dot, "y")) == (field(text, "x"), field(text, "y")) == ("step", "smoothed")
+    assert field(text, "text") == "text"
+    assert text["mark"]["fontWeight"] == 700
+    assert [(row["step"], row["text"]) for row in rows["newest"]] == [(30, "0.319")]
+
+
+def test_every_epoch_has_a_rule_and_a_label_when_there_is_room() -> None:
+    chart = charts.live_chart(batches(300), epochs(3, first=5), 300)
+    spec, _ = drawing(chart)
+    (rule,), (label,) = layers(spec, "rule", "epochs"), layers(spec, "text", "epochs")
+    assert field(rule, "x") == field(label, "x") == "step"
+    assert rule["transform"] == label["transform"]
+    assert [row["text"] for row in visible_epochs(chart, 1000)] == ["epoch 5", "epoch 6", "epoch 7"]
+
+
+@pytest.mark.parametrize(("count", "width"), [(50, 1050), (50, 600), (50, 280), (20, 600)])
+def test_labels_of_many_epochs_are_thinned_to_round_numbers_that_do_not_overlap(count: int, width: int) -> None:
+    shown = visible_epochs(charts.live_chart(batches(1500), epochs(count), 100 * count), width)
+    pixels = [row["step"] / (100 * count) * width for row in shown]
+    assert 2 <= len(shown) < count
+    assert all(row["epoch"] % 5 == 0 for row in shown)
+    assert all(right - left >= 50 for left, right in pairwise(pixels))
+
+
+def test_label_spacing_counts_the_epochs_still_to_come() -> None:
+    shown = visible_epochs(charts.live_chart(batches(1000), epochs(10), 5000), 600)
+    assert [row["epoch"] for row in shown] == [0, 5]
+
+
+def test_the_dashed_line_is_there_only_for_a_resumed_run() -> None:
+    fresh, _ = drawing(charts.live_chart(batches(10), epochs(0), 500))
+    resumed, rows = drawing(charts.live_chart(batches(10), epochs(0), 500, loss_last(0.412)))
+    dashed = [layer for layer in resumed["layer"] if "strokeDash" in layer["mark"]]
+    assert not [layer for layer in fresh["layer"] if "strokeDash" in layer["mark"]]
+    assert [(layer["mark"]["type"], field(layer, "y")) for layer in dashed] == [("rule", "loss")]
+    assert field(layers(resumed, "text", "loss_last")[-1], "text") == "label"
+    assert rows["loss_last"][0]["label"] == "loss_last 0.412 · base epoch 4"
+
+
+def test_the_label_of_the_dashed_line_keeps_clear_of_the_newest_value() -> None:
+    newest = batches(10)["smoothed"].iloc[-1]
+    _, above = drawing(charts.live_chart(batches(10), epochs(0), 500, loss_last(newest + 0.01)))
+    _, below = drawing(charts.live_chart(batches(10), epochs(0), 500, loss_last(newest - 0.01)))
+    assert above["loss_last"][0]["side"] < 0 < below["loss_last"][0]["side"]
+
+
+def test_the_y_axis_leaves_room_for_the_label_of_the_lowest_line() -> None:
+    _, rows = drawing(charts.live_chart(batches(10), epochs(0), 500, loss_last(0.5)))
+    assert min(row["low"] for row in rows["room"]) < 0.4
+
+
+def test_series_are_painted_by_the_theme() -> None:
+    live = charts.live_chart(batches(10), epochs(2), 500, loss_last(0.4))
+    for spec in (live.empty(), charts.accuracy_chart(epochs(2), range(5)).empty()):
+        scales = [layer["encoding"]["color"]["scale"] for layer in spec["layer"] if "color" in layer["encoding"]]
+        assert scales
+        assert all(scale == {"domain": ["train", "test"]} for scale in scales)
+        assert '"range"' not in json.dumps(spec)
+        assert '"scheme"' not in json.dumps(spec)
+
+
+@pytest.mark.parametrize(
+    ("mark", "data", "series"),
+    [("line", "batches", "train"), ("point", "newest", "train"), ("point", "epochs", "test")],
+)
+def test_marks_belong_to_the_series_they_show(mark: str, data: str, series: str) -> None:
+    spec, _ = drawing(charts.live_chart(batches(10), epochs(2), 500))
+    layer = layers(spec, mark, data)[-1]
+    assert field(layer, "color") == "series"
+    assert layer["transform"] == [{"calculate": f"'{series}'", "as": "series"}]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_colours_can_be_seen_on_their_background(theme: str) -> None:
+    paper, colors = THEME[theme]["backgroundColor"], THEME[theme]["chartCategoricalColors"]
+    assert min(contrast(color, paper) for color in colors) >= 3
+    assert min(contrast(color, paper) for color in colors[: len(charts.SERIES)]) >= 4.5
+
+
+def test_ink_can_be_read_on_both_backgrounds() -> None:
+    spec, _ = drawing(charts.live_chart(batches(10), epochs(2), 500, loss_last(0.4)))
+    texts = [layers(spec, "text", data)[-1]["mark"]["color"]["expr"] for data in ("epochs", "loss_last")]
+    axis = layers(spec, "line", "batches")[0]["encoding"]["x"]["axis"]
+    for expression in [*texts, axis["labelColor"]["expr"], axis["titleColor"]["expr"]]:
+        on_dark, on_light = re.findall("#[0-9A-F]{6}", expression)
+        assert contrast(on_dark, THEME["dark"]["backgroundColor"]) >= 4.5
+        assert contrast(on_light, THEME["light"]["backgroundColor"]) >= 4.5
+
+
+@pytest.mark.parametrize("resumed", [None, loss_last(0.4)])
+def test_the_spec_stays_the_same_while_the_data_grows(resumed: pd.DataFrame | None) -> None:
+    sizes = [(0, 0), (1, 0), (10, 0), (1000, 10)]
+    specs = [drawing(charts.live_chart(batches(rows), epochs(ends), 5000, resumed))[0] for rows, ends in sizes]
+    assert specs == [specs[0]] * len(sizes)
+
+
+def test_the_accuracy_spec_stays_the_same_while_the_data_grows() -> None:
+    sizes = [(0, 10), (1, 10), (10, 20), (50, 80)]
+    specs = [drawing(charts.accuracy_chart(epochs(count), range(planned)))[0] for count, planned in sizes]
+    assert specs == [specs[0]] * 4
+
+
+def test_a_chart_that_was_handed_out_is_not_changed_by_its_reader() -> None:
+    charts.live_chart(batches(10), epochs(0), 500).empty()["layer"].clear()
+    assert charts.live_chart(batches(10), epochs(0), 500).empty()["layer"]
+
+
+def test_streamlit_sends_the_same_spec_with_more_rows() -> None:
+    def page() -> None:
+        import streamlit as st
+
+        from fashion_core.charts import live as charts
+
+        batches, epochs = st.session_state["frames"]
+        st.vega_lite_chart(charts.live_chart(batches, epochs, 5000).sent(), alt="Loss")
+
+    app = AppTest.from_function(page)
+    app.session_state["frames"] = (batches(0), epochs(0))
+    before = app.run().get("vega_lite_chart")[0].proto
+    app.session_state["frames"] = (batches(1000), epochs(10))
+    after = app.run().get("vega_lite_chart")[0].proto
+    assert before.spec == after.spec
+    assert [data.name for data in before.datasets] == [data.name for data in after.datasets]
+    assert len(after.datasets[0].data.data) > 10 * len(before.datasets[0].data.data)
+
+
+@pytest.mark.parametrize(
+    ("chart", "room"),
+    [
+        (lambda: charts.live_chart(batches(0), epochs(0), 500), {"low": 0.0, "high": 1.0}),
+        (lambda: charts.accuracy_chart(epochs(0), range(5)), {"low": 0.0, "high": 1.0, "first": 0, "last": 4}),
+    ],
+)
+def test_empty_frames_draw_axes_only(chart: Callable[[], Any], room: dict[str, float]) -> None:
+    _, rows = drawing(chart())
+    assert {name: data for name, data in rows.items() if data} == {"room": [room]}
+
+
+def test_losses_that_are_not_finite_leave_a_gap() -> None:
+    frame = batches(5)
+    frame["loss"] = [1.0, math.inf, -math.inf, math.nan, 2.0]
+    frame["smoothed"] = [1.0, 0.5, math.inf, math.nan, math.nan]
+    _, rows = drawing(charts.live_chart(frame, epochs(1).assign(loss=math.inf), 500))
+    assert [row["loss"] for row in rows["batches"] if not math.isnan(row["loss"])] == [1.0, 2.0]
+    assert math.isnan(rows["epochs"][0]["loss"])
+    assert [row["text"] for row in rows["newest"]] == ["0.500"]
+
+
+def test_hovering_names_step_batch_loss_and_smoothed_loss() -> None:
+    spec, rows = drawing(charts.live_chart(batches(1500), epochs(0), 1500))
+    (hover,) = layers(spec, "rule", "hover")
+    (near,) = spec["params"]
+    assert [tip["field"] for tip in hover["encoding"]["tooltip"]] == ["step", "loss", "smoothed"]
+    assert near["views"] == [hover["name"]]
+    assert near["select"]["nearest"]
+    assert hover["encoding"]["opacity"]["condition"][0]["param"] == near["name"]
+    assert 290 <= len(rows["hover"]) <= 301
+
+
+def test_hovering_reaches_every_batch_of_a_short_run() -> None:
+    _, rows = drawing(charts.live_chart(batches(60), epochs(0), 100))
+    assert [row["step"] for row in rows["hover"]] == list(range(1, 61))
+
+
+def test_accuracy_is_a_line_with_a_diamond_an_epoch_and_the_last_value_written() -> None:
+    spec, rows = drawing(charts.accuracy_chart(epochs(50, first=5), range(5, 55)))
+    (line,), (point,) = layers(spec, "line", "epochs"), layers(spec, "point", "epochs")
+    assert (field(line, "x"), field(line, "y")) == (field(point, "x"), field(point, "y")) == ("epoch", "accuracy")
+    assert point["mark"]["shape"] == "diamond"
+    assert point["encoding"]["x"]["axis"]["tickMinStep"] == 1
+    assert [(row["epoch"], row["text"]) for row in rows["newest"]] == [(54, "89.80%")]
+
+
+def test_one_epoch_still_gets_an_accuracy_axis_that_ends_at_one_hundred_percent() -> None:
+    _, rows = drawing(charts.accuracy_chart(epochs(1).assign(accuracy=1.0), range(1)))
+    assert [(row["low"], row["high"]) for row in rows["room"]] == [(0.95, 1.0)]
+
+
+def test_the_accuracy_axis_spans_the_epochs_that_the_run_will_train() -> None:
+    spec, rows = drawing(charts.accuracy_chart(epochs(1, first=5), range(5, 10)))
+    (room,), (line,) = layers(spec, "rule", "room"), layers(spec, "line", "epochs")
+    assert (room["encoding"]["x"]["field"], room["encoding"]["x2"]["field"]) == ("first", "last")
+    assert room["encoding"]["x"]["scale"] == line["encoding"]["x"]["scale"]
+    assert [(row["first"], row["last"]) for row in rows["room"]] == [(5, 9)]

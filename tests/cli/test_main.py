@@ -1,0 +1,418 @@
+"""The command line: each bad input gets one line, each ``--json`` one document."""
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fashion_core import devices
+from fashion_core.access import audit
+from fashion_core.cli.main import main
+from fashion_core.config import settings
+from fashion_core.data import fashion_mnist
+from fashion_core.runs import queue
+from fashion_core.runs.schema import Labels
+from fashion_core.runs.store import RunStore
+from tests.resume.test_plan import resume
+from tests.support.helpers import (
+    ROOT,
+    After,
+    change_json,
+    command_line,
+    new_run,
+    set_running,
+    set_state,
+    small_disk,
+    train,
+    wait_until,
+)
+
+Capture = pytest.CaptureFixture[str]
+SMALL = ("--train-images", "500", "--device", "cpu", "--threads", "1")
+
+
+def refused(capsys: Capture, *arguments: str) -> str:
+    """The one line that a command is refused with."""
+    capsys.readouterr()
+    assert main(arguments) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("fashion_core: ")
+    assert printed.err.count("\n") == 1
+    return printed.err.removeprefix("fashion_core: ").strip()
+
+
+def answered(capsys: Capture, *arguments: str) -> Any:
+    """The one JSON document that a command prints."""
+    capsys.readouterr()
+    assert main([*arguments, "--json"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    return json.loads(printed.out)
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (("--learning-rate", "-1"), "Learning rate should be greater than 0, not '-1'."),
+        (("--learning-rate", "0"), "Learning rate should be greater than 0, not '0'."),
+        (("--learning-rate", "nan"), "Learning rate should be a finite number, not 'nan'."),
+        (("--learning-rate", "x"), "Learning rate should be a valid number, not 'x'."),
+        (("--epochs", "0"), "Epochs should be greater than or equal to 1, not '0'."),
+        (("--batch-size", "12001"), "Batch size 12,001 is larger than the 12,000 training images"),
+        (("--batch-size", "64", "--train-images", "50"), "Batch size 64 is larger than the 50 training images"),
+        (("--device", "tpu"), "Device should be auto or cpu or mps or cuda or cuda:N, not 'tpu'."),
+        (("--device", "cuda:77"), "There is no device cuda:77 on this machine; choose one of auto, "),
+        (("--model", "vgg"), "Model should be 'mlp', 'cnn' or 'resnet18', not 'vgg'."),
+        (("--dataset", "cifar"), "Dataset should be 'synthetic' or 'fashion-mnist', not 'cifar'."),
+        (("--dataset", "fashion-mnist"), "Fashion-MNIST is not in "),
+        (("--name", "a\nb"), "Name should be one line of printable characters, not 'a\\nb'."),
+    ],
+    ids=str,
+)
+def test_bad_setting_is_one_line_and_leaves_nothing(
+    store: RunStore, capsys: Capture, flags: tuple[str, ...], sentence: str
+) -> None:
+    assert refused(capsys, "train", *flags).startswith(sentence)
+    assert not store.root.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("fly",),
+        ("train", "--speed", "3"),
+        ("train", "--epochs"),
+        ("train", "--preset", "unknown"),
+        ("show",),
+        ("delete", "run", "first"),
+        ("model", "vgg"),
+    ],
+    ids=str,
+)
+def test_wrong_usage_exits_with_two(store: RunStore, capsys: Capture, arguments: tuple[str, ...]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+    assert not store.root.exists()
+
+
+def test_refusal_as_the_shell_sees_it(store: RunStore) -> None:
+    done = command_line("train", "--learning-rate", "-1", "--json")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "fashion_core: Learning rate should be greater than 0, not '-1'.\n"
+    assert not store.root.exists()
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "altered"])
+def test_damaged_data_is_one_line_and_leaves_nothing(
+    store: RunStore, capsys: Capture, real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    monkeypatch.setenv("FASHION_DATA", str(real_data))
+    found = [fashion_mnist.find(archive) for archive in fashion_mnist.ARCHIVES]
+    (tmp_path / "data").mkdir()
+    monkeypatch.setenv("FASHION_DATA", str(tmp_path / "data"))
+    for path in found:
+        (tmp_path / "data" / path.name).symlink_to(path)
+    last = tmp_path / "data" / found[-1].name
+    content = bytearray(last.read_bytes())
+    last.unlink()
+    if damage == "truncated":
+        last.write_bytes(content[:-1])
+    if damage == "altered":
+        content[1000] ^= 1
+        last.write_bytes(content)
+    sentence = refused(capsys, "train", "--dataset", "fashion-mnist")
+    assert last.name in sentence
+    assert fashion_mnist.HOW_TO_GET_IT in sentence
+    assert not store.root.exists()
+
+
+def test_download_without_a_network_is_one_line(store: RunStore, tmp_path: Path) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # held, and nobody listens
+        proxy = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        done = command_line("download", FASHION_DATA=str(tmp_path / "data"), http_proxy=proxy, no_proxy="")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "could not be fetched" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert [path.name for path in (tmp_path / "data").rglob("*") if path.is_file()] == [".download.lock"]
+
+
+@pytest.mark.parametrize("command", [("train", *SMALL), ("runs",)], ids=["train", "runs"])
+def test_file_where_the_store_should_be_is_one_line(store: RunStore, capsys: Capture, command: tuple[str, ...]) -> None:
+    store.root.write_bytes(b"")
+    assert "choose another folder" in refused(capsys, *command)
+    assert store.root.read_bytes() == b""
+
+
+def test_store_on_a_read_only_disk_is_one_line(
+    store: RunStore, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with small_disk(tmp_path / "disk", 64) as disk:
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        monkeypatch.setenv("FASHION_RUNS", str(disk))
+        assert "read-only disk" in refused(capsys, "train", *SMALL)
+
+
+def test_store_on_a_full_disk_is_one_line_and_leaves_nothing(
+    store: RunStore, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with small_disk(tmp_path / "disk", 64) as disk:
+        (disk / "other").write_bytes(bytes(64 * 1024))
+        monkeypatch.setenv("FASHION_RUNS", str(disk / "runs"))
+        assert "the disk is full" in refused(capsys, "train", *SMALL)
+        assert RunStore(disk / "runs").runs() == []
+
+
+@pytest.mark.parametrize("command", ["show", "continue", "stop", "delete"])
+@pytest.mark.parametrize("run_id", ["20200101-000000-000-0000", "../outside", "", "/"])
+def test_unknown_run_is_one_line(store: RunStore, capsys: Capture, command: str, run_id: str) -> None:
+    new_run(store)
+    advice = "look for it on the Overview page, or with `python -m fashion_core runs`."
+    assert refused(capsys, command, run_id) == f"No run in {store.root} has the id {run_id!r}; {advice}"
+    assert len(store.runs()) == 1
+
+
+@pytest.mark.parametrize("command", ["show", "continue"])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ({"colour": "red"}, "colour is not a setting of this version"),
+        ({"environment": ...}, "environment is missing"),
+    ],
+    ids=["unknown field", "missing field"],
+)
+def test_wrong_field_of_run_json_is_one_line(
+    store: RunStore, capsys: Capture, command: str, content: dict[str, Any], reason: str
+) -> None:
+    run = new_run(store)
+    set_state(run, "stopped")
+    change_json(run.record_path, **content)
+    assert refused(capsys, command, run.id) == f"{run.record_path} is damaged: {reason}."
+    assert run.state() == "stopped"
+
+
+def test_name_drives_no_terminal(store: RunStore) -> None:
+    run = new_run(store)
+    run.write_labels(Labels(name="\x1b]0;owned\x07"))
+    for arguments in (("runs",), ("show", run.id)):
+        assert "\x1b" not in command_line(*arguments).stdout
+
+
+@pytest.mark.parametrize("name", ["run.json", "labels.json", "status.json"])
+@pytest.mark.parametrize("damage", ["{", None], ids=["torn", "missing"])
+def test_damaged_run_is_listed_beside_the_good_ones(
+    store: RunStore, capsys: Capture, name: str, damage: str | None
+) -> None:
+    good, bad = new_run(store), new_run(store)
+    (bad.path / name).unlink()
+    if damage:
+        (bad.path / name).write_text(damage)
+    records = {record["id"]: record for record in answered(capsys, "runs")}
+    state = "lost" if (name, damage) == ("status.json", "{") else "damaged"  # a torn status can be written anew
+    assert (records[good.id]["state"], records[bad.id]["state"]) == ("queued", state)
+    assert name in records[bad.id]["error"]
+    assert main(["runs"]) == 0
+
+
+def test_torn_last_metric_is_passed_over(store: RunStore, capsys: Capture) -> None:
+    run = new_run(store, epochs=1)
+    train(run)
+    with run.metrics_path.open("a") as file:
+        file.write('{"kind": "epoch", "epoch": 1, "lo')
+    assert len(answered(capsys, "show", run.id)["epochs"]) == 1
+    assert len(answered(capsys, "runs")[0]["epochs"]) == 1
+
+
+def test_show_of_a_resumed_run_says_what_it_was_resumed_from(store: RunStore, capsys: Capture) -> None:
+    parent = new_run(store, name="base", epochs=1)
+    train(parent)
+    child = resume(store, parent, 0, 1)
+    assert main(["show", child.id]) == 0
+    assert f"resumed from: epoch 0 of {parent.id} (base), exact" in capsys.readouterr().out
+
+
+def test_empty_store_lists_nothing(store: RunStore, capsys: Capture) -> None:
+    assert answered(capsys, "runs") == []
+    assert not store.root.exists()
+
+
+def test_every_setting_has_its_flag(capsys: Capture) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    words = capsys.readouterr().out
+    assert all(setting.flag in words for setting in settings())
+
+
+@pytest.mark.parametrize(("state", "reason"), [("queued", "queued"), ("finished", "finished")])
+def test_run_that_was_not_interrupted_does_not_continue(
+    store: RunStore, capsys: Capture, state: str, reason: str
+) -> None:
+    run = new_run(store)
+    set_state(run, state)
+    assert f"is {reason}; only a stopped, failed or lost run can go on" in refused(capsys, "continue", run.id)
+
+
+def test_finished_run_does_not_stop(store: RunStore, capsys: Capture) -> None:
+    run = new_run(store)
+    set_state(run, "finished")
+    assert "there is nothing to stop" in refused(capsys, "stop", run.id)
+
+
+def test_stop_of_a_queued_run_gives_its_record(store: RunStore, capsys: Capture) -> None:
+    run = new_run(store)
+    assert answered(capsys, "stop", run.id)["state"] == "stopped"
+
+
+def test_running_run_is_not_deleted(store: RunStore, capsys: Capture) -> None:
+    run = new_run(store)
+    set_running(run)
+    assert "is running; stop it first" in refused(capsys, "delete", run.id)
+    assert run.path.exists()
+
+
+def test_delete_of_a_run_leaves_nothing_but_its_line_in_the_audit(store: RunStore, capsys: Capture) -> None:
+    run = new_run(store)
+    assert answered(capsys, "delete", run.id) == {"run": run.id, "epoch": None, "deleted": True}
+    assert list(store.root.iterdir()) == [store.root / audit.NAME]
+    assert [(line.what, line.run) for line in audit.read(store.root)] == [("delete", run.id)]
+
+
+def test_delete_of_an_epoch_leaves_its_numbers(store: RunStore, capsys: Capture) -> None:
+    run = new_run(store, epochs=2)
+    train(run)
+    answered(capsys, "delete", run.id, "0")
+    epochs = answered(capsys, "show", run.id)["epochs"]
+    assert [epoch["checkpoint"] for epoch in epochs] == [None, str(run.checkpoint_path(1))]
+
+
+@pytest.mark.parametrize("epoch", ["7", "-1"])
+def test_delete_of_a_missing_epoch_is_one_line(store: RunStore, capsys: Capture, epoch: str) -> None:
+    assert f"has no saved file model_save/{epoch}" in refused(capsys, "delete", new_run(store).id, epoch)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, synthetic_data: Path) -> subprocess.CompletedProcess[str]:
+    """``train --json`` from the shell."""
+    runs = tmp_path_factory.mktemp("store") / "runs"
+    return command_line("train", *SMALL, "--json", FASHION_RUNS=str(runs), FASHION_DATA=str(synthetic_data))
+
+
+def test_train_prints_one_document_and_nothing_else(trained: subprocess.CompletedProcess[str]) -> None:
+    assert (trained.returncode, trained.stderr) == (0, "")
+    record = json.loads(trained.stdout)
+    assert {"id", "path", "state", "parent", "config", "epochs"} <= set(record)
+    assert (record["state"], record["parent"]) == ("finished", None)
+
+
+def test_epochs_of_the_record_are_as_designed(trained: subprocess.CompletedProcess[str]) -> None:
+    epochs = json.loads(trained.stdout)["epochs"]
+    keys = {"epoch", "loss", "accuracy", "train_loss", "seconds", "samples_per_second", "checkpoint"}
+    assert [set(epoch) for epoch in epochs] == [keys, keys]
+    assert [epoch["epoch"] for epoch in epochs] == [0, 1]
+    assert all(Path(epoch["checkpoint"]).is_file() for epoch in epochs)
+    assert all(0 < epoch["loss"] < 3 for epoch in epochs)
+    assert all(0 <= epoch["accuracy"] <= 1 for epoch in epochs)
+
+
+def test_run_folder_is_as_designed(trained: subprocess.CompletedProcess[str]) -> None:
+    folder = Path(json.loads(trained.stdout)["path"])
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} - {"lock"}
+    assert found == {
+        *("run.json", "labels.json", "status.json", "metrics.jsonl", "train.log"),
+        *("model_save/0", "model_save/0.json", "model_save/1", "model_save/1.json"),
+        *("model_weights.pth", "model_weights.pth.json", "model.pth", "model.pth.json"),
+    }
+
+
+def test_show_gives_the_record_that_train_gave(trained: subprocess.CompletedProcess[str], capsys: Capture) -> None:
+    record = json.loads(trained.stdout)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASHION_RUNS", str(Path(record["path"]).parent))
+        assert answered(capsys, "show", record["id"]) == record
+        assert answered(capsys, "runs") == [record]
+
+
+def test_diverging_run_ends_failed_with_one_line_and_its_record(store: RunStore) -> None:
+    done = command_line("train", *SMALL, "--learning-rate", "1e9", "--json")
+    record = json.loads(done.stdout)
+    assert (done.returncode, record["state"], record["epochs"]) == (1, "failed", [])
+    assert done.stderr.startswith(f"fashion_core: Run {record['id']} failed: the loss became ")
+    assert " at epoch 0, batch " in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_full_disk_ends_failed_with_one_line_and_continues_after_room_is_made(store: RunStore, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 4 * 1024) as disk:
+        done = command_line("train", *SMALL, "--json", FASHION_RUNS=str(disk))
+        record = json.loads(done.stdout)
+        assert (done.returncode, record["state"]) == (1, "failed")
+        assert "the disk is full; free some space there and try again" in done.stderr
+        assert done.stderr.count("\n") == 1
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        again = command_line("continue", record["id"], "--json", FASHION_RUNS=str(disk))
+        assert (again.returncode, json.loads(again.stdout)["state"]) == (0, "finished")
+
+
+def test_continue_finishes_a_stopped_run_and_prints_its_record(store: RunStore) -> None:
+    run = new_run(store)
+    train(run, After(3))
+    queue.stop(run)
+    done = command_line("continue", run.id, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["state"] == "finished"
+
+
+@pytest.mark.slow
+def test_interrupted_command_stops_its_run(store: RunStore) -> None:
+    command = [sys.executable, "-m", "fashion_core", "train", *SMALL, "--epochs", "3000", "--json"]
+    watching = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+    )
+    try:
+        wait_until(lambda: store.runs() and store.runs()[0].epochs_saved(), "it trains")
+        watching.send_signal(signal.SIGINT)
+        output, errors = watching.communicate(timeout=60)
+    finally:
+        watching.kill()
+    run = store.runs()[0]
+    assert (watching.returncode, run.state(), json.loads(output)["state"]) == (1, "stopped", "stopped")
+    assert errors == f"fashion_core: Run {run.id} is stopped; go on with `python -m fashion_core continue {run.id}`.\n"
+
+
+def test_devices_are_told_a_line_each(capsys: Capture) -> None:
+    assert main(["devices"]) == 0
+    cpu = capsys.readouterr().out.splitlines()[-1]
+    assert cpu.startswith(f"cpu: {devices.available()['cpu']}, {torch.get_num_threads()} threads")
+    assert cpu.endswith("taken by auto") == (devices.automatic() == "cpu")
+
+
+def test_devices_and_models_are_one_document_each(capsys: Capture) -> None:
+    assert "cpu" in answered(capsys, "devices")["devices"]
+    assert answered(capsys, "model", "mlp")["parameters"] == 669_706
+
+
+@pytest.mark.slow
+def test_tutorials_settings_learn_the_real_dataset(store: RunStore, real_data: Path) -> None:
+    done = command_line("train", "--dataset", "fashion-mnist", "--epochs", "2", "--json", FASHION_DATA=str(real_data))
+    assert (done.returncode, done.stderr) == (0, "")
+    epochs = json.loads(done.stdout)["epochs"]
+    assert epochs[1]["loss"] < epochs[0]["loss"] < 2.29
+    assert epochs[1]["accuracy"] > 0.4
+    shutil.rmtree(store.root)

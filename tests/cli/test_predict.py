@@ -1,0 +1,152 @@
+"""``predict`` and ``evaluate`` on the command line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fashion_core.data import batches
+from fashion_core.data.labels import CLASS_NAMES
+from fashion_core.formats import export
+from fashion_core.formats.load import load
+from fashion_core.inference import engine
+from fashion_core.runs.run import Run
+from fashion_core.runs.store import RunStore
+from tests.support.helpers import command_line, new_run, train
+
+
+@pytest.fixture(scope="module")
+def run(module_store: RunStore) -> Run:
+    run = new_run(module_store, epochs=1)
+    train(run)
+    return run
+
+
+@pytest.fixture(scope="module")
+def garments(synthetic_data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three test images as files."""
+    folder = tmp_path_factory.mktemp("garments")
+    paths = [folder / f"{number}.png" for number in range(3)]
+    for path, pixels in zip(paths, batches.load("synthetic")[1].pixels, strict=False):
+        Image.fromarray(pixels.numpy()).save(path)
+    return paths
+
+
+def answer(*arguments: object) -> Any:
+    done = command_line(*map(str, arguments), "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_predict_gives_a_record_an_image_in_their_order(run: Run, garments: list[Path], synthetic_data: Path) -> None:
+    import torch
+
+    found = answer("predict", run.checkpoint_path(0), *garments)
+    pixels = batches.load("synthetic")[1].pixels[:3]
+    expected = engine.probabilities(load(run.checkpoint_path(0)).model, pixels, "unit", torch.device("cpu"))
+    for record, path, row in zip(found, garments, expected, strict=True):
+        index = int(row.argmax())
+        assert record == {
+            "image": str(path),
+            "class": CLASS_NAMES[index],
+            "class_index": index,
+            "probability": row[index].item(),
+            "probabilities": dict(zip(CLASS_NAMES, row.tolist(), strict=True)),
+        }
+
+
+def test_predict_in_words_is_a_line_an_image(run: Run, garments: list[Path]) -> None:
+    done = command_line("predict", str(run.weights_path), *map(str, garments))
+    assert done.returncode == 0
+    assert done.stderr == ""  # the run folder says how the pixels were scaled
+    assert [line.partition(": ")[0] for line in done.stdout.splitlines()] == list(map(str, garments))
+
+
+def test_what_a_file_does_not_tell_is_assumed_aloud_unless_it_is_said(
+    run: Run, garments: list[Path], tmp_path: Path
+) -> None:
+    export.export(run, 0, "weights", tmp_path / "weights.pth")
+    done = command_line("predict", str(tmp_path / "weights.pth"), str(garments[0]))
+    assert "pixels unit assumed; --pixels says otherwise" in done.stderr
+    said = command_line("predict", str(tmp_path / "weights.pth"), str(garments[0]), "--pixels", "raw")
+    assert said.stderr == ""
+    assert said.stdout != done.stdout
+
+
+def test_one_bad_image_among_others_is_named_and_nothing_is_printed(
+    run: Run, garments: list[Path], tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no image")
+    done = command_line("predict", str(run.weights_path), str(garments[0]), str(bad))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"fashion_core: {bad}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_evaluate_gives_what_the_run_measured(run: Run, synthetic_data: Path) -> None:
+    found = answer("evaluate", run.checkpoint_path(0))
+    facts = run.facts(run.checkpoint_path(0))
+    assert facts is not None
+    assert found["accuracy"] == facts.accuracy
+    assert found["loss"] == pytest.approx(facts.loss, rel=1e-5)
+    assert found["images"] == np.sum(found["confusion"]) == 2_000
+    low, high = found["interval"]
+    assert low < found["accuracy"] < high
+    assert [one["class"] for one in found["classes"]] == list(CLASS_NAMES)
+    assert (found["dataset"], found["pixels"]) == ("synthetic", "unit")
+
+
+def test_evaluate_in_words_says_how_good_it_is(run: Run) -> None:
+    done = command_line("evaluate", str(run.checkpoint_path(0)))
+    assert done.returncode == 0, done.stderr
+    assert "of 2,000 test images of synthetic" in done.stdout
+    assert all(name in done.stdout for name in CLASS_NAMES)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["evaluate", "missing"], "missing"),
+        (["evaluate", "."], "folder"),
+        (["evaluate", "FILE", "--device", "cuda:77"], "no device cuda:77"),
+        (["evaluate", "FILE", "--pixels", "purple"], "purple"),
+        (["predict", "FILE", "missing.png"], "missing.png"),
+        (["predict", "FILE", "."], "."),
+    ],
+)
+def test_bad_input_is_one_sentence(run: Run, arguments: list[str], sentence: str) -> None:
+    given = [str(run.checkpoint_path(0)) if argument == "FILE" else argument for argument in arguments]
+    done = command_line(*given)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_the_loss_of_a_model_that_is_very_wrong_is_the_recorded_one(store: RunStore) -> None:
+    """Its probabilities underflow; the loss is of the logits."""
+    run = new_run(store, epochs=1, pixels="raw", learning_rate=0.5, optimizer="adam")
+    train(run)
+    facts = run.facts(run.checkpoint_path(0))
+    assert facts is not None
+    assert facts.loss is not None
+    assert facts.loss > 100
+    assert answer("evaluate", run.checkpoint_path(0))["loss"] == pytest.approx(facts.loss, rel=1e-5)
+
+
+def test_evaluate_takes_the_dataset_that_the_file_tells(store: RunStore, real_data: Path) -> None:
+    run = new_run(store, epochs=1)
+    train(run)
+    real = store.create(run.record.config.model_copy(update={"dataset": "fashion-mnist"}), run.record.environment)
+    facts = run.facts(run.model_path)
+    assert facts is not None
+    real.model_path.write_bytes(run.model_path.read_bytes())
+    real.write_facts(real.model_path, facts)
+    done = command_line("evaluate", str(real.model_path), "--json", FASHION_DATA=str(real_data))
+    assert json.loads(done.stdout)["dataset"] == "fashion-mnist"

@@ -1,0 +1,182 @@
+"""Images as bytes, the batches made of them, and the order they come in."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from fashion_core.data import batches as data
+from fashion_core.data import fashion_mnist
+from fashion_core.data.batches import Images
+from fashion_core.data.labels import CLASS_NAMES
+from fashion_core.errors import DataError
+from fashion_core.models.torchvision_import import import_torchvision
+
+EVERY_BYTE = torch.arange(784).remainder(256).to(torch.uint8).view(1, 28, 28)
+
+
+@pytest.fixture
+def images() -> Images:
+    """Fifty images, each of one shade that is also its label."""
+    shades = torch.arange(50)
+    return Images(shades.to(torch.uint8)[:, None, None].repeat(1, 28, 28), shades)
+
+
+def drawn(count: int) -> Tensor:
+    return torch.randint(0, 256, (count, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+
+
+def order(images: Images, epoch_seed: int, first_batch: int = 0) -> list[int]:
+    batches = data.epoch_batches(images, 8, "unit", "none", epoch_seed, first_batch)
+    return [int(label) for _, labels in batches for label in labels]
+
+
+def test_unit_pixels_equal_to_tensor_bit_for_bit() -> None:
+    import_torchvision()
+    from torchvision.transforms import ToTensor
+
+    assert torch.equal(data.scale(EVERY_BYTE, "unit")[0], ToTensor()(EVERY_BYTE[0].numpy()[:, :, None]))
+
+
+def test_raw_pixels_are_the_bytes() -> None:
+    raw = data.scale(EVERY_BYTE, "raw")
+    assert raw.dtype == torch.float32
+    assert torch.equal(raw[:, 0], EVERY_BYTE.float())
+
+
+def test_standard_pixels_equal_normalize_bit_for_bit() -> None:
+    import_torchvision()
+    from torchvision.transforms import Compose, Normalize, ToTensor
+
+    expected = Compose([ToTensor(), Normalize(0.2860, 0.3530)])(EVERY_BYTE[0].numpy()[:, :, None])
+    assert torch.equal(data.scale(EVERY_BYTE, "standard")[0], expected)
+
+
+def test_scaling_leaves_the_bytes_alone() -> None:
+    before = EVERY_BYTE.clone()
+    for scaling in ("unit", "raw", "standard"):
+        data.scale(EVERY_BYTE, scaling)
+    assert torch.equal(EVERY_BYTE, before)
+
+
+def test_an_epoch_has_each_image_once(images: Images) -> None:
+    assert sorted(order(images, 7)) == list(range(50))
+
+
+def test_images_stay_with_their_labels(images: Images) -> None:
+    for inputs, labels in data.epoch_batches(images, 8, "raw", "none", 7):
+        assert inputs.shape == (len(labels), 1, 28, 28)
+        assert torch.equal(inputs[:, 0, 0, 0], labels.float())
+
+
+def test_order_follows_from_the_seed_alone(images: Images) -> None:
+    first = order(images, 7)
+    torch.manual_seed(99)
+    assert order(images, 7) == first
+    assert order(images, 8) != first
+
+
+def test_epochs_and_seeds_share_no_stream() -> None:
+    seeds = [data.seed_of_epoch(seed, epoch) for seed in range(30) for epoch in range(30)]
+    assert len(set(seeds)) == len(seeds)
+    assert seeds[:31] == [data.seed_of_epoch(0, epoch) for epoch in range(30)] + [data.seed_of_epoch(1, 0)]
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+@pytest.mark.parametrize("augmentation", ["none", "flip and shift"])
+@pytest.mark.parametrize("first_batch", [0, 1, 3, 6])
+def test_a_part_of_an_epoch_is_the_same_part_each_time(first_batch: int, augmentation: str) -> None:
+    images = Images(drawn(50), torch.arange(50))
+    whole = list(data.epoch_batches(images, 8, "unit", augmentation, 7))
+    part = list(data.epoch_batches(images, 8, "unit", augmentation, 7, first_batch))
+    assert len(part) == len(whole) - first_batch
+    for (inputs, labels), (expected_inputs, expected_labels) in zip(part, whole[first_batch:], strict=True):
+        assert torch.equal(inputs, expected_inputs)
+        assert torch.equal(labels, expected_labels)
+
+
+def test_flip_and_shift_keeps_shape_and_bytes() -> None:
+    pixels = drawn(40)
+    moved = data.flip_and_shift(pixels, torch.Generator().manual_seed(0))
+    assert moved.shape == pixels.shape
+    assert moved.dtype == torch.uint8
+    assert moved.is_contiguous()
+
+
+def test_flip_and_shift_moves_each_image_by_itself_and_brings_in_black() -> None:
+    """Each result is one of the 50 mirrored and moved versions of its image; all 50 come up."""
+    pixels = drawn(1).clamp(min=1).repeat(2000, 1, 1)
+    moved = data.flip_and_shift(pixels, torch.Generator().manual_seed(0))
+    versions = {
+        np.asarray(torch.nn.functional.pad(image, (2, 2, 2, 2))[down : down + 28, right : right + 28]).tobytes()
+        for image in (pixels[0], pixels[0].flip(1))
+        for down in range(5)
+        for right in range(5)
+    }
+    assert {image.numpy().tobytes() for image in moved} == versions
+
+
+def test_test_images_come_whole_and_in_order() -> None:
+    images = Images(drawn(2500), torch.arange(2500))
+    batches = list(data.test_batches(images, "raw"))
+    assert [len(labels) for _, labels in batches] == [1000, 1000, 500]
+    assert torch.equal(torch.cat([labels for _, labels in batches]), images.labels)
+    assert torch.equal(torch.cat([inputs for inputs, _ in batches])[:, 0], images.pixels.float())
+
+
+def test_synthetic_garments_have_their_sizes_and_balanced_labels(
+    synthetic_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASHION_DATA", str(synthetic_data))
+    train, test = data.load("synthetic")
+    assert (train.pixels.shape, test.pixels.shape) == ((12_000, 28, 28), (2_000, 28, 28))
+    assert (train.pixels.dtype, train.labels.dtype) == (torch.uint8, torch.int64)
+    assert set(train.labels.tolist()) == set(test.labels.tolist()) == set(range(len(CLASS_NAMES)))
+
+
+def test_synthetic_garments_are_drawn_once(synthetic_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASHION_DATA", str(synthetic_data))
+    before = {path: path.stat().st_mtime_ns for path in synthetic_data.iterdir()}
+    data.load("synthetic")
+    assert before == {path: path.stat().st_mtime_ns for path in synthetic_data.iterdir()}
+    assert len(before) == 1
+
+
+def test_damaged_cache_is_drawn_again(synthetic_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = next(path for path in synthetic_data.iterdir() if path.is_file()).read_bytes()
+    name = next(path for path in synthetic_data.iterdir() if path.is_file()).name
+    (tmp_path / name).write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    monkeypatch.setenv("FASHION_DATA", str(tmp_path))
+    data.load("synthetic")
+    assert (tmp_path / name).read_bytes() == good
+
+
+def test_real_images_are_the_official_ones(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mean and standard deviation as published; order and labels as the files have them."""
+    monkeypatch.setenv("FASHION_DATA", str(real_data))
+    train, test = data.load("fashion-mnist")
+    assert (train.pixels.shape, test.pixels.shape) == ((60_000, 28, 28), (10_000, 28, 28))
+    unit = train.pixels.double() / 255
+    assert round(unit.mean().item(), 4) == data.MEAN
+    assert round(unit.std().item(), 4) == data.STD
+    for archive, pixels in ((fashion_mnist.ARCHIVES[0], train.pixels), (fashion_mnist.ARCHIVES[2], test.pixels)):
+        assert pixels.numpy().tobytes() == fashion_mnist.unpack(archive)[16:]
+    for archive, labels in ((fashion_mnist.ARCHIVES[1], train.labels), (fashion_mnist.ARCHIVES[3], test.labels)):
+        assert labels.to(torch.uint8).numpy().tobytes() == fashion_mnist.unpack(archive)[8:]
+
+
+def test_missing_real_images_are_one_sentence_and_never_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASHION_DATA", str(tmp_path))
+    with pytest.raises(DataError, match="Fashion-MNIST is not in"):
+        data.load("fashion-mnist")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_neighbouring_epochs_differ(images: Images) -> None:
+    orders = [order(images, data.seed_of_epoch(0, epoch)) for epoch in range(5)]
+    assert all(one != other for one, other in pairwise(orders))

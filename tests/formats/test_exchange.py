@@ -1,0 +1,503 @@
+"""Files go both ways between this app and anyone's plain PyTorch, to the last bit of every output."""
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fashion_core.errors import RefusedFileError
+from fashion_core.formats import export, save
+from fashion_core.formats.import_file import bring_in
+from fashion_core.formats.inspect import inspect
+from fashion_core.formats.load import load
+from fashion_core.models import build_model
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import EXPORT_NAMES
+from fashion_core.runs.store import RunStore
+from tests.hostile.building import archive, members_of, saved, text
+from tests.support.helpers import ROOT, new_run, train
+
+TUTORIAL = """
+import os
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+torch.set_num_threads(1)
+torch.manual_seed(0)
+images = torch.rand(64, 1, 28, 28)
+train_dataloader = DataLoader(TensorDataset(torch.rand(256, 1, 28, 28), torch.randint(10, (256,))), batch_size=64)
+test_dataloader = DataLoader(TensorDataset(torch.rand(64, 1, 28, 28), torch.randint(10, (64,))), batch_size=64)
+
+
+class NeuralNetwork(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.flatten = nn.Flatten()
+        self.linear_relu_stack = nn.Sequential(
+            nn.Linear(28*28, 512),
+            nn.ReLU(),
+            nn.Linear(512, 512),
+            nn.ReLU(),
+            nn.Linear(512, 10),
+        )
+
+    def forward(self, x):
+        x = self.flatten(x)
+        logits = self.linear_relu_stack(x)
+        return logits
+
+
+def train_loop(dataloader, model, loss_fn, optimizer):
+    model.train()
+    for batch, (X, y) in enumerate(dataloader):
+        pred = model(X)
+        loss = loss_fn(pred, y)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def test_loop(dataloader, model, loss_fn):
+    model.eval()
+    test_loss = 0
+    with torch.no_grad():
+        for X, y in dataloader:
+            test_loss += loss_fn(model(X), y).item()
+    return test_loss / len(dataloader)
+
+
+def logits_of(model):
+    model.eval()
+    with torch.no_grad():
+        return model(images)
+
+"""
+"""The lesson before the one about saving, with random images."""
+
+SAVE_WEIGHTS = """torch.save(model.state_dict(), 'model_weights.pth')
+"""
+SAVE_MODEL = """torch.save(model, 'model.pth')
+"""
+SAVE_CHECKPOINTS = """loss_fn = nn.CrossEntropyLoss()
+optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+
+epochs = 2
+for t in range(epochs):
+    print(f"Epoch {t+1}\\n-------------------------------")
+    train_loop(train_dataloader, model, loss_fn, optimizer)
+    loss = test_loop(test_dataloader, model, loss_fn)
+    torch.save({
+        'epoch': t,
+        'model_state_dict': model.state_dict(),
+        'optimizer_state_dict': optimizer.state_dict(),
+        'loss': loss,
+    }, os.path.join("model_save",str(t)))
+print("Done!")
+"""
+LOAD_WEIGHTS = """model = NeuralNetwork()
+model.load_state_dict(torch.load('model_weights.pth'))
+print(model)
+"""
+LOAD_MODEL = """model = torch.load('model.pth')
+print(model)
+"""
+LOAD_CHECKPOINT = """model = NeuralNetwork()
+loss_fn = nn.CrossEntropyLoss()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.001)
+
+checkpoint = torch.load(os.path.join("model_save",str(0)))
+model.load_state_dict(checkpoint['model_state_dict'])
+optimizer.load_state_dict(checkpoint['optimizer_state_dict'])
+epoch = checkpoint['epoch']
+loss_last = checkpoint['loss']
+"""
+GO_ON = """# 再接着从0号模型进行训练
+model.train()
+train_loop(train_dataloader, model, loss_fn, optimizer)
+loss_now = test_loop(test_dataloader, model, loss_fn)
+print("loss_last", loss_last)
+print("loss_now", loss_now)
+"""
+"""The lesson's snippets, word for word."""
+
+SAVING = f"""{TUTORIAL}
+model = NeuralNetwork()
+os.makedirs("model_save", exist_ok=True)
+{SAVE_CHECKPOINTS}
+{SAVE_WEIGHTS}
+{SAVE_MODEL}
+first = NeuralNetwork()
+first.load_state_dict(torch.load(os.path.join("model_save", "0"))["model_state_dict"])
+torch.save({{"images": images, "last": logits_of(model), "first": logits_of(first), "loss": loss}}, "outputs")
+"""
+
+
+def script(code: str, folder: Path) -> None:
+    """Run plain PyTorch in a process and a folder of its own."""
+    path = folder / "script.py"
+    path.write_text(code)
+    command = [sys.executable, str(path)]
+    environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HOME": str(folder), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """The scripts compute with one thread too: then equal inputs give equal bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the lesson's script saved, and with the outputs of its models."""
+    folder = tmp_path_factory.mktemp("theirs")
+    script(SAVING, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ours(module_store: RunStore) -> Run:
+    """A run of this app with the lesson's settings."""
+    run = new_run(module_store, epochs=2)
+    assert train(run) == "finished"
+    return run
+
+
+IMAGES = torch.rand(64, 1, 28, 28, generator=torch.Generator().manual_seed(1))
+
+
+def logits_of(model: nn.Module, images: Tensor = IMAGES) -> Tensor:
+    with torch.inference_mode():
+        logits: Tensor = model.eval()(images)
+    return logits
+
+
+FILES = {"model_weights.pth": "last", "model.pth": "last", "model_save/1": "last", "model_save/0": "first"}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_file_of_the_lesson_gives_the_same_outputs(theirs: Path, name: str) -> None:
+    outputs = torch.load(theirs / "outputs")
+    loaded = load(theirs / name)
+    assert torch.equal(logits_of(loaded.model, outputs["images"]), outputs[FILES[name]])
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_file_of_the_lesson_becomes_a_run_with_the_same_outputs(store: RunStore, theirs: Path, name: str) -> None:
+    outputs = torch.load(theirs / "outputs")
+    run = bring_in(store, theirs / name, name, {})
+    (epoch,) = run.epochs_saved()
+    model = build_model(run.record.config.model, seed=0)
+    model.load_state_dict(save.load_checkpoint(run.checkpoint_path(epoch))["model_state_dict"])
+    assert torch.equal(logits_of(model, outputs["images"]), outputs[FILES[name]])
+
+
+def test_checkpoint_of_the_lesson_keeps_epoch_loss_and_optimizer(theirs: Path) -> None:
+    loaded = load(theirs / "model_save" / "1")
+    assert (loaded.format, loaded.epoch, loaded.loss) == ("checkpoint", 1, torch.load(theirs / "outputs")["loss"])
+    expected = torch.load(theirs / "model_save" / "1")["optimizer_state_dict"]
+    assert loaded.optimizer_state == expected
+
+
+def test_whole_model_of_the_lesson_has_the_class_of_its_script(theirs: Path) -> None:
+    found = inspect(theirs / "model.pth")
+    assert (found.format, found.model, found.model_class) == ("model", "mlp", "__main__.NeuralNetwork")
+    assert found.refusal is None
+
+
+def expected_of(run: Run, epoch: int) -> Tensor:
+    return logits_of(load(run.checkpoint_path(epoch)).model)
+
+
+TODAY = LOAD_MODEL.replace("'model.pth'", "'model.pth', weights_only=False")
+"""PyTorch 2.6 and later ask for this before they unpickle a whole model."""
+THEIR_LOADING = {
+    "the lesson, weights": LOAD_WEIGHTS,
+    "the lesson, whole model": TODAY,
+    "the lesson, checkpoint": LOAD_CHECKPOINT,
+    "export, weights": LOAD_WEIGHTS.replace("'model", "'exports/model"),
+    "export, model": TODAY.replace("'model", "'exports/model"),
+    "export, checkpoint": LOAD_CHECKPOINT.replace('os.path.join("model_save",str(0))', '"exports/checkpoint.pth"'),
+    "export, safetensors": "from safetensors.torch import load_file\n"
+    "model = NeuralNetwork()\nmodel.load_state_dict(load_file('exports/model.safetensors'))",
+    "export, pt2": "model = torch.export.load('exports/model.pt2').module()\nmodel.eval = lambda: None",
+}
+
+
+@pytest.fixture(scope="module")
+def folder_of_ours(ours: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the run saved and exported, copied to where nothing else is."""
+    folder = tmp_path_factory.mktemp("ours")
+    (folder / "model_save").mkdir()
+    (folder / "exports").mkdir()
+    for path in (ours.weights_path, ours.model_path, ours.checkpoint_path(0)):
+        (folder / path.relative_to(ours.path)).write_bytes(path.read_bytes())
+    for format, name in EXPORT_NAMES.items():
+        export.export(ours, 0, format, folder / "exports" / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def theirs_with_ours(folder_of_ours: Path) -> dict[str, Any]:
+    """What plain PyTorch computes with each file of ours, in one process of its own: logits, and two losses."""
+    torch.save(IMAGES, folder_of_ours / "images")
+    loading = "".join(f"{code}\nfound[{name!r}] = logits_of(model)\n" for name, code in THEIR_LOADING.items())
+    code = f"{TUTORIAL}\nimages, found = torch.load('images'), {{}}\n{loading}\n{LOAD_CHECKPOINT}\n{GO_ON}"
+    script(
+        f"{code}\nfound |= {{'loss_last': loss_last, 'loss_now': loss_now}}\ntorch.save(found, 'found')", folder_of_ours
+    )
+    found: dict[str, Any] = torch.load(folder_of_ours / "found")
+    return found
+
+
+@pytest.mark.parametrize("way", THEIR_LOADING)
+def test_plain_pytorch_computes_the_same_with_our_file(ours: Run, theirs_with_ours: dict[str, Any], way: str) -> None:
+    last = way in ("the lesson, weights", "the lesson, whole model")
+    assert torch.equal(theirs_with_ours[way], expected_of(ours, 1 if last else 0))
+
+
+def test_lessons_code_goes_on_from_our_checkpoint(ours: Run, theirs_with_ours: dict[str, Any]) -> None:
+    facts = ours.facts(ours.checkpoint_path(0))
+    assert facts is not None
+    assert theirs_with_ours["loss_last"] == facts.loss
+    assert theirs_with_ours["loss_now"] > 0
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn", pytest.param("resnet18", marks=pytest.mark.slow)])
+def test_program_computes_the_same_bits_for_any_number_of_images(name: str) -> None:
+    model = build_model(name, seed=2).eval()
+    program = torch.export.load(io.BytesIO(export.as_program(model))).module()
+    generator = torch.Generator().manual_seed(0)
+    for images in (torch.rand(count, 1, 28, 28, generator=generator) for count in (1, 7, 256)):
+        with torch.inference_mode():
+            assert (program(images) - model(images)).abs().max().item() == 0
+
+
+def mlp() -> nn.Module:
+    return build_model("mlp", seed=7)
+
+
+def cnn() -> nn.Module:
+    """With statistics of batch norm that are not those of a fresh one."""
+    model = build_model("cnn", seed=7).train()
+    model(IMAGES)
+    return model.eval()
+
+
+def full_checkpoint(model: nn.Module) -> dict[str, Any]:
+    optimizer = torch.optim.Adam(model.parameters())
+    model(IMAGES).sum().backward()
+    optimizer.step()
+    state = {"model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict()}
+    return {"epoch": 3, **state, "loss": torch.tensor(0.5)}
+
+
+def lightning(model: nn.Module) -> dict[str, Any]:
+    full = full_checkpoint(model)
+    return {
+        "epoch": 3,
+        "global_step": 4,
+        "pytorch-lightning_version": "2.5.0",
+        "state_dict": prefixed("model.", model),
+        "loops": {"fit_loop": {"state_dict": {}}},
+        "callbacks": {"ModelCheckpoint{'monitor': None}": {"best_model_path": "/home/x/a.ckpt"}},
+        "optimizer_states": [full["optimizer_state_dict"]],
+        "lr_schedulers": [],
+        "hyper_parameters": {"lr": 0.001},
+    }
+
+
+def scheduler_state(model: nn.Module) -> dict[str, Any]:
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    state: dict[str, Any] = torch.optim.lr_scheduler.MultiStepLR(optimizer, [3, 5]).state_dict()
+    return state
+
+
+def prefixed(prefix: str, model: nn.Module) -> dict[str, Tensor]:
+    return {f"{prefix}{name}": tensor for name, tensor in model.state_dict().items()}
+
+
+def one_storage(model: nn.Module) -> dict[str, Tensor]:
+    """All parameters are views of one long tensor."""
+    state = model.state_dict()
+    flat = torch.cat([tensor.flatten() for tensor in state.values()])
+    pieces = torch.split(flat, [tensor.numel() for tensor in state.values()])
+    return {name: piece.view_as(tensor) for (name, tensor), piece in zip(state.items(), pieces, strict=True)}
+
+
+def from_a_gpu(model: nn.Module) -> bytes:
+    """The same file as if its tensors had been on a GPU."""
+    members = members_of(saved(model.state_dict()))
+    del members["archive/.data/serialization_id"]
+    members["archive/data.pkl"] = members["archive/data.pkl"].replace(text("cpu"), text("cuda:0"))
+    return archive(members)
+
+
+FORMS: dict[str, Callable[[nn.Module], bytes]] = {
+    "weights before torch 1.6": lambda model: saved(model.state_dict(), _use_new_zipfile_serialization=False),
+    "model before torch 1.6": lambda model: saved(model, _use_new_zipfile_serialization=False),
+    "checkpoint before torch 1.6": lambda model: saved(full_checkpoint(model), _use_new_zipfile_serialization=False),
+    "DataParallel": lambda model: saved(prefixed("module.", model)),
+    "torch.compile": lambda model: saved(prefixed("_orig_mod.", model)),
+    "torch.compile of DataParallel": lambda model: saved(prefixed("_orig_mod.module.", model)),
+    "Lightning": lambda model: saved(lightning(model)),
+    "under state_dict": lambda model: saved({"state_dict": model.state_dict(), "arch": "mlp"}),
+    "under model": lambda model: saved({"model": model.state_dict()}),
+    "a whole model under model": lambda model: saved({"model": model, "epoch": 3}),
+    "parameters instead of tensors": lambda model: saved({**model.state_dict(), **dict(model.named_parameters())}),
+    "a plain dict": lambda model: saved(dict(model.state_dict())),
+    "protocol 4": lambda model: saved(model.state_dict(), pickle_protocol=4),
+    "protocol 5": lambda model: saved(model, pickle_protocol=5),
+    "tensors of a GPU": from_a_gpu,
+    "milestones of a scheduler": lambda model: saved({**full_checkpoint(model), "scheduler": scheduler_state(model)}),
+    "a model in training": lambda model: saved(model.train()),
+    "a model without gradients": lambda model: saved(model.requires_grad_(False)),
+}
+
+
+@pytest.mark.parametrize("make", [mlp, cnn], ids=["mlp", "cnn"])
+@pytest.mark.parametrize("form", FORMS)
+def test_form_of_a_file_gives_the_same_outputs(tmp_path: Path, form: str, make: Callable[[], nn.Module]) -> None:
+    path, model = tmp_path / "file", make()
+    path.write_bytes(FORMS[form](model))
+    expected = logits_of(model)
+    assert torch.equal(logits_of(load(path).model), expected)
+    assert inspect(path).refusal is None
+
+
+def test_views_of_one_storage_give_the_same_outputs(tmp_path: Path) -> None:
+    torch.save(one_storage(mlp()), tmp_path / "file")
+    assert torch.equal(logits_of(load(tmp_path / "file").model), logits_of(mlp()))
+
+
+def test_channels_last_tensors_give_the_same_numbers(tmp_path: Path) -> None:
+    state = cnn().state_dict()
+    state["features.4.weight"] = state["features.4.weight"].contiguous(memory_format=torch.channels_last)
+    torch.save(state, tmp_path / "file")
+    back = load(tmp_path / "file").model.state_dict()
+    assert all(torch.equal(back[name], tensor) for name, tensor in state.items())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_narrow_numbers_are_widened_exactly(tmp_path: Path, dtype: torch.dtype) -> None:
+    narrow = {name: t.to(dtype) if t.is_floating_point() else t for name, t in cnn().state_dict().items()}
+    torch.save(narrow, tmp_path / "file")
+    back = load(tmp_path / "file").model.state_dict()
+    assert all(torch.equal(back[name], tensor.to(back[name].dtype)) for name, tensor in narrow.items())
+
+
+def test_lightning_file_keeps_epoch_and_optimizer(tmp_path: Path) -> None:
+    torch.save(lightning(mlp()), tmp_path / "file.ckpt")
+    loaded = load(tmp_path / "file.ckpt")
+    assert (loaded.format, loaded.epoch) == ("lightning", 3)
+    assert loaded.optimizer_state is not None
+    assert len(loaded.optimizer_state["state"]) == 6
+
+
+def test_file_of_an_optimizer_that_names_its_parameters_is_loaded(tmp_path: Path) -> None:
+    model = mlp()
+    content = full_checkpoint(model)
+    content["optimizer_state_dict"] = torch.optim.SGD(model.named_parameters(), lr=0.1).state_dict()
+    torch.save(content, tmp_path / "file")
+    assert load(tmp_path / "file").optimizer_state == content["optimizer_state_dict"]
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn", "resnet18"])
+def test_whole_model_of_each_kind_is_loaded(tmp_path: Path, name: str) -> None:
+    model = build_model(name, seed=1)
+    torch.save(model, tmp_path / "file")
+    back = load(tmp_path / "file").model.state_dict()
+    assert all(torch.equal(back[key], tensor) for key, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"config": {"epochs": "many"}, "environment": {}, "measured": {"accuracy": "high"}},
+        {"environment": {"python": "3", "torch": "2", "device": "cpu", "threads": -3}},
+        {"environment": {"python": "3", "torch": "\x1b]0;x", "device": "cpu", "threads": 1}},
+    ],
+)
+def test_settings_of_no_sense_do_not_stop_an_import(store: RunStore, tmp_path: Path, changes: dict[str, Any]) -> None:
+    beside = {"run": "x", "config": {}, "environment": {}, "measured": {}, **changes}
+    torch.save({**full_checkpoint(mlp()), **beside}, tmp_path / "file")
+    run = bring_in(store, tmp_path / "file", "file", {})
+    assert (run.epochs_saved(), run.record.config.optimizer) == ([3], "adam")
+    assert set(save.load_checkpoint(run.checkpoint_path(3))) == {
+        "epoch",
+        "model_state_dict",
+        "optimizer_state_dict",
+        "loss",
+    }
+
+
+def refusal(content: Any, path: Path) -> str:
+    torch.save(content, path)
+    with pytest.raises(RefusedFileError) as caught:
+        load(path)
+    assert inspect(path).refusal == str(caught.value)
+    return str(caught.value)
+
+
+def test_float64_is_refused(tmp_path: Path) -> None:
+    said = refusal(mlp().double().state_dict(), tmp_path / "file")
+    assert "linear_relu_stack.0.weight is float64, which can't become float32 without losing digits" in said
+
+
+def test_other_layers_are_shown_and_the_refusal_says_how_they_differ(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    state = mlp().state_dict()
+    del state["linear_relu_stack.2.bias"]
+    state["linear_relu_stack.4.weight"] = torch.zeros(12, 512)
+    state["head.weight"] = torch.zeros(2, 3)
+    said = refusal(state, path)
+    assert "its layers are not those of mlp" in said
+    found = inspect(path)
+    assert found.differences == (
+        "linear_relu_stack.2.bias is missing",
+        "head.weight is not in mlp",
+        "linear_relu_stack.4.weight is 12×512 where mlp has 10×512",
+    )
+    assert [(t.name, t.shape) for t in found.tensors if t.name == "head.weight"] == [("head.weight", (2, 3))]
+    assert all(difference in said for difference in found.differences)
+
+
+def test_whole_model_of_another_class_is_shown_and_refused(tmp_path: Path) -> None:
+    said = refusal(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), tmp_path / "file")
+    assert "its layers are not those of mlp" in said
+    assert [t.shape for t in inspect(tmp_path / "file").tensors] == [(10, 784), (10,)]
+
+
+def test_resnet_with_another_block_is_refused(tmp_path: Path) -> None:
+    model: Any = build_model("resnet18", seed=0)
+    model.layer2[1].stride = 2
+    assert "layer2.1.stride is not 1" in refusal(model, tmp_path / "file")
+
+
+def test_optimizer_of_two_groups_is_refused(tmp_path: Path) -> None:
+    model = mlp()
+    first, *others = model.parameters()
+    groups: list[dict[str, Any]] = [{"params": [first]}, {"params": others, "lr": 0.1}]
+    optimizer = torch.optim.SGD(groups, lr=0.2)
+    content = {"model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict()}
+    assert "its optimizer has not one group of parameters" in refusal(content, tmp_path / "file")
+
+
+def test_inspection_of_a_file_of_the_lesson_is_json(theirs: Path) -> None:
+    for name in FILES:
+        json.dumps(inspect(theirs / name).tree, allow_nan=False)

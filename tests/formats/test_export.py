@@ -1,0 +1,119 @@
+"""Any checkpoint in any of the five formats."""
+
+import json
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from fashion_core import files
+from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError
+from fashion_core.formats import export
+from fashion_core.formats.load import load
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
+from fashion_core.runs.store import RunStore
+from tests.support.helpers import command_line, new_run, train
+
+
+@pytest.fixture(scope="module")
+def run(module_store: RunStore) -> Run:
+    run = new_run(module_store, epochs=2, optimizer="adam")
+    train(run)
+    return run
+
+
+def state_of(run: Run, epoch: int) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(run.checkpoint_path(epoch), weights_only=True)["model_state_dict"]
+    return state
+
+
+@pytest.mark.parametrize("format", EXPORT_NAMES)
+def test_every_format_brings_back_the_same_numbers(run: Run, tmp_path: Path, format: ExportFormat) -> None:
+    out = tmp_path / EXPORT_NAMES[format]
+    digest = export.export(run, 0, format, out)
+    assert files.digest_of(out) == digest
+    back, expected = load(out).model.state_dict(), state_of(run, 0)
+    assert list(back) == list(expected)
+    assert all(torch.equal(back[name], expected[name]) for name in expected)
+
+
+def test_safetensors_is_what_its_own_library_reads(run: Run, tmp_path: Path) -> None:
+    export.export(run, 1, "safetensors", tmp_path / "m.safetensors")
+    back, expected = safetensors.torch.load_file(tmp_path / "m.safetensors"), state_of(run, 1)
+    assert back.keys() == expected.keys()
+    assert all(torch.equal(back[name], expected[name]) for name in expected)
+
+
+def test_program_tells_no_path_of_this_machine(run: Run, tmp_path: Path) -> None:
+    export.export(run, 1, "pt2", tmp_path / "m.pt2")
+    content = (tmp_path / "m.pt2").read_bytes()
+    assert b"site-packages" not in content
+    assert b".py" not in content
+
+
+def test_checkpoint_is_exported_as_it_is(run: Run, tmp_path: Path) -> None:
+    export.export(run, 1, "checkpoint", tmp_path / "c.pth")
+    assert (tmp_path / "c.pth").read_bytes() == run.checkpoint_path(1).read_bytes()
+
+
+def test_existing_file_is_not_overwritten(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "mine"
+    out.write_text("precious")
+    with pytest.raises(DiskError, match="exists already; choose another name"):
+        export.export(run, 1, "weights", out)
+    assert out.read_text() == "precious"
+
+
+def test_epoch_that_does_not_exist_leaves_nothing(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(RunNotFoundError, match="has no checkpoint of epoch 9"):
+        export.export(run, 9, "weights", tmp_path / "w")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_checkpoint_is_refused(store: RunStore, tmp_path: Path) -> None:
+    run = new_run(store, epochs=1)
+    train(run)
+    content = bytearray(run.checkpoint_path(0).read_bytes())
+    content[-1000] ^= 1
+    run.checkpoint_path(0).write_bytes(content)
+    with pytest.raises(DamagedFileError, match="is not what was saved"):
+        export.export(run, 0, "checkpoint", tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+def test_folder_that_does_not_exist_is_one_sentence(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(DiskError, match="can't be used"):
+        export.export(run, 0, "weights", tmp_path / "no" / "w.pth")
+
+
+def test_five_ways_measures_each_format_on_the_same_images(run: Run) -> None:
+    answer = export.five_ways(run, 1)
+    assert (answer["images"], answer["what"]) == (256, "test images")
+    rows = {row["format"]: row for row in answer["formats"]}
+    assert list(rows) == list(EXPORT_NAMES)
+    assert {format: row["difference"] for format, row in rows.items()} == dict.fromkeys(EXPORT_NAMES, 0.0)
+    assert rows["checkpoint"]["bytes"] > 2.9 * rows["weights"]["bytes"]
+    assert all(row["save_seconds"] > 0 and row["load_seconds"] > 0 for row in rows.values())
+
+
+def test_five_ways_without_the_dataset_says_so(store: RunStore, run: Run, tmp_path: Path) -> None:
+    theirs = tmp_path / "w.pth"
+    export.export(run, 1, "weights", theirs)
+    imported = json.loads(command_line("import", str(theirs), "--dataset", "fashion-mnist", "--json").stdout)
+    done = command_line("formats", imported["id"], "0", "--json")
+    assert json.loads(done.stdout)["what"] == "random pixels, for the dataset is not here"
+
+
+def test_commands_print_what_they_wrote(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "w.pth"
+    done = command_line(
+        "export", run.id, "1", "--format", "weights", str(out), "--json", FASHION_RUNS=str(run.path.parent)
+    )
+    record = json.loads(done.stdout)
+    assert (record["path"], record["sha256"]) == (str(out), files.digest_of(out).sha256)
+    seen = json.loads(command_line("inspect", str(out), "--json").stdout)
+    assert (seen["format"], seen["model"], seen["sha256"]) == ("weights", "mlp", record["sha256"])
+    again = command_line("export", run.id, "1", "--format", "weights", str(out), FASHION_RUNS=str(run.path.parent))
+    assert (again.returncode, again.stderr.count("\n")) == (1, 1)

@@ -1,0 +1,251 @@
+"""Files from outside as runs of their own."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from fashion_core import files
+from fashion_core.errors import ConfigError, RefusedFileError
+from fashion_core.formats import export
+from fashion_core.formats.import_file import bring_in
+from fashion_core.models import build_model
+from fashion_core.resume import plan, resumptions
+from fashion_core.resume.resumptions import Wish
+from fashion_core.runs.records import run_record
+from fashion_core.runs.store import RunStore
+from tests.support.helpers import command_line, new_run, python, train
+
+
+def four_keys(model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int = 4) -> dict[str, Any]:
+    """The tutorial's checkpoint, after one step so that the optimizer has a state."""
+    model(torch.rand(8, 1, 28, 28)).sum().backward()
+    optimizer.step()
+    return {
+        "epoch": epoch,
+        "model_state_dict": model.state_dict(),
+        "optimizer_state_dict": optimizer.state_dict(),
+        "loss": 0.5,
+    }
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    model = build_model("cnn", seed=3)
+    path = tmp_path / "theirs.pth"
+    torch.save(four_keys(model, torch.optim.AdamW(model.parameters(), lr=0.01, weight_decay=0.1)), path)
+    return path
+
+
+def test_imported_run_has_one_checkpoint_at_the_epoch_it_carries(store: RunStore, checkpoint: Path) -> None:
+    run = bring_in(store, checkpoint, "theirs.pth", {})
+    assert (run.state(), run.epochs_saved()) == ("imported", [4])
+    facts = run.facts(run.checkpoint_path(4))
+    assert facts is not None
+    assert (facts.loss, facts.epoch, facts.why) == (0.5, 4, "import")
+
+
+def test_imported_checkpoint_is_the_tutorials_with_the_same_numbers(store: RunStore, checkpoint: Path) -> None:
+    theirs = torch.load(checkpoint, weights_only=True)
+    run = bring_in(store, checkpoint, "theirs.pth", {})
+    ours = torch.load(run.checkpoint_path(4), weights_only=True)
+    assert set(ours) == {"epoch", "model_state_dict", "optimizer_state_dict", "loss"}
+    for name, tensor in theirs["model_state_dict"].items():
+        assert torch.equal(ours["model_state_dict"][name], tensor)
+    for index, slot in theirs["optimizer_state_dict"]["state"].items():
+        assert all(torch.equal(slot[key], ours["optimizer_state_dict"]["state"][index][key]) for key in slot)
+
+
+def test_original_bytes_are_kept_with_their_digest(store: RunStore, checkpoint: Path) -> None:
+    run = bring_in(store, checkpoint, "theirs.pth", {})
+    assert run.original_path.read_bytes() == checkpoint.read_bytes()
+    source = run.record.source
+    assert source is not None
+    assert (source.name, source.sha256) == ("theirs.pth", files.digest_of(checkpoint).sha256)
+    assert run.is_whole(run.original_path)
+
+
+def test_settings_come_from_the_optimizer_in_the_file(store: RunStore, checkpoint: Path) -> None:
+    config = bring_in(store, checkpoint, "theirs.pth", {}).record.config
+    assert (config.model, config.optimizer, config.learning_rate, config.weight_decay) == ("cnn", "adamw", 0.01, 0.1)
+    assert config.epochs == 5
+
+
+def test_given_settings_win(store: RunStore, checkpoint: Path) -> None:
+    run = bring_in(store, checkpoint, "theirs.pth", {"pixels": "raw", "dataset": "fashion-mnist"})
+    assert (run.record.config.pixels, run.record.config.dataset) == ("raw", "fashion-mnist")
+
+
+def test_momentum_of_sgd_is_read(store: RunStore, tmp_path: Path) -> None:
+    model = build_model("mlp", seed=0)
+    torch.save(four_keys(model, torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)), tmp_path / "sgd")
+    config = bring_in(store, tmp_path / "sgd", "sgd", {}).record.config
+    assert (config.optimizer, config.momentum) == ("sgd", 0.9)
+
+
+def test_weights_alone_count_as_epoch_0_and_the_notes_say_what_is_missing(store: RunStore, tmp_path: Path) -> None:
+    torch.save(build_model("mlp", seed=0).state_dict(), tmp_path / "w.pth")
+    run = bring_in(store, tmp_path / "w.pth", "w.pth", {})
+    assert run.epochs_saved() == [0]
+    assert run.labels.notes == (
+        "The file carries no optimizer: resuming starts a fresh one. The file names no epoch that can be counted; "
+        "it counts as epoch 0. The file does not tell on what it was trained: dataset synthetic and pixels unit stand "
+        "in its place."
+    )
+
+
+def test_another_optimizer_is_said_in_the_notes(store: RunStore, tmp_path: Path) -> None:
+    model = build_model("mlp", seed=0)
+    torch.save(four_keys(model, torch.optim.RMSprop(model.parameters())), tmp_path / "r.pth")
+    run = bring_in(store, tmp_path / "r.pth", "r.pth", {})
+    assert "not one of this app's" in run.labels.notes
+    assert torch.load(run.checkpoint_path(4), weights_only=True)["optimizer_state_dict"] is None
+    assert plan.look(run, 4).verdict == "weights only"
+
+
+@pytest.mark.parametrize("options", [{"nesterov": True}, {"maximize": True}, {"dampening": 0.1}], ids=str)
+def test_variant_of_sgd_is_another_optimizer(store: RunStore, tmp_path: Path, options: dict[str, Any]) -> None:
+    model = build_model("mlp", seed=0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    optimizer.param_groups[0].update(options)
+    torch.save(four_keys(model, optimizer), tmp_path / "s.pth")
+    assert "not one of this app's" in bring_in(store, tmp_path / "s.pth", "s.pth", {}).labels.notes
+
+
+def test_adam_that_may_be_adamw_is_said_in_the_notes(store: RunStore, tmp_path: Path) -> None:
+    model = build_model("mlp", seed=0)
+    content = four_keys(model, torch.optim.AdamW(model.parameters(), weight_decay=0.1))
+    del content["optimizer_state_dict"]["param_groups"][0]["decoupled_weight_decay"]
+    torch.save(content, tmp_path / "a.pth")
+    run = bring_in(store, tmp_path / "a.pth", "a.pth", {"dataset": "synthetic", "pixels": "unit"})
+    assert run.labels.notes == "It was saved by Adam or AdamW, the file does not tell which: it counts as Adam."
+
+
+def test_momentum_in_another_memory_order_is_the_same_momentum(store: RunStore, tmp_path: Path) -> None:
+    model = build_model("mlp", seed=0)
+    content = four_keys(model, torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9))
+    torch.save(content, tmp_path / "plain")
+    slot = content["optimizer_state_dict"]["state"][0]
+    slot["momentum_buffer"] = slot["momentum_buffer"].t().contiguous().t()
+    torch.save(content, tmp_path / "turned")
+    weights = []
+    for name in ("plain", "turned"):
+        parent = bring_in(store, tmp_path / name, name, {})
+        wish = Wish(4, 1, {"train_images": 300, "threads": 1})
+        (child,) = resumptions.create(store, parent, [wish])
+        assert train(child) == "finished"
+        weights.append(torch.load(child.weights_path, weights_only=True))
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
+def test_own_checkpoint_of_another_machine_is_judged_by_what_it_says(store: RunStore, tmp_path: Path) -> None:
+    run = new_run(store, epochs=2)
+    train(run)
+    content = torch.load(run.checkpoint_path(0), weights_only=True)
+    content["environment"] |= {"torch": "1.13", "device": "cuda:0"}
+    torch.save(content, tmp_path / "c.pth")
+    back = bring_in(store, tmp_path / "c.pth", "c.pth", {})
+    (planned,) = resumptions.plan(back, [Wish(0, 1, {})])
+    assert planned.judgement.verdict == "approximate"
+    assert "torch 1.13 → " in " ".join(planned.judgement.reasons)
+    assert "device cuda:0 → cpu: rounding differs" in planned.judgement.reasons
+
+
+def test_settings_that_contradict_the_file_are_one_sentence(store: RunStore, tmp_path: Path) -> None:
+    run = new_run(store, epochs=1)
+    train(run)
+    with pytest.raises(ConfigError, match="The file says that its pixels was unit: leave that as it is, not raw"):
+        bring_in(store, run.checkpoint_path(0), "c.pth", {"pixels": "raw"})
+    with pytest.raises(ConfigError, match="Pixels should be"):
+        bring_in(store, run.checkpoint_path(0), "c.pth", {"pixels": "foo"})
+    assert len(store.runs()) == 1
+
+
+def test_epoch_beyond_all_counting_is_refused(store: RunStore, tmp_path: Path) -> None:
+    model = build_model("mlp", seed=0)
+    torch.save(four_keys(model, torch.optim.SGD(model.parameters()), epoch=20_000), tmp_path / "e")
+    with pytest.raises(RefusedFileError, match="its settings can't be used here: Epochs should be"):
+        bring_in(store, tmp_path / "e", "e", {})
+
+
+def test_own_checkpoint_comes_back_with_its_settings(store: RunStore, tmp_path: Path) -> None:
+    run = new_run(store, epochs=2, optimizer="adam", batch_size=50, seed=7)
+    train(run)
+    export.export(run, 0, "checkpoint", tmp_path / "c.pth")
+    back = bring_in(store, tmp_path / "c.pth", "c.pth", {})
+    assert back.record.config == run.record.config.model_copy(update={"name": "c.pth"})
+    content = torch.load(back.checkpoint_path(0), weights_only=True)
+    assert content["config"]["seed"] == 7
+    first = run.facts(run.checkpoint_path(0))
+    facts = back.facts(back.checkpoint_path(0))
+    assert first is not None
+    assert facts is not None
+    assert (facts.loss, facts.accuracy) == (first.loss, first.accuracy)
+
+
+def test_refused_file_leaves_nothing(store: RunStore, tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
+    with pytest.raises(RefusedFileError, match="its layers are not those of"):
+        bring_in(store, tmp_path / "other.pth", "other.pth", {})
+    assert not store.root.exists() or list(store.root.iterdir()) == []
+
+
+def test_bad_setting_leaves_nothing(store: RunStore, checkpoint: Path) -> None:
+    with pytest.raises(ConfigError):
+        bring_in(store, checkpoint, "theirs.pth", {"pixels": "purple"})
+    assert store.runs() == []
+
+
+@pytest.mark.parametrize("name", ["../../evil\n\x1b[31m.pth", "x" * 300, "", "/", "a\u202eb.pth"])
+def test_name_of_the_file_is_only_shown(store: RunStore, checkpoint: Path, name: str) -> None:
+    run = bring_in(store, checkpoint, name, {})
+    assert run.path.parent == store.root
+    assert run.labels.name.isprintable()
+    assert 0 < len(run.labels.name) <= 80
+
+
+def test_record_shows_the_epoch_without_what_is_not_known(store: RunStore, checkpoint: Path) -> None:
+    run = bring_in(store, checkpoint, "theirs.pth", {})
+    (epoch,) = run_record(run)["epochs"]
+    assert (epoch["epoch"], epoch["loss"], epoch["accuracy"], epoch["seconds"]) == (4, 0.5, None, None)
+
+
+def test_command_prints_the_record_of_the_run(store: RunStore, checkpoint: Path) -> None:
+    done = command_line("import", str(checkpoint), "--json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert (record["state"], record["name"], record["source"]["format"]) == ("imported", "theirs.pth", "checkpoint")
+
+
+def test_command_says_where_the_run_is_and_no_more_where_nothing_was_assumed(store: RunStore, checkpoint: Path) -> None:
+    done = command_line("import", str(checkpoint), "--dataset", "synthetic", "--pixels", "unit")
+    assert done.returncode == 0, done.stderr
+    (run,) = store.runs()
+    assert done.stdout == f"run {run.id} in {run.path}: cnn at epoch 4\n"
+
+
+def test_notes_name_the_one_thing_that_nobody_said(store: RunStore, checkpoint: Path) -> None:
+    notes = bring_in(store, checkpoint, "theirs.pth", {"pixels": "raw"}).labels.notes
+    assert notes.endswith("on what it was trained: dataset synthetic stands in its place.")
+
+
+def test_command_says_what_was_assumed(store: RunStore, checkpoint: Path) -> None:
+    said = command_line("import", str(checkpoint)).stdout.splitlines()
+    (run,) = store.runs()
+    assert said[1:] == [run.labels.notes]
+    assert "dataset synthetic" in run.labels.notes
+
+
+def test_command_refuses_with_one_sentence(store: RunStore, tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("no model")
+    done = command_line("import", str(tmp_path / "text"))
+    assert done.returncode == 1
+    assert done.stderr == "fashion_core: The file is refused: it is no file that torch or safetensors writes.\n"
+
+
+def test_inspect_needs_no_torch() -> None:
+    code = "import sys, fashion_core.formats.inspect; assert 'torch' not in sys.modules"
+    assert python(code).returncode == 0

@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from fashion_core.charts import file_frames
+from fashion_core.errors import ComparisonError, RefusedFileError
+from fashion_core.formats.weight_change import Movement, movement
+from fashion_core.models import build_model
+
+LEARNED = ("weight", "bias")
+
+
+def saved(path: Path, content: object) -> Path:
+    torch.save(content, path)
+    return path
+
+
+def moved_model(model: nn.Module) -> nn.Module:
+    with torch.no_grad():
+        for number, parameter in enumerate(model.parameters()):
+            parameter.mul_(1 + 0.01 * number)
+    return model
+
+
+def expected(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor], name: str) -> float:
+    a, b = before[name].double(), after[name].double()
+    return float((b - a).norm() / a.norm())
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn", "resnet18"])
+def test_change_of_each_tensor_is_that_of_torch(tmp_path: Path, name: str) -> None:
+    before = build_model(name, seed=0).state_dict()
+    after = moved_model(build_model(name, seed=0)).state_dict()
+    found = movement(
+        saved(tmp_path / "a", {"model_state_dict": before}), saved(tmp_path / "b", {"model_state_dict": after})
+    )
+    names = [one.name for one in found.tensors]
+    assert names == [key for key in before if not key.endswith("num_batches_tracked")]
+    for one in found.tensors:
+        if before[one.name].norm() == 0:
+            assert one.change is None
+        else:
+            assert one.change == pytest.approx(expected(before, after, one.name), rel=1e-9, abs=1e-12)
+    learned = [key for key in before if key.endswith(LEARNED)]
+    both = [torch.cat([state[key].double().flatten() for key in learned]) for state in (before, after)]
+    assert found.overall == pytest.approx(float((both[1] - both[0]).norm() / both[0].norm()), rel=1e-9)
+
+
+def test_formats_and_prefixes_make_no_difference(tmp_path: Path) -> None:
+    model = build_model("mlp", seed=0)
+    weights = model.state_dict()
+    found = movement(
+        saved(tmp_path / "a", {f"module.{key}": value for key, value in weights.items()}), saved(tmp_path / "b", model)
+    )
+    assert {one.change for one in found.tensors} == {0.0}
+    assert file_frames.movement_sentence(found, "the other") == "**The same weights** as the other: no tensor moved."
+
+
+def test_different_models_are_one_sentence(tmp_path: Path) -> None:
+    first = saved(tmp_path / "a", build_model("mlp", seed=0).state_dict())
+    second = saved(tmp_path / "b", build_model("cnn", seed=0).state_dict())
+    with pytest.raises(
+        ComparisonError, match=r"different models: linear_relu_stack\.0\.weight is not the same in both"
+    ):
+        movement(first, second)
+
+
+def test_file_without_weights_is_refused(tmp_path: Path) -> None:
+    first = saved(tmp_path / "a", build_model("mlp", seed=0).state_dict())
+    with pytest.raises(RefusedFileError):
+        movement(first, saved(tmp_path / "b", {"epoch": 3}))
+
+
+def test_sentence_names_what_moved_most_and_least(tmp_path: Path) -> None:
+    before, after = build_model("mlp", seed=0), moved_model(build_model("mlp", seed=0))
+    found = movement(saved(tmp_path / "a", before.state_dict()), saved(tmp_path / "b", after.state_dict()))
+    said = file_frames.movement_sentence(found, "epoch 1")
+    assert said.startswith("From epoch 1 to this file the weights moved by **")
+    assert "Most: `linear_relu_stack.4.bias` (5.00%), least: `linear_relu_stack.0.weight` (0.00%)." in said
+
+
+def test_tensors_that_were_all_zero_have_no_row() -> None:
+    frame = file_frames.movement_frame(Movement([], None).tensors)
+    assert list(frame.columns) == list(file_frames.MOVEMENT_COLUMNS)
+    assert frame.empty

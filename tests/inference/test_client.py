@@ -1,0 +1,183 @@
+"""The process that answers for a server without torch: same bits, one process, back after it was killed."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from PIL import Image
+
+from fashion_core.data import batches
+from fashion_core.errors import WorkerError
+from fashion_core.formats.load import load
+from fashion_core.inference import engine
+from fashion_core.inference.client import PREDICTOR, Predictor
+from fashion_core.models import build_model
+from fashion_core.runs.run import Run
+from fashion_core.runs.store import RunStore
+from tests.support.helpers import new_run, python, train
+
+
+@pytest.fixture(scope="module")
+def run(module_store: RunStore) -> Run:
+    run = new_run(module_store, epochs=1)
+    train(run)
+    return run
+
+
+@pytest.fixture(scope="module")
+def predictor(synthetic_data: Path) -> Iterator[Predictor]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASHION_DATA", str(synthetic_data))
+        PREDICTOR.close()  # pages that other files opened have asked it
+        predictor = Predictor()
+        predictor.test_images("synthetic")
+    yield predictor
+    predictor.close()
+
+
+def processes_here() -> list[psutil.Process]:
+    """The answering processes that this one has started."""
+    return [child for child in psutil.Process().children() if child.cmdline()[-1:] == ["predictor"]]
+
+
+def test_answers_are_the_bits_that_this_process_computes(predictor: Predictor, run: Run) -> None:
+    pixels = batches.load("synthetic")[1].pixels
+    expected = engine.probabilities(load(run.model_path).model, pixels, "unit", torch.device("cpu")).numpy()
+    np.testing.assert_array_equal(predictor.evaluate(run.model_path, "synthetic", "unit"), expected)
+    np.testing.assert_array_equal(predictor.predict(run.model_path, pixels.numpy(), "unit"), expected)
+
+
+def test_test_images_are_those_of_the_dataset(predictor: Predictor) -> None:
+    test = batches.load("synthetic")[1]
+    pixels, labels = predictor.test_images("synthetic")
+    np.testing.assert_array_equal(pixels, test.pixels.numpy())
+    np.testing.assert_array_equal(labels, test.labels.numpy())
+
+
+def test_an_image_is_prepared_with_all_its_steps(predictor: Predictor, tmp_path: Path) -> None:
+    from fashion_core.inference import prepare
+
+    image = batches.load("synthetic")[1].pixels[0].numpy()
+    Image.fromarray(255 - np.kron(image, np.ones((4, 4), np.uint8))).save(tmp_path / "image.png")
+    here = prepare.prepare(tmp_path / "image.png")
+    there = predictor.prepare((tmp_path / "image.png").read_bytes())
+    np.testing.assert_array_equal(there.pixels, here.pixels)
+    assert [(step.name, step.note) for step in there.steps] == [(step.name, step.note) for step in here.steps]
+    for one, other in zip(there.steps, here.steps, strict=True):
+        np.testing.assert_array_equal(one.pixels, other.pixels)
+
+
+def test_a_problem_is_its_sentence_and_the_process_stays(predictor: Predictor, run: Run, tmp_path: Path) -> None:
+    before = processes_here()
+    (tmp_path / "no-model").write_bytes(b"nothing")
+    with pytest.raises(WorkerError, match="refused"):
+        predictor.evaluate(tmp_path / "no-model", "synthetic", "unit")
+    with pytest.raises(WorkerError, match="it or its folder is not there"):
+        predictor.evaluate(tmp_path / "gone", "synthetic", "unit")
+    with pytest.raises(WorkerError, match="image"):
+        predictor.prepare(b"no image")
+    with pytest.raises(WorkerError, match="no device"):
+        predictor.evaluate(run.model_path, "synthetic", "unit", device="cuda:77")
+    assert processes_here() == before
+
+
+def test_a_killed_process_is_one_sentence_and_the_next_question_starts_another(predictor: Predictor, run: Run) -> None:
+    (process,) = processes_here()
+    os.kill(process.pid, signal.SIGKILL)
+    psutil.wait_procs([process], timeout=10)
+    assert predictor.evaluate(run.model_path, "synthetic", "unit").shape == (2_000, 10)
+    (another,) = processes_here()
+    assert another.pid != process.pid
+
+
+def test_a_process_that_dies_over_a_question_is_one_sentence(predictor: Predictor, run: Run) -> None:
+    (process,) = processes_here()
+    process.suspend()
+    killed = threading.Timer(0.2, process.kill)
+    killed.start()
+    with pytest.raises(WorkerError, match="ended before it answered"):
+        predictor.evaluate(run.model_path, "synthetic", "unit")
+    killed.join()
+    assert predictor.evaluate(run.model_path, "synthetic", "unit").shape == (2_000, 10)
+
+
+def test_many_pages_at_once_get_their_own_answers_from_one_process(predictor: Predictor, run: Run) -> None:
+    pixels = batches.load("synthetic")[1].pixels[:64].numpy()
+    expected = [predictor.predict(run.model_path, pixels[number : number + 1], "unit") for number in range(64)]
+    found: dict[int, np.ndarray] = {}
+
+    def ask(numbers: range) -> None:
+        for number in numbers:
+            found[number] = predictor.predict(run.model_path, pixels[number : number + 1], "unit")
+
+    threads = [threading.Thread(target=ask, args=(range(first, 64, 8),)) for first in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(processes_here()) == 1
+    for number in range(64):
+        np.testing.assert_array_equal(found[number], expected[number])
+
+
+def test_the_process_ends_with_the_server_that_asked(synthetic_data: Path) -> None:
+    """Even a server that is killed: its side of the pipe closes."""
+    code = """
+import os, signal
+from fashion_core.predict_client import PREDICTOR
+PREDICTOR.test_images("synthetic")
+print(PREDICTOR._process.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = python(code, FASHION_DATA=str(synthetic_data))
+    process = int(done.stdout)
+    if psutil.pid_exists(process):
+        gone, _ = psutil.wait_procs([psutil.Process(process)], timeout=20)
+        assert gone
+
+
+def test_asking_needs_no_torch(synthetic_data: Path) -> None:
+    code = "import sys; from fashion_core.inference.client import PREDICTOR; PREDICTOR.test_images('synthetic')\n"
+    done = python(f"{code}assert 'torch' not in sys.modules", FASHION_DATA=str(synthetic_data))
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_process_that_hangs_is_ended_in_time_and_leaves_no_zombie(synthetic_data: Path, run: Run) -> None:
+    predictor = Predictor(answer_seconds=20)
+    before = {process.pid for process in processes_here()}
+    predictor.test_images("synthetic")
+    (process,) = (process for process in processes_here() if process.pid not in before)
+    impatient = Predictor(answer_seconds=0.5)
+    impatient._process = predictor._process
+    process.suspend()
+    with pytest.raises(WorkerError, match="no answer within"):
+        impatient.evaluate(run.model_path, "synthetic", "unit")
+    assert not psutil.pid_exists(process.pid)
+
+
+def test_what_libraries_print_does_not_stand_between_the_answers(tmp_path: Path, run: Run) -> None:
+    """The garments can't be cached in a file's place, and that is printed."""
+    (tmp_path / "data").write_text("no folder")
+    code = """
+from fashion_core.predict_client import PREDICTOR
+print(PREDICTOR.test_images("synthetic")[0].shape)
+"""
+    done = python(code, FASHION_DATA=str(tmp_path / "data"))
+    assert done.stdout == "(2000, 28, 28)\n"
+    assert "are not cached" in done.stderr
+
+
+def test_a_model_that_answers_with_no_numbers_is_one_sentence(predictor: Predictor, tmp_path: Path) -> None:
+    model = build_model("mlp", seed=0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1e20)
+    torch.save(model.state_dict(), tmp_path / "huge.pth")
+    with pytest.raises(WorkerError, match="not finite: choose an earlier checkpoint"):
+        predictor.evaluate(tmp_path / "huge.pth", "synthetic", "unit")

@@ -1,0 +1,149 @@
+"""Images to probabilities from any saved file: the same bits as plain PyTorch, models loaded once, bounded."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fashion_core.config import TrainConfig
+from fashion_core.data import batches
+from fashion_core.errors import RefusedFileError
+from fashion_core.formats import export
+from fashion_core.formats.load import load
+from fashion_core.inference import engine
+from fashion_core.models import build_model
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
+from fashion_core.runs.store import RunStore
+from tests.support.helpers import ROOT, new_run, train
+
+CPU = torch.device("cpu")
+PLAIN = """
+import sys
+
+import numpy as np
+import torch
+from torch import nn
+from fashion_core.models import NeuralNetwork, SmallCNN
+
+path, pixels, out, kind, threads = sys.argv[1:]
+torch.set_num_threads(int(threads))
+images = torch.from_numpy(np.load(pixels)).unsqueeze(1).float() / 255
+if kind == "pt2":
+    model = torch.export.load(path).module()
+else:
+    model = {"mlp": NeuralNetwork, "cnn": SmallCNN}[kind]()
+    model.load_state_dict(torch.load(path, weights_only=True)["model_state_dict"])
+    model.eval()
+with torch.inference_mode():
+    np.save(out, torch.cat([model(batch).softmax(1) for batch in images.split(1000)]).numpy())
+"""
+IMAGES = 2500
+"""Two whole batches and a part of one."""
+
+
+@pytest.fixture(scope="module")
+def runs(module_store: RunStore) -> dict[str, Run]:
+    found = {name: new_run(module_store, model=name, epochs=1) for name in ("mlp", "cnn")}
+    for run in found.values():
+        train(run)
+    return found
+
+
+@pytest.fixture(scope="module")
+def pixels(synthetic_data: Path) -> torch.Tensor:
+    return batches.load("synthetic")[1].pixels[:IMAGES]
+
+
+def plain(path: Path, pixels: torch.Tensor, folder: Path, kind: str) -> np.ndarray:
+    """What plain PyTorch computes in a process of its own with as many threads, for some CPUs round by their number."""
+    np.save(folder / "pixels.npy", pixels.numpy())
+    files = [str(path), str(folder / "pixels.npy"), str(folder / "out.npy")]
+    command = [sys.executable, "-c", PLAIN, *files, kind, str(torch.get_num_threads())]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    found: np.ndarray = np.load(folder / "out.npy")
+    return found
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn"])
+def test_all_formats_of_a_checkpoint_give_the_bits_of_plain_pytorch(
+    runs: dict[str, Run], pixels: torch.Tensor, tmp_path: Path, name: str
+) -> None:
+    """The tolerance is zero for each of the five, ``.pt2`` included: its numbers are put into the same model."""
+    run = runs[name]
+    expected = plain(run.checkpoint_path(0), pixels, tmp_path, name)
+    for format, file in EXPORT_NAMES.items():
+        export.export(run, 0, format, tmp_path / file)
+        found = engine.probabilities(load(tmp_path / file).model, pixels, "unit", CPU).numpy()
+        assert found.dtype == np.float32
+        assert np.abs(found - expected).max() == 0, format
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn"])
+def test_program_run_by_torch_itself_gives_the_same_bits(
+    runs: dict[str, Run], pixels: torch.Tensor, tmp_path: Path, name: str
+) -> None:
+    export.export(runs[name], 0, "pt2", tmp_path / "model.pt2")
+    expected = plain(tmp_path / "model.pt2", pixels, tmp_path, "pt2")
+    found = engine.probabilities(load(tmp_path / "model.pt2").model, pixels, "unit", CPU).numpy()
+    assert np.abs(found - expected).max() == 0
+
+
+@pytest.mark.parametrize("scaling", ["raw", "unit", "standard"])
+def test_probabilities_are_of_images_scaled_as_the_model_was_trained(pixels: torch.Tensor, scaling: str) -> None:
+    model = build_model("mlp", seed=0).eval()
+    expected = model(batches.scale(pixels[:10], scaling)).softmax(1)
+    assert torch.equal(engine.probabilities(model, pixels[:10], scaling, CPU), expected)
+
+
+def test_a_model_is_loaded_once_until_its_file_changes(runs: dict[str, Run], tmp_path: Path) -> None:
+    path = tmp_path / "model.pth"
+    path.write_bytes(runs["mlp"].model_path.read_bytes())
+    models = engine.Models()
+    first = models.get(path, CPU)
+    assert models.get(path, CPU) is first
+    path.unlink()
+    path.write_bytes(runs["cnn"].model_path.read_bytes())
+    assert type(models.get(path, CPU)) is not type(first)
+
+
+def test_models_that_are_kept_take_no_more_than_they_may(runs: dict[str, Run], tmp_path: Path) -> None:
+    size = sum(tensor.nbytes for tensor in build_model("mlp", seed=0).state_dict().values())
+    models = engine.Models(capacity=2 * size)
+    paths = [tmp_path / f"{number}.pth" for number in range(4)]
+    for path in paths:
+        path.write_bytes(runs["mlp"].model_path.read_bytes())
+        models.get(path, CPU)
+        assert models.bytes <= 2 * size
+    kept = models.get(paths[3], CPU)
+    models.get(paths[2], CPU)
+    assert models.get(paths[3], CPU) is kept
+
+
+def test_a_model_larger_than_all_room_is_still_used(runs: dict[str, Run]) -> None:
+    models = engine.Models(capacity=1)
+    assert models.get(runs["mlp"].model_path, CPU) is models.get(runs["mlp"].model_path, CPU)
+
+
+def test_a_refused_file_is_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "no-model"
+    path.write_bytes(b"nothing")
+    models = engine.Models()
+    with pytest.raises(RefusedFileError):
+        models.get(path, CPU)
+    assert models.bytes == 0
+
+
+@pytest.mark.parametrize("format", EXPORT_NAMES)
+def test_settings_of_a_file_in_a_run_are_known_without_asking(
+    runs: dict[str, Run], tmp_path: Path, format: ExportFormat
+) -> None:
+    """A checkpoint says them itself, wherever it lies; another file has its run folder, or nothing."""
+    run = runs["mlp"]
+    assert engine.known_config(run.weights_path, load(run.weights_path)) == run.record.config
+    export.export(run, 0, format, tmp_path / "file")
+    expected: TrainConfig | None = run.record.config if format == "checkpoint" else None
+    assert engine.known_config(tmp_path / "file", load(tmp_path / "file")) == expected

@@ -1,0 +1,170 @@
+"""Test images that went through other hands are classified like the originals; each message has the share."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import nn
+
+from fashion_core import loops, optimizers
+from fashion_core.config import parse_config
+from fashion_core.data import batches as data
+from fashion_core.inference.prepare import prepare
+from fashion_core.models import networks
+
+Pixels = NDArray[np.uint8]
+
+CASES = 500
+LEAST = 0.95
+ACCURACY = 0.88
+MOST_EPOCHS = 20
+
+
+def stored(pixels: Pixels, kind: str = "PNG", **options: int) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind, **options)
+    return file.getvalue()
+
+
+def enlarged(pixels: Pixels, way: Image.Resampling) -> Pixels:
+    return np.asarray(Image.fromarray(pixels).resize((224, 224), way))
+
+
+def with_alpha(pixels: Pixels, alpha: Pixels) -> bytes:
+    return stored(np.dstack([pixels, pixels, pixels, alpha]))
+
+
+def framed(pixels: Pixels, margin: int, level: int) -> bytes:
+    return stored(np.pad(pixels, margin, constant_values=level))
+
+
+CHANGES: dict[str, Callable[[Pixels], bytes]] = {
+    "as PNG": stored,
+    "enlarged ×8, nearest": lambda pixels: stored(enlarged(pixels, Image.Resampling.NEAREST)),
+    "enlarged ×8, bicubic": lambda pixels: stored(enlarged(pixels, Image.Resampling.BICUBIC)),
+    "inverted": lambda pixels: stored(255 - pixels),
+    "inverted and enlarged ×8, bicubic": lambda pixels: stored(255 - enlarged(pixels, Image.Resampling.BICUBIC)),
+    "dark margin of 2": lambda pixels: framed(pixels, 2, 0),
+    "dark margin of 8": lambda pixels: framed(pixels, 8, 0),
+    "dark margin of 36": lambda pixels: framed(pixels, 36, 0),
+    "bright margin of 2": lambda pixels: framed(pixels, 2, 255),
+    "bright margin of 8": lambda pixels: framed(pixels, 8, 255),
+    "bright margin of 36": lambda pixels: framed(pixels, 36, 255),
+    "inverted with a bright margin of 8": lambda pixels: framed(255 - pixels, 8, 255),
+    "inverted with a dark margin of 8": lambda pixels: framed(255 - pixels, 8, 0),
+    "opaque alpha": lambda pixels: with_alpha(pixels, np.full_like(pixels, 255)),
+    "alpha where the garment is": lambda pixels: with_alpha(pixels, np.where(pixels > 0, 255, 0).astype(np.uint8)),
+    "enlarged ×8 as JPEG": lambda pixels: stored(enlarged(pixels, Image.Resampling.BICUBIC), "JPEG", quality=75),
+}
+"""What keeps the frame of 28 × 28 pixels, or shows where it was."""
+
+
+def enlarged_with_margin(pixels: Pixels) -> bytes:
+    return framed(enlarged(pixels, Image.Resampling.BICUBIC), 40, 0)
+
+
+def photographed(pixels: Pixels) -> bytes:
+    """A dark garment somewhere on a light wall, unevenly lit; the noise and JPEG's traces are what a phone adds."""
+    numbers = np.random.default_rng(int(pixels.sum()))
+    side = int(numbers.integers(200, 360))
+    top, left = numbers.integers(0, (640 - side, 480 - side))
+    seen = np.zeros((640, 480))
+    garment = Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC)
+    seen[top : top + side, left : left + side] = np.asarray(garment) / 255
+    down, right = np.mgrid[-1:1:640j, -1:1:480j]
+    direction = numbers.uniform(0, 2 * np.pi)
+    light = numbers.uniform(185, 235) + 20 * (np.cos(direction) * right + np.sin(direction) * down)
+    colours = (light * (1 - 0.95 * seen))[..., None] * (1, 0.98, 0.95) + numbers.normal(0, 4, (640, 480, 3))
+    return stored(colours.clip(0, 255).astype(np.uint8), "JPEG", quality=60)
+
+
+class Judge:
+    """A model of at least 88 % test accuracy, and the test images whose class it is asked for."""
+
+    def __init__(self, dataset: str) -> None:
+        train, test = data.load(dataset)
+        self.model = trained(dataset, train, test)
+        self.pixels = test.pixels[:CASES].numpy()
+
+    def classes(self, pixels: Pixels) -> NDArray[np.int64]:
+        with torch.inference_mode():
+            logits = self.model(data.scale(torch.from_numpy(pixels), "unit"))
+        return np.asarray(logits.argmax(1))
+
+    def agreement(self, change: Callable[[Pixels], bytes], cases: int = CASES) -> float:
+        """The share of changed pictures that get the class of their originals."""
+        originals = self.pixels[:cases]
+        found = np.stack([prepare(change(pixels)).pixels for pixels in originals])
+        return float((self.classes(found) == self.classes(originals)).mean())
+
+
+def trained(dataset: str, train: data.Images, test: data.Images) -> nn.Module:
+    """The tutorial's network after the first epoch in which it is good enough."""
+    config = parse_config({"dataset": dataset, "optimizer": "adam", "learning_rate": 2e-3, "batch_size": 256})
+    model = networks.build_model("mlp", config.seed)
+    step = loops.TrainStep(model, nn.CrossEntropyLoss(), optimizers.make_optimizer(config, model))
+    for epoch in range(MOST_EPOCHS):
+        batches = data.epoch_batches(train, config.batch_size, "unit", "none", data.seed_of_epoch(config.seed, epoch))
+        for _ in loops.train_loop(batches, model, step):
+            pass
+        measured = loops.test_loop(data.test_batches(test, "unit"), model, nn.CrossEntropyLoss(reduction="none"))
+        if measured.accuracy >= ACCURACY:
+            return model
+    pytest.fail(f"test accuracy {measured.accuracy:.1%} after {MOST_EPOCHS} epochs; {ACCURACY:.0%} are needed")
+
+
+@pytest.fixture(scope="module")
+def synthetic(synthetic_data: Path) -> Judge:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASHION_DATA", str(synthetic_data))
+        return Judge("synthetic")
+
+
+@pytest.fixture(scope="module")
+def real(real_data: Path) -> Judge:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASHION_DATA", str(real_data))
+        return Judge("fashion-mnist")
+
+
+def check(judge: Judge, change: Callable[[Pixels], bytes], least: float = LEAST) -> None:
+    share = judge.agreement(change)
+    print(f"{share:.1%} of {CASES}")
+    assert share >= least, f"{share:.1%} of {CASES} pictures were classified like their originals; {least:.0%} must be"
+
+
+def test_changed_test_images_are_classified_like_the_originals(synthetic: Judge) -> None:
+    cases = CASES // len(CHANGES)
+    share = float(np.mean([synthetic.agreement(change, cases) for change in CHANGES.values()]))
+    assert share >= LEAST, f"{share:.1%} of {cases * len(CHANGES)} pictures were classified like their originals"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", CHANGES)
+def test_each_change_leaves_the_class_of_synthetic_garments(synthetic: Judge, name: str) -> None:
+    check(synthetic, CHANGES[name])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", CHANGES)
+def test_each_change_leaves_the_class_of_fashion_mnist(real: Judge, name: str) -> None:
+    check(real, CHANGES[name])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_margin_around_an_enlarged_picture_leaves_the_class_of_fashion_mnist(real: Judge) -> None:
+    check(real, enlarged_with_margin)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_photos_with_noise_and_uneven_light_leave_the_class_of_fashion_mnist(real: Judge) -> None:
+    check(real, photographed)

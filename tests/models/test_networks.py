@@ -1,0 +1,108 @@
+"""The three models: names, shapes, parameters, and first weights that follow from the seed."""
+
+import pytest
+import torch
+from torch import nn
+
+from fashion_core.models import networks
+
+MODELS = ("mlp", "cnn", "resnet18")
+
+
+class TutorialsNetwork(nn.Module):
+    """A copy of https://pytorch.org/tutorials/beginner/basics/buildmodel_tutorial.html."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flatten = nn.Flatten()
+        self.linear_relu_stack = nn.Sequential(
+            nn.Linear(28 * 28, 512),
+            nn.ReLU(),
+            nn.Linear(512, 512),
+            nn.ReLU(),
+            nn.Linear(512, 10),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.flatten(x)
+        logits: torch.Tensor = self.linear_relu_stack(x)
+        return logits
+
+
+def some_images(count: int = 4) -> torch.Tensor:
+    return torch.rand(count, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+
+
+def test_weights_go_both_ways_between_ours_and_the_tutorials() -> None:
+    ours, theirs = networks.build_model("mlp", 1), TutorialsNetwork()
+    for source, target in ((ours, theirs), (theirs, networks.build_model("mlp", 2))):
+        target.load_state_dict(source.state_dict())
+        assert torch.equal(source(some_images()), target(some_images()))
+
+
+def test_model_prints_as_the_tutorials_does() -> None:
+    assert str(networks.NeuralNetwork()) == str(TutorialsNetwork()).replace("TutorialsNetwork", "NeuralNetwork")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_model_gives_a_logit_a_class(name: str) -> None:
+    logits = networks.build_model(name, 0).eval()(some_images())
+    assert logits.shape == (4, 10)
+    assert logits.isfinite().all()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_first_weights_follow_from_the_seed_alone(name: str) -> None:
+    first = networks.build_model(name, 3).state_dict()
+    torch.rand(5)
+    again, other = networks.build_model(name, 3).state_dict(), networks.build_model(name, 4).state_dict()
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert any(not torch.equal(first[key], other[key]) for key in first)
+
+
+def test_resnet_takes_one_channel_and_gives_ten_classes() -> None:
+    weights = networks.build_model("resnet18", 0).state_dict()
+    assert weights["conv1.weight"].shape == (64, 1, 7, 7)
+    assert weights["fc.weight"].shape == (10, 512)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_layers_add_up_to_the_model(name: str) -> None:
+    model = networks.build_model(name, 0)
+    layers = networks.layers(model)
+    assert sum(layer.parameters for layer in layers) == sum(parameter.numel() for parameter in model.parameters())
+    assert layers[-1].output_shape == (10,)
+
+
+def test_layers_of_the_tutorials_network() -> None:
+    assert [
+        (layer.name, layer.kind, layer.output_shape, layer.parameters)
+        for layer in networks.layers(networks.NeuralNetwork())
+    ] == [
+        ("flatten", "Flatten", (784,), 0),
+        ("linear_relu_stack.0", "Linear", (512,), 401_920),
+        ("linear_relu_stack.1", "ReLU", (512,), 0),
+        ("linear_relu_stack.2", "Linear", (512,), 262_656),
+        ("linear_relu_stack.3", "ReLU", (512,), 0),
+        ("linear_relu_stack.4", "Linear", (10,), 5_130),
+    ]
+
+
+def test_looking_at_layers_leaves_the_model_as_it_was() -> None:
+    model = networks.build_model("cnn", 0)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    networks.layers(model)
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_cnn_has_batch_norm_and_dropout() -> None:
+    kinds = {type(module) for module in networks.SmallCNN().modules()}
+    assert {nn.BatchNorm2d, nn.Dropout} <= kinds
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_description_is_ready_for_json(name: str) -> None:
+    described = networks.describe(name)
+    assert described["text"] == str(networks.build_model(name, 0))
+    assert described["parameters"] == sum(layer["parameters"] for layer in described["layers"])

@@ -1,0 +1,263 @@
+"""What a page shows to whom, and that the gate holds where a button was pressed that should not have been."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import streamlit as st
+from streamlit import config as streamlit_config
+from streamlit.testing.v1 import AppTest
+
+from fashion_core.access import audit, roles
+from fashion_core.runs.run import Run
+from fashion_core.runs.store import RunStore
+from fashion_core.ui import login as access_views
+from tests.support.helpers import dashboard, new_run, sent, set_running, train
+
+PAGES = ("overview", "train", "checkpoints", "resume", "predict", "lesson")
+AUTH = {"redirect_uri": "http://localhost:8501/oauth2callback", "cookie_secret": "x" * 32, "client_id": "x"}
+ANNA, BERT = "anna@example.org", "bert@example.org"
+
+
+@pytest.fixture(autouse=True)
+def fresh_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_views, "_login_asked", threading.Event())
+
+
+@pytest.fixture
+def shared() -> Iterator[None]:
+    """Streamlit listens everywhere, as far as the app can tell."""
+    before = st.get_option("server.address")
+    streamlit_config.set_option("server.address", "0.0.0.0")
+    yield
+    streamlit_config.set_option("server.address", before)
+
+
+@pytest.fixture
+def stopped(store: RunStore) -> Run:
+    run = new_run(store, name="to be seen")
+    run.write_status(run.status.model_copy(update={"state": "stopped"}))
+    return run
+
+
+@pytest.fixture
+def trained(store: RunStore) -> Run:
+    """One that has a checkpoint and could go on, of the lesson, so that every page has something to show of it."""
+    run = new_run(store, name="Lesson", epochs=1)
+    train(run)
+    run.write_status(run.status.model_copy(update={"state": "stopped"}))
+    return run
+
+
+def secrets(operators: tuple[str, ...] = (ANNA,), viewers: tuple[str, ...] = (BERT,)) -> dict[str, Any]:
+    return {"auth": AUTH, "access": {"operators": list(operators), "viewers": list(viewers)}}
+
+
+def login(email: str, seconds: float = 3600) -> dict[str, Any]:
+    return {"is_logged_in": True, "email": email, "exp": time.time() + seconds}
+
+
+def open_as(user: dict[str, Any], page: str = "overview", **query: str) -> AppTest:
+    app = dashboard(page, **query)
+    app.secrets, app.user = secrets(), user
+    app.run()
+    assert not app.exception
+    return app
+
+
+def button(app: AppTest, label: str) -> Any:
+    return next(one for one in app.button if one.label == label)
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("user", [{}, {"is_logged_in": False}, login("carl@example.org"), login(ANNA, -1)], ids=str)
+def test_stranger_sees_a_door_and_nothing_of_the_store(page: str, user: dict[str, Any], stopped: Run) -> None:
+    app = open_as(user, page, run=stopped.id)
+    assert [title.value for title in app.title] == ["Fashion Core"]
+    assert len(app.button) == 1
+    assert "to be seen" not in sent(app)
+
+
+@pytest.mark.parametrize(
+    ("user", "said", "label"),
+    [
+        ({}, roles.LOGIN_FIRST, "Log in"),
+        (login(ANNA, -1), roles.EXPIRED, "Log in"),
+        (login("carl@example.org"), "may not see this server", "Log out"),
+    ],
+    ids=["nobody", "expired", "carl"],
+)
+def test_door_says_what_to_do(store: RunStore, user: dict[str, Any], said: str, label: str) -> None:
+    app = open_as(user)
+    assert said in app.markdown[0].value.replace("\\", "")
+    assert [one.label for one in app.button] == [label]
+
+
+def test_viewer_sees_runs_and_can_press_nothing_that_changes_them(stopped: Run) -> None:
+    app = open_as(login(BERT), "overview", run=stopped.id)
+    assert list(app.dataframe[0].value["name"]) == ["to be seen"]
+    assert {one.label: one.disabled for one in app.button} == {"Delete…": True, "Save": True}
+    assert "only operators" in button(app, "Save").help
+    assert "only operators" in app.caption[0].value
+
+
+def test_operator_is_told_nothing_and_can_press_everything(stopped: Run) -> None:
+    app = open_as(login(ANNA), "overview", run=stopped.id)
+    assert {one.label: one.disabled for one in app.button} == {"Delete…": False, "Save": False}
+    assert not app.warning
+    assert "operators" not in sent(app)
+
+
+def test_role_taken_away_after_the_page_was_drawn_refuses_the_press(store: RunStore, stopped: Run) -> None:
+    app = open_as(login(ANNA), "train", run=stopped.id)
+    app.secrets = secrets(operators=(), viewers=(ANNA,))
+    button(app, "Continue").click()
+    app.run()
+    assert "That was not done" in app.error[0].value
+    assert stopped.state() == "stopped"
+    assert [(line.who, line.what, line.outcome) for line in audit.read(store.root)] == [(ANNA, "continue", "refused")]
+
+
+def test_login_that_ended_after_the_page_was_drawn_refuses_the_press(store: RunStore, stopped: Run) -> None:
+    app = open_as(login(ANNA), "train", run=stopped.id)
+    app.user = login(ANNA, -1)
+    button(app, "Continue").click()
+    app.run()
+    assert stopped.state() == "stopped"
+    assert [one.label for one in app.button] == ["Log in"]
+
+
+def test_person_who_is_another_one_by_now_is_refused_the_form(store: RunStore, stopped: Run) -> None:
+    app = open_as(login(ANNA), "overview", run=stopped.id)
+    app.text_input[0].set_value("theirs")
+    app.user = login(BERT)
+    button(app, "Save").click()
+    app.run()
+    assert stopped.labels.name == "to be seen"
+    assert [(line.who, line.what, line.outcome) for line in audit.read(store.root)] == [(BERT, "relabel", "refused")]
+
+
+def test_viewer_is_offered_no_place_for_a_file(store: RunStore, stopped: Run) -> None:
+    app = open_as(login(BERT), "checkpoints", view="Bring a file in")
+    assert "only operators" in app.info[0].value
+    assert not app.get("file_uploader")
+
+
+OFFERED = [
+    ("overview", {"run": "{run}"}, ["Delete…", "Save"]),
+    ("train", {}, ["Start"]),
+    ("train", {"run": "{run}"}, ["Continue"]),
+    ("checkpoints", {"run": "{run}", "epoch": "0"}, ["Delete…"]),
+    ("checkpoints", {"view": "Verify and tidy up"}, ["Verify all"]),
+    ("checkpoints", {"view": "Verify and tidy up", "of": "{run}"}, ["Verify this run"]),
+    ("resume", {"run": "{run}", "epoch": "0"}, ["Start"]),
+    ("predict", {"run": "{run}", "epoch": "0"}, []),
+    ("lesson", {}, ["Run the lesson"]),
+    ("lesson", {"run": "{run}"}, ["Continue"]),
+]
+"""The pages with a trained run in their address, and all buttons on them: each of these changes something."""
+
+
+def open_here(page: str, run: Run, query: dict[str, str]) -> AppTest:
+    """As somebody who has not logged in where no login is asked for."""
+    app = dashboard(page, **{key: value.replace("{run}", run.id) for key, value in query.items()}).run()
+    assert not app.exception
+    return app
+
+
+@pytest.mark.usefixtures("shared")
+@pytest.mark.parametrize(("page", "query", "labels"), OFFERED, ids=str)
+def test_shared_without_a_login_is_read_only_and_says_why_on_every_page(
+    trained: Run, page: str, query: dict[str, str], labels: list[str]
+) -> None:
+    app = open_here(page, trained, query)
+    assert app.warning[0].value.startswith("Read")
+    assert "FASHION" in app.warning[0].value
+    assert {one.label: one.disabled for one in app.button} == dict.fromkeys(labels, True)
+
+
+@pytest.mark.parametrize(("page", "query", "labels"), OFFERED, ids=str)
+def test_same_buttons_are_within_reach_on_this_machine(
+    trained: Run, page: str, query: dict[str, str], labels: list[str]
+) -> None:
+    app = open_here(page, trained, query)
+    assert not app.warning
+    assert {one.label: one.disabled for one in app.button} == dict.fromkeys(labels, False)
+
+
+@pytest.mark.usefixtures("shared")
+def test_shared_without_a_login_stops_no_run_that_trains(stopped: Run) -> None:
+    set_running(stopped)
+    app = open_here("train", stopped, {"run": "{run}"})
+    assert {one.label: one.disabled for one in app.button} == {"Stop": True}
+
+
+@pytest.mark.usefixtures("shared")
+def test_shared_without_a_login_downloads_nothing(stopped: Run) -> None:
+    app = open_here("train", stopped, {})
+    app.selectbox(key="train seed dataset").select("fashion-mnist").run()
+    assert {one.label: one.disabled for one in app.button} == {"Download Fashion-MNIST": True, "Start": True}
+
+
+@pytest.mark.usefixtures("shared")
+def test_shared_without_a_login_offers_no_place_for_a_file(stopped: Run) -> None:
+    app = open_here("checkpoints", stopped, {"view": "Bring a file in"})
+    assert app.info[0].value.startswith("Read")
+    assert not app.get("file_uploader")
+    assert not app.button
+
+
+@pytest.mark.usefixtures("shared")
+def test_everyone_may_do_all_where_that_is_set(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASHION_ACCESS", "everyone")
+    app = dashboard().run()
+    assert not app.warning
+    assert not button(app, "Train a first run").disabled
+
+
+def test_bad_setting_is_one_sentence_and_shows_nothing(stopped: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASHION_ACCESS", "all")
+    app = dashboard().run()
+    assert "should be everyone or not be set" in app.error[0].value
+    assert not app.dataframe
+
+
+def test_roles_without_a_login_are_one_sentence(stopped: Run) -> None:
+    app = dashboard()
+    app.secrets = {"access": {"operators": [ANNA]}}
+    app.run()
+    assert "The secrets have [access] and no [auth]" in app.error[0].value.replace("\\", "")
+    assert not app.dataframe
+
+
+def test_login_stays_needed_when_the_secrets_are_gone(stopped: Run) -> None:
+    assert open_as(login(BERT)).dataframe
+    app = dashboard()
+    app.secrets = {"something": "else"}
+    app.run()
+    assert not app.dataframe
+    assert [one.label for one in app.button] == ["Log in"]
+
+
+@pytest.mark.parametrize("content", [b"[auth", b"\xff", b""], ids=["torn", "not text", "empty"])
+def test_secrets_that_can_not_be_read_let_nobody_in(stopped: Run, tmp_path: Path, content: bytes) -> None:
+    """An empty file is no login; the door stays open to this machine, as without one."""
+    before = st.get_option("secrets.files")
+    (tmp_path / "secrets.toml").write_bytes(content)
+    streamlit_config.set_option("secrets.files", [str(tmp_path / "secrets.toml")])
+    try:
+        app = dashboard().run()
+    finally:
+        streamlit_config.set_option("secrets.files", before)
+    assert bool(app.error) == bool(content)
+    assert bool(app.dataframe) == (not content)
+
+
+def test_door_names_each_provider(store: RunStore) -> None:
+    app = dashboard()
+    app.secrets = {"auth": {"cookie_secret": "x", "google": {"client_id": "x"}, "entra": {"client_id": "y"}}}
+    app.run()
+    assert [one.label for one in app.button] == ["Log in with google", "Log in with entra"]

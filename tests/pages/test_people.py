@@ -1,0 +1,100 @@
+"""Several people at once: each is told what became of what the other did, and none sees another one's choices."""
+
+from collections.abc import Callable
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from fashion_core.runs import queue
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import Labels
+from fashion_core.runs.store import RunStore
+from tests.pages.test_checkpoints import trained, words
+from tests.pages.test_pages import open_page
+from tests.support.helpers import new_run, set_running, set_state, train
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    """A press of a button that this person still sees, whatever became of the run since."""
+    next(button for button in app.button if button.label == label).click()
+    app.run()
+    assert not app.exception
+    return app
+
+
+def delete(store: RunStore, run: Run) -> None:
+    store.delete(run, force=True)
+
+
+def delete_checkpoint(store: RunStore, run: Run) -> None:
+    store.delete(run, run.checkpoint_path(1))
+
+
+def let_it_run(store: RunStore, run: Run) -> None:
+    set_running(run)
+
+
+@pytest.mark.parametrize(
+    ("page", "button", "state", "the_other", "told"),
+    [
+        ("train", "Continue", "stopped", delete, "No run in"),
+        ("train", "Stop", "queued", delete, "No run in"),
+        ("overview", "Save", "finished", delete, "No run in"),
+        ("overview", "Delete…", "finished", delete, "No run in"),
+        ("resume", "Start", "finished", delete_checkpoint, "has no checkpoint of epoch 1"),
+        ("resume", "Start", "finished", delete, "No run in"),
+        ("checkpoints", "Delete…", "finished", delete, "No run in"),
+        ("checkpoints", "Delete…", "finished", delete_checkpoint, "has no saved file 'model_save/1'"),
+        ("train", "Continue", "stopped", let_it_run, "running"),
+    ],
+)
+def test_who_presses_after_another_one_did_the_opposite_is_told(
+    store: RunStore, page: str, button: str, state: str, the_other: Callable[[RunStore, Run], None], told: str
+) -> None:
+    trained(store, epochs=1)
+    run = trained(store, epochs=3)
+    set_state(run, state)
+    set_running(new_run(store))  # so that nothing queued begins meanwhile
+    address = {"run": run.id} if page in ("train", "overview") else {"run": run.id, "epoch": "1"}
+    mine = open_page(page, **address)
+    the_other(store, run)
+    there = store.runs()
+    assert told in words(press(mine, button))
+    assert store.runs() == there
+
+
+def test_labels_that_another_one_changed_are_not_replaced_before_that_was_said(store: RunStore) -> None:
+    run = new_run(store, name="first")
+    mine = open_page("overview", run=run.id)
+    run.write_labels(Labels(name="theirs", notes="their note"))
+    mine.text_area[0].set_value("my note")
+    press(mine, "Save")
+    assert "Somebody changed name, tags or notes meanwhile; the name is theirs now" in words(mine)
+    assert run.labels == Labels(name="theirs", notes="their note")
+    assert mine.text_area[0].value == "my note"
+    press(mine, "Save")
+    assert run.labels == Labels(name="first", notes="my note")
+
+
+def test_stop_after_another_one_stopped_it_shows_it_stopped(store: RunStore) -> None:
+    set_running(new_run(store))
+    run = new_run(store)
+    mine = open_page("train", run=run.id)
+    queue.stop(run)
+    press(mine, "Stop")
+    assert ":gray-badge[:material/pause_circle: stopped]" in [element.value for element in mine.markdown]
+
+
+def test_choices_of_one_are_not_those_of_another(store: RunStore) -> None:
+    run = new_run(store, epochs=2)
+    train(run)
+    untouched = {page: open_page(page) for page in ("train", "checkpoints", "resume")}
+    first = {page: open_page(page) for page in ("train", "checkpoints", "resume")}
+    first["train"].selectbox(key="train seed model").select("cnn").run()
+    first["checkpoints"].multiselect[0].set_value(["model"]).run()
+    first["resume"].number_input[0].set_value(7).run()
+    for page, app in untouched.items():
+        second = open_page(page)
+        assert [widget.value for widget in [*second.selectbox, *second.multiselect, *second.number_input]] == [
+            widget.value for widget in [*app.selectbox, *app.multiselect, *app.number_input]
+        ]

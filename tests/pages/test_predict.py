@@ -1,0 +1,319 @@
+"""The Predict page through AppTest; uploads and clicks on charts are in test_browser_predict.py."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from fashion_core.inference import scores
+from fashion_core.inference.client import PREDICTOR
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import Parent
+from fashion_core.runs.store import RunStore
+from fashion_core.ui.predict import gallery, models
+from fashion_core.ui.saved_file import Chosen
+from tests.pages.test_pages import open_page
+from tests.pages.test_resume import texts, widget
+from tests.support.helpers import new_run, python, train
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_process() -> Iterator[None]:
+    """The process that answers knows the data folder of these tests, and does not outlive them."""
+    PREDICTOR.close()
+    yield
+    PREDICTOR.close()
+
+
+@pytest.fixture
+def run(store: RunStore) -> Run:
+    run = new_run(store, name="base", epochs=2, optimizer="adam")
+    assert train(run) == "finished"
+    return run
+
+
+def opened(**query: str) -> AppTest:
+    app = open_page("predict", **query)
+    assert not app.exception
+    return app
+
+
+def test_empty_store_offers_one_button(store: RunStore) -> None:
+    assert [button.label for button in opened().button] == ["Train a first run"]
+
+
+def test_without_an_address_the_best_checkpoint_of_the_newest_run_is_used(store: RunStore, run: Run) -> None:
+    app = opened()
+    assert widget(app, "Run").value == run.id
+    assert widget(app, "File").value == f"model_save/{run.best_epoch()}"
+
+
+def test_second_file_is_a_neighbour_of_the_first_also_once_that_is_gone(store: RunStore) -> None:
+    run = new_run(store, epochs=3)
+    for epoch in range(3):
+        run.checkpoint_path(epoch).write_bytes(b"")
+        run.facts_path(run.checkpoint_path(epoch)).write_text("{}")
+    of = [Chosen(store, run, run.checkpoint_path(epoch)) for epoch in range(3)]
+    assert [models._before(chosen).epoch for chosen in of] == [1, 0, 1]
+    run.remove_saved(run.checkpoint_path(1))
+    assert models._before(of[1]).epoch == 2
+
+
+def test_deleted_run_offers_no_second_file(store: RunStore) -> None:
+    assert not models._is_on(store.at("20260101-000000-000-0000"), "synthetic")
+
+
+def test_an_epoch_that_is_not_there_stays_with_the_run_of_the_address(store: RunStore, run: Run) -> None:
+    assert train(new_run(store, name="newer", epochs=1)) == "finished"
+    app = opened(run=run.id, epoch="99")
+    assert widget(app, "Run").value == run.id
+    assert widget(app, "File").value == f"model_save/{run.best_epoch()}"
+
+
+@pytest.mark.parametrize("file", ["model_save/0", "model_save/1", "model_weights.pth", "model.pth"])
+def test_every_kind_of_file_can_be_used(store: RunStore, run: Run, file: str) -> None:
+    app = opened(run=run.id, file=file, view="How good is it?")
+    assert not app.error
+    assert "of 2,000 test images are right" in texts(app)
+
+
+def test_accuracy_is_that_of_the_run(store: RunStore, run: Run) -> None:
+    facts = run.facts(run.checkpoint_path(1))
+    assert facts is not None
+    assert facts.accuracy is not None
+    app = opened(run=run.id, epoch="1", view="How good is it?")
+    assert f"**{facts.accuracy:.1%}** of 2,000" in texts(app)
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ({"run": "nope"}, "No run in"),
+        ({"epoch": "9"}, "no saved file 'model_save/9'"),
+        ({"epoch": "x"}, "An epoch is a whole number"),
+        ({"file": "../run.json"}, "no saved file"),
+        ({"image": "2000"}, "A test image is a number from 0 to 1,999"),
+        ({"image": "9" * 5000}, "A test image is a number from 0 to 1,999"),
+        ({"image": "-1"}, "A test image is a number from 0 to 1,999"),
+        ({"view": "How good is it?", "cell": "10-0"}, "A cell is two classes"),
+        ({"view": "Two models", "with": "nope/x"}, "No run in"),
+    ],
+)
+def test_wrong_address_is_one_sentence(store: RunStore, run: Run, query: dict[str, str], sentence: str) -> None:
+    app = opened(**{"run": run.id, **query})
+    assert len(app.error) == 1
+    assert sentence in app.error[0].value.replace("\\", "").replace("\u2060", "")
+
+
+def test_damaged_file_is_refused_with_its_reason(store: RunStore, run: Run) -> None:
+    path = run.checkpoint_path(1)
+    path.write_bytes(path.read_bytes()[:-1])
+    app = opened(run=run.id, epoch="1")
+    assert len(app.error) == 1
+    assert "is damaged" in app.error[0].value
+
+
+def test_a_byte_changed_without_a_change_of_size_is_noticed(store: RunStore, run: Run) -> None:
+    content = bytearray(run.checkpoint_path(1).read_bytes())
+    content[len(content) // 2] ^= 1
+    run.checkpoint_path(1).write_bytes(content)
+    app = opened(run=run.id, epoch="1")
+    assert len(app.error) == 1
+
+
+def test_two_models_say_which_is_better_and_where_they_differ(store: RunStore, run: Run) -> None:
+    app = opened(run=run.id, epoch="1", view="Two models")
+    assert not app.error
+    assert "McNemar" in texts(app)
+    assert "Where they differ" in texts(app)
+
+
+@pytest.mark.parametrize("other", ["model.pth", "model_save/1"])
+def test_the_same_model_and_the_same_file_differ_nowhere(store: RunStore, run: Run, other: str) -> None:
+    app = opened(run=run.id, epoch="1", view="Two models", image="3", **{"with": f"{run.id}/{other}"})
+    assert not app.error
+    assert "They take every image for the same class." in texts(app)
+
+
+def test_two_runs_of_one_name_are_told_apart(store: RunStore, run: Run) -> None:
+    other = new_run(store, name="base", epochs=1, seed=3)
+    train(other)
+    query = {"with": f"{other.id}/model_save/0"}
+    text = texts(opened(run=run.id, epoch="0", view="Two models", image="3", **query)).replace("\\", "")
+    assert f"base · model_save/0 · {run.id}" in text
+    assert f"base · model_save/0 · {other.id}" in text
+
+
+def test_of_two_models_each_is_credited_with_what_it_alone_gets_right(store: RunStore, run: Run) -> None:
+    first, second = (answers_of(run, epoch).correct for epoch in (1, 0))
+    text = texts(opened(run=run.id, epoch="1", view="Two models", **{"with": f"{run.id}/model_save/0"}))
+    said = text.replace("\\", "").replace(",", "")
+    assert (
+        f"only model_save/1 is right on {(first & ~second).sum()} only model_save/0 on {(~first & second).sum()}"
+        in said
+    )
+
+
+def test_opinions_are_of_the_run_and_of_what_was_resumed_from_it(store: RunStore, run: Run) -> None:
+    child = store.create(run.record.config, run.record.environment, parent=Parent(run=run.id, epoch=0))
+    grandchild = store.create(run.record.config, run.record.environment, parent=Parent(run=child.id, epoch=1))
+    new_run(store, name="another")
+    assert [one.id for one in store.descendants(run)] == [child.id, grandchild.id]
+    app = opened(run=run.id, view="Every checkpoint's opinion", image="7")
+    assert not app.error
+    assert widget(app, "Test image").value == 7
+
+
+def test_forgotten_images_are_counted_over_all_checkpoints(store: RunStore, run: Run) -> None:
+    app = opened(run=run.id, view="Every checkpoint's opinion")
+    app.toggle[0].set_value(True).run()
+    assert not app.exception
+    first, last = (answers_of(run, epoch).correct for epoch in (0, 1))
+    assert f"**{(first & ~last).sum()}** of 2,000 images" in texts(app)
+
+
+def test_a_run_with_one_checkpoint_says_that_forgetting_needs_two(store: RunStore) -> None:
+    run = new_run(store, epochs=1)
+    train(run)
+    app = opened(run=run.id, view="Every checkpoint's opinion")
+    assert "from the second checkpoint of a run on" in texts(app)
+    assert not app.toggle
+
+
+def test_a_run_without_a_file_says_what_to_do(store: RunStore, run: Run) -> None:
+    queued = new_run(store)
+    app = opened(run=queued.id)
+    assert len(app.error) == 1
+    assert "no saved file yet" in app.error[0].value
+
+
+def answers_of(run: Run, epoch: int) -> scores.Answers:
+    """What a checkpoint says about all test images, asked without the page."""
+    _, labels = PREDICTOR.test_images("synthetic")
+    config = run.record.config
+    return scores.Answers(PREDICTOR.evaluate(run.checkpoint_path(epoch), "synthetic", config.pixels), labels)
+
+
+def counted(app: AppTest) -> list[str]:
+    return [caption.value for caption in app.caption if re.match(r"\d[\d,]* images", caption.value)]
+
+
+@pytest.mark.parametrize(("show", "right"), [("right", True), ("wrong", False)])
+def test_right_and_wrong_images_are_as_many_as_the_model_has(store: RunStore, run: Run, show: str, right: bool) -> None:
+    count = (answers_of(run, 1).correct == right).sum()
+    assert counted(opened(run=run.id, epoch="1", show=show))[0].startswith(f"{count:,} images")
+
+
+def test_a_class_shows_its_own_images_alone(store: RunStore, run: Run) -> None:
+    said = answers_of(run, 1)
+    app = opened(run=run.id, epoch="1", show="wrong")
+    widget(app, "True class").set_value(["Coat"]).run()
+    assert counted(app)[0].startswith(f"{(~said.correct & (said.labels == 4)).sum()} images")
+
+
+def test_each_order_of_images_is_what_it_is_called(store: RunStore, run: Run) -> None:
+    said = answers_of(run, 1)
+    order = gallery.ORDERS
+    assert list(order[gallery.EVERY](said)) == list(range(2000))
+    assert said.correct[order[gallery.RIGHT](said)].all()
+    assert not said.correct[order[gallery.WRONG](said)].any()
+    assert list(order[gallery.CONFIDENT](said)) == list(scores.mistakes(said))
+    assert list(order[gallery.UNSURE](said)) == list(scores.least_sure(said))
+
+
+def test_a_cell_has_as_many_images_as_it_says(store: RunStore, run: Run) -> None:
+    matrix = scores.confusion(answers_of(run, 1))
+    uneven = [(int(t), int(p)) for t in range(10) for p in range(10) if matrix[t, p] not in (0, matrix[p, t])]
+    true, predicted = uneven[0]
+    app = opened(run=run.id, epoch="1", view="How good is it?", cell=f"{true}-{predicted}")
+    assert counted(app)[0].startswith(f"{matrix[true, predicted]:,} images")
+
+
+def test_a_model_of_raw_pixels_is_asked_with_raw_pixels(store: RunStore) -> None:
+    run = new_run(store, epochs=2, pixels="raw", learning_rate=1e-5)
+    train(run)
+    facts = run.facts(run.checkpoint_path(1))
+    assert facts is not None
+    assert f"**{facts.accuracy:.1%}** of 2,000" in texts(opened(run=run.id, epoch="1", view="How good is it?"))
+    first, last = (answers_of(run, epoch).correct for epoch in (0, 1))
+    app = opened(run=run.id, view="Every checkpoint's opinion")
+    app.toggle[0].set_value(True).run()
+    assert f"**{(first & ~last).sum()}** of 2,000 images" in texts(app)
+
+
+def test_a_replaced_file_is_asked_anew_by_every_view(store: RunStore, run: Run) -> None:
+    other = new_run(store, epochs=2, seed=5)
+    train(other)
+    text = texts(opened(run=run.id, epoch="1", view="How good is it?"))
+    app = opened(run=run.id, view="Every checkpoint's opinion", image="3")
+    app.toggle[0].set_value(True).run()
+    before = opinions_chart(app), texts(app)
+    for epoch in (0, 1):
+        run.checkpoint_path(epoch).write_bytes(other.checkpoint_path(epoch).read_bytes())
+        facts = other.facts(other.checkpoint_path(epoch))
+        assert facts is not None
+        run.write_facts(run.checkpoint_path(epoch), facts)
+    assert texts(opened(run=run.id, epoch="1", view="How good is it?")) != text
+    app.run()
+    assert opinions_chart(app) != before[0]
+    assert texts(app) != before[1]
+
+
+def opinions_chart(app: AppTest) -> str:
+    """What was sent to be drawn."""
+    return next(str(one.proto) for one in app.main if "a panel a run" in str(getattr(one, "proto", "")))
+
+
+def test_a_damaged_checkpoint_is_named_and_hides_no_other(store: RunStore, run: Run) -> None:
+    content = bytearray(run.checkpoint_path(0).read_bytes())
+    content[len(content) // 2] ^= 1
+    run.checkpoint_path(0).write_bytes(content)
+    app = opened(run=run.id, epoch="1", view="Every checkpoint's opinion")
+    assert not app.error
+    assert app.warning[0].value.startswith("Left out: epoch 0 of base")
+    run.checkpoint_path(0).unlink()
+    app.run()
+    assert "the file is missing" in app.warning[0].value
+    app.toggle[0].set_value(True).run()
+    assert not app.exception
+    assert "right at none of the 1" in texts(app)
+
+
+def test_a_file_that_goes_while_it_is_chosen_is_one_sentence(store: RunStore, run: Run) -> None:
+    app = opened(run=run.id, epoch="1")
+    store.delete(run, run.checkpoint_path(0))
+    widget(app, "File").set_value("model_save/0").run()
+    assert not app.exception
+    assert "no saved file 'model_save/0'" in app.error[0].value.replace("\\", "").replace("\u2060", "")
+
+
+def test_a_run_on_another_dataset_does_not_take_the_image_of_the_address(
+    store: RunStore, run: Run, real_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = store.create(run.record.config.model_copy(update={"dataset": "fashion-mnist"}), run.record.environment)
+    facts = run.facts(run.model_path)
+    assert facts is not None
+    real.model_path.write_bytes(run.model_path.read_bytes())
+    real.write_facts(real.model_path, facts)
+    app = opened(run=run.id, image="1999", view="In plain PyTorch")
+    widget(app, "Run").set_value(real.id).run()
+    assert not app.error
+    assert "image" not in app.query_params
+
+
+def test_the_page_does_its_work_without_torch(store: RunStore, run: Run) -> None:
+    code = """
+import sys
+from streamlit.testing.v1 import AppTest
+for view in ("Test images", "How good is it?", "Every checkpoint's opinion", "Two models", "In plain PyTorch"):
+    app = AppTest.from_file("pages/dashboard.py", default_timeout=60).switch_page("predict.py")
+    app.query_params["view"] = view
+    app.query_params["image"] = "5"
+    app.run()
+    assert not app.exception and not app.error, view
+assert "torch" not in sys.modules
+"""
+    done = python(code)
+    assert done.returncode == 0, done.stderr

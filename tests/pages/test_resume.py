@@ -1,0 +1,216 @@
+"""The Resume page and the lesson's through AppTest; clicks on charts and deep links are in test_browser_resume.py."""
+
+import json
+from itertools import combinations
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from fashion_core.resume.comparison import compare, relative_change
+from fashion_core.resume.labels import percent
+from fashion_core.runs import queue
+from fashion_core.runs.records import epoch_records
+from fashion_core.runs.run import Run
+from fashion_core.runs.store import RunStore
+from tests.pages.test_pages import open_page
+from tests.resume.test_plan import resume
+from tests.support.helpers import new_run, shown_numbers, train
+
+
+@pytest.fixture
+def parent(store: RunStore) -> Run:
+    run = new_run(store, name="base", epochs=3, optimizer="adam")
+    assert train(run) == "finished"
+    return run
+
+
+def press(app: AppTest, label: str) -> None:
+    next(button for button in app.button if button.label == label).click()
+    app.run()
+    assert not app.exception
+
+
+def widget(app: AppTest, label: str) -> Any:
+    return next(w for w in [*app.number_input, *app.selectbox, *app.text_input, *app.multiselect] if w.label == label)
+
+
+def texts(app: AppTest) -> str:
+    return "\n".join(str(element.value) for element in [*app.markdown, *app.caption, *app.error, *app.warning])
+
+
+def test_empty_store_offers_one_button(store: RunStore) -> None:
+    assert [button.label for button in open_page("resume").button] == ["Train a first run"]
+
+
+def test_address_chooses_run_and_epoch(store: RunStore, parent: Run) -> None:
+    new_run(store, name="another")
+    app = open_page("resume", run=parent.id, epoch="1")
+    assert widget(app, "Run").value == parent.id
+    assert widget(app, "Checkpoint").value == 1
+    assert widget(app, "Additional epochs").value == 1
+
+
+@pytest.mark.parametrize(
+    ("epoch", "sentence"), [("9", "has no checkpoint of epoch 9; it has those of epoch 0, 1, 2"), ("x", "whole number")]
+)
+def test_wrong_epoch_in_the_address_is_one_sentence(store: RunStore, parent: Run, epoch: str, sentence: str) -> None:
+    app = open_page("resume", run=parent.id, epoch=epoch)
+    assert len(app.error) == 1
+    assert sentence in app.error[0].value.replace("\\", "")
+    assert "The newest one is used instead." in app.error[0].value
+    assert widget(app, "Checkpoint").value == 2
+
+
+def test_wrong_run_in_the_address_is_one_sentence_and_another_can_be_chosen(store: RunStore, parent: Run) -> None:
+    app = open_page("resume", run="20260101-000000-000-0000", epoch="1")
+    assert len(app.error) == 1
+    assert "Another run is used instead." in app.error[0].value
+    assert (widget(app, "Run").value, widget(app, "Checkpoint").value) == (parent.id, 2)
+
+
+def test_verdict_stands_before_the_click_and_follows_the_overrides(store: RunStore, parent: Run) -> None:
+    app = open_page("resume", run=parent.id, epoch="0")
+    assert "exact" in texts(app)
+    widget(app, "Learning rate").set_value(0.01).run()
+    assert "approximate" in texts(app)
+    assert "learning rate 0.001 → 0.01" in texts(app).replace("\\", "")
+
+
+def test_damaged_checkpoint_is_called_so(store: RunStore, parent: Run) -> None:
+    path = parent.checkpoint_path(1)
+    path.write_bytes(path.read_bytes()[:-1])
+    app = open_page("resume", run=parent.id, epoch="1")
+    assert "damaged" in texts(app)
+    press(app, "Start")
+    assert len(app.error) == 1
+    assert [run.id for run in store.runs()] == [parent.id]
+
+
+def test_zero_additional_epochs_is_one_sentence_and_starts_nothing(store: RunStore, parent: Run) -> None:
+    app = open_page("resume", run=parent.id, epoch="1")
+    widget(app, "Additional epochs").set_value(0).run()
+    assert [error.value for error in app.error] == ["Additional epochs should be at least 1, not 0."]
+    press(app, "Start")
+    assert [run.id for run in store.runs()] == [parent.id]
+
+
+def test_start_resumes_what_was_shown_though_newer_checkpoints_have_come(store: RunStore, parent: Run) -> None:
+    app = open_page("resume")
+    later = new_run(store, name="later", epochs=1)
+    train(later)
+    press(app, "Start")
+    record = store.runs()[0].record
+    assert record.parent is not None
+    assert (record.parent.run, record.parent.epoch) == (parent.id, 2)
+
+
+def test_start_makes_a_run_with_its_parent(store: RunStore, parent: Run) -> None:
+    app = open_page("resume", run=parent.id, epoch="1")
+    press(app, "Start")
+    child = store.runs()[0]
+    record = child.record
+    assert record.parent is not None
+    assert (record.parent.run, record.parent.epoch, record.config.epochs) == (parent.id, 1, 3)
+
+
+def test_several_checkpoints_and_values_are_one_group_with_one_cancel(store: RunStore, parent: Run) -> None:
+    app = open_page("resume", run=parent.id, epoch="0")
+    widget(app, "Checkpoints").set_value([0, 1]).run()
+    widget(app, "Setting to vary").set_value("learning_rate").run()
+    widget(app, "Its values, separated by commas").set_value("0.1, 0.01, 0.001").run()
+    widget(app, "Additional epochs").set_value(5_000).run()
+    press(app, "Start 6 runs")
+    children = [run for run in store.runs() if run.id != parent.id]
+    assert sorted(
+        (run.record.parent.epoch, run.record.config.learning_rate) for run in children if run.record.parent
+    ) == [(epoch, rate) for epoch in (0, 1) for rate in (0.001, 0.01, 0.1)]
+    press(app, "Cancel all")
+    assert {run.state() for run in children} <= {"stopped", "stopping"}
+
+
+def test_comparison_begins_with_its_sentence(store: RunStore, parent: Run) -> None:
+    train(resume(store, parent, 0))
+    app = open_page("resume", view="Did resuming help?")
+    assert "1 of 1 resumed run is below the loss of the checkpoint" in texts(app).replace("\\", "")
+
+
+def test_charts_follow_another_epoch_of_the_parent_and_another_name_of_the_child(store: RunStore, parent: Run) -> None:
+    child = resume(store, parent, 0)
+    train(child)
+    app = open_page("resume", view="Did resuming help?")
+    before = rows_of_charts(app)
+    assert rows_of_charts(app.run()) == before
+    with parent.metrics_path.open("a") as file:
+        file.write(json.dumps({"kind": "epoch", **epoch_records(parent)[-1], "epoch": 3}) + "\n")
+    longer = rows_of_charts(app.run())
+    assert [one == other for one, other in zip(before, longer, strict=True)] == [True, False]
+    child.write_labels(child.labels.model_copy(update={"name": "renamed"}))
+    renamed = rows_of_charts(app.run())
+    assert [one == other for one, other in zip(longer, renamed, strict=True)] == [False, False]
+
+
+def test_charts_follow_what_the_address_asks_for(store: RunStore, parent: Run) -> None:
+    child = resume(store, parent, 0)
+    train(child)
+    train(resume(store, parent, 1))
+    asked = [{}, {"now": "first epoch"}, {"sort": "newest"}, {"focus": child.id}]
+    drawn = [rows_of_charts(open_page("resume", view="Did resuming help?", **query)) for query in asked]
+    assert all(one != other for one, other in combinations(drawn, 2))
+
+
+def test_run_in_focus_is_shown_with_its_change_as_the_chart_writes_it(store: RunStore, parent: Run) -> None:
+    child = resume(store, parent, 0)
+    train(child)
+    shown = texts(open_page("resume", view="Did resuming help?", focus=child.id)).replace("\\", "")
+    (row,) = compare(store)
+    assert row.latest is not None
+    change = percent(relative_change(row, row.latest))
+    assert change.startswith("−")
+    assert f"**{row.latest.loss:.4f}** ({change}, {row.latest.answer};" in shown
+
+
+def rows_of_charts(app: AppTest) -> list[list[bytes]]:
+    return [[data.data.data for data in chart.proto.datasets] for chart in app.get("vega_lite_chart")]
+
+
+def test_comparison_without_resumed_runs_says_what_to_do(store: RunStore, parent: Run) -> None:
+    assert "No run has been resumed yet" in texts(open_page("resume", view="Did resuming help?"))
+
+
+def test_resumed_run_shows_its_three_losses_and_the_proof(store: RunStore, parent: Run) -> None:
+    child = resume(store, parent, 1)
+    train(child)
+    with child.writing():
+        child.write_status(child.status.model_copy(update={"state": "finished", "epoch": 3, "batch": 0}))
+    app = open_page("train", run=child.id)
+    values = shown_numbers(app)
+    check = child.load_check
+    assert check is not None
+    assert values["loss_last, stored"] == values["right after loading"] == f"{check.loss_check:.4f}"
+    assert values["loss_now, first epoch"] == values["loss_now, latest"] == values["Test loss"]
+    assert "Identical to the uninterrupted run up to epoch 2" in app.success[0].value
+
+
+def test_child_of_a_deleted_parent_is_shown_and_says_so(store: RunStore, parent: Run) -> None:
+    child = resume(store, parent, 1)
+    train(child)
+    store.delete(parent, force=True)
+    app = open_page("train", run=child.id)
+    assert "that run has been deleted" in texts(app)
+    assert "resumed from **base**" in texts(app)
+
+
+def test_child_of_a_renamed_parent_shows_the_name_of_today(store: RunStore, parent: Run) -> None:
+    child = resume(store, parent, 1)
+    train(child)
+    parent.write_labels(parent.labels.model_copy(update={"name": "renamed"}))
+    assert "resumed from **renamed**" in texts(open_page("train", run=child.id))
+
+
+def test_lesson_starts_from_one_button(store: RunStore) -> None:
+    app = open_page("lesson")
+    press(app, "Run the lesson")
+    (run,) = store.runs()
+    assert (run.record.config.epochs, run.labels.tags) == (2, ("lesson",))
+    queue.stop(run)

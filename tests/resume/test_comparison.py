@@ -1,0 +1,221 @@
+"""Did resuming help: the rows, the answer and its sentence."""
+
+import json
+from typing import Any
+
+import pytest
+
+from fashion_core.errors import RunNotFoundError
+from fashion_core.resume import comparison, resumptions
+from fashion_core.resume.comparison import Compared, LossNow
+from fashion_core.resume.labels import percent
+from fashion_core.resume.resumptions import Wish
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import LoadCheck
+from fashion_core.runs.store import RunStore
+from tests.resume.test_plan import resume
+from tests.support.helpers import command_line, new_run, set_state, train
+
+
+@pytest.fixture
+def parent(store: RunStore) -> Run:
+    run = new_run(store, name="base", epochs=2, optimizer="adam", train_images=1_000)
+    assert train(run) == "finished"
+    return run
+
+
+def row(**changes: Any) -> Compared:
+    check = LoadCheck(
+        loss_last=0.5, loss_check=0.5, accuracy=0.8, standard_error=0.02, comparable=True, optimizer="loaded"
+    )
+    values: dict[str, Any] = {
+        "run": "r", "name": "child", "state": "finished", "parent": "p", "parent_name": "base", "parent_exists": True,
+        "epoch": 1, "check": check, "first": None, "latest": None, "verdict": "exact", "overrides": (), "changes": {},
+    }  # fmt: skip
+    return Compared(**{**values, **changes})
+
+
+def now(difference: float, error: float = 0.01) -> LossNow:
+    return LossNow(epoch=2, loss=0.5 + difference, difference=difference, standard_error=error)
+
+
+@pytest.mark.parametrize(
+    ("difference", "answer"), [(-0.021, "lower"), (-0.019, "within noise"), (0.019, "within noise"), (0.021, "higher")]
+)
+def test_answer_is_by_twice_the_paired_standard_error(difference: float, answer: str) -> None:
+    assert now(difference).answer == answer
+
+
+def test_gate_is_the_stored_loss_and_the_measured_one_where_that_means_other_images() -> None:
+    elsewhere = row().check.model_copy(update={"comparable": False, "loss_check": 0.7})
+    assert (row().gate, row(check=elsewhere).gate) == (0.5, 0.7)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"state": "running"},
+        {"name": "b"},
+        {"run": "s"},
+        {"latest": now(0)},
+        {"parent_name": "b"},
+        {"parent_exists": False},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_outline_changes_with_what_is_drawn(change: dict[str, Any]) -> None:
+    assert comparison.outline([row(**change)]) != comparison.outline([row()])
+
+
+def test_outline_with_a_loss_that_is_no_number_equals_itself() -> None:
+    assert comparison.outline([row(latest=now(float("nan")))]) == comparison.outline([row(latest=now(float("nan")))])
+
+
+def test_sentence_counts_the_answers_and_names_the_best() -> None:
+    rows = [row(latest=now(-0.1), name="best"), row(latest=now(0.001)), row(latest=now(0.3)), row(state="queued")]
+    assert comparison.sentence(rows) == (
+        "1 of 3 resumed runs are below the loss of the checkpoint, 1 within noise, 1 above. "
+        "Median change +0.2%; lowest loss now 0.400 (best, from base epoch 1)."
+    )
+
+
+@pytest.mark.parametrize("state", ["failed", "stopped", "lost"])
+def test_sentence_counts_runs_that_ended_without_an_epoch(state: str) -> None:
+    assert comparison.sentence([row(latest=now(-0.1)), row(state=state)]).endswith(" Ended without an epoch: 1.")
+
+
+def test_sentence_says_how_many_runs_still_train() -> None:
+    rows = [row(latest=now(-0.1)), row(latest=now(-0.1), state="running"), row(state="stopping")]
+    assert comparison.sentence(rows).endswith(" Still training: 2.")
+
+
+def test_sentence_before_any_epoch_says_so_of_runs_that_train() -> None:
+    assert comparison.sentence([row(state="running")]) == "No resumed run has ended an epoch yet. Still training: 1."
+
+
+def test_sentence_writes_a_change_as_the_chart_does() -> None:
+    assert "Median change −20.0%;" in comparison.sentence([row(latest=now(-0.1))])
+
+
+def test_sentence_of_one_run_is_singular() -> None:
+    assert comparison.sentence([row(latest=now(-0.1))]).startswith("1 of 1 resumed run is below")
+
+
+def test_sentence_before_any_epoch_says_so() -> None:
+    assert comparison.sentence([row(state="queued")]) == "No resumed run has ended an epoch yet."
+
+
+def test_every_resumed_run_has_a_row_with_its_losses(store: RunStore, parent: Run) -> None:
+    child = resume(store, parent, 0, 2, learning_rate=0.01)
+    train(child)
+    (found,) = comparison.compare(store)
+    assert (found.run, found.parent, found.parent_name, found.epoch) == (child.id, parent.id, "base", 0)
+    assert found.first is not None
+    assert found.latest is not None
+    assert (found.first.epoch, found.latest.epoch) == (1, 2)
+    assert found.overrides == ("learning rate 0.001 → 0.01",)
+
+
+def test_run_that_has_not_loaded_its_checkpoint_has_no_row(store: RunStore, parent: Run) -> None:
+    resume(store, parent, 0, 1)
+    assert comparison.compare(store) == []
+
+
+def test_row_has_the_name_that_its_parent_has_now(store: RunStore, parent: Run) -> None:
+    child = resume(store, parent, 0, 1)
+    train(child)
+    parent.write_labels(parent.labels.model_copy(update={"name": "renamed"}))
+    (row,) = comparison.compare(store)
+    alone = comparison.compare_run(store, child)
+    assert alone is not None
+    assert (row.parent_name, row.parent_exists) == (alone.parent_name, alone.parent_exists) == ("renamed", True)
+    assert "renamed epoch 0" in command_line("compare").stdout
+
+
+def test_child_of_a_deleted_parent_keeps_its_row_and_says_so(store: RunStore, parent: Run) -> None:
+    train(resume(store, parent, 0, 1))
+    store.delete(parent, force=True)
+    (found,) = comparison.compare(store)
+    assert (found.parent_name, found.parent_exists, found.gate) == ("base", False, found.check.loss_last)
+    assert "base (deleted) epoch 0" in command_line("compare").stdout
+
+
+def test_command_prints_a_record_a_resumed_run(store: RunStore, parent: Run) -> None:
+    done = command_line("resume", parent.id, "0", "--epochs", "1", "--learning-rate", "0.0001", "--json")
+    assert done.returncode == 0, done.stderr
+    child = json.loads(done.stdout)
+    assert (child["parent"], child["state"]) == ({"run": parent.id, "epoch": 0}, "finished")
+    assert child["resumption"]["changes"] == {"learning_rate": {"before": 0.001, "after": 0.0001}}
+    (record,) = json.loads(command_line("compare", "--json").stdout)
+    stored = parent.facts(parent.checkpoint_path(0))
+    assert stored is not None
+    expected = {"run": child["id"], "parent": parent.id, "epoch": 0, "verdict": "approximate"}
+    assert {key: record[key] for key in expected} == expected
+    assert record["loss_last"] == record["loss_check"] == stored.loss
+    assert record["loss_now_first"] == record["loss_now_latest"] == child["epochs"][0]["loss"]
+    assert record["standard_error"] > 0
+    assert record["overrides"] == ["learning rate 0.001 → 0.0001"]
+
+
+def test_command_writes_a_change_as_the_chart_does(store: RunStore, parent: Run) -> None:
+    train(resume(store, parent, 0, 1))
+    (row,) = comparison.compare(store)
+    assert row.latest is not None
+    change = percent(comparison.relative_change(row, row.latest))
+    assert change.startswith("−")
+    assert f" ({change}, {row.latest.answer})  same settings" in command_line("compare").stdout
+
+
+def test_command_says_what_became_of_a_run_without_an_epoch(store: RunStore, parent: Run) -> None:
+    child = resume(store, parent, 0, 1)
+    assert train(child, should_stop=lambda: True) == "stopped"
+    assert "loss_now no epoch yet" in command_line("compare").stdout
+    set_state(child, "failed")
+    assert "loss_now none, failed without an epoch" in command_line("compare").stdout
+
+
+def test_command_resumes_from_several_checkpoints(store: RunStore, parent: Run) -> None:
+    done = command_line("resume", parent.id, "all", "--epochs", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    assert [record["parent"]["epoch"] for record in json.loads(done.stdout)] == [0, 1]
+    assert command_line("compare").stdout.count("loss_last") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["7"], "has no checkpoint of epoch 7; it has those of epoch 0, 1."),
+        (["0,9"], "has no checkpoint of epoch 9; it has those of epoch 0, 1."),
+        (["one"], "Epoch should be a number such as 0, several as 0,2,5, or all, not 'one'."),
+        (["0", "--epochs", "0"], "Additional epochs should be at least 1, not 0."),
+        (["0", "--model", "cnn"], "they don't fit cnn"),
+        (["0", "--learning-rate", "-1"], "Learning rate should be greater than 0"),
+        (["0", "--device", "cuda:77"], "There is no device cuda:77 on this machine"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_makes_nothing(
+    store: RunStore, parent: Run, arguments: list[str], sentence: str
+) -> None:
+    done = command_line("resume", parent.id, *arguments)
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert [run.id for run in store.runs()] == [parent.id]
+
+
+def test_runs_of_one_click_share_a_group_and_are_cancelled_together(store: RunStore, parent: Run) -> None:
+    wishes = [Wish(epoch, 2_000, {"learning_rate": rate}) for epoch in (0, 1) for rate in ("0.01", "0.001")]
+    runs = resumptions.resume(store, parent, wishes)
+    (group,) = {run.record.resumption.group for run in runs if run.record.resumption}
+    assert group is not None
+    assert [run.id for run in resumptions.group_of(store, group)] == [run.id for run in runs]
+    assert resumptions.group_of(store, "another") == []
+    resumptions.cancel(runs)
+    for run in runs:
+        assert run.state() in ("stopped", "stopping")
+
+
+def test_one_bad_plan_leaves_none_of_them(store: RunStore, parent: Run) -> None:
+    with pytest.raises(RunNotFoundError):
+        resumptions.resume(store, parent, [Wish(0, 1, {}), Wish(9, 1, {})])
+    assert [run.id for run in store.runs()] == [parent.id]

@@ -1,0 +1,111 @@
+"""The lesson: the tutorial's lines run as they stand, and training goes on from checkpoint 0."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fashion_core.errors import RunStateError
+from fashion_core.resume import lesson, lesson_outputs, lesson_steps
+from fashion_core.resume.bitwise import prove
+from fashion_core.resume.comparison import compare_run, sentence
+from fashion_core.runs import queue
+from fashion_core.runs.run import Run
+from fashion_core.runs.store import RunStore
+from tests.resume.test_plan import resume
+from tests.support.helpers import command_line, new_run, train, wait_until, worker_is_gone
+
+
+@pytest.fixture
+def first(store: RunStore) -> Run:
+    run = new_run(store, epochs=2)
+    assert train(run) == "finished"
+    return run
+
+
+def test_snippets_print_the_model_and_the_checkpoint(first: Run) -> None:
+    found = lesson_outputs.outputs(first)
+    printed = found["printed"]
+    assert printed["weights"] == printed["model"]
+    assert printed["weights"].startswith("NeuralNetwork(\n  (flatten): Flatten(start_dim=1, end_dim=-1)")
+    assert printed["checkpoint"].startswith("['epoch', 'model_state_dict', 'optimizer_state_dict', 'loss'")
+    assert found["bytes"]["model_save/0"] == first.checkpoint_path(0).stat().st_size
+
+
+def test_snippets_leave_nothing_behind_and_touch_no_file_of_the_run(first: Run) -> None:
+    before = {path: path.read_bytes() for path in first.path.rglob("*") if path.is_file()}
+    here = sorted(Path.cwd().iterdir())
+    lesson_outputs.outputs(first)
+    assert {path: path.read_bytes() for path in first.path.rglob("*") if path.is_file()} == before
+    assert sorted(Path.cwd().iterdir()) == here
+
+
+def test_last_step_begins_once_the_first_run_has_finished_and_only_once(store: RunStore) -> None:
+    run = new_run(store, epochs=2, name="Lesson")
+    assert lesson.go_on(store, run) is None
+    train(run)
+    with run.writing():
+        run.write_status(run.status.model_copy(update={"state": "finished"}))
+    child, again = lesson.go_on(store, run), lesson.go_on(store, run)
+    assert child is not None
+    assert again is not None
+    assert child.id == again.id
+    assert len(store.runs()) == 2
+
+
+def test_run_that_is_none_of_the_lessons_begins_nothing(store: RunStore, first: Run) -> None:
+    first.write_status(first.status.model_copy(update={"state": "finished"}))
+    with pytest.raises(RunStateError, match="is none of the lesson's"):
+        lesson.go_on(store, first)
+    assert store.children(first) == []
+
+
+def test_losses_before_the_end_are_one_sentence(store: RunStore, first: Run) -> None:
+    with pytest.raises(RunStateError, match="has not come to its end yet"):
+        lesson.last_run(store, first)
+
+
+def test_other_model_is_one_sentence(store: RunStore) -> None:
+    run = new_run(store, model="cnn", epochs=1)
+    train(run)
+    done = command_line("lesson", run.id)
+    assert (done.returncode, "needs a finished run of the tutorial's model" in done.stderr) == (1, True)
+
+
+def test_losses_are_measured_on_training_and_test_images(store: RunStore, first: Run) -> None:
+    child = resume(store, first, 0)
+    train(child)
+    losses = lesson_outputs.losses(first, child)
+    for name, run, epoch in (("loss_last", first, 0), ("loss_now", child, 1)):
+        facts = run.facts(run.checkpoint_path(epoch))
+        assert facts is not None
+        assert losses[name]["test"] == pytest.approx(facts.loss, rel=1e-6)
+        assert losses[name]["training"] != losses[name]["test"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pixels", ["unit", "raw"])
+def test_lesson_on_the_real_images_ends_with_loss_now_below_loss_last(
+    store: RunStore, real_data: Path, monkeypatch: pytest.MonkeyPatch, pixels: str
+) -> None:
+    monkeypatch.setenv("FASHION_DATA", str(real_data))
+    run = lesson.begin(store, {"dataset": "fashion-mnist", "pixels": pixels})
+    wait_until(lambda: worker_is_gone(run), "the first run ends", 200)
+    child = lesson.go_on(store, run)
+    assert child is not None, run.log_tail(5)
+    wait_until(lambda: worker_is_gone(child), "the resumed run ends", 200)
+    losses = queue.lesson_losses(store, run)
+    print(json.dumps(losses))
+    for half in ("test", "training"):
+        assert losses["loss_now"][half] < losses["loss_last"][half]
+    row = compare_run(store, child)
+    assert row is not None
+    assert sentence([row]).startswith("1 of 1 resumed run is below the loss of the checkpoint")
+    assert prove(child, run).kind == "identical"
+
+
+@pytest.mark.parametrize(
+    "step", [lesson_steps.TRAIN, lesson_steps.WEIGHTS, lesson_steps.MODEL, lesson_steps.RESUME], ids=lambda s: s.title
+)
+def test_code_is_python(step: lesson_steps.Step) -> None:
+    compile(step.code, step.title, "exec")

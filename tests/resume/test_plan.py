@@ -1,0 +1,521 @@
+"""Resuming from a checkpoint: bit for bit what the uninterrupted run computes, and honest where it can't be."""
+
+import itertools
+import os
+import shutil
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fashion_core import devices, files
+from fashion_core.config import parse_config
+from fashion_core.data import batches
+from fashion_core.errors import ConfigError, DamagedFileError, LoadCheckError, RunNotFoundError
+from fashion_core.formats import export
+from fashion_core.formats.import_file import bring_in
+from fashion_core.models import build_model
+from fashion_core.resume import plan, resumptions
+from fashion_core.resume.bitwise import prove
+from fashion_core.resume.resumptions import Wish
+from fashion_core.runs import metrics, queue
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import Change
+from fashion_core.runs.store import RunStore
+from tests.support.helpers import After, new_run, train, wait_until, worker_is_gone
+from tests.training.test_trainer import KilledError, epoch_rows, killed_after, load, same
+
+EPOCHS = 3
+_OPTIMIZERS: dict[str, dict[str, Any]] = {
+    "sgd": {"optimizer": "sgd", "learning_rate": 0.01},
+    "momentum": {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.01, "weight_decay": 0.01},
+    "adam": {"optimizer": "adam"},
+    "adamw": {"optimizer": "adamw", "weight_decay": 0.05},
+}
+_AUGMENTED = {"plain": "none", "augmented": "flip and shift"}
+MATRIX = [
+    ("mlp", "sgd", "constant", "fp32", "plain"),
+    ("mlp", "momentum", "cosine", "bf16", "augmented"),
+    ("mlp", "adam", "cosine", "fp32", "augmented"),
+    ("mlp", "adamw", "constant", "bf16", "plain"),
+    ("cnn", "sgd", "cosine", "bf16", "augmented"),
+    ("cnn", "momentum", "constant", "fp32", "plain"),
+    ("cnn", "adam", "constant", "bf16", "plain"),
+    ("cnn", "adamw", "cosine", "fp32", "augmented"),
+    ("resnet18", "sgd", "constant", "bf16", "augmented"),
+    ("resnet18", "momentum", "cosine", "fp32", "plain"),
+    ("resnet18", "adam", "cosine", "fp32", "plain"),
+    ("resnet18", "adamw", "constant", "fp32", "augmented"),
+]
+"""Every pair of values of two different settings is in some row."""
+Row = tuple[str, ...]
+FAST: set[Row] = {MATRIX[2], MATRIX[3], MATRIX[7]}
+BATCH = {"mlp": 64, "cnn": 64, "resnet18": 16}
+IMAGES = {"mlp": 300, "cnn": 300, "resnet18": 40}
+"""Some whole batches, and a smaller last one."""
+TEST_IMAGES = 200
+"""Enough to tell one state from another; to measure on all took five times as long as to train."""
+KILL_IMAGES = {"mlp": 12_000, "cnn": 800, "resnet18": 320}
+"""An epoch that takes a worker long enough to be killed in it."""
+
+
+def kill_images(row: Row) -> int:
+    """Fewer where each takes longer, for want of instructions for bf16."""
+    model, precision = row[0], row[3]
+    slow = precision == "bf16" and not devices.has_bf16(torch.device("cpu"))
+    return KILL_IMAGES[model] // (4 if slow else 1)
+
+
+def settings_of(row: Row) -> dict[str, Any]:
+    model, optimizer, schedule, precision, augmentation = row
+    return {
+        **_OPTIMIZERS[optimizer],
+        "model": model,
+        "schedule": schedule,
+        "precision": precision,
+        "augmentation": _AUGMENTED[augmentation],
+        "batch_size": BATCH[model],
+        "train_images": IMAGES[model],
+        "epochs": EPOCHS,
+        "seed": 5,
+    }
+
+
+def rows(fast: set[Row] = FAST) -> list[Any]:
+    return [pytest.param(row, id="-".join(row), marks=[] if row in fast else [pytest.mark.slow]) for row in MATRIX]
+
+
+def resume(store: RunStore, parent: Run, epoch: int, additional: int | None = None, **overrides: Any) -> Run:
+    """A queued child of the parent's checkpoint; by default it finishes what the parent had planned."""
+    more = plan.planned_epochs(parent, epoch) if additional is None else additional
+    return resumptions.create(store, parent, [Wish(epoch, more, overrides)])[0]
+
+
+def assert_same_epochs(child: Run, straight: Run, epochs: list[int]) -> None:
+    """Parameters, buffers, optimizer state and metrics of these epochs, with zero difference."""
+    assert child.epochs_saved() == epochs
+    for epoch in epochs:
+        ours, theirs = load(child.checkpoint_path(epoch)), load(straight.checkpoint_path(epoch))
+        for key in ("epoch", "model_state_dict", "optimizer_state_dict", "loss"):
+            assert same(ours[key], theirs[key]), f"{key} of epoch {epoch} differs"
+    measured = ("epoch", "loss", "accuracy", "train_loss")
+    found = {row["epoch"]: [row[key] for key in measured] for row in epoch_rows(child)}
+    expected = {row["epoch"]: [row[key] for key in measured] for row in epoch_rows(straight)}
+    assert found == {epoch: expected[epoch] for epoch in epochs}
+    assert same(load(child.weights_path), load(straight.weights_path))
+
+
+def test_matrix_covers_every_pair_of_settings() -> None:
+    values = [sorted({row[column] for row in MATRIX}) for column in range(5)]
+    for one, other in itertools.combinations(range(5), 2):
+        covered = {(row[one], row[other]) for row in MATRIX}
+        assert covered == set(itertools.product(values[one], values[other]))
+
+
+@pytest.fixture(scope="module", params=rows())
+def straight(request: pytest.FixtureRequest, module_store: RunStore) -> Run:
+    """A run of these settings without an interruption."""
+    run = new_run(module_store, **settings_of(request.param))
+    assert train(run, test_images=TEST_IMAGES) == "finished"
+    return run
+
+
+def in_store(store: RunStore, straight: Run) -> Run:
+    """The same run where the test may write beside it."""
+    shutil.copytree(straight.path, store.root / straight.id)
+    return store.get(straight.id)
+
+
+@pytest.mark.parametrize("epoch", range(EPOCHS - 1))
+def test_resumed_from_each_epoch_equals_the_straight_run(store: RunStore, straight: Run, epoch: int) -> None:
+    child = resume(store, in_store(store, straight), epoch)
+    assert child.record.resumption is not None
+    assert (child.record.resumption.verdict, child.record.resumption.reasons) == ("exact", ())
+    assert train(child, test_images=TEST_IMAGES) == "finished"
+    check = child.load_check
+    assert check is not None
+    assert check.loss_check == check.loss_last
+    assert_same_epochs(child, straight, list(range(epoch + 1, EPOCHS)))
+    assert prove(child, straight).kind == "identical"
+
+
+def test_resumed_then_stopped_in_mid_epoch_and_continued_equals_the_straight_run(
+    store: RunStore, straight: Run
+) -> None:
+    child = resume(store, in_store(store, straight), 0)
+    assert train(child, After(3), TEST_IMAGES) == "stopped"
+    assert child.partial_path.exists()
+    assert train(child, test_images=TEST_IMAGES) == "finished"
+    assert_same_epochs(child, straight, [1, 2])
+
+
+def test_resumed_then_killed_and_continued_equals_the_straight_run(store: RunStore, straight: Run) -> None:
+    child = resume(store, in_store(store, straight), 0)
+    with pytest.raises(KilledError):
+        train(child, killed_after(3), TEST_IMAGES)
+    assert train(child, test_images=TEST_IMAGES) == "finished"
+    assert_same_epochs(child, straight, [1, 2])
+
+
+@pytest.mark.parametrize("row", rows(fast={MATRIX[2]}))
+def test_worker_killed_with_sigkill_and_continued_equals_the_straight_run(store: RunStore, row: Row) -> None:
+    """A real worker resumed from a real worker's checkpoint, killed while it trains."""
+    own = {"train_images": kill_images(row), "batch_size": 16, "device": "cpu", "threads": 1}
+    settings = {**settings_of(row), **own}
+    straight = queue.start(store, parse_config(settings))
+    wait_until(lambda: worker_is_gone(straight), "the straight run ends", 240)
+    (child,) = resumptions.resume(store, straight, [Wish(0, EPOCHS - 1, {})])
+    wait_until(lambda: child.status.phase == "training" or worker_is_gone(child), "the resumed run trains")
+    assert not worker_is_gone(child), f"it ended before it could be killed: {child.status}, {child.log_tail(5)}"
+    process = child.status.process
+    assert process is not None
+    os.kill(process.pid, signal.SIGKILL)
+    wait_until(lambda: child.state() == "lost", "the kill is noticed")
+    queue.go_on(store, child)
+    wait_until(lambda: worker_is_gone(child), "the resumed run ends", 240)
+    assert child.state() == "finished", child.log_tail(5)
+    assert_same_epochs(child, straight, [1, 2])
+
+
+@pytest.fixture(scope="module")
+def momentum(module_store: RunStore) -> Run:
+    """Two epochs of SGD with momentum: enough that its state matters."""
+    run = new_run(module_store, train_images=2_000, optimizer="sgd", momentum=0.9, learning_rate=0.05, epochs=2, seed=3)
+    assert train(run) == "finished"
+    return run
+
+
+def test_resuming_without_the_optimizer_state_gives_another_curve_and_is_called_so(
+    store: RunStore, momentum: Run, tmp_path: Path
+) -> None:
+    export.export(momentum, 0, "weights", tmp_path / "w.pth")
+    given = {**momentum.record.config.model_dump(), "name": "weights"}
+    weights = bring_in(store, tmp_path / "w.pth", "w.pth", given)
+    child = resume(store, weights, 0, 1)
+    assert child.record.resumption is not None
+    assert child.record.resumption.verdict == "weights only"
+    assert "it does not carry the optimizer's state" in child.record.resumption.reasons
+    train(child)
+    check = child.load_check
+    assert check is not None
+    assert check.optimizer == "fresh"
+    expected, found = epoch_rows(momentum)[1]["loss"], epoch_rows(child)[-1]["loss"]
+    assert abs(found - expected) > 1e-3, f"the curves differ by {abs(found - expected)} alone"
+
+
+def test_checkpoint_of_the_tutorials_four_keys_is_approximate(store: RunStore, momentum: Run, tmp_path: Path) -> None:
+    content = load(momentum.checkpoint_path(0))
+    keys = ("epoch", "model_state_dict", "optimizer_state_dict", "loss")
+    torch.save({key: content[key] for key in keys}, tmp_path / "four")
+    child = resume(store, bring_in(store, tmp_path / "four", "four", {}), 0, 1)
+    assert child.record.resumption is not None
+    assert child.record.resumption.verdict == "approximate"
+    assert child.record.resumption.reasons == (
+        "it does not carry the settings, with the seed that decides order and randomness",
+        "it does not carry what it was computed with (device, processor, threads, torch)",
+    )
+    assert train(child) == "finished"
+    check = child.load_check
+    assert check is not None
+    assert (check.optimizer, check.comparable) == ("loaded", False)
+
+
+def test_three_losses_are_kept_and_the_check_equals_the_stored_one(store: RunStore, momentum: Run) -> None:
+    child = resume(store, in_store(store, momentum), 0)
+    train(child)
+    check, stored = child.load_check, load(momentum.checkpoint_path(0))["loss"]
+    assert check is not None
+    assert check.loss_last == check.loss_check == stored
+    row = epoch_rows(child)[0]
+    assert row["difference"] == pytest.approx(row["loss"] - stored, abs=1e-6)
+    assert 0 < row["standard_error"] < check.standard_error
+
+
+def test_standard_error_is_that_of_the_losses_of_the_images(store: RunStore, momentum: Run) -> None:
+    child = resume(store, in_store(store, momentum), 0)
+    train(child)
+    losses = torch.frombuffer(bytearray(child.load_losses_path.read_bytes()), dtype=torch.float32).double()
+    check = child.load_check
+    assert check is not None
+    assert check.loss_check == pytest.approx(losses.mean().item())
+    assert check.standard_error == pytest.approx(losses.std().item() / len(losses) ** 0.5)
+    assert len(losses) == len(batches.load("synthetic")[1])
+
+
+def test_parent_is_never_touched(store: RunStore, momentum: Run) -> None:
+    before = {path: path.read_bytes() for path in momentum.path.rglob("*") if path.is_file()}
+    train(resume(store, in_store(store, momentum), 1, 2))
+    assert {path: path.read_bytes() for path in momentum.path.rglob("*") if path.is_file()} == before
+
+
+def test_epochs_go_on_counting_and_settings_are_a_difference(store: RunStore, momentum: Run) -> None:
+    child = resume(store, in_store(store, momentum), 1, 2, learning_rate=0.01, batch_size=32, seed=9)
+    assert child.record.resumption is not None
+    assert child.record.resumption.changes == {
+        "batch_size": Change(before=64, after=32),
+        "learning_rate": Change(before=0.05, after=0.01),
+        "seed": Change(before=3, after=9),
+    }
+    train(child)
+    assert child.epochs_saved() == [2, 3]
+
+
+def test_overrides_are_applied_after_the_optimizer_is_loaded(store: RunStore, momentum: Run) -> None:
+    child = resume(store, in_store(store, momentum), 0, 1, momentum=0.5, weight_decay=0.1, learning_rate=0.02)
+    train(child)
+    (group,) = load(child.checkpoint_path(1))["optimizer_state_dict"]["param_groups"]
+    assert (group["momentum"], group["weight_decay"], group["lr"]) == (0.5, 0.1, 0.02)
+
+
+def test_another_optimizer_starts_fresh_and_says_so(store: RunStore, momentum: Run) -> None:
+    child = resume(store, in_store(store, momentum), 1, 1, optimizer="adam", learning_rate=0.001)
+    assert child.record.resumption is not None
+    assert "adam starts fresh: the state of sgd is left behind" in child.record.resumption.reasons
+    train(child)
+    assert child.load_check is not None
+    assert child.load_check.optimizer == "fresh"
+    assert set(load(child.checkpoint_path(2))["optimizer_state_dict"]["state"][0]) == {"step", "exp_avg", "exp_avg_sq"}
+
+
+def test_child_of_a_child_goes_on(store: RunStore, momentum: Run) -> None:
+    child = resume(store, in_store(store, momentum), 1, 1)
+    train(child)
+    grandchild = resume(store, child, 2, 1)
+    train(grandchild)
+    assert grandchild.epochs_saved() == [3]
+
+
+def test_loss_that_ran_away_leaves_a_checkpoint_exact(store: RunStore) -> None:
+    parent = new_run(store, epochs=1)
+    train(parent)
+    content = load(parent.checkpoint_path(0))
+    content["measured"]["loss"] = content["loss"] = 1.75e23
+    save_again(parent, 0, content)
+    assert plan.look(parent, 0) == plan.Judgement("exact", ())
+
+
+def test_cosine_to_more_epochs_than_planned_is_approximate(store: RunStore) -> None:
+    parent = new_run(store, epochs=2, schedule="cosine")
+    train(parent)
+    child = resume(store, parent, 1, 2)
+    assert child.record.resumption is not None
+    assert child.record.resumption.verdict == "approximate"
+    assert child.record.resumption.reasons == ("the cosine reaches zero after epoch 3 instead of 1",)
+
+
+def test_thread_count_that_differs_is_said_before_the_click(store: RunStore, momentum: Run) -> None:
+    parent = in_store(store, momentum)
+    config = plan.resumed_config(parent, 0, 1, {})
+    elsewhere = parent.record.environment.model_copy(update={"threads": 64})
+    judged = plan.judge(plan.look(parent, 0), parent.record, config, elsewhere)
+    assert (judged.verdict, judged.reasons) == ("approximate", ("threads 1 → 64: rounding differs",))
+
+
+def test_another_processor_is_said_before_the_click(store: RunStore, momentum: Run) -> None:
+    parent = in_store(store, momentum)
+    config = plan.resumed_config(parent, 0, 1, {})
+    here = queue.environment_for(config)
+    made = parent.record.model_copy(update={"environment": here.model_copy(update={"processor": "another CPU (AVX2)"})})
+    judged = plan.judge(plan.look(parent, 0), made, config, here)
+    reason = f"processor another CPU (AVX2) → {here.processor}: rounding differs"
+    assert (judged.verdict, judged.reasons) == ("approximate", (reason,))
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "Intel Xeon (AVX512)"), ("Intel Xeon (AVX512)", None)])
+def test_unknown_processor_is_held_against_nobody(
+    store: RunStore, momentum: Run, before: str | None, after: str | None
+) -> None:
+    parent = in_store(store, momentum)
+    config = plan.resumed_config(parent, 0, 1, {})
+    environment = parent.record.environment
+    made = parent.record.model_copy(update={"environment": environment.model_copy(update={"processor": before})})
+    there = environment.model_copy(update={"processor": after})
+    assert plan.judge(plan.look(parent, 0), made, config, there).verdict == "exact"
+
+
+def test_proof_names_the_first_epoch_that_differs_and_why(store: RunStore, momentum: Run) -> None:
+    parent = in_store(store, momentum)
+    child = resume(store, parent, 0, 1, seed=99)
+    train(child)
+    found = prove(child, parent)
+    assert (found.kind, found.epoch, found.reasons) == ("parts", 1, ("seed 3 → 99",))
+
+
+def test_proof_sees_one_changed_bit(store: RunStore, momentum: Run) -> None:
+    parent = in_store(store, momentum)
+    child = resume(store, parent, 0, 1)
+    train(child)
+    content = load(child.checkpoint_path(1))
+    content["model_state_dict"]["linear_relu_stack.4.bias"].view(torch.int32)[0] ^= 1
+    save_again(child, 1, content)
+    assert prove(child, parent).kind == "parts"
+
+
+def test_proof_takes_no_damage_for_a_difference(store: RunStore, momentum: Run) -> None:
+    parent = in_store(store, momentum)
+    child = resume(store, parent, 0, 1)
+    train(child)
+    damaged = bytearray(child.checkpoint_path(1).read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    child.checkpoint_path(1).write_bytes(damaged)
+    with pytest.raises(DamagedFileError, match="is not what was saved"):
+        prove(child, parent)
+
+
+def test_proof_without_a_checkpoint_compares_the_losses_alone(store: RunStore, momentum: Run) -> None:
+    parent = in_store(store, momentum)
+    child = resume(store, parent, 0, 1)
+    train(child)
+    child.remove_saved(child.checkpoint_path(1))
+    found = prove(child, parent)
+    assert (found.kind, found.tensors) == ("identical", 0)
+
+
+def test_no_epoch_in_common_proves_nothing(store: RunStore, momentum: Run) -> None:
+    parent = in_store(store, momentum)
+    child = resume(store, parent, 1, 1)
+    train(child)
+    assert prove(child, parent).kind == "none"
+
+
+def save_again(run: Run, epoch: int, content: dict[str, Any]) -> None:
+    """Another checkpoint in the place of one, with facts that are true of it."""
+    path = run.checkpoint_path(epoch)
+    facts = run.facts(path)
+    assert facts is not None
+    torch.save(content, path)
+    digest = files.digest_of(path)
+    run.write_facts(path, facts.model_copy(update={"sha256": digest.sha256, "bytes": digest.bytes}))
+
+
+def nothing_made(store: RunStore, parent: Run) -> bool:
+    return [run.id for run in store.runs()] == [parent.id]
+
+
+def test_many_epochs_are_told_in_few_words(store: RunStore) -> None:
+    with pytest.raises(RunNotFoundError, match=r"; it has 1,001, from epoch 0 to 1,000\."):
+        plan.check_epoch(new_run(store), 2000, list(range(1001)))
+
+
+def test_epoch_that_does_not_exist_names_those_that_do(store: RunStore, momentum: Run) -> None:
+    parent = in_store(store, momentum)
+    with pytest.raises(RunNotFoundError, match=r"has no checkpoint of epoch 7; it has those of epoch 0, 1\."):
+        resume(store, parent, 7, 1)
+    assert nothing_made(store, parent)
+
+
+@pytest.mark.parametrize("additional", [0, -1, 100_000])
+def test_number_of_additional_epochs_is_checked(store: RunStore, momentum: Run, additional: int) -> None:
+    parent = in_store(store, momentum)
+    with pytest.raises(ConfigError, match="pochs should be"):
+        resume(store, parent, 0, additional)
+    assert nothing_made(store, parent)
+
+
+def test_model_that_does_not_fit_is_one_sentence(store: RunStore, momentum: Run) -> None:
+    parent = in_store(store, momentum)
+    with pytest.raises(ConfigError, match="holds the weights of mlp; they don't fit cnn"):
+        resume(store, parent, 0, 1, model="cnn")
+    assert nothing_made(store, parent)
+
+
+def test_damaged_checkpoint_is_refused_and_named(store: RunStore) -> None:
+    parent = new_run(store, epochs=1)
+    train(parent)
+    content = bytearray(parent.checkpoint_path(0).read_bytes())
+    content[len(content) // 2] ^= 1
+    parent.checkpoint_path(0).write_bytes(content)
+    with pytest.raises(DamagedFileError, match="SHA-256 is not the one that was recorded"):
+        resume(store, parent, 0, 1)
+    assert nothing_made(store, parent)
+
+
+def test_parent_deleted_before_the_start_is_one_sentence(store: RunStore) -> None:
+    parent = new_run(store, epochs=1)
+    train(parent)
+    child = resume(store, parent, 0, 1)
+    store.delete(parent, force=True)
+    with pytest.raises(RunNotFoundError, match=parent.id):
+        train(child)
+    assert child.epochs_saved() == []
+
+
+def test_checkpoint_deleted_while_runs_are_made_from_it_leaves_none_of_them(store: RunStore) -> None:
+    parent = new_run(store, epochs=1)
+    train(parent)
+    deleted = threading.Event()
+
+    def delete_once(event: str, arguments: tuple[Any, ...]) -> None:
+        """Once the first of the two gets its place."""
+        if event == "os.rename" and not deleted.is_set() and Path(arguments[1]).parent == store.root:
+            deleted.set()
+            parent.remove_saved(parent.checkpoint_path(0))
+
+    sys.addaudithook(delete_once)
+    with pytest.raises(RunNotFoundError, match="has no checkpoint of epoch 0"):
+        resumptions.create(store, parent, [Wish(0, 1, {"seed": 1}), Wish(0, 1, {"seed": 2})])
+    assert deleted.is_set()
+    assert [run.id for run in store.runs()] == [parent.id]
+
+
+def test_checkpoint_that_somebody_resumed_from_meanwhile_stays_listed(store: RunStore) -> None:
+    parent = new_run(store, epochs=2)
+    train(parent)
+    resume(store, parent, 0, 1)
+    for epoch in (0, 1):
+        store.remove_unless_resumed(parent, epoch)
+    assert parent.epochs_saved() == [0]
+    assert parent.is_whole(parent.checkpoint_path(0))
+
+
+def test_deleted_parent_leaves_a_child_that_goes_on(store: RunStore) -> None:
+    parent = new_run(store, epochs=1)
+    train(parent)
+    child = resume(store, parent, 0, 2)
+    train(child, After(3))
+    store.delete(parent, force=True)
+    assert train(child) == "finished"
+    assert child.epochs_saved() == [1, 2]
+    assert child.record.resumption is not None
+    assert child.record.resumption.parent_name == "mlp sgd 0.001"
+
+
+def test_other_dataset_is_allowed_and_said_loudly(store: RunStore, momentum: Run, real_data: Path) -> None:
+    parent = in_store(store, momentum)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASHION_DATA", str(real_data))
+        child = resume(store, parent, 1, 1, dataset="fashion-mnist")
+        assert child.record.resumption is not None
+        assert any(reason.startswith("ANOTHER DATASET") for reason in child.record.resumption.reasons)
+        assert train(child) == "finished"
+    check = child.load_check
+    assert check is not None
+    assert not check.comparable
+    assert check.loss_check != check.loss_last
+
+
+def test_load_that_gives_another_loss_stops_with_both_numbers(store: RunStore) -> None:
+    parent = new_run(store, epochs=1)
+    train(parent)
+    path = parent.checkpoint_path(0)
+    content = load(path)
+    content["model_state_dict"]["linear_relu_stack.4.bias"] += 1.0
+    content["model_state_dict"]["linear_relu_stack.4.weight"] *= 2.0
+    save_again(parent, 0, content)
+    child = resume(store, parent, 0, 1)
+    with pytest.raises(LoadCheckError, match=r"the checkpoint says that its loss is .* but after loading it is"):
+        train(child)
+    assert child.epochs_saved() == []
+    assert metrics.read_rows(child.metrics_path) == []
+
+
+def test_imported_whole_model_can_be_resumed(store: RunStore, tmp_path: Path) -> None:
+    torch.save(build_model("mlp", seed=1), tmp_path / "model.pth")
+    parent = bring_in(store, tmp_path / "model.pth", "model.pth", {})
+    child = resume(store, parent, 0, 1, train_images=300)
+    assert train(child) == "finished"
+    assert child.epochs_saved() == [1]

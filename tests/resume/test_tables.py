@@ -1,0 +1,461 @@
+"""What the comparison, the curves and the tree of runs are drawn from."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fashion_core.resume import lineage_frames
+from fashion_core.resume.comparison import Compared, LossNow, compare
+from fashion_core.resume.labels import LABEL_LENGTH, cut_middle, label_pixels, percent, short_label
+from fashion_core.resume.lineage_frames import (
+    DOT_COLUMNS,
+    LINK_COLUMNS,
+    MOST_DOTS,
+    lineage_frame,
+    lineage_parts,
+    part_frames,
+)
+from fashion_core.resume.tables import (
+    BRANCH_COLUMNS,
+    COMPARED_COLUMNS,
+    SORTS,
+    branches_frame,
+    compared_frame,
+    losses_of,
+)
+from fashion_core.runs import metrics
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import Change, LoadCheck
+from fashion_core.runs.store import RunStore
+from tests.benchmarks.comparison import made_run
+from tests.benchmarks.stores import CONTENT, facts_of
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> RunStore:
+    return RunStore(tmp_path / "runs")
+
+
+def loss_now(loss: float, difference: float = -0.1, noise: float = 0.01, epoch: int = 9) -> LossNow:
+    return LossNow(epoch, loss, difference, noise)
+
+
+def check(gate: float) -> LoadCheck:
+    return LoadCheck(
+        loss_last=gate, loss_check=gate, accuracy=0.8, standard_error=0.1, comparable=True, optimizer="loaded"
+    )
+
+
+def compared(run: str, **changes: Any) -> Compared:
+    """A run resumed from epoch 3 of "base" at a loss of 0.5, with 0.4 now."""
+    values: dict[str, Any] = {
+        "name": f"name of {run}", "state": "finished", "parent": "a-base", "parent_name": "base",
+        "parent_exists": True, "epoch": 3, "check": check(0.5), "first": loss_now(0.45, epoch=4),
+        "latest": loss_now(0.4), "verdict": "exact", "overrides": (), "changes": {},
+    }  # fmt: skip
+    return Compared(run=run, **{**values, **changes})
+
+
+def change(before: Any, after: Any) -> Change:
+    return Change(before=before, after=after)
+
+
+def frame_of(*rows: Compared, latest: bool = True) -> pd.DataFrame:
+    return compared_frame(rows, latest=latest, sort="lineage")
+
+
+def test_a_row_says_what_the_loss_was_is_and_changed() -> None:
+    row = frame_of(compared("r1", changes={"learning_rate": change(1e-3, 1e-4)})).iloc[0]
+    assert (row["run"], row["name"], row["label"], row["group"]) == ("r1", "name of r1", "lr ÷10", "base · epoch 3")
+    assert (row["gate"], row["loss_now"], row["now_epoch"]) == (0.5, 0.4, 9)
+    assert (row["change"], row["percent"], row["answer"]) == (pytest.approx(-0.2), "−20.0%", "lower")
+    assert (row["state"], row["verdict"], row["parent_exists"]) == ("finished", "exact", True)
+
+
+def test_the_band_round_the_gate_is_two_standard_errors_of_the_runs_own_differences() -> None:
+    frame = frame_of(compared("r1"), compared("r2", latest=loss_now(0.4, noise=0.03)))
+    assert list(frame["low"]) == [pytest.approx(0.48), pytest.approx(0.44)]
+    assert list(frame["high"]) == [pytest.approx(0.52), pytest.approx(0.56)]
+
+
+@pytest.mark.parametrize(("difference", "outside"), [(-0.021, True), (-0.019, False), (0.019, False), (0.021, True)])
+def test_a_loss_lies_outside_the_band_when_the_answer_says_so(difference: float, outside: bool) -> None:
+    row = frame_of(compared("r1", latest=loss_now(0.5 + difference, difference))).iloc[0]
+    assert (row["answer"] != "within noise") == outside
+    assert (not row["low"] <= row["loss_now"] <= row["high"]) == outside
+
+
+def test_the_first_epoch_can_stand_in_for_the_latest() -> None:
+    first, latest = frame_of(compared("r1"), latest=False).iloc[0], frame_of(compared("r1")).iloc[0]
+    assert (first["loss_now"], first["now_epoch"]) == (0.45, 4)
+    assert (latest["loss_now"], latest["now_epoch"]) == (0.4, 9)
+
+
+def test_runs_that_have_not_ended_an_epoch_have_no_row() -> None:
+    waiting = compared("r2", first=None, latest=None)
+    assert list(frame_of(compared("r1"), waiting)["run"]) == ["r1"]
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_no_rows_give_an_empty_frame_with_its_columns(sort: Any) -> None:
+    assert list(compared_frame([], latest=True, sort=sort).columns) == list(COMPARED_COLUMNS)
+
+
+def some_rows() -> list[Compared]:
+    """Run 1 and 4 from one checkpoint, 2 from a later one of the same parent, 3 and 5 from another parent's."""
+    other: dict[str, Any] = {"parent": "b-base", "parent_name": "other", "epoch": 1, "check": check(1.0)}
+    return [
+        compared("r3", **other, latest=loss_now(0.95)),
+        compared("r2", epoch=6, latest=loss_now(0.2)),
+        compared("r1", latest=loss_now(0.45)),
+        compared("r5", **other, latest=loss_now(0.1)),
+        compared("r4", latest=loss_now(0.3)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sort", "order"),
+    [
+        ("lineage", ["r1", "r4", "r2", "r3", "r5"]),
+        ("change", ["r5", "r3", "r2", "r4", "r1"]),
+        ("loss now", ["r5", "r3", "r2", "r4", "r1"]),
+        ("newest", ["r5", "r3", "r4", "r1", "r2"]),
+    ],
+)
+def test_checkpoints_are_sorted_by_their_first_row_and_stay_together(sort: Any, order: list[str]) -> None:
+    assert list(compared_frame(some_rows(), latest=True, sort=sort)["run"]) == order
+
+
+def test_change_and_loss_are_two_orders() -> None:
+    rows = [compared("r1", latest=loss_now(0.4)), compared("r2", epoch=6, check=check(2.0), latest=loss_now(0.8))]
+    assert list(compared_frame(rows, latest=True, sort="change")["run"]) == ["r2", "r1"]
+    assert list(compared_frame(rows, latest=True, sort="loss now")["run"]) == ["r1", "r2"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "label"),
+    [
+        ({}, "same settings"),
+        ({"learning_rate": change(1e-3, 1e-4)}, "lr ÷10"),
+        ({"learning_rate": change(1e-3, 3e-3)}, "lr ×3"),
+        ({"learning_rate": change(1e-3, 1.5e-3)}, "lr ×1.5"),
+        ({"learning_rate": change(1e-3, 4.2e-4)}, "lr 0.00042"),
+        ({"optimizer": change("sgd", "adam")}, "→ adam"),
+        ({"batch_size": change(64, 32)}, "batch 64 → 32"),
+        ({"momentum": change(0.0, 0.9)}, "momentum 0.9"),
+        ({"weight_decay": change(0.0, 0.05)}, "decay 0.05"),
+        ({"schedule": change("constant", "cosine")}, "cosine lr"),
+        ({"augmentation": change("none", "flip and shift")}, "augmented"),
+        ({"augmentation": change("flip and shift", "none")}, "not augmented"),
+        ({"seed": change(0, 7)}, "seed 7"),
+        ({"train_images": change(0, 1000)}, "1,000 images"),
+        ({"train_images": change(1000, 0)}, "all images"),
+        ({"keep": change("all", "last")}, "same settings"),
+        ({"optimizer": change("sgd", "adam"), "learning_rate": change(1e-3, 1e-4)}, "lr ÷10, → adam"),
+        ({"optimizer": change("sgd", "adam"), "learning_rate": change(1e-2, 3e-3)}, "lr 0.003, → adam"),
+        ({"learning_rate": change(1e-3, 1e-4), "batch_size": change(64, 32)}, "lr ÷10 +1"),
+        (
+            {
+                "learning_rate": change(1e-3, 1e-4),
+                "optimizer": change("sgd", "adam"),
+                "batch_size": change(64, 32),
+                "seed": change(0, 1),
+            },
+            "lr ÷10, → adam +2",
+        ),
+    ],
+)
+def test_a_label_says_in_few_characters_what_was_changed(changes: dict[str, Change], label: str) -> None:
+    assert short_label(changes) == label
+    assert len(label) <= LABEL_LENGTH
+
+
+def test_a_run_that_still_trains_is_marked_and_its_changes_are_told_whole() -> None:
+    overrides = ("learning rate 0.001 → 0.0001", "batch size 64 → 32")
+    frame = frame_of(compared("r1", state="running"), compared("r2", overrides=overrides), compared("r3"))
+    assert list(frame["label"]) == ["same settings …", "same settings (2)", "same settings (3)"]
+    assert list(frame["changed"]) == [
+        "same settings",
+        "learning rate 0.001 → 0.0001, batch size 64 → 32",
+        "same settings",
+    ]
+
+
+def test_labels_are_unique_within_a_checkpoint_and_numbered_by_age() -> None:
+    rows = [compared("r3"), compared("r1"), compared("r2"), compared("r4", epoch=6)]
+    labels = frame_of(*rows).set_index("run")["label"].to_dict()
+    assert labels == {
+        "r1": "same settings", "r2": "same settings (2)", "r3": "same settings (3)", "r4": "same settings",
+    }  # fmt: skip
+
+
+def test_a_label_keeps_its_number_in_every_order_and_before_the_first_epoch_of_others() -> None:
+    rows = [compared("r1", first=None, latest=None), compared("r2")]
+    for sort in SORTS:
+        assert list(compared_frame(rows, latest=True, sort=sort)["label"]) == ["same settings (2)"]
+
+
+def test_headings_cut_long_names_in_the_middle_and_tell_equal_ones_apart() -> None:
+    long = "the first of many runs with one name, number"
+    frame = frame_of(
+        compared("r1", parent="20260101-000000-000-aaaa", parent_name=f"{long} 1"),
+        compared("r2", parent="20260101-000000-000-bbbb", parent_name=f"{long} 2"),
+        compared("r3", parent="20260101-000000-000-cccc", parent_name="twin"),
+        compared("r4", parent="20260101-000000-000-dddd", parent_name="twin"),
+    )
+    assert frame["group"].is_unique
+    assert frame["group"].str.len().max() <= 40
+    assert frame["group"].iloc[0].startswith("the first")
+    assert frame["group"].iloc[1].endswith("number 2 · epoch 3")
+    assert list(frame["group"])[2:] == ["twin cccc · epoch 3", "twin dddd · epoch 3"]
+
+
+def test_the_heading_says_when_the_parent_is_gone() -> None:
+    assert frame_of(compared("r1", parent_exists=False))["group"].iloc[0] == "base · epoch 3 · deleted"
+
+
+@pytest.mark.parametrize(
+    ("relative", "text"),
+    [
+        (-0.12, "−12.0%"), (0.036, "+3.6%"), (0.0, "+0.0%"), (-3e-4, "+0.0%"), (9.99, "+999.0%"), (11.0, "×12"),
+        (6392.0, "×6,393"), (2e7, "×2e7"), (math.inf, "diverged"), (math.nan, "diverged"),
+    ],
+)  # fmt: skip
+def test_a_change_is_short_enough_for_its_column(relative: float, text: str) -> None:
+    assert percent(relative) == text
+    assert len(text) <= 8
+
+
+def test_cutting_keeps_both_ends() -> None:
+    assert cut_middle("abcdefghij", 10) == "abcdefghij"
+    assert cut_middle("abcdefghijk", 10) == "abcde…hijk"
+    assert [len(cut_middle("x" * 50, limit)) for limit in (5, 10, 21)] == [5, 10, 21]
+
+
+def test_the_room_for_labels_has_few_sizes() -> None:
+    assert label_pixels([]) == 0
+    assert label_pixels(["x" * 13, "x"]) == 80
+    assert len({label_pixels(["x" * length]) for length in range(1, 25)}) <= 9
+
+
+def branches(store: RunStore, latest: bool = True) -> pd.DataFrame:
+    rows = compare(store)
+    return branches_frame(rows, losses_of(store, rows), latest)
+
+
+def curve_of(frame: pd.DataFrame, run: Run) -> list[tuple[int, float]]:
+    return list(frame.loc[frame["run"] == run.id, ["epoch", "loss"]].itertuples(index=False, name=None))
+
+
+def test_a_resumed_curve_begins_at_the_gate_and_a_parents_has_all_its_epochs(runs: RunStore) -> None:
+    base = made_run(runs, [0.9, 0.7, 0.6], name="base")
+    child = made_run(runs, [0.5, 0.4], base, 1)
+    frame = branches(runs)
+    assert list(frame.columns) == list(BRANCH_COLUMNS)
+    assert curve_of(frame, base) == [(0, 0.9), (1, 0.7), (2, 0.6)]
+    assert curve_of(frame, child) == [(1, 0.7), (2, 0.5), (3, 0.4)]
+    assert frame.groupby("run")["role"].agg(set).to_dict() == {base.id: {"parent"}, child.id: {"resumed"}}
+
+
+def test_a_curve_has_the_answer_of_the_epoch_that_is_asked_for(runs: RunStore) -> None:
+    child = made_run(runs, [0.9, 0.4], made_run(runs, [0.7]), 0)
+    frames = [branches(runs, latest).set_index("run").loc[child.id] for latest in (True, False)]
+    assert [set(frame["answer"]) for frame in frames] == [{"lower"}, {"higher"}]
+
+
+def test_a_parent_that_was_resumed_itself_has_one_curve(runs: RunStore) -> None:
+    middle = made_run(runs, [0.6, 0.5], made_run(runs, [0.9]), 0)
+    made_run(runs, [0.4], middle, 2)
+    frame = branches(runs)
+    assert curve_of(frame, middle) == [(0, 0.9), (1, 0.6), (2, 0.5)]
+    assert set(frame.loc[frame["run"] == middle.id, "role"]) == {"resumed"}
+
+
+def test_a_deleted_parent_has_no_curve_and_its_children_keep_theirs(runs: RunStore) -> None:
+    base = made_run(runs, [0.9])
+    child = made_run(runs, [0.5], base, 0)
+    runs.delete(base, force=True)
+    frame = branches(runs)
+    assert curve_of(frame, base) == []
+    assert curve_of(frame, child) == [(0, 0.9), (1, 0.5)]
+
+
+def test_a_resumed_run_without_an_epoch_has_no_curve_nor_its_parent(runs: RunStore) -> None:
+    made_run(runs, [], made_run(runs, [0.9]), 0)
+    assert branches(runs).empty
+
+
+def test_each_run_is_read_once(runs: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = made_run(runs, [0.9, 0.8])
+    for _ in range(3):
+        made_run(runs, [0.5], base, 1)
+    rows, read, count = compare(runs), metrics.read_epochs, [0]
+
+    def counted(path: Path) -> list[metrics.Row]:
+        count[0] += 1
+        return read(path)
+
+    monkeypatch.setattr(metrics, "read_epochs", counted)
+    losses_of(runs, rows)
+    assert count == [4]
+
+
+def test_a_long_curve_is_thinned_and_keeps_its_ends_and_extremes(runs: RunStore) -> None:
+    losses = [1.0 + math.sin(epoch) / 10 for epoch in range(500)]
+    losses[321], losses[-1] = 0.2, 0.7
+    child = made_run(runs, losses, made_run(runs, [2.0]), 0)
+    curve = curve_of(branches(runs), child)
+    assert len(curve) <= 200
+    assert curve[0] == (0, 2.0)
+    assert curve[-1] == (500, 0.7)
+    assert (322, 0.2) in curve
+
+
+def test_many_curves_share_1500_points_and_keep_their_ends_and_extremes(runs: RunStore) -> None:
+    losses = [0.5] * 40
+    losses[17], losses[30] = 0.8, 0.1
+    rows = [compared(f"r{number}") for number in range(100)]
+    for row in rows:
+        run = Run(runs.root / row.run)
+        run.path.mkdir(parents=True)
+        write_epochs_only(run, losses, first=4)
+    frame = branches_frame(rows, losses_of(runs, rows))
+    assert len(frame) <= 1500
+    for _, curve in frame.groupby("run"):
+        assert {3, 21, 34, 43} <= set(curve["epoch"])
+        assert curve["epoch"].is_monotonic_increasing
+
+
+def write_epochs_only(run: Run, losses: list[float], first: int) -> None:
+    measured = {"kind": "epoch", "accuracy": 0.8, "train_loss": 0.5, "seconds": 1.0, "samples_per_second": 1.0}
+    rows = [{**measured, "epoch": epoch, "loss": loss} for epoch, loss in enumerate(losses, first)]
+    run.metrics_path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+
+
+def dots_and_links(store: RunStore) -> tuple[pd.DataFrame, pd.DataFrame]:
+    dots, links = lineage_frame(store)
+    assert list(dots.columns) == list(DOT_COLUMNS)
+    assert list(links.columns) == list(LINK_COLUMNS)
+    return dots, links
+
+
+def lanes(dots: pd.DataFrame) -> list[str]:
+    """The ids of runs from the top down."""
+    return list(dots.drop_duplicates("lane").sort_values("lane")["run"])
+
+
+def test_below_a_run_come_its_children_later_epochs_first_each_with_its_own_below(runs: RunStore) -> None:
+    base = made_run(runs, [0.9, 0.8, 0.7, 0.6], name="base")
+    early = made_run(runs, [0.5, 0.4], base, 0)
+    late = made_run(runs, [0.5, 0.4], base, 3)
+    below_early = made_run(runs, [0.3], early, 1)
+    second_late = made_run(runs, [0.5], base, 3)
+    other = made_run(runs, [0.9], name="other")
+    dots, links = dots_and_links(runs)
+    assert lanes(dots) == [run.id for run in (other, base, late, second_late, early, below_early)]
+    assert list(dots.drop_duplicates("lane").sort_values("lane")["tree"]) == [0, 1, 1, 1, 1, 1]
+    link = links.set_index("run").loc[below_early.id]
+    assert (link["epoch"], link["lane"], link["next_epoch"], link["next_lane"], link["tree"]) == (1, 4, 2, 5, 1)
+    assert set(links["run"]) == {late.id, second_late.id, early.id, below_early.id}
+
+
+def test_parts_hold_whole_trees_and_together_all_of_them(runs: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = made_run(runs, [0.9, 0.2], name="base")
+    children = [made_run(runs, [0.5], base, 1) for _ in range(3)]
+    others = [made_run(runs, [0.9]) for _ in range(3)]
+    monkeypatch.setattr(lineage_frames, "MOST_LANES", 2)
+    parts = lineage_parts(runs)
+    found = [part_frames(parts, number) for number in range(len(parts))]
+    assert [[*dots.drop_duplicates("lane")["run"]] for dots, _ in found] == [
+        [others[2].id, others[1].id], [others[0].id], [base.id, *(child.id for child in children)],
+    ]  # fmt: skip
+    assert [len(links) for _, links in found] == [0, 0, 3]
+    dots, links = dots_and_links(runs)
+    pd.testing.assert_frame_equal(pd.concat([dots for dots, _ in found], ignore_index=True), dots)
+    pd.testing.assert_frame_equal(found[2][1], links)
+
+
+def test_no_link_crosses_a_lane_between_its_ends(runs: RunStore) -> None:
+    random = np.random.default_rng(0)
+    family = [made_run(runs, [0.9] * 6)]
+    for _ in range(20):
+        parent = family[random.integers(len(family))]
+        epoch = int(random.choice(parent.epochs_saved()))
+        family.append(made_run(runs, [0.5] * int(random.integers(1, 5)), parent, epoch))
+    dots, links = dots_and_links(runs)
+    first = dots.groupby("lane")["epoch"].min()
+    for link in links.to_dict("records"):
+        assert (first.loc[link["lane"] + 1 : link["next_lane"] - 1] >= link["next_epoch"]).all()
+
+
+def test_a_dot_is_a_checkpoint_and_the_lowest_saved_one_is_the_best(runs: RunStore) -> None:
+    base = made_run(runs, [0.9, 0.2, 0.6], name="base")
+    made_run(runs, [0.5, 0.3], base, 2)
+    base.remove_saved(base.checkpoint_path(1))
+    dots, _ = dots_and_links(runs)
+    assert list(dots[~dots["saved"]]["loss"]) == [0.2]
+    assert list(dots[dots["best"]]["loss"]) == [0.3]
+
+
+def test_trees_have_headings_and_lanes_end_with_change_and_loss(runs: RunStore) -> None:
+    base = made_run(runs, [0.9, 0.8], name="base")
+    made_run(runs, [0.51234, 0.4], base, 1, learning_rate=1e-4)
+    made_run(runs, [0.7], base, 1)
+    dots, _ = dots_and_links(runs)
+    assert [heading for heading in dots["heading"] if heading] == ["base"]
+    assert [label for label in dots["label"] if label] == ["0.800", "lr ÷10 0.400", "same settings 0.700"]
+    assert dots.loc[dots["heading"] != "", "epoch"].item() == 0
+    assert list(dots.loc[dots["label"] != "", "epoch"]) == [1, 3, 2]
+
+
+def test_a_run_whose_parent_is_gone_begins_a_tree_that_says_so(runs: RunStore) -> None:
+    base = made_run(runs, [0.9])
+    child = made_run(runs, [0.5], base, 0, name="child")
+    runs.delete(base, force=True)
+    dots, links = dots_and_links(runs)
+    assert list(dots["run"]) == [child.id]
+    assert list(dots["heading"]) == ["child · its parent is gone"]
+    assert links.empty
+
+
+def test_an_imported_run_is_a_root_with_the_loss_of_its_facts(runs: RunStore) -> None:
+    run = made_run(runs, [])
+    record = run.record.model_dump(mode="json") | {"source": {"name": "x.pth", "format": "model", "sha256": "0"}}
+    run.record_path.write_text(json.dumps(record))
+    run.checkpoint_path(7).write_bytes(CONTENT)
+    run.write_facts(run.checkpoint_path(7), facts_of(7, 0.25))
+    dots, _ = dots_and_links(runs)
+    assert list(dots[["epoch", "loss", "saved", "best"]].itertuples(index=False, name=None)) == [(7, 0.25, True, True)]
+
+
+def test_damaged_runs_and_runs_without_an_epoch_are_passed_over(runs: RunStore) -> None:
+    whole, damaged = made_run(runs, [0.9]), made_run(runs, [0.8])
+    made_run(runs, [])
+    child = made_run(runs, [0.7], damaged, 0)
+    damaged.record_path.write_text("{}")
+    dots, _ = dots_and_links(runs)
+    assert lanes(dots) == [child.id, whole.id]
+
+
+def test_a_long_lane_is_thinned_and_keeps_its_ends_its_best_and_what_was_resumed(runs: RunStore) -> None:
+    losses = [1.0] * 450
+    losses[333] = 0.1
+    base = made_run(runs, losses)
+    made_run(runs, [0.5], base, 101)
+    dots, _ = dots_and_links(runs)
+    epochs = set(dots.loc[dots["run"] == base.id, "epoch"])
+    assert {0, 101, 333, 449} <= epochs
+    assert len(epochs) <= MOST_DOTS + 3
+    assert dots.loc[dots["best"], "epoch"].item() == 333
+
+
+def test_an_empty_store_gives_empty_frames(runs: RunStore) -> None:
+    dots, links = dots_and_links(runs)
+    assert dots.empty
+    assert links.empty
+    assert branches(runs).empty

@@ -1,0 +1,260 @@
+"""``metrics.jsonl``: whole rows for readers, each batch once after going back."""
+
+import json
+import os
+from contextlib import nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fashion_core.errors import DamagedFileError, DiskError
+from fashion_core.runs import metrics
+from tests.support.helpers import small_disk
+
+BATCHES = 20
+
+
+def batch_row(epoch: int, last: int, losses: list[float]) -> dict[str, Any]:
+    return {"kind": "batch", "epoch": epoch, "batch": last, "losses": losses, "images_per_second": 1.0, "time": 0.0}
+
+
+def epoch_row(epoch: int) -> dict[str, Any]:
+    numbers = ("loss", "accuracy", "train_loss", "seconds", "samples_per_second")
+    return {"kind": "epoch", "epoch": epoch, **dict.fromkeys(numbers, 1.0)}
+
+
+def losses_of(epoch: int, batches: range) -> list[float]:
+    """A loss that says where it belongs."""
+    return [epoch * 1000.0 + batch for batch in batches]
+
+
+def written(rows: list[dict[str, Any]]) -> list[float]:
+    return [loss for row in rows if row["kind"] == "batch" for loss in row["losses"]]
+
+
+def test_rows_come_back_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    rows = [batch_row(0, 1, [2.0, 1.0]), epoch_row(0)]
+    for row in rows:
+        metrics.append_row(path, row, durable=True)
+    assert metrics.read_rows(path) == rows
+
+
+def test_missing_file_has_no_rows(tmp_path: Path) -> None:
+    assert metrics.read_rows(tmp_path / "metrics.jsonl") == []
+
+
+@pytest.mark.parametrize("kept", range(1, 40, 5))
+def test_torn_last_line_is_passed_over(tmp_path: Path, kept: int) -> None:
+    path = tmp_path / "metrics.jsonl"
+    metrics.append_row(path, batch_row(0, 0, [2.0]))
+    with path.open("ab") as file:
+        file.write(b'{"kind": "batch", "epoch": 0, "batch": 1'[:kept])
+    assert metrics.read_rows(path) == [batch_row(0, 0, [2.0])]
+
+
+def test_going_back_mends_a_torn_line(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"kind": "ba')
+    metrics.rewind(path, 0, 0)
+    metrics.append_row(path, epoch_row(0))
+    assert metrics.read_rows(path) == [epoch_row(0)]
+
+
+def test_going_back_cuts_a_row_in_two(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    metrics.append_row(path, batch_row(0, 4, [0.0, 1.0, 2.0, 3.0, 4.0]))
+    metrics.rewind(path, 0, 3)
+    assert metrics.read_rows(path) == [batch_row(0, 2, [0.0, 1.0, 2.0])]
+
+
+def test_going_back_to_an_epochs_start_drops_its_result(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    for row in (epoch_row(0), epoch_row(1)):
+        metrics.append_row(path, row)
+    metrics.rewind(path, 1, 0)
+    assert metrics.read_rows(path) == [epoch_row(0)]
+
+
+@given(
+    epochs=st.lists(st.lists(st.integers(1, 6), min_size=1, max_size=5), min_size=1, max_size=4),
+    position=st.tuples(st.integers(0, 4), st.integers(0, BATCHES)),
+)
+def test_going_back_keeps_exactly_the_batches_before_the_position(
+    epochs: list[list[int]], position: tuple[int, int]
+) -> None:
+    """``epochs`` holds, for each epoch, how many batches each of its rows has."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "metrics.jsonl")
+        expected: list[float] = []
+        for epoch, counts in enumerate(epochs):
+            first = 0
+            for count in counts:
+                losses = losses_of(epoch, range(first, first + count))
+                metrics.append_row(path, batch_row(epoch, first + count - 1, losses))
+                expected += [loss for batch, loss in enumerate(losses, first) if (epoch, batch) < position]
+                first += count
+            metrics.append_row(path, epoch_row(epoch))
+        metrics.rewind(path, *position)
+        rows = metrics.read_rows(path)
+    assert written(rows) == expected
+    assert [row["epoch"] for row in rows if row["kind"] == "epoch"] == list(range(min(position[0], len(epochs))))
+    assert all(loss % 1000 == row["batch"] for row in rows if row["kind"] == "batch" for loss in row["losses"][-1:])
+
+
+def test_full_disk_is_one_sentence(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 16) as disk:
+        (disk / "other").write_bytes(bytes(12_000))
+        path = disk / "metrics.jsonl"
+        with pytest.raises(DiskError, match="the disk is full"):
+            metrics.append_row(path, batch_row(0, 9999, [0.123456] * 10_000))
+        assert metrics.read_rows(path) == []
+
+
+@pytest.mark.parametrize(
+    "line", ['{"kind": "epoch"}', '{"kind": "batch", "epoch": 0}', '{"kind": ["epoch"]}', "[]", "3"]
+)
+def test_row_without_its_keys_is_passed_over(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(line + "\n")
+    metrics.append_row(path, epoch_row(0))
+    assert metrics.read_rows(path) == [epoch_row(0)]
+
+
+def new_rows(follower: metrics.Follower) -> list[metrics.Row]:
+    return [row for rows in follower.new_rows() for row in rows]
+
+
+def test_follower_reads_each_row_once(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    follower = metrics.Follower(path)
+    assert new_rows(follower) == []
+    metrics.append_row(path, epoch_row(0))
+    assert new_rows(follower) == [epoch_row(0)]
+    metrics.append_row(path, epoch_row(1))
+    metrics.append_row(path, epoch_row(2))
+    assert new_rows(follower) == [epoch_row(1), epoch_row(2)]
+    assert new_rows(follower) == []
+    assert follower.restarts == 0
+
+
+def test_follower_waits_for_the_rest_of_a_torn_row(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    follower = metrics.Follower(path)
+    whole = json.dumps(epoch_row(0)).encode() + b"\n"
+    path.write_bytes(whole + whole[:10])
+    assert new_rows(follower) == [epoch_row(0)]
+    with path.open("ab") as file:
+        file.write(whole[10:])
+    assert new_rows(follower) == [epoch_row(0)]
+
+
+def test_follower_begins_anew_after_going_back(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    follower = metrics.Follower(path)
+    for epoch in range(3):
+        metrics.append_row(path, epoch_row(epoch))
+    new_rows(follower)
+    metrics.rewind(path, 1, 0)
+    assert new_rows(follower) == [epoch_row(0)]
+    assert follower.restarts == 1
+
+
+def test_follower_sees_a_file_written_over_that_has_grown(tmp_path: Path) -> None:
+    """The same inode, and more bytes than before: what was read last stands there no more."""
+    path = tmp_path / "metrics.jsonl"
+    follower = metrics.Follower(path)
+    metrics.append_row(path, epoch_row(0))
+    new_rows(follower)
+    path.write_bytes(b"".join(json.dumps(epoch_row(epoch)).encode() + b"\n" for epoch in (7, 8)))
+    assert new_rows(follower) == [epoch_row(7), epoch_row(8)]
+    assert follower.restarts == 1
+
+
+def test_follower_of_a_file_that_is_deleted_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    follower = metrics.Follower(path)
+    metrics.append_row(path, epoch_row(0))
+    new_rows(follower)
+    path.unlink()
+    assert new_rows(follower) == []
+    assert follower.restarts == 1
+
+
+def test_follower_passes_over_what_is_no_row(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    lines = [b'{"kind": "ba', json.dumps(epoch_row(0)).encode(), b"", b"[1", b"2]", json.dumps(epoch_row(1)).encode()]
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    assert new_rows(metrics.Follower(path)) == [epoch_row(0), epoch_row(1)] == metrics.read_rows(path)
+
+
+@pytest.mark.timeout(20)
+def test_follower_does_not_wait_for_a_pipe(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    os.mkfifo(path)
+    with pytest.raises(DiskError, match="is not seekable"):
+        new_rows(metrics.Follower(path))
+
+
+@given(lengths=st.lists(st.integers(0, 40), max_size=20), piece=st.integers(1, 200))
+def test_follower_gives_the_same_rows_whatever_the_pieces(lengths: list[int], piece: int) -> None:
+    rows = [batch_row(0, number, [1.0] * length) for number, length in enumerate(lengths)]
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metrics, "_PIECE", piece)
+        path = Path(folder, "metrics.jsonl")
+        for row in rows:
+            metrics.append_row(path, row)
+        assert new_rows(metrics.Follower(path)) == rows
+
+
+@given(
+    lines=st.lists(
+        st.sampled_from(
+            [
+                b'{"kind": "epoch", "epoch": 0, "loss": 1, "accuracy": 0.5, "train_loss": 1, "seconds": 1, '
+                b'"samples_per_second": 1}',
+                b'{"accuracy":0.5,"kind":"epoch","epoch":1,"loss":null,"train_loss":1,"seconds":1,'
+                b'"samples_per_second":1}\r',
+                b'{"kind": "batch", "epoch": 0, "batch": 3, "losses": [1.0], "accuracy": 0.5}',
+                b'{"kind": "batch", "epoch": 0, "batch": 3, "losses": [1.0]}',
+                b'{"kind": "epoch", "accuracy": 0.',
+                b"\xff",
+                b"",
+            ]
+        )
+    ),
+    end=st.sampled_from([b"", b"\n"]),
+)
+def test_rows_of_epochs_are_those_among_all_rows(lines: list[bytes], end: bytes) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "metrics.jsonl")
+        path.write_bytes(b"\n".join(lines) + end)
+        assert metrics.read_epochs(path) == [row for row in metrics.read_rows(path) if row["kind"] == "epoch"]
+
+
+def test_row_whose_checksum_does_not_fit_is_passed_over_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    for epoch in range(3):
+        metrics.append_row(path, epoch_row(epoch))
+    path.write_bytes(path.read_bytes().replace(b'"epoch": 1', b'"epoch": 7'))
+    follower = metrics.Follower(path)
+    assert new_rows(follower) == [epoch_row(0), epoch_row(2)] == metrics.read_rows(path) == metrics.read_epochs(path)
+    assert follower.damaged == 1
+    with pytest.raises(DamagedFileError, match="1 of its 3 rows can't be read"):
+        metrics.check(path, ended=False)
+
+
+@pytest.mark.parametrize(("ended", "damaged"), [(True, True), (False, False)])
+def test_torn_last_row_is_damage_once_nobody_writes_any_more(tmp_path: Path, ended: bool, damaged: bool) -> None:
+    path = tmp_path / "metrics.jsonl"
+    for epoch in range(2):
+        metrics.append_row(path, epoch_row(epoch))
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(DamagedFileError) if damaged else nullcontext():
+        metrics.check(path, ended=ended)
+    follower = metrics.Follower(path)
+    assert (new_rows(follower), follower.torn) == ([epoch_row(0)], True)

@@ -1,0 +1,181 @@
+"""A preset's precision is one that the device has instructions for, and who chooses another is told."""
+
+from typing import Any
+
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from fashion_core.cli.main import main
+from fashion_core.config import PRESETS, parse_config
+from fashion_core.errors import ConfigError, WorkerError
+from fashion_core.runs import precision, queue
+from fashion_core.runs.queue import Machine
+from fashion_core.runs.store import RunStore
+from tests.pages.test_pages import open_page
+from tests.support.helpers import new_run, train
+
+TWO, ONE = {"cuda:0": "GPU", "cpu": "CPU"}, {"cpu": "CPU"}
+MACHINES = {
+    "GPU": Machine("cuda:0", TWO, ["cuda:0"], 2),
+    "old GPU": Machine("cuda:0", TWO, ["cpu"], 2),
+    "CPU": Machine("cpu", ONE, ["cpu"], 2),
+    "old CPU": Machine("cpu", ONE, [], 2),
+}
+
+
+@pytest.fixture
+def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand on one of the machines above, whatever this one has."""
+    monkeypatch.setattr(queue, "_asked_machine", lambda: MACHINES[request.param])
+
+
+@pytest.fixture
+def no_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asking for it, which may take seconds, fails the test."""
+
+    def refuse() -> Machine:
+        raise AssertionError("nothing here depends on the machine")
+
+    monkeypatch.setattr(queue, "_asked_machine", refuse)
+
+
+def on(*names: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("machine", names, indirect=True)
+
+
+@pytest.mark.parametrize(
+    ("machine", "given", "expected"),
+    [
+        ("GPU", {}, "bf16"),
+        ("GPU", {"device": "cuda"}, "bf16"),
+        ("GPU", {"device": "cpu"}, "fp32"),
+        ("GPU", {"device": "cpu", "precision": "bf16"}, "bf16"),
+        ("old GPU", {}, "fp32"),
+        ("old GPU", {"device": "cpu"}, "bf16"),
+        ("CPU", {}, "bf16"),
+        ("CPU", {"precision": "fp32"}, "fp32"),
+        ("old CPU", {}, "fp32"),
+        ("old CPU", {"precision": "bf16"}, "bf16"),
+    ],
+    indirect=["machine"],
+)
+def test_preset_takes_bf16_where_the_device_has_it(machine: None, given: dict[str, Any], expected: str) -> None:
+    found = precision.of_preset("accurate-cnn", given)
+    asked = {**PRESETS["accurate-cnn"].values, **given, "precision": expected}
+    assert found.model_dump(include=set(asked)) == asked
+
+
+@pytest.mark.parametrize("name", [name for name, preset in PRESETS.items() if "precision" not in preset.values])
+def test_preset_without_a_precision_asks_for_no_machine(no_machine: None, name: str) -> None:
+    assert precision.of_preset(name, {"epochs": 3}) == parse_config({**PRESETS[name].values, "epochs": 3})
+
+
+def test_bad_setting_is_told_before_the_machine_is_asked(no_machine: None) -> None:
+    with pytest.raises(ConfigError, match="Epochs"):
+        precision.of_preset("accurate-cnn", {"epochs": 0})
+
+
+@pytest.mark.parametrize(
+    ("machine", "device", "name"),
+    [
+        ("GPU", "cpu", "cpu"),
+        ("old GPU", "auto", "cuda:0"),
+        ("old GPU", "cuda", "cuda"),
+        ("old CPU", "auto", "cpu"),
+    ],
+    indirect=["machine"],
+)
+def test_bf16_on_a_device_without_it_is_cautioned_against(machine: None, device: str, name: str) -> None:
+    (said,) = precision.cautions([("bf16", device), ("fp32", device), ("bf16", device)])
+    assert said.startswith(f"The device {name} has no instructions for bf16")
+
+
+@pytest.mark.parametrize(
+    ("machine", "device"),
+    [("GPU", "auto"), ("GPU", "cuda"), ("old GPU", "cpu"), ("CPU", "auto"), ("CPU", "cuda:7"), ("old CPU", "cuda")],
+    indirect=["machine"],
+)
+def test_device_that_has_bf16_or_is_not_there_is_not_called_slow(machine: None, device: str) -> None:
+    assert precision.cautions([("bf16", device)]) == []
+
+
+def test_fp32_suits_every_device(no_machine: None) -> None:
+    assert precision.cautions([("fp32", "cpu")]) == []
+
+
+def warnings(app: AppTest) -> list[str]:
+    return [warning.value for warning in app.warning if "no instructions for bf16" in warning.value]
+
+
+@pytest.mark.parametrize(("machine", "suits"), [("CPU", True), ("old CPU", False)], indirect=["machine"])
+def test_form_takes_the_precision_that_suits_and_cautions_against_the_other(
+    store: RunStore, machine: None, suits: bool
+) -> None:
+    app = open_page("train")
+    app.selectbox(key="preset").select("accurate-cnn").run()
+    assert app.selectbox(key="train accurate-cnn precision").value == ("bf16" if suits else "fp32")
+    assert not warnings(app)
+    app.selectbox(key="train accurate-cnn precision").select("bf16").run()
+    assert len(warnings(app)) == (0 if suits else 1)
+
+
+def test_form_of_a_preset_has_its_own_values_where_the_machine_cannot_be_asked(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> Machine:
+        raise WorkerError("Torch can't be imported; install it again.")
+
+    monkeypatch.setattr(queue, "_asked_machine", refuse)
+    app = open_page("train")
+    app.selectbox(key="preset").select("accurate-cnn").run()
+    assert app.selectbox(key="train accurate-cnn precision").value == "bf16"
+    assert [error.value for error in app.error] == ["Torch can't be imported; install it again."]
+
+
+@on("old CPU")
+def test_resume_page_cautions_once_for_several_runs(store: RunStore, machine: None) -> None:
+    parent = new_run(store)
+    train(parent)
+    app = open_page("resume", run=parent.id)
+    app.selectbox(key=f"resume {parent.id} precision").select("bf16").run()
+    assert len(warnings(app)) == 1
+    app.multiselect(key=f"epochs {parent.id} 1").select(0).run()
+    assert len(warnings(app)) == 1
+
+
+@on("GPU")
+def test_resume_page_cautions_by_the_device_of_the_parent(store: RunStore, machine: None) -> None:
+    """``auto`` takes that one, not the GPU that a run of its own would take."""
+    parent = new_run(store, device="cpu")
+    train(parent)
+    app = open_page("resume", run=parent.id)
+    app.text_input(key=f"resume {parent.id} device").set_value("auto")
+    app.selectbox(key=f"resume {parent.id} precision").select("bf16").run()
+    assert ["cpu" in warning for warning in warnings(app)] == [True]
+
+
+@on("old CPU")
+@pytest.mark.parametrize("json", [(), ("--json",)], ids=["text", "json"])
+def test_command_line_cautions_beside_what_it_prints(
+    store: RunStore, machine: None, capsys: pytest.CaptureFixture[str], json: tuple[str, ...]
+) -> None:
+    """Of a run, and of the runs that go on from it."""
+    small = ("--train-images", "64", "--epochs", "1")
+    assert main(["train", *small, "--precision", "bf16", "--device", "cpu", *json]) == 0
+    (run,) = store.runs()
+    said = [capsys.readouterr()]
+    assert main(["resume", run.id, "0", "--epochs", "1", *json]) == 0
+    said.append(capsys.readouterr())
+    assert ["no instructions for bf16" in printed.out for printed in said] == [False, False]
+    assert [printed.err.count("The device cpu has no instructions for bf16") for printed in said] == [1, 1]
+
+
+@pytest.mark.parametrize(("capabilities", "lacking"), [({"avx2": True}, True), ({"avx512_bf16": True}, False)])
+def test_command_line_lists_a_device_with_what_it_lacks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], capabilities: dict[str, bool], lacking: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert main(["devices"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("cpu: ")]
+    assert ("no bf16 instructions" in line) == lacking

@@ -1,0 +1,533 @@
+"""Workers and their queue: real processes that are started, stopped, killed and pressed on by many at once."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from filelock import FileLock
+
+from fashion_core import devices
+from fashion_core.errors import ConfigError, DataError, DeviceError, RunStateError
+from fashion_core.runs import metrics, processes, queue
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import State, Status
+from fashion_core.runs.store import RunStore
+from tests.support.helpers import (
+    ROOT,
+    After,
+    config,
+    new_run,
+    set_running,
+    set_state,
+    small_disk,
+    train,
+    wait_until,
+    waits_for_lock,
+    worker_is_gone,
+    workers,
+)
+
+LONG = 3_000
+"""Epochs that nobody waits for."""
+
+
+def start(store: RunStore, **changes: object) -> Run:
+    return queue.start(store, config(**changes))
+
+
+def wait_for_end(run: Run) -> None:
+    wait_until(lambda: worker_is_gone(run), f"run {run.id} has ended")
+
+
+def wait_for_epochs(run: Run, count: int) -> None:
+    wait_until(lambda: len(run.epochs_saved()) >= count, f"{count} epochs are saved")
+
+
+def kill(run: Run) -> None:
+    process = run.status.process
+    assert process is not None
+    os.kill(process.pid, signal.SIGKILL)
+
+
+def weights(run: Run) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(run.weights_path, weights_only=True)
+    return state
+
+
+def batches(run: Run) -> list[tuple[int, int]]:
+    """Epoch and batch of each loss, in the order of the file."""
+    rows = [row for row in metrics.read_rows(run.metrics_path) if row["kind"] == "batch"]
+    return [(row["epoch"], row["batch"] - at) for row in rows for at in reversed(range(len(row["losses"])))]
+
+
+def assert_same_end(run: Run, straight: Run) -> None:
+    expected, got = weights(straight), weights(run)
+    assert all(torch.equal(expected[key], got[key]) for key in expected)
+    assert batches(run) == batches(straight)
+
+
+def test_machine_is_asked_once_by_the_server_or_by_whoever_comes_first() -> None:
+    queue._asked_machine.cache_clear()
+    queue.look_around.cache_clear()
+    queue.look_around()
+    assert queue.machine() is queue.machine()
+    assert queue._asked_machine.cache_info().misses == 1
+
+
+def test_machine_is_what_torch_says() -> None:
+    machine = queue.machine()
+    assert "cpu" in machine.devices
+    assert machine.automatic in machine.devices
+    assert machine.threads >= 1
+
+
+def test_environment_records_what_auto_means() -> None:
+    environment = queue.environment_for(config(device="auto", threads=0))
+    assert environment.device == queue.machine().automatic
+    assert environment.processor == devices.available()[environment.device]
+    assert environment.threads == queue.machine().threads
+    assert environment.torch == torch.__version__.partition("+")[0] or environment.torch == torch.__version__
+
+
+def test_environment_names_the_processor_of_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = queue.Machine("cuda:0", {"cuda:0": "a GPU", "cpu": "a CPU"}, [], threads=2)
+    monkeypatch.setattr(queue, "_asked_machine", lambda: here)
+    found = {device: queue.environment_for(config(device=device)) for device in ("auto", "cuda", "cuda:0", "cpu")}
+    processors = {device: environment.processor for device, environment in found.items()}
+    assert processors == {"auto": "a GPU", "cuda": "a GPU", "cuda:0": "a GPU", "cpu": "a CPU"}
+    resumed = queue.environment_to_resume(found["cpu"], config(device="auto"))
+    assert (resumed.device, resumed.processor) == ("cpu", "a CPU")
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [({"device": "cuda:77"}, DeviceError), ({"dataset": "fashion-mnist"}, DataError)],
+    ids=["device", "dataset"],
+)
+def test_what_can_not_train_is_refused_before_anything_is_written(
+    store: RunStore, changes: dict[str, object], kind: type[Exception]
+) -> None:
+    with pytest.raises(kind):
+        start(store, **changes)
+    assert not store.root.exists()
+
+
+@pytest.mark.parametrize("slots", ["0", "-1", "many", ""])
+def test_bad_number_of_slots_is_refused_before_anything_is_written(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch, slots: str
+) -> None:
+    monkeypatch.setenv("FASHION_SLOTS", slots)
+    with pytest.raises(ConfigError, match="FASHION_SLOTS should be a whole number"):
+        start(store)
+    assert not store.root.exists()
+
+
+def test_run_waits_while_the_slot_is_taken(store: RunStore) -> None:
+    set_running(new_run(store))
+    run = start(store)
+    assert run.state() == "queued"
+    assert workers(run) == []
+
+
+def test_queue_keeps_the_order_in_which_runs_came(store: RunStore) -> None:
+    set_running(new_run(store))
+    runs = [start(store) for _ in range(3)]
+    assert [queue.queue_position(store, run) for run in runs] == [0, 1, 2]
+    queue.stop(runs[0])
+    queue.go_on(store, runs[0])
+    assert [queue.queue_position(store, run) for run in runs] == [2, 0, 1]
+
+
+def test_free_slots_go_to_those_who_waited_longest(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = new_run(store)
+    set_running(busy)
+    first, second, third = (start(store, epochs=LONG) for _ in range(3))
+    monkeypatch.setenv("FASHION_SLOTS", "2")
+    set_state(busy, "finished")
+    queue.advance(store)
+    assert [run.state() for run in (first, second, third)] == ["running", "running", "queued"]
+
+
+@pytest.mark.slow
+def test_worker_that_ends_starts_the_next_of_the_queue(store: RunStore) -> None:
+    """Nobody else does: this test only looks."""
+    first, second = start(store, epochs=1), start(store, epochs=1)
+    assert (first.state(), second.state()) == ("running", "queued")
+    wait_for_end(second)
+    assert (first.state(), second.state()) == ("finished", "finished")
+    times = [[row["time"] for row in metrics.read_rows(run.metrics_path)] for run in (first, second)]
+    assert max(times[0]) < min(times[1])
+
+
+def test_process_that_is_suspended_at_the_queue_holds_nobody_up(store: RunStore) -> None:
+    run = new_run(store)
+    with FileLock(store.root / ".queue.lock"):
+        began = time.monotonic()
+        queue.advance(store, patience=0.1)
+        assert time.monotonic() - began < 5
+        assert run.state() == "queued"
+    queue.advance(store)
+    wait_for_end(run)
+
+
+def test_lost_run_does_not_keep_its_slot(store: RunStore) -> None:
+    lost = new_run(store)
+    set_running(lost)
+    gone = processes.identify(os.getpid()).model_copy(update={"pid": 2**22 - 3})
+    lost.write_status(lost.status.model_copy(update={"process": gone}))
+    run = start(store, epochs=LONG)
+    assert (lost.state(), run.state()) == ("lost", "running")
+
+
+@pytest.mark.parametrize("damage", ["{", None], ids=["torn", "missing"])
+def test_damaged_run_does_not_hold_up_the_others(store: RunStore, damage: str | None) -> None:
+    damaged = new_run(store)
+    damaged.status_path.unlink()
+    if damage:
+        damaged.status_path.write_text(damage)
+    run = start(store, epochs=LONG)
+    assert run.state() == "running"
+    assert queue.queue_position(store, run) == 0
+
+
+def test_queued_run_stops_at_once(store: RunStore) -> None:
+    set_running(new_run(store))
+    run = start(store)
+    queue.stop(run)
+    assert run.state() == "stopped"
+    assert not run.stop_path.exists()
+
+
+def test_run_that_begins_while_it_is_stopped_stops_too(store: RunStore) -> None:
+    """Its worker takes the lock between the look at the status and the stop, and keeps it."""
+    run = new_run(store)
+    stopping = threading.Thread(target=queue.stop, args=(Run(run.path),))
+    with run.writing():
+        stopping.start()
+        wait_until(lambda: waits_for_lock(stopping), "it has seen a queued run")
+        set_running(run)
+        stopping.join(20)
+        assert run.state() == "stopping"
+
+
+@pytest.mark.parametrize("state", ["stopped", "finished", "failed"])
+def test_run_that_has_ended_can_not_be_stopped(store: RunStore, state: str) -> None:
+    run = new_run(store)
+    set_state(run, state)
+    with pytest.raises(RunStateError, match=f"is {state} already"):
+        queue.stop(run)
+    assert not run.stop_path.exists()
+
+
+@pytest.mark.parametrize("state", ["queued", "finished"])
+def test_only_what_was_interrupted_can_go_on(store: RunStore, state: str) -> None:
+    run = new_run(store)
+    set_state(run, state)
+    with pytest.raises(RunStateError, match=f"is {state}; only a stopped, failed or lost run can go on"):
+        queue.go_on(store, run)
+
+
+def test_running_run_can_not_go_on_and_says_so_at_once(store: RunStore) -> None:
+    run = new_run(store)
+    set_running(run)
+    with run.writing(), pytest.raises(RunStateError, match="is running; only"):
+        queue.go_on(store, Run(run.path))
+
+
+@pytest.mark.slow
+def test_stopped_worker_continues_to_the_same_bits(store: RunStore) -> None:
+    straight = new_run(store, epochs=12)
+    train(straight)
+    set_state(straight, "finished")
+    run = start(store, epochs=12)
+    wait_for_epochs(run, 1)
+    queue.stop(run)
+    wait_for_end(run)
+    assert run.state() == "stopped"
+    assert not run.stop_path.exists()
+    assert len(run.epochs_saved()) < 12, "it ended before it was stopped"
+    queue.go_on(store, run)
+    wait_for_end(run)
+    assert run.state() == "finished"
+    assert_same_end(run, straight)
+
+
+def test_killed_worker_is_lost_at_once_and_continues_to_the_same_bits(store: RunStore) -> None:
+    straight = new_run(store, epochs=8)
+    train(straight)
+    set_state(straight, "finished")
+    run = start(store, epochs=8)
+    wait_for_epochs(run, 1)
+    kill(run)
+    wait_until(lambda: run.state() == "lost", "it is lost", seconds=2)
+    saved = run.epochs_saved()
+    assert 1 <= len(saved) < 8
+    assert all(run.is_whole(run.checkpoint_path(epoch)) for epoch in saved)
+    before = run.checkpoint_path(saved[0]).stat().st_mtime_ns
+    queue.go_on(store, run)
+    wait_for_end(run)
+    assert run.state() == "finished"
+    assert run.checkpoint_path(saved[0]).stat().st_mtime_ns == before, "it began again"
+    assert_same_end(run, straight)
+
+
+@pytest.mark.slow
+def test_terminated_worker_saves_its_position(store: RunStore) -> None:
+    run = start(store, epochs=LONG)
+    wait_for_epochs(run, 1)
+    process = run.status.process
+    assert process is not None
+    os.kill(process.pid, signal.SIGTERM)
+    wait_for_end(run)
+    assert run.state() == "stopped"
+
+
+@pytest.mark.slow
+def test_training_outlives_the_process_that_started_it(store: RunStore) -> None:
+    """And the whole group of processes that it belonged to, as when a terminal is closed."""
+    starter = subprocess.Popen(
+        [sys.executable, "-m", "fashion_core", "train", "--epochs", str(LONG), "--train-images", "500"],
+        cwd=ROOT,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: store.runs() and store.runs()[0].epochs_saved(), "it trains")
+    finally:
+        os.killpg(starter.pid, signal.SIGKILL)
+        starter.wait()
+    run = store.runs()[0]
+    wait_for_epochs(run, len(run.epochs_saved()) + 2)
+    assert run.state() == "running"
+
+
+def test_failed_worker_leaves_its_sentence(store: RunStore) -> None:
+    run = start(store, learning_rate=1e9)
+    wait_for_end(run)
+    status = run.status
+    assert status.state == "failed"
+    assert status.error is not None
+    assert status.error.startswith("the loss became ")
+    wait_until(lambda: run.log_tail(50) == f"fashion_core: {status.error}", "the log says the same")
+
+
+@pytest.mark.parametrize("state", ["queued", "stopped", "finished"])
+def test_worker_leaves_alone_what_was_not_given_to_it(store: RunStore, state: str) -> None:
+    run = new_run(store)
+    set_state(run, state)
+    before = run.status
+    from fashion_core.training.worker import work
+
+    work(run)
+    assert run.status == before
+    assert run.epochs_saved() == []
+
+
+PRESS = """
+import random, sys, time
+from fashion_core import jobs
+from fashion_core.errors import RunStateError
+from fashion_core.runs import RunStore
+store = RunStore()
+run = store.get(sys.argv[1])
+buttons = {"stop": lambda: jobs.stop(run), "continue": lambda: jobs.go_on(store, run)}
+wanted, deadline = sys.argv[2].split(","), time.monotonic() + float(sys.argv[3])
+choose = random.Random(int(sys.argv[4]))
+print("ready", flush=True)
+sys.stdin.readline()
+while True:
+    try:
+        buttons[choose.choice(wanted)]()
+        print("done")
+    except RunStateError as error:
+        print(error)
+    if time.monotonic() > deadline:
+        break
+"""
+
+
+def press(run: Run, buttons: str, seconds: float) -> list[str]:
+    """Eight processes press these buttons of one run at once; gives what each press was answered."""
+    hands = [
+        subprocess.Popen(
+            [sys.executable, "-c", PRESS, run.id, buttons, str(seconds), str(number)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(8)
+    ]
+    for hand in hands:
+        assert hand.stdout is not None
+        assert hand.stdout.readline() == "ready\n"
+    for hand in hands:
+        assert hand.stdin is not None
+        hand.stdin.write("\n")
+        hand.stdin.flush()
+    answers = [hand.communicate(timeout=120) for hand in hands]
+    assert [hand.returncode for hand in hands] == [0] * 8, "\n".join(error for _, error in answers)
+    return [line for output, _ in answers for line in output.splitlines()]
+
+
+def test_continue_pressed_while_another_takes_effect_is_refused(store: RunStore) -> None:
+    run = new_run(store)
+    set_state(run, "stopped")
+    problems: list[str] = []
+
+    def go_on() -> None:
+        try:
+            queue.go_on(store, Run(run.path))
+        except RunStateError as error:
+            problems.append(str(error))
+
+    second = threading.Thread(target=go_on)
+    with run.writing():
+        second.start()
+        wait_until(lambda: waits_for_lock(second), "it has seen a stopped run")
+        set_running(run)
+    second.join()
+    assert problems == [f"Run {run.id} is running; only a stopped, failed or lost run can go on."]
+    assert run.state() == "running"
+
+
+def test_eight_who_press_continue_at_once_start_one_worker(store: RunStore) -> None:
+    run = new_run(store, epochs=LONG)
+    set_state(run, "stopped")
+    answers = press(run, "continue", 0)
+    assert answers.count("done") == 1
+    assert len(answers) == 8
+    assert len(workers(run)) == 1
+    wait_for_epochs(run, 2)
+    assert run.state() == "running"
+
+
+class LookedAtBefore(Run):
+    """Its state is first what it was a moment ago."""
+
+    def state(self, status: Status | None = None) -> State:
+        self.state = super().state  # type: ignore[method-assign]
+        return "running"
+
+
+def test_stop_pressed_as_the_run_ends_leaves_no_stop_file(store: RunStore) -> None:
+    run = new_run(store)
+    set_state(run, "finished")
+    queue.stop(LookedAtBefore(run.path))
+    assert not run.stop_path.exists()
+
+
+@pytest.mark.slow
+def test_eight_who_press_stop_at_once_stop_it(store: RunStore) -> None:
+    run = start(store, epochs=LONG)
+    wait_for_epochs(run, 1)
+    answers = press(run, "stop", 0)
+    assert answers.count("done") >= 1
+    wait_for_end(run)
+    assert run.state() == "stopped"
+    assert not run.stop_path.exists()
+
+
+@pytest.mark.slow
+def test_eight_who_press_stop_and_continue_for_a_while_leave_one_consistent_run(store: RunStore) -> None:
+    straight = new_run(store, epochs=30)
+    train(straight)
+    set_state(straight, "finished")
+    run = start(store, epochs=30)
+    press(run, "stop,continue", 15)
+    wait_for_end(run)
+    assert run.state() in ("stopped", "finished")
+    wait_until(lambda: workers(run) == [], "no worker is left")
+    if run.state() == "stopped":
+        queue.go_on(store, run)
+        wait_for_end(run)
+    assert run.state() == "finished"
+    assert_same_end(run, straight)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", [".tmp-*", "1", "1.json", "model_weights.pth"])
+def test_killed_at_a_bad_moment_never_lists_half_a_file(store: RunStore, moment: str) -> None:
+    straight = new_run(store, epochs=6)
+    train(straight)
+    set_state(straight, "finished")
+    run = start(store, epochs=6)
+    wait_until(lambda: any(run.path.rglob(moment)) or worker_is_gone(run), f"{moment} is there")
+    with_process = run.status.process
+    if with_process and psutil.pid_exists(with_process.pid):
+        os.kill(with_process.pid, signal.SIGKILL)
+    wait_until(lambda: worker_is_gone(run), "it is gone")
+    assert all(run.is_whole(run.checkpoint_path(epoch)) for epoch in run.epochs_saved())
+    if run.state() == "lost":
+        queue.go_on(store, run)
+        wait_for_end(run)
+    assert run.state() == "finished"
+    assert_same_end(run, straight)
+    assert not list(run.path.rglob(".tmp-*"))
+
+
+def test_continue_after_the_dataset_is_gone_is_refused_and_changes_nothing(
+    store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run(store, dataset="fashion-mnist")
+    set_state(run, "stopped")
+    with pytest.raises(DataError):
+        queue.go_on(store, run)
+    assert run.state() == "stopped"
+
+
+@pytest.mark.slow
+def test_stopped_in_this_process_goes_on_in_a_worker(store: RunStore) -> None:
+    straight, run = new_run(store, epochs=2), new_run(store, epochs=2)
+    train(straight)
+    set_state(straight, "finished")
+    train(run, After(4))
+    set_state(run, "stopped")
+    queue.go_on(store, run)
+    wait_for_end(run)
+    assert_same_end(run, straight)
+
+
+def test_run_that_can_not_start_fails_and_the_next_one_starts(store: RunStore) -> None:
+    broken, sound = new_run(store), new_run(store)
+    broken.log_path.mkdir()
+    queue.advance(store)
+    assert broken.state() == "failed"
+    assert "train.log can't be used" in str(broken.status.error)
+    wait_for_end(sound)
+    assert sound.state() == "finished"
+
+
+def test_queued_run_on_a_full_disk_starts_no_worker(
+    store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with small_disk(tmp_path / "disk", 64) as disk:
+        full = RunStore(disk / "runs")
+        monkeypatch.setenv("FASHION_RUNS", str(full.root))
+        run = new_run(full)
+        (full.root / ".queue.lock").touch()
+        with suppress(OSError):
+            (disk / "filling").write_bytes(bytes(64 << 10))
+        for _ in range(3):
+            queue.advance(full)
+        assert workers(run) == []
+        assert run.state() == "queued"
+
+
+def test_run_with_a_damaged_status_goes_on(store: RunStore) -> None:
+    run = new_run(store)
+    run.status_path.write_text("{")
+    queue.go_on(store, run)
+    wait_for_end(run)
+    assert run.state() == "finished"
+    assert run.status.error is None

@@ -1,0 +1,451 @@
+"""The store of runs: ids, what its files may hold, states worked out when read, and deleting."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from fashion_core.clock import now
+from fashion_core.errors import DamagedFileError, DiskError, FashionError, RunNotFoundError, RunStateError
+from fashion_core.runs import processes
+from fashion_core.runs.run import STARTING_SECONDS, Run
+from fashion_core.runs.schema import Facts, Parent
+from fashion_core.runs.store import RunStore
+from tests.support.helpers import (
+    change_json,
+    config,
+    new_run,
+    set_running,
+    set_worker,
+    small_disk,
+    wait_until,
+    waits_for_lock,
+)
+
+URL_SAFE = set("0123456789abcdefghijklmnopqrstuvwxyz-")
+
+
+def put_checkpoint(run: Run, epoch: int, loss: float = 1.0) -> None:
+    run.checkpoint_path(epoch).write_bytes(b"content")
+    facts = Facts(
+        format="checkpoint",
+        sha256="ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73",
+        bytes=7,
+        epoch=epoch,
+        loss=loss,
+        accuracy=0.5,
+        seconds=0.1,
+        created=datetime.fromisoformat("2026-01-01T00:00:00+00:00"),
+        why="epoch",
+    )
+    run.write_facts(run.checkpoint_path(epoch), facts)
+
+
+@pytest.fixture
+def other_process() -> Iterator["subprocess.Popen[bytes]"]:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
+        yield process
+        process.kill()
+
+
+def test_ids_are_unique_sortable_and_safe(store: RunStore) -> None:
+    runs = [new_run(store) for _ in range(20)]
+    ids = [run.id for run in runs]
+    assert len(set(ids)) == len(ids)
+    assert [run_id[:19] for run_id in sorted(ids)] == [run_id[:19] for run_id in ids]
+    assert set().union(*ids) <= URL_SAFE
+    assert [run.id for run in store.runs()] == sorted(ids, reverse=True)
+
+
+def test_new_run_is_whole_and_queued(store: RunStore) -> None:
+    run = new_run(store, epochs=3, name="mine")
+    assert run.state() == "queued"
+    assert run.record.config == config(epochs=3, name="mine")
+    assert (run.record.id, run.record.parent, run.labels.name) == (run.id, None, "mine")
+    assert [path.name for path in store.root.iterdir()] == [run.id]
+
+
+def test_store_that_is_not_there_has_no_runs(tmp_path: Path) -> None:
+    assert RunStore(tmp_path / "nowhere").runs() == []
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_run_is_found_by_the_beginning_of_its_id(store: RunStore) -> None:
+    run = new_run(store)
+    assert store.get(run.id).path == store.get(run.id[:-1]).path == run.path
+
+
+def test_a_beginning_that_fits_several_runs_is_refused(store: RunStore) -> None:
+    run, _ = new_run(store), new_run(store)
+    with pytest.raises(RunNotFoundError, match="several begin so"):
+        store.get(run.id[:4])
+
+
+@pytest.mark.parametrize(
+    "run_id", ["", ".", "..", "../outside", "/", "//", "*", "\0", "{id}/..", "{id}/../../outside", "./{id}", "{id}/"]
+)
+def test_tricks_with_paths_find_nothing(store: RunStore, run_id: str) -> None:
+    run = new_run(store)
+    (store.root.parent / "outside").mkdir()
+    with pytest.raises(RunNotFoundError):
+        store.get(run_id.format(id=run.id))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"colour": "red"}, "colour is not a setting of this version"),
+        ({"created": ...}, "created is missing"),
+        ({"parent": ...}, "parent is missing"),
+        ({"config": {"epochs": 0}}, "Epochs should be greater than or equal to 1, not 0"),
+        ({"config": {"optimiser": "sgd"}}, "config.optimiser is not a setting of this version"),
+        ({"environment": {"python": "3"}}, "environment.torch is missing"),
+    ],
+    ids=str,
+)
+def test_wrong_field_of_run_json_is_one_sentence(store: RunStore, changes: dict[str, Any], reason: str) -> None:
+    run = new_run(store)
+    change_json(run.record_path, **changes)
+    with pytest.raises(DamagedFileError) as caught:
+        _ = run.record
+    assert str(caught.value).startswith(f"{run.record_path} is damaged: ")
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null"])
+def test_torn_run_json_is_one_sentence(store: RunStore, content: str) -> None:
+    run = new_run(store)
+    run.record_path.write_text(content)
+    with pytest.raises(DamagedFileError, match="is damaged: it is not"):
+        _ = run.record
+
+
+def test_missing_run_json_is_one_sentence(store: RunStore) -> None:
+    run = new_run(store)
+    run.record_path.unlink()
+    with pytest.raises(DiskError, match="it or its folder is not there"):
+        _ = run.record
+
+
+def test_running_while_its_worker_lives(store: RunStore, other_process: "subprocess.Popen[bytes]") -> None:
+    run = new_run(store)
+    set_worker(run, processes.identify(other_process.pid))
+    assert run.state() == "running"
+
+
+def test_stopping_while_the_worker_has_not_seen_the_stop(store: RunStore) -> None:
+    run = new_run(store)
+    set_running(run)
+    run.stop_path.touch()
+    assert run.state() == "stopping"
+
+
+def test_lost_when_its_worker_is_gone(store: RunStore, other_process: "subprocess.Popen[bytes]") -> None:
+    run = new_run(store)
+    set_worker(run, processes.identify(other_process.pid))
+    other_process.kill()
+    other_process.wait()
+    assert run.state() == "lost"
+
+
+def test_lost_when_its_worker_is_a_zombie(store: RunStore, other_process: "subprocess.Popen[bytes]") -> None:
+    run = new_run(store)
+    set_worker(run, processes.identify(other_process.pid))
+    other_process.kill()
+    wait_until(lambda: psutil.Process(other_process.pid).status() == psutil.STATUS_ZOMBIE, "it is a zombie")
+    assert run.state() == "lost"
+
+
+def test_lost_when_another_process_has_its_pid(store: RunStore) -> None:
+    run = new_run(store)
+    me = processes.identify(os.getpid())
+    set_worker(run, me.model_copy(update={"started": me.started - 60}))
+    assert run.state() == "lost"
+
+
+@pytest.mark.parametrize(("age", "state"), [(0, "running"), (STARTING_SECONDS + 1, "lost")])
+def test_given_to_a_worker_that_never_came_it_is_lost(store: RunStore, age: float, state: str) -> None:
+    run = new_run(store)
+    set_worker(run, None, now() - age)
+    assert run.state() == state
+
+
+def test_run_that_ended_since_its_status_was_read_is_not_lost(store: RunStore) -> None:
+    run = new_run(store)
+    set_worker(run, None, 1.0)
+    read_before = run.status
+    run.write_status(read_before.model_copy(update={"state": "finished"}))
+    assert run.state(read_before) == "finished"
+
+
+def test_damaged_status_is_that_of_a_lost_run(store: RunStore) -> None:
+    run = new_run(store)
+    run.status_path.write_text("")
+    assert run.state() == "lost"
+    assert "status.json is damaged" in str(run.status.error)
+
+
+def test_what_a_killed_delete_left_is_removed_once_it_is_old(store: RunStore) -> None:
+    run = new_run(store)
+    left, at_work = store.root / ".tmp-old", store.root / ".tmp-new"
+    for folder in (left, at_work):
+        folder.mkdir()
+    os.utime(left, (1.0, 1.0))
+    store.remove_leftovers()
+    assert {path.name for path in store.root.iterdir()} == {run.id, ".tmp-new"}
+
+
+def test_identity_is_the_same_each_time() -> None:
+    assert len({processes.identify(os.getpid()).started for _ in range(20)}) == 1
+
+
+def test_file_that_is_not_what_its_facts_say_is_not_whole(store: RunStore) -> None:
+    run = new_run(store)
+    put_checkpoint(run, 0)
+    path = run.checkpoint_path(0)
+    assert run.is_whole(path)
+    path.write_bytes(b"Content")
+    assert not run.is_whole(path)
+
+
+@pytest.mark.parametrize("name", ["model_save/0", "model_save/partial", "model.pth"])
+def test_run_has_saved_files_from_the_first_to_the_last(store: RunStore, name: str) -> None:
+    run = new_run(store)
+    file = run.path / name
+    assert not run.has_saved_files()
+    file.touch()
+    assert not run.has_saved_files()
+    run.facts_path(file).touch()
+    assert run.has_saved_files()
+    assert run.saved_files() == [file]
+    file.unlink()
+    assert run.saved_files() == [file], "it is known to be missing"
+    assert run.has_saved_files()
+    run.unlist(file)
+    assert not run.has_saved_files()
+
+
+@pytest.mark.parametrize("missing", ["0", "0.json"])
+def test_checkpoint_without_its_facts_or_facts_without_it_is_not_listed(store: RunStore, missing: str) -> None:
+    run = new_run(store)
+    put_checkpoint(run, 0)
+    put_checkpoint(run, 1)
+    (run.checkpoint_folder / missing).unlink()
+    assert run.epochs_saved() == [1]
+
+
+def test_facts_whose_epoch_is_not_written_as_we_write_it_are_not_listed(store: RunStore) -> None:
+    run = new_run(store)
+    put_checkpoint(run, 1)
+    facts = run.facts_path(run.checkpoint_path(1))
+    facts.with_name("01.json").write_bytes(facts.read_bytes())
+    assert run.saved_files() == [run.checkpoint_path(1)]
+    assert [listed.name for listed in run.listed()] == ["model_save/1"]
+
+
+def test_epochs_are_sorted_as_numbers(store: RunStore) -> None:
+    run = new_run(store)
+    for epoch in (10, 9, 100, 0):
+        put_checkpoint(run, epoch)
+    assert run.epochs_saved() == [0, 9, 10, 100]
+
+
+@pytest.mark.parametrize(
+    ("last", "best", "expendable"),
+    [(9, False, []), (1, False, [0, 1, 2]), (1, True, [0, 2]), (2, True, [0]), (0, True, [0, 2, 3])],
+)
+def test_keep_rule_names_what_it_lets_go(store: RunStore, last: int, best: bool, expendable: list[int]) -> None:
+    run = new_run(store)
+    for epoch, loss in enumerate((3.0, 1.0, 2.0, 4.0)):
+        put_checkpoint(run, epoch, loss)
+    assert store.expendable(run, last, best) == expendable
+
+
+def test_keep_rule_never_lets_go_what_others_were_resumed_from(store: RunStore) -> None:
+    run = new_run(store)
+    for epoch in range(3):
+        put_checkpoint(run, epoch)
+    store.create(config(), run.record.environment, Parent(run=run.id, epoch=1))
+    assert store.expendable(run, last=1, best=False) == [0]
+
+
+def test_keep_rule_lets_nothing_go_while_a_run_can_not_be_asked_what_it_came_from(store: RunStore) -> None:
+    run, other = new_run(store), new_run(store)
+    for epoch in range(3):
+        put_checkpoint(run, epoch)
+    other.record_path.unlink()
+    assert store.expendable(run, last=1, best=False) == [0, 1]
+    other.record_path.mkdir()
+    assert store.expendable(run, last=1, best=False) == []
+
+
+def test_saved_files_are_named_by_their_path_in_the_run(store: RunStore) -> None:
+    run = new_run(store)
+    for epoch in (10, 9):
+        put_checkpoint(run, epoch)
+    assert [run.name_of(file) for file in run.saved_files()] == ["model_save/9", "model_save/10"]
+    assert run.saved_file("model_save/10") == run.checkpoint_path(10)
+
+
+@pytest.mark.parametrize("name", ["model_save/8", "../../etc/passwd", "run.json", ""])
+def test_name_of_no_saved_file_is_one_sentence(store: RunStore, name: str) -> None:
+    with pytest.raises(RunNotFoundError, match="has no saved file"):
+        new_run(store).saved_file(name)
+
+
+def test_what_fill_raises_leaves_no_run(store: RunStore) -> None:
+    def fill(draft: Run) -> None:
+        draft.original_path.write_bytes(b"half")
+        raise DiskError(draft.path, "the disk is full.")
+
+    with pytest.raises(DiskError):
+        store.create(config(), new_run(store).record.environment, fill=fill)
+    assert [path.name for path in store.root.iterdir()] == [run.id for run in store.runs()]
+
+
+def test_deleted_run_leaves_nothing(store: RunStore) -> None:
+    run = new_run(store)
+    put_checkpoint(run, 0)
+    store.delete(run)
+    assert list(store.root.iterdir()) == []
+
+
+def test_deleted_checkpoint_leaves_the_others(store: RunStore) -> None:
+    run = new_run(store)
+    for epoch in range(3):
+        put_checkpoint(run, epoch)
+    store.delete(run, run.checkpoint_path(1))
+    assert run.epochs_saved() == [0, 2]
+    assert sorted(path.name for path in run.checkpoint_folder.iterdir()) == ["0", "0.json", "2", "2.json"]
+
+
+def test_missing_checkpoint_can_not_be_deleted(store: RunStore) -> None:
+    run = new_run(store)
+    with pytest.raises(RunNotFoundError, match="has no saved file model_save/5"):
+        store.delete(run, run.checkpoint_path(5))
+
+
+def test_running_run_is_not_deleted(store: RunStore) -> None:
+    run = new_run(store)
+    set_running(run)
+    with pytest.raises(RunStateError, match="stop it first"):
+        store.delete(run)
+    assert run.path.exists()
+
+
+def test_run_is_not_deleted_while_somebody_writes_to_it(store: RunStore) -> None:
+    run = new_run(store)
+    with run.writing(), pytest.raises(RunStateError, match="being worked on"):
+        store.delete(Run(run.path))
+    assert run.path.exists()
+
+
+@pytest.mark.parametrize("epoch", [None, 1])
+def test_what_others_were_resumed_from_is_deleted_only_by_force(store: RunStore, epoch: int | None) -> None:
+    parent = new_run(store)
+    put_checkpoint(parent, 1)
+    child = store.create(config(), parent.record.environment, Parent(run=parent.id, epoch=1))
+    file = None if epoch is None else parent.checkpoint_path(epoch)
+    with pytest.raises(RunStateError, match=child.id):
+        store.delete(parent, file)
+    assert parent.epochs_saved() == [1]
+    store.delete(parent, file, force=True)
+    assert not parent.checkpoint_path(1).exists()
+
+
+def test_checkpoint_beside_the_one_others_came_from_can_be_deleted(store: RunStore) -> None:
+    parent = new_run(store)
+    put_checkpoint(parent, 0)
+    put_checkpoint(parent, 1)
+    store.create(config(), parent.record.environment, Parent(run=parent.id, epoch=1))
+    store.delete(parent, parent.checkpoint_path(0))
+    assert parent.epochs_saved() == [1]
+
+
+def test_damaged_run_can_be_deleted(store: RunStore) -> None:
+    run, other = new_run(store), new_run(store)
+    for path in (run.record_path, run.status_path, run.labels_path):
+        path.write_text("{")
+    store.delete(run)
+    assert [left.id for left in store.runs()] == [other.id]
+
+
+def test_deleted_run_can_not_be_written(store: RunStore) -> None:
+    run = new_run(store)
+    store.delete(run)
+    with pytest.raises(RunNotFoundError, match="has been deleted"), run.writing():
+        pass
+    assert not run.path.exists()
+
+
+def test_lock_alone_is_a_run_that_was_deleted(store: RunStore) -> None:
+    """Older versions of filelock make its folder again when they wait."""
+    run = new_run(store)
+    store.delete(run)
+    run.path.mkdir()
+    (run.path / "lock").touch()
+    with pytest.raises(RunNotFoundError, match="has been deleted"), run.writing():
+        pass
+    assert list(store.root.iterdir()) == []
+
+
+def test_run_deleted_while_somebody_waits_to_write_stays_deleted(store: RunStore) -> None:
+    run = new_run(store)
+    problems: list[str] = []
+
+    def wait() -> None:
+        try:
+            with Run(run.path).writing(timeout=20):
+                problems.append("wrote")
+        except RunNotFoundError as error:
+            problems.append(str(error))
+
+    waiting = threading.Thread(target=wait)
+    with run.writing():
+        waiting.start()
+        wait_until(lambda: waits_for_lock(waiting), "the other one has tried the lock and will again")
+        run.path.rename(store.root / ".tmp-gone")
+    waiting.join()
+    assert problems == [f"Run {run.id} has been deleted."]
+    assert store.runs() == []
+
+
+def test_two_writers_of_one_run_exclude_each_other(store: RunStore) -> None:
+    run = new_run(store)
+    with run.writing(), pytest.raises(RunStateError, match="being worked on"), Run(run.path).writing(timeout=0.1):
+        pass
+
+
+def test_file_where_the_store_should_be_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_bytes(b"")
+    with pytest.raises(FashionError, match="choose another folder") as caught:
+        new_run(RunStore(tmp_path / "runs"))
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "runs").read_bytes() == b""
+
+
+def test_store_on_a_read_only_disk_is_one_sentence(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 64) as disk:
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        with pytest.raises(DiskError, match="read-only disk; choose another folder"):
+            new_run(RunStore(disk / "runs"))
+
+
+@pytest.mark.parametrize("room", [0, 4, 8])
+def test_store_on_a_full_disk_is_one_sentence_and_nothing_is_left(tmp_path: Path, room: int) -> None:
+    """With room for none, one or two of a run's files."""
+    with small_disk(tmp_path / "disk", 64) as disk:
+        store = RunStore(disk / "runs")
+        store.root.mkdir()
+        (disk / "other").write_bytes(bytes((64 - room) * 1024))
+        with pytest.raises(DiskError, match="the disk is full"):
+            new_run(store)
+        assert list(store.root.iterdir()) == []

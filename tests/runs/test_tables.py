@@ -1,0 +1,324 @@
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fashion_core import files
+from fashion_core.clock import now
+from fashion_core.runs import metrics, tables
+from fashion_core.runs import run as run_folders
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import Environment, Facts, Labels, Mark, Marks, Parent, Source, Status
+from fashion_core.runs.store import RunStore
+from tests.support.helpers import config, new_run, settle
+
+LONG = 40_000
+
+
+def batch_row(epoch: int, batch: int, losses: list[float]) -> dict[str, Any]:
+    return {"kind": "batch", "epoch": epoch, "batch": batch, "losses": losses, "images_per_second": 1.0, "time": 0.0}
+
+
+def epoch_row(epoch: int, loss: float) -> dict[str, Any]:
+    numbers = {"accuracy": 0.5, "train_loss": loss, "seconds": 1.0, "samples_per_second": 500.0}
+    return {"kind": "epoch", "epoch": epoch, "loss": loss, **numbers, "time": 0.0}
+
+
+def status(**changes: Any) -> Status:
+    return Status(state="running", queued_at=0, heartbeat=0, **changes)
+
+
+def test_batches_count_steps_from_one_through_all_epochs() -> None:
+    settings = config(train_images=192, batch_size=64)
+    rows = [batch_row(0, 1, [3.0, 2.0]), batch_row(0, 2, [1.5]), batch_row(1, 0, [1.0])]
+    frame = tables.batches_frame(rows, settings)
+    assert list(frame["step"]) == [1, 2, 3, 4]
+    assert list(frame["loss"]) == [3.0, 2.0, 1.5, 1.0]
+
+
+def test_smoothed_loss_lies_between_the_extremes_and_follows() -> None:
+    frame = tables.batches_frame([batch_row(0, 199, [2.0] * 100 + [1.0] * 100)], config(train_images=500, batch_size=1))
+    assert frame["smoothed"].between(1.0, 2.0).all()
+    assert frame["smoothed"].iloc[99] == 2.0
+    assert frame["smoothed"].iloc[-1] < 1.1
+
+
+def test_many_batches_are_thinned_and_keep_their_extremes() -> None:
+    losses = np.random.default_rng(0).uniform(1, 2, LONG)
+    losses[12_345], losses[23_456] = 9.0, 0.1
+    frame = tables.batches_frame(
+        [batch_row(0, LONG - 1, list(losses))], config(dataset="fashion-mnist", train_images=0)
+    )
+    assert len(frame) <= tables.MAX_POINTS
+    assert {9.0, 0.1} <= set(frame["loss"])
+    assert list(frame["step"].iloc[[0, -1]]) == [1, LONG]
+    assert frame["step"].is_monotonic_increasing
+
+
+def test_no_rows_give_empty_frames_with_their_columns() -> None:
+    assert list(tables.batches_frame([], config()).columns) == ["step", "loss", "smoothed"]
+    epochs = tables.epochs_frame([], config(), [])
+    assert epochs.empty
+    assert {"epoch", "step", "loss", "train_loss", "accuracy", "checkpoint"} <= set(epochs.columns)
+
+
+def test_epochs_say_where_they_ended_and_whether_their_checkpoint_is_there() -> None:
+    frame = tables.epochs_frame([epoch_row(0, 2.0), epoch_row(1, 1.0)], config(train_images=128, batch_size=64), [1])
+    assert list(frame["step"]) == [2, 4]
+    assert list(frame["checkpoint"]) == [False, True]
+
+
+def test_runs_are_listed_newest_first_with_their_best_epoch(store: RunStore) -> None:
+    older, newer = new_run(store, name="older"), new_run(store, name="newer")
+    for epoch, loss in enumerate([2.0, 1.0, 1.5]):
+        metrics.append_row(older.metrics_path, epoch_row(epoch, loss))
+    frame = tables.runs_frame(store)
+    assert list(frame["id"]) == [newer.id, older.id]
+    assert list(frame["name"]) == ["newer", "older"]
+    assert np.isnan(frame["best_loss"].iloc[0])
+    assert frame["best_loss"].iloc[1] == 1.0
+
+
+def test_a_damaged_run_is_listed_and_says_why(store: RunStore) -> None:
+    run = new_run(store)
+    run.record_path.write_text("{}")
+    row = tables.runs_frame(store).iloc[0]
+    assert row["state"] == "damaged"
+    assert "id is missing" in row["error"]
+
+
+def test_a_run_without_its_record_is_listed_as_damaged(store: RunStore) -> None:
+    new_run(store).record_path.unlink()
+    assert tables.runs_frame(store).iloc[0]["state"] == "damaged"
+
+
+def test_an_empty_store_gives_an_empty_table(store: RunStore) -> None:
+    frame = tables.runs_frame(store)
+    assert frame.empty
+    assert list(frame.columns) == list(tables.RUN_COLUMNS)
+
+
+def test_progress_and_time_left_follow_from_the_status() -> None:
+    settings = config(train_images=640, batch_size=64, epochs=4)
+    progress = tables.progress(settings, status(epoch=1, batch=5, images_per_second=64.0))
+    assert (progress.done, progress.total, progress.seconds_left) == (15, 40, 25.0)
+    assert tables.progress(settings, status()).seconds_left is None
+
+
+@pytest.mark.parametrize(
+    ("epochs", "done", "end"), [(4, 0, 4), (10, 10, 10), (50, 0, 10), (50, 9, 10), (50, 10, 20), (50, 45, 50)]
+)
+def test_a_long_runs_chart_doubles_when_it_is_full(epochs: int, done: int, end: int) -> None:
+    assert tables.horizon(config(epochs=epochs), status(epoch=done)) == range(end)
+
+
+@pytest.mark.parametrize(("epochs", "done", "end"), [(8, 5, 8), (55, 5, 15), (55, 14, 15), (55, 15, 25)])
+def test_a_resumed_runs_chart_begins_with_its_own_first_epoch(epochs: int, done: int, end: int) -> None:
+    assert tables.horizon(config(epochs=epochs), status(epoch=done), 5) == range(5, end)
+
+
+def test_thinning_leaves_a_short_frame_as_it_is() -> None:
+    frame = pd.DataFrame({"step": [1, 2, 3], "loss": [1.0, 2.0, 3.0]})
+    assert tables.thin_out(frame, 3) is frame
+
+
+def save(run: Run, file: Path, loss: float | None = 1.0, **changes: Any) -> Path:
+    """A file of ten bytes that is no checkpoint, and its facts."""
+    file.write_bytes(b"0123456789")
+    epoch = run.epoch_of(file)
+    facts: dict[str, Any] = {
+        "format": "weights" if epoch is None else "checkpoint", "sha256": "0" * 64, "bytes": 10, "epoch": epoch or 0,
+        "loss": loss, "accuracy": None, "seconds": 0.0, "created": datetime.now(UTC), "why": "epoch",
+    }  # fmt: skip
+    run.write_facts(file, Facts(**{**facts, **changes}))
+    return file
+
+
+def saved_run(store: RunStore, *losses: float | None, **changes: Any) -> Run:
+    run = new_run(store, **changes)
+    for epoch, loss in enumerate(losses):
+        save(run, run.checkpoint_path(epoch), loss)
+    return run
+
+
+def imported_run(store: RunStore, loss: float | None) -> Run:
+    run = saved_run(store, loss)
+    record = run.record.model_copy(update={"source": Source(name="a", format="checkpoint", sha256="0" * 64)})
+    run.record_path.write_text(record.model_dump_json())
+    return run
+
+
+def resume(store: RunStore, run: Run, epoch: int) -> None:
+    environment = Environment(python="3", torch="2", device="cpu", threads=1)
+    store.create(config(), environment, parent=Parent(run=run.id, epoch=epoch))
+
+
+def test_a_resumed_run_is_listed_with_the_name_of_its_parent_until_that_is_deleted(store: RunStore) -> None:
+    parent = saved_run(store, 2.0, name="parent")
+    resume(store, parent, 0)
+    assert tables.runs_frame(store)["parent"].dropna().tolist() == ["parent, epoch 0"]
+    store.delete(parent, force=True)
+    assert tables.runs_frame(store)["parent"].dropna().tolist() == [f"{parent.id}, epoch 0"]
+
+
+def test_saved_files_are_listed_by_run_then_epoch_then_the_others(store: RunStore) -> None:
+    older, newer = saved_run(store, 3.0, 2.0, name="older"), saved_run(store, 1.0, name="newer", model="cnn")
+    save(older, older.weights_path)
+    frame = tables.saved_frame(store)
+    assert list(frame.columns) == list(tables.SAVED_COLUMNS)
+    assert list(frame["run"]) == [newer.id, older.id, older.id, older.id]
+    assert list(frame["file"]) == ["model_save/0", "model_save/0", "model_save/1", "model_weights.pth"]
+    assert list(frame["loss"]) == [1.0, 3.0, 2.0, 1.0]
+    assert list(frame["model"]) == ["cnn", "mlp", "mlp", "mlp"]
+
+
+def test_no_saved_files_give_an_empty_frame_with_its_columns(store: RunStore) -> None:
+    new_run(store)
+    frame = tables.saved_frame(store)
+    assert frame.empty
+    assert list(frame.columns) == list(tables.SAVED_COLUMNS)
+    assert frame["best"].dtype == "bool"
+
+
+def test_best_is_the_whole_checkpoint_with_the_lowest_loss(store: RunStore) -> None:
+    run = saved_run(store, 3.0, 1.0, 2.0, None)
+    save(run, run.weights_path, 0.5)
+    assert list(tables.saved_frame(store)["best"]) == [False, True, False, False, False]
+    run.checkpoint_path(1).write_bytes(b"short")
+    assert list(tables.saved_frame(store)["best"]) == [False, False, True, False, False]
+    assert list(tables.saved_frame(store)["best"]) == [epoch == run.best_epoch() for epoch in (*range(4), None)]
+
+
+def test_runs_resumed_from_a_checkpoint_are_counted_in_one_pass(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = saved_run(store, 3.0, 2.0)
+    save(run, run.weights_path)
+    for epoch in (1, 1, 0):
+        resume(store, run, epoch)
+    reads: list[Path] = []
+
+    def note(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and str(arguments[0]).endswith("run.json"):
+            reads.append(Path(arguments[0]))
+
+    sys.addaudithook(note)
+    assert list(tables.saved_frame(store)["resumed"]) == [1, 2, 0]
+    assert len(reads) == len(set(reads)) == 4
+
+
+def test_damage_is_told_without_opening_a_file(store: RunStore) -> None:
+    run = saved_run(store, 4.0, 3.0, 2.0, 1.0, 0.5)
+    run.checkpoint_path(0).write_bytes(b"short")
+    run.checkpoint_path(1).unlink()
+    run.facts_path(run.checkpoint_path(2)).write_text("{")
+    facts = run.facts(run.checkpoint_path(3))
+    assert facts is not None
+    run.write_marks(Marks(files={"model_save/3": Mark(sha256=facts.sha256, reason="its SHA-256 is another")}))
+    frame = tables.saved_frame(store)
+    told = frame["damage"].fillna("").tolist()
+    assert told[:2] == ["it has 5 bytes instead of 10", "the file is missing"]
+    assert "it is not JSON" in told[2]
+    assert told[3:] == ["its SHA-256 is another", ""]
+    assert frame["epoch"].tolist() == list(range(5))
+    assert list(frame["best"]) == [False] * 4 + [True]
+
+
+def test_damaged_marks_labels_and_record_hide_no_file(store: RunStore) -> None:
+    run = saved_run(store, 1.0)
+    for path in (run.marks_path, run.labels_path, run.record_path):
+        path.write_text("{")
+    row = tables.saved_frame(store).iloc[0]
+    assert (row["name"], row["file"]) == (run.id, "model_save/0")
+
+
+@pytest.mark.parametrize("after", ["its name was found", "its size was found"])
+def test_file_that_is_deleted_while_it_is_listed_has_no_row(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch, after: str
+) -> None:
+    run = saved_run(store, 3.0, 2.0)
+    first, second = run.listed()
+    assert first.name == "model_save/0"
+    found = [first if after == "its size was found" else first._replace(bytes=None), second]
+    monkeypatch.setattr(Run, "listed", lambda run: found)
+    run.remove_saved(run.checkpoint_path(0))
+    assert list(tables.saved_frame(store)["file"]) == ["model_save/1"]
+
+
+def test_imported_run_whose_loss_is_not_known_is_listed(store: RunStore) -> None:
+    imported_run(store, None)
+    row = tables.runs_frame(store).iloc[0]
+    assert (row["epochs"], row["state"]) == ("imported", "queued")
+    assert np.isnan(row["best_loss"])
+
+
+def test_lists_follow_what_other_processes_change(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    settle(monkeypatch)
+    run = saved_run(store, 2.0)
+    assert (len(tables.runs_frame(store)), len(tables.saved_frame(store))) == (1, 1)
+    save(run, run.checkpoint_path(1), 1.0)
+    run.write_labels(Labels(name="renamed"))
+    metrics.append_row(run.metrics_path, epoch_row(0, 2.0))
+    run.write_status(status(epoch=1).model_copy(update={"state": "stopped"}))
+    assert list(tables.saved_frame(store)["best"]) == [False, True]
+    row = tables.runs_frame(store).iloc[0]
+    assert (row["name"], row["state"], row["best_loss"]) == ("renamed", "stopped", 2.0)
+    store.delete(run)
+    assert tables.runs_frame(store).empty
+    assert tables.saved_frame(store).empty
+
+
+def test_an_imported_run_has_no_loss_once_its_checkpoint_is_deleted(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle(monkeypatch)
+    run = imported_run(store, 2.0)
+    assert tables.runs_frame(store)["best_loss"].tolist() == [2.0]
+    run.remove_saved(run.checkpoint_path(0))
+    assert tables.runs_frame(store)["best_loss"].isna().all()
+
+
+def test_an_imported_run_is_damaged_for_as_long_as_its_facts_are(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle(monkeypatch)
+    run = imported_run(store, 2.0)
+    facts = run.facts_path(run.checkpoint_path(0))
+    whole = facts.read_bytes()
+    files.write_json(facts, {})
+    damaged = tables.runs_frame(store).iloc[0]
+    assert (damaged["state"], facts.name in damaged["error"]) == ("damaged", True)
+    files.write_bytes(facts, whole)
+    assert tables.runs_frame(store)["best_loss"].tolist() == [2.0]
+
+
+def test_a_run_whose_worker_is_gone_is_listed_as_lost_though_its_files_stand_still(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run(store)
+    run.write_status(status().model_copy(update={"heartbeat": now()}))
+    assert tables.runs_frame(store)["state"].tolist() == ["running"]
+    settle(monkeypatch)
+    tables.runs_frame(store)
+    monkeypatch.setattr(run_folders, "now", lambda: run.status.heartbeat + run_folders.STARTING_SECONDS + 1)
+    assert tables.runs_frame(store)["state"].tolist() == ["lost"]
+
+
+def test_a_file_that_was_written_over_in_place_is_found_where_it_is_shown(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle(monkeypatch)
+    run = saved_run(store, 2.0, 1.0)
+    saved = tables.saved_frame(store)
+    assert not tables.forget_changed(store, saved)
+    run.checkpoint_path(1).write_bytes(b"short")
+    assert not tables.forget_changed(store, saved.iloc[:1])
+    assert tables.forget_changed(store, saved)
+    again = tables.saved_frame(store)
+    assert list(again["best"]) == [True, False]
+    assert again["damage"].notna().tolist() == [False, True]
+    assert not tables.forget_changed(store, again)

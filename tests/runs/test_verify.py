@@ -1,0 +1,162 @@
+"""Saved files against their recorded digests: what is damaged is named and marked, and nothing is deleted."""
+
+import json
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from fashion_core import files
+from fashion_core.runs.run import Run
+from fashion_core.runs.store import RunStore
+from fashion_core.runs.verify import Verified, count_files, verify
+from tests.support.helpers import command_line, files_opened, forbid_listing, new_run, train
+
+
+@pytest.fixture
+def run(store: RunStore) -> Run:
+    """Two checkpoints and both final files."""
+    run = new_run(store, epochs=2)
+    train(run)
+    return run
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def damaged(run: Run) -> dict[str, str | None]:
+    return {result.file: result.reason for result in verify([run]) if not result.ok}
+
+
+def test_whole_files_are_all_ok(run: Run) -> None:
+    names = ["model_save/0", "model_save/1", "model_weights.pth", "model.pth"]
+    assert list(verify([run])) == [Verified(run.id, name, None) for name in names]
+    assert count_files([run]) == len(names)
+
+
+def test_flipped_bit_is_named(run: Run) -> None:
+    flip_a_bit(run.checkpoint_path(0))
+    assert damaged(run) == {"model_save/0": "its SHA-256 is not the one that was recorded"}
+
+
+def test_cut_file_is_named_with_its_size(run: Run) -> None:
+    run.model_path.write_bytes(b"12345")
+    reason = damaged(run)["model.pth"] or ""
+    assert reason.startswith("it has 5 bytes instead of ")
+
+
+def test_missing_file_is_named(run: Run) -> None:
+    run.weights_path.unlink()
+    assert damaged(run) == {"model_weights.pth": "the file is missing"}
+
+
+def test_damaged_facts_are_named(run: Run) -> None:
+    run.facts_path(run.model_path).write_text("{}")
+    assert "model.pth.json is damaged" in (damaged(run)["model.pth"] or "")
+
+
+def test_damaged_file_is_marked_and_not_deleted(run: Run) -> None:
+    flip_a_bit(run.checkpoint_path(0))
+    damaged(run)
+    assert run.damage(run.checkpoint_path(0), run.marks) == "its SHA-256 is not the one that was recorded"
+    assert run.damage(run.checkpoint_path(1), run.marks) is None
+    assert run.checkpoint_path(0).exists()
+
+
+def test_file_saved_again_after_the_check_loses_its_mark(run: Run) -> None:
+    path = run.checkpoint_path(0)
+    facts = run.facts(path)
+    assert facts is not None
+    whole = path.read_bytes()
+    flip_a_bit(path)
+    damaged(run)
+    path.write_bytes(whole)
+    run.write_facts(path, facts.model_copy(update={"created": facts.created.replace(year=2100)}))
+    assert run.damage(path, run.marks) is not None
+    run.write_facts(path, facts.model_copy(update={"sha256": "another", "created": facts.created.replace(year=1999)}))
+    assert run.damage(path, run.marks) is None
+
+
+def test_size_that_differs_is_seen_without_a_check(run: Run) -> None:
+    run.model_path.write_bytes(b"12345")
+    assert (run.damage(run.model_path, run.marks) or "").startswith("it has 5 bytes instead of ")
+
+
+def test_damaged_marks_are_one_sentence(run: Run) -> None:
+    run.marks_path.write_text("[]")
+    assert list(damaged(run)) == ["verified.json"]
+    assert files.read_json(run.marks_path)["files"]["model_save/0"]["reason"] is None
+
+
+def test_run_deleted_meanwhile_does_not_end_the_check(store: RunStore, run: Run) -> None:
+    other = new_run(store, epochs=1)
+    train(other)
+    results = verify([run, other])
+    next(results)
+    store.delete(run)
+    assert [result.file for result in results if result.run == other.id and result.ok] == [
+        "model_save/0",
+        "model_weights.pth",
+        "model.pth",
+    ]
+    assert not run.path.exists()
+
+
+def test_folder_that_can_not_be_read_is_named_and_the_others_are_checked(
+    store: RunStore, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = new_run(store, epochs=1)
+    train(other)
+    forbid_listing(monkeypatch, run.checkpoint_folder)
+    results = list(verify([run, other]))
+    assert [(result.run, result.file) for result in results if not result.ok] == [(run.id, "model_save")]
+    assert [result.file for result in results if result.run == other.id] == [
+        "model_save/0",
+        "model_weights.pth",
+        "model.pth",
+    ]
+    assert count_files([run, other]) == 3
+
+
+def test_who_leaves_early_does_not_wait_for_all_files(run: Run) -> None:
+    facts = run.facts(run.checkpoint_path(0))
+    assert facts is not None
+    for epoch in range(1, 200):
+        with run.checkpoint_path(epoch).open("wb") as file:
+            file.truncate(32 << 20)
+        run.write_facts(run.checkpoint_path(epoch), facts)
+    with files_opened() as opened, closing(verify([run])) as results:
+        next(results)
+    read = {path for path in opened if Path(path).parent == run.checkpoint_folder and Path(path).name.isdecimal()}
+    assert 1 <= len(read) < 50
+
+
+def test_command_names_a_damaged_record_once(run: Run) -> None:
+    run.labels_path.write_text("{")
+    done = command_line("verify", run.id)
+    assert f"{run.id}/labels.json: it is not JSON\n" in done.stdout
+    assert done.stderr == f"fashion_core: {run.labels_path} is damaged: it is not JSON.\n"
+
+
+def test_command_gives_a_record_for_each_file_and_exits_with_1_for_damage(run: Run) -> None:
+    flip_a_bit(run.checkpoint_path(1))
+    done = command_line("verify", "--json")
+    assert done.returncode == 1
+    assert [(record["file"], record["ok"]) for record in json.loads(done.stdout)] == [
+        ("model_save/0", True),
+        ("model_save/1", False),
+        ("model_weights.pth", True),
+        ("model.pth", True),
+    ]
+    assert done.stderr == (
+        f"fashion_core: {run.checkpoint_path(1)} is damaged: its SHA-256 is not the one that was recorded.\n"
+    )
+
+
+def test_command_on_whole_files_exits_with_0(run: Run) -> None:
+    done = command_line("verify", run.id)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count(": ok") == 4

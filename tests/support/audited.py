@@ -1,0 +1,168 @@
+"""Look into and load hostile files in one fresh process, under an audit hook.
+
+``python tests/audited.py FOLDER quick|rest`` prints as JSON what came of each file of that part of the corpus, of files
+that are harmless and of good ones, and what the hook saw when a gadget was really unpickled.
+"""
+
+import gc
+import json
+import os
+import pickle
+import pickletools
+import re
+import resource
+import signal
+import sys
+import time
+import tracemalloc
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from fashion_core.errors import RefusedFileError
+from fashion_core.formats.export import as_program
+from fashion_core.formats.inspect import inspect
+from fashion_core.formats.load import load
+from tests import hostile
+from tests.hostile.building import archive, checkpoint, members_of, mlp, saved
+
+SLOW, LONGEST = 0.05, 5.0
+INSTRUCTIONS = b"}" * 59_000 + b"."
+HARMLESS = {"builtins.id", "object.__getattr__", "sys._getframe"}
+"""Events of ordinary work that touches nothing outside the process."""
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+events: list[str] = []
+watched: list[str] = []
+"""The one path that may be opened for reading while it is watched; empty while nothing is."""
+
+
+def audit(event: str, arguments: tuple[Any, ...]) -> None:
+    if not watched or event in HARMLESS:
+        return
+    if event == "open" and str(arguments[0]) == watched[0] and arguments[2] & WRITING == 0:
+        return
+    events.append(f"{event}{arguments!r}"[:200])
+
+
+def watching(path: Path, act: Callable[[Path], object]) -> tuple[str | None, list[str], float]:
+    """What ``act`` said against the file, the events meanwhile, and the seconds of processor time."""
+    events.clear()
+    watched[:] = [str(path)]
+    began = time.process_time()
+    signal.setitimer(signal.ITIMER_REAL, LONGEST)
+    try:
+        said = act(path)
+    except RefusedFileError as error:
+        said = str(error)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  (the test shows what came out, whatever it is)
+        said = f"{type(error).__name__}: {error}"
+    seconds = time.process_time() - began
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    watched.clear()
+    return said if isinstance(said, str) else None, list(events), seconds
+
+
+def refusal_of(path: Path) -> str | None:
+    return inspect(path).refusal
+
+
+def high_water() -> int:
+    """The most memory that this process has had since ``reset_high_water``, in bytes; 0 where there is no /proc."""
+    status = Path("/proc/self/status")
+    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    return int(found[1]) * 1024 if found else 0
+
+
+def reset_high_water() -> None:
+    clear = Path("/proc/self/clear_refs")
+    if clear.exists():
+        clear.write_text("5")
+
+
+def memory(path: Path, act: Callable[[Path], object]) -> int:
+    """Bytes that Python and numpy had more at most, or that the process had, whichever is more."""
+    reset_high_water()
+    before = high_water()
+    tracemalloc.start()
+    watching(path, act)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return max(peak, high_water() - before)
+
+
+def result(name: str, path: Path) -> dict[str, Any]:
+    """What both readers make of one file; where one was slow, the faster of two times counts, beside the pace then."""
+    found: dict[str, Any] = {"name": name, "bytes": path.stat().st_size}
+    for reader, act in (("inspect", refusal_of), ("load", load)):
+        said, seen, seconds = watching(path, act)
+        if seconds > SLOW:
+            seconds = min(seconds, watching(path, act)[2])
+        found[reader] = {"said": said, "events": seen, "seconds": seconds, "memory": memory(path, act)}
+        found[reader]["pace"] = pace() if seconds > SLOW else 0.0
+    return found
+
+
+def pace() -> float:
+    """Seconds of processor time to go through as many instructions as a file may have; now, the least of three."""
+    times = []
+    for _ in range(3):
+        began = time.process_time()
+        deque(pickletools.genops(INSTRUCTIONS), maxlen=0)
+        times.append(time.process_time() - began)
+    return min(times)
+
+
+def good_files() -> dict[str, bytes]:
+    content = checkpoint()
+    return {
+        "checkpoint": saved(content),
+        "legacy": saved(content, _use_new_zipfile_serialization=False),
+        "weights": saved(mlp().state_dict()),
+        "model": saved(mlp()),
+        "pt2": as_program(mlp()),
+        "zipped again": archive(members_of(saved(dict(mlp().state_dict())))),
+    }
+
+
+def limit_damage() -> None:
+    """A reader that falls for a bomb is ended before the machine feels it: after 5 seconds, or with a GB more."""
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    now = psutil.Process().memory_info().vms
+    resource.setrlimit(resource.RLIMIT_AS, (now + (1 << 30), resource.RLIM_INFINITY))
+
+
+def made(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+def main(folder: Path, part: str) -> None:
+    path, cases = folder / "file", hostile.quick() if part == "quick" else hostile.rest()
+    for data in good_files().values():  # what is imported late and kept is so before the watch begins
+        refusal_of(made(path, data))
+        load(path)
+    gc.collect()
+    gc.freeze()  # torch makes each full collection a tenth of a second, whoever causes it
+    limit_damage()
+    sys.addaudithook(audit)
+    results = [result(name, made(path, make())) for name, make in cases]
+    harmless = [result(name, made(path, make())) for name, make in hostile.harmless()]
+    control = watching(made(path, pickle.dumps(Gadget())), lambda path: pickle.loads(path.read_bytes()))
+    good = [result(name, made(path, data)) for name, data in good_files().items()]
+    print(json.dumps({"hostile": results, "harmless": harmless, "good": good, "control": control[1]}))
+
+
+class Gadget:
+    """Does no harm, but what it does is a gadget's work."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return eval, ("1 + 1",)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main(Path(sys.argv[1]), sys.argv[2])

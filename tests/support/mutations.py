@@ -1,0 +1,260 @@
+"""Random changes of good files: whatever is changed, a file is refused in one sentence or gives the same numbers.
+
+``python -m tests.mutations [--count 20000] [--seed 0] [FORMAT …]`` prints what came of each format.
+"""
+
+import argparse
+import io
+import os
+import random
+import struct
+import tempfile
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fashion_core.errors import DiskError, RefusedFileError
+from fashion_core.formats import export
+from fashion_core.formats.inspect import inspect
+from fashion_core.formats.load import Loaded, load
+from fashion_core.formats.untrusted.readers import open_stored
+from fashion_core.models import build_model
+
+Change = tuple[int, bytes]
+"""Where in the file, and what is written there."""
+CHECKED = ("weights", "model", "checkpoint", "safetensors", "pt2")
+"""The formats whose files carry checksums."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A good file, what it loads as, and where its numbers are; all else in it is structure."""
+
+    data: bytes
+    numbers: list[tuple[int, int]]
+    loaded: Loaded
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """What is written over a good file, and how long it is afterwards."""
+
+    changes: tuple[Change, ...]
+    length: int
+
+
+def good_file(format: str) -> bytes:
+    model = build_model("mlp", seed=3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    model(torch.ones(2, 1, 28, 28)).sum().backward()
+    optimizer.step()
+    state = {"model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict()}
+    if format == "safetensors":
+        return export.as_safetensors(Loaded(model, "mlp", "checkpoint", 7, 0.25, None, {}))
+    if format == "pt2":
+        return export.as_program(model)
+    content: Any = {"epoch": 7, **state, "loss": 0.25}
+    if format in ("weights", "model"):
+        content = model.state_dict() if format == "weights" else model
+    buffer = io.BytesIO()
+    torch.save(content, buffer, _use_new_zipfile_serialization=format != "legacy")
+    return buffer.getvalue()
+
+
+def subject(format: str, path: Path) -> Subject:
+    data = good_file(format)
+    path.write_bytes(data)
+    places = open_stored(path).places.values()
+    return Subject(data, sorted((place.offset, place.bytes) for place in places), load(path))
+
+
+def mutations(subject: Subject, generator: random.Random) -> Iterator[Mutation]:
+    """Without end: half of them in the structure, half anywhere, a few that let members change places."""
+    swaps = list(swapped_members(subject.data))
+    while True:
+        if swaps and generator.random() < 0.02:
+            yield Mutation(generator.choice(swaps), len(subject.data))
+        elif generator.random() < 0.05:
+            yield truncated(subject.data, generator)
+        else:
+            place = in_structure(subject, generator) if generator.random() < 0.5 else anywhere(subject, generator)
+            yield Mutation(tuple(changed(subject.data, place, generator)), len(subject.data))
+
+
+def anywhere(subject: Subject, generator: random.Random) -> int:
+    return generator.randrange(len(subject.data))
+
+
+def in_structure(subject: Subject, generator: random.Random) -> int:
+    """A byte that is none of a number: of the pickle, a header, the directory, a description."""
+    gaps, end = [], 0
+    for offset, size in [*subject.numbers, (len(subject.data), 0)]:
+        gaps += [(end, offset)] if offset > end else []
+        end = offset + size
+    start, stop = generator.choices(gaps, [stop - start for start, stop in gaps])[0]
+    return generator.randrange(start, stop)
+
+
+def changed(data: bytes, place: int, generator: random.Random) -> Iterator[Change]:
+    """A flipped bit most of the time; else other bytes, zeros, or bytes from elsewhere in the file."""
+    kind = generator.randrange(8)
+    size = min(generator.choice((1, 2, 4, 8, 64)), len(data) - place)
+    if kind == 0:
+        yield place, generator.randbytes(size)
+    elif kind == 1:
+        yield place, bytes(size)
+    elif kind == 2:
+        other = generator.randrange(len(data) - size)
+        yield place, data[other : other + size]
+    else:
+        for _ in range(generator.choice((1, 1, 1, 2, 3))):
+            yield place, bytes([data[place] ^ 1 << generator.randrange(8)])
+            place = min(len(data) - 1, place + generator.randrange(100))
+
+
+def truncated(data: bytes, generator: random.Random) -> Mutation:
+    """Cut off near the end or anywhere, or with something behind it."""
+    kind = generator.randrange(3)
+    if kind == 0:
+        return Mutation((), generator.randrange(len(data)))
+    if kind == 1:
+        return Mutation((), len(data) - generator.randrange(1, 200))
+    behind = generator.randbytes(generator.randrange(1, 50))
+    return Mutation(((len(data), behind),), len(data) + len(behind))
+
+
+def swapped_members(data: bytes) -> Iterator[tuple[Change, ...]]:
+    """Each two members of one size exchange their bytes, their names, or what the directory says of them."""
+    if not data.startswith(b"PK"):
+        return
+    entries = _entries(data)
+    for one in entries:
+        for other in entries:
+            if one.name < other.name and one.size == other.size and one.size:
+                yield tuple(_exchange(data, one.start, other.start, one.size))
+                yield tuple(_exchange(data, one.entry + 42, other.entry + 42, 4))
+                yield tuple(_exchange(data, one.entry + 16, other.entry + 16, 4)) + tuple(
+                    _exchange(data, one.entry + 42, other.entry + 42, 4)
+                )
+                if len(one.name) == len(other.name):
+                    size = len(one.name)
+                    yield tuple(_exchange(data, one.entry + 46, other.entry + 46, size)) + tuple(
+                        _exchange(data, one.header + 30, other.header + 30, size)
+                    )
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A member: its name, and where its directory entry, its own header and its bytes begin."""
+
+    name: bytes
+    entry: int
+    header: int
+    start: int
+    size: int
+
+
+def _entries(data: bytes) -> list[_Entry]:
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        place, infos = file.start_dir, file.infolist()
+    found = []
+    for info in infos:
+        name_bytes, extra_bytes = struct.unpack_from("<2H", data, info.header_offset + 26)
+        start = info.header_offset + 30 + name_bytes + extra_bytes
+        found.append(_Entry(info.filename.encode(), place, info.header_offset, start, info.file_size))
+        place += 46 + sum(struct.unpack_from("<3H", data, place + 28))
+    return found
+
+
+def _exchange(data: bytes, one: int, other: int, size: int) -> Iterator[Change]:
+    yield one, data[other : other + size]
+    yield other, data[one : one + size]
+
+
+def outcome(path: Path, subject: Subject) -> str:
+    """``refused`` or ``the same``. Raises ``AssertionError`` if other numbers were loaded, else what is no sentence."""
+    try:
+        file = open_stored(path)
+        inspect(path, numbers=False)
+        file.check_numbers()
+        loaded = load(path)
+    except (RefusedFileError, DiskError):
+        return "refused"
+    assert_same(loaded, subject.loaded)
+    return "the same"
+
+
+def assert_same(loaded: Loaded, expected: Loaded) -> None:
+    assert is_same(loaded.model.state_dict(), expected.model.state_dict()), "other weights"
+    assert (loaded.model_name, loaded.epoch, loaded.loss) == (expected.model_name, expected.epoch, expected.loss)
+    assert is_same(loaded.optimizer_state, expected.optimizer_state), "another state of the optimizer"
+
+
+def is_same(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor):
+        return isinstance(other, Tensor) and one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, Mapping):
+        return list(one) == list(other) and all(is_same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(is_same, one, other))
+    return type(one) is type(other) and bool(one == other)
+
+
+def apply(path: Path, mutation: Mutation) -> None:
+    with path.open("r+b", buffering=0) as file:
+        for place, written in mutation.changes:
+            os.pwrite(file.fileno(), written, place)
+        file.truncate(mutation.length)
+
+
+def undo(path: Path, data: bytes, mutation: Mutation) -> None:
+    with path.open("r+b", buffering=0) as file:
+        for place, written in mutation.changes:
+            os.pwrite(file.fileno(), data[place : place + len(written)], place)
+        if mutation.length < len(data):
+            os.pwrite(file.fileno(), data[mutation.length :], mutation.length)
+        file.truncate(len(data))
+
+
+def run(
+    format: str, folder: Path, count: int, seed: int, judge: Callable[[Path, Subject], str] = outcome
+) -> Counter[str]:
+    """How often each outcome came. Raises what ``judge`` raises, with a note that names the mutation."""
+    path = folder / format
+    good = subject(format, path)
+    generator, outcomes = random.Random(f"{format} {seed}"), Counter[str]()
+    for number, mutation in zip(range(count), mutations(good, generator), strict=False):
+        apply(path, mutation)
+        try:
+            outcomes[judge(path, good)] += 1
+        except Exception as error:
+            error.add_note(f"{format}, seed {seed}, mutation {number}: {str(mutation)[:300]}")
+            raise
+        undo(path, good.data, mutation)
+    return outcomes
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m tests.mutations")
+    parser.add_argument("formats", nargs="*", default=CHECKED, metavar="FORMAT")
+    parser.add_argument("--count", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        for format in options.formats:
+            began = time.perf_counter()
+            outcomes = run(format, Path(folder), options.count, options.seed)
+            found = ", ".join(f"{count:,} {outcome}" for outcome, count in outcomes.most_common())
+            print(f"{format:12} {options.count:,} mutations: {found}; {time.perf_counter() - began:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""Training steps, and how to see that two of them do the same to the bit."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fashion_core.config import TrainConfig
+from fashion_core.loops import Step, TrainStep
+from fashion_core.models import build_model
+from fashion_core.optimizers import make_optimizer
+from fashion_core.runs.run import Run
+from fashion_core.training.captured_step import ReplayedStep
+from fashion_core.training.trainer import Training
+from tests.support.helpers import config, never
+
+CPU, BATCH = torch.device("cpu"), 64
+SETTINGS: dict[str, dict[str, Any]] = {
+    "sgd": {},
+    "momentum": {"momentum": 0.9, "weight_decay": 0.01},
+    "adam, cosine": {"optimizer": "adam", "schedule": "cosine"},
+    "cnn, adamw": {"model": "cnn", "optimizer": "adamw", "weight_decay": 0.05},
+}
+
+
+def new_step(**settings: Any) -> TrainStep:
+    """With the model that these settings name."""
+    chosen = config(**settings)
+    return step_of(build_model(chosen.model, seed=0), chosen)
+
+
+def step_of(model: nn.Module, chosen: TrainConfig) -> TrainStep:
+    return TrainStep(model, nn.CrossEntropyLoss(), make_optimizer(chosen, model))
+
+
+def batch(size: int = BATCH, seed: int = 1) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(size, 1, 28, 28, generator=generator), torch.randint(10, (size,), generator=generator)
+
+
+def numbers(step: TrainStep) -> list[Tensor]:
+    """All that a checkpoint would hold of them."""
+    return [value.clone() for value in [*step.model.state_dict().values(), *_state(step.optimizer.state_dict())]]
+
+
+def _state(optimizer: dict[str, Any]) -> list[Tensor]:
+    return [value for values in optimizer["state"].values() for value in values.values()]
+
+
+def same(some: list[Tensor], others: list[Tensor]) -> bool:
+    return len(some) == len(others) and all(map(torch.equal, some, others))
+
+
+def step_by_step(step: Step) -> Step:
+    """The same without replays."""
+    assert isinstance(step, ReplayedStep)
+    return step.step
+
+
+def end_of(
+    run: Run, should_stop: Callable[[], bool] = never, way: Callable[[Step], Step] = lambda step: step
+) -> list[Tensor]:
+    """All numbers of the last checkpoint of a run trained to its end, its steps taken this way."""
+    with run.writing():
+        training = Training(run, should_stop)
+        training.train_step = way(training.train_step)
+        training.to_the_end()
+    last = torch.load(run.checkpoint_path(training.config.epochs - 1), weights_only=True)
+    losses = torch.tensor([last["loss"], last["measured"]["train_loss"]])
+    return [*last["model_state_dict"].values(), *_state(last["optimizer_state_dict"]), losses]

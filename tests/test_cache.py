@@ -1,0 +1,203 @@
+"""What is kept from files: made once while they stand still, anew at once when they change."""
+
+import os
+import threading
+import time
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from fashion_core import cache
+from fashion_core.cache import KeptFromFiles, KeptLatest
+from fashion_core.errors import RunNotFoundError
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import Status
+from fashion_core.runs.store import RunStore
+from tests.support.helpers import new_run, settle, wait_until
+
+AHEAD_SECONDS = 20.0
+
+
+class Reads:
+    """The text of a file, and how often it was read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.count = path, 0
+
+    def __call__(self) -> str:
+        self.count += 1
+        return self.path.read_text()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "file"
+    path.write_text("one")
+    return path
+
+
+def test_a_file_that_stands_still_is_read_once(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settle(monkeypatch)
+    texts, read = KeptFromFiles[str](8), Reads(file)
+    assert [texts.get(file, (file,), read) for _ in range(3)] == ["one"] * 3
+    assert read.count == 1
+
+
+def set_back(path: Path, before: os.stat_result) -> None:
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_replaced_file_of_the_same_size_and_time_is_seen(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settle(monkeypatch)
+    texts, read, before = KeptFromFiles[str](8), Reads(file), file.stat()
+    assert texts.get(file, (file,), read) == "one"
+    other = file.with_name("other")
+    other.write_text("two")
+    other.replace(file)
+    set_back(file, before)
+    assert texts.get(file, (file,), read) == "two"
+
+
+def test_a_file_written_over_within_one_tick_is_seen(file: Path) -> None:
+    texts, read, before = KeptFromFiles[str](8), Reads(file), file.stat()
+    assert texts.get(file, (file,), read) == "one"
+    with file.open("r+") as opened:
+        opened.write("two")
+    set_back(file, before)
+    assert texts.get(file, (file,), read) == "two"
+
+
+def test_a_clock_that_does_not_tick_hides_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inode, size and times all the same: only that the file is young tells that it may have changed."""
+    found = file.stat()
+    stopped = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+    def stamp(path: Path) -> cache.Stamp:
+        return stopped
+
+    monkeypatch.setattr(cache, "stamp", stamp)
+    texts, read = KeptFromFiles[str](8), Reads(file)
+    assert texts.get(file, (file,), read) == "one"
+    file.write_text("two")
+    assert texts.get(file, (file,), read) == "two"
+
+
+def test_a_file_from_the_future_is_never_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settle(monkeypatch)
+    ahead = time.time() + AHEAD_SECONDS
+    os.utime(file, (ahead, ahead))
+    texts, read = KeptFromFiles[str](8), Reads(file)
+    texts.get(file, (file,), read)
+    texts.get(file, (file,), read)
+    assert read.count == 2
+
+
+def test_a_file_that_comes_and_goes_is_seen(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settle(monkeypatch)
+    exists = KeptFromFiles[bool](8)
+    found = [exists.get(file, (file,), file.exists)]
+    file.unlink()
+    found.append(exists.get(file, (file,), file.exists))
+    file.touch()
+    found.append(exists.get(file, (file,), file.exists))
+    assert found == [True, False, True]
+
+
+def test_what_raises_is_not_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settle(monkeypatch)
+    numbers = KeptFromFiles[int](8)
+    with pytest.raises(ValueError, match="invalid literal"):
+        numbers.get(file, (file,), lambda: int(file.read_text()))
+    assert numbers.get(file, (file,), lambda: 1) == 1
+
+
+def test_no_more_are_kept_than_wanted_and_the_oldest_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settle(monkeypatch)
+    texts = KeptFromFiles[str](2)
+    files = {name: Reads(tmp_path / name) for name in "abc"}
+    for name in files:
+        (tmp_path / name).touch()
+    for name in "abcac":
+        texts.get(name, (tmp_path / name,), files[name])
+    assert [read.count for read in files.values()] == [2, 1, 1]
+
+
+def test_latest_is_made_once_by_many_threads() -> None:
+    latest, made = KeptLatest[int](2), count()
+    begin = threading.Barrier(4)
+
+    def ask() -> None:
+        begin.wait()
+        latest.get("key", "same", lambda: next(made))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert next(made) == 1
+
+
+def test_latest_is_made_anew_from_something_else() -> None:
+    latest, made = KeptLatest[int](2), count()
+    assert [latest.get("key", made_from, made.__next__) for made_from in "aaba"] == [0, 0, 1, 2]
+
+
+def status(**changes: object) -> Status:
+    return Status.model_validate({"state": "running", "queued_at": 0, "heartbeat": 0, **changes})
+
+
+def test_each_of_many_statuses_written_in_a_row_is_seen(store: RunStore) -> None:
+    """A thousand within a few ticks of the clock, of one size, half of them in place."""
+    run = new_run(store)
+    for batch in range(1000, 2000):
+        write = run.write_status if batch % 2 else run.overwrite_status
+        write(status(batch=batch))
+        assert Run(run.path).status.batch == batch
+
+
+def test_a_status_that_another_process_writes_is_seen_after_it_was_kept(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle(monkeypatch)
+    run = new_run(store)
+    run.write_status(status(batch=1))
+    assert run.status.batch == run.status.batch == 1
+    run.write_status(status(batch=2))
+    assert run.status.batch == 2
+
+
+def test_a_run_that_was_deleted_or_made_is_listed_at_once(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    settle(monkeypatch)
+    first = new_run(store)
+    assert [run.id for run in store.runs()] == [first.id]
+    second = new_run(store)
+    assert [run.id for run in store.runs()] == [second.id, first.id]
+    store.delete(first)
+    assert [run.id for run in store.runs()] == [second.id]
+    with pytest.raises(RunNotFoundError):
+        store.get(first.id)
+
+
+def test_a_checkpoint_that_comes_or_goes_is_seen_at_once(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    settle(monkeypatch)
+    run = new_run(store)
+    found = [run.epochs_saved()]
+    for path in (run.checkpoint_path(0), run.facts_path(run.checkpoint_path(0))):
+        path.touch()
+        found.append(run.epochs_saved())
+    run.checkpoint_path(0).unlink()
+    assert [*found, run.epochs_saved()] == [[], [], [0], []]
+
+
+def test_a_file_is_kept_once_it_has_settled(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "SETTLED_SECONDS", 0.05)
+    texts, read = KeptFromFiles[str](8), Reads(file)
+
+    def is_kept() -> bool:
+        before = read.count
+        texts.get(file, (file,), read)
+        return read.count == before
+
+    wait_until(is_kept, "the file is kept", 5)

@@ -1,0 +1,67 @@
+"""The numbers of a run in words: which way each went, and whether that is good."""
+
+from dataclasses import replace
+
+import pytest
+
+from fashion_core.resume.comparison import Compared, LossNow
+from fashion_core.runs.live import Numbers
+from fashion_core.runs.schema import LoadCheck
+from fashion_core.runs.store import RunStore
+from fashion_core.ui.live import run_tiles
+from fashion_core.ui.live.tiles import Meaning, Tile
+from tests.support.helpers import new_run
+
+NOTHING = Numbers(None, None, None, None, None, 0.0)
+CHECK = LoadCheck(loss_last=0.5, loss_check=0.5, accuracy=0.8, standard_error=0.01, comparable=True, optimizer="loaded")
+ROW = Compared("b", "b", "finished", "a", "a", True, 1, CHECK, None, None, "exact", (), {})
+
+
+def tile(store: RunStore, label: str, found: Numbers) -> Tile:
+    run = new_run(store)
+    return next(tile for tile in run_tiles.numbers(run, run.status, "stopped", found) if tile.label == label)
+
+
+@pytest.mark.parametrize(
+    ("change", "said", "meaning"),
+    [(None, "", "plain"), (-0.25, "↓ 0.2500", "good"), (0.25, "↑ 0.2500", "bad"), (0.0, "0.0000", "plain")],
+)
+def test_less_of_a_loss_is_good(store: RunStore, change: float | None, said: str, meaning: Meaning) -> None:
+    found = tile(store, "Test loss", replace(NOTHING, loss=0.5, loss_change=change))
+    assert (found.value, found.change, found.meaning) == ("0.5000", said, meaning)
+
+
+@pytest.mark.parametrize(
+    ("change", "said", "meaning"),
+    [(None, "", "plain"), (-0.25, "↓ 25.00 points", "bad"), (0.25, "↑ 25.00 points", "good")],
+)
+def test_more_of_an_accuracy_is_good(store: RunStore, change: float | None, said: str, meaning: Meaning) -> None:
+    found = tile(store, "Test accuracy", replace(NOTHING, accuracy=0.5, accuracy_change=change))
+    assert (found.value, found.change, found.meaning) == ("50.00%", said, meaning)
+
+
+def test_what_is_not_known_yet_is_a_dash(store: RunStore) -> None:
+    run = new_run(store)
+    assert [tile.value for tile in run_tiles.numbers(run, run.status, "running", NOTHING)] == ["–"] * 5
+
+
+@pytest.mark.parametrize(
+    ("loss", "standard_error", "said", "meaning"),
+    [
+        (0.4, 0.001, "↓ 20.0%, lower", "good"),
+        (0.6, 0.001, "↑ 20.0%, higher", "bad"),
+        (0.6, 1.0, "↑ 20.0%, within noise", "plain"),
+    ],
+)
+def test_loss_now_says_which_way_it_went_and_whether_that_is_noise(
+    loss: float, standard_error: float, said: str, meaning: Meaning
+) -> None:
+    now = LossNow(2, loss, loss - 0.5, standard_error)
+    first, latest = run_tiles.three_losses(replace(ROW, first=now, latest=now))[2:]
+    assert (first.change, first.meaning) == (latest.change, latest.meaning) == (said, meaning)
+
+
+def test_loss_right_after_loading_is_told_to_be_equal_or_of_other_images() -> None:
+    assert run_tiles.three_losses(ROW)[1].change == "equal"
+    other = CHECK.model_copy(update={"loss_check": 0.6, "comparable": False})
+    assert run_tiles.three_losses(replace(ROW, check=other))[1].change == "other images"

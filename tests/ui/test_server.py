@@ -1,0 +1,118 @@
+"""How the server starts and ends, as the terminal sees it."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+from fashion_core.runs.store import RunStore
+from tests.support.browsing import Server, open_page
+from tests.support.helpers import python, wait_until
+
+
+def server_with_a_desktop(folder: Path, *options: str) -> tuple[Server, Path]:
+    """A server that finds a program to open addresses with; and where that notes what it was given."""
+    opened = folder / "opened"
+    for name in ("xdg-open", "open"):
+        program = folder / name
+        program.write_text(f'#!/bin/sh\nprintf %s "$1" >"{opened}.part" && mv "{opened}.part" "{opened}"\n')
+        program.chmod(0o755)
+    server = Server(folder / "server.log", *options)
+    server.start({"PATH": f"{folder}:{os.environ['PATH']}"})
+    return server, opened
+
+
+@pytest.mark.parametrize(
+    ("options", "host"),
+    [
+        ((), "localhost"),
+        (("--server.address", "127.0.0.1"), "127.0.0.1"),
+        (("--browser.serverAddress", "fashion.example.org"), "fashion.example.org"),
+    ],
+    ids=["by default", "by number", "under a name"],
+)
+def test_browser_is_opened_at_the_address_that_the_server_prints(
+    store: RunStore, tmp_path: Path, options: tuple[str, ...], host: str
+) -> None:
+    server, opened = server_with_a_desktop(tmp_path, "--server.headless", "false", *options)
+    try:
+        wait_until(opened.exists, "a browser was asked for")
+        assert opened.read_text() == f"http://{host}:{server.port}"
+        assert opened.read_text() in server.log.read_text()
+    finally:
+        server.kill()
+
+
+def test_scripts_leave_the_places_of_modules_alone_while_others_go_through_them() -> None:
+    done = python(
+        """if True:
+        import asyncio, sys
+        from streamlit import config
+        from streamlit.runtime.scriptrunner.exec_code import modified_sys_path
+        from fashion_core import serving
+        import app
+
+        async def start():
+            config.set_option("server.headless", True)
+            async with serving.lifespan(app.app):
+                places = list(sys.path)
+                with modified_sys_path(str(app.app.script_path)):
+                    return places, list(sys.path)
+
+        before, during = asyncio.run(start())
+        assert during == before
+        """
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_garbage_is_never_looked_for_in_what_a_server_has_imported() -> None:
+    done = python(
+        """if True:
+        import asyncio, gc
+        from streamlit import config
+        from fashion_core import charts, serving
+
+        async def start():
+            config.set_option("server.headless", True)
+            async with serving.lifespan(None):
+                return gc.get_freeze_count()
+
+        assert asyncio.run(start()) > 100_000
+        """
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.browser
+def test_headless_server_opens_no_browser(store: RunStore, page: Page, tmp_path: Path) -> None:
+    server, opened = server_with_a_desktop(tmp_path)
+    try:
+        open_page(page, server.url)
+        assert not opened.exists()
+    finally:
+        server.kill()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM], ids=lambda sign: sign.name)
+def test_server_ends_when_told_to_while_a_page_is_open(
+    store: RunStore, page: Page, tmp_path: Path, sign: signal.Signals
+) -> None:
+    server = Server(tmp_path / "server.log")
+    server.start()
+    try:
+        open_page(page, server.url)
+        page.get_by_role("button", name="Train a first run").wait_for()
+        server.process.send_signal(sign)
+        server.process.wait(timeout=5)
+    finally:
+        server.kill()
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_server_has_the_libraries_of_pages_before_it_answers_and_never_torch() -> None:
+    done = python("import app, sys; assert {'altair', 'pandas'} <= set(sys.modules); assert 'torch' not in sys.modules")
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,257 @@
+"""The plain PyTorch that the page shows is run as it stands, in a process of its own."""
+
+import ast
+import fractions
+import gc
+import itertools
+import re
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from fashion_core.config import PRESETS, parse_config
+from fashion_core.formats import export, save
+from fashion_core.formats.inspect import inspect
+from fashion_core.models import build_model
+from fashion_core.optimizers import make_optimizer
+from fashion_core.resume import plan, resumptions
+from fashion_core.resume.resumptions import Wish
+from fashion_core.runs import records
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import EXPORT_NAMES
+from fashion_core.runs.store import RunStore
+from fashion_core.ui.snippets import loading, training
+from tests.benchmarks.saving import facts_of
+from tests.support.helpers import ROOT, config, python, train
+from tests.support.helpers import new_run as make_run
+
+USABLE_TORCHVISION = "from fashion_core.models.torchvision_import import import_torchvision; import_torchvision()\n"
+"""The script expects torch and torchvision builds that match; beside a CPU build of torch they don't."""
+TOLERANCE = 0.02
+"""The script draws its own random order and first weights, so its losses are near, not equal."""
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("dataset", ["synthetic", "fashion-mnist"])
+def test_script_of_every_preset_is_python(preset: str, dataset: str) -> None:
+    ast.parse(training.training_script(parse_config({**PRESETS[preset].values, "dataset": dataset})))
+
+
+def test_script_of_every_choice_is_python() -> None:
+    choices = itertools.product(
+        ("mlp", "cnn", "resnet18"), ("sgd", "adam", "adamw"), ("constant", "cosine"), ("none", "flip and shift"),
+        ("fp32", "bf16"), ("unit", "raw", "standard"), ("synthetic", "fashion-mnist"), (0, 500),
+    )  # fmt: skip
+    names = (
+        "model", "optimizer", "schedule", "augmentation", "precision", "pixels", "dataset", "train_images"
+    )  # fmt: skip
+    for values in choices:
+        ast.parse(training.training_script(parse_config(dict(zip(names, values, strict=True)))))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, id="tutorial"),
+        pytest.param(
+            {"model": "cnn", "optimizer": "adam", "schedule": "cosine", "pixels": "standard"},
+            id="cnn",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"optimizer": "adamw", "precision": "bf16", "augmentation": "flip and shift", "weight_decay": 0.1},
+            id="augmented",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_script_run_as_it_stands_measures_what_the_app_measures(
+    store: RunStore, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    settings = config(**changes)
+    ran = python(USABLE_TORCHVISION + training.training_script(settings), cwd=tmp_path, PYTHONPATH=str(ROOT))
+    assert ran.returncode == 0, ran.stderr
+    script_losses = [float(loss) for loss in re.findall(r"test loss ([\d.]+)", ran.stdout)]
+    run = make_run(store, **changes)
+    train(run)
+    app_losses = [epoch["loss"] for epoch in records.epoch_records(run)]
+    assert script_losses == pytest.approx(app_losses, rel=TOLERANCE * (10 if changes else 1))
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".pth") == [
+        "model.pth",
+        "model_weights.pth",
+    ]
+
+
+def test_model_source_is_the_one_that_the_app_runs() -> None:
+    source = training.class_source("NeuralNetwork")
+    assert source.startswith("class NeuralNetwork(nn.Module):")
+    assert "nn.Linear(512, 10)" in source
+
+
+RUN_EACH = """
+import runpy, sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+images = torch.rand(5, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+for script in sorted(Path().glob("*.py")):
+    names = runpy.run_path(str(script), run_name="__main__")
+    with torch.no_grad():
+        torch.save(names["model"](images), script.with_suffix(".logits"))
+    told = {key: names[key] for key in ("epoch", "loss_last") if key in names}
+    assert told in ({}, {"epoch": 3}, {"epoch": 3, "loss_last": 0.25}), told
+    if "optimizer" in names:
+        assert names["optimizer"].state_dict()["state"], script
+"""
+"""Runs every script of a folder as it stands, and keeps what its model makes of the same images."""
+
+
+def saved_run(store: RunStore, model_name: str) -> tuple[Run, nn.Module]:
+    """A run with a checkpoint after one step of Adam, its weights and its whole model, as training leaves them."""
+    run = make_run(store, name=model_name, model=model_name, optimizer="adam", epochs=4)
+    model = build_model(model_name, seed=1)
+    optimizer = make_optimizer(run.record.config, model)
+    model(torch.rand(4, 1, 28, 28)).sum().backward()
+    optimizer.step()
+    model.eval()
+    states = {"model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict()}
+    for path, content in (
+        (run.checkpoint_path(3), {"epoch": 3, **states, "loss": 0.25}),
+        (run.weights_path, model.state_dict()),
+        (run.model_path, model),
+    ):
+        run.write_facts(path, facts_of(save.save(path, content)))
+    return run, model
+
+
+def logits_of(folder: Path) -> dict[str, torch.Tensor]:
+    """What the models of a folder's scripts compute, each script run as it stands in another process."""
+    ran = python(USABLE_TORCHVISION + RUN_EACH, cwd=folder, PYTHONPATH=str(ROOT))
+    assert ran.returncode == 0, ran.stderr
+    return {path.stem: torch.load(path, weights_only=True) for path in folder.glob("*.logits")}
+
+
+def expected_of(model: nn.Module) -> torch.Tensor:
+    torch.set_num_threads(1)  # sums of another number of threads are rounded otherwise
+    images = torch.rand(5, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        logits: torch.Tensor = model(images)
+    return logits
+
+
+@pytest.mark.parametrize("model_name", ["mlp", "cnn", "resnet18"])
+def test_loading_script_of_every_file_and_export_gives_the_same_bits(
+    store: RunStore, tmp_path: Path, model_name: str
+) -> None:
+    run, model = saved_run(store, model_name)
+    folder = tmp_path / "scripts"
+    folder.mkdir()
+    for path in run.saved_files():
+        target = loading.stored_target(inspect(path), path)
+        assert target is not None
+        (folder / f"stored {path.stem}.py").write_text(loading.loading_script(target, "unit"))
+    checkpoint = loading.stored_target(inspect(run.checkpoint_path(3)), run.checkpoint_path(3))
+    assert checkpoint is not None
+    for format in EXPORT_NAMES:
+        name = loading.download_name('It\'s "mine"', format, 3)
+        export.export(run, 3, format, folder / name)
+        script = loading.loading_script(loading.export_target(checkpoint, format, name), "unit")
+        (folder / f"export {format}.py").write_text(script)
+    logits = logits_of(folder)
+    assert len(logits) == 3 + 5
+    expected = expected_of(model)
+    assert [name for name, values in logits.items() if not torch.equal(values, expected)] == []
+
+
+def test_loading_script_of_files_from_elsewhere_gives_the_same_bits(tmp_path: Path) -> None:
+    model = build_model("mlp", seed=2).eval()
+    weights = model.state_dict()
+    behind = {f"module.{key}": value for key, value in weights.items()}
+    lightning = {"epoch": 3, "state_dict": {f"model.{key}": value for key, value in weights.items()}}
+    contents: dict[str, Any] = {
+        "parallel": behind,
+        "nested": {"state_dict": weights},
+        "lightning": {**lightning, "pytorch-lightning_version": "2.5"},
+        "bare": {"model_state_dict": weights},
+        "inside": {"model": model},
+    }
+    for name, content in contents.items():
+        path = tmp_path / f'{name} "é" \\.pth'
+        torch.save(content, path)
+        target = loading.stored_target(inspect(path), path)
+        assert target is not None
+        (tmp_path / f"{name}.py").write_text(loading.loading_script(target, "unit"))
+    torch.save(weights, tmp_path / "legacy.pth", _use_new_zipfile_serialization=False)
+    target = loading.stored_target(inspect(tmp_path / "legacy.pth"), tmp_path / "legacy.pth")
+    assert target is not None
+    (tmp_path / "legacy.py").write_text(loading.loading_script(target, "unit"))
+    logits = logits_of(tmp_path)
+    assert len(logits) == 6
+    assert [name for name, values in logits.items() if not torch.equal(values, expected_of(model))] == []
+
+
+def test_no_loading_script_is_shown_for_a_refused_file(tmp_path: Path) -> None:
+    content = {"model_state_dict": build_model("mlp", seed=0).state_dict(), "more": fractions.Fraction(1, 2)}
+    torch.save(content, tmp_path / "file")
+    found = inspect(tmp_path / "file")
+    assert (found.model, found.refused) == ("mlp", ("fractions.Fraction",))
+    assert loading.stored_target(found, tmp_path / "file") is None
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", 'a"; import os #', "/", "", "语言 模型", "x" * 300])
+def test_download_names_are_one_plain_file_name(name: str) -> None:
+    given = loading.download_name(name, "weights", 3)
+    assert re.fullmatch(r"[\w.-]{1,90}", given)
+    assert given.endswith("-epoch-3-model_weights.pth")
+    assert not given.startswith((".", "-"))
+
+
+@pytest.mark.parametrize("changes", [{}, {"learning_rate": 0.0001}, {"optimizer": "sgd"}], ids=lambda c: str(c))
+def test_resuming_script_run_as_it_stands_begins_at_loss_last_and_ends_near_loss_now(
+    store: RunStore, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    parent = make_run(store, epochs=2, optimizer="adam", train_images=3_000)
+    train(parent)
+    settings = plan.resumed_config(parent, 0, 1, changes)
+    fresh = settings.optimizer != parent.record.config.optimizer
+    script = training.resuming_script(settings, parent.checkpoint_path(0), fresh)
+    ran = python(USABLE_TORCHVISION + script, cwd=tmp_path, PYTHONPATH=str(ROOT))
+    assert ran.returncode == 0, ran.stderr
+    said = {name: float(value) for name, value in re.findall(r"(loss_last|loss_now|test loss) ([\d.]+)", ran.stdout)}
+    stored = parent.facts(parent.checkpoint_path(0))
+    assert stored is not None
+    assert said["loss_last"] == stored.loss
+    assert re.findall(r"test loss ([\d.]+)", ran.stdout)[0] == f"{stored.loss:.4f}"
+    (child,) = resumptions.create(store, parent, [Wish(0, 1, changes)])
+    train(child)
+    assert said["loss_now"] == pytest.approx(records.epoch_records(child)[-1]["loss"], rel=TOLERANCE * 10)
+
+
+@pytest.fixture
+def collecting() -> Iterator[None]:
+    """Garbage is collected all the time, and each time another thread goes on."""
+
+    def let_another_go_on(phase: str, info: dict[str, int]) -> None:
+        time.sleep(1e-5)
+
+    thresholds = gc.get_threshold()
+    gc.set_threshold(50)
+    gc.callbacks.append(let_another_go_on)
+    yield
+    gc.callbacks.remove(let_another_go_on)
+    gc.set_threshold(*thresholds)
+
+
+@pytest.mark.usefixtures("collecting")
+def test_many_who_open_a_page_at_once_see_the_source() -> None:
+    """Python 3.11's parser fails where another thread gets into it."""
+    training._sources.clear()
+    with ThreadPoolExecutor(8) as visitors:
+        found = set(visitors.map(training.class_source, ["NeuralNetwork"] * 64))
+    assert len(found) == 1
