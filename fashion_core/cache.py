@@ -37,7 +37,7 @@ def _is_settled(stamps: Sequence[Stamp], looked: int) -> bool:
     return all(max(found[2:]) < latest for found in stamps if found)
 
 
-class KeptFromFiles(Generic[Value]):
+class FileCache(Generic[Value]):
     """Values by a key, each made from files that ``get`` is given; at most so many, the oldest go first.
 
     Threads share it, and the values: they must not be changed.
@@ -77,7 +77,7 @@ class KeptFromFiles(Generic[Value]):
                 del self._entries[next(iter(self._entries))]
 
 
-class KeptLatest(Generic[Value]):
+class LatestCache(Generic[Value]):
     """By a key the value made last, for as long as what it is made from stays equal; at most so many keys."""
 
     def __init__(self, most: int) -> None:

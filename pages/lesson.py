@@ -96,7 +96,7 @@ def last_step(store: RunStore, run: Run) -> Run | None:
     problem, place = st.session_state.get(key), st.container()
     if problem is None or login.button("Try again", icon=":material/replay:"):
         try:
-            child = common.actions(store).go_on_with_lesson(run)
+            child = common.actions(store).continue_lesson(run)
         except FashionError as error:
             problem = st.session_state[key] = common.sentence(error)
         else:
@@ -109,7 +109,7 @@ def last_step(store: RunStore, run: Run) -> Run | None:
 def offer_to_go_on(store: RunStore, run: Run) -> None:
     """A lesson that was stopped goes on from where it stands."""
     if run.state() in CONTINUABLE_STATES and login.button("Continue", icon=":material/play_arrow:"):
-        common.actions(store).go_on(run)
+        common.actions(store).continue_run(run)
         st.rerun()
 
 

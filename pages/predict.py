@@ -30,7 +30,7 @@ def main() -> None:
 
 def show_facts(chosen: Chosen) -> None:
     """What kind of file it is, and on what it was trained."""
-    facts = chosen.run.facts(chosen.file)
+    facts = chosen.run.file_info(chosen.file)
     with st.container(horizontal=True, vertical_alignment="center"):
         common.dataset_badge(chosen.run.record.config)
         if facts:

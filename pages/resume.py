@@ -9,7 +9,7 @@ from fashion_core.charts import chooser_chart
 from fashion_core.config import Setting, settings
 from fashion_core.errors import ConfigError, RefusedFileError, RunNotFoundError
 from fashion_core.resume import plan, resumptions
-from fashion_core.resume.resumptions import Plan, Wish
+from fashion_core.resume.resumptions import Plan, ResumeRequest
 from fashion_core.runs import tables
 from fashion_core.runs.records import epoch_records
 from fashion_core.runs.run import Run
@@ -147,7 +147,7 @@ def ask_and_start(store: RunStore, run: Run, epoch: int, saved: list[int]) -> No
         additional = ask_additional(run, epoch)
     overrides = ask_overrides(run)
     epochs, several = ask_several(run, epoch, saved)
-    wishes = [Wish(at, additional, {**overrides, **more}) for at in epochs for more in several]
+    wishes = [ResumeRequest(at, additional, {**overrides, **more}) for at in epochs for more in several]
     show_verdicts(run, wishes)
     label = "Start" if len(wishes) == 1 else f"Start {len(wishes)} runs"
     if login.button(label, type="primary", icon=":material/play_arrow:", key=common.press_key(f"go {run.id} {epoch}")):
@@ -194,7 +194,7 @@ def values_of(setting: Setting, text: str) -> list[dict[str, Any]]:
     return [{setting.name: value.strip()} for value in text.split(",") if value.strip()] or [{}]
 
 
-def show_verdicts(run: Run, wishes: list[Wish]) -> None:
+def show_verdicts(run: Run, wishes: list[ResumeRequest]) -> None:
     """Before the click: exact or not, and why, for every run that it will make."""
     with common.problems_shown():
         with st.spinner("Looking at the checkpoint and at this machine…"):
@@ -234,7 +234,7 @@ def epochs_text(planned: Plan) -> str:
     return f"epoch {first:,}" if first == last else f"epochs {first:,} to {last:,}"
 
 
-def show_script(run: Run, wish: Wish) -> None:
+def show_script(run: Run, wish: ResumeRequest) -> None:
     """What will be done, as plain PyTorch; a bad setting or a damaged file has been shown above."""
     with suppress(ConfigError, RefusedFileError):
         config = plan.resumed_config(run, wish.epoch, wish.additional, wish.overrides)
@@ -247,7 +247,7 @@ def show_script(run: Run, wish: Wish) -> None:
             st.code(training.resuming_script(config, run.checkpoint_path(wish.epoch), fresh), language="python")
 
 
-def start(store: RunStore, run: Run, wishes: list[Wish]) -> None:
+def start(store: RunStore, run: Run, wishes: list[ResumeRequest]) -> None:
     """Start the runs; a second press of the same button finds another one in its place."""
     common.count_press()
     with common.problems_shown(), st.spinner("Starting…"):

@@ -8,7 +8,7 @@ from fashion_core.charts import live
 from fashion_core.config import PRESETS, TrainConfig, parse_config, settings
 from fashion_core.errors import ConfigError
 from fashion_core.resume import plan
-from fashion_core.resume.bitwise import prove
+from fashion_core.resume.bitwise import check_bitwise
 from fashion_core.runs import precision
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import CONTINUABLE_STATES, UNDER_WAY_STATES, Resumption, State
@@ -142,7 +142,7 @@ def show_proof(store: RunStore, run: Run) -> None:
     parent = run.record.parent
     if parent is None or run.load_check is None or not store.has(parent.run):
         return
-    found = prove(run, store.get(parent.run))
+    found = check_bitwise(run, store.get(parent.run))
     if found.kind == "identical":
         st.success(
             f"Identical to the uninterrupted run up to epoch {found.epoch}, bit for bit: every loss"
@@ -197,7 +197,7 @@ def offer_action(store: RunStore, run: Run, state: State) -> None:
             common.actions(store).stop(run)
             st.rerun()
     elif state in CONTINUABLE_STATES and login.button("Continue", icon=":material/play_arrow:"):
-        common.actions(store).go_on(run)
+        common.actions(store).continue_run(run)
         st.rerun()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fashion_core import cache
-from fashion_core.cache import KeptFromFiles, KeptLatest
+from fashion_core.cache import FileCache, LatestCache
 from fashion_core.errors import RunNotFoundError
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Status
@@ -39,7 +39,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_a_file_that_stands_still_is_read_once(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settle(monkeypatch)
-    texts, read = KeptFromFiles[str](8), Reads(file)
+    texts, read = FileCache[str](8), Reads(file)
     assert [texts.get(file, (file,), read) for _ in range(3)] == ["one"] * 3
     assert read.count == 1
 
@@ -50,7 +50,7 @@ def set_back(path: Path, before: os.stat_result) -> None:
 
 def test_a_replaced_file_of_the_same_size_and_time_is_seen(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settle(monkeypatch)
-    texts, read, before = KeptFromFiles[str](8), Reads(file), file.stat()
+    texts, read, before = FileCache[str](8), Reads(file), file.stat()
     assert texts.get(file, (file,), read) == "one"
     other = file.with_name("other")
     other.write_text("two")
@@ -60,7 +60,7 @@ def test_a_replaced_file_of_the_same_size_and_time_is_seen(file: Path, monkeypat
 
 
 def test_a_file_written_over_within_one_tick_is_seen(file: Path) -> None:
-    texts, read, before = KeptFromFiles[str](8), Reads(file), file.stat()
+    texts, read, before = FileCache[str](8), Reads(file), file.stat()
     assert texts.get(file, (file,), read) == "one"
     with file.open("r+") as opened:
         opened.write("two")
@@ -77,7 +77,7 @@ def test_a_clock_that_does_not_tick_hides_nothing(file: Path, monkeypatch: pytes
         return stopped
 
     monkeypatch.setattr(cache, "stamp", stamp)
-    texts, read = KeptFromFiles[str](8), Reads(file)
+    texts, read = FileCache[str](8), Reads(file)
     assert texts.get(file, (file,), read) == "one"
     file.write_text("two")
     assert texts.get(file, (file,), read) == "two"
@@ -87,7 +87,7 @@ def test_a_file_from_the_future_is_never_kept(file: Path, monkeypatch: pytest.Mo
     settle(monkeypatch)
     ahead = time.time() + AHEAD_SECONDS
     os.utime(file, (ahead, ahead))
-    texts, read = KeptFromFiles[str](8), Reads(file)
+    texts, read = FileCache[str](8), Reads(file)
     texts.get(file, (file,), read)
     texts.get(file, (file,), read)
     assert read.count == 2
@@ -95,7 +95,7 @@ def test_a_file_from_the_future_is_never_kept(file: Path, monkeypatch: pytest.Mo
 
 def test_a_file_that_comes_and_goes_is_seen(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settle(monkeypatch)
-    exists = KeptFromFiles[bool](8)
+    exists = FileCache[bool](8)
     found = [exists.get(file, (file,), file.exists)]
     file.unlink()
     found.append(exists.get(file, (file,), file.exists))
@@ -106,7 +106,7 @@ def test_a_file_that_comes_and_goes_is_seen(file: Path, monkeypatch: pytest.Monk
 
 def test_what_raises_is_not_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settle(monkeypatch)
-    numbers = KeptFromFiles[int](8)
+    numbers = FileCache[int](8)
     with pytest.raises(ValueError, match="invalid literal"):
         numbers.get(file, (file,), lambda: int(file.read_text()))
     assert numbers.get(file, (file,), lambda: 1) == 1
@@ -114,7 +114,7 @@ def test_what_raises_is_not_kept(file: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_no_more_are_kept_than_wanted_and_the_oldest_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settle(monkeypatch)
-    texts = KeptFromFiles[str](2)
+    texts = FileCache[str](2)
     files = {name: Reads(tmp_path / name) for name in "abc"}
     for name in files:
         (tmp_path / name).touch()
@@ -124,7 +124,7 @@ def test_no_more_are_kept_than_wanted_and_the_oldest_goes(tmp_path: Path, monkey
 
 
 def test_latest_is_made_once_by_many_threads() -> None:
-    latest, made = KeptLatest[int](2), count()
+    latest, made = LatestCache[int](2), count()
     begin = threading.Barrier(4)
 
     def ask() -> None:
@@ -140,7 +140,7 @@ def test_latest_is_made_once_by_many_threads() -> None:
 
 
 def test_latest_is_made_anew_from_something_else() -> None:
-    latest, made = KeptLatest[int](2), count()
+    latest, made = LatestCache[int](2), count()
     assert [latest.get("key", made_from, made.__next__) for made_from in "aaba"] == [0, 0, 1, 2]
 
 
@@ -184,7 +184,7 @@ def test_a_checkpoint_that_comes_or_goes_is_seen_at_once(store: RunStore, monkey
     settle(monkeypatch)
     run = new_run(store)
     found = [run.epochs_saved()]
-    for path in (run.checkpoint_path(0), run.facts_path(run.checkpoint_path(0))):
+    for path in (run.checkpoint_path(0), run.info_path(run.checkpoint_path(0))):
         path.touch()
         found.append(run.epochs_saved())
     run.checkpoint_path(0).unlink()
@@ -193,7 +193,7 @@ def test_a_checkpoint_that_comes_or_goes_is_seen_at_once(store: RunStore, monkey
 
 def test_a_file_is_kept_once_it_has_settled(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "SETTLED_SECONDS", 0.05)
-    texts, read = KeptFromFiles[str](8), Reads(file)
+    texts, read = FileCache[str](8), Reads(file)
 
     def is_kept() -> bool:
         before = read.count

@@ -14,7 +14,7 @@ from fashion_core.config import TrainConfig
 from fashion_core.data import fashion_mnist
 from fashion_core.errors import DiskError, FashionError, NotAllowedError, RunStateError
 from fashion_core.resume import lesson, resumptions
-from fashion_core.resume.resumptions import Wish
+from fashion_core.resume.resumptions import ResumeRequest
 from fashion_core.runs import queue, verify
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
@@ -52,12 +52,12 @@ class Actions:
                 lines.enter_context(self._acting("cancel", run))
             resumptions.cancel(runs)
 
-    def go_on(self, run: Run) -> None:
-        """``jobs.go_on``."""
+    def continue_run(self, run: Run) -> None:
+        """``jobs.continue_run``."""
         with self._acting("continue", run):
-            queue.go_on(self.store, run)
+            queue.continue_run(self.store, run)
 
-    def resume(self, run: Run, wishes: Sequence[Wish]) -> list[Run]:
+    def resume(self, run: Run, wishes: Sequence[ResumeRequest]) -> list[Run]:
         """``resumptions.resume``."""
         with self._acting("resume", run) as entry:
             made = resumptions.resume(self.store, run, wishes)
@@ -70,12 +70,12 @@ class Actions:
         with self._acting("start", detail="lesson") as entry:
             return _named(entry, lesson.begin(self.store, given))
 
-    def go_on_with_lesson(self, run: Run) -> Run | None:
-        """``lesson.go_on``. A lesson goes on by itself: whoever may not do that has not asked, and only looks."""
+    def continue_lesson(self, run: Run) -> Run | None:
+        """``lesson.continue_run``. A lesson goes on by itself: who may not do that has not asked, and only looks."""
         if self.actor.role != "operator" or not lesson.is_due(self.store, run):
             return lesson.resumed_run(self.store, run)
         with self._acting("resume", run, "lesson") as entry:
-            child = lesson.go_on(self.store, run)
+            child = lesson.continue_run(self.store, run)
             made = [child] if child else []
             entry.detail = f"lesson, made {_ids(made)}"
         self._note_made(made, run)
@@ -86,8 +86,8 @@ class Actions:
         self._check("upload", detail=name)
         return uploads.keep(self.store, held, upload, source)
 
-    def bring_in(self, path: Path, name: str, given: Mapping[str, str], how: BringIn = queue.bring_in) -> Run:
-        """``jobs.bring_in``, or in this process ``imports.bring_in``."""
+    def import_file(self, path: Path, name: str, given: Mapping[str, str], how: BringIn = queue.import_file) -> Run:
+        """``jobs.import_file``, or in this process ``imports.import_file``."""
         with self._acting("import", detail=name) as entry:
             return _named(entry, how(self.store, path, name, given))
 
@@ -96,7 +96,7 @@ class Actions:
         with self._acting("delete", run, run.name_of(file) if file else ""):
             self.store.delete(run, file, force=force)
 
-    def let_go(self, run: Run, epochs: Sequence[int]) -> None:
+    def release(self, run: Run, epochs: Sequence[int]) -> None:
         """``RunStore.delete`` of the checkpoints of these epochs."""
         for epoch in epochs:
             self.delete(run, run.checkpoint_path(epoch))

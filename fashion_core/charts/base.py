@@ -10,7 +10,7 @@ import pyarrow as pa
 
 
 @dataclass(frozen=True)
-class Filled:
+class ChartSpec:
     """A spec that was written before, with the rows for its named data sources and, where rows decide it, its height.
 
     A page that gets the same spec again hands the new rows to the drawn chart instead of drawing it anew.

@@ -7,7 +7,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from fashion_core.charts.base import Filled, named, written
+from fashion_core.charts.base import ChartSpec, named, written
 from fashion_core.charts.chart_parts import INK, MUTED, PAPER, dated, haloed, themed_axis
 from fashion_core.charts.comparison import (
     AXIS_HEIGHT,
@@ -26,7 +26,7 @@ _NAME: Final = 14  # pixels
 _CROWD: Final = 30  # curves from which on they are drawn thin
 
 
-def branch_chart(frame: pd.DataFrame, focus: str | None) -> Filled:
+def branch_chart(frame: pd.DataFrame, focus: str | None) -> ChartSpec:
     """The test loss of each epoch: parents in thin grey, resumed runs from an open ring on in the colour of the answer.
 
     The axis is logarithmic where the losses span more than a factor of three, and says so. A loss of more than
@@ -47,7 +47,7 @@ def branch_chart(frame: pd.DataFrame, focus: str | None) -> Filled:
         "ends": ends.assign(mark=ends["answer"]),
         "parents": _names(curves, logarithmic),
     }
-    return Filled(_spec(logarithmic), frames, _HEIGHT)
+    return ChartSpec(_spec(logarithmic), frames, _HEIGHT)
 
 
 def _on_scale(frame: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from typing import Final
 import altair as alt
 import pandas as pd
 
-from fashion_core.charts.base import Filled, named, written
+from fashion_core.charts.base import ChartSpec, named, written
 from fashion_core.charts.chart_parts import FAINT, INK, MUTED, PAPER, dated, themed_axis
 
 SELECTION: Final = "checkpoint"
@@ -20,14 +20,14 @@ _TOOLTIP: Final = [
 ]
 
 
-def chooser_chart(epochs: pd.DataFrame, chosen: int) -> Filled:
+def chooser_chart(epochs: pd.DataFrame, chosen: int) -> ChartSpec:
     """The test loss after each epoch: a ring where a checkpoint is saved, a filled one with its word at the chosen.
 
     Args:
         epochs: `epoch` (int64), `loss` and `accuracy` (float64, may be NaN), `checkpoint` (bool, its file exists).
         chosen: the epoch that is chosen.
     """
-    return Filled(_spec(), {"epochs": epochs.assign(chosen=epochs["epoch"] == chosen)}, _HEIGHT)
+    return ChartSpec(_spec(), {"epochs": epochs.assign(chosen=epochs["epoch"] == chosen)}, _HEIGHT)
 
 
 @lru_cache(maxsize=1)

@@ -10,7 +10,7 @@ from typing import Any, Final
 import altair as alt
 import pandas as pd
 
-from fashion_core.charts.base import Filled, named, written
+from fashion_core.charts.base import ChartSpec, named, written
 from fashion_core.charts.chart_parts import FAINT, INK, MUTED, dated, pixels, themed_axis
 from fashion_core.resume.labels import label_pixels, loss_text
 
@@ -42,7 +42,7 @@ _GATE_TEXT: Final = 17  # half of the pixels of "0.412"
 _HEADING_WIDTH: Final = "length(datum.group) * 6.9"
 
 
-def comparison_chart(frame: pd.DataFrame, focus: str | None) -> Filled:
+def comparison_chart(frame: pd.DataFrame, focus: str | None) -> ChartSpec:
     """One group a checkpoint: its gate, and an arrow from there to the loss of each run that was resumed from it.
 
     The axis is logarithmic: arrows of one length mean one percentage, and losses a hundred times apart stay readable.
@@ -54,7 +54,7 @@ def comparison_chart(frame: pd.DataFrame, focus: str | None) -> Filled:
     """
     rows = _on_scale(_laid_out(emphasised(frame, focus)))
     height = comparison_height(frame)
-    return Filled(
+    return ChartSpec(
         _spec(height > _TALL, label_pixels(frame["label"]), label_pixels(frame["group"])),
         {"rows": rows, "groups": _groups(rows)},
         height,

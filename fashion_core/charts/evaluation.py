@@ -6,7 +6,7 @@ from typing import Any, Final
 import altair as alt
 import pandas as pd
 
-from fashion_core.charts.base import Filled, named, written
+from fashion_core.charts.base import ChartSpec, named, written
 from fashion_core.charts.chart_parts import DARK, FAINT, FITTED, INK, MUTED, PAPER, dated, themed_axis
 from fashion_core.data.labels import CLASS_NAMES
 
@@ -33,7 +33,7 @@ _WORDS: Final = 72  # pixels of "F1 100.0%" and a gap
 _EVERY_NAME: Final = {"labelOverlap": False, "labelFlush": False}
 
 
-def confusion_chart(rows: pd.DataFrame, chosen: tuple[int, int] | None = None) -> Filled:
+def confusion_chart(rows: pd.DataFrame, chosen: tuple[int, int] | None = None) -> ChartSpec:
     """A count a cell; mistakes alone have a colour, for the right answers would drown them.
 
     Args:
@@ -42,7 +42,7 @@ def confusion_chart(rows: pd.DataFrame, chosen: tuple[int, int] | None = None) -
     """
     pairs = list(zip(rows["true"], rows["predicted"], strict=True))
     drawn = rows.assign(right=rows["true"] == rows["predicted"], chosen=[pair == chosen for pair in pairs])
-    return Filled(_confusion_spec(), {"cells": drawn}, _CELL * len(CLASS_NAMES))
+    return ChartSpec(_confusion_spec(), {"cells": drawn}, _CELL * len(CLASS_NAMES))
 
 
 @lru_cache(maxsize=1)
@@ -94,13 +94,13 @@ def _cell_hits(base: alt.Chart) -> alt.Chart:
     return found
 
 
-def class_chart(rows: pd.DataFrame) -> Filled:
+def class_chart(rows: pd.DataFrame) -> ChartSpec:
     """A line a class, the hardest one on top: precision and recall, and F1 in words.
 
     Args:
         rows: as `outcome_frames.class_frame` gives them, in the order of the lines.
     """
-    return Filled(_class_spec(tuple(rows["class"])), {"classes": rows}, _ROW * max(len(rows), 1))
+    return ChartSpec(_class_spec(tuple(rows["class"])), {"classes": rows}, _ROW * max(len(rows), 1))
 
 
 @lru_cache(maxsize=64)
@@ -140,7 +140,7 @@ _FLOOR: Final = -0.3
 _TALLEST: Final = 0.22
 
 
-def reliability_chart(rows: pd.DataFrame) -> Filled:
+def reliability_chart(rows: pd.DataFrame) -> ChartSpec:
     """Accuracy by confidence: bars, the gap between the two, the diagonal, and below how many answers there are.
 
     Guo et al., "On calibration of modern neural networks", ICML 2017, figure 1.
@@ -151,7 +151,7 @@ def reliability_chart(rows: pd.DataFrame) -> Filled:
     high = _FLOOR + _TALLEST * rows["count"] / max(rows["count"].max(), 1)
     drawn = rows.assign(counted=high, floor=_FLOOR, zero=0.0, least=rows[["accuracy", "confidence"]].min(axis=1))
     ends = pd.DataFrame({"low": [0.0, 1.0], "accuracy": [0.0, 1.0]})
-    return Filled(_reliability_spec(), {"bins": drawn, "diagonal": ends}, _HEIGHT)
+    return ChartSpec(_reliability_spec(), {"bins": drawn, "diagonal": ends}, _HEIGHT)
 
 
 @lru_cache(maxsize=1)

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from fashion_core.formats.inspect import Inspection, TensorFacts
-from fashion_core.formats.weight_change import Moved, Movement
+from fashion_core.formats.weight_change import TensorChange, WeightChange
 
 TENSOR_COLUMNS = (
     "tensor", "layer", "part", "shape", "dtype", "bytes", "histogram", "low", "high", "mean", "std", "nan", "inf"
@@ -188,7 +188,7 @@ def _memory(optimizer: str | None, times: float) -> str:
     return f"{OPTIMIZERS.get(optimizer, optimizer)} keeps two numbers for each weight"
 
 
-def movement_sentence(moved: Movement, other: str) -> str:
+def weight_change_sentence(moved: WeightChange, other: str) -> str:
     """How far all learned tensors moved since the other file, and which tensor moved most and least."""
     ranked = sorted((one.change, one.name) for one in moved.tensors if one.change is not None)
     if not any(change for change, _ in ranked):
@@ -198,7 +198,7 @@ def movement_sentence(moved: Movement, other: str) -> str:
     return f"From {other} to this file {overall}. Most: `{fast}` ({most:.2%}), least: `{slow}` ({least:.2%})."
 
 
-def movement_frame(moved: list[Moved]) -> pd.DataFrame:
+def weight_change_frame(moved: list[TensorChange]) -> pd.DataFrame:
     """A row a tensor that could be compared: ``MOVEMENT_COLUMNS``, ``change`` in percent of its former length."""
     rows = [
         (one.name, one.name.rpartition(".")[0], one.name.rpartition(".")[2], one.change * 100)

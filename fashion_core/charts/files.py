@@ -8,7 +8,7 @@ from typing import Final
 import altair as alt
 import pandas as pd
 
-from fashion_core.charts.base import Filled, named, written
+from fashion_core.charts.base import ChartSpec, named, written
 from fashion_core.charts.chart_parts import FAINT, FITTED, INK, MUTED, PAPER, themed_axis
 
 KINDS: Final = {"weight": "circle", "bias": "diamond", "running_mean": "triangle-up", "running_var": "triangle-down"}
@@ -19,7 +19,7 @@ _NAME_WIDTH: Final = 150  # pixels of the longest layer name that is shown whole
 _TEXT_WIDTH: Final = 64  # pixels right of the longest bar
 
 
-def bars(rows: pd.DataFrame, series: tuple[str, str], title: str) -> Filled:
+def bars(rows: pd.DataFrame, series: tuple[str, str], title: str) -> ChartSpec:
     """A bar a row from the top down: a filled part, then a hollow one, then the size in words.
 
     Args:
@@ -29,7 +29,7 @@ def bars(rows: pd.DataFrame, series: tuple[str, str], title: str) -> Filled:
     """
     size, unit = max((pair for pair in _UNITS if pair[0] <= _longest(rows)), default=_UNITS[0])
     spec = _bars_spec(tuple(dict.fromkeys(rows["layer"])), series, f"{title} ({unit})")
-    return Filled(spec, {"parts": _parts(rows, series, size)}, _height(len(rows)))
+    return ChartSpec(spec, {"parts": _parts(rows, series, size)}, _height(len(rows)))
 
 
 def _bars_spec(names: tuple[str, ...], series: tuple[str, str], title: str) -> str:
@@ -68,14 +68,14 @@ def _parts(rows: pd.DataFrame, series: tuple[str, str], size: int) -> pd.DataFra
     return pd.concat([first, second])[["layer", "part", "bytes", "start", "end", "text"]]
 
 
-def movement_chart(rows: pd.DataFrame) -> Filled:
+def weight_change_chart(rows: pd.DataFrame) -> ChartSpec:
     """A row a layer from the top down, a mark a tensor: how far it moved, in percent of its former length.
 
     Args:
         rows: `tensor` and `layer` (str), `kind` (str, one of `KINDS`), `change` (float64).
     """
     spec = _movement_spec(tuple(dict.fromkeys(rows["layer"])))
-    return Filled(spec, {"tensors": rows}, _height(rows["layer"].nunique()))
+    return ChartSpec(spec, {"tensors": rows}, _height(rows["layer"].nunique()))
 
 
 def _movement_spec(names: tuple[str, ...]) -> str:
@@ -91,8 +91,8 @@ def _movement_spec(names: tuple[str, ...]) -> str:
     return written([line, marks.encode(shape, color, tooltip=tooltip)], autosize=FITTED)
 
 
-def movement_key(rows: pd.DataFrame) -> str:
-    """What the marks of `movement_chart` mean, for the caption above it."""
+def weight_change_key(rows: pd.DataFrame) -> str:
+    """What the marks of `weight_change_chart` mean, for the caption above it."""
     kinds = set(rows["kind"])
     return " · ".join(f"{_SIGNS[shape]} {kind}" for kind, shape in KINDS.items() if kind in kinds)
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 import altair as alt
 import pandas as pd
 
-from fashion_core.charts.base import Filled, named, written
+from fashion_core.charts.base import ChartSpec, named, written
 from fashion_core.charts.chart_parts import FITTED, INK, MUTED, dated
 
 IMAGE: Final = "image"
@@ -18,7 +18,7 @@ _GAP: Final = 12  # pixels round a cell
 _COLUMNS: Final = "clamp(floor(width / 88), 2, 10)"
 
 
-def gallery_chart(rows: pd.DataFrame, chosen: int | None = None) -> Filled:
+def gallery_chart(rows: pd.DataFrame, chosen: int | None = None) -> ChartSpec:
     """Images in as many columns as there is room for, under each what it is taken for, and what it is if that is wrong.
 
     Args:
@@ -26,7 +26,7 @@ def gallery_chart(rows: pd.DataFrame, chosen: int | None = None) -> Filled:
         chosen: the `index` of the image that is framed, or None.
     """
     two = bool((rows["second"] != "").any())
-    return Filled(_spec(two), {"images": rows.assign(chosen=rows["index"] == chosen)}, None)
+    return ChartSpec(_spec(two), {"images": rows.assign(chosen=rows["index"] == chosen)}, None)
 
 
 @lru_cache(maxsize=2)

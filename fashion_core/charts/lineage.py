@@ -6,7 +6,7 @@ from typing import Any, Final
 import altair as alt
 import pandas as pd
 
-from fashion_core.charts.base import Filled, named, written
+from fashion_core.charts.base import ChartSpec, named, written
 from fashion_core.charts.chart_parts import DARK, FAINT, INK, MUTED, PAPER, haloed, pixels, themed_axis
 from fashion_core.charts.comparison import LEAST
 from fashion_core.resume.labels import label_pixels
@@ -27,7 +27,7 @@ _TALL: Final = 900  # pixels, from which on an axis below is out of sight
 _WORST: Final = 10.0  # a loss beyond this has diverged: guessing one of ten classes gives 2.3
 
 
-def lineage_chart(dots: pd.DataFrame, links: pd.DataFrame) -> Filled:
+def lineage_chart(dots: pd.DataFrame, links: pd.DataFrame) -> ChartSpec:
     """One lane a run, one dot a checkpoint in the colour of its loss, curves where runs were resumed.
 
     Args:
@@ -43,7 +43,7 @@ def lineage_chart(dots: pd.DataFrame, links: pd.DataFrame) -> Filled:
         "headings": placed[placed["heading"] != ""],
     }
     height = lineage_height(dots)
-    return Filled(_spec(height > _TALL, label_pixels(dots["label"])), frames, height)
+    return ChartSpec(_spec(height > _TALL, label_pixels(dots["label"])), frames, height)
 
 
 def lineage_height(dots: pd.DataFrame) -> int:

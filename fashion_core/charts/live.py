@@ -15,7 +15,7 @@ from typing import Any, Final
 import altair as alt
 import pandas as pd
 
-from fashion_core.charts.base import Filled, named, written
+from fashion_core.charts.base import ChartSpec, named, written
 from fashion_core.charts.chart_parts import FAINT, INK, MUTED, PAPER, haloed, themed_axis
 
 LIVE_KEY: Final = (
@@ -34,7 +34,7 @@ _ROUND: Final = (1, 5, 20, 100, 500)  # each divides the next, so that thinned l
 
 def live_chart(
     batches: pd.DataFrame, epochs: pd.DataFrame, total_steps: int, loss_last: pd.DataFrame | None = None
-) -> Filled:
+) -> ChartSpec:
     """Draw the losses of one run while it trains, or afterwards.
 
     Frames may be empty as long as they have their columns. A loss that is not finite leaves a gap.
@@ -60,10 +60,10 @@ def live_chart(
     if loss_last is not None:
         frames["loss_last"] = _with_side(loss_last, newest["smoothed"])
         frames["room"] = pd.concat([frames["room"], _label_room(loss_last["loss"], drawn["loss"])])
-    return Filled(_live_spec(total_steps, loss_last is not None), frames, _HEIGHT)
+    return ChartSpec(_live_spec(total_steps, loss_last is not None), frames, _HEIGHT)
 
 
-def accuracy_chart(epochs: pd.DataFrame, span: range) -> Filled:
+def accuracy_chart(epochs: pd.DataFrame, span: range) -> ChartSpec:
     """Draw the test accuracy after each epoch.
 
     Args:
@@ -73,7 +73,7 @@ def accuracy_chart(epochs: pd.DataFrame, span: range) -> Filled:
     newest = epochs.tail(1)
     newest = newest.assign(text=newest["accuracy"].map("{:.2%}".format))
     room = _room(newest["accuracy"], 0.05).clip(upper=1.0).assign(first=span[0], last=span[-1])
-    return Filled(_accuracy_spec(), {"epochs": epochs, "newest": newest, "room": room}, _HEIGHT)
+    return ChartSpec(_accuracy_spec(), {"epochs": epochs, "newest": newest, "room": room}, _HEIGHT)
 
 
 def _loss_text(loss: float) -> str:

@@ -7,7 +7,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from fashion_core.charts.base import Filled, named, written
+from fashion_core.charts.base import ChartSpec, named, written
 from fashion_core.charts.chart_parts import FAINT, FITTED, INK, MUTED, haloed, pixels, themed_axis
 from fashion_core.data.labels import CLASS_NAMES
 
@@ -24,7 +24,7 @@ _WORDS: Final = 128  # pixels of "100.0%  ✗ predicted" and a gap
 _SERIES: Final = 4  # named ones; the next place is that of the other classes
 
 
-def probabilities_chart(rows: pd.DataFrame) -> Filled:
+def probabilities_chart(rows: pd.DataFrame) -> ChartSpec:
     """A bar a class, in the order of the classes: a class keeps its place from image to image.
 
     The predicted class has the full colour and a sign with its word, the true class a sign with its word. Of two models
@@ -41,7 +41,7 @@ def probabilities_chart(rows: pd.DataFrame) -> Filled:
     placed = rows.assign(
         text=percents + "  " + rows["words"], middle=middle, y=y, top=y - _BAR / 2, bottom=y + _BAR / 2
     )
-    return Filled(_bars_spec(), {"bars": placed}, len(CLASS_NAMES) * step)
+    return ChartSpec(_bars_spec(), {"bars": placed}, len(CLASS_NAMES) * step)
 
 
 def models_key(first: str, second: str) -> str:
@@ -93,7 +93,7 @@ _LABEL: Final = 16  # pixels that a name needs
 _GUTTER: Final = 40  # pixels of "100%"
 
 
-def opinion_chart(rows: pd.DataFrame) -> Filled:
+def opinion_chart(rows: pd.DataFrame) -> ChartSpec:
     """One image through the checkpoints of runs: a panel a run, its classes stacked to 100% at each epoch.
 
     Args:
@@ -111,7 +111,7 @@ def opinion_chart(rows: pd.DataFrame) -> Filled:
         "ticks": _ticks(first),
         "key": _key(rows),
     }
-    return Filled(_opinion_spec(), frames, _KEY + panels * (tall + _HEADING + _WORD) + _AXIS)
+    return ChartSpec(_opinion_spec(), frames, _KEY + panels * (tall + _HEADING + _WORD) + _AXIS)
 
 
 def _placed(rows: pd.DataFrame, tall: int) -> pd.DataFrame:

@@ -65,11 +65,11 @@ def _bad(tensor: inspection.TensorFacts) -> str:
     return f"  {tensor.nan} nan, {tensor.inf} inf" if tensor.nan or tensor.inf else ""
 
 
-def bring_in(options: argparse.Namespace) -> None:
-    """Raises what ``imports.bring_in`` raises."""
+def import_file(options: argparse.Namespace) -> None:
+    """Raises what ``imports.import_file`` raises."""
     from fashion_core.formats import import_file
 
-    run = from_command_line(RunStore()).bring_in(*_what_to_import(options), how=import_file.bring_in)
+    run = from_command_line(RunStore()).import_file(*_what_to_import(options), how=import_file.import_file)
     if options.json:
         print_json(run_record(run))
     else:
@@ -82,11 +82,11 @@ def _what_to_import(options: argparse.Namespace) -> tuple[Path, str, dict[str, s
     return options.file, options.file_name or options.file.name, given_settings(options)
 
 
-def bring_in_for_server(options: argparse.Namespace) -> None:
-    """The same for a server, which is told the new run's record. Raises what ``import_file.bring_in`` raises."""
+def import_file_for_server(options: argparse.Namespace) -> None:
+    """The same for a server, which is told the new run's record. Raises what ``import_file.import_file`` raises."""
     from fashion_core.formats import import_file
 
-    print_json(run_record(import_file.bring_in(RunStore(), *_what_to_import(options))))
+    print_json(run_record(import_file.import_file(RunStore(), *_what_to_import(options))))
 
 
 def export(options: argparse.Namespace) -> None:

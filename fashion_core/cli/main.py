@@ -62,8 +62,8 @@ def _add_training_commands(commands: Any) -> None:
 def _add_run_commands(commands: Any) -> None:
     _add(commands, "audit", runs.show_audit, "who did what, and when").add_argument("run", nargs="?")
     _add(commands, "compare", runs.compare_runs, "did resuming help: loss_last and loss_now of each resumed run")
-    go_on = _add(commands, "continue", runs.continue_run, "go on with a stopped, failed or lost run, in place")
-    go_on.add_argument("run")
+    continue_run = _add(commands, "continue", runs.continue_run, "go on with a stopped, failed or lost run, in place")
+    continue_run.add_argument("run")
     _add(commands, "stop", runs.stop_run, "ask a run to stop after the batch in hand").add_argument("run")
     _add(commands, "runs", runs.list_runs, "list all runs, the newest first")
     _add(commands, "show", runs.show_run, "one run: its settings and its epochs").add_argument("run")
@@ -90,9 +90,9 @@ def _add_file_commands(commands: Any) -> None:
     look = _add(commands, "inspect", files.inspect, "what is in a file, without running anything in it")
     look.add_argument("file", type=Path)
     look.add_argument("--numbers", action="store_true", help="read all its numbers, however large it is")
-    bring = _add(commands, "import", files.bring_in, "bring a file in as a run of its own")
+    bring = _add(commands, "import", files.import_file, "bring a file in as a run of its own")
     for_server = commands.add_parser("importer")  # the server's own: it has asked and noted who wants that
-    for_server.set_defaults(command=files.bring_in_for_server)
+    for_server.set_defaults(command=files.import_file_for_server)
     for_server.add_argument("--json", action="store_true")
     for parser in (bring, for_server):
         parser.add_argument("file", type=Path)

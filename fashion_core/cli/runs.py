@@ -15,7 +15,7 @@ from fashion_core.cli.follow import follow, outcome
 from fashion_core.errors import ConfigError, DamagedFileError, DiskError, RunNotFoundError, printable
 from fashion_core.resume import comparison, plan, resumptions
 from fashion_core.resume.labels import SAME, percent
-from fashion_core.resume.resumptions import Wish
+from fashion_core.resume.resumptions import ResumeRequest
 from fashion_core.runs import precision
 from fashion_core.runs.records import run_record
 from fashion_core.runs.run import Run
@@ -45,7 +45,7 @@ def resume_run(options: argparse.Namespace) -> None:
     parent = store.get(options.run)
     overrides = {name: value for name, value in given_settings(options).items() if name != "epochs"}
     epochs = _epochs(options.epoch, parent)
-    wishes = [Wish(epoch, _additional(options.epochs, parent, epoch), overrides) for epoch in epochs]
+    wishes = [ResumeRequest(epoch, _additional(options.epochs, parent, epoch), overrides) for epoch in epochs]
     if not options.json:
         for planned in resumptions.plan(parent, wishes):
             reasons = map(printable, planned.judgement.reasons)
@@ -109,10 +109,10 @@ def _loss_now(row: comparison.Compared) -> str:
 
 
 def continue_run(options: argparse.Namespace) -> None:
-    """Raises ``RunNotFoundError``, what ``Actions.go_on`` raises, and what a run that fails says."""
+    """Raises ``RunNotFoundError``, what ``Actions.continue_run`` raises, and what a run that fails says."""
     actions = from_command_line(RunStore())
     run = actions.store.get(options.run)
-    actions.go_on(run)
+    actions.continue_run(run)
     _follow_to_the_end(actions, run, options.json)
 
 

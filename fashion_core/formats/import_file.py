@@ -17,14 +17,14 @@ from fashion_core.formats import save
 from fashion_core.formats.load import Loaded, load
 from fashion_core.formats.untrusted.state_dict import optimizer_name
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import Environment, Facts, Labels, SavedFormat, Source, Status
+from fashion_core.runs.schema import Environment, FileInfo, Labels, SavedFormat, Source, Status
 from fashion_core.runs.store import RunStore
 
 _LONGEST_NAME = 80
 _OPTIMIZERS = {"sgd", "adam", "adamw"}
 
 
-def bring_in(store: RunStore, path: Path, name: str, given: Mapping[str, Any]) -> Run:
+def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, Any]) -> Run:
     """Import a file: state *imported*, one checkpoint at the epoch it carries (else 0), the original bytes beside it.
 
     ``name`` is what the file was called where it came from; ``given`` are settings that people know better than the
@@ -120,7 +120,7 @@ def _optimizer_settings(loaded: Loaded) -> tuple[dict[str, Any], list[str]]:
 def _write_original(draft: Run, path: Path, loaded: Loaded) -> None:
     with files.writing(draft.original_path) as file, path.open("rb") as original:
         shutil.copyfileobj(original, file)
-    draft.write_facts(draft.original_path, _facts(loaded, loaded.format, file.digest))
+    draft.write_info(draft.original_path, _facts(loaded, loaded.format, file.digest))
 
 
 def _write_checkpoint(draft: Run, loaded: Loaded, config: TrainConfig) -> None:
@@ -132,7 +132,7 @@ def _write_checkpoint(draft: Run, loaded: Loaded, config: TrainConfig) -> None:
         "loss": loaded.loss,
         **loaded.beside,
     }
-    draft.write_facts(path, _facts(loaded, "checkpoint", save.save(path, content)))
+    draft.write_info(path, _facts(loaded, "checkpoint", save.save(path, content)))
 
 
 def _known_state(loaded: Loaded) -> dict[str, Any] | None:
@@ -141,9 +141,9 @@ def _known_state(loaded: Loaded) -> dict[str, Any] | None:
     return state if state and optimizer_name(state["param_groups"][0]) in _OPTIMIZERS else None
 
 
-def _facts(loaded: Loaded, format: SavedFormat, digest: files.Digest) -> Facts:
+def _facts(loaded: Loaded, format: SavedFormat, digest: files.Digest) -> FileInfo:
     accuracy = loaded.beside.get("measured", {}).get("accuracy")
-    return Facts(
+    return FileInfo(
         format=format,
         sha256=digest.sha256,
         bytes=digest.bytes,

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from fashion_core import files
 from fashion_core.errors import ChangedFileError, RefusedFileError, printable
 from fashion_core.formats.untrusted import validate
-from fashion_core.formats.untrusted.readers import open_stored
-from fashion_core.formats.untrusted.saved_file import Container, StoredFile
+from fashion_core.formats.untrusted.readers import open_saved_file
+from fashion_core.formats.untrusted.saved_file import Container, SavedFile
 from fashion_core.formats.untrusted.state_dict import (
     Weights,
     differences,
@@ -23,7 +23,7 @@ from fashion_core.formats.untrusted.state_dict import (
     optimizer_state,
 )
 from fashion_core.formats.untrusted.values import Name, Record, StoredTensor, joined
-from fashion_core.runs.schema import SavedFormat, Verdict
+from fashion_core.runs.schema import SavedFormat, VerdictKind
 
 NUMBERS_READ_BYTES = 160 << 20
 """Up to this size a file's numbers are read without being asked for: the largest file that this app saves has 134 MB
@@ -100,7 +100,7 @@ class Inspection:
     loss: float | None
     optimizer: Optimizer | None
     missing: tuple[str, ...]
-    verdict: Verdict
+    verdict: VerdictKind
     sha256: str | None
     tensors: tuple[TensorFacts, ...]
     tree: Any
@@ -112,7 +112,7 @@ def inspect(path: Path, numbers: bool | None = None) -> Inspection:
     ``numbers``: whether to read its tensors' numbers too (checksums, SHA-256, NaN and Inf, histograms); by default
     if it has at most ``NUMBERS_READ_BYTES``. Raises ``RefusedFileError`` if it can't even be described, ``DiskError``.
     """
-    file = open_stored(path)
+    file = open_saved_file(path)
     if numbers is None:
         numbers = file.size <= NUMBERS_READ_BYTES
     weights = _weights(file)
@@ -144,13 +144,13 @@ def inspect(path: Path, numbers: bool | None = None) -> Inspection:
     )
 
 
-def detect(file: StoredFile) -> SavedFormat | Literal["unknown"]:
+def detect(file: SavedFile) -> SavedFormat | Literal["unknown"]:
     """What kind of file it is, by its content alone; unknown if it holds no weights of a model."""
     weights = _weights(file)
     return format_of(file, weights) if weights else "unknown"
 
 
-def format_of(file: StoredFile, weights: Weights) -> SavedFormat:
+def format_of(file: SavedFile, weights: Weights) -> SavedFormat:
     """What kind of file it is that these weights were found in."""
     if file.container in ("safetensors", "pt2"):
         return "safetensors" if file.container == "safetensors" else "pt2"
@@ -161,14 +161,14 @@ def format_of(file: StoredFile, weights: Weights) -> SavedFormat:
     return "model" if weights.root else "weights"
 
 
-def _weights(file: StoredFile) -> Weights | None:
+def _weights(file: SavedFile) -> Weights | None:
     try:
         return find_weights(file.content)
     except RefusedFileError:
         return None
 
 
-def _refusal(file: StoredFile, numbers: bool) -> RefusedFileError | None:
+def _refusal(file: SavedFile, numbers: bool) -> RefusedFileError | None:
     try:
         if numbers:
             file.check_numbers()
@@ -180,7 +180,7 @@ def _refusal(file: StoredFile, numbers: bool) -> RefusedFileError | None:
     return None
 
 
-def _refused_verdict(refusal: RefusedFileError) -> Verdict:
+def _refused_verdict(refusal: RefusedFileError) -> VerdictKind:
     return "damaged" if isinstance(refusal, ChangedFileError) else "untrusted"
 
 
@@ -192,13 +192,13 @@ def _parameters(weights: Weights) -> int:
     return sum(t.numel for name, t in weights.tensors.items() if not name.endswith(_BUFFERS))
 
 
-def whole_number_in(file: StoredFile, key: str) -> int | None:
+def whole_number_in(file: SavedFile, key: str) -> int | None:
     """A whole number of at least 0 under this key, as ``number_in`` finds it; else None."""
     value = number_in(file, key)
     return int(value) if value is not None and value == int(value) and 0 <= value < 2**31 else None
 
 
-def number_in(file: StoredFile, key: str) -> float | None:
+def number_in(file: SavedFile, key: str) -> float | None:
     """A finite number under this key, or as text in the metadata of a safetensors file of this app; else None."""
     value = file.content.get(key) if isinstance(file.content, dict) else None
     if file.container == "safetensors":
@@ -250,7 +250,7 @@ def _missing(content: Any, weights: Weights | None, epoch: int | None) -> tuple[
     return tuple(what for what, is_there in needed.items() if not is_there)
 
 
-def _verdict(weights: Weights | None, missing: tuple[str, ...]) -> Verdict:
+def _verdict(weights: Weights | None, missing: tuple[str, ...]) -> VerdictKind:
     if weights is None:
         return "untrusted"
     if "the optimizer's state" in missing:
@@ -279,7 +279,7 @@ def named_tensors(content: Any, prefix: str = "") -> Iterator[tuple[str, StoredT
             yield from named_tensors(content.state.get(part), prefix)
 
 
-def _tensor_facts(file: StoredFile, name: str, tensor: StoredTensor, numbers: bool) -> TensorFacts:
+def _tensor_facts(file: SavedFile, name: str, tensor: StoredTensor, numbers: bool) -> TensorFacts:
     facts = TensorFacts(printable(name), tensor.dtype, tensor.shape, tensor.bytes)
     return _with_figures(facts, file.numbers(tensor)) if numbers and tensor.numel else facts
 

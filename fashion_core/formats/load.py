@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from fashion_core.formats.inspect import format_of, number_in, whole_number_in
-from fashion_core.formats.untrusted.readers import open_stored
-from fashion_core.formats.untrusted.saved_file import StoredFile
+from fashion_core.formats.untrusted.readers import open_saved_file
+from fashion_core.formats.untrusted.saved_file import SavedFile
 from fashion_core.formats.untrusted.state_dict import optimizer_state
 from fashion_core.formats.untrusted.validate import check, check_numbers, own_part
 from fashion_core.formats.untrusted.values import StoredTensor
@@ -40,7 +40,7 @@ def load(path: Path) -> Loaded:
     Gives a model only if every name, layer, shape, dtype, checksum and number is one that this app's own model could
     have. Raises ``RefusedFileError`` with the first reason against it, ``DiskError``.
     """
-    file = open_stored(path)
+    file = open_saved_file(path)
     name, weights = check(file)
     check_numbers(file, weights)
     model = build_model(name, seed=0)
@@ -56,7 +56,7 @@ def load(path: Path) -> Loaded:
     )
 
 
-def _with_tensors(file: StoredFile, content: Any) -> Any:
+def _with_tensors(file: SavedFile, content: Any) -> Any:
     """The same tree with real tensors."""
     if isinstance(content, StoredTensor):
         return to_tensor(file, content)
@@ -67,7 +67,7 @@ def _with_tensors(file: StoredFile, content: Any) -> Any:
     return content
 
 
-def to_tensor(file: StoredFile, stored: StoredTensor) -> Tensor:
+def to_tensor(file: SavedFile, stored: StoredTensor) -> Tensor:
     """The tensor itself, on the CPU, contiguous: torch's fused steps read memory in order.
 
     Raises ``RefusedFileError`` or ``DiskError``.

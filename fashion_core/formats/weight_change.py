@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from fashion_core.errors import ComparisonError, printable
-from fashion_core.formats.untrusted.readers import open_stored
-from fashion_core.formats.untrusted.saved_file import StoredFile
+from fashion_core.formats.untrusted.readers import open_saved_file
+from fashion_core.formats.untrusted.saved_file import SavedFile
 from fashion_core.formats.untrusted.state_dict import StateDict, find_weights
 
 _COUNTERS = "num_batches_tracked"
 
 
 @dataclass(frozen=True)
-class Moved:
+class TensorChange:
     """One tensor: its name in the model and ‖b − a‖ / ‖a‖, or None if it was all zero before."""
 
     name: str
@@ -22,20 +22,20 @@ class Moved:
 
 
 @dataclass(frozen=True)
-class Movement:
-    """What moved between two files; ``overall`` takes all learned tensors as one vector, as ``Moved`` does."""
+class WeightChange:
+    """What moved between two files; ``overall`` takes all learned tensors as one vector, as ``TensorChange`` does."""
 
-    tensors: list[Moved]
+    tensors: list[TensorChange]
     overall: float | None
 
 
-def movement(first: Path, second: Path) -> Movement:
+def weight_change(first: Path, second: Path) -> WeightChange:
     """The relative L2 change of each tensor from the first file to the second, in the model's order.
 
     Counters of batches are left out. Raises ``ComparisonError`` if the models differ, ``RefusedFileError`` if a file
     holds no weights, ``DiskError``.
     """
-    before, after = open_stored(first), open_stored(second)
+    before, after = open_saved_file(first), open_saved_file(second)
     names, others = find_weights(before.content), find_weights(after.content)
     _check_same_model(names.tensors, others.tensors)
     squares = {
@@ -45,7 +45,7 @@ def movement(first: Path, second: Path) -> Movement:
     }
     learned = [pair for name, pair in squares.items() if not name.endswith(("running_mean", "running_var"))]
     overall = _relative(sum(pair[0] for pair in learned), sum(pair[1] for pair in learned))
-    return Movement([Moved(name, _relative(*pair)) for name, pair in squares.items()], overall)
+    return WeightChange([TensorChange(name, _relative(*pair)) for name, pair in squares.items()], overall)
 
 
 def _check_same_model(first: StateDict, second: StateDict) -> None:
@@ -59,7 +59,7 @@ def _check_same_model(first: StateDict, second: StateDict) -> None:
 
 
 def _squares(
-    before: StoredFile, after: StoredFile, first: StateDict, second: StateDict, name: str
+    before: SavedFile, after: SavedFile, first: StateDict, second: StateDict, name: str
 ) -> tuple[float, float]:
     """The squared length of what was added to a tensor, and of what it was before."""
     a = before.numbers(first[name]).astype(np.float64)

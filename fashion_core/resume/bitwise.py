@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fashion_core.cache import KeptFromFiles
+from fashion_core.cache import FileCache
 from fashion_core.errors import DamagedFileError
 from fashion_core.formats.inspect import named_tensors
-from fashion_core.formats.untrusted.readers import open_stored
+from fashion_core.formats.untrusted.readers import open_saved_file
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
 
@@ -18,7 +18,7 @@ _COMPARED_KEYS = ("model_state_dict", "optimizer_state_dict")
 
 
 @dataclass(frozen=True)
-class Proof:
+class BitwiseCheck:
     """How the epochs that parent and child both trained compare.
 
     Attributes:
@@ -36,7 +36,7 @@ class Proof:
     reasons: tuple[str, ...] = ()
 
 
-def prove(child: Run, parent: Run) -> Proof:
+def check_bitwise(child: Run, parent: Run) -> BitwiseCheck:
     """Compare losses of every epoch, and all numbers of the last one's checkpoints.
 
     Raises ``DamagedFileError`` if one of those checkpoints is no longer what was saved, ``DiskError``.
@@ -47,29 +47,29 @@ def prove(child: Run, parent: Run) -> Proof:
         child.record_path,
         *(path for run in (child, parent) for path in (run.metrics_path, run.checkpoint_folder)),
         *compared,
-        *map(Run.facts_path, compared),
+        *map(Run.info_path, compared),
     )
     return _proofs.get((child.path, parent.path), read_from, lambda: _prove(child, parent))
 
 
-_proofs: KeptFromFiles[Proof] = KeptFromFiles(1024)
+_proofs: FileCache[BitwiseCheck] = FileCache(1024)
 
 
-def _prove(child: Run, parent: Run) -> Proof:
+def _prove(child: Run, parent: Run) -> BitwiseCheck:
     theirs, ours = _epochs(parent), _epochs(child)
     both = tuple(sorted(theirs.keys() & ours.keys()))
     if not both:
-        return Proof("none")
+        return BitwiseCheck("none")
     resumption = child.record.resumption
     reasons = resumption.reasons if resumption else ()
     for epoch in both:
         if theirs[epoch] != ours[epoch]:
-            return Proof("parts", both, epoch, reasons=reasons)
+            return BitwiseCheck("parts", both, epoch, reasons=reasons)
     last = both[-1]
     tensors = _identical_tensors(_whole(parent, last), _whole(child, last))
     if tensors is None:
-        return Proof("parts", both, last, reasons=reasons)
-    return Proof("identical", both, last, tensors)
+        return BitwiseCheck("parts", both, last, reasons=reasons)
+    return BitwiseCheck("identical", both, last, tensors)
 
 
 def _whole(run: Run, epoch: int) -> Path | None:
@@ -90,7 +90,7 @@ def _identical_tensors(one: Path | None, other: Path | None) -> int | None:
     """How many tensors have the same bits in both files, 0 if one file is gone; None if any differs."""
     if one is None or other is None:
         return 0
-    files = (open_stored(one), open_stored(other))
+    files = (open_saved_file(one), open_saved_file(other))
     first, second = (dict(named_tensors({key: file.content.get(key) for key in _COMPARED_KEYS})) for file in files)
     if first.keys() != second.keys():
         return None

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Literal
 
-from fashion_core.cache import MOST_RUNS, KeptFromFiles
+from fashion_core.cache import MOST_RUNS, FileCache
 from fashion_core.errors import DamagedFileError, DiskError, printable
 from fashion_core.resume import plan
 from fashion_core.resume.labels import percent
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import ACTIVE_STATES, UNDER_WAY_STATES, Change, LoadCheck, State, Verdict
+from fashion_core.runs.schema import ACTIVE_STATES, UNDER_WAY_STATES, Change, LoadCheck, State, VerdictKind
 from fashion_core.runs.store import RunStore
 
 Answer = Literal["lower", "within noise", "higher"]
@@ -60,7 +60,7 @@ class Compared:
     check: LoadCheck
     first: LossNow | None
     latest: LossNow | None
-    verdict: Verdict
+    verdict: VerdictKind
     overrides: tuple[str, ...]
     changes: Mapping[str, Change]
 
@@ -74,7 +74,7 @@ class Compared:
         return gate_of(self.check)
 
 
-_rows: KeptFromFiles[Compared | None] = KeptFromFiles(MOST_RUNS)
+_rows: FileCache[Compared | None] = FileCache(MOST_RUNS)
 
 
 def gate_of(check: LoadCheck) -> float:

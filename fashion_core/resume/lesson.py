@@ -6,14 +6,14 @@ from typing import Any
 from fashion_core.config import TrainConfig, parse_config
 from fashion_core.errors import RunStateError
 from fashion_core.resume import resumptions
-from fashion_core.resume.resumptions import Wish
+from fashion_core.resume.resumptions import ResumeRequest
 from fashion_core.runs import queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 
 TAG = "lesson"
 _FIRST_NAME, _LAST_NAME = "Lesson", "Lesson, resumed"
-_LAST_STEP = Wish(epoch=0, additional=1, overrides={"name": _LAST_NAME})
+_LAST_STEP = ResumeRequest(epoch=0, additional=1, overrides={"name": _LAST_NAME})
 
 
 def begin(store: RunStore, given: Mapping[str, Any]) -> Run:
@@ -55,7 +55,7 @@ def is_due(store: RunStore, run: Run) -> bool:
     return run.state() == "finished" and resumed_run(store, run) is None
 
 
-def go_on(store: RunStore, run: Run) -> Run | None:
+def continue_run(store: RunStore, run: Run) -> Run | None:
     """Begin the last step once the first run has finished; two pages that ask at once begin it once.
 
     Raises ``RunStateError`` for a run that is none of the lesson's, and what ``resumptions.create`` raises.

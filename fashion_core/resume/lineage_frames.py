@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from fashion_core.cache import MOST_RUNS, KeptFromFiles
+from fashion_core.cache import MOST_RUNS, FileCache
 from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.resume.labels import cut_middle, loss_text, unique_labels
 from fashion_core.runs.records import epoch_records
@@ -70,7 +70,7 @@ class Placed:
     root: bool
 
 
-_lanes: KeptFromFiles[_Lane | None] = KeptFromFiles(MOST_RUNS)
+_lanes: FileCache[_Lane | None] = FileCache(MOST_RUNS)
 
 
 def lineage_frame(store: RunStore) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -9,7 +9,7 @@ from fashion_core.errors import ConfigError, RefusedFileError, RunNotFoundError,
 from fashion_core.formats import inspect
 from fashion_core.resume.labels import cut_middle, short_label
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import Change, Environment, RunRecord, Verdict
+from fashion_core.runs.schema import Change, Environment, RunRecord, VerdictKind
 
 _MOST_NAMED = 12
 """So many checkpoints are listed one by one."""
@@ -18,10 +18,10 @@ _NO_CHANGE = frozenset({"name", "epochs", "keep", "device", "threads"})
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Verdict:
     """The verdict on resuming from a checkpoint, with a phrase for each thing that is missing or different."""
 
-    verdict: Verdict
+    verdict: VerdictKind
     reasons: tuple[str, ...]
 
 
@@ -75,7 +75,7 @@ def changes(parent: TrainConfig, config: TrainConfig) -> dict[str, Change]:
     return {name: Change(before=before[name], after=after[name]) for name in names if before[name] != after[name]}
 
 
-def look(run: Run, epoch: int) -> Judgement:
+def look(run: Run, epoch: int) -> Verdict:
     """What one checkpoint is good for by itself, whatever it will go on with.
 
     Raises ``RunNotFoundError`` if there is none of this epoch, ``DiskError``.
@@ -83,14 +83,16 @@ def look(run: Run, epoch: int) -> Judgement:
     check_epoch(run, epoch, run.epochs_saved())
     path = run.checkpoint_path(epoch)
     if not run.is_whole(path):
-        return Judgement("damaged", (run.damage(path, run.marks) or "its SHA-256 is not the one that was recorded",))
+        return Verdict(
+            "damaged", (run.damage(path, run.verification) or "its SHA-256 is not the one that was recorded",)
+        )
     try:
         found = inspect.inspect(path, numbers=False)
     except RefusedFileError as error:
-        return Judgement("untrusted", (error.reason,))
+        return Verdict("untrusted", (error.reason,))
     if found.refusal:
-        return Judgement("untrusted", (found.refusal.removeprefix("The file is refused: ").rstrip("."),))
-    return Judgement(found.verdict, tuple(f"it does not carry {what}" for what in found.missing))
+        return Verdict("untrusted", (found.refusal.removeprefix("The file is refused: ").rstrip("."),))
+    return Verdict(found.verdict, tuple(f"it does not carry {what}" for what in found.missing))
 
 
 def carries_optimizer(run: Run, epoch: int) -> bool:
@@ -98,11 +100,11 @@ def carries_optimizer(run: Run, epoch: int) -> bool:
     return inspect.inspect(run.checkpoint_path(epoch), numbers=False).optimizer is not None
 
 
-def judge(looked: Judgement, parent: RunRecord, config: TrainConfig, environment: Environment) -> Judgement:
+def judge(looked: Verdict, parent: RunRecord, config: TrainConfig, environment: Environment) -> Verdict:
     """What going on from a checkpoint of this parent with these settings, computed with this environment, will be."""
     different = (*_different(parent.config, config), *_environment(parent.environment, environment))
-    verdict: Verdict = "approximate" if looked.verdict == "exact" and different else looked.verdict
-    return Judgement(verdict, looked.reasons if verdict in ("damaged", "untrusted") else (*looked.reasons, *different))
+    verdict: VerdictKind = "approximate" if looked.verdict == "exact" and different else looked.verdict
+    return Verdict(verdict, looked.reasons if verdict in ("damaged", "untrusted") else (*looked.reasons, *different))
 
 
 def _different(parent: TrainConfig, config: TrainConfig) -> list[str]:

@@ -17,7 +17,7 @@ from fashion_core.errors import (
     RunStateError,
 )
 from fashion_core.resume import plan as resuming
-from fashion_core.resume.plan import Judgement
+from fashion_core.resume.plan import Verdict
 from fashion_core.runs import queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Environment, Parent, Resumption
@@ -25,7 +25,7 @@ from fashion_core.runs.store import RunStore
 
 
 @dataclass(frozen=True)
-class Wish:
+class ResumeRequest:
     """What somebody asks for: so many epochs after this one, with these settings changed."""
 
     epoch: int
@@ -40,10 +40,10 @@ class Plan:
     epoch: int
     config: TrainConfig
     environment: Environment
-    judgement: Judgement
+    judgement: Verdict
 
 
-def plan(run: Run, wishes: Sequence[Wish]) -> list[Plan]:
+def plan(run: Run, wishes: Sequence[ResumeRequest]) -> list[Plan]:
     """What resuming from checkpoints of this run will be; each checkpoint is read once, and nothing is written.
 
     Raises ``RunNotFoundError``, ``ConfigError``, ``DeviceError`` or ``DiskError`` for the first wish that can't be.
@@ -52,13 +52,13 @@ def plan(run: Run, wishes: Sequence[Wish]) -> list[Plan]:
     return [_plan_one(run, wish, looked[wish.epoch]) for wish in wishes]
 
 
-def _plan_one(run: Run, wish: Wish, looked: Judgement) -> Plan:
+def _plan_one(run: Run, wish: ResumeRequest, looked: Verdict) -> Plan:
     config = resuming.resumed_config(run, wish.epoch, wish.additional, wish.overrides)
     environment = queue.environment_to_resume(run.record.environment, config)
     return Plan(wish.epoch, config, environment, resuming.judge(looked, run.record, config, environment))
 
 
-def create(store: RunStore, run: Run, wishes: Sequence[Wish]) -> list[Run]:
+def create(store: RunStore, run: Run, wishes: Sequence[ResumeRequest]) -> list[Run]:
     """Queued runs whose parents are these checkpoints, which are not touched; all of them or none.
 
     Raises what ``plan`` raises, ``DataError``, ``DamagedFileError`` or ``RefusedFileError`` if a checkpoint can't be
@@ -105,7 +105,7 @@ def _create_one(store: RunStore, run: Run, planned: Plan, group: str | None) -> 
     return store.create(planned.config, planned.environment, parent, resumption=resumption)
 
 
-def resume(store: RunStore, run: Run, wishes: Sequence[Wish]) -> list[Run]:
+def resume(store: RunStore, run: Run, wishes: Sequence[ResumeRequest]) -> list[Run]:
     """Put runs that go on from checkpoints in the queue; they start as slots become free. Raises as ``create``."""
     made = create(store, run, wishes)
     queue.advance(store)

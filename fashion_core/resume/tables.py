@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 import pandas as pd
 
-from fashion_core.cache import MOST_RUNS, KeptFromFiles
+from fashion_core.cache import MOST_RUNS, FileCache
 from fashion_core.errors import DiskError
 from fashion_core.resume.comparison import NOISE, Compared, LossNow, relative_change
 from fashion_core.resume.labels import SAME, cut_middle, percent, unique_labels
@@ -131,7 +131,7 @@ def _read_losses(path: Path) -> list[_Point]:
     return [(row["epoch"], row["loss"]) for row in metrics.read_epochs(path)]
 
 
-_kept_losses: KeptFromFiles[list[_Point]] = KeptFromFiles(MOST_RUNS)
+_kept_losses: FileCache[list[_Point]] = FileCache(MOST_RUNS)
 
 
 def _thinned(points: list[_Point], most: int) -> list[_Point]:

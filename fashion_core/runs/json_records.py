@@ -6,12 +6,12 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from fashion_core import files
-from fashion_core.cache import MOST_RUNS, KeptFromFiles
+from fashion_core.cache import MOST_RUNS, FileCache
 from fashion_core.config import explain
 from fashion_core.errors import DamagedFileError
 
 Record = TypeVar("Record", bound=BaseModel)
-_records: KeptFromFiles[BaseModel] = KeptFromFiles(5 * MOST_RUNS)
+_records: FileCache[BaseModel] = FileCache(5 * MOST_RUNS)
 
 
 def read_record(path: Path | str, kind: type[Record]) -> Record:

@@ -167,7 +167,7 @@ def lesson_losses(store: RunStore, run: Run) -> dict[str, Any]:
     return _ask("lesson", run.id, "--losses", store=store)
 
 
-def bring_in(store: RunStore, path: Path, name: str, given: Mapping[str, str]) -> Run:
+def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, str]) -> Run:
     """Import a file that passed ``inspection.inspect``; ``given`` are settings by name. Raises ``WorkerError``."""
     flags = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
     shown = printable(name)  # a command line holds neither NUL nor half a character nor a megabyte
@@ -226,7 +226,7 @@ def environment_to_resume(parent: Environment, config: TrainConfig) -> Environme
     return found.model_copy(update={"device": device, "processor": here.processor_of(device), "threads": threads})
 
 
-def go_on(store: RunStore, run: Run) -> None:
+def continue_run(store: RunStore, run: Run) -> None:
     """Queue a stopped, failed or lost run again; it goes on in place.
 
     Raises ``RunStateError`` if it is in another state, ``DataError`` if its dataset is gone.

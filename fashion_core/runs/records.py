@@ -45,7 +45,7 @@ def epoch_records(run: Run) -> list[dict[str, Any]]:
 def _imported_record(run: Run, epoch: int) -> dict[str, Any]:
     """An epoch that was trained elsewhere: what its checkpoint says, and nothing about the training."""
     path = run.checkpoint_path(epoch)
-    facts = run.facts(path)
+    facts = run.file_info(path)
     known = {"epoch": epoch, "loss": facts and facts.loss, "accuracy": facts and facts.accuracy}
     return {**dict.fromkeys(_EPOCH_KEYS), **known, "checkpoint": str(path)}
 

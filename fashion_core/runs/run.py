@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from fashion_core import files
-from fashion_core.cache import MOST_RUNS, KeptFromFiles, stamp
+from fashion_core.cache import MOST_RUNS, FileCache, stamp
 from fashion_core.clock import now
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError
 from fashion_core.runs import processes
@@ -14,14 +14,14 @@ from fashion_core.runs.heartbeats import Heartbeats
 from fashion_core.runs.json_records import kept_record, read_record
 from fashion_core.runs.listings import Listed, listed_in, size_of
 from fashion_core.runs.run_locks import sole_writer
-from fashion_core.runs.schema import Facts, Labels, LoadCheck, Marks, RunRecord, State, Status
+from fashion_core.runs.schema import FileInfo, Labels, LoadCheck, RunRecord, State, Status, Verification
 
 STARTING_SECONDS = 5.0
 """How long a run that was given to a worker may be without the worker's identity."""
 LOG_LINE_BYTES = 1000
 """So many of a line in a log are read, on average: it may have grown for weeks."""
 
-_epochs: KeptFromFiles[tuple[tuple[int, bool], ...]] = KeptFromFiles(MOST_RUNS)
+_epochs: FileCache[tuple[tuple[int, bool], ...]] = FileCache(MOST_RUNS)
 _heartbeats = Heartbeats()
 
 
@@ -45,7 +45,7 @@ class Run:
         self.original_path = path / "original"
         self.load_check_path = path / "loaded.json"
         self.load_losses_path = path / "loaded.losses"
-        self.marks_path = path / "verified.json"
+        self.verification_path = path / "verified.json"
 
     @property
     def record(self) -> RunRecord:
@@ -151,27 +151,27 @@ class Run:
         return self.checkpoint_folder / str(epoch)
 
     @staticmethod
-    def facts_path(file: Path) -> Path:
+    def info_path(file: Path) -> Path:
         """Where the facts of a saved file are."""
         return file.with_name(f"{file.name}.json")
 
-    def facts(self, file: Path) -> Facts | None:
+    def file_info(self, file: Path) -> FileInfo | None:
         """The facts of a saved file; None if it is not listed. Raises ``DamagedFileError`` or ``DiskError``."""
-        path = self.facts_path(file)
+        path = self.info_path(file)
         try:
-            return read_record(path, Facts) if os.path.exists(file) else None  # noqa: PTH110 -- half the time, for all files
+            return read_record(path, FileInfo) if os.path.exists(file) else None  # noqa: PTH110 -- half the time, for all files
         except DiskError:
             if path.exists():
                 raise
             return None  # never listed, or no longer
 
-    def facts_of(self, listed: Listed) -> Facts | None:
+    def info_of(self, listed: Listed) -> FileInfo | None:
         """The same of a file that has just been listed."""
-        return None if listed.bytes is None else read_record(f"{self.path}/{listed.name}.json", Facts)
+        return None if listed.bytes is None else read_record(f"{self.path}/{listed.name}.json", FileInfo)
 
-    def write_facts(self, file: Path, facts: Facts) -> None:
+    def write_info(self, file: Path, facts: FileInfo) -> None:
         """List a saved file. Raises ``DiskError``."""
-        files.write_json(self.facts_path(file), facts.model_dump(mode="json"))
+        files.write_json(self.info_path(file), facts.model_dump(mode="json"))
 
     @property
     def load_check(self) -> LoadCheck | None:
@@ -220,23 +220,23 @@ class Run:
         return file.as_posix()[len(self.path.as_posix()) + 1 :]
 
     @property
-    def marks(self) -> Marks:
+    def verification(self) -> Verification:
         """What ``verify`` found last; empty if it never looked. Raises ``DamagedFileError`` or ``DiskError``."""
-        return kept_record(self.marks_path, Marks) if self.marks_path.exists() else Marks()
+        return kept_record(self.verification_path, Verification) if self.verification_path.exists() else Verification()
 
-    def write_marks(self, marks: Marks) -> None:
+    def write_verification(self, marks: Verification) -> None:
         """Replace the marks. Raises ``DiskError``."""
-        files.write_json(self.marks_path, marks.model_dump(mode="json"))
+        files.write_json(self.verification_path, marks.model_dump(mode="json"))
 
-    def damage(self, file: Path, marks: Marks) -> str | None:
+    def damage(self, file: Path, marks: Verification) -> str | None:
         """Why a saved file is known not to be whole, without reading it; None if nothing is known against it."""
         try:
-            facts = self.facts(file)
+            facts = self.file_info(file)
         except DamagedFileError as error:
             return f"{error.path.name} is damaged: {error.reason}"
         return self.damage_of(Listed(self.name_of(file), self.epoch_of(file), size_of(file)), facts, marks)
 
-    def damage_of(self, listed: Listed, facts: Facts | None, marks: Marks) -> str | None:
+    def damage_of(self, listed: Listed, facts: FileInfo | None, marks: Verification) -> str | None:
         """The same of a file that has just been listed, and its facts read."""
         if facts is None or listed.bytes is None:
             return "the file is missing"
@@ -263,9 +263,9 @@ class Run:
 
     def whole_epochs(self) -> list[int]:
         """The epochs whose checkpoints are listed and not known to be damaged, in order."""
-        marks = Marks()
+        marks = Verification()
         with suppress(DamagedFileError):
-            marks = self.marks
+            marks = self.verification
         return [epoch for epoch in self.epochs_saved() if not self.damage(self.checkpoint_path(epoch), marks)]
 
     def best_epoch(self) -> int | None:
@@ -274,14 +274,14 @@ class Run:
 
     def _loss_of(self, epoch: int) -> float:
         with suppress(DamagedFileError):
-            facts = self.facts(self.checkpoint_path(epoch))
+            facts = self.file_info(self.checkpoint_path(epoch))
             return facts.loss if facts and facts.loss is not None else math.inf
         return math.inf
 
     def is_whole(self, file: Path) -> bool:
         """Whether a saved file is listed and still what its facts say, by size and SHA-256."""
         with suppress(DamagedFileError):
-            facts = self.facts(file)
+            facts = self.file_info(file)
             return facts is not None and files.digest_of(file) == files.Digest(facts.sha256, facts.bytes)
         return False
 
@@ -290,7 +290,7 @@ class Run:
 
         It is so for good before this returns: a power cut must not bring the facts back once the file has changed.
         """
-        facts = self.facts_path(file)
+        facts = self.info_path(file)
         with files.disk_errors(file), suppress(FileNotFoundError):
             facts.unlink()
             files.sync_folder(facts.parent)

@@ -14,7 +14,7 @@ UNDER_WAY_STATES: frozenset[State] = ACTIVE_STATES | {"queued"}
 CONTINUABLE_STATES: frozenset[State] = frozenset({"stopped", "failed", "lost"})
 
 SavedFormat = Literal["checkpoint", "partial", "weights", "model", "lightning", "safetensors", "pt2"]
-Verdict = Literal["exact", "approximate", "weights only", "untrusted", "damaged"]
+VerdictKind = Literal["exact", "approximate", "weights only", "untrusted", "damaged"]
 Reason = Literal["epoch", "stop", "end", "import"]
 ExportFormat = Literal["weights", "model", "checkpoint", "safetensors", "pt2"]
 EXPORT_NAMES: dict[ExportFormat, str] = {
@@ -80,7 +80,7 @@ class Resumption(_Stored):
 
     parent_name: str
     changes: dict[str, Change]
-    verdict: Verdict
+    verdict: VerdictKind
     reasons: tuple[str, ...]
     group: str | None = None
 
@@ -145,7 +145,7 @@ class Status(_Stored):
     error: str | None = None
 
 
-class Facts(_Stored):
+class FileInfo(_Stored):
     """The facts of one saved file, written after it: with them a file is listed, without them it is not."""
 
     format: SavedFormat
@@ -159,14 +159,14 @@ class Facts(_Stored):
     why: Reason
 
 
-class Mark(_Stored):
+class FileVerification(_Stored):
     """What ``verify`` found about one saved file; it says nothing about a file with facts of another ``sha256``."""
 
     sha256: str
     reason: str | None
 
 
-class Marks(_Stored):
+class Verification(_Stored):
     """``verified.json``: the last mark of each saved file, by its path below the run folder."""
 
-    files: dict[str, Mark] = {}
+    files: dict[str, FileVerification] = {}

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from fashion_core import files
-from fashion_core.cache import MOST_RUNS, KeptFromFiles
+from fashion_core.cache import MOST_RUNS, FileCache
 from fashion_core.clock import now, utc_now
 from fashion_core.config import TrainConfig
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError, RunStateError
@@ -22,7 +22,7 @@ LEFTOVER_SECONDS = 3600.0
 
 _ID_PATTERN = re.compile(r"\d{8}-\d{6}-\d{3}-[0-9a-f]{4}")
 _EPOCH_PATTERN = re.compile(r"[0-9]{1,9}")
-_listings: KeptFromFiles[tuple[Run, ...]] = KeptFromFiles(8)
+_listings: FileCache[tuple[Run, ...]] = FileCache(8)
 
 
 @lru_cache(maxsize=MOST_RUNS)
@@ -193,10 +193,10 @@ class RunStore:
         Raises ``DamagedFileError`` or ``DiskError``.
         """
         file = run.checkpoint_path(epoch)
-        facts = run.facts(file)
+        facts = run.file_info(file)
         run.unlist(file)
         if facts and self.children(run, epoch):
-            run.write_facts(file, facts)
+            run.write_info(file, facts)
         else:
             run.remove_saved(file)
 
@@ -206,7 +206,7 @@ class RunStore:
         Raises ``RunStateError`` if it is running, or if other runs were resumed from it and ``force`` is not set;
         ``RunNotFoundError`` if there is no such file.
         """
-        if file and not run.facts_path(file).exists():
+        if file and not run.info_path(file).exists():
             raise RunNotFoundError(f"Run {run.id} has no saved file {run.name_of(file)}.")
         children = [child.id for child in self.children_of(run, file)]
         if children and not force:

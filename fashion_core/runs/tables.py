@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fashion_core.cache import MOST_RUNS, KeptFromFiles, KeptLatest
+from fashion_core.cache import MOST_RUNS, FileCache, LatestCache
 from fashion_core.config import TrainConfig
 from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.runs import listings, metrics
@@ -19,7 +19,7 @@ from fashion_core.runs.listings import Listed
 from fashion_core.runs.loss_curve import Curve, extremes
 from fashion_core.runs.records import epoch_records
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import Facts, Marks, Parent, RunRecord, Status
+from fashion_core.runs.schema import FileInfo, Parent, RunRecord, Status, Verification
 from fashion_core.runs.store import RunStore
 
 MAX_POINTS = 1500
@@ -37,11 +37,11 @@ SAVED_COLUMNS = (
 )  # fmt: skip
 
 _RunRow = dict[str, Any]
-_run_rows: KeptFromFiles[tuple[_RunRow, Status | None]] = KeptFromFiles(MOST_RUNS)
-_imported: KeptFromFiles[_RunRow] = KeptFromFiles(MOST_RUNS)
-_run_frames: KeptLatest[pd.DataFrame] = KeptLatest(_STORES)
-_saved: KeptFromFiles["_Saved"] = KeptFromFiles(MOST_RUNS)
-_saved_frames: KeptLatest[pd.DataFrame] = KeptLatest(_STORES)
+_run_rows: FileCache[tuple[_RunRow, Status | None]] = FileCache(MOST_RUNS)
+_imported: FileCache[_RunRow] = FileCache(MOST_RUNS)
+_run_frames: LatestCache[pd.DataFrame] = LatestCache(_STORES)
+_saved: FileCache["_Saved"] = FileCache(MOST_RUNS)
+_saved_frames: LatestCache[pd.DataFrame] = LatestCache(_STORES)
 
 
 def runs_frame(store: RunStore) -> pd.DataFrame:
@@ -176,14 +176,14 @@ def _saved_frame(saved: Sequence[_Saved]) -> pd.DataFrame:
 
 
 def _saved_of(run: Run) -> _Saved:
-    read_from = (run.path, run.record_path, run.labels_path, run.marks_path, run.checkpoint_folder)
+    read_from = (run.path, run.record_path, run.labels_path, run.verification_path, run.checkpoint_folder)
     return _saved.get(run.path, read_from, lambda: _read_saved(run))
 
 
 def _read_saved(run: Run) -> _Saved:
-    marks, record = Marks(), None
+    marks, record = Verification(), None
     with suppress(DamagedFileError, DiskError):
-        marks = run.marks
+        marks = run.verification
     with suppress(DamagedFileError, DiskError):
         record = run.record
     about = {"run": run.id, "name": run.title}
@@ -199,15 +199,15 @@ def _read_saved(run: Run) -> _Saved:
     return _Saved(record.parent if record else None, tuple(rows))
 
 
-def _saved_row(run: Run, listed: Listed, marks: Marks, about: dict[str, str]) -> dict[str, Any] | None:
+def _saved_row(run: Run, listed: Listed, marks: Verification, about: dict[str, str]) -> dict[str, Any] | None:
     """Nothing for a file that was deleted after it was listed; ``resumed`` is the epoch that runs go on from."""
-    facts: Facts | None = None
+    facts: FileInfo | None = None
     try:
-        facts = run.facts_of(listed)
+        facts = run.info_of(listed)
         damage = run.damage_of(listed, facts, marks)
     except (DamagedFileError, DiskError) as error:
         damage = str(error)
-    if damage and not run.facts_path(run.path / listed.name).exists():
+    if damage and not run.info_path(run.path / listed.name).exists():
         return None
     known: dict[str, Any] = {"epoch": listed.epoch}
     if facts:  # of pydantic's own time zone pandas would ask for each file's offset

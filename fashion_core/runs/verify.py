@@ -15,7 +15,7 @@ from fashion_core import files
 from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import Facts, Mark, Marks
+from fashion_core.runs.schema import FileInfo, FileVerification, Verification
 
 _OTHER_DIGEST = "its SHA-256 is not the one that was recorded"
 _AT_ONCE = min(4, os.cpu_count() or 1)
@@ -73,7 +73,7 @@ def damaged_records(run: Run) -> Iterator[Verified]:
     yield from _named(run, run.read_status)
     yield from _named(run, lambda: run.load_check)
     yield from _named(run, run.check_load_losses)
-    yield from _named(run, lambda: run.marks)
+    yield from _named(run, lambda: run.verification)
 
 
 def _check_metrics(run: Run) -> None:
@@ -93,34 +93,34 @@ def _reason(error: DamagedFileError | DiskError) -> str:
     return error.reason if isinstance(error, DamagedFileError) else str(error).rstrip(".")
 
 
-def _marked(run: Run, saved: Sequence[Path], marks: Iterator[Mark]) -> Iterator[Verified]:
+def _marked(run: Run, saved: Sequence[Path], marks: Iterator[FileVerification]) -> Iterator[Verified]:
     found = {}
     for path, mark in zip(saved, marks, strict=True):
         found[run.name_of(path)] = mark
         yield Verified(run.id, run.name_of(path), mark.reason)
     if found and run.record_path.exists():  # else it has been deleted meanwhile
-        yield from _named(run, lambda: run.write_marks(Marks(files=found)))
+        yield from _named(run, lambda: run.write_verification(Verification(files=found)))
 
 
-def _look_at(run: Run, file: Path) -> Mark:
+def _look_at(run: Run, file: Path) -> FileVerification:
     try:
-        facts = run.facts(file)
+        facts = run.file_info(file)
         if facts is None:
-            return Mark(sha256="", reason="the file is missing" if run.facts_path(file).exists() else None)
+            return FileVerification(sha256="", reason="the file is missing" if run.info_path(file).exists() else None)
         found = files.digest_of(file)
     except (DamagedFileError, DiskError) as error:
-        still_listed = run.facts_path(file).exists()
-        return Mark(sha256="", reason=_named_reason(error) if still_listed else None)
-    if files.Digest(facts.sha256, facts.bytes) != found and run.facts(file) != facts:
+        still_listed = run.info_path(file).exists()
+        return FileVerification(sha256="", reason=_named_reason(error) if still_listed else None)
+    if files.Digest(facts.sha256, facts.bytes) != found and run.file_info(file) != facts:
         return _look_at(run, file)  # it was saved again meanwhile
-    return Mark(sha256=facts.sha256, reason=_difference(facts, found))
+    return FileVerification(sha256=facts.sha256, reason=_difference(facts, found))
 
 
 def _named_reason(error: DamagedFileError | DiskError) -> str:
     return f"{error.path.name} is damaged: {error.reason}" if isinstance(error, DamagedFileError) else _reason(error)
 
 
-def _difference(facts: Facts, found: files.Digest) -> str | None:
+def _difference(facts: FileInfo, found: files.Digest) -> str | None:
     if found.bytes != facts.bytes:
         return f"it has {found.bytes:,} bytes instead of {facts.bytes:,}"
     return None if found.sha256 == facts.sha256 else _OTHER_DIGEST

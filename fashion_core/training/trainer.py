@@ -23,7 +23,7 @@ from fashion_core.models import build_model, lay_out
 from fashion_core.optimizers import learning_rate, make_optimizer, restore_optimizer
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import Facts, Reason, SavedFormat
+from fashion_core.runs.schema import FileInfo, Reason, SavedFormat
 from fashion_core.runs.store import RunStore
 from fashion_core.training.cuda_graphs import GraphedStep
 from fashion_core.training.parent import ParentCheckpoint, check_load, read_load_losses
@@ -79,7 +79,7 @@ class Training:
         way = ways.get(self.device.type)
         return way(step, self.config.batch_size, self.device) if way else step
 
-    def to_the_end(self) -> Literal["finished", "stopped"]:
+    def train(self) -> Literal["finished", "stopped"]:
         """Train until the last epoch is saved or a stop is asked for.
 
         Raises ``DivergedError`` when the loss is no longer finite, ``DiskError`` when something can't be saved.
@@ -109,7 +109,7 @@ class Training:
         for epoch in self.run.epochs_saved():
             if epoch >= self.position.epoch:  # damaged: until it is trained again it is not saved
                 self.run.unlist(self.run.checkpoint_path(epoch))
-        facts = self.run.facts(self.run.partial_path) if self.run.is_whole(self.run.partial_path) else None
+        facts = self.run.file_info(self.run.partial_path) if self.run.is_whole(self.run.partial_path) else None
         if facts and facts.epoch == self.position.epoch:
             content = self._load(self.run.partial_path)
             self.position = Position(**content["position"])
@@ -118,7 +118,7 @@ class Training:
             self._load_parent()
 
     def _load_parent(self) -> None:
-        """Begin where the parent's checkpoint ends, and prove by its loss that it was loaded right."""
+        """Begin where the parent's checkpoint ends, and check_bitwise by its loss that it was loaded right."""
         self.report(phase="loading")
         parent = ParentCheckpoint(self.run)
         parent.load_into(self.model)
@@ -202,7 +202,7 @@ class Training:
         path = self.run.checkpoint_path(self.position.epoch)
         self.saver.begin(partial(self._save_epoch, path, self._checkpoint(), self._facts("checkpoint", "epoch")))
 
-    def _save_epoch(self, path: Path, checkpoint: save.Checkpoint, facts: Facts) -> None:
+    def _save_epoch(self, path: Path, checkpoint: save.Checkpoint, facts: FileInfo) -> None:
         """Beside the training: the row and the checkpoint for good, and only then forget what they replace."""
         files.sync_file(self.run.metrics_path)
         self._save(path, checkpoint, facts)
@@ -245,9 +245,9 @@ class Training:
         self._save(self.run.weights_path, self.model.state_dict(), self._facts("weights", "end"))
         self._save(self.run.model_path, self.model, self._facts("model", "end"))
 
-    def _facts(self, format: SavedFormat, why: Reason) -> Facts:
+    def _facts(self, format: SavedFormat, why: Reason) -> FileInfo:
         """What is known about a file before it is written."""
-        return Facts(
+        return FileInfo(
             format=format,
             sha256="",
             bytes=0,
@@ -259,12 +259,12 @@ class Training:
             why=why,
         )
 
-    def _save(self, path: Path, content: save.Checkpoint | nn.Module, facts: Facts) -> None:
+    def _save(self, path: Path, content: save.Checkpoint | nn.Module, facts: FileInfo) -> None:
         """The file first and its facts last, so that what is listed is whole."""
         began = time.perf_counter()
         digest = save.save(path, content, before_replacing=lambda: self.run.unlist(path))
         written = {**asdict(digest), "seconds": time.perf_counter() - began, "created": datetime.now(UTC)}
-        self.run.write_facts(path, facts.model_copy(update=written))
+        self.run.write_info(path, facts.model_copy(update=written))
 
     def _tidy(self) -> None:
         """Delete the position inside an epoch that is saved, and the checkpoints that the settings don't keep, but

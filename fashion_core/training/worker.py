@@ -33,7 +33,7 @@ def work(run: Run) -> bool:
 
 def _take_up(run: Run) -> None:
     with files.disk_errors(run.path):
-        files.remove_temporaries(run.path, of_others=(run.labels_path.name, run.marks_path.name))
+        files.remove_temporaries(run.path, of_others=(run.labels_path.name, run.verification_path.name))
         files.remove_temporaries(run.checkpoint_folder)
     _note(run, process=processes.identify(os.getpid()), phase="starting")
 
@@ -47,7 +47,7 @@ def _train(run: Run) -> State:
         from fashion_core.training.trainer import Training
 
     training = Training(run, lambda: terminated.is_set() or run.stop_path.exists(), batches.as_images(reading.result()))
-    return training.to_the_end()
+    return training.train()
 
 
 def _note_failure(run: Run, sentence: str) -> None:

@@ -11,13 +11,13 @@ import pandas as pd
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from fashion_core.cache import KeptLatest
+from fashion_core.cache import LatestCache
 from fashion_core.clock import now
 from fashion_core.config import DATASET_LABELS, PRESETS, TrainConfig, parse_config
 from fashion_core.errors import DamagedFileError, DiskError, FashionError
 from fashion_core.runs import processes, queue, tables, verify
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import ACTIVE_STATES, State, Status, Verdict
+from fashion_core.runs.schema import ACTIVE_STATES, State, Status, VerdictKind
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import login
 from fashion_core.ui.login import actions as actions
@@ -29,7 +29,7 @@ SILENT_SECONDS = 30.0
 """How old the heartbeat of a running run may be without a word about it: measuring a large model takes a while."""
 PAGE_ROWS = 500
 NAME_WIDTH = 40  # characters
-_last_advance: KeptLatest[None] = KeptLatest(8)
+_last_advance: LatestCache[None] = LatestCache(8)
 _PRESSES = "presses"
 Color = Literal["red", "orange", "blue", "green", "gray", "violet"]
 
@@ -46,7 +46,7 @@ STATES: dict[str, tuple[str, Color]] = {
 }
 """An icon and a colour for each state; its word always stands beside them."""
 
-VERDICTS: dict[Verdict, tuple[str, Color, str]] = {
+VERDICTS: dict[VerdictKind, tuple[str, Color, str]] = {
     "exact": (
         ":material/verified:",
         "green",
@@ -116,13 +116,13 @@ def show_damage(run: Run) -> None:
     for found in verify.damaged_records(run):
         st.warning(sentence(f"Damaged file {found.file}: {found.reason}."), icon=":material/broken_image:")
     with suppress(DamagedFileError, DiskError):
-        marked = [name for name in run.marks.files if run.damage(run.path / name, run.marks)]
+        marked = [name for name in run.verification.files if run.damage(run.path / name, run.verification)]
         if marked:
             text = f"Damaged: {', '.join(marked)}. Verify on the Checkpoints page says what is wrong."
             st.warning(plain(text), icon=":material/broken_image:")
 
 
-def verdict_badge(verdict: Verdict) -> None:
+def verdict_badge(verdict: VerdictKind) -> None:
     """What the file is good for as icon, word and colour."""
     icon, color, _ = VERDICTS[verdict]
     st.badge(verdict, icon=icon, color=color)

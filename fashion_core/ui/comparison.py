@@ -6,8 +6,8 @@ from typing import get_args
 import pandas as pd
 import streamlit as st
 
-from fashion_core.cache import KeptLatest
-from fashion_core.charts.base import Filled
+from fashion_core.cache import LatestCache
+from fashion_core.charts.base import ChartSpec
 from fashion_core.charts.branches import branch_chart
 from fashion_core.charts.comparison import COMPARISON_KEY, FOCUS, comparison_chart
 from fashion_core.charts.lineage import CHECKPOINT, LINEAGE_KEY, lineage_chart
@@ -30,8 +30,8 @@ from fashion_core.ui import common, login
 
 FIRST, LATEST = "first epoch", "latest"
 REFRESH_SECONDS = 2.0
-_kept_frames: KeptLatest[tuple[pd.DataFrame, pd.DataFrame]] = KeptLatest(16)
-_kept_charts: KeptLatest[tuple[Filled, Filled]] = KeptLatest(16)
+_kept_frames: LatestCache[tuple[pd.DataFrame, pd.DataFrame]] = LatestCache(16)
+_kept_charts: LatestCache[tuple[ChartSpec, ChartSpec]] = LatestCache(16)
 
 
 def show_comparison(store: RunStore) -> None:
@@ -117,7 +117,7 @@ def _show_charts(rows: Sequence[Compared], losses: Losses, latest: bool, sort: S
 
 def _charts(
     rows: Sequence[Compared], losses: Losses, latest: bool, sort: Sort, focus: str | None
-) -> tuple[Filled, Filled]:
+) -> tuple[ChartSpec, ChartSpec]:
     """Made once for all who look at them, until a run moves on."""
     shown, made_from = (tuple(row.run for row in rows), latest, sort), (rows, losses)
     compared, branches = _kept_frames.get(
@@ -128,7 +128,7 @@ def _charts(
     )
 
 
-def _focusing(chart: Filled, name: str, rows: Sequence[Compared], alt: str) -> None:
+def _focusing(chart: ChartSpec, name: str, rows: Sequence[Compared], alt: str) -> None:
     key = common.press_key(name)
     spec = chart.sent()
     st.vega_lite_chart(spec, key=key, on_select=lambda: _take_focus(key, rows), selection_mode=FOCUS, alt=alt)

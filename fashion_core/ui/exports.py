@@ -77,7 +77,7 @@ def show_snippet(chosen: Chosen) -> None:
 
 def _choose_format(chosen: Chosen, label: str) -> ExportFormat | None:
     """One of the formats that can be made of the file, or None for the file as it is stored."""
-    facts = chosen.run.facts(chosen.file)
+    facts = chosen.run.file_info(chosen.file)
     exports = [format for format in EXPORT_NAMES if chosen.epoch is not None and not (facts and facts.format == format)]
     labels: dict[str, str] = {STORED: "as it is stored", **{format: WAYS[format].label for format in exports}}
     choice = st.segmented_control(
@@ -107,7 +107,7 @@ def show_download(chosen: Chosen) -> None:
 
 
 def _offer_stored(chosen: Chosen) -> None:
-    facts = chosen.run.facts(chosen.file)
+    facts = chosen.run.file_info(chosen.file)
     if facts is None:
         return
     name = loading.stored_name(chosen.run.title, chosen.name, facts.format, facts.epoch)

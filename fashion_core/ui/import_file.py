@@ -59,7 +59,7 @@ def _offer_import(store: RunStore, path: Path, name: str, found: Inspection) -> 
     if wanted:
         given = {key: value for key, value in choices.items() if value}
         with st.spinner("Importing…"):
-            run = common.actions(store).bring_in(path, name, given)
+            run = common.actions(store).import_file(path, name, given)
         uploads.forget(st.session_state)
         st.session_state[IMPORTED] = common.file_query(run, run.checkpoint_path(run.epochs_saved()[0]))
         st.rerun()

@@ -15,7 +15,7 @@ from fashion_core.files import Signature, signature
 from fashion_core.formats import inspect
 from fashion_core.formats.inspect import Inspection
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import Verdict
+from fashion_core.runs.schema import VerdictKind
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common
 
@@ -67,7 +67,7 @@ class Chosen:
         own = self.run.epoch_of(self.file)
         if own is not None:
             return own
-        facts = self.run.facts(self.file)
+        facts = self.run.file_info(self.file)
         saved = self.run.epochs_saved()
         return facts.epoch if facts and facts.why != "stop" and facts.epoch in saved else None
 
@@ -79,19 +79,19 @@ class Chosen:
     @property
     def damage(self) -> str | None:
         """Why it is not what was saved, its bytes included; None if it is."""
-        known = self.run.damage(self.file, self.run.marks)
-        facts = self.run.facts(self.file) if known is None else None
+        known = self.run.damage(self.file, self.run.verification)
+        facts = self.run.file_info(self.file) if known is None else None
         return CHANGED if facts and self.found.sha256 not in (None, facts.sha256) else known
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> VerdictKind:
         """What it is good for when training goes on."""
         if self.damage:
             return "damaged"
         return self.found.inspection.verdict if self.found.inspection else "untrusted"
 
 
-def show_verdict(verdict: Verdict, found: Inspection | None) -> None:
+def show_verdict(verdict: VerdictKind, found: Inspection | None) -> None:
     """What the verdict means, in one sentence."""
     icon, color, sentence = common.VERDICTS[verdict]
     missing = f" Not in it: {'; '.join(found.missing)}." if found and found.missing and verdict != "untrusted" else ""

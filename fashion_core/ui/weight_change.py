@@ -10,7 +10,7 @@ from fashion_core.charts import file_frames, files
 from fashion_core.errors import DamagedFileError
 from fashion_core.files import Signature, signature
 from fashion_core.formats import weight_change
-from fashion_core.formats.weight_change import Movement
+from fashion_core.formats.weight_change import WeightChange
 from fashion_core.ui import common
 from fashion_core.ui.saved_file import Chosen
 
@@ -28,16 +28,16 @@ def show_comparison(chosen: Chosen, saved: pd.DataFrame) -> None:
         if one.damage:
             raise DamagedFileError(one.file, one.damage)
     moved = _moved(str(other.file), signature(other.file), str(chosen.file), signature(chosen.file))
-    st.markdown(file_frames.movement_sentence(moved, common.plain(f"{other.name} of {other.run.title}")))
-    rows = file_frames.movement_frame(moved.tensors)
-    st.caption(files.movement_key(rows))
-    spec = files.movement_chart(rows).sent()
+    st.markdown(file_frames.weight_change_sentence(moved, common.plain(f"{other.name} of {other.run.title}")))
+    rows = file_frames.weight_change_frame(moved.tensors)
+    st.caption(files.weight_change_key(rows))
+    spec = files.weight_change_chart(rows).sent()
     st.vega_lite_chart(spec, alt="How far each tensor moved from the other file to this one")
 
 
 @st.cache_data(max_entries=64, show_spinner="Comparing…")
-def _moved(first: str, first_key: Signature, second: str, second_key: Signature) -> Movement:
-    return weight_change.movement(Path(first), Path(second))
+def _moved(first: str, first_key: Signature, second: str, second_key: Signature) -> WeightChange:
+    return weight_change.weight_change(Path(first), Path(second))
 
 
 def _choose_other(chosen: Chosen, saved: pd.DataFrame) -> Chosen | None:

@@ -14,7 +14,7 @@ from fashion_core.access.audit import Entry
 from fashion_core.access.gate import Actions
 from fashion_core.access.roles import LOOK_ONLY, Actor
 from fashion_core.errors import DiskError, NotAllowedError, RunStateError
-from fashion_core.resume.resumptions import Wish
+from fashion_core.resume.resumptions import ResumeRequest
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
@@ -26,14 +26,14 @@ EVERY_ACTION: dict[str, Callable[[Actions, Run], object]] = {
     "start": lambda actions, run: actions.start(run.record.config),
     "stop": lambda actions, run: actions.stop(run),
     "cancel": lambda actions, run: actions.cancel([run]),
-    "continue": lambda actions, run: actions.go_on(run),
-    "resume": lambda actions, run: actions.resume(run, [Wish(0, 1, {})]),
+    "continue": lambda actions, run: actions.continue_run(run),
+    "resume": lambda actions, run: actions.resume(run, [ResumeRequest(0, 1, {})]),
     "lesson": lambda actions, run: actions.begin_lesson({}),
     "upload": lambda actions, run: actions.keep_upload({}, "id", "theirs.pth", io.BytesIO(b"x")),
-    "import": lambda actions, run: actions.bring_in(run.weights_path, "theirs.pth", {}),
+    "import": lambda actions, run: actions.import_file(run.weights_path, "theirs.pth", {}),
     "delete": lambda actions, run: actions.delete(run),
     "delete file": lambda actions, run: actions.delete(run, run.checkpoint_path(0)),
-    "let go": lambda actions, run: actions.let_go(run, [0]),
+    "let go": lambda actions, run: actions.release(run, [0]),
     "relabel": lambda actions, run: actions.relabel(run, Labels(name="theirs"), run.labels),
     "verify": lambda actions, run: list(actions.verify([run])),
     "download": lambda actions, run: actions.download(lambda done, total: None),
@@ -41,10 +41,10 @@ EVERY_ACTION: dict[str, Callable[[Actions, Run], object]] = {
 
 
 def test_every_public_method_is_tried_below() -> None:
-    """But ``go_on_with_lesson``, which nobody asks for: it has a test of its own."""
+    """But ``continue_lesson``, which nobody asks for: it has a test of its own."""
     used = {name for action in EVERY_ACTION.values() for name in action.__code__.co_names}
     methods = {name for name in vars(Actions) if not name.startswith("_")}
-    assert methods - used == {"go_on_with_lesson"}
+    assert methods - used == {"continue_lesson"}
 
 
 @pytest.fixture
@@ -73,11 +73,11 @@ def test_viewer_changes_nothing_and_the_refusal_is_noted(store: RunStore, traine
 
 def test_lesson_does_not_go_on_by_itself_for_a_viewer(store: RunStore, trained: Run) -> None:
     trained.write_status(trained.status.model_copy(update={"state": "finished"}))
-    assert Actions(store, VIEWER).go_on_with_lesson(trained) is None
+    assert Actions(store, VIEWER).continue_lesson(trained) is None
     assert audit.read(store.root) == []
-    made = Actions(store, OPERATOR).go_on_with_lesson(trained)
+    made = Actions(store, OPERATOR).continue_lesson(trained)
     assert made is not None
-    again = Actions(store, VIEWER).go_on_with_lesson(trained)
+    again = Actions(store, VIEWER).continue_lesson(trained)
     assert again is not None
     assert again.id == made.id
     told = [(line.what, line.run, line.detail) for line in audit.read(store.root)]
@@ -89,7 +89,9 @@ def test_lesson_does_not_go_on_by_itself_for_a_viewer(store: RunStore, trained: 
 
 def test_each_of_many_runs_has_a_line_when_it_is_made_and_when_it_is_cancelled(store: RunStore, trained: Run) -> None:
     actions = Actions(store, OPERATOR)
-    made = actions.resume(trained, [Wish(epoch=0, additional=1, overrides={"seed": seed}) for seed in range(15)])
+    made = actions.resume(
+        trained, [ResumeRequest(epoch=0, additional=1, overrides={"seed": seed}) for seed in range(15)]
+    )
     actions.cancel(made)
     lines = audit.read(store.root)
     assert [line.run for line in lines if line.what == "start"] == [run.id for run in made]
@@ -235,7 +237,7 @@ def test_audit_command_tells_all_or_those_of_one_run(store: RunStore, trained: R
 
 
 def test_import_of_a_page_leaves_one_line(store: RunStore, trained: Run) -> None:
-    made = Actions(store, OPERATOR).bring_in(trained.weights_path, "theirs.pth", {})
+    made = Actions(store, OPERATOR).import_file(trained.weights_path, "theirs.pth", {})
     assert [(line.who, line.what, line.run, line.detail) for line in audit.read(store.root)] == [
         ("anna@example.org", "import", made.id, "theirs.pth")
     ]

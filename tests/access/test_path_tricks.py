@@ -284,7 +284,7 @@ def test_epoch_on_the_command_line_stays_in_the_run(
 @pytest.mark.parametrize("trick", TRICKS, ids=range(len(TRICKS)))
 def test_name_of_a_file_from_outside_is_only_a_word(store: RunStore, trained: Run, trick: str) -> None:
     before = set(store.root.parent.rglob("*"))
-    made = import_file.bring_in(store, trained.weights_path, trick, {})
+    made = import_file.import_file(store, trained.weights_path, trick, {})
     assert {path for path in set(store.root.parent.rglob("*")) - before if not path.is_relative_to(made.path)} == set()
     source = made.record.source
     assert source is not None
@@ -295,6 +295,6 @@ def test_name_of_a_file_from_outside_is_only_a_word(store: RunStore, trained: Ru
 
 @pytest.mark.parametrize("trick", ["a\0b", "\ud800", "--json", "x" * 200_000], ids=["NUL", "half", "flag", "long"])
 def test_name_of_an_upload_reaches_the_importing_process_as_a_word(store: RunStore, trained: Run, trick: str) -> None:
-    made = queue.bring_in(store, trained.weights_path, trick, {})
+    made = queue.import_file(store, trained.weights_path, trick, {})
     assert made.record.source is not None
     assert made.record.source.name.isprintable()

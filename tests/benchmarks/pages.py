@@ -57,9 +57,9 @@ def add_usable(store: RunStore) -> None:
 def make_usable(run: Run, epoch: int) -> None:
     """The checkpoint of this epoch holds the tutorial's model from now on."""
     file = run.checkpoint_path(epoch)
-    facts, digest = run.facts(file), save.save(file, mlp_checkpoint())
+    facts, digest = run.file_info(file), save.save(file, mlp_checkpoint())
     assert facts
-    run.write_facts(file, facts.model_copy(update={"sha256": digest.sha256, "bytes": digest.bytes}))
+    run.write_info(file, facts.model_copy(update={"sha256": digest.sha256, "bytes": digest.bytes}))
 
 
 def run() -> Comparison:

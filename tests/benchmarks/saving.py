@@ -13,7 +13,7 @@ from fashion_core.formats import save
 from fashion_core.models import build_model
 from fashion_core.optimizers import make_optimizer
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import Facts
+from fashion_core.runs.schema import FileInfo
 
 from . import Comparison, alternate
 
@@ -30,9 +30,9 @@ def mlp_checkpoint() -> save.Checkpoint:
     return {"epoch": 0, **state, "loss": 0.5}
 
 
-def facts_of(digest: files.Digest) -> Facts:
+def info_of(digest: files.Digest) -> FileInfo:
     """The facts that training writes for a checkpoint."""
-    return Facts(
+    return FileInfo(
         format="checkpoint",
         sha256=digest.sha256,
         bytes=digest.bytes,
@@ -54,7 +54,7 @@ def run() -> Comparison:
 
         def save_and_list() -> None:
             path = run.checkpoint_path(next(epochs))
-            run.write_facts(path, facts_of(save.save(path, content)))
+            run.write_info(path, info_of(save.save(path, content)))
 
         def remove() -> None:  # else each save waits for memory that the files before it still fill
             for path in run.checkpoint_folder.iterdir():

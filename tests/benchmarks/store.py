@@ -39,7 +39,7 @@ def cold(way: Callable[[], object]) -> Callable[[], object]:
         tables._row_files.cache_clear()
         for module in (json_records, run_folders, runs, tables):
             for value in vars(module).values():
-                if isinstance(value, cache.KeptFromFiles | cache.KeptLatest):
+                if isinstance(value, cache.FileCache | cache.LatestCache):
                     value.clear()
         return way()
 

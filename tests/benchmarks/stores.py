@@ -12,7 +12,7 @@ from fashion_core.config import parse_config
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import (
     Environment,
-    Facts,
+    FileInfo,
     Labels,
     LoadCheck,
     Parent,
@@ -91,7 +91,7 @@ def write_epochs(
         rows += [*batches(epoch, loss), {"kind": "epoch", "epoch": epoch, **measured, **paired, "time": 0.0}]
         path = run.checkpoint_path(epoch)
         path.write_bytes(CONTENT)
-        write(run.facts_path(path), facts_of(epoch, loss))
+        write(run.info_path(path), info_of(epoch, loss))
     run.metrics_path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
 
 
@@ -106,9 +106,9 @@ def even_batches(epoch: int, loss: float) -> list[dict[str, Any]]:
     return batch_rows(epoch, [loss] * LOSSES_A_ROW, BATCH_ROWS)
 
 
-def facts_of(epoch: int, loss: float) -> Facts:
+def info_of(epoch: int, loss: float) -> FileInfo:
     """Of a checkpoint that holds ``CONTENT``."""
-    return Facts(
+    return FileInfo(
         format="checkpoint",
         sha256=_SHA256,
         bytes=len(CONTENT),
@@ -121,7 +121,7 @@ def facts_of(epoch: int, loss: float) -> Facts:
     )
 
 
-def write(path: Path, value: RunRecord | Labels | Status | Facts | LoadCheck | Source) -> None:
+def write(path: Path, value: RunRecord | Labels | Status | FileInfo | LoadCheck | Source) -> None:
     path.write_text(value.model_dump_json(indent=2) + "\n")
 
 

@@ -126,9 +126,9 @@ def test_a_file_that_is_replaced_while_it_is_shown_is_asked_anew(
     train(other)
     buffer = io.BytesIO(other.checkpoint_path(0).read_bytes())
     path = run.checkpoint_path(1)
-    facts = other.facts(other.checkpoint_path(0))
+    facts = other.file_info(other.checkpoint_path(0))
     assert facts is not None
     path.write_bytes(buffer.getvalue())
-    run.write_facts(path, facts)
+    run.write_info(path, facts)
     page.reload()
     expect(page.get_by_text("test images are right")).not_to_have_text(before, timeout=PATIENCE_MS)

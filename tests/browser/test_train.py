@@ -10,9 +10,9 @@ import torch
 from filelock import FileLock
 from playwright.sync_api import Browser, Page, expect
 
-from fashion_core.formats.import_file import bring_in
+from fashion_core.formats.import_file import import_file
 from fashion_core.resume import resumptions
-from fashion_core.resume.resumptions import Wish
+from fashion_core.resume.resumptions import ResumeRequest
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
@@ -239,9 +239,9 @@ def test_names_and_notes_load_nothing_on_any_page(store: RunStore, server: Serve
     parent = new_run(store, name=hostile[:80], epochs=2)
     train(parent)
     parent.write_labels(Labels(name=hostile, notes=hostile, tags=(hostile, "$x$")))
-    [child] = resumptions.create(store, parent, [Wish(0, 1, {"name": hostile[:80]})])
+    [child] = resumptions.create(store, parent, [ResumeRequest(0, 1, {"name": hostile[:80]})])
     train(child)
-    brought = bring_in(store, parent.checkpoint_path(0), hostile[-60:], {})
+    brought = import_file(store, parent.checkpoint_path(0), hostile[-60:], {})
     brought.write_labels(Labels(name=hostile, notes=f"{hostile}\n\n# {hostile}\n\n    {hostile}", tags=(hostile,)))
     for run in (parent, child):
         run.write_status(run.status.model_copy(update={"state": "stopped", "error": hostile}))

@@ -4,11 +4,11 @@ import pandas as pd
 import pyarrow as pa
 
 from fashion_core.charts import chooser_chart
-from fashion_core.charts.base import Filled, named, written
+from fashion_core.charts.base import ChartSpec, named, written
 
 
 def sent(frame: pd.DataFrame) -> list[dict[str, object]]:
-    content = Filled(written([named("rows").mark_point()]), {"rows": frame}).sent()["datasets"]["rows"]
+    content = ChartSpec(written([named("rows").mark_point()]), {"rows": frame}).sent()["datasets"]["rows"]
     return pa.ipc.open_stream(content).read_all().to_pylist()  # type: ignore[no-any-return]
 
 
@@ -29,7 +29,7 @@ def test_no_rows_are_no_rows() -> None:
 
 def test_height_is_that_of_the_rows_where_they_decide_it() -> None:
     spec = written([named("rows").mark_point()], height=100)
-    assert (Filled(spec, {}).empty()["height"], Filled(spec, {}, 40).empty()["height"]) == (100, 40)
+    assert (ChartSpec(spec, {}).empty()["height"], ChartSpec(spec, {}, 40).empty()["height"]) == (100, 40)
 
 
 def test_another_choice_of_a_checkpoint_sends_other_rows_and_the_same_spec() -> None:

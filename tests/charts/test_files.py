@@ -33,7 +33,7 @@ def drawing(chart: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 def charts() -> dict[str, Any]:
     return {
         "bars": files.bars(layers(("a", 3_000_000, 6_000_000), ("b", 20_000, 0)), SERIES, "size"),
-        "movement": files.movement_chart(movements("cnn")),
+        "weight_change": files.weight_change_chart(movements("cnn")),
     }
 
 
@@ -68,7 +68,7 @@ def test_axis_counts_in_the_unit_of_the_longest_bar(size: int, unit: str) -> Non
 def test_rows_stand_in_the_order_of_the_model_and_none_loses_its_name() -> None:
     for chart, order in (
         (charts()["bars"], ["a", "b"]),
-        (charts()["movement"], list(dict.fromkeys(movements("cnn")["layer"]))),
+        (charts()["weight_change"], list(dict.fromkeys(movements("cnn")["layer"]))),
     ):
         spec, _ = drawing(chart)
         for layer in spec["layer"]:
@@ -78,13 +78,13 @@ def test_rows_stand_in_the_order_of_the_model_and_none_loses_its_name() -> None:
 
 @pytest.mark.parametrize(("model", "rows"), [("mlp", 3), ("cnn", 6), ("resnet18", 41)])
 def test_chart_is_as_high_as_its_layers_need(model: str, rows: int) -> None:
-    spec, _ = drawing(files.movement_chart(movements(model)))
+    spec, _ = drawing(files.weight_change_chart(movements(model)))
     assert spec["height"] == rows * 18
     assert spec["autosize"] == {"type": "fit-x", "contains": "padding"}
 
 
 def test_each_tensor_is_a_mark_whose_shape_tells_its_kind() -> None:
-    spec, rows = drawing(charts()["movement"])
+    spec, rows = drawing(charts()["weight_change"])
     line, marks = spec["layer"]
     assert len(rows) == len(movements("cnn"))
     assert marks["encoding"]["shape"]["scale"]["domain"] == list(files.KINDS)
@@ -95,11 +95,11 @@ def test_each_tensor_is_a_mark_whose_shape_tells_its_kind() -> None:
 
 
 def test_key_names_the_kinds_that_occur() -> None:
-    assert files.movement_key(movements("mlp")) == "● weight · ◆ bias"
-    assert files.movement_key(movements("cnn")).endswith("▲ running_mean · ▼ running_var")
+    assert files.weight_change_key(movements("mlp")) == "● weight · ◆ bias"
+    assert files.weight_change_key(movements("cnn")).endswith("▲ running_mean · ▼ running_var")
 
 
-@pytest.mark.parametrize("name", ["bars", "movement"])
+@pytest.mark.parametrize("name", ["bars", "weight_change"])
 def test_no_colour_is_chosen_here_but_ink_that_follows_the_theme(name: str) -> None:
     spec, _ = drawing(charts()[name])
     text = json.dumps({key: value for key, value in spec.items() if key != "config"})
@@ -111,7 +111,7 @@ def test_no_colour_is_chosen_here_but_ink_that_follows_the_theme(name: str) -> N
             assert "range" not in layer["encoding"].get(channel, {}).get("scale", {})
 
 
-@pytest.mark.parametrize("name", ["bars", "movement"])
+@pytest.mark.parametrize("name", ["bars", "weight_change"])
 def test_words_follow_the_background(name: str) -> None:
     spec, _ = drawing(charts()[name])
     for layer in spec["layer"]:
@@ -124,5 +124,5 @@ def test_words_follow_the_background(name: str) -> None:
 
 
 def test_nothing_to_draw_is_an_empty_chart() -> None:
-    spec, rows = drawing(files.movement_chart(movements("mlp").head(0)))
+    spec, rows = drawing(files.weight_change_chart(movements("mlp").head(0)))
     assert (spec["height"], rows) == (18, [])

@@ -90,7 +90,7 @@ def test_one_bad_image_among_others_is_named_and_nothing_is_printed(
 
 def test_evaluate_gives_what_the_run_measured(run: Run, synthetic_data: Path) -> None:
     found = answer("evaluate", run.checkpoint_path(0))
-    facts = run.facts(run.checkpoint_path(0))
+    facts = run.file_info(run.checkpoint_path(0))
     assert facts is not None
     assert found["accuracy"] == facts.accuracy
     assert found["loss"] == pytest.approx(facts.loss, rel=1e-5)
@@ -133,7 +133,7 @@ def test_the_loss_of_a_model_that_is_very_wrong_is_the_recorded_one(store: RunSt
     """Its probabilities underflow; the loss is of the logits."""
     run = new_run(store, epochs=1, pixels="raw", learning_rate=0.5, optimizer="adam")
     train(run)
-    facts = run.facts(run.checkpoint_path(0))
+    facts = run.file_info(run.checkpoint_path(0))
     assert facts is not None
     assert facts.loss is not None
     assert facts.loss > 100
@@ -144,9 +144,9 @@ def test_evaluate_takes_the_dataset_that_the_file_tells(store: RunStore, real_da
     run = new_run(store, epochs=1)
     train(run)
     real = store.create(run.record.config.model_copy(update={"dataset": "fashion-mnist"}), run.record.environment)
-    facts = run.facts(run.model_path)
+    facts = run.file_info(run.model_path)
     assert facts is not None
     real.model_path.write_bytes(run.model_path.read_bytes())
-    real.write_facts(real.model_path, facts)
+    real.write_info(real.model_path, facts)
     done = command_line("evaluate", str(real.model_path), "--json", FASHION_DATA=str(real_data))
     assert json.loads(done.stdout)["dataset"] == "fashion-mnist"

@@ -24,11 +24,11 @@ def undisturbed(store: RunStore, **changes: Any) -> Run:
     return run
 
 
-def go_on(store: RunStore, run: Run) -> None:
+def continue_run(store: RunStore, run: Run) -> None:
     if run.state() == "queued":
         queue.advance(store)
     else:
-        queue.go_on(store, run)
+        queue.continue_run(store, run)
 
 
 def losses(run: Run) -> list[tuple[Any, ...]]:

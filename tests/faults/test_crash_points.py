@@ -144,7 +144,7 @@ class Cuts:
             there = found.get(path, records.get(path))
             assert there in values, f"{path} is {'gone' if there is None else 'neither as it was nor as it became'}"
 
-    def go_on(self, state: State, expected: dict[str, torch.Tensor]) -> bool:
+    def continue_run(self, state: State, expected: dict[str, torch.Tensor]) -> bool:
         """Whether there is a run to train, which ended as the undisturbed one."""
         root = self._rebuild({path: data for path, data in state.items() if data is None})
         for path, data in state.items():
@@ -172,7 +172,7 @@ def test_power_cut_after_each_operation(
     cuts = Cuts(Disk(store.root, recorder.story), returned, tmp_path / "cuts", most, sample)
     cuts.try_all()
     wanted = min(rounds(10, 300), len(cuts.rebuilt))
-    went_on = sum(cuts.go_on(state, weights) for state in random.sample(cuts.rebuilt, wanted))
+    went_on = sum(cuts.continue_run(state, weights) for state in random.sample(cuts.rebuilt, wanted))
     survived(
         f"{len(recorder.story)} file operations of a life, the power cut after each: {cuts.possible:,} subsets of what "
         f"was not synced (all of up to {most} operations, else up to 2, their complements and {sample} others), "

@@ -13,7 +13,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from fashion_core.errors import FashionError
-from fashion_core.formats.import_file import bring_in
+from fashion_core.formats.import_file import import_file
 from fashion_core.runs import verify
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
@@ -67,7 +67,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, synthetic_data: Path) -> Ite
         stopped = new_run(store, epochs=2)
         assert train(stopped, After(12)) == "stopped"
         set_state(stopped, "stopped")
-        imported = bring_in(store, parent.weights_path, "theirs.pth", {})
+        imported = import_file(store, parent.weights_path, "theirs.pth", {})
         for run in (parent, child, stopped, imported):
             run.log_path.write_text("what the worker printed\n")
         assert all(result.ok for result in verify.verify(store.runs()))

@@ -65,7 +65,7 @@ class Churn:
             self.store.delete(run, file, force=True)
             self.deleted["files" if file else "runs"] += 1
 
-    async def go_on(self) -> None:
+    async def continue_run(self) -> None:
         """Until it is cancelled."""
         while True:
             await asyncio.to_thread(self.delete)
@@ -102,7 +102,7 @@ async def visit(server: Server, store: RunStore, numbers: Iterator[int]) -> list
 async def look(server: Server, churn: Churn, visits: int) -> list[str]:
     """Several people look until so many pages were opened, while the store changes; gives what they heard is gone."""
     numbers = iter(range(visits))
-    changing = asyncio.create_task(churn.go_on())
+    changing = asyncio.create_task(churn.continue_run())
     said = await asyncio.gather(*(visit(server, churn.store, numbers) for _ in range(VIEWERS)))
     changing.cancel()
     with suppress(asyncio.CancelledError):

@@ -120,15 +120,15 @@ class Trial:
         shutil.copytree(self.run.path, self.folder / self.run.id)
         return RunStore(self.folder).get(self.run.id)
 
-    def go_on(self, run: Run, order: Order | None = None) -> None:
+    def continue_run(self, run: Run, order: Order | None = None) -> None:
         self.forked.order = order
-        queue.go_on(RunStore(run.path.parent), run)
+        queue.continue_run(RunStore(run.path.parent), run)
         self.forked.end()
 
     def operations(self, stop_at: int) -> list[tuple[str, int]]:
         """What a worker does when nothing goes wrong: each operation by its label, and which of that label it is."""
         run, notes = self.copy(), self.folder / "notes"
-        self.go_on(run, Note(run.path, stop_at, notes))
+        self.continue_run(run, Note(run.path, stop_at, notes))
         seen, found = Counter[str](), []
         for label in notes.read_text().splitlines():
             if not label.startswith("ask"):
@@ -139,7 +139,7 @@ class Trial:
     def refuse(self, error: int, label: str, nth: int, stop_at: int) -> bool:
         """Whether the worker came to that operation; if so, all that is promised has been looked at."""
         run = self.copy()
-        self.go_on(run, Refuse(run.path, stop_at, error, label, nth))
+        self.continue_run(run, Refuse(run.path, stop_at, error, label, nth))
         if not run.path.with_suffix(".refused").exists():
             assert run.state() in ("stopped", "finished")
             return False
@@ -157,7 +157,7 @@ class Trial:
         assert_listed_are_whole(run)
         assert run.epochs_saved(), "the last good checkpoint is gone"
         if run.state() != "finished":
-            self.go_on(run)
+            self.continue_run(run)
         assert_same_end(run, self.straight)
 
 
@@ -250,7 +250,7 @@ def test_disk_that_is_refusing_from_one_moment_on(
     tries = rounds(3, 60)
     for _ in range(tries):
         run = trial.copy()
-        trial.go_on(run, kind(run.path, nth=random.randint(2, changes // 2)))
+        trial.continue_run(run, kind(run.path, nth=random.randint(2, changes // 2)))
         assert run.state() == state, run.log_tail(20)
         assert WHAT_TO_DO[kind.error] in (str(run.status.error) if state == "failed" else run.log_tail(200))
         trial.assert_goes_on(run)
@@ -281,13 +281,13 @@ def test_full_disk_at_a_random_size(
             assert_says_what_to_do(run, str(run.status.error), errno.ENOSPC)
             assert_listed_are_whole(run)
             with suppress(DiskError):
-                queue.go_on(full, run)
+                queue.continue_run(full, run)
                 forked.end()
             assert run.state() == "failed", run.log_tail(20)
             saved = run.epochs_saved()
             assert_listed_are_whole(run)
             others.unlink()
-            queue.go_on(full, run)
+            queue.continue_run(full, run)
             forked.end()
             assert saved == [] or max(saved) <= max(run.epochs_saved())
             assert_same_end(run, straight)
@@ -313,7 +313,7 @@ def test_limit_of_a_file_at_a_random_size(
     trial, tries = Trial(store, forked, tmp_path / "copies"), rounds(2, 30)
     for _ in range(tries):
         run = trial.copy()
-        trial.go_on(run, Limit(run.path, largest=random.randint(MEGABYTE // 10, 2 * MEGABYTE)))
+        trial.continue_run(run, Limit(run.path, largest=random.randint(MEGABYTE // 10, 2 * MEGABYTE)))
         assert run.state() == "failed", run.log_tail(20)
         assert_says_what_to_do(run, str(run.status.error), errno.EFBIG)
         trial.assert_goes_on(run)

@@ -81,7 +81,7 @@ def test_stranger_with_the_workers_pid_is_left_alone(
         assert run.state() == "lost"
         with pytest.raises(RunStateError, match="is lost already"):
             queue.stop(run)
-        queue.go_on(store, run)
+        queue.continue_run(store, run)
         wait_for_end(run)
         store.delete(run)
         assert stranger.poll() is None, "it was signalled"
@@ -162,7 +162,7 @@ def test_suspended_worker_is_named_and_goes_on_to_the_same_bits(store: RunStore,
     assert (run.state(), waiting.state()) == ("running", "queued")
     assert f"kill -CONT {worker.pid} " in common.whereabouts(store, run)
     with pytest.raises(RunStateError, match="is running"):
-        queue.go_on(store, run)
+        queue.continue_run(store, run)
     with pytest.raises(RunStateError, match="is being worked on"):
         store.delete(run)
     queue.stop(waiting)
@@ -184,7 +184,7 @@ def test_folder_copied_to_another_machine_is_a_run_of_its_own(
     copy = copied.get(run.id)
     say_running(copy, elsewhere(), now() - SILENCE_SECONDS - 1)
     assert copy.state() == "lost"
-    queue.go_on(copied, copy)
+    queue.continue_run(copied, copy)
     wait_for_epochs(copy, len(copy.epochs_saved()) + 1)
     queue.stop(copy)
     wait_until(lambda: worker_is_gone(copy), "the copy has stopped")

@@ -15,7 +15,7 @@ import pytest
 from fashion_core.runs import metrics, processes
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from tests.faults.lives import ASKED, SETTINGS, assert_listed_are_whole, assert_same_end, go_on, undisturbed
+from tests.faults.lives import ASKED, SETTINGS, assert_listed_are_whole, assert_same_end, continue_run, undisturbed
 from tests.faults.operations import Operation, Result
 from tests.faults.workers import Note, Nursery, Order
 from tests.support.helpers import new_run, wait_until, worker_is_gone
@@ -78,7 +78,7 @@ def noted(store: RunStore, forked: Nursery, notes: Path) -> dict[str, int]:
     run, found = new_run(store, **SETTINGS), Counter[str]()
     for number, stop_at in enumerate((3, 3, 0)):
         forked.order = Note(run.path, stop_at, notes.with_suffix(f".{number}"))
-        go_on(store, run)
+        continue_run(store, run)
         forked.end()
         found |= Counter(notes.with_suffix(f".{number}").read_text().splitlines())
     assert run.state() == "finished", run.log_tail(20)
@@ -122,7 +122,7 @@ class Loop:
 
     def kill_in(self, phase: str) -> None:
         """One life that ends a random time after the worker has said that it is in this phase."""
-        go_on(self.store, self.run)
+        continue_run(self.store, self.run)
         gone = self.forked.latest
         wait_until(lambda: self.run.status.phase == phase or not gone.is_alive(), f"{phase} or the end")
         time.sleep(random.uniform(0, 0.04))  # the random moment
@@ -133,7 +133,7 @@ class Loop:
 
     def live(self, order: Order) -> None:
         self.forked.order = order
-        go_on(self.store, self.run)
+        continue_run(self.store, self.run)
         self.forked.end()
         self.look()
 
@@ -198,7 +198,7 @@ def test_kills_at_each_operation_and_at_random_moments(
 
 def live_and_die(store: RunStore, run: Run, in_training: bool, die: bool) -> None:
     """One life of a worker with its whole start, or once it trains; it may end by itself."""
-    go_on(store, run)
+    continue_run(store, run)
     process = run.status.process
     assert process is not None
     if in_training:

@@ -95,7 +95,7 @@ class Night:
         for run in runs:
             if run.state() in CONTINUABLE_STATES:
                 with suppress(FashionError):  # a visitor's page may have moved the queue on
-                    queue.go_on(self.store, run)
+                    queue.continue_run(self.store, run)
                     self.happened["continued"] += 1
         if len([run for run in runs if run.state() in UNDER_WAY_STATES]) < QUEUED:
             queue.start(self.store, config(epochs=5))

@@ -16,7 +16,7 @@ from fashion_core.formats import save
 from fashion_core.runs import metrics, processes
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from tests.faults.lives import SETTINGS, assert_listed_are_whole, assert_same_end, go_on, losses, undisturbed
+from tests.faults.lives import SETTINGS, assert_listed_are_whole, assert_same_end, continue_run, losses, undisturbed
 from tests.faults.workers import Nursery
 from tests.support.helpers import new_run, wait_until
 
@@ -69,7 +69,7 @@ class Preemption:
         return True
 
     def _start(self) -> processes.ProcessId:
-        go_on(self.store, self.run)
+        continue_run(self.store, self.run)
         worker = self.run.status.process
         assert worker is not None
         return worker

@@ -35,7 +35,7 @@ for line in sys.stdin:
     run, draw, answers = store.at(wanted["run"]), random.Random(wanted["seed"]), Counter()
     buttons = {
         "start": lambda: jobs.advance(store),
-        "continue": lambda: jobs.go_on(store, run),
+        "continue": lambda: jobs.continue_run(store, run),
         "stop": lambda: jobs.stop(run),
         "delete": lambda: store.delete(run),
     }
@@ -91,7 +91,7 @@ def bring_to_its_end(store: RunStore, run: Run) -> None:
     wait_until(lambda: workers(run) == [], "no worker is left")
     if run.state() != "finished":
         assert run.state() == "stopped", run.log_tail(20)
-        queue.go_on(store, run)
+        queue.continue_run(store, run)
         wait_for_end(run)
         wait_until(lambda: workers(run) == [], "the last worker has left")
     assert run.state() == "finished", run.log_tail(20)

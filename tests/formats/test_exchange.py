@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from fashion_core.errors import RefusedFileError
 from fashion_core.formats import export, save
-from fashion_core.formats.import_file import bring_in
+from fashion_core.formats.import_file import import_file
 from fashion_core.formats.inspect import inspect
 from fashion_core.formats.load import load
 from fashion_core.models import build_model
@@ -200,7 +200,7 @@ def test_file_of_the_lesson_gives_the_same_outputs(theirs: Path, name: str) -> N
 @pytest.mark.parametrize("name", FILES)
 def test_file_of_the_lesson_becomes_a_run_with_the_same_outputs(store: RunStore, theirs: Path, name: str) -> None:
     outputs = torch.load(theirs / "outputs")
-    run = bring_in(store, theirs / name, name, {})
+    run = import_file(store, theirs / name, name, {})
     (epoch,) = run.epochs_saved()
     model = build_model(run.record.config.model, seed=0)
     model.load_state_dict(save.load_checkpoint(run.checkpoint_path(epoch))["model_state_dict"])
@@ -272,7 +272,7 @@ def test_plain_pytorch_computes_the_same_with_our_file(ours: Run, theirs_with_ou
 
 
 def test_lessons_code_goes_on_from_our_checkpoint(ours: Run, theirs_with_ours: dict[str, Any]) -> None:
-    facts = ours.facts(ours.checkpoint_path(0))
+    facts = ours.file_info(ours.checkpoint_path(0))
     assert facts is not None
     assert theirs_with_ours["loss_last"] == facts.loss
     assert theirs_with_ours["loss_now"] > 0
@@ -436,7 +436,7 @@ def test_whole_model_of_each_kind_is_loaded(tmp_path: Path, name: str) -> None:
 def test_settings_of_no_sense_do_not_stop_an_import(store: RunStore, tmp_path: Path, changes: dict[str, Any]) -> None:
     beside = {"run": "x", "config": {}, "environment": {}, "measured": {}, **changes}
     torch.save({**full_checkpoint(mlp()), **beside}, tmp_path / "file")
-    run = bring_in(store, tmp_path / "file", "file", {})
+    run = import_file(store, tmp_path / "file", "file", {})
     assert (run.epochs_saved(), run.record.config.optimizer) == ([3], "adam")
     assert set(save.load_checkpoint(run.checkpoint_path(3))) == {
         "epoch",

@@ -11,10 +11,10 @@ from torch import nn
 from fashion_core import files
 from fashion_core.errors import ConfigError, RefusedFileError
 from fashion_core.formats import export
-from fashion_core.formats.import_file import bring_in
+from fashion_core.formats.import_file import import_file
 from fashion_core.models import build_model
 from fashion_core.resume import plan, resumptions
-from fashion_core.resume.resumptions import Wish
+from fashion_core.resume.resumptions import ResumeRequest
 from fashion_core.runs.records import run_record
 from fashion_core.runs.store import RunStore
 from tests.support.helpers import command_line, new_run, python, train
@@ -41,16 +41,16 @@ def checkpoint(tmp_path: Path) -> Path:
 
 
 def test_imported_run_has_one_checkpoint_at_the_epoch_it_carries(store: RunStore, checkpoint: Path) -> None:
-    run = bring_in(store, checkpoint, "theirs.pth", {})
+    run = import_file(store, checkpoint, "theirs.pth", {})
     assert (run.state(), run.epochs_saved()) == ("imported", [4])
-    facts = run.facts(run.checkpoint_path(4))
+    facts = run.file_info(run.checkpoint_path(4))
     assert facts is not None
     assert (facts.loss, facts.epoch, facts.why) == (0.5, 4, "import")
 
 
 def test_imported_checkpoint_is_the_tutorials_with_the_same_numbers(store: RunStore, checkpoint: Path) -> None:
     theirs = torch.load(checkpoint, weights_only=True)
-    run = bring_in(store, checkpoint, "theirs.pth", {})
+    run = import_file(store, checkpoint, "theirs.pth", {})
     ours = torch.load(run.checkpoint_path(4), weights_only=True)
     assert set(ours) == {"epoch", "model_state_dict", "optimizer_state_dict", "loss"}
     for name, tensor in theirs["model_state_dict"].items():
@@ -60,7 +60,7 @@ def test_imported_checkpoint_is_the_tutorials_with_the_same_numbers(store: RunSt
 
 
 def test_original_bytes_are_kept_with_their_digest(store: RunStore, checkpoint: Path) -> None:
-    run = bring_in(store, checkpoint, "theirs.pth", {})
+    run = import_file(store, checkpoint, "theirs.pth", {})
     assert run.original_path.read_bytes() == checkpoint.read_bytes()
     source = run.record.source
     assert source is not None
@@ -69,26 +69,26 @@ def test_original_bytes_are_kept_with_their_digest(store: RunStore, checkpoint: 
 
 
 def test_settings_come_from_the_optimizer_in_the_file(store: RunStore, checkpoint: Path) -> None:
-    config = bring_in(store, checkpoint, "theirs.pth", {}).record.config
+    config = import_file(store, checkpoint, "theirs.pth", {}).record.config
     assert (config.model, config.optimizer, config.learning_rate, config.weight_decay) == ("cnn", "adamw", 0.01, 0.1)
     assert config.epochs == 5
 
 
 def test_given_settings_win(store: RunStore, checkpoint: Path) -> None:
-    run = bring_in(store, checkpoint, "theirs.pth", {"pixels": "raw", "dataset": "fashion-mnist"})
+    run = import_file(store, checkpoint, "theirs.pth", {"pixels": "raw", "dataset": "fashion-mnist"})
     assert (run.record.config.pixels, run.record.config.dataset) == ("raw", "fashion-mnist")
 
 
 def test_momentum_of_sgd_is_read(store: RunStore, tmp_path: Path) -> None:
     model = build_model("mlp", seed=0)
     torch.save(four_keys(model, torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)), tmp_path / "sgd")
-    config = bring_in(store, tmp_path / "sgd", "sgd", {}).record.config
+    config = import_file(store, tmp_path / "sgd", "sgd", {}).record.config
     assert (config.optimizer, config.momentum) == ("sgd", 0.9)
 
 
 def test_weights_alone_count_as_epoch_0_and_the_notes_say_what_is_missing(store: RunStore, tmp_path: Path) -> None:
     torch.save(build_model("mlp", seed=0).state_dict(), tmp_path / "w.pth")
-    run = bring_in(store, tmp_path / "w.pth", "w.pth", {})
+    run = import_file(store, tmp_path / "w.pth", "w.pth", {})
     assert run.epochs_saved() == [0]
     assert run.labels.notes == (
         "The file carries no optimizer: resuming starts a fresh one. The file names no epoch that can be counted; "
@@ -100,7 +100,7 @@ def test_weights_alone_count_as_epoch_0_and_the_notes_say_what_is_missing(store:
 def test_another_optimizer_is_said_in_the_notes(store: RunStore, tmp_path: Path) -> None:
     model = build_model("mlp", seed=0)
     torch.save(four_keys(model, torch.optim.RMSprop(model.parameters())), tmp_path / "r.pth")
-    run = bring_in(store, tmp_path / "r.pth", "r.pth", {})
+    run = import_file(store, tmp_path / "r.pth", "r.pth", {})
     assert "not one of this app's" in run.labels.notes
     assert torch.load(run.checkpoint_path(4), weights_only=True)["optimizer_state_dict"] is None
     assert plan.look(run, 4).verdict == "weights only"
@@ -112,7 +112,7 @@ def test_variant_of_sgd_is_another_optimizer(store: RunStore, tmp_path: Path, op
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     optimizer.param_groups[0].update(options)
     torch.save(four_keys(model, optimizer), tmp_path / "s.pth")
-    assert "not one of this app's" in bring_in(store, tmp_path / "s.pth", "s.pth", {}).labels.notes
+    assert "not one of this app's" in import_file(store, tmp_path / "s.pth", "s.pth", {}).labels.notes
 
 
 def test_adam_that_may_be_adamw_is_said_in_the_notes(store: RunStore, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_adam_that_may_be_adamw_is_said_in_the_notes(store: RunStore, tmp_path: 
     content = four_keys(model, torch.optim.AdamW(model.parameters(), weight_decay=0.1))
     del content["optimizer_state_dict"]["param_groups"][0]["decoupled_weight_decay"]
     torch.save(content, tmp_path / "a.pth")
-    run = bring_in(store, tmp_path / "a.pth", "a.pth", {"dataset": "synthetic", "pixels": "unit"})
+    run = import_file(store, tmp_path / "a.pth", "a.pth", {"dataset": "synthetic", "pixels": "unit"})
     assert run.labels.notes == "It was saved by Adam or AdamW, the file does not tell which: it counts as Adam."
 
 
@@ -133,8 +133,8 @@ def test_momentum_in_another_memory_order_is_the_same_momentum(store: RunStore, 
     torch.save(content, tmp_path / "turned")
     weights = []
     for name in ("plain", "turned"):
-        parent = bring_in(store, tmp_path / name, name, {})
-        wish = Wish(4, 1, {"train_images": 300, "threads": 1})
+        parent = import_file(store, tmp_path / name, name, {})
+        wish = ResumeRequest(4, 1, {"train_images": 300, "threads": 1})
         (child,) = resumptions.create(store, parent, [wish])
         assert train(child) == "finished"
         weights.append(torch.load(child.weights_path, weights_only=True))
@@ -147,8 +147,8 @@ def test_own_checkpoint_of_another_machine_is_judged_by_what_it_says(store: RunS
     content = torch.load(run.checkpoint_path(0), weights_only=True)
     content["environment"] |= {"torch": "1.13", "device": "cuda:0"}
     torch.save(content, tmp_path / "c.pth")
-    back = bring_in(store, tmp_path / "c.pth", "c.pth", {})
-    (planned,) = resumptions.plan(back, [Wish(0, 1, {})])
+    back = import_file(store, tmp_path / "c.pth", "c.pth", {})
+    (planned,) = resumptions.plan(back, [ResumeRequest(0, 1, {})])
     assert planned.judgement.verdict == "approximate"
     assert "torch 1.13 → " in " ".join(planned.judgement.reasons)
     assert "device cuda:0 → cpu: rounding differs" in planned.judgement.reasons
@@ -158,9 +158,9 @@ def test_settings_that_contradict_the_file_are_one_sentence(store: RunStore, tmp
     run = new_run(store, epochs=1)
     train(run)
     with pytest.raises(ConfigError, match="The file says that its pixels was unit: leave that as it is, not raw"):
-        bring_in(store, run.checkpoint_path(0), "c.pth", {"pixels": "raw"})
+        import_file(store, run.checkpoint_path(0), "c.pth", {"pixels": "raw"})
     with pytest.raises(ConfigError, match="Pixels should be"):
-        bring_in(store, run.checkpoint_path(0), "c.pth", {"pixels": "foo"})
+        import_file(store, run.checkpoint_path(0), "c.pth", {"pixels": "foo"})
     assert len(store.runs()) == 1
 
 
@@ -168,19 +168,19 @@ def test_epoch_beyond_all_counting_is_refused(store: RunStore, tmp_path: Path) -
     model = build_model("mlp", seed=0)
     torch.save(four_keys(model, torch.optim.SGD(model.parameters()), epoch=20_000), tmp_path / "e")
     with pytest.raises(RefusedFileError, match="its settings can't be used here: Epochs should be"):
-        bring_in(store, tmp_path / "e", "e", {})
+        import_file(store, tmp_path / "e", "e", {})
 
 
 def test_own_checkpoint_comes_back_with_its_settings(store: RunStore, tmp_path: Path) -> None:
     run = new_run(store, epochs=2, optimizer="adam", batch_size=50, seed=7)
     train(run)
     export.export(run, 0, "checkpoint", tmp_path / "c.pth")
-    back = bring_in(store, tmp_path / "c.pth", "c.pth", {})
+    back = import_file(store, tmp_path / "c.pth", "c.pth", {})
     assert back.record.config == run.record.config.model_copy(update={"name": "c.pth"})
     content = torch.load(back.checkpoint_path(0), weights_only=True)
     assert content["config"]["seed"] == 7
-    first = run.facts(run.checkpoint_path(0))
-    facts = back.facts(back.checkpoint_path(0))
+    first = run.file_info(run.checkpoint_path(0))
+    facts = back.file_info(back.checkpoint_path(0))
     assert first is not None
     assert facts is not None
     assert (facts.loss, facts.accuracy) == (first.loss, first.accuracy)
@@ -189,26 +189,26 @@ def test_own_checkpoint_comes_back_with_its_settings(store: RunStore, tmp_path: 
 def test_refused_file_leaves_nothing(store: RunStore, tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
     with pytest.raises(RefusedFileError, match="its layers are not those of"):
-        bring_in(store, tmp_path / "other.pth", "other.pth", {})
+        import_file(store, tmp_path / "other.pth", "other.pth", {})
     assert not store.root.exists() or list(store.root.iterdir()) == []
 
 
 def test_bad_setting_leaves_nothing(store: RunStore, checkpoint: Path) -> None:
     with pytest.raises(ConfigError):
-        bring_in(store, checkpoint, "theirs.pth", {"pixels": "purple"})
+        import_file(store, checkpoint, "theirs.pth", {"pixels": "purple"})
     assert store.runs() == []
 
 
 @pytest.mark.parametrize("name", ["../../evil\n\x1b[31m.pth", "x" * 300, "", "/", "a\u202eb.pth"])
 def test_name_of_the_file_is_only_shown(store: RunStore, checkpoint: Path, name: str) -> None:
-    run = bring_in(store, checkpoint, name, {})
+    run = import_file(store, checkpoint, name, {})
     assert run.path.parent == store.root
     assert run.labels.name.isprintable()
     assert 0 < len(run.labels.name) <= 80
 
 
 def test_record_shows_the_epoch_without_what_is_not_known(store: RunStore, checkpoint: Path) -> None:
-    run = bring_in(store, checkpoint, "theirs.pth", {})
+    run = import_file(store, checkpoint, "theirs.pth", {})
     (epoch,) = run_record(run)["epochs"]
     assert (epoch["epoch"], epoch["loss"], epoch["accuracy"], epoch["seconds"]) == (4, 0.5, None, None)
 
@@ -228,7 +228,7 @@ def test_command_says_where_the_run_is_and_no_more_where_nothing_was_assumed(sto
 
 
 def test_notes_name_the_one_thing_that_nobody_said(store: RunStore, checkpoint: Path) -> None:
-    notes = bring_in(store, checkpoint, "theirs.pth", {"pixels": "raw"}).labels.notes
+    notes = import_file(store, checkpoint, "theirs.pth", {"pixels": "raw"}).labels.notes
     assert notes.endswith("on what it was trained: dataset synthetic stands in its place.")
 
 

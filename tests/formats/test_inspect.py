@@ -18,7 +18,7 @@ from fashion_core.errors import DiskError
 from fashion_core.formats import export
 from fashion_core.formats.inspect import NUMBERS_READ_BYTES, Inspection, inspect
 from fashion_core.formats.untrusted.blueprints import BLUEPRINTS, Layer
-from fashion_core.formats.untrusted.readers import open_stored
+from fashion_core.formats.untrusted.readers import open_saved_file
 from fashion_core.models import build_model
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES
@@ -124,7 +124,7 @@ def test_tensors_of_a_whole_model_have_the_names_of_its_state_dict(exported: dic
 
 
 def test_epoch_loss_and_optimizer_are_read(run: Run, exported: dict[str, Path]) -> None:
-    facts = run.facts(run.checkpoint_path(0))
+    facts = run.file_info(run.checkpoint_path(0))
     assert facts is not None
     for kind in ("checkpoint", "legacy", "safetensors"):
         found = inspect(exported[kind])
@@ -266,7 +266,7 @@ def test_figures_of_extreme_numbers_are_finite_or_none(tmp_path: Path, name: str
 
 def test_numbers_of_a_changed_file_are_not_believed(exported: dict[str, Path], tmp_path: Path) -> None:
     data = bytearray(exported["weights"].read_bytes())
-    data[open_stored(exported["weights"]).places["0"].offset + 1000] ^= 1
+    data[open_saved_file(exported["weights"]).places["0"].offset + 1000] ^= 1
     (tmp_path / "file").write_bytes(data)
     found = inspect(tmp_path / "file")
     assert found.refusal == (

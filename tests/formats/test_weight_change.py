@@ -6,7 +6,7 @@ from torch import nn
 
 from fashion_core.charts import file_frames
 from fashion_core.errors import ComparisonError, RefusedFileError
-from fashion_core.formats.weight_change import Movement, movement
+from fashion_core.formats.weight_change import WeightChange, weight_change
 from fashion_core.models import build_model
 
 LEARNED = ("weight", "bias")
@@ -33,7 +33,7 @@ def expected(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor], na
 def test_change_of_each_tensor_is_that_of_torch(tmp_path: Path, name: str) -> None:
     before = build_model(name, seed=0).state_dict()
     after = moved_model(build_model(name, seed=0)).state_dict()
-    found = movement(
+    found = weight_change(
         saved(tmp_path / "a", {"model_state_dict": before}), saved(tmp_path / "b", {"model_state_dict": after})
     )
     names = [one.name for one in found.tensors]
@@ -51,11 +51,13 @@ def test_change_of_each_tensor_is_that_of_torch(tmp_path: Path, name: str) -> No
 def test_formats_and_prefixes_make_no_difference(tmp_path: Path) -> None:
     model = build_model("mlp", seed=0)
     weights = model.state_dict()
-    found = movement(
+    found = weight_change(
         saved(tmp_path / "a", {f"module.{key}": value for key, value in weights.items()}), saved(tmp_path / "b", model)
     )
     assert {one.change for one in found.tensors} == {0.0}
-    assert file_frames.movement_sentence(found, "the other") == "**The same weights** as the other: no tensor moved."
+    assert (
+        file_frames.weight_change_sentence(found, "the other") == "**The same weights** as the other: no tensor moved."
+    )
 
 
 def test_different_models_are_one_sentence(tmp_path: Path) -> None:
@@ -64,24 +66,24 @@ def test_different_models_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(
         ComparisonError, match=r"different models: linear_relu_stack\.0\.weight is not the same in both"
     ):
-        movement(first, second)
+        weight_change(first, second)
 
 
 def test_file_without_weights_is_refused(tmp_path: Path) -> None:
     first = saved(tmp_path / "a", build_model("mlp", seed=0).state_dict())
     with pytest.raises(RefusedFileError):
-        movement(first, saved(tmp_path / "b", {"epoch": 3}))
+        weight_change(first, saved(tmp_path / "b", {"epoch": 3}))
 
 
 def test_sentence_names_what_moved_most_and_least(tmp_path: Path) -> None:
     before, after = build_model("mlp", seed=0), moved_model(build_model("mlp", seed=0))
-    found = movement(saved(tmp_path / "a", before.state_dict()), saved(tmp_path / "b", after.state_dict()))
-    said = file_frames.movement_sentence(found, "epoch 1")
+    found = weight_change(saved(tmp_path / "a", before.state_dict()), saved(tmp_path / "b", after.state_dict()))
+    said = file_frames.weight_change_sentence(found, "epoch 1")
     assert said.startswith("From epoch 1 to this file the weights moved by **")
     assert "Most: `linear_relu_stack.4.bias` (5.00%), least: `linear_relu_stack.0.weight` (0.00%)." in said
 
 
 def test_tensors_that_were_all_zero_have_no_row() -> None:
-    frame = file_frames.movement_frame(Movement([], None).tensors)
+    frame = file_frames.weight_change_frame(WeightChange([], None).tensors)
     assert list(frame.columns) == list(file_frames.MOVEMENT_COLUMNS)
     assert frame.empty

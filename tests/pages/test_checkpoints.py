@@ -293,7 +293,7 @@ def test_verify_all_counts_names_and_marks_what_is_damaged(store: RunStore) -> N
     assert "1 of 6 files is damaged" in words(app)
     assert list(app.dataframe[0].value["file"]) == ["model_weights.pth"]
     assert run.weights_path.exists()
-    assert run.damage(run.weights_path, run.marks)
+    assert run.damage(run.weights_path, run.verification)
 
 
 def test_verify_this_run_reads_that_run_alone(store: RunStore) -> None:
@@ -301,7 +301,7 @@ def test_verify_this_run_reads_that_run_alone(store: RunStore) -> None:
     app = open_page("checkpoints", view="Verify and tidy up", of=run.id)
     press(app, "Verify this run")
     assert "All 3 files are what was saved" in words(app)
-    assert (run.marks_path.exists(), other.marks_path.exists()) == (True, False)
+    assert (run.verification_path.exists(), other.verification_path.exists()) == (True, False)
 
 
 def keep(app: AppTest, last: int) -> None:
@@ -364,7 +364,7 @@ def test_running_run_keeps_its_checkpoints(store: RunStore) -> None:
 
 def test_imported_run_shows_on_every_page(store: RunStore) -> None:
     source = trained(store, name="source", epochs=1)
-    run = queue.bring_in(store, source.weights_path, "theirs.pth", {})
+    run = queue.import_file(store, source.weights_path, "theirs.pth", {})
     app = open_page("train", run=run.id)
     assert "brought in from theirs.pth (weights); trained elsewhere" in words(app)
     assert {button.label for button in app.button} & {"Stop", "Continue"} == set()

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from fashion_core.access import audit
 from fashion_core.config import settings
 from fashion_core.resume import resumptions
-from fashion_core.resume.resumptions import Wish
+from fashion_core.resume.resumptions import ResumeRequest
 from fashion_core.runs import queue
 from fashion_core.runs.schema import Labels, Parent, State, Status
 from fashion_core.runs.store import RunStore
@@ -65,7 +65,7 @@ def test_page_opens_while_a_suspended_process_holds_the_queue(store: RunStore) -
 def test_page_shows_a_resumed_run_whose_status_was_emptied(store: RunStore, page: str) -> None:
     parent = new_run(store, epochs=3)
     train(parent)
-    (child,) = resumptions.create(store, parent, [Wish(1, 1, {})])
+    (child,) = resumptions.create(store, parent, [ResumeRequest(1, 1, {})])
     child.status_path.write_text("")
     assert "Continue" in [button.label for button in open_page("train", run=child.id).button]
     with child.writing():
@@ -233,7 +233,7 @@ def test_finished_run_shows_its_numbers_and_no_action(store: RunStore) -> None:
     with run.writing():
         run.write_status(run.status.model_copy(update={"state": "finished", "epoch": 2, "batch": 0}))
     app = open_page("train", run=run.id)
-    assert shown_numbers(app)["Test loss"] == f"{run.facts(run.weights_path).loss:.4f}"  # type: ignore[union-attr]
+    assert shown_numbers(app)["Test loss"] == f"{run.file_info(run.weights_path).loss:.4f}"  # type: ignore[union-attr]
     assert {button.label for button in app.button} & {"Stop", "Continue"} == set()
 
 

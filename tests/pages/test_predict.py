@@ -54,7 +54,7 @@ def test_second_file_is_a_neighbour_of_the_first_also_once_that_is_gone(store: R
     run = new_run(store, epochs=3)
     for epoch in range(3):
         run.checkpoint_path(epoch).write_bytes(b"")
-        run.facts_path(run.checkpoint_path(epoch)).write_text("{}")
+        run.info_path(run.checkpoint_path(epoch)).write_text("{}")
     of = [Chosen(store, run, run.checkpoint_path(epoch)) for epoch in range(3)]
     assert [models._before(chosen).epoch for chosen in of] == [1, 0, 1]
     run.remove_saved(run.checkpoint_path(1))
@@ -80,7 +80,7 @@ def test_every_kind_of_file_can_be_used(store: RunStore, run: Run, file: str) ->
 
 
 def test_accuracy_is_that_of_the_run(store: RunStore, run: Run) -> None:
-    facts = run.facts(run.checkpoint_path(1))
+    facts = run.file_info(run.checkpoint_path(1))
     assert facts is not None
     assert facts.accuracy is not None
     app = opened(run=run.id, epoch="1", view="How good is it?")
@@ -234,7 +234,7 @@ def test_a_cell_has_as_many_images_as_it_says(store: RunStore, run: Run) -> None
 def test_a_model_of_raw_pixels_is_asked_with_raw_pixels(store: RunStore) -> None:
     run = new_run(store, epochs=2, pixels="raw", learning_rate=1e-5)
     train(run)
-    facts = run.facts(run.checkpoint_path(1))
+    facts = run.file_info(run.checkpoint_path(1))
     assert facts is not None
     assert f"**{facts.accuracy:.1%}** of 2,000" in texts(opened(run=run.id, epoch="1", view="How good is it?"))
     first, last = (answers_of(run, epoch).correct for epoch in (0, 1))
@@ -252,9 +252,9 @@ def test_a_replaced_file_is_asked_anew_by_every_view(store: RunStore, run: Run) 
     before = opinions_chart(app), texts(app)
     for epoch in (0, 1):
         run.checkpoint_path(epoch).write_bytes(other.checkpoint_path(epoch).read_bytes())
-        facts = other.facts(other.checkpoint_path(epoch))
+        facts = other.file_info(other.checkpoint_path(epoch))
         assert facts is not None
-        run.write_facts(run.checkpoint_path(epoch), facts)
+        run.write_info(run.checkpoint_path(epoch), facts)
     assert texts(opened(run=run.id, epoch="1", view="How good is it?")) != text
     app.run()
     assert opinions_chart(app) != before[0]
@@ -293,10 +293,10 @@ def test_a_run_on_another_dataset_does_not_take_the_image_of_the_address(
     store: RunStore, run: Run, real_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = store.create(run.record.config.model_copy(update={"dataset": "fashion-mnist"}), run.record.environment)
-    facts = run.facts(run.model_path)
+    facts = run.file_info(run.model_path)
     assert facts is not None
     real.model_path.write_bytes(run.model_path.read_bytes())
-    real.write_facts(real.model_path, facts)
+    real.write_info(real.model_path, facts)
     app = opened(run=run.id, image="1999", view="In plain PyTorch")
     widget(app, "Run").set_value(real.id).run()
     assert not app.error

@@ -9,7 +9,7 @@ from fashion_core.errors import RunNotFoundError
 from fashion_core.resume import comparison, resumptions
 from fashion_core.resume.comparison import Compared, LossNow
 from fashion_core.resume.labels import percent
-from fashion_core.resume.resumptions import Wish
+from fashion_core.resume.resumptions import ResumeRequest
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import LoadCheck
 from fashion_core.runs.store import RunStore
@@ -147,7 +147,7 @@ def test_command_prints_a_record_a_resumed_run(store: RunStore, parent: Run) -> 
     assert (child["parent"], child["state"]) == ({"run": parent.id, "epoch": 0}, "finished")
     assert child["resumption"]["changes"] == {"learning_rate": {"before": 0.001, "after": 0.0001}}
     (record,) = json.loads(command_line("compare", "--json").stdout)
-    stored = parent.facts(parent.checkpoint_path(0))
+    stored = parent.file_info(parent.checkpoint_path(0))
     assert stored is not None
     expected = {"run": child["id"], "parent": parent.id, "epoch": 0, "verdict": "approximate"}
     assert {key: record[key] for key in expected} == expected
@@ -204,7 +204,7 @@ def test_bad_input_is_one_sentence_and_makes_nothing(
 
 
 def test_runs_of_one_click_share_a_group_and_are_cancelled_together(store: RunStore, parent: Run) -> None:
-    wishes = [Wish(epoch, 2_000, {"learning_rate": rate}) for epoch in (0, 1) for rate in ("0.01", "0.001")]
+    wishes = [ResumeRequest(epoch, 2_000, {"learning_rate": rate}) for epoch in (0, 1) for rate in ("0.01", "0.001")]
     runs = resumptions.resume(store, parent, wishes)
     (group,) = {run.record.resumption.group for run in runs if run.record.resumption}
     assert group is not None
@@ -217,5 +217,5 @@ def test_runs_of_one_click_share_a_group_and_are_cancelled_together(store: RunSt
 
 def test_one_bad_plan_leaves_none_of_them(store: RunStore, parent: Run) -> None:
     with pytest.raises(RunNotFoundError):
-        resumptions.resume(store, parent, [Wish(0, 1, {}), Wish(9, 1, {})])
+        resumptions.resume(store, parent, [ResumeRequest(0, 1, {}), ResumeRequest(9, 1, {})])
     assert [run.id for run in store.runs()] == [parent.id]

@@ -7,7 +7,7 @@ import pytest
 
 from fashion_core.errors import RunStateError
 from fashion_core.resume import lesson, lesson_outputs, lesson_steps
-from fashion_core.resume.bitwise import prove
+from fashion_core.resume.bitwise import check_bitwise
 from fashion_core.resume.comparison import compare_run, sentence
 from fashion_core.runs import queue
 from fashion_core.runs.run import Run
@@ -42,11 +42,11 @@ def test_snippets_leave_nothing_behind_and_touch_no_file_of_the_run(first: Run) 
 
 def test_last_step_begins_once_the_first_run_has_finished_and_only_once(store: RunStore) -> None:
     run = new_run(store, epochs=2, name="Lesson")
-    assert lesson.go_on(store, run) is None
+    assert lesson.continue_run(store, run) is None
     train(run)
     with run.writing():
         run.write_status(run.status.model_copy(update={"state": "finished"}))
-    child, again = lesson.go_on(store, run), lesson.go_on(store, run)
+    child, again = lesson.continue_run(store, run), lesson.continue_run(store, run)
     assert child is not None
     assert again is not None
     assert child.id == again.id
@@ -56,7 +56,7 @@ def test_last_step_begins_once_the_first_run_has_finished_and_only_once(store: R
 def test_run_that_is_none_of_the_lessons_begins_nothing(store: RunStore, first: Run) -> None:
     first.write_status(first.status.model_copy(update={"state": "finished"}))
     with pytest.raises(RunStateError, match="is none of the lesson's"):
-        lesson.go_on(store, first)
+        lesson.continue_run(store, first)
     assert store.children(first) == []
 
 
@@ -77,7 +77,7 @@ def test_losses_are_measured_on_training_and_test_images(store: RunStore, first:
     train(child)
     losses = lesson_outputs.losses(first, child)
     for name, run, epoch in (("loss_last", first, 0), ("loss_now", child, 1)):
-        facts = run.facts(run.checkpoint_path(epoch))
+        facts = run.file_info(run.checkpoint_path(epoch))
         assert facts is not None
         assert losses[name]["test"] == pytest.approx(facts.loss, rel=1e-6)
         assert losses[name]["training"] != losses[name]["test"]
@@ -91,7 +91,7 @@ def test_lesson_on_the_real_images_ends_with_loss_now_below_loss_last(
     monkeypatch.setenv("FASHION_DATA", str(real_data))
     run = lesson.begin(store, {"dataset": "fashion-mnist", "pixels": pixels})
     wait_until(lambda: worker_is_gone(run), "the first run ends", 200)
-    child = lesson.go_on(store, run)
+    child = lesson.continue_run(store, run)
     assert child is not None, run.log_tail(5)
     wait_until(lambda: worker_is_gone(child), "the resumed run ends", 200)
     losses = queue.lesson_losses(store, run)
@@ -101,7 +101,7 @@ def test_lesson_on_the_real_images_ends_with_loss_now_below_loss_last(
     row = compare_run(store, child)
     assert row is not None
     assert sentence([row]).startswith("1 of 1 resumed run is below the loss of the checkpoint")
-    assert prove(child, run).kind == "identical"
+    assert check_bitwise(child, run).kind == "identical"
 
 
 @pytest.mark.parametrize(

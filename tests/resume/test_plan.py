@@ -17,11 +17,11 @@ from fashion_core.config import parse_config
 from fashion_core.data import batches
 from fashion_core.errors import ConfigError, DamagedFileError, LoadCheckError, RunNotFoundError
 from fashion_core.formats import export
-from fashion_core.formats.import_file import bring_in
+from fashion_core.formats.import_file import import_file
 from fashion_core.models import build_model
 from fashion_core.resume import plan, resumptions
-from fashion_core.resume.bitwise import prove
-from fashion_core.resume.resumptions import Wish
+from fashion_core.resume.bitwise import check_bitwise
+from fashion_core.resume.resumptions import ResumeRequest
 from fashion_core.runs import metrics, queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Change
@@ -92,7 +92,7 @@ def rows(fast: set[Row] = FAST) -> list[Any]:
 def resume(store: RunStore, parent: Run, epoch: int, additional: int | None = None, **overrides: Any) -> Run:
     """A queued child of the parent's checkpoint; by default it finishes what the parent had planned."""
     more = plan.planned_epochs(parent, epoch) if additional is None else additional
-    return resumptions.create(store, parent, [Wish(epoch, more, overrides)])[0]
+    return resumptions.create(store, parent, [ResumeRequest(epoch, more, overrides)])[0]
 
 
 def assert_same_epochs(child: Run, straight: Run, epochs: list[int]) -> None:
@@ -140,7 +140,7 @@ def test_resumed_from_each_epoch_equals_the_straight_run(store: RunStore, straig
     assert check is not None
     assert check.loss_check == check.loss_last
     assert_same_epochs(child, straight, list(range(epoch + 1, EPOCHS)))
-    assert prove(child, straight).kind == "identical"
+    assert check_bitwise(child, straight).kind == "identical"
 
 
 def test_resumed_then_stopped_in_mid_epoch_and_continued_equals_the_straight_run(
@@ -168,14 +168,14 @@ def test_worker_killed_with_sigkill_and_continued_equals_the_straight_run(store:
     settings = {**settings_of(row), **own}
     straight = queue.start(store, parse_config(settings))
     wait_until(lambda: worker_is_gone(straight), "the straight run ends", 240)
-    (child,) = resumptions.resume(store, straight, [Wish(0, EPOCHS - 1, {})])
+    (child,) = resumptions.resume(store, straight, [ResumeRequest(0, EPOCHS - 1, {})])
     wait_until(lambda: child.status.phase == "training" or worker_is_gone(child), "the resumed run trains")
     assert not worker_is_gone(child), f"it ended before it could be killed: {child.status}, {child.log_tail(5)}"
     process = child.status.process
     assert process is not None
     os.kill(process.pid, signal.SIGKILL)
     wait_until(lambda: child.state() == "lost", "the kill is noticed")
-    queue.go_on(store, child)
+    queue.continue_run(store, child)
     wait_until(lambda: worker_is_gone(child), "the resumed run ends", 240)
     assert child.state() == "finished", child.log_tail(5)
     assert_same_epochs(child, straight, [1, 2])
@@ -194,7 +194,7 @@ def test_resuming_without_the_optimizer_state_gives_another_curve_and_is_called_
 ) -> None:
     export.export(momentum, 0, "weights", tmp_path / "w.pth")
     given = {**momentum.record.config.model_dump(), "name": "weights"}
-    weights = bring_in(store, tmp_path / "w.pth", "w.pth", given)
+    weights = import_file(store, tmp_path / "w.pth", "w.pth", given)
     child = resume(store, weights, 0, 1)
     assert child.record.resumption is not None
     assert child.record.resumption.verdict == "weights only"
@@ -211,7 +211,7 @@ def test_checkpoint_of_the_tutorials_four_keys_is_approximate(store: RunStore, m
     content = load(momentum.checkpoint_path(0))
     keys = ("epoch", "model_state_dict", "optimizer_state_dict", "loss")
     torch.save({key: content[key] for key in keys}, tmp_path / "four")
-    child = resume(store, bring_in(store, tmp_path / "four", "four", {}), 0, 1)
+    child = resume(store, import_file(store, tmp_path / "four", "four", {}), 0, 1)
     assert child.record.resumption is not None
     assert child.record.resumption.verdict == "approximate"
     assert child.record.resumption.reasons == (
@@ -295,7 +295,7 @@ def test_loss_that_ran_away_leaves_a_checkpoint_exact(store: RunStore) -> None:
     content = load(parent.checkpoint_path(0))
     content["measured"]["loss"] = content["loss"] = 1.75e23
     save_again(parent, 0, content)
-    assert plan.look(parent, 0) == plan.Judgement("exact", ())
+    assert plan.look(parent, 0) == plan.Verdict("exact", ())
 
 
 def test_cosine_to_more_epochs_than_planned_is_approximate(store: RunStore) -> None:
@@ -341,7 +341,7 @@ def test_proof_names_the_first_epoch_that_differs_and_why(store: RunStore, momen
     parent = in_store(store, momentum)
     child = resume(store, parent, 0, 1, seed=99)
     train(child)
-    found = prove(child, parent)
+    found = check_bitwise(child, parent)
     assert (found.kind, found.epoch, found.reasons) == ("parts", 1, ("seed 3 → 99",))
 
 
@@ -352,7 +352,7 @@ def test_proof_sees_one_changed_bit(store: RunStore, momentum: Run) -> None:
     content = load(child.checkpoint_path(1))
     content["model_state_dict"]["linear_relu_stack.4.bias"].view(torch.int32)[0] ^= 1
     save_again(child, 1, content)
-    assert prove(child, parent).kind == "parts"
+    assert check_bitwise(child, parent).kind == "parts"
 
 
 def test_proof_takes_no_damage_for_a_difference(store: RunStore, momentum: Run) -> None:
@@ -363,7 +363,7 @@ def test_proof_takes_no_damage_for_a_difference(store: RunStore, momentum: Run) 
     damaged[len(damaged) // 2] ^= 1
     child.checkpoint_path(1).write_bytes(damaged)
     with pytest.raises(DamagedFileError, match="is not what was saved"):
-        prove(child, parent)
+        check_bitwise(child, parent)
 
 
 def test_proof_without_a_checkpoint_compares_the_losses_alone(store: RunStore, momentum: Run) -> None:
@@ -371,7 +371,7 @@ def test_proof_without_a_checkpoint_compares_the_losses_alone(store: RunStore, m
     child = resume(store, parent, 0, 1)
     train(child)
     child.remove_saved(child.checkpoint_path(1))
-    found = prove(child, parent)
+    found = check_bitwise(child, parent)
     assert (found.kind, found.tensors) == ("identical", 0)
 
 
@@ -379,17 +379,17 @@ def test_no_epoch_in_common_proves_nothing(store: RunStore, momentum: Run) -> No
     parent = in_store(store, momentum)
     child = resume(store, parent, 1, 1)
     train(child)
-    assert prove(child, parent).kind == "none"
+    assert check_bitwise(child, parent).kind == "none"
 
 
 def save_again(run: Run, epoch: int, content: dict[str, Any]) -> None:
     """Another checkpoint in the place of one, with facts that are true of it."""
     path = run.checkpoint_path(epoch)
-    facts = run.facts(path)
+    facts = run.file_info(path)
     assert facts is not None
     torch.save(content, path)
     digest = files.digest_of(path)
-    run.write_facts(path, facts.model_copy(update={"sha256": digest.sha256, "bytes": digest.bytes}))
+    run.write_info(path, facts.model_copy(update={"sha256": digest.sha256, "bytes": digest.bytes}))
 
 
 def nothing_made(store: RunStore, parent: Run) -> bool:
@@ -457,7 +457,7 @@ def test_checkpoint_deleted_while_runs_are_made_from_it_leaves_none_of_them(stor
 
     sys.addaudithook(delete_once)
     with pytest.raises(RunNotFoundError, match="has no checkpoint of epoch 0"):
-        resumptions.create(store, parent, [Wish(0, 1, {"seed": 1}), Wish(0, 1, {"seed": 2})])
+        resumptions.create(store, parent, [ResumeRequest(0, 1, {"seed": 1}), ResumeRequest(0, 1, {"seed": 2})])
     assert deleted.is_set()
     assert [run.id for run in store.runs()] == [parent.id]
 
@@ -515,7 +515,7 @@ def test_load_that_gives_another_loss_stops_with_both_numbers(store: RunStore) -
 
 def test_imported_whole_model_can_be_resumed(store: RunStore, tmp_path: Path) -> None:
     torch.save(build_model("mlp", seed=1), tmp_path / "model.pth")
-    parent = bring_in(store, tmp_path / "model.pth", "model.pth", {})
+    parent = import_file(store, tmp_path / "model.pth", "model.pth", {})
     child = resume(store, parent, 0, 1, train_images=300)
     assert train(child) == "finished"
     assert child.epochs_saved() == [1]

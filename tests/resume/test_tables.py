@@ -33,7 +33,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Change, LoadCheck
 from fashion_core.runs.store import RunStore
 from tests.benchmarks.comparison import made_run
-from tests.benchmarks.stores import CONTENT, facts_of
+from tests.benchmarks.stores import CONTENT, info_of
 
 
 @pytest.fixture
@@ -428,7 +428,7 @@ def test_an_imported_run_is_a_root_with_the_loss_of_its_facts(runs: RunStore) ->
     record = run.record.model_dump(mode="json") | {"source": {"name": "x.pth", "format": "model", "sha256": "0"}}
     run.record_path.write_text(json.dumps(record))
     run.checkpoint_path(7).write_bytes(CONTENT)
-    run.write_facts(run.checkpoint_path(7), facts_of(7, 0.25))
+    run.write_info(run.checkpoint_path(7), info_of(7, 0.25))
     dots, _ = dots_and_links(runs)
     assert list(dots[["epoch", "loss", "saved", "best"]].itertuples(index=False, name=None)) == [(7, 0.25, True, True)]
 

@@ -47,7 +47,7 @@ def test_a_look_follows_a_run_that_goes_back(run: Run) -> None:
 
 def test_a_look_sees_a_checkpoint_that_was_deleted(run: Run) -> None:
     metrics.append_row(run.metrics_path, epoch_row(0))
-    for path in (run.checkpoint_path(0), run.facts_path(run.checkpoint_path(0))):
+    for path in (run.checkpoint_path(0), run.info_path(run.checkpoint_path(0))):
         path.touch()
     assert live.look(run).epochs["checkpoint"].tolist() == [True]
     run.remove_saved(run.checkpoint_path(0))

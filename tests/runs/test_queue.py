@@ -142,7 +142,7 @@ def test_queue_keeps_the_order_in_which_runs_came(store: RunStore) -> None:
     runs = [start(store) for _ in range(3)]
     assert [queue.queue_position(store, run) for run in runs] == [0, 1, 2]
     queue.stop(runs[0])
-    queue.go_on(store, runs[0])
+    queue.continue_run(store, runs[0])
     assert [queue.queue_position(store, run) for run in runs] == [2, 0, 1]
 
 
@@ -232,14 +232,14 @@ def test_only_what_was_interrupted_can_go_on(store: RunStore, state: str) -> Non
     run = new_run(store)
     set_state(run, state)
     with pytest.raises(RunStateError, match=f"is {state}; only a stopped, failed or lost run can go on"):
-        queue.go_on(store, run)
+        queue.continue_run(store, run)
 
 
 def test_running_run_can_not_go_on_and_says_so_at_once(store: RunStore) -> None:
     run = new_run(store)
     set_running(run)
     with run.writing(), pytest.raises(RunStateError, match="is running; only"):
-        queue.go_on(store, Run(run.path))
+        queue.continue_run(store, Run(run.path))
 
 
 @pytest.mark.slow
@@ -254,7 +254,7 @@ def test_stopped_worker_continues_to_the_same_bits(store: RunStore) -> None:
     assert run.state() == "stopped"
     assert not run.stop_path.exists()
     assert len(run.epochs_saved()) < 12, "it ended before it was stopped"
-    queue.go_on(store, run)
+    queue.continue_run(store, run)
     wait_for_end(run)
     assert run.state() == "finished"
     assert_same_end(run, straight)
@@ -272,7 +272,7 @@ def test_killed_worker_is_lost_at_once_and_continues_to_the_same_bits(store: Run
     assert 1 <= len(saved) < 8
     assert all(run.is_whole(run.checkpoint_path(epoch)) for epoch in saved)
     before = run.checkpoint_path(saved[0]).stat().st_mtime_ns
-    queue.go_on(store, run)
+    queue.continue_run(store, run)
     wait_for_end(run)
     assert run.state() == "finished"
     assert run.checkpoint_path(saved[0]).stat().st_mtime_ns == before, "it began again"
@@ -339,7 +339,7 @@ from fashion_core.errors import RunStateError
 from fashion_core.runs import RunStore
 store = RunStore()
 run = store.get(sys.argv[1])
-buttons = {"stop": lambda: jobs.stop(run), "continue": lambda: jobs.go_on(store, run)}
+buttons = {"stop": lambda: jobs.stop(run), "continue": lambda: jobs.continue_run(store, run)}
 wanted, deadline = sys.argv[2].split(","), time.monotonic() + float(sys.argv[3])
 choose = random.Random(int(sys.argv[4]))
 print("ready", flush=True)
@@ -385,13 +385,13 @@ def test_continue_pressed_while_another_takes_effect_is_refused(store: RunStore)
     set_state(run, "stopped")
     problems: list[str] = []
 
-    def go_on() -> None:
+    def continue_run() -> None:
         try:
-            queue.go_on(store, Run(run.path))
+            queue.continue_run(store, Run(run.path))
         except RunStateError as error:
             problems.append(str(error))
 
-    second = threading.Thread(target=go_on)
+    second = threading.Thread(target=continue_run)
     with run.writing():
         second.start()
         wait_until(lambda: waits_for_lock(second), "it has seen a stopped run")
@@ -449,7 +449,7 @@ def test_eight_who_press_stop_and_continue_for_a_while_leave_one_consistent_run(
     assert run.state() in ("stopped", "finished")
     wait_until(lambda: workers(run) == [], "no worker is left")
     if run.state() == "stopped":
-        queue.go_on(store, run)
+        queue.continue_run(store, run)
         wait_for_end(run)
     assert run.state() == "finished"
     assert_same_end(run, straight)
@@ -469,7 +469,7 @@ def test_killed_at_a_bad_moment_never_lists_half_a_file(store: RunStore, moment:
     wait_until(lambda: worker_is_gone(run), "it is gone")
     assert all(run.is_whole(run.checkpoint_path(epoch)) for epoch in run.epochs_saved())
     if run.state() == "lost":
-        queue.go_on(store, run)
+        queue.continue_run(store, run)
         wait_for_end(run)
     assert run.state() == "finished"
     assert_same_end(run, straight)
@@ -482,7 +482,7 @@ def test_continue_after_the_dataset_is_gone_is_refused_and_changes_nothing(
     run = new_run(store, dataset="fashion-mnist")
     set_state(run, "stopped")
     with pytest.raises(DataError):
-        queue.go_on(store, run)
+        queue.continue_run(store, run)
     assert run.state() == "stopped"
 
 
@@ -493,7 +493,7 @@ def test_stopped_in_this_process_goes_on_in_a_worker(store: RunStore) -> None:
     set_state(straight, "finished")
     train(run, After(4))
     set_state(run, "stopped")
-    queue.go_on(store, run)
+    queue.continue_run(store, run)
     wait_for_end(run)
     assert_same_end(run, straight)
 
@@ -527,7 +527,7 @@ def test_queued_run_on_a_full_disk_starts_no_worker(
 def test_run_with_a_damaged_status_goes_on(store: RunStore) -> None:
     run = new_run(store)
     run.status_path.write_text("{")
-    queue.go_on(store, run)
+    queue.continue_run(store, run)
     wait_for_end(run)
     assert run.state() == "finished"
     assert run.status.error is None

@@ -16,7 +16,7 @@ from fashion_core.clock import now
 from fashion_core.errors import DamagedFileError, DiskError, FashionError, RunNotFoundError, RunStateError
 from fashion_core.runs import processes
 from fashion_core.runs.run import STARTING_SECONDS, Run
-from fashion_core.runs.schema import Facts, Parent
+from fashion_core.runs.schema import FileInfo, Parent
 from fashion_core.runs.store import RunStore
 from tests.support.helpers import (
     change_json,
@@ -34,7 +34,7 @@ URL_SAFE = set("0123456789abcdefghijklmnopqrstuvwxyz-")
 
 def put_checkpoint(run: Run, epoch: int, loss: float = 1.0) -> None:
     run.checkpoint_path(epoch).write_bytes(b"content")
-    facts = Facts(
+    facts = FileInfo(
         format="checkpoint",
         sha256="ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73",
         bytes=7,
@@ -45,7 +45,7 @@ def put_checkpoint(run: Run, epoch: int, loss: float = 1.0) -> None:
         created=datetime.fromisoformat("2026-01-01T00:00:00+00:00"),
         why="epoch",
     )
-    run.write_facts(run.checkpoint_path(epoch), facts)
+    run.write_info(run.checkpoint_path(epoch), facts)
 
 
 @pytest.fixture
@@ -223,7 +223,7 @@ def test_run_has_saved_files_from_the_first_to_the_last(store: RunStore, name: s
     assert not run.has_saved_files()
     file.touch()
     assert not run.has_saved_files()
-    run.facts_path(file).touch()
+    run.info_path(file).touch()
     assert run.has_saved_files()
     assert run.saved_files() == [file]
     file.unlink()
@@ -245,7 +245,7 @@ def test_checkpoint_without_its_facts_or_facts_without_it_is_not_listed(store: R
 def test_facts_whose_epoch_is_not_written_as_we_write_it_are_not_listed(store: RunStore) -> None:
     run = new_run(store)
     put_checkpoint(run, 1)
-    facts = run.facts_path(run.checkpoint_path(1))
+    facts = run.info_path(run.checkpoint_path(1))
     facts.with_name("01.json").write_bytes(facts.read_bytes())
     assert run.saved_files() == [run.checkpoint_path(1)]
     assert [listed.name for listed in run.listed()] == ["model_save/1"]

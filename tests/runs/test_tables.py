@@ -12,7 +12,16 @@ from fashion_core.clock import now
 from fashion_core.runs import metrics, tables
 from fashion_core.runs import run as run_folders
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import Environment, Facts, Labels, Mark, Marks, Parent, Source, Status
+from fashion_core.runs.schema import (
+    Environment,
+    FileInfo,
+    FileVerification,
+    Labels,
+    Parent,
+    Source,
+    Status,
+    Verification,
+)
 from fashion_core.runs.store import RunStore
 from tests.support.helpers import config, new_run, settle
 
@@ -134,7 +143,7 @@ def save(run: Run, file: Path, loss: float | None = 1.0, **changes: Any) -> Path
         "format": "weights" if epoch is None else "checkpoint", "sha256": "0" * 64, "bytes": 10, "epoch": epoch or 0,
         "loss": loss, "accuracy": None, "seconds": 0.0, "created": datetime.now(UTC), "why": "epoch",
     }  # fmt: skip
-    run.write_facts(file, Facts(**{**facts, **changes}))
+    run.write_info(file, FileInfo(**{**facts, **changes}))
     return file
 
 
@@ -215,10 +224,12 @@ def test_damage_is_told_without_opening_a_file(store: RunStore) -> None:
     run = saved_run(store, 4.0, 3.0, 2.0, 1.0, 0.5)
     run.checkpoint_path(0).write_bytes(b"short")
     run.checkpoint_path(1).unlink()
-    run.facts_path(run.checkpoint_path(2)).write_text("{")
-    facts = run.facts(run.checkpoint_path(3))
+    run.info_path(run.checkpoint_path(2)).write_text("{")
+    facts = run.file_info(run.checkpoint_path(3))
     assert facts is not None
-    run.write_marks(Marks(files={"model_save/3": Mark(sha256=facts.sha256, reason="its SHA-256 is another")}))
+    run.write_verification(
+        Verification(files={"model_save/3": FileVerification(sha256=facts.sha256, reason="its SHA-256 is another")})
+    )
     frame = tables.saved_frame(store)
     told = frame["damage"].fillna("").tolist()
     assert told[:2] == ["it has 5 bytes instead of 10", "the file is missing"]
@@ -230,7 +241,7 @@ def test_damage_is_told_without_opening_a_file(store: RunStore) -> None:
 
 def test_damaged_marks_labels_and_record_hide_no_file(store: RunStore) -> None:
     run = saved_run(store, 1.0)
-    for path in (run.marks_path, run.labels_path, run.record_path):
+    for path in (run.verification_path, run.labels_path, run.record_path):
         path.write_text("{")
     row = tables.saved_frame(store).iloc[0]
     assert (row["name"], row["file"]) == (run.id, "model_save/0")
@@ -287,7 +298,7 @@ def test_an_imported_run_is_damaged_for_as_long_as_its_facts_are(
 ) -> None:
     settle(monkeypatch)
     run = imported_run(store, 2.0)
-    facts = run.facts_path(run.checkpoint_path(0))
+    facts = run.info_path(run.checkpoint_path(0))
     whole = facts.read_bytes()
     files.write_json(facts, {})
     damaged = tables.runs_frame(store).iloc[0]

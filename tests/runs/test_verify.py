@@ -54,41 +54,41 @@ def test_missing_file_is_named(run: Run) -> None:
 
 
 def test_damaged_facts_are_named(run: Run) -> None:
-    run.facts_path(run.model_path).write_text("{}")
+    run.info_path(run.model_path).write_text("{}")
     assert "model.pth.json is damaged" in (damaged(run)["model.pth"] or "")
 
 
 def test_damaged_file_is_marked_and_not_deleted(run: Run) -> None:
     flip_a_bit(run.checkpoint_path(0))
     damaged(run)
-    assert run.damage(run.checkpoint_path(0), run.marks) == "its SHA-256 is not the one that was recorded"
-    assert run.damage(run.checkpoint_path(1), run.marks) is None
+    assert run.damage(run.checkpoint_path(0), run.verification) == "its SHA-256 is not the one that was recorded"
+    assert run.damage(run.checkpoint_path(1), run.verification) is None
     assert run.checkpoint_path(0).exists()
 
 
 def test_file_saved_again_after_the_check_loses_its_mark(run: Run) -> None:
     path = run.checkpoint_path(0)
-    facts = run.facts(path)
+    facts = run.file_info(path)
     assert facts is not None
     whole = path.read_bytes()
     flip_a_bit(path)
     damaged(run)
     path.write_bytes(whole)
-    run.write_facts(path, facts.model_copy(update={"created": facts.created.replace(year=2100)}))
-    assert run.damage(path, run.marks) is not None
-    run.write_facts(path, facts.model_copy(update={"sha256": "another", "created": facts.created.replace(year=1999)}))
-    assert run.damage(path, run.marks) is None
+    run.write_info(path, facts.model_copy(update={"created": facts.created.replace(year=2100)}))
+    assert run.damage(path, run.verification) is not None
+    run.write_info(path, facts.model_copy(update={"sha256": "another", "created": facts.created.replace(year=1999)}))
+    assert run.damage(path, run.verification) is None
 
 
 def test_size_that_differs_is_seen_without_a_check(run: Run) -> None:
     run.model_path.write_bytes(b"12345")
-    assert (run.damage(run.model_path, run.marks) or "").startswith("it has 5 bytes instead of ")
+    assert (run.damage(run.model_path, run.verification) or "").startswith("it has 5 bytes instead of ")
 
 
 def test_damaged_marks_are_one_sentence(run: Run) -> None:
-    run.marks_path.write_text("[]")
+    run.verification_path.write_text("[]")
     assert list(damaged(run)) == ["verified.json"]
-    assert files.read_json(run.marks_path)["files"]["model_save/0"]["reason"] is None
+    assert files.read_json(run.verification_path)["files"]["model_save/0"]["reason"] is None
 
 
 def test_run_deleted_meanwhile_does_not_end_the_check(store: RunStore, run: Run) -> None:
@@ -122,12 +122,12 @@ def test_folder_that_can_not_be_read_is_named_and_the_others_are_checked(
 
 
 def test_who_leaves_early_does_not_wait_for_all_files(run: Run) -> None:
-    facts = run.facts(run.checkpoint_path(0))
+    facts = run.file_info(run.checkpoint_path(0))
     assert facts is not None
     for epoch in range(1, 200):
         with run.checkpoint_path(epoch).open("wb") as file:
             file.truncate(32 << 20)
-        run.write_facts(run.checkpoint_path(epoch), facts)
+        run.write_info(run.checkpoint_path(epoch), facts)
     with files_opened() as opened, closing(verify([run])) as results:
         next(results)
     read = {path for path in opened if Path(path).parent == run.checkpoint_folder and Path(path).name.isdecimal()}

@@ -154,7 +154,7 @@ def train(run: Run, should_stop: Callable[[], bool] = never, test_images: int = 
 
     train_half, test_half = batches.load(run.record.config.dataset)
     with run.writing():
-        return Training(run, should_stop, (train_half, test_half.first(test_images))).to_the_end()
+        return Training(run, should_stop, (train_half, test_half.first(test_images))).train()
 
 
 def worker_is_gone(run: Run) -> bool:

@@ -24,7 +24,7 @@ from fashion_core.errors import DiskError, RefusedFileError
 from fashion_core.formats import export
 from fashion_core.formats.inspect import inspect
 from fashion_core.formats.load import Loaded, load
-from fashion_core.formats.untrusted.readers import open_stored
+from fashion_core.formats.untrusted.readers import open_saved_file
 from fashion_core.models import build_model
 
 Change = tuple[int, bytes]
@@ -71,7 +71,7 @@ def good_file(format: str) -> bytes:
 def subject(format: str, path: Path) -> Subject:
     data = good_file(format)
     path.write_bytes(data)
-    places = open_stored(path).places.values()
+    places = open_saved_file(path).places.values()
     return Subject(data, sorted((place.offset, place.bytes) for place in places), load(path))
 
 
@@ -181,7 +181,7 @@ def _exchange(data: bytes, one: int, other: int, size: int) -> Iterator[Change]:
 def outcome(path: Path, subject: Subject) -> str:
     """``refused`` or ``the same``. Raises ``AssertionError`` if other numbers were loaded, else what is no sentence."""
     try:
-        file = open_stored(path)
+        file = open_saved_file(path)
         inspect(path, numbers=False)
         file.check_numbers()
         loaded = load(path)

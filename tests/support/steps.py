@@ -65,7 +65,7 @@ def end_of(
     with run.writing():
         training = Training(run, should_stop)
         training.train_step = way(training.train_step)
-        training.to_the_end()
+        training.train()
     last = torch.load(run.checkpoint_path(training.config.epochs - 1), weights_only=True)
     losses = torch.tensor([last["loss"], last["measured"]["train_loss"]])
     return [*last["model_state_dict"].values(), *_state(last["optimizer_state_dict"]), losses]

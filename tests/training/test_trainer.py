@@ -242,7 +242,7 @@ def truncate(path: Path) -> None:
 
 
 def spoil_facts(path: Path) -> None:
-    Run.facts_path(path).write_text('{"format": "check')
+    Run.info_path(path).write_text('{"format": "check')
 
 
 @pytest.mark.parametrize("damage", [flip_a_bit, truncate, spoil_facts, Path.unlink])
@@ -281,12 +281,12 @@ def test_position_of_an_epoch_that_is_saved_is_not_used(store: RunStore, straigh
     """As a kill leaves it between saving the checkpoint and deleting the position."""
     run = again(store, straight)
     train(run, After(3))
-    partial, facts = run.partial_path.read_bytes(), run.facts_path(run.partial_path).read_bytes()
+    partial, facts = run.partial_path.read_bytes(), run.info_path(run.partial_path).read_bytes()
     interrupt(run, killed_after(BATCHES))
     assert run.epochs_saved() == [0]
     written = run.checkpoint_path(0).stat().st_mtime_ns
     run.partial_path.write_bytes(partial)
-    run.facts_path(run.partial_path).write_bytes(facts)
+    run.info_path(run.partial_path).write_bytes(facts)
     assert train(run) == "finished"
     assert run.checkpoint_path(0).stat().st_mtime_ns == written, "it trained that epoch again"
     assert_same_end(run, straight)
@@ -329,7 +329,7 @@ def test_every_saved_file_is_what_its_facts_say(straight: Run) -> None:
 
 def test_facts_rows_and_checkpoints_agree(straight: Run) -> None:
     for epoch, row in enumerate(epoch_rows(straight)):
-        facts, content = straight.facts(straight.checkpoint_path(epoch)), load(straight.checkpoint_path(epoch))
+        facts, content = straight.file_info(straight.checkpoint_path(epoch)), load(straight.checkpoint_path(epoch))
         assert facts is not None
         assert (facts.epoch, facts.loss, facts.accuracy) == (epoch, row["loss"], row["accuracy"])
         assert (content["epoch"], content["loss"]) == (epoch, row["loss"])
@@ -495,7 +495,7 @@ def test_training_imports_neither_torchvision_nor_the_compiler(store: RunStore, 
     done = python(
         "import sys\nfrom pathlib import Path\nfrom fashion_core.runs.run import Run\n"
         "from fashion_core.training.trainer import Training\n"
-        f"Training(Run(Path({str(run.path)!r})), lambda: False).to_the_end()\n"
+        f"Training(Run(Path({str(run.path)!r})), lambda: False).train()\n"
         "found = {'torchvision', 'torch._dynamo', 'torch._inductor', 'sympy'} & set(sys.modules)\n"
         "assert not found, found"
     )

@@ -21,13 +21,13 @@ from fashion_core.formats.inspect import inspect
 from fashion_core.models import build_model
 from fashion_core.optimizers import make_optimizer
 from fashion_core.resume import plan, resumptions
-from fashion_core.resume.resumptions import Wish
+from fashion_core.resume.resumptions import ResumeRequest
 from fashion_core.runs import records
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES
 from fashion_core.runs.store import RunStore
 from fashion_core.ui.snippets import loading, training
-from tests.benchmarks.saving import facts_of
+from tests.benchmarks.saving import info_of
 from tests.support.helpers import ROOT, config, python, train
 from tests.support.helpers import new_run as make_run
 
@@ -126,7 +126,7 @@ def saved_run(store: RunStore, model_name: str) -> tuple[Run, nn.Module]:
         (run.weights_path, model.state_dict()),
         (run.model_path, model),
     ):
-        run.write_facts(path, facts_of(save.save(path, content)))
+        run.write_info(path, info_of(save.save(path, content)))
     return run, model
 
 
@@ -224,11 +224,11 @@ def test_resuming_script_run_as_it_stands_begins_at_loss_last_and_ends_near_loss
     ran = python(USABLE_TORCHVISION + script, cwd=tmp_path, PYTHONPATH=str(ROOT))
     assert ran.returncode == 0, ran.stderr
     said = {name: float(value) for name, value in re.findall(r"(loss_last|loss_now|test loss) ([\d.]+)", ran.stdout)}
-    stored = parent.facts(parent.checkpoint_path(0))
+    stored = parent.file_info(parent.checkpoint_path(0))
     assert stored is not None
     assert said["loss_last"] == stored.loss
     assert re.findall(r"test loss ([\d.]+)", ran.stdout)[0] == f"{stored.loss:.4f}"
-    (child,) = resumptions.create(store, parent, [Wish(0, 1, changes)])
+    (child,) = resumptions.create(store, parent, [ResumeRequest(0, 1, changes)])
     train(child)
     assert said["loss_now"] == pytest.approx(records.epoch_records(child)[-1]["loss"], rel=TOLERANCE * 10)
 

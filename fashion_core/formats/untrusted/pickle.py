@@ -61,7 +61,7 @@ class _Machine:
     def __init__(self, most: int) -> None:
         self.most = most
         self.stack: list[Any] = []
-        self.marks: list[list[Any]] = []
+        self.verification: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
         self.names: set[Name] = set()
         self.storages: dict[str, Storage] = {}
@@ -81,7 +81,7 @@ class _Machine:
 
     def only_value(self) -> Any:
         (value,) = self.stack
-        if self.marks:
+        if self.verification:
             raise ValueError("something is left on the stack")
         return value
 
@@ -92,11 +92,11 @@ class _Machine:
         """PROTO and FRAME say how the rest is written."""
 
     def mark(self, _: Any) -> None:
-        self.marks.append(self.stack)
+        self.verification.append(self.stack)
         self.stack = []
 
     def since_mark(self) -> list[Any]:
-        items, self.stack = self.stack, self.marks.pop()
+        items, self.stack = self.stack, self.verification.pop()
         return items
 
     def put(self, index: int) -> None:

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from fashion_core import files
 from fashion_core.errors import RefusedFileError
 from fashion_core.formats.untrusted.pickle import MAX_OPCODES, Pickle, read_pickle
-from fashion_core.formats.untrusted.saved_file import Place, StoredFile, check_claims, check_count, storage_size
+from fashion_core.formats.untrusted.saved_file import Place, SavedFile, check_claims, check_count, storage_size
 from fashion_core.formats.untrusted.values import MAX_NODES, Storage, StoredTensor, are_sizes
 from fashion_core.formats.untrusted.zip_archive import MAX_MEMBERS, ZIP_START, Archive, Member
 
@@ -51,7 +51,7 @@ _SAFETENSORS_DTYPES = {"F32": "float32", "F64": "float64", "F16": "float16", "BF
                        "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool"}  # fmt: skip
 
 
-def open_stored(path: Path) -> StoredFile:
+def open_saved_file(path: Path) -> SavedFile:
     """Read the description of a file, not its numbers, through the first two doors.
 
     Raises ``RefusedFileError`` with the reason, ``DiskError`` if it can't be read.
@@ -71,7 +71,7 @@ def refuse_devices(path: Path) -> None:
         raise RefusedFileError("it is a device or a pipe, not a file")
 
 
-def _open(path: Path, file: BinaryIO) -> StoredFile:
+def _open(path: Path, file: BinaryIO) -> SavedFile:
     """The length of a safetensors header may begin with any byte, so its first character is looked at first."""
     start = file.read(10)
     if start[8:9] == b"{":
@@ -85,7 +85,7 @@ def _open(path: Path, file: BinaryIO) -> StoredFile:
     raise RefusedFileError("it is empty" if not start else "it is no file that torch or safetensors writes")
 
 
-def _open_zip(path: Path, file: BinaryIO) -> StoredFile:
+def _open_zip(path: Path, file: BinaryIO) -> SavedFile:
     archive = Archive(file)
     root = _root(archive)
     parts = {name.removeprefix(root): member for name, member in archive.members.items()}
@@ -123,7 +123,7 @@ def _from_archive(
     parts: Mapping[str, Member],
     known: frozenset[str],
     folder: str,
-) -> StoredFile:
+) -> SavedFile:
     """Each storage is a member of its size, and no member is anything else."""
     expected = known | {f"{folder}{key}" for key in pickle.storages}
     for part in parts:
@@ -131,7 +131,7 @@ def _from_archive(
             raise RefusedFileError(f"its zip archive holds {part}, which belongs to no tensor in it")
     places = {key: _place(parts, f"{folder}{key}", storage) for key, storage in pickle.storages.items()}
     _check_order(places)
-    return StoredFile(
+    return SavedFile(
         path=path,
         container="pt2" if known is _PT2_MEMBERS else "zip",
         size=archive.file.seek(0, io.SEEK_END),
@@ -157,7 +157,7 @@ def _check_order(places: Mapping[str, Place]) -> None:
         raise RefusedFileError("the members of its zip archive are not in the order in which torch writes them")
 
 
-def _open_pt2(path: Path, archive: Archive, root: str, parts: Mapping[str, Member]) -> StoredFile:
+def _open_pt2(path: Path, archive: Archive, root: str, parts: Mapping[str, Member]) -> SavedFile:
     """The numbers of an exported program; its graph is not run, and its sample inputs are only looked through."""
     if archive.read(f"{root}archive_format", 10) != b"pt2":
         raise RefusedFileError("it is an archive of an unknown kind")
@@ -213,7 +213,7 @@ def _is_view(offset: Any, shape: tuple[Any, ...], stride: tuple[Any, ...]) -> bo
     return are_sizes((offset,), shape, stride) and len(shape) == len(stride)
 
 
-def _open_legacy(path: Path, file: BinaryIO) -> StoredFile:
+def _open_legacy(path: Path, file: BinaryIO) -> SavedFile:
     """Five pickles, one behind the other, then each storage: its number of elements and its bytes."""
     file.seek(0)
     data = file.read(MAX_PICKLE_BYTES)
@@ -224,7 +224,7 @@ def _open_legacy(path: Path, file: BinaryIO) -> StoredFile:
     _, protocol, system, content, keys = pickles
     if protocol.content != _LEGACY_PROTOCOL or not _is_little_endian(system.content):
         raise RefusedFileError("it was written by an unknown torch, or on a big-endian machine")
-    return StoredFile(
+    return SavedFile(
         path=path,
         container="legacy",
         size=file.seek(0, io.SEEK_END),
@@ -271,7 +271,7 @@ def _are_all_in(keys: list[Any], storages: Mapping[str, Storage]) -> bool:
     return all(isinstance(key, str) for key in keys) and set(keys) == set(storages)
 
 
-def _open_safetensors(path: Path, file: BinaryIO) -> StoredFile:
+def _open_safetensors(path: Path, file: BinaryIO) -> SavedFile:
     file.seek(0)
     (header_bytes,) = struct.unpack("<Q", file.read(8))
     if header_bytes > MAX_PICKLE_BYTES:
@@ -286,7 +286,7 @@ def _open_safetensors(path: Path, file: BinaryIO) -> StoredFile:
     ours = {key.removeprefix(OURS): value for key, value in metadata.items() if key.startswith(OURS)}
     if ours and "sha256" not in ours:
         raise RefusedFileError("its checksum is missing: it was changed or damaged")
-    return StoredFile(
+    return SavedFile(
         path=path,
         container="safetensors",
         size=size,

@@ -30,7 +30,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class StoredFile:
+class SavedFile:
     """A file that passed the first two doors.
 
     Attributes:

@@ -14,7 +14,7 @@ from fashion_core.config import parse_config
 from fashion_core.errors import ConfigError, RefusedFileError
 from fashion_core.formats.untrusted.blueprints import BLUEPRINTS, COUNTER, Layer, Shape
 from fashion_core.formats.untrusted.rebuilders import PLAIN_NAMES
-from fashion_core.formats.untrusted.saved_file import StoredFile, tensors_in
+from fashion_core.formats.untrusted.saved_file import SavedFile, tensors_in
 from fashion_core.formats.untrusted.state_dict import (
     Weights,
     differences,
@@ -41,7 +41,7 @@ _SLOTS = {"sgd": frozenset({"momentum_buffer"}), "adam": _ADAM, "adamw": _ADAM}
 _SHOWN = 3
 
 
-def check(file: StoredFile) -> tuple[str, Weights]:
+def check(file: SavedFile) -> tuple[str, Weights]:
     """The model that a file holds, and its weights; the numbers are not read.
 
     Raises ``RefusedFileError`` with the first reason against it.
@@ -64,7 +64,7 @@ def refused_names(names: frozenset[Name]) -> tuple[str, ...]:
     return tuple(sorted(str(name) for name in names if str(name) not in _ALLOWED and model_of_class(name) is None))
 
 
-def check_names(file: StoredFile) -> None:
+def check_names(file: SavedFile) -> None:
     """Raises ``RefusedFileError`` that names what is not allowed."""
     refused = refused_names(file.names)
     if refused:
@@ -75,7 +75,7 @@ def check_names(file: StoredFile) -> None:
         )
 
 
-def _check_records(file: StoredFile, weights: Weights) -> None:
+def _check_records(file: SavedFile, weights: Weights) -> None:
     """The pickle makes no object but the layers of the one model that it holds."""
     if file.records != (len(_records_in(weights.root)) if weights.root else 0):
         raise RefusedFileError("it makes objects that are no part of a model's weights; save the state_dict alone")
@@ -239,7 +239,7 @@ def _is_plain(value: Any) -> bool:
     return value is None or (isinstance(value, int) and abs(value) < 2**63)
 
 
-def check_numbers(file: StoredFile, weights: Weights) -> None:
+def check_numbers(file: SavedFile, weights: Weights) -> None:
     """Read the file's numbers: its checksums are right, its weights and its optimizer's state are finite.
 
     Raises ``RefusedFileError`` or ``DiskError``.
@@ -248,7 +248,7 @@ def check_numbers(file: StoredFile, weights: Weights) -> None:
     check_finite(file, weights)
 
 
-def check_finite(file: StoredFile, weights: Weights) -> None:
+def check_finite(file: SavedFile, weights: Weights) -> None:
     """Raises ``RefusedFileError`` that names what is nan or infinite, or ``DiskError``."""
     for name, tensor in weights.tensors.items():
         _check_finite(file, tensor, name)
@@ -256,7 +256,7 @@ def check_finite(file: StoredFile, weights: Weights) -> None:
         _check_finite(file, tensor, "its optimizer's state")
 
 
-def _check_finite(file: StoredFile, tensor: StoredTensor, name: str) -> None:
+def _check_finite(file: SavedFile, tensor: StoredTensor, name: str) -> None:
     bad = tensor.numel - int(np.isfinite(file.numbers(tensor)).sum()) if tensor.numel else 0
     if bad:
         raise RefusedFileError(f"{name} holds {bad:,} numbers that are nan or infinite")

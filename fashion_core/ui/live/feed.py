@@ -10,9 +10,9 @@ from typing import Final
 
 import pandas as pd
 
-from fashion_core.cache import KeptLatest, stamp
+from fashion_core.cache import LatestCache, stamp
 from fashion_core.charts import live as charts
-from fashion_core.charts.base import Filled
+from fashion_core.charts.base import ChartSpec
 from fashion_core.config import TrainConfig
 from fashion_core.resume.comparison import compare_run, gate_of
 from fashion_core.runs import live, tables
@@ -27,7 +27,7 @@ ACTIVE_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 3.0
 MAX_EPOCHS: Final = 400
 """So many epochs of a long run are drawn; the best and the worst of each stretch are among them."""
-_charts: KeptLatest[tuple[Filled, Filled]] = KeptLatest(64)
+_charts: LatestCache[tuple[ChartSpec, ChartSpec]] = LatestCache(64)
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Feed:
     state: State
     seconds: float
     numbers: str
-    losses: Filled
-    accuracy: Filled
+    losses: ChartSpec
+    accuracy: ChartSpec
     damaged: int
     drawn: str
 
@@ -101,7 +101,7 @@ def _pace(status: Status, state: State, measured: live.Numbers) -> float:
     return ACTIVE_SECONDS if state in UNDER_WAY_STATES else IDLE_SECONDS
 
 
-def _drawn(config: TrainConfig, seen: live.Look, span: range, check: LoadCheck | None) -> tuple[Filled, Filled]:
+def _drawn(config: TrainConfig, seen: live.Look, span: range, check: LoadCheck | None) -> tuple[ChartSpec, ChartSpec]:
     epochs = tables.thin_out(seen.epochs, MAX_EPOCHS)
     losses = charts.live_chart(seen.batches, epochs, len(span) * config.batches_per_epoch, _loss_last(check))
     return losses, charts.accuracy_chart(epochs, span)
