@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from fashion_core.data import batches, fashion_mnist
 from fashion_core.runs.store import RunStore
-from tests.support.helpers import ROOT, end_workers
+from tests.support.processes import ROOT, end_workers
 
 if TYPE_CHECKING:  # the tests that drive no browser need not load its library
     from playwright.sync_api import Browser, Page

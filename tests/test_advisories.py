@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from tests.support.advisories import COMMAND, ask, unanswered, verdict
-from tests.support.helpers import ROOT
+from tests.support.processes import ROOT
 
 MENDED = {
     "torch": ("2.10", "CVE-2026-24747: weights_only=True let a file corrupt memory"),

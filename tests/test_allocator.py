@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tests.support.helpers import python
+from tests.support.processes import python
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the choices are glibc's")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.helpers import ROOT, python
+from tests.support.processes import ROOT, python
 
 PACKAGE = ROOT / "fashion_core"
 FLOORS = (

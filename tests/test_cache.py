@@ -14,7 +14,9 @@ from fashion_core.errors import RunNotFoundError
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Status
 from fashion_core.runs.store import RunStore
-from tests.support.helpers import new_run, settle, wait_until
+from tests.support.files import settle
+from tests.support.processes import wait_until
+from tests.support.runs import new_run
 
 AHEAD_SECONDS = 20.0
 

@@ -9,7 +9,7 @@ import torch
 
 from fashion_core import devices
 from fashion_core.errors import DeviceError
-from tests.support.helpers import python
+from tests.support.processes import python
 
 
 def test_cpu_is_always_there_and_comes_last() -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from fashion_core import files
 from fashion_core.errors import DamagedFileError, DiskError
-from tests.support.helpers import ROOT, small_disk, wait_until
+from tests.support.files import small_disk
+from tests.support.processes import ROOT, wait_until
 
 
 def names(folder: Path) -> list[str]:

@@ -18,7 +18,9 @@ from fashion_core.resume.resumptions import ResumeRequest
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
-from tests.support.helpers import command_line, config, new_run, python, small_disk, train
+from tests.support.files import small_disk
+from tests.support.processes import command_line, python
+from tests.support.runs import config, new_run, train
 
 OPERATOR = Actor("anna@example.org", "operator", logged_in=True)
 VIEWER = Actor("bert@example.org", "viewer", LOOK_ONLY, logged_in=True)

@@ -20,9 +20,8 @@ from fashion_core.runs import queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common
-from tests.pages.test_pages import open_page
-from tests.resume.test_plan import resume
-from tests.support.helpers import new_run, sent, train
+from tests.support.pages import open_page, sent
+from tests.support.runs import new_run, resume, train
 
 SECRET = "what stands outside the store"
 ELSEWHERE = "20250101-000000-000-0000"

@@ -14,8 +14,9 @@ from fashion_core.access.roles import EXPIRED, LOGIN_FIRST
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from tests.support.browsing import PATIENCE_MS, Server, expect_badge, open_page
-from tests.support.helpers import new_run, wait_until
 from tests.support.logins import ANNA, BERT, CARL, log_in, provider, shown, write_secrets
+from tests.support.processes import wait_until
+from tests.support.runs import new_run
 
 pytestmark = pytest.mark.browser
 

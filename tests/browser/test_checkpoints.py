@@ -18,7 +18,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Parent
 from fashion_core.runs.store import RunStore
 from tests.support.browsing import PATIENCE_MS, WORD_JOINER, Server, expect_badge, open_page
-from tests.support.helpers import config, new_run, train
+from tests.support.runs import config, new_run, train
 
 pytestmark = pytest.mark.browser
 

@@ -8,9 +8,9 @@ from playwright.sync_api import Error, Page, WebSocket, WebSocketRoute, expect
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from tests.runs.test_metrics import batch_row, epoch_row
 from tests.support.browsing import Server, expect_badge, open_page
-from tests.support.helpers import new_run, set_running, wait_until
+from tests.support.processes import wait_until
+from tests.support.runs import batch_row, epoch_row, new_run, set_running
 
 pytestmark = pytest.mark.browser
 

@@ -17,7 +17,7 @@ from fashion_core.formats.load import load
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from tests.support.browsing import PATIENCE_MS, WORD_JOINER, Server, open_page
-from tests.support.helpers import new_run, train
+from tests.support.runs import new_run, train
 
 pytestmark = pytest.mark.browser
 

@@ -8,9 +8,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from tests.resume.test_plan import resume
 from tests.support.browsing import PATIENCE_MS, Server, expect_badge, open_page
-from tests.support.helpers import new_run, set_running, train
+from tests.support.runs import new_run, resume, set_running, train
 
 pytestmark = pytest.mark.browser
 

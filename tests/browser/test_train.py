@@ -17,7 +17,8 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
 from tests.support.browsing import PATIENCE_MS, WORD_JOINER, Server, expect_badge, open_page
-from tests.support.helpers import new_run, train, wait_until, workers
+from tests.support.processes import wait_until, workers
+from tests.support.runs import new_run, train
 
 pytestmark = pytest.mark.browser
 

@@ -20,7 +20,7 @@ from fashion_core.charts import lineage as lineage_charts
 from fashion_core.resume.labels import percent
 from fashion_core.resume.lineage_frames import DOT_COLUMNS, LINK_COLUMNS
 from fashion_core.resume.tables import BRANCH_COLUMNS, COMPARED_COLUMNS
-from tests.charts.test_live import THEME, contrast
+from tests.support.charts import THEME, contrast
 
 ANSWERS = ["lower", "within noise", "higher"]
 

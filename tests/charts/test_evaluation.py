@@ -15,9 +15,7 @@ from fashion_core.charts import chart_parts, evaluation, evaluation_tables, pred
 from fashion_core.charts import gallery as gallery_chart
 from fashion_core.data.labels import CLASS_NAMES
 from fashion_core.inference import scores
-from tests.charts.test_evaluation_tables import FAMILY, PIXELS, SHIRT, T_SHIRT, opinion, row
-from tests.charts.test_live import THEME, contrast
-from tests.inference.test_scores import FOUR, told
+from tests.support.charts import FAMILY, FOUR, PIXELS, SHIRT, T_SHIRT, THEME, contrast, opinion, row, told
 
 MIXED = told(*[(6, 6, 0.9)] * 6, *[(6, 0, 0.8)] * 3, (6, 4, 0.4), *[(0, 0, 0.95)] * 9, (0, 6, 0.5))
 INKS = (chart_parts.INK, chart_parts.MUTED, chart_parts.FAINT, chart_parts.PAPER)

@@ -12,31 +12,7 @@ from fashion_core.charts import evaluation_tables, outcome_words
 from fashion_core.charts.evaluation_tables import OTHERS, Opinion
 from fashion_core.charts.thumbnails import thumbnail
 from fashion_core.inference import scores
-from fashion_core.inference.scores import Array
-from tests.inference.test_scores import FOUR, right_and_wrong, told
-
-SHIRT, COAT, T_SHIRT = 6, 4, 0
-PIXELS = np.arange(4 * 784, dtype=np.uint32).astype(np.uint8).reshape(4, 28, 28)
-
-
-def row(*shares: tuple[int, float]) -> Array:
-    """(10,) with these probabilities, the rest spread evenly."""
-    given = dict(shares)
-    rest = (1 - sum(given.values())) / (10 - len(given))
-    return np.array([given.get(label, rest) for label in range(10)], np.float32)
-
-
-def opinion(run: str, epochs: dict[int, Array], parent: str | None = None, branch: int | None = None) -> Opinion:
-    return Opinion(
-        run, f"name of {run}", parent, branch, np.array(list(epochs), np.int64), np.array(list(epochs.values()))
-    )
-
-
-FAMILY = [
-    opinion("grandchild", {4: row((COAT, 0.7), (SHIRT, 0.2))}, "child", 3),
-    opinion("base", {epoch: row((T_SHIRT, 0.6), (SHIRT, 0.1 * epoch)) for epoch in range(3)}),
-    opinion("child", {2: row((SHIRT, 0.5)), 3: row((SHIRT, 0.6))}, "base", 1),
-]
+from tests.support.charts import COAT, FAMILY, FOUR, PIXELS, SHIRT, opinion, right_and_wrong, row, told
 
 
 def words(truth: int | None) -> dict[str, str]:

@@ -1,10 +1,8 @@
 import json
 import math
 import re
-import tomllib
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,10 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from fashion_core.charts import live as charts
-
-THEME: dict[str, dict[str, Any]] = tomllib.loads(
-    (Path(__file__).parents[2] / ".streamlit" / "config.toml").read_text(encoding="utf-8")
-)["theme"]
+from tests.support.charts import THEME, contrast
 
 
 def batches(count: int) -> pd.DataFrame:
@@ -60,18 +55,6 @@ def visible_epochs(chart: Any, width: int) -> list[dict[str, Any]]:
     (label,) = layers(spec, "text", "epochs")
     condition = label["transform"][0]["filter"].replace("datum.", "")
     return [row for row in rows["epochs"] if eval(condition, {}, {**row, "width": width})]
-
-
-def luminance(color: str) -> float:
-    """Relative luminance as WCAG 2.2 defines it."""
-    parts = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
-    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-def contrast(one: str, other: str) -> float:
-    low, high = sorted((luminance(one), luminance(other)))
-    return (high + 0.05) / (low + 0.05)
 
 
 def test_a_thin_line_shows_each_batch_and_a_bold_one_the_smoothed_loss() -> None:

@@ -20,19 +20,9 @@ from fashion_core.data import fashion_mnist
 from fashion_core.runs import queue
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
-from tests.resume.test_plan import resume
-from tests.support.helpers import (
-    ROOT,
-    After,
-    change_json,
-    command_line,
-    new_run,
-    set_running,
-    set_state,
-    small_disk,
-    train,
-    wait_until,
-)
+from tests.support.files import change_json, small_disk
+from tests.support.processes import ROOT, command_line, wait_until
+from tests.support.runs import After, new_run, resume, set_running, set_state, train
 
 Capture = pytest.CaptureFixture[str]
 SMALL = ("--train-images", "500", "--device", "cpu", "--threads", "1")

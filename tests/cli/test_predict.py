@@ -15,7 +15,8 @@ from fashion_core.formats.load import load
 from fashion_core.inference import engine
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from tests.support.helpers import command_line, new_run, train
+from tests.support.processes import command_line
+from tests.support.runs import new_run, train
 
 
 @pytest.fixture(scope="module")

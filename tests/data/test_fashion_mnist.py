@@ -14,7 +14,7 @@ import pytest
 from fashion_core.data import fashion_mnist
 from fashion_core.data.fashion_mnist import Archive
 from fashion_core.errors import DataError, DiskError, DownloadError
-from tests.support.helpers import small_disk
+from tests.support.files import small_disk
 
 CONTENTS = {
     name: (name * 40_000).encode()

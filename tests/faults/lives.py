@@ -9,7 +9,7 @@ from fashion_core.formats import save
 from fashion_core.runs import metrics, queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from tests.support.helpers import new_run, train
+from tests.support.runs import new_run, train
 
 SETTINGS: dict[str, Any] = {"epochs": 3, "keep": "best and last", "momentum": 0.9}
 ASKED = 8

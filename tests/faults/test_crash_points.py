@@ -19,7 +19,7 @@ from fashion_core.runs.store import RunStore
 from tests.faults.disks import Disk, Recorder, State
 from tests.faults.lives import SETTINGS
 from tests.faults.operations import watched
-from tests.support.helpers import After, never, new_run, train
+from tests.support.runs import After, never, new_run, train
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads in /proc what a descriptor stands for")
 

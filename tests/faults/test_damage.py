@@ -17,9 +17,10 @@ from fashion_core.formats.import_file import import_file
 from fashion_core.runs import verify
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
-from tests.pages.test_pages import open_page
-from tests.resume.test_plan import resume
-from tests.support.helpers import After, change_json, command_line, new_run, set_state, train
+from tests.support.files import change_json
+from tests.support.pages import open_page
+from tests.support.processes import command_line
+from tests.support.runs import After, new_run, resume, set_state, train
 
 Survived = Callable[[str], None]
 Rounds = Callable[[int, int], int]

@@ -23,7 +23,8 @@ from fashion_core.runs.store import RunStore
 from tests.faults.lives import ASKED, SETTINGS, assert_listed_are_whole, assert_same_end, undisturbed
 from tests.faults.operations import Operation, Result
 from tests.faults.workers import Note, Nursery, Order
-from tests.support.helpers import new_run, small_disk
+from tests.support.files import small_disk
+from tests.support.runs import new_run
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and forks its workers")
 WHAT_TO_DO = {

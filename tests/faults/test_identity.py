@@ -19,8 +19,8 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common
 from tests.faults.lives import assert_same_end
-from tests.runs.test_queue import wait_for_end, wait_for_epochs
-from tests.support.helpers import config, new_run, python, set_state, train, wait_until, worker_is_gone
+from tests.support.processes import python, wait_for_end, wait_for_epochs, wait_until, worker_is_gone
+from tests.support.runs import config, new_run, set_state, train
 
 Survived = Callable[[str], None]
 HOUR = 3600.0

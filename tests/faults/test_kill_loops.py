@@ -18,7 +18,8 @@ from fashion_core.runs.store import RunStore
 from tests.faults.lives import ASKED, SETTINGS, assert_listed_are_whole, assert_same_end, continue_run, undisturbed
 from tests.faults.operations import Operation, Result
 from tests.faults.workers import Note, Nursery, Order
-from tests.support.helpers import new_run, wait_until, worker_is_gone
+from tests.support.processes import wait_until, worker_is_gone
+from tests.support.runs import new_run
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and kills what Linux alone forks")
 MOMENTS = ("starting", "training", "testing", "testing", "saving")

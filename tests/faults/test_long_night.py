@@ -20,7 +20,8 @@ from fashion_core.runs.store import RunStore
 from tests.benchmarks.memory import WARM_UP_VISITS
 from tests.benchmarks.serving import Server
 from tests.benchmarks.sessions import Ran, open_session
-from tests.support.helpers import config, known_workers, wait_until, workers, workers_of
+from tests.support.processes import known_workers, wait_until, workers, workers_of
+from tests.support.runs import config
 
 Survived = Callable[[str], None]
 Rounds = Callable[[int, int], int]

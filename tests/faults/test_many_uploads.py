@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from fashion_core.runs.store import RunStore
 from fashion_core.ui.upload_limits import AWAY_SECONDS
 from tests.support.browsing import PATIENCE_MS, Server, open_page
-from tests.support.helpers import new_run, train
+from tests.support.runs import new_run, train
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 Survived = Callable[[str], None]

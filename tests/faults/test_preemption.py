@@ -18,7 +18,8 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from tests.faults.lives import SETTINGS, assert_listed_are_whole, assert_same_end, continue_run, losses, undisturbed
 from tests.faults.workers import Nursery
-from tests.support.helpers import new_run, wait_until
+from tests.support.processes import wait_until
+from tests.support.runs import new_run
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks its workers")
 LONGER: dict[str, Any] = {**SETTINGS, "train_images": 3_000, "epochs": 5}

@@ -16,8 +16,8 @@ from fashion_core.runs import queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from tests.faults.lives import assert_same_end
-from tests.runs.test_queue import wait_for_end
-from tests.support.helpers import ROOT, new_run, set_state, train, wait_until, worker_is_gone, workers
+from tests.support.processes import ROOT, wait_for_end, wait_until, worker_is_gone, workers
+from tests.support.runs import new_run, set_state, train
 
 Survived = Callable[[str], None]
 Rounds = Callable[[int, int], int]

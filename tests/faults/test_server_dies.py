@@ -17,7 +17,8 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES, State
 from fashion_core.runs.store import RunStore
 from tests.support.browsing import Server, open_page
-from tests.support.helpers import known_workers, new_run, wait_until, workers_of
+from tests.support.processes import known_workers, wait_until, workers_of
+from tests.support.runs import new_run
 
 Survived = Callable[[str], None]
 Rounds = Callable[[int, int], int]

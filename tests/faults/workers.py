@@ -19,7 +19,7 @@ import pytest
 
 from fashion_core import __main__
 from tests.faults.operations import Operation, Result, Witness, watched
-from tests.support.helpers import ROOT
+from tests.support.processes import ROOT
 
 
 @dataclass

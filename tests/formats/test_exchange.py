@@ -22,7 +22,8 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES
 from fashion_core.runs.store import RunStore
 from tests.hostile.building import archive, members_of, saved, text
-from tests.support.helpers import ROOT, new_run, train
+from tests.support.processes import ROOT
+from tests.support.runs import new_run, train
 
 TUTORIAL = """
 import os

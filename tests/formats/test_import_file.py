@@ -17,7 +17,8 @@ from fashion_core.resume import plan, resumptions
 from fashion_core.resume.resumptions import ResumeRequest
 from fashion_core.runs.records import run_record
 from fashion_core.runs.store import RunStore
-from tests.support.helpers import command_line, new_run, python, train
+from tests.support.processes import command_line, python
+from tests.support.runs import new_run, train
 
 
 def four_keys(model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int = 4) -> dict[str, Any]:

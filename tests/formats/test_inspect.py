@@ -25,7 +25,8 @@ from fashion_core.runs.schema import EXPORT_NAMES
 from fashion_core.runs.store import RunStore
 from tests.benchmarks.inspect import large_checkpoint
 from tests.hostile.building import archive, mapping, members_of, saved, storage, tensor, text, whole
-from tests.support.helpers import new_run, python, train
+from tests.support.processes import python
+from tests.support.runs import new_run, train
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,9 @@ from fashion_core.models import build_model
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from tests.benchmarks.saving import info_of, mlp_checkpoint
-from tests.support.helpers import ROOT, new_run, python, small_disk
+from tests.support.files import small_disk
+from tests.support.processes import ROOT, python
+from tests.support.runs import new_run
 
 
 def names(folder: Path) -> list[str]:

@@ -20,7 +20,8 @@ from fashion_core.inference.client import PREDICTOR, Predictor
 from fashion_core.models import build_model
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from tests.support.helpers import new_run, python, train
+from tests.support.processes import python
+from tests.support.runs import new_run, train
 
 
 @pytest.fixture(scope="module")

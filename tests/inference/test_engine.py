@@ -18,7 +18,8 @@ from fashion_core.models import build_model
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
 from fashion_core.runs.store import RunStore
-from tests.support.helpers import ROOT, new_run, train
+from tests.support.processes import ROOT
+from tests.support.runs import new_run, train
 
 CPU = torch.device("cpu")
 PLAIN = """

@@ -16,7 +16,7 @@ from PIL import Image, PngImagePlugin
 from fashion_core.data import synthetic
 from fashion_core.errors import FashionError, ImageError
 from fashion_core.inference.prepare import THINNEST, prepare
-from tests.support.helpers import python
+from tests.support.processes import python
 
 Pixels = NDArray[np.uint8]
 

@@ -11,19 +11,7 @@ from hypothesis.extra.numpy import arrays
 from fashion_core.errors import ComparisonError, DataError
 from fashion_core.inference import scores
 from fashion_core.inference.scores import CLASSES, Answers, Array
-
-
-def told(*pairs: tuple[int, int, float]) -> Answers:
-    """Answers by (label, predicted, confidence); what is left of 1 is shared by the other classes."""
-    rows = np.array([[(1 - sure) / (CLASSES - 1)] * CLASSES for _, _, sure in pairs], dtype=np.float32)
-    for row, (_, predicted, sure) in zip(rows, pairs, strict=True):
-        row[predicted] = sure
-    return Answers(rows, np.array([label for label, _, _ in pairs], dtype=np.int64))
-
-
-def right_and_wrong(pattern: str) -> Answers:
-    """An answer a letter: r is right, w is wrong."""
-    return told(*((0, 0 if letter == "r" else 1, 0.9) for letter in pattern))
+from tests.support.charts import FOUR, right_and_wrong, told
 
 
 @st.composite
@@ -33,9 +21,6 @@ def any_answers(draw: st.DrawFn) -> Answers:
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     labels = draw(arrays(np.int64, count, elements=st.integers(0, CLASSES - 1)))
     return Answers(odds / odds.sum(axis=1, keepdims=True), labels)
-
-
-FOUR = told((0, 0, 0.9), (0, 6, 0.8), (6, 6, 0.7), (1, 1, 0.6))
 
 
 def test_an_answer_is_right_if_its_most_probable_class_is_the_label() -> None:

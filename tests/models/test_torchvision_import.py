@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.support.helpers import ROOT, python
+from tests.support.processes import ROOT, python
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,8 @@ from fashion_core.access import audit, roles
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import login as access_views
-from tests.support.helpers import dashboard, new_run, sent, set_running, train
+from tests.support.pages import dashboard, sent
+from tests.support.runs import new_run, set_running, train
 
 PAGES = ("overview", "train", "checkpoints", "resume", "predict", "lesson")
 AUTH = {"redirect_uri": "http://localhost:8501/oauth2callback", "cookie_secret": "x" * 32, "client_id": "x"}

@@ -14,19 +14,12 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Environment, Parent
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common
-from tests.pages.test_pages import open_page
-from tests.support.helpers import ROOT, config, new_run, settle, train
+from tests.support.files import settle
+from tests.support.pages import open_page, words
+from tests.support.processes import ROOT
+from tests.support.runs import config, trained
 
 SHOW = {"inside": "Look inside", "ways": "Five ways", "snippet": "In plain PyTorch", "compare": "Compare"}
-
-
-def trained(store: RunStore, **changes: Any) -> Run:
-    """A run that was trained to its end in this process."""
-    run = new_run(store, **changes)
-    train(run)
-    with run.writing():
-        run.write_status(run.status.model_copy(update={"state": "finished"}))
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +46,6 @@ def looked_at(shared: RunStore, store: RunStore, monkeypatch: pytest.MonkeyPatch
 
 def named(store: RunStore, name: str) -> Run:
     return next(run for run in store.runs() if run.title == name)
-
-
-def words(app: AppTest) -> str:
-    """All text of the page as it is read: without escapes and invisible joiners."""
-    shown = [*app.markdown, *app.caption, *app.error, *app.info, *app.warning, *app.success]
-    return "\n".join(element.value for element in shown).replace("\\", "").replace("\u2060", "")
 
 
 def table(app: AppTest) -> Any:
@@ -384,7 +371,7 @@ def test_page_works_where_labels_and_records_are_damaged(store: RunStore) -> Non
 
 
 def test_pages_of_files_never_load_torch() -> None:
-    from tests.support.helpers import python
+    from tests.support.processes import python
 
     code = f"""
 import os, sys

@@ -6,7 +6,6 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from filelock import FileLock
-from streamlit.testing.v1 import AppTest
 
 from fashion_core.access import audit
 from fashion_core.config import settings
@@ -16,13 +15,9 @@ from fashion_core.runs import queue
 from fashion_core.runs.schema import Labels, Parent, State, Status
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common
-from tests.support.helpers import config, dashboard, forbid_listing, new_run, set_running, shown_numbers, train
-
-
-def open_page(name: str, **query: str) -> AppTest:
-    app = dashboard(name, **query).run()
-    assert not app.exception
-    return app
+from tests.support.files import forbid_listing
+from tests.support.pages import dashboard, open_page, shown_numbers
+from tests.support.runs import config, new_run, set_running, train
 
 
 def test_empty_overview_offers_one_button(store: RunStore) -> None:

@@ -9,9 +9,8 @@ from fashion_core.runs import queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
-from tests.pages.test_checkpoints import trained, words
-from tests.pages.test_pages import open_page
-from tests.support.helpers import new_run, set_running, set_state, train
+from tests.support.pages import open_page, words
+from tests.support.runs import new_run, set_running, set_state, train, trained
 
 
 def press(app: AppTest, label: str) -> AppTest:

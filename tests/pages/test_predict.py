@@ -14,9 +14,9 @@ from fashion_core.runs.schema import Parent
 from fashion_core.runs.store import RunStore
 from fashion_core.ui.predict import gallery, models
 from fashion_core.ui.saved_file import Chosen
-from tests.pages.test_pages import open_page
-from tests.pages.test_resume import texts, widget
-from tests.support.helpers import new_run, python, train
+from tests.support.pages import open_page, texts, widget
+from tests.support.processes import python
+from tests.support.runs import new_run, train
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -2,7 +2,6 @@
 
 import json
 from itertools import combinations
-from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -13,9 +12,8 @@ from fashion_core.runs import queue
 from fashion_core.runs.records import epoch_records
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from tests.pages.test_pages import open_page
-from tests.resume.test_plan import resume
-from tests.support.helpers import new_run, shown_numbers, train
+from tests.support.pages import open_page, shown_numbers, texts, widget
+from tests.support.runs import new_run, resume, train
 
 
 @pytest.fixture
@@ -29,14 +27,6 @@ def press(app: AppTest, label: str) -> None:
     next(button for button in app.button if button.label == label).click()
     app.run()
     assert not app.exception
-
-
-def widget(app: AppTest, label: str) -> Any:
-    return next(w for w in [*app.number_input, *app.selectbox, *app.text_input, *app.multiselect] if w.label == label)
-
-
-def texts(app: AppTest) -> str:
-    return "\n".join(str(element.value) for element in [*app.markdown, *app.caption, *app.error, *app.warning])
 
 
 def test_empty_store_offers_one_button(store: RunStore) -> None:

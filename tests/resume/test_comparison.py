@@ -13,8 +13,8 @@ from fashion_core.resume.resumptions import ResumeRequest
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import LoadCheck
 from fashion_core.runs.store import RunStore
-from tests.resume.test_plan import resume
-from tests.support.helpers import command_line, new_run, set_state, train
+from tests.support.processes import command_line
+from tests.support.runs import new_run, resume, set_state, train
 
 
 @pytest.fixture

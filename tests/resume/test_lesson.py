@@ -12,8 +12,8 @@ from fashion_core.resume.comparison import compare_run, sentence
 from fashion_core.runs import queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from tests.resume.test_plan import resume
-from tests.support.helpers import command_line, new_run, train, wait_until, worker_is_gone
+from tests.support.processes import command_line, wait_until, worker_is_gone
+from tests.support.runs import new_run, resume, train
 
 
 @pytest.fixture

@@ -26,8 +26,9 @@ from fashion_core.runs import metrics, queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Change
 from fashion_core.runs.store import RunStore
-from tests.support.helpers import After, new_run, train, wait_until, worker_is_gone
-from tests.training.test_trainer import KilledError, epoch_rows, killed_after, load, same
+from tests.support.exact import KilledError, epoch_rows, killed_after, load, same
+from tests.support.processes import wait_until, worker_is_gone
+from tests.support.runs import After, new_run, resume, train
 
 EPOCHS = 3
 _OPTIMIZERS: dict[str, dict[str, Any]] = {
@@ -87,12 +88,6 @@ def settings_of(row: Row) -> dict[str, Any]:
 
 def rows(fast: set[Row] = FAST) -> list[Any]:
     return [pytest.param(row, id="-".join(row), marks=[] if row in fast else [pytest.mark.slow]) for row in MATRIX]
-
-
-def resume(store: RunStore, parent: Run, epoch: int, additional: int | None = None, **overrides: Any) -> Run:
-    """A queued child of the parent's checkpoint; by default it finishes what the parent had planned."""
-    more = plan.planned_epochs(parent, epoch) if additional is None else additional
-    return resumptions.create(store, parent, [ResumeRequest(epoch, more, overrides)])[0]
 
 
 def assert_same_epochs(child: Run, straight: Run, epochs: list[int]) -> None:

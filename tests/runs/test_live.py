@@ -6,8 +6,7 @@ import pytest
 from fashion_core.runs import live, metrics, tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from tests.runs.test_metrics import batch_row, epoch_row
-from tests.support.helpers import new_run
+from tests.support.runs import batch_row, epoch_row, new_run
 
 
 @pytest.fixture

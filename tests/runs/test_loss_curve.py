@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fashion_core.runs import loss_curve, metrics
 from fashion_core.runs.loss_curve import Curve
-from tests.support.helpers import config
+from tests.support.runs import config
 
 SETTINGS = config(dataset="fashion-mnist", train_images=0, batch_size=1)
 LONG = 100_000

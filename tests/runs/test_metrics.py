@@ -13,18 +13,10 @@ from hypothesis import strategies as st
 
 from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.runs import metrics
-from tests.support.helpers import small_disk
+from tests.support.files import small_disk
+from tests.support.runs import batch_row, epoch_row
 
 BATCHES = 20
-
-
-def batch_row(epoch: int, last: int, losses: list[float]) -> dict[str, Any]:
-    return {"kind": "batch", "epoch": epoch, "batch": last, "losses": losses, "images_per_second": 1.0, "time": 0.0}
-
-
-def epoch_row(epoch: int) -> dict[str, Any]:
-    numbers = ("loss", "accuracy", "train_loss", "seconds", "samples_per_second")
-    return {"kind": "epoch", "epoch": epoch, **dict.fromkeys(numbers, 1.0)}
 
 
 def losses_of(epoch: int, batches: range) -> list[float]:

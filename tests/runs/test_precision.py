@@ -12,8 +12,8 @@ from fashion_core.errors import ConfigError, WorkerError
 from fashion_core.runs import precision, queue
 from fashion_core.runs.queue import Machine
 from fashion_core.runs.store import RunStore
-from tests.pages.test_pages import open_page
-from tests.support.helpers import new_run, train
+from tests.support.pages import open_page
+from tests.support.runs import new_run, train
 
 TWO, ONE = {"cuda:0": "GPU", "cpu": "CPU"}, {"cpu": "CPU"}
 MACHINES = {

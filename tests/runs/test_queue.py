@@ -20,20 +20,17 @@ from fashion_core.runs import metrics, processes, queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import State, Status
 from fashion_core.runs.store import RunStore
-from tests.support.helpers import (
+from tests.support.files import small_disk
+from tests.support.processes import (
     ROOT,
-    After,
-    config,
-    new_run,
-    set_running,
-    set_state,
-    small_disk,
-    train,
+    wait_for_end,
+    wait_for_epochs,
     wait_until,
     waits_for_lock,
     worker_is_gone,
     workers,
 )
+from tests.support.runs import After, config, new_run, set_running, set_state, train
 
 LONG = 3_000
 """Epochs that nobody waits for."""
@@ -41,14 +38,6 @@ LONG = 3_000
 
 def start(store: RunStore, **changes: object) -> Run:
     return queue.start(store, config(**changes))
-
-
-def wait_for_end(run: Run) -> None:
-    wait_until(lambda: worker_is_gone(run), f"run {run.id} has ended")
-
-
-def wait_for_epochs(run: Run, count: int) -> None:
-    wait_until(lambda: len(run.epochs_saved()) >= count, f"{count} epochs are saved")
 
 
 def kill(run: Run) -> None:

@@ -18,16 +18,9 @@ from fashion_core.runs import processes
 from fashion_core.runs.run import STARTING_SECONDS, Run
 from fashion_core.runs.schema import FileInfo, Parent
 from fashion_core.runs.store import RunStore
-from tests.support.helpers import (
-    change_json,
-    config,
-    new_run,
-    set_running,
-    set_worker,
-    small_disk,
-    wait_until,
-    waits_for_lock,
-)
+from tests.support.files import change_json, small_disk
+from tests.support.processes import wait_until, waits_for_lock
+from tests.support.runs import config, new_run, set_running, set_worker
 
 URL_SAFE = set("0123456789abcdefghijklmnopqrstuvwxyz-")
 

@@ -23,7 +23,8 @@ from fashion_core.runs.schema import (
     Verification,
 )
 from fashion_core.runs.store import RunStore
-from tests.support.helpers import config, new_run, settle
+from tests.support.files import settle
+from tests.support.runs import config, new_run
 
 LONG = 40_000
 

@@ -10,7 +10,9 @@ from fashion_core import files
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.runs.verify import Verified, count_files, verify
-from tests.support.helpers import command_line, files_opened, forbid_listing, new_run, train
+from tests.support.files import files_opened, forbid_listing
+from tests.support.processes import command_line
+from tests.support.runs import new_run, train
 
 
 @pytest.fixture

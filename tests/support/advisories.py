@@ -1,4 +1,4 @@
-"""``python -m tests.advisories``: what is publicly known against the installed packages, where the index tells it.
+"""``python -m tests.support.advisories``: what is publicly known against the installed packages, where the index tells it.
 
 Exit status: 0 nothing is known or nobody could be reached who knows, which is said; 1 something is known; 2 the
 question could not be asked.

@@ -1,6 +1,6 @@
 """Look into and load hostile files in one fresh process, under an audit hook.
 
-``python tests/audited.py FOLDER quick|rest`` prints as JSON what came of each file of that part of the corpus, of files
+``python tests/support/audited.py FOLDER quick|rest`` prints as JSON what came of each file of that part of the corpus, of files
 that are harmless and of good ones, and what the hook saw when a gadget was really unpickled.
 """
 

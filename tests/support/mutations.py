@@ -1,6 +1,6 @@
 """Random changes of good files: whatever is changed, a file is refused in one sentence or gives the same numbers.
 
-``python -m tests.mutations [--count 20000] [--seed 0] [FORMAT …]`` prints what came of each format.
+``python -m tests.support.mutations [--count 20000] [--seed 0] [FORMAT …]`` prints what came of each format.
 """
 
 import argparse
@@ -242,7 +242,7 @@ def run(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("python -m tests.mutations")
+    parser = argparse.ArgumentParser("python -m tests.support.mutations")
     parser.add_argument("formats", nargs="*", default=CHECKED, metavar="FORMAT")
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)

@@ -13,7 +13,7 @@ from fashion_core.optimizers import make_optimizer
 from fashion_core.runs.run import Run
 from fashion_core.training.captured_step import ReplayedStep
 from fashion_core.training.trainer import Training
-from tests.support.helpers import config, never
+from tests.support.runs import config, never
 
 CPU, BATCH = torch.device("cpu"), 64
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -15,7 +15,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.training.cuda_graphs import GraphedStep
 from fashion_core.training.trainer import Training
-from tests.support.helpers import After, config, never, new_run, train
+from tests.support.runs import After, config, never, new_run, train
 from tests.support.steps import BATCH, SETTINGS, batch, end_of, new_step, same, step_by_step
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -11,7 +11,8 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.training.recordings import RecordedStep
 from fashion_core.training.trainer import Training
-from tests.support.helpers import After, config, never, new_run, python, train
+from tests.support.processes import python
+from tests.support.runs import After, config, never, new_run, train
 from tests.support.steps import BATCH, CPU, batch, end_of, new_step, numbers, same, step_by_step, step_of
 
 BF16 = {"precision": "bf16"}

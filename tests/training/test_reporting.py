@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from fashion_core.training.saver import Saver
-from tests.support.helpers import wait_until
+from tests.support.processes import wait_until
 
 
 class DiskFullError(Exception):

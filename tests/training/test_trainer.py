@@ -16,7 +16,10 @@ from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Parent
 from fashion_core.runs.store import RunStore
-from tests.support.helpers import After, change_json, config, never, new_run, python, small_disk, train
+from tests.support.exact import KilledError, epoch_rows, killed_after, load, same
+from tests.support.files import change_json, small_disk
+from tests.support.processes import python
+from tests.support.runs import After, config, never, new_run, train
 
 COVERING: dict[str, dict[str, Any]] = {
     "mlp, momentum": {
@@ -49,37 +52,6 @@ BATCHES = 5
 """An epoch of 300 images in batches of 64: the last one is smaller. A stop is asked for 5 times an epoch, first at its
 start, and not after its last batch."""
 SETTINGS: dict[str, Any] = {"train_images": 300, "epochs": 2, "seed": 5}
-UNLIKE = {"run", "seconds", "samples_per_second", "images_per_second", "time"}
-"""What differs from run to run: its id, and what a clock said."""
-
-
-class KilledError(BaseException):
-    """Ends training where it stands and leaves the folder as a kill would."""
-
-
-def killed_after(times: int) -> Callable[[], bool]:
-    should_stop = After(times)
-
-    def kill() -> bool:
-        if should_stop():
-            raise KilledError
-        return False
-
-    return kill
-
-
-def same(one: Any, other: Any) -> bool:
-    if isinstance(one, torch.Tensor):
-        return isinstance(other, torch.Tensor) and one.dtype == other.dtype and torch.equal(one, other)
-    if isinstance(one, dict):
-        return set(one) == set(other) and all(key in UNLIKE or same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return bool(one == other)
-
-
-def load(path: Path) -> Any:
-    return torch.load(path, weights_only=True)
 
 
 def batch_losses(run: Run) -> list[tuple[int, int, float]]:
@@ -90,10 +62,6 @@ def batch_losses(run: Run) -> list[tuple[int, int, float]]:
         for row in rows
         for index, loss in enumerate(row["losses"])
     ]
-
-
-def epoch_rows(run: Run) -> list[dict[str, Any]]:
-    return [row for row in metrics.read_rows(run.metrics_path) if row["kind"] == "epoch"]
 
 
 def assert_same_end(run: Run, straight: Run) -> None:

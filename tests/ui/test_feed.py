@@ -13,9 +13,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import LoadCheck
 from fashion_core.runs.store import RunStore
 from fashion_core.ui.live import feed
-from tests.resume.test_plan import resume
-from tests.runs.test_metrics import batch_row, epoch_row
-from tests.support.helpers import new_run, set_running, set_state, train
+from tests.support.runs import batch_row, epoch_row, new_run, resume, set_running, set_state, train
 
 
 @pytest.fixture

@@ -13,9 +13,8 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.ui.live import feed_route
 from tests.benchmarks.sessions import Session, open_session
-from tests.runs.test_metrics import batch_row
 from tests.support.browsing import Server
-from tests.support.helpers import new_run, set_running, set_state
+from tests.support.runs import batch_row, new_run, set_running, set_state
 
 PATIENCE_SECONDS = 30
 

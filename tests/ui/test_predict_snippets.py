@@ -18,7 +18,8 @@ from fashion_core.runs.schema import ExportFormat
 from fashion_core.runs.store import RunStore
 from fashion_core.ui.snippets.loading import Target, stored_target
 from fashion_core.ui.snippets.predicting import evaluating_script, predicting_script
-from tests.support.helpers import new_run, python, train
+from tests.support.processes import python
+from tests.support.runs import new_run, train
 
 CPU = torch.device("cpu")
 KEEP = "\nimport numpy\nnumpy.save('probabilities.npy', probabilities.numpy())\n"

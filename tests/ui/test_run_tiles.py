@@ -10,7 +10,7 @@ from fashion_core.runs.schema import LoadCheck
 from fashion_core.runs.store import RunStore
 from fashion_core.ui.live import run_tiles
 from fashion_core.ui.live.tiles import Meaning, Tile
-from tests.support.helpers import new_run
+from tests.support.runs import new_run
 
 NOTHING = Numbers(None, None, None, None, None, 0.0)
 CHECK = LoadCheck(loss_last=0.5, loss_check=0.5, accuracy=0.8, standard_error=0.01, comparable=True, optimizer="loaded")

@@ -9,7 +9,7 @@ from playwright.sync_api import Page
 
 from fashion_core.runs.store import RunStore
 from tests.support.browsing import Server, open_page
-from tests.support.helpers import python, wait_until
+from tests.support.processes import python, wait_until
 
 
 def server_with_a_desktop(folder: Path, *options: str) -> tuple[Server, Path]:

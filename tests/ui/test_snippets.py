@@ -28,8 +28,9 @@ from fashion_core.runs.schema import EXPORT_NAMES
 from fashion_core.runs.store import RunStore
 from fashion_core.ui.snippets import loading, training
 from tests.benchmarks.saving import info_of
-from tests.support.helpers import ROOT, config, python, train
-from tests.support.helpers import new_run as make_run
+from tests.support.processes import ROOT, python
+from tests.support.runs import config, train
+from tests.support.runs import new_run as make_run
 
 USABLE_TORCHVISION = "from fashion_core.models.torchvision_import import import_torchvision; import_torchvision()\n"
 """The script expects torch and torchvision builds that match; beside a CPU build of torch they don't."""

@@ -17,7 +17,7 @@ from fashion_core.formats.load import load
 from tests import hostile
 from tests.hostile.building import real_file, tensor, whole
 from tests.hostile.gadgets import GADGETS, STYLES
-from tests.support.helpers import ROOT
+from tests.support.processes import ROOT
 
 SECONDS, BYTES = 0.1, 50_000_000
 READERS = ("inspect", "load")

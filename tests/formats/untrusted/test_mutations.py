@@ -20,7 +20,7 @@ def test_mutated_file_is_refused_or_gives_the_same_numbers(tmp_path: Path, forma
 @pytest.mark.slow
 @pytest.mark.parametrize("format", CHECKED)
 def test_many_mutated_files_are_refused_or_give_the_same_numbers(tmp_path: Path, format: str) -> None:
-    """``python -m tests.mutations`` makes 20,000 of each."""
+    """``python -m tests.support.mutations`` makes 20,000 of each."""
     outcomes = run(format, tmp_path, count=2000, seed=2)
     assert outcomes["refused"] > 1000
 

@@ -1,0 +1,64 @@
+"""Answers, histories of checkpoints and colours for the tests of charts."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fashion_core.charts.evaluation_tables import Opinion
+from fashion_core.inference.scores import CLASSES, Answers, Array
+
+THEME: dict[str, dict[str, Any]] = tomllib.loads(
+    (Path(__file__).parents[2] / ".streamlit" / "config.toml").read_text(encoding="utf-8")
+)["theme"]
+
+
+def luminance(color: str) -> float:
+    """Relative luminance as WCAG 2.2 defines it."""
+    parts = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def told(*pairs: tuple[int, int, float]) -> Answers:
+    """Answers by (label, predicted, confidence); what is left of 1 is shared by the other classes."""
+    rows = np.array([[(1 - sure) / (CLASSES - 1)] * CLASSES for _, _, sure in pairs], dtype=np.float32)
+    for row, (_, predicted, sure) in zip(rows, pairs, strict=True):
+        row[predicted] = sure
+    return Answers(rows, np.array([label for label, _, _ in pairs], dtype=np.int64))
+
+
+def right_and_wrong(pattern: str) -> Answers:
+    """An answer a letter: r is right, w is wrong."""
+    return told(*((0, 0 if letter == "r" else 1, 0.9) for letter in pattern))
+
+
+FOUR = told((0, 0, 0.9), (0, 6, 0.8), (6, 6, 0.7), (1, 1, 0.6))
+SHIRT, COAT, T_SHIRT = 6, 4, 0
+PIXELS = np.arange(4 * 784, dtype=np.uint32).astype(np.uint8).reshape(4, 28, 28)
+
+
+def row(*shares: tuple[int, float]) -> Array:
+    """(10,) with these probabilities, the rest spread evenly."""
+    given = dict(shares)
+    rest = (1 - sum(given.values())) / (10 - len(given))
+    return np.array([given.get(label, rest) for label in range(10)], np.float32)
+
+
+def opinion(run: str, epochs: dict[int, Array], parent: str | None = None, branch: int | None = None) -> Opinion:
+    return Opinion(
+        run, f"name of {run}", parent, branch, np.array(list(epochs), np.int64), np.array(list(epochs.values()))
+    )
+
+
+FAMILY = [
+    opinion("grandchild", {4: row((COAT, 0.7), (SHIRT, 0.2))}, "child", 3),
+    opinion("base", {epoch: row((T_SHIRT, 0.6), (SHIRT, 0.1 * epoch)) for epoch in range(3)}),
+    opinion("child", {2: row((SHIRT, 0.5)), 3: row((SHIRT, 0.6))}, "base", 1),
+]

@@ -1,0 +1,47 @@
+"""Training cut short on purpose, and whether what came of it is the same to the bit."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fashion_core.runs import metrics
+from fashion_core.runs.run import Run
+from tests.support.runs import After
+
+UNLIKE = {"run", "seconds", "samples_per_second", "images_per_second", "time"}
+"""What differs from run to run: its id, and what a clock said."""
+
+
+class KilledError(BaseException):
+    """Ends training where it stands and leaves the folder as a kill would."""
+
+
+def killed_after(times: int) -> Callable[[], bool]:
+    should_stop = After(times)
+
+    def kill() -> bool:
+        if should_stop():
+            raise KilledError
+        return False
+
+    return kill
+
+
+def same(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor):
+        return isinstance(other, torch.Tensor) and one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, dict):
+        return set(one) == set(other) and all(key in UNLIKE or same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+def load(path: Path) -> Any:
+    return torch.load(path, weights_only=True)
+
+
+def epoch_rows(run: Run) -> list[dict[str, Any]]:
+    return [row for row in metrics.read_rows(run.metrics_path) if row["kind"] == "epoch"]

@@ -1,0 +1,69 @@
+"""Files and disks that tests change, watch, close or fill."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def change_json(path: Path, **changes: Any) -> None:
+    """Set keys of a JSON file as people do by hand, without a checksum; a value of ``...`` removes the key."""
+    value = {**json.loads(path.read_text()), **changes, "crc32": ...}
+    path.write_text(json.dumps({key: item for key, item in value.items() if item is not ...}))
+
+
+def settle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every file have been left alone for long, so that what is made from it is kept."""
+    now = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now() + 10 * 10**9)
+
+
+@contextmanager
+def files_opened() -> Iterator[list[str]]:
+    """The paths that are opened while inside; Python never lets go of the hook, so it is told when to rest."""
+    opened: list[str] = []
+    looking = threading.Event()
+    sys.addaudithook(
+        lambda event, given: opened.append(str(given[0])) if looking.is_set() and event == "open" else None
+    )
+    looking.set()
+    try:
+        yield opened
+    finally:
+        looking.clear()
+
+
+def forbid_listing(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let the system refuse to list this folder, as it would anyone but root."""
+    scandir = os.scandir
+
+    def refuse(path: Any = ".") -> Any:
+        if Path(path) == folder:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+
+
+@contextmanager
+def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
+    """A disk of this size mounted at ``folder``; skips where this user may not mount one."""
+    folder.mkdir(exist_ok=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (subprocess.CalledProcessError, FileNotFoundError):
+        pytest.skip("a full disk needs a tiny tmpfs, and this user may not mount one")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)

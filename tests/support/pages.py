@@ -1,0 +1,54 @@
+"""Pages of the dashboard, run without a browser, and the words on them."""
+
+import json
+import re
+from html import unescape
+from typing import Any
+
+from streamlit.testing.v1 import AppTest
+
+from tests.support.processes import ROOT
+
+
+def dashboard(page: str = "overview", /, **query: str) -> AppTest:
+    """A visit, not yet run."""
+    app = AppTest.from_file(str(ROOT / "pages" / "dashboard.py"), default_timeout=60).switch_page(f"{page}.py")
+    for key, value in query.items():
+        app.query_params[key] = value
+    return app
+
+
+def sent(app: AppTest) -> str:
+    """All words that the browser is sent for a page, those in tables and charts too; not the bar of pages.
+
+    ``str(app.main)`` has the kinds of the elements and none of their texts.
+    """
+    parts = [proto.SerializeToString() for node in app.main if (proto := getattr(node, "proto", None)) is not None]
+    return b"\n".join(parts).decode(errors="replace").replace("\\", "").replace("\u2060", "")
+
+
+def shown_numbers(app: AppTest) -> dict[str, str]:
+    """The numbers of a run on its page, by their labels."""
+    (feed,) = app.get("bidi_component")
+    html = json.loads(feed.proto.json)["numbers"]
+    return {label: unescape(value) for label, value in re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", html)}
+
+
+def open_page(name: str, **query: str) -> AppTest:
+    app = dashboard(name, **query).run()
+    assert not app.exception
+    return app
+
+
+def widget(app: AppTest, label: str) -> Any:
+    return next(w for w in [*app.number_input, *app.selectbox, *app.text_input, *app.multiselect] if w.label == label)
+
+
+def texts(app: AppTest) -> str:
+    return "\n".join(str(element.value) for element in [*app.markdown, *app.caption, *app.error, *app.warning])
+
+
+def words(app: AppTest) -> str:
+    """All text of the page as it is read: without escapes and invisible joiners."""
+    shown = [*app.markdown, *app.caption, *app.error, *app.info, *app.warning, *app.success]
+    return "\n".join(element.value for element in shown).replace("\\", "").replace("\u2060", "")
