@@ -1,13 +1,16 @@
-"""The one gate: whatever people change goes through here, is checked against who asks, and is noted in the store."""
+"""The gate: every change that people make passes here, is checked against their role, and is noted in the audit."""
 
+import secrets
+import shutil
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 import psutil
 
-from fashion_core.access import audit, uploads
+from fashion_core import files
+from fashion_core.access import audit
 from fashion_core.access.audit import Entry
 from fashion_core.access.roles import Actor
 from fashion_core.config import TrainConfig
@@ -21,14 +24,15 @@ from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
 from fashion_core.runs.verify import Verified
 
-BringIn = Callable[[RunStore, Path, str, Mapping[str, str]], Run]
+ImportFile = Callable[[RunStore, Path, str, Mapping[str, str]], Run]
+_SPOOLED: Final = "spooled upload"
 
 
 class Actions:
-    """What one person may do to a store, at this moment: to be made anew for each action.
+    """What one person may do to a store right now: make one for each action.
 
-    Every method raises ``NotAllowedError`` unless they are an operator, ``DiskError`` if the store can't note it, and
-    else what the function of the same name raises that it calls.
+    Every method raises ``NotAllowedError`` unless they are an operator, ``DiskError`` if the audit can't be written,
+    and whatever the function of a lower room raises that does the work.
     """
 
     def __init__(self, store: RunStore, actor: Actor) -> None:
@@ -36,100 +40,112 @@ class Actions:
         self.actor = actor
 
     def start(self, config: TrainConfig) -> Run:
-        """``jobs.start``."""
         with self._acting("start") as entry:
-            return _named(entry, queue.start(self.store, config))
+            run = queue.start(self.store, config)
+            entry.run = run.id
+        return run
 
     def stop(self, run: Run) -> None:
-        """``jobs.stop``."""
         with self._acting("stop", run):
             queue.stop(run)
 
     def cancel(self, runs: Sequence[Run]) -> None:
-        """``resumptions.cancel``."""
-        with ExitStack() as lines:
+        """Stop these runs; the audit has a line for each."""
+        with ExitStack() as entries:
             for run in runs:
-                lines.enter_context(self._acting("cancel", run))
+                entries.enter_context(self._acting("cancel", run))
             resumptions.cancel(runs)
 
     def continue_run(self, run: Run) -> None:
-        """``jobs.continue_run``."""
         with self._acting("continue", run):
             queue.continue_run(self.store, run)
 
-    def resume(self, run: Run, wishes: Sequence[ResumeRequest]) -> list[Run]:
-        """``resumptions.resume``."""
+    def resume(self, run: Run, requests: Sequence[ResumeRequest]) -> list[Run]:
         with self._acting("resume", run) as entry:
-            made = resumptions.resume(self.store, run, wishes)
-            entry.detail = f"made {_ids(made)}"
+            made = resumptions.resume(self.store, run, requests)
+            entry.detail = f"made {', '.join(child.id for child in made)}"
         self._note_made(made, run)
         return made
 
     def begin_lesson(self, given: Mapping[str, Any]) -> Run:
-        """``lesson.begin``."""
         with self._acting("start", detail="lesson") as entry:
-            return _named(entry, lesson.begin(self.store, given))
+            run = lesson.begin(self.store, given)
+            entry.run = run.id
+        return run
 
     def continue_lesson(self, run: Run) -> Run | None:
-        """``lesson.continue_run``. A lesson goes on by itself: who may not do that has not asked, and only looks."""
+        """Begin the lesson's last step once it is due, and return its run.
+
+        The page calls this by itself, so somebody who may not do it has not asked for it: they are not refused.
+        """
         if self.actor.role != "operator" or not lesson.is_due(self.store, run):
             return lesson.resumed_run(self.store, run)
         with self._acting("resume", run, "lesson") as entry:
             child = lesson.continue_run(self.store, run)
             made = [child] if child else []
-            entry.detail = f"lesson, made {_ids(made)}"
+            entry.detail = f"lesson, made {', '.join(child.id for child in made)}"
         self._note_made(made, run)
         return child
 
-    def keep_upload(self, held: MutableMapping[Any, Any], upload: str, name: str, source: BinaryIO) -> Path:
-        """``uploads.keep``, whose copy takes room on the store's disk."""
-        self._check("upload", detail=name)
-        return uploads.keep(self.store, held, upload, source)
+    def keep_upload(self, session: MutableMapping[Any, Any], upload: str, name: str, source: BinaryIO) -> Path:
+        """Return the copy of the upload with this id on the store's disk, made once a session.
 
-    def import_file(self, path: Path, name: str, given: Mapping[str, str], how: BringIn = queue.import_file) -> Run:
-        """``jobs.import_file``, or in this process ``imports.import_file``."""
+        The copy of another upload of this session is removed.
+        """
+        self._check("upload", detail=name)
+        known, path = session.get(_SPOOLED, ("", Path()))
+        if known != upload or not path.exists():
+            forget_upload(session)
+            path = _spool(self.store, source)
+            session[_SPOOLED] = (upload, path)
+        return Path(path)
+
+    def import_file(self, path: Path, name: str, given: Mapping[str, str], how: ImportFile = queue.import_file) -> Run:
+        """Import in a process with torch; ``formats.import_file`` as ``how`` does it in this one."""
         with self._acting("import", detail=name) as entry:
-            return _named(entry, how(self.store, path, name, given))
+            run = how(self.store, path, name, given)
+            entry.run = run.id
+        return run
 
     def delete(self, run: Run, file: Path | None = None, *, force: bool = False) -> None:
-        """``RunStore.delete``."""
         with self._acting("delete", run, run.name_of(file) if file else ""):
             self.store.delete(run, file, force=force)
 
-    def release(self, run: Run, epochs: Sequence[int]) -> None:
-        """``RunStore.delete`` of the checkpoints of these epochs."""
+    def delete_checkpoints(self, run: Run, epochs: Sequence[int]) -> None:
         for epoch in epochs:
             self.delete(run, run.checkpoint_path(epoch))
 
     def relabel(self, run: Run, labels: Labels, before: Labels | None) -> None:
-        """``Run.write_labels``; ``RunStateError`` if they are no longer what they were ``before``, for this person.
+        """Write the labels unless somebody else has changed them since they were ``before``.
 
-        ``before`` is None where they were damaged. Those that are damaged now are set aside.
+        ``before`` is None where they could not be read. Labels that can't be read now are set aside.
+
+        Raises:
+            RunStateError: They are no longer ``before``.
         """
         with self._acting("relabel", run, labels.name):
             now = run.whole_labels
             if now and now != before:
                 raise RunStateError(
-                    f"Somebody changed name, tags or notes meanwhile; the name is {now.name} now. "
-                    "Save again to replace theirs by yours."
+                    f"Somebody else has changed the name, tags or notes; the name is {now.name} now. "
+                    "Save again to replace their changes with yours."
                 )
             if now is None:
                 run.set_labels_aside()
             run.write_labels(labels)
 
     def verify(self, runs: Sequence[Run]) -> Iterator[Verified]:
-        """``verify.verify``, which marks what is damaged; the right to do so is checked at the first file."""
+        """Verify file by file, and mark what is damaged; the right to do so is checked at the first file."""
         with self._acting("verify", runs[0] if len(runs) == 1 else None, f"{len(runs)} runs"):
             yield from verify.verify(runs)
 
-    def download(self, tell: Callable[[int, int], object]) -> None:
-        """``dataset_files.download``."""
+    def download(self, progress: Callable[[int, int], object]) -> None:
         with self._acting("download", detail="fashion-mnist"):
-            fashion_mnist.download(tell)
+            fashion_mnist.download(progress)
 
     @contextmanager
     def _acting(self, what: str, run: Run | None = None, detail: str = "") -> Iterator[Entry]:
-        """Do something that is noted, with what came of it."""
+        """Note what is done inside, and how it ended."""
         self._check(what, run, detail)
         audit.check(self.store.root)
         entry = audit.entry(self.actor.name, what, run.id if run else None, detail)
@@ -151,7 +167,7 @@ class Actions:
         raise NotAllowedError(f"That was not done. {self.actor.why}")
 
     def _note_made(self, made: Sequence[Run], parent: Run) -> None:
-        """A line for each run, so that each can be asked about."""
+        """Note each run on a line of its own, so that the audit can be searched for it."""
         for run in made:
             line = audit.entry(self.actor.name, "start", run.id, f"resumed from {parent.id}")
             line.outcome = audit.DONE
@@ -161,19 +177,36 @@ class Actions:
         try:
             audit.write(self.store.root, entry)
         except DiskError:
-            if entry.outcome == audit.DONE:  # else what went wrong first is what people should read
+            if entry.outcome == audit.DONE:  # otherwise people should read what went wrong first
                 raise
 
 
 def from_command_line(store: RunStore) -> Actions:
-    """What whoever has a shell of this machine may do to a store: all of it, noted under their name."""
+    """All actions: anyone with a shell on this machine may do everything, noted under their user name."""
     return Actions(store, Actor(f"command line ({psutil.Process().username()})", "operator"))
 
 
-def _named(entry: Entry, run: Run) -> Run:
-    entry.run = run.id
-    return run
+def forget_upload(session: MutableMapping[Any, Any]) -> None:
+    """Remove the copy of an upload that the session has, if any."""
+    if _SPOOLED in session:
+        _, path = session.pop(_SPOOLED)
+        shutil.rmtree(path.parent, ignore_errors=True)
 
 
-def _ids(runs: Sequence[Run]) -> str:
-    return ", ".join(run.id for run in runs)
+def _spool(store: RunStore, source: BinaryIO) -> Path:
+    """Copy an upload to the store's disk in pieces, into a folder of its own and under a name of ours.
+
+    ``RunStore.remove_leftovers`` clears away the folders of pages that nobody looks at any more.
+    """
+    folder = store.root / f"{files.TEMPORARY_PREFIX}upload-{secrets.token_hex(8)}"
+    path = folder / "file"
+    with files.disk_errors(store.root):
+        folder.mkdir(parents=True)
+        try:
+            source.seek(0)
+            with path.open("xb") as copy:
+                shutil.copyfileobj(source, copy)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+    return path

@@ -66,7 +66,7 @@ def show_keep(store: RunStore, run: Run, saved: pd.DataFrame) -> None:
     sure = st.checkbox("They will be gone for good", key=f"sure {run.id} {going}")
     label, key = _delete_label(len(going)), f"let go {run.id} {going}"
     if login.button(label, icon=":material/delete:", key=key, disabled=not sure):
-        common.actions(store).release(run, going)
+        common.actions(store).delete_checkpoints(run, going)
         st.rerun()
 
 

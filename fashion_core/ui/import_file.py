@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from fashion_core.access import uploads
+from fashion_core.access.gate import forget_upload
 from fashion_core.config import DATASET_LABELS
 from fashion_core.formats.inspect import Inspection
 from fashion_core.runs.store import RunStore
@@ -30,7 +30,7 @@ def show_upload(store: RunStore) -> None:
     st.file_uploader("File", key="upload", label_visibility="collapsed")
     admitted = upload_limits.admit("upload")
     if not admitted:
-        uploads.forget(st.session_state)
+        forget_upload(st.session_state)
         return
     (upload,) = admitted
     path = common.actions(store).keep_upload(st.session_state, upload.file_id, upload.name, upload)
@@ -60,7 +60,7 @@ def _offer_import(store: RunStore, path: Path, name: str, found: Inspection) -> 
         given = {key: value for key, value in choices.items() if value}
         with st.spinner("Importing…"):
             run = common.actions(store).import_file(path, name, given)
-        uploads.forget(st.session_state)
+        forget_upload(st.session_state)
         st.session_state[IMPORTED] = common.file_query(run, run.checkpoint_path(run.epochs_saved()[0]))
         st.rerun()
 

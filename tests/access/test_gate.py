@@ -1,26 +1,30 @@
-"""The gate: what it lets through, what it refuses, and the lines that it leaves in the store."""
+"""The gate: what it lets through, what it refuses, and the lines that it leaves in the audit."""
 
 import io
 import json
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from fashion_core.access import audit
 from fashion_core.access.audit import Entry
-from fashion_core.access.gate import Actions
+from fashion_core.access.gate import Actions, forget_upload
 from fashion_core.access.roles import LOOK_ONLY, Actor
+from fashion_core.clock import now
 from fashion_core.errors import DiskError, NotAllowedError, RunStateError
+from fashion_core.files import TEMPORARY_PREFIX
 from fashion_core.resume.resumptions import ResumeRequest
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
-from fashion_core.runs.store import RunStore
+from fashion_core.runs.store import LEFTOVER_SECONDS, RunStore
 from tests.support.files import small_disk
 from tests.support.processes import command_line, python
-from tests.support.runs import config, new_run, train
+from tests.support.runs import config, copied, new_run, train
 
 OPERATOR = Actor("anna@example.org", "operator", logged_in=True)
 VIEWER = Actor("bert@example.org", "viewer", LOOK_ONLY, logged_in=True)
@@ -35,7 +39,7 @@ EVERY_ACTION: dict[str, Callable[[Actions, Run], object]] = {
     "import": lambda actions, run: actions.import_file(run.weights_path, "theirs.pth", {}),
     "delete": lambda actions, run: actions.delete(run),
     "delete file": lambda actions, run: actions.delete(run, run.checkpoint_path(0)),
-    "let go": lambda actions, run: actions.release(run, [0]),
+    "delete files": lambda actions, run: actions.delete_checkpoints(run, [0]),
     "relabel": lambda actions, run: actions.relabel(run, Labels(name="theirs"), run.labels),
     "verify": lambda actions, run: list(actions.verify([run])),
     "download": lambda actions, run: actions.download(lambda done, total: None),
@@ -49,11 +53,16 @@ def test_every_public_method_is_tried_below() -> None:
     assert methods - used == {"continue_lesson"}
 
 
-@pytest.fixture
-def trained(store: RunStore) -> Run:
-    run = new_run(store, epochs=2, name="Lesson")
+@pytest.fixture(scope="module")
+def trained_once(module_store: RunStore) -> Run:
+    run = new_run(module_store, epochs=2, name="Lesson")
     train(run)
     return run
+
+
+@pytest.fixture
+def trained(store: RunStore, trained_once: Run) -> Run:
+    return copied(trained_once, store)
 
 
 def snapshot(store: RunStore) -> dict[Path, bytes]:
@@ -213,7 +222,7 @@ def test_line_that_is_cut_short_is_an_error(store: RunStore) -> None:
     code = f"""
 import resource
 from pathlib import Path
-from fashion_core import audit
+from fashion_core.access import audit
 resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50))
 audit.write(Path({str(store.root)!r}), audit.Entry("now", "anna", "start", outcome=audit.DONE))
 """
@@ -243,3 +252,59 @@ def test_import_of_a_page_leaves_one_line(store: RunStore, trained: Run) -> None
     assert [(line.who, line.what, line.run, line.detail) for line in audit.read(store.root)] == [
         ("anna@example.org", "import", made.id, "theirs.pth")
     ]
+
+
+def keep(store: RunStore, session: dict[str, Any], upload: str, source: io.BytesIO) -> Path:
+    return Actions(store, OPERATOR).keep_upload(session, upload, "theirs.pth", source)
+
+
+def leftovers(store: RunStore) -> list[Path]:
+    return list(store.root.glob(f"{TEMPORARY_PREFIX}*"))
+
+
+def test_upload_is_copied_once_under_a_name_of_ours(store: RunStore) -> None:
+    session: dict[str, Any] = {}
+    source = io.BytesIO(b"numbers" * 100_000)
+    source.seek(5)
+    path = keep(store, session, "first", source)
+    assert path.read_bytes() == b"numbers" * 100_000
+    assert keep(store, session, "first", io.BytesIO()) == path
+    assert leftovers(store) == [path.parent]
+    assert store.runs() == []
+
+
+def test_another_upload_takes_the_place_of_the_first(store: RunStore) -> None:
+    session: dict[str, Any] = {}
+    first = keep(store, session, "first", io.BytesIO(b"1"))
+    second = keep(store, session, "second", io.BytesIO(b"2"))
+    assert (first.exists(), second.read_bytes()) == (False, b"2")
+    forget_upload(session)
+    assert (leftovers(store), session) == ([], {})
+    forget_upload(session)
+
+
+def test_copy_is_cleared_away_once_it_is_old_and_then_made_again(store: RunStore) -> None:
+    session: dict[str, Any] = {}
+    path = keep(store, session, "first", io.BytesIO(b"1"))
+    store.remove_leftovers()
+    assert path.exists()
+    long_ago = now() - LEFTOVER_SECONDS - 1
+    os.utime(path.parent, (long_ago, long_ago))
+    store.remove_leftovers()
+    assert leftovers(store) == []
+    assert keep(store, session, "first", io.BytesIO(b"1")).read_bytes() == b"1"
+
+
+def test_upload_that_cannot_be_stored_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DiskError, match="choose another folder"):
+        keep(RunStore(tmp_path / "file" / "runs"), {}, "first", io.BytesIO(b"1"))
+
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise OSError(28, "No space left on device")
+
+    store = RunStore(tmp_path / "runs")
+    with pytest.raises(DiskError, match="the disk is full"):
+        keep(store, {}, "first", Broken(b"1"))
+    assert leftovers(store) == []

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shutil
 from collections.abc import Callable
 from importlib import metadata
 from typing import Any
@@ -34,6 +35,11 @@ def new_run(store: RunStore, **changes: Any) -> Run:
         threads=settings.threads,
     )
     return store.create(settings, environment)
+
+
+def copied(run: Run, store: RunStore) -> Run:
+    """The same run in another store, to change or delete there: faster than to train it again."""
+    return Run(shutil.copytree(run.path, store.root / run.id))
 
 
 def set_running(run: Run) -> None:
