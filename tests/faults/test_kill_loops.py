@@ -215,7 +215,7 @@ def live_and_die(store: RunStore, run: Run, in_training: bool, die: bool) -> Non
 def test_kills_of_workers_with_their_whole_start(
     store: RunStore, straight: Run, rounds: Callable[[int, int], int], survived: Callable[[str], None]
 ) -> None:
-    """``jobs.start`` as it is: the process imports torch, and is killed between its first moment and its last."""
+    """``queue.start`` as it is: the process imports torch, and is killed between its first moment and its last."""
     wanted, kills, ended, listed, phases = rounds(3, 40), 0, 0, 0, Counter[str]()
     run = new_run(store, **SETTINGS)
     while kills < wanted or run.state() != "queued":

@@ -26,17 +26,17 @@ EPOCHS = 12
 HAND = """
 import json, random, sys, time
 from collections import Counter
-from fashion_core import jobs
+from fashion_core.runs import queue
 from fashion_core.errors import FashionError
-from fashion_core.runs import RunStore
+from fashion_core.runs.store import RunStore
 store = RunStore()
 for line in sys.stdin:
     wanted = json.loads(line)
     run, draw, answers = store.at(wanted["run"]), random.Random(wanted["seed"]), Counter()
     buttons = {
-        "start": lambda: jobs.advance(store),
-        "continue": lambda: jobs.continue_run(store, run),
-        "stop": lambda: jobs.stop(run),
+        "start": lambda: queue.advance(store),
+        "continue": lambda: queue.continue_run(store, run),
+        "stop": lambda: queue.stop(run),
         "delete": lambda: store.delete(run),
     }
     deadline = time.monotonic() + wanted["seconds"]

@@ -1,4 +1,4 @@
-"""Workers that ``jobs`` starts as ever, but forked from a process that has imported torch: they train at once.
+"""Workers that the queue starts as ever, but forked from a process that has imported torch: they train at once.
 
 Each runs the real ``python -m fashion_core worker RUN`` with its environment and its log. What a test wants to happen
 to it is an order that it takes along.
@@ -97,7 +97,7 @@ class Nursery:
 @contextmanager
 def nursery() -> Iterator[Nursery]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
+        patch.setenv("PYTHONPATH", str(ROOT))
         found = Nursery()
         patch.setattr(subprocess, "Popen", found)
         yield found

@@ -137,7 +137,7 @@ def nursery() -> Iterator[ForkServerContext]:
     """A process that has imported torch and this file, and forks children that are at once ready to save."""
     context = multiprocessing.get_context("forkserver")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
+        patch.setenv("PYTHONPATH", str(ROOT))
         context.set_forkserver_preload([__name__])
         yield context
 

@@ -131,7 +131,7 @@ def test_the_process_ends_with_the_server_that_asked(synthetic_data: Path) -> No
     """Even a server that is killed: its side of the pipe closes."""
     code = """
 import os, signal
-from fashion_core.predict_client import PREDICTOR
+from fashion_core.inference.client import PREDICTOR
 PREDICTOR.test_images("synthetic")
 print(PREDICTOR._process.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
@@ -166,7 +166,7 @@ def test_what_libraries_print_does_not_stand_between_the_answers(tmp_path: Path,
     """The garments can't be cached in a file's place, and that is printed."""
     (tmp_path / "data").write_text("no folder")
     code = """
-from fashion_core.predict_client import PREDICTOR
+from fashion_core.inference.client import PREDICTOR
 print(PREDICTOR.test_images("synthetic")[0].shape)
 """
     done = python(code, FASHION_DATA=str(tmp_path / "data"))

@@ -422,10 +422,11 @@ def memory_taken_by(data: bytes) -> float:
     if not Path("/proc/self/status").exists():
         pytest.skip("the peak of a process is read from /proc, which this system has not")
     code = (
-        "import re; from pathlib import Path; from fashion_core import errors, preparation\n"
+        "import re\nfrom pathlib import Path\nfrom fashion_core import errors\n"
+        "from fashion_core.inference import prepare\n"
         "def peak(): return int(re.search(r'VmHWM:\\s+(\\d+) kB', Path('/proc/self/status').read_text())[1]) / 2**10\n"
         "before = peak()\n"
-        "try: preparation.prepare(Path({path!r}))\n"
+        "try: prepare.prepare(Path({path!r}))\n"
         "except errors.ImageError: pass\n"
         "print(peak() - before)"
     )

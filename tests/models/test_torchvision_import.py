@@ -28,13 +28,13 @@ def test_datasets_transforms_and_models_work_and_nothing_is_declared_in_vain(
 ) -> None:
     """In a fresh process, where nobody has imported torchvision before."""
     done = python(
-        "from fashion_core import vision\n"
-        "torchvision = vision.import_torchvision()\n"
-        "assert vision.import_torchvision() is torchvision\n"
+        "from fashion_core.models import torchvision_import\n"
+        "torchvision = torchvision_import.import_torchvision()\n"
+        "assert torchvision_import.import_torchvision() is torchvision\n"
         "import torch, torchvision.datasets, torchvision.transforms.v2\n"
         "torchvision.models.resnet18(num_classes=10).eval()(torch.zeros(1, 3, 32, 32))\n"
         "torchvision.transforms.ToTensor()(torch.zeros(28, 28, 1, dtype=torch.uint8).numpy())\n"
-        "print(torchvision.datasets.FashionMNIST.__name__, len(vision._declared))"
+        "print(torchvision.datasets.FashionMNIST.__name__, len(torchvision_import._declared))"
     )
     assert done.stdout.split() == ["FashionMNIST", "1" if alone.returncode else "0"], done.stderr
 

@@ -323,12 +323,12 @@ def test_worker_leaves_alone_what_was_not_given_to_it(store: RunStore, state: st
 
 PRESS = """
 import random, sys, time
-from fashion_core import jobs
+from fashion_core.runs import queue
 from fashion_core.errors import RunStateError
-from fashion_core.runs import RunStore
+from fashion_core.runs.store import RunStore
 store = RunStore()
 run = store.get(sys.argv[1])
-buttons = {"stop": lambda: jobs.stop(run), "continue": lambda: jobs.continue_run(store, run)}
+buttons = {"stop": lambda: queue.stop(run), "continue": lambda: queue.continue_run(store, run)}
 wanted, deadline = sys.argv[2].split(","), time.monotonic() + float(sys.argv[3])
 choose = random.Random(int(sys.argv[4]))
 print("ready", flush=True)

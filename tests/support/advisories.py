@@ -1,7 +1,7 @@
-"""``python -m tests.support.advisories``: what is publicly known against the installed packages, where the index tells it.
+"""``python -m tests.support.advisories``: the known security holes of the installed packages, by pip-audit.
 
-Exit status: 0 nothing is known or nobody could be reached who knows, which is said; 1 something is known; 2 the
-question could not be asked.
+Exit status: 0 if none is known, or if no service of advisories can be reached, which is printed; 1 if one is known;
+2 if pip-audit itself failed.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Look into and load hostile files in one fresh process, under an audit hook.
+"""Inspect and load hostile files in one fresh process, under an audit hook.
 
-``python tests/support/audited.py FOLDER quick|rest`` prints as JSON what came of each file of that part of the corpus, of files
-that are harmless and of good ones, and what the hook saw when a gadget was really unpickled.
+``python -m tests.support.audited FOLDER quick|rest`` prints as JSON the result of each file of that part of the corpus,
+of harmless files and of good ones, and what the hook saw when a gadget was really unpickled.
 """
 
 import gc

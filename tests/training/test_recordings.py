@@ -187,8 +187,8 @@ def test_gradients_are_not_copied() -> None:
 def test_recording_does_not_load_the_compiler() -> None:
     """It would take longer than the first epoch."""
     done = python(
-        "import sys; from test_recordings import *; RecordedStep(new_step(model='cnn'), BATCH, CPU)(*batch());"
+        "import sys; from tests.training.test_recordings import *\n"
+        "RecordedStep(new_step(model='cnn'), BATCH, CPU)(*batch())\n"
         "sys.exit('torch._dynamo' in sys.modules)",
-        PYTHONPATH="tests",
     )
     assert done.returncode == 0, done.stderr

@@ -51,12 +51,12 @@ def test_scripts_leave_the_places_of_modules_alone_while_others_go_through_them(
         import asyncio, sys
         from streamlit import config
         from streamlit.runtime.scriptrunner.exec_code import modified_sys_path
-        from fashion_core import serving
+        from fashion_core.ui import server
         import app
 
         async def start():
             config.set_option("server.headless", True)
-            async with serving.lifespan(app.app):
+            async with server.lifespan(app.app):
                 places = list(sys.path)
                 with modified_sys_path(str(app.app.script_path)):
                     return places, list(sys.path)
@@ -73,11 +73,12 @@ def test_garbage_is_never_looked_for_in_what_a_server_has_imported() -> None:
         """if True:
         import asyncio, gc
         from streamlit import config
-        from fashion_core import charts, serving
+        from fashion_core.charts import live
+        from fashion_core.ui import server
 
         async def start():
             config.set_option("server.headless", True)
-            async with serving.lifespan(None):
+            async with server.lifespan(None):
                 return gc.get_freeze_count()
 
         assert asyncio.run(start()) > 100_000

@@ -43,10 +43,10 @@ def _test_data(config: TrainConfig) -> str:
     lines = [
         "from torch.utils.data import TensorDataset",
         "",
-        "from fashion_core import data  # the synthetic garments are drawn by this app, so run this in its folder",
+        "from fashion_core.data import batches  # draws the synthetic garments: run this in this app's folder",
         "",
-        '_, test = data.load("synthetic")',
-        f'test_data = TensorDataset(data.scale(test.pixels, "{config.pixels}"), test.labels)',
+        '_, test = batches.load("synthetic")',
+        f'test_data = TensorDataset(batches.scale(test.pixels, "{config.pixels}"), test.labels)',
     ]
     return "\n".join(lines)
 
@@ -54,7 +54,7 @@ def _test_data(config: TrainConfig) -> str:
 _PREPARE = """
 from pathlib import Path
 
-from fashion_core.preparation import prepare  # this app's, so run this in its folder: grey, bright on black, 28 × 28
+from fashion_core.inference.prepare import prepare  # run this in this app's folder: grey, bright on black, 28 × 28
 
 images = torch.from_numpy(prepare(Path("garment.png")).pixels)[None, None].float(){scaled}
 """

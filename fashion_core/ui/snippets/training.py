@@ -49,7 +49,7 @@ def _imports(config: TrainConfig) -> str:
     if config.dataset == "fashion-mnist":
         lines += ["from torch.utils.data import DataLoader, Subset", "from torchvision import datasets, transforms"]
     else:
-        lines += ["from torch.utils.data import DataLoader, TensorDataset", "", "from fashion_core import data"]
+        lines += ["from torch.utils.data import DataLoader, TensorDataset", "", "from fashion_core.data import batches"]
         lines += ["from torchvision import transforms"] if config.augmentation != "none" else []
     return "\n".join(lines)
 
@@ -68,10 +68,10 @@ def _datasets(config: TrainConfig) -> list[str]:
         ]
     return [
         "# the synthetic garments are drawn by this package",
-        'train, test = data.load("synthetic")',
+        'train, test = batches.load("synthetic")',
         *([f"train = train.first({config.train_images})"] if config.train_images else []),
-        f'training_data = TensorDataset(data.scale(train.pixels, "{config.pixels}"), train.labels)',
-        f'test_data = TensorDataset(data.scale(test.pixels, "{config.pixels}"), test.labels)',
+        f'training_data = TensorDataset(batches.scale(train.pixels, "{config.pixels}"), train.labels)',
+        f'test_data = TensorDataset(batches.scale(test.pixels, "{config.pixels}"), test.labels)',
     ]
 
 

@@ -28,7 +28,7 @@ QUICK = [name for name, _ in hostile.quick()]
 
 def audited(folder: Path, part: str) -> dict[str, Any]:
     """What a fresh process said of each file, by its name, and what its audit hook saw."""
-    command = [sys.executable, "-W", "ignore", str(ROOT / "tests" / "audited.py"), str(folder), part]
+    command = [sys.executable, "-W", "ignore", "-m", "tests.support.audited", str(folder), part]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=250, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
