@@ -7,6 +7,6 @@ from fashion_core.ui import (
     common,  # noqa: F401
     server,
 )
-from fashion_core.ui.live import feed_route
+from fashion_core.ui.live import route
 
-app = st.App(server.DASHBOARD, lifespan=server.lifespan, routes=[feed_route.route()])
+app = st.App(server.DASHBOARD, lifespan=server.lifespan, routes=[route.route()])

@@ -11,10 +11,10 @@ from fashion_core.errors import RunNotFoundError
 from fashion_core.runs import tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore, epoch_number
-from fashion_core.ui import common, exports, housekeeping, import_file, login, saved_file, weight_change
+from fashion_core.ui import common, exports, housekeeping, import_file, login, run_status, saved_file, weight_change
 from fashion_core.ui.saved_file import Chosen
 
-LIST, BRING_IN, TIDY = "Saved files", "Bring a file in", "Verify and tidy up"
+LIST, IMPORT, TIDY = "Saved files", "Import", "Verify and tidy up"
 INSIDE, WAYS, SNIPPET, COMPARE, DOWNLOAD = "Look inside", "Five ways", "In plain PyTorch", "Compare", "Download"
 ALL_RUNS = "all"
 TABLE_HEIGHT = 320
@@ -34,7 +34,7 @@ def main() -> None:
         saved = tables.saved_frame(store)
         with common.problems_shown():
             take_run(store)
-        views = {LIST: show_list, BRING_IN: lambda store, saved: import_file.show_upload(store), TIDY: show_tidy}
+        views = {LIST: show_list, IMPORT: lambda store, saved: import_file.show_upload(store), TIDY: show_tidy}
         tabs = st.tabs(list(views), key="view", on_change="rerun", bind="query-params")
         for show, tab in zip(views.values(), tabs, strict=True):
             if tab.open:
@@ -51,7 +51,7 @@ def take_run(store: RunStore) -> None:
 def show_list(store: RunStore, saved: pd.DataFrame) -> None:
     """The table with its filters, and the chosen file below it."""
     if saved.empty:
-        common.welcome(store)
+        run_status.welcome(store)
         return
     with common.problems_shown():
         show_page(store, filtered(saved))
@@ -213,7 +213,7 @@ def show_heading(chosen: Chosen, saved: pd.DataFrame) -> None:
     """Which file it is, what it is good for, where it is from, and the way to delete it."""
     st.markdown(f"**{common.plain(chosen.run.title)}** · `{chosen.name}`")
     with st.container(horizontal=True, vertical_alignment="center"):
-        common.verdict_badge(chosen.verdict)
+        run_status.verdict_badge(chosen.verdict)
         common.dataset_badge(chosen.run.record.config)
         st.space("stretch")
         show_links(chosen)
@@ -230,7 +230,7 @@ def show_links(chosen: Chosen) -> None:
     """To the run, and to using the model or going on from it, if it can be loaded."""
     query = common.file_query(chosen.run, chosen.file)
     run = {"run": chosen.run.id}
-    st.page_link("train.py", label="Its run", icon=":material/model_training:", query_params=run)
+    st.page_link("train.py", label="Open run", icon=":material/model_training:", query_params=run)
     if chosen.verdict not in ("damaged", "untrusted"):
         st.page_link("predict.py", label="Predict", icon=":material/image_search:", query_params=query)
     if "epoch" in query and chosen.verdict not in ("damaged", "untrusted"):
@@ -258,7 +258,7 @@ def confirm_delete(chosen: Chosen) -> None:
     sure = not children or st.checkbox("Delete it although other runs came from it")
     with common.problems_shown():
         if login.button("Delete", type="primary", icon=":material/delete:", disabled=not sure):
-            common.actions(chosen.store).delete(chosen.run, chosen.file, force=bool(children))
+            login.actions(chosen.store).delete(chosen.run, chosen.file, force=bool(children))
             address({})
             st.rerun()
 
@@ -266,7 +266,7 @@ def confirm_delete(chosen: Chosen) -> None:
 def show_tidy(store: RunStore, saved: pd.DataFrame) -> None:
     """Read files again; let checkpoints go."""
     if saved.empty:
-        common.welcome(store)
+        run_status.welcome(store)
         return
     run_id = ask_run(saved)
     with st.container(border=True):

@@ -7,7 +7,7 @@ the door.
 import streamlit as st
 
 from fashion_core.runs import queue
-from fashion_core.ui import common, login
+from fashion_core.ui import login
 
 PAGES = [
     st.Page("overview.py", title="Overview", icon=":material/dashboard:", default=True),
@@ -20,7 +20,7 @@ PAGES = [
 
 st.set_page_config(page_icon="👕", layout="wide")  # first: the icon of a page would be fetched from outside
 queue.look_around()
-page = common.navigation(PAGES)
+page = login.navigation(PAGES)
 st.set_page_config(page_title=f"{page.title} · Fashion Core")
 if login.let_in():
     page.run()

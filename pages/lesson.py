@@ -15,7 +15,7 @@ from fashion_core.runs.records import epoch_records
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import CONTINUABLE_STATES, UNDER_WAY_STATES
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common, login, settings_form
+from fashion_core.ui import common, login, run_status, settings_form
 from fashion_core.ui.comparison import comparison_of
 
 REFRESH_SECONDS = 1.0
@@ -49,7 +49,7 @@ def show_start(store: RunStore) -> None:
     if login.button("Run the lesson", type="primary", icon=":material/play_arrow:", key=key):
         common.count_press()
         with common.problems_shown(), st.spinner("Starting…"):
-            st.query_params["run"] = common.actions(store).begin_lesson(given).id
+            st.query_params["run"] = login.actions(store).begin_lesson(given).id
             st.rerun()
 
 
@@ -64,14 +64,14 @@ def show_lesson(store: RunStore, run: Run) -> None:
 
 def show_steps(store: RunStore, run: Run, was_active: bool) -> None:
     """What the runs have got to by now."""
-    common.advance(store)
+    run_status.advance(store)
     with common.problems_shown():
         lesson.check(run)
         child = last_step(store, run)
         show_training(store, 1, lesson_steps.TRAIN, run)
         if run.state() in UNDER_WAY_STATES or child is None:
             offer_to_go_on(store, run)
-            if run.state() == "finished" and common.actions(store).actor.role != "operator":
+            if run.state() == "finished" and login.actions(store).actor.role != "operator":
                 st.caption("Its last step begins once an operator looks at it.")
             return
         done = child.state() not in UNDER_WAY_STATES
@@ -96,7 +96,7 @@ def last_step(store: RunStore, run: Run) -> Run | None:
     problem, place = st.session_state.get(key), st.container()
     if problem is None or login.button("Try again", icon=":material/replay:"):
         try:
-            child = common.actions(store).continue_lesson(run)
+            child = login.actions(store).continue_lesson(run)
         except FashionError as error:
             problem = st.session_state[key] = common.sentence(error)
         else:
@@ -109,7 +109,7 @@ def last_step(store: RunStore, run: Run) -> Run | None:
 def offer_to_go_on(store: RunStore, run: Run) -> None:
     """A lesson that was stopped goes on from where it stands."""
     if run.state() in CONTINUABLE_STATES and login.button("Continue", icon=":material/play_arrow:"):
-        common.actions(store).continue_run(run)
+        login.actions(store).continue_run(run)
         st.rerun()
 
 
@@ -135,8 +135,8 @@ def show_training(store: RunStore, number: int, step: Step, run: Run) -> None:
     st.code(step.code, language="python")
     status = run.status
     with st.container(horizontal=True, vertical_alignment="center"):
-        common.state_badge(run.state(status))
-        st.markdown(common.whereabouts(store, run), width="content")
+        run_status.state_badge(run.state(status))
+        st.markdown(run_status.whereabouts(store, run), width="content")
         st.page_link("train.py", label="Watch", icon=":material/visibility:", query_params={"run": run.id})
     st.progress(tables.progress(run.record.config, status, run.record.first_epoch).share)
     st.caption("What this app's own run of these lines measured:")

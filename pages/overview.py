@@ -9,7 +9,7 @@ from fashion_core.runs import queue, tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common, login
+from fashion_core.ui import common, login, run_status
 
 REFRESH_SECONDS = 2.0
 MOST_IN_A_NAME = 80  # characters
@@ -23,7 +23,7 @@ def main() -> None:
     st.page_link("lesson.py", label="The lesson in one click: train, save, load, resume", icon=":material/school:")
     with common.problems_shown():
         if not store.runs():
-            common.welcome(store)
+            run_status.welcome(store)
             return
         show_running(store, [run.id for run in queue.under_way(store)])
         show_runs(store)
@@ -32,7 +32,7 @@ def main() -> None:
 @st.fragment(run_every=REFRESH_SECONDS)
 def show_running(store: RunStore, shown: list[str]) -> None:
     """A card a run that trains or waits; when one begins or ends, the whole page is made again."""
-    common.advance(store)
+    run_status.advance(store)
     with common.problems_shown():
         cards = queue.under_way(store)
         if [run.id for run in cards] != shown:
@@ -53,12 +53,11 @@ def show_card(store: RunStore, run: Run) -> None:
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{common.plain(run.title)}**", width="content")
-            common.state_badge(run.state(status))
+            run_status.state_badge(run.state(status))
             common.dataset_badge(config)
             st.page_link("train.py", label="Watch", icon=":material/visibility:", query_params={"run": run.id})
-        st.progress(
-            progress.share, text=" · ".join(filter(None, [common.whereabouts(store, run), common.time_left(run)]))
-        )
+        where = filter(None, [run_status.whereabouts(store, run), run_status.time_left(run)])
+        st.progress(progress.share, text=" · ".join(where))
 
 
 def show_runs(store: RunStore) -> None:
@@ -113,7 +112,7 @@ def show_details(store: RunStore, run: Run) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{common.plain(run.title)}**", width="content")
             st.caption(run.id, width="content")
-        common.show_damage(run)
+        run_status.show_damage(run)
         with common.problems_shown():
             edit_labels(store, run)
         with st.container(horizontal=True):
@@ -149,7 +148,7 @@ def edit_labels(store: RunStore, run: Run) -> None:
 def save_labels(store: RunStore, run: Run, labels: Labels, begun: str) -> None:
     """Save them unless somebody else has; who was told so may save again."""
     try:
-        common.actions(store).relabel(run, labels, st.session_state[begun])
+        login.actions(store).relabel(run, labels, st.session_state[begun])
     except RunStateError:
         st.session_state[begun] = run.whole_labels
         raise
@@ -168,7 +167,7 @@ def confirm_delete(store: RunStore, run: Run) -> None:
     sure = not children or st.checkbox("Delete it although other runs came from it")
     with common.problems_shown():
         if login.button("Delete", type="primary", icon=":material/delete:", disabled=not sure):
-            common.actions(store).delete(run, force=bool(children))
+            login.actions(store).delete(run, force=bool(children))
             st.query_params.pop("run", None)
             st.rerun()
 

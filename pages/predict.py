@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from fashion_core.ui import common
+from fashion_core.ui import common, run_status
 from fashion_core.ui.predict import checkpoint_history, evaluation, gallery, models, own_images
 from fashion_core.ui.saved_file import Chosen
 from fashion_core.ui.snippets.views import show_snippet
 
 GALLERY, OWN, OPINIONS, QUALITY, TWO, SNIPPET = (
-    "Test images", "Your own", "Every checkpoint's opinion", "How good is it?", "Two models", "In plain PyTorch"
+    "Test images", "Your own", "Checkpoint history", "Evaluation", "Two models", "In plain PyTorch"
 )  # fmt: skip
 
 
@@ -22,7 +22,7 @@ def main() -> None:
     with common.problems_shown():
         chosen = models.ask_file(store)
         if chosen is None:
-            common.welcome(store)
+            run_status.welcome(store)
             return
         show_facts(chosen)
         show_views(models.usable(chosen))
@@ -44,11 +44,11 @@ def show_facts(chosen: Chosen) -> None:
 def show_views(chosen: Chosen) -> None:
     """One view at a time; which one stands in the address."""
     views: dict[str, Callable[[], None]] = {
-        GALLERY: lambda: gallery.show_gallery(chosen, go_to_opinions),
-        OWN: lambda: own_images.show_own_images(chosen, lambda image: checkpoint_history.show_opinions(chosen, image)),
-        OPINIONS: lambda: checkpoint_history.show_opinions_of_test_image(chosen),
-        QUALITY: lambda: evaluation.show_quality(chosen),
-        TWO: lambda: evaluation.show_two(chosen),
+        GALLERY: lambda: gallery.show_gallery(chosen, open_history),
+        OWN: lambda: own_images.show_own_images(chosen, lambda image: checkpoint_history.show_history(chosen, image)),
+        OPINIONS: lambda: checkpoint_history.show_test_image_history(chosen),
+        QUALITY: lambda: evaluation.show_evaluation(chosen),
+        TWO: lambda: evaluation.show_two_models(chosen),
         SNIPPET: lambda: show_snippet(chosen),
     }
     tabs = st.tabs(list(views), key="view", on_change="rerun", bind="query-params")
@@ -60,7 +60,7 @@ def show_views(chosen: Chosen) -> None:
                 own_images.keep_uploads()
 
 
-def go_to_opinions() -> None:
+def open_history() -> None:
     """Open the tab that asks every checkpoint."""
     st.session_state["view"] = OPINIONS
 

@@ -15,7 +15,7 @@ from fashion_core.runs.records import epoch_records
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES
 from fashion_core.runs.store import RunStore, epoch_number
-from fashion_core.ui import common, login, settings_form
+from fashion_core.ui import common, login, run_status, settings_form
 from fashion_core.ui.comparison import show_comparison, show_lineage
 from fashion_core.ui.snippets import training
 
@@ -46,7 +46,7 @@ def show_continue(store: RunStore) -> None:
         return
     run = ask_run(store)
     if run is None:
-        common.welcome(store)
+        run_status.welcome(store)
         return
     saved = run.epochs_saved()
     epoch = addressed_epoch(run, saved)
@@ -209,7 +209,7 @@ def show_verdicts(run: Run, wishes: list[ResumeRequest]) -> None:
 def show_plan(run: Run, planned: Plan) -> None:
     """One verdict with its reasons."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        common.verdict_badge(planned.judgement.verdict)
+        run_status.verdict_badge(planned.judgement.verdict)
         st.markdown(f"trains {epochs_text(planned)} as a run of its own; the parent is not touched", width="content")
     if planned.judgement.reasons:
         st.markdown("\n".join(f"- {common.plain(reason)}" for reason in planned.judgement.reasons))
@@ -251,7 +251,7 @@ def start(store: RunStore, run: Run, wishes: list[ResumeRequest]) -> None:
     """Start the runs; a second press of the same button finds another one in its place."""
     common.count_press()
     with common.problems_shown(), st.spinner("Starting…"):
-        made = common.actions(store).resume(run, wishes)
+        made = login.actions(store).resume(run, wishes)
         resumption = made[0].record.resumption
         if resumption and resumption.group:
             common.address(group=resumption.group, epoch=None)
@@ -276,7 +276,7 @@ def show_group(store: RunStore, group: str) -> None:
 
 def show_group_live(store: RunStore, runs: list[Run], was_active: bool) -> None:
     """How far each run is, and all of them together."""
-    common.advance(store)
+    run_status.advance(store)
     with common.problems_shown():
         show_progress_of(store, [run for run in runs if store.has(run.id)], was_active)
 
@@ -291,14 +291,14 @@ def show_progress_of(store: RunStore, runs: list[Run], was_active: bool) -> None
     done = sum(state not in UNDER_WAY_STATES for state in states.values())
     st.progress(sum(shares) / max(1, len(runs)), text=f"{done} of {len(runs)} runs have ended")
     if was_active and login.button("Cancel all", icon=":material/stop:"):
-        common.actions(store).cancel(runs)
+        login.actions(store).cancel(runs)
         st.rerun()
     for run in runs:
         with st.container(horizontal=True, vertical_alignment="center"):
-            common.state_badge(states[run.id])
+            run_status.state_badge(states[run.id])
             st.page_link("train.py", label=common.plain(run.title), query_params={"run": run.id})
             st.caption(common.plain(", ".join(changed(run)) or "same settings"), width="content")
-            st.caption(common.whereabouts(store, run), width="content")
+            st.caption(run_status.whereabouts(store, run), width="content")
 
 
 def changed(run: Run) -> list[str]:

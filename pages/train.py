@@ -13,8 +13,8 @@ from fashion_core.runs import precision
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import CONTINUABLE_STATES, UNDER_WAY_STATES, Resumption, State
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common, login, settings_form
-from fashion_core.ui.live import feed, feed_views
+from fashion_core.ui import common, login, run_status, settings_form
+from fashion_core.ui.live import live_metrics, views
 from fashion_core.ui.snippets import training
 
 ESSENTIAL = ("name", "dataset", "model", "epochs", "batch_size", "optimizer", "learning_rate")
@@ -37,7 +37,7 @@ def main() -> None:
 def show_form(store: RunStore) -> None:
     """All settings, what they mean in plain PyTorch, and Start."""
     st.title("Train")
-    preset = st.selectbox("Begin from", PRESETS, format_func=lambda name: PRESETS[name].label, key="preset")
+    preset = st.selectbox("Preset", PRESETS, format_func=lambda name: PRESETS[name].label, key="preset")
     st.caption(PRESETS[preset].help)
     values = ask_settings(preset)
     try:
@@ -71,7 +71,7 @@ def start(store: RunStore, config: TrainConfig) -> None:
     """Start the run and go to its live view; a second press of the same button finds another one in its place."""
     common.count_press()
     with common.problems_shown(), st.spinner("Starting…"):
-        st.session_state["started"] = common.actions(store).start(config).id
+        st.session_state["started"] = login.actions(store).start(config).id
         st.rerun()
 
 
@@ -94,7 +94,7 @@ def show_run(store: RunStore, run: Run) -> None:
             common.resume_link(run)
             common.predict_link(run)
             st.page_link("train.py", label="Set up another run", icon=":material/add:", query_params={})
-    common.show_damage(run)
+    run_status.show_damage(run)
     if run.record.source:
         show_imported(store, run)
         return
@@ -109,8 +109,8 @@ def show_run(store: RunStore, run: Run) -> None:
 def show_imported(store: RunStore, run: Run) -> None:
     """A run that was brought in: nothing was trained here, so there is nothing to watch."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        common.state_badge(run.state())
-        st.markdown(common.whereabouts(store, run), width="content")
+        run_status.state_badge(run.state())
+        st.markdown(run_status.whereabouts(store, run), width="content")
     notes = run.labels.notes
     if notes:
         st.info(common.plain(notes), icon=":material/info:")
@@ -123,7 +123,7 @@ def show_origin(store: RunStore, run: Run, resumption: Resumption) -> None:
     parent_exists = parent is not None and store.has(parent.run)
     name = store.at(parent.run).title if parent and parent_exists else resumption.parent_name
     with st.container(horizontal=True, vertical_alignment="center"):
-        common.verdict_badge(resumption.verdict)
+        run_status.verdict_badge(resumption.verdict)
         st.markdown(f"resumed from **{common.plain(name)}**", width="content")
         if parent and parent_exists:
             query = {"run": parent.run, "epoch": str(parent.epoch)}
@@ -157,19 +157,19 @@ def show_proof(store: RunStore, run: Run) -> None:
 
 def show_live(store: RunStore, run: Run) -> None:
     """What changes while the run trains; the page runs again when the browser hears that more than numbers changed."""
-    common.advance(store)
+    run_status.advance(store)
     found = None
     with common.problems_shown():
-        found = feed.look(store, run)
+        found = live_metrics.read(store, run)
         show_state(store, run, found)
-    feed_views.show_numbers(run, found)
+    views.show_numbers(run, found)
     with common.problems_shown():
         if found:
             show_measured(store, run, found)
         show_log(run)
 
 
-def show_measured(store: RunStore, run: Run, found: feed.Feed) -> None:
+def show_measured(store: RunStore, run: Run, found: live_metrics.LiveMetrics) -> None:
     """What the run measured, as charts, and beside the run that it was resumed from."""
     if run.record.resumption and found.state not in UNDER_WAY_STATES:
         show_proof(store, run)
@@ -177,13 +177,13 @@ def show_measured(store: RunStore, run: Run, found: feed.Feed) -> None:
         text = f"{found.damaged:,} rows of metrics.jsonl can't be read, and are missing from the charts."
         st.warning(text, icon=":material/broken_image:")
     st.caption(live.LIVE_KEY)
-    feed_views.show_charts(found)
+    views.show_charts(found)
 
 
-def show_state(store: RunStore, run: Run, found: feed.Feed) -> None:
+def show_state(store: RunStore, run: Run, found: live_metrics.LiveMetrics) -> None:
     """The state, the one thing that can be done about it, and what failed."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        common.state_badge(found.state)
+        run_status.state_badge(found.state)
         st.space("stretch")
         offer_action(store, run, found.state)
     if found.state == "failed" and found.status.error:
@@ -194,10 +194,10 @@ def offer_action(store: RunStore, run: Run, state: State) -> None:
     """Stop what goes on, go on with what stopped."""
     if state in UNDER_WAY_STATES:
         if login.button("Stop", icon=":material/stop:", disabled=state == "stopping"):
-            common.actions(store).stop(run)
+            login.actions(store).stop(run)
             st.rerun()
     elif state in CONTINUABLE_STATES and login.button("Continue", icon=":material/play_arrow:"):
-        common.actions(store).continue_run(run)
+        login.actions(store).continue_run(run)
         st.rerun()
 
 

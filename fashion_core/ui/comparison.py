@@ -26,7 +26,7 @@ from fashion_core.resume.lineage_frames import lineage_parts, part_frames
 from fashion_core.resume.tables import Losses, Sort, branches_frame, compared_frame, losses_of
 from fashion_core.runs.schema import ACTIVE_STATES
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common, login
+from fashion_core.ui import common, login, run_status
 
 FIRST, LATEST = "first epoch", "latest"
 REFRESH_SECONDS = 2.0
@@ -44,7 +44,7 @@ def show_comparison(store: RunStore) -> None:
 @st.fragment(run_every=REFRESH_SECONDS)
 def _draw_again_when_they_move_on(store: RunStore, drawn: Outline) -> None:
     """Once a run has come, gone, ended an epoch or ended."""
-    common.advance(store)
+    run_status.advance(store)
     with common.problems_shown():
         if outline(compare(store)) != drawn:
             st.rerun()
@@ -185,7 +185,7 @@ def show_lineage(store: RunStore) -> None:
     """The tree of runs; a click on a dot opens its checkpoint."""
     parts = lineage_parts(store)
     if not parts:
-        common.welcome(store)
+        run_status.welcome(store)
         return
     number = common.ask_page(len(parts), "trees")
     if len(parts) > 1:

@@ -28,7 +28,7 @@ def _verify_with_progress(store: RunStore, runs: list[Run]) -> list[Verified]:
     """Read each file, with a bar that says how long it still takes."""
     total, began = max(verify.count_files(runs), 1), time.monotonic()
     bar, results = st.progress(0.0, text="Reading…"), []
-    for result in common.actions(store).verify(runs):
+    for result in login.actions(store).verify(runs):
         results.append(result)
         done = len(results)
         if done * 100 // total != (done - 1) * 100 // total:
@@ -59,14 +59,14 @@ def show_keep(store: RunStore, run: Run, saved: pd.DataFrame) -> None:
     last = _ask_rule()
     going = store.expendable(run, last=last, best=True) if last else []
     if not going:
-        st.write("Nothing would go.")
+        st.write("Nothing to delete.")
         return
     _show_going(run, saved[(saved["format"] == "checkpoint") & saved["epoch"].isin(going)])
     # The key names the epochs: a press on an older preview finds another button in its place.
     sure = st.checkbox("They will be gone for good", key=f"sure {run.id} {going}")
     label, key = _delete_label(len(going)), f"let go {run.id} {going}"
     if login.button(label, icon=":material/delete:", key=key, disabled=not sure):
-        common.actions(store).delete_checkpoints(run, going)
+        login.actions(store).delete_checkpoints(run, going)
         st.rerun()
 
 

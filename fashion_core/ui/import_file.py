@@ -1,4 +1,4 @@
-"""Bring a file in: what is in it, and then the import."""
+"""Import: what is in it, and then the import."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from fashion_core.access.gate import forget_upload
 from fashion_core.config import DATASET_LABELS
 from fashion_core.formats.inspect import Inspection
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common, upload_limits
+from fashion_core.ui import common, login, upload_limits
 from fashion_core.ui.saved_file import look, show_inside, show_problem, show_verdict
 
 IMPORTED = "imported"
@@ -23,7 +23,7 @@ def show_upload(store: RunStore) -> None:
         "of one of the three models here, up to 160 MB; `python -m fashion_core import FILE` takes larger ones. "
         "Nothing in it is executed."
     )
-    why = common.actions(store).actor.why
+    why = login.actions(store).actor.why
     if why:
         st.info(common.plain(why), icon=":material/visibility:")
         return
@@ -33,7 +33,7 @@ def show_upload(store: RunStore) -> None:
         forget_upload(st.session_state)
         return
     (upload,) = admitted
-    path = common.actions(store).keep_upload(st.session_state, upload.file_id, upload.name, upload)
+    path = login.actions(store).keep_upload(st.session_state, upload.file_id, upload.name, upload)
     found = look(path)
     st.markdown(f"**{common.plain(upload.name)}**")
     show_problem(found)
@@ -59,7 +59,7 @@ def _offer_import(store: RunStore, path: Path, name: str, found: Inspection) -> 
     if wanted:
         given = {key: value for key, value in choices.items() if value}
         with st.spinner("Importing…"):
-            run = common.actions(store).import_file(path, name, given)
+            run = login.actions(store).import_file(path, name, given)
         forget_upload(st.session_state)
         st.session_state[IMPORTED] = common.file_query(run, run.checkpoint_path(run.epochs_saved()[0]))
         st.rerun()

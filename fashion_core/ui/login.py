@@ -9,14 +9,16 @@ from typing import Any, Final
 
 import streamlit as st
 from streamlit.errors import StreamlitAuthError
+from streamlit.navigation.page import StreamlitPage
 
 from fashion_core.access import roles as access
 from fashion_core.access.gate import Actions
 from fashion_core.access.roles import Actor
 from fashion_core.errors import ConfigError
 from fashion_core.runs.store import RunStore
-from fashion_core.ui.words import plain, sentence
+from fashion_core.ui.common import plain, sentence
 
+_NAME_WIDTH: Final = 40  # characters
 _ICON: Final = ":material/visibility:"
 _OUT_OF_REACH: Final = "why buttons are out of reach"
 _LAST_WHY: Final = "why they will be"
@@ -143,3 +145,15 @@ def _log_in(provider: str | None) -> None:
 def log_out() -> None:
     """The page that ends a login."""
     st.logout()
+
+
+def navigation(pages: list[StreamlitPage]) -> StreamlitPage:
+    """The bar of pages, with the way out for those who have logged in; none for those who may not come in."""
+    found = visitor()
+    if found is None:
+        return st.navigation(pages, position="hidden")
+    if not found.logged_in:
+        return st.navigation(pages, position="top")
+    way_out = st.Page(log_out, title="Log out", icon=":material/logout:", url_path="logout")
+    name = found.name if len(found.name) <= _NAME_WIDTH else f"{found.name[: _NAME_WIDTH - 1]}…"
+    return st.navigation({"": pages, f"{plain(name)} · {found.role}": [way_out]}, position="top")

@@ -17,7 +17,7 @@ from fashion_core.formats.inspect import Inspection
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import VerdictKind
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common
+from fashion_core.ui import common, run_status
 
 BYTES_KEY = "filled: weights · hollow: the optimizer's state"
 CHANGED = "its SHA-256 is not the one that was recorded"
@@ -93,7 +93,7 @@ class Chosen:
 
 def show_verdict(verdict: VerdictKind, found: Inspection | None) -> None:
     """What the verdict means, in one sentence."""
-    icon, color, sentence = common.VERDICTS[verdict]
+    icon, color, sentence = run_status.VERDICTS[verdict]
     missing = f" Not in it: {'; '.join(found.missing)}." if found and found.missing and verdict != "untrusted" else ""
     st.markdown(f":{color}[{icon} **{verdict}**] · {sentence}{missing}")
 

@@ -69,5 +69,5 @@ def offer_download(store: RunStore, config: TrainConfig) -> None:
     if login.button("Download Fashion-MNIST", icon=":material/download:"):
         bar = st.progress(0.0, text="Downloading…")
         with common.problems_shown():
-            common.actions(store).download(lambda done, total: bar.progress(done / total, text=f"{done / 1e6:.1f} MB"))
+            login.actions(store).download(lambda done, total: bar.progress(done / total, text=f"{done / 1e6:.1f} MB"))
             st.rerun()

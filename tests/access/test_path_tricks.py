@@ -73,7 +73,7 @@ class Place(NamedTuple):
 
 
 RUN, FILE = {"run": "{run}"}, {"run": "{run}", "epoch": "1"}
-QUALITY, OPINIONS = {**FILE, "view": "How good is it?"}, {**FILE, "view": "Every checkpoint's opinion"}
+QUALITY, OPINIONS = {**FILE, "view": "Evaluation"}, {**FILE, "view": "Checkpoint history"}
 TWO, COMPARE = {**FILE, "view": "Two models"}, {**FILE, "show": "Compare"}
 HELPED, LINEAGE = {"view": "Did resuming help?"}, {"view": "Lineage"}
 NO_RUN, NO_FILE, NO_IMAGE = "No run in .* has the id", "has no saved file", "A test image is a number from 0 to 1,999"

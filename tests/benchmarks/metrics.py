@@ -10,7 +10,7 @@ from fashion_core.runs import live, metrics, tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Environment, Parent, Resumption
 from fashion_core.runs.store import RunStore
-from fashion_core.ui.live import feed
+from fashion_core.ui.live import live_metrics
 
 from . import Comparison, alternate
 from .stores import LOADED, write
@@ -46,7 +46,7 @@ class Growing:
     def refresh(self) -> None:
         """What the server does for all who watch, up to what it sends."""
         self.grow()
-        feed.look(self.store, self.run).body()
+        live_metrics.read(self.store, self.run).body()
 
     def first_look(self) -> None:
         live.forget()
@@ -57,7 +57,7 @@ class Growing:
         self.grow()
         rows = metrics.read_rows(self.run.metrics_path)
         batches = tables.batches_frame(rows, self.config)
-        epochs = tables.thin_out(tables.epochs_frame(rows, self.config, []), feed.MAX_EPOCHS)
+        epochs = tables.thin_out(tables.epochs_frame(rows, self.config, []), live_metrics.MAX_EPOCHS)
         charts.live_chart(batches, epochs, self.config.epochs * self.config.batches_per_epoch).sent()
         charts.accuracy_chart(epochs, range(self.config.epochs)).sent()
 

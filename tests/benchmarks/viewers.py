@@ -18,7 +18,7 @@ from fashion_core.runs import queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES
 from fashion_core.runs.store import RunStore
-from fashion_core.ui.live.feed import ACTIVE_SECONDS
+from fashion_core.ui.live.live_metrics import ACTIVE_SECONDS
 
 from . import Comparison
 from .serving import Server, serving

@@ -52,7 +52,7 @@ def spooled(store: RunStore) -> list[Path]:
 
 
 def upload(page: Page, server: Server, path: Path) -> None:
-    open_page(page, f"{server.url}/checkpoints?view=Bring+a+file+in")
+    open_page(page, f"{server.url}/checkpoints?view=Import")
     page.locator("input[type=file]").set_input_files(path)
 
 

@@ -87,7 +87,7 @@ def test_page_goes_on_following_after_it_was_told_that_nothing_has_changed(
         socket.connect_to_server().on_message(pass_on)
 
     page.on("pageerror", lambda problem: problems.append(problem))
-    page.route_web_socket("**/feed", overhear)
+    page.route_web_socket("**/live", overhear)
     watch(page, server, run)
     wait_until(lambda: page.title() and told.count("") > 1, "the page was told so")
     write_epoch(run)
@@ -107,7 +107,7 @@ def test_page_that_no_feed_reaches_follows_all_the_same(
         tried.append(socket.url)
         refuse(socket)
 
-    page.route_web_socket("**/feed", route)
+    page.route_web_socket("**/live", route)
     watch(page, server, run)
     wait_until(lambda: page.title() and len(tried) > times, "the page has tried again, and found nothing")
     write_epoch(run)

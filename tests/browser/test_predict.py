@@ -70,10 +70,10 @@ def test_uploaded_images_are_answered_and_a_bad_one_is_named(
     for path, name in zip(images, predicted(run, 3), strict=True):
         assert re.search(re.escape(path.name) + rf"\s*· {name}, \d+\.\d%", text)
     assert text.count("so light and dark were swapped") == 3
-    page.get_by_role("tab", name="How good is it?").click()
+    page.get_by_role("tab", name="Evaluation").click()
     expect(page.get_by_text("test images are right")).to_be_visible(timeout=PATIENCE_MS)
     page.get_by_role("tab", name="Your own").click()
-    page.get_by_text("Every checkpoint's opinion").nth(1).click()
+    page.get_by_text("Checkpoint history").nth(1).click()
     expect(page.get_by_label("The probability of each class by epoch, a panel a run", exact=True)).to_be_visible(
         timeout=PATIENCE_MS
     )
@@ -94,14 +94,14 @@ def test_a_click_on_an_image_opens_it_and_its_address_opens_the_same(
     page.goto("about:blank")
     open_page(page, shared)
     expect(heading).to_have_text(said)
-    page.get_by_role("button", name="Every checkpoint's opinion of it").click()
+    page.get_by_role("button", name="Checkpoint history").click()
     expect(page.get_by_label("Test image", exact=True)).to_have_value(re.search(r"\d+", said)[0])  # type: ignore[index]
 
 
 def test_a_click_on_a_cell_of_the_confusion_shows_its_images(
     store: RunStore, server: Server, page: Page, run: Run
 ) -> None:
-    open_page(page, address(server, run, "How good is it?"))
+    open_page(page, address(server, run, "Evaluation"))
     chart = page.get_by_label("True class by predicted class", exact=True)
     expect(chart).to_be_visible(timeout=PATIENCE_MS)
     box = chart.bounding_box()
@@ -119,7 +119,7 @@ def test_a_click_on_a_cell_of_the_confusion_shows_its_images(
 def test_a_file_that_is_replaced_while_it_is_shown_is_asked_anew(
     store: RunStore, server: Server, page: Page, run: Run
 ) -> None:
-    open_page(page, address(server, run, "How good is it?"))
+    open_page(page, address(server, run, "Evaluation"))
     expect(page.get_by_text("test images are right")).to_be_visible(timeout=PATIENCE_MS)
     before = page.get_by_text("test images are right").inner_text()
     other = new_run(store, name="other", epochs=2, seed=5)

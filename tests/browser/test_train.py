@@ -270,7 +270,7 @@ def addresses(parent: Run, child: Run, brought: Run) -> list[str]:
         "checkpoints?view=Verify+and+tidy+up",
         *(f"resume?run={child.id}&view={view}&focus={child.id}" for view in views),
         *(f"predict?run={run.id}&view=Two+models" for run in runs),
-        f"predict?run={parent.id}&view=Every+checkpoint%27s+opinion&image=0",
+        f"predict?run={parent.id}&view=Checkpoint+history&image=0",
     ]
 
 

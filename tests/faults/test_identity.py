@@ -17,7 +17,7 @@ from fashion_core.runs import processes, queue
 from fashion_core.runs.heartbeats import SILENCE_SECONDS
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common
+from fashion_core.ui import run_status
 from tests.faults.lives import assert_same_end
 from tests.support.processes import python, wait_for_end, wait_for_epochs, wait_until, worker_is_gone
 from tests.support.runs import config, new_run, set_state, train
@@ -160,7 +160,7 @@ def test_suspended_worker_is_named_and_goes_on_to_the_same_bits(store: RunStore,
     wait_until(lambda: worker.status() == psutil.STATUS_STOPPED, "it is suspended")
     waiting = queue.start(store, straight.record.config)
     assert (run.state(), waiting.state()) == ("running", "queued")
-    assert f"kill -CONT {worker.pid} " in common.whereabouts(store, run)
+    assert f"kill -CONT {worker.pid} " in run_status.whereabouts(store, run)
     with pytest.raises(RunStateError, match="is running"):
         queue.continue_run(store, run)
     with pytest.raises(RunStateError, match="is being worked on"):

@@ -48,7 +48,7 @@ def wait_for_at_most(server: Server, most: float, seconds: float) -> float:
 
 def run_the_page_again(page: Page) -> None:
     """By a look at another tab."""
-    page.get_by_role("tab", name="How good is it?").click()
+    page.get_by_role("tab", name="Evaluation").click()
     expect(page.get_by_text("test images are right")).to_be_visible(timeout=PATIENCE_MS)
     page.get_by_role("tab", name="Your own").click()
 

@@ -142,7 +142,7 @@ def test_person_who_is_another_one_by_now_is_refused_the_form(store: RunStore, s
 
 
 def test_viewer_is_offered_no_place_for_a_file(store: RunStore, stopped: Run) -> None:
-    app = open_as(login(BERT), "checkpoints", view="Bring a file in")
+    app = open_as(login(BERT), "checkpoints", view="Import")
     assert "only operators" in app.info[0].value
     assert not app.get("file_uploader")
 
@@ -205,7 +205,7 @@ def test_shared_without_a_login_downloads_nothing(stopped: Run) -> None:
 
 @pytest.mark.usefixtures("shared")
 def test_shared_without_a_login_offers_no_place_for_a_file(stopped: Run) -> None:
-    app = open_here("checkpoints", stopped, {"view": "Bring a file in"})
+    app = open_here("checkpoints", stopped, {"view": "Import"})
     assert app.info[0].value.startswith("Read")
     assert not app.get("file_uploader")
     assert not app.button

@@ -301,7 +301,7 @@ def test_keep_rule_shows_what_would_go_and_then_lets_it_go(store: RunStore) -> N
     run = trained(store, name="long", epochs=6)
     store.create(config(name="child"), environment(), parent=Parent(run=run.id, epoch=1))
     app = open_page("checkpoints", view="Verify and tidy up", of=run.id)
-    assert "Nothing would go" in words(app)
+    assert "Nothing to delete" in words(app)
     keep(app, 2)
     best = run.best_epoch()
     going = [epoch for epoch in range(6) if epoch not in (1, 4, 5, best)]

@@ -74,7 +74,7 @@ def test_an_epoch_that_is_not_there_stays_with_the_run_of_the_address(store: Run
 
 @pytest.mark.parametrize("file", ["model_save/0", "model_save/1", "model_weights.pth", "model.pth"])
 def test_every_kind_of_file_can_be_used(store: RunStore, run: Run, file: str) -> None:
-    app = opened(run=run.id, file=file, view="How good is it?")
+    app = opened(run=run.id, file=file, view="Evaluation")
     assert not app.error
     assert "of 2,000 test images are right" in texts(app)
 
@@ -83,7 +83,7 @@ def test_accuracy_is_that_of_the_run(store: RunStore, run: Run) -> None:
     facts = run.file_info(run.checkpoint_path(1))
     assert facts is not None
     assert facts.accuracy is not None
-    app = opened(run=run.id, epoch="1", view="How good is it?")
+    app = opened(run=run.id, epoch="1", view="Evaluation")
     assert f"**{facts.accuracy:.1%}** of 2,000" in texts(app)
 
 
@@ -97,7 +97,7 @@ def test_accuracy_is_that_of_the_run(store: RunStore, run: Run) -> None:
         ({"image": "2000"}, "A test image is a number from 0 to 1,999"),
         ({"image": "9" * 5000}, "A test image is a number from 0 to 1,999"),
         ({"image": "-1"}, "A test image is a number from 0 to 1,999"),
-        ({"view": "How good is it?", "cell": "10-0"}, "A cell is two classes"),
+        ({"view": "Evaluation", "cell": "10-0"}, "A cell is two classes"),
         ({"view": "Two models", "with": "nope/x"}, "No run in"),
     ],
 )
@@ -161,13 +161,13 @@ def test_opinions_are_of_the_run_and_of_what_was_resumed_from_it(store: RunStore
     grandchild = store.create(run.record.config, run.record.environment, parent=Parent(run=child.id, epoch=1))
     new_run(store, name="another")
     assert [one.id for one in store.descendants(run)] == [child.id, grandchild.id]
-    app = opened(run=run.id, view="Every checkpoint's opinion", image="7")
+    app = opened(run=run.id, view="Checkpoint history", image="7")
     assert not app.error
     assert widget(app, "Test image").value == 7
 
 
 def test_forgotten_images_are_counted_over_all_checkpoints(store: RunStore, run: Run) -> None:
-    app = opened(run=run.id, view="Every checkpoint's opinion")
+    app = opened(run=run.id, view="Checkpoint history")
     app.toggle[0].set_value(True).run()
     assert not app.exception
     first, last = (answers_of(run, epoch).correct for epoch in (0, 1))
@@ -177,7 +177,7 @@ def test_forgotten_images_are_counted_over_all_checkpoints(store: RunStore, run:
 def test_a_run_with_one_checkpoint_says_that_forgetting_needs_two(store: RunStore) -> None:
     run = new_run(store, epochs=1)
     train(run)
-    app = opened(run=run.id, view="Every checkpoint's opinion")
+    app = opened(run=run.id, view="Checkpoint history")
     assert "from the second checkpoint of a run on" in texts(app)
     assert not app.toggle
 
@@ -227,7 +227,7 @@ def test_a_cell_has_as_many_images_as_it_says(store: RunStore, run: Run) -> None
     matrix = scores.confusion(answers_of(run, 1))
     uneven = [(int(t), int(p)) for t in range(10) for p in range(10) if matrix[t, p] not in (0, matrix[p, t])]
     true, predicted = uneven[0]
-    app = opened(run=run.id, epoch="1", view="How good is it?", cell=f"{true}-{predicted}")
+    app = opened(run=run.id, epoch="1", view="Evaluation", cell=f"{true}-{predicted}")
     assert counted(app)[0].startswith(f"{matrix[true, predicted]:,} images")
 
 
@@ -236,9 +236,9 @@ def test_a_model_of_raw_pixels_is_asked_with_raw_pixels(store: RunStore) -> None
     train(run)
     facts = run.file_info(run.checkpoint_path(1))
     assert facts is not None
-    assert f"**{facts.accuracy:.1%}** of 2,000" in texts(opened(run=run.id, epoch="1", view="How good is it?"))
+    assert f"**{facts.accuracy:.1%}** of 2,000" in texts(opened(run=run.id, epoch="1", view="Evaluation"))
     first, last = (answers_of(run, epoch).correct for epoch in (0, 1))
-    app = opened(run=run.id, view="Every checkpoint's opinion")
+    app = opened(run=run.id, view="Checkpoint history")
     app.toggle[0].set_value(True).run()
     assert f"**{(first & ~last).sum()}** of 2,000 images" in texts(app)
 
@@ -246,8 +246,8 @@ def test_a_model_of_raw_pixels_is_asked_with_raw_pixels(store: RunStore) -> None
 def test_a_replaced_file_is_asked_anew_by_every_view(store: RunStore, run: Run) -> None:
     other = new_run(store, epochs=2, seed=5)
     train(other)
-    text = texts(opened(run=run.id, epoch="1", view="How good is it?"))
-    app = opened(run=run.id, view="Every checkpoint's opinion", image="3")
+    text = texts(opened(run=run.id, epoch="1", view="Evaluation"))
+    app = opened(run=run.id, view="Checkpoint history", image="3")
     app.toggle[0].set_value(True).run()
     before = opinions_chart(app), texts(app)
     for epoch in (0, 1):
@@ -255,7 +255,7 @@ def test_a_replaced_file_is_asked_anew_by_every_view(store: RunStore, run: Run) 
         facts = other.file_info(other.checkpoint_path(epoch))
         assert facts is not None
         run.write_info(run.checkpoint_path(epoch), facts)
-    assert texts(opened(run=run.id, epoch="1", view="How good is it?")) != text
+    assert texts(opened(run=run.id, epoch="1", view="Evaluation")) != text
     app.run()
     assert opinions_chart(app) != before[0]
     assert texts(app) != before[1]
@@ -270,7 +270,7 @@ def test_a_damaged_checkpoint_is_named_and_hides_no_other(store: RunStore, run: 
     content = bytearray(run.checkpoint_path(0).read_bytes())
     content[len(content) // 2] ^= 1
     run.checkpoint_path(0).write_bytes(content)
-    app = opened(run=run.id, epoch="1", view="Every checkpoint's opinion")
+    app = opened(run=run.id, epoch="1", view="Checkpoint history")
     assert not app.error
     assert app.warning[0].value.startswith("Left out: epoch 0 of base")
     run.checkpoint_path(0).unlink()
@@ -307,7 +307,7 @@ def test_the_page_does_its_work_without_torch(store: RunStore, run: Run) -> None
     code = """
 import sys
 from streamlit.testing.v1 import AppTest
-for view in ("Test images", "How good is it?", "Every checkpoint's opinion", "Two models", "In plain PyTorch"):
+for view in ("Test images", "Evaluation", "Checkpoint history", "Two models", "In plain PyTorch"):
     app = AppTest.from_file("pages/dashboard.py", default_timeout=60).switch_page("predict.py")
     app.query_params["view"] = view
     app.query_params["image"] = "5"

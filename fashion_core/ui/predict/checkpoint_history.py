@@ -24,7 +24,7 @@ MOST_RUNS: Final = 12
 _ASKING: Final = "Asking every checkpoint…"
 
 
-def show_opinions_of_test_image(chosen: Chosen) -> None:
+def show_test_image_history(chosen: Chosen) -> None:
     """The image that the address names, else the one that the model is least sure about."""
     said = answers(chosen)
     pixels, labels = test_images(chosen.run.record.config.dataset)
@@ -34,7 +34,7 @@ def show_opinions_of_test_image(chosen: Chosen) -> None:
         show_large(pixels[index], f"Test image {index}")
         st.caption(f"Test image {index:,} · {CLASS_NAMES[labels[index]]}")
     with right:
-        show_opinions(chosen, pixels[index], int(labels[index]))
+        show_history(chosen, pixels[index], int(labels[index]))
     _show_forgotten(chosen, pixels)
 
 
@@ -54,7 +54,7 @@ def _ask_image(said: scores.Answers) -> int:
     )
 
 
-def show_opinions(chosen: Chosen, image: Array, label: int | None = None) -> None:
+def show_history(chosen: Chosen, image: Array, label: int | None = None) -> None:
     """The chart of all checkpoints of the run and of those resumed from it; what can't be asked is named."""
     family = [chosen.run, *chosen.store.descendants(chosen.run)]
     shown = family[:MOST_RUNS]

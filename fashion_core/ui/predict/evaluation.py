@@ -15,7 +15,7 @@ from fashion_core.ui.predict.models import answers, ask_other, test_images, usab
 from fashion_core.ui.saved_file import Chosen
 
 
-def show_quality(chosen: Chosen) -> None:
+def show_evaluation(chosen: Chosen) -> None:
     """Accuracy with its interval, what is mixed up, each class, calibration, the most confident mistakes."""
     said = answers(chosen)
     pixels, _ = test_images(chosen.run.record.config.dataset)
@@ -36,7 +36,7 @@ def show_quality(chosen: Chosen) -> None:
 
 
 def _show_confusion(said: Answers) -> None:
-    st.markdown("**What it takes for what**")
+    st.markdown("**Confusion matrix**")
     st.markdown(outcome_words.confusion_sentence(said))
     st.caption(evaluation.CONFUSION_KEY)
     rows = evaluation_tables.confusion_frame(scores.confusion(said))
@@ -88,14 +88,14 @@ def _show_classes(said: Answers) -> None:
 
 def _show_calibration(said: Answers) -> None:
     found = scores.calibration(said)
-    st.markdown("**Is it as sure as it may be?**")
+    st.markdown("**Calibration**")
     st.markdown(outcome_words.calibration_sentence(found))
     st.caption(evaluation.RELIABILITY_KEY)
     chart = evaluation.reliability_chart(evaluation_tables.reliability_frame(found))
     st.vega_lite_chart(chart.sent(), alt="Accuracy by confidence")
 
 
-def show_two(chosen: Chosen) -> None:
+def show_two_models(chosen: Chosen) -> None:
     """Two files beside each other: which is better, whether that is more than chance, and where they differ."""
     other = usable(ask_other(chosen))
     first, second = answers(chosen), answers(other)

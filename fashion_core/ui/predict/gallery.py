@@ -32,14 +32,14 @@ ORDERS: Final[dict[str, Callable[[Answers], Array]]] = {
 }
 
 
-def show_gallery(chosen: Chosen, go_to_opinions: Callable[[], None]) -> None:
+def show_gallery(chosen: Chosen, open_history: Callable[[], None]) -> None:
     """Filters, a page of images, and the one that the address names; from there on to every checkpoint's opinion."""
     said = answers(chosen)
     pixels, _ = test_images(chosen.run.record.config.dataset)
     show_images(_filtered(said), pixels, said, "gallery")
     if addressed_image(len(said)) is None:
         st.caption("Choose an image to see what the model says about it.")
-    show_chosen(pixels, {"this model": said}, go_to_opinions)
+    show_chosen(pixels, {"this model": said}, open_history)
     _offer_csv(chosen, said)
 
 
@@ -109,7 +109,7 @@ def addressed_image(count: int) -> int | None:
     return int(given)
 
 
-def show_chosen(pixels: Array, models: Mapping[str, Answers], go_to_opinions: Callable[[], None] | None = None) -> None:
+def show_chosen(pixels: Array, models: Mapping[str, Answers], open_history: Callable[[], None] | None = None) -> None:
     """The image that the address names, if it names one, with what each model says about it, and the way onward."""
     labels = next(iter(models.values())).labels
     index = addressed_image(len(labels))
@@ -118,9 +118,9 @@ def show_chosen(pixels: Array, models: Mapping[str, Answers], go_to_opinions: Ca
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**Test image {index:,}** · {CLASS_NAMES[labels[index]]}")
-            if go_to_opinions:
+            if open_history:
                 st.space("stretch")
-                st.button("Every checkpoint's opinion of it", icon=":material/timeline:", on_click=go_to_opinions)
+                st.button("Checkpoint history", icon=":material/timeline:", on_click=open_history)
         rows = {name: said.probabilities[index] for name, said in models.items()}
         show_answer(pixels[index], rows, int(labels[index]))
 

@@ -23,8 +23,8 @@ UPLOAD, CAMERA = "Upload", "Camera"
 _STEP_WIDTH: Final = 112
 
 
-def show_own_images(chosen: Chosen, show_opinions: Callable[[Array], None]) -> None:
-    """Take images, answer for each; ``show_opinions`` shows what every checkpoint says about one."""
+def show_own_images(chosen: Chosen, show_history: Callable[[Array], None]) -> None:
+    """Take images, answer for each; ``show_history`` shows what every checkpoint says about one."""
     files = _uploads() if _ask_source() == UPLOAD else _photo()
     ready = [(file, image) for file in files if (image := _prepared(file))]
     if not ready:
@@ -36,7 +36,7 @@ def show_own_images(chosen: Chosen, show_opinions: Callable[[Array], None]) -> N
     for (file, image), row in zip(ready, found, strict=True):
         with st.container(border=True):
             _show_image(file.name, image, row)
-            _offer_opinions(file, image, show_opinions)
+            _offer_opinions(file, image, show_history)
     _offer_csv([file.name for file, _ in ready], found)
 
 
@@ -86,13 +86,13 @@ def _show_image(name: str, image: Prepared, row: Array) -> None:
     _show_steps(image)
 
 
-def _offer_opinions(file: UploadedFile, image: Prepared, show_opinions: Callable[[Array], None]) -> None:
+def _offer_opinions(file: UploadedFile, image: Prepared, show_history: Callable[[Array], None]) -> None:
     opinions = st.expander(
-        "Every checkpoint's opinion", icon=":material/timeline:", on_change="rerun", key=f"opinions {file.file_id}"
+        "Checkpoint history", icon=":material/timeline:", on_change="rerun", key=f"opinions {file.file_id}"
     )
     if opinions.open:
         with opinions, common.problems_shown():
-            show_opinions(image.pixels)
+            show_history(image.pixels)
 
 
 def _show_steps(image: Prepared) -> None:

@@ -8,8 +8,8 @@ from fashion_core.resume.comparison import Compared, LossNow
 from fashion_core.runs.live import Numbers
 from fashion_core.runs.schema import LoadCheck
 from fashion_core.runs.store import RunStore
-from fashion_core.ui.live import run_tiles
-from fashion_core.ui.live.tiles import Meaning, Tile
+from fashion_core.ui.live import metrics
+from fashion_core.ui.live.metrics import Meaning, Metric
 from tests.support.runs import new_run
 
 NOTHING = Numbers(None, None, None, None, None, 0.0)
@@ -17,9 +17,9 @@ CHECK = LoadCheck(loss_last=0.5, loss_check=0.5, accuracy=0.8, standard_error=0.
 ROW = Compared("b", "b", "finished", "a", "a", True, 1, CHECK, None, None, "exact", (), {})
 
 
-def tile(store: RunStore, label: str, found: Numbers) -> Tile:
+def metric(store: RunStore, label: str, found: Numbers) -> Metric:
     run = new_run(store)
-    return next(tile for tile in run_tiles.numbers(run, run.status, "stopped", found) if tile.label == label)
+    return next(metric for metric in metrics.run_metrics(run, run.status, "stopped", found) if metric.label == label)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def tile(store: RunStore, label: str, found: Numbers) -> Tile:
     [(None, "", "plain"), (-0.25, "↓ 0.2500", "good"), (0.25, "↑ 0.2500", "bad"), (0.0, "0.0000", "plain")],
 )
 def test_less_of_a_loss_is_good(store: RunStore, change: float | None, said: str, meaning: Meaning) -> None:
-    found = tile(store, "Test loss", replace(NOTHING, loss=0.5, loss_change=change))
+    found = metric(store, "Test loss", replace(NOTHING, loss=0.5, loss_change=change))
     assert (found.value, found.change, found.meaning) == ("0.5000", said, meaning)
 
 
@@ -36,13 +36,13 @@ def test_less_of_a_loss_is_good(store: RunStore, change: float | None, said: str
     [(None, "", "plain"), (-0.25, "↓ 25.00 points", "bad"), (0.25, "↑ 25.00 points", "good")],
 )
 def test_more_of_an_accuracy_is_good(store: RunStore, change: float | None, said: str, meaning: Meaning) -> None:
-    found = tile(store, "Test accuracy", replace(NOTHING, accuracy=0.5, accuracy_change=change))
+    found = metric(store, "Test accuracy", replace(NOTHING, accuracy=0.5, accuracy_change=change))
     assert (found.value, found.change, found.meaning) == ("50.00%", said, meaning)
 
 
 def test_what_is_not_known_yet_is_a_dash(store: RunStore) -> None:
     run = new_run(store)
-    assert [tile.value for tile in run_tiles.numbers(run, run.status, "running", NOTHING)] == ["–"] * 5
+    assert [metric.value for metric in metrics.run_metrics(run, run.status, "running", NOTHING)] == ["–"] * 5
 
 
 @pytest.mark.parametrize(
@@ -57,11 +57,37 @@ def test_loss_now_says_which_way_it_went_and_whether_that_is_noise(
     loss: float, standard_error: float, said: str, meaning: Meaning
 ) -> None:
     now = LossNow(2, loss, loss - 0.5, standard_error)
-    first, latest = run_tiles.three_losses(replace(ROW, first=now, latest=now))[2:]
+    first, latest = metrics.three_losses(replace(ROW, first=now, latest=now))[2:]
     assert (first.change, first.meaning) == (latest.change, latest.meaning) == (said, meaning)
 
 
 def test_loss_right_after_loading_is_told_to_be_equal_or_of_other_images() -> None:
-    assert run_tiles.three_losses(ROW)[1].change == "equal"
+    assert metrics.three_losses(ROW)[1].change == "equal"
     other = CHECK.model_copy(update={"loss_check": 0.6, "comparable": False})
-    assert run_tiles.three_losses(replace(ROW, check=other))[1].change == "other images"
+    assert metrics.three_losses(replace(ROW, check=other))[1].change == "other images"
+
+
+def test_metric_has_its_label_value_change_and_note() -> None:
+    html = Metric("Test loss", "0.5", "↓ 0.1", "good", "Less is better.").html()
+    what, said = (
+        "<dt>Test loss</dt><dd>0.5</dd>",
+        '<dd class="change good">↓ 0.1</dd><dd class="note">Less is better.</dd>',
+    )
+    assert html == f"<div>{what}{said}</div>"
+
+
+def test_metric_without_a_change_has_no_place_for_one() -> None:
+    assert Metric("Test loss", "–").html() == "<div><dt>Test loss</dt><dd>–</dd></div>"
+
+
+def test_nothing_in_a_word_is_markup() -> None:
+    bad = '"><img src=x onerror=alert(1)>'
+    html = metrics.progress_and_metrics(bad, 0.5, [[Metric(bad, bad, bad, note=bad)]])
+    assert html.count("&quot;&gt;&lt;img src=x onerror=alert(1)&gt;") == 6
+    assert bad not in html
+
+
+def test_bar_has_the_share() -> None:
+    assert '<progress value="0.2500" aria-label="epoch 1 of 4">' in metrics.progress_and_metrics(
+        "epoch 1 of 4", 0.25, []
+    )

@@ -16,8 +16,8 @@ from fashion_core.access.roles import Roles
 from fashion_core.cache import LatestCache
 from fashion_core.errors import FashionError
 from fashion_core.runs.run import Run
-from fashion_core.ui import common, login
-from fashion_core.ui.live import feed
+from fashion_core.ui import common, login, run_status
+from fashion_core.ui.live import live_metrics
 
 _TICKET_SECONDS: Final = 10.0
 """For so long somebody who has connected may be silent."""
@@ -30,7 +30,7 @@ _looks: LatestCache[asyncio.Task[_Told]] = LatestCache(64)
 def address() -> str:
     """The path of the feeds, below that of all pages."""
     path = str(st.get_option("server.baseUrlPath")).strip("/")
-    return f"/{path}/feed" if path else "/feed"
+    return f"/{path}/live" if path else "/live"
 
 
 def route() -> WebSocketRoute:
@@ -78,6 +78,6 @@ async def _tell(socket: WebSocket, run_id: str, seconds: float, claims: dict[str
 
 def _look(run_id: str) -> _Told:
     store = common.store()
-    common.move_queue(store)
-    found = feed.look(store, store.get(run_id))
+    run_status.move_queue(store)
+    found = live_metrics.read(store, store.get(run_id))
     return found.seconds, found.body(), login.roles()

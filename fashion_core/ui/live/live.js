@@ -6,7 +6,7 @@ const asSources = (chart) => Object.fromEntries(Object.entries(chart).map(([name
 
 const feedCharts = ({ losses, accuracy }) => {
   document.body.value = { losses: asSources(losses), accuracy: asSources(accuracy) };
-  // The charts listen: filled.py. Vega makes room for what it has drawn only when it runs the next time.
+  // The charts listen: charts/base.py. Vega makes room for what it has drawn only when it runs the next time.
   document.body.dispatchEvent(new Event("fed"));
   document.body.dispatchEvent(new Event("fitted"));
 };

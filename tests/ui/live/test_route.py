@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from fashion_core.ui.live import feed_route
+from fashion_core.ui.live import route
 from tests.benchmarks.sessions import Session, open_session
 from tests.support.browsing import Server
 from tests.support.runs import batch_row, new_run, set_running, set_state
@@ -134,6 +134,6 @@ def test_feed_lies_below_the_path_of_all_pages() -> None:
     before = config.get_option("server.baseUrlPath")
     try:
         config.set_option("server.baseUrlPath", "/deep/down/")
-        assert feed_route.address() == feed_route.route().path == "/deep/down/feed"
+        assert route.address() == route.route().path == "/deep/down/live"
     finally:
         config.set_option("server.baseUrlPath", before)

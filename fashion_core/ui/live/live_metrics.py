@@ -19,8 +19,8 @@ from fashion_core.runs import live, tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES, LoadCheck, State, Status
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common
-from fashion_core.ui.live import run_tiles, tiles
+from fashion_core.ui import common, run_status
+from fashion_core.ui.live import metrics
 
 STARTING_SECONDS: Final = 0.25
 ACTIVE_SECONDS: Final = 1.0
@@ -31,7 +31,7 @@ _charts: LatestCache[tuple[ChartSpec, ChartSpec]] = LatestCache(64)
 
 
 @dataclass(frozen=True)
-class Feed:
+class LiveMetrics:
     """A run as its page shows it at one time.
 
     Attributes:
@@ -58,7 +58,7 @@ class Feed:
         return f'{{"numbers":{json.dumps(self.numbers)},"drawn":{json.dumps(self.drawn)},{rows}}}'
 
 
-def look(store: RunStore, run: Run) -> Feed:
+def read(store: RunStore, run: Run) -> LiveMetrics:
     """The run now. Raises ``DamagedFileError``, ``DiskError`` or ``RunNotFoundError``."""
     status = run.status
     state = run.state(status)
@@ -67,7 +67,7 @@ def look(store: RunStore, run: Run) -> Feed:
     span = tables.horizon(config, status, run.record.first_epoch)
     losses, accuracy = _charts.get(run.path, (seen.version, span, check), lambda: _drawn(config, seen, span, check))
     depends = state, status.error, span, check is not None, seen.damaged, stamp(run.log_path)
-    return Feed(
+    return LiveMetrics(
         status=status,
         state=state,
         seconds=_pace(status, state, seen.numbers),
@@ -80,11 +80,11 @@ def look(store: RunStore, run: Run) -> Feed:
 
 
 def _numbers(store: RunStore, run: Run, status: Status, state: State, seen: live.Look) -> str:
-    rows = [run_tiles.numbers(run, status, state, seen.numbers)]
+    rows = [metrics.run_metrics(run, status, state, seen.numbers)]
     if run.record.resumption and (compared := compare_run(store, run, seen.ended)):
-        rows.insert(0, run_tiles.three_losses(compared))
+        rows.insert(0, metrics.three_losses(compared))
     share = tables.progress(run.record.config, status, run.record.first_epoch).share
-    return tiles.html(common.whereabouts(store, run, state), share, rows)
+    return metrics.progress_and_metrics(run_status.whereabouts(store, run, state), share, rows)
 
 
 def _saved_by_parent(store: RunStore, run: Run, state: State) -> tuple[int, ...] | None:

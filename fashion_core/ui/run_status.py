@@ -1,0 +1,151 @@
+"""What a run and a saved file look like on every page: state, verdict, damage, where a run is and what comes next."""
+
+import time
+from contextlib import suppress
+from typing import Literal
+
+import streamlit as st
+
+from fashion_core.cache import LatestCache
+from fashion_core.clock import now
+from fashion_core.config import PRESETS, parse_config
+from fashion_core.errors import DamagedFileError, DiskError
+from fashion_core.runs import processes, queue, tables, verify
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import ACTIVE_STATES, State, Status, VerdictKind
+from fashion_core.runs.store import RunStore
+from fashion_core.ui import login
+from fashion_core.ui.common import duration, plain, problems_shown, sentence
+
+ADVANCE_SECONDS = 1.0
+SILENT_SECONDS = 30.0
+"""How old the heartbeat of a running run may be without a word about it: measuring a large model takes a while."""
+_last_advance: LatestCache[None] = LatestCache(8)
+Color = Literal["red", "orange", "blue", "green", "gray", "violet"]
+
+STATES: dict[str, tuple[str, Color]] = {
+    "queued": (":material/hourglass_empty:", "gray"),
+    "running": (":material/play_circle:", "blue"),
+    "stopping": (":material/pending:", "orange"),
+    "stopped": (":material/pause_circle:", "gray"),
+    "finished": (":material/check_circle:", "green"),
+    "failed": (":material/error:", "red"),
+    "lost": (":material/help:", "orange"),
+    "imported": (":material/upload_file:", "violet"),
+    "damaged": (":material/broken_image:", "red"),
+}
+"""An icon and a colour for each state; its word always stands beside them."""
+
+VERDICTS: dict[VerdictKind, tuple[str, Color, str]] = {
+    "exact": (
+        ":material/verified:",
+        "green",
+        "It carries all that an exact resume needs: weights, optimizer, epoch, settings and seed. On the same kind of "
+        "machine, with as many threads, training goes on bit for bit.",
+    ),
+    "approximate": (":material/rule:", "orange", "Resuming works, but not bit for bit."),
+    "weights only": (
+        ":material/scale:",
+        "blue",
+        "Good for using the model, or for training on with an optimizer that starts fresh.",
+    ),
+    "untrusted": (":material/gpp_bad:", "red", "It can't be loaded here, so nothing can be resumed from it."),
+    "damaged": (
+        ":material/broken_image:",
+        "red",
+        "It is no longer what was saved: nothing can be resumed from it. It stays where it is until you delete it.",
+    ),
+}
+"""What a saved file is good for when training goes on: an icon, a colour, and a sentence to stand beside the word."""
+
+
+def state_badge(state: str) -> None:
+    """The state as icon, word and colour."""
+    icon, color = STATES[state]
+    st.badge(state, icon=icon, color=color)
+
+
+def show_damage(run: Run) -> None:
+    """What is wrong with the files that the run keeps about itself, and with those that ``verify`` marked."""
+    for found in verify.damaged_records(run):
+        st.warning(sentence(f"Damaged file {found.file}: {found.reason}."), icon=":material/broken_image:")
+    with suppress(DamagedFileError, DiskError):
+        marked = [name for name in run.verification.files if run.damage(run.path / name, run.verification)]
+        if marked:
+            text = f"Damaged: {', '.join(marked)}. Verify on the Checkpoints page says what is wrong."
+            st.warning(plain(text), icon=":material/broken_image:")
+
+
+def verdict_badge(verdict: VerdictKind) -> None:
+    """What the file is good for as icon, word and colour."""
+    icon, color, _ = VERDICTS[verdict]
+    st.badge(verdict, icon=icon, color=color)
+
+
+def welcome(store: RunStore) -> None:
+    """A store without saved files: word of the runs that will have some, or one button that trains a first run."""
+    if store.runs():
+        text = "No saved file yet: they appear as the epochs of the runs end."
+        st.info(text, icon=":material/hourglass_empty:")
+        return
+    with st.container(border=True):
+        st.subheader("No runs yet")
+        st.write(
+            "Train the tutorial's network on synthetic garments: nothing to download, and in about ten seconds "
+            "there is a run to look at, with a checkpoint of each epoch."
+        )
+        if login.button("Train a first run", type="primary", icon=":material/play_arrow:"):
+            run = login.actions(store).start(parse_config({**PRESETS["demo"].values, "name": "First run"}))
+            st.switch_page("train.py", query_params={"run": run.id})
+
+
+def advance(store: RunStore) -> None:
+    """Let the queue move on, once a second for all who look; what keeps it from that is shown, and the page goes on.
+
+    Every part of a page that runs by itself calls this, so it also ends the view of somebody whose login has ended.
+    """
+    login.send_strangers_away()
+    with problems_shown():
+        move_queue(store)
+
+
+def move_queue(store: RunStore) -> None:
+    """Let the queue move on, once a second for all who ask. Raises what ``jobs.advance`` does."""
+    _last_advance.get(store.root, int(time.monotonic() / ADVANCE_SECONDS), lambda: queue.advance(store, patience=0))
+
+
+def whereabouts(store: RunStore, run: Run, state: State | None = None) -> str:
+    """Where the run is and what comes next, in one line; ``state`` is its state, where that has been asked for."""
+    config, status = run.record.config, run.status
+    state = state or run.state(status)
+    first, last = run.record.first_epoch, config.epochs - 1
+    if state == "queued":
+        ahead = queue.queue_position(store, run)
+        return f"{ahead} run{'s' * (ahead > 1)} ahead" if ahead else "next to start"
+    source = run.record.source
+    if state == "imported" and source:
+        return f"brought in from {plain(source.name)} ({source.format}); trained elsewhere"
+    if state == "finished":
+        return f"epochs {first:,} to {last:,} done" if last > first else f"epoch {last:,} done"
+    if state == "lost":
+        return "its process is gone; Continue goes on from the newest whole checkpoint"
+    epoch = min(status.epoch, last)
+    where = f"epoch {epoch:,} of {first:,}–{last:,}, batch {status.batch:,} of {config.batches_per_epoch:,}"
+    if state == "running" and status.phase:
+        where = f"{where}, {status.phase}"
+    return f"{where}{_silence(status)}" if state in ACTIVE_STATES else where
+
+
+def _silence(status: Status) -> str:
+    """What people should know about a worker that is there and writes nothing; nothing about one that does."""
+    if status.process and processes.is_suspended(status.process):
+        return f"; its process is suspended: kill -CONT {status.process.pid} on this machine wakes it"
+    seconds = now() - status.heartbeat
+    return f"; nothing heard of it for {duration(seconds)}" if seconds > SILENT_SECONDS else ""
+
+
+def time_left(run: Run) -> str:
+    """How long a running run still takes; nothing for another one."""
+    status = run.status
+    seconds = tables.progress(run.record.config, status, run.record.first_epoch).seconds_left
+    return f"{duration(seconds)} left" if run.state(status) == "running" and seconds is not None else ""
