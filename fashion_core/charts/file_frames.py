@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from fashion_core.formats.inspect import Inspection, TensorFacts
+from fashion_core.formats.inspect import Inspection, TensorInfo
+from fashion_core.formats.untrusted.state_dict import BUFFERS, WEIGHT_KEYS, optimizer_state
 from fashion_core.formats.weight_change import TensorChange, WeightChange
 
 TENSOR_COLUMNS = (
@@ -16,8 +17,6 @@ TENSOR_COLUMNS = (
 LAYER_COLUMNS = ("layer", "first", "second", "text")
 MOVEMENT_COLUMNS = ("tensor", "layer", "kind", "change")
 
-_BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
-_WEIGHT_KEYS = ("model_state_dict", "state_dict", "model")
 _SLOT = re.compile(r"optimizer_states?(?:_dict|\.0)\.state\.(\d+)\.(.+)")
 
 
@@ -27,7 +26,7 @@ class _Placed:
 
     name: str
     part: str
-    facts: TensorFacts
+    facts: TensorInfo
 
     @property
     def layer(self) -> str:
@@ -74,7 +73,7 @@ def _placed(found: Inspection) -> Iterator[_Placed]:
             yield _Placed(learned[index] if index < len(learned) else f"parameter {index}", "optimizer", facts)
         elif found.parameters is not None and facts.name.startswith(start):
             name = facts.name.removeprefix(start)
-            is_buffer = name.endswith(_BUFFERS)
+            is_buffer = name.endswith(BUFFERS)
             learned.extend([] if is_buffer else [name])
             yield _Placed(name, "buffers" if is_buffer else "parameters", facts)
         else:
@@ -84,7 +83,7 @@ def _placed(found: Inspection) -> Iterator[_Placed]:
 def weights_key(found: Inspection) -> str | None:
     """The key that leads to the weights in a file that holds more than them."""
     tree = found.tree if isinstance(found.tree, dict) else {}
-    return next((key for key in _WEIGHT_KEYS if isinstance(tree.get(key), dict)), None)
+    return next((key for key in WEIGHT_KEYS if isinstance(tree.get(key), dict)), None)
 
 
 def layers_frame(found: Inspection) -> pd.DataFrame:
@@ -99,11 +98,8 @@ def layers_frame(found: Inspection) -> pd.DataFrame:
 
 def optimizer_settings(found: Inspection) -> dict[str, Any]:
     """The settings of the first param_group in a file's optimizer state, as they stand there."""
-    tree = found.tree if isinstance(found.tree, dict) else {}
-    several = tree.get("optimizer_states")
-    state = tree.get("optimizer_state_dict", several[0] if isinstance(several, list) and several else None)
-    groups = state.get("param_groups") if isinstance(state, dict) else None
-    first = groups[0] if isinstance(groups, list) and groups and isinstance(groups[0], dict) else {}
+    state = optimizer_state(found.tree)
+    first = state["param_groups"][0] if state and state["param_groups"] else {}
     return {key: value for key, value in first.items() if key != "params" and value is not None}
 
 
@@ -125,11 +121,11 @@ WAYS: dict[str, Way] = {
     "safetensors": Way("safetensors", False, True, "no: your code builds it", "yes: it holds numbers alone"),
     "pt2": Way("pt2 program", False, False, "yes, without its class", "only from people you trust"),
 }
-"""The formats of ``five_ways``: what stands in the file beside the weights, and who may open it."""
+"""The formats of ``compare_formats``: what stands in the file beside the weights, and who may open it."""
 
 
 def ways_frame(measured: dict[str, Any], optimizer: str | None) -> pd.DataFrame:
-    """A row a format as ``jobs.five_ways`` measured it.
+    """A row a format as ``jobs.compare_formats`` measured it.
 
     ``optimizer`` names the one whose state the checkpoint carries, if it carries one.
     """

@@ -61,7 +61,7 @@ def _optimizer(found: inspection.Inspection) -> str:
     return found.optimizer.name if found.optimizer else "none"
 
 
-def _bad(tensor: inspection.TensorFacts) -> str:
+def _bad(tensor: inspection.TensorInfo) -> str:
     return f"  {tensor.nan} nan, {tensor.inf} inf" if tensor.nan or tensor.inf else ""
 
 
@@ -102,11 +102,11 @@ def export(options: argparse.Namespace) -> None:
         print(f"{options.out}: {digest.bytes:,} bytes, sha256 {digest.sha256}")
 
 
-def five_ways(options: argparse.Namespace) -> None:
-    """Raises what ``exports.five_ways`` raises."""
+def compare_formats(options: argparse.Namespace) -> None:
+    """Raises what ``exports.compare_formats`` raises."""
     from fashion_core.formats import export as exports
 
-    answer = exports.five_ways(RunStore().get(options.run), options.epoch)
+    answer = exports.compare_formats(RunStore().get(options.run), options.epoch)
     if options.json:
         print_json(answer)
         return

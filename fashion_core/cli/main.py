@@ -105,7 +105,7 @@ def _add_file_commands(commands: Any) -> None:
     export.add_argument("epoch", type=int)
     export.add_argument("out", type=Path)
     export.add_argument("--format", choices=EXPORT_NAMES, required=True)
-    ways = _add(commands, "formats", files.five_ways, "one checkpoint in all formats: sizes, times, outputs")
+    ways = _add(commands, "formats", files.compare_formats, "one checkpoint in all formats: sizes, times, outputs")
     ways.add_argument("run")
     ways.add_argument("epoch", type=int)
     verify = _add(commands, "verify", files.verify, "compare every saved file with its recorded digest")

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from fashion_core import files
 from fashion_core.data import batches
 from fashion_core.errors import DamagedFileError, DataError, DiskError, RunNotFoundError
-from fashion_core.formats import save as formats
-from fashion_core.formats.load import Loaded, load
+from fashion_core.formats import save
+from fashion_core.formats.load import LoadedModel, load
 from fashion_core.formats.untrusted.readers import OURS, described_by
 from fashion_core.formats.untrusted.saved_file import checksum_of
 from fashion_core.runs.run import Run
@@ -53,16 +53,16 @@ def export(run: Run, epoch: int, format: ExportFormat, out: Path) -> files.Diges
     return write_as(format, load(source), out)
 
 
-def write_as(format: ExportFormat, loaded: Loaded, out: Path) -> files.Digest:
+def write_as(format: ExportFormat, loaded: LoadedModel, out: Path) -> files.Digest:
     """Write a loaded model in one of the formats that hold no optimizer. Raises ``DiskError``."""
     if format == "weights":
-        return formats.save(out, loaded.model.state_dict())
+        return save.save(out, loaded.model.state_dict())
     if format == "model":
-        return formats.save(out, loaded.model)
+        return save.save(out, loaded.model)
     return files.write_bytes(out, as_safetensors(loaded) if format == "safetensors" else as_program(loaded.model))
 
 
-def as_safetensors(loaded: Loaded) -> bytes:
+def as_safetensors(loaded: LoadedModel) -> bytes:
     """Weights with a checksum of their own, which the format lacks: first written without it, then with it."""
     tensors = {name: tensor.contiguous() for name, tensor in loaded.model.state_dict().items()}
     facts = {"model": loaded.model_name, "epoch": loaded.epoch, "loss": loaded.loss}
@@ -90,7 +90,7 @@ def as_program(model: nn.Module) -> bytes:
     return buffer.getvalue()
 
 
-def five_ways(run: Run, epoch: int) -> dict[str, Any]:
+def compare_formats(run: Run, epoch: int) -> dict[str, Any]:
     """One checkpoint saved and loaded in each format: bytes, seconds (median of 3), and outputs on the same images.
 
     ``difference`` is the largest absolute difference of a logit from the checkpoint's own. JSON-ready. Raises what
@@ -117,21 +117,21 @@ def _images(run: Run) -> tuple[Tensor, str]:
 
 
 def _one_way(
-    format: ExportFormat, loaded: Loaded, source: Path, images: Tensor, expected: Tensor, folder: Path
+    format: ExportFormat, loaded: LoadedModel, source: Path, images: Tensor, expected: Tensor, folder: Path
 ) -> dict[str, Any]:
     path = folder / EXPORT_NAMES[format]
-    checkpoint = formats.load_checkpoint(source)
+    checkpoint = save.load_checkpoint(source)
 
-    def save() -> None:
+    def write() -> None:
         if format == "checkpoint":
-            formats.save(path, checkpoint)
+            save.save(path, checkpoint)
         else:
             write_as(format, loaded, path)
 
     def read() -> Callable[[Tensor], Tensor]:
         return load_program(path) if format == "pt2" else load(path).model
 
-    save_seconds, load_seconds = _median_seconds(save), _median_seconds(read)
+    save_seconds, load_seconds = _median_seconds(write), _median_seconds(read)
     with torch.inference_mode():
         difference = (read()(images) - expected).abs().max().item()
     return {

@@ -14,7 +14,7 @@ from fashion_core.clock import now, utc_now
 from fashion_core.config import TrainConfig, parse_config
 from fashion_core.errors import ConfigError, RefusedFileError, printable
 from fashion_core.formats import save
-from fashion_core.formats.load import Loaded, load
+from fashion_core.formats.load import LoadedModel, load
 from fashion_core.formats.untrusted.state_dict import optimizer_name
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Environment, FileInfo, Labels, SavedFormat, Source, Status
@@ -47,17 +47,17 @@ def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, Any]
     return store.create(config, _environment(loaded), source=source, fill=fill)
 
 
-def _assumed(loaded: Loaded, config: TrainConfig, given: Mapping[str, Any]) -> list[str]:
+def _assumed(loaded: LoadedModel, config: TrainConfig, given: Mapping[str, Any]) -> list[str]:
     """What the file does not tell and nobody said."""
-    missing = [] if loaded.beside else [name for name in ("dataset", "pixels") if name not in given]
+    missing = [] if loaded.extras else [name for name in ("dataset", "pixels") if name not in given]
     values = " and ".join(f"{name} {getattr(config, name)}" for name in missing)
     stand = "stand" if len(missing) > 1 else "stands"
     return [f"The file does not tell on what it was trained: {values} {stand} in its place."] if missing else []
 
 
-def _check_given(loaded: Loaded, given: Mapping[str, Any], config: TrainConfig) -> None:
+def _check_given(loaded: LoadedModel, given: Mapping[str, Any], config: TrainConfig) -> None:
     """What a file of this app says about itself is so. Raises ``ConfigError``."""
-    own = loaded.beside.get("config", {})
+    own = loaded.extras.get("config", {})
     for name in given:
         value = getattr(config, name)
         if own.get(name, value) != value:
@@ -73,10 +73,10 @@ def _parse(settings: Mapping[str, Any], given: Mapping[str, Any]) -> TrainConfig
     return parse_config({**known.model_dump(), **given})
 
 
-def _environment(loaded: Loaded) -> Environment:
+def _environment(loaded: LoadedModel) -> Environment:
     """What the file says it was computed with; where it does not say, this machine."""
-    if loaded.beside:
-        return Environment.model_validate(loaded.beside["environment"])
+    if loaded.extras:
+        return Environment.model_validate(loaded.extras["environment"])
     return Environment(
         python=platform.python_version(),
         torch=metadata.version("torch"),
@@ -85,10 +85,10 @@ def _environment(loaded: Loaded) -> Environment:
     )
 
 
-def settings_of(loaded: Loaded) -> tuple[dict[str, Any], list[str]]:
+def settings_of(loaded: LoadedModel) -> tuple[dict[str, Any], list[str]]:
     """The settings that a file tells, and a sentence for each thing that it does not."""
     epochs = (loaded.epoch or 0) + 1
-    own = loaded.beside.get("config")
+    own = loaded.extras.get("config")
     if isinstance(own, dict):
         return {**own, "model": loaded.model_name, "epochs": max(epochs, parse_config(own).epochs)}, []
     settings, notes = _optimizer_settings(loaded)
@@ -97,7 +97,7 @@ def settings_of(loaded: Loaded) -> tuple[dict[str, Any], list[str]]:
     return {"model": loaded.model_name, "epochs": epochs, **settings}, notes
 
 
-def _optimizer_settings(loaded: Loaded) -> tuple[dict[str, Any], list[str]]:
+def _optimizer_settings(loaded: LoadedModel) -> tuple[dict[str, Any], list[str]]:
     if loaded.optimizer_state is None:
         return {}, ["The file carries no optimizer: resuming starts a fresh one."]
     group = loaded.optimizer_state["param_groups"][0]
@@ -117,32 +117,32 @@ def _optimizer_settings(loaded: Loaded) -> tuple[dict[str, Any], list[str]]:
     return settings, [*notes, "Its learning rate is not known; 0.001 stands in its place."]
 
 
-def _write_original(draft: Run, path: Path, loaded: Loaded) -> None:
+def _write_original(draft: Run, path: Path, loaded: LoadedModel) -> None:
     with files.writing(draft.original_path) as file, path.open("rb") as original:
         shutil.copyfileobj(original, file)
     draft.write_info(draft.original_path, _facts(loaded, loaded.format, file.digest))
 
 
-def _write_checkpoint(draft: Run, loaded: Loaded, config: TrainConfig) -> None:
+def _write_checkpoint(draft: Run, loaded: LoadedModel, config: TrainConfig) -> None:
     path = draft.checkpoint_path(loaded.epoch or 0)
     content = {
         "epoch": loaded.epoch or 0,
         "model_state_dict": loaded.model.state_dict(),
         "optimizer_state_dict": _known_state(loaded),
         "loss": loaded.loss,
-        **loaded.beside,
+        **loaded.extras,
     }
     draft.write_info(path, _facts(loaded, "checkpoint", save.save(path, content)))
 
 
-def _known_state(loaded: Loaded) -> dict[str, Any] | None:
+def _known_state(loaded: LoadedModel) -> dict[str, Any] | None:
     """The optimizer's state, if it is of one that this app has."""
     state = loaded.optimizer_state
     return state if state and optimizer_name(state["param_groups"][0]) in _OPTIMIZERS else None
 
 
-def _facts(loaded: Loaded, format: SavedFormat, digest: files.Digest) -> FileInfo:
-    accuracy = loaded.beside.get("measured", {}).get("accuracy")
+def _facts(loaded: LoadedModel, format: SavedFormat, digest: files.Digest) -> FileInfo:
+    accuracy = loaded.extras.get("measured", {}).get("accuracy")
     return FileInfo(
         format=format,
         sha256=digest.sha256,

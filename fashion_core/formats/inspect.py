@@ -1,7 +1,6 @@
 """What is in a saved file, without running anything in it and without torch."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeGuard
@@ -12,9 +11,10 @@ from numpy.typing import NDArray
 from fashion_core import files
 from fashion_core.errors import ChangedFileError, RefusedFileError, printable
 from fashion_core.formats.untrusted import validate
-from fashion_core.formats.untrusted.readers import open_saved_file
-from fashion_core.formats.untrusted.saved_file import Container, SavedFile
+from fashion_core.formats.untrusted.readers import read_saved_file
+from fashion_core.formats.untrusted.saved_file import Container, SavedFile, named_tensors
 from fashion_core.formats.untrusted.state_dict import (
+    BUFFERS,
     Weights,
     differences,
     find_weights,
@@ -22,20 +22,19 @@ from fashion_core.formats.untrusted.state_dict import (
     optimizer_name,
     optimizer_state,
 )
-from fashion_core.formats.untrusted.values import Name, Record, StoredTensor, joined
+from fashion_core.formats.untrusted.values import Name, Record, SavedTensor
 from fashion_core.runs.schema import SavedFormat, VerdictKind
 
 NUMBERS_READ_BYTES = 160 << 20
 """Up to this size a file's numbers are read without being asked for: the largest file that this app saves has 134 MB
 and takes half a second."""
 
-_BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 _BINS, _PIECE = 24, 1 << 18
 _LONGEST_TEXT, _LONGEST_NUMBER, _MOST_ITEMS = 200, 40, 400
 
 
 @dataclass(frozen=True)
-class TensorFacts:
+class TensorInfo:
     """One tensor: where it is in the file, dtype, shape, bytes; the rest is None until its numbers are read.
 
     ``histogram`` counts the finite elements in equal bins from ``low`` to ``high``.
@@ -79,7 +78,7 @@ class Inspection:
         model: the known model that its weights fit; ``differences`` from the nearest one if there is none.
         parameters: how many numbers can be learned, without the buffers of batch norm; None without weights.
         missing: what an exact resume would need and the file does not carry, one phrase each.
-        sha256: of the whole file; None if its numbers were not read, and then ``TensorFacts`` has no figures either.
+        sha256: of the whole file; None if its numbers were not read, and then ``TensorInfo`` has no figures either.
         tree: the raw key tree: dicts and lists as they are, a tensor as its dtype and shape.
     """
 
@@ -102,7 +101,7 @@ class Inspection:
     missing: tuple[str, ...]
     verdict: VerdictKind
     sha256: str | None
-    tensors: tuple[TensorFacts, ...]
+    tensors: tuple[TensorInfo, ...]
     tree: Any
 
 
@@ -112,7 +111,7 @@ def inspect(path: Path, numbers: bool | None = None) -> Inspection:
     ``numbers``: whether to read its tensors' numbers too (checksums, SHA-256, NaN and Inf, histograms); by default
     if it has at most ``NUMBERS_READ_BYTES``. Raises ``RefusedFileError`` if it can't even be described, ``DiskError``.
     """
-    file = open_saved_file(path)
+    file = read_saved_file(path)
     if numbers is None:
         numbers = file.size <= NUMBERS_READ_BYTES
     weights = _weights(file)
@@ -189,7 +188,7 @@ def _differences(weights: Weights) -> tuple[str, ...]:
 
 
 def _parameters(weights: Weights) -> int:
-    return sum(t.numel for name, t in weights.tensors.items() if not name.endswith(_BUFFERS))
+    return sum(t.numel for name, t in weights.tensors.items() if not name.endswith(BUFFERS))
 
 
 def whole_number_in(file: SavedFile, key: str) -> int | None:
@@ -203,7 +202,7 @@ def number_in(file: SavedFile, key: str) -> float | None:
     value = file.content.get(key) if isinstance(file.content, dict) else None
     if file.container == "safetensors":
         value = file.metadata.get(key)
-    if isinstance(value, StoredTensor) and value.numel == 1:
+    if isinstance(value, SavedTensor) and value.numel == 1:
         value = file.numbers(value).item()
     try:
         number = float(value) if _could_be_number(value) else math.nan
@@ -258,33 +257,12 @@ def _verdict(weights: Weights | None, missing: tuple[str, ...]) -> VerdictKind:
     return "approximate" if missing else "exact"
 
 
-_HOLDERS = (StoredTensor, Record, dict, list, tuple)
-"""What a tensor may be found in; of other values, which may be many thousand, no names are made."""
-
-
-def named_tensors(content: Any, prefix: str = "") -> Iterator[tuple[str, StoredTensor]]:
-    """Each tensor with the keys that lead to it, joined by dots; layers of a pickled module by their own names."""
-    if isinstance(content, StoredTensor):
-        yield prefix, content
-    elif isinstance(content, dict):
-        for key, value in content.items():
-            if value and isinstance(value, _HOLDERS):
-                yield from named_tensors(value, joined(prefix, key))
-    elif isinstance(content, list | tuple):
-        for index, value in enumerate(content):
-            if value and isinstance(value, _HOLDERS):
-                yield from named_tensors(value, joined(prefix, index))
-    elif isinstance(content, Record) and isinstance(content.state, dict):
-        for part in ("_parameters", "_buffers", "_modules"):
-            yield from named_tensors(content.state.get(part), prefix)
-
-
-def _tensor_facts(file: SavedFile, name: str, tensor: StoredTensor, numbers: bool) -> TensorFacts:
-    facts = TensorFacts(printable(name), tensor.dtype, tensor.shape, tensor.bytes)
+def _tensor_facts(file: SavedFile, name: str, tensor: SavedTensor, numbers: bool) -> TensorInfo:
+    facts = TensorInfo(printable(name), tensor.dtype, tensor.shape, tensor.bytes)
     return _with_figures(facts, file.numbers(tensor)) if numbers and tensor.numel else facts
 
 
-def _with_figures(facts: TensorFacts, values: NDArray[Any]) -> TensorFacts:
+def _with_figures(facts: TensorInfo, values: NDArray[Any]) -> TensorInfo:
     finite = np.isfinite(values)
     count = int(finite.sum())
     good = values.ravel() if count == values.size else values[finite]
@@ -320,7 +298,7 @@ def _histogram(values: NDArray[np.float64], low: float, high: float) -> NDArray[
 
 def outline(value: Any) -> Any:
     """The key tree as JSON: long lists and texts are cut, a tensor is its dtype and shape, a record its class."""
-    if isinstance(value, StoredTensor):
+    if isinstance(value, SavedTensor):
         return f"{value.dtype} {value.shape}"
     if isinstance(value, dict):
         return _cut({_short(str(key)): outline(inner) for key, inner in list(value.items())[:_MOST_ITEMS]}, len(value))

@@ -8,17 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from fashion_core.formats.inspect import format_of, number_in, whole_number_in
-from fashion_core.formats.untrusted.readers import open_saved_file
+from fashion_core.formats.untrusted.readers import read_saved_file
 from fashion_core.formats.untrusted.saved_file import SavedFile
 from fashion_core.formats.untrusted.state_dict import optimizer_state
 from fashion_core.formats.untrusted.validate import check, check_numbers, own_part
-from fashion_core.formats.untrusted.values import StoredTensor
+from fashion_core.formats.untrusted.values import SavedTensor
 from fashion_core.models import build_model
 from fashion_core.runs.schema import SavedFormat
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedModel:
     """What a file brought: a fresh model of this app with the file's numbers, on the CPU in ``eval`` mode.
 
     ``optimizer_state`` is a state_dict that fits this model's parameters. ``beside`` has what only a checkpoint of this
@@ -31,34 +31,34 @@ class Loaded:
     epoch: int | None
     loss: float | None
     optimizer_state: dict[str, Any] | None
-    beside: dict[str, Any]
+    extras: dict[str, Any]
 
 
-def load(path: Path) -> Loaded:
+def load(path: Path) -> LoadedModel:
     """Load a file from anyone without running anything in it.
 
     Gives a model only if every name, layer, shape, dtype, checksum and number is one that this app's own model could
     have. Raises ``RefusedFileError`` with the first reason against it, ``DiskError``.
     """
-    file = open_saved_file(path)
+    file = read_saved_file(path)
     name, weights = check(file)
     check_numbers(file, weights)
     model = build_model(name, seed=0)
     model.load_state_dict({key: to_tensor(file, value) for key, value in weights.tensors.items()}, strict=True)
-    return Loaded(
+    return LoadedModel(
         model=model.eval(),
         model_name=name,
         format=format_of(file, weights),
         epoch=whole_number_in(file, "epoch"),
         loss=number_in(file, "loss"),
         optimizer_state=_with_tensors(file, optimizer_state(file.content)),
-        beside=own_part(file.content),
+        extras=own_part(file.content),
     )
 
 
 def _with_tensors(file: SavedFile, content: Any) -> Any:
     """The same tree with real tensors."""
-    if isinstance(content, StoredTensor):
+    if isinstance(content, SavedTensor):
         return to_tensor(file, content)
     if isinstance(content, dict):
         return {key: _with_tensors(file, value) for key, value in content.items()}
@@ -67,7 +67,7 @@ def _with_tensors(file: SavedFile, content: Any) -> Any:
     return content
 
 
-def to_tensor(file: SavedFile, stored: StoredTensor) -> Tensor:
+def to_tensor(file: SavedFile, stored: SavedTensor) -> Tensor:
     """The tensor itself, on the CPU, contiguous: torch's fused steps read memory in order.
 
     Raises ``RefusedFileError`` or ``DiskError``.

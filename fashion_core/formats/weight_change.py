@@ -6,11 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from fashion_core.errors import ComparisonError, printable
-from fashion_core.formats.untrusted.readers import open_saved_file
+from fashion_core.formats.untrusted.readers import read_saved_file
 from fashion_core.formats.untrusted.saved_file import SavedFile
-from fashion_core.formats.untrusted.state_dict import StateDict, find_weights
-
-_COUNTERS = "num_batches_tracked"
+from fashion_core.formats.untrusted.state_dict import COUNTER, STATISTICS, StateDict, find_weights
 
 
 @dataclass(frozen=True)
@@ -35,15 +33,15 @@ def weight_change(first: Path, second: Path) -> WeightChange:
     Counters of batches are left out. Raises ``ComparisonError`` if the models differ, ``RefusedFileError`` if a file
     holds no weights, ``DiskError``.
     """
-    before, after = open_saved_file(first), open_saved_file(second)
+    before, after = read_saved_file(first), read_saved_file(second)
     names, others = find_weights(before.content), find_weights(after.content)
     _check_same_model(names.tensors, others.tensors)
     squares = {
         name: _squares(before, after, names.tensors, others.tensors, name)
         for name in names.tensors
-        if not name.endswith(_COUNTERS)
+        if not name.endswith(COUNTER)
     }
-    learned = [pair for name, pair in squares.items() if not name.endswith(("running_mean", "running_var"))]
+    learned = [pair for name, pair in squares.items() if not name.endswith(STATISTICS)]
     overall = _relative(sum(pair[0] for pair in learned), sum(pair[1] for pair in learned))
     return WeightChange([TensorChange(name, _relative(*pair)) for name, pair in squares.items()], overall)
 

@@ -13,7 +13,7 @@ from fashion_core import files
 from fashion_core.config import TrainConfig, parse_config
 from fashion_core.data import batches as data
 from fashion_core.errors import DamagedFileError, DiskError, DivergedModelError
-from fashion_core.formats.load import Loaded, load
+from fashion_core.formats.load import LoadedModel, load
 from fashion_core.runs.run import Run
 
 CACHED_BYTES = 400_000_000
@@ -67,9 +67,9 @@ def test_images(dataset: str) -> data.Images:
     return data.load(dataset)[1]
 
 
-def known_config(path: Path, loaded: Loaded) -> TrainConfig | None:
+def known_config(path: Path, loaded: LoadedModel) -> TrainConfig | None:
     """The settings that a file's model was trained with: as it says itself, else as the run says that it lies in."""
-    own = loaded.beside.get("config")
+    own = loaded.extras.get("config")
     return parse_config(own) if own else _run_config(path.absolute())
 
 

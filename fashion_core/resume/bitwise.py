@@ -8,8 +8,8 @@ import numpy as np
 
 from fashion_core.cache import FileCache
 from fashion_core.errors import DamagedFileError
-from fashion_core.formats.inspect import named_tensors
-from fashion_core.formats.untrusted.readers import open_saved_file
+from fashion_core.formats.untrusted.readers import read_saved_file
+from fashion_core.formats.untrusted.saved_file import named_tensors
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
 
@@ -90,7 +90,7 @@ def _identical_tensors(one: Path | None, other: Path | None) -> int | None:
     """How many tensors have the same bits in both files, 0 if one file is gone; None if any differs."""
     if one is None or other is None:
         return 0
-    files = (open_saved_file(one), open_saved_file(other))
+    files = (read_saved_file(one), read_saved_file(other))
     first, second = (dict(named_tensors({key: file.content.get(key) for key in _COMPARED_KEYS})) for file in files)
     if first.keys() != second.keys():
         return None

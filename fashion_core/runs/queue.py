@@ -152,8 +152,8 @@ def export(store: RunStore, run: Run, epoch: int, format: ExportFormat) -> bytes
         return out.read_bytes()
 
 
-def five_ways(store: RunStore, run: Run, epoch: int) -> dict[str, Any]:
-    """What ``exports.five_ways`` measures. Raises ``WorkerError``."""
+def compare_formats(store: RunStore, run: Run, epoch: int) -> dict[str, Any]:
+    """What ``exports.compare_formats`` measures. Raises ``WorkerError``."""
     return _ask("formats", run.id, str(epoch), store=store)
 
 

@@ -55,7 +55,7 @@ def _show_measured(measured: dict[str, Any], found: Inspection | None) -> None:
 @st.cache_data(max_entries=64, show_spinner=False)
 def _measured(root: str, run_id: str, epoch: int, key: Signature) -> dict[str, Any]:
     store = RunStore(Path(root))
-    return queue.five_ways(store, store.get(run_id), epoch)
+    return queue.compare_formats(store, store.get(run_id), epoch)
 
 
 def show_snippet(chosen: Chosen) -> None:

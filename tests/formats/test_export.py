@@ -90,7 +90,7 @@ def test_folder_that_does_not_exist_is_one_sentence(run: Run, tmp_path: Path) ->
 
 
 def test_five_ways_measures_each_format_on_the_same_images(run: Run) -> None:
-    answer = export.five_ways(run, 1)
+    answer = export.compare_formats(run, 1)
     assert (answer["images"], answer["what"]) == (256, "test images")
     rows = {row["format"]: row for row in answer["formats"]}
     assert list(rows) == list(EXPORT_NAMES)

@@ -17,8 +17,8 @@ from fashion_core import files
 from fashion_core.errors import DiskError
 from fashion_core.formats import export
 from fashion_core.formats.inspect import NUMBERS_READ_BYTES, Inspection, inspect
-from fashion_core.formats.untrusted.blueprints import BLUEPRINTS, Layer
-from fashion_core.formats.untrusted.readers import open_saved_file
+from fashion_core.formats.untrusted.readers import read_saved_file
+from fashion_core.formats.untrusted.state_dict import BLUEPRINTS, Layer
 from fashion_core.models import build_model
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES
@@ -267,7 +267,7 @@ def test_figures_of_extreme_numbers_are_finite_or_none(tmp_path: Path, name: str
 
 def test_numbers_of_a_changed_file_are_not_believed(exported: dict[str, Path], tmp_path: Path) -> None:
     data = bytearray(exported["weights"].read_bytes())
-    data[open_saved_file(exported["weights"]).places["0"].offset + 1000] ^= 1
+    data[read_saved_file(exported["weights"]).places["0"].offset + 1000] ^= 1
     (tmp_path / "file").write_bytes(data)
     found = inspect(tmp_path / "file")
     assert found.refusal == (

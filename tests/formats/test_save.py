@@ -279,7 +279,7 @@ def test_content_that_can_not_be_saved_leaves_the_old_file(tmp_path: Path) -> No
 MEMORY = """
 import torch
 from pathlib import Path
-from fashion_core import formats
+from fashion_core.formats import save
 
 def peak():
     status = Path("/proc/self/status").read_text()
@@ -287,10 +287,10 @@ def peak():
 
 path = Path({path!r})
 content = {{str(index): torch.full(({megabytes} * 50_000,), 1.0) for index in range(5)}}
-formats.save(path, {{"warm": torch.ones(100_000)}})
+save.save(path, {{"warm": torch.ones(100_000)}})
 Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here on
 before = peak()
-formats.save(path, content)
+save.save(path, content)
 print(peak() - before, path.stat().st_size)
 path.unlink()
 """

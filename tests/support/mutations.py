@@ -23,8 +23,8 @@ from torch import Tensor
 from fashion_core.errors import DiskError, RefusedFileError
 from fashion_core.formats import export
 from fashion_core.formats.inspect import inspect
-from fashion_core.formats.load import Loaded, load
-from fashion_core.formats.untrusted.readers import open_saved_file
+from fashion_core.formats.load import LoadedModel, load
+from fashion_core.formats.untrusted.readers import read_saved_file
 from fashion_core.models import build_model
 
 Change = tuple[int, bytes]
@@ -39,7 +39,7 @@ class Subject:
 
     data: bytes
     numbers: list[tuple[int, int]]
-    loaded: Loaded
+    loaded: LoadedModel
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def good_file(format: str) -> bytes:
     optimizer.step()
     state = {"model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict()}
     if format == "safetensors":
-        return export.as_safetensors(Loaded(model, "mlp", "checkpoint", 7, 0.25, None, {}))
+        return export.as_safetensors(LoadedModel(model, "mlp", "checkpoint", 7, 0.25, None, {}))
     if format == "pt2":
         return export.as_program(model)
     content: Any = {"epoch": 7, **state, "loss": 0.25}
@@ -71,7 +71,7 @@ def good_file(format: str) -> bytes:
 def subject(format: str, path: Path) -> Subject:
     data = good_file(format)
     path.write_bytes(data)
-    places = open_saved_file(path).places.values()
+    places = read_saved_file(path).places.values()
     return Subject(data, sorted((place.offset, place.bytes) for place in places), load(path))
 
 
@@ -181,7 +181,7 @@ def _exchange(data: bytes, one: int, other: int, size: int) -> Iterator[Change]:
 def outcome(path: Path, subject: Subject) -> str:
     """``refused`` or ``the same``. Raises ``AssertionError`` if other numbers were loaded, else what is no sentence."""
     try:
-        file = open_saved_file(path)
+        file = read_saved_file(path)
         inspect(path, numbers=False)
         file.check_numbers()
         loaded = load(path)
@@ -191,7 +191,7 @@ def outcome(path: Path, subject: Subject) -> str:
     return "the same"
 
 
-def assert_same(loaded: Loaded, expected: Loaded) -> None:
+def assert_same(loaded: LoadedModel, expected: LoadedModel) -> None:
     assert is_same(loaded.model.state_dict(), expected.model.state_dict()), "other weights"
     assert (loaded.model_name, loaded.epoch, loaded.loss) == (expected.model_name, expected.epoch, expected.loss)
     assert is_same(loaded.optimizer_state, expected.optimizer_state), "another state of the optimizer"

@@ -18,7 +18,7 @@ from fashion_core import files
 from fashion_core.errors import RefusedFileError
 from fashion_core.formats.untrusted.pickle import MAX_OPCODES, Pickle, read_pickle
 from fashion_core.formats.untrusted.saved_file import Place, SavedFile, check_claims, check_count, storage_size
-from fashion_core.formats.untrusted.values import MAX_NODES, Storage, StoredTensor, are_sizes
+from fashion_core.formats.untrusted.values import MAX_NODES, SavedTensor, Storage, are_sizes
 from fashion_core.formats.untrusted.zip_archive import MAX_MEMBERS, ZIP_START, Archive, Member
 
 MAX_PICKLE_BYTES = 1 << 20
@@ -51,7 +51,7 @@ _SAFETENSORS_DTYPES = {"F32": "float32", "F64": "float64", "F16": "float16", "BF
                        "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool"}  # fmt: skip
 
 
-def open_saved_file(path: Path) -> SavedFile:
+def read_saved_file(path: Path) -> SavedFile:
     """Read the description of a file, not its numbers, through the first two doors.
 
     Raises ``RefusedFileError`` with the reason, ``DiskError`` if it can't be read.
@@ -172,7 +172,7 @@ def _open_pt2(path: Path, archive: Archive, root: str, parts: Mapping[str, Membe
     return _from_archive(path, archive, pickle, parts, _PT2_MEMBERS, _PT2_WEIGHTS)
 
 
-def _storages_of(content: Mapping[str, StoredTensor]) -> dict[str, Storage]:
+def _storages_of(content: Mapping[str, SavedTensor]) -> dict[str, Storage]:
     storages: dict[str, Storage] = {}
     for tensor in content.values():
         if storages.setdefault(tensor.storage.key, tensor.storage) != tensor.storage:
@@ -192,7 +192,7 @@ def _samples(data: bytes) -> Pickle:
     return _whole_pickle(inner.read(f"{_root(inner)}data.pkl", MAX_PICKLE_BYTES))
 
 
-def _pt2_tensor(described: Any) -> StoredTensor:
+def _pt2_tensor(described: Any) -> SavedTensor:
     try:
         meta = described["tensor_meta"]
         shape = tuple(size["as_int"] for size in meta["sizes"])
@@ -203,10 +203,10 @@ def _pt2_tensor(described: Any) -> StoredTensor:
         raise RefusedFileError("a tensor in it is not described as torch.export describes one") from error
     if not isinstance(key, str) or pickled is not False or not _is_view(offset, shape, stride):
         raise RefusedFileError("a tensor in it is not described as torch.export describes one")
-    view = StoredTensor(Storage(dtype, key, 0), offset, shape, stride)
+    view = SavedTensor(Storage(dtype, key, 0), offset, shape, stride)
     if view.numel > view.span:
         raise RefusedFileError("a tensor in it claims more numbers than the file holds")
-    return StoredTensor(Storage(dtype, key, offset + view.span), offset, shape, stride)
+    return SavedTensor(Storage(dtype, key, offset + view.span), offset, shape, stride)
 
 
 def _is_view(offset: Any, shape: tuple[Any, ...], stride: tuple[Any, ...]) -> bool:
@@ -305,7 +305,7 @@ def described_by(header: Mapping[str, Any], metadata: Mapping[str, str]) -> byte
     return json.dumps([dict(header), kept], sort_keys=True).encode()
 
 
-def _safetensor(name: str, entry: Any) -> StoredTensor:
+def _safetensor(name: str, entry: Any) -> SavedTensor:
     try:
         dtype, shape = _SAFETENSORS_DTYPES[entry["dtype"]], tuple(entry["shape"])
     except (KeyError, TypeError) as error:
@@ -316,11 +316,11 @@ def _safetensor(name: str, entry: Any) -> StoredTensor:
     for size in reversed(shape):
         stride.append(count)
         count *= size
-    return StoredTensor(Storage(dtype, name, count), 0, shape, tuple(reversed(stride)))
+    return SavedTensor(Storage(dtype, name, count), 0, shape, tuple(reversed(stride)))
 
 
 def _safetensors_places(
-    header: Mapping[str, Any], content: Mapping[str, StoredTensor], start: int, size: int
+    header: Mapping[str, Any], content: Mapping[str, SavedTensor], start: int, size: int
 ) -> dict[str, Place]:
     """The tensors lie side by side and fill the file, as the format asks."""
     places, end = {}, 0

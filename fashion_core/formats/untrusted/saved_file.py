@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fashion_core import files
 from fashion_core.errors import ChangedFileError, RefusedFileError
-from fashion_core.formats.untrusted.values import ITEM_BYTES, Name, Storage, StoredTensor, children
+from fashion_core.formats.untrusted.values import ITEM_BYTES, Name, Record, SavedTensor, Storage, children, joined
 from fashion_core.formats.untrusted.zip_archive import Archive
 
 Container = Literal["zip", "legacy", "safetensors", "pt2"]
@@ -34,7 +34,7 @@ class SavedFile:
     """A file that passed the first two doors.
 
     Attributes:
-        content: dicts, lists, plain values, ``Record``, and ``StoredTensor`` for each tensor.
+        content: dicts, lists, plain values, ``Record``, and ``SavedTensor`` for each tensor.
         names: every class or function that its pickle refers to.
         records: how many records its pickle makes, whether or not they are part of the content.
         places: where the numbers of each storage are, by the storage's key.
@@ -72,7 +72,7 @@ class SavedFile:
                 if checksum_of(described, self._bytes_of_places()) != expected:
                     raise ChangedFileError("its checksum differs: it was changed or damaged")
 
-    def span(self, tensor: StoredTensor) -> bytearray:
+    def span(self, tensor: SavedTensor) -> bytearray:
         """The bytes from the tensor's first element to its last. Raises ``RefusedFileError`` or ``DiskError``."""
         item = ITEM_BYTES[tensor.dtype]
         data = bytearray(tensor.span * item)
@@ -82,7 +82,7 @@ class SavedFile:
                 raise RefusedFileError("it ends before its numbers do")
         return data
 
-    def numbers(self, tensor: StoredTensor) -> NDArray[Any]:
+    def numbers(self, tensor: SavedTensor) -> NDArray[Any]:
         """The tensor's elements in its shape; bfloat16, which numpy lacks, as the float32 of the same value."""
         data = self.span(tensor)
         flat = _bfloat16(data) if tensor.dtype == "bfloat16" else np.frombuffer(data, tensor.dtype)
@@ -111,14 +111,35 @@ def _bfloat16(data: bytearray) -> NDArray[np.float32]:
     return (np.frombuffer(data, np.uint16).astype(np.uint32) << 16).view(np.float32)
 
 
-def tensors_in(content: Any) -> Iterator[StoredTensor]:
+def tensors_in(content: Any) -> Iterator[SavedTensor]:
     """Every tensor that a walk through the content meets, in any order."""
     waiting = [content]
     while waiting:
         value = waiting.pop()
-        if isinstance(value, StoredTensor):
+        if isinstance(value, SavedTensor):
             yield value
         waiting.extend(children(value))
+
+
+_HOLDERS = (SavedTensor, Record, dict, list, tuple)
+"""What a tensor may be found in; of other values, which may be many thousand, no names are made."""
+
+
+def named_tensors(content: Any, prefix: str = "") -> Iterator[tuple[str, SavedTensor]]:
+    """Each tensor with the keys that lead to it, joined by dots; layers of a pickled module by their own names."""
+    if isinstance(content, SavedTensor):
+        yield prefix, content
+    elif isinstance(content, dict):
+        for key, value in content.items():
+            if value and isinstance(value, _HOLDERS):
+                yield from named_tensors(value, joined(prefix, key))
+    elif isinstance(content, list | tuple):
+        for index, value in enumerate(content):
+            if value and isinstance(value, _HOLDERS):
+                yield from named_tensors(value, joined(prefix, index))
+    elif isinstance(content, Record) and isinstance(content.state, dict):
+        for part in ("_parameters", "_buffers", "_modules"):
+            yield from named_tensors(content.state.get(part), prefix)
 
 
 def check_count(tensors: int) -> None:

@@ -12,10 +12,13 @@ from pydantic import ValidationError
 
 from fashion_core.config import parse_config
 from fashion_core.errors import ConfigError, RefusedFileError
-from fashion_core.formats.untrusted.blueprints import BLUEPRINTS, COUNTER, Layer, Shape
-from fashion_core.formats.untrusted.rebuilders import PLAIN_NAMES
+from fashion_core.formats.untrusted.pickle import PLAIN_NAMES
 from fashion_core.formats.untrusted.saved_file import SavedFile, tensors_in
 from fashion_core.formats.untrusted.state_dict import (
+    BLUEPRINTS,
+    COUNTER,
+    Layer,
+    Shape,
     Weights,
     differences,
     find_weights,
@@ -25,7 +28,7 @@ from fashion_core.formats.untrusted.state_dict import (
     optimizer_name,
     optimizer_state,
 )
-from fashion_core.formats.untrusted.values import MAX_KEY, Name, Record, StoredTensor
+from fashion_core.formats.untrusted.values import MAX_KEY, Name, Record, SavedTensor
 from fashion_core.runs.schema import Environment
 
 WEIGHT_DTYPES = frozenset({"float32", "float16", "bfloat16"})
@@ -207,7 +210,7 @@ def _check_slots(slots: Any, parameters: list[Shape], expected: frozenset[str] |
 
 def _check_slot(key: str, value: Any, parameter: Shape, exact: bool) -> None:
     """With ``exact`` just what torch's fused steps may read: they trust shapes, and read on into other memory."""
-    if not isinstance(value, StoredTensor):
+    if not isinstance(value, SavedTensor):
         _check_setting(key, value)
         if exact and not _may_be_plain(key, value):
             raise RefusedFileError(f"its optimizer's {key} is no tensor")
@@ -256,7 +259,7 @@ def check_finite(file: SavedFile, weights: Weights) -> None:
         _check_finite(file, tensor, "its optimizer's state")
 
 
-def _check_finite(file: SavedFile, tensor: StoredTensor, name: str) -> None:
+def _check_finite(file: SavedFile, tensor: SavedTensor, name: str) -> None:
     bad = tensor.numel - int(np.isfinite(file.numbers(tensor)).sum()) if tensor.numel else 0
     if bad:
         raise RefusedFileError(f"{name} holds {bad:,} numbers that are nan or infinite")

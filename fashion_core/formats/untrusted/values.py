@@ -45,7 +45,7 @@ class Storage:
 
 
 @dataclass(frozen=True)
-class StoredTensor:
+class SavedTensor:
     """A view of a storage: ``shape``, ``stride`` and ``offset`` count elements, as in torch."""
 
     storage: Storage

@@ -6,7 +6,7 @@ import pytest
 
 from fashion_core.errors import RefusedFileError
 from fashion_core.formats.load import load
-from fashion_core.formats.untrusted.readers import open_saved_file
+from fashion_core.formats.untrusted.readers import read_saved_file
 from tests.support import mutations
 from tests.support.mutations import CHECKED, Subject, run
 
@@ -33,7 +33,7 @@ def test_changed_description_is_noticed_without_reading_the_numbers(tmp_path: Pa
     place = good.data.index(member) + 300
     mutations.apply(path, mutations.Mutation(((place, b"?"),), len(good.data)))
     with pytest.raises(RefusedFileError, match=r"the checksum of its member .* differs"):
-        open_saved_file(path)
+        read_saved_file(path)
 
 
 def test_safetensors_of_this_app_without_its_checksum_is_refused(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_mutated_file_without_checksums_never_crashes(tmp_path: Path) -> None:
 def test_reader_says_whether_a_file_carries_checksums(tmp_path: Path, format: str, has_checksum: bool) -> None:
     path = tmp_path / format
     path.write_bytes(mutations.good_file(format))
-    assert open_saved_file(path).has_checksum == has_checksum
+    assert read_saved_file(path).has_checksum == has_checksum
 
 
 @pytest.mark.parametrize("format", ["weights", "checkpoint", "pt2"])
