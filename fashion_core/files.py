@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -260,3 +261,13 @@ def _is_fresh(path: Path) -> bool:
         return abs(time.time() - path.stat().st_mtime) < _FRESH_SECONDS
     except FileNotFoundError:  # its writer is done with it
         return True
+
+
+def utc_now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+def now() -> float:
+    """Seconds since 1970, as the records of a run hold them."""
+    return utc_now().timestamp()

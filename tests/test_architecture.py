@@ -21,10 +21,10 @@ FLOORS = (
     {"ground"},
 )
 """From the top down: a room imports itself and rooms on lower floors, so rooms never stand in a circle."""
-GROUND = {"errors", "config", "files", "cache", "optimizers", "allocator"}
+GROUND = {"errors", "config", "files", "cache"}
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 LIBRARIES = {
-    "torch": r"models|loops|devices|optimizers|data\.batches|training|formats\.(save|load|export|import_file)"
+    "torch": r"models|loops|devices|data\.batches|training|formats\.(save|load|export|import_file)"
     r"|inference\.(engine|worker)|resume\.lesson_outputs|cli\.predict",
     "streamlit": r"app|pages|ui",
     "altair": r"charts",

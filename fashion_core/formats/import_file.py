@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from fashion_core import files
-from fashion_core.clock import now, utc_now
 from fashion_core.config import TrainConfig, parse_config
 from fashion_core.errors import ConfigError, RefusedFileError, printable
+from fashion_core.files import now, utc_now
 from fashion_core.formats import save
 from fashion_core.formats.load import LoadedModel, load
 from fashion_core.formats.untrusted.state_dict import optimizer_name

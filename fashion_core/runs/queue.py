@@ -21,7 +21,6 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from fashion_core import files
-from fashion_core.clock import now
 from fashion_core.config import TrainConfig
 from fashion_core.data import fashion_mnist
 from fashion_core.errors import (
@@ -35,6 +34,7 @@ from fashion_core.errors import (
     WorkerError,
     printable,
 )
+from fashion_core.files import now
 from fashion_core.runs import processes
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import (
@@ -356,4 +356,6 @@ def _start_worker(run: Run) -> bool:
 
 
 def _worker_environment(run: Run) -> dict[str, str]:
-    return processes.child_environment(FASHION_RUNS=str(run.path.parent), FASHION_DATA=str(fashion_mnist.root()))
+    return processes.child_environment(
+        FASHION_RUNS=str(run.path.parent), FASHION_DATA=str(fashion_mnist.root()), **processes.KEEP_FREED_BLOCKS
+    )

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from fashion_core import files
 from fashion_core.cache import MOST_RUNS, FileCache, stamp
-from fashion_core.clock import now
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError
+from fashion_core.files import now
 from fashion_core.runs import processes
 from fashion_core.runs.heartbeats import Heartbeats
 from fashion_core.runs.json_records import kept_record, read_record

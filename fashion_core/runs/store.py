@@ -11,9 +11,9 @@ from pathlib import Path
 
 from fashion_core import files
 from fashion_core.cache import MOST_RUNS, FileCache
-from fashion_core.clock import now, utc_now
 from fashion_core.config import TrainConfig
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError, RunStateError
+from fashion_core.files import now, utc_now
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import ACTIVE_STATES, Environment, Labels, Parent, Resumption, RunRecord, Source, Status
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fashion_core.clock import now
 from fashion_core.config import TrainConfig
 from fashion_core.errors import DivergedError
+from fashion_core.files import now
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
 

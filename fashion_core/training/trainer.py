@@ -13,14 +13,23 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from fashion_core import allocator, devices, files
-from fashion_core.clock import now
+from fashion_core import devices, files
 from fashion_core.data import batches as data
 from fashion_core.errors import DivergedError
+from fashion_core.files import now
 from fashion_core.formats import save
-from fashion_core.loops import Evaluation, Step, TrainStep, standard_error, test_loop, train_loop
+from fashion_core.loops import (
+    Evaluation,
+    Step,
+    TrainStep,
+    learning_rate,
+    make_optimizer,
+    restore_optimizer,
+    standard_error,
+    test_loop,
+    train_loop,
+)
 from fashion_core.models import build_model, lay_out
-from fashion_core.optimizers import learning_rate, make_optimizer, restore_optimizer
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import FileInfo, Reason, SavedFormat
@@ -56,7 +65,6 @@ class Training:
         self.record, self.status = run.record, run.status
         self.config = self.record.config
         devices.make_reproducible(self.record.environment.threads)
-        allocator.keep_freed_blocks()
         self.device = devices.resolve(self.record.environment.device)
         train_images, test_images = images or data.load(self.config.dataset)
         self.train_images = train_images.first(self.config.train_images).to(self.device)

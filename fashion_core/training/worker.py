@@ -6,9 +6,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from fashion_core import files
-from fashion_core.clock import now
 from fashion_core.data import images
 from fashion_core.errors import DiskError, FashionError
+from fashion_core.files import now
 from fashion_core.runs import processes
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import State, Status

@@ -7,9 +7,9 @@ from typing import Literal
 import streamlit as st
 
 from fashion_core.cache import LatestCache
-from fashion_core.clock import now
 from fashion_core.config import PRESETS, parse_config
 from fashion_core.errors import DamagedFileError, DiskError
+from fashion_core.files import now
 from fashion_core.runs import processes, queue, tables, verify
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import ACTIVE_STATES, State, Status, VerdictKind

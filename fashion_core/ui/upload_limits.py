@@ -17,7 +17,6 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from fashion_core import allocator
 from fashion_core.ui import common
 
 MEGABYTE: Final = 1_000_000
@@ -34,7 +33,6 @@ def admit(key: str) -> list[UploadedFile]:
 
     The widget itself gives copies: what the session refers to is in its state.
     """
-    allocator.give_large_blocks_back()
     context = get_script_run_ctx()
     assert context, "a page runs in a session"
     manager, session = context.uploaded_file_mgr, context.session_id

@@ -15,9 +15,8 @@ from fashion_core.access import audit
 from fashion_core.access.audit import Entry
 from fashion_core.access.gate import Actions, forget_upload
 from fashion_core.access.roles import LOOK_ONLY, Actor
-from fashion_core.clock import now
 from fashion_core.errors import DiskError, NotAllowedError, RunStateError
-from fashion_core.files import TEMPORARY_PREFIX
+from fashion_core.files import TEMPORARY_PREFIX, now
 from fashion_core.resume.resumptions import ResumeRequest
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels

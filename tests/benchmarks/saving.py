@@ -10,8 +10,8 @@ import torch
 from fashion_core import files
 from fashion_core.config import parse_config
 from fashion_core.formats import save
+from fashion_core.loops import make_optimizer
 from fashion_core.models import build_model
-from fashion_core.optimizers import make_optimizer
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import FileInfo
 

@@ -7,8 +7,8 @@ import torch
 from fashion_core.charts import file_frames
 from fashion_core.config import parse_config
 from fashion_core.formats.inspect import Inspection, inspect
+from fashion_core.loops import make_optimizer
 from fashion_core.models import build_model
-from fashion_core.optimizers import make_optimizer
 
 
 def checkpoint(name: str, **changes: Any) -> dict[str, Any]:

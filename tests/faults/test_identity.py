@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fashion_core.clock import now
 from fashion_core.errors import RunStateError
+from fashion_core.files import now
 from fashion_core.runs import processes, queue
 from fashion_core.runs.heartbeats import SILENCE_SECONDS
 from fashion_core.runs.run import Run

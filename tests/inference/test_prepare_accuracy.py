@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from fashion_core import loops, optimizers
+from fashion_core import loops
 from fashion_core.config import parse_config
 from fashion_core.data import batches as data
 from fashion_core.inference.prepare import prepare
@@ -107,7 +107,7 @@ def trained(dataset: str, train: data.Images, test: data.Images) -> nn.Module:
     """The tutorial's network after the first epoch in which it is good enough."""
     config = parse_config({"dataset": dataset, "optimizer": "adam", "learning_rate": 2e-3, "batch_size": 256})
     model = networks.build_model("mlp", config.seed)
-    step = loops.TrainStep(model, nn.CrossEntropyLoss(), optimizers.make_optimizer(config, model))
+    step = loops.TrainStep(model, nn.CrossEntropyLoss(), loops.make_optimizer(config, model))
     for epoch in range(MOST_EPOCHS):
         batches = data.epoch_batches(train, config.batch_size, "unit", "none", data.seed_of_epoch(config.seed, epoch))
         for _ in loops.train_loop(batches, model, step):

@@ -12,8 +12,8 @@ from typing import Any
 import psutil
 import pytest
 
-from fashion_core.clock import now
 from fashion_core.errors import DamagedFileError, DiskError, FashionError, RunNotFoundError, RunStateError
+from fashion_core.files import now
 from fashion_core.runs import processes
 from fashion_core.runs.run import STARTING_SECONDS, Run
 from fashion_core.runs.schema import FileInfo, Parent

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from fashion_core import files
-from fashion_core.clock import now
+from fashion_core.files import now
 from fashion_core.runs import metrics, tables
 from fashion_core.runs import run as run_folders
 from fashion_core.runs.run import Run

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from importlib import metadata
 from typing import Any
 
-from fashion_core.clock import now
 from fashion_core.config import TrainConfig, parse_config
+from fashion_core.files import now
 from fashion_core.resume import plan, resumptions
 from fashion_core.resume.resumptions import ResumeRequest
 from fashion_core.runs import processes

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from fashion_core.config import TrainConfig
-from fashion_core.loops import Step, TrainStep
+from fashion_core.loops import Step, TrainStep, make_optimizer
 from fashion_core.models import build_model
-from fashion_core.optimizers import make_optimizer
 from fashion_core.runs.run import Run
 from fashion_core.training.captured_step import ReplayedStep
 from fashion_core.training.trainer import Training

@@ -8,9 +8,8 @@ from torch import Tensor, nn
 
 from fashion_core import devices
 from fashion_core.errors import DeviceError
-from fashion_core.loops import TrainStep
+from fashion_core.loops import TrainStep, make_optimizer, restore_optimizer
 from fashion_core.models import NeuralNetwork
-from fashion_core.optimizers import make_optimizer, restore_optimizer
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.training.cuda_graphs import GraphedStep

@@ -18,8 +18,8 @@ from torch import nn
 from fashion_core.config import PRESETS, parse_config
 from fashion_core.formats import export, save
 from fashion_core.formats.inspect import inspect
+from fashion_core.loops import make_optimizer
 from fashion_core.models import build_model
-from fashion_core.optimizers import make_optimizer
 from fashion_core.resume import plan, resumptions
 from fashion_core.resume.resumptions import ResumeRequest
 from fashion_core.runs import records
