@@ -1,6 +1,7 @@
 """What becomes of the memory that a worker frees, in a process of its own: glibc reads its settings once."""
 
 import sys
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the settings are glibc's")
 def test_training_takes_the_same_pages_again() -> None:
-    done = python(TAKE_BLOCKS_AGAIN_AND_AGAIN, **processes.KEEP_FREED_BLOCKS)
+    environment: dict[str, Any] = {**processes.KEEP_FREED_BLOCKS}
+    done = python(TAKE_BLOCKS_AGAIN_AND_AGAIN, **environment)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < STEPS
