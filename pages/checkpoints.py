@@ -29,7 +29,7 @@ def main() -> None:
         st.query_params.pop("of", None)
         st.session_state["view"] = LIST
     st.title("Checkpoints")
-    st.caption("Every file that was saved: what is in it, what it weighs, and what it is good for.")
+    st.caption("Every saved file: what is in it, how large it is, and what it is good for.")
     with common.problems_shown():
         saved = tables.saved_frame(store)
         with common.problems_shown():
@@ -60,7 +60,7 @@ def show_list(store: RunStore, saved: pd.DataFrame) -> None:
         if chosen:
             show_file(chosen, saved)
         else:
-            st.caption("Choose a row for more about a file: what is in it, and what can be done with it.")
+            st.caption("Select a row to see what is in a file and what you can do with it.")
 
 
 def filtered(saved: pd.DataFrame) -> pd.DataFrame:
@@ -144,7 +144,7 @@ def show_table(rows: pd.DataFrame) -> None:
             "best": st.column_config.TextColumn(help="The checkpoint with the lowest loss of its run"),
             "resumed": st.column_config.TextColumn(help="How many runs were resumed from it"),
             "megabytes": number("size", format="%.2f MB"),
-            "damage": st.column_config.TextColumn("condition", width=105, help="Choose it to read what is wrong"),
+            "damage": st.column_config.TextColumn("condition", width=105, help="Select the row to read what is wrong"),
         },
         placeholder="",
         alt="All saved files",
@@ -184,7 +184,7 @@ def addressed_file(store: RunStore) -> Chosen | None:
         return Chosen(store, run, run.saved_file(query["file"]))
     epoch = epoch_number(query.get("epoch", ""))
     if epoch is None:
-        raise RunNotFoundError(f"An epoch is a whole number such as 3, not {query.get('epoch')!r}: mend the address.")
+        raise RunNotFoundError(f"An epoch is a whole number such as 3, not {query.get('epoch')!r}: fix the address.")
     return Chosen(store, run, run.saved_file(run.name_of(run.checkpoint_path(epoch))))
 
 
@@ -231,9 +231,9 @@ def show_links(chosen: Chosen) -> None:
     query = common.file_query(chosen.run, chosen.file)
     run = {"run": chosen.run.id}
     st.page_link("train.py", label="Open run", icon=":material/model_training:", query_params=run)
-    if chosen.verdict not in ("damaged", "untrusted"):
+    if chosen.verdict not in ("damaged", "not usable"):
         st.page_link("predict.py", label="Predict", icon=":material/image_search:", query_params=query)
-    if "epoch" in query and chosen.verdict not in ("damaged", "untrusted"):
+    if "epoch" in query and chosen.verdict not in ("damaged", "not usable"):
         st.page_link("resume.py", label="Resume", icon=":material/replay:", query_params=query)
 
 
@@ -250,12 +250,12 @@ def show_inside(chosen: Chosen) -> None:
 @st.dialog("Delete this file?")
 def confirm_delete(chosen: Chosen) -> None:
     """Ask once more; name the runs that were resumed from it."""
-    st.write(f"`{chosen.name}` of **{common.plain(chosen.run.title)}** will be gone for good.")
+    st.write(f"This deletes `{chosen.name}` of **{common.plain(chosen.run.title)}** for good.")
     children = chosen.store.children_of(chosen.run, chosen.file)
     if children:
         names = ", ".join(common.plain(child.title) for child in children)
-        st.warning(f"Resumed from it: {names}. They stay whole, but their beginning can't be checked any more.")
-    sure = not children or st.checkbox("Delete it although other runs came from it")
+        st.warning(f"Resumed from it: {names}. These runs stay usable, but their first epoch can no longer be checked.")
+    sure = not children or st.checkbox("Delete it even though other runs were resumed from it")
     with common.problems_shown():
         if login.button("Delete", type="primary", icon=":material/delete:", disabled=not sure):
             login.actions(chosen.store).delete(chosen.run, chosen.file, force=bool(children))
@@ -277,7 +277,7 @@ def show_tidy(store: RunStore, saved: pd.DataFrame) -> None:
     with st.container(border=True):
         if run_id == ALL_RUNS:
             st.markdown("**Keep**")
-            st.write("Choose a run above to decide which of its checkpoints to keep.")
+            st.write("Select a run above to choose which of its checkpoints to keep.")
         else:
             housekeeping.show_keep(store, store.get(run_id), saved[saved["run"] == run_id])
 

@@ -26,7 +26,7 @@ def main() -> None:
     """The page: what the lesson will do, or the lesson that the address names."""
     store = common.store()
     st.title("The lesson")
-    st.caption("Save, load and use a model in three ways, and go on from a checkpoint: the tutorial, run for real.")
+    st.caption("Save, load and use a model in three ways, then resume from a checkpoint: the tutorial, run for real.")
     with common.problems_shown():
         if "run" in st.query_params:
             show_lesson(store, store.get(st.query_params["run"]))
@@ -38,7 +38,7 @@ def show_start(store: RunStore) -> None:
     """The choice of images, and one button."""
     st.write(
         "Two epochs of the tutorial's network, its weights saved and loaded, the whole model saved and loaded, and one "
-        "more epoch from checkpoint 0: a minute or two."
+        "more epoch resumed from checkpoint 0: a minute or two."
     )
     here = "fashion-mnist" if fashion_mnist.are_present() else "synthetic"
     given = settings_form.ask_settings(["dataset", "pixels"], {"dataset": here, "pixels": "raw"}, "lesson ")
@@ -72,7 +72,7 @@ def show_steps(store: RunStore, run: Run, was_active: bool) -> None:
         if run.state() in UNDER_WAY_STATES or child is None:
             offer_to_go_on(store, run)
             if run.state() == "finished" and login.actions(store).actor.role != "operator":
-                st.caption("Its last step begins once an operator looks at it.")
+                st.caption("The last step starts once an operator opens this page.")
             return
         done = child.state() not in UNDER_WAY_STATES
         if done and was_active:
@@ -139,7 +139,7 @@ def show_training(store: RunStore, number: int, step: Step, run: Run) -> None:
         st.markdown(run_status.whereabouts(store, run), width="content")
         st.page_link("train.py", label="Watch", icon=":material/visibility:", query_params={"run": run.id})
     st.progress(tables.progress(run.record.config, status, run.record.first_epoch).share)
-    st.caption("What this app's own run of these lines measured:")
+    st.caption("What this app measured when it ran these lines:")
     st.code(printed_by(run) or "…", language=None)
     st.info(step.notice, icon=":material/visibility:")
 
@@ -184,7 +184,7 @@ def show_losses(store: RunStore, run: Run, child: Run) -> None:
     )
     st.caption(
         "The tutorial's author measured both losses on the training images. The model has learned from those, so only "
-        "the loss on the test images tells how it does on images that it has never seen."
+        "the loss on the test images says how it does on images that it has never seen."
     )
 
 

@@ -19,7 +19,7 @@ def main() -> None:
     """The page."""
     store = common.store()
     st.title("Fashion Core")
-    st.caption("Train a PyTorch model, watch it learn, and find a checkpoint of each epoch.")
+    st.caption("Train a PyTorch model, watch it learn, and keep a checkpoint of each epoch.")
     st.page_link("lesson.py", label="The lesson in one click: train, save, load, resume", icon=":material/school:")
     with common.problems_shown():
         if not store.runs():
@@ -39,7 +39,7 @@ def show_running(store: RunStore, shown: list[str]) -> None:
             st.rerun()
         st.subheader("Running now")
         if not cards:
-            st.write("Nothing trains at the moment.")
+            st.write("Nothing is training right now.")
             st.page_link("train.py", label="Set up a run", icon=":material/add:")
     for run in cards:
         with common.problems_shown():
@@ -94,7 +94,7 @@ def show_runs(store: RunStore) -> None:
     if "run" in st.query_params:
         show_details(store, store.get(st.query_params["run"]))
     else:
-        st.caption("Choose a row for more about a run: its name, notes and tags, and what can be done with it.")
+        st.caption("Select a row to name a run, tag it, add notes, and open, resume or delete it.")
 
 
 def choose(runs: pd.DataFrame, key: str) -> None:
@@ -134,7 +134,7 @@ def edit_labels(store: RunStore, run: Run) -> None:
         state[name], state[tags], state[notes] = labels.name, ", ".join(labels.tags), labels.notes
     if run.whole_labels is None:
         kept = run.damaged_labels_path.name
-        st.caption(f"Name, tags and notes can't be read. Save writes them anew, and keeps the damaged file as {kept}.")
+        st.caption(f"The name, tags and notes can't be read. Save replaces them, and keeps the damaged file as {kept}.")
     with st.form(f"form {run.id}", border=False):
         st.text_input("Name", max_chars=MOST_IN_A_NAME, key=name)
         st.text_input("Tags, separated by commas", key=tags)
@@ -160,11 +160,11 @@ def save_labels(store: RunStore, run: Run, labels: Labels, begun: str) -> None:
 def confirm_delete(store: RunStore, run: Run) -> None:
     """Ask once more; name the runs that came from it."""
     children = store.children(run)
-    st.write(f"**{common.plain(run.title)}** with all its checkpoints will be gone for good.")
+    st.write(f"This deletes **{common.plain(run.title)}** and all its checkpoints for good.")
     if children:
         names = ", ".join(common.plain(child.title) for child in children)
-        st.warning(f"Resumed from it: {names}. They stay readable, but their parent will be gone.")
-    sure = not children or st.checkbox("Delete it although other runs came from it")
+        st.warning(f"Resumed from it: {names}. These runs stay usable, but lose their parent.")
+    sure = not children or st.checkbox("Delete it even though other runs were resumed from it")
     with common.problems_shown():
         if login.button("Delete", type="primary", icon=":material/delete:", disabled=not sure):
             login.actions(store).delete(run, force=bool(children))

@@ -1,4 +1,4 @@
-"""Use a model: test images, your own images, every checkpoint's opinion, how good it is, two models."""
+"""Use a model: test images, your own images, the history of its checkpoints, its evaluation, two models."""
 
 from collections.abc import Callable
 
@@ -9,8 +9,8 @@ from fashion_core.ui.predict import checkpoint_history, evaluation, gallery, mod
 from fashion_core.ui.saved_file import Chosen
 from fashion_core.ui.snippets.views import show_snippet
 
-GALLERY, OWN, OPINIONS, QUALITY, TWO, SNIPPET = (
-    "Test images", "Your own", "Checkpoint history", "Evaluation", "Two models", "In plain PyTorch"
+GALLERY, OWN, HISTORY, EVALUATION, TWO, SNIPPET = (
+    "Test images", "Your images", "Checkpoint history", "Evaluation", "Two models", "In plain PyTorch"
 )  # fmt: skip
 
 
@@ -18,7 +18,7 @@ def main() -> None:
     """The page."""
     store = common.store()
     st.title("Predict")
-    st.caption("Use any saved file: on test images, on your own, and beside every other checkpoint.")
+    st.caption("Use any saved model on test images, on your own images, and beside every other checkpoint.")
     with common.problems_shown():
         chosen = models.ask_file(store)
         if chosen is None:
@@ -46,8 +46,8 @@ def show_views(chosen: Chosen) -> None:
     views: dict[str, Callable[[], None]] = {
         GALLERY: lambda: gallery.show_gallery(chosen, open_history),
         OWN: lambda: own_images.show_own_images(chosen, lambda image: checkpoint_history.show_history(chosen, image)),
-        OPINIONS: lambda: checkpoint_history.show_test_image_history(chosen),
-        QUALITY: lambda: evaluation.show_evaluation(chosen),
+        HISTORY: lambda: checkpoint_history.show_test_image_history(chosen),
+        EVALUATION: lambda: evaluation.show_evaluation(chosen),
         TWO: lambda: evaluation.show_two_models(chosen),
         SNIPPET: lambda: show_snippet(chosen),
     }
@@ -62,7 +62,7 @@ def show_views(chosen: Chosen) -> None:
 
 def open_history() -> None:
     """Open the tab that asks every checkpoint."""
-    st.session_state["view"] = OPINIONS
+    st.session_state["view"] = HISTORY
 
 
 main()

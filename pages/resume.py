@@ -19,7 +19,7 @@ from fashion_core.ui import common, login, run_status, settings_form
 from fashion_core.ui.comparison import show_comparison, show_lineage
 from fashion_core.ui.snippets import training
 
-CONTINUE, HELPED, LINEAGE = "Continue", "Did resuming help?", "Lineage"
+RESUME, HELPED, LINEAGE = "Resume", "Did resuming help?", "Lineage"
 FIXED = ("name", "model", "epochs")
 """Settings that are not overridden: the checkpoint decides the model, and epochs are asked as additional ones."""
 ESSENTIAL = ("learning_rate", "batch_size", "optimizer", "schedule")
@@ -30,8 +30,8 @@ def main() -> None:
     """The page."""
     store = common.store()
     st.title("Resume")
-    st.caption("Go on from any checkpoint as a run of its own, and set loss_now beside loss_last.")
-    views = {CONTINUE: show_continue, HELPED: show_comparison, LINEAGE: show_lineage}
+    st.caption("Resume from any checkpoint as a new run, and compare loss_now with loss_last.")
+    views = {RESUME: show_resume, HELPED: show_comparison, LINEAGE: show_lineage}
     tabs = st.tabs(list(views), key="view", on_change="rerun", bind="query-params")
     for show, tab in zip(views.values(), tabs, strict=True):
         if tab.open:
@@ -39,7 +39,7 @@ def main() -> None:
                 show(store)
 
 
-def show_continue(store: RunStore) -> None:
+def show_resume(store: RunStore) -> None:
     """Choose a checkpoint, hear the verdict, override, start; or watch the runs that one click started."""
     if "group" in st.query_params:
         show_group(store, st.query_params["group"])
@@ -51,7 +51,7 @@ def show_continue(store: RunStore) -> None:
     saved = run.epochs_saved()
     epoch = addressed_epoch(run, saved)
     if epoch is None:
-        st.info("This run has no checkpoint yet. They appear as its epochs end.", icon=":material/hourglass_empty:")
+        st.info("No checkpoint yet: this run saves one at the end of each epoch.", icon=":material/hourglass_empty:")
         return
     common.address(run=run.id, epoch=epoch)  # a rerun must not choose another one because that has come since
     ask_and_start(store, run, epoch, saved)
@@ -111,7 +111,7 @@ def show_curve(run: Run, epoch: int, saved: list[int]) -> None:
         st.caption("The loss of this checkpoint is not known: it was trained elsewhere.")
         return
     spec = chooser_chart.chooser_chart(epochs, epoch).sent()
-    st.caption("Click the checkpoint to go on from, or choose its epoch below.")
+    st.caption("Click the checkpoint to resume from, or select its epoch below.")
     key = f"curve {run.id}"
     st.vega_lite_chart(spec, on_select=lambda: take_click(key, saved), key=key, alt="Test loss of this run by epoch")
 
@@ -158,7 +158,7 @@ def ask_and_start(store: RunStore, run: Run, epoch: int, saved: list[int]) -> No
 def ask_additional(run: Run, epoch: int) -> int:
     """How many epochs to train; by default what the run had planned."""
     planned = plan.planned_epochs(run, epoch)
-    key, help_text = f"additional {run.id} {epoch}", f"{planned} would finish what its run had planned."
+    key, help_text = f"additional {run.id} {epoch}", f"{planned} would finish the run as planned."
     return st.number_input("Additional epochs", value=planned, step=1, key=key, help=help_text, width=200)
 
 
@@ -185,7 +185,7 @@ def ask_several(run: Run, epoch: int, saved: list[int]) -> tuple[list[int], list
             "Setting to vary", list(choices), format_func=lambda name: choices[name].label, index=None,
             placeholder="none", key="vary",
         )  # fmt: skip
-        text = st.text_input("Its values, separated by commas", key="values", disabled=name is None)
+        text = st.text_input("Values, separated by commas", key="values", disabled=name is None)
     return epochs or [epoch], values_of(choices[name], text) if name else [{}]
 
 
@@ -197,7 +197,7 @@ def values_of(setting: Setting, text: str) -> list[dict[str, Any]]:
 def show_verdicts(run: Run, wishes: list[ResumeRequest]) -> None:
     """Before the click: exact or not, and why, for every run that it will make."""
     with common.problems_shown():
-        with st.spinner("Looking at the checkpoint and at this machine…"):
+        with st.spinner("Checking the checkpoint and this machine…"):
             plans = resumptions.plan(run, wishes)
         if len(plans) == 1:
             show_plan(run, plans[0])
@@ -210,11 +210,11 @@ def show_plan(run: Run, planned: Plan) -> None:
     """One verdict with its reasons."""
     with st.container(horizontal=True, vertical_alignment="center"):
         run_status.verdict_badge(planned.judgement.verdict)
-        st.markdown(f"trains {epochs_text(planned)} as a run of its own; the parent is not touched", width="content")
+        st.markdown(f"trains {epochs_text(planned)} in a new run; the parent is not changed", width="content")
     if planned.judgement.reasons:
         st.markdown("\n".join(f"- {common.plain(reason)}" for reason in planned.judgement.reasons))
     if planned.config.dataset != run.record.config.dataset:
-        st.warning("It goes on with another dataset than it was trained on.", icon=":material/swap_horiz:")
+        st.warning("This resumes on a different dataset from the one it was trained on.", icon=":material/swap_horiz:")
 
 
 def plan_row(planned: Plan) -> dict[str, str]:
@@ -241,7 +241,7 @@ def show_script(run: Run, wish: ResumeRequest) -> None:
         fresh = config.optimizer != run.record.config.optimizer or not plan.carries_optimizer(run, wish.epoch)
         with st.expander("The same in plain PyTorch", icon=":material/code:"):
             st.caption(
-                "Its DataLoader draws another order of the images, so its losses are near the app's, not equal. "
+                "Its DataLoader shuffles the images differently, so its losses are close to the app's, not equal. "
                 "The synthetic garments are drawn by this package, so run it where fashion_core can be imported."
             )
             st.code(training.resuming_script(config, run.checkpoint_path(wish.epoch), fresh), language="python")
@@ -263,7 +263,7 @@ def show_group(store: RunStore, group: str) -> None:
     """The runs that one click started: one progress, one Cancel."""
     runs = resumptions.group_of(store, group)
     if not runs:
-        st.info("These runs are gone.", icon=":material/info:")
+        st.info("These runs have been deleted.", icon=":material/info:")
         st.page_link("resume.py", label="Choose a checkpoint", icon=":material/replay:", query_params={})
         return
     active = any(run.state() in UNDER_WAY_STATES for run in runs)
@@ -271,7 +271,7 @@ def show_group(store: RunStore, group: str) -> None:
     with st.container(horizontal=True):
         query = {"view": HELPED}
         st.page_link("resume.py", label=HELPED, icon=":material/compare_arrows:", query_params=query)
-        st.page_link("resume.py", label="Set up others", icon=":material/add:", query_params={})
+        st.page_link("resume.py", label="Set up more runs", icon=":material/add:", query_params={})
 
 
 def show_group_live(store: RunStore, runs: list[Run], was_active: bool) -> None:

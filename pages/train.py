@@ -129,9 +129,9 @@ def show_origin(store: RunStore, run: Run, resumption: Resumption) -> None:
             query = {"run": parent.run, "epoch": str(parent.epoch)}
             st.page_link("checkpoints.py", label=f"epoch {parent.epoch}", query_params=query)
         elif parent:
-            st.caption(f"epoch {parent.epoch}; that run has been deleted", width="content")
+            st.caption(f"epoch {parent.epoch}; its run has been deleted", width="content")
     changes = [plan.describe(name, change) for name, change in resumption.changes.items()]
-    st.caption(common.plain(", ".join(changes) or "the same settings"))
+    st.caption(common.plain(", ".join(changes) or "same settings"))
     others = [reason for reason in resumption.reasons if reason not in changes]
     if others:
         st.caption(common.plain("; ".join(others)))
@@ -150,8 +150,8 @@ def show_proof(store: RunStore, run: Run) -> None:
             icon=":material/verified:",
         )
     elif found.kind == "parts":
-        why = "; ".join(found.reasons) or "nothing that was recorded explains it"
-        text = f"Parts from the uninterrupted run at epoch {found.epoch}: {common.plain(why)}."
+        why = "; ".join(found.reasons) or "nothing recorded explains why"
+        text = f"Differs from the uninterrupted run from epoch {found.epoch} on: {common.plain(why)}."
         st.info(text, icon=":material/call_split:")
 
 
@@ -174,7 +174,7 @@ def show_measured(store: RunStore, run: Run, found: live_metrics.LiveMetrics) ->
     if run.record.resumption and found.state not in UNDER_WAY_STATES:
         show_proof(store, run)
     if found.damaged:
-        text = f"{found.damaged:,} rows of metrics.jsonl can't be read, and are missing from the charts."
+        text = f"{found.damaged:,} rows of metrics.jsonl can't be read and are missing from the charts."
         st.warning(text, icon=":material/broken_image:")
     st.caption(live.LIVE_KEY)
     views.show_charts(found)

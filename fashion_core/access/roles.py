@@ -16,11 +16,11 @@ EVERYONE: Final = "everyone"
 ANYONE: Final = "*"
 LOGIN_FIRST: Final = "Log in to see the runs of this server."
 EXPIRED: Final = "Your login has expired: log in again."
-LOOK_ONLY: Final = "You may look, use models and download; only operators start, stop, import or change anything."
+LOOK_ONLY: Final = "You may look, use models and download; only operators may start, stop, import or change anything."
 NOT_SHARED: Final = (
-    "Read-only: this server can be reached from other machines, or was reached under another name than localhost, and "
-    "nobody logs in. Set up a login, or set FASHION_ACCESS=everyone to let all who reach it do everything; the README "
-    'says how under "Sharing it".'
+    "Read-only: this server can be reached from other machines, or was reached under a name other than localhost, and "
+    "has no login. Set up a login, or set FASHION_ACCESS=everyone to let everyone who reaches it do everything; see "
+    '"Sharing it" in the README.'
 )
 COUNTED_CLAIMS: Final = ("is_logged_in", "sub", "email", "email_verified", "exp")
 """All that ``with_login`` asks a login for."""
@@ -116,7 +116,7 @@ def everyone_may(environment: Mapping[str, str]) -> bool:
     """Whether ``FASHION_ACCESS`` gives all who reach the server all rights. Raises ``ConfigError``."""
     value = environment.get("FASHION_ACCESS", "")
     if value not in ("", EVERYONE):
-        raise ConfigError(f"FASHION_ACCESS should be {EVERYONE} or not be set, not {value!r}.")
+        raise ConfigError(f"FASHION_ACCESS should be {EVERYONE} or not set, not {value!r}.")
     return value == EVERYONE
 
 
@@ -141,7 +141,7 @@ def with_login(claims: Mapping[str, Any], roles: Roles, now: float | None = None
     why = {
         "operator": "",
         "viewer": LOOK_ONLY,
-        "stranger": f"You are logged in as {name}, who may not see this server: ask its owner to add you.",
+        "stranger": f"You are logged in as {name}, who has no access to this server: ask its owner to add you.",
     }
     return Actor(name, role, why[role], logged_in=True)
 

@@ -40,7 +40,7 @@ def _summary(path: Path, found: inspection.Inspection) -> list[str]:
     unknown = "none of this app's" if found.model is None else found.model
     lines = [
         f"{path}: {found.format} ({found.container}), {found.bytes:,} bytes",
-        f"sha256: {found.sha256 or 'not read, for the file is large; --numbers reads it'}",
+        f"sha256: {found.sha256 or 'not computed, because the file is large; --numbers computes it'}",
         f"model: {unknown}" + (f", {found.parameters:,} parameters" if found.parameters else ""),
         f"epoch: {_or_none(found.epoch)}   loss: {_or_none(found.loss)}   optimizer: {_optimizer(found)}",
         f"verdict for resuming: {found.verdict}" + (f"; missing: {', '.join(found.missing)}" if found.missing else ""),
@@ -49,7 +49,7 @@ def _summary(path: Path, found: inspection.Inspection) -> list[str]:
         *(f"{t.name:<44} {t.dtype:<9} {t.shape!s:<18} {t.bytes:>12,} bytes{_bad(t)}" for t in found.tensors),
     ]
     if not found.has_checksum:
-        lines.append("This kind of file has no checksum: damage to its numbers can't be noticed.")
+        lines.append("This kind of file has no checksum: damage to its numbers can't be detected.")
     return [*lines, found.refusal] if found.refusal else lines
 
 

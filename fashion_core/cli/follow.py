@@ -76,4 +76,4 @@ def outcome(run: Run) -> None:
     if state == "failed":
         raise RunStateError(f"Run {run.id} failed: {status.error}")
     if state != "finished":
-        raise RunStateError(f"Run {run.id} is {state}; go on with `python -m fashion_core continue {run.id}`.")
+        raise RunStateError(f"Run {run.id} is {state}; continue it with `python -m fashion_core continue {run.id}`.")

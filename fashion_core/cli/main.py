@@ -16,7 +16,7 @@ Command = Callable[[argparse.Namespace], None]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Gives the exit status: 0 done, 1 a problem to mend; wrong usage exits with 2 by itself."""
+    """Run one command. Return the exit status: 0 done, 1 a problem to fix; argparse exits with 2 on wrong usage."""
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
@@ -45,14 +45,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_training_commands(commands: Any) -> None:
     train = _add(commands, "train", runs.train_run, "train a run to its end, with a progress bar")
-    train.add_argument("--preset", choices=PRESETS, default="seed", help="the settings to begin from")
+    train.add_argument("--preset", choices=PRESETS, default="seed", help="the settings to start from")
     for setting in settings():
         _add_flag(train, setting)
-    description = "a run that goes on from a checkpoint; its flags override the parent's"
+    description = "resume from a checkpoint as a new run; flags override the parent's settings"
     resume = _add(commands, "resume", runs.resume_run, description)
     resume.add_argument("run")
     resume.add_argument("epoch", help="the epoch of the checkpoint, several as 0,2,5, or all")
-    additional = "additional epochs (default: as many as its run had left, at least 1)"
+    additional = "additional epochs (default: as many as the run had left, at least 1)"
     resume.add_argument("--epochs", type=int, help=additional)
     for setting in settings():
         if setting.name != "epochs":
@@ -60,22 +60,22 @@ def _add_training_commands(commands: Any) -> None:
 
 
 def _add_run_commands(commands: Any) -> None:
-    _add(commands, "audit", runs.show_audit, "who did what, and when").add_argument("run", nargs="?")
-    _add(commands, "compare", runs.compare_runs, "did resuming help: loss_last and loss_now of each resumed run")
-    continue_run = _add(commands, "continue", runs.continue_run, "go on with a stopped, failed or lost run, in place")
+    _add(commands, "audit", runs.show_audit, "show who did what, and when").add_argument("run", nargs="?")
+    _add(commands, "compare", runs.compare_runs, "show loss_last and loss_now of each resumed run")
+    continue_run = _add(commands, "continue", runs.continue_run, "continue a stopped, failed or lost run in place")
     continue_run.add_argument("run")
-    _add(commands, "stop", runs.stop_run, "ask a run to stop after the batch in hand").add_argument("run")
+    _add(commands, "stop", runs.stop_run, "ask a run to stop after the current batch").add_argument("run")
     _add(commands, "runs", runs.list_runs, "list all runs, the newest first")
-    _add(commands, "show", runs.show_run, "one run: its settings and its epochs").add_argument("run")
+    _add(commands, "show", runs.show_run, "show one run: its settings and its epochs").add_argument("run")
     delete = _add(commands, "delete", runs.delete_saved, "delete a run, or the checkpoint of one epoch")
     delete.add_argument("run")
     delete.add_argument("epoch", nargs="?", type=int)
-    delete.add_argument("--force", action="store_true", help="even if other runs were resumed from it")
+    delete.add_argument("--force", action="store_true", help="delete it even if other runs were resumed from it")
 
 
 def _add_model_commands(commands: Any) -> None:
-    _add(commands, "download", models.fetch_dataset, "fetch Fashion-MNIST (30 MB) into FASHION_DATA")
-    _add(commands, "devices", models.list_devices, "what this machine can train on")
+    _add(commands, "download", models.fetch_dataset, "download Fashion-MNIST (30 MB) into FASHION_DATA")
+    _add(commands, "devices", models.list_devices, "list what this machine can train on")
     model = _add(commands, "model", models.show_model, "print a model and its layers")
     model.add_argument("name", choices=next(s.choices for s in settings() if s.name == "model"))
     description = "run the tutorial's snippets on a finished run of its model"
@@ -87,10 +87,10 @@ def _add_model_commands(commands: Any) -> None:
 
 
 def _add_file_commands(commands: Any) -> None:
-    look = _add(commands, "inspect", files.inspect, "what is in a file, without running anything in it")
+    look = _add(commands, "inspect", files.inspect, "show what is in a file, without running anything in it")
     look.add_argument("file", type=Path)
-    look.add_argument("--numbers", action="store_true", help="read all its numbers, however large it is")
-    bring = _add(commands, "import", files.import_file, "bring a file in as a run of its own")
+    look.add_argument("--numbers", action="store_true", help="read every tensor, however large the file is")
+    bring = _add(commands, "import", files.import_file, "import a file as a run of its own")
     for_server = commands.add_parser("importer")  # the server's own: it has asked and noted who wants that
     for_server.set_defaults(command=files.import_file_for_server)
     for_server.add_argument("--json", action="store_true")
@@ -105,24 +105,29 @@ def _add_file_commands(commands: Any) -> None:
     export.add_argument("epoch", type=int)
     export.add_argument("out", type=Path)
     export.add_argument("--format", choices=EXPORT_NAMES, required=True)
-    ways = _add(commands, "formats", files.compare_formats, "one checkpoint in all formats: sizes, times, outputs")
+    ways = _add(
+        commands,
+        "formats",
+        files.compare_formats,
+        "one checkpoint in all formats: sizes, times, outputs",
+    )
     ways.add_argument("run")
     ways.add_argument("epoch", type=int)
-    verify = _add(commands, "verify", files.verify, "compare every saved file with its recorded digest")
+    verify = _add(commands, "verify", files.verify, "check every saved file against its recorded SHA-256")
     verify.add_argument("run", nargs="?")
 
 
 def _add_predict_commands(commands: Any) -> None:
-    use = _add(commands, "predict", models.predict_images, "what a file's model says about images of your own")
+    use = _add(commands, "predict", models.predict_images, "classify your own images with a saved model")
     use.add_argument("file", type=Path, help="any saved file: weights, whole model, checkpoint, safetensors or pt2")
     use.add_argument(
         "images",
         type=Path,
         nargs="+",
         metavar="IMAGE",
-        help="PNG, JPEG, WebP, GIF, BMP or TIFF; if one of them can't be read, that is said and none is answered",
+        help="PNG, JPEG, WebP, GIF, BMP or TIFF; if one of them can't be read, none is classified",
     )
-    measure = _add(commands, "evaluate", models.evaluate_file, "how good a file's model is on all test images")
+    measure = _add(commands, "evaluate", models.evaluate_file, "measure a saved model on all test images")
     measure.add_argument("file", type=Path, help="any saved file")
     for setting in settings():
         if setting.name in ("pixels", "device"):

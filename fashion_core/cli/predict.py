@@ -51,7 +51,7 @@ def _model(path: Path, given: dict[str, str], needed: tuple[str, ...]) -> tuple[
     if assumed:
         flags = " or ".join(f"--{name}" for name in needed)
         print(
-            f"The file does not tell on what it was trained: {' and '.join(assumed)} assumed; {flags} says otherwise.",
+            f"The file does not say what it was trained on: {' and '.join(assumed)} assumed; change that with {flags}.",
             file=sys.stderr,
         )
     return loaded.model.to(devices.resolve(config.device)), config

@@ -180,7 +180,7 @@ def _refusal(file: SavedFile, numbers: bool) -> RefusedFileError | None:
 
 
 def _refused_verdict(refusal: RefusedFileError) -> VerdictKind:
-    return "damaged" if isinstance(refusal, ChangedFileError) else "untrusted"
+    return "damaged" if isinstance(refusal, ChangedFileError) else "not usable"
 
 
 def _differences(weights: Weights) -> tuple[str, ...]:
@@ -251,7 +251,7 @@ def _missing(content: Any, weights: Weights | None, epoch: int | None) -> tuple[
 
 def _verdict(weights: Weights | None, missing: tuple[str, ...]) -> VerdictKind:
     if weights is None:
-        return "untrusted"
+        return "not usable"
     if "the optimizer's state" in missing:
         return "weights only"
     return "approximate" if missing else "exact"

@@ -89,9 +89,9 @@ def look(run: Run, epoch: int) -> Verdict:
     try:
         found = inspect.inspect(path, numbers=False)
     except RefusedFileError as error:
-        return Verdict("untrusted", (error.reason,))
+        return Verdict("not usable", (error.reason,))
     if found.refusal:
-        return Verdict("untrusted", (found.refusal.removeprefix("The file is refused: ").rstrip("."),))
+        return Verdict("not usable", (found.refusal.removeprefix("The file is refused: ").rstrip("."),))
     return Verdict(found.verdict, tuple(f"it does not carry {what}" for what in found.missing))
 
 
@@ -104,7 +104,7 @@ def judge(looked: Verdict, parent: RunRecord, config: TrainConfig, environment: 
     """What going on from a checkpoint of this parent with these settings, computed with this environment, will be."""
     different = (*_different(parent.config, config), *_environment(parent.environment, environment))
     verdict: VerdictKind = "approximate" if looked.verdict == "exact" and different else looked.verdict
-    return Verdict(verdict, looked.reasons if verdict in ("damaged", "untrusted") else (*looked.reasons, *different))
+    return Verdict(verdict, looked.reasons if verdict in ("damaged", "not usable") else (*looked.reasons, *different))
 
 
 def _different(parent: TrainConfig, config: TrainConfig) -> list[str]:

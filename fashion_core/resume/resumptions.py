@@ -87,7 +87,7 @@ def _check(run: Run, planned: Plan) -> None:
     verdict, reasons = planned.judgement.verdict, "; ".join(planned.judgement.reasons)
     if verdict == "damaged":
         raise DamagedFileError(run.checkpoint_path(planned.epoch), reasons)
-    if verdict == "untrusted":
+    if verdict == "not usable":
         raise RefusedFileError(reasons)
     if planned.config.dataset == "fashion-mnist":
         fashion_mnist.check()

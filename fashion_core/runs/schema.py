@@ -14,7 +14,7 @@ UNDER_WAY_STATES: frozenset[State] = ACTIVE_STATES | {"queued"}
 CONTINUABLE_STATES: frozenset[State] = frozenset({"stopped", "failed", "lost"})
 
 SavedFormat = Literal["checkpoint", "partial", "weights", "model", "lightning", "safetensors", "pt2"]
-VerdictKind = Literal["exact", "approximate", "weights only", "untrusted", "damaged"]
+VerdictKind = Literal["exact", "approximate", "weights only", "not usable", "damaged"]
 Reason = Literal["epoch", "stop", "end", "import"]
 ExportFormat = Literal["weights", "model", "checkpoint", "safetensors", "pt2"]
 EXPORT_NAMES: dict[ExportFormat, str] = {

@@ -49,7 +49,7 @@ VERDICTS: dict[VerdictKind, tuple[str, Color, str]] = {
         "blue",
         "Good for using the model, or for training on with an optimizer that starts fresh.",
     ),
-    "untrusted": (":material/gpp_bad:", "red", "It can't be loaded here, so nothing can be resumed from it."),
+    "not usable": (":material/gpp_bad:", "red", "It can't be loaded here, so nothing can be resumed from it."),
     "damaged": (
         ":material/broken_image:",
         "red",

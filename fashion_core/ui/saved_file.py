@@ -88,13 +88,13 @@ class Chosen:
         """What it is good for when training goes on."""
         if self.damage:
             return "damaged"
-        return self.found.inspection.verdict if self.found.inspection else "untrusted"
+        return self.found.inspection.verdict if self.found.inspection else "not usable"
 
 
 def show_verdict(verdict: VerdictKind, found: Inspection | None) -> None:
     """What the verdict means, in one sentence."""
     icon, color, sentence = run_status.VERDICTS[verdict]
-    missing = f" Not in it: {'; '.join(found.missing)}." if found and found.missing and verdict != "untrusted" else ""
+    missing = f" Not in it: {'; '.join(found.missing)}." if found and found.missing and verdict != "not usable" else ""
     st.markdown(f":{color}[{icon} **{verdict}**] · {sentence}{missing}")
 
 

@@ -97,7 +97,7 @@ PLACES = (
     Place("resume", "run", NO_RUN, {"epoch": "1"}),
     Place("resume", "epoch", NO_EPOCH, RUN),
     Place("resume", "view", "Additional epochs", FILE),
-    Place("resume", "group", "These runs are gone", FILE),
+    Place("resume", "group", "These runs have been deleted", FILE),
     Place("resume", "now", "loss_now is", HELPED),
     Place("resume", "sort", "Sort by", HELPED),
     Place("resume", "from", "Resumed from", HELPED),

@@ -56,7 +56,7 @@ def test_everyone_may_do_all_where_that_is_set(address: str) -> None:
 @pytest.mark.parametrize("address", ["0.0.0.0", "localhost"])
 @pytest.mark.parametrize("value", ["all", "Everyone", "1", "everyone "])
 def test_bad_setting_is_one_sentence(address: str, value: str) -> None:
-    with pytest.raises(ConfigError, match="FASHION_ACCESS should be everyone or not be set"):
+    with pytest.raises(ConfigError, match="FASHION_ACCESS should be everyone or not set"):
         without_login(asked(address), {"FASHION_ACCESS": value})
 
 
@@ -113,7 +113,7 @@ def test_viewer_is_told_what_is_not_theirs() -> None:
 def test_who_is_in_no_list_is_told_so_and_can_log_out() -> None:
     found = with_login({**CLAIMS, "email": "carl@example.org"}, ROLES, NOW)
     assert (found.role, found.logged_in) == ("stranger", True)
-    assert "carl@example.org, who may not see this server" in found.why
+    assert "carl@example.org, who has no access to this server" in found.why
 
 
 @pytest.mark.parametrize("claims", [{}, {"is_logged_in": False}, {**CLAIMS, "is_logged_in": "yes"}])

@@ -82,7 +82,7 @@ def test_chosen_row_opens_below_and_its_address_opens_the_same(store: RunStore, 
     expect(sentence).to_have_text(said)
     expect(page.get_by_test_id("stVegaLiteChart")).to_have_attribute("aria-label", re.compile("How far each tensor"))
     choose_row(page, 1)  # the row of the address is chosen already: this lets it go
-    expect(page.get_by_text("Choose a row for more about a file")).to_be_visible()
+    expect(page.get_by_text("Select a row to see what is in a file")).to_be_visible()
 
 
 def test_filters_and_sections_do_not_lose_each_other(store: RunStore, server: Server, page: Page) -> None:
@@ -211,9 +211,9 @@ def test_delete_names_the_resumed_runs_and_refuses_until_confirmed(store: RunSto
     expect(dialog).to_contain_text("Resumed from it: its child")
     expect(dialog.get_by_role("button", name="Delete")).to_be_disabled()
     assert run.epochs_saved() == [0, 1]
-    dialog.get_by_text("Delete it although other runs came from it").click()
+    dialog.get_by_text("Delete it even though other runs were resumed from it").click()
     dialog.get_by_role("button", name="Delete").click()
-    expect(page.get_by_text("Choose a row for more about a file")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("Select a row to see what is in a file")).to_be_visible(timeout=PATIENCE_MS)
     assert run.epochs_saved() == [1]
 
 

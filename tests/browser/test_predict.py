@@ -58,7 +58,7 @@ def test_uploaded_images_are_answered_and_a_bad_one_is_named(
 ) -> None:
     images = write_images(tmp_path, 3)
     (tmp_path / "notes.txt").write_text("no image")
-    open_page(page, address(server, run, "Your own"))
+    open_page(page, address(server, run, "Your images"))
     page.locator("input[type=file]").set_input_files([*images, tmp_path / "notes.txt"])
     expect(page.get_by_text("The file is no image")).to_be_visible(timeout=PATIENCE_MS)
     with page.expect_download() as download:
@@ -72,7 +72,7 @@ def test_uploaded_images_are_answered_and_a_bad_one_is_named(
     assert text.count("so light and dark were swapped") == 3
     page.get_by_role("tab", name="Evaluation").click()
     expect(page.get_by_text("test images are right")).to_be_visible(timeout=PATIENCE_MS)
-    page.get_by_role("tab", name="Your own").click()
+    page.get_by_role("tab", name="Your images").click()
     page.get_by_text("Checkpoint history").nth(1).click()
     expect(page.get_by_label("The probability of each class by epoch, a panel a run", exact=True)).to_be_visible(
         timeout=PATIENCE_MS

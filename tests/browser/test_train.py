@@ -159,7 +159,7 @@ def test_run_is_deleted_only_after_its_dialog_is_confirmed(store: RunStore, serv
     open_page(page, f"{server.url}/?run={run.id}")
     page.get_by_role("button", name="Delete…").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("to be deleted with all its checkpoints will be gone for good")
+    expect(dialog).to_contain_text("This deletes to be deleted and all its checkpoints for good")
     assert store.runs() != []
     dialog.get_by_role("button", name="Delete").click()
     expect(page.get_by_role("button", name="Train a first run")).to_be_visible()
@@ -262,7 +262,7 @@ def test_names_and_notes_load_nothing_on_any_page(store: RunStore, server: Serve
 def addresses(parent: Run, child: Run, brought: Run) -> list[str]:
     """Every page, with each run where that shows its name or its notes."""
     runs = (parent, child, brought)
-    views = ("Did+resuming+help%3F", "Lineage", "Continue")
+    views = ("Did+resuming+help%3F", "Lineage", "Resume")
     return [
         *(f"{place}?run={run.id}" for place in ("", "train", "lesson") for run in runs),
         *(f"checkpoints?run={run.id}&epoch={run.epochs_saved()[0]}&show=Compare" for run in runs),

@@ -71,7 +71,7 @@ def test_what_a_file_does_not_tell_is_assumed_aloud_unless_it_is_said(
 ) -> None:
     export.export(run, 0, "weights", tmp_path / "weights.pth")
     done = command_line("predict", str(tmp_path / "weights.pth"), str(garments[0]))
-    assert "pixels unit assumed; --pixels says otherwise" in done.stderr
+    assert "pixels unit assumed; change that with --pixels" in done.stderr
     said = command_line("predict", str(tmp_path / "weights.pth"), str(garments[0]), "--pixels", "raw")
     assert said.stderr == ""
     assert said.stdout != done.stdout

@@ -26,7 +26,7 @@ VIEWS = {
     "train": ("",),
     "checkpoints": ("", "Verify and tidy up"),
     "resume": ("", "", "Did resuming help?", "Lineage"),
-    "predict": ("", "Your own", "Checkpoint history", "Evaluation", "Two models", "In plain PyTorch"),
+    "predict": ("", "Your images", "Checkpoint history", "Evaluation", "Two models", "In plain PyTorch"),
 }
 INSIDE = ("Look inside", "Five ways", "Compare", "Download")
 MOST_SECONDS_BETWEEN = 0.06

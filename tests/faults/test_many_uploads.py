@@ -50,7 +50,7 @@ def run_the_page_again(page: Page) -> None:
     """By a look at another tab."""
     page.get_by_role("tab", name="Evaluation").click()
     expect(page.get_by_text("test images are right")).to_be_visible(timeout=PATIENCE_MS)
-    page.get_by_role("tab", name="Your own").click()
+    page.get_by_role("tab", name="Your images").click()
 
 
 def test_fifteen_large_uploads_at_once_leave_the_server_up_and_its_memory_back_down(

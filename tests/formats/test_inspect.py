@@ -104,7 +104,7 @@ def test_names_that_are_not_allowed_are_told_apart(tmp_path: Path) -> None:
     model.register_forward_hook(print)
     found = look(tmp_path, model)
     assert found.refused == ("__builtin__.print",)
-    assert found.verdict == "untrusted"
+    assert found.verdict == "not usable"
     assert found.refusal == (
         "The file is refused: it refers to __builtin__.print, which no saved weights need; save the state_dict alone."
     )

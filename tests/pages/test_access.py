@@ -87,7 +87,7 @@ def test_stranger_sees_a_door_and_nothing_of_the_store(page: str, user: dict[str
     [
         ({}, roles.LOGIN_FIRST, "Log in"),
         (login(ANNA, -1), roles.EXPIRED, "Log in"),
-        (login("carl@example.org"), "may not see this server", "Log out"),
+        (login("carl@example.org"), "has no access to this server", "Log out"),
     ],
     ids=["nobody", "expired", "carl"],
 )
@@ -222,7 +222,7 @@ def test_everyone_may_do_all_where_that_is_set(store: RunStore, monkeypatch: pyt
 def test_bad_setting_is_one_sentence_and_shows_nothing(stopped: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASHION_ACCESS", "all")
     app = dashboard().run()
-    assert "should be everyone or not be set" in app.error[0].value
+    assert "should be everyone or not set" in app.error[0].value
     assert not app.dataframe
 
 

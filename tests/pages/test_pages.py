@@ -100,7 +100,7 @@ def test_lesson_that_can_not_go_on_says_so_and_tries_again_only_when_asked(store
         app.run()
     assert [line.what for line in audit.read(store.root)] == ["resume"]
     assert "has no checkpoint of epoch 0" in app.error[0].value.replace("\\", "")
-    assert not [caption.value for caption in app.caption if "an operator looks" in caption.value]
+    assert not [caption.value for caption in app.caption if "an operator opens" in caption.value]
     next(button for button in app.button if button.label == "Try again").click().run()
     assert [line.what for line in audit.read(store.root)] == ["resume", "resume"]
 

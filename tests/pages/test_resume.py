@@ -108,7 +108,7 @@ def test_several_checkpoints_and_values_are_one_group_with_one_cancel(store: Run
     app = open_page("resume", run=parent.id, epoch="0")
     widget(app, "Checkpoints").set_value([0, 1]).run()
     widget(app, "Setting to vary").set_value("learning_rate").run()
-    widget(app, "Its values, separated by commas").set_value("0.1, 0.01, 0.001").run()
+    widget(app, "Values, separated by commas").set_value("0.1, 0.01, 0.001").run()
     widget(app, "Additional epochs").set_value(5_000).run()
     press(app, "Start 6 runs")
     children = [run for run in store.runs() if run.id != parent.id]
@@ -187,7 +187,7 @@ def test_child_of_a_deleted_parent_is_shown_and_says_so(store: RunStore, parent:
     train(child)
     store.delete(parent, force=True)
     app = open_page("train", run=child.id)
-    assert "that run has been deleted" in texts(app)
+    assert "its run has been deleted" in texts(app)
     assert "resumed from **base**" in texts(app)
 
 
