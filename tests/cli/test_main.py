@@ -383,10 +383,8 @@ def test_interrupted_command_stops_its_run(store: RunStore) -> None:
         watching.kill()
     run = store.runs()[0]
     assert (watching.returncode, run.state(), json.loads(output)["state"]) == (1, "stopped", "stopped")
-    assert (
-        errors
-        == f"fashion_core: Run {run.id} is stopped; continue it with `python -m fashion_core continue {run.id}`.\n"
-    )
+    hint = f"continue it with `python -m fashion_core continue {run.id}`"
+    assert errors == f"fashion_core: Run {run.id} is stopped; {hint}.\n"
 
 
 def test_devices_are_told_a_line_each(capsys: Capture) -> None:
