@@ -10,11 +10,10 @@ from fashion_core.errors import FashionError
 from fashion_core.resume import lesson, lesson_steps
 from fashion_core.resume.comparison import compare_run, sentence
 from fashion_core.resume.lesson_steps import Step
-from fashion_core.runs import queue, tables
-from fashion_core.runs.records import epoch_records
+from fashion_core.runs import machine, tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import CONTINUABLE_STATES, UNDER_WAY_STATES
-from fashion_core.runs.store import RunStore
+from fashion_core.runs.store import RunStore, epoch_records
 from fashion_core.ui import common, login, run_status, settings_form
 from fashion_core.ui.comparison import comparison_of
 
@@ -78,7 +77,7 @@ def show_steps(store: RunStore, run: Run, was_active: bool) -> None:
         if done and was_active:
             st.rerun()
         with st.spinner("Running the tutorial's lines…"):
-            outputs = kept(f"outputs {run.id}", lambda: queue.lesson_outputs(store, run))
+            outputs = kept(f"outputs {run.id}", lambda: machine.lesson_outputs(store, run))
         show_snippet(2, lesson_steps.WEIGHTS, outputs["printed"]["weights"])
         show_snippet(3, lesson_steps.MODEL, outputs["printed"]["model"])
         show_files(outputs)
@@ -171,7 +170,7 @@ def show_losses(store: RunStore, run: Run, child: Run) -> None:
     if row is None:
         return
     with st.spinner("Measuring both on the training images too…"):
-        losses = kept(f"losses {run.id}", lambda: queue.lesson_losses(store, run))
+        losses = kept(f"losses {run.id}", lambda: machine.lesson_losses(store, run))
     st.code("\n".join(f"{name} {by_half['test']}" for name, by_half in losses.items()), language=None)
     st.markdown(common.plain(sentence([row])))
     comparison_of(store, [row])

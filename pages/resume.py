@@ -11,10 +11,9 @@ from fashion_core.errors import ConfigError, RefusedFileError, RunNotFoundError
 from fashion_core.resume import plan, resumptions
 from fashion_core.resume.resumptions import Plan, ResumeRequest
 from fashion_core.runs import tables
-from fashion_core.runs.records import epoch_records
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES
-from fashion_core.runs.store import RunStore, epoch_number
+from fashion_core.runs.store import RunStore, epoch_number, epoch_records
 from fashion_core.ui import common, login, run_status, settings_form
 from fashion_core.ui.comparison import show_comparison, show_lineage
 from fashion_core.ui.snippets import training

@@ -9,7 +9,7 @@ from fashion_core.config import PRESETS, TrainConfig, parse_config, settings
 from fashion_core.errors import ConfigError
 from fashion_core.resume import plan
 from fashion_core.resume.bitwise import check_bitwise
-from fashion_core.runs import precision
+from fashion_core.runs import machine
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import CONTINUABLE_STATES, UNDER_WAY_STATES, Resumption, State
 from fashion_core.runs.store import RunStore
@@ -60,7 +60,7 @@ def show_form(store: RunStore) -> None:
 
 def ask_settings(preset: str) -> dict[str, Any]:
     """A widget a setting, which begins with the preset's value; gives what stands in them, unchecked."""
-    values, prefix = precision.to_begin_with(preset).model_dump(), f"train {preset} "
+    values, prefix = machine.form_defaults(preset).model_dump(), f"train {preset} "
     answers = settings_form.ask_settings(ESSENTIAL, values, prefix)
     with st.expander("More settings", icon=":material/tune:"):
         others = [setting.name for setting in settings() if setting.name not in ESSENTIAL]

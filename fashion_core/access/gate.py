@@ -18,7 +18,7 @@ from fashion_core.data import fashion_mnist
 from fashion_core.errors import DiskError, FashionError, NotAllowedError, RunStateError
 from fashion_core.resume import lesson, resumptions
 from fashion_core.resume.resumptions import ResumeRequest
-from fashion_core.runs import queue, verify
+from fashion_core.runs import machine, queue, verify
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
@@ -100,7 +100,9 @@ class Actions:
             session[_SPOOLED] = (upload, path)
         return Path(path)
 
-    def import_file(self, path: Path, name: str, given: Mapping[str, str], how: ImportFile = queue.import_file) -> Run:
+    def import_file(
+        self, path: Path, name: str, given: Mapping[str, str], how: ImportFile = machine.import_file
+    ) -> Run:
         """Import in a process with torch; ``formats.import_file`` as ``how`` does it in this one."""
         with self._acting("import", detail=name) as entry:
             run = how(self.store, path, name, given)

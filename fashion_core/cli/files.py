@@ -12,8 +12,7 @@ from fashion_core.access.gate import from_command_line
 from fashion_core.config import settings
 from fashion_core.errors import DamagedFileError
 from fashion_core.formats import inspect as inspection
-from fashion_core.runs.records import run_record
-from fashion_core.runs.store import RunStore
+from fashion_core.runs.store import RunStore, run_record
 from fashion_core.runs.verify import Verified, count_files
 
 

@@ -16,11 +16,10 @@ from fashion_core.errors import ConfigError, DamagedFileError, DiskError, RunNot
 from fashion_core.resume import comparison, plan, resumptions
 from fashion_core.resume.labels import SAME, percent
 from fashion_core.resume.resumptions import ResumeRequest
-from fashion_core.runs import precision
-from fashion_core.runs.records import run_record
+from fashion_core.runs import machine
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES
-from fashion_core.runs.store import RunStore, epoch_number
+from fashion_core.runs.store import RunStore, epoch_number, run_record
 
 
 def train_run(options: argparse.Namespace) -> None:
@@ -28,7 +27,7 @@ def train_run(options: argparse.Namespace) -> None:
 
     Raises ``ConfigError``, what ``Actions.start`` raises, and what a run that fails says.
     """
-    config = precision.of_preset(options.preset, given_settings(options))
+    config = machine.preset_config(options.preset, given_settings(options))
     store = RunStore()
     actions = from_command_line(store)
     run = actions.start(config)
@@ -63,7 +62,9 @@ def resume_run(options: argparse.Namespace) -> None:
 
 def _caution(runs: Iterable[Run]) -> None:
     """About what they will be slow at, in nobody's way who reads JSON."""
-    for caution in precision.cautions((run.record.config.precision, run.record.environment.device) for run in runs):
+    for caution in machine.precision_cautions(
+        (run.record.config.precision, run.record.environment.device) for run in runs
+    ):
         print(caution, file=sys.stderr)
 
 

@@ -14,10 +14,9 @@ import pandas as pd
 from fashion_core.cache import MOST_RUNS, FileCache
 from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.resume.labels import cut_middle, loss_text, unique_labels
-from fashion_core.runs.records import epoch_records
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import RunRecord
-from fashion_core.runs.store import RunStore
+from fashion_core.runs.store import RunStore, epoch_records
 
 DOT_COLUMNS: Final = ("run", "name", "epoch", "loss", "saved", "best", "lane", "tree", "heading", "label")
 LINK_COLUMNS: Final = ("run", "epoch", "lane", "next_epoch", "next_lane", "tree")

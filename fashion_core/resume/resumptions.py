@@ -18,7 +18,7 @@ from fashion_core.errors import (
 )
 from fashion_core.resume import plan as resuming
 from fashion_core.resume.plan import Verdict
-from fashion_core.runs import queue
+from fashion_core.runs import machine, queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Environment, Parent, Resumption
 from fashion_core.runs.store import RunStore
@@ -54,7 +54,7 @@ def plan(run: Run, wishes: Sequence[ResumeRequest]) -> list[Plan]:
 
 def _plan_one(run: Run, wish: ResumeRequest, looked: Verdict) -> Plan:
     config = resuming.resumed_config(run, wish.epoch, wish.additional, wish.overrides)
-    environment = queue.environment_to_resume(run.record.environment, config)
+    environment = machine.environment_to_resume(run.record.environment, config)
     return Plan(wish.epoch, config, environment, resuming.judge(looked, run.record, config, environment))
 
 

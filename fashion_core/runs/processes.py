@@ -4,10 +4,13 @@ import os
 import platform
 import subprocess
 import sys
+import time
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 import psutil
 from pydantic import BaseModel, ConfigDict
@@ -17,6 +20,9 @@ KEEP_FREED_BLOCKS = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRES
 """For a process that trains: glibc then keeps the memory that a step frees for the next step. Otherwise the system
 clears each page of a step's gradients anew: 900 page faults a step of the MLP in bf16. Older versions of glibc refuse
 more than 32 MiB for the first. Source: https://man7.org/linux/man-pages/man3/mallopt.3.html"""
+SILENCE_SECONDS: Final = 60.0
+"""How long a worker on another machine may write nothing before its run counts as lost."""
+_MOST_HEARTBEATS: Final = 4096
 _START_TOLERANCE_SECONDS = 2.0
 """Linux gives the time of its boot in whole seconds, and may round it otherwise the next time."""
 
@@ -75,6 +81,32 @@ def is_suspended(process: ProcessId) -> bool:
     with suppress(psutil.NoSuchProcess):
         return is_alive(process) and psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
     return False
+
+
+class Heartbeats:
+    """The heartbeats seen by this process, and when each of them changed last.
+
+    Another machine's clock may be wrong, and this one may be set: once a heartbeat was seen, only its changes count.
+    """
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[tuple[Path, ProcessId], tuple[float, float]] = OrderedDict()
+
+    def is_beating(self, folder: Path, process: ProcessId, heartbeat: float) -> bool:
+        """Whether ``heartbeat``, in seconds since 1970, is recent; by the clock where it is seen there first."""
+        beat, changed = self._seen.get((folder, process)) or (heartbeat, self._by_the_clock(heartbeat))
+        if beat != heartbeat:
+            changed = time.monotonic()
+        self._seen[folder, process] = heartbeat, changed
+        self._seen.move_to_end((folder, process))
+        while len(self._seen) > _MOST_HEARTBEATS:
+            self._seen.popitem(last=False)
+        return time.monotonic() - changed < SILENCE_SECONDS
+
+    @staticmethod
+    def _by_the_clock(heartbeat: float) -> float:
+        age = abs(time.time() - heartbeat)  # one from the future is no better than one as far in the past
+        return time.monotonic() - age
 
 
 def python_command(*arguments: str) -> list[str]:

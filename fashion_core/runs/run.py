@@ -10,10 +10,8 @@ from fashion_core.cache import MOST_RUNS, FileCache, stamp
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError
 from fashion_core.files import now
 from fashion_core.runs import processes
-from fashion_core.runs.heartbeats import Heartbeats
-from fashion_core.runs.json_records import kept_record, read_record
-from fashion_core.runs.listings import Listed, listed_in, size_of
-from fashion_core.runs.run_locks import sole_writer
+from fashion_core.runs.processes import Heartbeats
+from fashion_core.runs.run_files import Listed, kept_record, listed_in, read_record, size_of, sole_writer
 from fashion_core.runs.schema import FileInfo, Labels, LoadCheck, RunRecord, State, Status, Verification
 
 STARTING_SECONDS = 5.0

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from fashion_core import files
 from fashion_core.cache import MOST_RUNS, FileCache
 from fashion_core.config import TrainConfig
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError, RunStateError
 from fashion_core.files import now, utc_now
+from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import ACTIVE_STATES, Environment, Labels, Parent, Resumption, RunRecord, Source, Status
 
@@ -22,6 +24,7 @@ LEFTOVER_SECONDS = 3600.0
 
 _ID_PATTERN = re.compile(r"\d{8}-\d{6}-\d{3}-[0-9a-f]{4}")
 _EPOCH_PATTERN = re.compile(r"[0-9]{1,9}")
+_EPOCH_KEYS = ("epoch", "loss", "accuracy", "train_loss", "seconds", "samples_per_second")
 _listings: FileCache[tuple[Run, ...]] = FileCache(8)
 
 
@@ -242,3 +245,47 @@ def _came_from(child: Run, run_id: str, epoch: int | None) -> bool:
         parent = child.record.parent
         return parent is not None and parent.run == run_id and epoch in (None, parent.epoch)
     return False
+
+
+def run_record(run: Run) -> dict[str, Any]:
+    """The record of DESIGN's command line, with labels and times beside it.
+
+    Raises ``DamagedFileError`` or ``DiskError``.
+    """
+    record, labels, status = run.record, run.labels, run.status
+    return {
+        "id": run.id,
+        "path": str(run.path),
+        "state": run.state(status),
+        "error": status.error,
+        "source": record.source.model_dump() if record.source else None,
+        "parent": record.parent.model_dump() if record.parent else None,
+        **labels.model_dump(mode="json"),
+        "created": record.created.isoformat(),
+        "resumption": record.resumption.model_dump(mode="json") if record.resumption else None,
+        "environment": record.environment.model_dump(),
+        "config": record.config.model_dump(mode="json"),
+        "epochs": epoch_records(run),
+    }
+
+
+def epoch_records(run: Run) -> list[dict[str, Any]]:
+    """One record an epoch that has ended; ``checkpoint`` is its path, or None once it is deleted."""
+    saved = set(run.epochs_saved())
+    if run.record.source:
+        return [_imported_record(run, epoch) for epoch in sorted(saved)]
+    return [
+        {
+            **{key: row[key] for key in _EPOCH_KEYS},
+            "checkpoint": str(run.checkpoint_path(row["epoch"])) if row["epoch"] in saved else None,
+        }
+        for row in metrics.read_epochs(run.metrics_path)
+    ]
+
+
+def _imported_record(run: Run, epoch: int) -> dict[str, Any]:
+    """An epoch that was trained elsewhere: what its checkpoint says, and nothing about the training."""
+    path = run.checkpoint_path(epoch)
+    facts = run.file_info(path)
+    known = {"epoch": epoch, "loss": facts and facts.loss, "accuracy": facts and facts.accuracy}
+    return {**dict.fromkeys(_EPOCH_KEYS), **known, "checkpoint": str(path)}

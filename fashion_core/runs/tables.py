@@ -14,16 +14,12 @@ import pandas as pd
 from fashion_core.cache import MOST_RUNS, FileCache, LatestCache
 from fashion_core.config import TrainConfig
 from fashion_core.errors import DamagedFileError, DiskError
-from fashion_core.runs import listings, metrics
-from fashion_core.runs.listings import Listed
-from fashion_core.runs.loss_curve import Curve, extremes
-from fashion_core.runs.records import epoch_records
+from fashion_core.runs import metrics, run_files
 from fashion_core.runs.run import Run
+from fashion_core.runs.run_files import Listed
 from fashion_core.runs.schema import FileInfo, Parent, RunRecord, Status, Verification
-from fashion_core.runs.store import RunStore
+from fashion_core.runs.store import RunStore, epoch_records
 
-MAX_POINTS = 1500
-"""More than a chart has pixels for; each point costs time in the browser."""
 _STORES = 4
 _SHORT_EPOCHS = 10
 _IMPORTED = "imported"
@@ -161,7 +157,7 @@ def is_resumed(saved: pd.DataFrame, run: Run, name: str) -> bool:
 def _size_of(file: str) -> int | None:
     """By its name: to make a ``Path`` of it takes as long as the look."""
     with suppress(OSError):
-        return listings.size_of(file)
+        return run_files.size_of(file)
     return None
 
 
@@ -213,24 +209,6 @@ def _saved_row(run: Run, listed: Listed, marks: Verification, about: dict[str, s
     if facts:  # of pydantic's own time zone pandas would ask for each file's offset
         known = {**vars(facts), "created": facts.created.astimezone(UTC)}
     return {**about, **known, "file": listed.name, "resumed": listed.epoch, "damage": damage, "best": False}
-
-
-def batches_frame(rows: Iterable[metrics.Row], config: TrainConfig, first_epoch: int = 0) -> pd.DataFrame:
-    """At most ``MAX_POINTS`` batches: ``step`` (int64), ``loss`` and ``smoothed`` (float64), extremes kept.
-
-    Steps count from 1 at the start of this run, whose first epoch is ``first_epoch``.
-    """
-    curve = Curve(config, first_epoch)
-    curve.add(rows)
-    return thin_out(curve.frame(), MAX_POINTS)
-
-
-def thin_out(frame: pd.DataFrame, points: int) -> pd.DataFrame:
-    """At most ``points`` rows: the lowest and highest ``loss`` of equal stretches of steps, the first and last row."""
-    if len(frame) <= points:
-        return frame
-    steps = frame["step"].to_numpy() - frame["step"].iloc[0]
-    return extremes(frame, steps * (points // 2 - 1) // (steps[-1] + 1))
 
 
 def epochs_frame(

@@ -10,7 +10,7 @@ from fashion_core.charts.file_frames import WAYS, bytes_text
 from fashion_core.errors import DamagedFileError
 from fashion_core.files import Signature, signature
 from fashion_core.formats.inspect import Inspection
-from fashion_core.runs import queue
+from fashion_core.runs import machine
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
 from fashion_core.runs.store import RunStore
@@ -55,7 +55,7 @@ def _show_measured(measured: dict[str, Any], found: Inspection | None) -> None:
 @st.cache_data(max_entries=64, show_spinner=False)
 def _measured(root: str, run_id: str, epoch: int, key: Signature) -> dict[str, Any]:
     store = RunStore(Path(root))
-    return queue.compare_formats(store, store.get(run_id), epoch)
+    return machine.compare_formats(store, store.get(run_id), epoch)
 
 
 def show_snippet(chosen: Chosen) -> None:
@@ -151,4 +151,4 @@ def _offer_export(chosen: Chosen, format: ExportFormat, epoch: int) -> None:
 @st.cache_data(max_entries=4, ttl="10m", show_spinner=False)
 def _exported(root: str, run_id: str, epoch: int, format: ExportFormat, key: Signature) -> bytes:
     store = RunStore(Path(root))
-    return queue.export(store, store.get(run_id), epoch, format)
+    return machine.export(store, store.get(run_id), epoch, format)

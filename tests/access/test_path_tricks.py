@@ -16,7 +16,7 @@ from fashion_core.cli import main
 from fashion_core.formats import import_file
 from fashion_core.inference.client import PREDICTOR
 from fashion_core.resume import lineage_frames
-from fashion_core.runs import queue
+from fashion_core.runs import machine
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common
@@ -294,6 +294,6 @@ def test_name_of_a_file_from_outside_is_only_a_word(store: RunStore, trained: Ru
 
 @pytest.mark.parametrize("trick", ["a\0b", "\ud800", "--json", "x" * 200_000], ids=["NUL", "half", "flag", "long"])
 def test_name_of_an_upload_reaches_the_importing_process_as_a_word(store: RunStore, trained: Run, trick: str) -> None:
-    made = queue.import_file(store, trained.weights_path, trick, {})
+    made = machine.import_file(store, trained.weights_path, trick, {})
     assert made.record.source is not None
     assert made.record.source.name.isprintable()

@@ -49,15 +49,15 @@ class Growing:
         live_metrics.read(self.store, self.run).body()
 
     def first_look(self) -> None:
-        live.forget()
+        live.clear()
         self.refresh()
 
     def read_all(self) -> None:
         """As without any of this: every row, every time."""
         self.grow()
         rows = metrics.read_rows(self.run.metrics_path)
-        batches = tables.batches_frame(rows, self.config)
-        epochs = tables.thin_out(tables.epochs_frame(rows, self.config, []), live_metrics.MAX_EPOCHS)
+        batches = live.batches_frame(rows, self.config)
+        epochs = live.thin_out(tables.epochs_frame(rows, self.config, []), live_metrics.MAX_EPOCHS)
         charts.live_chart(batches, epochs, self.config.epochs * self.config.batches_per_epoch).sent()
         charts.accuracy_chart(epochs, range(self.config.epochs)).sent()
 

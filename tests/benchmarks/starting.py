@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from fashion_core.config import DATASET_LABELS, parse_config
 from fashion_core.data import batches, fashion_mnist
 from fashion_core.errors import RunStateError
-from fashion_core.runs import processes, queue
+from fashion_core.runs import machine, processes, queue
 from fashion_core.runs.schema import UNDER_WAY_STATES
 from fashion_core.runs.store import RunStore
 
@@ -42,7 +42,7 @@ def run() -> Comparison:
             wait_for(queue.start(store, parse_config({"dataset": dataset})).metrics_path)
 
         def first_start() -> None:
-            queue._asked_machine.cache_clear()
+            machine._asked_machine.cache_clear()
             start()
 
         with serving(Path(folder)) as server, asyncio.Runner() as runner:

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fashion_core import cache
-from fashion_core.runs import json_records, queue, tables
+from fashion_core.runs import queue, run_files, tables
 from fashion_core.runs import run as run_folders
 from fashion_core.runs import store as runs
 from fashion_core.runs.store import RunStore
@@ -37,7 +37,7 @@ def cold(way: Callable[[], object]) -> Callable[[], object]:
     def forgotten() -> object:
         runs._run_at.cache_clear()
         tables._row_files.cache_clear()
-        for module in (json_records, run_folders, runs, tables):
+        for module in (run_files, run_folders, runs, tables):
             for value in vars(module).values():
                 if isinstance(value, cache.FileCache | cache.LatestCache):
                     value.clear()

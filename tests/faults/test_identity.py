@@ -14,7 +14,7 @@ import pytest
 from fashion_core.errors import RunStateError
 from fashion_core.files import now
 from fashion_core.runs import processes, queue
-from fashion_core.runs.heartbeats import SILENCE_SECONDS
+from fashion_core.runs.processes import SILENCE_SECONDS
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import run_status

@@ -26,8 +26,8 @@ EPOCHS = 12
 HAND = """
 import json, random, sys, time
 from collections import Counter
-from fashion_core.runs import queue
 from fashion_core.errors import FashionError
+from fashion_core.runs import queue
 from fashion_core.runs.store import RunStore
 store = RunStore()
 for line in sys.stdin:

@@ -15,8 +15,7 @@ from fashion_core.formats.import_file import import_file
 from fashion_core.models import build_model
 from fashion_core.resume import plan, resumptions
 from fashion_core.resume.resumptions import ResumeRequest
-from fashion_core.runs.records import run_record
-from fashion_core.runs.store import RunStore
+from fashion_core.runs.store import RunStore, run_record
 from tests.support.processes import command_line, python
 from tests.support.runs import new_run, train
 

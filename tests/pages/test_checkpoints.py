@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from fashion_core.runs import processes, queue, tables, verify
+from fashion_core.runs import machine, processes, tables, verify
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Environment, Parent
 from fashion_core.runs.store import RunStore
@@ -351,7 +351,7 @@ def test_running_run_keeps_its_checkpoints(store: RunStore) -> None:
 
 def test_imported_run_shows_on_every_page(store: RunStore) -> None:
     source = trained(store, name="source", epochs=1)
-    run = queue.import_file(store, source.weights_path, "theirs.pth", {})
+    run = machine.import_file(store, source.weights_path, "theirs.pth", {})
     app = open_page("train", run=run.id)
     assert "brought in from theirs.pth (weights); trained elsewhere" in words(app)
     assert {button.label for button in app.button} & {"Stop", "Continue"} == set()

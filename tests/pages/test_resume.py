@@ -9,9 +9,8 @@ from streamlit.testing.v1 import AppTest
 from fashion_core.resume.comparison import compare, relative_change
 from fashion_core.resume.labels import percent
 from fashion_core.runs import queue
-from fashion_core.runs.records import epoch_records
 from fashion_core.runs.run import Run
-from fashion_core.runs.store import RunStore
+from fashion_core.runs.store import RunStore, epoch_records
 from tests.support.pages import open_page, shown_numbers, texts, widget
 from tests.support.runs import new_run, resume, train
 

@@ -22,7 +22,7 @@ from fashion_core.models import build_model
 from fashion_core.resume import plan, resumptions
 from fashion_core.resume.bitwise import check_bitwise
 from fashion_core.resume.resumptions import ResumeRequest
-from fashion_core.runs import metrics, queue
+from fashion_core.runs import machine, metrics, queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Change
 from fashion_core.runs.store import RunStore
@@ -313,7 +313,7 @@ def test_thread_count_that_differs_is_said_before_the_click(store: RunStore, mom
 def test_another_processor_is_said_before_the_click(store: RunStore, momentum: Run) -> None:
     parent = in_store(store, momentum)
     config = plan.resumed_config(parent, 0, 1, {})
-    here = queue.environment_for(config)
+    here = machine.environment_for(config)
     made = parent.record.model_copy(update={"environment": here.model_copy(update={"processor": "another CPU (AVX2)"})})
     judged = plan.judge(plan.look(parent, 0), made, config, here)
     reason = f"processor another CPU (AVX2) → {here.processor}: rounding differs"

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fashion_core.runs import loss_curve, metrics
-from fashion_core.runs.loss_curve import Curve
+from fashion_core.runs import live, metrics
+from fashion_core.runs.live import Curve
 from tests.support.runs import config
 
 SETTINGS = config(dataset="fashion-mnist", train_images=0, batch_size=1)
@@ -40,7 +40,7 @@ def test_a_curve_that_comes_in_parts_is_the_same(counts: list[int], at: int) -> 
 def test_smoothed_loss_is_the_exponential_mean_of_all_before() -> None:
     losses = list(np.random.default_rng(0).normal(1, 0.1, 5000))
     frame = curve_of(*([row] for row in rows_of(losses, [50] * 100)))
-    expected = pd.Series(losses).ewm(span=loss_curve.SMOOTHING_BATCHES).mean()
+    expected = pd.Series(losses).ewm(span=live.SMOOTHING_BATCHES).mean()
     np.testing.assert_allclose(frame["smoothed"], expected, rtol=1e-12)
 
 
@@ -50,7 +50,7 @@ def test_a_long_curve_is_bounded_and_keeps_its_extremes_and_ends(part: int) -> N
     losses[12_345], losses[65_432] = 9.0, 0.1
     rows = rows_of(list(losses), [*[part] * (LONG // part), *([LONG % part] if LONG % part else [])])
     frame = curve_of(*([row] for row in rows))
-    assert len(frame) <= loss_curve._MOST_POINTS
+    assert len(frame) <= live._MOST_POINTS
     assert frame["step"].iloc[[0, -1]].tolist() == [1, LONG]
     assert frame["step"].is_monotonic_increasing
     assert frame["loss"].agg(["min", "max"]).tolist() == [0.1, 9.0]

@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from fashion_core import devices
 from fashion_core.errors import ConfigError, DataError, DeviceError, RunStateError
-from fashion_core.runs import metrics, processes, queue
+from fashion_core.runs import machine, metrics, processes, queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import State, Status
 from fashion_core.runs.store import RunStore
@@ -64,35 +64,35 @@ def assert_same_end(run: Run, straight: Run) -> None:
 
 
 def test_machine_is_asked_once_by_the_server_or_by_whoever_comes_first() -> None:
-    queue._asked_machine.cache_clear()
-    queue.look_around.cache_clear()
-    queue.look_around()
-    assert queue.machine() is queue.machine()
-    assert queue._asked_machine.cache_info().misses == 1
+    machine._asked_machine.cache_clear()
+    machine.ask_early.cache_clear()
+    machine.ask_early()
+    assert machine.this_machine() is machine.this_machine()
+    assert machine._asked_machine.cache_info().misses == 1
 
 
 def test_machine_is_what_torch_says() -> None:
-    machine = queue.machine()
-    assert "cpu" in machine.devices
-    assert machine.automatic in machine.devices
-    assert machine.threads >= 1
+    here = machine.this_machine()
+    assert "cpu" in here.devices
+    assert here.automatic in here.devices
+    assert here.threads >= 1
 
 
 def test_environment_records_what_auto_means() -> None:
-    environment = queue.environment_for(config(device="auto", threads=0))
-    assert environment.device == queue.machine().automatic
+    environment = machine.environment_for(config(device="auto", threads=0))
+    assert environment.device == machine.this_machine().automatic
     assert environment.processor == devices.available()[environment.device]
-    assert environment.threads == queue.machine().threads
+    assert environment.threads == machine.this_machine().threads
     assert environment.torch == torch.__version__.partition("+")[0] or environment.torch == torch.__version__
 
 
 def test_environment_names_the_processor_of_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = queue.Machine("cuda:0", {"cuda:0": "a GPU", "cpu": "a CPU"}, [], threads=2)
-    monkeypatch.setattr(queue, "_asked_machine", lambda: here)
-    found = {device: queue.environment_for(config(device=device)) for device in ("auto", "cuda", "cuda:0", "cpu")}
+    here = machine.Machine("cuda:0", {"cuda:0": "a GPU", "cpu": "a CPU"}, [], threads=2)
+    monkeypatch.setattr(machine, "_asked_machine", lambda: here)
+    found = {device: machine.environment_for(config(device=device)) for device in ("auto", "cuda", "cuda:0", "cpu")}
     processors = {device: environment.processor for device, environment in found.items()}
     assert processors == {"auto": "a GPU", "cuda": "a GPU", "cuda:0": "a GPU", "cpu": "a CPU"}
-    resumed = queue.environment_to_resume(found["cpu"], config(device="auto"))
+    resumed = machine.environment_to_resume(found["cpu"], config(device="auto"))
     assert (resumed.device, resumed.processor) == ("cpu", "a CPU")
 
 
@@ -323,8 +323,8 @@ def test_worker_leaves_alone_what_was_not_given_to_it(store: RunStore, state: st
 
 PRESS = """
 import random, sys, time
-from fashion_core.runs import queue
 from fashion_core.errors import RunStateError
+from fashion_core.runs import queue
 from fashion_core.runs.store import RunStore
 store = RunStore()
 run = store.get(sys.argv[1])

@@ -9,7 +9,7 @@ import pytest
 
 from fashion_core import files
 from fashion_core.files import now
-from fashion_core.runs import metrics, tables
+from fashion_core.runs import live, metrics, tables
 from fashion_core.runs import run as run_folders
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import (
@@ -45,13 +45,13 @@ def status(**changes: Any) -> Status:
 def test_batches_count_steps_from_one_through_all_epochs() -> None:
     settings = config(train_images=192, batch_size=64)
     rows = [batch_row(0, 1, [3.0, 2.0]), batch_row(0, 2, [1.5]), batch_row(1, 0, [1.0])]
-    frame = tables.batches_frame(rows, settings)
+    frame = live.batches_frame(rows, settings)
     assert list(frame["step"]) == [1, 2, 3, 4]
     assert list(frame["loss"]) == [3.0, 2.0, 1.5, 1.0]
 
 
 def test_smoothed_loss_lies_between_the_extremes_and_follows() -> None:
-    frame = tables.batches_frame([batch_row(0, 199, [2.0] * 100 + [1.0] * 100)], config(train_images=500, batch_size=1))
+    frame = live.batches_frame([batch_row(0, 199, [2.0] * 100 + [1.0] * 100)], config(train_images=500, batch_size=1))
     assert frame["smoothed"].between(1.0, 2.0).all()
     assert frame["smoothed"].iloc[99] == 2.0
     assert frame["smoothed"].iloc[-1] < 1.1
@@ -60,17 +60,15 @@ def test_smoothed_loss_lies_between_the_extremes_and_follows() -> None:
 def test_many_batches_are_thinned_and_keep_their_extremes() -> None:
     losses = np.random.default_rng(0).uniform(1, 2, LONG)
     losses[12_345], losses[23_456] = 9.0, 0.1
-    frame = tables.batches_frame(
-        [batch_row(0, LONG - 1, list(losses))], config(dataset="fashion-mnist", train_images=0)
-    )
-    assert len(frame) <= tables.MAX_POINTS
+    frame = live.batches_frame([batch_row(0, LONG - 1, list(losses))], config(dataset="fashion-mnist", train_images=0))
+    assert len(frame) <= live.MAX_POINTS
     assert {9.0, 0.1} <= set(frame["loss"])
     assert list(frame["step"].iloc[[0, -1]]) == [1, LONG]
     assert frame["step"].is_monotonic_increasing
 
 
 def test_no_rows_give_empty_frames_with_their_columns() -> None:
-    assert list(tables.batches_frame([], config()).columns) == ["step", "loss", "smoothed"]
+    assert list(live.batches_frame([], config()).columns) == ["step", "loss", "smoothed"]
     epochs = tables.epochs_frame([], config(), [])
     assert epochs.empty
     assert {"epoch", "step", "loss", "train_loss", "accuracy", "checkpoint"} <= set(epochs.columns)
@@ -133,7 +131,7 @@ def test_a_resumed_runs_chart_begins_with_its_own_first_epoch(epochs: int, done:
 
 def test_thinning_leaves_a_short_frame_as_it_is() -> None:
     frame = pd.DataFrame({"step": [1, 2, 3], "loss": [1.0, 2.0, 3.0]})
-    assert tables.thin_out(frame, 3) is frame
+    assert live.thin_out(frame, 3) is frame
 
 
 def save(run: Run, file: Path, loss: float | None = 1.0, **changes: Any) -> Path:

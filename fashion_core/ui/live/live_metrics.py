@@ -62,7 +62,7 @@ def read(store: RunStore, run: Run) -> LiveMetrics:
     """The run now. Raises ``DamagedFileError``, ``DiskError`` or ``RunNotFoundError``."""
     status = run.status
     state = run.state(status)
-    seen = live.look(run)
+    seen = live.read(run)
     config, check = run.record.config, run.load_check
     span = tables.horizon(config, status, run.record.first_epoch)
     losses, accuracy = _charts.get(run.path, (seen.version, span, check), lambda: _drawn(config, seen, span, check))
@@ -79,7 +79,7 @@ def read(store: RunStore, run: Run) -> LiveMetrics:
     )
 
 
-def _numbers(store: RunStore, run: Run, status: Status, state: State, seen: live.Look) -> str:
+def _numbers(store: RunStore, run: Run, status: Status, state: State, seen: live.LiveMetrics) -> str:
     rows = [metrics.run_metrics(run, status, state, seen.numbers)]
     if run.record.resumption and (compared := compare_run(store, run, seen.ended)):
         rows.insert(0, metrics.three_losses(compared))
@@ -95,14 +95,16 @@ def _saved_by_parent(store: RunStore, run: Run, state: State) -> tuple[int, ...]
     return tuple(store.get(parent.run).epochs_saved())
 
 
-def _pace(status: Status, state: State, measured: live.Numbers) -> float:
+def _pace(status: Status, state: State, measured: live.LatestMetrics) -> float:
     if state == "running" and (measured.smoothed is None or status.phase in ("starting", "loading")):
         return STARTING_SECONDS
     return ACTIVE_SECONDS if state in UNDER_WAY_STATES else IDLE_SECONDS
 
 
-def _drawn(config: TrainConfig, seen: live.Look, span: range, check: LoadCheck | None) -> tuple[ChartSpec, ChartSpec]:
-    epochs = tables.thin_out(seen.epochs, MAX_EPOCHS)
+def _drawn(
+    config: TrainConfig, seen: live.LiveMetrics, span: range, check: LoadCheck | None
+) -> tuple[ChartSpec, ChartSpec]:
+    epochs = live.thin_out(seen.epochs, MAX_EPOCHS)
     losses = charts.live_chart(seen.batches, epochs, len(span) * config.batches_per_epoch, _loss_last(check))
     return losses, charts.accuracy_chart(epochs, span)
 

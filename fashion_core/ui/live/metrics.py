@@ -7,7 +7,7 @@ from typing import Literal
 
 from fashion_core.resume.comparison import Compared, LossNow, relative_change
 from fashion_core.runs import tables
-from fashion_core.runs.live import Numbers
+from fashion_core.runs.live import LatestMetrics
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import State, Status
 from fashion_core.ui import common
@@ -32,7 +32,7 @@ class Metric:
         return f"<div><dt>{escape(self.label)}</dt><dd>{escape(self.value)}</dd>{change}{note}</div>"
 
 
-def run_metrics(run: Run, status: Status, state: State, found: Numbers) -> list[Metric]:
+def run_metrics(run: Run, status: Status, state: State, found: LatestMetrics) -> list[Metric]:
     """Loss and accuracy now, each with its change since the epoch before; speed and time."""
     accuracy, rate, gained = found.accuracy, status.images_per_second, found.accuracy_change
     points = None if gained is None else gained * 100

@@ -5,19 +5,19 @@ from dataclasses import replace
 import pytest
 
 from fashion_core.resume.comparison import Compared, LossNow
-from fashion_core.runs.live import Numbers
+from fashion_core.runs.live import LatestMetrics
 from fashion_core.runs.schema import LoadCheck
 from fashion_core.runs.store import RunStore
 from fashion_core.ui.live import metrics
 from fashion_core.ui.live.metrics import Meaning, Metric
 from tests.support.runs import new_run
 
-NOTHING = Numbers(None, None, None, None, None, 0.0)
+NOTHING = LatestMetrics(None, None, None, None, None, 0.0)
 CHECK = LoadCheck(loss_last=0.5, loss_check=0.5, accuracy=0.8, standard_error=0.01, comparable=True, optimizer="loaded")
 ROW = Compared("b", "b", "finished", "a", "a", True, 1, CHECK, None, None, "exact", (), {})
 
 
-def metric(store: RunStore, label: str, found: Numbers) -> Metric:
+def metric(store: RunStore, label: str, found: LatestMetrics) -> Metric:
     run = new_run(store)
     return next(metric for metric in metrics.run_metrics(run, run.status, "stopped", found) if metric.label == label)
 

@@ -22,10 +22,9 @@ from fashion_core.loops import make_optimizer
 from fashion_core.models import build_model
 from fashion_core.resume import plan, resumptions
 from fashion_core.resume.resumptions import ResumeRequest
-from fashion_core.runs import records
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES
-from fashion_core.runs.store import RunStore
+from fashion_core.runs.store import RunStore, epoch_records
 from fashion_core.ui.snippets import loading, training
 from tests.benchmarks.saving import info_of
 from tests.support.processes import ROOT, python
@@ -81,7 +80,7 @@ def test_script_run_as_it_stands_measures_what_the_app_measures(
     script_losses = [float(loss) for loss in re.findall(r"test loss ([\d.]+)", ran.stdout)]
     run = make_run(store, **changes)
     train(run)
-    app_losses = [epoch["loss"] for epoch in records.epoch_records(run)]
+    app_losses = [epoch["loss"] for epoch in epoch_records(run)]
     assert script_losses == pytest.approx(app_losses, rel=TOLERANCE * (10 if changes else 1))
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".pth") == [
         "model.pth",
@@ -231,7 +230,7 @@ def test_resuming_script_run_as_it_stands_begins_at_loss_last_and_ends_near_loss
     assert re.findall(r"test loss ([\d.]+)", ran.stdout)[0] == f"{stored.loss:.4f}"
     (child,) = resumptions.create(store, parent, [ResumeRequest(0, 1, changes)])
     train(child)
-    assert said["loss_now"] == pytest.approx(records.epoch_records(child)[-1]["loss"], rel=TOLERANCE * 10)
+    assert said["loss_now"] == pytest.approx(epoch_records(child)[-1]["loss"], rel=TOLERANCE * 10)
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from streamlit.testing.v1 import AppTest
 from fashion_core.cli.main import main
 from fashion_core.config import PRESETS, parse_config
 from fashion_core.errors import ConfigError, WorkerError
-from fashion_core.runs import precision, queue
-from fashion_core.runs.queue import Machine
+from fashion_core.runs import machine
+from fashion_core.runs.machine import Machine
 from fashion_core.runs.store import RunStore
 from tests.support.pages import open_page
 from tests.support.runs import new_run, train
@@ -25,9 +25,9 @@ MACHINES = {
 
 
 @pytest.fixture
-def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def computer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stand on one of the machines above, whatever this one has."""
-    monkeypatch.setattr(queue, "_asked_machine", lambda: MACHINES[request.param])
+    monkeypatch.setattr(machine, "_asked_machine", lambda: MACHINES[request.param])
 
 
 @pytest.fixture
@@ -37,15 +37,15 @@ def no_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> Machine:
         raise AssertionError("nothing here depends on the machine")
 
-    monkeypatch.setattr(queue, "_asked_machine", refuse)
+    monkeypatch.setattr(machine, "_asked_machine", refuse)
 
 
 def on(*names: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("machine", names, indirect=True)
+    return pytest.mark.parametrize("computer", names, indirect=True)
 
 
 @pytest.mark.parametrize(
-    ("machine", "given", "expected"),
+    ("computer", "given", "expected"),
     [
         ("GPU", {}, "bf16"),
         ("GPU", {"device": "cuda"}, "bf16"),
@@ -58,59 +58,59 @@ def on(*names: str) -> pytest.MarkDecorator:
         ("old CPU", {}, "fp32"),
         ("old CPU", {"precision": "bf16"}, "bf16"),
     ],
-    indirect=["machine"],
+    indirect=["computer"],
 )
-def test_preset_takes_bf16_where_the_device_has_it(machine: None, given: dict[str, Any], expected: str) -> None:
-    found = precision.of_preset("accurate-cnn", given)
+def test_preset_takes_bf16_where_the_device_has_it(computer: None, given: dict[str, Any], expected: str) -> None:
+    found = machine.preset_config("accurate-cnn", given)
     asked = {**PRESETS["accurate-cnn"].values, **given, "precision": expected}
     assert found.model_dump(include=set(asked)) == asked
 
 
 @pytest.mark.parametrize("name", [name for name, preset in PRESETS.items() if "precision" not in preset.values])
 def test_preset_without_a_precision_asks_for_no_machine(no_machine: None, name: str) -> None:
-    assert precision.of_preset(name, {"epochs": 3}) == parse_config({**PRESETS[name].values, "epochs": 3})
+    assert machine.preset_config(name, {"epochs": 3}) == parse_config({**PRESETS[name].values, "epochs": 3})
 
 
 def test_bad_setting_is_told_before_the_machine_is_asked(no_machine: None) -> None:
     with pytest.raises(ConfigError, match="Epochs"):
-        precision.of_preset("accurate-cnn", {"epochs": 0})
+        machine.preset_config("accurate-cnn", {"epochs": 0})
 
 
 @pytest.mark.parametrize(
-    ("machine", "device", "name"),
+    ("computer", "device", "name"),
     [
         ("GPU", "cpu", "cpu"),
         ("old GPU", "auto", "cuda:0"),
         ("old GPU", "cuda", "cuda"),
         ("old CPU", "auto", "cpu"),
     ],
-    indirect=["machine"],
+    indirect=["computer"],
 )
-def test_bf16_on_a_device_without_it_is_cautioned_against(machine: None, device: str, name: str) -> None:
-    (said,) = precision.cautions([("bf16", device), ("fp32", device), ("bf16", device)])
+def test_bf16_on_a_device_without_it_is_cautioned_against(computer: None, device: str, name: str) -> None:
+    (said,) = machine.precision_cautions([("bf16", device), ("fp32", device), ("bf16", device)])
     assert said.startswith(f"The device {name} has no instructions for bf16")
 
 
 @pytest.mark.parametrize(
-    ("machine", "device"),
+    ("computer", "device"),
     [("GPU", "auto"), ("GPU", "cuda"), ("old GPU", "cpu"), ("CPU", "auto"), ("CPU", "cuda:7"), ("old CPU", "cuda")],
-    indirect=["machine"],
+    indirect=["computer"],
 )
-def test_device_that_has_bf16_or_is_not_there_is_not_called_slow(machine: None, device: str) -> None:
-    assert precision.cautions([("bf16", device)]) == []
+def test_device_that_has_bf16_or_is_not_there_is_not_called_slow(computer: None, device: str) -> None:
+    assert machine.precision_cautions([("bf16", device)]) == []
 
 
 def test_fp32_suits_every_device(no_machine: None) -> None:
-    assert precision.cautions([("fp32", "cpu")]) == []
+    assert machine.precision_cautions([("fp32", "cpu")]) == []
 
 
 def warnings(app: AppTest) -> list[str]:
     return [warning.value for warning in app.warning if "no instructions for bf16" in warning.value]
 
 
-@pytest.mark.parametrize(("machine", "suits"), [("CPU", True), ("old CPU", False)], indirect=["machine"])
+@pytest.mark.parametrize(("computer", "suits"), [("CPU", True), ("old CPU", False)], indirect=["computer"])
 def test_form_takes_the_precision_that_suits_and_cautions_against_the_other(
-    store: RunStore, machine: None, suits: bool
+    store: RunStore, computer: None, suits: bool
 ) -> None:
     app = open_page("train")
     app.selectbox(key="preset").select("accurate-cnn").run()
@@ -126,7 +126,7 @@ def test_form_of_a_preset_has_its_own_values_where_the_machine_cannot_be_asked(
     def refuse() -> Machine:
         raise WorkerError("Torch can't be imported; install it again.")
 
-    monkeypatch.setattr(queue, "_asked_machine", refuse)
+    monkeypatch.setattr(machine, "_asked_machine", refuse)
     app = open_page("train")
     app.selectbox(key="preset").select("accurate-cnn").run()
     assert app.selectbox(key="train accurate-cnn precision").value == "bf16"
@@ -134,7 +134,7 @@ def test_form_of_a_preset_has_its_own_values_where_the_machine_cannot_be_asked(
 
 
 @on("old CPU")
-def test_resume_page_cautions_once_for_several_runs(store: RunStore, machine: None) -> None:
+def test_resume_page_cautions_once_for_several_runs(store: RunStore, computer: None) -> None:
     parent = new_run(store)
     train(parent)
     app = open_page("resume", run=parent.id)
@@ -145,7 +145,7 @@ def test_resume_page_cautions_once_for_several_runs(store: RunStore, machine: No
 
 
 @on("GPU")
-def test_resume_page_cautions_by_the_device_of_the_parent(store: RunStore, machine: None) -> None:
+def test_resume_page_cautions_by_the_device_of_the_parent(store: RunStore, computer: None) -> None:
     """``auto`` takes that one, not the GPU that a run of its own would take."""
     parent = new_run(store, device="cpu")
     train(parent)
@@ -158,7 +158,7 @@ def test_resume_page_cautions_by_the_device_of_the_parent(store: RunStore, machi
 @on("old CPU")
 @pytest.mark.parametrize("json", [(), ("--json",)], ids=["text", "json"])
 def test_command_line_cautions_beside_what_it_prints(
-    store: RunStore, machine: None, capsys: pytest.CaptureFixture[str], json: tuple[str, ...]
+    store: RunStore, computer: None, capsys: pytest.CaptureFixture[str], json: tuple[str, ...]
 ) -> None:
     """Of a run, and of the runs that go on from it."""
     small = ("--train-images", "64", "--epochs", "1")

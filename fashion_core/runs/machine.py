@@ -1,0 +1,214 @@
+"""What this machine can train on, and questions to a process that has torch, so that this one need not import it."""
+
+import json
+import platform
+import subprocess
+import tempfile
+import threading
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from fashion_core.config import PRESETS, TrainConfig, parse_config
+from fashion_core.errors import DeviceError, WorkerError, printable
+from fashion_core.runs import processes
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import EXPORT_NAMES, Environment, ExportFormat
+from fashion_core.runs.store import RunStore
+
+_ANSWER_SECONDS = 120
+_PROBLEM = "fashion_core: "
+"""How the command line begins the sentence about a problem that a person can mend."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What this machine can train on, as ``python -m fashion_core devices`` says.
+
+    ``devices`` maps each device's name to its processor; ``automatic`` is the one that "auto" takes; ``bf16`` names
+    those that have instructions for bf16. A device may also be called "auto", and "cuda" is the first of its kind.
+    """
+
+    automatic: str
+    devices: dict[str, str]
+    bf16: list[str]
+    threads: int
+
+    def has(self, device: str) -> bool:
+        """Whether there is such a device."""
+        return self._is_among(device, self.devices)
+
+    def has_bf16(self, device: str) -> bool:
+        """Whether there is such a device and has instructions for bf16."""
+        return self._is_among(device, self.bf16)
+
+    def name_of(self, device: str) -> str:
+        """What "auto" stands for; any other name as it is."""
+        return self.automatic if device == "auto" else device
+
+    def processor_of(self, device: str) -> str:
+        """What a device that is here computes with."""
+        name = self.name_of(device)
+        return self.devices.get(name) or self.devices[f"{name}:0"]
+
+    def _is_among(self, device: str, names: Collection[str]) -> bool:
+        name = self.name_of(device)
+        return name in names or f"{name}:0" in names
+
+
+_one_question = threading.Lock()
+
+
+def this_machine() -> Machine:
+    """What this machine can train on; asked once. Raises ``WorkerError``."""
+    with _one_question:  # who asks meanwhile waits for the same answer
+        return _asked_machine()
+
+
+@cache
+def _asked_machine() -> Machine:
+    return Machine(**_ask("devices"))
+
+
+@cache
+def ask_early() -> None:
+    """Ask for ``machine`` in the background, once, so that nobody waits for torch after the first click."""
+    threading.Thread(target=_ask_early, daemon=True).start()
+
+
+def _ask_early() -> None:
+    with suppress(WorkerError):  # whoever needs the answer asks again, and is told what is wrong
+        this_machine()
+
+
+@cache
+def describe_model(name: str) -> dict[str, Any]:
+    """``text``, ``layers`` and ``parameters`` of a model, as ``models.describe`` gives them. Raises ``WorkerError``."""
+    return _ask("model", name)
+
+
+def _ask(*command: str, store: RunStore | None = None) -> dict[str, Any]:
+    """The answer of a process that imports torch, so that this one need not."""
+    try:
+        answer = subprocess.run(
+            processes.python_command(*command, "--json"),
+            env=processes.child_environment(**({"FASHION_RUNS": str(store.root)} if store else {})),
+            capture_output=True,
+            timeout=_ANSWER_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise WorkerError(f"torch gave no answer within {_ANSWER_SECONDS} s: try again.") from error
+    said = answer.stderr.decode(errors="replace").strip()
+    last_line = said.rpartition("\n")[2]  # libraries may have warned before it
+    if answer.returncode == 1 and last_line.startswith(_PROBLEM):
+        raise WorkerError(last_line.removeprefix(_PROBLEM))
+    if answer.returncode:
+        raise WorkerError(f"torch can't be used here: {said[-500:]}")
+    value: dict[str, Any] = json.loads(answer.stdout)
+    return value
+
+
+def export(store: RunStore, run: Run, epoch: int, format: ExportFormat) -> bytes:
+    """One checkpoint in one format, as bytes to download. Raises ``WorkerError`` or ``DiskError``."""
+    with tempfile.TemporaryDirectory(prefix="fashion-core-") as folder:
+        out = Path(folder, EXPORT_NAMES[format])
+        _ask("export", run.id, str(epoch), "--format", format, str(out), store=store)
+        return out.read_bytes()
+
+
+def compare_formats(store: RunStore, run: Run, epoch: int) -> dict[str, Any]:
+    """What ``export.compare_formats`` measures. Raises ``WorkerError``."""
+    return _ask("formats", run.id, str(epoch), store=store)
+
+
+def lesson_outputs(store: RunStore, run: Run) -> dict[str, Any]:
+    """What ``lesson_outputs.outputs`` gives. Raises ``WorkerError``."""
+    return _ask("lesson", run.id, store=store)
+
+
+def lesson_losses(store: RunStore, run: Run) -> dict[str, Any]:
+    """What ``lesson_outputs.losses`` gives. Raises ``WorkerError``."""
+    return _ask("lesson", run.id, "--losses", store=store)
+
+
+def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, str]) -> Run:
+    """Import a file that passed ``inspection.inspect``; ``given`` are settings by name. Raises ``WorkerError``."""
+    flags = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
+    shown = printable(name)  # a command line holds neither NUL nor half a character nor a megabyte
+    return store.get(_ask("importer", str(path), f"--file-name={shown}", *flags, store=store)["id"])
+
+
+def environment_for(config: TrainConfig) -> Environment:
+    """What a run with these settings will compute with. Raises ``DeviceError`` if this machine can't."""
+    here = this_machine()
+    device = here.name_of(config.device)
+    if not here.has(device):
+        raise DeviceError(
+            f"There is no device {device} on this machine; choose one of auto, {', '.join(here.devices)}."
+        )
+    return Environment(
+        python=platform.python_version(),
+        torch=metadata.version("torch"),
+        device=device,
+        processor=here.processor_of(device),
+        threads=config.threads or here.threads,
+    )
+
+
+def environment_to_resume(parent: Environment, config: TrainConfig) -> Environment:
+    """What a resumed run will compute with: as its parent did, as far as the settings and this machine let it.
+
+    Raises ``DeviceError`` if this machine has not the device that the settings name.
+    """
+    found = environment_for(config)
+    here = this_machine()
+    device = parent.device if config.device == "auto" and parent.device in here.devices else found.device
+    threads = config.threads or min(parent.threads, here.threads)
+    return found.model_copy(update={"device": device, "processor": here.processor_of(device), "threads": threads})
+
+
+def preset_config(name: str, given: Mapping[str, Any]) -> TrainConfig:
+    """The settings of a preset with those ``given`` over them; unless one is given, a precision that suits the device.
+
+    Raises ``ConfigError``, and ``WorkerError`` where the preset asks for bf16.
+    """
+    config = parse_config({**PRESETS[name].values, **given})
+    if "precision" in given or _suits(config.precision, config.device):
+        return config
+    return config.model_copy(update={"precision": "fp32"})
+
+
+def form_defaults(name: str) -> TrainConfig:
+    """What the form of a preset begins with: its own precision where the machine can't be asked.
+
+    ``precision_cautions``, which such a form shows too, raises the reason.
+    """
+    try:
+        return preset_config(name, {})
+    except WorkerError:
+        return parse_config(PRESETS[name].values)
+
+
+def precision_cautions(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """A sentence for each device in these pairs of a precision and a device, if its precision does not suit it.
+
+    Raises ``WorkerError``.
+    """
+    slow = dict.fromkeys(this_machine().name_of(device) for precision, device in pairs if not _suits(precision, device))
+    return [
+        f"The device {device} has no instructions for bf16: training can take several times as long there as in fp32."
+        for device in slow
+    ]
+
+
+def _suits(precision: str, device: str) -> bool:
+    """Also if there is no such device, for then nothing will be slow; the machine is asked only about bf16."""
+    if precision != "bf16":
+        return True
+    here = this_machine()
+    return here.has_bf16(device) or not here.has(device)
