@@ -6,9 +6,9 @@ import sys
 def main() -> int:
     """A worker imports nothing but what it needs: someone waits for its first row."""
     if sys.argv[1:2] == ["worker"] and len(sys.argv) == 3:
-        from fashion_core.training import worker_command
+        from fashion_core.training import worker
 
-        return worker_command.main(sys.argv[2])
+        return worker.main(sys.argv[2])
     from fashion_core.cli import main as cli
 
     return cli.main()

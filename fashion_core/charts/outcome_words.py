@@ -3,19 +3,26 @@
 import numpy as np
 
 from fashion_core.data.labels import CLASS_NAMES
-from fashion_core.inference.scores import Answers, Calibration, Disagreement, Forgotten, confusion, interval
+from fashion_core.inference.scores import (
+    Answers,
+    Calibration,
+    Disagreement,
+    Forgotten,
+    accuracy_interval,
+    confusion_matrix,
+)
 
 
 def accuracy_sentence(answers: Answers) -> str:
     """How many are right, and how far that is certain."""
-    low, high = interval(answers)
+    low, high = accuracy_interval(answers)
     spread = f"{100 * low:.1f}–{high:.1%}"
     return f"**{answers.accuracy:.1%}** of {len(answers):,} test images are right (95% interval {spread})."
 
 
 def confusion_sentence(answers: Answers) -> str:
     """Which class is taken for which other one most often."""
-    matrix = confusion(answers)
+    matrix = confusion_matrix(answers)
     mixed = matrix - np.diag(matrix.diagonal())
     if not mixed.any():
         return "No image is taken for another class."

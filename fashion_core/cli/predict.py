@@ -98,10 +98,10 @@ def _report(config: TrainConfig, answers: Answers, loss: float) -> dict[str, Any
         "pixels": config.pixels,
         "images": len(answers.labels),
         "accuracy": answers.accuracy,
-        "interval": list(scores.interval(answers)),
+        "interval": list(scores.accuracy_interval(answers)),
         "loss": loss,
         "expected_calibration_error": scores.calibration(answers).expected_calibration_error,
-        "confusion": scores.confusion(answers).tolist(),
+        "confusion": scores.confusion_matrix(answers).tolist(),
         "classes": [
             {"class": name, "precision": one.precision, "recall": one.recall, "f1": one.f1, "support": one.support}
             for name, one in zip(CLASS_NAMES, scores.class_scores(answers), strict=True)

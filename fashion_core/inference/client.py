@@ -1,18 +1,56 @@
 """Ask for predictions without importing torch: one process that has it answers all pages of this server."""
 
+import io
+import json
+import struct
 import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
 from fashion_core.errors import WorkerError
-from fashion_core.inference.messages import Message, receive, send
 from fashion_core.inference.prepare import Prepared, Step
 from fashion_core.runs import processes
+
+_LENGTH = struct.Struct("<Q")
+_VALUES = "values"
+
+
+@dataclass(frozen=True)
+class Message:
+    """``values`` is JSON-ready; no array is called "values" or "file", for ``np.savez`` has uses for these names."""
+
+    values: dict[str, Any]
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def send(stream: IO[bytes], message: Message) -> None:
+    """Write one message. Raises ``OSError`` if nobody reads it any more."""
+    packed = io.BytesIO()
+    np.savez(packed, allow_pickle=False, **{_VALUES: np.array(json.dumps(message.values))}, **message.arrays)
+    stream.write(_LENGTH.pack(packed.tell()))
+    stream.write(packed.getbuffer())
+    stream.flush()
+
+
+def receive(stream: IO[bytes]) -> Message | None:
+    """Read one message; None where the other side has closed, in the middle of one too."""
+    head = stream.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack(head)
+    packed = stream.read(length)
+    if len(packed) < length:
+        return None
+    with np.load(io.BytesIO(packed), allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    return Message(json.loads(str(arrays.pop(_VALUES))), arrays)
+
 
 ANSWER_SECONDS = 600.0
 """A ResNet needs a minute for 10,000 images on a slow CPU."""

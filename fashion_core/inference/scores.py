@@ -60,7 +60,7 @@ class Answers:
         return float(self.correct.mean())
 
 
-def interval(answers: Answers) -> tuple[float, float]:
+def accuracy_interval(answers: Answers) -> tuple[float, float]:
     """The 95 % interval of the accuracy.
 
     Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
@@ -71,7 +71,7 @@ def interval(answers: Answers) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
-def confusion(answers: Answers) -> Array:
+def confusion_matrix(answers: Answers) -> Array:
     """(10, 10) int64: how many images of each true class (row) were taken for each class (column)."""
     pairs = answers.labels * CLASSES + answers.predicted
     return np.bincount(pairs, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
@@ -98,7 +98,7 @@ class ClassScore:
 
 def class_scores(answers: Answers) -> list[ClassScore]:
     """A score a class, in the order of the classes."""
-    matrix = confusion(answers)
+    matrix = confusion_matrix(answers)
     hits, taken, support = matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1)
     return [
         ClassScore(
@@ -167,7 +167,7 @@ def calibration(answers: Answers, bins: int = 15) -> Calibration:
         for index, n in enumerate(count)
     )
     error, mean = float(np.abs(right - sure).sum() / len(answers)), float(confidence.mean())
-    return Calibration(found, error, mean, answers.accuracy, _verdict(mean, *interval(answers)))
+    return Calibration(found, error, mean, answers.accuracy, _verdict(mean, *accuracy_interval(answers)))
 
 
 def _verdict(confidence: float, low: float, high: float) -> Literal["overconfident", "underconfident", "neither"]:
@@ -176,13 +176,13 @@ def _verdict(confidence: float, low: float, high: float) -> Literal["overconfide
     return "overconfident" if confidence > high else "underconfident"
 
 
-def mistakes(answers: Answers) -> Array:
+def misclassified(answers: Answers) -> Array:
     """(M,) int64: the images that are answered wrong, the most confident answer first."""
     wrong = np.flatnonzero(~answers.correct)
     return wrong[np.argsort(-answers.confidence[wrong], kind="stable")]
 
 
-def least_sure(answers: Answers) -> Array:
+def smallest_margins(answers: Answers) -> Array:
     """(N,) int64: all images, those first whose two most probable classes are closest."""
     second, first = np.partition(answers.probabilities, (-2, -1), axis=1)[:, -2:].T
     return np.argsort(first - second, kind="stable")
@@ -231,7 +231,7 @@ def mcnemar(first: Answers, second: Answers) -> Disagreement:
     return Disagreement(both, only_first, only_second, len(first) - both - differing, p)
 
 
-def differing(first: Answers, second: Answers) -> Array:
+def disagreements(first: Answers, second: Answers) -> Array:
     """(M,) int64: the images that two models take for different classes. Raises ``ComparisonError``."""
     _check_same_images(first, second)
     return np.flatnonzero(first.predicted != second.predicted)

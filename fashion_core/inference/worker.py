@@ -12,7 +12,7 @@ import torch
 from fashion_core import devices
 from fashion_core.errors import FashionError
 from fashion_core.inference import engine, prepare
-from fashion_core.inference.messages import Message, receive, send
+from fashion_core.inference.client import Message, receive, send
 
 
 def serve() -> None:

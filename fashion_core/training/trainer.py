@@ -34,15 +34,13 @@ from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import FileInfo, Reason, SavedFormat
 from fashion_core.runs.store import RunStore
-from fashion_core.training.cuda_graphs import GraphedStep
+from fashion_core.training.captured_step import CUDAGraphStep, TorchScriptStep
 from fashion_core.training.parent import ParentCheckpoint, check_load, read_load_losses
-from fashion_core.training.recordings import RecordedStep
-from fashion_core.training.reporting import Position, Reporter
-from fashion_core.training.saver import Saver
+from fashion_core.training.reporting import Position, Reporter, Saver
 
 
 @dataclass(frozen=True)
-class Measured:
+class EpochResult:
     """An epoch's result: test loss and accuracy (0 to 1), mean training loss; seconds it trained, images a second."""
 
     loss: float
@@ -52,7 +50,7 @@ class Measured:
     samples_per_second: float
 
 
-class Training:
+class Trainer:
     """One run being trained in this process, which must hold the run's lock.
 
     ``should_stop`` is asked between two batches. ``images`` are what ``data.load`` gives, where that has been called.
@@ -76,14 +74,14 @@ class Training:
         self.saver = Saver()
         self.someone_waits = True
         self.position = Position(self.record.first_epoch)
-        self.measured: Measured | None = None
+        self.measured: EpochResult | None = None
         self.change: dict[str, float] = {}
         self.random_state: dict[str, Tensor] | None = None
 
     def _make_train_step(self) -> Step:
         """Full batches are replays where this device has a way to capture a step, else each is computed as it comes."""
         step = TrainStep(self.model, nn.CrossEntropyLoss(), self.optimizer, self._autocast())
-        ways = {"cuda": GraphedStep, "cpu": RecordedStep}
+        ways = {"cuda": CUDAGraphStep, "cpu": TorchScriptStep}
         way = ways.get(self.device.type)
         return way(step, self.config.batch_size, self.device) if way else step
 
@@ -111,7 +109,7 @@ class Training:
         for epoch in reversed(self.run.epochs_saved()):
             if self.run.is_whole(self.run.checkpoint_path(epoch)):
                 content = self._load(self.run.checkpoint_path(epoch))
-                self.measured = Measured(**content["measured"])
+                self.measured = EpochResult(**content["measured"])
                 self.position = Position(epoch + 1)
                 break
         for epoch in self.run.epochs_saved():
@@ -216,13 +214,13 @@ class Training:
         self._save(path, checkpoint, facts)
         self._tidy()
 
-    def _measure(self) -> Measured:
+    def _measure(self) -> EpochResult:
         found = self._evaluate()
         if not math.isfinite(found.loss):
             raise DivergedError(self.position.epoch, self.position.batch - 1, found.loss)
         self.change = _change(found, read_load_losses(self.run))
         images, seconds = len(self.train_images), self.position.seconds
-        return Measured(found.loss, found.accuracy, self.position.loss_sum / images, seconds, images / seconds)
+        return EpochResult(found.loss, found.accuracy, self.position.loss_sum / images, seconds, images / seconds)
 
     def _evaluate(self) -> Evaluation:
         batches = data.test_batches(self.test_images, self.config.pixels)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,9 +10,10 @@ from fashion_core import files
 from fashion_core.data import images
 from fashion_core.errors import DiskError, FashionError
 from fashion_core.files import now
-from fashion_core.runs import processes
+from fashion_core.runs import processes, queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import State, Status
+from fashion_core.runs.store import RunStore
 
 
 def work(run: Run) -> bool:
@@ -44,10 +46,10 @@ def _train(run: Run) -> State:
     with ThreadPoolExecutor(max_workers=1) as beside:
         reading = beside.submit(images.read, run.record.config.dataset)
         from fashion_core.data import batches
-        from fashion_core.training.trainer import Training
+        from fashion_core.training.trainer import Trainer
 
-    training = Training(run, lambda: terminated.is_set() or run.stop_path.exists(), batches.as_images(reading.result()))
-    return training.train()
+    trainer = Trainer(run, lambda: terminated.is_set() or run.stop_path.exists(), batches.as_images(reading.result()))
+    return trainer.train()
 
 
 def _note_failure(run: Run, sentence: str) -> None:
@@ -73,3 +75,18 @@ def _changed(run: Run, **changes: object) -> Status:
 def _sentence(error: Exception) -> str:
     text = str(error) if isinstance(error, FashionError) else f"{type(error).__name__}: {error}"
     return text.strip().partition("\n")[0]
+
+
+def main(run_id: str) -> int:
+    """Train a run, and let the next one of the queue follow. Gives the exit status, as that of every command."""
+    store = RunStore()
+    given = True
+    try:
+        given = work(store.get(run_id))
+    except FashionError as error:
+        print(f"fashion_core: {error}", file=sys.stderr)
+        return 1
+    finally:
+        if given:
+            queue.advance(store)
+    return 0

@@ -10,7 +10,7 @@ from fashion_core.data import fashion_mnist
 from fashion_core.runs.schema import Environment
 from fashion_core.runs.store import RunStore
 from fashion_core.training.reporting import Position
-from fashion_core.training.trainer import Training
+from fashion_core.training.trainer import Trainer
 
 from . import Comparison
 from .training import THREADS
@@ -25,35 +25,35 @@ def run() -> Comparison:
     environment = Environment(python="3", torch="2", device="cpu", threads=THREADS)
     with TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder:
         store = RunStore(Path(folder))
-        training = Training(store.create(parse_config({"dataset": dataset}), environment), lambda: False)
-        with training.saver:
-            rounds = [one_round(training, number) for number in range(ROUNDS + 1)][1:]
+        trainer = Trainer(store.create(parse_config({"dataset": dataset}), environment), lambda: False)
+        with trainer.saver:
+            rounds = [one_round(trainer, number) for number in range(ROUNDS + 1)][1:]
         times = {name: [each[name] for each in rounds] for name in rounds[0]}
-    return Comparison(f"A checkpoint an epoch of {len(training.train_images):,} images", EPOCH, times)
+    return Comparison(f"A checkpoint an epoch of {len(trainer.train_images):,} images", EPOCH, times)
 
 
-def one_round(training: Training, number: int) -> dict[str, float]:
+def one_round(trainer: Trainer, number: int) -> dict[str, float]:
     """Two epochs, the second one beside the saving of the first; then a checkpoint that is waited for. In ms."""
-    training.position = Position(2 * number)
-    alone = milliseconds(training.train_epoch)
-    waited = milliseconds(training.begin_saving)
-    training.position = Position(2 * number + 1)
-    beside = milliseconds(training.train_epoch)
-    waited_again = milliseconds(training.begin_saving)
-    training.saver.wait()
-    training.position = Position(2 * number)
+    trainer.position = Position(2 * number)
+    alone = milliseconds(trainer.train_epoch)
+    waited = milliseconds(trainer.begin_saving)
+    trainer.position = Position(2 * number + 1)
+    beside = milliseconds(trainer.train_epoch)
+    waited_again = milliseconds(trainer.begin_saving)
+    trainer.saver.wait()
+    trainer.position = Position(2 * number)
     return {
         EPOCH: alone,
         "an epoch beside the saving": beside,
         "waiting for a checkpoint": (waited + waited_again) / 2,
-        "saving one and waiting for it": milliseconds(lambda: save(training)),
+        "saving one and waiting for it": milliseconds(lambda: save(trainer)),
     }
 
 
-def save(training: Training) -> None:
+def save(trainer: Trainer) -> None:
     """Training waits until all is on the disk."""
-    training.begin_saving()
-    training.saver.wait()
+    trainer.begin_saving()
+    trainer.saver.wait()
 
 
 def milliseconds(what: Callable[[], object]) -> float:

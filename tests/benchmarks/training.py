@@ -22,9 +22,9 @@ from fashion_core.models import build_model
 from fashion_core.models.torchvision_import import import_torchvision
 from fashion_core.runs.schema import Environment
 from fashion_core.runs.store import RunStore
-from fashion_core.training.captured_step import ReplayedStep
+from fashion_core.training.captured_step import CapturedStep
 from fashion_core.training.reporting import Position
-from fashion_core.training.trainer import Training
+from fashion_core.training.trainer import Trainer
 
 from . import Comparison, alternate
 
@@ -94,27 +94,27 @@ def our_epoch(store: RunStore, folder: Path, **settings: Any) -> Callable[[], No
     return epoch_of(our_training(store, folder, **settings))
 
 
-def our_training(store: RunStore, folder: Path, **settings: Any) -> Training:
+def our_training(store: RunStore, folder: Path, **settings: Any) -> Trainer:
     """Of the tutorial's settings and ``IMAGES`` images, unless others are given."""
     defaults = {"dataset": "fashion-mnist", "batch_size": BATCH, "train_images": IMAGES, "device": "cpu"}
     config = parse_config({**defaults, **settings})
     environment = Environment(python="3", torch=torch.__version__, device=config.device, threads=THREADS)
-    return Training(store.create(config, environment), lambda: False, images_of(folder))
+    return Trainer(store.create(config, environment), lambda: False, images_of(folder))
 
 
-def step_by_step(training: Training) -> Training:
+def step_by_step(trainer: Trainer) -> Trainer:
     """The same without replays of a captured step."""
-    assert isinstance(training.train_step, ReplayedStep)
-    training.train_step = training.train_step.step
-    return training
+    assert isinstance(trainer.train_step, CapturedStep)
+    trainer.train_step = trainer.train_step.step
+    return trainer
 
 
-def epoch_of(training: Training) -> Callable[[], None]:
+def epoch_of(trainer: Trainer) -> Callable[[], None]:
     """The first epoch, as often as it is called; it ends once its losses have been read from the device."""
 
     def epoch() -> None:
-        training.position = Position(0)
-        training.train_epoch()
+        trainer.position = Position(0)
+        trainer.train_epoch()
 
     return epoch
 

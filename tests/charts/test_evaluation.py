@@ -15,14 +15,14 @@ from fashion_core.charts import chart_parts, evaluation, evaluation_tables, pred
 from fashion_core.charts import gallery as gallery_chart
 from fashion_core.data.labels import CLASS_NAMES
 from fashion_core.inference import scores
-from tests.support.charts import FAMILY, FOUR, PIXELS, SHIRT, T_SHIRT, THEME, contrast, opinion, row, told
+from tests.support.charts import FAMILY, FOUR, PIXELS, SHIRT, T_SHIRT, THEME, answers_from, contrast, opinion, row
 
-MIXED = told(*[(6, 6, 0.9)] * 6, *[(6, 0, 0.8)] * 3, (6, 4, 0.4), *[(0, 0, 0.95)] * 9, (0, 6, 0.5))
+MIXED = answers_from(*[(6, 6, 0.9)] * 6, *[(6, 0, 0.8)] * 3, (6, 4, 0.4), *[(0, 0, 0.95)] * 9, (0, 6, 0.5))
 INKS = (chart_parts.INK, chart_parts.MUTED, chart_parts.FAINT, chart_parts.PAPER)
 
 
 def confusion(chosen: tuple[int, int] | None = None) -> Any:
-    return evaluation.confusion_chart(evaluation_tables.confusion_frame(scores.confusion(MIXED)), chosen)
+    return evaluation.confusion_chart(evaluation_tables.confusion_frame(scores.confusion_matrix(MIXED)), chosen)
 
 
 def classes() -> Any:

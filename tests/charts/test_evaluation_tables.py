@@ -12,7 +12,7 @@ from fashion_core.charts import evaluation_tables, outcome_words
 from fashion_core.charts.evaluation_tables import OTHERS, Opinion
 from fashion_core.charts.thumbnails import thumbnail
 from fashion_core.inference import scores
-from tests.support.charts import COAT, FAMILY, FOUR, PIXELS, SHIRT, opinion, right_and_wrong, row, told
+from tests.support.charts import COAT, FAMILY, FOUR, PIXELS, SHIRT, answers_from, opinion, right_and_wrong, row
 
 
 def words(truth: int | None) -> dict[str, str]:
@@ -109,7 +109,7 @@ def test_runs_without_a_checkpoint_are_passed_over() -> None:
 
 
 def test_a_cell_has_its_count_and_its_share_of_the_true_class() -> None:
-    frame = evaluation_tables.confusion_frame(scores.confusion(FOUR))
+    frame = evaluation_tables.confusion_frame(scores.confusion_matrix(FOUR))
     rows = {(cell["true"], cell["predicted"]): cell for cell in frame.to_dict("records")}
     assert len(rows) == 100
     named = ("true_name", "predicted_name", "count", "share")
@@ -147,7 +147,7 @@ def test_an_image_has_its_answer_and_the_truth_where_that_is_wrong() -> None:
 
 
 def test_of_two_models_each_has_its_answer_and_the_truth_is_there_if_neither_has_it() -> None:
-    other = told((0, 6, 0.9), (0, 4, 0.8), (6, 6, 0.7), (1, 1, 0.6))
+    other = answers_from((0, 6, 0.9), (0, 4, 0.8), (6, 6, 0.7), (1, 1, 0.6))
     rows = evaluation_tables.gallery_frame([0, 1], PIXELS, FOUR, other)
     assert list(rows["second"]) == ["✗ Shirt", "✗ Coat"]
     assert list(rows["truth"]) == ["", "is T-shirt/top"]
@@ -167,7 +167,7 @@ def test_accuracy_is_told_with_its_interval() -> None:
 
 
 def test_the_most_frequent_mistake_is_told() -> None:
-    found = told(*[(6, 0, 0.9)] * 3, (6, 6, 0.9), (0, 6, 0.9))
+    found = answers_from(*[(6, 0, 0.9)] * 3, (6, 6, 0.9), (0, 6, 0.9))
     assert outcome_words.confusion_sentence(found) == (
         "Most often mixed up: a **Shirt** taken for a **T-shirt/top** (3 of 4)."
     )
@@ -204,7 +204,7 @@ def test_calibration_is_told_in_percent(right: int, sentence: str) -> None:
 )  # fmt: skip
 def test_whether_a_model_is_better_is_told(first: int, second: int, end: str) -> None:
     pair = right_and_wrong("r" * first + "w" * second + "r"), right_and_wrong("w" * first + "r" * second + "r")
-    sentence = outcome_words.disagreement_sentence(scores.mcnemar(*pair), len(scores.differing(*pair)), "A", "B")
+    sentence = outcome_words.disagreement_sentence(scores.mcnemar(*pair), len(scores.disagreements(*pair)), "A", "B")
     assert sentence.endswith(end)
 
 

@@ -64,7 +64,7 @@ class Nursery:
     def __init__(self) -> None:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(
-            [__name__, "fashion_core.training.trainer", "fashion_core.training.worker_command"]
+            [__name__, "fashion_core.training.trainer", "fashion_core.training.worker"]
         )
         self._popen = subprocess.Popen
         self.order: Order | None = None

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fashion_core.inference.messages import Message, receive, send
+from fashion_core.inference.client import Message, receive, send
 
 
 def sent(*messages: Message) -> bytes:

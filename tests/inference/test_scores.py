@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from fashion_core.errors import ComparisonError, DataError
 from fashion_core.inference import scores
 from fashion_core.inference.scores import CLASSES, Answers, Array
-from tests.support.charts import FOUR, right_and_wrong, told
+from tests.support.charts import FOUR, answers_from, right_and_wrong
 
 
 @st.composite
@@ -49,12 +49,12 @@ def test_arrays_that_are_no_answers_are_refused(probabilities: Array, labels: Ar
 
 def test_the_interval_is_wilsons() -> None:
     """Newcombe, Statistics in Medicine 17 (1998), table I, method 3: 81 of 263, and 0 of 20."""
-    assert scores.interval(right_and_wrong("r" * 81 + "w" * 182)) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-    assert scores.interval(right_and_wrong("w" * 20)) == pytest.approx((0.0, 0.1611), abs=5e-5)
+    assert scores.accuracy_interval(right_and_wrong("r" * 81 + "w" * 182)) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert scores.accuracy_interval(right_and_wrong("w" * 20)) == pytest.approx((0.0, 0.1611), abs=5e-5)
 
 
 def test_confusion_counts_true_classes_in_rows_and_predicted_ones_in_columns() -> None:
-    matrix = scores.confusion(FOUR)
+    matrix = scores.confusion_matrix(FOUR)
     assert matrix.shape == (10, 10)
     assert {pair: n for pair, n in np.ndenumerate(matrix) if n} == {(0, 0): 1, (0, 6): 1, (6, 6): 1, (1, 1): 1}
 
@@ -69,12 +69,12 @@ def test_class_scores_are_counted_by_hand() -> None:
 def test_a_score_of_nothing_is_none() -> None:
     never_there = scores.class_scores(FOUR)[3]
     assert (never_there.precision, never_there.recall, never_there.f1, never_there.support) == (None, None, None, 0)
-    never_found = scores.class_scores(told((3, 0, 0.9)))[3]
+    never_found = scores.class_scores(answers_from((3, 0, 0.9)))[3]
     assert (never_found.precision, never_found.recall, never_found.f1) == (None, 0.0, 0.0)
 
 
 def test_expected_calibration_error_is_counted_by_hand() -> None:
-    answers = told((0, 0, 0.95), (0, 1, 0.95), (0, 0, 0.55), (0, 0, 0.55))
+    answers = answers_from((0, 0, 0.95), (0, 1, 0.95), (0, 0, 0.55), (0, 0, 0.55))
     found = scores.calibration(answers, bins=10)
     filled = {round(one.low, 1): (one.count, one.accuracy) for one in found.bins if one.count}
     assert filled == {0.5: (2, 1.0), 0.9: (2, 0.5)}
@@ -84,27 +84,27 @@ def test_expected_calibration_error_is_counted_by_hand() -> None:
 
 
 def test_a_bin_is_open_below_and_closed_above_and_empty_ones_have_no_mean() -> None:
-    found = scores.calibration(told((0, 0, 0.5), (0, 0, 1.0)), bins=2).bins
+    found = scores.calibration(answers_from((0, 0, 0.5), (0, 0, 1.0)), bins=2).bins
     assert [one.count for one in found] == [1, 1]
-    assert scores.calibration(told((0, 0, 0.9)), bins=2).bins[0] == scores.Bin(0.0, 0.5, 0, None, None)
+    assert scores.calibration(answers_from((0, 0, 0.9)), bins=2).bins[0] == scores.Bin(0.0, 0.5, 0, None, None)
 
 
 @pytest.mark.parametrize(
     ("right", "sure", "verdict"), [(50, 0.9, "overconfident"), (90, 0.4, "underconfident"), (90, 0.92, "neither")]
 )
 def test_a_model_is_over_or_underconfident_beyond_what_chance_does(right: int, sure: float, verdict: str) -> None:
-    answers = told(*((0, 0 if number < right else 1, sure) for number in range(100)))
+    answers = answers_from(*((0, 0 if number < right else 1, sure) for number in range(100)))
     assert scores.calibration(answers).verdict == verdict
 
 
 def test_mistakes_begin_with_the_most_confident_one() -> None:
-    assert scores.mistakes(told((0, 1, 0.5), (0, 0, 0.99), (0, 2, 0.9), (0, 3, 0.7))).tolist() == [2, 3, 0]
+    assert scores.misclassified(answers_from((0, 1, 0.5), (0, 0, 0.99), (0, 2, 0.9), (0, 3, 0.7))).tolist() == [2, 3, 0]
 
 
 def test_least_sure_begins_with_the_closest_two_classes() -> None:
     rows = np.zeros((3, 10), np.float32)
     rows[0, :2], rows[1, :2], rows[2, :3] = (0.8, 0.2), (0.51, 0.49), (0.45, 0.3, 0.25)
-    assert scores.least_sure(Answers(rows, np.zeros(3, np.int64))).tolist() == [1, 2, 0]
+    assert scores.smallest_margins(Answers(rows, np.zeros(3, np.int64))).tolist() == [1, 2, 0]
 
 
 def test_mcnemar_counts_who_is_right_alone() -> None:
@@ -127,18 +127,18 @@ def test_mcnemar_is_exact(alone: tuple[int, int], p: float, better: str | None) 
 
 def test_equal_models_do_not_differ() -> None:
     assert scores.mcnemar(FOUR, FOUR).p == 1.0
-    assert scores.differing(FOUR, FOUR).tolist() == []
+    assert scores.disagreements(FOUR, FOUR).tolist() == []
 
 
 def test_differing_are_the_images_taken_for_different_classes_right_or_wrong() -> None:
-    other = told((0, 0, 0.5), (0, 7, 0.8), (6, 0, 0.7), (1, 1, 0.6))
-    assert scores.differing(FOUR, other).tolist() == [1, 2]
+    other = answers_from((0, 0, 0.5), (0, 7, 0.8), (6, 0, 0.7), (1, 1, 0.6))
+    assert scores.disagreements(FOUR, other).tolist() == [1, 2]
 
 
-@pytest.mark.parametrize("compare", [scores.mcnemar, scores.differing])
+@pytest.mark.parametrize("compare", [scores.mcnemar, scores.disagreements])
 def test_answers_about_different_images_are_not_compared(compare: object) -> None:
     assert callable(compare)
-    for other in (right_and_wrong("rrr"), told((1, 0, 0.9), (0, 6, 0.8), (6, 6, 0.7), (1, 1, 0.6))):
+    for other in (right_and_wrong("rrr"), answers_from((1, 0, 0.9), (0, 6, 0.8), (6, 6, 0.7), (1, 1, 0.6))):
         with pytest.raises(ComparisonError, match="different images"):
             compare(FOUR, other)
 
@@ -174,16 +174,16 @@ def test_one_checkpoint_forgets_nothing_and_none_is_refused() -> None:
 @given(any_answers())
 @settings(deadline=None)
 def test_figures_agree_with_each_other(answers: Answers) -> None:
-    matrix, found = scores.confusion(answers), scores.calibration(answers)
-    low, high = scores.interval(answers)
+    matrix, found = scores.confusion_matrix(answers), scores.calibration(answers)
+    low, high = scores.accuracy_interval(answers)
     assert matrix.sum() == len(answers)
     assert matrix.trace() == answers.correct.sum()
     assert low - 1e-9 <= answers.accuracy <= high + 1e-9
     assert sum(score.support for score in scores.class_scores(answers)) == len(answers)
     assert sum(one.count for one in found.bins) == len(answers)
     assert abs(found.confidence - found.accuracy) - 1e-6 <= found.expected_calibration_error <= 1
-    assert sorted(scores.least_sure(answers)) == list(range(len(answers)))
-    assert set(scores.mistakes(answers)) == set(np.flatnonzero(~answers.correct))
+    assert sorted(scores.smallest_margins(answers)) == list(range(len(answers)))
+    assert set(scores.misclassified(answers)) == set(np.flatnonzero(~answers.correct))
 
 
 @given(any_answers(), st.randoms(use_true_random=False))

@@ -219,12 +219,12 @@ def test_each_order_of_images_is_what_it_is_called(store: RunStore, run: Run) ->
     assert list(order[gallery.EVERY](said)) == list(range(2000))
     assert said.correct[order[gallery.RIGHT](said)].all()
     assert not said.correct[order[gallery.WRONG](said)].any()
-    assert list(order[gallery.CONFIDENT](said)) == list(scores.mistakes(said))
-    assert list(order[gallery.UNSURE](said)) == list(scores.least_sure(said))
+    assert list(order[gallery.CONFIDENT](said)) == list(scores.misclassified(said))
+    assert list(order[gallery.UNSURE](said)) == list(scores.smallest_margins(said))
 
 
 def test_a_cell_has_as_many_images_as_it_says(store: RunStore, run: Run) -> None:
-    matrix = scores.confusion(answers_of(run, 1))
+    matrix = scores.confusion_matrix(answers_of(run, 1))
     uneven = [(int(t), int(p)) for t in range(10) for p in range(10) if matrix[t, p] not in (0, matrix[p, t])]
     true, predicted = uneven[0]
     app = opened(run=run.id, epoch="1", view="Evaluation", cell=f"{true}-{predicted}")

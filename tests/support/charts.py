@@ -26,7 +26,7 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def told(*pairs: tuple[int, int, float]) -> Answers:
+def answers_from(*pairs: tuple[int, int, float]) -> Answers:
     """Answers by (label, predicted, confidence); what is left of 1 is shared by the other classes."""
     rows = np.array([[(1 - sure) / (CLASSES - 1)] * CLASSES for _, _, sure in pairs], dtype=np.float32)
     for row, (_, predicted, sure) in zip(rows, pairs, strict=True):
@@ -36,10 +36,10 @@ def told(*pairs: tuple[int, int, float]) -> Answers:
 
 def right_and_wrong(pattern: str) -> Answers:
     """An answer a letter: r is right, w is wrong."""
-    return told(*((0, 0 if letter == "r" else 1, 0.9) for letter in pattern))
+    return answers_from(*((0, 0 if letter == "r" else 1, 0.9) for letter in pattern))
 
 
-FOUR = told((0, 0, 0.9), (0, 6, 0.8), (6, 6, 0.7), (1, 1, 0.6))
+FOUR = answers_from((0, 0, 0.9), (0, 6, 0.8), (6, 6, 0.7), (1, 1, 0.6))
 SHIRT, COAT, T_SHIRT = 6, 4, 0
 PIXELS = np.arange(4 * 784, dtype=np.uint32).astype(np.uint8).reshape(4, 28, 28)
 

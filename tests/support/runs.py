@@ -76,11 +76,11 @@ class After:
 def train(run: Run, should_stop: Callable[[], bool] = never, test_images: int = 0) -> str:
     """Drive the run in this process, measuring on the first so many test images, or on all; gives how it ended."""
     from fashion_core.data import batches
-    from fashion_core.training.trainer import Training
+    from fashion_core.training.trainer import Trainer
 
     train_half, test_half = batches.load(run.record.config.dataset)
     with run.writing():
-        return Training(run, should_stop, (train_half, test_half.first(test_images))).train()
+        return Trainer(run, should_stop, (train_half, test_half.first(test_images))).train()
 
 
 def resume(store: RunStore, parent: Run, epoch: int, additional: int | None = None, **overrides: Any) -> Run:

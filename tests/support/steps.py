@@ -10,8 +10,8 @@ from fashion_core.config import TrainConfig
 from fashion_core.loops import Step, TrainStep, make_optimizer
 from fashion_core.models import build_model
 from fashion_core.runs.run import Run
-from fashion_core.training.captured_step import ReplayedStep
-from fashion_core.training.trainer import Training
+from fashion_core.training.captured_step import CapturedStep
+from fashion_core.training.trainer import Trainer
 from tests.support.runs import config, never
 
 CPU, BATCH = torch.device("cpu"), 64
@@ -53,7 +53,7 @@ def same(some: list[Tensor], others: list[Tensor]) -> bool:
 
 def step_by_step(step: Step) -> Step:
     """The same without replays."""
-    assert isinstance(step, ReplayedStep)
+    assert isinstance(step, CapturedStep)
     return step.step
 
 
@@ -62,9 +62,9 @@ def end_of(
 ) -> list[Tensor]:
     """All numbers of the last checkpoint of a run trained to its end, its steps taken this way."""
     with run.writing():
-        training = Training(run, should_stop)
-        training.train_step = way(training.train_step)
-        training.train()
-    last = torch.load(run.checkpoint_path(training.config.epochs - 1), weights_only=True)
+        trainer = Trainer(run, should_stop)
+        trainer.train_step = way(trainer.train_step)
+        trainer.train()
+    last = torch.load(run.checkpoint_path(trainer.config.epochs - 1), weights_only=True)
     losses = torch.tensor([last["loss"], last["measured"]["train_loss"]])
     return [*last["model_state_dict"].values(), *_state(last["optimizer_state_dict"]), losses]

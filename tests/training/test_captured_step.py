@@ -5,9 +5,13 @@ from typing import Any
 import pytest
 import torch
 
-from fashion_core.training.captured_step import ReplayedStep, options, put_back
-from fashion_core.training.cuda_graphs import GraphedStep
-from fashion_core.training.recordings import RecordedStep
+from fashion_core.training.captured_step import (
+    CapturedStep,
+    CUDAGraphStep,
+    TorchScriptStep,
+    override_options,
+    preserve_state,
+)
 from tests.support.steps import BATCH, CPU, SETTINGS, batch, new_step, numbers, same
 
 all_settings = pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
@@ -24,7 +28,7 @@ def test_warm_up_leaves_no_trace(settings: dict[str, Any], steps_before: int) ->
             step(*batch())
         if step is warmed:
             before = numbers(step)
-            with put_back(step.model, step.optimizer, CPU):
+            with preserve_state(step.model, step.optimizer, CPU):
                 step(*batch())
                 assert not same(numbers(step), before)
         step(*batch())
@@ -34,7 +38,7 @@ def test_warm_up_leaves_no_trace(settings: dict[str, Any], steps_before: int) ->
 
 def test_warm_up_is_undone_in_the_tensors_that_a_replay_will_use() -> None:
     step = new_step(**SETTINGS["momentum"])
-    with put_back(step.model, step.optimizer, CPU):
+    with preserve_state(step.model, step.optimizer, CPU):
         step(*batch())
         used = [values["momentum_buffer"].data_ptr() for values in step.optimizer.state.values()]
     step(*batch())
@@ -42,17 +46,17 @@ def test_warm_up_is_undone_in_the_tensors_that_a_replay_will_use() -> None:
 
 
 @all_settings
-@pytest.mark.parametrize("way", [GraphedStep, RecordedStep])
+@pytest.mark.parametrize("way", [CUDAGraphStep, TorchScriptStep])
 def test_learning_rate_in_a_tensor_gives_the_bits_of_the_same_number(
-    settings: dict[str, Any], way: type[ReplayedStep]
+    settings: dict[str, Any], way: type[CapturedStep]
 ) -> None:
     in_tensor, as_number = new_step(**settings), new_step(**settings)
     rate = torch.tensor(0.001 / 3, dtype=way.rate_dtype)
     torch.manual_seed(3)
-    with options(in_tensor.optimizer, lr=rate):
+    with override_options(in_tensor.optimizer, lr=rate):
         in_tensor(*batch())
     torch.manual_seed(3)
-    with options(as_number.optimizer, lr=rate.item()):
+    with override_options(as_number.optimizer, lr=rate.item()):
         as_number(*batch())
     assert same(numbers(in_tensor), numbers(as_number))
 
@@ -61,14 +65,14 @@ def test_learning_rate_in_a_tensor_gives_the_bits_of_the_same_number(
 def test_what_is_saved_of_an_optimizer_never_tells_of_a_capture(settings: dict[str, Any]) -> None:
     step = new_step(**settings)
     before = step.optimizer.state_dict()["param_groups"]
-    with pytest.raises(KeyError), options(step.optimizer, lr=torch.tensor(0.1), capturable=True):
+    with pytest.raises(KeyError), override_options(step.optimizer, lr=torch.tensor(0.1), capturable=True):
         raise KeyError
     assert step.optimizer.state_dict()["param_groups"] == before
     assert isinstance(before[0]["lr"], float)
 
 
-@pytest.mark.parametrize("way", [GraphedStep, RecordedStep])
-def test_smaller_batch_is_the_step_itself(way: type[ReplayedStep]) -> None:
+@pytest.mark.parametrize("way", [CUDAGraphStep, TorchScriptStep])
+def test_smaller_batch_is_the_step_itself(way: type[CapturedStep]) -> None:
     replayed, plain = new_step(), new_step()
     loss = way(replayed, BATCH, CPU)(*batch(BATCH - 1))
     assert torch.equal(loss, plain(*batch(BATCH - 1)))

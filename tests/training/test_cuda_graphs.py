@@ -12,8 +12,8 @@ from fashion_core.loops import TrainStep, make_optimizer, restore_optimizer
 from fashion_core.models import NeuralNetwork
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from fashion_core.training.cuda_graphs import GraphedStep
-from fashion_core.training.trainer import Training
+from fashion_core.training.captured_step import CUDAGraphStep
+from fashion_core.training.trainer import Trainer
 from tests.support.runs import After, config, never, new_run, train
 from tests.support.steps import BATCH, SETTINGS, batch, end_of, new_step, same, step_by_step
 
@@ -58,7 +58,7 @@ def test_optimizer_goes_from_a_gpu_to_a_cpu_and_back(store: RunStore) -> None:
     here = new_step(**SETTINGS["adam, cosine"])
     restore_optimizer(here.optimizer, saved)
     here(*batch())
-    there = Training(on_gpu(store, **SETTINGS["adam, cosine"]), never)
+    there = Trainer(on_gpu(store, **SETTINGS["adam, cosine"]), never)
     restore_optimizer(there.optimizer, here.optimizer.state_dict())
     assert there.train_epoch()
 
@@ -71,7 +71,7 @@ def test_model_that_waits_for_the_gpu_is_told_and_nothing_else_is_done() -> None
 
     device = devices.resolve("cuda:0")
     model = Waiting().to(device)
-    step = GraphedStep(TrainStep(model, nn.CrossEntropyLoss(), make_optimizer(config(), model)), BATCH, device)
+    step = CUDAGraphStep(TrainStep(model, nn.CrossEntropyLoss(), make_optimizer(config(), model)), BATCH, device)
     inputs, labels = batch()
     with pytest.raises(DeviceError, match="Waiting can't be captured in a CUDA graph"):
         step(inputs.to(device), labels.to(device))

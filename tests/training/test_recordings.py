@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from fashion_core.models import NeuralNetwork
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from fashion_core.training.recordings import RecordedStep
-from fashion_core.training.trainer import Training
+from fashion_core.training.captured_step import TorchScriptStep
+from fashion_core.training.trainer import Trainer
 from tests.support.processes import python
 from tests.support.runs import After, config, never, new_run, train
 from tests.support.steps import BATCH, CPU, batch, end_of, new_step, numbers, same, step_by_step, step_of
@@ -56,7 +56,7 @@ def test_stopped_before_any_batch_and_continued_ends_in_the_same_bits(store: Run
 
 
 def test_steps_on_the_cpu_are_recorded(store: RunStore) -> None:
-    assert isinstance(Training(short_run(store), never).train_step, RecordedStep)
+    assert isinstance(Trainer(short_run(store), never).train_step, TorchScriptStep)
 
 
 class ByNumber(NeuralNetwork):
@@ -170,7 +170,7 @@ def test_any_model_is_trained_as_without_a_recording(
     torch.manual_seed(0)
     plain, inside = step_of(kind(), config()), step_of(kind(), config())
     inside.model.load_state_dict(plain.model.state_dict())
-    recorded = RecordedStep(inside, BATCH, CPU)
+    recorded = TorchScriptStep(inside, BATCH, CPU)
     for seed in range(4):
         assert torch.equal(recorded(*batch(seed=seed)), plain(*batch(seed=seed)))
     assert same(numbers(inside), numbers(plain))
@@ -179,7 +179,7 @@ def test_any_model_is_trained_as_without_a_recording(
 
 def test_gradients_are_not_copied() -> None:
     """Whoever held one while autograd hands it to its parameter would make it a copy, in each replay."""
-    step = RecordedStep(new_step(), BATCH, CPU)
+    step = TorchScriptStep(new_step(), BATCH, CPU)
     step(*batch())
     assert "aten::copy_" not in str(step._replay._function.graph)  # type: ignore[union-attr]
 
@@ -188,7 +188,7 @@ def test_recording_does_not_load_the_compiler() -> None:
     """It would take longer than the first epoch."""
     done = python(
         "import sys; from tests.training.test_recordings import *\n"
-        "RecordedStep(new_step(model='cnn'), BATCH, CPU)(*batch())\n"
+        "TorchScriptStep(new_step(model='cnn'), BATCH, CPU)(*batch())\n"
         "sys.exit('torch._dynamo' in sys.modules)",
     )
     assert done.returncode == 0, done.stderr

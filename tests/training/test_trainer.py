@@ -462,8 +462,8 @@ def test_training_imports_neither_torchvision_nor_the_compiler(store: RunStore, 
     run = new_run(store, **SETTINGS, optimizer=optimizer)
     done = python(
         "import sys\nfrom pathlib import Path\nfrom fashion_core.runs.run import Run\n"
-        "from fashion_core.training.trainer import Training\n"
-        f"Training(Run(Path({str(run.path)!r})), lambda: False).train()\n"
+        "from fashion_core.training.trainer import Trainer\n"
+        f"Trainer(Run(Path({str(run.path)!r})), lambda: False).train()\n"
         "found = {'torchvision', 'torch._dynamo', 'torch._inductor', 'sympy'} & set(sys.modules)\n"
         "assert not found, found"
     )

@@ -40,7 +40,7 @@ def show_test_image_history(chosen: Chosen) -> None:
 
 def _ask_image(said: scores.Answers) -> int:
     given = addressed_image(len(said))
-    st.session_state["opinion image"] = int(scores.least_sure(said)[0]) if given is None else given
+    st.session_state["opinion image"] = int(scores.smallest_margins(said)[0]) if given is None else given
     return int(
         st.number_input(
             "Test image",

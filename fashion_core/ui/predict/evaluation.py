@@ -31,7 +31,7 @@ def show_evaluation(chosen: Chosen) -> None:
         _show_calibration(said)
     with right, st.container(border=True):
         st.markdown("**Most confident mistakes**")
-        show_images(scores.mistakes(said), pixels, said, "mistakes")
+        show_images(scores.misclassified(said), pixels, said, "mistakes")
     show_chosen(pixels, {"this model": said})
 
 
@@ -39,7 +39,7 @@ def _show_confusion(said: Answers) -> None:
     st.markdown("**Confusion matrix**")
     st.markdown(outcome_words.confusion_sentence(said))
     st.caption(evaluation.CONFUSION_KEY)
-    rows = evaluation_tables.confusion_frame(scores.confusion(said))
+    rows = evaluation_tables.confusion_frame(scores.confusion_matrix(said))
     st.vega_lite_chart(
         evaluation.confusion_chart(rows, _addressed_cell()).sent(),
         key="confusion",
@@ -101,7 +101,7 @@ def show_two_models(chosen: Chosen) -> None:
     first, second = answers(chosen), answers(other)
     pixels, _ = test_images(chosen.run.record.config.dataset)
     names = _names(chosen, other)
-    indices = scores.differing(first, second)
+    indices = scores.disagreements(first, second)
     found = scores.mcnemar(first, second)
     st.markdown(outcome_words.disagreement_sentence(found, len(indices), *map(common.plain, names)))
     for column, name, said in zip(st.columns(2), names, (first, second), strict=True):
@@ -119,7 +119,7 @@ def show_two_models(chosen: Chosen) -> None:
 def _show_figures(said: Answers) -> None:
     """What a model mixes up, each class, and its calibration, to be set beside another one's."""
     st.markdown(outcome_words.confusion_sentence(said))
-    rows = evaluation_tables.confusion_frame(scores.confusion(said))
+    rows = evaluation_tables.confusion_frame(scores.confusion_matrix(said))
     st.vega_lite_chart(evaluation.confusion_chart(rows).sent(), alt="True class by predicted class")
     _show_classes(said)
     _show_calibration(said)

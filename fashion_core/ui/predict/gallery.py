@@ -27,8 +27,8 @@ ORDERS: Final[dict[str, Callable[[Answers], Array]]] = {
     EVERY: lambda said: np.arange(len(said)),
     RIGHT: lambda said: np.flatnonzero(said.correct),
     WRONG: lambda said: np.flatnonzero(~said.correct),
-    CONFIDENT: scores.mistakes,
-    UNSURE: scores.least_sure,
+    CONFIDENT: scores.misclassified,
+    UNSURE: scores.smallest_margins,
 }
 
 
