@@ -1,4 +1,7 @@
-"""Fixtures: an empty store of runs, the synthetic garments drawn once, and the real dataset where there is one."""
+"""Fixtures: an empty store of runs, the synthetic garments, the real dataset if present, a server and a browser.
+
+Nothing here imports torch: only the tests that need it pay for that.
+"""
 
 import os
 import sys
@@ -7,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
-from fashion_core.data import batches, fashion_mnist
+from fashion_core.data import fashion_mnist, images
 from fashion_core.runs.store import RunStore
 from tests.support.processes import ROOT, end_workers
 
@@ -22,18 +26,18 @@ settings.register_profile("shared machine", deadline=None, suppress_health_check
 settings.load_profile("shared machine")
 
 _GIVEN = os.environ.get("FASHION_DATA")
-"""Read before any fixture sets another one."""
+"""Read before any fixture sets it."""
 _MAIN = sys.modules["__main__"]
-"""AppTest leaves a page as ``__main__``, which every process that is forked later would run."""
+"""AppTest leaves a page as ``__main__``, which every process forked later would run."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--full", action="store_true", help="break things as often as the README says, not a few times")
-    parser.addoption("--seed", type=int, help="what tests/faults draws with, as the report of a failing one tells")
+    parser.addoption("--full", action="store_true", help="tests/faults: as many rounds as the README says")
+    parser.addoption("--seed", type=int, help="tests/faults: draw the same again as a failed test did")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Slow tests run in CI, and where they are asked for by ``-m slow`` or ``--full``."""
+    """Skip slow tests unless in CI, or asked for by ``-m slow`` or ``--full``."""
     if os.environ.get("CI") == "true" or "slow" in config.getoption("-m") or config.getoption("--full"):
         return
     for item in items:
@@ -43,7 +47,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def main_module_restored() -> Iterator[None]:
-    """After each test, and before it, for what its fixtures of a wider scope did."""
+    """After each test, and before it: a fixture of a wider scope may have changed it."""
     sys.modules["__main__"] = _MAIN
     yield
     sys.modules["__main__"] = _MAIN
@@ -51,17 +55,18 @@ def main_module_restored() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def synthetic_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder that holds the synthetic garments and nothing else."""
-    folder = tmp_path_factory.mktemp("data")
-    with pytest.MonkeyPatch.context() as patch:
+    """A data folder that holds the synthetic garments and nothing else, drawn once for all workers of pytest-xdist."""
+    root = tmp_path_factory.getbasetemp()
+    folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "synthetic"
+    with pytest.MonkeyPatch.context() as patch, FileLock(f"{folder}.lock"):
         patch.setenv("FASHION_DATA", str(folder))
-        batches.load("synthetic")
+        images.read("synthetic")
     return folder
 
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """A data folder that holds the official files: the one that is set, else the app's own, else one kept beside."""
+    """A data folder with the official files: that of FASHION_DATA, else the app's own, else one beside the clone."""
     beside = ROOT.parent / "shared" / "fashion-mnist"
     for folder in [Path(_GIVEN)] if _GIVEN else [ROOT / "data", beside]:
         with pytest.MonkeyPatch.context() as patch:
@@ -85,7 +90,7 @@ def store(tmp_path: Path, synthetic_data: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture(scope="module")
 def module_store(tmp_path_factory: pytest.TempPathFactory, synthetic_data: Path) -> Iterator[RunStore]:
-    """A store that the tests of one file share, for runs that they only look at."""
+    """A store that the tests of one file share, for runs that they only read."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FASHION_DATA", str(synthetic_data))
         store = RunStore(tmp_path_factory.mktemp("runs"))
@@ -127,7 +132,7 @@ def chromium() -> "Iterator[Browser]":
 
 @pytest.fixture
 def page(chromium: "Browser") -> "Iterator[Page]":
-    """A page of its own, 1280 pixels wide."""
+    """A fresh browser page, 1280 pixels wide."""
     from tests.support.browsing import PATIENCE_MS
 
     context = chromium.new_context(viewport={"width": 1280, "height": 900})

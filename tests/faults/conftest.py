@@ -1,16 +1,16 @@
-"""How often each thing is broken, and the table of what was survived: ``python -m pytest tests/faults --full``."""
+"""How often each thing is broken, and the table of results: ``python -m pytest tests/faults --full``."""
 
 import random
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.faults.lives import SURVIVED, Tally
 from tests.faults.workers import Nursery, nursery
 
 LONGEST_SECONDS = 3600
-SURVIVED = "survived"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def seeded(request: pytest.FixtureRequest) -> None:
-    """What is left to chance can be drawn again: the report of a failing test tells its seed."""
+    """Seed the random draws, and name the seed in the report of a failing test."""
     given = request.config.getoption("--seed")
     seed = secrets.randbelow(1 << 32) if given is None else given
     random.seed(seed)
@@ -31,27 +31,18 @@ def seeded(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture
-def rounds(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
-    """Chooses between a short number of rounds and the full one."""
-    full = request.config.getoption("--full")
-    return lambda few, many: many if full else few
-
-
-@pytest.fixture
-def survived(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Takes one line for the table: what was broken, how often, and what came of it."""
-    return lambda line: request.node.user_properties.append((SURVIVED, line))
+def tally(request: pytest.FixtureRequest) -> Tally:
+    return Tally(request.config.getoption("--full"), request.node)
 
 
 @pytest.fixture
 def forked() -> Iterator[Nursery]:
-    """Workers that train at once, for they are forked from a process that has imported torch."""
+    """Workers that train at once: they are forked from a process that has imported torch."""
     with nursery() as found:
         yield found
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The table."""
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
     lines = [(report.nodeid, line) for report in reports for key, line in report.user_properties if key == SURVIVED]
     if lines:

@@ -1,7 +1,9 @@
-"""The run that is disturbed, the one that is not, and what has to be the same in the end."""
+"""The run that is disturbed, the one that is not, what must be the same in the end, and the tally of both."""
 
+from dataclasses import dataclass
 from typing import Any
 
+import pytest
 import torch
 
 from fashion_core import files
@@ -14,6 +16,22 @@ from tests.support.runs import new_run, train
 SETTINGS: dict[str, Any] = {"epochs": 3, "keep": "best and last", "momentum": 0.9}
 ASKED = 8
 """How often a worker looks for a stop in an epoch."""
+SURVIVED = "survived"
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many rounds a test makes, and its line in the table at the end."""
+
+    full: bool
+    test: pytest.Item
+
+    def rounds(self, few: int, many: int) -> int:
+        return many if self.full else few
+
+    def survived(self, line: str) -> None:
+        """What was broken, how often, and with what result."""
+        self.test.user_properties.append((SURVIVED, line))
 
 
 def undisturbed(store: RunStore, **changes: Any) -> Run:
@@ -54,9 +72,7 @@ def assert_same_end(run: Run, straight: Run) -> None:
     expected, found = (torch.load(one.weights_path, weights_only=True) for one in (straight, run))
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[key], found[key]) for key in expected)
-    assert [run.name_of(file) for file in run.saved_files()] == [
-        straight.name_of(one) for one in straight.saved_files()
-    ]
+    assert saved_names(run) == saved_names(straight)
     assert all(run.is_whole(file) for file in run.saved_files())
     assert not list(run.path.rglob(f"{files.TEMPORARY_PREFIX}*")), "a temporary file stays behind"
     assert not run.stop_path.exists()

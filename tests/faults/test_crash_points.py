@@ -17,7 +17,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
 from tests.faults.disks import Disk, Recorder, State
-from tests.faults.lives import SETTINGS
+from tests.faults.lives import SETTINGS, Tally
 from tests.faults.operations import watched
 from tests.support.runs import After, never, new_run, train
 
@@ -160,20 +160,18 @@ class Cuts:
 
 
 @pytest.mark.slow
-def test_power_cut_after_each_operation(
-    store: RunStore, tmp_path: Path, rounds: Callable[[int, int], int], survived: Callable[[str], None]
-) -> None:
+def test_power_cut_after_each_operation(store: RunStore, tmp_path: Path, tally: Tally) -> None:
     recorder, returned = Recorder(), list[int]()
     with watched(store.root, recorder):
         run = live_a_life(store, lambda: returned.append(len(recorder.story)))
         weights = torch.load(run.weights_path, weights_only=True)
         clear_away(store, run, lambda: returned.append(len(recorder.story)))
-    most, sample = rounds(6, 12), rounds(5, 200)
+    most, sample = tally.rounds(4, 12), tally.rounds(2, 200)
     cuts = Cuts(Disk(store.root, recorder.story), returned, tmp_path / "cuts", most, sample)
     cuts.try_all()
-    wanted = min(rounds(10, 300), len(cuts.rebuilt))
+    wanted = min(tally.rounds(6, 300), len(cuts.rebuilt))
     went_on = sum(cuts.continue_run(state, weights) for state in random.sample(cuts.rebuilt, wanted))
-    survived(
+    tally.survived(
         f"{len(recorder.story)} file operations of a life, the power cut after each: {cuts.possible:,} subsets of what "
         f"was not synced (all of up to {most} operations, else up to 2, their complements and {sample} others), "
         f"{len(cuts.rebuilt):,} states that differ, {cuts.files:,} listed files: 0 damaged, 0 wrong, 0 lost; "

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -17,9 +17,8 @@ from tests.benchmarks.pages import make_usable
 from tests.benchmarks.serving import Server
 from tests.benchmarks.sessions import open_session
 from tests.benchmarks.stores import run_path, write_run
+from tests.faults.lives import Tally
 
-Survived = Callable[[str], None]
-Rounds = Callable[[int, int], int]
 RUNS, EPOCHS, VIEWERS = 6, 8, 8
 VIEWS = {
     "": ("",),
@@ -112,16 +111,14 @@ async def look(server: Server, churn: Churn, visits: int) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_pages_outlive_what_they_show(
-    store: RunStore, server: Server, tmp_path: Path, rounds: Rounds, survived: Survived
-) -> None:
-    churn, visits = Churn(store, tmp_path / "drafts"), rounds(600, 10000)
+def test_pages_outlive_what_they_show(store: RunStore, server: Server, tmp_path: Path, tally: Tally) -> None:
+    churn, visits = Churn(store, tmp_path / "drafts"), tally.rounds(250, 10000)
     said = asyncio.run(look(server, churn, visits))
     log = server.log.read_text(errors="replace")
     assert "Traceback" not in log, log
     assert min(churn.deleted["runs"], churn.deleted["files"], len(said)) > visits // 10
     gone = " and ".join(f"{count:,} {name}" for name, count in sorted(churn.deleted.items()))
-    survived(
+    tally.survived(
         f"{gone} deleted while {VIEWERS} people opened {visits:,} pages: "
         f"{len(said):,} sentences about what was not there, no page broke"
     )

@@ -20,7 +20,7 @@ from fashion_core.errors import DiskError
 from fashion_core.runs import queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from tests.faults.lives import ASKED, SETTINGS, assert_listed_are_whole, assert_same_end, undisturbed
+from tests.faults.lives import ASKED, SETTINGS, Tally, assert_listed_are_whole, assert_same_end, undisturbed
 from tests.faults.operations import Operation, Result
 from tests.faults.workers import Note, Nursery, Order
 from tests.support.files import small_disk
@@ -213,20 +213,14 @@ class Refusals:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # 80 s alone
-def test_error_at_each_operation(
-    store: RunStore,
-    forked: Nursery,
-    tmp_path: Path,
-    rounds: Callable[[int, int], int],
-    survived: Callable[[str], None],
-) -> None:
+def test_error_at_each_operation(store: RunStore, forked: Nursery, tmp_path: Path, tally: Tally) -> None:
     """Of a worker that goes on to the end, and of one that is stopped again in the same epoch."""
     refusals = Refusals(Trial(store, forked, tmp_path / "copies"))
     for stop_at in (0, 2):
-        refusals.refuse_all(stop_at, full=rounds(0, 1) == 1)
+        refusals.refuse_all(stop_at, full=tally.full)
     refusals.refuse_missed()
     counts = ", ".join(f"{refusals.met[error]} {errno.errorcode[error]}" for error in WHAT_TO_DO)
-    survived(
+    tally.survived(
         f"{counts} at {len(refusals.labels)} kinds of file operations: each run failed with what to do about which "
         f"file (without its lock: lost, the log says it), 0 listed files damaged, all went on to the same end"
     )
@@ -240,15 +234,14 @@ def test_disk_that_is_refusing_from_one_moment_on(
     store: RunStore,
     forked: Nursery,
     tmp_path: Path,
-    rounds: Callable[[int, int], int],
-    survived: Callable[[str], None],
+    tally: Tally,
     kind: type[ReadOnly],
     state: str,
 ) -> None:
     """On a full one the failure is noted over the old status; on a read-only one nowhere but in what is printed."""
     trial = Trial(store, forked, tmp_path / "copies")
     changes = sum(label.startswith(CHANGING) for label, _ in trial.operations(0))
-    tries = rounds(3, 60)
+    tries = tally.rounds(2, 60)
     for _ in range(tries):
         run = trial.copy()
         trial.continue_run(run, kind(run.path, nth=random.randint(2, changes // 2)))
@@ -256,20 +249,15 @@ def test_disk_that_is_refusing_from_one_moment_on(
         assert WHAT_TO_DO[kind.error] in (str(run.status.error) if state == "failed" else run.log_tail(200))
         trial.assert_goes_on(run)
     name = errno.errorcode[kind.error]
-    survived(f"{tries} disks with {name} from one moment on: {state}, 0 damaged, all went on to the same end")
+    tally.survived(f"{tries} disks with {name} from one moment on: {state}, 0 damaged, all went on to the same end")
 
 
 @pytest.mark.slow
 def test_full_disk_at_a_random_size(
-    store: RunStore,
-    forked: Nursery,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    rounds: Callable[[int, int], int],
-    survived: Callable[[str], None],
+    store: RunStore, forked: Nursery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
 ) -> None:
     """A real one. Continue while it is full says so again; once there is room, it goes on."""
-    straight, tries = undisturbed(store), rounds(3, 40)
+    straight, tries = undisturbed(store), tally.rounds(2, 40)
     for _ in range(tries):
         with small_disk(tmp_path / "disk", 24 << 10) as disk:
             full = RunStore(disk / "runs")
@@ -292,7 +280,9 @@ def test_full_disk_at_a_random_size(
             forked.end()
             assert saved == [] or max(saved) <= max(run.epochs_saved())
             assert_same_end(run, straight)
-    survived(f"{tries} real disks that became full: failed with what to do, 0 damaged, all went on to the same end")
+    tally.survived(
+        f"{tries} real disks that became full: failed with what to do, 0 damaged, all went on to the same end"
+    )
 
 
 def fill(path: Path, room: int) -> None:
@@ -303,19 +293,13 @@ def fill(path: Path, room: int) -> None:
 
 
 @pytest.mark.slow
-def test_limit_of_a_file_at_a_random_size(
-    store: RunStore,
-    forked: Nursery,
-    tmp_path: Path,
-    rounds: Callable[[int, int], int],
-    survived: Callable[[str], None],
-) -> None:
+def test_limit_of_a_file_at_a_random_size(store: RunStore, forked: Nursery, tmp_path: Path, tally: Tally) -> None:
     """``ulimit -f``, a real EFBIG in the middle of a checkpoint."""
-    trial, tries = Trial(store, forked, tmp_path / "copies"), rounds(2, 30)
+    trial, tries = Trial(store, forked, tmp_path / "copies"), tally.rounds(1, 30)
     for _ in range(tries):
         run = trial.copy()
         trial.continue_run(run, Limit(run.path, largest=random.randint(MEGABYTE // 10, 2 * MEGABYTE)))
         assert run.state() == "failed", run.log_tail(20)
         assert_says_what_to_do(run, str(run.status.error), errno.EFBIG)
         trial.assert_goes_on(run)
-    survived(f"{tries} files that may not become that large: failed with what to do, all went on to the same end")
+    tally.survived(f"{tries} files that may not become that large: failed with what to do, all went on to the same end")

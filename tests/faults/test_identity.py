@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -18,11 +18,10 @@ from fashion_core.runs.processes import SILENCE_SECONDS
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import run_status
-from tests.faults.lives import assert_same_end
+from tests.faults.lives import Tally, assert_same_end
 from tests.support.processes import python, wait_for_end, wait_for_epochs, wait_until, worker_is_gone
 from tests.support.runs import config, new_run, set_state, train
 
-Survived = Callable[[str], None]
 HOUR = 3600.0
 LONG = 3_000
 
@@ -68,7 +67,7 @@ def stranger_with_pid(pid: int) -> "subprocess.Popen[bytes]":
 
 @pytest.mark.slow
 def test_stranger_with_the_workers_pid_is_left_alone(
-    store: RunStore, sleeper: "subprocess.Popen[bytes]", survived: Survived
+    store: RunStore, sleeper: "subprocess.Popen[bytes]", tally: Tally
 ) -> None:
     run = new_run(store, epochs=1)
     say_running(run, processes.identify(sleeper.pid), now())
@@ -88,7 +87,9 @@ def test_stranger_with_the_workers_pid_is_left_alone(
     finally:
         stranger.kill()
         stranger.communicate()
-    survived("a real process with the pid of a dead worker: called lost, continued, deleted; the stranger untouched")
+    tally.survived(
+        "a real process with the pid of a dead worker: called lost, continued, deleted; the stranger untouched"
+    )
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
@@ -149,7 +150,7 @@ def test_clock_that_jumped_does_not_lose_a_live_run(store: RunStore, wrong_by: f
 
 
 @pytest.mark.slow
-def test_suspended_worker_is_named_and_goes_on_to_the_same_bits(store: RunStore, survived: Survived) -> None:
+def test_suspended_worker_is_named_and_goes_on_to_the_same_bits(store: RunStore, tally: Tally) -> None:
     straight = new_run(store, epochs=60)  # the worker can't be through with them before it is suspended
     train(straight)
     set_state(straight, "finished")
@@ -169,13 +170,11 @@ def test_suspended_worker_is_named_and_goes_on_to_the_same_bits(store: RunStore,
     worker.resume()
     wait_for_end(run)
     assert_same_end(run, straight)
-    survived("a worker suspended by SIGSTOP: still running, named, not started twice; woken, the same bits")
+    tally.survived("a worker suspended by SIGSTOP: still running, named, not started twice; woken, the same bits")
 
 
 @pytest.mark.slow
-def test_folder_copied_to_another_machine_is_a_run_of_its_own(
-    store: RunStore, tmp_path: Path, survived: Survived
-) -> None:
+def test_folder_copied_to_another_machine_is_a_run_of_its_own(store: RunStore, tmp_path: Path, tally: Tally) -> None:
     """There the worker's boot is unknown, and its last heartbeat is old."""
     run = queue.start(store, config(epochs=LONG))
     wait_for_epochs(run, 1)
@@ -190,4 +189,6 @@ def test_folder_copied_to_another_machine_is_a_run_of_its_own(
     wait_until(lambda: worker_is_gone(copy), "the copy has stopped")
     assert (copy.state(), run.state()) == ("stopped", "running")
     worker_of(run).kill()
-    survived("a live run's folder copied to another machine: lost there, continued, stopped; the original trains on")
+    tally.survived(
+        "a live run's folder copied to another machine: lost there, continued, stopped; the original trains on"
+    )

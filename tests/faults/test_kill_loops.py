@@ -15,7 +15,15 @@ import pytest
 from fashion_core.runs import metrics, processes
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from tests.faults.lives import ASKED, SETTINGS, assert_listed_are_whole, assert_same_end, continue_run, undisturbed
+from tests.faults.lives import (
+    ASKED,
+    SETTINGS,
+    Tally,
+    assert_listed_are_whole,
+    assert_same_end,
+    continue_run,
+    undisturbed,
+)
 from tests.faults.operations import Operation, Result
 from tests.faults.workers import Note, Nursery, Order
 from tests.support.processes import wait_until, worker_is_gone
@@ -162,18 +170,13 @@ class Loop:
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # 80 s alone
 def test_kills_at_each_operation_and_at_random_moments(
-    store: RunStore,
-    forked: Nursery,
-    straight: Run,
-    tmp_path: Path,
-    rounds: Callable[[int, int], int],
-    survived: Callable[[str], None],
+    store: RunStore, forked: Nursery, straight: Run, tmp_path: Path, tally: Tally
 ) -> None:
     """Aimed at each operation of a worker in turn, and at a random time of each phase that it tells."""
     labels = noted(store, forked, tmp_path / "notes")
     loop = Loop(store, forked, straight)
-    aims = [*labels, *[*MOMENTS, "ask stop"] * rounds(2, len(labels) // 8)]
-    wanted = rounds(len(aims), 260)
+    aims = [*labels, *[*MOMENTS, "ask stop"] * tally.rounds(1, len(labels) // 8)]
+    wanted = tally.rounds(len(aims), 260)
     for aim in in_any_order(aims):
         if loop.kills >= wanted:
             break
@@ -188,7 +191,7 @@ def test_kills_at_each_operation_and_at_random_moments(
             loop.kill_in("testing")
     loop.end()
     hit = ", ".join(f"{loop.phases[phase]} {phase}" for phase in PHASES)
-    survived(
+    tally.survived(
         f"{loop.kills} kills ({hit}) at each of {len(labels)} kinds of file operations: {loop.listed} listed files, "
         f"0 damaged; {loop.ended} runs, all ended as the undisturbed one; 0 temporary files"
     )
@@ -212,11 +215,9 @@ def live_and_die(store: RunStore, run: Run, in_training: bool, die: bool) -> Non
 
 
 @pytest.mark.slow
-def test_kills_of_workers_with_their_whole_start(
-    store: RunStore, straight: Run, rounds: Callable[[int, int], int], survived: Callable[[str], None]
-) -> None:
+def test_kills_of_workers_with_their_whole_start(store: RunStore, straight: Run, tally: Tally) -> None:
     """``queue.start`` as it is: the process imports torch, and is killed between its first moment and its last."""
-    wanted, kills, ended, listed, phases = rounds(3, 40), 0, 0, 0, Counter[str]()
+    wanted, kills, ended, listed, phases = tally.rounds(2, 40), 0, 0, 0, Counter[str]()
     run = new_run(store, **SETTINGS)
     while kills < wanted or run.state() != "queued":
         live_and_die(store, run, in_training=kills % 2 == 1, die=kills < wanted)
@@ -228,7 +229,7 @@ def test_kills_of_workers_with_their_whole_start(
             assert_same_end(run, straight)
             run, ended = new_run(store, **SETTINGS), ended + 1
     hit = ", ".join(f"{count} {phase}" for phase, count in phases.items())
-    survived(
+    tally.survived(
         f"{kills} kills of workers with their whole start ({hit}): {listed} listed files, 0 damaged; "
         f"{ended} runs, all ended as the undisturbed one"
     )

@@ -2,7 +2,6 @@
 
 import random
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -11,11 +10,11 @@ from playwright.sync_api import Page, expect
 
 from fashion_core.runs.store import RunStore
 from fashion_core.ui.upload_limits import AWAY_SECONDS
+from tests.faults.lives import Tally
 from tests.support.browsing import PATIENCE_MS, Server, open_page
 from tests.support.runs import new_run, train
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
-Survived = Callable[[str], None]
 FILE_BYTES = 20_000_000
 
 
@@ -54,7 +53,7 @@ def run_the_page_again(page: Page) -> None:
 
 
 def test_fifteen_large_uploads_at_once_leave_the_server_up_and_its_memory_back_down(
-    server: Server, page: Page, address: str, tmp_path: Path, survived: Survived
+    server: Server, page: Page, address: str, tmp_path: Path, tally: Tally
 ) -> None:
     open_page(page, address)
     chooser = page.locator("input[type=file]")
@@ -71,7 +70,9 @@ def test_fifteen_large_uploads_at_once_leave_the_server_up_and_its_memory_back_d
     after = wait_for_at_most(server, before + FILE_BYTES / 1e6, seconds=AWAY_SECONDS + 60)
     assert after < before + FILE_BYTES / 1e6
     assert server.answers()
-    survived(f"15 uploads of 20 MB at once: the server is up; memory {before:.0f}, {during:.0f}, then {after:.0f} MB")
+    tally.survived(
+        f"15 uploads of 20 MB at once: the server is up; memory {before:.0f}, {during:.0f}, then {after:.0f} MB"
+    )
 
 
 def test_session_that_holds_too_much_is_told_in_one_sentence(

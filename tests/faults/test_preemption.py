@@ -6,7 +6,6 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from statistics import median
 from typing import Any
 
@@ -16,7 +15,15 @@ from fashion_core.formats import save
 from fashion_core.runs import metrics, processes
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from tests.faults.lives import SETTINGS, assert_listed_are_whole, assert_same_end, continue_run, losses, undisturbed
+from tests.faults.lives import (
+    SETTINGS,
+    Tally,
+    assert_listed_are_whole,
+    assert_same_end,
+    continue_run,
+    losses,
+    undisturbed,
+)
 from tests.faults.workers import Nursery
 from tests.support.processes import wait_until
 from tests.support.runs import new_run
@@ -126,25 +133,21 @@ def position_of(run: Run) -> tuple[int, int]:
 
 
 @pytest.mark.slow
-def test_terminated_at_random_moments(
-    store: RunStore, forked: Nursery, rounds: Callable[[int, int], int], survived: Callable[[str], None]
-) -> None:
+def test_terminated_at_random_moments(store: RunStore, forked: Nursery, tally: Tally) -> None:
     preemption = Preemption(store)
-    for _ in range(rounds(15, 85)):
+    for _ in range(tally.rounds(15, 85)):
         preemption.terminate(random.uniform(0, 0.5), once_it_trains=True)
     preemption.end()
-    survived(preemption.told())
+    tally.survived(preemption.told())
     assert preemption.outcomes["inside an epoch"] > 3
 
 
 @pytest.mark.slow
-def test_terminated_workers_with_their_whole_start(
-    store: RunStore, rounds: Callable[[int, int], int], survived: Callable[[str], None]
-) -> None:
+def test_terminated_workers_with_their_whole_start(store: RunStore, tally: Tally) -> None:
     preemption = Preemption(store)
-    for number in range(rounds(4, 15)):
+    for number in range(tally.rounds(2, 15)):
         once_it_trains = number % 2 == 1
         preemption.terminate(random.uniform(0, 3 if once_it_trains else 0.8), once_it_trains=once_it_trains)
     preemption.end()
-    survived(preemption.told())
+    tally.survived(preemption.told())
     assert preemption.seconds["starting"], "none was sent before the training"

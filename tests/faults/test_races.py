@@ -1,4 +1,4 @@
-"""Many hands on one run at once: one writer, and one end that fits together."""
+"""Many processes press the buttons of one run at once: one writer, and one consistent end."""
 
 import gc
 import json
@@ -6,7 +6,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,14 +15,17 @@ from fashion_core.errors import RunStateError
 from fashion_core.runs import queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from tests.faults.lives import assert_same_end
+from tests.faults.lives import Tally, assert_same_end
 from tests.support.processes import ROOT, wait_for_end, wait_until, worker_is_gone, workers
 from tests.support.runs import new_run, set_state, train
 
-Survived = Callable[[str], None]
-Rounds = Callable[[int, int], int]
-HANDS = 12
 EPOCHS = 12
+BUTTONS = (
+    ["start", "continue", "stop"],
+    ["continue", "stop", "delete"],
+    ["start", "continue", "stop"],
+)
+"""In turn: a run is not deleted in each round."""
 HAND = """
 import json, random, sys, time
 from collections import Counter
@@ -53,12 +56,12 @@ for line in sys.stdin:
 
 
 @pytest.fixture
-def hands(store: RunStore) -> Iterator["list[subprocess.Popen[str]]"]:
-    """Processes that press buttons when they are told to."""
+def hands(store: RunStore, tally: Tally) -> Iterator["list[subprocess.Popen[str]]"]:
+    """Processes that press buttons on demand."""
     pipe = subprocess.PIPE
     started = [
         subprocess.Popen([sys.executable, "-c", HAND], cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
-        for _ in range(HANDS)
+        for _ in range(tally.rounds(6, 12))
     ]
     yield started
     for hand in started:
@@ -66,10 +69,9 @@ def hands(store: RunStore) -> Iterator["list[subprocess.Popen[str]]"]:
         hand.communicate()
 
 
-def press(hands: "list[subprocess.Popen[str]]", run: Run, draw: random.Random) -> Counter[str]:
-    """All press at once for a while; gives how often each button did something, or was refused."""
-    some = draw.choice([["start", "continue", "stop"], ["start", "continue", "stop"], ["continue", "stop", "delete"]])
-    wish: dict[str, Any] = {"run": run.id, "buttons": some, "seconds": draw.uniform(0.2, 3)}
+def press(hands: "list[subprocess.Popen[str]]", run: Run, buttons: list[str], draw: random.Random) -> Counter[str]:
+    """All press at once for a while; return how often each button did something, or was refused."""
+    wish: dict[str, Any] = {"run": run.id, "buttons": buttons, "seconds": draw.uniform(0.2, 3)}
     for hand in hands:
         assert hand.stdin is not None
         hand.stdin.write(json.dumps({**wish, "seed": draw.random()}) + "\n")
@@ -85,7 +87,7 @@ def answer(hand: "subprocess.Popen[str]") -> Counter[str]:
 
 
 def bring_to_its_end(store: RunStore, run: Run) -> None:
-    """Whatever the hands left: no worker too many, and a run that goes on."""
+    """Whatever state the hands left: no worker too many, and the run continues to its end."""
     queue.advance(store)
     wait_until(lambda: worker_is_gone(run), "its worker has ended")
     wait_until(lambda: workers(run) == [], "no worker is left")
@@ -99,16 +101,16 @@ def bring_to_its_end(store: RunStore, run: Run) -> None:
 
 @pytest.mark.slow
 def test_many_hands_on_one_run_leave_one_writer_and_one_end(
-    store: RunStore, hands: "list[subprocess.Popen[str]]", rounds: Rounds, survived: Survived
+    store: RunStore, hands: "list[subprocess.Popen[str]]", tally: Tally
 ) -> None:
     straight = new_run(store, epochs=EPOCHS)
     train(straight)
     set_state(straight, "finished")
-    count, deleted, pressed = rounds(4, 100), 0, Counter[str]()
+    count, deleted, pressed = tally.rounds(2, 100), 0, Counter[str]()
     for number in range(count):
         draw = random.Random(number)
         run = new_run(store, epochs=EPOCHS)
-        pressed += press(hands, run, draw)
+        pressed += press(hands, run, BUTTONS[number % len(BUTTONS)], draw)
         if store.has(run.id):
             bring_to_its_end(store, run)
             assert_same_end(run, straight)
@@ -118,14 +120,14 @@ def test_many_hands_on_one_run_leave_one_writer_and_one_end(
             wait_until(lambda run=run: workers(run) == [], "no worker is left")  # type: ignore[misc]
         left = {path.name for path in store.root.iterdir()}
         assert left == {straight.id, ".queue.lock"}, f"round {number} left {left}"
-    survived(
-        f"{count} rounds of {HANDS} processes, {pressed.total():,} presses: one writer each; "
+    tally.survived(
+        f"{count} rounds of {len(hands)} processes, {pressed.total():,} presses: one writer each; "
         f"{count - deleted} ended in the same bits, {deleted} were deleted whole"
     )
 
 
 def test_lock_is_held_however_much_is_collected(store: RunStore) -> None:
-    """A lock object that nobody refers to would let go."""
+    """A lock object without a reference would be released."""
     run = new_run(store)
     with run.writing():
         gc.collect()

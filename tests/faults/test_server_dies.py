@@ -3,7 +3,6 @@
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from statistics import median
@@ -16,12 +15,11 @@ from fashion_core.runs import queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES, State
 from fashion_core.runs.store import RunStore
+from tests.faults.lives import Tally
 from tests.support.browsing import Server, open_page
 from tests.support.processes import known_workers, wait_until, workers_of
 from tests.support.runs import new_run
 
-Survived = Callable[[str], None]
-Rounds = Callable[[int, int], int]
 LONG = 10_000
 """Epochs that no test waits for: the run can't have finished."""
 ALIVE: frozenset[State] = UNDER_WAY_STATES | {"stopped"}
@@ -82,10 +80,10 @@ def started_by_a_server(store: RunStore, page: Page, server: Server) -> Run:
 
 
 def test_killed_server_loses_no_run_and_the_next_one_shows_it(
-    store: RunStore, page: Page, tmp_path: Path, rounds: Rounds, survived: Survived
+    store: RunStore, page: Page, tmp_path: Path, tally: Tally
 ) -> None:
     run = started_by_a_server(store, page, Server(tmp_path / "server.log"))
-    count, pressed, seconds = rounds(5, 50), Counter(["nothing"]), []
+    count, pressed, seconds = tally.rounds(3, 50), Counter(["nothing"]), []
     for number in range(1, count):
         draw = random.Random(number)
         server = Server(tmp_path / "server.log")
@@ -102,7 +100,7 @@ def test_killed_server_loses_no_run_and_the_next_one_shows_it(
         settle(store, run)
     shown, asked = zip(*seconds, strict=True)
     presses = ", ".join(f"{count} {button}" for button, count in sorted(pressed.items()))
-    survived(
+    tally.survived(
         f"{count} SIGKILLs of the server ({presses} before them): each worker known to its run and none twice; "
         f"shown by the next server {median(shown):.2f} s after its first page (at most {max(shown):.2f} s), "
         f"{median(asked):.2f} s after somebody asked for it (at most {max(asked):.2f} s)"

@@ -4,6 +4,7 @@ import os
 import platform
 import shutil
 from collections.abc import Callable
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -75,12 +76,19 @@ class After:
 
 def train(run: Run, should_stop: Callable[[], bool] = never, test_images: int = 0) -> str:
     """Drive the run in this process, measuring on the first so many test images, or on all; gives how it ended."""
-    from fashion_core.data import batches
     from fashion_core.training.trainer import Trainer
 
-    train_half, test_half = batches.load(run.record.config.dataset)
+    train_half, test_half = _images(run.record.config.dataset, os.environ.get("FASHION_DATA"))
     with run.writing():
         return Trainer(run, should_stop, (train_half, test_half.first(test_images))).train()
+
+
+@cache
+def _images(dataset: str, _folder: str | None) -> Any:
+    """Both halves of the images in this folder, read and checked once."""
+    from fashion_core.data import batches
+
+    return batches.load(dataset)
 
 
 def resume(store: RunStore, parent: Run, epoch: int, additional: int | None = None, **overrides: Any) -> Run:
