@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -51,10 +52,17 @@ MODULES = modules()
 every_module = pytest.mark.parametrize("name", sorted(MODULES))
 
 
+@cache
+def nodes(name: str) -> list[ast.AST]:
+    """Every node of a module's syntax tree."""
+    return list(ast.walk(ast.parse(MODULES[name].read_text())))
+
+
+@cache
 def imports(name: str) -> set[str]:
     """What a module imports, in functions too: ours without ``fashion_core.``, others in full."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(MODULES[name].read_text())):
+    for node in nodes(name):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -134,10 +142,6 @@ def _assert_loads_none(places: str, libraries: set[str], at_least: int) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def calls(path: Path) -> Iterator[ast.Call]:
-    return (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
-
-
 CHANGES = {
     "start", "stop", "continue_run", "begin", "resume", "cancel", "create", "import_file", "delete", "write_labels",
     "write_status", "write_info", "write_verification", "overwrite_status", "remove_saved", "unlist", "verify",
@@ -146,15 +150,14 @@ CHANGES = {
 }  # fmt: skip
 """What changes a store or starts something, by the last part of its name."""
 FACES = [name for name in sorted(MODULES) if room(name) in ("pages", "ui", "cli")]
-GATES = re.compile(r"((common\.)?actions\([\w.]*store\)|actions|threading\.Thread\(.*\)|from_command_line\(.*\))\.\w+")
+GATES = re.compile(r"((login\.)?actions\([\w.]*store\)|actions|threading\.Thread\(.*\)|from_command_line\(.*\))\.\w+")
 
 
 @pytest.mark.parametrize("name", FACES)
 def test_pages_and_commands_change_things_through_the_gate_alone(name: str) -> None:
     """Called or passed on; the importing process of a server is told to by somebody who came through the gate."""
     assert len(FACES) >= 40
-    tree = ast.parse(MODULES[name].read_text())
-    used = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr in CHANGES]
+    used = [ast.unparse(node) for node in nodes(name) if isinstance(node, ast.Attribute) and node.attr in CHANGES]
     excused = {"import_file.import_file", "files.import_file", "files.verify"}
     assert [name for name in used if name not in excused and not GATES.fullmatch(name)] == []
     functions = {entry.rpartition(".")[2] for entry in imports(name) if entry not in MODULES}
@@ -168,7 +171,7 @@ def test_every_page_comes_in_by_the_door() -> None:
 
 @every_module
 def test_nothing_unpickles_more_than_tensors(name: str) -> None:
-    for call in calls(MODULES[name]):
+    for call in (node for node in nodes(name) if isinstance(node, ast.Call)):
         called = ast.unparse(call.func)
         assert called not in ("torch.jit.load", "pickle.load", "pickle.loads", "pickle.Unpickler")
         if called == "torch.load":
@@ -179,33 +182,29 @@ def test_nothing_unpickles_more_than_tensors(name: str) -> None:
 @every_module
 def test_the_unsafe_way_to_load_stands_in_no_text_and_under_no_other_name(name: str) -> None:
     """A snippet is text that people run, and an alias would pass the test above."""
-    source = MODULES[name].read_text()
-    assert "weights_only=False" not in source.replace(" ", "")
-    for node in ast.walk(ast.parse(source)):
+    assert "weights_only=False" not in MODULES[name].read_text().replace(" ", "")
+    for node in nodes(name):
         if isinstance(node, ast.ImportFrom) and node.module in ("torch", "torch.jit", "torch.serialization", "pickle"):
             assert not {"load", "loads", "Unpickler"} & {alias.name for alias in node.names}
 
 
-def fragments() -> list[tuple[str, ast.FunctionDef]]:
-    """The parts of pages that Streamlit runs by themselves, by the name of their file."""
-    found = []
-    for path in [path for name, path in MODULES.items() if room(name) in ("pages", "ui")]:
-        tree = ast.parse(path.read_text())
-        names = {
+def fragments() -> Iterator[tuple[str, ast.FunctionDef]]:
+    """The parts of pages that Streamlit runs by themselves, by the name of their module."""
+    for name in (name for name in MODULES if room(name) in ("pages", "ui")):
+        called = {
             ast.unparse(node.args[0])
-            for node in ast.walk(tree)
+            for node in nodes(name)
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "st.fragment" and node.args
         }
-        for node in ast.walk(tree):
+        for node in nodes(name):
             if isinstance(node, ast.FunctionDef):
                 decorated = any("st.fragment" in ast.unparse(decorator) for decorator in node.decorator_list)
-                if decorated or node.name in names:
-                    found.append((path.name, node))
-    return found
+                if decorated or node.name in called:
+                    yield name, node
 
 
 def test_parts_that_run_by_themselves_ask_first_who_looks() -> None:
-    every = fragments()
+    every = list(fragments())
     assert len(every) >= 5
     for name, function in every:
         first = ast.unparse(function.body[1 if ast.get_docstring(function) else 0])

@@ -74,7 +74,11 @@ def button(app: AppTest, label: str) -> Any:
 
 
 @pytest.mark.parametrize("page", PAGES)
-@pytest.mark.parametrize("user", [{}, {"is_logged_in": False}, login("carl@example.org"), login(ANNA, -1)], ids=str)
+@pytest.mark.parametrize(
+    "user",
+    [{}, {"is_logged_in": False}, login("carl@example.org"), login(ANNA, -1)],
+    ids=["no login", "logged out", "carl", "expired"],
+)
 def test_stranger_sees_a_door_and_nothing_of_the_store(page: str, user: dict[str, Any], stopped: Run) -> None:
     app = open_as(user, page, run=stopped.id)
     assert [title.value for title in app.title] == ["Fashion Core"]
