@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,15 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from fashion_core.errors import DamagedFileError, DiskError
+from fashion_core.errors import DiskError
 
 TEMPORARY_PREFIX = ".tmp-"
 _PIECE = 1 << 18
 _FRESH_SECONDS = 60.0
 _READ: int = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 """Following no symbolic link and waiting for no pipe; Windows has neither, and no more of these flags than the last."""
-_CHECKSUM = b',\n  "crc32": '
-"""What stands between the JSON that a checksum is of and the checksum."""
 
 _ADVICE = {
     errno.ENOENT: "it or its folder is not there, or no longer; look whether somebody has moved or deleted it",
@@ -179,9 +176,8 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_json(path: Path, value: Mapping[str, Any], *, durable: bool = True) -> None:
-    """Replace ``path`` by ``value``, which has at least one key, as JSON with a checksum. Raises ``DiskError``."""
-    text = json.dumps(value, indent=2).encode().removesuffix(b"\n}")
-    write_bytes(path, b'%b%b"%08x"\n}\n' % (text, _CHECKSUM, zlib.crc32(text)), durable=durable)
+    """Replace ``path`` by ``value`` as JSON. Raises ``DiskError``."""
+    write_bytes(path, json.dumps(value, indent=2).encode() + b"\n", durable=durable)
 
 
 def overwrite_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -212,37 +208,6 @@ def read_bytes(path: Path | str) -> bytes:
             os.close(descriptor)
     except OSError as error:
         raise _disk_error(Path(path), error) from error
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in ``path``, without its checksum. Raises ``DamagedFileError`` or ``DiskError``."""
-    return as_json(path, without_checksum(path, read_bytes(path)))
-
-
-def without_checksum(path: Path | str, data: bytes) -> bytes:
-    """The JSON that was read from ``path``, once its checksum was compared; what people wrote by hand has none.
-
-    Raises ``DamagedFileError``.
-    """
-    text, found, checksum = data.rpartition(_CHECKSUM)
-    if not found:
-        return data
-    if checksum != b'"%08x"\n}\n' % zlib.crc32(text):
-        raise DamagedFileError(Path(path), "its checksum is not that of what it says")
-    return text + b"\n}"
-
-
-def as_json(path: Path, data: bytes) -> dict[str, Any]:
-    """The JSON object that was read from ``path``. Raises ``DamagedFileError``."""
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise DamagedFileError(path, "it is not JSON") from error
-    if not isinstance(value, dict):
-        raise DamagedFileError(path, "it is not a JSON object")
-    if "crc32" in value:
-        raise DamagedFileError(path, "it was written anew by hand, and its crc32 no longer fits: take that out")
-    return value
 
 
 def remove_temporaries(folder: Path, of_others: Sequence[str] = ()) -> None:

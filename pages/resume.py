@@ -58,7 +58,7 @@ def show_resume(store: RunStore) -> None:
 
 def ask_run(store: RunStore) -> Run | None:
     """The run that the address names, or the newest one with a checkpoint; None while there is none."""
-    with_checkpoints = [run.id for run in store.that_have(Run.epochs_saved)]
+    with_checkpoints = [run.id for run in store.runs_with(Run.epochs_saved)]
     if not with_checkpoints:
         return None
     wanted = addressed_run(store) or with_checkpoints[0]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from fashion_core import files
 from fashion_core.data import batches
-from fashion_core.errors import DamagedFileError, DataError, DiskError, RunNotFoundError
+from fashion_core.errors import DataError, DiskError
 from fashion_core.formats import save
 from fashion_core.formats.load import LoadedModel, load
 from fashion_core.formats.untrusted.readers import OURS, described_by
@@ -28,16 +28,6 @@ _ROUNDS = 3
 _IMAGES = 256
 
 
-def source_of(run: Run, epoch: int) -> Path:
-    """The checkpoint to export. Raises ``RunNotFoundError`` if there is none, ``DamagedFileError``."""
-    path = run.checkpoint_path(epoch)
-    if epoch not in run.epochs_saved():
-        raise RunNotFoundError(f"Run {run.id} has no checkpoint of epoch {epoch}.")
-    if not run.is_whole(path):
-        raise DamagedFileError(path, "it is not what was saved")
-    return path
-
-
 def export(run: Run, epoch: int, format: ExportFormat, out: Path) -> files.Digest:
     """Write one checkpoint in one format to ``out``, whole or not at all.
 
@@ -45,7 +35,7 @@ def export(run: Run, epoch: int, format: ExportFormat, out: Path) -> files.Diges
     """
     if out.exists():
         raise DiskError(out, f"{out} exists already; choose another name.")
-    source = source_of(run, epoch)
+    source = run.whole_checkpoint(epoch)
     if format == "checkpoint":
         with files.writing(out) as file, source.open("rb") as original:
             shutil.copyfileobj(original, file)
@@ -96,7 +86,7 @@ def compare_formats(run: Run, epoch: int) -> dict[str, Any]:
     ``difference`` is the largest absolute difference of a logit from the checkpoint's own. JSON-ready. Raises what
     ``export`` raises.
     """
-    source = source_of(run, epoch)
+    source = run.whole_checkpoint(epoch)
     loaded = load(source)
     images, what = _images(run)
     with torch.inference_mode():

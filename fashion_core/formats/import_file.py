@@ -41,10 +41,10 @@ def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, Any]
     def fill(draft: Run) -> None:
         _write_original(draft, path, loaded)
         _write_checkpoint(draft, loaded, config)
-        draft.write_labels(Labels(name=config.title, notes=" ".join([*notes, *_assumed(loaded, config, given)])))
         draft.write_status(Status(state="imported", queued_at=now(), heartbeat=now(), epoch=config.epochs))
 
-    return store.create(config, _environment(loaded), source=source, fill=fill)
+    labels = Labels(name=config.title, notes=" ".join([*notes, *_assumed(loaded, config, given)]))
+    return store.create(config, _environment(loaded), source=source, labels=labels, fill=fill)
 
 
 def _assumed(loaded: LoadedModel, config: TrainConfig, given: Mapping[str, Any]) -> list[str]:

@@ -7,7 +7,6 @@ from typing import Any, Literal
 import numpy as np
 
 from fashion_core.cache import FileCache
-from fashion_core.errors import DamagedFileError
 from fashion_core.formats.untrusted.readers import read_saved_file
 from fashion_core.formats.untrusted.saved_file import named_tensors
 from fashion_core.runs import metrics
@@ -74,12 +73,7 @@ def _prove(child: Run, parent: Run) -> BitwiseCheck:
 
 def _whole(run: Run, epoch: int) -> Path | None:
     """The checkpoint of this epoch; None once it is deleted."""
-    path = run.checkpoint_path(epoch)
-    if epoch not in run.epochs_saved():
-        return None
-    if not run.is_whole(path):
-        raise DamagedFileError(path, "it is not what was saved")
-    return path
+    return run.whole_checkpoint(epoch) if epoch in run.epochs_saved() else None
 
 
 def _epochs(run: Run) -> dict[int, tuple[Any, ...]]:

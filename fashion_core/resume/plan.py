@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fashion_core.config import TrainConfig, parse_config, settings
-from fashion_core.errors import ConfigError, RefusedFileError, RunNotFoundError, printable
+from fashion_core.errors import ConfigError, DamagedFileError, RefusedFileError, RunNotFoundError, printable
 from fashion_core.formats import inspect
 from fashion_core.resume.labels import cut_middle, short_label
 from fashion_core.runs.run import Run
@@ -81,13 +81,10 @@ def look(run: Run, epoch: int) -> Verdict:
     Raises ``RunNotFoundError`` if there is none of this epoch, ``DiskError``.
     """
     check_epoch(run, epoch, run.epochs_saved())
-    path = run.checkpoint_path(epoch)
-    if not run.is_whole(path):
-        return Verdict(
-            "damaged", (run.damage(path, run.verification) or "its SHA-256 is not the one that was recorded",)
-        )
     try:
-        found = inspect.inspect(path, numbers=False)
+        found = inspect.inspect(run.whole_checkpoint(epoch), numbers=False)
+    except DamagedFileError as error:
+        return Verdict("damaged", (error.reason,))
     except RefusedFileError as error:
         return Verdict("not usable", (error.reason,))
     if found.refusal:

@@ -3,17 +3,15 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from itertools import pairwise
-from pathlib import Path
 from typing import Any, Final, Literal
 
 import pandas as pd
 
-from fashion_core.cache import MOST_RUNS, FileCache
 from fashion_core.errors import DiskError
 from fashion_core.resume.comparison import NOISE, Compared, LossNow, relative_change
 from fashion_core.resume.labels import SAME, cut_middle, percent, unique_labels
 from fashion_core.runs import metrics
+from fashion_core.runs.live import thin_out
 from fashion_core.runs.schema import ACTIVE_STATES
 from fashion_core.runs.store import RunStore
 
@@ -121,24 +119,13 @@ def branches_frame(rows: Sequence[Compared], losses: Losses, latest: bool = True
 
 
 def _losses(store: RunStore, run: str) -> list[_Point]:
-    path = store.at(run).metrics_path
     with suppress(DiskError):
-        return _kept_losses.get(path, (path,), lambda: _read_losses(path))
+        return [(row["epoch"], row["loss"]) for row in metrics.read_epochs(store.at(run).metrics_path)]
     return []
 
 
-def _read_losses(path: Path) -> list[_Point]:
-    return [(row["epoch"], row["loss"]) for row in metrics.read_epochs(path)]
-
-
-_kept_losses: FileCache[list[_Point]] = FileCache(MOST_RUNS)
-
-
 def _thinned(points: list[_Point], most: int) -> list[_Point]:
-    """Its ends, and the lowest and the highest of equal stretches between them."""
     if len(points) <= most:
         return points
-    inner, stretches = points[1:-1], most // 2 - 1
-    bounds = [len(inner) * stretch // stretches for stretch in range(stretches + 1)]
-    parts = [sorted(inner[start:end], key=lambda point: point[1]) for start, end in pairwise(bounds)]
-    return [points[0], *sorted({point for part in parts for point in (part[0], part[-1])}), points[-1]]
+    frame = thin_out(pd.DataFrame(points, columns=["epoch", "loss"]), most, x="epoch")
+    return list(frame.itertuples(index=False, name=None))

@@ -29,8 +29,13 @@ _PROBLEM = "fashion_core: "
 class Machine:
     """What this machine can train on, as ``python -m fashion_core devices`` says.
 
-    ``devices`` maps each device's name to its processor; ``automatic`` is the one that "auto" takes; ``bf16`` names
-    those that have instructions for bf16. A device may also be called "auto", and "cuda" is the first of its kind.
+    A device may also be called "auto", and "cuda" is the first of its kind.
+
+    Attributes:
+        automatic: the device that "auto" stands for.
+        devices: the processor of each device, by the device's name.
+        bf16: the devices that have instructions for bf16.
+        threads: how many PyTorch uses on the CPU.
     """
 
     automatic: str
@@ -39,11 +44,9 @@ class Machine:
     threads: int
 
     def has(self, device: str) -> bool:
-        """Whether there is such a device."""
         return self._is_among(device, self.devices)
 
     def has_bf16(self, device: str) -> bool:
-        """Whether there is such a device and has instructions for bf16."""
         return self._is_among(device, self.bf16)
 
     def name_of(self, device: str) -> str:
@@ -51,7 +54,7 @@ class Machine:
         return self.automatic if device == "auto" else device
 
     def processor_of(self, device: str) -> str:
-        """What a device that is here computes with."""
+        """The processor of a device that is here."""
         name = self.name_of(device)
         return self.devices.get(name) or self.devices[f"{name}:0"]
 
@@ -64,8 +67,8 @@ _one_question = threading.Lock()
 
 
 def this_machine() -> Machine:
-    """What this machine can train on; asked once. Raises ``WorkerError``."""
-    with _one_question:  # who asks meanwhile waits for the same answer
+    """Ask once what this machine can train on. Raises ``WorkerError``."""
+    with _one_question:  # threads that ask meanwhile wait for the same answer
         return _asked_machine()
 
 
@@ -76,23 +79,17 @@ def _asked_machine() -> Machine:
 
 @cache
 def ask_early() -> None:
-    """Ask for ``machine`` in the background, once, so that nobody waits for torch after the first click."""
-    threading.Thread(target=_ask_early, daemon=True).start()
+    """Ask about this machine in the background, once, so that the first click need not wait for torch."""
 
+    def ask() -> None:
+        with suppress(WorkerError):  # the page that needs the answer asks again, and shows what is wrong
+            this_machine()
 
-def _ask_early() -> None:
-    with suppress(WorkerError):  # whoever needs the answer asks again, and is told what is wrong
-        this_machine()
-
-
-@cache
-def describe_model(name: str) -> dict[str, Any]:
-    """``text``, ``layers`` and ``parameters`` of a model, as ``models.describe`` gives them. Raises ``WorkerError``."""
-    return _ask("model", name)
+    threading.Thread(target=ask, daemon=True).start()
 
 
 def _ask(*command: str, store: RunStore | None = None) -> dict[str, Any]:
-    """The answer of a process that imports torch, so that this one need not."""
+    """The answer of a process that imports torch. Raises ``WorkerError``."""
     try:
         answer = subprocess.run(
             processes.python_command(*command, "--json"),
@@ -113,6 +110,12 @@ def _ask(*command: str, store: RunStore | None = None) -> dict[str, Any]:
     return value
 
 
+@cache
+def describe_model(name: str) -> dict[str, Any]:
+    """``text``, ``layers`` and ``parameters`` of a model, as ``models.describe`` gives them. Raises ``WorkerError``."""
+    return _ask("model", name)
+
+
 def export(store: RunStore, run: Run, epoch: int, format: ExportFormat) -> bytes:
     """One checkpoint in one format, as bytes to download. Raises ``WorkerError`` or ``DiskError``."""
     with tempfile.TemporaryDirectory(prefix="fashion-core-") as folder:
@@ -122,7 +125,7 @@ def export(store: RunStore, run: Run, epoch: int, format: ExportFormat) -> bytes
 
 
 def compare_formats(store: RunStore, run: Run, epoch: int) -> dict[str, Any]:
-    """What ``export.compare_formats`` measures. Raises ``WorkerError``."""
+    """What ``formats.export.compare_formats`` measures. Raises ``WorkerError``."""
     return _ask("formats", run.id, str(epoch), store=store)
 
 
@@ -137,7 +140,7 @@ def lesson_losses(store: RunStore, run: Run) -> dict[str, Any]:
 
 
 def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, str]) -> Run:
-    """Import a file that passed ``inspection.inspect``; ``given`` are settings by name. Raises ``WorkerError``."""
+    """Import a file that passed ``inspect``; ``given`` are settings by name. Raises ``WorkerError``."""
     flags = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
     shown = printable(name)  # a command line holds neither NUL nor half a character nor a megabyte
     return store.get(_ask("importer", str(path), f"--file-name={shown}", *flags, store=store)["id"])
@@ -161,9 +164,9 @@ def environment_for(config: TrainConfig) -> Environment:
 
 
 def environment_to_resume(parent: Environment, config: TrainConfig) -> Environment:
-    """What a resumed run will compute with: as its parent did, as far as the settings and this machine let it.
+    """What a resumed run will compute with: as its parent did, as far as the settings and this machine allow.
 
-    Raises ``DeviceError`` if this machine has not the device that the settings name.
+    Raises ``DeviceError`` if this machine lacks the device that the settings name.
     """
     found = environment_for(config)
     here = this_machine()
@@ -173,7 +176,7 @@ def environment_to_resume(parent: Environment, config: TrainConfig) -> Environme
 
 
 def preset_config(name: str, given: Mapping[str, Any]) -> TrainConfig:
-    """The settings of a preset with those ``given`` over them; unless one is given, a precision that suits the device.
+    """The settings of a preset with those ``given`` over them, in fp32 where the device has no bf16 and none is given.
 
     Raises ``ConfigError``, and ``WorkerError`` where the preset asks for bf16.
     """
@@ -195,7 +198,7 @@ def form_defaults(name: str) -> TrainConfig:
 
 
 def precision_cautions(pairs: Iterable[tuple[str, str]]) -> list[str]:
-    """A sentence for each device in these pairs of a precision and a device, if its precision does not suit it.
+    """A sentence for each device in these pairs of a precision and a device that will be slow in its precision.
 
     Raises ``WorkerError``.
     """
@@ -208,7 +211,4 @@ def precision_cautions(pairs: Iterable[tuple[str, str]]) -> list[str]:
 
 def _suits(precision: str, device: str) -> bool:
     """Also if there is no such device, for then nothing will be slow; the machine is asked only about bf16."""
-    if precision != "bf16":
-        return True
-    here = this_machine()
-    return here.has_bf16(device) or not here.has(device)
+    return precision != "bf16" or this_machine().has_bf16(device) or not this_machine().has(device)

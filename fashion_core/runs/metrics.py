@@ -4,14 +4,12 @@ A batch row holds the losses of all batches since the last one, so that a few ro
 ``{"kind": "batch", "epoch", "batch", "losses": [...], "images_per_second", "time"}``, where ``batch`` is the last of
 them. An epoch row ends an epoch:
 ``{"kind": "epoch", "epoch", "loss", "accuracy", "train_loss", "seconds", "samples_per_second", "time"}``.
-
-Each row ends with a checksum of its line, which readers take away; a row that it does not fit is passed over.
+Earlier versions ended each row with a checksum, ``crc32``, which is not compared: people may edit the file.
 """
 
 import json
 import os
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -19,59 +17,61 @@ from typing import Any, BinaryIO, Final
 from pydantic_core import from_json
 
 from fashion_core import files
+from fashion_core.cache import MOST_RUNS, FileCache
 from fashion_core.errors import DamagedFileError
 
 Row = dict[str, Any]
 _PIECE: Final = 1 << 22  # bytes read at a time
 _REMEMBERED: Final = 128  # bytes
-_CHECKSUM: Final = b', "crc32": '
 _BATCH_ROW: Final = b'{"kind": "batch"'
-_KEYS = {
-    "batch": {"epoch", "batch", "losses"},
-    "epoch": {"epoch", "loss", "accuracy", "train_loss", "seconds", "samples_per_second"},
-}
+EPOCH_NUMBERS: Final = ("loss", "accuracy", "train_loss", "seconds", "samples_per_second")
+_KEYS = {"batch": {"epoch", "batch", "losses"}, "epoch": {"epoch", *EPOCH_NUMBERS}}
+_epochs: FileCache[list[Row]] = FileCache(MOST_RUNS)
 
 
-def append_row(path: Path, row: Mapping[str, Any], *, durable: bool = False) -> None:
+def append_row(path: Path, row: Mapping[str, Any]) -> None:
     """Add one row. Raises ``DiskError``."""
     with files.disk_errors(path), path.open("ab") as file:
         file.write(_as_line(row))
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
 
 
 def read_rows(path: Path) -> list[Row]:
     """All whole rows; a torn line is passed over, a missing file has none. Raises ``DiskError``."""
-    lines = _read(path).split(b"\n")
-    return _parse_rows(lines if lines[-1] else lines[:-1])
+    return _parse_rows(_lines(_read(path)))
+
+
+def check(path: Path, *, ended: bool) -> None:
+    """Raise ``DamagedFileError`` if a line is not a whole row; a torn last one is damage only once the run has ended.
+
+    Raises ``DiskError``.
+    """
+    text = _read(path)
+    lines = _lines(text if ended else text[: text.rfind(b"\n") + 1])
+    damaged = len(lines) - len(_parse_rows(lines))
+    if damaged:
+        raise DamagedFileError(path, f"{damaged:,} of its {len(lines):,} rows can't be read and are passed over")
 
 
 def _read(path: Path) -> bytes:
     return files.read_bytes(path) if path.exists() else b""
 
 
-def check(path: Path, *, ended: bool) -> None:
-    """Raise ``DamagedFileError`` if a line is not a whole row; a torn last one is damage once nobody writes any more.
-
-    Raises ``DiskError``.
-    """
-    *lines, torn = _read(path).split(b"\n")
-    if ended and torn:
-        lines.append(torn)
-    damaged = len(lines) - len(_parse_rows(lines))
-    if damaged:
-        raise DamagedFileError(path, f"{damaged:,} of its {len(lines):,} rows can't be read and are passed over")
+def _lines(text: bytes) -> list[bytes]:
+    return text.removesuffix(b"\n").split(b"\n") if text else []
 
 
 def read_epochs(path: Path) -> list[Row]:
-    """The rows of ended epochs alone: a long run has a hundred times as many of batches. Raises ``DiskError``."""
-    lines = list(_lines_without(_BATCH_ROW, _read(path)))
-    return [row for row in _parse_rows(lines) if row["kind"] == "epoch"]
+    """The rows of ended epochs alone, read again only when the file has changed. Raises ``DiskError``."""
+    return _epochs.get(path, (path,), lambda: _read_epochs(path))
+
+
+def _read_epochs(path: Path) -> list[Row]:
+    """Pass over the rows of batches without parsing them: a long run has a hundred times as many."""
+    return [row for row in _parse_rows(list(_lines_without(_BATCH_ROW, _read(path)))) if row["kind"] == "epoch"]
 
 
 def _lines_without(beginning: bytes, text: bytes) -> Iterator[bytes]:
-    """The lines that do not begin so; the others are only skipped: reading on through them takes twice as long."""
+    """The lines that do not begin so; the others are only skipped: splitting all of them takes twice as long."""
     begin = 0
     while begin < len(text):
         end = text.find(b"\n", begin) + 1 or len(text)
@@ -81,12 +81,12 @@ def _lines_without(beginning: bytes, text: bytes) -> Iterator[bytes]:
 
 
 class Follower:
-    """Reads what was appended to one file since the last time; one thread at a time.
+    """Read what was appended to one file since the last time; one thread at a time.
 
     Attributes:
-        restarts: how often it had to begin anew, for the file was another one or had gone back.
-        damaged: lines that are no whole row, and were passed over.
-        torn: whether something stands after the last whole line: the writer is at it, or was when it ended.
+        restarts: how often it had to begin again, because the file was replaced or cut.
+        damaged: lines that are no whole row and were passed over.
+        torn: whether anything follows the last whole line: the writer is at it, or was when it died.
     """
 
     def __init__(self, path: Path) -> None:
@@ -124,7 +124,7 @@ class Follower:
                 self.torn = file.tell() > self._offset
 
     def _goes_on(self, file: BinaryIO) -> bool:
-        """Whether what was read still stands there: the last bytes of it, with their times, do."""
+        """Whether the last bytes that were read, which hold a time, are still in place."""
         found = os.fstat(file.fileno())
         if found.st_ino != self._inode or found.st_size < self._offset:
             return False
@@ -137,28 +137,25 @@ class Follower:
 
 
 def _parse_rows(lines: Sequence[bytes]) -> list[Row]:
-    """The whole rows of these, all at once; where one is torn, each by itself."""
+    """Parse all lines at once, which is faster; if one of them is no row, each by itself."""
     found = []
     with suppress(ValueError):
         found = from_json(b"[" + b",".join(lines) + b"]")
     if len(found) != len(lines):
         return [row for row in map(_parse_row, lines) if row is not None]
-    return [row for row, line in zip(found, lines, strict=True) if _is_row(row, line)]
+    return [row for row in found if _is_row(row)]
 
 
 def _parse_row(line: bytes) -> Row | None:
     row = None
     with suppress(ValueError):
         row = from_json(line)
-    return row if _is_row(row, line) else None
+    return row if _is_row(row) else None
 
 
-def _is_row(row: Any, line: bytes) -> bool:
-    """Whether it is whole; its checksum is taken away. A row that people wrote by hand needs none."""
+def _is_row(row: Any) -> bool:
     keys = _KEYS.get(str(row.get("kind"))) if isinstance(row, dict) else None
-    if keys is None or not keys <= row.keys():
-        return False
-    return "crc32" not in row or row.pop("crc32") == zlib.crc32(line.rpartition(_CHECKSUM)[0])
+    return keys is not None and keys <= row.keys()
 
 
 def rewind(path: Path, epoch: int, batch: int) -> None:
@@ -167,7 +164,9 @@ def rewind(path: Path, epoch: int, batch: int) -> None:
     Raises ``DiskError``.
     """
     rows = [kept for row in read_rows(path) if (kept := _before(row, epoch, batch)) is not None]
-    files.write_bytes(path, _as_lines(rows))
+    for row in rows:
+        row.pop("crc32", None)
+    files.write_bytes(path, b"".join(map(_as_line, rows)))
 
 
 def _before(row: Row, epoch: int, batch: int) -> Row | None:
@@ -180,10 +179,5 @@ def _before(row: Row, epoch: int, batch: int) -> Row | None:
     return {**row, "losses": losses, "batch": first + len(losses) - 1} if losses else None
 
 
-def _as_lines(rows: Iterable[Row]) -> bytes:
-    return b"".join(map(_as_line, rows))
-
-
 def _as_line(row: Mapping[str, Any]) -> bytes:
-    text = json.dumps(row).encode().removesuffix(b"}")
-    return b"%b%b%d}\n" % (text, _CHECKSUM, zlib.crc32(text))
+    return json.dumps(row).encode() + b"\n"

@@ -77,7 +77,7 @@ def is_alive(process: ProcessId) -> bool:
 
 
 def is_suspended(process: ProcessId) -> bool:
-    """Whether the process is there and has been told to do nothing (SIGSTOP)."""
+    """Whether the process is there and suspended (SIGSTOP)."""
     with suppress(psutil.NoSuchProcess):
         return is_alive(process) and psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
     return False
@@ -107,6 +107,14 @@ class Heartbeats:
     def _by_the_clock(heartbeat: float) -> float:
         age = abs(time.time() - heartbeat)  # one from the future is no better than one as far in the past
         return time.monotonic() - age
+
+
+_heartbeats = Heartbeats()
+
+
+def seems_alive(folder: Path, process: ProcessId, heartbeat: float) -> bool:
+    """Whether the worker of this run folder still runs: looked up here, by its heartbeat on another machine."""
+    return is_alive(process) if is_local(process) else _heartbeats.is_beating(folder, process, heartbeat)
 
 
 def python_command(*arguments: str) -> list[str]:

@@ -1,7 +1,7 @@
-"""Start, stop and go on with worker processes, and the queue they wait in.
+"""Start, stop and continue runs, and the queue they wait in.
 
-Nothing here stays running: whoever starts a run, watches one or ends one calls ``advance``, which starts the next of
-the queue while there is a free slot. The worker is known by its command line alone.
+Nothing here stays running: every process that starts a run, watches one or ends one calls ``advance``, which starts the
+next of the queue while there is a free slot. The worker is known by its command line alone.
 """
 
 import os
@@ -12,28 +12,15 @@ from filelock import FileLock, Timeout
 from fashion_core import files
 from fashion_core.config import TrainConfig
 from fashion_core.data import fashion_mnist
-from fashion_core.errors import (
-    ConfigError,
-    DamagedFileError,
-    DiskError,
-    FashionError,
-    RunNotFoundError,
-    RunStateError,
-)
+from fashion_core.errors import ConfigError, DamagedFileError, DiskError, FashionError, RunNotFoundError, RunStateError
 from fashion_core.files import now
 from fashion_core.runs import machine, processes
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import (
-    ACTIVE_STATES,
-    CONTINUABLE_STATES,
-    UNDER_WAY_STATES,
-    Labels,
-    Status,
-)
+from fashion_core.runs.schema import ACTIVE_STATES, CONTINUABLE_STATES, UNDER_WAY_STATES, Labels, Status
 from fashion_core.runs.store import RunStore
 
 QUEUE_SECONDS = 5.0
-"""How long to wait for another process that moves the queue on."""
+"""How long to wait for another process that starts the next run."""
 
 
 def slots() -> int:
@@ -45,7 +32,7 @@ def slots() -> int:
 
 
 def start(store: RunStore, config: TrainConfig, tags: tuple[str, ...] = ()) -> Run:
-    """Put a run with these settings in the queue; it starts at once if a slot is free.
+    """Queue a run with these settings; it starts at once if a slot is free.
 
     Raises ``ConfigError``, ``DataError`` or ``DeviceError`` before anything is written, ``DiskError`` after which
     nothing is left.
@@ -53,14 +40,13 @@ def start(store: RunStore, config: TrainConfig, tags: tuple[str, ...] = ()) -> R
     slots()
     if config.dataset == "fashion-mnist":
         fashion_mnist.check()
-    labels = Labels(name=config.title, tags=tags)
-    run = store.create(config, machine.environment_for(config), fill=lambda draft: draft.write_labels(labels))
+    run = store.create(config, machine.environment_for(config), labels=Labels(name=config.title, tags=tags))
     advance(store)
     return run
 
 
 def continue_run(store: RunStore, run: Run) -> None:
-    """Queue a stopped, failed or lost run again; it goes on in place.
+    """Queue a stopped, failed or lost run again; it continues in place.
 
     Raises ``RunStateError`` if it is in another state, ``DataError`` if its dataset is gone.
     """
@@ -82,7 +68,7 @@ def continue_run(store: RunStore, run: Run) -> None:
 def _check_can_go_on(run: Run, status: Status) -> None:
     state = run.state(status)
     if state not in CONTINUABLE_STATES:
-        raise RunStateError(f"Run {run.id} is {state}; only a stopped, failed or lost run can go on.")
+        raise RunStateError(f"Run {run.id} is {state}; only a stopped, failed or lost run can continue.")
 
 
 def stop(run: Run) -> None:
@@ -99,14 +85,14 @@ def stop(run: Run) -> None:
 
 
 def _take_back_stop(run: Run) -> None:
-    """The run ended while it was asked to stop, and its worker removed the stop file before that was there."""
+    """Remove the stop file of a run that ended while it was asked to stop, before that file was there."""
     with suppress(RunStateError), run.writing(timeout=1.0), files.disk_errors(run.stop_path):
         if run.status.state not in ACTIVE_STATES:
             run.stop_path.unlink(missing_ok=True)
 
 
 def _stop_queued(run: Run) -> bool:
-    """Whether it was still waiting; if not, its worker may have just taken the lock and keep it while it trains."""
+    """Whether it was still waiting; if not, its worker may have just taken the lock and keeps it while it trains."""
     with suppress(RunStateError), run.writing(timeout=0.2):
         status = run.status
         if status.state == "queued":
@@ -118,17 +104,17 @@ def _stop_queued(run: Run) -> bool:
 def advance(store: RunStore, patience: float = QUEUE_SECONDS) -> None:
     """Start the runs that have waited longest while there are free slots. Raises ``DiskError``.
 
-    Who finds another process at it waits up to ``patience`` seconds, and then leaves it to that one: it may have been
-    suspended, and nobody else should stand still for that.
+    If another process is at it, wait up to ``patience`` seconds and then leave it to that one: it may have been
+    suspended, which must not hold up anyone else.
     """
     if not store.root.exists():
         return
     lock = FileLock(store.root / ".queue.lock", timeout=patience)
     with files.disk_errors(store.root), suppress(Timeout), lock:
         store.remove_leftovers()
-        standing = [(run, status) for run in store.runs() if (status := _readable_status(run))]
-        free = slots() - sum(run.state(status) in ACTIVE_STATES for run, status in standing)
-        waiting = sorted((status.queued_at, run.id) for run, status in standing if status.state == "queued")
+        statuses = _statuses(store)
+        free = slots() - sum(run.state(status) in ACTIVE_STATES for run, status in statuses)
+        waiting = sorted((status.queued_at, run.id) for run, status in statuses if status.state == "queued")
         for _, run_id in waiting:
             if free > 0 and _start_or_give_up(Run(store.root / run_id)):
                 free -= 1
@@ -138,7 +124,7 @@ def _start_or_give_up(run: Run) -> bool:
     """Whether a worker was started; what is wrong with one run must not keep the others waiting."""
     try:
         return _start_worker(run)
-    except (RunNotFoundError, RunStateError):  # somebody deleted it or is at work on it
+    except (RunNotFoundError, RunStateError):  # another process deleted it or is at work on it
         return False
     except FashionError as error:
         with suppress(FashionError), run.writing(timeout=1):
@@ -148,25 +134,22 @@ def _start_or_give_up(run: Run) -> bool:
 
 def under_way(store: RunStore) -> list[Run]:
     """The runs that train or wait, the oldest first."""
-    standing = [(run, status) for run in reversed(store.runs()) if (status := _readable_status(run))]
-    return [run for run, status in standing if run.state(status) in UNDER_WAY_STATES]
+    return [run for run, status in reversed(_statuses(store)) if run.state(status) in UNDER_WAY_STATES]
 
 
 def queue_position(store: RunStore, run: Run) -> int:
     """How many queued runs are to start before this one."""
-    mine = run.status
-    statuses = [(status, other.id) for other in store.runs() if (status := _readable_status(other))]
-    return sum(
-        status.state == "queued" and (status.queued_at, run_id) < (mine.queued_at, run.id)
-        for status, run_id in statuses
-    )
+    mine = run.status.queued_at, run.id
+    return sum(status.state == "queued" and (status.queued_at, other.id) < mine for other, status in _statuses(store))
 
 
-def _readable_status(run: Run) -> Status | None:
-    try:
-        return run.status
-    except (DamagedFileError, DiskError):  # it has no status, or no longer: another process may be deleting it
-        return None
+def _statuses(store: RunStore) -> list[tuple[Run, Status]]:
+    """Each run with its status, the newest first, without those whose status can't be read."""
+    found = []
+    for run in store.runs():
+        with suppress(DamagedFileError, DiskError):  # it has no status, or no longer: it may be being deleted
+            found.append((run, run.status))
+    return found
 
 
 def _start_worker(run: Run) -> bool:

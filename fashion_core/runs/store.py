@@ -4,6 +4,7 @@ import os
 import re
 import secrets
 import shutil
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
@@ -20,11 +21,11 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import ACTIVE_STATES, Environment, Labels, Parent, Resumption, RunRecord, Source, Status
 
 LEFTOVER_SECONDS = 3600.0
-"""How old a half-made or half-deleted folder is that nobody is at work on any more."""
+"""How old a half-made or half-deleted folder must be to be removed: nothing works on it any more."""
 
 _ID_PATTERN = re.compile(r"\d{8}-\d{6}-\d{3}-[0-9a-f]{4}")
 _EPOCH_PATTERN = re.compile(r"[0-9]{1,9}")
-_EPOCH_KEYS = ("epoch", "loss", "accuracy", "train_loss", "seconds", "samples_per_second")
+_EPOCH_KEYS = ("epoch", *metrics.EPOCH_NUMBERS)
 _listings: FileCache[tuple[Run, ...]] = FileCache(8)
 
 
@@ -52,9 +53,10 @@ class RunStore:
         parent: Parent | None = None,
         source: Source | None = None,
         resumption: Resumption | None = None,
+        labels: Labels | None = None,
         fill: Callable[[Run], None] = lambda draft: None,
     ) -> Run:
-        """A run folder with its queued status, made whole before it gets its name. Raises ``DiskError``.
+        """Make a run folder with its queued status, whole before it gets its name. Raises ``DiskError``.
 
         ``fill`` adds what else it should hold; what that raises leaves nothing behind.
         """
@@ -72,9 +74,11 @@ class RunStore:
         draft = Run(self.root / f"{files.TEMPORARY_PREFIX}{run_id}")
         with files.disk_errors(self.root):
             try:
-                self._fill(draft, record)
+                draft.checkpoint_folder.mkdir(parents=True)
+                files.write_json(draft.record_path, record.model_dump(mode="json"))
+                draft.write_labels(labels or Labels(name=config.title))
+                draft.write_status(Status(state="queued", queued_at=now(), heartbeat=now(), epoch=record.first_epoch))
                 fill(draft)
-                files.sync_file(draft.status_path)  # which writes it as all later ones: not for good
                 files.sync_folder(draft.path)
                 draft.path.rename(self.root / run_id)
                 files.sync_folder(self.root)
@@ -82,13 +86,6 @@ class RunStore:
                 shutil.rmtree(draft.path, ignore_errors=True)
                 raise
         return Run(self.root / run_id)
-
-    @staticmethod
-    def _fill(draft: Run, record: RunRecord) -> None:
-        draft.checkpoint_folder.mkdir(parents=True)
-        files.write_json(draft.record_path, record.model_dump(mode="json"))
-        draft.write_labels(Labels(name=record.config.title))
-        draft.write_status(Status(state="queued", queued_at=now(), heartbeat=now(), epoch=record.first_epoch))
 
     def runs(self) -> list[Run]:
         """All runs, the newest first; damaged ones too. Raises ``DiskError``."""
@@ -135,7 +132,7 @@ class RunStore:
             advice = "several begin so: give more of it"
         raise RunNotFoundError(f"No run in {self.root} has the id {run_id!r}; {advice}.")
 
-    def that_have(self, saved: Callable[[Run], object]) -> list[Run]:
+    def runs_with(self, saved: Callable[[Run], object]) -> list[Run]:
         """The runs with such saved files, the newest first, without those whose folder can't be read."""
         found = []
         for run in self.runs():
@@ -150,18 +147,17 @@ class RunStore:
 
     def descendants(self, run: Run) -> list[Run]:
         """The runs that were resumed from this run, then those resumed from them; damaged records are passed over."""
-        children: dict[str, list[Run]] = {}
+        children = defaultdict(list)
         for other in reversed(self.runs()):
             with suppress(DamagedFileError, DiskError):
                 if parent := other.record.parent:
-                    children.setdefault(parent.run, []).append(other)
-        found: dict[str, Run] = {}
-        waiting = [run.id]
-        while waiting:
-            fresh = [child for child in children.get(waiting.pop(0), []) if child.id not in (run.id, *found)]
-            found.update((child.id, child) for child in fresh)
-            waiting.extend(child.id for child in fresh)
-        return list(found.values())
+                    children[parent.run].append(other)
+        found = {run.id: run}
+        for run_id in (waiting := [run.id]):
+            fresh = {child.id: child for child in children[run_id] if child.id not in found}
+            found |= fresh
+            waiting += fresh
+        return list(found.values())[1:]
 
     def children_of(self, run: Run, file: Path | None) -> list[Run]:
         """The runs that were resumed from this run, or from one saved file of it."""
@@ -169,14 +165,14 @@ class RunStore:
         return [] if file and epoch is None else self.children(run, epoch)
 
     def expendable(self, run: Run, last: int, best: bool) -> list[int]:
-        """The epochs whose checkpoints a rule lets go: all but the ``last`` ones, the best if it says so, and those
+        """The epochs whose checkpoints may be deleted: all but the ``last`` ones, the best one if ``best``, and those
         that other runs were resumed from. A damaged one counts for none of them, and stays. Raises ``DiskError``.
         """
         saved = run.whole_epochs()
-        kept = {*saved[max(0, len(saved) - last) :], *([run.best_epoch()] if best else []), *self.resumed_epochs(run)}
+        kept = {*saved[max(0, len(saved) - last) :], *([run.best_epoch()] if best else []), *self._resumed_epochs(run)}
         return [epoch for epoch in saved if epoch not in kept]
 
-    def resumed_epochs(self, run: Run) -> set[int]:
+    def _resumed_epochs(self, run: Run) -> set[int]:
         """The epochs of this run that other runs were resumed from; all while one of them can't be asked."""
         found = set()
         for other in self.runs():
@@ -191,20 +187,20 @@ class RunStore:
         return found
 
     def remove_unless_resumed(self, run: Run, epoch: int) -> None:
-        """Delete a checkpoint, unless somebody has resumed from it by the time it is no longer listed.
+        """Delete a checkpoint, unless it was resumed from by the time it is no longer listed.
 
         Raises ``DamagedFileError`` or ``DiskError``.
         """
         file = run.checkpoint_path(epoch)
-        facts = run.file_info(file)
+        info = run.file_info(file)
         run.unlist(file)
-        if facts and self.children(run, epoch):
-            run.write_info(file, facts)
+        if info and self.children(run, epoch):
+            run.write_info(file, info)
         else:
             run.remove_saved(file)
 
     def delete(self, run: Run, file: Path | None = None, *, force: bool = False) -> None:
-        """Delete a run, or one saved file of it, that nobody writes to.
+        """Delete a run, or one saved file of it, that no process writes to.
 
         Raises ``RunStateError`` if it is running, or if other runs were resumed from it and ``force`` is not set;
         ``RunNotFoundError`` if there is no such file.
@@ -226,12 +222,12 @@ class RunStore:
                 run.remove_saved(file)
 
     def _delete_folder(self, run: Run) -> None:
-        """First out of sight, for good, under a name that nobody else uses; then file by file."""
-        gone = self.root / f"{files.TEMPORARY_PREFIX}{run.id}-{secrets.token_hex(4)}"
+        """First hide it for good, under a name that nothing else uses; then delete it file by file."""
+        hidden = self.root / f"{files.TEMPORARY_PREFIX}{run.id}-{secrets.token_hex(4)}"
         with files.disk_errors(run.path):
-            run.path.rename(gone)
+            run.path.rename(hidden)
             files.sync_folder(self.root)
-            shutil.rmtree(gone)
+            shutil.rmtree(hidden)
 
 
 def _is_active(run: Run) -> bool:
@@ -248,7 +244,7 @@ def _came_from(child: Run, run_id: str, epoch: int | None) -> bool:
 
 
 def run_record(run: Run) -> dict[str, Any]:
-    """The record of DESIGN's command line, with labels and times beside it.
+    """What ``--json`` prints of a run, labels and times included.
 
     Raises ``DamagedFileError`` or ``DiskError``.
     """
@@ -286,6 +282,6 @@ def epoch_records(run: Run) -> list[dict[str, Any]]:
 def _imported_record(run: Run, epoch: int) -> dict[str, Any]:
     """An epoch that was trained elsewhere: what its checkpoint says, and nothing about the training."""
     path = run.checkpoint_path(epoch)
-    facts = run.file_info(path)
-    known = {"epoch": epoch, "loss": facts and facts.loss, "accuracy": facts and facts.accuracy}
+    info = run.file_info(path)
+    known = {"epoch": epoch, "loss": info and info.loss, "accuracy": info and info.accuracy}
     return {**dict.fromkeys(_EPOCH_KEYS), **known, "checkpoint": str(path)}

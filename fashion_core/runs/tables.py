@@ -1,4 +1,4 @@
-"""Runs as tidy DataFrames: what tables and charts show."""
+"""Runs and their saved files as tidy DataFrames: what tables and charts show."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,10 +14,10 @@ import pandas as pd
 from fashion_core.cache import MOST_RUNS, FileCache, LatestCache
 from fashion_core.config import TrainConfig
 from fashion_core.errors import DamagedFileError, DiskError
-from fashion_core.runs import metrics, run_files
+from fashion_core.runs import metrics, saved_files
 from fashion_core.runs.run import Run
-from fashion_core.runs.run_files import Listed
-from fashion_core.runs.schema import FileInfo, Parent, RunRecord, Status, Verification
+from fashion_core.runs.saved_files import ListedFile
+from fashion_core.runs.schema import FileInfo, Parent, Status, Verification
 from fashion_core.runs.store import RunStore, epoch_records
 
 _STORES = 4
@@ -32,9 +32,9 @@ SAVED_COLUMNS = (
     "model", "dataset",
 )  # fmt: skip
 
-_RunRow = dict[str, Any]
-_run_rows: FileCache[tuple[_RunRow, Status | None]] = FileCache(MOST_RUNS)
-_imported: FileCache[_RunRow] = FileCache(MOST_RUNS)
+_Row = dict[str, Any]
+_run_rows: FileCache[tuple[_Row, Status | None]] = FileCache(MOST_RUNS)
+_imported: FileCache[_Row] = FileCache(MOST_RUNS)
 _run_frames: LatestCache[pd.DataFrame] = LatestCache(_STORES)
 _saved: FileCache["_Saved"] = FileCache(MOST_RUNS)
 _saved_frames: LatestCache[pd.DataFrame] = LatestCache(_STORES)
@@ -51,7 +51,7 @@ def runs_frame(store: RunStore) -> pd.DataFrame:
     return _run_frames.get(store.root, rows, lambda: _runs_frame(rows))
 
 
-def _runs_frame(rows: Sequence[_RunRow]) -> pd.DataFrame:
+def _runs_frame(rows: Sequence[_Row]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=list(RUN_COLUMNS))
     names = dict(zip(frame["id"], frame["name"], strict=True))
     return frame.astype({"best_loss": "float64", "accuracy": "float64"}).assign(
@@ -60,8 +60,8 @@ def _runs_frame(rows: Sequence[_RunRow]) -> pd.DataFrame:
     )
 
 
-def _run_row(run: Run) -> _RunRow:
-    """What is on the disk is read when it changes; whether a worker is still there is asked each time."""
+def _run_row(run: Run) -> _Row:
+    """Read the files again when they change; ask each time whether a worker still runs."""
     row, status = _run_rows.get(run.path, _row_files(run), lambda: _read_run_row(run))
     if status and status.state == "running":
         row = {**row, "state": run.state(status)}
@@ -72,11 +72,11 @@ def _run_row(run: Run) -> _RunRow:
 
 @lru_cache(maxsize=MOST_RUNS)
 def _row_files(run: Run) -> tuple[str, ...]:
-    """What ``_read_run_row`` reads, by name: to make one of a ``Path`` takes a tenth of the time of the look."""
+    """What ``_read_run_row`` reads, by name: passing a ``Path`` to the system takes ten times as long."""
     return tuple(map(str, (run.record_path, run.labels_path, run.status_path, run.metrics_path)))
 
 
-def _read_run_row(run: Run) -> tuple[_RunRow, Status | None]:
+def _read_run_row(run: Run) -> tuple[_Row, Status | None]:
     try:
         record, labels, status = run.record, run.labels, run.status
         epochs = [] if record.source else metrics.read_epochs(run.metrics_path)
@@ -88,7 +88,7 @@ def _read_run_row(run: Run) -> tuple[_RunRow, Status | None]:
         "state": status.state,
         "dataset": record.config.dataset,
         "model": record.config.model,
-        "epochs": _epochs_text(record, len(epochs)),
+        "epochs": _IMPORTED if record.source else f"{len(epochs)} of {record.config.epochs - record.first_epoch}",
         **_best(epochs),
         "created": record.created,
         "parent": record.parent,
@@ -97,7 +97,7 @@ def _read_run_row(run: Run) -> tuple[_RunRow, Status | None]:
     }, status
 
 
-def _read_imported(run: Run) -> _RunRow:
+def _read_imported(run: Run) -> _Row:
     """What the checkpoint of an imported run says of itself, if it is still there."""
     try:
         return _best(epoch_records(run))
@@ -105,23 +105,18 @@ def _read_imported(run: Run) -> _RunRow:
         return {"state": "damaged", "error": str(error)}
 
 
-def _best(epochs: Sequence[Mapping[str, Any]]) -> _RunRow:
+def _best(epochs: Sequence[Mapping[str, Any]]) -> _Row:
     measured = [epoch for epoch in epochs if epoch["loss"] is not None]
     best: Mapping[str, Any] = min(measured, key=lambda epoch: float(epoch["loss"]), default={})
     return {"best_loss": best.get("loss"), "accuracy": best.get("accuracy")}
 
 
-def _epochs_text(record: RunRecord, ended: int) -> str:
-    """How many of its epochs a run has trained; an imported one has trained none here."""
-    return _IMPORTED if record.source else f"{ended} of {record.config.epochs - record.first_epoch}"
-
-
 @dataclass(frozen=True)
 class _Saved:
-    """What one run adds to the frame: the checkpoint that it was resumed from, and a row a saved file of its own."""
+    """What one run adds to ``saved_frame``: the checkpoint that it was resumed from, and a row a saved file."""
 
     parent: Parent | None
-    rows: tuple[dict[str, Any], ...]
+    rows: tuple[_Row, ...]
 
 
 def saved_frame(store: RunStore) -> pd.DataFrame:
@@ -129,9 +124,9 @@ def saved_frame(store: RunStore) -> pd.DataFrame:
 
     ``file`` is its path below the run folder, ``best`` marks the whole checkpoint of a run with the lowest loss,
     ``resumed`` counts the runs that were resumed from it, and ``damage`` says why it is known not to be whole. Sizes
-    and epochs are Int64, for the facts of a damaged file may be missing; ``created`` is UTC.
+    and epochs are Int64, for the info of a damaged file may be missing; ``created`` is UTC.
 
-    A run is read again once a file of it was added, replaced or removed; ``forget_changed`` finds those that were
+    A run is read again once a file of it was added, replaced or removed; ``forget_changed`` finds files that were
     written over in place.
     """
     saved = [_saved_of(run) for run in store.runs()]
@@ -139,26 +134,23 @@ def saved_frame(store: RunStore) -> pd.DataFrame:
 
 
 def forget_changed(store: RunStore, rows: pd.DataFrame) -> bool:
-    """Whether a file of these rows of ``saved_frame`` was written over since, which its size tells; then its run is
-    read again by the next one.
-    """
-    told = zip(rows["run"], rows["file"], rows["bytes"], rows["damage"].isna(), strict=True)
-    changed = {run for run, file, size, whole in told if whole and _size_of(f"{store.root}/{run}/{file}") != size}
+    """Whether a file of these rows of ``saved_frame`` has another size by now; the next frame reads its run again."""
+    files = zip(rows["run"], rows["file"], rows["bytes"], rows["damage"].isna(), strict=True)
+    changed = {run for run, file, size, whole in files if whole and _size_of(f"{store.root}/{run}/{file}") != size}
     for run in changed:
         _saved.forget(store.root / run)
     return bool(changed)
 
 
-def is_resumed(saved: pd.DataFrame, run: Run, name: str) -> bool:
-    """Whether, by ``saved_frame``, runs were resumed from this file of a run; to ask the runs takes longer."""
-    return bool(saved["resumed"][(saved["run"] == run.id) & (saved["file"] == name)].any())
-
-
 def _size_of(file: str) -> int | None:
-    """By its name: to make a ``Path`` of it takes as long as the look."""
     with suppress(OSError):
-        return run_files.size_of(file)
+        return saved_files.size_of(file)
     return None
+
+
+def is_resumed(saved: pd.DataFrame, run: Run, name: str) -> bool:
+    """Whether runs were resumed from this file of a run, by ``saved_frame``: asking the runs takes longer."""
+    return bool(saved["resumed"][(saved["run"] == run.id) & (saved["file"] == name)].any())
 
 
 def _saved_frame(saved: Sequence[_Saved]) -> pd.DataFrame:
@@ -177,16 +169,16 @@ def _saved_of(run: Run) -> _Saved:
 
 
 def _read_saved(run: Run) -> _Saved:
-    marks, record = Verification(), None
+    verified, record = Verification(), None
     with suppress(DamagedFileError, DiskError):
-        marks = run.verification
+        verified = run.verification
     with suppress(DamagedFileError, DiskError):
         record = run.record
     about = {"run": run.id, "name": run.title}
     if record:
         about |= {"model": record.config.model, "dataset": record.config.dataset}
     try:
-        rows = [row for listed in run.listed() if (row := _saved_row(run, listed, marks, about))]
+        rows = [row for listed in run.listed() if (row := _saved_row(run, listed, verified, about))]
     except DiskError as error:
         rows = [{**about, "file": run.name_of(error.path), "damage": str(error), "best": False, "resumed": None}]
     competing = [row for row in rows if row["resumed"] is not None and not row["damage"] and row["loss"] is not None]
@@ -195,45 +187,51 @@ def _read_saved(run: Run) -> _Saved:
     return _Saved(record.parent if record else None, tuple(rows))
 
 
-def _saved_row(run: Run, listed: Listed, marks: Verification, about: dict[str, str]) -> dict[str, Any] | None:
-    """Nothing for a file that was deleted after it was listed; ``resumed`` is the epoch that runs go on from."""
-    facts: FileInfo | None = None
+def _saved_row(run: Run, listed: ListedFile, verified: Verification, about: dict[str, str]) -> _Row | None:
+    """None for a file that was deleted after it was listed; ``resumed`` is the epoch that runs resume from."""
+    info: FileInfo | None = None
     try:
-        facts = run.info_of(listed)
-        damage = run.damage_of(listed, facts, marks)
+        info = run.info_of(listed)
+        damage = saved_files.damage_of(listed, info, verified)
     except (DamagedFileError, DiskError) as error:
         damage = str(error)
     if damage and not run.info_path(run.path / listed.name).exists():
         return None
-    known: dict[str, Any] = {"epoch": listed.epoch}
-    if facts:  # of pydantic's own time zone pandas would ask for each file's offset
-        known = {**vars(facts), "created": facts.created.astimezone(UTC)}
+    known: _Row = {"epoch": listed.epoch}
+    if info:  # of pydantic's own time zone pandas would ask for each file's offset
+        known = {**vars(info), "created": info.created.astimezone(UTC)}
     return {**about, **known, "file": listed.name, "resumed": listed.epoch, "damage": damage, "best": False}
 
 
 def epochs_frame(
     rows: Iterable[metrics.Row], config: TrainConfig, saved: Sequence[int], first_epoch: int = 0
 ) -> pd.DataFrame:
-    """A row an epoch that has ended: ``epoch`` and ``step`` (int64, where it ended, as in ``batches_frame``), ``loss``
-    and ``accuracy`` on the test images, ``train_loss``, ``seconds``, ``samples_per_second`` (float64), ``checkpoint``
-    (bool, it is on disk).
+    """A row an epoch that has ended: ``epoch`` and ``step`` (int64, where it ended, counted from the start of this run,
+    whose first epoch is ``first_epoch``), ``loss`` and ``accuracy`` on the test images, ``train_loss``, ``seconds``,
+    ``samples_per_second`` (float64), ``checkpoint`` (bool, it is on disk).
     """
     ended = [row for row in rows if row["kind"] == "epoch"]
     epochs = np.array([row["epoch"] for row in ended], dtype="int64")
-    numbers = ("loss", "accuracy", "train_loss", "seconds", "samples_per_second")
     return pd.DataFrame(
         {
             "epoch": epochs,
             "step": (epochs + 1 - first_epoch) * config.batches_per_epoch,
-            **{name: np.array([row[name] for row in ended], dtype="float64") for name in numbers},
+            **{name: np.array([row[name] for row in ended], dtype="float64") for name in metrics.EPOCH_NUMBERS},
             "checkpoint": np.isin(epochs, saved),
         }
     )
 
 
+def records_frame(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The epochs of a run's record: ``epoch`` (int64), ``loss``, ``accuracy`` (float64), ``checkpoint`` (bool)."""
+    frame = pd.DataFrame(records, columns=["epoch", "loss", "accuracy", "checkpoint"])
+    types = {"epoch": "int64", "loss": "float64", "accuracy": "float64"}
+    return frame.astype(types).assign(checkpoint=frame["checkpoint"].notna())
+
+
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: steps done and in all, and the seconds still to go if its rate is known."""
+    """Optimizer steps done and in all, and the seconds left if the rate is known."""
 
     done: int
     total: int
@@ -245,20 +243,11 @@ class Progress:
         return min(1.0, self.done / self.total)
 
 
-def records_frame(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """The epochs of a run's record: ``epoch`` (int64), ``loss``, ``accuracy`` (float64), ``checkpoint`` (bool)."""
-    columns = {name: [record[name] for record in records] for name in ("epoch", "loss", "accuracy", "checkpoint")}
-    frame = pd.DataFrame(columns).astype({"epoch": "int64", "loss": "float64", "accuracy": "float64"})
-    return frame.assign(checkpoint=frame["checkpoint"].notna())
-
-
 def progress(config: TrainConfig, status: Status, first_epoch: int = 0) -> Progress:
-    """How far the run with these settings and this status is."""
     total = (config.epochs - first_epoch) * config.batches_per_epoch
     done = max(0, status.epoch - first_epoch) * config.batches_per_epoch + status.batch
     rate = status.images_per_second
-    left = (total - done) * config.batch_size / rate if rate else None
-    return Progress(done, total, left)
+    return Progress(done, total, (total - done) * config.batch_size / rate if rate else None)
 
 
 def horizon(config: TrainConfig, status: Status, first_epoch: int = 0) -> range:

@@ -15,9 +15,9 @@ from fashion_core import files
 from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
+from fashion_core.runs.saved_files import OTHER_DIGEST
 from fashion_core.runs.schema import FileInfo, FileVerification, Verification
 
-_OTHER_DIGEST = "its SHA-256 is not the one that was recorded"
 _AT_ONCE = min(4, os.cpu_count() or 1)
 """Files hashed side by side: hashing leaves Python's lock, and disks answer several readers faster than one."""
 
@@ -77,7 +77,7 @@ def damaged_records(run: Run) -> Iterator[Verified]:
 
 
 def _check_metrics(run: Run) -> None:
-    metrics.check(run.metrics_path, ended=run.has_ended_in_order())
+    metrics.check(run.metrics_path, ended=run.ended_cleanly())
 
 
 def _named(run: Run, read: Callable[[], object]) -> Iterator[Verified]:
@@ -123,4 +123,4 @@ def _named_reason(error: DamagedFileError | DiskError) -> str:
 def _difference(facts: FileInfo, found: files.Digest) -> str | None:
     if found.bytes != facts.bytes:
         return f"it has {found.bytes:,} bytes instead of {facts.bytes:,}"
-    return None if found.sha256 == facts.sha256 else _OTHER_DIGEST
+    return None if found.sha256 == facts.sha256 else OTHER_DIGEST

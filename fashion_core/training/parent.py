@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from fashion_core import files
 from fashion_core.config import TrainConfig
-from fashion_core.errors import DamagedFileError, LoadCheckError, RunNotFoundError
+from fashion_core.errors import DamagedFileError, LoadCheckError
 from fashion_core.formats import save
 from fashion_core.loops import Evaluation
 from fashion_core.runs.run import Run
@@ -29,11 +29,7 @@ class ParentCheckpoint:
         parent = run.record.parent
         assert parent is not None
         self.run = RunStore(run.path.parent).get(parent.run)
-        self.path = self.run.checkpoint_path(parent.epoch)
-        if parent.epoch not in self.run.epochs_saved():
-            raise RunNotFoundError(f"Run {self.run.id}, which this run goes on from, has no checkpoint {parent.epoch}.")
-        if not self.run.is_whole(self.path):
-            raise DamagedFileError(self.path, "it is not what was saved")
+        self.path = self.run.whole_checkpoint(parent.epoch)
         self.content = save.load_checkpoint(self.path)
         self.config = self.run.record.config
 

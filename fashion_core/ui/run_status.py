@@ -70,7 +70,7 @@ def show_damage(run: Run) -> None:
     for found in verify.damaged_records(run):
         st.warning(sentence(f"Damaged file {found.file}: {found.reason}."), icon=":material/broken_image:")
     with suppress(DamagedFileError, DiskError):
-        marked = [name for name in run.verification.files if run.damage(run.path / name, run.verification)]
+        marked = [name for name in run.verification.files if run.known_damage(run.path / name)]
         if marked:
             text = f"Damaged: {', '.join(marked)}. Verify on the Checkpoints page says what is wrong."
             st.warning(plain(text), icon=":material/broken_image:")

@@ -79,7 +79,7 @@ class Chosen:
     @property
     def damage(self) -> str | None:
         """Why it is not what was saved, its bytes included; None if it is."""
-        known = self.run.damage(self.file, self.run.verification)
+        known = self.run.known_damage(self.file)
         facts = self.run.file_info(self.file) if known is None else None
         return CHANGED if facts and self.found.sha256 not in (None, facts.sha256) else known
 

@@ -56,7 +56,9 @@ class Growing:
         """As without any of this: every row, every time."""
         self.grow()
         rows = metrics.read_rows(self.run.metrics_path)
-        batches = live.batches_frame(rows, self.config)
+        curve = live.LossCurve(self.config, 0)
+        curve.add(rows)
+        batches = live.thin_out(curve.frame(), live.MAX_POINTS)
         epochs = live.thin_out(tables.epochs_frame(rows, self.config, []), live_metrics.MAX_EPOCHS)
         charts.live_chart(batches, epochs, self.config.epochs * self.config.batches_per_epoch).sent()
         charts.accuracy_chart(epochs, range(self.config.epochs)).sent()

@@ -250,7 +250,7 @@ def test_run_that_was_not_interrupted_does_not_continue(
 ) -> None:
     run = new_run(store)
     set_state(run, state)
-    assert f"is {reason}; only a stopped, failed or lost run can go on" in refused(capsys, "continue", run.id)
+    assert f"is {reason}; only a stopped, failed or lost run can continue" in refused(capsys, "continue", run.id)
 
 
 def test_finished_run_does_not_stop(store: RunStore, capsys: Capture) -> None:

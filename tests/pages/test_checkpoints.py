@@ -280,7 +280,7 @@ def test_verify_all_counts_names_and_marks_what_is_damaged(store: RunStore) -> N
     assert "1 of 6 files is damaged" in words(app)
     assert list(app.dataframe[0].value["file"]) == ["model_weights.pth"]
     assert run.weights_path.exists()
-    assert run.damage(run.weights_path, run.verification)
+    assert run.known_damage(run.weights_path)
 
 
 def test_verify_this_run_reads_that_run_alone(store: RunStore) -> None:

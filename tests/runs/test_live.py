@@ -1,12 +1,26 @@
-"""What those who watch a run share: read once, and always what the files say."""
+"""A run's live metrics: read once for everyone, always what the file says; their curve bounded, extremes kept."""
 
+import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from fashion_core.config import TrainConfig
 from fashion_core.runs import live, metrics, tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from tests.support.runs import batch_row, epoch_row, new_run
+from tests.support.runs import batch_row, config, epoch_row, new_run
+
+SETTINGS = config(dataset="fashion-mnist", train_images=0, batch_size=1)
+LONG = 100_000
+
+
+def curve_of(*parts: list[metrics.Row], settings: TrainConfig = SETTINGS) -> pd.DataFrame:
+    curve = live.LossCurve(settings, 0)
+    for part in parts:
+        curve.add(part)
+    return curve.frame()
 
 
 @pytest.fixture
@@ -19,7 +33,8 @@ def run(store: RunStore) -> Run:
 def plain(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The same by reading all."""
     rows, record = metrics.read_rows(run.metrics_path), run.record
-    return live.batches_frame(rows, record.config), tables.epochs_frame(rows, record.config, run.epochs_saved())
+    batches = live.thin_out(curve_of(rows, settings=record.config), live.MAX_POINTS)
+    return batches, tables.epochs_frame(rows, record.config, run.epochs_saved())
 
 
 def assert_current(run: Run) -> None:
@@ -63,7 +78,7 @@ def test_looks_are_the_same_until_something_changes(run: Run) -> None:
 def test_a_run_that_nobody_watches_any_more_is_forgotten(
     store: RunStore, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "_WATCHED", 1)
+    monkeypatch.setattr(live, "_MOST_RUNS", 1)
     first = live.read(run)
     live.read(new_run(store))
     assert live.read(run) is not first
@@ -71,10 +86,76 @@ def test_a_run_that_nobody_watches_any_more_is_forgotten(
 
 
 def test_numbers_are_the_newest_and_what_they_gained(run: Run) -> None:
-    before = live.read(run).numbers
+    before = live.read(run).latest
     assert (before.loss, before.loss_change, before.accuracy, before.seconds) == (None, None, None, 0.0)
     for epoch, (loss, accuracy) in enumerate([(0.75, 0.5), (0.5, 0.625)]):
         metrics.append_row(run.metrics_path, {**epoch_row(epoch), "loss": loss, "accuracy": accuracy, "seconds": 2.0})
-    found = live.read(run).numbers
+    found = live.read(run).latest
     assert (found.loss, found.loss_change, found.accuracy, found.accuracy_change) == (0.5, -0.25, 0.625, 0.125)
     assert (found.smoothed, found.seconds) == (live.read(run).batches["smoothed"].iloc[-1], 4.0)
+
+
+def rows_of(losses: list[float], counts: list[int]) -> list[metrics.Row]:
+    """These losses of one epoch, so many in each row."""
+    ends = np.cumsum(counts)
+    return [
+        {"kind": "batch", "epoch": 0, "batch": int(end) - 1, "losses": losses[end - count : end]}
+        for count, end in zip(counts, ends, strict=True)
+    ]
+
+
+@given(counts=st.lists(st.integers(1, 30), min_size=1, max_size=30), at=st.integers(0, 30))
+def test_a_curve_that_comes_in_parts_is_the_same(counts: list[int], at: int) -> None:
+    losses = list(np.random.default_rng(0).uniform(1, 2, sum(counts)))
+    rows = rows_of(losses, counts)
+    pd.testing.assert_frame_equal(curve_of(rows[:at], rows[at:]), curve_of(rows))
+
+
+def test_smoothed_loss_is_the_exponential_mean_of_all_before() -> None:
+    losses = list(np.random.default_rng(0).normal(1, 0.1, 5000))
+    frame = curve_of(*([row] for row in rows_of(losses, [50] * 100)))
+    expected = pd.Series(losses).ewm(span=live.SMOOTHING_BATCHES).mean()
+    np.testing.assert_allclose(frame["smoothed"], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("part", [94, LONG])
+def test_a_long_curve_is_bounded_and_keeps_its_extremes_and_ends(part: int) -> None:
+    losses = np.random.default_rng(0).uniform(1, 2, LONG)
+    losses[12_345], losses[65_432] = 9.0, 0.1
+    rows = rows_of(list(losses), [*[part] * (LONG // part), *([LONG % part] if LONG % part else [])])
+    frame = curve_of(*([row] for row in rows))
+    assert len(frame) <= live._MOST_HELD
+    assert frame["step"].iloc[[0, -1]].tolist() == [1, LONG]
+    assert frame["step"].is_monotonic_increasing
+    assert frame["loss"].agg(["min", "max"]).tolist() == [0.1, 9.0]
+    assert (frame["loss"] == losses[frame["step"] - 1]).all()
+
+
+def test_a_long_curves_beginning_is_as_dense_as_its_end() -> None:
+    losses = list(np.random.default_rng(0).uniform(1, 2, 4 * LONG))
+    frame = curve_of(*([row] for row in rows_of(losses, [100] * (4 * LONG // 100))))
+    first, middle = (frame["step"].between(low, low + LONG).sum() for low in (0, 2 * LONG))
+    assert first == pytest.approx(middle, rel=0.1)
+
+
+def test_rows_of_epochs_add_no_points() -> None:
+    assert curve_of([epoch_row(0)]).empty
+
+
+def test_steps_count_from_one_through_all_epochs() -> None:
+    rows = [batch_row(0, 1, [3.0, 2.0]), batch_row(0, 2, [1.5]), batch_row(1, 0, [1.0])]
+    frame = curve_of(rows, settings=config(train_images=192, batch_size=64))
+    assert list(frame["step"]) == [1, 2, 3, 4]
+    assert list(frame["loss"]) == [3.0, 2.0, 1.5, 1.0]
+
+
+def test_thinned_curve_keeps_its_extremes_and_ends() -> None:
+    losses = np.random.default_rng(0).uniform(1, 2, 10_000)
+    losses[1234], losses[6543] = 9.0, 0.1
+    whole = pd.DataFrame({"step": np.arange(1, 10_001), "loss": losses})
+    frame = live.thin_out(whole, live.MAX_POINTS)
+    assert live.MAX_POINTS / 2 < len(frame) <= live.MAX_POINTS
+    assert {9.0, 0.1} <= set(frame["loss"])
+    assert list(frame["step"].iloc[[0, -1]]) == [1, 10_000]
+    assert frame["step"].is_monotonic_increasing
+    assert live.thin_out(frame, len(frame)) is frame

@@ -220,7 +220,7 @@ def test_run_that_has_ended_can_not_be_stopped(store: RunStore, state: str) -> N
 def test_only_what_was_interrupted_can_go_on(store: RunStore, state: str) -> None:
     run = new_run(store)
     set_state(run, state)
-    with pytest.raises(RunStateError, match=f"is {state}; only a stopped, failed or lost run can go on"):
+    with pytest.raises(RunStateError, match=f"is {state}; only a stopped, failed or lost run can continue"):
         queue.continue_run(store, run)
 
 
@@ -386,7 +386,7 @@ def test_continue_pressed_while_another_takes_effect_is_refused(store: RunStore)
         wait_until(lambda: waits_for_lock(second), "it has seen a stopped run")
         set_running(run)
     second.join()
-    assert problems == [f"Run {run.id} is running; only a stopped, failed or lost run can go on."]
+    assert problems == [f"Run {run.id} is running; only a stopped, failed or lost run can continue."]
     assert run.state() == "running"
 
 

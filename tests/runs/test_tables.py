@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from fashion_core import files
 from fashion_core.files import now
-from fashion_core.runs import live, metrics, tables
+from fashion_core.runs import metrics, tables
 from fashion_core.runs import run as run_folders
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import (
@@ -29,10 +28,6 @@ from tests.support.runs import config, new_run
 LONG = 40_000
 
 
-def batch_row(epoch: int, batch: int, losses: list[float]) -> dict[str, Any]:
-    return {"kind": "batch", "epoch": epoch, "batch": batch, "losses": losses, "images_per_second": 1.0, "time": 0.0}
-
-
 def epoch_row(epoch: int, loss: float) -> dict[str, Any]:
     numbers = {"accuracy": 0.5, "train_loss": loss, "seconds": 1.0, "samples_per_second": 500.0}
     return {"kind": "epoch", "epoch": epoch, "loss": loss, **numbers, "time": 0.0}
@@ -42,33 +37,7 @@ def status(**changes: Any) -> Status:
     return Status(state="running", queued_at=0, heartbeat=0, **changes)
 
 
-def test_batches_count_steps_from_one_through_all_epochs() -> None:
-    settings = config(train_images=192, batch_size=64)
-    rows = [batch_row(0, 1, [3.0, 2.0]), batch_row(0, 2, [1.5]), batch_row(1, 0, [1.0])]
-    frame = live.batches_frame(rows, settings)
-    assert list(frame["step"]) == [1, 2, 3, 4]
-    assert list(frame["loss"]) == [3.0, 2.0, 1.5, 1.0]
-
-
-def test_smoothed_loss_lies_between_the_extremes_and_follows() -> None:
-    frame = live.batches_frame([batch_row(0, 199, [2.0] * 100 + [1.0] * 100)], config(train_images=500, batch_size=1))
-    assert frame["smoothed"].between(1.0, 2.0).all()
-    assert frame["smoothed"].iloc[99] == 2.0
-    assert frame["smoothed"].iloc[-1] < 1.1
-
-
-def test_many_batches_are_thinned_and_keep_their_extremes() -> None:
-    losses = np.random.default_rng(0).uniform(1, 2, LONG)
-    losses[12_345], losses[23_456] = 9.0, 0.1
-    frame = live.batches_frame([batch_row(0, LONG - 1, list(losses))], config(dataset="fashion-mnist", train_images=0))
-    assert len(frame) <= live.MAX_POINTS
-    assert {9.0, 0.1} <= set(frame["loss"])
-    assert list(frame["step"].iloc[[0, -1]]) == [1, LONG]
-    assert frame["step"].is_monotonic_increasing
-
-
-def test_no_rows_give_empty_frames_with_their_columns() -> None:
-    assert list(live.batches_frame([], config()).columns) == ["step", "loss", "smoothed"]
+def test_no_rows_give_an_empty_frame_with_its_columns() -> None:
     epochs = tables.epochs_frame([], config(), [])
     assert epochs.empty
     assert {"epoch", "step", "loss", "train_loss", "accuracy", "checkpoint"} <= set(epochs.columns)
@@ -115,23 +84,6 @@ def test_progress_and_time_left_follow_from_the_status() -> None:
     progress = tables.progress(settings, status(epoch=1, batch=5, images_per_second=64.0))
     assert (progress.done, progress.total, progress.seconds_left) == (15, 40, 25.0)
     assert tables.progress(settings, status()).seconds_left is None
-
-
-@pytest.mark.parametrize(
-    ("epochs", "done", "end"), [(4, 0, 4), (10, 10, 10), (50, 0, 10), (50, 9, 10), (50, 10, 20), (50, 45, 50)]
-)
-def test_a_long_runs_chart_doubles_when_it_is_full(epochs: int, done: int, end: int) -> None:
-    assert tables.horizon(config(epochs=epochs), status(epoch=done)) == range(end)
-
-
-@pytest.mark.parametrize(("epochs", "done", "end"), [(8, 5, 8), (55, 5, 15), (55, 14, 15), (55, 15, 25)])
-def test_a_resumed_runs_chart_begins_with_its_own_first_epoch(epochs: int, done: int, end: int) -> None:
-    assert tables.horizon(config(epochs=epochs), status(epoch=done), 5) == range(5, end)
-
-
-def test_thinning_leaves_a_short_frame_as_it_is() -> None:
-    frame = pd.DataFrame({"step": [1, 2, 3], "loss": [1.0, 2.0, 3.0]})
-    assert live.thin_out(frame, 3) is frame
 
 
 def save(run: Run, file: Path, loss: float | None = 1.0, **changes: Any) -> Path:

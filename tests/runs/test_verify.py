@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from fashion_core import files
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.runs.verify import Verified, count_files, verify
@@ -63,8 +62,8 @@ def test_damaged_facts_are_named(run: Run) -> None:
 def test_damaged_file_is_marked_and_not_deleted(run: Run) -> None:
     flip_a_bit(run.checkpoint_path(0))
     damaged(run)
-    assert run.damage(run.checkpoint_path(0), run.verification) == "its SHA-256 is not the one that was recorded"
-    assert run.damage(run.checkpoint_path(1), run.verification) is None
+    assert run.known_damage(run.checkpoint_path(0)) == "its SHA-256 is not the one that was recorded"
+    assert run.known_damage(run.checkpoint_path(1)) is None
     assert run.checkpoint_path(0).exists()
 
 
@@ -77,20 +76,20 @@ def test_file_saved_again_after_the_check_loses_its_mark(run: Run) -> None:
     damaged(run)
     path.write_bytes(whole)
     run.write_info(path, facts.model_copy(update={"created": facts.created.replace(year=2100)}))
-    assert run.damage(path, run.verification) is not None
+    assert run.known_damage(path) is not None
     run.write_info(path, facts.model_copy(update={"sha256": "another", "created": facts.created.replace(year=1999)}))
-    assert run.damage(path, run.verification) is None
+    assert run.known_damage(path) is None
 
 
 def test_size_that_differs_is_seen_without_a_check(run: Run) -> None:
     run.model_path.write_bytes(b"12345")
-    assert (run.damage(run.model_path, run.verification) or "").startswith("it has 5 bytes instead of ")
+    assert (run.known_damage(run.model_path) or "").startswith("it has 5 bytes instead of ")
 
 
 def test_damaged_marks_are_one_sentence(run: Run) -> None:
     run.verification_path.write_text("[]")
     assert list(damaged(run)) == ["verified.json"]
-    assert files.read_json(run.verification_path)["files"]["model_save/0"]["reason"] is None
+    assert json.loads(run.verification_path.read_text())["files"]["model_save/0"]["reason"] is None
 
 
 def test_run_deleted_meanwhile_does_not_end_the_check(store: RunStore, run: Run) -> None:

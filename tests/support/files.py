@@ -16,8 +16,8 @@ import pytest
 
 
 def change_json(path: Path, **changes: Any) -> None:
-    """Set keys of a JSON file as people do by hand, without a checksum; a value of ``...`` removes the key."""
-    value = {**json.loads(path.read_text()), **changes, "crc32": ...}
+    """Set keys of a JSON file as people do by hand; a value of ``...`` removes the key."""
+    value = {**json.loads(path.read_text()), **changes}
     path.write_text(json.dumps({key: item for key, item in value.items() if item is not ...}))
 
 

@@ -70,7 +70,7 @@ def read(store: RunStore, run: Run) -> LiveMetrics:
     return LiveMetrics(
         status=status,
         state=state,
-        seconds=_pace(status, state, seen.numbers),
+        seconds=_pace(status, state, seen.latest),
         numbers=_numbers(store, run, status, state, seen),
         losses=losses,
         accuracy=accuracy,
@@ -79,8 +79,8 @@ def read(store: RunStore, run: Run) -> LiveMetrics:
     )
 
 
-def _numbers(store: RunStore, run: Run, status: Status, state: State, seen: live.LiveMetrics) -> str:
-    rows = [metrics.run_metrics(run, status, state, seen.numbers)]
+def _numbers(store: RunStore, run: Run, status: Status, state: State, seen: live.RunMetrics) -> str:
+    rows = [metrics.run_metrics(run, status, state, seen.latest)]
     if run.record.resumption and (compared := compare_run(store, run, seen.ended)):
         rows.insert(0, metrics.three_losses(compared))
     share = tables.progress(run.record.config, status, run.record.first_epoch).share
@@ -102,7 +102,7 @@ def _pace(status: Status, state: State, measured: live.LatestMetrics) -> float:
 
 
 def _drawn(
-    config: TrainConfig, seen: live.LiveMetrics, span: range, check: LoadCheck | None
+    config: TrainConfig, seen: live.RunMetrics, span: range, check: LoadCheck | None
 ) -> tuple[ChartSpec, ChartSpec]:
     epochs = live.thin_out(seen.epochs, MAX_EPOCHS)
     losses = charts.live_chart(seen.batches, epochs, len(span) * config.batches_per_epoch, _loss_last(check))

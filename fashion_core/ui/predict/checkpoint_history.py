@@ -78,7 +78,7 @@ def _listed(run: Run) -> list[int]:
 def _whole(run: Run, epoch: int) -> Path:
     """The checkpoint. Raises ``DamagedFileError`` if it is known not to be what was saved."""
     path = run.checkpoint_path(epoch)
-    damage = run.damage(path, run.verification)
+    damage = run.known_damage(path)
     if damage:
         raise DamagedFileError(path, damage)
     return path

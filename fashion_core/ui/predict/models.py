@@ -86,7 +86,7 @@ def prepared(file: bytes) -> Prepared:
 
 def ask_file(store: RunStore) -> Chosen | None:
     """The file that the address names, or the best one of its run or of the newest; None while there is none."""
-    runs = store.that_have(Run.has_saved_files)
+    runs = store.runs_with(Run.has_saved_files)
     if not runs:
         return None
     wanted = next((run for run in runs if run.id == st.query_params.get("run")), runs[0])
@@ -143,7 +143,7 @@ def _addressed(store: RunStore) -> Chosen | None:
 def ask_other(chosen: Chosen) -> Chosen:
     """A second file of the same dataset: the one that the address names, else the file listed before the chosen one."""
     store, dataset = chosen.store, chosen.run.record.config.dataset
-    runs = [run for run in store.that_have(Run.has_saved_files) if _is_on(run, dataset)]
+    runs = [run for run in store.runs_with(Run.has_saved_files) if _is_on(run, dataset)]
     other = _addressed_or_said(lambda: _addressed_other(store)) or _before(chosen)
     _ask_run_and_file(other, runs, ("Second run", "Second file"), _address_other)
     return other
