@@ -1,6 +1,5 @@
 """Every saved file of every run: look inside, compare, load, download, bring in, verify, tidy up."""
 
-from collections.abc import Callable
 from typing import Literal
 
 import pandas as pd
@@ -34,12 +33,12 @@ def main() -> None:
         saved = tables.saved_frame(store)
         with common.problems_shown():
             take_run(store)
-        views = {LIST: show_list, IMPORT: lambda store, saved: import_file.show_upload(store), TIDY: show_tidy}
-        tabs = st.tabs(list(views), key="view", on_change="rerun", bind="query-params")
-        for show, tab in zip(views.values(), tabs, strict=True):
-            if tab.open:
-                with tab, common.problems_shown():
-                    show(store, saved)
+        views = {
+            LIST: lambda: show_list(store, saved),
+            IMPORT: lambda: import_file.show_upload(store),
+            TIDY: lambda: show_tidy(store, saved),
+        }
+        common.show_tabs(views)
 
 
 def take_run(store: RunStore) -> None:
@@ -195,18 +194,14 @@ def show_file(chosen: Chosen, saved: pd.DataFrame) -> None:
     with st.container(border=True), common.problems_shown():
         chosen.run.saved_file(chosen.name)  # somebody may have deleted it since the page was drawn
         show_heading(chosen, saved)
-        sections: dict[str, Callable[[], None]] = {
+        sections = {
             INSIDE: lambda: show_inside(chosen),
             WAYS: lambda: exports.show_five_ways(chosen),
             SNIPPET: lambda: exports.show_snippet(chosen),
             COMPARE: lambda: weight_change.show_comparison(chosen, saved),
             DOWNLOAD: lambda: exports.show_download(chosen),
         }
-        tabs = st.tabs(list(sections), key="show", on_change="rerun", bind="query-params")
-        for show, tab in zip(sections.values(), tabs, strict=True):
-            if tab.open:
-                with tab, common.problems_shown():
-                    show()
+        common.show_tabs(sections, key="show")
 
 
 def show_heading(chosen: Chosen, saved: pd.DataFrame) -> None:
@@ -218,7 +213,7 @@ def show_heading(chosen: Chosen, saved: pd.DataFrame) -> None:
         st.space("stretch")
         show_links(chosen)
         if login.button("Delete…", icon=":material/delete:", key="delete file"):
-            confirm_delete(chosen)
+            housekeeping.confirm_delete(chosen.store, chosen.run, chosen.file)
     if tables.is_resumed(saved, chosen.run, chosen.name):
         children = chosen.store.children_of(chosen.run, chosen.file)
         st.caption(f"Resumed from it: {', '.join(common.plain(child.title) for child in children)}")
@@ -245,22 +240,6 @@ def show_inside(chosen: Chosen) -> None:
         saved_file.show_problem(found)
     if found.inspection:
         saved_file.show_inside(found.inspection, f"{chosen.run.id} {chosen.name}")
-
-
-@st.dialog("Delete this file?")
-def confirm_delete(chosen: Chosen) -> None:
-    """Ask once more; name the runs that were resumed from it."""
-    st.write(f"This deletes `{chosen.name}` of **{common.plain(chosen.run.title)}** for good.")
-    children = chosen.store.children_of(chosen.run, chosen.file)
-    if children:
-        names = ", ".join(common.plain(child.title) for child in children)
-        st.warning(f"Resumed from it: {names}. These runs stay usable, but their first epoch can no longer be checked.")
-    sure = not children or st.checkbox("Delete it even though other runs were resumed from it")
-    with common.problems_shown():
-        if login.button("Delete", type="primary", icon=":material/delete:", disabled=not sure):
-            login.actions(chosen.store).delete(chosen.run, chosen.file, force=bool(children))
-            address({})
-            st.rerun()
 
 
 def show_tidy(store: RunStore, saved: pd.DataFrame) -> None:

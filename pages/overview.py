@@ -9,7 +9,7 @@ from fashion_core.runs import queue, tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common, login, run_status
+from fashion_core.ui import common, housekeeping, login, run_status
 
 REFRESH_SECONDS = 2.0
 MOST_IN_A_NAME = 80  # characters
@@ -121,7 +121,7 @@ def show_details(store: RunStore, run: Run) -> None:
             common.resume_link(run)
             common.predict_link(run)
             if login.button("Delete…", icon=":material/delete:"):
-                confirm_delete(store, run)
+                housekeeping.confirm_delete(store, run)
 
 
 def edit_labels(store: RunStore, run: Run) -> None:
@@ -154,22 +154,6 @@ def save_labels(store: RunStore, run: Run, labels: Labels, begun: str) -> None:
         raise
     del st.session_state[begun]
     st.rerun()
-
-
-@st.dialog("Delete this run?")
-def confirm_delete(store: RunStore, run: Run) -> None:
-    """Ask once more; name the runs that came from it."""
-    children = store.children(run)
-    st.write(f"This deletes **{common.plain(run.title)}** and all its checkpoints for good.")
-    if children:
-        names = ", ".join(common.plain(child.title) for child in children)
-        st.warning(f"Resumed from it: {names}. These runs stay usable, but lose their parent.")
-    sure = not children or st.checkbox("Delete it even though other runs were resumed from it")
-    with common.problems_shown():
-        if login.button("Delete", type="primary", icon=":material/delete:", disabled=not sure):
-            login.actions(store).delete(run, force=bool(children))
-            st.query_params.pop("run", None)
-            st.rerun()
 
 
 main()

@@ -30,12 +30,12 @@ def main() -> None:
     store = common.store()
     st.title("Resume")
     st.caption("Resume from any checkpoint as a new run, and compare loss_now with loss_last.")
-    views = {RESUME: show_resume, HELPED: show_comparison, LINEAGE: show_lineage}
-    tabs = st.tabs(list(views), key="view", on_change="rerun", bind="query-params")
-    for show, tab in zip(views.values(), tabs, strict=True):
-        if tab.open:
-            with tab, common.problems_shown():
-                show(store)
+    views = {
+        RESUME: lambda: show_resume(store),
+        HELPED: lambda: show_comparison(store),
+        LINEAGE: lambda: show_lineage(store),
+    }
+    common.show_tabs(views)
 
 
 def show_resume(store: RunStore) -> None:

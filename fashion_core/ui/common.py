@@ -1,7 +1,7 @@
 """The few Streamlit pieces that pages share."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,6 +49,15 @@ def plain(text: str) -> str:
     """
     escaped = "".join(f"\\{character}" if character in _MARKDOWN else character for character in text)
     return re.sub(r"(:|@|(?i:www))(?=\S)", rf"\1{_WORD_JOINER}", escaped)
+
+
+def show_tabs(views: Mapping[str, Callable[[], None]], key: str = "view") -> None:
+    """Show a tab for each view and run the open one; its name stands in the address."""
+    tabs = st.tabs(list(views), key=key, on_change="rerun", bind="query-params")
+    for show, tab in zip(views.values(), tabs, strict=True):
+        if tab.open:
+            with tab, problems_shown():
+                show()
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Read saved files again, and let checkpoints go."""
 
 import time
+from pathlib import Path
 
 import pandas as pd
 import streamlit as st
@@ -51,6 +52,28 @@ def _show_verified(saved: pd.DataFrame, results: list[Verified]) -> None:
     st.dataframe(
         pd.DataFrame(rows, columns=["file", "what is wrong", "run", "id"]), hide_index=True, alt="Damaged files"
     )
+
+
+def confirm_delete(store: RunStore, run: Run, file: Path | None = None) -> None:
+    """Ask in a dialog before a run, or one of its files, is deleted; name the runs that were resumed from it."""
+    st.dialog("Delete this file?" if file else "Delete this run?")(_confirm_delete)(store, run, file)
+
+
+def _confirm_delete(store: RunStore, run: Run, file: Path | None) -> None:
+    name = f"**{common.plain(run.title)}**"
+    what = f"`{run.name_of(file)}` of {name}" if file else f"{name} and all its checkpoints"
+    st.write(f"This deletes {what} for good.")
+    children = store.children_of(run, file) if file else store.children(run)
+    if children:
+        names = ", ".join(common.plain(child.title) for child in children)
+        lost = "their first epoch can no longer be checked" if file else "lose their parent"
+        st.warning(f"Resumed from it: {names}. These runs stay usable, but {lost}.")
+    sure = not children or st.checkbox("Delete it even though other runs were resumed from it")
+    with common.problems_shown():
+        if login.button("Delete", type="primary", icon=":material/delete:", disabled=not sure):
+            login.actions(store).delete(run, file, force=bool(children))
+            common.address(**dict.fromkeys(("run", "epoch", "file", "with")))
+            st.rerun()
 
 
 def show_keep(store: RunStore, run: Run, saved: pd.DataFrame) -> None:
