@@ -1,4 +1,4 @@
-"""Every saved file of every run: look inside, compare, load, download, bring in, verify, tidy up."""
+"""Every saved file of every run: look inside, compare, load, download, import, verify, tidy up."""
 
 from typing import Literal
 
@@ -6,7 +6,6 @@ import pandas as pd
 import streamlit as st
 
 from fashion_core.charts.file_frames import bytes_text
-from fashion_core.errors import RunNotFoundError
 from fashion_core.runs import tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore, epoch_number
@@ -21,7 +20,6 @@ COLUMNS = ["file", "damage", "name", "format", "epoch", "loss", "accuracy", "bes
 
 
 def main() -> None:
-    """The page."""
     store = common.store()
     if import_file.IMPORTED in st.session_state:
         address(st.session_state.pop(import_file.IMPORTED))
@@ -42,20 +40,19 @@ def main() -> None:
 
 
 def take_run(store: RunStore) -> None:
-    """List the files of the run that the address names without a file. Raises ``RunNotFoundError``."""
+    """List the files of a run that the address names without a file. Raises ``RunNotFoundError``."""
     if "run" in st.query_params and not {"epoch", "file"} & set(st.query_params):
         st.query_params["of"] = store.get(st.query_params.pop("run")).id
 
 
 def show_list(store: RunStore, saved: pd.DataFrame) -> None:
-    """The table with its filters, and the chosen file below it."""
     if saved.empty:
         run_status.welcome(store)
         return
     with common.problems_shown():
         show_page(store, filtered(saved))
     with common.problems_shown():
-        chosen = addressed_file(store)
+        chosen = saved_file.addressed_file(store)
         if chosen:
             show_file(chosen, saved)
         else:
@@ -64,7 +61,7 @@ def show_list(store: RunStore, saved: pd.DataFrame) -> None:
 
 def filtered(saved: pd.DataFrame) -> pd.DataFrame:
     """The rows that pass the filters; every filter stands in the address."""
-    # Streamlit's field stumbles over an address with a number without end.
+    # Streamlit's field can't read a number from the address that is too long.
     is_number = epoch_number(st.query_params.get("at", "0")) is not None
     bind: Literal["query-params"] | None = "query-params" if is_number else None
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -87,7 +84,6 @@ def filtered(saved: pd.DataFrame) -> pd.DataFrame:
 
 
 def ask_run(saved: pd.DataFrame) -> str:
-    """Which run's files to list."""
     runs = saved.drop_duplicates("run")  # each text taken out of a frame is made anew: 40,000 for 20,000 files
     names = {ALL_RUNS: "All runs", **dict(zip(runs["run"], runs["name"], strict=True))}
     wanted = st.query_params.get("of", ALL_RUNS)
@@ -100,13 +96,12 @@ def ask_run(saved: pd.DataFrame) -> str:
 
 
 def address_run() -> None:
-    """Put the chosen run into the address."""
     chosen = st.session_state["list of"]
     common.address(of=None if chosen == ALL_RUNS else chosen)
 
 
 def show_page(store: RunStore, rows: pd.DataFrame) -> None:
-    """As many of the rows as a browser takes at once, by default those around the one that the address names."""
+    """As many rows as a browser takes at once; at first those around the one that the address names."""
     shown = common.ask_rows(rows, "page", next(iter(addressed_rows(rows)), 0))
     if tables.forget_changed(store, shown):
         st.rerun()
@@ -116,7 +111,6 @@ def show_page(store: RunStore, rows: pd.DataFrame) -> None:
 
 
 def show_table(rows: pd.DataFrame) -> None:
-    """A row a file; the one that the address names is chosen."""
     table = rows.assign(
         accuracy=rows["accuracy"] * 100,
         megabytes=rows["bytes"].astype("float64") / 1e6,
@@ -151,7 +145,6 @@ def show_table(rows: pd.DataFrame) -> None:
 
 
 def choose(rows: pd.DataFrame, key: str) -> None:
-    """Name the chosen file in the address, so that it can be shared."""
     chosen = st.session_state[key].selection.rows
     if chosen:
         row = rows.iloc[chosen[0]]
@@ -173,26 +166,11 @@ def addressed_rows(rows: pd.DataFrame) -> list[int]:
     return [int(row) for row in ((rows["run"] == run_id) & (rows["file"] == name)).to_numpy().nonzero()[0][:1]]
 
 
-def addressed_file(store: RunStore) -> Chosen | None:
-    """The file that the address names. Raises ``RunNotFoundError``."""
-    query = st.query_params
-    if "run" not in query:
-        return None
-    run = store.get(query["run"])
-    if "file" in query:
-        return Chosen(store, run, run.saved_file(query["file"]))
-    epoch = epoch_number(query.get("epoch", ""))
-    if epoch is None:
-        raise RunNotFoundError(f"An epoch is a whole number such as 3, not {query.get('epoch')!r}: fix the address.")
-    return Chosen(store, run, run.saved_file(run.name_of(run.checkpoint_path(epoch))))
-
-
 @st.fragment
 def show_file(chosen: Chosen, saved: pd.DataFrame) -> None:
-    """The chosen file: its facts, and one section at a time."""
     login.send_strangers_away()
     with st.container(border=True), common.problems_shown():
-        chosen.run.saved_file(chosen.name)  # somebody may have deleted it since the page was drawn
+        chosen.run.saved_file(chosen.name)  # it may have been deleted since the page was drawn
         show_heading(chosen, saved)
         sections = {
             INSIDE: lambda: show_inside(chosen),
@@ -205,7 +183,6 @@ def show_file(chosen: Chosen, saved: pd.DataFrame) -> None:
 
 
 def show_heading(chosen: Chosen, saved: pd.DataFrame) -> None:
-    """Which file it is, what it is good for, where it is from, and the way to delete it."""
     st.markdown(f"**{common.plain(chosen.run.title)}** · `{chosen.name}`")
     with st.container(horizontal=True, vertical_alignment="center"):
         run_status.verdict_badge(chosen.verdict)
@@ -222,7 +199,6 @@ def show_heading(chosen: Chosen, saved: pd.DataFrame) -> None:
 
 
 def show_links(chosen: Chosen) -> None:
-    """To the run, and to using the model or going on from it, if it can be loaded."""
     query = common.file_query(chosen.run, chosen.file)
     run = {"run": chosen.run.id}
     st.page_link("train.py", label="Open run", icon=":material/model_training:", query_params=run)
@@ -233,7 +209,6 @@ def show_links(chosen: Chosen) -> None:
 
 
 def show_inside(chosen: Chosen) -> None:
-    """The verdict, and what can be seen in the file."""
     found = chosen.found
     saved_file.show_verdict(chosen.verdict, found.inspection)
     if not chosen.damage:
@@ -243,7 +218,6 @@ def show_inside(chosen: Chosen) -> None:
 
 
 def show_tidy(store: RunStore, saved: pd.DataFrame) -> None:
-    """Read files again; let checkpoints go."""
     if saved.empty:
         run_status.welcome(store)
         return

@@ -1,4 +1,4 @@
-"""The lesson that this app comes from, from top to bottom, run for real."""
+"""The lesson that this app grew from, top to bottom, run for real."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ from fashion_core.resume.lesson_steps import Step
 from fashion_core.runs import machine, tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import CONTINUABLE_STATES, UNDER_WAY_STATES
-from fashion_core.runs.store import RunStore, epoch_records
+from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, login, run_status, settings_form
 from fashion_core.ui.comparison import comparison_of
 
@@ -22,7 +22,6 @@ FILES = {"model_weights.pth": "weights only", "model.pth": "the whole model", "m
 
 
 def main() -> None:
-    """The page: what the lesson will do, or the lesson that the address names."""
     store = common.store()
     st.title("The lesson")
     st.caption("Save, load and use a model in three ways, then resume from a checkpoint: the tutorial, run for real.")
@@ -34,7 +33,6 @@ def main() -> None:
 
 
 def show_start(store: RunStore) -> None:
-    """The choice of images, and one button."""
     st.write(
         "Two epochs of the tutorial's network, its weights saved and loaded, the whole model saved and loaded, and one "
         "more epoch resumed from checkpoint 0: a minute or two."
@@ -53,7 +51,6 @@ def show_start(store: RunStore) -> None:
 
 
 def show_lesson(store: RunStore, run: Run) -> None:
-    """Five steps; each appears when its output is there."""
     runs = [run, *filter(None, [lesson.resumed_run(store, run)])]
     active = any(one.state() in UNDER_WAY_STATES for one in runs) or len(runs) == 1
     st.fragment(show_steps, run_every=REFRESH_SECONDS if active else None)(store, run, active)
@@ -62,14 +59,13 @@ def show_lesson(store: RunStore, run: Run) -> None:
 
 
 def show_steps(store: RunStore, run: Run, was_active: bool) -> None:
-    """What the runs have got to by now."""
     run_status.advance(store)
     with common.problems_shown():
         lesson.check(run)
         child = last_step(store, run)
         show_training(store, 1, lesson_steps.TRAIN, run)
         if run.state() in UNDER_WAY_STATES or child is None:
-            offer_to_go_on(store, run)
+            offer_to_continue(store, run)
             if run.state() == "finished" and login.actions(store).actor.role != "operator":
                 st.caption("The last step starts once an operator opens this page.")
             return
@@ -84,13 +80,13 @@ def show_steps(store: RunStore, run: Run, was_active: bool) -> None:
         st.code(lesson_steps.CHECK, language="python")
         st.code(outputs["printed"]["checkpoint"], language=None)
         show_training(store, 4, lesson_steps.RESUME, child)
-        offer_to_go_on(store, child)
+        offer_to_continue(store, child)
         if child.state() == "finished":
             show_losses(store, run, child)
 
 
 def last_step(store: RunStore, run: Run) -> Run | None:
-    """The resumed run, begun once it is due. What keeps it from that is said, and tried again only when asked for."""
+    """The resumed run, started once it is due; a failure is shown and tried again only on request."""
     key = f"kept from {run.id}"
     problem, place = st.session_state.get(key), st.container()
     if problem is None or login.button("Try again", icon=":material/replay:"):
@@ -105,15 +101,14 @@ def last_step(store: RunStore, run: Run) -> Run | None:
     return lesson.resumed_run(store, run)
 
 
-def offer_to_go_on(store: RunStore, run: Run) -> None:
-    """A lesson that was stopped goes on from where it stands."""
+def offer_to_continue(store: RunStore, run: Run) -> None:
     if run.state() in CONTINUABLE_STATES and login.button("Continue", icon=":material/play_arrow:"):
         login.actions(store).continue_run(run)
         st.rerun()
 
 
 def kept(key: str, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """An answer for as long as the session lasts: running the lines takes a few seconds."""
+    """Ask once a session: running the tutorial's lines takes a few seconds."""
     if key not in st.session_state:
         st.session_state[key] = ask()
     answer: dict[str, Any] = st.session_state[key]
@@ -121,7 +116,6 @@ def kept(key: str, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def show_snippet(number: int, step: Step, printed: str) -> None:
-    """The code, what it printed, and what to notice."""
     st.subheader(f"{number}. {step.title}")
     st.code(step.code, language="python")
     st.code(printed, language=None)
@@ -129,7 +123,6 @@ def show_snippet(number: int, step: Step, printed: str) -> None:
 
 
 def show_training(store: RunStore, number: int, step: Step, run: Run) -> None:
-    """The code, how far the run that does it is, and its losses."""
     st.subheader(f"{number}. {step.title}")
     st.code(step.code, language="python")
     status = run.status
@@ -139,32 +132,17 @@ def show_training(store: RunStore, number: int, step: Step, run: Run) -> None:
         st.page_link("train.py", label="Watch", icon=":material/visibility:", query_params={"run": run.id})
     st.progress(tables.progress(run.record.config, status, run.record.first_epoch).share)
     st.caption("What this app measured when it ran these lines:")
-    st.code(printed_by(run) or "…", language=None)
+    st.code(lesson.printed_by(run) or "…", language=None)
     st.info(step.notice, icon=":material/visibility:")
 
 
-def printed_by(run: Run) -> str:
-    """The lines that the tutorial's loops print, from what the run measured."""
-    lines = [
-        f"Epoch {epoch['epoch'] + 1}\n-------------------------------\n"
-        f"Test Error:\n Accuracy: {epoch['accuracy']:>0.1%}, Avg loss: {epoch['loss']:>8f}\n"
-        for epoch in epoch_records(run)
-    ]
-    check = run.load_check
-    if check and lines:
-        lines.append(f"loss_last {check.loss_last}\nloss_now {epoch_records(run)[-1]['loss']}")
-    return "\n".join(lines) + ("\nDone!" if run.state() == "finished" and not check else "")
-
-
 def show_files(outputs: dict[str, Any]) -> None:
-    """What each way of saving weighs."""
     with st.container(horizontal=True):
         for name, what in FILES.items():
             st.metric(what, f"{outputs['bytes'][name] / 1e6:.2f} MB", help=name, width=200)
 
 
 def show_losses(store: RunStore, run: Run, child: Run) -> None:
-    """``loss_last`` and ``loss_now``: as numbers, as the author measured them, and drawn."""
     st.subheader("5. Did it help?")
     row = compare_run(store, child)
     if row is None:

@@ -12,11 +12,10 @@ from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, housekeeping, login, run_status
 
 REFRESH_SECONDS = 2.0
-MOST_IN_A_NAME = 80  # characters
+NAME_LIMIT = 80  # characters
 
 
 def main() -> None:
-    """The page."""
     store = common.store()
     st.title("Fashion Core")
     st.caption("Train a PyTorch model, watch it learn, and keep a checkpoint of each epoch.")
@@ -31,7 +30,6 @@ def main() -> None:
 
 @st.fragment(run_every=REFRESH_SECONDS)
 def show_running(store: RunStore, shown: list[str]) -> None:
-    """A card a run that trains or waits; when one begins or ends, the whole page is made again."""
     run_status.advance(store)
     with common.problems_shown():
         cards = queue.under_way(store)
@@ -47,7 +45,6 @@ def show_running(store: RunStore, shown: list[str]) -> None:
 
 
 def show_card(store: RunStore, run: Run) -> None:
-    """One run that trains or waits."""
     config, status = run.record.config, run.status
     progress = tables.progress(config, status, run.record.first_epoch)
     with st.container(border=True):
@@ -61,7 +58,6 @@ def show_card(store: RunStore, run: Run) -> None:
 
 
 def show_runs(store: RunStore) -> None:
-    """The table of all runs; a chosen one opens below it."""
     st.subheader("All runs")
     every = tables.runs_frame(store)
     runs = common.ask_rows(every, "page")
@@ -98,7 +94,6 @@ def show_runs(store: RunStore) -> None:
 
 
 def choose(runs: pd.DataFrame, key: str) -> None:
-    """Name the chosen run in the address, so that it can be shared."""
     rows = st.session_state[key].selection.rows
     if rows:
         st.query_params["run"] = runs["id"].iloc[rows[0]]
@@ -107,7 +102,6 @@ def choose(runs: pd.DataFrame, key: str) -> None:
 
 
 def show_details(store: RunStore, run: Run) -> None:
-    """Labels and actions of one run."""
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{common.plain(run.title)}**", width="content")
@@ -125,7 +119,7 @@ def show_details(store: RunStore, run: Run) -> None:
 
 
 def edit_labels(store: RunStore, run: Run) -> None:
-    """Name, notes and tags. What others change meanwhile does not take away what is being typed here."""
+    """Name, notes and tags; a change that somebody else makes meanwhile does not replace what is being typed."""
     state = st.session_state
     begun, name, tags, notes = (f"{field} {run.id}" for field in ("labels", "name", "tags", "notes"))
     if begun not in state or name not in state:
@@ -136,7 +130,7 @@ def edit_labels(store: RunStore, run: Run) -> None:
         kept = run.damaged_labels_path.name
         st.caption(f"The name, tags and notes can't be read. Save replaces them, and keeps the damaged file as {kept}.")
     with st.form(f"form {run.id}", border=False):
-        st.text_input("Name", max_chars=MOST_IN_A_NAME, key=name)
+        st.text_input("Name", max_chars=NAME_LIMIT, key=name)
         st.text_input("Tags, separated by commas", key=tags)
         st.text_area("Notes", key=notes)
         if login.button("Save", st.form_submit_button, icon=":material/save:"):
@@ -146,7 +140,7 @@ def edit_labels(store: RunStore, run: Run) -> None:
 
 
 def save_labels(store: RunStore, run: Run, labels: Labels, begun: str) -> None:
-    """Save them unless somebody else has; who was told so may save again."""
+    """Save the labels unless somebody else has; once told so, people may save again."""
     try:
         login.actions(store).relabel(run, labels, st.session_state[begun])
     except RunStateError:

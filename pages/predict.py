@@ -15,7 +15,6 @@ GALLERY, OWN, HISTORY, EVALUATION, TWO, SNIPPET = (
 
 
 def main() -> None:
-    """The page."""
     store = common.store()
     st.title("Predict")
     st.caption("Use any saved model on test images, on your own images, and beside every other checkpoint.")
@@ -29,7 +28,6 @@ def main() -> None:
 
 
 def show_facts(chosen: Chosen) -> None:
-    """What kind of file it is, and on what it was trained."""
     facts = chosen.run.file_info(chosen.file)
     with st.container(horizontal=True, vertical_alignment="center"):
         common.dataset_badge(chosen.run.record.config)
@@ -42,7 +40,6 @@ def show_facts(chosen: Chosen) -> None:
 
 
 def show_views(chosen: Chosen) -> None:
-    """One view at a time; which one stands in the address."""
     views: dict[str, Callable[[], None]] = {
         GALLERY: lambda: gallery.show_gallery(chosen, open_history),
         OWN: lambda: own_images.show_own_images(chosen, lambda image: checkpoint_history.show_history(chosen, image)),
@@ -61,7 +58,6 @@ def show_views(chosen: Chosen) -> None:
 
 
 def open_history() -> None:
-    """Open the tab that asks every checkpoint."""
     st.session_state["view"] = HISTORY
 
 

@@ -1,4 +1,4 @@
-"""Go on from a checkpoint, and see whether that helped."""
+"""Resume from a checkpoint, and see whether that helped."""
 
 from contextlib import suppress
 from typing import Any
@@ -26,7 +26,6 @@ REFRESH_SECONDS = 1.0
 
 
 def main() -> None:
-    """The page."""
     store = common.store()
     st.title("Resume")
     st.caption("Resume from any checkpoint as a new run, and compare loss_now with loss_last.")
@@ -39,7 +38,7 @@ def main() -> None:
 
 
 def show_resume(store: RunStore) -> None:
-    """Choose a checkpoint, hear the verdict, override, start; or watch the runs that one click started."""
+    """Choose a checkpoint, read the verdict, override settings and start; or watch the runs that one click started."""
     if "group" in st.query_params:
         show_group(store, st.query_params["group"])
         return
@@ -52,7 +51,7 @@ def show_resume(store: RunStore) -> None:
     if epoch is None:
         st.info("No checkpoint yet: this run saves one at the end of each epoch.", icon=":material/hourglass_empty:")
         return
-    common.address(run=run.id, epoch=epoch)  # a rerun must not choose another one because that has come since
+    common.address(run=run.id, epoch=epoch)  # a rerun must not switch to one that was saved meanwhile
     ask_and_start(store, run, epoch, saved)
 
 
@@ -76,19 +75,19 @@ def ask_run(store: RunStore) -> Run | None:
 
 
 def addressed_run(store: RunStore) -> str | None:
-    """The run that the address names. If it is not there that is said, and another one can be chosen all the same."""
+    """The run that the address names; if there is none, say so, and let people choose another one."""
     if "run" not in st.query_params:
         return None
     try:
         return store.get(st.query_params["run"]).id
     except RunNotFoundError as error:
         st.error(f"{common.sentence(error)} Another run is used instead.", icon=":material/error:")
-        st.query_params.pop("epoch", None)  # it is one of the run that is not there
+        st.query_params.pop("epoch", None)  # it belongs to the missing run
         return None
 
 
 def addressed_epoch(run: Run, saved: list[int]) -> int | None:
-    """The epoch that the address names, or the newest, also where there is no such one; None before the first."""
+    """The epoch that the address names, or the newest if it has no checkpoint; None before the first."""
     given = st.query_params.get("epoch")
     if given is None or not saved:
         return max(saved, default=None)
@@ -104,7 +103,7 @@ def addressed_epoch(run: Run, saved: list[int]) -> int | None:
 
 
 def show_curve(run: Run, epoch: int, saved: list[int]) -> None:
-    """The loss curve; a click on it chooses another checkpoint."""
+    """The loss curve; a click on it selects a checkpoint."""
     epochs = tables.records_frame(epoch_records(run))
     if epochs["loss"].notna().sum() == 0:
         st.caption("The loss of this checkpoint is not known: it was trained elsewhere.")
@@ -116,7 +115,6 @@ def show_curve(run: Run, epoch: int, saved: list[int]) -> None:
 
 
 def choose_epoch(run: Run, epoch: int, saved: list[int]) -> None:
-    """The same choice without a pointer."""
     st.session_state["resume epoch"] = epoch
     st.selectbox(
         "Checkpoint",
@@ -129,7 +127,7 @@ def choose_epoch(run: Run, epoch: int, saved: list[int]) -> None:
 
 
 def take_click(key: str, saved: list[int]) -> None:
-    """Choose the clicked epoch if its checkpoint is still there."""
+    """Select the clicked epoch if its checkpoint is still there."""
     points = st.session_state[key].selection.get(chooser_chart.SELECTION) or []
     if points and points[0].get("epoch") in saved:
         common.address(epoch=int(points[0]["epoch"]))
@@ -146,23 +144,22 @@ def ask_and_start(store: RunStore, run: Run, epoch: int, saved: list[int]) -> No
         additional = ask_additional(run, epoch)
     overrides = ask_overrides(run)
     epochs, several = ask_several(run, epoch, saved)
-    wishes = [ResumeRequest(at, additional, {**overrides, **more}) for at in epochs for more in several]
-    show_verdicts(run, wishes)
-    label = "Start" if len(wishes) == 1 else f"Start {len(wishes)} runs"
+    requests = [ResumeRequest(at, additional, {**overrides, **more}) for at in epochs for more in several]
+    show_verdicts(run, requests)
+    label = "Start" if len(requests) == 1 else f"Start {len(requests)} runs"
     if login.button(label, type="primary", icon=":material/play_arrow:", key=common.press_key(f"go {run.id} {epoch}")):
-        start(store, run, wishes)
-    show_script(run, wishes[0])
+        start(store, run, requests)
+    show_script(run, requests[0])
 
 
 def ask_additional(run: Run, epoch: int) -> int:
-    """How many epochs to train; by default what the run had planned."""
     planned = plan.planned_epochs(run, epoch)
     key, help_text = f"additional {run.id} {epoch}", f"{planned} would finish the run as planned."
     return st.number_input("Additional epochs", value=planned, step=1, key=key, help=help_text, width=200)
 
 
 def ask_overrides(run: Run) -> dict[str, Any]:
-    """The settings with the parent's values in them; gives those that were changed."""
+    """Ask for settings, beginning with the parent's; return those that were changed."""
     parent = run.record.config.model_dump()
     prefix = f"resume {run.id} "
     values = settings_form.ask_settings(ESSENTIAL, parent, prefix)
@@ -173,7 +170,7 @@ def ask_overrides(run: Run) -> dict[str, Any]:
 
 
 def ask_several(run: Run, epoch: int, saved: list[int]) -> tuple[list[int], list[dict[str, Any]]]:
-    """Several checkpoints, and several values of one setting: a run is made for each pair."""
+    """Ask for several checkpoints and several values of one setting: each pair becomes a run."""
     with st.expander("From several checkpoints, or with several values", icon=":material/account_tree:"):
         epochs = st.multiselect(
             "Checkpoints", saved, default=[epoch], format_func=lambda at: f"epoch {at}",
@@ -189,15 +186,14 @@ def ask_several(run: Run, epoch: int, saved: list[int]) -> tuple[list[int], list
 
 
 def values_of(setting: Setting, text: str) -> list[dict[str, Any]]:
-    """An override for each value; the configuration checks them."""
     return [{setting.name: value.strip()} for value in text.split(",") if value.strip()] or [{}]
 
 
-def show_verdicts(run: Run, wishes: list[ResumeRequest]) -> None:
-    """Before the click: exact or not, and why, for every run that it will make."""
+def show_verdicts(run: Run, requests: list[ResumeRequest]) -> None:
+    """Say before the click how exact each run will be, and why."""
     with common.problems_shown():
         with st.spinner("Checking the checkpoint and this machine…"):
-            plans = resumptions.plan(run, wishes)
+            plans = resumptions.plan(run, requests)
         if len(plans) == 1:
             show_plan(run, plans[0])
         else:
@@ -206,7 +202,6 @@ def show_verdicts(run: Run, wishes: list[ResumeRequest]) -> None:
 
 
 def show_plan(run: Run, planned: Plan) -> None:
-    """One verdict with its reasons."""
     with st.container(horizontal=True, vertical_alignment="center"):
         run_status.verdict_badge(planned.judgement.verdict)
         st.markdown(f"trains {epochs_text(planned)} in a new run; the parent is not changed", width="content")
@@ -217,7 +212,6 @@ def show_plan(run: Run, planned: Plan) -> None:
 
 
 def plan_row(planned: Plan) -> dict[str, str]:
-    """The same as a row of a table."""
     judgement = planned.judgement
     return {
         "from": f"epoch {planned.epoch}",
@@ -228,29 +222,27 @@ def plan_row(planned: Plan) -> dict[str, str]:
 
 
 def epochs_text(planned: Plan) -> str:
-    """Which epochs will be trained."""
     first, last = planned.epoch + 1, planned.config.epochs - 1
     return f"epoch {first:,}" if first == last else f"epochs {first:,} to {last:,}"
 
 
-def show_script(run: Run, wish: ResumeRequest) -> None:
-    """What will be done, as plain PyTorch; a bad setting or a damaged file has been shown above."""
-    with suppress(ConfigError, RefusedFileError):
-        config = plan.resumed_config(run, wish.epoch, wish.additional, wish.overrides)
-        fresh = config.optimizer != run.record.config.optimizer or not plan.carries_optimizer(run, wish.epoch)
+def show_script(run: Run, request: ResumeRequest) -> None:
+    """The same as plain PyTorch."""
+    with suppress(ConfigError, RefusedFileError):  # they have been shown above
+        config = plan.resumed_config(run, request.epoch, request.additional, request.overrides)
+        fresh = config.optimizer != run.record.config.optimizer or not plan.carries_optimizer(run, request.epoch)
         with st.expander("The same in plain PyTorch", icon=":material/code:"):
             st.caption(
                 "Its DataLoader shuffles the images differently, so its losses are close to the app's, not equal. "
                 "The synthetic garments are drawn by this package, so run it where fashion_core can be imported."
             )
-            st.code(training.resuming_script(config, run.checkpoint_path(wish.epoch), fresh), language="python")
+            st.code(training.resuming_script(config, run.checkpoint_path(request.epoch), fresh), language="python")
 
 
-def start(store: RunStore, run: Run, wishes: list[ResumeRequest]) -> None:
-    """Start the runs; a second press of the same button finds another one in its place."""
+def start(store: RunStore, run: Run, requests: list[ResumeRequest]) -> None:
     common.count_press()
     with common.problems_shown(), st.spinner("Starting…"):
-        made = login.actions(store).resume(run, wishes)
+        made = login.actions(store).resume(run, requests)
         resumption = made[0].record.resumption
         if resumption and resumption.group:
             common.address(group=resumption.group, epoch=None)
@@ -259,7 +251,6 @@ def start(store: RunStore, run: Run, wishes: list[ResumeRequest]) -> None:
 
 
 def show_group(store: RunStore, group: str) -> None:
-    """The runs that one click started: one progress, one Cancel."""
     runs = resumptions.group_of(store, group)
     if not runs:
         st.info("These runs have been deleted.", icon=":material/info:")
@@ -274,14 +265,12 @@ def show_group(store: RunStore, group: str) -> None:
 
 
 def show_group_live(store: RunStore, runs: list[Run], was_active: bool) -> None:
-    """How far each run is, and all of them together."""
     run_status.advance(store)
     with common.problems_shown():
         show_progress_of(store, [run for run in runs if store.has(run.id)], was_active)
 
 
 def show_progress_of(store: RunStore, runs: list[Run], was_active: bool) -> None:
-    """One bar, one Cancel, a line a run."""
     standing = [(run, run.status) for run in runs]
     states = {run.id: run.state(status) for run, status in standing}
     if any(state in UNDER_WAY_STATES for state in states.values()) != was_active:
@@ -301,7 +290,6 @@ def show_progress_of(store: RunStore, runs: list[Run], was_active: bool) -> None
 
 
 def changed(run: Run) -> list[str]:
-    """How this run differs from its parent."""
     resumption = run.record.resumption
     changes = resumption.changes if resumption else {}
     return [plan.describe(name, change) for name, change in changes.items()]

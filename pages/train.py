@@ -1,4 +1,4 @@
-"""Set up a run, start it, watch it, stop it, go on with it."""
+"""Set up a run, start it, watch it, stop it, continue it."""
 
 from typing import Any
 
@@ -22,7 +22,6 @@ LOG_LINES = 200
 
 
 def main() -> None:
-    """The page: the form, or the run that the address names."""
     store = common.store()
     if "started" in st.session_state:
         st.query_params["run"] = st.session_state.pop("started")
@@ -35,7 +34,6 @@ def main() -> None:
 
 
 def show_form(store: RunStore) -> None:
-    """All settings, what they mean in plain PyTorch, and Start."""
     st.title("Train")
     preset = st.selectbox("Preset", PRESETS, format_func=lambda name: PRESETS[name].label, key="preset")
     st.caption(PRESETS[preset].help)
@@ -59,7 +57,7 @@ def show_form(store: RunStore) -> None:
 
 
 def ask_settings(preset: str) -> dict[str, Any]:
-    """A widget a setting, which begins with the preset's value; gives what stands in them, unchecked."""
+    """Ask for every setting, beginning with the preset's values; what is returned has not been checked."""
     values, prefix = machine.form_defaults(preset).model_dump(), f"train {preset} "
     answers = settings_form.ask_settings(ESSENTIAL, values, prefix)
     with st.expander("More settings", icon=":material/tune:"):
@@ -68,7 +66,7 @@ def ask_settings(preset: str) -> dict[str, Any]:
 
 
 def start(store: RunStore, config: TrainConfig) -> None:
-    """Start the run and go to its live view; a second press of the same button finds another one in its place."""
+    """Start the run and open its live view."""
     common.count_press()
     with common.problems_shown(), st.spinner("Starting…"):
         st.session_state["started"] = login.actions(store).start(config).id
@@ -76,14 +74,12 @@ def start(store: RunStore, config: TrainConfig) -> None:
 
 
 def show_meaning(config: TrainConfig) -> None:
-    """The same in plain PyTorch, and the model."""
     with st.expander("The same in plain PyTorch", icon=":material/code:"):
         st.code(training.training_script(config), language="python")
     common.model_expander(config.model)
 
 
 def show_run(store: RunStore, run: Run) -> None:
-    """One run, live."""
     config = run.record.config
     with st.container(horizontal=True, vertical_alignment="center"):
         st.header(common.plain(run.title), width="content")
@@ -107,7 +103,6 @@ def show_run(store: RunStore, run: Run) -> None:
 
 
 def show_imported(store: RunStore, run: Run) -> None:
-    """A run that was brought in: nothing was trained here, so there is nothing to watch."""
     with st.container(horizontal=True, vertical_alignment="center"):
         run_status.state_badge(run.state())
         st.markdown(run_status.whereabouts(store, run), width="content")
@@ -118,7 +113,6 @@ def show_imported(store: RunStore, run: Run) -> None:
 
 
 def show_origin(store: RunStore, run: Run, resumption: Resumption) -> None:
-    """Which checkpoint the run goes on from, how its settings differ, and what was said before the click."""
     parent = run.record.parent
     parent_exists = parent is not None and store.has(parent.run)
     name = store.at(parent.run).title if parent and parent_exists else resumption.parent_name
@@ -138,7 +132,7 @@ def show_origin(store: RunStore, run: Run, resumption: Resumption) -> None:
 
 
 def show_proof(store: RunStore, run: Run) -> None:
-    """Whether the epochs that parent and child both trained have the same bits."""
+    """Whether the epochs that both parent and child trained are the same, bit for bit."""
     parent = run.record.parent
     if parent is None or run.load_check is None or not store.has(parent.run):
         return
@@ -170,7 +164,6 @@ def show_live(store: RunStore, run: Run) -> None:
 
 
 def show_measured(store: RunStore, run: Run, found: live_metrics.LiveMetrics) -> None:
-    """What the run measured, as charts, and beside the run that it was resumed from."""
     if run.record.resumption and found.state not in UNDER_WAY_STATES:
         show_proof(store, run)
     if found.damaged:
@@ -181,7 +174,6 @@ def show_measured(store: RunStore, run: Run, found: live_metrics.LiveMetrics) ->
 
 
 def show_state(store: RunStore, run: Run, found: live_metrics.LiveMetrics) -> None:
-    """The state, the one thing that can be done about it, and what failed."""
     with st.container(horizontal=True, vertical_alignment="center"):
         run_status.state_badge(found.state)
         st.space("stretch")
@@ -191,7 +183,6 @@ def show_state(store: RunStore, run: Run, found: live_metrics.LiveMetrics) -> No
 
 
 def offer_action(store: RunStore, run: Run, state: State) -> None:
-    """Stop what goes on, go on with what stopped."""
     if state in UNDER_WAY_STATES:
         if login.button("Stop", icon=":material/stop:", disabled=state == "stopping"):
             login.actions(store).stop(run)
@@ -202,7 +193,6 @@ def offer_action(store: RunStore, run: Run, state: State) -> None:
 
 
 def show_log(run: Run) -> None:
-    """What the worker printed."""
     expander = st.expander("Log", icon=":material/terminal:", on_change="rerun")
     if expander.open:
         expander.code(run.log_tail(LOG_LINES) or "The worker has printed nothing.", language=None)

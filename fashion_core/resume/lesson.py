@@ -9,7 +9,7 @@ from fashion_core.resume import resumptions
 from fashion_core.resume.resumptions import ResumeRequest
 from fashion_core.runs import queue
 from fashion_core.runs.run import Run
-from fashion_core.runs.store import RunStore
+from fashion_core.runs.store import RunStore, epoch_records
 
 TAG = "lesson"
 _FIRST_NAME, _LAST_NAME = "Lesson", "Lesson, resumed"
@@ -67,3 +67,16 @@ def continue_run(store: RunStore, run: Run) -> Run | None:
         child = resumed_run(store, run) or resumptions.create(store, run, [_LAST_STEP])[0]
     queue.advance(store)
     return child
+
+
+def printed_by(run: Run) -> str:
+    """The lines that the tutorial's loops print, from what the run measured."""
+    lines = [
+        f"Epoch {epoch['epoch'] + 1}\n-------------------------------\n"
+        f"Test Error:\n Accuracy: {epoch['accuracy']:>0.1%}, Avg loss: {epoch['loss']:>8f}\n"
+        for epoch in epoch_records(run)
+    ]
+    check = run.load_check
+    if check and lines:
+        lines.append(f"loss_last {check.loss_last}\nloss_now {epoch_records(run)[-1]['loss']}")
+    return "\n".join(lines) + ("\nDone!" if run.state() == "finished" and not check else "")

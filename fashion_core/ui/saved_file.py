@@ -10,13 +10,13 @@ from fashion_core import files
 from fashion_core.charts import file_frames
 from fashion_core.charts import files as file_charts
 from fashion_core.charts.file_frames import bytes_text
-from fashion_core.errors import RefusedFileError
+from fashion_core.errors import RefusedFileError, RunNotFoundError
 from fashion_core.files import Signature, signature
 from fashion_core.formats import inspect
 from fashion_core.formats.inspect import Inspection
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import VerdictKind
-from fashion_core.runs.store import RunStore
+from fashion_core.runs.store import RunStore, epoch_number
 from fashion_core.ui import common, run_status
 
 BYTES_KEY = "filled: weights · hollow: the optimizer's state"
@@ -89,6 +89,20 @@ class Chosen:
         if self.damage:
             return "damaged"
         return self.found.inspection.verdict if self.found.inspection else "not usable"
+
+
+def addressed_file(store: RunStore) -> Chosen | None:
+    """The saved file that the address names, by its epoch or its path. Raises ``RunNotFoundError``."""
+    query = st.query_params
+    if "run" not in query or not {"epoch", "file"} & set(query):
+        return None
+    run = store.get(query["run"])
+    if "file" in query:
+        return Chosen(store, run, run.saved_file(query["file"]))
+    epoch = epoch_number(query["epoch"])
+    if epoch is None:
+        raise RunNotFoundError(f"An epoch is a whole number such as 3, not {query['epoch']!r}: fix the address.")
+    return Chosen(store, run, run.saved_file(run.name_of(run.checkpoint_path(epoch))))
 
 
 def show_verdict(verdict: VerdictKind, found: Inspection | None) -> None:

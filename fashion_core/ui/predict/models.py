@@ -17,7 +17,7 @@ from fashion_core.inference.scores import Answers, Array
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common
-from fashion_core.ui.saved_file import Chosen
+from fashion_core.ui.saved_file import Chosen, addressed_file
 
 OTHER = "with"
 """Where the address names a second file."""
@@ -129,15 +129,9 @@ def _drop_what_another_dataset_has_not(chosen: Chosen) -> None:
 
 def _addressed(store: RunStore) -> Chosen | None:
     """Raises ``RunNotFoundError`` if the address names a run or file that is not there."""
-    query = st.query_params
-    if "run" not in query:
+    if "run" not in st.query_params:
         return None
-    run = store.get(query["run"])
-    epoch = query.get("epoch")
-    if epoch is not None and not epoch.isdecimal():
-        raise RunNotFoundError(f"An epoch is a whole number such as 3, not {epoch!r}: mend the address.")
-    name = query.get("file", f"{_CHECKPOINTS}{epoch}" if epoch is not None else None)
-    return _first_choice(store, run) if name is None else Chosen(store, run, run.saved_file(name))
+    return addressed_file(store) or _first_choice(store, store.get(st.query_params["run"]))
 
 
 def ask_other(chosen: Chosen) -> Chosen:
