@@ -1,28 +1,24 @@
 """Resume from a checkpoint, and see whether that helped."""
 
-from contextlib import suppress
 from typing import Any
 
 import streamlit as st
 
 from fashion_core.charts import chooser_chart
-from fashion_core.config import Setting, settings
-from fashion_core.errors import ConfigError, RefusedFileError, RunNotFoundError
-from fashion_core.resume import plan, resumptions
-from fashion_core.resume.resumptions import Plan, ResumeRequest
+from fashion_core.config import settings
+from fashion_core.errors import ConfigError, RunNotFoundError
+from fashion_core.resume import plan
+from fashion_core.resume.resumptions import ResumeRequest
 from fashion_core.runs import tables
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import UNDER_WAY_STATES
 from fashion_core.runs.store import RunStore, epoch_number, epoch_records
-from fashion_core.ui import common, login, run_status, settings_form
+from fashion_core.ui import common, login, resume, run_status, settings_form
 from fashion_core.ui.comparison import show_comparison, show_lineage
-from fashion_core.ui.snippets import training
 
-RESUME, HELPED, LINEAGE = "Resume", "Did resuming help?", "Lineage"
+RESUME, LINEAGE = "Resume", "Lineage"
 FIXED = ("name", "model", "epochs")
 """Settings that are not overridden: the checkpoint decides the model, and epochs are asked as additional ones."""
 ESSENTIAL = ("learning_rate", "batch_size", "optimizer", "schedule")
-REFRESH_SECONDS = 1.0
 
 
 def main() -> None:
@@ -31,7 +27,7 @@ def main() -> None:
     st.caption("Resume from any checkpoint as a new run, and compare loss_now with loss_last.")
     views = {
         RESUME: lambda: show_resume(store),
-        HELPED: lambda: show_comparison(store),
+        resume.HELPED: lambda: show_comparison(store),
         LINEAGE: lambda: show_lineage(store),
     }
     common.show_tabs(views)
@@ -40,7 +36,7 @@ def main() -> None:
 def show_resume(store: RunStore) -> None:
     """Choose a checkpoint, read the verdict, override settings and start; or watch the runs that one click started."""
     if "group" in st.query_params:
-        show_group(store, st.query_params["group"])
+        resume.show_group(store, st.query_params["group"])
         return
     run = ask_run(store)
     if run is None:
@@ -145,11 +141,11 @@ def ask_and_start(store: RunStore, run: Run, epoch: int, saved: list[int]) -> No
     overrides = ask_overrides(run)
     epochs, several = ask_several(run, epoch, saved)
     requests = [ResumeRequest(at, additional, {**overrides, **more}) for at in epochs for more in several]
-    show_verdicts(run, requests)
+    resume.show_verdicts(run, requests)
     label = "Start" if len(requests) == 1 else f"Start {len(requests)} runs"
     if login.button(label, type="primary", icon=":material/play_arrow:", key=common.press_key(f"go {run.id} {epoch}")):
         start(store, run, requests)
-    show_script(run, requests[0])
+    resume.show_script(run, requests[0])
 
 
 def ask_additional(run: Run, epoch: int) -> int:
@@ -182,61 +178,8 @@ def ask_several(run: Run, epoch: int, saved: list[int]) -> tuple[list[int], list
             placeholder="none", key="vary",
         )  # fmt: skip
         text = st.text_input("Values, separated by commas", key="values", disabled=name is None)
-    return epochs or [epoch], values_of(choices[name], text) if name else [{}]
-
-
-def values_of(setting: Setting, text: str) -> list[dict[str, Any]]:
-    return [{setting.name: value.strip()} for value in text.split(",") if value.strip()] or [{}]
-
-
-def show_verdicts(run: Run, requests: list[ResumeRequest]) -> None:
-    """Say before the click how exact each run will be, and why."""
-    with common.problems_shown():
-        with st.spinner("Checking the checkpoint and this machine…"):
-            plans = resumptions.plan(run, requests)
-        if len(plans) == 1:
-            show_plan(run, plans[0])
-        else:
-            st.dataframe([plan_row(planned) for planned in plans], hide_index=True, alt="The runs to be made")
-        settings_form.show_cautions((planned.config.precision, planned.environment.device) for planned in plans)
-
-
-def show_plan(run: Run, planned: Plan) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        run_status.verdict_badge(planned.judgement.verdict)
-        st.markdown(f"trains {epochs_text(planned)} in a new run; the parent is not changed", width="content")
-    if planned.judgement.reasons:
-        st.markdown("\n".join(f"- {common.plain(reason)}" for reason in planned.judgement.reasons))
-    if planned.config.dataset != run.record.config.dataset:
-        st.warning("This resumes on a different dataset from the one it was trained on.", icon=":material/swap_horiz:")
-
-
-def plan_row(planned: Plan) -> dict[str, str]:
-    judgement = planned.judgement
-    return {
-        "from": f"epoch {planned.epoch}",
-        "trains": epochs_text(planned),
-        "verdict": judgement.verdict,
-        "why": "; ".join(judgement.reasons),
-    }
-
-
-def epochs_text(planned: Plan) -> str:
-    first, last = planned.epoch + 1, planned.config.epochs - 1
-    return f"epoch {first:,}" if first == last else f"epochs {first:,} to {last:,}"
-
-
-def show_script(run: Run, request: ResumeRequest) -> None:
-    """The same as plain PyTorch."""
-    with suppress(ConfigError, RefusedFileError):  # they have been shown above
-        config = plan.resumed_config(run, request.epoch, request.additional, request.overrides)
-        fresh = config.optimizer != run.record.config.optimizer or not plan.carries_optimizer(run, request.epoch)
-        with st.expander("The same in plain PyTorch", icon=":material/code:"):
-            st.caption(
-                "Its DataLoader shuffles the images differently, so its losses are close to the app's, not equal. "
-                "The synthetic garments are drawn by this package, so run it where fashion_core can be imported."
-            )
-            st.code(training.resuming_script(config, run.checkpoint_path(request.epoch), fresh), language="python")
+    overrides = [{name: value.strip()} for value in text.split(",") if name and value.strip()]
+    return epochs or [epoch], overrides or [{}]
 
 
 def start(store: RunStore, run: Run, requests: list[ResumeRequest]) -> None:
@@ -248,51 +191,6 @@ def start(store: RunStore, run: Run, requests: list[ResumeRequest]) -> None:
             common.address(group=resumption.group, epoch=None)
             st.rerun()
         st.switch_page("train.py", query_params={"run": made[0].id})
-
-
-def show_group(store: RunStore, group: str) -> None:
-    runs = resumptions.group_of(store, group)
-    if not runs:
-        st.info("These runs have been deleted.", icon=":material/info:")
-        st.page_link("resume.py", label="Choose a checkpoint", icon=":material/replay:", query_params={})
-        return
-    active = any(run.state() in UNDER_WAY_STATES for run in runs)
-    st.fragment(show_group_live, run_every=REFRESH_SECONDS if active else None)(store, runs, active)
-    with st.container(horizontal=True):
-        query = {"view": HELPED}
-        st.page_link("resume.py", label=HELPED, icon=":material/compare_arrows:", query_params=query)
-        st.page_link("resume.py", label="Set up more runs", icon=":material/add:", query_params={})
-
-
-def show_group_live(store: RunStore, runs: list[Run], was_active: bool) -> None:
-    run_status.advance(store)
-    with common.problems_shown():
-        show_progress_of(store, [run for run in runs if store.has(run.id)], was_active)
-
-
-def show_progress_of(store: RunStore, runs: list[Run], was_active: bool) -> None:
-    standing = [(run, run.status) for run in runs]
-    states = {run.id: run.state(status) for run, status in standing}
-    if any(state in UNDER_WAY_STATES for state in states.values()) != was_active:
-        st.rerun()
-    shares = [tables.progress(run.record.config, status, run.record.first_epoch).share for run, status in standing]
-    done = sum(state not in UNDER_WAY_STATES for state in states.values())
-    st.progress(sum(shares) / max(1, len(runs)), text=f"{done} of {len(runs)} runs have ended")
-    if was_active and login.button("Cancel all", icon=":material/stop:"):
-        login.actions(store).cancel(runs)
-        st.rerun()
-    for run in runs:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            run_status.state_badge(states[run.id])
-            st.page_link("train.py", label=common.plain(run.title), query_params={"run": run.id})
-            st.caption(common.plain(", ".join(changed(run)) or "same settings"), width="content")
-            st.caption(run_status.whereabouts(store, run), width="content")
-
-
-def changed(run: Run) -> list[str]:
-    resumption = run.record.resumption
-    changes = resumption.changes if resumption else {}
-    return [plan.describe(name, change) for name, change in changes.items()]
 
 
 main()

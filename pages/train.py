@@ -7,13 +7,11 @@ import streamlit as st
 from fashion_core.charts import live
 from fashion_core.config import PRESETS, TrainConfig, parse_config, settings
 from fashion_core.errors import ConfigError
-from fashion_core.resume import plan
-from fashion_core.resume.bitwise import check_bitwise
 from fashion_core.runs import machine
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import CONTINUABLE_STATES, UNDER_WAY_STATES, Resumption, State
+from fashion_core.runs.schema import CONTINUABLE_STATES, UNDER_WAY_STATES, State
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common, login, run_status, settings_form
+from fashion_core.ui import common, login, resume, run_status, settings_form
 from fashion_core.ui.live import live_metrics, views
 from fashion_core.ui.snippets import training
 
@@ -95,7 +93,7 @@ def show_run(store: RunStore, run: Run) -> None:
         show_imported(store, run)
         return
     if run.record.resumption:
-        show_origin(store, run, run.record.resumption)
+        resume.show_origin(store, run, run.record.resumption)
     show_live(store, run)
     with st.expander("Settings", icon=":material/tune:"):
         st.json(config.model_dump(mode="json"))
@@ -110,43 +108,6 @@ def show_imported(store: RunStore, run: Run) -> None:
     if notes:
         st.info(common.plain(notes), icon=":material/info:")
     common.model_expander(run.record.config.model)
-
-
-def show_origin(store: RunStore, run: Run, resumption: Resumption) -> None:
-    parent = run.record.parent
-    parent_exists = parent is not None and store.has(parent.run)
-    name = store.at(parent.run).title if parent and parent_exists else resumption.parent_name
-    with st.container(horizontal=True, vertical_alignment="center"):
-        run_status.verdict_badge(resumption.verdict)
-        st.markdown(f"resumed from **{common.plain(name)}**", width="content")
-        if parent and parent_exists:
-            query = {"run": parent.run, "epoch": str(parent.epoch)}
-            st.page_link("checkpoints.py", label=f"epoch {parent.epoch}", query_params=query)
-        elif parent:
-            st.caption(f"epoch {parent.epoch}; its run has been deleted", width="content")
-    changes = [plan.describe(name, change) for name, change in resumption.changes.items()]
-    st.caption(common.plain(", ".join(changes) or "same settings"))
-    others = [reason for reason in resumption.reasons if reason not in changes]
-    if others:
-        st.caption(common.plain("; ".join(others)))
-
-
-def show_proof(store: RunStore, run: Run) -> None:
-    """Whether the epochs that both parent and child trained are the same, bit for bit."""
-    parent = run.record.parent
-    if parent is None or run.load_check is None or not store.has(parent.run):
-        return
-    found = check_bitwise(run, store.get(parent.run))
-    if found.kind == "identical":
-        st.success(
-            f"Identical to the uninterrupted run up to epoch {found.epoch}, bit for bit: every loss"
-            + (f", and all {found.tensors} tensors of both checkpoints." if found.tensors else "."),
-            icon=":material/verified:",
-        )
-    elif found.kind == "parts":
-        why = "; ".join(found.reasons) or "nothing recorded explains why"
-        text = f"Differs from the uninterrupted run from epoch {found.epoch} on: {common.plain(why)}."
-        st.info(text, icon=":material/call_split:")
 
 
 def show_live(store: RunStore, run: Run) -> None:
@@ -165,7 +126,7 @@ def show_live(store: RunStore, run: Run) -> None:
 
 def show_measured(store: RunStore, run: Run, found: live_metrics.LiveMetrics) -> None:
     if run.record.resumption and found.state not in UNDER_WAY_STATES:
-        show_proof(store, run)
+        resume.show_bitwise(store, run)
     if found.damaged:
         text = f"{found.damaged:,} rows of metrics.jsonl can't be read and are missing from the charts."
         st.warning(text, icon=":material/broken_image:")

@@ -1,0 +1,152 @@
+"""What resuming looks like: the verdict on a plan, the runs of one click, where a resumed run comes from."""
+
+from contextlib import suppress
+
+import streamlit as st
+
+from fashion_core.errors import ConfigError, RefusedFileError
+from fashion_core.resume import plan, resumptions
+from fashion_core.resume.bitwise import check_bitwise
+from fashion_core.resume.labels import SAME
+from fashion_core.resume.resumptions import Plan, ResumeRequest
+from fashion_core.runs import tables
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import UNDER_WAY_STATES, Resumption
+from fashion_core.runs.store import RunStore
+from fashion_core.ui import common, login, run_status, settings_form
+from fashion_core.ui.snippets import training
+
+HELPED = "Did resuming help?"
+REFRESH_SECONDS = 1.0
+
+
+def show_verdicts(run: Run, requests: list[ResumeRequest]) -> None:
+    """Say before the click how exact each run will be, and why."""
+    with common.problems_shown():
+        with st.spinner("Checking the checkpoint and this machine…"):
+            plans = resumptions.plan(run, requests)
+        if len(plans) == 1:
+            _show_plan(run, plans[0])
+        else:
+            st.dataframe([_plan_row(planned) for planned in plans], hide_index=True, alt="The runs to be made")
+        settings_form.show_cautions((planned.config.precision, planned.environment.device) for planned in plans)
+
+
+def _show_plan(run: Run, planned: Plan) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        run_status.verdict_badge(planned.judgement.verdict)
+        st.markdown(f"trains {_epochs_text(planned)} in a new run; the parent is not changed", width="content")
+    if planned.judgement.reasons:
+        st.markdown("\n".join(f"- {common.plain(reason)}" for reason in planned.judgement.reasons))
+    if planned.config.dataset != run.record.config.dataset:
+        st.warning("This resumes on a different dataset from the one it was trained on.", icon=":material/swap_horiz:")
+
+
+def _plan_row(planned: Plan) -> dict[str, str]:
+    judgement = planned.judgement
+    return {
+        "from": f"epoch {planned.epoch}",
+        "trains": _epochs_text(planned),
+        "verdict": judgement.verdict,
+        "why": "; ".join(judgement.reasons),
+    }
+
+
+def _epochs_text(planned: Plan) -> str:
+    first, last = planned.epoch + 1, planned.config.epochs - 1
+    return f"epoch {first:,}" if first == last else f"epochs {first:,} to {last:,}"
+
+
+def show_script(run: Run, request: ResumeRequest) -> None:
+    """The same as plain PyTorch."""
+    with suppress(ConfigError, RefusedFileError):  # they have been shown above
+        config = plan.resumed_config(run, request.epoch, request.additional, request.overrides)
+        fresh = config.optimizer != run.record.config.optimizer or not plan.carries_optimizer(run, request.epoch)
+        with st.expander("The same in plain PyTorch", icon=":material/code:"):
+            st.caption(
+                "Its DataLoader shuffles the images differently, so its losses are close to the app's, not equal. "
+                "The synthetic garments are drawn by this package, so run it where fashion_core can be imported."
+            )
+            st.code(training.resuming_script(config, run.checkpoint_path(request.epoch), fresh), language="python")
+
+
+def show_group(store: RunStore, group: str) -> None:
+    """The runs that one click started: their progress, and one button that cancels all of them."""
+    runs = resumptions.group_of(store, group)
+    if not runs:
+        st.info("These runs have been deleted.", icon=":material/info:")
+        st.page_link("resume.py", label="Choose a checkpoint", icon=":material/replay:", query_params={})
+        return
+    active = any(run.state() in UNDER_WAY_STATES for run in runs)
+    st.fragment(_show_group_live, run_every=REFRESH_SECONDS if active else None)(store, runs, active)
+    with st.container(horizontal=True):
+        query = {"view": HELPED}
+        st.page_link("resume.py", label=HELPED, icon=":material/compare_arrows:", query_params=query)
+        st.page_link("resume.py", label="Set up more runs", icon=":material/add:", query_params={})
+
+
+def _show_group_live(store: RunStore, runs: list[Run], was_active: bool) -> None:
+    run_status.advance(store)
+    with common.problems_shown():
+        _show_progress(store, [run for run in runs if store.has(run.id)], was_active)
+
+
+def _show_progress(store: RunStore, runs: list[Run], was_active: bool) -> None:
+    standing = [(run, run.status) for run in runs]
+    states = {run.id: run.state(status) for run, status in standing}
+    if any(state in UNDER_WAY_STATES for state in states.values()) != was_active:
+        st.rerun()
+    shares = [tables.progress(run.record.config, status, run.record.first_epoch).share for run, status in standing]
+    done = sum(state not in UNDER_WAY_STATES for state in states.values())
+    st.progress(sum(shares) / max(1, len(runs)), text=f"{done} of {len(runs)} runs have ended")
+    if was_active and login.button("Cancel all", icon=":material/stop:"):
+        login.actions(store).cancel(runs)
+        st.rerun()
+    for run in runs:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            run_status.state_badge(states[run.id])
+            st.page_link("train.py", label=common.plain(run.title), query_params={"run": run.id})
+            st.caption(common.plain(", ".join(_changes(run.record.resumption)) or SAME), width="content")
+            st.caption(run_status.whereabouts(store, run), width="content")
+
+
+def show_origin(store: RunStore, run: Run, resumption: Resumption) -> None:
+    """The checkpoint that the run was resumed from, how its settings differ, and the verdict before the click."""
+    parent = run.record.parent
+    parent_exists = parent is not None and store.has(parent.run)
+    name = store.at(parent.run).title if parent and parent_exists else resumption.parent_name
+    with st.container(horizontal=True, vertical_alignment="center"):
+        run_status.verdict_badge(resumption.verdict)
+        st.markdown(f"resumed from **{common.plain(name)}**", width="content")
+        if parent and parent_exists:
+            query = {"run": parent.run, "epoch": str(parent.epoch)}
+            st.page_link("checkpoints.py", label=f"epoch {parent.epoch}", query_params=query)
+        elif parent:
+            st.caption(f"epoch {parent.epoch}; its run has been deleted", width="content")
+    changes = _changes(resumption)
+    st.caption(common.plain(", ".join(changes) or SAME))
+    others = [reason for reason in resumption.reasons if reason not in changes]
+    if others:
+        st.caption(common.plain("; ".join(others)))
+
+
+def show_bitwise(store: RunStore, run: Run) -> None:
+    """Whether the epochs that both parent and child trained are the same, bit for bit."""
+    parent = run.record.parent
+    if parent is None or run.load_check is None or not store.has(parent.run):
+        return
+    found = check_bitwise(run, store.get(parent.run))
+    if found.kind == "identical":
+        st.success(
+            f"Identical to the uninterrupted run up to epoch {found.epoch}, bit for bit: every loss"
+            + (f", and all {found.tensors} tensors of both checkpoints." if found.tensors else "."),
+            icon=":material/verified:",
+        )
+    elif found.kind == "parts":
+        why = "; ".join(found.reasons) or "nothing recorded explains why"
+        text = f"Differs from the uninterrupted run from epoch {found.epoch} on: {common.plain(why)}."
+        st.info(text, icon=":material/call_split:")
+
+
+def _changes(resumption: Resumption | None) -> list[str]:
+    return [plan.describe(name, change) for name, change in resumption.changes.items()] if resumption else []
