@@ -3,16 +3,17 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from fashion_core.cli import files, models, runs
-from fashion_core.config import PRESETS, Setting, settings
+from fashion_core.config import PRESETS, settings
 from fashion_core.errors import FashionError
 from fashion_core.runs.schema import EXPORT_NAMES
 
 Command = Callable[[argparse.Namespace], None]
+SETTINGS = {setting.name: setting for setting in settings()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,29 +47,23 @@ def _parser() -> argparse.ArgumentParser:
 def _add_training_commands(commands: Any) -> None:
     train = _add(commands, "train", runs.train_run, "train a run to its end, with a progress bar")
     train.add_argument("--preset", choices=PRESETS, default="seed", help="the settings to start from")
-    for setting in settings():
-        _add_flag(train, setting)
-    description = "resume from a checkpoint as a new run; flags override the parent's settings"
-    resume = _add(commands, "resume", runs.resume_run, description)
-    resume.add_argument("run")
+    _add_flags(train, SETTINGS, default=True)
+    help_text = "resume from a checkpoint as a new run; flags override the parent's settings"
+    resume = _add(commands, "resume", runs.resume_run, help_text, "run")
     resume.add_argument("epoch", help="the epoch of the checkpoint, several as 0,2,5, or all")
     additional = "additional epochs (default: as many as the run had left, at least 1)"
     resume.add_argument("--epochs", type=int, help=additional)
-    for setting in settings():
-        if setting.name != "epochs":
-            _add_flag(resume, setting, default=False)
+    _add_flags(resume, SETTINGS.keys() - {"epochs"})
 
 
 def _add_run_commands(commands: Any) -> None:
     _add(commands, "audit", runs.show_audit, "show who did what, and when").add_argument("run", nargs="?")
     _add(commands, "compare", runs.compare_runs, "show loss_last and loss_now of each resumed run")
-    continue_run = _add(commands, "continue", runs.continue_run, "continue a stopped, failed or lost run in place")
-    continue_run.add_argument("run")
-    _add(commands, "stop", runs.stop_run, "ask a run to stop after the current batch").add_argument("run")
+    _add(commands, "continue", runs.continue_in_place, "continue a stopped, failed or lost run in place", "run")
+    _add(commands, "stop", runs.stop_run, "ask a run to stop after the current batch", "run")
     _add(commands, "runs", runs.list_runs, "list all runs, the newest first")
-    _add(commands, "show", runs.show_run, "show one run: its settings and its epochs").add_argument("run")
-    delete = _add(commands, "delete", runs.delete_saved, "delete a run, or the checkpoint of one epoch")
-    delete.add_argument("run")
+    _add(commands, "show", runs.show_run, "show one run: its settings and its epochs", "run")
+    delete = _add(commands, "delete", runs.delete_saved, "delete a run, or the checkpoint of one epoch", "run")
     delete.add_argument("epoch", nargs="?", type=int)
     delete.add_argument("--force", action="store_true", help="delete it even if other runs were resumed from it")
 
@@ -77,76 +72,62 @@ def _add_model_commands(commands: Any) -> None:
     _add(commands, "download", models.fetch_dataset, "download Fashion-MNIST (30 MB) into FASHION_DATA")
     _add(commands, "devices", models.list_devices, "list what this machine can train on")
     model = _add(commands, "model", models.show_model, "print a model and its layers")
-    model.add_argument("name", choices=next(s.choices for s in settings() if s.name == "model"))
-    description = "run the tutorial's snippets on a finished run of its model"
-    lesson = _add(commands, "lesson", models.run_lesson, description)
-    lesson.add_argument("run")
+    model.add_argument("name", choices=SETTINGS["model"].choices)
+    help_text = "run the tutorial's snippets on a finished run of its model"
+    lesson = _add(commands, "lesson", models.run_lesson, help_text, "run")
     lesson.add_argument("--losses", action="store_true", help="loss_last and loss_now on training and test images")
     for_server = commands.add_parser("predictor")  # the server's own: it has no line in the help
     for_server.set_defaults(command=models.serve_predictions)
 
 
 def _add_file_commands(commands: Any) -> None:
-    look = _add(commands, "inspect", files.inspect, "show what is in a file, without running anything in it")
-    look.add_argument("file", type=Path)
-    look.add_argument("--numbers", action="store_true", help="read every tensor, however large the file is")
-    bring = _add(commands, "import", files.import_file, "import a file as a run of its own")
-    for_server = commands.add_parser("importer")  # the server's own: it has asked and noted who wants that
+    inspect = _add(commands, "inspect", files.inspect, "show what is in a file, without running anything in it")
+    inspect.add_argument("file", type=Path)
+    inspect.add_argument("--numbers", action="store_true", help="read every tensor, however large the file is")
+    import_file = _add(commands, "import", files.import_file, "import a file as a run of its own")
+    for_server = commands.add_parser("importer")  # the server's own, called once the gate is passed: not in the help
     for_server.set_defaults(command=files.import_file_for_server)
     for_server.add_argument("--json", action="store_true")
-    for parser in (bring, for_server):
+    for parser in (import_file, for_server):
         parser.add_argument("file", type=Path)
-        parser.add_argument("--file-name", help="what to call it; by default its own name")
-        for setting in settings():
-            if setting.name in ("dataset", "pixels"):
-                _add_flag(parser, setting)
-    export = _add(commands, "export", files.export, "write a checkpoint to a file in another format")
-    export.add_argument("run")
+        parser.add_argument("--file-name", help="what to call it (default: its own name)")
+        _add_flags(parser, {"dataset", "pixels"}, default=True)
+    export = _add(commands, "export", files.export, "write a checkpoint to a file in another format", "run")
     export.add_argument("epoch", type=int)
     export.add_argument("out", type=Path)
     export.add_argument("--format", choices=EXPORT_NAMES, required=True)
-    ways = _add(
-        commands,
-        "formats",
-        files.compare_formats,
-        "one checkpoint in all formats: sizes, times, outputs",
-    )
-    ways.add_argument("run")
-    ways.add_argument("epoch", type=int)
+    help_text = "save one checkpoint in every format and compare sizes, times and outputs"
+    _add(commands, "formats", files.compare_formats, help_text, "run").add_argument("epoch", type=int)
     verify = _add(commands, "verify", files.verify, "check every saved file against its recorded SHA-256")
     verify.add_argument("run", nargs="?")
 
 
 def _add_predict_commands(commands: Any) -> None:
-    use = _add(commands, "predict", models.predict_images, "classify your own images with a saved model")
-    use.add_argument("file", type=Path, help="any saved file: weights, whole model, checkpoint, safetensors or pt2")
-    use.add_argument(
-        "images",
-        type=Path,
-        nargs="+",
-        metavar="IMAGE",
-        help="PNG, JPEG, WebP, GIF, BMP or TIFF; if one of them can't be read, none is classified",
-    )
-    measure = _add(commands, "evaluate", models.evaluate_file, "measure a saved model on all test images")
-    measure.add_argument("file", type=Path, help="any saved file")
-    for setting in settings():
-        if setting.name in ("pixels", "device"):
-            _add_flag(use, setting, default=False)
-        if setting.name in ("dataset", "pixels", "device"):
-            _add_flag(measure, setting, default=False)
+    predict = _add(commands, "predict", models.predict_images, "classify your own images with a saved model")
+    predict.add_argument("file", type=Path, help="any saved file: weights, whole model, checkpoint, safetensors or pt2")
+    kinds = "PNG, JPEG, WebP, GIF, BMP or TIFF; if one of them can't be read, none is classified"
+    predict.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help=kinds)
+    _add_flags(predict, {"pixels", "device"})
+    evaluate = _add(commands, "evaluate", models.evaluate_file, "measure a saved model on all test images")
+    evaluate.add_argument("file", type=Path, help="any saved file")
+    _add_flags(evaluate, {"dataset", "pixels", "device"})
 
 
-def _add(commands: Any, name: str, command: Command, description: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=description, description=description)
+def _add(commands: Any, name: str, command: Command, help_text: str, *arguments: str) -> argparse.ArgumentParser:
+    """Add a command with these required arguments, which stay text."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=help_text, description=help_text)
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     parser.set_defaults(command=command)
+    for argument in arguments:
+        parser.add_argument(argument)
     return parser
 
 
-def _add_flag(parser: argparse.ArgumentParser, setting: Setting, default: bool = True) -> None:
-    """The value stays text: ``parse_config`` checks it, and says what is wrong in one sentence."""
-    unit = f" [{setting.unit}]" if setting.unit else ""
-    default_text = f" (default: {setting.default})" if default and setting.default != "" else ""
-    metavar = "{" + ",".join(setting.choices) + "}" if setting.choices else setting.kind.__name__.upper()
-    help_text = f"{setting.explanation}{unit}{default_text}".replace("%", "%%")
-    parser.add_argument(setting.flag, dest=setting.name, metavar=metavar, help=help_text, default=argparse.SUPPRESS)
+def _add_flags(parser: argparse.ArgumentParser, names: Collection[str], *, default: bool = False) -> None:
+    """Add a flag for each setting; its value stays text, which ``parse_config`` checks and explains."""
+    for setting in [setting for name, setting in SETTINGS.items() if name in names]:
+        unit = f" [{setting.unit}]" if setting.unit else ""
+        default_text = f" (default: {setting.default})" if default and setting.default != "" else ""
+        metavar = "{" + ",".join(setting.choices) + "}" if setting.choices else setting.kind.__name__.upper()
+        help_text = f"{setting.explanation}{unit}{default_text}".replace("%", "%%")
+        parser.add_argument(setting.flag, dest=setting.name, metavar=metavar, help=help_text, default=argparse.SUPPRESS)

@@ -1,7 +1,8 @@
-"""The commands that use a model: predict, evaluate. They import torch, so the command line imports them late."""
+"""The commands that use a model: predict, evaluate. They import torch, so they are imported when they run."""
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from fashion_core import devices
-from fashion_core.cli.files import print_json
+from fashion_core.cli.answer import answer, given_settings
 from fashion_core.config import TrainConfig, parse_config
 from fashion_core.data import batches as data
 from fashion_core.data.labels import CLASS_NAMES
@@ -20,17 +21,15 @@ from fashion_core.inference.scores import Answers
 from fashion_core.loops import test_loop
 
 
-def predict_images(options: argparse.Namespace, given: dict[str, str]) -> None:
-    """One record an image, in the order given; if one of them is no image, that is said and nothing is printed."""
+def predict_images(options: argparse.Namespace) -> None:
+    """Print a record for each image, in the order given. Raises ``ImageError`` if one can't be read, before any."""
     pixels = torch.stack([_prepared(path) for path in options.images])
-    model, config = _model(options.file, given, ("pixels",))
+    model, config = _model(options, ("pixels",))
     found = engine.probabilities(model, pixels, config.pixels, devices.resolve(config.device))
     records = [_record(path, row) for path, row in zip(options.images, found.tolist(), strict=True)]
-    if options.json:
-        print_json(records)
-        return
-    for record in records:
-        print(f"{record['image']}: {record['class']} {record['probability']:.1%}")
+    answer(
+        options, records, (f"{record['image']}: {record['class']} {record['probability']:.1%}" for record in records)
+    )
 
 
 def _prepared(path: Path) -> torch.Tensor:
@@ -40,11 +39,11 @@ def _prepared(path: Path) -> torch.Tensor:
         raise ImageError(f"{path}: {error}") from error
 
 
-def _model(path: Path, given: dict[str, str], needed: tuple[str, ...]) -> tuple[nn.Module, TrainConfig]:
-    """The model on its device, and its settings; what neither the file nor a flag says is said to be assumed."""
+def _model(options: argparse.Namespace, needed: tuple[str, ...]) -> tuple[nn.Module, TrainConfig]:
+    """Return the model on its device, and its settings; say which of those needed had to be assumed."""
     devices.make_reproducible(torch.get_num_threads())
-    loaded = load(path)
-    known = engine.known_config(path, loaded)
+    loaded, given = load(options.file), given_settings(options)
+    known = engine.known_config(options.file, loaded)
     settings = {"dataset": known.dataset, "pixels": known.pixels} if known else {}
     config = parse_config({**settings, **given})
     assumed = [f"{name} {getattr(config, name)}" for name in needed if name not in {**settings, **given}]
@@ -68,24 +67,25 @@ def _record(image: Path, row: list[float]) -> dict[str, Any]:
     }
 
 
-def evaluate(options: argparse.Namespace, given: dict[str, str]) -> None:
-    """How good a file's model is on all test images of a dataset."""
-    model, config = _model(options.file, given, ("dataset", "pixels"))
+def evaluate(options: argparse.Namespace) -> None:
+    """Measure a file's model on all test images of a dataset."""
+    model, config = _model(options, ("dataset", "pixels"))
     images = engine.test_images(config.dataset)
     device = devices.resolve(config.device)
     found = engine.probabilities(model, images.pixels, config.pixels, device)
     batches = data.test_batches(images.to(device), config.pixels)
     loss = test_loop(batches, model, nn.CrossEntropyLoss(reduction="none")).loss
-    report = _report(config, Answers(found.numpy(), images.labels.numpy()), loss)
-    if options.json:
-        print_json({"file": str(options.file), **report})
-        return
+    report = {"file": str(options.file), **_report(config, Answers(found.numpy(), images.labels.numpy()), loss)}
+    answer(options, report, _report_lines(report))
+
+
+def _report_lines(report: dict[str, Any]) -> Iterator[str]:
     low, high = report["interval"]
-    print(f"{options.file}: {report['accuracy']:.2%} of {report['images']:,} test images of {config.dataset}")
-    print(f"95 % interval {low:.2%} to {high:.2%}, loss {report['loss']:.4f}", end=", ")
-    print(f"expected calibration error {report['expected_calibration_error']:.2%}")
+    yield f"{report['file']}: {report['accuracy']:.2%} of {report['images']:,} test images of {report['dataset']}"
+    error = f"expected calibration error {report['expected_calibration_error']:.2%}"
+    yield f"95 % interval {low:.2%} to {high:.2%}, loss {report['loss']:.4f}, {error}"
     for one in report["classes"]:
-        print(f"{one['class']:<12} precision {_percent(one['precision'])}  recall {_percent(one['recall'])}")
+        yield f"{one['class']:<12} precision {_percent(one['precision'])}  recall {_percent(one['recall'])}"
 
 
 def _percent(value: float | None) -> str:

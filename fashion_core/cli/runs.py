@@ -2,69 +2,66 @@
 
 import argparse
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
-from typing import Any
+from itertools import chain
+from typing import Any, Final, Never
 
 from tqdm import tqdm
 
 from fashion_core.access import audit
 from fashion_core.access.gate import Actions, from_command_line
-from fashion_core.cli.files import given_settings, print_json
-from fashion_core.cli.follow import follow, outcome
-from fashion_core.errors import ConfigError, DamagedFileError, DiskError, RunNotFoundError, printable
+from fashion_core.cli.answer import answer, given_settings, print_json
+from fashion_core.errors import (
+    ConfigError,
+    DamagedFileError,
+    DiskError,
+    RunNotFoundError,
+    RunStateError,
+    printable,
+)
 from fashion_core.resume import comparison, plan, resumptions
 from fashion_core.resume.labels import SAME, percent
 from fashion_core.resume.resumptions import ResumeRequest
-from fashion_core.runs import machine
+from fashion_core.runs import machine, metrics, queue
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import UNDER_WAY_STATES
+from fashion_core.runs.schema import ACTIVE_STATES, UNDER_WAY_STATES
 from fashion_core.runs.store import RunStore, epoch_number, run_record
+
+NO_RUNS: Final = "No runs yet: `python -m fashion_core train` makes one."
+_POLL_SECONDS: Final = 0.1
 
 
 def train_run(options: argparse.Namespace) -> None:
-    """Start a run and follow it to its end.
-
-    Raises ``ConfigError``, what ``Actions.start`` raises, and what a run that fails says.
-    """
     config = machine.preset_config(options.preset, given_settings(options))
-    store = RunStore()
-    actions = from_command_line(store)
+    actions = from_command_line(RunStore())
     run = actions.start(config)
-    _caution([run])
-    _follow_to_the_end(actions, run, options.json)
+    _print_cautions([run])
+    _follow_all(options, actions, [run])
 
 
 def resume_run(options: argparse.Namespace) -> None:
-    """Start the runs that go on from these epochs, and follow one after the other.
-
-    Raises ``ConfigError``, ``RunNotFoundError``, what ``Actions.resume`` raises, and what a run that fails says.
-    """
-    store = RunStore()
-    parent = store.get(options.run)
+    """Start a run from each of these epochs, and follow one after the other."""
+    actions = from_command_line(RunStore())
+    parent = actions.store.get(options.run)
     overrides = {name: value for name, value in given_settings(options).items() if name != "epochs"}
     epochs = _epochs(options.epoch, parent)
-    wishes = [ResumeRequest(epoch, _additional(options.epochs, parent, epoch), overrides) for epoch in epochs]
+    requests = [ResumeRequest(epoch, _additional(options.epochs, parent, epoch), overrides) for epoch in epochs]
     if not options.json:
-        for planned in resumptions.plan(parent, wishes):
+        for planned in resumptions.plan(parent, requests):
             reasons = map(printable, planned.judgement.reasons)
             print(f"from epoch {planned.epoch}: {'; '.join([planned.judgement.verdict, *reasons])}")
-    actions = from_command_line(store)
-    runs = actions.resume(parent, wishes)
-    _caution(runs)
-    for run in runs:
-        _follow(actions, run, options.json)
-    if options.json:
-        print_json(run_record(runs[0]) if len(runs) == 1 else [run_record(run) for run in runs])
-    for run in runs:
-        outcome(run)
+    runs = actions.resume(parent, requests)
+    _print_cautions(runs)
+    _follow_all(options, actions, runs)
 
 
-def _caution(runs: Iterable[Run]) -> None:
-    """About what they will be slow at, in nobody's way who reads JSON."""
-    for caution in machine.precision_cautions(
-        (run.record.config.precision, run.record.environment.device) for run in runs
-    ):
+def _print_cautions(runs: Sequence[Run]) -> None:
+    """On standard error, so that JSON stays alone on standard output."""
+    pairs = ((run.record.config.precision, run.record.environment.device) for run in runs)
+    for caution in machine.cautions(pairs):
         print(caution, file=sys.stderr)
 
 
@@ -84,15 +81,86 @@ def _additional(given: int | None, parent: Run, epoch: int) -> int:
     return plan.planned_epochs(parent, epoch) if given is None else given
 
 
-def compare_runs(options: argparse.Namespace) -> None:
-    """One line for each resumed run: did it help? Raises ``DiskError``."""
-    rows = comparison.compare(RunStore())
+def continue_in_place(options: argparse.Namespace) -> None:
+    actions = from_command_line(RunStore())
+    run = actions.store.get(options.run)
+    actions.continue_run(run)
+    _follow_all(options, actions, [run])
+
+
+def _follow_all(options: argparse.Namespace, actions: Actions, runs: Sequence[Run]) -> None:
+    """Raises ``RunStateError`` for the first run that has not finished, after all have ended."""
+    say: Callable[[str], object] = (lambda _: None) if options.json else tqdm.write
+    for run in runs:
+        say(f"run {run.id} in {run.path}")
+        _follow(actions, run, say)
     if options.json:
-        print_json([comparison.as_record(row) for row in rows])
-        return
-    print(comparison.sentence(rows))
-    for row in rows:
-        print(_compare_line(row))
+        records = [run_record(run) for run in runs]
+        print_json(records[0] if len(records) == 1 else records)
+    for run in runs:
+        status = run.status
+        state = run.state(status)
+        if state == "failed":
+            raise RunStateError(f"Run {run.id} failed: {status.error}")
+        if state != "finished":
+            raise RunStateError(
+                f"Run {run.id} is {state}; continue it with `python -m fashion_core continue {run.id}`."
+            )
+
+
+def _follow(actions: Actions, run: Run, say: Callable[[str], object]) -> None:
+    """Wait until the run is no longer queued or running; Ctrl-C asks it to stop.
+
+    ``say`` gets a line for each epoch that ends; the bar goes to standard error, and only if that is a terminal.
+    """
+    record = run.record
+    follower = metrics.Follower(run.metrics_path)
+    told = max((row["epoch"] for row in _epoch_rows(follower)), default=-1)
+    total = (record.config.epochs - record.first_epoch) * record.config.batches_per_epoch
+    bar: tqdm[Never] = tqdm(total=total, unit="batch", disable=None, leave=False)
+    with bar:
+        while True:
+            try:
+                ended = _has_ended(actions.store, run, bar)
+                for row in _epoch_rows(follower):
+                    if row["epoch"] > told:
+                        told = row["epoch"]
+                        say(_epoch_line(row))
+                if ended:
+                    return
+                time.sleep(_POLL_SECONDS)
+            except KeyboardInterrupt:
+                with suppress(RunStateError):  # it has just ended by itself
+                    actions.stop(run)
+
+
+def _has_ended(store: RunStore, run: Run, bar: "tqdm[Never]") -> bool:
+    """Move the bar to where the run is, and the queue if the run waits in it."""
+    status, record = run.status, run.record
+    state = run.state(status)
+    if state == "queued":
+        queue.advance(store)
+    bar.set_description(f"{state}, epoch {status.epoch}" if state in ACTIVE_STATES else state)
+    bar.n = max(0, status.epoch - record.first_epoch) * record.config.batches_per_epoch + status.batch
+    bar.refresh()
+    return state not in UNDER_WAY_STATES
+
+
+def _epoch_rows(follower: metrics.Follower) -> Iterator[metrics.Row]:
+    return (row for row in chain.from_iterable(follower.new_rows()) if row["kind"] == "epoch")
+
+
+def _epoch_line(row: metrics.Row) -> str:
+    return (
+        f"epoch {row['epoch']}: test loss {row['loss']:.4f}, accuracy {row['accuracy']:.2%}, "
+        f"training loss {row['train_loss']:.4f}, {row['seconds']:.1f} s"
+    )
+
+
+def compare_runs(options: argparse.Namespace) -> None:
+    rows = comparison.compare(RunStore())
+    lines = chain([comparison.sentence(rows)], map(_compare_line, rows))
+    answer(options, [comparison.as_record(row) for row in rows], lines)
 
 
 def _compare_line(row: comparison.Compared) -> str:
@@ -109,48 +177,18 @@ def _loss_now(row: comparison.Compared) -> str:
     return f"{row.latest.loss:.4f} ({change}, {row.latest.answer})"
 
 
-def continue_run(options: argparse.Namespace) -> None:
-    """Raises ``RunNotFoundError``, what ``Actions.continue_run`` raises, and what a run that fails says."""
+def stop_run(options: argparse.Namespace) -> None:
     actions = from_command_line(RunStore())
     run = actions.store.get(options.run)
-    actions.continue_run(run)
-    _follow_to_the_end(actions, run, options.json)
-
-
-def _follow_to_the_end(actions: Actions, run: Run, as_json: bool) -> None:
-    _follow(actions, run, as_json)
-    if as_json:
-        print_json(run_record(run))
-    outcome(run)
-
-
-def _follow(actions: Actions, run: Run, as_json: bool) -> None:
-    def say(text: str) -> None:
-        if not as_json:
-            tqdm.write(text)
-
-    say(f"run {run.id} in {run.path}")
-    follow(actions, run, say)
-
-
-def stop_run(options: argparse.Namespace) -> None:
-    """Raises ``RunNotFoundError``, and what ``Actions.stop`` raises."""
-    store = RunStore()
-    run = store.get(options.run)
-    from_command_line(store).stop(run)
+    actions.stop(run)
     if options.json:
         print_json(run_record(run))
 
 
 def list_runs(options: argparse.Namespace) -> None:
-    """A damaged run is one line or record among the others. Raises ``DiskError``."""
+    """A damaged run is one line or record among the others."""
     records = [_record_or_problem(run) for run in RunStore().runs()]
-    if options.json:
-        print_json(records)
-    for record in () if options.json else records:
-        print(_run_line(record))
-    if not options.json and not records:
-        print("No runs yet: `python -m fashion_core train` makes one.")
+    answer(options, records, map(_run_line, records) if records else [NO_RUNS])
 
 
 def _record_or_problem(run: Run) -> dict[str, Any]:
@@ -178,32 +216,30 @@ def _result(epoch: dict[str, Any]) -> str:
 
 
 def show_audit(options: argparse.Namespace) -> None:
-    """The lines of a deleted run stay, so its id need not be that of a run any more. Raises ``RunNotFoundError``."""
+    """The lines of a deleted run stay, so an id in the audit may be that of no run."""
     found = [line for line in audit.read(RunStore().root) if (line.run or "").startswith(options.run or "")]
     if options.run and not found:
-        raise RunNotFoundError(f"No line is about a run whose id begins with {options.run!r}.")
-    if options.json:
-        print_json([asdict(line) for line in found])
-        return
-    for line in found:
-        print(f"{line.when}  {line.who}  {line.what}  {line.run or '-'}  {line.detail or '-'}  {line.outcome}")
+        raise RunNotFoundError(f"The audit has no line about a run whose id begins with {options.run!r}.")
+    lines = (
+        f"{line.when}  {line.who}  {line.what}  {line.run or '-'}  {line.detail or '-'}  {line.outcome}"
+        for line in found
+    )
+    answer(options, [asdict(line) for line in found], lines)
 
 
 def show_run(options: argparse.Namespace) -> None:
-    """Raises ``RunNotFoundError``, ``DamagedFileError`` or ``DiskError``."""
     record = run_record(RunStore().get(options.run))
-    if options.json:
-        print_json(record)
-        return
-    print(_run_line(record))
+    answer(options, record, _show_lines(record))
+
+
+def _show_lines(record: dict[str, Any]) -> Iterator[str]:
+    yield _run_line(record)
     if record["parent"]:
-        print(f"  resumed from: {_parent_line(record)}")
-    for key, value in record["config"].items():
-        print(f"  {key}: {value}")
-    for epoch in record["epochs"]:
-        print(f"epoch {epoch['epoch']}: {_result(epoch)}")
+        yield f"  resumed from: {_parent_line(record)}"
+    yield from (f"  {key}: {value}" for key, value in record["config"].items())
+    yield from (f"epoch {epoch['epoch']}: {_result(epoch)}" for epoch in record["epochs"])
     if record["error"]:
-        print(f"error: {record['error']}")
+        yield f"error: {record['error']}"
 
 
 def _parent_line(record: dict[str, Any]) -> str:
@@ -213,10 +249,9 @@ def _parent_line(record: dict[str, Any]) -> str:
 
 
 def delete_saved(options: argparse.Namespace) -> None:
-    """A run, or one of its checkpoints. Raises ``RunNotFoundError``, and what ``Actions.delete`` raises."""
-    store = RunStore()
-    run = store.get(options.run)
+    """A run, or one of its checkpoints."""
+    actions = from_command_line(RunStore())
+    run = actions.store.get(options.run)
     file = None if options.epoch is None else run.checkpoint_path(options.epoch)
-    from_command_line(store).delete(run, file, force=options.force)
-    if options.json:
-        print_json({"run": run.id, "epoch": options.epoch, "deleted": True})
+    actions.delete(run, file, force=options.force)
+    answer(options, {"run": run.id, "epoch": options.epoch, "deleted": True}, ())
