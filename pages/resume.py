@@ -178,7 +178,7 @@ def ask_several(run: Run, epoch: int, saved: list[int]) -> tuple[list[int], list
             placeholder="none", key="vary",
         )  # fmt: skip
         text = st.text_input("Values, separated by commas", key="values", disabled=name is None)
-    overrides = [{name: value.strip()} for value in text.split(",") if name and value.strip()]
+    overrides: list[dict[str, Any]] = [{name: value.strip()} for value in text.split(",") if name and value.strip()]
     return epochs or [epoch], overrides or [{}]
 
 

@@ -61,7 +61,7 @@ def resume_run(options: argparse.Namespace) -> None:
 def _print_cautions(runs: Sequence[Run]) -> None:
     """On standard error, so that JSON stays alone on standard output."""
     pairs = ((run.record.config.precision, run.record.environment.device) for run in runs)
-    for caution in machine.cautions(pairs):
+    for caution in machine.precision_cautions(pairs):
         print(caution, file=sys.stderr)
 
 
