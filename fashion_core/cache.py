@@ -1,17 +1,19 @@
-"""What was made from files, kept until one of them changes: what stands still on the disk is read once.
+"""What was made from something, kept until that changes: what stands still on the disk is read once.
 
-A stamp tells whether a file changed: another inode when it was replaced, another size or time when it was written over;
-a folder's tells whether a name in it came, went or was replaced. Two changes within one tick of the disk's clock may
-leave the same stamp, so nothing is kept that was made from a file that had just changed: it is made anew each time,
-until the file has been left alone for ``SETTLED_SECONDS``.
+Each value is kept with a *stamp*, which is equal for as long as the value holds. The stamp of files is their identity:
+another inode when one was replaced, another size or time when it was written over; a folder's changes when a name in it
+comes, goes or is replaced.
 """
 
 import os
 import threading
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Generic, TypeVar
+
+from cachetools import LRUCache
 
 SETTLED_SECONDS: Final = 2.0
 """The coarsest clock of a disk still in use, that of FAT; a change of the last seconds may hide another one."""
@@ -19,87 +21,84 @@ MOST_RUNS: Final = 4096
 """Of how many runs something is kept: what the small files of one say takes about 10 kB."""
 
 Value = TypeVar("Value")
-Stamp = tuple[int, int, int, int] | None
 
 
-def stamp(path: Path | str) -> Stamp:
+def identity(path: Path | str) -> tuple[int, int, int, int] | None:
     """Inode, bytes and the times of the last change, in ns since 1970; None where nothing can be found."""
     try:
         found = os.stat(path)  # noqa: PTH116 -- half the time of Path.stat, a thousand times a page
-    except OSError:  # whoever reads it says what is wrong
+    except OSError:  # reading it says what is wrong
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _is_settled(stamps: Sequence[Stamp], looked: int) -> bool:
-    """Whether no file had changed shortly before it was looked at; one from the future never counts."""
-    latest = looked - int(SETTLED_SECONDS * 1e9)
-    return all(max(found[2:]) < latest for found in stamps if found)
+def stamp(*paths: Path | str) -> object:
+    """The stamp of these files and folders, which must be taken before they are read.
+
+    Two changes within one tick of the disk's clock may leave the same identity, so the stamp of a file that has just
+    changed, or that comes from the future, equals no other: what is made from it is made again each time, until the
+    file has been left alone for ``SETTLED_SECONDS``.
+    """
+    settled = time.time_ns() - int(SETTLED_SECONDS * 1e9)
+    found = tuple([identity(path) for path in paths])
+    for one in found:
+        if one and (one[2] >= settled or one[3] >= settled):
+            return object()
+    return found
 
 
-class FileCache(Generic[Value]):
-    """Values by a key, each made from files that ``get`` is given; at most so many, the oldest go first.
+class Cache(Generic[Value]):
+    """Values by key, those used last: threads share it, and the values, which must not be changed.
 
-    Threads share it, and the values: they must not be changed.
+    Args:
+        most: how many are kept, or how much they may measure together.
+        size: what a value measures; by default each counts as one.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._entries: dict[Hashable, tuple[tuple[Stamp, ...], Value]] = {}
-        self._changing = threading.Lock()
+    def __init__(self, most: int, size: Callable[[Value], int] | None = None) -> None:
+        self._entries: LRUCache[Hashable, tuple[object, Value]] = LRUCache(
+            most, getsizeof=None if size is None else lambda entry: size(entry[1])
+        )
+        self._changing, self._making = threading.Lock(), threading.RLock()
 
-    def get(self, key: Hashable, paths: tuple[Path | str, ...], make: Callable[[], Value]) -> Value:
-        """The value that ``make`` gives for these files as they are now; what it raises is raised, and not kept."""
-        looked = time.time_ns()
-        stamps = tuple([stamp(path) for path in paths])
-        entry = self._entries.get(key)
-        if entry and entry[0] == stamps:
+    def get(self, key: Hashable, stamp: object, make: Callable[[], Value]) -> Value:
+        """The value that was made at this stamp, else what ``make`` gives; what it raises is raised, and not kept.
+
+        Threads that ask at once wait for the one that makes it.
+        """
+        entry = self._entry(key)
+        if entry and entry[0] == stamp:
             return entry[1]
-        value = make()
-        self._replace(key, (stamps, value) if _is_settled(stamps, looked) else None)
-        return value
-
-    def forget(self, key: Hashable) -> None:
-        """Make it anew the next time."""
-        self._replace(key, None)
-
-    def clear(self) -> None:
-        """Forget all, as if nothing had been read yet."""
-        with self._changing:
-            self._entries.clear()
-
-    def _replace(self, key: Hashable, entry: tuple[tuple[Stamp, ...], Value] | None) -> None:
-        with self._changing:
-            self._entries.pop(key, None)
-            if entry:
-                self._entries[key] = entry
-            while len(self._entries) > self._most:
-                del self._entries[next(iter(self._entries))]
-
-
-class LatestCache(Generic[Value]):
-    """By a key the value made last, for as long as what it is made from stays equal; at most so many keys."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._entries: dict[Hashable, tuple[object, Value]] = {}
-        self._changing = threading.Lock()
-
-    def get(self, key: Hashable, made_from: object, make: Callable[[], Value]) -> Value:
-        """The value that ``make`` gives for ``made_from``; several threads that ask at once make it once."""
-        entry = self._entries.get(key)
-        if entry and entry[0] == made_from:
-            return entry[1]
-        with self._changing:
-            entry = self._entries.pop(key, None)
-            if not entry or entry[0] != made_from:
-                entry = made_from, make()
-            self._entries[key] = entry
-            while len(self._entries) > self._most:
-                del self._entries[next(iter(self._entries))]
+        with self._making:
+            entry = self._entry(key)
+            if not entry or entry[0] != stamp:
+                entry = stamp, make()
+                with self._changing, suppress(ValueError):  # larger than all the room: used, not kept
+                    self._entries[key] = entry
         return entry[1]
 
+    def _entry(self, key: Hashable) -> tuple[object, Value] | None:
+        with self._changing:
+            try:
+                return self._entries[key]
+            except KeyError:
+                return None
+
+    def __contains__(self, key: Hashable) -> bool:
+        """Whether there is a value of this key, at any stamp."""
+        return self._entry(key) is not None
+
+    @property
+    def size(self) -> float:
+        """What the values measure together."""
+        return self._entries.currsize
+
+    def forget(self, key: Hashable) -> None:
+        """Make the value of this key again the next time."""
+        with self._changing:
+            self._entries.pop(key, None)
+
     def clear(self) -> None:
-        """Forget all."""
+        """Forget all values."""
         with self._changing:
             self._entries.clear()

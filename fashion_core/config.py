@@ -1,19 +1,30 @@
-"""Every setting of a run, once: default, bounds, unit and help; forms, flags and checks are made from here."""
+"""Every setting of a run, once: its default, bounds and help. Forms, flags and checks are made from here."""
 
 import re
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from fashion_core.errors import ConfigError
 
+CLASS_NAMES: Final = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"
+)  # fmt: skip
+"""What the garments are called, in the order of their labels."""
+CLASSES: Final = len(CLASS_NAMES)
+SIDE: Final = 28
+"""Pixels of an image, both ways."""
+PIXEL_MEAN, PIXEL_STD = 0.2860, 0.3530
+"""Of Fashion-MNIST's training images, scaled to 0..1."""
 TRAINING_IMAGES = {"synthetic": 12_000, "fashion-mnist": 60_000}
 DATASET_LABELS = {"synthetic": "synthetic garments", "fashion-mnist": "Fashion-MNIST"}
 MODEL_LABELS = {"mlp": "NeuralNetwork (MLP)", "cnn": "small CNN", "resnet18": "ResNet-18"}
+MODEL_CLASSES = {"mlp": "NeuralNetwork", "cnn": "SmallCNN", "resnet18": "ResNet"}
 
 
 def _check_device(value: str) -> str:
@@ -29,10 +40,7 @@ def _check_name(value: str) -> str:
 
 
 class TrainConfig(BaseModel):
-    """What a training run is asked to do; the defaults are the tutorial's.
-
-    Build it with ``parse_config``, which answers bad values with one sentence.
-    """
+    """The settings of a training run, by default the tutorial's. Build it with ``parse_config``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -42,12 +50,13 @@ class TrainConfig(BaseModel):
     dataset: Literal["synthetic", "fashion-mnist"] = Field(
         "synthetic",
         title="Dataset",
-        description="Synthetic garments need no network; Fashion-MNIST must be downloaded or brought in once.",
+        description="Synthetic garments need no network; Fashion-MNIST must be downloaded or copied here once.",
     )
     pixels: Literal["unit", "raw", "standard"] = Field(
         "unit",
         title="Pixels",
-        description="unit: 0 to 1, as torchvision's ToTensor; raw: 0 to 255; standard: mean 0.2860, std 0.3530.",
+        description="unit: 0 to 1, as torchvision's ToTensor; raw: 0 to 255; "
+        f"standard: mean {PIXEL_MEAN:.4f}, std {PIXEL_STD:.4f}.",
     )
     model: Literal["mlp", "cnn", "resnet18"] = Field(
         "mlp",
@@ -55,25 +64,14 @@ class TrainConfig(BaseModel):
         description="mlp: the tutorial's NeuralNetwork; cnn: small, batch norm and dropout; resnet18: torchvision's.",
     )
     epochs: int = Field(
-        2,
-        ge=1,
-        le=10_000,
-        title="Epochs",
-        description="How many times to go through the training images.",
+        2, ge=1, le=10_000, title="Epochs", description="How many times to go through the training images."
     )
-    batch_size: int = Field(
-        64,
-        ge=1,
-        le=60_000,
-        title="Batch size",
-        description="Images per optimizer step.",
-        json_schema_extra={"unit": "images"},
-    )
+    batch_size: int = Field(64, ge=1, le=60_000, title="Batch size", description="Images per optimizer step.")
     optimizer: Literal["sgd", "adam", "adamw"] = Field(
         "sgd", title="Optimizer", description="The rule that turns gradients into steps."
     )
     learning_rate: float = Field(
-        1e-3, gt=0, title="Learning rate", description="The size of a step; too large and the loss becomes nan."
+        1e-3, gt=0, title="Learning rate", description="The size of a step; if it is too large, the loss becomes nan."
     )
     momentum: float = Field(
         0.0, ge=0, lt=1, title="Momentum", description="How much of the last step SGD keeps; Adam has its own."
@@ -87,24 +85,20 @@ class TrainConfig(BaseModel):
         description="The learning rate over time: constant, or down to zero along a cosine.",
     )
     augmentation: Literal["none", "flip and shift"] = Field(
-        "none", title="Augmentation", description="Training images mirrored at random and moved by up to two pixels."
+        "none", title="Augmentation", description="Mirror training images at random and shift them by up to two pixels."
     )
     seed: int = Field(
         0,
         ge=0,
         le=2**31 - 1,
         title="Seed",
-        description="Decides first weights, order and dropout: same seed, same run.",
+        description="Decides the first weights, the order and dropout: same seed, same run.",
     )
     device: Annotated[str, AfterValidator(_check_device)] = Field(
         "auto", title="Device", description="auto takes a GPU if there is one; else cpu, cuda, cuda:N or mps."
     )
     threads: int = Field(
-        0,
-        ge=0,
-        le=256,
-        title="Threads",
-        description="CPU threads; 0: as many as torch chooses on this machine.",
+        0, ge=0, le=256, title="Threads", description="CPU threads; 0: as many as torch chooses on this machine."
     )
     precision: Literal["fp32", "bf16"] = Field(
         "fp32",
@@ -113,14 +107,10 @@ class TrainConfig(BaseModel):
         "has instructions for it; losses are always measured in fp32.",
     )
     train_images: int = Field(
-        0,
-        ge=0,
-        le=60_000,
-        title="Training images",
-        description="Use only the first so many; 0: all of them.",
+        0, ge=0, le=60_000, title="Training images", description="Use only the first so many; 0: all of them."
     )
     keep: Literal["all", "best and last", "last"] = Field(
-        "all", title="Keep checkpoints", description="Which epochs' checkpoints stay on disk while the run goes on."
+        "all", title="Keep checkpoints", description="Which epochs' checkpoints stay on disk while the run continues."
     )
 
     @property
@@ -163,7 +153,6 @@ class Setting:
     name: str
     label: str
     help: str
-    unit: str
     default: str | int | float
     kind: type
     choices: tuple[str, ...]
@@ -186,23 +175,19 @@ class Setting:
 
 def settings() -> list[Setting]:
     """All settings, in the order in which people should meet them."""
-    return [_setting(name, field) for name, field in TrainConfig.model_fields.items()]
-
-
-def _setting(name: str, field: FieldInfo) -> Setting:
-    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-    choices = typing.get_args(field.annotation) if typing.get_origin(field.annotation) is Literal else ()
-    return Setting(
-        name=name,
-        label=field.title or name,
-        help=field.description or "",
-        unit=str(extra.get("unit", "")),
-        default=field.default,
-        kind=type(field.default),
-        choices=choices,
-        minimum=_bound(field, "ge", "gt"),
-        maximum=_bound(field, "le", "lt"),
-    )
+    return [
+        Setting(
+            name=name,
+            label=field.title or name,
+            help=field.description or "",
+            default=field.default,
+            kind=type(field.default),
+            choices=typing.get_args(field.annotation) if typing.get_origin(field.annotation) is Literal else (),
+            minimum=_bound(field, "ge", "gt"),
+            maximum=_bound(field, "le", "lt"),
+        )
+        for name, field in TrainConfig.model_fields.items()
+    ]
 
 
 def _bound(field: FieldInfo, *names: str) -> float | None:
@@ -211,7 +196,7 @@ def _bound(field: FieldInfo, *names: str) -> float | None:
 
 
 def parse_config(values: Mapping[str, Any]) -> TrainConfig:
-    """A checked configuration. Raises ``ConfigError`` with one sentence that names each bad setting."""
+    """Check these settings. Raises ``ConfigError`` with one sentence that names each bad one."""
     try:
         return TrainConfig.model_validate(dict(values))
     except ValidationError as error:
@@ -219,15 +204,15 @@ def parse_config(values: Mapping[str, Any]) -> TrainConfig:
 
 
 def explain(error: ValidationError) -> str:
-    """One sentence about what pydantic refused."""
-    return "; ".join(_explain_one(dict(detail)) for detail in error.errors()) + "."
+    """Say in one sentence what pydantic refused."""
+    return "; ".join(_explain_one(detail) for detail in error.errors()) + "."
 
 
-def _explain_one(detail: dict[str, Any]) -> str:
+def _explain_one(detail: ErrorDetails) -> str:
     path = ".".join(str(part) for part in detail["loc"])
     field = TrainConfig.model_fields.get(str(detail["loc"][-1])) if detail["loc"] else None
     label = field.title if field and field.title else path
-    message = str(detail["msg"]).removeprefix("Value error, ")
+    message = detail["msg"].removeprefix("Value error, ")
     if not path:
         return message
     if detail["type"] == "extra_forbidden":
@@ -249,6 +234,7 @@ class Preset:
     values: Mapping[str, Any]
 
 
+_ACCURATE = {"pixels": "standard", "optimizer": "adamw", "weight_decay": 0.05, "schedule": "cosine"}
 PRESETS: Mapping[str, Preset] = {
     "seed": Preset("The tutorial's", "MLP, SGD 0.001, batch 64, 2 epochs: the defaults.", {}),
     "demo": Preset(
@@ -259,29 +245,11 @@ PRESETS: Mapping[str, Preset] = {
     "accurate-mlp": Preset(
         "Accurate MLP",
         "The tutorial's network trained well: AdamW, cosine, 20 epochs.",
-        {
-            "pixels": "standard",
-            "optimizer": "adamw",
-            "learning_rate": 1e-3,
-            "weight_decay": 0.05,
-            "schedule": "cosine",
-            "batch_size": 128,
-            "epochs": 20,
-        },
+        {**_ACCURATE, "learning_rate": 1e-3, "batch_size": 128, "epochs": 20},
     ),
     "accurate-cnn": Preset(
         "Accurate CNN",
         "The small CNN with AdamW and cosine, 12 epochs, in bf16 where the device has it: 93.0 % of Fashion-MNIST.",
-        {
-            "pixels": "standard",
-            "model": "cnn",
-            "optimizer": "adamw",
-            "learning_rate": 2e-3,
-            "weight_decay": 0.05,
-            "schedule": "cosine",
-            "batch_size": 64,
-            "epochs": 12,
-            "precision": "bf16",
-        },
+        {**_ACCURATE, "model": "cnn", "learning_rate": 2e-3, "batch_size": 64, "epochs": 12, "precision": "bf16"},
     ),
 }

@@ -1,4 +1,4 @@
-"""What this machine has to compute on, which of it to use, and how to compute the same bits each time."""
+"""The devices of this machine, which one to use, and how to compute the same bits each time."""
 
 import os
 import platform
@@ -13,11 +13,10 @@ from fashion_core.errors import DeviceError
 
 _BF16_INSTRUCTIONS = {"avx512_bf16": "BF16", "bf16": "BF16", "amx_bf16": "AMX"}
 """Of CPUs, by torch's names."""
-_NO_NAME = ("", "Unknown")
 
 
 def available() -> dict[str, str]:
-    """The name of each usable device and its processor, the best one first."""
+    """Return the name of each usable device and its processor, the best one first."""
     found = {f"cuda:{index}": _ascii(torch.cuda.get_device_name(index)) for index in range(torch.cuda.device_count())}
     if torch.backends.mps.is_available():
         found["mps"] = "Apple GPU"
@@ -25,21 +24,21 @@ def available() -> dict[str, str]:
 
 
 def _cpu() -> str:
-    """Its kind, and the instructions that torch computes with: others may round otherwise."""
+    """Name its kind, and the instructions that torch computes with: others may round differently."""
     here = torch.cpu.get_capabilities()
     kind = here.get("cpu_name", "")
     extensions = [text for name, text in _BF16_INSTRUCTIONS.items() if here.get(name)]
     instructions = ", ".join([torch.backends.cpu.get_cpu_capability(), *extensions])
-    return f"{platform.machine() if kind in _NO_NAME else _ascii(kind)} ({instructions})"
+    return f"{platform.machine() if kind in ('', 'Unknown') else _ascii(kind)} ({instructions})"
 
 
 def _ascii(name: str) -> str:
-    """Makers write signs such as ™ into the names of their devices."""
+    """Drop signs such as ™ that makers put into the names of their devices."""
     return name.encode("ascii", "ignore").decode()
 
 
 def automatic() -> str:
-    """The device that "auto" takes: the first GPU, else the CPU."""
+    """Return the device that "auto" takes: the first GPU, else the CPU."""
     return next(iter(available()))
 
 
@@ -55,9 +54,9 @@ def describe() -> dict[str, Any]:
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether it has instructions for bf16: a CPU with AVX2 alone took up to 12 times as long as in fp32.
+    """Whether it has instructions for bf16, which Apple's GPUs are assumed to have.
 
-    Of Apple's GPUs that is assumed.
+    A CPU with AVX2 alone took up to 12 times as long as in fp32.
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
@@ -68,7 +67,7 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def resolve(name: str) -> torch.device:
-    """The device with this name. Raises ``DeviceError`` if this machine has none."""
+    """Return the device with this name. Raises ``DeviceError`` if this machine has none."""
     device = torch.device(automatic() if name == "auto" else name)
     here = available()
     if str(device) not in here and f"{device}:0" not in here:
@@ -77,22 +76,23 @@ def resolve(name: str) -> torch.device:
 
 
 def layout(device: torch.device, precision: str) -> torch.memory_format:
-    """The layout of convolutions: channels last is faster on CPUs and NVIDIA's GPUs, but not for fp32, where torch's
-    batch norm would then lose two of seven digits.
+    """Return the layout of convolutions: channels last is faster on CPUs and NVIDIA's GPUs.
+
+    Not in fp32, where torch's batch norm would then lose two of seven digits.
     """
     fast = precision == "bf16" and device.type != "mps"
     return torch.channels_last if fast else torch.contiguous_format
 
 
 def make_reproducible(threads: int) -> None:
-    """Let the same inputs give the same bits; to be called before the first computation of a process.
+    """Make the same inputs give the same bits; call it before the first computation of a process.
 
-    On CUDA fp32 means fp32: TF32, which keeps 10 bits of each factor, stays off, for a loss measured on another device
-    would differ by more than rounding. Who wants the tensor cores chooses the precision bf16.
+    TF32, which keeps 10 bits of each factor, stays off on CUDA: a loss measured on another device would differ by more
+    than rounding. The precision bf16 uses the tensor cores.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms(True), without 0.8 s for its compiler
-    # It would fill fresh memory with NaN to expose reads before writes: a safety net that costs time on each batch.
+    # Fresh memory filled with NaN would expose reads before writes, at a cost in time on each batch.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
@@ -101,9 +101,9 @@ def make_reproducible(threads: int) -> None:
 
 @contextmanager
 def fast_products() -> Iterator[None]:
-    """Let oneDNN multiply float32 matrices while inside, but not on Intel's CPUs, nor where that would round them.
+    """Multiply float32 matrices with oneDNN inside the block, except on Intel's CPUs and where that would round them.
 
-    MKL, which multiplies them otherwise on x86, takes twice as long on AMD's CPUs and a tenth less on Intel's.
+    The default on x86, MKL, takes twice as long on AMD's CPUs and a tenth less on Intel's.
     """
     matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = matmul.fp32_precision
@@ -120,8 +120,10 @@ def _is_intel() -> bool:
 
 @cache
 def _onednn_keeps_float32() -> bool:
-    """torch hands float32 products to oneDNN only with the permission to round to bfloat16, which costs 16 bits of
-    precision where the CPU has AMX and is left unused where it has not: measured here by what comes out.
+    """Measure whether oneDNN multiplies in full precision here.
+
+    torch passes float32 products to oneDNN only with permission to round them to bfloat16. That costs 16 bits of
+    precision where the CPU has AMX, and is not used where it has not.
     """
     matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = matmul.fp32_precision
@@ -135,7 +137,7 @@ def _onednn_keeps_float32() -> bool:
 
 
 def random_state(device: torch.device) -> dict[str, torch.Tensor]:
-    """The state of the global generators that a model on this device draws from."""
+    """Return the state of the global generators that a model on this device draws from."""
     state = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)
@@ -145,7 +147,7 @@ def random_state(device: torch.device) -> dict[str, torch.Tensor]:
 
 
 def set_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
-    """Put the global generators back; a state of another kind of device is passed over."""
+    """Restore the global generators; the state of another kind of device is ignored."""
     torch.set_rng_state(state["cpu"])
     if device.type == "cuda" and "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"], device)

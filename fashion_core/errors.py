@@ -1,4 +1,25 @@
-"""One error tree: each error is one sentence for a person, and says what to do."""
+"""One error tree: each error is one sentence for a person, and says what to do.
+
+- FashionError
+  - ConfigError
+  - NotAllowedError
+  - DataError
+    - DownloadError
+  - DeviceError
+  - DiskError
+  - DamagedFileError
+  - RefusedFileError
+    - ChangedFileError
+  - UnusableFileError
+  - ImageError
+  - ComparisonError
+  - RunNotFoundError
+  - RunStateError
+  - WorkerError
+  - LoadCheckError
+  - DivergedError
+  - DivergedModelError
+"""
 
 from pathlib import Path
 
@@ -6,13 +27,13 @@ _LONGEST_QUOTE = 300  # characters of what a stranger's file says about itself
 
 
 def printable(text: str) -> str:
-    """Text of a stranger as one line that can't drive a terminal."""
+    """A stranger's text as one line that can't drive a terminal."""
     shown = "".join(character if character.isprintable() else "�" for character in text[:_LONGEST_QUOTE])
     return shown if len(text) <= _LONGEST_QUOTE else f"{shown}…"
 
 
 class FashionError(Exception):
-    """Something that a person can mend; ``str(error)`` is the sentence to show."""
+    """Something that a person can fix; ``str(error)`` is the sentence to show."""
 
 
 class ConfigError(FashionError):
@@ -20,7 +41,7 @@ class ConfigError(FashionError):
 
 
 class NotAllowedError(FashionError):
-    """Whoever asked may not do that here."""
+    """This person may not do that here."""
 
 
 class DataError(FashionError):
@@ -28,19 +49,15 @@ class DataError(FashionError):
 
 
 class DownloadError(DataError):
-    """The dataset could not be fetched; trying again goes on where it stopped."""
+    """The dataset could not be fetched; another try continues where this one stopped."""
 
 
 class DeviceError(FashionError):
-    """The device asked for is not on this machine."""
+    """This machine does not have the device that was asked for."""
 
 
 class DiskError(FashionError):
-    """A file or folder can't be read or written.
-
-    Attributes:
-        path: the file or folder that was being used.
-    """
+    """The file or folder ``path`` can't be read or written."""
 
     def __init__(self, path: Path, sentence: str) -> None:
         super().__init__(sentence)
@@ -48,12 +65,7 @@ class DiskError(FashionError):
 
 
 class DamagedFileError(FashionError):
-    """A file of the store is not what was written there.
-
-    Attributes:
-        path: the damaged file.
-        reason: what is wrong with it, without its path or a full stop.
-    """
+    """The file ``path`` of the store is not what was written there; ``reason`` has neither its path nor a full stop."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path} is damaged: {reason}.")
@@ -74,24 +86,20 @@ class RefusedFileError(FashionError):
         super().__init__(f"The file is refused: {self.reason}.")
 
 
-class ComparisonError(FashionError):
-    """Two saved files can't be compared, for their models differ."""
-
-
 class ChangedFileError(RefusedFileError):
-    """A file from outside whose bytes are not those that its own checksum was made of."""
+    """The bytes of a file from outside don't fit its own checksum."""
 
 
 class UnusableFileError(FashionError):
     """A saved file can't be used as a model; the sentence says why."""
 
 
-class DivergedModelError(FashionError):
-    """A model's weights are so large that its answers are no numbers."""
-
-
 class ImageError(FashionError):
-    """A file is no image that can be classified here."""
+    """A file is not an image that can be classified here."""
+
+
+class ComparisonError(FashionError):
+    """Two saved files can't be compared, because their models differ."""
 
 
 class RunNotFoundError(FashionError):
@@ -99,7 +107,7 @@ class RunNotFoundError(FashionError):
 
 
 class RunStateError(FashionError):
-    """The run is in a state in which this can't be done."""
+    """The state of the run does not allow this."""
 
 
 class WorkerError(FashionError):
@@ -107,12 +115,7 @@ class WorkerError(FashionError):
 
 
 class LoadCheckError(FashionError):
-    """A checkpoint was loaded, and its loss measured again is not the one it carries.
-
-    Attributes:
-        loss_last: the loss stored in the checkpoint.
-        loss_check: the loss measured right after loading.
-    """
+    """The loss of a loaded checkpoint, ``loss_check``, is not ``loss_last``, the one stored in it."""
 
     def __init__(self, loss_last: float, loss_check: float) -> None:
         super().__init__(
@@ -123,13 +126,7 @@ class LoadCheckError(FashionError):
 
 
 class DivergedError(FashionError):
-    """The training loss is no longer a finite number.
-
-    Attributes:
-        epoch: the epoch in which it happened, from 0.
-        batch: the batch in that epoch, from 0.
-        loss: nan, inf or -inf.
-    """
+    """The training loss became nan, inf or -inf at ``epoch`` and ``batch``, both counted from 0."""
 
     def __init__(self, epoch: int, batch: int, loss: float) -> None:
         super().__init__(
@@ -137,3 +134,7 @@ class DivergedError(FashionError):
             "or resume with one from an earlier checkpoint."
         )
         self.epoch, self.batch, self.loss = epoch, batch, loss
+
+
+class DivergedModelError(FashionError):
+    """A model's weights are so large that its logits are not finite."""

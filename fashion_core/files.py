@@ -1,4 +1,4 @@
-"""Writing that a crash can't tear: temporary file, fsync, rename, fsync of the folder."""
+"""Reads and writes that a crash can't tear: temporary file, fsync, rename, fsync of the folder; and the time."""
 
 import errno
 import hashlib
@@ -22,18 +22,18 @@ _READ: int = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOC
 """Following no symbolic link and waiting for no pipe; Windows has neither, and no more of these flags than the last."""
 
 _ADVICE = {
-    errno.ENOENT: "it or its folder is not there, or no longer; look whether somebody has moved or deleted it",
+    errno.ENOENT: "it or its folder is not there; check whether somebody has moved or deleted it",
     errno.ENOSPC: "the disk is full; free some space there and try again",
     errno.EDQUOT: "your disk quota is used up; free some space there and try again",
     errno.EACCES: "this user has no permission there; change its permissions or choose another place",
     errno.EPERM: "this user has no permission there; change its permissions or choose another place",
-    errno.EROFS: "it is on a read-only disk; choose another folder, or let that disk be written to and try again",
+    errno.EROFS: "it is on a read-only disk; choose another folder, or make that disk writable and try again",
     errno.EFBIG: "the disk or this user's limit allows no file that large; choose another disk or raise `ulimit -f`",
-    errno.EIO: "the disk did not obey; check that it is healthy and connected, then try again",
+    errno.EIO: "the disk failed; check that it is healthy and connected, then try again",
     errno.ENOTDIR: "a part of that path is a file, not a folder; choose another folder",
     errno.EISDIR: "it is a folder; name a file in it",
-    errno.ELOOP: "it is a symbolic link, which may lead anywhere; put what it leads to in its place",
-    errno.EEXIST: "a file stands where a folder is needed; move it away or choose another folder",
+    errno.ELOOP: "it is a symbolic link, which may lead anywhere; replace it with what it leads to",
+    errno.EEXIST: "there is a file where a folder is needed; move it away or choose another folder",
 }
 
 
@@ -60,7 +60,7 @@ def _disk_error(path: Path, error: OSError) -> DiskError:
 
 
 def refuse_link(path: Path) -> NoReturn:
-    """Raise the ``DiskError`` that reading this symbolic link would."""
+    """Raise the ``DiskError`` that reading this symbolic link would raise."""
     with disk_errors(path):
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
@@ -69,24 +69,24 @@ Signature = tuple[int, int, int]
 
 
 def signature(path: Path) -> Signature:
-    """What changes when a file is replaced: it decides whether something is worked out anew. Raises ``DiskError``."""
+    """Return what changes when a file is replaced. Raises ``DiskError``."""
     with disk_errors(path):
         stat = path.stat()
     return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
 def digest_of(path: Path) -> Digest:
-    """SHA-256 and size of a file, read in pieces. Raises ``DiskError``."""
+    """Hash a file, piece by piece. Raises ``DiskError``."""
     with disk_errors(path), path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         return Digest(sha256, file.tell())
 
 
 class Writer:
-    """What a new file is made through: takes its bytes in order, hashes and counts them on the way.
+    """A file being written, which hashes and counts its bytes on the way.
 
     Attributes:
-        error: what the disk said to a ``write``; torch hides it behind an error of its own.
+        error: the ``OSError`` of a ``write``, which torch hides behind an error of its own.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -94,7 +94,7 @@ class Writer:
         self.error: OSError | None = None
 
     def write(self, data: bytes | memoryview) -> int:
-        """Take all of ``data``; gives its size in bytes. Raises ``OSError``."""
+        """Write all of ``data`` and return its size in bytes. Raises ``OSError``."""
         try:
             size = self._file.write(data)
         except OSError as error:
@@ -105,11 +105,11 @@ class Writer:
         return size
 
     def flush(self) -> None:
-        """Nothing to do: ``writing`` flushes, once all is written."""
+        """Do nothing: ``writing`` flushes once all is written."""
 
     @property
     def digest(self) -> Digest:
-        """The digest of what has been written so far: in the end that of the file."""
+        """Of what has been written so far."""
         return Digest(self._sha256.hexdigest(), self._bytes)
 
 
@@ -117,10 +117,10 @@ class Writer:
 def writing(
     path: Path, *, durable: bool = True, before_replacing: Callable[[], object] = lambda: None
 ) -> Iterator[Writer]:
-    """Replace ``path`` by what is written inside, whole or not at all; durable writes also survive a power cut.
+    """Replace ``path`` by what the block writes, whole or not at all; durable writes also survive a power cut.
 
     ``before_replacing`` is called once all of it is safe on the disk, while the old file still has its name.
-    Raises ``DiskError``; then, and when the inside raises, the old file is untouched and nothing else is left behind.
+    Raises ``DiskError``; then, and when the block raises, the old file is untouched and nothing else is left behind.
     """
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{path.name}-{secrets.token_hex(4)}")
     with disk_errors(path):
@@ -138,7 +138,7 @@ def writing(
 
 @contextmanager
 def _filling(path: Path, durable: bool) -> Iterator[Writer]:
-    """A new file, flushed at the end; an error of the disk ends it, whatever the inside makes of that."""
+    """Write a new file; an error of the disk is raised at the end, even if the block hides it."""
     with path.open("xb") as file:
         writer = Writer(file)
         try:
@@ -159,7 +159,7 @@ def write_bytes(path: Path, data: bytes | memoryview, *, durable: bool = True) -
 
 
 def sync_file(path: Path) -> None:
-    """Let what has been written to a file survive a power cut. Raises ``DiskError``."""
+    """Make what has been written to a file survive a power cut. Raises ``DiskError``."""
     with disk_errors(path), path.open("rb+") as file:
         os.fsync(file.fileno())
 
@@ -181,19 +181,19 @@ def write_json(path: Path, value: Mapping[str, Any], *, durable: bool = True) ->
 
 
 def overwrite_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write JSON over a small file in place, which needs no free block but is not atomic. Raises ``DiskError``."""
+    """Overwrite a small file in place, which needs no free block but is not atomic. Raises ``DiskError``."""
     with disk_errors(path), path.open("r+b") as file:
         file.write(json.dumps(value).encode())
         file.truncate()
 
 
 def open_to_read(path: Path) -> BinaryIO:
-    """A file of a run, opened as ``read_bytes`` does. Raises ``OSError``, for a symbolic link too."""
+    """Open a file of a run, as ``read_bytes`` does. Raises ``OSError``, for a symbolic link too."""
     return open(path, "rb", opener=lambda name, _: os.open(name, _READ))
 
 
 def read_bytes(path: Path | str) -> bytes:
-    """All of a file, a small one in a third of the time of ``Path.read_bytes``: a store has thousands of them.
+    """Read a file, a small one in a third of the time of ``Path.read_bytes``: a store has thousands of them.
 
     Raises ``DiskError``, for a symbolic link too.
     """
@@ -213,7 +213,7 @@ def read_bytes(path: Path | str) -> bytes:
 def remove_temporaries(folder: Path, of_others: Sequence[str] = ()) -> None:
     """Delete what interrupted writes left in ``folder``; only the folder's one writer may call this.
 
-    Others may be writing the files with the names ``of_others``: what is left of those stays until it is old.
+    Others may be writing the files named in ``of_others``: their temporaries stay until they are old.
     """
     for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
         is_of_others = path.name.startswith(tuple(f"{TEMPORARY_PREFIX}{name}-" for name in of_others))
@@ -224,12 +224,11 @@ def remove_temporaries(folder: Path, of_others: Sequence[str] = ()) -> None:
 def _is_fresh(path: Path) -> bool:
     try:
         return abs(time.time() - path.stat().st_mtime) < _FRESH_SECONDS
-    except FileNotFoundError:  # its writer is done with it
+    except FileNotFoundError:  # its writer has just finished
         return True
 
 
 def utc_now() -> datetime:
-    """The time, in UTC."""
     return datetime.now(UTC)
 
 

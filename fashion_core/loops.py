@@ -20,7 +20,7 @@ NO_AUTOCAST = nullcontext()
 
 @dataclass(frozen=True)
 class TrainStep:
-    """What training does with one batch."""
+    """Train on one batch."""
 
     model: nn.Module
     loss_fn: nn.Module
@@ -28,7 +28,7 @@ class TrainStep:
     autocast: AbstractContextManager[object] = NO_AUTOCAST
 
     def __call__(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """The loss of this batch before the step, as a scalar that stays on the device."""
+        """Return the loss of this batch before the step, as a scalar that stays on the device."""
         with self.autocast:
             loss: Tensor = self.loss_fn(self.model(inputs), labels)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -37,9 +37,9 @@ class TrainStep:
 
 
 def train_loop(batches: Batches, model: nn.Module, train_step: Step) -> Iterator[Tensor]:
-    """Train on each batch as the caller asks for it, and give its loss.
+    """Train on each batch as the caller asks for it, and yield its loss.
 
-    Between two batches the caller may look at the clock, change the learning rate, or leave.
+    Between two batches the caller may check the time, change the learning rate, or leave.
     """
     model.train()
     for inputs, labels in batches:
@@ -48,19 +48,17 @@ def train_loop(batches: Batches, model: nn.Module, train_step: Step) -> Iterator
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a pass over the test images gave: the mean ``loss``, ``accuracy`` (0 to 1), and each image's loss.
+    """The result of a pass over the test images.
 
-    ``losses`` is (N,) float32 on the CPU, in the order of the images.
+    Attributes:
+        loss: the mean.
+        accuracy: 0 to 1.
+        losses: of each image, in order; (N,) float32 on the CPU.
     """
 
     loss: float
     accuracy: float
     losses: Tensor
-
-    @property
-    def standard_error(self) -> float:
-        """Of the mean loss."""
-        return standard_error(self.losses)
 
 
 def standard_error(values: Tensor) -> float:
@@ -70,9 +68,9 @@ def standard_error(values: Tensor) -> float:
 
 @torch.inference_mode()
 def test_loop(batches: Batches, model: nn.Module, loss_fn: nn.Module) -> Evaluation:
-    """Measure all images of all batches; the model is left in ``eval`` mode.
+    """Evaluate the model on all batches; it is left in ``eval`` mode.
 
-    ``loss_fn`` gives the loss of each image, as ``nn.CrossEntropyLoss(reduction="none")`` does.
+    ``loss_fn`` returns the loss of each image, as ``nn.CrossEntropyLoss(reduction="none")`` does.
     """
     model.eval()
     losses, correct = [], []
@@ -89,15 +87,9 @@ _KEPT = ("betas", "eps")
 """The options of a group that a file decides; the others come from ``TrainConfig`` and from this machine."""
 
 
-def _leave_compiler_out() -> None:
-    """These methods import torch's compiler to be told what it made of them; it would take 0.7 s, and made nothing."""
-    for method in (Optimizer.add_param_group, Optimizer.state_dict, Optimizer.load_state_dict):
-        function = inspect.unwrap(method)
-        setattr(function, "__dynamo_disable", function)
-
-
-_leave_compiler_out()
-
+# Else these methods import torch's compiler, which takes 0.7 s and is not used.
+for _method in (Optimizer.add_param_group, Optimizer.state_dict, Optimizer.load_state_dict):
+    setattr(inspect.unwrap(_method), "__dynamo_disable", inspect.unwrap(_method))
 
 _BARE_STEPS: dict[type[Optimizer], Callable[[Optimizer], None]] = {
     kind: inspect.unwrap(kind.step) for kind in (SGD, Adam, AdamW)
@@ -106,7 +98,7 @@ _BARE_STEPS: dict[type[Optimizer], Callable[[Optimizer], None]] = {
 
 @torch.no_grad()
 def step(optimizer: Optimizer) -> None:
-    """``optimizer.step()`` and ``optimizer.zero_grad()``, without their hooks for torch's compiler and profiler."""
+    """Do ``optimizer.step()`` and ``optimizer.zero_grad()``, without their hooks for torch's compiler and profiler."""
     _BARE_STEPS[type(optimizer)](optimizer)
     for group in optimizer.param_groups:
         for parameter in group["params"]:
@@ -114,7 +106,7 @@ def step(optimizer: Optimizer) -> None:
 
 
 def make_optimizer(config: TrainConfig, model: nn.Module) -> Optimizer:
-    """The optimizer that the settings ask for, in its fused form: one call for all tensors."""
+    """Make the optimizer that the settings ask for, in its fused form: one call for all tensors."""
     options: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay, "fused": True}
     if config.optimizer == "sgd":
         return SGD(model.parameters(), momentum=config.momentum, **options)
@@ -123,7 +115,7 @@ def make_optimizer(config: TrainConfig, model: nn.Module) -> Optimizer:
 
 
 def restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Load a saved state into an optimizer of the same kind; what the settings say about a group stays as it is.
+    """Load a saved state into an optimizer of the same kind; the options that settings decide stay as they are.
 
     Each tensor is laid out as its parameter: a fused step goes through the memory of both side by side.
     """
@@ -138,7 +130,7 @@ def restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """The learning rate of optimizer step ``step``, counted from 0 over all epochs: a pure function, so no state."""
+    """Return the learning rate of this optimizer step, counted from 0 over all epochs: nothing to save or restore."""
     if config.schedule == "constant":
         return config.learning_rate
     progress = step / (config.epochs * config.batches_per_epoch)

@@ -3,13 +3,14 @@
 import os
 import threading
 import time
+from functools import partial
 from itertools import count
 from pathlib import Path
 
 import pytest
 
 from fashion_core import cache
-from fashion_core.cache import FileCache, LatestCache
+from fashion_core.cache import Cache, stamp
 from fashion_core.errors import RunNotFoundError
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Status
@@ -41,8 +42,8 @@ def file(tmp_path: Path) -> Path:
 
 def test_a_file_that_stands_still_is_read_once(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settle(monkeypatch)
-    texts, read = FileCache[str](8), Reads(file)
-    assert [texts.get(file, (file,), read) for _ in range(3)] == ["one"] * 3
+    texts, read = Cache[str](8), Reads(file)
+    assert [texts.get(file, stamp(file), read) for _ in range(3)] == ["one"] * 3
     assert read.count == 1
 
 
@@ -52,22 +53,22 @@ def set_back(path: Path, before: os.stat_result) -> None:
 
 def test_a_replaced_file_of_the_same_size_and_time_is_seen(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settle(monkeypatch)
-    texts, read, before = FileCache[str](8), Reads(file), file.stat()
-    assert texts.get(file, (file,), read) == "one"
+    texts, read, before = Cache[str](8), Reads(file), file.stat()
+    assert texts.get(file, stamp(file), read) == "one"
     other = file.with_name("other")
     other.write_text("two")
     other.replace(file)
     set_back(file, before)
-    assert texts.get(file, (file,), read) == "two"
+    assert texts.get(file, stamp(file), read) == "two"
 
 
 def test_a_file_written_over_within_one_tick_is_seen(file: Path) -> None:
-    texts, read, before = FileCache[str](8), Reads(file), file.stat()
-    assert texts.get(file, (file,), read) == "one"
+    texts, read, before = Cache[str](8), Reads(file), file.stat()
+    assert texts.get(file, stamp(file), read) == "one"
     with file.open("r+") as opened:
         opened.write("two")
     set_back(file, before)
-    assert texts.get(file, (file,), read) == "two"
+    assert texts.get(file, stamp(file), read) == "two"
 
 
 def test_a_clock_that_does_not_tick_hides_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,63 +76,68 @@ def test_a_clock_that_does_not_tick_hides_nothing(file: Path, monkeypatch: pytes
     found = file.stat()
     stopped = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
-    def stamp(path: Path) -> cache.Stamp:
-        return stopped
-
-    monkeypatch.setattr(cache, "stamp", stamp)
-    texts, read = FileCache[str](8), Reads(file)
-    assert texts.get(file, (file,), read) == "one"
+    monkeypatch.setattr(cache, "identity", lambda path: stopped)
+    texts, read = Cache[str](8), Reads(file)
+    assert texts.get(file, stamp(file), read) == "one"
     file.write_text("two")
-    assert texts.get(file, (file,), read) == "two"
+    assert texts.get(file, stamp(file), read) == "two"
 
 
 def test_a_file_from_the_future_is_never_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settle(monkeypatch)
     ahead = time.time() + AHEAD_SECONDS
     os.utime(file, (ahead, ahead))
-    texts, read = FileCache[str](8), Reads(file)
-    texts.get(file, (file,), read)
-    texts.get(file, (file,), read)
+    texts, read = Cache[str](8), Reads(file)
+    texts.get(file, stamp(file), read)
+    texts.get(file, stamp(file), read)
     assert read.count == 2
 
 
 def test_a_file_that_comes_and_goes_is_seen(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settle(monkeypatch)
-    exists = FileCache[bool](8)
-    found = [exists.get(file, (file,), file.exists)]
+    exists = Cache[bool](8)
+    found = [exists.get(file, stamp(file), file.exists)]
     file.unlink()
-    found.append(exists.get(file, (file,), file.exists))
+    found.append(exists.get(file, stamp(file), file.exists))
     file.touch()
-    found.append(exists.get(file, (file,), file.exists))
+    found.append(exists.get(file, stamp(file), file.exists))
     assert found == [True, False, True]
 
 
 def test_what_raises_is_not_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settle(monkeypatch)
-    numbers = FileCache[int](8)
+    numbers = Cache[int](8)
     with pytest.raises(ValueError, match="invalid literal"):
-        numbers.get(file, (file,), lambda: int(file.read_text()))
-    assert numbers.get(file, (file,), lambda: 1) == 1
+        numbers.get(file, stamp(file), lambda: int(file.read_text()))
+    assert numbers.get(file, stamp(file), lambda: 1) == 1
 
 
-def test_no_more_are_kept_than_wanted_and_the_oldest_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settle(monkeypatch)
-    texts = FileCache[str](2)
-    files = {name: Reads(tmp_path / name) for name in "abc"}
-    for name in files:
-        (tmp_path / name).touch()
-    for name in "abcac":
-        texts.get(name, (tmp_path / name,), files[name])
-    assert [read.count for read in files.values()] == [2, 1, 1]
+def test_no_more_are_kept_than_wanted_and_the_one_unused_for_longest_goes() -> None:
+    values, made = Cache[str](2), list[str]()
+
+    def make(key: str) -> str:
+        made.append(key)
+        return key
+
+    assert [values.get(key, None, partial(make, key)) for key in "abacab"] == list("abacab")
+    assert made == list("abcb")
 
 
-def test_latest_is_made_once_by_many_threads() -> None:
-    latest, made = LatestCache[int](2), count()
+def test_size_of_values_is_bounded_and_one_that_is_too_large_is_used_all_the_same() -> None:
+    texts = Cache[str](5, size=len)
+    for text in ("ab", "abc", "abcd", "abcdef"):
+        assert texts.get(text, None, text.lower) == text
+    assert texts.size == 4
+    assert "abcdef" not in texts
+
+
+def test_a_value_is_made_once_by_many_threads() -> None:
+    values, made = Cache[int](2), count()
     begin = threading.Barrier(4)
 
     def ask() -> None:
         begin.wait()
-        latest.get("key", "same", lambda: next(made))
+        values.get("key", "same", lambda: next(made))
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
@@ -141,9 +147,9 @@ def test_latest_is_made_once_by_many_threads() -> None:
     assert next(made) == 1
 
 
-def test_latest_is_made_anew_from_something_else() -> None:
-    latest, made = LatestCache[int](2), count()
-    assert [latest.get("key", made_from, made.__next__) for made_from in "aaba"] == [0, 0, 1, 2]
+def test_a_value_is_made_again_at_another_stamp() -> None:
+    values, made = Cache[int](2), count()
+    assert [values.get("key", made_from, made.__next__) for made_from in "aaba"] == [0, 0, 1, 2]
 
 
 def status(**changes: object) -> Status:
@@ -195,11 +201,11 @@ def test_a_checkpoint_that_comes_or_goes_is_seen_at_once(store: RunStore, monkey
 
 def test_a_file_is_kept_once_it_has_settled(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "SETTLED_SECONDS", 0.05)
-    texts, read = FileCache[str](8), Reads(file)
+    texts, read = Cache[str](8), Reads(file)
 
     def is_kept() -> bool:
         before = read.count
-        texts.get(file, (file,), read)
+        texts.get(file, stamp(file), read)
         return read.count == before
 
     wait_until(is_kept, "the file is kept", 5)

@@ -95,7 +95,7 @@ def test_leftovers_of_what_others_write_stay_until_they_are_old(tmp_path: Path) 
     assert names(tmp_path) == [fresh.name]
 
 
-@pytest.mark.parametrize("size", [0, 1, 1 << 14, (1 << 14) + 1, 3 << 14])
+@pytest.mark.parametrize("size", [0, 1, files._PIECE, files._PIECE + 1, 3 * files._PIECE])
 def test_file_of_any_size_is_read_whole(tmp_path: Path, size: int) -> None:
     data = os.urandom(size)
     (tmp_path / "file").write_bytes(data)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from fashion_core.charts.base import ChartSpec, named, written
 from fashion_core.charts.chart_parts import DARK, FAINT, FITTED, INK, MUTED, PAPER, dated, themed_axis
-from fashion_core.data.labels import CLASS_NAMES
+from fashion_core.config import CLASS_NAMES
 
 CELL: Final = "cell"
 """The selection in `confusion_chart`: a click gives `[{"true": 6, "predicted": 0, …}]`, one beside the cells `[]`."""

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fashion_core.charts.thumbnails import thumbnail
-from fashion_core.data.labels import CLASS_NAMES
+from fashion_core.config import CLASS_NAMES
 from fashion_core.inference.scores import Answers, Array, Calibration, ClassScore
 
 PROBABILITY_COLUMNS: Final = ("label", "class", "model", "number", "probability", "predicted", "words")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fashion_core.data.labels import CLASS_NAMES
+from fashion_core.config import CLASS_NAMES
 from fashion_core.inference.scores import (
     Answers,
     Calibration,

@@ -9,7 +9,7 @@ import pandas as pd
 
 from fashion_core.charts.base import ChartSpec, named, written
 from fashion_core.charts.chart_parts import FAINT, FITTED, INK, MUTED, haloed, pixels, themed_axis
-from fashion_core.data.labels import CLASS_NAMES
+from fashion_core.config import CLASS_NAMES
 
 OPINION_KEY: Final = (
     "the height of a colour: the probability of its class · upright lines: checkpoints · "

@@ -126,8 +126,7 @@ def _add(commands: Any, name: str, command: Command, help_text: str, *arguments:
 def _add_flags(parser: argparse.ArgumentParser, names: Collection[str], *, default: bool = False) -> None:
     """Add a flag for each setting; its value stays text, which ``parse_config`` checks and explains."""
     for setting in [setting for name, setting in SETTINGS.items() if name in names]:
-        unit = f" [{setting.unit}]" if setting.unit else ""
         default_text = f" (default: {setting.default})" if default and setting.default != "" else ""
         metavar = "{" + ",".join(setting.choices) + "}" if setting.choices else setting.kind.__name__.upper()
-        help_text = f"{setting.explanation}{unit}{default_text}".replace("%", "%%")
+        help_text = f"{setting.explanation}{default_text}".replace("%", "%%")
         parser.add_argument(setting.flag, dest=setting.name, metavar=metavar, help=help_text, default=argparse.SUPPRESS)

@@ -11,9 +11,8 @@ from torch import nn
 
 from fashion_core import devices
 from fashion_core.cli.answer import answer, given_settings
-from fashion_core.config import TrainConfig, parse_config
+from fashion_core.config import CLASS_NAMES, TrainConfig, parse_config
 from fashion_core.data import batches as data
-from fashion_core.data.labels import CLASS_NAMES
 from fashion_core.errors import ImageError
 from fashion_core.formats.load import load
 from fashion_core.inference import engine, prepare, scores

@@ -7,10 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fashion_core.config import PIXEL_MEAN, PIXEL_STD
 from fashion_core.data import images as raw_images
 
-MEAN, STD = 0.2860, 0.3530
-"""Of Fashion-MNIST's training pixels, scaled to 0..1."""
 EVALUATION_BATCH = 1000
 _SCALED_AT_ONCE = 1024
 """Images: so few that they stay in the processor's cache, so many that one scaling serves several small batches."""
@@ -53,7 +52,7 @@ def scale(pixels: Tensor, scaling: str) -> Tensor:
     if scaling == "raw":
         return images
     images = images.div_(255)
-    return images if scaling == "unit" else images.sub_(MEAN).div_(STD)
+    return images if scaling == "unit" else images.sub_(PIXEL_MEAN).div_(PIXEL_STD)
 
 
 def seed_of_epoch(seed: int, epoch: int) -> int:

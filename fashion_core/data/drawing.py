@@ -14,7 +14,7 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-SIDE = 28
+from fashion_core.config import SIDE
 
 Field = NDArray[np.float64]  # (N, 28, 28), a number a pixel; or (N, 1, 1), a number an image
 Number = Field | float

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashion_core import files
+from fashion_core.config import SIDE
 from fashion_core.data import fashion_mnist, synthetic
 from fashion_core.errors import DiskError
 
@@ -26,7 +27,7 @@ def read(dataset: str) -> tuple[Half, Half]:
 
 def _read_fashion_mnist() -> tuple[Half, Half]:
     unpacked = [np.frombuffer(fashion_mnist.unpack(archive), np.uint8) for archive in fashion_mnist.ARCHIVES]
-    pixels = [content[_IMAGES_HEADER:].reshape(-1, 28, 28) for content in unpacked[::2]]
+    pixels = [content[_IMAGES_HEADER:].reshape(-1, SIDE, SIDE) for content in unpacked[::2]]
     labels = [content[_LABELS_HEADER:] for content in unpacked[1::2]]
     return (pixels[0], labels[0]), (pixels[1], labels[1])
 
@@ -61,5 +62,5 @@ def _unpack(packed: bytes) -> tuple[Half, Half]:
     """All images, training first, then all labels."""
     everything = np.frombuffer(packed, np.uint8)
     count, split = synthetic.TRAIN_IMAGES + synthetic.TEST_IMAGES, synthetic.TRAIN_IMAGES
-    pixels, labels = everything[: count * 784].reshape(count, 28, 28), everything[count * 784 :]
+    pixels, labels = everything[: count * SIDE * SIDE].reshape(count, SIDE, SIDE), everything[count * SIDE * SIDE :]
     return (pixels[:split], labels[:split]), (pixels[split:], labels[split:])

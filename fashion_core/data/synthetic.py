@@ -8,9 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from fashion_core.config import TRAINING_IMAGES
+from fashion_core.config import SIDE, TRAINING_IMAGES
 from fashion_core.data.drawing import (
-    SIDE,
     Field,
     Range,
     Sheet,

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fashion_core import files
+from fashion_core.config import SIDE
 from fashion_core.data import batches
 from fashion_core.errors import DataError, DiskError
 from fashion_core.formats import save
@@ -71,7 +72,7 @@ def _checksum(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
 
 def as_program(model: nn.Module) -> bytes:
     """The model as a ``torch.export`` program (.pt2) that takes any number of images, without paths of this machine."""
-    images = torch.zeros(2, 1, 28, 28)
+    images = torch.zeros(2, 1, SIDE, SIDE)
     program = torch.export.export(model.eval(), (images,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)
@@ -101,7 +102,7 @@ def _images(run: Run) -> tuple[Tensor, str]:
     try:
         _, test = batches.load(config.dataset)
     except DataError:
-        noise = torch.randint(0, 256, (_IMAGES, 28, 28), generator=torch.Generator().manual_seed(0))
+        noise = torch.randint(0, 256, (_IMAGES, SIDE, SIDE), generator=torch.Generator().manual_seed(0))
         return batches.scale(noise.to(torch.uint8), config.pixels), "random pixels, for the dataset is not here"
     return batches.scale(test.pixels[:_IMAGES], config.pixels), "test images"
 

@@ -1,15 +1,13 @@
 """Use a model: images to class probabilities, from any saved file."""
 
-from collections import OrderedDict
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from fashion_core import files
+from fashion_core.cache import Cache, stamp
 from fashion_core.config import TrainConfig, parse_config
 from fashion_core.data import batches as data
 from fashion_core.errors import DamagedFileError, DiskError, DivergedModelError
@@ -38,27 +36,20 @@ class Models:
     """Models by the file they come from: each is loaded once, until its file changes or others need the room."""
 
     def __init__(self, capacity: int = CACHED_BYTES) -> None:
-        self.capacity = capacity
-        self._kept: OrderedDict[tuple[Any, ...], tuple[nn.Module, int]] = OrderedDict()
+        self._models: Cache[nn.Module] = Cache(capacity, _bytes_of)
 
     def get(self, path: Path, device: torch.device) -> nn.Module:
         """The model of this file on ``device``. Raises ``RefusedFileError`` or ``DiskError``."""
-        key = (path, files.signature(path), device)
-        if key not in self._kept:
-            model = load(path).model.to(device)
-            self._kept[key] = (model, sum(tensor.nbytes for tensor in model.state_dict().values()))
-        self._kept.move_to_end(key)
-        self._make_room()
-        return self._kept[key][0]
-
-    def _make_room(self) -> None:
-        while len(self._kept) > 1 and self.bytes > self.capacity:
-            self._kept.popitem(last=False)
+        return self._models.get((path, device), stamp(path), lambda: load(path).model.to(device))
 
     @property
-    def bytes(self) -> int:
+    def bytes(self) -> float:
         """What the models take together."""
-        return sum(size for _, size in self._kept.values())
+        return self._models.size
+
+
+def _bytes_of(model: nn.Module) -> int:
+    return sum(tensor.nbytes for tensor in model.state_dict().values())
 
 
 @cache

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from fashion_core.config import SIDE
 from fashion_core.errors import ImageError
 from fashion_core.inference import segmentation
 from fashion_core.inference.image_files import open_picture
-from fashion_core.inference.segmentation import SIDE, Grey
+from fashion_core.inference.segmentation import Grey
 
 SHOWN_SIDE = 256
 THINNEST = 32

@@ -6,11 +6,10 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from fashion_core.data.labels import CLASS_NAMES
+from fashion_core.config import CLASSES
 from fashion_core.errors import ComparisonError, DataError
 
 Array = np.ndarray[Any, np.dtype[Any]]
-CLASSES: Final = len(CLASS_NAMES)
 SIGNIFICANT: Final = 0.05
 """The p below which a difference counts: at most one in twenty pairs of equal models reaches it by chance."""
 

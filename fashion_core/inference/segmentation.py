@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-SIDE = 28
+from fashion_core.config import SIDE
+
 BRIGHT = 128
 """A border from here on is bright."""
 CLEARLY = 4

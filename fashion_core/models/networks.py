@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fashion_core.config import CLASSES, SIDE
 from fashion_core.models.torchvision_import import import_torchvision
-
-CLASSES = 10
 
 
 class NeuralNetwork(nn.Module):
@@ -112,7 +111,7 @@ def layers(model: nn.Module) -> list[Layer]:
         if not list(module.children())
     ]
     with torch.inference_mode():
-        model.eval()(torch.zeros(1, 1, 28, 28))
+        model.eval()(torch.zeros(1, 1, SIDE, SIDE))
     for hook in hooks:
         hook.remove()
     return found

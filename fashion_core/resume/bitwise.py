@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fashion_core.cache import FileCache
+from fashion_core.cache import Cache, stamp
 from fashion_core.formats.untrusted.readers import read_saved_file
 from fashion_core.formats.untrusted.saved_file import named_tensors
 from fashion_core.runs import metrics
@@ -48,10 +48,10 @@ def check_bitwise(child: Run, parent: Run) -> BitwiseCheck:
         *compared,
         *map(Run.info_path, compared),
     )
-    return _proofs.get((child.path, parent.path), read_from, lambda: _prove(child, parent))
+    return _proofs.get((child.path, parent.path), stamp(*read_from), lambda: _prove(child, parent))
 
 
-_proofs: FileCache[BitwiseCheck] = FileCache(1024)
+_proofs: Cache[BitwiseCheck] = Cache(1024)
 
 
 def _prove(child: Run, parent: Run) -> BitwiseCheck:

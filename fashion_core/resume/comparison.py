@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Literal
 
-from fashion_core.cache import MOST_RUNS, FileCache
+from fashion_core.cache import MOST_RUNS, Cache, stamp
 from fashion_core.errors import DamagedFileError, DiskError, printable
 from fashion_core.resume import plan
 from fashion_core.resume.labels import percent
@@ -74,7 +74,7 @@ class Compared:
         return gate_of(self.check)
 
 
-_rows: FileCache[Compared | None] = FileCache(MOST_RUNS)
+_rows: Cache[Compared | None] = Cache(MOST_RUNS)
 
 
 def gate_of(check: LoadCheck) -> float:
@@ -128,7 +128,7 @@ def _compare_one(run: Run) -> Compared | None:
     if run.record.parent is None:
         return None
     read_from = (run.load_check_path, run.record_path, run.labels_path, run.metrics_path)
-    row = _rows.get(run.path, read_from, lambda: _row(run, metrics.read_epochs(run.metrics_path)))
+    row = _rows.get(run.path, stamp(*read_from), lambda: _row(run, metrics.read_epochs(run.metrics_path)))
     state = run.state()
     return row if row is None or row.state == state else replace(row, state=state)
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from fashion_core.cache import MOST_RUNS, FileCache
+from fashion_core.cache import MOST_RUNS, Cache, stamp
 from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.resume.labels import cut_middle, loss_text, unique_labels
 from fashion_core.runs.run import Run
@@ -69,7 +69,7 @@ class Placed:
     root: bool
 
 
-_lanes: FileCache[_Lane | None] = FileCache(MOST_RUNS)
+_lanes: Cache[_Lane | None] = Cache(MOST_RUNS)
 
 
 def lineage_frame(store: RunStore) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -121,7 +121,7 @@ def _frames(shown: Sequence[Placed], placed: Sequence[Placed]) -> tuple[pd.DataF
 
 def _lane_of(run: Run) -> _Lane | None:
     read_from = (run.record_path, run.labels_path, run.metrics_path, run.checkpoint_folder)
-    return _lanes.get(run.path, read_from, lambda: _read(run))
+    return _lanes.get(run.path, stamp(*read_from), lambda: _read(run))
 
 
 def _read(run: Run) -> _Lane | None:

@@ -1,7 +1,6 @@
 """What everyone watching a run sees of its metrics, made once for all of them: only what was appended is read."""
 
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fashion_core.cache import Cache
 from fashion_core.config import TrainConfig
 from fashion_core.runs import metrics, tables
 from fashion_core.runs.run import Run
@@ -25,8 +25,7 @@ _MOST_HELD: Final = 1 << 14
 """Points of a curve in memory: ten times what is drawn, so that what is drawn stays even while the curve grows."""
 _MOST_RUNS: Final = 64
 """Runs whose curves stay in memory, up to a megabyte each; one that comes back is read from its beginning."""
-_watched: OrderedDict[str, "_Watched"] = OrderedDict()
-_changing = threading.Lock()
+_watched: Cache["_Watched"] = Cache(_MOST_RUNS)
 
 _Floats = NDArray[np.float64]
 
@@ -78,18 +77,12 @@ def _change(values: "pd.Series[float]") -> float | None:
 
 def read(run: Run) -> RunMetrics:
     """The metrics as they are now. Raises ``DamagedFileError`` or ``DiskError``."""
-    with _changing:
-        watched = _watched.pop(str(run.path), None) or _Watched(run)
-        _watched[str(run.path)] = watched
-        while len(_watched) > _MOST_RUNS:
-            _watched.popitem(last=False)
-    return watched.read()
+    return _watched.get(str(run.path), None, lambda: _Watched(run)).read()
 
 
 def clear() -> None:
     """Drop all curves, so that the next ``read`` begins at the first row."""
-    with _changing:
-        _watched.clear()
+    _watched.clear()
 
 
 class _Watched:

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Final
 from pydantic_core import from_json
 
 from fashion_core import files
-from fashion_core.cache import MOST_RUNS, FileCache
+from fashion_core.cache import MOST_RUNS, Cache, stamp
 from fashion_core.errors import DamagedFileError
 
 Row = dict[str, Any]
@@ -26,7 +26,7 @@ _REMEMBERED: Final = 128  # bytes
 _BATCH_ROW: Final = b'{"kind": "batch"'
 EPOCH_NUMBERS: Final = ("loss", "accuracy", "train_loss", "seconds", "samples_per_second")
 _KEYS = {"batch": {"epoch", "batch", "losses"}, "epoch": {"epoch", *EPOCH_NUMBERS}}
-_epochs: FileCache[list[Row]] = FileCache(MOST_RUNS)
+_epochs: Cache[list[Row]] = Cache(MOST_RUNS)
 
 
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
@@ -62,7 +62,7 @@ def _lines(text: bytes) -> list[bytes]:
 
 def read_epochs(path: Path) -> list[Row]:
     """The rows of ended epochs alone, read again only when the file has changed. Raises ``DiskError``."""
-    return _epochs.get(path, (path,), lambda: _read_epochs(path))
+    return _epochs.get(path, stamp(path), lambda: _read_epochs(path))
 
 
 def _read_epochs(path: Path) -> list[Row]:

@@ -5,7 +5,6 @@ import platform
 import subprocess
 import sys
 import time
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
@@ -14,6 +13,8 @@ from typing import Final
 
 import psutil
 from pydantic import BaseModel, ConfigDict
+
+from fashion_core.cache import Cache
 
 PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 KEEP_FREED_BLOCKS = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
@@ -90,23 +91,15 @@ class Heartbeats:
     """
 
     def __init__(self) -> None:
-        self._seen: OrderedDict[tuple[Path, ProcessId], tuple[float, float]] = OrderedDict()
+        self._changed: Cache[float] = Cache(_MOST_HEARTBEATS)
 
     def is_beating(self, folder: Path, process: ProcessId, heartbeat: float) -> bool:
         """Whether ``heartbeat``, in seconds since 1970, is recent; by the clock where it is seen there first."""
-        beat, changed = self._seen.get((folder, process)) or (heartbeat, self._by_the_clock(heartbeat))
-        if beat != heartbeat:
-            changed = time.monotonic()
-        self._seen[folder, process] = heartbeat, changed
-        self._seen.move_to_end((folder, process))
-        while len(self._seen) > _MOST_HEARTBEATS:
-            self._seen.popitem(last=False)
+        key, age = (folder, process), 0.0
+        if key not in self._changed:
+            age = abs(time.time() - heartbeat)  # one from the future is no better than one as far in the past
+        changed = self._changed.get(key, heartbeat, lambda: time.monotonic() - age)
         return time.monotonic() - changed < SILENCE_SECONDS
-
-    @staticmethod
-    def _by_the_clock(heartbeat: float) -> float:
-        age = abs(time.time() - heartbeat)  # one from the future is no better than one as far in the past
-        return time.monotonic() - age
 
 
 _heartbeats = Heartbeats()

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from fashion_core import files
-from fashion_core.cache import stamp
+from fashion_core.cache import identity
 from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.files import now
 from fashion_core.runs import processes
@@ -47,7 +47,7 @@ class Run(SavedFiles):
     @property
     def whole_labels(self) -> Labels | None:
         """The same, or None where they are damaged or missing. Raises ``DiskError``."""
-        if stamp(self.labels_path) is None:
+        if identity(self.labels_path) is None:
             return None
         with suppress(DamagedFileError):
             return self.labels

@@ -11,14 +11,14 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
 from fashion_core import files
-from fashion_core.cache import MOST_RUNS, FileCache
+from fashion_core.cache import MOST_RUNS, Cache, stamp
 from fashion_core.config import explain
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError, RunStateError
 
 Record = TypeVar("Record", bound=BaseModel)
 _OLD_CHECKSUM = re.compile(rb',\s*"crc32":\s*"[0-9a-f]{8}"\s*}\s*$')
 """What earlier versions wrote at the end of each file. It is not compared: people may edit these files."""
-_records: FileCache[BaseModel] = FileCache(5 * MOST_RUNS)
+_records: Cache[BaseModel] = Cache(5 * MOST_RUNS)
 
 
 def read_record(path: Path | str, kind: type[Record]) -> Record:
@@ -41,7 +41,7 @@ def _reason(error: ValidationError) -> str:
 
 def cached_record(path: Path, kind: type[Record]) -> Record:
     """Return what ``read_record`` does, read again only when the file has changed. Raises the same."""
-    value = _records.get(path, (path,), lambda: read_record(path, kind))
+    value = _records.get(path, stamp(path), lambda: read_record(path, kind))
     assert isinstance(value, kind)
     return value
 

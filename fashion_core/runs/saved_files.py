@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fashion_core import files
-from fashion_core.cache import MOST_RUNS, FileCache
+from fashion_core.cache import MOST_RUNS, Cache, stamp
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError
 from fashion_core.runs.run_files import cached_record, read_record
 from fashion_core.runs.schema import FileInfo, Verification
 
 OTHER_DIGEST = "its SHA-256 is not the one that was recorded"
-_epochs: FileCache[tuple[tuple[int, bool], ...]] = FileCache(MOST_RUNS)
+_epochs: Cache[tuple[tuple[int, bool], ...]] = Cache(MOST_RUNS)
 
 
 class ListedFile(NamedTuple):
@@ -63,7 +63,9 @@ class SavedFiles:
         """Epochs in order, and whether their checkpoint is there."""
         folder = self.checkpoint_folder
         return _epochs.get(
-            folder, (folder,), lambda: tuple(sorted((epoch, entry is not None) for epoch, entry in _scan(folder)))
+            folder,
+            stamp(folder),
+            lambda: tuple(sorted((epoch, entry is not None) for epoch, entry in _scan(folder))),
         )
 
     def saved_files(self) -> list[Path]:

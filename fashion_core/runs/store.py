@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fashion_core import files
-from fashion_core.cache import MOST_RUNS, FileCache
+from fashion_core.cache import MOST_RUNS, Cache, stamp
 from fashion_core.config import TrainConfig
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError, RunStateError
 from fashion_core.files import now, utc_now
@@ -26,7 +26,7 @@ LEFTOVER_SECONDS = 3600.0
 _ID_PATTERN = re.compile(r"\d{8}-\d{6}-\d{3}-[0-9a-f]{4}")
 _EPOCH_PATTERN = re.compile(r"[0-9]{1,9}")
 _EPOCH_KEYS = ("epoch", *metrics.EPOCH_NUMBERS)
-_listings: FileCache[tuple[Run, ...]] = FileCache(8)
+_listings: Cache[tuple[Run, ...]] = Cache(8)
 
 
 @lru_cache(maxsize=MOST_RUNS)
@@ -89,7 +89,7 @@ class RunStore:
 
     def runs(self) -> list[Run]:
         """All runs, the newest first; damaged ones too. Raises ``DiskError``."""
-        return list(_listings.get(self.root, (self.root,), self._list))
+        return list(_listings.get(self.root, stamp(self.root), self._list))
 
     def _list(self) -> tuple[Run, ...]:
         with files.disk_errors(self.root):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fashion_core.cache import MOST_RUNS, FileCache, LatestCache
+from fashion_core.cache import MOST_RUNS, Cache, stamp
 from fashion_core.config import TrainConfig
 from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.runs import metrics, saved_files
@@ -33,11 +33,11 @@ SAVED_COLUMNS = (
 )  # fmt: skip
 
 _Row = dict[str, Any]
-_run_rows: FileCache[tuple[_Row, Status | None]] = FileCache(MOST_RUNS)
-_imported: FileCache[_Row] = FileCache(MOST_RUNS)
-_run_frames: LatestCache[pd.DataFrame] = LatestCache(_STORES)
-_saved: FileCache["_Saved"] = FileCache(MOST_RUNS)
-_saved_frames: LatestCache[pd.DataFrame] = LatestCache(_STORES)
+_run_rows: Cache[tuple[_Row, Status | None]] = Cache(MOST_RUNS)
+_imported: Cache[_Row] = Cache(MOST_RUNS)
+_run_frames: Cache[pd.DataFrame] = Cache(_STORES)
+_saved: Cache["_Saved"] = Cache(MOST_RUNS)
+_saved_frames: Cache[pd.DataFrame] = Cache(_STORES)
 
 
 def runs_frame(store: RunStore) -> pd.DataFrame:
@@ -62,11 +62,11 @@ def _runs_frame(rows: Sequence[_Row]) -> pd.DataFrame:
 
 def _run_row(run: Run) -> _Row:
     """Read the files again when they change; ask each time whether a worker still runs."""
-    row, status = _run_rows.get(run.path, _row_files(run), lambda: _read_run_row(run))
+    row, status = _run_rows.get(run.path, stamp(*_row_files(run)), lambda: _read_run_row(run))
     if status and status.state == "running":
         row = {**row, "state": run.state(status)}
     if row.get("epochs") == _IMPORTED:
-        row = {**row, **_imported.get(run.path, (run.checkpoint_folder,), lambda: _read_imported(run))}
+        row = {**row, **_imported.get(run.path, stamp(run.checkpoint_folder), lambda: _read_imported(run))}
     return row
 
 
@@ -165,7 +165,7 @@ def _saved_frame(saved: Sequence[_Saved]) -> pd.DataFrame:
 
 def _saved_of(run: Run) -> _Saved:
     read_from = (run.path, run.record_path, run.labels_path, run.verification_path, run.checkpoint_folder)
-    return _saved.get(run.path, read_from, lambda: _read_saved(run))
+    return _saved.get(run.path, stamp(*read_from), lambda: _read_saved(run))
 
 
 def _read_saved(run: Run) -> _Saved:

@@ -10,7 +10,7 @@ from fashion_core import files
 from fashion_core.config import TrainConfig
 from fashion_core.errors import DamagedFileError, LoadCheckError
 from fashion_core.formats import save
-from fashion_core.loops import Evaluation
+from fashion_core.loops import Evaluation, standard_error
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import LoadCheck
 from fashion_core.runs.store import RunStore
@@ -73,7 +73,7 @@ def check_load(run: Run, parent: ParentCheckpoint, found: Evaluation) -> None:
         loss_last=loss_last,
         loss_check=found.loss,
         accuracy=found.accuracy,
-        standard_error=found.standard_error,
+        standard_error=standard_error(found.losses),
         comparable=comparable,
         optimizer="loaded" if parent.fits(config) else "fresh",
         losses_sha256=written.sha256,

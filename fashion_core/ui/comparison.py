@@ -6,7 +6,7 @@ from typing import get_args
 import pandas as pd
 import streamlit as st
 
-from fashion_core.cache import LatestCache
+from fashion_core.cache import Cache
 from fashion_core.charts.base import ChartSpec
 from fashion_core.charts.branches import branch_chart
 from fashion_core.charts.comparison import COMPARISON_KEY, FOCUS, comparison_chart
@@ -30,8 +30,8 @@ from fashion_core.ui import common, login, run_status
 
 FIRST, LATEST = "first epoch", "latest"
 REFRESH_SECONDS = 2.0
-_kept_frames: LatestCache[tuple[pd.DataFrame, pd.DataFrame]] = LatestCache(16)
-_kept_charts: LatestCache[tuple[ChartSpec, ChartSpec]] = LatestCache(16)
+_kept_frames: Cache[tuple[pd.DataFrame, pd.DataFrame]] = Cache(16)
+_kept_charts: Cache[tuple[ChartSpec, ChartSpec]] = Cache(16)
 
 
 def show_comparison(store: RunStore) -> None:

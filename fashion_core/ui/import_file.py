@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from fashion_core.access.gate import forget_upload
-from fashion_core.config import DATASET_LABELS
+from fashion_core.config import DATASET_LABELS, PIXEL_MEAN, PIXEL_STD
 from fashion_core.formats.inspect import Inspection
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, login, upload_limits
@@ -13,7 +13,7 @@ from fashion_core.ui.saved_file import look, show_inside, show_problem, show_ver
 
 IMPORTED = "imported"
 """Where the session holds the address of what it has just imported."""
-PIXELS = {"unit": "from 0 to 1", "raw": "from 0 to 255", "standard": "mean 0.2860, std 0.3530"}
+PIXELS = {"unit": "from 0 to 1", "raw": "from 0 to 255", "standard": f"mean {PIXEL_MEAN:.4f}, std {PIXEL_STD:.4f}"}
 
 
 def show_upload(store: RunStore) -> None:

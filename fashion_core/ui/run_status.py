@@ -6,7 +6,7 @@ from typing import Literal
 
 import streamlit as st
 
-from fashion_core.cache import LatestCache
+from fashion_core.cache import Cache
 from fashion_core.config import PRESETS, parse_config
 from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.files import now
@@ -20,7 +20,7 @@ from fashion_core.ui.common import duration, plain, problems_shown, sentence
 ADVANCE_SECONDS = 1.0
 SILENT_SECONDS = 30.0
 """How old the heartbeat of a running run may be without a word about it: measuring a large model takes a while."""
-_last_advance: LatestCache[None] = LatestCache(8)
+_last_advance: Cache[None] = Cache(8)
 Color = Literal["red", "orange", "blue", "green", "gray", "violet"]
 
 STATES: dict[str, tuple[str, Color]] = {

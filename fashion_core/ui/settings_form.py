@@ -34,16 +34,15 @@ def ask_settings(names: Sequence[str], values: Mapping[str, Any], prefix: str) -
 def _ask(setting: Setting, value: Any, prefix: str) -> Any:
     """The value goes with the widget: one that the session sets is lost where a click cuts the page's drawing short."""
     key = f"{prefix}{setting.name}"
-    label = f"{setting.label} ({setting.unit})" if setting.unit else setting.label
     if setting.choices:
         index = setting.choices.index(value)
-        return st.selectbox(label, setting.choices, index, _choice_label, key=key, help=setting.explanation)
+        return st.selectbox(setting.label, setting.choices, index, _choice_label, key=key, help=setting.explanation)
     if setting.kind is str:
-        return st.text_input(label, value, key=key, help=setting.explanation)
+        return st.text_input(setting.label, value, key=key, help=setting.explanation)
     if setting.kind is int:
-        return st.number_input(label, value=value, key=key, help=setting.explanation, step=1)
+        return st.number_input(setting.label, value=value, key=key, help=setting.explanation, step=1)
     step = float(setting.default) or 0.01
-    return st.number_input(label, value=value, key=key, help=setting.explanation, step=step, format="%g")
+    return st.number_input(setting.label, value=value, key=key, help=setting.explanation, step=step, format="%g")
 
 
 def _choice_label(choice: str) -> str:

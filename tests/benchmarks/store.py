@@ -39,7 +39,7 @@ def cold(way: Callable[[], object]) -> Callable[[], object]:
         tables._row_files.cache_clear()
         for module in (run_files, run_folders, runs, tables):
             for value in vars(module).values():
-                if isinstance(value, cache.FileCache | cache.LatestCache):
+                if isinstance(value, cache.Cache):
                     value.clear()
         return way()
 

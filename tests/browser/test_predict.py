@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from fashion_core.config import CLASS_NAMES
 from fashion_core.data import batches
-from fashion_core.data.labels import CLASS_NAMES
 from fashion_core.formats.load import load
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore

@@ -28,7 +28,7 @@ BAD_VALUES = (
     ("Learning rate", "-1", "0.001", "Learning rate should be greater than 0"),
     ("Learning rate", "0", "0.001", "Learning rate should be greater than 0"),
     ("Epochs", "0", "2", "Epochs should be greater than or equal to 1"),
-    ("Batch size (images)", "20000", "64", "larger than the 12,000 training images"),
+    ("Batch size", "20000", "64", "larger than the 12,000 training images"),
 )
 
 

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from fashion_core.charts import chart_parts, evaluation, evaluation_tables, predictions
 from fashion_core.charts import gallery as gallery_chart
-from fashion_core.data.labels import CLASS_NAMES
+from fashion_core.config import CLASS_NAMES
 from fashion_core.inference import scores
 from tests.support.charts import FAMILY, FOUR, PIXELS, SHIRT, T_SHIRT, THEME, answers_from, contrast, opinion, row
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fashion_core.config import CLASS_NAMES
 from fashion_core.data import batches
-from fashion_core.data.labels import CLASS_NAMES
 from fashion_core.formats import export
 from fashion_core.formats.load import load
 from fashion_core.inference import engine

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from fashion_core.config import CLASS_NAMES, PIXEL_MEAN, PIXEL_STD
 from fashion_core.data import batches as data
 from fashion_core.data import fashion_mnist
 from fashion_core.data.batches import Images
-from fashion_core.data.labels import CLASS_NAMES
 from fashion_core.errors import DataError
 from fashion_core.models.torchvision_import import import_torchvision
 
@@ -160,8 +160,8 @@ def test_real_images_are_the_official_ones(real_data: Path, monkeypatch: pytest.
     train, test = data.load("fashion-mnist")
     assert (train.pixels.shape, test.pixels.shape) == ((60_000, 28, 28), (10_000, 28, 28))
     unit = train.pixels.double() / 255
-    assert round(unit.mean().item(), 4) == data.MEAN
-    assert round(unit.std().item(), 4) == data.STD
+    assert round(unit.mean().item(), 4) == PIXEL_MEAN
+    assert round(unit.std().item(), 4) == PIXEL_STD
     for archive, pixels in ((fashion_mnist.ARCHIVES[0], train.pixels), (fashion_mnist.ARCHIVES[2], test.pixels)):
         assert pixels.numpy().tobytes() == fashion_mnist.unpack(archive)[16:]
     for archive, labels in ((fashion_mnist.ARCHIVES[1], train.labels), (fashion_mnist.ARCHIVES[3], test.labels)):

@@ -32,7 +32,7 @@ WHAT_TO_DO = {
     errno.EIO: "check that it is healthy and connected, then try again",
     errno.EACCES: "change its permissions or choose another place",
     errno.EFBIG: "choose another disk or raise `ulimit -f`",
-    errno.EROFS: "choose another folder, or let that disk be written to and try again",
+    errno.EROFS: "choose another folder, or make that disk writable and try again",
 }
 
 

@@ -14,10 +14,11 @@ from fashion_core.errors import RefusedFileError
 from fashion_core.formats import export
 from fashion_core.formats.load import load
 from fashion_core.inference import engine
-from fashion_core.models import build_model
+from fashion_core.models import NeuralNetwork, build_model
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
 from fashion_core.runs.store import RunStore
+from tests.support.files import settle
 from tests.support.processes import ROOT
 from tests.support.runs import new_run, train
 
@@ -100,7 +101,10 @@ def test_probabilities_are_of_images_scaled_as_the_model_was_trained(pixels: tor
     assert torch.equal(engine.probabilities(model, pixels[:10], scaling, CPU), expected)
 
 
-def test_a_model_is_loaded_once_until_its_file_changes(runs: dict[str, Run], tmp_path: Path) -> None:
+def test_a_model_is_loaded_once_until_its_file_changes(
+    runs: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle(monkeypatch)
     path = tmp_path / "model.pth"
     path.write_bytes(runs["mlp"].model_path.read_bytes())
     models = engine.Models()
@@ -111,7 +115,10 @@ def test_a_model_is_loaded_once_until_its_file_changes(runs: dict[str, Run], tmp
     assert type(models.get(path, CPU)) is not type(first)
 
 
-def test_models_that_are_kept_take_no_more_than_they_may(runs: dict[str, Run], tmp_path: Path) -> None:
+def test_models_that_are_kept_take_no_more_than_they_may(
+    runs: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle(monkeypatch)
     size = sum(tensor.nbytes for tensor in build_model("mlp", seed=0).state_dict().values())
     models = engine.Models(capacity=2 * size)
     paths = [tmp_path / f"{number}.pth" for number in range(4)]
@@ -125,8 +132,7 @@ def test_models_that_are_kept_take_no_more_than_they_may(runs: dict[str, Run], t
 
 
 def test_a_model_larger_than_all_room_is_still_used(runs: dict[str, Run]) -> None:
-    models = engine.Models(capacity=1)
-    assert models.get(runs["mlp"].model_path, CPU) is models.get(runs["mlp"].model_path, CPU)
+    assert isinstance(engine.Models(capacity=1).get(runs["mlp"].model_path, CPU), NeuralNetwork)
 
 
 def test_a_refused_file_is_not_kept(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from fashion_core.config import CLASSES
 from fashion_core.errors import ComparisonError, DataError
 from fashion_core.inference import scores
-from fashion_core.inference.scores import CLASSES, Answers, Array
+from fashion_core.inference.scores import Answers, Array
 from tests.support.charts import FOUR, answers_from, right_and_wrong
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fashion_core.cache import Cache
 from fashion_core.config import TrainConfig
 from fashion_core.runs import live, metrics, tables
 from fashion_core.runs.run import Run
@@ -78,7 +79,7 @@ def test_looks_are_the_same_until_something_changes(run: Run) -> None:
 def test_a_run_that_nobody_watches_any_more_is_forgotten(
     store: RunStore, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "_MOST_RUNS", 1)
+    monkeypatch.setattr(live, "_watched", Cache(1))
     first = live.read(run)
     live.read(new_run(store))
     assert live.read(run) is not first

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from fashion_core.charts.evaluation_tables import Opinion
-from fashion_core.inference.scores import CLASSES, Answers, Array
+from fashion_core.config import CLASSES
+from fashion_core.inference.scores import Answers, Array
 
 THEME: dict[str, dict[str, Any]] = tomllib.loads(
     (Path(__file__).parents[2] / ".streamlit" / "config.toml").read_text(encoding="utf-8")

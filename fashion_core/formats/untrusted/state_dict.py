@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fashion_core.config import CLASSES, MODEL_CLASSES, SIDE
 from fashion_core.errors import RefusedFileError
 from fashion_core.formats.untrusted.values import Name, Record, SavedTensor, joined
 
@@ -109,14 +110,14 @@ def _sequential(*layers: Layer) -> Layer:
 
 
 def _mlp() -> Layer:
-    stack = _sequential(_linear(784, 512), _relu(), _linear(512, 512), _relu(), _linear(512, 10))
+    stack = _sequential(_linear(SIDE * SIDE, 512), _relu(), _linear(512, 512), _relu(), _linear(512, CLASSES))
     return Layer("NeuralNetwork", layers={"flatten": _FLATTEN, "linear_relu_stack": stack})
 
 
 def _cnn() -> Layer:
     pool = _pool(2, 2, 0)
     features = (_conv(1, 32, 3), _norm(32), _relu(), pool, _conv(32, 64, 3), _norm(64), _relu(), pool)
-    classifier = (_FLATTEN, _dropout(0.25), _linear(3136, 128), _relu(), _linear(128, 10))
+    classifier = (_FLATTEN, _dropout(0.25), _linear(3136, 128), _relu(), _linear(128, CLASSES))
     return Layer("SmallCNN", layers={"features": _sequential(*features), "classifier": _sequential(*classifier)})
 
 
@@ -144,7 +145,7 @@ def _resnet18() -> Layer:
     for number, (inputs, outputs) in enumerate(widths, 1):
         layers[f"layer{number}"] = _sequential(_block(inputs, outputs), _block(outputs, outputs))
     layers["avgpool"] = Layer(f"{_NN}.pooling.AdaptiveAvgPool2d", {"output_size": (1, 1)})
-    return Layer("torchvision.models.resnet.ResNet", settings, layers={**layers, "fc": _linear(512, 10)})
+    return Layer("torchvision.models.resnet.ResNet", settings, layers={**layers, "fc": _linear(512, CLASSES)})
 
 
 BLUEPRINTS: Mapping[str, Layer] = {"mlp": _mlp(), "cnn": _cnn(), "resnet18": _resnet18()}
@@ -152,7 +153,6 @@ BLUEPRINTS: Mapping[str, Layer] = {"mlp": _mlp(), "cnn": _cnn(), "resnet18": _re
 
 StateDict = dict[str, SavedTensor]
 
-MODEL_CLASSES: Mapping[str, str] = {"NeuralNetwork": "mlp", "SmallCNN": "cnn", "ResNet": "resnet18"}
 _PREFIXES = ("module.", "_orig_mod.", "model.")
 _MOST_PREFIXES = 4
 WEIGHT_KEYS = ("model_state_dict", "state_dict", "model")
@@ -165,7 +165,7 @@ def model_of_class(name: Name) -> str | None:
     """The known model that a class of this name stands for, whoever's module it is from."""
     if name.name == "ResNet" and name.module != "torchvision.models.resnet":
         return None
-    return MODEL_CLASSES.get(name.name)
+    return next((model for model, kind in MODEL_CLASSES.items() if kind == name.name), None)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Final
 
 import pandas as pd
 
-from fashion_core.cache import LatestCache, stamp
+from fashion_core.cache import Cache, identity
 from fashion_core.charts import live as charts
 from fashion_core.charts.base import ChartSpec
 from fashion_core.config import TrainConfig
@@ -27,7 +27,7 @@ ACTIVE_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 3.0
 MAX_EPOCHS: Final = 400
 """So many epochs of a long run are drawn; the best and the worst of each stretch are among them."""
-_charts: LatestCache[tuple[ChartSpec, ChartSpec]] = LatestCache(64)
+_charts: Cache[tuple[ChartSpec, ChartSpec]] = Cache(64)
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def read(store: RunStore, run: Run) -> LiveMetrics:
     config, check = run.record.config, run.load_check
     span = tables.horizon(config, status, run.record.first_epoch)
     losses, accuracy = _charts.get(run.path, (seen.version, span, check), lambda: _drawn(config, seen, span, check))
-    depends = state, status.error, span, check is not None, seen.damaged, stamp(run.log_path)
+    depends = state, status.error, span, check is not None, seen.damaged, identity(run.log_path)
     return LiveMetrics(
         status=status,
         state=state,

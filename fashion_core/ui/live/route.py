@@ -13,7 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from fashion_core.access import roles as access
 from fashion_core.access.roles import Roles
-from fashion_core.cache import LatestCache
+from fashion_core.cache import Cache
 from fashion_core.errors import FashionError
 from fashion_core.runs.run import Run
 from fashion_core.ui import common, login, run_status
@@ -23,7 +23,7 @@ _TICKET_SECONDS: Final = 10.0
 """For so long somebody who has connected may be silent."""
 _tickets: Final = URLSafeSerializer(secrets.token_bytes(), salt="who watches which run")
 _Told = tuple[float, str, Roles | None]
-_looks: LatestCache[asyncio.Task[_Told]] = LatestCache(64)
+_looks: Cache[asyncio.Task[_Told]] = Cache(64)
 """What all who watch a run at one pace are told at a tick of the clock, made once."""
 
 

@@ -10,7 +10,7 @@ import streamlit as st
 from fashion_core.charts import evaluation_tables, outcome_words
 from fashion_core.charts.evaluation_tables import Opinion
 from fashion_core.charts.predictions import OPINION_KEY, opinion_chart
-from fashion_core.data.labels import CLASS_NAMES
+from fashion_core.config import CLASS_NAMES, CLASSES
 from fashion_core.errors import DamagedFileError, FashionError
 from fashion_core.inference import scores
 from fashion_core.inference.scores import Array
@@ -116,7 +116,7 @@ def _opinions(runs: Sequence[Run], said: Mapping[tuple[str, int], Array]) -> Ite
             parent=parent.run if parent else None,
             branch=parent.epoch if parent else None,
             epochs=np.array(epochs, np.int64),
-            probabilities=np.array([said[run.id, epoch] for epoch in epochs]).reshape(-1, scores.CLASSES),
+            probabilities=np.array([said[run.id, epoch] for epoch in epochs]).reshape(-1, CLASSES),
         )
 
 

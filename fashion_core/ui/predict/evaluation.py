@@ -5,7 +5,7 @@ import streamlit as st
 
 from fashion_core.charts import evaluation, evaluation_tables, outcome_words
 from fashion_core.charts.evaluation import CELL
-from fashion_core.data.labels import CLASS_NAMES
+from fashion_core.config import CLASS_NAMES, CLASSES
 from fashion_core.errors import ConfigError
 from fashion_core.inference import scores
 from fashion_core.inference.scores import Answers, Array
@@ -63,7 +63,7 @@ def _addressed_cell() -> tuple[int, int] | None:
     if given is None:
         return None
     parts = given.split("-")
-    if len(parts) != 2 or not all(part in map(str, range(scores.CLASSES)) for part in parts):
+    if len(parts) != 2 or not all(part in map(str, range(CLASSES)) for part in parts):
         raise ConfigError(f"A cell is two classes such as 6-0, not {given!r}: mend the address.")
     return int(parts[0]), int(parts[1])
 

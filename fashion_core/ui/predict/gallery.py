@@ -9,7 +9,7 @@ import streamlit as st
 from fashion_core.charts import evaluation_tables
 from fashion_core.charts.gallery import IMAGE, gallery_chart
 from fashion_core.charts.predictions import models_key, probabilities_chart
-from fashion_core.data.labels import CLASS_NAMES
+from fashion_core.config import CLASS_NAMES
 from fashion_core.errors import ConfigError
 from fashion_core.inference import scores
 from fashion_core.inference.scores import Answers, Array

@@ -8,7 +8,7 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from fashion_core.charts import evaluation_tables
-from fashion_core.data.labels import CLASS_NAMES
+from fashion_core.config import CLASS_NAMES
 from fashion_core.errors import FashionError
 from fashion_core.inference.client import PREDICTOR
 from fashion_core.inference.prepare import Prepared

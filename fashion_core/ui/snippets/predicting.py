@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from fashion_core.config import TrainConfig
-from fashion_core.data.labels import CLASS_NAMES
+from fashion_core.config import CLASS_NAMES, TrainConfig
 from fashion_core.ui.snippets.loading import Target, loading_script
 from fashion_core.ui.snippets.training import TRANSFORMS
 

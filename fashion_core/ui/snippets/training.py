@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-from fashion_core.cache import LatestCache
+from fashion_core.cache import Cache
 from fashion_core.config import TrainConfig
 
 MODEL_CLASSES = {"mlp": "NeuralNetwork", "cnn": "SmallCNN"}
@@ -14,7 +14,7 @@ TRANSFORMS = {
     "standard": "transforms.Compose([transforms.ToTensor(), transforms.Normalize(0.2860, 0.3530)])",
 }
 """What torchvision makes of an image, by ``TrainConfig.pixels``."""
-_sources: LatestCache[str] = LatestCache(len(MODEL_CLASSES))
+_sources: Cache[str] = Cache(len(MODEL_CLASSES))
 _BLACK = {"unit": "0", "raw": "0", "standard": "-0.2860 / 0.3530"}
 
 
