@@ -1,4 +1,4 @@
-"""The images to learn from, as bytes on the device that trains, and the batches made of them there."""
+"""The images of a dataset, as bytes on the device that trains, and the batches made from them there."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from fashion_core.data import images as raw_images
 
 EVALUATION_BATCH = 1000
 _SCALED_AT_ONCE = 1024
-"""Images: so few that they stay in the processor's cache, so many that one scaling serves several small batches."""
+"""Images: few enough for the processor's cache, and enough that one scaling serves several small batches."""
 _MAX_SHIFT = 2
 
 
@@ -36,18 +36,18 @@ class Images:
 
 
 def load(dataset: str) -> tuple[Images, Images]:
-    """Training and test images of a dataset, on the CPU. Raises ``DataError`` or ``DiskError``."""
+    """Load the training and the test images of a dataset, on the CPU. Raises ``DataError`` or ``DiskError``."""
     return as_images(raw_images.read(dataset))
 
 
 def as_images(halves: tuple[raw_images.Half, raw_images.Half]) -> tuple[Images, Images]:
-    """What ``raw_images.read`` gives, as tensors of their own."""
+    """Copy what ``images.read`` returns into tensors."""
     train, test = (Images(torch.tensor(half[0]), torch.tensor(half[1]).long()) for half in halves)
     return train, test
 
 
 def scale(pixels: Tensor, scaling: str) -> Tensor:
-    """Bytes (N, 28, 28) to what the model takes: (N, 1, 28, 28) float32, scaled as ``TrainConfig.pixels`` says."""
+    """Turn bytes (N, 28, 28) into what models take: (N, 1, 28, 28) float32, scaled as ``TrainConfig.pixels`` says."""
     images = pixels.unsqueeze(1).float()
     if scaling == "raw":
         return images
@@ -56,20 +56,20 @@ def scale(pixels: Tensor, scaling: str) -> Tensor:
 
 
 def seed_of_epoch(seed: int, epoch: int) -> int:
-    """One seed for each epoch of each run: neighbours share no stream, and a resumed epoch gets its own again."""
+    """Return one seed for each epoch of each run: no two share a stream, and a resumed epoch gets its own again."""
     return int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0] >> 1)
 
 
 def epoch_batches(
     images: Images, batch_size: int, scaling: str, augmentation: str, epoch_seed: int, first_batch: int = 0
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch's batches from ``first_batch`` on: inputs (B, 1, 28, 28) float32 and labels (B,) int64.
+    """Yield one epoch's batches from ``first_batch`` on: inputs (B, 1, 28, 28) float32 and labels (B,) int64.
 
     Order and augmentation follow from ``epoch_seed`` alone, so a part of an epoch is the same part each time.
     """
     generator = torch.Generator().manual_seed(epoch_seed)
     order = torch.randperm(len(images), generator=generator).to(images.pixels.device)
-    pixels = images.pixels.index_select(0, order)  # copies whole images: in half the time of pixels[order]
+    pixels = images.pixels.index_select(0, order)  # copies whole images, in half the time of pixels[order]
     labels = images.labels[order]
     if augmentation == "flip and shift":
         pixels = flip_and_shift(pixels, generator)
@@ -93,7 +93,7 @@ def flip_and_shift(pixels: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def test_batches(images: Images, scaling: str) -> Iterator[tuple[Tensor, Tensor]]:
-    """All images in order, in batches of 1,000: inputs (B, 1, 28, 28) float32 and labels (B,) int64."""
+    """Yield all images in order, in batches of 1,000: inputs (B, 1, 28, 28) float32 and labels (B,) int64."""
     for start in range(0, len(images), EVALUATION_BATCH):
         stop = start + EVALUATION_BATCH
         yield scale(images.pixels[start:stop], scaling), images.labels[start:stop]

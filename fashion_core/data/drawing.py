@@ -1,9 +1,9 @@
 """Shapes, shades and cloth on 28 by 28 pixels, many pictures at once, the same bytes on every machine.
 
-That holds by construction, because each step here and in ``garments`` has one right answer: random numbers are uniforms
-of PCG64, and pixels see only operations that IEEE 754 rounds exactly (+ - * / sqrt, minimum, maximum, comparisons,
-floor), one array operation at a time. Sines, powers, matrix products and sums over an axis are absent on purpose: their
-last bit depends on the processor.
+That holds by construction, because each step here and in ``synthetic`` has one right answer: random numbers are
+uniforms of PCG64, and pixels see only operations that IEEE 754 rounds exactly (+ - * / sqrt, minimum, maximum,
+comparisons, floor), one array operation at a time. Sines, powers, matrix products and sums over an axis are absent on
+purpose: their last bit depends on the processor.
 
 Shapes are signed distances in pixels, positive inside. Each garment has a frame of its own, moved, turned and scaled a
 little: u to the right and v down, from -14 to 14 over the picture. Shades go from 0, black, to 1, white.
@@ -19,7 +19,6 @@ from fashion_core.config import SIDE
 Field = NDArray[np.float64]  # (N, 28, 28), a number a pixel; or (N, 1, 1), a number an image
 Number = Field | float
 Point = tuple[Number, Number]
-Range = tuple[float, float]
 
 
 class Sheet:
@@ -68,7 +67,7 @@ def inside(*distances: Field) -> Field:
 
 
 def line(distance: Field, width: float) -> Field:
-    """How much of a pixel is on the line where the distance is nought, so wide to each side."""
+    """How much of a pixel is on the line where the distance is 0, so wide to each side."""
     return inside(width - np.abs(distance))
 
 
@@ -78,7 +77,7 @@ def wave(position: Field) -> Field:
 
 
 def curve(position: Field, *knots: Point) -> Field:
-    """A smooth course through (position, height) knots, level before the first and after the last."""
+    """A smooth curve through (position, height) knots, level before the first and after the last."""
     (start, height), *others = knots
     course = np.zeros_like(position) + height
     for end, next_height in others:

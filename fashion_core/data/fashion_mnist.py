@@ -1,4 +1,4 @@
-"""The four official files of Fashion-MNIST: where they are, whether they are whole, and fetching them.
+"""The four official files of Fashion-MNIST: find, check and download them.
 
 Names, MD5 sums and address: https://github.com/zalandoresearch/fashion-mnist and ``torchvision.datasets.FashionMNIST``.
 """
@@ -24,7 +24,7 @@ _TIMEOUT_SECONDS = 20
 
 
 class Archive(NamedTuple):
-    """One official file: its size in bytes and MD5, and the MD5 of what is packed in it."""
+    """One official file: its size in bytes and MD5, and the MD5 of its content when unpacked."""
 
     name: str
     bytes: int
@@ -56,28 +56,28 @@ HOW_TO_GET_IT = (
 
 
 def root() -> Path:
-    """Where data is kept: ``FASHION_DATA``, or ``data`` in the working folder."""
+    """Return ``FASHION_DATA``, or ``data`` in the working folder."""
     return Path(os.environ.get("FASHION_DATA", "data")).absolute()
 
 
 def raw_folder() -> Path:
-    """Where torchvision, and so ``download``, puts the files."""
+    """Return where torchvision, and so ``download``, puts the files."""
     return root() / "FashionMNIST" / "raw"
 
 
 def are_present() -> bool:
-    """Whether all four files seem to be there; ``check`` reads them."""
+    """Whether all four files exist; ``check`` reads them."""
     return all(any(path.is_file() for path, _ in _candidates(archive)) for archive in ARCHIVES)
 
 
 def check() -> None:
-    """Raises ``DataError`` unless all four files are there and are the official ones."""
+    """Raise ``DataError`` unless all four files are there and are the official ones."""
     for archive in ARCHIVES:
         find(archive)
 
 
 def find(archive: Archive) -> Path:
-    """An official file, packed or unpacked, whose content has been checked. Raises ``DataError`` or ``DiskError``."""
+    """Find an official file, packed or unpacked, and check it. Raises ``DataError`` or ``DiskError``."""
     altered = []
     for path, md5 in _candidates(archive):
         if path.is_file():
@@ -96,39 +96,35 @@ def _candidates(archive: Archive) -> Iterator[tuple[Path, str]]:
 
 
 def _md5(path: Path) -> str:
-    digest = hashlib.md5(usedforsecurity=False)
     with files.disk_errors(path), path.open("rb") as file:
-        while piece := file.read(_PIECE_BYTES):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).hexdigest()
 
 
 def unpack(archive: Archive) -> bytes:
-    """What is in an official file. Raises ``DataError`` or ``DiskError``."""
+    """Read the content of an official file. Raises ``DataError`` or ``DiskError``."""
     path = find(archive)
     with files.disk_errors(path):
         return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
 
 
 def download(progress: Callable[[int, int], object], address: str = ADDRESS) -> None:
-    """Fetch what is missing, each file checked before it gets its name; a second try goes on where the first stopped.
+    """Fetch what is missing and check each file before it gets its name; another try continues where this one stopped.
 
-    ``progress`` is told the bytes present and the bytes in all. Raises ``DownloadError`` or ``DiskError``.
+    ``progress`` is called with the bytes present and the bytes in all. Raises ``DownloadError`` or ``DiskError``.
     """
-    folder = raw_folder()
+
+    def report(count: int) -> None:
+        progress(done + count, TOTAL_BYTES)
+
+    folder, done = raw_folder(), 0
     with files.disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    done = 0
     with files.disk_errors(folder), FileLock(root() / ".download.lock"):  # one at a time; the others find it done
         for archive in ARCHIVES:
             if not _is_official(folder / archive.name, archive):
-                _fetch(archive, folder, address, partial(_tell_share, progress, done))
+                _fetch(archive, folder, address, report)
             done += archive.bytes
             progress(done, TOTAL_BYTES)
-
-
-def _tell_share(progress: Callable[[int, int], object], done: int, count: int) -> None:
-    progress(done + count, TOTAL_BYTES)
 
 
 def _is_official(path: Path, archive: Archive) -> bool:

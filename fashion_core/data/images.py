@@ -1,4 +1,4 @@
-"""The images as they lie on the disk, read without torch: a worker reads them while it imports that."""
+"""The images of a dataset, read without torch: a worker reads them while it imports torch."""
 
 import hashlib
 from contextlib import suppress
@@ -15,13 +15,13 @@ from fashion_core.errors import DiskError
 Half = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 """Pixels (N, 28, 28) and labels (N,) of the training or the test images."""
 _SYNTHETIC_SHA256 = "9a2570493187c6c592c08a1e689135f432a5a67b11470681bdf25f5c1a7e7152"
-"""Of all drawn images and labels: what a cache must hold to be used."""
+"""Of all drawn images and labels, which a cached file must have."""
 _IMAGES_HEADER, _LABELS_HEADER = 16, 8
-"""Bytes before the data; the files are checked by their MD5. Format: http://yann.lecun.com/exdb/mnist"""
+"""Bytes, which the MD5 of the file has checked. Format: http://yann.lecun.com/exdb/mnist"""
 
 
 def read(dataset: str) -> tuple[Half, Half]:
-    """Training and test images of a dataset. Raises ``DataError`` or ``DiskError``."""
+    """Read the training and the test images of a dataset. Raises ``DataError`` or ``DiskError``."""
     return _read_fashion_mnist() if dataset == "fashion-mnist" else _read_synthetic()
 
 
@@ -38,17 +38,13 @@ def _read_synthetic() -> tuple[Half, Half]:
     with suppress(OSError):  # a cache that can't be read is drawn again
         packed = cache.read_bytes()
     if hashlib.sha256(packed).hexdigest() != _SYNTHETIC_SHA256:
-        packed = _draw_synthetic()
-        _keep(cache, packed)
+        train, test = synthetic.train_set(), synthetic.test_set()
+        packed = b"".join(array.tobytes() for array in (train[0], test[0], train[1], test[1]))
+        _write(cache, packed)
     return _unpack(packed)
 
 
-def _draw_synthetic() -> bytes:
-    train, test = synthetic.train_set(), synthetic.test_set()
-    return b"".join(array.tobytes() for array in (train[0], test[0], train[1], test[1]))
-
-
-def _keep(cache: Path, packed: bytes) -> None:
+def _write(cache: Path, packed: bytes) -> None:
     """A cache is a convenience: where it can't be written, the log says so and the next run draws again."""
     try:
         with files.disk_errors(cache.parent):
@@ -59,7 +55,7 @@ def _keep(cache: Path, packed: bytes) -> None:
 
 
 def _unpack(packed: bytes) -> tuple[Half, Half]:
-    """All images, training first, then all labels."""
+    """All images come first, those for training before those for testing; then all labels."""
     everything = np.frombuffer(packed, np.uint8)
     count, split = synthetic.TRAIN_IMAGES + synthetic.TEST_IMAGES, synthetic.TRAIN_IMAGES
     pixels, labels = everything[: count * SIDE * SIDE].reshape(count, SIDE, SIDE), everything[count * SIDE * SIDE :]

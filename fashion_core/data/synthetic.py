@@ -1,6 +1,6 @@
-"""Synthetic garments: the ten Fashion-MNIST classes drawn by rule, for a machine that has no network.
+"""Synthetic garments: the ten Fashion-MNIST classes drawn by rule, for a machine without a network.
 
-The same seed gives the same bytes on every machine, for the reason that ``drawing`` gives; its rule holds here too.
+The same seed gives the same bytes on every machine: ``drawing`` says how, and its rule holds here too.
 """
 
 from collections.abc import Callable
@@ -9,21 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashion_core.config import SIDE, TRAINING_IMAGES
-from fashion_core.data.drawing import (
-    Field,
-    Range,
-    Sheet,
-    blend,
-    box,
-    curve,
-    fabric,
-    inside,
-    line,
-    sew,
-    strip,
-    wave,
-    within,
-)
+from fashion_core.data.drawing import Field, Sheet, blend, box, curve, fabric, inside, line, sew, strip, wave, within
 
 TRAIN_IMAGES = TRAINING_IMAGES["synthetic"]
 TEST_IMAGES = 2_000
@@ -34,6 +20,7 @@ FLOOR = 7.0  # where a shoe stands
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.uint8]
+Range = tuple[float, float]
 
 
 def print_chest(sheet: Sheet, cloth: Field, probability: float) -> Field:
@@ -51,7 +38,7 @@ def open_front(sheet: Sheet, cloth: Field, buttoned: float) -> Field:
 
 
 def torso(sheet: Sheet, hem: Field, width: Field, waist: Range, skirt: Range, neck: Range) -> Field:
-    """The distance into a body; waist and skirt are how much wider than the shoulders, neck is how deep."""
+    """The distance into a body; waist and skirt: how much wider than the shoulders; neck: how deep."""
     half = curve(
         sheet.v, (TOP + 5, width), ((TOP + hem) / 2, width + sheet.pick(*waist)), (hem, width + sheet.pick(*skirt))
     )
@@ -214,18 +201,11 @@ def bag(sheet: Sheet) -> Field:
     return blend(handle, blend(cloth, sheet.pick(0, 1), clasp), inside(body))
 
 
-DRAWINGS: tuple[tuple[Callable[[Sheet], Field], float], ...] = (  # by label; how far up or down each may lie
-    (t_shirt, 1.4),
-    (trouser, 1.4),
-    (pullover, 1.4),
-    (dress, 1.4),
-    (coat, 1.4),
-    (sandal, 4),
-    (shirt, 1.4),
-    (sneaker, 4),
-    (bag, 2.5),
-    (ankle_boot, 2.5),
-)
+DRAWINGS: tuple[tuple[Callable[[Sheet], Field], float], ...] = (
+    (t_shirt, 1.4), (trouser, 1.4), (pullover, 1.4), (dress, 1.4), (coat, 1.4),
+    (sandal, 4), (shirt, 1.4), (sneaker, 4), (bag, 2.5), (ankle_boot, 2.5),
+)  # fmt: skip
+"""By label: what draws the garment, and how far up or down it may lie."""
 
 
 def develop(sheet: Sheet, picture: Field) -> Images:
@@ -235,7 +215,7 @@ def develop(sheet: Sheet, picture: Field) -> Images:
 
 
 def draw(labels: NDArray[np.integer], seed: int) -> Images:
-    """Images (N, 28, 28), uint8, one for each of N labels 0 to 9. The same labels and seed give the same bytes."""
+    """Draw images (N, 28, 28) uint8, one for each of N labels 0 to 9. The same labels and seed give the same bytes."""
     images = np.zeros((len(labels), SIDE, SIDE), np.uint8)
     for label, (drawing, drift) in enumerate(DRAWINGS):
         rng = np.random.Generator(np.random.PCG64([seed, label]))
@@ -248,17 +228,17 @@ def draw(labels: NDArray[np.integer], seed: int) -> Images:
 
 
 def balanced(count: int, seed: int) -> tuple[Images, Labels]:
-    """So many images and their labels, as many of each class, in shuffled order."""
+    """Draw ``count`` images and their labels, as many of each class, in shuffled order."""
     order = np.argsort(np.random.Generator(np.random.PCG64(seed)).random(count), kind="stable")
     labels = (order % len(DRAWINGS)).astype(np.uint8)
     return draw(labels, seed), labels
 
 
 def train_set() -> tuple[Images, Labels]:
-    """Images (12000, 28, 28) and labels (12000,), both uint8, as many of each class, in a fixed shuffled order."""
+    """Draw images (12000, 28, 28) and labels (12000,), both uint8, as many of each class, in a fixed order."""
     return balanced(TRAIN_IMAGES, seed=1)
 
 
 def test_set() -> tuple[Images, Labels]:
-    """Images (2000, 28, 28) and labels (2000,), both uint8, as many of each class, none of them in the training set."""
+    """Draw images (2000, 28, 28) and labels (2000,), both uint8; none of them is in the training set."""
     return balanced(TEST_IMAGES, seed=2)
