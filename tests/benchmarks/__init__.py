@@ -1,8 +1,11 @@
 """Figures beside their references, taken in the same run: ``python -m tests.benchmarks NAME [--json]``."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 
 @dataclass(frozen=True)
@@ -11,8 +14,8 @@ class Comparison:
 
     Attributes:
         title: what is done.
-        reference: the way that the others stand beside.
-        milliseconds: each way's times, a value a round; figures in another ``unit`` where that says so.
+        reference: the way that the others are compared with.
+        milliseconds: each way's times, a value a round, or figures in another ``unit``.
     """
 
     title: str
@@ -21,14 +24,17 @@ class Comparison:
     unit: str = "ms"
 
 
-def nothing() -> None:
-    """What is done between two timings, where there is nothing to do."""
+@contextmanager
+def disk_folder() -> Iterator[Path]:
+    """A temporary folder on the disk of the working folder; the system's own may lie in memory."""
+    with TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder:
+        yield Path(folder)
 
 
 def alternate(
-    ways: Mapping[str, Callable[[], object]], rounds: int, between: Callable[[], object] = nothing
+    ways: Mapping[str, Callable[[], object]], rounds: int, between: Callable[[], object] = lambda: None
 ) -> dict[str, list[float]]:
-    """Time each way once a round, in milliseconds, so that a busy machine slows them all; a round before warms up.
+    """Time each way once a round, in milliseconds, so that a busy machine slows them all; a first round warms up.
 
     ``between`` runs after each timing and is not timed.
     """

@@ -8,8 +8,7 @@ from dataclasses import asdict
 from statistics import median
 
 from fashion_core.errors import FashionError
-
-from . import Comparison
+from tests.benchmarks import Comparison
 
 BENCHMARKS = {
     "training": "a fifth of an epoch of the tutorial's network: ours beside the tutorial's loop and the bare products",

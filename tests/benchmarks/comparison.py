@@ -1,7 +1,5 @@
 """What it costs to show 150 resumed runs: from the run folders on disk to what the browser is sent."""
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -18,9 +16,8 @@ from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Environment, LoadCheck, Parent, Resumption, Status
 from fashion_core.runs.store import RunStore
-
-from . import Comparison, alternate
-from .stores import LOSSES_A_ROW, batch_rows, write_epochs
+from tests.benchmarks import Comparison, alternate, disk_folder
+from tests.benchmarks.stores import LOSSES_A_ROW, batch_rows, write_epochs
 
 ROUNDS = 9
 PARENTS, RESUMED, EPOCHS = 5, 150, 20
@@ -98,8 +95,8 @@ def curve(random: np.random.Generator, start: float, epochs: int) -> list[float]
 
 def run() -> Comparison:
     """On the disk of the working folder. A click on a row builds both charts anew; a changed run reads all again."""
-    with TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder:
-        store = RunStore(Path(folder))
+    with disk_folder() as folder:
+        store = RunStore(folder)
         fill_with_resumed(store)
         rows = compare(store)
         branches = branches_of(store, rows)

@@ -6,9 +6,8 @@ from tempfile import TemporaryDirectory
 import torch
 
 from fashion_core.formats.inspect import inspect
-
-from . import Comparison, alternate
-from .saving import mlp_checkpoint
+from tests.benchmarks import Comparison, alternate
+from tests.benchmarks.saving import mlp_checkpoint
 
 ROUNDS = 5
 BYTES = 500_000_000

@@ -1,17 +1,14 @@
 """Whether a server's memory stays where it is when people come and go: 1,000 connects and disconnects."""
 
 import asyncio
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import psutil
 
 from fashion_core.runs.store import RunStore
-
-from . import Comparison
-from .serving import serving
-from .sessions import open_session
-from .stores import fill, run_path
+from tests.benchmarks import Comparison, disk_folder
+from tests.benchmarks.serving import serving
+from tests.benchmarks.sessions import open_session
+from tests.benchmarks.stores import fill, run_path
 
 VISITS, AT_ONCE, BATCHES = 1000, 10, 10
 RUNS, EPOCHS = 50, 20
@@ -23,10 +20,10 @@ BEFORE = f"memory after the first {WARM_UP_VISITS} visits"
 
 def run() -> Comparison:
     """Every page in turn, with a run in its address every other time; each visit stays for a while."""
-    with TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder:
-        store = RunStore(Path(folder, "runs"))
+    with disk_folder() as folder:
+        store = RunStore(folder / "runs")
         fill(store, RUNS, EPOCHS)
-        with serving(Path(folder), FASHION_RUNS=str(store.root)) as server:
+        with serving(folder, FASHION_RUNS=str(store.root)) as server:
             process = psutil.Process(server.process.pid)
             sizes = asyncio.run(visited(process, server.port, store, VISITS))
     after = {f"after {VISITS // BATCHES * number} more": [size] for number, size in enumerate(sizes) if number}

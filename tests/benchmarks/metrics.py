@@ -1,8 +1,6 @@
 """What a refresh of the live chart costs once a run's metrics have 1,000,000 rows."""
 
 import json
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from fashion_core.charts import live as charts
 from fashion_core.config import parse_config
@@ -11,9 +9,8 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Environment, Parent, Resumption
 from fashion_core.runs.store import RunStore
 from fashion_core.ui.live import live_metrics
-
-from . import Comparison, alternate
-from .stores import LOADED, write
+from tests.benchmarks import Comparison, alternate, disk_folder
+from tests.benchmarks.stores import LOADED, write
 
 ROUNDS = 5
 ROWS, LOSSES_A_ROW, ROWS_AN_EPOCH = 1_000_000, 4, 235
@@ -79,8 +76,8 @@ def long_run(store: RunStore, parent: Parent | None) -> Growing:
 
 def run() -> Comparison:
     """On the disk of the working folder."""
-    with TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder:
-        store = RunStore(Path(folder))
+    with disk_folder() as folder:
+        store = RunStore(folder)
         first, resumed = long_run(store, None), long_run(store, Parent(run="gone", epoch=0))
         ways = {
             "read every row again": first.read_all,

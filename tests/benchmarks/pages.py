@@ -1,18 +1,15 @@
 """What each page costs the server with 1,000 runs of 20 checkpoints: from the request to the script's end."""
 
 import asyncio
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from fashion_core.formats import save
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-
-from . import Comparison
-from .saving import mlp_checkpoint
-from .serving import Server, serving
-from .sessions import open_session
-from .stores import fill, make_old, run_path, write_run
+from tests.benchmarks import Comparison, disk_folder
+from tests.benchmarks.saving import mlp_checkpoint
+from tests.benchmarks.serving import Server, serving
+from tests.benchmarks.sessions import open_session
+from tests.benchmarks.stores import fill, make_old, run_path, write_run
 
 RUNS, EPOCHS = 1000, 20
 ROUNDS = 9
@@ -64,14 +61,14 @@ def make_usable(run: Run, epoch: int) -> None:
 
 def run() -> Comparison:
     """Each page over a real websocket, in turn, beside a page of a store without runs on a server of its own."""
-    with TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder:
-        full, empty = RunStore(Path(folder, "full")), RunStore(Path(folder, "empty"))
+    with disk_folder() as folder:
+        full, empty = RunStore(folder / "full"), RunStore(folder / "empty")
         fill(full, RUNS, EPOCHS)
         add_usable(full)
-        Path(folder, "none").mkdir()
+        (folder / "none").mkdir()
         with (
-            serving(Path(folder), FASHION_RUNS=str(full.root)) as server,
-            serving(Path(folder, "none"), FASHION_RUNS=str(empty.root)) as idle,
+            serving(folder, FASHION_RUNS=str(full.root)) as server,
+            serving(folder / "none", FASHION_RUNS=str(empty.root)) as idle,
         ):
             times = asyncio.run(timed(server, idle, visits(full)))
     return Comparison(f"Run the script of a page with {RUNS:,} runs of {EPOCHS} checkpoints", EMPTY, times)

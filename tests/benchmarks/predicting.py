@@ -9,9 +9,8 @@ import torch
 
 from fashion_core.data import batches
 from fashion_core.inference.client import Predictor
-
-from . import Comparison, alternate
-from .saving import mlp_checkpoint
+from tests.benchmarks import Comparison, alternate
+from tests.benchmarks.saving import mlp_checkpoint
 
 ROUNDS = 9
 

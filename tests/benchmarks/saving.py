@@ -1,21 +1,16 @@
 """What it costs to save a checkpoint so that no crash tears it and no power cut takes it back."""
 
-from datetime import UTC, datetime
 from itertools import count
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 
-from fashion_core import files
 from fashion_core.config import parse_config
 from fashion_core.formats import save
 from fashion_core.loops import make_optimizer
 from fashion_core.models import build_model
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import FileInfo
-
-from . import Comparison, alternate
+from tests.benchmarks import Comparison, alternate, disk_folder
+from tests.benchmarks.stores import info_of
 
 ROUNDS = 21
 
@@ -30,31 +25,16 @@ def mlp_checkpoint() -> save.Checkpoint:
     return {"epoch": 0, **state, "loss": 0.5}
 
 
-def info_of(digest: files.Digest) -> FileInfo:
-    """The facts that training writes for a checkpoint."""
-    return FileInfo(
-        format="checkpoint",
-        sha256=digest.sha256,
-        bytes=digest.bytes,
-        epoch=0,
-        loss=0.5,
-        accuracy=0.8,
-        seconds=0.0,
-        created=datetime.now(UTC),
-        why="epoch",
-    )
-
-
 def run() -> Comparison:
     """On the disk of the working folder, under a fresh name each time, as training saves."""
     content, epochs = mlp_checkpoint(), count()
-    with TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder:
-        run = Run(Path(folder))
+    with disk_folder() as folder:
+        run = Run(folder)
         run.checkpoint_folder.mkdir()
 
         def save_and_list() -> None:
             path = run.checkpoint_path(next(epochs))
-            run.write_info(path, info_of(save.save(path, content)))
+            run.write_info(path, info_of(digest=save.save(path, content)))
 
         def remove() -> None:  # else each save waits for memory that the files before it still fill
             for path in run.checkpoint_folder.iterdir():

@@ -2,8 +2,6 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from fashion_core.config import parse_config
 from fashion_core.data import fashion_mnist
@@ -11,9 +9,8 @@ from fashion_core.runs.schema import Environment
 from fashion_core.runs.store import RunStore
 from fashion_core.training.reporting import Position
 from fashion_core.training.trainer import Trainer
-
-from . import Comparison
-from .training import THREADS
+from tests.benchmarks import Comparison, disk_folder
+from tests.benchmarks.training import THREADS
 
 ROUNDS = 9
 EPOCH = "an epoch, nothing being saved"
@@ -23,8 +20,8 @@ def run() -> Comparison:
     """The tutorial's network, all its training images, on the disk of the working folder."""
     dataset = "fashion-mnist" if fashion_mnist.are_present() else "synthetic"
     environment = Environment(python="3", torch="2", device="cpu", threads=THREADS)
-    with TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder:
-        store = RunStore(Path(folder))
+    with disk_folder() as folder:
+        store = RunStore(folder)
         trainer = Trainer(store.create(parse_config({"dataset": dataset}), environment), lambda: False)
         with trainer.saver:
             rounds = [one_round(trainer, number) for number in range(ROUNDS + 1)][1:]

@@ -11,7 +11,6 @@ import sys
 import time
 from contextlib import aclosing, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from fashion_core.config import DATASET_LABELS, parse_config
 from fashion_core.data import batches, fashion_mnist
@@ -19,10 +18,9 @@ from fashion_core.errors import RunStateError
 from fashion_core.runs import machine, processes, queue
 from fashion_core.runs.schema import UNDER_WAY_STATES
 from fashion_core.runs.store import RunStore
-
-from . import Comparison, alternate
-from .serving import serving
-from .sessions import Session, open_session
+from tests.benchmarks import Comparison, alternate, disk_folder
+from tests.benchmarks.serving import serving
+from tests.benchmarks.sessions import Session, open_session
 
 ROUNDS = 7
 TORCH = "python -c 'import torch'"
@@ -34,8 +32,8 @@ def run() -> Comparison:
     """In a server that has started a run before, and in one where this is the first."""
     dataset = "fashion-mnist" if fashion_mnist.are_present() else "synthetic"
     batches.load(dataset)  # draws and keeps the garments where they are the dataset
-    with TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder:
-        store = RunStore(Path(folder, "runs"))
+    with disk_folder() as folder:
+        store = RunStore(folder / "runs")
         os.environ["FASHION_RUNS"] = str(store.root)
 
         def start() -> None:
@@ -45,7 +43,7 @@ def run() -> Comparison:
             machine._asked_machine.cache_clear()
             start()
 
-        with serving(Path(folder)) as server, asyncio.Runner() as runner:
+        with serving(folder) as server, asyncio.Runner() as runner:
             visitor = Visitor(server.port, dataset)
             runner.run(visitor.open_form())
 

@@ -2,17 +2,14 @@
 
 import gc
 from collections.abc import Callable
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from fashion_core import cache
 from fashion_core.runs import queue, run_files, tables
 from fashion_core.runs import run as run_folders
 from fashion_core.runs import store as runs
 from fashion_core.runs.store import RunStore
-
-from . import Comparison, alternate
-from .stores import fill
+from tests.benchmarks import Comparison, alternate, disk_folder
+from tests.benchmarks.stores import fill
 
 RUNS, EPOCHS = 1000, 20
 ROUNDS = 7
@@ -50,8 +47,8 @@ def run() -> Comparison:
     """The system has all files in memory; cold means that this process has read none."""
     gc.collect()
     gc.freeze()  # as a server does when it starts: looking for garbage among what it imported takes longer than to list
-    with TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder:
-        store = RunStore(Path(folder))
+    with disk_folder() as folder:
+        store = RunStore(folder)
         fill(store, RUNS, EPOCHS)
         # what is warm has to follow what reads the same files: the next cold way forgets them
         ways: dict[str, Callable[[], object]] = {

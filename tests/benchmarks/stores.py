@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fashion_core.config import parse_config
+from fashion_core.files import Digest
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import (
     Environment,
@@ -24,7 +25,7 @@ from fashion_core.runs.schema import (
 from fashion_core.runs.store import RunStore
 
 CONTENT = b"no checkpoint"
-_SHA256 = hashlib.sha256(CONTENT).hexdigest()
+_DIGEST = Digest(hashlib.sha256(CONTENT).hexdigest(), len(CONTENT))
 BATCH_ROWS, LOSSES_A_ROW = 4, 94
 Batches = Callable[[int, float], list[dict[str, Any]]]
 """The batch rows of an epoch with this loss."""
@@ -106,12 +107,12 @@ def even_batches(epoch: int, loss: float) -> list[dict[str, Any]]:
     return batch_rows(epoch, [loss] * LOSSES_A_ROW, BATCH_ROWS)
 
 
-def info_of(epoch: int, loss: float) -> FileInfo:
-    """Of a checkpoint that holds ``CONTENT``."""
+def info_of(epoch: int = 0, loss: float = 0.5, digest: Digest = _DIGEST) -> FileInfo:
+    """Of a checkpoint, by default one that holds ``CONTENT``."""
     return FileInfo(
         format="checkpoint",
-        sha256=_SHA256,
-        bytes=len(CONTENT),
+        sha256=digest.sha256,
+        bytes=digest.bytes,
         epoch=epoch,
         loss=loss,
         accuracy=0.8,

@@ -25,8 +25,7 @@ from fashion_core.runs.store import RunStore
 from fashion_core.training.captured_step import CapturedStep
 from fashion_core.training.reporting import Position
 from fashion_core.training.trainer import Trainer
-
-from . import Comparison, alternate
+from tests.benchmarks import Comparison, alternate, disk_folder
 
 ROUNDS = 11
 IMAGES, BATCH = 12_000, 64
@@ -40,9 +39,9 @@ def place_to_train(images: int) -> Iterator[tuple[Path, str, RunStore]]:
     devices.make_reproducible(THREADS)
     with (
         images_in_idx_files(images) as (folder, which),
-        TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as runs,
+        disk_folder() as runs,
     ):
-        yield folder, which, RunStore(Path(runs))
+        yield folder, which, RunStore(runs)
 
 
 @contextmanager

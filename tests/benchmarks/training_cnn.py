@@ -1,7 +1,7 @@
 """A sixteenth of an epoch of the small CNN: ours beside the plain loop."""
 
-from . import Comparison, alternate
-from .training import BATCH, THREADS, TUTORIAL, our_epoch, place_to_train, tutorial_epoch
+from tests.benchmarks import Comparison, alternate
+from tests.benchmarks.training import BATCH, THREADS, TUTORIAL, our_epoch, place_to_train, tutorial_epoch
 
 ROUNDS, IMAGES = 7, 3_840
 

@@ -2,9 +2,17 @@
 
 from fashion_core import devices
 from fashion_core.data import fashion_mnist
-
-from . import Comparison, alternate
-from .training import BATCH, TUTORIAL, epoch_of, our_epoch, our_training, place_to_train, step_by_step, tutorial_epoch
+from tests.benchmarks import Comparison, alternate
+from tests.benchmarks.training import (
+    BATCH,
+    TUTORIAL,
+    epoch_of,
+    our_epoch,
+    our_training,
+    place_to_train,
+    step_by_step,
+    tutorial_epoch,
+)
 
 ROUNDS, IMAGES, DEVICE = 7, 60_000, "cuda:0"
 

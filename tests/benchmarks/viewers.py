@@ -7,9 +7,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from statistics import quantiles
-from tempfile import TemporaryDirectory
 
 import psutil
 
@@ -19,10 +17,9 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES
 from fashion_core.runs.store import RunStore
 from fashion_core.ui.live.live_metrics import ACTIVE_SECONDS
-
-from . import Comparison
-from .serving import Server, serving
-from .sessions import Session, open_session
+from tests.benchmarks import Comparison, disk_folder
+from tests.benchmarks.serving import Server, serving
+from tests.benchmarks.sessions import Session, open_session
 
 ROUNDS = 21
 WINDOW_SECONDS = 4.0
@@ -35,12 +32,12 @@ ALONE = "train 1,000 images, nobody looks"
 
 def run() -> Comparison:
     """On a store of this run alone, on the disk of the working folder; the run is stopped at the end."""
-    with TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder:
-        store = RunStore(Path(folder, "runs"))
+    with disk_folder() as folder:
+        store = RunStore(folder / "runs")
         config = parse_config({"name": "watched", "epochs": EPOCHS, "keep": "last", "device": "cpu"})
         trained = queue.start(store, config)
         try:
-            with serving(Path(folder), FASHION_RUNS=str(store.root)) as server:
+            with serving(folder, FASHION_RUNS=str(store.root)) as server:
                 times = asyncio.run(measured(trained, server))
         finally:
             queue.stop(trained)

@@ -28,7 +28,8 @@ from fashion_core.formats import save
 from fashion_core.models import build_model
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from tests.benchmarks.saving import info_of, mlp_checkpoint
+from tests.benchmarks.saving import mlp_checkpoint
+from tests.benchmarks.stores import info_of
 from tests.support.files import small_disk
 from tests.support.processes import ROOT, python
 from tests.support.runs import new_run
@@ -98,7 +99,7 @@ def test_each_file_is_on_the_disk_before_it_has_its_name_and_the_facts_come_last
     run = new_run(store)
     path = run.checkpoint_path(0)
     with system_calls(path.parent, monkeypatch) as calls:
-        run.write_info(path, info_of(save.save(path, content)))
+        run.write_info(path, info_of(digest=save.save(path, content)))
     assert calls == [
         "open temporary 0",
         f"sync temporary 0 of {path.stat().st_size} bytes",
@@ -114,10 +115,10 @@ def test_each_file_is_on_the_disk_before_it_has_its_name_and_the_facts_come_last
 def test_old_facts_are_gone_for_good_before_the_file_changes(store: RunStore, content: save.Checkpoint) -> None:
     run = new_run(store)
     path, size = run.partial_path, len(in_memory(content))
-    run.write_info(path, info_of(save.save(path, content)))
+    run.write_info(path, info_of(digest=save.save(path, content)))
     with pytest.MonkeyPatch.context() as patch, system_calls(path.parent, patch) as calls:
         save.save(path, content, before_replacing=lambda: run.unlist(path))
-        run.write_info(path, info_of(files.digest_of(path)))
+        run.write_info(path, info_of(digest=files.digest_of(path)))
         run.remove_saved(path)
     assert [call for call in calls if not call.startswith("open ") and "temporary partial.json" not in call] == [
         f"sync temporary partial of {size} bytes",
@@ -149,7 +150,7 @@ def save_forever(run: Run, source: Path, first: int, ready: Connection) -> None:
         run.write_status(run.status.model_copy(update={"epoch": epoch, "phase": "saving"}))
         for path in (run.checkpoint_path(epoch), run.partial_path):
             unlist = partial(run.unlist, path)  # else the old facts would stand beside the new position for a moment
-            run.write_info(path, info_of(save.save(path, {**content, "epoch": epoch}, unlist)))
+            run.write_info(path, info_of(digest=save.save(path, {**content, "epoch": epoch}, unlist)))
         if epoch == first:
             ready.send("saved once")
 

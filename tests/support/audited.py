@@ -33,11 +33,11 @@ from tests.hostile.building import archive, checkpoint, members_of, mlp, saved
 SLOW, LONGEST = 0.05, 5.0
 INSTRUCTIONS = b"}" * 59_000 + b"."
 HARMLESS = {"builtins.id", "object.__getattr__", "sys._getframe"}
-"""Events of ordinary work that touches nothing outside the process."""
+"""Events of ordinary work that touch nothing outside the process."""
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 events: list[str] = []
 watched: list[str] = []
-"""The one path that may be opened for reading while it is watched; empty while nothing is."""
+"""The one path that may be opened for reading; empty while nothing is watched."""
 
 
 def audit(event: str, arguments: tuple[Any, ...]) -> None:
@@ -49,7 +49,7 @@ def audit(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def watching(path: Path, act: Callable[[Path], object]) -> tuple[str | None, list[str], float]:
-    """What ``act`` said against the file, the events meanwhile, and the seconds of processor time."""
+    """What ``act`` objected to, the events meanwhile, and the seconds of processor time."""
     events.clear()
     watched[:] = [str(path)]
     began = time.process_time()
@@ -71,7 +71,7 @@ def refusal_of(path: Path) -> str | None:
 
 
 def high_water() -> int:
-    """The most memory that this process has had since ``reset_high_water``, in bytes; 0 where there is no /proc."""
+    """Peak memory of this process since ``reset_high_water``, in bytes; 0 without /proc."""
     status = Path("/proc/self/status")
     found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
     return int(found[1]) * 1024 if found else 0
@@ -84,7 +84,7 @@ def reset_high_water() -> None:
 
 
 def memory(path: Path, act: Callable[[Path], object]) -> int:
-    """Bytes that Python and numpy had more at most, or that the process had, whichever is more."""
+    """Peak growth in bytes: of Python and numpy, or of the process, whichever is larger."""
     reset_high_water()
     before = high_water()
     tracemalloc.start()
@@ -95,7 +95,7 @@ def memory(path: Path, act: Callable[[Path], object]) -> int:
 
 
 def result(name: str, path: Path) -> dict[str, Any]:
-    """What both readers make of one file; where one was slow, the faster of two times counts, beside the pace then."""
+    """The results of both readers; a slow one runs twice and the faster time counts, beside the pace then."""
     found: dict[str, Any] = {"name": name, "bytes": path.stat().st_size}
     for reader, act in (("inspect", refusal_of), ("load", load)):
         said, seen, seconds = watching(path, act)
@@ -107,7 +107,7 @@ def result(name: str, path: Path) -> dict[str, Any]:
 
 
 def pace() -> float:
-    """Seconds of processor time to go through as many instructions as a file may have; now, the least of three."""
+    """Seconds of processor time for as many pickle instructions as a file may have; the best of three."""
     times = []
     for _ in range(3):
         began = time.process_time()
@@ -129,7 +129,7 @@ def good_files() -> dict[str, bytes]:
 
 
 def limit_damage() -> None:
-    """A reader that falls for a bomb is ended before the machine feels it: after 5 seconds, or with a GB more."""
+    """Stop a reader that falls for a bomb before it hurts the machine: after 5 seconds, or 1 GB more."""
     signal.signal(signal.SIGALRM, signal.default_int_handler)
     now = psutil.Process().memory_info().vms
     resource.setrlimit(resource.RLIMIT_AS, (now + (1 << 30), resource.RLIM_INFINITY))

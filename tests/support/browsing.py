@@ -1,4 +1,4 @@
-"""The words of a real browser, for the files of browser tests."""
+"""What the browser tests share."""
 
 from playwright.sync_api import Page, expect
 

@@ -1,4 +1,4 @@
-"""Answers, histories of checkpoints and colours for the tests of charts."""
+"""Answers of models, histories of checkpoints, and colours."""
 
 import tomllib
 from pathlib import Path
@@ -28,7 +28,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def answers_from(*pairs: tuple[int, int, float]) -> Answers:
-    """Answers by (label, predicted, confidence); what is left of 1 is shared by the other classes."""
+    """Answers by (label, predicted, confidence); the other classes share the rest of 1."""
     rows = np.array([[(1 - sure) / (CLASSES - 1)] * CLASSES for _, _, sure in pairs], dtype=np.float32)
     for row, (_, predicted, sure) in zip(rows, pairs, strict=True):
         row[predicted] = sure
@@ -36,7 +36,7 @@ def answers_from(*pairs: tuple[int, int, float]) -> Answers:
 
 
 def right_and_wrong(pattern: str) -> Answers:
-    """An answer a letter: r is right, w is wrong."""
+    """One answer a letter: r is right, w is wrong."""
     return answers_from(*((0, 0 if letter == "r" else 1, 0.9) for letter in pattern))
 
 

@@ -1,4 +1,4 @@
-"""Training cut short on purpose, and whether what came of it is the same to the bit."""
+"""Training that is cut short on purpose, and bitwise comparison of what it wrote."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +11,11 @@ from fashion_core.runs.run import Run
 from tests.support.runs import After
 
 UNLIKE = {"run", "seconds", "samples_per_second", "images_per_second", "time"}
-"""What differs from run to run: its id, and what a clock said."""
+"""Keys that differ from run to run: its id and times."""
 
 
 class KilledError(BaseException):
-    """Ends training where it stands and leaves the folder as a kill would."""
+    """Ends training at once and leaves the folder as a kill would."""
 
 
 def killed_after(times: int) -> Callable[[], bool]:

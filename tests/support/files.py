@@ -1,4 +1,4 @@
-"""Files and disks that tests change, watch, close or fill."""
+"""Files and disks that tests change, watch, make unreadable or fill."""
 
 import errno
 import json
@@ -22,14 +22,14 @@ def change_json(path: Path, **changes: Any) -> None:
 
 
 def settle(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every file have been left alone for long, so that what is made from it is kept."""
+    """Make every file look untouched for long, so that results made from it are cached."""
     now = time.time_ns
     monkeypatch.setattr(time, "time_ns", lambda: now() + 10 * 10**9)
 
 
 @contextmanager
 def files_opened() -> Iterator[list[str]]:
-    """The paths that are opened while inside; Python never lets go of the hook, so it is told when to rest."""
+    """The paths that are opened while inside; an audit hook can't be removed, so it is switched off afterwards."""
     opened: list[str] = []
     looking = threading.Event()
     sys.addaudithook(
@@ -43,7 +43,7 @@ def files_opened() -> Iterator[list[str]]:
 
 
 def forbid_listing(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Let the system refuse to list this folder, as it would anyone but root."""
+    """Let listing this folder fail, as the system lets it fail for anyone but root."""
     scandir = os.scandir
 
     def refuse(path: Any = ".") -> Any:

@@ -1,4 +1,4 @@
-"""A real OpenID provider on this machine, and the secrets that let people log in with it."""
+"""A real OpenID provider on this machine, and the secrets for logging in with it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ def shown(email: str, role: str) -> str:
 
 @contextmanager
 def provider(lasts: timedelta = timedelta(hours=1)) -> Iterator[str]:
-    """Its address; logins last so long. Whoever gives an address as their ``sub`` has it as their e-mail."""
+    """Its address; logins expire after ``lasts``. A ``sub`` that is an address becomes the e-mail."""
     with oidc_provider_mock.run_server_in_thread(access_token_max_age=lasts) as running:
         yield f"http://localhost:{running.server_port}"
 
@@ -28,7 +28,7 @@ def provider(lasts: timedelta = timedelta(hours=1)) -> Iterator[str]:
 def write_secrets(
     path: Path, port: int, provider: str, operators: Sequence[str] = (), viewers: Sequence[str] = ()
 ) -> None:
-    """Replaced in one piece, for a server may read it at any time."""
+    """Atomically: a server may read the file at any time."""
     lines = [
         "[auth]",
         f'redirect_uri = "http://localhost:{port}/oauth2callback"',

@@ -35,7 +35,7 @@ CHECKED = ("weights", "model", "checkpoint", "safetensors", "pt2")
 
 @dataclass(frozen=True)
 class Subject:
-    """A good file, what it loads as, and where its numbers are; all else in it is structure."""
+    """A good file, what it loads as, and where its tensors lie; the rest is structure."""
 
     data: bytes
     numbers: list[tuple[int, int]]
@@ -44,7 +44,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Mutation:
-    """What is written over a good file, and how long it is afterwards."""
+    """What is written over a good file, and its length afterwards."""
 
     changes: tuple[Change, ...]
     length: int
@@ -76,7 +76,7 @@ def subject(format: str, path: Path) -> Subject:
 
 
 def mutations(subject: Subject, generator: random.Random) -> Iterator[Mutation]:
-    """Without end: half of them in the structure, half anywhere, a few that let members change places."""
+    """Endless: half of them in the structure, half anywhere, a few that swap members."""
     swaps = list(swapped_members(subject.data))
     while True:
         if swaps and generator.random() < 0.02:
@@ -93,7 +93,7 @@ def anywhere(subject: Subject, generator: random.Random) -> int:
 
 
 def in_structure(subject: Subject, generator: random.Random) -> int:
-    """A byte that is none of a number: of the pickle, a header, the directory, a description."""
+    """The place of a byte outside every tensor: in the pickle, a header, the directory, a description."""
     gaps, end = [], 0
     for offset, size in [*subject.numbers, (len(subject.data), 0)]:
         gaps += [(end, offset)] if offset > end else []
@@ -120,7 +120,7 @@ def changed(data: bytes, place: int, generator: random.Random) -> Iterator[Chang
 
 
 def truncated(data: bytes, generator: random.Random) -> Mutation:
-    """Cut off near the end or anywhere, or with something behind it."""
+    """Cut off near the end or anywhere, or with bytes appended."""
     kind = generator.randrange(3)
     if kind == 0:
         return Mutation((), generator.randrange(len(data)))
@@ -131,7 +131,7 @@ def truncated(data: bytes, generator: random.Random) -> Mutation:
 
 
 def swapped_members(data: bytes) -> Iterator[tuple[Change, ...]]:
-    """Each two members of one size exchange their bytes, their names, or what the directory says of them."""
+    """Each two members of one size swap their bytes, their names, or their directory entries."""
     if not data.startswith(b"PK"):
         return
     entries = _entries(data)
@@ -226,7 +226,7 @@ def undo(path: Path, data: bytes, mutation: Mutation) -> None:
 def run(
     format: str, folder: Path, count: int, seed: int, judge: Callable[[Path, Subject], str] = outcome
 ) -> Counter[str]:
-    """How often each outcome came. Raises what ``judge`` raises, with a note that names the mutation."""
+    """How often each outcome occurred. Raises what ``judge`` raises, with a note that names the mutation."""
     path = folder / format
     good = subject(format, path)
     generator, outcomes = random.Random(f"{format} {seed}"), Counter[str]()

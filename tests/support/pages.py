@@ -11,7 +11,7 @@ from tests.support.processes import ROOT
 
 
 def dashboard(page: str = "overview", /, **query: str) -> AppTest:
-    """A visit, not yet run."""
+    """A page that has not run yet."""
     app = AppTest.from_file(str(ROOT / "pages" / "dashboard.py"), default_timeout=60).switch_page(f"{page}.py")
     for key, value in query.items():
         app.query_params[key] = value
@@ -19,9 +19,9 @@ def dashboard(page: str = "overview", /, **query: str) -> AppTest:
 
 
 def sent(app: AppTest) -> str:
-    """All words that the browser is sent for a page, those in tables and charts too; not the bar of pages.
+    """All text that the browser is sent for a page, tables and charts included, without the bar of pages.
 
-    ``str(app.main)`` has the kinds of the elements and none of their texts.
+    ``str(app.main)`` shows the kinds of the elements, not their text.
     """
     parts = [proto.SerializeToString() for node in app.main if (proto := getattr(node, "proto", None)) is not None]
     return b"\n".join(parts).decode(errors="replace").replace("\\", "").replace("\u2060", "")

@@ -1,4 +1,4 @@
-"""Processes that tests start, watch and end: the command line, a fresh Python, the workers of runs."""
+"""Processes that tests start, watch and end: the command line, a fresh Python, workers."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = 60) 
 
 
 def command_line(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """``python -m fashion_core`` with these arguments, to its end."""
+    """Run ``python -m fashion_core`` with these arguments to its end."""
     return subprocess.run(
         [sys.executable, "-m", "fashion_core", *arguments],
         cwd=ROOT,
@@ -44,7 +44,7 @@ def command_line(*arguments: str, **environment: str) -> subprocess.CompletedPro
 def python(
     code: str, *options: str, cwd: Path = ROOT, arguments: tuple[str, ...] = (), **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """A fresh Python that runs ``code`` to its end."""
+    """Run ``code`` in a fresh Python to its end."""
     return subprocess.run(
         [sys.executable, *options, "-c", code, *arguments],
         cwd=cwd,
@@ -61,7 +61,7 @@ def worker_is_gone(run: Run) -> bool:
 
 
 def waits_for_lock(thread: threading.Thread) -> bool:
-    """Whether a thread has tried a lock that is taken, and will try again."""
+    """Whether a thread has found a lock taken, and will try again."""
     stack = sys._current_frames().get(thread.ident or 0)
     return stack is not None and "time.sleep" in "".join(traceback.format_stack(stack))
 
@@ -83,13 +83,13 @@ def workers_of(store: RunStore) -> dict[int, str]:
 
 
 def known_workers(store: RunStore) -> dict[int, str]:
-    """The same, as the runs say it themselves."""
+    """The same as ``workers_of``, by what the runs' status says."""
     active = [(run, run.status.process) for run in store.runs() if run.state() in ACTIVE_STATES]
     return {process.pid: run.id for run, process in active if process}
 
 
 def end_workers(store: RunStore) -> None:
-    """Kill, by pid, each worker that a test left; the queue first, or it starts more."""
+    """Kill each worker that a test left, by its pid; the queue first, or it starts more."""
     runs = store.runs() if store.root.is_dir() else []
     for run in runs:
         with suppress(FashionError):

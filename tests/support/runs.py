@@ -1,4 +1,4 @@
-"""Short runs: made, put into a state, trained in this process, resumed; and rows of their metrics."""
+"""Short runs: created, put into a state, trained in this process, resumed; and rows of their metrics."""
 
 import os
 import platform
@@ -27,7 +27,7 @@ def config(**changes: Any) -> TrainConfig:
 
 
 def new_run(store: RunStore, **changes: Any) -> Run:
-    """A queued run of a few images that nobody has started."""
+    """A queued run on a few images."""
     settings = config(**changes)
     environment = Environment(
         python=platform.python_version(),
@@ -44,18 +44,18 @@ def copied(run: Run, store: RunStore) -> Run:
 
 
 def set_running(run: Run) -> None:
-    """As a worker would, with this process in its place: it takes a slot."""
+    """As a worker would, with this process as the worker: it takes a slot."""
     set_worker(run, processes.identify(os.getpid()))
 
 
 def set_worker(run: Run, process: ProcessId | None, heartbeat: float | None = None) -> None:
-    """As this process would while it trains the run; None as the queue does before there is one."""
+    """As a worker with this process ID would while it trains; None as the queue does before a worker exists."""
     changes = {"state": "running", "process": process, "heartbeat": heartbeat or now()}
     run.write_status(run.status.model_copy(update=changes))
 
 
 def set_state(run: Run, state: str) -> None:
-    """As a worker leaves it that has ended."""
+    """As a worker that has ended leaves it."""
     run.write_status(Status.model_validate({**run.status.model_dump(), "state": state, "process": None}))
 
 
@@ -64,7 +64,7 @@ def never() -> bool:
 
 
 class After:
-    """A ``should_stop`` that says yes the n-th time it is asked; it is asked before each epoch and between batches."""
+    """A ``should_stop`` that is True from the n-th call on; training asks before each epoch and between batches."""
 
     def __init__(self, times: int) -> None:
         self.left = times
@@ -75,7 +75,7 @@ class After:
 
 
 def train(run: Run, should_stop: Callable[[], bool] = never, test_images: int = 0) -> str:
-    """Drive the run in this process, measuring on the first so many test images, or on all; gives how it ended."""
+    """Train the run in this process, measuring on the first test images (0: all); return how it ended."""
     from fashion_core.training.trainer import Trainer
 
     train_half, test_half = _images(run.record.config.dataset, os.environ.get("FASHION_DATA"))
@@ -85,14 +85,14 @@ def train(run: Run, should_stop: Callable[[], bool] = never, test_images: int = 
 
 @cache
 def _images(dataset: str, _folder: str | None) -> Any:
-    """Both halves of the images in this folder, read and checked once."""
+    """Training and test images of a dataset, read and checked once a folder."""
     from fashion_core.data import batches
 
     return batches.load(dataset)
 
 
 def resume(store: RunStore, parent: Run, epoch: int, additional: int | None = None, **overrides: Any) -> Run:
-    """A queued child of the parent's checkpoint; by default it finishes what the parent had planned."""
+    """A queued child of this checkpoint; by default it trains the epochs that the parent had planned."""
     more = plan.planned_epochs(parent, epoch) if additional is None else additional
     return resumptions.create(store, parent, [ResumeRequest(epoch, more, overrides)])[0]
 
@@ -107,7 +107,7 @@ def epoch_row(epoch: int) -> dict[str, Any]:
 
 
 def trained(store: RunStore, **changes: Any) -> Run:
-    """A run that was trained to its end in this process."""
+    """A finished run, trained in this process."""
     run = new_run(store, **changes)
     train(run)
     with run.writing():

@@ -1,4 +1,4 @@
-"""Training steps, and how to see that two of them do the same to the bit."""
+"""Training steps, and bitwise comparison of what two of them do."""
 
 from collections.abc import Callable
 from typing import Any
@@ -39,7 +39,7 @@ def batch(size: int = BATCH, seed: int = 1) -> tuple[Tensor, Tensor]:
 
 
 def numbers(step: TrainStep) -> list[Tensor]:
-    """All that a checkpoint would hold of them."""
+    """All tensors that a checkpoint would hold."""
     return [value.clone() for value in [*step.model.state_dict().values(), *_state(step.optimizer.state_dict())]]
 
 
@@ -52,7 +52,7 @@ def same(some: list[Tensor], others: list[Tensor]) -> bool:
 
 
 def step_by_step(step: Step) -> Step:
-    """The same without replays."""
+    """The same step without replays."""
     assert isinstance(step, CapturedStep)
     return step.step
 
@@ -60,7 +60,7 @@ def step_by_step(step: Step) -> Step:
 def end_of(
     run: Run, should_stop: Callable[[], bool] = never, way: Callable[[Step], Step] = lambda step: step
 ) -> list[Tensor]:
-    """All numbers of the last checkpoint of a run trained to its end, its steps taken this way."""
+    """All tensors of the last checkpoint of a run trained to its end with steps made by ``way``."""
     with run.writing():
         trainer = Trainer(run, should_stop)
         trainer.train_step = way(trainer.train_step)

@@ -26,7 +26,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES
 from fashion_core.runs.store import RunStore, epoch_records
 from fashion_core.ui.snippets import loading, training
-from tests.benchmarks.saving import info_of
+from tests.benchmarks.stores import info_of
 from tests.support.processes import ROOT, python
 from tests.support.runs import config, train
 from tests.support.runs import new_run as make_run
@@ -126,7 +126,7 @@ def saved_run(store: RunStore, model_name: str) -> tuple[Run, nn.Module]:
         (run.weights_path, model.state_dict()),
         (run.model_path, model),
     ):
-        run.write_info(path, info_of(save.save(path, content)))
+        run.write_info(path, info_of(digest=save.save(path, content)))
     return run, model
 
 
