@@ -1,4 +1,4 @@
-"""Processes of this machine: which one it is, whether it still runs, starting one that outlives us."""
+"""Processes of this machine: identify them, see whether they still run, start one that outlives this one."""
 
 import os
 import platform
@@ -29,7 +29,7 @@ _START_TOLERANCE_SECONDS = 2.0
 
 
 class ProcessId(BaseModel):
-    """One process for good: a pid alone is reused, so its start time and the machine's boot go with it.
+    """One process and no other: a pid is reused, so its start time and the machine's boot go with it.
 
     ``started`` is in seconds since that boot, which a change of the wall clock does not move.
     """
@@ -44,10 +44,7 @@ class ProcessId(BaseModel):
 
 @cache
 def boot_id() -> str:
-    """A text that changes each time this machine boots, and differs where a pid means another process.
-
-    Containers of one machine share its boot but not their pids, and may have one host name, as may two machines.
-    """
+    """A text that changes with each boot, and differs between containers: they share the boot but not their pids."""
     linux, pids = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
     if not linux.exists():
         return str(round(psutil.boot_time()))
@@ -61,7 +58,7 @@ def identify(pid: int) -> ProcessId:
 
 
 def is_local(process: ProcessId) -> bool:
-    """Whether the process belongs to this machine since it booted, so that ``is_alive`` can answer."""
+    """Whether the process was started here since the last boot, so that ``is_alive`` can answer."""
     return process.boot == boot_id()
 
 
@@ -85,7 +82,7 @@ def is_suspended(process: ProcessId) -> bool:
 
 
 class Heartbeats:
-    """The heartbeats seen by this process, and when each of them changed last.
+    """The heartbeats that this process has seen, and when each changed last.
 
     Another machine's clock may be wrong, and this one may be set: once a heartbeat was seen, only its changes count.
     """
@@ -111,14 +108,13 @@ def seems_alive(folder: Path, process: ProcessId, heartbeat: float) -> bool:
 
 
 def python_command(*arguments: str) -> list[str]:
-    """The command line of ``python -m fashion_core`` with these arguments."""
     return [sys.executable, "-m", "fashion_core", *arguments]
 
 
 def child_environment(**changes: str) -> dict[str, str]:
     """This environment, with this package importable from any working folder."""
     search_path = os.pathsep.join(filter(None, [str(PACKAGE_PARENT), os.environ.get("PYTHONPATH")]))
-    # Threads that spin long while they wait keep a browser beside them from the cores, and then wait for it.
+    # Threads that spin long while they wait keep the cores from a browser on the same machine.
     defaults = {"GOMP_SPINCOUNT": "10000", **os.environ}
     return {**defaults, "PYTHONPATH": search_path, "PYTHONUNBUFFERED": "1", **changes}
 

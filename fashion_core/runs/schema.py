@@ -1,4 +1,4 @@
-"""The small JSON files of a run folder, as types: each is checked when it is read."""
+"""The JSON files of a run folder, as types: each is checked when it is read."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -24,11 +24,9 @@ EXPORT_NAMES: dict[ExportFormat, str] = {
     "safetensors": "model.safetensors",
     "pt2": "model.pt2",
 }
-"""What an exported file is called, where nobody says."""
-
 
 _Word = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,200}$")]
-"""What a stranger's file may say too: printable ASCII."""
+"""Printable ASCII: a file from outside may say it too."""
 
 
 class _Stored(BaseModel):
@@ -43,10 +41,9 @@ class Parent(_Stored):
 
 
 class Environment(_Stored):
-    """What a run computed with when it began; with the same one, on the same kind of machine, the bits are the same.
+    """What a run computed with when it began: the same environment on the same kind of machine gives the same bits.
 
-    Attributes:
-        processor: the kind of CPU and its instructions, or the GPU; None where nobody knows.
+    ``processor`` is the kind of CPU and its instructions, or the GPU; None if unknown.
     """
 
     python: _Word
@@ -57,7 +54,7 @@ class Environment(_Stored):
 
 
 class Source(_Stored):
-    """The file from outside that a run was imported from: the name it had, and the SHA-256 of its bytes."""
+    """The file that a run was imported from, by the name that it had."""
 
     name: str
     format: str
@@ -65,17 +62,16 @@ class Source(_Stored):
 
 
 class Change(_Stored):
-    """A setting that a resumed run has and its parent had otherwise."""
+    """A setting in which a resumed run differs from its parent."""
 
     before: str | int | float
     after: str | int | float
 
 
 class Resumption(_Stored):
-    """What was decided when a run was resumed; it stays readable when the parent is gone.
+    """What was decided when a run was resumed, and what the page said before the click: ``verdict`` and ``reasons``.
 
-    ``verdict`` and ``reasons`` are what the page said before the click; ``group`` is shared by the runs that were
-    resumed together.
+    Runs that were resumed together share ``group``.
     """
 
     parent_name: str
@@ -86,11 +82,11 @@ class Resumption(_Stored):
 
 
 class LoadCheck(_Stored):
-    """``loaded.json``: what a resumed run measured right after loading its parent's checkpoint, before any training.
+    """``loaded.json``: what a resumed run measured right after loading its parent's checkpoint, before it trains.
 
-    ``loss_last`` is the loss stored in the checkpoint, ``loss_check`` the one measured, with ``standard_error`` of that
-    mean over the test images; ``comparable`` says whether both mean the same images, scaled in the same way.
-    ``losses_sha256`` is that of ``loaded.losses``, None where it was not recorded.
+    ``loss_last`` is stored in the checkpoint, ``loss_check`` is measured, with the ``standard_error`` of that mean over
+    the test images. They are ``comparable`` if both are of the same images, scaled in the same way. ``losses_sha256`` is
+    that of ``loaded.losses``, None where it was not recorded.
     """
 
     loss_last: float | None
@@ -115,7 +111,6 @@ class RunRecord(_Stored):
 
     @property
     def first_epoch(self) -> int:
-        """The epoch that this run trains first: 0, or the one after its parent's checkpoint."""
         return self.parent.epoch + 1 if self.parent else 0
 
 
@@ -130,8 +125,7 @@ class Labels(_Stored):
 class Status(_Stored):
     """``status.json``: where the run stands, as its writer last said.
 
-    ``heartbeat`` and ``queued_at`` are seconds since 1970; ``epoch`` and ``batch`` count from 0 and name the next
-    batch to train; ``images_per_second`` is the rate of the last few batches.
+    ``heartbeat`` and ``queued_at`` are seconds since 1970; ``epoch`` and ``batch``, from 0, name the next batch.
     """
 
     state: State
@@ -146,7 +140,7 @@ class Status(_Stored):
 
 
 class FileInfo(_Stored):
-    """The facts of one saved file, written after it: with them a file is listed, without them it is not."""
+    """What is recorded of a saved file, written beside it once it is whole: only then is it listed."""
 
     format: SavedFormat
     sha256: str
@@ -160,13 +154,13 @@ class FileInfo(_Stored):
 
 
 class FileVerification(_Stored):
-    """What ``verify`` found about one saved file; it says nothing about a file with facts of another ``sha256``."""
+    """What ``verify`` found about the file with this digest: what is wrong with it, or None."""
 
     sha256: str
     reason: str | None
 
 
 class Verification(_Stored):
-    """``verified.json``: the last mark of each saved file, by its path below the run folder."""
+    """``verified.json``: what ``verify`` found last, by each file's path below the run folder."""
 
     files: dict[str, FileVerification] = {}

@@ -31,12 +31,12 @@ _listings: Cache[tuple[Run, ...]] = Cache(8)
 
 @lru_cache(maxsize=MOST_RUNS)
 def _run_at(path: Path) -> Run:
-    """Naming its paths takes as long as reading one of them."""
+    """Naming a run's paths takes as long as reading one of its files."""
     return Run(path)
 
 
 def epoch_number(text: str) -> int | None:
-    """The epoch that an address or a command line names; None if it is no number that an epoch can have."""
+    """The epoch that an address or a command line names; None if it is no epoch."""
     return int(text) if _EPOCH_PATTERN.fullmatch(text) else None
 
 
@@ -107,7 +107,6 @@ class RunStore:
                     shutil.rmtree(folder, ignore_errors=True)
 
     def has(self, run_id: str) -> bool:
-        """Whether there is a run with exactly this id."""
         path = self.root / run_id
         return _ID_PATTERN.fullmatch(run_id) is not None and path.is_dir() and not path.is_symlink()
 
@@ -143,15 +142,15 @@ class RunStore:
 
     def children(self, run: Run, epoch: int | None = None) -> list[Run]:
         """The runs that were resumed from this run, or from one checkpoint of it; damaged records are passed over."""
-        return [child for child in self.runs() if _came_from(child, run.id, epoch)]
+        parents = ((child, _parent_of(child)) for child in self.runs())
+        return [child for child, at in parents if at and at.run == run.id and epoch in (None, at.epoch)]
 
     def descendants(self, run: Run) -> list[Run]:
         """The runs that were resumed from this run, then those resumed from them; damaged records are passed over."""
         children = defaultdict(list)
         for other in reversed(self.runs()):
-            with suppress(DamagedFileError, DiskError):
-                if parent := other.record.parent:
-                    children[parent.run].append(other)
+            if parent := _parent_of(other):
+                children[parent.run].append(other)
         found = {run.id: run}
         for run_id in (waiting := [run.id]):
             fresh = {child.id: child for child in children[run_id] if child.id not in found}
@@ -236,47 +235,34 @@ def _is_active(run: Run) -> bool:
     return False
 
 
-def _came_from(child: Run, run_id: str, epoch: int | None) -> bool:
+def _parent_of(run: Run) -> Parent | None:
     with suppress(DamagedFileError, DiskError):
-        parent = child.record.parent
-        return parent is not None and parent.run == run_id and epoch in (None, parent.epoch)
-    return False
+        return run.record.parent
+    return None
 
 
 def run_record(run: Run) -> dict[str, Any]:
-    """What ``--json`` prints of a run, labels and times included.
-
-    Raises ``DamagedFileError`` or ``DiskError``.
-    """
+    """What ``--json`` prints of a run. Raises ``DamagedFileError`` or ``DiskError``."""
     record, labels, status = run.record, run.labels, run.status
     return {
-        "id": run.id,
+        **record.model_dump(mode="json"),
+        **labels.model_dump(mode="json"),
+        "created": record.created.isoformat(),
         "path": str(run.path),
         "state": run.state(status),
         "error": status.error,
-        "source": record.source.model_dump() if record.source else None,
-        "parent": record.parent.model_dump() if record.parent else None,
-        **labels.model_dump(mode="json"),
-        "created": record.created.isoformat(),
-        "resumption": record.resumption.model_dump(mode="json") if record.resumption else None,
-        "environment": record.environment.model_dump(),
-        "config": record.config.model_dump(mode="json"),
         "epochs": epoch_records(run),
     }
 
 
 def epoch_records(run: Run) -> list[dict[str, Any]]:
     """One record an epoch that has ended; ``checkpoint`` is its path, or None once it is deleted."""
-    saved = set(run.epochs_saved())
+    saved = run.epochs_saved()
     if run.record.source:
-        return [_imported_record(run, epoch) for epoch in sorted(saved)]
-    return [
-        {
-            **{key: row[key] for key in _EPOCH_KEYS},
-            "checkpoint": str(run.checkpoint_path(row["epoch"])) if row["epoch"] in saved else None,
-        }
-        for row in metrics.read_epochs(run.metrics_path)
-    ]
+        return [_imported_record(run, epoch) for epoch in saved]
+    paths = {epoch: str(run.checkpoint_path(epoch)) for epoch in saved}
+    rows = metrics.read_epochs(run.metrics_path)
+    return [{**{key: row[key] for key in _EPOCH_KEYS}, "checkpoint": paths.get(row["epoch"])} for row in rows]
 
 
 def _imported_record(run: Run, epoch: int) -> dict[str, Any]:

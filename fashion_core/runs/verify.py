@@ -1,6 +1,6 @@
-"""Re-read saved files and compare them with their facts; what is damaged is marked, never deleted.
+"""Re-read saved files and compare them with what is recorded of them; damage is noted, nothing is deleted.
 
-What a run says about itself is read too: where it is damaged, it is named beside the saved files.
+The records of a run are read too: a damaged one is named beside the saved files.
 """
 
 import os
@@ -15,16 +15,16 @@ from fashion_core import files
 from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
-from fashion_core.runs.saved_files import OTHER_DIGEST
-from fashion_core.runs.schema import FileInfo, FileVerification, Verification
+from fashion_core.runs.saved_files import OTHER_DIGEST, ListedFile, damage_of
+from fashion_core.runs.schema import FileVerification, Verification
 
 _AT_ONCE = min(4, os.cpu_count() or 1)
-"""Files hashed side by side: hashing leaves Python's lock, and disks answer several readers faster than one."""
+"""Files hashed side by side: hashing releases Python's lock, and disks answer several readers faster than one."""
 
 
 @dataclass(frozen=True)
 class Verified:
-    """One file: its run's id, its path below the run folder, and what is wrong with it, or None."""
+    """One file by its path below the run folder, and what is wrong with it, or None."""
 
     run: str
     file: str
@@ -32,7 +32,6 @@ class Verified:
 
     @property
     def ok(self) -> bool:
-        """Whether it is what its facts say."""
         return self.reason is None
 
 
@@ -42,8 +41,7 @@ def count_files(runs: Sequence[Run]) -> int:
 
 
 def _saved_files(run: Run) -> list[Path]:
-    """None of a folder that can't be read, which ``damaged_records`` names."""
-    with suppress(DiskError):
+    with suppress(DiskError):  # of a folder that can't be read, which ``damaged_records`` names
         return run.saved_files()
     return []
 
@@ -51,36 +49,40 @@ def _saved_files(run: Run) -> list[Path]:
 def verify(runs: Sequence[Run]) -> Generator[Verified]:
     """Each saved file of each run as soon as it is read, in order, after the run's damaged records.
 
-    A run's marks are written after its last file; where that fails, they are named as damaged.
+    What was found is recorded after a run's last file; where that fails, ``verified.json`` is named as damaged.
     """
     pool = ThreadPoolExecutor(_AT_ONCE)
     try:
         for run in runs:
             yield from damaged_records(run)
-            yield from _named(run, partial(_check_metrics, run))
+            yield from _damage_in(run, partial(_check_metrics, run))
             saved = _saved_files(run)
-            marks = pool.map(_look_at, [run] * len(saved), saved)
-            yield from _marked(run, saved, marks)
+            names, found = [run.name_of(file) for file in saved], {}
+            for name, one in zip(names, pool.map(partial(_verify_file, run), saved), strict=True):
+                found[name] = one
+                yield Verified(run.id, name, one.reason)
+            if found and run.record_path.exists():  # else it has been deleted meanwhile
+                yield from _damage_in(run, partial(run.write_verification, Verification(files=found)))
     finally:
-        pool.shutdown(cancel_futures=True)  # whoever leaves early waits for the files in hand alone
+        pool.shutdown(cancel_futures=True)  # a caller that leaves early waits for the files in hand alone
 
 
 def damaged_records(run: Run) -> Iterator[Verified]:
-    """Which of the small files that a run keeps about itself is damaged; its metrics may be long, and are left out."""
-    yield from _named(run, run.refuse_links)
-    yield from _named(run, lambda: run.record)
-    yield from _named(run, lambda: run.labels)
-    yield from _named(run, run.read_status)
-    yield from _named(run, lambda: run.load_check)
-    yield from _named(run, run.check_load_losses)
-    yield from _named(run, lambda: run.verification)
+    """Which of the records of a run are damaged, all but its metrics: they may be long."""
+    yield from _damage_in(run, run.refuse_links)
+    yield from _damage_in(run, lambda: run.record)
+    yield from _damage_in(run, lambda: run.labels)
+    yield from _damage_in(run, run.read_status)
+    yield from _damage_in(run, lambda: run.load_check)
+    yield from _damage_in(run, run.check_load_losses)
+    yield from _damage_in(run, lambda: run.verification)
 
 
 def _check_metrics(run: Run) -> None:
     metrics.check(run.metrics_path, ended=run.ended_cleanly())
 
 
-def _named(run: Run, read: Callable[[], object]) -> Iterator[Verified]:
+def _damage_in(run: Run, read: Callable[[], object]) -> Iterator[Verified]:
     """Which file is damaged, by what reading it raises."""
     try:
         read()
@@ -93,34 +95,19 @@ def _reason(error: DamagedFileError | DiskError) -> str:
     return error.reason if isinstance(error, DamagedFileError) else str(error).rstrip(".")
 
 
-def _marked(run: Run, saved: Sequence[Path], marks: Iterator[FileVerification]) -> Iterator[Verified]:
-    found = {}
-    for path, mark in zip(saved, marks, strict=True):
-        found[run.name_of(path)] = mark
-        yield Verified(run.id, run.name_of(path), mark.reason)
-    if found and run.record_path.exists():  # else it has been deleted meanwhile
-        yield from _named(run, lambda: run.write_verification(Verification(files=found)))
-
-
-def _look_at(run: Run, file: Path) -> FileVerification:
+def _verify_file(run: Run, file: Path) -> FileVerification:
     try:
-        facts = run.file_info(file)
-        if facts is None:
+        info = run.file_info(file)
+        if info is None:
             return FileVerification(sha256="", reason="the file is missing" if run.info_path(file).exists() else None)
         found = files.digest_of(file)
     except (DamagedFileError, DiskError) as error:
+        damaged_info = f"{error.path.name} is damaged: " if isinstance(error, DamagedFileError) else ""
         still_listed = run.info_path(file).exists()
-        return FileVerification(sha256="", reason=_named_reason(error) if still_listed else None)
-    if files.Digest(facts.sha256, facts.bytes) != found and run.file_info(file) != facts:
-        return _look_at(run, file)  # it was saved again meanwhile
-    return FileVerification(sha256=facts.sha256, reason=_difference(facts, found))
-
-
-def _named_reason(error: DamagedFileError | DiskError) -> str:
-    return f"{error.path.name} is damaged: {error.reason}" if isinstance(error, DamagedFileError) else _reason(error)
-
-
-def _difference(facts: FileInfo, found: files.Digest) -> str | None:
-    if found.bytes != facts.bytes:
-        return f"it has {found.bytes:,} bytes instead of {facts.bytes:,}"
-    return None if found.sha256 == facts.sha256 else OTHER_DIGEST
+        return FileVerification(sha256="", reason=damaged_info + _reason(error) if still_listed else None)
+    if found == files.Digest(info.sha256, info.bytes):
+        return FileVerification(sha256=info.sha256, reason=None)
+    if run.file_info(file) != info:
+        return _verify_file(run, file)  # it was saved again meanwhile
+    size = damage_of(ListedFile(run.name_of(file), None, found.bytes), info, Verification())
+    return FileVerification(sha256=info.sha256, reason=size or OTHER_DIGEST)
