@@ -84,9 +84,9 @@ class Resumption(_Stored):
 class LoadCheck(_Stored):
     """``loaded.json``: what a resumed run measured right after loading its parent's checkpoint, before it trains.
 
-    ``loss_last`` is stored in the checkpoint, ``loss_check`` is measured, with the ``standard_error`` of that mean over
-    the test images. They are ``comparable`` if both are of the same images, scaled in the same way. ``losses_sha256`` is
-    that of ``loaded.losses``, None where it was not recorded.
+    ``loss_last`` is stored in the checkpoint, ``loss_check`` measured, with the ``standard_error`` of that mean over
+    the test images. They are ``comparable`` if both are of the same images, scaled in the same way.
+    ``losses_sha256`` is that of ``loaded.losses``, None where it was not recorded.
     """
 
     loss_last: float | None
