@@ -5,7 +5,7 @@ from typing import Literal
 import pandas as pd
 import streamlit as st
 
-from fashion_core.charts.file_frames import bytes_text
+from fashion_core.charts.files import bytes_text
 from fashion_core.runs import tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore, epoch_number

@@ -7,9 +7,9 @@ import streamlit as st
 
 from fashion_core.data import fashion_mnist
 from fashion_core.errors import FashionError
-from fashion_core.resume import lesson, lesson_steps
+from fashion_core.resume import lesson
 from fashion_core.resume.comparison import compare_run, sentence
-from fashion_core.resume.lesson_steps import Step
+from fashion_core.resume.lesson import Step
 from fashion_core.runs import machine, tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import CONTINUABLE_STATES, UNDER_WAY_STATES
@@ -63,7 +63,7 @@ def show_steps(store: RunStore, run: Run, was_active: bool) -> None:
     with common.problems_shown():
         lesson.check(run)
         child = last_step(store, run)
-        show_training(store, 1, lesson_steps.TRAIN, run)
+        show_training(store, 1, lesson.TRAIN, run)
         if run.state() in UNDER_WAY_STATES or child is None:
             offer_to_continue(store, run)
             if run.state() == "finished" and login.actions(store).actor.role != "operator":
@@ -74,12 +74,12 @@ def show_steps(store: RunStore, run: Run, was_active: bool) -> None:
             st.rerun()
         with st.spinner("Running the tutorial's lines…"):
             outputs = kept(f"outputs {run.id}", lambda: machine.lesson_outputs(store, run))
-        show_snippet(2, lesson_steps.WEIGHTS, outputs["printed"]["weights"])
-        show_snippet(3, lesson_steps.MODEL, outputs["printed"]["model"])
+        show_snippet(2, lesson.WEIGHTS, outputs["printed"]["weights"])
+        show_snippet(3, lesson.MODEL, outputs["printed"]["model"])
         show_files(outputs)
-        st.code(lesson_steps.CHECK, language="python")
+        st.code(lesson.CHECK, language="python")
         st.code(outputs["printed"]["checkpoint"], language=None)
-        show_training(store, 4, lesson_steps.RESUME, child)
+        show_training(store, 4, lesson.RESUME, child)
         offer_to_continue(store, child)
         if child.state() == "finished":
             show_losses(store, run, child)

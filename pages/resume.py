@@ -4,11 +4,11 @@ from typing import Any
 
 import streamlit as st
 
-from fashion_core.charts import chooser_chart
+from fashion_core.charts import live
 from fashion_core.config import settings
 from fashion_core.errors import ConfigError, RunNotFoundError
 from fashion_core.resume import plan
-from fashion_core.resume.resumptions import ResumeRequest
+from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs import tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore, epoch_number, epoch_records
@@ -104,7 +104,7 @@ def show_curve(run: Run, epoch: int, saved: list[int]) -> None:
     if epochs["loss"].notna().sum() == 0:
         st.caption("The loss of this checkpoint is not known: it was trained elsewhere.")
         return
-    spec = chooser_chart.chooser_chart(epochs, epoch).sent()
+    spec = live.chooser_chart(epochs, epoch).to_dict()
     st.caption("Click the checkpoint to resume from, or select its epoch below.")
     key = f"curve {run.id}"
     st.vega_lite_chart(spec, on_select=lambda: take_click(key, saved), key=key, alt="Test loss of this run by epoch")
@@ -124,7 +124,7 @@ def choose_epoch(run: Run, epoch: int, saved: list[int]) -> None:
 
 def take_click(key: str, saved: list[int]) -> None:
     """Select the clicked epoch if its checkpoint is still there."""
-    points = st.session_state[key].selection.get(chooser_chart.SELECTION) or []
+    points = st.session_state[key].selection.get(live.SELECTION) or []
     if points and points[0].get("epoch") in saved:
         common.address(epoch=int(points[0]["epoch"]))
 

@@ -29,7 +29,7 @@ LIBRARIES = {
     r"|inference\.(engine|worker)|resume\.lesson_outputs|cli\.predict",
     "streamlit": r"app|pages|ui",
     "altair": r"charts",
-    "pandas": r"pages|charts|ui|(runs|resume)\.(tables|live|loss_curve|lineage_frames)",
+    "pandas": r"pages|charts|ui|(runs|resume)\.(tables|live|loss_curve)",
 }
 """The modules, with what is below them, that may import a library."""
 SERVER_WITHOUT_TORCH = r"pages|ui|cli\.main|access|charts|runs|resume\.(?!lesson_outputs)|errors|config|files|cache"

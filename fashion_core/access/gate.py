@@ -16,8 +16,8 @@ from fashion_core.access.roles import Actor
 from fashion_core.config import TrainConfig
 from fashion_core.data import fashion_mnist
 from fashion_core.errors import DiskError, FashionError, NotAllowedError, RunStateError
-from fashion_core.resume import lesson, resumptions
-from fashion_core.resume.resumptions import ResumeRequest
+from fashion_core.resume import lesson, plan
+from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs import machine, queue, verify
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
@@ -54,7 +54,7 @@ class Actions:
         with ExitStack() as entries:
             for run in runs:
                 entries.enter_context(self._acting("cancel", run))
-            resumptions.cancel(runs)
+            plan.cancel(runs)
 
     def continue_run(self, run: Run) -> None:
         with self._acting("continue", run):
@@ -62,7 +62,7 @@ class Actions:
 
     def resume(self, run: Run, requests: Sequence[ResumeRequest]) -> list[Run]:
         with self._acting("resume", run) as entry:
-            made = resumptions.resume(self.store, run, requests)
+            made = plan.resume(self.store, run, requests)
             entry.detail = f"made {', '.join(child.id for child in made)}"
         self._note_made(made, run)
         return made

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import altair as alt
 import pandas as pd
@@ -25,11 +25,11 @@ class ChartSpec:
     frames: dict[str, pd.DataFrame]
     height: int | None = None
 
-    def sent(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The spec with its rows in Arrow's format, in which Streamlit sends them: it passes bytes on as they are."""
-        return {**self.empty(), "datasets": {name: _arrow(frame) for name, frame in self.frames.items()}}
+        return {**self.without_rows(), "datasets": {name: _arrow(frame) for name, frame in self.frames.items()}}
 
-    def following(self, feed: str) -> dict[str, Any]:
+    def to_live_dict(self, feed: str) -> dict[str, Any]:
         """As sent; and the drawn chart takes the rows of this ``feed`` that the page's script puts on its body.
 
         Streamlit would add its rows to those of the feed where it had sent none before; another spec is drawn anew.
@@ -41,7 +41,7 @@ class ChartSpec:
             {"name": f"fed_{name}", "expr": f"fed ? modify('{name}', fed.{feed}.{name}, true) : 0"}
             for name in self.frames
         ]
-        spec = self.sent()
+        spec = self.to_dict()
         fit = {"type": "fit", "contains": "padding", "resize": True}  # an axis that needs more room takes it
         empty = {"empty": [name for name, frame in self.frames.items() if frame.empty]}
         return {**spec, "params": [*spec.get("params", []), *bound, *taken], "autosize": fit, "usermeta": empty}
@@ -50,7 +50,7 @@ class ChartSpec:
         """The rows by their data source, as JSON with six decimals: the names of the columns, and a list a row."""
         return f"{{{','.join(f'{json.dumps(name)}:{_written_rows(frame)}' for name, frame in self.frames.items())}}}"
 
-    def empty(self) -> dict[str, Any]:
+    def without_rows(self) -> dict[str, Any]:
         """The spec without them."""
         return {**json.loads(self.spec), **({} if self.height is None else {"height": self.height})}
 
@@ -73,8 +73,42 @@ def named(data: str) -> alt.Chart:
     return alt.Chart(alt.NamedData(data))
 
 
-def written(layers: list[alt.Chart], **properties: Any) -> str:
+def layered(layers: list[alt.Chart], **properties: Any) -> str:
     """The spec of these layers, from back to front, to be filled."""
     spec = alt.LayerChart(layer=layers, **properties).to_dict()
     spec.pop("config", None)  # Altair's default size, which the page's width replaces
     return json.dumps(spec)
+
+
+DARK: Final = "luminance(background || 'white') < 0.4"
+INK: Final = alt.ExprRef(f"{DARK} ? '#F3F4F6' : '#1F2937'")
+MUTED: Final = alt.ExprRef(f"{DARK} ? '#9CA3AF' : '#6B7280'")
+FAINT: Final = alt.ExprRef(f"{DARK} ? '#4B4B46' : '#D1D5DB'")
+PAPER: Final = alt.ExprRef("background || 'white'")
+
+FITTED: Final = alt.AutoSizeParams(type="fit-x", contains="padding")
+"""As wide as the page, and as high as its rows and what stands beside them."""
+
+
+def themed_axis(**settings: Any) -> alt.Axis:
+    """An axis whose words are read in light and in dark."""
+    return alt.Axis(labelColor=MUTED, titleColor=MUTED, **settings)
+
+
+def haloed(base: alt.Chart, **style: Any) -> list[alt.Chart]:
+    """Text that stays readable where lines cross it."""
+    return [base.mark_text(stroke=PAPER, strokeWidth=4, strokeJoin="round", **style), base.mark_text(**style)]
+
+
+def pixels(column: str) -> alt.Y:
+    """A height as it is, not on a scale."""
+    return alt.Y(f"{column}:Q", scale=None, axis=None)
+
+
+def dated(base: alt.Chart) -> alt.Chart:
+    """Rows with the time at which they came, `at`, to be one of the fields of a selection.
+
+    A browser tells the page of a selection when it changes, and a change of focus sends new rows: so what was clicked
+    once can be clicked again after another one was chosen, here or elsewhere on the page.
+    """
+    return base.transform_calculate(at="now()")

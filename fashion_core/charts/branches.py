@@ -7,8 +7,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from fashion_core.charts.base import ChartSpec, named, written
-from fashion_core.charts.chart_parts import INK, MUTED, PAPER, dated, haloed, themed_axis
+from fashion_core.charts.base import INK, MUTED, PAPER, ChartSpec, dated, haloed, layered, named, themed_axis
 from fashion_core.charts.comparison import (
     AXIS_HEIGHT,
     BEYOND,
@@ -97,7 +96,7 @@ def _spec(logarithmic: bool) -> str:
     scale.nice, scale.padding = False, 12
     title = f"test loss (cross-entropy, {'log scale' if logarithmic else 'mean per image'})"
     y = alt.Y("drawn:Q", title=title, scale=scale, axis=loss_axis("y", logarithmic, tickCount=6))
-    return written([*_parents(y), *_curves(y), _gates(y), _ends(y), *_hits(y)])
+    return layered([*_parents(y), *_curves(y), _gates(y), _ends(y), *_hits(y)])
 
 
 def _epoch() -> alt.X:

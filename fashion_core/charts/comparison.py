@@ -10,8 +10,7 @@ from typing import Any, Final
 import altair as alt
 import pandas as pd
 
-from fashion_core.charts.base import ChartSpec, named, written
-from fashion_core.charts.chart_parts import FAINT, INK, MUTED, dated, pixels, themed_axis
+from fashion_core.charts.base import FAINT, INK, MUTED, ChartSpec, dated, layered, named, pixels, themed_axis
 from fashion_core.resume.labels import label_pixels, loss_text
 
 FOCUS: Final = "focus"
@@ -86,7 +85,7 @@ def _on_scale(rows: pd.DataFrame) -> pd.DataFrame:
 
     A band that reaches zero would stretch a logarithmic axis to nothing, so it begins at half the gate at least.
     """
-    start = rows["gate"].clip(lower=LEAST)
+    start = rows["loss_last"].clip(lower=LEAST)
     edge = BEYOND * start.max()
     beyond = ~(rows["loss_now"] <= edge)
     tip = rows["loss_now"].clip(lower=LEAST).mask(beyond, edge)
@@ -98,7 +97,7 @@ def _groups(rows: pd.DataFrame) -> pd.DataFrame:
     """A row a checkpoint: `group`, `start`, `text` (its loss), `top` and `bottom` (pixels) of its rows."""
     first = rows.drop_duplicates("number").set_index("number")
     bottom = rows.groupby("number")["bottom"].max()
-    groups = first[["group", "start", "top"]].assign(bottom=bottom, text=first["gate"].map(loss_text))
+    groups = first[["group", "start", "top"]].assign(bottom=bottom, text=first["loss_last"].map(loss_text))
     return groups.reset_index(drop=True)
 
 
@@ -106,7 +105,7 @@ def _groups(rows: pd.DataFrame) -> pd.DataFrame:
 def _spec(tall: bool, labels: int, headings: int) -> str:
     gutter = f"min(max({labels + 2 * _INDENT}, min({headings + 2 * _GATE_TEXT}, width * 0.32)), width / 2)"
     start, tip, band = (_loss(column, tall, gutter) for column in ("start", "tip", "band"))
-    return written(
+    return layered(
         [_band(band), _gate(start), _shafts(start), _tips(tip), *_gate_texts(), *_row_texts(gutter), _hits()]
     )
 
@@ -221,7 +220,7 @@ def _tooltip() -> list[alt.Tooltip]:
         alt.Tooltip("name:N", title="run"),
         alt.Tooltip("changed:N"),
         alt.Tooltip("group:N", title="from"),
-        alt.Tooltip("gate:Q", title="loss_last", format=".4f"),
+        alt.Tooltip("loss_last:Q", title="loss_last", format=".4f"),
         alt.Tooltip("loss_now:Q", title="loss_now", format=".4f"),
         alt.Tooltip("now_epoch:Q", title="after epoch", format="d"),
         alt.Tooltip("percent:N", title="change"),

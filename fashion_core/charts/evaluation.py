@@ -6,8 +6,19 @@ from typing import Any, Final
 import altair as alt
 import pandas as pd
 
-from fashion_core.charts.base import ChartSpec, named, written
-from fashion_core.charts.chart_parts import DARK, FAINT, FITTED, INK, MUTED, PAPER, dated, themed_axis
+from fashion_core.charts.base import (
+    DARK,
+    FAINT,
+    FITTED,
+    INK,
+    MUTED,
+    PAPER,
+    ChartSpec,
+    dated,
+    layered,
+    named,
+    themed_axis,
+)
 from fashion_core.config import CLASS_NAMES
 
 CELL: Final = "cell"
@@ -56,7 +67,7 @@ def _confusion_spec() -> str:
     weight = alt.ExprRef("datum.right ? 'bold' : 'normal'")
     counted = base.transform_filter("datum.count > 0")
     frame: dict[str, Any] = {"fill": None, "stroke": INK, "aria": False}
-    return written(
+    return layered(
         [
             base.mark_rect(fill=None, stroke=FAINT, strokeWidth=0.5, aria=False),
             wrong.mark_rect(aria=False).encode(color, share),
@@ -124,7 +135,7 @@ def _class_spec(order: tuple[str, ...]) -> str:
         dots.encode(x, shape, color, tooltip=_CLASS_TIPS),
         words.encode(x=alt.value(alt.ExprRef("width")), text="words:N"),
     ]
-    return written(layers, autosize=FITTED)
+    return layered(layers, autosize=FITTED)
 
 
 _CLASS_TIPS: Final = [
@@ -165,7 +176,7 @@ def _reliability_spec() -> str:
     gaps = gap.mark_rect(strokeWidth=1.5, strokeDash=[3, 2], fillOpacity=0.25, aria=False)
     tops = right.mark_rule(strokeWidth=4, aria=False)
     hits = base.mark_rect(opacity=0.001, color=MUTED).encode(y=alt.value(0), y2=alt.value("height"))
-    return written(
+    return layered(
         [
             counts.encode(_accuracy("counted"), alt.Y2("floor")),
             bars.encode(_accuracy("least"), alt.Y2("zero"), fill),

@@ -8,12 +8,21 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from fashion_core.charts.thumbnails import thumbnail
+from fashion_core.charts.gallery import thumbnail
 from fashion_core.config import CLASS_NAMES
-from fashion_core.inference.scores import Answers, Array, Calibration, ClassScore
+from fashion_core.inference.scores import (
+    Answers,
+    Array,
+    Calibration,
+    ClassScore,
+    Disagreement,
+    Forgotten,
+    accuracy_interval,
+    confusion_matrix,
+)
 
 PROBABILITY_COLUMNS: Final = ("label", "class", "model", "number", "probability", "predicted", "words")
-OPINION_COLUMNS: Final = (
+HISTORY_COLUMNS: Final = (
     "run", "name", "panel", "heading", "branch", "epoch", "place", "series", "truth", "probability", "low", "high",
     "answer",
 )  # fmt: skip
@@ -56,7 +65,7 @@ def _role(label: int, predicted: int, truth: int | None) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Opinion:
+class History:
     """What the checkpoints of one run say about one image.
 
     Attributes:
@@ -74,8 +83,8 @@ class Opinion:
     probabilities: Array
 
 
-def opinion_frame(opinions: Sequence[Opinion], truth: int | None = None) -> pd.DataFrame:
-    """A row a run, checkpoint and series, stacked from 0 to 1: ``OPINION_COLUMNS``.
+def history_frame(opinions: Sequence[History], truth: int | None = None) -> pd.DataFrame:
+    """A row a run, checkpoint and series, stacked from 0 to 1: ``HISTORY_COLUMNS``.
 
     A run stands below the one that it was resumed from, and begins with what that checkpoint said, if that is known.
     The true class has a series of its own, and so have those that were on top, the most probable ones first: at most
@@ -90,17 +99,17 @@ def opinion_frame(opinions: Sequence[Opinion], truth: int | None = None) -> pd.D
         for epoch, said in _with_branch(opinion, runs)
         for part in _stacked(said, named, truth)
     ]
-    return pd.DataFrame(rows, columns=list(OPINION_COLUMNS)).astype({"branch": "float64"})
+    return pd.DataFrame(rows, columns=list(HISTORY_COLUMNS)).astype({"branch": "float64"})
 
 
-def _in_tree_order(opinions: Sequence[Opinion]) -> list[Opinion]:
+def _in_tree_order(opinions: Sequence[History]) -> list[History]:
     """Each run followed by its children, and theirs; runs whose parents are not there begin a tree."""
     there = {opinion.run for opinion in opinions}
-    children: dict[str | None, list[Opinion]] = {}
+    children: dict[str | None, list[History]] = {}
     for opinion in opinions:
         children.setdefault(opinion.parent if opinion.parent in there else None, []).append(opinion)
 
-    def below(run: str | None) -> Iterator[Opinion]:
+    def below(run: str | None) -> Iterator[History]:
         for child in children.get(run, []):
             yield child
             yield from below(child.run)
@@ -108,7 +117,7 @@ def _in_tree_order(opinions: Sequence[Opinion]) -> list[Opinion]:
     return list(below(None))
 
 
-def _named_classes(opinions: Sequence[Opinion], truth: int | None) -> list[int]:
+def _named_classes(opinions: Sequence[History], truth: int | None) -> list[int]:
     """The classes with a series of their own, in their order."""
     if not opinions:
         return []
@@ -119,14 +128,14 @@ def _named_classes(opinions: Sequence[Opinion], truth: int | None) -> list[int]:
     return [*first, *(label for label in by_mean if label != truth)][:_NAMED]
 
 
-def _heading(opinion: Opinion, runs: Mapping[str, Opinion]) -> str:
+def _heading(opinion: History, runs: Mapping[str, History]) -> str:
     if opinion.parent is None:
         return opinion.name
     parent = runs.get(opinion.parent)
     return f"↳ {opinion.name}" + (f", resumed from {parent.name}" if parent else ", resumed")
 
 
-def _with_branch(opinion: Opinion, runs: Mapping[str, Opinion]) -> list[tuple[int, Array]]:
+def _with_branch(opinion: History, runs: Mapping[str, History]) -> list[tuple[int, Array]]:
     """Epochs and what was said there, the parent's checkpoint first."""
     said = list(zip(opinion.epochs.tolist(), opinion.probabilities, strict=True))
     parent = runs.get(opinion.parent or "")
@@ -223,3 +232,60 @@ def predictions_frame(names: Sequence[str], probabilities: Array, labels: Array 
         frame["true class"] = [CLASS_NAMES[index] for index in labels]
     frame["probability"] = probabilities.max(axis=1)
     return pd.concat([frame, pd.DataFrame(probabilities, columns=list(CLASS_NAMES))], axis=1)
+
+
+def accuracy_sentence(answers: Answers) -> str:
+    """How many are right, and how far that is certain."""
+    low, high = accuracy_interval(answers)
+    spread = f"{100 * low:.1f}–{high:.1%}"
+    return f"**{answers.accuracy:.1%}** of {len(answers):,} test images are right (95% interval {spread})."
+
+
+def confusion_sentence(answers: Answers) -> str:
+    """Which class is taken for which other one most often."""
+    matrix = confusion_matrix(answers)
+    mixed = matrix - np.diag(matrix.diagonal())
+    if not mixed.any():
+        return "No image is taken for another class."
+    true, predicted = np.unravel_index(mixed.argmax(), mixed.shape)
+    count = f"{mixed[true, predicted]:,} of {matrix[true].sum():,}"
+    return f"Most often mixed up: a **{CLASS_NAMES[true]}** taken for a **{CLASS_NAMES[predicted]}** ({count})."
+
+
+def calibration_sentence(calibration: Calibration) -> str:
+    """Whether it is as often right as it is sure."""
+    error = f"expected calibration error {calibration.expected_calibration_error:.1%}"
+    sure, right = f"{calibration.confidence:.1%} sure on average", f"right on {calibration.accuracy:.1%} of the images"
+    if calibration.verdict == "neither":
+        return f"**On average as sure as it is right**: {sure}, {right} ({error})."
+    return f"**{calibration.verdict.capitalize()}**: {sure}, but {right} ({error})."
+
+
+def disagreement_sentence(found: Disagreement, differing: int, first: str, second: str) -> str:
+    """On how many images two models differ, and whether one of them is better.
+
+    Args:
+        found: from `scores.mcnemar`.
+        differing: the number of images that they take for different classes.
+        first, second: what they are called, as Markdown.
+    """
+    if not differing:
+        return "They take every image for the same class."
+    verdict = "**no significant difference**"
+    if found.better:
+        verdict = f"**{first if found.better == 'first' else second} is significantly better**"
+    alone = f"only {first} is right on {found.only_first_right:,}, only {second} on {found.only_second_right:,}"
+    images = "image" if differing == 1 else "images"
+    return f"They differ on **{differing:,}** {images}; {alone}: {verdict} ({_p(found.p)}, exact McNemar test)."
+
+
+def _p(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+
+
+def forgotten_sentence(found: Forgotten, checkpoints: int) -> str:
+    """What a run knew and knows no more."""
+    lost, never, images = len(found.lost), len(found.never_learned), len(found.times)
+    were, are = ("was", "is") if lost == 1 else ("were", "are")
+    known = f"**{lost:,}** of {images:,} images {were} right at an earlier checkpoint and {are} wrong at the last"
+    return f"{known}; {never:,} {'was' if never == 1 else 'were'} right at none of the {checkpoints}."

@@ -1,13 +1,16 @@
 """Images with what a model takes them for, to choose one."""
 
+import base64
+import io
 from functools import lru_cache
 from typing import Any, Final
 
 import altair as alt
+import numpy as np
 import pandas as pd
+from PIL import Image
 
-from fashion_core.charts.base import ChartSpec, named, written
-from fashion_core.charts.chart_parts import FITTED, INK, MUTED, dated
+from fashion_core.charts.base import FITTED, INK, MUTED, ChartSpec, dated, layered, named
 
 IMAGE: Final = "image"
 """The selection in `gallery_chart`: a click gives `[{"index": 4711, …}]`, one beside the images `[]`."""
@@ -33,7 +36,7 @@ def gallery_chart(rows: pd.DataFrame, chosen: int | None = None) -> ChartSpec:
 def _spec(two: bool) -> str:
     lines = 3 if two else 2
     step = _PICTURE + lines * _LINE + _GAP
-    return written([_picture(step), *_words(step), _frame(), _hits()], height={"step": step}, autosize=FITTED)
+    return layered([_picture(step), *_words(step), _frame(), _hits()], height={"step": step}, autosize=FITTED)
 
 
 def _images() -> alt.Chart:
@@ -97,3 +100,14 @@ def _hits() -> alt.Chart:
 
 
 _TOOLTIP: Final = [alt.Tooltip("description:N", title=" ")]
+
+
+def thumbnail(pixels: "np.ndarray[Any, np.dtype[np.uint8]]") -> str:
+    """A data URI of a PNG with a pixel a pixel: what draws it enlarges it without smoothing.
+
+    Args:
+        pixels: (28, 28) uint8, 0 is black.
+    """
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

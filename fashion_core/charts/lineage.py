@@ -6,8 +6,19 @@ from typing import Any, Final
 import altair as alt
 import pandas as pd
 
-from fashion_core.charts.base import ChartSpec, named, written
-from fashion_core.charts.chart_parts import DARK, FAINT, INK, MUTED, PAPER, haloed, pixels, themed_axis
+from fashion_core.charts.base import (
+    DARK,
+    FAINT,
+    INK,
+    MUTED,
+    PAPER,
+    ChartSpec,
+    haloed,
+    layered,
+    named,
+    pixels,
+    themed_axis,
+)
 from fashion_core.charts.comparison import LEAST
 from fashion_core.resume.labels import label_pixels
 
@@ -31,7 +42,7 @@ def lineage_chart(dots: pd.DataFrame, links: pd.DataFrame) -> ChartSpec:
     """One lane a run, one dot a checkpoint in the colour of its loss, curves where runs were resumed.
 
     Args:
-        dots, links: as `lineage_frames.lineage_frame` gives them, or those of some trees only.
+        dots, links: as `tables.lineage_frame` gives them, or those of some trees only.
     """
     lanes = _lane_pixels(dots)
     placed = _reaching(_placed(dots, lanes))
@@ -94,7 +105,7 @@ def _bends(links: pd.DataFrame, lanes: "pd.Series[float]") -> pd.DataFrame:
 def _spec(tall: bool, labels: int) -> str:
     room = f"min({labels + 16}, width / 2)"
     epoch, left = (_epoch(column, tall, room) for column in ("epoch", "left"))
-    return written([_links(epoch), _lanes(epoch), *_dots(epoch, room), *_texts(epoch, room), _hits(left)])
+    return layered([_links(epoch), _lanes(epoch), *_dots(epoch, room), *_texts(epoch, room), _hits(left)])
 
 
 def _epoch(column: str, tall: bool, room: str) -> alt.X:

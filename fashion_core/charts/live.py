@@ -15,8 +15,18 @@ from typing import Any, Final
 import altair as alt
 import pandas as pd
 
-from fashion_core.charts.base import ChartSpec, named, written
-from fashion_core.charts.chart_parts import FAINT, INK, MUTED, PAPER, haloed, themed_axis
+from fashion_core.charts.base import (
+    FAINT,
+    INK,
+    MUTED,
+    PAPER,
+    ChartSpec,
+    dated,
+    haloed,
+    layered,
+    named,
+    themed_axis,
+)
 
 LIVE_KEY: Final = (
     "thin line: each batch · bold line: smoothed · ring: checkpoint saved, at the epoch's mean training loss · "
@@ -119,7 +129,7 @@ def _label_room(line: "pd.Series[float]", losses: "pd.Series[float]") -> pd.Data
 def _live_spec(total_steps: int, resumed: bool) -> str:
     line, label = (_loss_last_line(), _loss_last_label()) if resumed else ([], [])
     back = [_invisible(_loss("low")), *_epoch_rules(), *_batch_lines(total_steps), *line]
-    return written([*back, *_newest(), _hover(), *_epoch_points(), *label])
+    return layered([*back, *_newest(), _hover(), *_epoch_points(), *label])
 
 
 @lru_cache(maxsize=1)
@@ -128,7 +138,7 @@ def _accuracy_spec() -> str:
     points = base.mark_point(shape="diamond", filled=True, size=80, opacity=1).encode(tooltip=_epoch_tooltip())
     value = _painted("newest", "test").encode(alt.X("epoch:Q"), _accuracy("accuracy"), text="text:N")
     room = _invisible(_accuracy("low")).encode(_epoch("first"), alt.X2("last"))
-    return written([room, base.mark_line(strokeWidth=2.5), points, *_value(value)])
+    return layered([room, base.mark_line(strokeWidth=2.5), points, *_value(value)])
 
 
 def _painted(data: str, series: str) -> alt.Chart:
@@ -231,3 +241,47 @@ def _epoch_tooltip() -> list[alt.Tooltip]:
         alt.Tooltip("accuracy:Q", title="test accuracy", format=".2%"),
         alt.Tooltip("checkpoint:N", title="checkpoint saved"),
     ]
+
+
+SELECTION: Final = "checkpoint"
+"""The name of the selection; its points have the field ``epoch`` and that of `dated`."""
+
+_CHOOSER_HEIGHT: Final = 220  # pixels, axes and titles included
+_CHOOSER_TOOLTIP: Final = [
+    alt.Tooltip("epoch:Q", format="d"),
+    alt.Tooltip("loss:Q", title="test loss", format=".4f"),
+    alt.Tooltip("accuracy:Q", title="test accuracy", format=".2%"),
+]
+
+
+def chooser_chart(epochs: pd.DataFrame, chosen: int) -> ChartSpec:
+    """The test loss after each epoch: a ring where a checkpoint is saved, a filled one with its word at the chosen.
+
+    Args:
+        epochs: `epoch` (int64), `loss` and `accuracy` (float64, may be NaN), `checkpoint` (bool, its file exists).
+        chosen: the epoch that is chosen.
+    """
+    return ChartSpec(_chooser_spec(), {"epochs": epochs.assign(chosen=epochs["epoch"] == chosen)}, _CHOOSER_HEIGHT)
+
+
+@lru_cache(maxsize=1)
+def _chooser_spec() -> str:
+    base = named("epochs").encode(*_chooser_axes())
+    click = alt.selection_point(name=SELECTION, fields=["epoch", "at"], on="click", nearest=True, empty=False)
+    saved, here = dated(base).transform_filter("datum.checkpoint"), base.transform_filter("datum.chosen")
+    rings = saved.mark_point(size=110, strokeWidth=2, stroke=INK, fill=PAPER, opacity=1, cursor="pointer")
+    dot = here.mark_point(size=170, filled=True, color=INK, opacity=1)
+    word = here.transform_calculate(text="'epoch ' + datum.epoch").encode(text="text:N")
+    word = word.mark_text(dy=-16, fontSize=13, fontWeight="bold", color=INK)
+    line = base.mark_line(strokeWidth=2, color=MUTED)
+    return layered([line, rings.encode(tooltip=_CHOOSER_TOOLTIP).add_params(click), dot, word])
+
+
+def _chooser_axes() -> tuple[alt.X, alt.Y]:
+    ticks = alt.ExprRef("clamp(floor(width / 65), 2, 12)")
+    along = themed_axis(tickCount=ticks, tickMinStep=1, grid=False, format="d")
+    up = themed_axis(tickCount=4, format=".3~f", gridColor=FAINT, gridOpacity=0.5)
+    return (
+        alt.X("epoch:Q", title="epoch", scale=alt.Scale(zero=False, nice=False, padding=20), axis=along),
+        alt.Y("loss:Q", title="test loss", scale=alt.Scale(zero=False, padding=14), axis=up),
+    )

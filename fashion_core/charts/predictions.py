@@ -7,15 +7,25 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from fashion_core.charts.base import ChartSpec, named, written
-from fashion_core.charts.chart_parts import FAINT, FITTED, INK, MUTED, haloed, pixels, themed_axis
+from fashion_core.charts.base import (
+    FAINT,
+    FITTED,
+    INK,
+    MUTED,
+    ChartSpec,
+    haloed,
+    layered,
+    named,
+    pixels,
+    themed_axis,
+)
 from fashion_core.config import CLASS_NAMES
 
-OPINION_KEY: Final = (
+HISTORY_KEY: Final = (
     "the height of a colour: the probability of its class · upright lines: checkpoints · "
     "dashed: the checkpoint that was resumed"
 )
-"""What the marks of `opinion_chart` mean, for the caption above it."""
+"""What the marks of `history_chart` mean, for the caption above it."""
 
 _BARS: Final = {1: 26, 2: 38}  # pixels of a class, by the number of models
 _BAR: Final = 16  # pixels
@@ -67,7 +77,7 @@ def _bars_spec() -> str:
         align="right", dx=-8, fontSize=12, fontWeight=weight, color=ink, aria=False
     )
     words = base.mark_text(align="left", dx=6, fontSize=12, fontWeight=weight, color=ink, aria=False)
-    return written(
+    return layered(
         [
             track,
             bar.encode(x, color, alt.X2("zero"), opacity=shade, tooltip=_BAR_TIPS, **tall),
@@ -93,11 +103,11 @@ _LABEL: Final = 16  # pixels that a name needs
 _GUTTER: Final = 40  # pixels of "100%"
 
 
-def opinion_chart(rows: pd.DataFrame) -> ChartSpec:
+def history_chart(rows: pd.DataFrame) -> ChartSpec:
     """One image through the checkpoints of runs: a panel a run, its classes stacked to 100% at each epoch.
 
     Args:
-        rows: as `outcome_frames.opinion_frame` gives them.
+        rows: as `outcome_frames.history_frame` gives them.
     """
     panels = int(rows["panel"].nunique())
     tall = 130 if panels <= 3 else 100 if panels <= 6 else 64
@@ -155,7 +165,7 @@ def _key(rows: pd.DataFrame) -> pd.DataFrame:
 
 @lru_cache(maxsize=1)
 def _opinion_spec() -> str:
-    return written([*_panels(), *_areas(), *_names(), *_branches(), *_key_marks()])
+    return layered([*_panels(), *_areas(), *_names(), *_branches(), *_key_marks()])
 
 
 def _epoch() -> alt.X:

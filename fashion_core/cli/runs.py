@@ -22,9 +22,9 @@ from fashion_core.errors import (
     RunStateError,
     printable,
 )
-from fashion_core.resume import comparison, plan, resumptions
+from fashion_core.resume import comparison, plan
 from fashion_core.resume.labels import SAME, percent
-from fashion_core.resume.resumptions import ResumeRequest
+from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs import machine, metrics, queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import ACTIVE_STATES, UNDER_WAY_STATES
@@ -50,9 +50,9 @@ def resume_run(options: argparse.Namespace) -> None:
     epochs = _epochs(options.epoch, parent)
     requests = [ResumeRequest(epoch, _additional(options.epochs, parent, epoch), overrides) for epoch in epochs]
     if not options.json:
-        for planned in resumptions.plan(parent, requests):
-            reasons = map(printable, planned.judgement.reasons)
-            print(f"from epoch {planned.epoch}: {'; '.join([planned.judgement.verdict, *reasons])}")
+        for planned in plan.plan_runs(parent, requests):
+            reasons = map(printable, planned.verdict.reasons)
+            print(f"from epoch {planned.epoch}: {'; '.join([planned.verdict.kind, *reasons])}")
     runs = actions.resume(parent, requests)
     _print_cautions(runs)
     _follow_all(options, actions, runs)
@@ -167,7 +167,7 @@ def _compare_line(row: comparison.Compared) -> str:
     what = ", ".join(row.overrides) or SAME
     gate = "loss_last" if row.check.comparable else "loss right after loading"
     parent = f"{printable(row.parent_name)}{'' if row.parent_exists else ' (deleted)'}"
-    return f"{row.run}  {parent} epoch {row.epoch}: {gate} {row.gate:.4f}, loss_now {_loss_now(row)}  {what}"
+    return f"{row.run}  {parent} epoch {row.epoch}: {gate} {row.loss_last:.4f}, loss_now {_loss_now(row)}  {what}"
 
 
 def _loss_now(row: comparison.Compared) -> str:

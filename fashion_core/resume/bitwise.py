@@ -28,7 +28,7 @@ class BitwiseCheck:
         reasons: why they may part, from what was different at the start.
     """
 
-    kind: Literal["identical", "parts", "none"]
+    kind: Literal["identical", "different", "none"]
     epochs: tuple[int, ...] = ()
     epoch: int | None = None
     tensors: int = 0
@@ -63,11 +63,11 @@ def _prove(child: Run, parent: Run) -> BitwiseCheck:
     reasons = resumption.reasons if resumption else ()
     for epoch in both:
         if theirs[epoch] != ours[epoch]:
-            return BitwiseCheck("parts", both, epoch, reasons=reasons)
+            return BitwiseCheck("different", both, epoch, reasons=reasons)
     last = both[-1]
     tensors = _identical_tensors(_whole(parent, last), _whole(child, last))
     if tensors is None:
-        return BitwiseCheck("parts", both, last, reasons=reasons)
+        return BitwiseCheck("different", both, last, reasons=reasons)
     return BitwiseCheck("identical", both, last, tensors)
 
 

@@ -69,16 +69,16 @@ class Compared:
         return self.latest if latest else self.first
 
     @property
-    def gate(self) -> float:
+    def loss_last(self) -> float:
         """The loss to set ``loss_now`` beside: the stored one, or what was measured where that means other images."""
-        return gate_of(self.check)
+        return loss_last_of(self.check)
 
 
 _rows: Cache[Compared | None] = Cache(MOST_RUNS)
 
 
-def gate_of(check: LoadCheck) -> float:
-    """What ``Compared.gate`` says."""
+def loss_last_of(check: LoadCheck) -> float:
+    """What ``Compared.loss_last`` says."""
     stored = check.loss_last
     return stored if check.comparable and stored is not None else check.loss_check
 
@@ -231,4 +231,4 @@ def _still_training(rows: list[Compared]) -> str:
 
 def relative_change(row: Compared, now: LossNow) -> float:
     """What the loss changed, as a share of the loss at the gate."""
-    return now.loss / row.gate - 1 if row.gate else 0.0
+    return now.loss / row.loss_last - 1 if row.loss_last else 0.0

@@ -15,7 +15,7 @@ from fashion_core.errors import RunStateError
 from fashion_core.formats.load import load
 from fashion_core.loops import test_loop
 from fashion_core.models import NeuralNetwork
-from fashion_core.resume import lesson_steps
+from fashion_core.resume import lesson
 from fashion_core.runs.run import Run
 
 
@@ -36,9 +36,9 @@ def outputs(run: Run) -> dict[str, Any]:
             "model": load(run.weights_path).model,
         }
         printed = {
-            "weights": _print_of(lesson_steps.WEIGHTS.code, names),
-            "model": _print_of(lesson_steps.MODEL.code, names),
-            "checkpoint": _print_of(lesson_steps.CHECK, names),
+            "weights": _print_of(lesson.WEIGHTS.code, names),
+            "model": _print_of(lesson.MODEL.code, names),
+            "checkpoint": _print_of(lesson.CHECK, names),
         }
         sizes = {name: Path(name).stat().st_size for name in ("model_weights.pth", "model.pth", "model_save/0")}
     return {"printed": printed, "bytes": sizes}

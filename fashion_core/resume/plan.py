@@ -1,15 +1,29 @@
 """Before the click: what a resumed run will have from its parent, what will differ, and whether that is exact."""
 
-from collections.abc import Mapping
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from fashion_core.config import TrainConfig, parse_config, settings
-from fashion_core.errors import ConfigError, DamagedFileError, RefusedFileError, RunNotFoundError, printable
+from fashion_core.data import fashion_mnist
+from fashion_core.errors import (
+    ConfigError,
+    DamagedFileError,
+    DiskError,
+    FashionError,
+    RefusedFileError,
+    RunNotFoundError,
+    RunStateError,
+    printable,
+)
 from fashion_core.formats import inspect
 from fashion_core.resume.labels import cut_middle, short_label
+from fashion_core.runs import machine, queue
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import Change, Environment, RunRecord, VerdictKind
+from fashion_core.runs.schema import Change, Environment, Parent, Resumption, RunRecord, VerdictKind
+from fashion_core.runs.store import RunStore
 
 _MOST_NAMED = 12
 """So many checkpoints are listed one by one."""
@@ -21,7 +35,7 @@ _NO_CHANGE = frozenset({"name", "epochs", "keep", "device", "threads"})
 class Verdict:
     """The verdict on resuming from a checkpoint, with a phrase for each thing that is missing or different."""
 
-    verdict: VerdictKind
+    kind: VerdictKind
     reasons: tuple[str, ...]
 
 
@@ -75,7 +89,7 @@ def changes(parent: TrainConfig, config: TrainConfig) -> dict[str, Change]:
     return {name: Change(before=before[name], after=after[name]) for name in names if before[name] != after[name]}
 
 
-def look(run: Run, epoch: int) -> Verdict:
+def inspect_checkpoint(run: Run, epoch: int) -> Verdict:
     """What one checkpoint is good for by itself, whatever it will go on with.
 
     Raises ``RunNotFoundError`` if there is none of this epoch, ``DiskError``.
@@ -100,7 +114,7 @@ def carries_optimizer(run: Run, epoch: int) -> bool:
 def judge(looked: Verdict, parent: RunRecord, config: TrainConfig, environment: Environment) -> Verdict:
     """What going on from a checkpoint of this parent with these settings, computed with this environment, will be."""
     different = (*_different(parent.config, config), *_environment(parent.environment, environment))
-    verdict: VerdictKind = "approximate" if looked.verdict == "exact" and different else looked.verdict
+    verdict: VerdictKind = "approximate" if looked.kind == "exact" and different else looked.kind
     return Verdict(verdict, looked.reasons if verdict in ("damaged", "not usable") else (*looked.reasons, *different))
 
 
@@ -134,3 +148,120 @@ def _environment(before: Environment, after: Environment) -> list[str]:
     if before.processor and after.processor and before.device == after.device:
         pairs["processor"] = before.processor, after.processor
     return [f"{what} {old} → {now}: rounding differs" for what, (old, now) in pairs.items() if old != now]
+
+
+@dataclass(frozen=True)
+class ResumeRequest:
+    """What somebody asks for: so many epochs after this one, with these settings changed."""
+
+    epoch: int
+    additional: int
+    overrides: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will come of a request: the whole configuration, what it will be computed with, and the verdict."""
+
+    epoch: int
+    config: TrainConfig
+    environment: Environment
+    verdict: Verdict
+
+
+def plan_runs(run: Run, requests: Sequence[ResumeRequest]) -> list[Plan]:
+    """What resuming from checkpoints of this run will be; each checkpoint is read once, and nothing is written.
+
+    Raises ``RunNotFoundError``, ``ConfigError``, ``DeviceError`` or ``DiskError`` for the first request that can't be.
+    """
+    looked = {epoch: inspect_checkpoint(run, epoch) for epoch in dict.fromkeys(request.epoch for request in requests)}
+    return [_plan_one(run, request, looked[request.epoch]) for request in requests]
+
+
+def _plan_one(run: Run, request: ResumeRequest, looked: Verdict) -> Plan:
+    config = resumed_config(run, request.epoch, request.additional, request.overrides)
+    environment = machine.environment_to_resume(run.record.environment, config)
+    return Plan(request.epoch, config, environment, judge(looked, run.record, config, environment))
+
+
+def create(store: RunStore, run: Run, requests: Sequence[ResumeRequest]) -> list[Run]:
+    """Queued runs whose parents are these checkpoints, which are not touched; all of them or none.
+
+    Raises what ``plan_runs`` raises, ``DataError``, ``DamagedFileError`` or ``RefusedFileError`` if a checkpoint
+    cannot be resumed, before anything is written; ``RunNotFoundError`` if one is deleted meanwhile.
+    """
+    queue.slots()
+    plans = plan_runs(run, requests)
+    for planned in plans:
+        _check(run, planned)
+    group = secrets.token_hex(4) if len(plans) > 1 else None
+    made: list[Run] = []
+    try:
+        for planned in plans:
+            made.append(_create_one(store, run, planned, group))
+            # from now on nobody deletes it, but somebody may have just before
+            check_epoch(run, planned.epoch, run.epochs_saved())
+    except FashionError:
+        for one in made:
+            with suppress(FashionError):
+                store.delete(one)
+        raise
+    return made
+
+
+def _check(run: Run, planned: Plan) -> None:
+    verdict, reasons = planned.verdict.kind, "; ".join(planned.verdict.reasons)
+    if verdict == "damaged":
+        raise DamagedFileError(run.checkpoint_path(planned.epoch), reasons)
+    if verdict == "not usable":
+        raise RefusedFileError(reasons)
+    if planned.config.dataset == "fashion-mnist":
+        fashion_mnist.check()
+
+
+def _create_one(store: RunStore, run: Run, planned: Plan, group: str | None) -> Run:
+    resumption = Resumption(
+        parent_name=run.title,
+        changes=changes(run.record.config, planned.config),
+        verdict=planned.verdict.kind,
+        reasons=planned.verdict.reasons,
+        group=group,
+    )
+    parent = Parent(run=run.id, epoch=planned.epoch)
+    return store.create(planned.config, planned.environment, parent, resumption=resumption)
+
+
+def resume(store: RunStore, run: Run, requests: Sequence[ResumeRequest]) -> list[Run]:
+    """Put runs that go on from checkpoints in the queue; they start as slots become free. Raises as ``create``."""
+    made = create(store, run, requests)
+    queue.advance(store)
+    return made
+
+
+def runs_of_group(store: RunStore, group: str) -> list[Run]:
+    """The runs that were resumed by one click, the oldest first; damaged ones are passed over."""
+    return [run for run in reversed(store.runs()) if _is_in(run, group)]
+
+
+def _is_in(run: Run, group: str) -> bool:
+    with suppress(DamagedFileError, DiskError):
+        resumption = run.record.resumption
+        return resumption is not None and resumption.group == group
+    return False
+
+
+def cancel(runs: Sequence[Run]) -> None:
+    """Ask every run that waits or trains to stop, the last in the queue first, so that none starts meanwhile.
+
+    Raises ``DiskError`` once all were asked, if one could not be.
+    """
+    problem = None
+    for run in reversed(runs):
+        try:
+            queue.stop(run)
+        except DiskError as error:
+            problem = error
+        except (RunStateError, RunNotFoundError):
+            continue  # it has ended, or is gone
+    if problem:
+        raise problem

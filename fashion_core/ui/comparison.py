@@ -22,8 +22,15 @@ from fashion_core.resume.comparison import (
     sentence,
 )
 from fashion_core.resume.labels import SAME, percent
-from fashion_core.resume.lineage_frames import lineage_parts, part_frames
-from fashion_core.resume.tables import Losses, Sort, branches_frame, compared_frame, losses_of
+from fashion_core.resume.tables import (
+    Losses,
+    Sort,
+    branches_frame,
+    compared_frame,
+    lineage_parts,
+    losses_of,
+    part_frames,
+)
 from fashion_core.runs.schema import ACTIVE_STATES
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, login, run_status
@@ -130,7 +137,7 @@ def _charts(
 
 def _focusing(chart: ChartSpec, name: str, rows: Sequence[Compared], alt: str) -> None:
     key = common.press_key(name)
-    spec = chart.sent()
+    spec = chart.to_dict()
     st.vega_lite_chart(spec, key=key, on_select=lambda: _take_focus(key, rows), selection_mode=FOCUS, alt=alt)
 
 
@@ -157,7 +164,7 @@ def _show_focused(row: Compared) -> None:
         st.caption(common.plain(", ".join(row.overrides) or SAME), width="content")
         if row.latest:
             st.markdown(
-                f"{row.gate:.4f} → **{row.latest.loss:.4f}** ({percent(relative_change(row, row.latest))}, "
+                f"{row.loss_last:.4f} → **{row.latest.loss:.4f}** ({percent(relative_change(row, row.latest))}, "
                 f"{row.latest.answer}; ±{NOISE * row.latest.standard_error:.4f})",
                 width="content",
             )
@@ -192,7 +199,7 @@ def show_lineage(store: RunStore) -> None:
         runs = sum(map(len, parts))
         st.caption(f"{len(parts[number]):,} of {runs:,} runs: the trees of one page, the newest first")
     st.caption(LINEAGE_KEY)
-    spec = lineage_chart(*part_frames(parts, number)).sent()
+    spec = lineage_chart(*part_frames(parts, number)).to_dict()
     st.vega_lite_chart(
         spec, key="lineage", on_select="rerun", selection_mode=CHECKPOINT, alt="The tree of runs and checkpoints"
     )

@@ -5,8 +5,8 @@ from typing import Any
 
 import streamlit as st
 
-from fashion_core.charts import file_frames, files
-from fashion_core.charts.file_frames import WAYS, bytes_text
+from fashion_core.charts import files
+from fashion_core.charts.files import FORMATS, bytes_text
 from fashion_core.errors import DamagedFileError
 from fashion_core.files import Signature, signature
 from fashion_core.formats.inspect import Inspection
@@ -41,14 +41,14 @@ def show_five_ways(chosen: Chosen) -> None:
 def _show_measured(measured: dict[str, Any], found: Inspection | None) -> None:
     """The answer as a sentence, then as a chart, then all of it."""
     keeps = found.optimizer.name if found and found.optimizer else None
-    weights = int(file_frames.layers_frame(found)["first"].sum()) if found else 0
-    st.markdown(file_frames.sizes_sentence(measured, keeps))
+    weights = int(files.layers_frame(found)["first"].sum()) if found else 0
+    st.markdown(files.sizes_sentence(measured, keeps))
     st.caption(SIZES_KEY)
-    chart = files.bars(file_frames.sizes_frame(measured, weights), ("weights", "beside"), "size")
-    st.vega_lite_chart(chart.sent(), alt="Size of the same model in five formats")
+    chart = files.bar_chart(files.sizes_frame(measured, weights), ("weights", "beside"), "size")
+    st.vega_lite_chart(chart.to_dict(), alt="Size of the same model in five formats")
     milliseconds = st.column_config.NumberColumn(format="%.1f", help="The median of three, on this server")
     style = {"save (ms)": milliseconds, "load (ms)": milliseconds}
-    st.dataframe(file_frames.ways_frame(measured, keeps), hide_index=True, column_config=style, alt="Five formats")
+    st.dataframe(files.formats_frame(measured, keeps), hide_index=True, column_config=style, alt="Five formats")
     st.caption(f"Outputs: the logits of {measured['images']} {measured['what']}, beside those of the checkpoint.")
 
 
@@ -79,7 +79,7 @@ def _choose_format(chosen: Chosen, label: str) -> ExportFormat | None:
     """One of the formats that can be made of the file, or None for the file as it is stored."""
     facts = chosen.run.file_info(chosen.file)
     exports = [format for format in EXPORT_NAMES if chosen.epoch is not None and not (facts and facts.format == format)]
-    labels: dict[str, str] = {STORED: "as it is stored", **{format: WAYS[format].label for format in exports}}
+    labels: dict[str, str] = {STORED: "as it is stored", **{format: FORMATS[format].label for format in exports}}
     choice = st.segmented_control(
         label,
         list(labels),

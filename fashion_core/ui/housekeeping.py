@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from fashion_core.charts.file_frames import bytes_text
+from fashion_core.charts.files import bytes_text
 from fashion_core.runs import verify
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore

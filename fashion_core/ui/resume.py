@@ -5,10 +5,10 @@ from contextlib import suppress
 import streamlit as st
 
 from fashion_core.errors import ConfigError, RefusedFileError
-from fashion_core.resume import plan, resumptions
+from fashion_core.resume import plan
 from fashion_core.resume.bitwise import check_bitwise
 from fashion_core.resume.labels import SAME
-from fashion_core.resume.resumptions import Plan, ResumeRequest
+from fashion_core.resume.plan import Plan, ResumeRequest
 from fashion_core.runs import tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES, Resumption
@@ -24,7 +24,7 @@ def show_verdicts(run: Run, requests: list[ResumeRequest]) -> None:
     """Say before the click how exact each run will be, and why."""
     with common.problems_shown():
         with st.spinner("Checking the checkpoint and this machine…"):
-            plans = resumptions.plan(run, requests)
+            plans = plan.plan_runs(run, requests)
         if len(plans) == 1:
             _show_plan(run, plans[0])
         else:
@@ -34,21 +34,21 @@ def show_verdicts(run: Run, requests: list[ResumeRequest]) -> None:
 
 def _show_plan(run: Run, planned: Plan) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        run_status.verdict_badge(planned.judgement.verdict)
+        run_status.verdict_badge(planned.verdict.kind)
         st.markdown(f"trains {_epochs_text(planned)} in a new run; the parent is not changed", width="content")
-    if planned.judgement.reasons:
-        st.markdown("\n".join(f"- {common.plain(reason)}" for reason in planned.judgement.reasons))
+    if planned.verdict.reasons:
+        st.markdown("\n".join(f"- {common.plain(reason)}" for reason in planned.verdict.reasons))
     if planned.config.dataset != run.record.config.dataset:
         st.warning("This resumes on a different dataset from the one it was trained on.", icon=":material/swap_horiz:")
 
 
 def _plan_row(planned: Plan) -> dict[str, str]:
-    judgement = planned.judgement
+    verdict = planned.verdict
     return {
         "from": f"epoch {planned.epoch}",
         "trains": _epochs_text(planned),
-        "verdict": judgement.verdict,
-        "why": "; ".join(judgement.reasons),
+        "verdict": verdict.kind,
+        "why": "; ".join(verdict.reasons),
     }
 
 
@@ -72,7 +72,7 @@ def show_script(run: Run, request: ResumeRequest) -> None:
 
 def show_group(store: RunStore, group: str) -> None:
     """The runs that one click started: their progress, and one button that cancels all of them."""
-    runs = resumptions.group_of(store, group)
+    runs = plan.runs_of_group(store, group)
     if not runs:
         st.info("These runs have been deleted.", icon=":material/info:")
         st.page_link("resume.py", label="Choose a checkpoint", icon=":material/replay:", query_params={})
@@ -142,7 +142,7 @@ def show_bitwise(store: RunStore, run: Run) -> None:
             + (f", and all {found.tensors} tensors of both checkpoints." if found.tensors else "."),
             icon=":material/verified:",
         )
-    elif found.kind == "parts":
+    elif found.kind == "different":
         why = "; ".join(found.reasons) or "nothing recorded explains why"
         text = f"Differs from the uninterrupted run from epoch {found.epoch} on: {common.plain(why)}."
         st.info(text, icon=":material/call_split:")

@@ -7,9 +7,9 @@ import pandas as pd
 import streamlit as st
 
 from fashion_core import files
-from fashion_core.charts import file_frames
+from fashion_core.charts import files
 from fashion_core.charts import files as file_charts
-from fashion_core.charts.file_frames import bytes_text
+from fashion_core.charts.files import bytes_text
 from fashion_core.errors import RefusedFileError, RunNotFoundError
 from fashion_core.files import Signature, signature
 from fashion_core.formats import inspect
@@ -127,7 +127,7 @@ def show_inside(found: Inspection, key: str) -> None:
     if found.model:
         common.model_expander(found.model)
     _show_layers(found)
-    tensors = file_frames.tensors_frame(found)
+    tensors = files.tensors_frame(found)
     _show_tensors(tensors[tensors["part"] != "optimizer"], f"tensors {key}")
     _show_optimizer(found, tensors[tensors["part"] == "optimizer"], f"slots {key}")
     _show_raw(found)
@@ -153,17 +153,17 @@ def _count(parameters: int | None) -> str:
 
 def _optimizer_name(found: Inspection) -> str:
     name = found.optimizer.name if found.optimizer else "none"
-    return file_frames.OPTIMIZERS.get(name, name)
+    return files.OPTIMIZERS.get(name, name)
 
 
 def _show_layers(found: Inspection) -> None:
-    layers = file_frames.layers_frame(found)
+    layers = files.layers_frame(found)
     if layers.empty:
         return
     st.markdown("**Bytes by layer**")
     st.caption(BYTES_KEY if layers["second"].any() else "This file holds no state of an optimizer for any layer.")
-    chart = file_charts.bars(layers, ("weights", "optimizer"), "size in this file")
-    st.vega_lite_chart(chart.sent(), alt="Bytes of each layer in this file")
+    chart = file_charts.bar_chart(layers, ("weights", "optimizer"), "size in this file")
+    st.vega_lite_chart(chart.to_dict(), alt="Bytes of each layer in this file")
 
 
 def _show_tensors(tensors: pd.DataFrame, key: str) -> None:
@@ -190,7 +190,7 @@ def _show_optimizer(found: Inspection, slots: pd.DataFrame, key: str) -> None:
     if found.optimizer is None:
         return
     with st.expander(f"The optimizer's state: {_optimizer_name(found)}", icon=":material/tune:"):
-        settings = file_frames.optimizer_settings(found)
+        settings = files.optimizer_settings(found)
         st.caption("param_groups[0]")
         st.dataframe(pd.DataFrame([{name: str(value) for name, value in settings.items()}]), hide_index=True)
         if slots.empty:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from fashion_core.charts import file_frames, files
+from fashion_core.charts import files
 from fashion_core.errors import DamagedFileError
 from fashion_core.files import Signature, signature
 from fashion_core.formats import weight_change
@@ -28,10 +28,10 @@ def show_comparison(chosen: Chosen, saved: pd.DataFrame) -> None:
         if one.damage:
             raise DamagedFileError(one.file, one.damage)
     moved = _moved(str(other.file), signature(other.file), str(chosen.file), signature(chosen.file))
-    st.markdown(file_frames.weight_change_sentence(moved, common.plain(f"{other.name} of {other.run.title}")))
-    rows = file_frames.weight_change_frame(moved.tensors)
+    st.markdown(files.weight_change_sentence(moved, common.plain(f"{other.name} of {other.run.title}")))
+    rows = files.weight_change_frame(moved.tensors)
     st.caption(files.weight_change_key(rows))
-    spec = files.weight_change_chart(rows).sent()
+    spec = files.weight_change_chart(rows).to_dict()
     st.vega_lite_chart(spec, alt="How far each tensor moved from the other file to this one")
 
 

@@ -17,7 +17,7 @@ from fashion_core.access.gate import Actions, forget_upload
 from fashion_core.access.roles import LOOK_ONLY, Actor
 from fashion_core.errors import DiskError, NotAllowedError, RunStateError
 from fashion_core.files import TEMPORARY_PREFIX, now
-from fashion_core.resume.resumptions import ResumeRequest
+from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import LEFTOVER_SECONDS, RunStore

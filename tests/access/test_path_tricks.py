@@ -15,7 +15,7 @@ from _pytest.mark.structures import ParameterSet
 from fashion_core.cli import main
 from fashion_core.formats import import_file
 from fashion_core.inference.client import PREDICTOR
-from fashion_core.resume import lineage_frames
+from fashion_core.resume import tables
 from fashion_core.runs import machine
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
@@ -161,7 +161,7 @@ def family(tmp_path_factory: pytest.TempPathFactory, synthetic_data: Path) -> It
 def short_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few rows and trees are more than a page of them."""
     monkeypatch.setattr(common, "PAGE_ROWS", 2)
-    monkeypatch.setattr(lineage_frames, "MOST_LANES", 1)
+    monkeypatch.setattr(tables, "MOST_LANES", 1)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from fashion_core import files
 from fashion_core.charts import branches as branch_charts
 from fashion_core.charts import comparison, lineage
 from fashion_core.config import parse_config
-from fashion_core.resume import lineage_frames, tables
+from fashion_core.resume import tables
 from fashion_core.resume.comparison import Compared, compare, sentence
 from fashion_core.resume.plan import changes
 from fashion_core.runs import metrics
@@ -104,7 +104,7 @@ def run() -> Comparison:
         ways = {
             "store to comparison": lambda: show_comparison(compare(store), None),
             "store to branches": lambda: show_branches(branches_of(store, rows), None),
-            "store to lineage": lambda: lineage.lineage_chart(*lineage_frames.lineage_frame(store)).sent(),
+            "store to lineage": lambda: lineage.lineage_chart(*tables.lineage_frame(store)).to_dict(),
             "rows to comparison, focused": lambda: show_comparison(rows, focus),
             "frame to branches, focused": lambda: show_branches(branches, focus),
         }
@@ -120,9 +120,9 @@ def branches_of(store: RunStore, rows: list[Compared]) -> pd.DataFrame:
 def show_comparison(rows: list[Compared], focus: str | None) -> tuple[str, dict[str, Any]]:
     """The sentence and the chart below it."""
     frame = tables.compared_frame(rows, latest=True, sort="lineage")
-    return sentence(rows), comparison.comparison_chart(frame, focus).sent()
+    return sentence(rows), comparison.comparison_chart(frame, focus).to_dict()
 
 
 def show_branches(frame: pd.DataFrame, focus: str | None) -> dict[str, Any]:
     """The chart beside the comparison."""
-    return branch_charts.branch_chart(frame, focus).sent()
+    return branch_charts.branch_chart(frame, focus).to_dict()

@@ -57,8 +57,8 @@ class Growing:
         curve.add(rows)
         batches = live.thin_out(curve.frame(), live.MAX_POINTS)
         epochs = live.thin_out(tables.epochs_frame(rows, self.config, []), live_metrics.MAX_EPOCHS)
-        charts.live_chart(batches, epochs, self.config.epochs * self.config.batches_per_epoch).sent()
-        charts.accuracy_chart(epochs, range(self.config.epochs)).sent()
+        charts.live_chart(batches, epochs, self.config.epochs * self.config.batches_per_epoch).to_dict()
+        charts.accuracy_chart(epochs, range(self.config.epochs)).to_dict()
 
 
 def long_run(store: RunStore, parent: Parent | None) -> Growing:

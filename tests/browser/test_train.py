@@ -11,8 +11,8 @@ from filelock import FileLock
 from playwright.sync_api import Browser, Page, expect
 
 from fashion_core.formats.import_file import import_file
-from fashion_core.resume import resumptions
-from fashion_core.resume.resumptions import ResumeRequest
+from fashion_core.resume import plan
+from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
@@ -240,7 +240,7 @@ def test_names_and_notes_load_nothing_on_any_page(store: RunStore, server: Serve
     parent = new_run(store, name=hostile[:80], epochs=2)
     train(parent)
     parent.write_labels(Labels(name=hostile, notes=hostile, tags=(hostile, "$x$")))
-    [child] = resumptions.create(store, parent, [ResumeRequest(0, 1, {"name": hostile[:80]})])
+    [child] = plan.create(store, parent, [ResumeRequest(0, 1, {"name": hostile[:80]})])
     train(child)
     brought = import_file(store, parent.checkpoint_path(0), hostile[-60:], {})
     brought.write_labels(Labels(name=hostile, notes=f"{hostile}\n\n# {hostile}\n\n    {hostile}", tags=(hostile,)))

@@ -3,12 +3,12 @@
 import pandas as pd
 import pyarrow as pa
 
-from fashion_core.charts import chooser_chart
-from fashion_core.charts.base import ChartSpec, named, written
+from fashion_core.charts import live
+from fashion_core.charts.base import ChartSpec, layered, named
 
 
 def sent(frame: pd.DataFrame) -> list[dict[str, object]]:
-    content = ChartSpec(written([named("rows").mark_point()]), {"rows": frame}).sent()["datasets"]["rows"]
+    content = ChartSpec(layered([named("rows").mark_point()]), {"rows": frame}).to_dict()["datasets"]["rows"]
     return pa.ipc.open_stream(content).read_all().to_pylist()  # type: ignore[no-any-return]
 
 
@@ -28,12 +28,12 @@ def test_no_rows_are_no_rows() -> None:
 
 
 def test_height_is_that_of_the_rows_where_they_decide_it() -> None:
-    spec = written([named("rows").mark_point()], height=100)
-    assert (ChartSpec(spec, {}).empty()["height"], ChartSpec(spec, {}, 40).empty()["height"]) == (100, 40)
+    spec = layered([named("rows").mark_point()], height=100)
+    assert (ChartSpec(spec, {}).without_rows()["height"], ChartSpec(spec, {}, 40).without_rows()["height"]) == (100, 40)
 
 
 def test_another_choice_of_a_checkpoint_sends_other_rows_and_the_same_spec() -> None:
     epochs = pd.DataFrame({"epoch": [0, 1], "loss": [0.5, 0.25], "accuracy": [0.8, 0.9], "checkpoint": [True, True]})
-    first, second = (chooser_chart.chooser_chart(epochs, chosen) for chosen in (0, 1))
-    assert first.empty() == second.empty()
+    first, second = (live.chooser_chart(epochs, chosen) for chosen in (0, 1))
+    assert first.without_rows() == second.without_rows()
     assert [list(chart.frames["epochs"]["chosen"]) for chart in (first, second)] == [[True, False], [False, True]]

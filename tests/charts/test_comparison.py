@@ -13,13 +13,12 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from fashion_core.charts import base
 from fashion_core.charts import branches as branch_charts
-from fashion_core.charts import chart_parts
 from fashion_core.charts import comparison as resume_charts
 from fashion_core.charts import lineage as lineage_charts
 from fashion_core.resume.labels import percent
-from fashion_core.resume.lineage_frames import DOT_COLUMNS, LINK_COLUMNS
-from fashion_core.resume.tables import BRANCH_COLUMNS, COMPARED_COLUMNS
+from fashion_core.resume.tables import BRANCH_COLUMNS, COMPARED_COLUMNS, DOT_COLUMNS, LINK_COLUMNS
 from tests.support.charts import THEME, contrast
 
 ANSWERS = ["lower", "within noise", "higher"]
@@ -31,10 +30,14 @@ def compared(*changes: dict[str, Any]) -> pd.DataFrame:
     for number, change in enumerate(changes):
         row: dict[str, Any] = {
             "run": f"r{number}", "name": f"run {number}", "label": "lr ÷10", "parent": "base", "parent_name": "base",
-            "epoch": 3, "gate": 0.5, "loss_now": 0.4, "now_epoch": 9, "answer": "lower", "state": "finished",
+            "epoch": 3, "loss_last": 0.5, "loss_now": 0.4, "now_epoch": 9, "answer": "lower", "state": "finished",
             "verdict": "exact", "parent_exists": True, **change,
         }  # fmt: skip
-        row |= {"low": row["gate"] - 0.02, "high": row["gate"] + 0.02, "change": row["loss_now"] / row["gate"] - 1}
+        row |= {
+            "low": row["loss_last"] - 0.02,
+            "high": row["loss_last"] + 0.02,
+            "change": row["loss_now"] / row["loss_last"] - 1,
+        }
         rows.append({"group": f"base · epoch {row['epoch']}", **row, "percent": percent(row["change"]), **change})
     return pd.DataFrame(rows, columns=list(COMPARED_COLUMNS))
 
@@ -82,7 +85,7 @@ def no_dots() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def drawing(chart: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """The spec without its rows, and a frame of the rows of each source."""
-    return chart.empty(), {name: frame.reset_index(drop=True) for name, frame in chart.frames.items()}
+    return chart.without_rows(), {name: frame.reset_index(drop=True) for name, frame in chart.frames.items()}
 
 
 def comparison(frame: pd.DataFrame, focus: str | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -136,10 +139,12 @@ def test_answers_differ_in_shape_colour_and_word() -> None:
         assert color["scale"] == {"domain": ["lower", "higher"]}
         assert color["condition"] == {
             "test": "datum.answer === 'within noise'",
-            "value": {"expr": str(chart_parts.MUTED.expr)},
+            "value": {"expr": str(base.MUTED.expr)},
         }
     tips = [tip["field"] for tip in layer(spec, "rect", "rows", 1)["encoding"]["tooltip"]]
-    assert {"answer", "gate", "loss_now", "percent", "low", "high", "name", "group", "verdict", "state"} <= set(tips)
+    assert {"answer", "loss_last", "loss_now", "percent", "low", "high", "name", "group", "verdict", "state"} <= set(
+        tips
+    )
 
 
 def test_a_band_round_the_gate_shows_the_noise_of_each_row() -> None:
@@ -154,7 +159,7 @@ def test_a_band_that_reaches_zero_does_not_stretch_the_axis_and_the_tooltip_keep
 
 
 def test_a_checkpoint_has_one_gate_with_its_loss_and_a_heading() -> None:
-    spec, rows = comparison(compared({}, {}, {"epoch": 6, "gate": 0.31}))
+    spec, rows = comparison(compared({}, {}, {"epoch": 6, "loss_last": 0.31}))
     assert fields(layer(spec, "rule", "groups"), "x", "y", "y2") == ("start", "top", "bottom")
     assert list(rows["groups"][["group", "start", "text"]].itertuples(index=False, name=None)) == [
         ("base · epoch 3", 0.5, "0.500"), ("base · epoch 6", 0.31, "0.310"),
@@ -312,7 +317,9 @@ def test_streamlit_sends_the_same_spec_after_a_click() -> None:
         from fashion_core.charts import comparison as resume_charts
 
         chart = resume_charts.comparison_chart(st.session_state["frame"], st.session_state["run"])
-        st.vega_lite_chart(chart.sent(), key="comparison", on_select="rerun", selection_mode="focus", alt="comparison")
+        st.vega_lite_chart(
+            chart.to_dict(), key="comparison", on_select="rerun", selection_mode="focus", alt="comparison"
+        )
 
     app = AppTest.from_function(page)
     app.session_state["frame"], app.session_state["run"] = many(5), None
@@ -330,7 +337,7 @@ def test_a_resumed_curve_has_the_colour_of_its_answer_and_a_parents_is_thin_grey
     assert (parent["transform"], resumed["transform"]) == (
         [{"filter": "datum.role === 'parent'"}], [{"filter": "datum.role === 'resumed'"}],
     )  # fmt: skip
-    assert parent["mark"]["color"] == {"expr": str(chart_parts.MUTED.expr)}
+    assert parent["mark"]["color"] == {"expr": str(base.MUTED.expr)}
     assert fields(resumed, "x", "y", "color", "detail", "strokeWidth") == ("epoch", "drawn", "answer", "run", "weight")
 
 
@@ -438,7 +445,7 @@ def test_a_dot_is_a_checkpoint_in_the_colour_of_its_loss() -> None:
 def test_a_deleted_checkpoint_is_hollow_and_says_so() -> None:
     spec, rows = drawing(lineage_charts.lineage_chart(*lineage()))
     condition = layer(spec, "point", "dots")["encoding"]["fill"]["condition"]
-    assert condition[0] == {"test": "!datum.saved", "value": {"expr": str(chart_parts.PAPER.expr)}}
+    assert condition[0] == {"test": "!datum.saved", "value": {"expr": str(base.PAPER.expr)}}
     assert list(rows["dots"]["checkpoint"]) == ["saved", "deleted", "saved", "saved", "saved"]
 
 
@@ -532,7 +539,7 @@ def test_series_are_painted_by_the_theme(chart: Callable[[], Any]) -> None:
 @each_chart
 def test_no_colour_is_there_but_the_inks_that_follow_the_background(chart: Callable[[], Any]) -> None:
     text = json.dumps(drawing(chart())[0])
-    for ink in (chart_parts.INK, chart_parts.MUTED, chart_parts.FAINT, chart_parts.PAPER):
+    for ink in (base.INK, base.MUTED, base.FAINT, base.PAPER):
         text = text.replace(json.dumps(str(ink.expr))[1:-1], "")
     assert re.findall("#[0-9A-Fa-f]{6}", text) == []
 

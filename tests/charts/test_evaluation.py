@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from fashion_core.charts import chart_parts, evaluation, evaluation_tables, predictions
+from fashion_core.charts import base, evaluation, evaluation_tables, predictions
 from fashion_core.charts import gallery as gallery_chart
 from fashion_core.config import CLASS_NAMES
 from fashion_core.inference import scores
 from tests.support.charts import FAMILY, FOUR, PIXELS, SHIRT, T_SHIRT, THEME, answers_from, contrast, opinion, row
 
 MIXED = answers_from(*[(6, 6, 0.9)] * 6, *[(6, 0, 0.8)] * 3, (6, 4, 0.4), *[(0, 0, 0.95)] * 9, (0, 6, 0.5))
-INKS = (chart_parts.INK, chart_parts.MUTED, chart_parts.FAINT, chart_parts.PAPER)
+INKS = (base.INK, base.MUTED, base.FAINT, base.PAPER)
 
 
 def confusion(chosen: tuple[int, int] | None = None) -> Any:
@@ -43,7 +43,7 @@ def two_models() -> Any:
 
 
 def opinions() -> Any:
-    return predictions.opinion_chart(evaluation_tables.opinion_frame(FAMILY, SHIRT))
+    return predictions.history_chart(evaluation_tables.history_frame(FAMILY, SHIRT))
 
 
 def gallery(chosen: int | None = None) -> Any:
@@ -64,7 +64,7 @@ CLICKED: dict[str, Callable[[Any], Any]] = {"confusion": confusion, "gallery": g
 
 def drawing(chart: Any) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
     """The spec without its rows, and a frame of the rows of each source."""
-    return chart.empty(), {name: frame.reset_index(drop=True) for name, frame in chart.frames.items()}
+    return chart.without_rows(), {name: frame.reset_index(drop=True) for name, frame in chart.frames.items()}
 
 
 def layers(spec: dict[str, Any], mark: str) -> list[dict[str, Any]]:
@@ -116,7 +116,7 @@ def test_counts_are_read_on_the_strongest_colour_in_light_and_dark() -> None:
     (colored,) = [layer for layer in spec["layer"] if "color" in layer["encoding"]]
     most = colored["encoding"]["opacity"]["scale"]["range"][1]["expr"]
     dark, light = map(float, re.findall(r"\d\.\d+", most.split("?")[1]))
-    on_dark, on_light = re.findall("#[0-9A-F]{6}", str(chart_parts.INK.expr))
+    on_dark, on_light = re.findall("#[0-9A-F]{6}", str(base.INK.expr))
     for scheme, share, ink in (("dark", dark, on_dark), ("light", light, on_light)):
         paper, color = THEME[scheme]["backgroundColor"], THEME[scheme]["chartCategoricalColors"][1]
         assert contrast(blended(color, paper, share), ink) >= 4.5
@@ -158,7 +158,7 @@ def test_a_click_on_an_image_gives_its_index() -> None:
 def test_what_is_chosen_is_framed(chart: Callable[[Any], Any], chosen: Any, frame: str) -> None:
     spec, rows = drawing(chart(chosen))
     (framed,) = [layer for layer in layers(spec, "rect") if filters(layer) == ["datum.chosen"]]
-    assert framed["mark"]["stroke"] == chart_parts.INK.to_dict()
+    assert framed["mark"]["stroke"] == base.INK.to_dict()
     (found,) = rows[frame][rows[frame]["chosen"]].to_dict("records")
     assert (found["true"], found["predicted"]) == chosen if frame == "cells" else found["index"] == chosen
     assert not drawing(chart(None))[1][frame]["chosen"].any()
@@ -172,7 +172,7 @@ def page(name: str) -> None:
     chosen = (6, 0) if name == "confusion" else 1
     chart = CLICKED[name](chosen if st.session_state.get("chosen") else None)
     param = {"confusion": "cell", "gallery": "image"}[name]
-    st.vega_lite_chart(chart.sent(), key="chart", on_select="rerun", selection_mode=param)
+    st.vega_lite_chart(chart.to_dict(), key="chart", on_select="rerun", selection_mode=param)
 
 
 @pytest.mark.parametrize("name", CLICKED)
@@ -293,7 +293,7 @@ def test_all_panels_share_the_epochs() -> None:
 
 def test_a_run_of_one_checkpoint_is_a_broad_bar() -> None:
     alone = opinion("alone", {4: row((SHIRT, 0.6))})
-    spec, rows = drawing(predictions.opinion_chart(evaluation_tables.opinion_frame([FAMILY[1], alone])))
+    spec, rows = drawing(predictions.history_chart(evaluation_tables.history_frame([FAMILY[1], alone])))
     assert rows["parts"].groupby("run")["single"].first().to_dict() == {"alone": True, "base": False}
     bars = layers(spec, "rule")[0]
     assert bars["mark"]["strokeWidth"]["expr"].startswith("datum.single ? 12")
@@ -316,7 +316,7 @@ def test_other_classes_are_grey_and_the_named_ones_painted_by_the_theme() -> Non
     color = layers(drawing(opinions())[0], "area")[0]["encoding"]["color"]
     assert color["scale"] == {"domain": [0, 1, 2, 3]}
     (condition,) = color["condition"] if isinstance(color["condition"], list) else [color["condition"]]
-    assert condition == {"test": "datum.place === 4", "value": {"expr": str(chart_parts.MUTED.expr)}}
+    assert condition == {"test": "datum.place === 4", "value": {"expr": str(base.MUTED.expr)}}
 
 
 def test_the_key_names_each_series_and_says_which_is_true() -> None:
@@ -338,7 +338,7 @@ def test_a_name_stands_in_the_area_where_it_is_widest_and_turns_inwards_at_the_e
 
 def test_many_runs_have_lower_panels() -> None:
     runs = [opinion(f"r{number}", {0: row((SHIRT, 0.5))}) for number in range(12)]
-    few, many = (predictions.opinion_chart(evaluation_tables.opinion_frame(runs[:n])).empty() for n in (1, 12))
+    few, many = (predictions.history_chart(evaluation_tables.history_frame(runs[:n])).without_rows() for n in (1, 12))
     assert many["height"] < 12 * few["height"] / 2
 
 
@@ -406,13 +406,13 @@ def test_texts_and_axes_have_a_colour_that_is_not_black(chart: Callable[[], Any]
             assert "color" in layer["mark"] or "color" in layer["encoding"]
         for channel in ("x", "y"):
             if axis := layer["encoding"].get(channel, {}).get("axis"):
-                assert axis["labelColor"] == axis["titleColor"] == chart_parts.MUTED.to_dict()
+                assert axis["labelColor"] == axis["titleColor"] == base.MUTED.to_dict()
 
 
 @pytest.mark.parametrize(
     "chart",
     [
-        lambda: predictions.opinion_chart(evaluation_tables.opinion_frame([])),
+        lambda: predictions.history_chart(evaluation_tables.history_frame([])),
         lambda: gallery_chart.gallery_chart(evaluation_tables.gallery_frame([], PIXELS, FOUR)),
     ],
     ids=["opinions", "gallery"],

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fashion_core.charts import evaluation_tables, outcome_words
-from fashion_core.charts.evaluation_tables import OTHERS, Opinion
-from fashion_core.charts.thumbnails import thumbnail
+from fashion_core.charts import evaluation_tables
+from fashion_core.charts.evaluation_tables import OTHERS, History
+from fashion_core.charts.gallery import thumbnail
 from fashion_core.inference import scores
 from tests.support.charts import COAT, FAMILY, FOUR, PIXELS, SHIRT, answers_from, opinion, right_and_wrong, row
 
@@ -52,15 +52,15 @@ def test_predicted_and_true_class_have_a_sign_and_a_word(truth: int | None, foun
 
 
 def test_runs_stand_below_those_they_were_resumed_from() -> None:
-    rows = evaluation_tables.opinion_frame(FAMILY, SHIRT)
-    assert tuple(rows.columns) == evaluation_tables.OPINION_COLUMNS
+    rows = evaluation_tables.history_frame(FAMILY, SHIRT)
+    assert tuple(rows.columns) == evaluation_tables.HISTORY_COLUMNS
     assert list(rows["run"].unique()) == ["base", "child", "grandchild"]
     assert list(rows["panel"].unique()) == [0, 1, 2]
     assert list(rows["heading"].unique())[:2] == ["name of base", "↳ name of child, resumed from name of base"]
 
 
 def test_a_resumed_run_begins_with_what_its_parents_checkpoint_said() -> None:
-    rows = evaluation_tables.opinion_frame(FAMILY, SHIRT)
+    rows = evaluation_tables.history_frame(FAMILY, SHIRT)
     child = rows[rows["run"] == "child"]
     assert list(child["epoch"].unique()) == [1, 2, 3]
     assert set(child["branch"]) == {1}
@@ -69,14 +69,14 @@ def test_a_resumed_run_begins_with_what_its_parents_checkpoint_said() -> None:
 
 
 def test_a_run_whose_parent_is_not_there_stands_alone() -> None:
-    rows = evaluation_tables.opinion_frame(FAMILY[:1], SHIRT)
+    rows = evaluation_tables.history_frame(FAMILY[:1], SHIRT)
     assert list(rows["epoch"].unique()) == [4]
     assert set(rows["heading"]) == {"↳ name of grandchild, resumed"}
     assert set(rows["branch"]) == {3}
 
 
 def test_the_true_class_comes_first_then_those_ever_on_top_then_the_others() -> None:
-    rows = evaluation_tables.opinion_frame(FAMILY, SHIRT)
+    rows = evaluation_tables.history_frame(FAMILY, SHIRT)
     assert list(rows["series"].unique()) == ["Shirt", "T-shirt/top", "Coat", OTHERS]
     assert list(rows["place"].unique()) == [0, 1, 2, 4]
     assert set(rows.loc[rows["truth"], "series"]) == {"Shirt"}
@@ -84,28 +84,28 @@ def test_the_true_class_comes_first_then_those_ever_on_top_then_the_others() -> 
 
 def test_there_are_five_series_at_most() -> None:
     restless = opinion("r", {label: row((label, 0.5 + label / 100)) for label in range(10)})
-    assert list(evaluation_tables.opinion_frame([restless], 2)["place"].unique()) == [0, 1, 2, 3, 4]
-    assert list(evaluation_tables.opinion_frame([restless])["series"].unique()) == [
+    assert list(evaluation_tables.history_frame([restless], 2)["place"].unique()) == [0, 1, 2, 3, 4]
+    assert list(evaluation_tables.history_frame([restless])["series"].unique()) == [
         "Ankle boot", "Bag", "Sneaker", "Shirt", OTHERS,
     ]  # fmt: skip
 
 
 def test_the_series_of_a_checkpoint_are_stacked_from_nothing_to_one() -> None:
-    for _, stack in evaluation_tables.opinion_frame(FAMILY, SHIRT).groupby(["run", "epoch"]):
+    for _, stack in evaluation_tables.history_frame(FAMILY, SHIRT).groupby(["run", "epoch"]):
         assert list(stack["low"]) == [0.0, *stack["high"].iloc[:-1]]
         assert stack["high"].iloc[-1] == 1.0
         assert (stack["high"] - stack["low"]).tolist() == pytest.approx(stack["probability"].tolist())
 
 
 def test_each_checkpoints_answer_is_a_class_and_its_sign() -> None:
-    answers = evaluation_tables.opinion_frame(FAMILY, SHIRT).drop_duplicates(["run", "epoch"])
+    answers = evaluation_tables.history_frame(FAMILY, SHIRT).drop_duplicates(["run", "epoch"])
     assert list(answers["answer"])[-2:] == ["✓ Shirt", "✗ Coat"]
-    assert "Coat" in set(evaluation_tables.opinion_frame(FAMILY)["answer"])
+    assert "Coat" in set(evaluation_tables.history_frame(FAMILY)["answer"])
 
 
 def test_runs_without_a_checkpoint_are_passed_over() -> None:
-    nothing = Opinion("n", "n", None, None, np.array([], np.int64), np.empty((0, 10), np.float32))
-    assert evaluation_tables.opinion_frame([nothing], 1).empty
+    nothing = History("n", "n", None, None, np.array([], np.int64), np.empty((0, 10), np.float32))
+    assert evaluation_tables.history_frame([nothing], 1).empty
 
 
 def test_a_cell_has_its_count_and_its_share_of_the_true_class() -> None:
@@ -162,16 +162,16 @@ def test_predictions_are_written_with_the_truth_where_it_is_known() -> None:
 
 
 def test_accuracy_is_told_with_its_interval() -> None:
-    sentence = outcome_words.accuracy_sentence(right_and_wrong("r" * 9040 + "w" * 960))
+    sentence = evaluation_tables.accuracy_sentence(right_and_wrong("r" * 9040 + "w" * 960))
     assert sentence == "**90.4%** of 10,000 test images are right (95% interval 89.8–91.0%)."
 
 
 def test_the_most_frequent_mistake_is_told() -> None:
     found = answers_from(*[(6, 0, 0.9)] * 3, (6, 6, 0.9), (0, 6, 0.9))
-    assert outcome_words.confusion_sentence(found) == (
+    assert evaluation_tables.confusion_sentence(found) == (
         "Most often mixed up: a **Shirt** taken for a **T-shirt/top** (3 of 4)."
     )
-    assert outcome_words.confusion_sentence(right_and_wrong("rr")) == "No image is taken for another class."
+    assert evaluation_tables.confusion_sentence(right_and_wrong("rr")) == "No image is taken for another class."
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_the_most_frequent_mistake_is_told() -> None:
 )  # fmt: skip
 def test_calibration_is_told_in_percent(right: int, sentence: str) -> None:
     found = scores.calibration(right_and_wrong("r" * right + "w" * (100 - right)))
-    assert outcome_words.calibration_sentence(found) == sentence
+    assert evaluation_tables.calibration_sentence(found) == sentence
 
 
 @pytest.mark.parametrize(
@@ -204,20 +204,22 @@ def test_calibration_is_told_in_percent(right: int, sentence: str) -> None:
 )  # fmt: skip
 def test_whether_a_model_is_better_is_told(first: int, second: int, end: str) -> None:
     pair = right_and_wrong("r" * first + "w" * second + "r"), right_and_wrong("w" * first + "r" * second + "r")
-    sentence = outcome_words.disagreement_sentence(scores.mcnemar(*pair), len(scores.disagreements(*pair)), "A", "B")
+    sentence = evaluation_tables.disagreement_sentence(
+        scores.mcnemar(*pair), len(scores.disagreements(*pair)), "A", "B"
+    )
     assert sentence.endswith(end)
 
 
 def test_what_was_forgotten_is_told() -> None:
     found = scores.forgotten(np.array([[True, False, True], [False, False, True]]))
-    assert outcome_words.forgotten_sentence(found, 2) == (
+    assert evaluation_tables.forgotten_sentence(found, 2) == (
         "**1** of 3 images was right at an earlier checkpoint and is wrong at the last; 1 was right at none of the 2."
     )
 
 
 def test_frames_of_nothing_have_their_columns() -> None:
     empty: list[tuple[pd.DataFrame, tuple[str, ...]]] = [
-        (evaluation_tables.opinion_frame([]), evaluation_tables.OPINION_COLUMNS),
+        (evaluation_tables.history_frame([]), evaluation_tables.HISTORY_COLUMNS),
         (evaluation_tables.gallery_frame([], PIXELS, FOUR), evaluation_tables.GALLERY_COLUMNS),
     ]
     for frame, columns in empty:

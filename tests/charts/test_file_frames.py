@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import torch
 
-from fashion_core.charts import file_frames
+from fashion_core.charts import files
 from fashion_core.config import parse_config
 from fashion_core.formats.inspect import Inspection, inspect
 from fashion_core.loops import make_optimizer
@@ -29,7 +29,7 @@ def looked_into(path: Path, content: object) -> Inspection:
 @pytest.mark.parametrize("name", ["mlp", "cnn", "resnet18"])
 def test_bytes_by_layer_add_up_to_the_weights_and_to_the_optimizers_state(tmp_path: Path, name: str) -> None:
     content = checkpoint(name, optimizer="adam")
-    layers = file_frames.layers_frame(looked_into(tmp_path / "file", content)).set_index("layer")
+    layers = files.layers_frame(looked_into(tmp_path / "file", content)).set_index("layer")
     weights = content["model_state_dict"]
     assert layers["first"].sum() == sum(tensor.nbytes for tensor in weights.values())
     slots = content["optimizer_state_dict"]["state"].values()
@@ -39,7 +39,7 @@ def test_bytes_by_layer_add_up_to_the_weights_and_to_the_optimizers_state(tmp_pa
 
 def test_state_of_the_optimizer_belongs_to_the_layer_of_its_parameter(tmp_path: Path) -> None:
     """Batch norm's buffers stand between the parameters in the state_dict, and have no slot."""
-    layers = file_frames.layers_frame(looked_into(tmp_path / "file", checkpoint("cnn", optimizer="adam")))
+    layers = files.layers_frame(looked_into(tmp_path / "file", checkpoint("cnn", optimizer="adam")))
     by_layer = layers.set_index("layer")
     weights = (128 * 3136 + 128) * 4
     assert by_layer.loc["classifier.2", "first"] == weights
@@ -57,16 +57,16 @@ def test_tensors_have_their_names_in_the_model_wherever_they_stand(tmp_path: Pat
         "lightning": {"pytorch-lightning_version": "2", "state_dict": {f"model.{k}": v for k, v in weights.items()}},
         "parallel": {"model_state_dict": {f"module.{key}": value for key, value in weights.items()}},
     }
-    frame = file_frames.tensors_frame(looked_into(tmp_path / "file", contents[kind]))
+    frame = files.tensors_frame(looked_into(tmp_path / "file", contents[kind]))
     assert list(frame["tensor"]) == list(weights)
     assert set(frame["part"]) == {"parameters"}
-    assert list(frame.columns) == list(file_frames.TENSOR_COLUMNS)
+    assert list(frame.columns) == list(files.TENSOR_COLUMNS)
 
 
 def test_tensor_figures_are_those_of_torch(tmp_path: Path) -> None:
     weights = build_model("mlp", seed=0).state_dict()
     weights["linear_relu_stack.4.bias"][0] = float("nan")
-    row: Any = file_frames.tensors_frame(looked_into(tmp_path / "file", weights)).set_index("tensor")
+    row: Any = files.tensors_frame(looked_into(tmp_path / "file", weights)).set_index("tensor")
     first = weights["linear_relu_stack.0.weight"]
     assert row.loc["linear_relu_stack.0.weight", "mean"] == pytest.approx(first.double().mean().item())
     assert sum(row.loc["linear_relu_stack.0.weight", "histogram"]) == first.numel()
@@ -76,16 +76,16 @@ def test_tensor_figures_are_those_of_torch(tmp_path: Path) -> None:
 
 def test_file_without_a_model_has_rows_and_no_layers(tmp_path: Path) -> None:
     found = looked_into(tmp_path / "file", {"something": {"else": torch.zeros(3)}})
-    assert list(file_frames.tensors_frame(found)["part"]) == ["other"]
-    assert file_frames.layers_frame(found).empty
+    assert list(files.tensors_frame(found)["part"]) == ["other"]
+    assert files.layers_frame(found).empty
 
 
 def test_settings_of_the_optimizer_are_those_in_the_file(tmp_path: Path) -> None:
     found = looked_into(tmp_path / "file", checkpoint("mlp", optimizer="sgd", momentum=0.9, learning_rate=0.25))
-    settings = file_frames.optimizer_settings(found)
+    settings = files.optimizer_settings(found)
     assert (settings["lr"], settings["momentum"], settings["nesterov"]) == (0.25, 0.9, False)
     assert "params" not in settings
-    assert file_frames.optimizer_settings(looked_into(tmp_path / "file", {"a": torch.zeros(1)})) == {}
+    assert files.optimizer_settings(looked_into(tmp_path / "file", {"a": torch.zeros(1)})) == {}
 
 
 def measured(checkpoint_bytes: int) -> dict[str, Any]:
@@ -111,24 +111,24 @@ def measured(checkpoint_bytes: int) -> dict[str, Any]:
     ],
 )
 def test_sizes_make_the_tutorials_point_in_words(size: int, optimizer: str | None, reason: str) -> None:
-    said = file_frames.sizes_sentence(measured(size), optimizer)
+    said = files.sizes_sentence(measured(size), optimizer)
     assert said.startswith("**Weights only take 2.68 MB.** The whole model takes 1.54 kB more")
     assert reason in said
 
 
 def test_five_ways_say_what_each_keeps_and_loses() -> None:
-    ways = file_frames.ways_frame(measured(8_044_443), "adam").set_index("format")
+    ways = files.formats_frame(measured(8_044_443), "adam").set_index("format")
     assert list(ways.index) == ["weights only", "whole model", "checkpoint", "safetensors", "pt2 program"]
     assert list(ways["optimizer"]) == ["– lost", "– lost", "✓ Adam", "– lost", "– lost"]
     assert list(ways["epoch and loss"]) == ["– lost", "– lost", "✓ kept", "✓ kept", "– lost"]
     assert str(ways.loc["whole model", "safe to share"]).startswith("no")
     off = measured(1)
     off["formats"][1]["difference"] = 3e-7
-    assert list(file_frames.ways_frame(off, None)["outputs"])[:2] == ["the same bits", "off by up to 3.0e-07"]
+    assert list(files.formats_frame(off, None)["outputs"])[:2] == ["the same bits", "off by up to 3.0e-07"]
 
 
 def test_bars_of_the_five_ways_are_as_long_as_the_files() -> None:
-    frame = file_frames.sizes_frame(measured(8_044_443), weights=2_678_824)
+    frame = files.sizes_frame(measured(8_044_443), weights=2_678_824)
     assert list(frame["first"] + frame["second"]) == [row["bytes"] for row in measured(8_044_443)["formats"]]
     assert frame.set_index("layer").loc["checkpoint", "second"] == 8_044_443 - 2_678_824
 
@@ -139,4 +139,4 @@ def test_bars_of_the_five_ways_are_as_long_as_the_files() -> None:
      (999_700, "1,000 kB"), (2_700_000, "2.70 MB"), (5 * 10**9, "5.00 GB")],
 )  # fmt: skip
 def test_sizes_have_three_digits(count: int, text: str) -> None:
-    assert file_frames.bytes_text(count) == text
+    assert files.bytes_text(count) == text

@@ -4,8 +4,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from fashion_core.charts import chart_parts, files
-from fashion_core.charts.file_frames import LAYER_COLUMNS, MOVEMENT_COLUMNS
+from fashion_core.charts import base, files
+from fashion_core.charts.files import LAYER_COLUMNS, WEIGHT_CHANGE_COLUMNS
 from fashion_core.formats.untrusted.state_dict import KNOWN
 
 INKS = ("#F3F4F6", "#1F2937", "#9CA3AF", "#6B7280", "#4B4B46", "#D1D5DB")
@@ -21,18 +21,18 @@ def movements(model: str) -> pd.DataFrame:
     """A row a tensor of this model, each moved by another share."""
     names = [name for name in KNOWN[model] if not name.endswith("num_batches_tracked")]
     rows = [(name, *name.rpartition(".")[::2], 0.1 * number) for number, name in enumerate(names)]
-    return pd.DataFrame(rows, columns=list(MOVEMENT_COLUMNS))
+    return pd.DataFrame(rows, columns=list(WEIGHT_CHANGE_COLUMNS))
 
 
 def drawing(chart: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The spec without its rows, and the rows."""
     (frame,) = chart.frames.values()
-    return chart.empty(), frame.to_dict("records")
+    return chart.without_rows(), frame.to_dict("records")
 
 
 def charts() -> dict[str, Any]:
     return {
-        "bars": files.bars(layers(("a", 3_000_000, 6_000_000), ("b", 20_000, 0)), SERIES, "size"),
+        "bars": files.bar_chart(layers(("a", 3_000_000, 6_000_000), ("b", 20_000, 0)), SERIES, "size"),
         "weight_change": files.weight_change_chart(movements("cnn")),
     }
 
@@ -60,7 +60,7 @@ def test_part_of_no_size_is_not_drawn_but_the_bar_has_its_words() -> None:
 
 @pytest.mark.parametrize(("size", "unit"), [(300, "bytes"), (30_000, "kB"), (3_000_000, "MB"), (5 * 10**9, "MB")])
 def test_axis_counts_in_the_unit_of_the_longest_bar(size: int, unit: str) -> None:
-    spec, rows = drawing(files.bars(layers(("a", size, 0), ("b", 1, 0)), SERIES, "size"))
+    spec, rows = drawing(files.bar_chart(layers(("a", size, 0), ("b", 1, 0)), SERIES, "size"))
     assert spec["layer"][0]["encoding"]["x"]["title"] == f"size ({unit})"
     assert rows[0]["end"] == size / {"bytes": 1, "kB": 1e3, "MB": 1e6}[unit]
 
@@ -118,9 +118,9 @@ def test_words_follow_the_background(name: str) -> None:
         for channel in ("x", "y"):
             axis = layer["encoding"][channel].get("axis")
             if axis:
-                assert axis["labelColor"] == chart_parts.MUTED.to_dict()
+                assert axis["labelColor"] == base.MUTED.to_dict()
         if layer["mark"]["type"] == "text":
-            assert layer["mark"]["color"] == chart_parts.INK.to_dict()
+            assert layer["mark"]["color"] == base.INK.to_dict()
 
 
 def test_nothing_to_draw_is_an_empty_chart() -> None:

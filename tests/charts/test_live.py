@@ -38,7 +38,7 @@ def loss_last(loss: float) -> pd.DataFrame:
 
 
 def drawing(chart: Any) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
-    return chart.empty(), {name: frame.to_dict("records") for name, frame in chart.frames.items()}
+    return chart.without_rows(), {name: frame.to_dict("records") for name, frame in chart.frames.items()}
 
 
 def layers(spec: dict[str, Any], mark: str, data: str) -> list[dict[str, Any]]:
@@ -159,7 +159,7 @@ def test_the_y_axis_leaves_room_for_the_label_of_the_lowest_line() -> None:
 
 def test_series_are_painted_by_the_theme() -> None:
     live = charts.live_chart(batches(10), epochs(2), 500, loss_last(0.4))
-    for spec in (live.empty(), charts.accuracy_chart(epochs(2), range(5)).empty()):
+    for spec in (live.without_rows(), charts.accuracy_chart(epochs(2), range(5)).without_rows()):
         scales = [layer["encoding"]["color"]["scale"] for layer in spec["layer"] if "color" in layer["encoding"]]
         assert scales
         assert all(scale == {"domain": ["train", "test"]} for scale in scales)
@@ -209,8 +209,8 @@ def test_the_accuracy_spec_stays_the_same_while_the_data_grows() -> None:
 
 
 def test_a_chart_that_was_handed_out_is_not_changed_by_its_reader() -> None:
-    charts.live_chart(batches(10), epochs(0), 500).empty()["layer"].clear()
-    assert charts.live_chart(batches(10), epochs(0), 500).empty()["layer"]
+    charts.live_chart(batches(10), epochs(0), 500).without_rows()["layer"].clear()
+    assert charts.live_chart(batches(10), epochs(0), 500).without_rows()["layer"]
 
 
 def test_streamlit_sends_the_same_spec_with_more_rows() -> None:
@@ -220,7 +220,7 @@ def test_streamlit_sends_the_same_spec_with_more_rows() -> None:
         from fashion_core.charts import live as charts
 
         batches, epochs = st.session_state["frames"]
-        st.vega_lite_chart(charts.live_chart(batches, epochs, 5000).sent(), alt="Loss")
+        st.vega_lite_chart(charts.live_chart(batches, epochs, 5000).to_dict(), alt="Loss")
 
     app = AppTest.from_function(page)
     app.session_state["frames"] = (batches(0), epochs(0))

@@ -13,8 +13,8 @@ from fashion_core.errors import ConfigError, RefusedFileError
 from fashion_core.formats import export
 from fashion_core.formats.import_file import import_file
 from fashion_core.models import build_model
-from fashion_core.resume import plan, resumptions
-from fashion_core.resume.resumptions import ResumeRequest
+from fashion_core.resume import plan
+from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs.store import RunStore, run_record
 from tests.support.processes import command_line, python
 from tests.support.runs import new_run, train
@@ -103,7 +103,7 @@ def test_another_optimizer_is_said_in_the_notes(store: RunStore, tmp_path: Path)
     run = import_file(store, tmp_path / "r.pth", "r.pth", {})
     assert "not one of this app's" in run.labels.notes
     assert torch.load(run.checkpoint_path(4), weights_only=True)["optimizer_state_dict"] is None
-    assert plan.look(run, 4).verdict == "weights only"
+    assert plan.inspect_checkpoint(run, 4).kind == "weights only"
 
 
 @pytest.mark.parametrize("options", [{"nesterov": True}, {"maximize": True}, {"dampening": 0.1}], ids=str)
@@ -135,7 +135,7 @@ def test_momentum_in_another_memory_order_is_the_same_momentum(store: RunStore, 
     for name in ("plain", "turned"):
         parent = import_file(store, tmp_path / name, name, {})
         wish = ResumeRequest(4, 1, {"train_images": 300, "threads": 1})
-        (child,) = resumptions.create(store, parent, [wish])
+        (child,) = plan.create(store, parent, [wish])
         assert train(child) == "finished"
         weights.append(torch.load(child.weights_path, weights_only=True))
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
@@ -148,10 +148,10 @@ def test_own_checkpoint_of_another_machine_is_judged_by_what_it_says(store: RunS
     content["environment"] |= {"torch": "1.13", "device": "cuda:0"}
     torch.save(content, tmp_path / "c.pth")
     back = import_file(store, tmp_path / "c.pth", "c.pth", {})
-    (planned,) = resumptions.plan(back, [ResumeRequest(0, 1, {})])
-    assert planned.judgement.verdict == "approximate"
-    assert "torch 1.13 → " in " ".join(planned.judgement.reasons)
-    assert "device cuda:0 → cpu: rounding differs" in planned.judgement.reasons
+    (planned,) = plan.plan_runs(back, [ResumeRequest(0, 1, {})])
+    assert planned.verdict.kind == "approximate"
+    assert "torch 1.13 → " in " ".join(planned.verdict.reasons)
+    assert "device cuda:0 → cpu: rounding differs" in planned.verdict.reasons
 
 
 def test_settings_that_contradict_the_file_are_one_sentence(store: RunStore, tmp_path: Path) -> None:

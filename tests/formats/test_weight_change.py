@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from fashion_core.charts import file_frames
+from fashion_core.charts import files
 from fashion_core.errors import ComparisonError, RefusedFileError
 from fashion_core.formats.weight_change import WeightChange, weight_change
 from fashion_core.models import build_model
@@ -55,9 +55,7 @@ def test_formats_and_prefixes_make_no_difference(tmp_path: Path) -> None:
         saved(tmp_path / "a", {f"module.{key}": value for key, value in weights.items()}), saved(tmp_path / "b", model)
     )
     assert {one.change for one in found.tensors} == {0.0}
-    assert (
-        file_frames.weight_change_sentence(found, "the other") == "**The same weights** as the other: no tensor moved."
-    )
+    assert files.weight_change_sentence(found, "the other") == "**The same weights** as the other: no tensor moved."
 
 
 def test_different_models_are_one_sentence(tmp_path: Path) -> None:
@@ -78,12 +76,12 @@ def test_file_without_weights_is_refused(tmp_path: Path) -> None:
 def test_sentence_names_what_moved_most_and_least(tmp_path: Path) -> None:
     before, after = build_model("mlp", seed=0), moved_model(build_model("mlp", seed=0))
     found = weight_change(saved(tmp_path / "a", before.state_dict()), saved(tmp_path / "b", after.state_dict()))
-    said = file_frames.weight_change_sentence(found, "epoch 1")
+    said = files.weight_change_sentence(found, "epoch 1")
     assert said.startswith("From epoch 1 to this file the weights moved by **")
     assert "Most: `linear_relu_stack.4.bias` (5.00%), least: `linear_relu_stack.0.weight` (0.00%)." in said
 
 
 def test_tensors_that_were_all_zero_have_no_row() -> None:
-    frame = file_frames.weight_change_frame(WeightChange([], None).tensors)
-    assert list(frame.columns) == list(file_frames.MOVEMENT_COLUMNS)
+    frame = files.weight_change_frame(WeightChange([], None).tensors)
+    assert list(frame.columns) == list(files.WEIGHT_CHANGE_COLUMNS)
     assert frame.empty

@@ -9,8 +9,8 @@ from filelock import FileLock
 
 from fashion_core.access import audit
 from fashion_core.config import settings
-from fashion_core.resume import resumptions
-from fashion_core.resume.resumptions import ResumeRequest
+from fashion_core.resume import plan
+from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs import queue
 from fashion_core.runs.schema import Labels, Parent, State, Status
 from fashion_core.runs.store import RunStore
@@ -60,7 +60,7 @@ def test_page_opens_while_a_suspended_process_holds_the_queue(store: RunStore) -
 def test_page_shows_a_resumed_run_whose_status_was_emptied(store: RunStore, page: str) -> None:
     parent = new_run(store, epochs=3)
     train(parent)
-    (child,) = resumptions.create(store, parent, [ResumeRequest(1, 1, {})])
+    (child,) = plan.create(store, parent, [ResumeRequest(1, 1, {})])
     child.status_path.write_text("")
     assert "Continue" in [button.label for button in open_page("train", run=child.id).button]
     with child.writing():

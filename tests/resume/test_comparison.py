@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from fashion_core.errors import RunNotFoundError
-from fashion_core.resume import comparison, resumptions
+from fashion_core.resume import comparison, plan
 from fashion_core.resume.comparison import Compared, LossNow
 from fashion_core.resume.labels import percent
-from fashion_core.resume.resumptions import ResumeRequest
+from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import LoadCheck
 from fashion_core.runs.store import RunStore
@@ -48,7 +48,7 @@ def test_answer_is_by_twice_the_paired_standard_error(difference: float, answer:
 
 def test_gate_is_the_stored_loss_and_the_measured_one_where_that_means_other_images() -> None:
     elsewhere = row().check.model_copy(update={"comparable": False, "loss_check": 0.7})
-    assert (row().gate, row(check=elsewhere).gate) == (0.5, 0.7)
+    assert (row().loss_last, row(check=elsewhere).loss_last) == (0.5, 0.7)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_child_of_a_deleted_parent_keeps_its_row_and_says_so(store: RunStore, pa
     train(resume(store, parent, 0, 1))
     store.delete(parent, force=True)
     (found,) = comparison.compare(store)
-    assert (found.parent_name, found.parent_exists, found.gate) == ("base", False, found.check.loss_last)
+    assert (found.parent_name, found.parent_exists, found.loss_last) == ("base", False, found.check.loss_last)
     assert "base (deleted) epoch 0" in command_line("compare").stdout
 
 
@@ -205,17 +205,17 @@ def test_bad_input_is_one_sentence_and_makes_nothing(
 
 def test_runs_of_one_click_share_a_group_and_are_cancelled_together(store: RunStore, parent: Run) -> None:
     wishes = [ResumeRequest(epoch, 2_000, {"learning_rate": rate}) for epoch in (0, 1) for rate in ("0.01", "0.001")]
-    runs = resumptions.resume(store, parent, wishes)
+    runs = plan.resume(store, parent, wishes)
     (group,) = {run.record.resumption.group for run in runs if run.record.resumption}
     assert group is not None
-    assert [run.id for run in resumptions.group_of(store, group)] == [run.id for run in runs]
-    assert resumptions.group_of(store, "another") == []
-    resumptions.cancel(runs)
+    assert [run.id for run in plan.runs_of_group(store, group)] == [run.id for run in runs]
+    assert plan.runs_of_group(store, "another") == []
+    plan.cancel(runs)
     for run in runs:
         assert run.state() in ("stopped", "stopping")
 
 
 def test_one_bad_plan_leaves_none_of_them(store: RunStore, parent: Run) -> None:
     with pytest.raises(RunNotFoundError):
-        resumptions.resume(store, parent, [ResumeRequest(0, 1, {}), ResumeRequest(9, 1, {})])
+        plan.resume(store, parent, [ResumeRequest(0, 1, {}), ResumeRequest(9, 1, {})])
     assert [run.id for run in store.runs()] == [parent.id]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fashion_core.errors import RunStateError
-from fashion_core.resume import lesson, lesson_outputs, lesson_steps
+from fashion_core.resume import lesson, lesson_outputs
 from fashion_core.resume.bitwise import check_bitwise
 from fashion_core.resume.comparison import compare_run, sentence
 from fashion_core.runs import machine
@@ -104,8 +104,6 @@ def test_lesson_on_the_real_images_ends_with_loss_now_below_loss_last(
     assert check_bitwise(child, run).kind == "identical"
 
 
-@pytest.mark.parametrize(
-    "step", [lesson_steps.TRAIN, lesson_steps.WEIGHTS, lesson_steps.MODEL, lesson_steps.RESUME], ids=lambda s: s.title
-)
-def test_code_is_python(step: lesson_steps.Step) -> None:
+@pytest.mark.parametrize("step", [lesson.TRAIN, lesson.WEIGHTS, lesson.MODEL, lesson.RESUME], ids=lambda s: s.title)
+def test_code_is_python(step: lesson.Step) -> None:
     compile(step.code, step.title, "exec")

@@ -19,9 +19,9 @@ from fashion_core.errors import ConfigError, DamagedFileError, LoadCheckError, R
 from fashion_core.formats import export
 from fashion_core.formats.import_file import import_file
 from fashion_core.models import build_model
-from fashion_core.resume import plan, resumptions
+from fashion_core.resume import plan
 from fashion_core.resume.bitwise import check_bitwise
-from fashion_core.resume.resumptions import ResumeRequest
+from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs import machine, metrics, queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Change
@@ -163,7 +163,7 @@ def test_worker_killed_with_sigkill_and_continued_equals_the_straight_run(store:
     settings = {**settings_of(row), **own}
     straight = queue.start(store, parse_config(settings))
     wait_until(lambda: worker_is_gone(straight), "the straight run ends", 240)
-    (child,) = resumptions.resume(store, straight, [ResumeRequest(0, EPOCHS - 1, {})])
+    (child,) = plan.resume(store, straight, [ResumeRequest(0, EPOCHS - 1, {})])
     wait_until(lambda: child.status.phase == "training" or worker_is_gone(child), "the resumed run trains")
     assert not worker_is_gone(child), f"it ended before it could be killed: {child.status}, {child.log_tail(5)}"
     process = child.status.process
@@ -290,7 +290,7 @@ def test_loss_that_ran_away_leaves_a_checkpoint_exact(store: RunStore) -> None:
     content = load(parent.checkpoint_path(0))
     content["measured"]["loss"] = content["loss"] = 1.75e23
     save_again(parent, 0, content)
-    assert plan.look(parent, 0) == plan.Verdict("exact", ())
+    assert plan.inspect_checkpoint(parent, 0) == plan.Verdict("exact", ())
 
 
 def test_cosine_to_more_epochs_than_planned_is_approximate(store: RunStore) -> None:
@@ -306,8 +306,8 @@ def test_thread_count_that_differs_is_said_before_the_click(store: RunStore, mom
     parent = in_store(store, momentum)
     config = plan.resumed_config(parent, 0, 1, {})
     elsewhere = parent.record.environment.model_copy(update={"threads": 64})
-    judged = plan.judge(plan.look(parent, 0), parent.record, config, elsewhere)
-    assert (judged.verdict, judged.reasons) == ("approximate", ("threads 1 → 64: rounding differs",))
+    judged = plan.judge(plan.inspect_checkpoint(parent, 0), parent.record, config, elsewhere)
+    assert (judged.kind, judged.reasons) == ("approximate", ("threads 1 → 64: rounding differs",))
 
 
 def test_another_processor_is_said_before_the_click(store: RunStore, momentum: Run) -> None:
@@ -315,9 +315,9 @@ def test_another_processor_is_said_before_the_click(store: RunStore, momentum: R
     config = plan.resumed_config(parent, 0, 1, {})
     here = machine.environment_for(config)
     made = parent.record.model_copy(update={"environment": here.model_copy(update={"processor": "another CPU (AVX2)"})})
-    judged = plan.judge(plan.look(parent, 0), made, config, here)
+    judged = plan.judge(plan.inspect_checkpoint(parent, 0), made, config, here)
     reason = f"processor another CPU (AVX2) → {here.processor}: rounding differs"
-    assert (judged.verdict, judged.reasons) == ("approximate", (reason,))
+    assert (judged.kind, judged.reasons) == ("approximate", (reason,))
 
 
 @pytest.mark.parametrize(("before", "after"), [(None, "Intel Xeon (AVX512)"), ("Intel Xeon (AVX512)", None)])
@@ -329,7 +329,7 @@ def test_unknown_processor_is_held_against_nobody(
     environment = parent.record.environment
     made = parent.record.model_copy(update={"environment": environment.model_copy(update={"processor": before})})
     there = environment.model_copy(update={"processor": after})
-    assert plan.judge(plan.look(parent, 0), made, config, there).verdict == "exact"
+    assert plan.judge(plan.inspect_checkpoint(parent, 0), made, config, there).kind == "exact"
 
 
 def test_proof_names_the_first_epoch_that_differs_and_why(store: RunStore, momentum: Run) -> None:
@@ -337,7 +337,7 @@ def test_proof_names_the_first_epoch_that_differs_and_why(store: RunStore, momen
     child = resume(store, parent, 0, 1, seed=99)
     train(child)
     found = check_bitwise(child, parent)
-    assert (found.kind, found.epoch, found.reasons) == ("parts", 1, ("seed 3 → 99",))
+    assert (found.kind, found.epoch, found.reasons) == ("different", 1, ("seed 3 → 99",))
 
 
 def test_proof_sees_one_changed_bit(store: RunStore, momentum: Run) -> None:
@@ -347,7 +347,7 @@ def test_proof_sees_one_changed_bit(store: RunStore, momentum: Run) -> None:
     content = load(child.checkpoint_path(1))
     content["model_state_dict"]["linear_relu_stack.4.bias"].view(torch.int32)[0] ^= 1
     save_again(child, 1, content)
-    assert check_bitwise(child, parent).kind == "parts"
+    assert check_bitwise(child, parent).kind == "different"
 
 
 def test_proof_takes_no_damage_for_a_difference(store: RunStore, momentum: Run) -> None:
@@ -452,7 +452,7 @@ def test_checkpoint_deleted_while_runs_are_made_from_it_leaves_none_of_them(stor
 
     sys.addaudithook(delete_once)
     with pytest.raises(RunNotFoundError, match="has no checkpoint of epoch 0"):
-        resumptions.create(store, parent, [ResumeRequest(0, 1, {"seed": 1}), ResumeRequest(0, 1, {"seed": 2})])
+        plan.create(store, parent, [ResumeRequest(0, 1, {"seed": 1}), ResumeRequest(0, 1, {"seed": 2})])
     assert deleted.is_set()
     assert [run.id for run in store.runs()] == [parent.id]
 

@@ -9,24 +9,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fashion_core.resume import lineage_frames
+from fashion_core.resume import tables
 from fashion_core.resume.comparison import Compared, LossNow, compare
 from fashion_core.resume.labels import LABEL_LENGTH, cut_middle, label_pixels, percent, short_label
-from fashion_core.resume.lineage_frames import (
-    DOT_COLUMNS,
-    LINK_COLUMNS,
-    MOST_DOTS,
-    lineage_frame,
-    lineage_parts,
-    part_frames,
-)
 from fashion_core.resume.tables import (
     BRANCH_COLUMNS,
     COMPARED_COLUMNS,
+    DOT_COLUMNS,
+    LINK_COLUMNS,
+    MOST_DOTS,
     SORTS,
     branches_frame,
     compared_frame,
+    lineage_frame,
+    lineage_parts,
     losses_of,
+    part_frames,
 )
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
@@ -72,7 +70,7 @@ def frame_of(*rows: Compared, latest: bool = True) -> pd.DataFrame:
 def test_a_row_says_what_the_loss_was_is_and_changed() -> None:
     row = frame_of(compared("r1", changes={"learning_rate": change(1e-3, 1e-4)})).iloc[0]
     assert (row["run"], row["name"], row["label"], row["group"]) == ("r1", "name of r1", "lr ÷10", "base · epoch 3")
-    assert (row["gate"], row["loss_now"], row["now_epoch"]) == (0.5, 0.4, 9)
+    assert (row["loss_last"], row["loss_now"], row["now_epoch"]) == (0.5, 0.4, 9)
     assert (row["change"], row["percent"], row["answer"]) == (pytest.approx(-0.2), "−20.0%", "lower")
     assert (row["state"], row["verdict"], row["parent_exists"]) == ("finished", "exact", True)
 
@@ -368,7 +366,7 @@ def test_parts_hold_whole_trees_and_together_all_of_them(runs: RunStore, monkeyp
     base = made_run(runs, [0.9, 0.2], name="base")
     children = [made_run(runs, [0.5], base, 1) for _ in range(3)]
     others = [made_run(runs, [0.9]) for _ in range(3)]
-    monkeypatch.setattr(lineage_frames, "MOST_LANES", 2)
+    monkeypatch.setattr(tables, "MOST_LANES", 2)
     parts = lineage_parts(runs)
     found = [part_frames(parts, number) for number in range(len(parts))]
     assert [[*dots.drop_duplicates("lane")["run"]] for dots, _ in found] == [

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fashion_core.charts.evaluation_tables import Opinion
+from fashion_core.charts.evaluation_tables import History
 from fashion_core.config import CLASSES
 from fashion_core.inference.scores import Answers, Array
 
@@ -52,8 +52,8 @@ def row(*shares: tuple[int, float]) -> Array:
     return np.array([given.get(label, rest) for label in range(10)], np.float32)
 
 
-def opinion(run: str, epochs: dict[int, Array], parent: str | None = None, branch: int | None = None) -> Opinion:
-    return Opinion(
+def opinion(run: str, epochs: dict[int, Array], parent: str | None = None, branch: int | None = None) -> History:
+    return History(
         run, f"name of {run}", parent, branch, np.array(list(epochs), np.int64), np.array(list(epochs.values()))
     )
 

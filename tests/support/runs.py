@@ -10,8 +10,8 @@ from typing import Any
 
 from fashion_core.config import TrainConfig, parse_config
 from fashion_core.files import now
-from fashion_core.resume import plan, resumptions
-from fashion_core.resume.resumptions import ResumeRequest
+from fashion_core.resume import plan
+from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs import processes
 from fashion_core.runs.processes import ProcessId
 from fashion_core.runs.run import Run
@@ -94,7 +94,7 @@ def _images(dataset: str, _folder: str | None) -> Any:
 def resume(store: RunStore, parent: Run, epoch: int, additional: int | None = None, **overrides: Any) -> Run:
     """A queued child of this checkpoint; by default it trains the epochs that the parent had planned."""
     more = plan.planned_epochs(parent, epoch) if additional is None else additional
-    return resumptions.create(store, parent, [ResumeRequest(epoch, more, overrides)])[0]
+    return plan.create(store, parent, [ResumeRequest(epoch, more, overrides)])[0]
 
 
 def batch_row(epoch: int, last: int, losses: list[float]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from fashion_core.cache import Cache, identity
 from fashion_core.charts import live as charts
 from fashion_core.charts.base import ChartSpec
 from fashion_core.config import TrainConfig
-from fashion_core.resume.comparison import compare_run, gate_of
+from fashion_core.resume.comparison import compare_run, loss_last_of
 from fashion_core.runs import live, tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES, LoadCheck, State, Status
@@ -114,5 +114,5 @@ def _loss_last(check: LoadCheck | None) -> pd.DataFrame | None:
     if check is None:
         return None
     what = "loss_last of the checkpoint" if check.comparable else "loss right after loading"
-    label = f"{what}: {common.loss_text(gate_of(check))}"
-    return pd.DataFrame({"loss": [gate_of(check)], "label": [label]})
+    label = f"{what}: {common.loss_text(loss_last_of(check))}"
+    return pd.DataFrame({"loss": [loss_last_of(check)], "label": [label]})

@@ -30,5 +30,5 @@ def show_numbers(run: Run, found: LiveMetrics | None) -> None:
 
 def show_charts(found: LiveMetrics) -> None:
     """The losses as they come, and the accuracy of each epoch."""
-    st.vega_lite_chart(found.losses.following("losses"), alt="Losses of this run by optimizer step")
-    st.vega_lite_chart(found.accuracy.following("accuracy"), alt="Test accuracy of this run by epoch")
+    st.vega_lite_chart(found.losses.to_live_dict("losses"), alt="Losses of this run by optimizer step")
+    st.vega_lite_chart(found.accuracy.to_live_dict("accuracy"), alt="Test accuracy of this run by epoch")

@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 import streamlit as st
 
-from fashion_core.charts import evaluation_tables, outcome_words
-from fashion_core.charts.evaluation_tables import Opinion
-from fashion_core.charts.predictions import OPINION_KEY, opinion_chart
+from fashion_core.charts import evaluation_tables
+from fashion_core.charts.evaluation_tables import History
+from fashion_core.charts.predictions import HISTORY_KEY, history_chart
 from fashion_core.config import CLASS_NAMES, CLASSES
 from fashion_core.errors import DamagedFileError, FashionError
 from fashion_core.inference import scores
@@ -63,9 +63,9 @@ def show_history(chosen: Chosen, image: Array, label: int | None = None) -> None
     if not said:
         st.info("There is no checkpoint that could be asked.", icon=":material/info:")
         return
-    rows = evaluation_tables.opinion_frame(list(_opinions(shown, said)), label)
-    st.caption(OPINION_KEY)
-    st.vega_lite_chart(opinion_chart(rows).sent(), alt="The probability of each class by epoch, a panel a run")
+    rows = evaluation_tables.history_frame(list(_opinions(shown, said)), label)
+    st.caption(HISTORY_KEY)
+    st.vega_lite_chart(history_chart(rows).to_dict(), alt="The probability of each class by epoch, a panel a run")
     if len(family) > MOST_RUNS:
         st.caption(f"{len(family) - MOST_RUNS:,} more runs were resumed from it: choose one of them above.")
 
@@ -106,11 +106,11 @@ def _ask_each(places: Sequence[Place], ask: Callable[[Run, int], Array]) -> dict
     return said
 
 
-def _opinions(runs: Sequence[Run], said: Mapping[tuple[str, int], Array]) -> Iterator[Opinion]:
+def _opinions(runs: Sequence[Run], said: Mapping[tuple[str, int], Array]) -> Iterator[History]:
     for run in runs:
         epochs = sorted(epoch for run_id, epoch in said if run_id == run.id)
         parent = run.record.parent
-        yield Opinion(
+        yield History(
             run=run.id,
             name=run.title,
             parent=parent.run if parent else None,
@@ -134,7 +134,7 @@ def _show_forgotten(chosen: Chosen, pixels: Array) -> None:
         if not said:
             return
         found = scores.forgotten(np.stack(list(said.values())))
-        st.markdown(outcome_words.forgotten_sentence(found, len(said)))
+        st.markdown(evaluation_tables.forgotten_sentence(found, len(said)))
         if len(found.lost):
             _, last = max(said)
             at_last = Chosen(chosen.store, chosen.run, chosen.run.checkpoint_path(last))

@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from fashion_core.charts import evaluation, evaluation_tables, outcome_words
+from fashion_core.charts import evaluation, evaluation_tables
 from fashion_core.charts.evaluation import CELL
 from fashion_core.config import CLASS_NAMES, CLASSES
 from fashion_core.errors import ConfigError
@@ -19,7 +19,7 @@ def show_evaluation(chosen: Chosen) -> None:
     """Accuracy with its interval, what is mixed up, each class, calibration, the most confident mistakes."""
     said = answers(chosen)
     pixels, _ = test_images(chosen.run.record.config.dataset)
-    st.markdown(outcome_words.accuracy_sentence(said))
+    st.markdown(evaluation_tables.accuracy_sentence(said))
     left, right = st.columns([3, 2])
     with left, st.container(border=True):
         _show_confusion(said)
@@ -37,11 +37,11 @@ def show_evaluation(chosen: Chosen) -> None:
 
 def _show_confusion(said: Answers) -> None:
     st.markdown("**Confusion matrix**")
-    st.markdown(outcome_words.confusion_sentence(said))
+    st.markdown(evaluation_tables.confusion_sentence(said))
     st.caption(evaluation.CONFUSION_KEY)
     rows = evaluation_tables.confusion_frame(scores.confusion_matrix(said))
     st.vega_lite_chart(
-        evaluation.confusion_chart(rows, _addressed_cell()).sent(),
+        evaluation.confusion_chart(rows, _addressed_cell()).to_dict(),
         key="confusion",
         on_select=_take_cell,
         selection_mode=CELL,
@@ -83,16 +83,16 @@ def _show_classes(said: Answers) -> None:
     st.markdown("**Each class**")
     st.caption(evaluation.CLASS_KEY)
     rows = evaluation_tables.class_frame(scores.class_scores(said))
-    st.vega_lite_chart(evaluation.class_chart(rows).sent(), alt="Precision and recall of each class")
+    st.vega_lite_chart(evaluation.class_chart(rows).to_dict(), alt="Precision and recall of each class")
 
 
 def _show_calibration(said: Answers) -> None:
     found = scores.calibration(said)
     st.markdown("**Calibration**")
-    st.markdown(outcome_words.calibration_sentence(found))
+    st.markdown(evaluation_tables.calibration_sentence(found))
     st.caption(evaluation.RELIABILITY_KEY)
     chart = evaluation.reliability_chart(evaluation_tables.reliability_frame(found))
-    st.vega_lite_chart(chart.sent(), alt="Accuracy by confidence")
+    st.vega_lite_chart(chart.to_dict(), alt="Accuracy by confidence")
 
 
 def show_two_models(chosen: Chosen) -> None:
@@ -103,11 +103,11 @@ def show_two_models(chosen: Chosen) -> None:
     names = _names(chosen, other)
     indices = scores.disagreements(first, second)
     found = scores.mcnemar(first, second)
-    st.markdown(outcome_words.disagreement_sentence(found, len(indices), *map(common.plain, names)))
+    st.markdown(evaluation_tables.disagreement_sentence(found, len(indices), *map(common.plain, names)))
     for column, name, said in zip(st.columns(2), names, (first, second), strict=True):
         with column, st.container(border=True):
             st.markdown(f"**{common.plain(name)}**")
-            st.markdown(outcome_words.accuracy_sentence(said))
+            st.markdown(evaluation_tables.accuracy_sentence(said))
             _show_figures(said)
     if len(indices):
         st.markdown(f"**Where they differ** ({len(indices):,} images)")
@@ -118,9 +118,9 @@ def show_two_models(chosen: Chosen) -> None:
 
 def _show_figures(said: Answers) -> None:
     """What a model mixes up, each class, and its calibration, to be set beside another one's."""
-    st.markdown(outcome_words.confusion_sentence(said))
+    st.markdown(evaluation_tables.confusion_sentence(said))
     rows = evaluation_tables.confusion_frame(scores.confusion_matrix(said))
-    st.vega_lite_chart(evaluation.confusion_chart(rows).sent(), alt="True class by predicted class")
+    st.vega_lite_chart(evaluation.confusion_chart(rows).to_dict(), alt="True class by predicted class")
     _show_classes(said)
     _show_calibration(said)
 

@@ -66,7 +66,7 @@ def show_images(indices: Array, pixels: Array, said: Answers, key: str, other: A
     rows = evaluation_tables.gallery_frame(shown, pixels, said, other)
     chart_key = f"{key} {page} {hash(shown.tobytes())}"  # another page, no choice
     st.vega_lite_chart(
-        gallery_chart(rows, addressed_image(len(said))).sent(),
+        gallery_chart(rows, addressed_image(len(said))).to_dict(),
         key=chart_key,
         on_select=lambda: _take_image(chart_key),
         selection_mode=IMAGE,
@@ -134,7 +134,7 @@ def show_answer(image: Array, rows: Mapping[str, Array], label: int | None, alt:
         if len(rows) == 2:
             st.caption(models_key(*map(common.plain, rows)))
         chart = probabilities_chart(evaluation_tables.probabilities_frame(rows, label))
-        st.vega_lite_chart(chart.sent(), alt="The probability of each class")
+        st.vega_lite_chart(chart.to_dict(), alt="The probability of each class")
 
 
 def show_large(image: Array, alt: str) -> None:

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fashion_core.charts.file_frames import OPTIMIZERS, weights_key
+from fashion_core.charts.files import OPTIMIZERS, weights_key
 from fashion_core.formats.inspect import Inspection, Optimizer
 from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
 from fashion_core.ui.snippets.training import MODEL_CLASSES, class_source, model_lines

@@ -20,8 +20,8 @@ from fashion_core.formats import export, save
 from fashion_core.formats.inspect import inspect
 from fashion_core.loops import make_optimizer
 from fashion_core.models import build_model
-from fashion_core.resume import plan, resumptions
-from fashion_core.resume.resumptions import ResumeRequest
+from fashion_core.resume import plan
+from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES
 from fashion_core.runs.store import RunStore, epoch_records
@@ -228,7 +228,7 @@ def test_resuming_script_run_as_it_stands_begins_at_loss_last_and_ends_near_loss
     assert stored is not None
     assert said["loss_last"] == stored.loss
     assert re.findall(r"test loss ([\d.]+)", ran.stdout)[0] == f"{stored.loss:.4f}"
-    (child,) = resumptions.create(store, parent, [ResumeRequest(0, 1, changes)])
+    (child,) = plan.create(store, parent, [ResumeRequest(0, 1, changes)])
     train(child)
     assert said["loss_now"] == pytest.approx(epoch_records(child)[-1]["loss"], rel=TOLERANCE * 10)
 
