@@ -7,7 +7,6 @@ import pandas as pd
 import streamlit as st
 
 from fashion_core import files
-from fashion_core.charts import files
 from fashion_core.charts import files as file_charts
 from fashion_core.charts.files import bytes_text
 from fashion_core.errors import RefusedFileError, RunNotFoundError
@@ -127,7 +126,7 @@ def show_inside(found: Inspection, key: str) -> None:
     if found.model:
         common.model_expander(found.model)
     _show_layers(found)
-    tensors = files.tensors_frame(found)
+    tensors = file_charts.tensors_frame(found)
     _show_tensors(tensors[tensors["part"] != "optimizer"], f"tensors {key}")
     _show_optimizer(found, tensors[tensors["part"] == "optimizer"], f"slots {key}")
     _show_raw(found)
@@ -153,11 +152,11 @@ def _count(parameters: int | None) -> str:
 
 def _optimizer_name(found: Inspection) -> str:
     name = found.optimizer.name if found.optimizer else "none"
-    return files.OPTIMIZERS.get(name, name)
+    return file_charts.OPTIMIZERS.get(name, name)
 
 
 def _show_layers(found: Inspection) -> None:
-    layers = files.layers_frame(found)
+    layers = file_charts.layers_frame(found)
     if layers.empty:
         return
     st.markdown("**Bytes by layer**")
@@ -190,7 +189,7 @@ def _show_optimizer(found: Inspection, slots: pd.DataFrame, key: str) -> None:
     if found.optimizer is None:
         return
     with st.expander(f"The optimizer's state: {_optimizer_name(found)}", icon=":material/tune:"):
-        settings = files.optimizer_settings(found)
+        settings = file_charts.optimizer_settings(found)
         st.caption("param_groups[0]")
         st.dataframe(pd.DataFrame([{name: str(value) for name, value in settings.items()}]), hide_index=True)
         if slots.empty:
