@@ -38,7 +38,7 @@ def made_run(
     noise: float = 0.005,
     **settings: Any,
 ) -> Run:
-    """A finished run with these test losses, an epoch each, that nobody trained.
+    """A finished run with these test losses, one an epoch, that nobody trained.
 
     With a parent it was resumed from that epoch, and ``noise`` is the standard error of its paired differences.
     """
@@ -94,7 +94,7 @@ def curve(random: np.random.Generator, start: float, epochs: int) -> list[float]
 
 
 def run() -> Comparison:
-    """On the disk of the working folder. A click on a row builds both charts anew; a changed run reads all again."""
+    """On the disk of the working folder. A click on a row rebuilds both charts; a changed run reads all again."""
     with disk_folder() as folder:
         store = RunStore(folder)
         fill_with_resumed(store)
@@ -113,7 +113,7 @@ def run() -> Comparison:
 
 
 def branches_of(store: RunStore, rows: list[Compared]) -> pd.DataFrame:
-    """The curves, read anew where a run has changed."""
+    """The loss curves, read again where a run has changed."""
     return tables.branches_frame(rows, tables.losses_of(store, rows))
 
 

@@ -1,4 +1,4 @@
-"""What it costs to look into a checkpoint of 500 MB, beside what torch needs to load it."""
+"""What it costs to inspect a checkpoint of 500 MB, beside what torch needs to load it."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory

@@ -30,7 +30,7 @@ def row(number: int, run: Run) -> metrics.Row:
 
 
 class Growing:
-    """A run whose metrics get one more row before each look."""
+    """A run whose metrics get one more row before each reading."""
 
     def __init__(self, store: RunStore, run: Run) -> None:
         self.store, self.run, self.rows = store, run, ROWS
@@ -50,7 +50,7 @@ class Growing:
         self.refresh()
 
     def read_all(self) -> None:
-        """As without any of this: every row, every time."""
+        """Read every row every time."""
         self.grow()
         rows = metrics.read_rows(self.run.metrics_path)
         curve = live.LossCurve(self.config, 0)

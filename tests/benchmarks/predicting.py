@@ -1,4 +1,4 @@
-"""What it costs to ask the Predict page's process, beside plain PyTorch in this one: 10,000 images, and one."""
+"""What it costs to ask the process of the Predict page, beside plain PyTorch in this one: 10,000 images, and one."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What it costs to save a checkpoint so that no crash tears it and no power cut takes it back."""
+"""What it costs to save a checkpoint so that neither a crash nor a power cut can damage it."""
 
 from itertools import count
 

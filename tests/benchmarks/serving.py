@@ -61,7 +61,7 @@ class Server:
 
 @contextmanager
 def serving(folder: Path, app: str = "app.py", **environment: str) -> Iterator[Server]:
-    """A server until the inside ends; its log is in this folder, and is told where the inside fails."""
+    """A server while inside; its log is in this folder, and is shown if the inside fails."""
     server = Server(folder / "server.log", app=app)
     server.start(environment)
     try:

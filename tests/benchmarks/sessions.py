@@ -1,4 +1,4 @@
-"""A browser's side of Streamlit's websocket, without the browser: open a page, let its timers ask, hear its feed."""
+"""The browser's side of Streamlit's websocket without a browser: open a page, let timers ask, hear its feed."""
 
 import asyncio
 import json
@@ -64,7 +64,7 @@ class Session:
         return await self._ask(BackMsg(), fragment)
 
     async def press(self, button: str, choices: Mapping[str, str]) -> Ran:
-        """Press a button where these options stand in select boxes, all by their labels."""
+        """Press a button with these options chosen in select boxes, all by their labels."""
         message = BackMsg()
         widgets = message.rerun_script.widget_states.widgets
         widgets.add(id=self.widgets[button], trigger_value=True)
@@ -83,7 +83,7 @@ class Session:
         return await asyncio.wait_for(self._finish(began), PATIENCE_SECONDS)
 
     async def stay(self) -> Ran | None:
-        """What those see who stay for a while: what the feed brings, what the timer refreshes, or the page again."""
+        """Stay on the page for a while: take what the feed brings or the timer refreshes, or run the page again."""
         if not self.feed:
             return await self.run(self.fragment[0] if self.fragment else None)
         async with asyncio.timeout(PATIENCE_SECONDS), aclosing(self.hear()) as feed:

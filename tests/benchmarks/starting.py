@@ -1,4 +1,4 @@
-"""From the click on Start to the first loss: on the disk, and on the page of somebody who pressed it there.
+"""From the click on Start to the first loss: on the disk, and on the page where it was pressed.
 
 A real worker on the tutorial's settings, a real server, and a session that hears the page's feed as a browser does.
 """
@@ -104,7 +104,7 @@ class Visitor:
 
 
 def wait_for(path: Path) -> None:
-    """Until it holds something."""
+    """Until the file holds something."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not (path.exists() and path.stat().st_size):
         assert time.monotonic() < deadline, f"nothing in {path} after {_PATIENCE_SECONDS} s"
@@ -112,7 +112,7 @@ def wait_for(path: Path) -> None:
 
 
 def end(store: RunStore) -> None:
-    """Stop what was started, and wait until its process is gone: it writes into the folder to the last."""
+    """Stop what was started, and wait until its process is gone: it writes into the folder until then."""
     for run in store.runs() if store.root.exists() else []:
         process = run.status.process
         if run.state() in UNDER_WAY_STATES:

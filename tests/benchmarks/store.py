@@ -29,7 +29,7 @@ def read_facts(store: RunStore) -> None:
 
 
 def cold(way: Callable[[], object]) -> Callable[[], object]:
-    """As after the start of a server: nothing is kept."""
+    """As after the start of a server: nothing is cached."""
 
     def forgotten() -> object:
         runs._run_at.cache_clear()
@@ -44,7 +44,7 @@ def cold(way: Callable[[], object]) -> Callable[[], object]:
 
 
 def run() -> Comparison:
-    """The system has all files in memory; cold means that this process has read none."""
+    """The system has all files in memory; *cold* means that this process has read none."""
     gc.collect()
     gc.freeze()  # as a server does when it starts: looking for garbage among what it imported takes longer than to list
     with disk_folder() as folder:

@@ -81,7 +81,7 @@ LOADED = LoadCheck(
 def write_epochs(
     run: Run, first: int, losses: Sequence[float], gate: float | None, noise: float, batches: Batches
 ) -> None:
-    """Rows and facts as training writes them, batches too; no checkpoint holds a model.
+    """Metrics and file infos as training writes them; no checkpoint holds a model.
 
     With a ``gate`` each epoch says how far it is from that loss, and ``noise`` is the standard error of it.
     """
@@ -97,13 +97,13 @@ def write_epochs(
 
 
 def batch_rows(epoch: int, losses: list[float], count: int) -> list[dict[str, Any]]:
-    """So many rows of these losses each."""
+    """``count`` rows of these losses each."""
     row = {"kind": "batch", "epoch": epoch, "losses": losses, "images_per_second": 3e4, "time": 0.0}
     return [{**row, "batch": len(losses) * (number + 1) - 1} for number in range(count)]
 
 
 def even_batches(epoch: int, loss: float) -> list[dict[str, Any]]:
-    """Short epochs, so that reading checkpoints' facts is most of the work."""
+    """Short epochs, so that reading file infos is most of the work."""
     return batch_rows(epoch, [loss] * LOSSES_A_ROW, BATCH_ROWS)
 
 
@@ -127,7 +127,7 @@ def write(path: Path, value: RunRecord | Labels | Status | FileInfo | LoadCheck 
 
 
 def make_old(folder: Path) -> None:
-    """As long ago as most of a store is: what has just been written is read again, whatever a cache holds."""
+    """As old as most of a store is: what has just been written is read again, whatever a cache holds."""
     before = datetime.now(UTC).timestamp() - _AGE_SECONDS
     for path in [*folder.rglob("*"), folder]:
         os.utime(path, (before, before))

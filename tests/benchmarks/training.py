@@ -1,7 +1,6 @@
-"""A fifth of an epoch of the tutorial's network: ours, and each step by itself, beside the tutorial's loop and the bare
-products.
+"""A fifth of an epoch of the tutorial's network: ours, beside the tutorial's loop and the bare matrix products.
 
-Not a whole one, so that a round ends before a machine with other work has changed its mind.
+Not a whole epoch: a short round leaves other work on the machine less time to disturb it.
 """
 
 from collections.abc import Callable, Iterator
@@ -46,7 +45,7 @@ def place_to_train(images: int) -> Iterator[tuple[Path, str, RunStore]]:
 
 @contextmanager
 def images_in_idx_files(count: int) -> Iterator[tuple[Path, str]]:
-    """A folder from which torchvision reads the images, and what they are: the garments where there are no others."""
+    """A folder from which torchvision reads the images, and what they are: Fashion-MNIST if present, else garments."""
     real = fashion_mnist.are_present()
     with TemporaryDirectory(prefix="benchmark-") as folder:
         for prefix, half in zip(("train", "t10k"), batches.load("fashion-mnist" if real else "synthetic"), strict=True):
@@ -89,7 +88,7 @@ def tutorial_epoch(folder: Path, model_name: str = "mlp", device: str = "cpu") -
 
 
 def our_epoch(store: RunStore, folder: Path, **settings: Any) -> Callable[[], None]:
-    """An epoch of ``Training``, its metric rows and status included, from the same files."""
+    """An epoch of ``Trainer``, its metric rows and status included, from the same files."""
     return epoch_of(our_training(store, folder, **settings))
 
 

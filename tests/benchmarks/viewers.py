@@ -1,4 +1,4 @@
-"""How fast a live run is seen by many at once, and what that costs its training.
+"""How fast many people at once see a live run, and what that costs its training.
 
 Sessions of a real server open the page of a run that really trains, and listen to its feed as browsers do.
 """
@@ -53,7 +53,7 @@ def _wait_for_end(trained: Run) -> None:
 
 
 async def _wait_for_first_epoch(trained: Run) -> None:
-    """It is slower than those that are measured."""
+    """It is slower than the measured ones."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while trained.status.epoch < 1:
         assert trained.state() in UNDER_WAY_STATES, f"it is {trained.state()}: {trained.log_tail(5)}"
@@ -76,7 +76,7 @@ async def measured(trained: Run, server: Server) -> dict[str, list[float]]:
 
 
 async def _open(trained: Run, server: Server, count: int) -> tuple[list[Session], list[float]]:
-    """So many pages, opened at once; milliseconds to the first picture of each."""
+    """Open ``count`` pages at once; milliseconds to the first picture of each."""
     opening = (open_session(server.port, "train", {"run": trained.id}, prompt=False) for _ in range(count))
     opened = await asyncio.gather(*opening)
     problems = [problem for _, first in opened for problem in first.problems]
@@ -101,7 +101,7 @@ async def _listening(sessions: list[Session]) -> AsyncIterator[list[float]]:
 
 
 async def _watched_window(trained: Run, server: Server, sessions: list[Session], times: dict[str, list[float]]) -> None:
-    """While these look: how long training and refreshes take, and how long the server computes for one of them."""
+    """While these watch: how long training and refreshes take, and how long the server computes for a refresh."""
     async with _listening(sessions) as heard:
         await asyncio.sleep(ACTIVE_SECONDS)  # all listen
         computed = _computed(server)
@@ -122,7 +122,7 @@ def _computed(server: Server) -> float:
 
 
 async def _window(trained: Run) -> float:
-    """How many ms 1,000 images take."""
+    """Milliseconds to train on 1,000 images."""
     images, began = _images(trained)
     await asyncio.sleep(WINDOW_SECONDS)
     last_images, ended = _images(trained)
@@ -130,6 +130,6 @@ async def _window(trained: Run) -> float:
 
 
 def _images(trained: Run) -> tuple[int, float]:
-    """How many images it has trained on, and when it said so: its position is up to 0.25 s old."""
+    """The number of images trained on, and when the run reported it: up to 0.25 s ago."""
     status, config = trained.status, trained.record.config
     return (status.epoch * config.batches_per_epoch + status.batch) * config.batch_size, status.heartbeat

@@ -22,12 +22,12 @@ from tests.faults.operations import Operation, Result, Witness
 Node = int
 ROOT: Node = 0
 Tree = dict[tuple[Node, str], Node]
-"""By folder and name what is there."""
+"""What is there, by folder and name."""
 
 
 @dataclass
 class Recorder(Witness):
-    """Notes each operation after it; a sync counts for what was noted before it began."""
+    """Records each operation once it is done; a sync covers what was recorded before it began."""
 
     story: list[tuple[Operation, int]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -56,7 +56,7 @@ class _Change:
 
 
 State = dict[str, bytes | None]
-"""By path below the root the bytes of a file, or None for a folder. Half-made files are there, but empty."""
+"""The bytes of a file, or None for a folder, by path below the root. Half-made files are there, but empty."""
 
 
 class Disk:
@@ -102,14 +102,14 @@ class Disk:
         return node
 
     def live(self, length: int) -> State:
-        """What everybody sees after so many operations, while the power stays on."""
+        """What any process sees after ``length`` operations, while the power stays on."""
         tree: Tree = {}
         for change in self._changes[:length]:
             _apply(change, tree)
         return self._state(tree, self._written(length))
 
     def sure(self, folder: str, length: int) -> int | None:
-        """Of so many operations the first ones that are sure to be on the disk, as far as this folder's names go.
+        """How many of the first ``length`` operations are sure to be on the disk, as far as this folder's names go.
 
         None if the folder is not there.
         """
@@ -125,7 +125,7 @@ class Disk:
         return max((found[1] for found in self._syncs[:length] if found and found[0] == node), default=0)
 
     def after_power_cut(self, length: int, most: int, sample: int) -> Iterator[State]:
-        """What the disk may hold when the power fails after so many operations.
+        """What the disk may hold if the power fails after ``length`` operations.
 
         That is every subset of those that are not synced where there are at most ``most`` of them; else those of up to
         two and their complements, and ``sample`` others.
@@ -153,7 +153,7 @@ class Disk:
         return Counter(change.file for change in self._changes[:length] if change and change.file is not None)
 
     def _torn(self, state: State, tree: Tree, written: dict[Node, int], length: int) -> Iterator[State]:
-        """The same with each file whose bytes are not all synced in each of its damages."""
+        """The same state with each possible damage of each file whose bytes are not all synced."""
         paths = {node: path for path, node in _paths(tree)}
         for node, count in written.items():
             synced = self._written(self._sure(node, length)).get(node, 0)

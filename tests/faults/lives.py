@@ -15,7 +15,7 @@ from tests.support.runs import new_run, train
 
 SETTINGS: dict[str, Any] = {"epochs": 3, "keep": "best and last", "momentum": 0.9}
 ASKED = 8
-"""How often a worker looks for a stop in an epoch."""
+"""How often a worker looks for a stop request in an epoch."""
 SURVIVED = "survived"
 
 
@@ -79,7 +79,7 @@ def assert_same_end(run: Run, straight: Run) -> None:
 
 
 def assert_listed_are_whole(run: Run) -> int:
-    """And hold what their names say. Gives how many there are."""
+    """And hold what their names say; return how many there are."""
     for file in run.saved_files():
         assert run.is_whole(file), f"{run.name_of(file)} is listed and damaged"
         epoch = run.epoch_of(file)

@@ -1,4 +1,4 @@
-"""What this process does to the files below one folder, one operation at a time: noted, refused, or its last.
+"""The operations of this process on the files below one folder, one at a time: recorded, refused, or its last.
 
 The operations are real. Only the way from Python to the system is watched: ``io``, ``os`` and files written through
 them; a write goes in two halves, so that there is a moment at which it is torn.
@@ -26,7 +26,7 @@ _ENDING = re.compile(r"-[0-9a-f]{8}$")
 
 @dataclass(frozen=True)
 class Operation:
-    """``data`` is what a write adds; ``target`` the other name of a rename; to ask is to look for a stop file."""
+    """``data`` is what a write adds; ``target`` the new name of a rename; ``ask`` looks for a stop file."""
 
     kind: Kind
     path: Path
@@ -42,7 +42,7 @@ class Operation:
 
 
 class Witness:
-    """Is asked about each operation, and may let it happen."""
+    """Called for each operation; performs it or not."""
 
     def __call__(self, operation: Operation, perform: Callable[[], Result]) -> Result:
         return perform()

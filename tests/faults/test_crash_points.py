@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads in /proc 
 
 
 def live_a_life(store: RunStore, returned: Callable[[], None]) -> Run:
-    """Made, trained, stopped twice inside one epoch, trained to the end; says when each of these has returned."""
+    """Create a run, train it, stop twice inside one epoch, train to the end; call ``returned`` after each."""
     run = new_run(store, **SETTINGS)
     returned()
     for should_stop in (After(11), After(3), never):
@@ -36,7 +36,7 @@ def live_a_life(store: RunStore, returned: Callable[[], None]) -> Run:
 
 
 def clear_away(store: RunStore, run: Run, returned: Callable[[], None]) -> None:
-    """Named otherwise, a file deleted, all deleted; says when each file has gone."""
+    """Rename the run, delete a file, delete all; call ``returned`` after each deletion."""
     run.write_labels(Labels(name="another", notes="once more"))
     store.delete(run, run.model_path)
     returned()
@@ -45,16 +45,16 @@ def clear_away(store: RunStore, run: Run, returned: Callable[[], None]) -> None:
 
 
 BEGINS_TO_SAVE = {f"create new {file}" for file in ("checkpoint", "partial", "model_weights.pth", "model.pth")}
-"""One file is saved at a time: when the next one begins, the saving of all before it has returned."""
+"""Files are saved one at a time: when the next save begins, all before it have returned."""
 
 
 def when_nothing_was_saved(disk: Disk) -> list[int]:
-    """After how many operations no saving was under way, as far as the saving of the next file tells."""
+    """The numbers of operations after which no save was under way, as far as the next save shows."""
     return [0, *(at for at, (one, _) in enumerate(disk.story) if one.label(disk.root) in BEGINS_TO_SAVE)]
 
 
 def listed(state: State) -> dict[str, bytes]:
-    """By path what has facts beside it, and the record of each run."""
+    """What has a file info beside it, and the record of each run, by path."""
     records = {path for path in state if path.endswith("/run.json") and TEMPORARY_PREFIX not in path}
     return {
         path: data for path, data in state.items() if data is not None and (path in records or f"{path}.json" in state)
@@ -85,9 +85,9 @@ class Cuts:
                 self._try(state, allowed)
 
     def _allowed(self, length: int) -> dict[str, frozenset[bytes | None]]:
-        """By path what was listed there at some time since its folder was last synced: the old, the new or neither.
+        """What was listed at each path at some time since its folder was last synced: the old, the new or neither.
 
-        Synced or not, what had returned is promised: at most the epoch in progress is lost, and what is being saved.
+        Synced or not, a save that returned is promised: at most the epoch in progress and the current save are lost.
         """
         found, returned = {}, max(at for at in self.returned if at <= length)
         for path in self.paths:
@@ -98,7 +98,7 @@ class Cuts:
         return found
 
     def _try(self, state: State, allowed: dict[str, frozenset[bytes | None]]) -> None:
-        """Each state that the app can tell from the others, once."""
+        """Try each state that the app can tell from the others once."""
         visible = frozenset((path, data) for path, data in state.items() if TEMPORARY_PREFIX not in path)
         key = visible, frozenset(allowed.items())
         if key in self.seen:
@@ -145,7 +145,7 @@ class Cuts:
             assert there in values, f"{path} is {'gone' if there is None else 'neither as it was nor as it became'}"
 
     def continue_run(self, state: State, expected: dict[str, torch.Tensor]) -> bool:
-        """Whether there is a run to train, which ended as the undisturbed one."""
+        """Whether there was a run to train; it must end like the undisturbed one."""
         root = self._rebuild({path: data for path, data in state.items() if data is None})
         for path, data in state.items():
             if data is not None:

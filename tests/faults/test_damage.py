@@ -33,7 +33,7 @@ NOT_MISSED = {
     "loaded.json",  # nothing was measured after loading
     "stop",  # nobody asks it to stop
 }
-"""Files that a whole run may be without, so that nobody can tell that they were deleted."""
+"""Files that a whole run may lack, so that nobody can tell that they were deleted."""
 STRANGE = "Größe 数 🧥 \u202e\0\u0301\ue000 [x](http://x) <b>"
 ODD_VALUES: list[Any] = [
     None,
@@ -129,9 +129,9 @@ def is_json(path: Path) -> bool:
 
 
 def may_go_unnoticed(path: Path, how: str) -> bool:
-    """Whether what is left is what a whole run may look like."""
+    """Whether the result looks like a whole run."""
     if how == "remove" and path.suffix == ".json" and path.with_suffix("").exists():
-        return True  # without its facts a file counts as not saved
+        return True  # without its info a file counts as not saved
     if path.name == "metrics.jsonl" and how in ("empty", "cut"):
         return path.read_bytes()[-1:] in (b"", b"\n")  # whole rows, as of a run that has not come that far
     if path.suffix in (".json", ".jsonl") and how in ("flip", "cut") and is_json(path):
@@ -140,7 +140,7 @@ def may_go_unnoticed(path: Path, how: str) -> bool:
 
 
 def plain(shown: object) -> str:
-    """As it is read, without what keeps names from being Markdown."""
+    """Text as people read it, without the escapes of Markdown."""
     return str(shown).replace("\\", "").replace("\u2060", "")
 
 
@@ -155,7 +155,7 @@ def damaged_rows(app: AppTest, run_id: str) -> list[str]:
 
 
 def names(said: str, run_id: str, file: str) -> bool:
-    """Whether this very file is named: by its path in the run, or in the store, or on the disk; not one like it."""
+    """Whether exactly this file is named: by its path in the run, in the store or on the disk."""
     return re.search(rf"(?:(?<![\w./-])|{run_id}/){re.escape(file)}(?![\w/-]|\.\w)", said) is not None
 
 

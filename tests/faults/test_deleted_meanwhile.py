@@ -30,11 +30,11 @@ VIEWS = {
 INSIDE = ("Look inside", "Five ways", "Compare", "Download")
 MOST_SECONDS_BETWEEN = 0.06
 GONE = ("No run in ", " has no ", "it or its folder is not there", "the file is missing")
-"""Words of the sentences about what was deleted; other ones are about files that hold no model."""
+"""Parts of the sentences about what was deleted; the others are about files that hold no model."""
 
 
 class Churn:
-    """A store in which runs and files go, and other runs come."""
+    """A store in which runs and files are deleted and other runs appear."""
 
     def __init__(self, store: RunStore, drafts: Path) -> None:
         self.store, self.drafts = store, drafts
@@ -44,7 +44,7 @@ class Churn:
             self.add()
 
     def add(self) -> None:
-        """A run that is whole when it comes, each second one resumed; its last two checkpoints hold models."""
+        """Add a run that appears whole, every second one resumed; its last two checkpoints hold models."""
         parent = random.choice(self.store.runs()).id if self.written % 2 else None
         target = run_path(self.store, self.written)
         self.written += 1
@@ -55,7 +55,7 @@ class Churn:
         draft.path.rename(target)
 
     def delete(self) -> None:
-        """A run, or one of its files."""
+        """Delete a run, or one of its files."""
         run = random.choice(self.store.runs())
         file = random.choice([None, *run.saved_files()[-2:]])
         if file is None:
@@ -65,14 +65,14 @@ class Churn:
             self.deleted["files" if file else "runs"] += 1
 
     async def continue_run(self) -> None:
-        """Until it is cancelled."""
+        """Delete until cancelled."""
         while True:
             await asyncio.to_thread(self.delete)
             await asyncio.sleep(random.uniform(0, MOST_SECONDS_BETWEEN))
 
 
 def address_of(page: str, run: Run) -> dict[str, str]:
-    """A way to this run on this page."""
+    """The query of an address of this run on this page."""
     query = {"run": run.id} if random.random() < 0.8 else {}
     if page in ("checkpoints", "resume", "predict") and random.random() < 0.4:
         query |= {"run": run.id, "epoch": str(EPOCHS - 1)}
@@ -84,7 +84,7 @@ def address_of(page: str, run: Run) -> dict[str, str]:
 
 
 async def visit(server: Server, store: RunStore, numbers: Iterator[int]) -> list[str]:
-    """One page after another, each for a while; gives the sentences of its problems."""
+    """Open one page after another, each for a while; return the sentences of their problems."""
     said: list[str] = []
     for _ in numbers:
         page = random.choice(list(VIEWS))
@@ -99,7 +99,7 @@ async def visit(server: Server, store: RunStore, numbers: Iterator[int]) -> list
 
 
 async def look(server: Server, churn: Churn, visits: int) -> list[str]:
-    """Several people look until so many pages were opened, while the store changes; gives what they heard is gone."""
+    """Open this many pages by several people while the store changes; return the sentences about deleted things."""
     numbers = iter(range(visits))
     changing = asyncio.create_task(churn.continue_run())
     said = await asyncio.gather(*(visit(server, churn.store, numbers) for _ in range(VIEWERS)))

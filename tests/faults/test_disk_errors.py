@@ -1,4 +1,4 @@
-"""Errors from the disk: the run fails with a sentence that says what to do, loses nothing, and goes on afterwards."""
+"""Disk errors: the run fails with a sentence that says what to do, loses nothing, and continues afterwards."""
 
 import errno
 import os
@@ -42,7 +42,7 @@ GOES_ON = {"mkdir folder", "open run.json", "open status.json"}
 the next one in the queue, passes over a run that can't be read.
 """
 WITHOUT_LOCK = {"open lock"}
-"""Whoever has no lock writes no status: the run is lost, and its log says why."""
+"""A worker without the lock writes no status: the run is lost, and its log says why."""
 MEGABYTE = 1 << 20
 TRIES = 20
 
@@ -66,7 +66,7 @@ class Refuse(Order):
 
 @dataclass
 class ReadOnly(Order):
-    """From the n-th operation on that changes something, nothing can be changed any more."""
+    """From the n-th operation that changes something on, nothing can be changed any more."""
 
     nth: int = 1
     error: ClassVar[int] = errno.EROFS
@@ -83,7 +83,7 @@ class ReadOnly(Order):
 
 @dataclass
 class Full(ReadOnly):
-    """From then on no block is free, whatever is deleted: a greedy neighbour. What is there can be written over."""
+    """From then on no block is free, whatever is deleted. Existing files can be overwritten."""
 
     error = errno.ENOSPC
 
@@ -93,7 +93,7 @@ class Full(ReadOnly):
 
 @dataclass
 class Limit(Order):
-    """The system refuses to make a file of this worker larger than so many bytes."""
+    """The system lets no file of this worker grow beyond ``largest`` bytes."""
 
     largest: int = 0
 
@@ -103,7 +103,7 @@ class Limit(Order):
 
 
 class Trial:
-    """A stopped run with a checkpoint and a position: each worker that goes on with a copy of it meets one error."""
+    """A stopped run with a checkpoint and a position: each worker that continues a copy of it meets one error."""
 
     def __init__(self, store: RunStore, forked: Nursery, folder: Path) -> None:
         self.forked, self.folder = forked, folder
@@ -127,7 +127,7 @@ class Trial:
         self.forked.end()
 
     def operations(self, stop_at: int) -> list[tuple[str, int]]:
-        """What a worker does when nothing goes wrong: each operation by its label, and which of that label it is."""
+        """The operations of a worker when nothing goes wrong, each by its label and its number among those."""
         run, notes = self.copy(), self.folder / "notes"
         self.continue_run(run, Note(run.path, stop_at, notes))
         seen, found = Counter[str](), []
@@ -138,7 +138,7 @@ class Trial:
         return found
 
     def refuse(self, error: int, label: str, nth: int, stop_at: int) -> bool:
-        """Whether the worker came to that operation; if so, all that is promised has been looked at."""
+        """Whether the worker reached that operation; if so, every promise has been checked."""
         run = self.copy()
         self.continue_run(run, Refuse(run.path, stop_at, error, label, nth))
         if not run.path.with_suffix(".refused").exists():
@@ -154,7 +154,7 @@ class Trial:
         return True
 
     def assert_goes_on(self, run: Run) -> None:
-        """To the same end, whatever there is now; nothing that was listed before is damaged or gone."""
+        """To the same end, from whatever is there now; nothing listed before is damaged or missing."""
         assert_listed_are_whole(run)
         assert run.epochs_saved(), "the last good checkpoint is gone"
         if run.state() != "finished":
@@ -169,7 +169,7 @@ def assert_says_what_to_do(run: Run, sentence: str, error: int) -> None:
 
 
 def chosen(operations: list[tuple[str, int]], errors: Iterator[int], full: bool) -> Iterator[tuple[int, str, int]]:
-    """Each operation with one of the errors in turn, and each kind of operation with all; or one of each kind alone."""
+    """Each operation with one error in turn, and each kind of operation with all; or one of each kind only."""
     for label in {label: None for label, _ in operations}:
         times = [nth for other, nth in operations if other == label]
         for error in WHAT_TO_DO if full else [next(errors)]:
@@ -179,7 +179,7 @@ def chosen(operations: list[tuple[str, int]], errors: Iterator[int], full: bool)
 
 
 class Refusals:
-    """Which operations were refused to workers, with which error, and which have to be."""
+    """Which operations were refused to workers, with which error, and which still have to be."""
 
     def __init__(self, trial: Trial) -> None:
         self.trial, self.errors = trial, cycle(WHAT_TO_DO)
@@ -192,7 +192,7 @@ class Refusals:
             self.labels[label] += 1
 
     def refuse_all(self, stop_at: int, full: bool) -> None:
-        """Each operation of a worker that is stopped there, or one of each kind that has not been refused yet."""
+        """Refuse each operation of a worker that is stopped there, or one of each kind not refused yet."""
         operations = [(label, nth) for label, nth in self.trial.operations(stop_at) if full or not self.labels[label]]
         for label, nth in operations:
             self.wanted.setdefault(label, (stop_at, []))[1].append(nth)
@@ -200,7 +200,7 @@ class Refusals:
             self.refuse(error, label, nth, stop_at)
 
     def refuse_missed(self) -> None:
-        """No two workers do the same at the same time, and one may have ended before its turn came: others follow."""
+        """Try again what a worker did not reach: no two workers do the same at the same time."""
         for label, (stop_at, times) in self.wanted.items():
             for _ in range(TRIES):
                 if not self.labels[label]:
@@ -214,7 +214,7 @@ class Refusals:
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # 80 s alone
 def test_error_at_each_operation(store: RunStore, forked: Nursery, tmp_path: Path, tally: Tally) -> None:
-    """Of a worker that goes on to the end, and of one that is stopped again in the same epoch."""
+    """Of a worker that continues to the end, and of one that is stopped again in the same epoch."""
     refusals = Refusals(Trial(store, forked, tmp_path / "copies"))
     for stop_at in (0, 2):
         refusals.refuse_all(stop_at, full=tally.full)
@@ -238,7 +238,7 @@ def test_disk_that_is_refusing_from_one_moment_on(
     kind: type[ReadOnly],
     state: str,
 ) -> None:
-    """On a full one the failure is noted over the old status; on a read-only one nowhere but in what is printed."""
+    """On a full disk the failure replaces the old status; on a read-only one it is only printed."""
     trial = Trial(store, forked, tmp_path / "copies")
     changes = sum(label.startswith(CHANGING) for label, _ in trial.operations(0))
     tries = tally.rounds(2, 60)
@@ -256,7 +256,7 @@ def test_disk_that_is_refusing_from_one_moment_on(
 def test_full_disk_at_a_random_size(
     store: RunStore, forked: Nursery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
 ) -> None:
-    """A real one. Continue while it is full says so again; once there is room, it goes on."""
+    """A real disk. Continue fails again while it is full; once there is room, the run continues."""
     straight, tries = undisturbed(store), tally.rounds(2, 40)
     for _ in range(tries):
         with small_disk(tmp_path / "disk", 24 << 10) as disk:
@@ -286,7 +286,7 @@ def test_full_disk_at_a_random_size(
 
 
 def fill(path: Path, room: int) -> None:
-    """Leave so many bytes."""
+    """Leave ``room`` bytes free."""
     disk = os.statvfs(path.parent)
     with path.open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, disk.f_bavail * disk.f_frsize - room)

@@ -1,4 +1,4 @@
-"""Who a run belongs to: reused pids, clocks that are wrong, workers that are suspended, folders that were copied."""
+"""Whose run it is: reused pids, wrong clocks, suspended workers, copied folders."""
 
 import os
 import shutil
@@ -20,15 +20,10 @@ from fashion_core.runs.store import RunStore
 from fashion_core.ui import run_status
 from tests.faults.lives import Tally, assert_same_end
 from tests.support.processes import python, wait_for_end, wait_for_epochs, wait_until, worker_is_gone
-from tests.support.runs import config, new_run, set_state, train
+from tests.support.runs import config, new_run, set_state, set_worker, train
 
 HOUR = 3600.0
 LONG = 3_000
-
-
-def say_running(run: Run, process: processes.ProcessId | None, heartbeat: float) -> None:
-    changes = {"state": "running", "process": process, "heartbeat": heartbeat}
-    run.write_status(run.status.model_copy(update=changes))
 
 
 def worker_of(run: Run) -> psutil.Process:
@@ -38,7 +33,7 @@ def worker_of(run: Run) -> psutil.Process:
 
 
 def elsewhere() -> processes.ProcessId:
-    """A process of another machine, which has this machine's host name."""
+    """A process of another machine with this machine's host name."""
     return processes.identify(os.getpid()).model_copy(update={"boot": "another one"})
 
 
@@ -51,7 +46,7 @@ def sleeper() -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def stranger_with_pid(pid: int) -> "subprocess.Popen[bytes]":
-    """A process that the system gives this pid, which is free; skips where this user can't ask for one."""
+    """A process with this pid, which is free; skip where this user can't choose a pid."""
     try:
         for _ in range(50):  # another process may take it first
             Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
@@ -70,7 +65,7 @@ def test_stranger_with_the_workers_pid_is_left_alone(
     store: RunStore, sleeper: "subprocess.Popen[bytes]", tally: Tally
 ) -> None:
     run = new_run(store, epochs=1)
-    say_running(run, processes.identify(sleeper.pid), now())
+    set_worker(run, processes.identify(sleeper.pid), now())
     began = time.monotonic()
     sleeper.kill()
     sleeper.communicate()
@@ -94,7 +89,7 @@ def test_stranger_with_the_workers_pid_is_left_alone(
 
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_clock_that_was_set_changes_no_identity(hours: int, tmp_path: Path) -> None:
-    """The kernel works out anew when it booted; everything else of its files stays as it is."""
+    """The kernel recomputes its boot time; the rest of its files stays as it is."""
     system = tmp_path / "proc"
     system.mkdir()
     for entry in Path("/proc").iterdir():
@@ -121,31 +116,31 @@ def test_worker_elsewhere_whose_clock_is_wrong_is_running_once_it_was_seen_to_wr
     store: RunStore, wrong_by: float
 ) -> None:
     run = new_run(store)
-    say_running(run, elsewhere(), now() + wrong_by)
+    set_worker(run, elsewhere(), now() + wrong_by)
     assert run.state() == "lost"
     for _ in range(3):
-        say_running(run, elsewhere(), now() + wrong_by)
+        set_worker(run, elsewhere(), now() + wrong_by)
         assert run.state() == "running"
 
 
 @pytest.mark.parametrize(("age", "state"), [(0, "running"), (SILENCE_SECONDS + 1, "lost"), (-HOUR, "lost")])
 def test_worker_elsewhere_is_first_judged_by_its_heartbeat(store: RunStore, age: float, state: str) -> None:
     run = new_run(store)
-    say_running(run, elsewhere(), now() - age)
+    set_worker(run, elsewhere(), now() - age)
     assert [run.state(), run.state()] == [state, state]
 
 
 @pytest.mark.parametrize("age", [HOUR, -HOUR])
 def test_worker_that_never_came_is_lost_whatever_the_clock_says(store: RunStore, age: float) -> None:
     run = new_run(store)
-    say_running(run, None, now() - age)
+    set_worker(run, None, now() - age)
     assert run.state() == "lost"
 
 
 @pytest.mark.parametrize("wrong_by", [-HOUR, HOUR])
 def test_clock_that_jumped_does_not_lose_a_live_run(store: RunStore, wrong_by: float) -> None:
     run = new_run(store)
-    say_running(run, processes.identify(os.getpid()), now() + wrong_by)
+    set_worker(run, processes.identify(os.getpid()), now() + wrong_by)
     assert run.state() == "running"
 
 
@@ -181,7 +176,7 @@ def test_folder_copied_to_another_machine_is_a_run_of_its_own(store: RunStore, t
     copied = RunStore(tmp_path / "copied")
     shutil.copytree(run.path, copied.root / run.id, ignore=shutil.ignore_patterns(".tmp-*"))
     copy = copied.get(run.id)
-    say_running(copy, elsewhere(), now() - SILENCE_SECONDS - 1)
+    set_worker(copy, elsewhere(), now() - SILENCE_SECONDS - 1)
     assert copy.state() == "lost"
     queue.continue_run(copied, copy)
     wait_for_epochs(copy, len(copy.epochs_saved()) + 1)

@@ -31,7 +31,7 @@ from tests.support.runs import new_run
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and kills what Linux alone forks")
 MOMENTS = ("starting", "training", "testing", "testing", "saving")
-"""What a worker says of itself when it is killed from outside."""
+"""The phase that a worker reports when it is killed from outside."""
 PHASES = ("start", "batches", "evaluation", "position", "checkpoint", "final files")
 
 
@@ -57,7 +57,7 @@ def straight(store: RunStore) -> Run:
 
 
 def phase_of(run: Run) -> str:
-    """Where a kill from outside found the worker, by what it left."""
+    """The phase in which a kill from outside hit the worker, by what it left."""
     status = run.status
     rows = metrics.read_epochs(run.metrics_path)
     if status.phase in (None, "starting", "loading"):
@@ -72,7 +72,7 @@ def phase_of(run: Run) -> str:
 
 
 def phase_of_label(label: str) -> str | None:
-    """In which phase an operation belongs by itself; None if it says nothing."""
+    """The phase to which an operation belongs; None if its label does not tell."""
     if "partial" in label:
         return "position"
     if "checkpoint" in label:
@@ -83,7 +83,7 @@ def phase_of_label(label: str) -> str | None:
 
 
 def noted(store: RunStore, forked: Nursery, notes: Path) -> dict[str, int]:
-    """What a worker does that is stopped twice in an epoch and ends then, reading apart: how often in one life."""
+    """How often a worker performs each operation but reading in one life: stopped twice in an epoch, then ended."""
     run, found = new_run(store, **SETTINGS), Counter[str]()
     for number, stop_at in enumerate((3, 3, 0)):
         forked.order = Note(run.path, stop_at, notes.with_suffix(f".{number}"))
@@ -95,7 +95,7 @@ def noted(store: RunStore, forked: Nursery, notes: Path) -> dict[str, int]:
 
 
 def in_any_order(aims: list[str]) -> Iterator[str]:
-    """All of them, another order each time: what came before decides what a worker has left to do."""
+    """All of them, in another order each time: earlier lives decide what a worker has left to do."""
     while True:
         yield from random.sample(aims, len(aims))
 
@@ -111,7 +111,7 @@ class Loop:
         self.phases, self.labels = Counter[str](), Counter[str]()
 
     def kill_at(self, label: str, times: int) -> None:
-        """One life that ends at one operation, unless it ends before that has come."""
+        """One life that ends at one operation, or before it."""
         stop_at = 2 if label == "unlink stop" else 0
         if "partial" in label or label == "write new metrics.jsonl":
             self.live(Order(self.run.path, random.randint(2, ASKED)))  # it leaves rows and a position
@@ -123,14 +123,14 @@ class Loop:
             self.count(phase_of_label(label) or phase_of(self.run))
 
     def kill_at_last(self, label: str) -> None:
-        """Unless there has been such a kill: the run before had come too far, or not far enough."""
+        """Unless there was such a kill: the runs before had come too far, or not far enough."""
         for _ in range(20):
             if not self.labels[label]:
                 self.end()
                 self.kill_at(label, 1)
 
     def kill_in(self, phase: str) -> None:
-        """One life that ends a random time after the worker has said that it is in this phase."""
+        """One life that ends a random time after the worker has reported this phase."""
         continue_run(self.store, self.run)
         gone = self.forked.latest
         wait_until(lambda: self.run.status.phase == phase or not gone.is_alive(), f"{phase} or the end")
@@ -172,7 +172,7 @@ class Loop:
 def test_kills_at_each_operation_and_at_random_moments(
     store: RunStore, forked: Nursery, straight: Run, tmp_path: Path, tally: Tally
 ) -> None:
-    """Aimed at each operation of a worker in turn, and at a random time of each phase that it tells."""
+    """Kill a worker at each operation in turn, and at a random time of each phase that it reports."""
     labels = noted(store, forked, tmp_path / "notes")
     loop = Loop(store, forked, straight)
     aims = [*labels, *[*MOMENTS, "ask stop"] * tally.rounds(1, len(labels) // 8)]
@@ -201,7 +201,7 @@ def test_kills_at_each_operation_and_at_random_moments(
 
 
 def live_and_die(store: RunStore, run: Run, in_training: bool, die: bool) -> None:
-    """One life of a worker with its whole start, or once it trains; it may end by itself."""
+    """One life of a worker, killed during its start or once it trains, unless it ends by itself."""
     continue_run(store, run)
     process = run.status.process
     assert process is not None

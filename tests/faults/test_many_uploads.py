@@ -1,4 +1,4 @@
-"""What uploads may hold of the server's memory, through a real browser."""
+"""How much of the server's memory uploads may use, through a real browser."""
 
 import random
 import time
@@ -26,7 +26,7 @@ def address(store: RunStore, server: Server) -> str:
 
 
 def files(folder: Path, count: int) -> list[Path]:
-    """Of noise, which is no image: what counts is their size."""
+    """Files of noise: only their size matters."""
     paths = [folder / f"{number}.png" for number in range(count)]
     for path in paths:
         path.write_bytes(random.Random(path.name).randbytes(FILE_BYTES))
@@ -38,7 +38,7 @@ def megabytes(server: Server) -> float:
 
 
 def wait_for_at_most(server: Server, most: float, seconds: float) -> float:
-    """The megabytes that the server holds once they are no more than this, or after so many seconds."""
+    """The megabytes that the server holds once they are at most ``most``, or after ``seconds``."""
     deadline = time.monotonic() + seconds
     while (held := megabytes(server)) > most and time.monotonic() < deadline:
         time.sleep(1)
@@ -46,7 +46,7 @@ def wait_for_at_most(server: Server, most: float, seconds: float) -> float:
 
 
 def run_the_page_again(page: Page) -> None:
-    """By a look at another tab."""
+    """By opening another tab and coming back."""
     page.get_by_role("tab", name="Evaluation").click()
     expect(page.get_by_text("test images are right")).to_be_visible(timeout=PATIENCE_MS)
     page.get_by_role("tab", name="Your images").click()

@@ -1,4 +1,4 @@
-"""SIGTERM, as a machine that is taken away sends it: the exact position is saved and the worker is gone in time."""
+"""SIGTERM, as a preempted machine sends it: the exact position is saved and the worker exits in time."""
 
 import os
 import random
@@ -34,11 +34,11 @@ LONGER: dict[str, Any] = {**SETTINGS, "train_images": 3_000, "epochs": 5}
 MOST_SECONDS = 5.0
 """From the signal until a worker that trains is gone, its position saved."""
 MOST_SECONDS_AT_START = 30.0
-"""The same of one that still imports torch: only then can it look."""
+"""The same for a worker that still imports torch, and can react only after that."""
 
 
 class Preemption:
-    """One run after the other, terminated at random moments and continued until it ends."""
+    """One run after another, terminated at random moments and continued until it ends."""
 
     def __init__(self, store: RunStore) -> None:
         self.store, self.straight = store, undisturbed(store, **LONGER)
@@ -48,7 +48,7 @@ class Preemption:
         self.outcomes, self.over_before = Counter[str](), 0
 
     def terminate(self, moment: float, *, once_it_trains: bool) -> None:
-        """Start or go on, and send the signal so many seconds after the start, or after that of the training."""
+        """Start or continue, and send the signal ``moment`` seconds after the start, or after training has begun."""
         worker = self._start()
         if once_it_trains:
             wait_until(lambda: self.run.status.phase != "starting" or not processes.is_alive(worker), "it has begun")
@@ -64,7 +64,7 @@ class Preemption:
             self.run, self.rows = new_run(self.store, **LONGER), []
 
     def _send(self, worker: processes.ProcessId) -> bool:
-        """Whether there was a worker to send the signal to; it is gone in time."""
+        """Whether there was a worker to send the signal to; it must exit in time."""
         phase = "starting" if self.run.status.phase == "starting" else "training"
         if not processes.is_alive(worker):
             return False
@@ -83,7 +83,7 @@ class Preemption:
         return worker
 
     def look(self) -> str:
-        """Where the signal met the worker; nothing that was trained is lost or trained again."""
+        """Where the signal hit the worker; nothing trained may be lost or trained again."""
         run, rows = self.run, metrics.read_rows(self.run.metrics_path)
         assert_listed_are_whole(run)
         assert rows[: len(self.rows)] == self.rows, "what was trained before has been trained again"
@@ -123,7 +123,7 @@ class Preemption:
 
 
 def position_of(run: Run) -> tuple[int, int]:
-    """Epoch and batch at which the next worker goes on, by what is saved."""
+    """Epoch and batch at which the next worker continues, by what is saved."""
     after = max(run.epochs_saved(), default=-1) + 1
     if run.is_whole(run.partial_path):
         position = save.load_checkpoint(run.partial_path)["position"]

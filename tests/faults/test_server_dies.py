@@ -21,7 +21,7 @@ from tests.support.processes import known_workers, wait_until, workers_of
 from tests.support.runs import new_run
 
 LONG = 10_000
-"""Epochs that no test waits for: the run can't have finished."""
+"""More epochs than a test can last."""
 ALIVE: frozenset[State] = UNDER_WAY_STATES | {"stopped"}
 """Where presses may bring a run; it is lost or failed only if its worker died with the server."""
 THERE = "() => document.querySelector('[data-testid=stApp]')"
@@ -39,7 +39,7 @@ def position(run: Run) -> tuple[int, int]:
 
 
 def press(page: Page, server: Server, run: Run, draw: random.Random) -> str:
-    """One press of one button, at whose effect nobody looks; gives which."""
+    """Press one button without waiting for its effect; return which."""
     if draw.random() < 0.3:
         page.goto(f"{server.url}/train")
         button = "Start"
@@ -50,7 +50,7 @@ def press(page: Page, server: Server, run: Run, draw: random.Random) -> str:
 
 
 def show(page: Page, server: Server, run: Run) -> tuple[float, float]:
-    """Seconds to a state of the run: from the server's first page on, and from when somebody asked for that.
+    """Seconds until the page shows the run's state: from the server's first page, and from the request.
 
     Each frame is looked at, where ``expect`` looks after 0.85 s and then after 1.85. The state may change meanwhile: a
     queued run begins, one that is stopping stops.
@@ -108,7 +108,7 @@ def test_killed_server_loses_no_run_and_the_next_one_shows_it(
 
 
 def settle(store: RunStore, run: Run) -> None:
-    """What every kill must leave: workers and runs that know each other, and training that goes on."""
+    """Check what every kill must leave: workers and runs that know each other, and training that continues."""
     wait_until(lambda: workers_of(store) == known_workers(store), "each worker belongs to the run that names it")
     assert len(workers_of(store)) <= 1, "there is one slot"
     assert_goes_on(run)
@@ -123,7 +123,7 @@ def settle(store: RunStore, run: Run) -> None:
 
 
 def assert_goes_on(run: Run) -> None:
-    """Or, where the kill came between the word that it begins and its worker, it waits for Continue."""
+    """Or waits for Continue, if the kill came between the status *running* and its worker."""
     never_began = run.state() == "lost" and run.status.process is None
     assert run.state() in ALIVE or never_began, f"{run.state()} without a server: {run.log_tail(20)}"
 

@@ -1,4 +1,4 @@
-"""Workers that the queue starts as ever, but forked from a process that has imported torch: they train at once.
+"""Workers that the queue starts as usual, but forked from a process that has imported torch: they train at once.
 
 Each runs the real ``python -m fashion_core worker RUN`` with its environment and its log. What a test wants to happen
 to it is an order that it takes along.
@@ -24,11 +24,11 @@ from tests.support.processes import ROOT
 
 @dataclass
 class Order(Witness):
-    """Does nothing but press Stop, before the n-th time that the worker looks whether somebody has.
+    """Presses Stop before the n-th time that the worker looks for a stop request.
 
     Attributes:
-        folder: that of the run.
-        stop_at: which time; 0 for never.
+        folder: the run's.
+        stop_at: the n; 0 for never.
     """
 
     folder: Path
@@ -38,7 +38,7 @@ class Order(Witness):
         if operation.kind == "ask":
             self.stop_at -= 1
             if self.stop_at == 0:
-                os.mknod(operation.path)  # unseen: it is somebody else who presses
+                os.mknod(operation.path)  # not witnessed: somebody else presses
         return self.on(operation, perform)
 
     def on(self, operation: Operation, perform: Callable[[], Result]) -> Result:
@@ -47,7 +47,7 @@ class Order(Witness):
 
 @dataclass
 class Note(Order):
-    """Adds the label of each operation to the file ``notes``."""
+    """Appends the label of each operation to the file ``notes``."""
 
     notes: Path = Path()
 
@@ -59,7 +59,7 @@ class Note(Order):
 
 
 class Nursery:
-    """Stands for ``subprocess.Popen``. ``order`` is for the worker that is started next; ``latest`` is that worker."""
+    """Replaces ``subprocess.Popen``. ``order`` is for the next worker; ``latest`` is the last one started."""
 
     def __init__(self) -> None:
         self._context = multiprocessing.get_context("forkserver")
