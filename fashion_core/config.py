@@ -39,78 +39,66 @@ def _check_name(value: str) -> str:
     return value.strip()
 
 
+def _setting(title: str, default: Any, description: str, **bounds: Any) -> Any:
+    return Field(default, title=title, description=description, **bounds)
+
+
 class TrainConfig(BaseModel):
     """The settings of a training run, by default the tutorial's. Build it with ``parse_config``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    name: Annotated[str, AfterValidator(_check_name)] = Field(
-        "", max_length=80, title="Name", description="What lists call the run; empty: made from the settings."
+    name: Annotated[str, AfterValidator(_check_name)] = _setting(
+        "Name", "", "What lists call the run; empty: made from the settings.", max_length=80
     )
-    dataset: Literal["synthetic", "fashion-mnist"] = Field(
+    dataset: Literal["synthetic", "fashion-mnist"] = _setting(
+        "Dataset",
         "synthetic",
-        title="Dataset",
-        description="Synthetic garments need no network; Fashion-MNIST must be downloaded or copied here once.",
+        "Synthetic garments need no network; Fashion-MNIST must be downloaded or copied here once.",
     )
-    pixels: Literal["unit", "raw", "standard"] = Field(
+    pixels: Literal["unit", "raw", "standard"] = _setting(
+        "Pixels",
         "unit",
-        title="Pixels",
-        description="unit: 0 to 1, as torchvision's ToTensor; raw: 0 to 255; "
+        "unit: 0 to 1, as torchvision's ToTensor; raw: 0 to 255; "
         f"standard: mean {PIXEL_MEAN:.4f}, std {PIXEL_STD:.4f}.",
     )
-    model: Literal["mlp", "cnn", "resnet18"] = Field(
+    model: Literal["mlp", "cnn", "resnet18"] = _setting(
+        "Model",
         "mlp",
-        title="Model",
-        description="mlp: the tutorial's NeuralNetwork; cnn: small, batch norm and dropout; resnet18: torchvision's.",
+        "mlp: the tutorial's NeuralNetwork; cnn: small, batch norm and dropout; resnet18: torchvision's.",
     )
-    epochs: int = Field(
-        2, ge=1, le=10_000, title="Epochs", description="How many times to go through the training images."
+    epochs: int = _setting("Epochs", 2, "How many times to go through the training images.", ge=1, le=10_000)
+    batch_size: int = _setting("Batch size", 64, "Images per optimizer step.", ge=1, le=60_000)
+    optimizer: Literal["sgd", "adam", "adamw"] = _setting(
+        "Optimizer", "sgd", "The rule that turns gradients into steps."
     )
-    batch_size: int = Field(64, ge=1, le=60_000, title="Batch size", description="Images per optimizer step.")
-    optimizer: Literal["sgd", "adam", "adamw"] = Field(
-        "sgd", title="Optimizer", description="The rule that turns gradients into steps."
+    learning_rate: float = _setting(
+        "Learning rate", 1e-3, "The size of a step; if it is too large, the loss becomes nan.", gt=0
     )
-    learning_rate: float = Field(
-        1e-3, gt=0, title="Learning rate", description="The size of a step; if it is too large, the loss becomes nan."
+    momentum: float = _setting("Momentum", 0.0, "How much of the last step SGD keeps; Adam has its own.", ge=0, lt=1)
+    weight_decay: float = _setting("Weight decay", 0.0, "How strongly weights are pulled to zero.", ge=0, le=1)
+    schedule: Literal["constant", "cosine"] = _setting(
+        "Schedule", "constant", "The learning rate over time: constant, or down to zero along a cosine."
     )
-    momentum: float = Field(
-        0.0, ge=0, lt=1, title="Momentum", description="How much of the last step SGD keeps; Adam has its own."
+    augmentation: Literal["none", "flip and shift"] = _setting(
+        "Augmentation", "none", "Mirror training images at random and shift them by up to two pixels."
     )
-    weight_decay: float = Field(
-        0.0, ge=0, le=1, title="Weight decay", description="How strongly weights are pulled to zero."
+    seed: int = _setting(
+        "Seed", 0, "Decides the first weights, the order and dropout: same seed, same run.", ge=0, le=2**31 - 1
     )
-    schedule: Literal["constant", "cosine"] = Field(
-        "constant",
-        title="Schedule",
-        description="The learning rate over time: constant, or down to zero along a cosine.",
+    device: Annotated[str, AfterValidator(_check_device)] = _setting(
+        "Device", "auto", "auto takes a GPU if there is one; else cpu, cuda, cuda:N or mps."
     )
-    augmentation: Literal["none", "flip and shift"] = Field(
-        "none", title="Augmentation", description="Mirror training images at random and shift them by up to two pixels."
-    )
-    seed: int = Field(
-        0,
-        ge=0,
-        le=2**31 - 1,
-        title="Seed",
-        description="Decides the first weights, the order and dropout: same seed, same run.",
-    )
-    device: Annotated[str, AfterValidator(_check_device)] = Field(
-        "auto", title="Device", description="auto takes a GPU if there is one; else cpu, cuda, cuda:N or mps."
-    )
-    threads: int = Field(
-        0, ge=0, le=256, title="Threads", description="CPU threads; 0: as many as torch chooses on this machine."
-    )
-    precision: Literal["fp32", "bf16"] = Field(
+    threads: int = _setting("Threads", 0, "CPU threads; 0: as many as torch chooses on this machine.", ge=0, le=256)
+    precision: Literal["fp32", "bf16"] = _setting(
+        "Precision",
         "fp32",
-        title="Precision",
-        description="bf16 trains under autocast, convolutions with channels last, and can be faster where the device "
-        "has instructions for it; losses are always measured in fp32.",
+        "bf16 trains under autocast, convolutions with channels last, and can be faster where the device has "
+        "instructions for it; losses are always measured in fp32.",
     )
-    train_images: int = Field(
-        0, ge=0, le=60_000, title="Training images", description="Use only the first so many; 0: all of them."
-    )
-    keep: Literal["all", "best and last", "last"] = Field(
-        "all", title="Keep checkpoints", description="Which epochs' checkpoints stay on disk while the run continues."
+    train_images: int = _setting("Training images", 0, "Use only the first so many; 0: all of them.", ge=0, le=60_000)
+    keep: Literal["all", "best and last", "last"] = _setting(
+        "Keep checkpoints", "all", "Which epochs' checkpoints stay on disk while the run continues."
     )
 
     @property
@@ -138,12 +126,9 @@ class TrainConfig(BaseModel):
                 f"Batch size {self.batch_size:,} is larger than the {self.images_per_epoch:,} training images; "
                 "choose a smaller batch"
             )
-        if self.model == "resnet18" and self._has_batch_of_one():
+        if self.model == "resnet18" and 1 in (self.batch_size, self.images_per_epoch % self.batch_size):
             raise ValueError("ResNet-18 can't train on a batch of one image; choose another batch size")
         return self
-
-    def _has_batch_of_one(self) -> bool:
-        return self.batch_size == 1 or self.images_per_epoch % self.batch_size == 1
 
 
 @dataclass(frozen=True)

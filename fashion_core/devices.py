@@ -37,16 +37,11 @@ def _ascii(name: str) -> str:
     return name.encode("ascii", "ignore").decode()
 
 
-def automatic() -> str:
-    """Return the device that "auto" takes: the first GPU, else the CPU."""
-    return next(iter(available()))
-
-
 def describe() -> dict[str, Any]:
-    """What ``jobs.machine`` asks for, ready for JSON."""
+    """Answer ``runs.machine`` about this machine, ready for JSON; ``automatic`` is the device that "auto" takes."""
     here = available()
     return {
-        "automatic": automatic(),
+        "automatic": next(iter(here)),
         "devices": here,
         "bf16": [name for name in here if has_bf16(torch.device(name))],
         "threads": torch.get_num_threads(),
@@ -68,8 +63,8 @@ def has_bf16(device: torch.device) -> bool:
 
 def resolve(name: str) -> torch.device:
     """Return the device with this name. Raises ``DeviceError`` if this machine has none."""
-    device = torch.device(automatic() if name == "auto" else name)
     here = available()
+    device = torch.device(next(iter(here)) if name == "auto" else name)
     if str(device) not in here and f"{device}:0" not in here:
         raise DeviceError(f"There is no device {name} on this machine; choose one of auto, {', '.join(here)}.")
     return device

@@ -1,4 +1,4 @@
-"""The models that can be trained here, and what is in them."""
+"""The models that can be trained here, and their layers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -30,7 +30,6 @@ class NeuralNetwork(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of a batch of images."""
         logits: Tensor = self.linear_relu_stack(self.flatten(x))
         return logits
 
@@ -62,13 +61,12 @@ class SmallCNN(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of a batch of images."""
         logits: Tensor = self.classifier(self.features(x))
         return logits
 
 
 def resnet18() -> nn.Module:
-    """torchvision's ResNet-18 with random weights, one input channel and ten classes."""
+    """Build torchvision's ResNet-18 with random weights, one input channel and ten classes."""
     model: nn.Module = import_torchvision().models.resnet18(num_classes=CLASSES)
     model.conv1 = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
     return model
@@ -78,16 +76,13 @@ _BUILDERS: Mapping[str, Callable[[], nn.Module]] = {"mlp": NeuralNetwork, "cnn":
 
 
 def build_model(name: str, seed: int) -> nn.Module:
-    """A fresh model on the CPU whose first weights follow from ``seed`` alone.
-
-    Raises ``KeyError`` for a name that ``TrainConfig.model`` does not know.
-    """
+    """Build the model that ``TrainConfig.model`` names, on the CPU; its first weights follow from ``seed`` alone."""
     torch.manual_seed(seed)
     return _BUILDERS[name]()
 
 
 def lay_out(model: nn.Module, memory_format: torch.memory_format) -> nn.Module:
-    """The same model with its 4-dimensional tensors, those of convolutions, in this layout."""
+    """Move the model's 4-dimensional tensors, those of convolutions, to this layout."""
     laid_out: nn.Module = model.to(memory_format=memory_format)  # type: ignore[call-overload]
     return laid_out
 
@@ -103,7 +98,7 @@ class Layer:
 
 
 def layers(model: nn.Module) -> list[Layer]:
-    """The leaf layers in the order in which one black image passes them; the model is put in ``eval`` mode."""
+    """List the leaf layers in the order in which an image passes them; the model is put in ``eval`` mode."""
     found: list[Layer] = []
     hooks = [
         module.register_forward_hook(_recorder(name, found))
@@ -118,7 +113,7 @@ def layers(model: nn.Module) -> list[Layer]:
 
 
 def describe(name: str) -> dict[str, Any]:
-    """``print(model)`` as text, the layers and the number of parameters, ready for JSON."""
+    """Describe a model, ready for JSON: ``print(model)`` as text, its layers and its number of parameters."""
     model = build_model(name, seed=0)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return {"text": str(model), "layers": [asdict(layer) for layer in layers(model)], "parameters": parameters}

@@ -391,7 +391,7 @@ def test_devices_are_told_a_line_each(capsys: Capture) -> None:
     assert main(["devices"]) == 0
     cpu = capsys.readouterr().out.splitlines()[-1]
     assert cpu.startswith(f"cpu: {devices.available()['cpu']}, {torch.get_num_threads()} threads")
-    assert cpu.endswith("taken by auto") == (devices.automatic() == "cpu")
+    assert cpu.endswith("taken by auto") == (devices.describe()["automatic"] == "cpu")
 
 
 def test_devices_and_models_are_one_document_each(capsys: Capture) -> None:

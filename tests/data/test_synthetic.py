@@ -2,8 +2,6 @@
 
 import ast
 import hashlib
-import subprocess
-import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -13,10 +11,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
+from fashion_core import loops
 from fashion_core.data import drawing, synthetic
+from fashion_core.data.batches import Images, epoch_batches, test_batches
+from fashion_core.models import build_model
+from tests.support.processes import python
 
 TRAIN_SHA256 = "3753819edeb206233ff703c45fe184149eba7e515e86dbec5c7b746bfae580f2"
 TEST_SHA256 = "c6155567798b7a1450acac5dca62d4dae060ce5ea426f0bf563d792cb287b141"
@@ -43,17 +44,8 @@ def sha256(pictures: Pictures) -> str:
     return hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
 
 
-def test_the_training_set_is_the_same_bytes_everywhere(train_set: Pictures) -> None:
-    assert sha256(train_set) == TRAIN_SHA256
-
-
-def test_the_test_set_is_the_same_bytes_everywhere(test_set: Pictures) -> None:
-    assert sha256(test_set) == TEST_SHA256
-
-
-def test_the_same_seed_draws_the_same_pictures_again() -> None:
-    labels = np.arange(50) % 10
-    np.testing.assert_array_equal(synthetic.draw(labels, seed=3), synthetic.draw(labels, seed=3))
+def test_the_sets_are_the_same_bytes_everywhere(train_set: Pictures, test_set: Pictures) -> None:
+    assert (sha256(train_set), sha256(test_set)) == (TRAIN_SHA256, TEST_SHA256)
 
 
 def test_another_seed_draws_other_pictures() -> None:
@@ -79,28 +71,13 @@ def test_only_operations_that_every_processor_rounds_alike_are_used(module: Modu
 
 def test_drawing_needs_neither_torch_nor_streamlit_nor_pandas() -> None:
     code = "import sys, fashion_core.data.synthetic; print({'torch', 'streamlit', 'pandas'} & set(sys.modules))"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout.strip() == "set()"
+    assert python(code).stdout.strip() == "set()"
 
 
-@pytest.mark.parametrize(("pictures", "count"), [("train_set", 12_000), ("test_set", 2_000)])
-def test_sets_have_the_shapes_of_fashion_mnist(pictures: str, count: int, request: pytest.FixtureRequest) -> None:
-    images, labels = request.getfixturevalue(pictures)
-    assert (images.shape, images.dtype) == ((count, 28, 28), np.uint8)
-    assert (labels.shape, labels.dtype) == ((count,), np.uint8)
-
-
-@pytest.mark.parametrize("pictures", ["train_set", "test_set"])
-def test_classes_are_balanced(pictures: str, request: pytest.FixtureRequest) -> None:
-    _, labels = request.getfixturevalue(pictures)
-    assert set(np.bincount(labels, minlength=10)) == {len(labels) // 10}
-
-
-@pytest.mark.parametrize("pictures", ["train_set", "test_set"])
-def test_classes_are_shuffled(pictures: str, request: pytest.FixtureRequest) -> None:
-    _, labels = request.getfixturevalue(pictures)
-    repeats = np.mean(labels[1:] == labels[:-1])
-    assert 0.08 < repeats < 0.12
+def test_classes_are_balanced_and_shuffled(train_set: Pictures, test_set: Pictures) -> None:
+    for _, labels in (train_set, test_set):
+        assert set(np.bincount(labels, minlength=10)) == {len(labels) // 10}
+        assert 0.08 < np.mean(labels[1:] == labels[:-1]) < 0.12
 
 
 def test_every_garment_is_bright_on_black(train_set: Pictures) -> None:
@@ -125,68 +102,40 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def tensors(pictures: Pictures) -> tuple[Tensor, Tensor]:
-    images, labels = pictures
-    return torch.from_numpy(images).unsqueeze(1).float() / 255, torch.from_numpy(labels).long()
+def learn(model: nn.Module, optimizer: torch.optim.Optimizer, epochs: int, *sets: Pictures) -> list[loops.Evaluation]:
+    """Train on the first set and test on the second, before and after each epoch."""
+    train, test = (Images(torch.from_numpy(pixels), torch.from_numpy(labels).long()) for pixels, labels in sets)
+    step = loops.TrainStep(model, nn.CrossEntropyLoss(), optimizer)
 
+    def measure() -> loops.Evaluation:
+        return loops.test_loop(test_batches(test, "unit"), model, nn.CrossEntropyLoss(reduction="none"))
 
-def train_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor) -> None:
-    model.train()
-    order = torch.randperm(len(images))
-    for start in range(0, len(images), 64):
-        batch = order[start : start + 64]
-        optimizer.zero_grad()
-        functional.cross_entropy(model(images[batch]), labels[batch]).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-
-
-@torch.no_grad()
-def evaluate(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Mean loss and accuracy."""
-    model.eval()
-    scores = torch.cat([model(images[start : start + 500]) for start in range(0, len(images), 500)])
-    return functional.cross_entropy(scores, labels).item(), (scores.argmax(1) == labels).double().mean().item()
+    found = [measure()]
+    for epoch in range(epochs):
+        for _ in loops.train_loop(epoch_batches(train, 64, "unit", "none", epoch), model, step):
+            pass
+        found.append(measure())
+    return found
 
 
 @pytest.mark.usefixtures("one_thread")
 def test_a_linear_model_learns_much_but_does_not_solve_it(train_set: Pictures, test_set: Pictures) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
-    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
-    for _ in range(15):
-        train_epoch(model, optimizer, *tensors(train_set))
-    _, accuracy = evaluate(model, *tensors(test_set))
-    assert 0.75 < accuracy < 0.9
+    found = learn(model, torch.optim.Adam(model.parameters(), 1e-3), 15, train_set, test_set)
+    assert 0.75 < found[-1].accuracy < 0.9
 
 
 @pytest.mark.usefixtures("one_thread")
 def test_the_tutorials_settings_improve_the_loss_each_epoch(train_set: Pictures, test_set: Pictures) -> None:
-    torch.manual_seed(0)
-    layers = (nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
-    model = nn.Sequential(nn.Flatten(), *layers)
-    optimizer = torch.optim.SGD(model.parameters(), 1e-3)
-    losses = [evaluate(model, *tensors(test_set))[0]]
-    for _ in range(3):
-        train_epoch(model, optimizer, *tensors(train_set))
-        losses.append(evaluate(model, *tensors(test_set))[0])
-    assert all(before - after > 0.01 for before, after in pairwise(losses))
-
-
-def block(channels_in: int, channels_out: int) -> nn.Sequential:
-    convolution = nn.Conv2d(channels_in, channels_out, 3, padding=1)
-    return nn.Sequential(convolution, nn.BatchNorm2d(channels_out), nn.ReLU(), nn.MaxPool2d(2))
+    model = build_model("mlp", seed=0)
+    found = learn(model, torch.optim.SGD(model.parameters(), 1e-3), 3, train_set, test_set)
+    assert all(before.loss - after.loss > 0.01 for before, after in pairwise(found))
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_a_small_cnn_passes_95_percent_within_8_epochs(train_set: Pictures, test_set: Pictures) -> None:
-    torch.manual_seed(0)
-    head = (nn.Dropout(0.25), nn.Flatten(), nn.Linear(64 * 49, 128), nn.ReLU(), nn.Linear(128, 10))
-    model = nn.Sequential(block(1, 32), block(32, 64), *head)
-    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
-    for _ in range(8):
-        train_epoch(model, optimizer, *tensors(train_set))
-        _, accuracy = evaluate(model, *tensors(test_set))
-        if accuracy > 0.95:
-            return
-    pytest.fail(f"{accuracy:.1%} after 8 epochs")
+    model = build_model("cnn", seed=0)
+    found = learn(model, torch.optim.Adam(model.parameters(), 1e-3), 8, train_set, test_set)
+    assert max(one.accuracy for one in found) > 0.95
