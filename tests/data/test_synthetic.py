@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fashion_core import loops
-from fashion_core.data import drawing, synthetic
-from fashion_core.data.batches import Images, epoch_batches, test_batches
+from fashion_core.data import batches, drawing, synthetic
+from fashion_core.data.batches import Images
 from fashion_core.models import build_model
 from tests.support.processes import python
 
@@ -108,11 +108,11 @@ def learn(model: nn.Module, optimizer: torch.optim.Optimizer, epochs: int, *sets
     step = loops.TrainStep(model, nn.CrossEntropyLoss(), optimizer)
 
     def measure() -> loops.Evaluation:
-        return loops.test_loop(test_batches(test, "unit"), model, nn.CrossEntropyLoss(reduction="none"))
+        return loops.test_loop(batches.test_batches(test, "unit"), model, nn.CrossEntropyLoss(reduction="none"))
 
     found = [measure()]
     for epoch in range(epochs):
-        for _ in loops.train_loop(epoch_batches(train, 64, "unit", "none", epoch), model, step):
+        for _ in loops.train_loop(batches.epoch_batches(train, 64, "unit", "none", epoch), model, step):
             pass
         found.append(measure())
     return found
