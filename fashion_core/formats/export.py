@@ -1,14 +1,15 @@
-"""Any checkpoint of any run in any of the five formats, and the five beside each other."""
+"""Export any checkpoint of any run in any of the five formats, and compare the five."""
 
 import io
 import json
 import shutil
+import statistics
 import struct
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors.torch
 import torch
@@ -20,11 +21,12 @@ from fashion_core.data import batches
 from fashion_core.errors import DataError, DiskError
 from fashion_core.formats import save
 from fashion_core.formats.load import LoadedModel, load
-from fashion_core.formats.untrusted.readers import OURS, described_by
+from fashion_core.formats.untrusted.safetensors_reader import OURS, described_by
 from fashion_core.formats.untrusted.saved_file import checksum_of
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
 
+T = TypeVar("T")
 _ROUNDS = 3
 _IMAGES = 256
 
@@ -41,10 +43,10 @@ def export(run: Run, epoch: int, format: ExportFormat, out: Path) -> files.Diges
         with files.writing(out) as file, source.open("rb") as original:
             shutil.copyfileobj(original, file)
         return file.digest
-    return write_as(format, load(source), out)
+    return _write_as(format, load(source), out)
 
 
-def write_as(format: ExportFormat, loaded: LoadedModel, out: Path) -> files.Digest:
+def _write_as(format: ExportFormat, loaded: LoadedModel, out: Path) -> files.Digest:
     """Write a loaded model in one of the formats that hold no optimizer. Raises ``DiskError``."""
     if format == "weights":
         return save.save(out, loaded.model.state_dict())
@@ -54,20 +56,16 @@ def write_as(format: ExportFormat, loaded: LoadedModel, out: Path) -> files.Dige
 
 
 def as_safetensors(loaded: LoadedModel) -> bytes:
-    """Weights with a checksum of their own, which the format lacks: first written without it, then with it."""
+    """Weights with a checksum of their own, which the format lacks: written once without it, then with it."""
     tensors = {name: tensor.contiguous() for name, tensor in loaded.model.state_dict().items()}
-    facts = {"model": loaded.model_name, "epoch": loaded.epoch, "loss": loaded.loss}
-    ours = {f"{OURS}{key}": str(value) for key, value in facts.items() if value is not None}
-    metadata = {"format": "pt", **ours}
-    return safetensors.torch.save(tensors, {**metadata, f"{OURS}sha256": _checksum(tensors, metadata)})
-
-
-def _checksum(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+    info = {"model": loaded.model_name, "epoch": loaded.epoch, "loss": loaded.loss}
+    metadata = {"format": "pt", **{f"{OURS}{key}": str(value) for key, value in info.items() if value is not None}}
     whole = memoryview(safetensors.torch.save(tensors, metadata))
     (header_bytes,) = struct.unpack("<Q", whole[:8])
     header = json.loads(bytes(whole[8 : 8 + header_bytes]))
     del header["__metadata__"]
-    return checksum_of(described_by(header, metadata), [whole[8 + header_bytes :]])
+    checksum = checksum_of(described_by(header, metadata), [whole[8 + header_bytes :]])
+    return safetensors.torch.save(tensors, {**metadata, f"{OURS}sha256": checksum})
 
 
 def as_program(model: nn.Module) -> bytes:
@@ -81,8 +79,14 @@ def as_program(model: nn.Module) -> bytes:
     return buffer.getvalue()
 
 
+def load_program(path: Path) -> Callable[[Tensor], Tensor]:
+    """Run a program that this process has just written; a stranger's is never run, ``load`` reads its numbers."""
+    program: Callable[[Tensor], Tensor] = torch.export.load(path).module()
+    return program
+
+
 def compare_formats(run: Run, epoch: int) -> dict[str, Any]:
-    """One checkpoint saved and loaded in each format: bytes, seconds (median of 3), and outputs on the same images.
+    """Save and load one checkpoint in each format: bytes, seconds (median of 3), and outputs on the same images.
 
     ``difference`` is the largest absolute difference of a logit from the checkpoint's own. JSON-ready. Raises what
     ``export`` raises.
@@ -93,7 +97,7 @@ def compare_formats(run: Run, epoch: int) -> dict[str, Any]:
     with torch.inference_mode():
         expected = loaded.model(images)
     with tempfile.TemporaryDirectory(prefix="fashion-core-") as folder:
-        rows = [_one_way(format, loaded, source, images, expected, Path(folder)) for format in EXPORT_NAMES]
+        rows = [_measure(format, loaded, source, images, expected, Path(folder)) for format in EXPORT_NAMES]
     return {"images": len(images), "what": what, "formats": rows}
 
 
@@ -107,43 +111,25 @@ def _images(run: Run) -> tuple[Tensor, str]:
     return batches.scale(test.pixels[:_IMAGES], config.pixels), "test images"
 
 
-def _one_way(
+def _measure(
     format: ExportFormat, loaded: LoadedModel, source: Path, images: Tensor, expected: Tensor, folder: Path
 ) -> dict[str, Any]:
     path = folder / EXPORT_NAMES[format]
-    checkpoint = save.load_checkpoint(source)
-
-    def write() -> None:
-        if format == "checkpoint":
-            save.save(path, checkpoint)
-        else:
-            write_as(format, loaded, path)
-
-    def read() -> Callable[[Tensor], Tensor]:
-        return load_program(path) if format == "pt2" else load(path).model
-
-    save_seconds, load_seconds = _median_seconds(write), _median_seconds(read)
+    content = save.load_checkpoint(source)
+    save_seconds, _ = _timed(
+        lambda: save.save(path, content) if format == "checkpoint" else _write_as(format, loaded, path)
+    )
+    load_seconds, model = _timed(lambda: load_program(path) if format == "pt2" else load(path).model)
     with torch.inference_mode():
-        difference = (read()(images) - expected).abs().max().item()
-    return {
-        "format": format,
-        "bytes": path.stat().st_size,
-        "save_seconds": save_seconds,
-        "load_seconds": load_seconds,
-        "difference": difference,
-    }
+        difference = (model(images) - expected).abs().max().item()
+    times = {"save_seconds": save_seconds, "load_seconds": load_seconds}
+    return {"format": format, "bytes": path.stat().st_size, **times, "difference": difference}
 
 
-def load_program(path: Path) -> Callable[[Tensor], Tensor]:
-    """Run a program that this process has just written; a stranger's is never run, ``loading`` reads its numbers."""
-    program: Callable[[Tensor], Tensor] = torch.export.load(path).module()
-    return program
-
-
-def _median_seconds(call: Callable[[], object]) -> float:
+def _timed(call: Callable[[], T]) -> tuple[float, T]:
     seconds = []
     for _ in range(_ROUNDS):
         began = time.perf_counter()
-        call()
+        result = call()
         seconds.append(time.perf_counter() - began)
-    return sorted(seconds)[_ROUNDS // 2]
+    return statistics.median(seconds), result

@@ -1,4 +1,4 @@
-"""Bring a file from anyone into the store as a run of its own, with one checkpoint that can be resumed and used."""
+"""Import a file from anyone into the store, as a run of its own with one checkpoint that can be resumed and used."""
 
 import platform
 import shutil
@@ -32,31 +32,72 @@ def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, Any]
     nothing is left behind.
     """
     loaded = load(path)
-    settings, notes = settings_of(loaded)
+    settings, notes = _settings(loaded)
     shown = printable(Path(name).name)[:_LONGEST_NAME]
     config = _parse(settings, {"name": shown, **given})
     _check_given(loaded, given, config)
     source = Source(name=shown, format=loaded.format, sha256=files.digest_of(path).sha256)
 
     def fill(draft: Run) -> None:
-        _write_original(draft, path, loaded)
-        _write_checkpoint(draft, loaded, config)
+        with files.writing(draft.original_path) as file, path.open("rb") as original:
+            shutil.copyfileobj(original, file)
+        draft.write_info(draft.original_path, _info(loaded, loaded.format, file.digest))
+        checkpoint = draft.checkpoint_path(loaded.epoch or 0)
+        draft.write_info(checkpoint, _info(loaded, "checkpoint", save.save(checkpoint, _checkpoint(loaded))))
         draft.write_status(Status(state="imported", queued_at=now(), heartbeat=now(), epoch=config.epochs))
 
     labels = Labels(name=config.title, notes=" ".join([*notes, *_assumed(loaded, config, given)]))
     return store.create(config, _environment(loaded), source=source, labels=labels, fill=fill)
 
 
-def _assumed(loaded: LoadedModel, config: TrainConfig, given: Mapping[str, Any]) -> list[str]:
-    """What the file does not tell and nobody said."""
-    missing = [] if loaded.extras else [name for name in ("dataset", "pixels") if name not in given]
-    values = " and ".join(f"{name} {getattr(config, name)}" for name in missing)
-    stand = "stand" if len(missing) > 1 else "stands"
-    return [f"The file does not tell on what it was trained: {values} {stand} in its place."] if missing else []
+def _settings(loaded: LoadedModel) -> tuple[dict[str, Any], list[str]]:
+    """The settings that a file carries, and a sentence for each thing that it does not."""
+    epochs = (loaded.epoch or 0) + 1
+    own = loaded.extras.get("config")
+    if own is not None:
+        return {**own, "model": loaded.model_name, "epochs": max(epochs, parse_config(own).epochs)}, []
+    settings, notes = _optimizer_settings(loaded)
+    if loaded.epoch is None:
+        notes.append("The file names no epoch that can be counted; it counts as epoch 0.")
+    return {"model": loaded.model_name, "epochs": epochs, **settings}, notes
+
+
+def _optimizer_settings(loaded: LoadedModel) -> tuple[dict[str, Any], list[str]]:
+    if loaded.optimizer_state is None:
+        return {}, ["The file carries no optimizer: resuming starts a fresh one."]
+    if not _known_optimizer(loaded):
+        return {}, ["Its optimizer is not one of this app's: resuming starts a fresh one."]
+    group = loaded.optimizer_state["param_groups"][0]
+    name, decay = optimizer_name(group), group.get("weight_decay") or 0.0
+    settings: dict[str, Any] = {"optimizer": name, "weight_decay": decay}
+    notes = []
+    if name == "adam" and decay and "decoupled_weight_decay" not in group:
+        notes.append("It was saved by Adam or AdamW, the file does not say which: it counts as Adam.")
+    if name == "sgd":
+        settings["momentum"] = group.get("momentum") or 0.0
+    rate = group.get("initial_lr") or group.get("lr")
+    if isinstance(rate, int | float) and rate > 0:
+        return {**settings, "learning_rate": float(rate)}, notes
+    return settings, [*notes, "Its learning rate is not known; 0.001 is used in its place."]
+
+
+def _known_optimizer(loaded: LoadedModel) -> dict[str, Any] | None:
+    """The optimizer's state, if it is of one that this app has."""
+    state = loaded.optimizer_state
+    return state if state and optimizer_name(state["param_groups"][0]) in _OPTIMIZERS else None
+
+
+def _parse(settings: Mapping[str, Any], given: Mapping[str, Any]) -> TrainConfig:
+    """Blame bad settings of the file on the file, given ones on the person who gave them."""
+    try:
+        known = parse_config(settings)
+    except ConfigError as error:
+        raise RefusedFileError(f"its settings can't be used here: {str(error).rstrip('.')}") from error
+    return parse_config({**known.model_dump(), **given})
 
 
 def _check_given(loaded: LoadedModel, given: Mapping[str, Any], config: TrainConfig) -> None:
-    """What a file of this app says about itself is so. Raises ``ConfigError``."""
+    """Believe what a file of this app says about itself. Raises ``ConfigError``."""
     own = loaded.extras.get("config", {})
     for name in given:
         value = getattr(config, name)
@@ -64,13 +105,10 @@ def _check_given(loaded: LoadedModel, given: Mapping[str, Any], config: TrainCon
             raise ConfigError(f"The file says that its {name} was {own[name]}: leave that as it is, not {value}.")
 
 
-def _parse(settings: Mapping[str, Any], given: Mapping[str, Any]) -> TrainConfig:
-    """Bad settings of the file are the file's fault, given ones are the giver's."""
-    try:
-        known = parse_config(settings)
-    except ConfigError as error:
-        raise RefusedFileError(f"its settings can't be used here: {str(error).rstrip('.')}") from error
-    return parse_config({**known.model_dump(), **given})
+def _assumed(loaded: LoadedModel, config: TrainConfig, given: Mapping[str, Any]) -> list[str]:
+    missing = [] if loaded.extras else [name for name in ("dataset", "pixels") if name not in given]
+    values = " and ".join(f"{name} {getattr(config, name)}" for name in missing)
+    return [f"The file does not say what it was trained on: assumed {values}."] if missing else []
 
 
 def _environment(loaded: LoadedModel) -> Environment:
@@ -85,71 +123,24 @@ def _environment(loaded: LoadedModel) -> Environment:
     )
 
 
-def settings_of(loaded: LoadedModel) -> tuple[dict[str, Any], list[str]]:
-    """The settings that a file tells, and a sentence for each thing that it does not."""
-    epochs = (loaded.epoch or 0) + 1
-    own = loaded.extras.get("config")
-    if isinstance(own, dict):
-        return {**own, "model": loaded.model_name, "epochs": max(epochs, parse_config(own).epochs)}, []
-    settings, notes = _optimizer_settings(loaded)
-    if loaded.epoch is None:
-        notes.append("The file names no epoch that can be counted; it counts as epoch 0.")
-    return {"model": loaded.model_name, "epochs": epochs, **settings}, notes
-
-
-def _optimizer_settings(loaded: LoadedModel) -> tuple[dict[str, Any], list[str]]:
-    if loaded.optimizer_state is None:
-        return {}, ["The file carries no optimizer: resuming starts a fresh one."]
-    group = loaded.optimizer_state["param_groups"][0]
-    name = optimizer_name(group)
-    if name not in _OPTIMIZERS:
-        return {}, ["Its optimizer is not one of this app's: resuming starts a fresh one."]
-    decay = group.get("weight_decay") or 0.0
-    settings: dict[str, Any] = {"optimizer": name, "weight_decay": decay}
-    notes = []
-    if name == "adam" and decay and "decoupled_weight_decay" not in group:
-        notes.append("It was saved by Adam or AdamW, the file does not tell which: it counts as Adam.")
-    if name == "sgd":
-        settings["momentum"] = group.get("momentum") or 0.0
-    rate = group.get("initial_lr") or group.get("lr")
-    if isinstance(rate, int | float) and rate > 0:
-        return {**settings, "learning_rate": float(rate)}, notes
-    return settings, [*notes, "Its learning rate is not known; 0.001 stands in its place."]
-
-
-def _write_original(draft: Run, path: Path, loaded: LoadedModel) -> None:
-    with files.writing(draft.original_path) as file, path.open("rb") as original:
-        shutil.copyfileobj(original, file)
-    draft.write_info(draft.original_path, _facts(loaded, loaded.format, file.digest))
-
-
-def _write_checkpoint(draft: Run, loaded: LoadedModel, config: TrainConfig) -> None:
-    path = draft.checkpoint_path(loaded.epoch or 0)
-    content = {
+def _checkpoint(loaded: LoadedModel) -> dict[str, Any]:
+    return {
         "epoch": loaded.epoch or 0,
         "model_state_dict": loaded.model.state_dict(),
-        "optimizer_state_dict": _known_state(loaded),
+        "optimizer_state_dict": _known_optimizer(loaded),
         "loss": loaded.loss,
         **loaded.extras,
     }
-    draft.write_info(path, _facts(loaded, "checkpoint", save.save(path, content)))
 
 
-def _known_state(loaded: LoadedModel) -> dict[str, Any] | None:
-    """The optimizer's state, if it is of one that this app has."""
-    state = loaded.optimizer_state
-    return state if state and optimizer_name(state["param_groups"][0]) in _OPTIMIZERS else None
-
-
-def _facts(loaded: LoadedModel, format: SavedFormat, digest: files.Digest) -> FileInfo:
-    accuracy = loaded.extras.get("measured", {}).get("accuracy")
+def _info(loaded: LoadedModel, format: SavedFormat, digest: files.Digest) -> FileInfo:
     return FileInfo(
         format=format,
         sha256=digest.sha256,
         bytes=digest.bytes,
         epoch=loaded.epoch or 0,
         loss=loaded.loss,
-        accuracy=accuracy,
+        accuracy=loaded.extras.get("measured", {}).get("accuracy"),
         seconds=0.0,
         created=utc_now(),
         why="import",

@@ -12,6 +12,8 @@ from fashion_core import files
 from fashion_core.errors import DamagedFileError
 
 Checkpoint = dict[str, Any]
+CHECKPOINT_KEYS = frozenset({"epoch", "model_state_dict", "optimizer_state_dict", "loss"})
+"""The tutorial's; ``validate.OWN_KEYS`` are what this app adds."""
 
 
 def save(
@@ -28,20 +30,24 @@ def save(
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """A checkpoint of this store: tensors and plain containers alone, on the CPU. Raises ``DamagedFileError``."""
+    """Load a whole checkpoint of this store, on the CPU: tensors and plain containers alone.
+
+    Raises ``DamagedFileError`` or ``DiskError``.
+    """
     with files.disk_errors(path):
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
             raise DamagedFileError(path, "torch can't read it") from error
-    if not isinstance(content, dict):
-        raise DamagedFileError(path, "it is not a checkpoint")
+    if not isinstance(content, dict) or not content.keys() >= CHECKPOINT_KEYS:
+        raise DamagedFileError(path, "it is not a whole checkpoint")
     return content
 
 
 def snapshot(tree: Any) -> Any:
-    """A copy of a tree of dicts, lists and tuples, which training leaves alone: each tensor contiguous and on the CPU,
-    so that it loads on any machine, and is the same file wherever and in whichever layout it was trained.
+    """Copy a tree of dicts, lists and tuples, so that training can go on: each tensor contiguous and on the CPU.
+
+    So it loads on any machine, and is the same file wherever and in whichever layout it was trained.
     """
     if isinstance(tree, Tensor):
         return tree.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)

@@ -7,7 +7,6 @@ import numpy as np
 
 from fashion_core.errors import ComparisonError, printable
 from fashion_core.formats.untrusted.readers import read_saved_file
-from fashion_core.formats.untrusted.saved_file import SavedFile
 from fashion_core.formats.untrusted.state_dict import COUNTER, STATISTICS, StateDict, find_weights
 
 
@@ -28,41 +27,33 @@ class WeightChange:
 
 
 def weight_change(first: Path, second: Path) -> WeightChange:
-    """The relative L2 change of each tensor from the first file to the second, in the model's order.
+    """Measure the relative L2 change of each tensor from the first file to the second, in the model's order.
 
     Counters of batches are left out. Raises ``ComparisonError`` if the models differ, ``RefusedFileError`` if a file
     holds no weights, ``DiskError``.
     """
     before, after = read_saved_file(first), read_saved_file(second)
-    names, others = find_weights(before.content), find_weights(after.content)
-    _check_same_model(names.tensors, others.tensors)
-    squares = {
-        name: _squares(before, after, names.tensors, others.tensors, name)
-        for name in names.tensors
-        if not name.endswith(COUNTER)
-    }
+    old, new = find_weights(before.content).tensors, find_weights(after.content).tensors
+    _check_same_model(old, new)
+    squares = {}
+    for name in old:
+        if not name.endswith(COUNTER):
+            a = before.numbers(old[name]).astype(np.float64)
+            b = after.numbers(new[name]).astype(np.float64)
+            squares[name] = float(np.square(b - a).sum()), float(np.square(a).sum())
     learned = [pair for name, pair in squares.items() if not name.endswith(STATISTICS)]
-    overall = _relative(sum(pair[0] for pair in learned), sum(pair[1] for pair in learned))
+    overall = _relative(sum(moved for moved, _ in learned), sum(length for _, length in learned))
     return WeightChange([TensorChange(name, _relative(*pair)) for name, pair in squares.items()], overall)
 
 
 def _check_same_model(first: StateDict, second: StateDict) -> None:
     shapes = [{name: tensor.shape for name, tensor in tensors.items()} for tensors in (first, second)]
-    if shapes[0] != shapes[1]:
-        differing = [name for name in {**first, **second} if shapes[0].get(name) != shapes[1].get(name)]
+    differing = [name for name in {**first, **second} if shapes[0].get(name) != shapes[1].get(name)]
+    if differing:
+        more = f", nor are {len(differing) - 1} more" if len(differing) > 1 else ""
         raise ComparisonError(
-            f"These two hold different models: {printable(differing[0])} is not the same in both"
-            f"{f', nor are {len(differing) - 1} more' if len(differing) > 1 else ''}."
+            f"These two hold different models: {printable(differing[0])} is not the same in both{more}."
         )
-
-
-def _squares(
-    before: SavedFile, after: SavedFile, first: StateDict, second: StateDict, name: str
-) -> tuple[float, float]:
-    """The squared length of what was added to a tensor, and of what it was before."""
-    a = before.numbers(first[name]).astype(np.float64)
-    b = after.numbers(second[name]).astype(np.float64)
-    return float(np.square(b - a).sum()), float(np.square(a).sum())
 
 
 def _relative(moved: float, length: float) -> float | None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from fashion_core.cache import Cache, stamp
 from fashion_core.formats.untrusted.readers import read_saved_file
-from fashion_core.formats.untrusted.saved_file import named_tensors
+from fashion_core.formats.untrusted.values import named_tensors
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
 

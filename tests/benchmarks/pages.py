@@ -13,7 +13,7 @@ from tests.benchmarks.stores import fill, make_old, run_path, write_run
 
 RUNS, EPOCHS = 1000, 20
 ROUNDS = 9
-EXPECTED = "it is no file that torch or safetensors writes"
+EXPECTED = "it is not a file that torch or safetensors writes"
 """What the page of checkpoints says of a file that holds nothing."""
 
 EMPTY = "an empty store's Overview"

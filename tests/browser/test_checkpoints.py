@@ -152,7 +152,7 @@ def test_another_upload_takes_the_place_of_the_first(
     (tmp_path / "text.txt").write_text("not a model")
     torch.save(build_model("mlp", seed=3).state_dict(), tmp_path / "good.pth")
     upload(page, server, tmp_path / "text.txt")
-    expect(page.get_by_test_id("stAlert")).to_contain_text("it is no file that torch or safetensors writes")
+    expect(page.get_by_test_id("stAlert")).to_contain_text("it is not a file that torch or safetensors writes")
     page.locator("input[type=file]").set_input_files(tmp_path / "good.pth")
     expect(page.get_by_text("669,706")).to_be_visible()
     assert len(spooled(store)) == 1

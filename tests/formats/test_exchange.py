@@ -371,10 +371,9 @@ FORMS: dict[str, Callable[[nn.Module], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("make", [mlp, cnn], ids=["mlp", "cnn"])
 @pytest.mark.parametrize("form", FORMS)
-def test_form_of_a_file_gives_the_same_outputs(tmp_path: Path, form: str, make: Callable[[], nn.Module]) -> None:
-    path, model = tmp_path / "file", make()
+def test_form_of_a_file_gives_the_same_outputs(tmp_path: Path, form: str) -> None:
+    path, model = tmp_path / "file", cnn()
     path.write_bytes(FORMS[form](model))
     expected = logits_of(model)
     assert torch.equal(logits_of(load(path).model), expected)
@@ -418,9 +417,8 @@ def test_file_of_an_optimizer_that_names_its_parameters_is_loaded(tmp_path: Path
     assert load(tmp_path / "file").optimizer_state == content["optimizer_state_dict"]
 
 
-@pytest.mark.parametrize("name", ["mlp", "cnn", "resnet18"])
-def test_whole_model_of_each_kind_is_loaded(tmp_path: Path, name: str) -> None:
-    model = build_model(name, seed=1)
+def test_whole_resnet18_is_loaded(tmp_path: Path) -> None:
+    model = build_model("resnet18", seed=1)
     torch.save(model, tmp_path / "file")
     back = load(tmp_path / "file").model.state_dict()
     assert all(torch.equal(back[key], tensor) for key, tensor in model.state_dict().items())
@@ -496,7 +494,7 @@ def test_optimizer_of_two_groups_is_refused(tmp_path: Path) -> None:
     groups: list[dict[str, Any]] = [{"params": [first]}, {"params": others, "lr": 0.1}]
     optimizer = torch.optim.SGD(groups, lr=0.2)
     content = {"model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict()}
-    assert "its optimizer has not one group of parameters" in refusal(content, tmp_path / "file")
+    assert "its optimizer does not have exactly one group of parameters" in refusal(content, tmp_path / "file")
 
 
 def test_inspection_of_a_file_of_the_lesson_is_json(theirs: Path) -> None:

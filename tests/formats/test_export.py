@@ -8,14 +8,17 @@ import safetensors.torch
 import torch
 
 from fashion_core import files
+from fashion_core.cli.main import main
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError
 from fashion_core.formats import export
+from fashion_core.formats.import_file import import_file
 from fashion_core.formats.load import load
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
 from fashion_core.runs.store import RunStore
-from tests.support.processes import command_line
 from tests.support.runs import new_run, train
+
+Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +82,7 @@ def test_damaged_checkpoint_is_refused(store: RunStore, tmp_path: Path) -> None:
     content = bytearray(run.checkpoint_path(0).read_bytes())
     content[-1000] ^= 1
     run.checkpoint_path(0).write_bytes(content)
-    with pytest.raises(DamagedFileError, match="is not what was saved"):
+    with pytest.raises(DamagedFileError, match="is not the one that was recorded"):
         export.export(run, 0, "checkpoint", tmp_path / "c")
     assert not (tmp_path / "c").exists()
 
@@ -89,7 +92,7 @@ def test_folder_that_does_not_exist_is_one_sentence(run: Run, tmp_path: Path) ->
         export.export(run, 0, "weights", tmp_path / "no" / "w.pth")
 
 
-def test_five_ways_measures_each_format_on_the_same_images(run: Run) -> None:
+def test_comparison_measures_each_format_on_the_same_images(run: Run) -> None:
     answer = export.compare_formats(run, 1)
     assert (answer["images"], answer["what"]) == (256, "test images")
     rows = {row["format"]: row for row in answer["formats"]}
@@ -99,22 +102,25 @@ def test_five_ways_measures_each_format_on_the_same_images(run: Run) -> None:
     assert all(row["save_seconds"] > 0 and row["load_seconds"] > 0 for row in rows.values())
 
 
-def test_five_ways_without_the_dataset_says_so(store: RunStore, run: Run, tmp_path: Path) -> None:
+def test_comparison_without_the_dataset_says_so(store: RunStore, run: Run, tmp_path: Path, capsys: Capture) -> None:
     theirs = tmp_path / "w.pth"
     export.export(run, 1, "weights", theirs)
-    imported = json.loads(command_line("import", str(theirs), "--dataset", "fashion-mnist", "--json").stdout)
-    done = command_line("formats", imported["id"], "0", "--json")
-    assert json.loads(done.stdout)["what"] == "random pixels, for the dataset is not here"
+    imported = import_file(store, theirs, "w.pth", {"dataset": "fashion-mnist"})
+    assert main(["formats", imported.id, "0", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["what"] == "random pixels, for the dataset is not here"
 
 
-def test_commands_print_what_they_wrote(run: Run, tmp_path: Path) -> None:
+def test_commands_print_what_they_wrote(
+    run: Run, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASHION_RUNS", str(run.path.parent))
     out = tmp_path / "w.pth"
-    done = command_line(
-        "export", run.id, "1", "--format", "weights", str(out), "--json", FASHION_RUNS=str(run.path.parent)
-    )
-    record = json.loads(done.stdout)
+    command = ["export", run.id, "1", "--format", "weights", str(out)]
+    assert main([*command, "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
     assert (record["path"], record["sha256"]) == (str(out), files.digest_of(out).sha256)
-    seen = json.loads(command_line("inspect", str(out), "--json").stdout)
+    assert main(["inspect", str(out), "--json"]) == 0
+    seen = json.loads(capsys.readouterr().out)
     assert (seen["format"], seen["model"], seen["sha256"]) == ("weights", "mlp", record["sha256"])
-    again = command_line("export", run.id, "1", "--format", "weights", str(out), FASHION_RUNS=str(run.path.parent))
-    assert (again.returncode, again.stderr.count("\n")) == (1, 1)
+    assert main(command) == 1
+    assert capsys.readouterr().err.count("\n") == 1

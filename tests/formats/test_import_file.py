@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from fashion_core import files
+from fashion_core.cli.main import main
 from fashion_core.errors import ConfigError, RefusedFileError
 from fashion_core.formats import export
 from fashion_core.formats.import_file import import_file
@@ -16,8 +17,9 @@ from fashion_core.models import build_model
 from fashion_core.resume import plan
 from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs.store import RunStore, run_record
-from tests.support.processes import command_line, python
 from tests.support.runs import new_run, train
+
+Capture = pytest.CaptureFixture[str]
 
 
 def four_keys(model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int = 4) -> dict[str, Any]:
@@ -92,8 +94,7 @@ def test_weights_alone_count_as_epoch_0_and_the_notes_say_what_is_missing(store:
     assert run.epochs_saved() == [0]
     assert run.labels.notes == (
         "The file carries no optimizer: resuming starts a fresh one. The file names no epoch that can be counted; "
-        "it counts as epoch 0. The file does not tell on what it was trained: dataset synthetic and pixels unit stand "
-        "in its place."
+        "it counts as epoch 0. The file does not say what it was trained on: assumed dataset synthetic and pixels unit."
     )
 
 
@@ -121,7 +122,7 @@ def test_adam_that_may_be_adamw_is_said_in_the_notes(store: RunStore, tmp_path: 
     del content["optimizer_state_dict"]["param_groups"][0]["decoupled_weight_decay"]
     torch.save(content, tmp_path / "a.pth")
     run = import_file(store, tmp_path / "a.pth", "a.pth", {"dataset": "synthetic", "pixels": "unit"})
-    assert run.labels.notes == "It was saved by Adam or AdamW, the file does not tell which: it counts as Adam."
+    assert run.labels.notes == "It was saved by Adam or AdamW, the file does not say which: it counts as Adam."
 
 
 def test_momentum_in_another_memory_order_is_the_same_momentum(store: RunStore, tmp_path: Path) -> None:
@@ -213,39 +214,29 @@ def test_record_shows_the_epoch_without_what_is_not_known(store: RunStore, check
     assert (epoch["epoch"], epoch["loss"], epoch["accuracy"], epoch["seconds"]) == (4, 0.5, None, None)
 
 
-def test_command_prints_the_record_of_the_run(store: RunStore, checkpoint: Path) -> None:
-    done = command_line("import", str(checkpoint), "--json")
-    assert done.returncode == 0, done.stderr
-    record = json.loads(done.stdout)
+def test_notes_name_the_one_thing_that_nobody_said(store: RunStore, checkpoint: Path) -> None:
+    notes = import_file(store, checkpoint, "theirs.pth", {"pixels": "raw"}).labels.notes
+    assert notes.endswith("what it was trained on: assumed dataset synthetic.")
+
+
+def test_command_prints_the_record_of_the_run(store: RunStore, checkpoint: Path, capsys: Capture) -> None:
+    assert main(["import", str(checkpoint), "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
     assert (record["state"], record["name"], record["source"]["format"]) == ("imported", "theirs.pth", "checkpoint")
 
 
-def test_command_says_where_the_run_is_and_no_more_where_nothing_was_assumed(store: RunStore, checkpoint: Path) -> None:
-    done = command_line("import", str(checkpoint), "--dataset", "synthetic", "--pixels", "unit")
-    assert done.returncode == 0, done.stderr
+def test_command_says_where_the_run_is_and_what_was_assumed(store: RunStore, checkpoint: Path, capsys: Capture) -> None:
+    assert main(["import", str(checkpoint), "--dataset", "synthetic", "--pixels", "unit"]) == 0
     (run,) = store.runs()
-    assert done.stdout == f"run {run.id} in {run.path}: cnn at epoch 4\n"
+    assert capsys.readouterr().out == f"run {run.id} in {run.path}: cnn at epoch 4\n"
+    assert main(["import", str(checkpoint)]) == 0
+    (second,) = [other for other in store.runs() if other.id != run.id]
+    assert capsys.readouterr().out.splitlines()[1:] == [second.labels.notes]
+    assert "dataset synthetic" in second.labels.notes
 
 
-def test_notes_name_the_one_thing_that_nobody_said(store: RunStore, checkpoint: Path) -> None:
-    notes = import_file(store, checkpoint, "theirs.pth", {"pixels": "raw"}).labels.notes
-    assert notes.endswith("on what it was trained: dataset synthetic stands in its place.")
-
-
-def test_command_says_what_was_assumed(store: RunStore, checkpoint: Path) -> None:
-    said = command_line("import", str(checkpoint)).stdout.splitlines()
-    (run,) = store.runs()
-    assert said[1:] == [run.labels.notes]
-    assert "dataset synthetic" in run.labels.notes
-
-
-def test_command_refuses_with_one_sentence(store: RunStore, tmp_path: Path) -> None:
+def test_command_refuses_with_one_sentence(store: RunStore, tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "text").write_text("no model")
-    done = command_line("import", str(tmp_path / "text"))
-    assert done.returncode == 1
-    assert done.stderr == "fashion_core: The file is refused: it is no file that torch or safetensors writes.\n"
-
-
-def test_inspect_needs_no_torch() -> None:
-    code = "import sys, fashion_core.formats.inspect; assert 'torch' not in sys.modules"
-    assert python(code).returncode == 0
+    assert main(["import", str(tmp_path / "text")]) == 1
+    said = capsys.readouterr().err
+    assert said == "fashion_core: The file is refused: it is not a file that torch or safetensors writes.\n"

@@ -185,7 +185,7 @@ def clean_up(run: Run) -> int:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("kills", [20, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [12, pytest.param(200, marks=pytest.mark.slow)])
 def test_kills_at_random_moments_of_saving_damage_nothing_that_is_listed(
     nursery: ForkServerContext, store: RunStore, content: save.Checkpoint, tmp_path: Path, kills: int
 ) -> None:

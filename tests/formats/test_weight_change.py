@@ -29,10 +29,9 @@ def expected(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor], na
     return float((b - a).norm() / a.norm())
 
 
-@pytest.mark.parametrize("name", ["mlp", "cnn", "resnet18"])
-def test_change_of_each_tensor_is_that_of_torch(tmp_path: Path, name: str) -> None:
-    before = build_model(name, seed=0).state_dict()
-    after = moved_model(build_model(name, seed=0)).state_dict()
+def test_change_of_each_tensor_is_that_of_torch(tmp_path: Path) -> None:
+    before = build_model("cnn", seed=0).state_dict()
+    after = moved_model(build_model("cnn", seed=0)).state_dict()
     found = weight_change(
         saved(tmp_path / "a", {"model_state_dict": before}), saved(tmp_path / "b", {"model_state_dict": after})
     )

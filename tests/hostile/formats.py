@@ -101,40 +101,31 @@ def _empty(count: int) -> dict[str, Any]:
     return {str(index): {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for index in range(count)}
 
 
-def tensors_alone() -> Iterator[Case]:
+def safetensors_with() -> Iterator[Case]:
     for name, change in _HEADERS.items():
-        yield f"safetensors with {name}", partial(_changed, change)
-    yield "safetensors with a header of 2^63", lambda: _written(b'{"a":1}', b"", 2**63)
-    yield "safetensors with a header of 200 MB", lambda: _written(b'{"a":1}', bytes(100), 200_000_000)
-    yield "safetensors with a header longer than it", lambda: _written(b'{"a":1}', b"", 1000)
-    yield "safetensors with a header of 1 MB of lists", lambda: _written(b'{"a":' + b"[" * 1_000_000, b"")
-    yield "safetensors with a header of 1 MB of dicts", lambda: _written(b'{"a":' * 200_000, b"")
-    yield "safetensors with many small lists", lambda: _written(b'{"a":[' + b"[]," * 340_000 + b"[]]}", b"")
-    yield "safetensors with many small dicts", lambda: _written(b'{"a":[' + b"{}," * 340_000 + b"{}]}", b"")
-    yield "safetensors with a number of 1 MB", lambda: _written(b'{"a":' + b"9" * 1_000_000 + b"}", b"")
-    yield "safetensors with a float of 1 MB", lambda: _written(b'{"a":0.' + b"9" * 1_000_000 + b"}", b"")
-    yield "safetensors with nan", lambda: _written(_replaced(b'"shape":[10]', b'"shape":[NaN]'), _header()[1])
+        yield name, partial(_changed, change)
+    yield "a header of 2^63", lambda: _written(b'{"a":1}', b"", 2**63)
+    yield "a header of 200 MB", lambda: _written(b'{"a":1}', bytes(100), 200_000_000)
+    yield "a header longer than it", lambda: _written(b'{"a":1}', b"", 1000)
+    yield "a header of 1 MB of lists", lambda: _written(b'{"a":' + b"[" * 1_000_000, b"")
+    yield "a header of 1 MB of dicts", lambda: _written(b'{"a":' * 200_000, b"")
+    yield "many small lists", lambda: _written(b'{"a":[' + b"[]," * 340_000 + b"[]]}", b"")
+    yield "many small dicts", lambda: _written(b'{"a":[' + b"{}," * 340_000 + b"{}]}", b"")
+    yield "a number of 1 MB", lambda: _written(b'{"a":' + b"9" * 1_000_000 + b"}", b"")
+    yield "a float of 1 MB", lambda: _written(b'{"a":0.' + b"9" * 1_000_000 + b"}", b"")
+    yield "nan", lambda: _written(_replaced(b'"shape":[10]', b'"shape":[NaN]'), _header()[1])
+    yield "a key twice", lambda: _written(_replaced(b'{"__metadata__"', b'{"a":1,"a":2,"__metadata__"'), _header()[1])
+    yield "a weight twice", _weight_twice
+    yield "a file of UTF-16", lambda: _written(b"{" + json.dumps(_header()[0]).encode("utf-16-le")[1:], _header()[1])
+    yield "a file of bad UTF-8", lambda: _written(b'{"\xff\xfe":1}', b"")
+    yield "a file that is a list", lambda: _written(b"[1,2,3]", b"")
+    yield "a file that is empty", lambda: _written(b"{}", b"")
+    yield "a pickle behind", lambda: _tensors() + whole(by_global("os", "system", (COMMAND,)))
+    yield "a file cut off", lambda: _tensors()[:-4]
+    yield "nan weights", lambda: safetensors.torch.save({**mlp().state_dict(), BIAS: torch.full((10,), float("nan"))})
+    yield "a file of another model", lambda: safetensors.torch.save({"weight": torch.zeros(3)})
     yield (
-        "safetensors with a key twice",
-        lambda: _written(_replaced(b'{"__metadata__"', b'{"a":1,"a":2,"__metadata__"'), _header()[1]),
-    )
-    yield "safetensors with a weight twice", _weight_twice
-    yield (
-        "safetensors of UTF-16",
-        lambda: _written(b"{" + json.dumps(_header()[0]).encode("utf-16-le")[1:], _header()[1]),
-    )
-    yield "safetensors of bad UTF-8", lambda: _written(b'{"\xff\xfe":1}', b"")
-    yield "safetensors that is a list", lambda: _written(b"[1,2,3]", b"")
-    yield "safetensors that is empty", lambda: _written(b"{}", b"")
-    yield "safetensors with a pickle behind", lambda: _tensors() + whole(by_global("os", "system", (COMMAND,)))
-    yield "safetensors cut off", lambda: _tensors()[:-4]
-    yield (
-        "safetensors with nan weights",
-        lambda: safetensors.torch.save({**mlp().state_dict(), BIAS: torch.full((10,), float("nan"))}),
-    )
-    yield "safetensors of another model", lambda: safetensors.torch.save({"weight": torch.zeros(3)})
-    yield (
-        "safetensors of float64",
+        "a file of float64",
         lambda: safetensors.torch.save({key: value.double() for key, value in mlp().state_dict().items()}),
     )
 
@@ -208,50 +199,38 @@ _WEIGHTS: dict[str, Callable[[dict[str, Any]], object]] = {
 }
 
 
-def programs() -> Iterator[Case]:
+def pt2_with() -> Iterator[Case]:
     gadget = whole(by_global("os", "system", (COMMAND,)))
     for name, change in _WEIGHTS.items():
-        yield f"pt2 with {name}", partial(_described, change)
-    yield "pt2 with a pickle in its sample inputs", lambda: _program_with({SAMPLES: torch_file(gadget, {})})
+        yield name, partial(_described, change)
+    yield "a pickle in its sample inputs", lambda: _program_with({SAMPLES: torch_file(gadget, {})})
     yield (
-        "pt2 with a layer in its sample inputs",
+        "a layer in its sample inputs",
         lambda: _program_with({SAMPLES: torch_file(whole(call(LINEAR, number(9))), {})}),
     )
-    yield "pt2 with a bare pickle as sample inputs", lambda: _program_with({SAMPLES: gadget})
-    yield (
-        "pt2 with a bomb in its sample inputs",
-        lambda: _program_with({SAMPLES: torch_file(whole(b"]" * 900_000), {})}),
-    )
-    yield "pt2 with sample inputs of no archive", lambda: _program_with({SAMPLES: b"x"})
-    yield "pt2 with pickled weights in a member", lambda: _program_with({"archive/data/weights/weight_5": gadget})
-    yield (
-        "pt2 with pickled constants",
-        lambda: _program_with({CONSTANTS: b'{"config":{"x":{"path_name":"custom_obj_0"}}}'}),
-    )
-    yield "pt2 with a custom object", lambda: _program_with({"archive/data/constants/custom_obj_0": gadget})
-    yield "pt2 with compiled code", lambda: _program_with({"archive/data/aotinductor/model/x.so": b"\x7fELF"})
-    yield "pt2 with a member more", lambda: _program_with({"archive/extra/evil.py": b"import os"})
-    yield "pt2 with a second model", lambda: _program_with({"archive/models/other.json": b"{}"})
-    yield "pt2 with the pickle of a checkpoint", lambda: _program_with({"archive/data.pkl": gadget})
-    yield (
-        "pt2 with weights described in 2 MB",
-        lambda: _program_with({WEIGHTS: b'{"config":{"a":"' + b"x" * 2_000_000 + b'"}}'}),
-    )
-    yield "pt2 with weights described in nested lists", lambda: _program_with({WEIGHTS: b'{"config":' + b"[" * 900_000})
-    yield "pt2 with weights described in a list", lambda: _program_with({WEIGHTS: b'{"config":[1]}'})
-    yield "pt2 described by a list", lambda: _program_with({WEIGHTS: b"[1]"})
-    yield "pt2 with one number for ten", _one_for_ten
-    yield "pt2 with one weight described in two ways", _two_ways
-    yield "pt2 with no weights", lambda: _program_with({WEIGHTS: b'{"config":{}}'})
-    yield "pt2 with weights of text", lambda: _program_with({WEIGHTS: b'{"config":{"w":"x"}}'})
-    yield "pt2 of an unknown kind", lambda: _program_with({"archive/archive_format": b"pt3"})
-    yield (
-        "pt2 with a changed weight",
-        lambda: archive({**members_of(_program()), "archive/data/weights/weight_5": bytes(40)}),
-    )
-    yield "pt2 with a changed graph", lambda: archive({**members_of(_program()), GRAPH: b"[" * 1_000_000})
-    yield "pt2 with weights that changed places", _changed_places
-    yield "pt2 of torch before 2.9", lambda: archive({"serialized_exported_program.json": b"{}", "version": b"8.1"})
+    yield "a bare pickle as sample inputs", lambda: _program_with({SAMPLES: gadget})
+    yield "a bomb in its sample inputs", lambda: _program_with({SAMPLES: torch_file(whole(b"]" * 900_000), {})})
+    yield "sample inputs of no archive", lambda: _program_with({SAMPLES: b"x"})
+    yield "pickled weights in a member", lambda: _program_with({"archive/data/weights/weight_5": gadget})
+    yield "pickled constants", lambda: _program_with({CONSTANTS: b'{"config":{"x":{"path_name":"custom_obj_0"}}}'})
+    yield "a custom object", lambda: _program_with({"archive/data/constants/custom_obj_0": gadget})
+    yield "compiled code", lambda: _program_with({"archive/data/aotinductor/model/x.so": b"\x7fELF"})
+    yield "a member more", lambda: _program_with({"archive/extra/evil.py": b"import os"})
+    yield "a second model", lambda: _program_with({"archive/models/other.json": b"{}"})
+    yield "the pickle of a checkpoint", lambda: _program_with({"archive/data.pkl": gadget})
+    yield "weights described in 2 MB", lambda: _program_with({WEIGHTS: b'{"config":{"a":"' + b"x" * 2_000_000 + b'"}}'})
+    yield "weights described in nested lists", lambda: _program_with({WEIGHTS: b'{"config":' + b"[" * 900_000})
+    yield "weights described in a list", lambda: _program_with({WEIGHTS: b'{"config":[1]}'})
+    yield "a file described by a list", lambda: _program_with({WEIGHTS: b"[1]"})
+    yield "one number for ten", _one_for_ten
+    yield "one weight described in two ways", _two_ways
+    yield "no weights", lambda: _program_with({WEIGHTS: b'{"config":{}}'})
+    yield "weights of text", lambda: _program_with({WEIGHTS: b'{"config":{"w":"x"}}'})
+    yield "a file of an unknown kind", lambda: _program_with({"archive/archive_format": b"pt3"})
+    yield "a changed weight", lambda: archive({**members_of(_program()), "archive/data/weights/weight_5": bytes(40)})
+    yield "a changed graph", lambda: archive({**members_of(_program()), GRAPH: b"[" * 1_000_000})
+    yield "weights that changed places", _changed_places
+    yield "a file of torch before 2.9", lambda: archive({"serialized_exported_program.json": b"{}", "version": b"8.1"})
 
 
 def _one_for_ten() -> bytes:
@@ -280,4 +259,4 @@ def _changed_places() -> bytes:
     return archive({**members, one: members[other], other: members[one]})
 
 
-FAMILIES = (tensors_alone, programs)
+FAMILIES = (safetensors_with, pt2_with)

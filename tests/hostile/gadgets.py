@@ -34,139 +34,77 @@ _CODE = f"__import__('os').system('{COMMAND}')"
 _SCRIPT = "/tmp/fashion-core-script.py"
 _URL = "http://127.0.0.1:9/fashion-core"
 
-GADGETS: Mapping[str, tuple[str, ...]] = {
-    "os system": (COMMAND,),
-    "posix system": (COMMAND,),
-    "nt system": (COMMAND,),
-    "os popen": (COMMAND,),
-    "os execl": ("/bin/sh", "sh", "-c", COMMAND),
-    "os remove": (_SCRIPT,),
-    "os putenv": ("LD_PRELOAD", _SCRIPT),
-    "subprocess Popen": (COMMAND,),
-    "subprocess call": (COMMAND,),
-    "subprocess check_output": (COMMAND,),
-    "subprocess getoutput": (COMMAND,),
-    "commands getoutput": (COMMAND,),
-    "platform popen": (COMMAND,),
-    "pty spawn": (COMMAND,),
-    "builtins eval": (_CODE,),
-    "builtins exec": (_CODE,),
-    "builtins compile": (_CODE, "name", "exec"),
-    "builtins getattr": ("os", "system"),
-    "builtins setattr": ("os", "system", "x"),
-    "builtins __import__": ("os",),
-    "builtins open": (_SCRIPT, "w"),
-    "builtins breakpoint": (),
-    "builtins globals": (),
-    "builtins type": ("x",),
-    "__builtin__ eval": (_CODE,),
-    "__builtin__ execfile": (_SCRIPT,),
-    "importlib import_module": ("os",),
-    "importlib.machinery SourceFileLoader": ("x", _SCRIPT),
-    "importlib._bootstrap _load_unlocked": ("os",),
-    "imp load_source": ("x", _SCRIPT),
-    "zipimport zipimporter": (_SCRIPT,),
-    "runpy run_path": (_SCRIPT,),
-    "runpy _run_code": (_CODE,),
-    "timeit timeit": (_CODE,),
-    "timeit main": (_CODE,),
-    "profile run": (_CODE,),
-    "cProfile run": (_CODE,),
-    "pdb run": (_CODE,),
-    "bdb Bdb.run": (_CODE,),
-    "code InteractiveInterpreter": (),
-    "doctest debug_script": (_CODE,),
-    "trace Trace.run": (_CODE,),
-    "types FunctionType": (_CODE,),
-    "types CodeType": (_CODE,),
-    "marshal loads": (_CODE,),
-    "pickle loads": (_CODE,),
-    "_pickle loads": (_CODE,),
-    "pickle Unpickler": (_CODE,),
-    "shelve open": (_SCRIPT,),
-    "copyreg _reconstructor": ("x",),
-    "copyreg add_extension": ("os", "system"),
-    "functools partial": (COMMAND,),
-    "functools reduce": ("x",),
-    "operator methodcaller": ("system", COMMAND),
-    "operator attrgetter": ("system",),
-    "operator itemgetter": ("system",),
-    "codecs decode": (_CODE, "rot13"),
-    "_codecs encode": (_CODE, "latin1"),
-    "codecs open": (_SCRIPT,),
-    "webbrowser open": (_URL,),
-    "urllib.request urlopen": (_URL,),
-    "http.client HTTPSConnection": ("127.0.0.1",),
-    "socket create_connection": ("127.0.0.1",),
-    "socket socket": (),
-    "ftplib FTP": ("127.0.0.1",),
-    "smtplib SMTP": ("127.0.0.1",),
-    "requests get": (_URL,),
-    "asyncio create_subprocess_shell": (COMMAND,),
-    "multiprocessing.util spawnv_passfds": (COMMAND,),
-    "threading Thread": (),
-    "atexit register": (COMMAND,),
-    "signal raise_signal": ("9",),
-    "sys exit": ("1",),
-    "sys settrace": ("x",),
-    "ctypes CDLL": ("libc.so.6",),
-    "ctypes.util find_library": ("c",),
-    "shutil rmtree": ("/tmp/fashion-core",),
-    "shutil move": (_SCRIPT, "/tmp/x"),
-    "pathlib Path.write_text": (_SCRIPT, "x"),
-    "tempfile mkdtemp": (),
-    "logging.config fileConfig": (_SCRIPT,),
-    "sqlite3 connect": (_SCRIPT,),
-    "pydoc pipepager": ("x", COMMAND),
-    "distutils.file_util write_file": (_SCRIPT, "x"),
-    "pip main": ("install x",),
-    "venv create": ("/tmp/x",),
-    "joblib load": (_SCRIPT,),
-    "dill loads": (_CODE,),
-    "cloudpickle.cloudpickle _make_function": (_CODE,),
-    "pandas read_pickle": (_SCRIPT,),
-    "pandas eval": (_CODE,),
-    "numpy load": (_SCRIPT,),
-    "numpy loadtxt": (_SCRIPT,),
-    "numpy memmap": (_SCRIPT,),
-    "numpy.core.multiarray _reconstruct": ("x",),
-    "numpy.core.multiarray scalar": ("f8",),
-    "numpy._core.multiarray scalar": ("f8",),
-    "numpy.testing._private.utils runstring": (_CODE,),
-    "numpy.f2py.crackfortran myeval": (_CODE,),
-    "torch load": (_SCRIPT,),
-    "torch.serialization load": (_SCRIPT,),
-    "torch.storage _load_from_bytes": ("x",),
-    "torch.hub load": ("a/b", "c"),
-    "torch.hub load_state_dict_from_url": (_URL,),
-    "torch.hub download_url_to_file": (_URL, _SCRIPT),
-    "torch.jit load": (_SCRIPT,),
-    "torch.jit._script CompilationUnit": ("def f(): pass",),
-    "torch.package PackageImporter": (_SCRIPT,),
-    "torch.ops load_library": (_SCRIPT,),
-    "torch.classes load_library": (_SCRIPT,),
-    "torch.utils.cpp_extension load_inline": ("x",),
-    "torch.utils.model_zoo load_url": (_URL,),
-    "torch.fx.graph_module reduce_graph_module": ("x",),
-    "torch.fx.graph_module _forward_from_src": (_CODE,),
-    "torch.distributed.rpc rpc_sync": ("x",),
-    "torch.multiprocessing.spawn spawn": ("x",),
-    "torch.nn.modules.module register_module_forward_hook": ("x",),
-    "torch.nn.utils.parametrize type_before_parametrizations": ("x",),
-    "torch.utils._config_module load_config": ("x",),
-    "torch._inductor.codecache PyCodeCache": (_CODE,),
-    "torch._dynamo.guards GuardBuilder.get": (_CODE,),
-    "torch.utils.collect_env run": (COMMAND,),
-    "torchvision.datasets.utils download_url": (_URL,),
-    "torch.nn Module.load_state_dict": ("x",),
-    "torch set_default_device": ("x",),
-    "torch.cuda init": (),
-    "fashion_core.runs.queue stop": ("x",),
-    "fashion_core.formats.load load": (_SCRIPT,),
-    "__main__ NeuralNetwork.forward": ("x",),
-    "streamlit.web.bootstrap run": (_SCRIPT,),
+_CALLED: Mapping[tuple[str, ...], str] = {
+    (_CODE,): """
+        builtins:eval builtins:exec __builtin__:eval runpy:_run_code timeit:timeit timeit:main profile:run
+        cProfile:run pdb:run bdb:Bdb.run doctest:debug_script trace:Trace.run types:FunctionType
+        types:CodeType marshal:loads pickle:loads _pickle:loads pickle:Unpickler dill:loads
+        cloudpickle.cloudpickle:_make_function pandas:eval numpy.testing._private.utils:runstring
+        numpy.f2py.crackfortran:myeval torch.fx.graph_module:_forward_from_src
+        torch._inductor.codecache:PyCodeCache torch._dynamo.guards:GuardBuilder.get
+    """,
+    (_SCRIPT,): """
+        os:remove __builtin__:execfile zipimport:zipimporter runpy:run_path shelve:open codecs:open
+        logging.config:fileConfig sqlite3:connect joblib:load pandas:read_pickle numpy:load numpy:loadtxt
+        numpy:memmap torch:load torch.serialization:load torch.jit:load torch.package:PackageImporter
+        torch.ops:load_library torch.classes:load_library fashion_core.formats.load:load
+        streamlit.web.bootstrap:run
+    """,
+    ("x",): """
+        builtins:type copyreg:_reconstructor functools:reduce sys:settrace numpy.core.multiarray:_reconstruct
+        torch.storage:_load_from_bytes torch.utils.cpp_extension:load_inline
+        torch.fx.graph_module:reduce_graph_module torch.distributed.rpc:rpc_sync
+        torch.multiprocessing.spawn:spawn torch.nn.modules.module:register_module_forward_hook
+        torch.nn.utils.parametrize:type_before_parametrizations torch.utils._config_module:load_config
+        torch.nn:Module.load_state_dict torch:set_default_device fashion_core.runs.queue:stop
+        __main__:NeuralNetwork.forward
+    """,
+    (COMMAND,): """
+        os:system posix:system nt:system os:popen subprocess:Popen subprocess:call subprocess:check_output
+        subprocess:getoutput commands:getoutput platform:popen pty:spawn functools:partial
+        asyncio:create_subprocess_shell multiprocessing.util:spawnv_passfds atexit:register
+        torch.utils.collect_env:run
+    """,
+    (): """
+        builtins:breakpoint builtins:globals code:InteractiveInterpreter socket:socket threading:Thread
+        tempfile:mkdtemp torch.cuda:init
+    """,
+    (_URL,): """
+        webbrowser:open urllib.request:urlopen requests:get torch.hub:load_state_dict_from_url
+        torch.utils.model_zoo:load_url torchvision.datasets.utils:download_url
+    """,
+    ("127.0.0.1",): "http.client:HTTPSConnection socket:create_connection ftplib:FTP smtplib:SMTP",
+    ("os",): "builtins:__import__ importlib:import_module importlib._bootstrap:_load_unlocked",
+    ("os", "system"): "builtins:getattr copyreg:add_extension",
+    ("x", _SCRIPT): "importlib.machinery:SourceFileLoader imp:load_source",
+    ("system",): "operator:attrgetter operator:itemgetter",
+    (_SCRIPT, "x"): "pathlib:Path.write_text distutils.file_util:write_file",
+    ("f8",): "numpy.core.multiarray:scalar numpy._core.multiarray:scalar",
+    ("/bin/sh", "sh", "-c", COMMAND): "os:execl",
+    ("LD_PRELOAD", _SCRIPT): "os:putenv",
+    (_CODE, "name", "exec"): "builtins:compile",
+    ("os", "system", "x"): "builtins:setattr",
+    (_SCRIPT, "w"): "builtins:open",
+    ("system", COMMAND): "operator:methodcaller",
+    (_CODE, "rot13"): "codecs:decode",
+    (_CODE, "latin1"): "_codecs:encode",
+    ("9",): "signal:raise_signal",
+    ("1",): "sys:exit",
+    ("libc.so.6",): "ctypes:CDLL",
+    ("c",): "ctypes.util:find_library",
+    ("/tmp/fashion-core",): "shutil:rmtree",
+    (_SCRIPT, "/tmp/x"): "shutil:move",
+    ("x", COMMAND): "pydoc:pipepager",
+    ("install x",): "pip:main",
+    ("/tmp/x",): "venv:create",
+    ("a/b", "c"): "torch.hub:load",
+    (_URL, _SCRIPT): "torch.hub:download_url_to_file",
+    ("def f(): pass",): "torch.jit._script:CompilationUnit",
 }
-"""Module and name of what would be called, and the texts that it would be called with."""
+"""What would be called, as module and name, by the texts that it would be called with."""
+GADGETS: Mapping[str, tuple[str, ...]] = {
+    called.replace(":", " "): texts for texts, names in _CALLED.items() for called in names.split()
+}
 
 Style = Callable[[str, str, tuple[str, ...]], bytes]
 """How a call is written in a pickle."""

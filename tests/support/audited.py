@@ -30,14 +30,15 @@ from fashion_core.formats.load import load
 from tests import hostile
 from tests.hostile.building import archive, checkpoint, members_of, mlp, saved
 
+Act = Callable[[Path], object]
 SLOW, LONGEST = 0.05, 5.0
 INSTRUCTIONS = b"}" * 59_000 + b"."
 HARMLESS = {"builtins.id", "object.__getattr__", "sys._getframe"}
-"""Events of ordinary work that touch nothing outside the process."""
+"""Events of ordinary work that touches nothing outside the process."""
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 events: list[str] = []
 watched: list[str] = []
-"""The one path that may be opened for reading; empty while nothing is watched."""
+"""The one path that may be opened for reading while it is watched; empty while nothing is."""
 
 
 def audit(event: str, arguments: tuple[Any, ...]) -> None:
@@ -48,7 +49,7 @@ def audit(event: str, arguments: tuple[Any, ...]) -> None:
     events.append(f"{event}{arguments!r}"[:200])
 
 
-def watching(path: Path, act: Callable[[Path], object]) -> tuple[str | None, list[str], float]:
+def watching(path: Path, act: Act) -> tuple[str | None, list[str], float]:
     """What ``act`` objected to, the events meanwhile, and the seconds of processor time."""
     events.clear()
     watched[:] = [str(path)]
@@ -66,26 +67,18 @@ def watching(path: Path, act: Callable[[Path], object]) -> tuple[str | None, lis
     return said if isinstance(said, str) else None, list(events), seconds
 
 
-def refusal_of(path: Path) -> str | None:
-    return inspect(path).refusal
-
-
 def high_water() -> int:
-    """Peak memory of this process since ``reset_high_water``, in bytes; 0 without /proc."""
+    """Peak memory of this process since it was reset, in bytes; 0 without /proc."""
     status = Path("/proc/self/status")
     found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
     return int(found[1]) * 1024 if found else 0
 
 
-def reset_high_water() -> None:
+def memory(path: Path, act: Act) -> int:
+    """Peak growth in bytes: of Python and numpy, or of the process, whichever is larger."""
     clear = Path("/proc/self/clear_refs")
     if clear.exists():
         clear.write_text("5")
-
-
-def memory(path: Path, act: Callable[[Path], object]) -> int:
-    """Peak growth in bytes: of Python and numpy, or of the process, whichever is larger."""
-    reset_high_water()
     before = high_water()
     tracemalloc.start()
     watching(path, act)
@@ -96,8 +89,8 @@ def memory(path: Path, act: Callable[[Path], object]) -> int:
 
 def result(name: str, path: Path) -> dict[str, Any]:
     """The results of both readers; a slow one runs twice and the faster time counts, beside the pace then."""
-    found: dict[str, Any] = {"name": name, "bytes": path.stat().st_size}
-    for reader, act in (("inspect", refusal_of), ("load", load)):
+    found: dict[str, Any] = {"name": name}
+    for reader, act in READERS.items():
         said, seen, seconds = watching(path, act)
         if seconds > SLOW:
             seconds = min(seconds, watching(path, act)[2])
@@ -106,8 +99,11 @@ def result(name: str, path: Path) -> dict[str, Any]:
     return found
 
 
+READERS: dict[str, Act] = {"inspect": lambda path: inspect(path).refusal, "load": load}
+
+
 def pace() -> float:
-    """Seconds of processor time for as many pickle instructions as a file may have; the best of three."""
+    """Seconds of processor time to go through as many instructions as a file may have; now, the least of three."""
     times = []
     for _ in range(3):
         began = time.process_time()
@@ -129,7 +125,7 @@ def good_files() -> dict[str, bytes]:
 
 
 def limit_damage() -> None:
-    """Stop a reader that falls for a bomb before it hurts the machine: after 5 seconds, or 1 GB more."""
+    """End a reader that falls for a bomb before the machine feels it: after 5 seconds, or with a GB more."""
     signal.signal(signal.SIGALRM, signal.default_int_handler)
     now = psutil.Process().memory_info().vms
     resource.setrlimit(resource.RLIMIT_AS, (now + (1 << 30), resource.RLIM_INFINITY))
@@ -140,27 +136,31 @@ def made(path: Path, data: bytes) -> Path:
     return path
 
 
-def main(folder: Path, part: str) -> None:
-    path, cases = folder / "file", hostile.quick() if part == "quick" else hostile.rest()
-    for data in good_files().values():  # what is imported late and kept is so before the watch begins
-        refusal_of(made(path, data))
-        load(path)
-    gc.collect()
-    gc.freeze()  # torch makes each full collection a tenth of a second, whoever causes it
-    limit_damage()
-    sys.addaudithook(audit)
-    results = [result(name, made(path, make())) for name, make in cases]
-    harmless = [result(name, made(path, make())) for name, make in hostile.harmless()]
-    control = watching(made(path, pickle.dumps(Gadget())), lambda path: pickle.loads(path.read_bytes()))
-    good = [result(name, made(path, data)) for name, data in good_files().items()]
-    print(json.dumps({"hostile": results, "harmless": harmless, "good": good, "control": control[1]}))
-
-
 class Gadget:
     """Does no harm, but what it does is a gadget's work."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return eval, ("1 + 1",)
+
+
+def main(folder: Path, part: str) -> None:
+    path, good = folder / "file", good_files()
+    for data in good.values():  # what is imported late and cached is so before the watch begins
+        for read in READERS.values():
+            read(made(path, data))
+    gc.collect()
+    gc.freeze()  # torch makes each full collection a tenth of a second, whatever causes it
+    limit_damage()
+    sys.addaudithook(audit)
+    cases = hostile.quick() if part == "quick" else hostile.rest()
+    answer: dict[str, Any] = {
+        "hostile": [result(name, made(path, make())) for name, make in cases],
+        "harmless": [result(name, made(path, make())) for name, make in hostile.harmless()],
+        "good": [result(name, made(path, data)) for name, data in good.items()],
+    }
+    made(path, pickle.dumps(Gadget()))
+    answer["control"] = watching(path, lambda path: pickle.loads(path.read_bytes()))[1]
+    print(json.dumps(answer))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The second door: a pickle read as a list of instructions that build inert values; nothing in it is ever called.
+"""The second stage: read a pickle as a list of instructions that build inert values; nothing in it is ever called.
 
-What torch's own unpickler would call stands here as a ``Record`` of a name and its arguments. Tensors become
-``SavedTensor``: where their numbers are, not the numbers. So reading a stranger's file takes neither torch nor trust.
+What torch's own unpickler would call stands here as a ``Record`` of a name and its arguments. A tensor becomes a
+``SavedTensor``: where its numbers are, not the numbers. So reading a stranger's file takes neither torch nor trust.
 Opcodes: the comments of https://github.com/python/cpython/blob/main/Lib/pickletools.py
 """
 
@@ -49,14 +49,14 @@ class Pickle:
 def read_pickle(data: bytes, start: int = 0, most: int = MAX_OPCODES) -> Pickle:
     """Follow the pickle that begins at ``start``, of at most so many instructions, without executing anything in it.
 
-    Gives dicts, lists, tuples, plain values, ``SavedTensor``, ``Storage``, ``Name`` and ``Record``, at most
+    Returns dicts, lists, tuples, plain values, ``SavedTensor``, ``Storage``, ``Name`` and ``Record``, at most
     ``MAX_DEPTH`` deep and ``MAX_NODES`` large however it shares its parts. Raises ``RefusedFileError``.
     """
     stream = io.BytesIO(data)
     stream.seek(start)
-    machine = _Machine(most)
+    machine = _Machine()
     try:
-        content = machine.run(stream)
+        content = machine.run(stream, most)
     except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
         raise RefusedFileError("its pickle is malformed") from error
     count_nodes(content)
@@ -66,8 +66,7 @@ def read_pickle(data: bytes, start: int = 0, most: int = MAX_OPCODES) -> Pickle:
 class _Machine:
     """The stack and the memo of an unpickler, with values that can do nothing."""
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self) -> None:
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
@@ -75,19 +74,15 @@ class _Machine:
         self.storages: dict[str, Storage] = {}
         self.records = 0
 
-    def run(self, stream: io.BytesIO) -> Any:
+    def run(self, stream: io.BytesIO, most: int) -> Any:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
-            if count > self.most:
-                raise RefusedFileError(f"its pickle has more than {self.most:,} instructions")
-            name = opcode.name
-            if name == "STOP":
-                return self.only_value()
-            if name not in _OPCODES:
-                raise RefusedFileError(f"its pickle uses the instruction {name}, which no saved model needs")
-            _OPCODES[name](self, argument)
-        raise ValueError("no STOP")
-
-    def only_value(self) -> Any:
+            if count > most:
+                raise RefusedFileError(f"its pickle has more than {most:,} instructions")
+            if opcode.name == "STOP":
+                break
+            if opcode.name not in _OPCODES:
+                raise RefusedFileError(f"its pickle uses the instruction {opcode.name}, which no saved model needs")
+            _OPCODES[opcode.name](self, argument)
         (value,) = self.stack
         if self.marks:
             raise ValueError("something is left on the stack")
@@ -96,10 +91,7 @@ class _Machine:
     def push(self, value: Any) -> None:
         self.stack.append(value)
 
-    def nothing(self, _: Any) -> None:
-        """PROTO and FRAME say how the rest is written."""
-
-    def mark(self, _: Any) -> None:
+    def mark(self) -> None:
         self.marks.append(self.stack)
         self.stack = []
 
@@ -107,14 +99,8 @@ class _Machine:
         items, self.stack = self.stack, self.marks.pop()
         return items
 
-    def put(self, index: int) -> None:
-        self.memo[index] = self.stack[-1]
-
-    def memoize(self, _: Any) -> None:
-        self.memo[len(self.memo)] = self.stack[-1]
-
-    def get(self, index: int) -> None:
-        self.push(self.memo[index])
+    def put(self, index: int | None) -> None:
+        self.memo[len(self.memo) if index is None else index] = self.stack[-1]
 
     def tuple_of(self, count: int) -> None:
         items = [self.stack.pop() for _ in range(count)]
@@ -127,95 +113,63 @@ class _Machine:
         (target if isinstance(target, list) else target.items).extend(items)
 
     def set_items(self, items: list[Any]) -> None:
-        for key, value in zip(items[::2], items[1::2], strict=True):
-            self.set_item(key, value)
-
-    def set_item(self, key: Any, value: Any) -> None:
         target = self.stack[-1]
-        if isinstance(target, dict):
-            target[_checked_key(key)] = value
-        elif isinstance(target, Record):
-            target.items.append((key, value))
-        else:
-            raise ValueError("sets items of no dict")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            if isinstance(target, dict):
+                target[_checked_key(key)] = value
+            elif isinstance(target, Record):
+                target.items.append((key, value))
+            else:
+                raise ValueError("sets items of no dict")
 
-    def global_(self, argument: str) -> None:
-        module, name = argument.split(" ", 1)
-        self.push(self.named(module, name))
-
-    def stack_global(self, _: Any) -> None:
-        name, module = self.stack.pop(), self.stack.pop()
+    def name(self, module: Any, name: Any) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
             raise ValueError("a name is no text")
-        self.push(self.named(module, name))
-
-    def named(self, module: str, name: str) -> Name:
         found = Name(module, name)
         self.names.add(found)
         if len(self.names) > MAX_NAMES or len(str(found)) > MAX_KEY:
             raise RefusedFileError("it refers to more classes and functions than any model needs")
-        return found
+        self.push(found)
 
-    def reduce(self, _: Any) -> None:
-        arguments, function = self.stack.pop(), self.stack.pop()
+    def make(self, arguments: Any, function: Any) -> None:
+        """Stand in for a call of a function or the making of an object: the same in torch's files."""
         if not isinstance(function, Name) or not isinstance(arguments, tuple):
             raise RefusedFileError("its pickle calls something that it made itself")
-        self.push(self.made(function, arguments))
-
-    def new_object(self, _: Any) -> None:
-        arguments, kind = self.stack.pop(), self.stack.pop()
-        if not isinstance(kind, Name) or not isinstance(arguments, tuple):
-            raise RefusedFileError("its pickle makes an object of something that is no class")
-        self.push(self.made(kind, arguments))
-
-    def made(self, name: Name, arguments: tuple[Any, ...]) -> Any:
-        rebuild = REBUILT.get(str(name))
+        rebuild = REBUILT.get(str(function))
         if rebuild:
-            return rebuild(*arguments)
-        self.records += 1
-        return Record(name, arguments)
+            self.push(rebuild(*arguments))
+        else:
+            self.records += 1
+            self.push(Record(function, arguments))
 
-    def build(self, _: Any) -> None:
-        state, target = self.stack.pop(), self.stack[-1]
+    def build(self, state: Any) -> None:
+        target = self.stack[-1]
         if isinstance(target, Record) and target.state is None:
             target.state = state
         elif not (isinstance(target, dict) and isinstance(state, dict) and set(state) <= {"_metadata"}):
-            raise RefusedFileError("its pickle changes the attributes of something that is no layer")
+            raise RefusedFileError("its pickle changes the attributes of something that is not a layer")
 
-    def persistent(self, _: Any) -> None:
-        stored = _saved_object(self.stack.pop())
-        if isinstance(stored, Storage) and self.storages.setdefault(stored.key, stored) != stored:
+    def persistent(self, identity: Any) -> None:
+        found = _saved_object(identity)
+        if isinstance(found, Storage) and self.storages.setdefault(found.key, found) != found:
             raise RefusedFileError("two tensors in it describe the same numbers differently")
-        self.push(stored)
+        self.push(found)
 
 
-_Handler = Callable[[_Machine, Any], None]
-_LITERALS = (
-    "NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE SHORT_BINUNICODE BINBYTES SHORT_BINBYTES"
-)  # fmt: skip
-_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-
-
-def _literal(name: str) -> _Handler:
-    if name in _CONSTANTS:
-        return lambda machine, _: machine.push(_CONSTANTS[name])
-    return lambda machine, argument: machine.push(argument)
-
-
-_OPCODES: Mapping[str, _Handler] = {
-    **{name: _literal(name) for name in _LITERALS.split()},
-    "PROTO": _Machine.nothing,
-    "FRAME": _Machine.nothing,
-    "MARK": _Machine.mark,
-    "BINPUT": _Machine.put,
-    "LONG_BINPUT": _Machine.put,
-    "MEMOIZE": _Machine.memoize,
-    "BINGET": _Machine.get,
-    "LONG_BINGET": _Machine.get,
+_LITERALS = "BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE SHORT_BINUNICODE BINBYTES SHORT_BINBYTES"
+_OPCODES: Mapping[str, Callable[[_Machine, Any], None]] = {
+    **dict.fromkeys(_LITERALS.split(), _Machine.push),
+    **dict.fromkeys(("BINPUT", "LONG_BINPUT", "MEMOIZE"), _Machine.put),
+    **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda machine, index: machine.push(machine.memo[index])),
+    **dict.fromkeys(("PROTO", "FRAME"), lambda machine, _: None),  # they say how the rest is written
+    "NONE": lambda machine, _: machine.push(None),
+    "NEWTRUE": lambda machine, _: machine.push(True),
+    "NEWFALSE": lambda machine, _: machine.push(False),
     "EMPTY_LIST": lambda machine, _: machine.push([]),
     "EMPTY_DICT": lambda machine, _: machine.push({}),
     "EMPTY_SET": lambda machine, _: machine.push([]),
     "EMPTY_TUPLE": lambda machine, _: machine.push(()),
+    "MARK": lambda machine, _: machine.mark(),
     "TUPLE": lambda machine, _: machine.push(tuple(machine.since_mark())),
     "TUPLE1": lambda machine, _: machine.tuple_of(1),
     "TUPLE2": lambda machine, _: machine.tuple_of(2),
@@ -223,19 +177,19 @@ _OPCODES: Mapping[str, _Handler] = {
     "APPEND": lambda machine, _: machine.append([machine.stack.pop()]),
     "APPENDS": lambda machine, _: machine.append(machine.since_mark()),
     "ADDITEMS": lambda machine, _: machine.append(machine.since_mark()),
-    "SETITEM": lambda machine, _: machine.set_item(machine.stack.pop(-2), machine.stack.pop()),
+    "SETITEM": lambda machine, _: machine.set_items([machine.stack.pop(-2), machine.stack.pop()]),
     "SETITEMS": lambda machine, _: machine.set_items(machine.since_mark()),
-    "GLOBAL": _Machine.global_,
-    "STACK_GLOBAL": _Machine.stack_global,
-    "REDUCE": _Machine.reduce,
-    "NEWOBJ": _Machine.new_object,
-    "BUILD": _Machine.build,
-    "BINPERSID": _Machine.persistent,
+    "GLOBAL": lambda machine, names: machine.name(*names.split(" ", 1)),
+    "STACK_GLOBAL": lambda machine, _: machine.name(machine.stack.pop(-2), machine.stack.pop()),
+    "REDUCE": lambda machine, _: machine.make(machine.stack.pop(), machine.stack.pop()),
+    "NEWOBJ": lambda machine, _: machine.make(machine.stack.pop(), machine.stack.pop()),
+    "BUILD": lambda machine, _: machine.build(machine.stack.pop()),
+    "BINPERSID": lambda machine, _: machine.persistent(machine.stack.pop()),
 }
 
 
 def _checked_key(key: Any) -> Any:
-    """Texts and small numbers: their hashes can't be chosen so that a dict becomes slow."""
+    """Take short texts and small numbers alone: their hashes can't be chosen so that a dict becomes slow."""
     if isinstance(key, str) and len(key) <= MAX_KEY:
         return key
     if type(key) is int and abs(key) < 2**31:
@@ -250,16 +204,35 @@ _STORAGES = {
 }  # fmt: skip
 
 
+def _saved_object(identity: Any) -> Name | Storage:
+    """Read a persistent id of torch: a storage, or (in files of torch before 1.6) a class with its source.
+
+    Raises ``RefusedFileError``.
+    """
+    if isinstance(identity, tuple) and len(identity) == 4 and identity[0] == "module" and isinstance(identity[1], Name):
+        return identity[1]
+    if not isinstance(identity, tuple) or len(identity) not in (5, 6) or identity[0] != "storage":
+        raise RefusedFileError("its pickle refers to something outside it that is not a storage")
+    _, kind, key, location, numel = identity[:5]
+    if identity[5:] not in ((), (None,)) or not isinstance(kind, Name) or not isinstance(location, str):
+        raise RefusedFileError("a storage in it is not described as torch describes one")
+    if not isinstance(key, str) or len(key) > MAX_KEY or not are_sizes((numel,)):
+        raise RefusedFileError("a storage in it is not described as torch describes one")
+    if kind.module != "torch" or kind.name not in _STORAGES:
+        raise RefusedFileError(f"it holds numbers of a type that can't be read here: {kind}")
+    return Storage(_STORAGES[kind.name], key, numel)
+
+
 def _tensor(
     storage: Any, offset: Any, shape: Any, stride: Any, _grad: Any = False, hooks: Any = None, flags: Any = None
 ) -> SavedTensor:
-    """``torch._utils._rebuild_tensor_v2``: a view that lies inside its storage and repeats none of it."""
+    """A view that lies inside its storage and repeats none of it."""
     if not isinstance(storage, Storage) or not are_sizes((offset,), shape, stride) or len(shape) != len(stride):
         raise RefusedFileError("a tensor in it is not described as torch describes one")
     if hooks:
         raise RefusedFileError("a tensor in it carries hooks")
     if flags:
-        raise RefusedFileError("a tensor in it is stored with flags that change what its numbers mean")
+        raise RefusedFileError("a tensor in it is saved with flags that change what its numbers mean")
     tensor = SavedTensor(storage, offset, shape, stride)
     if tensor.numel > storage.numel or offset + tensor.span > storage.numel:
         raise RefusedFileError("a tensor in it claims more numbers than the file holds")
@@ -267,13 +240,12 @@ def _tensor(
 
 
 def _parameter(data: Any, _grad: Any = True, hooks: Any = None, state: Any = None) -> SavedTensor:
-    """``torch._utils._rebuild_parameter``."""
     if not isinstance(data, SavedTensor) or hooks or state:
         raise RefusedFileError("a parameter in it carries more than numbers")
     return data
 
 
-def _empty_dict(items: Any = ()) -> dict[Any, Any]:
+def _ordered_dict(items: Any = ()) -> dict[Any, Any]:
     if items != () and items != []:
         raise RefusedFileError("a dict in it is not written as Python 3 writes one")
     return {}
@@ -293,7 +265,7 @@ def _counter(counts: Any) -> Any:
 
 
 def _set(items: Any = ()) -> Any:
-    """Its items as they stand: nothing is hashed or copied, so that no file can have it done a thousand times."""
+    """Its items as they are: nothing is hashed or copied, so that no file can have it done a thousand times."""
     if not isinstance(items, list | tuple):
         raise ValueError("a set of no list")
     return items
@@ -316,7 +288,7 @@ REBUILT: Mapping[str, Callable[..., Any]] = {
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_parameter": _parameter,
     "torch._utils._rebuild_parameter_with_state": _parameter,
-    "collections.OrderedDict": _empty_dict,
+    "collections.OrderedDict": _ordered_dict,
     "collections.defaultdict": _default_dict,
     "collections.Counter": _counter,
     "__builtin__.set": _set,
@@ -324,36 +296,16 @@ REBUILT: Mapping[str, Callable[..., Any]] = {
     "torch.Size": _size,
     "torch.device": _device,
 }
-"""What each of these functions would make of its arguments, by its name in a pickle.
+"""The few functions that saved models name in their pickles, each played by one that only describes and checks.
 
 Each raises ``RefusedFileError``, ``ValueError`` or ``TypeError`` for arguments that torch would not give it.
 """
 PLAIN_NAMES = frozenset(
     {
         *REBUILT,
-        *(f"torch.{storage}" for storage in _STORAGES),
-        *(f"torch.{dtype}" for dtype in ITEM_BYTES),
+        *(f"torch.{name}" for name in (*_STORAGES, *ITEM_BYTES)),
         "__builtin__.dict",
         "builtins.dict",
     }
 )
 """The names that tensors and plain containers need: none of them is called."""
-
-
-def _saved_object(identity: Any) -> Name | Storage:
-    """A persistent id of torch: a storage, or (in files of torch before 1.6) a class with its source.
-
-    Raises ``RefusedFileError``.
-    """
-    if isinstance(identity, tuple) and len(identity) == 4 and identity[0] == "module" and isinstance(identity[1], Name):
-        return identity[1]
-    if not isinstance(identity, tuple) or len(identity) not in (5, 6) or identity[0] != "storage":
-        raise RefusedFileError("its pickle refers to something outside that is no storage")
-    _, kind, key, location, numel = identity[:5]
-    if identity[5:] not in ((), (None,)) or not isinstance(kind, Name) or not isinstance(location, str):
-        raise RefusedFileError("a storage in it is not described as torch describes one")
-    if not isinstance(key, str) or len(key) > MAX_KEY or not are_sizes((numel,)):
-        raise RefusedFileError("a storage in it is not described as torch describes one")
-    if kind.module != "torch" or kind.name not in _STORAGES:
-        raise RefusedFileError(f"it holds numbers of a kind that is not read here: {kind}")
-    return Storage(_STORAGES[kind.name], key, numel)

@@ -1,6 +1,7 @@
-"""A saved file after the first two doors: its content as inert values, and where each tensor's numbers are."""
+"""A saved file after the first two stages: its content as inert values, and where each tensor's numbers are."""
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,37 +12,37 @@ from numpy.typing import NDArray
 
 from fashion_core import files
 from fashion_core.errors import ChangedFileError, RefusedFileError
-from fashion_core.formats.untrusted.values import ITEM_BYTES, Name, Record, SavedTensor, Storage, children, joined
+from fashion_core.formats.untrusted.values import ITEM_BYTES, Name, SavedTensor, tensors_in
 from fashion_core.formats.untrusted.zip_archive import Archive
 
 Container = Literal["zip", "legacy", "safetensors", "pt2"]
 MAX_TENSORS = 2048
 """A ResNet-152 with the two tensors that Adam keeps for each of its parameters has 1,866."""
 _CHUNK = 1 << 20
+_LONGEST_NUMBER = 40
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the bytes of one storage are in the file, and the archive's member that they are, if it is an archive."""
+    """Where the bytes of one storage are in the file."""
 
     offset: int
     bytes: int
-    member: str | None = None
 
 
 @dataclass(frozen=True)
 class SavedFile:
-    """A file that passed the first two doors.
+    """A file that passed the first two stages.
 
     Attributes:
+        size: of the file, in bytes.
         content: dicts, lists, plain values, ``Record``, and ``SavedTensor`` for each tensor.
         names: every class or function that its pickle refers to.
-        records: how many records its pickle makes, whether or not they are part of the content.
         places: where the numbers of each storage are, by the storage's key.
-        size: of the file, in bytes.
         members: name and bytes of each part of the container.
         metadata: the texts that this app wrote into a safetensors file beside its tensors.
-        checksum: SHA-256 that the rest of the file should have, where the container has none for each part.
+        checksum: a description and the SHA-256 of it and the numbers, where the container has none for each part.
+        records: how many records its pickle makes, whether or not they are part of the content.
     """
 
     path: Path
@@ -69,11 +70,18 @@ class SavedFile:
                     archive.check(name)
             elif self.checksum:
                 described, expected = self.checksum
-                if checksum_of(described, self._bytes_of_places()) != expected:
+                if checksum_of(described, self._all_numbers()) != expected:
                     raise ChangedFileError("its checksum differs: it was changed or damaged")
 
+    def _all_numbers(self) -> Iterator[bytes]:
+        with self.path.open("rb") as file:
+            for place in sorted(self.places.values(), key=lambda place: place.offset):
+                file.seek(place.offset)
+                for start in range(0, place.bytes, _CHUNK):
+                    yield file.read(min(_CHUNK, place.bytes - start))
+
     def span(self, tensor: SavedTensor) -> bytearray:
-        """The bytes from the tensor's first element to its last. Raises ``RefusedFileError`` or ``DiskError``."""
+        """Read the bytes from the tensor's first element to its last. Raises ``RefusedFileError`` or ``DiskError``."""
         item = ITEM_BYTES[tensor.dtype]
         data = bytearray(tensor.span * item)
         with files.disk_errors(self.path), self.path.open("rb") as file:
@@ -83,19 +91,34 @@ class SavedFile:
         return data
 
     def numbers(self, tensor: SavedTensor) -> NDArray[Any]:
-        """The tensor's elements in its shape; bfloat16, which numpy lacks, as the float32 of the same value."""
+        """Read a tensor in its shape; bfloat16, which numpy lacks, as the float32 of the same value."""
         data = self.span(tensor)
-        flat = _bfloat16(data) if tensor.dtype == "bfloat16" else np.frombuffer(data, tensor.dtype)
+        if tensor.dtype == "bfloat16":  # the upper half of a float32
+            flat: NDArray[Any] = (np.frombuffer(data, np.uint16).astype(np.uint32) << 16).view(np.float32)
+        else:
+            flat = np.frombuffer(data, tensor.dtype)
         strides = tuple(step * flat.itemsize for step in tensor.stride)
         return np.lib.stride_tricks.as_strided(flat, tensor.shape, strides, writeable=False)
 
-    def _bytes_of_places(self) -> Iterator[bytes]:
-        places = sorted(self.places.values(), key=lambda place: place.offset)
-        with self.path.open("rb") as file:
-            for place in places:
-                file.seek(place.offset)
-                for start in range(0, place.bytes, _CHUNK):
-                    yield file.read(min(_CHUNK, place.bytes - start))
+    def number_under(self, key: str) -> float | None:
+        """A finite number under this key, or as text in the metadata of a safetensors file of this app; else None."""
+        value = self.content.get(key) if isinstance(self.content, dict) else None
+        if self.container == "safetensors":
+            value = self.metadata.get(key)
+        if isinstance(value, SavedTensor) and value.numel == 1:
+            value = self.numbers(value).item()
+        if not isinstance(value, int | float | str) or (isinstance(value, str) and len(value) > _LONGEST_NUMBER):
+            return None
+        try:
+            number = float(value)
+        except (ValueError, OverflowError):
+            return None
+        return number if math.isfinite(number) else None
+
+    def whole_number_under(self, key: str) -> int | None:
+        """A whole number from 0 to 2³¹ - 1, as ``number_under`` finds it; else None."""
+        value = self.number_under(key)
+        return int(value) if value is not None and value == int(value) and 0 <= value < 2**31 else None
 
 
 def checksum_of(described: bytes, chunks: Iterable[bytes | memoryview]) -> str:
@@ -106,56 +129,15 @@ def checksum_of(described: bytes, chunks: Iterable[bytes | memoryview]) -> str:
     return digest.hexdigest()
 
 
-def _bfloat16(data: bytearray) -> NDArray[np.float32]:
-    """The upper half of a float32 is a bfloat16."""
-    return (np.frombuffer(data, np.uint16).astype(np.uint32) << 16).view(np.float32)
-
-
-def tensors_in(content: Any) -> Iterator[SavedTensor]:
-    """Every tensor that a walk through the content meets, in any order."""
-    waiting = [content]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, SavedTensor):
-            yield value
-        waiting.extend(children(value))
-
-
-_HOLDERS = (SavedTensor, Record, dict, list, tuple)
-"""What a tensor may be found in; of other values, which may be many thousand, no names are made."""
-
-
-def named_tensors(content: Any, prefix: str = "") -> Iterator[tuple[str, SavedTensor]]:
-    """Each tensor with the keys that lead to it, joined by dots; layers of a pickled module by their own names."""
-    if isinstance(content, SavedTensor):
-        yield prefix, content
-    elif isinstance(content, dict):
-        for key, value in content.items():
-            if value and isinstance(value, _HOLDERS):
-                yield from named_tensors(value, joined(prefix, key))
-    elif isinstance(content, list | tuple):
-        for index, value in enumerate(content):
-            if value and isinstance(value, _HOLDERS):
-                yield from named_tensors(value, joined(prefix, index))
-    elif isinstance(content, Record) and isinstance(content.state, dict):
-        for part in ("_parameters", "_buffers", "_modules"):
-            yield from named_tensors(content.state.get(part), prefix)
-
-
 def check_count(tensors: int) -> None:
-    """Raises ``RefusedFileError`` if a file holds more tensors than any model has."""
+    """Raise ``RefusedFileError`` if a file holds more tensors than any model has."""
     if tensors > MAX_TENSORS:
-        raise RefusedFileError(f"it holds {tensors:,} tensors; {MAX_TENSORS:,} are the most allowed")
+        raise RefusedFileError(f"it holds {tensors:,} tensors; at most {MAX_TENSORS:,} are allowed")
 
 
 def check_claims(content: Any, file_bytes: int) -> None:
-    """Raises ``RefusedFileError`` if reading its tensors one by one would take much longer than reading the file."""
+    """Raise ``RefusedFileError`` if reading its tensors one by one would take much longer than reading the file."""
     tensors = list(tensors_in(content))
     check_count(len(tensors))
     if sum(max(tensor.numel, tensor.span) * ITEM_BYTES[tensor.dtype] for tensor in tensors) > 2 * file_bytes:
         raise RefusedFileError("its tensors share their numbers beyond what any model needs")
-
-
-def storage_size(storage: Storage) -> int:
-    """Bytes."""
-    return storage.numel * ITEM_BYTES[storage.dtype]

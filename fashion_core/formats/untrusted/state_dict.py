@@ -1,4 +1,7 @@
-"""Where the weights are in a saved file from anyone, and which known model they fit; without torch."""
+"""Find the weights in a saved file from anyone, and the known model that they fit; without torch.
+
+A ``Layer`` is how a module looks when torch pickles it, so that a file can be judged without torch.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,10 +12,18 @@ from fashion_core.errors import RefusedFileError
 from fashion_core.formats.untrusted.values import Name, Record, SavedTensor, joined
 
 Shape = tuple[int, ...]
+StateDict = dict[str, SavedTensor]
+
+WEIGHT_KEYS = ("model_state_dict", "state_dict", "model")
+"""Where a checkpoint of this app, of Lightning or of anyone else keeps its weights."""
 COUNTER = "num_batches_tracked"
 STATISTICS = ("running_mean", "running_var")
 BUFFERS = (*STATISTICS, COUNTER)
 """The buffers of a batch norm, which no optimizer learns."""
+_PREFIXES = ("module.", "_orig_mod.", "model.")
+_MOST_PREFIXES = 4
+_OTHER_OPTIONS = ("amsgrad", "nesterov", "dampening", "maximize", "differentiable")
+"""What changes the rule of an optimizer; this app's have none of them on."""
 _NN = "torch.nn.modules"
 
 
@@ -30,26 +41,17 @@ class Layer:
     layers: Mapping[str, "Layer"] = field(default_factory=dict)
 
     def named_layers(self, prefix: str = "") -> Iterator[tuple[str, "Layer"]]:
-        """This one and all inside, each with its name, in torch's order."""
+        """Yield this one and all inside, each with its name, in torch's order."""
         yield prefix, self
         for name, layer in self.layers.items():
             yield from layer.named_layers(joined(prefix, name))
 
-    def parameter_shapes(self) -> dict[str, Shape]:
-        """What an optimizer sees, in order."""
+    def shapes(self, buffers: bool = True) -> dict[str, Shape]:
+        """Names and shapes of its ``state_dict``, or of its parameters alone, in order."""
         return {
             joined(prefix, name): shape
             for prefix, layer in self.named_layers()
-            for name, shape in layer.parameters.items()
-            if shape is not None
-        }
-
-    def shapes(self) -> dict[str, Shape]:
-        """Names and shapes of its ``state_dict``, in order."""
-        return {
-            joined(prefix, name): shape
-            for prefix, layer in self.named_layers()
-            for name, shape in {**layer.parameters, **layer.buffers}.items()
+            for name, shape in {**layer.parameters, **(layer.buffers if buffers else {})}.items()
             if shape is not None
         }
 
@@ -80,12 +82,8 @@ def _conv(inputs: int, outputs: int, size: int, stride: int = 1) -> Layer:
 
 def _norm(channels: int) -> Layer:
     settings = {"num_features": channels, "eps": 1e-5, "momentum": 0.1, "affine": True, "track_running_stats": True}
-    return Layer(
-        f"{_NN}.batchnorm.BatchNorm2d",
-        settings,
-        {"weight": (channels,), "bias": (channels,)},
-        {"running_mean": (channels,), "running_var": (channels,), COUNTER: ()},
-    )
+    buffers = {**dict.fromkeys(STATISTICS, (channels,)), COUNTER: ()}
+    return Layer(_BATCH_NORM, settings, {"weight": (channels,), "bias": (channels,)}, buffers)
 
 
 def _pool(size: int, stride: int, padding: int) -> Layer:
@@ -97,16 +95,12 @@ def _relu(inplace: bool = False) -> Layer:
     return Layer(f"{_NN}.activation.ReLU", {"inplace": inplace})
 
 
-def _dropout(p: float) -> Layer:
-    return Layer(f"{_NN}.dropout.Dropout", {"p": p, "inplace": False})
-
-
-_FLATTEN = Layer(f"{_NN}.flatten.Flatten", {"start_dim": 1, "end_dim": -1})
-
-
 def _sequential(*layers: Layer) -> Layer:
-    numbered = {str(index): layer for index, layer in enumerate(layers)}
-    return Layer(f"{_NN}.container.Sequential", layers=numbered)
+    return Layer(f"{_NN}.container.Sequential", layers={str(index): layer for index, layer in enumerate(layers)})
+
+
+_BATCH_NORM = f"{_NN}.batchnorm.BatchNorm2d"
+_FLATTEN = Layer(f"{_NN}.flatten.Flatten", {"start_dim": 1, "end_dim": -1})
 
 
 def _mlp() -> Layer:
@@ -115,9 +109,9 @@ def _mlp() -> Layer:
 
 
 def _cnn() -> Layer:
-    pool = _pool(2, 2, 0)
+    pool, dropout = _pool(2, 2, 0), Layer(f"{_NN}.dropout.Dropout", {"p": 0.25, "inplace": False})
     features = (_conv(1, 32, 3), _norm(32), _relu(), pool, _conv(32, 64, 3), _norm(64), _relu(), pool)
-    classifier = (_FLATTEN, _dropout(0.25), _linear(3136, 128), _relu(), _linear(128, CLASSES))
+    classifier = (_FLATTEN, dropout, _linear(3136, 128), _relu(), _linear(128, CLASSES))
     return Layer("SmallCNN", layers={"features": _sequential(*features), "classifier": _sequential(*classifier)})
 
 
@@ -138,8 +132,7 @@ def _block(inputs: int, outputs: int) -> Layer:
 
 
 def _resnet18() -> Layer:
-    kind = f"{_NN}.batchnorm.BatchNorm2d"
-    settings = {"_norm_layer": kind, "inplanes": 512, "dilation": 1, "groups": 1, "base_width": 64}
+    settings = {"_norm_layer": _BATCH_NORM, "inplanes": 512, "dilation": 1, "groups": 1, "base_width": 64}
     widths = ((64, 64), (64, 128), (128, 256), (256, 512))
     layers = {"conv1": _conv(1, 64, 7, 2), "bn1": _norm(64), "relu": _relu(inplace=True), "maxpool": _pool(3, 2, 1)}
     for number, (inputs, outputs) in enumerate(widths, 1):
@@ -149,20 +142,13 @@ def _resnet18() -> Layer:
 
 
 BLUEPRINTS: Mapping[str, Layer] = {"mlp": _mlp(), "cnn": _cnn(), "resnet18": _resnet18()}
-"""The models by the names that ``TrainConfig.model`` knows; ``models.py`` builds them."""
-
-StateDict = dict[str, SavedTensor]
-
-_PREFIXES = ("module.", "_orig_mod.", "model.")
-_MOST_PREFIXES = 4
-WEIGHT_KEYS = ("model_state_dict", "state_dict", "model")
-
+"""The models by the names that ``TrainConfig.model`` knows; ``models`` builds them."""
 KNOWN = {name: blueprint.shapes() for name, blueprint in BLUEPRINTS.items()}
-"""The state_dict of each model of this app: names and shapes."""
+"""The state_dict of each: names and shapes."""
 
 
 def model_of_class(name: Name) -> str | None:
-    """The known model that a class of this name stands for, whoever's module it is from."""
+    """The known model that a class of this name stands for, whichever module it is from."""
     if name.name == "ResNet" and name.module != "torchvision.models.resnet":
         return None
     return next((model for model, kind in MODEL_CLASSES.items() if kind == name.name), None)
@@ -175,25 +161,30 @@ class Weights:
     Attributes:
         model: the known model that names and shapes fit, or None.
         root: the record of the whole model, where the file holds one.
-        removed: the prefix that stood before every name.
+        prefix: what stood before every name.
     """
 
     tensors: StateDict
     model: str | None
     root: Record | None
-    removed: str
+    prefix: str
 
 
 def find_weights(content: Any) -> Weights:
-    """The state_dict in what was read. Raises ``RefusedFileError`` if there is none."""
+    """Find the state_dict in what was read. Raises ``RefusedFileError`` if there is none."""
     root, tensors = _locate(content)
-    stripped, removed = _without_prefix(tensors)
-    return Weights(stripped, fitting_model(stripped), root, removed)
+    prefix = ""
+    for _ in range(_MOST_PREFIXES):
+        shared = next((p for p in _PREFIXES if tensors and all(key.startswith(p) for key in tensors)), "")
+        tensors = {key.removeprefix(shared): value for key, value in tensors.items()}
+        prefix += shared
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    return Weights(tensors, next((model for model, known in KNOWN.items() if known == shapes), None), root, prefix)
 
 
 def _locate(content: Any) -> tuple[Record | None, StateDict]:
     if isinstance(content, Record):
-        return content, module_state(content)
+        return content, _module_state(content)
     if isinstance(content, dict):
         for key in WEIGHT_KEYS:
             if isinstance(content.get(key), dict | Record):
@@ -203,18 +194,21 @@ def _locate(content: Any) -> tuple[Record | None, StateDict]:
     raise RefusedFileError("it holds no state_dict and no model")
 
 
-def module_state(record: Record, prefix: str = "") -> StateDict:
+def _module_state(record: Record, prefix: str = "") -> StateDict:
     """The state_dict of a pickled module: parameters, persistent buffers, and those of its children.
 
     Raises ``RefusedFileError`` if it is not built as ``torch.nn.Module`` builds one.
     """
     own = {**_part(record, "_parameters"), **_part(record, "_buffers")}
-    passing = _passing(record)
+    passing = record.state.get("_non_persistent_buffers_set") or ()
+    if not isinstance(passing, list | tuple) or not all(isinstance(name, str) for name in passing):
+        raise RefusedFileError(f"{record.name} in it is not a torch.nn.Module")
+    passing = frozenset(passing)
     found = {joined(prefix, name): value for name, value in own.items() if value is not None and name not in passing}
     if not all(isinstance(value, SavedTensor) for value in found.values()):
-        raise RefusedFileError(f"a parameter of {record.name} in it is no tensor")
+        raise RefusedFileError(f"a parameter of {record.name} in it is not a tensor")
     for name, child in layers_of(record).items():
-        found |= module_state(child, joined(prefix, name))
+        found |= _module_state(child, joined(prefix, name))
     return found
 
 
@@ -222,23 +216,15 @@ def layers_of(record: Record) -> dict[Any, Record]:
     """The modules inside a pickled module. Raises ``RefusedFileError`` if one is something else."""
     layers = {name: child for name, child in _part(record, "_modules").items() if child is not None}
     if not all(isinstance(child, Record) for child in layers.values()):
-        raise RefusedFileError(f"a layer of {record.name} in it is no torch.nn.Module")
+        raise RefusedFileError(f"a layer of {record.name} in it is not a torch.nn.Module")
     return layers
 
 
 def _part(record: Record, part: str) -> dict[Any, Any]:
     found = record.state.get(part, {}) if isinstance(record.state, dict) else None
     if not isinstance(found, dict):
-        raise RefusedFileError(f"{record.name} in it is no torch.nn.Module")
+        raise RefusedFileError(f"{record.name} in it is not a torch.nn.Module")
     return found
-
-
-def _passing(record: Record) -> frozenset[str]:
-    """The names of the buffers that belong to no state_dict."""
-    names = record.state.get("_non_persistent_buffers_set") or ()
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise RefusedFileError(f"{record.name} in it is no torch.nn.Module")
-    return frozenset(names)
 
 
 def optimizer_state(content: Any) -> dict[str, Any] | None:
@@ -252,7 +238,7 @@ def optimizer_state(content: Any) -> dict[str, Any] | None:
 
 
 def optimizer_name(group: Mapping[str, Any]) -> str:
-    """What made a param_group, by its keys: sgd, adam or adamw as this app makes them, else unknown.
+    """Tell what made a param_group by its keys: sgd, adam or adamw as this app makes them, else unknown.
 
     AdamW of torch before 2.7 can't be told from Adam: it counts as adam.
     """
@@ -263,35 +249,12 @@ def optimizer_name(group: Mapping[str, Any]) -> str:
     return "sgd" if "nesterov" in group else "unknown"
 
 
-_OTHER_OPTIONS = ("amsgrad", "nesterov", "dampening", "maximize", "differentiable")
-"""What makes another rule of an optimizer; this app's have none of them on."""
-
-
-def _without_prefix(tensors: StateDict) -> tuple[StateDict, str]:
-    removed = ""
-    for _ in range(_MOST_PREFIXES):
-        prefix = next((p for p in _PREFIXES if tensors and all(key.startswith(p) for key in tensors)), "")
-        tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
-        removed += prefix
-    return tensors, removed
-
-
-def fitting_model(tensors: StateDict) -> str | None:
-    """The known model with exactly these names and shapes, or None."""
-    shapes = {name: tensor.shape for name, tensor in tensors.items()}
-    return next((model for model, known in KNOWN.items() if known == shapes), None)
-
-
-def nearest_model(tensors: StateDict) -> str:
-    """The known model that shares most names and shapes with these tensors."""
-    shapes = {(name, tensor.shape) for name, tensor in tensors.items()}
-    return max(KNOWN, key=lambda model: (len(shapes & set(KNOWN[model].items())), -len(KNOWN[model])))
-
-
-def differences(tensors: StateDict, model: str) -> list[str]:
-    """How the names and shapes differ from those of a known model, one phrase each."""
-    known, found = KNOWN[model], {name: tensor.shape for name, tensor in tensors.items()}
-    return [
+def differences(tensors: StateDict) -> tuple[str, list[str]]:
+    """The known model that shares most names and shapes with these tensors, and how they differ from it, in phrases."""
+    found = {name: tensor.shape for name, tensor in tensors.items()}
+    model = max(KNOWN, key=lambda name: (len(found.items() & KNOWN[name].items()), -len(KNOWN[name])))
+    known = KNOWN[model]
+    return model, [
         *(f"{name} is missing" for name in known if name not in found),
         *(f"{name} is not in {model}" for name in found if name not in known),
         *(
@@ -302,5 +265,5 @@ def differences(tensors: StateDict, model: str) -> list[str]:
     ]
 
 
-def _shape(shape: tuple[int, ...]) -> str:
+def _shape(shape: Shape) -> str:
     return "×".join(map(str, shape)) or "one number"

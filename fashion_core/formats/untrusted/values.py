@@ -1,7 +1,9 @@
 """What reading a pickle gives: plain values, inert records of calls, and tensors that say where their numbers are."""
 
 import itertools
-from collections.abc import Iterable, Mapping
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +14,10 @@ MAX_NODES = 60_000
 MAX_DEPTH = 64
 MAX_KEY = 1000
 """Characters of a key or a name."""
+ITEM_BYTES: Mapping[str, int] = {
+    "float32": 4, "float64": 8, "float16": 2, "bfloat16": 2,
+    "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1, "bool": 1,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,7 @@ class Name:
 
 @dataclass(eq=False)
 class Record:
-    """What a pickle would have made by calling something: the name, and all that was handed to it."""
+    """What a pickle would have made by calling something: its name, and everything that was passed to it."""
 
     name: Name
     arguments: tuple[Any, ...] = ()
@@ -42,6 +48,10 @@ class Storage:
     dtype: str
     key: str
     numel: int
+
+    @property
+    def bytes(self) -> int:
+        return self.numel * ITEM_BYTES[self.dtype]
 
 
 @dataclass(frozen=True)
@@ -60,40 +70,29 @@ class SavedTensor:
 
     @property
     def numel(self) -> int:
-        """How many elements."""
-        return _product(self.shape)
+        return math.prod(self.shape)
 
     @property
     def span(self) -> int:
-        """How many elements of the storage there are from its first to its last one."""
+        """Count the storage's elements from the view's first to its last."""
         reach = sum((size - 1) * step for size, step in zip(self.shape, self.stride, strict=True))
         return reach + 1 if self.numel else 0
 
     @property
     def bytes(self) -> int:
-        """How many bytes its elements take, without what others use of the same storage."""
+        """The size of its own elements, whatever else is in the storage."""
         return self.numel * ITEM_BYTES[self.dtype]
 
 
-ITEM_BYTES: Mapping[str, int] = {
-    "float32": 4, "float64": 8, "float16": 2, "bfloat16": 2,
-    "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1, "bool": 1,
-}  # fmt: skip
-
-
 def joined(prefix: str, key: Any) -> str:
-    """The name of what stands under ``key`` in what ``prefix`` names.
-
-    Raises ``RefusedFileError`` where names of names grow without end.
-    """
+    """Join the name of a part to the name of the whole. Raises ``RefusedFileError`` if names grow without end."""
     name = f"{prefix}.{key}" if prefix else str(key)
     if len(name) > MAX_KEY:
         raise RefusedFileError("the names of its parts are longer than any model needs")
     return name
 
 
-def children(value: Any) -> Iterable[Any]:
-    """The values directly inside a value."""
+def _children(value: Any) -> Iterable[Any]:
     if isinstance(value, dict):
         return value.values()
     if isinstance(value, (list, tuple)):  # a union takes half as long again, for each of many thousand values
@@ -104,13 +103,13 @@ def children(value: Any) -> Iterable[Any]:
 
 
 def count_nodes(content: Any) -> int:
-    """How many values a walk through ``content`` meets, shared ones each time.
+    """Count the values that a walk through ``content`` meets, shared ones each time.
 
     Raises ``RefusedFileError`` where that would not end soon: a cycle, deep nesting, parts shared again and again.
     """
     level, count = [content], 1
     for _ in range(MAX_DEPTH):
-        inside = itertools.chain.from_iterable(map(children, level))
+        inside = itertools.chain.from_iterable(map(_children, level))
         level = list(itertools.islice(inside, MAX_NODES - count + 1))
         count += len(level)
         if not level:
@@ -118,6 +117,33 @@ def count_nodes(content: Any) -> int:
         if count > MAX_NODES:
             break
     raise RefusedFileError("its parts are nested or repeated beyond what any model needs")
+
+
+def tensors_in(content: Any) -> Iterator[SavedTensor]:
+    """Yield every tensor that a walk through the content meets, in any order."""
+    waiting = [content]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, SavedTensor):
+            yield value
+        waiting.extend(_children(value))
+
+
+_HOLDERS = (SavedTensor, Record, dict, list, tuple)
+"""What may hold a tensor; of other values, which may be many thousand, no names are made."""
+
+
+def named_tensors(content: Any, prefix: str = "") -> Iterator[tuple[str, SavedTensor]]:
+    """Yield each tensor with the keys that lead to it, joined by dots; layers of a pickled module by their names."""
+    if isinstance(content, SavedTensor):
+        yield prefix, content
+    elif isinstance(content, Record) and isinstance(content.state, dict):
+        for part in ("_parameters", "_buffers", "_modules"):
+            yield from named_tensors(content.state.get(part), prefix)
+    elif isinstance(content, dict | list | tuple):
+        for key, value in content.items() if isinstance(content, dict) else enumerate(content):
+            if value and isinstance(value, _HOLDERS):
+                yield from named_tensors(value, joined(prefix, key))
 
 
 def are_sizes(*groups: Any) -> bool:
@@ -128,8 +154,21 @@ def are_sizes(*groups: Any) -> bool:
     )
 
 
-def _product(sizes: tuple[int, ...]) -> int:
-    count = 1
-    for size in sizes:
-        count *= size
-    return count
+def parse_json(data: bytes) -> dict[str, Any]:
+    """Parse a JSON object that is no larger than a pickle may be. Raises ``RefusedFileError``."""
+    if data.count(b"[") + data.count(b"{") > MAX_NODES:
+        raise RefusedFileError("its description is nested or repeated beyond what any model needs")
+    try:
+        value = json.loads(data.decode(), object_pairs_hook=_unlike_keys)
+    except (ValueError, RecursionError) as error:
+        raise RefusedFileError("its description is not JSON") from error
+    if not isinstance(value, dict):
+        raise RefusedFileError("its description is not a JSON object")
+    return value
+
+
+def _unlike_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found

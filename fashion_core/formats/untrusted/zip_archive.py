@@ -1,4 +1,4 @@
-"""The first door for a file from outside: a zip archive as torch writes it, read with the standard library alone.
+"""The first stage for a file from outside: a zip archive as torch writes it, read with the standard library alone.
 
 Every limit here is far above what a file of this app or of the tutorial needs, and small enough that nobody waits.
 Format: PKWARE's APPNOTE.TXT, https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
@@ -23,8 +23,9 @@ _END64_LOCATOR = struct.Struct("<4sLQL")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _LOCAL = struct.Struct("<4s5H3L2H")
 _DESCRIPTOR_BYTES = 24
-"""The most that stands behind a member: its checksum and sizes once more."""
+"""The most that may follow a member: its checksum and sizes once more."""
 _ENCRYPTED = 0x2041
+_CHANGED = "the checksum of its member {} differs: it was changed, damaged or never written"
 _UNREADABLE = (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError, OverflowError)
 
 
@@ -41,8 +42,8 @@ class Member:
 class Archive:
     """An archive with stored members, one of each name, side by side from the first byte to the directory.
 
-    Raises ``RefusedFileError`` if it is anything else. Opening it reads the directory alone; ``read`` and ``check``
-    compare the CRC, so a changed bit in a member's bytes never goes unseen.
+    Raises ``RefusedFileError`` if it is anything else. Opening it reads only the directory; ``read`` and ``check``
+    compare the CRC, so a changed bit in a member's bytes never goes unnoticed.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -61,13 +62,13 @@ class Archive:
         _check_side_by_side(entries, found, directory_start)
 
     def read(self, name: str, limit: int) -> bytes:
-        """All bytes of a small member. Raises ``RefusedFileError``: it is absent, too large, or its CRC differs."""
+        """Read a small member. Raises ``RefusedFileError`` if it is absent or too large, or its CRC differs."""
         member = self.member(name)
         if member.bytes > limit:
-            raise RefusedFileError(f"its member {name} has {member.bytes:,} bytes; {limit:,} are the most allowed")
+            raise RefusedFileError(f"its member {name} has {member.bytes:,} bytes; at most {limit:,} are allowed")
         data = b"".join(self._chunks(member))
         if zlib.crc32(data) != member.crc:
-            raise _changed(name)
+            raise ChangedFileError(_CHANGED.format(name))
         return data
 
     def check(self, name: str) -> None:
@@ -76,7 +77,7 @@ class Archive:
         for chunk in self._chunks(member):
             crc = zlib.crc32(chunk, crc)
         if crc != member.crc:
-            raise _changed(name)
+            raise ChangedFileError(_CHANGED.format(name))
 
     def check_fingerprint(self, name: str) -> None:
         """Compare the CRCs of all members, in their order, with what torch wrote about them in a last member.
@@ -87,8 +88,8 @@ class Archive:
         """
         others = [member for member in self.members.values() if member.name != name and member.bytes]
         combined = 0
-        for member in sorted(others, key=lambda member: member.offset):
-            combined = _combined(combined, member.crc)
+        for member in sorted(others, key=lambda member: member.offset):  # ``c10::hash_combine`` on 64 bits
+            combined ^= (member.crc + 0x9E3779B9 + (combined << 6) + (combined >> 2)) & (2**64 - 1)
         if self.read(name, 40)[20:] != f"{combined:020}".encode():
             raise RefusedFileError("its members are not those that torch wrote together: one was changed or moved")
 
@@ -109,17 +110,8 @@ class Archive:
             yield chunk
 
 
-def _combined(seed: int, value: int) -> int:
-    """``c10::hash_combine`` on 64 bits."""
-    return seed ^ ((value + 0x9E3779B9 + (seed << 6) + (seed >> 2)) & (2**64 - 1))
-
-
-def _changed(name: str) -> ChangedFileError:
-    return ChangedFileError(f"the checksum of its member {name} differs: it was changed, damaged or never written")
-
-
 def _check_directory(file: BinaryIO) -> None:
-    """``zipfile`` makes an object of every entry in a directory of any size, so its bytes are looked at before."""
+    """Count entries before ``zipfile`` makes an object of each, in a directory of any size."""
     size, behind = _declared(file)
     if size > MAX_DIRECTORY_BYTES:
         raise RefusedFileError(f"the directory of its zip archive has {size:,} bytes, more than any model needs")
@@ -137,11 +129,11 @@ def _declared(file: BinaryIO) -> tuple[int, int]:
     tail = file.read()
     end = tail[-_END.size :]
     if len(end) < _END.size or not end.startswith(b"PK\x05\x06") or end[-2:] != b"\0\0":
-        raise RefusedFileError("its zip archive is cut off, or something stands behind it")
+        raise RefusedFileError("its zip archive is cut off, or has data after it")
     if not tail[-_END.size - _END64_LOCATOR.size :].startswith(b"PK\x06\x07"):
         _, disk, first_disk, _, _, size, _, _ = _END.unpack(end)
         if disk or first_disk:
-            raise RefusedFileError("its zip archive is a part of a larger one")
+            raise RefusedFileError("its zip archive is part of a larger one")
         return size, _END.size
     if not tail.startswith(b"PK\x06\x06"):
         raise RefusedFileError("its zip archive is damaged or not of the kind that torch writes")
@@ -170,10 +162,10 @@ def _check_side_by_side(entries: list[zipfile.ZipInfo], members: list[Member], d
         (entry.header_offset, member.offset + member.bytes) for entry, member in zip(entries, members, strict=True)
     )
     if not starts or starts[0][0] != 0:
-        raise RefusedFileError("something stands in front of its zip archive")
+        raise RefusedFileError("there is data before its zip archive")
     next_starts = [*(start for start, _ in starts[1:]), directory_start]
     gaps = [start - end for start, (_, end) in zip(next_starts, starts, strict=True)]
     if min(gaps) < 0:
         raise RefusedFileError("members of its zip archive overlap")
     if max(gaps) > _DESCRIPTOR_BYTES:
-        raise RefusedFileError("something stands between the members of its zip archive")
+        raise RefusedFileError("there is data between the members of its zip archive")

@@ -1,0 +1,88 @@
+"""Read a safetensors file: a JSON header that says where each tensor is, then their bytes.
+
+Format: https://github.com/huggingface/safetensors#format
+"""
+
+import io
+import json
+import math
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from fashion_core.errors import RefusedFileError
+from fashion_core.formats.untrusted.saved_file import Place, SavedFile, check_count
+from fashion_core.formats.untrusted.values import SavedTensor, Storage, are_sizes, parse_json
+
+OURS = "fashion_core."
+"""What the keys begin with that this app writes into the metadata."""
+_MAX_HEADER_BYTES = 1 << 20
+_DTYPES = {"F32": "float32", "F64": "float64", "F16": "float16", "BF16": "bfloat16", "I64": "int64",
+           "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool"}  # fmt: skip
+
+
+def read_safetensors(path: Path, file: BinaryIO) -> SavedFile:
+    """Read the header of a safetensors file. Raises ``RefusedFileError``."""
+    file.seek(0)
+    (header_bytes,) = struct.unpack("<Q", file.read(8))
+    if header_bytes > _MAX_HEADER_BYTES:
+        raise RefusedFileError(f"its header has {header_bytes:,} bytes; at most {_MAX_HEADER_BYTES:,} are allowed")
+    header = parse_json(file.read(header_bytes))
+    check_count(len(header))
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise RefusedFileError("its metadata is not text")
+    content = {name: _tensor(name, entry) for name, entry in header.items()}
+    ours = {key.removeprefix(OURS): value for key, value in metadata.items() if key.startswith(OURS)}
+    if ours and "sha256" not in ours:
+        raise RefusedFileError("its checksum is missing: it was changed or damaged")
+    size = file.seek(0, io.SEEK_END)
+    return SavedFile(
+        path=path,
+        container="safetensors",
+        size=size,
+        content=content,
+        names=frozenset(),
+        places=_places(header, content, 8 + header_bytes, size),
+        members=(("header", header_bytes),),
+        metadata=ours,
+        checksum=(described_by(header, metadata), ours["sha256"]) if ours else None,
+    )
+
+
+def described_by(header: Mapping[str, Any], metadata: Mapping[str, str]) -> bytes:
+    """What the checksum in a safetensors file of this app covers beside the numbers."""
+    covered = {key: value for key, value in metadata.items() if key != f"{OURS}sha256"}
+    return json.dumps([dict(header), covered], sort_keys=True).encode()
+
+
+def _tensor(name: str, entry: Any) -> SavedTensor:
+    try:
+        dtype, shape = _DTYPES[entry["dtype"]], tuple(entry["shape"])
+    except (KeyError, TypeError) as error:
+        raise RefusedFileError(f"its tensor {name} is not described as safetensors describes one") from error
+    if not are_sizes(shape):
+        raise RefusedFileError(f"its tensor {name} has a shape that is not a list of sizes")
+    stride = tuple(math.prod(shape[place + 1 :]) for place in range(len(shape)))
+    return SavedTensor(Storage(dtype, name, math.prod(shape)), 0, shape, stride)
+
+
+def _places(header: Mapping[str, Any], content: Mapping[str, SavedTensor], start: int, size: int) -> dict[str, Place]:
+    """The tensors lie side by side and fill the file, as the format asks."""
+    places, end = {}, 0
+    for offsets, name in sorted((_offsets(header[name]), name) for name in content):
+        if offsets != (end, end + content[name].bytes):
+            raise RefusedFileError(f"its tensor {name} is not where the header says")
+        places[name] = Place(start + end, content[name].bytes)
+        end += content[name].bytes
+    if start + end != size:
+        raise RefusedFileError("it is cut off, or has data after its tensors")
+    return places
+
+
+def _offsets(entry: Mapping[str, Any]) -> tuple[int, ...]:
+    offsets = entry.get("data_offsets")
+    if not isinstance(offsets, list) or not are_sizes(tuple(offsets)):
+        raise RefusedFileError("its header doesn't say where its tensors are")
+    return tuple(offsets)
