@@ -1,13 +1,13 @@
 """Files that try to do what no saved model needs: run code, plant it, or take the machine's memory and time.
 
-A function a family; each gives names and what makes the bytes, so that listing them costs nothing.
+One function per family yields names and what makes the bytes, so that listing them costs nothing.
 """
 
 from collections.abc import Iterator
 
-from . import archives, bombs, formats, gadgets, layers, numbers
-from .bombs import harmless
-from .building import Case
+from tests.hostile import archives, bombs, formats, gadgets, layers, numbers
+from tests.hostile.bombs import harmless
+from tests.hostile.building import Case
 
 __all__ = ["Case", "corpus", "harmless", "quick", "rest"]
 _QUICK = 8

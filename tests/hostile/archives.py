@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 
-from .building import Case, archive, checkpoint, members_of, mlp, saved
+from tests.hostile.building import Case, archive, checkpoint, members_of, mlp, saved
 
 _LOCAL, _CENTRAL, _END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
 

@@ -5,7 +5,7 @@ import struct
 from collections.abc import Iterator
 from functools import partial
 
-from .building import (
+from tests.hostile.building import (
     Case,
     call,
     get,
@@ -22,8 +22,8 @@ from .building import (
     torch_file,
     whole,
 )
-from .gadgets import legacy_file, legacy_numbers, legacy_pickles
-from .layers import LINEAR
+from tests.hostile.gadgets import legacy_file, legacy_numbers, legacy_pickles
+from tests.hostile.layers import LINEAR
 
 
 def sizes() -> Iterator[Case]:

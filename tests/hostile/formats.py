@@ -10,8 +10,7 @@ import safetensors.torch
 import torch
 
 from fashion_core.formats.export import as_program
-
-from .building import (
+from tests.hostile.building import (
     Case,
     archive,
     call,
@@ -21,8 +20,8 @@ from .building import (
     torch_file,
     whole,
 )
-from .gadgets import COMMAND, by_global
-from .layers import LINEAR
+from tests.hostile.gadgets import COMMAND, by_global
+from tests.hostile.layers import LINEAR
 
 
 @cache

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from itertools import pairwise
 
-from .building import (
+from tests.hostile.building import (
     Case,
     archive,
     call,

@@ -11,8 +11,7 @@ import torch
 from torch import nn
 
 from fashion_core.models import build_model
-
-from .building import (
+from tests.hostile.building import (
     Case,
     archive,
     call,

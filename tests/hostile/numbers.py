@@ -7,8 +7,7 @@ from typing import Any
 import torch
 
 from fashion_core.models import build_model
-
-from .building import (
+from tests.hostile.building import (
     BIAS,
     PLACE,
     Case,

@@ -57,13 +57,6 @@ def test_mutated_file_without_checksums_never_crashes(tmp_path: Path) -> None:
     assert set(outcomes) == {"refused", "loaded"}
 
 
-@pytest.mark.parametrize(("format", "has_checksum"), [*((format, True) for format in CHECKED), ("legacy", False)])
-def test_reader_says_whether_a_file_carries_checksums(tmp_path: Path, format: str, has_checksum: bool) -> None:
-    path = tmp_path / format
-    path.write_bytes(mutations.good_file(format))
-    assert read_saved_file(path).has_checksum == has_checksum
-
-
 @pytest.mark.parametrize("format", ["weights", "checkpoint", "pt2"])
 def test_members_that_changed_places_are_noticed(tmp_path: Path, format: str) -> None:
     path = tmp_path / format
