@@ -80,7 +80,7 @@ def as_program(model: nn.Module) -> bytes:
 
 
 def load_program(path: Path) -> Callable[[Tensor], Tensor]:
-    """Run a program that this process has just written; a stranger's is never run, ``load`` reads its numbers."""
+    """Load a program that this process has just written; a stranger's is never run, only its numbers are read."""
     program: Callable[[Tensor], Tensor] = torch.export.load(path).module()
     return program
 

@@ -74,10 +74,10 @@ class Inspection:
         names: each class or function that the pickle refers to.
         refusal: why it can't be loaded here, as one sentence, or None; ``refused`` are the names that are not allowed.
         model: the known model that its weights fit; ``differences`` from the nearest one if there is none.
-        prefix: what stands before every name of its weights.
+        prefix: what every name of its weights begins with, such as ``module.``.
         parameters: how many numbers can be learned, without the buffers of batch norm; None without weights.
         missing: what an exact resume would need and the file does not carry, one phrase each.
-        sha256: of the whole file; None if its numbers were not read, and then ``TensorInfo`` has no figures either.
+        sha256: of the whole file; None if its numbers were not read (then ``TensorInfo`` has no figures either).
         tree: the raw key tree: dicts and lists as they are, a tensor as its dtype and shape.
     """
 

@@ -1,4 +1,4 @@
-"""The tutorial's three ways to save: weights only, the whole model, and a checkpoint that training can go on from."""
+"""The tutorial's three ways to save: weights only, the whole model, and a checkpoint from which training can go on."""
 
 import pickle
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def save(
     """Write what ``torch.save`` makes of ``content``, whole or not at all. Raises ``DiskError``.
 
     It goes to the disk as it is made, so that a large model needs no second copy in memory. ``before_replacing`` is
-    called once all is safe: the moment to unlist the old file, whose facts won't be those of the new one.
+    called once all is safe: the moment to unlist the old file, whose info would not fit the new one.
     """
     with files.writing(path, before_replacing=before_replacing) as file:
         torch.save(content, cast(IO[bytes], file))  # torch calls write and flush alone

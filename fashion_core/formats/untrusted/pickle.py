@@ -1,6 +1,6 @@
 """The second stage: read a pickle as a list of instructions that build inert values; nothing in it is ever called.
 
-What torch's own unpickler would call stands here as a ``Record`` of a name and its arguments. A tensor becomes a
+What torch's own unpickler would call becomes a ``Record`` of a name and its arguments. A tensor becomes a
 ``SavedTensor``: where its numbers are, not the numbers. So reading a stranger's file takes neither torch nor trust.
 Opcodes: the comments of https://github.com/python/cpython/blob/main/Lib/pickletools.py
 """
@@ -296,9 +296,9 @@ REBUILT: Mapping[str, Callable[..., Any]] = {
     "torch.Size": _size,
     "torch.device": _device,
 }
-"""The few functions that saved models name in their pickles, each played by one that only describes and checks.
+"""The few functions that saved models name in their pickles, and for each a function that only describes and checks.
 
-Each raises ``RefusedFileError``, ``ValueError`` or ``TypeError`` for arguments that torch would not give it.
+Each raises ``RefusedFileError``, ``ValueError`` or ``TypeError`` for arguments that torch would not pass.
 """
 PLAIN_NAMES = frozenset(
     {

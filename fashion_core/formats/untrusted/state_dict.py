@@ -161,7 +161,7 @@ class Weights:
     Attributes:
         model: the known model that names and shapes fit, or None.
         root: the record of the whole model, where the file holds one.
-        prefix: what stood before every name.
+        prefix: what every name began with.
     """
 
     tensors: StateDict
@@ -238,9 +238,9 @@ def optimizer_state(content: Any) -> dict[str, Any] | None:
 
 
 def optimizer_name(group: Mapping[str, Any]) -> str:
-    """Tell what made a param_group by its keys: sgd, adam or adamw as this app makes them, else unknown.
+    """Recognize what made a param_group by its keys: sgd, adam or adamw as this app makes them, else unknown.
 
-    AdamW of torch before 2.7 can't be told from Adam: it counts as adam.
+    AdamW of torch before 2.7 looks like Adam: it counts as adam.
     """
     if any(group.get(option) for option in _OTHER_OPTIONS):
         return "unknown"

@@ -1,6 +1,6 @@
 """The third stage, without torch: is what a file holds one of this app's models, and nothing else?
 
-``inspect`` asks the same questions to tell what ``load`` will do, so both always agree.
+``inspect`` asks the same questions to say what ``load`` will do, so both always agree.
 """
 
 import math
@@ -167,7 +167,7 @@ def _check_optimizer(state: Mapping[str, Any], parameters: list[Shape]) -> None:
 
 
 def _check_betas(betas: Any, eps: Any) -> None:
-    """Torch takes any numbers, and fails on the first step."""
+    """Torch accepts any values, and fails on the first step."""
     numbers = [*betas, eps] if isinstance(betas, list | tuple) and len(betas) == 2 else [None]
     if not all(isinstance(number, float) and 0 <= number < 1 for number in numbers):
         raise RefusedFileError("its optimizer's betas and eps are not numbers from 0 to 1")
@@ -206,7 +206,7 @@ def _check_setting(key: str, value: Any) -> None:
 
 
 def _is_plain(value: Any) -> bool:
-    """None, true, false, a short text, or a number that a computation can go on with."""
+    """None, true, false, a short text, or a finite number that fits 64 bits."""
     if isinstance(value, str):
         return len(value) <= MAX_KEY
     if isinstance(value, float):

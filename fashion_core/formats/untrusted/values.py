@@ -170,5 +170,5 @@ def parse_json(data: bytes) -> dict[str, Any]:
 def _unlike_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("a key occurs twice")
     return found

@@ -1,6 +1,6 @@
 """The first stage for a file from outside: a zip archive as torch writes it, read with the standard library alone.
 
-Every limit here is far above what a file of this app or of the tutorial needs, and small enough that nobody waits.
+Every limit is far above what a file of this app or of the tutorial needs, and low enough for reading to be quick.
 Format: PKWARE's APPNOTE.TXT, https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
 """
 
