@@ -1,4 +1,4 @@
-"""What a look into a saved file tells, and what it costs."""
+"""What inspecting a saved file shows, and what it costs."""
 
 import json
 import math
@@ -50,7 +50,7 @@ def exported(run: Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pa
     return paths
 
 
-def look(tmp_path: Path, content: Any, **options: Any) -> Inspection:
+def inspected(tmp_path: Path, content: Any, **options: Any) -> Inspection:
     (tmp_path / "file").write_bytes(saved(content, **options))
     return inspect(tmp_path / "file")
 
@@ -93,7 +93,7 @@ def test_names_are_all_that_the_pickle_refers_to(exported: dict[str, Path]) -> N
 def test_names_that_are_not_allowed_are_told_apart(tmp_path: Path) -> None:
     model = build_model("mlp", seed=0)
     model.register_forward_hook(print)
-    found = look(tmp_path, model)
+    found = inspected(tmp_path, model)
     assert found.refused == ("__builtin__.print",)
     assert found.verdict == "not usable"
     assert found.refusal == (
@@ -142,7 +142,7 @@ def test_optimizer_is_known_by_its_settings(
 ) -> None:
     model = build_model("mlp", seed=0)
     content = {"state_dict": model.state_dict(), "optimizer_state_dict": make(model.parameters()).state_dict()}
-    optimizer = look(tmp_path, content).optimizer
+    optimizer = inspected(tmp_path, content).optimizer
     assert optimizer is not None
     assert optimizer.name == name
 
@@ -152,7 +152,9 @@ def test_verdict_says_what_is_missing_for_an_exact_resume(exported: dict[str, Pa
     assert (own.verdict, own.missing) == ("exact", ())
     model = build_model("mlp", seed=0)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1).state_dict()
-    theirs = look(tmp_path, {"epoch": 1, "model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer})
+    theirs = inspected(
+        tmp_path, {"epoch": 1, "model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer}
+    )
     assert theirs.verdict == "approximate"
     assert theirs.missing == (
         "the settings, with the seed that decides order and randomness",
@@ -170,7 +172,7 @@ def test_settings_that_are_none_of_this_app_do_not_make_a_resume_exact(
     exported: dict[str, Path], tmp_path: Path, change: dict[str, Any]
 ) -> None:
     content = torch.load(exported["checkpoint"], weights_only=True)
-    found = look(tmp_path, {**content, **change})
+    found = inspected(tmp_path, {**content, **change})
     assert (found.refusal, found.verdict) == (None, "approximate")
 
 
@@ -183,14 +185,14 @@ def test_tree_shows_the_keys_as_they_are(exported: dict[str, Path]) -> None:
 
 
 def test_long_texts_and_lists_are_cut(tmp_path: Path) -> None:
-    tree = look(tmp_path, {"text": "x" * 10_000, "list": list(range(10_000)), "bytes": b"y" * 10_000}).tree
+    tree = inspected(tmp_path, {"text": "x" * 10_000, "list": list(range(10_000)), "bytes": b"y" * 10_000}).tree
     assert len(tree["text"]) == 201
     assert tree["list"][-1] == "… 9,600 more"
     assert len(tree["bytes"]) <= 201
 
 
 def test_file_without_weights_is_described_and_refused(tmp_path: Path) -> None:
-    found = look(tmp_path, {"epoch": 3, "history": [torch.zeros(2)]})
+    found = inspected(tmp_path, {"epoch": 3, "history": [torch.zeros(2)]})
     assert (found.format, found.model, found.parameters, found.epoch) == ("unknown", None, None, 3)
     assert found.refusal == "The file is refused: it holds no state_dict and no model."
     assert [tensor.name for tensor in found.tensors] == ["history.0"]
@@ -198,12 +200,12 @@ def test_file_without_weights_is_described_and_refused(tmp_path: Path) -> None:
 
 def test_prefix_is_told(tmp_path: Path) -> None:
     state = {f"module.{name}": tensor for name, tensor in build_model("mlp", seed=0).state_dict().items()}
-    found = look(tmp_path, state)
+    found = inspected(tmp_path, state)
     assert (found.prefix, found.model) == ("module.", "mlp")
 
 
 def figures(tmp_path: Path, values: Tensor) -> Any:
-    return look(tmp_path, {"x": values}).tensors[0]
+    return inspected(tmp_path, {"x": values}).tensors[0]
 
 
 def test_figures_are_those_of_the_numbers(tmp_path: Path) -> None:
@@ -275,7 +277,7 @@ def test_inspection_is_json(exported: dict[str, Path]) -> None:
 
 def test_strange_numbers_are_json_too(tmp_path: Path) -> None:
     content = {"loss": math.nan, "epoch": 10**400, "x": [math.inf, 2**500, b"\xff"], "lr": {1: -math.inf}}
-    found = look(tmp_path, content)
+    found = inspected(tmp_path, content)
     assert (found.loss, found.epoch) == (None, None)
     json.dumps(asdict(found), allow_nan=False)
 
@@ -320,7 +322,7 @@ def bytes_read() -> int:
     return int(dict(line.split(": ") for line in lines)["rchar"])
 
 
-def assert_looks_at_little(path: Path) -> None:
+def assert_reads_little(path: Path) -> None:
     before = bytes_read()
     found = inspect(path)
     assert bytes_read() - before < 1_000_000
@@ -337,7 +339,7 @@ def test_large_checkpoint_is_described_without_reading_its_numbers(tmp_path: Pat
     path = tmp_path / "checkpoint"
     large_checkpoint(path, 180_000_000)
     assert path.stat().st_size > NUMBERS_READ_BYTES
-    assert_looks_at_little(path)
+    assert_reads_little(path)
 
 
 @needs_proc
@@ -345,7 +347,7 @@ def test_large_checkpoint_is_described_without_reading_its_numbers(tmp_path: Pat
 def test_checkpoint_of_500_mb_is_described_without_reading_its_numbers(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint"
     large_checkpoint(path, 500_000_000)
-    assert_looks_at_little(path)
+    assert_reads_little(path)
 
 
 @needs_proc
