@@ -112,22 +112,10 @@ def server(store: RunStore, tmp_path: Path) -> "Iterator[Server]":
 @pytest.fixture(scope="module")
 def chromium() -> "Iterator[Browser]":
     """A browser for the tests of one file."""
-    from playwright.sync_api import expect, sync_playwright
+    from tests.support.browsing import chromium_running
 
-    from tests.support.browsing import CHROMIUM_OPTIONS, PATIENCE_MS
-
-    expect.set_options(timeout=PATIENCE_MS)
-    with sync_playwright() as playwright:
-        path = next(
-            (path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/google-chrome")) if path.exists()), None
-        )
-        if path is None and os.environ.get("CI") == "true":
-            pytest.fail("CI needs a browser: install chromium")
-        if path is None:
-            pytest.skip("no chromium on this machine: install it to run the browser tests")
-        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_OPTIONS)
+    with chromium_running() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

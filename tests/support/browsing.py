@@ -1,6 +1,12 @@
 """What the browser tests share."""
 
-from playwright.sync_api import Page, expect
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.benchmarks.serving import Server as Server
 
@@ -24,3 +30,18 @@ def open_page(page: Page, url: str) -> None:
 
 def expect_badge(page: Page, word: str, seconds: float = 30) -> None:
     expect(page.locator(".stMarkdownBadge").filter(has_text=word)).to_be_visible(timeout=seconds * 1000)
+
+
+@contextmanager
+def chromium_running() -> Iterator[Browser]:
+    """A browser; the tests are skipped where there is none, but not in CI."""
+    expect.set_options(timeout=PATIENCE_MS)
+    paths = [path for path in ("/usr/bin/chromium", "/usr/bin/google-chrome") if Path(path).exists()]
+    if not paths and os.environ.get("CI") == "true":
+        pytest.fail("CI needs a browser: install chromium")
+    if not paths:
+        pytest.skip("no chromium on this machine: install it to run the browser tests")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=paths[0], args=CHROMIUM_OPTIONS)
+        yield browser
+        browser.close()
