@@ -24,6 +24,8 @@ def shared_server(synthetic_data: Path, tmp_path_factory: pytest.TempPathFactory
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FASHION_RUNS", str(folder / "runs"))
         patch.setenv("FASHION_DATA", str(synthetic_data))
+        for name in ("FASHION_SLOTS", "FASHION_ACCESS"):
+            patch.delenv(name, raising=False)
         server = Server(folder / "server.log")
         server.start()
     yield server
