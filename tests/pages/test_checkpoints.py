@@ -17,7 +17,7 @@ from fashion_core.ui import common
 from tests.support.files import settle
 from tests.support.pages import open_page, words
 from tests.support.processes import ROOT
-from tests.support.runs import config, trained
+from tests.support.runs import config, copied, trained
 
 SHOW = {"inside": "Look inside", "ways": "Five ways", "snippet": "In plain PyTorch", "compare": "Compare"}
 
@@ -42,6 +42,12 @@ def environment() -> Environment:
 def looked_at(shared: RunStore, store: RunStore, monkeypatch: pytest.MonkeyPatch) -> RunStore:
     monkeypatch.setenv("FASHION_RUNS", str(shared.root))
     return shared
+
+
+@pytest.fixture
+def parent(shared: RunStore, store: RunStore) -> Run:
+    """A run with three epochs, to be changed."""
+    return copied(named(shared, "parent"), store)
 
 
 def named(store: RunStore, name: str) -> Run:
@@ -226,33 +232,30 @@ def flip_a_bit(path: Path) -> None:
     path.write_bytes(data)
 
 
-def test_damaged_file_is_named_marked_and_not_handed_out(store: RunStore) -> None:
-    run = trained(store, name="hurt", epochs=2)
-    flip_a_bit(run.checkpoint_path(0))
-    app = open_page("checkpoints", run=run.id, epoch="0")
+def test_damaged_file_is_named_marked_and_not_handed_out(parent: Run) -> None:
+    flip_a_bit(parent.checkpoint_path(0))
+    app = open_page("checkpoints", run=parent.id, epoch="0")
     assert "Damaged: its SHA-256 is not the one that was recorded" in words(app)
     assert "nothing can be resumed from it" in words(app)
-    app = open_page("checkpoints", run=run.id, epoch="0", show="Download")
+    app = open_page("checkpoints", run=parent.id, epoch="0", show="Download")
     assert "It is damaged, so it is not handed out" in words(app)
     assert not app.get("download_button")
-    list(verify.verify([run]))
+    list(verify.verify([parent]))
     rows = table(open_page("checkpoints")).set_index("file")
     assert list(rows.index[rows["damage"] == "⚠ damaged"]) == ["model_save/0"]
 
 
-def test_file_that_was_replaced_is_looked_into_anew(store: RunStore) -> None:
-    run = trained(store, name="first", epochs=2)
-    app = open_page("checkpoints", run=run.id, epoch="0")
+def test_file_that_was_replaced_is_looked_into_anew(parent: Run) -> None:
+    app = open_page("checkpoints", run=parent.id, epoch="0")
     assert not app.error
-    flip_a_bit(run.checkpoint_path(0))
+    flip_a_bit(parent.checkpoint_path(0))
     app.run()
     assert "Damaged: its SHA-256 is not the one that was recorded" in words(app)
 
 
-def test_comparison_of_a_damaged_file_is_refused(store: RunStore) -> None:
-    run = trained(store, name="first", epochs=2)
-    flip_a_bit(run.checkpoint_path(0))
-    app = open_page("checkpoints", run=run.id, epoch="1", show=SHOW["compare"])
+def test_comparison_of_a_damaged_file_is_refused(parent: Run) -> None:
+    flip_a_bit(parent.checkpoint_path(0))
+    app = open_page("checkpoints", run=parent.id, epoch="1", show=SHOW["compare"])
     assert len(app.error) == 1
     assert "is damaged: its SHA-256 is not the one that was recorded" in words(app)
 
@@ -263,10 +266,9 @@ def test_filter_that_nothing_passes_leaves_an_empty_table(looked_at: RunStore) -
     assert "0 files" in words(app)
 
 
-def test_missing_file_is_listed_as_damaged_and_says_so(store: RunStore) -> None:
-    run = trained(store, epochs=1)
-    run.model_path.unlink()
-    app = open_page("checkpoints", run=run.id, file="model.pth")
+def test_missing_file_is_listed_as_damaged_and_says_so(parent: Run) -> None:
+    parent.model_path.unlink()
+    app = open_page("checkpoints", run=parent.id, file="model.pth")
     assert "Damaged: the file is missing" in words(app)
     assert "damage" in table(app)
 
@@ -337,16 +339,17 @@ def test_press_on_an_older_preview_deletes_nothing(store: RunStore) -> None:
     assert list(app.dataframe[0].value["epoch"]) == going[1:]
 
 
-def test_running_run_keeps_its_checkpoints(store: RunStore) -> None:
-    run = trained(store, epochs=3)
-    with run.writing():
-        run.write_status(run.status.model_copy(update={"state": "running", "process": processes.identify(os.getpid())}))
-    app = open_page("checkpoints", view="Verify and tidy up", of=run.id)
+def test_running_run_keeps_its_checkpoints(parent: Run) -> None:
+    with parent.writing():
+        parent.write_status(
+            parent.status.model_copy(update={"state": "running", "process": processes.identify(os.getpid())})
+        )
+    app = open_page("checkpoints", view="Verify and tidy up", of=parent.id)
     keep(app, 1)
     app.checkbox[0].check().run()
     press(app, f"Delete these {len(app.dataframe[0].value)} checkpoints")
     assert "is running; stop it first" in words(app)
-    assert run.epochs_saved() == [0, 1, 2]
+    assert parent.epochs_saved() == [0, 1, 2]
 
 
 def test_imported_run_shows_on_every_page(store: RunStore) -> None:
@@ -395,11 +398,10 @@ def test_more_files_than_a_page_holds_come_in_pages(looked_at: RunStore, monkeyp
     assert "2 of 8 files" in words(chosen)
 
 
-def test_file_that_is_cut_short_is_listed_as_damaged_at_once(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_that_is_cut_short_is_listed_as_damaged_at_once(parent: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     settle(monkeypatch)
-    run = trained(store, epochs=2)
     assert table(open_page("checkpoints"))["damage"].isna().all()
-    run.checkpoint_path(1).write_bytes(b"short")
+    parent.checkpoint_path(1).write_bytes(b"short")
     rows = table(open_page("checkpoints")).set_index("file")
     assert rows.loc["model_save/1", "damage"] == "⚠ damaged"
     assert rows.loc["model_save/0", "best"] == "★ best"

@@ -16,7 +16,7 @@ from fashion_core.ui.predict import gallery, models
 from fashion_core.ui.saved_file import Chosen
 from tests.support.pages import open_page, texts, widget
 from tests.support.processes import python
-from tests.support.runs import new_run, train
+from tests.support.runs import copied, new_run, train
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -27,11 +27,24 @@ def one_process() -> Iterator[None]:
     PREDICTOR.close()
 
 
-@pytest.fixture
-def run(store: RunStore) -> Run:
-    run = new_run(store, name="base", epochs=2, optimizer="adam")
+@pytest.fixture(scope="module")
+def trained_once(module_store: RunStore) -> Run:
+    run = new_run(module_store, name="base", epochs=2, optimizer="adam")
     assert train(run) == "finished"
     return run
+
+
+@pytest.fixture
+def looked_at(store: RunStore, trained_once: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The one run of a store that is only read: what its models say is asked once."""
+    monkeypatch.setenv("FASHION_RUNS", str(trained_once.path.parent))
+    return trained_once
+
+
+@pytest.fixture
+def run(store: RunStore, trained_once: Run) -> Run:
+    """The same run in a store of its own."""
+    return copied(trained_once, store)
 
 
 def opened(**query: str) -> AppTest:
@@ -44,10 +57,10 @@ def test_empty_store_offers_one_button(store: RunStore) -> None:
     assert [button.label for button in opened().button] == ["Train a first run"]
 
 
-def test_without_an_address_the_best_checkpoint_of_the_newest_run_is_used(store: RunStore, run: Run) -> None:
+def test_without_an_address_the_best_checkpoint_of_the_newest_run_is_used(looked_at: Run) -> None:
     app = opened()
-    assert widget(app, "Run").value == run.id
-    assert widget(app, "File").value == f"model_save/{run.best_epoch()}"
+    assert widget(app, "Run").value == looked_at.id
+    assert widget(app, "File").value == f"model_save/{looked_at.best_epoch()}"
 
 
 def test_second_file_is_a_neighbour_of_the_first_also_once_that_is_gone(store: RunStore) -> None:
@@ -73,18 +86,12 @@ def test_an_epoch_that_is_not_there_stays_with_the_run_of_the_address(store: Run
 
 
 @pytest.mark.parametrize("file", ["model_save/0", "model_save/1", "model_weights.pth", "model.pth"])
-def test_every_kind_of_file_can_be_used(store: RunStore, run: Run, file: str) -> None:
-    app = opened(run=run.id, file=file, view="Evaluation")
+def test_every_kind_of_file_has_the_accuracy_that_its_run_measured(looked_at: Run, file: str) -> None:
+    info = looked_at.file_info(looked_at.saved_file(file))
+    assert info is not None
+    app = opened(run=looked_at.id, file=file, view="Evaluation")
     assert not app.error
-    assert "of 2,000 test images are right" in texts(app)
-
-
-def test_accuracy_is_that_of_the_run(store: RunStore, run: Run) -> None:
-    facts = run.file_info(run.checkpoint_path(1))
-    assert facts is not None
-    assert facts.accuracy is not None
-    app = opened(run=run.id, epoch="1", view="Evaluation")
-    assert f"**{facts.accuracy:.1%}** of 2,000" in texts(app)
+    assert f"**{info.accuracy:.1%}** of 2,000 test images are right" in texts(app)
 
 
 @pytest.mark.parametrize(
@@ -101,8 +108,8 @@ def test_accuracy_is_that_of_the_run(store: RunStore, run: Run) -> None:
         ({"view": "Two models", "with": "nope/x"}, "No run in"),
     ],
 )
-def test_wrong_address_is_one_sentence(store: RunStore, run: Run, query: dict[str, str], sentence: str) -> None:
-    app = opened(**{"run": run.id, **query})
+def test_wrong_address_is_one_sentence(looked_at: Run, query: dict[str, str], sentence: str) -> None:
+    app = opened(**{"run": looked_at.id, **query})
     assert len(app.error) == 1
     assert sentence in app.error[0].value.replace("\\", "").replace("\u2060", "")
 
@@ -123,16 +130,16 @@ def test_a_byte_changed_without_a_change_of_size_is_noticed(store: RunStore, run
     assert len(app.error) == 1
 
 
-def test_two_models_say_which_is_better_and_where_they_differ(store: RunStore, run: Run) -> None:
-    app = opened(run=run.id, epoch="1", view="Two models")
+def test_two_models_say_which_is_better_and_where_they_differ(looked_at: Run) -> None:
+    app = opened(run=looked_at.id, epoch="1", view="Two models")
     assert not app.error
     assert "McNemar" in texts(app)
     assert "Where they differ" in texts(app)
 
 
 @pytest.mark.parametrize("other", ["model.pth", "model_save/1"])
-def test_the_same_model_and_the_same_file_differ_nowhere(store: RunStore, run: Run, other: str) -> None:
-    app = opened(run=run.id, epoch="1", view="Two models", image="3", **{"with": f"{run.id}/{other}"})
+def test_the_same_model_and_the_same_file_differ_nowhere(looked_at: Run, other: str) -> None:
+    app = opened(run=looked_at.id, epoch="1", view="Two models", image="3", **{"with": f"{looked_at.id}/{other}"})
     assert not app.error
     assert "They take every image for the same class." in texts(app)
 
@@ -146,9 +153,9 @@ def test_two_runs_of_one_name_are_told_apart(store: RunStore, run: Run) -> None:
     assert f"base · model_save/0 · {other.id}" in text
 
 
-def test_of_two_models_each_is_credited_with_what_it_alone_gets_right(store: RunStore, run: Run) -> None:
-    first, second = (answers_of(run, epoch).correct for epoch in (1, 0))
-    text = texts(opened(run=run.id, epoch="1", view="Two models", **{"with": f"{run.id}/model_save/0"}))
+def test_of_two_models_each_is_credited_with_what_it_alone_gets_right(looked_at: Run) -> None:
+    first, second = (answers_of(looked_at, epoch).correct for epoch in (1, 0))
+    text = texts(opened(run=looked_at.id, epoch="1", view="Two models", **{"with": f"{looked_at.id}/model_save/0"}))
     said = text.replace("\\", "").replace(",", "")
     assert (
         f"only model_save/1 is right on {(first & ~second).sum()} only model_save/0 on {(~first & second).sum()}"
@@ -166,11 +173,11 @@ def test_opinions_are_of_the_run_and_of_what_was_resumed_from_it(store: RunStore
     assert widget(app, "Test image").value == 7
 
 
-def test_forgotten_images_are_counted_over_all_checkpoints(store: RunStore, run: Run) -> None:
-    app = opened(run=run.id, view="Checkpoint history")
+def test_forgotten_images_are_counted_over_all_checkpoints(looked_at: Run) -> None:
+    app = opened(run=looked_at.id, view="Checkpoint history")
     app.toggle[0].set_value(True).run()
     assert not app.exception
-    first, last = (answers_of(run, epoch).correct for epoch in (0, 1))
+    first, last = (answers_of(looked_at, epoch).correct for epoch in (0, 1))
     assert f"**{(first & ~last).sum()}** of 2,000 images" in texts(app)
 
 
@@ -201,20 +208,20 @@ def counted(app: AppTest) -> list[str]:
 
 
 @pytest.mark.parametrize(("show", "right"), [("right", True), ("wrong", False)])
-def test_right_and_wrong_images_are_as_many_as_the_model_has(store: RunStore, run: Run, show: str, right: bool) -> None:
-    count = (answers_of(run, 1).correct == right).sum()
-    assert counted(opened(run=run.id, epoch="1", show=show))[0].startswith(f"{count:,} images")
+def test_right_and_wrong_images_are_as_many_as_the_model_has(looked_at: Run, show: str, right: bool) -> None:
+    count = (answers_of(looked_at, 1).correct == right).sum()
+    assert counted(opened(run=looked_at.id, epoch="1", show=show))[0].startswith(f"{count:,} images")
 
 
-def test_a_class_shows_its_own_images_alone(store: RunStore, run: Run) -> None:
-    said = answers_of(run, 1)
-    app = opened(run=run.id, epoch="1", show="wrong")
+def test_a_class_shows_its_own_images_alone(looked_at: Run) -> None:
+    said = answers_of(looked_at, 1)
+    app = opened(run=looked_at.id, epoch="1", show="wrong")
     widget(app, "True class").set_value(["Coat"]).run()
     assert counted(app)[0].startswith(f"{(~said.correct & (said.labels == 4)).sum()} images")
 
 
-def test_each_order_of_images_is_what_it_is_called(store: RunStore, run: Run) -> None:
-    said = answers_of(run, 1)
+def test_each_order_of_images_is_what_it_is_called(looked_at: Run) -> None:
+    said = answers_of(looked_at, 1)
     order = gallery.ORDERS
     assert list(order[gallery.EVERY](said)) == list(range(2000))
     assert said.correct[order[gallery.RIGHT](said)].all()
@@ -223,11 +230,11 @@ def test_each_order_of_images_is_what_it_is_called(store: RunStore, run: Run) ->
     assert list(order[gallery.UNSURE](said)) == list(scores.smallest_margins(said))
 
 
-def test_a_cell_has_as_many_images_as_it_says(store: RunStore, run: Run) -> None:
-    matrix = scores.confusion_matrix(answers_of(run, 1))
+def test_a_cell_has_as_many_images_as_it_says(looked_at: Run) -> None:
+    matrix = scores.confusion_matrix(answers_of(looked_at, 1))
     uneven = [(int(t), int(p)) for t in range(10) for p in range(10) if matrix[t, p] not in (0, matrix[p, t])]
     true, predicted = uneven[0]
-    app = opened(run=run.id, epoch="1", view="Evaluation", cell=f"{true}-{predicted}")
+    app = opened(run=looked_at.id, epoch="1", view="Evaluation", cell=f"{true}-{predicted}")
     assert counted(app)[0].startswith(f"{matrix[true, predicted]:,} images")
 
 
@@ -303,7 +310,7 @@ def test_a_run_on_another_dataset_does_not_take_the_image_of_the_address(
     assert "image" not in app.query_params
 
 
-def test_the_page_does_its_work_without_torch(store: RunStore, run: Run) -> None:
+def test_the_page_does_its_work_without_torch(looked_at: Run) -> None:
     code = """
 import sys
 from streamlit.testing.v1 import AppTest

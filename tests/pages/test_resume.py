@@ -12,14 +12,19 @@ from fashion_core.runs import queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore, epoch_records
 from tests.support.pages import open_page, shown_numbers, texts, widget
-from tests.support.runs import new_run, resume, train
+from tests.support.runs import copied, new_run, resume, train
+
+
+@pytest.fixture(scope="module")
+def trained_once(module_store: RunStore) -> Run:
+    run = new_run(module_store, name="base", epochs=3, optimizer="adam")
+    assert train(run) == "finished"
+    return run
 
 
 @pytest.fixture
-def parent(store: RunStore) -> Run:
-    run = new_run(store, name="base", epochs=3, optimizer="adam")
-    assert train(run) == "finished"
-    return run
+def parent(store: RunStore, trained_once: Run) -> Run:
+    return copied(trained_once, store)
 
 
 def press(app: AppTest, label: str) -> None:
@@ -118,12 +123,6 @@ def test_several_checkpoints_and_values_are_one_group_with_one_cancel(store: Run
     assert {run.state() for run in children} <= {"stopped", "stopping"}
 
 
-def test_comparison_begins_with_its_sentence(store: RunStore, parent: Run) -> None:
-    train(resume(store, parent, 0))
-    app = open_page("resume", view="Did resuming help?")
-    assert "1 of 1 resumed run is below the loss of the checkpoint" in texts(app).replace("\\", "")
-
-
 def test_charts_follow_another_epoch_of_the_parent_and_another_name_of_the_child(store: RunStore, parent: Run) -> None:
     child = resume(store, parent, 0)
     train(child)
@@ -148,10 +147,13 @@ def test_charts_follow_what_the_address_asks_for(store: RunStore, parent: Run) -
     assert all(one != other for one, other in combinations(drawn, 2))
 
 
-def test_run_in_focus_is_shown_with_its_change_as_the_chart_writes_it(store: RunStore, parent: Run) -> None:
+def test_comparison_begins_with_its_sentence_and_writes_the_change_in_focus_as_the_chart_does(
+    store: RunStore, parent: Run
+) -> None:
     child = resume(store, parent, 0)
     train(child)
     shown = texts(open_page("resume", view="Did resuming help?", focus=child.id)).replace("\\", "")
+    assert "1 of 1 resumed run is below the loss of the checkpoint" in shown
     (row,) = compare(store)
     assert row.latest is not None
     change = percent(relative_change(row, row.latest))
@@ -181,20 +183,17 @@ def test_resumed_run_shows_its_three_losses_and_the_proof(store: RunStore, paren
     assert "Identical to the uninterrupted run up to epoch 2" in app.success[0].value
 
 
-def test_child_of_a_deleted_parent_is_shown_and_says_so(store: RunStore, parent: Run) -> None:
-    child = resume(store, parent, 1)
-    train(child)
-    store.delete(parent, force=True)
-    app = open_page("train", run=child.id)
-    assert "its run has been deleted" in texts(app)
-    assert "resumed from **base**" in texts(app)
-
-
-def test_child_of_a_renamed_parent_shows_the_name_of_today(store: RunStore, parent: Run) -> None:
+def test_child_shows_the_new_name_of_its_parent_and_the_old_one_once_that_is_deleted(
+    store: RunStore, parent: Run
+) -> None:
     child = resume(store, parent, 1)
     train(child)
     parent.write_labels(parent.labels.model_copy(update={"name": "renamed"}))
     assert "resumed from **renamed**" in texts(open_page("train", run=child.id))
+    store.delete(parent, force=True)
+    app = open_page("train", run=child.id)
+    assert "its run has been deleted" in texts(app)
+    assert "resumed from **base**" in texts(app)
 
 
 def test_lesson_starts_from_one_button(store: RunStore) -> None:
