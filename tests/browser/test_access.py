@@ -62,7 +62,10 @@ def log_out(page: Page, role: str = "viewer") -> None:
     page.get_by_role("button", name="End session").click()  # the provider's own question
 
 
-@pytest.mark.parametrize("path", ["", "train", "checkpoints", "resume", "predict", "lesson"])
+OTHER_PAGES = ("", "checkpoints", "resume", "predict", "lesson")
+
+
+@pytest.mark.parametrize("path", ["train", *(pytest.param(path, marks=pytest.mark.slow) for path in OTHER_PAGES)])
 def test_first_address_of_a_fresh_server_is_a_door(guarded: Server, stopped: Run, page: Page, path: str) -> None:
     open_page(page, f"{guarded.url}/{path}?run={stopped.id}")
     expect(page.get_by_text(LOGIN_FIRST)).to_be_visible()
