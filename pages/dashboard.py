@@ -1,7 +1,6 @@
-"""What every visit runs: the bar of pages, and behind the door the page that was asked for.
+"""What every visit runs: the bar of pages, the login, and then the page that was asked for.
 
-This script lies among the pages: if it lay beside their folder, a fresh server would run each page by its address, past
-the door.
+This script lies among the pages: beside their folder, a fresh server would run each page by its address, past the login.
 """
 
 import streamlit as st

@@ -1,7 +1,7 @@
-"""``audit.jsonl`` of a store: who asked for what, when, and what came of it; a line for each time.
+"""``audit.jsonl`` of a store: a line for each action, who asked for it, when, and how it ended.
 
-``{"when", "who", "what", "run", "detail", "outcome"}``: ``when`` in UTC, ``run`` an id or null, ``outcome`` done,
-interrupted, or why it was refused or failed. JSON keeps line breaks and control characters of names out of the file.
+The outcome is ``done``, ``interrupted``, or why it was refused or failed. JSON keeps line breaks and control characters
+of names out of the file.
 """
 
 import errno
@@ -23,9 +23,9 @@ DONE: Final = "done"
 
 @dataclass
 class Entry:
-    """One line; what is known only later is filled in before it is written."""
+    """One line; what becomes known later is filled in before it is written."""
 
-    when: str
+    when: str  # UTC, ISO 8601
     who: str
     what: str
     run: str | None = None
@@ -34,19 +34,18 @@ class Entry:
 
 
 def entry(who: str, what: str, run: str | None = None, detail: str = "") -> Entry:
-    """A line of this moment."""
     return Entry(datetime.now(UTC).isoformat(timespec="milliseconds"), who, what, run, detail)
 
 
 def check(root: Path) -> None:
-    """Whether this store can note what will be done; one that is not there yet will be made. Raises ``DiskError``."""
+    """Raise ``DiskError`` if this store can't note an action; a store that is not there yet will be made."""
     if root.exists():
         with _opened(root):
             pass
 
 
 def write(root: Path, entry: Entry) -> None:
-    """Add a line in one piece; where there is no store yet, only what was done makes one. Raises ``DiskError``."""
+    """Append a line in one write; only an action that was done creates a store. Raises ``DiskError``."""
     if entry.outcome != DONE and not root.exists():
         return
     with _opened(root) as descriptor:
@@ -74,7 +73,7 @@ def _as_line(entry: Entry) -> bytes:
 
 
 def _break_of_a_torn_line(descriptor: int) -> bytes:
-    """A crash or a full disk may have left the beginning of a line: only that one is lost."""
+    """End a line that a crash or a full disk has cut short, so that only that one is lost."""
     size = os.fstat(descriptor).st_size
     if size == 0:
         return b""
@@ -83,7 +82,7 @@ def _break_of_a_torn_line(descriptor: int) -> bytes:
 
 
 def read(root: Path) -> list[Entry]:
-    """All whole lines, the oldest first; torn ones are passed over. Raises ``DiskError``."""
+    """Return all whole lines, the oldest first; skip torn ones. Raises ``DiskError``."""
     path = root / NAME
     with files.disk_errors(path):
         lines = path.read_bytes().split(b"\n") if path.exists() else []

@@ -1,6 +1,6 @@
-"""Who may do what: decided from the server's address, the secrets, the environment and what a login says.
+"""Who may do what: decided from the server's address, the secrets, the environment and the claims of a login.
 
-Roles: an operator may do all, a viewer may look, use models and take files away, a stranger sees nothing of the store.
+An operator may do everything; a viewer may look, use models and download; a stranger sees nothing of the store.
 """
 
 import ipaddress
@@ -22,8 +22,7 @@ NOT_SHARED: Final = (
     "has no login. Set up a login, or set FASHION_ACCESS=everyone to let everyone who reaches it do everything; see "
     '"Sharing it" in the README.'
 )
-COUNTED_CLAIMS: Final = ("is_logged_in", "sub", "email", "email_verified", "exp")
-"""All that ``with_login`` asks a login for."""
+COUNTED_CLAIMS: Final = ("is_logged_in", "sub", "email", "email_verified", "exp")  # all that with_login reads
 _FORWARDING: Final = (
     *("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Server"),
     *("X-Real-Ip", "True-Client-Ip", "Cf-Connecting-Ip"),
@@ -32,31 +31,27 @@ _FORWARDING: Final = (
 
 @dataclass(frozen=True)
 class Actor:
-    """Who asks, what they may do, and the sentence that says why it is not more; empty for an operator.
-
-    ``logged_in`` is whether they have a login to end, whatever it is good for.
-    """
+    """Who asks, what they may do, and a sentence that says why it is not more (empty for an operator)."""
 
     name: str
     role: Role
     why: str = ""
-    logged_in: bool = False
+    logged_in: bool = False  # whether there is a login to end, even one that allows nothing
 
 
 @dataclass(frozen=True)
 class Request:
-    """How the server was reached: its own address, the request's headers, and whom it came from (None: from here)."""
+    """How the server was reached: its own address, the request's headers, and the client's IP (None: this machine)."""
 
     address: str | None
     headers: Mapping[str, str]
     ip: str | None = None
 
     def is_of_this_machine(self) -> bool:
-        """Whether only this machine can have asked.
+        """Whether the request can only come from this machine.
 
-        A proxy on this machine asks for others, and so does a page elsewhere whose name was made to lead here (DNS
-        rebinding): the first says so in a header, if it is set up to, the second in the host that it asks for and in
-        the origin of its page.
+        A proxy on this machine forwards for others and says so in a header, if it is set up to. A page elsewhere whose
+        name was made to resolve here (DNS rebinding) shows in the Host and Origin headers.
         """
         forwarded = any(name in self.headers for name in _FORWARDING)
         host, origin = self.headers.get("Host", "localhost"), self.headers.get("Origin", "http://localhost")
@@ -66,13 +61,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Roles:
-    """The e-mail addresses that ``[access]`` lists; ``*`` stands for all who can log in."""
+    """The e-mail addresses that ``[access]`` lists; ``*`` stands for everyone who can log in."""
 
     operators: frozenset[str] = frozenset()
     viewers: frozenset[str] = frozenset()
 
     def of(self, email: str) -> Role:
-        """The most that this address may do; an empty one is of somebody who has none that counts."""
+        """The most that this address may do; it is empty for a login without a verified one."""
         listed = {ANYONE, _comparable(email)} if email else {ANYONE}
         if listed & self.operators:
             return "operator"
@@ -80,7 +75,7 @@ class Roles:
 
 
 def is_loopback(name: str | None) -> bool:
-    """Whether an address leads to this machine alone; no address at all is that of every interface."""
+    """Whether an address can be reached from this machine only; no address means every interface."""
     if name == "localhost":
         return True
     try:
@@ -95,12 +90,12 @@ def _without_port(host: str) -> str:
 
 
 def _comparable(email: str) -> str:
-    """Without regard to case; only in ASCII, for elsewhere two different letters may have the same small one."""
+    """Ignore case, but only in ASCII: elsewhere two different letters may share a lower-case one."""
     return email.lower() if email.isascii() else email
 
 
 def read_roles(section: object) -> Roles:
-    """The roles that ``[access]`` of the secrets gives. Raises ``ConfigError``."""
+    """Read the ``[access]`` section of the secrets. Raises ``ConfigError``."""
     if not isinstance(section, Mapping) or set(section) - {"operators", "viewers"}:
         raise ConfigError("[access] in the secrets should hold operators = […] and viewers = […] and nothing else.")
     return Roles(**{str(name): _addresses(str(name), value) for name, value in section.items()})
@@ -113,7 +108,7 @@ def _addresses(name: str, value: object) -> frozenset[str]:
 
 
 def everyone_may(environment: Mapping[str, str]) -> bool:
-    """Whether ``FASHION_ACCESS`` gives all who reach the server all rights. Raises ``ConfigError``."""
+    """Whether ``FASHION_ACCESS`` makes everyone an operator. Raises ``ConfigError``."""
     value = environment.get("FASHION_ACCESS", "")
     if value not in ("", EVERYONE):
         raise ConfigError(f"FASHION_ACCESS should be {EVERYONE} or not set, not {value!r}.")
@@ -121,7 +116,7 @@ def everyone_may(environment: Mapping[str, str]) -> bool:
 
 
 def without_login(request: Request, environment: Mapping[str, str]) -> Actor:
-    """Who asks a server on which nobody logs in. Raises ``ConfigError``."""
+    """Who asks a server that has no login. Raises ``ConfigError``."""
     everyone = everyone_may(environment)
     if request.is_of_this_machine():
         return Actor("this machine", "operator")
@@ -130,7 +125,7 @@ def without_login(request: Request, environment: Mapping[str, str]) -> Actor:
 
 
 def with_login(claims: Mapping[str, Any], roles: Roles, now: float | None = None) -> Actor:
-    """Who asks a server on which people log in; ``claims`` are those of their id token, ``now`` in seconds."""
+    """Who asks a server that has a login; ``claims`` are those of the id token, ``now`` is in seconds."""
     if claims.get("is_logged_in") is not True:
         return Actor("not logged in", "stranger", LOGIN_FIRST)
     email = verified_email(claims)
@@ -147,12 +142,12 @@ def with_login(claims: Mapping[str, Any], roles: Roles, now: float | None = None
 
 
 def may_look(claims: Mapping[str, Any], roles: Roles | None) -> bool:
-    """Whether whoever was let in with these ``claims`` may still see the store; everyone may without any ``roles``."""
+    """Whether somebody who came in with these ``claims`` may still see the store; without ``roles`` everyone may."""
     return roles is None or with_login(claims, roles).role != "stranger"
 
 
 def verified_email(claims: Mapping[str, Any]) -> str:
-    """The e-mail address of a login, or nothing if the provider says that it has not been verified."""
+    """The e-mail address of a login; empty if the provider says that it has not been verified."""
     email, verified = claims.get("email"), claims.get("email_verified", True)
     return email if isinstance(email, str) and verified in (True, "true") else ""
 
@@ -162,7 +157,7 @@ def _is_current(expires: object, now: float) -> bool:
 
 
 def providers(section: object) -> list[str | None]:
-    """Whom people can log in with, as ``[auth]`` of the secrets names them; None is the one without a name."""
+    """The login providers that ``[auth]`` of the secrets names; None stands for one without a name."""
     if not isinstance(section, Mapping) or "client_id" in section:
         return [None]
     return [str(name) for name, value in section.items() if isinstance(value, Mapping)] or [None]
