@@ -1,6 +1,7 @@
 """What every visit runs: the bar of pages, the login, and then the page that was asked for.
 
-This script lies among the pages: beside their folder, a fresh server would run each page by its address, past the login.
+This script lies among the pages: beside their folder, a fresh server would run each page by its address, before the
+login.
 """
 
 import streamlit as st
