@@ -29,11 +29,11 @@ LIBRARIES = {
     r"|inference\.(engine|worker)|resume\.lesson_outputs|cli\.predict",
     "streamlit": r"app|pages|ui",
     "altair": r"charts",
-    "pandas": r"pages|charts|ui|(runs|resume)\.(tables|live|loss_curve)",
+    "pandas": r"pages|charts|ui|(runs|resume)\.(tables|live)",
 }
 """The modules, with what is below them, that may import a library."""
 SERVER_WITHOUT_TORCH = r"pages|ui|cli\.main|access|charts|runs|resume\.(?!lesson_outputs)|errors|config|files|cache"
-LIGHT_WITHOUT_BROWSER = r"cli|access|training|formats|inference|data|runs\.(?!tables|live|loss_curve)"
+LIGHT_WITHOUT_BROWSER = r"cli|access|training|formats|inference|data|runs\.(?!tables|live)"
 
 
 def modules() -> dict[str, Path]:

@@ -72,7 +72,7 @@ def _last(values: "pd.Series[float]") -> float | None:
 
 
 def _change(values: "pd.Series[float]") -> float | None:
-    return float(values.iloc[-1] - values.iloc[-2]) if len(values) > 1 else None
+    return _last(values.diff().iloc[1:])
 
 
 def read(run: Run) -> RunMetrics:
@@ -104,7 +104,7 @@ class _Watched:
         """Read what was appended; threads that come meanwhile wait and find it read."""
         with self._reading:
             record = self._run.record  # before any row is taken: where this raises, none is lost
-            for rows in chain(self._follower.new_rows(), [[]]):  # a file that has gone gives no rows, and a restart
+            for rows in chain(self._follower.new_rows(), [[]]):  # a deleted file gives no rows, but a restart
                 if self._restarts != self._follower.restarts:
                     self._begin(record)
                 self._rows += len(rows)

@@ -210,5 +210,5 @@ def precision_cautions(pairs: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def _suits(precision: str, device: str) -> bool:
-    """Also if there is no such device, for then nothing will be slow; the machine is asked only about bf16."""
+    """Whether it won't be slow; a missing device is refused elsewhere. Only bf16 needs an answer of the machine."""
     return precision != "bf16" or this_machine().has_bf16(device) or not this_machine().has(device)

@@ -23,9 +23,10 @@ clears each page of a step's gradients anew: 900 page faults a step of the MLP i
 more than 32 MiB for the first. Source: https://man7.org/linux/man-pages/man3/mallopt.3.html"""
 SILENCE_SECONDS: Final = 60.0
 """How long a worker on another machine may write nothing before its run counts as lost."""
-_MOST_HEARTBEATS: Final = 4096
 _START_TOLERANCE_SECONDS = 2.0
 """Linux gives the time of its boot in whole seconds, and may round it otherwise the next time."""
+_heartbeats: Cache[float] = Cache(4096)
+"""When the heartbeat of each worker changed last, on this process's own clock."""
 
 
 class ProcessId(BaseModel):
@@ -81,30 +82,18 @@ def is_suspended(process: ProcessId) -> bool:
     return False
 
 
-class Heartbeats:
-    """The heartbeats that this process has seen, and when each changed last.
+def seems_alive(folder: Path, process: ProcessId, heartbeat: float) -> bool:
+    """Whether the worker of this run folder still runs: looked up here, by its ``heartbeat`` (s) on another machine.
 
     Another machine's clock may be wrong, and this one may be set: once a heartbeat was seen, only its changes count.
     """
-
-    def __init__(self) -> None:
-        self._changed: Cache[float] = Cache(_MOST_HEARTBEATS)
-
-    def is_beating(self, folder: Path, process: ProcessId, heartbeat: float) -> bool:
-        """Whether ``heartbeat``, in seconds since 1970, is recent; by the clock where it is seen there first."""
-        key, age = (folder, process), 0.0
-        if key not in self._changed:
-            age = abs(time.time() - heartbeat)  # one from the future is no better than one as far in the past
-        changed = self._changed.get(key, heartbeat, lambda: time.monotonic() - age)
-        return time.monotonic() - changed < SILENCE_SECONDS
-
-
-_heartbeats = Heartbeats()
-
-
-def seems_alive(folder: Path, process: ProcessId, heartbeat: float) -> bool:
-    """Whether the worker of this run folder still runs: looked up here, by its heartbeat on another machine."""
-    return is_alive(process) if is_local(process) else _heartbeats.is_beating(folder, process, heartbeat)
+    if is_local(process):
+        return is_alive(process)
+    key, age = (folder, process), 0.0
+    if key not in _heartbeats:
+        age = abs(time.time() - heartbeat)  # one from the future is no better than one as far in the past
+    changed = _heartbeats.get(key, heartbeat, lambda: time.monotonic() - age)
+    return time.monotonic() - changed < SILENCE_SECONDS
 
 
 def python_command(*arguments: str) -> list[str]:

@@ -48,7 +48,7 @@ def start(store: RunStore, config: TrainConfig, tags: tuple[str, ...] = ()) -> R
 def continue_run(store: RunStore, run: Run) -> None:
     """Queue a stopped, failed or lost run again; it continues in place.
 
-    Raises ``RunStateError`` if it is in another state, ``DataError`` if its dataset is gone.
+    Raises ``RunStateError`` if it is in another state, ``DataError`` if its dataset is missing.
     """
     config = run.record.config
     _check_can_go_on(run, run.status)  # a running one answers at once: its lock is held for as long as it trains
@@ -163,15 +163,10 @@ def _start_worker(run: Run) -> bool:
             return False
         running = {"state": "running", "phase": "starting", "process": None, "heartbeat": now(), "error": None}
         run.write_status(status.model_copy(update=running))
+        environment = processes.child_environment(
+            FASHION_RUNS=str(run.path.parent), FASHION_DATA=str(fashion_mnist.root()), **processes.KEEP_FREED_BLOCKS
+        )
         with files.disk_errors(run.log_path):
-            worker = processes.start_detached(
-                processes.python_command("worker", run.id), run.log_path, _worker_environment(run)
-            )
+            worker = processes.start_detached(processes.python_command("worker", run.id), run.log_path, environment)
         run.write_status(status.model_copy(update={**running, "process": worker}))
         return True
-
-
-def _worker_environment(run: Run) -> dict[str, str]:
-    return processes.child_environment(
-        FASHION_RUNS=str(run.path.parent), FASHION_DATA=str(fashion_mnist.root()), **processes.KEEP_FREED_BLOCKS
-    )

@@ -47,10 +47,8 @@ class Run(SavedFiles):
     @property
     def whole_labels(self) -> Labels | None:
         """The same, or None where they are damaged or missing. Raises ``DiskError``."""
-        if identity(self.labels_path) is None:
-            return None
         with suppress(DamagedFileError):
-            return self.labels
+            return self.labels if identity(self.labels_path) else None
         return None
 
     @property
@@ -71,7 +69,7 @@ class Run(SavedFiles):
 
     @property
     def status(self) -> Status:
-        """What the writer last said; if it is damaged, that of a lost run, which can go on. Raises ``DiskError``."""
+        """What the writer last said; a damaged one counts as that of a lost run. Raises ``DiskError``."""
         try:
             return self.read_status()
         except DamagedFileError as error:
@@ -139,5 +137,5 @@ class Run(SavedFiles):
         recorded = check and check.losses_sha256
         if recorded and files.digest_of(self.load_losses_path).sha256 != recorded:
             raise DamagedFileError(
-                self.load_losses_path, "it is not what was written; delete it, and the run goes on without it"
+                self.load_losses_path, "it is not what was written; delete it, and the run continues without it"
             )

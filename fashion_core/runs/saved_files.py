@@ -110,10 +110,6 @@ class SavedFiles:
                 raise
             return None  # never listed, or no longer
 
-    def info_of(self, listed: ListedFile) -> FileInfo | None:
-        """The same of a file that has just been listed."""
-        return None if listed.bytes is None else read_record(f"{self.path}/{listed.name}.json", FileInfo)
-
     def write_info(self, file: Path, info: FileInfo) -> None:
         """List a saved file. Raises ``DiskError``."""
         files.write_json(self.info_path(file), info.model_dump(mode="json"))

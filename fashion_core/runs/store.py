@@ -179,7 +179,7 @@ class RunStore:
                 parent = other.record.parent
             except (DamagedFileError, DiskError) as error:
                 if isinstance(error, DamagedFileError) or isinstance(error.__cause__, FileNotFoundError):
-                    continue  # it can't go on from anything any more
+                    continue  # no run can be trained from such a record
                 return set(run.epochs_saved())
             if parent and parent.run == run.id:
                 found.add(parent.epoch)

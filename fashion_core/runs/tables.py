@@ -16,6 +16,7 @@ from fashion_core.config import TrainConfig
 from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.runs import metrics, saved_files
 from fashion_core.runs.run import Run
+from fashion_core.runs.run_files import read_record
 from fashion_core.runs.saved_files import ListedFile
 from fashion_core.runs.schema import FileInfo, Parent, Status, Verification
 from fashion_core.runs.store import RunStore, epoch_records
@@ -191,7 +192,8 @@ def _saved_row(run: Run, listed: ListedFile, verified: Verification, about: dict
     """None for a file that was deleted after it was listed; ``resumed`` is the epoch that runs resume from."""
     info: FileInfo | None = None
     try:
-        info = run.info_of(listed)
+        if listed.bytes is not None:
+            info = read_record(f"{run.path}/{listed.name}.json", FileInfo)
         damage = saved_files.damage_of(listed, info, verified)
     except (DamagedFileError, DiskError) as error:
         damage = str(error)

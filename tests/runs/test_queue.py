@@ -30,7 +30,7 @@ from tests.support.processes import (
     worker_is_gone,
     workers,
 )
-from tests.support.runs import After, config, new_run, set_running, set_state, train
+from tests.support.runs import After, config, new_run, set_running, set_state, train, trained
 
 LONG = 3_000
 """Epochs that nobody waits for."""
@@ -40,10 +40,10 @@ def start(store: RunStore, **changes: object) -> Run:
     return queue.start(store, config(**changes))
 
 
-def kill(run: Run) -> None:
+def kill(run: Run, how: signal.Signals = signal.SIGKILL) -> None:
     process = run.status.process
     assert process is not None
-    os.kill(process.pid, signal.SIGKILL)
+    os.kill(process.pid, how)
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
@@ -233,9 +233,7 @@ def test_running_run_can_not_go_on_and_says_so_at_once(store: RunStore) -> None:
 
 @pytest.mark.slow
 def test_stopped_worker_continues_to_the_same_bits(store: RunStore) -> None:
-    straight = new_run(store, epochs=12)
-    train(straight)
-    set_state(straight, "finished")
+    straight = trained(store, epochs=12)
     run = start(store, epochs=12)
     wait_for_epochs(run, 1)
     queue.stop(run)
@@ -250,9 +248,7 @@ def test_stopped_worker_continues_to_the_same_bits(store: RunStore) -> None:
 
 
 def test_killed_worker_is_lost_at_once_and_continues_to_the_same_bits(store: RunStore) -> None:
-    straight = new_run(store, epochs=8)
-    train(straight)
-    set_state(straight, "finished")
+    straight = trained(store, epochs=8)
     run = start(store, epochs=8)
     wait_for_epochs(run, 1)
     kill(run)
@@ -272,9 +268,7 @@ def test_killed_worker_is_lost_at_once_and_continues_to_the_same_bits(store: Run
 def test_terminated_worker_saves_its_position(store: RunStore) -> None:
     run = start(store, epochs=LONG)
     wait_for_epochs(run, 1)
-    process = run.status.process
-    assert process is not None
-    os.kill(process.pid, signal.SIGTERM)
+    kill(run, signal.SIGTERM)
     wait_for_end(run)
     assert run.state() == "stopped"
 
@@ -429,9 +423,7 @@ def test_eight_who_press_stop_at_once_stop_it(store: RunStore) -> None:
 
 @pytest.mark.slow
 def test_eight_who_press_stop_and_continue_for_a_while_leave_one_consistent_run(store: RunStore) -> None:
-    straight = new_run(store, epochs=30)
-    train(straight)
-    set_state(straight, "finished")
+    straight = trained(store, epochs=30)
     run = start(store, epochs=30)
     press(run, "stop,continue", 15)
     wait_for_end(run)
@@ -447,9 +439,7 @@ def test_eight_who_press_stop_and_continue_for_a_while_leave_one_consistent_run(
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", [".tmp-*", "1", "1.json", "model_weights.pth"])
 def test_killed_at_a_bad_moment_never_lists_half_a_file(store: RunStore, moment: str) -> None:
-    straight = new_run(store, epochs=6)
-    train(straight)
-    set_state(straight, "finished")
+    straight = trained(store, epochs=6)
     run = start(store, epochs=6)
     wait_until(lambda: any(run.path.rglob(moment)) or worker_is_gone(run), f"{moment} is there")
     with_process = run.status.process
@@ -477,9 +467,7 @@ def test_continue_after_the_dataset_is_gone_is_refused_and_changes_nothing(
 
 @pytest.mark.slow
 def test_stopped_in_this_process_goes_on_in_a_worker(store: RunStore) -> None:
-    straight, run = new_run(store, epochs=2), new_run(store, epochs=2)
-    train(straight)
-    set_state(straight, "finished")
+    straight, run = trained(store, epochs=2), new_run(store, epochs=2)
     train(run, After(4))
     set_state(run, "stopped")
     queue.continue_run(store, run)

@@ -36,21 +36,6 @@ def test_what_is_no_json_object_is_damaged(tmp_path: Path, content: bytes) -> No
         read_record(path, Parent)
 
 
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        ('{"run": "a"}', "epoch is missing"),
-        ('{"run": "a", "epoch": 1, "more": 2}', "more is not a setting of this version"),
-        ('{"run": "a", "epoch": "one"}', "epoch should be a valid integer, not 'one'"),
-    ],
-)
-def test_what_does_not_fit_the_schema_is_named(tmp_path: Path, content: str, reason: str) -> None:
-    (tmp_path / "file").write_text(content)
-    with pytest.raises(DamagedFileError) as caught:
-        read_record(tmp_path / "file", Parent)
-    assert caught.value.reason == reason
-
-
 @pytest.mark.parametrize("edit", [str, lambda text: text.replace("  ", "    "), lambda text: " ".join(text.split())])
 def test_record_of_an_earlier_version_is_read_however_people_changed_it(tmp_path: Path, edit: type[str]) -> None:
     """Its checksum is not compared."""

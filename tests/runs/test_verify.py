@@ -28,42 +28,30 @@ def flip_a_bit(path: Path) -> None:
     path.write_bytes(content)
 
 
-def damaged(run: Run) -> dict[str, str | None]:
-    return {result.file: result.reason for result in verify([run]) if not result.ok}
+def damaged(run: Run) -> dict[str, str]:
+    return {result.file: result.reason for result in verify([run]) if result.reason is not None}
 
 
 def test_whole_files_are_all_ok(run: Run) -> None:
     names = ["model_save/0", "model_save/1", "model_weights.pth", "model.pth"]
     assert list(verify([run])) == [Verified(run.id, name, None) for name in names]
     assert count_files([run]) == len(names)
+    done = command_line("verify", run.id)
+    assert (done.returncode, done.stderr, done.stdout.count(": ok")) == (0, "", 4)
 
 
-def test_flipped_bit_is_named(run: Run) -> None:
+def test_each_damaged_file_is_named_and_none_is_deleted(run: Run) -> None:
     flip_a_bit(run.checkpoint_path(0))
-    assert damaged(run) == {"model_save/0": "its SHA-256 is not the one that was recorded"}
-
-
-def test_cut_file_is_named_with_its_size(run: Run) -> None:
     run.model_path.write_bytes(b"12345")
-    reason = damaged(run)["model.pth"] or ""
-    assert reason.startswith("it has 5 bytes instead of ")
-
-
-def test_missing_file_is_named(run: Run) -> None:
+    size = run.known_damage(run.model_path)
+    assert (size or "").startswith("it has 5 bytes instead of "), "its size is seen without a check"
     run.weights_path.unlink()
-    assert damaged(run) == {"model_weights.pth": "the file is missing"}
-
-
-def test_damaged_facts_are_named(run: Run) -> None:
-    run.info_path(run.model_path).write_text("{}")
-    assert "model.pth.json is damaged" in (damaged(run)["model.pth"] or "")
-
-
-def test_damaged_file_is_marked_and_not_deleted(run: Run) -> None:
-    flip_a_bit(run.checkpoint_path(0))
-    damaged(run)
-    assert run.known_damage(run.checkpoint_path(0)) == "its SHA-256 is not the one that was recorded"
-    assert run.known_damage(run.checkpoint_path(1)) is None
+    run.info_path(run.checkpoint_path(1)).write_text("{}")
+    found = damaged(run)
+    digest = "its SHA-256 is not the one that was recorded"
+    assert found.pop("model_save/1", "").startswith("1.json is damaged: ")
+    assert found == {"model_save/0": digest, "model.pth": size, "model_weights.pth": "the file is missing"}
+    assert run.known_damage(run.checkpoint_path(0)) == digest
     assert run.checkpoint_path(0).exists()
 
 
@@ -79,11 +67,6 @@ def test_file_saved_again_after_the_check_loses_its_mark(run: Run) -> None:
     assert run.known_damage(path) is not None
     run.write_info(path, facts.model_copy(update={"sha256": "another", "created": facts.created.replace(year=1999)}))
     assert run.known_damage(path) is None
-
-
-def test_size_that_differs_is_seen_without_a_check(run: Run) -> None:
-    run.model_path.write_bytes(b"12345")
-    assert (run.known_damage(run.model_path) or "").startswith("it has 5 bytes instead of ")
 
 
 def test_damaged_marks_are_one_sentence(run: Run) -> None:
@@ -155,9 +138,3 @@ def test_command_gives_a_record_for_each_file_and_exits_with_1_for_damage(run: R
     assert done.stderr == (
         f"fashion_core: {run.checkpoint_path(1)} is damaged: its SHA-256 is not the one that was recorded.\n"
     )
-
-
-def test_command_on_whole_files_exits_with_0(run: Run) -> None:
-    done = command_line("verify", run.id)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count(": ok") == 4
