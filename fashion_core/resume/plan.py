@@ -1,4 +1,4 @@
-"""Before the click: what a resumed run will have from its parent, what will differ, and whether that is exact."""
+"""Plan resumed runs: what each takes over, what differs, whether that is exact; then put them in the queue together."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from fashion_core.cache import Cache, stamp
 from fashion_core.config import TrainConfig, parse_config, settings
 from fashion_core.data import fashion_mnist
 from fashion_core.errors import (
@@ -90,32 +91,53 @@ def changes(parent: TrainConfig, config: TrainConfig) -> dict[str, Change]:
 
 
 def inspect_checkpoint(run: Run, epoch: int) -> Verdict:
-    """What one checkpoint is good for by itself, whatever it will go on with.
+    """Return what one checkpoint is good for by itself, whatever it will go on with.
 
     Raises ``RunNotFoundError`` if there is none of this epoch, ``DiskError``.
     """
-    check_epoch(run, epoch, run.epochs_saved())
-    try:
-        found = inspect.inspect(run.whole_checkpoint(epoch), numbers=False)
-    except DamagedFileError as error:
-        return Verdict("damaged", (error.reason,))
-    except RefusedFileError as error:
-        return Verdict("not usable", (error.reason,))
-    if found.refusal:
-        return Verdict("not usable", (found.refusal.removeprefix("The file is refused: ").rstrip("."),))
-    return Verdict(found.verdict, tuple(f"it does not carry {what}" for what in found.missing))
+    return _inspected(run, epoch)[0]
 
 
 def carries_optimizer(run: Run, epoch: int) -> bool:
-    """Whether the checkpoint has an optimizer's state to go on with. Raises ``RefusedFileError`` or ``DiskError``."""
-    return inspect.inspect(run.checkpoint_path(epoch), numbers=False).optimizer is not None
+    """Whether the checkpoint has an optimizer's state to go on with.
+
+    Raises ``RefusedFileError`` if it can't be read, and what ``inspect_checkpoint`` raises.
+    """
+    verdict, has_optimizer = _inspected(run, epoch)
+    if has_optimizer is None:
+        raise RefusedFileError("; ".join(verdict.reasons))
+    return has_optimizer
 
 
-def judge(looked: Verdict, parent: RunRecord, config: TrainConfig, environment: Environment) -> Verdict:
+_inspections: Cache[tuple[Verdict, bool | None]] = Cache(1024)
+
+
+def _inspected(run: Run, epoch: int) -> tuple[Verdict, bool | None]:
+    """Hash and inspect a checkpoint once: page, script and click share the result until the file changes."""
+    check_epoch(run, epoch, run.epochs_saved())
+    path = run.checkpoint_path(epoch)
+    return _inspections.get(path, stamp(path, run.info_path(path)), lambda: _inspect(run, epoch))
+
+
+def _inspect(run: Run, epoch: int) -> tuple[Verdict, bool | None]:
+    """The verdict, and whether there is an optimizer's state; None if the file can't be read."""
+    try:
+        found = inspect.inspect(run.whole_checkpoint(epoch), numbers=False)
+    except DamagedFileError as error:
+        return Verdict("damaged", (error.reason,)), None
+    except RefusedFileError as error:
+        return Verdict("not usable", (error.reason,)), None
+    verdict = Verdict(found.verdict, tuple(f"it does not carry {what}" for what in found.missing))
+    if found.refusal:
+        verdict = Verdict("not usable", (found.refusal.removeprefix("The file is refused: ").rstrip("."),))
+    return verdict, found.optimizer is not None
+
+
+def judge(found: Verdict, parent: RunRecord, config: TrainConfig, environment: Environment) -> Verdict:
     """What going on from a checkpoint of this parent with these settings, computed with this environment, will be."""
     different = (*_different(parent.config, config), *_environment(parent.environment, environment))
-    verdict: VerdictKind = "approximate" if looked.kind == "exact" and different else looked.kind
-    return Verdict(verdict, looked.reasons if verdict in ("damaged", "not usable") else (*looked.reasons, *different))
+    verdict: VerdictKind = "approximate" if found.kind == "exact" and different else found.kind
+    return Verdict(verdict, found.reasons if verdict in ("damaged", "not usable") else (*found.reasons, *different))
 
 
 def _different(parent: TrainConfig, config: TrainConfig) -> list[str]:
@@ -152,7 +174,7 @@ def _environment(before: Environment, after: Environment) -> list[str]:
 
 @dataclass(frozen=True)
 class ResumeRequest:
-    """What somebody asks for: so many epochs after this one, with these settings changed."""
+    """Train so many additional epochs after this one, with these settings changed."""
 
     epoch: int
     additional: int
@@ -170,18 +192,18 @@ class Plan:
 
 
 def plan_runs(run: Run, requests: Sequence[ResumeRequest]) -> list[Plan]:
-    """What resuming from checkpoints of this run will be; each checkpoint is read once, and nothing is written.
+    """Return what resuming from checkpoints of this run will be; nothing is written.
 
     Raises ``RunNotFoundError``, ``ConfigError``, ``DeviceError`` or ``DiskError`` for the first request that can't be.
     """
-    looked = {epoch: inspect_checkpoint(run, epoch) for epoch in dict.fromkeys(request.epoch for request in requests)}
-    return [_plan_one(run, request, looked[request.epoch]) for request in requests]
+    found = {epoch: inspect_checkpoint(run, epoch) for epoch in dict.fromkeys(request.epoch for request in requests)}
+    return [_plan_one(run, request, found[request.epoch]) for request in requests]
 
 
-def _plan_one(run: Run, request: ResumeRequest, looked: Verdict) -> Plan:
+def _plan_one(run: Run, request: ResumeRequest, found: Verdict) -> Plan:
     config = resumed_config(run, request.epoch, request.additional, request.overrides)
     environment = machine.environment_to_resume(run.record.environment, config)
-    return Plan(request.epoch, config, environment, judge(looked, run.record, config, environment))
+    return Plan(request.epoch, config, environment, judge(found, run.record, config, environment))
 
 
 def create(store: RunStore, run: Run, requests: Sequence[ResumeRequest]) -> list[Run]:

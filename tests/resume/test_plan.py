@@ -27,6 +27,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Change
 from fashion_core.runs.store import RunStore
 from tests.support.exact import KilledError, epoch_rows, killed_after, load, same
+from tests.support.files import files_opened, settle
 from tests.support.processes import wait_until, worker_is_gone
 from tests.support.runs import After, new_run, resume, train
 
@@ -426,6 +427,34 @@ def test_damaged_checkpoint_is_refused_and_named(store: RunStore) -> None:
     parent.checkpoint_path(0).write_bytes(content)
     with pytest.raises(DamagedFileError, match="SHA-256 is not the one that was recorded"):
         resume(store, parent, 0, 1)
+    assert nothing_made(store, parent)
+
+
+def test_a_checkpoint_is_hashed_and_inspected_once_from_the_page_to_the_queued_run(
+    store: RunStore, momentum: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent, request = in_store(store, momentum), ResumeRequest(0, 1, {})
+    settle(monkeypatch)
+    path = str(parent.checkpoint_path(0))
+    with files_opened() as opened:
+        plan.plan_runs(parent, [request, ResumeRequest(0, 1, {"seed": 9})])
+        plan.carries_optimizer(parent, 0)
+        plan.create(store, parent, [request])
+    assert opened.count(path) == 2
+
+
+def test_the_click_refuses_a_checkpoint_that_changed_since_it_was_shown(
+    store: RunStore, momentum: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent, request = in_store(store, momentum), ResumeRequest(0, 1, {})
+    settle(monkeypatch)
+    (planned,) = plan.plan_runs(parent, [request])
+    assert planned.verdict.kind == "exact"
+    content = bytearray(parent.checkpoint_path(0).read_bytes())
+    content[len(content) // 2] ^= 1
+    parent.checkpoint_path(0).write_bytes(content)
+    with pytest.raises(DamagedFileError):
+        plan.create(store, parent, [request])
     assert nothing_made(store, parent)
 
 
