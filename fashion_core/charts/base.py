@@ -95,6 +95,43 @@ def themed_axis(**settings: Any) -> alt.Axis:
     return alt.Axis(labelColor=MUTED, titleColor=MUTED, **settings)
 
 
+GRID: Final[dict[str, Any]] = {"gridColor": FAINT, "gridOpacity": 0.5}
+BARE: Final[dict[str, Any]] = {"domain": False, "ticks": False}
+EVERY_NAME: Final[dict[str, Any]] = {"labelOverlap": False, "labelFlush": False}
+EPOCH_TIP: Final = alt.Tooltip("epoch:Q", format="d")
+LOSS_TIP: Final = alt.Tooltip("loss:Q", title="test loss", format=".4f")
+
+
+def tick_count(each: int, least: int, most: int, width: str = "width") -> alt.ExprRef:
+    """A tick for each so many pixels of the width, worked out in the browser."""
+    return alt.ExprRef(f"clamp(floor({width} / {each}), {least}, {most})")
+
+
+def epoch_axis(width: str = "width", **settings: Any) -> alt.Axis:
+    """An axis of whole epochs."""
+    return themed_axis(tickCount=tick_count(40, 2, 16, width), tickMinStep=1, format="d", grid=False, **settings)
+
+
+EPOCHS_TITLE: Final = "epoch (counted from the first run)"
+
+
+def series_color(column: str, domain: list[Any]) -> alt.Color:
+    """The theme's colours in the order of the domain: a scale without a range takes those."""
+    return alt.Color(f"{column}:N", scale=alt.Scale(domain=domain), legend=None)
+
+
+def shapes(column: str, by_value: dict[str, str]) -> alt.Shape:
+    """A shape for each value."""
+    return alt.Shape(f"{column}:N", scale=alt.Scale(domain=list(by_value), range=list(by_value.values())), legend=None)
+
+
+def hover_shade(strength: float, *fields: str) -> tuple[alt.Parameter, Any]:
+    """The selection of what the pointer is over, and the opacity that shades it."""
+    given = {"fields": list(fields)} if fields else {}
+    hover = alt.selection_point(name="hover", on="pointerover", clear="pointerout", empty=False, **given)
+    return hover, alt.when(hover).then(alt.value(strength)).otherwise(alt.value(0.001))
+
+
 def haloed(base: alt.Chart, **style: Any) -> list[alt.Chart]:
     """Text that stays readable where lines cross it."""
     return [base.mark_text(stroke=PAPER, strokeWidth=4, strokeJoin="round", **style), base.mark_text(**style)]

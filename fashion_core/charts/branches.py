@@ -7,7 +7,22 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from fashion_core.charts.base import INK, MUTED, PAPER, ChartSpec, dated, haloed, layered, named, themed_axis
+from fashion_core.charts.base import (
+    BARE,
+    EPOCH_TIP,
+    EPOCHS_TITLE,
+    INK,
+    LOSS_TIP,
+    MUTED,
+    PAPER,
+    ChartSpec,
+    dated,
+    epoch_axis,
+    haloed,
+    layered,
+    named,
+    shapes,
+)
 from fashion_core.charts.comparison import (
     AXIS_HEIGHT,
     BEYOND,
@@ -29,10 +44,10 @@ def branch_chart(frame: pd.DataFrame, focus: str | None) -> ChartSpec:
     """The test loss of each epoch: parents in thin grey, resumed runs from an open ring on in the colour of the answer.
 
     The axis is logarithmic where the losses span more than a factor of three, and says so. A loss of more than
-    `BEYOND` times what parents and gates reach runs along the upper edge. A click on a parent gives its id.
+    `BEYOND` times what parents and `loss_last` reach runs along the upper edge. A click on a parent gives its id.
 
     Args:
-        frame: as `resume_frames.branches_frame` gives it.
+        frame: as `resume.tables.branches_frame` gives it.
         focus: the id of the resumed run to show in full strength, or None.
     """
     curves = _styled(_on_scale(emphasised(frame, focus)))
@@ -42,7 +57,7 @@ def branch_chart(frame: pd.DataFrame, focus: str | None) -> ChartSpec:
     frames = {
         "curves": curves,
         "points": ends if _is_crowd(curves) else curves,
-        "gates": resumed.drop_duplicates("run").drop_duplicates(["epoch", "drawn"]),
+        "loss_last": resumed.drop_duplicates("run").drop_duplicates(["epoch", "drawn"]),
         "ends": ends.assign(mark=ends["answer"]),
         "parents": _names(curves, logarithmic),
     }
@@ -52,8 +67,8 @@ def branch_chart(frame: pd.DataFrame, focus: str | None) -> ChartSpec:
 def _on_scale(frame: pd.DataFrame) -> pd.DataFrame:
     """Add `drawn`, the loss that has a place on the axis; what is not finite leaves a gap."""
     finite = frame["loss"].where(np.isfinite(frame["loss"]))
-    gates_and_parents = ~frame.duplicated("run") | (frame["role"] == "parent")
-    return frame.assign(drawn=finite.clip(LEAST, BEYOND * finite[gates_and_parents].max()))
+    last_and_parents = ~frame.duplicated("run") | (frame["role"] == "parent")
+    return frame.assign(drawn=finite.clip(LEAST, BEYOND * finite[last_and_parents].max()))
 
 
 def _is_crowd(curves: pd.DataFrame) -> bool:
@@ -96,14 +111,12 @@ def _spec(logarithmic: bool) -> str:
     scale.nice, scale.padding = False, 12
     title = f"test loss (cross-entropy, {'log scale' if logarithmic else 'mean per image'})"
     y = alt.Y("drawn:Q", title=title, scale=scale, axis=loss_axis("y", logarithmic, tickCount=6))
-    return layered([*_parents(y), *_curves(y), _gates(y), _ends(y), *_hits(y)])
+    return layered([*_parents(y), *_curves(y), _loss_last(y), _ends(y), *_hits(y)])
 
 
 def _epoch() -> alt.X:
-    ticks = alt.ExprRef("clamp(floor(width / 40), 2, 16)")
-    axis = themed_axis(tickCount=ticks, tickMinStep=1, format="d", grid=False, domain=False, ticks=False)
     scale = alt.Scale(zero=False, nice=False, padding=10)
-    return alt.X("epoch:Q", title="epoch (counted from the first run)", scale=scale, axis=axis)
+    return alt.X("epoch:Q", title=EPOCHS_TITLE, scale=scale, axis=epoch_axis(**BARE))
 
 
 def _curves(y: alt.Y) -> list[alt.Chart]:
@@ -114,8 +127,10 @@ def _curves(y: alt.Y) -> list[alt.Chart]:
     return [parents, resumed.encode(answer_color())]
 
 
-def _gates(y: alt.Y) -> alt.Chart:
-    ring: alt.Chart = named("gates").mark_point(size=50, strokeWidth=2, stroke=INK, fill=PAPER, opacity=1, aria=False)
+def _loss_last(y: alt.Y) -> alt.Chart:
+    ring: alt.Chart = named("loss_last").mark_point(
+        size=50, strokeWidth=2, stroke=INK, fill=PAPER, opacity=1, aria=False
+    )
     return ring.encode(_epoch(), y)
 
 
@@ -123,9 +138,8 @@ _SHAPES: Final = {"lower": "triangle-down", "within noise": "circle", "higher": 
 
 
 def _ends(y: alt.Y) -> alt.Chart:
-    shape = alt.Shape("mark:N", scale=alt.Scale(domain=list(_SHAPES), range=list(_SHAPES.values())), legend=None)
     base: alt.Chart = named("ends").mark_point(filled=True, size=80, aria=False)
-    return base.encode(_epoch(), y, shape, answer_color(), STRENGTH)
+    return base.encode(_epoch(), y, shapes("mark", _SHAPES), answer_color(), STRENGTH)
 
 
 def _parents(y: alt.Y) -> list[alt.Chart]:
@@ -139,8 +153,7 @@ def _hits(y: alt.Y) -> list[alt.Chart]:
     line: alt.Chart = dated(named("curves")).mark_line(strokeWidth=12, **unseen).properties(name="hits")
     line = line.encode(_epoch(), y, alt.Detail("run:N"), tooltip=[_NAME_TIP, *_ANSWER_TIPS])
     point: alt.Chart = dated(named("points")).mark_point(filled=True, size=120, **unseen)
-    numbers = [alt.Tooltip("epoch:Q", format="d"), alt.Tooltip("loss:Q", title="test loss", format=".4f")]
-    point = point.encode(_epoch(), y, tooltip=[_NAME_TIP, *numbers, *_ANSWER_TIPS])
+    point = point.encode(_epoch(), y, tooltip=[_NAME_TIP, EPOCH_TIP, LOSS_TIP, *_ANSWER_TIPS])
     return [line.add_params(clicked()), point]
 
 

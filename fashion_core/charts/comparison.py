@@ -10,7 +10,21 @@ from typing import Any, Final
 import altair as alt
 import pandas as pd
 
-from fashion_core.charts.base import FAINT, INK, MUTED, ChartSpec, dated, layered, named, pixels, themed_axis
+from fashion_core.charts.base import (
+    BARE,
+    FAINT,
+    INK,
+    MUTED,
+    ChartSpec,
+    dated,
+    hover_shade,
+    layered,
+    named,
+    pixels,
+    shapes,
+    themed_axis,
+    tick_count,
+)
 from fashion_core.resume.labels import label_pixels, loss_text
 
 FOCUS: Final = "focus"
@@ -37,18 +51,18 @@ _FADED: Final = 0.2
 
 _INDENT: Final = 12  # pixels of a label below its heading
 _PERCENT: Final = 62  # pixels of the column right of them
-_GATE_TEXT: Final = 17  # half of the pixels of "0.412"
+_LAST_TEXT: Final = 17  # half of the pixels of "0.412"
 _HEADING_WIDTH: Final = "length(datum.group) * 6.9"
 
 
 def comparison_chart(frame: pd.DataFrame, focus: str | None) -> ChartSpec:
-    """One group a checkpoint: its gate, and an arrow from there to the loss of each run that was resumed from it.
+    """One group a checkpoint: its `loss_last`, and an arrow from there to the loss of each run resumed from it.
 
     The axis is logarithmic: arrows of one length mean one percentage, and losses a hundred times apart stay readable.
-    A loss of more than `BEYOND` times the highest gate is drawn at the edge, with a double arrow.
+    A loss of more than `BEYOND` times the highest `loss_last` is drawn at the edge, with a double arrow.
 
     Args:
-        frame: as `resume_frames.compared_frame` gives it; groups and rows are drawn in its order.
+        frame: as `resume.tables.compared_frame` gives it; groups and rows are drawn in its order.
         focus: the id of the run to show in full strength while the others fade; None, or one that isn't there: all.
     """
     rows = _on_scale(_laid_out(emphasised(frame, focus)))
@@ -81,38 +95,40 @@ def _laid_out(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _on_scale(rows: pd.DataFrame) -> pd.DataFrame:
-    """Add what is drawn: `start`, `tip` and `mark` (its shape) of the arrow, `band` where the noise begins.
+    """Add what is drawn: `drawn_last`, `drawn_now` and `mark` (its shape) of the arrow, `band` where the noise begins.
 
-    A band that reaches zero would stretch a logarithmic axis to nothing, so it begins at half the gate at least.
+    A band that reaches zero would stretch a logarithmic axis to nothing, so it begins at half of `loss_last` at least.
     """
-    start = rows["loss_last"].clip(lower=LEAST)
-    edge = BEYOND * start.max()
+    last = rows["loss_last"].clip(lower=LEAST)
+    edge = BEYOND * last.max()
     beyond = ~(rows["loss_now"] <= edge)
-    tip = rows["loss_now"].clip(lower=LEAST).mask(beyond, edge)
-    band = rows["low"].clip(lower=start / 2)
-    return rows.assign(start=start, tip=tip, mark=rows["answer"].mask(beyond, "beyond the axis"), band=band)
+    now = rows["loss_now"].clip(lower=LEAST).mask(beyond, edge)
+    band = rows["low"].clip(lower=last / 2)
+    mark = rows["answer"].mask(beyond, "beyond the axis")
+    return rows.assign(drawn_last=last, drawn_now=now, mark=mark, band=band)
 
 
 def _groups(rows: pd.DataFrame) -> pd.DataFrame:
-    """A row a checkpoint: `group`, `start`, `text` (its loss), `top` and `bottom` (pixels) of its rows."""
+    """A row a checkpoint: `group`, `drawn_last`, `text` (its loss), `top` and `bottom` (pixels) of its rows."""
     first = rows.drop_duplicates("number").set_index("number")
     bottom = rows.groupby("number")["bottom"].max()
-    groups = first[["group", "start", "top"]].assign(bottom=bottom, text=first["loss_last"].map(loss_text))
+    groups = first[["group", "drawn_last", "top"]].assign(bottom=bottom, text=first["loss_last"].map(loss_text))
     return groups.reset_index(drop=True)
 
 
 @lru_cache(maxsize=32)
 def _spec(tall: bool, labels: int, headings: int) -> str:
-    gutter = f"min(max({labels + 2 * _INDENT}, min({headings + 2 * _GATE_TEXT}, width * 0.32)), width / 2)"
-    start, tip, band = (_loss(column, tall, gutter) for column in ("start", "tip", "band"))
+    gutter = f"min(max({labels + 2 * _INDENT}, min({headings + 2 * _LAST_TEXT}, width * 0.32)), width / 2)"
+    last, now, band = (_loss(column, tall, gutter) for column in ("drawn_last", "drawn_now", "band"))
     return layered(
-        [_band(band), _gate(start), _shafts(start), _tips(tip), *_gate_texts(), *_row_texts(gutter), _hits()]
+        [_band(band), _rules(last), _shafts(last), _tips(now), *_group_texts(), *_row_texts(gutter), _hits()]
     )
 
 
 def _loss(column: str, tall: bool, gutter: str) -> alt.X:
-    ticks = alt.ExprRef("clamp(floor((width - 200) / 60), 4, 8)")
-    axis = loss_axis("x", logarithmic=True, tickCount=ticks, orient="top" if tall else "bottom")
+    axis = loss_axis(
+        "x", logarithmic=True, tickCount=tick_count(60, 4, 8, "(width - 200)"), orient="top" if tall else "bottom"
+    )
     ends = [alt.ExprRef(gutter), alt.ExprRef(f"width - {_PERCENT}")]
     title = ["test loss (cross-entropy, mean per image)", "log scale: equal lengths, equal percentages"]
     return alt.X(f"{column}:Q", title=title, scale=alt.Scale(type="log", nice=False, padding=10, range=ends), axis=axis)
@@ -128,8 +144,7 @@ def loss_axis(scale: str, logarithmic: bool, **settings: Any) -> alt.Axis:
         between = f"{span} > 100 && {digit} > 1 || {span} > 10 && indexof([1, 2, 5], {digit}) < 0"
         fainter = {"condition": {"test": between, "value": grid / 3}, "value": grid}
         shown = {"labelExpr": f"{between} ? '' : {label}", "gridOpacity": fainter}
-    plain: dict[str, Any] = {"gridColor": FAINT, "domain": False, "ticks": False}
-    return themed_axis(labelOverlap="greedy", labelFlush=False, **shown, **plain, **settings)
+    return themed_axis(labelOverlap="greedy", labelFlush=False, gridColor=FAINT, **shown, **BARE, **settings)
 
 
 STRENGTH: Final = alt.Opacity("strength:Q", scale=None, legend=None)
@@ -146,14 +161,14 @@ def _band(band: alt.X) -> alt.Chart:
     return base.encode(band, alt.X2("high"), pixels("top"), alt.Y2("bottom"))
 
 
-def _gate(start: alt.X) -> alt.Chart:
+def _rules(last: alt.X) -> alt.Chart:
     base: alt.Chart = named("groups").mark_rule(strokeWidth=2.5, strokeCap="round", color=INK, aria=False)
-    return base.encode(start, pixels("top"), alt.Y2("bottom"))
+    return base.encode(last, pixels("top"), alt.Y2("bottom"))
 
 
-def _shafts(start: alt.X) -> alt.Chart:
+def _shafts(last: alt.X) -> alt.Chart:
     base: alt.Chart = named("rows").mark_rule(strokeWidth=3, aria=False)
-    return base.encode(start, alt.X2("tip"), pixels("y"), answer_color(), STRENGTH)
+    return base.encode(last, alt.X2("drawn_now"), pixels("y"), answer_color(), STRENGTH)
 
 
 _SHAPES: Final = {
@@ -164,25 +179,24 @@ _SHAPES: Final = {
 }
 
 
-_TOWARDS_GATE: Final = "(datum.mark === 'lower' ? 1 : datum.mark === 'higher' ? -1 : 0)"
+_TOWARDS_LAST: Final = "(datum.mark === 'lower' ? 1 : datum.mark === 'higher' ? -1 : 0)"
 
 
-def _tips(tip: alt.X) -> alt.Chart:
+def _tips(now: alt.X) -> alt.Chart:
     """Arrowheads whose points, not their middles, are at the loss; smaller on a phone."""
-    shape = alt.Shape("mark:N", scale=alt.Scale(domain=list(_SHAPES), range=list(_SHAPES.values())), legend=None)
     size = "(width < 400 ? 56 : 90)"
-    back = alt.ExprRef(f"{_TOWARDS_GATE} * sqrt({size}) * sqrt(3) / 4")  # half the height of such a triangle
+    back = alt.ExprRef(f"{_TOWARDS_LAST} * sqrt({size}) * sqrt(3) / 4")  # half the height of such a triangle
     base: alt.Chart = named("rows").mark_point(filled=True, size=alt.ExprRef(size), xOffset=back, aria=False)
-    return base.encode(tip, pixels("y"), shape, answer_color(), STRENGTH)
+    return base.encode(now, pixels("y"), shapes("mark", _SHAPES), answer_color(), STRENGTH)
 
 
-def _gate_texts() -> list[alt.Chart]:
-    """The heading, and the gate's loss above the gate, or where the heading leaves no room for it at the right edge."""
+def _group_texts() -> list[alt.Chart]:
+    """The heading, and `loss_last` above its rule, or at the right edge where the heading leaves no room for it."""
     style: dict[str, Any] = {"baseline": "bottom", "dy": -3, "fontSize": 12, "color": INK}
-    gate = "scale('x', datum.start)"
-    x = alt.ExprRef(f"{gate} - {_GATE_TEXT} > {_HEADING_WIDTH} ? {gate} : width - {_GATE_TEXT}")
+    last = "scale('x', datum.drawn_last)"
+    x = alt.ExprRef(f"{last} - {_LAST_TEXT} > {_HEADING_WIDTH} ? {last} : width - {_LAST_TEXT}")
     loss = named("groups").mark_text(**style).encode(pixels("top"), x=alt.value(x), text="text:N")
-    limit = alt.ExprRef(f"width - {3 * _GATE_TEXT}")
+    limit = alt.ExprRef(f"width - {3 * _LAST_TEXT}")
     heading: alt.Chart = named("groups").mark_text(align="left", fontWeight=700, limit=limit, **style)
     return [loss, heading.encode(pixels("top"), x=alt.value(0), text="group:N")]
 
@@ -206,8 +220,7 @@ def clicked() -> alt.Parameter:
 
 def _hits() -> alt.Chart:
     """Over each row from edge to edge, what the pointer meets: a tooltip, a shade, and the row's run at a click."""
-    hover = alt.selection_point(name="hover", fields=["run"], on="pointerover", clear="pointerout", empty=False)
-    shade = alt.when(hover).then(alt.value(0.12)).otherwise(alt.value(0.001))
+    hover, shade = hover_shade(0.12, "run")
     base: alt.Chart = dated(named("rows")).mark_rect(color=MUTED, cursor="pointer").properties(name="hits")
     across: dict[str, Any] = {"x": alt.value(0), "x2": alt.value("width")}
     hits = base.encode(pixels("top"), alt.Y2("bottom"), opacity=shade, tooltip=_tooltip(), **across)

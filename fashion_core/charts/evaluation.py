@@ -7,17 +7,24 @@ import altair as alt
 import pandas as pd
 
 from fashion_core.charts.base import (
+    BARE,
     DARK,
+    EVERY_NAME,
     FAINT,
     FITTED,
+    GRID,
     INK,
     MUTED,
     PAPER,
     ChartSpec,
     dated,
+    hover_shade,
     layered,
     named,
+    series_color,
+    shapes,
     themed_axis,
+    tick_count,
 )
 from fashion_core.config import CLASS_NAMES
 
@@ -41,14 +48,13 @@ _CELL: Final = 34  # pixels
 _ROW: Final = 26  # pixels
 _HEIGHT: Final = 380  # pixels, axes and titles included
 _WORDS: Final = 72  # pixels of "F1 100.0%" and a gap
-_EVERY_NAME: Final = {"labelOverlap": False, "labelFlush": False}
 
 
 def confusion_chart(rows: pd.DataFrame, chosen: tuple[int, int] | None = None) -> ChartSpec:
     """A count a cell; mistakes alone have a colour, for the right answers would drown them.
 
     Args:
-        rows: as `outcome_frames.confusion_frame` gives them.
+        rows: as `evaluation_tables.confusion_frame` gives them.
         chosen: the true and the predicted class of the cell that is framed, or None.
     """
     pairs = list(zip(rows["true"], rows["predicted"], strict=True))
@@ -62,7 +68,6 @@ def _confusion_spec() -> str:
     right, wrong = base.transform_filter("datum.right"), base.transform_filter("!datum.right && datum.count > 0")
     most = alt.ExprRef(f"{DARK} ? 0.55 : 0.7")  # ink on it has 4.5:1
     share = alt.Opacity("share:Q", legend=None, scale=alt.Scale(type="sqrt", domainMin=0, range=[0, most]))
-    color = alt.Color("right:N", legend=None, scale=alt.Scale(domain=[True, False]))
     size = alt.ExprRef("width < 330 ? 10 : 13")
     weight = alt.ExprRef("datum.right ? 'bold' : 'normal'")
     counted = base.transform_filter("datum.count > 0")
@@ -70,7 +75,7 @@ def _confusion_spec() -> str:
     return layered(
         [
             base.mark_rect(fill=None, stroke=FAINT, strokeWidth=0.5, aria=False),
-            wrong.mark_rect(aria=False).encode(color, share),
+            wrong.mark_rect(aria=False).encode(series_color("right", [True, False]), share),
             right.mark_rect(fill=None, stroke=MUTED, strokeWidth=1.5, aria=False),
             counted.mark_text(fontSize=size, fontWeight=weight, color=INK, aria=False).encode(text="count:Q"),
             base.transform_filter("datum.chosen").mark_rect(strokeWidth=3, **frame),
@@ -80,8 +85,8 @@ def _confusion_spec() -> str:
     )
 
 
-_TRUE: Final = themed_axis(title="true class", domain=False, ticks=False, **_EVERY_NAME)
-_PREDICTED: Final = themed_axis(title="taken for", domain=False, ticks=False, labelAngle=-45, **_EVERY_NAME)
+_TRUE: Final = themed_axis(title="true class", **BARE, **EVERY_NAME)
+_PREDICTED: Final = themed_axis(title="taken for", **BARE, labelAngle=-45, **EVERY_NAME)
 
 
 def _class_axis(column: str, axis: alt.Axis) -> Any:
@@ -91,8 +96,7 @@ def _class_axis(column: str, axis: alt.Axis) -> Any:
 
 def _cell_hits(base: alt.Chart) -> alt.Chart:
     """Over each cell what the pointer meets: a tooltip, a shade, and its pair of classes at a click."""
-    hover = alt.selection_point(name="hover", on="pointerover", clear="pointerout", empty=False)
-    shade = alt.when(hover).then(alt.value(0.2)).otherwise(alt.value(0.001))
+    hover, shade = hover_shade(0.2)
     tooltip = [
         alt.Tooltip("true_name:N", title="true class"),
         alt.Tooltip("predicted_name:N", title="taken for"),
@@ -109,7 +113,7 @@ def class_chart(rows: pd.DataFrame) -> ChartSpec:
     """A line a class, the hardest one on top: precision and recall, and F1 in words.
 
     Args:
-        rows: as `outcome_frames.class_frame` gives them, in the order of the lines.
+        rows: as `evaluation_tables.class_frame` gives them, in the order of the lines.
     """
     return ChartSpec(_class_spec(tuple(rows["class"])), {"classes": rows}, _ROW * max(len(rows), 1))
 
@@ -117,22 +121,20 @@ def class_chart(rows: pd.DataFrame) -> ChartSpec:
 @lru_cache(maxsize=64)
 def _class_spec(order: tuple[str, ...]) -> str:
     scale = alt.Scale(zero=False, nice=True, padding=8, range=[0, alt.ExprRef(f"max(width - {_WORDS}, 40)")])
-    ticks = alt.ExprRef("clamp(floor(width / 90), 2, 8)")
-    axis = themed_axis(format=".0%", tickCount=ticks, gridColor=FAINT, gridOpacity=0.5, domain=False, ticks=False)
+    axis = themed_axis(format=".0%", tickCount=tick_count(90, 2, 8), **GRID, **BARE)
     x = alt.X("score:Q", title="share of the images", scale=scale, axis=axis)
-    names = themed_axis(domain=False, ticks=False, labelPadding=6, grid=False, **_EVERY_NAME)
+    names = themed_axis(**BARE, labelPadding=6, grid=False, **EVERY_NAME)
     base = named("classes").encode(alt.Y("class:N", title=None, sort=list(order), axis=names))
     line = base.mark_rule(color=MUTED, strokeWidth=2, aria=False).encode(alt.X("precision:Q"), alt.X2("recall"))
     kinds: list[str | alt.FieldName] = ["precision", "recall"]
     folded = base.transform_fold(kinds, as_=["kind", "score"]).transform_filter("isValid(datum.score)")
-    shape = alt.Shape("kind:N", scale=alt.Scale(domain=kinds, range=["circle", "diamond"]), legend=None)
-    color = alt.Color("kind:N", scale=alt.Scale(domain=kinds), legend=None)
+    shape = shapes("kind", {"precision": "circle", "recall": "diamond"})
     dots = folded.mark_point(filled=True, size=100, opacity=1, stroke=PAPER, strokeWidth=0.5)
     words = base.transform_calculate(words="isValid(datum.f1) ? 'F1 ' + format(datum.f1, '.1%') : 'never'")
     words = words.mark_text(align="right", color=INK, fontSize=12, aria=False)
     layers = [
         line,
-        dots.encode(x, shape, color, tooltip=_CLASS_TIPS),
+        dots.encode(x, shape, series_color("kind", kinds), tooltip=_CLASS_TIPS),
         words.encode(x=alt.value(alt.ExprRef("width")), text="words:N"),
     ]
     return layered(layers, autosize=FITTED)
@@ -157,7 +159,7 @@ def reliability_chart(rows: pd.DataFrame) -> ChartSpec:
     Guo et al., "On calibration of modern neural networks", ICML 2017, figure 1.
 
     Args:
-        rows: as `outcome_frames.reliability_frame` gives them.
+        rows: as `evaluation_tables.reliability_frame` gives them.
     """
     high = _FLOOR + _TALLEST * rows["count"] / max(rows["count"].max(), 1)
     drawn = rows.assign(counted=high, floor=_FLOOR, zero=0.0, least=rows[["accuracy", "confidence"]].min(axis=1))
@@ -199,13 +201,13 @@ _BIN_TIPS: Final = [
 
 def _confidence(column: str) -> alt.X:
     ticks = alt.ExprRef("width < 300 ? [0, 0.5, 1] : [0, 0.2, 0.4, 0.6, 0.8, 1]")
-    axis = themed_axis(values=ticks, format=".0%", grid=False, domain=False, ticks=False)
+    axis = themed_axis(values=ticks, format=".0%", grid=False, **BARE)
     return alt.X(f"{column}:Q", title="confidence", scale=alt.Scale(domain=[0, 1]), axis=axis)
 
 
 def _accuracy(column: str) -> alt.Y:
     ticks = [0, 0.2, 0.4, 0.6, 0.8, 1]
-    axis = themed_axis(values=ticks, format=".0%", gridColor=FAINT, gridOpacity=0.5, domain=False, ticks=False)
+    axis = themed_axis(values=ticks, format=".0%", **GRID, **BARE)
     return alt.Y(f"{column}:Q", title="accuracy", scale=alt.Scale(domain=[_FLOOR, 1]), axis=axis)
 
 

@@ -11,7 +11,22 @@ from typing import Any, Final
 import altair as alt
 import pandas as pd
 
-from fashion_core.charts.base import FAINT, FITTED, INK, MUTED, PAPER, ChartSpec, layered, named, themed_axis
+from fashion_core.charts.base import (
+    BARE,
+    EVERY_NAME,
+    FITTED,
+    GRID,
+    INK,
+    MUTED,
+    PAPER,
+    ChartSpec,
+    layered,
+    named,
+    series_color,
+    shapes,
+    themed_axis,
+    tick_count,
+)
 from fashion_core.formats.inspect import Inspection, TensorInfo
 from fashion_core.formats.untrusted.state_dict import BUFFERS, WEIGHT_KEYS, optimizer_state
 from fashion_core.formats.weight_change import TensorChange, WeightChange
@@ -84,16 +99,16 @@ def weight_change_chart(rows: pd.DataFrame) -> ChartSpec:
 
 
 def _movement_spec(names: tuple[str, ...]) -> str:
-    axis = themed_axis(tickCount=alt.ExprRef("clamp(floor(width / 70), 2, 8)"), gridColor=FAINT, gridOpacity=0.5)
+    axis = themed_axis(tickCount=tick_count(70, 2, 8), **GRID)
     x = alt.X("change:Q", title="relative L2 change (%)", scale=alt.Scale(zero=True, nice=True), axis=axis)
     base = named("tensors").encode(_name_axis(names), x)
     line = base.mark_rule(color=MUTED, strokeWidth=1, aria=False).encode(alt.X("lowest:Q"), alt.X2("highest"))
     line = line.transform_aggregate(lowest="min(change)", highest="max(change)", groupby=["layer"])
     tooltip = [alt.Tooltip("tensor:N"), alt.Tooltip("change:Q", title="change (%)", format=".3f")]
-    shape = alt.Shape("kind:N", scale=alt.Scale(domain=list(KINDS), range=list(KINDS.values())), legend=None)
-    color = alt.Color("kind:N", scale=alt.Scale(domain=list(KINDS)), legend=None)
     marks = base.mark_point(filled=True, size=80, opacity=1, stroke=PAPER, strokeWidth=0.5)
-    return layered([line, marks.encode(shape, color, tooltip=tooltip)], autosize=FITTED)
+    return layered(
+        [line, marks.encode(shapes("kind", KINDS), series_color("kind", list(KINDS)), tooltip=tooltip)], autosize=FITTED
+    )
 
 
 def weight_change_key(rows: pd.DataFrame) -> str:
@@ -102,11 +117,8 @@ def weight_change_key(rows: pd.DataFrame) -> str:
     return " · ".join(f"{_SIGNS[shape]} {kind}" for kind, shape in KINDS.items() if kind in kinds)
 
 
-_ALL_NAMES: Final = {"labelOverlap": False, "labelFlush": False}
-
-
 def _name_axis(names: tuple[str, ...]) -> alt.Y:
-    axis = themed_axis(labelLimit=_NAME_WIDTH, domain=False, ticks=False, labelPadding=6, grid=False, **_ALL_NAMES)
+    axis = themed_axis(labelLimit=_NAME_WIDTH, labelPadding=6, grid=False, **BARE, **EVERY_NAME)
     return alt.Y("layer:N", title=None, sort=list(names), axis=axis)
 
 

@@ -10,7 +10,17 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from fashion_core.charts.base import FITTED, INK, MUTED, ChartSpec, dated, layered, named
+from fashion_core.charts.base import (
+    FITTED,
+    INK,
+    MUTED,
+    ChartSpec,
+    dated,
+    hover_shade,
+    layered,
+    named,
+    series_color,
+)
 
 IMAGE: Final = "image"
 """The selection in `gallery_chart`: a click gives `[{"index": 4711, …}]`, one beside the images `[]`."""
@@ -25,7 +35,7 @@ def gallery_chart(rows: pd.DataFrame, chosen: int | None = None) -> ChartSpec:
     """Images in as many columns as there is room for, under each what it is taken for, and what it is if that is wrong.
 
     Args:
-        rows: as `outcome_frames.gallery_frame` gives them.
+        rows: as `evaluation_tables.gallery_frame` gives them.
         chosen: the `index` of the image that is framed, or None.
     """
     two = bool((rows["second"] != "").any())
@@ -78,9 +88,8 @@ _TEXT: Final[dict[str, Any]] = {"fontSize": alt.ExprRef("width < 400 ? 11 : 12")
 
 
 def _answer(column: str, dy: float) -> alt.Chart:
-    color = alt.Color(f"{column}_right:N", scale=alt.Scale(domain=[True, False]), legend=None)
     text: alt.Chart = _images().mark_text(dy=dy, fontWeight=600, **_TEXT)
-    return text.encode(color, text=f"{column}:N")
+    return text.encode(series_color(f"{column}_right", [True, False]), text=f"{column}:N")
 
 
 def _frame() -> alt.Chart:
@@ -90,8 +99,7 @@ def _frame() -> alt.Chart:
 
 def _hits() -> alt.Chart:
     """Over each cell what the pointer meets: a shade, and its image at a click."""
-    hover = alt.selection_point(name="hover", fields=["index"], on="pointerover", clear="pointerout", empty=False)
-    shade = alt.when(hover).then(alt.value(0.15)).otherwise(alt.value(0.001))
+    hover, shade = hover_shade(0.15, "index")
     hits: alt.Chart = dated(_images()).mark_rect(color=MUTED, cursor="pointer", cornerRadius=4).properties(name="hits")
     click = alt.selection_point(name=IMAGE, fields=["index", "at"], toggle=False)
     hits = hits.encode(_across("left"), alt.X2("right"), opacity=shade, tooltip=_TOOLTIP, description="description:N")

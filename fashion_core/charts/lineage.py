@@ -8,16 +8,20 @@ import pandas as pd
 
 from fashion_core.charts.base import (
     DARK,
+    EPOCH_TIP,
+    EPOCHS_TITLE,
     FAINT,
     INK,
+    LOSS_TIP,
     MUTED,
     PAPER,
     ChartSpec,
+    epoch_axis,
     haloed,
     layered,
     named,
     pixels,
-    themed_axis,
+    series_color,
 )
 from fashion_core.charts.comparison import LEAST
 from fashion_core.resume.labels import label_pixels
@@ -109,13 +113,10 @@ def _spec(tall: bool, labels: int) -> str:
 
 
 def _epoch(column: str, tall: bool, room: str) -> alt.X:
-    ticks = alt.ExprRef(f"clamp(floor((width - {room}) / 40), 2, 16)")
     orient = "top" if tall else "bottom"
-    axis = themed_axis(
-        tickCount=ticks, tickMinStep=1, format="d", grid=False, orient=orient, titleAnchor="start", domainColor=FAINT
-    )
+    axis = epoch_axis(f"(width - {room})", orient=orient, titleAnchor="start", domainColor=FAINT)
     scale = alt.Scale(zero=False, nice=False, range=[alt.ExprRef("0"), alt.ExprRef(f"width - {room}")])
-    return alt.X(f"{column}:Q", title="epoch (counted from the first run)", scale=scale, axis=axis)
+    return alt.X(f"{column}:Q", title=EPOCHS_TITLE, scale=scale, axis=axis)
 
 
 def _links(epoch: alt.X) -> alt.Chart:
@@ -155,7 +156,7 @@ def _best(epoch: alt.X, size: alt.ExprRef) -> list[alt.Chart]:
     series = alt.Scale(domain=["other", "best"])
     base = named("best").transform_calculate(series="'best'").encode(epoch, pixels("y"))
     ring: alt.Chart = base.mark_point(size=size, strokeWidth=2.5, opacity=1, aria=False)
-    word = base.encode(alt.Color("series:N", scale=series, legend=None), text=alt.value("best"))
+    word = base.encode(series_color("series", ["other", "best"]), text=alt.value("best"))
     style: dict[str, Any] = {"fontSize": 10, "fontWeight": 700, "dy": -14, "baseline": "middle"}
     return [ring.encode(alt.Stroke("series:N", scale=series, legend=None)), *haloed(word, **style)]
 
@@ -174,8 +175,8 @@ def _hits(left: alt.X) -> alt.Chart:
     """Around each dot what the pointer meets: a tooltip, and its checkpoint at a click."""
     tooltip = [
         alt.Tooltip("name:N", title="run"),
-        alt.Tooltip("epoch:Q", format="d"),
-        alt.Tooltip("loss:Q", title="test loss", format=".4f"),
+        EPOCH_TIP,
+        LOSS_TIP,
         alt.Tooltip("checkpoint:N"),
     ]
     base: alt.Chart = (

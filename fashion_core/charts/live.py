@@ -6,7 +6,7 @@ The rows of these charts are made anew every second, for viewers in light and in
   page that gets the same spec again hands the new rows to the drawn chart instead of drawing it anew, which would
   flicker and drop the hover. Texts and the newest value are therefore rows, and whatever depends on the width is an
   expression that Vega works out in the browser.
-- No colour is chosen in Python: `chart_parts` says why. Shape and weight tell the series apart without colour.
+- No colour is chosen in Python: `base` says why. Shape and weight tell the series apart without colour.
 """
 
 from functools import lru_cache
@@ -16,8 +16,11 @@ import altair as alt
 import pandas as pd
 
 from fashion_core.charts.base import (
+    EPOCH_TIP,
     FAINT,
+    GRID,
     INK,
+    LOSS_TIP,
     MUTED,
     PAPER,
     ChartSpec,
@@ -25,8 +28,11 @@ from fashion_core.charts.base import (
     haloed,
     layered,
     named,
+    series_color,
     themed_axis,
+    tick_count,
 )
+from fashion_core.resume.labels import loss_text
 
 LIVE_KEY: Final = (
     "thin line: each batch · bold line: smoothed · ring: checkpoint saved, at the epoch's mean training loss · "
@@ -64,7 +70,7 @@ def live_chart(
         "batches": drawn,
         "hover": _thinned(drawn, total_steps),
         "epochs": _with_labels(_finite(epochs), total_steps),
-        "newest": newest.assign(text=newest["smoothed"].map(_loss_text)),
+        "newest": newest.assign(text=newest["smoothed"].map(loss_text)),
         "room": _room(newest["smoothed"], 0.05),
     }
     if loss_last is not None:
@@ -84,10 +90,6 @@ def accuracy_chart(epochs: pd.DataFrame, span: range) -> ChartSpec:
     newest = newest.assign(text=newest["accuracy"].map("{:.2%}".format))
     room = _room(newest["accuracy"], 0.05).clip(upper=1.0).assign(first=span[0], last=span[-1])
     return ChartSpec(_accuracy_spec(), {"epochs": epochs, "newest": newest, "room": room}, _HEIGHT)
-
-
-def _loss_text(loss: float) -> str:
-    return f"{loss:.3f}" if loss < 1000 else f"{loss:.1e}"
 
 
 def _finite(frame: pd.DataFrame) -> pd.DataFrame:
@@ -143,8 +145,7 @@ def _accuracy_spec() -> str:
 
 def _painted(data: str, series: str) -> alt.Chart:
     """Start a chart in its series' colour: a fixed domain and no range, so that the theme's colours apply."""
-    color = alt.Color("series:N", scale=alt.Scale(domain=SERIES), legend=None)
-    return named(data).transform_calculate(series=f"'{series}'").encode(color)
+    return named(data).transform_calculate(series=f"'{series}'").encode(series_color("series", SERIES))
 
 
 def _invisible(y: alt.Y) -> alt.Chart:
@@ -229,14 +230,13 @@ def _epoch(column: str) -> alt.X:
 
 def _x_axis(ticks: int, **settings: Any) -> alt.Axis:
     """So many ticks at most, fewer where the chart is narrow, and none between two steps or two epochs."""
-    count = alt.ExprRef(f"clamp(floor(width / 65), 2, {ticks})")
-    return themed_axis(tickCount=count, tickMinStep=1, grid=False, **settings)
+    return themed_axis(tickCount=tick_count(65, 2, ticks), tickMinStep=1, grid=False, **settings)
 
 
 def _epoch_tooltip() -> list[alt.Tooltip]:
     return [
-        alt.Tooltip("epoch:Q", format="d"),
-        alt.Tooltip("loss:Q", title="test loss", format=".4f"),
+        EPOCH_TIP,
+        LOSS_TIP,
         alt.Tooltip("train_loss:Q", title="train loss", format=".4f"),
         alt.Tooltip("accuracy:Q", title="test accuracy", format=".2%"),
         alt.Tooltip("checkpoint:N", title="checkpoint saved"),
@@ -248,8 +248,8 @@ SELECTION: Final = "checkpoint"
 
 _CHOOSER_HEIGHT: Final = 220  # pixels, axes and titles included
 _CHOOSER_TOOLTIP: Final = [
-    alt.Tooltip("epoch:Q", format="d"),
-    alt.Tooltip("loss:Q", title="test loss", format=".4f"),
+    EPOCH_TIP,
+    LOSS_TIP,
     alt.Tooltip("accuracy:Q", title="test accuracy", format=".2%"),
 ]
 
@@ -278,10 +278,10 @@ def _chooser_spec() -> str:
 
 
 def _chooser_axes() -> tuple[alt.X, alt.Y]:
-    ticks = alt.ExprRef("clamp(floor(width / 65), 2, 12)")
-    along = themed_axis(tickCount=ticks, tickMinStep=1, grid=False, format="d")
-    up = themed_axis(tickCount=4, format=".3~f", gridColor=FAINT, gridOpacity=0.5)
+    up = themed_axis(tickCount=4, format=".3~f", **GRID)
     return (
-        alt.X("epoch:Q", title="epoch", scale=alt.Scale(zero=False, nice=False, padding=20), axis=along),
+        alt.X(
+            "epoch:Q", title="epoch", scale=alt.Scale(zero=False, nice=False, padding=20), axis=_x_axis(12, format="d")
+        ),
         alt.Y("loss:Q", title="test loss", scale=alt.Scale(zero=False, padding=14), axis=up),
     )

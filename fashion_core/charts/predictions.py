@@ -8,16 +8,20 @@ import numpy as np
 import pandas as pd
 
 from fashion_core.charts.base import (
+    BARE,
+    EPOCH_TIP,
+    EPOCHS_TITLE,
     FAINT,
     FITTED,
     INK,
     MUTED,
     ChartSpec,
+    epoch_axis,
     haloed,
     layered,
     named,
     pixels,
-    themed_axis,
+    series_color,
 )
 from fashion_core.config import CLASS_NAMES
 
@@ -41,7 +45,7 @@ def probabilities_chart(rows: pd.DataFrame) -> ChartSpec:
     the first has the upper bar of each class.
 
     Args:
-        rows: as `outcome_frames.probabilities_frame` gives them.
+        rows: as `evaluation_tables.probabilities_frame` gives them.
     """
     models = int(rows["number"].nunique())
     percents = rows["probability"].map("{:.1%}".format)
@@ -64,7 +68,6 @@ def _bars_spec() -> str:
     base = named("bars")
     ends = [alt.ExprRef(f"{_NAMES}"), alt.ExprRef(f"max(width - {_WORDS}, {_NAMES + 40})")]
     x = alt.X("probability:Q", scale=alt.Scale(domain=[0, 1], range=ends), axis=None)
-    color = alt.Color("number:N", scale=alt.Scale(domain=[0, 1]), legend=None)
     shade = alt.when("datum.predicted").then(alt.value(1)).otherwise(alt.value(0.5))
     marked = "datum.words !== ''"
     weight, ink = alt.ExprRef(f"{marked} ? 'bold' : 'normal'"), alt.ExprRef(f"{marked} ? ({INK.expr}) : ({MUTED.expr})")
@@ -80,7 +83,7 @@ def _bars_spec() -> str:
     return layered(
         [
             track,
-            bar.encode(x, color, alt.X2("zero"), opacity=shade, tooltip=_BAR_TIPS, **tall),
+            bar.encode(x, series_color("number", [0, 1]), alt.X2("zero"), opacity=shade, tooltip=_BAR_TIPS, **tall),
             name.encode(pixels("middle"), x=alt.value(ends[0]), text="class:N"),
             words.encode(x, pixels("y"), text="text:N"),
         ],
@@ -107,7 +110,7 @@ def history_chart(rows: pd.DataFrame) -> ChartSpec:
     """One image through the checkpoints of runs: a panel a run, its classes stacked to 100% at each epoch.
 
     Args:
-        rows: as `outcome_frames.history_frame` gives them.
+        rows: as `evaluation_tables.history_frame` gives them.
     """
     panels = int(rows["panel"].nunique())
     tall = 130 if panels <= 3 else 100 if panels <= 6 else 64
@@ -169,13 +172,9 @@ def _opinion_spec() -> str:
 
 
 def _epoch() -> alt.X:
-    ticks = alt.ExprRef("clamp(floor((width - 50) / 40), 2, 16)")
-    axis = themed_axis(
-        tickCount=ticks, tickMinStep=1, format="d", grid=False, domain=False, ticks=False, labelPadding=6
-    )
+    axis = epoch_axis("(width - 50)", **BARE, labelPadding=6)
     ends = [alt.ExprRef(f"{_GUTTER + 4}"), alt.ExprRef("width - 6")]
-    title = "epoch (counted from the first run)"
-    return alt.X("epoch:Q", title=title, scale=alt.Scale(zero=False, nice=False, range=ends), axis=axis)
+    return alt.X("epoch:Q", title=EPOCHS_TITLE, scale=alt.Scale(zero=False, nice=False, range=ends), axis=axis)
 
 
 def _color() -> alt.Color:
@@ -212,7 +211,7 @@ def _areas() -> list[alt.Chart]:
 _PLOT: Final = f"(width - {_GUTTER + 10})"
 _PART_TIPS: Final = [
     alt.Tooltip("name:N", title="run"),
-    alt.Tooltip("epoch:Q", format="d"),
+    EPOCH_TIP,
     alt.Tooltip("series:N", title="class"),
     alt.Tooltip("probability:Q", format=".1%"),
     alt.Tooltip("answer:N", title="predicted"),

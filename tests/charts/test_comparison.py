@@ -113,13 +113,13 @@ ALL: dict[str, Callable[[], Any]] = {
 each_chart = pytest.mark.parametrize("chart", ALL.values(), ids=ALL)
 
 
-def test_an_arrow_leads_from_the_gate_to_the_loss_now() -> None:
+def test_an_arrow_leads_from_loss_last_to_the_loss_now() -> None:
     spec, rows = comparison(of_each_answer())
     shaft, tip = layer(spec, "rule", "rows"), layer(spec, "point", "rows")
-    assert fields(shaft, "x", "x2", "y") == ("start", "tip", "y")
-    assert fields(tip, "x", "y", "shape") == ("tip", "y", "mark")
-    assert list(rows["rows"]["start"]) == [0.5] * 3
-    assert list(rows["rows"]["tip"]) == [0.4, 0.51, 0.7]
+    assert fields(shaft, "x", "x2", "y") == ("drawn_last", "drawn_now", "y")
+    assert fields(tip, "x", "y", "shape") == ("drawn_now", "y", "mark")
+    assert list(rows["rows"]["drawn_last"]) == [0.5] * 3
+    assert list(rows["rows"]["drawn_now"]) == [0.4, 0.51, 0.7]
 
 
 def test_the_point_of_an_arrow_is_at_the_loss() -> None:
@@ -147,7 +147,7 @@ def test_answers_differ_in_shape_colour_and_word() -> None:
     )
 
 
-def test_a_band_round_the_gate_shows_the_noise_of_each_row() -> None:
+def test_a_band_around_loss_last_shows_the_noise_of_each_row() -> None:
     spec, rows = comparison(compared({}, {"low": 0.45, "high": 0.55}))
     assert fields(layer(spec, "rect", "rows"), "x", "x2", "y", "y2") == ("band", "high", "top", "bottom")
     assert list(rows["rows"][["band", "high"]].itertuples(index=False, name=None)) == [(0.48, 0.52), (0.45, 0.55)]
@@ -158,10 +158,10 @@ def test_a_band_that_reaches_zero_does_not_stretch_the_axis_and_the_tooltip_keep
     assert rows["rows"].loc[0, ["band", "low"]].to_list() == [0.25, -0.3]
 
 
-def test_a_checkpoint_has_one_gate_with_its_loss_and_a_heading() -> None:
+def test_a_checkpoint_has_one_loss_last_and_a_heading() -> None:
     spec, rows = comparison(compared({}, {}, {"epoch": 6, "loss_last": 0.31}))
-    assert fields(layer(spec, "rule", "groups"), "x", "y", "y2") == ("start", "top", "bottom")
-    assert list(rows["groups"][["group", "start", "text"]].itertuples(index=False, name=None)) == [
+    assert fields(layer(spec, "rule", "groups"), "x", "y", "y2") == ("drawn_last", "top", "bottom")
+    assert list(rows["groups"][["group", "drawn_last", "text"]].itertuples(index=False, name=None)) == [
         ("base · epoch 3", 0.5, "0.500"), ("base · epoch 6", 0.31, "0.310"),
     ]  # fmt: skip
     assert list(rows["groups"]["bottom"] - rows["groups"]["top"]) == [36, 18]
@@ -247,7 +247,7 @@ def test_lines_between_the_labelled_ones_are_fainter() -> None:
 def test_a_run_that_diverged_is_drawn_at_the_edge_with_a_mark_of_its_own() -> None:
     frame = compared({}, {"loss_now": 9000.0, "answer": "higher"}, {"loss_now": math.nan, "answer": "higher"})
     spec, rows = comparison(frame)
-    assert list(rows["rows"]["tip"]) == [0.4, 2.0, 2.0]
+    assert list(rows["rows"]["drawn_now"]) == [0.4, 2.0, 2.0]
     assert list(rows["rows"]["mark"]) == ["lower", "beyond the axis", "beyond the axis"]
     assert list(rows["rows"]["percent"]) == ["−20.0%", "×18,000", "diverged"]
     assert rows["rows"]["loss_now"].iloc[1] == 9000.0
@@ -256,7 +256,7 @@ def test_a_run_that_diverged_is_drawn_at_the_edge_with_a_mark_of_its_own() -> No
 
 def test_a_loss_of_zero_has_a_place_on_the_axis() -> None:
     _, rows = comparison(compared({"loss_now": 0.0}))
-    assert rows["rows"]["tip"].iloc[0] == resume_charts.LEAST
+    assert rows["rows"]["drawn_now"].iloc[0] == resume_charts.LEAST
 
 
 def test_the_focused_run_keeps_its_strength_and_the_others_fade() -> None:
@@ -349,9 +349,9 @@ def test_names_of_parents_lie_below_the_curves() -> None:
 
 def test_rings_stand_where_runs_branched_off_and_arrows_where_they_ended() -> None:
     spec, rows = branch(branches({"base": [0.9] * 6, "r1": [0.8, 0.7], "r2": [0.8, 0.6]}))
-    ring, end = layer(spec, "point", "gates"), layer(spec, "point", "ends")
+    ring, end = layer(spec, "point", "loss_last"), layer(spec, "point", "ends")
     assert "fill" in ring["mark"]
-    assert list(rows["gates"][["epoch", "loss"]].itertuples(index=False, name=None)) == [(3, 0.8)]
+    assert list(rows["loss_last"][["epoch", "loss"]].itertuples(index=False, name=None)) == [(3, 0.8)]
     shapes = dict(zip(*(end["encoding"]["shape"]["scale"][key] for key in ("domain", "range")), strict=True))
     assert [shapes[answer] for answer in ANSWERS] == ["triangle-down", "circle", "triangle-up"]
     assert list(rows["ends"][["run", "epoch", "loss"]].itertuples(index=False, name=None)) == [
