@@ -127,7 +127,7 @@ def shapes(column: str, by_value: dict[str, str]) -> alt.Shape:
 
 def hover_shade(strength: float, *fields: str) -> tuple[alt.Parameter, Any]:
     """The selection of what the pointer is over, and the opacity that shades it."""
-    given = {"fields": list(fields)} if fields else {}
+    given: dict[str, Any] = {"fields": list(fields)} if fields else {}
     hover = alt.selection_point(name="hover", on="pointerover", clear="pointerout", empty=False, **given)
     return hover, alt.when(hover).then(alt.value(strength)).otherwise(alt.value(0.001))
 
