@@ -60,12 +60,16 @@ def made_run(
 
 def write_check(run: Run, parent: Run, epoch: int) -> float:
     """What the run measured right after loading: the loss of that epoch, exactly."""
-    gate = next(row["loss"] for row in metrics.read_epochs(parent.metrics_path) if row["epoch"] == epoch)
+    gate = loss_of(parent, epoch)
     check = LoadCheck(
         loss_last=gate, loss_check=gate, accuracy=0.8, standard_error=0.01, comparable=True, optimizer="loaded"
     )
     files.write_json(run.load_check_path, check.model_dump(mode="json"), durable=False)
-    return float(gate)
+    return gate
+
+
+def loss_of(run: Run, epoch: int) -> float:
+    return next(float(row["loss"]) for row in metrics.read_epochs(run.metrics_path) if row["epoch"] == epoch)
 
 
 def noisy_batches(epoch: int, loss: float) -> list[dict[str, Any]]:
@@ -74,23 +78,19 @@ def noisy_batches(epoch: int, loss: float) -> list[dict[str, Any]]:
     return batch_rows(epoch, losses, ROWS_AN_EPOCH)
 
 
-def fill_with_resumed(store: RunStore, parents: int = PARENTS, resumed: int = RESUMED, epochs: int = EPOCHS) -> None:
+def fill_with_resumed(store: RunStore) -> None:
     """Runs whose losses fall as losses do, and runs resumed from four epochs of each."""
     random = np.random.default_rng(0)
-    bases = [
-        made_run(store, list(curve(random, 0.6 + number / 5, epochs)), name=f"base {number}")
-        for number in range(parents)
-    ]
-    for number in range(resumed):
-        base, epoch = bases[number % parents], (3, 6, 10, 15)[number // parents % 4]
-        gate = next(row["loss"] for row in metrics.read_epochs(base.metrics_path) if row["epoch"] == epoch)
-        losses = [float(loss) for loss in gate * np.exp(np.cumsum(random.normal(-0.005, 0.03, epochs)))]
+    bases = [made_run(store, curve(random, 0.6 + number / 5), name=f"base {number}") for number in range(PARENTS)]
+    for number in range(RESUMED):
+        base, epoch = bases[number % PARENTS], (3, 6, 10, 15)[number // PARENTS % 4]
+        losses = [float(loss) for loss in loss_of(base, epoch) * np.exp(np.cumsum(random.normal(-0.005, 0.03, EPOCHS)))]
         made_run(store, losses, base, epoch, **_OVERRIDES[number % len(_OVERRIDES)])
 
 
-def curve(random: np.random.Generator, start: float, epochs: int) -> list[float]:
+def curve(random: np.random.Generator, start: float) -> list[float]:
     """Test losses of a run that trains well."""
-    return [float(start * (epoch + 1) ** -0.35 * random.normal(1, 0.01)) for epoch in range(epochs)]
+    return [float(start * (epoch + 1) ** -0.35 * random.normal(1, 0.01)) for epoch in range(EPOCHS)]
 
 
 def run() -> Comparison:

@@ -34,23 +34,13 @@ TUTORIAL, FLOOR = "the tutorial's loop", "the eight products alone"
 
 @contextmanager
 def place_to_train(images: int) -> Iterator[tuple[Path, str, RunStore]]:
-    """A folder from which torchvision reads so many images, what they are, and a store for runs of ours."""
+    """A folder from which torchvision reads the images (Fashion-MNIST if present), their name, and a store for runs."""
     devices.make_reproducible(THREADS)
-    with (
-        images_in_idx_files(images) as (folder, which),
-        disk_folder() as runs,
-    ):
-        yield folder, which, RunStore(runs)
-
-
-@contextmanager
-def images_in_idx_files(count: int) -> Iterator[tuple[Path, str]]:
-    """A folder from which torchvision reads the images, and what they are: Fashion-MNIST if present, else garments."""
     real = fashion_mnist.are_present()
-    with TemporaryDirectory(prefix="benchmark-") as folder:
+    with TemporaryDirectory(prefix="benchmark-") as folder, disk_folder() as runs:
         for prefix, half in zip(("train", "t10k"), batches.load("fashion-mnist" if real else "synthetic"), strict=True):
-            write_idx(Path(folder, "FashionMNIST", "raw"), prefix, half.first(count))
-        yield Path(folder), "Fashion-MNIST" if real else "synthetic garments"
+            write_idx(Path(folder, "FashionMNIST", "raw"), prefix, half.first(images))
+        yield Path(folder), "Fashion-MNIST" if real else "synthetic garments", RunStore(runs)
 
 
 def write_idx(raw: Path, prefix: str, images: Images) -> None:

@@ -20,6 +20,7 @@ from fashion_core.ui.live.live_metrics import ACTIVE_SECONDS
 from tests.benchmarks import Comparison, disk_folder
 from tests.benchmarks.serving import Server, serving
 from tests.benchmarks.sessions import Session, open_session
+from tests.support.processes import wait_until
 
 ROUNDS = 21
 WINDOW_SECONDS = 4.0
@@ -41,29 +42,13 @@ def run() -> Comparison:
                 times = asyncio.run(measured(trained, server))
         finally:
             queue.stop(trained)
-            _wait_for_end(trained)
+            wait_until(lambda: trained.state() not in UNDER_WAY_STATES, "it has stopped", PATIENCE_SECONDS)
     return Comparison("Watch a run that trains", ALONE, times)
-
-
-def _wait_for_end(trained: Run) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while trained.state() in UNDER_WAY_STATES:
-        assert time.monotonic() < deadline, f"it did not stop within {PATIENCE_SECONDS} s"
-        time.sleep(0.05)
-
-
-async def _wait_for_first_epoch(trained: Run) -> None:
-    """It is slower than the measured ones."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while trained.status.epoch < 1:
-        assert trained.state() in UNDER_WAY_STATES, f"it is {trained.state()}: {trained.log_tail(5)}"
-        assert time.monotonic() < deadline, f"it trained no epoch within {PATIENCE_SECONDS} s"
-        await asyncio.sleep(0.1)
 
 
 async def measured(trained: Run, server: Server) -> dict[str, list[float]]:
     """Each figure's values, in ms, by its name."""
-    await _wait_for_first_epoch(trained)
+    wait_until(lambda: trained.status.epoch >= 1, "its slower first epoch has ended", PATIENCE_SECONDS)
     times: dict[str, list[float]] = {ALONE: []}
     few, times[f"first paint, {FEW} at once"] = await _open(trained, server, FEW)
     async with _listening(few):

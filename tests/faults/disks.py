@@ -103,21 +103,21 @@ class Disk:
 
     def live(self, length: int) -> State:
         """What any process sees after ``length`` operations, while the power stays on."""
+        return self._state(self._tree(length), self._written(length))
+
+    def _tree(self, length: int) -> Tree:
         tree: Tree = {}
         for change in self._changes[:length]:
             _apply(change, tree)
-        return self._state(tree, self._written(length))
+        return tree
 
     def sure(self, folder: str, length: int) -> int | None:
         """How many of the first ``length`` operations are sure to be on the disk, as far as this folder's names go.
 
         None if the folder is not there.
         """
-        tree: Tree = {}
-        for change in self._changes[:length]:
-            _apply(change, tree)
         try:
-            return self._sure(_find(self.root / folder, self.root, tree), length)
+            return self._sure(_find(self.root / folder, self.root, self._tree(length)), length)
         except KeyError:
             return None
 
@@ -165,14 +165,10 @@ class Disk:
                 yield {**state, paths[node]: damaged}
 
     def _state(self, tree: Tree, written: dict[Node, int]) -> State:
-        return {
-            path: None
-            if node in self._folders
-            else b""
-            if _is_half_made(path)
-            else self._bytes(node, written.get(node, 0))
-            for path, node in _paths(tree)
-        }
+        def content(path: str, node: Node) -> bytes:
+            return self._bytes(node, 0 if _is_half_made(path) else written.get(node, 0))
+
+        return {path: None if node in self._folders else content(path, node) for path, node in _paths(tree)}
 
     @cache  # noqa: B019 -- for as long as the test
     def _bytes(self, file: Node, pieces: int) -> bytes:
