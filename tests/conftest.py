@@ -25,6 +25,9 @@ if TYPE_CHECKING:  # the tests that drive no browser need not load its library
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared machine")
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads of torch that wait for each other would take the other core
+
 _GIVEN = os.environ.get("FASHION_DATA")
 """Read before any fixture sets it."""
 _MAIN = sys.modules["__main__"]
