@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from fashion_core.errors import DeviceError
+from fashion_core.models.torch_internals import cpu_capabilities, onednn_matmul
 
 _BF16_INSTRUCTIONS = {"avx512_bf16": "BF16", "bf16": "BF16", "amx_bf16": "AMX"}
 """Of CPUs, by torch's names."""
@@ -25,7 +26,7 @@ def available() -> dict[str, str]:
 
 def _cpu() -> str:
     """Name its kind, and the instructions that torch computes with: others may round differently."""
-    here = torch.cpu.get_capabilities()
+    here = cpu_capabilities()
     kind = here.get("cpu_name", "")
     extensions = [text for name, text in _BF16_INSTRUCTIONS.items() if here.get(name)]
     instructions = ", ".join([torch.backends.cpu.get_cpu_capability(), *extensions])
@@ -57,7 +58,7 @@ def has_bf16(device: torch.device) -> bool:
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "mps":
         return True
-    here = torch.cpu.get_capabilities()
+    here = cpu_capabilities()
     return any(here.get(name, False) for name in _BF16_INSTRUCTIONS)
 
 
@@ -100,9 +101,12 @@ def fast_products() -> Iterator[None]:
 
     The default on x86, MKL, takes twice as long on AMD's CPUs and a tenth less on Intel's.
     """
-    matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    matmul = onednn_matmul()
+    if matmul is None or _is_intel() or not _onednn_keeps_float32():
+        yield
+        return
     before = matmul.fp32_precision
-    matmul.fp32_precision = "bf16" if not _is_intel() and _onednn_keeps_float32() else before
+    matmul.fp32_precision = "bf16"
     try:
         yield
     finally:
@@ -110,7 +114,8 @@ def fast_products() -> Iterator[None]:
 
 
 def _is_intel() -> bool:
-    return "Intel" in torch.cpu.get_capabilities().get("cpu_name", "")
+    capabilities = cpu_capabilities()
+    return not capabilities or "Intel" in capabilities.get("cpu_name", "")
 
 
 @cache
@@ -120,7 +125,7 @@ def _onednn_keeps_float32() -> bool:
     torch passes float32 products to oneDNN only with permission to round them to bfloat16. That costs 16 bits of
     precision where the CPU has AMX, and is not used where it has not.
     """
-    matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    matmul = onednn_matmul()
     before = matmul.fp32_precision
     one, other = torch.linspace(-1, 1, 256 * 512).view(256, 512), torch.linspace(-1, 2, 512 * 256).view(512, 256)
     try:

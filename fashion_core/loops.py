@@ -1,6 +1,5 @@
 """The tutorial's two loops, train for one pass over some batches and measure, and the optimizers that they step."""
 
-import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from fashion_core.config import TrainConfig
+from fashion_core.models.torch_internals import bare_step, leave_compiler_out
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 Step = Callable[[Tensor, Tensor], Tensor]
@@ -87,13 +87,8 @@ _KEPT = ("betas", "eps")
 """The options of a group that a file decides; the others come from ``TrainConfig`` and from this machine."""
 
 
-# Else these methods import torch's compiler, which takes 0.7 s and is not used.
-for _method in (Optimizer.add_param_group, Optimizer.state_dict, Optimizer.load_state_dict):
-    setattr(inspect.unwrap(_method), "__dynamo_disable", inspect.unwrap(_method))
-
-_BARE_STEPS: dict[type[Optimizer], Callable[[Optimizer], None]] = {
-    kind: inspect.unwrap(kind.step) for kind in (SGD, Adam, AdamW)
-}
+leave_compiler_out()
+_BARE_STEPS: dict[type[Optimizer], Callable[[Optimizer], None]] = {kind: bare_step(kind) for kind in (SGD, Adam, AdamW)}
 
 
 @torch.no_grad()

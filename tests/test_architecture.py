@@ -18,7 +18,8 @@ FLOORS = (
     {"training", "resume", "inference"},
     {"formats"},
     {"runs"},
-    {"data", "models", "loops", "devices"},
+    {"data", "loops", "devices"},
+    {"models"},
     {"ground"},
 )
 """From the top down: a room imports itself and rooms on lower floors, so rooms never stand in a circle."""
@@ -32,6 +33,10 @@ LIBRARIES = {
     "pandas": r"pages|charts|ui|(runs|resume)\.(tables|live)",
 }
 """The modules, with what is below them, that may import a library."""
+INTERNALS = {"models.torch_internals": "torch", "ui.streamlit_internals": "streamlit"}
+"""The modules that may use what a library does not document."""
+UNDOCUMENTED = re.compile(r"torch\.(cpu\.get_capabilities|backends\.mkldnn|jit\.optimized_execution|utils\.weak)")
+LIBRARY_INTERNALS = re.compile(r"torch\.utils\.weak|(torch|streamlit)(\.\w+)*\._")
 SERVER_WITHOUT_TORCH = r"pages|ui|cli\.main|access|charts|runs|resume\.(?!lesson_outputs)|errors|config|files|cache"
 LIGHT_WITHOUT_BROWSER = r"cli|access|training|formats|inference|data|runs\.(?!tables|live)"
 
@@ -92,6 +97,23 @@ def test_libraries_are_imported_where_they_belong(name: str) -> None:
     for library, places in LIBRARIES.items():
         if library in {room(entry) for entry in imports(name)}:
             assert re.match(rf"({places})(\.|$)", name), f"{name} imports {library}"
+
+
+@every_module
+def test_private_names_of_others_stand_in_one_module_a_library(name: str) -> None:
+    """Each library may change them in any version: there each has its comment and a plain way without it."""
+    if name in INTERNALS:
+        return
+    tree = ast.parse(MODULES[name].read_text())
+    attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    private = {ast.unparse(node) for node in attributes if re.match(r"_(?!_)", node.attr) and not _is_own(node.value)}
+    undocumented = {text for node in attributes if UNDOCUMENTED.match(text := ast.unparse(node))}
+    imported = {entry for entry in imports(name) if LIBRARY_INTERNALS.match(entry)}
+    assert not private | undocumented | imported
+
+
+def _is_own(value: ast.expr) -> bool:
+    return ast.unparse(value) in ("self", "cls")
 
 
 def test_modules_of_a_room_stand_in_no_circle() -> None:

@@ -2,19 +2,18 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from fashion_core import devices
 from fashion_core.errors import DeviceError
 from fashion_core.loops import Step, TrainStep
+from fashion_core.models.torch_internals import NotRecordableError, Recording, record
 
 
 class CapturedStep(ABC):
@@ -84,7 +83,7 @@ def preserve_state(model: nn.Module, optimizer: Optimizer, device: torch.device)
     State that the optimizer makes inside stays as zeros, from which its first step gives what it gives without any.
     """
     tensors = trained_tensors(model, optimizer)
-    buffers = [(module, dict(module._buffers)) for module in model.modules()]
+    buffers = [(module, dict(module.named_buffers(recurse=False))) for module in model.modules()]
     before = [tensor.detach().clone() for tensor in tensors]
     random_state = devices.random_state(device)
     try:
@@ -93,7 +92,8 @@ def preserve_state(model: nn.Module, optimizer: Optimizer, device: torch.device)
         for parameter in model.parameters():
             parameter.grad = None
         for module, own in buffers:
-            module._buffers.update(own)
+            for name, buffer in own.items():
+                setattr(module, name, buffer)
         with torch.no_grad():
             for tensor in _state(optimizer):
                 tensor.zero_()
@@ -166,16 +166,6 @@ class _Captured:
         return self._loss.clone()
 
 
-_TENSORS = torch._C.ListType.ofTensors()
-_LAYOUTS = {
-    torch.contiguous_format: 0,
-    torch.preserve_format: 1,
-    torch.channels_last: 2,
-    torch.channels_last_3d: 3,
-}
-"""Their numbers in c10/core/MemoryFormat.h, by which a graph takes them."""
-
-
 class TorchScriptStep(CapturedStep):
     """A ``TrainStep`` for the CPU.
 
@@ -192,20 +182,21 @@ class TorchScriptStep(CapturedStep):
                 step(inputs, labels)  # from here on the optimizer has its state
             try:
                 return self._recorded(inputs, labels)
-            except _NotRecordableError as error:
+            except NotRecordableError as error:
                 cause = str(error)
             except (RuntimeError, TypeError):
                 cause = "TorchScript does not take one of its operators."
         logging.warning("Each step of %s is computed by itself: %s", type(step.model).__name__, cause)
         return self._step_by_itself
 
-    def _recorded(self, inputs: Tensor, labels: Tensor) -> "_Recorded":
+    def _recorded(self, inputs: Tensor, labels: Tensor) -> Recording:
         with preserve_state(self.step.model, self.step.optimizer, self._device):
-            recorded = _Recorded(self.step, inputs, labels, self._learning_rate)
+            tensors = [self._learning_rate, *trained_tensors(self.step.model, self.step.optimizer)]
+            recorded = record(self.step, inputs, labels, tensors)
         other = inputs.flip(0) / 2, labels.roll(1)
         for one, expected in zip(self._done_by(recorded, *other), self._done_by(self.step, *other), strict=True):
             if not torch.allclose(one, expected, rtol=0, atol=0, equal_nan=True):
-                raise _NotRecordableError("a recording of it gives other numbers for another batch.")
+                raise NotRecordableError("a recording of it gives other numbers for another batch.")
         return recorded
 
     def _done_by(self, step: Step, inputs: Tensor, labels: Tensor) -> list[Tensor]:
@@ -214,85 +205,3 @@ class TorchScriptStep(CapturedStep):
             loss = step(inputs.clone(), labels)
             trained = trained_tensors(self.step.model, self.step.optimizer)
             return [tensor.detach().clone() for tensor in (loss, *trained)]
-
-
-class _Recorded:
-    """The function, and the tensors that it reads and writes beside a batch."""
-
-    def __init__(self, step: TrainStep, inputs: Tensor, labels: Tensor, learning_rate: Tensor) -> None:
-        self._tensors = [learning_rate, *trained_tensors(step.model, step.optimizer)]
-        recorder = _Recorder([inputs, labels, *self._tensors])
-        with recorder:
-            loss = step(inputs, labels)
-        self._function = recorder.function(loss)
-
-    @torch.inference_mode()
-    def __call__(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        # An optimized function would be of other operators, which round differently.
-        with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
-            loss: Tensor = self._function(inputs, labels, *self._tensors)
-        return loss
-
-
-class _NotRecordableError(Exception):
-    """What keeps a step from being a function of tensors alone."""
-
-
-class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Writes each operator that runs while it is entered, those of ``backward`` included, into a graph.
-
-    It holds none of their tensors: autograd copies a gradient that anyone else holds.
-    """
-
-    def __init__(self, inputs: Sequence[Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._graph: Any = torch._C.Graph()
-        self._values = WeakTensorKeyDictionary()
-        for tensor in inputs:
-            self._values[tensor] = self._graph.addInput()
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """To skip torch's compiler it would first be imported, which takes longer than all else that is imported."""
-        return False
-
-    def __torch_dispatch__(
-        self, operator: Any, types: object, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        """Run the operator, and write it down with all of its arguments, also those that are left at their defaults."""
-        outputs = operator(*args, **(kwargs or {}))
-        schema = operator._schema
-        if torch.Tag.dynamic_output_shape in operator.tags:
-            raise _NotRecordableError(f"the shape of what {schema.name} gives goes by the numbers of its batch.")
-        given = {**dict(zip((argument.name for argument in schema.arguments), args, strict=False)), **(kwargs or {})}
-        values = [self._value(given.get(each.name, each.default_value), each.type) for each in schema.arguments]
-        node = self._graph.insertNode(self._graph.create(schema.name, values, len(schema.returns)))
-        for value, output in zip(node.outputs(), outputs if isinstance(outputs, tuple) else [outputs], strict=False):
-            self._name(value, output)
-        return outputs
-
-    def function(self, result: Tensor) -> Any:
-        """What computes this tensor, made by one of the operators, from the inputs."""
-        self._graph.registerOutput(self._values[result])
-        return torch._C._create_function_from_graph("step", self._graph)
-
-    def _value(self, given: Any, type_: Any) -> Any:
-        if isinstance(given, Tensor):
-            return self._made(given)
-        if type_ == _TENSORS:
-            values = [self._made(tensor) for tensor in given]
-            gathered = self._graph.insertNode(self._graph.create("prim::ListConstruct", values, 1)).output()
-            gathered.setType(_TENSORS)
-            return gathered
-        return self._graph.insertConstant(_LAYOUTS[given] if isinstance(given, torch.memory_format) else given)
-
-    def _made(self, tensor: Tensor) -> Any:
-        if tensor not in self._values:
-            raise _NotRecordableError("it uses a tensor that no operator made of its batch, parameters and buffers.")
-        return self._values[tensor]
-
-    def _name(self, value: Any, output: object) -> None:
-        if isinstance(output, Tensor):
-            self._values[output] = value
-        elif output is not None:
-            raise _NotRecordableError(f"one of its operators gives a {type(output).__name__}, not a tensor.")

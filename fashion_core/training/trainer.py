@@ -1,9 +1,8 @@
-"""Drive a run folder from where it stands to its last epoch: starting, going on and recovering are one path."""
+"""Drive a run folder from where it stands to its last epoch: starting, continuing and recovering are one path."""
 
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -19,6 +18,7 @@ from fashion_core.errors import DivergedError
 from fashion_core.files import now
 from fashion_core.formats import save
 from fashion_core.loops import (
+    NO_AUTOCAST,
     Evaluation,
     Step,
     TrainStep,
@@ -41,7 +41,7 @@ from fashion_core.training.reporting import Position, Reporter, Saver
 
 @dataclass(frozen=True)
 class EpochResult:
-    """An epoch's result: test loss and accuracy (0 to 1), mean training loss; seconds it trained, images a second."""
+    """Test loss and accuracy (0 to 1), mean training loss, seconds of training, and images a second."""
 
     loss: float
     accuracy: float
@@ -51,9 +51,9 @@ class EpochResult:
 
 
 class Trainer:
-    """One run being trained in this process, which must hold the run's lock.
+    """Trains one run in this process, which must hold the run's lock.
 
-    ``should_stop`` is asked between two batches. ``images`` are what ``data.load`` gives, where that has been called.
+    ``should_stop`` is called between two batches. ``images`` are what ``data.load`` returns, if already read.
     """
 
     def __init__(
@@ -79,16 +79,16 @@ class Trainer:
         self.random_state: dict[str, Tensor] | None = None
 
     def _make_train_step(self) -> Step:
-        """Full batches are replays where this device has a way to capture a step, else each is computed as it comes."""
-        step = TrainStep(self.model, nn.CrossEntropyLoss(), self.optimizer, self._autocast())
-        ways = {"cuda": CUDAGraphStep, "cpu": TorchScriptStep}
-        way = ways.get(self.device.type)
-        return way(step, self.config.batch_size, self.device) if way else step
+        bf16 = self.config.precision == "bf16"
+        autocast = torch.autocast(self.device.type, dtype=torch.bfloat16) if bf16 else NO_AUTOCAST
+        step = TrainStep(self.model, nn.CrossEntropyLoss(), self.optimizer, autocast)
+        captured = {"cuda": CUDAGraphStep, "cpu": TorchScriptStep}.get(self.device.type)
+        return captured(step, self.config.batch_size, self.device) if captured else step
 
     def train(self) -> Literal["finished", "stopped"]:
-        """Train until the last epoch is saved or a stop is asked for.
+        """Train until the last epoch is saved or a stop is requested.
 
-        Raises ``DivergedError`` when the loss is no longer finite, ``DiskError`` when something can't be saved.
+        Raises ``DivergedError`` when the loss is no longer finite, ``DiskError`` when a file can't be saved.
         """
         self._restore()
         metrics.rewind(self.run.metrics_path, self.position.epoch, self.position.batch)
@@ -103,7 +103,7 @@ class Trainer:
         return "finished"
 
     def _restore(self) -> None:
-        """Take up the newest whole checkpoint, or the parent's before there is one, then the exact position inside the
+        """Load the newest whole checkpoint, or the parent's before there is one, then the exact position inside the
         epoch after it, if there is one.
         """
         for epoch in reversed(self.run.epochs_saved()):
@@ -113,10 +113,10 @@ class Trainer:
                 self.position = Position(epoch + 1)
                 break
         for epoch in self.run.epochs_saved():
-            if epoch >= self.position.epoch:  # damaged: until it is trained again it is not saved
+            if epoch >= self.position.epoch:  # damaged: it counts as not saved until it is trained again
                 self.run.unlist(self.run.checkpoint_path(epoch))
-        facts = self.run.file_info(self.run.partial_path) if self.run.is_whole(self.run.partial_path) else None
-        if facts and facts.epoch == self.position.epoch:
+        info = self.run.file_info(self.run.partial_path) if self.run.is_whole(self.run.partial_path) else None
+        if info and info.epoch == self.position.epoch:
             content = self._load(self.run.partial_path)
             self.position = Position(**content["position"])
             self.random_state = content["random_state"]
@@ -124,7 +124,7 @@ class Trainer:
             self._load_parent()
 
     def _load_parent(self) -> None:
-        """Begin where the parent's checkpoint ends, and check_bitwise by its loss that it was loaded right."""
+        """Begin where the parent's checkpoint ends, and check by its loss that it was loaded correctly."""
         self.report(phase="loading")
         parent = ParentCheckpoint(self.run)
         parent.load_into(self.model)
@@ -173,11 +173,6 @@ class Trainer:
             first_batch=self.position.batch,
         )
 
-    def _autocast(self) -> AbstractContextManager[object]:
-        if self.config.precision == "fp32":
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
-
     def _set_learning_rate(self) -> None:
         step = self.position.epoch * self.config.batches_per_epoch + self.position.batch
         for group in self.optimizer.param_groups:
@@ -188,13 +183,13 @@ class Trainer:
         self.report(phase="training", images_per_second=images_per_second)
 
     def report(self, **changes: object) -> None:
-        """Say in ``status.json`` where training stands, with any other fields of ``Status`` that change."""
+        """Write to ``status.json`` where training stands, with any other fields of ``Status`` that change."""
         where = {"epoch": self.position.epoch, "batch": self.position.batch, "heartbeat": now()}
         self.status = self.status.model_copy(update={**where, **changes})
         self.run.write_status(self.status)
 
     def finish_epoch(self) -> None:
-        """Measure the epoch, write its row, and let its checkpoint be saved beside the next one."""
+        """Measure the epoch, write its row, and save its checkpoint while the next epoch trains."""
         self.report(phase="testing")
         self.measured = self._measure()
         row = {"kind": "epoch", "epoch": self.position.epoch, **asdict(self.measured), **self.change, "time": now()}
@@ -203,15 +198,15 @@ class Trainer:
         self.position = Position(self.position.epoch + 1)
 
     def begin_saving(self) -> None:
-        """Copy what the checkpoint of this epoch holds, once the one before is saved, and let it be written."""
+        """Copy what this epoch's checkpoint holds, once the one before is saved, and write it in the background."""
         self.saver.wait()
         path = self.run.checkpoint_path(self.position.epoch)
-        self.saver.begin(partial(self._save_epoch, path, self._checkpoint(), self._facts("checkpoint", "epoch")))
+        self.saver.begin(partial(self._save_epoch, path, self._checkpoint(), self._file_info("checkpoint", "epoch")))
 
-    def _save_epoch(self, path: Path, checkpoint: save.Checkpoint, facts: FileInfo) -> None:
-        """Beside the training: the row and the checkpoint for good, and only then forget what they replace."""
+    def _save_epoch(self, path: Path, checkpoint: save.Checkpoint, info: FileInfo) -> None:
+        """In the saver's thread: make the row and the checkpoint durable, and only then delete what they replace."""
         files.sync_file(self.run.metrics_path)
-        self._save(path, checkpoint, facts)
+        self._save(path, checkpoint, info)
         self._tidy()
 
     def _measure(self) -> EpochResult:
@@ -227,7 +222,7 @@ class Trainer:
         return test_loop(batches, self.model, nn.CrossEntropyLoss(reduction="none"))
 
     def _checkpoint(self) -> save.Checkpoint:
-        """The tutorial's four keys and what going on exactly needs beside them: plain containers and tensors only."""
+        """Return the tutorial's four keys and what an exact continuation needs: plain containers and tensors only."""
         return {
             "epoch": self.position.epoch,
             "model_state_dict": save.snapshot(self.model.state_dict()),
@@ -242,17 +237,16 @@ class Trainer:
     def _save_partial(self) -> None:
         self.saver.wait()
         state = {"position": asdict(self.position), "random_state": devices.random_state(self.device)}
-        self._save(self.run.partial_path, {**self._checkpoint(), **state}, self._facts("partial", "stop"))
+        self._save(self.run.partial_path, {**self._checkpoint(), **state}, self._file_info("partial", "stop"))
 
     def _save_final(self) -> None:
         """Weights only, and the whole model, contiguous and on the CPU so that they load on any machine."""
         self.report(phase="saving")
         lay_out(self.model.to("cpu").eval(), torch.contiguous_format)
-        self._save(self.run.weights_path, self.model.state_dict(), self._facts("weights", "end"))
-        self._save(self.run.model_path, self.model, self._facts("model", "end"))
+        self._save(self.run.weights_path, self.model.state_dict(), self._file_info("weights", "end"))
+        self._save(self.run.model_path, self.model, self._file_info("model", "end"))
 
-    def _facts(self, format: SavedFormat, why: Reason) -> FileInfo:
-        """What is known about a file before it is written."""
+    def _file_info(self, format: SavedFormat, why: Reason) -> FileInfo:
         return FileInfo(
             format=format,
             sha256="",
@@ -265,16 +259,16 @@ class Trainer:
             why=why,
         )
 
-    def _save(self, path: Path, content: save.Checkpoint | nn.Module, facts: FileInfo) -> None:
-        """The file first and its facts last, so that what is listed is whole."""
+    def _save(self, path: Path, content: save.Checkpoint | nn.Module, info: FileInfo) -> None:
+        """Write the file first and its info last, so that every listed file is whole."""
         began = time.perf_counter()
         digest = save.save(path, content, before_replacing=lambda: self.run.unlist(path))
         written = {**asdict(digest), "seconds": time.perf_counter() - began, "created": datetime.now(UTC)}
-        self.run.write_info(path, facts.model_copy(update=written))
+        self.run.write_info(path, info.model_copy(update=written))
 
     def _tidy(self) -> None:
-        """Delete the position inside an epoch that is saved, and the checkpoints that the settings don't keep, but
-        never one that a run was resumed from.
+        """Delete the position inside an epoch that is now saved, and the checkpoints that the settings don't keep,
+        but never one that a run was resumed from.
         """
         self.run.remove_saved(self.run.partial_path)
         if self.config.keep == "all":
@@ -285,7 +279,7 @@ class Trainer:
 
 
 def _change(found: Evaluation, before: Tensor | None) -> dict[str, float]:
-    """What resuming changed: the mean difference of each image's loss from right after loading, and its error."""
+    """Return the mean difference of each image's loss from right after loading, and its standard error."""
     if before is None:
         return {}
     differences = found.losses - before
