@@ -1,6 +1,6 @@
 """Did resuming help, as a picture: each resumed run beside the loss of its checkpoint.
 
-Answers are told apart by colour and by shape: the theme's first colour and an arrow back for lower, its second and an
+Answers differ in colour and in shape: the theme's first colour and an arrow back for lower, its second and an
 arrow on for higher, grey ink and a dot for what chance alone could do.
 """
 

@@ -42,7 +42,7 @@ def probabilities_frame(models: Mapping[str, Array], truth: int | None = None) -
 
     Args:
         models: what each model is called, and its (10,) float32 probabilities for one image; one or two.
-        truth: the true class, or None where nobody knows it.
+        truth: the true class, or None if unknown.
     """
     frames = [_of_model(number, model, row, truth) for number, (model, row) in enumerate(models.items())]
     return pd.concat(frames).sort_values("label", kind="stable", ignore_index=True)
@@ -224,7 +224,7 @@ def predictions_frame(names: Sequence[str], probabilities: Array, labels: Array 
     Args:
         names: what each image is called.
         probabilities: (N, 10) float32.
-        labels: (N,) int64, or None where nobody knows them.
+        labels: (N,) int64, or None if unknown.
     """
     predicted = probabilities.argmax(axis=1)
     frame = pd.DataFrame({"image": names, "class": [CLASS_NAMES[index] for index in predicted]})

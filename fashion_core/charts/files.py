@@ -324,7 +324,7 @@ OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
 
 
 def bytes_text(count: int) -> str:
-    """A size as people say it, in powers of 1,000: "2.68 MB"."""
+    """A size in powers of 1,000, such as "2.68 MB"."""
     for size, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
         if count >= size:
             digits = f"{count / size:#.3g}".rstrip(".") if count < 999.5 * size else f"{count / size:,.0f}"

@@ -140,15 +140,15 @@ def _dots(epoch: alt.X, room: str) -> list[alt.Chart]:
 
 
 def _shade() -> alt.Fill:
-    """The colour of the loss: the lowest is the furthest from the background. Paper where the checkpoint is gone."""
+    """The colour of the loss: the lowest is furthest from the background. Paper where the checkpoint was deleted."""
     scale = alt.Scale(type="log", scheme="viridis", reverse=alt.ExprRef(DARK))
     legend = alt.Legend(
         title="test loss (cross-entropy, log scale)", orient="top", direction="horizontal", gradientLength=160,
         gradientThickness=10, tickCount=3, format=".2~g", labelColor=MUTED, titleColor=MUTED, titleLimit=300,
     )  # fmt: skip
-    gone = {"test": "!datum.saved", "value": {"expr": str(PAPER.expr)}}
+    deleted = {"test": "!datum.saved", "value": {"expr": str(PAPER.expr)}}
     unknown = {"test": "!isValid(datum.shade)", "value": {"expr": str(MUTED.expr)}}
-    return alt.Fill("shade:Q", scale=scale, legend=legend, condition=[gone, unknown])
+    return alt.Fill("shade:Q", scale=scale, legend=legend, condition=[deleted, unknown])
 
 
 def _best(epoch: alt.X, size: alt.ExprRef) -> list[alt.Chart]:

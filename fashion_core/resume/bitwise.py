@@ -1,4 +1,4 @@
-"""After the fact: whether a resumed run is, bit for bit, what its parent became without an interruption."""
+"""Check afterwards whether a resumed run is, bit for bit, what its parent became without an interruption."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +18,14 @@ _COMPARED_KEYS = ("model_state_dict", "optimizer_state_dict")
 
 @dataclass(frozen=True)
 class BitwiseCheck:
-    """How the epochs that parent and child both trained compare.
+    """How the epochs that both parent and child trained compare.
 
     Attributes:
         kind: ``none`` if there is no such epoch yet.
         epochs: the epochs that both have.
-        epoch: the first one where they part; the last compared one if they are identical.
-        tensors: how many tensors of that epoch's two checkpoints were compared; 0 if one of them is gone.
-        reasons: why they may part, from what was different at the start.
+        epoch: the first one that differs; the last one compared if all are identical.
+        tensors: how many tensors of that epoch's two checkpoints were compared; 0 if one of them was deleted.
+        reasons: why they may differ, from what was different at the start.
     """
 
     kind: Literal["identical", "different", "none"]
@@ -48,13 +48,13 @@ def check_bitwise(child: Run, parent: Run) -> BitwiseCheck:
         *compared,
         *map(Run.info_path, compared),
     )
-    return _proofs.get((child.path, parent.path), stamp(*read_from), lambda: _prove(child, parent))
+    return _checks.get((child.path, parent.path), stamp(*read_from), lambda: _check(child, parent))
 
 
-_proofs: Cache[BitwiseCheck] = Cache(1024)
+_checks: Cache[BitwiseCheck] = Cache(1024)
 
 
-def _prove(child: Run, parent: Run) -> BitwiseCheck:
+def _check(child: Run, parent: Run) -> BitwiseCheck:
     theirs, ours = _epochs(parent), _epochs(child)
     both = tuple(sorted(theirs.keys() & ours.keys()))
     if not both:
@@ -81,7 +81,7 @@ def _epochs(run: Run) -> dict[int, tuple[Any, ...]]:
 
 
 def _identical_tensors(one: Path | None, other: Path | None) -> int | None:
-    """How many tensors have the same bits in both files, 0 if one file is gone; None if any differs."""
+    """How many tensors have the same bits in both files, 0 if one file was deleted; None if any differs."""
     if one is None or other is None:
         return 0
     files = (read_saved_file(one), read_saved_file(other))

@@ -70,7 +70,7 @@ class Compared:
 
     @property
     def loss_last(self) -> float:
-        """The loss to set ``loss_now`` beside: the stored one, or what was measured where that means other images."""
+        """The loss to compare ``loss_now`` with: the stored one, or that measured here if that means other images."""
         return loss_last_of(self.check)
 
 
@@ -78,7 +78,7 @@ _rows: Cache[Compared | None] = Cache(MOST_RUNS)
 
 
 def loss_last_of(check: LoadCheck) -> float:
-    """What ``Compared.loss_last`` says."""
+    """As ``Compared.loss_last``."""
     stored = check.loss_last
     return stored if check.comparable and stored is not None else check.loss_check
 
@@ -95,7 +95,7 @@ def compare_run(store: RunStore, run: Run, epochs: Sequence[metrics.Row] | None 
     Args:
         store: where it and its parent are.
         run: this one.
-        epochs: the rows of its ended epochs, of whoever has read them already.
+        epochs: the rows of its ended epochs, where the caller has read them already.
 
     Raises ``DamagedFileError`` or ``DiskError``.
     """
@@ -116,7 +116,7 @@ def _compared(store: RunStore) -> Iterator[Compared]:
 
 
 def _beside_parent(store: RunStore, row: Compared, parent_exists: bool) -> Compared:
-    """The row with the parent's name of today; a deleted one has that of the day when the run was resumed."""
+    """The row with the parent's current name; that of a deleted parent stays as it was when the run was resumed."""
     if not parent_exists:
         return replace(row, parent_exists=False)
     name = store.at(row.parent).title
@@ -162,7 +162,7 @@ def _loss_now(row: metrics.Row) -> LossNow:
 
 
 def outline(rows: Sequence[Compared]) -> Outline:
-    """What changes whenever the rows do; without losses, for one that is no number would not even equal itself."""
+    """What changes whenever the rows do; it holds no losses, because a NaN does not equal itself."""
     return tuple(
         (row.run, row.name, row.state, row.parent_name, row.parent_exists, row.latest.epoch if row.latest else None)
         for row in rows
@@ -230,5 +230,5 @@ def _still_training(rows: list[Compared]) -> str:
 
 
 def relative_change(row: Compared, now: LossNow) -> float:
-    """What the loss changed, as a share of the loss at the gate."""
+    """What the loss changed, as a share of ``loss_last``."""
     return now.loss / row.loss_last - 1 if row.loss_last else 0.0

@@ -9,11 +9,11 @@ from fashion_core.runs.schema import Change
 
 SAME: Final = "same settings"
 LABEL_LENGTH: Final = 20
-"""So many characters fit beside the marks on a phone."""
+"""The number of characters that fit beside the marks on a phone."""
 
 
 def _factor(change: Change) -> str:
-    """A learning rate as people say it: "lr ÷10", "lr ×3"; the one it has now where the factor is not a round one."""
+    """A learning rate as a factor: "lr ÷10", "lr ×3"; the new rate itself where the factor is not round."""
     before, after = float(change.before), float(change.after)
     sign, factor = ("×", after / before) if after > before else ("÷", before / after)
     round_one = float(f"{factor:.2g}")
@@ -38,7 +38,7 @@ _WORDS: Final[Mapping[str, Callable[[Change], str]]] = {
     "threads": lambda change: f"threads {change.before} → {change.after}",
     "train_images": lambda change: f"{int(change.after):,} images" if change.after else "all images",
 }
-"""How each setting that changes the numbers is called; what else was changed (which files are kept) is passed over."""
+"""The word for each setting that changes the numbers; others (which files are kept) are left out."""
 
 
 def short_label(changes: Mapping[str, Change], limit: int = LABEL_LENGTH) -> str:

@@ -18,7 +18,7 @@ _LAST_STEP = ResumeRequest(epoch=0, additional=1, overrides={"name": _LAST_NAME}
 
 
 def begin(store: RunStore, given: Mapping[str, Any]) -> Run:
-    """Start the lesson's first run: the tutorial's settings, two epochs. Raises what ``jobs.start`` raises."""
+    """Start the lesson's first run: the tutorial's settings, two epochs. Raises what ``queue.start`` raises."""
     return queue.start(store, lesson_config(given), tags=(TAG,))
 
 
@@ -28,7 +28,7 @@ def lesson_config(given: Mapping[str, Any]) -> TrainConfig:
 
 
 def resumed_run(store: RunStore, run: Run) -> Run | None:
-    """The run that the last step began, if it has; not one that somebody resumed from there otherwise."""
+    """The run that the last step began, if it has; runs resumed from there by hand do not count."""
     return next((child for child in store.children(run, _LAST_STEP.epoch) if _is_last_step(child)), None)
 
 
@@ -41,14 +41,14 @@ def last_run(store: RunStore, run: Run) -> Run:
     """The resumed run once it has finished. Raises ``RunStateError`` before that."""
     child = resumed_run(store, run)
     if child is None or child.state() != "finished":
-        raise RunStateError(f"The lesson of run {run.id} has not come to its end yet.")
+        raise RunStateError(f"The lesson of run {run.id} has not finished yet.")
     return child
 
 
 def check(run: Run) -> None:
-    """Raise ``RunStateError`` for a run that is none of the lesson's: its address must begin nothing."""
+    """Raise ``RunStateError`` for a run that is not the lesson's: opening its address must start nothing."""
     if run.record.config.name != _FIRST_NAME:
-        raise RunStateError(f"Run {run.id} is none of the lesson's; open the Lesson page anew to begin one.")
+        raise RunStateError(f"Run {run.id} is not part of a lesson; open the Lesson page to start one.")
 
 
 def is_due(store: RunStore, run: Run) -> bool:
@@ -59,7 +59,7 @@ def is_due(store: RunStore, run: Run) -> bool:
 def continue_run(store: RunStore, run: Run) -> Run | None:
     """Begin the last step once the first run has finished; two pages that ask at once begin it once.
 
-    Raises ``RunStateError`` for a run that is none of the lesson's, and what ``plan.create`` raises.
+    Raises ``RunStateError`` for a run that is not the lesson's, and what ``plan.create`` raises.
     """
     check(run)
     if not is_due(store, run):
@@ -134,7 +134,7 @@ print(model)""",
     "PyTorch wants to hear which classes are safe; the tutorial was written before that.",
 )
 RESUME = Step(
-    "Go on from checkpoint 0",
+    "Resume from checkpoint 0",
     """\
 model = NeuralNetwork()
 loss_fn = nn.CrossEntropyLoss()
@@ -151,8 +151,8 @@ train_loop(train_dataloader, model, loss_fn, optimizer)
 loss_now = test_loop(test_dataloader, model, loss_fn)
 print("loss_last", loss_last)
 print("loss_now", loss_now)""",
-    "Training goes on where the checkpoint stood. Order and randomness follow from seed and epoch here, so compare "
-    "this Epoch 2 with that of step 1: digit for digit.",
+    "Training continues where the checkpoint was saved. Order and randomness follow from seed and epoch here, so "
+    "compare this Epoch 2 with that of step 1: digit for digit.",
 )
 CHECK = """\
 checkpoint = torch.load(os.path.join("model_save",str(0)))

@@ -54,7 +54,7 @@ def _print_of(code: str, names: dict[str, Any]) -> str:
 def losses(run: Run, child: Run) -> dict[str, dict[str, float]]:
     """``loss_last`` and ``loss_now`` on the training images, as the tutorial's author measured, and on the test images.
 
-    Raises ``DataError`` if the dataset is gone.
+    Raises ``DataError`` if the dataset is missing.
     """
     config = run.record.config
     halves = dict(zip(("training", "test"), data.load(config.dataset), strict=True))

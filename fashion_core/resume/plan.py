@@ -27,9 +27,9 @@ from fashion_core.runs.schema import Change, Environment, Parent, Resumption, Ru
 from fashion_core.runs.store import RunStore
 
 _MOST_NAMED = 12
-"""So many checkpoints are listed one by one."""
+"""The most checkpoints that are listed one by one."""
 _NO_CHANGE = frozenset({"name", "epochs", "keep", "device", "threads"})
-"""Settings that decide nothing about the numbers, or only through the environment, which is compared by itself."""
+"""Settings that decide nothing about the numbers, or only through the environment, which is compared separately."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def changes(parent: TrainConfig, config: TrainConfig) -> dict[str, Change]:
 
 
 def inspect_checkpoint(run: Run, epoch: int) -> Verdict:
-    """Return what one checkpoint is good for by itself, whatever it will go on with.
+    """Return what one checkpoint is good for, whatever settings it is resumed with.
 
     Raises ``RunNotFoundError`` if there is none of this epoch, ``DiskError``.
     """
@@ -99,7 +99,7 @@ def inspect_checkpoint(run: Run, epoch: int) -> Verdict:
 
 
 def carries_optimizer(run: Run, epoch: int) -> bool:
-    """Whether the checkpoint has an optimizer's state to go on with.
+    """Whether the checkpoint has an optimizer's state.
 
     Raises ``RefusedFileError`` if it can't be read, and what ``inspect_checkpoint`` raises.
     """
@@ -134,7 +134,7 @@ def _inspect(run: Run, epoch: int) -> tuple[Verdict, bool | None]:
 
 
 def judge(found: Verdict, parent: RunRecord, config: TrainConfig, environment: Environment) -> Verdict:
-    """What going on from a checkpoint of this parent with these settings, computed with this environment, will be."""
+    """Return the verdict on resuming a checkpoint of this parent with these settings in this environment."""
     different = (*_different(parent.config, config), *_environment(parent.environment, environment))
     verdict: VerdictKind = "approximate" if found.kind == "exact" and different else found.kind
     return Verdict(verdict, found.reasons if verdict in ("damaged", "not usable") else (*found.reasons, *different))
@@ -143,9 +143,9 @@ def judge(found: Verdict, parent: RunRecord, config: TrainConfig, environment: E
 def _different(parent: TrainConfig, config: TrainConfig) -> list[str]:
     phrases = [describe(name, change) for name, change in changes(parent, config).items() if name not in _NO_CHANGE]
     if parent.optimizer != config.optimizer:
-        phrases.append(f"{config.optimizer} starts fresh: the state of {parent.optimizer} is left behind")
+        phrases.append(f"{config.optimizer} starts fresh: the state of {parent.optimizer} is not used")
     if parent.dataset != config.dataset:
-        phrases.append("ANOTHER DATASET: the checkpoint was trained on other images than it will go on with")
+        phrases.append("DIFFERENT DATASET: the checkpoint was trained on other images")
     if config.schedule == parent.schedule == "cosine" and config.epochs != parent.epochs:
         phrases.append(f"the cosine reaches zero after epoch {config.epochs - 1} instead of {parent.epochs - 1}")
     return phrases
@@ -210,7 +210,7 @@ def create(store: RunStore, run: Run, requests: Sequence[ResumeRequest]) -> list
     """Queued runs whose parents are these checkpoints, which are not touched; all of them or none.
 
     Raises what ``plan_runs`` raises, ``DataError``, ``DamagedFileError`` or ``RefusedFileError`` if a checkpoint
-    cannot be resumed, before anything is written; ``RunNotFoundError`` if one is deleted meanwhile.
+    cannot be resumed, before anything is written; ``RunNotFoundError`` if one is deleted in the meantime.
     """
     queue.slots()
     plans = plan_runs(run, requests)
@@ -221,7 +221,7 @@ def create(store: RunStore, run: Run, requests: Sequence[ResumeRequest]) -> list
     try:
         for planned in plans:
             made.append(_create_one(store, run, planned, group))
-            # from now on nobody deletes it, but somebody may have just before
+            # from now on it can't be deleted, but it may have been just before
             check_epoch(run, planned.epoch, run.epochs_saved())
     except FashionError:
         for one in made:
@@ -254,14 +254,14 @@ def _create_one(store: RunStore, run: Run, planned: Plan, group: str | None) -> 
 
 
 def resume(store: RunStore, run: Run, requests: Sequence[ResumeRequest]) -> list[Run]:
-    """Put runs that go on from checkpoints in the queue; they start as slots become free. Raises as ``create``."""
+    """Put runs that resume from checkpoints in the queue; they start as slots become free. Raises as ``create``."""
     made = create(store, run, requests)
     queue.advance(store)
     return made
 
 
 def runs_of_group(store: RunStore, group: str) -> list[Run]:
-    """The runs that were resumed by one click, the oldest first; damaged ones are passed over."""
+    """The runs that were resumed by one click, the oldest first; damaged ones are skipped."""
     return [run for run in reversed(store.runs()) if _is_in(run, group)]
 
 
@@ -273,7 +273,7 @@ def _is_in(run: Run, group: str) -> bool:
 
 
 def cancel(runs: Sequence[Run]) -> None:
-    """Ask every run that waits or trains to stop, the last in the queue first, so that none starts meanwhile.
+    """Ask every run that waits or trains to stop, the last in the queue first, so that none starts on the way.
 
     Raises ``DiskError`` once all were asked, if one could not be.
     """
@@ -284,6 +284,6 @@ def cancel(runs: Sequence[Run]) -> None:
         except DiskError as error:
             problem = error
         except (RunStateError, RunNotFoundError):
-            continue  # it has ended, or is gone
+            continue  # it has ended, or was deleted
     if problem:
         raise problem

@@ -49,8 +49,8 @@ def compared_frame(rows: Sequence[Compared], latest: bool, sort: Sort) -> pd.Dat
 
     The rows of a checkpoint stay together, under its heading ``group``; checkpoints stand in the order of their first
     row. The ``label`` of a run that still trains ends in "…"; ``changed`` says all that its ``label`` may cut short.
-    ``low`` and ``high`` are what the gate would be moved to by chance, twice the standard error of this run's own
-    paired differences; ``change`` is a share of the gate, ``percent`` the same as text.
+    ``low`` and ``high`` are where chance alone would move ``loss_last`` to, twice the standard error of this run's own
+    paired differences; ``change`` is a share of ``loss_last``, ``percent`` the same as text.
     """
     labels = unique_labels((row.run, (row.parent, row.epoch), row.changes) for row in rows)
     groups = _groups(rows)
@@ -85,7 +85,7 @@ def _sorted(frame: pd.DataFrame, sort: Sort) -> pd.DataFrame:
 
 
 def _parent_names(rows: Iterable[Compared]) -> dict[str, str]:
-    """A short name a parent; parents of one name are told apart by the end of their ids."""
+    """A short name a parent; parents with the same name get the end of their ids."""
     names = {row.parent: cut_middle(row.parent_name, _NAME_LENGTH) for row in rows}
     often = Counter(names.values())
     return {run: name if often[name] == 1 else f"{name} {run[-4:]}" for run, name in names.items()}
@@ -108,8 +108,8 @@ def losses_of(store: RunStore, rows: Sequence[Compared]) -> Losses:
 def branches_frame(rows: Sequence[Compared], losses: Losses, latest: bool = True) -> pd.DataFrame:
     """The losses of resumed runs and of their parents, a row an epoch: ``BRANCH_COLUMNS``.
 
-    A resumed run's curve (role "resumed") begins with the gate, at its checkpoint's epoch; a parent's (role "parent")
-    has no answer. A parent that was itself resumed has one curve, the resumed one; a deleted parent has none. Long
+    A resumed run's curve (role "resumed") begins with ``loss_last``, at its checkpoint's epoch; a parent's curve
+    (role "parent") has no answer. A parent that was itself resumed has one curve, the resumed one; a deleted parent has none. Long
     curves are thinned to 200 points, those of very many resumed runs to fewer.
     """
     ended = {row.run: (row, now) for row in rows if (now := row.now(latest))}
@@ -140,10 +140,10 @@ def _thinned(points: list[_Point], most: int) -> list[_Point]:
 DOT_COLUMNS: Final = ("run", "name", "epoch", "loss", "saved", "best", "lane", "tree", "heading", "label")
 LINK_COLUMNS: Final = ("run", "epoch", "lane", "next_epoch", "next_lane", "tree")
 MOST_DOTS: Final = 100
-"""So many dots of one lane can be told apart on a wide screen."""
+"""The most dots of one lane that can be distinguished on a wide screen."""
 
 MOST_LANES: Final = 100
-"""So many fill two or three screens."""
+"""That many fill two or three screens."""
 
 _HEADING_LENGTH: Final = 40
 
@@ -174,7 +174,7 @@ class _Lane:
 
     @property
     def branched(self) -> int:
-        """The epoch that it was resumed from; −1 if it began by itself."""
+        """The epoch that it was resumed from; −1 if it was not resumed."""
         return self.record.first_epoch - 1
 
 
@@ -194,11 +194,11 @@ _lanes: Cache[_Lane | None] = Cache(MOST_RUNS)
 def lineage_frame(store: RunStore) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Every run that has ended an epoch: ``DOT_COLUMNS``, a row an epoch, and ``LINK_COLUMNS``, a row a resumed run.
 
-    Below a run come those resumed from it, from later epochs first, so that no link crosses another. A run that began
-    by itself, was imported or has lost its parent begins a ``tree``, the newest first; it has a ``heading`` at its
+    Below a run come those resumed from it, from later epochs first, so that no link crosses another. A run that was
+    not resumed, was imported or has lost its parent begins a ``tree``, the newest first; it has a ``heading`` at its
     first dot. Every run has a ``label`` at its last. ``saved`` is False once the checkpoint was deleted, ``best`` marks
     the lowest loss of those that are saved. Of a long run ``MOST_DOTS`` are drawn, with its best and all that were
-    resumed. Damaged runs are passed over. Raises ``DiskError``.
+    resumed. Damaged runs are skipped. Raises ``DiskError``.
     """
     lanes = list(_placed(_lanes_of(store)))
     return _frames(lanes, lanes)
@@ -292,7 +292,7 @@ def _dots(
 
 def _heading(place: Placed) -> str:
     name = cut_middle(place.lane.name, _HEADING_LENGTH)
-    return f"{name} · its parent is gone" if place.lane.parent else name
+    return f"{name} · its parent was deleted" if place.lane.parent else name
 
 
 def _label(change: str, loss: float) -> str:

@@ -55,13 +55,13 @@ def test_last_step_begins_once_the_first_run_has_finished_and_only_once(store: R
 
 def test_run_that_is_none_of_the_lessons_begins_nothing(store: RunStore, first: Run) -> None:
     first.write_status(first.status.model_copy(update={"state": "finished"}))
-    with pytest.raises(RunStateError, match="is none of the lesson's"):
+    with pytest.raises(RunStateError, match="is not part of a lesson"):
         lesson.continue_run(store, first)
     assert store.children(first) == []
 
 
 def test_losses_before_the_end_are_one_sentence(store: RunStore, first: Run) -> None:
-    with pytest.raises(RunStateError, match="has not come to its end yet"):
+    with pytest.raises(RunStateError, match="has not finished yet"):
         lesson.last_run(store, first)
 
 

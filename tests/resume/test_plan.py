@@ -270,7 +270,7 @@ def test_overrides_are_applied_after_the_optimizer_is_loaded(store: RunStore, mo
 def test_another_optimizer_starts_fresh_and_says_so(store: RunStore, momentum: Run) -> None:
     child = resume(store, in_store(store, momentum), 1, 1, optimizer="adam", learning_rate=0.001)
     assert child.record.resumption is not None
-    assert "adam starts fresh: the state of sgd is left behind" in child.record.resumption.reasons
+    assert "adam starts fresh: the state of sgd is not used" in child.record.resumption.reasons
     train(child)
     assert child.load_check is not None
     assert child.load_check.optimizer == "fresh"
@@ -514,7 +514,7 @@ def test_other_dataset_is_allowed_and_said_loudly(store: RunStore, momentum: Run
         patch.setenv("FASHION_DATA", str(real_data))
         child = resume(store, parent, 1, 1, dataset="fashion-mnist")
         assert child.record.resumption is not None
-        assert any(reason.startswith("ANOTHER DATASET") for reason in child.record.resumption.reasons)
+        assert any(reason.startswith("DIFFERENT DATASET") for reason in child.record.resumption.reasons)
         assert train(child) == "finished"
     check = child.load_check
     assert check is not None

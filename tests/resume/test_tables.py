@@ -417,7 +417,7 @@ def test_a_run_whose_parent_is_gone_begins_a_tree_that_says_so(runs: RunStore) -
     runs.delete(base, force=True)
     dots, links = dots_and_links(runs)
     assert list(dots["run"]) == [child.id]
-    assert list(dots["heading"]) == ["child · its parent is gone"]
+    assert list(dots["heading"]) == ["child · its parent was deleted"]
     assert links.empty
 
 
