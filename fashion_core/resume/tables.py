@@ -109,8 +109,8 @@ def branches_frame(rows: Sequence[Compared], losses: Losses, latest: bool = True
     """The losses of resumed runs and of their parents, a row an epoch: ``BRANCH_COLUMNS``.
 
     A resumed run's curve (role "resumed") begins with ``loss_last``, at its checkpoint's epoch; a parent's curve
-    (role "parent") has no answer. A parent that was itself resumed has one curve, the resumed one; a deleted parent has none. Long
-    curves are thinned to 200 points, those of very many resumed runs to fewer.
+    (role "parent") has no answer. A parent that was itself resumed has one curve, the resumed one; a deleted parent
+    has none. Long curves are thinned to 200 points, those of very many resumed runs to fewer.
     """
     ended = {row.run: (row, now) for row in rows if (now := row.now(latest))}
     names = _parent_names(rows)
