@@ -2,11 +2,7 @@
 
 import streamlit as st
 
-# Importing most of what pages stand on takes a second: the server does it before it answers, and no visitor waits.
-from fashion_core.ui import (
-    common,  # noqa: F401
-    server,
-)
-from fashion_core.ui.live import route
+from fashion_core.ui import server
+from fashion_core.ui.live import route  # imports most of what pages need, a second before any visitor
 
 app = st.App(server.DASHBOARD, lifespan=server.lifespan, routes=[route.route()])

@@ -209,7 +209,7 @@ def show_links(chosen: Chosen) -> None:
 
 
 def show_inside(chosen: Chosen) -> None:
-    found = chosen.found
+    found = chosen.contents
     saved_file.show_verdict(chosen.verdict, found.inspection)
     if not chosen.damage:
         saved_file.show_problem(found)

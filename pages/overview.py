@@ -111,9 +111,7 @@ def show_details(store: RunStore, run: Run) -> None:
             edit_labels(store, run)
         with st.container(horizontal=True):
             st.page_link("train.py", label="Open", icon=":material/open_in_new:", query_params={"run": run.id})
-            common.checkpoints_link(run)
-            common.resume_link(run)
-            common.predict_link(run)
+            common.run_links(run)
             if login.button("Delete…", icon=":material/delete:"):
                 housekeeping.confirm_delete(store, run)
 

@@ -1,11 +1,12 @@
-"""Use a model: test images, your own images, the history of its checkpoints, its evaluation, two models."""
+"""Use a model: test images, your own images, the history of its checkpoints, its evaluation, two choose."""
 
 from collections.abc import Callable
 
 import streamlit as st
 
+from fashion_core.resume.labels import loss_text
 from fashion_core.ui import common, run_status
-from fashion_core.ui.predict import checkpoint_history, evaluation, gallery, models, own_images
+from fashion_core.ui.predict import checkpoint_history, choose, evaluation, gallery, own_images
 from fashion_core.ui.saved_file import Chosen
 from fashion_core.ui.snippets.views import show_snippet
 
@@ -19,12 +20,12 @@ def main() -> None:
     st.title("Predict")
     st.caption("Use any saved model on test images, on your own images, and beside every other checkpoint.")
     with common.problems_shown():
-        chosen = models.ask_file(store)
+        chosen = choose.ask_file(store)
         if chosen is None:
             run_status.welcome(store)
             return
         show_facts(chosen)
-        show_views(models.usable(chosen))
+        show_views(choose.usable(chosen))
 
 
 def show_facts(chosen: Chosen) -> None:
@@ -32,7 +33,7 @@ def show_facts(chosen: Chosen) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         common.dataset_badge(chosen.run.record.config)
         if facts:
-            said = f"{facts.format} · epoch {facts.epoch:,} · loss {common.loss_text(facts.loss)}"
+            said = f"{facts.format} · epoch {facts.epoch:,} · loss {loss_text(facts.loss, 4)}"
             st.caption(f"{chosen.run.record.config.model} · {said} · pixels {chosen.run.record.config.pixels}")
         st.space("stretch")
         query = common.file_query(chosen.run, chosen.file)

@@ -11,8 +11,8 @@ from fashion_core.resume import plan
 from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs import tables
 from fashion_core.runs.run import Run
-from fashion_core.runs.store import RunStore, epoch_number, epoch_records
-from fashion_core.ui import common, login, resume, run_status, settings_form
+from fashion_core.runs.store import RunStore, epoch_records
+from fashion_core.ui import common, login, resume, run_status, saved_file, settings_form
 from fashion_core.ui.comparison import show_comparison, show_lineage
 
 RESUME, LINEAGE = "Resume", "Lineage"
@@ -84,13 +84,12 @@ def addressed_run(store: RunStore) -> str | None:
 
 def addressed_epoch(run: Run, saved: list[int]) -> int | None:
     """The epoch that the address names, or the newest if it has no checkpoint; None before the first."""
-    given = st.query_params.get("epoch")
-    if given is None or not saved:
-        return max(saved, default=None)
+    if not saved:
+        return None
     try:
-        epoch = epoch_number(given)
+        epoch = saved_file.addressed_epoch()
         if epoch is None:
-            raise ConfigError(f"The epoch in the address should be a whole number, not {given!r}.")
+            return saved[-1]
         plan.check_epoch(run, epoch, saved)
     except (ConfigError, RunNotFoundError) as error:
         st.error(f"{common.sentence(error)} The newest one is used instead.", icon=":material/error:")

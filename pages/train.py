@@ -12,8 +12,8 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import CONTINUABLE_STATES, UNDER_WAY_STATES, State
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, login, resume, run_status, settings_form
-from fashion_core.ui.live import live_metrics, views
-from fashion_core.ui.snippets import training
+from fashion_core.ui.live import snapshot, views
+from fashion_core.ui.snippets import scripts
 
 ESSENTIAL = ("name", "dataset", "model", "epochs", "batch_size", "optimizer", "learning_rate")
 LOG_LINES = 200
@@ -73,7 +73,7 @@ def start(store: RunStore, config: TrainConfig) -> None:
 
 def show_meaning(config: TrainConfig) -> None:
     with st.expander("The same in plain PyTorch", icon=":material/code:"):
-        st.code(training.training_script(config), language="python")
+        st.code(scripts.training_script(config), language="python")
     common.model_expander(config.model)
 
 
@@ -84,9 +84,7 @@ def show_run(store: RunStore, run: Run) -> None:
         common.dataset_badge(config)
         st.space("stretch")
         with st.container(horizontal=True, width="content"):
-            common.checkpoints_link(run)
-            common.resume_link(run)
-            common.predict_link(run)
+            common.run_links(run)
             st.page_link("train.py", label="Set up another run", icon=":material/add:", query_params={})
     run_status.show_damage(run)
     if run.record.source:
@@ -115,7 +113,7 @@ def show_live(store: RunStore, run: Run) -> None:
     run_status.advance(store)
     found = None
     with common.problems_shown():
-        found = live_metrics.read(store, run)
+        found = snapshot.take(store, run)
         show_state(store, run, found)
     views.show_numbers(run, found)
     with common.problems_shown():
@@ -124,7 +122,7 @@ def show_live(store: RunStore, run: Run) -> None:
         show_log(run)
 
 
-def show_measured(store: RunStore, run: Run, found: live_metrics.LiveMetrics) -> None:
+def show_measured(store: RunStore, run: Run, found: snapshot.Snapshot) -> None:
     if run.record.resumption and found.state not in UNDER_WAY_STATES:
         resume.show_bitwise(store, run)
     if found.damaged:
@@ -134,7 +132,7 @@ def show_measured(store: RunStore, run: Run, found: live_metrics.LiveMetrics) ->
     views.show_charts(found)
 
 
-def show_state(store: RunStore, run: Run, found: live_metrics.LiveMetrics) -> None:
+def show_state(store: RunStore, run: Run, found: snapshot.Snapshot) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         run_status.state_badge(found.state)
         st.space("stretch")

@@ -90,6 +90,8 @@ def percent(change: float) -> str:
     return f"×{change + 1:,.0f}" if change < 1e5 else "×" + f"{change + 1:.0e}".replace("e+0", "e").replace("e+", "e")
 
 
-def loss_text(loss: float) -> str:
-    """A loss in at most seven characters."""
-    return f"{loss:.3f}" if loss < 1000 else f"{loss:.1e}"
+def loss_text(loss: float | None, decimals: int = 3) -> str:
+    """A loss with so many decimals, or as a power of ten where it diverges; a dash where there is none yet."""
+    if loss is None:
+        return "–"
+    return f"{loss:.{decimals}f}" if loss < 1000 else f"{loss:.1e}"

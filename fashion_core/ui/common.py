@@ -1,4 +1,4 @@
-"""The few Streamlit pieces that pages share."""
+"""What pages share: text that is safe to show, errors, addresses, links and small widgets."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -23,17 +23,16 @@ _WORD_JOINER: Final = "\u2060"
 
 
 def press_key(button: str) -> str:
-    """A key for a button that starts something; after ``count_press`` a second press finds another one in its place."""
+    """A key for a button that starts something. After ``count_press`` it is another one, so a second press is lost."""
     return f"{button} {st.session_state.get(_PRESSES, 0)}"
 
 
 def count_press() -> None:
-    """To be called first when such a button was pressed."""
+    """Call this first when such a button was pressed."""
     st.session_state[_PRESSES] = st.session_state.get(_PRESSES, 0) + 1
 
 
 def store() -> RunStore:
-    """The store of this server."""
     return RunStore()
 
 
@@ -45,14 +44,14 @@ def sentence(error: FashionError | str) -> str:
 def plain(text: str) -> str:
     """Text that Markdown shows as it is: names and paths may hold any character.
 
-    Icons, addresses and e-mails are made after escapes are gone; an invisible joiner keeps them apart.
+    Streamlit makes icons, links and e-mail addresses after it has removed escapes; an invisible joiner prevents that.
     """
     escaped = "".join(f"\\{character}" if character in _MARKDOWN else character for character in text)
     return re.sub(r"(:|@|(?i:www))(?=\S)", rf"\1{_WORD_JOINER}", escaped)
 
 
 def show_tabs(views: Mapping[str, Callable[[], None]], key: str = "view") -> None:
-    """Show a tab for each view and run the open one; its name stands in the address."""
+    """Show a tab for each view and run the open one; its name is in the address."""
     tabs = st.tabs(list(views), key=key, on_change="rerun", bind="query-params")
     for show, tab in zip(views.values(), tabs, strict=True):
         if tab.open:
@@ -62,7 +61,7 @@ def show_tabs(views: Mapping[str, Callable[[], None]], key: str = "view") -> Non
 
 @contextmanager
 def problems_shown() -> Iterator[None]:
-    """Show a problem that a person can mend as one sentence; anything else is a bug and is raised."""
+    """Show an error that a person can fix as one sentence; anything else is a bug and is raised."""
     try:
         yield
     except FashionError as error:
@@ -70,9 +69,9 @@ def problems_shown() -> Iterator[None]:
 
 
 def address(**query: str | int | None) -> None:
-    """Put this into the address, and take away what is None.
+    """Put these values into the address, and remove those that are None.
 
-    What is put in is one step of the browser's history, each name that is taken away another.
+    All values together are one step of the browser's history; each removal is another.
     """
     changed = {name: str(value) for name, value in query.items() if value is not None}
     if any(st.query_params.get(name) != value for name, value in changed.items()):
@@ -83,35 +82,27 @@ def address(**query: str | int | None) -> None:
 
 
 def file_query(run: Run, file: Path) -> dict[str, str]:
-    """How the address of the page of checkpoints names a saved file."""
+    """How an address names a saved file."""
     epoch = run.epoch_of(file)
     return {"run": run.id, **({"epoch": str(epoch)} if epoch is not None else {"file": run.name_of(file)})}
 
 
-def checkpoints_link(run: Run) -> None:
-    """The way to every saved file of a run."""
+def run_links(run: Run) -> None:
+    """Links to the saved files of a run, to resuming it and to using its model."""
     st.page_link("checkpoints.py", label="Checkpoints", icon=":material/save:", query_params={"of": run.id})
-
-
-def resume_link(run: Run) -> None:
-    """The way to going on from one of a run's checkpoints."""
     st.page_link("resume.py", label="Resume", icon=":material/replay:", query_params={"run": run.id})
-
-
-def predict_link(run: Run) -> None:
-    """The way to using one of a run's models."""
     st.page_link("predict.py", label="Predict", icon=":material/image_search:", query_params={"run": run.id})
 
 
 def dataset_badge(config: TrainConfig) -> None:
-    """Which dataset the run uses, so that no one takes one for the other."""
+    """Which dataset the run uses, so that nobody mistakes one for the other."""
     real = config.dataset == "fashion-mnist"
     icon = ":material/photo_library:" if real else ":material/draw:"
     st.badge(DATASET_LABELS[config.dataset], icon=icon, color="violet" if real else "gray")
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as people say them, such as "2 min 5 s"."""
+    """Seconds in words, such as "2 min 5 s"."""
     if seconds is None:
         return "–"
     whole = round(seconds)
@@ -164,22 +155,15 @@ def machine_expander() -> None:
 
 
 def ask_page(pages: int, key: str, wanted: int = 0) -> int:
-    """Which page of a long list to show, from 0; its number stands in the address. ``wanted`` until one is chosen."""
+    """Which page of a long list to show, from 0; its number is in the address. ``wanted`` until one is chosen."""
     if pages <= 1:
         return 0
     if not 1 <= st.session_state.get(key, 1) <= pages:
-        del st.session_state[key]  # there were more of them before
+        del st.session_state[key]  # there were more pages before
     return st.pagination(pages, default=wanted + 1, key=key, bind="query-params") - 1
 
 
 def ask_rows(rows: pd.DataFrame, key: str, wanted: int = 0) -> pd.DataFrame:
-    """As many rows of a long table as a browser takes at once; at first those around row ``wanted``."""
+    """One page of a long table; at first the one with row ``wanted``."""
     number = ask_page(-(-len(rows) // PAGE_ROWS), key, wanted // PAGE_ROWS)
     return rows.iloc[number * PAGE_ROWS : (number + 1) * PAGE_ROWS]
-
-
-def loss_text(loss: float | None) -> str:
-    """A loss with four decimals, or as a power of ten when it runs away, or a dash where there is none yet."""
-    if loss is None:
-        return "–"
-    return f"{loss:.4f}" if loss < 1000 else f"{loss:.1e}"

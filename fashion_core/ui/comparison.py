@@ -1,4 +1,4 @@
-"""Did resuming help, and the tree of runs: what the Resume page and the lesson show."""
+"""Did resuming help, and the tree of runs: for the Resume page and the lesson."""
 
 from collections.abc import Sequence
 from typing import get_args
@@ -37,20 +37,20 @@ from fashion_core.ui import common, login, run_status
 
 FIRST, LATEST = "first epoch", "latest"
 REFRESH_SECONDS = 2.0
-_kept_frames: Cache[tuple[pd.DataFrame, pd.DataFrame]] = Cache(16)
-_kept_charts: Cache[tuple[ChartSpec, ChartSpec]] = Cache(16)
+_frames: Cache[tuple[pd.DataFrame, pd.DataFrame]] = Cache(16)
+_cached_charts: Cache[tuple[ChartSpec, ChartSpec]] = Cache(16)
 
 
 def show_comparison(store: RunStore) -> None:
-    """The sentence first, then the charts, the table and its CSV; every choice stands in the address."""
+    """The answer as a sentence, then charts, table and CSV; every choice is in the address."""
     rows = compare(store)
     _show_rows(store, rows)
-    _draw_again_when_they_move_on(store, outline(rows))
+    _redraw_on_change(store, outline(rows))
 
 
 @st.fragment(run_every=REFRESH_SECONDS)
-def _draw_again_when_they_move_on(store: RunStore, drawn: Outline) -> None:
-    """Once a run has come, gone, ended an epoch or ended."""
+def _redraw_on_change(store: RunStore, drawn: Outline) -> None:
+    """Run the page again once a run is added, is deleted, ends an epoch or ends."""
     run_status.advance(store)
     with common.problems_shown():
         if outline(compare(store)) != drawn:
@@ -59,35 +59,29 @@ def _draw_again_when_they_move_on(store: RunStore, drawn: Outline) -> None:
 
 def _show_rows(store: RunStore, rows: list[Compared]) -> None:
     if not rows:
-        offer_to_resume("No run has been resumed yet. Choose a checkpoint and go on from it.")
+        offer_to_resume("No run has been resumed yet. Choose a checkpoint to resume from.")
         return
-    said = st.container()
+    answer = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        latest = _ask_now() == LATEST
+        now = st.segmented_control(
+            "loss_now is", [FIRST, LATEST], default=LATEST, required=True, key="now", bind="query-params"
+        )
+        latest = now == LATEST
         sort = st.selectbox("Sort by", get_args(Sort), key="sort", bind="query-params", width=160)
         shown = _of_parents(rows)
-    said.markdown(common.plain(sentence(shown, latest)))
+    answer.markdown(common.plain(sentence(shown, latest)))
     comparison_of(store, shown, latest, sort)
     _show_table(shown)
 
 
 def offer_to_resume(text: str) -> None:
-    """An empty state: what to do, and the one way to it."""
     with st.container(border=True):
         st.write(text)
         st.page_link("resume.py", label="Choose a checkpoint", icon=":material/replay:", query_params={})
 
 
-def _ask_now() -> str:
-    """Which loss is ``loss_now``."""
-    chosen: str | None = st.segmented_control(
-        "loss_now is", [FIRST, LATEST], default=LATEST, required=True, key="now", bind="query-params"
-    )
-    return chosen or LATEST
-
-
 def _of_parents(rows: list[Compared]) -> list[Compared]:
-    """Those resumed from the chosen runs, or all."""
+    """Ask for parents; return the runs that were resumed from them, or all."""
     names = {row.parent: row.parent_name for row in rows}
     chosen = st.multiselect(
         "Resumed from", list(names), format_func=lambda run: names[run], placeholder="any run", key="from",
@@ -97,24 +91,24 @@ def _of_parents(rows: list[Compared]) -> list[Compared]:
 
 
 def comparison_of(store: RunStore, rows: Sequence[Compared], latest: bool = True, sort: Sort = "lineage") -> None:
-    """The two charts beside each other; a click on a run in one focuses it in both."""
+    """Two charts side by side; a click on a run in one focuses it in both."""
     if not any(row.now(latest) for row in rows):
-        st.info("The first epoch of a resumed run is still under way.", icon=":material/hourglass_empty:")
+        st.info("No resumed run has ended its first epoch yet.", icon=":material/hourglass_empty:")
         return
     _show_charts(rows, losses_of(store, rows), latest, sort)
 
 
 @st.fragment
 def _show_charts(rows: Sequence[Compared], losses: Losses, latest: bool, sort: Sort) -> None:
-    """A click draws these two again and reads nothing."""
+    """A click redraws these two and reads nothing."""
     login.send_strangers_away()
     focused = next((row for row in rows if row.run == st.query_params.get(FOCUS)), None)
     compared, branches = _charts(rows, losses, latest, sort, focused.run if focused else None)
     left, right = st.columns([6, 5])
     with left, st.container(border=True):
-        still = any(row.state in ACTIVE_STATES for row in rows)
-        st.markdown(f"{COMPARISON_KEY} … training" if still else COMPARISON_KEY)
-        _focusing(compared, "compared", rows, "Loss of each resumed run beside that of its checkpoint")
+        training = any(row.state in ACTIVE_STATES for row in rows)
+        st.markdown(f"{COMPARISON_KEY} … training" if training else COMPARISON_KEY)
+        _focusing(compared, "compared", rows, "Loss of each resumed run and of its checkpoint")
     with right, st.container(border=True):
         st.markdown("Where each run branched off; click one to focus it")
         _focusing(branches, "branches", rows, "Test loss by epoch of parents and resumed runs")
@@ -125,12 +119,12 @@ def _show_charts(rows: Sequence[Compared], losses: Losses, latest: bool, sort: S
 def _charts(
     rows: Sequence[Compared], losses: Losses, latest: bool, sort: Sort, focus: str | None
 ) -> tuple[ChartSpec, ChartSpec]:
-    """Made once for all who look at them, until a run moves on."""
+    """Made once for all viewers, until a run makes progress."""
     shown, made_from = (tuple(row.run for row in rows), latest, sort), (rows, losses)
-    compared, branches = _kept_frames.get(
+    compared, branches = _frames.get(
         shown, made_from, lambda: (compared_frame(rows, latest, sort), branches_frame(rows, losses, latest))
     )
-    return _kept_charts.get(
+    return _cached_charts.get(
         (*shown, focus), made_from, lambda: (comparison_chart(compared, focus), branch_chart(branches, focus))
     )
 
@@ -142,7 +136,7 @@ def _focusing(chart: ChartSpec, name: str, rows: Sequence[Compared], alt: str) -
 
 
 def _take_focus(key: str, rows: Sequence[Compared]) -> None:
-    """A click on a resumed run; one on a parent or beside the marks leaves none in focus."""
+    """Focus the clicked run; a click on a parent or beside the marks focuses none."""
     points = st.session_state[key].selection.get(FOCUS) or [{}]
     run = points[0].get("run")
     if any(row.run == run for row in rows):
@@ -152,13 +146,13 @@ def _take_focus(key: str, rows: Sequence[Compared]) -> None:
 
 
 def _show_all() -> None:
-    """The charts forget what was clicked: they are other ones by their keys."""
+    """New keys make the charts forget what was clicked."""
     st.query_params.pop(FOCUS, None)
     common.count_press()
 
 
 def _show_focused(row: Compared) -> None:
-    """The run in focus by name, where to see more of it, and the way back."""
+    """The focused run by name, with a link to it and the way back."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{common.plain(row.name)}**", width="content")
         st.caption(common.plain(", ".join(row.overrides) or SAME), width="content")
@@ -175,7 +169,6 @@ def _show_focused(row: Compared) -> None:
 
 
 def _show_table(rows: Sequence[Compared]) -> None:
-    """All numbers, and the same as a file."""
     table = pd.DataFrame([as_record(row) for row in rows if row.latest])
     if table.empty:
         return
@@ -189,7 +182,7 @@ def _show_table(rows: Sequence[Compared]) -> None:
 
 
 def show_lineage(store: RunStore) -> None:
-    """The tree of runs; a click on a dot opens its checkpoint."""
+    """The tree of runs; a click on a dot opens that checkpoint."""
     parts = lineage_parts(store)
     if not parts:
         run_status.welcome(store)
@@ -197,7 +190,7 @@ def show_lineage(store: RunStore) -> None:
     number = common.ask_page(len(parts), "trees")
     if len(parts) > 1:
         runs = sum(map(len, parts))
-        st.caption(f"{len(parts[number]):,} of {runs:,} runs: the trees of one page, the newest first")
+        st.caption(f"{len(parts[number]):,} of {runs:,} runs: one page of trees, newest first")
     st.caption(LINEAGE_KEY)
     spec = lineage_chart(*part_frames(parts, number)).to_dict()
     st.vega_lite_chart(
@@ -207,7 +200,7 @@ def show_lineage(store: RunStore) -> None:
     if points:
         run, epoch = store.get(points[0]["run"]), int(points[0]["epoch"])
         if epoch not in run.epochs_saved():
-            st.info(f"Epoch {epoch} of {common.plain(run.title)} has no checkpoint any more.", icon=":material/info:")
+            st.info(f"Epoch {epoch} of {common.plain(run.title)} no longer has a checkpoint.", icon=":material/info:")
             return
         query = {"run": run.id, "epoch": str(epoch)}
         st.switch_page("checkpoints.py", query_params=query)

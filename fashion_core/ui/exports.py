@@ -1,5 +1,6 @@
-"""One model in every format: five ways beside each other, in plain PyTorch, and to download."""
+"""One model in every format: five ways compared, in plain PyTorch, and to download."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,17 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common
-from fashion_core.ui.saved_file import CHANGED, Chosen, look
-from fashion_core.ui.snippets import loading
+from fashion_core.ui.saved_file import CHANGED, Chosen, read_contents
+from fashion_core.ui.snippets import scripts
+from fashion_core.ui.snippets import target as targets
 
-SIZES_KEY = "filled: the weights, which every format holds · hollow: what stands beside them"
-NO_CHECKPOINT = "Formats are made from a checkpoint, and the one that holds this model is not saved (any more)."
+SIZES_KEY = "filled: the weights, which every format holds · hollow: everything else"
+NO_CHECKPOINT = "Other formats are made from a checkpoint, and there is none that holds this model."
 STORED = "stored"
 
 
 def show_five_ways(chosen: Chosen) -> None:
-    """One model in five formats: size, time, what each keeps and loses, and whether they compute the same."""
+    """One model in five formats: size, time, what each keeps and loses, and whether the outputs are equal."""
     if chosen.epoch is None:
         st.info(NO_CHECKPOINT, icon=":material/info:")
         return
@@ -32,14 +34,14 @@ def show_five_ways(chosen: Chosen) -> None:
     asked = (str(chosen.store.root), chosen.run.id, chosen.epoch, signature(path))
     with st.spinner("Saving and loading it in five formats, three times each…"):
         measured = _measured(*asked)
-    _show_measured(measured, look(path).inspection)
+    _show_measured(measured, read_contents(path).inspection)
     if st.button("Measure again", icon=":material/refresh:"):
         _measured.clear(*asked)
         st.rerun(scope="fragment")
 
 
 def _show_measured(measured: dict[str, Any], found: Inspection | None) -> None:
-    """The answer as a sentence, then as a chart, then all of it."""
+    """A sentence, a chart, and all figures."""
     keeps = found.optimizer.name if found and found.optimizer else None
     weights = int(files.layers_frame(found)["first"].sum()) if found else 0
     st.markdown(files.sizes_sentence(measured, keeps))
@@ -49,7 +51,9 @@ def _show_measured(measured: dict[str, Any], found: Inspection | None) -> None:
     milliseconds = st.column_config.NumberColumn(format="%.1f", help="The median of three, on this server")
     style = {"save (ms)": milliseconds, "load (ms)": milliseconds}
     st.dataframe(files.formats_frame(measured, keeps), hide_index=True, column_config=style, alt="Five formats")
-    st.caption(f"Outputs: the logits of {measured['images']} {measured['what']}, beside those of the checkpoint.")
+    st.caption(
+        f"Outputs: the logits of {measured['images']} {measured['what']}, compared with those of the checkpoint."
+    )
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -59,26 +63,26 @@ def _measured(root: str, run_id: str, epoch: int, key: Signature) -> dict[str, A
 
 
 def show_snippet(chosen: Chosen) -> None:
-    """The lines that load the file, or an export of it, without this app."""
-    found = chosen.found.inspection
-    target = loading.stored_target(found, chosen.file) if found else None
+    """The script that loads the file, or an export of it, without this app."""
+    found = chosen.contents.inspection
+    target = targets.stored_target(found, chosen.file) if found else None
     if target is None:
-        st.info("No known model fits this file, so there are no lines that load it.", icon=":material/info:")
+        st.info("No known model fits this file, so there is no script that loads it.", icon=":material/info:")
         return
     format = _choose_format(chosen, "Load")
     if format and chosen.epoch is not None:
-        checkpoint = look(chosen.run.checkpoint_path(chosen.epoch)).inspection
-        name = loading.download_name(chosen.run.title, format, chosen.epoch)
-        source = loading.stored_target(checkpoint, chosen.file) if checkpoint else None
-        target = loading.export_target(source or target, format, name)
-        st.caption("As it is called once it is downloaded here.")
-    st.code(loading.loading_script(target, chosen.run.record.config.pixels), language="python")
+        checkpoint = read_contents(chosen.run.checkpoint_path(chosen.epoch)).inspection
+        name = targets.download_name(chosen.run.title, format, chosen.epoch)
+        source = targets.stored_target(checkpoint, chosen.file) if checkpoint else None
+        target = targets.export_target(source or target, format, name)
+        st.caption("Under the name that it has once you have downloaded it here.")
+    st.code(scripts.loading_script(target, chosen.run.record.config.pixels), language="python")
 
 
 def _choose_format(chosen: Chosen, label: str) -> ExportFormat | None:
     """One of the formats that can be made of the file, or None for the file as it is stored."""
-    facts = chosen.run.file_info(chosen.file)
-    exports = [format for format in EXPORT_NAMES if chosen.epoch is not None and not (facts and facts.format == format)]
+    info = chosen.run.file_info(chosen.file)
+    exports = [format for format in EXPORT_NAMES if chosen.epoch is not None and not (info and info.format == format)]
     labels: dict[str, str] = {STORED: "as it is stored", **{format: FORMATS[format].label for format in exports}}
     choice = st.segmented_control(
         label,
@@ -95,9 +99,8 @@ def _choose_format(chosen: Chosen, label: str) -> ExportFormat | None:
 def show_download(chosen: Chosen) -> None:
     """The stored bytes, or the model in another format."""
     if chosen.damage:
-        st.error(
-            f"It is damaged, so it is not handed out: {common.plain(chosen.damage)}.", icon=":material/broken_image:"
-        )
+        text = f"It is damaged, so it can't be downloaded: {common.plain(chosen.damage)}."
+        st.error(text, icon=":material/broken_image:")
         return
     format = _choose_format(chosen, "Download")
     if format is None:
@@ -107,36 +110,30 @@ def show_download(chosen: Chosen) -> None:
 
 
 def _offer_stored(chosen: Chosen) -> None:
-    facts = chosen.run.file_info(chosen.file)
-    if facts is None:
-        return
-    name = loading.stored_name(chosen.run.title, chosen.name, facts.format, facts.epoch)
-    st.caption(f"{common.plain(name)} · {bytes_text(facts.bytes)} · SHA-256 {facts.sha256}")
-    st.download_button(
-        "Download",
-        lambda: _stored_bytes(chosen.run, chosen.file),
-        name,
-        mime="application/octet-stream",
-        on_click="ignore",
-        icon=":material/download:",
-        type="primary",
-    )
+    info = chosen.run.file_info(chosen.file)
+    if info:
+        name = targets.stored_name(chosen.run.title, chosen.name, info.format, info.epoch)
+        details = f"{bytes_text(info.bytes)} · SHA-256 {info.sha256}"
+        _offer(name, details, lambda: _stored_bytes(chosen.run, chosen.file))
 
 
 def _stored_bytes(run: Run, file: Path) -> bytes:
-    """Read once more what is handed out. Raises ``DamagedFileError``."""
+    """Read and check the file once more before the download. Raises ``DamagedFileError``."""
     if not run.is_whole(file):
         raise DamagedFileError(file, CHANGED)
     return file.read_bytes()
 
 
 def _offer_export(chosen: Chosen, format: ExportFormat, epoch: int) -> None:
-    """It is made before the button stands there, so that what goes wrong is a sentence and not a lost click."""
+    """Export before the button is drawn, so that a failure is a sentence and not a lost click."""
     path = chosen.run.checkpoint_path(epoch)
     with st.spinner(f"Making {EXPORT_NAMES[format]}…"):
         data = _exported(str(chosen.store.root), chosen.run.id, epoch, format, signature(path))
-    name = loading.download_name(chosen.run.title, format, epoch)
-    st.caption(f"{common.plain(name)} · {bytes_text(len(data))}")
+    _offer(targets.download_name(chosen.run.title, format, epoch), bytes_text(len(data)), data)
+
+
+def _offer(name: str, details: str, data: bytes | Callable[[], bytes]) -> None:
+    st.caption(f"{common.plain(name)} · {details}")
     st.download_button(
         "Download",
         data,

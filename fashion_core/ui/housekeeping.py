@@ -1,4 +1,4 @@
-"""Read saved files again, and let checkpoints go."""
+"""Verify saved files, and delete checkpoints by a rule."""
 
 import time
 from pathlib import Path
@@ -15,18 +15,18 @@ from fashion_core.ui import common, login
 
 
 def show_verify(store: RunStore, runs: list[Run], saved: pd.DataFrame, label: str) -> None:
-    """Read every saved file of these runs; ``saved`` is ``frames.saved_frame``."""
+    """Read every saved file of these runs; ``saved`` is ``tables.saved_frame``."""
     st.markdown("**Verify**")
     st.write(
         "Reads saved files again and compares each with the SHA-256 that was recorded when it was saved. A damaged "
-        "one is marked in the lists and refused for resuming; it is never deleted by itself."
+        "file is marked in the lists and can't be resumed from; it is never deleted automatically."
     )
     if login.button(label, icon=":material/fact_check:"):
         _show_verified(saved, _verify_with_progress(store, runs))
 
 
 def _verify_with_progress(store: RunStore, runs: list[Run]) -> list[Verified]:
-    """Read each file, with a bar that says how long it still takes."""
+    """Read each file, with a progress bar that shows the time left."""
     total, began = max(verify.count_files(runs), 1), time.monotonic()
     bar, results = st.progress(0.0, text="Reading…"), []
     for result in login.actions(store).verify(runs):
@@ -40,10 +40,9 @@ def _verify_with_progress(store: RunStore, runs: list[Run]) -> list[Verified]:
 
 
 def _show_verified(saved: pd.DataFrame, results: list[Verified]) -> None:
-    """The damaged files by name, or that there are none."""
     damaged = [result for result in results if not result.ok]
     if not damaged:
-        st.success(f"All {len(results):,} files are what was saved.", icon=":material/verified:")
+        st.success(f"All {len(results):,} files are exactly what was saved.", icon=":material/verified:")
         return
     are = "is" if len(damaged) == 1 else "are"
     st.error(f"{len(damaged):,} of {len(results):,} files {are} damaged.", icon=":material/broken_image:")
@@ -77,24 +76,25 @@ def _confirm_delete(store: RunStore, run: Run, file: Path | None) -> None:
 
 
 def show_keep(store: RunStore, run: Run, saved: pd.DataFrame) -> None:
-    """Which checkpoints of a run a rule would let go, before it does; ``saved`` are the rows of its files."""
+    """Preview which checkpoints of a run a rule deletes; ``saved`` are the rows of its files."""
     st.markdown("**Keep**")
     last = _ask_rule()
-    going = store.expendable(run, last=last, best=True) if last else []
-    if not going:
+    expendable = store.expendable(run, last=last, best=True) if last else []
+    if not expendable:
         st.write("Nothing to delete.")
         return
-    _show_going(run, saved[(saved["format"] == "checkpoint") & saved["epoch"].isin(going)])
-    # The key names the epochs: a press on an older preview finds another button in its place.
-    sure = st.checkbox("They will be gone for good", key=f"sure {run.id} {going}")
-    label, key = _delete_label(len(going)), f"let go {run.id} {going}"
+    _show_preview(run, saved[(saved["format"] == "checkpoint") & saved["epoch"].isin(expendable)])
+    # The key names the epochs, so a press on an outdated preview is lost.
+    sure = st.checkbox("Delete them for good", key=f"sure {run.id} {expendable}")
+    count, key = len(expendable), f"delete {run.id} {expendable}"
+    label = "Delete this checkpoint" if count == 1 else f"Delete these {count:,} checkpoints"
     if login.button(label, icon=":material/delete:", key=key, disabled=not sure):
-        login.actions(store).delete_checkpoints(run, going)
+        login.actions(store).delete_checkpoints(run, expendable)
         st.rerun()
 
 
 def _ask_rule() -> int | None:
-    """How many of the last to keep beside the best, or None for all."""
+    """How many of the last checkpoints to keep besides the best, or None for all."""
     rules = {False: "All of them", True: "The last ones and the best"}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         thin = st.segmented_control(
@@ -104,16 +104,12 @@ def _ask_rule() -> int | None:
     return int(last) if thin else None
 
 
-def _show_going(run: Run, rows: pd.DataFrame) -> None:
+def _show_preview(run: Run, rows: pd.DataFrame) -> None:
     size = bytes_text(int(rows["bytes"].sum()))
     st.write(
-        f"**{len(rows):,} of {len(run.epochs_saved()):,} checkpoints would go**, {size}. "
+        f"**{len(rows):,} of {len(run.epochs_saved()):,} checkpoints would be deleted**, {size}. "
         "Never one that another run was resumed from, and never a damaged one."
     )
     style = {"bytes": st.column_config.NumberColumn(format="localized")}
     columns = ["file", "epoch", "loss", "bytes", "created"]
-    st.dataframe(rows[columns], hide_index=True, column_config=style, alt="Checkpoints that would go")
-
-
-def _delete_label(count: int) -> str:
-    return "Delete this checkpoint" if count == 1 else f"Delete these {count:,} checkpoints"
+    st.dataframe(rows[columns], hide_index=True, column_config=style, alt="Checkpoints to delete")

@@ -1,4 +1,4 @@
-"""Import: what is in it, and then the import."""
+"""Import: take a file from elsewhere, show what is in it, make a run of it."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ from fashion_core.access.gate import forget_upload
 from fashion_core.config import DATASET_LABELS, PIXEL_MEAN, PIXEL_STD
 from fashion_core.formats.inspect import Inspection
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common, login, upload_limits
-from fashion_core.ui.saved_file import look, show_inside, show_problem, show_verdict
+from fashion_core.ui import common, login
+from fashion_core.ui.saved_file import read_contents, show_inside, show_problem, show_verdict
 
 IMPORTED = "imported"
 """Where the session holds the address of what it has just imported."""
@@ -17,7 +17,7 @@ PIXELS = {"unit": "from 0 to 1", "raw": "from 0 to 255", "standard": f"mean {PIX
 
 
 def show_upload(store: RunStore) -> None:
-    """Take a file, show what is in it, import it."""
+    """The tab *Import*."""
     st.write(
         "A state_dict, a checkpoint, a whole model, a Lightning checkpoint, safetensors or a .pt2 program, "
         "of one of the three models here, up to 160 MB; `python -m fashion_core import FILE` takes larger ones. "
@@ -27,14 +27,12 @@ def show_upload(store: RunStore) -> None:
     if why:
         st.info(common.plain(why), icon=":material/visibility:")
         return
-    st.file_uploader("File", key="upload", label_visibility="collapsed")
-    admitted = upload_limits.admit("upload")
-    if not admitted:
+    upload = st.file_uploader("File", key="upload", label_visibility="collapsed")
+    if not upload:
         forget_upload(st.session_state)
         return
-    (upload,) = admitted
     path = login.actions(store).keep_upload(st.session_state, upload.file_id, upload.name, upload)
-    found = look(path)
+    found = read_contents(path)
     st.markdown(f"**{common.plain(upload.name)}**")
     show_problem(found)
     if found.inspection and not found.problem:
@@ -45,15 +43,15 @@ def show_upload(store: RunStore) -> None:
 
 
 def _offer_import(store: RunStore, path: Path, name: str, found: Inspection) -> None:
-    """What people may know better than the file, and the button."""
-    unsaid = {"": "as the file says" if "config" in found.tree else "not known"}
-    datasets, pixels = {**unsaid, **DATASET_LABELS}, {**unsaid, **PIXELS}
+    """Ask what people may know better than the file, and import it on a click."""
+    unknown = {"": "as the file says" if "config" in found.tree else "not known"}
+    datasets, pixels = {**unknown, **DATASET_LABELS}, {**unknown, **PIXELS}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         choices = {
             "dataset": _ask(
-                "Trained on", datasets, "Which test images measure it; the synthetic garments where it is not known"
+                "Trained on", datasets, "Which test images it is tested on; the synthetic garments if it is not known"
             ),
-            "pixels": _ask("Pixels", pixels, "How the images were scaled; from 0 to 1 where it is not known"),
+            "pixels": _ask("Pixels", pixels, "How the pixels were scaled; from 0 to 1 if it is not known"),
         }
         wanted = st.button("Import", type="primary", icon=":material/upload_file:")
     if wanted:

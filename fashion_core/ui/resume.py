@@ -14,7 +14,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES, Resumption
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, login, run_status, settings_form
-from fashion_core.ui.snippets import training
+from fashion_core.ui.snippets import scripts
 
 HELPED = "Did resuming help?"
 REFRESH_SECONDS = 1.0
@@ -67,7 +67,7 @@ def show_script(run: Run, request: ResumeRequest) -> None:
                 "Its DataLoader shuffles the images differently, so its losses are close to the app's, not equal. "
                 "The synthetic garments are drawn by this package, so run it where fashion_core can be imported."
             )
-            st.code(training.resuming_script(config, run.checkpoint_path(request.epoch), fresh), language="python")
+            st.code(scripts.resuming_script(config, run.checkpoint_path(request.epoch), fresh), language="python")
 
 
 def show_group(store: RunStore, group: str) -> None:

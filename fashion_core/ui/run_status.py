@@ -19,7 +19,7 @@ from fashion_core.ui.common import duration, plain, problems_shown, sentence
 
 ADVANCE_SECONDS = 1.0
 SILENT_SECONDS = 30.0
-"""How old the heartbeat of a running run may be without a word about it: measuring a large model takes a while."""
+"""How old the heartbeat of a running run may be before its page says so: testing a large model takes a while."""
 _last_advance: Cache[None] = Cache(8)
 Color = Literal["red", "orange", "blue", "green", "gray", "violet"]
 
@@ -40,14 +40,14 @@ VERDICTS: dict[VerdictKind, tuple[str, Color, str]] = {
     "exact": (
         ":material/verified:",
         "green",
-        "It carries all that an exact resume needs: weights, optimizer, epoch, settings and seed. On the same kind of "
-        "machine, with as many threads, training goes on bit for bit.",
+        "It has all that an exact resume needs: weights, optimizer, epoch, settings and seed. On the same kind of "
+        "machine, with as many threads, training continues bit for bit.",
     ),
     "approximate": (":material/rule:", "orange", "Resuming works, but not bit for bit."),
     "weights only": (
         ":material/scale:",
         "blue",
-        "Good for using the model, or for training on with an optimizer that starts fresh.",
+        "Good for using the model, or for training with a fresh optimizer.",
     ),
     "not usable": (":material/gpp_bad:", "red", "It can't be loaded here, so nothing can be resumed from it."),
     "damaged": (
@@ -56,17 +56,16 @@ VERDICTS: dict[VerdictKind, tuple[str, Color, str]] = {
         "It is no longer what was saved: nothing can be resumed from it. It stays where it is until you delete it.",
     ),
 }
-"""What a saved file is good for when training goes on: an icon, a colour, and a sentence to stand beside the word."""
+"""What a saved file is good for in a resume: an icon, a colour, and a sentence beside the word."""
 
 
 def state_badge(state: str) -> None:
-    """The state as icon, word and colour."""
     icon, color = STATES[state]
     st.badge(state, icon=icon, color=color)
 
 
 def show_damage(run: Run) -> None:
-    """What is wrong with the files that the run keeps about itself, and with those that ``verify`` marked."""
+    """What is wrong with the run's own records, and with the saved files that ``verify`` marked."""
     for found in verify.damaged_records(run):
         st.warning(sentence(f"Damaged file {found.file}: {found.reason}."), icon=":material/broken_image:")
     with suppress(DamagedFileError, DiskError):
@@ -77,22 +76,21 @@ def show_damage(run: Run) -> None:
 
 
 def verdict_badge(verdict: VerdictKind) -> None:
-    """What the file is good for as icon, word and colour."""
     icon, color, _ = VERDICTS[verdict]
     st.badge(verdict, icon=icon, color=color)
 
 
 def welcome(store: RunStore) -> None:
-    """A store without saved files: word of the runs that will have some, or one button that trains a first run."""
+    """A store without saved files: that runs will save some, or one button that trains a first run."""
     if store.runs():
-        text = "No saved file yet: they appear as the epochs of the runs end."
+        text = "No saved file yet. Each run saves a checkpoint at the end of each epoch."
         st.info(text, icon=":material/hourglass_empty:")
         return
     with st.container(border=True):
         st.subheader("No runs yet")
         st.write(
             "Train the tutorial's network on synthetic garments: nothing to download, and in about ten seconds "
-            "there is a run to look at, with a checkpoint of each epoch."
+            "there is a run to look at, with a checkpoint for each epoch."
         )
         if login.button("Train a first run", type="primary", icon=":material/play_arrow:"):
             run = login.actions(store).start(parse_config({**PRESETS["demo"].values, "name": "First run"}))
@@ -100,9 +98,9 @@ def welcome(store: RunStore) -> None:
 
 
 def advance(store: RunStore) -> None:
-    """Let the queue move on, once a second for all who look; what keeps it from that is shown, and the page goes on.
+    """Move the queue on, once a second for all visitors; show what prevents it, and go on with the page.
 
-    Every part of a page that runs by itself calls this, so it also ends the view of somebody whose login has ended.
+    Every part of a page that runs by itself calls this, so it also sends away visitors whose login has ended.
     """
     login.send_strangers_away()
     with problems_shown():
@@ -110,12 +108,12 @@ def advance(store: RunStore) -> None:
 
 
 def move_queue(store: RunStore) -> None:
-    """Let the queue move on, once a second for all who ask. Raises what ``jobs.advance`` does."""
+    """Move the queue on, at most once a second. Raises what ``queue.advance`` raises."""
     _last_advance.get(store.root, int(time.monotonic() / ADVANCE_SECONDS), lambda: queue.advance(store, patience=0))
 
 
 def whereabouts(store: RunStore, run: Run, state: State | None = None) -> str:
-    """Where the run is and what comes next, in one line; ``state`` is its state, where that has been asked for."""
+    """Where the run is and what comes next, in one line; ``state`` saves asking for it again."""
     config, status = run.record.config, run.status
     state = state or run.state(status)
     first, last = run.record.first_epoch, config.epochs - 1
@@ -124,11 +122,11 @@ def whereabouts(store: RunStore, run: Run, state: State | None = None) -> str:
         return f"{ahead} run{'s' * (ahead > 1)} ahead" if ahead else "next to start"
     source = run.record.source
     if state == "imported" and source:
-        return f"brought in from {plain(source.name)} ({source.format}); trained elsewhere"
+        return f"imported from {plain(source.name)} ({source.format}); trained elsewhere"
     if state == "finished":
         return f"epochs {first:,} to {last:,} done" if last > first else f"epoch {last:,} done"
     if state == "lost":
-        return "its process is gone; Continue goes on from the newest whole checkpoint"
+        return "its process has ended; Continue starts from the newest undamaged checkpoint"
     epoch = min(status.epoch, last)
     where = f"epoch {epoch:,} of {first:,}–{last:,}, batch {status.batch:,} of {config.batches_per_epoch:,}"
     if state == "running" and status.phase:
@@ -137,15 +135,15 @@ def whereabouts(store: RunStore, run: Run, state: State | None = None) -> str:
 
 
 def _silence(status: Status) -> str:
-    """What people should know about a worker that is there and writes nothing; nothing about one that does."""
+    """Why a worker that lives writes nothing; empty for one that writes."""
     if status.process and processes.is_suspended(status.process):
         return f"; its process is suspended: kill -CONT {status.process.pid} on this machine wakes it"
     seconds = now() - status.heartbeat
-    return f"; nothing heard of it for {duration(seconds)}" if seconds > SILENT_SECONDS else ""
+    return f"; no news from it for {duration(seconds)}" if seconds > SILENT_SECONDS else ""
 
 
 def time_left(run: Run) -> str:
-    """How long a running run still takes; nothing for another one."""
+    """How long a running run still takes; empty for any other."""
     status = run.status
     seconds = tables.progress(run.record.config, status, run.record.first_epoch).seconds_left
     return f"{duration(seconds)} left" if run.state(status) == "running" and seconds is not None else ""

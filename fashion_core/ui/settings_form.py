@@ -1,4 +1,4 @@
-"""A widget for each setting of ``TrainConfig``; the values are checked once, by the configuration itself."""
+"""A widget for each setting of ``TrainConfig``, which validates the values itself."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -16,27 +16,27 @@ _WIDGETS_IN_A_ROW = 4
 
 
 def ask_settings(names: Sequence[str], values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """Widgets four in a row where there is room, in the same order where there is not; gives what stands in them.
+    """Show widgets, four in a row where there is room, and return their values.
 
-    ``values`` is what they begin with; ``prefix`` keeps forms apart.
+    ``values`` are the first ones; ``prefix`` keeps forms apart.
     """
     by_name = {setting.name: setting for setting in settings()}
-    group = [by_name[name] for name in names]
     answers = {}
-    for first in range(0, len(group), _WIDGETS_IN_A_ROW):
-        row = group[first : first + _WIDGETS_IN_A_ROW]
-        for setting, column in zip(row, st.columns(_WIDGETS_IN_A_ROW), strict=False):
+    for first in range(0, len(names), _WIDGETS_IN_A_ROW):
+        row = names[first : first + _WIDGETS_IN_A_ROW]
+        for name, column in zip(row, st.columns(_WIDGETS_IN_A_ROW), strict=False):
             with column:
-                answers[setting.name] = _ask(setting, values[setting.name], prefix)
+                answers[name] = _ask(by_name[name], values[name], prefix)
     return answers
 
 
 def _ask(setting: Setting, value: Any, prefix: str) -> Any:
-    """The value goes with the widget: one that the session sets is lost where a click cuts the page's drawing short."""
+    """The value is passed to the widget: one set in the session is lost when a click interrupts the page's run."""
     key = f"{prefix}{setting.name}"
     if setting.choices:
+        shown = {choice: _CHOICE_LABELS.get(choice, choice) for choice in setting.choices}
         index = setting.choices.index(value)
-        return st.selectbox(setting.label, setting.choices, index, _choice_label, key=key, help=setting.explanation)
+        return st.selectbox(setting.label, setting.choices, index, shown.__getitem__, key=key, help=setting.explanation)
     if setting.kind is str:
         return st.text_input(setting.label, value, key=key, help=setting.explanation)
     if setting.kind is int:
@@ -45,19 +45,15 @@ def _ask(setting: Setting, value: Any, prefix: str) -> Any:
     return st.number_input(setting.label, value=value, key=key, help=setting.explanation, step=step, format="%g")
 
 
-def _choice_label(choice: str) -> str:
-    return _CHOICE_LABELS.get(choice, choice)
-
-
 def show_cautions(pairs: Iterable[tuple[str, str]]) -> None:
-    """Where a precision, the first of each pair, does not suit the device, the second."""
+    """Warn where a precision, the first of each pair, does not suit its device, the second."""
     with common.problems_shown(), st.spinner("Looking at this machine…"):
         for caution in machine.precision_cautions(pairs):
             st.warning(caution, icon=":material/speed:")
 
 
 def offer_download(store: RunStore, config: TrainConfig) -> None:
-    """Fashion-MNIST must be fetched once; the synthetic garments never."""
+    """Offer to download Fashion-MNIST if these settings need it and it is not there."""
     if config.dataset != "fashion-mnist" or fashion_mnist.are_present():
         return
     folder = common.plain(str(fashion_mnist.raw_folder()))

@@ -1,4 +1,4 @@
-"""Two saved files of one model beside each other: how far each layer moved."""
+"""Two saved files of one model: how far each layer moved between them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,17 +12,17 @@ from fashion_core.files import Signature, signature
 from fashion_core.formats import weight_change
 from fashion_core.formats.weight_change import WeightChange
 from fashion_core.ui import common
-from fashion_core.ui.saved_file import Chosen
+from fashion_core.ui.saved_file import OTHER, Chosen, addressed_other
 
 
 def show_comparison(chosen: Chosen, saved: pd.DataFrame) -> None:
-    """How far each layer moved from another file to this one; ``saved`` is ``frames.saved_frame``.
+    """How far each layer moved from another file to this one; ``saved`` is ``tables.saved_frame``.
 
     Raises ``ComparisonError``, ``DamagedFileError``, ``RefusedFileError``, ``RunNotFoundError`` or ``DiskError``.
     """
     other = _choose_other(chosen, saved)
     if other is None:
-        st.info("There is no other file of this model to set beside this one.", icon=":material/info:")
+        st.info("There is no other file of this model to compare with this one.", icon=":material/info:")
         return
     for one in (other, chosen):
         if one.damage:
@@ -41,8 +41,10 @@ def _moved(first: str, first_key: Signature, second: str, second_key: Signature)
 
 
 def _choose_other(chosen: Chosen, saved: pd.DataFrame) -> Chosen | None:
-    """Two boxes, the run and its file; what they say stands in the address too."""
-    run_id, name = _addressed_other(chosen)
+    """Two boxes, a run and its file; the choice is in the address."""
+    run_id = name = ""
+    if addressed := addressed_other(chosen.store):
+        run_id, name = addressed[0].id, addressed[0].name_of(addressed[0].saved_file(addressed[1]))
     is_own = (saved["run"] == chosen.run.id) & (saved["file"] == chosen.name)
     same = saved[((saved["model"] == chosen.run.record.config.model) | (saved["run"] == run_id)) & ~is_own]
     if same.empty:
@@ -56,23 +58,14 @@ def _choose_other(chosen: Chosen, saved: pd.DataFrame) -> Chosen | None:
         run_id = _choice("Compare with", list(names.index), run_id, lambda run: f"{names[run]} · {run}", this)
     of_run = list(same.loc[same["run"] == run_id, "file"])
     with second:
-        name = _choice("Its file", of_run, name if name in of_run else of_run[-1], str, f"{this} {run_id}")
-    st.query_params["with"] = f"{run_id}/{name}"
+        name = _choice("File of that run", of_run, name if name in of_run else of_run[-1], str, f"{this} {run_id}")
+    st.query_params[OTHER] = f"{run_id}/{name}"
     run = chosen.store.get(run_id)
     return Chosen(chosen.store, run, run.saved_file(name))
 
 
 def _choice(label: str, options: list[str], value: str, shown: Callable[[str], str], key: str) -> str:
     return st.selectbox(label, options, index=options.index(value), format_func=shown, key=f"{label} {key}")
-
-
-def _addressed_other(chosen: Chosen) -> tuple[str, str]:
-    """The run and file that the address names. Raises ``RunNotFoundError`` if they are not there."""
-    run_id, _, name = st.query_params.get("with", "").partition("/")
-    if not run_id:
-        return "", ""
-    run = chosen.store.get(run_id)
-    return run.id, run.name_of(run.saved_file(name))
 
 
 def _nearest(chosen: Chosen, others: pd.DataFrame) -> tuple[str, str]:

@@ -103,7 +103,7 @@ PLACES = (
     Place("resume", "sort", "Sort by", HELPED),
     Place("resume", "from", "Resumed from", HELPED),
     Place("resume", "focus", "Where each run branched off", HELPED),
-    Place("resume", "trees", "the trees of one page", LINEAGE),
+    Place("resume", "trees", "one page of trees", LINEAGE),
     Place("predict", "run", NO_RUN, {"epoch": "1"}),
     Place("predict", "epoch", f"{NO_EPOCH}|{NO_FILE}", RUN),
     Place("predict", "file", NO_FILE, RUN),

@@ -8,7 +8,7 @@ from fashion_core.runs import live, metrics, tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Environment, Parent, Resumption
 from fashion_core.runs.store import RunStore
-from fashion_core.ui.live import live_metrics
+from fashion_core.ui.live import snapshot
 from tests.benchmarks import Comparison, alternate, disk_folder
 from tests.benchmarks.stores import LOADED, write
 
@@ -43,7 +43,7 @@ class Growing:
     def refresh(self) -> None:
         """What the server does for all who watch, up to what it sends."""
         self.grow()
-        live_metrics.read(self.store, self.run).body()
+        snapshot.take(self.store, self.run).body()
 
     def first_look(self) -> None:
         live.clear()
@@ -56,7 +56,7 @@ class Growing:
         curve = live.LossCurve(self.config, 0)
         curve.add(rows)
         batches = live.thin_out(curve.frame(), live.MAX_POINTS)
-        epochs = live.thin_out(tables.epochs_frame(rows, self.config, []), live_metrics.MAX_EPOCHS)
+        epochs = live.thin_out(tables.epochs_frame(rows, self.config, []), snapshot.MAX_EPOCHS)
         charts.live_chart(batches, epochs, self.config.epochs * self.config.batches_per_epoch).to_dict()
         charts.accuracy_chart(epochs, range(self.config.epochs)).to_dict()
 

@@ -16,7 +16,7 @@ from fashion_core.runs import queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES
 from fashion_core.runs.store import RunStore
-from fashion_core.ui.live.live_metrics import ACTIVE_SECONDS
+from fashion_core.ui.live.snapshot import ACTIVE_SECONDS
 from tests.benchmarks import Comparison, disk_folder
 from tests.benchmarks.serving import Server, serving
 from tests.benchmarks.sessions import Session, open_session

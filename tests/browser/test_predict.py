@@ -83,7 +83,7 @@ def test_a_click_on_an_image_opens_it_and_its_address_opens_the_same(
     store: RunStore, server: Server, page: Page, run: Run
 ) -> None:
     open_page(page, address(server, run, "Test images"))
-    gallery = page.get_by_label("Test images with what the model takes them for", exact=True)
+    gallery = page.get_by_label("Test images with what the model predicts", exact=True)
     expect(gallery).to_be_visible(timeout=PATIENCE_MS)
     expect(gallery.locator("canvas, svg").first).to_be_visible(timeout=PATIENCE_MS)
     gallery.click(position={"x": 60, "y": 50})
@@ -112,7 +112,7 @@ def test_a_click_on_a_cell_of_the_confusion_shows_its_images(
     assert cell is not None
     true, predicted = (CLASS_NAMES[int(number)] for number in cell.groups())
     expect(page.get_by_text(f"{true} taken for {predicted}", exact=True)).to_be_visible(timeout=PATIENCE_MS)
-    galleries = page.get_by_label("Test images with what the model takes them for", exact=True)
+    galleries = page.get_by_label("Test images with what the model predicts", exact=True)
     expect(galleries).to_have_count(2, timeout=PATIENCE_MS)
 
 

@@ -238,7 +238,7 @@ def test_damaged_file_is_named_marked_and_not_handed_out(parent: Run) -> None:
     assert "Damaged: its SHA-256 is not the one that was recorded" in words(app)
     assert "nothing can be resumed from it" in words(app)
     app = open_page("checkpoints", run=parent.id, epoch="0", show="Download")
-    assert "It is damaged, so it is not handed out" in words(app)
+    assert "It is damaged, so it can't be downloaded" in words(app)
     assert not app.get("download_button")
     list(verify.verify([parent]))
     rows = table(open_page("checkpoints")).set_index("file")
@@ -289,7 +289,7 @@ def test_verify_this_run_reads_that_run_alone(store: RunStore) -> None:
     run, other = trained(store, epochs=1), trained(store, epochs=1)
     app = open_page("checkpoints", view="Verify and tidy up", of=run.id)
     press(app, "Verify this run")
-    assert "All 3 files are what was saved" in words(app)
+    assert "All 3 files are exactly what was saved" in words(app)
     assert (run.verification_path.exists(), other.verification_path.exists()) == (True, False)
 
 
@@ -356,7 +356,7 @@ def test_imported_run_shows_on_every_page(store: RunStore) -> None:
     source = trained(store, name="source", epochs=1)
     run = machine.import_file(store, source.weights_path, "theirs.pth", {})
     app = open_page("train", run=run.id)
-    assert "brought in from theirs.pth (weights); trained elsewhere" in words(app)
+    assert "imported from theirs.pth (weights); trained elsewhere" in words(app)
     assert {button.label for button in app.button} & {"Stop", "Continue"} == set()
     assert list(open_page("overview").dataframe[0].value["state"]) == ["imported", "finished"]
     assert "**weights only**" in words(open_page("checkpoints", run=run.id, file="original"))

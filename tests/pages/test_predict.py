@@ -12,7 +12,7 @@ from fashion_core.inference.client import PREDICTOR
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Parent
 from fashion_core.runs.store import RunStore
-from fashion_core.ui.predict import gallery, models
+from fashion_core.ui.predict import choose, gallery
 from fashion_core.ui.saved_file import Chosen
 from tests.support.pages import open_page, texts, widget
 from tests.support.processes import python
@@ -69,13 +69,13 @@ def test_second_file_is_a_neighbour_of_the_first_also_once_that_is_gone(store: R
         run.checkpoint_path(epoch).write_bytes(b"")
         run.info_path(run.checkpoint_path(epoch)).write_text("{}")
     of = [Chosen(store, run, run.checkpoint_path(epoch)) for epoch in range(3)]
-    assert [models._before(chosen).epoch for chosen in of] == [1, 0, 1]
+    assert [choose._before(chosen).epoch for chosen in of] == [1, 0, 1]
     run.remove_saved(run.checkpoint_path(1))
-    assert models._before(of[1]).epoch == 2
+    assert choose._before(of[1]).epoch == 2
 
 
 def test_deleted_run_offers_no_second_file(store: RunStore) -> None:
-    assert not models._is_on(store.at("20260101-000000-000-0000"), "synthetic")
+    assert not choose._is_on(store.at("20260101-000000-000-0000"), "synthetic")
 
 
 def test_an_epoch_that_is_not_there_stays_with_the_run_of_the_address(store: RunStore, run: Run) -> None:

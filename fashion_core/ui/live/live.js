@@ -1,10 +1,10 @@
-// Shows the numbers of a run, and hears newer ones, and the rows of its charts, until the page is left.
+// Shows the numbers of a run and receives newer ones, with the rows of its charts, until the page is left.
 
 const asRows = ({ columns, data }) => data.map((row) => Object.fromEntries(row.map((value, i) => [columns[i], value])));
 
 const asSources = (chart) => Object.fromEntries(Object.entries(chart).map(([name, table]) => [name, asRows(table)]));
 
-const feedCharts = ({ losses, accuracy }) => {
+const updateCharts = ({ losses, accuracy }) => {
   document.body.value = { losses: asSources(losses), accuracy: asSources(accuracy) };
   // The charts listen: charts/base.py. Vega makes room for what it has drawn only when it runs the next time.
   document.body.dispatchEvent(new Event("fed"));
@@ -17,28 +17,28 @@ const webSocketAddress = (path) => {
   return address;
 };
 
-const SILENCE_MS = 15000; // much longer than any feed takes from one message to the next
+const SILENCE_MS = 15000; // much longer than the server takes from one message to the next
 const RETRY_MS = 2000; // a run of the page takes a while, and may get lost
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const numbers = parentElement.querySelector("section");
-  let socket, waiting, feed, shown;
+  let socket, waiting, latest, shown;
   let asked = -Infinity;
 
   const runPageAgain = () => {
     if (performance.now() - asked < RETRY_MS) return;
     asked = performance.now();
-    document.body.value = undefined; // a chart that is drawn anew has newer rows
+    document.body.value = undefined; // a redrawn chart has newer rows
     setTriggerValue("outdated", true);
   };
 
-  const take = (told) => {
-    feed = told ? JSON.parse(told) : feed; // nothing new: a run of the page that got lost is asked for again
-    if (feed.drawn !== data.drawn) return runPageAgain();
-    if (!told || told === shown) return;
-    shown = told;
-    numbers.innerHTML = feed.numbers;
-    feedCharts(feed);
+  const take = (message) => {
+    latest = message ? JSON.parse(message) : latest; // empty: nothing new, but a rerun that got lost is asked for again
+    if (latest.drawn !== data.drawn) return runPageAgain();
+    if (!message || message === shown) return;
+    shown = message;
+    numbers.innerHTML = latest.numbers;
+    updateCharts(latest);
   };
 
   const leave = () => {
@@ -47,7 +47,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     socket.close();
   };
 
-  // Where no feed gets through, runs of the page take its place.
+  // Where no messages get through, runs of the page replace them.
   const giveUpAfter = (milliseconds) => {
     clearTimeout(waiting);
     waiting = setTimeout(() => {

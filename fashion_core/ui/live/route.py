@@ -1,4 +1,4 @@
-"""Where pages that watch a run hear what is new, each with a ticket that only their server can make."""
+"""The WebSocket that sends a run's page what is new; each page has a ticket that only this server can make."""
 
 import asyncio
 import secrets
@@ -17,67 +17,66 @@ from fashion_core.cache import Cache
 from fashion_core.errors import FashionError
 from fashion_core.runs.run import Run
 from fashion_core.ui import common, login, run_status
-from fashion_core.ui.live import live_metrics
+from fashion_core.ui.live import snapshot
 
 _TICKET_SECONDS: Final = 10.0
-"""For so long somebody who has connected may be silent."""
+"""How long a client may take to send its ticket."""
 _tickets: Final = URLSafeSerializer(secrets.token_bytes(), salt="who watches which run")
-_Told = tuple[float, str, Roles | None]
-_looks: Cache[asyncio.Task[_Told]] = Cache(64)
-"""What all who watch a run at one pace are told at a tick of the clock, made once."""
+_Message = tuple[float, str, Roles | None]
+_messages: Cache[asyncio.Task[_Message]] = Cache(64)
+"""What all viewers of a run at one pace receive at a tick of the clock, made once."""
 
 
 def address() -> str:
-    """The path of the feeds, below that of all pages."""
+    """The path of the WebSocket, below that of all pages."""
     path = str(st.get_option("server.baseUrlPath")).strip("/")
     return f"/{path}/live" if path else "/live"
 
 
 def route() -> WebSocketRoute:
-    """The feeds, for the server."""
-    return WebSocketRoute(address(), tell)
+    return WebSocketRoute(address(), serve)
 
 
 def ticket(run: Run, seconds: float) -> str:
-    """Lets whoever looks at this page hear of this run, for the first time within so many seconds.
+    """A ticket with which this visitor may watch this run; the first message comes within so many seconds.
 
-    It goes into a message, not into the address: proxies log those, and it says who they are.
+    The page sends it as a message, not in the address: proxies log addresses, and it says who the visitor is.
     """
     return _tickets.dumps([run.id, seconds, login.claims()])
 
 
-async def tell(socket: WebSocket) -> None:
-    """Send what is new, again and again, until nobody listens or the page has to run again to say why it ends."""
+async def serve(socket: WebSocket) -> None:
+    """Send what is new until the page is left, or until it has to run again to show why this ends."""
     await socket.accept()
     with suppress(WebSocketDisconnect):
         with suppress(BadSignature, FashionError, TimeoutError):
-            run_id, seconds, claims = _tickets.loads(await _shown(socket))
-            await _tell(socket, run_id, seconds, claims)
+            run_id, seconds, claims = _tickets.loads(await _received_ticket(socket))
+            await _send(socket, run_id, seconds, claims)
         await socket.close()
 
 
-async def _shown(socket: WebSocket) -> str:
-    with suppress(KeyError):  # somebody sent bytes, which are no ticket
+async def _received_ticket(socket: WebSocket) -> str:
+    with suppress(KeyError):  # bytes are no ticket
         return await asyncio.wait_for(socket.receive_text(), _TICKET_SECONDS)
     return ""
 
 
-async def _tell(socket: WebSocket, run_id: str, seconds: float, claims: dict[str, Any]) -> None:
-    """At each tick what there is to hear, or an empty message if that was heard last: silence means a dead feed."""
-    heard = ""
+async def _send(socket: WebSocket, run_id: str, seconds: float, claims: dict[str, Any]) -> None:
+    """Send a snapshot at each tick, or an empty message if nothing has changed: silence means a dead connection."""
+    sent = ""
     while True:
         tick = int(time.monotonic() / seconds) + 1
         await asyncio.sleep(tick * seconds - time.monotonic())
-        look = _looks.get((run_id, seconds), tick, lambda: asyncio.create_task(asyncio.to_thread(_look, run_id)))
-        pace, body, roles = await asyncio.shield(look)
+        message = _messages.get((run_id, seconds), tick, lambda: asyncio.create_task(asyncio.to_thread(_take, run_id)))
+        pace, body, roles = await asyncio.shield(message)
         if not access.may_look(claims, roles):
             return
-        await socket.send_text("" if body == heard else body)
-        heard, seconds = body, pace
+        await socket.send_text("" if body == sent else body)
+        sent, seconds = body, pace
 
 
-def _look(run_id: str) -> _Told:
+def _take(run_id: str) -> _Message:
     store = common.store()
     run_status.move_queue(store)
-    found = live_metrics.read(store, store.get(run_id))
+    found = snapshot.take(store, store.get(run_id))
     return found.seconds, found.body(), login.roles()

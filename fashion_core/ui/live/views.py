@@ -1,4 +1,4 @@
-"""The part of a page that watches a run by itself: the numbers, and what keeps them and the charts up to date."""
+"""The live part of a run's page: its numbers and charts, kept up to date by the browser."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import streamlit as st
 
 from fashion_core.runs.run import Run
 from fashion_core.ui.live import route
-from fashion_core.ui.live.live_metrics import ACTIVE_SECONDS, LiveMetrics
+from fashion_core.ui.live.snapshot import ACTIVE_SECONDS, Snapshot
 
 _HERE = Path(__file__).parent
 _component = st.components.v2.component(
@@ -17,18 +17,17 @@ _component = st.components.v2.component(
 )
 
 
-def show_numbers(run: Run, found: LiveMetrics | None) -> None:
-    """The numbers; from now on the browser hears newer ones, and the page runs again once that is not enough.
+def show_numbers(run: Run, found: Snapshot | None) -> None:
+    """Show the numbers. From now on the browser receives newer ones, and reruns the page when more has changed.
 
-    Where nothing could be found out the page runs again and again, until somebody has mended it.
+    Without a snapshot the page reruns until there is one, such as once somebody has fixed a damaged file.
     """
     seconds = found.seconds if found else ACTIVE_SECONDS
-    told = {"numbers": found.numbers, "drawn": found.drawn} if found else {"numbers": "", "drawn": ""}
+    shown = {"numbers": found.numbers, "drawn": found.drawn} if found else {"numbers": "", "drawn": ""}
     where = {"address": route.address(), "ticket": route.ticket(run, seconds), "seconds": seconds}
-    _component(data=told | where, key=f"live metrics of {run.id}")
+    _component(data=shown | where, key=f"live metrics of {run.id}")
 
 
-def show_charts(found: LiveMetrics) -> None:
-    """The losses as they come, and the accuracy of each epoch."""
+def show_charts(found: Snapshot) -> None:
     st.vega_lite_chart(found.losses.to_live_dict("losses"), alt="Losses of this run by optimizer step")
     st.vega_lite_chart(found.accuracy.to_live_dict("accuracy"), alt="Test accuracy of this run by epoch")

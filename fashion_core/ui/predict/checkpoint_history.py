@@ -1,4 +1,4 @@
-"""What every checkpoint of a run, and of the runs resumed from it, says about one image; what was learned and lost."""
+"""What each checkpoint of a run, and of the runs resumed from it, predicts for one image; what the run forgot."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,18 +17,18 @@ from fashion_core.inference.scores import Array
 from fashion_core.runs.run import Run
 from fashion_core.ui import common
 from fashion_core.ui.predict.gallery import addressed_image, show_images, show_large
-from fashion_core.ui.predict.models import answers, correct, opinion, test_images
+from fashion_core.ui.predict.predictions import correct, evaluate, probabilities, test_images
 from fashion_core.ui.saved_file import Chosen
 
 MOST_RUNS: Final = 12
-_ASKING: Final = "Asking every checkpoint…"
+_RUNNING: Final = "Running every checkpoint…"
 
 
 def show_test_image_history(chosen: Chosen) -> None:
-    """The image that the address names, else the one that the model is least sure about."""
-    said = answers(chosen)
+    """For the test image that the address names, else the one that the model is least sure about."""
+    answers = evaluate(chosen)
     pixels, labels = test_images(chosen.run.record.config.dataset)
-    index = _ask_image(said)
+    index = _ask_image(answers)
     left, right = st.columns([1, 3], vertical_alignment="center")
     with left:
         show_large(pixels[index], f"Test image {index}")
@@ -38,32 +38,32 @@ def show_test_image_history(chosen: Chosen) -> None:
     _show_forgotten(chosen, pixels)
 
 
-def _ask_image(said: scores.Answers) -> int:
-    given = addressed_image(len(said))
-    st.session_state["opinion image"] = int(scores.smallest_margins(said)[0]) if given is None else given
+def _ask_image(answers: scores.Answers) -> int:
+    given = addressed_image(len(answers))
+    st.session_state["history image"] = int(scores.smallest_margins(answers)[0]) if given is None else given
     return int(
         st.number_input(
             "Test image",
             min_value=0,
-            max_value=len(said) - 1,
+            max_value=len(answers) - 1,
             step=1,
-            key="opinion image",
-            on_change=lambda: st.query_params.update(image=str(st.session_state["opinion image"])),
+            key="history image",
+            on_change=lambda: st.query_params.update(image=str(st.session_state["history image"])),
             width=160,
         )
     )
 
 
 def show_history(chosen: Chosen, image: Array, label: int | None = None) -> None:
-    """The chart of all checkpoints of the run and of those resumed from it; what can't be asked is named."""
+    """The chart of all checkpoints of the run and of those resumed from it; name those that can't be used."""
     family = [chosen.run, *chosen.store.descendants(chosen.run)]
     shown = family[:MOST_RUNS]
     places = [(run, epoch) for run in shown for epoch in _listed(run)]
-    said = _ask_each(places, lambda run, epoch: opinion(run, _whole(run, epoch), image))
-    if not said:
-        st.info("There is no checkpoint that could be asked.", icon=":material/info:")
+    answers = _predict_each(places, lambda run, epoch: probabilities(run, _undamaged(run, epoch), image))
+    if not answers:
+        st.info("There is no checkpoint that can be used.", icon=":material/info:")
         return
-    rows = evaluation_tables.history_frame(list(_opinions(shown, said)), label)
+    rows = evaluation_tables.history_frame(list(_histories(shown, answers)), label)
     st.caption(HISTORY_KEY)
     st.vega_lite_chart(history_chart(rows).to_dict(), alt="The probability of each class by epoch, a panel a run")
     if len(family) > MOST_RUNS:
@@ -71,12 +71,12 @@ def show_history(chosen: Chosen, image: Array, label: int | None = None) -> None
 
 
 def _listed(run: Run) -> list[int]:
-    """The epochs that have been saved, even if a checkpoint has gone or was damaged since."""
+    """The epochs that were saved, even if a checkpoint has been lost or damaged since."""
     return [epoch for file in run.saved_files() if (epoch := run.epoch_of(file)) is not None]
 
 
-def _whole(run: Run, epoch: int) -> Path:
-    """The checkpoint. Raises ``DamagedFileError`` if it is known not to be what was saved."""
+def _undamaged(run: Run, epoch: int) -> Path:
+    """The checkpoint. Raises ``DamagedFileError`` if it is known to be damaged."""
     path = run.checkpoint_path(epoch)
     damage = run.known_damage(path)
     if damage:
@@ -84,31 +84,29 @@ def _whole(run: Run, epoch: int) -> Path:
     return path
 
 
-Place = tuple[Run, int]
-"""A checkpoint: its run and its epoch."""
-
-
-def _ask_each(places: Sequence[Place], ask: Callable[[Run, int], Array]) -> dict[tuple[str, int], Array]:
-    """What each checkpoint says, by run id and epoch; one that can't be asked is named and must not hide the others."""
-    said: dict[tuple[str, int], Array] = {}
+def _predict_each(
+    places: Sequence[tuple[Run, int]], predict: Callable[[Run, int], Array]
+) -> dict[tuple[str, int], Array]:
+    """What each checkpoint predicts, by run id and epoch; one that can't be used must not hide the others."""
+    answers: dict[tuple[str, int], Array] = {}
     failed: list[str] = []
-    bar = st.progress(0.0, _ASKING)
+    bar = st.progress(0.0, _RUNNING)
     for done, (run, epoch) in enumerate(places, 1):
         try:
-            said[run.id, epoch] = ask(run, epoch)
+            answers[run.id, epoch] = predict(run, epoch)
         except FashionError as error:
             failed.append(f"epoch {epoch:,} of {common.plain(run.title)}: {common.sentence(error)}")
-        bar.progress(done / len(places), f"{_ASKING} {done:,} of {len(places):,}")
+        bar.progress(done / len(places), f"{_RUNNING} {done:,} of {len(places):,}")
     bar.empty()
     if failed:
         more = f" And {len(failed) - 1:,} more." if len(failed) > 1 else ""
         st.warning(f"Left out: {failed[0]}{more}", icon=":material/warning:")
-    return said
+    return answers
 
 
-def _opinions(runs: Sequence[Run], said: Mapping[tuple[str, int], Array]) -> Iterator[History]:
+def _histories(runs: Sequence[Run], answers: Mapping[tuple[str, int], Array]) -> Iterator[History]:
     for run in runs:
-        epochs = sorted(epoch for run_id, epoch in said if run_id == run.id)
+        epochs = sorted(epoch for run_id, epoch in answers if run_id == run.id)
         parent = run.record.parent
         yield History(
             run=run.id,
@@ -116,26 +114,28 @@ def _opinions(runs: Sequence[Run], said: Mapping[tuple[str, int], Array]) -> Ite
             parent=parent.run if parent else None,
             branch=parent.epoch if parent else None,
             epochs=np.array(epochs, np.int64),
-            probabilities=np.array([said[run.id, epoch] for epoch in epochs]).reshape(-1, CLASSES),
+            probabilities=np.array([answers[run.id, epoch] for epoch in epochs]).reshape(-1, CLASSES),
         )
 
 
 def _show_forgotten(chosen: Chosen, pixels: Array) -> None:
-    """Which test images this run once got right and now gets wrong; all its checkpoints are asked about all of them."""
+    """Which test images this run once got right and now gets wrong, by all its checkpoints."""
     with st.container(border=True):
         st.markdown("**Learned, then forgotten**")
         epochs = _listed(chosen.run)
         if len(epochs) < 2:
             st.caption("Forgetting shows from the second checkpoint of a run on.")
             return
-        if not st.toggle("Ask all checkpoints of this run about all test images", key="forgotten"):
+        if not st.toggle("Run all checkpoints of this run on all test images", key="forgotten"):
             return
-        said = _ask_each([(chosen.run, epoch) for epoch in epochs], lambda run, epoch: correct(run, _whole(run, epoch)))
-        if not said:
+        answers = _predict_each(
+            [(chosen.run, epoch) for epoch in epochs], lambda run, epoch: correct(run, _undamaged(run, epoch))
+        )
+        if not answers:
             return
-        found = scores.forgotten(np.stack(list(said.values())))
-        st.markdown(evaluation_tables.forgotten_sentence(found, len(said)))
+        found = scores.forgotten(np.stack(list(answers.values())))
+        st.markdown(evaluation_tables.forgotten_sentence(found, len(answers)))
         if len(found.lost):
-            _, last = max(said)
+            _, last = max(answers)
             at_last = Chosen(chosen.store, chosen.run, chosen.run.checkpoint_path(last))
-            show_images(found.lost, pixels, answers(at_last), "forgotten")
+            show_images(found.lost, pixels, evaluate(at_last), "forgotten")

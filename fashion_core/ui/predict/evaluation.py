@@ -1,4 +1,4 @@
-"""How good a model is on all test images, and whether another one is better."""
+"""Evaluate a model on all test images, and compare it with another one."""
 
 import numpy as np
 import streamlit as st
@@ -10,36 +10,37 @@ from fashion_core.errors import ConfigError
 from fashion_core.inference import scores
 from fashion_core.inference.scores import Answers, Array
 from fashion_core.ui import common
+from fashion_core.ui.predict.choose import ask_other, usable
 from fashion_core.ui.predict.gallery import show_chosen, show_images
-from fashion_core.ui.predict.models import answers, ask_other, test_images, usable
+from fashion_core.ui.predict.predictions import evaluate, test_images
 from fashion_core.ui.saved_file import Chosen
 
 
 def show_evaluation(chosen: Chosen) -> None:
-    """Accuracy with its interval, what is mixed up, each class, calibration, the most confident mistakes."""
-    said = answers(chosen)
+    """Accuracy with its interval, confusion matrix, each class, calibration, the most confident mistakes."""
+    answers = evaluate(chosen)
     pixels, _ = test_images(chosen.run.record.config.dataset)
-    st.markdown(evaluation_tables.accuracy_sentence(said))
+    st.markdown(evaluation_tables.accuracy_sentence(answers))
     left, right = st.columns([3, 2])
     with left, st.container(border=True):
-        _show_confusion(said)
+        _show_confusion(answers)
     with right, st.container(border=True):
-        _show_classes(said)
-    _show_cell(said, pixels)
+        _show_classes(answers)
+    _show_cell(answers, pixels)
     left, right = st.columns(2)
     with left, st.container(border=True):
-        _show_calibration(said)
+        _show_calibration(answers)
     with right, st.container(border=True):
         st.markdown("**Most confident mistakes**")
-        show_images(scores.misclassified(said), pixels, said, "mistakes")
-    show_chosen(pixels, {"this model": said})
+        show_images(scores.misclassified(answers), pixels, answers, "mistakes")
+    show_chosen(pixels, {"this model": answers})
 
 
-def _show_confusion(said: Answers) -> None:
+def _show_confusion(answers: Answers) -> None:
     st.markdown("**Confusion matrix**")
-    st.markdown(evaluation_tables.confusion_sentence(said))
+    st.markdown(evaluation_tables.confusion_sentence(answers))
     st.caption(evaluation.CONFUSION_KEY)
-    rows = evaluation_tables.confusion_frame(scores.confusion_matrix(said))
+    rows = evaluation_tables.confusion_frame(scores.confusion_matrix(answers))
     st.vega_lite_chart(
         evaluation.confusion_chart(rows, _addressed_cell()).to_dict(),
         key="confusion",
@@ -64,11 +65,11 @@ def _addressed_cell() -> tuple[int, int] | None:
         return None
     parts = given.split("-")
     if len(parts) != 2 or not all(part in map(str, range(CLASSES)) for part in parts):
-        raise ConfigError(f"A cell is two classes such as 6-0, not {given!r}: mend the address.")
+        raise ConfigError(f"A cell is two classes such as 6-0, not {given!r}: fix the address.")
     return int(parts[0]), int(parts[1])
 
 
-def _show_cell(said: Answers, pixels: Array) -> None:
+def _show_cell(answers: Answers, pixels: Array) -> None:
     cell = _addressed_cell()
     if cell is None:
         st.caption("Click a cell to see its images.")
@@ -76,18 +77,20 @@ def _show_cell(said: Answers, pixels: Array) -> None:
     true, predicted = cell
     with st.container(border=True):
         st.markdown(f"**{CLASS_NAMES[true]}** taken for **{CLASS_NAMES[predicted]}**")
-        show_images(np.flatnonzero((said.labels == true) & (said.predicted == predicted)), pixels, said, "cell")
+        show_images(
+            np.flatnonzero((answers.labels == true) & (answers.predicted == predicted)), pixels, answers, "cell"
+        )
 
 
-def _show_classes(said: Answers) -> None:
+def _show_classes(answers: Answers) -> None:
     st.markdown("**Each class**")
     st.caption(evaluation.CLASS_KEY)
-    rows = evaluation_tables.class_frame(scores.class_scores(said))
+    rows = evaluation_tables.class_frame(scores.class_scores(answers))
     st.vega_lite_chart(evaluation.class_chart(rows).to_dict(), alt="Precision and recall of each class")
 
 
-def _show_calibration(said: Answers) -> None:
-    found = scores.calibration(said)
+def _show_calibration(answers: Answers) -> None:
+    found = scores.calibration(answers)
     st.markdown("**Calibration**")
     st.markdown(evaluation_tables.calibration_sentence(found))
     st.caption(evaluation.RELIABILITY_KEY)
@@ -96,19 +99,19 @@ def _show_calibration(said: Answers) -> None:
 
 
 def show_two_models(chosen: Chosen) -> None:
-    """Two files beside each other: which is better, whether that is more than chance, and where they differ."""
+    """Two files side by side: which is better, whether that is more than chance, and where they differ."""
     other = usable(ask_other(chosen))
-    first, second = answers(chosen), answers(other)
+    first, second = evaluate(chosen), evaluate(other)
     pixels, _ = test_images(chosen.run.record.config.dataset)
     names = _names(chosen, other)
     indices = scores.disagreements(first, second)
     found = scores.mcnemar(first, second)
     st.markdown(evaluation_tables.disagreement_sentence(found, len(indices), *map(common.plain, names)))
-    for column, name, said in zip(st.columns(2), names, (first, second), strict=True):
+    for column, name, answers in zip(st.columns(2), names, (first, second), strict=True):
         with column, st.container(border=True):
             st.markdown(f"**{common.plain(name)}**")
-            st.markdown(evaluation_tables.accuracy_sentence(said))
-            _show_figures(said)
+            st.markdown(evaluation_tables.accuracy_sentence(answers))
+            _show_figures(answers)
     if len(indices):
         st.markdown(f"**Where they differ** ({len(indices):,} images)")
         st.caption(f"Below each image: first {common.plain(names[0])}, then {common.plain(names[1])}.")
@@ -116,17 +119,16 @@ def show_two_models(chosen: Chosen) -> None:
     show_chosen(pixels, dict(zip(names, (first, second), strict=True)))
 
 
-def _show_figures(said: Answers) -> None:
-    """What a model mixes up, each class, and its calibration, to be set beside another one's."""
-    st.markdown(evaluation_tables.confusion_sentence(said))
-    rows = evaluation_tables.confusion_frame(scores.confusion_matrix(said))
+def _show_figures(answers: Answers) -> None:
+    st.markdown(evaluation_tables.confusion_sentence(answers))
+    rows = evaluation_tables.confusion_frame(scores.confusion_matrix(answers))
     st.vega_lite_chart(evaluation.confusion_chart(rows).to_dict(), alt="True class by predicted class")
-    _show_classes(said)
-    _show_calibration(said)
+    _show_classes(answers)
+    _show_calibration(answers)
 
 
 def _names(chosen: Chosen, other: Chosen) -> tuple[str, str]:
-    """What to call both, so that they can be told apart: by the file where they are of one run."""
+    """What to call the two, so that they differ: by the file if both are of one run."""
     if chosen.run.id == other.run.id:
         return chosen.name, other.name if other.name != chosen.name else f"{other.name} again"
     first, second = f"{chosen.run.title} · {chosen.name}", f"{other.run.title} · {other.name}"

@@ -1,4 +1,4 @@
-"""Test images to choose from, and the chosen one with all that the model says about it."""
+"""The test images, and the chosen one with what the model predicts for it."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -14,37 +14,37 @@ from fashion_core.errors import ConfigError
 from fashion_core.inference import scores
 from fashion_core.inference.scores import Answers, Array
 from fashion_core.ui import common
-from fashion_core.ui.predict.models import answers, test_images
+from fashion_core.ui.predict.predictions import evaluate, test_images
 from fashion_core.ui.saved_file import Chosen
-from fashion_core.ui.snippets.loading import plain_name
+from fashion_core.ui.snippets.target import plain_name
 
 PAGE_SIZE = 30
 _MOST_DIGITS = 9
 IMAGE_WIDTH = 224
-"""Eight screen pixels a pixel."""
+"""Eight screen pixels for each pixel."""
 EVERY, RIGHT, WRONG, CONFIDENT, UNSURE = "all", "right", "wrong", "most confident mistakes", "least sure"
 ORDERS: Final[dict[str, Callable[[Answers], Array]]] = {
-    EVERY: lambda said: np.arange(len(said)),
-    RIGHT: lambda said: np.flatnonzero(said.correct),
-    WRONG: lambda said: np.flatnonzero(~said.correct),
+    EVERY: lambda answers: np.arange(len(answers)),
+    RIGHT: lambda answers: np.flatnonzero(answers.correct),
+    WRONG: lambda answers: np.flatnonzero(~answers.correct),
     CONFIDENT: scores.misclassified,
     UNSURE: scores.smallest_margins,
 }
 
 
 def show_gallery(chosen: Chosen, open_history: Callable[[], None]) -> None:
-    """Filters, a page of images, and the one that the address names; from there on to every checkpoint's opinion."""
-    said = answers(chosen)
+    """Filters, a page of images, and the chosen one, from which ``open_history`` leads on."""
+    answers = evaluate(chosen)
     pixels, _ = test_images(chosen.run.record.config.dataset)
-    show_images(_filtered(said), pixels, said, "gallery")
-    if addressed_image(len(said)) is None:
-        st.caption("Choose an image to see what the model says about it.")
-    show_chosen(pixels, {"this model": said}, open_history)
-    _offer_csv(chosen, said)
+    show_images(_filtered(answers), pixels, answers, "gallery")
+    if addressed_image(len(answers)) is None:
+        st.caption("Choose an image to see what the model predicts for it.")
+    show_chosen(pixels, {"this model": answers}, open_history)
+    _offer_csv(chosen, answers)
 
 
-def _filtered(said: Answers) -> Array:
-    """Which images, in which order; the filters stand in the address."""
+def _filtered(answers: Answers) -> Array:
+    """The images to show, in order; the filters are in the address."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         order = st.segmented_control(
             "Show", list(ORDERS), default=EVERY, required=True, key="show", bind="query-params"
@@ -52,30 +52,29 @@ def _filtered(said: Answers) -> Array:
         classes = st.multiselect(
             "True class", CLASS_NAMES, placeholder="any class", key="class", bind="query-params", width=320
         )
-    found = ORDERS[order or EVERY](said)
+    found = ORDERS[order or EVERY](answers)
     wanted = [CLASS_NAMES.index(name) for name in classes]
-    return found[np.isin(said.labels[found], wanted)] if wanted else found
+    return found[np.isin(answers.labels[found], wanted)] if wanted else found
 
 
-def show_images(indices: Array, pixels: Array, said: Answers, key: str, other: Answers | None = None) -> None:
-    """A page of these images; a click names one in the address."""
+def show_images(indices: Array, pixels: Array, answers: Answers, key: str, other: Answers | None = None) -> None:
+    """A page of these images; a click puts one into the address."""
     if not len(indices):
         st.info("There is no such image.", icon=":material/hide_image:")
         return
     shown, page = _page_of(indices, key)
-    rows = evaluation_tables.gallery_frame(shown, pixels, said, other)
-    chart_key = f"{key} {page} {hash(shown.tobytes())}"  # another page, no choice
+    rows = evaluation_tables.gallery_frame(shown, pixels, answers, other)
+    chart_key = f"{key} {page} {hash(shown.tobytes())}"  # on another page nothing is chosen
     st.vega_lite_chart(
-        gallery_chart(rows, addressed_image(len(said))).to_dict(),
+        gallery_chart(rows, addressed_image(len(answers))).to_dict(),
         key=chart_key,
         on_select=lambda: _take_image(chart_key),
         selection_mode=IMAGE,
-        alt="Test images with what the model takes them for",
+        alt="Test images with what the model predicts",
     )
 
 
 def _page_of(indices: Array, key: str) -> tuple[Array, int]:
-    """The images of one page, and its number from 0."""
     pages = -(-len(indices) // PAGE_SIZE)
     with st.container(horizontal=True, vertical_alignment="center"):
         page = common.ask_page(pages, _page_key(indices, key))
@@ -84,7 +83,7 @@ def _page_of(indices: Array, key: str) -> tuple[Array, int]:
 
 
 def _page_key(indices: Array, key: str) -> str:
-    """Where the page stands, in the address too; other images than before begin at their first page."""
+    """The key of the page number, which is in the address; other images begin at their first page."""
     page_key, images_key, images = f"{key}-page", f"{key} images", hash(indices.tobytes())
     if st.session_state.get(images_key, images) != images:
         st.session_state.pop(page_key, None)
@@ -105,12 +104,12 @@ def addressed_image(count: int) -> int | None:
     if given is None:
         return None
     if not given.isdecimal() or len(given) > _MOST_DIGITS or int(given) >= count:
-        raise ConfigError(f"A test image is a number from 0 to {count - 1:,}, not {given!r}: mend the address.")
+        raise ConfigError(f"A test image is a number from 0 to {count - 1:,}, not {given!r}: fix the address.")
     return int(given)
 
 
 def show_chosen(pixels: Array, models: Mapping[str, Answers], open_history: Callable[[], None] | None = None) -> None:
-    """The image that the address names, if it names one, with what each model says about it, and the way onward."""
+    """The image that the address names, if any, with what each model predicts for it."""
     labels = next(iter(models.values())).labels
     index = addressed_image(len(labels))
     if index is None:
@@ -121,12 +120,12 @@ def show_chosen(pixels: Array, models: Mapping[str, Answers], open_history: Call
             if open_history:
                 st.space("stretch")
                 st.button("Checkpoint history", icon=":material/timeline:", on_click=open_history)
-        rows = {name: said.probabilities[index] for name, said in models.items()}
+        rows = {name: answers.probabilities[index] for name, answers in models.items()}
         show_answer(pixels[index], rows, int(labels[index]))
 
 
 def show_answer(image: Array, rows: Mapping[str, Array], label: int | None, alt: str = "The chosen image") -> None:
-    """One image large, and its ten probabilities by each model beside it."""
+    """An image, and its ten probabilities by each model beside it."""
     left, right = st.columns([1, 2], vertical_alignment="center")
     with left:
         show_large(image, alt)
@@ -138,15 +137,15 @@ def show_answer(image: Array, rows: Mapping[str, Array], label: int | None, alt:
 
 
 def show_large(image: Array, alt: str) -> None:
-    """An image of 28 × 28 with its pixels to be seen."""
+    """An image of 28 × 28, enlarged so that its pixels can be seen."""
     st.image(np.kron(image, np.ones((8, 8), np.uint8)), width=IMAGE_WIDTH, alt=alt)
 
 
-def _offer_csv(chosen: Chosen, said: Answers) -> None:
-    names = [str(index) for index in range(len(said))]
+def _offer_csv(chosen: Chosen, answers: Answers) -> None:
+    names = [str(index) for index in range(len(answers))]
     st.download_button(
         "Predictions of all test images as CSV",
-        lambda: evaluation_tables.predictions_frame(names, said.probabilities, said.labels).to_csv(index=False),
+        lambda: evaluation_tables.predictions_frame(names, answers.probabilities, answers.labels).to_csv(index=False),
         f"{plain_name(chosen.run.title)}-test-predictions.csv",
         "text/csv",
         icon=":material/download:",

@@ -1,0 +1,1 @@
+"""Plain PyTorch to copy, made from the templates beside this."""

@@ -1,7 +1,8 @@
-"""The address at which a page hears of its run: real servers, and listeners that are no browsers."""
+"""The WebSocket of a run's page: a real server, and listeners that are no browsers."""
 
 import asyncio
 import json
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 
 import pytest
@@ -19,9 +20,17 @@ from tests.support.runs import batch_row, new_run, set_running, set_state
 PATIENCE_SECONDS = 30
 
 
+@pytest.fixture(scope="module")
+def server(module_store: RunStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server") / "server.log")
+    server.start({"FASHION_RUNS": str(module_store.root)})
+    yield server
+    server.kill()
+
+
 @pytest.fixture
-def run(store: RunStore) -> Run:
-    run = new_run(store, name="watched", train_images=64 * 4, batch_size=64)
+def run(module_store: RunStore) -> Run:
+    run = new_run(module_store, name="watched", train_images=64 * 4, batch_size=64)
     set_running(run)
     return run
 
@@ -41,6 +50,11 @@ async def heard(session: Session, count: int = 2) -> list[str]:
             if len(found) == count:
                 break
     return found
+
+
+async def to_the_last(messages: AsyncIterator[str]) -> None:
+    async for _ in messages:
+        pass
 
 
 def test_listener_hears_what_was_written_since(run: Run, server: Server) -> None:
@@ -86,51 +100,49 @@ def test_all_who_listen_at_once_hear_the_same(run: Run, server: Server) -> None:
     assert len(set.intersection(*asyncio.run(told()))) >= 3  # one may have come a tick later than the others
 
 
-def test_feed_of_a_run_that_somebody_deletes_ends(store: RunStore, run: Run, server: Server) -> None:
+def test_messages_about_a_run_end_when_somebody_deletes_it(module_store: RunStore, run: Run, server: Server) -> None:
     async def told() -> list[str]:
         session = await opened(server, run)
         set_state(run, "stopped")
-        store.delete(run)
+        module_store.delete(run)
         return await heard(session)
 
     assert asyncio.run(told()) == []
 
 
-@pytest.mark.parametrize("bad", ["", "made-up", "WyJydW4iLDEuMCx7fV0.AAAA", "ü", b"\xff"])
-def test_ticket_that_somebody_made_up_is_told_nothing(run: Run, server: Server, bad: str | bytes) -> None:
+def test_ticket_that_somebody_made_up_is_told_nothing(run: Run, server: Server) -> None:
     async def told() -> list[str]:
         session = await opened(server, run)
-        session.feed["ticket"] = bad
-        return await heard(session)
+        found = []
+        for bad in ("", "made-up", "WyJydW4iLDEuMCx7fV0.AAAA", "ü", b"\xff"):
+            session.feed["ticket"] = bad
+            found += await heard(session)
+        return found
 
     assert asyncio.run(told()) == []
     assert "Traceback" not in server.log.read_text()
 
 
-def test_ticket_of_a_server_that_ended_is_told_nothing_by_the_next_one(run: Run, server: Server) -> None:
-    """Its page runs again and gets another one."""
+def test_server_that_ends_lets_listeners_go_and_the_next_one_tells_their_tickets_nothing(
+    module_store: RunStore, run: Run, server: Server
+) -> None:
+    """The page runs again and gets another ticket."""
 
     async def told() -> list[str]:
         session = await opened(server, run)
-        server.kill()
-        server.start()
+        messages = session.hear()
+        await anext(messages)
+        server.process.terminate()
+        with pytest.raises(ConnectionClosed):
+            await to_the_last(messages)
+        server.process.wait(PATIENCE_SECONDS)
+        server.start({"FASHION_RUNS": str(module_store.root)})
         return await heard(session)
 
     assert asyncio.run(told()) == []
 
 
-def test_listener_is_let_go_when_the_server_ends(run: Run, server: Server) -> None:
-    async def told() -> None:
-        session = await opened(server, run)
-        async for _ in session.hear():
-            server.process.terminate()
-
-    with pytest.raises(ConnectionClosed):
-        asyncio.run(told())
-    server.process.wait(PATIENCE_SECONDS)
-
-
-def test_feed_lies_below_the_path_of_all_pages() -> None:
+def test_address_lies_below_the_path_of_all_pages() -> None:
     before = config.get_option("server.baseUrlPath")
     try:
         config.set_option("server.baseUrlPath", "/deep/down/")

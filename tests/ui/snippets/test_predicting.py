@@ -1,4 +1,4 @@
-"""The lines that use a model outside the app, run as they stand in a process of their own."""
+"""The scripts that use a model outside the app, run as they stand in another process."""
 
 from pathlib import Path
 
@@ -16,13 +16,19 @@ from fashion_core.inference.prepare import prepare
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import ExportFormat
 from fashion_core.runs.store import RunStore
-from fashion_core.ui.snippets.loading import Target, stored_target
-from fashion_core.ui.snippets.predicting import evaluating_script, predicting_script
+from fashion_core.ui.snippets.scripts import evaluating_script, predicting_script
+from fashion_core.ui.snippets.target import Target, stored_target
 from tests.support.processes import python
 from tests.support.runs import new_run, train
 
 CPU = torch.device("cpu")
-KEEP = "\nimport numpy\nnumpy.save('probabilities.npy', probabilities.numpy())\n"
+RUN_EACH = """
+import runpy
+from pathlib import Path
+import numpy
+for script in sorted(Path().glob("*.py")):
+    numpy.save(script.stem, runpy.run_path(str(script))["probabilities"].numpy())
+"""
 
 
 @pytest.fixture(scope="module")
@@ -39,36 +45,40 @@ def target_of(path: Path) -> Target:
     return target
 
 
-def probabilities_of(script: str, folder: Path, data_folder: Path) -> np.ndarray:
-    done = python(script + KEEP, cwd=folder, FASHION_DATA=str(data_folder), PYTHONPATH=str(Path.cwd()))
+def probabilities_of(scripts: dict[str, str], folder: Path, data_folder: Path) -> dict[str, np.ndarray]:
+    """What each script predicts, all of them run in one process."""
+    for name, script in scripts.items():
+        (folder / f"{name}.py").write_text(script)
+    done = python(RUN_EACH, cwd=folder, FASHION_DATA=str(data_folder), PYTHONPATH=str(Path.cwd()))
     assert done.returncode == 0, done.stderr
-    found: np.ndarray = np.load(folder / "probabilities.npy")
-    return found
+    return {name: np.load(folder / f"{name}.npy") for name in scripts}
 
 
-@pytest.mark.parametrize("pixels", ["unit", "raw", "standard"])
 def test_lines_for_one_image_give_the_bits_of_the_app(
-    runs: dict[str, Run], tmp_path: Path, synthetic_data: Path, pixels: str
+    runs: dict[str, Run], tmp_path: Path, synthetic_data: Path
 ) -> None:
-    path = runs[pixels].checkpoint_path(0)
     image = Image.fromarray(255 - batches.load("synthetic")[1].pixels[3].numpy()).resize((300, 250))
     image.save(tmp_path / "garment.png")
-    found = probabilities_of(predicting_script(target_of(path), pixels), tmp_path, synthetic_data)
     prepared = torch.from_numpy(prepare(tmp_path / "garment.png").pixels)[None]
-    np.testing.assert_array_equal(found, engine.probabilities(load(path).model, prepared, pixels, CPU).numpy())
+    paths = {pixels: run.checkpoint_path(0) for pixels, run in runs.items()}
+    scripts = {pixels: predicting_script(target_of(path), pixels) for pixels, path in paths.items()}
+    for pixels, found in probabilities_of(scripts, tmp_path, synthetic_data).items():
+        expected = engine.probabilities(load(paths[pixels]).model, prepared, pixels, CPU)
+        np.testing.assert_array_equal(found, expected.numpy())
 
 
-@pytest.mark.parametrize("format", ["weights", "safetensors", "pt2"])
 def test_lines_for_all_test_images_give_the_bits_of_the_app(
-    runs: dict[str, Run], tmp_path: Path, synthetic_data: Path, format: ExportFormat
+    runs: dict[str, Run], tmp_path: Path, synthetic_data: Path
 ) -> None:
-    run = runs["unit"]
-    export.export(run, 0, format, tmp_path / "file")
-    script = evaluating_script(target_of(tmp_path / "file"), run.record.config)
-    found = probabilities_of(script, tmp_path, synthetic_data)
+    run, scripts = runs["unit"], {}
+    formats: tuple[ExportFormat, ...] = ("weights", "safetensors", "pt2")
+    for format in formats:
+        export.export(run, 0, format, tmp_path / format)
+        scripts[f"of {format}"] = evaluating_script(target_of(tmp_path / format), run.record.config)
     test = batches.load("synthetic")[1]
     expected = engine.probabilities(load(run.checkpoint_path(0)).model, test.pixels, "unit", CPU).numpy()
-    np.testing.assert_array_equal(found, expected)
+    for found in probabilities_of(scripts, tmp_path, synthetic_data).values():
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_lines_for_fashion_mnist_read_torchvisions_copy(
@@ -79,7 +89,7 @@ def test_lines_for_fashion_mnist_read_torchvisions_copy(
     path = runs["standard"].checkpoint_path(0)
     link_as_torchvision_does(real_data, tmp_path)
     script = evaluating_script(target_of(path), config).replace("download=True, ", "")
-    found = probabilities_of(f"{NO_OPERATORS}{script}", tmp_path, real_data)
+    found = probabilities_of({"script": f"{NO_OPERATORS}{script}"}, tmp_path, real_data)["script"]
     pixels = batches.load("fashion-mnist")[1].pixels
     np.testing.assert_array_equal(found, engine.probabilities(load(path).model, pixels, "standard", CPU).numpy())
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from fashion_core.config import PRESETS, parse_config
+from fashion_core.config import parse_config
 from fashion_core.formats import export, save
 from fashion_core.formats.inspect import inspect
 from fashion_core.loops import make_optimizer
@@ -25,7 +25,8 @@ from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES
 from fashion_core.runs.store import RunStore, epoch_records
-from fashion_core.ui.snippets import loading, training
+from fashion_core.ui.snippets import scripts
+from fashion_core.ui.snippets import target as targets
 from tests.benchmarks.stores import info_of
 from tests.support.processes import ROOT, python
 from tests.support.runs import config, train
@@ -37,22 +38,19 @@ TOLERANCE = 0.02
 """The script draws its own random order and first weights, so its losses are near, not equal."""
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("dataset", ["synthetic", "fashion-mnist"])
-def test_script_of_every_preset_is_python(preset: str, dataset: str) -> None:
-    ast.parse(training.training_script(parse_config({**PRESETS[preset].values, "dataset": dataset})))
-
-
 def test_script_of_every_choice_is_python() -> None:
-    choices = itertools.product(
-        ("mlp", "cnn", "resnet18"), ("sgd", "adam", "adamw"), ("constant", "cosine"), ("none", "flip and shift"),
-        ("fp32", "bf16"), ("unit", "raw", "standard"), ("synthetic", "fashion-mnist"), (0, 500),
-    )  # fmt: skip
-    names = (
-        "model", "optimizer", "schedule", "augmentation", "precision", "pixels", "dataset", "train_images"
-    )  # fmt: skip
-    for values in choices:
-        ast.parse(training.training_script(parse_config(dict(zip(names, values, strict=True)))))
+    choices = {
+        "model": ("mlp", "cnn", "resnet18"),
+        "optimizer": ("sgd", "adam", "adamw"),
+        "schedule": ("constant", "cosine"),
+        "augmentation": ("none", "flip and shift"),
+        "precision": ("fp32", "bf16"),
+        "pixels": ("unit", "raw", "standard"),
+        "dataset": ("synthetic", "fashion-mnist"),
+        "train_images": (0, 500),
+    }
+    for values in itertools.product(*choices.values()):
+        ast.parse(scripts.training_script(parse_config(dict(zip(choices, values, strict=True)))))
 
 
 @pytest.mark.parametrize(
@@ -75,7 +73,7 @@ def test_script_run_as_it_stands_measures_what_the_app_measures(
     store: RunStore, tmp_path: Path, changes: dict[str, object]
 ) -> None:
     settings = config(**changes)
-    ran = python(USABLE_TORCHVISION + training.training_script(settings), cwd=tmp_path, PYTHONPATH=str(ROOT))
+    ran = python(USABLE_TORCHVISION + scripts.training_script(settings), cwd=tmp_path, PYTHONPATH=str(ROOT))
     assert ran.returncode == 0, ran.stderr
     script_losses = [float(loss) for loss in re.findall(r"test loss ([\d.]+)", ran.stdout)]
     run = make_run(store, **changes)
@@ -89,7 +87,7 @@ def test_script_run_as_it_stands_measures_what_the_app_measures(
 
 
 def test_model_source_is_the_one_that_the_app_runs() -> None:
-    source = training.class_source("NeuralNetwork")
+    source = scripts.class_source("mlp")
     assert source.startswith("class NeuralNetwork(nn.Module):")
     assert "nn.Linear(512, 10)" in source
 
@@ -153,15 +151,15 @@ def test_loading_script_of_every_file_and_export_gives_the_same_bits(
     folder = tmp_path / "scripts"
     folder.mkdir()
     for path in run.saved_files():
-        target = loading.stored_target(inspect(path), path)
+        target = targets.stored_target(inspect(path), path)
         assert target is not None
-        (folder / f"stored {path.stem}.py").write_text(loading.loading_script(target, "unit"))
-    checkpoint = loading.stored_target(inspect(run.checkpoint_path(3)), run.checkpoint_path(3))
+        (folder / f"stored {path.stem}.py").write_text(scripts.loading_script(target, "unit"))
+    checkpoint = targets.stored_target(inspect(run.checkpoint_path(3)), run.checkpoint_path(3))
     assert checkpoint is not None
     for format in EXPORT_NAMES:
-        name = loading.download_name('It\'s "mine"', format, 3)
+        name = targets.download_name('It\'s "mine"', format, 3)
         export.export(run, 3, format, folder / name)
-        script = loading.loading_script(loading.export_target(checkpoint, format, name), "unit")
+        script = scripts.loading_script(targets.export_target(checkpoint, format, name), "unit")
         (folder / f"export {format}.py").write_text(script)
     logits = logits_of(folder)
     assert len(logits) == 3 + 5
@@ -181,16 +179,12 @@ def test_loading_script_of_files_from_elsewhere_gives_the_same_bits(tmp_path: Pa
         "bare": {"model_state_dict": weights},
         "inside": {"model": model},
     }
-    for name, content in contents.items():
+    for name, content in {**contents, "legacy": weights}.items():
         path = tmp_path / f'{name} "é" \\.pth'
-        torch.save(content, path)
-        target = loading.stored_target(inspect(path), path)
+        torch.save(content, path, _use_new_zipfile_serialization=name != "legacy")
+        target = targets.stored_target(inspect(path), path)
         assert target is not None
-        (tmp_path / f"{name}.py").write_text(loading.loading_script(target, "unit"))
-    torch.save(weights, tmp_path / "legacy.pth", _use_new_zipfile_serialization=False)
-    target = loading.stored_target(inspect(tmp_path / "legacy.pth"), tmp_path / "legacy.pth")
-    assert target is not None
-    (tmp_path / "legacy.py").write_text(loading.loading_script(target, "unit"))
+        (tmp_path / f"{name}.py").write_text(scripts.loading_script(target, "unit"))
     logits = logits_of(tmp_path)
     assert len(logits) == 6
     assert [name for name, values in logits.items() if not torch.equal(values, expected_of(model))] == []
@@ -201,26 +195,31 @@ def test_no_loading_script_is_shown_for_a_refused_file(tmp_path: Path) -> None:
     torch.save(content, tmp_path / "file")
     found = inspect(tmp_path / "file")
     assert (found.model, found.refused) == ("mlp", ("fractions.Fraction",))
-    assert loading.stored_target(found, tmp_path / "file") is None
+    assert targets.stored_target(found, tmp_path / "file") is None
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", 'a"; import os #', "/", "", "语言 模型", "x" * 300])
 def test_download_names_are_one_plain_file_name(name: str) -> None:
-    given = loading.download_name(name, "weights", 3)
+    given = targets.download_name(name, "weights", 3)
     assert re.fullmatch(r"[\w.-]{1,90}", given)
     assert given.endswith("-epoch-3-model_weights.pth")
     assert not given.startswith((".", "-"))
 
 
+@pytest.fixture(scope="module")
+def parent(module_store: RunStore) -> Run:
+    run = make_run(module_store, epochs=2, optimizer="adam", train_images=3_000)
+    train(run)
+    return run
+
+
 @pytest.mark.parametrize("changes", [{}, {"learning_rate": 0.0001}, {"optimizer": "sgd"}], ids=lambda c: str(c))
 def test_resuming_script_run_as_it_stands_begins_at_loss_last_and_ends_near_loss_now(
-    store: RunStore, tmp_path: Path, changes: dict[str, object]
+    module_store: RunStore, parent: Run, tmp_path: Path, changes: dict[str, object]
 ) -> None:
-    parent = make_run(store, epochs=2, optimizer="adam", train_images=3_000)
-    train(parent)
     settings = plan.resumed_config(parent, 0, 1, changes)
     fresh = settings.optimizer != parent.record.config.optimizer
-    script = training.resuming_script(settings, parent.checkpoint_path(0), fresh)
+    script = scripts.resuming_script(settings, parent.checkpoint_path(0), fresh)
     ran = python(USABLE_TORCHVISION + script, cwd=tmp_path, PYTHONPATH=str(ROOT))
     assert ran.returncode == 0, ran.stderr
     said = {name: float(value) for name, value in re.findall(r"(loss_last|loss_now|test loss) ([\d.]+)", ran.stdout)}
@@ -228,7 +227,7 @@ def test_resuming_script_run_as_it_stands_begins_at_loss_last_and_ends_near_loss
     assert stored is not None
     assert said["loss_last"] == stored.loss
     assert re.findall(r"test loss ([\d.]+)", ran.stdout)[0] == f"{stored.loss:.4f}"
-    (child,) = plan.create(store, parent, [ResumeRequest(0, 1, changes)])
+    (child,) = plan.create(module_store, parent, [ResumeRequest(0, 1, changes)])
     train(child)
     assert said["loss_now"] == pytest.approx(epoch_records(child)[-1]["loss"], rel=TOLERANCE * 10)
 
@@ -251,7 +250,7 @@ def collecting() -> Iterator[None]:
 @pytest.mark.usefixtures("collecting")
 def test_many_who_open_a_page_at_once_see_the_source() -> None:
     """Python 3.11's parser fails where another thread gets into it."""
-    training._sources.clear()
+    scripts._sources.clear()
     with ThreadPoolExecutor(8) as visitors:
-        found = set(visitors.map(training.class_source, ["NeuralNetwork"] * 64))
+        found = set(visitors.map(scripts.class_source, ["mlp"] * 64))
     assert len(found) == 1

@@ -1,6 +1,7 @@
 """What a page that watches a run shows, and when it has to run again."""
 
 import json
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import LoadCheck
 from fashion_core.runs.store import RunStore
-from fashion_core.ui.live import live_metrics
+from fashion_core.ui.live import snapshot
 from tests.support.runs import batch_row, epoch_row, new_run, resume, set_running, set_state, train
 
 
@@ -42,26 +43,26 @@ def change(run: Run, **values: Any) -> None:
         ({"state": "stopped"}, 3.0),
     ],
 )
-def test_feed_comes_more_often_before_the_first_loss(
+def test_snapshots_come_more_often_before_the_first_loss(
     store: RunStore, run: Run, values: dict[str, str], seconds: float
 ) -> None:
     change(run, **values)
-    assert live_metrics.read(store, run).seconds == seconds
+    assert snapshot.take(store, run).seconds == seconds
 
 
-def test_feed_comes_once_a_second_from_the_first_loss_on(store: RunStore, run: Run) -> None:
+def test_snapshots_come_once_a_second_from_the_first_loss_on(store: RunStore, run: Run) -> None:
     change(run, phase="training")
     metrics.append_row(run.metrics_path, batch_row(0, 0, [4.0]))
-    assert live_metrics.read(store, run).seconds == 1.0
+    assert snapshot.take(store, run).seconds == 1.0
 
 
 def test_page_stays_while_only_numbers_and_rows_change(store: RunStore, run: Run) -> None:
     metrics.append_row(run.metrics_path, batch_row(0, 1, [4.0, 3.0]))
-    before = live_metrics.read(store, run)
+    before = snapshot.take(store, run)
     metrics.append_row(run.metrics_path, batch_row(0, 3, [2.0, 1.0]))
     metrics.append_row(run.metrics_path, epoch_row(0))
     change(run, batch=4, images_per_second=100.0, phase="testing")
-    after = live_metrics.read(store, run)
+    after = snapshot.take(store, run)
     assert after.drawn == before.drawn
     assert (after.numbers, after.body()) != (before.numbers, before.body())
 
@@ -87,20 +88,22 @@ def test_page_runs_again_once_more_than_numbers_changed(
     store: RunStore, run: Run, happen: Callable[[Run], None]
 ) -> None:
     metrics.append_row(run.metrics_path, batch_row(0, 1, [4.0, 3.0]))
-    before = live_metrics.read(store, run).drawn
+    before = snapshot.take(store, run).drawn
     happen(run)
-    assert live_metrics.read(store, run).drawn != before
+    assert snapshot.take(store, run).drawn != before
 
 
 def test_page_of_an_ended_run_runs_again_while_its_parent_goes_on(store: RunStore) -> None:
-    parent = new_run(store, epochs=3)  # the first checkpoint is saved beside the second epoch, before the third
-    assert train(parent, should_stop=lambda: bool(parent.epochs_saved())) == "stopped"
-    child = resume(store, parent, 0)
-    train(child)
-    set_state(child, "finished")
-    before = live_metrics.read(store, child).drawn
+    parent = new_run(store, epochs=1)
     train(parent)
-    assert live_metrics.read(store, child).drawn != before
+    child = resume(store, parent, 0, additional=1)
+    set_state(child, "finished")
+    before = snapshot.take(store, child).drawn
+    checkpoint = parent.file_info(parent.checkpoint_path(0))
+    assert checkpoint
+    shutil.copy(parent.checkpoint_path(0), parent.checkpoint_path(1))
+    parent.write_info(parent.checkpoint_path(1), checkpoint.model_copy(update={"epoch": 1}))
+    assert snapshot.take(store, child).drawn != before
 
 
 def test_three_losses_of_a_resumed_run_cost_no_second_reading_of_its_metrics(store: RunStore) -> None:
@@ -110,11 +113,11 @@ def test_three_losses_of_a_resumed_run_cost_no_second_reading_of_its_metrics(sto
     files.write_json(run.load_check_path, LOADED)
     many = [batch_row(1, batch, [1.0] * 10) for batch in range(9, 20_000, 10)]
     run.metrics_path.write_text("".join(f"{json.dumps(row)}\n" for row in many))
-    live_metrics.read(store, run)
+    snapshot.take(store, run)
     before = psutil.Process().io_counters().read_chars
     paired = {"loss": 0.25, "difference": -0.25, "standard_error": 0.01}
     metrics.append_row(run.metrics_path, {**epoch_row(1), **paired})
-    numbers = live_metrics.read(store, run).numbers
+    numbers = snapshot.take(store, run).numbers
     assert psutil.Process().io_counters().read_chars - before < run.metrics_path.stat().st_size / 2
     assert "↓ 50.0%, lower" in numbers
 
@@ -122,8 +125,8 @@ def test_three_losses_of_a_resumed_run_cost_no_second_reading_of_its_metrics(sto
 def test_body_has_the_rows_of_both_charts_and_gaps_where_a_loss_is_not_finite(store: RunStore, run: Run) -> None:
     metrics.append_row(run.metrics_path, batch_row(0, 2, [4.0, float("nan"), float("inf")]))
     metrics.append_row(run.metrics_path, epoch_row(0))
-    body = json.loads(live_metrics.read(store, run).body())
-    assert body["drawn"] == live_metrics.read(store, run).drawn
+    body = json.loads(snapshot.take(store, run).body())
+    assert body["drawn"] == snapshot.take(store, run).drawn
     batches = body["losses"]["batches"]
     assert batches["columns"][:2] == ["step", "loss"]
     assert [row[:2] for row in batches["data"]] == [[1, 4.0], [2, None], [3, None]]

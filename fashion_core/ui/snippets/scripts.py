@@ -1,0 +1,118 @@
+"""Plain PyTorch that does what the app does, ready to copy: only text is made here, so nothing needs torch."""
+
+import ast
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from fashion_core.cache import Cache
+from fashion_core.charts.files import OPTIMIZERS
+from fashion_core.config import CLASS_NAMES, TrainConfig
+from fashion_core.ui.snippets.target import Target
+
+MODEL_CLASSES: Final = {"mlp": "NeuralNetwork", "cnn": "SmallCNN"}
+"""The classes of ``networks.py``; the third model is torchvision's."""
+_PIXELS: Final = {
+    "unit": {
+        "words": "pixels from 0 to 1",
+        "transform": "transforms.ToTensor()",
+        "scale": ".div_(255)",
+        "black": "0",
+    },
+    "raw": {
+        "words": "pixels from 0 to 255",
+        "transform": "transforms.Compose([transforms.PILToTensor(), lambda image: image.float()])",
+        "scale": "",
+        "black": "0",
+    },
+    "standard": {
+        "words": "(pixels from 0 to 1 − 0.2860) / 0.3530",
+        "transform": "transforms.Compose([transforms.ToTensor(), transforms.Normalize(0.2860, 0.3530)])",
+        "scale": ".div_(255).sub_(0.2860).div_(0.3530)",
+        "black": "-0.2860 / 0.3530",
+    },
+}
+"""What each value of ``TrainConfig.pixels`` is in words, in torchvision, from uint8, and for a black pixel."""
+_sources: Cache[str] = Cache(len(MODEL_CLASSES))
+
+
+def training_script(config: TrainConfig) -> str:
+    """A script that trains with these settings and saves in the tutorial's three ways."""
+    return _render("training", config.model, config.pixels, config=config)
+
+
+def resuming_script(config: TrainConfig, checkpoint: Path, fresh_optimizer: bool = False) -> str:
+    """A script that resumes from a checkpoint with these settings, up to their last epoch."""
+    path = repr(str(checkpoint))
+    return _render("resuming", config.model, config.pixels, config=config, path=path, fresh_optimizer=fresh_optimizer)
+
+
+def loading_script(target: Target, pixels: str) -> str:
+    """A script that ends with ``model`` loaded and in ``eval`` mode."""
+    optimizer = OPTIMIZERS.get(target.optimizer.name) if target.optimizer else None
+    return _render("loading", target.model, pixels, target=target, optimizer=optimizer)
+
+
+def predicting_script(target: Target, pixels: str) -> str:
+    """A script that ends with the ``probabilities`` (1, 10) of the image in ``garment.png``."""
+    return _render("predicting", target.model, pixels, target=_model_alone(target), optimizer=None)
+
+
+def evaluating_script(target: Target, config: TrainConfig) -> str:
+    """A script that ends with the ``probabilities`` (N, 10) of all test images, and prints the accuracy."""
+    alone = _model_alone(target)
+    return _render("evaluating", target.model, config.pixels, target=alone, optimizer=None, config=config)
+
+
+def _model_alone(target: Target) -> Target:
+    return replace(target, optimizer=None, keys=frozenset())
+
+
+def _render(name: str, model: str, pixels: str, **values: object) -> str:
+    return _templates.get_template(f"{name}.py.j2").render(model=model, pixels=_PIXELS[pixels], **values)
+
+
+def class_source(model: str) -> str:
+    """The source of a model's class, read from the file that the app itself runs.
+
+    Read once, by one thread: Python 3.11's parser fails where two are in it, https://github.com/python/cpython/issues/106905
+    """
+    return _sources.get(model, None, lambda: _class_source(MODEL_CLASSES[model]))
+
+
+def _class_source(name: str) -> str:
+    source = (Path(__file__).parents[2] / "models" / "networks.py").read_text()
+    node = next(node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == name)
+    return (ast.get_source_segment(source, node) or "").replace("CLASSES", "10")
+
+
+def _layer_classes(model: str) -> str:
+    """The classes of torch that a whole model names besides its own."""
+    return ", ".join(sorted({f"nn.{layer}" for layer in re.findall(r"nn\.(\w+)\(", class_source(model))}))
+
+
+def _literal(text: str | None) -> str:
+    """A string of Python: paths and the names in a stranger's file may hold any character."""
+    return json.dumps(text or "", ensure_ascii=False)
+
+
+_templates = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    auto_reload=False,
+)
+_templates.filters.update(literal=_literal, number="{:g}".format)
+_templates.globals.update(
+    class_source=class_source,
+    layer_classes=_layer_classes,
+    MODEL_CLASSES=MODEL_CLASSES,
+    OPTIMIZERS=OPTIMIZERS,
+    CLASS_NAMES=CLASS_NAMES,
+)
