@@ -34,7 +34,7 @@ GALLERY_COLUMNS: Final = (
 )  # fmt: skip
 
 OTHERS: Final = "other classes"
-_NAMED: Final = 4  # classes of an opinion, the true one included, that have a series of their own
+_NAMED: Final = 4  # classes of an history, the true one included, that have a series of their own
 
 
 def probabilities_frame(models: Mapping[str, Array], truth: int | None = None) -> pd.DataFrame:
@@ -66,7 +66,7 @@ def _role(label: int, predicted: int, truth: int | None) -> str:
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """What the checkpoints of one run say about one image.
+    """What the checkpoints of one run say about one image, in the order of their epochs.
 
     Attributes:
         run, name: its id, and what people call it.
@@ -83,31 +83,31 @@ class History:
     probabilities: Array
 
 
-def history_frame(opinions: Sequence[History], truth: int | None = None) -> pd.DataFrame:
+def history_frame(histories: Sequence[History], truth: int | None = None) -> pd.DataFrame:
     """A row a run, checkpoint and series, stacked from 0 to 1: ``HISTORY_COLUMNS``.
 
     A run stands below the one that it was resumed from, and begins with what that checkpoint said, if that is known.
     The true class has a series of its own, and so have those that were on top, the most probable ones first: at most
     five with ``OTHERS``, numbered by `place`, of which the true class has 0 and ``OTHERS`` 4.
     """
-    ordered = _in_tree_order([opinion for opinion in opinions if len(opinion.epochs)])
+    ordered = _in_tree_order([history for history in histories if len(history.epochs)])
     named = _named_classes(ordered, truth)
-    runs = {opinion.run: opinion for opinion in ordered}
+    runs = {history.run: history for history in ordered}
     rows = [
-        (opinion.run, opinion.name, panel, _heading(opinion, runs), opinion.branch, epoch, *part, _answer(said, truth))
-        for panel, opinion in enumerate(ordered)
-        for epoch, said in _with_branch(opinion, runs)
+        (history.run, history.name, panel, _heading(history, runs), history.branch, epoch, *part, _answer(said, truth))
+        for panel, history in enumerate(ordered)
+        for epoch, said in _with_branch(history, runs)
         for part in _stacked(said, named, truth)
     ]
     return pd.DataFrame(rows, columns=list(HISTORY_COLUMNS)).astype({"branch": "float64"})
 
 
-def _in_tree_order(opinions: Sequence[History]) -> list[History]:
+def _in_tree_order(histories: Sequence[History]) -> list[History]:
     """Each run followed by its children, and theirs; runs whose parents are not there begin a tree."""
-    there = {opinion.run for opinion in opinions}
+    there = {history.run for history in histories}
     children: dict[str | None, list[History]] = {}
-    for opinion in opinions:
-        children.setdefault(opinion.parent if opinion.parent in there else None, []).append(opinion)
+    for history in histories:
+        children.setdefault(history.parent if history.parent in there else None, []).append(history)
 
     def below(run: str | None) -> Iterator[History]:
         for child in children.get(run, []):
@@ -117,31 +117,31 @@ def _in_tree_order(opinions: Sequence[History]) -> list[History]:
     return list(below(None))
 
 
-def _named_classes(opinions: Sequence[History], truth: int | None) -> list[int]:
+def _named_classes(histories: Sequence[History], truth: int | None) -> list[int]:
     """The classes with a series of their own, in their order."""
-    if not opinions:
+    if not histories:
         return []
-    said = np.concatenate([opinion.probabilities for opinion in opinions])
+    said = np.concatenate([history.probabilities for history in histories])
     tops = np.unique(said.argmax(axis=1))
     by_mean = sorted(tops.tolist(), key=lambda label: -float(said[:, label].mean()))
     first = [] if truth is None else [truth]
     return [*first, *(label for label in by_mean if label != truth)][:_NAMED]
 
 
-def _heading(opinion: History, runs: Mapping[str, History]) -> str:
-    if opinion.parent is None:
-        return opinion.name
-    parent = runs.get(opinion.parent)
-    return f"↳ {opinion.name}" + (f", resumed from {parent.name}" if parent else ", resumed")
+def _heading(history: History, runs: Mapping[str, History]) -> str:
+    if history.parent is None:
+        return history.name
+    parent = runs.get(history.parent)
+    return f"↳ {history.name}" + (f", resumed from {parent.name}" if parent else ", resumed")
 
 
-def _with_branch(opinion: History, runs: Mapping[str, History]) -> list[tuple[int, Array]]:
+def _with_branch(history: History, runs: Mapping[str, History]) -> list[tuple[int, Array]]:
     """Epochs and what was said there, the parent's checkpoint first."""
-    said = list(zip(opinion.epochs.tolist(), opinion.probabilities, strict=True))
-    parent = runs.get(opinion.parent or "")
+    said = list(zip(history.epochs.tolist(), history.probabilities, strict=True))
+    parent = runs.get(history.parent or "")
     if parent is None:
         return said
-    at = np.flatnonzero(parent.epochs == opinion.branch)
+    at = np.flatnonzero(parent.epochs == history.branch)
     return [(int(parent.epochs[index]), parent.probabilities[index]) for index in at] + said
 
 

@@ -1,6 +1,5 @@
 """What the charts of the Resume page encode, where everything stands, and what a click gives."""
 
-import json
 import math
 import re
 import tomllib
@@ -110,7 +109,6 @@ ALL: dict[str, Callable[[], Any]] = {
     "branches": lambda: branch_charts.branch_chart(branches({"base": [0.9, 0.8], "r1": [0.8, 0.7]}), None),
     "lineage": lambda: lineage_charts.lineage_chart(*lineage()),
 }
-each_chart = pytest.mark.parametrize("chart", ALL.values(), ids=ALL)
 
 
 def test_an_arrow_leads_from_loss_last_to_the_loss_now() -> None:
@@ -521,34 +519,6 @@ def test_a_loss_that_diverged_does_not_take_the_colours_from_the_others() -> Non
     _, rows = drawing(lineage_charts.lineage_chart(dots.assign(loss=[9000.0, 0.8, 0.3, 0.0, math.nan]), no_dots()[1]))
     assert list(rows["dots"]["shade"].dropna()) == [10.0, 0.8, 0.3, resume_charts.LEAST]
     assert rows["dots"]["loss"].iloc[0] == 9000.0
-
-
-@each_chart
-def test_series_are_painted_by_the_theme(chart: Callable[[], Any]) -> None:
-    spec, _ = drawing(chart())
-    nominal = [
-        encoding["scale"]
-        for layer in spec["layer"]
-        for channel in ("color", "stroke", "fill")
-        if (encoding := layer["encoding"].get(channel)) and encoding.get("type") == "nominal"
-    ]
-    assert nominal
-    assert all(set(scale) == {"domain"} and len(scale["domain"]) == 2 for scale in nominal)
-
-
-@each_chart
-def test_no_colour_is_there_but_the_inks_that_follow_the_background(chart: Callable[[], Any]) -> None:
-    text = json.dumps(drawing(chart())[0])
-    for ink in (base.INK, base.MUTED, base.FAINT, base.PAPER):
-        text = text.replace(json.dumps(str(ink.expr))[1:-1], "")
-    assert re.findall("#[0-9A-Fa-f]{6}", text) == []
-
-
-@each_chart
-def test_texts_have_a_colour_that_is_not_black(chart: Callable[[], Any]) -> None:
-    texts = [layer for layer in drawing(chart())[0]["layer"] if layer["mark"]["type"] == "text"]
-    assert texts
-    assert all("color" in layer["mark"] or "color" in layer["encoding"] for layer in texts)
 
 
 @pytest.mark.parametrize(

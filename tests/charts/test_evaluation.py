@@ -1,6 +1,5 @@
 """What the charts of the Predict page encode, where everything stands, and what a click gives."""
 
-import json
 import math
 import re
 from collections.abc import Callable
@@ -18,7 +17,6 @@ from fashion_core.inference import scores
 from tests.support.charts import FAMILY, FOUR, PIXELS, SHIRT, T_SHIRT, THEME, answers_from, contrast, opinion, row
 
 MIXED = answers_from(*[(6, 6, 0.9)] * 6, *[(6, 0, 0.8)] * 3, (6, 4, 0.4), *[(0, 0, 0.95)] * 9, (0, 6, 0.5))
-INKS = (base.INK, base.MUTED, base.FAINT, base.PAPER)
 
 
 def confusion(chosen: tuple[int, int] | None = None) -> Any:
@@ -58,7 +56,6 @@ ALL: dict[str, Callable[[], Any]] = {
     "confusion": confusion, "classes": classes, "reliability": reliability, "one model": one_model,
     "two models": two_models, "opinions": opinions, "gallery": gallery, "gallery of two": gallery_of_two,
 }  # fmt: skip
-each_chart = pytest.mark.parametrize("chart", ALL.values(), ids=ALL)
 CLICKED: dict[str, Callable[[Any], Any]] = {"confusion": confusion, "gallery": gallery}
 
 
@@ -376,37 +373,6 @@ def test_cells_are_as_high_as_their_lines() -> None:
     one, two = (drawing(chart())[0]["height"]["step"] for chart in (gallery, gallery_of_two))
     assert two - one == 15
     assert one >= 84 + 2 * 15
-
-
-@each_chart
-def test_series_are_painted_by_the_theme(chart: Callable[[], Any]) -> None:
-    nominal = [
-        encoding["scale"]
-        for layer in drawing(chart())[0]["layer"]
-        for channel in ("color", "stroke", "fill")
-        if (encoding := layer["encoding"].get(channel)) and encoding.get("type") == "nominal"
-    ]
-    assert nominal
-    assert all(set(scale) == {"domain"} for scale in nominal)
-
-
-@each_chart
-def test_no_colour_is_there_but_the_inks_that_follow_the_background(chart: Callable[[], Any]) -> None:
-    written = json.dumps(drawing(chart())[0])
-    for ink in INKS:
-        written = written.replace(json.dumps(str(ink.expr))[1:-1], "")
-    assert re.findall("#[0-9A-Fa-f]{6}", written) == []
-
-
-@each_chart
-def test_texts_and_axes_have_a_colour_that_is_not_black(chart: Callable[[], Any]) -> None:
-    spec, _ = drawing(chart())
-    for layer in spec["layer"]:
-        if layer["mark"]["type"] == "text":
-            assert "color" in layer["mark"] or "color" in layer["encoding"]
-        for channel in ("x", "y"):
-            if axis := layer["encoding"].get(channel, {}).get("axis"):
-                assert axis["labelColor"] == axis["titleColor"] == base.MUTED.to_dict()
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,20 @@
-import json
+"""The charts of a saved file, and the frames and sentences beside them."""
+
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
-from fashion_core.charts import base, files
+from fashion_core.charts import files
 from fashion_core.charts.files import LAYER_COLUMNS, WEIGHT_CHANGE_COLUMNS
+from fashion_core.config import parse_config
+from fashion_core.formats.inspect import Inspection, inspect
 from fashion_core.formats.untrusted.state_dict import KNOWN
+from fashion_core.loops import make_optimizer
+from fashion_core.models import build_model
 
-INKS = ("#F3F4F6", "#1F2937", "#9CA3AF", "#6B7280", "#4B4B46", "#D1D5DB")
 SERIES = ("weights", "optimizer")
 
 
@@ -99,30 +105,137 @@ def test_key_names_the_kinds_that_occur() -> None:
     assert files.weight_change_key(movements("cnn")).endswith("▲ running_mean · ▼ running_var")
 
 
-@pytest.mark.parametrize("name", ["bars", "weight_change"])
-def test_no_colour_is_chosen_here_but_ink_that_follows_the_theme(name: str) -> None:
-    spec, _ = drawing(charts()[name])
-    text = json.dumps({key: value for key, value in spec.items() if key != "config"})
-    for ink in INKS:
-        text = text.replace(ink, "")
-    assert "#" not in text.replace("$schema", "")
-    for layer in spec["layer"]:
-        for channel in ("color", "fill", "stroke"):
-            assert "range" not in layer["encoding"].get(channel, {}).get("scale", {})
-
-
-@pytest.mark.parametrize("name", ["bars", "weight_change"])
-def test_words_follow_the_background(name: str) -> None:
-    spec, _ = drawing(charts()[name])
-    for layer in spec["layer"]:
-        for channel in ("x", "y"):
-            axis = layer["encoding"][channel].get("axis")
-            if axis:
-                assert axis["labelColor"] == base.MUTED.to_dict()
-        if layer["mark"]["type"] == "text":
-            assert layer["mark"]["color"] == base.INK.to_dict()
-
-
 def test_nothing_to_draw_is_an_empty_chart() -> None:
     spec, rows = drawing(files.weight_change_chart(movements("mlp").head(0)))
     assert (spec["height"], rows) == (18, [])
+
+
+def checkpoint(name: str, **changes: Any) -> dict[str, Any]:
+    """The tutorial's four keys after one step."""
+    model = build_model(name, seed=0)
+    optimizer = make_optimizer(parse_config({"model": name, **changes}), model)
+    model(torch.ones(2, 1, 28, 28)).sum().backward()
+    optimizer.step()
+    states = {"model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict()}
+    return {"epoch": 0, **states, "loss": 0.5}
+
+
+def inspected(path: Path, content: object) -> Inspection:
+    torch.save(content, path)
+    return inspect(path)
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn", "resnet18"])
+def test_bytes_by_layer_add_up_to_the_weights_and_to_the_optimizers_state(tmp_path: Path, name: str) -> None:
+    content = checkpoint(name, optimizer="adam")
+    layers = files.layers_frame(inspected(tmp_path / "file", content)).set_index("layer")
+    weights = content["model_state_dict"]
+    assert layers["first"].sum() == sum(tensor.nbytes for tensor in weights.values())
+    slots = content["optimizer_state_dict"]["state"].values()
+    assert layers["second"].sum() == sum(tensor.nbytes for slot in slots for tensor in slot.values())
+    assert list(layers.index) == list(dict.fromkeys(key.rpartition(".")[0] for key in weights))
+
+
+def test_state_of_the_optimizer_belongs_to_the_layer_of_its_parameter(tmp_path: Path) -> None:
+    """Batch norm's buffers stand between the parameters in the state_dict, and have no slot."""
+    layers = files.layers_frame(inspected(tmp_path / "file", checkpoint("cnn", optimizer="adam")))
+    by_layer = layers.set_index("layer")
+    weights = (128 * 3136 + 128) * 4
+    assert by_layer.loc["classifier.2", "first"] == weights
+    assert by_layer.loc["classifier.2", "second"] == 2 * weights + 2 * 4
+    assert by_layer.loc["features.1", "second"] == 2 * 2 * 32 * 4 + 2 * 4
+
+
+@pytest.mark.parametrize("kind", ["weights", "model", "lightning", "parallel"])
+def test_tensors_have_their_names_in_the_model_wherever_they_stand(tmp_path: Path, kind: str) -> None:
+    model = build_model("mlp", seed=0)
+    weights = model.state_dict()
+    contents: dict[str, object] = {
+        "weights": weights,
+        "model": model,
+        "lightning": {"pytorch-lightning_version": "2", "state_dict": {f"model.{k}": v for k, v in weights.items()}},
+        "parallel": {"model_state_dict": {f"module.{key}": value for key, value in weights.items()}},
+    }
+    frame = files.tensors_frame(inspected(tmp_path / "file", contents[kind]))
+    assert list(frame["tensor"]) == list(weights)
+    assert set(frame["part"]) == {"parameters"}
+    assert list(frame.columns) == list(files.TENSOR_COLUMNS)
+
+
+def test_tensor_figures_are_those_of_torch(tmp_path: Path) -> None:
+    weights = build_model("mlp", seed=0).state_dict()
+    weights["linear_relu_stack.4.bias"][0] = float("nan")
+    row: Any = files.tensors_frame(inspected(tmp_path / "file", weights)).set_index("tensor")
+    first = weights["linear_relu_stack.0.weight"]
+    assert row.loc["linear_relu_stack.0.weight", "mean"] == pytest.approx(first.double().mean().item())
+    assert sum(row.loc["linear_relu_stack.0.weight", "histogram"]) == first.numel()
+    assert row.loc["linear_relu_stack.4.bias", "nan"] == 1
+    assert row.loc["linear_relu_stack.0.weight", "shape"] == "512 × 784"
+
+
+def test_file_without_a_model_has_rows_and_no_layers(tmp_path: Path) -> None:
+    found = inspected(tmp_path / "file", {"something": {"else": torch.zeros(3)}})
+    assert list(files.tensors_frame(found)["part"]) == ["other"]
+    assert files.layers_frame(found).empty
+
+
+def test_settings_of_the_optimizer_are_those_in_the_file(tmp_path: Path) -> None:
+    found = inspected(tmp_path / "file", checkpoint("mlp", optimizer="sgd", momentum=0.9, learning_rate=0.25))
+    settings = files.optimizer_settings(found)
+    assert (settings["lr"], settings["momentum"], settings["nesterov"]) == (0.25, 0.9, False)
+    assert "params" not in settings
+    assert files.optimizer_settings(inspected(tmp_path / "file", {"a": torch.zeros(1)})) == {}
+
+
+def measured(checkpoint_bytes: int) -> dict[str, Any]:
+    sizes = {
+        "weights": 2_681_749, "model": 2_683_285, "checkpoint": checkpoint_bytes, "safetensors": 2_679_544,
+        "pt2": 2_701_447,
+    }  # fmt: skip
+    rows = [
+        {"format": name, "bytes": size, "save_seconds": 0.005, "load_seconds": 0.004, "difference": 0.0}
+        for name, size in sizes.items()
+    ]
+    return {"images": 256, "what": "test images", "formats": rows}
+
+
+@pytest.mark.parametrize(
+    ("size", "optimizer", "reason"),
+    [
+        (8_044_443, "adam", "3.0 times as large: Adam keeps two numbers for each weight"),
+        (8_044_443, "adamw", "3.0 times as large: AdamW keeps two numbers for each weight"),
+        (2_682_453, "sgd", "1.0 times as large: plain SGD remembers nothing of a weight"),
+        (5_363_000, "sgd", "2.0 times as large: SGD keeps its momentum of each weight"),
+        (2_682_453, None, "1.0 times as large: it carries no optimizer"),
+    ],
+)
+def test_sizes_make_the_tutorials_point_in_words(size: int, optimizer: str | None, reason: str) -> None:
+    said = files.sizes_sentence(measured(size), optimizer)
+    assert said.startswith("**Weights only take 2.68 MB.** The whole model takes 1.54 kB more")
+    assert reason in said
+
+
+def test_five_ways_say_what_each_keeps_and_loses() -> None:
+    ways = files.formats_frame(measured(8_044_443), "adam").set_index("format")
+    assert list(ways.index) == ["weights only", "whole model", "checkpoint", "safetensors", "pt2 program"]
+    assert list(ways["optimizer"]) == ["– lost", "– lost", "✓ Adam", "– lost", "– lost"]
+    assert list(ways["epoch and loss"]) == ["– lost", "– lost", "✓ kept", "✓ kept", "– lost"]
+    assert str(ways.loc["whole model", "safe to share"]).startswith("no")
+    off = measured(1)
+    off["formats"][1]["difference"] = 3e-7
+    assert list(files.formats_frame(off, None)["outputs"])[:2] == ["the same bits", "off by up to 3.0e-07"]
+
+
+def test_bars_of_the_five_ways_are_as_long_as_the_files() -> None:
+    frame = files.sizes_frame(measured(8_044_443), weights=2_678_824)
+    assert list(frame["first"] + frame["second"]) == [row["bytes"] for row in measured(8_044_443)["formats"]]
+    assert frame.set_index("layer").loc["checkpoint", "second"] == 8_044_443 - 2_678_824
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.00 kB"), (2_681_749, "2.68 MB"), (134_230_551, "134 MB"),
+     (999_700, "1,000 kB"), (2_700_000, "2.70 MB"), (5 * 10**9, "5.00 GB")],
+)  # fmt: skip
+def test_sizes_have_three_digits(count: int, text: str) -> None:
+    assert files.bytes_text(count) == text

@@ -1,4 +1,3 @@
-import json
 import math
 import re
 from collections.abc import Callable
@@ -157,14 +156,12 @@ def test_the_y_axis_leaves_room_for_the_label_of_the_lowest_line() -> None:
     assert min(row["low"] for row in rows["room"]) < 0.4
 
 
-def test_series_are_painted_by_the_theme() -> None:
+def test_train_has_the_themes_first_colour_and_test_the_second() -> None:
     live = charts.live_chart(batches(10), epochs(2), 500, loss_last(0.4))
     for spec in (live.without_rows(), charts.accuracy_chart(epochs(2), range(5)).without_rows()):
         scales = [layer["encoding"]["color"]["scale"] for layer in spec["layer"] if "color" in layer["encoding"]]
         assert scales
         assert all(scale == {"domain": ["train", "test"]} for scale in scales)
-        assert '"range"' not in json.dumps(spec)
-        assert '"scheme"' not in json.dumps(spec)
 
 
 @pytest.mark.parametrize(
