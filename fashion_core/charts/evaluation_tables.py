@@ -34,7 +34,7 @@ GALLERY_COLUMNS: Final = (
 )  # fmt: skip
 
 OTHERS: Final = "other classes"
-_NAMED: Final = 4  # classes of an history, the true one included, that have a series of their own
+_NAMED: Final = 4  # classes of a history, the true one included, that have a series of their own
 
 
 def probabilities_frame(models: Mapping[str, Array], truth: int | None = None) -> pd.DataFrame:
