@@ -1,4 +1,7 @@
-"""Ask for predictions without importing torch: one process that has it answers all pages of this server."""
+"""Ask for predictions without importing torch: one process with torch answers all pages of this server.
+
+Messages are a few JSON values and arrays, never a pickle.
+"""
 
 import io
 import json
@@ -23,14 +26,14 @@ _VALUES = "values"
 
 @dataclass(frozen=True)
 class Message:
-    """``values`` is JSON-ready; no array is called "values" or "file", for ``np.savez`` has uses for these names."""
+    """``values`` is ready for JSON; no array is named "values" or "file", which ``np.savez`` uses itself."""
 
     values: dict[str, Any]
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def send(stream: IO[bytes], message: Message) -> None:
-    """Write one message. Raises ``OSError`` if nobody reads it any more."""
+    """Write one message. Raises ``OSError`` if the reader has gone."""
     packed = io.BytesIO()
     np.savez(packed, allow_pickle=False, **{_VALUES: np.array(json.dumps(message.values))}, **message.arrays)
     stream.write(_LENGTH.pack(packed.tell()))
@@ -55,15 +58,15 @@ def receive(stream: IO[bytes]) -> Message | None:
 ANSWER_SECONDS = 600.0
 """A ResNet needs a minute for 10,000 images on a slow CPU."""
 PREPARE_SECONDS = 60.0
-"""Nobody else is answered while an image is decoded; on a busy machine, starting the process takes some of it."""
+"""No other question is answered while an image is decoded. Includes starting the process on a busy machine."""
 _GONE = "The process that computes predictions ended before it answered: try again; the server's terminal says why."
 _LATE = "There was no answer within {:.0f} s, so the process that computes predictions was ended: try again."
 
 
 class Predictor:
-    """The process, started when it is first needed, and again after it has ended; one question at a time.
+    """The helper process, started when first needed and again after it has ended; it answers one question at a time.
 
-    Every question raises ``WorkerError`` with the sentence about what went wrong.
+    Every question raises ``WorkerError`` with a sentence about what went wrong.
     """
 
     def __init__(self, answer_seconds: float = ANSWER_SECONDS) -> None:
@@ -72,12 +75,12 @@ class Predictor:
         self._process: subprocess.Popen[bytes] | None = None
 
     def test_images(self, dataset: str) -> tuple[np.ndarray, np.ndarray]:
-        """The test half of a dataset: pixels (N, 28, 28) uint8 and labels (N,) int64."""
+        """Return the test half of a dataset: pixels (N, 28, 28) uint8 and labels (N,) int64."""
         arrays = self._ask(Message({"ask": "test images", "dataset": dataset})).arrays
         return arrays["pixels"], arrays["labels"]
 
     def prepare(self, file: bytes) -> Prepared:
-        """An image file made like the training set: decoding a stranger's file can't hurt this process."""
+        """Make an image file like the training set, in the other process: a hostile file can't hurt this one."""
         question = Message({"ask": "prepare"}, {"bytes": np.frombuffer(file, np.uint8)})
         found = self._ask(question, min(PREPARE_SECONDS, self._answer_seconds))
         steps = (
@@ -97,7 +100,7 @@ class Predictor:
         return self._ask(Message(asked)).arrays["probabilities"]
 
     def close(self) -> None:
-        """End the process, if there is one, in the middle of an answer too."""
+        """End the process, if there is one, even in the middle of an answer."""
         process = self._process
         if process:
             process.kill()
@@ -121,7 +124,7 @@ class Predictor:
 
     @contextmanager
     def _streams(self, seconds: float) -> Iterator[tuple[IO[bytes], IO[bytes], threading.Event]]:
-        """Where to ask and where the answer comes; a process that takes too long is killed, and the event says so."""
+        """Yield both streams, and an event that is set if the process is killed because its answer is late."""
         process, late = self._running(), threading.Event()
 
         def end() -> None:

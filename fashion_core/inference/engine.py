@@ -15,15 +15,15 @@ from fashion_core.formats.load import LoadedModel, load
 from fashion_core.runs.run import Run
 
 CACHED_BYTES = 400_000_000
-"""How much the models that are kept may take together: some hundred of the tutorial's, or eight ResNets."""
+"""For all cached models together: over a hundred of the tutorial's, or eight ResNets."""
 
 
 @torch.inference_mode()
 def probabilities(model: nn.Module, pixels: Tensor, scaling: str, device: torch.device) -> Tensor:
-    """The softmax of the logits of ``pixels`` (N, 28, 28) uint8: (N, 10) float32 on the CPU.
+    """Return the softmax of the logits of ``pixels`` (N, 28, 28) uint8: (N, 10) float32 on the CPU.
 
-    The model is in ``eval`` mode on ``device``; images go through it in batches of 1,000, scaled as it was trained.
-    Raises ``DivergedModelError`` if it answers with numbers that are not finite.
+    The model is in ``eval`` mode on ``device``; images go through it in batches of 1,000, scaled as in its training.
+    Raises ``DivergedModelError`` if its probabilities are not finite.
     """
     batches = torch.split(pixels.to(device), data.EVALUATION_BATCH)
     found = torch.cat([model(data.scale(batch, scaling)).softmax(1) for batch in batches]).float().cpu()
@@ -33,13 +33,13 @@ def probabilities(model: nn.Module, pixels: Tensor, scaling: str, device: torch.
 
 
 class Models:
-    """Models by the file they come from: each is loaded once, until its file changes or others need the room."""
+    """Models by file: each is loaded once, until its file changes or other models need the memory."""
 
     def __init__(self, capacity: int = CACHED_BYTES) -> None:
         self._models: Cache[nn.Module] = Cache(capacity, _bytes_of)
 
     def get(self, path: Path, device: torch.device) -> nn.Module:
-        """The model of this file on ``device``. Raises ``RefusedFileError`` or ``DiskError``."""
+        """Return the model of this file on ``device``. Raises ``RefusedFileError`` or ``DiskError``."""
         return self._models.get((path, device), stamp(path), lambda: load(path).model.to(device))
 
     @property
@@ -54,18 +54,18 @@ def _bytes_of(model: nn.Module) -> int:
 
 @cache
 def test_images(dataset: str) -> data.Images:
-    """The test half of a dataset, on the CPU, read once. Raises ``DataError`` or ``DiskError``."""
+    """Return the test half of a dataset, on the CPU, read once. Raises ``DataError`` or ``DiskError``."""
     return data.load(dataset)[1]
 
 
 def known_config(path: Path, loaded: LoadedModel) -> TrainConfig | None:
-    """The settings that a file's model was trained with: as it says itself, else as the run says that it lies in."""
+    """Return the settings that a file's model was trained with, from the file itself, else from the run it lies in."""
     own = loaded.extras.get("config")
     return parse_config(own) if own else _run_config(path.absolute())
 
 
 def _run_config(path: Path) -> TrainConfig | None:
-    """The settings of the run whose saved file this is; a folder that is no run, or a damaged one, tells nothing."""
+    """Return the settings of the run whose saved file this is; None in a folder that is no run, or a damaged one."""
     for run in (Run(path.parent), Run(path.parent.parent)):
         with suppress(DamagedFileError, DiskError):
             if path in run.saved_files():

@@ -1,4 +1,4 @@
-"""Anyone's image file as an upright picture of a bounded size: formats by name, limits before the decoding."""
+"""Read anyone's image file as an upright picture of bounded size: named formats only, limits before decoding."""
 
 import io
 import re
@@ -48,7 +48,7 @@ _BROKEN = (
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,
 )
-"""What Pillow raises on bytes that are not what they say: its readers are written in Python and check little."""
+"""What Pillow raises on malformed bytes: its readers are written in Python and check little."""
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _SCAN, _END = b"\xff\xda", b"\xff\xd9"
 _ORIENTATION = 0x0112
@@ -139,7 +139,7 @@ def _count_scans(data: bytes) -> int:
 
 
 def _count_pieces(data: bytes) -> int:
-    """Of how many strips or tiles a TIFF says to be; 0 for anything else. Pillow lists them before it can be asked.
+    """Count the strips or tiles that a TIFF declares; 0 for anything else. Pillow lists them before it can be asked.
 
     TIFF 6.0, section 2: an entry is tag, type, count and value; the big variant has longer numbers.
     """

@@ -1,4 +1,4 @@
-"""How good a model's answers are, how sure it may be of them, and how two models differ. Numbers in, numbers out."""
+"""How good a model's predictions are, how well calibrated, and how two models differ. Numbers in, numbers out."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -64,7 +64,7 @@ def accuracy_interval(answers: Answers) -> tuple[float, float]:
 
     Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
     """
-    from scipy.stats import binomtest  # takes half a second, which no page should wait for that does not show it
+    from scipy.stats import binomtest  # takes half a second, which only pages that need it should wait for
 
     found = binomtest(int(answers.correct.sum()), len(answers)).proportion_ci(method="wilson")
     return float(found.low), float(found.high)
@@ -78,7 +78,7 @@ def confusion_matrix(answers: Answers) -> Array:
 
 @dataclass(frozen=True)
 class ClassScore:
-    """How one class fares.
+    """The scores of one class.
 
     Attributes:
         index: the class.
@@ -96,7 +96,6 @@ class ClassScore:
 
 
 def class_scores(answers: Answers) -> list[ClassScore]:
-    """A score a class, in the order of the classes."""
     matrix = confusion_matrix(answers)
     hits, taken, support = matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1)
     return [
@@ -134,7 +133,7 @@ class Bin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Whether a model is right as often as it is sure.
+    """Whether a model is right as often as its confidence says.
 
     Attributes:
         bins: of equal width, from 0 to 1.
@@ -176,13 +175,13 @@ def _verdict(confidence: float, low: float, high: float) -> Literal["overconfide
 
 
 def misclassified(answers: Answers) -> Array:
-    """(M,) int64: the images that are answered wrong, the most confident answer first."""
+    """Return the misclassified images, (M,) int64, the most confident first."""
     wrong = np.flatnonzero(~answers.correct)
     return wrong[np.argsort(-answers.confidence[wrong], kind="stable")]
 
 
 def smallest_margins(answers: Answers) -> Array:
-    """(N,) int64: all images, those first whose two most probable classes are closest."""
+    """Return all images, (N,) int64, by the margin between their two most probable classes, the smallest first."""
     second, first = np.partition(answers.probabilities, (-2, -1), axis=1)[:, -2:].T
     return np.argsort(first - second, kind="stable")
 
@@ -208,7 +207,6 @@ class Disagreement:
 
     @property
     def better(self) -> Literal["first", "second"] | None:
-        """The model that is significantly better, or None."""
         if not self.significant:
             return None
         return "first" if self.only_first_right > self.only_second_right else "second"

@@ -1,4 +1,4 @@
-"""The process that has torch and keeps models ready, for a server that must not: it answers until it is left alone."""
+"""The process that loads torch and models for a server that must not: it answers until the server is gone."""
 
 import os
 import sys
@@ -21,20 +21,20 @@ def serve() -> None:
     answers = _take_standard_output()
     devices.make_reproducible(torch.get_num_threads())
     models = engine.Models()
-    with suppress(BrokenPipeError):  # whoever asked is gone
+    with suppress(BrokenPipeError):  # the server is gone
         while (question := receive(questions)) is not None:
             send(answers, answer(question, models))
 
 
 def _take_standard_output() -> BinaryIO:
-    """What libraries print must not stand between two answers: it goes where errors go."""
+    """Return the real standard output; what libraries print must not mix with answers, so it goes to standard error."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     return answers
 
 
 def answer(question: Message, models: engine.Models) -> Message:
-    """What was asked for, or the sentence about a problem that a person can mend."""
+    """Return what was asked for, or a sentence about a problem that a person can fix."""
     try:
         return _ANSWERS[question.values["ask"]](question, models)
     except FashionError as error:
@@ -54,7 +54,7 @@ def _prepare(question: Message, models: engine.Models) -> Message:
 
 
 def _predict(question: Message, models: engine.Models) -> Message:
-    """Of the images that were sent, or else of a dataset's test images."""
+    """Predict the images that were sent, or else a dataset's test images."""
     asked = question.values
     device = devices.resolve(asked["device"])
     model = models.get(Path(asked["file"]), device)

@@ -1,4 +1,8 @@
-"""A training step that is captured once and replayed for each full batch, so that Python is out of its way."""
+"""A training step that is captured once and replayed for each full batch, without the cost of Python.
+
+On CUDA it is a graph (https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs); on the CPU a TorchScript
+function. ``python -m tests.benchmarks training`` says what that saves.
+"""
 
 import logging
 from abc import ABC, abstractmethod
@@ -17,15 +21,15 @@ from fashion_core.models.torch_internals import NotRecordableError, Recording, r
 
 
 class CapturedStep(ABC):
-    """A ``TrainStep``: each batch of ``batch_size`` is a replay of one capture, also the first.
+    """A ``TrainStep``: each batch of ``batch_size``, even the first, is a replay of one capture.
 
-    So a step is the same one whether or not the process has just begun. A smaller batch, the last of an epoch, goes
-    through the ``step`` itself. A replay draws from the device's default generator what that would draw, and moves it
-    on as far. Model and optimizer must keep their tensors from the first batch on.
+    A step is therefore the same whether or not the process has just started. A smaller batch, the last of an epoch,
+    goes through ``step`` itself. A replay draws from the device's default generator exactly what ``step`` draws.
+    Model and optimizer must keep their tensors from the first batch on.
     """
 
     rate_dtype: ClassVar[torch.dtype]
-    """Of the learning rate, as the fused optimizers of the device read it from a tensor."""
+    """Of the learning rate, as the device's fused optimizers read it from a tensor."""
 
     def __init__(self, step: TrainStep, batch_size: int, device: torch.device) -> None:
         self.step, self._batch_size, self._device = step, batch_size, device
@@ -34,9 +38,9 @@ class CapturedStep(ABC):
         self._replay: Step | None = None
 
     def __call__(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """The loss of this batch before the step, a scalar that stays on the device.
+        """Train on a batch and return its loss before the step, a scalar that stays on the device.
 
-        Raises ``DeviceError`` if the step can't be captured, where the device needs that.
+        Raises ``DeviceError`` if the device needs a capture and the step can't be captured.
         """
         self._fill_learning_rate()
         if len(labels) < self._batch_size:
@@ -49,7 +53,7 @@ class CapturedStep(ABC):
             return self.step(inputs, labels)
 
     def _fill_learning_rate(self) -> None:
-        """A number would be a constant of the capture."""
+        """Pass the rate in a tensor: a number would become a constant of the capture."""
         (group,) = self.step.optimizer.param_groups
         if group["lr"] != self._filled:
             self._filled = group["lr"]
@@ -57,15 +61,15 @@ class CapturedStep(ABC):
 
     @abstractmethod
     def _capture(self, inputs: Tensor, labels: Tensor) -> Step:
-        """What trains on such a batch, which is a copy, and gives its loss in a tensor of its own.
+        """Return what trains on such a batch and returns its loss in a new tensor. This itself trains nothing.
 
-        Nothing is trained by this. May raise ``DeviceError``.
+        The batch is a copy. May raise ``DeviceError``.
         """
 
 
 @contextmanager
 def override_options(optimizer: Optimizer, **changed: Any) -> Iterator[None]:
-    """Other options while inside. What is saved of an optimizer never holds them."""
+    """Change the optimizer's options inside the block; a saved optimizer never contains them."""
     (group,) = optimizer.param_groups
     before = dict(group)
     group.update(changed)
@@ -78,9 +82,9 @@ def override_options(optimizer: Optimizer, **changed: Any) -> Iterator[None]:
 
 @contextmanager
 def preserve_state(model: nn.Module, optimizer: Optimizer, device: torch.device) -> Iterator[None]:
-    """Let what is trained inside leave no trace, in the same tensors; parameters have no gradient before and after.
+    """Undo what the block trains, in the same tensors; parameters have no gradient before and after.
 
-    State that the optimizer makes inside stays as zeros, from which its first step gives what it gives without any.
+    State that the optimizer creates inside stays, as zeros: its first step from zeros is its first step from nothing.
     """
     tensors = trained_tensors(model, optimizer)
     buffers = [(module, dict(module.named_buffers(recurse=False))) for module in model.modules()]
@@ -103,7 +107,7 @@ def preserve_state(model: nn.Module, optimizer: Optimizer, device: torch.device)
 
 
 def trained_tensors(model: nn.Module, optimizer: Optimizer) -> list[Tensor]:
-    """All that a step may change."""
+    """Return every tensor that a step may change."""
     return [*model.parameters(), *model.buffers(), *_state(optimizer)]
 
 
@@ -131,7 +135,7 @@ class CUDAGraphStep(CapturedStep):
             return _Captured(self.step, inputs, labels, stream)
 
     def _warmed_up(self, inputs: Tensor, labels: Tensor) -> torch.cuda.Stream:
-        """The stream to capture on, which must not be the one that everything else is computed on."""
+        """Warm up, and return the stream to capture on, which must not be the default one."""
         current, stream = torch.cuda.current_stream(self._device), torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         stream.wait_stream(current)
         with torch.cuda.stream(stream):
@@ -153,7 +157,8 @@ class _Captured:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            cause = str(error.__context__ or error).partition("\n")[0]  # what ended the capture, before its own end
+            # The context is what broke the capture; the error is how the capture ended.
+            cause = str(error.__context__ or error).partition("\n")[0]
             raise DeviceError(
                 f"A training step of {type(step.model).__name__} can't be captured in a CUDA graph ({cause}): choose "
                 "the device cpu, or take out of the model what waits for the GPU."
@@ -169,8 +174,8 @@ class _Captured:
 class TorchScriptStep(CapturedStep):
     """A ``TrainStep`` for the CPU.
 
-    One that a recording can't repeat, as of a model that goes by the numbers of its batch, is computed as it comes, and
-    the log says why. A model must not count, draw or compute outside torch: a capture runs it a few times.
+    A step that can't be recorded, as of a model that branches on the values of its batch, runs without a recording,
+    and the log says why. A model must not count, draw or compute outside torch: a capture runs it a few times.
     """
 
     rate_dtype = torch.float64
@@ -200,7 +205,7 @@ class TorchScriptStep(CapturedStep):
         return recorded
 
     def _done_by(self, step: Step, inputs: Tensor, labels: Tensor) -> list[Tensor]:
-        """The loss and all that is trained, after this batch; then it is put back."""
+        """Return the loss and all trained tensors after this batch; then undo it."""
         with preserve_state(self.step.model, self.step.optimizer, self._device):
             loss = step(inputs.clone(), labels)
             trained = trained_tensors(self.step.model, self.step.optimizer)

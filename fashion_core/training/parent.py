@@ -1,4 +1,4 @@
-"""The checkpoint that a run was resumed from: loading it, and the proof that it was loaded right."""
+"""The checkpoint that a run was resumed from: loading it, and checking that it was loaded correctly."""
 
 import math
 from typing import Any
@@ -22,7 +22,7 @@ _ROUNDING = 1e-5
 class ParentCheckpoint:
     """What a resumed run begins with.
 
-    Raises ``RunNotFoundError`` if the parent or its checkpoint is gone, ``DamagedFileError`` if it is not whole.
+    Raises ``RunNotFoundError`` if the parent or its checkpoint no longer exists, ``DamagedFileError`` if it is damaged.
     """
 
     def __init__(self, run: Run) -> None:

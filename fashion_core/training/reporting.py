@@ -20,14 +20,14 @@ from fashion_core.runs.run import Run
 REPORT_SECONDS = 0.25
 """Time between two metric rows, and so between two synchronisations with the device."""
 FIRST_REPORT_SECONDS = 0.05
-"""Time to the first row that a process writes: someone has just clicked and watches."""
+"""Time to the first row that a process writes: someone has just clicked and is watching."""
 
 
 @dataclass
 class Position:
-    """Where training stands: the next batch, and what its epoch has summed up so far.
+    """The next batch, and what its epoch has summed up so far.
 
-    ``loss_sum`` adds up the loss of each image trained on in this epoch; ``seconds`` is the time that took.
+    ``loss_sum`` is the sum over the images trained on in this epoch; ``seconds`` is the time they took.
     """
 
     epoch: int = 0
@@ -37,7 +37,7 @@ class Position:
 
 
 class Reporter:
-    """Collects the losses of batches on the device, and reads them a few times a second, all at once.
+    """Collects the losses of batches on the device and reads them together, a few times a second.
 
     ``report`` is called with the images per second whenever the position on disk should follow; with ``soon`` the first
     time comes early.
@@ -57,14 +57,14 @@ class Reporter:
         self.patience = min(FIRST_REPORT_SECONDS, REPORT_SECONDS) if soon else REPORT_SECONDS
 
     def add(self, loss: Tensor) -> None:
-        """Take the loss of the batch at the position, and move that on."""
+        """Add the loss of the batch at the position, and advance the position."""
         self.losses.append(loss)
         self.position.batch += 1
         if time.perf_counter() - self.flushed > self.patience:
             self.flush()
 
     def flush(self) -> None:
-        """Write what has been collected as a metric row and into the status. Raises ``DivergedError``."""
+        """Write the collected losses as a metric row and into the status. Raises ``DivergedError``."""
         if not self.losses:
             return
         first = self.position.batch - len(self.losses)
@@ -77,7 +77,7 @@ class Reporter:
         self.report(images / seconds)
 
     def _add_up(self, first: int, losses: list[float]) -> int:
-        """One by one, so that the sum doesn't depend on when it was read. Gives the number of images."""
+        """Add one by one, so that the sum doesn't depend on when it is read. Return the number of images."""
         images = 0
         for batch, loss in enumerate(losses, first):
             if not math.isfinite(loss):

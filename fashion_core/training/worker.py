@@ -17,9 +17,9 @@ from fashion_core.runs.store import RunStore
 
 
 def work(run: Run) -> bool:
-    """Train a run that was given to this process; False if it no longer waits for a worker, and is left alone.
+    """Train a run that was assigned to this process; return False, doing nothing, if it no longer waits for a worker.
 
-    Raises whatever ended the training, after it stands in the status.
+    Raises whatever ended the training, after writing it to the status.
     """
     with run.writing(timeout=10):
         try:
@@ -60,7 +60,7 @@ def _note_failure(run: Run, sentence: str) -> None:
 
 
 def _note(run: Run, **changes: object) -> None:
-    """The stop file goes last: a press before the status is there finds a run that still runs."""
+    """Delete the stop file last: a stop that is requested before the status is written meets a running run."""
     status = _changed(run, **changes)
     run.write_status(status)
     if status.state != "running":
@@ -78,7 +78,7 @@ def _sentence(error: Exception) -> str:
 
 
 def main(run_id: str) -> int:
-    """Train a run, and let the next one of the queue follow. Gives the exit status, as that of every command."""
+    """Train a run, then start the next one in the queue. Return the exit status."""
     store = RunStore()
     given = True
     try:

@@ -1,5 +1,6 @@
 """The process that answers for a server without torch: same bits, one process, back after it was killed."""
 
+import io
 import os
 import signal
 import threading
@@ -16,7 +17,7 @@ from fashion_core.data import batches
 from fashion_core.errors import WorkerError
 from fashion_core.formats.load import load
 from fashion_core.inference import engine
-from fashion_core.inference.client import PREDICTOR, Predictor
+from fashion_core.inference.client import PREDICTOR, Message, Predictor, receive, send
 from fashion_core.models import build_model
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
@@ -182,3 +183,31 @@ def test_a_model_that_answers_with_no_numbers_is_one_sentence(predictor: Predict
     torch.save(model.state_dict(), tmp_path / "huge.pth")
     with pytest.raises(WorkerError, match="not finite: choose an earlier checkpoint"):
         predictor.evaluate(tmp_path / "huge.pth", "synthetic", "unit")
+
+
+def sent(*messages: Message) -> bytes:
+    stream = io.BytesIO()
+    for message in messages:
+        send(stream, message)
+    return stream.getvalue()
+
+
+def test_messages_arrive_as_they_were_sent_one_after_the_other() -> None:
+    pixels = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    stream = io.BytesIO(sent(Message({"ask": "x", "n": None}, {"pixels": pixels}), Message({"ask": "y"})))
+    first, second = receive(stream), receive(stream)
+    assert first is not None
+    assert first.values == {"ask": "x", "n": None}
+    np.testing.assert_array_equal(first.arrays["pixels"], pixels)
+    assert second == Message({"ask": "y"})
+    assert receive(stream) is None
+
+
+@pytest.mark.parametrize("kept", [0, 1, 7, 8, 9, -1])
+def test_a_message_that_broke_off_is_none(kept: int) -> None:
+    assert receive(io.BytesIO(sent(Message({"ask": "x"}))[:kept])) is None
+
+
+def test_an_object_is_never_pickled_on_the_way(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="allow_pickle"):
+        send(io.BytesIO(), Message({}, {"object": np.array([tmp_path], dtype=object)}))
