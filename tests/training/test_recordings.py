@@ -181,7 +181,7 @@ def test_gradients_are_not_copied() -> None:
     """Whoever held one while autograd hands it to its parameter would make it a copy, in each replay."""
     step = TorchScriptStep(new_step(), BATCH, CPU)
     step(*batch())
-    assert "aten::copy_" not in str(step._replay._function.graph)  # type: ignore[union-attr]
+    assert "aten::copy_" not in str(step._replay.function.graph)  # type: ignore[union-attr]
 
 
 def test_recording_does_not_load_the_compiler() -> None:
