@@ -15,7 +15,7 @@ from typing import Final, Generic, TypeVar
 
 from cachetools import LRUCache
 
-SETTLED_SECONDS: Final = 2.0
+SETTLED_NS: Final = 2_000_000_000
 """The coarsest clock of a disk still in use, that of FAT; a change of the last seconds may hide another one."""
 MOST_RUNS: Final = 4096
 """Of how many runs something is kept: what the small files of one say takes about 10 kB."""
@@ -37,14 +37,21 @@ def stamp(*paths: Path | str) -> object:
 
     Two changes within one tick of the disk's clock may leave the same identity, so the stamp of a file that has just
     changed, or that comes from the future, equals no other: what is made from it is made again each time, until the
-    file has been left alone for ``SETTLED_SECONDS``.
+    file has been left alone for ``SETTLED_NS``.
     """
-    settled = time.time_ns() - int(SETTLED_SECONDS * 1e9)
-    found = tuple([identity(path) for path in paths])
-    for one in found:
-        if one and (one[2] >= settled or one[3] >= settled):
+    settled = time.time_ns() - SETTLED_NS
+    identities: list[tuple[int, int, int, int] | None] = []
+    for path in paths:  # as ``identity`` does; to call it a thousand times a page costs as much as the comparisons
+        try:
+            found = os.stat(path)  # noqa: PTH116
+        except OSError:
+            identities.append(None)
+            continue
+        modified, changed = found.st_mtime_ns, found.st_ctime_ns
+        if modified >= settled or changed >= settled:
             return object()
-    return found
+        identities.append((found.st_ino, found.st_size, modified, changed))
+    return identities
 
 
 class Cache(Generic[Value]):
@@ -66,27 +73,23 @@ class Cache(Generic[Value]):
 
         Threads that ask at once wait for the one that makes it.
         """
-        entry = self._entry(key)
+        with self._changing:
+            entry = self._entries.get(key)
         if entry and entry[0] == stamp:
             return entry[1]
         with self._making:
-            entry = self._entry(key)
+            with self._changing:
+                entry = self._entries.get(key)
             if not entry or entry[0] != stamp:
                 entry = stamp, make()
                 with self._changing, suppress(ValueError):  # larger than all the room: used, not kept
                     self._entries[key] = entry
         return entry[1]
 
-    def _entry(self, key: Hashable) -> tuple[object, Value] | None:
-        with self._changing:
-            try:
-                return self._entries[key]
-            except KeyError:
-                return None
-
     def __contains__(self, key: Hashable) -> bool:
         """Whether there is a value of this key, at any stamp."""
-        return self._entry(key) is not None
+        with self._changing:
+            return key in self._entries
 
     @property
     def size(self) -> float:

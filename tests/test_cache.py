@@ -74,9 +74,7 @@ def test_a_file_written_over_within_one_tick_is_seen(file: Path) -> None:
 def test_a_clock_that_does_not_tick_hides_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Inode, size and times all the same: only that the file is young tells that it may have changed."""
     found = file.stat()
-    stopped = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-
-    monkeypatch.setattr(cache, "identity", lambda path: stopped)
+    monkeypatch.setattr(os, "stat", lambda path: found)
     texts, read = Cache[str](8), Reads(file)
     assert texts.get(file, stamp(file), read) == "one"
     file.write_text("two")
@@ -200,7 +198,7 @@ def test_a_checkpoint_that_comes_or_goes_is_seen_at_once(store: RunStore, monkey
 
 
 def test_a_file_is_kept_once_it_has_settled(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "SETTLED_SECONDS", 0.05)
+    monkeypatch.setattr(cache, "SETTLED_NS", 50_000_000)
     texts, read = Cache[str](8), Reads(file)
 
     def is_kept() -> bool:
