@@ -11,11 +11,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from fashion_core.cache import Cache
 from fashion_core.charts.files import OPTIMIZERS
-from fashion_core.config import CLASS_NAMES, TrainConfig
+from fashion_core.config import CLASS_NAMES, MODEL_CLASSES, PIXEL_MEAN, PIXEL_STD, TrainConfig
 from fashion_core.ui.snippets.target import Target
 
-MODEL_CLASSES: Final = {"mlp": "NeuralNetwork", "cnn": "SmallCNN"}
-"""The classes of ``networks.py``; the third model is torchvision's."""
+_MEAN, _STD = f"{PIXEL_MEAN:.4f}", f"{PIXEL_STD:.4f}"
 _PIXELS: Final = {
     "unit": {
         "words": "pixels from 0 to 1",
@@ -30,10 +29,10 @@ _PIXELS: Final = {
         "black": "0",
     },
     "standard": {
-        "words": "(pixels from 0 to 1 − 0.2860) / 0.3530",
-        "transform": "transforms.Compose([transforms.ToTensor(), transforms.Normalize(0.2860, 0.3530)])",
-        "scale": ".div_(255).sub_(0.2860).div_(0.3530)",
-        "black": "-0.2860 / 0.3530",
+        "words": f"(pixels from 0 to 1 − {_MEAN}) / {_STD}",
+        "transform": f"transforms.Compose([transforms.ToTensor(), transforms.Normalize({_MEAN}, {_STD})])",
+        "scale": f".div_(255).sub_({_MEAN}).div_({_STD})",
+        "black": f"-{_MEAN} / {_STD}",
     },
 }
 """What each value of ``TrainConfig.pixels`` is in words, in torchvision, from uint8, and for a black pixel."""
