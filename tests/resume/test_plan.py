@@ -358,7 +358,7 @@ def test_proof_takes_no_damage_for_a_difference(store: RunStore, momentum: Run) 
     damaged = bytearray(child.checkpoint_path(1).read_bytes())
     damaged[len(damaged) // 2] ^= 1
     child.checkpoint_path(1).write_bytes(damaged)
-    with pytest.raises(DamagedFileError, match="is not what was saved"):
+    with pytest.raises(DamagedFileError, match="SHA-256 is not the one that was recorded"):
         check_bitwise(child, parent)
 
 
