@@ -20,32 +20,12 @@ from fashion_core.data import fashion_mnist
 from fashion_core.runs import queue
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
+from tests.support.commands import Capture, answered, refused
 from tests.support.files import change_json, small_disk
 from tests.support.processes import ROOT, command_line, wait_until
 from tests.support.runs import After, new_run, resume, set_running, set_state, train
 
-Capture = pytest.CaptureFixture[str]
 SMALL = ("--train-images", "500", "--device", "cpu", "--threads", "1")
-
-
-def refused(capsys: Capture, *arguments: str) -> str:
-    """The one line that a command is refused with."""
-    capsys.readouterr()
-    assert main(arguments) == 1
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.startswith("fashion_core: ")
-    assert printed.err.count("\n") == 1
-    return printed.err.removeprefix("fashion_core: ").strip()
-
-
-def answered(capsys: Capture, *arguments: str) -> Any:
-    """The one JSON document that a command prints."""
-    capsys.readouterr()
-    assert main([*arguments, "--json"]) == 0
-    printed = capsys.readouterr()
-    assert printed.err == ""
-    return json.loads(printed.out)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,10 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from fashion_core.config import CLASS_NAMES
@@ -15,6 +15,7 @@ from fashion_core.formats.load import load
 from fashion_core.inference import engine
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
+from tests.support.commands import Capture, answered, printed, refused
 from tests.support.processes import command_line
 from tests.support.runs import new_run, train
 
@@ -36,16 +37,9 @@ def garments(synthetic_data: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return paths
 
 
-def answer(*arguments: object) -> Any:
-    done = command_line(*map(str, arguments), "--json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+def test_predict_gives_a_record_an_image_in_their_order(run: Run, garments: list[Path], capsys: Capture) -> None:
 
-
-def test_predict_gives_a_record_an_image_in_their_order(run: Run, garments: list[Path], synthetic_data: Path) -> None:
-    import torch
-
-    found = answer("predict", run.checkpoint_path(0), *garments)
+    found = answered(capsys, "predict", run.checkpoint_path(0), *garments)
     pixels = batches.load("synthetic")[1].pixels[:3]
     expected = engine.probabilities(load(run.checkpoint_path(0)).model, pixels, "unit", torch.device("cpu"))
     for record, path, row in zip(found, garments, expected, strict=True):
@@ -59,38 +53,33 @@ def test_predict_gives_a_record_an_image_in_their_order(run: Run, garments: list
         }
 
 
-def test_predict_in_words_is_a_line_an_image(run: Run, garments: list[Path]) -> None:
-    done = command_line("predict", str(run.weights_path), *map(str, garments))
-    assert done.returncode == 0
-    assert done.stderr == ""  # the run folder says how the pixels were scaled
-    assert [line.partition(": ")[0] for line in done.stdout.splitlines()] == list(map(str, garments))
+def test_predict_in_words_is_a_line_an_image(run: Run, garments: list[Path], capsys: Capture) -> None:
+    out, err = printed(capsys, "predict", run.weights_path, *garments)
+    assert err == ""  # the run folder says how the pixels were scaled
+    assert [line.partition(": ")[0] for line in out.splitlines()] == list(map(str, garments))
 
 
 def test_what_a_file_does_not_tell_is_assumed_aloud_unless_it_is_said(
-    run: Run, garments: list[Path], tmp_path: Path
+    run: Run, garments: list[Path], tmp_path: Path, capsys: Capture
 ) -> None:
     export.export(run, 0, "weights", tmp_path / "weights.pth")
-    done = command_line("predict", str(tmp_path / "weights.pth"), str(garments[0]))
-    assert "pixels unit assumed; change that with --pixels" in done.stderr
-    said = command_line("predict", str(tmp_path / "weights.pth"), str(garments[0]), "--pixels", "raw")
-    assert said.stderr == ""
-    assert said.stdout != done.stdout
+    out, err = printed(capsys, "predict", tmp_path / "weights.pth", garments[0])
+    assert "pixels unit assumed; change that with --pixels" in err
+    raw, err = printed(capsys, "predict", tmp_path / "weights.pth", garments[0], "--pixels", "raw")
+    assert err == ""
+    assert raw != out
 
 
 def test_one_bad_image_among_others_is_named_and_nothing_is_printed(
-    run: Run, garments: list[Path], tmp_path: Path
+    run: Run, garments: list[Path], tmp_path: Path, capsys: Capture
 ) -> None:
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no image")
-    done = command_line("predict", str(run.weights_path), str(garments[0]), str(bad))
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert done.stderr.startswith(f"fashion_core: {bad}")
-    assert done.stderr.count("\n") == 1
+    assert refused(capsys, "predict", str(run.weights_path), str(garments[0]), str(bad)).startswith(str(bad))
 
 
-def test_evaluate_gives_what_the_run_measured(run: Run, synthetic_data: Path) -> None:
-    found = answer("evaluate", run.checkpoint_path(0))
+def test_evaluate_gives_what_the_run_measured(run: Run, capsys: Capture) -> None:
+    found = answered(capsys, "evaluate", run.checkpoint_path(0))
     facts = run.file_info(run.checkpoint_path(0))
     assert facts is not None
     assert found["accuracy"] == facts.accuracy
@@ -102,11 +91,10 @@ def test_evaluate_gives_what_the_run_measured(run: Run, synthetic_data: Path) ->
     assert (found["dataset"], found["pixels"]) == ("synthetic", "unit")
 
 
-def test_evaluate_in_words_says_how_good_it_is(run: Run) -> None:
-    done = command_line("evaluate", str(run.checkpoint_path(0)))
-    assert done.returncode == 0, done.stderr
-    assert "of 2,000 test images of synthetic" in done.stdout
-    assert all(name in done.stdout for name in CLASS_NAMES)
+def test_evaluate_in_words_says_how_good_it_is(run: Run, capsys: Capture) -> None:
+    out, _ = printed(capsys, "evaluate", run.checkpoint_path(0))
+    assert "of 2,000 test images of synthetic" in out
+    assert all(name in out for name in CLASS_NAMES)
 
 
 @pytest.mark.parametrize(
@@ -120,17 +108,12 @@ def test_evaluate_in_words_says_how_good_it_is(run: Run) -> None:
         (["predict", "FILE", "."], "."),
     ],
 )
-def test_bad_input_is_one_sentence(run: Run, arguments: list[str], sentence: str) -> None:
+def test_bad_input_is_one_sentence(run: Run, arguments: list[str], sentence: str, capsys: Capture) -> None:
     given = [str(run.checkpoint_path(0)) if argument == "FILE" else argument for argument in arguments]
-    done = command_line(*given)
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert sentence in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert "Traceback" not in done.stderr
+    assert sentence in refused(capsys, *given)
 
 
-def test_the_loss_of_a_model_that_is_very_wrong_is_the_recorded_one(store: RunStore) -> None:
+def test_the_loss_of_a_model_that_is_very_wrong_is_the_recorded_one(store: RunStore, capsys: Capture) -> None:
     """Its probabilities underflow; the loss is of the logits."""
     run = new_run(store, epochs=1, pixels="raw", learning_rate=0.5, optimizer="adam")
     train(run)
@@ -138,7 +121,7 @@ def test_the_loss_of_a_model_that_is_very_wrong_is_the_recorded_one(store: RunSt
     assert facts is not None
     assert facts.loss is not None
     assert facts.loss > 100
-    assert answer("evaluate", run.checkpoint_path(0))["loss"] == pytest.approx(facts.loss, rel=1e-5)
+    assert answered(capsys, "evaluate", run.checkpoint_path(0))["loss"] == pytest.approx(facts.loss, rel=1e-5)
 
 
 def test_evaluate_takes_the_dataset_that_the_file_tells(store: RunStore, real_data: Path) -> None:
