@@ -17,26 +17,14 @@ from fashion_core.models import build_model
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Parent
 from fashion_core.runs.store import RunStore
-from tests.support.browsing import PATIENCE_MS, WORD_JOINER, Server, expect_badge, open_page
-from tests.support.runs import config, new_run, train
+from tests.support.browsing import PATIENCE_MS, Server, expect_badge, open_page, read_text
+from tests.support.runs import config, trained
 
 pytestmark = pytest.mark.browser
 
 
-def trained(store: RunStore, **changes: Any) -> Run:
-    run = new_run(store, **changes)
-    train(run)
-    with run.writing():
-        run.write_status(run.status.model_copy(update={"state": "finished"}))
-    return run
-
-
 def address(server: Server, run: Run, **query: str) -> str:
     return f"{server.url}/checkpoints?" + "&".join(f"{key}={value}" for key, value in {"run": run.id, **query}.items())
-
-
-def read_text(page: Page) -> str:
-    return page.get_by_test_id("stApp").inner_text().replace(WORD_JOINER, "")
 
 
 def choose_row(page: Page, row: int) -> None:

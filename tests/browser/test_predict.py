@@ -16,7 +16,7 @@ from fashion_core.data import batches
 from fashion_core.formats.load import load
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from tests.support.browsing import PATIENCE_MS, WORD_JOINER, Server, open_page
+from tests.support.browsing import PATIENCE_MS, Server, open_page, read_text
 from tests.support.runs import new_run, train
 
 pytestmark = pytest.mark.browser
@@ -32,10 +32,6 @@ def run(store: RunStore) -> Run:
 def address(server: Server, run: Run, view: str, **query: str) -> str:
     asked = {"run": run.id, "epoch": "1", "view": view, **query}
     return f"{server.url}/predict?" + "&".join(f"{key}={quote(value)}" for key, value in asked.items())
-
-
-def read_text(page: Page) -> str:
-    return page.get_by_test_id("stApp").inner_text().replace(WORD_JOINER, "")
 
 
 def predicted(run: Run, count: int) -> list[str]:

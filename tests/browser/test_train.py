@@ -18,7 +18,7 @@ from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
 from tests.support.browsing import PATIENCE_MS, WORD_JOINER, Server, expect_badge, open_page
 from tests.support.processes import wait_until, workers
-from tests.support.runs import new_run, train
+from tests.support.runs import new_run, set_state, train
 
 pytestmark = pytest.mark.browser
 
@@ -159,8 +159,7 @@ def test_form_answers_bad_values_with_one_sentence(store: RunStore, server: Serv
 
 def test_run_is_deleted_only_after_its_dialog_is_confirmed(store: RunStore, server: Server, page: Page) -> None:
     run = new_run(store, name="to be deleted")
-    with run.writing():
-        run.write_status(run.status.model_copy(update={"state": "stopped"}))
+    set_state(run, "stopped")
     open_page(page, f"{server.url}/?run={run.id}")
     page.get_by_role("button", name="Delete…").click()
     dialog = page.get_by_role("dialog")
@@ -175,8 +174,7 @@ def test_two_browsers_that_press_continue_get_one_worker(
     store: RunStore, server: Server, page: Page, chromium: Browser
 ) -> None:
     run = new_run(store, name="shared", epochs=2000)
-    with run.writing():
-        run.write_status(run.status.model_copy(update={"state": "stopped"}))
+    set_state(run, "stopped")
     second = chromium.new_page()
     for browser in (page, second):
         open_page(browser, f"{server.url}/train?run={run.id}")
@@ -227,8 +225,7 @@ def test_names_are_shown_as_text(store: RunStore, server: Server, page: Page) ->
     name = "<b>x</b> :red[y] $z$ ![i](http://a.org/i.png) :material/home: www.a.org WWW.a.org &amp; x@a.org"
     run = new_run(store)
     run.write_labels(Labels(name=name))
-    with run.writing():
-        run.write_status(run.status.model_copy(update={"state": "stopped"}))
+    set_state(run, "stopped")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     open_page(page, f"{server.url}/train?run={run.id}")

@@ -32,6 +32,11 @@ def expect_badge(page: Page, word: str, seconds: float = 30) -> None:
     expect(page.locator(".stMarkdownBadge").filter(has_text=word)).to_be_visible(timeout=seconds * 1000)
 
 
+def read_text(page: Page) -> str:
+    """The words of a page, without the invisible joiners."""
+    return page.get_by_test_id("stApp").inner_text().replace(WORD_JOINER, "")
+
+
 @contextmanager
 def chromium_running() -> Iterator[Browser]:
     """A browser; the tests are skipped where there is none, but not in CI."""
