@@ -7,7 +7,6 @@ import streamlit as st
 
 from fashion_core.charts.files import bytes_text
 from fashion_core.runs import tables
-from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore, epoch_number
 from fashion_core.ui import common, exports, housekeeping, import_file, login, run_status, saved_file, weight_change
 from fashion_core.ui.saved_file import Chosen
@@ -15,7 +14,6 @@ from fashion_core.ui.saved_file import Chosen
 LIST, IMPORT, TIDY = "Saved files", "Import", "Verify and tidy up"
 INSIDE, WAYS, SNIPPET, COMPARE, DOWNLOAD = "Look inside", "Five ways", "In plain PyTorch", "Compare", "Download"
 ALL_RUNS = "all"
-TABLE_HEIGHT = 320
 COLUMNS = ["file", "damage", "name", "format", "epoch", "loss", "accuracy", "best", "resumed", "megabytes", "age"]
 
 
@@ -30,7 +28,8 @@ def main() -> None:
     with common.problems_shown():
         saved = tables.saved_frame(store)
         with common.problems_shown():
-            take_run(store)
+            if "run" in st.query_params and not {"epoch", "file"} & set(st.query_params):
+                st.query_params["of"] = store.get(st.query_params.pop("run")).id
         views = {
             LIST: lambda: show_list(store, saved),
             IMPORT: lambda: import_file.show_upload(store),
@@ -39,18 +38,12 @@ def main() -> None:
         common.show_tabs(views)
 
 
-def take_run(store: RunStore) -> None:
-    """List the files of a run that the address names without a file. Raises ``RunNotFoundError``."""
-    if "run" in st.query_params and not {"epoch", "file"} & set(st.query_params):
-        st.query_params["of"] = store.get(st.query_params.pop("run")).id
-
-
 def show_list(store: RunStore, saved: pd.DataFrame) -> None:
     if saved.empty:
         run_status.welcome(store)
         return
     with common.problems_shown():
-        show_page(store, filtered(saved))
+        show_table(store, filtered(saved))
     with common.problems_shown():
         chosen = saved_file.addressed_file(store)
         if chosen:
@@ -66,12 +59,9 @@ def filtered(saved: pd.DataFrame) -> pd.DataFrame:
     bind: Literal["query-params"] | None = "query-params" if is_number else None
     with st.container(horizontal=True, vertical_alignment="bottom"):
         run_id = ask_run(saved)
-        formats = st.multiselect(
-            "Format", sorted(saved["format"].dropna().unique()), key="format", bind="query-params", width=240
-        )
-        epoch = st.number_input(
-            "Epoch", min_value=0, value=None, step=1, placeholder="any", key="at", bind=bind, width=120
-        )
+        known = sorted(saved["format"].dropna().unique())
+        formats = st.multiselect("Format", known, key="format", bind="query-params", width=240)
+        epoch = st.number_input("Epoch", 0, value=None, step=1, placeholder="any", key="at", bind=bind, width=120)
         best = st.toggle("Best of each run", key="best", bind="query-params")
     keep = pd.Series(True, index=saved.index)
     if run_id != ALL_RUNS:
@@ -90,7 +80,7 @@ def ask_run(saved: pd.DataFrame) -> str:
     st.session_state["list of"] = wanted if wanted in names else ALL_RUNS
     labels = {run: name if run == ALL_RUNS else f"{name} · {run}" for run, name in names.items()}
     chosen: str = st.selectbox(
-        "Run", list(labels), format_func=labels.__getitem__, key="list of", on_change=address_run, width=320
+        "Run", labels, format_func=labels.__getitem__, key="list of", on_change=address_run, width=320
     )
     return chosen
 
@@ -100,17 +90,11 @@ def address_run() -> None:
     common.address(of=None if chosen == ALL_RUNS else chosen)
 
 
-def show_page(store: RunStore, rows: pd.DataFrame) -> None:
+def show_table(store: RunStore, every: pd.DataFrame) -> None:
     """As many rows as a browser takes at once; at first those around the one that the address names."""
-    shown = common.ask_rows(rows, "page", next(iter(addressed_rows(rows)), 0))
-    if tables.forget_changed(store, shown):
+    rows = common.ask_rows(every, "page", next(iter(addressed_rows(every)), 0))
+    if tables.forget_changed(store, rows):
         st.rerun()
-    show_table(shown)
-    part = f"{len(shown):,} of " if len(shown) < len(rows) else ""
-    st.caption(f"{part}{len(rows):,} files, {bytes_text(int(rows['bytes'].sum()))}")
-
-
-def show_table(rows: pd.DataFrame) -> None:
     table = rows.assign(
         accuracy=rows["accuracy"] * 100,
         megabytes=rows["bytes"].astype("float64") / 1e6,
@@ -124,7 +108,7 @@ def show_table(rows: pd.DataFrame) -> None:
     st.dataframe(
         table,
         hide_index=True,
-        height=TABLE_HEIGHT,
+        height=320,
         on_select=lambda: choose(rows, key),
         selection_mode="single-row",
         selection_default={"selection": {"rows": addressed_rows(rows)}},
@@ -142,16 +126,16 @@ def show_table(rows: pd.DataFrame) -> None:
         placeholder="",
         alt="All saved files",
     )
+    part = f"{len(rows):,} of " if len(rows) < len(every) else ""
+    st.caption(f"{part}{len(every):,} files, {bytes_text(int(every['bytes'].sum()))}")
 
 
 def choose(rows: pd.DataFrame, key: str) -> None:
-    chosen = st.session_state[key].selection.rows
-    if chosen:
-        row = rows.iloc[chosen[0]]
-        run = Run(common.store().root / row["run"])
-        address(common.file_query(run, run.path / row["file"]))
-    else:
-        address({})
+    query: dict[str, str] = {}
+    for row in rows.iloc[st.session_state[key].selection.rows].itertuples():
+        run = common.store().at(str(row.run))
+        query = common.file_query(run, run.path / str(row.file))
+    address(query)
 
 
 def address(query: dict[str, str]) -> None:
@@ -222,17 +206,15 @@ def show_tidy(store: RunStore, saved: pd.DataFrame) -> None:
         run_status.welcome(store)
         return
     run_id = ask_run(saved)
+    runs = store.runs() if run_id == ALL_RUNS else [store.get(run_id)]
     with st.container(border=True):
-        if run_id == ALL_RUNS:
-            housekeeping.show_verify(store, store.runs(), saved, "Verify all")
-        else:
-            housekeeping.show_verify(store, [store.get(run_id)], saved, "Verify this run")
+        housekeeping.show_verify(store, runs, saved, "Verify all" if run_id == ALL_RUNS else "Verify this run")
     with st.container(border=True):
         if run_id == ALL_RUNS:
             st.markdown("**Keep**")
             st.write("Select a run above to choose which of its checkpoints to keep.")
         else:
-            housekeeping.show_keep(store, store.get(run_id), saved[saved["run"] == run_id])
+            housekeeping.show_keep(store, runs[0], saved[saved["run"] == run_id])
 
 
 main()

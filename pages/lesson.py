@@ -76,7 +76,9 @@ def show_steps(store: RunStore, run: Run, was_active: bool) -> None:
             outputs = kept(f"outputs {run.id}", lambda: machine.lesson_outputs(store, run))
         show_snippet(2, lesson.WEIGHTS, outputs["printed"]["weights"])
         show_snippet(3, lesson.MODEL, outputs["printed"]["model"])
-        show_files(outputs)
+        with st.container(horizontal=True):
+            for name, what in FILES.items():
+                st.metric(what, f"{outputs['bytes'][name] / 1e6:.2f} MB", help=name, width=200)
         st.code(lesson.CHECK, language="python")
         st.code(outputs["printed"]["checkpoint"], language=None)
         show_training(store, 4, lesson.RESUME, child)
@@ -92,11 +94,10 @@ def last_step(store: RunStore, run: Run) -> Run | None:
     if problem is None or login.button("Try again", icon=":material/replay:"):
         try:
             child = login.actions(store).continue_lesson(run)
-        except FashionError as error:
-            problem = st.session_state[key] = common.sentence(error)
-        else:
             st.session_state[key] = None
             return child
+        except FashionError as error:
+            problem = st.session_state[key] = common.sentence(error)
     place.error(problem, icon=":material/error:")
     return lesson.resumed_run(store, run)
 
@@ -136,12 +137,6 @@ def show_training(store: RunStore, number: int, step: Step, run: Run) -> None:
     st.info(step.notice, icon=":material/visibility:")
 
 
-def show_files(outputs: dict[str, Any]) -> None:
-    with st.container(horizontal=True):
-        for name, what in FILES.items():
-            st.metric(what, f"{outputs['bytes'][name] / 1e6:.2f} MB", help=name, width=200)
-
-
 def show_losses(store: RunStore, run: Run, child: Run) -> None:
     st.subheader("5. Did it help?")
     row = compare_run(store, child)
@@ -152,13 +147,11 @@ def show_losses(store: RunStore, run: Run, child: Run) -> None:
     st.code("\n".join(f"{name} {by_half['test']}" for name, by_half in losses.items()), language=None)
     st.markdown(common.plain(sentence([row])))
     comparison_of(store, [row])
-    st.dataframe(
-        [
-            {"": name, "test images": by_half["test"], "training images": by_half["training"]}
-            for name, by_half in losses.items()
-        ],
-        hide_index=True,
-    )
+    table = [
+        {"": name, "test images": by_half["test"], "training images": by_half["training"]}
+        for name, by_half in losses.items()
+    ]
+    st.dataframe(table, hide_index=True)
     st.caption(
         "The tutorial's author measured both losses on the training images. The model has learned from those, so only "
         "the loss on the test images says how it does on images that it has never seen."

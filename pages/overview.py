@@ -95,10 +95,7 @@ def show_runs(store: RunStore) -> None:
 
 def choose(runs: pd.DataFrame, key: str) -> None:
     rows = st.session_state[key].selection.rows
-    if rows:
-        st.query_params["run"] = runs["id"].iloc[rows[0]]
-    else:
-        st.query_params.pop("run", None)
+    common.address(run=runs["id"].iloc[rows[0]] if rows else None)
 
 
 def show_details(store: RunStore, run: Run) -> None:

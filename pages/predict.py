@@ -10,9 +10,8 @@ from fashion_core.ui.predict import checkpoint_history, choose, evaluation, gall
 from fashion_core.ui.saved_file import Chosen
 from fashion_core.ui.snippets.views import show_snippet
 
-GALLERY, OWN, HISTORY, EVALUATION, TWO, SNIPPET = (
-    "Test images", "Your images", "Checkpoint history", "Evaluation", "Two models", "In plain PyTorch"
-)  # fmt: skip
+GALLERY, OWN, HISTORY = "Test images", "Your images", "Checkpoint history"
+EVALUATION, TWO, SNIPPET = "Evaluation", "Two models", "In plain PyTorch"
 
 
 def main() -> None:

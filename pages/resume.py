@@ -16,8 +16,7 @@ from fashion_core.ui import common, login, resume, run_status, saved_file, setti
 from fashion_core.ui.comparison import show_comparison, show_lineage
 
 RESUME, LINEAGE = "Resume", "Lineage"
-FIXED = ("name", "model", "epochs")
-"""Settings that are not overridden: the checkpoint decides the model, and epochs are asked as additional ones."""
+FIXED = ("name", "model", "epochs")  # not overridden: the checkpoint decides the model, epochs are additional ones
 ESSENTIAL = ("learning_rate", "batch_size", "optimizer", "schedule")
 
 
@@ -109,18 +108,6 @@ def show_curve(run: Run, epoch: int, saved: list[int]) -> None:
     st.vega_lite_chart(spec, on_select=lambda: take_click(key, saved), key=key, alt="Test loss of this run by epoch")
 
 
-def choose_epoch(run: Run, epoch: int, saved: list[int]) -> None:
-    st.session_state["resume epoch"] = epoch
-    st.selectbox(
-        "Checkpoint",
-        saved,
-        format_func=lambda number: f"epoch {number}",
-        key="resume epoch",
-        on_change=lambda: common.address(run=run.id, epoch=st.session_state["resume epoch"]),
-        width=200,
-    )
-
-
 def take_click(key: str, saved: list[int]) -> None:
     """Select the clicked epoch if its checkpoint is still there."""
     points = st.session_state[key].selection.get(live.SELECTION) or []
@@ -129,14 +116,21 @@ def take_click(key: str, saved: list[int]) -> None:
 
 
 def ask_and_start(store: RunStore, run: Run, epoch: int, saved: list[int]) -> None:
-    """Additional epochs and overrides, the verdict on them, and the button.
-
-    ``saved`` are the epochs to choose from, as they were when ``epoch`` was found among them.
-    """
+    """Additional epochs and overrides, the verdict on them, and the button; ``epoch`` was found among ``saved``."""
     show_curve(run, epoch, saved)
     with st.container(horizontal=True):
-        choose_epoch(run, epoch, saved)
-        additional = ask_additional(run, epoch)
+        st.session_state["resume epoch"] = epoch
+        st.selectbox(
+            "Checkpoint",
+            saved,
+            format_func="epoch {}".format,
+            key="resume epoch",
+            on_change=lambda: common.address(run=run.id, epoch=st.session_state["resume epoch"]),
+            width=200,
+        )
+        planned = plan.planned_epochs(run, epoch)
+        key, hint = f"additional {run.id} {epoch}", f"{planned} would finish the run as planned."
+        additional = st.number_input("Additional epochs", value=planned, step=1, key=key, help=hint, width=200)
     overrides = ask_overrides(run)
     epochs, several = ask_several(run, epoch, saved)
     requests = [ResumeRequest(at, additional, {**overrides, **more}) for at in epochs for more in several]
@@ -145,12 +139,6 @@ def ask_and_start(store: RunStore, run: Run, epoch: int, saved: list[int]) -> No
     if login.button(label, type="primary", icon=":material/play_arrow:", key=common.press_key(f"go {run.id} {epoch}")):
         start(store, run, requests)
     resume.show_script(run, requests[0])
-
-
-def ask_additional(run: Run, epoch: int) -> int:
-    planned = plan.planned_epochs(run, epoch)
-    key, help_text = f"additional {run.id} {epoch}", f"{planned} would finish the run as planned."
-    return st.number_input("Additional epochs", value=planned, step=1, key=key, help=help_text, width=200)
 
 
 def ask_overrides(run: Run) -> dict[str, Any]:
@@ -167,15 +155,9 @@ def ask_overrides(run: Run) -> dict[str, Any]:
 def ask_several(run: Run, epoch: int, saved: list[int]) -> tuple[list[int], list[dict[str, Any]]]:
     """Ask for several checkpoints and several values of one setting: each pair becomes a run."""
     with st.expander("From several checkpoints, or with several values", icon=":material/account_tree:"):
-        epochs = st.multiselect(
-            "Checkpoints", saved, default=[epoch], format_func=lambda at: f"epoch {at}",
-            key=f"epochs {run.id} {epoch}",
-        )  # fmt: skip
-        choices = {setting.name: setting for setting in settings() if setting.name not in FIXED}
-        name = st.selectbox(
-            "Setting to vary", list(choices), format_func=lambda name: choices[name].label, index=None,
-            placeholder="none", key="vary",
-        )  # fmt: skip
+        epochs = st.multiselect("Checkpoints", saved, [epoch], "epoch {}".format, key=f"epochs {run.id} {epoch}")
+        labels = {setting.name: setting.label for setting in settings() if setting.name not in FIXED}
+        name = st.selectbox("Setting to vary", labels, None, labels.__getitem__, key="vary", placeholder="none")
         text = st.text_input("Values, separated by commas", key="values", disabled=name is None)
     overrides: list[dict[str, Any]] = [{name: value.strip()} for value in text.split(",") if name and value.strip()]
     return epochs or [epoch], overrides or [{}]

@@ -16,7 +16,6 @@ from fashion_core.ui.live import snapshot, views
 from fashion_core.ui.snippets import scripts
 
 ESSENTIAL = ("name", "dataset", "model", "epochs", "batch_size", "optimizer", "learning_rate")
-LOG_LINES = 200
 
 
 def main() -> None:
@@ -44,12 +43,11 @@ def show_form(store: RunStore) -> None:
     if config:
         settings_form.offer_download(store, config)
         settings_form.show_cautions([(config.precision, config.device)])
-    key = common.press_key("start")
-    bad = config is None
+    key, bad = common.press_key("start"), config is None
     pressed = login.button("Start", type="primary", icon=":material/play_arrow:", disabled=bad, key=key)
-    if pressed and config:
-        start(store, config)
     if config:
+        if pressed:
+            start(store, config)
         show_meaning(config)
     common.machine_expander()
 
@@ -64,7 +62,6 @@ def ask_settings(preset: str) -> dict[str, Any]:
 
 
 def start(store: RunStore, config: TrainConfig) -> None:
-    """Start the run and open its live view."""
     common.count_press()
     with common.problems_shown(), st.spinner("Starting…"):
         st.session_state["started"] = login.actions(store).start(config).id
@@ -102,9 +99,8 @@ def show_imported(store: RunStore, run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         run_status.state_badge(run.state())
         st.markdown(run_status.whereabouts(store, run), width="content")
-    notes = run.labels.notes
-    if notes:
-        st.info(common.plain(notes), icon=":material/info:")
+    if run.labels.notes:
+        st.info(common.plain(run.labels.notes), icon=":material/info:")
     common.model_expander(run.record.config.model)
 
 
@@ -154,7 +150,7 @@ def offer_action(store: RunStore, run: Run, state: State) -> None:
 def show_log(run: Run) -> None:
     expander = st.expander("Log", icon=":material/terminal:", on_change="rerun")
     if expander.open:
-        expander.code(run.log_tail(LOG_LINES) or "The worker has printed nothing.", language=None)
+        expander.code(run.log_tail(lines=200) or "The worker has printed nothing.", language=None)
 
 
 main()

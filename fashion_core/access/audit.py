@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from io import RawIOBase
 from pathlib import Path
 from typing import Final
 
@@ -28,17 +29,17 @@ class Entry:
     when: str  # UTC, ISO 8601
     who: str
     what: str
-    run: str | None = None
-    detail: str = ""
-    outcome: str = "interrupted"
+    run: str | None
+    detail: str
+    outcome: str
 
 
-def entry(who: str, what: str, run: str | None = None, detail: str = "") -> Entry:
-    return Entry(datetime.now(UTC).isoformat(timespec="milliseconds"), who, what, run, detail)
+def entry(who: str, what: str, run: str | None = None, detail: str = "", outcome: str = "interrupted") -> Entry:
+    return Entry(datetime.now(UTC).isoformat(timespec="milliseconds"), who, what, run, detail, outcome)
 
 
 def check(root: Path) -> None:
-    """Raise ``DiskError`` if this store can't note an action; a store that is not there yet will be made."""
+    """Raise ``DiskError`` if this store can't note an action; a store that does not exist yet will be made."""
     if root.exists():
         with _opened(root):
             pass
@@ -48,37 +49,24 @@ def write(root: Path, entry: Entry) -> None:
     """Append a line in one write; only an action that was done creates a store. Raises ``DiskError``."""
     if entry.outcome != DONE and not root.exists():
         return
-    with _opened(root) as descriptor:
-        data = _break_of_a_torn_line(descriptor) + _as_line(entry)
-        if os.write(descriptor, data) < len(data):
+    shown = {name: value and printable(value) for name, value in asdict(entry).items()}
+    with _opened(root) as log:
+        log.seek(max(0, log.seek(0, os.SEEK_END) - 1))
+        torn = log.read(1) not in (b"", b"\n")  # by a crash or a full disk: ended here, so that only that line is lost
+        line = b"\n" * torn + json.dumps(shown).encode() + b"\n"
+        if log.write(line) < len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        os.fsync(descriptor)
+        os.fsync(log.fileno())
 
 
 @contextmanager
-def _opened(root: Path) -> Iterator[int]:
+def _opened(root: Path) -> Iterator[RawIOBase]:
     path = root / NAME
     with files.disk_errors(path):
         root.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
-
-
-def _as_line(entry: Entry) -> bytes:
-    shown = {name: printable(value) if isinstance(value, str) else value for name, value in asdict(entry).items()}
-    return json.dumps(shown).encode() + b"\n"
-
-
-def _break_of_a_torn_line(descriptor: int) -> bytes:
-    """End a line that a crash or a full disk has cut short, so that only that one is lost."""
-    size = os.fstat(descriptor).st_size
-    if size == 0:
-        return b""
-    os.lseek(descriptor, size - 1, os.SEEK_SET)
-    return b"" if os.read(descriptor, 1) == b"\n" else b"\n"
+        with os.fdopen(descriptor, "rb+", buffering=0) as log:
+            yield log
 
 
 def read(root: Path) -> list[Entry]:
@@ -86,10 +74,8 @@ def read(root: Path) -> list[Entry]:
     path = root / NAME
     with files.disk_errors(path):
         lines = path.read_bytes().split(b"\n") if path.exists() else []
-    return [found for found in map(_parse, lines) if found]
-
-
-def _parse(line: bytes) -> Entry | None:
-    with suppress(ValueError, TypeError, RecursionError):
-        return Entry(**json.loads(line))
-    return None
+    found = []
+    for line in lines:
+        with suppress(ValueError, TypeError, RecursionError):
+            found.append(Entry(**json.loads(line)))
+    return found

@@ -4,6 +4,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -28,6 +29,7 @@ ImportFile = Callable[[RunStore, Path, str, Mapping[str, str]], Run]
 _SPOOLED: Final = "spooled upload"
 
 
+@dataclass(frozen=True)
 class Actions:
     """What one person may do to a store right now: make one for each action.
 
@@ -35,9 +37,8 @@ class Actions:
     and whatever the function of a lower room raises that does the work.
     """
 
-    def __init__(self, store: RunStore, actor: Actor) -> None:
-        self.store = store
-        self.actor = actor
+    store: RunStore
+    actor: Actor
 
     def start(self, config: TrainConfig) -> Run:
         with self._acting("start") as entry:
@@ -61,11 +62,7 @@ class Actions:
             queue.continue_run(self.store, run)
 
     def resume(self, run: Run, requests: Sequence[ResumeRequest]) -> list[Run]:
-        with self._acting("resume", run) as entry:
-            made = plan.resume(self.store, run, requests)
-            entry.detail = f"made {', '.join(child.id for child in made)}"
-        self._note_made(made, run)
-        return made
+        return self._resuming(run, "", lambda: plan.resume(self.store, run, requests))
 
     def begin_lesson(self, given: Mapping[str, Any]) -> Run:
         with self._acting("start", detail="lesson") as entry:
@@ -80,19 +77,24 @@ class Actions:
         """
         if self.actor.role != "operator" or not lesson.is_due(self.store, run):
             return lesson.resumed_run(self.store, run)
-        with self._acting("resume", run, "lesson") as entry:
-            child = lesson.continue_run(self.store, run)
-            made = [child] if child else []
-            entry.detail = f"lesson, made {', '.join(child.id for child in made)}"
-        self._note_made(made, run)
-        return child
+        made = self._resuming(run, "lesson", lambda: [*filter(None, [lesson.continue_run(self.store, run)])])
+        return made[0] if made else None
+
+    def _resuming(self, run: Run, detail: str, make: Callable[[], list[Run]]) -> list[Run]:
+        """Note each run that is made on a line of its own too, so that the audit can be searched for it."""
+        with self._acting("resume", run, detail) as entry:
+            made = make()
+            entry.detail = ", ".join([*filter(None, [detail]), f"made {', '.join(child.id for child in made)}"])
+        for child in made:
+            self._note(audit.entry(self.actor.name, "start", child.id, f"resumed from {run.id}", audit.DONE))
+        return made
 
     def keep_upload(self, session: MutableMapping[Any, Any], upload: str, name: str, source: BinaryIO) -> Path:
         """Return the copy of the upload with this id on the store's disk, made once a session.
 
         The copy of another upload of this session is removed.
         """
-        self._check("upload", detail=name)
+        self._entry("upload", detail=name)
         known, path = session.get(_SPOOLED, ("", Path()))
         if known != upload or not path.exists():
             forget_upload(session)
@@ -120,10 +122,8 @@ class Actions:
     def relabel(self, run: Run, labels: Labels, before: Labels | None) -> None:
         """Write the labels unless somebody else has changed them since they were ``before``.
 
-        ``before`` is None where they could not be read. Labels that can't be read now are set aside.
-
-        Raises:
-            RunStateError: They are no longer ``before``.
+        ``before`` is None where they could not be read. Labels that can't be read now are set aside. Raises
+        ``RunStateError`` if they are no longer ``before``.
         """
         with self._acting("relabel", run, labels.name):
             now = run.whole_labels
@@ -148,9 +148,8 @@ class Actions:
     @contextmanager
     def _acting(self, what: str, run: Run | None = None, detail: str = "") -> Iterator[Entry]:
         """Note what is done inside, and how it ended."""
-        self._check(what, run, detail)
+        entry = self._entry(what, run, detail)
         audit.check(self.store.root)
-        entry = audit.entry(self.actor.name, what, run.id if run else None, detail)
         try:
             yield entry
             entry.outcome = audit.DONE
@@ -160,20 +159,14 @@ class Actions:
         finally:
             self._note(entry)
 
-    def _check(self, what: str, run: Run | None = None, detail: str = "") -> None:
-        if self.actor.role == "operator":
-            return
+    def _entry(self, what: str, run: Run | None = None, detail: str = "") -> Entry:
+        """Return the line of an action that is allowed; note one that is not, and raise ``NotAllowedError``."""
         entry = audit.entry(self.actor.name, what, run.id if run else None, detail)
-        entry.outcome = "refused"
-        self._note(entry)
-        raise NotAllowedError(f"That was not done. {self.actor.why}")
-
-    def _note_made(self, made: Sequence[Run], parent: Run) -> None:
-        """Note each run on a line of its own, so that the audit can be searched for it."""
-        for run in made:
-            line = audit.entry(self.actor.name, "start", run.id, f"resumed from {parent.id}")
-            line.outcome = audit.DONE
-            self._note(line)
+        if self.actor.role != "operator":
+            entry.outcome = "refused"
+            self._note(entry)
+            raise NotAllowedError(f"That was not done. {self.actor.why}")
+        return entry
 
     def _note(self, entry: Entry) -> None:
         try:
@@ -191,8 +184,7 @@ def from_command_line(store: RunStore) -> Actions:
 def forget_upload(session: MutableMapping[Any, Any]) -> None:
     """Remove the copy of an upload that the session has, if any."""
     if _SPOOLED in session:
-        _, path = session.pop(_SPOOLED)
-        shutil.rmtree(path.parent, ignore_errors=True)
+        shutil.rmtree(session.pop(_SPOOLED)[1].parent, ignore_errors=True)
 
 
 def _spool(store: RunStore, source: BinaryIO) -> Path:

@@ -12,8 +12,6 @@ from typing import Any, Final, Literal
 from fashion_core.errors import ConfigError, printable
 
 Role = Literal["operator", "viewer", "stranger"]
-EVERYONE: Final = "everyone"
-ANYONE: Final = "*"
 LOGIN_FIRST: Final = "Log in to see the runs of this server."
 EXPIRED: Final = "Your login has expired: log in again."
 LOOK_ONLY: Final = "You may look, use models and download; only operators may start, stop, import or change anything."
@@ -68,7 +66,7 @@ class Roles:
 
     def of(self, email: str) -> Role:
         """The most that this address may do; it is empty for a login without a verified one."""
-        listed = {ANYONE, _comparable(email)} if email else {ANYONE}
+        listed = {"*", _comparable(email)} if email else {"*"}
         if listed & self.operators:
             return "operator"
         return "viewer" if listed & self.viewers else "stranger"
@@ -98,39 +96,33 @@ def read_roles(section: object) -> Roles:
     """Read the ``[access]`` section of the secrets. Raises ``ConfigError``."""
     if not isinstance(section, Mapping) or set(section) - {"operators", "viewers"}:
         raise ConfigError("[access] in the secrets should hold operators = […] and viewers = […] and nothing else.")
-    return Roles(**{str(name): _addresses(str(name), value) for name, value in section.items()})
-
-
-def _addresses(name: str, value: object) -> frozenset[str]:
-    if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(one, str) for one in value):
-        raise ConfigError(f'{name} of [access] in the secrets should be a list such as ["anna@example.org"].')
-    return frozenset(map(_comparable, value))
-
-
-def everyone_may(environment: Mapping[str, str]) -> bool:
-    """Whether ``FASHION_ACCESS`` makes everyone an operator. Raises ``ConfigError``."""
-    value = environment.get("FASHION_ACCESS", "")
-    if value not in ("", EVERYONE):
-        raise ConfigError(f"FASHION_ACCESS should be {EVERYONE} or not set, not {value!r}.")
-    return value == EVERYONE
+    for name, value in section.items():
+        if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(one, str) for one in value):
+            raise ConfigError(f'{name} of [access] in the secrets should be a list such as ["anna@example.org"].')
+    return Roles(**{name: frozenset(map(_comparable, value)) for name, value in section.items()})
 
 
 def without_login(request: Request, environment: Mapping[str, str]) -> Actor:
-    """Who asks a server that has no login. Raises ``ConfigError``."""
-    everyone = everyone_may(environment)
+    """Who asks a server that has no login; ``FASHION_ACCESS`` may make all operators. Raises ``ConfigError``."""
+    everyone = environment.get("FASHION_ACCESS", "")
+    if everyone not in ("", "everyone"):
+        raise ConfigError(f"FASHION_ACCESS should be everyone or not set, not {everyone!r}.")
     if request.is_of_this_machine():
         return Actor("this machine", "operator")
     name = f"{request.ip or 'this machine'}, not logged in"
     return Actor(name, "operator") if everyone else Actor(name, "viewer", NOT_SHARED)
 
 
-def with_login(claims: Mapping[str, Any], roles: Roles, now: float | None = None) -> Actor:
-    """Who asks a server that has a login; ``claims`` are those of the id token, ``now`` is in seconds."""
+def with_login(claims: Mapping[str, Any], roles: Roles) -> Actor:
+    """Who asks a server that has a login; ``claims`` are those of the id token."""
     if claims.get("is_logged_in") is not True:
         return Actor("not logged in", "stranger", LOGIN_FIRST)
-    email = verified_email(claims)
+    email, verified = claims.get("email"), claims.get("email_verified", True)
+    if not isinstance(email, str) or verified not in (True, "true"):
+        email = ""
     name = printable(email or str(claims.get("sub", "no name")))
-    if not _is_current(claims.get("exp"), time.time() if now is None else now):
+    expires = claims.get("exp")
+    if not (isinstance(expires, int | float) and time.time() < expires):
         return Actor(name, "stranger", EXPIRED)
     role = roles.of(email)
     why = {
@@ -144,16 +136,6 @@ def with_login(claims: Mapping[str, Any], roles: Roles, now: float | None = None
 def may_look(claims: Mapping[str, Any], roles: Roles | None) -> bool:
     """Whether somebody who came in with these ``claims`` may still see the store; without ``roles`` everyone may."""
     return roles is None or with_login(claims, roles).role != "stranger"
-
-
-def verified_email(claims: Mapping[str, Any]) -> str:
-    """The e-mail address of a login; empty if the provider says that it has not been verified."""
-    email, verified = claims.get("email"), claims.get("email_verified", True)
-    return email if isinstance(email, str) and verified in (True, "true") else ""
-
-
-def _is_current(expires: object, now: float) -> bool:
-    return isinstance(expires, int | float) and now < expires
 
 
 def providers(section: object) -> list[str | None]:

@@ -11,7 +11,6 @@ from fashion_core.access.gate import from_command_line
 from fashion_core.cli.answer import answer, given_settings, print_json
 from fashion_core.errors import DamagedFileError
 from fashion_core.formats import inspect as inspection
-from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore, run_record
 from fashion_core.runs.verify import count_files
 
@@ -26,8 +25,8 @@ def _summary(path: Path, found: inspection.Inspection) -> Iterator[str]:
     yield f"sha256: {found.sha256 or 'not computed, because the file is large; --numbers computes it'}"
     parameters = f", {found.parameters:,} parameters" if found.parameters else ""
     yield f"model: {found.model or 'none of this app'}{parameters}"
-    optimizer = found.optimizer.name if found.optimizer else "none"
-    yield f"epoch: {_or_none(found.epoch)}   loss: {_or_none(found.loss)}   optimizer: {optimizer}"
+    epoch, loss = ("none" if number is None else f"{number:g}" for number in (found.epoch, found.loss))
+    yield f"epoch: {epoch}   loss: {loss}   optimizer: {found.optimizer.name if found.optimizer else 'none'}"
     yield f"verdict for resuming: {found.verdict}" + (f"; missing: {', '.join(found.missing)}" if found.missing else "")
     yield from (f"differs from the nearest model: {difference}" for difference in found.differences)
     yield from (f"refers to {name}" for name in found.names)
@@ -40,21 +39,12 @@ def _summary(path: Path, found: inspection.Inspection) -> Iterator[str]:
         yield found.refusal
 
 
-def _or_none(value: float | None) -> str:
-    return "none" if value is None else f"{value:g}"
-
-
 def import_file(options: argparse.Namespace) -> None:
     from fashion_core.formats import import_file
 
     run = from_command_line(RunStore()).import_file(*_what_to_import(options), how=import_file.import_file)
-    answer(options, run_record(run), _imported(run))
-
-
-def _imported(run: Run) -> Iterator[str]:
-    yield f"run {run.id} in {run.path}: {run.record.config.model} at epoch {run.epochs_saved()[0]}"
-    if run.labels.notes:
-        yield run.labels.notes
+    line = f"run {run.id} in {run.path}: {run.record.config.model} at epoch {run.epochs_saved()[0]}"
+    answer(options, run_record(run), filter(None, (line, run.labels.notes)))
 
 
 def _what_to_import(options: argparse.Namespace) -> tuple[Path, str, dict[str, str]]:

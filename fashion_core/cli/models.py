@@ -1,8 +1,7 @@
 """The commands about data, devices, models and the lesson; those that need torch import it when they run."""
 
 import argparse
-from collections.abc import Iterator
-from typing import Any
+from itertools import chain
 
 from tqdm import tqdm
 
@@ -23,14 +22,13 @@ def list_devices(options: argparse.Namespace) -> None:
     from fashion_core import devices
 
     found = devices.describe()
-    answer(options, found, (_device_line(found, name) for name in found["devices"]))
-
-
-def _device_line(found: dict[str, Any], name: str) -> str:
-    threads = f", {found['threads']} threads" if name == "cpu" else ""
-    bf16 = "" if name in found["bf16"] else ", no bf16 instructions"
-    auto = ", taken by auto" if name == found["automatic"] else ""
-    return f"{name}: {found['devices'][name]}{threads}{bf16}{auto}"
+    lines = []
+    for name, processor in found["devices"].items():
+        threads = f", {found['threads']} threads" if name == "cpu" else ""
+        bf16 = "" if name in found["bf16"] else ", no bf16 instructions"
+        auto = ", taken by auto" if name == found["automatic"] else ""
+        lines.append(f"{name}: {processor}{threads}{bf16}{auto}")
+    answer(options, found, lines)
 
 
 def show_model(options: argparse.Namespace) -> None:
@@ -50,13 +48,8 @@ def run_lesson(options: argparse.Namespace) -> None:
     store = RunStore()
     run = store.get(options.run)
     found = lesson_outputs.losses(run, lesson.last_run(store, run)) if options.losses else lesson_outputs.outputs(run)
-    answer(options, found, _lesson_lines(found))
-
-
-def _lesson_lines(found: dict[str, Any]) -> Iterator[str]:
-    for name, printed in found.items():
-        yield f"--- {name}"
-        yield from (f"{key}: {value}" for key, value in printed.items())
+    lines = ([f"--- {name}", *(f"{key}: {value}" for key, value in said.items())] for name, said in found.items())
+    answer(options, found, chain.from_iterable(lines))
 
 
 def predict_images(options: argparse.Namespace) -> None:

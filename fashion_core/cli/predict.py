@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,20 +21,27 @@ from fashion_core.loops import test_loop
 
 def predict_images(options: argparse.Namespace) -> None:
     """Print a record for each image, in the order given. Raises ``ImageError`` if one can't be read, before any."""
-    pixels = torch.stack([_prepared(path) for path in options.images])
+    images = []
+    for path in options.images:
+        try:
+            images.append(torch.from_numpy(prepare.prepare(path).pixels))
+        except ImageError as error:
+            raise ImageError(f"{path}: {error}") from error
     model, config = _model(options, ("pixels",))
-    found = engine.probabilities(model, pixels, config.pixels, devices.resolve(config.device))
-    records = [_record(path, row) for path, row in zip(options.images, found.tolist(), strict=True)]
-    answer(
-        options, records, (f"{record['image']}: {record['class']} {record['probability']:.1%}" for record in records)
-    )
-
-
-def _prepared(path: Path) -> torch.Tensor:
-    try:
-        return torch.from_numpy(prepare.prepare(path).pixels)
-    except ImageError as error:
-        raise ImageError(f"{path}: {error}") from error
+    found = engine.probabilities(model, torch.stack(images), config.pixels, devices.resolve(config.device))
+    records = [
+        {
+            "image": str(path),
+            "class": CLASS_NAMES[index],
+            "class_index": index,
+            "probability": row[index],
+            "probabilities": dict(zip(CLASS_NAMES, row, strict=True)),
+        }
+        for path, row in zip(options.images, found.tolist(), strict=True)
+        for index in [row.index(max(row))]
+    ]
+    lines = (f"{record['image']}: {record['class']} {record['probability']:.1%}" for record in records)
+    answer(options, records, lines)
 
 
 def _model(options: argparse.Namespace, needed: tuple[str, ...]) -> tuple[nn.Module, TrainConfig]:
@@ -45,25 +51,11 @@ def _model(options: argparse.Namespace, needed: tuple[str, ...]) -> tuple[nn.Mod
     known = engine.known_config(options.file, loaded)
     settings = {"dataset": known.dataset, "pixels": known.pixels} if known else {}
     config = parse_config({**settings, **given})
-    assumed = [f"{name} {getattr(config, name)}" for name in needed if name not in {**settings, **given}]
+    assumed = " and ".join(f"{name} {getattr(config, name)}" for name in needed if name not in {**settings, **given})
     if assumed:
-        flags = " or ".join(f"--{name}" for name in needed)
-        print(
-            f"The file does not say what it was trained on: {' and '.join(assumed)} assumed; change that with {flags}.",
-            file=sys.stderr,
-        )
+        advice = f"change that with {' or '.join(f'--{name}' for name in needed)}."
+        print(f"The file does not say what it was trained on: {assumed} assumed; {advice}", file=sys.stderr)
     return loaded.model.to(devices.resolve(config.device)), config
-
-
-def _record(image: Path, row: list[float]) -> dict[str, Any]:
-    index = row.index(max(row))
-    return {
-        "image": str(image),
-        "class": CLASS_NAMES[index],
-        "class_index": index,
-        "probability": row[index],
-        "probabilities": dict(zip(CLASS_NAMES, row, strict=True)),
-    }
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -74,25 +66,9 @@ def evaluate(options: argparse.Namespace) -> None:
     found = engine.probabilities(model, images.pixels, config.pixels, device)
     batches = data.test_batches(images.to(device), config.pixels)
     loss = test_loop(batches, model, nn.CrossEntropyLoss(reduction="none")).loss
-    report = {"file": str(options.file), **_report(config, Answers(found.numpy(), images.labels.numpy()), loss)}
-    answer(options, report, _report_lines(report))
-
-
-def _report_lines(report: dict[str, Any]) -> Iterator[str]:
-    low, high = report["interval"]
-    yield f"{report['file']}: {report['accuracy']:.2%} of {report['images']:,} test images of {report['dataset']}"
-    error = f"expected calibration error {report['expected_calibration_error']:.2%}"
-    yield f"95 % interval {low:.2%} to {high:.2%}, loss {report['loss']:.4f}, {error}"
-    for one in report["classes"]:
-        yield f"{one['class']:<12} precision {_percent(one['precision'])}  recall {_percent(one['recall'])}"
-
-
-def _percent(value: float | None) -> str:
-    return f"{'–' if value is None else f'{value:.1%}':>6}"
-
-
-def _report(config: TrainConfig, answers: Answers, loss: float) -> dict[str, Any]:
-    return {
+    answers = Answers(found.numpy(), images.labels.numpy())
+    report = {
+        "file": str(options.file),
         "dataset": config.dataset,
         "pixels": config.pixels,
         "images": len(answers.labels),
@@ -106,3 +82,14 @@ def _report(config: TrainConfig, answers: Answers, loss: float) -> dict[str, Any
             for name, one in zip(CLASS_NAMES, scores.class_scores(answers), strict=True)
         ],
     }
+    answer(options, report, _report_lines(report))
+
+
+def _report_lines(report: dict[str, Any]) -> Iterator[str]:
+    low, high = report["interval"]
+    yield f"{report['file']}: {report['accuracy']:.2%} of {report['images']:,} test images of {report['dataset']}"
+    error = f"expected calibration error {report['expected_calibration_error']:.2%}"
+    yield f"95 % interval {low:.2%} to {high:.2%}, loss {report['loss']:.4f}, {error}"
+    for one in report["classes"]:
+        precision, recall = ("–" if one[key] is None else f"{one[key]:.1%}" for key in ("precision", "recall"))
+        yield f"{one['class']:<12} precision {precision:>6}  recall {recall:>6}"

@@ -14,14 +14,7 @@ from tqdm import tqdm
 from fashion_core.access import audit
 from fashion_core.access.gate import Actions, from_command_line
 from fashion_core.cli.answer import answer, given_settings, print_json
-from fashion_core.errors import (
-    ConfigError,
-    DamagedFileError,
-    DiskError,
-    RunNotFoundError,
-    RunStateError,
-    printable,
-)
+from fashion_core.errors import ConfigError, DamagedFileError, DiskError, RunNotFoundError, RunStateError, printable
 from fashion_core.resume import comparison, plan
 from fashion_core.resume.labels import SAME, percent
 from fashion_core.resume.plan import ResumeRequest
@@ -30,7 +23,6 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import ACTIVE_STATES, UNDER_WAY_STATES
 from fashion_core.runs.store import RunStore, epoch_number, run_record
 
-NO_RUNS: Final = "No runs yet: `python -m fashion_core train` makes one."
 _POLL_SECONDS: Final = 0.1
 
 
@@ -47,8 +39,12 @@ def resume_run(options: argparse.Namespace) -> None:
     actions = from_command_line(RunStore())
     parent = actions.store.get(options.run)
     overrides = {name: value for name, value in given_settings(options).items() if name != "epochs"}
-    epochs = _epochs(options.epoch, parent)
-    requests = [ResumeRequest(epoch, _additional(options.epochs, parent, epoch), overrides) for epoch in epochs]
+    requests = [
+        ResumeRequest(
+            epoch, plan.planned_epochs(parent, epoch) if options.epochs is None else options.epochs, overrides
+        )
+        for epoch in _epochs(options.epoch, parent)
+    ]
     if not options.json:
         for planned in plan.plan_runs(parent, requests):
             reasons = map(printable, planned.verdict.reasons)
@@ -68,17 +64,13 @@ def _print_cautions(runs: Sequence[Run]) -> None:
 def _epochs(text: str, parent: Run) -> list[int]:
     if text == "all":
         return parent.epochs_saved() or [0]  # which is then refused with a sentence
-    epochs: dict[int, None] = {}
+    epochs = []
     for epoch in map(epoch_number, text.split(",")):
         if epoch is None:
             raise ConfigError(f"Epoch should be a number such as 0, several as 0,2,5, or all, not {text!r}.")
         plan.check_epoch(parent, epoch, parent.epochs_saved())
-        epochs[epoch] = None
-    return list(epochs)
-
-
-def _additional(given: int | None, parent: Run, epoch: int) -> int:
-    return plan.planned_epochs(parent, epoch) if given is None else given
+        epochs.append(epoch)
+    return list(dict.fromkeys(epochs))
 
 
 def continue_in_place(options: argparse.Namespace) -> None:
@@ -117,15 +109,17 @@ def _follow(actions: Actions, run: Run, say: Callable[[str], object]) -> None:
     follower = metrics.Follower(run.metrics_path)
     told = max((row["epoch"] for row in _epoch_rows(follower)), default=-1)
     total = (record.config.epochs - record.first_epoch) * record.config.batches_per_epoch
-    bar: tqdm[Never] = tqdm(total=total, unit="batch", disable=None, leave=False)
-    with bar:
+    with tqdm(total=total, unit="batch", disable=None, leave=False) as bar:
         while True:
             try:
                 ended = _has_ended(actions.store, run, bar)
                 for row in _epoch_rows(follower):
                     if row["epoch"] > told:
                         told = row["epoch"]
-                        say(_epoch_line(row))
+                        say(
+                            f"epoch {told}: test loss {row['loss']:.4f}, accuracy {row['accuracy']:.2%}, "
+                            f"training loss {row['train_loss']:.4f}, {row['seconds']:.1f} s"
+                        )
                 if ended:
                     return
                 time.sleep(_POLL_SECONDS)
@@ -150,13 +144,6 @@ def _epoch_rows(follower: metrics.Follower) -> Iterator[metrics.Row]:
     return (row for row in chain.from_iterable(follower.new_rows()) if row["kind"] == "epoch")
 
 
-def _epoch_line(row: metrics.Row) -> str:
-    return (
-        f"epoch {row['epoch']}: test loss {row['loss']:.4f}, accuracy {row['accuracy']:.2%}, "
-        f"training loss {row['train_loss']:.4f}, {row['seconds']:.1f} s"
-    )
-
-
 def compare_runs(options: argparse.Namespace) -> None:
     rows = comparison.compare(RunStore())
     lines = chain([comparison.sentence(rows)], map(_compare_line, rows))
@@ -164,38 +151,33 @@ def compare_runs(options: argparse.Namespace) -> None:
 
 
 def _compare_line(row: comparison.Compared) -> str:
-    what = ", ".join(row.overrides) or SAME
-    gate = "loss_last" if row.check.comparable else "loss right after loading"
-    parent = f"{printable(row.parent_name)}{'' if row.parent_exists else ' (deleted)'}"
-    return f"{row.run}  {parent} epoch {row.epoch}: {gate} {row.loss_last:.4f}, loss_now {_loss_now(row)}  {what}"
-
-
-def _loss_now(row: comparison.Compared) -> str:
-    if row.latest is None:
-        return "no epoch yet" if row.state in UNDER_WAY_STATES else f"none, {row.state} without an epoch"
-    change = percent(comparison.relative_change(row, row.latest))
-    return f"{row.latest.loss:.4f} ({change}, {row.latest.answer})"
+    parent = f"{printable(row.parent_name)}{'' if row.parent_exists else ' (deleted)'} epoch {row.epoch}"
+    last = f"{'loss_last' if row.check.comparable else 'loss right after loading'} {row.loss_last:.4f}"
+    if row.latest:
+        change = percent(comparison.relative_change(row, row.latest))
+        now = f"{row.latest.loss:.4f} ({change}, {row.latest.answer})"
+    else:
+        now = "no epoch yet" if row.state in UNDER_WAY_STATES else f"none, {row.state} without an epoch"
+    return f"{row.run}  {parent}: {last}, loss_now {now}  {', '.join(row.overrides) or SAME}"
 
 
 def stop_run(options: argparse.Namespace) -> None:
     actions = from_command_line(RunStore())
     run = actions.store.get(options.run)
     actions.stop(run)
-    if options.json:
-        print_json(run_record(run))
+    answer(options, run_record(run), ())
 
 
 def list_runs(options: argparse.Namespace) -> None:
     """A damaged run is one line or record among the others."""
-    records = [_record_or_problem(run) for run in RunStore().runs()]
-    answer(options, records, map(_run_line, records) if records else [NO_RUNS])
-
-
-def _record_or_problem(run: Run) -> dict[str, Any]:
-    try:
-        return run_record(run)
-    except (DamagedFileError, DiskError) as error:
-        return {"id": run.id, "path": str(run.path), "state": "damaged", "error": str(error)}
+    records = []
+    for run in RunStore().runs():
+        try:
+            records.append(run_record(run))
+        except (DamagedFileError, DiskError) as error:
+            records.append({"id": run.id, "path": str(run.path), "state": "damaged", "error": str(error)})
+    no_runs = ["No runs yet: `python -m fashion_core train` makes one."]
+    answer(options, records, map(_run_line, records) if records else no_runs)
 
 
 def _run_line(record: dict[str, Any]) -> str:
@@ -203,16 +185,14 @@ def _run_line(record: dict[str, Any]) -> str:
         return f"{record['id']}  damaged   {record['error']}"
     config, epochs = record["config"], record["epochs"]
     planned = config["epochs"] - (record["parent"]["epoch"] + 1 if record["parent"] else 0)
-    result = _result(epochs[-1]) if epochs else ""
     progress = "" if record["source"] else f"{len(epochs)}/{planned} epochs"
-    name = printable(record["name"])
+    result, name = _result(epochs[-1]) if epochs else "", printable(record["name"])
     return f"{record['id']}  {record['state']:<8}  {config['dataset']:<13}  {progress}  {result}  {name}"
 
 
 def _result(epoch: dict[str, Any]) -> str:
-    loss, accuracy = epoch["loss"], epoch["accuracy"]
-    parts = ("" if loss is None else f"loss {loss:.4f}", "" if accuracy is None else f"accuracy {accuracy:.2%}")
-    return "  ".join(filter(None, parts)) or "loss unknown"
+    known = ((epoch["loss"], "loss {:.4f}"), (epoch["accuracy"], "accuracy {:.2%}"))
+    return "  ".join(text.format(value) for value, text in known if value is not None) or "loss unknown"
 
 
 def show_audit(options: argparse.Namespace) -> None:
@@ -234,18 +214,13 @@ def show_run(options: argparse.Namespace) -> None:
 
 def _show_lines(record: dict[str, Any]) -> Iterator[str]:
     yield _run_line(record)
-    if record["parent"]:
-        yield f"  resumed from: {_parent_line(record)}"
+    if parent := record["parent"]:
+        line, resumption = f"  resumed from: epoch {parent['epoch']} of {parent['run']}", record["resumption"]
+        yield f"{line} ({printable(resumption['parent_name'])}), {resumption['verdict']}" if resumption else line
     yield from (f"  {key}: {value}" for key, value in record["config"].items())
     yield from (f"epoch {epoch['epoch']}: {_result(epoch)}" for epoch in record["epochs"])
     if record["error"]:
         yield f"error: {record['error']}"
-
-
-def _parent_line(record: dict[str, Any]) -> str:
-    parent, resumption = record["parent"], record["resumption"]
-    line = f"epoch {parent['epoch']} of {parent['run']}"
-    return f"{line} ({printable(resumption['parent_name'])}), {resumption['verdict']}" if resumption else line
 
 
 def delete_saved(options: argparse.Namespace) -> None:

@@ -12,7 +12,6 @@ import psutil
 import pytest
 
 from fashion_core.access import audit
-from fashion_core.access.audit import Entry
 from fashion_core.access.gate import Actions, forget_upload
 from fashion_core.access.roles import LOOK_ONLY, Actor
 from fashion_core.errors import DiskError, NotAllowedError, RunStateError
@@ -172,7 +171,7 @@ def test_torn_line_costs_only_itself(store: RunStore) -> None:
     log = store.root / audit.NAME
     store.root.mkdir()
     log.write_bytes(b'{"when": "2026')
-    line = Entry("now", "anna", "stop", outcome=audit.DONE)
+    line = audit.entry("anna", "stop", outcome=audit.DONE)
     audit.write(store.root, line)
     log.write_bytes(log.read_bytes() + b'\n[1]\n"x"\n\xff\n{"who": 1}\n')
     audit.write(store.root, line)
@@ -182,7 +181,7 @@ def test_torn_line_costs_only_itself(store: RunStore) -> None:
 def test_many_writers_at_once_lose_no_line(store: RunStore) -> None:
     def write(name: int) -> None:
         for number in range(50):
-            audit.write(store.root, Entry("now", str(name), str(number), outcome=audit.DONE))
+            audit.write(store.root, audit.entry(str(name), str(number), outcome=audit.DONE))
 
     threads = [threading.Thread(target=write, args=(name,)) for name in range(8)]
     for thread in threads:
@@ -208,7 +207,7 @@ def test_full_disk_opens_no_door_and_lets_things_be_deleted(store: RunStore, tmp
         full = RunStore(folder / "runs")
         run = new_run(full)
         run.write_status(run.status.model_copy(update={"state": "stopped"}))
-        audit.write(full.root, Entry("now", "anna", "start", outcome=audit.DONE))
+        audit.write(full.root, audit.entry("anna", "start", outcome=audit.DONE))
         with pytest.raises(OSError, match="No space"):
             (folder / "filler").write_bytes(bytes(1 << 21))
         with pytest.raises(NotAllowedError):
@@ -223,7 +222,7 @@ import resource
 from pathlib import Path
 from fashion_core.access import audit
 resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50))
-audit.write(Path({str(store.root)!r}), audit.Entry("now", "anna", "start", outcome=audit.DONE))
+audit.write(Path({str(store.root)!r}), audit.entry("anna", "start", outcome=audit.DONE))
 """
     done = python(code)
     assert "audit.jsonl can't be used: the disk is full" in done.stderr

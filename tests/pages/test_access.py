@@ -15,7 +15,7 @@ from fashion_core.access import audit, roles
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import login as access_views
-from tests.support.pages import dashboard, sent
+from tests.support.pages import dashboard, labels, open_page, press, sent
 from tests.support.runs import copied, new_run, set_running, set_state, train
 
 PAGES = ("overview", "train", "checkpoints", "resume", "predict", "lesson")
@@ -74,10 +74,6 @@ def open_as(user: dict[str, Any], page: str = "overview", **query: str) -> AppTe
     return app
 
 
-def button(app: AppTest, label: str) -> Any:
-    return next(one for one in app.button if one.label == label)
-
-
 STRANGERS = {
     "nobody": ({}, roles.LOGIN_FIRST, "Log in"),
     "logged out": ({"is_logged_in": False}, roles.LOGIN_FIRST, "Log in"),
@@ -92,14 +88,14 @@ def test_stranger_is_told_what_to_do_and_sees_nothing_of_the_store(stopped: Run,
     app = open_as(user, run=stopped.id)
     assert [title.value for title in app.title] == ["Fashion Core"]
     assert said in app.markdown[0].value.replace("\\", "")
-    assert [one.label for one in app.button] == [label]
+    assert labels(app) == [label]
     assert "to be seen" not in sent(app)
 
 
 def test_stranger_comes_into_no_page(stopped: Run) -> None:
     for page in PAGES:
         app = open_as({}, page, run=stopped.id)
-        assert [one.label for one in app.button] == ["Log in"]
+        assert labels(app) == ["Log in"]
         assert "to be seen" not in sent(app)
 
 
@@ -107,7 +103,7 @@ def test_viewer_sees_runs_and_can_press_nothing_that_changes_them(stopped: Run) 
     app = open_as(login(BERT), "overview", run=stopped.id)
     assert list(app.dataframe[0].value["name"]) == ["to be seen"]
     assert {one.label: one.disabled for one in app.button} == {"Delete…": True, "Save": True}
-    assert "only operators" in button(app, "Save").help
+    assert all("only operators" in one.help for one in app.button)
     assert "only operators" in app.caption[0].value
 
 
@@ -121,9 +117,7 @@ def test_operator_is_told_nothing_and_can_press_everything(stopped: Run) -> None
 def test_role_taken_away_after_the_page_was_drawn_refuses_the_press(store: RunStore, stopped: Run) -> None:
     app = open_as(login(ANNA), "train", run=stopped.id)
     app.secrets = secrets(operators=(), viewers=(ANNA,))
-    button(app, "Continue").click()
-    app.run()
-    assert "That was not done" in app.error[0].value
+    assert "That was not done" in press(app, "Continue").error[0].value
     assert stopped.state() == "stopped"
     assert [(line.who, line.what, line.outcome) for line in audit.read(store.root)] == [(ANNA, "continue", "refused")]
 
@@ -131,18 +125,16 @@ def test_role_taken_away_after_the_page_was_drawn_refuses_the_press(store: RunSt
 def test_login_that_ended_after_the_page_was_drawn_refuses_the_press(store: RunStore, stopped: Run) -> None:
     app = open_as(login(ANNA), "train", run=stopped.id)
     app.user = login(ANNA, -1)
-    button(app, "Continue").click()
-    app.run()
+    press(app, "Continue")
     assert stopped.state() == "stopped"
-    assert [one.label for one in app.button] == ["Log in"]
+    assert labels(app) == ["Log in"]
 
 
 def test_person_who_is_another_one_by_now_is_refused_the_form(store: RunStore, stopped: Run) -> None:
     app = open_as(login(ANNA), "overview", run=stopped.id)
     app.text_input[0].set_value("theirs")
     app.user = login(BERT)
-    button(app, "Save").click()
-    app.run()
+    press(app, "Save")
     assert stopped.labels.name == "to be seen"
     assert [(line.who, line.what, line.outcome) for line in audit.read(store.root)] == [(BERT, "relabel", "refused")]
 
@@ -168,46 +160,36 @@ OFFERED = [
 """The pages with a trained run in their address, and all buttons on them: each of these changes something."""
 
 
-def open_here(page: str, run: Run, query: dict[str, str]) -> AppTest:
+def open_address(page: str, run: Run, query: dict[str, str]) -> AppTest:
     """As somebody who has not logged in where no login is asked for."""
-    app = dashboard(page, **{key: value.replace("{run}", run.id) for key, value in query.items()}).run()
-    assert not app.exception
-    return app
+    return open_page(page, **{key: value.replace("{run}", run.id) for key, value in query.items()})
 
 
 @pytest.mark.usefixtures("shared")
 def test_shared_without_a_login_is_read_only_and_says_why_on_every_page(trained: Run) -> None:
-    for page, query, labels in OFFERED:
-        app = open_here(page, trained, query)
+    for page, query, offered in OFFERED:
+        app = open_address(page, trained, query)
         assert app.warning[0].value.startswith("Read")
         assert "FASHION" in app.warning[0].value
-        assert {one.label: one.disabled for one in app.button} == dict.fromkeys(labels, True), (page, query)
+        assert {one.label: one.disabled for one in app.button} == dict.fromkeys(offered, True), (page, query)
 
 
 def test_same_buttons_are_within_reach_on_this_machine(trained: Run) -> None:
-    for page, query, labels in OFFERED:
-        app = open_here(page, trained, query)
+    for page, query, offered in OFFERED:
+        app = open_address(page, trained, query)
         assert not app.warning
-        assert {one.label: one.disabled for one in app.button} == dict.fromkeys(labels, False), (page, query)
+        assert {one.label: one.disabled for one in app.button} == dict.fromkeys(offered, False), (page, query)
 
 
 @pytest.mark.usefixtures("shared")
-def test_shared_without_a_login_stops_no_run_that_trains(stopped: Run) -> None:
+def test_shared_without_a_login_stops_downloads_and_takes_nothing(stopped: Run) -> None:
     set_running(stopped)
-    app = open_here("train", stopped, {"run": "{run}"})
+    app = open_page("train", run=stopped.id)
     assert {one.label: one.disabled for one in app.button} == {"Stop": True}
-
-
-@pytest.mark.usefixtures("shared")
-def test_shared_without_a_login_downloads_nothing(stopped: Run) -> None:
-    app = open_here("train", stopped, {})
+    app = open_page("train")
     app.selectbox(key="train seed dataset").select("fashion-mnist").run()
     assert {one.label: one.disabled for one in app.button} == {"Download Fashion-MNIST": True, "Start": True}
-
-
-@pytest.mark.usefixtures("shared")
-def test_shared_without_a_login_offers_no_place_for_a_file(stopped: Run) -> None:
-    app = open_here("checkpoints", stopped, {"view": "Import"})
+    app = open_page("checkpoints", view="Import")
     assert app.info[0].value.startswith("Read")
     assert not app.get("file_uploader")
     assert not app.button
@@ -216,9 +198,9 @@ def test_shared_without_a_login_offers_no_place_for_a_file(stopped: Run) -> None
 @pytest.mark.usefixtures("shared")
 def test_everyone_may_do_all_where_that_is_set(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASHION_ACCESS", "everyone")
-    app = dashboard().run()
+    app = open_page("overview")
     assert not app.warning
-    assert not button(app, "Train a first run").disabled
+    assert [(one.label, one.disabled) for one in app.button] == [("Train a first run", False)]
 
 
 def test_bad_setting_is_one_sentence_and_shows_nothing(stopped: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,7 +224,7 @@ def test_login_stays_needed_when_the_secrets_are_gone(stopped: Run) -> None:
     app.secrets = {"something": "else"}
     app.run()
     assert not app.dataframe
-    assert [one.label for one in app.button] == ["Log in"]
+    assert labels(app) == ["Log in"]
 
 
 @pytest.mark.parametrize("content", [b"[auth", b"\xff", b""], ids=["torn", "not text", "empty"])
@@ -263,4 +245,4 @@ def test_door_names_each_provider(store: RunStore) -> None:
     app = dashboard()
     app.secrets = {"auth": {"cookie_secret": "x", "google": {"client_id": "x"}, "entra": {"client_id": "y"}}}
     app.run()
-    assert [one.label for one in app.button] == ["Log in with google", "Log in with entra"]
+    assert labels(app) == ["Log in with google", "Log in with entra"]

@@ -1,4 +1,4 @@
-"""Page logic through AppTest; what only a browser shows is in test_browser.py."""
+"""Overview and Train, and what holds on several pages, through AppTest; what only a browser shows is in browser/."""
 
 import time
 from pathlib import Path
@@ -16,20 +16,15 @@ from fashion_core.runs.schema import Labels, Parent, State, Status
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common
 from tests.support.files import forbid_listing
-from tests.support.pages import dashboard, open_page, shown_numbers
-from tests.support.runs import config, new_run, set_running, train
+from tests.support.pages import dashboard, labels, open_page, press, shown_numbers, words
+from tests.support.runs import config, new_run, set_running, trained
 
 
-def test_empty_overview_offers_one_button(store: RunStore) -> None:
-    app = open_page("overview")
-    assert [button.label for button in app.button] == ["Train a first run"]
-
-
-def test_overview_lists_all_runs(store: RunStore) -> None:
-    new_run(store, name="one")
-    new_run(store, name="two")
-    app = open_page("overview")
-    assert list(app.dataframe[0].value["name"]) == ["two", "one"]
+@pytest.mark.parametrize("page", ["overview", "checkpoints", "resume", "predict"])
+def test_empty_store_says_what_to_do_and_has_one_button(store: RunStore, page: str) -> None:
+    app = open_page(page)
+    assert "there is a run to look at" in words(app)
+    assert labels(app) == ["Train a first run"]
 
 
 def test_overview_shows_a_damaged_run_beside_the_others(store: RunStore) -> None:
@@ -58,11 +53,10 @@ def test_page_opens_while_a_suspended_process_holds_the_queue(store: RunStore) -
 
 @pytest.mark.parametrize("page", ["train", "overview"])
 def test_page_shows_a_resumed_run_whose_status_was_emptied(store: RunStore, page: str) -> None:
-    parent = new_run(store, epochs=3)
-    train(parent)
+    parent = trained(store, epochs=2)
     (child,) = plan.create(store, parent, [ResumeRequest(1, 1, {})])
     child.status_path.write_text("")
-    assert "Continue" in [button.label for button in open_page("train", run=child.id).button]
+    assert "Continue" in labels(open_page("train", run=child.id))
     with child.writing():
         child.write_status(Status(state="queued", queued_at=0, heartbeat=0))
     assert not open_page(page, run=child.id).error
@@ -73,16 +67,14 @@ def test_runs_without_a_file_yet_are_not_called_none(store: RunStore, page: str)
     new_run(store)
     app = open_page(page)
     assert [info.value[:17] for info in app.info] == ["No saved file yet"]
-    assert "Train a first run" not in [button.label for button in app.button]
+    assert "Train a first run" not in labels(app)
 
 
 @pytest.mark.parametrize("page", ["checkpoints", "resume", "predict"])
 def test_folder_that_can_not_be_read_keeps_no_other_run_from_a_page(
     store: RunStore, page: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, closed = new_run(store, epochs=1), new_run(store, epochs=1)
-    for run in (whole, closed):
-        train(run)
+    whole, closed = trained(store, epochs=1), trained(store, epochs=1)
     forbid_listing(monkeypatch, closed.checkpoint_folder)
     app = open_page(page)
     shown = [whole.id in str(box.options) for box in app.selectbox if box.label == "Run"]
@@ -90,10 +82,7 @@ def test_folder_that_can_not_be_read_keeps_no_other_run_from_a_page(
 
 
 def test_lesson_that_can_not_go_on_says_so_and_tries_again_only_when_asked(store: RunStore) -> None:
-    run = new_run(store, epochs=2, name="Lesson")
-    train(run)
-    with run.writing():
-        run.write_status(run.status.model_copy(update={"state": "finished"}))
+    run = trained(store, epochs=2, name="Lesson")
     store.delete(run, run.checkpoint_path(0))
     app = open_page("lesson", run=run.id)
     for _ in range(3):
@@ -101,7 +90,7 @@ def test_lesson_that_can_not_go_on_says_so_and_tries_again_only_when_asked(store
     assert [line.what for line in audit.read(store.root)] == ["resume"]
     assert "has no checkpoint of epoch 0" in app.error[0].value.replace("\\", "")
     assert not [caption.value for caption in app.caption if "an operator opens" in caption.value]
-    next(button for button in app.button if button.label == "Try again").click().run()
+    press(app, "Try again")
     assert [line.what for line in audit.read(store.root)] == ["resume", "resume"]
 
 
@@ -111,8 +100,7 @@ def test_overview_saves_name_notes_and_tags(store: RunStore) -> None:
     app.text_input[0].set_value("after")
     app.text_input[1].set_value("demo, best, demo")
     app.text_area[0].set_value("worth keeping")
-    next(button for button in app.button if button.label == "Save").click()
-    app.run()
+    press(app, "Save")
     assert run.labels == Labels(name="after", notes="worth keeping", tags=("demo", "best"))
 
 
@@ -123,72 +111,45 @@ def test_overview_saves_labels_anew_where_they_cannot_be_read(store: RunStore, d
     app = open_page("overview", run=run.id)
     assert app.text_input[0].value == run.record.config.title
     app.text_input[0].set_value("after")
-    next(button for button in app.button if button.label == "Save").click().run()
+    press(app, "Save")
     assert run.labels == Labels(name="after")
     assert run.damaged_labels_path.exists() == (damage is not None)
     assert not app.warning
     assert not [caption.value for caption in app.caption if "can't be read" in caption.value]
 
 
-def test_form_has_a_widget_for_every_setting(store: RunStore) -> None:
+def test_form_has_a_widget_for_every_setting_in_their_order_and_shows_the_plain_pytorch(store: RunStore) -> None:
     app = open_page("train")
-    keys = {widget.key for widget in [*app.text_input, *app.number_input, *app.selectbox]}
-    assert {f"train seed {setting.name}" for setting in settings()} <= keys
+    every = [f"train seed {setting.name}" for setting in settings()]
+    keys = [str(field.key) for field in app.number_input]
+    assert {*every} <= {*keys, *(field.key for field in [*app.text_input, *app.selectbox])}
+    assert keys == sorted(keys, key=every.index)
+    app.selectbox(key="train seed optimizer").select("adamw").run()
+    assert "torch.optim.AdamW(" in app.code[0].value
 
 
-def test_preset_fills_the_form(store: RunStore) -> None:
+def test_preset_fills_the_fields_which_come_with_their_values_not_before_them(store: RunStore) -> None:
+    """A value that the session sets afterwards is lost where a click cuts the drawing short: the field said 0."""
     app = open_page("train")
-    app.selectbox(key="preset").select("accurate-cnn").run()
+    for preset in ("seed", "accurate-cnn"):
+        app.selectbox(key="preset").select(preset).run()
+        fields = [*app.number_input, *app.text_input]
+        assert [field.proto.default for field in fields] == [field.value for field in fields]
+        assert not [field.key for field in [*fields, *app.selectbox] if field.proto.set_value]
     assert app.selectbox(key="train accurate-cnn model").value == "cnn"
     assert app.selectbox(key="train accurate-cnn pixels").value == "standard"
     assert app.number_input(key="train accurate-cnn epochs").value == 12
 
 
-def test_fields_come_with_their_values_not_before_them(store: RunStore) -> None:
-    """A value that the session sets afterwards is lost where a click cuts the drawing short: the field said 0."""
+def test_start_of_what_is_not_here_is_one_sentence_and_leaves_nothing(store: RunStore) -> None:
     app = open_page("train")
-    for preset in ("seed", "demo"):
-        app.selectbox(key="preset").select(preset).run()
-        fields = [*app.number_input, *app.text_input]
-        assert [field.proto.default for field in fields] == [field.value for field in fields]
-        assert not [field.key for field in [*fields, *app.selectbox] if field.proto.set_value]
-
-
-def test_form_shows_the_plain_pytorch_of_what_stands_in_it(store: RunStore) -> None:
-    app = open_page("train")
-    app.selectbox(key="train seed optimizer").select("adamw").run()
-    assert "torch.optim.AdamW(" in app.code[0].value
-
-
-def test_settings_stand_in_their_own_order(store: RunStore) -> None:
-    app = open_page("train")
-    labels = [f"train seed {setting.name}" for setting in settings()]
-    keys = [str(widget.key) for widget in app.number_input]
-    assert keys == sorted(keys, key=labels.index)
-
-
-def test_missing_dataset_is_offered_for_download(store: RunStore) -> None:
+    app.text_input(key="train seed device").set_value("cuda:77").run()
+    assert "on this machine; choose one of auto, cpu" in press(app, "Start").error[0].value
     app = open_page("train")
     app.selectbox(key="train seed dataset").select("fashion-mnist").run()
     assert "is not on this machine yet" in app.warning[0].value
-    assert "Download Fashion-MNIST" in [button.label for button in app.button]
-
-
-def test_start_without_the_dataset_is_one_sentence_and_leaves_nothing(store: RunStore) -> None:
-    app = open_page("train")
-    app.selectbox(key="train seed dataset").select("fashion-mnist").run()
-    next(button for button in app.button if button.label == "Start").click()
-    app.run()
-    assert "is missing" in app.error[0].value
-    assert store.runs() == []
-
-
-def test_device_that_is_not_here_is_one_sentence_and_leaves_nothing(store: RunStore) -> None:
-    app = open_page("train")
-    app.text_input(key="train seed device").set_value("cuda:77").run()
-    next(button for button in app.button if button.label == "Start").click()
-    app.run()
-    assert "on this machine; choose one of auto, cpu" in app.error[0].value
+    assert "Download Fashion-MNIST" in labels(app)
+    assert "is missing" in press(app, "Start").error[0].value
     assert store.runs() == []
 
 
@@ -198,16 +159,15 @@ def test_store_that_cannot_be_written_is_one_sentence(
     file = tmp_path / "a file where the folder should be"
     file.touch()
     monkeypatch.setenv("FASHION_RUNS", str(file / "runs"))
-    app = open_page("train")
-    next(button for button in app.button if button.label == "Start").click()
-    app.run()
+    app = press(open_page("train"), "Start")
     assert len(app.error) == 1
     assert "choose another folder" in app.error[0].value
 
 
-@pytest.mark.parametrize("run_id", ["nothing", "../../etc", "20260101-000000-000-0000"])
-def test_unknown_run_in_the_address_is_one_sentence(store: RunStore, run_id: str) -> None:
-    app = open_page("train", run=run_id)
+@pytest.mark.parametrize(("page", "run_id"), [("train", "nothing"), ("overview", "20260101-000000-000-0000")])
+def test_unknown_run_in_the_address_is_one_sentence(store: RunStore, page: str, run_id: str) -> None:
+    new_run(store)
+    app = open_page(page, run=run_id)
     assert len(app.error) == 1
     assert "No run in" in app.error[0].value
 
@@ -223,13 +183,10 @@ def test_charts_stand_before_the_first_epoch_and_span_those_that_the_run_will_tr
 
 
 def test_finished_run_shows_its_numbers_and_no_action(store: RunStore) -> None:
-    run = new_run(store, name="done", epochs=2)
-    train(run)
-    with run.writing():
-        run.write_status(run.status.model_copy(update={"state": "finished", "epoch": 2, "batch": 0}))
+    run = trained(store, name="done", epochs=2)
     app = open_page("train", run=run.id)
     assert shown_numbers(app)["Test loss"] == f"{run.file_info(run.weights_path).loss:.4f}"  # type: ignore[union-attr]
-    assert {button.label for button in app.button} & {"Stop", "Continue"} == set()
+    assert set(labels(app)) & {"Stop", "Continue"} == set()
 
 
 def test_failed_run_shows_its_error_and_continue(store: RunStore) -> None:
@@ -238,7 +195,7 @@ def test_failed_run_shows_its_error_and_continue(store: RunStore) -> None:
         run.write_status(run.status.model_copy(update={"state": "failed", "error": "the disk is full."}))
     app = open_page("train", run=run.id)
     assert app.error[0].value == "The disk is full."
-    assert "Continue" in [button.label for button in app.button]
+    assert "Continue" in labels(app)
 
 
 def test_run_with_damaged_labels_can_still_be_stopped(store: RunStore) -> None:
@@ -246,28 +203,15 @@ def test_run_with_damaged_labels_can_still_be_stopped(store: RunStore) -> None:
     run.labels_path.write_text("{")
     app = open_page("train", run=run.id)
     assert app.header[0].value == common.plain(run.id)
-    assert "Stop" in [button.label for button in app.button]
-
-
-def test_address_of_a_deleted_run_is_one_sentence_on_the_overview(store: RunStore) -> None:
-    new_run(store)
-    app = open_page("overview", run="20260101-000000-000-0000")
-    assert len(app.error) == 1
+    assert "Stop" in labels(app)
 
 
 def test_more_runs_than_a_page_holds_come_in_pages(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(5):
         new_run(store, name=str(number))
     monkeypatch.setattr(common, "PAGE_ROWS", 2)
-    shown = [list(open_page("overview", page=str(page)).dataframe[0].value["name"]) for page in (1, 2, 3)]
-    assert shown == [["4", "3"], ["2", "1"], ["0"]]
-
-
-def test_address_of_a_page_that_is_gone_shows_the_first(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(3):
-        new_run(store, name=str(number))
-    monkeypatch.setattr(common, "PAGE_ROWS", 2)
-    assert list(open_page("overview", page="9").dataframe[0].value["name"]) == ["2", "1"]
+    shown = [list(open_page("overview", page=str(page)).dataframe[0].value["name"]) for page in (1, 2, 3, 9)]
+    assert shown == [["4", "3"], ["2", "1"], ["0"], ["4", "3"]]
 
 
 @pytest.mark.parametrize(("state", "told"), [("running", True), ("stopping", False)])

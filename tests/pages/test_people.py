@@ -3,22 +3,19 @@
 from collections.abc import Callable
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from fashion_core.runs import queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
-from tests.support.pages import open_page, words
-from tests.support.runs import new_run, set_running, set_state, train, trained
+from tests.support.pages import open_page, press, words
+from tests.support.runs import copied, new_run, set_running, set_state, trained
 
 
-def press(app: AppTest, label: str) -> AppTest:
-    """A press of a button that this person still sees, whatever became of the run since."""
-    next(button for button in app.button if button.label == label).click()
-    app.run()
-    assert not app.exception
-    return app
+@pytest.fixture(scope="module")
+def pair(module_store: RunStore) -> tuple[Run, Run]:
+    """Two runs, the second with three epochs."""
+    return trained(module_store, epochs=1), trained(module_store, epochs=3)
 
 
 def delete(store: RunStore, run: Run) -> None:
@@ -29,7 +26,7 @@ def delete_checkpoint(store: RunStore, run: Run) -> None:
     store.delete(run, run.checkpoint_path(1))
 
 
-def let_it_run(store: RunStore, run: Run) -> None:
+def let_it_run(_store: RunStore, run: Run) -> None:
     set_running(run)
 
 
@@ -48,10 +45,15 @@ def let_it_run(store: RunStore, run: Run) -> None:
     ],
 )
 def test_who_presses_after_another_one_did_the_opposite_is_told(
-    store: RunStore, page: str, button: str, state: str, the_other: Callable[[RunStore, Run], None], told: str
+    store: RunStore,
+    pair: tuple[Run, Run],
+    page: str,
+    button: str,
+    state: str,
+    the_other: Callable[[RunStore, Run], None],
+    told: str,
 ) -> None:
-    trained(store, epochs=1)
-    run = trained(store, epochs=3)
+    _, run = (copied(one, store) for one in pair)
     set_state(run, state)
     set_running(new_run(store))  # so that nothing queued begins meanwhile
     address = {"run": run.id} if page in ("train", "overview") else {"run": run.id, "epoch": "1"}
@@ -84,9 +86,8 @@ def test_stop_after_another_one_stopped_it_shows_it_stopped(store: RunStore) -> 
     assert ":gray-badge[:material/pause_circle: stopped]" in [element.value for element in mine.markdown]
 
 
-def test_choices_of_one_are_not_those_of_another(store: RunStore) -> None:
-    run = new_run(store, epochs=2)
-    train(run)
+def test_choices_of_one_are_not_those_of_another(store: RunStore, pair: tuple[Run, Run]) -> None:
+    copied(pair[1], store)
     untouched = {page: open_page(page) for page in ("train", "checkpoints", "resume")}
     first = {page: open_page(page) for page in ("train", "checkpoints", "resume")}
     first["train"].selectbox(key="train seed model").select("cnn").run()

@@ -1,4 +1,4 @@
-"""The Predict page through AppTest; uploads and clicks on charts are in test_browser_predict.py."""
+"""The Predict page through AppTest; uploads and clicks on charts are in browser/test_predict.py."""
 
 import re
 from collections.abc import Iterator
@@ -14,9 +14,10 @@ from fashion_core.runs.schema import Parent
 from fashion_core.runs.store import RunStore
 from fashion_core.ui.predict import choose, gallery
 from fashion_core.ui.saved_file import Chosen
-from tests.support.pages import open_page, texts, widget
+from tests.support.files import flip_a_bit
+from tests.support.pages import open_page, texts, widget, words
 from tests.support.processes import python
-from tests.support.runs import copied, new_run, train
+from tests.support.runs import copied, new_run, trained
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -29,9 +30,13 @@ def one_process() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def trained_once(module_store: RunStore) -> Run:
-    run = new_run(module_store, name="base", epochs=2, optimizer="adam")
-    assert train(run) == "finished"
-    return run
+    return trained(module_store, name="base", epochs=2, optimizer="adam")
+
+
+@pytest.fixture(scope="module")
+def other_once(trained_once: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A newer model of the same name."""
+    return trained(RunStore(tmp_path_factory.mktemp("runs")), name="base", epochs=2, seed=5)
 
 
 @pytest.fixture
@@ -47,14 +52,13 @@ def run(store: RunStore, trained_once: Run) -> Run:
     return copied(trained_once, store)
 
 
+@pytest.fixture
+def other(store: RunStore, other_once: Run) -> Run:
+    return copied(other_once, store)
+
+
 def opened(**query: str) -> AppTest:
-    app = open_page("predict", **query)
-    assert not app.exception
-    return app
-
-
-def test_empty_store_offers_one_button(store: RunStore) -> None:
-    assert [button.label for button in opened().button] == ["Train a first run"]
+    return open_page("predict", **query)
 
 
 def test_without_an_address_the_best_checkpoint_of_the_newest_run_is_used(looked_at: Run) -> None:
@@ -69,17 +73,17 @@ def test_second_file_is_a_neighbour_of_the_first_also_once_that_is_gone(store: R
         run.checkpoint_path(epoch).write_bytes(b"")
         run.info_path(run.checkpoint_path(epoch)).write_text("{}")
     of = [Chosen(store, run, run.checkpoint_path(epoch)) for epoch in range(3)]
-    assert [choose._before(chosen).epoch for chosen in of] == [1, 0, 1]
+    assert [choose.neighbour(chosen).epoch for chosen in of] == [1, 0, 1]
     run.remove_saved(run.checkpoint_path(1))
-    assert choose._before(of[1]).epoch == 2
+    assert choose.neighbour(of[1]).epoch == 2
 
 
 def test_deleted_run_offers_no_second_file(store: RunStore) -> None:
-    assert not choose._is_on(store.at("20260101-000000-000-0000"), "synthetic")
+    assert not choose.is_on(store.at("20260101-000000-000-0000"), "synthetic")
 
 
-def test_an_epoch_that_is_not_there_stays_with_the_run_of_the_address(store: RunStore, run: Run) -> None:
-    assert train(new_run(store, name="newer", epochs=1)) == "finished"
+@pytest.mark.usefixtures("other")
+def test_an_epoch_that_is_not_there_stays_with_the_run_of_the_address(run: Run) -> None:
     app = opened(run=run.id, epoch="99")
     assert widget(app, "Run").value == run.id
     assert widget(app, "File").value == f"model_save/{run.best_epoch()}"
@@ -111,30 +115,16 @@ def test_every_kind_of_file_has_the_accuracy_that_its_run_measured(looked_at: Ru
 def test_wrong_address_is_one_sentence(looked_at: Run, query: dict[str, str], sentence: str) -> None:
     app = opened(**{"run": looked_at.id, **query})
     assert len(app.error) == 1
-    assert sentence in app.error[0].value.replace("\\", "").replace("\u2060", "")
+    assert sentence in words(app)
 
 
-def test_damaged_file_is_refused_with_its_reason(store: RunStore, run: Run) -> None:
-    path = run.checkpoint_path(1)
-    path.write_bytes(path.read_bytes()[:-1])
-    app = opened(run=run.id, epoch="1")
-    assert len(app.error) == 1
-    assert "is damaged" in app.error[0].value
-
-
-def test_a_byte_changed_without_a_change_of_size_is_noticed(store: RunStore, run: Run) -> None:
-    content = bytearray(run.checkpoint_path(1).read_bytes())
-    content[len(content) // 2] ^= 1
-    run.checkpoint_path(1).write_bytes(content)
-    app = opened(run=run.id, epoch="1")
-    assert len(app.error) == 1
-
-
-def test_two_models_say_which_is_better_and_where_they_differ(looked_at: Run) -> None:
-    app = opened(run=looked_at.id, epoch="1", view="Two models")
-    assert not app.error
-    assert "McNemar" in texts(app)
-    assert "Where they differ" in texts(app)
+def test_damaged_file_is_refused_with_its_reason_whether_its_size_changed_or_a_byte(run: Run) -> None:
+    cut, flipped = run.checkpoint_path(0), run.checkpoint_path(1)
+    cut.write_bytes(cut.read_bytes()[:-1])
+    flip_a_bit(flipped)
+    for epoch in "01":
+        (error,) = opened(run=run.id, epoch=epoch).error
+        assert "is damaged" in error.value
 
 
 @pytest.mark.parametrize("other", ["model.pth", "model_save/1"])
@@ -144,23 +134,22 @@ def test_the_same_model_and_the_same_file_differ_nowhere(looked_at: Run, other: 
     assert "They take every image for the same class." in texts(app)
 
 
-def test_two_runs_of_one_name_are_told_apart(store: RunStore, run: Run) -> None:
-    other = new_run(store, name="base", epochs=1, seed=3)
-    train(other)
+def test_two_runs_of_one_name_are_told_apart(run: Run, other: Run) -> None:
     query = {"with": f"{other.id}/model_save/0"}
     text = texts(opened(run=run.id, epoch="0", view="Two models", image="3", **query)).replace("\\", "")
     assert f"base · model_save/0 · {run.id}" in text
     assert f"base · model_save/0 · {other.id}" in text
 
 
-def test_of_two_models_each_is_credited_with_what_it_alone_gets_right(looked_at: Run) -> None:
+def test_two_models_are_each_credited_with_what_they_alone_get_right(looked_at: Run) -> None:
     first, second = (answers_of(looked_at, epoch).correct for epoch in (1, 0))
-    text = texts(opened(run=looked_at.id, epoch="1", view="Two models", **{"with": f"{looked_at.id}/model_save/0"}))
-    said = text.replace("\\", "").replace(",", "")
-    assert (
-        f"only model_save/1 is right on {(first & ~second).sum()} only model_save/0 on {(~first & second).sum()}"
-        in said
-    )
+    app = opened(run=looked_at.id, epoch="1", view="Two models")  # the second one is the neighbour
+    assert not app.error
+    said = words(app)
+    assert "McNemar" in said
+    assert "Where they differ" in said
+    alone = f"only model_save/1 is right on {(first & ~second).sum()} only model_save/0 on {(~first & second).sum()}"
+    assert alone in said.replace(",", "")
 
 
 def test_opinions_are_of_the_run_and_of_what_was_resumed_from_it(store: RunStore, run: Run) -> None:
@@ -181,9 +170,8 @@ def test_forgotten_images_are_counted_over_all_checkpoints(looked_at: Run) -> No
     assert f"**{(first & ~last).sum()}** of 2,000 images" in texts(app)
 
 
-def test_a_run_with_one_checkpoint_says_that_forgetting_needs_two(store: RunStore) -> None:
-    run = new_run(store, epochs=1)
-    train(run)
+def test_a_run_with_one_checkpoint_says_that_forgetting_needs_two(store: RunStore, run: Run) -> None:
+    store.delete(run, run.checkpoint_path(0))
     app = opened(run=run.id, view="Checkpoint history")
     assert "from the second checkpoint of a run on" in texts(app)
     assert not app.toggle
@@ -207,15 +195,12 @@ def counted(app: AppTest) -> list[str]:
     return [caption.value for caption in app.caption if re.match(r"\d[\d,]* images", caption.value)]
 
 
-@pytest.mark.parametrize(("show", "right"), [("right", True), ("wrong", False)])
-def test_right_and_wrong_images_are_as_many_as_the_model_has(looked_at: Run, show: str, right: bool) -> None:
-    count = (answers_of(looked_at, 1).correct == right).sum()
-    assert counted(opened(run=looked_at.id, epoch="1", show=show))[0].startswith(f"{count:,} images")
-
-
-def test_a_class_shows_its_own_images_alone(looked_at: Run) -> None:
+def test_right_and_wrong_images_and_those_of_a_class_are_as_many_as_the_model_has(looked_at: Run) -> None:
     said = answers_of(looked_at, 1)
+    app = opened(run=looked_at.id, epoch="1", show="right")
+    assert counted(app)[0].startswith(f"{said.correct.sum():,} images")
     app = opened(run=looked_at.id, epoch="1", show="wrong")
+    assert counted(app)[0].startswith(f"{(~said.correct).sum():,} images")
     widget(app, "True class").set_value(["Coat"]).run()
     assert counted(app)[0].startswith(f"{(~said.correct & (said.labels == 4)).sum()} images")
 
@@ -239,8 +224,7 @@ def test_a_cell_has_as_many_images_as_it_says(looked_at: Run) -> None:
 
 
 def test_a_model_of_raw_pixels_is_asked_with_raw_pixels(store: RunStore) -> None:
-    run = new_run(store, epochs=2, pixels="raw", learning_rate=1e-5)
-    train(run)
+    run = trained(store, epochs=2, pixels="raw", learning_rate=1e-5)
     facts = run.file_info(run.checkpoint_path(1))
     assert facts is not None
     assert f"**{facts.accuracy:.1%}** of 2,000" in texts(opened(run=run.id, epoch="1", view="Evaluation"))
@@ -250,9 +234,7 @@ def test_a_model_of_raw_pixels_is_asked_with_raw_pixels(store: RunStore) -> None
     assert f"**{(first & ~last).sum()}** of 2,000 images" in texts(app)
 
 
-def test_a_replaced_file_is_asked_anew_by_every_view(store: RunStore, run: Run) -> None:
-    other = new_run(store, epochs=2, seed=5)
-    train(other)
+def test_a_replaced_file_is_asked_anew_by_every_view(run: Run, other: Run) -> None:
     text = texts(opened(run=run.id, epoch="1", view="Evaluation"))
     app = opened(run=run.id, view="Checkpoint history", image="3")
     app.toggle[0].set_value(True).run()
@@ -273,10 +255,8 @@ def opinions_chart(app: AppTest) -> str:
     return next(str(one.proto) for one in app.main if "a panel a run" in str(getattr(one, "proto", "")))
 
 
-def test_a_damaged_checkpoint_is_named_and_hides_no_other(store: RunStore, run: Run) -> None:
-    content = bytearray(run.checkpoint_path(0).read_bytes())
-    content[len(content) // 2] ^= 1
-    run.checkpoint_path(0).write_bytes(content)
+def test_a_damaged_checkpoint_is_named_and_hides_no_other(run: Run) -> None:
+    flip_a_bit(run.checkpoint_path(0))
     app = opened(run=run.id, epoch="1", view="Checkpoint history")
     assert not app.error
     assert app.warning[0].value.startswith("Left out: epoch 0 of base")
@@ -284,7 +264,6 @@ def test_a_damaged_checkpoint_is_named_and_hides_no_other(store: RunStore, run: 
     app.run()
     assert "the file is missing" in app.warning[0].value
     app.toggle[0].set_value(True).run()
-    assert not app.exception
     assert "right at none of the 1" in texts(app)
 
 
@@ -292,8 +271,7 @@ def test_a_file_that_goes_while_it_is_chosen_is_one_sentence(store: RunStore, ru
     app = opened(run=run.id, epoch="1")
     store.delete(run, run.checkpoint_path(0))
     widget(app, "File").set_value("model_save/0").run()
-    assert not app.exception
-    assert "no saved file 'model_save/0'" in app.error[0].value.replace("\\", "").replace("\u2060", "")
+    assert "no saved file 'model_save/0'" in words(app)
 
 
 def test_a_run_on_another_dataset_does_not_take_the_image_of_the_address(
@@ -310,17 +288,15 @@ def test_a_run_on_another_dataset_does_not_take_the_image_of_the_address(
     assert "image" not in app.query_params
 
 
-def test_the_page_does_its_work_without_torch(looked_at: Run) -> None:
-    code = """
+@pytest.mark.slow  # tests/test_architecture.py says at once which import would bring torch
+@pytest.mark.usefixtures("looked_at")
+def test_pages_do_their_work_without_torch() -> None:
+    done = python("""
 import sys
-from streamlit.testing.v1 import AppTest
+from tests.support.pages import open_page
+open_page("checkpoints")
 for view in ("Test images", "Evaluation", "Checkpoint history", "Two models", "In plain PyTorch"):
-    app = AppTest.from_file("pages/dashboard.py", default_timeout=60).switch_page("predict.py")
-    app.query_params["view"] = view
-    app.query_params["image"] = "5"
-    app.run()
-    assert not app.exception and not app.error, view
+    assert not open_page("predict", view=view, image="5").error, view
 assert "torch" not in sys.modules
-"""
-    done = python(code)
+""")
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""The Resume page and the lesson's through AppTest; clicks on charts and deep links are in test_browser_resume.py."""
+"""The Resume page and the lesson's through AppTest; clicks on charts and deep links are in browser/test_resume.py."""
 
 import json
 from itertools import combinations
@@ -11,15 +11,13 @@ from fashion_core.resume.labels import percent
 from fashion_core.runs import queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore, epoch_records
-from tests.support.pages import open_page, shown_numbers, texts, widget
-from tests.support.runs import copied, new_run, resume, train
+from tests.support.pages import open_page, press, shown_numbers, texts, widget, words
+from tests.support.runs import copied, new_run, resume, set_state, train, trained
 
 
 @pytest.fixture(scope="module")
 def trained_once(module_store: RunStore) -> Run:
-    run = new_run(module_store, name="base", epochs=3, optimizer="adam")
-    assert train(run) == "finished"
-    return run
+    return trained(module_store, name="base", epochs=3, optimizer="adam")
 
 
 @pytest.fixture
@@ -27,39 +25,23 @@ def parent(store: RunStore, trained_once: Run) -> Run:
     return copied(trained_once, store)
 
 
-def press(app: AppTest, label: str) -> None:
-    next(button for button in app.button if button.label == label).click()
-    app.run()
-    assert not app.exception
-
-
-def test_empty_store_offers_one_button(store: RunStore) -> None:
-    assert [button.label for button in open_page("resume").button] == ["Train a first run"]
-
-
-def test_address_chooses_run_and_epoch(store: RunStore, parent: Run) -> None:
-    new_run(store, name="another")
-    app = open_page("resume", run=parent.id, epoch="1")
-    assert widget(app, "Run").value == parent.id
-    assert widget(app, "Checkpoint").value == 1
-    assert widget(app, "Additional epochs").value == 1
-
-
 @pytest.mark.parametrize(
-    ("epoch", "sentence"), [("9", "has no checkpoint of epoch 9; it has those of epoch 0, 1, 2"), ("x", "whole number")]
+    ("changes", "sentence"),
+    [
+        (
+            {"epoch": "9"},
+            "has no checkpoint of epoch 9; it has those of epoch 0, 1, 2. The newest one is used instead.",
+        ),
+        ({"epoch": "x"}, "whole number"),
+        ({"run": "20260101-000000-000-0000"}, "Another run is used instead."),
+    ],
 )
-def test_wrong_epoch_in_the_address_is_one_sentence(store: RunStore, parent: Run, epoch: str, sentence: str) -> None:
-    app = open_page("resume", run=parent.id, epoch=epoch)
+def test_wrong_address_is_one_sentence_and_something_else_is_used(
+    store: RunStore, parent: Run, changes: dict[str, str], sentence: str
+) -> None:
+    app = open_page("resume", **{"run": parent.id, "epoch": "1", **changes})
     assert len(app.error) == 1
-    assert sentence in app.error[0].value.replace("\\", "")
-    assert "The newest one is used instead." in app.error[0].value
-    assert widget(app, "Checkpoint").value == 2
-
-
-def test_wrong_run_in_the_address_is_one_sentence_and_another_can_be_chosen(store: RunStore, parent: Run) -> None:
-    app = open_page("resume", run="20260101-000000-000-0000", epoch="1")
-    assert len(app.error) == 1
-    assert "Another run is used instead." in app.error[0].value
+    assert sentence in words(app)
     assert (widget(app, "Run").value, widget(app, "Checkpoint").value) == (parent.id, 2)
 
 
@@ -91,19 +73,19 @@ def test_zero_additional_epochs_is_one_sentence_and_starts_nothing(store: RunSto
 
 def test_start_resumes_what_was_shown_though_newer_checkpoints_have_come(store: RunStore, parent: Run) -> None:
     app = open_page("resume")
-    later = new_run(store, name="later", epochs=1)
-    train(later)
+    train(new_run(store, name="later", epochs=1))
     press(app, "Start")
     record = store.runs()[0].record
     assert record.parent is not None
     assert (record.parent.run, record.parent.epoch) == (parent.id, 2)
 
 
-def test_start_makes_a_run_with_its_parent(store: RunStore, parent: Run) -> None:
+def test_start_resumes_what_the_address_names(store: RunStore, parent: Run) -> None:
+    new_run(store, name="another")
     app = open_page("resume", run=parent.id, epoch="1")
+    assert [widget(app, label).value for label in ("Run", "Checkpoint", "Additional epochs")] == [parent.id, 1, 1]
     press(app, "Start")
-    child = store.runs()[0]
-    record = child.record
+    record = store.runs()[0].record
     assert record.parent is not None
     assert (record.parent.run, record.parent.epoch, record.config.epochs) == (parent.id, 1, 3)
 
@@ -172,8 +154,7 @@ def test_comparison_without_resumed_runs_says_what_to_do(store: RunStore, parent
 def test_resumed_run_shows_its_three_losses_and_the_proof(store: RunStore, parent: Run) -> None:
     child = resume(store, parent, 1)
     train(child)
-    with child.writing():
-        child.write_status(child.status.model_copy(update={"state": "finished", "epoch": 3, "batch": 0}))
+    set_state(child, "finished")
     app = open_page("train", run=child.id)
     values = shown_numbers(app)
     check = child.load_check

@@ -21,6 +21,13 @@ def change_json(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps({key: item for key, item in value.items() if item is not ...}))
 
 
+def flip_a_bit(path: Path) -> None:
+    """Change the middle byte of a file and nothing else."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
 def settle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every file look untouched for long, so that results made from it are cached."""
     now = time.time_ns

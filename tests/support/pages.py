@@ -40,6 +40,18 @@ def open_page(name: str, **query: str) -> AppTest:
     return app
 
 
+def labels(app: AppTest) -> list[str]:
+    """Those of its buttons."""
+    return [button.label for button in app.button]
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    """Press a button that this page still shows, and run the page again."""
+    next(button for button in app.button if button.label == label).click().run()
+    assert not app.exception
+    return app
+
+
 def widget(app: AppTest, label: str) -> Any:
     return next(w for w in [*app.number_input, *app.selectbox, *app.text_input, *app.multiselect] if w.label == label)
 

@@ -78,8 +78,8 @@ def _addressed(store: RunStore) -> Chosen | None:
 def ask_other(chosen: Chosen) -> Chosen:
     """A second file for the same dataset: the one that the address names, else the one before the chosen file."""
     store, dataset = chosen.store, chosen.run.record.config.dataset
-    runs = [run for run in store.runs_with(Run.has_saved_files) if _is_on(run, dataset)]
-    other = _addressed_or_error(lambda: _addressed_other(store)) or _before(chosen)
+    runs = [run for run in store.runs_with(Run.has_saved_files) if is_on(run, dataset)]
+    other = _addressed_or_error(lambda: _addressed_other(store)) or neighbour(chosen)
     _ask_run_and_file(other, runs, ("Second run", "Second file"), _address_other)
     return other
 
@@ -96,13 +96,13 @@ def _address_other(run: str, file: str | None) -> None:
     st.query_params[OTHER] = f"{run}/{file or ''}"
 
 
-def _is_on(run: Run, dataset: str) -> bool:
+def is_on(run: Run, dataset: str) -> bool:
     with suppress(DamagedFileError, DiskError):
         return run.record.config.dataset == dataset
     return False
 
 
-def _before(chosen: Chosen) -> Chosen:
+def neighbour(chosen: Chosen) -> Chosen:
     """The file before this one, else the one after it, else itself; the last one if this one has just been deleted."""
     saved = chosen.run.saved_files()
     place = saved.index(chosen.file) if chosen.file in saved else len(saved)
