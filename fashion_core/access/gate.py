@@ -41,10 +41,7 @@ class Actions:
     actor: Actor
 
     def start(self, config: TrainConfig) -> Run:
-        with self._acting("start") as entry:
-            run = queue.start(self.store, config)
-            entry.run = run.id
-        return run
+        return self._making("start", "", lambda: queue.start(self.store, config))
 
     def stop(self, run: Run) -> None:
         with self._acting("stop", run):
@@ -65,10 +62,7 @@ class Actions:
         return self._resuming(run, "", lambda: plan.resume(self.store, run, requests))
 
     def begin_lesson(self, given: Mapping[str, Any]) -> Run:
-        with self._acting("start", detail="lesson") as entry:
-            run = lesson.begin(self.store, given)
-            entry.run = run.id
-        return run
+        return self._making("start", "lesson", lambda: lesson.begin(self.store, given))
 
     def continue_lesson(self, run: Run) -> Run | None:
         """Begin the lesson's last step once it is due, and return its run.
@@ -79,15 +73,6 @@ class Actions:
             return lesson.resumed_run(self.store, run)
         made = self._resuming(run, "lesson", lambda: [*filter(None, [lesson.continue_run(self.store, run)])])
         return made[0] if made else None
-
-    def _resuming(self, run: Run, detail: str, make: Callable[[], list[Run]]) -> list[Run]:
-        """Note each run that is made on a line of its own too, so that the audit can be searched for it."""
-        with self._acting("resume", run, detail) as entry:
-            made = make()
-            entry.detail = ", ".join([*filter(None, [detail]), f"made {', '.join(child.id for child in made)}"])
-        for child in made:
-            self._note(audit.entry(self.actor.name, "start", child.id, f"resumed from {run.id}", audit.DONE))
-        return made
 
     def keep_upload(self, session: MutableMapping[Any, Any], upload: str, name: str, source: BinaryIO) -> Path:
         """Return the copy of the upload with this id on the store's disk, made once a session.
@@ -106,10 +91,7 @@ class Actions:
         self, path: Path, name: str, given: Mapping[str, str], how: ImportFile = machine.import_file
     ) -> Run:
         """Import in a process with torch; ``formats.import_file`` as ``how`` does it in this one."""
-        with self._acting("import", detail=name) as entry:
-            run = how(self.store, path, name, given)
-            entry.run = run.id
-        return run
+        return self._making("import", name, lambda: how(self.store, path, name, given))
 
     def delete(self, run: Run, file: Path | None = None, *, force: bool = False) -> None:
         with self._acting("delete", run, run.name_of(file) if file else ""):
@@ -144,6 +126,21 @@ class Actions:
     def download(self, progress: Callable[[int, int], object]) -> None:
         with self._acting("download", detail="fashion-mnist"):
             fashion_mnist.download(progress)
+
+    def _making(self, what: str, detail: str, make: Callable[[], Run]) -> Run:
+        with self._acting(what, detail=detail) as entry:
+            run = make()
+            entry.run = run.id
+        return run
+
+    def _resuming(self, run: Run, detail: str, make: Callable[[], list[Run]]) -> list[Run]:
+        """Note each run that is made on a line of its own too, so that the audit can be searched for it."""
+        with self._acting("resume", run, detail) as entry:
+            made = make()
+            entry.detail = ", ".join([*filter(None, [detail]), f"made {', '.join(child.id for child in made)}"])
+        for child in made:
+            self._note(audit.entry(self.actor.name, "start", child.id, f"resumed from {run.id}", audit.DONE))
+        return made
 
     @contextmanager
     def _acting(self, what: str, run: Run | None = None, detail: str = "") -> Iterator[Entry]:
@@ -188,10 +185,7 @@ def forget_upload(session: MutableMapping[Any, Any]) -> None:
 
 
 def _spool(store: RunStore, source: BinaryIO) -> Path:
-    """Copy an upload to the store's disk in pieces, into a folder of its own and under a name of ours.
-
-    ``RunStore.remove_leftovers`` clears away the folders of pages that nobody looks at any more.
-    """
+    """Copy an upload into a folder of its own, which ``RunStore.remove_leftovers`` removes once nobody looks at it."""
     folder = store.root / f"{files.TEMPORARY_PREFIX}upload-{secrets.token_hex(8)}"
     path = folder / "file"
     with files.disk_errors(store.root):

@@ -36,11 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m fashion_core", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_training_commands(commands)
-    _add_run_commands(commands)
-    _add_file_commands(commands)
-    _add_predict_commands(commands)
-    _add_model_commands(commands)
+    for add_commands in (_add_training_commands, _add_run_commands, _add_file_commands, _add_model_commands):
+        add_commands(commands)
     return parser
 
 
@@ -68,18 +65,6 @@ def _add_run_commands(commands: Any) -> None:
     delete.add_argument("--force", action="store_true", help="delete it even if other runs were resumed from it")
 
 
-def _add_model_commands(commands: Any) -> None:
-    _add(commands, "download", models.fetch_dataset, "download Fashion-MNIST (30 MB) into FASHION_DATA")
-    _add(commands, "devices", models.list_devices, "list what this machine can train on")
-    model = _add(commands, "model", models.show_model, "print a model and its layers")
-    model.add_argument("name", choices=SETTINGS["model"].choices)
-    help_text = "run the tutorial's snippets on a finished run of its model"
-    lesson = _add(commands, "lesson", models.run_lesson, help_text, "run")
-    lesson.add_argument("--losses", action="store_true", help="loss_last and loss_now on training and test images")
-    for_server = commands.add_parser("predictor")  # the server's own: it has no line in the help
-    for_server.set_defaults(command=models.serve_predictions)
-
-
 def _add_file_commands(commands: Any) -> None:
     inspect = _add(commands, "inspect", files.inspect, "show what is in a file, without running anything in it")
     inspect.add_argument("file", type=Path)
@@ -102,7 +87,7 @@ def _add_file_commands(commands: Any) -> None:
     verify.add_argument("run", nargs="?")
 
 
-def _add_predict_commands(commands: Any) -> None:
+def _add_model_commands(commands: Any) -> None:
     predict = _add(commands, "predict", models.predict_images, "classify your own images with a saved model")
     predict.add_argument("file", type=Path, help="any saved file: weights, whole model, checkpoint, safetensors or pt2")
     kinds = "PNG, JPEG, WebP, GIF, BMP or TIFF; if one of them can't be read, none is classified"
@@ -111,6 +96,15 @@ def _add_predict_commands(commands: Any) -> None:
     evaluate = _add(commands, "evaluate", models.evaluate_file, "measure a saved model on all test images")
     evaluate.add_argument("file", type=Path, help="any saved file")
     _add_flags(evaluate, {"dataset", "pixels", "device"})
+    _add(commands, "download", models.fetch_dataset, "download Fashion-MNIST (30 MB) into FASHION_DATA")
+    _add(commands, "devices", models.list_devices, "list what this machine can train on")
+    model = _add(commands, "model", models.show_model, "print a model and its layers")
+    model.add_argument("name", choices=SETTINGS["model"].choices)
+    help_text = "run the tutorial's snippets on a finished run of its model"
+    lesson = _add(commands, "lesson", models.run_lesson, help_text, "run")
+    lesson.add_argument("--losses", action="store_true", help="loss_last and loss_now on training and test images")
+    for_server = commands.add_parser("predictor")  # the server's own: it has no line in the help
+    for_server.set_defaults(command=models.serve_predictions)
 
 
 def _add(commands: Any, name: str, command: Command, help_text: str, *arguments: str) -> argparse.ArgumentParser:

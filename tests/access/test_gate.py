@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from fashion_core.access import audit
@@ -16,13 +15,16 @@ from fashion_core.access.gate import Actions, forget_upload
 from fashion_core.access.roles import LOOK_ONLY, Actor
 from fashion_core.errors import DiskError, NotAllowedError, RunStateError
 from fashion_core.files import TEMPORARY_PREFIX, now
+from fashion_core.formats import import_file
 from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import LEFTOVER_SECONDS, RunStore
+from tests.support.commands import Capture, answered, printed
 from tests.support.files import small_disk
-from tests.support.processes import command_line, python
-from tests.support.runs import config, copied, new_run, train
+from tests.support.processes import python
+from tests.support.runs import config, copied, new_run, set_state
+from tests.support.runs import trained as trained_run
 
 OPERATOR = Actor("anna@example.org", "operator", logged_in=True)
 VIEWER = Actor("bert@example.org", "viewer", LOOK_ONLY, logged_in=True)
@@ -53,9 +55,7 @@ def test_every_public_method_is_tried_below() -> None:
 
 @pytest.fixture(scope="module")
 def trained_once(module_store: RunStore) -> Run:
-    run = new_run(module_store, epochs=2, name="Lesson")
-    train(run)
-    return run
+    return trained_run(module_store, epochs=2, name="Lesson")
 
 
 @pytest.fixture
@@ -81,7 +81,6 @@ def test_viewer_changes_nothing_and_the_refusal_is_noted(store: RunStore, traine
 
 
 def test_lesson_does_not_go_on_by_itself_for_a_viewer(store: RunStore, trained: Run) -> None:
-    trained.write_status(trained.status.model_copy(update={"state": "finished"}))
     assert Actions(store, VIEWER).continue_lesson(trained) is None
     assert audit.read(store.root) == []
     made = Actions(store, OPERATOR).continue_lesson(trained)
@@ -98,23 +97,23 @@ def test_lesson_does_not_go_on_by_itself_for_a_viewer(store: RunStore, trained: 
 
 def test_each_of_many_runs_has_a_line_when_it_is_made_and_when_it_is_cancelled(store: RunStore, trained: Run) -> None:
     actions = Actions(store, OPERATOR)
-    made = actions.resume(
-        trained, [ResumeRequest(epoch=0, additional=1, overrides={"seed": seed}) for seed in range(15)]
-    )
+    made = actions.resume(trained, [ResumeRequest(0, 1, {"seed": seed}) for seed in range(15)])
     actions.cancel(made)
     lines = audit.read(store.root)
     assert [line.run for line in lines if line.what == "start"] == [run.id for run in made]
     assert {line.run for line in lines if line.what == "cancel"} == {run.id for run in made}
 
 
-def test_operator_acts_and_each_line_says_who_when_and_what(store: RunStore) -> None:
+def test_operator_acts_and_each_line_says_who_when_and_what(store: RunStore, trained: Run) -> None:
     actions = Actions(store, OPERATOR)
     run = actions.start(config(name="mine", epochs=1))
     actions.relabel(run, Labels(name="renamed"), run.labels)
+    made = actions.import_file(trained.weights_path, "theirs.pth", {}, import_file.import_file)
     lines = audit.read(store.root)
-    assert [(line.who, line.what, line.run, line.outcome) for line in lines] == [
-        ("anna@example.org", "start", run.id, "done"),
-        ("anna@example.org", "relabel", run.id, "done"),
+    assert [(line.who, line.what, line.run, line.detail, line.outcome) for line in lines] == [
+        ("anna@example.org", "start", run.id, "", "done"),
+        ("anna@example.org", "relabel", run.id, "renamed", "done"),
+        ("anna@example.org", "import", made.id, "theirs.pth", "done"),
     ]
     assert all(line.when.endswith("+00:00") for line in lines)
 
@@ -137,23 +136,15 @@ def test_labels_that_were_damaged_are_not_written_over_once_somebody_has_mended_
     assert run.labels.name == "mended"
 
 
-def test_what_fails_is_noted_with_its_reason(store: RunStore, trained: Run) -> None:
-    trained.write_status(trained.status.model_copy(update={"state": "finished"}))
+def test_what_fails_or_is_broken_off_is_noted(store: RunStore, trained: Run) -> None:
     with pytest.raises(RunStateError):
         Actions(store, OPERATOR).stop(trained)
-    assert audit.read(store.root)[0].outcome.startswith(f"failed: Run {trained.id} is finished already")
-
-
-def test_what_is_broken_off_is_noted(store: RunStore, trained: Run) -> None:
     verifying = Actions(store, OPERATOR).verify([trained])
     next(verifying)
     verifying.close()  # type: ignore[attr-defined]
-    assert [(line.what, line.outcome) for line in audit.read(store.root)] == [("verify", "interrupted")]
-
-
-def test_lines_of_a_deleted_run_stay(store: RunStore, trained: Run) -> None:
-    Actions(store, OPERATOR).delete(trained)
-    assert [(line.what, line.run) for line in audit.read(store.root)] == [("delete", trained.id)]
+    failed, interrupted = audit.read(store.root)
+    assert failed.outcome.startswith(f"failed: Run {trained.id} is finished already")
+    assert (interrupted.what, interrupted.outcome) == ("verify", "interrupted")
 
 
 def test_name_can_forge_no_line(store: RunStore) -> None:
@@ -206,7 +197,7 @@ def test_full_disk_opens_no_door_and_lets_things_be_deleted(store: RunStore, tmp
     with small_disk(tmp_path / "small", 1024) as folder:
         full = RunStore(folder / "runs")
         run = new_run(full)
-        run.write_status(run.status.model_copy(update={"state": "stopped"}))
+        set_state(run, "stopped")
         audit.write(full.root, audit.entry("anna", "start", outcome=audit.DONE))
         with pytest.raises(OSError, match="No space"):
             (folder / "filler").write_bytes(bytes(1 << 21))
@@ -229,27 +220,14 @@ audit.write(Path({str(store.root)!r}), audit.entry("anna", "start", outcome=audi
     assert (store.root / audit.NAME).stat().st_size == 50
 
 
-def test_command_line_acts_under_the_users_name(store: RunStore, trained: Run) -> None:
-    assert command_line("delete", trained.id).returncode == 0
-    user = f"command line ({psutil.Process().username()})"
-    assert [(line.who, line.what) for line in audit.read(store.root)] == [(user, "delete")]
-
-
-def test_audit_command_tells_all_or_those_of_one_run(store: RunStore, trained: Run) -> None:
+def test_audit_command_tells_all_or_those_of_one_run(store: RunStore, trained: Run, capsys: Capture) -> None:
     Actions(store, OPERATOR).delete(trained)
     with pytest.raises(NotAllowedError):
         Actions(store, VIEWER).start(config())
-    told = command_line("audit").stdout.splitlines()
+    told = printed(capsys, "audit")[0].splitlines()
     assert [("anna@example.org" in line, "refused" in line) for line in told] == [(True, False), (False, True)]
-    [line] = json.loads(command_line("audit", trained.id, "--json").stdout)
+    [line] = answered(capsys, "audit", trained.id)
     assert (line["what"], line["run"], line["outcome"]) == ("delete", trained.id, "done")
-
-
-def test_import_of_a_page_leaves_one_line(store: RunStore, trained: Run) -> None:
-    made = Actions(store, OPERATOR).import_file(trained.weights_path, "theirs.pth", {})
-    assert [(line.who, line.what, line.run, line.detail) for line in audit.read(store.root)] == [
-        ("anna@example.org", "import", made.id, "theirs.pth")
-    ]
 
 
 def keep(store: RunStore, session: dict[str, Any], upload: str, source: io.BytesIO) -> Path:

@@ -3,12 +3,10 @@
 import os
 import re
 import shutil
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from _pytest.mark.structures import ParameterSet
@@ -21,8 +19,10 @@ from fashion_core.runs import machine
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common
+from tests.support.commands import Capture
+from tests.support.files import files_opened
 from tests.support.pages import open_page, sent
-from tests.support.runs import copied, new_run, resume, train
+from tests.support.runs import copied, resume, set_state, train, trained
 
 SECRET = "what stands outside the store"
 ELSEWHERE = "20250101-000000-000-0000"
@@ -67,10 +67,6 @@ class Place(NamedTuple):
     parameter: str
     shows: str
     rest: dict[str, str]
-
-    def __str__(self) -> str:
-        """As the address, in short."""
-        return "&".join((self.page, *self.rest.values(), self.parameter))
 
 
 RUN, FILE = {"run": "{run}"}, {"run": "{run}", "epoch": "1"}
@@ -134,7 +130,8 @@ def tricks() -> Iterator[ParameterSet]:
         quick = LIKELIEST.get(place.parameter) or (next(in_turn),)
         for trick in dict.fromkeys((*quick, *TRICKS[number % 3 :: 3])):
             marks = () if trick in quick else (pytest.mark.slow,)
-            yield pytest.param(place, trick, marks=marks, id=f"{place}={trick[:24]!a}")
+            name = "&".join((place.page, *place.rest.values(), place.parameter))
+            yield pytest.param(place, trick, marks=marks, id=f"{name}={trick[:24]!a}")
 
 
 class Family(NamedTuple):
@@ -153,9 +150,11 @@ def family(tmp_path_factory: pytest.TempPathFactory, synthetic_data: Path) -> It
         patch.setenv("FASHION_DATA", str(synthetic_data))
         patch.setenv("FASHION_RUNS", str(folder / "runs"))
         store = RunStore()
-        run = trained_to_its_end(new_run(store, name="inside", epochs=2, optimizer="adam"))
-        trained_to_its_end(resume(store, run, 0))
-        trained_to_its_end(new_run(store, name="another tree"))
+        run = trained(store, name="inside", epochs=2, optimizer="adam")
+        resumed = resume(store, run, 0)
+        train(resumed)
+        set_state(resumed, "finished")
+        trained(store, name="another tree")
         PREDICTOR.close()
         yield Family(run, copied_beside(run), files_below(folder))
         PREDICTOR.close()
@@ -169,16 +168,10 @@ def short_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def trained(store: RunStore, family: Family) -> Run:
+def inside(store: RunStore, family: Family) -> Run:
     """A run in the store, and a copy of it beside the store under another name."""
     run = copied(family.run, store)
     copied_beside(run)
-    return run
-
-
-def trained_to_its_end(run: Run) -> Run:
-    train(run)
-    run.write_status(run.status.model_copy(update={"state": "finished"}))
     return run
 
 
@@ -200,28 +193,6 @@ def files_below(folder: Path) -> dict[Path, bytes]:
     }
 
 
-_noted: list[list[str]] = []
-"""Where paths that are opened or listed are noted; empty while nobody asks."""
-
-
-def _note(event: str, arguments: tuple[Any, ...]) -> None:
-    if _noted and event in ("open", "os.listdir", "os.scandir") and isinstance(arguments[0], str | Path):
-        _noted[-1].append(str(arguments[0]))
-
-
-sys.addaudithook(_note)  # nothing takes a hook away again
-
-
-@contextmanager
-def noting_reads() -> Iterator[list[str]]:
-    """The paths that this process opens or lists meanwhile."""
-    _noted.append([])
-    try:
-        yield _noted[-1]
-    finally:
-        _noted.pop()
-
-
 def is_out(path: str, outside: Path) -> bool:
     """Whether it is one that a trick leads to."""
     real = os.path.realpath(path)
@@ -229,7 +200,7 @@ def is_out(path: str, outside: Path) -> bool:
 
 
 def test_reading_beside_the_store_would_be_noticed(family: Family) -> None:
-    with noting_reads() as reads:
+    with files_opened("os.listdir", "os.scandir") as reads:
         Run(family.run.path.parent / TRICKS[0]).record  # noqa: B018  (it reads)
     assert [path for path in reads if is_out(path, family.outside)]
 
@@ -239,7 +210,7 @@ def test_reading_beside_the_store_would_be_noticed(family: Family) -> None:
 def test_trick_in_an_address_is_one_sentence_or_the_page(family: Family, place: Place, trick: str) -> None:
     address = {**place.rest, place.parameter: trick}
     query = {name: value.replace("{run}", family.run.id) for name, value in address.items()}
-    with noting_reads() as reads:
+    with files_opened("os.listdir", "os.scandir") as reads:
         app = open_page(place.page, **query)
     assert [path for path in reads if is_out(path, family.outside)] == []
     shown = sent(app)
@@ -251,7 +222,7 @@ def test_trick_in_an_address_is_one_sentence_or_the_page(family: Family, place: 
     assert files_below(family.outside.parent.parent) == family.before
 
 
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+def refused(capsys: Capture, *arguments: str) -> str:
     """The one line that a command says when it can't be done; or its usage."""
     try:
         status = main.main(arguments)
@@ -264,44 +235,38 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 @pytest.mark.parametrize("command", OF_A_RUN)
-def test_id_on_the_command_line_stays_in_the_store(
-    trained: Run, capsys: pytest.CaptureFixture[str], command: str
-) -> None:
-    before = files_below(trained.path.parent.parent)
+def test_id_on_the_command_line_stays_in_the_store(inside: Run, capsys: Capture, command: str) -> None:
+    before = files_below(inside.path.parent.parent)
     for trick in TRICKS:
         assert re.match(r"fashion_core: No run in .* has the id|usage:", refused(capsys, command, trick)), trick
-    assert files_below(trained.path.parent.parent) == before
+    assert files_below(inside.path.parent.parent) == before
 
 
 @pytest.mark.parametrize("command", OF_AN_EPOCH)
-def test_epoch_on_the_command_line_stays_in_the_run(
-    trained: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
-) -> None:
-    before = files_below(trained.path.parent.parent)
+def test_epoch_on_the_command_line_stays_in_the_run(inside: Run, tmp_path: Path, capsys: Capture, command: str) -> None:
+    before = files_below(inside.path.parent.parent)
     rest = ("--format", "weights", str(tmp_path / "out")) if command == "export" else ()
     for trick in (*TRICKS, "../../../outside", "0/../1", "0\0", "7"):
-        assert refused(capsys, command, trained.id, trick, *rest), trick
-    assert files_below(trained.path.parent.parent) == before
+        assert refused(capsys, command, inside.id, trick, *rest), trick
+    assert files_below(inside.path.parent.parent) == before
 
 
-def test_name_of_a_file_from_outside_is_only_a_word(store: RunStore, trained: Run) -> None:
+def test_name_of_a_file_from_outside_is_only_a_word(store: RunStore, inside: Run) -> None:
     for trick in TRICKS:
         before = set(store.root.parent.rglob("*"))
-        made = import_file.import_file(store, trained.weights_path, trick, {})
+        made = import_file.import_file(store, inside.weights_path, trick, {})
         after = set(store.root.parent.rglob("*"))
         assert {path for path in after - before if not path.is_relative_to(made.path)} == set(), trick
         assert_is_a_word(made)
 
 
 def assert_is_a_word(made: Run) -> None:
-    source = made.record.source
-    assert source is not None
-    assert "/" not in source.name
-    assert source.name.isprintable()
-    assert len(source.name) <= 80
+    assert made.record.source
+    name = made.record.source.name
+    assert (name.isprintable(), "/" in name, len(name) <= 80) == (True, False, True)
 
 
-@pytest.mark.parametrize("trick", ["a\0b", "\ud800", "--json", "x" * 200_000], ids=["NUL", "half", "flag", "long"])
-def test_name_of_an_upload_reaches_the_importing_process_as_a_word(store: RunStore, trained: Run, trick: str) -> None:
-    made = machine.import_file(store, trained.weights_path, trick, {})
+@pytest.mark.parametrize("trick", ["--json", "a\0b\ud800" + "x" * 200_000], ids=["flag", "NUL, half and long"])
+def test_name_of_an_upload_reaches_the_importing_process_as_a_word(store: RunStore, inside: Run, trick: str) -> None:
+    made = machine.import_file(store, inside.weights_path, trick, {})
     assert_is_a_word(made)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
@@ -20,10 +21,11 @@ from fashion_core.data import fashion_mnist
 from fashion_core.runs import queue
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
-from tests.support.commands import Capture, answered, refused
+from tests.support.commands import Capture, answered, printed, refused
 from tests.support.files import change_json, small_disk
 from tests.support.processes import ROOT, command_line, wait_until
 from tests.support.runs import After, new_run, resume, set_running, set_state, train
+from tests.support.runs import trained as trained_run
 
 SMALL = ("--train-images", "500", "--device", "cpu", "--threads", "1")
 
@@ -56,21 +58,11 @@ def test_bad_setting_is_one_line_and_leaves_nothing(
 
 @pytest.mark.parametrize(
     "arguments",
-    [
-        (),
-        ("fly",),
-        ("train", "--speed", "3"),
-        ("train", "--epochs"),
-        ("train", "--preset", "unknown"),
-        ("show",),
-        ("delete", "run", "first"),
-        ("model", "vgg"),
-    ],
-    ids=str,
+    ["", "fly", "train --speed 3", "train --epochs", "train --preset unknown", "show", "delete run first", "model vgg"],
 )
-def test_wrong_usage_exits_with_two(store: RunStore, capsys: Capture, arguments: tuple[str, ...]) -> None:
+def test_wrong_usage_exits_with_two(store: RunStore, capsys: Capture, arguments: str) -> None:
     with pytest.raises(SystemExit) as caught:
-        main(arguments)
+        main(arguments.split())
     assert caught.value.code == 2
     assert "usage:" in capsys.readouterr().err
     assert not store.root.exists()
@@ -172,11 +164,11 @@ def test_wrong_field_of_run_json_is_one_line(
     assert run.state() == "stopped"
 
 
-def test_name_drives_no_terminal(store: RunStore) -> None:
+def test_name_drives_no_terminal(store: RunStore, capsys: Capture) -> None:
     run = new_run(store)
     run.write_labels(Labels(name="\x1b]0;owned\x07"))
     for arguments in (("runs",), ("show", run.id)):
-        assert "\x1b" not in command_line(*arguments).stdout
+        assert "\x1b" not in printed(capsys, *arguments)[0]
 
 
 @pytest.mark.parametrize("name", ["run.json", "labels.json", "status.json"])
@@ -196,8 +188,7 @@ def test_damaged_run_is_listed_beside_the_good_ones(
 
 
 def test_torn_last_metric_is_passed_over(store: RunStore, capsys: Capture) -> None:
-    run = new_run(store, epochs=1)
-    train(run)
+    run = trained_run(store, epochs=1)
     with run.metrics_path.open("a") as file:
         file.write('{"kind": "epoch", "epoch": 1, "lo')
     assert len(answered(capsys, "show", run.id)["epochs"]) == 1
@@ -205,11 +196,9 @@ def test_torn_last_metric_is_passed_over(store: RunStore, capsys: Capture) -> No
 
 
 def test_show_of_a_resumed_run_says_what_it_was_resumed_from(store: RunStore, capsys: Capture) -> None:
-    parent = new_run(store, name="base", epochs=1)
-    train(parent)
+    parent = trained_run(store, name="base", epochs=1)
     child = resume(store, parent, 0, 1)
-    assert main(["show", child.id]) == 0
-    assert f"resumed from: epoch 0 of {parent.id} (base), exact" in capsys.readouterr().out
+    assert f"resumed from: epoch 0 of {parent.id} (base), exact" in printed(capsys, "show", child.id)[0]
 
 
 def test_empty_store_lists_nothing(store: RunStore, capsys: Capture) -> None:
@@ -224,24 +213,19 @@ def test_every_setting_has_its_flag(capsys: Capture) -> None:
     assert all(setting.flag in words for setting in settings())
 
 
-@pytest.mark.parametrize(("state", "reason"), [("queued", "queued"), ("finished", "finished")])
-def test_run_that_was_not_interrupted_does_not_continue(
-    store: RunStore, capsys: Capture, state: str, reason: str
-) -> None:
+@pytest.mark.parametrize("state", ["queued", "finished"])
+def test_run_that_was_not_interrupted_does_not_continue(store: RunStore, capsys: Capture, state: str) -> None:
     run = new_run(store)
     set_state(run, state)
-    assert f"is {reason}; only a stopped, failed or lost run can continue" in refused(capsys, "continue", run.id)
+    assert f"is {state}; only a stopped, failed or lost run can continue" in refused(capsys, "continue", run.id)
 
 
-def test_finished_run_does_not_stop(store: RunStore, capsys: Capture) -> None:
-    run = new_run(store)
-    set_state(run, "finished")
-    assert "there is nothing to stop" in refused(capsys, "stop", run.id)
-
-
-def test_stop_of_a_queued_run_gives_its_record(store: RunStore, capsys: Capture) -> None:
+def test_stop_of_a_queued_run_gives_its_record_and_that_of_an_ended_one_is_refused(
+    store: RunStore, capsys: Capture
+) -> None:
     run = new_run(store)
     assert answered(capsys, "stop", run.id)["state"] == "stopped"
+    assert "there is nothing to stop" in refused(capsys, "stop", run.id)
 
 
 def test_running_run_is_not_deleted(store: RunStore, capsys: Capture) -> None:
@@ -255,20 +239,21 @@ def test_delete_of_a_run_leaves_nothing_but_its_line_in_the_audit(store: RunStor
     run = new_run(store)
     assert answered(capsys, "delete", run.id) == {"run": run.id, "epoch": None, "deleted": True}
     assert list(store.root.iterdir()) == [store.root / audit.NAME]
-    assert [(line.what, line.run) for line in audit.read(store.root)] == [("delete", run.id)]
+    user = f"command line ({psutil.Process().username()})"
+    assert [(line.who, line.what, line.run) for line in audit.read(store.root)] == [(user, "delete", run.id)]
 
 
 def test_delete_of_an_epoch_leaves_its_numbers(store: RunStore, capsys: Capture) -> None:
-    run = new_run(store, epochs=2)
-    train(run)
+    run = trained_run(store, epochs=2)
     answered(capsys, "delete", run.id, "0")
     epochs = answered(capsys, "show", run.id)["epochs"]
     assert [epoch["checkpoint"] for epoch in epochs] == [None, str(run.checkpoint_path(1))]
 
 
-@pytest.mark.parametrize("epoch", ["7", "-1"])
-def test_delete_of_a_missing_epoch_is_one_line(store: RunStore, capsys: Capture, epoch: str) -> None:
-    assert f"has no saved file model_save/{epoch}" in refused(capsys, "delete", new_run(store).id, epoch)
+def test_delete_of_a_missing_epoch_is_one_line(store: RunStore, capsys: Capture) -> None:
+    run = new_run(store)
+    for epoch in ("7", "-1"):
+        assert f"has no saved file model_save/{epoch}" in refused(capsys, "delete", run.id, epoch)
 
 
 @pytest.fixture(scope="module")
@@ -278,25 +263,21 @@ def trained(tmp_path_factory: pytest.TempPathFactory, synthetic_data: Path) -> s
     return command_line("train", *SMALL, "--json", FASHION_RUNS=str(runs), FASHION_DATA=str(synthetic_data))
 
 
-def test_train_prints_one_document_and_nothing_else(trained: subprocess.CompletedProcess[str]) -> None:
+def test_train_prints_one_document_and_leaves_a_run_folder_as_designed(
+    trained: subprocess.CompletedProcess[str],
+) -> None:
     assert (trained.returncode, trained.stderr) == (0, "")
     record = json.loads(trained.stdout)
     assert {"id", "path", "state", "parent", "config", "epochs"} <= set(record)
     assert (record["state"], record["parent"]) == ("finished", None)
-
-
-def test_epochs_of_the_record_are_as_designed(trained: subprocess.CompletedProcess[str]) -> None:
-    epochs = json.loads(trained.stdout)["epochs"]
+    epochs = record["epochs"]
     keys = {"epoch", "loss", "accuracy", "train_loss", "seconds", "samples_per_second", "checkpoint"}
     assert [set(epoch) for epoch in epochs] == [keys, keys]
     assert [epoch["epoch"] for epoch in epochs] == [0, 1]
     assert all(Path(epoch["checkpoint"]).is_file() for epoch in epochs)
     assert all(0 < epoch["loss"] < 3 for epoch in epochs)
     assert all(0 <= epoch["accuracy"] <= 1 for epoch in epochs)
-
-
-def test_run_folder_is_as_designed(trained: subprocess.CompletedProcess[str]) -> None:
-    folder = Path(json.loads(trained.stdout)["path"])
+    folder = Path(record["path"])
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} - {"lock"}
     assert found == {
         *("run.json", "labels.json", "status.json", "metrics.jsonl", "train.log"),
@@ -313,13 +294,14 @@ def test_show_gives_the_record_that_train_gave(trained: subprocess.CompletedProc
         assert answered(capsys, "runs") == [record]
 
 
-def test_diverging_run_ends_failed_with_one_line_and_its_record(store: RunStore) -> None:
-    done = command_line("train", *SMALL, "--learning-rate", "1e9", "--json")
-    record = json.loads(done.stdout)
-    assert (done.returncode, record["state"], record["epochs"]) == (1, "failed", [])
-    assert done.stderr.startswith(f"fashion_core: Run {record['id']} failed: the loss became ")
-    assert " at epoch 0, batch " in done.stderr
-    assert done.stderr.count("\n") == 1
+def test_diverging_run_ends_failed_with_one_line_and_its_record(store: RunStore, capsys: Capture) -> None:
+    assert main(["train", *SMALL, "--learning-rate", "1e9", "--json"]) == 1
+    said = capsys.readouterr()
+    record = json.loads(said.out)
+    assert (record["state"], record["epochs"]) == ("failed", [])
+    assert said.err.startswith(f"fashion_core: Run {record['id']} failed: the loss became ")
+    assert " at epoch 0, batch " in said.err
+    assert said.err.count("\n") == 1
 
 
 @pytest.mark.slow
@@ -335,13 +317,11 @@ def test_full_disk_ends_failed_with_one_line_and_continues_after_room_is_made(st
         assert (again.returncode, json.loads(again.stdout)["state"]) == (0, "finished")
 
 
-def test_continue_finishes_a_stopped_run_and_prints_its_record(store: RunStore) -> None:
+def test_continue_finishes_a_stopped_run_and_prints_its_record(store: RunStore, capsys: Capture) -> None:
     run = new_run(store)
     train(run, After(3))
     queue.stop(run)
-    done = command_line("continue", run.id, "--json")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert json.loads(done.stdout)["state"] == "finished"
+    assert answered(capsys, "continue", run.id)["state"] == "finished"
 
 
 @pytest.mark.slow
@@ -368,8 +348,7 @@ def test_interrupted_command_stops_its_run(store: RunStore) -> None:
 
 
 def test_devices_are_told_a_line_each(capsys: Capture) -> None:
-    assert main(["devices"]) == 0
-    cpu = capsys.readouterr().out.splitlines()[-1]
+    cpu = printed(capsys, "devices")[0].splitlines()[-1]
     assert cpu.startswith(f"cpu: {devices.available()['cpu']}, {torch.get_num_threads()} threads")
     assert cpu.endswith("taken by auto") == (devices.describe()["automatic"] == "cpu")
 

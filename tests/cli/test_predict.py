@@ -1,6 +1,5 @@
 """``predict`` and ``evaluate`` on the command line."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +15,12 @@ from fashion_core.inference import engine
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from tests.support.commands import Capture, answered, printed, refused
-from tests.support.processes import command_line
-from tests.support.runs import new_run, train
+from tests.support.runs import trained
 
 
 @pytest.fixture(scope="module")
 def run(module_store: RunStore) -> Run:
-    run = new_run(module_store, epochs=1)
-    train(run)
-    return run
+    return trained(module_store, epochs=1)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +34,6 @@ def garments(synthetic_data: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def test_predict_gives_a_record_an_image_in_their_order(run: Run, garments: list[Path], capsys: Capture) -> None:
-
     found = answered(capsys, "predict", run.checkpoint_path(0), *garments)
     pixels = batches.load("synthetic")[1].pixels[:3]
     expected = engine.probabilities(load(run.checkpoint_path(0)).model, pixels, "unit", torch.device("cpu"))
@@ -115,22 +110,21 @@ def test_bad_input_is_one_sentence(run: Run, arguments: list[str], sentence: str
 
 def test_the_loss_of_a_model_that_is_very_wrong_is_the_recorded_one(store: RunStore, capsys: Capture) -> None:
     """Its probabilities underflow; the loss is of the logits."""
-    run = new_run(store, epochs=1, pixels="raw", learning_rate=0.5, optimizer="adam")
-    train(run)
+    run = trained(store, epochs=1, pixels="raw", learning_rate=0.5, optimizer="adam")
     facts = run.file_info(run.checkpoint_path(0))
-    assert facts is not None
-    assert facts.loss is not None
+    assert facts
+    assert facts.loss
     assert facts.loss > 100
     assert answered(capsys, "evaluate", run.checkpoint_path(0))["loss"] == pytest.approx(facts.loss, rel=1e-5)
 
 
-def test_evaluate_takes_the_dataset_that_the_file_tells(store: RunStore, real_data: Path) -> None:
-    run = new_run(store, epochs=1)
-    train(run)
+def test_evaluate_takes_the_dataset_that_the_file_tells(
+    store: RunStore, run: Run, real_data: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
     real = store.create(run.record.config.model_copy(update={"dataset": "fashion-mnist"}), run.record.environment)
     facts = run.file_info(run.model_path)
     assert facts is not None
     real.model_path.write_bytes(run.model_path.read_bytes())
     real.write_info(real.model_path, facts)
-    done = command_line("evaluate", str(real.model_path), "--json", FASHION_DATA=str(real_data))
-    assert json.loads(done.stdout)["dataset"] == "fashion-mnist"
+    monkeypatch.setenv("FASHION_DATA", str(real_data))
+    assert answered(capsys, "evaluate", real.model_path)["dataset"] == "fashion-mnist"

@@ -94,6 +94,7 @@ def test_choices_of_one_are_not_those_of_another(store: RunStore, pair: tuple[Ru
     first["checkpoints"].multiselect[0].set_value(["model"]).run()
     first["resume"].number_input[0].set_value(7).run()
     for page, app in untouched.items():
+        app.run()
         second = open_page(page)
         assert [widget.value for widget in [*second.selectbox, *second.multiselect, *second.number_input]] == [
             widget.value for widget in [*app.selectbox, *app.multiselect, *app.number_input]

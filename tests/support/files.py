@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,19 +33,27 @@ def settle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time_ns", lambda: now() + 10 * 10**9)
 
 
+_watched: list[tuple[tuple[str, ...], list[str]]] = []
+"""The audit events that somebody watches, and where the paths that they are about are noted."""
+
+
+def _note(event: str, given: tuple[Any, ...]) -> None:
+    for events, paths in _watched:
+        if event in events:
+            paths.append(str(given[0]))
+
+
+sys.addaudithook(_note)  # nothing takes a hook away again
+
+
 @contextmanager
-def files_opened() -> Iterator[list[str]]:
-    """The paths that are opened while inside; an audit hook can't be removed, so it is switched off afterwards."""
-    opened: list[str] = []
-    looking = threading.Event()
-    sys.addaudithook(
-        lambda event, given: opened.append(str(given[0])) if looking.is_set() and event == "open" else None
-    )
-    looking.set()
+def files_opened(*events: str) -> Iterator[list[str]]:
+    """The paths that are opened while inside, or that these other audit events are about."""
+    _watched.append((("open", *events), []))
     try:
-        yield opened
+        yield _watched[-1][1]
     finally:
-        looking.clear()
+        _watched.pop()
 
 
 def forbid_listing(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
