@@ -9,7 +9,7 @@ import pytest
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.runs.verify import Verified, count_files, verify
-from tests.support.files import files_opened, forbid_listing
+from tests.support.files import files_opened, flip_a_bit, forbid_listing
 from tests.support.processes import command_line
 from tests.support.runs import new_run, train
 
@@ -20,12 +20,6 @@ def run(store: RunStore) -> Run:
     run = new_run(store, epochs=2)
     train(run)
     return run
-
-
-def flip_a_bit(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
 
 
 def damaged(run: Run) -> dict[str, str]:

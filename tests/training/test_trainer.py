@@ -17,7 +17,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Parent
 from fashion_core.runs.store import RunStore
 from tests.support.exact import KilledError, epoch_rows, killed_after, load, same
-from tests.support.files import change_json, small_disk
+from tests.support.files import change_json, flip_a_bit, small_disk
 from tests.support.processes import python
 from tests.support.runs import After, config, never, new_run, train
 
@@ -197,12 +197,6 @@ def test_finished_run_trained_again_changes_nothing(store: RunStore, straight: R
     before = {path: path.read_bytes() for path in run.checkpoint_folder.iterdir()}
     train(run)
     assert {path: path.read_bytes() for path in run.checkpoint_folder.iterdir()} == before
-
-
-def flip_a_bit(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
 
 
 def truncate(path: Path) -> None:
