@@ -42,10 +42,10 @@ def show_resume(store: RunStore) -> None:
         run_status.welcome(store)
         return
     saved = run.epochs_saved()
-    epoch = addressed_epoch(run, saved)
-    if epoch is None:
+    if not saved:
         st.info("No checkpoint yet: this run saves one at the end of each epoch.", icon=":material/hourglass_empty:")
         return
+    epoch = addressed_epoch(run, saved)
     common.address(run=run.id, epoch=epoch)  # a rerun must not switch to one that was saved meanwhile
     ask_and_start(store, run, epoch, saved)
 
@@ -81,19 +81,15 @@ def addressed_run(store: RunStore) -> str | None:
         return None
 
 
-def addressed_epoch(run: Run, saved: list[int]) -> int | None:
-    """The epoch that the address names, or the newest if it has no checkpoint; None before the first."""
-    if not saved:
-        return None
+def addressed_epoch(run: Run, saved: list[int]) -> int:
+    """The epoch that the address names, or the newest if it has no checkpoint."""
     try:
-        epoch = saved_file.addressed_epoch()
-        if epoch is None:
-            return saved[-1]
-        plan.check_epoch(run, epoch, saved)
+        if (epoch := saved_file.addressed_epoch()) is not None:
+            plan.check_epoch(run, epoch, saved)
+            return epoch
     except (ConfigError, RunNotFoundError) as error:
         st.error(f"{common.sentence(error)} The newest one is used instead.", icon=":material/error:")
-        return saved[-1]
-    return epoch
+    return saved[-1]
 
 
 def show_curve(run: Run, epoch: int, saved: list[int]) -> None:
@@ -144,11 +140,7 @@ def ask_and_start(store: RunStore, run: Run, epoch: int, saved: list[int]) -> No
 def ask_overrides(run: Run) -> dict[str, Any]:
     """Ask for settings, beginning with the parent's; return those that were changed."""
     parent = run.record.config.model_dump()
-    prefix = f"resume {run.id} "
-    values = settings_form.ask_settings(ESSENTIAL, parent, prefix)
-    others = [setting.name for setting in settings() if setting.name not in (*ESSENTIAL, *FIXED)]
-    with st.expander("More settings", icon=":material/tune:"):
-        values |= settings_form.ask_settings(others, parent, prefix)
+    values = settings_form.ask_more(ESSENTIAL, parent, f"resume {run.id} ", without=FIXED)
     return {name: value for name, value in values.items() if value != parent[name]}
 
 

@@ -1,11 +1,9 @@
 """Set up a run, start it, watch it, stop it, continue it."""
 
-from typing import Any
-
 import streamlit as st
 
 from fashion_core.charts import live
-from fashion_core.config import PRESETS, TrainConfig, parse_config, settings
+from fashion_core.config import PRESETS, TrainConfig, parse_config
 from fashion_core.errors import ConfigError
 from fashion_core.runs import machine
 from fashion_core.runs.run import Run
@@ -34,7 +32,8 @@ def show_form(store: RunStore) -> None:
     st.title("Train")
     preset = st.selectbox("Preset", PRESETS, format_func=lambda name: PRESETS[name].label, key="preset")
     st.caption(PRESETS[preset].help)
-    values = ask_settings(preset)
+    defaults = machine.form_defaults(preset).model_dump()
+    values = settings_form.ask_more(ESSENTIAL, defaults, f"train {preset} ")
     try:
         config = parse_config(values)
     except ConfigError as error:
@@ -50,15 +49,6 @@ def show_form(store: RunStore) -> None:
             start(store, config)
         show_meaning(config)
     common.machine_expander()
-
-
-def ask_settings(preset: str) -> dict[str, Any]:
-    """Ask for every setting, beginning with the preset's values; what is returned has not been checked."""
-    values, prefix = machine.form_defaults(preset).model_dump(), f"train {preset} "
-    answers = settings_form.ask_settings(ESSENTIAL, values, prefix)
-    with st.expander("More settings", icon=":material/tune:"):
-        others = [setting.name for setting in settings() if setting.name not in ESSENTIAL]
-        return answers | settings_form.ask_settings(others, values, prefix)
 
 
 def start(store: RunStore, config: TrainConfig) -> None:

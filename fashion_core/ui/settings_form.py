@@ -30,6 +30,16 @@ def ask_settings(names: Sequence[str], values: Mapping[str, Any], prefix: str) -
     return answers
 
 
+def ask_more(
+    essential: Sequence[str], values: Mapping[str, Any], prefix: str, without: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Show the essential settings, and in an expander the other ones but those ``without``; return their values."""
+    answers = ask_settings(essential, values, prefix)
+    others = [setting.name for setting in settings() if setting.name not in (*essential, *without)]
+    with st.expander("More settings", icon=":material/tune:"):
+        return answers | ask_settings(others, values, prefix)
+
+
 def _ask(setting: Setting, value: Any, prefix: str) -> Any:
     """The value is passed to the widget: one set in the session is lost when a click interrupts the page's run."""
     key = f"{prefix}{setting.name}"

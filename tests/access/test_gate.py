@@ -21,7 +21,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import LEFTOVER_SECONDS, RunStore
 from tests.support.commands import Capture, answered, printed
-from tests.support.files import small_disk
+from tests.support.files import files_below, small_disk
 from tests.support.processes import python
 from tests.support.runs import config, copied, new_run, set_state
 from tests.support.runs import trained as trained_run
@@ -63,20 +63,12 @@ def trained(store: RunStore, trained_once: Run) -> Run:
     return copied(trained_once, store)
 
 
-def snapshot(store: RunStore) -> dict[Path, bytes]:
-    return {
-        path: path.read_bytes()
-        for path in store.root.rglob("*")
-        if path.is_file() and path.name not in (audit.NAME, "lock")
-    }
-
-
 @pytest.mark.parametrize("name", EVERY_ACTION)
 def test_viewer_changes_nothing_and_the_refusal_is_noted(store: RunStore, trained: Run, name: str) -> None:
-    before = snapshot(store)
+    before = files_below(store.root)
     with pytest.raises(NotAllowedError, match=r"That was not done\. You may look"):
         EVERY_ACTION[name](Actions(store, VIEWER), trained)
-    assert snapshot(store) == before
+    assert files_below(store.root) == before
     assert [(line.who, line.outcome) for line in audit.read(store.root)] == [("bert@example.org", "refused")]
 
 
@@ -185,12 +177,12 @@ def test_many_writers_at_once_lose_no_line(store: RunStore) -> None:
 
 def test_nothing_is_done_that_can_not_be_noted(store: RunStore, trained: Run) -> None:
     (store.root / audit.NAME).mkdir()
-    before = snapshot(store)
+    before = files_below(store.root)
     for action in EVERY_ACTION.values():
         if action is not EVERY_ACTION["upload"]:
             with pytest.raises(DiskError):
                 action(Actions(store, OPERATOR), trained)
-    assert snapshot(store) == before
+    assert files_below(store.root) == before
 
 
 def test_full_disk_opens_no_door_and_lets_things_be_deleted(store: RunStore, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common
 from tests.support.commands import Capture
-from tests.support.files import files_opened
+from tests.support.files import files_below, files_opened
 from tests.support.pages import open_page, sent
 from tests.support.runs import copied, resume, set_state, train, trained
 
@@ -182,15 +182,6 @@ def copied_beside(run: Run) -> Path:
     theirs = Run(outside)
     theirs.write_labels(theirs.labels.model_copy(update={"name": SECRET}))
     return outside
-
-
-def files_below(folder: Path) -> dict[Path, bytes]:
-    """What must not change: all but locks, and the audit of what was refused."""
-    return {
-        path: path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and path.suffix not in (".lock", ".jsonl") and path.name != "lock"
-    }
 
 
 def is_out(path: str, outside: Path) -> bool:

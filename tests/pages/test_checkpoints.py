@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from fashion_core.runs import machine, tables, verify
+from fashion_core.formats import import_file
+from fashion_core.runs import tables, verify
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Parent
 from fashion_core.runs.store import RunStore
@@ -261,7 +262,7 @@ def test_running_run_keeps_its_checkpoints(parent: Run) -> None:
 
 def test_imported_run_shows_on_every_page(store: RunStore) -> None:
     source = trained(store, name="source", epochs=1)
-    run = machine.import_file(store, source.weights_path, "theirs.pth", {})
+    run = import_file.import_file(store, source.weights_path, "theirs.pth", {})
     app = open_page("train", run=run.id)
     assert "imported from theirs.pth (weights); trained elsewhere" in words(app)
     assert set(labels(app)) & {"Stop", "Continue"} == set()

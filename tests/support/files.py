@@ -27,6 +27,12 @@ def flip_a_bit(path: Path) -> None:
     path.write_bytes(data)
 
 
+def files_below(folder: Path) -> dict[Path, bytes]:
+    """What must not change there: all but locks, and the audit of what was refused."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in ("lock", "audit.jsonl")]
+    return {path: path.read_bytes() for path in files if path.suffix != ".lock"}
+
+
 def settle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every file look untouched for long, so that results made from it are cached."""
     now = time.time_ns
