@@ -11,8 +11,7 @@ from fashion_core.config import PIXEL_MEAN, PIXEL_STD
 from fashion_core.data import images as raw_images
 
 EVALUATION_BATCH = 1000
-_SCALED_AT_ONCE = 1024
-"""Images: few enough for the processor's cache, and enough that one scaling serves several small batches."""
+_SCALED_AT_ONCE = 1024  # few enough for the processor's cache, enough that one scaling serves several small batches
 _MAX_SHIFT = 2
 
 
@@ -31,7 +30,6 @@ class Images:
         return Images(self.pixels[:count], self.labels[:count]) if count else self
 
     def to(self, device: torch.device) -> "Images":
-        """The same images on another device."""
         return Images(self.pixels.to(device), self.labels.to(device))
 
 

@@ -32,8 +32,7 @@ class Archive(NamedTuple):
     unpacked_md5: str
 
     @property
-    def unpacked_name(self) -> str:
-        """The name without ``.gz``, as torchvision unpacks it."""
+    def unpacked_name(self) -> str:  # as torchvision unpacks it
         return self.name.removesuffix(".gz")
 
 

@@ -19,7 +19,6 @@ TOP = -12.0  # where a garment's shoulders are, in its frame
 FLOOR = 7.0  # where a shoe stands
 
 Images = NDArray[np.uint8]
-Labels = NDArray[np.uint8]
 Range = tuple[float, float]
 
 
@@ -39,9 +38,8 @@ def open_front(sheet: Sheet, cloth: Field, buttoned: float) -> Field:
 
 def torso(sheet: Sheet, hem: Field, width: Field, waist: Range, skirt: Range, neck: Range) -> Field:
     """The distance into a body; waist and skirt: how much wider than the shoulders; neck: how deep."""
-    half = curve(
-        sheet.v, (TOP + 5, width), ((TOP + hem) / 2, width + sheet.pick(*waist)), (hem, width + sheet.pick(*skirt))
-    )
+    middle = (TOP + hem) / 2, width + sheet.pick(*waist)
+    half = curve(sheet.v, (TOP + 5, width), middle, (hem, width + sheet.pick(*skirt)))
     pointed, opening = sheet.pick(0, 1), sheet.pick(2.2, 3.8)
     aside = sheet.across / opening
     neckline = sheet.pick(*neck) * np.maximum(1 - aside * (pointed + (1 - pointed) * aside), 0)
@@ -227,18 +225,16 @@ def draw(labels: NDArray[np.integer], seed: int) -> Images:
     return images
 
 
-def balanced(count: int, seed: int) -> tuple[Images, Labels]:
+def balanced(count: int, seed: int) -> tuple[Images, NDArray[np.uint8]]:
     """Draw ``count`` images and their labels, as many of each class, in shuffled order."""
     order = np.argsort(np.random.Generator(np.random.PCG64(seed)).random(count), kind="stable")
     labels = (order % len(DRAWINGS)).astype(np.uint8)
     return draw(labels, seed), labels
 
 
-def train_set() -> tuple[Images, Labels]:
-    """Draw images (12000, 28, 28) and labels (12000,), both uint8, as many of each class, in a fixed order."""
+def train_set() -> tuple[Images, NDArray[np.uint8]]:
     return balanced(TRAIN_IMAGES, seed=1)
 
 
-def test_set() -> tuple[Images, Labels]:
-    """Draw images (2000, 28, 28) and labels (2000,), both uint8; none of them is in the training set."""
+def test_set() -> tuple[Images, NDArray[np.uint8]]:
     return balanced(TEST_IMAGES, seed=2)

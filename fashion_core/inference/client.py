@@ -8,8 +8,7 @@ import json
 import struct
 import subprocess
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -55,10 +54,8 @@ def receive(stream: IO[bytes]) -> Message | None:
     return Message(json.loads(str(arrays.pop(_VALUES))), arrays)
 
 
-ANSWER_SECONDS = 600.0
-"""A ResNet needs a minute for 10,000 images on a slow CPU."""
-PREPARE_SECONDS = 60.0
-"""No other question is answered while an image is decoded. Includes starting the process on a busy machine."""
+ANSWER_SECONDS = 600.0  # a ResNet needs a minute for 10,000 images on a slow CPU
+PREPARE_SECONDS = 60.0  # no other question is answered meanwhile; includes starting the process on a busy machine
 _GONE = "The process that computes predictions ended before it answered: try again; the server's terminal says why."
 _LATE = "There was no answer within {:.0f} s, so the process that computes predictions was ended: try again."
 
@@ -83,69 +80,63 @@ class Predictor:
         """Make an image file like the training set, in the other process: a hostile file can't hurt this one."""
         question = Message({"ask": "prepare"}, {"bytes": np.frombuffer(file, np.uint8)})
         found = self._ask(question, min(PREPARE_SECONDS, self._answer_seconds))
-        steps = (
-            Step(step["name"], step["note"], found.arrays[f"step {number}"])
-            for number, step in enumerate(found.values["steps"])
-        )
+        named = enumerate(found.values["steps"])
+        steps = (Step(name, note, found.arrays[f"step {number}"]) for number, (name, note) in named)
         return Prepared(found.arrays["pixels"], tuple(steps))
 
-    def predict(self, file: Path, pixels: np.ndarray, scaling: str, device: str = "auto") -> np.ndarray:
+    def predict(self, file: Path, pixels: np.ndarray, scaling: str) -> np.ndarray:
         """The probabilities (N, 10) float32 that a saved file's model gives images (N, 28, 28) uint8."""
-        asked = {"ask": "predict", "file": str(file), "pixels": scaling, "device": device}
+        asked = {"ask": "predict", "file": str(file), "pixels": scaling}
         return self._ask(Message(asked, {"pixels": pixels})).arrays["probabilities"]
 
-    def evaluate(self, file: Path, dataset: str, scaling: str, device: str = "auto") -> np.ndarray:
+    def evaluate(self, file: Path, dataset: str, scaling: str) -> np.ndarray:
         """The probabilities (N, 10) float32 that a saved file's model gives a dataset's test images."""
-        asked = {"ask": "predict", "file": str(file), "dataset": dataset, "pixels": scaling, "device": device}
+        asked = {"ask": "predict", "file": str(file), "dataset": dataset, "pixels": scaling}
         return self._ask(Message(asked)).arrays["probabilities"]
 
     def close(self) -> None:
         """End the process, if there is one, even in the middle of an answer."""
-        process = self._process
-        if process:
+        if process := self._process:
             process.kill()
         with self._lock:
             self._end()
 
     def _ask(self, question: Message, seconds: float | None = None) -> Message:
         seconds = seconds or self._answer_seconds
-        with self._lock, self._streams(seconds) as (questions, answers, late):
+        with self._lock:
+            process, deadline = self._running(), time.monotonic() + seconds
+            killing = threading.Timer(seconds, process.kill)
+            killing.daemon = True
+            killing.start()
             try:
-                send(questions, question)
-                answer = receive(answers)
+                assert process.stdin
+                assert process.stdout
+                send(process.stdin, question)
+                answer = receive(process.stdout)
             except OSError:
                 answer = None
+            finally:
+                killing.cancel()
             if answer is None:
+                is_late = time.monotonic() >= deadline
                 self._end()
-                raise WorkerError(_LATE.format(seconds) if late.is_set() else _GONE)
+                raise WorkerError(_LATE.format(seconds) if is_late else _GONE)
         if "problem" in answer.values:
             raise WorkerError(answer.values["problem"])
         return answer
-
-    @contextmanager
-    def _streams(self, seconds: float) -> Iterator[tuple[IO[bytes], IO[bytes], threading.Event]]:
-        """Yield both streams, and an event that is set if the process is killed because its answer is late."""
-        process, late = self._running(), threading.Event()
-
-        def end() -> None:
-            late.set()
-            process.kill()
-
-        deadline = threading.Timer(seconds, end)
-        deadline.daemon = True
-        deadline.start()
-        try:
-            assert process.stdin
-            assert process.stdout
-            yield process.stdin, process.stdout, late
-        finally:
-            deadline.cancel()
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self._end()
             try:
-                self._process = _start()
+                self._process = subprocess.Popen(
+                    processes.python_command("predictor"),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    env=processes.child_environment(),
+                    start_new_session=True,  # Ctrl-C is for the server; this one ends when its input does
+                    creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+                )
             except OSError as error:
                 raise WorkerError(f"No process can be started to compute predictions: {error.strerror}.") from error
         return self._process
@@ -157,16 +148,4 @@ class Predictor:
         self._process = None
 
 
-def _start() -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        processes.python_command("predictor"),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=processes.child_environment(),
-        start_new_session=True,  # Ctrl-C is for the server; this one ends when its input does
-        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-    )
-
-
 PREDICTOR = Predictor()
-"""The one of this server."""

@@ -14,8 +14,7 @@ from fashion_core.errors import DamagedFileError, DiskError, DivergedModelError
 from fashion_core.formats.load import LoadedModel, load
 from fashion_core.runs.run import Run
 
-CACHED_BYTES = 400_000_000
-"""For all cached models together: over a hundred of the tutorial's, or eight ResNets."""
+CACHED_BYTES = 400_000_000  # over a hundred of the tutorial's models, or eight ResNets
 
 
 @torch.inference_mode()
@@ -36,20 +35,13 @@ class Models:
     """Models by file: each is loaded once, until its file changes or other models need the memory."""
 
     def __init__(self, capacity: int = CACHED_BYTES) -> None:
-        self._models: Cache[nn.Module] = Cache(capacity, _bytes_of)
+        self.cache: Cache[nn.Module] = Cache(
+            capacity, lambda model: sum(tensor.nbytes for tensor in model.state_dict().values())
+        )
 
     def get(self, path: Path, device: torch.device) -> nn.Module:
         """Return the model of this file on ``device``. Raises ``RefusedFileError`` or ``DiskError``."""
-        return self._models.get((path, device), stamp(path), lambda: load(path).model.to(device))
-
-    @property
-    def bytes(self) -> float:
-        """What the models take together."""
-        return self._models.size
-
-
-def _bytes_of(model: nn.Module) -> int:
-    return sum(tensor.nbytes for tensor in model.state_dict().values())
+        return self.cache.get((path, device), stamp(path), lambda: load(path).model.to(device))
 
 
 @cache
@@ -59,13 +51,13 @@ def test_images(dataset: str) -> data.Images:
 
 
 def known_config(path: Path, loaded: LoadedModel) -> TrainConfig | None:
-    """Return the settings that a file's model was trained with, from the file itself, else from the run it lies in."""
-    own = loaded.extras.get("config")
-    return parse_config(own) if own else _run_config(path.absolute())
+    """Return the settings that a file's model was trained with, from the file itself, else from the run it lies in.
 
-
-def _run_config(path: Path) -> TrainConfig | None:
-    """Return the settings of the run whose saved file this is; None in a folder that is no run, or a damaged one."""
+    None in a folder that is no run, or a damaged one.
+    """
+    if own := loaded.extras.get("config"):
+        return parse_config(own)
+    path = path.absolute()
     for run in (Run(path.parent), Run(path.parent.parent)):
         with suppress(DamagedFileError, DiskError):
             if path in run.saved_files():

@@ -6,7 +6,6 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +19,11 @@ from fashion_core.errors import ImageError
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 NAMES = "PNG, JPEG, WebP, GIF, BMP or TIFF"
 MOST_BYTES = 100 * 2**20
-MOST_PIXELS = 20_000_000
-"""A decoder takes up to sixteen bytes a pixel (WebP's does)."""
-MOST_JPEG_PIXELS = 64_000_000
-"""More, for a JPEG is made smaller while it is decoded; a camera's 50 megapixels pass."""
-MOST_SCANNED_PIXELS = 20 * MOST_JPEG_PIXELS
-"""A progressive JPEG has about ten scans, and each costs the time of the whole picture."""
-MOST_PIECES = 65_536
-"""Strips or tiles of a TIFF: Pillow takes half a kilobyte for each."""
-WORKING_SIDE = 1024
-"""Longest side of what is worked on: ample for 28 pixels, even where the garment fills little of a photo."""
+MOST_PIXELS = 20_000_000  # a decoder takes up to sixteen bytes a pixel (WebP's does)
+MOST_JPEG_PIXELS = 64_000_000  # a JPEG is made smaller while it is decoded; a camera's 50 megapixels pass
+MOST_SCANNED_PIXELS = 20 * MOST_JPEG_PIXELS  # of about ten scans of a progressive JPEG, each costs a whole picture
+MOST_PIECES = 65_536  # strips or tiles of a TIFF: Pillow takes half a kilobyte for each
+WORKING_SIDE = 1024  # longest side, in pixels: ample even where the garment fills little of a photo
 
 _BROKEN = (
     OSError,
@@ -45,8 +39,6 @@ _BROKEN = (
     MemoryError,
     struct.error,
     zlib.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
 )
 """What Pillow raises on malformed bytes: its readers are written in Python and check little."""
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
@@ -54,21 +46,22 @@ _SCAN, _END = b"\xff\xda", b"\xff\xd9"
 _ORIENTATION = 0x0112
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
 _PIECES = (273, 279, 324, 325)  # offsets and sizes of strips and of tiles
-_TURNED = ", turned upright as its EXIF data say"
 _WHITES = (1, 255, 65_535)
 
 
-@dataclass(frozen=True)
-class Picture:
-    """An image of mode L, RGB or RGBA, upright, at most 1,024 pixels on a side; ``note`` says what the file was."""
+def open_picture(source: bytes | Path) -> tuple[Image.Image, str]:
+    """Return the first picture in a file or in the bytes of one, and a note on what the file was.
 
-    image: Image.Image
-    note: str
-
-
-def open_picture(source: bytes | Path) -> Picture:
-    """The first picture in a file or in the bytes of one. Raises ``ImageError`` or ``DiskError``."""
-    data = _read(source) if isinstance(source, Path) else source
+    The picture is of mode L, RGB or RGBA, upright, at most 1,024 pixels on a side. Raises ``ImageError`` or
+    ``DiskError``.
+    """
+    if isinstance(source, bytes):
+        data = source
+    elif source.is_file():
+        with files.disk_errors(source), source.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    else:
+        raise ImageError("There is no such file: give the path of an image.")
     if not data:
         raise ImageError("The file is empty: choose an image.")
     if len(data) > MOST_BYTES:
@@ -80,14 +73,16 @@ def open_picture(source: bytes | Path) -> Picture:
     with image:
         with _problems_of_pillow():
             _check_size(image, data)
-            note = _describe(image)
+            note = f"{image.format} of {image.width} × {image.height} pixels"
+            if getattr(image, "is_animated", False):
+                note += ", the first of several pictures in the file"
             plain, turned = _decode(image)
         small = _small(plain)
-        return Picture(small, "".join([note, _TURNED * turned, _made_smaller(image, small)]))
-
-
-def _made_smaller(image: Image.Image, small: Image.Image) -> str:
-    return f", worked on at {small.width} × {small.height}" if max(small.size) < max(image.size) else ""
+        if turned:
+            note += ", turned upright as its EXIF data say"
+        if max(small.size) < max(image.size):
+            note += f", worked on at {small.width} × {small.height}"
+        return small, note
 
 
 @contextmanager
@@ -102,13 +97,6 @@ def _problems_of_pillow() -> Iterator[None]:
         raise ImageError(
             "The image is damaged, cut off or of a rare kind: open it in another program and save it as PNG or JPEG."
         ) from error
-
-
-def _read(path: Path) -> bytes:
-    if not path.is_file():
-        raise ImageError("There is no such file: give the path of an image.")
-    with files.disk_errors(path), path.open("rb") as file:
-        return file.read(MOST_BYTES + 1)
 
 
 def _too_large(most: int) -> ImageError:
@@ -172,11 +160,6 @@ def _pixels(image: Image.Image) -> int:
         width = max(width, int(image.tag_v2.get(_TILE_WIDTH, 0)))
         height = max(height, int(image.tag_v2.get(_TILE_LENGTH, 0)))
     return width * height
-
-
-def _describe(image: Image.Image) -> str:
-    note = f"{image.format} of {image.width} × {image.height} pixels"
-    return f"{note}, the first of several pictures in the file" if getattr(image, "is_animated", False) else note
 
 
 def _small(image: Image.Image) -> Image.Image:

@@ -18,10 +18,9 @@ from fashion_core.inference.image_files import open_picture
 from fashion_core.inference.segmentation import Grey
 
 SHOWN_SIDE = 256
-THINNEST = 32
-"""How many times as long as wide a step is shown at most."""
-VISIBLE = 8
-"""Levels between darkest and brightest that a picture needs to show anything."""
+THINNEST = 32  # how many times as long as wide a step is shown at most
+VISIBLE = 8  # levels between darkest and brightest that a picture needs to show anything
+_NOTHING_SEEN = "There is no garment to be seen, for nothing stands out from the border: choose another image."
 
 
 @dataclass(frozen=True)
@@ -43,12 +42,12 @@ class Prepared:
 
 def prepare(source: bytes | Path) -> Prepared:
     """An image file, or the bytes of one, as a model takes it. Raises ``ImageError`` or ``DiskError``."""
-    picture = open_picture(source)
+    image, note = open_picture(source)
     strip = _Strip()
-    strip.show("original", picture.note, picture.image)
-    grey = _as_grey(picture.image, strip)
+    strip.show("original", note, image)
+    grey = _as_grey(image, strip)
     if not _shows_something(grey):
-        raise _nothing_seen()
+        raise ImageError(_NOTHING_SEEN)
     grey = _with_dark_border(_as_it_was(grey, strip), strip)
     if grey.shape != (SIDE, SIDE):
         grey = _cut_out(_with_black_border(grey, strip), strip)
@@ -57,10 +56,6 @@ def prepare(source: bytes | Path) -> Prepared:
 
 def _shows_something(grey: Grey) -> bool:
     return int(grey.max()) - int(grey.min()) >= VISIBLE
-
-
-def _nothing_seen() -> ImageError:
-    return ImageError("There is no garment to be seen, for nothing stands out from the border: choose another image.")
 
 
 class _Strip:
@@ -141,7 +136,7 @@ def _with_black_border(grey: Grey, strip: _Strip) -> Grey:
 def _cut_out(grey: Grey, strip: _Strip) -> Grey:
     box = segmentation.find_garment(grey)
     if box is None:
-        raise _nothing_seen()
+        raise ImageError(_NOTHING_SEEN)
     garment = grey[box]
     height, width = garment.shape
     if segmentation.is_at_its_own_size(box, grey.shape):

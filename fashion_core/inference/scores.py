@@ -10,21 +10,15 @@ from fashion_core.config import CLASSES
 from fashion_core.errors import ComparisonError, DataError
 
 Array = np.ndarray[Any, np.dtype[Any]]
-SIGNIFICANT: Final = 0.05
-"""The p below which a difference counts: at most one in twenty pairs of equal models reaches it by chance."""
+SIGNIFICANT: Final = 0.05  # the p below which a difference counts: chance gives it to one in twenty equal pairs
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What one model says about labelled images. Raises ``DataError`` unless both arrays are whole.
+    """What one model says about labelled images. Raises ``DataError`` unless both arrays are whole."""
 
-    Attributes:
-        probabilities: (N, 10) float32, N at least 1, each row sums to 1.
-        labels: (N,) int64, the true classes.
-    """
-
-    probabilities: Array
-    labels: Array
+    probabilities: Array  # (N, 10) float32, N at least 1, each row sums to 1
+    labels: Array  # (N,) int64, the true classes
 
     def __post_init__(self) -> None:
         count = len(self.labels)
@@ -55,7 +49,6 @@ class Answers:
 
     @cached_property
     def accuracy(self) -> float:
-        """The share that is right."""
         return float(self.correct.mean())
 
 
@@ -78,21 +71,13 @@ def confusion_matrix(answers: Answers) -> Array:
 
 @dataclass(frozen=True)
 class ClassScore:
-    """The scores of one class.
-
-    Attributes:
-        index: the class.
-        precision: the share of images taken for it that are of it; None if there are none.
-        recall: the share of its images that are taken for it; None if there are none.
-        f1: the harmonic mean of both; None where both are.
-        support: how many images are of it.
-    """
+    """The scores of one class; a share of no images is None."""
 
     index: int
-    precision: float | None
-    recall: float | None
-    f1: float | None
-    support: int
+    precision: float | None  # the share of images taken for it that are of it
+    recall: float | None  # the share of its images that are taken for it
+    f1: float | None  # the harmonic mean of both
+    support: int  # how many images are of it
 
 
 def class_scores(answers: Answers) -> list[ClassScore]:
@@ -116,13 +101,7 @@ def _share(part: int, whole: int) -> float | None:
 
 @dataclass(frozen=True)
 class Bin:
-    """The answers whose confidence is above ``low`` and at most ``high``.
-
-    Attributes:
-        count: how many there are.
-        confidence: their mean confidence; None if there are none.
-        accuracy: the share that is right; None if there are none.
-    """
+    """The answers whose confidence is above ``low`` and at most ``high``; their means are None if there are none."""
 
     low: float
     high: float
@@ -133,21 +112,13 @@ class Bin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Whether a model is right as often as its confidence says.
+    """Whether a model is right as often as its confidence says."""
 
-    Attributes:
-        bins: of equal width, from 0 to 1.
-        expected_calibration_error: the mean distance of accuracy and confidence in a bin, weighted by count, 0 to 1.
-        confidence: the mean of all answers.
-        accuracy: of all answers.
-        verdict: on average; "neither" if the mean confidence lies in the 95 % interval of the accuracy.
-    """
-
-    bins: tuple[Bin, ...]
-    expected_calibration_error: float
-    confidence: float
+    bins: tuple[Bin, ...]  # of equal width, from 0 to 1
+    expected_calibration_error: float  # the mean distance of accuracy and confidence in a bin, weighted by count
+    confidence: float  # the mean of all answers
     accuracy: float
-    verdict: Literal["overconfident", "underconfident", "neither"]
+    verdict: Literal["overconfident", "underconfident", "neither"]  # neither: in the 95 % interval of the accuracy
 
 
 def calibration(answers: Answers, bins: int = 15) -> Calibration:
@@ -165,13 +136,11 @@ def calibration(answers: Answers, bins: int = 15) -> Calibration:
         for index, n in enumerate(count)
     )
     error, mean = float(np.abs(right - sure).sum() / len(answers)), float(confidence.mean())
-    return Calibration(found, error, mean, answers.accuracy, _verdict(mean, *accuracy_interval(answers)))
-
-
-def _verdict(confidence: float, low: float, high: float) -> Literal["overconfident", "underconfident", "neither"]:
-    if low <= confidence <= high:
-        return "neither"
-    return "overconfident" if confidence > high else "underconfident"
+    low, high = accuracy_interval(answers)
+    verdict: Literal["overconfident", "underconfident", "neither"] = "neither"
+    if not low <= mean <= high:
+        verdict = "overconfident" if mean > high else "underconfident"
+    return Calibration(found, error, mean, answers.accuracy, verdict)
 
 
 def misclassified(answers: Answers) -> Array:
@@ -188,21 +157,16 @@ def smallest_margins(answers: Answers) -> Array:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """On how many images one of two models, both or neither is right.
-
-    Attributes:
-        p: how probable it is that models of equal accuracy come as far apart, 0 to 1 (exact, two-sided).
-    """
+    """On how many images one of two models, both or neither is right."""
 
     both: int
     only_first_right: int
     only_second_right: int
     neither: int
-    p: float
+    p: float  # how probable it is that models of equal accuracy come as far apart, 0 to 1 (exact, two-sided)
 
     @property
     def significant(self) -> bool:
-        """Whether chance alone is no likely reason, at 5 %."""
         return self.p < SIGNIFICANT
 
     @property
@@ -241,27 +205,17 @@ def _check_same_images(first: Answers, second: Answers) -> None:
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What a run knew at an earlier checkpoint.
+    """What a run knew at an earlier checkpoint; images are int64."""
 
-    Attributes:
-        lost: (M,) int64, the images that were right at some checkpoint and are wrong at the last, those first that
-            were right at the most checkpoints.
-        times: (N,) int64, how often each image went from right to wrong, a "forgetting event".
-        never_learned: (K,) int64, the images that were wrong at every checkpoint.
-    """
-
-    lost: Array
-    times: Array
-    never_learned: Array
+    lost: Array  # (M,) right at some checkpoint and wrong at the last, those first that were right at the most
+    times: Array  # (N,) how often each image went from right to wrong, a "forgetting event"
+    never_learned: Array  # (K,) wrong at every checkpoint
 
 
 def forgotten(correct: Array) -> Forgotten:
-    """The images that were learned and then forgotten. Raises ``DataError`` unless there is a checkpoint.
+    """Judge (E, N) bool, whether each image was right at each checkpoint. Raises ``DataError`` without a checkpoint.
 
     Toneva et al., "An empirical study of example forgetting during deep neural network learning", ICLR 2019.
-
-    Args:
-        correct: (E, N) bool, whether each image was right at each checkpoint, in order.
     """
     if correct.ndim != 2 or not len(correct):
         raise DataError("Forgetting shows from checkpoint to checkpoint: choose a run that has one.")

@@ -10,37 +10,21 @@ from PIL import Image
 
 from fashion_core.config import SIDE
 
-BRIGHT = 128
-"""A border from here on is bright."""
-CLEARLY = 4
-"""How many times as much stands out on the unusual side of the border's level when that is where the garment is."""
-CONTRAST = 24
-"""Levels by which a pixel differs from the border when it belongs to something else."""
-FRAME_FILL = 0.9
-"""Share of the edge of a rectangle that differs from the border around it: then that border is a frame."""
-FAINT = 0.1
-"""Share of the brightest below which a pixel shows no garment: noise, a soft shadow, the halo of an enlargement."""
-SPECK = 0.02
-"""Share of a row or column that has to be garment: less is a speck."""
-ENLARGED = 0.03
-"""Largest relative difference between a picture and the enlargement of its own 28 × 28 pixels."""
-NOISE_WIDTHS = 4
-"""Standard deviations of the noise on the border that count as border."""
-
+BRIGHT = 128  # a border from here on is bright
+CLEARLY = 4  # how many times as much stands out on the unusual side of the border's level when the garment is there
+CONTRAST = 24  # levels by which a pixel differs from the border when it belongs to something else
+FRAME_FILL = 0.9  # share of a rectangle's edge that differs from the border around it: then that border is a frame
+FAINT = 0.1  # share of the brightest below which a pixel is noise, a soft shadow or the halo of an enlargement
+SPECK = 0.02  # share of a row or column that has to be garment: less is a speck
+ENLARGED = 0.03  # largest relative difference between a picture and the enlargement of its own 28 × 28 pixels
+NOISE_WIDTHS = 4  # standard deviations of the noise on the border that count as border
 _SD_OF_MAD = 1.4826  # standard deviation of normal noise / its median absolute deviation
 
 Grey = np.ndarray[tuple[int, int], np.dtype[np.uint8]]
 Mask = np.ndarray[tuple[int, int], np.dtype[np.bool_]]
-Box = tuple[slice, slice]
-"""Rows and columns."""
+Box = tuple[slice, slice]  # rows and columns
 _Reals = np.ndarray[Any, np.dtype[np.float64]]
-
-_WAYS_TO_ENLARGE = (
-    Image.Resampling.NEAREST,
-    Image.Resampling.BILINEAR,
-    Image.Resampling.BICUBIC,
-    Image.Resampling.LANCZOS,
-)
+_ENLARGING = [Image.Resampling[way] for way in ("NEAREST", "BILINEAR", "BICUBIC", "LANCZOS")]
 
 
 def border_level(grey: Grey) -> float:
@@ -93,7 +77,7 @@ def take_back_enlargement(grey: Grey) -> Grey | None:
     if grey.shape != (side, side) or side < 2 * SIDE:
         return None
     picture = grey.astype(np.float32)
-    difference, pixels = min((_take_back(picture, way) for way in _WAYS_TO_ENLARGE), key=lambda found: found[0])
+    difference, pixels = min((_take_back(picture, way) for way in _ENLARGING), key=lambda found: found[0])
     return pixels if difference <= ENLARGED * float(np.linalg.norm(picture - border_level(grey))) else None
 
 
@@ -141,15 +125,10 @@ def _light_and_noise(grey: Grey) -> tuple[_Reals, float]:
     levels = np.array([np.median(corner) for corner in corners])
     noises = np.concatenate([np.abs(corner - level).ravel() for corner, level in zip(corners, levels, strict=True)])
     middle = np.median(levels)  # a corner that is far from it has garment in it
-    light = _between(levels.clip(middle - 2 * CONTRAST, middle + 2 * CONTRAST).reshape(2, 2), grey.shape)
+    lights = levels.clip(middle - 2 * CONTRAST, middle + 2 * CONTRAST).reshape(2, 2)
+    down, right = (np.linspace(0, 1, size) for size in grey.shape)
+    light: _Reals = np.stack([1 - down, down], 1) @ lights @ np.stack([1 - right, right])  # in straight lines
     return light, NOISE_WIDTHS * _SD_OF_MAD * float(np.median(noises))
-
-
-def _between(corners: _Reals, shape: tuple[int, int]) -> _Reals:
-    """(2, 2) values at the corners to (H, W), in straight lines."""
-    down, right = (np.linspace(0, 1, size) for size in shape)
-    values: _Reals = np.stack([1 - down, down], 1) @ corners @ np.stack([1 - right, right])
-    return values
 
 
 def central_window(shape: tuple[int, int]) -> Box:

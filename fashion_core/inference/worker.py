@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
 
 import torch
 
@@ -18,19 +17,13 @@ from fashion_core.inference.client import Message, receive, send
 def serve() -> None:
     """Answer each message on standard input with one on standard output, until the asking process is gone."""
     questions = sys.stdin.buffer
-    answers = _take_standard_output()
+    answers = os.fdopen(os.dup(1), "wb")  # what libraries print must not mix with them: it goes to standard error
+    os.dup2(2, 1)
     devices.make_reproducible(torch.get_num_threads())
     models = engine.Models()
     with suppress(BrokenPipeError):  # the server is gone
         while (question := receive(questions)) is not None:
             send(answers, answer(question, models))
-
-
-def _take_standard_output() -> BinaryIO:
-    """Return the real standard output; what libraries print must not mix with answers, so it goes to standard error."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    return answers
 
 
 def answer(question: Message, models: engine.Models) -> Message:
@@ -48,15 +41,14 @@ def _test_images(question: Message, models: engine.Models) -> Message:
 
 def _prepare(question: Message, models: engine.Models) -> Message:
     prepared = prepare.prepare(question.arrays["bytes"].tobytes())
-    steps = [{"name": step.name, "note": step.note} for step in prepared.steps]
+    steps = [(step.name, step.note) for step in prepared.steps]
     shown = {f"step {number}": step.pixels for number, step in enumerate(prepared.steps)}
     return Message({"steps": steps}, {"pixels": prepared.pixels, **shown})
 
 
 def _predict(question: Message, models: engine.Models) -> Message:
     """Predict the images that were sent, or else a dataset's test images."""
-    asked = question.values
-    device = devices.resolve(asked["device"])
+    asked, device = question.values, devices.resolve("auto")
     model = models.get(Path(asked["file"]), device)
     sent = question.arrays.get("pixels")
     pixels = engine.test_images(asked["dataset"]).pixels if sent is None else torch.from_numpy(sent)

@@ -1,7 +1,7 @@
 """The models that can be trained here, and their layers."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -87,24 +87,19 @@ def lay_out(model: nn.Module, memory_format: torch.memory_format) -> nn.Module:
     return laid_out
 
 
-@dataclass(frozen=True)
-class Layer:
-    """One layer that holds parameters or changes shapes: its name, class, output shape for one image, parameters."""
+def layers(model: nn.Module) -> list[dict[str, Any]]:
+    """List the leaf layers in the order in which an image passes them; the model is put in ``eval`` mode.
 
-    name: str
-    kind: str
-    output_shape: tuple[int, ...]
-    parameters: int
+    Of each: its name, class, output shape for one image, and number of parameters.
+    """
+    found: list[dict[str, Any]] = []
 
+    def record(name: str, module: nn.Module, _inputs: object, output: Tensor) -> None:
+        shape, parameters = tuple(output.shape[1:]), _count_parameters(module)
+        found.append({"name": name, "kind": type(module).__name__, "output_shape": shape, "parameters": parameters})
 
-def layers(model: nn.Module) -> list[Layer]:
-    """List the leaf layers in the order in which an image passes them; the model is put in ``eval`` mode."""
-    found: list[Layer] = []
-    hooks = [
-        module.register_forward_hook(_recorder(name, found))
-        for name, module in model.named_modules()
-        if not list(module.children())
-    ]
+    leaves = [(name, module) for name, module in model.named_modules() if not list(module.children())]
+    hooks = [module.register_forward_hook(partial(record, name)) for name, module in leaves]
     with torch.inference_mode():
         model.eval()(torch.zeros(1, 1, SIDE, SIDE))
     for hook in hooks:
@@ -115,13 +110,8 @@ def layers(model: nn.Module) -> list[Layer]:
 def describe(name: str) -> dict[str, Any]:
     """Describe a model, ready for JSON: ``print(model)`` as text, its layers and its number of parameters."""
     model = build_model(name, seed=0)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    return {"text": str(model), "layers": [asdict(layer) for layer in layers(model)], "parameters": parameters}
+    return {"text": str(model), "layers": layers(model), "parameters": _count_parameters(model)}
 
 
-def _recorder(name: str, found: list[Layer]) -> Callable[[nn.Module, object, Tensor], None]:
-    def record(module: nn.Module, _inputs: object, output: Tensor) -> None:
-        parameters = sum(parameter.numel() for parameter in module.parameters())
-        found.append(Layer(name, type(module).__name__, tuple(output.shape[1:]), parameters))
-
-    return record
+def _count_parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

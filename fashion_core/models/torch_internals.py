@@ -21,13 +21,8 @@ try:
 except ImportError:
     TorchDispatchMode = object  # type: ignore[misc, assignment]
 
-_MEMORY_FORMATS = {
-    torch.contiguous_format: 0,
-    torch.preserve_format: 1,
-    torch.channels_last: 2,
-    torch.channels_last_3d: 3,
-}
-"""Their numbers in c10/core/MemoryFormat.h, by which a graph takes them."""
+# In the order of c10/core/MemoryFormat.h: a graph takes them by their numbers.
+_MEMORY_FORMATS = [torch.contiguous_format, torch.preserve_format, torch.channels_last, torch.channels_last_3d]
 
 
 def cpu_capabilities() -> Mapping[str, Any]:
@@ -151,7 +146,8 @@ class _Recorder(TorchDispatchMode):
             gathered = self._graph.insertNode(self._graph.create("prim::ListConstruct", values, 1)).output()
             gathered.setType(self._tensor_list)
             return gathered
-        return self._graph.insertConstant(_MEMORY_FORMATS[given] if isinstance(given, torch.memory_format) else given)
+        is_format = isinstance(given, torch.memory_format)
+        return self._graph.insertConstant(_MEMORY_FORMATS.index(given) if is_format else given)
 
     def _made(self, tensor: Tensor) -> Any:
         if tensor not in self._values:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from fashion_core import devices
@@ -28,8 +28,7 @@ class CapturedStep(ABC):
     Model and optimizer must keep their tensors from the first batch on.
     """
 
-    rate_dtype: ClassVar[torch.dtype]
-    """Of the learning rate, as the device's fused optimizers read it from a tensor."""
+    rate_dtype: ClassVar[torch.dtype]  # as the device's fused optimizers read the learning rate from a tensor
 
     def __init__(self, step: TrainStep, batch_size: int, device: torch.device) -> None:
         self.step, self._batch_size, self._device = step, batch_size, device
@@ -42,7 +41,10 @@ class CapturedStep(ABC):
 
         Raises ``DeviceError`` if the device needs a capture and the step can't be captured.
         """
-        self._fill_learning_rate()
+        (group,) = self.step.optimizer.param_groups
+        if group["lr"] != self._filled:  # in a tensor: a number would become a constant of the capture
+            self._filled = group["lr"]
+            self._learning_rate.fill_(group["lr"])
         if len(labels) < self._batch_size:
             return self._step_by_itself(inputs, labels)
         self._replay = self._replay or self._capture(inputs.clone(), labels.clone())
@@ -51,13 +53,6 @@ class CapturedStep(ABC):
     def _step_by_itself(self, inputs: Tensor, labels: Tensor) -> Tensor:
         with override_options(self.step.optimizer, lr=self._learning_rate):
             return self.step(inputs, labels)
-
-    def _fill_learning_rate(self) -> None:
-        """Pass the rate in a tensor: a number would become a constant of the capture."""
-        (group,) = self.step.optimizer.param_groups
-        if group["lr"] != self._filled:
-            self._filled = group["lr"]
-            self._learning_rate.fill_(group["lr"])
 
     @abstractmethod
     def _capture(self, inputs: Tensor, labels: Tensor) -> Step:
@@ -81,42 +76,37 @@ def override_options(optimizer: Optimizer, **changed: Any) -> Iterator[None]:
 
 
 @contextmanager
-def preserve_state(model: nn.Module, optimizer: Optimizer, device: torch.device) -> Iterator[None]:
+def preserve_state(step: TrainStep, device: torch.device) -> Iterator[None]:
     """Undo what the block trains, in the same tensors; parameters have no gradient before and after.
 
     State that the optimizer creates inside stays, as zeros: its first step from zeros is its first step from nothing.
     """
-    tensors = trained_tensors(model, optimizer)
-    buffers = [(module, dict(module.named_buffers(recurse=False))) for module in model.modules()]
+    tensors, modules = trained_tensors(step), list(step.model.modules())
+    buffers = [(module, name, buffer) for module in modules for name, buffer in module.named_buffers(recurse=False)]
     before = [tensor.detach().clone() for tensor in tensors]
     random_state = devices.random_state(device)
     try:
         yield
     finally:
-        for parameter in model.parameters():
+        for parameter in step.model.parameters():
             parameter.grad = None
-        for module, own in buffers:
-            for name, buffer in own.items():
-                setattr(module, name, buffer)
+        for module, name, buffer in buffers:
+            setattr(module, name, buffer)
         with torch.no_grad():
-            for tensor in _state(optimizer):
+            for tensor in _state(step.optimizer):
                 tensor.zero_()
             for tensor, value in zip(tensors, before, strict=True):
                 tensor.copy_(value)
         devices.set_random_state(random_state, device)
 
 
-def trained_tensors(model: nn.Module, optimizer: Optimizer) -> list[Tensor]:
+def trained_tensors(step: TrainStep) -> list[Tensor]:
     """Return every tensor that a step may change."""
-    return [*model.parameters(), *model.buffers(), *_state(optimizer)]
+    return [*step.model.parameters(), *step.model.buffers(), *_state(step.optimizer)]
 
 
 def _state(optimizer: Optimizer) -> list[Tensor]:
     return [value for values in optimizer.state.values() for value in values.values() if isinstance(value, Tensor)]
-
-
-_WARM_UPS = 3
-"""Steps before the capture, in which libraries choose their kernels and take their memory, as torch's notes ask for."""
 
 
 class CUDAGraphStep(CapturedStep):
@@ -124,36 +114,16 @@ class CUDAGraphStep(CapturedStep):
 
     rate_dtype = torch.float32
 
-    def _capture(self, inputs: Tensor, labels: Tensor) -> "_Captured":
-        optimizer = self.step.optimizer
-        with (
-            override_options(optimizer, lr=self._learning_rate),
-            preserve_state(self.step.model, optimizer, self._device),
-        ):
-            stream = self._warmed_up(inputs, labels)
-        with override_options(optimizer, lr=self._learning_rate, capturable=True):
-            return _Captured(self.step, inputs, labels, stream)
-
-    def _warmed_up(self, inputs: Tensor, labels: Tensor) -> torch.cuda.Stream:
-        """Warm up, and return the stream to capture on, which must not be the default one."""
-        current, stream = torch.cuda.current_stream(self._device), torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
-        stream.wait_stream(current)
-        with torch.cuda.stream(stream):
-            for _ in range(_WARM_UPS):
-                self.step(inputs, labels)
-        current.wait_stream(stream)
-        return stream
-
-
-class _Captured:
-    """The graph, and the tensors that it reads and writes."""
-
-    def __init__(self, step: TrainStep, inputs: Tensor, labels: Tensor, stream: torch.cuda.Stream) -> None:
-        self._inputs, self._labels = inputs, labels
-        self._graph = torch.cuda.CUDAGraph()
+    def _capture(self, inputs: Tensor, labels: Tensor) -> Step:
+        step, options, graph = self.step, {"lr": self._learning_rate}, torch.cuda.CUDAGraph()
+        with override_options(step.optimizer, **options), preserve_state(step, self._device):
+            stream = self._warm_up(inputs, labels)
         try:
-            with torch.cuda.graph(self._graph, stream=stream):
-                self._loss = step(self._inputs, self._labels)
+            with (
+                override_options(step.optimizer, **options, capturable=True),
+                torch.cuda.graph(graph, stream=stream),
+            ):
+                loss = step(inputs, labels)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
@@ -164,11 +134,26 @@ class _Captured:
                 "the device cpu, or take out of the model what waits for the GPU."
             ) from error
 
-    def __call__(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        self._inputs.copy_(inputs)
-        self._labels.copy_(labels)
-        self._graph.replay()
-        return self._loss.clone()
+        def replay(new_inputs: Tensor, new_labels: Tensor) -> Tensor:
+            inputs.copy_(new_inputs)
+            labels.copy_(new_labels)
+            graph.replay()
+            return loss.clone()
+
+        return replay
+
+    def _warm_up(self, inputs: Tensor, labels: Tensor) -> torch.cuda.Stream:
+        """Let libraries choose their kernels and take their memory in three steps, as torch's notes ask.
+
+        Return the stream to capture on, which must not be the default one.
+        """
+        current, stream = torch.cuda.current_stream(self._device), torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        stream.wait_stream(current)
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                self.step(inputs, labels)
+        current.wait_stream(stream)
+        return stream
 
 
 class TorchScriptStep(CapturedStep):
@@ -183,7 +168,7 @@ class TorchScriptStep(CapturedStep):
     def _capture(self, inputs: Tensor, labels: Tensor) -> Step:
         step = self.step
         with override_options(step.optimizer, lr=self._learning_rate):
-            with preserve_state(step.model, step.optimizer, self._device):
+            with preserve_state(step, self._device):
                 step(inputs, labels)  # from here on the optimizer has its state
             try:
                 return self._recorded(inputs, labels)
@@ -195,9 +180,8 @@ class TorchScriptStep(CapturedStep):
         return self._step_by_itself
 
     def _recorded(self, inputs: Tensor, labels: Tensor) -> Recording:
-        with preserve_state(self.step.model, self.step.optimizer, self._device):
-            tensors = [self._learning_rate, *trained_tensors(self.step.model, self.step.optimizer)]
-            recorded = record(self.step, inputs, labels, tensors)
+        with preserve_state(self.step, self._device):
+            recorded = record(self.step, inputs, labels, [self._learning_rate, *trained_tensors(self.step)])
         other = inputs.flip(0) / 2, labels.roll(1)
         for one, expected in zip(self._done_by(recorded, *other), self._done_by(self.step, *other), strict=True):
             if not torch.allclose(one, expected, rtol=0, atol=0, equal_nan=True):
@@ -206,7 +190,6 @@ class TorchScriptStep(CapturedStep):
 
     def _done_by(self, step: Step, inputs: Tensor, labels: Tensor) -> list[Tensor]:
         """Return the loss and all trained tensors after this batch; then undo it."""
-        with preserve_state(self.step.model, self.step.optimizer, self._device):
+        with preserve_state(self.step, self._device):
             loss = step(inputs.clone(), labels)
-            trained = trained_tensors(self.step.model, self.step.optimizer)
-            return [tensor.detach().clone() for tensor in (loss, *trained)]
+            return [tensor.detach().clone() for tensor in (loss, *trained_tensors(self.step))]

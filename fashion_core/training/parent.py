@@ -15,8 +15,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import LoadCheck
 from fashion_core.runs.store import RunStore
 
-_ROUNDING = 1e-5
-"""How far two measurements of one loss may differ, relatively, when another device or thread count sums it up."""
+_ROUNDING = 1e-5  # by which one loss may differ, relatively, when another device or thread count sums it up
 
 
 class ParentCheckpoint:
@@ -32,18 +31,8 @@ class ParentCheckpoint:
         self.path = self.run.whole_checkpoint(parent.epoch)
         self.content = save.load_checkpoint(self.path)
         self.config = self.run.record.config
-
-    @property
-    def optimizer_state(self) -> dict[str, Any]:
-        """The state_dict of its optimizer."""
-        state: dict[str, Any] = self.content["optimizer_state_dict"]
-        return state
-
-    @property
-    def loss_last(self) -> float | None:
-        """The loss that it was saved with."""
-        loss: float | None = self.content["loss"]
-        return loss
+        self.optimizer_state: dict[str, Any] = self.content["optimizer_state_dict"]
+        self.loss_last: float | None = self.content["loss"]
 
     def load_into(self, model: nn.Module) -> None:
         """Raises ``DamagedFileError`` if it is the checkpoint of another model."""
@@ -54,7 +43,7 @@ class ParentCheckpoint:
 
     def fits(self, config: TrainConfig) -> bool:
         """Whether its optimizer's state belongs to the optimizer of these settings."""
-        return bool(self.content["optimizer_state_dict"]) and config.optimizer == self.config.optimizer
+        return bool(self.optimizer_state) and config.optimizer == self.config.optimizer
 
     def measures_the_same(self, config: TrainConfig) -> bool:
         """Whether the loss that it carries was measured by this app, on the images of these settings."""

@@ -4,9 +4,8 @@ import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 import torch
 from torch import Tensor
@@ -17,10 +16,8 @@ from fashion_core.files import now
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
 
-REPORT_SECONDS = 0.25
-"""Time between two metric rows, and so between two synchronisations with the device."""
-FIRST_REPORT_SECONDS = 0.05
-"""Time to the first row that a process writes: someone has just clicked and is watching."""
+REPORT_SECONDS = 0.25  # between two metric rows, and so between two synchronisations with the device
+FIRST_REPORT_SECONDS = 0.05  # to the first row that a process writes: someone has just clicked and is watching
 
 
 @dataclass
@@ -44,12 +41,7 @@ class Reporter:
     """
 
     def __init__(
-        self,
-        run: Run,
-        config: TrainConfig,
-        position: Position,
-        report: Callable[[float], None],
-        soon: bool = False,
+        self, run: Run, config: TrainConfig, position: Position, report: Callable[[float], None], soon: bool
     ) -> None:
         self.run, self.config, self.position, self.report = run, config, position, report
         self.losses: list[Tensor] = []
@@ -102,25 +94,20 @@ class Reporter:
         metrics.append_row(self.run.metrics_path, row)
 
 
-class Saver:
+class Saver(AbstractContextManager["Saver"]):
     """Runs what saves a checkpoint in a thread of its own; leaving it waits for that thread.
 
-    Whoever hands over a copy calls ``wait`` before making it, so that there is never more than one. What goes wrong in
-    the thread is raised where training asks: by ``wait``, by ``check``, and on leaving unless something else is wrong.
+    Call ``wait`` before making the copy to save, so that there is never more than one. What goes wrong in the thread
+    is raised where training asks: by ``wait``, by ``check``, and on leaving unless something else is wrong.
     """
 
     def __init__(self) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="saver")
         self._saving: Future[None] | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._executor.shutdown()
-        if error is None:
+        if kind is None:
             self.wait()
 
     def begin(self, save: Callable[[], None]) -> None:

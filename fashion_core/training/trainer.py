@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -12,23 +12,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from fashion_core import devices, files
+from fashion_core import devices, files, loops
 from fashion_core.data import batches as data
 from fashion_core.errors import DivergedError
 from fashion_core.files import now
 from fashion_core.formats import save
-from fashion_core.loops import (
-    NO_AUTOCAST,
-    Evaluation,
-    Step,
-    TrainStep,
-    learning_rate,
-    make_optimizer,
-    restore_optimizer,
-    standard_error,
-    test_loop,
-    train_loop,
-)
 from fashion_core.models import build_model, lay_out
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
@@ -69,19 +57,18 @@ class Trainer:
         self.test_images = test_images.to(self.device)
         self.model = build_model(self.config.model, self.config.seed).to(self.device)
         lay_out(self.model, devices.layout(self.device, self.config.precision))
-        self.optimizer = make_optimizer(self.config, self.model)
+        self.optimizer = loops.make_optimizer(self.config, self.model)
         self.train_step = self._make_train_step()
         self.saver = Saver()
         self.someone_waits = True
         self.position = Position(self.record.first_epoch)
         self.measured: EpochResult | None = None
-        self.change: dict[str, float] = {}
         self.random_state: dict[str, Tensor] | None = None
 
-    def _make_train_step(self) -> Step:
+    def _make_train_step(self) -> loops.Step:
         bf16 = self.config.precision == "bf16"
-        autocast = torch.autocast(self.device.type, dtype=torch.bfloat16) if bf16 else NO_AUTOCAST
-        step = TrainStep(self.model, nn.CrossEntropyLoss(), self.optimizer, autocast)
+        autocast = torch.autocast(self.device.type, dtype=torch.bfloat16) if bf16 else loops.NO_AUTOCAST
+        step = loops.TrainStep(self.model, nn.CrossEntropyLoss(), self.optimizer, autocast)
         captured = {"cuda": CUDAGraphStep, "cpu": TorchScriptStep}.get(self.device.type)
         return captured(step, self.config.batch_size, self.device) if captured else step
 
@@ -129,23 +116,35 @@ class Trainer:
         parent = ParentCheckpoint(self.run)
         parent.load_into(self.model)
         if parent.fits(self.config):
-            restore_optimizer(self.optimizer, parent.optimizer_state)
+            loops.restore_optimizer(self.optimizer, parent.optimizer_state)
         check_load(self.run, parent, self._evaluate())
 
     def _load(self, path: Path) -> save.Checkpoint:
         content = save.load_checkpoint(path)
         self.model.load_state_dict(content["model_state_dict"])
-        restore_optimizer(self.optimizer, content["optimizer_state_dict"])
+        loops.restore_optimizer(self.optimizer, content["optimizer_state_dict"])
         return content
 
     def train_epoch(self) -> bool:
         """Train to the end of the epoch; False if a stop came first and the exact position is saved."""
-        self._seed_generators()
+        epoch_seed = data.seed_of_epoch(self.config.seed, self.position.epoch)
+        torch.manual_seed(epoch_seed)
+        if self.random_state:
+            devices.set_random_state(self.random_state, self.device)
+            self.random_state = None
+        batches = data.epoch_batches(
+            self.train_images,
+            self.config.batch_size,
+            self.config.pixels,
+            self.config.augmentation,
+            epoch_seed,
+            first_batch=self.position.batch,
+        )
         reporter = Reporter(self.run, self.config, self.position, self._report_rate, soon=self.someone_waits)
         self.someone_waits = False
         self._set_learning_rate()
         with devices.fast_products():
-            for loss in train_loop(self._batches(), self.model, self.train_step):
+            for loss in loops.train_loop(batches, self.model, self.train_step):
                 reporter.add(loss)
                 if self.position.batch == self.config.batches_per_epoch:
                     break
@@ -157,26 +156,10 @@ class Trainer:
         reporter.flush()
         return True
 
-    def _seed_generators(self) -> None:
-        torch.manual_seed(data.seed_of_epoch(self.config.seed, self.position.epoch))
-        if self.random_state:
-            devices.set_random_state(self.random_state, self.device)
-            self.random_state = None
-
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return data.epoch_batches(
-            self.train_images,
-            batch_size=self.config.batch_size,
-            scaling=self.config.pixels,
-            augmentation=self.config.augmentation,
-            epoch_seed=data.seed_of_epoch(self.config.seed, self.position.epoch),
-            first_batch=self.position.batch,
-        )
-
     def _set_learning_rate(self) -> None:
         step = self.position.epoch * self.config.batches_per_epoch + self.position.batch
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, step)
+            group["lr"] = loops.learning_rate(self.config, step)
 
     def _report_rate(self, images_per_second: float) -> None:
         self.saver.check()
@@ -191,9 +174,17 @@ class Trainer:
     def finish_epoch(self) -> None:
         """Measure the epoch, write its row, and save its checkpoint while the next epoch trains."""
         self.report(phase="testing")
-        self.measured = self._measure()
-        row = {"kind": "epoch", "epoch": self.position.epoch, **asdict(self.measured), **self.change, "time": now()}
-        metrics.append_row(self.run.metrics_path, row)
+        found = self._evaluate()
+        if not math.isfinite(found.loss):
+            raise DivergedError(self.position.epoch, self.position.batch - 1, found.loss)
+        images, seconds = len(self.train_images), self.position.seconds
+        train_loss = self.position.loss_sum / images
+        self.measured = EpochResult(found.loss, found.accuracy, train_loss, seconds, images / seconds)
+        row = {"kind": "epoch", "epoch": self.position.epoch, **asdict(self.measured)}
+        if (before := read_load_losses(self.run)) is not None:
+            change = found.losses - before  # of each image's loss, since right after loading
+            row |= {"difference": change.double().mean().item(), "standard_error": loops.standard_error(change)}
+        metrics.append_row(self.run.metrics_path, {**row, "time": now()})
         self.begin_saving()
         self.position = Position(self.position.epoch + 1)
 
@@ -203,23 +194,15 @@ class Trainer:
         path = self.run.checkpoint_path(self.position.epoch)
         self.saver.begin(partial(self._save_epoch, path, self._checkpoint(), self._file_info("checkpoint", "epoch")))
 
-    def _save_epoch(self, path: Path, checkpoint: save.Checkpoint, info: FileInfo) -> None:
+    def _save_epoch(self, path: Path, checkpoint: save.Checkpoint, info: Callable[..., FileInfo]) -> None:
         """In the saver's thread: make the row and the checkpoint durable, and only then delete what they replace."""
         files.sync_file(self.run.metrics_path)
         self._save(path, checkpoint, info)
         self._tidy()
 
-    def _measure(self) -> EpochResult:
-        found = self._evaluate()
-        if not math.isfinite(found.loss):
-            raise DivergedError(self.position.epoch, self.position.batch - 1, found.loss)
-        self.change = _change(found, read_load_losses(self.run))
-        images, seconds = len(self.train_images), self.position.seconds
-        return EpochResult(found.loss, found.accuracy, self.position.loss_sum / images, seconds, images / seconds)
-
-    def _evaluate(self) -> Evaluation:
+    def _evaluate(self) -> loops.Evaluation:
         batches = data.test_batches(self.test_images, self.config.pixels)
-        return test_loop(batches, self.model, nn.CrossEntropyLoss(reduction="none"))
+        return loops.test_loop(batches, self.model, nn.CrossEntropyLoss(reduction="none"))
 
     def _checkpoint(self) -> save.Checkpoint:
         """Return the tutorial's four keys and what an exact continuation needs: plain containers and tensors only."""
@@ -246,25 +229,18 @@ class Trainer:
         self._save(self.run.weights_path, self.model.state_dict(), self._file_info("weights", "end"))
         self._save(self.run.model_path, self.model, self._file_info("model", "end"))
 
-    def _file_info(self, format: SavedFormat, why: Reason) -> FileInfo:
-        return FileInfo(
-            format=format,
-            sha256="",
-            bytes=0,
-            epoch=min(self.position.epoch, self.config.epochs - 1),
-            loss=self.measured.loss if self.measured else None,
-            accuracy=self.measured.accuracy if self.measured else None,
-            seconds=0.0,
-            created=datetime.now(UTC),
-            why=why,
-        )
+    def _file_info(self, format: SavedFormat, why: Reason) -> Callable[..., FileInfo]:
+        """Return what makes the info of a file saved now, given what only its writing tells."""
+        epoch = min(self.position.epoch, self.config.epochs - 1)
+        loss, accuracy = (self.measured.loss, self.measured.accuracy) if self.measured else (None, None)
+        return partial(FileInfo, format=format, epoch=epoch, loss=loss, accuracy=accuracy, why=why)
 
-    def _save(self, path: Path, content: save.Checkpoint | nn.Module, info: FileInfo) -> None:
+    def _save(self, path: Path, content: save.Checkpoint | nn.Module, info: Callable[..., FileInfo]) -> None:
         """Write the file first and its info last, so that every listed file is whole."""
         began = time.perf_counter()
         digest = save.save(path, content, before_replacing=lambda: self.run.unlist(path))
-        written = {**asdict(digest), "seconds": time.perf_counter() - began, "created": datetime.now(UTC)}
-        self.run.write_info(path, info.model_copy(update=written))
+        seconds = time.perf_counter() - began
+        self.run.write_info(path, info(**asdict(digest), seconds=seconds, created=datetime.now(UTC)))
 
     def _tidy(self) -> None:
         """Delete the position inside an epoch that is now saved, and the checkpoints that the settings don't keep,
@@ -276,11 +252,3 @@ class Trainer:
         store = RunStore(self.run.path.parent)
         for epoch in store.expendable(self.run, last=1, best=self.config.keep == "best and last"):
             store.remove_unless_resumed(self.run, epoch)
-
-
-def _change(found: Evaluation, before: Tensor | None) -> dict[str, float]:
-    """Return the mean difference of each image's loss from right after loading, and its standard error."""
-    if before is None:
-        return {}
-    differences = found.losses - before
-    return {"difference": differences.double().mean().item(), "standard_error": standard_error(differences)}

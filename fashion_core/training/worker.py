@@ -25,19 +25,15 @@ def work(run: Run) -> bool:
         try:
             if run.status.state != "running":
                 return False
-            _take_up(run)
+            with files.disk_errors(run.path):
+                files.remove_temporaries(run.path, of_others=(run.labels_path.name, run.verification_path.name))
+                files.remove_temporaries(run.checkpoint_folder)
+            _note(run, process=processes.identify(os.getpid()), phase="starting")
             _note(run, state=_train(run))
         except Exception as error:
-            _note_failure(run, _sentence(error))
+            _note_failure(run, error)
             raise
         return True
-
-
-def _take_up(run: Run) -> None:
-    with files.disk_errors(run.path):
-        files.remove_temporaries(run.path, of_others=(run.labels_path.name, run.verification_path.name))
-        files.remove_temporaries(run.checkpoint_folder)
-    _note(run, process=processes.identify(os.getpid()), phase="starting")
 
 
 def _train(run: Run) -> State:
@@ -52,7 +48,9 @@ def _train(run: Run) -> State:
     return trainer.train()
 
 
-def _note_failure(run: Run, sentence: str) -> None:
+def _note_failure(run: Run, error: Exception) -> None:
+    text = str(error) if isinstance(error, FashionError) else f"{type(error).__name__}: {error}"
+    sentence = text.strip().partition("\n")[0]
     try:
         _note(run, state="failed", error=sentence)
     except DiskError:
@@ -70,11 +68,6 @@ def _note(run: Run, **changes: object) -> None:
 
 def _changed(run: Run, **changes: object) -> Status:
     return Status.model_validate({**run.status.model_dump(), "heartbeat": now(), "phase": None, **changes})
-
-
-def _sentence(error: Exception) -> str:
-    text = str(error) if isinstance(error, FashionError) else f"{type(error).__name__}: {error}"
-    return text.strip().partition("\n")[0]
 
 
 def main(run_id: str) -> int:

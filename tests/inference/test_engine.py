@@ -125,7 +125,7 @@ def test_models_that_are_kept_take_no_more_than_they_may(
     for path in paths:
         path.write_bytes(runs["mlp"].model_path.read_bytes())
         models.get(path, CPU)
-        assert models.bytes <= 2 * size
+        assert models.cache.size <= 2 * size
     kept = models.get(paths[3], CPU)
     models.get(paths[2], CPU)
     assert models.get(paths[3], CPU) is kept
@@ -141,7 +141,7 @@ def test_a_refused_file_is_not_kept(tmp_path: Path) -> None:
     models = engine.Models()
     with pytest.raises(RefusedFileError):
         models.get(path, CPU)
-    assert models.bytes == 0
+    assert models.cache.size == 0
 
 
 @pytest.mark.parametrize("format", EXPORT_NAMES)

@@ -64,15 +64,12 @@ def test_first_weights_follow_from_the_seed_alone(name: str) -> None:
 def test_layers_add_up_to_the_model(name: str) -> None:
     model = networks.build_model(name, 0)
     layers = networks.layers(model)
-    assert sum(layer.parameters for layer in layers) == sum(parameter.numel() for parameter in model.parameters())
-    assert layers[-1].output_shape == (10,)
+    assert sum(layer["parameters"] for layer in layers) == sum(parameter.numel() for parameter in model.parameters())
+    assert layers[-1]["output_shape"] == (10,)
 
 
 def test_layers_of_the_tutorials_network() -> None:
-    assert [
-        (layer.name, layer.kind, layer.output_shape, layer.parameters)
-        for layer in networks.layers(networks.NeuralNetwork())
-    ] == [
+    assert [tuple(layer.values()) for layer in networks.layers(networks.NeuralNetwork())] == [
         ("flatten", "Flatten", (784,), 0),
         ("linear_relu_stack.0", "Linear", (512,), 401_920),
         ("linear_relu_stack.1", "ReLU", (512,), 0),

@@ -17,9 +17,9 @@ from tests.support.runs import config, never
 CPU, BATCH = torch.device("cpu"), 64
 SETTINGS: dict[str, dict[str, Any]] = {
     "sgd": {},
-    "momentum": {"momentum": 0.9, "weight_decay": 0.01},
+    "momentum, raw pixels": {"momentum": 0.9, "weight_decay": 0.01, "pixels": "raw", "learning_rate": 1e-5},
     "adam, cosine": {"optimizer": "adam", "schedule": "cosine"},
-    "cnn, adamw": {"model": "cnn", "optimizer": "adamw", "weight_decay": 0.05},
+    "cnn, adamw, cosine": {"model": "cnn", "optimizer": "adamw", "weight_decay": 0.05, "schedule": "cosine"},
 }
 
 

@@ -1,10 +1,17 @@
-"""What a capture of a training step is made in: other options, and a warm-up that leaves no trace."""
+"""A step captured on the CPU or a GPU gives the bits of the same step without a capture, which leaves no trace."""
 
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
+from fashion_core import devices
+from fashion_core.errors import DeviceError
+from fashion_core.loops import restore_optimizer
+from fashion_core.models import NeuralNetwork
+from fashion_core.runs.run import Run
+from fashion_core.runs.store import RunStore
 from fashion_core.training.captured_step import (
     CapturedStep,
     CUDAGraphStep,
@@ -12,9 +19,14 @@ from fashion_core.training.captured_step import (
     override_options,
     preserve_state,
 )
-from tests.support.steps import BATCH, CPU, SETTINGS, batch, new_step, numbers, same
+from fashion_core.training.trainer import Trainer
+from tests.support.processes import python
+from tests.support.runs import After, config, never, new_run, train
+from tests.support.steps import BATCH, CPU, SETTINGS, batch, end_of, new_step, numbers, same, step_by_step, step_of
 
 all_settings = pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+both_ways = pytest.mark.parametrize("way", [CUDAGraphStep, TorchScriptStep])
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
 @all_settings
@@ -28,7 +40,7 @@ def test_warm_up_leaves_no_trace(settings: dict[str, Any], steps_before: int) ->
             step(*batch())
         if step is warmed:
             before = numbers(step)
-            with preserve_state(step.model, step.optimizer, CPU):
+            with preserve_state(step, CPU):
                 step(*batch())
                 assert not same(numbers(step), before)
         step(*batch())
@@ -37,8 +49,8 @@ def test_warm_up_leaves_no_trace(settings: dict[str, Any], steps_before: int) ->
 
 
 def test_warm_up_is_undone_in_the_tensors_that_a_replay_will_use() -> None:
-    step = new_step(**SETTINGS["momentum"])
-    with preserve_state(step.model, step.optimizer, CPU):
+    step = new_step(momentum=0.9)
+    with preserve_state(step, CPU):
         step(*batch())
         used = [values["momentum_buffer"].data_ptr() for values in step.optimizer.state.values()]
     step(*batch())
@@ -46,18 +58,16 @@ def test_warm_up_is_undone_in_the_tensors_that_a_replay_will_use() -> None:
 
 
 @all_settings
-@pytest.mark.parametrize("way", [CUDAGraphStep, TorchScriptStep])
+@both_ways
 def test_learning_rate_in_a_tensor_gives_the_bits_of_the_same_number(
     settings: dict[str, Any], way: type[CapturedStep]
 ) -> None:
     in_tensor, as_number = new_step(**settings), new_step(**settings)
     rate = torch.tensor(0.001 / 3, dtype=way.rate_dtype)
-    torch.manual_seed(3)
-    with override_options(in_tensor.optimizer, lr=rate):
-        in_tensor(*batch())
-    torch.manual_seed(3)
-    with override_options(as_number.optimizer, lr=rate.item()):
-        as_number(*batch())
+    for step, passed in ((in_tensor, rate), (as_number, rate.item())):
+        torch.manual_seed(3)
+        with override_options(step.optimizer, lr=passed):
+            step(*batch())
     assert same(numbers(in_tensor), numbers(as_number))
 
 
@@ -71,9 +81,194 @@ def test_what_is_saved_of_an_optimizer_never_tells_of_a_capture(settings: dict[s
     assert isinstance(before[0]["lr"], float)
 
 
-@pytest.mark.parametrize("way", [CUDAGraphStep, TorchScriptStep])
+@both_ways
 def test_smaller_batch_is_the_step_itself(way: type[CapturedStep]) -> None:
     replayed, plain = new_step(), new_step()
     loss = way(replayed, BATCH, CPU)(*batch(BATCH - 1))
     assert torch.equal(loss, plain(*batch(BATCH - 1)))
     assert same(numbers(replayed), numbers(plain))
+
+
+RUNS: dict[str, dict[str, Any]] = {
+    **SETTINGS,
+    "bf16": {"precision": "bf16"},
+    "cnn, bf16": {"model": "cnn", "momentum": 0.9, "precision": "bf16"},
+    "cnn, adamw, cosine, bf16": {**SETTINGS["cnn, adamw, cosine"], "precision": "bf16"},
+    "resnet18": {"model": "resnet18", "momentum": 0.9},
+}
+SLOW = {"cnn, adamw, cosine, bf16", "resnet18"}
+STOPPED_ON_THE_CPU = ("momentum, raw pixels", "cnn, adamw, cosine")
+
+
+def short_run(store: RunStore, device: str, name: str) -> Run:
+    """Two epochs of two full batches, on a GPU four, and a smaller one, on as many threads as people train with."""
+    images = 150 if device == "cpu" else 300
+    return new_run(store, device=device, train_images=images, epochs=2, batch_size=BATCH, threads=2, **RUNS[name])
+
+
+@pytest.mark.parametrize(
+    ("device", "name"),
+    [pytest.param("cpu", name, marks=[pytest.mark.slow] * (name in SLOW)) for name in RUNS]
+    + [pytest.param("cuda:0", name, marks=needs_gpu) for name in RUNS],
+)
+def test_replays_give_the_bits_of_the_steps(
+    store: RunStore, device: str, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    straight = end_of(short_run(store, device, name))
+    assert same(straight, end_of(short_run(store, device, name), way=step_by_step))
+    assert caplog.messages == []  # which would tell of steps that are no replays
+
+
+@pytest.mark.parametrize(
+    ("device", "name"),
+    [pytest.param("cpu", name, marks=pytest.mark.slow) for name in STOPPED_ON_THE_CPU]
+    + [pytest.param("cuda:0", name, marks=needs_gpu) for name in RUNS],
+)
+def test_stopped_before_any_batch_and_continued_ends_in_the_same_bits(store: RunStore, device: str, name: str) -> None:
+    """Also before the smaller batch, which no capture has preceded then."""
+    run = short_run(store, device, name)
+    asked, straight = 2 * run.record.config.batches_per_epoch, end_of(run)
+    for stop_at in range(2, asked + 1):
+        run = short_run(store, device, name)
+        assert train(run, After(stop_at)) == "stopped"
+        assert same(end_of(run), straight), f"stopped when asked for the {stop_at}th time"
+
+
+@needs_gpu
+def test_optimizer_goes_from_a_gpu_to_a_cpu_and_back(store: RunStore) -> None:
+    run = short_run(store, "cuda:0", "adam, cosine")
+    end_of(run)
+    saved = torch.load(run.checkpoint_path(1), weights_only=True)["optimizer_state_dict"]
+    assert isinstance(saved["param_groups"][0]["lr"], float)
+    assert not saved["param_groups"][0]["capturable"]
+    here = new_step(**RUNS["adam, cosine"])
+    restore_optimizer(here.optimizer, saved)
+    here(*batch())
+    there = Trainer(short_run(store, "cuda:0", "adam, cosine"), never)
+    restore_optimizer(there.optimizer, here.optimizer.state_dict())
+    assert there.train_epoch()
+
+
+class ByNumber(NeuralNetwork):  # of its batch
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * (1 + float(x.mean()))
+
+
+class ByCount(NeuralNetwork):  # of the bright pixels in its batch
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * (1 + x[x > 0.3].numel() / x.numel())
+
+
+class OutsideTorch(NeuralNetwork):  # goes by a number that torch does not see it read
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * float(1 + x.detach().numpy().max())
+
+
+class InParts(NeuralNetwork):  # takes a list of tensors from an operator
+    def forward(self, x: Tensor) -> Tensor:
+        one, other = super().forward(x).chunk(2, dim=1)
+        return torch.cat([other, one], dim=1)
+
+
+class ByGradient(NeuralNetwork):  # of the batch, once some parameters have theirs
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.linear_relu_stack[:3](self.flatten(x))
+        hidden.register_hook(lambda gradient: gradient * (1 + float(gradient.max())))
+        logits: Tensor = self.linear_relu_stack[3:](hidden)
+        return logits
+
+
+class ByOrder(NeuralNetwork):  # of its batch
+    def forward(self, x: Tensor) -> Tensor:
+        logits = super().forward(x)
+        return logits + logits[x.flatten(1).sum(1).argsort()]
+
+
+class WithTensor(NeuralNetwork):  # that is no buffer of it
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * torch.tensor(2.0)
+
+
+class WithMean(NeuralNetwork):  # has another buffer after each batch
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean: Tensor
+        self.register_buffer("mean", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.mean = torch.add(self.mean, x.mean())
+        return torch.add(super().forward(x), self.mean)
+
+
+class InPlace(NeuralNetwork):  # changes its batch
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.mul_(2))
+
+
+class Recurrent(nn.Module):  # reads an image row by row
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows, self.last = nn.LSTM(28, 16, batch_first=True), nn.Linear(16, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.last(self.rows(x.squeeze(1))[0][:, -1])
+        return logits
+
+
+NO_TENSOR = "one of its operators gives a {}, not a tensor."
+OTHER_NUMBERS = "a recording of it gives other numbers for another batch."
+SHAPE = "the shape of what aten::index gives goes by the numbers of its batch."
+WHY_BY_ITSELF: dict[type[nn.Module], str | None] = {
+    ByNumber: NO_TENSOR.format("float"),
+    ByGradient: NO_TENSOR.format("float"),
+    InParts: NO_TENSOR.format("list"),
+    ByCount: SHAPE,
+    ByOrder: SHAPE,
+    OutsideTorch: OTHER_NUMBERS,
+    WithMean: OTHER_NUMBERS,
+    WithTensor: "it uses a tensor that no operator made of its batch, parameters and buffers.",
+    Recurrent: "TorchScript does not take one of its operators.",
+    InPlace: None,
+}
+
+
+@pytest.mark.parametrize(("kind", "why"), WHY_BY_ITSELF.items())
+def test_any_model_is_trained_as_without_a_recording(
+    kind: type[nn.Module], why: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And where its steps are no replays, the log tells why."""
+    torch.manual_seed(0)
+    plain, inside = step_of(kind(), config()), step_of(kind(), config())
+    inside.model.load_state_dict(plain.model.state_dict())
+    recorded = TorchScriptStep(inside, BATCH, CPU)
+    for seed in range(4):
+        assert torch.equal(recorded(*batch(seed=seed)), plain(*batch(seed=seed)))
+    assert same(numbers(inside), numbers(plain))
+    assert caplog.messages == ([f"Each step of {kind.__name__} is computed by itself: {why}"] if why else [])
+
+
+@needs_gpu
+def test_model_that_waits_for_the_gpu_is_refused() -> None:
+    device = devices.resolve("cuda:0")
+    step = CUDAGraphStep(step_of(ByNumber().to(device), config()), BATCH, device)
+    inputs, labels = batch()
+    with pytest.raises(DeviceError, match="ByNumber can't be captured in a CUDA graph"):
+        step(inputs.to(device), labels.to(device))
+
+
+def test_gradients_are_not_copied() -> None:
+    """Whoever held one while autograd hands it to its parameter would make it a copy, in each replay."""
+    step = TorchScriptStep(new_step(), BATCH, CPU)
+    step(*batch())
+    assert "aten::copy_" not in str(step._replay.function.graph)  # type: ignore[union-attr]
+
+
+def test_recording_does_not_load_the_compiler() -> None:
+    """It would take longer than the first epoch."""
+    done = python(
+        "import sys; from tests.support.steps import *\n"
+        "from fashion_core.training.captured_step import TorchScriptStep\n"
+        "TorchScriptStep(new_step(model='cnn'), BATCH, CPU)(*batch())\n"
+        "sys.exit('torch._dynamo' in sys.modules)",
+    )
+    assert done.returncode == 0, done.stderr

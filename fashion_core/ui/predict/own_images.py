@@ -9,12 +9,11 @@ import streamlit as st
 from fashion_core.charts import evaluation_tables
 from fashion_core.config import CLASS_NAMES
 from fashion_core.errors import FashionError
-from fashion_core.inference.client import PREDICTOR
 from fashion_core.inference.prepare import Prepared
 from fashion_core.inference.scores import Array
 from fashion_core.ui import common
 from fashion_core.ui.predict.gallery import show_answer
-from fashion_core.ui.predict.predictions import prepared
+from fashion_core.ui.predict.predictions import prepared, probabilities
 from fashion_core.ui.saved_file import Chosen
 
 MEGABYTES = 20
@@ -41,8 +40,7 @@ def show_own_images(chosen: Chosen, show_history: Callable[[Array], None]) -> No
                 "Each image is made to look like those of the training set: greyscale, bright on black, 28 × 28."
             )
         return
-    pixels = np.stack([image.pixels for _, image in ready])
-    found = PREDICTOR.predict(chosen.file, pixels, chosen.run.record.config.pixels)
+    found = np.stack([probabilities(chosen.run, chosen.file, image.pixels) for _, image in ready])
     for (file, image), row in zip(ready, found, strict=True):
         with st.container(border=True):
             _show_image(file.name, image, row)
