@@ -103,7 +103,6 @@ class TrainConfig(BaseModel):
 
     @property
     def images_per_epoch(self) -> int:
-        """How many training images one epoch uses."""
         return self.train_images or TRAINING_IMAGES[self.dataset]
 
     @property
@@ -122,10 +121,8 @@ class TrainConfig(BaseModel):
         if self.train_images > available:
             raise ValueError(f"{DATASET_LABELS[self.dataset]} has {available:,} training images; ask for no more")
         if self.batch_size > self.images_per_epoch:
-            raise ValueError(
-                f"Batch size {self.batch_size:,} is larger than the {self.images_per_epoch:,} training images; "
-                "choose a smaller batch"
-            )
+            larger = f"Batch size {self.batch_size:,} is larger than the {self.images_per_epoch:,} training images"
+            raise ValueError(f"{larger}; choose a smaller batch")
         if self.model == "resnet18" and 1 in (self.batch_size, self.images_per_epoch % self.batch_size):
             raise ValueError("ResNet-18 can't train on a batch of one image; choose another batch size")
         return self
@@ -194,12 +191,12 @@ def explain(error: ValidationError) -> str:
 
 
 def _explain_one(detail: ErrorDetails) -> str:
-    path = ".".join(str(part) for part in detail["loc"])
-    field = TrainConfig.model_fields.get(str(detail["loc"][-1])) if detail["loc"] else None
-    label = field.title if field and field.title else path
+    path = ".".join(map(str, detail["loc"]))
     message = detail["msg"].removeprefix("Value error, ")
     if not path:
         return message
+    field = TrainConfig.model_fields.get(str(detail["loc"][-1]))
+    label = field.title if field and field.title else path
     if detail["type"] == "extra_forbidden":
         return f"{path} is not a setting of this version"
     if detail["type"] == "missing":

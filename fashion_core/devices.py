@@ -21,16 +21,12 @@ def available() -> dict[str, str]:
     found = {f"cuda:{index}": _ascii(torch.cuda.get_device_name(index)) for index in range(torch.cuda.device_count())}
     if torch.backends.mps.is_available():
         found["mps"] = "Apple GPU"
-    return {**found, "cpu": _cpu()}
-
-
-def _cpu() -> str:
-    """Name its kind, and the instructions that torch computes with: others may round differently."""
     here = cpu_capabilities()
     kind = here.get("cpu_name", "")
+    kind = platform.machine() if kind in ("", "Unknown") else _ascii(kind)
     extensions = [text for name, text in _BF16_INSTRUCTIONS.items() if here.get(name)]
-    instructions = ", ".join([torch.backends.cpu.get_cpu_capability(), *extensions])
-    return f"{platform.machine() if kind in ('', 'Unknown') else _ascii(kind)} ({instructions})"
+    # With the instructions that torch computes with: others may round differently.
+    return {**found, "cpu": f"{kind} ({', '.join([torch.backends.cpu.get_cpu_capability(), *extensions])})"}
 
 
 def _ascii(name: str) -> str:

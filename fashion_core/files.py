@@ -7,7 +7,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,12 +51,8 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _disk_error(path, error) from error
-
-
-def _disk_error(path: Path, error: OSError) -> DiskError:
-    reason = _ADVICE.get(error.errno or 0, error.strerror or str(error).rstrip("."))
-    return DiskError(path, f"{path} can't be used: {reason}.")
+        reason = _ADVICE.get(error.errno or 0, error.strerror or str(error).rstrip("."))
+        raise DiskError(path, f"{path} can't be used: {reason}.") from error
 
 
 def refuse_link(path: Path) -> NoReturn:
@@ -109,7 +105,6 @@ class Writer:
 
     @property
     def digest(self) -> Digest:
-        """Of what has been written so far."""
         return Digest(self._sha256.hexdigest(), self._bytes)
 
 
@@ -206,8 +201,9 @@ def read_bytes(path: Path | str) -> bytes:
             return b"".join(pieces)
         finally:
             os.close(descriptor)
-    except OSError as error:
-        raise _disk_error(Path(path), error) from error
+    except OSError:
+        with disk_errors(Path(path)):
+            raise
 
 
 def remove_temporaries(folder: Path, of_others: Sequence[str] = ()) -> None:
@@ -217,15 +213,9 @@ def remove_temporaries(folder: Path, of_others: Sequence[str] = ()) -> None:
     """
     for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
         is_of_others = path.name.startswith(tuple(f"{TEMPORARY_PREFIX}{name}-" for name in of_others))
-        if not (is_of_others and _is_fresh(path)):
-            path.unlink(missing_ok=True)
-
-
-def _is_fresh(path: Path) -> bool:
-    try:
-        return abs(time.time() - path.stat().st_mtime) < _FRESH_SECONDS
-    except FileNotFoundError:  # its writer has just finished
-        return True
+        with suppress(FileNotFoundError):  # its writer has just finished
+            if not is_of_others or abs(time.time() - path.stat().st_mtime) >= _FRESH_SECONDS:
+                path.unlink()
 
 
 def utc_now() -> datetime:

@@ -86,7 +86,6 @@ def test_loop(batches: Batches, model: nn.Module, loss_fn: nn.Module) -> Evaluat
 _KEPT = ("betas", "eps")
 """The options of a group that a file decides; the others come from ``TrainConfig`` and from this machine."""
 
-
 leave_compiler_out()
 _BARE_STEPS: dict[type[Optimizer], Callable[[Optimizer], None]] = {kind: bare_step(kind) for kind in (SGD, Adam, AdamW)}
 

@@ -176,7 +176,7 @@ def show_heading(chosen: Chosen, saved: pd.DataFrame) -> None:
         if login.button("Delete…", icon=":material/delete:", key="delete file"):
             housekeeping.confirm_delete(chosen.store, chosen.run, chosen.file)
     if tables.is_resumed(saved, chosen.run, chosen.name):
-        children = chosen.store.children_of(chosen.run, chosen.file)
+        children = chosen.store.children(chosen.run, chosen.file)
         st.caption(f"Resumed from it: {', '.join(common.plain(child.title) for child in children)}")
     if chosen.damage:
         st.error(f"Damaged: {common.plain(chosen.damage)}.", icon=":material/broken_image:")

@@ -55,8 +55,7 @@ def test_known_hole_is_told_and_fails() -> None:
 
 def test_index_that_tells_nothing_is_said_to_have_been_skipped() -> None:
     status, [line] = verdict([package(skip_reason="not found")])
-    assert status == 0
-    assert line.startswith("SKIPPED")
+    assert (status, line.partition(":")[0]) == (0, "SKIPPED")
 
 
 def test_packages_that_were_not_asked_about_are_counted() -> None:
@@ -93,8 +92,7 @@ def test_service_that_can_not_be_reached_is_said_to_have_been_skipped(tmp_path: 
 )
 def test_service_that_tells_nothing_is_said_to_have_been_skipped(said: str) -> None:
     status, [line] = unanswered(f"Traceback (most recent call last):\n{said}\n")
-    assert status == 0
-    assert line.startswith("SKIPPED")
+    assert (status, line.partition(":")[0]) == (0, "SKIPPED")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -22,92 +23,91 @@ from tests.support.runs import new_run
 AHEAD_SECONDS = 20.0
 
 
-class Reads:
-    """The text of a file, and how often it was read."""
+class Text:
+    """A file whose text is cached; ``reads`` counts how often it was read."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.count = path, 0
+        self.path, self.reads, self._texts = path, 0, Cache[str](8)
+        path.write_text("one")
 
-    def __call__(self) -> str:
-        self.count += 1
+    def get(self) -> str:
+        return self._texts.get(self.path, stamp(self.path), self._read)
+
+    def _read(self) -> str:
+        self.reads += 1
         return self.path.read_text()
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    path = tmp_path / "file"
-    path.write_text("one")
-    return path
+def text(tmp_path: Path) -> Text:
+    return Text(tmp_path / "file")
 
 
-def test_a_file_that_stands_still_is_read_once(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     settle(monkeypatch)
-    texts, read = Cache[str](8), Reads(file)
-    assert [texts.get(file, stamp(file), read) for _ in range(3)] == ["one"] * 3
-    assert read.count == 1
+
+
+@pytest.mark.usefixtures("settled")
+def test_a_file_that_stands_still_is_read_once(text: Text) -> None:
+    assert [text.get() for _ in range(3)] == ["one"] * 3
+    assert text.reads == 1
 
 
 def set_back(path: Path, before: os.stat_result) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def test_a_replaced_file_of_the_same_size_and_time_is_seen(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settle(monkeypatch)
-    texts, read, before = Cache[str](8), Reads(file), file.stat()
-    assert texts.get(file, stamp(file), read) == "one"
-    other = file.with_name("other")
+@pytest.mark.usefixtures("settled")
+def test_a_replaced_file_of_the_same_size_and_time_is_seen(text: Text) -> None:
+    before = text.path.stat()
+    assert text.get() == "one"
+    other = text.path.with_name("other")
     other.write_text("two")
-    other.replace(file)
-    set_back(file, before)
-    assert texts.get(file, stamp(file), read) == "two"
+    other.replace(text.path)
+    set_back(text.path, before)
+    assert text.get() == "two"
 
 
-def test_a_file_written_over_within_one_tick_is_seen(file: Path) -> None:
-    texts, read, before = Cache[str](8), Reads(file), file.stat()
-    assert texts.get(file, stamp(file), read) == "one"
-    with file.open("r+") as opened:
+def test_a_file_written_over_within_one_tick_is_seen(text: Text) -> None:
+    before = text.path.stat()
+    assert text.get() == "one"
+    with text.path.open("r+") as opened:
         opened.write("two")
-    set_back(file, before)
-    assert texts.get(file, stamp(file), read) == "two"
+    set_back(text.path, before)
+    assert text.get() == "two"
 
 
-def test_a_clock_that_does_not_tick_hides_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_does_not_tick_hides_nothing(text: Text, monkeypatch: pytest.MonkeyPatch) -> None:
     """Inode, size and times all the same: only that the file is young tells that it may have changed."""
-    found = file.stat()
+    found = text.path.stat()
     monkeypatch.setattr(os, "stat", lambda path: found)
-    texts, read = Cache[str](8), Reads(file)
-    assert texts.get(file, stamp(file), read) == "one"
-    file.write_text("two")
-    assert texts.get(file, stamp(file), read) == "two"
+    assert text.get() == "one"
+    text.path.write_text("two")
+    assert text.get() == "two"
 
 
-def test_a_file_from_the_future_is_never_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settle(monkeypatch)
+@pytest.mark.usefixtures("settled")
+def test_a_file_from_the_future_is_never_kept(text: Text) -> None:
     ahead = time.time() + AHEAD_SECONDS
-    os.utime(file, (ahead, ahead))
-    texts, read = Cache[str](8), Reads(file)
-    texts.get(file, stamp(file), read)
-    texts.get(file, stamp(file), read)
-    assert read.count == 2
+    os.utime(text.path, (ahead, ahead))
+    assert text.get() == text.get() == "one"
+    assert text.reads == 2
 
 
-def test_a_file_that_comes_and_goes_is_seen(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settle(monkeypatch)
-    exists = Cache[bool](8)
-    found = [exists.get(file, stamp(file), file.exists)]
-    file.unlink()
-    found.append(exists.get(file, stamp(file), file.exists))
-    file.touch()
-    found.append(exists.get(file, stamp(file), file.exists))
-    assert found == [True, False, True]
+@pytest.mark.usefixtures("settled")
+def test_a_file_that_comes_and_goes_is_seen(tmp_path: Path) -> None:
+    exists, file = Cache[bool](8), tmp_path / "file"
+    for change, there in ((file.touch, True), (file.unlink, False), (file.touch, True)):
+        change()
+        assert exists.get(file, stamp(file), file.exists) == there
 
 
-def test_what_raises_is_not_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settle(monkeypatch)
+def test_what_raises_is_not_kept() -> None:
     numbers = Cache[int](8)
     with pytest.raises(ValueError, match="invalid literal"):
-        numbers.get(file, stamp(file), lambda: int(file.read_text()))
-    assert numbers.get(file, stamp(file), lambda: 1) == 1
+        numbers.get("key", None, lambda: int("one"))
+    assert numbers.get("key", None, lambda: 1) == 1
 
 
 def test_no_more_are_kept_than_wanted_and_the_one_unused_for_longest_goes() -> None:
@@ -133,15 +133,12 @@ def test_a_value_is_made_once_by_many_threads() -> None:
     values, made = Cache[int](2), count()
     begin = threading.Barrier(4)
 
-    def ask() -> None:
+    def ask(_: int) -> int:
         begin.wait()
-        values.get("key", "same", lambda: next(made))
+        return values.get("key", "same", lambda: next(made))
 
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(ask, range(4))) == [0] * 4
     assert next(made) == 1
 
 
@@ -163,10 +160,8 @@ def test_each_of_many_statuses_written_in_a_row_is_seen(store: RunStore) -> None
         assert Run(run.path).status.batch == batch
 
 
-def test_a_status_that_another_process_writes_is_seen_after_it_was_kept(
-    store: RunStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settle(monkeypatch)
+@pytest.mark.usefixtures("settled")
+def test_a_status_that_another_process_writes_is_seen_after_it_was_kept(store: RunStore) -> None:
     run = new_run(store)
     run.write_status(status(batch=1))
     assert run.status.batch == run.status.batch == 1
@@ -174,8 +169,8 @@ def test_a_status_that_another_process_writes_is_seen_after_it_was_kept(
     assert run.status.batch == 2
 
 
-def test_a_run_that_was_deleted_or_made_is_listed_at_once(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    settle(monkeypatch)
+@pytest.mark.usefixtures("settled")
+def test_a_run_that_was_deleted_or_made_is_listed_at_once(store: RunStore) -> None:
     first = new_run(store)
     assert [run.id for run in store.runs()] == [first.id]
     second = new_run(store)
@@ -186,8 +181,8 @@ def test_a_run_that_was_deleted_or_made_is_listed_at_once(store: RunStore, monke
         store.get(first.id)
 
 
-def test_a_checkpoint_that_comes_or_goes_is_seen_at_once(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    settle(monkeypatch)
+@pytest.mark.usefixtures("settled")
+def test_a_checkpoint_that_comes_or_goes_is_seen_at_once(store: RunStore) -> None:
     run = new_run(store)
     found = [run.epochs_saved()]
     for path in (run.checkpoint_path(0), run.info_path(run.checkpoint_path(0))):
@@ -197,13 +192,12 @@ def test_a_checkpoint_that_comes_or_goes_is_seen_at_once(store: RunStore, monkey
     assert [*found, run.epochs_saved()] == [[], [], [0], []]
 
 
-def test_a_file_is_kept_once_it_has_settled(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_kept_once_it_has_settled(text: Text, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "SETTLED_NS", 50_000_000)
-    texts, read = Cache[str](8), Reads(file)
 
     def is_kept() -> bool:
-        before = read.count
-        texts.get(file, stamp(file), read)
-        return read.count == before
+        before = text.reads
+        text.get()
+        return text.reads == before
 
     wait_until(is_kept, "the file is kept", 5)

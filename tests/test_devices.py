@@ -12,10 +12,6 @@ from fashion_core.errors import DeviceError
 from tests.support.processes import python
 
 
-def test_cpu_is_always_there_and_comes_last() -> None:
-    assert list(devices.available())[-1] == "cpu"
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists a CPU's instructions so")
 def test_processor_is_told_with_the_instructions_that_change_its_rounding() -> None:
     flags = Path("/proc/cpuinfo").read_text().split()
@@ -31,10 +27,6 @@ def test_processor_is_told_with_the_instructions_that_change_its_rounding() -> N
 def test_processor_is_told_in_plain_words(monkeypatch: pytest.MonkeyPatch, name: str, told: str) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": name, "amx_bf16": True})
     assert devices.available()["cpu"] == f"{told} ({torch.backends.cpu.get_cpu_capability()}, AMX)"
-
-
-def test_automatic_choice_is_the_first_that_is_there() -> None:
-    assert devices.describe()["automatic"] == str(devices.resolve("auto")) == next(iter(devices.available()))
 
 
 @pytest.mark.parametrize("name", ["cuda:9", "cuda", "mps"])
@@ -113,10 +105,13 @@ def test_gpu_has_bf16_since_ampere(monkeypatch: pytest.MonkeyPatch, capability: 
     assert devices.has_bf16(torch.device("cuda:0")) == has
 
 
-def test_description_is_what_the_machine_has() -> None:
+def test_description_is_what_the_machine_has_with_the_automatic_choice_first_and_the_cpu_last() -> None:
+    here = devices.available()
+    assert list(here)[-1] == "cpu"
     assert devices.describe() == {
-        "automatic": next(iter(devices.available())),
-        "devices": devices.available(),
-        "bf16": [name for name in devices.available() if devices.has_bf16(torch.device(name))],
+        "automatic": str(devices.resolve("auto")),
+        "devices": here,
+        "bf16": [name for name in here if devices.has_bf16(torch.device(name))],
         "threads": torch.get_num_threads(),
     }
+    assert str(devices.resolve("auto")) == next(iter(here))

@@ -29,7 +29,8 @@ def lesson_config(given: Mapping[str, Any]) -> TrainConfig:
 
 def resumed_run(store: RunStore, run: Run) -> Run | None:
     """The run that the last step began, if it has; runs resumed from there by hand do not count."""
-    return next((child for child in store.children(run, _LAST_STEP.epoch) if _is_last_step(child)), None)
+    children = store.children(run, run.checkpoint_path(_LAST_STEP.epoch))
+    return next(filter(_is_last_step, children), None)
 
 
 def _is_last_step(child: Run) -> bool:

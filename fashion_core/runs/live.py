@@ -114,7 +114,7 @@ class _Watched:
             damaged = self._follower.damaged + (self._follower.torn and self._run.ended_cleanly())
             version = (id(self), self._restarts, self._rows, damaged, saved)
             if self._latest is None or self._latest.version != version:
-                batches = thin_out(self._curve.frame(), MAX_POINTS)
+                batches = thin_out(self._curve.frame, MAX_POINTS)
                 epochs = tables.epochs_frame(self._ended, record.config, saved, record.first_epoch)
                 self._latest = RunMetrics(batches, epochs, tuple(self._ended), version, damaged)
             return self._latest
@@ -125,11 +125,14 @@ class LossCurve:
 
     Where there are too many points, the lowest and the highest of each ``width`` steps stay. A point that has stayed
     once stays until the width doubles, so that a long curve loses no more of its beginning than of its end.
+
+    Attributes:
+        frame: ``step`` (int64, from 1 at this run's start), ``loss``, ``smoothed`` (float64); its ends stay.
     """
 
     def __init__(self, config: TrainConfig, first_epoch: int) -> None:
         self._batches_per_epoch, self._first_epoch = config.batches_per_epoch, first_epoch
-        self._frame = pd.DataFrame({"step": np.empty(0, "int64"), "loss": np.empty(0), "smoothed": np.empty(0)})
+        self.frame = pd.DataFrame({"step": np.empty(0, "int64"), "loss": np.empty(0), "smoothed": np.empty(0)})
         self._sums = np.zeros(2)
         self._width = 1
 
@@ -144,11 +147,13 @@ class LossCurve:
         steps = np.arange(ends[-1]) + np.repeat(lasts + 2 - ends, counts)
         losses = np.fromiter(chain.from_iterable(row["losses"] for row in found), "float64", ends[-1])
         added = pd.DataFrame({"step": steps, "loss": losses, "smoothed": self._smooth(losses)})
-        self._frame = self._thinned(pd.concat([self._frame, added], ignore_index=True))
-
-    def frame(self) -> pd.DataFrame:
-        """``step`` (int64, from 1 at this run's start), ``loss``, ``smoothed`` (float64); its ends stay."""
-        return self._frame
+        frame = pd.concat([self.frame, added], ignore_index=True)
+        if len(frame) > _MOST_HELD:
+            steps = frame["step"].to_numpy()
+            while 2 * (steps[-1] - steps[0]) / self._width > _MOST_HELD / 2:
+                self._width *= 2
+            frame = frame.iloc[_extremes(frame["loss"], steps // self._width)].reset_index(drop=True)
+        self.frame = frame
 
     def _smooth(self, losses: _Floats) -> _Floats:
         """The mean of all losses so far, each weighing ``_DECAY`` of the one after it."""
@@ -156,14 +161,6 @@ class LossCurve:
         weights = _decaying_sums(np.ones_like(losses), self._sums[1])
         self._sums = np.array([weighed[-1], weights[-1]])
         return weighed / weights
-
-    def _thinned(self, frame: pd.DataFrame) -> pd.DataFrame:
-        if len(frame) <= _MOST_HELD:
-            return frame
-        steps = frame["step"].to_numpy()
-        while 2 * (steps[-1] - steps[0]) / self._width > _MOST_HELD / 2:
-            self._width *= 2
-        return frame.iloc[_extremes(frame["loss"], steps // self._width)].reset_index(drop=True)
 
 
 def _decaying_sums(values: _Floats, before: float) -> _Floats:
@@ -181,11 +178,7 @@ def thin_out(frame: pd.DataFrame, points: int, x: str = "step") -> pd.DataFrame:
 
 
 def _extremes(losses: "pd.Series[float]", stretch: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The positions of the lowest and the highest loss of each stretch, the first and the last position.
-
-    Args:
-        stretch: which one each loss is in; rising.
-    """
+    """The positions of the lowest and the highest loss of each stretch, numbered in order, and of the two ends."""
     order = np.lexsort((losses.fillna(np.inf).to_numpy(), stretch))
     begins = np.flatnonzero(np.diff(stretch[order], prepend=stretch[order[0]] - 1))
     ends = np.append(begins[1:], len(losses)) - 1

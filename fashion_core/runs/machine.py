@@ -5,7 +5,7 @@ import platform
 import subprocess
 import tempfile
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -44,10 +44,10 @@ class Machine:
     threads: int
 
     def has(self, device: str) -> bool:
-        return self._is_among(device, self.devices)
+        return self._full_name(device) in self.devices
 
     def has_bf16(self, device: str) -> bool:
-        return self._is_among(device, self.bf16)
+        return self._full_name(device) in self.bf16
 
     def name_of(self, device: str) -> str:
         """What "auto" stands for; any other name as it is."""
@@ -55,12 +55,11 @@ class Machine:
 
     def processor_of(self, device: str) -> str:
         """The processor of a device that is here."""
-        name = self.name_of(device)
-        return self.devices.get(name) or self.devices[f"{name}:0"]
+        return self.devices[self._full_name(device)]
 
-    def _is_among(self, device: str, names: Collection[str]) -> bool:
+    def _full_name(self, device: str) -> str:
         name = self.name_of(device)
-        return name in names or f"{name}:0" in names
+        return name if name in self.devices else f"{name}:0"
 
 
 _one_question = threading.Lock()
@@ -181,9 +180,8 @@ def preset_config(name: str, given: Mapping[str, Any]) -> TrainConfig:
     Raises ``ConfigError``, and ``WorkerError`` where the preset asks for bf16.
     """
     config = parse_config({**PRESETS[name].values, **given})
-    if "precision" in given or _suits(config.precision, config.device):
-        return config
-    return config.model_copy(update={"precision": "fp32"})
+    suits = "precision" in given or _suits(config.precision, config.device)
+    return config if suits else config.model_copy(update={"precision": "fp32"})
 
 
 def form_defaults(name: str) -> TrainConfig:

@@ -58,17 +58,10 @@ def identify(pid: int) -> ProcessId:
     return ProcessId(host=platform.node(), boot=boot_id(), pid=pid, started=round(started, 2))
 
 
-def is_local(process: ProcessId) -> bool:
-    """Whether the process was started here since the last boot, so that ``is_alive`` can answer."""
-    return process.boot == boot_id()
-
-
 def is_alive(process: ProcessId) -> bool:
     """Whether this very process still runs here; a zombie and a later process with its pid don't count."""
-    if not is_local(process):
-        return False
     try:
-        if psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE:
+        if process.boot != boot_id() or psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE:
             return False
         return abs(identify(process.pid).started - process.started) < _START_TOLERANCE_SECONDS
     except psutil.NoSuchProcess:
@@ -87,7 +80,7 @@ def seems_alive(folder: Path, process: ProcessId, heartbeat: float) -> bool:
 
     Another machine's clock may be wrong, and this one may be set: once a heartbeat was seen, only its changes count.
     """
-    if is_local(process):
+    if process.boot == boot_id():
         return is_alive(process)
     key, age = (folder, process), 0.0
     if key not in _heartbeats:

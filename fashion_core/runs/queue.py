@@ -74,31 +74,19 @@ def _check_can_go_on(run: Run, status: Status) -> None:
 def stop(run: Run) -> None:
     """Ask a run to stop: at once if it waits, after the batch in hand if it trains. Raises ``RunStateError``."""
     while (state := run.state()) == "queued":
-        if _stop_queued(run):
-            return
+        with suppress(RunStateError), run.writing(timeout=0.2):  # its worker may have just taken the lock, and keeps it
+            status = run.status
+            if status.state == "queued":
+                run.write_status(status.model_copy(update={"state": "stopped"}))
+                return
     if state not in ACTIVE_STATES:
         raise RunStateError(f"Run {run.id} is {state} already; there is nothing to stop.")
     with files.disk_errors(run.stop_path):
         run.stop_path.touch()
-    if run.state() not in ACTIVE_STATES:
-        _take_back_stop(run)
-
-
-def _take_back_stop(run: Run) -> None:
-    """Remove the stop file of a run that ended while it was asked to stop, before that file was there."""
-    with suppress(RunStateError), run.writing(timeout=1.0), files.disk_errors(run.stop_path):
-        if run.status.state not in ACTIVE_STATES:
-            run.stop_path.unlink(missing_ok=True)
-
-
-def _stop_queued(run: Run) -> bool:
-    """Whether it was still waiting; if not, its worker may have just taken the lock and keeps it while it trains."""
-    with suppress(RunStateError), run.writing(timeout=0.2):
-        status = run.status
-        if status.state == "queued":
-            run.write_status(status.model_copy(update={"state": "stopped"}))
-            return True
-    return False
+    if run.state() not in ACTIVE_STATES:  # it ended before that file was there: remove it
+        with suppress(RunStateError), run.writing(timeout=1.0), files.disk_errors(run.stop_path):
+            if run.status.state not in ACTIVE_STATES:
+                run.stop_path.unlink(missing_ok=True)
 
 
 def advance(store: RunStore, patience: float = QUEUE_SECONDS) -> None:

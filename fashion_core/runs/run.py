@@ -64,7 +64,6 @@ class Run(SavedFiles):
             self.labels_path.replace(self.damaged_labels_path)
 
     def write_labels(self, labels: Labels) -> None:
-        """Raises ``DiskError``."""
         files.write_json(self.labels_path, labels.model_dump(mode="json"))
 
     @property
@@ -92,15 +91,14 @@ class Run(SavedFiles):
         status = status or self.status
         if status.state != "running":
             return status.state
-        if not self._has_worker(status):
-            latest = self.status  # it may have ended well since that status was read
-            return "lost" if latest == status else self.state(latest)
-        return "stopping" if self.stop_path.exists() else "running"
-
-    def _has_worker(self, status: Status) -> bool:
-        if status.process is None:
-            return abs(now() - status.heartbeat) < STARTING_SECONDS
-        return processes.seems_alive(self.path, status.process, status.heartbeat)
+        if status.process:
+            has_worker = processes.seems_alive(self.path, status.process, status.heartbeat)
+        else:
+            has_worker = abs(now() - status.heartbeat) < STARTING_SECONDS
+        if has_worker:
+            return "stopping" if self.stop_path.exists() else "running"
+        latest = self.status  # it may have ended well since that status was read
+        return "lost" if latest == status else self.state(latest)
 
     def ended_cleanly(self) -> bool:
         """Whether its writer wrote everything it wanted to: it was not killed, and no disk was full."""
@@ -136,6 +134,5 @@ class Run(SavedFiles):
         check = self.load_check
         recorded = check and check.losses_sha256
         if recorded and files.digest_of(self.load_losses_path).sha256 != recorded:
-            raise DamagedFileError(
-                self.load_losses_path, "it is not what was written; delete it, and the run continues without it"
-            )
+            reason = "it is not what was written; delete it, and the run continues without it"
+            raise DamagedFileError(self.load_losses_path, reason)

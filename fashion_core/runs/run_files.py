@@ -29,14 +29,9 @@ def read_record(path: Path | str, kind: type[Record]) -> Record:
     try:
         return kind.model_validate_json(data)
     except ValidationError as error:
-        raise DamagedFileError(Path(path), _reason(error)) from error
-
-
-def _reason(error: ValidationError) -> str:
-    first = error.errors()[0]
-    if first["loc"]:
-        return explain(error).rstrip(".")
-    return "it is not JSON" if first["type"] == "json_invalid" else "it is not a JSON object"
+        first = error.errors()[0]
+        reason = "it is not JSON" if first["type"] == "json_invalid" else "it is not a JSON object"
+        raise DamagedFileError(Path(path), explain(error).rstrip(".") if first["loc"] else reason) from error
 
 
 def cached_record(path: Path, kind: type[Record]) -> Record:
@@ -58,8 +53,10 @@ def sole_writer(folder: Path, timeout: float) -> Iterator[None]:
     _check_exists(folder)
     try:
         with files.disk_errors(path):
-            _acquire(lock, folder.name)
-    except DiskError:
+            lock.acquire()
+    except DiskError as error:
+        if isinstance(error.__cause__, Timeout):  # an OSError too, but nothing is wrong with the disk
+            raise RunStateError(f"Run {folder.name} is being worked on; stop it first or wait for it.") from error
         _check_exists(folder)
         raise
     try:
@@ -67,13 +64,6 @@ def sole_writer(folder: Path, timeout: float) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _acquire(lock: FileLock, run_id: str) -> None:
-    try:
-        lock.acquire()
-    except Timeout as error:  # an OSError too, but nothing is wrong with the disk
-        raise RunStateError(f"Run {run_id} is being worked on; stop it first or wait for it.") from error
 
 
 def _check_exists(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 import math
 import os
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -56,17 +55,12 @@ class SavedFiles:
         return int(name) if name.isdecimal() else None
 
     def epochs_saved(self) -> list[int]:
-        """The epochs whose checkpoints are listed, in order."""
         return [epoch for epoch, is_there in self._epochs_with_info() if is_there]
 
     def _epochs_with_info(self) -> tuple[tuple[int, bool], ...]:
         """Epochs in order, and whether their checkpoint is there."""
         folder = self.checkpoint_folder
-        return _epochs.get(
-            folder,
-            stamp(folder),
-            lambda: tuple(sorted((epoch, entry is not None) for epoch, entry in _scan(folder))),
-        )
+        return _epochs.get(folder, stamp(folder), lambda: tuple((epoch, bool(entry)) for epoch, entry in _scan(folder)))
 
     def saved_files(self) -> list[Path]:
         """Every file that has an info, whether it is still there or not: checkpoints by epoch, then the others."""
@@ -82,8 +76,7 @@ class SavedFiles:
 
     def listed(self) -> list[ListedFile]:
         """``saved_files`` with their sizes. Raises ``DiskError``."""
-        folder = self.checkpoint_folder.name
-        epochs = sorted((epoch, entry) for epoch, entry in _scan(self.checkpoint_folder))
+        folder, epochs = self.checkpoint_folder.name, _scan(self.checkpoint_folder)
         return [
             *(ListedFile(f"{folder}/{epoch}", epoch, entry and size_of(entry)) for epoch, entry in epochs),
             *(ListedFile(self.name_of(file), None, size_of(file)) for file in self._other_files()),
@@ -137,7 +130,6 @@ class SavedFiles:
         return cached_record(path, Verification) if path.exists() else Verification()
 
     def write_verification(self, found: Verification) -> None:
-        """Raises ``DiskError``."""
         files.write_json(self.verification_path, found.model_dump(mode="json"))
 
     def known_damage(self, file: Path, verified: Verification | None = None) -> str | None:
@@ -187,20 +179,18 @@ class SavedFiles:
         return info.loss if info and info.loss is not None else math.inf
 
 
-def _scan(folder: Path) -> Iterator[tuple[int, "os.DirEntry[str] | None"]]:
-    """The epochs that have an info, and their checkpoint if it is there; none behind a symbolic link.
+def _scan(folder: Path) -> list[tuple[int, "os.DirEntry[str] | None"]]:
+    """The epochs that have an info, in order, and their checkpoint if it is there; none behind a symbolic link.
 
     Raises ``DiskError``.
     """
     entries: dict[str, os.DirEntry[str]] = {}
-    if folder.is_symlink():
-        return
-    with files.disk_errors(folder), suppress(FileNotFoundError, NotADirectoryError):
-        entries = {entry.name: entry for entry in os.scandir(folder) if not entry.is_symlink()}
-    for name in entries:
-        epoch = name.removesuffix(".json")
-        if epoch != name and epoch.isdecimal() and str(int(epoch)) == epoch:
-            yield int(epoch), entries.get(epoch)
+    if not folder.is_symlink():
+        with files.disk_errors(folder), suppress(FileNotFoundError, NotADirectoryError):
+            entries = {entry.name: entry for entry in os.scandir(folder) if not entry.is_symlink()}
+    names = [name.removesuffix(".json") for name in entries if name.endswith(".json")]
+    epochs = sorted(int(name) for name in names if name.isdecimal() and str(int(name)) == name)
+    return [(epoch, entries.get(str(epoch))) for epoch in epochs]
 
 
 def size_of(file: "str | os.PathLike[str]") -> int | None:

@@ -92,12 +92,10 @@ class RunStore:
         return list(_listings.get(self.root, stamp(self.root), self._list))
 
     def _list(self) -> tuple[Run, ...]:
-        with files.disk_errors(self.root):
-            if not self.root.exists():
-                return ()
-            entries = [entry for entry in os.scandir(self.root) if entry.is_dir(follow_symlinks=False)]
-            names = sorted((entry.name for entry in entries), reverse=True)
-        return tuple(self.at(name) for name in names if _ID_PATTERN.fullmatch(name))
+        names: list[str] = []
+        with files.disk_errors(self.root), suppress(FileNotFoundError):
+            names = [entry.name for entry in os.scandir(self.root) if entry.is_dir(follow_symlinks=False)]
+        return tuple(self.at(name) for name in sorted(names, reverse=True) if _ID_PATTERN.fullmatch(name))
 
     def remove_leftovers(self) -> None:
         """Remove what a killed ``create`` or ``delete`` left, once it is old."""
@@ -126,9 +124,8 @@ class RunStore:
         matches = [run for run in self.runs() if run_id and run.id.startswith(run_id)]
         if len(matches) == 1:
             return self.get(matches[0].id)
-        advice = "look for it on the Overview page, or with `python -m fashion_core runs`"
-        if matches:
-            advice = "several begin so: give more of it"
+        search = "look for it on the Overview page, or with `python -m fashion_core runs`"
+        advice = "several begin so: give more of it" if matches else search
         raise RunNotFoundError(f"No run in {self.root} has the id {run_id!r}; {advice}.")
 
     def runs_with(self, saved: Callable[[Run], object]) -> list[Run]:
@@ -140,10 +137,11 @@ class RunStore:
                     found.append(run)
         return found
 
-    def children(self, run: Run, epoch: int | None = None) -> list[Run]:
-        """The runs that were resumed from this run, or from one checkpoint of it; damaged records are passed over."""
+    def children(self, run: Run, file: Path | None = None) -> list[Run]:
+        """The runs that were resumed from this run, or from one saved file of it; damaged records are passed over."""
+        epoch = run.epoch_of(file) if file else None
         parents = ((child, _parent_of(child)) for child in self.runs())
-        return [child for child, at in parents if at and at.run == run.id and epoch in (None, at.epoch)]
+        return [child for child, at in parents if at and at.run == run.id and (not file or at.epoch == epoch)]
 
     def descendants(self, run: Run) -> list[Run]:
         """The runs that were resumed from this run, then those resumed from them; damaged records are passed over."""
@@ -157,11 +155,6 @@ class RunStore:
             found |= fresh
             waiting += fresh
         return list(found.values())[1:]
-
-    def children_of(self, run: Run, file: Path | None) -> list[Run]:
-        """The runs that were resumed from this run, or from one saved file of it."""
-        epoch = run.epoch_of(file) if file else None
-        return [] if file and epoch is None else self.children(run, epoch)
 
     def expendable(self, run: Run, last: int, best: bool) -> list[int]:
         """The epochs whose checkpoints may be deleted: all but the ``last`` ones, the best one if ``best``, and those
@@ -193,7 +186,7 @@ class RunStore:
         file = run.checkpoint_path(epoch)
         info = run.file_info(file)
         run.unlist(file)
-        if info and self.children(run, epoch):
+        if info and self.children(run, file):
             run.write_info(file, info)
         else:
             run.remove_saved(file)
@@ -206,33 +199,23 @@ class RunStore:
         """
         if file and not run.info_path(file).exists():
             raise RunNotFoundError(f"Run {run.id} has no saved file {run.name_of(file)}.")
-        children = [child.id for child in self.children_of(run, file)]
-        if children and not force:
-            names = ", ".join(children)
+        names = ", ".join(child.id for child in self.children(run, file))
+        if names and not force:
             raise RunStateError(
                 f"{names} came from there; confirm that they may lose it (--force on the command line)."
             )
         with run.writing(timeout=0):
-            if _is_active(run):
-                raise RunStateError(f"Run {run.id} is running; stop it first.")
-            if file is None:
-                self._delete_folder(run)
-            else:
+            with suppress(DiskError):
+                if run.state() in ACTIVE_STATES:
+                    raise RunStateError(f"Run {run.id} is running; stop it first.")
+            if file:
                 run.remove_saved(file)
-
-    def _delete_folder(self, run: Run) -> None:
-        """First hide it for good, under a name that nothing else uses; then delete it file by file."""
-        hidden = self.root / f"{files.TEMPORARY_PREFIX}{run.id}-{secrets.token_hex(4)}"
-        with files.disk_errors(run.path):
-            run.path.rename(hidden)
-            files.sync_folder(self.root)
-            shutil.rmtree(hidden)
-
-
-def _is_active(run: Run) -> bool:
-    with suppress(DamagedFileError, DiskError):
-        return run.state() in ACTIVE_STATES
-    return False
+                return
+            hidden = self.root / f"{files.TEMPORARY_PREFIX}{run.id}-{secrets.token_hex(4)}"
+            with files.disk_errors(run.path):  # hide it for good, under a name that nothing else uses; then delete it
+                run.path.rename(hidden)
+                files.sync_folder(self.root)
+                shutil.rmtree(hidden)
 
 
 def _parent_of(run: Run) -> Parent | None:
@@ -257,17 +240,13 @@ def run_record(run: Run) -> dict[str, Any]:
 
 def epoch_records(run: Run) -> list[dict[str, Any]]:
     """One record an epoch that has ended; ``checkpoint`` is its path, or None once it is deleted."""
-    saved = run.epochs_saved()
-    if run.record.source:
-        return [_imported_record(run, epoch) for epoch in saved]
-    paths = {epoch: str(run.checkpoint_path(epoch)) for epoch in saved}
-    rows = metrics.read_epochs(run.metrics_path)
-    return [{**{key: row[key] for key in _EPOCH_KEYS}, "checkpoint": paths.get(row["epoch"])} for row in rows]
-
-
-def _imported_record(run: Run, epoch: int) -> dict[str, Any]:
-    """An epoch that was trained elsewhere: what its checkpoint says, and nothing about the training."""
-    path = run.checkpoint_path(epoch)
-    info = run.file_info(path)
-    known = {"epoch": epoch, "loss": info and info.loss, "accuracy": info and info.accuracy}
-    return {**dict.fromkeys(_EPOCH_KEYS), **known, "checkpoint": str(path)}
+    paths = {epoch: run.checkpoint_path(epoch) for epoch in run.epochs_saved()}
+    rows: list[dict[str, Any]] = []
+    if run.record.source:  # trained elsewhere: what its checkpoint says, and nothing about the training
+        for epoch, path in paths.items():
+            info = run.file_info(path)
+            rows.append({"epoch": epoch, "loss": info and info.loss, "accuracy": info and info.accuracy})
+    else:
+        rows = metrics.read_epochs(run.metrics_path)
+    checkpoints = {epoch: str(path) for epoch, path in paths.items()}
+    return [{**{k: row.get(k) for k in _EPOCH_KEYS}, "checkpoint": checkpoints.get(row["epoch"])} for row in rows]

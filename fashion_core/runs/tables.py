@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,8 @@ def _runs_frame(rows: Sequence[_Row]) -> pd.DataFrame:
 
 def _run_row(run: Run) -> _Row:
     """Read the files again when they change; ask each time whether a worker still runs."""
-    row, status = _run_rows.get(run.path, stamp(*_row_files(run)), lambda: _read_run_row(run))
+    paths = _row_files(run)
+    row, status = _run_rows.get(paths[0], stamp(*paths), lambda: _read_run_row(run))
     if status and status.state == "running":
         row = {**row, "state": run.state(status)}
     if row.get("epochs") == _IMPORTED:
@@ -75,6 +76,12 @@ def _run_row(run: Run) -> _Row:
 def _row_files(run: Run) -> tuple[str, ...]:
     """What ``_read_run_row`` reads, by name: passing a ``Path`` to the system takes ten times as long."""
     return tuple(map(str, (run.record_path, run.labels_path, run.status_path, run.metrics_path)))
+
+
+@lru_cache(maxsize=MOST_RUNS)
+def _saved_paths(run: Run) -> tuple[str, ...]:
+    """What ``_read_saved`` reads, the run folder first."""
+    return tuple(map(str, (run.path, run.record_path, run.labels_path, run.verification_path, run.checkpoint_folder)))
 
 
 def _read_run_row(run: Run) -> tuple[_Row, Status | None]:
@@ -130,7 +137,8 @@ def saved_frame(store: RunStore) -> pd.DataFrame:
     A run is read again once a file of it was added, replaced or removed; ``forget_changed`` finds files that were
     written over in place.
     """
-    saved = [_saved_of(run) for run in store.runs()]
+    runs = [(run, _saved_paths(run)) for run in store.runs()]
+    saved = [_saved.get(paths[0], stamp(*paths), partial(_read_saved, run)) for run, paths in runs]
     return _saved_frames.get(store.root, saved, lambda: _saved_frame(saved))
 
 
@@ -139,7 +147,7 @@ def forget_changed(store: RunStore, rows: pd.DataFrame) -> bool:
     files = zip(rows["run"], rows["file"], rows["bytes"], rows["damage"].isna(), strict=True)
     changed = {run for run, file, size, whole in files if whole and _size_of(f"{store.root}/{run}/{file}") != size}
     for run in changed:
-        _saved.forget(store.root / run)
+        _saved.forget(f"{store.root}/{run}")
     return bool(changed)
 
 
@@ -162,11 +170,6 @@ def _saved_frame(saved: Sequence[_Saved]) -> pd.DataFrame:
         created=pd.to_datetime(frame["created"], utc=True),
         resumed=[resumed.get(key, 0) for key in zip(frame["run"], frame["resumed"], strict=True)],
     )
-
-
-def _saved_of(run: Run) -> _Saved:
-    read_from = (run.path, run.record_path, run.labels_path, run.verification_path, run.checkpoint_folder)
-    return _saved.get(run.path, stamp(*read_from), lambda: _read_saved(run))
 
 
 def _read_saved(run: Run) -> _Saved:
@@ -241,7 +244,6 @@ class Progress:
 
     @property
     def share(self) -> float:
-        """0 to 1."""
         return min(1.0, self.done / self.total)
 
 

@@ -69,13 +69,9 @@ def verify(runs: Sequence[Run]) -> Generator[Verified]:
 
 def damaged_records(run: Run) -> Iterator[Verified]:
     """Which of the records of a run are damaged, all but its metrics: they may be long."""
-    yield from _damage_in(run, run.refuse_links)
-    yield from _damage_in(run, lambda: run.record)
-    yield from _damage_in(run, lambda: run.labels)
-    yield from _damage_in(run, run.read_status)
-    yield from _damage_in(run, lambda: run.load_check)
-    yield from _damage_in(run, run.check_load_losses)
-    yield from _damage_in(run, lambda: run.verification)
+    properties = (lambda: run.record, lambda: run.labels, run.read_status, lambda: run.load_check)
+    for read in (run.refuse_links, *properties, run.check_load_losses, lambda: run.verification):
+        yield from _damage_in(run, read)
 
 
 def _check_metrics(run: Run) -> None:

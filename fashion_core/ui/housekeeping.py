@@ -62,7 +62,7 @@ def _confirm_delete(store: RunStore, run: Run, file: Path | None) -> None:
     name = f"**{common.plain(run.title)}**"
     what = f"`{run.name_of(file)}` of {name}" if file else f"{name} and all its checkpoints"
     st.write(f"This deletes {what} for good.")
-    children = store.children_of(run, file) if file else store.children(run)
+    children = store.children(run, file)
     if children:
         names = ", ".join(common.plain(child.title) for child in children)
         lost = "their first epoch can no longer be checked" if file else "lose their parent"

@@ -55,7 +55,7 @@ class Growing:
         rows = metrics.read_rows(self.run.metrics_path)
         curve = live.LossCurve(self.config, 0)
         curve.add(rows)
-        batches = live.thin_out(curve.frame(), live.MAX_POINTS)
+        batches = live.thin_out(curve.frame, live.MAX_POINTS)
         epochs = live.thin_out(tables.epochs_frame(rows, self.config, []), snapshot.MAX_EPOCHS)
         charts.live_chart(batches, epochs, self.config.epochs * self.config.batches_per_epoch).to_dict()
         charts.accuracy_chart(epochs, range(self.config.epochs)).to_dict()

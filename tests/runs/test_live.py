@@ -21,7 +21,7 @@ def curve_of(*parts: list[metrics.Row], settings: TrainConfig = SETTINGS) -> pd.
     curve = live.LossCurve(settings, 0)
     for part in parts:
         curve.add(part)
-    return curve.frame()
+    return curve.frame
 
 
 @pytest.fixture

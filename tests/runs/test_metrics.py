@@ -19,6 +19,16 @@ from tests.support.runs import batch_row, epoch_row
 BATCHES = 20
 
 
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "metrics.jsonl"
+
+
+def append_epochs(path: Path, *epochs: int) -> None:
+    for epoch in epochs:
+        metrics.append_row(path, epoch_row(epoch))
+
+
 def losses_of(epoch: int, batches: range) -> list[float]:
     """A loss that says where it belongs."""
     return [epoch * 1000.0 + batch for batch in batches]
@@ -29,19 +39,17 @@ def written(rows: list[dict[str, Any]]) -> list[float]:
 
 
 @pytest.mark.parametrize("kept", range(1, 40, 5))
-def test_torn_last_line_is_passed_over(tmp_path: Path, kept: int) -> None:
-    path = tmp_path / "metrics.jsonl"
+def test_torn_last_line_is_passed_over(path: Path, kept: int) -> None:
     metrics.append_row(path, batch_row(0, 0, [2.0]))
     with path.open("ab") as file:
         file.write(b'{"kind": "batch", "epoch": 0, "batch": 1'[:kept])
     assert metrics.read_rows(path) == [batch_row(0, 0, [2.0])]
 
 
-def test_going_back_mends_a_torn_line(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
+def test_going_back_mends_a_torn_line(path: Path) -> None:
     path.write_bytes(b'{"kind": "ba')
     metrics.rewind(path, 0, 0)
-    metrics.append_row(path, epoch_row(0))
+    append_epochs(path, 0)
     assert metrics.read_rows(path) == [epoch_row(0)]
 
 
@@ -83,10 +91,9 @@ def test_full_disk_is_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "line", ['{"kind": "epoch"}', '{"kind": "batch", "epoch": 0}', '{"kind": ["epoch"]}', "[]", "3"]
 )
-def test_row_without_its_keys_is_passed_over(tmp_path: Path, line: str) -> None:
-    path = tmp_path / "metrics.jsonl"
+def test_row_without_its_keys_is_passed_over(path: Path, line: str) -> None:
     path.write_text(line + "\n")
-    metrics.append_row(path, epoch_row(0))
+    append_epochs(path, 0)
     assert metrics.read_rows(path) == [epoch_row(0)]
 
 
@@ -94,21 +101,18 @@ def new_rows(follower: metrics.Follower) -> list[metrics.Row]:
     return [row for rows in follower.new_rows() for row in rows]
 
 
-def test_follower_reads_each_row_once(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
+def test_follower_reads_each_row_once(path: Path) -> None:
     follower = metrics.Follower(path)
     assert new_rows(follower) == []
-    metrics.append_row(path, epoch_row(0))
+    append_epochs(path, 0)
     assert new_rows(follower) == [epoch_row(0)]
-    metrics.append_row(path, epoch_row(1))
-    metrics.append_row(path, epoch_row(2))
+    append_epochs(path, 1, 2)
     assert new_rows(follower) == [epoch_row(1), epoch_row(2)]
     assert new_rows(follower) == []
     assert follower.restarts == 0
 
 
-def test_follower_waits_for_the_rest_of_a_torn_row(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
+def test_follower_waits_for_the_rest_of_a_torn_row(path: Path) -> None:
     follower = metrics.Follower(path)
     whole = json.dumps(epoch_row(0)).encode() + b"\n"
     path.write_bytes(whole + whole[:10])
@@ -118,48 +122,42 @@ def test_follower_waits_for_the_rest_of_a_torn_row(tmp_path: Path) -> None:
     assert new_rows(follower) == [epoch_row(0)]
 
 
-def test_follower_begins_anew_after_going_back(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
+def test_follower_begins_anew_after_going_back(path: Path) -> None:
     follower = metrics.Follower(path)
-    for epoch in range(3):
-        metrics.append_row(path, epoch_row(epoch))
+    append_epochs(path, 0, 1, 2)
     new_rows(follower)
     metrics.rewind(path, 1, 0)
     assert new_rows(follower) == [epoch_row(0)]
     assert follower.restarts == 1
 
 
-def test_follower_sees_a_file_written_over_that_has_grown(tmp_path: Path) -> None:
+def test_follower_sees_a_file_written_over_that_has_grown(path: Path) -> None:
     """The same inode, and more bytes than before: what was read last stands there no more."""
-    path = tmp_path / "metrics.jsonl"
     follower = metrics.Follower(path)
-    metrics.append_row(path, epoch_row(0))
+    append_epochs(path, 0)
     new_rows(follower)
     path.write_bytes(b"".join(json.dumps(epoch_row(epoch)).encode() + b"\n" for epoch in (7, 8)))
     assert new_rows(follower) == [epoch_row(7), epoch_row(8)]
     assert follower.restarts == 1
 
 
-def test_follower_of_a_file_that_is_deleted_begins_anew(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
+def test_follower_of_a_file_that_is_deleted_begins_anew(path: Path) -> None:
     follower = metrics.Follower(path)
-    metrics.append_row(path, epoch_row(0))
+    append_epochs(path, 0)
     new_rows(follower)
     path.unlink()
     assert new_rows(follower) == []
     assert follower.restarts == 1
 
 
-def test_follower_passes_over_what_is_no_row(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
+def test_follower_passes_over_what_is_no_row(path: Path) -> None:
     lines = [b'{"kind": "ba', json.dumps(epoch_row(0)).encode(), b"", b"[1", b"2]", json.dumps(epoch_row(1)).encode()]
     path.write_bytes(b"\n".join(lines) + b"\n")
     assert new_rows(metrics.Follower(path)) == [epoch_row(0), epoch_row(1)] == metrics.read_rows(path)
 
 
 @pytest.mark.timeout(20)
-def test_follower_does_not_wait_for_a_pipe(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
+def test_follower_does_not_wait_for_a_pipe(path: Path) -> None:
     os.mkfifo(path)
     with pytest.raises(DiskError, match="is not seekable"):
         new_rows(metrics.Follower(path))
@@ -201,10 +199,8 @@ def test_rows_of_epochs_are_those_among_all_rows(lines: list[bytes], end: bytes)
         assert metrics.read_epochs(path) == [row for row in metrics.read_rows(path) if row["kind"] == "epoch"]
 
 
-def test_row_that_is_no_json_is_passed_over_and_counted(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
-    for epoch in range(3):
-        metrics.append_row(path, epoch_row(epoch))
+def test_row_that_is_no_json_is_passed_over_and_counted(path: Path) -> None:
+    append_epochs(path, 0, 1, 2)
     path.write_bytes(path.read_bytes().replace(b'"epoch": 1', b'"epoch" 1'))
     follower = metrics.Follower(path)
     assert new_rows(follower) == [epoch_row(0), epoch_row(2)] == metrics.read_rows(path) == metrics.read_epochs(path)
@@ -214,10 +210,8 @@ def test_row_that_is_no_json_is_passed_over_and_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("ended", "damaged"), [(True, True), (False, False)])
-def test_torn_last_row_is_damage_once_nobody_writes_any_more(tmp_path: Path, ended: bool, damaged: bool) -> None:
-    path = tmp_path / "metrics.jsonl"
-    for epoch in range(2):
-        metrics.append_row(path, epoch_row(epoch))
+def test_torn_last_row_is_damage_once_nobody_writes_any_more(path: Path, ended: bool, damaged: bool) -> None:
+    append_epochs(path, 0, 1)
     path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(DamagedFileError) if damaged else nullcontext():
         metrics.check(path, ended=ended)

@@ -20,6 +20,7 @@ from fashion_core.runs import machine, metrics, processes, queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import State, Status
 from fashion_core.runs.store import RunStore
+from fashion_core.training import worker
 from tests.support.files import small_disk
 from tests.support.processes import (
     ROOT,
@@ -29,7 +30,7 @@ from tests.support.processes import (
     waits_for_lock,
     worker_is_gone,
     workers,
-)
+)  # fmt: skip
 from tests.support.runs import After, config, new_run, set_running, set_state, train, trained
 
 LONG = 3_000
@@ -46,11 +47,6 @@ def kill(run: Run, how: signal.Signals = signal.SIGKILL) -> None:
     os.kill(process.pid, how)
 
 
-def weights(run: Run) -> dict[str, torch.Tensor]:
-    state: dict[str, torch.Tensor] = torch.load(run.weights_path, weights_only=True)
-    return state
-
-
 def batches(run: Run) -> list[tuple[int, int]]:
     """Epoch and batch of each loss, in the order of the file."""
     rows = [row for row in metrics.read_rows(run.metrics_path) if row["kind"] == "batch"]
@@ -58,9 +54,15 @@ def batches(run: Run) -> list[tuple[int, int]]:
 
 
 def assert_same_end(run: Run, straight: Run) -> None:
-    expected, got = weights(straight), weights(run)
+    expected, got = (torch.load(one.weights_path, weights_only=True) for one in (straight, run))
     assert all(torch.equal(expected[key], got[key]) for key in expected)
     assert batches(run) == batches(straight)
+
+
+def finish(store: RunStore, run: Run) -> None:
+    queue.continue_run(store, run)
+    wait_for_end(run)
+    assert run.state() == "finished"
 
 
 def test_machine_is_asked_once_by_the_server_or_by_whoever_comes_first() -> None:
@@ -71,18 +73,11 @@ def test_machine_is_asked_once_by_the_server_or_by_whoever_comes_first() -> None
     assert machine._asked_machine.cache_info().misses == 1
 
 
-def test_machine_is_what_torch_says() -> None:
-    here = machine.this_machine()
-    assert "cpu" in here.devices
-    assert here.automatic in here.devices
-    assert here.threads >= 1
-
-
 def test_environment_records_what_auto_means() -> None:
-    environment = machine.environment_for(config(device="auto", threads=0))
-    assert environment.device == machine.this_machine().automatic
-    assert environment.processor == devices.available()[environment.device]
-    assert environment.threads == machine.this_machine().threads
+    environment, here = machine.environment_for(config(device="auto", threads=0)), devices.describe()
+    assert environment.device == here["automatic"]
+    assert environment.processor == here["devices"][environment.device]
+    assert environment.threads == machine.this_machine().threads >= 1
     assert environment.torch == torch.__version__.partition("+")[0] or environment.torch == torch.__version__
 
 
@@ -191,8 +186,7 @@ def test_queued_run_stops_at_once(store: RunStore) -> None:
     set_running(new_run(store))
     run = start(store)
     queue.stop(run)
-    assert run.state() == "stopped"
-    assert not run.stop_path.exists()
+    assert (run.state(), run.stop_path.exists()) == ("stopped", False)
 
 
 def test_run_that_begins_while_it_is_stopped_stops_too(store: RunStore) -> None:
@@ -241,9 +235,7 @@ def test_stopped_worker_continues_to_the_same_bits(store: RunStore) -> None:
     assert run.state() == "stopped"
     assert not run.stop_path.exists()
     assert len(run.epochs_saved()) < 12, "it ended before it was stopped"
-    queue.continue_run(store, run)
-    wait_for_end(run)
-    assert run.state() == "finished"
+    finish(store, run)
     assert_same_end(run, straight)
 
 
@@ -257,9 +249,7 @@ def test_killed_worker_is_lost_at_once_and_continues_to_the_same_bits(store: Run
     assert 1 <= len(saved) < 8
     assert all(run.is_whole(run.checkpoint_path(epoch)) for epoch in saved)
     before = run.checkpoint_path(saved[0]).stat().st_mtime_ns
-    queue.continue_run(store, run)
-    wait_for_end(run)
-    assert run.state() == "finished"
+    finish(store, run)
     assert run.checkpoint_path(saved[0]).stat().st_mtime_ns == before, "it began again"
     assert_same_end(run, straight)
 
@@ -308,9 +298,7 @@ def test_worker_leaves_alone_what_was_not_given_to_it(store: RunStore, state: st
     run = new_run(store)
     set_state(run, state)
     before = run.status
-    from fashion_core.training.worker import work
-
-    work(run)
+    worker.work(run)
     assert run.status == before
     assert run.epochs_saved() == []
 
@@ -340,15 +328,9 @@ while True:
 
 def press(run: Run, buttons: str, seconds: float) -> list[str]:
     """Eight processes press these buttons of one run at once; gives what each press was answered."""
+    command, pipe = [sys.executable, "-c", PRESS, run.id, buttons, str(seconds)], subprocess.PIPE
     hands = [
-        subprocess.Popen(
-            [sys.executable, "-c", PRESS, run.id, buttons, str(seconds), str(number)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        subprocess.Popen([*command, str(number)], cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
         for number in range(8)
     ]
     for hand in hands:
@@ -430,9 +412,7 @@ def test_eight_who_press_stop_and_continue_for_a_while_leave_one_consistent_run(
     assert run.state() in ("stopped", "finished")
     wait_until(lambda: workers(run) == [], "no worker is left")
     if run.state() == "stopped":
-        queue.continue_run(store, run)
-        wait_for_end(run)
-    assert run.state() == "finished"
+        finish(store, run)
     assert_same_end(run, straight)
 
 
@@ -448,16 +428,12 @@ def test_killed_at_a_bad_moment_never_lists_half_a_file(store: RunStore, moment:
     wait_until(lambda: worker_is_gone(run), "it is gone")
     assert all(run.is_whole(run.checkpoint_path(epoch)) for epoch in run.epochs_saved())
     if run.state() == "lost":
-        queue.continue_run(store, run)
-        wait_for_end(run)
-    assert run.state() == "finished"
+        finish(store, run)
     assert_same_end(run, straight)
     assert not list(run.path.rglob(".tmp-*"))
 
 
-def test_continue_after_the_dataset_is_gone_is_refused_and_changes_nothing(
-    store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_continue_after_the_dataset_is_gone_is_refused_and_changes_nothing(store: RunStore) -> None:
     run = new_run(store, dataset="fashion-mnist")
     set_state(run, "stopped")
     with pytest.raises(DataError):
@@ -470,8 +446,7 @@ def test_stopped_in_this_process_goes_on_in_a_worker(store: RunStore) -> None:
     straight, run = trained(store, epochs=2), new_run(store, epochs=2)
     train(run, After(4))
     set_state(run, "stopped")
-    queue.continue_run(store, run)
-    wait_for_end(run)
+    finish(store, run)
     assert_same_end(run, straight)
 
 
@@ -504,7 +479,5 @@ def test_queued_run_on_a_full_disk_starts_no_worker(
 def test_run_with_a_damaged_status_goes_on(store: RunStore) -> None:
     run = new_run(store)
     run.status_path.write_text("{")
-    queue.continue_run(store, run)
-    wait_for_end(run)
-    assert run.state() == "finished"
+    finish(store, run)
     assert run.status.error is None

@@ -7,10 +7,10 @@ import pytest
 from fashion_core.errors import DamagedFileError
 from fashion_core.runs import metrics
 from fashion_core.runs.run_files import read_record
-from fashion_core.runs.schema import FileInfo, FileVerification, Labels, Parent, Verification
+from fashion_core.runs.schema import FileVerification, Labels, Parent, Verification
 from fashion_core.runs.store import RunStore, run_record
 from fashion_core.runs.verify import Verified, verify
-from tests.support.runs import epoch_row, new_run
+from tests.support.runs import epoch_row, new_run, save_file
 
 OLD = """{
   "run": "20260101-000000-000-0000",
@@ -45,14 +45,7 @@ def test_record_of_an_earlier_version_is_read_however_people_changed_it(tmp_path
 
 def test_run_of_an_earlier_version_opens_and_is_verified(store: RunStore) -> None:
     run = new_run(store)
-    run.checkpoint_path(0).write_bytes(b"")
-    run.write_info(
-        run.checkpoint_path(0),
-        FileInfo(
-            format="checkpoint", sha256=EMPTY, bytes=0, epoch=0, loss=1, accuracy=1, seconds=0,
-            created=run.record.created, why="epoch",
-        ),
-    )  # fmt: skip
+    save_file(run, run.checkpoint_path(0), content=b"")
     run.write_verification(Verification(files={"model_save/0": FileVerification(sha256=EMPTY, reason=None)}))
     for path in run.path.rglob("*.json"):
         path.write_text(path.read_text().removesuffix("\n}\n") + ',\n  "crc32": "0badc0de"\n}\n')

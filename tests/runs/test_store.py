@@ -4,8 +4,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,36 +15,21 @@ from fashion_core.errors import DamagedFileError, DiskError, FashionError, RunNo
 from fashion_core.files import now
 from fashion_core.runs import processes
 from fashion_core.runs.run import STARTING_SECONDS, Run
-from fashion_core.runs.schema import FileInfo, Parent
+from fashion_core.runs.schema import Parent
 from fashion_core.runs.store import RunStore
 from tests.support.files import change_json, small_disk
 from tests.support.processes import wait_until, waits_for_lock
-from tests.support.runs import config, new_run, set_running, set_worker
+from tests.support.runs import config, new_run, save_file, set_running, set_state, set_worker
 
 URL_SAFE = set("0123456789abcdefghijklmnopqrstuvwxyz-")
 
 
-def put_checkpoint(run: Run, epoch: int, loss: float = 1.0) -> None:
-    run.checkpoint_path(epoch).write_bytes(b"content")
-    facts = FileInfo(
-        format="checkpoint",
-        sha256="ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73",
-        bytes=7,
-        epoch=epoch,
-        loss=loss,
-        accuracy=0.5,
-        seconds=0.1,
-        created=datetime.fromisoformat("2026-01-01T00:00:00+00:00"),
-        why="epoch",
-    )
-    run.write_info(run.checkpoint_path(epoch), facts)
-
-
-@pytest.fixture
-def other_process() -> Iterator["subprocess.Popen[bytes]"]:
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
-        yield process
-        process.kill()
+def saved_run(store: RunStore, epochs: Iterable[int], **changes: Any) -> Run:
+    """With these checkpoints, of the same loss."""
+    run = new_run(store, **changes)
+    for epoch in epochs:
+        save_file(run, run.checkpoint_path(epoch))
+    return run
 
 
 def test_ids_are_unique_sortable_and_safe(store: RunStore) -> None:
@@ -120,16 +104,16 @@ def test_missing_run_json_is_one_sentence(store: RunStore) -> None:
         _ = run.record
 
 
-def test_running_while_its_worker_lives_and_lost_once_it_is_gone(
-    store: RunStore, other_process: "subprocess.Popen[bytes]"
-) -> None:
+def test_running_while_its_worker_lives_and_lost_once_it_is_gone(store: RunStore) -> None:
     run = new_run(store)
-    set_worker(run, processes.identify(other_process.pid))
-    assert run.state() == "running"
-    other_process.kill()
-    wait_until(lambda: psutil.Process(other_process.pid).status() == psutil.STATUS_ZOMBIE, "it is a zombie")
-    assert run.state() == "lost"
-    other_process.wait()
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as worker:
+        try:
+            set_worker(run, processes.identify(worker.pid))
+            assert run.state() == "running"
+        finally:
+            worker.kill()
+        wait_until(lambda: psutil.Process(worker.pid).status() == psutil.STATUS_ZOMBIE, "it is a zombie")
+        assert run.state() == "lost"
     assert run.state() == "lost"
 
 
@@ -158,7 +142,7 @@ def test_run_that_ended_since_its_status_was_read_is_not_lost(store: RunStore) -
     run = new_run(store)
     set_worker(run, None, 1.0)
     read_before = run.status
-    run.write_status(read_before.model_copy(update={"state": "finished"}))
+    set_state(run, "finished")
     assert run.state(read_before) == "finished"
 
 
@@ -184,8 +168,7 @@ def test_identity_is_the_same_each_time() -> None:
 
 
 def test_file_that_is_not_what_its_facts_say_is_not_whole(store: RunStore) -> None:
-    run = new_run(store)
-    put_checkpoint(run, 0)
+    run = saved_run(store, [0])
     path = run.checkpoint_path(0)
     assert run.is_whole(path)
     path.write_bytes(b"Content")
@@ -201,7 +184,6 @@ def test_run_has_saved_files_from_the_first_to_the_last(store: RunStore, name: s
     assert not run.has_saved_files()
     run.info_path(file).touch()
     assert run.has_saved_files()
-    assert run.saved_files() == [file]
     file.unlink()
     assert run.saved_files() == [file], "it is known to be missing"
     assert run.has_saved_files()
@@ -211,16 +193,13 @@ def test_run_has_saved_files_from_the_first_to_the_last(store: RunStore, name: s
 
 @pytest.mark.parametrize("missing", ["0", "0.json"])
 def test_checkpoint_without_its_facts_or_facts_without_it_is_not_listed(store: RunStore, missing: str) -> None:
-    run = new_run(store)
-    put_checkpoint(run, 0)
-    put_checkpoint(run, 1)
+    run = saved_run(store, range(2))
     (run.checkpoint_folder / missing).unlink()
     assert run.epochs_saved() == [1]
 
 
 def test_facts_whose_epoch_is_not_written_as_we_write_it_are_not_listed(store: RunStore) -> None:
-    run = new_run(store)
-    put_checkpoint(run, 1)
+    run = saved_run(store, [1])
     facts = run.info_path(run.checkpoint_path(1))
     facts.with_name("01.json").write_bytes(facts.read_bytes())
     assert run.saved_files() == [run.checkpoint_path(1)]
@@ -234,22 +213,18 @@ def test_facts_whose_epoch_is_not_written_as_we_write_it_are_not_listed(store: R
 def test_keep_rule_names_what_it_lets_go(store: RunStore, last: int, best: bool, expendable: list[int]) -> None:
     run = new_run(store)
     for epoch, loss in enumerate((3.0, 1.0, 2.0, 4.0)):
-        put_checkpoint(run, epoch, loss)
+        save_file(run, run.checkpoint_path(epoch), loss)
     assert store.expendable(run, last, best) == expendable
 
 
 def test_keep_rule_never_lets_go_what_others_were_resumed_from(store: RunStore) -> None:
-    run = new_run(store)
-    for epoch in range(3):
-        put_checkpoint(run, epoch)
+    run = saved_run(store, range(3))
     store.create(config(), run.record.environment, Parent(run=run.id, epoch=1))
     assert store.expendable(run, last=1, best=False) == [0]
 
 
 def test_keep_rule_lets_nothing_go_while_a_run_can_not_be_asked_what_it_came_from(store: RunStore) -> None:
-    run, other = new_run(store), new_run(store)
-    for epoch in range(3):
-        put_checkpoint(run, epoch)
+    run, other = saved_run(store, range(3)), new_run(store)
     other.record_path.unlink()
     assert store.expendable(run, last=1, best=False) == [0, 1]
     other.record_path.mkdir()
@@ -257,9 +232,7 @@ def test_keep_rule_lets_nothing_go_while_a_run_can_not_be_asked_what_it_came_fro
 
 
 def test_saved_files_are_sorted_by_epoch_and_named_by_their_path_in_the_run(store: RunStore) -> None:
-    run = new_run(store)
-    for epoch in (10, 9, 100, 0):
-        put_checkpoint(run, epoch)
+    run = saved_run(store, (10, 9, 100, 0))
     assert run.epochs_saved() == [0, 9, 10, 100]
     names = [f"model_save/{epoch}" for epoch in (0, 9, 10, 100)]
     assert [run.name_of(file) for file in run.saved_files()] == names
@@ -283,9 +256,7 @@ def test_what_fill_raises_leaves_no_run(store: RunStore) -> None:
 
 
 def test_deleted_checkpoint_leaves_the_others(store: RunStore) -> None:
-    run = new_run(store)
-    for epoch in range(3):
-        put_checkpoint(run, epoch)
+    run = saved_run(store, range(3))
     store.delete(run, run.checkpoint_path(1))
     assert run.epochs_saved() == [0, 2]
     assert sorted(path.name for path in run.checkpoint_folder.iterdir()) == ["0", "0.json", "2", "2.json"]
@@ -314,8 +285,7 @@ def test_run_is_not_deleted_while_somebody_writes_to_it(store: RunStore) -> None
 
 @pytest.mark.parametrize("epoch", [None, 1])
 def test_what_others_were_resumed_from_is_deleted_only_by_force(store: RunStore, epoch: int | None) -> None:
-    parent = new_run(store)
-    put_checkpoint(parent, 1)
+    parent = saved_run(store, [1])
     child = store.create(config(), parent.record.environment, Parent(run=parent.id, epoch=1))
     file = None if epoch is None else parent.checkpoint_path(epoch)
     with pytest.raises(RunStateError, match=child.id):
@@ -326,17 +296,14 @@ def test_what_others_were_resumed_from_is_deleted_only_by_force(store: RunStore,
 
 
 def test_checkpoint_beside_the_one_others_came_from_can_be_deleted(store: RunStore) -> None:
-    parent = new_run(store)
-    put_checkpoint(parent, 0)
-    put_checkpoint(parent, 1)
+    parent = saved_run(store, range(2))
     store.create(config(), parent.record.environment, Parent(run=parent.id, epoch=1))
     store.delete(parent, parent.checkpoint_path(0))
     assert parent.epochs_saved() == [1]
 
 
 def test_damaged_run_can_be_deleted(store: RunStore) -> None:
-    run, other = new_run(store), new_run(store)
-    put_checkpoint(run, 0)
+    run, other = saved_run(store, [0]), new_run(store)
     for path in (run.record_path, run.status_path, run.labels_path):
         path.write_text("{")
     store.delete(run)

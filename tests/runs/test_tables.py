@@ -1,6 +1,3 @@
-import sys
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,26 +8,10 @@ from fashion_core.files import now
 from fashion_core.runs import metrics, tables
 from fashion_core.runs import run as run_folders
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import (
-    Environment,
-    FileInfo,
-    FileVerification,
-    Labels,
-    Parent,
-    Source,
-    Status,
-    Verification,
-)
+from fashion_core.runs.schema import FileVerification, Labels, Parent, Source, Status, Verification
 from fashion_core.runs.store import RunStore
-from tests.support.files import settle
-from tests.support.runs import config, new_run
-
-LONG = 40_000
-
-
-def epoch_row(epoch: int, loss: float) -> dict[str, Any]:
-    numbers = {"accuracy": 0.5, "train_loss": loss, "seconds": 1.0, "samples_per_second": 500.0}
-    return {"kind": "epoch", "epoch": epoch, "loss": loss, **numbers, "time": 0.0}
+from tests.support.files import files_opened, settle
+from tests.support.runs import config, epoch_row, new_run, save_file
 
 
 def status(**changes: Any) -> Status:
@@ -44,7 +25,7 @@ def test_no_rows_give_an_empty_frame_with_its_columns() -> None:
 
 
 def test_epochs_say_where_they_ended_and_whether_their_checkpoint_is_there() -> None:
-    frame = tables.epochs_frame([epoch_row(0, 2.0), epoch_row(1, 1.0)], config(train_images=128, batch_size=64), [1])
+    frame = tables.epochs_frame([epoch_row(0), epoch_row(1)], config(train_images=128, batch_size=64), [1])
     assert list(frame["step"]) == [2, 4]
     assert list(frame["checkpoint"]) == [False, True]
 
@@ -52,7 +33,7 @@ def test_epochs_say_where_they_ended_and_whether_their_checkpoint_is_there() -> 
 def test_runs_are_listed_newest_first_with_their_best_epoch(store: RunStore) -> None:
     older, newer = new_run(store, name="older"), new_run(store, name="newer")
     for epoch, loss in enumerate([2.0, 1.0, 1.5]):
-        metrics.append_row(older.metrics_path, epoch_row(epoch, loss))
+        metrics.append_row(older.metrics_path, {**epoch_row(epoch), "loss": loss})
     frame = tables.runs_frame(store)
     assert list(frame["id"]) == [newer.id, older.id]
     assert list(frame["name"]) == ["newer", "older"]
@@ -60,17 +41,13 @@ def test_runs_are_listed_newest_first_with_their_best_epoch(store: RunStore) -> 
     assert frame["best_loss"].iloc[1] == 1.0
 
 
-def test_a_damaged_run_is_listed_and_says_why(store: RunStore) -> None:
-    run = new_run(store)
-    run.record_path.write_text("{}")
-    row = tables.runs_frame(store).iloc[0]
-    assert row["state"] == "damaged"
-    assert "id is missing" in row["error"]
-
-
-def test_a_run_without_its_record_is_listed_as_damaged(store: RunStore) -> None:
+def test_damaged_runs_are_listed_and_say_why(store: RunStore) -> None:
     new_run(store).record_path.unlink()
-    assert tables.runs_frame(store).iloc[0]["state"] == "damaged"
+    new_run(store).record_path.write_text("{}")
+    frame = tables.runs_frame(store)
+    assert list(frame["state"]) == ["damaged"] * 2
+    assert "id is missing" in frame["error"][0]
+    assert "it or its folder is not there" in frame["error"][1]
 
 
 def test_an_empty_store_gives_an_empty_table(store: RunStore) -> None:
@@ -86,22 +63,10 @@ def test_progress_and_time_left_follow_from_the_status() -> None:
     assert tables.progress(settings, status()).seconds_left is None
 
 
-def save(run: Run, file: Path, loss: float | None = 1.0, **changes: Any) -> Path:
-    """A file of ten bytes that is no checkpoint, and its facts."""
-    file.write_bytes(b"0123456789")
-    epoch = run.epoch_of(file)
-    facts: dict[str, Any] = {
-        "format": "weights" if epoch is None else "checkpoint", "sha256": "0" * 64, "bytes": 10, "epoch": epoch or 0,
-        "loss": loss, "accuracy": None, "seconds": 0.0, "created": datetime.now(UTC), "why": "epoch",
-    }  # fmt: skip
-    run.write_info(file, FileInfo(**{**facts, **changes}))
-    return file
-
-
 def saved_run(store: RunStore, *losses: float | None, **changes: Any) -> Run:
     run = new_run(store, **changes)
     for epoch, loss in enumerate(losses):
-        save(run, run.checkpoint_path(epoch), loss)
+        save_file(run, run.checkpoint_path(epoch), loss)
     return run
 
 
@@ -113,8 +78,7 @@ def imported_run(store: RunStore, loss: float | None) -> Run:
 
 
 def resume(store: RunStore, run: Run, epoch: int) -> None:
-    environment = Environment(python="3", torch="2", device="cpu", threads=1)
-    store.create(config(), environment, parent=Parent(run=run.id, epoch=epoch))
+    store.create(config(), run.record.environment, parent=Parent(run=run.id, epoch=epoch))
 
 
 def test_a_resumed_run_is_listed_with_the_name_of_its_parent_until_that_is_deleted(store: RunStore) -> None:
@@ -127,7 +91,7 @@ def test_a_resumed_run_is_listed_with_the_name_of_its_parent_until_that_is_delet
 
 def test_saved_files_are_listed_by_run_then_epoch_then_the_others(store: RunStore) -> None:
     older, newer = saved_run(store, 3.0, 2.0, name="older"), saved_run(store, 1.0, name="newer", model="cnn")
-    save(older, older.weights_path)
+    save_file(older, older.weights_path)
     frame = tables.saved_frame(store)
     assert list(frame.columns) == list(tables.SAVED_COLUMNS)
     assert list(frame["run"]) == [newer.id, older.id, older.id, older.id]
@@ -146,28 +110,21 @@ def test_no_saved_files_give_an_empty_frame_with_its_columns(store: RunStore) ->
 
 def test_best_is_the_whole_checkpoint_with_the_lowest_loss(store: RunStore) -> None:
     run = saved_run(store, 3.0, 1.0, 2.0, None)
-    save(run, run.weights_path, 0.5)
+    save_file(run, run.weights_path, 0.5)
     assert list(tables.saved_frame(store)["best"]) == [False, True, False, False, False]
     run.checkpoint_path(1).write_bytes(b"short")
     assert list(tables.saved_frame(store)["best"]) == [False, False, True, False, False]
     assert list(tables.saved_frame(store)["best"]) == [epoch == run.best_epoch() for epoch in (*range(4), None)]
 
 
-def test_runs_resumed_from_a_checkpoint_are_counted_in_one_pass(
-    store: RunStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_runs_resumed_from_a_checkpoint_are_counted_in_one_pass(store: RunStore) -> None:
     run = saved_run(store, 3.0, 2.0)
-    save(run, run.weights_path)
+    save_file(run, run.weights_path)
     for epoch in (1, 1, 0):
         resume(store, run, epoch)
-    reads: list[Path] = []
-
-    def note(event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "open" and str(arguments[0]).endswith("run.json"):
-            reads.append(Path(arguments[0]))
-
-    sys.addaudithook(note)
-    assert list(tables.saved_frame(store)["resumed"]) == [1, 2, 0]
+    with files_opened() as opened:
+        assert list(tables.saved_frame(store)["resumed"]) == [1, 2, 0]
+    reads = [path for path in opened if path.endswith("run.json")]
     assert len(reads) == len(set(reads)) == 4
 
 
@@ -183,7 +140,7 @@ def test_damage_is_told_without_opening_a_file(store: RunStore) -> None:
     )
     frame = tables.saved_frame(store)
     told = frame["damage"].fillna("").tolist()
-    assert told[:2] == ["it has 5 bytes instead of 10", "the file is missing"]
+    assert told[:2] == ["it has 5 bytes instead of 7", "the file is missing"]
     assert "it is not JSON" in told[2]
     assert told[3:] == ["its SHA-256 is another", ""]
     assert frame["epoch"].tolist() == list(range(5))
@@ -222,9 +179,9 @@ def test_lists_follow_what_other_processes_change(store: RunStore, monkeypatch: 
     settle(monkeypatch)
     run = saved_run(store, 2.0)
     assert (len(tables.runs_frame(store)), len(tables.saved_frame(store))) == (1, 1)
-    save(run, run.checkpoint_path(1), 1.0)
+    save_file(run, run.checkpoint_path(1))
     run.write_labels(Labels(name="renamed"))
-    metrics.append_row(run.metrics_path, epoch_row(0, 2.0))
+    metrics.append_row(run.metrics_path, {**epoch_row(0), "loss": 2.0})
     run.write_status(status(epoch=1).model_copy(update={"state": "stopped"}))
     assert list(tables.saved_frame(store)["best"]) == [False, True]
     row = tables.runs_frame(store).iloc[0]

@@ -11,25 +11,32 @@ from fashion_core.runs.store import RunStore
 from fashion_core.runs.verify import Verified, count_files, verify
 from tests.support.files import files_opened, flip_a_bit, forbid_listing
 from tests.support.processes import command_line
-from tests.support.runs import new_run, train
+from tests.support.runs import new_run, save_file, trained
+
+ONE_EPOCH = ["model_save/0", "model_weights.pth", "model.pth"]
+TWO_EPOCHS = ["model_save/0", "model_save/1", "model_weights.pth", "model.pth"]
+
+
+def saved_run(store: RunStore, files: list[str]) -> Run:
+    run = new_run(store)
+    for file in files:
+        save_file(run, run.path / file)
+    return run
 
 
 @pytest.fixture
 def run(store: RunStore) -> Run:
-    """Two checkpoints and both final files."""
-    run = new_run(store, epochs=2)
-    train(run)
-    return run
+    return saved_run(store, TWO_EPOCHS)
 
 
 def damaged(run: Run) -> dict[str, str]:
     return {result.file: result.reason for result in verify([run]) if result.reason is not None}
 
 
-def test_whole_files_are_all_ok(run: Run) -> None:
-    names = ["model_save/0", "model_save/1", "model_weights.pth", "model.pth"]
-    assert list(verify([run])) == [Verified(run.id, name, None) for name in names]
-    assert count_files([run]) == len(names)
+def test_files_as_training_leaves_them_are_all_ok(store: RunStore) -> None:
+    run = trained(store, epochs=2)
+    assert list(verify([run])) == [Verified(run.id, name, None) for name in TWO_EPOCHS]
+    assert count_files([run]) == len(TWO_EPOCHS)
     done = command_line("verify", run.id)
     assert (done.returncode, done.stderr, done.stdout.count(": ok")) == (0, "", 4)
 
@@ -70,32 +77,22 @@ def test_damaged_marks_are_one_sentence(run: Run) -> None:
 
 
 def test_run_deleted_meanwhile_does_not_end_the_check(store: RunStore, run: Run) -> None:
-    other = new_run(store, epochs=1)
-    train(other)
+    other = saved_run(store, ONE_EPOCH)
     results = verify([run, other])
     next(results)
     store.delete(run)
-    assert [result.file for result in results if result.run == other.id and result.ok] == [
-        "model_save/0",
-        "model_weights.pth",
-        "model.pth",
-    ]
+    assert [result.file for result in results if result.run == other.id and result.ok] == ONE_EPOCH
     assert not run.path.exists()
 
 
 def test_folder_that_can_not_be_read_is_named_and_the_others_are_checked(
     store: RunStore, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = new_run(store, epochs=1)
-    train(other)
+    other = saved_run(store, ONE_EPOCH)
     forbid_listing(monkeypatch, run.checkpoint_folder)
     results = list(verify([run, other]))
     assert [(result.run, result.file) for result in results if not result.ok] == [(run.id, "model_save")]
-    assert [result.file for result in results if result.run == other.id] == [
-        "model_save/0",
-        "model_weights.pth",
-        "model.pth",
-    ]
+    assert [result.file for result in results if result.run == other.id] == ONE_EPOCH
     assert count_files([run, other]) == 3
 
 
@@ -123,12 +120,8 @@ def test_command_gives_a_record_for_each_file_and_exits_with_1_for_damage(run: R
     flip_a_bit(run.checkpoint_path(1))
     done = command_line("verify", "--json")
     assert done.returncode == 1
-    assert [(record["file"], record["ok"]) for record in json.loads(done.stdout)] == [
-        ("model_save/0", True),
-        ("model_save/1", False),
-        ("model_weights.pth", True),
-        ("model.pth", True),
-    ]
+    assert [record["file"] for record in json.loads(done.stdout)] == TWO_EPOCHS
+    assert [record["ok"] for record in json.loads(done.stdout)] == [True, False, True, True]
     assert done.stderr == (
         f"fashion_core: {run.checkpoint_path(1)} is damaged: its SHA-256 is not the one that was recorded.\n"
     )
