@@ -184,12 +184,10 @@ def test_a_run_that_was_deleted_or_made_is_listed_at_once(store: RunStore) -> No
 @pytest.mark.usefixtures("settled")
 def test_a_checkpoint_that_comes_or_goes_is_seen_at_once(store: RunStore) -> None:
     run = new_run(store)
-    found = [run.epochs_saved()]
-    for path in (run.checkpoint_path(0), run.info_path(run.checkpoint_path(0))):
-        path.touch()
-        found.append(run.epochs_saved())
-    run.checkpoint_path(0).unlink()
-    assert [*found, run.epochs_saved()] == [[], [], [0], []]
+    file = run.checkpoint_path(0)
+    for change, epochs in ((file.touch, []), (run.info_path(file).touch, [0]), (file.unlink, [])):
+        change()
+        assert run.epochs_saved() == epochs
 
 
 def test_a_file_is_kept_once_it_has_settled(text: Text, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,32 +20,23 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_write_gives_the_digest_of_what_is_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("durable", [True, False])
+def test_write_replaces_gives_the_digest_and_leaves_nothing_else(tmp_path: Path, durable: bool) -> None:
     path = tmp_path / "file"
-    digest = files.write_bytes(path, b"content")
+    path.write_bytes(b"old")
+    digest = files.write_bytes(path, b"content", durable=durable)
     assert digest == files.digest_of(path) == files.Digest(hashlib.sha256(b"content").hexdigest(), 7)
-
-
-def test_write_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    files.write_bytes(path, b"old")
-    files.write_bytes(path, b"new", durable=False)
-    assert path.read_bytes() == b"new"
     assert names(tmp_path) == ["file"]
 
 
-def test_write_into_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(DiskError, match="can't be used: it or its folder is not there"):
-        files.write_bytes(tmp_path / "missing" / "file", b"")
-    assert names(tmp_path) == []
-
-
-def test_write_onto_a_folder_keeps_it_and_leaves_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "taken"
-    path.mkdir()
-    with pytest.raises(DiskError) as caught:
-        files.write_bytes(path, b"")
-    assert caught.value.path == path
+@pytest.mark.parametrize(
+    ("name", "reason"), [("missing/file", "it or its folder is not there"), ("taken", "it is a folder")]
+)
+def test_write_where_no_file_can_be_is_one_sentence_and_leaves_nothing(tmp_path: Path, name: str, reason: str) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(DiskError, match=f"can't be used: {reason}") as caught:
+        files.write_bytes(tmp_path / name, b"")
+    assert caught.value.path == tmp_path / name
     assert names(tmp_path) == ["taken"]
 
 
@@ -79,20 +70,15 @@ def test_a_reader_sees_old_or_new_and_never_a_part(tmp_path: Path) -> None:
     assert path.read_bytes() in contents
 
 
-def test_leftovers_of_a_killed_writer_are_removed_and_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / f"{files.TEMPORARY_PREFIX}0-1a2b3c4d").write_bytes(b"half")
-    (tmp_path / "0").write_bytes(b"whole")
-    files.remove_temporaries(tmp_path)
-    assert names(tmp_path) == ["0"]
-
-
-def test_leftovers_of_what_others_write_stay_until_they_are_old(tmp_path: Path) -> None:
-    fresh, old = (tmp_path / f"{files.TEMPORARY_PREFIX}labels.json-{ending}" for ending in ("00000000", "11111111"))
-    for path in (fresh, old):
-        path.write_bytes(b"half")
+def test_leftovers_of_a_killed_writer_are_removed_those_of_other_files_once_they_are_old(tmp_path: Path) -> None:
+    mine, fresh, old, whole = (
+        tmp_path / name for name in (".tmp-0-1a", ".tmp-labels.json-0", ".tmp-labels.json-1", "0")
+    )
+    for path in (mine, fresh, old, whole):
+        path.touch()
     os.utime(old, (0, 0))
     files.remove_temporaries(tmp_path, of_others=("labels.json",))
-    assert names(tmp_path) == [fresh.name]
+    assert names(tmp_path) == [fresh.name, whole.name]
 
 
 @pytest.mark.parametrize("size", [0, 1, files._PIECE, files._PIECE + 1, 3 * files._PIECE])

@@ -139,12 +139,9 @@ def test_a_long_curves_beginning_is_as_dense_as_its_end() -> None:
     assert first == pytest.approx(middle, rel=0.1)
 
 
-def test_rows_of_epochs_add_no_points() -> None:
-    assert curve_of([epoch_row(0)]).empty
-
-
 def test_steps_count_from_one_through_all_epochs() -> None:
-    rows = [batch_row(0, 1, [3.0, 2.0]), batch_row(0, 2, [1.5]), batch_row(1, 0, [1.0])]
+    rows = [batch_row(0, 1, [3.0, 2.0]), batch_row(0, 2, [1.5]), epoch_row(0), batch_row(1, 0, [1.0])]
+    assert curve_of([epoch_row(0)]).empty
     frame = curve_of(rows, settings=config(train_images=192, batch_size=64))
     assert list(frame["step"]) == [1, 2, 3, 4]
     assert list(frame["loss"]) == [3.0, 2.0, 1.5, 1.0]

@@ -13,7 +13,7 @@ from fashion_core.runs import machine
 from fashion_core.runs.machine import Machine
 from fashion_core.runs.store import RunStore
 from tests.support.pages import open_page
-from tests.support.runs import new_run, train
+from tests.support.runs import trained
 
 TWO, ONE = {"cuda:0": "GPU", "cpu": "CPU"}, {"cpu": "CPU"}
 MACHINES = {
@@ -40,8 +40,8 @@ def no_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "_asked_machine", refuse)
 
 
-def on(*names: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("computer", names, indirect=True)
+def on(name: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("computer", [name], indirect=True)
 
 
 @pytest.mark.parametrize(
@@ -78,12 +78,7 @@ def test_bad_setting_is_told_before_the_machine_is_asked(no_machine: None) -> No
 
 @pytest.mark.parametrize(
     ("computer", "device", "name"),
-    [
-        ("GPU", "cpu", "cpu"),
-        ("old GPU", "auto", "cuda:0"),
-        ("old GPU", "cuda", "cuda"),
-        ("old CPU", "auto", "cpu"),
-    ],
+    [("GPU", "cpu", "cpu"), ("old GPU", "auto", "cuda:0"), ("old GPU", "cuda", "cuda"), ("old CPU", "auto", "cpu")],
     indirect=["computer"],
 )
 def test_bf16_on_a_device_without_it_is_cautioned_against(computer: None, device: str, name: str) -> None:
@@ -135,8 +130,7 @@ def test_form_of_a_preset_has_its_own_values_where_the_machine_cannot_be_asked(
 
 @on("old CPU")
 def test_resume_page_cautions_once_for_several_runs(store: RunStore, computer: None) -> None:
-    parent = new_run(store)
-    train(parent)
+    parent = trained(store)
     app = open_page("resume", run=parent.id)
     app.selectbox(key=f"resume {parent.id} precision").select("bf16").run()
     assert len(warnings(app)) == 1
@@ -147,8 +141,7 @@ def test_resume_page_cautions_once_for_several_runs(store: RunStore, computer: N
 @on("GPU")
 def test_resume_page_cautions_by_the_device_of_the_parent(store: RunStore, computer: None) -> None:
     """``auto`` takes that one, not the GPU that a run of its own would take."""
-    parent = new_run(store, device="cpu")
-    train(parent)
+    parent = trained(store)
     app = open_page("resume", run=parent.id)
     app.text_input(key=f"resume {parent.id} device").set_value("auto")
     app.selectbox(key=f"resume {parent.id} precision").select("bf16").run()

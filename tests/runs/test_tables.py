@@ -50,10 +50,13 @@ def test_damaged_runs_are_listed_and_say_why(store: RunStore) -> None:
     assert "it or its folder is not there" in frame["error"][1]
 
 
-def test_an_empty_store_gives_an_empty_table(store: RunStore) -> None:
-    frame = tables.runs_frame(store)
-    assert frame.empty
-    assert list(frame.columns) == list(tables.RUN_COLUMNS)
+def test_tables_of_nothing_have_their_columns(store: RunStore) -> None:
+    runs = tables.runs_frame(store)
+    new_run(store)
+    saved = tables.saved_frame(store)
+    assert (runs.empty, list(runs.columns)) == (True, list(tables.RUN_COLUMNS))
+    assert (saved.empty, list(saved.columns)) == (True, list(tables.SAVED_COLUMNS))
+    assert saved["best"].dtype == "bool"
 
 
 def test_progress_and_time_left_follow_from_the_status() -> None:
@@ -98,14 +101,6 @@ def test_saved_files_are_listed_by_run_then_epoch_then_the_others(store: RunStor
     assert list(frame["file"]) == ["model_save/0", "model_save/0", "model_save/1", "model_weights.pth"]
     assert list(frame["loss"]) == [1.0, 3.0, 2.0, 1.0]
     assert list(frame["model"]) == ["cnn", "mlp", "mlp", "mlp"]
-
-
-def test_no_saved_files_give_an_empty_frame_with_its_columns(store: RunStore) -> None:
-    new_run(store)
-    frame = tables.saved_frame(store)
-    assert frame.empty
-    assert list(frame.columns) == list(tables.SAVED_COLUMNS)
-    assert frame["best"].dtype == "bool"
 
 
 def test_best_is_the_whole_checkpoint_with_the_lowest_loss(store: RunStore) -> None:
