@@ -80,11 +80,6 @@ def read(run: Run) -> RunMetrics:
     return _watched.get(str(run.path), None, lambda: _Watched(run)).read()
 
 
-def clear() -> None:
-    """Drop all curves, so that the next ``read`` begins at the first row."""
-    _watched.clear()
-
-
 class _Watched:
     """One run, and its metrics as far as they have been read."""
 

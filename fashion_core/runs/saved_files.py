@@ -17,12 +17,9 @@ _epochs: Cache[tuple[tuple[int, bool], ...]] = Cache(MOST_RUNS)
 
 
 class ListedFile(NamedTuple):
-    """A saved file as listing its folder found it.
+    """A saved file by its path below the run folder, as listing that folder found it.
 
-    Attributes:
-        name: its path below the run folder, such as ``model_save/3``.
-        epoch: the one whose checkpoint it is; None for the other files.
-        bytes: its size, None if only its info is there.
+    ``epoch`` is None for a file that is no checkpoint, ``bytes`` where only the info is there.
     """
 
     name: str
@@ -141,8 +138,7 @@ class SavedFiles:
             info = self.file_info(file)
         except DamagedFileError as error:
             return f"{error.path.name} is damaged: {error.reason}"
-        listed = ListedFile(self.name_of(file), self.epoch_of(file), size_of(file))
-        return damage_of(listed, info, verified or self.verification)
+        return damage_of(self.name_of(file), size_of(file), info, verified or self.verification)
 
     def is_whole(self, file: Path) -> bool:
         """Whether a saved file is listed and still what its info says, by size and SHA-256."""
@@ -201,11 +197,11 @@ def size_of(file: "str | os.PathLike[str]") -> int | None:
         return None
 
 
-def damage_of(listed: ListedFile, info: FileInfo | None, verified: Verification) -> str | None:
-    """Why this file is known not to be whole; None if nothing is known against it."""
-    if info is None or listed.bytes is None:
+def damage_of(name: str, size: int | None, info: FileInfo | None, verified: Verification) -> str | None:
+    """Why the file of this ``size`` in bytes is known not to be whole; None if nothing is known against it."""
+    if info is None or size is None:
         return "the file is missing"
-    if listed.bytes != info.bytes:
-        return f"it has {listed.bytes:,} bytes instead of {info.bytes:,}"
-    found = verified.files.get(listed.name)
+    if size != info.bytes:
+        return f"it has {size:,} bytes instead of {info.bytes:,}"
+    found = verified.files.get(name)
     return found.reason if found and found.sha256 == info.sha256 else None

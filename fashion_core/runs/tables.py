@@ -197,7 +197,7 @@ def _saved_row(run: Run, listed: ListedFile, verified: Verification, about: dict
     try:
         if listed.bytes is not None:
             info = read_record(f"{run.path}/{listed.name}.json", FileInfo)
-        damage = saved_files.damage_of(listed, info, verified)
+        damage = saved_files.damage_of(listed.name, listed.bytes, info, verified)
     except (DamagedFileError, DiskError) as error:
         damage = str(error)
     if damage and not run.info_path(run.path / listed.name).exists():

@@ -15,7 +15,7 @@ from fashion_core import files
 from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
-from fashion_core.runs.saved_files import OTHER_DIGEST, ListedFile, damage_of
+from fashion_core.runs.saved_files import OTHER_DIGEST, damage_of
 from fashion_core.runs.schema import FileVerification, Verification
 
 _AT_ONCE = min(4, os.cpu_count() or 1)
@@ -105,5 +105,5 @@ def _verify_file(run: Run, file: Path) -> FileVerification:
         return FileVerification(sha256=info.sha256, reason=None)
     if run.file_info(file) != info:
         return _verify_file(run, file)  # it was saved again meanwhile
-    size = damage_of(ListedFile(run.name_of(file), None, found.bytes), info, Verification())
+    size = damage_of(run.name_of(file), found.bytes, info, Verification())
     return FileVerification(sha256=info.sha256, reason=size or OTHER_DIGEST)

@@ -46,7 +46,7 @@ class Growing:
         snapshot.take(self.store, self.run).body()
 
     def first_look(self) -> None:
-        live.clear()
+        live._watched.clear()
         self.refresh()
 
     def read_all(self) -> None:

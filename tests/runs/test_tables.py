@@ -186,21 +186,12 @@ def test_lists_follow_what_other_processes_change(store: RunStore, monkeypatch: 
     assert tables.saved_frame(store).empty
 
 
-def test_an_imported_run_has_no_loss_once_its_checkpoint_is_deleted(
+def test_an_imported_run_has_the_loss_of_its_checkpoint_while_that_is_there_and_its_info_whole(
     store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settle(monkeypatch)
     run = imported_run(store, 2.0)
     assert tables.runs_frame(store)["best_loss"].tolist() == [2.0]
-    run.remove_saved(run.checkpoint_path(0))
-    assert tables.runs_frame(store)["best_loss"].isna().all()
-
-
-def test_an_imported_run_is_damaged_for_as_long_as_its_facts_are(
-    store: RunStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settle(monkeypatch)
-    run = imported_run(store, 2.0)
     facts = run.info_path(run.checkpoint_path(0))
     whole = facts.read_bytes()
     files.write_json(facts, {})
@@ -208,6 +199,8 @@ def test_an_imported_run_is_damaged_for_as_long_as_its_facts_are(
     assert (damaged["state"], facts.name in damaged["error"]) == ("damaged", True)
     files.write_bytes(facts, whole)
     assert tables.runs_frame(store)["best_loss"].tolist() == [2.0]
+    run.remove_saved(run.checkpoint_path(0))
+    assert tables.runs_frame(store)["best_loss"].isna().all()
 
 
 def test_a_run_whose_worker_is_gone_is_listed_as_lost_though_its_files_stand_still(
