@@ -2,6 +2,7 @@
 
 import math
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,7 @@ from tests.support.processes import python
 from tests.support.runs import After, config, never, new_run, train
 
 COVERING: dict[str, dict[str, Any]] = {
-    "mlp, momentum": {
-        "optimizer": "sgd",
-        "momentum": 0.9,
-        "weight_decay": 0.01,
-        "pixels": "raw",
-        "learning_rate": 1e-6,
-    },
+    "mlp, momentum": {"momentum": 0.9, "weight_decay": 0.01, "pixels": "raw", "learning_rate": 1e-6},
     "mlp, adam, cosine, augmented, bf16": {
         "optimizer": "adam",
         "schedule": "cosine",
@@ -364,7 +359,7 @@ def test_settings_that_take_all_images_use_them(store: RunStore) -> None:
 
 
 FOREIGN = """
-import gzip, sys, numpy as np, torch
+import sys, torch
 try:
     import fashion_core
 except ModuleNotFoundError:
@@ -379,16 +374,8 @@ for path in sys.argv[1:]:
 
 def foreign_python(code: str, *arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
     """A Python that sees neither this working folder nor PYTHONPATH."""
-    import sys
-
-    return subprocess.run(
-        [sys.executable, "-I", "-c", code, *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    command = [sys.executable, "-I", "-c", code, *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_checkpoints_load_where_the_package_can_not_be_imported(store: RunStore, straight: Run, tmp_path: Path) -> None:
