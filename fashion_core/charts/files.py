@@ -4,7 +4,7 @@ A spec names all layers of a file, as many as its maker liked: none is kept.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ from fashion_core.charts.base import (
 )
 from fashion_core.formats.inspect import Inspection, TensorInfo
 from fashion_core.formats.untrusted.state_dict import BUFFERS, WEIGHT_KEYS, optimizer_state
-from fashion_core.formats.weight_change import TensorChange, WeightChange
+from fashion_core.formats.weight_change import WeightChange
 
 KINDS: Final = {"weight": "circle", "bias": "diamond", "running_mean": "triangle-up", "running_var": "triangle-down"}
 """What a layer's tensors are called, in the order of the theme's colours, and the shape of each."""
@@ -301,7 +301,7 @@ def _memory(optimizer: str | None, times: float) -> str:
 
 def weight_change_sentence(moved: WeightChange, other: str) -> str:
     """How far all learned tensors moved since the other file, and which tensor moved most and least."""
-    ranked = sorted((one.change, one.name) for one in moved.tensors if one.change is not None)
+    ranked = sorted((change, name) for name, change in moved.tensors.items() if change is not None)
     if not any(change for change, _ in ranked):
         return f"**The same weights** as {other}: no tensor moved."
     overall = "" if moved.overall is None else f"the weights moved by **{moved.overall:.2%}** of their length"
@@ -309,12 +309,12 @@ def weight_change_sentence(moved: WeightChange, other: str) -> str:
     return f"From {other} to this file {overall}. Most: `{fast}` ({most:.2%}), least: `{slow}` ({least:.2%})."
 
 
-def weight_change_frame(moved: list[TensorChange]) -> pd.DataFrame:
+def weight_change_frame(moved: Mapping[str, float | None]) -> pd.DataFrame:
     """A row a tensor that could be compared: ``WEIGHT_CHANGE_COLUMNS``, ``change`` in percent of its former length."""
     rows = [
-        (one.name, one.name.rpartition(".")[0], one.name.rpartition(".")[2], one.change * 100)
-        for one in moved
-        if one.change is not None
+        (name, name.rpartition(".")[0], name.rpartition(".")[2], change * 100)
+        for name, change in moved.items()
+        if change is not None
     ]
     return pd.DataFrame(rows, columns=list(WEIGHT_CHANGE_COLUMNS))
 

@@ -47,7 +47,7 @@ def export(run: Run, epoch: int, format: ExportFormat, out: Path) -> files.Diges
 
 
 def _write_as(format: ExportFormat, loaded: LoadedModel, out: Path) -> files.Digest:
-    """Write a loaded model in one of the formats that hold no optimizer. Raises ``DiskError``."""
+    """Write a loaded model in one of the formats that hold no optimizer."""
     if format == "weights":
         return save.save(out, loaded.model.state_dict())
     if format == "model":

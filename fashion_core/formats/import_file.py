@@ -34,19 +34,25 @@ def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, Any]
     loaded = load(path)
     settings, notes = _settings(loaded)
     shown = printable(Path(name).name)[:_LONGEST_NAME]
-    config = _parse(settings, {"name": shown, **given})
-    _check_given(loaded, given, config)
-    source = Source(name=shown, format=loaded.format, sha256=files.digest_of(path).sha256)
+    config = _parse(loaded, settings, shown, given)
+    missing = [] if loaded.extras else [name for name in ("dataset", "pixels") if name not in given]
+    if missing:
+        values = " and ".join(f"{name} {getattr(config, name)}" for name in missing)
+        notes.append(f"The file does not say what it was trained on: assumed {values}.")
+
+    content: dict[str, Any] = {"epoch": loaded.epoch or 0, "model_state_dict": loaded.model.state_dict()}
+    content |= {"optimizer_state_dict": _known_optimizer(loaded), "loss": loaded.loss, **loaded.extras}
 
     def fill(draft: Run) -> None:
         with files.writing(draft.original_path) as file, path.open("rb") as original:
             shutil.copyfileobj(original, file)
         draft.write_info(draft.original_path, _info(loaded, loaded.format, file.digest))
-        checkpoint = draft.checkpoint_path(loaded.epoch or 0)
-        draft.write_info(checkpoint, _info(loaded, "checkpoint", save.save(checkpoint, _checkpoint(loaded))))
+        checkpoint = draft.checkpoint_path(content["epoch"])
+        draft.write_info(checkpoint, _info(loaded, "checkpoint", save.save(checkpoint, content)))
         draft.write_status(Status(state="imported", queued_at=now(), heartbeat=now(), epoch=config.epochs))
 
-    labels = Labels(name=config.title, notes=" ".join([*notes, *_assumed(loaded, config, given)]))
+    source = Source(name=shown, format=loaded.format, sha256=files.digest_of(path).sha256)
+    labels = Labels(name=config.title, notes=" ".join(notes))
     return store.create(config, _environment(loaded), source=source, labels=labels, fill=fill)
 
 
@@ -87,50 +93,27 @@ def _known_optimizer(loaded: LoadedModel) -> dict[str, Any] | None:
     return state if state and optimizer_name(state["param_groups"][0]) in _OPTIMIZERS else None
 
 
-def _parse(settings: Mapping[str, Any], given: Mapping[str, Any]) -> TrainConfig:
-    """Blame bad settings of the file on the file, given ones on the person who gave them."""
+def _parse(loaded: LoadedModel, settings: Mapping[str, Any], shown: str, given: Mapping[str, Any]) -> TrainConfig:
+    """Blame bad settings of the file on the file, given ones on the person; believe what a file of this app says."""
     try:
         known = parse_config(settings)
     except ConfigError as error:
         raise RefusedFileError(f"its settings can't be used here: {str(error).rstrip('.')}") from error
-    return parse_config({**known.model_dump(), **given})
-
-
-def _check_given(loaded: LoadedModel, given: Mapping[str, Any], config: TrainConfig) -> None:
-    """Believe what a file of this app says about itself. Raises ``ConfigError``."""
+    config = parse_config({**known.model_dump(), "name": shown, **given})
     own = loaded.extras.get("config", {})
     for name in given:
         value = getattr(config, name)
         if own.get(name, value) != value:
             raise ConfigError(f"The file says that its {name} was {own[name]}: leave that as it is, not {value}.")
-
-
-def _assumed(loaded: LoadedModel, config: TrainConfig, given: Mapping[str, Any]) -> list[str]:
-    missing = [] if loaded.extras else [name for name in ("dataset", "pixels") if name not in given]
-    values = " and ".join(f"{name} {getattr(config, name)}" for name in missing)
-    return [f"The file does not say what it was trained on: assumed {values}."] if missing else []
+    return config
 
 
 def _environment(loaded: LoadedModel) -> Environment:
     """What the file says it was computed with; where it does not say, this machine."""
     if loaded.extras:
         return Environment.model_validate(loaded.extras["environment"])
-    return Environment(
-        python=platform.python_version(),
-        torch=metadata.version("torch"),
-        device="cpu",
-        threads=torch.get_num_threads(),
-    )
-
-
-def _checkpoint(loaded: LoadedModel) -> dict[str, Any]:
-    return {
-        "epoch": loaded.epoch or 0,
-        "model_state_dict": loaded.model.state_dict(),
-        "optimizer_state_dict": _known_optimizer(loaded),
-        "loss": loaded.loss,
-        **loaded.extras,
-    }
+    versions = {"python": platform.python_version(), "torch": metadata.version("torch")}
+    return Environment(**versions, device="cpu", threads=torch.get_num_threads())
 
 
 def _info(loaded: LoadedModel, format: SavedFormat, digest: files.Digest) -> FileInfo:

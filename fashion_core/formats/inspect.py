@@ -13,30 +13,19 @@ from fashion_core.errors import ChangedFileError, RefusedFileError, printable
 from fashion_core.formats.untrusted import validate
 from fashion_core.formats.untrusted.readers import read_saved_file
 from fashion_core.formats.untrusted.saved_file import Container, SavedFile
-from fashion_core.formats.untrusted.state_dict import (
-    BUFFERS,
-    Weights,
-    differences,
-    find_weights,
-    optimizer_name,
-    optimizer_state,
-)
+from fashion_core.formats.untrusted.state_dict import Weights, find_weights, optimizer_name, optimizer_state
 from fashion_core.formats.untrusted.values import Name, Record, SavedTensor, named_tensors, tensors_in
 from fashion_core.runs.schema import SavedFormat, VerdictKind
 
 NUMBERS_READ_BYTES = 160 << 20
-"""Up to this size a file's numbers are read without being asked for: the largest file that this app saves has 134 MB
-and takes half a second."""
+"""The numbers of files up to this size are read by default: this app's largest, 134 MB, takes half a second."""
 _BINS, _PIECE = 24, 1 << 18
 _LONGEST_TEXT, _MOST_ITEMS = 200, 400
 
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """One tensor: where it is in the file, dtype, shape, bytes; the rest is None until its numbers are read.
-
-    ``histogram`` counts the finite elements in equal bins from ``low`` to ``high``.
-    """
+    """A tensor, by the keys that lead to it in the file; what follows ``bytes`` is None until its numbers are read."""
 
     name: str
     dtype: str
@@ -48,7 +37,7 @@ class TensorInfo:
     high: float | None = None
     mean: float | None = None
     std: float | None = None
-    histogram: tuple[int, ...] | None = None
+    histogram: tuple[int, ...] | None = None  # of the finite elements, in equal bins from ``low`` to ``high``
 
 
 @dataclass(frozen=True)
@@ -65,43 +54,29 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What ``inspect`` found; everything in it can be written as JSON, and no text in it drives a terminal.
-
-    Attributes:
-        format: what kind of file it is; ``unknown`` if it holds tensors but no weights of a model.
-        members: name and bytes of each part of the container.
-        has_checksum: whether the container lets a changed bit be noticed.
-        names: each class or function that the pickle refers to.
-        refusal: why it can't be loaded here, as one sentence, or None; ``refused`` are the names that are not allowed.
-        model: the known model that its weights fit; ``differences`` from the nearest one if there is none.
-        prefix: what every name of its weights begins with, such as ``module.``.
-        parameters: how many numbers can be learned, without the buffers of batch norm; None without weights.
-        missing: what an exact resume would need and the file does not carry, one phrase each.
-        sha256: of the whole file; None if its numbers were not read (then ``TensorInfo`` has no figures either).
-        tree: the raw key tree: dicts and lists as they are, a tensor as its dtype and shape.
-    """
+    """What ``inspect`` found; everything in it can be written as JSON, and no text in it drives a terminal."""
 
     bytes: int
     container: Container
-    format: SavedFormat | Literal["unknown"]
-    members: tuple[tuple[str, int], ...]
-    has_checksum: bool
-    names: tuple[str, ...]
-    refusal: str | None
-    refused: tuple[str, ...]
-    model: str | None
+    format: SavedFormat | Literal["unknown"]  # unknown if it holds tensors but no weights of a model
+    members: tuple[tuple[str, int], ...]  # name and bytes of each part of the container
+    has_checksum: bool  # whether the container lets a changed bit be noticed
+    names: tuple[str, ...]  # each class or function that the pickle refers to
+    refusal: str | None  # why it can't be loaded here, as one sentence
+    refused: tuple[str, ...]  # the names that are not allowed
+    model: str | None  # the known model that its weights fit
     model_class: str | None
-    differences: tuple[str, ...]
-    prefix: str
-    parameters: int | None
+    differences: tuple[str, ...]  # from the nearest known model, if there is none that fits
+    prefix: str  # what every name of its weights begins with, such as ``module.``
+    parameters: int | None  # how many numbers can be learned, without the buffers of batch norm
     epoch: int | None
     loss: float | None
     optimizer: Optimizer | None
-    missing: tuple[str, ...]
+    missing: tuple[str, ...]  # what an exact resume would need and the file does not carry, one phrase each
     verdict: VerdictKind
-    sha256: str | None
+    sha256: str | None  # of the whole file; None if its numbers were not read
     tensors: tuple[TensorInfo, ...]
-    tree: Any
+    tree: Any  # the raw key tree: dicts and lists as they are, a tensor as its dtype and shape
 
 
 def inspect(path: Path, numbers: bool | None = None) -> Inspection:
@@ -125,11 +100,15 @@ def inspect(path: Path, numbers: bool | None = None) -> Inspection:
         container=file.container,
         format=format_of(file, weights) if weights else "unknown",
         members=file.members,
-        has_checksum=file.has_checksum,
+        has_checksum=file.container in ("zip", "pt2") or file.checksum is not None,
         names=tuple(sorted(printable(str(name)) for name in file.names)),
         refusal=str(refusal) if refusal else None,
         refused=refusal.names if refusal else (),
-        **_described(weights),
+        model=weights.model if weights else None,
+        model_class=printable(str(weights.root.name)) if weights and weights.root else None,
+        differences=tuple(map(printable, weights.differences()[1])) if weights and not weights.model else (),
+        prefix=weights.prefix if weights else "",
+        parameters=weights.parameters if weights else None,
         epoch=epoch,
         loss=file.number_under("loss"),
         optimizer=_optimizer(file.content),
@@ -145,15 +124,15 @@ def format_of(file: SavedFile, weights: Weights) -> SavedFormat:
     """Tell what kind of file it is that these weights were found in, by its content alone."""
     if file.container == "safetensors" or file.container == "pt2":
         return file.container
-    if isinstance(file.content, dict) and "pytorch-lightning_version" in file.content:
+    keys = file.content if isinstance(file.content, dict) else {}
+    if "pytorch-lightning_version" in keys:
         return "lightning"
-    if isinstance(file.content, dict) and "model_state_dict" in file.content:
+    if "model_state_dict" in keys:
         return "checkpoint"
     return "model" if weights.root else "weights"
 
 
 def _refusal(file: SavedFile, numbers: bool) -> RefusedFileError | None:
-    """Why ``load`` would refuse the file, if it would."""
     try:
         if numbers:
             file.check_numbers()
@@ -165,37 +144,17 @@ def _refusal(file: SavedFile, numbers: bool) -> RefusedFileError | None:
     return None
 
 
-def _described(weights: Weights | None) -> dict[str, Any]:
-    if weights is None:
-        return {"model": None, "model_class": None, "differences": (), "prefix": "", "parameters": None}
-    return {
-        "model": weights.model,
-        "model_class": printable(str(weights.root.name)) if weights.root else None,
-        "differences": () if weights.model else tuple(map(printable, differences(weights.tensors)[1])),
-        "prefix": weights.prefix,
-        "parameters": sum(t.numel for name, t in weights.tensors.items() if not name.endswith(BUFFERS)),
-    }
-
-
 def _optimizer(content: Any) -> Optimizer | None:
     state = optimizer_state(content)
     group = state["param_groups"][0] if state and state["param_groups"] else None
     if not isinstance(group, dict):
         return None
-    tensors = list(tensors_in(state))
-    return Optimizer(
-        name=optimizer_name(group),
-        learning_rate=_setting(group, "lr"),
-        momentum=_setting(group, "momentum"),
-        weight_decay=_setting(group, "weight_decay"),
-        tensors=len(tensors),
-        bytes=sum(tensor.bytes for tensor in tensors),
-    )
-
-
-def _setting(group: dict[str, Any], key: str) -> float | None:
-    value = group.get(key)
-    return float(value) if isinstance(value, int | float) and abs(value) < 1e300 else None
+    rate, momentum, decay = [
+        float(value) if isinstance(value, int | float) and abs(value) < 1e300 else None
+        for value in map(group.get, ("lr", "momentum", "weight_decay"))
+    ]
+    sizes = [tensor.bytes for tensor in tensors_in(state)]
+    return Optimizer(optimizer_name(group), rate, momentum, decay, len(sizes), sum(sizes))
 
 
 def _missing(content: Any, weights: Weights | None, epoch: int | None) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fashion_core.formats.inspect import format_of
 from fashion_core.formats.untrusted.readers import read_saved_file
@@ -58,19 +58,14 @@ def load(path: Path) -> LoadedModel:
 
 
 def _with_tensors(file: SavedFile, content: Any) -> Any:
-    """Return the same tree with real tensors."""
+    """Return the same tree with real tensors, on the CPU, contiguous: torch's fused steps read memory in order."""
     if isinstance(content, SavedTensor):
-        return _to_tensor(file, content)
+        if not content.numel:
+            return torch.empty(content.shape, dtype=getattr(torch, content.dtype))
+        flat = torch.frombuffer(file.span(content), dtype=getattr(torch, content.dtype))
+        return flat.as_strided(content.shape, content.stride).contiguous()
     if isinstance(content, dict):
         return {key: _with_tensors(file, value) for key, value in content.items()}
     if isinstance(content, list | tuple):
         return type(content)(_with_tensors(file, value) for value in content)
     return content
-
-
-def _to_tensor(file: SavedFile, saved: SavedTensor) -> Tensor:
-    """Read a tensor, on the CPU, contiguous: torch's fused steps read memory in order."""
-    dtype = getattr(torch, saved.dtype)
-    if not saved.numel:
-        return torch.empty(saved.shape, dtype=dtype)
-    return torch.frombuffer(file.span(saved), dtype=dtype).as_strided(saved.shape, saved.stride).contiguous()

@@ -11,18 +11,13 @@ from fashion_core.formats.untrusted.state_dict import COUNTER, STATISTICS, State
 
 
 @dataclass(frozen=True)
-class TensorChange:
-    """One tensor: its name in the model and ‖b − a‖ / ‖a‖, or None if it was all zero before."""
-
-    name: str
-    change: float | None
-
-
-@dataclass(frozen=True)
 class WeightChange:
-    """What moved between two files; ``overall`` takes all learned tensors as one vector, as ``TensorChange`` does."""
+    """‖b − a‖ / ‖a‖ of each tensor, by its name in the model, or None if it was all zero before.
 
-    tensors: list[TensorChange]
+    ``overall`` is that of all learned tensors as one vector.
+    """
+
+    tensors: dict[str, float | None]
     overall: float | None
 
 
@@ -43,7 +38,7 @@ def weight_change(first: Path, second: Path) -> WeightChange:
             squares[name] = float(np.square(b - a).sum()), float(np.square(a).sum())
     learned = [pair for name, pair in squares.items() if not name.endswith(STATISTICS)]
     overall = _relative(sum(moved for moved, _ in learned), sum(length for _, length in learned))
-    return WeightChange([TensorChange(name, _relative(*pair)) for name, pair in squares.items()], overall)
+    return WeightChange({name: _relative(*pair) for name, pair in squares.items()}, overall)
 
 
 def _check_same_model(first: StateDict, second: StateDict) -> None:

@@ -35,13 +35,12 @@ def test_change_of_each_tensor_is_that_of_torch(tmp_path: Path) -> None:
     found = weight_change(
         saved(tmp_path / "a", {"model_state_dict": before}), saved(tmp_path / "b", {"model_state_dict": after})
     )
-    names = [one.name for one in found.tensors]
-    assert names == [key for key in before if not key.endswith("num_batches_tracked")]
-    for one in found.tensors:
-        if before[one.name].norm() == 0:
-            assert one.change is None
+    assert list(found.tensors) == [key for key in before if not key.endswith("num_batches_tracked")]
+    for name, change in found.tensors.items():
+        if before[name].norm() == 0:
+            assert change is None
         else:
-            assert one.change == pytest.approx(expected(before, after, one.name), rel=1e-9, abs=1e-12)
+            assert change == pytest.approx(expected(before, after, name), rel=1e-9, abs=1e-12)
     learned = [key for key in before if key.endswith(LEARNED)]
     both = [torch.cat([state[key].double().flatten() for key in learned]) for state in (before, after)]
     assert found.overall == pytest.approx(float((both[1] - both[0]).norm() / both[0].norm()), rel=1e-9)
@@ -53,7 +52,7 @@ def test_formats_and_prefixes_make_no_difference(tmp_path: Path) -> None:
     found = weight_change(
         saved(tmp_path / "a", {f"module.{key}": value for key, value in weights.items()}), saved(tmp_path / "b", model)
     )
-    assert {one.change for one in found.tensors} == {0.0}
+    assert set(found.tensors.values()) == {0.0}
     assert files.weight_change_sentence(found, "the other") == "**The same weights** as the other: no tensor moved."
 
 
@@ -81,6 +80,6 @@ def test_sentence_names_what_moved_most_and_least(tmp_path: Path) -> None:
 
 
 def test_tensors_that_were_all_zero_have_no_row() -> None:
-    frame = files.weight_change_frame(WeightChange([], None).tensors)
+    frame = files.weight_change_frame(WeightChange({}, None).tensors)
     assert list(frame.columns) == list(files.WEIGHT_CHANGE_COLUMNS)
     assert frame.empty

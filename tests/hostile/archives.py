@@ -52,10 +52,10 @@ def names() -> Iterator[Case]:
     }
     for form, name in forms.items():
         yield form, partial(_renamed, name)
-    yield "a NUL in a name", lambda: _patched(b"archive/data/0", b"archive/data\x000")
-    yield "a NUL in the directory alone", lambda: _patched_last(b"archive/data/0", b"archive/data\x000")
-    yield "a NUL in the header alone", lambda: _patched_first(b"archive/data/0", b"archive/data\x000")
-    yield "another name in the directory", lambda: _patched_last(b"archive/data/0", b"archive/data/9")
+    yield "a NUL in a name", lambda: _good_zip().replace(b"archive/data/0", b"archive/data\x000")
+    yield "a NUL in the directory alone", lambda: _last_field(b"archive/data/0", 12, b"\0")
+    yield "a NUL in the header alone", lambda: _good_zip().replace(b"archive/data/0", b"archive/data\x000", 1)
+    yield "another name in the directory", lambda: _last_field(b"archive/data/0", 13, b"9")
     yield "a member that climbs out", lambda: _with({"archive/../../evil.pth": b"x"})
     yield "a member in another root", lambda: _with({"/etc/passwd": b"x"})
     yield "a member that is a folder", lambda: _with({"archive/data/": b""})
@@ -138,34 +138,19 @@ def _inside() -> bytes:
     return _ended(data[:start], data[start:end] + bytes(entry), len(members) + 1)
 
 
-def _patched(old: bytes, new: bytes) -> bytes:
-    return _good_zip().replace(old, new)
-
-
-def _patched_last(old: bytes, new: bytes) -> bytes:
-    before, _, after = _good_zip().rpartition(old)
-    return before + new + after
-
-
-def _patched_first(old: bytes, new: bytes) -> bytes:
-    return _good_zip().replace(old, new, 1)
-
-
 def compressed() -> Iterator[Case]:
     for name, method in (("deflated", zipfile.ZIP_DEFLATED), ("bzip2", zipfile.ZIP_BZIP2), ("lzma", zipfile.ZIP_LZMA)):
         yield f"{name} members", partial(archive, _good(), method)
     yield "a deflated bomb of 1 GB", _bomb
     yield "a deflated bomb in a member that nobody reads", lambda: _one_deflated("archive/version", bytes(1 << 24))
-    yield (
-        "deflated, says stored",
-        lambda: _field(_CENTRAL, 10, b"\0\0", _one_deflated("archive/data/0", bytes(1605632))),
-    )
-    yield "stored, says deflated", lambda: _field(_CENTRAL, 10, b"\x08\0", _good_zip())
-    yield "stored, header says deflated", lambda: _field(_LOCAL, 8, b"\x08\0", _good_zip())
-    yield "an unknown method", lambda: _field(_CENTRAL, 10, b"\x63\0", _good_zip())
-    yield "encrypted by its directory", lambda: _field(_CENTRAL, 8, b"\x01\0", _good_zip())
-    yield "encrypted by its header", lambda: _field(_LOCAL, 6, b"\x01\0", _good_zip())
-    yield "strongly encrypted", lambda: _field(_CENTRAL, 8, b"\x41\0", _good_zip())
+    deflated = partial(_one_deflated, "archive/data/0", bytes(1605632))
+    yield "deflated, says stored", lambda: _field(_CENTRAL, 10, b"\0\0", deflated())
+    yield "stored, says deflated", lambda: _field(_CENTRAL, 10, b"\x08\0")
+    yield "stored, header says deflated", lambda: _field(_LOCAL, 8, b"\x08\0")
+    yield "an unknown method", lambda: _field(_CENTRAL, 10, b"\x63\0")
+    yield "encrypted by its directory", lambda: _field(_CENTRAL, 8, b"\x01\0")
+    yield "encrypted by its header", lambda: _field(_LOCAL, 6, b"\x01\0")
+    yield "strongly encrypted", lambda: _field(_CENTRAL, 8, b"\x41\0")
 
 
 def _bomb() -> bytes:
@@ -185,15 +170,16 @@ def _one_deflated(name: str, content: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def _field(signature: bytes, offset: int, value: bytes, data: bytes) -> bytes:
+def _field(signature: bytes, offset: int, value: bytes, data: bytes | None = None) -> bytes:
     """Overwrite a field of the first header of this kind."""
+    data = data or _good_zip()
     place = data.index(signature) + offset
     return data[:place] + value + data[place + len(value) :]
 
 
-def _last_field(offset: int, value: bytes) -> bytes:
+def _last_field(signature: bytes, offset: int, value: bytes) -> bytes:
     data = _good_zip()
-    place = data.rindex(_CENTRAL) + offset
+    place = data.rindex(signature) + offset
     return data[:place] + value + data[place + len(value) :]
 
 
@@ -201,7 +187,7 @@ def checksums() -> Iterator[Case]:
     yield "saved without checksums", _without_checksums
     yield "a flipped bit in the numbers", lambda: _flipped(1000)
     yield "a flipped bit in the last number", lambda: _flipped(_good_zip().index(b"archive/version") - 40)
-    yield "a wrong checksum in the directory", lambda: _field(_CENTRAL, 16, b"\1\2\3\4", _good_zip())
+    yield "a wrong checksum in the directory", lambda: _field(_CENTRAL, 16, b"\1\2\3\4")
     yield "two members changed places", lambda: _swapped("archive/data/1", "archive/data/3")
     yield "pickle of another file", _foreign_pickle
 
@@ -251,23 +237,17 @@ def ends() -> Iterator[Case]:
     yield "a text", lambda: b"import torch\n" * 100
     yield "a page of the web", lambda: b"<!DOCTYPE html><html><body>404 \x1b[31m</body></html>"
     yield "something before the directory", lambda: _between(bytes(1000))
-    yield "the directory says it is elsewhere", lambda: _end_field(16, struct.pack("<L", 7))
-    yield "the directory says it is outside", lambda: _end_field(16, b"\xff\xff\xff\x7f")
-    yield "the directory says it is huge", lambda: _end_field(12, b"\xff\xff\xff\x7f")
-    yield "the directory says it is empty", lambda: _end_field(12, bytes(4))
-    yield "on another disk", lambda: _end_field(4, b"\7\0\7\0")
-    yield "a header outside the file", lambda: _last_field(42, b"\xff\xff\xff\x7f")
-    yield "a header in the directory", lambda: _last_field(42, struct.pack("<L", len(good()) - 60))
-    yield "a size beyond the file", lambda: _last_field(20, b"\xff\xff\xff\x7f" * 2)
+    yield "the directory says it is elsewhere", lambda: _last_field(_END, 16, struct.pack("<L", 7))
+    yield "the directory says it is outside", lambda: _last_field(_END, 16, b"\xff\xff\xff\x7f")
+    yield "the directory says it is huge", lambda: _last_field(_END, 12, b"\xff\xff\xff\x7f")
+    yield "the directory says it is empty", lambda: _last_field(_END, 12, bytes(4))
+    yield "on another disk", lambda: _last_field(_END, 4, b"\7\0\7\0")
+    yield "a header outside the file", lambda: _last_field(_CENTRAL, 42, b"\xff\xff\xff\x7f")
+    yield "a header in the directory", lambda: _last_field(_CENTRAL, 42, struct.pack("<L", len(good()) - 60))
+    yield "a size beyond the file", lambda: _last_field(_CENTRAL, 20, b"\xff\xff\xff\x7f" * 2)
     yield "70,000 members", lambda: archive({f"archive/data/{index}": b"" for index in range(70_000)})
     yield "3,000 members", lambda: archive({f"archive/data/{index}": b"" for index in range(3_000)})
     yield "a directory of 1 MB that declares one member", _lying_count
-
-
-def _end_field(offset: int, value: bytes) -> bytes:
-    data = _good_zip()
-    place = len(data) - 22 + offset
-    return data[:place] + value + data[place + len(value) :]
 
 
 def _between(data: bytes) -> bytes:
@@ -288,16 +268,10 @@ def zip64() -> Iterator[Case]:
     yield "a size of 2^64 - 1", lambda: _zip64_extra(struct.pack("<QQ", 2**64 - 1, 2**64 - 1))
     yield "an extra field that is too short", lambda: _zip64_extra(b"\1\2\3")
     yield "a locator without its record", lambda: _zip64_end(struct.pack("<4sLQL", b"PK\x06\x07", 0, 0, 1))
-    yield (
-        "a locator on another disk",
-        lambda: _zip64_end(_record(10, 100, 0) + struct.pack("<4sLQL", b"PK\x06\x07", 7, 0, 9)),
-    )
-    for name, size, start in (
-        ("huge", 2**62, 0),
-        ("negative", 10, 2**63),
-        ("far", 100, 2**64 - 1),
-        ("all", 2**64 - 1, 0),
-    ):
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 7, 0, 9)
+    yield "a locator on another disk", partial(_zip64_end, _record(10, 100, 0) + locator)
+    directories = {"huge": (2**62, 0), "negative": (10, 2**63), "far": (100, 2**64 - 1), "all": (2**64 - 1, 0)}
+    for name, (size, start) in directories.items():
         locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, 0, 1)
         yield f"a zip64 directory that is {name}", partial(_zip64_end, _record(10, size, start) + locator)
 

@@ -43,24 +43,18 @@ def sizes() -> Iterator[Case]:
     yield "pickle of 2 MB", partial(_real, text("x" * 2_000_000))
     yield "bytearray called", partial(_real, call(named("builtins", "bytearray"), number(2 << 30)))
     yield "bytes called", partial(_real, call(named("builtins", "bytes"), number(2 << 30)))
-    yield (
-        "range called",
-        partial(_real, call(named("builtins", "list"), call(named("builtins", "range"), number(10**9)))),
-    )
+    billion = call(named("builtins", "range"), number(10**9))
+    yield "range called", partial(_real, call(named("builtins", "list"), billion))
     yield "LONG_BINPUT of 2^32", partial(_real, text("x") + put(2**32 - 1) + get(0))
     yield "storage of 2^47 numbers", partial(_bare, tensor(storage(numel=number(2**47)), shape=number(2**47) + b"\x85"))
     yield "storage of 2^47 numbers and no tensor", partial(_real, storage(key="77", numel=number(2**47)))
     yield "storage of 2^100 numbers", partial(_bare, tensor(storage(numel=number(2**100))))
-    yield (
-        "tensor of 1e12 numbers by stride 0",
-        partial(_bare, tensor(shape=number(10**12) + b"\x85", stride=b"K\x00\x85")),
-    )
+    stretched = tensor(shape=number(10**12) + b"\x85", stride=b"K\x00\x85")
+    yield "tensor of 1e12 numbers by stride 0", partial(_bare, stretched)
     two = number(10**6) * 2 + b"\x86"
     yield "tensor of 1e12 numbers in two dimensions", partial(_bare, tensor(shape=two, stride=b"K\x00K\x00\x86"))
-    yield (
-        "tensor of 2^47 dimensions",
-        partial(_bare, tensor(shape=sequence(*[b"K\x01"] * 50), stride=sequence(*[b"K\x01"] * 50))),
-    )
+    ones = sequence(*[b"K\x01"] * 50)
+    yield "tensor of 2^47 dimensions", partial(_bare, tensor(shape=ones, stride=ones))
     yield "tensors that share numbers 2,000 times", partial(_views, 2000)
     yield "tensors that span all numbers 2,000 times", partial(_views, 2000, numel=2)
     yield "tensors of nothing, 10,000", partial(_empty_tensors, 10_000)
@@ -101,19 +95,15 @@ def loops() -> Iterator[Case]:
     yield "a few bytes that burn years", partial(_real, _burning())
     yield "torch.device joined", partial(_real, _calls(named("torch", "device"), "x" * 100_000, 2000, 2000))
     yield "sets of one long list", partial(_real, _calls(named("builtins", "set"), "x", 20_000, 10_000, inside=True))
-    yield (
-        "OrderedDicts of one long list",
-        partial(_real, _calls(named("collections", "OrderedDict"), "x", 20_000, 10_000, inside=True)),
-    )
+    ordered = named("collections", "OrderedDict")
+    yield "OrderedDicts of one long list", partial(_real, _calls(ordered, "x", 20_000, 10_000, inside=True))
     yield "frozensets", partial(_real, b"(" + text("a") + b"\x91")
     yield "sizes of one long tuple", partial(_real, _calls(named("torch", "Size"), "x", 20_000, 10_000, inside=True))
     yield "15,000 names", partial(_real, listed(*(named("os", f"system{index}") for index in range(15_000))))
     long_name = named("x" * 500_000, "y") + put(9)
     yield "names of 500,000 letters", partial(_real, listed(long_name, listed(get(9) * 390) * 40))
-    yield (
-        "class of a layer of 500,000 letters",
-        lambda: torch_file(whole(named("x" * 500_000, "NeuralNetwork") + b")\x81"), {}),
-    )
+    long_class = whole(named("x" * 500_000, "NeuralNetwork") + b")\x81")
+    yield "class of a layer of 500,000 letters", partial(torch_file, long_class, {})
 
 
 def _doubled(times: int) -> bytes:
@@ -145,10 +135,8 @@ def names() -> Iterator[Case]:
     yield "weights with a prefix for each of 9,000", partial(_many_prefixed, 9000)
     yield "a key of a million letters", lambda: torch_file(whole(mapping({"x" * 900_000: tensor()})))
     yield "buffers that hide each other", partial(_hiding, 8000)
-    yield (
-        "keys that are huge numbers",
-        partial(_real, b"}(" + b"".join(number((2**61 - 1) * key) + b"N" for key in range(5000)) + b"u"),
-    )
+    huge = b"".join(number((2**61 - 1) * key) + b"N" for key in range(5000))
+    yield "keys that are huge numbers", partial(_real, b"}(" + huge + b"u")
     yield "keys that are tuples", partial(_real, b"}" + sequence(b"K\x01", b"K\x02") + b"Ns")
     yield "keys that are floats", partial(_real, b"}" + b"G" + struct.pack(">d", 0.5) + b"Ns")
     yield "keys that are lists", partial(_real, b"}]Ns")

@@ -10,17 +10,9 @@ import safetensors.torch
 import torch
 
 from fashion_core.formats.export import as_program
-from tests.hostile.building import (
-    Case,
-    archive,
-    call,
-    members_of,
-    mlp,
-    number,
-    torch_file,
-    whole,
-)
-from tests.hostile.gadgets import COMMAND, by_global
+from fashion_core.models import build_model
+from tests.hostile.building import Case, archive, call, members_of, mlp, number, torch_file, whole
+from tests.hostile.gadgets import SYSTEM
 from tests.hostile.layers import LINEAR
 
 
@@ -119,14 +111,11 @@ def safetensors_with() -> Iterator[Case]:
     yield "a file of bad UTF-8", lambda: _written(b'{"\xff\xfe":1}', b"")
     yield "a file that is a list", lambda: _written(b"[1,2,3]", b"")
     yield "a file that is empty", lambda: _written(b"{}", b"")
-    yield "a pickle behind", lambda: _tensors() + whole(by_global("os", "system", (COMMAND,)))
+    yield "a pickle behind", lambda: _tensors() + whole(SYSTEM.called)
     yield "a file cut off", lambda: _tensors()[:-4]
     yield "nan weights", lambda: safetensors.torch.save({**mlp().state_dict(), BIAS: torch.full((10,), float("nan"))})
     yield "a file of another model", lambda: safetensors.torch.save({"weight": torch.zeros(3)})
-    yield (
-        "a file of float64",
-        lambda: safetensors.torch.save({key: value.double() for key, value in mlp().state_dict().items()}),
-    )
+    yield "a file of float64", lambda: safetensors.torch.save(build_model("mlp", seed=0).double().state_dict())
 
 
 def _replaced(old: bytes, new: bytes) -> bytes:
@@ -199,14 +188,12 @@ _WEIGHTS: dict[str, Callable[[dict[str, Any]], object]] = {
 
 
 def pt2_with() -> Iterator[Case]:
-    gadget = whole(by_global("os", "system", (COMMAND,)))
+    gadget = whole(SYSTEM.called)
     for name, change in _WEIGHTS.items():
         yield name, partial(_described, change)
     yield "a pickle in its sample inputs", lambda: _program_with({SAMPLES: torch_file(gadget, {})})
-    yield (
-        "a layer in its sample inputs",
-        lambda: _program_with({SAMPLES: torch_file(whole(call(LINEAR, number(9))), {})}),
-    )
+    layer = torch_file(whole(call(LINEAR, number(9))), {})
+    yield "a layer in its sample inputs", lambda: _program_with({SAMPLES: layer})
     yield "a bare pickle as sample inputs", lambda: _program_with({SAMPLES: gadget})
     yield "a bomb in its sample inputs", lambda: _program_with({SAMPLES: torch_file(whole(b"]" * 900_000), {})})
     yield "sample inputs of no archive", lambda: _program_with({SAMPLES: b"x"})

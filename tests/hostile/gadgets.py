@@ -5,6 +5,7 @@ import pickletools
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache, partial
 from itertools import pairwise
 
@@ -102,185 +103,113 @@ _CALLED: Mapping[tuple[str, ...], str] = {
     ("def f(): pass",): "torch.jit._script:CompilationUnit",
 }
 """What would be called, as module and name, by the texts that it would be called with."""
-GADGETS: Mapping[str, tuple[str, ...]] = {
-    called.replace(":", " "): texts for texts, names in _CALLED.items() for called in names.split()
-}
 
-Style = Callable[[str, str, tuple[str, ...]], bytes]
+
+@dataclass(frozen=True)
+class Gadget:
+    """A call in a pickle: of what, and with which texts."""
+
+    texts: tuple[str, ...]
+    module: str
+    name: str
+
+    @property
+    def named(self) -> bytes:
+        return named(self.module, self.name)
+
+    @property
+    def items(self) -> bytes:
+        return b"".join(map(text, self.texts))
+
+    @property
+    def arguments(self) -> bytes:
+        return sequence(self.items)
+
+    @property
+    def called(self) -> bytes:
+        return self.named + self.arguments + b"R"
+
+
+GADGETS = [Gadget(texts, *called.split(":")) for texts, names in _CALLED.items() for called in names.split()]
+SYSTEM = Gadget((COMMAND,), "os", "system")
+
+
+def _short_text(value: str) -> bytes:
+    return b"\x8c" + bytes([len(value)]) + value.encode()
+
+
+def _line(value: str) -> bytes:
+    return b"V" + value.encode("raw-unicode-escape") + b"\n"
+
+
+_LINEAR = named("torch.nn.modules.linear", "Linear")
+_ORDERED = named("collections", "OrderedDict")
+_DEFAULT = named("collections", "defaultdict")
+STYLES: Mapping[str, Callable[[Gadget], bytes]] = {
+    "GLOBAL": lambda gadget: gadget.called,
+    "STACK_GLOBAL": lambda gadget: text(gadget.module) + text(gadget.name) + b"\x93" + gadget.arguments + b"R",
+    "SHORT_BINUNICODE": lambda gadget: (
+        _short_text(gadget.module) + _short_text(gadget.name) + b"\x93" + gadget.arguments + b"R"
+    ),
+    "UNICODE": lambda gadget: gadget.named + b"(" + b"".join(map(_line, gadget.texts)) + b"tR",
+    "INST": lambda gadget: b"(" + gadget.items + f"i{gadget.module}\n{gadget.name}\n".encode(),
+    "OBJ": lambda gadget: b"(" + gadget.named + gadget.items + b"o",
+    "NEWOBJ": lambda gadget: gadget.named + gadget.arguments + b"\x81",
+    "NEWOBJ_EX": lambda gadget: gadget.named + gadget.arguments + b"}\x92",
+    "BUILD": lambda gadget: (  # a state whose ``__setstate__`` is the function
+        _LINEAR + b")\x81" + mapping({"__setstate__": gadget.named}) + b"b" + listed(gadget.items) + b"b"
+    ),
+    "memo": lambda gadget: listed(  # the two texts are kept first and put together later
+        text(gadget.name) + put(901) + text(gadget.module) + put(902) + b"\x86" + put(903),
+        get(902) + get(901) + b"\x93" + gadget.arguments + b"R",
+    ),
+    "memo of protocol 0": lambda gadget: listed(gadget.named + b"p77\n", b"g77\n" + gadget.arguments + b"R"),
+    "EXT1": lambda gadget: b"\x82\x07" + gadget.arguments + b"R",
+    "EXT2": lambda gadget: b"\x83\x07\x00" + gadget.arguments + b"R",
+    "EXT4": lambda gadget: b"\x84\x07\x00\x00\x00" + gadget.arguments + b"R",
+    "POP": lambda gadget: gadget.called + b"0" + text("harmless"),
+    "POP_MARK": lambda gadget: b"(" + gadget.called + b"1" + text("harmless"),
+    "DUP": lambda gadget: gadget.named + b"2" + gadget.arguments + b"R\x86",
+    "an argument": lambda gadget: call(_ORDERED, listed(b"]" + gadget.called + b"a")),
+    "a factory": lambda gadget: call(_DEFAULT, gadget.named),
+    "a factory called": lambda gadget: call(_DEFAULT, gadget.called),
+    "a key": lambda gadget: b"}" + gadget.called + b"Ns",
+    "a value alone": lambda gadget: gadget.named,
+    "metadata": lambda gadget: call(_ORDERED) + mapping({"_metadata": gadget.called}) + b"b",
+    "a persistent id": lambda gadget: sequence(text("storage"), gadget.called, text("5"), text("cpu"), b"K\x0a") + b"Q",
+    "a persistent module": lambda gadget: (  # the form in which torch kept the source of a class before 1.6
+        sequence(text("module"), gadget.named, text("x.py"), text("")) + b"Q" + gadget.arguments + b"R"
+    ),
+    "a hook of a tensor": lambda gadget: call(
+        named("torch._utils", "_rebuild_parameter"), tensor(), b"\x88", mapping({"0": gadget.named})
+    ),
+}
 """How a call is written in a pickle."""
-
-
-def _arguments(texts: tuple[str, ...]) -> bytes:
-    return sequence(*map(text, texts))
-
-
-def by_global(module: str, name: str, texts: tuple[str, ...]) -> bytes:
-    return named(module, name) + _arguments(texts) + b"R"
-
-
-def _stack_global(module: str, name: str) -> bytes:
-    return text(module) + text(name) + b"\x93"
-
-
-def by_stack_global(module: str, name: str, texts: tuple[str, ...]) -> bytes:
-    return _stack_global(module, name) + _arguments(texts) + b"R"
-
-
-def by_short_texts(module: str, name: str, texts: tuple[str, ...]) -> bytes:
-    short = (b"\x8c" + bytes([len(part)]) + part.encode() for part in (module, name))
-    return b"".join(short) + b"\x93" + _arguments(texts) + b"R"
-
-
-def by_texts_of_protocol_0(module: str, name: str, texts: tuple[str, ...]) -> bytes:
-    lines = b"".join(b"V" + part.encode("raw-unicode-escape") + b"\n" for part in texts)
-    return named(module, name) + b"(" + lines + b"tR"
-
-
-def by_inst(module: str, name: str, texts: tuple[str, ...]) -> bytes:
-    return b"(" + b"".join(map(text, texts)) + f"i{module}\n{name}\n".encode()
-
-
-def by_obj(module: str, name: str, texts: tuple[str, ...]) -> bytes:
-    return b"(" + named(module, name) + b"".join(map(text, texts)) + b"o"
-
-
-def by_newobj(module: str, name: str, texts: tuple[str, ...]) -> bytes:
-    return named(module, name) + _arguments(texts) + b"\x81"
-
-
-def by_newobj_ex(module: str, name: str, texts: tuple[str, ...]) -> bytes:
-    return named(module, name) + _arguments(texts) + b"}\x92"
-
-
-def by_build(module: str, name: str, texts: tuple[str, ...]) -> bytes:
-    """A state whose ``__setstate__`` is the function."""
-    planted = mapping({"__setstate__": named(module, name)})
-    return named("torch.nn.modules.linear", "Linear") + b")\x81" + planted + b"b" + listed(*map(text, texts)) + b"b"
-
-
-def by_memo(module: str, name: str, texts: tuple[str, ...]) -> bytes:
-    """The two texts are kept first and put together later."""
-    kept = text(name) + put(901) + text(module) + put(902) + b"\x86" + put(903)
-    return listed(kept, get(902) + get(901) + b"\x93" + _arguments(texts) + b"R")
-
-
-def by_memo_of_protocol_0(module: str, name: str, texts: tuple[str, ...]) -> bytes:
-    return listed(named(module, name) + b"p77\n", b"g77\n" + _arguments(texts) + b"R")
-
-
-def by_extension(size: str, module: str, name: str, texts: tuple[str, ...]) -> bytes:
-    code = {"1": b"\x82\x07", "2": b"\x83\x07\x00", "4": b"\x84\x07\x00\x00\x00"}[size]
-    return code + _arguments(texts) + b"R"
-
-
-def by_pop(module: str, name: str, texts: tuple[str, ...]) -> bytes:
-    """Called, then thrown away."""
-    return by_global(module, name, texts) + b"0" + text("harmless")
-
-
-def by_pop_mark(module: str, name: str, texts: tuple[str, ...]) -> bytes:
-    return b"(" + by_global(module, name, texts) + b"1" + text("harmless")
-
-
-def by_dup(module: str, name: str, texts: tuple[str, ...]) -> bytes:
-    return named(module, name) + b"2" + _arguments(texts) + b"R\x86"
-
-
-def as_an_argument(module: str, name: str, texts: tuple[str, ...]) -> bytes:
-    """Inside the arguments of a call that is allowed."""
-    return call(named("collections", "OrderedDict"), listed(b"]" + by_global(module, name, texts) + b"a"))
-
-
-def as_a_factory(module: str, name: str, texts: tuple[str, ...]) -> bytes:
-    return call(named("collections", "defaultdict"), named(module, name))
-
-
-def as_a_factory_called(module: str, name: str, texts: tuple[str, ...]) -> bytes:
-    return call(named("collections", "defaultdict"), by_global(module, name, texts))
-
-
-def as_a_key(module: str, name: str, texts: tuple[str, ...]) -> bytes:
-    return b"}" + by_global(module, name, texts) + b"Ns"
-
-
-def as_a_value_alone(module: str, name: str, texts: tuple[str, ...]) -> bytes:
-    """Only named, not called."""
-    return named(module, name)
-
-
-def as_metadata(module: str, name: str, texts: tuple[str, ...]) -> bytes:
-    """In the attribute that an OrderedDict of torch may have."""
-    return call(named("collections", "OrderedDict")) + mapping({"_metadata": by_global(module, name, texts)}) + b"b"
-
-
-def as_persistent_id(module: str, name: str, texts: tuple[str, ...]) -> bytes:
-    return sequence(text("storage"), by_global(module, name, texts), text("5"), text("cpu"), b"K\x0a") + b"Q"
-
-
-def as_persistent_module(module: str, name: str, texts: tuple[str, ...]) -> bytes:
-    """The form in which torch kept the source of a class before 1.6."""
-    return sequence(text("module"), named(module, name), text("x.py"), text("")) + b"Q" + _arguments(texts) + b"R"
-
-
-def as_a_hook_of_a_tensor(module: str, name: str, texts: tuple[str, ...]) -> bytes:
-    parts = (tensor(), b"\x88", mapping({"0": named(module, name)}))
-    return call(named("torch._utils", "_rebuild_parameter"), *parts)
-
-
-STYLES: Mapping[str, Style] = {
-    "GLOBAL": by_global,
-    "STACK_GLOBAL": by_stack_global,
-    "SHORT_BINUNICODE": by_short_texts,
-    "UNICODE": by_texts_of_protocol_0,
-    "INST": by_inst,
-    "OBJ": by_obj,
-    "NEWOBJ": by_newobj,
-    "NEWOBJ_EX": by_newobj_ex,
-    "BUILD": by_build,
-    "memo": by_memo,
-    "memo of protocol 0": by_memo_of_protocol_0,
-    "EXT1": partial(by_extension, "1"),
-    "EXT2": partial(by_extension, "2"),
-    "EXT4": partial(by_extension, "4"),
-    "POP": by_pop,
-    "POP_MARK": by_pop_mark,
-    "DUP": by_dup,
-    "an argument": as_an_argument,
-    "a factory": as_a_factory,
-    "a factory called": as_a_factory_called,
-    "a key": as_a_key,
-    "a value alone": as_a_value_alone,
-    "metadata": as_metadata,
-    "a persistent id": as_persistent_id,
-    "a persistent module": as_persistent_module,
-    "a hook of a tensor": as_a_hook_of_a_tensor,
-}
 _KINDS = ("checkpoint", "weights", "model", "forward", "legacy")
 
 
 def everything_that_can_be_called() -> Iterator[Case]:
     """Each gadget once, in turn in each kind of file and as each sort of call."""
     styles = ("GLOBAL", "STACK_GLOBAL", "NEWOBJ", "memo", "an argument")
-    for index, (gadget, texts) in enumerate(GADGETS.items()):
-        module, _, name = gadget.partition(" ")
+    for index, gadget in enumerate(GADGETS):
         style, kind = styles[index % len(styles)], _KINDS[index // 2 % len(_KINDS)]
-        yield f"{module}.{name} by {style} in {kind}", partial(_real, kind, style, module, name, texts)
+        yield f"{gadget.module}.{gadget.name} by {style} in {kind}", partial(_real, kind, style, gadget)
 
 
-def _real(kind: str, style: str, module: str, name: str, texts: tuple[str, ...]) -> bytes:
-    return real_file(kind, STYLES[style](module, name, texts))
+def _real(kind: str, style: str, gadget: Gadget) -> bytes:
+    return real_file(kind, STYLES[style](gadget))
 
 
 def every_way_to_call() -> Iterator[Case]:
     """``os.system`` by each sort of instruction, in a real checkpoint and in a whole model."""
     for style in STYLES:
         for kind in ("checkpoint", "model"):
-            yield f"os.system by {style} in {kind}", partial(_real, kind, style, "os", "system", (COMMAND,))
+            yield f"os.system by {style} in {kind}", partial(_real, kind, style, SYSTEM)
 
 
 def in_every_container() -> Iterator[Case]:
     """``os.system`` in files that hold nothing else, and where nobody looks."""
-    gadget = by_global("os", "system", (COMMAND,))
+    gadget = SYSTEM.called
     yield "bare pickle of protocol 0", lambda: gadget + b"."
     yield "bare pickle of protocol 1", lambda: b"\x80\x01" + gadget + b"."
     for protocol in (2, 4, 5):
@@ -289,10 +218,7 @@ def in_every_container() -> Iterator[Case]:
     yield "alone in a zip", lambda: torch_file(whole(gadget), {})
     yield "alone in a zip of protocol 4", lambda: torch_file(whole(gadget, 4), {})
     yield "left on the stack before the weights", lambda: _in_pickle(lambda pickle: pickle[:2] + gadget + pickle[2:])
-    yield (
-        "left under a mark before the weights",
-        lambda: _in_pickle(lambda pickle: pickle[:2] + gadget + b"(" + pickle[2:]),
-    )
+    yield "left under a mark before the weights", lambda: _in_pickle(lambda old: old[:2] + gadget + b"(" + old[2:])
     yield "numbers left under a mark", lambda: _in_pickle(lambda pickle: pickle[:2] + b"K\x01(" + pickle[2:])
     yield "numbers left on the stack", lambda: _in_pickle(lambda pickle: pickle[:2] + b"K\x01" + pickle[2:])
     yield "second pickle after the STOP", lambda: _in_pickle(lambda pickle: pickle + whole(gadget))
@@ -320,7 +246,7 @@ def _tar() -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as file:
         for name in ("sys_info", "pickle", "storages", "tensors"):
-            data = whole(by_global("os", "system", (COMMAND,)))
+            data = whole(SYSTEM.called)
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
             file.addfile(entry, io.BytesIO(data))

@@ -30,8 +30,7 @@ from tests.hostile.building import (
     whole,
 )
 
-Change = Callable[[Any], None]
-"""Does something to a model before it is saved."""
+Change = Callable[[Any], None]  # what is done to a model before it is saved
 
 
 def _changed(name: str, change: Change) -> bytes:
@@ -93,7 +92,9 @@ MLP_CHANGES: dict[str, Change] = {
     "another known layer": lambda model: model.linear_relu_stack.__setitem__(1, nn.Dropout(0.0)),
     "a layer that changes nothing": lambda model: model.linear_relu_stack.__setitem__(1, nn.Sequential()),
     "layers of a Sequential in another order": lambda model: _reorder(model, ["1", "0", "2", "3", "4"]),
-    "parts of the model in another order": lambda model: _reorder_parts(model),
+    "parts of the model in another order": lambda model: setattr(
+        model, "_modules", dict(reversed(model._modules.items()))
+    ),
     "weights under dotted names": lambda model: _flatten_names(model),
     "a subclass of Tensor": lambda model: _set("extra", torch.nn.Buffer(torch.zeros(1)))(model),
     "a tensor with attributes": lambda model: setattr(model.linear_relu_stack[0].weight, "note", "x"),
@@ -113,8 +114,10 @@ CNN_CHANGES: dict[str, Change] = {
     "stride of MaxPool2d": _set("features.3.stride", 1),
     "ceil_mode of MaxPool2d": _set("features.3.ceil_mode", True),
     "p of Dropout": _set("classifier.1.p", 0.99),
-    "counter of BatchNorm as float": lambda model: _set_buffer(model.features[1], torch.tensor(1.5)),
-    "class of BatchNorm": lambda model: _swap_class(model.features[1], nn.BatchNorm1d),
+    "counter of BatchNorm as float": lambda model: model.features[1]._buffers.update(
+        num_batches_tracked=torch.tensor(1.5)
+    ),
+    "class of BatchNorm": lambda model: setattr(model.features[1], "__class__", nn.BatchNorm1d),
     "class of the pool": lambda model: model.features.__setitem__(3, nn.AvgPool2d(2)),
 }
 HOOKS = (
@@ -129,22 +132,10 @@ def _reorder(model: Any, order: list[str]) -> None:
     model.linear_relu_stack._modules = {name: layers[name] for name in order}
 
 
-def _reorder_parts(model: Any) -> None:
-    model._modules = dict(reversed(list(model._modules.items())))
-
-
 def _flatten_names(model: Any) -> None:
     """All parameters in the root, under the names that the state_dict has."""
     model._parameters = dict(model.named_parameters())
     model._modules = {}
-
-
-def _set_buffer(layer: nn.Module, value: torch.Tensor) -> None:
-    layer._buffers["num_batches_tracked"] = value
-
-
-def _swap_class(layer: nn.Module, kind: type[nn.Module]) -> None:
-    layer.__class__ = kind
 
 
 def changed_models() -> Iterator[Case]:

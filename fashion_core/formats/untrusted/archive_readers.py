@@ -16,19 +16,15 @@ from fashion_core.formats.untrusted.values import SavedTensor, Storage, are_size
 from fashion_core.formats.untrusted.zip_archive import Archive, Member
 
 MAX_PICKLE_BYTES = 1 << 20
-_ZIP_MEMBERS = frozenset(
-    {"data.pkl", "byteorder", "version", ".format_version", ".storage_alignment", ".data/serialization_id"}
-)
+_ZIP_MEMBERS = {"data.pkl", "byteorder", "version", ".format_version", ".storage_alignment", ".data/serialization_id"}
 _WEIGHTS = "data/weights/"
 _WEIGHTS_CONFIG = f"{_WEIGHTS}model_weights_config.json"
 _CONSTANTS_CONFIG = "data/constants/model_constants_config.json"
 _SAMPLES = "data/sample_inputs/model.pt"
-_PT2_MEMBERS = frozenset(
-    {
-        *(_WEIGHTS_CONFIG, _CONSTANTS_CONFIG, _SAMPLES, "models/model.json", "archive_format", "archive_version"),
-        *("byteorder", ".data/version", ".data/serialization_id"),
-    }
-)
+_PT2_MEMBERS = {
+    *(_WEIGHTS_CONFIG, _CONSTANTS_CONFIG, _SAMPLES, "models/model.json", "archive_format", "archive_version"),
+    *("byteorder", ".data/version", ".data/serialization_id"),
+}
 _DTYPES = {1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32", 8: "float64",
            12: "bool", 13: "bfloat16"}  # fmt: skip
 
@@ -44,9 +40,18 @@ def read_archive(path: Path, file: BinaryIO) -> SavedFile:
         archive.check_fingerprint(f"{root}.data/serialization_id")
     if "byteorder" in parts and archive.read(f"{root}byteorder", 10) != b"little":
         raise RefusedFileError("its numbers are big-endian; save it on a machine like this one")
-    if "archive_format" in parts:
-        return _saved_file(path, "pt2", archive, _read_program(archive, root, parts), parts, _PT2_MEMBERS, _WEIGHTS)
-    return _saved_file(path, "zip", archive, _read_pickle(archive, root), parts, _ZIP_MEMBERS, "data/")
+    container: Container = "pt2" if "archive_format" in parts else "zip"
+    pickle = _read_program(archive, root, parts) if container == "pt2" else _read_pickle(archive, root)
+    return SavedFile(
+        path=path,
+        container=container,
+        size=archive.file.seek(0, io.SEEK_END),
+        content=pickle.content,
+        names=pickle.names,
+        places=_places(container, parts, pickle.storages),
+        members=tuple((member.name, member.bytes) for member in archive.members.values()),
+        records=pickle.records,
+    )
 
 
 def _root(archive: Archive) -> str:
@@ -65,42 +70,24 @@ def _read_pickle(archive: Archive, root: str) -> Pickle:
     return pickle
 
 
-def _saved_file(
-    path: Path,
-    container: Container,
-    archive: Archive,
-    pickle: Pickle,
-    parts: Mapping[str, Member],
-    known: frozenset[str],
-    folder: str,
-) -> SavedFile:
+def _places(container: Container, parts: Mapping[str, Member], storages: Mapping[str, Storage]) -> dict[str, Place]:
     """Check that each storage is a member of its size, and that no member is anything else."""
-    expected = known | {f"{folder}{key}" for key in pickle.storages}
+    known, folder = (_PT2_MEMBERS, _WEIGHTS) if container == "pt2" else (_ZIP_MEMBERS, "data/")
+    expected = known | {f"{folder}{key}" for key in storages}
     for part in parts:
         if part not in expected:
             raise RefusedFileError(f"its zip archive holds {part}, which belongs to no tensor in it")
-    places = {key: _place(parts, f"{folder}{key}", storage) for key, storage in pickle.storages.items()}
+    places = {}
+    for key, storage in storages.items():
+        part, member = f"{folder}{key}", parts.get(f"{folder}{key}")
+        if member is None or member.bytes != storage.bytes:
+            raise RefusedFileError(f"the numbers in {part} are missing, or not of the size that its pickle says")
+        places[key] = Place(member.offset, member.bytes)
     # Torch writes storages by their keys, as numbers or (before 2.1) as texts: renamed ones stand out of order.
     keys = sorted(places, key=lambda key: places[key].offset)
     if keys not in (sorted(keys), sorted(keys, key=lambda key: (len(key), key))):
         raise RefusedFileError("the members of its zip archive are not in the order in which torch writes them")
-    return SavedFile(
-        path=path,
-        container=container,
-        size=archive.file.seek(0, io.SEEK_END),
-        content=pickle.content,
-        names=pickle.names,
-        places=places,
-        members=tuple((member.name, member.bytes) for member in archive.members.values()),
-        records=pickle.records,
-    )
-
-
-def _place(parts: Mapping[str, Member], part: str, storage: Storage) -> Place:
-    member = parts.get(part)
-    if member is None or member.bytes != storage.bytes:
-        raise RefusedFileError(f"the numbers in {part} are missing, or not of the size that its pickle says")
-    return Place(member.offset, member.bytes)
+    return places
 
 
 def _read_program(archive: Archive, root: str, parts: Mapping[str, Member]) -> Pickle:
@@ -137,7 +124,7 @@ def _tensor(described: Any) -> SavedTensor:
         key, pickled = described["path_name"], described["use_pickle"]
     except (KeyError, TypeError) as error:
         raise RefusedFileError("a tensor in it is not described as torch.export describes one") from error
-    is_view = are_sizes((offset,), shape, stride) and len(shape) == len(stride)
+    is_view = all(map(are_sizes, ((offset,), shape, stride))) and len(shape) == len(stride)
     if not isinstance(key, str) or pickled is not False or not is_view:
         raise RefusedFileError("a tensor in it is not described as torch.export describes one")
     view = SavedTensor(Storage(dtype, key, 0), offset, shape, stride)

@@ -9,20 +9,12 @@ import io
 import pickletools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from fashion_core.errors import RefusedFileError
-from fashion_core.formats.untrusted.values import (
-    ITEM_BYTES,
-    MAX_KEY,
-    Name,
-    Record,
-    SavedTensor,
-    Storage,
-    are_sizes,
-    count_nodes,
-)
+from fashion_core.formats.untrusted.values import MAX_KEY, Name, Record, SavedTensor, Storage, are_sizes, count_nodes
 
+T = TypeVar("T")
 MAX_OPCODES = 60_000
 MAX_NAMES = 1000
 """A ResNet-18 pickled whole takes 11,510 opcodes and refers to 30 names."""
@@ -30,20 +22,13 @@ MAX_NAMES = 1000
 
 @dataclass(frozen=True)
 class Pickle:
-    """What one pickle builds.
-
-    Attributes:
-        names: every name that it refers to.
-        storages: every storage that it refers to, by its key.
-        records: how many records it makes, whether or not they are part of the content.
-        end: the byte after its end.
-    """
+    """What one pickle builds, and all names and storages (by their keys) that it refers to."""
 
     content: Any
     names: frozenset[Name]
     storages: Mapping[str, Storage]
-    records: int
-    end: int
+    records: int  # that it makes, whether or not they are part of the content
+    end: int  # the byte after it
 
 
 def read_pickle(data: bytes, start: int = 0, most: int = MAX_OPCODES) -> Pickle:
@@ -103,8 +88,7 @@ class _Machine:
         self.memo[len(self.memo) if index is None else index] = self.stack[-1]
 
     def tuple_of(self, count: int) -> None:
-        items = [self.stack.pop() for _ in range(count)]
-        self.push(tuple(reversed(items)))
+        self.push(tuple([self.stack.pop() for _ in range(count)][::-1]))
 
     def append(self, items: list[Any]) -> None:
         target = self.stack[-1]
@@ -135,8 +119,7 @@ class _Machine:
         """Stand in for a call of a function or the making of an object: the same in torch's files."""
         if not isinstance(function, Name) or not isinstance(arguments, tuple):
             raise RefusedFileError("its pickle calls something that it made itself")
-        rebuild = REBUILT.get(str(function))
-        if rebuild:
+        if rebuild := REBUILT.get(str(function)):
             self.push(rebuild(*arguments))
         else:
             self.records += 1
@@ -165,9 +148,8 @@ _OPCODES: Mapping[str, Callable[[_Machine, Any], None]] = {
     "NONE": lambda machine, _: machine.push(None),
     "NEWTRUE": lambda machine, _: machine.push(True),
     "NEWFALSE": lambda machine, _: machine.push(False),
-    "EMPTY_LIST": lambda machine, _: machine.push([]),
+    **dict.fromkeys(("EMPTY_LIST", "EMPTY_SET"), lambda machine, _: machine.push([])),
     "EMPTY_DICT": lambda machine, _: machine.push({}),
-    "EMPTY_SET": lambda machine, _: machine.push([]),
     "EMPTY_TUPLE": lambda machine, _: machine.push(()),
     "MARK": lambda machine, _: machine.mark(),
     "TUPLE": lambda machine, _: machine.push(tuple(machine.since_mark())),
@@ -175,14 +157,12 @@ _OPCODES: Mapping[str, Callable[[_Machine, Any], None]] = {
     "TUPLE2": lambda machine, _: machine.tuple_of(2),
     "TUPLE3": lambda machine, _: machine.tuple_of(3),
     "APPEND": lambda machine, _: machine.append([machine.stack.pop()]),
-    "APPENDS": lambda machine, _: machine.append(machine.since_mark()),
-    "ADDITEMS": lambda machine, _: machine.append(machine.since_mark()),
+    **dict.fromkeys(("APPENDS", "ADDITEMS"), lambda machine, _: machine.append(machine.since_mark())),
     "SETITEM": lambda machine, _: machine.set_items([machine.stack.pop(-2), machine.stack.pop()]),
     "SETITEMS": lambda machine, _: machine.set_items(machine.since_mark()),
     "GLOBAL": lambda machine, names: machine.name(*names.split(" ", 1)),
     "STACK_GLOBAL": lambda machine, _: machine.name(machine.stack.pop(-2), machine.stack.pop()),
-    "REDUCE": lambda machine, _: machine.make(machine.stack.pop(), machine.stack.pop()),
-    "NEWOBJ": lambda machine, _: machine.make(machine.stack.pop(), machine.stack.pop()),
+    **dict.fromkeys(("REDUCE", "NEWOBJ"), lambda machine, _: machine.make(machine.stack.pop(), machine.stack.pop())),
     "BUILD": lambda machine, _: machine.build(machine.stack.pop()),
     "BINPERSID": lambda machine, _: machine.persistent(machine.stack.pop()),
 }
@@ -190,9 +170,7 @@ _OPCODES: Mapping[str, Callable[[_Machine, Any], None]] = {
 
 def _checked_key(key: Any) -> Any:
     """Take short texts and small numbers alone: their hashes can't be chosen so that a dict becomes slow."""
-    if isinstance(key, str) and len(key) <= MAX_KEY:
-        return key
-    if type(key) is int and abs(key) < 2**31:
+    if (isinstance(key, str) and len(key) <= MAX_KEY) or (type(key) is int and abs(key) < 2**31):
         return key
     raise RefusedFileError("a key in its pickle is neither a short text nor a small number")
 
@@ -205,18 +183,14 @@ _STORAGES = {
 
 
 def _saved_object(identity: Any) -> Name | Storage:
-    """Read a persistent id of torch: a storage, or (in files of torch before 1.6) a class with its source.
-
-    Raises ``RefusedFileError``.
-    """
+    """Read a persistent id of torch: a storage, or (in files of torch before 1.6) a class with its source."""
     if isinstance(identity, tuple) and len(identity) == 4 and identity[0] == "module" and isinstance(identity[1], Name):
         return identity[1]
     if not isinstance(identity, tuple) or len(identity) not in (5, 6) or identity[0] != "storage":
         raise RefusedFileError("its pickle refers to something outside it that is not a storage")
     _, kind, key, location, numel = identity[:5]
-    if identity[5:] not in ((), (None,)) or not isinstance(kind, Name) or not isinstance(location, str):
-        raise RefusedFileError("a storage in it is not described as torch describes one")
-    if not isinstance(key, str) or len(key) > MAX_KEY or not are_sizes((numel,)):
+    is_torchs = identity[5:] in ((), (None,)) and isinstance(kind, Name) and isinstance(location, str)
+    if not is_torchs or not isinstance(key, str) or len(key) > MAX_KEY or not are_sizes((numel,)):
         raise RefusedFileError("a storage in it is not described as torch describes one")
     if kind.module != "torch" or kind.name not in _STORAGES:
         raise RefusedFileError(f"it holds numbers of a type that can't be read here: {kind}")
@@ -227,7 +201,8 @@ def _tensor(
     storage: Any, offset: Any, shape: Any, stride: Any, _grad: Any = False, hooks: Any = None, flags: Any = None
 ) -> SavedTensor:
     """A view that lies inside its storage and repeats none of it."""
-    if not isinstance(storage, Storage) or not are_sizes((offset,), shape, stride) or len(shape) != len(stride):
+    is_view = all(map(are_sizes, ((offset,), shape, stride))) and len(shape) == len(stride)
+    if not isinstance(storage, Storage) or not is_view:
         raise RefusedFileError("a tensor in it is not described as torch describes one")
     if hooks:
         raise RefusedFileError("a tensor in it carries hooks")
@@ -251,36 +226,21 @@ def _ordered_dict(items: Any = ()) -> dict[Any, Any]:
     return {}
 
 
-def _default_dict(factory: Any = None) -> dict[Any, Any]:
-    if factory is not None and not isinstance(factory, Name):
-        raise ValueError("no factory")
-    return {}
-
-
-def _counter(counts: Any) -> Any:
-    """A ``Counter`` is what torch's MultiStepLR keeps its milestones in."""
-    if not isinstance(counts, dict):
-        raise ValueError("a counter of no dict")
-    return counts
-
-
-def _set(items: Any = ()) -> Any:
-    """Its items as they are: nothing is hashed or copied, so that no file can have it done a thousand times."""
-    if not isinstance(items, list | tuple):
-        raise ValueError("a set of no list")
-    return items
-
-
-def _size(items: Any = ()) -> tuple[int, ...]:
-    if not are_sizes(items):
-        raise ValueError("a shape of no sizes")
-    return tuple(items)
-
-
 def _device(kind: Any, index: Any = None) -> str:
     if not isinstance(kind, str) or len(kind) > MAX_KEY or not (index is None or are_sizes((index,))):
         raise ValueError("no device")
     return kind if index is None else f"{kind}:{index}"
+
+
+def _checked(is_torchs: bool, value: T) -> T:
+    if not is_torchs:
+        raise ValueError("arguments that torch would not pass")
+    return value
+
+
+def _set(items: Any = ()) -> Any:
+    """Its items as they are: nothing is hashed or copied, so that no file can have it done a thousand times."""
+    return _checked(isinstance(items, list | tuple), items)
 
 
 REBUILT: Mapping[str, Callable[..., Any]] = {
@@ -289,23 +249,17 @@ REBUILT: Mapping[str, Callable[..., Any]] = {
     "torch._utils._rebuild_parameter": _parameter,
     "torch._utils._rebuild_parameter_with_state": _parameter,
     "collections.OrderedDict": _ordered_dict,
-    "collections.defaultdict": _default_dict,
-    "collections.Counter": _counter,
+    "collections.defaultdict": lambda factory=None: _checked(factory is None or isinstance(factory, Name), {}),
+    "collections.Counter": lambda counts: _checked(isinstance(counts, dict), counts),  # the milestones of MultiStepLR
     "__builtin__.set": _set,
     "builtins.set": _set,
-    "torch.Size": _size,
+    "torch.Size": lambda items=(): _checked(are_sizes(items), items),
     "torch.device": _device,
 }
 """The few functions that saved models name in their pickles, and for each a function that only describes and checks.
 
 Each raises ``RefusedFileError``, ``ValueError`` or ``TypeError`` for arguments that torch would not pass.
 """
-PLAIN_NAMES = frozenset(
-    {
-        *REBUILT,
-        *(f"torch.{name}" for name in (*_STORAGES, *ITEM_BYTES)),
-        "__builtin__.dict",
-        "builtins.dict",
-    }
-)
+_DTYPE_NAMES = {f"torch.{name}" for pair in _STORAGES.items() for name in pair}
+PLAIN_NAMES = {*REBUILT, *_DTYPE_NAMES, "__builtin__.dict", "builtins.dict"}
 """The names that tensors and plain containers need: none of them is called."""

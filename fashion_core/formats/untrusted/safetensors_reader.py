@@ -15,15 +15,13 @@ from fashion_core.errors import RefusedFileError
 from fashion_core.formats.untrusted.saved_file import Place, SavedFile, check_count
 from fashion_core.formats.untrusted.values import SavedTensor, Storage, are_sizes, parse_json
 
-OURS = "fashion_core."
-"""What the keys begin with that this app writes into the metadata."""
+OURS = "fashion_core."  # what the keys begin with that this app writes into the metadata
 _MAX_HEADER_BYTES = 1 << 20
 _DTYPES = {"F32": "float32", "F64": "float64", "F16": "float16", "BF16": "bfloat16", "I64": "int64",
            "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool"}  # fmt: skip
 
 
 def read_safetensors(path: Path, file: BinaryIO) -> SavedFile:
-    """Read the header of a safetensors file. Raises ``RefusedFileError``."""
     file.seek(0)
     (header_bytes,) = struct.unpack("<Q", file.read(8))
     if header_bytes > _MAX_HEADER_BYTES:
@@ -37,11 +35,10 @@ def read_safetensors(path: Path, file: BinaryIO) -> SavedFile:
     ours = {key.removeprefix(OURS): value for key, value in metadata.items() if key.startswith(OURS)}
     if ours and "sha256" not in ours:
         raise RefusedFileError("its checksum is missing: it was changed or damaged")
-    size = file.seek(0, io.SEEK_END)
     return SavedFile(
         path=path,
         container="safetensors",
-        size=size,
+        size=(size := file.seek(0, io.SEEK_END)),
         content=content,
         names=frozenset(),
         places=_places(header, content, 8 + header_bytes, size),

@@ -2,7 +2,8 @@
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -24,42 +25,24 @@ _LONGEST_NUMBER = 40
 
 @dataclass(frozen=True)
 class Place:
-    """Where the bytes of one storage are in the file."""
-
     offset: int
     bytes: int
 
 
 @dataclass(frozen=True)
 class SavedFile:
-    """A file that passed the first two stages.
-
-    Attributes:
-        size: of the file, in bytes.
-        content: dicts, lists, plain values, ``Record``, and ``SavedTensor`` for each tensor.
-        names: every class or function that its pickle refers to.
-        places: where the numbers of each storage are, by the storage's key.
-        members: name and bytes of each part of the container.
-        metadata: the texts that this app wrote into a safetensors file beside its tensors.
-        checksum: a description and the SHA-256 of it and the numbers, where the container has none for each part.
-        records: how many records its pickle makes, whether or not they are part of the content.
-    """
+    """A file that passed the first two stages."""
 
     path: Path
     container: Container
-    size: int
-    content: Any
-    names: frozenset[Name]
-    places: Mapping[str, Place]
-    members: tuple[tuple[str, int], ...]
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    checksum: tuple[bytes, str] | None = None
-    records: int = 0
-
-    @property
-    def has_checksum(self) -> bool:
-        """Whether a changed bit in its numbers would be noticed."""
-        return self.container in ("zip", "pt2") or self.checksum is not None
+    size: int  # in bytes
+    content: Any  # dicts, lists, plain values, ``Record``, and ``SavedTensor`` for each tensor
+    names: frozenset[Name]  # every class or function that its pickle refers to
+    places: Mapping[str, Place]  # of the numbers of each storage, by its key
+    members: tuple[tuple[str, int], ...]  # name and bytes of each part of the container
+    metadata: Mapping[str, str] = field(default_factory=dict)  # what this app wrote into a safetensors file
+    checksum: tuple[bytes, str] | None = None  # a description and the SHA-256 of it and the numbers, if no part has one
+    records: int = 0  # that its pickle makes, whether or not they are part of the content
 
     def check_numbers(self) -> None:
         """Read the whole file and compare its checksums. Raises ``RefusedFileError`` or ``DiskError``."""
@@ -67,18 +50,12 @@ class SavedFile:
             if self.container in ("zip", "pt2"):
                 archive = Archive(file)
                 for name, _ in self.members:
-                    archive.check(name)
+                    deque(archive.chunks(name), maxlen=0)  # to the end, where its checksum is compared
             elif self.checksum:
                 described, expected = self.checksum
-                if checksum_of(described, self._all_numbers()) != expected:
+                file.seek(self.size - sum(place.bytes for place in self.places.values()))  # which fill the file's end
+                if checksum_of(described, iter(lambda: file.read(_CHUNK), b"")) != expected:
                     raise ChangedFileError("its checksum differs: it was changed or damaged")
-
-    def _all_numbers(self) -> Iterator[bytes]:
-        with self.path.open("rb") as file:
-            for place in sorted(self.places.values(), key=lambda place: place.offset):
-                file.seek(place.offset)
-                for start in range(0, place.bytes, _CHUNK):
-                    yield file.read(min(_CHUNK, place.bytes - start))
 
     def span(self, tensor: SavedTensor) -> bytearray:
         """Read the bytes from the tensor's first element to its last. Raises ``RefusedFileError`` or ``DiskError``."""
@@ -102,9 +79,8 @@ class SavedFile:
 
     def number_under(self, key: str) -> float | None:
         """A finite number under this key, or as text in the metadata of a safetensors file of this app; else None."""
-        value = self.content.get(key) if isinstance(self.content, dict) else None
-        if self.container == "safetensors":
-            value = self.metadata.get(key)
+        holder = self.metadata if self.container == "safetensors" else self.content
+        value = holder.get(key) if isinstance(holder, dict) else None
         if isinstance(value, SavedTensor) and value.numel == 1:
             value = self.numbers(value).item()
         if not isinstance(value, int | float | str) or (isinstance(value, str) and len(value) > _LONGEST_NUMBER):
@@ -122,7 +98,6 @@ class SavedFile:
 
 
 def checksum_of(described: bytes, chunks: Iterable[bytes | memoryview]) -> str:
-    """The SHA-256 of a description and the numbers that follow it, in hexadecimal."""
     digest = hashlib.sha256(described)
     for chunk in chunks:
         digest.update(chunk)

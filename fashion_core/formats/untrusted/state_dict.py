@@ -1,7 +1,4 @@
-"""Find the weights in a saved file from anyone, and the known model that they fit; without torch.
-
-A ``Layer`` is how a module looks when torch pickles it, so that a file can be judged without torch.
-"""
+"""Find the weights in a saved file from anyone, and the known model that they fit; without torch."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,8 +15,7 @@ WEIGHT_KEYS = ("model_state_dict", "state_dict", "model")
 """Where a checkpoint of this app, of Lightning or of anyone else keeps its weights."""
 COUNTER = "num_batches_tracked"
 STATISTICS = ("running_mean", "running_var")
-BUFFERS = (*STATISTICS, COUNTER)
-"""The buffers of a batch norm, which no optimizer learns."""
+BUFFERS = (*STATISTICS, COUNTER)  # of a batch norm, which no optimizer learns
 _PREFIXES = ("module.", "_orig_mod.", "model.")
 _MOST_PREFIXES = 4
 _OTHER_OPTIONS = ("amsgrad", "nesterov", "dampening", "maximize", "differentiable")
@@ -29,10 +25,7 @@ _NN = "torch.nn.modules"
 
 @dataclass(frozen=True)
 class Layer:
-    """A module: its class, its plain attributes, the shapes of its parameters and buffers, and the modules inside.
-
-    A parameter that it could have and does not is None, as in torch.
-    """
+    """A module as torch pickles it; a parameter that it could have and does not is None."""
 
     kind: str
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -116,19 +109,13 @@ def _cnn() -> Layer:
 
 
 def _block(inputs: int, outputs: int) -> Layer:
-    """torchvision's ``BasicBlock``."""
     stride = 1 if inputs == outputs else 2
-    layers = {
-        "conv1": _conv(inputs, outputs, 3, stride),
-        "bn1": _norm(outputs),
-        "relu": _relu(inplace=True),
-        "conv2": _conv(outputs, outputs, 3),
-        "bn2": _norm(outputs),
-    }
-    if inputs == outputs:
-        return Layer("torchvision.models.resnet.BasicBlock", {"downsample": None, "stride": 1}, layers=layers)
-    layers["downsample"] = _sequential(_conv(inputs, outputs, 1, stride), _norm(outputs))
-    return Layer("torchvision.models.resnet.BasicBlock", {"stride": stride}, layers=layers)
+    layers = {"conv1": _conv(inputs, outputs, 3, stride), "bn1": _norm(outputs), "relu": _relu(inplace=True)}
+    layers |= {"conv2": _conv(outputs, outputs, 3), "bn2": _norm(outputs)}
+    if stride == 2:
+        layers["downsample"] = _sequential(_conv(inputs, outputs, 1, stride), _norm(outputs))
+    settings = {"stride": 2} if stride == 2 else {"downsample": None, "stride": 1}
+    return Layer("torchvision.models.resnet.BasicBlock", settings, layers=layers)
 
 
 def _resnet18() -> Layer:
@@ -144,7 +131,6 @@ def _resnet18() -> Layer:
 BLUEPRINTS: Mapping[str, Layer] = {"mlp": _mlp(), "cnn": _cnn(), "resnet18": _resnet18()}
 """The models by the names that ``TrainConfig.model`` knows; ``models`` builds them."""
 KNOWN = {name: blueprint.shapes() for name, blueprint in BLUEPRINTS.items()}
-"""The state_dict of each: names and shapes."""
 
 
 def model_of_class(name: Name) -> str | None:
@@ -156,18 +142,29 @@ def model_of_class(name: Name) -> str | None:
 
 @dataclass(frozen=True)
 class Weights:
-    """A state_dict found in a file: its tensors under their names in the model, and how it was found.
-
-    Attributes:
-        model: the known model that names and shapes fit, or None.
-        root: the record of the whole model, where the file holds one.
-        prefix: what every name began with.
-    """
+    """A state_dict found in a file: its tensors under their names in the model, and how it was found."""
 
     tensors: StateDict
-    model: str | None
-    root: Record | None
-    prefix: str
+    model: str | None  # the known model that names and shapes fit
+    root: Record | None  # the whole model, where the file holds one
+    prefix: str  # what every name began with
+
+    @property
+    def parameters(self) -> int:
+        """Count the numbers that can be learned."""
+        return sum(tensor.numel for name, tensor in self.tensors.items() if not name.endswith(BUFFERS))
+
+    def differences(self) -> tuple[str, list[str]]:
+        """The known model that shares most names and shapes, and how these tensors differ from it, in phrases."""
+        found = {name: tensor.shape for name, tensor in self.tensors.items()}
+        model = max(KNOWN, key=lambda name: (len(found.items() & KNOWN[name].items()), -len(KNOWN[name])))
+        known = KNOWN[model]
+        differing = [name for name in known if name in found and found[name] != known[name]]
+        return model, [
+            *(f"{name} is missing" for name in known if name not in found),
+            *(f"{name} is not in {model}" for name in found if name not in known),
+            *(f"{name} is {_shape(found[name])} where {model} has {_shape(known[name])}" for name in differing),
+        ]
 
 
 def find_weights(content: Any) -> Weights:
@@ -195,10 +192,7 @@ def _locate(content: Any) -> tuple[Record | None, StateDict]:
 
 
 def _module_state(record: Record, prefix: str = "") -> StateDict:
-    """The state_dict of a pickled module: parameters, persistent buffers, and those of its children.
-
-    Raises ``RefusedFileError`` if it is not built as ``torch.nn.Module`` builds one.
-    """
+    """The state_dict of a pickled module: parameters, persistent buffers, and those of its children."""
     own = {**_part(record, "_parameters"), **_part(record, "_buffers")}
     passing = record.state.get("_non_persistent_buffers_set") or ()
     if not isinstance(passing, list | tuple) or not all(isinstance(name, str) for name in passing):
@@ -232,8 +226,7 @@ def optimizer_state(content: Any) -> dict[str, Any] | None:
     if not isinstance(content, dict):
         return None
     several = content.get("optimizer_states")
-    first = several[0] if isinstance(several, list) and several else None
-    state = content.get("optimizer_state_dict", first)
+    state = content.get("optimizer_state_dict", several[0] if isinstance(several, list) and several else None)
     return state if isinstance(state, dict) and isinstance(state.get("param_groups"), list) else None
 
 
@@ -247,22 +240,6 @@ def optimizer_name(group: Mapping[str, Any]) -> str:
     if "amsgrad" in group:
         return "adamw" if group.get("decoupled_weight_decay") else "adam"
     return "sgd" if "nesterov" in group else "unknown"
-
-
-def differences(tensors: StateDict) -> tuple[str, list[str]]:
-    """The known model that shares most names and shapes with these tensors, and how they differ from it, in phrases."""
-    found = {name: tensor.shape for name, tensor in tensors.items()}
-    model = max(KNOWN, key=lambda name: (len(found.items() & KNOWN[name].items()), -len(KNOWN[name])))
-    known = KNOWN[model]
-    return model, [
-        *(f"{name} is missing" for name in known if name not in found),
-        *(f"{name} is not in {model}" for name in found if name not in known),
-        *(
-            f"{name} is {_shape(found[name])} where {model} has {_shape(known[name])}"
-            for name in known
-            if name in found and found[name] != known[name]
-        ),
-    ]
 
 
 def _shape(shape: Shape) -> str:

@@ -20,7 +20,6 @@ from fashion_core.formats.untrusted.state_dict import (
     Layer,
     Shape,
     Weights,
-    differences,
     find_weights,
     layers_of,
     model_of_class,
@@ -30,8 +29,7 @@ from fashion_core.formats.untrusted.state_dict import (
 from fashion_core.formats.untrusted.values import MAX_KEY, Name, Record, SavedTensor, tensors_in
 from fashion_core.runs.schema import Environment
 
-WEIGHT_DTYPES = frozenset({"float32", "float16", "bfloat16"})
-"""What becomes float32 without a change of any number."""
+_WEIGHT_DTYPES = {"float32", "float16", "bfloat16"}  # what becomes float32 without a change of any number
 OWN_KEYS = ("run", "config", "environment", "measured")
 """What a checkpoint of this app carries beside the tutorial's four keys, for an exact resume."""
 _LAYERS = {layer.kind for model in BLUEPRINTS.values() for _, layer in model.named_layers()}
@@ -47,21 +45,6 @@ def check(file: SavedFile) -> tuple[str, Weights]:
 
     Raises ``RefusedFileError`` with the first reason against it.
     """
-    _check_names(file)
-    weights = find_weights(file.content)
-    if file.records != (len(_records_in(weights.root)) if weights.root else 0):
-        raise RefusedFileError("it makes objects that are not part of a model's weights; save the state_dict alone")
-    model = _check_fits(weights)
-    blueprint = BLUEPRINTS[model]
-    if weights.root is not None:
-        _check_module(weights.root, blueprint, str(weights.root.name))
-    state = optimizer_state(file.content)
-    if state is not None:
-        _check_optimizer(state, list(blueprint.shapes(buffers=False).values()))
-    return model, weights
-
-
-def _check_names(file: SavedFile) -> None:
     refused = sorted(str(name) for name in file.names if str(name) not in _ALLOWED and model_of_class(name) is None)
     if refused:
         more = f" and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
@@ -69,6 +52,15 @@ def _check_names(file: SavedFile) -> None:
             f"it refers to {', '.join(refused[:_SHOWN])}{more}, which no saved weights need; save the state_dict alone",
             tuple(refused),
         )
+    weights = find_weights(file.content)
+    if file.records != (len(_records_in(weights.root)) if weights.root else 0):
+        raise RefusedFileError("it makes objects that are not part of a model's weights; save the state_dict alone")
+    model = _check_fits(weights)
+    if weights.root is not None:
+        _check_module(weights.root, BLUEPRINTS[model], str(weights.root.name))
+    if (state := optimizer_state(file.content)) is not None:
+        _check_optimizer(state, list(BLUEPRINTS[model].shapes(buffers=False).values()))
+    return model, weights
 
 
 def _records_in(record: Record) -> set[int]:
@@ -79,7 +71,7 @@ def _records_in(record: Record) -> set[int]:
 def _check_fits(weights: Weights) -> str:
     """Return the model that the weights fit. Raises ``RefusedFileError`` that says which layers differ, and how."""
     if weights.model is None:
-        nearest, found = differences(weights.tensors)
+        nearest, found = weights.differences()
         more = f", and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         raise RefusedFileError(f"its layers are not those of {nearest}: {'; '.join(found[:_SHOWN])}{more}")
     if weights.root is not None and model_of_class(weights.root.name) != weights.model:
@@ -88,17 +80,14 @@ def _check_fits(weights: Weights) -> str:
             "save the state_dict instead"
         )
     for name, tensor in weights.tensors.items():
-        ours = "int64" if name.endswith(COUNTER) else "float32"
-        if tensor.dtype not in ({ours} if ours == "int64" else WEIGHT_DTYPES):
+        ours, allowed = ("int64", {"int64"}) if name.endswith(COUNTER) else ("float32", _WEIGHT_DTYPES)
+        if tensor.dtype not in allowed:
             raise RefusedFileError(f"{name} is {tensor.dtype}, which can't become {ours} without losing digits")
     return weights.model
 
 
 def _check_module(record: Record, ours: Layer, where: str) -> None:
-    """Check that a pickled module is built like ours and carries nothing else.
-
-    Raises ``RefusedFileError``: another class or setting, a replaced method, a hook, an attribute of its own.
-    """
+    """Refuse another class or setting, a replaced method, a hook, an attribute of its own."""
     state = record.state
     if not isinstance(state, dict) or record.arguments or record.items:
         raise RefusedFileError(f"{where} is not pickled as torch pickles a module")
@@ -161,16 +150,12 @@ def _check_optimizer(state: Mapping[str, Any], parameters: list[Shape]) -> None:
         if key != "params":
             _check_setting(str(key), value)
     expected = _SLOTS.get(optimizer_name(groups[0]))
-    if expected and "betas" in groups[0]:
-        _check_betas(groups[0]["betas"], groups[0].get("eps"))
+    if expected and "betas" in groups[0]:  # torch accepts any values, and fails on the first step
+        betas, eps = groups[0]["betas"], groups[0].get("eps")
+        numbers = [*betas, eps] if isinstance(betas, list | tuple) and len(betas) == 2 else [None]
+        if not all(isinstance(number, float) and 0 <= number < 1 for number in numbers):
+            raise RefusedFileError("its optimizer's betas and eps are not numbers from 0 to 1")
     _check_slots(state.get("state"), parameters, expected)
-
-
-def _check_betas(betas: Any, eps: Any) -> None:
-    """Torch accepts any values, and fails on the first step."""
-    numbers = [*betas, eps] if isinstance(betas, list | tuple) and len(betas) == 2 else [None]
-    if not all(isinstance(number, float) and 0 <= number < 1 for number in numbers):
-        raise RefusedFileError("its optimizer's betas and eps are not numbers from 0 to 1")
 
 
 def _check_slots(slots: Any, parameters: list[Shape], expected: frozenset[str] | None) -> None:
@@ -195,7 +180,7 @@ def _check_slot(key: str, value: Any, parameter: Shape, exact: bool) -> None:
             raise RefusedFileError(f"its optimizer's {key} is not a tensor")
     elif (exact and value.shape != (() if key == "step" else parameter)) or value.shape not in ((), parameter):
         raise RefusedFileError(f"its optimizer's {key} has a different shape from its parameter")
-    elif value.shape == parameter and value.dtype not in WEIGHT_DTYPES:
+    elif value.shape == parameter and value.dtype not in _WEIGHT_DTYPES:
         raise RefusedFileError(f"its optimizer's {key} is {value.dtype}, which can't become float32")
 
 
@@ -215,14 +200,10 @@ def _is_plain(value: Any) -> bool:
 
 
 def check_finite(file: SavedFile, weights: Weights) -> None:
-    """Check the numbers of the weights and of the optimizer's state.
-
-    Raises ``RefusedFileError`` that names what is nan or infinite, or ``DiskError``.
-    """
+    """Refuse weights or an optimizer's state that are nan or infinite. Raises ``RefusedFileError``, ``DiskError``."""
     state = [("its optimizer's state", tensor) for tensor in tensors_in(optimizer_state(file.content))]
     for name, tensor in [*weights.tensors.items(), *state]:
-        bad = tensor.numel - int(np.isfinite(file.numbers(tensor)).sum()) if tensor.numel else 0
-        if bad:
+        if bad := tensor.numel - int(np.isfinite(file.numbers(tensor)).sum()) if tensor.numel else 0:
             raise RefusedFileError(f"{name} holds {bad:,} numbers that are nan or infinite")
 
 

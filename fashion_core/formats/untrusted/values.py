@@ -65,7 +65,6 @@ class SavedTensor:
 
     @property
     def dtype(self) -> str:
-        """Torch's name of it, such as ``float32``."""
         return self.storage.dtype
 
     @property
@@ -129,10 +128,6 @@ def tensors_in(content: Any) -> Iterator[SavedTensor]:
         waiting.extend(_children(value))
 
 
-_HOLDERS = (SavedTensor, Record, dict, list, tuple)
-"""What may hold a tensor; of other values, which may be many thousand, no names are made."""
-
-
 def named_tensors(content: Any, prefix: str = "") -> Iterator[tuple[str, SavedTensor]]:
     """Yield each tensor with the keys that lead to it, joined by dots; layers of a pickled module by their names."""
     if isinstance(content, SavedTensor):
@@ -142,16 +137,14 @@ def named_tensors(content: Any, prefix: str = "") -> Iterator[tuple[str, SavedTe
             yield from named_tensors(content.state.get(part), prefix)
     elif isinstance(content, dict | list | tuple):
         for key, value in content.items() if isinstance(content, dict) else enumerate(content):
-            if value and isinstance(value, _HOLDERS):
+            if value and isinstance(value, (SavedTensor, Record, dict, list, tuple)):  # others may be thousands
                 yield from named_tensors(value, joined(prefix, key))
 
 
-def are_sizes(*groups: Any) -> bool:
-    """Whether each is a tuple of at most 16 whole numbers that may count elements of a tensor."""
-    return all(
-        isinstance(group, tuple) and len(group) <= 16 and all(type(size) is int and 0 <= size < 2**48 for size in group)
-        for group in groups
-    )
+def are_sizes(group: Any) -> bool:
+    """Whether it is a tuple of at most 16 whole numbers that may count elements of a tensor."""
+    is_short = isinstance(group, tuple) and len(group) <= 16
+    return is_short and all(type(size) is int and 0 <= size < 2**48 for size in group)
 
 
 def parse_json(data: bytes) -> dict[str, Any]:

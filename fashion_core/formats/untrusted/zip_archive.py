@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import BinaryIO
 
 from fashion_core.errors import ChangedFileError, RefusedFileError
@@ -25,15 +26,15 @@ _LOCAL = struct.Struct("<4s5H3L2H")
 _DESCRIPTOR_BYTES = 24
 """The most that may follow a member: its checksum and sizes once more."""
 _ENCRYPTED = 0x2041
-_CHANGED = "the checksum of its member {} differs: it was changed, damaged or never written"
 _UNREADABLE = (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError, OverflowError)
 
 
 @dataclass(frozen=True)
 class Member:
-    """One file in the archive: its name, where its bytes are, and the CRC-32 they should have."""
+    """One file in the archive: its name, where its header and its bytes are, and the CRC-32 they should have."""
 
     name: str
+    start: int
     offset: int
     bytes: int
     crc: int
@@ -42,8 +43,8 @@ class Member:
 class Archive:
     """An archive with stored members, one of each name, side by side from the first byte to the directory.
 
-    Raises ``RefusedFileError`` if it is anything else. Opening it reads only the directory; ``read`` and ``check``
-    compare the CRC, so a changed bit in a member's bytes never goes unnoticed.
+    Raises ``RefusedFileError`` if it is anything else. Opening it reads only the directory; reading a member compares
+    the CRC, so a changed bit in its bytes never goes unnoticed.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -51,33 +52,39 @@ class Archive:
         _check_directory(file)
         try:
             with zipfile.ZipFile(file) as directory:
-                entries = directory.infolist()
                 directory_start = directory.start_dir
-            found = [_member(file, entry, directory_start) for entry in entries]
+                found = [_member(file, entry, directory_start) for entry in directory.infolist()]
         except _UNREADABLE as error:
             raise RefusedFileError("its zip archive is damaged or not of the kind that torch writes") from error
         self.members = {member.name: member for member in found}
         if len(self.members) != len(found):
             raise RefusedFileError("its zip archive holds two members of the same name")
-        _check_side_by_side(entries, found, directory_start)
+        _check_side_by_side(found, directory_start)
 
     def read(self, name: str, limit: int) -> bytes:
         """Read a small member. Raises ``RefusedFileError`` if it is absent or too large, or its CRC differs."""
-        member = self.member(name)
-        if member.bytes > limit:
+        member = self.members.get(name)
+        if member and member.bytes > limit:
             raise RefusedFileError(f"its member {name} has {member.bytes:,} bytes; at most {limit:,} are allowed")
-        data = b"".join(self._chunks(member))
-        if zlib.crc32(data) != member.crc:
-            raise ChangedFileError(_CHANGED.format(name))
-        return data
+        return b"".join(self.chunks(name))
 
-    def check(self, name: str) -> None:
-        """Read a member of any size and compare its CRC. Raises ``RefusedFileError``."""
-        member, crc = self.member(name), 0
-        for chunk in self._chunks(member):
-            crc = zlib.crc32(chunk, crc)
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """Read a member of any size; its CRC is compared at the end. Raises ``RefusedFileError``."""
+        if name not in self.members:
+            raise RefusedFileError(f"its zip archive has no member {name}")
+        member = self.members[name]
+        self.file.seek(member.offset)
+        left, crc = member.bytes, 0
+        while left:
+            chunk = self.file.read(min(left, _CHUNK))
+            if not chunk:
+                raise RefusedFileError("it ends before its zip archive does")
+            left, crc = left - len(chunk), zlib.crc32(chunk, crc)
+            yield chunk
         if crc != member.crc:
-            raise ChangedFileError(_CHANGED.format(name))
+            raise ChangedFileError(
+                f"the checksum of its member {name} differs: it was changed, damaged or never written"
+            )
 
     def check_fingerprint(self, name: str) -> None:
         """Compare the CRCs of all members, in their order, with what torch wrote about them in a last member.
@@ -92,22 +99,6 @@ class Archive:
             combined ^= (member.crc + 0x9E3779B9 + (combined << 6) + (combined >> 2)) & (2**64 - 1)
         if self.read(name, 40)[20:] != f"{combined:020}".encode():
             raise RefusedFileError("its members are not those that torch wrote together: one was changed or moved")
-
-    def member(self, name: str) -> Member:
-        """Raises ``RefusedFileError`` if there is none of this name."""
-        if name not in self.members:
-            raise RefusedFileError(f"its zip archive has no member {name}")
-        return self.members[name]
-
-    def _chunks(self, member: Member) -> Iterator[bytes]:
-        self.file.seek(member.offset)
-        left = member.bytes
-        while left:
-            chunk = self.file.read(min(left, _CHUNK))
-            if not chunk:
-                raise RefusedFileError("it ends before its zip archive does")
-            left -= len(chunk)
-            yield chunk
 
 
 def _check_directory(file: BinaryIO) -> None:
@@ -131,7 +122,7 @@ def _declared(file: BinaryIO) -> tuple[int, int]:
     if len(end) < _END.size or not end.startswith(b"PK\x05\x06") or end[-2:] != b"\0\0":
         raise RefusedFileError("its zip archive is cut off, or has data after it")
     if not tail[-_END.size - _END64_LOCATOR.size :].startswith(b"PK\x06\x07"):
-        _, disk, first_disk, _, _, size, _, _ = _END.unpack(end)
+        _, disk, first_disk, _, _, size, *_ = _END.unpack(end)
         if disk or first_disk:
             raise RefusedFileError("its zip archive is part of a larger one")
         return size, _END.size
@@ -147,24 +138,21 @@ def _member(file: BinaryIO, entry: zipfile.ZipInfo, directory_start: int) -> Mem
     if not 0 <= entry.header_offset < directory_start:
         raise ValueError("outside the file")
     file.seek(entry.header_offset)
-    header = file.read(_LOCAL.size)
-    signature, _, flags, method, _, _, _, _, _, name_bytes, extra_bytes = _LOCAL.unpack(header)
+    signature, _, flags, method, *_, name_bytes, extra_bytes = _LOCAL.unpack(file.read(_LOCAL.size))
     name = file.read(name_bytes).decode("utf-8")
     if signature != ZIP_START or name != entry.orig_filename or name != entry.filename or method:
         raise ValueError("header and directory disagree")
     if (flags | entry.flag_bits) & _ENCRYPTED or entry.is_dir() or not name.isprintable() or "\\" in name:
         raise ValueError("not a member that torch writes")
-    return Member(name, entry.header_offset + _LOCAL.size + name_bytes + extra_bytes, entry.file_size, entry.CRC)
+    start = entry.header_offset
+    return Member(name, start, start + _LOCAL.size + name_bytes + extra_bytes, entry.file_size, entry.CRC)
 
 
-def _check_side_by_side(entries: list[zipfile.ZipInfo], members: list[Member], directory_start: int) -> None:
-    starts = sorted(
-        (entry.header_offset, member.offset + member.bytes) for entry, member in zip(entries, members, strict=True)
-    )
-    if not starts or starts[0][0] != 0:
+def _check_side_by_side(members: list[Member], directory_start: int) -> None:
+    spans = sorted((member.start, member.offset + member.bytes) for member in members)
+    if not spans or spans[0][0] != 0:
         raise RefusedFileError("there is data before its zip archive")
-    next_starts = [*(start for start, _ in starts[1:]), directory_start]
-    gaps = [start - end for start, (_, end) in zip(next_starts, starts, strict=True)]
+    gaps = [start - end for (_, end), (start, _) in pairwise([*spans, (directory_start, 0)])]
     if min(gaps) < 0:
         raise RefusedFileError("members of its zip archive overlap")
     if max(gaps) > _DESCRIPTOR_BYTES:
