@@ -192,20 +192,17 @@ FILES = {"model_weights.pth": "last", "model.pth": "last", "model_save/1": "last
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_file_of_the_lesson_gives_the_same_outputs(theirs: Path, name: str) -> None:
-    outputs = torch.load(theirs / "outputs")
-    loaded = load(theirs / name)
-    assert torch.equal(logits_of(loaded.model, outputs["images"]), outputs[FILES[name]])
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_file_of_the_lesson_becomes_a_run_with_the_same_outputs(store: RunStore, theirs: Path, name: str) -> None:
+def test_file_of_the_lesson_gives_the_same_outputs_as_it_is_and_as_a_run(
+    store: RunStore, theirs: Path, name: str
+) -> None:
     outputs = torch.load(theirs / "outputs")
     run = import_file(store, theirs / name, name, {})
     (epoch,) = run.epochs_saved()
     model = build_model(run.record.config.model, seed=0)
     model.load_state_dict(save.load_checkpoint(run.checkpoint_path(epoch))["model_state_dict"])
-    assert torch.equal(logits_of(model, outputs["images"]), outputs[FILES[name]])
+    for found in (load(theirs / name).model, model):
+        assert torch.equal(logits_of(found, outputs["images"]), outputs[FILES[name]])
+    json.dumps(inspect(theirs / name).tree, allow_nan=False)
 
 
 def test_checkpoint_of_the_lesson_keeps_epoch_loss_and_optimizer(theirs: Path) -> None:
@@ -219,10 +216,6 @@ def test_whole_model_of_the_lesson_has_the_class_of_its_script(theirs: Path) -> 
     found = inspect(theirs / "model.pth")
     assert (found.format, found.model, found.model_class) == ("model", "mlp", "__main__.NeuralNetwork")
     assert found.refusal is None
-
-
-def expected_of(run: Run, epoch: int) -> Tensor:
-    return logits_of(load(run.checkpoint_path(epoch)).model)
 
 
 TODAY = LOAD_MODEL.replace("'model.pth'", "'model.pth', weights_only=False")
@@ -259,17 +252,16 @@ def theirs_with_ours(folder_of_ours: Path) -> dict[str, Any]:
     torch.save(IMAGES, folder_of_ours / "images")
     loading = "".join(f"{code}\nfound[{name!r}] = logits_of(model)\n" for name, code in THEIR_LOADING.items())
     code = f"{TUTORIAL}\nimages, found = torch.load('images'), {{}}\n{loading}\n{LOAD_CHECKPOINT}\n{GO_ON}"
-    script(
-        f"{code}\nfound |= {{'loss_last': loss_last, 'loss_now': loss_now}}\ntorch.save(found, 'found')", folder_of_ours
-    )
+    saving = "found |= {'loss_last': loss_last, 'loss_now': loss_now}\ntorch.save(found, 'found')"
+    script(f"{code}\n{saving}", folder_of_ours)
     found: dict[str, Any] = torch.load(folder_of_ours / "found")
     return found
 
 
 @pytest.mark.parametrize("way", THEIR_LOADING)
 def test_plain_pytorch_computes_the_same_with_our_file(ours: Run, theirs_with_ours: dict[str, Any], way: str) -> None:
-    last = way in ("the lesson, weights", "the lesson, whole model")
-    assert torch.equal(theirs_with_ours[way], expected_of(ours, 1 if last else 0))
+    epoch = 1 if way in ("the lesson, weights", "the lesson, whole model") else 0
+    assert torch.equal(theirs_with_ours[way], logits_of(load(ours.checkpoint_path(epoch)).model))
 
 
 def test_lessons_code_goes_on_from_our_checkpoint(ours: Run, theirs_with_ours: dict[str, Any]) -> None:
@@ -309,7 +301,6 @@ def full_checkpoint(model: nn.Module) -> dict[str, Any]:
 
 
 def lightning(model: nn.Module) -> dict[str, Any]:
-    full = full_checkpoint(model)
     return {
         "epoch": 3,
         "global_step": 4,
@@ -317,7 +308,7 @@ def lightning(model: nn.Module) -> dict[str, Any]:
         "state_dict": prefixed("model.", model),
         "loops": {"fit_loop": {"state_dict": {}}},
         "callbacks": {"ModelCheckpoint{'monitor': None}": {"best_model_path": "/home/x/a.ckpt"}},
-        "optimizer_states": [full["optimizer_state_dict"]],
+        "optimizer_states": [full_checkpoint(model)["optimizer_state_dict"]],
         "lr_schedulers": [],
         "hyper_parameters": {"lr": 0.001},
     }
@@ -380,25 +371,29 @@ def test_form_of_a_file_gives_the_same_outputs(tmp_path: Path, form: str) -> Non
     assert inspect(path).refusal is None
 
 
-def test_views_of_one_storage_give_the_same_outputs(tmp_path: Path) -> None:
-    torch.save(one_storage(mlp()), tmp_path / "file")
-    assert torch.equal(logits_of(load(tmp_path / "file").model), logits_of(mlp()))
+def channels_last() -> dict[str, Tensor]:
+    name, state = "features.4.weight", cnn().state_dict()
+    return {**state, name: state[name].contiguous(memory_format=torch.channels_last)}
 
 
-def test_channels_last_tensors_give_the_same_numbers(tmp_path: Path) -> None:
-    state = cnn().state_dict()
-    state["features.4.weight"] = state["features.4.weight"].contiguous(memory_format=torch.channels_last)
+def narrow(dtype: torch.dtype) -> dict[str, Tensor]:
+    return {name: t.to(dtype) if t.is_floating_point() else t for name, t in cnn().state_dict().items()}
+
+
+STATES: dict[str, Callable[[], dict[str, Tensor]]] = {
+    "views of one storage": lambda: one_storage(mlp()),
+    "channels last": channels_last,
+    "float16": lambda: narrow(torch.float16),
+    "bfloat16": lambda: narrow(torch.bfloat16),
+}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_tensors_in_any_layout_and_narrow_ones_give_the_same_numbers(tmp_path: Path, name: str) -> None:
+    state = STATES[name]()
     torch.save(state, tmp_path / "file")
     back = load(tmp_path / "file").model.state_dict()
-    assert all(torch.equal(back[name], tensor) for name, tensor in state.items())
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_narrow_numbers_are_widened_exactly(tmp_path: Path, dtype: torch.dtype) -> None:
-    narrow = {name: t.to(dtype) if t.is_floating_point() else t for name, t in cnn().state_dict().items()}
-    torch.save(narrow, tmp_path / "file")
-    back = load(tmp_path / "file").model.state_dict()
-    assert all(torch.equal(back[name], tensor.to(back[name].dtype)) for name, tensor in narrow.items())
+    assert all(torch.equal(back[key], tensor.to(back[key].dtype)) for key, tensor in state.items())
 
 
 def test_lightning_file_keeps_epoch_and_optimizer(tmp_path: Path) -> None:
@@ -437,12 +432,7 @@ def test_settings_of_no_sense_do_not_stop_an_import(store: RunStore, tmp_path: P
     torch.save({**full_checkpoint(mlp()), **beside}, tmp_path / "file")
     run = import_file(store, tmp_path / "file", "file", {})
     assert (run.epochs_saved(), run.record.config.optimizer) == ([3], "adam")
-    assert set(save.load_checkpoint(run.checkpoint_path(3))) == {
-        "epoch",
-        "model_state_dict",
-        "optimizer_state_dict",
-        "loss",
-    }
+    assert set(save.load_checkpoint(run.checkpoint_path(3))) == save.CHECKPOINT_KEYS
 
 
 def refusal(content: Any, path: Path) -> str:
@@ -451,11 +441,6 @@ def refusal(content: Any, path: Path) -> str:
         load(path)
     assert inspect(path).refusal == str(caught.value)
     return str(caught.value)
-
-
-def test_float64_is_refused(tmp_path: Path) -> None:
-    said = refusal(mlp().double().state_dict(), tmp_path / "file")
-    assert "linear_relu_stack.0.weight is float64, which can't become float32 without losing digits" in said
 
 
 def test_other_layers_are_shown_and_the_refusal_says_how_they_differ(tmp_path: Path) -> None:
@@ -482,21 +467,14 @@ def test_whole_model_of_another_class_is_shown_and_refused(tmp_path: Path) -> No
     assert [t.shape for t in inspect(tmp_path / "file").tensors] == [(10, 784), (10,)]
 
 
-def test_resnet_with_another_block_is_refused(tmp_path: Path) -> None:
-    model: Any = build_model("resnet18", seed=0)
-    model.layer2[1].stride = 2
-    assert "layer2.1.stride is not 1" in refusal(model, tmp_path / "file")
-
-
-def test_optimizer_of_two_groups_is_refused(tmp_path: Path) -> None:
-    model = mlp()
+def test_what_this_app_can_not_use_is_refused(tmp_path: Path) -> None:
+    path, model, resnet = tmp_path / "file", mlp(), build_model("resnet18", seed=0)
     first, *others = model.parameters()
     groups: list[dict[str, Any]] = [{"params": [first]}, {"params": others, "lr": 0.1}]
     optimizer = torch.optim.SGD(groups, lr=0.2)
     content = {"model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict()}
-    assert "its optimizer does not have exactly one group of parameters" in refusal(content, tmp_path / "file")
-
-
-def test_inspection_of_a_file_of_the_lesson_is_json(theirs: Path) -> None:
-    for name in FILES:
-        json.dumps(inspect(theirs / name).tree, allow_nan=False)
+    assert "its optimizer does not have exactly one group of parameters" in refusal(content, path)
+    vars(resnet.get_submodule("layer2.1"))["stride"] = 2
+    assert "layer2.1.stride is not 1" in refusal(resnet, path)
+    widest = "linear_relu_stack.0.weight is float64, which can't become float32 without losing digits"
+    assert widest in refusal(model.double().state_dict(), path)

@@ -26,12 +26,8 @@ def four_keys(model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int = 4
     """The tutorial's checkpoint, after one step so that the optimizer has a state."""
     model(torch.rand(8, 1, 28, 28)).sum().backward()
     optimizer.step()
-    return {
-        "epoch": epoch,
-        "model_state_dict": model.state_dict(),
-        "optimizer_state_dict": optimizer.state_dict(),
-        "loss": 0.5,
-    }
+    state = {"model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict()}
+    return {"epoch": epoch, **state, "loss": 0.5}
 
 
 @pytest.fixture
@@ -48,6 +44,8 @@ def test_imported_run_has_one_checkpoint_at_the_epoch_it_carries(store: RunStore
     facts = run.file_info(run.checkpoint_path(4))
     assert facts is not None
     assert (facts.loss, facts.epoch, facts.why) == (0.5, 4, "import")
+    (epoch,) = run_record(run)["epochs"]
+    assert (epoch["epoch"], epoch["loss"], epoch["accuracy"], epoch["seconds"]) == (4, 0.5, None, None)
 
 
 def test_imported_checkpoint_is_the_tutorials_with_the_same_numbers(store: RunStore, checkpoint: Path) -> None:
@@ -59,10 +57,6 @@ def test_imported_checkpoint_is_the_tutorials_with_the_same_numbers(store: RunSt
         assert torch.equal(ours["model_state_dict"][name], tensor)
     for index, slot in theirs["optimizer_state_dict"]["state"].items():
         assert all(torch.equal(slot[key], ours["optimizer_state_dict"]["state"][index][key]) for key in slot)
-
-
-def test_original_bytes_are_kept_with_their_digest(store: RunStore, checkpoint: Path) -> None:
-    run = import_file(store, checkpoint, "theirs.pth", {})
     assert run.original_path.read_bytes() == checkpoint.read_bytes()
     source = run.record.source
     assert source is not None
@@ -70,15 +64,11 @@ def test_original_bytes_are_kept_with_their_digest(store: RunStore, checkpoint: 
     assert run.is_whole(run.original_path)
 
 
-def test_settings_come_from_the_optimizer_in_the_file(store: RunStore, checkpoint: Path) -> None:
-    config = import_file(store, checkpoint, "theirs.pth", {}).record.config
+def test_settings_come_from_the_optimizer_in_the_file_and_given_ones_win(store: RunStore, checkpoint: Path) -> None:
+    given = {"pixels": "raw", "dataset": "fashion-mnist"}
+    config = import_file(store, checkpoint, "theirs.pth", given).record.config
     assert (config.model, config.optimizer, config.learning_rate, config.weight_decay) == ("cnn", "adamw", 0.01, 0.1)
-    assert config.epochs == 5
-
-
-def test_given_settings_win(store: RunStore, checkpoint: Path) -> None:
-    run = import_file(store, checkpoint, "theirs.pth", {"pixels": "raw", "dataset": "fashion-mnist"})
-    assert (run.record.config.pixels, run.record.config.dataset) == ("raw", "fashion-mnist")
+    assert (config.epochs, config.pixels, config.dataset) == (5, "raw", "fashion-mnist")
 
 
 def test_momentum_of_sgd_is_read(store: RunStore, tmp_path: Path) -> None:
@@ -180,24 +170,19 @@ def test_own_checkpoint_comes_back_with_its_settings(store: RunStore, tmp_path: 
     assert back.record.config == run.record.config.model_copy(update={"name": "c.pth"})
     content = torch.load(back.checkpoint_path(0), weights_only=True)
     assert content["config"]["seed"] == 7
-    first = run.file_info(run.checkpoint_path(0))
-    facts = back.file_info(back.checkpoint_path(0))
+    first, facts = (one.file_info(one.checkpoint_path(0)) for one in (run, back))
     assert first is not None
     assert facts is not None
     assert (facts.loss, facts.accuracy) == (first.loss, first.accuracy)
 
 
-def test_refused_file_leaves_nothing(store: RunStore, tmp_path: Path) -> None:
+def test_refused_file_and_a_bad_setting_leave_nothing(store: RunStore, checkpoint: Path, tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
     with pytest.raises(RefusedFileError, match="its layers are not those of"):
         import_file(store, tmp_path / "other.pth", "other.pth", {})
-    assert not store.root.exists() or list(store.root.iterdir()) == []
-
-
-def test_bad_setting_leaves_nothing(store: RunStore, checkpoint: Path) -> None:
     with pytest.raises(ConfigError):
         import_file(store, checkpoint, "theirs.pth", {"pixels": "purple"})
-    assert store.runs() == []
+    assert not store.root.exists() or list(store.root.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["../../evil\n\x1b[31m.pth", "x" * 300, "", "/", "a\u202eb.pth"])
@@ -208,21 +193,11 @@ def test_name_of_the_file_is_only_shown(store: RunStore, checkpoint: Path, name:
     assert 0 < len(run.labels.name) <= 80
 
 
-def test_record_shows_the_epoch_without_what_is_not_known(store: RunStore, checkpoint: Path) -> None:
-    run = import_file(store, checkpoint, "theirs.pth", {})
-    (epoch,) = run_record(run)["epochs"]
-    assert (epoch["epoch"], epoch["loss"], epoch["accuracy"], epoch["seconds"]) == (4, 0.5, None, None)
-
-
-def test_notes_name_the_one_thing_that_nobody_said(store: RunStore, checkpoint: Path) -> None:
-    notes = import_file(store, checkpoint, "theirs.pth", {"pixels": "raw"}).labels.notes
-    assert notes.endswith("what it was trained on: assumed dataset synthetic.")
-
-
 def test_command_prints_the_record_of_the_run(store: RunStore, checkpoint: Path, capsys: Capture) -> None:
-    assert main(["import", str(checkpoint), "--json"]) == 0
+    assert main(["import", str(checkpoint), "--pixels", "raw", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert (record["state"], record["name"], record["source"]["format"]) == ("imported", "theirs.pth", "checkpoint")
+    assert record["notes"].endswith("what it was trained on: assumed dataset synthetic.")
 
 
 def test_command_says_where_the_run_is_and_what_was_assumed(store: RunStore, checkpoint: Path, capsys: Capture) -> None:
