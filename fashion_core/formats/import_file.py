@@ -110,10 +110,9 @@ def _parse(loaded: LoadedModel, settings: Mapping[str, Any], shown: str, given: 
 
 def _environment(loaded: LoadedModel) -> Environment:
     """What the file says it was computed with; where it does not say, this machine."""
-    if loaded.extras:
-        return Environment.model_validate(loaded.extras["environment"])
     versions = {"python": platform.python_version(), "torch": metadata.version("torch")}
-    return Environment(**versions, device="cpu", threads=torch.get_num_threads())
+    this_machine = {**versions, "device": "cpu", "threads": torch.get_num_threads()}
+    return Environment.model_validate(loaded.extras.get("environment", this_machine))
 
 
 def _info(loaded: LoadedModel, format: SavedFormat, digest: files.Digest) -> FileInfo:

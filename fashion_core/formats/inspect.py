@@ -195,26 +195,19 @@ def _tensor_info(file: SavedFile, name: str, tensor: SavedTensor, numbers: bool)
 def _distribution(values: NDArray[Any]) -> dict[str, Any]:
     """Describe finite numbers, piece by piece so that a large tensor needs no second copy; too large sums are None."""
     low, high = float(values.min()), float(values.max())
+    width = high / 2 - low / 2  # a difference of halves is always finite
     squares, counts = 0.0, np.zeros(_BINS, np.int64)
     with np.errstate(all="ignore"):
         mean = float(values.mean(dtype=np.float64))
         for start in range(0, values.size, _PIECE):
             piece = values[start : start + _PIECE].astype(np.float64)
             squares += float(((piece - mean) ** 2).sum())
-            counts += _histogram(piece, low, high)
+            places = (piece / 2 - low / 2) / width * _BINS if width else np.zeros_like(piece)
+            # numpy.histogram refuses ranges that are very wide or very narrow for their dtype
+            counts += np.bincount(np.minimum(places.astype(np.int64), _BINS - 1), minlength=_BINS)
     sums = {"mean": mean, "std": math.sqrt(squares / values.size)}
     finite = {key: value if math.isfinite(value) else None for key, value in sums.items()}
     return {"low": low, "high": high, **finite, "histogram": tuple(map(int, counts))}
-
-
-def _histogram(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.int64]:
-    """How many are in each of ``_BINS`` equal bins; the difference of halves is always finite.
-
-    ``numpy.histogram`` refuses ranges that are very wide or very narrow for their dtype.
-    """
-    width = high / 2 - low / 2
-    places = (values / 2 - low / 2) / width * _BINS if width else np.zeros_like(values)
-    return np.bincount(np.minimum(places.astype(np.int64), _BINS - 1), minlength=_BINS)
 
 
 def _outline(value: Any) -> Any:

@@ -21,7 +21,7 @@ from fashion_core.models import build_model
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES
 from fashion_core.runs.store import RunStore
-from tests.hostile.building import archive, members_of, saved, text
+from tests.hostile.building import repickled, saved, text
 from tests.support.processes import ROOT
 from tests.support.runs import new_run, train
 
@@ -334,10 +334,7 @@ def one_storage(model: nn.Module) -> dict[str, Tensor]:
 
 def from_a_gpu(model: nn.Module) -> bytes:
     """The same file as if its tensors had been on a GPU."""
-    members = members_of(saved(model.state_dict()))
-    del members["archive/.data/serialization_id"]
-    members["archive/data.pkl"] = members["archive/data.pkl"].replace(text("cpu"), text("cuda:0"))
-    return archive(members)
+    return repickled(saved(model.state_dict()), lambda old: old.replace(text("cpu"), text("cuda:0")))
 
 
 FORMS: dict[str, Callable[[nn.Module], bytes]] = {

@@ -71,13 +71,6 @@ def test_settings_come_from_the_optimizer_in_the_file_and_given_ones_win(store: 
     assert (config.epochs, config.pixels, config.dataset) == (5, "raw", "fashion-mnist")
 
 
-def test_momentum_of_sgd_is_read(store: RunStore, tmp_path: Path) -> None:
-    model = build_model("mlp", seed=0)
-    torch.save(four_keys(model, torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)), tmp_path / "sgd")
-    config = import_file(store, tmp_path / "sgd", "sgd", {}).record.config
-    assert (config.optimizer, config.momentum) == ("sgd", 0.9)
-
-
 def test_weights_alone_count_as_epoch_0_and_the_notes_say_what_is_missing(store: RunStore, tmp_path: Path) -> None:
     torch.save(build_model("mlp", seed=0).state_dict(), tmp_path / "w.pth")
     run = import_file(store, tmp_path / "w.pth", "w.pth", {})
@@ -88,22 +81,18 @@ def test_weights_alone_count_as_epoch_0_and_the_notes_say_what_is_missing(store:
     )
 
 
-def test_another_optimizer_is_said_in_the_notes(store: RunStore, tmp_path: Path) -> None:
-    model = build_model("mlp", seed=0)
-    torch.save(four_keys(model, torch.optim.RMSprop(model.parameters())), tmp_path / "r.pth")
+@pytest.mark.parametrize("options", [None, {"nesterov": True}, {"maximize": True}, {"dampening": 0.1}], ids=str)
+def test_another_optimizer_or_variant_is_said_in_the_notes(
+    store: RunStore, tmp_path: Path, options: dict[str, Any] | None
+) -> None:
+    parameters = (model := build_model("mlp", seed=0)).parameters()
+    optimizer = torch.optim.SGD(parameters, lr=0.1, momentum=0.9) if options else torch.optim.RMSprop(parameters)
+    optimizer.param_groups[0].update(options or {})
+    torch.save(four_keys(model, optimizer), tmp_path / "r.pth")
     run = import_file(store, tmp_path / "r.pth", "r.pth", {})
     assert "not one of this app's" in run.labels.notes
     assert torch.load(run.checkpoint_path(4), weights_only=True)["optimizer_state_dict"] is None
     assert plan.inspect_checkpoint(run, 4).kind == "weights only"
-
-
-@pytest.mark.parametrize("options", [{"nesterov": True}, {"maximize": True}, {"dampening": 0.1}], ids=str)
-def test_variant_of_sgd_is_another_optimizer(store: RunStore, tmp_path: Path, options: dict[str, Any]) -> None:
-    model = build_model("mlp", seed=0)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    optimizer.param_groups[0].update(options)
-    torch.save(four_keys(model, optimizer), tmp_path / "s.pth")
-    assert "not one of this app's" in import_file(store, tmp_path / "s.pth", "s.pth", {}).labels.notes
 
 
 def test_adam_that_may_be_adamw_is_said_in_the_notes(store: RunStore, tmp_path: Path) -> None:
@@ -125,8 +114,8 @@ def test_momentum_in_another_memory_order_is_the_same_momentum(store: RunStore, 
     weights = []
     for name in ("plain", "turned"):
         parent = import_file(store, tmp_path / name, name, {})
-        wish = ResumeRequest(4, 1, {"train_images": 300, "threads": 1})
-        (child,) = plan.create(store, parent, [wish])
+        assert (parent.record.config.optimizer, parent.record.config.momentum) == ("sgd", 0.9)
+        (child,) = plan.create(store, parent, [ResumeRequest(4, 1, {"train_images": 300, "threads": 1})])
         assert train(child) == "finished"
         weights.append(torch.load(child.weights_path, weights_only=True))
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])

@@ -109,6 +109,17 @@ def members_of(data: bytes) -> dict[str, bytes]:
         return {name: file.read(name) for name in file.namelist()}
 
 
+def remade(data: bytes, changed: Mapping[str, bytes]) -> bytes:
+    """The same archive with these members, and as torch before 2.1 wrote it: without what is said about all members."""
+    members = {**members_of(data), **changed}
+    del members["archive/.data/serialization_id"]
+    return archive(members)
+
+
+def repickled(data: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    return remade(data, {"archive/data.pkl": change(members_of(data)["archive/data.pkl"])})
+
+
 @cache
 def mlp() -> nn.Module:
     return build_model("mlp", seed=0)

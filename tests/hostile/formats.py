@@ -11,7 +11,7 @@ import torch
 
 from fashion_core.formats.export import as_program
 from fashion_core.models import build_model
-from tests.hostile.building import Case, archive, call, members_of, mlp, number, torch_file, whole
+from tests.hostile.building import Case, archive, call, members_of, mlp, number, remade, torch_file, whole
 from tests.hostile.gadgets import SYSTEM
 from tests.hostile.layers import LINEAR
 
@@ -143,9 +143,7 @@ GRAPH = "archive/models/model.json"
 
 
 def _program_with(changed: dict[str, bytes]) -> bytes:
-    members = members_of(_program())
-    del members["archive/.data/serialization_id"]
-    return archive({**members, **changed})
+    return remade(_program(), changed)
 
 
 def _described(change: Callable[[dict[str, Any]], object]) -> bytes:

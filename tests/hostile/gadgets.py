@@ -11,17 +11,17 @@ from itertools import pairwise
 
 from tests.hostile.building import (
     Case,
-    archive,
     call,
     get,
     holding_place,
     listed,
     mapping,
-    members_of,
     mlp,
     named,
     put,
     real_file,
+    remade,
+    repickled,
     saved,
     sequence,
     tensor,
@@ -233,13 +233,11 @@ def in_every_container() -> Iterator[Case]:
 
 
 def _in_pickle(change: Callable[[bytes], bytes]) -> bytes:
-    return _beside({"archive/data.pkl": change(members_of(holding_place("checkpoint"))["archive/data.pkl"])})
+    return repickled(holding_place("checkpoint"), change)
 
 
 def _beside(changed: Mapping[str, bytes]) -> bytes:
-    members = members_of(holding_place("checkpoint"))
-    del members["archive/.data/serialization_id"]
-    return archive({**members, **changed})
+    return remade(holding_place("checkpoint"), changed)
 
 
 def _tar() -> bytes:

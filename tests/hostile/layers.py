@@ -13,17 +13,16 @@ from torch import nn
 from fashion_core.models import build_model
 from tests.hostile.building import (
     Case,
-    archive,
     call,
     get,
     holding_place,
     listed,
     mapping,
-    members_of,
     named,
     number,
     put,
     real_file,
+    repickled,
     saved,
     text,
     torch_file,
@@ -191,12 +190,8 @@ def allowed_names_beside_real_weights() -> Iterator[Case]:
 
 
 def _left(in_the_memo: bool) -> bytes:
-    members = members_of(holding_place("checkpoint"))
-    del members["archive/.data/serialization_id"]
-    pickled = members["archive/data.pkl"]
-    kept = put(800) + b"0" if in_the_memo else b""
-    members["archive/data.pkl"] = pickled[:2] + call(LINEAR, *HUGE) + kept + pickled[2:]
-    return archive(members)
+    kept = call(LINEAR, *HUGE) + (put(800) + b"0" if in_the_memo else b"")
+    return repickled(holding_place("checkpoint"), lambda old: old[:2] + kept + old[2:])
 
 
 def shared_and_nested_layers() -> Iterator[Case]:
@@ -240,11 +235,7 @@ def _nested(times: int) -> bytes:
 
 
 def _renamed(name: bytes, ours: bytes = _NETWORK) -> bytes:
-    members = members_of(saved(build_model("mlp", seed=0)))
-    del members["archive/.data/serialization_id"]
-    assert ours in members["archive/data.pkl"]
-    members["archive/data.pkl"] = members["archive/data.pkl"].replace(ours, name)
-    return archive(members)
+    return repickled(saved(build_model("mlp", seed=0)), lambda old: old.replace(ours, name))
 
 
 FAMILIES = (changed_models, allowed_names_beside_real_weights, shared_and_nested_layers)

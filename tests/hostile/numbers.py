@@ -11,17 +11,16 @@ from tests.hostile.building import (
     BIAS,
     PLACE,
     Case,
-    archive,
     call,
     checkpoint,
     listed,
     mapping,
-    members_of,
     mlp,
     named,
     number,
     real,
     real_file,
+    repickled,
     saved,
     sequence,
     storage,
@@ -161,11 +160,8 @@ def odd_tensors() -> Iterator[Case]:
 def _two_dtypes() -> bytes:
     """A bias of 512 float32 numbers, and another one made of the same bytes as 1,024 of float16."""
     state = {**mlp().state_dict(), "linear_relu_stack.0.bias": torch.zeros(512), "linear_relu_stack.2.bias": PLACE}
-    members = members_of(saved(state))
     halves = tensor(storage("HalfStorage", "1", number(1024)), shape=number(512) + b"\x85")
-    members["archive/data.pkl"] = members["archive/data.pkl"].replace(text(PLACE), halves)
-    del members["archive/.data/serialization_id"]
-    return archive(members)
+    return repickled(saved(state), lambda old: old.replace(text(PLACE), halves))
 
 
 def _alone(value: bytes) -> bytes:

@@ -17,8 +17,7 @@ from fashion_core.formats.untrusted.values import ITEM_BYTES, Name, SavedTensor,
 from fashion_core.formats.untrusted.zip_archive import Archive
 
 Container = Literal["zip", "legacy", "safetensors", "pt2"]
-MAX_TENSORS = 2048
-"""A ResNet-152 with the two tensors that Adam keeps for each of its parameters has 1,866."""
+MAX_TENSORS = 2048  # a ResNet-152 with the two tensors that Adam keeps for each of its parameters has 1,866
 _CHUNK = 1 << 20
 _LONGEST_NUMBER = 40
 

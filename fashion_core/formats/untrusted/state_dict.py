@@ -11,8 +11,7 @@ from fashion_core.formats.untrusted.values import Name, Record, SavedTensor, joi
 Shape = tuple[int, ...]
 StateDict = dict[str, SavedTensor]
 
-WEIGHT_KEYS = ("model_state_dict", "state_dict", "model")
-"""Where a checkpoint of this app, of Lightning or of anyone else keeps its weights."""
+WEIGHT_KEYS = ("model_state_dict", "state_dict", "model")  # of this app, of Lightning, of anyone else
 COUNTER = "num_batches_tracked"
 STATISTICS = ("running_mean", "running_var")
 BUFFERS = (*STATISTICS, COUNTER)  # of a batch norm, which no optimizer learns
@@ -129,7 +128,6 @@ def _resnet18() -> Layer:
 
 
 BLUEPRINTS: Mapping[str, Layer] = {"mlp": _mlp(), "cnn": _cnn(), "resnet18": _resnet18()}
-"""The models by the names that ``TrainConfig.model`` knows; ``models`` builds them."""
 KNOWN = {name: blueprint.shapes() for name, blueprint in BLUEPRINTS.items()}
 
 

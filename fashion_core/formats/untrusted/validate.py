@@ -30,13 +30,11 @@ from fashion_core.formats.untrusted.values import MAX_KEY, Name, Record, SavedTe
 from fashion_core.runs.schema import Environment
 
 _WEIGHT_DTYPES = {"float32", "float16", "bfloat16"}  # what becomes float32 without a change of any number
-OWN_KEYS = ("run", "config", "environment", "measured")
-"""What a checkpoint of this app carries beside the tutorial's four keys, for an exact resume."""
+OWN_KEYS = ("run", "config", "environment", "measured")  # beside the tutorial's four, for an exact resume
 _LAYERS = {layer.kind for model in BLUEPRINTS.values() for _, layer in model.named_layers()}
 _ALLOWED = PLAIN_NAMES | {kind for kind in _LAYERS if "." in kind}
-_ADAM = frozenset({"step", "exp_avg", "exp_avg_sq"})
+_ADAM = frozenset({"step", "exp_avg", "exp_avg_sq"})  # what an optimizer keeps for each parameter
 _SLOTS = {"sgd": frozenset({"momentum_buffer"}), "adam": _ADAM, "adamw": _ADAM}
-"""What the optimizers of this app keep for each parameter."""
 _SHOWN = 3
 
 

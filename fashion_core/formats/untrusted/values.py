@@ -9,11 +9,9 @@ from typing import Any
 
 from fashion_core.errors import RefusedFileError
 
-MAX_NODES = 60_000
-"""A ResNet-18 pickled whole makes 2,072."""
+MAX_NODES = 60_000  # a ResNet-18 pickled whole makes 2,072
 MAX_DEPTH = 64
-MAX_KEY = 1000
-"""Characters of a key or a name."""
+MAX_KEY = 1000  # characters of a key or a name
 ITEM_BYTES: Mapping[str, int] = {
     "float32": 4, "float64": 8, "float16": 2, "bfloat16": 2,
     "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1, "bool": 1,

@@ -23,8 +23,7 @@ _END = struct.Struct("<4s4H2LH")
 _END64_LOCATOR = struct.Struct("<4sLQL")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _LOCAL = struct.Struct("<4s5H3L2H")
-_DESCRIPTOR_BYTES = 24
-"""The most that may follow a member: its checksum and sizes once more."""
+_DESCRIPTOR_BYTES = 24  # the most that may follow a member: its checksum and sizes once more
 _ENCRYPTED = 0x2041
 _UNREADABLE = (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError, OverflowError)
 
