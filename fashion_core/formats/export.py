@@ -8,6 +8,7 @@ import struct
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -94,10 +95,8 @@ def compare_formats(run: Run, epoch: int) -> dict[str, Any]:
     source = run.whole_checkpoint(epoch)
     loaded = load(source)
     images, what = _images(run)
-    with torch.inference_mode():
-        expected = loaded.model(images)
     with tempfile.TemporaryDirectory(prefix="fashion-core-") as folder:
-        rows = [_measure(format, loaded, source, images, expected, Path(folder)) for format in EXPORT_NAMES]
+        rows = [_measure(format, loaded, source, images, Path(folder) / name) for format, name in EXPORT_NAMES.items()]
     return {"images": len(images), "what": what, "formats": rows}
 
 
@@ -111,17 +110,13 @@ def _images(run: Run) -> tuple[Tensor, str]:
     return batches.scale(test.pixels[:_IMAGES], config.pixels), "test images"
 
 
-def _measure(
-    format: ExportFormat, loaded: LoadedModel, source: Path, images: Tensor, expected: Tensor, folder: Path
-) -> dict[str, Any]:
-    path = folder / EXPORT_NAMES[format]
+def _measure(format: ExportFormat, loaded: LoadedModel, source: Path, images: Tensor, path: Path) -> dict[str, Any]:
     content = save.load_checkpoint(source)
-    save_seconds, _ = _timed(
-        lambda: save.save(path, content) if format == "checkpoint" else _write_as(format, loaded, path)
-    )
+    write = partial(save.save, path, content) if format == "checkpoint" else partial(_write_as, format, loaded, path)
+    save_seconds, _ = _timed(write)
     load_seconds, model = _timed(lambda: load_program(path) if format == "pt2" else load(path).model)
     with torch.inference_mode():
-        difference = (model(images) - expected).abs().max().item()
+        difference = (model(images) - loaded.model(images)).abs().max().item()
     times = {"save_seconds": save_seconds, "load_seconds": load_seconds}
     return {"format": format, "bytes": path.stat().st_size, **times, "difference": difference}
 
