@@ -34,6 +34,7 @@ def cold(way: Callable[[], object]) -> Callable[[], object]:
     def forgotten() -> object:
         runs._run_at.cache_clear()
         tables._row_files.cache_clear()
+        tables._saved_paths.cache_clear()
         for module in (run_files, run_folders, runs, tables):
             for value in vars(module).values():
                 if isinstance(value, cache.Cache):
