@@ -18,7 +18,7 @@ COLUMNS = ["file", "damage", "name", "format", "epoch", "loss", "accuracy", "bes
 
 
 def main() -> None:
-    store = common.store()
+    store = RunStore()
     if import_file.IMPORTED in st.session_state:
         address(st.session_state.pop(import_file.IMPORTED))
         st.query_params.pop("of", None)
@@ -133,7 +133,7 @@ def show_table(store: RunStore, every: pd.DataFrame) -> None:
 def choose(rows: pd.DataFrame, key: str) -> None:
     query: dict[str, str] = {}
     for row in rows.iloc[st.session_state[key].selection.rows].itertuples():
-        run = common.store().at(str(row.run))
+        run = RunStore().at(str(row.run))
         query = common.file_query(run, run.path / str(row.file))
     address(query)
 
@@ -159,7 +159,7 @@ def show_file(chosen: Chosen, saved: pd.DataFrame) -> None:
         sections = {
             INSIDE: lambda: show_inside(chosen),
             WAYS: lambda: exports.show_five_ways(chosen),
-            SNIPPET: lambda: exports.show_snippet(chosen),
+            SNIPPET: lambda: exports.show_loading_script(chosen),
             COMPARE: lambda: weight_change.show_comparison(chosen, saved),
             DOWNLOAD: lambda: exports.show_download(chosen),
         }

@@ -22,7 +22,7 @@ FILES = {"model_weights.pth": "weights only", "model.pth": "the whole model", "m
 
 
 def main() -> None:
-    store = common.store()
+    store = RunStore()
     st.title("The lesson")
     st.caption("Save, load and use a model in three ways, then resume from a checkpoint: the tutorial, run for real.")
     with common.problems_shown():

@@ -16,7 +16,7 @@ NAME_LIMIT = 80  # characters
 
 
 def main() -> None:
-    store = common.store()
+    store = RunStore()
     st.title("Fashion Core")
     st.caption("Train a PyTorch model, watch it learn, and keep a checkpoint of each epoch.")
     st.page_link("lesson.py", label="The lesson in one click: train, save, load, resume", icon=":material/school:")
@@ -46,15 +46,16 @@ def show_running(store: RunStore, shown: list[str]) -> None:
 
 def show_card(store: RunStore, run: Run) -> None:
     config, status = run.record.config, run.status
-    progress = tables.progress(config, status, run.record.first_epoch)
+    state, progress = run.state(status), tables.progress(config, status, run.record.first_epoch)
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{common.plain(run.title)}**", width="content")
-            run_status.state_badge(run.state(status))
+            run_status.state_badge(state)
             common.dataset_badge(config)
             st.page_link("train.py", label="Watch", icon=":material/visibility:", query_params={"run": run.id})
-        where = filter(None, [run_status.whereabouts(store, run), run_status.time_left(run)])
-        st.progress(progress.share, text=" · ".join(where))
+        known = state == "running" and progress.seconds_left is not None
+        left = f" · {common.duration(progress.seconds_left)} left" if known else ""
+        st.progress(progress.share, text=run_status.whereabouts(store, run, state) + left)
 
 
 def show_runs(store: RunStore) -> None:

@@ -5,17 +5,17 @@ from collections.abc import Callable
 import streamlit as st
 
 from fashion_core.resume.labels import loss_text
-from fashion_core.ui import common, run_status
+from fashion_core.runs.store import RunStore
+from fashion_core.ui import common, exports, run_status
 from fashion_core.ui.predict import checkpoint_history, choose, evaluation, gallery, own_images
 from fashion_core.ui.saved_file import Chosen
-from fashion_core.ui.snippets.views import show_snippet
 
 GALLERY, OWN, HISTORY = "Test images", "Your images", "Checkpoint history"
 EVALUATION, TWO, SNIPPET = "Evaluation", "Two models", "In plain PyTorch"
 
 
 def main() -> None:
-    store = common.store()
+    store = RunStore()
     st.title("Predict")
     st.caption("Use any saved model on test images, on your own images, and beside every other checkpoint.")
     with common.problems_shown():
@@ -46,7 +46,7 @@ def show_views(chosen: Chosen) -> None:
         HISTORY: lambda: checkpoint_history.show_test_image_history(chosen),
         EVALUATION: lambda: evaluation.show_evaluation(chosen),
         TWO: lambda: evaluation.show_two_models(chosen),
-        SNIPPET: lambda: show_snippet(chosen),
+        SNIPPET: lambda: exports.show_using_script(chosen),
     }
     tabs = st.tabs(list(views), key="view", on_change="rerun", bind="query-params")
     for (name, show), tab in zip(views.items(), tabs, strict=True):

@@ -21,7 +21,7 @@ ESSENTIAL = ("learning_rate", "batch_size", "optimizer", "schedule")
 
 
 def main() -> None:
-    store = common.store()
+    store = RunStore()
     st.title("Resume")
     st.caption("Resume from any checkpoint as a new run, and compare loss_now with loss_last.")
     views = {

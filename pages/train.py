@@ -17,7 +17,7 @@ ESSENTIAL = ("name", "dataset", "model", "epochs", "batch_size", "optimizer", "l
 
 
 def main() -> None:
-    store = common.store()
+    store = RunStore()
     if "started" in st.session_state:
         st.query_params["run"] = st.session_state.pop("started")
     run_id = st.query_params.get("run")

@@ -134,7 +134,12 @@ def _loss_last(y: alt.Y) -> alt.Chart:
     return ring.encode(_epoch(), y)
 
 
-_SHAPES: Final = {"lower": "triangle-down", "within noise": "circle", "higher": "triangle-up"}
+_SHAPES: Final = {
+    "lower": "triangle-down",
+    "within noise": "circle",
+    "same as the parent": "circle",
+    "higher": "triangle-up",
+}
 
 
 def _ends(y: alt.Y) -> alt.Chart:

@@ -152,7 +152,7 @@ STRENGTH: Final = alt.Opacity("strength:Q", scale=None, legend=None)
 
 def answer_color() -> alt.Color:
     """The theme's first two colours for lower and higher, ink for what is neither."""
-    noise = {"test": "datum.answer === 'within noise'", "value": {"expr": str(MUTED.expr)}}
+    noise = {"test": "datum.answer !== 'lower' && datum.answer !== 'higher'", "value": {"expr": str(MUTED.expr)}}
     return alt.Color("answer:N", scale=alt.Scale(domain=["lower", "higher"]), legend=None, condition=noise)
 
 
@@ -174,6 +174,7 @@ def _shafts(last: alt.X) -> alt.Chart:
 _SHAPES: Final = {
     "lower": "triangle-left",
     "within noise": "circle",
+    "same as the parent": "circle",
     "higher": "triangle-right",
     "beyond the axis": "M-1,-0.9L0,0L-1,0.9Z M0,-0.9L1,0L0,0.9Z",
 }

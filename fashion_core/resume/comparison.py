@@ -14,7 +14,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import ACTIVE_STATES, UNDER_WAY_STATES, Change, LoadCheck, State, VerdictKind
 from fashion_core.runs.store import RunStore
 
-Answer = Literal["lower", "within noise", "higher"]
+Answer = Literal["lower", "same as the parent", "within noise", "higher"]
 Outline = tuple[tuple[str, str, State, str, bool, int | None], ...]
 """Id, name, state, parent's name, whether that is still there, and latest epoch of each resumed run."""
 NOISE = 2.0
@@ -26,19 +26,21 @@ class LossNow:
     """A resumed run's loss after one of its epochs.
 
     ``difference`` is the mean over the test images of what the loss changed since right after loading, and
-    ``standard_error`` that of the mean: the images are the same, so their differences are paired.
+    ``standard_error`` that of the mean: the images are the same, so their differences are paired. ``overridden`` is
+    whether the run was resumed with other settings.
     """
 
     epoch: int
     loss: float
     difference: float
     standard_error: float
+    overridden: bool = True
 
     @property
     def answer(self) -> Answer:
         """Whether the change is larger than twice its standard error."""
         if abs(self.difference) <= NOISE * self.standard_error:
-            return "within noise"
+            return "within noise" if self.overridden or self.difference else "same as the parent"
         return "lower" if self.difference < 0 else "higher"
 
 
@@ -149,16 +151,16 @@ def _row(run: Run, epochs: Sequence[metrics.Row]) -> Compared | None:
         parent_exists=True,
         epoch=record.parent.epoch,
         check=check,
-        first=_loss_now(measured[0]) if measured else None,
-        latest=_loss_now(measured[-1]) if measured else None,
+        first=_loss_now(measured[0], overrides) if measured else None,
+        latest=_loss_now(measured[-1], overrides) if measured else None,
         verdict=record.resumption.verdict,
         overrides=overrides,
         changes=record.resumption.changes,
     )
 
 
-def _loss_now(row: metrics.Row) -> LossNow:
-    return LossNow(row["epoch"], row["loss"], row["difference"], row["standard_error"])
+def _loss_now(row: metrics.Row, overrides: Sequence[str]) -> LossNow:
+    return LossNow(row["epoch"], row["loss"], row["difference"], row["standard_error"], bool(overrides))
 
 
 def outline(rows: Sequence[Compared]) -> Outline:
@@ -202,14 +204,14 @@ def sentence(rows: list[Compared], latest: bool = True) -> str:
 
 
 def _answers(nows: list[tuple[Compared, LossNow]]) -> str:
-    counts = {answer: sum(now.answer == answer for _, now in nows) for answer in ("lower", "within noise", "higher")}
+    lower, higher = (sum(now.answer == answer for _, now in nows) for answer in ("lower", "higher"))
     change = percent(median(relative_change(row, now) for row, now in nows))
     best_row, best = min(nows, key=lambda pair: pair[1].loss)
     runs = "resumed run is" if len(nows) == 1 else "resumed runs are"
     best_name, parent_name = printable(best_row.name), printable(best_row.parent_name)
     return (
-        f"{counts['lower']} of {len(nows)} {runs} below the loss of the checkpoint, "
-        f"{counts['within noise']} within noise, {counts['higher']} above. Median change {change}; "
+        f"{lower} of {len(nows)} {runs} below the loss of the checkpoint, "
+        f"{len(nows) - lower - higher} within noise, {higher} above. Median change {change}; "
         f"lowest loss now {best.loss:.3f} ({best_name}, from {parent_name} epoch {best_row.epoch})."
     )
 

@@ -14,7 +14,6 @@ from fashion_core.config import DATASET_LABELS, TrainConfig
 from fashion_core.errors import FashionError
 from fashion_core.runs import machine
 from fashion_core.runs.run import Run
-from fashion_core.runs.store import RunStore
 
 PAGE_ROWS = 500
 _PRESSES = "presses"
@@ -28,12 +27,7 @@ def press_key(button: str) -> str:
 
 
 def count_press() -> None:
-    """Call this first when such a button was pressed."""
     st.session_state[_PRESSES] = st.session_state.get(_PRESSES, 0) + 1
-
-
-def store() -> RunStore:
-    return RunStore()
 
 
 def sentence(error: FashionError | str) -> str:
@@ -82,20 +76,17 @@ def address(**query: str | int | None) -> None:
 
 
 def file_query(run: Run, file: Path) -> dict[str, str]:
-    """How an address names a saved file."""
     epoch = run.epoch_of(file)
     return {"run": run.id, **({"epoch": str(epoch)} if epoch is not None else {"file": run.name_of(file)})}
 
 
 def run_links(run: Run) -> None:
-    """Links to the saved files of a run, to resuming it and to using its model."""
     st.page_link("checkpoints.py", label="Checkpoints", icon=":material/save:", query_params={"of": run.id})
     st.page_link("resume.py", label="Resume", icon=":material/replay:", query_params={"run": run.id})
     st.page_link("predict.py", label="Predict", icon=":material/image_search:", query_params={"run": run.id})
 
 
 def dataset_badge(config: TrainConfig) -> None:
-    """Which dataset the run uses, so that nobody mistakes one for the other."""
     real = config.dataset == "fashion-mnist"
     icon = ":material/photo_library:" if real else ":material/draw:"
     st.badge(DATASET_LABELS[config.dataset], icon=icon, color="violet" if real else "gray")
@@ -105,16 +96,13 @@ def duration(seconds: float | None) -> str:
     """Seconds in words, such as "2 min 5 s"."""
     if seconds is None:
         return "–"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def age(moment: datetime) -> str:
-    """How long ago that was, in its largest unit."""
     seconds = max(0.0, (datetime.now(UTC) - moment).total_seconds())
     for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= size:
@@ -152,6 +140,13 @@ def machine_expander() -> None:
         ]
         columns = ["device", "processor", "threads", "taken by auto", "has bf16 instructions"]
         st.dataframe(pd.DataFrame(rows, columns=columns), hide_index=True)
+
+
+def offer_csv(label: str, table: Callable[[], pd.DataFrame], file_name: str) -> None:
+    """A download whose table is made once the button is pressed."""
+    st.download_button(
+        label, lambda: table().to_csv(index=False), file_name, "text/csv", icon=":material/download:", on_click="ignore"
+    )
 
 
 def ask_page(pages: int, key: str, wanted: int = 0) -> int:

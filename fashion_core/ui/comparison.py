@@ -1,7 +1,7 @@
 """Did resuming help, and the tree of runs: for the Resume page and the lesson."""
 
 from collections.abc import Sequence
-from typing import get_args
+from typing import Literal, get_args
 
 import pandas as pd
 import streamlit as st
@@ -44,7 +44,10 @@ _cached_charts: Cache[tuple[ChartSpec, ChartSpec]] = Cache(16)
 def show_comparison(store: RunStore) -> None:
     """The answer as a sentence, then charts, table and CSV; every choice is in the address."""
     rows = compare(store)
-    _show_rows(store, rows)
+    if rows:
+        _show_rows(store, rows)
+    else:
+        offer_to_resume("No run has been resumed yet. Choose a checkpoint to resume from.")
     _redraw_on_change(store, outline(rows))
 
 
@@ -58,19 +61,25 @@ def _redraw_on_change(store: RunStore, drawn: Outline) -> None:
 
 
 def _show_rows(store: RunStore, rows: list[Compared]) -> None:
-    if not rows:
-        offer_to_resume("No run has been resumed yet. Choose a checkpoint to resume from.")
-        return
     answer = st.container()
+    names = {row.parent: row.parent_name for row in rows}
+    bind: Literal["query-params"] = "query-params"
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        now = st.segmented_control(
-            "loss_now is", [FIRST, LATEST], default=LATEST, required=True, key="now", bind="query-params"
+        choices = [FIRST, LATEST]
+        now = st.segmented_control("loss_now is", choices, default=LATEST, required=True, key="now", bind=bind)
+        sort = st.selectbox("Sort by", get_args(Sort), key="sort", bind=bind, width=160)
+        parents = st.multiselect(
+            "Resumed from",
+            names,
+            format_func=names.__getitem__,
+            placeholder="any run",
+            key="from",
+            bind=bind,
+            width=320,
         )
-        latest = now == LATEST
-        sort = st.selectbox("Sort by", get_args(Sort), key="sort", bind="query-params", width=160)
-        shown = _of_parents(rows)
-    answer.markdown(common.plain(sentence(shown, latest)))
-    comparison_of(store, shown, latest, sort)
+    shown = [row for row in rows if row.parent in parents] or rows
+    answer.markdown(common.plain(sentence(shown, now == LATEST)))
+    comparison_of(store, shown, now == LATEST, sort)
     _show_table(shown)
 
 
@@ -78,16 +87,6 @@ def offer_to_resume(text: str) -> None:
     with st.container(border=True):
         st.write(text)
         st.page_link("resume.py", label="Choose a checkpoint", icon=":material/replay:", query_params={})
-
-
-def _of_parents(rows: list[Compared]) -> list[Compared]:
-    """Ask for parents; return the runs that were resumed from them, or all."""
-    names = {row.parent: row.parent_name for row in rows}
-    chosen = st.multiselect(
-        "Resumed from", list(names), format_func=lambda run: names[run], placeholder="any run", key="from",
-        bind="query-params", width=320,
-    )  # fmt: skip
-    return [row for row in rows if row.parent in chosen] if chosen else rows
 
 
 def comparison_of(store: RunStore, rows: Sequence[Compared], latest: bool = True, sort: Sort = "lineage") -> None:
@@ -137,31 +136,23 @@ def _focusing(chart: ChartSpec, name: str, rows: Sequence[Compared], alt: str) -
 
 def _take_focus(key: str, rows: Sequence[Compared]) -> None:
     """Focus the clicked run; a click on a parent or beside the marks focuses none."""
-    points = st.session_state[key].selection.get(FOCUS) or [{}]
-    run = points[0].get("run")
-    if any(row.run == run for row in rows):
-        st.query_params[FOCUS] = run
-    else:
-        st.query_params.pop(FOCUS, None)
+    (point, *_) = st.session_state[key].selection.get(FOCUS) or [{}]
+    common.address(**{FOCUS: next((row.run for row in rows if row.run == point.get("run")), None)})
 
 
 def _show_all() -> None:
-    """New keys make the charts forget what was clicked."""
-    st.query_params.pop(FOCUS, None)
-    common.count_press()
+    common.address(**{FOCUS: None})
+    common.count_press()  # new keys make the charts forget what was clicked
 
 
 def _show_focused(row: Compared) -> None:
-    """The focused run by name, with a link to it and the way back."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{common.plain(row.name)}**", width="content")
         st.caption(common.plain(", ".join(row.overrides) or SAME), width="content")
-        if row.latest:
-            st.markdown(
-                f"{row.loss_last:.4f} → **{row.latest.loss:.4f}** ({percent(relative_change(row, row.latest))}, "
-                f"{row.latest.answer}; ±{NOISE * row.latest.standard_error:.4f})",
-                width="content",
-            )
+        if now := row.latest:
+            change, noise = percent(relative_change(row, now)), NOISE * now.standard_error
+            text = f"{row.loss_last:.4f} → **{now.loss:.4f}** ({change}, {now.answer}; ±{noise:.4f})"
+            st.markdown(text, width="content")
         st.page_link("train.py", label="Open", icon=":material/open_in_new:", query_params={"run": row.run})
         st.button("Show all", icon=":material/select_all:", type="tertiary", on_click=_show_all)
         if not row.parent_exists:
@@ -178,7 +169,7 @@ def _show_table(rows: Sequence[Compared]) -> None:
     order = ["name", "parent_name", "epoch", *numbers, "answer", "verdict", "overrides", "state"]
     with st.expander("All numbers", icon=":material/table:"):
         st.dataframe(table, hide_index=True, column_order=order, column_config=style, alt="All resumed runs")
-        st.download_button("CSV", table.to_csv(index=False), "resumed-runs.csv", "text/csv", icon=":material/download:")
+        common.offer_csv("CSV", lambda: table, "resumed-runs.csv")
 
 
 def show_lineage(store: RunStore) -> None:
@@ -192,15 +183,10 @@ def show_lineage(store: RunStore) -> None:
         runs = sum(map(len, parts))
         st.caption(f"{len(parts[number]):,} of {runs:,} runs: one page of trees, newest first")
     st.caption(LINEAGE_KEY)
-    spec = lineage_chart(*part_frames(parts, number)).to_dict()
-    st.vega_lite_chart(
-        spec, key="lineage", on_select="rerun", selection_mode=CHECKPOINT, alt="The tree of runs and checkpoints"
-    )
-    points = st.session_state["lineage"].selection.get(CHECKPOINT) or []
-    if points:
-        run, epoch = store.get(points[0]["run"]), int(points[0]["epoch"])
-        if epoch not in run.epochs_saved():
-            st.info(f"Epoch {epoch} of {common.plain(run.title)} no longer has a checkpoint.", icon=":material/info:")
-            return
-        query = {"run": run.id, "epoch": str(epoch)}
-        st.switch_page("checkpoints.py", query_params=query)
+    spec, alt = lineage_chart(*part_frames(parts, number)).to_dict(), "The tree of runs and checkpoints"
+    st.vega_lite_chart(spec, key="lineage", on_select="rerun", selection_mode=CHECKPOINT, alt=alt)
+    for point in st.session_state["lineage"].selection.get(CHECKPOINT) or []:
+        run, epoch = store.get(point["run"]), int(point["epoch"])
+        if epoch in run.epochs_saved():
+            st.switch_page("checkpoints.py", query_params={"run": run.id, "epoch": str(epoch)})
+        st.info(f"Epoch {epoch} of {common.plain(run.title)} no longer has a checkpoint.", icon=":material/info:")

@@ -1,4 +1,4 @@
-"""One model in every format: five ways compared, in plain PyTorch, and to download."""
+"""One model outside this app: five formats compared, to download, and loaded and used in plain PyTorch."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,49 +23,43 @@ from fashion_core.ui.snippets import target as targets
 SIZES_KEY = "filled: the weights, which every format holds · hollow: everything else"
 NO_CHECKPOINT = "Other formats are made from a checkpoint, and there is none that holds this model."
 STORED = "stored"
+ONE, ALL = "one image", "all test images"
 
 
 def show_five_ways(chosen: Chosen) -> None:
-    """One model in five formats: size, time, what each keeps and loses, and whether the outputs are equal."""
     if chosen.epoch is None:
         st.info(NO_CHECKPOINT, icon=":material/info:")
         return
     path = chosen.run.checkpoint_path(chosen.epoch)
     asked = (str(chosen.store.root), chosen.run.id, chosen.epoch, signature(path))
-    with st.spinner("Saving and loading it in five formats, three times each…"):
-        measured = _measured(*asked)
-    _show_measured(measured, read_contents(path).inspection)
+    _show_measured(_measured(*asked), read_contents(path).inspection)
     if st.button("Measure again", icon=":material/refresh:"):
         _measured.clear(*asked)
         st.rerun(scope="fragment")
 
 
 def _show_measured(measured: dict[str, Any], found: Inspection | None) -> None:
-    """A sentence, a chart, and all figures."""
     keeps = found.optimizer.name if found and found.optimizer else None
     weights = int(files.layers_frame(found)["first"].sum()) if found else 0
     st.markdown(files.sizes_sentence(measured, keeps))
     st.caption(SIZES_KEY)
-    chart = files.bar_chart(files.sizes_frame(measured, weights), ("weights", "beside"), "size")
-    st.vega_lite_chart(chart.to_dict(), alt="Size of the same model in five formats")
+    spec = files.bar_chart(files.sizes_frame(measured, weights), ("weights", "beside"), "size").to_dict()
+    st.vega_lite_chart(spec, alt="Size of the same model in five formats")
     milliseconds = st.column_config.NumberColumn(format="%.1f", help="The median of three, on this server")
-    style = {"save (ms)": milliseconds, "load (ms)": milliseconds}
+    style = dict.fromkeys(("save (ms)", "load (ms)"), milliseconds)
     st.dataframe(files.formats_frame(measured, keeps), hide_index=True, column_config=style, alt="Five formats")
-    st.caption(
-        f"Outputs: the logits of {measured['images']} {measured['what']}, compared with those of the checkpoint."
-    )
+    images = f"{measured['images']} {measured['what']}"
+    st.caption(f"Outputs: the logits of {images}, compared with those of the checkpoint.")
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@st.cache_data(max_entries=64, show_spinner="Saving and loading it in five formats, three times each…")
 def _measured(root: str, run_id: str, epoch: int, key: Signature) -> dict[str, Any]:
     store = RunStore(Path(root))
     return machine.compare_formats(store, store.get(run_id), epoch)
 
 
-def show_snippet(chosen: Chosen) -> None:
-    """The script that loads the file, or an export of it, without this app."""
-    found = chosen.contents.inspection
-    target = targets.stored_target(found, chosen.file) if found else None
+def show_loading_script(chosen: Chosen) -> None:
+    target = targets.stored_target(chosen.contents.inspection, chosen.file)
     if target is None:
         st.info("No known model fits this file, so there is no script that loads it.", icon=":material/info:")
         return
@@ -73,10 +67,23 @@ def show_snippet(chosen: Chosen) -> None:
     if format and chosen.epoch is not None:
         checkpoint = read_contents(chosen.run.checkpoint_path(chosen.epoch)).inspection
         name = targets.download_name(chosen.run.title, format, chosen.epoch)
-        source = targets.stored_target(checkpoint, chosen.file) if checkpoint else None
-        target = targets.export_target(source or target, format, name)
+        target = targets.export_target(targets.stored_target(checkpoint, chosen.file) or target, format, name)
         st.caption("Under the name that it has once you have downloaded it here.")
     st.code(scripts.loading_script(target, chosen.run.record.config.pixels), language="python")
+
+
+def show_using_script(chosen: Chosen) -> None:
+    """The script that uses the model, for one image of your own or for the whole test set."""
+    target, config = targets.stored_target(chosen.contents.inspection, chosen.file), chosen.run.record.config
+    if target is None:
+        st.info("No known model fits this file, so there is no script that uses it.", icon=":material/info:")
+        return
+    one = st.segmented_control("For", [ONE, ALL], default=ONE, required=True, label_visibility="collapsed") == ONE
+    own = "how images are prepared" if one else "the synthetic garments"
+    if one or config.dataset == "synthetic":
+        st.caption(f"All of it is PyTorch but {own}: that is imported from this package.")
+    script = scripts.predicting_script(target, config.pixels) if one else scripts.evaluating_script(target, config)
+    st.code(script, language="python")
 
 
 def _choose_format(chosen: Chosen, label: str) -> ExportFormat | None:
@@ -84,34 +91,25 @@ def _choose_format(chosen: Chosen, label: str) -> ExportFormat | None:
     info = chosen.run.file_info(chosen.file)
     exports = [format for format in EXPORT_NAMES if chosen.epoch is not None and not (info and info.format == format)]
     labels: dict[str, str] = {STORED: "as it is stored", **{format: FORMATS[format].label for format in exports}}
+    options: dict[str, Any] = {"required": True, "label_visibility": "collapsed"}
+    key = f"{label} {chosen.run.id} {chosen.name}"
     choice = st.segmented_control(
-        label,
-        list(labels),
-        format_func=lambda format: labels[format],
-        default=STORED,
-        required=True,
-        key=f"{label} {chosen.run.id} {chosen.name}",
-        label_visibility="collapsed",
+        label, list(labels), format_func=labels.__getitem__, default=STORED, key=key, **options
     )
     return next((format for format in exports if format == choice), None)
 
 
 def show_download(chosen: Chosen) -> None:
-    """The stored bytes, or the model in another format."""
     if chosen.damage:
         text = f"It is damaged, so it can't be downloaded: {common.plain(chosen.damage)}."
         st.error(text, icon=":material/broken_image:")
         return
-    format = _choose_format(chosen, "Download")
-    if format is None:
-        _offer_stored(chosen)
-    elif chosen.epoch is not None:
-        _offer_export(chosen, format, chosen.epoch)
-
-
-def _offer_stored(chosen: Chosen) -> None:
-    info = chosen.run.file_info(chosen.file)
-    if info:
+    format, info = _choose_format(chosen, "Download"), chosen.run.file_info(chosen.file)
+    if format and chosen.epoch is not None:  # exported before the button is drawn: a failure must not be a lost click
+        key = signature(chosen.run.checkpoint_path(chosen.epoch))
+        data = _exported(str(chosen.store.root), chosen.run.id, chosen.epoch, format, key)
+        _offer(targets.download_name(chosen.run.title, format, chosen.epoch), bytes_text(len(data)), data)
+    elif info:
         name = targets.stored_name(chosen.run.title, chosen.name, info.format, info.epoch)
         details = f"{bytes_text(info.bytes)} · SHA-256 {info.sha256}"
         _offer(name, details, lambda: _stored_bytes(chosen.run, chosen.file))
@@ -124,28 +122,13 @@ def _stored_bytes(run: Run, file: Path) -> bytes:
     return file.read_bytes()
 
 
-def _offer_export(chosen: Chosen, format: ExportFormat, epoch: int) -> None:
-    """Export before the button is drawn, so that a failure is a sentence and not a lost click."""
-    path = chosen.run.checkpoint_path(epoch)
-    with st.spinner(f"Making {EXPORT_NAMES[format]}…"):
-        data = _exported(str(chosen.store.root), chosen.run.id, epoch, format, signature(path))
-    _offer(targets.download_name(chosen.run.title, format, epoch), bytes_text(len(data)), data)
-
-
 def _offer(name: str, details: str, data: bytes | Callable[[], bytes]) -> None:
     st.caption(f"{common.plain(name)} · {details}")
-    st.download_button(
-        "Download",
-        data,
-        name,
-        mime="application/octet-stream",
-        on_click="ignore",
-        icon=":material/download:",
-        type="primary",
-    )
+    mime, icon = "application/octet-stream", ":material/download:"
+    st.download_button("Download", data, name, mime, on_click="ignore", icon=icon, type="primary")
 
 
-@st.cache_data(max_entries=4, ttl="10m", show_spinner=False)
+@st.cache_data(max_entries=4, ttl="10m", show_spinner="Making the file…")
 def _exported(root: str, run_id: str, epoch: int, format: ExportFormat, key: Signature) -> bytes:
     store = RunStore(Path(root))
     return machine.export(store, store.get(run_id), epoch, format)

@@ -22,16 +22,14 @@ def show_verify(store: RunStore, runs: list[Run], saved: pd.DataFrame, label: st
         "file is marked in the lists and can't be resumed from; it is never deleted automatically."
     )
     if login.button(label, icon=":material/fact_check:"):
-        _show_verified(saved, _verify_with_progress(store, runs))
+        _show_verified(saved, _verify(store, runs))
 
 
-def _verify_with_progress(store: RunStore, runs: list[Run]) -> list[Verified]:
-    """Read each file, with a progress bar that shows the time left."""
+def _verify(store: RunStore, runs: list[Run]) -> list[Verified]:
     total, began = max(verify.count_files(runs), 1), time.monotonic()
     bar, results = st.progress(0.0, text="Reading…"), []
-    for result in login.actions(store).verify(runs):
+    for done, result in enumerate(login.actions(store).verify(runs), 1):
         results.append(result)
-        done = len(results)
         if done * 100 // total != (done - 1) * 100 // total:
             left = (time.monotonic() - began) / done * (total - done)
             bar.progress(min(1.0, done / total), text=f"{done:,} of {total:,} files · {common.duration(left)} left")
@@ -48,9 +46,8 @@ def _show_verified(saved: pd.DataFrame, results: list[Verified]) -> None:
     st.error(f"{len(damaged):,} of {len(results):,} files {are} damaged.", icon=":material/broken_image:")
     names = dict(zip(saved["run"], saved["name"], strict=True))
     rows = [(result.file, result.reason, names.get(result.run, result.run), result.run) for result in damaged]
-    st.dataframe(
-        pd.DataFrame(rows, columns=["file", "what is wrong", "run", "id"]), hide_index=True, alt="Damaged files"
-    )
+    table = pd.DataFrame(rows, columns=["file", "what is wrong", "run", "id"])
+    st.dataframe(table, hide_index=True, alt="Damaged files")
 
 
 def confirm_delete(store: RunStore, run: Run, file: Path | None = None) -> None:
@@ -78,8 +75,13 @@ def _confirm_delete(store: RunStore, run: Run, file: Path | None) -> None:
 def show_keep(store: RunStore, run: Run, saved: pd.DataFrame) -> None:
     """Preview which checkpoints of a run a rule deletes; ``saved`` are the rows of its files."""
     st.markdown("**Keep**")
-    last = _ask_rule()
-    expendable = store.expendable(run, last=last, best=True) if last else []
+    rules = {False: "All of them", True: "The last ones and the best"}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        thin = st.segmented_control(
+            "Checkpoints to keep", list(rules), format_func=rules.__getitem__, default=False, required=True
+        )
+        last = st.number_input("How many of the last", min_value=1, value=3, width=180, disabled=not thin)
+    expendable = store.expendable(run, last=last, best=True) if thin else []
     if not expendable:
         st.write("Nothing to delete.")
         return
@@ -91,17 +93,6 @@ def show_keep(store: RunStore, run: Run, saved: pd.DataFrame) -> None:
     if login.button(label, icon=":material/delete:", key=key, disabled=not sure):
         login.actions(store).delete_checkpoints(run, expendable)
         st.rerun()
-
-
-def _ask_rule() -> int | None:
-    """How many of the last checkpoints to keep besides the best, or None for all."""
-    rules = {False: "All of them", True: "The last ones and the best"}
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        thin = st.segmented_control(
-            "Checkpoints to keep", list(rules), format_func=lambda rule: rules[rule], default=False, required=True
-        )
-        last = st.number_input("How many of the last", min_value=1, value=3, width=180, disabled=not thin)
-    return int(last) if thin else None
 
 
 def _show_preview(run: Run, rows: pd.DataFrame) -> None:

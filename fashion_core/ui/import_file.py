@@ -17,14 +17,12 @@ PIXELS = {"unit": "from 0 to 1", "raw": "from 0 to 255", "standard": f"mean {PIX
 
 
 def show_upload(store: RunStore) -> None:
-    """The tab *Import*."""
     st.write(
         "A state_dict, a checkpoint, a whole model, a Lightning checkpoint, safetensors or a .pt2 program, "
         "of one of the three models here, up to 160 MB; `python -m fashion_core import FILE` takes larger ones. "
         "Nothing in it is executed."
     )
-    why = login.actions(store).actor.why
-    if why:
+    if why := login.actions(store).actor.why:
         st.info(common.plain(why), icon=":material/visibility:")
         return
     upload = st.file_uploader("File", key="upload", label_visibility="collapsed")
@@ -46,18 +44,16 @@ def _offer_import(store: RunStore, path: Path, name: str, found: Inspection) -> 
     """Ask what people may know better than the file, and import it on a click."""
     unknown = {"": "as the file says" if "config" in found.tree else "not known"}
     datasets, pixels = {**unknown, **DATASET_LABELS}, {**unknown, **PIXELS}
+    tested, scaled = (
+        "Which test images it is tested on; the synthetic garments if it is not known",
+        "How the pixels were scaled; from 0 to 1 if it is not known",
+    )
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        choices = {
-            "dataset": _ask(
-                "Trained on", datasets, "Which test images it is tested on; the synthetic garments if it is not known"
-            ),
-            "pixels": _ask("Pixels", pixels, "How the pixels were scaled; from 0 to 1 if it is not known"),
-        }
+        given = {"dataset": _ask("Trained on", datasets, tested), "pixels": _ask("Pixels", pixels, scaled)}
         wanted = st.button("Import", type="primary", icon=":material/upload_file:")
     if wanted:
-        given = {key: value for key, value in choices.items() if value}
         with st.spinner("Importing…"):
-            run = login.actions(store).import_file(path, name, given)
+            run = login.actions(store).import_file(path, name, {key: given[key] for key in given if given[key]})
         forget_upload(st.session_state)
         st.session_state[IMPORTED] = common.file_query(run, run.checkpoint_path(run.epochs_saved()[0]))
         st.rerun()

@@ -17,8 +17,6 @@ from fashion_core.runs.store import RunStore
 from fashion_core.ui import streamlit_internals
 from fashion_core.ui.common import plain, sentence
 
-_NAME_WIDTH: Final = 40  # characters
-_ICON: Final = ":material/visibility:"
 _DISABLED: Final = "why buttons are disabled"
 _LAST_WHY: Final = "why they will be"
 _login_asked = threading.Event()
@@ -72,8 +70,7 @@ def _secrets() -> Mapping[str, Any]:
 def visitor() -> Actor | None:
     """The visitor, if they may see the store."""
     with suppress(ConfigError):
-        found = actor()
-        return None if found.role == "stranger" else found
+        return found if (found := actor()).role != "stranger" else None
     return None
 
 
@@ -114,9 +111,9 @@ def let_in() -> bool:
         return False
     _remember(found.why)
     if found.why and found.logged_in:
-        st.caption(f"{_ICON} {plain(found.why)}")
+        st.caption(f":material/visibility: {plain(found.why)}")
     elif found.why:
-        st.warning(plain(found.why), icon=_ICON)
+        st.warning(plain(found.why), icon=":material/visibility:")
     return True
 
 
@@ -144,5 +141,5 @@ def navigation(pages: list[st.Page]) -> st.Page:
     if not found.logged_in:
         return st.navigation(pages, position="top")
     log_out = st.Page(st.logout, title="Log out", icon=":material/logout:", url_path="logout")
-    name = found.name if len(found.name) <= _NAME_WIDTH else f"{found.name[: _NAME_WIDTH - 1]}…"
+    name = found.name if len(found.name) <= 40 else f"{found.name[:39]}…"
     return st.navigation({"": pages, f"{plain(name)} · {found.role}": [log_out]}, position="top")

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 
+import pandas as pd
 import streamlit as st
 
 from fashion_core.errors import ConfigError, RefusedFileError
@@ -28,7 +29,12 @@ def show_verdicts(run: Run, requests: list[ResumeRequest]) -> None:
         if len(plans) == 1:
             _show_plan(run, plans[0])
         else:
-            st.dataframe([_plan_row(planned) for planned in plans], hide_index=True, alt="The runs to be made")
+            rows = [
+                (f"epoch {one.epoch}", _epochs_text(one), one.verdict.kind, "; ".join(one.verdict.reasons))
+                for one in plans
+            ]
+            table = pd.DataFrame(rows, columns=["from", "trains", "verdict", "why"])
+            st.dataframe(table, hide_index=True, alt="The runs to be made")
         settings_form.show_cautions((planned.config.precision, planned.environment.device) for planned in plans)
 
 
@@ -42,23 +48,12 @@ def _show_plan(run: Run, planned: Plan) -> None:
         st.warning("This resumes on a different dataset from the one it was trained on.", icon=":material/swap_horiz:")
 
 
-def _plan_row(planned: Plan) -> dict[str, str]:
-    verdict = planned.verdict
-    return {
-        "from": f"epoch {planned.epoch}",
-        "trains": _epochs_text(planned),
-        "verdict": verdict.kind,
-        "why": "; ".join(verdict.reasons),
-    }
-
-
 def _epochs_text(planned: Plan) -> str:
     first, last = planned.epoch + 1, planned.config.epochs - 1
     return f"epoch {first:,}" if first == last else f"epochs {first:,} to {last:,}"
 
 
 def show_script(run: Run, request: ResumeRequest) -> None:
-    """The same as plain PyTorch."""
     with suppress(ConfigError, RefusedFileError):  # they have been shown above
         config = plan.resumed_config(run, request.epoch, request.additional, request.overrides)
         fresh = config.optimizer != run.record.config.optimizer or not plan.carries_optimizer(run, request.epoch)
@@ -78,20 +73,17 @@ def show_group(store: RunStore, group: str) -> None:
         st.page_link("resume.py", label="Choose a checkpoint", icon=":material/replay:", query_params={})
         return
     active = any(run.state() in UNDER_WAY_STATES for run in runs)
-    st.fragment(_show_group_live, run_every=REFRESH_SECONDS if active else None)(store, runs, active)
+    st.fragment(_show_progress, run_every=REFRESH_SECONDS if active else None)(store, runs, active)
     with st.container(horizontal=True):
         query = {"view": HELPED}
         st.page_link("resume.py", label=HELPED, icon=":material/compare_arrows:", query_params=query)
         st.page_link("resume.py", label="Set up more runs", icon=":material/add:", query_params={})
 
 
-def _show_group_live(store: RunStore, runs: list[Run], was_active: bool) -> None:
+@common.problems_shown()
+def _show_progress(store: RunStore, started: list[Run], was_active: bool) -> None:
     run_status.advance(store)
-    with common.problems_shown():
-        _show_progress(store, [run for run in runs if store.has(run.id)], was_active)
-
-
-def _show_progress(store: RunStore, runs: list[Run], was_active: bool) -> None:
+    runs = [run for run in started if store.has(run.id)]
     standing = [(run, run.status) for run in runs]
     states = {run.id: run.state(status) for run, status in standing}
     if any(state in UNDER_WAY_STATES for state in states.values()) != was_active:

@@ -10,7 +10,7 @@ from fashion_core.cache import Cache
 from fashion_core.config import PRESETS, parse_config
 from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.files import now
-from fashion_core.runs import processes, queue, tables, verify
+from fashion_core.runs import processes, queue, verify
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import ACTIVE_STATES, State, Status, VerdictKind
 from fashion_core.runs.store import RunStore
@@ -44,11 +44,7 @@ VERDICTS: dict[VerdictKind, tuple[str, Color, str]] = {
         "machine, with as many threads, training continues bit for bit.",
     ),
     "approximate": (":material/rule:", "orange", "Resuming works, but not bit for bit."),
-    "weights only": (
-        ":material/scale:",
-        "blue",
-        "Good for using the model, or for training with a fresh optimizer.",
-    ),
+    "weights only": (":material/scale:", "blue", "Good for using the model, or for training with a fresh optimizer."),
     "not usable": (":material/gpp_bad:", "red", "It can't be loaded here, so nothing can be resumed from it."),
     "damaged": (
         ":material/broken_image:",
@@ -65,7 +61,6 @@ def state_badge(state: str) -> None:
 
 
 def show_damage(run: Run) -> None:
-    """What is wrong with the run's own records, and with the saved files that ``verify`` marked."""
     for found in verify.damaged_records(run):
         st.warning(sentence(f"Damaged file {found.file}: {found.reason}."), icon=":material/broken_image:")
     with suppress(DamagedFileError, DiskError):
@@ -140,10 +135,3 @@ def _silence(status: Status) -> str:
         return f"; its process is suspended: kill -CONT {status.process.pid} on this machine wakes it"
     seconds = now() - status.heartbeat
     return f"; no news from it for {duration(seconds)}" if seconds > SILENT_SECONDS else ""
-
-
-def time_left(run: Run) -> str:
-    """How long a running run still takes; empty for any other."""
-    status = run.status
-    seconds = tables.progress(run.record.config, status, run.record.first_epoch).seconds_left
-    return f"{duration(seconds)} left" if run.state(status) == "running" and seconds is not None else ""

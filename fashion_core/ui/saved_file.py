@@ -1,7 +1,9 @@
 """A saved file: which one the address names, what it is good for, and everything that can be seen in it."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -52,8 +54,6 @@ def _read_contents(path: str, key: Signature) -> Contents:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The saved file that the page is about."""
-
     store: RunStore
     run: Run
     file: Path
@@ -66,8 +66,7 @@ class Chosen:
     @property
     def epoch(self) -> int | None:
         """The epoch of the checkpoint that holds the same model, if that is saved."""
-        own = self.run.epoch_of(self.file)
-        if own is not None:
+        if (own := self.run.epoch_of(self.file)) is not None:
             return own
         info = self.run.file_info(self.file)
         return info.epoch if info and info.why != "stop" and info.epoch in self.run.epochs_saved() else None
@@ -86,7 +85,6 @@ class Chosen:
 
     @property
     def verdict(self) -> VerdictKind:
-        """What it is good for in a resume."""
         if self.damage:
             return "damaged"
         return self.contents.inspection.verdict if self.contents.inspection else "not usable"
@@ -94,9 +92,9 @@ class Chosen:
 
 def addressed_epoch() -> int | None:
     """The epoch that the address names, if any. Raises ``ConfigError`` if it is no number."""
-    given = st.query_params.get("epoch")
-    epoch = None if given is None else epoch_number(given)
-    if given is not None and epoch is None:
+    if (given := st.query_params.get("epoch")) is None:
+        return None
+    if (epoch := epoch_number(given)) is None:
         raise ConfigError(f"An epoch is a whole number such as 3, not {given!r}: fix the address.")
     return epoch
 
@@ -113,10 +111,46 @@ def addressed_file(store: RunStore) -> Chosen | None:
     return None if epoch is None else Chosen(store, run, run.saved_file(run.name_of(run.checkpoint_path(epoch))))
 
 
-def addressed_other(store: RunStore) -> tuple[Run, str] | None:
-    """The second run that the address names, and its file or "". Raises ``RunNotFoundError``."""
+def addressed_other(store: RunStore) -> tuple[Run | None, Path | None]:
+    """The second run that the address names, and its file, if any. Raises ``RunNotFoundError``."""
     run_id, _, name = st.query_params.get(OTHER, "").partition("/")
-    return (store.get(run_id), name) if run_id else None
+    run = store.get(run_id) if run_id else None
+    return run, run.saved_file(name) if run and name else None
+
+
+def address_other(run: Run, file: str) -> None:
+    st.query_params[OTHER] = f"{run.id}/{file}"
+
+
+def neighbour(chosen: Chosen) -> Chosen:
+    """The file before this one, else the one after it, else itself; the last one if this one has just been deleted."""
+    saved = chosen.run.saved_files()
+    place = saved.index(chosen.file) if chosen.file in saved else len(saved)
+    before, after = saved[:place], saved[place + 1 :]
+    return Chosen(chosen.store, chosen.run, [*before[-1:], *after[:1], chosen.file][0])
+
+
+def ask_run_and_file(
+    wanted: Chosen,
+    runs: Mapping[str, str],
+    files: list[str],
+    labels: tuple[str, str],
+    address: Callable[[Run, str], None],
+) -> None:
+    """Two boxes that show which file is used; another choice goes into the address, which the next run reads.
+
+    ``runs`` are names by id, ``files`` those of the wanted run.
+    """
+    run_key, file_key = (f"choose {label}" for label in labels)
+    st.session_state[run_key], st.session_state[file_key] = wanted.run.id, wanted.name
+    best = wanted.run.best_epoch()
+    options: dict[str, Any]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        options = {"on_change": lambda: address(wanted.store.at(st.session_state[run_key]), ""), "width": 420}
+        st.selectbox(labels[0], list(runs), format_func=runs.__getitem__, key=run_key, **options)
+        options = {"on_change": lambda: address(wanted.run, st.session_state[file_key]), "width": 220}
+        marks = {f"model_save/{best}": " ★ best"}
+        st.selectbox(labels[1], files, format_func=lambda name: name + marks.get(name, ""), key=file_key, **options)
 
 
 def show_verdict(verdict: VerdictKind, found: Inspection | None) -> None:
@@ -136,33 +170,39 @@ def show_problem(found: Contents) -> None:
 
 def show_inside(found: Inspection, key: str) -> None:
     """Everything there is to see in a file, the most important first."""
-    _show_numbers(found)
+    name = found.optimizer.name if found.optimizer else "none"
+    optimizer = file_charts.OPTIMIZERS.get(name, name)
+    _show_numbers(found, optimizer)
     if found.model:
         common.model_expander(found.model)
     _show_layers(found)
     tensors = file_charts.tensors_frame(found)
     _show_tensors(tensors[tensors["part"] != "optimizer"], f"tensors {key}")
-    _show_optimizer(found, tensors[tensors["part"] == "optimizer"], f"slots {key}")
-    _show_raw(found)
+    if found.optimizer:
+        with st.expander(f"Optimizer state: {optimizer}", icon=":material/tune:"):
+            _show_optimizer(found, found.optimizer.bytes, tensors[tensors["part"] == "optimizer"], f"slots {key}")
+    with st.expander("The raw key tree", icon=":material/account_tree:"):
+        st.json(found.tree, expanded=1)
+    if found.names:
+        with st.expander("Names in its pickle", icon=":material/list:"):
+            st.code("\n".join(found.names), language=None)
 
 
-def _show_numbers(found: Inspection) -> None:
+def _show_numbers(found: Inspection, optimizer: str) -> None:
     count = found.parameters
-    parameters = "–" if count is None else f"{count:,}" if count < 1e6 else f"{count / 1e6:.2f} M"
+    numbers = {
+        "Size": bytes_text(found.bytes),
+        "Parameters": "–" if count is None else f"{count:,}" if count < 1e6 else f"{count / 1e6:.2f} M",
+        "Epoch": "–" if found.epoch is None else f"{found.epoch:,}",
+        "Loss": loss_text(found.loss, 4),
+        "Optimizer": optimizer,
+    }
     with st.container(horizontal=True):
-        st.metric("Size", bytes_text(found.bytes), width=NUMBER_WIDTH)
-        st.metric("Parameters", parameters, width=NUMBER_WIDTH)
-        st.metric("Epoch", "–" if found.epoch is None else f"{found.epoch:,}", width=NUMBER_WIDTH)
-        st.metric("Loss", loss_text(found.loss, 4), width=NUMBER_WIDTH)
-        st.metric("Optimizer", _optimizer_name(found), width=NUMBER_WIDTH)
+        for label, number in numbers.items():
+            st.metric(label, number, width=NUMBER_WIDTH)
     checksum = "checksummed" if found.has_checksum else "not checksummed: a changed bit goes unnoticed"
     digest = found.sha256 or "not computed, because the file is large"
     st.caption(f"{found.format} · {found.container} container, {checksum} · SHA-256 {digest}")
-
-
-def _optimizer_name(found: Inspection) -> str:
-    name = found.optimizer.name if found.optimizer else "none"
-    return file_charts.OPTIMIZERS.get(name, name)
 
 
 def _show_layers(found: Inspection) -> None:
@@ -171,8 +211,8 @@ def _show_layers(found: Inspection) -> None:
         return
     st.markdown("**Bytes by layer**")
     st.caption(BYTES_KEY if layers["second"].any() else "This file holds no optimizer state for any layer.")
-    chart = file_charts.bar_chart(layers, ("weights", "optimizer"), "size in this file")
-    st.vega_lite_chart(chart.to_dict(), alt="Bytes of each layer in this file")
+    spec = file_charts.bar_chart(layers, ("weights", "optimizer"), "size in this file").to_dict()
+    st.vega_lite_chart(spec, alt="Bytes of each layer in this file")
 
 
 def _show_tensors(tensors: pd.DataFrame, key: str) -> None:
@@ -180,39 +220,24 @@ def _show_tensors(tensors: pd.DataFrame, key: str) -> None:
     bad = tensors[(tensors["nan"].fillna(0) + tensors["inf"].fillna(0)) > 0]
     if len(bad):
         st.warning(f"{common.plain(', '.join(bad['tensor']))}: not all numbers are finite.", icon=":material/warning:")
-    columns = ["tensor", "histogram", "shape", "dtype", "low", "high", "mean", "std", "nan", "inf", "bytes"]
-    number = st.column_config.NumberColumn(format="%.3g")
+    order = ["tensor", "histogram", "shape", "dtype", "low", "high", "mean", "std", "nan", "inf", "bytes"]
+    explanation = "How often each value occurs, from low to high"
     style = {
         "tensor": st.column_config.TextColumn(width="medium"),
-        "histogram": st.column_config.BarChartColumn(
-            help="How often each value occurs, from low to high", width="small", y_min=0
-        ),
-        **dict.fromkeys(("low", "high", "mean", "std"), number),
+        "histogram": st.column_config.BarChartColumn(help=explanation, width="small", y_min=0),
+        **dict.fromkeys(("low", "high", "mean", "std"), st.column_config.NumberColumn(format="%.3g")),
         "bytes": st.column_config.NumberColumn(format="localized"),
     }
-    st.dataframe(
-        tensors, hide_index=True, key=key, column_order=columns, column_config=style, alt="Tensors in this file"
-    )
+    alt = "Tensors in this file"
+    st.dataframe(tensors, hide_index=True, key=key, column_order=order, column_config=style, alt=alt)
 
 
-def _show_optimizer(found: Inspection, slots: pd.DataFrame, key: str) -> None:
-    if found.optimizer is None:
-        return
-    with st.expander(f"Optimizer state: {_optimizer_name(found)}", icon=":material/tune:"):
-        settings = file_charts.optimizer_settings(found)
-        st.caption("param_groups[0]")
-        st.dataframe(pd.DataFrame([{name: str(value) for name, value in settings.items()}]), hide_index=True)
-        if slots.empty:
-            st.write("It keeps nothing for any parameter: SGD without momentum has no memory.")
-        else:
-            total = bytes_text(found.optimizer.bytes)
-            st.caption(f"{len(slots):,} tensors, {total}: what it remembers about each parameter")
-            _show_tensors(slots, key)
-
-
-def _show_raw(found: Inspection) -> None:
-    with st.expander("The raw key tree", icon=":material/account_tree:"):
-        st.json(found.tree, expanded=1)
-    if found.names:
-        with st.expander("Names in its pickle", icon=":material/list:"):
-            st.code("\n".join(found.names), language=None)
+def _show_optimizer(found: Inspection, size: int, slots: pd.DataFrame, key: str) -> None:
+    st.caption("param_groups[0]")
+    settings = file_charts.optimizer_settings(found)
+    st.dataframe(pd.DataFrame([{name: str(value) for name, value in settings.items()}]), hide_index=True)
+    if slots.empty:
+        st.write("It keeps nothing for any parameter: SGD without momentum has no memory.")
+    else:
+        st.caption(f"{len(slots):,} tensors, {bytes_text(size)}: what it remembers about each parameter")
+        _show_tensors(slots, key)

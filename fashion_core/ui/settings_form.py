@@ -20,13 +20,12 @@ def ask_settings(names: Sequence[str], values: Mapping[str, Any], prefix: str) -
 
     ``values`` are the first ones; ``prefix`` keeps forms apart.
     """
-    by_name = {setting.name: setting for setting in settings()}
-    answers = {}
-    for first in range(0, len(names), _WIDGETS_IN_A_ROW):
-        row = names[first : first + _WIDGETS_IN_A_ROW]
-        for name, column in zip(row, st.columns(_WIDGETS_IN_A_ROW), strict=False):
-            with column:
-                answers[name] = _ask(by_name[name], values[name], prefix)
+    by_name, answers = {setting.name: setting for setting in settings()}, {}
+    for place, name in enumerate(names):
+        if place % _WIDGETS_IN_A_ROW == 0:
+            columns = iter(st.columns(_WIDGETS_IN_A_ROW))
+        with next(columns):
+            answers[name] = _ask(by_name[name], values[name], prefix)
     return answers
 
 
@@ -42,17 +41,17 @@ def ask_more(
 
 def _ask(setting: Setting, value: Any, prefix: str) -> Any:
     """The value is passed to the widget: one set in the session is lost when a click interrupts the page's run."""
-    key = f"{prefix}{setting.name}"
+    label, key, why = setting.label, f"{prefix}{setting.name}", setting.explanation
     if setting.choices:
         shown = {choice: _CHOICE_LABELS.get(choice, choice) for choice in setting.choices}
         index = setting.choices.index(value)
-        return st.selectbox(setting.label, setting.choices, index, shown.__getitem__, key=key, help=setting.explanation)
+        return st.selectbox(label, setting.choices, index, shown.__getitem__, key=key, help=why)
     if setting.kind is str:
-        return st.text_input(setting.label, value, key=key, help=setting.explanation)
+        return st.text_input(label, value, key=key, help=why)
     if setting.kind is int:
-        return st.number_input(setting.label, value=value, key=key, help=setting.explanation, step=1)
+        return st.number_input(label, value=value, key=key, help=why, step=1)
     step = float(setting.default) or 0.01
-    return st.number_input(setting.label, value=value, key=key, help=setting.explanation, step=step, format="%g")
+    return st.number_input(label, value=value, key=key, help=why, step=step, format="%g")
 
 
 def show_cautions(pairs: Iterable[tuple[str, str]]) -> None:
@@ -63,7 +62,6 @@ def show_cautions(pairs: Iterable[tuple[str, str]]) -> None:
 
 
 def offer_download(store: RunStore, config: TrainConfig) -> None:
-    """Offer to download Fashion-MNIST if these settings need it and it is not there."""
     if config.dataset != "fashion-mnist" or fashion_mnist.are_present():
         return
     folder = common.plain(str(fashion_mnist.raw_folder()))

@@ -1,4 +1,4 @@
-"""The browser's side of Streamlit's websocket without a browser: open a page, let timers ask, hear its feed."""
+"""The browser's side of Streamlit's websocket without a browser: open a page, let timers ask, hear its live metrics."""
 
 import asyncio
 import json
@@ -44,7 +44,7 @@ class Session:
         fragment: the fragment that asks to be run again, and every so many seconds; None if there is none.
         cached: hashes of the messages that a browser would have kept, which the server then only names.
         widgets: the ids of buttons and select boxes by their labels.
-        feed: where a page that watches a run hears what is new, and what it was drawn for; empty on another page.
+        live_metrics: where the page of a run hears what is new, and what it was drawn for; empty on another page.
     """
 
     connection: ClientConnection
@@ -55,12 +55,12 @@ class Session:
     fragment: tuple[str, float] | None = None
     cached: set[str] = field(default_factory=set)
     widgets: dict[str, str] = field(default_factory=dict)
-    feed: dict[str, Any] = field(default_factory=dict)
+    live_metrics: dict[str, Any] = field(default_factory=dict)
 
     async def run(self, fragment: str | None = None) -> Ran:
         """Ask for a run as the frontend does, and wait until it is done."""
         if fragment is None:
-            self.feed = {}
+            self.live_metrics = {}
         return await self._ask(BackMsg(), fragment)
 
     async def press(self, button: str, choices: Mapping[str, str]) -> Ran:
@@ -83,21 +83,21 @@ class Session:
         return await asyncio.wait_for(self._finish(began), PATIENCE_SECONDS)
 
     async def stay(self) -> Ran | None:
-        """Stay on the page for a while: take what the feed brings or the timer refreshes, or run the page again."""
-        if not self.feed:
+        """Stay on the page for a while: take what the live metrics or the timer bring, or run the page again."""
+        if not self.live_metrics:
             return await self.run(self.fragment[0] if self.fragment else None)
-        async with asyncio.timeout(PATIENCE_SECONDS), aclosing(self.hear()) as feed:
-            async for _ in feed:
+        async with asyncio.timeout(PATIENCE_SECONDS), aclosing(self.hear()) as live_metrics:
+            async for _ in live_metrics:
                 return None
         return await self.run()
 
     async def hear(self) -> AsyncGenerator[str]:
-        """What the page's feed brings, as it comes: JSON, or nothing where nothing has changed."""
-        assert self.feed, f"nothing on {self.page} listens"
+        """What the page's live metrics bring, as it comes: JSON, or nothing where nothing has changed."""
+        assert self.live_metrics, f"nothing on {self.page} listens"
         host, port = self.connection.remote_address[:2]
-        address = f"ws://{host}:{port}{self.feed['address']}"
+        address = f"ws://{host}:{port}{self.live_metrics['address']}"
         async with connect(address, max_size=None, compression=None) as connection:
-            await connection.send(self.feed["ticket"])
+            await connection.send(self.live_metrics["ticket"])
             async for message in connection:
                 yield str(message)
 
@@ -125,7 +125,7 @@ class Session:
                 problems.append(_problem(element))
                 self._note_widget(element)
                 if element.bidi_component.json:
-                    self.feed = json.loads(element.bidi_component.json)
+                    self.live_metrics = json.loads(element.bidi_component.json)
             elif kind == "script_finished" and message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
                 if message.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY and not refreshes:
                     self.fragment = None  # the whole page was made again, without it

@@ -1,6 +1,6 @@
 """From the click on Start to the first loss: on the disk, and on the page where it was pressed.
 
-A real worker on the tutorial's settings, a real server, and a session that hears the page's feed as a browser does.
+A real worker on the tutorial's settings, a real server, and a session that hears live metrics as a browser does.
 """
 
 import asyncio
@@ -83,16 +83,16 @@ class Visitor:
         assert self._session
         async with asyncio.timeout(_PATIENCE_SECONDS):
             seen = await self._session.press("Start", self._choices)
-            while NO_LOSS in self._session.feed["numbers"] and await self._outdated():
+            while NO_LOSS in self._session.live_metrics["numbers"] and await self._outdated():
                 assert not seen.problems, seen.problems
                 seen = await self._session.run()
 
     async def _outdated(self) -> bool:
         """Whether the page has to run again before it hears of a loss."""
         assert self._session
-        drawn = self._session.feed["drawn"]
-        async with aclosing(self._session.hear()) as feed:
-            async for heard in feed:
+        drawn = self._session.live_metrics["drawn"]
+        async with aclosing(self._session.hear()) as live_metrics:
+            async for heard in live_metrics:
                 if not heard:  # nothing has changed
                     continue
                 told = json.loads(heard)

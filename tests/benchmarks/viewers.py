@@ -1,6 +1,6 @@
 """How fast many people at once see a live run, and what that costs its training.
 
-Sessions of a real server open the page of a run that really trains, and listen to its feed as browsers do.
+Sessions of a real server open the page of a run that really trains, and listen to its live metrics as browsers do.
 """
 
 import asyncio
@@ -71,7 +71,7 @@ async def _open(trained: Run, server: Server, count: int) -> tuple[list[Session]
 
 @asynccontextmanager
 async def _listening(sessions: list[Session]) -> AsyncIterator[list[float]]:
-    """While these listen to their feeds: the seconds from each tick of the server's clock to what it brought."""
+    """While these listen: the seconds from each tick of the server's clock to what it brought."""
     heard: list[float] = []
 
     async def listen(session: Session) -> None:

@@ -140,7 +140,7 @@ def test_who_is_in_no_list_is_told_so_and_sees_nothing(guarded: Server, stopped:
 
 @pytest.mark.parametrize(("path", "heading"), [("", "All runs"), ("train", "to be seen")])
 def test_view_that_refreshes_ends_with_the_login(
-    store: RunStore, stopped: Run, tmp_path: Path, secrets: Path, page: Page, path: str, heading: str
+    stopped: Run, tmp_path: Path, secrets: Path, page: Page, path: str, heading: str
 ) -> None:
     """Nobody reloads: the page finds out by itself, and offers to log in again."""
     with provider(timedelta(seconds=LOGIN_SECONDS)) as short:
@@ -188,9 +188,7 @@ def test_open_tab_keeps_a_login_that_another_one_ended_until_it_is_loaded_again(
     expect(other.get_by_text("to be seen")).to_have_count(0)
 
 
-def test_name_of_a_person_is_shown_as_text(
-    store: RunStore, guarded: Server, secrets: Path, issuer: str, page: Page
-) -> None:
+def test_name_of_a_person_is_shown_as_text(guarded: Server, secrets: Path, issuer: str, page: Page) -> None:
     name = "![i](//a.org/i.png)<b>@a.org"
     server = guarded
     write_secrets(secrets, server.port, issuer, [ANNA], ["*"])
@@ -232,7 +230,7 @@ def test_shared_without_a_login(store: RunStore, tmp_path: Path, page: Page, eve
     assert (who, what, outcome) == (f"{outside_address()}, not logged in", "start", "done")
 
 
-def test_page_elsewhere_whose_name_leads_here_is_read_only(store: RunStore, server: Server, chromium: Browser) -> None:
+def test_page_elsewhere_whose_name_leads_here_is_read_only(server: Server, chromium: Browser) -> None:
     """DNS rebinding, as the server sees it: the right machine under a wrong name."""
     context = chromium.new_context()
     page = context.new_page()

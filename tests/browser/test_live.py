@@ -62,7 +62,7 @@ def test_numbers_and_both_charts_follow_without_a_run_of_the_page(server: Server
 
     page.on("websocket", listen)
     watch(page, server, run)
-    page.wait_for_function("document.body.value")  # its first run is over, and the feed has begun
+    page.wait_for_function("document.body.value")  # its first run is over, and the live metrics have begun
     said.clear()
     write_epoch(run)
     expect(page.get_by_test_id("stVegaLiteChart").last).to_contain_text("62.50%")
@@ -98,7 +98,7 @@ def test_page_goes_on_following_after_it_was_told_that_nothing_has_changed(
 @pytest.mark.parametrize(
     ("refuse", "times"), [(WebSocketRoute.close, 3), (lambda _: None, 1)], ids=["closed", "silent"]
 )
-def test_page_that_no_feed_reaches_follows_all_the_same(
+def test_page_that_no_live_metrics_reach_follows_all_the_same(
     server: Server, run: Run, page: Page, refuse: Callable[[WebSocketRoute], None], times: int
 ) -> None:
     tried: list[str] = []
@@ -164,11 +164,11 @@ def test_run_that_is_watched_from_its_first_loss_to_its_end_shows_each_row_once(
     with run.writing():
         run.write_status(run.status.model_copy(update={"state": "finished", "epoch": 2}))
     expect_badge(page, "finished")
-    page.wait_for_function("document.body.value")  # the feed of the ended run has been heard
+    page.wait_for_function("document.body.value")  # the live metrics of the ended run have come
     assert page.evaluate("window.most") == 1
 
 
-def test_what_one_run_fed_is_gone_once_its_page_is_left(server: Server, run: Run, page: Page) -> None:
+def test_live_metrics_of_a_run_are_forgotten_once_its_page_is_left(server: Server, run: Run, page: Page) -> None:
     watch(page, server, run)
     page.wait_for_function("document.body.value")
     page.get_by_role("link", name="Overview").click()

@@ -50,7 +50,7 @@ def write_images(folder: Path, count: int) -> list[Path]:
 
 
 def test_uploaded_images_are_answered_and_a_bad_one_is_named(
-    store: RunStore, server: Server, page: Page, run: Run, tmp_path: Path
+    server: Server, page: Page, run: Run, tmp_path: Path
 ) -> None:
     images = write_images(tmp_path, 3)
     (tmp_path / "notes.txt").write_text("no image")
@@ -75,9 +75,7 @@ def test_uploaded_images_are_answered_and_a_bad_one_is_named(
     )
 
 
-def test_a_click_on_an_image_opens_it_and_its_address_opens_the_same(
-    store: RunStore, server: Server, page: Page, run: Run
-) -> None:
+def test_a_click_on_an_image_opens_it_and_its_address_opens_the_same(server: Server, page: Page, run: Run) -> None:
     open_page(page, address(server, run, "Test images"))
     gallery = page.get_by_label("Test images with what the model predicts", exact=True)
     expect(gallery).to_be_visible(timeout=PATIENCE_MS)
@@ -94,9 +92,7 @@ def test_a_click_on_an_image_opens_it_and_its_address_opens_the_same(
     expect(page.get_by_label("Test image", exact=True)).to_have_value(re.search(r"\d+", said)[0])  # type: ignore[index]
 
 
-def test_a_click_on_a_cell_of_the_confusion_shows_its_images(
-    store: RunStore, server: Server, page: Page, run: Run
-) -> None:
+def test_a_click_on_a_cell_of_the_confusion_shows_its_images(server: Server, page: Page, run: Run) -> None:
     open_page(page, address(server, run, "Evaluation"))
     chart = page.get_by_label("True class by predicted class", exact=True)
     expect(chart).to_be_visible(timeout=PATIENCE_MS)

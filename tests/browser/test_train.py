@@ -61,9 +61,7 @@ def drawn(page: Page) -> str | None:
     return page.get_by_test_id("stVegaLiteChart").first.text_content()
 
 
-def test_app_is_usable_within_five_seconds_and_asks_nothing_outside(
-    store: RunStore, server: Server, page: Page
-) -> None:
+def test_app_is_usable_within_five_seconds_and_asks_nothing_outside(server: Server, page: Page) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     seconds = []

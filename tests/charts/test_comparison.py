@@ -20,7 +20,7 @@ from fashion_core.resume.labels import percent
 from fashion_core.resume.tables import BRANCH_COLUMNS, COMPARED_COLUMNS, DOT_COLUMNS, LINK_COLUMNS
 from tests.support.charts import THEME, contrast
 
-ANSWERS = ["lower", "within noise", "higher"]
+ANSWERS = ["lower", "within noise", "same as the parent", "higher"]
 
 
 def compared(*changes: dict[str, Any]) -> pd.DataFrame:
@@ -42,7 +42,7 @@ def compared(*changes: dict[str, Any]) -> pd.DataFrame:
 
 
 def of_each_answer() -> pd.DataFrame:
-    losses = {"lower": 0.4, "within noise": 0.51, "higher": 0.7}
+    losses = {"lower": 0.4, "within noise": 0.51, "same as the parent": 0.5, "higher": 0.7}
     return compared(
         *({"answer": answer, "loss_now": losses[answer], "epoch": 3 * n} for n, answer in enumerate(ANSWERS))
     )
@@ -131,12 +131,12 @@ def test_answers_differ_in_shape_colour_and_word() -> None:
     spec, _ = comparison(of_each_answer())
     tip, percents = layer(spec, "point", "rows"), layer(spec, "text", "rows", 1)
     shapes = dict(zip(*(tip["encoding"]["shape"]["scale"][key] for key in ("domain", "range")), strict=True))
-    assert [shapes[answer] for answer in ANSWERS] == ["triangle-left", "circle", "triangle-right"]
+    assert [shapes[answer] for answer in ANSWERS] == ["triangle-left", "circle", "circle", "triangle-right"]
     assert fields(tip, "color") == fields(percents, "color") == ("answer",)
     for color in (tip["encoding"]["color"], percents["encoding"]["color"]):
         assert color["scale"] == {"domain": ["lower", "higher"]}
         assert color["condition"] == {
-            "test": "datum.answer === 'within noise'",
+            "test": "datum.answer !== 'lower' && datum.answer !== 'higher'",
             "value": {"expr": str(base.MUTED.expr)},
         }
     tips = [tip["field"] for tip in layer(spec, "rect", "rows", 1)["encoding"]["tooltip"]]
@@ -351,7 +351,7 @@ def test_rings_stand_where_runs_branched_off_and_arrows_where_they_ended() -> No
     assert "fill" in ring["mark"]
     assert list(rows["loss_last"][["epoch", "loss"]].itertuples(index=False, name=None)) == [(3, 0.8)]
     shapes = dict(zip(*(end["encoding"]["shape"]["scale"][key] for key in ("domain", "range")), strict=True))
-    assert [shapes[answer] for answer in ANSWERS] == ["triangle-down", "circle", "triangle-up"]
+    assert [shapes[answer] for answer in ANSWERS] == ["triangle-down", "circle", "circle", "triangle-up"]
     assert list(rows["ends"][["run", "epoch", "loss"]].itertuples(index=False, name=None)) == [
         ("r1", 4, 0.7),
         ("r2", 4, 0.6),

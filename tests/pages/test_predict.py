@@ -12,6 +12,7 @@ from fashion_core.inference.client import PREDICTOR
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Parent
 from fashion_core.runs.store import RunStore
+from fashion_core.ui import saved_file
 from fashion_core.ui.predict import choose, gallery
 from fashion_core.ui.saved_file import Chosen
 from tests.support.files import flip_a_bit
@@ -73,9 +74,9 @@ def test_second_file_is_a_neighbour_of_the_first_also_once_that_is_gone(store: R
         run.checkpoint_path(epoch).write_bytes(b"")
         run.info_path(run.checkpoint_path(epoch)).write_text("{}")
     of = [Chosen(store, run, run.checkpoint_path(epoch)) for epoch in range(3)]
-    assert [choose.neighbour(chosen).epoch for chosen in of] == [1, 0, 1]
+    assert [saved_file.neighbour(chosen).epoch for chosen in of] == [1, 0, 1]
     run.remove_saved(run.checkpoint_path(1))
-    assert choose.neighbour(of[1]).epoch == 2
+    assert saved_file.neighbour(of[1]).epoch == 2
 
 
 def test_deleted_run_offers_no_second_file(store: RunStore) -> None:

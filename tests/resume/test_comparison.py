@@ -1,6 +1,7 @@
 """Did resuming help: the rows, the answer and its sentence."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -37,6 +38,11 @@ def row(**changes: Any) -> Compared:
 
 def now(difference: float, error: float = 0.01) -> LossNow:
     return LossNow(epoch=2, loss=0.5 + difference, difference=difference, standard_error=error)
+
+
+def test_resume_that_changed_nothing_at_all_reads_same_as_the_parent() -> None:
+    assert replace(now(0.0), overridden=False).answer == "same as the parent"
+    assert (now(0.0).answer, replace(now(0.001), overridden=False).answer) == ("within noise", "within noise")
 
 
 @pytest.mark.parametrize(

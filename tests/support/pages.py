@@ -29,8 +29,8 @@ def sent(app: AppTest) -> str:
 
 def shown_numbers(app: AppTest) -> dict[str, str]:
     """The numbers of a run on its page, by their labels."""
-    (feed,) = app.get("bidi_component")
-    html = json.loads(feed.proto.json)["numbers"]
+    (metrics,) = app.get("bidi_component")
+    html = json.loads(metrics.proto.json)["numbers"]
     return {label: unescape(value) for label, value in re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", html)}
 
 

@@ -18,8 +18,6 @@ Meaning = Literal["good", "bad", "plain"]
 
 @dataclass(frozen=True)
 class Metric:
-    """A number with its label, its change, and whether that is good."""
-
     label: str
     value: str
     change: str = ""
@@ -61,7 +59,6 @@ def _arrow(change: float) -> str:
 
 
 def three_losses(row: Compared) -> list[Metric]:
-    """``loss_last``, the loss right after loading, ``loss_now``."""
     check = row.check
     same = "equal" if check.loss_check == check.loss_last else "other images"
     note = "loss_last measured again: the checkpoint was loaded correctly."
@@ -79,10 +76,8 @@ def _loss_now(label: str, row: Compared, now: LossNow | None) -> Metric:
     if now is None:
         return Metric(label, loss_text(None, 4))
     change = relative_change(row, now)
-    meaning: dict[str, Meaning] = {"lower": "good", "higher": "bad", "within noise": "plain"}
-    return Metric(
-        label, loss_text(now.loss, 4), f"{_arrow(change)}{abs(change):.1%}, {now.answer}", meaning[now.answer]
-    )
+    meaning: Meaning = "good" if now.answer == "lower" else "bad" if now.answer == "higher" else "plain"
+    return Metric(label, loss_text(now.loss, 4), f"{_arrow(change)}{abs(change):.1%}, {now.answer}", meaning)
 
 
 def progress_and_metrics(words: str, share: float, rows: Sequence[Sequence[Metric]]) -> str:

@@ -16,7 +16,8 @@ from fashion_core.access.roles import Roles
 from fashion_core.cache import Cache
 from fashion_core.errors import FashionError
 from fashion_core.runs.run import Run
-from fashion_core.ui import common, login, run_status
+from fashion_core.runs.store import RunStore
+from fashion_core.ui import login, run_status
 from fashion_core.ui.live import snapshot
 
 _TICKET_SECONDS: Final = 10.0
@@ -76,7 +77,7 @@ async def _send(socket: WebSocket, run_id: str, seconds: float, claims: dict[str
 
 
 def _take(run_id: str) -> _Message:
-    store = common.store()
+    store = RunStore()
     run_status.move_queue(store)
     found = snapshot.take(store, store.get(run_id))
     return found.seconds, found.body(), login.roles()

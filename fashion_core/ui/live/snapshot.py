@@ -67,11 +67,13 @@ def take(store: RunStore, run: Run) -> Snapshot:
     config, check = run.record.config, run.load_check
     span = tables.horizon(config, status, run.record.first_epoch)
     losses, accuracy = _charts.get(run.path, (found.version, span, check), lambda: _draw(config, found, span, check))
+    is_early = found.latest.smoothed is None or status.phase in ("starting", "loading")
+    pace = STARTING_SECONDS if is_early and state == "running" else ACTIVE_SECONDS
     depends = state, status.error, span, check is not None, found.damaged, identity(run.log_path)
     return Snapshot(
         status=status,
         state=state,
-        seconds=_pace(status, state, found.latest),
+        seconds=pace if state in UNDER_WAY_STATES else IDLE_SECONDS,
         numbers=_numbers(store, run, status, state, found),
         losses=losses,
         accuracy=accuracy,
@@ -94,12 +96,6 @@ def _saved_by_parent(store: RunStore, run: Run, state: State) -> tuple[int, ...]
     if parent is None or state in UNDER_WAY_STATES or not store.has(parent.run):
         return None
     return tuple(store.get(parent.run).epochs_saved())
-
-
-def _pace(status: Status, state: State, measured: live.LatestMetrics) -> float:
-    if state == "running" and (measured.smoothed is None or status.phase in ("starting", "loading")):
-        return STARTING_SECONDS
-    return ACTIVE_SECONDS if state in UNDER_WAY_STATES else IDLE_SECONDS
 
 
 def _draw(

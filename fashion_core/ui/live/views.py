@@ -10,10 +10,7 @@ from fashion_core.ui.live.snapshot import ACTIVE_SECONDS, Snapshot
 
 _HERE = Path(__file__).parent
 _component = st.components.v2.component(
-    "live_metrics",
-    html="<section></section>",
-    css=(_HERE / "live.css").read_text(),
-    js=(_HERE / "live.js").read_text(),
+    "live_metrics", html="<section></section>", css=(_HERE / "live.css").read_text(), js=(_HERE / "live.js").read_text()
 )
 
 

@@ -1,6 +1,7 @@
 """What each checkpoint of a run, and of the runs resumed from it, predicts for one image; what the run forgot."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,7 @@ import streamlit as st
 
 from fashion_core.charts import evaluation_tables
 from fashion_core.charts.evaluation_tables import History
+from fashion_core.charts.gallery import IMAGE
 from fashion_core.charts.predictions import HISTORY_KEY, history_chart
 from fashion_core.config import CLASS_NAMES, CLASSES
 from fashion_core.errors import DamagedFileError, FashionError
@@ -28,7 +30,9 @@ def show_test_image_history(chosen: Chosen) -> None:
     """For the test image that the address names, else the one that the model is least sure about."""
     answers = evaluate(chosen)
     pixels, labels = test_images(chosen.run.record.config.dataset)
-    index = _ask_image(answers)
+    if (index := addressed_image(len(answers))) is None:
+        index = int(scores.smallest_margins(answers)[0])
+    index = _ask_image(index, len(answers))
     left, right = st.columns([1, 3], vertical_alignment="center")
     with left:
         show_large(pixels[index], f"Test image {index}")
@@ -38,20 +42,13 @@ def show_test_image_history(chosen: Chosen) -> None:
     _show_forgotten(chosen, pixels)
 
 
-def _ask_image(answers: scores.Answers) -> int:
-    given = addressed_image(len(answers))
-    st.session_state["history image"] = int(scores.smallest_margins(answers)[0]) if given is None else given
-    return int(
-        st.number_input(
-            "Test image",
-            min_value=0,
-            max_value=len(answers) - 1,
-            step=1,
-            key="history image",
-            on_change=lambda: st.query_params.update(image=str(st.session_state["history image"])),
-            width=160,
-        )
-    )
+def _ask_image(index: int, count: int) -> int:
+    def address() -> None:
+        st.query_params[IMAGE] = str(st.session_state[key])
+
+    key = "history image"
+    st.session_state[key] = index
+    return st.number_input("Test image", 0, count - 1, step=1, key=key, on_change=address, width=160)
 
 
 def show_history(chosen: Chosen, image: Array, label: int | None = None) -> None:
@@ -59,11 +56,11 @@ def show_history(chosen: Chosen, image: Array, label: int | None = None) -> None
     family = [chosen.run, *chosen.store.descendants(chosen.run)]
     shown = family[:MOST_RUNS]
     places = [(run, epoch) for run in shown for epoch in _listed(run)]
-    answers = _predict_each(places, lambda run, epoch: probabilities(run, _undamaged(run, epoch), image))
+    answers = _predict_each(places, lambda run, file: probabilities(run, file, image))
     if not answers:
         st.info("There is no checkpoint that can be used.", icon=":material/info:")
         return
-    rows = evaluation_tables.history_frame(list(_histories(shown, answers)), label)
+    rows = evaluation_tables.history_frame([_history(run, answers) for run in shown], label)
     st.caption(HISTORY_KEY)
     st.vega_lite_chart(history_chart(rows).to_dict(), alt="The probability of each class by epoch, a panel a run")
     if len(family) > MOST_RUNS:
@@ -75,25 +72,17 @@ def _listed(run: Run) -> list[int]:
     return [epoch for file in run.saved_files() if (epoch := run.epoch_of(file)) is not None]
 
 
-def _undamaged(run: Run, epoch: int) -> Path:
-    """The checkpoint. Raises ``DamagedFileError`` if it is known to be damaged."""
-    path = run.checkpoint_path(epoch)
-    damage = run.known_damage(path)
-    if damage:
-        raise DamagedFileError(path, damage)
-    return path
-
-
 def _predict_each(
-    places: Sequence[tuple[Run, int]], predict: Callable[[Run, int], Array]
+    places: Sequence[tuple[Run, int]], predict: Callable[[Run, Path], Array]
 ) -> dict[tuple[str, int], Array]:
     """What each checkpoint predicts, by run id and epoch; one that can't be used must not hide the others."""
-    answers: dict[tuple[str, int], Array] = {}
-    failed: list[str] = []
-    bar = st.progress(0.0, _RUNNING)
+    answers, failed, bar = {}, [], st.progress(0.0, _RUNNING)
     for done, (run, epoch) in enumerate(places, 1):
+        file = run.checkpoint_path(epoch)
         try:
-            answers[run.id, epoch] = predict(run, epoch)
+            if damage := run.known_damage(file):
+                raise DamagedFileError(file, damage)
+            answers[run.id, epoch] = predict(run, file)
         except FashionError as error:
             failed.append(f"epoch {epoch:,} of {common.plain(run.title)}: {common.sentence(error)}")
         bar.progress(done / len(places), f"{_RUNNING} {done:,} of {len(places):,}")
@@ -104,18 +93,16 @@ def _predict_each(
     return answers
 
 
-def _histories(runs: Sequence[Run], answers: Mapping[tuple[str, int], Array]) -> Iterator[History]:
-    for run in runs:
-        epochs = sorted(epoch for run_id, epoch in answers if run_id == run.id)
-        parent = run.record.parent
-        yield History(
-            run=run.id,
-            name=run.title,
-            parent=parent.run if parent else None,
-            branch=parent.epoch if parent else None,
-            epochs=np.array(epochs, np.int64),
-            probabilities=np.array([answers[run.id, epoch] for epoch in epochs]).reshape(-1, CLASSES),
-        )
+def _history(run: Run, answers: Mapping[tuple[str, int], Array]) -> History:
+    parent, epochs = run.record.parent, sorted(epoch for run_id, epoch in answers if run_id == run.id)
+    return History(
+        run=run.id,
+        name=run.title,
+        parent=parent.run if parent else None,
+        branch=parent.epoch if parent else None,
+        epochs=np.array(epochs, np.int64),
+        probabilities=np.array([answers[run.id, epoch] for epoch in epochs]).reshape(-1, CLASSES),
+    )
 
 
 def _show_forgotten(chosen: Chosen, pixels: Array) -> None:
@@ -128,14 +115,13 @@ def _show_forgotten(chosen: Chosen, pixels: Array) -> None:
             return
         if not st.toggle("Run all checkpoints of this run on all test images", key="forgotten"):
             return
-        answers = _predict_each(
-            [(chosen.run, epoch) for epoch in epochs], lambda run, epoch: correct(run, _undamaged(run, epoch))
-        )
+        places = [(chosen.run, epoch) for epoch in epochs]
+        answers = _predict_each(places, correct)
         if not answers:
             return
         found = scores.forgotten(np.stack(list(answers.values())))
         st.markdown(evaluation_tables.forgotten_sentence(found, len(answers)))
         if len(found.lost):
             _, last = max(answers)
-            at_last = Chosen(chosen.store, chosen.run, chosen.run.checkpoint_path(last))
+            at_last = replace(chosen, file=chosen.run.checkpoint_path(last))
             show_images(found.lost, pixels, evaluate(at_last), "forgotten")

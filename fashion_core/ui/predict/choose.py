@@ -1,6 +1,6 @@
 """Which file the Predict page uses, and which one it is compared with; both stand in the address."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 import streamlit as st
@@ -10,10 +10,8 @@ from fashion_core.charts.gallery import IMAGE
 from fashion_core.errors import ConfigError, DamagedFileError, DiskError, RunNotFoundError, UnusableFileError
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common
-from fashion_core.ui.saved_file import OTHER, Chosen, addressed_file, addressed_other
-
-_CHECKPOINTS = "model_save/"
+from fashion_core.ui import common, saved_file
+from fashion_core.ui.saved_file import OTHER, Chosen
 
 
 def usable(chosen: Chosen) -> Chosen:
@@ -32,10 +30,28 @@ def ask_file(store: RunStore) -> Chosen | None:
         return None
     wanted = next((run for run in runs if run.id == st.query_params.get("run")), runs[0])
     chosen = _addressed_or_error(lambda: _addressed(store)) or _first_choice(store, wanted)
-    _ask_run_and_file(chosen, runs, ("Run", "File"), _address)
-    _address(chosen.run.id, chosen.name)
-    _forget_other_dataset(chosen)
+    _ask(chosen, runs, ("Run", "File"), _address)
+    _address(chosen.run, chosen.name)
+    dataset = chosen.run.record.config.dataset
+    if st.session_state.setdefault("dataset of the address", dataset) != dataset:
+        for name in (IMAGE, CELL, OTHER):  # they belong to one dataset
+            st.query_params.pop(name, None)
+        st.session_state["dataset of the address"] = dataset
     return chosen
+
+
+def ask_other(chosen: Chosen) -> Chosen:
+    """A second file for the same dataset: the one that the address names, else the one before the chosen file."""
+    store, dataset = chosen.store, chosen.run.record.config.dataset
+    runs = [run for run in store.runs_with(Run.has_saved_files) if is_on(run, dataset)]
+    other = _addressed_or_error(lambda: _addressed_other(store)) or saved_file.neighbour(chosen)
+    _ask(other, runs, ("Second run", "Second file"), saved_file.address_other)
+    return other
+
+
+def _ask(wanted: Chosen, runs: Iterable[Run], labels: tuple[str, str], address: Callable[[Run, str], None]) -> None:
+    names = {run.id: f"{run.title} · {run.id}" for run in (*runs, wanted.run)}
+    saved_file.ask_run_and_file(wanted, names, list(map(wanted.run.name_of, wanted.run.saved_files())), labels, address)
 
 
 def _addressed_or_error(find: Callable[[], Chosen | None]) -> Chosen | None:
@@ -47,53 +63,26 @@ def _addressed_or_error(find: Callable[[], Chosen | None]) -> Chosen | None:
         return None
 
 
-def _address(run: str, file: str | None) -> None:
+def _address(run: Run, file: str) -> None:
     """Let the address name this file, or the run alone; the rest of it stays."""
-    epoch = file.removeprefix(_CHECKPOINTS) if file and file.startswith(_CHECKPOINTS) else ""
-    if epoch.isdecimal():
-        common.address(run=run, epoch=epoch, file=None)
-    elif file:
-        common.address(run=run, epoch=None, file=file)
-    else:
+    if not file:
         common.address(epoch=None, file=None)  # first: in another run they name something else
-        common.address(run=run)
-
-
-def _forget_other_dataset(chosen: Chosen) -> None:
-    """An image, a cell and a second file belong to one dataset: remove them from the address for another one."""
-    dataset = chosen.run.record.config.dataset
-    if st.session_state.setdefault("dataset of the address", dataset) != dataset:
-        for name in (IMAGE, CELL, OTHER):
-            st.query_params.pop(name, None)
-        st.session_state["dataset of the address"] = dataset
+    named = common.file_query(run, run.path / file) if file else {"run": run.id}
+    common.address(**{"epoch": None, "file": None, **named})
 
 
 def _addressed(store: RunStore) -> Chosen | None:
-    chosen = addressed_file(store)
+    chosen = saved_file.addressed_file(store)
     if chosen or "run" not in st.query_params:
         return chosen
     return _first_choice(store, store.get(st.query_params["run"]))
 
 
-def ask_other(chosen: Chosen) -> Chosen:
-    """A second file for the same dataset: the one that the address names, else the one before the chosen file."""
-    store, dataset = chosen.store, chosen.run.record.config.dataset
-    runs = [run for run in store.runs_with(Run.has_saved_files) if is_on(run, dataset)]
-    other = _addressed_or_error(lambda: _addressed_other(store)) or neighbour(chosen)
-    _ask_run_and_file(other, runs, ("Second run", "Second file"), _address_other)
-    return other
-
-
 def _addressed_other(store: RunStore) -> Chosen | None:
-    other = addressed_other(store)
-    if other is None:
+    run, file = saved_file.addressed_other(store)
+    if run is None:
         return None
-    run, name = other
-    return Chosen(store, run, run.saved_file(name)) if name else _first_choice(store, run)
-
-
-def _address_other(run: str, file: str | None) -> None:
-    st.query_params[OTHER] = f"{run}/{file or ''}"
+    return Chosen(store, run, file) if file else _first_choice(store, run)
 
 
 def is_on(run: Run, dataset: str) -> bool:
@@ -102,45 +91,9 @@ def is_on(run: Run, dataset: str) -> bool:
     return False
 
 
-def neighbour(chosen: Chosen) -> Chosen:
-    """The file before this one, else the one after it, else itself; the last one if this one has just been deleted."""
-    saved = chosen.run.saved_files()
-    place = saved.index(chosen.file) if chosen.file in saved else len(saved)
-    before, after = saved[:place], saved[place + 1 :]
-    return Chosen(chosen.store, chosen.run, [*before[-1:], *after[:1], chosen.file][0])
-
-
 def _first_choice(store: RunStore, run: Run) -> Chosen:
     """The best checkpoint, else the first file. Raises ``RunNotFoundError`` if there is none."""
-    saved = run.saved_files()
+    saved, best = run.saved_files(), run.best_epoch()
     if not saved:
         raise RunNotFoundError(f"Run {run.id} has no saved file yet: wait for its first epoch, or choose another run.")
-    best = run.best_epoch()
     return Chosen(store, run, saved[0] if best is None else run.checkpoint_path(best))
-
-
-def _ask_run_and_file(
-    wanted: Chosen, runs: list[Run], labels: tuple[str, str], address: Callable[[str, str | None], None]
-) -> None:
-    """Two boxes that show which file is used; another choice goes into the address, which the next run reads."""
-    known = {run.id: run for run in runs} | {wanted.run.id: wanted.run}
-    run_key, file_key = (f"predict {label}" for label in labels)
-    st.session_state[run_key], st.session_state[file_key] = wanted.run.id, wanted.name
-    best = wanted.run.best_epoch()
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.selectbox(
-            labels[0],
-            list(known),
-            format_func=lambda run_id: f"{known[run_id].title} · {run_id}",
-            key=run_key,
-            on_change=lambda: address(st.session_state[run_key], None),
-            width=420,
-        )
-        st.selectbox(
-            labels[1],
-            [wanted.run.name_of(file) for file in wanted.run.saved_files()],
-            format_func=lambda name: f"{name} ★ best" if name == f"{_CHECKPOINTS}{best}" else name,
-            key=file_key,
-            on_change=lambda: address(wanted.run.id, st.session_state[file_key]),
-            width=220,
-        )

@@ -17,7 +17,6 @@ from fashion_core.ui.saved_file import Chosen
 
 
 def show_evaluation(chosen: Chosen) -> None:
-    """Accuracy with its interval, confusion matrix, each class, calibration, the most confident mistakes."""
     answers = evaluate(chosen)
     pixels, _ = test_images(chosen.run.record.config.dataset)
     st.markdown(evaluation_tables.accuracy_sentence(answers))
@@ -41,27 +40,18 @@ def _show_confusion(answers: Answers) -> None:
     st.markdown(evaluation_tables.confusion_sentence(answers))
     st.caption(evaluation.CONFUSION_KEY)
     rows = evaluation_tables.confusion_frame(scores.confusion_matrix(answers))
-    st.vega_lite_chart(
-        evaluation.confusion_chart(rows, _addressed_cell()).to_dict(),
-        key="confusion",
-        on_select=_take_cell,
-        selection_mode=CELL,
-        alt="True class by predicted class",
-    )
+    spec, alt = evaluation.confusion_chart(rows, _addressed_cell()).to_dict(), "True class by predicted class"
+    st.vega_lite_chart(spec, key="confusion", on_select=_take_cell, selection_mode=CELL, alt=alt)
 
 
 def _take_cell() -> None:
     points = st.session_state["confusion"].selection.get(CELL) or []
-    if points:
-        st.query_params[CELL] = f"{int(points[0]['true'])}-{int(points[0]['predicted'])}"
-    else:
-        st.query_params.pop(CELL, None)
+    common.address(**{CELL: f"{int(points[0]['true'])}-{int(points[0]['predicted'])}" if points else None})
 
 
 def _addressed_cell() -> tuple[int, int] | None:
     """The true and predicted class that the address names. Raises ``ConfigError``."""
-    given = st.query_params.get(CELL)
-    if given is None:
+    if (given := st.query_params.get(CELL)) is None:
         return None
     parts = given.split("-")
     if len(parts) != 2 or not all(part in map(str, range(CLASSES)) for part in parts):
@@ -75,11 +65,10 @@ def _show_cell(answers: Answers, pixels: Array) -> None:
         st.caption("Click a cell to see its images.")
         return
     true, predicted = cell
+    indices = np.flatnonzero((answers.labels == true) & (answers.predicted == predicted))
     with st.container(border=True):
         st.markdown(f"**{CLASS_NAMES[true]}** taken for **{CLASS_NAMES[predicted]}**")
-        show_images(
-            np.flatnonzero((answers.labels == true) & (answers.predicted == predicted)), pixels, answers, "cell"
-        )
+        show_images(indices, pixels, answers, "cell")
 
 
 def _show_classes(answers: Answers) -> None:
@@ -111,20 +100,16 @@ def show_two_models(chosen: Chosen) -> None:
         with column, st.container(border=True):
             st.markdown(f"**{common.plain(name)}**")
             st.markdown(evaluation_tables.accuracy_sentence(answers))
-            _show_figures(answers)
+            st.markdown(evaluation_tables.confusion_sentence(answers))
+            rows = evaluation_tables.confusion_frame(scores.confusion_matrix(answers))
+            st.vega_lite_chart(evaluation.confusion_chart(rows).to_dict(), alt="True class by predicted class")
+            _show_classes(answers)
+            _show_calibration(answers)
     if len(indices):
         st.markdown(f"**Where they differ** ({len(indices):,} images)")
         st.caption(f"Below each image: first {common.plain(names[0])}, then {common.plain(names[1])}.")
         show_images(indices, pixels, first, "differing", second)
     show_chosen(pixels, dict(zip(names, (first, second), strict=True)))
-
-
-def _show_figures(answers: Answers) -> None:
-    st.markdown(evaluation_tables.confusion_sentence(answers))
-    rows = evaluation_tables.confusion_frame(scores.confusion_matrix(answers))
-    st.vega_lite_chart(evaluation.confusion_chart(rows).to_dict(), alt="True class by predicted class")
-    _show_classes(answers)
-    _show_calibration(answers)
 
 
 def _names(chosen: Chosen, other: Chosen) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """The test images, and the chosen one with what the model predicts for it."""
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import streamlit as st
@@ -19,7 +19,6 @@ from fashion_core.ui.saved_file import Chosen
 from fashion_core.ui.snippets.target import plain_name
 
 PAGE_SIZE = 30
-_MOST_DIGITS = 9
 IMAGE_WIDTH = 224
 """Eight screen pixels for each pixel."""
 EVERY, RIGHT, WRONG, CONFIDENT, UNSURE = "all", "right", "wrong", "most confident mistakes", "least sure"
@@ -40,20 +39,21 @@ def show_gallery(chosen: Chosen, open_history: Callable[[], None]) -> None:
     if addressed_image(len(answers)) is None:
         st.caption("Choose an image to see what the model predicts for it.")
     show_chosen(pixels, {"this model": answers}, open_history)
-    _offer_csv(chosen, answers)
+    names = list(map(str, range(len(answers))))
+    common.offer_csv(
+        "Predictions of all test images as CSV",
+        lambda: evaluation_tables.predictions_frame(names, answers.probabilities, answers.labels),
+        f"{plain_name(chosen.run.title)}-test-predictions.csv",
+    )
 
 
 def _filtered(answers: Answers) -> Array:
     """The images to show, in order; the filters are in the address."""
+    bind: Literal["query-params"] = "query-params"
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        order = st.segmented_control(
-            "Show", list(ORDERS), default=EVERY, required=True, key="show", bind="query-params"
-        )
-        classes = st.multiselect(
-            "True class", CLASS_NAMES, placeholder="any class", key="class", bind="query-params", width=320
-        )
-    found = ORDERS[order or EVERY](answers)
-    wanted = [CLASS_NAMES.index(name) for name in classes]
+        order = st.segmented_control("Show", list(ORDERS), default=EVERY, required=True, key="show", bind=bind)
+        classes = st.multiselect("True class", CLASS_NAMES, placeholder="any class", key="class", bind=bind, width=320)
+    found, wanted = ORDERS[order](answers), [CLASS_NAMES.index(name) for name in classes]
     return found[np.isin(answers.labels[found], wanted)] if wanted else found
 
 
@@ -62,24 +62,16 @@ def show_images(indices: Array, pixels: Array, answers: Answers, key: str, other
     if not len(indices):
         st.info("There is no such image.", icon=":material/hide_image:")
         return
-    shown, page = _page_of(indices, key)
-    rows = evaluation_tables.gallery_frame(shown, pixels, answers, other)
-    chart_key = f"{key} {page} {hash(shown.tobytes())}"  # on another page nothing is chosen
-    st.vega_lite_chart(
-        gallery_chart(rows, addressed_image(len(answers))).to_dict(),
-        key=chart_key,
-        on_select=lambda: _take_image(chart_key),
-        selection_mode=IMAGE,
-        alt="Test images with what the model predicts",
-    )
-
-
-def _page_of(indices: Array, key: str) -> tuple[Array, int]:
     pages = -(-len(indices) // PAGE_SIZE)
     with st.container(horizontal=True, vertical_alignment="center"):
         page = common.ask_page(pages, _page_key(indices, key))
         st.caption(f"{len(indices):,} images" + (f", page {page + 1:,} of {pages:,}" if pages > 1 else ""))
-    return indices[page * PAGE_SIZE : (page + 1) * PAGE_SIZE], page
+    shown = indices[page * PAGE_SIZE : (page + 1) * PAGE_SIZE]
+    rows = evaluation_tables.gallery_frame(shown, pixels, answers, other)
+    spec = gallery_chart(rows, addressed_image(len(answers))).to_dict()
+    key = f"{key} {page} {hash(shown.tobytes())}"  # on another page nothing is chosen
+    alt = "Test images with what the model predicts"
+    st.vega_lite_chart(spec, key=key, on_select=lambda: _take_image(key), selection_mode=IMAGE, alt=alt)
 
 
 def _page_key(indices: Array, key: str) -> str:
@@ -100,10 +92,9 @@ def _take_image(key: str) -> None:
 
 def addressed_image(count: int) -> int | None:
     """The test image that the address names. Raises ``ConfigError`` if there is none with that number."""
-    given = st.query_params.get(IMAGE)
-    if given is None:
+    if (given := st.query_params.get(IMAGE)) is None:
         return None
-    if not given.isdecimal() or len(given) > _MOST_DIGITS or int(given) >= count:
+    if not given.isdecimal() or len(given) > 9 or int(given) >= count:
         raise ConfigError(f"A test image is a number from 0 to {count - 1:,}, not {given!r}: fix the address.")
     return int(given)
 
@@ -125,7 +116,6 @@ def show_chosen(pixels: Array, models: Mapping[str, Answers], open_history: Call
 
 
 def show_answer(image: Array, rows: Mapping[str, Array], label: int | None, alt: str = "The chosen image") -> None:
-    """An image, and its ten probabilities by each model beside it."""
     left, right = st.columns([1, 2], vertical_alignment="center")
     with left:
         show_large(image, alt)
@@ -137,17 +127,4 @@ def show_answer(image: Array, rows: Mapping[str, Array], label: int | None, alt:
 
 
 def show_large(image: Array, alt: str) -> None:
-    """An image of 28 × 28, enlarged so that its pixels can be seen."""
     st.image(np.kron(image, np.ones((8, 8), np.uint8)), width=IMAGE_WIDTH, alt=alt)
-
-
-def _offer_csv(chosen: Chosen, answers: Answers) -> None:
-    names = [str(index) for index in range(len(answers))]
-    st.download_button(
-        "Predictions of all test images as CSV",
-        lambda: evaluation_tables.predictions_frame(names, answers.probabilities, answers.labels).to_csv(index=False),
-        f"{plain_name(chosen.run.title)}-test-predictions.csv",
-        "text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-    )

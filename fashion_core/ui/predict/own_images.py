@@ -32,46 +32,38 @@ class Upload(Protocol):
 
 def show_own_images(chosen: Chosen, show_history: Callable[[Array], None]) -> None:
     """Take images and show the prediction for each; ``show_history`` shows what every checkpoint predicts for one."""
-    files = _uploads() if _ask_source() == UPLOAD else _photo()
+    files = _ask_files()
     ready = [(file, image) for file in files if (image := _prepared(file))]
+    if not files:
+        st.caption("Each image is made to look like those of the training set: greyscale, bright on black, 28 × 28.")
     if not ready:
-        if not files:
-            st.caption(
-                "Each image is made to look like those of the training set: greyscale, bright on black, 28 × 28."
-            )
         return
     found = np.stack([probabilities(chosen.run, chosen.file, image.pixels) for _, image in ready])
     for (file, image), row in zip(ready, found, strict=True):
         with st.container(border=True):
             _show_image(file.name, image, row)
-            _offer_history(file, image, show_history)
-    _offer_csv([file.name for file, _ in ready], found)
+            icon, key = ":material/timeline:", f"history {file.file_id}"
+            history = st.expander("Checkpoint history", icon=icon, on_change="rerun", key=key)
+            if history.open:
+                with history, common.problems_shown():
+                    show_history(image.pixels)
+    names = [file.name for file, _ in ready]
+    common.offer_csv("Predictions as CSV", lambda: evaluation_tables.predictions_frame(names, found), "predictions.csv")
 
 
 def keep_uploads() -> None:
     """Call this where the images are not shown: Streamlit forgets the uploads of a widget that is not drawn."""
-    if _ask_source() == UPLOAD:
-        _uploads()
+    _ask_files(camera=False)
 
 
-def _ask_source() -> str:
-    sources = [UPLOAD, CAMERA]
-    return st.segmented_control(
-        "From", sources, default=UPLOAD, required=True, key="source", label_visibility="collapsed"
+def _ask_files(camera: bool = True) -> Sequence[Upload]:
+    source = st.segmented_control(
+        "From", [UPLOAD, CAMERA], default=UPLOAD, required=True, key="source", label_visibility="collapsed"
     )
-
-
-def _uploads() -> Sequence[Upload]:
-    return st.file_uploader(
-        "Images of garments: PNG, JPEG, WebP, GIF, BMP or TIFF",
-        accept_multiple_files=True,
-        max_upload_size=MEGABYTES,
-        key="own images",
-    )
-
-
-def _photo() -> Sequence[Upload]:
-    photo = st.camera_input("A garment on a plain background", key="photo", width=420)
+    if source == UPLOAD:
+        label = "Images of garments: PNG, JPEG, WebP, GIF, BMP or TIFF"
+        return st.file_uploader(label, accept_multiple_files=True, max_upload_size=MEGABYTES, key="own images")
+    photo = st.camera_input("A garment on a plain background", key="photo", width=420) if camera else None
     return [photo] if photo else []
 
 
@@ -85,37 +77,13 @@ def _prepared(file: Upload) -> Prepared | None:
 
 
 def _show_image(name: str, image: Prepared, row: Array) -> None:
+    """The prediction, and each step of the preparation as a picture with its reason."""
     best = int(row.argmax())
     st.markdown(f"**{common.plain(name)}** · {CLASS_NAMES[best]}, {row[best]:.1%}")
     show_answer(image.pixels, {"this model": row}, None, alt=f"{name}, as the model sees it")
-    _show_steps(image)
-
-
-def _offer_history(file: Upload, image: Prepared, show_history: Callable[[Array], None]) -> None:
-    history = st.expander(
-        "Checkpoint history", icon=":material/timeline:", on_change="rerun", key=f"history {file.file_id}"
-    )
-    if history.open:
-        with history, common.problems_shown():
-            show_history(image.pixels)
-
-
-def _show_steps(image: Prepared) -> None:
-    """Each step as a picture with its reason, in order."""
     st.caption("How it was made to look like the training set")
     with st.container(horizontal=True):
         for step in image.steps:
             with st.container(width=_STEP_WIDTH + 24):
                 st.image(step.pixels, width=_STEP_WIDTH, alt=step.name)
                 st.caption(f"**{step.name}** · {step.note}")
-
-
-def _offer_csv(names: Sequence[str], found: Array) -> None:
-    st.download_button(
-        "Predictions as CSV",
-        evaluation_tables.predictions_frame(names, found).to_csv(index=False),
-        "predictions.csv",
-        "text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-    )

@@ -5,12 +5,18 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from fashion_core.files import Signature, signature
+from fashion_core.cache import Cache
+from fashion_core.config import TrainConfig
+from fashion_core.files import signature
 from fashion_core.inference.client import PREDICTOR
 from fashion_core.inference.prepare import Prepared
 from fashion_core.inference.scores import Answers, Array
 from fashion_core.runs.run import Run
 from fashion_core.ui.saved_file import Chosen
+
+_answers: Cache[Answers] = Cache(16)
+_correct: Cache[Array] = Cache(5000)
+_probabilities: Cache[Array] = Cache(5000)
 
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the test images…")
@@ -21,40 +27,30 @@ def test_images(dataset: str) -> tuple[Array, Array]:
 
 def evaluate(chosen: Chosen) -> Answers:
     """What the file's model predicts for all test images. Raises ``WorkerError`` or ``DiskError``."""
-    config = chosen.run.record.config
-    return _evaluate(str(chosen.file), signature(chosen.file), config.dataset, config.pixels)
+    file, config = chosen.file, chosen.run.record.config
+    with st.spinner("Running the model on all test images…"):
+        key = (file, config.dataset, config.pixels)
+        return _answers.get(key, signature(file), lambda: _evaluate(file, config))
 
 
-@st.cache_resource(max_entries=16, show_spinner="Running the model on all test images…")
-def _evaluate(path: str, key: Signature, dataset: str, scaling: str) -> Answers:
-    return _answers(path, dataset, scaling)
-
-
-def _answers(path: str, dataset: str, scaling: str) -> Answers:
-    _, labels = test_images(dataset)
-    return Answers(PREDICTOR.evaluate(Path(path), dataset, scaling), labels)
+def _evaluate(file: Path, config: TrainConfig) -> Answers:
+    _, labels = test_images(config.dataset)
+    return Answers(PREDICTOR.evaluate(file, config.dataset, config.pixels), labels)
 
 
 def correct(run: Run, file: Path) -> Array:
     """(N,) bool: which test images a file's model gets right; for many checkpoints only this is kept."""
     config = run.record.config
-    return _correct(str(file), signature(file), config.dataset, config.pixels)
-
-
-@st.cache_resource(max_entries=5000, show_spinner=False)
-def _correct(path: str, key: Signature, dataset: str, scaling: str) -> Array:
-    return _answers(path, dataset, scaling).correct
+    return _correct.get((file, config.dataset, config.pixels), signature(file), lambda: _evaluate(file, config).correct)
 
 
 def probabilities(run: Run, file: Path, pixels: Array) -> Array:
     """(10,) float32: what a file's model predicts for one image (28, 28) uint8."""
-    return _probabilities(str(file), signature(file), run.record.config.pixels, pixels.tobytes())
-
-
-@st.cache_resource(max_entries=5000, show_spinner=False)
-def _probabilities(path: str, key: Signature, scaling: str, pixels: bytes) -> Array:
-    image = np.frombuffer(pixels, np.uint8).reshape(1, 28, 28)
-    return np.asarray(PREDICTOR.predict(Path(path), image, scaling)[0])
+    scaling = run.record.config.pixels
+    key = (file, scaling, pixels.tobytes())
+    return _probabilities.get(
+        key, signature(file), lambda: np.asarray(PREDICTOR.predict(file, pixels[None], scaling)[0])
+    )
 
 
 @st.cache_resource(max_entries=64, show_spinner="Preparing the image…")

@@ -16,12 +16,7 @@ from fashion_core.ui.snippets.target import Target
 
 _MEAN, _STD = f"{PIXEL_MEAN:.4f}", f"{PIXEL_STD:.4f}"
 _PIXELS: Final = {
-    "unit": {
-        "words": "pixels from 0 to 1",
-        "transform": "transforms.ToTensor()",
-        "scale": ".div_(255)",
-        "black": "0",
-    },
+    "unit": {"words": "pixels from 0 to 1", "transform": "transforms.ToTensor()", "scale": ".div_(255)", "black": "0"},
     "raw": {
         "words": "pixels from 0 to 255",
         "transform": "transforms.Compose([transforms.PILToTensor(), lambda image: image.float()])",

@@ -38,9 +38,9 @@ class Target:
     optimizer: Optimizer | None = None
 
 
-def stored_target(found: Inspection, path: Path) -> Target | None:
+def stored_target(found: Inspection | None, path: Path) -> Target | None:
     """A file as it is stored; None if it can't be loaded here."""
-    if found.model is None or found.refusal:
+    if found is None or found.model is None or found.refusal:
         return None
     return Target(
         format=found.format,

@@ -44,8 +44,8 @@ async def opened(server: Server, run: Run) -> Session:
 async def heard(session: Session, count: int = 2) -> list[str]:
     """What comes, at most so often, until nothing comes any more."""
     found: list[str] = []
-    async with asyncio.timeout(PATIENCE_SECONDS), aclosing(session.hear()) as feed:
-        async for told in feed:
+    async with asyncio.timeout(PATIENCE_SECONDS), aclosing(session.hear()) as live_metrics:
+        async for told in live_metrics:
             found.append(told)
             if len(found) == count:
                 break
@@ -115,7 +115,7 @@ def test_ticket_that_somebody_made_up_is_told_nothing(run: Run, server: Server) 
         session = await opened(server, run)
         found = []
         for bad in ("", "made-up", "WyJydW4iLDEuMCx7fV0.AAAA", "ü", b"\xff"):
-            session.feed["ticket"] = bad
+            session.live_metrics["ticket"] = bad
             found += await heard(session)
         return found
 

@@ -1,4 +1,4 @@
-"""The plain PyTorch that the page shows is run as it stands, in a process of its own."""
+"""The plain PyTorch that the pages show, run as it stands in a process of its own."""
 
 import ast
 import fractions
@@ -11,19 +11,25 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from fashion_core.config import parse_config
+from fashion_core.data import batches, fashion_mnist
 from fashion_core.formats import export, save
 from fashion_core.formats.inspect import inspect
+from fashion_core.formats.load import load
+from fashion_core.inference import engine
+from fashion_core.inference.prepare import prepare
 from fashion_core.loops import make_optimizer
 from fashion_core.models import build_model
 from fashion_core.resume import plan
 from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import EXPORT_NAMES
+from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
 from fashion_core.runs.store import RunStore, epoch_records
 from fashion_core.ui.snippets import scripts
 from fashion_core.ui.snippets import target as targets
@@ -34,8 +40,22 @@ from tests.support.runs import new_run as make_run
 
 USABLE_TORCHVISION = "from fashion_core.models.torchvision_import import import_torchvision; import_torchvision()\n"
 """The script expects torch and torchvision builds that match; beside a CPU build of torch they don't."""
+CPU = torch.device("cpu")
 TOLERANCE = 0.02
 """The script draws its own random order and first weights, so its losses are near, not equal."""
+
+
+def ran(code: str, folder: Path, **environment: str) -> str:
+    """Run the lines in this folder; return what they print."""
+    done = python(USABLE_TORCHVISION + code, cwd=folder, PYTHONPATH=str(ROOT), **environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def target_of(path: Path) -> targets.Target:
+    target = targets.stored_target(inspect(path), path)
+    assert target is not None
+    return target
 
 
 def test_script_of_every_choice_is_python() -> None:
@@ -73,17 +93,13 @@ def test_script_run_as_it_stands_measures_what_the_app_measures(
     store: RunStore, tmp_path: Path, changes: dict[str, object]
 ) -> None:
     settings = config(**changes)
-    ran = python(USABLE_TORCHVISION + scripts.training_script(settings), cwd=tmp_path, PYTHONPATH=str(ROOT))
-    assert ran.returncode == 0, ran.stderr
-    script_losses = [float(loss) for loss in re.findall(r"test loss ([\d.]+)", ran.stdout)]
+    printed = ran(scripts.training_script(settings), tmp_path)
+    script_losses = [float(loss) for loss in re.findall(r"test loss ([\d.]+)", printed)]
     run = make_run(store, **changes)
     train(run)
     app_losses = [epoch["loss"] for epoch in epoch_records(run)]
     assert script_losses == pytest.approx(app_losses, rel=TOLERANCE * (10 if changes else 1))
-    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".pth") == [
-        "model.pth",
-        "model_weights.pth",
-    ]
+    assert sorted(path.name for path in tmp_path.glob("*.pth")) == ["model.pth", "model_weights.pth"]
 
 
 def test_model_source_is_the_one_that_the_app_runs() -> None:
@@ -128,22 +144,20 @@ def saved_run(store: RunStore, model_name: str) -> tuple[Run, nn.Module]:
     return run, model
 
 
-def logits_of(folder: Path) -> dict[str, torch.Tensor]:
-    """What the models of a folder's scripts compute, each script run as it stands in another process."""
-    ran = python(USABLE_TORCHVISION + RUN_EACH, cwd=folder, PYTHONPATH=str(ROOT))
-    assert ran.returncode == 0, ran.stderr
-    return {path.stem: torch.load(path, weights_only=True) for path in folder.glob("*.logits")}
-
-
-def expected_of(model: nn.Module) -> torch.Tensor:
-    torch.set_num_threads(1)  # sums of another number of threads are rounded otherwise
-    images = torch.rand(5, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+def expect_logits(folder: Path, model: nn.Module, count: int) -> None:
+    """Run the scripts of a folder: each model's logits are the bits of this one's."""
+    ran(RUN_EACH, folder)
+    logits = {path.stem: torch.load(path, weights_only=True) for path in folder.glob("*.logits")}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as above: sums of another number of threads are rounded otherwise
     with torch.no_grad():
-        logits: torch.Tensor = model(images)
-    return logits
+        expected = model(torch.rand(5, 1, 28, 28, generator=torch.Generator().manual_seed(0)))
+    torch.set_num_threads(threads)
+    assert len(logits) == count
+    assert [name for name, values in logits.items() if not torch.equal(values, expected)] == []
 
 
-@pytest.mark.parametrize("model_name", ["mlp", "cnn", "resnet18"])
+@pytest.mark.parametrize("model_name", ["mlp", "cnn", pytest.param("resnet18", marks=pytest.mark.slow)])
 def test_loading_script_of_every_file_and_export_gives_the_same_bits(
     store: RunStore, tmp_path: Path, model_name: str
 ) -> None:
@@ -151,43 +165,32 @@ def test_loading_script_of_every_file_and_export_gives_the_same_bits(
     folder = tmp_path / "scripts"
     folder.mkdir()
     for path in run.saved_files():
-        target = targets.stored_target(inspect(path), path)
-        assert target is not None
-        (folder / f"stored {path.stem}.py").write_text(scripts.loading_script(target, "unit"))
-    checkpoint = targets.stored_target(inspect(run.checkpoint_path(3)), run.checkpoint_path(3))
-    assert checkpoint is not None
+        (folder / f"stored {path.stem}.py").write_text(scripts.loading_script(target_of(path), "unit"))
+    checkpoint = target_of(run.checkpoint_path(3))
     for format in EXPORT_NAMES:
         name = targets.download_name('It\'s "mine"', format, 3)
         export.export(run, 3, format, folder / name)
         script = scripts.loading_script(targets.export_target(checkpoint, format, name), "unit")
         (folder / f"export {format}.py").write_text(script)
-    logits = logits_of(folder)
-    assert len(logits) == 3 + 5
-    expected = expected_of(model)
-    assert [name for name, values in logits.items() if not torch.equal(values, expected)] == []
+    expect_logits(folder, model, count=3 + 5)
 
 
 def test_loading_script_of_files_from_elsewhere_gives_the_same_bits(tmp_path: Path) -> None:
     model = build_model("mlp", seed=2).eval()
     weights = model.state_dict()
-    behind = {f"module.{key}": value for key, value in weights.items()}
-    lightning = {"epoch": 3, "state_dict": {f"model.{key}": value for key, value in weights.items()}}
+    inner = {f"model.{key}": value for key, value in weights.items()}
     contents: dict[str, Any] = {
-        "parallel": behind,
+        "parallel": {f"module.{key}": value for key, value in weights.items()},
         "nested": {"state_dict": weights},
-        "lightning": {**lightning, "pytorch-lightning_version": "2.5"},
+        "lightning": {"epoch": 3, "state_dict": inner, "pytorch-lightning_version": "2.5"},
         "bare": {"model_state_dict": weights},
         "inside": {"model": model},
     }
     for name, content in {**contents, "legacy": weights}.items():
         path = tmp_path / f'{name} "é" \\.pth'
         torch.save(content, path, _use_new_zipfile_serialization=name != "legacy")
-        target = targets.stored_target(inspect(path), path)
-        assert target is not None
-        (tmp_path / f"{name}.py").write_text(scripts.loading_script(target, "unit"))
-    logits = logits_of(tmp_path)
-    assert len(logits) == 6
-    assert [name for name, values in logits.items() if not torch.equal(values, expected_of(model))] == []
+        (tmp_path / f"{name}.py").write_text(scripts.loading_script(target_of(path), "unit"))
+    expect_logits(tmp_path, model, count=6)
 
 
 def test_no_loading_script_is_shown_for_a_refused_file(tmp_path: Path) -> None:
@@ -213,23 +216,93 @@ def parent(module_store: RunStore) -> Run:
     return run
 
 
-@pytest.mark.parametrize("changes", [{}, {"learning_rate": 0.0001}, {"optimizer": "sgd"}], ids=lambda c: str(c))
+@pytest.mark.parametrize(
+    "changes",
+    [{}, *(pytest.param(each, marks=pytest.mark.slow) for each in ({"learning_rate": 0.0001}, {"optimizer": "sgd"}))],
+)
 def test_resuming_script_run_as_it_stands_begins_at_loss_last_and_ends_near_loss_now(
     module_store: RunStore, parent: Run, tmp_path: Path, changes: dict[str, object]
 ) -> None:
     settings = plan.resumed_config(parent, 0, 1, changes)
     fresh = settings.optimizer != parent.record.config.optimizer
     script = scripts.resuming_script(settings, parent.checkpoint_path(0), fresh)
-    ran = python(USABLE_TORCHVISION + script, cwd=tmp_path, PYTHONPATH=str(ROOT))
-    assert ran.returncode == 0, ran.stderr
-    said = {name: float(value) for name, value in re.findall(r"(loss_last|loss_now|test loss) ([\d.]+)", ran.stdout)}
+    printed = ran(script, tmp_path)
+    said = {name: float(value) for name, value in re.findall(r"(loss_last|loss_now|test loss) ([\d.]+)", printed)}
     stored = parent.file_info(parent.checkpoint_path(0))
     assert stored is not None
     assert said["loss_last"] == stored.loss
-    assert re.findall(r"test loss ([\d.]+)", ran.stdout)[0] == f"{stored.loss:.4f}"
+    assert re.findall(r"test loss ([\d.]+)", printed)[0] == f"{stored.loss:.4f}"
     (child,) = plan.create(module_store, parent, [ResumeRequest(0, 1, changes)])
     train(child)
     assert said["loss_now"] == pytest.approx(epoch_records(child)[-1]["loss"], rel=TOLERANCE * 10)
+
+
+PREDICT_EACH = """
+import runpy
+from pathlib import Path
+import numpy
+for script in sorted(Path().glob("*.py")):
+    numpy.save(script.stem, runpy.run_path(str(script))["probabilities"].numpy())
+"""
+
+
+@pytest.fixture(scope="module")
+def runs(module_store: RunStore) -> dict[str, Run]:
+    found = {pixels: make_run(module_store, epochs=1, pixels=pixels) for pixels in ("unit", "raw", "standard")}
+    for run in found.values():
+        train(run)
+    return found
+
+
+def probabilities_of(texts: dict[str, str], folder: Path, data_folder: Path) -> dict[str, np.ndarray]:
+    """What each script predicts, all of them run in one process."""
+    for name, script in texts.items():
+        (folder / f"{name}.py").write_text(script)
+    ran(PREDICT_EACH, folder, FASHION_DATA=str(data_folder))
+    return {name: np.load(folder / f"{name}.npy") for name in texts}
+
+
+def test_lines_for_one_image_give_the_bits_of_the_app(
+    runs: dict[str, Run], tmp_path: Path, synthetic_data: Path
+) -> None:
+    image = Image.fromarray(255 - batches.load("synthetic")[1].pixels[3].numpy()).resize((300, 250))
+    image.save(tmp_path / "garment.png")
+    prepared = torch.from_numpy(prepare(tmp_path / "garment.png").pixels)[None]
+    paths = {pixels: run.checkpoint_path(0) for pixels, run in runs.items()}
+    texts = {pixels: scripts.predicting_script(target_of(path), pixels) for pixels, path in paths.items()}
+    for pixels, found in probabilities_of(texts, tmp_path, synthetic_data).items():
+        expected = engine.probabilities(load(paths[pixels]).model, prepared, pixels, CPU)
+        np.testing.assert_array_equal(found, expected.numpy())
+
+
+def test_lines_for_all_test_images_give_the_bits_of_the_app(
+    runs: dict[str, Run], tmp_path: Path, synthetic_data: Path
+) -> None:
+    run, texts = runs["unit"], {}
+    formats: tuple[ExportFormat, ...] = ("weights", "safetensors", "pt2")
+    for format in formats:
+        export.export(run, 0, format, tmp_path / format)
+        texts[f"of {format}"] = scripts.evaluating_script(target_of(tmp_path / format), run.record.config)
+    test = batches.load("synthetic")[1]
+    expected = engine.probabilities(load(run.checkpoint_path(0)).model, test.pixels, "unit", CPU).numpy()
+    for found in probabilities_of(texts, tmp_path, synthetic_data).values():
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_lines_for_fashion_mnist_read_torchvisions_copy(
+    runs: dict[str, Run], tmp_path: Path, real_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASHION_DATA", str(real_data))
+    settings = runs["standard"].record.config.model_copy(update={"dataset": "fashion-mnist"})
+    path = runs["standard"].checkpoint_path(0)
+    raw = tmp_path / "data" / "FashionMNIST" / "raw"  # where torchvision unpacks them
+    raw.mkdir(parents=True)
+    for archive in fashion_mnist.ARCHIVES:
+        (raw / archive.unpacked_name).write_bytes(fashion_mnist.unpack(archive))
+    script = scripts.evaluating_script(target_of(path), settings).replace("download=True, ", "")
+    found = probabilities_of({"script": script}, tmp_path, real_data)["script"]
+    pixels = batches.load("fashion-mnist")[1].pixels
+    np.testing.assert_array_equal(found, engine.probabilities(load(path).model, pixels, "standard", CPU).numpy())
 
 
 @pytest.fixture
