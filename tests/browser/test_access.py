@@ -16,7 +16,7 @@ from fashion_core.runs.store import RunStore
 from tests.support.browsing import PATIENCE_MS, Server, expect_badge, open_page
 from tests.support.logins import ANNA, BERT, CARL, log_in, provider, shown, write_secrets
 from tests.support.processes import wait_until
-from tests.support.runs import new_run
+from tests.support.runs import new_run, set_state
 
 pytestmark = pytest.mark.browser
 
@@ -48,7 +48,7 @@ def guarded(store: RunStore, tmp_path: Path, secrets: Path, issuer: str) -> Iter
 @pytest.fixture
 def stopped(store: RunStore) -> Run:
     run = new_run(store, name="to be seen", epochs=2000)
-    run.write_status(run.status.model_copy(update={"state": "stopped"}))
+    set_state(run, "stopped")
     return run
 
 
@@ -94,7 +94,7 @@ def test_operator_starts_and_stops_a_run_under_their_name(store: RunStore, guard
     box.fill("2000")
     box.press("Enter")
     page.get_by_role("button", name="Start").click()
-    page.wait_for_url(re.compile(r"run="), timeout=PATIENCE_MS)
+    page.wait_for_url(re.compile(r"run="))
     expect_badge(page, "running")
     page.get_by_test_id("stMain").get_by_role("button", name="Stop").click()
     expect_badge(page, "stopped")

@@ -17,7 +17,7 @@ from fashion_core.models import build_model
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Parent
 from fashion_core.runs.store import RunStore
-from tests.support.browsing import PATIENCE_MS, Server, expect_badge, open_page, read_text
+from tests.support.browsing import Server, expect_badge, open_page, read_text, requests_outside
 from tests.support.runs import config, trained
 
 pytestmark = pytest.mark.browser
@@ -166,7 +166,7 @@ def test_downloads_hold_the_same_numbers_in_every_format(store: RunStore, server
     weights = torch.load(io.BytesIO(data), weights_only=True)
     assert all(torch.equal(weights[key], expected[key]) for key in expected)
     page.get_by_role("radio", name="pt2 program").click()
-    expect(page.get_by_test_id("stCaptionContainer").filter(has_text="model.pt2")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_test_id("stCaptionContainer").filter(has_text="model.pt2")).to_be_visible()
     name, data = downloaded(page)
     (store.root / name).write_bytes(data)
     images = torch.rand(3, 1, 28, 28)
@@ -201,17 +201,16 @@ def test_delete_names_the_resumed_runs_and_refuses_until_confirmed(store: RunSto
     assert run.epochs_saved() == [0, 1]
     dialog.get_by_text("Delete it even though other runs were resumed from it").click()
     dialog.get_by_role("button", name="Delete").click()
-    expect(page.get_by_text("Select a row to see what is in a file")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("Select a row to see what is in a file")).to_be_visible()
     assert run.epochs_saved() == [1]
 
 
 def test_page_fits_a_phone_and_asks_nothing_outside(store: RunStore, server: Server, page: Page) -> None:
     run = trained(store, name="a name as long as a name may be, with words enough to wrap twice on a phone", epochs=2)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    asked = requests_outside(page, server)
     page.set_viewport_size({"width": 390, "height": 844})
     for section in ("Look inside", "In plain PyTorch", "Compare", "Download"):
         open_page(page, address(server, run, epoch="1", show=section.replace(" ", "+")))
         expect_badge(page, "exact")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert [url for url in asked if not url.startswith((server.url, "data:", "blob:"))] == []
+    assert asked == []

@@ -10,7 +10,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from tests.support.browsing import Server, expect_badge, open_page
 from tests.support.processes import wait_until
-from tests.support.runs import batch_row, epoch_row, new_run, set_running
+from tests.support.runs import batch_row, epoch_row, new_run, set_finished, set_running
 
 pytestmark = pytest.mark.browser
 
@@ -44,6 +44,12 @@ def write_epoch(run: Run) -> None:
     run.write_status(run.status.model_copy(update={"epoch": 1}))
 
 
+def expect_epoch(page: Page) -> None:
+    """Its accuracy stands in the chart and among the numbers."""
+    expect(page.get_by_test_id("stVegaLiteChart").last).to_contain_text("62.50%")
+    expect(page.locator("dd").get_by_text("62.50%")).to_be_visible()
+
+
 CUT_OFF = """() => [...document.querySelectorAll("[data-testid=stVegaLiteChart] svg")].flatMap((chart) => {
   const room = chart.getBoundingClientRect();
   const isOutside = (box) => box.right > room.right + 3 || box.top < room.top - 3 || box.left < room.left - 3;
@@ -65,9 +71,8 @@ def test_numbers_and_both_charts_follow_without_a_run_of_the_page(server: Server
     page.wait_for_function("document.body.value")  # its first run is over, and the live metrics have begun
     said.clear()
     write_epoch(run)
-    expect(page.get_by_test_id("stVegaLiteChart").last).to_contain_text("62.50%")
+    expect_epoch(page)
     expect(page.get_by_text("epoch 1 of 0–1")).to_be_visible()
-    expect(page.locator("dd").get_by_text("62.50%")).to_be_visible()
     expect_newest(page, "4.000")
     assert page.evaluate(CUT_OFF) == []
     assert said == []
@@ -91,7 +96,7 @@ def test_page_goes_on_following_after_it_was_told_that_nothing_has_changed(
     watch(page, server, run)
     wait_until(lambda: page.title() and told.count("") > 1, "the page was told so")
     write_epoch(run)
-    expect(page.locator("dd").get_by_text("62.50%")).to_be_visible()
+    expect_epoch(page)
     assert problems == []
 
 
@@ -111,8 +116,7 @@ def test_page_that_no_live_metrics_reach_follows_all_the_same(
     watch(page, server, run)
     wait_until(lambda: page.title() and len(tried) > times, "the page has tried again, and found nothing")
     write_epoch(run)
-    expect(page.get_by_test_id("stVegaLiteChart").last).to_contain_text("62.50%")
-    expect(page.locator("dd").get_by_text("62.50%")).to_be_visible()
+    expect_epoch(page)
 
 
 def test_page_follows_again_once_a_damaged_file_is_mended(server: Server, run: Run, page: Page) -> None:
@@ -131,8 +135,7 @@ def test_page_that_was_only_loaded_follows_the_next_server(server: Server, run: 
     expect(page.get_by_text("Connection error")).to_be_visible()
     server.start()
     write_epoch(run)
-    expect(page.get_by_test_id("stVegaLiteChart").last).to_contain_text("62.50%")
-    expect(page.locator("dd").get_by_text("62.50%")).to_be_visible()
+    expect_epoch(page)
 
 
 def test_page_shows_what_a_run_has_come_to_by_itself(server: Server, run: Run, page: Page) -> None:
@@ -159,10 +162,9 @@ def test_run_that_is_watched_from_its_first_loss_to_its_end_shows_each_row_once(
     watch(page, server, run)
     page.evaluate(MOST_AT_ONCE)
     write_epoch(run)
-    expect(page.get_by_test_id("stVegaLiteChart").last).to_contain_text("62.50%")
+    expect_epoch(page)
     page.evaluate("document.body.value = undefined")
-    with run.writing():
-        run.write_status(run.status.model_copy(update={"state": "finished", "epoch": 2}))
+    set_finished(run)
     expect_badge(page, "finished")
     page.wait_for_function("document.body.value")  # the live metrics of the ended run have come
     assert page.evaluate("window.most") == 1

@@ -8,8 +8,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from tests.support.browsing import PATIENCE_MS, Server, expect_badge, open_page
-from tests.support.runs import new_run, resume, set_running, train
+from tests.support.browsing import Server, expect_badge, open_page
+from tests.support.runs import finish, new_run, resume, set_finished, set_running, train, trained
 
 pytestmark = pytest.mark.browser
 
@@ -20,19 +20,7 @@ HELPED = "view=Did+resuming+help%3F"
 
 @pytest.fixture
 def parent(store: RunStore) -> Run:
-    run = new_run(store, name="base", epochs=3, optimizer="adam")
-    train(run)
-    finished(run)
-    return run
-
-
-def finished(run: Run) -> None:
-    with run.writing():
-        run.write_status(run.status.model_copy(update={"state": "finished", "epoch": run.record.config.epochs}))
-
-
-def chart(page: Page, alt: str) -> Locator:
-    return page.get_by_role("img", name=alt).or_(page.get_by_label(alt)).first
+    return trained(store, name="base", epochs=3, optimizer="adam")
 
 
 def test_click_on_the_curve_chooses_the_checkpoint_and_start_resumes_it(
@@ -40,12 +28,12 @@ def test_click_on_the_curve_chooses_the_checkpoint_and_start_resumes_it(
 ) -> None:
     open_page(page, f"{server.url}/resume?run={parent.id}")
     curve = page.get_by_test_id("stVegaLiteChart").first
-    expect(curve).to_contain_text("epoch 2", timeout=PATIENCE_MS)
+    expect(curve).to_contain_text("epoch 2")
     click_first_epoch(curve)
-    page.wait_for_url(re.compile(r"epoch=0"), timeout=PATIENCE_MS)
+    page.wait_for_url(re.compile(r"epoch=0"))
     expect_badge(page, "exact")
     page.get_by_role("button", name="Start").click()
-    page.wait_for_url(re.compile(r"/train\?run="), timeout=PATIENCE_MS)
+    page.wait_for_url(re.compile(r"/train\?run="))
     expect_badge(page, "finished", seconds=60)
     expect(page.get_by_test_id("stApp")).to_contain_text("Identical to the uninterrupted run up to epoch 2")
     expect(page.get_by_test_id("stVegaLiteChart").first).to_contain_text("loss_last of the checkpoint")
@@ -66,27 +54,24 @@ def test_checkpoint_that_was_clicked_can_be_clicked_again_after_another_was_chos
     open_page(page, f"{server.url}/resume?run={parent.id}")
     curve = page.get_by_test_id("stVegaLiteChart").first
     for _ in range(2):
-        expect(curve).to_contain_text("epoch 2", timeout=PATIENCE_MS)
+        expect(curve).to_contain_text("epoch 2")
         click_first_epoch(curve)
-        page.wait_for_url(re.compile(r"epoch=0"), timeout=PATIENCE_MS)
-        expect(curve).to_contain_text("epoch 0", timeout=PATIENCE_MS)
+        page.wait_for_url(re.compile(r"epoch=0"))
+        expect(curve).to_contain_text("epoch 0")
         page.get_by_role("combobox", name="Checkpoint").click()
         page.get_by_role("option", name="epoch 2").click()
-        page.wait_for_url(re.compile(r"epoch=2"), timeout=PATIENCE_MS)
+        page.wait_for_url(re.compile(r"epoch=2"))
 
 
 def test_click_focuses_a_resumed_run_and_its_address_opens_the_same(
     store: RunStore, server: Server, page: Page, parent: Run
 ) -> None:
-    runs = [resume(store, parent, epoch, 1, learning_rate=0.01) for epoch in (0, 1)]
-    for run in runs:
-        train(run)
-        finished(run)
+    runs = [finish(resume(store, parent, epoch, 1, learning_rate=0.01)) for epoch in (0, 1)]
     open_page(page, f"{server.url}/resume?{HELPED}")
     compared = page.get_by_test_id("stVegaLiteChart").first
-    expect(compared).to_contain_text("lr ×10", timeout=PATIENCE_MS)
+    expect(compared).to_contain_text("lr ×10")
     compared.get_by_text("lr ×10").first.click(force=True)
-    page.wait_for_url(re.compile(f"focus={runs[0].id}"), timeout=PATIENCE_MS)
+    page.wait_for_url(re.compile(f"focus={runs[0].id}"))
     expect(page.get_by_role("link", name="Open")).to_be_visible()
     open_page(page, page.url)
     expect(page.get_by_role("link", name="Open")).to_be_visible()
@@ -95,7 +80,7 @@ def test_click_focuses_a_resumed_run_and_its_address_opens_the_same(
     expect(page.get_by_role("link", name="Open")).to_be_hidden()
     assert "focus=" not in page.url
     compared.get_by_text("lr ×10").first.click(force=True)
-    page.wait_for_url(re.compile(f"focus={runs[0].id}"), timeout=PATIENCE_MS)
+    page.wait_for_url(re.compile(f"focus={runs[0].id}"))
 
 
 def test_comparison_shows_runs_as_they_come_and_end_and_keeps_the_focus(
@@ -109,11 +94,11 @@ def test_comparison_shows_runs_as_they_come_and_end_and_keeps_the_focus(
     train(first)
     set_running(first)
     expect(app).to_contain_text("Still training: 1.")
-    finished(first)
+    set_finished(first)
     expect(app).not_to_contain_text("Still training")
     compared = page.get_by_test_id("stVegaLiteChart").first
     compared.get_by_text("lr ×10").first.click(force=True)
-    page.wait_for_url(re.compile(f"focus={first.id}"), timeout=PATIENCE_MS)
+    page.wait_for_url(re.compile(f"focus={first.id}"))
     train(resume(store, parent, 1, 1, learning_rate=0.02))
     expect(compared).to_contain_text("lr ×20")
     assert f"focus={first.id}" in page.url
@@ -121,27 +106,22 @@ def test_comparison_shows_runs_as_they_come_and_end_and_keeps_the_focus(
 
 
 def test_dot_of_the_lineage_opens_its_checkpoint(store: RunStore, server: Server, page: Page, parent: Run) -> None:
-    child = resume(store, parent, 0, 1)
-    train(child)
-    finished(child)
+    finish(resume(store, parent, 0, 1))
     open_page(page, f"{server.url}/resume?view=Lineage")
     tree = page.get_by_test_id("stVegaLiteChart").first
-    expect(tree).to_contain_text("base", timeout=PATIENCE_MS)
+    expect(tree).to_contain_text("base")
     tree.locator("g.mark-symbol path").first.click(force=True)
-    page.wait_for_url(re.compile(r"/checkpoints\?.*epoch="), timeout=PATIENCE_MS)
+    page.wait_for_url(re.compile(r"/checkpoints\?.*epoch="))
     expect(page.get_by_test_id("stApp")).to_contain_text("model_save/")
 
 
 def test_click_among_150_resumed_runs_is_answered_quickly(
     store: RunStore, server: Server, page: Page, parent: Run
 ) -> None:
-    first = resume(store, parent, 0, 1)
-    train(first)
-    finished(first)
-    copies(store, first, 149)
+    copies(store, finish(resume(store, parent, 0, 1)), 149)
     open_page(page, f"{server.url}/resume?{HELPED}")
     compared = page.get_by_test_id("stVegaLiteChart").first
-    expect(compared).to_contain_text("same settings", timeout=PATIENCE_MS)
+    expect(compared).to_contain_text("same settings")
     rows = compared.get_by_text(re.compile("same settings"))
     times = []
     for row in range(0, 10, 2):

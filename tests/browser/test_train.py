@@ -16,18 +16,16 @@ from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
-from tests.support.browsing import PATIENCE_MS, WORD_JOINER, Server, expect_badge, open_page
+from tests.support.browsing import WORD_JOINER, Server, expect_badge, open_page, requests_outside
 from tests.support.processes import wait_until, workers
-from tests.support.runs import new_run, set_state, train
+from tests.support.runs import new_run, set_state, train, trained
 
 pytestmark = pytest.mark.browser
 
 USABLE_SECONDS = 5.0
 STOP_SECONDS = 2.0
 BAD_VALUES = (
-    ("Learning rate", "-1", "0.001", "Learning rate should be greater than 0"),
     ("Learning rate", "0", "0.001", "Learning rate should be greater than 0"),
-    ("Epochs", "0", "2", "Epochs should be greater than or equal to 1"),
     ("Batch size", "20000", "64", "larger than the 12,000 training images"),
 )
 
@@ -43,17 +41,8 @@ def start_run(page: Page, server: Server, epochs: int) -> str:
     open_page(page, f"{server.url}/train")
     fill(page, "Epochs", str(epochs))
     page.get_by_role("button", name="Start").click()
-    page.wait_for_url(re.compile(r"run="), timeout=PATIENCE_MS)
+    page.wait_for_url(re.compile(r"run="))
     return page.url.partition("run=")[2]
-
-
-def epochs_done(run: Run) -> int:
-    return len(run.epochs_saved())
-
-
-def weights(run: Run) -> dict[str, torch.Tensor]:
-    state: dict[str, torch.Tensor] = torch.load(run.weights_path, weights_only=True)
-    return state
 
 
 def drawn(page: Page) -> str | None:
@@ -62,8 +51,7 @@ def drawn(page: Page) -> str | None:
 
 
 def test_app_is_usable_within_five_seconds_and_asks_nothing_outside(server: Server, page: Page) -> None:
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    asked = requests_outside(page, server)
     seconds = []
     for _ in range(3):  # the fastest start counts: other tests may be at work beside this one
         server.kill()
@@ -77,7 +65,7 @@ def test_app_is_usable_within_five_seconds_and_asks_nothing_outside(server: Serv
     assert min(seconds) < USABLE_SECONDS
     open_page(page, f"{server.url}/train")
     expect(page.get_by_role("button", name="Start")).to_be_enabled()
-    assert [url for url in asked if not url.startswith((server.url, "data:", "blob:"))] == []
+    assert asked == []
 
 
 def test_one_button_trains_a_first_run(store: RunStore, server: Server, page: Page) -> None:
@@ -92,7 +80,7 @@ def test_run_outlives_reload_second_browser_and_killed_server(
 ) -> None:
     run = store.get(start_run(page, server, epochs=400))
     expect_badge(page, "running")
-    wait_until(lambda: epochs_done(run) >= 1, "an epoch is saved")
+    wait_until(lambda: run.epochs_saved(), "an epoch is saved")
     before = drawn(page)
     wait_until(lambda: drawn(page) != before, "the chart moves", 10)
 
@@ -104,8 +92,8 @@ def test_run_outlives_reload_second_browser_and_killed_server(
 
     worker = run.status.process
     server.kill()
-    at_kill = epochs_done(run)
-    wait_until(lambda: epochs_done(run) > at_kill, "training goes on without a server")
+    at_kill = run.epochs_saved()
+    wait_until(lambda: run.epochs_saved() > at_kill, "training goes on without a server")
     server.start()
     open_page(second, f"{server.url}/train?run={run.id}")
     expect_badge(second, "running")
@@ -121,20 +109,20 @@ def test_stop_shows_within_two_seconds_and_continue_ends_in_the_same_bits(
     expect_badge(page, "finished", seconds=60)
 
     run = store.get(start_run(page, server, epochs=4))
-    wait_until(lambda: epochs_done(run) >= 1, "an epoch is saved")
+    wait_until(lambda: run.epochs_saved(), "an epoch is saved")
     page.get_by_test_id("stMain").get_by_role("button", name="Stop").click()
     expect_badge(page, "stopped", seconds=STOP_SECONDS)
-    assert epochs_done(run) < 4
+    assert len(run.epochs_saved()) < 4
     page.get_by_role("button", name="Continue").click()
     expect_badge(page, "finished", seconds=60)
 
-    expected, got = weights(whole), weights(run)
+    expected, got = (torch.load(each.weights_path, weights_only=True) for each in (whole, run))
     assert all(torch.equal(expected[name], got[name]) for name in expected)
 
 
 def test_killed_worker_is_shown_as_lost_and_continue_goes_on(store: RunStore, server: Server, page: Page) -> None:
     run = store.get(start_run(page, server, epochs=4))
-    wait_until(lambda: epochs_done(run) >= 1, "an epoch is saved")
+    wait_until(lambda: run.epochs_saved(), "an epoch is saved")
     process = run.status.process
     assert process is not None
     os.kill(process.pid, signal.SIGKILL)
@@ -202,8 +190,7 @@ def test_page_of_a_run_that_somebody_deletes_says_that_it_is_gone(store: RunStor
 @pytest.mark.parametrize(("link", "steps"), [("Checkpoints", 1), ("Resume", 2), ("Predict", 2)])
 def test_back_leads_to_the_run(store: RunStore, server: Server, page: Page, link: str, steps: int) -> None:
     """Resume and Predict add which file they chose, which is a step of its own."""
-    run = new_run(store, epochs=1)
-    train(run)
+    run = trained(store, epochs=1)
     address = f"{server.url}/train?run={run.id}"
     open_page(page, address)
     expect_badge(page, "finished")
@@ -224,21 +211,19 @@ def test_names_are_shown_as_text(store: RunStore, server: Server, page: Page) ->
     run = new_run(store)
     run.write_labels(Labels(name=name))
     set_state(run, "stopped")
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    asked = requests_outside(page, server)
     open_page(page, f"{server.url}/train?run={run.id}")
     expect_badge(page, "stopped")
     heading = page.get_by_role("heading").first
     assert heading.inner_text().replace(WORD_JOINER, "") == name
     assert heading.locator("a[href*='a.org'], img, b, [role=img]").count() == 0
-    assert not [url for url in asked if "a.org" in url]
+    assert asked == []
 
 
 def test_names_and_notes_load_nothing_on_any_page(store: RunStore, server: Server, page: Page) -> None:
     """Of a run, of the one resumed from it, of one that was brought in, and of its file."""
     hostile = "<img src=//a.org/1 onerror=alert(1)>![i](http://a.org/2)<script src=//a.org/3>"
-    parent = new_run(store, name=hostile[:80], epochs=2)
-    train(parent)
+    parent = trained(store, name=hostile[:80], epochs=2)
     parent.write_labels(Labels(name=hostile, notes=hostile, tags=(hostile, "$x$")))
     [child] = plan.create(store, parent, [ResumeRequest(0, 1, {"name": hostile[:80]})])
     train(child)
@@ -246,16 +231,14 @@ def test_names_and_notes_load_nothing_on_any_page(store: RunStore, server: Serve
     brought.write_labels(Labels(name=hostile, notes=f"{hostile}\n\n# {hostile}\n\n    {hostile}", tags=(hostile,)))
     for run in (parent, child):
         run.write_status(run.status.model_copy(update={"state": "stopped", "error": hostile}))
-    asked: list[str] = []
-    shown = 0
-    page.on("request", lambda request: asked.append(request.url))
+    asked, shown = requests_outside(page, server), 0
     page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
     for address in addresses(parent, child, brought):
         open_page(page, f"{server.url}/{address}")
         expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=60_000)
         shown += page.get_by_text("onerror=alert(1)").count() > 0
         expect(page.locator("[src*='a.org'], [href*='a.org'], script[src*='a.org'], img[onerror]")).to_have_count(0)
-    assert [url for url in asked if not url.startswith((server.url, "data:", "blob:"))] == []
+    assert asked == []
     assert shown >= 10, "half of these pages name a run outside their tables and charts"
 
 
@@ -277,6 +260,6 @@ def addresses(parent: Run, child: Run, brought: Run) -> list[str]:
 def test_two_presses_of_start_make_one_run(store: RunStore, server: Server, page: Page) -> None:
     open_page(page, f"{server.url}/train")
     page.get_by_role("button", name="Start").dblclick()
-    page.wait_for_url(re.compile(r"run="), timeout=PATIENCE_MS)
+    page.wait_for_url(re.compile(r"run="))
     expect_badge(page, "finished", seconds=60)
     assert len(store.runs()) == 1

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 from tests.benchmarks.serving import Server as Server
 
@@ -30,6 +30,18 @@ def open_page(page: Page, url: str) -> None:
 
 def expect_badge(page: Page, word: str, seconds: float = 30) -> None:
     expect(page.locator(".stMarkdownBadge").filter(has_text=word)).to_be_visible(timeout=seconds * 1000)
+
+
+def requests_outside(page: Page, server: Server) -> list[str]:
+    """The addresses elsewhere that the page asks for from now on."""
+    found: list[str] = []
+
+    def note(request: Request) -> None:
+        if not request.url.startswith((server.url, "data:", "blob:")):
+            found.append(request.url)
+
+    page.on("request", note)
+    return found
 
 
 def read_text(page: Page) -> str:

@@ -116,10 +116,17 @@ def epoch_row(epoch: int) -> dict[str, Any]:
     return {"kind": "epoch", "epoch": epoch, **dict.fromkeys(numbers, 1.0)}
 
 
-def trained(store: RunStore, **changes: Any) -> Run:
-    """A finished run, trained in this process."""
-    run = new_run(store, **changes)
+def finish(run: Run) -> Run:
+    """Train the run in this process, and say that it has finished, as its worker would."""
     train(run)
-    with run.writing():
-        run.write_status(run.status.model_copy(update={"state": "finished"}))
+    set_finished(run)
     return run
+
+
+def set_finished(run: Run) -> None:
+    with run.writing():
+        run.write_status(run.status.model_copy(update={"state": "finished", "epoch": run.record.config.epochs}))
+
+
+def trained(store: RunStore, **changes: Any) -> Run:
+    return finish(new_run(store, **changes))

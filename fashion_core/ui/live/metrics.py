@@ -48,10 +48,8 @@ def run_metrics(run: Run, status: Status, state: State, found: LatestMetrics) ->
 def _change(change: float | None, text: str, *, less_is_better: bool = False) -> tuple[str, Meaning]:
     if change is None:
         return "", "plain"
-    words = _arrow(change) + text.format(abs(change))
-    if change == 0:
-        return words, "plain"
-    return words, "good" if (change < 0) == less_is_better else "bad"
+    meaning: Meaning = "plain" if change == 0 else "good" if (change < 0) == less_is_better else "bad"
+    return _arrow(change) + text.format(abs(change)), meaning
 
 
 def _arrow(change: float) -> str:

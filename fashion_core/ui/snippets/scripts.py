@@ -53,17 +53,15 @@ def loading_script(target: Target, pixels: str) -> str:
 
 def predicting_script(target: Target, pixels: str) -> str:
     """A script that ends with the ``probabilities`` (1, 10) of the image in ``garment.png``."""
-    return _render("predicting", target.model, pixels, target=_model_alone(target), optimizer=None)
+    return _render(
+        "predicting", target.model, pixels, target=replace(target, optimizer=None, keys=frozenset()), optimizer=None
+    )
 
 
 def evaluating_script(target: Target, config: TrainConfig) -> str:
     """A script that ends with the ``probabilities`` (N, 10) of all test images, and prints the accuracy."""
-    alone = _model_alone(target)
+    alone = replace(target, optimizer=None, keys=frozenset())
     return _render("evaluating", target.model, config.pixels, target=alone, optimizer=None, config=config)
-
-
-def _model_alone(target: Target) -> Target:
-    return replace(target, optimizer=None, keys=frozenset())
 
 
 def _render(name: str, model: str, pixels: str, **values: object) -> str:
@@ -89,11 +87,6 @@ def _layer_classes(model: str) -> str:
     return ", ".join(sorted({f"nn.{layer}" for layer in re.findall(r"nn\.(\w+)\(", class_source(model))}))
 
 
-def _literal(text: str | None) -> str:
-    """A string of Python: paths and the names in a stranger's file may hold any character."""
-    return json.dumps(text or "", ensure_ascii=False)
-
-
 _templates = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     undefined=StrictUndefined,
@@ -102,11 +95,7 @@ _templates = Environment(
     keep_trailing_newline=True,
     auto_reload=False,
 )
-_templates.filters.update(literal=_literal, number="{:g}".format)
-_templates.globals.update(
-    class_source=class_source,
-    layer_classes=_layer_classes,
-    MODEL_CLASSES=MODEL_CLASSES,
-    OPTIMIZERS=OPTIMIZERS,
-    CLASS_NAMES=CLASS_NAMES,
-)
+# Paths and the names in a stranger's file may hold any character.
+_templates.filters.update(literal=lambda text: json.dumps(text or "", ensure_ascii=False), number="{:g}".format)
+_templates.globals.update(class_source=class_source, layer_classes=_layer_classes)
+_templates.globals.update(MODEL_CLASSES=MODEL_CLASSES, OPTIMIZERS=OPTIMIZERS, CLASS_NAMES=CLASS_NAMES)
