@@ -53,9 +53,8 @@ def loading_script(target: Target, pixels: str) -> str:
 
 def predicting_script(target: Target, pixels: str) -> str:
     """A script that ends with the ``probabilities`` (1, 10) of the image in ``garment.png``."""
-    return _render(
-        "predicting", target.model, pixels, target=replace(target, optimizer=None, keys=frozenset()), optimizer=None
-    )
+    alone = replace(target, optimizer=None, keys=frozenset())
+    return _render("predicting", target.model, pixels, target=alone, optimizer=None)
 
 
 def evaluating_script(target: Target, config: TrainConfig) -> str:

@@ -45,7 +45,7 @@ TOLERANCE = 0.02
 """The script draws its own random order and first weights, so its losses are near, not equal."""
 
 
-def ran(code: str, folder: Path, **environment: str) -> str:
+def ran(code: str, folder: Path, **environment: Any) -> str:
     """Run the lines in this folder; return what they print."""
     done = python(USABLE_TORCHVISION + code, cwd=folder, PYTHONPATH=str(ROOT), **environment)
     assert done.returncode == 0, done.stderr
