@@ -60,9 +60,9 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path, app: str = "app.py", **environment: str) -> Iterator[Server]:
+def serving(folder: Path, *options: str, app: str = "app.py", **environment: str) -> Iterator[Server]:
     """A server while inside; its log is in this folder, and is shown if the inside fails."""
-    server = Server(folder / "server.log", app=app)
+    server = Server(folder / "server.log", *options, app=app)
     server.start(environment)
     try:
         yield server

@@ -2,36 +2,36 @@
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page
 
 from fashion_core.runs.store import RunStore
-from tests.support.browsing import Server, open_page
+from tests.benchmarks.serving import Server, serving
+from tests.support.browsing import open_page
 from tests.support.processes import python, wait_until
 
 
-def server_with_a_desktop(folder: Path, *options: str) -> tuple[Server, Path]:
+@contextmanager
+def server_with_a_desktop(folder: Path, *options: str) -> Iterator[tuple[Server, Path]]:
     """A server that finds a program to open addresses with; and where that notes what it was given."""
     opened = folder / "opened"
     for name in ("xdg-open", "open"):
         program = folder / name
         program.write_text(f'#!/bin/sh\nprintf %s "$1" >"{opened}.part" && mv "{opened}.part" "{opened}"\n')
         program.chmod(0o755)
-    server = Server(folder / "server.log", *options)
-    server.start({"PATH": f"{folder}:{os.environ['PATH']}"})
-    return server, opened
+    with serving(folder, *options, PATH=f"{folder}:{os.environ['PATH']}") as server:
+        yield server, opened
 
 
 def test_browser_is_opened_at_the_address_that_the_server_prints(store: RunStore, tmp_path: Path) -> None:
-    server, opened = server_with_a_desktop(tmp_path, "--server.headless", "false")
-    try:
+    with server_with_a_desktop(tmp_path, "--server.headless", "false") as (server, opened):
         wait_until(opened.exists, "a browser was asked for")
         assert opened.read_text() == f"http://localhost:{server.port}"
         assert opened.read_text() in server.log.read_text()
-    finally:
-        server.kill()
 
 
 def test_server_that_starts_keeps_the_path_of_modules_and_what_it_has_imported() -> None:
@@ -63,12 +63,9 @@ def test_server_that_starts_keeps_the_path_of_modules_and_what_it_has_imported()
 
 @pytest.mark.browser
 def test_headless_server_opens_no_browser(store: RunStore, page: Page, tmp_path: Path) -> None:
-    server, opened = server_with_a_desktop(tmp_path)
-    try:
+    with server_with_a_desktop(tmp_path) as (server, opened):
         open_page(page, server.url)
         assert not opened.exists()
-    finally:
-        server.kill()
 
 
 @pytest.mark.browser
@@ -76,13 +73,9 @@ def test_headless_server_opens_no_browser(store: RunStore, page: Page, tmp_path:
 def test_server_ends_when_told_to_while_a_page_is_open(
     store: RunStore, page: Page, tmp_path: Path, sign: signal.Signals
 ) -> None:
-    server = Server(tmp_path / "server.log")
-    server.start()
-    try:
+    with serving(tmp_path) as server:
         open_page(page, server.url)
         page.get_by_role("button", name="Train a first run").wait_for()
         server.process.send_signal(sign)
         server.process.wait(timeout=5)
-    finally:
-        server.kill()
     assert "Traceback" not in server.log.read_text()

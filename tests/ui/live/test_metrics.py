@@ -23,21 +23,21 @@ def metric(store: RunStore, label: str, found: LatestMetrics) -> Metric:
 
 
 @pytest.mark.parametrize(
-    ("change", "said", "meaning"),
-    [(None, "", "plain"), (-0.25, "↓ 0.2500", "good"), (0.25, "↑ 0.2500", "bad"), (0.0, "0.0000", "plain")],
+    ("change", "of_loss", "of_accuracy"),
+    [
+        (None, ("", "plain"), ("", "plain")),
+        (-0.25, ("↓ 0.2500", "good"), ("↓ 25.00 points", "bad")),
+        (0.25, ("↑ 0.2500", "bad"), ("↑ 25.00 points", "good")),
+        (0.0, ("0.0000", "plain"), ("0.00 points", "plain")),
+    ],
 )
-def test_less_of_a_loss_is_good(store: RunStore, change: float | None, said: str, meaning: Meaning) -> None:
-    found = metric(store, "Test loss", replace(NOTHING, loss=0.5, loss_change=change))
-    assert (found.value, found.change, found.meaning) == ("0.5000", said, meaning)
-
-
-@pytest.mark.parametrize(
-    ("change", "said", "meaning"),
-    [(None, "", "plain"), (-0.25, "↓ 25.00 points", "bad"), (0.25, "↑ 25.00 points", "good")],
-)
-def test_more_of_an_accuracy_is_good(store: RunStore, change: float | None, said: str, meaning: Meaning) -> None:
-    found = metric(store, "Test accuracy", replace(NOTHING, accuracy=0.5, accuracy_change=change))
-    assert (found.value, found.change, found.meaning) == ("50.00%", said, meaning)
+def test_less_of_a_loss_and_more_of_an_accuracy_are_good(
+    store: RunStore, change: float | None, of_loss: tuple[str, str], of_accuracy: tuple[str, str]
+) -> None:
+    known = replace(NOTHING, loss=0.5, loss_change=change, accuracy=0.5, accuracy_change=change)
+    loss, accuracy = metric(store, "Test loss", known), metric(store, "Test accuracy", known)
+    assert (loss.value, loss.change, loss.meaning) == ("0.5000", *of_loss)
+    assert (accuracy.value, accuracy.change, accuracy.meaning) == ("50.00%", *of_accuracy)
 
 
 def test_what_is_not_known_yet_is_a_dash(store: RunStore) -> None:
@@ -68,15 +68,9 @@ def test_loss_right_after_loading_is_told_to_be_equal_or_of_other_images() -> No
 
 
 def test_metric_has_its_label_value_change_and_note() -> None:
+    said = '<dd class="change good">↓ 0.1</dd><dd class="note">Less is better.</dd>'
     html = Metric("Test loss", "0.5", "↓ 0.1", "good", "Less is better.").html()
-    what, said = (
-        "<dt>Test loss</dt><dd>0.5</dd>",
-        '<dd class="change good">↓ 0.1</dd><dd class="note">Less is better.</dd>',
-    )
-    assert html == f"<div>{what}{said}</div>"
-
-
-def test_metric_without_a_change_has_no_place_for_one() -> None:
+    assert html == f"<div><dt>Test loss</dt><dd>0.5</dd>{said}</div>"
     assert Metric("Test loss", "–").html() == "<div><dt>Test loss</dt><dd>–</dd></div>"
 
 
@@ -88,6 +82,5 @@ def test_nothing_in_a_word_is_markup() -> None:
 
 
 def test_bar_has_the_share() -> None:
-    assert '<progress value="0.2500" aria-label="epoch 1 of 4">' in metrics.progress_and_metrics(
-        "epoch 1 of 4", 0.25, []
-    )
+    html = metrics.progress_and_metrics("epoch 1 of 4", 0.25, [])
+    assert '<progress value="0.2500" aria-label="epoch 1 of 4">' in html

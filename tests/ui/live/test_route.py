@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import aclosing
 
 import pytest
@@ -13,8 +13,8 @@ from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.ui.live import route
+from tests.benchmarks.serving import Server, serving
 from tests.benchmarks.sessions import Session, open_session
-from tests.support.browsing import Server
 from tests.support.runs import batch_row, new_run, set_running, set_state
 
 PATIENCE_SECONDS = 30
@@ -22,10 +22,8 @@ PATIENCE_SECONDS = 30
 
 @pytest.fixture(scope="module")
 def server(module_store: RunStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("server") / "server.log")
-    server.start({"FASHION_RUNS": str(module_store.root)})
-    yield server
-    server.kill()
+    with serving(tmp_path_factory.mktemp("server"), FASHION_RUNS=str(module_store.root)) as server:
+        yield server
 
 
 @pytest.fixture
@@ -52,19 +50,13 @@ async def heard(session: Session, count: int = 2) -> list[str]:
     return found
 
 
-async def to_the_last(messages: AsyncIterator[str]) -> None:
-    async for _ in messages:
-        pass
-
-
 def test_listener_hears_what_was_written_since(run: Run, server: Server) -> None:
-    async def told() -> str:
+    async def told() -> list[str]:
         session = await opened(server, run)
         metrics.append_row(run.metrics_path, batch_row(0, 1, [4.0, 3.5]))
-        (found,) = await heard(session, 1)
-        return found
+        return await heard(session, 1)
 
-    found = json.loads(asyncio.run(told()))
+    found = json.loads(asyncio.run(told())[0])
     assert [row[1] for row in found["losses"]["batches"]["data"]] == [4.0, 3.5]
     assert "batch" in found["numbers"]
 
@@ -134,7 +126,8 @@ def test_server_that_ends_lets_listeners_go_and_the_next_one_tells_their_tickets
         await anext(messages)
         server.process.terminate()
         with pytest.raises(ConnectionClosed):
-            await to_the_last(messages)
+            async for _ in messages:
+                pass
         server.process.wait(PATIENCE_SECONDS)
         server.start({"FASHION_RUNS": str(module_store.root)})
         return await heard(session)
