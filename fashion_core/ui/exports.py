@@ -18,7 +18,6 @@ from fashion_core.runs.store import RunStore
 from fashion_core.ui import common
 from fashion_core.ui.saved_file import CHANGED, Chosen, read_contents
 from fashion_core.ui.snippets import scripts
-from fashion_core.ui.snippets import target as targets
 
 SIZES_KEY = "filled: the weights, which every format holds · hollow: everything else"
 NO_CHECKPOINT = "Other formats are made from a checkpoint, and there is none that holds this model."
@@ -59,22 +58,22 @@ def _measured(root: str, run_id: str, epoch: int, key: Signature) -> dict[str, A
 
 
 def show_loading_script(chosen: Chosen) -> None:
-    target = targets.stored_target(chosen.contents.inspection, chosen.file)
+    target = scripts.stored_target(chosen.contents.inspection, chosen.file)
     if target is None:
         st.info("No known model fits this file, so there is no script that loads it.", icon=":material/info:")
         return
     format = _choose_format(chosen, "Load")
     if format and chosen.epoch is not None:
         checkpoint = read_contents(chosen.run.checkpoint_path(chosen.epoch)).inspection
-        name = targets.download_name(chosen.run.title, format, chosen.epoch)
-        target = targets.export_target(targets.stored_target(checkpoint, chosen.file) or target, format, name)
+        name = scripts.download_name(chosen.run.title, format, chosen.epoch)
+        target = scripts.export_target(scripts.stored_target(checkpoint, chosen.file) or target, format, name)
         st.caption("Under the name that it has once you have downloaded it here.")
     st.code(scripts.loading_script(target, chosen.run.record.config.pixels), language="python")
 
 
 def show_using_script(chosen: Chosen) -> None:
     """The script that uses the model, for one image of your own or for the whole test set."""
-    target, config = targets.stored_target(chosen.contents.inspection, chosen.file), chosen.run.record.config
+    target, config = scripts.stored_target(chosen.contents.inspection, chosen.file), chosen.run.record.config
     if target is None:
         st.info("No known model fits this file, so there is no script that uses it.", icon=":material/info:")
         return
@@ -108,9 +107,9 @@ def show_download(chosen: Chosen) -> None:
     if format and chosen.epoch is not None:  # exported before the button is drawn: a failure must not be a lost click
         key = signature(chosen.run.checkpoint_path(chosen.epoch))
         data = _exported(str(chosen.store.root), chosen.run.id, chosen.epoch, format, key)
-        _offer(targets.download_name(chosen.run.title, format, chosen.epoch), bytes_text(len(data)), data)
+        _offer(scripts.download_name(chosen.run.title, format, chosen.epoch), bytes_text(len(data)), data)
     elif info:
-        name = targets.stored_name(chosen.run.title, chosen.name, info.format, info.epoch)
+        name = scripts.stored_name(chosen.run.title, chosen.name, info.format, info.epoch)
         details = f"{bytes_text(info.bytes)} · SHA-256 {info.sha256}"
         _offer(name, details, lambda: _stored_bytes(chosen.run, chosen.file))
 

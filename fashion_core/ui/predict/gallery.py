@@ -16,7 +16,7 @@ from fashion_core.inference.scores import Answers, Array
 from fashion_core.ui import common
 from fashion_core.ui.predict.predictions import evaluate, test_images
 from fashion_core.ui.saved_file import Chosen
-from fashion_core.ui.snippets.target import plain_name
+from fashion_core.ui.snippets.scripts import plain_name
 
 PAGE_SIZE = 30
 IMAGE_WIDTH = 224

@@ -32,7 +32,6 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
 from fashion_core.runs.store import RunStore, epoch_records
 from fashion_core.ui.snippets import scripts
-from fashion_core.ui.snippets import target as targets
 from tests.benchmarks.stores import info_of
 from tests.support.processes import ROOT, python
 from tests.support.runs import config, train
@@ -52,8 +51,8 @@ def ran(code: str, folder: Path, **environment: Any) -> str:
     return done.stdout
 
 
-def target_of(path: Path) -> targets.Target:
-    target = targets.stored_target(inspect(path), path)
+def target_of(path: Path) -> scripts.Target:
+    target = scripts.stored_target(inspect(path), path)
     assert target is not None
     return target
 
@@ -168,9 +167,9 @@ def test_loading_script_of_every_file_and_export_gives_the_same_bits(
         (folder / f"stored {path.stem}.py").write_text(scripts.loading_script(target_of(path), "unit"))
     checkpoint = target_of(run.checkpoint_path(3))
     for format in EXPORT_NAMES:
-        name = targets.download_name('It\'s "mine"', format, 3)
+        name = scripts.download_name('It\'s "mine"', format, 3)
         export.export(run, 3, format, folder / name)
-        script = scripts.loading_script(targets.export_target(checkpoint, format, name), "unit")
+        script = scripts.loading_script(scripts.export_target(checkpoint, format, name), "unit")
         (folder / f"export {format}.py").write_text(script)
     expect_logits(folder, model, count=3 + 5)
 
@@ -198,12 +197,12 @@ def test_no_loading_script_is_shown_for_a_refused_file(tmp_path: Path) -> None:
     torch.save(content, tmp_path / "file")
     found = inspect(tmp_path / "file")
     assert (found.model, found.refused) == ("mlp", ("fractions.Fraction",))
-    assert targets.stored_target(found, tmp_path / "file") is None
+    assert scripts.stored_target(found, tmp_path / "file") is None
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", 'a"; import os #', "/", "", "语言 模型", "x" * 300])
 def test_download_names_are_one_plain_file_name(name: str) -> None:
-    given = targets.download_name(name, "weights", 3)
+    given = scripts.download_name(name, "weights", 3)
     assert re.fullmatch(r"[\w.-]{1,90}", given)
     assert given.endswith("-epoch-3-model_weights.pth")
     assert not given.startswith((".", "-"))
