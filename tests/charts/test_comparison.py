@@ -116,8 +116,8 @@ def test_an_arrow_leads_from_loss_last_to_the_loss_now() -> None:
     shaft, tip = layer(spec, "rule", "rows"), layer(spec, "point", "rows")
     assert fields(shaft, "x", "x2", "y") == ("drawn_last", "drawn_now", "y")
     assert fields(tip, "x", "y", "shape") == ("drawn_now", "y", "mark")
-    assert list(rows["rows"]["drawn_last"]) == [0.5] * 3
-    assert list(rows["rows"]["drawn_now"]) == [0.4, 0.51, 0.7]
+    assert list(rows["rows"]["drawn_last"]) == [0.5] * 4
+    assert list(rows["rows"]["drawn_now"]) == [0.4, 0.51, 0.5, 0.7]
 
 
 def test_the_point_of_an_arrow_is_at_the_loss() -> None:
