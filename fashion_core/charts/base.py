@@ -142,10 +142,16 @@ def pixels(column: str) -> alt.Y:
     return alt.Y(f"{column}:Q", scale=None, axis=None)
 
 
-def dated(base: alt.Chart) -> alt.Chart:
+def dated(rows: alt.Chart) -> alt.Chart:
     """Rows with the time at which they came, `at`, to be one of the fields of a selection.
 
     A browser tells the page of a selection when it changes, and a change of focus sends new rows: so what was clicked
     once can be clicked again after another one was chosen, here or elsewhere on the page.
     """
-    return base.transform_calculate(at="now()")
+    return rows.transform_calculate(at="now()")
+
+
+def hits(rows: alt.Chart, *selections: alt.Parameter, **encoding: Any) -> alt.Chart:
+    """The layer that the pointer meets, with its selections."""
+    layer: alt.Chart = rows.encode(**encoding).properties(name="hits").add_params(*selections)
+    return layer

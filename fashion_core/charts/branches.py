@@ -7,22 +7,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from fashion_core.charts.base import (
-    BARE,
-    EPOCH_TIP,
-    EPOCHS_TITLE,
-    INK,
-    LOSS_TIP,
-    MUTED,
-    PAPER,
-    ChartSpec,
-    dated,
-    epoch_axis,
-    haloed,
-    layered,
-    named,
-    shapes,
-)
+from fashion_core.charts import base
 from fashion_core.charts.comparison import (
     AXIS_HEIGHT,
     BEYOND,
@@ -40,7 +25,7 @@ _NAME: Final = 14  # pixels
 _CROWD: Final = 30  # curves from which on they are drawn thin
 
 
-def branch_chart(frame: pd.DataFrame, focus: str | None) -> ChartSpec:
+def branch_chart(frame: pd.DataFrame, focus: str | None) -> base.ChartSpec:
     """The test loss of each epoch: parents in thin grey, resumed runs from an open ring on in the colour of the answer.
 
     The axis is logarithmic where the losses span more than a factor of three, and says so. A loss of more than
@@ -61,7 +46,7 @@ def branch_chart(frame: pd.DataFrame, focus: str | None) -> ChartSpec:
         "ends": ends.assign(mark=ends["answer"]),
         "parents": _names(curves, logarithmic),
     }
-    return ChartSpec(_spec(logarithmic), frames, _HEIGHT)
+    return base.ChartSpec(_spec(logarithmic), frames, _HEIGHT)
 
 
 def _on_scale(frame: pd.DataFrame) -> pd.DataFrame:
@@ -105,62 +90,54 @@ def _apart(pixels: list[float]) -> "np.ndarray[Any, np.dtype[np.float64]]":
     return np.array(pixels, dtype="float64")
 
 
-@lru_cache(maxsize=2)
-def _spec(logarithmic: bool) -> str:
-    scale = alt.Scale(type="log") if logarithmic else alt.Scale(zero=False)
-    scale.nice, scale.padding = False, 12
-    title = f"test loss (cross-entropy, {'log scale' if logarithmic else 'mean per image'})"
-    y = alt.Y("drawn:Q", title=title, scale=scale, axis=loss_axis("y", logarithmic, tickCount=6))
-    return layered([*_parents(y), *_curves(y), _loss_last(y), _ends(y), *_hits(y)])
-
-
-def _epoch() -> alt.X:
-    scale = alt.Scale(zero=False, nice=False, padding=10)
-    return alt.X("epoch:Q", title=EPOCHS_TITLE, scale=scale, axis=epoch_axis(**BARE))
-
-
-def _curves(y: alt.Y) -> list[alt.Chart]:
-    width = alt.StrokeWidth("weight:Q", scale=None, legend=None)
-    base: alt.Chart = named("curves").encode(_epoch(), y, STRENGTH, width, alt.Detail("run:N"))
-    parents = base.transform_filter("datum.role === 'parent'").mark_line(color=MUTED, aria=False)
-    resumed = base.transform_filter("datum.role === 'resumed'").mark_line(aria=False)
-    return [parents, resumed.encode(answer_color())]
-
-
-def _loss_last(y: alt.Y) -> alt.Chart:
-    ring: alt.Chart = named("loss_last").mark_point(
-        size=50, strokeWidth=2, stroke=INK, fill=PAPER, opacity=1, aria=False
-    )
-    return ring.encode(_epoch(), y)
-
-
 _SHAPES: Final = {
     "lower": "triangle-down",
     "within noise": "circle",
     "same as the parent": "circle",
     "higher": "triangle-up",
 }
-
-
-def _ends(y: alt.Y) -> alt.Chart:
-    base: alt.Chart = named("ends").mark_point(filled=True, size=80, aria=False)
-    return base.encode(_epoch(), y, shapes("mark", _SHAPES), answer_color(), STRENGTH)
-
-
-def _parents(y: alt.Y) -> list[alt.Chart]:
-    base: alt.Chart = named("parents").encode(_epoch(), y, text="text:N")
-    return haloed(base, align="left", baseline="middle", dx=6, dy=alt.ExprRef("datum.dy"), fontSize=12, color=MUTED)
-
-
-def _hits(y: alt.Y) -> list[alt.Chart]:
-    """What the pointer meets: a broad line a curve, and a point an epoch, of a crowd of curves the last ones only."""
-    unseen: dict[str, Any] = {"opacity": 0.001, "cursor": "pointer", "aria": False}
-    line: alt.Chart = dated(named("curves")).mark_line(strokeWidth=12, **unseen).properties(name="hits")
-    line = line.encode(_epoch(), y, alt.Detail("run:N"), tooltip=[_NAME_TIP, *_ANSWER_TIPS])
-    point: alt.Chart = dated(named("points")).mark_point(filled=True, size=120, **unseen)
-    point = point.encode(_epoch(), y, tooltip=[_NAME_TIP, EPOCH_TIP, LOSS_TIP, *_ANSWER_TIPS])
-    return [line.add_params(clicked()), point]
-
-
 _NAME_TIP: Final = alt.Tooltip("name:N", title="run")
 _ANSWER_TIPS: Final = [alt.Tooltip("role:N", title="curve of"), alt.Tooltip("answer:N", title="answer")]
+
+
+@lru_cache(maxsize=2)
+def _spec(logarithmic: bool) -> str:
+    x_scale = alt.Scale(zero=False, nice=False, padding=10)
+    x = alt.X("epoch:Q", title=base.EPOCHS_TITLE, scale=x_scale, axis=base.epoch_axis(**base.BARE))
+    y_scale = alt.Scale(type="log") if logarithmic else alt.Scale(zero=False)
+    y_scale.nice, y_scale.padding = False, 12
+    title = f"test loss (cross-entropy, {'log scale' if logarithmic else 'mean per image'})"
+    y = alt.Y("drawn:Q", title=title, scale=y_scale, axis=loss_axis("y", logarithmic, tickCount=6))
+    return base.layered([layer.encode(x, y) for layer in (*_parents(), *_curves(), *_points(), *_hits())])
+
+
+def _parents() -> list[alt.Chart]:
+    style: dict[str, Any] = {"align": "left", "baseline": "middle", "dx": 6, "fontSize": 12, "color": base.MUTED}
+    return base.haloed(base.named("parents").encode(text="text:N"), dy=alt.ExprRef("datum.dy"), **style)
+
+
+def _curves() -> list[alt.Chart]:
+    width = alt.StrokeWidth("weight:Q", scale=None, legend=None)
+    curves = base.named("curves").encode(STRENGTH, width, alt.Detail("run:N"))
+    parents = curves.transform_filter("datum.role === 'parent'").mark_line(color=base.MUTED, aria=False)
+    resumed = curves.transform_filter("datum.role === 'resumed'").mark_line(aria=False)
+    return [parents, resumed.encode(answer_color())]
+
+
+def _points() -> list[alt.Chart]:
+    """A ring where a run was resumed, the mark of its answer where it ended."""
+    ring: dict[str, Any] = {"strokeWidth": 2, "stroke": base.INK, "fill": base.PAPER, "opacity": 1}
+    end = base.named("ends").mark_point(filled=True, size=80, aria=False)
+    return [
+        base.named("loss_last").mark_point(size=50, aria=False, **ring),
+        end.encode(base.shapes("mark", _SHAPES), answer_color(), STRENGTH),
+    ]
+
+
+def _hits() -> list[alt.Chart]:
+    """What the pointer meets: a broad line a curve, and a point an epoch, of a crowd of curves the last ones only."""
+    unseen: dict[str, Any] = {"opacity": 0.001, "cursor": "pointer", "aria": False}
+    line = base.dated(base.named("curves")).mark_line(strokeWidth=12, **unseen).encode(alt.Detail("run:N"))
+    point = base.dated(base.named("points")).mark_point(filled=True, size=120, **unseen)
+    tips = [_NAME_TIP, base.EPOCH_TIP, base.LOSS_TIP, *_ANSWER_TIPS]
+    return [base.hits(line, clicked(), tooltip=[_NAME_TIP, *_ANSWER_TIPS]), point.encode(tooltip=tips)]

@@ -10,21 +10,7 @@ from typing import Any, Final
 import altair as alt
 import pandas as pd
 
-from fashion_core.charts.base import (
-    BARE,
-    FAINT,
-    INK,
-    MUTED,
-    ChartSpec,
-    dated,
-    hover_shade,
-    layered,
-    named,
-    pixels,
-    shapes,
-    themed_axis,
-    tick_count,
-)
+from fashion_core.charts import base
 from fashion_core.resume.labels import label_pixels, loss_text
 
 FOCUS: Final = "focus"
@@ -55,7 +41,7 @@ _LAST_TEXT: Final = 17  # half of the pixels of "0.412"
 _HEADING_WIDTH: Final = "length(datum.group) * 6.9"
 
 
-def comparison_chart(frame: pd.DataFrame, focus: str | None) -> ChartSpec:
+def comparison_chart(frame: pd.DataFrame, focus: str | None) -> base.ChartSpec:
     """One group a checkpoint: its `loss_last`, and an arrow from there to the loss of each run resumed from it.
 
     The axis is logarithmic: arrows of one length mean one percentage, and losses a hundred times apart stay readable.
@@ -67,11 +53,8 @@ def comparison_chart(frame: pd.DataFrame, focus: str | None) -> ChartSpec:
     """
     rows = _on_scale(_laid_out(emphasised(frame, focus)))
     height = comparison_height(frame)
-    return ChartSpec(
-        _spec(height > _TALL, label_pixels(frame["label"]), label_pixels(frame["group"])),
-        {"rows": rows, "groups": _groups(rows)},
-        height,
-    )
+    spec = _spec(height > _TALL, label_pixels(frame["label"]), label_pixels(frame["group"]))
+    return base.ChartSpec(spec, {"rows": rows, "groups": _groups(rows)}, height)
 
 
 def comparison_height(frame: pd.DataFrame) -> int:
@@ -82,8 +65,7 @@ def comparison_height(frame: pd.DataFrame) -> int:
 def emphasised(frame: pd.DataFrame, focus: str | None) -> pd.DataFrame:
     """Add `focused` (bool) and `strength` (0 to 1, how opaque the run is drawn)."""
     focused = frame["run"] == focus
-    others = _FADED if focused.any() else 1.0
-    strength = focused.map({True: 1.0, False: others}).astype("float64")
+    strength = focused.map({True: 1.0, False: _FADED if focused.any() else 1.0}).astype("float64")
     return frame.assign(focused=focused, strength=strength)
 
 
@@ -103,9 +85,8 @@ def _on_scale(rows: pd.DataFrame) -> pd.DataFrame:
     edge = BEYOND * last.max()
     beyond = ~(rows["loss_now"] <= edge)
     now = rows["loss_now"].clip(lower=LEAST).mask(beyond, edge)
-    band = rows["low"].clip(lower=last / 2)
     mark = rows["answer"].mask(beyond, "beyond the axis")
-    return rows.assign(drawn_last=last, drawn_now=now, mark=mark, band=band)
+    return rows.assign(drawn_last=last, drawn_now=now, mark=mark, band=rows["low"].clip(lower=last / 2))
 
 
 def _groups(rows: pd.DataFrame) -> pd.DataFrame:
@@ -120,57 +101,32 @@ def _groups(rows: pd.DataFrame) -> pd.DataFrame:
 def _spec(tall: bool, labels: int, headings: int) -> str:
     gutter = f"min(max({labels + 2 * _INDENT}, min({headings + 2 * _LAST_TEXT}, width * 0.32)), width / 2)"
     last, now, band = (_loss(column, tall, gutter) for column in ("drawn_last", "drawn_now", "band"))
-    return layered(
-        [_band(band), _rules(last), _shafts(last), _tips(now), *_group_texts(), *_row_texts(gutter), _hits()]
-    )
+    return base.layered([*_marks(last, now, band), *_group_texts(), *_row_texts(gutter), _hits()])
 
 
 def _loss(column: str, tall: bool, gutter: str) -> alt.X:
-    axis = loss_axis(
-        "x", logarithmic=True, tickCount=tick_count(60, 4, 8, "(width - 200)"), orient="top" if tall else "bottom"
-    )
+    ticks, orient = base.tick_count(60, 4, 8, "(width - 200)"), "top" if tall else "bottom"
     ends = [alt.ExprRef(gutter), alt.ExprRef(f"width - {_PERCENT}")]
+    scale = alt.Scale(type="log", nice=False, padding=10, range=ends)
     title = ["test loss (cross-entropy, mean per image)", "log scale: equal lengths, equal percentages"]
-    return alt.X(f"{column}:Q", title=title, scale=alt.Scale(type="log", nice=False, padding=10, range=ends), axis=axis)
+    axis = loss_axis("x", logarithmic=True, tickCount=ticks, orient=orient)
+    return alt.X(f"{column}:Q", title=title, scale=scale, axis=axis)
 
 
 def loss_axis(scale: str, logarithmic: bool, **settings: Any) -> alt.Axis:
     """An axis of losses; a logarithmic one labels 1, 2 and 5 beyond a factor of ten, powers of ten beyond a hundred."""
     label, grid = "format(datum.value, '~g')", 0.6
-    shown: dict[str, Any] = {"labelExpr": label, "gridOpacity": grid}
+    shown: dict[str, Any] = {"labelExpr": label, "gridOpacity": grid, "gridColor": base.FAINT}
     if logarithmic:
         span = f"domain('{scale}')[1] / domain('{scale}')[0]"
         digit = "round(datum.value / pow(10, floor(log(datum.value) / LN10 + 1e-9)))"
         between = f"{span} > 100 && {digit} > 1 || {span} > 10 && indexof([1, 2, 5], {digit}) < 0"
-        fainter = {"condition": {"test": between, "value": grid / 3}, "value": grid}
-        shown = {"labelExpr": f"{between} ? '' : {label}", "gridOpacity": fainter}
-    return themed_axis(labelOverlap="greedy", labelFlush=False, gridColor=FAINT, **shown, **BARE, **settings)
+        shown["labelExpr"] = f"{between} ? '' : {label}"
+        shown["gridOpacity"] = {"condition": {"test": between, "value": grid / 3}, "value": grid}
+    return base.themed_axis(labelOverlap="greedy", labelFlush=False, **shown, **base.BARE, **settings)
 
 
 STRENGTH: Final = alt.Opacity("strength:Q", scale=None, legend=None)
-
-
-def answer_color() -> alt.Color:
-    """The theme's first two colours for lower and higher, ink for what is neither."""
-    noise = {"test": "datum.answer !== 'lower' && datum.answer !== 'higher'", "value": {"expr": str(MUTED.expr)}}
-    return alt.Color("answer:N", scale=alt.Scale(domain=["lower", "higher"]), legend=None, condition=noise)
-
-
-def _band(band: alt.X) -> alt.Chart:
-    base: alt.Chart = named("rows").mark_rect(color=MUTED, opacity=0.2, aria=False)
-    return base.encode(band, alt.X2("high"), pixels("top"), alt.Y2("bottom"))
-
-
-def _rules(last: alt.X) -> alt.Chart:
-    base: alt.Chart = named("groups").mark_rule(strokeWidth=2.5, strokeCap="round", color=INK, aria=False)
-    return base.encode(last, pixels("top"), alt.Y2("bottom"))
-
-
-def _shafts(last: alt.X) -> alt.Chart:
-    base: alt.Chart = named("rows").mark_rule(strokeWidth=3, aria=False)
-    return base.encode(last, alt.X2("drawn_now"), pixels("y"), answer_color(), STRENGTH)
-
-
 _SHAPES: Final = {
     "lower": "triangle-left",
     "within noise": "circle",
@@ -180,37 +136,53 @@ _SHAPES: Final = {
 }
 
 
-_TOWARDS_LAST: Final = "(datum.mark === 'lower' ? 1 : datum.mark === 'higher' ? -1 : 0)"
+def answer_color() -> alt.Color:
+    """The theme's first two colours for lower and higher, ink for what is neither."""
+    neither = {"test": "datum.answer !== 'lower' && datum.answer !== 'higher'", "value": {"expr": str(base.MUTED.expr)}}
+    return alt.Color("answer:N", scale=alt.Scale(domain=["lower", "higher"]), legend=None, condition=neither)
 
 
-def _tips(now: alt.X) -> alt.Chart:
-    """Arrowheads whose points, not their middles, are at the loss; smaller on a phone."""
-    size = "(width < 400 ? 56 : 90)"
-    back = alt.ExprRef(f"{_TOWARDS_LAST} * sqrt({size}) * sqrt(3) / 4")  # half the height of such a triangle
-    base: alt.Chart = named("rows").mark_point(filled=True, size=alt.ExprRef(size), xOffset=back, aria=False)
-    return base.encode(now, pixels("y"), shapes("mark", _SHAPES), answer_color(), STRENGTH)
+def _marks(last: alt.X, now: alt.X, noise: alt.X) -> list[alt.Chart]:
+    """The noise band, the rule of `loss_last`, and arrows whose points are at the loss, smaller on a phone."""
+    rows, groups = base.named("rows"), base.named("groups")
+    size, towards_last = "(width < 400 ? 56 : 90)", "(datum.mark === 'lower' ? 1 : datum.mark === 'higher' ? -1 : 0)"
+    back = alt.ExprRef(f"{towards_last} * sqrt({size}) * sqrt(3) / 4")  # half the height of such a triangle
+    band = rows.mark_rect(color=base.MUTED, opacity=0.2, aria=False)
+    rule = groups.mark_rule(strokeWidth=2.5, strokeCap="round", color=base.INK, aria=False)
+    shaft = rows.mark_rule(strokeWidth=3, aria=False).encode(last, alt.X2("drawn_now"))
+    tip = rows.mark_point(filled=True, size=alt.ExprRef(size), xOffset=back, aria=False)
+    tip = tip.encode(now, base.shapes("mark", _SHAPES))
+    return [
+        band.encode(noise, alt.X2("high"), base.pixels("top"), alt.Y2("bottom")),
+        rule.encode(last, base.pixels("top"), alt.Y2("bottom")),
+        *(mark.encode(base.pixels("y"), answer_color(), STRENGTH) for mark in (shaft, tip)),
+    ]
 
 
 def _group_texts() -> list[alt.Chart]:
     """The heading, and `loss_last` above its rule, or at the right edge where the heading leaves no room for it."""
-    style: dict[str, Any] = {"baseline": "bottom", "dy": -3, "fontSize": 12, "color": INK}
+    style: dict[str, Any] = {"baseline": "bottom", "dy": -3, "fontSize": 12, "color": base.INK}
     last = "scale('x', datum.drawn_last)"
     x = alt.ExprRef(f"{last} - {_LAST_TEXT} > {_HEADING_WIDTH} ? {last} : width - {_LAST_TEXT}")
-    loss = named("groups").mark_text(**style).encode(pixels("top"), x=alt.value(x), text="text:N")
     limit = alt.ExprRef(f"width - {3 * _LAST_TEXT}")
-    heading: alt.Chart = named("groups").mark_text(align="left", fontWeight=700, limit=limit, **style)
-    return [loss, heading.encode(pixels("top"), x=alt.value(0), text="group:N")]
+    groups = base.named("groups").encode(base.pixels("top"))
+    heading = groups.mark_text(align="left", fontWeight=700, limit=limit, **style)
+    return [
+        groups.mark_text(**style).encode(x=alt.value(x), text="text:N"),
+        heading.encode(x=alt.value(0), text="group:N"),
+    ]
 
 
 def _row_texts(gutter: str) -> list[alt.Chart]:
     size, limit = alt.ExprRef("width < 400 ? 11 : 12"), alt.ExprRef(f"{gutter} - {_INDENT}")
-    color = alt.ExprRef(f"datum.focused ? ({INK.expr}) : ({MUTED.expr})")
-    label: alt.Chart = named("rows").mark_text(align="left", fontSize=size, limit=limit, color=color)
-    percent: alt.Chart = named("rows").mark_text(align="right", fontSize=12, fontWeight=700)
+    color = alt.ExprRef(f"datum.focused ? ({base.INK.expr}) : ({base.MUTED.expr})")
+    rows = base.named("rows").encode(base.pixels("y"))
+    label = rows.mark_text(align="left", fontSize=size, limit=limit, color=color)
+    percent = rows.mark_text(align="right", fontSize=12, fontWeight=700)
     right = alt.value(alt.ExprRef("width"))
     return [
-        label.encode(pixels("y"), x=alt.value(_INDENT), text="label:N"),
-        percent.encode(pixels("y"), answer_color(), STRENGTH, x=right, text="percent:N"),
+        label.encode(x=alt.value(_INDENT), text="label:N"),
+        percent.encode(answer_color(), STRENGTH, x=right, text="percent:N"),
     ]
 
 
@@ -221,26 +193,23 @@ def clicked() -> alt.Parameter:
 
 def _hits() -> alt.Chart:
     """Over each row from edge to edge, what the pointer meets: a tooltip, a shade, and the row's run at a click."""
-    hover, shade = hover_shade(0.12, "run")
-    base: alt.Chart = dated(named("rows")).mark_rect(color=MUTED, cursor="pointer").properties(name="hits")
-    across: dict[str, Any] = {"x": alt.value(0), "x2": alt.value("width")}
-    hits = base.encode(pixels("top"), alt.Y2("bottom"), opacity=shade, tooltip=_tooltip(), **across)
-    found: alt.Chart = hits.add_params(clicked(), hover)
-    return found
+    hover, shade = base.hover_shade(0.12, "run")
+    rows = base.dated(base.named("rows")).mark_rect(color=base.MUTED, cursor="pointer")
+    rows = rows.encode(base.pixels("top"), alt.Y2("bottom"), opacity=shade, tooltip=_TOOLTIP)
+    return base.hits(rows, clicked(), hover, x=alt.value(0), x2=alt.value("width"))
 
 
-def _tooltip() -> list[alt.Tooltip]:
-    return [
-        alt.Tooltip("name:N", title="run"),
-        alt.Tooltip("changed:N"),
-        alt.Tooltip("group:N", title="from"),
-        alt.Tooltip("loss_last:Q", title="loss_last", format=".4f"),
-        alt.Tooltip("loss_now:Q", title="loss_now", format=".4f"),
-        alt.Tooltip("now_epoch:Q", title="after epoch", format="d"),
-        alt.Tooltip("percent:N", title="change"),
-        alt.Tooltip("answer:N", title="answer"),
-        alt.Tooltip("low:Q", title="noise from", format=".4f"),
-        alt.Tooltip("high:Q", title="noise to", format=".4f"),
-        alt.Tooltip("state:N", title="state"),
-        alt.Tooltip("verdict:N", title="verdict"),
-    ]
+_TOOLTIP: Final = [
+    alt.Tooltip("name:N", title="run"),
+    alt.Tooltip("changed:N"),
+    alt.Tooltip("group:N", title="from"),
+    alt.Tooltip("loss_last:Q", title="loss_last", format=".4f"),
+    alt.Tooltip("loss_now:Q", title="loss_now", format=".4f"),
+    alt.Tooltip("now_epoch:Q", title="after epoch", format="d"),
+    alt.Tooltip("percent:N", title="change"),
+    alt.Tooltip("answer:N", title="answer"),
+    alt.Tooltip("low:Q", title="noise from", format=".4f"),
+    alt.Tooltip("high:Q", title="noise to", format=".4f"),
+    alt.Tooltip("state:N", title="state"),
+    alt.Tooltip("verdict:N", title="verdict"),
+]

@@ -44,15 +44,10 @@ def probabilities_frame(models: Mapping[str, Array], truth: int | None = None) -
         models: what each model is called, and its (10,) float32 probabilities for one image; one or two.
         truth: the true class, or None if unknown.
     """
-    frames = [_of_model(number, model, row, truth) for number, (model, row) in enumerate(models.items())]
-    return pd.concat(frames).sort_values("label", kind="stable", ignore_index=True)
-
-
-def _of_model(number: int, model: str, row: Array, truth: int | None) -> pd.DataFrame:
-    predicted = int(row.argmax())
     rows = [
-        (label, name, model, number, float(row[label]), label == predicted, _role(label, predicted, truth))
+        (label, name, model, number, float(row[label]), label == row.argmax(), _role(label, int(row.argmax()), truth))
         for label, name in enumerate(CLASS_NAMES)
+        for number, (model, row) in enumerate(models.items())
     ]
     return pd.DataFrame(rows, columns=list(PROBABILITY_COLUMNS))
 
@@ -94,7 +89,16 @@ def history_frame(histories: Sequence[History], truth: int | None = None) -> pd.
     named = _named_classes(ordered, truth)
     runs = {history.run: history for history in ordered}
     rows = [
-        (history.run, history.name, panel, _heading(history, runs), history.branch, epoch, *part, _answer(said, truth))
+        (
+            history.run,
+            history.name,
+            panel,
+            _heading(history, runs),
+            history.branch,
+            epoch,
+            *part,
+            _answer(int(said.argmax()), truth),
+        )
         for panel, history in enumerate(ordered)
         for epoch, said in _with_branch(history, runs)
         for part in _stacked(said, named, truth)
@@ -145,9 +149,10 @@ def _with_branch(history: History, runs: Mapping[str, History]) -> list[tuple[in
     return [(int(parent.epochs[index]), parent.probabilities[index]) for index in at] + said
 
 
-def _stacked(
-    said: Array, named: Sequence[int], truth: int | None
-) -> Iterator[tuple[int, str, bool, float, float, float]]:
+_Part = tuple[int, str, bool, float, float, float]
+
+
+def _stacked(said: Array, named: Sequence[int], truth: int | None) -> Iterator[_Part]:
     """Place, series, whether it is the true class, probability, and where it begins and ends in the stack."""
     ends = np.concatenate([[0.0], np.cumsum(said[list(named)], dtype=np.float64).clip(max=1.0), [1.0]])
     for place, (label, (low, high)) in enumerate(zip([*named, None], pairwise(ends.tolist()), strict=True)):
@@ -157,11 +162,7 @@ def _stacked(
             yield place, CLASS_NAMES[label], label == truth, high - low, low, high
 
 
-def _answer(said: Array, truth: int | None) -> str:
-    return _named_answer(int(said.argmax()), truth)
-
-
-def _named_answer(predicted: int, truth: int | None) -> str:
+def _answer(predicted: int, truth: int | None) -> str:
     """The class with its sign, if it is known whether that is right."""
     return CLASS_NAMES[predicted] if truth is None else f"{'✓' if predicted == truth else '✗'} {CLASS_NAMES[predicted]}"
 
@@ -186,9 +187,8 @@ def class_frame(scores: Sequence[ClassScore]) -> pd.DataFrame:
 def reliability_frame(calibration: Calibration) -> pd.DataFrame:
     """A row a bin, empty ones too: ``RELIABILITY_COLUMNS``; NaN where there is nothing to average."""
     rows = [(bin.low, bin.high, bin.count, bin.confidence, bin.accuracy) for bin in calibration.bins]
-    return pd.DataFrame(rows, columns=list(RELIABILITY_COLUMNS)).astype(
-        {"confidence": "float64", "accuracy": "float64"}
-    )
+    numbers = dict.fromkeys(("confidence", "accuracy"), "float64")
+    return pd.DataFrame(rows, columns=list(RELIABILITY_COLUMNS)).astype(numbers)
 
 
 def gallery_frame(
@@ -211,11 +211,11 @@ def _cell(index: int, picture: Array, models: Sequence[Answers]) -> tuple[str | 
     """The picture, the words below it, and what a screen reader says of it."""
     truth = int(models[0].labels[index])
     predicted = [int(model.predicted[index]) for model in models]
-    first, *others = [(_named_answer(label, truth), label == truth) for label in predicted]
+    first, *others = [(_answer(label, truth), label == truth) for label in predicted]
     second = others[0] if others else ("", None)
-    is_shown = truth not in predicted
+    shown = "" if truth in predicted else f"is {CLASS_NAMES[truth]}"
     description = f"image {index}, {CLASS_NAMES[truth]}, taken for " + " and ".join(CLASS_NAMES[n] for n in predicted)
-    return thumbnail(picture), *first, *second, f"is {CLASS_NAMES[truth]}" if is_shown else "", description
+    return thumbnail(picture), *first, *second, shown, description
 
 
 def predictions_frame(names: Sequence[str], probabilities: Array, labels: Array | None = None) -> pd.DataFrame:
@@ -275,12 +275,8 @@ def disagreement_sentence(found: Disagreement, differing: int, first: str, secon
     if found.better:
         verdict = f"**{first if found.better == 'first' else second} is significantly better**"
     alone = f"only {first} is right on {found.only_first_right:,}, only {second} on {found.only_second_right:,}"
-    images = "image" if differing == 1 else "images"
-    return f"They differ on **{differing:,}** {images}; {alone}: {verdict} ({_p(found.p)}, exact McNemar test)."
-
-
-def _p(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+    images, p = "image" if differing == 1 else "images", "p < 0.001" if found.p < 0.001 else f"p = {found.p:.2g}"
+    return f"They differ on **{differing:,}** {images}; {alone}: {verdict} ({p}, exact McNemar test)."
 
 
 def forgotten_sentence(found: Forgotten, checkpoints: int) -> str:

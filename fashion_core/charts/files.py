@@ -11,22 +11,7 @@ from typing import Any, Final
 import altair as alt
 import pandas as pd
 
-from fashion_core.charts.base import (
-    BARE,
-    EVERY_NAME,
-    FITTED,
-    GRID,
-    INK,
-    MUTED,
-    PAPER,
-    ChartSpec,
-    layered,
-    named,
-    series_color,
-    shapes,
-    themed_axis,
-    tick_count,
-)
+from fashion_core.charts import base
 from fashion_core.formats.inspect import Inspection, TensorInfo
 from fashion_core.formats.untrusted.state_dict import BUFFERS, WEIGHT_KEYS, optimizer_state
 from fashion_core.formats.weight_change import WeightChange
@@ -39,7 +24,7 @@ _NAME_WIDTH: Final = 150  # pixels of the longest layer name that is shown whole
 _TEXT_WIDTH: Final = 64  # pixels right of the longest bar
 
 
-def bar_chart(rows: pd.DataFrame, series: tuple[str, str], title: str) -> ChartSpec:
+def bar_chart(rows: pd.DataFrame, series: tuple[str, str], title: str) -> base.ChartSpec:
     """A bar a row from the top down: a filled part, then a hollow one, then the size in words.
 
     Args:
@@ -47,23 +32,24 @@ def bar_chart(rows: pd.DataFrame, series: tuple[str, str], title: str) -> ChartS
         series: what the filled and the hollow part are called.
         title: of the x axis, which counts in the unit that suits the longest bar.
     """
-    size, unit = max((pair for pair in _UNITS if pair[0] <= _longest(rows)), default=_UNITS[0])
+    longest = (rows["first"] + rows["second"]).max()  # not a number where there are no rows
+    size, unit = max((pair for pair in _UNITS if pair[0] <= longest), default=_UNITS[0])
     spec = _bars_spec(tuple(dict.fromkeys(rows["layer"])), series, f"{title} ({unit})")
-    return ChartSpec(spec, {"parts": _parts(rows, series, size)}, _height(len(rows)))
+    return base.ChartSpec(spec, {"parts": _parts(rows, series, size)}, _height(len(rows)))
 
 
 def _bars_spec(names: tuple[str, ...], series: tuple[str, str], title: str) -> str:
     scale = alt.Scale(range=[0, alt.ExprRef(f"max(width - {_TEXT_WIDTH}, 40)")], nice=False)
-    x = alt.X("start:Q", title=title, scale=scale, axis=themed_axis(tickCount=4, grid=False, format="~f"))
-    base = named("parts").encode(_name_axis(names), x)
+    x = alt.X("start:Q", title=title, scale=scale, axis=base.themed_axis(tickCount=4, grid=False, format="~f"))
+    chart = base.named("parts").encode(_name_axis(names), x)
     shade = alt.when(alt.datum.part == series[0]).then(alt.value(1)).otherwise(alt.value(0.12))
     scale = alt.Scale(domain=list(series))
     fill, stroke = alt.Fill("part:N", scale=scale, legend=None), alt.Stroke("part:N", scale=scale, legend=None)
-    parts = base.transform_filter(alt.datum.bytes > 0)
+    parts = chart.transform_filter(alt.datum.bytes > 0)
     drawn = parts.mark_bar(strokeWidth=1.5).encode(alt.X2("end"), fill, stroke, fillOpacity=shade, tooltip=_TOOLTIP)
-    total = base.transform_filter(alt.datum.part == series[1]).encode(alt.X("end:Q"), text="text:N")
-    words = total.mark_text(align="left", dx=6, fontSize=12, color=INK, aria=False)
-    return layered([drawn, words], autosize=FITTED)
+    total = chart.transform_filter(alt.datum.part == series[1]).encode(alt.X("end:Q"), text="text:N")
+    words = total.mark_text(align="left", dx=6, fontSize=12, color=base.INK, aria=False)
+    return base.layered([drawn, words], autosize=base.FITTED)
 
 
 _TOOLTIP: Final = [
@@ -71,13 +57,7 @@ _TOOLTIP: Final = [
     alt.Tooltip("part:N", title="part"),
     alt.Tooltip("bytes:Q", format=","),
 ]
-
-
 _UNITS: Final = [(1, "bytes"), (10**3, "kB"), (10**6, "MB")]
-
-
-def _longest(rows: pd.DataFrame) -> int:
-    return int((rows["first"] + rows["second"]).max()) if len(rows) else 0
 
 
 def _parts(rows: pd.DataFrame, series: tuple[str, str], size: int) -> pd.DataFrame:
@@ -88,27 +68,26 @@ def _parts(rows: pd.DataFrame, series: tuple[str, str], size: int) -> pd.DataFra
     return pd.concat([first, second])[["layer", "part", "bytes", "start", "end", "text"]]
 
 
-def weight_change_chart(rows: pd.DataFrame) -> ChartSpec:
+def weight_change_chart(rows: pd.DataFrame) -> base.ChartSpec:
     """A row a layer from the top down, a mark a tensor: how far it moved, in percent of its former length.
 
     Args:
         rows: `tensor` and `layer` (str), `kind` (str, one of `KINDS`), `change` (float64).
     """
-    spec = _movement_spec(tuple(dict.fromkeys(rows["layer"])))
-    return ChartSpec(spec, {"tensors": rows}, _height(rows["layer"].nunique()))
+    spec = _change_spec(tuple(dict.fromkeys(rows["layer"])))
+    return base.ChartSpec(spec, {"tensors": rows}, _height(rows["layer"].nunique()))
 
 
-def _movement_spec(names: tuple[str, ...]) -> str:
-    axis = themed_axis(tickCount=tick_count(70, 2, 8), **GRID)
+def _change_spec(names: tuple[str, ...]) -> str:
+    axis = base.themed_axis(tickCount=base.tick_count(70, 2, 8), **base.GRID)
     x = alt.X("change:Q", title="relative L2 change (%)", scale=alt.Scale(zero=True, nice=True), axis=axis)
-    base = named("tensors").encode(_name_axis(names), x)
-    line = base.mark_rule(color=MUTED, strokeWidth=1, aria=False).encode(alt.X("lowest:Q"), alt.X2("highest"))
+    chart = base.named("tensors").encode(_name_axis(names), x)
+    line = chart.mark_rule(color=base.MUTED, strokeWidth=1, aria=False).encode(alt.X("lowest:Q"), alt.X2("highest"))
     line = line.transform_aggregate(lowest="min(change)", highest="max(change)", groupby=["layer"])
     tooltip = [alt.Tooltip("tensor:N"), alt.Tooltip("change:Q", title="change (%)", format=".3f")]
-    marks = base.mark_point(filled=True, size=80, opacity=1, stroke=PAPER, strokeWidth=0.5)
-    return layered(
-        [line, marks.encode(shapes("kind", KINDS), series_color("kind", list(KINDS)), tooltip=tooltip)], autosize=FITTED
-    )
+    marks = chart.mark_point(filled=True, size=80, opacity=1, stroke=base.PAPER, strokeWidth=0.5)
+    marks = marks.encode(base.shapes("kind", KINDS), base.series_color("kind", list(KINDS)), tooltip=tooltip)
+    return base.layered([line, marks], autosize=base.FITTED)
 
 
 def weight_change_key(rows: pd.DataFrame) -> str:
@@ -118,7 +97,7 @@ def weight_change_key(rows: pd.DataFrame) -> str:
 
 
 def _name_axis(names: tuple[str, ...]) -> alt.Y:
-    axis = themed_axis(labelLimit=_NAME_WIDTH, labelPadding=6, grid=False, **BARE, **EVERY_NAME)
+    axis = base.themed_axis(labelLimit=_NAME_WIDTH, labelPadding=6, grid=False, **base.BARE, **base.EVERY_NAME)
     return alt.Y("layer:N", title=None, sort=list(names), axis=axis)
 
 
@@ -244,39 +223,31 @@ def formats_frame(measured: dict[str, Any], optimizer: str | None) -> pd.DataFra
 
     ``optimizer`` names the one whose state the checkpoint carries, if it carries one.
     """
-    return pd.DataFrame([_way_row(row, FORMATS[row["format"]], optimizer) for row in measured["formats"]])
-
-
-def _way_row(row: dict[str, Any], way: Way, optimizer: str | None) -> dict[str, Any]:
-    keeps_state = way.optimizer and optimizer is not None
-    return {
-        "format": way.label,
-        "size": bytes_text(row["bytes"]),
-        "save (ms)": row["save_seconds"] * 1e3,
-        "load (ms)": row["load_seconds"] * 1e3,
-        "optimizer": f"✓ {OPTIMIZERS.get(str(optimizer), optimizer)}"
-        if keeps_state
-        else "– lost"
-        if optimizer
-        else "– none",
-        "epoch and loss": "✓ kept" if way.epoch else "– lost",
-        "builds the model": way.builds,
-        "safe to share": way.safe,
-        "outputs": "the same bits" if row["difference"] == 0 else f"off by up to {row['difference']:.1e}",
-    }
+    rows = []
+    for row in measured["formats"]:
+        way, state = FORMATS[row["format"]], "– none"
+        if optimizer is not None:
+            state = f"✓ {OPTIMIZERS.get(optimizer, optimizer)}" if way.optimizer else "– lost"
+        rows.append(
+            {
+                "format": way.label,
+                "size": bytes_text(row["bytes"]),
+                "save (ms)": row["save_seconds"] * 1e3,
+                "load (ms)": row["load_seconds"] * 1e3,
+                "optimizer": state,
+                "epoch and loss": "✓ kept" if way.epoch else "– lost",
+                "builds the model": way.builds,
+                "safe to share": way.safe,
+                "outputs": "the same bits" if row["difference"] == 0 else f"off by up to {row['difference']:.1e}",
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def sizes_frame(measured: dict[str, Any], weights: int) -> pd.DataFrame:
     """A row a format for ``bar_chart``: the ``weights`` bytes that each must hold, and what stands beside."""
-    rows = [
-        (
-            FORMATS[row["format"]].label,
-            min(weights, row["bytes"]),
-            max(0, row["bytes"] - weights),
-            bytes_text(row["bytes"]),
-        )
-        for row in measured["formats"]
-    ]
+    sizes = {FORMATS[row["format"]].label: row["bytes"] for row in measured["formats"]}
+    rows = [(label, min(weights, size), max(0, size - weights), bytes_text(size)) for label, size in sizes.items()]
     return pd.DataFrame(rows, columns=list(LAYER_COLUMNS))
 
 
@@ -311,11 +282,7 @@ def weight_change_sentence(moved: WeightChange, other: str) -> str:
 
 def weight_change_frame(moved: Mapping[str, float | None]) -> pd.DataFrame:
     """A row a tensor that could be compared: ``WEIGHT_CHANGE_COLUMNS``, ``change`` in percent of its former length."""
-    rows = [
-        (name, name.rpartition(".")[0], name.rpartition(".")[2], change * 100)
-        for name, change in moved.items()
-        if change is not None
-    ]
+    rows = [(name, *name.rpartition(".")[::2], change * 100) for name, change in moved.items() if change is not None]
     return pd.DataFrame(rows, columns=list(WEIGHT_CHANGE_COLUMNS))
 
 

@@ -10,17 +10,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from fashion_core.charts.base import (
-    FITTED,
-    INK,
-    MUTED,
-    ChartSpec,
-    dated,
-    hover_shade,
-    layered,
-    named,
-    series_color,
-)
+from fashion_core.charts import base
 
 IMAGE: Final = "image"
 """The selection in `gallery_chart`: a click gives `[{"index": 4711, …}]`, one beside the images `[]`."""
@@ -31,7 +21,7 @@ _GAP: Final = 12  # pixels round a cell
 _COLUMNS: Final = "clamp(floor(width / 88), 2, 10)"
 
 
-def gallery_chart(rows: pd.DataFrame, chosen: int | None = None) -> ChartSpec:
+def gallery_chart(rows: pd.DataFrame, chosen: int | None = None) -> base.ChartSpec:
     """Images in as many columns as there is room for, under each what it is taken for, and what it is if that is wrong.
 
     Args:
@@ -39,75 +29,59 @@ def gallery_chart(rows: pd.DataFrame, chosen: int | None = None) -> ChartSpec:
         chosen: the `index` of the image that is framed, or None.
     """
     two = bool((rows["second"] != "").any())
-    return ChartSpec(_spec(two), {"images": rows.assign(chosen=rows["index"] == chosen)}, None)
+    return base.ChartSpec(_spec(two), {"images": rows.assign(chosen=rows["index"] == chosen)}, None)
+
+
+_TEXT: Final[dict[str, Any]] = {"fontSize": alt.ExprRef("width < 400 ? 11 : 12"), "limit": 88, "aria": False}
+_TOOLTIP: Final = [alt.Tooltip("description:N", title=" ")]
 
 
 @lru_cache(maxsize=2)
 def _spec(two: bool) -> str:
-    lines = 3 if two else 2
-    step = _PICTURE + lines * _LINE + _GAP
-    return layered([_picture(step), *_words(step), _frame(), _hits()], height={"step": step}, autosize=FITTED)
+    step = _PICTURE + (3 if two else 2) * _LINE + _GAP
+    x, y = alt.X("x:Q", scale=None, axis=None), alt.Y("row:O", axis=None, scale=alt.Scale(padding=0))
+    images = base.named("images").transform_calculate(**_CELL).encode(x, y)
+    layers = [*_pictures(images, -step / 2 + 6), *_frames(images)]
+    return base.layered(layers, height={"step": step}, autosize=base.FITTED)
 
 
-def _images() -> alt.Chart:
-    """The images in their cells, of which `x` is the middle."""
-    width = f"width / {_COLUMNS}"
-    placed = named("images").transform_calculate(
-        row=f"floor(datum.number / {_COLUMNS})",
-        x=f"(datum.number % {_COLUMNS} + 0.5) * {width}",
-        left=f"datum.number % {_COLUMNS} * {width} + 1",
-        right=f"(datum.number % {_COLUMNS} + 1) * {width} - 1",
+_CELL: Final = {
+    "row": f"floor(datum.number / {_COLUMNS})",
+    "x": f"(datum.number % {_COLUMNS} + 0.5) * width / {_COLUMNS}",
+    "left": f"datum.number % {_COLUMNS} * width / {_COLUMNS} + 1",
+    "right": f"(datum.number % {_COLUMNS} + 1) * width / {_COLUMNS} - 1",
+}
+"""The images in their cells, of which `x` is the middle."""
+
+
+def _pictures(images: alt.Chart, top: float) -> list[alt.Chart]:
+    """A picture; under it a line a model in the colour of its answer, and the truth where none of them has it."""
+    picture = images.mark_image(
+        width=_PICTURE, height=_PICTURE, yOffset=top + _PICTURE / 2, smooth=False, cursor="pointer", aria=False
     )
-    images: alt.Chart = placed.encode(alt.Y("row:O", axis=None, scale=alt.Scale(padding=0)), _across("x"))
-    return images
+    line = top + _PICTURE + _LINE / 2
+    answers = [
+        images.mark_text(dy=dy, fontWeight=600, **_TEXT).encode(
+            base.series_color(f"{column}_right", [True, False]), text=f"{column}:N"
+        )
+        for column, dy in (("first", line), ("second", line + _LINE))
+    ]
+    after = alt.ExprRef(f"({line} + (datum.second === '' ? 1 : 2) * {_LINE})")
+    truth = images.mark_text(dy=after, color=base.INK, **_TEXT)
+    return [picture.encode(url="image:N"), *answers, truth.encode(text="truth:N")]
 
 
-def _across(column: str) -> alt.X:
-    """Pixels, as they are."""
-    return alt.X(f"{column}:Q", scale=None, axis=None)
-
-
-def _picture(step: int) -> alt.Chart:
-    middle = -step / 2 + _PICTURE / 2 + 6
-    picture: alt.Chart = _images().mark_image(
-        width=_PICTURE, height=_PICTURE, yOffset=middle, smooth=False, cursor="pointer", aria=False
-    )
-    return picture.encode(url="image:N")
-
-
-def _words(step: int) -> list[alt.Chart]:
-    """A line a model in the colour of its answer, and the truth where none of them has it."""
-    top = -step / 2 + _PICTURE + 6 + _LINE / 2
-    after = f"({top} + (datum.second === '' ? 1 : 2) * {_LINE})"
-    lines = [_answer("first", top), _answer("second", top + _LINE)]
-    truth = _images().mark_text(dy=alt.ExprRef(after), color=INK, **_TEXT)
-    return [*lines, truth.encode(text="truth:N")]
-
-
-_TEXT: Final[dict[str, Any]] = {"fontSize": alt.ExprRef("width < 400 ? 11 : 12"), "limit": 88, "aria": False}
-
-
-def _answer(column: str, dy: float) -> alt.Chart:
-    text: alt.Chart = _images().mark_text(dy=dy, fontWeight=600, **_TEXT)
-    return text.encode(series_color(f"{column}_right", [True, False]), text=f"{column}:N")
-
-
-def _frame() -> alt.Chart:
-    frame: alt.Chart = _images().mark_rect(fill=None, stroke=INK, strokeWidth=2.5, cornerRadius=4, aria=False)
-    return frame.transform_filter("datum.chosen").encode(_across("left"), alt.X2("right"))
-
-
-def _hits() -> alt.Chart:
-    """Over each cell what the pointer meets: a shade, and its image at a click."""
-    hover, shade = hover_shade(0.15, "index")
-    hits: alt.Chart = dated(_images()).mark_rect(color=MUTED, cursor="pointer", cornerRadius=4).properties(name="hits")
+def _frames(images: alt.Chart) -> list[alt.Chart]:
+    """A frame round the chosen image; over each cell what the pointer meets: a shade, and its image at a click."""
+    cell = images.encode(alt.X("left:Q", scale=None, axis=None), alt.X2("right"))
+    frame = cell.mark_rect(fill=None, stroke=base.INK, strokeWidth=2.5, cornerRadius=4, aria=False)
+    hover, shade = base.hover_shade(0.15, "index")
     click = alt.selection_point(name=IMAGE, fields=["index", "at"], toggle=False)
-    hits = hits.encode(_across("left"), alt.X2("right"), opacity=shade, tooltip=_TOOLTIP, description="description:N")
-    found: alt.Chart = hits.add_params(click, hover)
-    return found
-
-
-_TOOLTIP: Final = [alt.Tooltip("description:N", title=" ")]
+    hits = base.dated(cell).mark_rect(color=base.MUTED, cursor="pointer", cornerRadius=4)
+    return [
+        frame.transform_filter("datum.chosen"),
+        base.hits(hits, click, hover, opacity=shade, tooltip=_TOOLTIP, description="description:N"),
+    ]
 
 
 def thumbnail(pixels: "np.ndarray[Any, np.dtype[np.uint8]]") -> str:

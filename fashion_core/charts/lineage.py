@@ -6,23 +6,7 @@ from typing import Any, Final
 import altair as alt
 import pandas as pd
 
-from fashion_core.charts.base import (
-    DARK,
-    EPOCH_TIP,
-    EPOCHS_TITLE,
-    FAINT,
-    INK,
-    LOSS_TIP,
-    MUTED,
-    PAPER,
-    ChartSpec,
-    epoch_axis,
-    haloed,
-    layered,
-    named,
-    pixels,
-    series_color,
-)
+from fashion_core.charts import base
 from fashion_core.charts.comparison import LEAST
 from fashion_core.resume.labels import label_pixels
 
@@ -42,7 +26,7 @@ _TALL: Final = 900  # pixels, from which on an axis below is out of sight
 _WORST: Final = 10.0  # a loss beyond this has diverged: guessing one of ten classes gives 2.3
 
 
-def lineage_chart(dots: pd.DataFrame, links: pd.DataFrame) -> ChartSpec:
+def lineage_chart(dots: pd.DataFrame, links: pd.DataFrame) -> base.ChartSpec:
     """One lane a run, one dot a checkpoint in the colour of its loss, curves where runs were resumed.
 
     Args:
@@ -58,7 +42,7 @@ def lineage_chart(dots: pd.DataFrame, links: pd.DataFrame) -> ChartSpec:
         "headings": placed[placed["heading"] != ""],
     }
     height = lineage_height(dots)
-    return ChartSpec(_spec(height > _TALL, label_pixels(dots["label"])), frames, height)
+    return base.ChartSpec(_spec(height > _TALL, label_pixels(dots["label"])), frames, height)
 
 
 def lineage_height(dots: pd.DataFrame) -> int:
@@ -77,9 +61,9 @@ def _placed(dots: pd.DataFrame, lanes: "pd.Series[float]") -> pd.DataFrame:
     """Add `y`, `top`, `bottom` (pixels), `shade` (the loss as it has a colour), `epochs` (in all) and `checkpoint`."""
     y = dots["lane"].map(lanes)
     shade = dots["loss"].astype("float64").clip(LEAST, _WORST)
-    checkpoint = dots["saved"].map({True: "saved", False: "deleted"})
-    placed = dots.assign(y=y, top=y - _LANE / 2, bottom=y + _LANE / 2)
-    return placed.assign(shade=shade, epochs=dots["epoch"].max() + 1, checkpoint=checkpoint)
+    checkpoint, epochs = dots["saved"].map({True: "saved", False: "deleted"}), dots["epoch"].max() + 1
+    edges = {"y": y, "top": y - _LANE / 2, "bottom": y + _LANE / 2}
+    return dots.assign(**edges, shade=shade, epochs=epochs, checkpoint=checkpoint)
 
 
 def _reaching(dots: pd.DataFrame) -> pd.DataFrame:
@@ -109,79 +93,70 @@ def _bends(links: pd.DataFrame, lanes: "pd.Series[float]") -> pd.DataFrame:
 def _spec(tall: bool, labels: int) -> str:
     room = f"min({labels + 16}, width / 2)"
     epoch, left = (_epoch(column, tall, room) for column in ("epoch", "left"))
-    return layered([_links(epoch), _lanes(epoch), *_dots(epoch, room), *_texts(epoch, room), _hits(left)])
+    return base.layered([*_lines(epoch), *_dots(epoch, room), *_texts(epoch, room), _hits(left)])
 
 
 def _epoch(column: str, tall: bool, room: str) -> alt.X:
     orient = "top" if tall else "bottom"
-    axis = epoch_axis(f"(width - {room})", orient=orient, titleAnchor="start", domainColor=FAINT)
+    axis = base.epoch_axis(f"(width - {room})", orient=orient, titleAnchor="start", domainColor=base.FAINT)
     scale = alt.Scale(zero=False, nice=False, range=[alt.ExprRef("0"), alt.ExprRef(f"width - {room}")])
-    return alt.X(f"{column}:Q", title=EPOCHS_TITLE, scale=scale, axis=axis)
+    return alt.X(f"{column}:Q", title=base.EPOCHS_TITLE, scale=scale, axis=axis)
 
 
-def _links(epoch: alt.X) -> alt.Chart:
-    line: alt.Chart = named("links").mark_line(interpolate="basis", strokeWidth=2, opacity=0.5, color=MUTED, aria=False)
-    return line.encode(epoch, pixels("y"), alt.Detail("run:N"), alt.Order("order:Q"))
-
-
-def _lanes(epoch: alt.X) -> alt.Chart:
-    line: alt.Chart = named("dots").mark_line(strokeWidth=2, opacity=0.6, color=MUTED, aria=False)
-    return line.encode(epoch, pixels("y"), alt.Detail("run:N"))
+def _lines(epoch: alt.X) -> list[alt.Chart]:
+    """The curves where runs were resumed, and the lanes."""
+    style: dict[str, Any] = {"strokeWidth": 2, "color": base.MUTED, "aria": False}
+    link = base.named("links").mark_line(interpolate="basis", opacity=0.5, **style).encode(alt.Order("order:Q"))
+    lane = base.named("dots").mark_line(opacity=0.6, **style)
+    return [line.encode(epoch, base.pixels("y"), alt.Detail("run:N")) for line in (link, lane)]
 
 
 def _dots(epoch: alt.X, room: str) -> list[alt.Chart]:
-    """Dots, and round the best one a ring; smaller where epochs stand close."""
+    """Dots, and round the best a ring with its word in the theme's second colour; smaller where epochs are close."""
     apart = f"(width - {room}) / datum.epochs * 0.7"
     small, large = (alt.ExprRef(f"pow(clamp({apart}, {low}, {high}), 2)") for low, high in ((4, 11), (12, 17)))
-    dot: alt.Chart = named("dots").mark_point(
-        size=small, stroke=MUTED, strokeWidth=1.2, opacity=1, aria=False, invalid="show"
-    )  # a dot whose loss is not known is grey
-    return [dot.encode(epoch, pixels("y"), _shade()), *_best(epoch, large)]
+    edge: dict[str, Any] = {"stroke": base.MUTED, "strokeWidth": 1.2}
+    # a dot whose loss is not known is grey
+    dot = base.named("dots").mark_point(size=small, opacity=1, aria=False, invalid="show", **edge)
+    best = base.named("best").transform_calculate(series="'best'").encode(epoch, base.pixels("y"))
+    ring = best.mark_point(size=large, strokeWidth=2.5, opacity=1, aria=False)
+    series = ["other", "best"]
+    word = best.encode(base.series_color("series", series), text=alt.value("best"))
+    return [
+        dot.encode(epoch, base.pixels("y"), _shade()),
+        ring.encode(alt.Stroke("series:N", scale=alt.Scale(domain=series), legend=None)),
+        *base.haloed(word, fontSize=10, fontWeight=700, dy=-14, baseline="middle"),
+    ]
 
 
 def _shade() -> alt.Fill:
     """The colour of the loss: the lowest is furthest from the background. Paper where the checkpoint was deleted."""
-    scale = alt.Scale(type="log", scheme="viridis", reverse=alt.ExprRef(DARK))
+    scale = alt.Scale(type="log", scheme="viridis", reverse=alt.ExprRef(base.DARK))
     legend = alt.Legend(
         title="test loss (cross-entropy, log scale)", orient="top", direction="horizontal", gradientLength=160,
-        gradientThickness=10, tickCount=3, format=".2~g", labelColor=MUTED, titleColor=MUTED, titleLimit=300,
+        gradientThickness=10, tickCount=3, format=".2~g", labelColor=base.MUTED, titleColor=base.MUTED, titleLimit=300,
     )  # fmt: skip
-    deleted = {"test": "!datum.saved", "value": {"expr": str(PAPER.expr)}}
-    unknown = {"test": "!isValid(datum.shade)", "value": {"expr": str(MUTED.expr)}}
+    deleted = {"test": "!datum.saved", "value": {"expr": str(base.PAPER.expr)}}
+    unknown = {"test": "!isValid(datum.shade)", "value": {"expr": str(base.MUTED.expr)}}
     return alt.Fill("shade:Q", scale=scale, legend=legend, condition=[deleted, unknown])
-
-
-def _best(epoch: alt.X, size: alt.ExprRef) -> list[alt.Chart]:
-    """A ring and the word, in the theme's second colour."""
-    series = alt.Scale(domain=["other", "best"])
-    base = named("best").transform_calculate(series="'best'").encode(epoch, pixels("y"))
-    ring: alt.Chart = base.mark_point(size=size, strokeWidth=2.5, opacity=1, aria=False)
-    word = base.encode(series_color("series", ["other", "best"]), text=alt.value("best"))
-    style: dict[str, Any] = {"fontSize": 10, "fontWeight": 700, "dy": -14, "baseline": "middle"}
-    return [ring.encode(alt.Stroke("series:N", scale=series, legend=None)), *haloed(word, **style)]
 
 
 def _texts(epoch: alt.X, room: str) -> list[alt.Chart]:
     """Change and loss at the end of a lane, the name of a tree's first run above its first dot."""
     size, limit, lift = alt.ExprRef("width < 400 ? 11 : 12"), alt.ExprRef(f"{room} - 14"), alt.ExprRef("datum.lift")
-    label: alt.Chart = named("labels").mark_text(align="left", dx=14, dy=lift, fontSize=size, limit=limit, color=INK)
-    style: dict[str, Any] = {"fontSize": 12, "fontWeight": 700, "limit": alt.ExprRef("width"), "color": INK}
-    name: alt.Chart = named("headings").mark_text(align="left", dy=-_LANE / 2 - 2, **style)
-    heading = name.encode(pixels("y"), x=alt.value(0), text="heading:N")
-    return [label.encode(epoch, pixels("y"), text="label:N"), heading]
+    style: dict[str, Any] = {"align": "left", "color": base.INK}
+    label = base.named("labels").mark_text(dx=14, dy=lift, fontSize=size, limit=limit, **style)
+    bold: dict[str, Any] = {"fontSize": 12, "fontWeight": 700, "limit": alt.ExprRef("width")}
+    heading = base.named("headings").mark_text(dy=-_LANE / 2 - 2, **bold, **style)
+    return [
+        label.encode(epoch, base.pixels("y"), text="label:N"),
+        heading.encode(base.pixels("y"), x=alt.value(0), text="heading:N"),
+    ]
 
 
 def _hits(left: alt.X) -> alt.Chart:
     """Around each dot what the pointer meets: a tooltip, and its checkpoint at a click."""
-    tooltip = [
-        alt.Tooltip("name:N", title="run"),
-        EPOCH_TIP,
-        LOSS_TIP,
-        alt.Tooltip("checkpoint:N"),
-    ]
-    base: alt.Chart = (
-        named("dots").mark_rect(color=MUTED, cursor="pointer", opacity=0.001, aria=False).properties(name="hits")
-    )
-    hits = base.encode(left, alt.X2("right"), pixels("top"), alt.Y2("bottom"), tooltip=tooltip)
-    found: alt.Chart = hits.add_params(alt.selection_point(name=CHECKPOINT, fields=["run", "epoch"]))
-    return found
+    tips = [alt.Tooltip("name:N", title="run"), base.EPOCH_TIP, base.LOSS_TIP, alt.Tooltip("checkpoint:N")]
+    dots = base.named("dots").mark_rect(color=base.MUTED, cursor="pointer", opacity=0.001, aria=False)
+    dots = dots.encode(left, alt.X2("right"), base.pixels("top"), alt.Y2("bottom"))
+    return base.hits(dots, alt.selection_point(name=CHECKPOINT, fields=["run", "epoch"]), tooltip=tips)

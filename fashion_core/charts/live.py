@@ -15,23 +15,7 @@ from typing import Any, Final
 import altair as alt
 import pandas as pd
 
-from fashion_core.charts.base import (
-    EPOCH_TIP,
-    FAINT,
-    GRID,
-    INK,
-    LOSS_TIP,
-    MUTED,
-    PAPER,
-    ChartSpec,
-    dated,
-    haloed,
-    layered,
-    named,
-    series_color,
-    themed_axis,
-    tick_count,
-)
+from fashion_core.charts import base
 from fashion_core.resume.labels import loss_text
 
 LIVE_KEY: Final = (
@@ -50,7 +34,7 @@ _ROUND: Final = (1, 5, 20, 100, 500)  # each divides the next, so that thinned l
 
 def live_chart(
     batches: pd.DataFrame, epochs: pd.DataFrame, total_steps: int, loss_last: pd.DataFrame | None = None
-) -> ChartSpec:
+) -> base.ChartSpec:
     """Draw the losses of one run while it trains, or afterwards.
 
     Frames may be empty as long as they have their columns. A loss that is not finite leaves a gap.
@@ -68,18 +52,22 @@ def live_chart(
     newest = drawn.dropna(subset=["smoothed"]).tail(1)
     frames = {
         "batches": drawn,
-        "hover": _thinned(drawn, total_steps),
+        # the first row in each 300th of the x axis: as near as a pointer can tell, and half the work for the browser
+        "hover": drawn[(drawn["step"] * 300 // total_steps).diff().ne(0)],
         "epochs": _with_labels(_finite(epochs), total_steps),
         "newest": newest.assign(text=newest["smoothed"].map(loss_text)),
         "room": _room(newest["smoothed"], 0.05),
     }
     if loss_last is not None:
-        frames["loss_last"] = _with_side(loss_last, newest["smoothed"])
-        frames["room"] = pd.concat([frames["room"], _label_room(loss_last["loss"], drawn["loss"])])
-    return ChartSpec(_live_spec(total_steps, loss_last is not None), frames, _HEIGHT)
+        line, losses = loss_last["loss"], pd.concat([loss_last["loss"], drawn["loss"]])
+        # the label goes to that side of its line where the newest value is not, with an eighth of the axis as room
+        side = 12 if (newest["smoothed"] > line.iloc[0]).any() else -12
+        label_room = _room(line, max((losses.max() - losses.min()) / 8, 0.05))
+        frames |= {"loss_last": loss_last.assign(side=side), "room": pd.concat([frames["room"], label_room])}
+    return base.ChartSpec(_live_spec(total_steps, loss_last is not None), frames, _HEIGHT)
 
 
-def accuracy_chart(epochs: pd.DataFrame, span: range) -> ChartSpec:
+def accuracy_chart(epochs: pd.DataFrame, span: range) -> base.ChartSpec:
     """Draw the test accuracy after each epoch.
 
     Args:
@@ -89,17 +77,12 @@ def accuracy_chart(epochs: pd.DataFrame, span: range) -> ChartSpec:
     newest = epochs.tail(1)
     newest = newest.assign(text=newest["accuracy"].map("{:.2%}".format))
     room = _room(newest["accuracy"], 0.05).clip(upper=1.0).assign(first=span[0], last=span[-1])
-    return ChartSpec(_accuracy_spec(), {"epochs": epochs, "newest": newest, "room": room}, _HEIGHT)
+    return base.ChartSpec(_accuracy_spec(), {"epochs": epochs, "newest": newest, "room": room}, _HEIGHT)
 
 
 def _finite(frame: pd.DataFrame) -> pd.DataFrame:
     """Turn infinities into gaps: one of them would stretch an axis to nothing."""
     return frame.replace([float("inf"), float("-inf")], float("nan"))
-
-
-def _thinned(batches: pd.DataFrame, total_steps: int) -> pd.DataFrame:
-    """The first row in each 300th of the x axis: as near as a pointer can tell, and half the work for the browser."""
-    return batches[(batches["step"] * 300 // total_steps).diff().ne(0)]
 
 
 def _with_labels(epochs: pd.DataFrame, total_steps: int) -> pd.DataFrame:
@@ -109,11 +92,6 @@ def _with_labels(epochs: pd.DataFrame, total_steps: int) -> pd.DataFrame:
     return epochs.assign(text="epoch " + epochs["epoch"].astype(str), share=share, round=roundest)
 
 
-def _with_side(loss_last: pd.DataFrame, newest: "pd.Series[float]") -> pd.DataFrame:
-    """Add `side`: the pixels that move the label to that side of its line where the newest value is not."""
-    return loss_last.assign(side=12 if (newest > loss_last["loss"].iloc[0]).any() else -12)
-
-
 def _room(newest: "pd.Series[float]", around: float) -> pd.DataFrame:
     """What the y axis covers at least: this much around the newest value, or 0 to 1 before there is one."""
     if newest.empty:
@@ -121,57 +99,53 @@ def _room(newest: "pd.Series[float]", around: float) -> pd.DataFrame:
     return pd.DataFrame({"low": (newest - around).clip(lower=0), "high": newest + around})
 
 
-def _label_room(line: "pd.Series[float]", losses: "pd.Series[float]") -> pd.DataFrame:
-    """What the y axis covers so that a label above or below the line stays inside: an eighth of what is drawn."""
-    drawn = pd.concat([line, losses])
-    return _room(line, max((drawn.max() - drawn.min()) / 8, 0.05))
-
-
 @lru_cache(maxsize=256)
 def _live_spec(total_steps: int, resumed: bool) -> str:
-    line, label = (_loss_last_line(), _loss_last_label()) if resumed else ([], [])
-    back = [_invisible(_loss("low")), *_epoch_rules(), *_batch_lines(total_steps), *line]
-    return layered([*back, *_newest(), _hover(), *_epoch_points(), *label])
+    x_scale = alt.Scale(domain=[0, total_steps], nice=False)
+    x = alt.X("step:Q", title="optimizer step of this run", scale=x_scale, axis=_x_axis(8))
+    batches = _painted("batches", "train").encode(x)
+    newest = _painted("newest", "train").encode(alt.X("step:Q"), _loss("smoothed"))
+    line, label = _loss_last() if resumed else ([], [])
+    layers = [
+        _invisible(_loss("low")),
+        *_epoch_rules(),
+        batches.mark_line(strokeWidth=1, opacity=0.3).encode(_loss("loss")),
+        batches.mark_line(strokeWidth=2.5).encode(_loss("smoothed")),
+        *line,
+        newest.mark_point(filled=True, size=90, opacity=1),
+        *_value(newest),
+        _hover(),
+        *_epoch_points(),
+        *label,
+    ]
+    return base.layered(layers)
 
 
 @lru_cache(maxsize=1)
 def _accuracy_spec() -> str:
-    base = _painted("epochs", "test").encode(_epoch("epoch"), _accuracy("accuracy"))
-    points = base.mark_point(shape="diamond", filled=True, size=80, opacity=1).encode(tooltip=_epoch_tooltip())
-    value = _painted("newest", "test").encode(alt.X("epoch:Q"), _accuracy("accuracy"), text="text:N")
+    epochs = _painted("epochs", "test").encode(_epoch("epoch"), _accuracy("accuracy"))
+    points = epochs.mark_point(shape="diamond", filled=True, size=80, opacity=1).encode(tooltip=_EPOCH_TIPS)
+    newest = _painted("newest", "test").encode(alt.X("epoch:Q"), _accuracy("accuracy"))
     room = _invisible(_accuracy("low")).encode(_epoch("first"), alt.X2("last"))
-    return layered([room, base.mark_line(strokeWidth=2.5), points, *_value(value)])
+    return base.layered([room, epochs.mark_line(strokeWidth=2.5), points, *_value(newest)])
 
 
 def _painted(data: str, series: str) -> alt.Chart:
     """Start a chart in its series' colour: a fixed domain and no range, so that the theme's colours apply."""
-    return named(data).transform_calculate(series=f"'{series}'").encode(series_color("series", SERIES))
+    return base.named(data).transform_calculate(series=f"'{series}'").encode(base.series_color("series", SERIES))
 
 
 def _invisible(y: alt.Y) -> alt.Chart:
-    rule: alt.Chart = named("room").mark_rule(opacity=0, aria=False)
+    rule: alt.Chart = base.named("room").mark_rule(opacity=0, aria=False)
     return rule.encode(y, alt.Y2("high"))
 
 
 def _epoch_rules() -> list[alt.Chart]:
     """A rule and its label at the end of an epoch, wherever there is room for the label."""
     room = f"datum.round * datum.share * width >= {_LABEL_WIDTH}"
-    base = named("epochs").transform_filter(room).encode(alt.X("step:Q"))
-    text = base.mark_text(align="right", baseline="bottom", fontSize=12, color=MUTED)
-    return [base.mark_rule(strokeWidth=1.5, color=FAINT), text.encode(text="text:N", y=alt.value(-6))]
-
-
-def _batch_lines(total_steps: int) -> list[alt.Chart]:
-    scale = alt.Scale(domain=[0, total_steps], nice=False)
-    x = alt.X("step:Q", title="optimizer step of this run", scale=scale, axis=_x_axis(8))
-    base = _painted("batches", "train").encode(x)
-    thin = base.mark_line(strokeWidth=1, opacity=0.3).encode(_loss("loss"))
-    return [thin, base.mark_line(strokeWidth=2.5).encode(_loss("smoothed"))]
-
-
-def _newest() -> list[alt.Chart]:
-    base = _painted("newest", "train").encode(alt.X("step:Q"), _loss("smoothed"))
-    return [base.mark_point(filled=True, size=90, opacity=1), *_value(base.encode(text="text:N"))]
+    epochs = base.named("epochs").transform_filter(room).encode(alt.X("step:Q"))
+    text = epochs.mark_text(align="right", baseline="bottom", fontSize=12, color=base.MUTED)
+    return [epochs.mark_rule(strokeWidth=1.5, color=base.FAINT), text.encode(text="text:N", y=alt.value(-6))]
 
 
 def _hover() -> alt.Chart:
@@ -184,104 +158,83 @@ def _hover() -> alt.Chart:
         alt.Tooltip("smoothed:Q", title="smoothed loss", format=".4f"),
     ]
     opacity = alt.when(near).then(alt.value(0.8)).otherwise(alt.value(0))
-    rule: alt.Chart = named("hover").mark_rule(color=MUTED, aria=False).properties(name="hover")
+    rule: alt.Chart = base.named("hover").mark_rule(color=base.MUTED, aria=False).properties(name="hover")
     return rule.encode(alt.X("step:Q"), opacity=opacity, tooltip=tooltip).add_params(near)
 
 
 def _epoch_points() -> list[alt.Chart]:
     """A ring at the train loss and a diamond at the test loss, both smaller where epochs stand close."""
     size = alt.ExprRef("pow(clamp(datum.share * width * 0.7, 5, 9.5), 2)")
-    rings = named("epochs").transform_filter("datum.checkpoint").encode(alt.X("step:Q"), _loss("train_loss"))
-    rings = rings.mark_point(size=size, strokeWidth=2, stroke=INK, fill=PAPER, opacity=1)
-    diamonds = _painted("epochs", "test").encode(alt.X("step:Q"), _loss("loss"))
+    rings = base.named("epochs").transform_filter("datum.checkpoint").encode(_loss("train_loss"))
+    rings = rings.mark_point(size=size, strokeWidth=2, stroke=base.INK, fill=base.PAPER, opacity=1)
+    diamonds = _painted("epochs", "test").encode(_loss("loss"))
     diamonds = diamonds.mark_point(shape="diamond", filled=True, size=size, opacity=1)
-    return [rings.encode(tooltip=_epoch_tooltip()), diamonds.encode(tooltip=_epoch_tooltip())]
+    return [points.encode(alt.X("step:Q"), tooltip=_EPOCH_TIPS) for points in (rings, diamonds)]
 
 
-def _loss_last_line() -> list[alt.Chart]:
-    return [named("loss_last").encode(_loss("loss")).mark_rule(strokeDash=[6, 4], strokeWidth=1.5, color=INK)]
-
-
-def _loss_last_label() -> list[alt.Chart]:
-    base = named("loss_last").encode(_loss("loss"), text="label:N", x=alt.value("width"))
+def _loss_last() -> tuple[list[alt.Chart], list[alt.Chart]]:
+    """The dashed line and, drawn in front of all else, its label."""
+    rows = base.named("loss_last").encode(_loss("loss"))
+    label = rows.encode(text="label:N", x=alt.value("width"))
     side, limit = alt.ExprRef("datum.side"), alt.ExprRef("width")
-    return haloed(base, align="right", dy=side, fontSize=13, limit=limit, color=INK)
+    line = rows.mark_rule(strokeDash=[6, 4], strokeWidth=1.5, color=base.INK)
+    return [line], base.haloed(label, align="right", dy=side, fontSize=13, limit=limit, color=base.INK)
 
 
-def _value(base: alt.Chart) -> list[alt.Chart]:
-    return haloed(base, align="left", dx=10, fontSize=13, fontWeight=700)
+def _value(newest: alt.Chart) -> list[alt.Chart]:
+    return base.haloed(newest.encode(text="text:N"), align="left", dx=10, fontSize=13, fontWeight=700)
 
 
 def _loss(column: str) -> alt.Y:
     label = "datum.value < 1000 ? datum.label : format(datum.value, '.1e')"
-    scale, axis = alt.Scale(zero=False), themed_axis(tickCount=5, labelFlush=False, labelExpr=label)
+    scale, axis = alt.Scale(zero=False), base.themed_axis(tickCount=5, labelFlush=False, labelExpr=label)
     return alt.Y(f"{column}:Q", title="cross-entropy loss (mean per image)", scale=scale, axis=axis)
 
 
 def _accuracy(column: str) -> alt.Y:
-    scale, axis = alt.Scale(zero=False), themed_axis(tickCount=5, labelFlush=False, format="%")
+    scale, axis = alt.Scale(zero=False), base.themed_axis(tickCount=5, labelFlush=False, format="%")
     return alt.Y(f"{column}:Q", title="test accuracy (% of images)", scale=scale, axis=axis)
 
 
-def _epoch(column: str) -> alt.X:
-    scale = alt.Scale(zero=False, nice=False, padding=16)
+def _epoch(column: str, padding: int = 16) -> alt.X:
+    scale = alt.Scale(zero=False, nice=False, padding=padding)
     return alt.X(f"{column}:Q", title="epoch", scale=scale, axis=_x_axis(12, format="d"))
 
 
 def _x_axis(ticks: int, **settings: Any) -> alt.Axis:
     """So many ticks at most, fewer where the chart is narrow, and none between two steps or two epochs."""
-    return themed_axis(tickCount=tick_count(65, 2, ticks), tickMinStep=1, grid=False, **settings)
+    return base.themed_axis(tickCount=base.tick_count(65, 2, ticks), tickMinStep=1, grid=False, **settings)
 
 
-def _epoch_tooltip() -> list[alt.Tooltip]:
-    return [
-        EPOCH_TIP,
-        LOSS_TIP,
-        alt.Tooltip("train_loss:Q", title="train loss", format=".4f"),
-        alt.Tooltip("accuracy:Q", title="test accuracy", format=".2%"),
-        alt.Tooltip("checkpoint:N", title="checkpoint saved"),
-    ]
-
+_ACCURACY_TIP: Final = alt.Tooltip("accuracy:Q", title="test accuracy", format=".2%")
+_TRAIN_LOSS_TIP: Final = alt.Tooltip("train_loss:Q", title="train loss", format=".4f")
+_SAVED_TIP: Final = alt.Tooltip("checkpoint:N", title="checkpoint saved")
+_EPOCH_TIPS: Final = [base.EPOCH_TIP, base.LOSS_TIP, _TRAIN_LOSS_TIP, _ACCURACY_TIP, _SAVED_TIP]
 
 SELECTION: Final = "checkpoint"
 """The name of the selection; its points have the field ``epoch`` and that of `dated`."""
 
-_CHOOSER_HEIGHT: Final = 220  # pixels, axes and titles included
-_CHOOSER_TOOLTIP: Final = [
-    EPOCH_TIP,
-    LOSS_TIP,
-    alt.Tooltip("accuracy:Q", title="test accuracy", format=".2%"),
-]
 
-
-def chooser_chart(epochs: pd.DataFrame, chosen: int) -> ChartSpec:
+def chooser_chart(epochs: pd.DataFrame, chosen: int) -> base.ChartSpec:
     """The test loss after each epoch: a ring where a checkpoint is saved, a filled one with its word at the chosen.
 
     Args:
         epochs: `epoch` (int64), `loss` and `accuracy` (float64, may be NaN), `checkpoint` (bool, its file exists).
         chosen: the epoch that is chosen.
     """
-    return ChartSpec(_chooser_spec(), {"epochs": epochs.assign(chosen=epochs["epoch"] == chosen)}, _CHOOSER_HEIGHT)
+    return base.ChartSpec(_chooser_spec(), {"epochs": epochs.assign(chosen=epochs["epoch"] == chosen)}, 220)
 
 
 @lru_cache(maxsize=1)
 def _chooser_spec() -> str:
-    base = named("epochs").encode(*_chooser_axes())
+    axis = base.themed_axis(tickCount=4, format=".3~f", **base.GRID)
+    y = alt.Y("loss:Q", title="test loss", scale=alt.Scale(zero=False, padding=14), axis=axis)
+    epochs = base.named("epochs").encode(_epoch("epoch", padding=20), y)
     click = alt.selection_point(name=SELECTION, fields=["epoch", "at"], on="click", nearest=True, empty=False)
-    saved, here = dated(base).transform_filter("datum.checkpoint"), base.transform_filter("datum.chosen")
-    rings = saved.mark_point(size=110, strokeWidth=2, stroke=INK, fill=PAPER, opacity=1, cursor="pointer")
-    dot = here.mark_point(size=170, filled=True, color=INK, opacity=1)
+    saved, here = base.dated(epochs).transform_filter("datum.checkpoint"), epochs.transform_filter("datum.chosen")
+    rings = saved.mark_point(size=110, strokeWidth=2, stroke=base.INK, fill=base.PAPER, opacity=1, cursor="pointer")
+    rings = rings.encode(tooltip=[base.EPOCH_TIP, base.LOSS_TIP, _ACCURACY_TIP]).add_params(click)
+    dot = here.mark_point(size=170, filled=True, color=base.INK, opacity=1)
     word = here.transform_calculate(text="'epoch ' + datum.epoch").encode(text="text:N")
-    word = word.mark_text(dy=-16, fontSize=13, fontWeight="bold", color=INK)
-    line = base.mark_line(strokeWidth=2, color=MUTED)
-    return layered([line, rings.encode(tooltip=_CHOOSER_TOOLTIP).add_params(click), dot, word])
-
-
-def _chooser_axes() -> tuple[alt.X, alt.Y]:
-    up = themed_axis(tickCount=4, format=".3~f", **GRID)
-    return (
-        alt.X(
-            "epoch:Q", title="epoch", scale=alt.Scale(zero=False, nice=False, padding=20), axis=_x_axis(12, format="d")
-        ),
-        alt.Y("loss:Q", title="test loss", scale=alt.Scale(zero=False, padding=14), axis=up),
-    )
+    word = word.mark_text(dy=-16, fontSize=13, fontWeight="bold", color=base.INK)
+    return base.layered([epochs.mark_line(strokeWidth=2, color=base.MUTED), rings, dot, word])

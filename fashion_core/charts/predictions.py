@@ -7,22 +7,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from fashion_core.charts.base import (
-    BARE,
-    EPOCH_TIP,
-    EPOCHS_TITLE,
-    FAINT,
-    FITTED,
-    INK,
-    MUTED,
-    ChartSpec,
-    epoch_axis,
-    haloed,
-    layered,
-    named,
-    pixels,
-    series_color,
-)
+from fashion_core.charts import base
 from fashion_core.config import CLASS_NAMES
 
 HISTORY_KEY: Final = (
@@ -38,7 +23,7 @@ _WORDS: Final = 128  # pixels of "100.0%  ✗ predicted" and a gap
 _SERIES: Final = 4  # named ones; the next place is that of the other classes
 
 
-def probabilities_chart(rows: pd.DataFrame) -> ChartSpec:
+def probabilities_chart(rows: pd.DataFrame) -> base.ChartSpec:
     """A bar a class, in the order of the classes: a class keeps its place from image to image.
 
     The predicted class has the full colour and a sign with its word, the true class a sign with its word. Of two models
@@ -48,14 +33,12 @@ def probabilities_chart(rows: pd.DataFrame) -> ChartSpec:
         rows: as `evaluation_tables.probabilities_frame` gives them.
     """
     models = int(rows["number"].nunique())
-    percents = rows["probability"].map("{:.1%}".format)
+    text = rows["probability"].map("{:.1%}".format) + "  " + rows["words"]
     step = _BARS[models]
     middle = rows["label"] * step + step / 2
     y = middle + (rows["number"] - (models - 1) / 2) * (_BAR + 1)
-    placed = rows.assign(
-        text=percents + "  " + rows["words"], middle=middle, y=y, top=y - _BAR / 2, bottom=y + _BAR / 2
-    )
-    return ChartSpec(_bars_spec(), {"bars": placed}, len(CLASS_NAMES) * step)
+    placed = rows.assign(text=text, middle=middle, y=y, top=y - _BAR / 2, bottom=y + _BAR / 2)
+    return base.ChartSpec(_bars_spec(), {"bars": placed}, len(CLASS_NAMES) * step)
 
 
 def models_key(first: str, second: str) -> str:
@@ -65,30 +48,25 @@ def models_key(first: str, second: str) -> str:
 
 @lru_cache(maxsize=1)
 def _bars_spec() -> str:
-    base = named("bars")
+    bars = base.named("bars")
     ends = [alt.ExprRef(f"{_NAMES}"), alt.ExprRef(f"max(width - {_WORDS}, {_NAMES + 40})")]
     x = alt.X("probability:Q", scale=alt.Scale(domain=[0, 1], range=ends), axis=None)
     shade = alt.when("datum.predicted").then(alt.value(1)).otherwise(alt.value(0.5))
     marked = "datum.words !== ''"
-    weight, ink = alt.ExprRef(f"{marked} ? 'bold' : 'normal'"), alt.ExprRef(f"{marked} ? ({INK.expr}) : ({MUTED.expr})")
-    tall: dict[str, Any] = {"y": pixels("top"), "y2": alt.Y2("bottom")}
-    track = base.mark_rect(color=FAINT, opacity=0.35, aria=False).encode(
-        x=alt.value(ends[0]), x2=alt.value(ends[1]), **tall
-    )
-    bar = base.transform_calculate(zero="0").mark_rect()
-    name = base.transform_filter("datum.number === 0").mark_text(
-        align="right", dx=-8, fontSize=12, fontWeight=weight, color=ink, aria=False
-    )
-    words = base.mark_text(align="left", dx=6, fontSize=12, fontWeight=weight, color=ink, aria=False)
-    return layered(
-        [
-            track,
-            bar.encode(x, series_color("number", [0, 1]), alt.X2("zero"), opacity=shade, tooltip=_BAR_TIPS, **tall),
-            name.encode(pixels("middle"), x=alt.value(ends[0]), text="class:N"),
-            words.encode(x, pixels("y"), text="text:N"),
-        ],
-        autosize=FITTED,
-    )
+    ink = alt.ExprRef(f"{marked} ? ({base.INK.expr}) : ({base.MUTED.expr})")
+    style: dict[str, Any] = {"fontSize": 12, "fontWeight": alt.ExprRef(f"{marked} ? 'bold' : 'normal'"), "aria": False}
+    tall: dict[str, Any] = {"y": base.pixels("top"), "y2": alt.Y2("bottom")}
+    track = bars.mark_rect(color=base.FAINT, opacity=0.35, aria=False)
+    bar = bars.transform_calculate(zero="0").mark_rect().encode(x, base.series_color("number", [0, 1]), alt.X2("zero"))
+    name = bars.transform_filter("datum.number === 0").mark_text(align="right", dx=-8, color=ink, **style)
+    words = bars.mark_text(align="left", dx=6, color=ink, **style)
+    layers = [
+        track.encode(x=alt.value(ends[0]), x2=alt.value(ends[1]), **tall),
+        bar.encode(opacity=shade, tooltip=_BAR_TIPS, **tall),
+        name.encode(base.pixels("middle"), x=alt.value(ends[0]), text="class:N"),
+        words.encode(x, base.pixels("y"), text="text:N"),
+    ]
+    return base.layered(layers, autosize=base.FITTED)
 
 
 _BAR_TIPS: Final = [
@@ -106,7 +84,7 @@ _LABEL: Final = 16  # pixels that a name needs
 _GUTTER: Final = 40  # pixels of "100%"
 
 
-def history_chart(rows: pd.DataFrame) -> ChartSpec:
+def history_chart(rows: pd.DataFrame) -> base.ChartSpec:
     """One image through the checkpoints of runs: a panel a run, its classes stacked to 100% at each epoch.
 
     Args:
@@ -116,29 +94,30 @@ def history_chart(rows: pd.DataFrame) -> ChartSpec:
     tall = 130 if panels <= 3 else 100 if panels <= 6 else 64
     placed = _placed(rows, tall)
     first = placed.drop_duplicates("panel")
+    ceiling, floor = first["ceiling"], first["floor"]
+    ticks = {"100%": ceiling, "50%": (ceiling + floor) / 2, "0%": floor}
     frames = {
         "parts": placed,
         "labels": _labels(placed),
         "headings": first,
         "branches": first[first["branch"].notna()].assign(epoch=first["branch"]),
-        "ticks": _ticks(first),
+        "ticks": pd.concat([pd.DataFrame({"text": text, "y": y}) for text, y in ticks.items()]),
         "key": _key(rows),
     }
-    return ChartSpec(_opinion_spec(), frames, _KEY + panels * (tall + _HEADING + _WORD) + _AXIS)
+    return base.ChartSpec(_history_spec(), frames, _KEY + panels * (tall + _HEADING + _WORD) + _AXIS)
 
 
 def _placed(rows: pd.DataFrame, tall: int) -> pd.DataFrame:
     """Add `ceiling` and `floor` (of the panel), `top` and `bottom` (of the part), all pixels; `epochs` (of all)."""
     ceiling = _KEY + rows["panel"] * (tall + _HEADING + _WORD) + _HEADING + _WORD
     floor = ceiling + tall
-    epochs = rows["epoch"].max() - rows["epoch"].min() + 1 if len(rows) else 1
     return rows.assign(
         ceiling=ceiling,
         floor=floor,
         single=rows.groupby("panel")["epoch"].transform("nunique") == 1,
         top=floor - tall * rows["high"],
         bottom=floor - tall * rows["low"],
-        epochs=epochs,
+        epochs=rows["epoch"].max() - rows["epoch"].min() + 1 if len(rows) else 1,
     )
 
 
@@ -154,11 +133,6 @@ def _labels(parts: pd.DataFrame) -> pd.DataFrame:
     return widest.assign(y=(widest["top"] + widest["bottom"]) / 2, align=align, length=length)
 
 
-def _ticks(panels: pd.DataFrame) -> pd.DataFrame:
-    shares = {"100%": panels["ceiling"], "50%": (panels["ceiling"] + panels["floor"]) / 2, "0%": panels["floor"]}
-    return pd.concat([pd.DataFrame({"text": text, "y": y}) for text, y in shares.items()])
-
-
 def _key(rows: pd.DataFrame) -> pd.DataFrame:
     """A row a series, from the bottom of the stack up."""
     series = rows.drop_duplicates("place").sort_values("place")[["place", "series", "truth"]]
@@ -167,92 +141,86 @@ def _key(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 @lru_cache(maxsize=1)
-def _opinion_spec() -> str:
-    return layered([*_panels(), *_areas(), *_names(), *_branches(), *_key_marks()])
-
-
-def _epoch() -> alt.X:
-    axis = epoch_axis("(width - 50)", **BARE, labelPadding=6)
+def _history_spec() -> str:
+    axis = base.epoch_axis("(width - 50)", **base.BARE, labelPadding=6)
     ends = [alt.ExprRef(f"{_GUTTER + 4}"), alt.ExprRef("width - 6")]
-    return alt.X("epoch:Q", title=EPOCHS_TITLE, scale=alt.Scale(zero=False, nice=False, range=ends), axis=axis)
+    scale = alt.Scale(zero=False, nice=False, range=ends)
+    epoch = alt.X("epoch:Q", title=base.EPOCHS_TITLE, scale=scale, axis=axis)
+    return base.layered([*_panels(), *_areas(epoch), *_names(epoch), *_branches(epoch), *_key_marks()])
 
 
 def _color() -> alt.Color:
     """The theme's colours for named classes, grey for the others."""
-    others = {"test": f"datum.place === {_SERIES}", "value": {"expr": str(MUTED.expr)}}
+    others = {"test": f"datum.place === {_SERIES}", "value": {"expr": str(base.MUTED.expr)}}
     return alt.Color("place:N", scale=alt.Scale(domain=list(range(_SERIES))), legend=None, condition=others)
 
 
 def _panels() -> list[alt.Chart]:
     """The frame of each panel, its heading, and the shares at its left."""
     across: dict[str, Any] = {"x": alt.value(_GUTTER), "x2": alt.value("width")}
-    frame = named("headings").mark_rect(fill=None, stroke=FAINT, aria=False)
+    frame = base.named("headings").mark_rect(fill=None, stroke=base.FAINT, aria=False)
     style: dict[str, Any] = {"align": "left", "baseline": "bottom", "dy": -5, "fontSize": 12, "fontWeight": 700}
-    heading = named("headings").transform_calculate(y=f"datum.ceiling - (isValid(datum.branch) ? {_WORD} : 0)")
-    heading = heading.mark_text(limit=alt.ExprRef("width"), color=INK, **style)
-    tick = named("ticks").mark_text(align="right", dx=-6, fontSize=10, color=MUTED, aria=False)
+    heading = base.named("headings").transform_calculate(y=f"datum.ceiling - (isValid(datum.branch) ? {_WORD} : 0)")
+    heading = heading.mark_text(limit=alt.ExprRef("width"), color=base.INK, **style)
+    tick = base.named("ticks").mark_text(align="right", dx=-6, fontSize=10, color=base.MUTED, aria=False)
     return [
-        frame.encode(pixels("ceiling"), alt.Y2("floor"), **across),
-        heading.encode(pixels("y"), x=alt.value(0), text="heading:N"),
-        tick.encode(pixels("y"), x=alt.value(_GUTTER), text="text:N"),
+        frame.encode(base.pixels("ceiling"), alt.Y2("floor"), **across),
+        heading.encode(base.pixels("y"), x=alt.value(0), text="heading:N"),
+        tick.encode(base.pixels("y"), x=alt.value(_GUTTER), text="text:N"),
     ]
-
-
-def _areas() -> list[alt.Chart]:
-    """What is between the checkpoints, and a bar at each: of a run with one checkpoint, the bar alone."""
-    base = named("parts").encode(_epoch(), pixels("top"), _color())
-    between = f"({_PLOT} / datum.epochs)"
-    area = base.mark_area(opacity=0.7, aria=False).encode(alt.Y2("bottom"), alt.Detail("run:N"))
-    bar = base.mark_rule(strokeWidth=alt.ExprRef(f"datum.single ? 12 : clamp({between} * 0.2, 0.5, 3)"), aria=False)
-    hits = base.mark_rule(strokeWidth=alt.ExprRef(f"clamp({between}, 2, 40)"), opacity=0.001)
-    return [area, bar.encode(alt.Y2("bottom")), hits.encode(alt.Y2("bottom"), tooltip=_PART_TIPS)]
 
 
 _PLOT: Final = f"(width - {_GUTTER + 10})"
 _PART_TIPS: Final = [
     alt.Tooltip("name:N", title="run"),
-    EPOCH_TIP,
+    base.EPOCH_TIP,
     alt.Tooltip("series:N", title="class"),
     alt.Tooltip("probability:Q", format=".1%"),
     alt.Tooltip("answer:N", title="predicted"),
 ]
 
 
-def _names() -> list[alt.Chart]:
+def _areas(epoch: alt.X) -> list[alt.Chart]:
+    """What is between the checkpoints, and a bar at each: of a run with one checkpoint, the bar alone."""
+    parts = base.named("parts").encode(epoch, base.pixels("top"), alt.Y2("bottom"), _color())
+    between = f"({_PLOT} / datum.epochs)"
+    thin, broad = f"datum.single ? 12 : clamp({between} * 0.2, 0.5, 3)", f"clamp({between}, 2, 40)"
+    return [
+        parts.mark_area(opacity=0.7, aria=False).encode(alt.Detail("run:N")),
+        parts.mark_rule(strokeWidth=alt.ExprRef(thin), aria=False),
+        parts.mark_rule(strokeWidth=alt.ExprRef(broad), opacity=0.001).encode(tooltip=_PART_TIPS),
+    ]
+
+
+def _names(epoch: alt.X) -> list[alt.Chart]:
     """Names in the areas that have room for them, and beside the bar of a run with one checkpoint."""
     room = f"datum.length === 0 || datum.length / datum.epochs * {_PLOT} > length(datum.series) * 11"
     side = "(datum.align === 'left' ? 1 : datum.align === 'right' ? -1 : 0) * (datum.length === 0 ? 10 : 6)"
-    style: dict[str, Any] = {
-        "align": alt.ExprRef("datum.align"),
-        "dx": alt.ExprRef(side),
-        "fontSize": 12,
-        "aria": False,
-    }
-    base = named("labels").transform_filter(room).encode(_epoch(), pixels("y"), text="series:N")
-    return haloed(base, color=INK, **style)
+    style: dict[str, Any] = {"align": alt.ExprRef("datum.align"), "dx": alt.ExprRef(side), "fontSize": 12}
+    labels = base.named("labels").transform_filter(room).encode(epoch, base.pixels("y"), text="series:N")
+    return base.haloed(labels, color=base.INK, aria=False, **style)
 
 
-def _branches() -> list[alt.Chart]:
+def _branches(epoch: alt.X) -> list[alt.Chart]:
     """A rule at the checkpoint that was resumed, and the word above it."""
-    base = named("branches").transform_calculate(word="'resumed at epoch ' + datum.epoch")
-    rule = base.mark_rule(color=INK, strokeDash=[4, 3], strokeWidth=1.5, aria=False)
     at = "scale('x', datum.epoch)"
     align = alt.ExprRef(f"{at} < 100 ? 'left' : {at} > width - 60 ? 'right' : 'center'")
-    word = base.mark_text(align=align, baseline="bottom", dy=-2, fontSize=11, color=MUTED)
-    return [
-        rule.encode(_epoch(), pixels("ceiling"), alt.Y2("floor")),
-        word.encode(_epoch(), pixels("ceiling"), text="word:N"),
-    ]
+    branches = base.named("branches").transform_calculate(word="'resumed at epoch ' + datum.epoch")
+    branches = branches.encode(epoch, base.pixels("ceiling"))
+    rule = branches.mark_rule(color=base.INK, strokeDash=[4, 3], strokeWidth=1.5, aria=False)
+    word = branches.mark_text(align=align, baseline="bottom", dy=-2, fontSize=11, color=base.MUTED)
+    return [rule.encode(alt.Y2("floor")), word.encode(text="word:N")]
 
 
 def _key_marks() -> list[alt.Chart]:
     """The name beside the colour of each series, three in a line on a phone."""
     columns = "(width < 560 ? 3 : 5)"
     x = f"(datum.number % {columns}) * width / {columns}"
-    base = named("key").transform_calculate(y=f"8 + floor(datum.number / {columns}) * 18")
-    square = base.mark_square(size=100, opacity=1, aria=False).encode(
-        pixels("y"), _color(), x=alt.value(alt.ExprRef(f"{x} + 6"))
-    )
-    limit = alt.ExprRef(f"width / {columns} - 20")
-    word = base.mark_text(align="left", fontSize=alt.ExprRef("width < 560 ? 11 : 12"), limit=limit, color=INK)
-    return [square, word.encode(pixels("y"), x=alt.value(alt.ExprRef(f"{x} + 16")), text="text:N")]
+    key = base.named("key").transform_calculate(y=f"8 + floor(datum.number / {columns}) * 18").encode(base.pixels("y"))
+    size, limit = alt.ExprRef("width < 560 ? 11 : 12"), alt.ExprRef(f"width / {columns} - 20")
+    square = key.mark_square(size=100, opacity=1, aria=False)
+    word = key.mark_text(align="left", fontSize=size, limit=limit, color=base.INK)
+    return [
+        square.encode(_color(), x=alt.value(alt.ExprRef(f"{x} + 6"))),
+        word.encode(x=alt.value(alt.ExprRef(f"{x} + 16")), text="text:N"),
+    ]

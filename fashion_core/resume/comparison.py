@@ -1,11 +1,12 @@
 """Did resuming help: each resumed run's loss beside the loss of the checkpoint that it came from."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Literal
 
-from fashion_core.cache import MOST_RUNS, Cache, stamp
+from fashion_core.cache import MOST_RUNS, Cache, identity, stamp
 from fashion_core.errors import DamagedFileError, DiskError, printable
 from fashion_core.resume import plan
 from fashion_core.resume.labels import percent
@@ -44,6 +45,11 @@ class LossNow:
         return "lower" if self.difference < 0 else "higher"
 
 
+def loss_last_of(check: LoadCheck) -> float:
+    """The stored loss of the checkpoint, or that measured after loading if the stored one means other images."""
+    return check.loss_last if check.comparable and check.loss_last is not None else check.loss_check
+
+
 @dataclass(frozen=True)
 class Compared:
     """One resumed run; ``first`` and ``latest`` are None until its first epoch has ended.
@@ -72,22 +78,23 @@ class Compared:
 
     @property
     def loss_last(self) -> float:
-        """The loss to compare ``loss_now`` with: the stored one, or that measured here if that means other images."""
+        """The loss to compare ``loss_now`` with."""
         return loss_last_of(self.check)
 
 
 _rows: Cache[Compared | None] = Cache(MOST_RUNS)
-
-
-def loss_last_of(check: LoadCheck) -> float:
-    """As ``Compared.loss_last``."""
-    stored = check.loss_last
-    return stored if check.comparable and stored is not None else check.loss_check
+_outlines: Cache[Outline] = Cache(8)
 
 
 def compare(store: RunStore) -> list[Compared]:
     """Every resumed run whose checkpoint was loaded, by parent, epoch and age. Raises ``DiskError``."""
-    found = list(_compared(store))
+    runs = store.runs()
+    ids = {run.id for run in runs}
+    found = []
+    for run in runs:
+        with suppress(DamagedFileError, DiskError):  # the list of runs says what is wrong with it
+            if row := _compare_one(run):
+                found.append(_beside_parent(store, row, row.parent in ids))
     return sorted(found, key=lambda row: (row.parent, row.epoch, row.run))
 
 
@@ -103,18 +110,6 @@ def compare_run(store: RunStore, run: Run, epochs: Sequence[metrics.Row] | None 
     """
     row = _compare_one(run) if epochs is None else _row(run, epochs)
     return row and _beside_parent(store, row, store.has(row.parent))
-
-
-def _compared(store: RunStore) -> Iterator[Compared]:
-    runs = store.runs()
-    ids = {run.id for run in runs}
-    for run in runs:
-        try:
-            row = _compare_one(run)
-        except (DamagedFileError, DiskError):  # the list of runs says what is wrong with it
-            continue
-        if row:
-            yield _beside_parent(store, row, row.parent in ids)
 
 
 def _beside_parent(store: RunStore, row: Compared, parent_exists: bool) -> Compared:
@@ -140,8 +135,12 @@ def _row(run: Run, epochs: Sequence[metrics.Row]) -> Compared | None:
     check = run.load_check if record.parent else None
     if record.parent is None or record.resumption is None or check is None:
         return None
-    measured = [row for row in epochs if "difference" in row]
     overrides = tuple(plan.describe(name, change) for name, change in record.resumption.changes.items())
+    measured = [
+        LossNow(row["epoch"], row["loss"], row["difference"], row["standard_error"], bool(overrides))
+        for row in epochs
+        if "difference" in row
+    ]
     return Compared(
         run=run.id,
         name=run.labels.name,
@@ -151,16 +150,12 @@ def _row(run: Run, epochs: Sequence[metrics.Row]) -> Compared | None:
         parent_exists=True,
         epoch=record.parent.epoch,
         check=check,
-        first=_loss_now(measured[0], overrides) if measured else None,
-        latest=_loss_now(measured[-1], overrides) if measured else None,
+        first=measured[0] if measured else None,
+        latest=measured[-1] if measured else None,
         verdict=record.resumption.verdict,
         overrides=overrides,
         changes=record.resumption.changes,
     )
-
-
-def _loss_now(row: metrics.Row, overrides: Sequence[str]) -> LossNow:
-    return LossNow(row["epoch"], row["loss"], row["difference"], row["standard_error"], bool(overrides))
 
 
 def outline(rows: Sequence[Compared]) -> Outline:
@@ -169,6 +164,20 @@ def outline(rows: Sequence[Compared]) -> Outline:
         (row.run, row.name, row.state, row.parent_name, row.parent_exists, row.latest.epoch if row.latest else None)
         for row in rows
     )
+
+
+def current_outline(store: RunStore) -> Outline:
+    """The outline of ``compare``, which is asked again only once a run has moved on. Raises ``DiskError``."""
+    return _outlines.get(store.root, list(_progress(store)), lambda: outline(compare(store)))
+
+
+def _progress(store: RunStore) -> Iterator[tuple[object, ...]]:
+    """Equal for as long as the rows are: a run that has ended writes losses again only after another status."""
+    for run in store.runs():
+        with suppress(DamagedFileError, DiskError):
+            state = run.state()
+            written = (run.load_check_path, run.metrics_path) if state in UNDER_WAY_STATES else (run.status_path,)
+            yield run.id, state, *map(identity, (run.labels_path, *written))
 
 
 def as_record(row: Compared) -> dict[str, object]:
@@ -199,8 +208,17 @@ def as_record(row: Compared) -> dict[str, object]:
 def sentence(rows: list[Compared], latest: bool = True) -> str:
     """The answer to "did resuming help?" in a few sentences of plain text."""
     nows = [(row, now) for row in rows if (now := row.now(latest))]
-    answered = _answers(nows) + _measured_here(nows) if nows else "No resumed run has ended an epoch yet."
-    return answered + _without_an_epoch(rows) + _still_training(rows)
+    here = sum(not row.check.comparable for row, _ in nows)
+    ended = sum(row.latest is None and row.state not in UNDER_WAY_STATES for row in rows)
+    training = sum(row.state in ACTIVE_STATES for row in rows)
+    return "".join(
+        (
+            _answers(nows) if nows else "No resumed run has ended an epoch yet.",
+            f" {here} of them began at a loss measured here: the stored one means other images." if here else "",
+            f" Ended without an epoch: {ended}." if ended else "",
+            f" Still training: {training}." if training else "",
+        )
+    )
 
 
 def _answers(nows: list[tuple[Compared, LossNow]]) -> str:
@@ -214,21 +232,6 @@ def _answers(nows: list[tuple[Compared, LossNow]]) -> str:
         f"{len(nows) - lower - higher} within noise, {higher} above. Median change {change}; "
         f"lowest loss now {best.loss:.3f} ({best_name}, from {parent_name} epoch {best_row.epoch})."
     )
-
-
-def _measured_here(nows: list[tuple[Compared, LossNow]]) -> str:
-    count = sum(not row.check.comparable for row, _ in nows)
-    return f" {count} of them began at a loss measured here: the stored one means other images." if count else ""
-
-
-def _without_an_epoch(rows: list[Compared]) -> str:
-    count = sum(row.latest is None and row.state not in UNDER_WAY_STATES for row in rows)
-    return f" Ended without an epoch: {count}." if count else ""
-
-
-def _still_training(rows: list[Compared]) -> str:
-    count = sum(row.state in ACTIVE_STATES for row in rows)
-    return f" Still training: {count}." if count else ""
 
 
 def relative_change(row: Compared, now: LossNow) -> float:

@@ -29,13 +29,11 @@ def lesson_config(given: Mapping[str, Any]) -> TrainConfig:
 
 def resumed_run(store: RunStore, run: Run) -> Run | None:
     """The run that the last step began, if it has; runs resumed from there by hand do not count."""
-    children = store.children(run, run.checkpoint_path(_LAST_STEP.epoch))
-    return next(filter(_is_last_step, children), None)
-
-
-def _is_last_step(child: Run) -> bool:
-    resumption = child.record.resumption
-    return resumption is not None and not resumption.changes and child.record.config.name == _LAST_NAME
+    for child in store.children(run, run.checkpoint_path(_LAST_STEP.epoch)):
+        resumption = child.record.resumption
+        if resumption and not resumption.changes and child.record.config.name == _LAST_NAME:
+            return child
+    return None
 
 
 def last_run(store: RunStore, run: Run) -> Run:
@@ -73,14 +71,14 @@ def continue_run(store: RunStore, run: Run) -> Run | None:
 
 def printed_by(run: Run) -> str:
     """The lines that the tutorial's loops print, from what the run measured."""
+    epochs, check = epoch_records(run), run.load_check
     lines = [
         f"Epoch {epoch['epoch'] + 1}\n-------------------------------\n"
         f"Test Error:\n Accuracy: {epoch['accuracy']:>0.1%}, Avg loss: {epoch['loss']:>8f}\n"
-        for epoch in epoch_records(run)
+        for epoch in epochs
     ]
-    check = run.load_check
-    if check and lines:
-        lines.append(f"loss_last {check.loss_last}\nloss_now {epoch_records(run)[-1]['loss']}")
+    if check and epochs:
+        lines.append(f"loss_last {check.loss_last}\nloss_now {epochs[-1]['loss']}")
     return "\n".join(lines) + ("\nDone!" if run.state() == "finished" and not check else "")
 
 

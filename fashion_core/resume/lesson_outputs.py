@@ -28,18 +28,10 @@ def outputs(run: Run) -> dict[str, Any]:
         raise RunStateError(f"The lesson needs a finished run of the tutorial's model; run {run.id} is not one.")
     with tempfile.TemporaryDirectory(prefix="fashion-core-") as folder, contextlib.chdir(folder):
         Path("model_save").symlink_to(run.checkpoint_folder)
-        names = {
-            "torch": torch,
-            "nn": nn,
-            "os": os,
-            "NeuralNetwork": NeuralNetwork,
-            "model": load(run.weights_path).model,
-        }
-        printed = {
-            "weights": _print_of(lesson.WEIGHTS.code, names),
-            "model": _print_of(lesson.MODEL.code, names),
-            "checkpoint": _print_of(lesson.CHECK, names),
-        }
+        model = load(run.weights_path).model
+        names = {"torch": torch, "nn": nn, "os": os, "NeuralNetwork": NeuralNetwork, "model": model}
+        codes = {"weights": lesson.WEIGHTS.code, "model": lesson.MODEL.code, "checkpoint": lesson.CHECK}
+        printed = {name: _print_of(code, names) for name, code in codes.items()}
         sizes = {name: Path(name).stat().st_size for name in ("model_weights.pth", "model.pth", "model_save/0")}
     return {"printed": printed, "bytes": sizes}
 
@@ -56,15 +48,13 @@ def losses(run: Run, child: Run) -> dict[str, dict[str, float]]:
 
     Raises ``DataError`` if the dataset is missing.
     """
-    config = run.record.config
+    config, loss_fn = run.record.config, nn.CrossEntropyLoss(reduction="none")
     halves = dict(zip(("training", "test"), data.load(config.dataset), strict=True))
     files = {"loss_last": run.checkpoint_path(0), "loss_now": child.checkpoint_path(1)}
     return {
-        name: {half: _loss(path, images, config.pixels) for half, images in halves.items()}
+        name: {
+            half: test_loop(data.test_batches(images, config.pixels), load(path).model, loss_fn).loss
+            for half, images in halves.items()
+        }
         for name, path in files.items()
     }
-
-
-def _loss(path: Path, images: data.Images, scaling: str) -> float:
-    batches = data.test_batches(images, scaling)
-    return test_loop(batches, load(path).model, nn.CrossEntropyLoss(reduction="none")).loss

@@ -47,16 +47,12 @@ def planned_epochs(run: Run, epoch: int) -> int:
 
 def check_epoch(run: Run, epoch: int, saved: list[int]) -> None:
     """Raises ``RunNotFoundError`` that names the ``saved`` epochs if this is none of them."""
-    if epoch not in saved:
-        there = f"it has {_few(saved)}" if saved else "it has none"
-        raise RunNotFoundError(f"Run {run.id} has no checkpoint of epoch {epoch}; {there}.")
-
-
-def _few(saved: list[int]) -> str:
-    """Which checkpoints there are, in a few words."""
+    if epoch in saved:
+        return
+    there = f"those of epoch {', '.join(map(str, saved))}" if saved else "none"
     if len(saved) > _MOST_NAMED:
-        return f"{len(saved):,}, from epoch {saved[0]:,} to {saved[-1]:,}"
-    return f"those of epoch {', '.join(map(str, saved))}"
+        there = f"{len(saved):,}, from epoch {saved[0]:,} to {saved[-1]:,}"
+    raise RunNotFoundError(f"Run {run.id} has no checkpoint of epoch {epoch}; it has {there}.")
 
 
 def resumed_config(run: Run, epoch: int, additional: int, overrides: Mapping[str, Any]) -> TrainConfig:
@@ -73,14 +69,11 @@ def resumed_config(run: Run, epoch: int, additional: int, overrides: Mapping[str
             f"leave the model as it is, or train {overrides['model']} from the start."
         )
     config = parse_config({**parent.model_dump(), **overrides, "epochs": epoch + 1 + additional})
-    return config if "name" in overrides else config.model_copy(update={"name": _name(run, epoch, config)})
-
-
-def _name(run: Run, epoch: int, config: TrainConfig) -> str:
-    """What tells this run from the others of the same checkpoint; the parent's name is cut where it is too long."""
-    what = short_label(changes(run.record.config, config))
-    end = f" ↻ {epoch}, {what}"
-    return cut_middle(printable(run.title), 80 - len(end)) + end
+    if "name" in overrides:
+        return config
+    # what tells this run from the others of the same checkpoint; the parent's name is cut where it is too long
+    end = f" ↻ {epoch}, {short_label(changes(parent, config))}"
+    return config.model_copy(update={"name": cut_middle(printable(run.title), 80 - len(end)) + end})
 
 
 def changes(parent: TrainConfig, config: TrainConfig) -> dict[str, Change]:
@@ -121,16 +114,19 @@ def _inspected(run: Run, epoch: int) -> tuple[Verdict, bool | None]:
 
 def _inspect(run: Run, epoch: int) -> tuple[Verdict, bool | None]:
     """The verdict, and whether there is an optimizer's state; None if the file can't be read."""
+    damaged = None
     try:
-        found = inspect.inspect(run.whole_checkpoint(epoch), numbers=False)
+        run.whole_checkpoint(epoch)
     except DamagedFileError as error:
-        return Verdict("damaged", (error.reason,)), None
+        damaged = Verdict("damaged", (error.reason,))
+    try:
+        found = inspect.inspect(run.checkpoint_path(epoch), numbers=False)
     except RefusedFileError as error:
-        return Verdict("not usable", (error.reason,)), None
+        return damaged or Verdict("not usable", (error.reason,)), None
     verdict = Verdict(found.verdict, tuple(f"it does not carry {what}" for what in found.missing))
     if found.refusal:
         verdict = Verdict("not usable", (found.refusal.removeprefix("The file is refused: ").rstrip("."),))
-    return verdict, found.optimizer is not None
+    return damaged or verdict, found.optimizer is not None
 
 
 def judge(found: Verdict, parent: RunRecord, config: TrainConfig, environment: Environment) -> Verdict:
@@ -197,13 +193,13 @@ def plan_runs(run: Run, requests: Sequence[ResumeRequest]) -> list[Plan]:
     Raises ``RunNotFoundError``, ``ConfigError``, ``DeviceError`` or ``DiskError`` for the first request that can't be.
     """
     found = {epoch: inspect_checkpoint(run, epoch) for epoch in dict.fromkeys(request.epoch for request in requests)}
-    return [_plan_one(run, request, found[request.epoch]) for request in requests]
-
-
-def _plan_one(run: Run, request: ResumeRequest, found: Verdict) -> Plan:
-    config = resumed_config(run, request.epoch, request.additional, request.overrides)
-    environment = machine.environment_to_resume(run.record.environment, config)
-    return Plan(request.epoch, config, environment, judge(found, run.record, config, environment))
+    plans = []
+    for request in requests:
+        config = resumed_config(run, request.epoch, request.additional, request.overrides)
+        environment = machine.environment_to_resume(run.record.environment, config)
+        verdict = judge(found[request.epoch], run.record, config, environment)
+        plans.append(Plan(request.epoch, config, environment, verdict))
+    return plans
 
 
 def create(store: RunStore, run: Run, requests: Sequence[ResumeRequest]) -> list[Run]:
@@ -262,14 +258,12 @@ def resume(store: RunStore, run: Run, requests: Sequence[ResumeRequest]) -> list
 
 def runs_of_group(store: RunStore, group: str) -> list[Run]:
     """The runs that were resumed by one click, the oldest first; damaged ones are skipped."""
-    return [run for run in reversed(store.runs()) if _is_in(run, group)]
-
-
-def _is_in(run: Run, group: str) -> bool:
-    with suppress(DamagedFileError, DiskError):
-        resumption = run.record.resumption
-        return resumption is not None and resumption.group == group
-    return False
+    found = []
+    for run in reversed(store.runs()):
+        with suppress(DamagedFileError, DiskError):
+            if (resumption := run.record.resumption) and resumption.group == group:
+                found.append(run)
+    return found
 
 
 def cancel(runs: Sequence[Run]) -> None:

@@ -5,9 +5,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import groupby
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import pandas as pd
 
@@ -53,20 +53,23 @@ def compared_frame(rows: Sequence[Compared], latest: bool, sort: Sort) -> pd.Dat
     paired differences; ``change`` is a share of ``loss_last``, ``percent`` the same as text.
     """
     labels = unique_labels((row.run, (row.parent, row.epoch), row.changes) for row in rows)
-    groups = _groups(rows)
+    names = _parent_names(rows)
     nows = [(row, now) for row in rows if (now := row.now(latest))]
-    found = [_compared_row(row, now, labels[row.run], groups[row.parent, row.epoch]) for row, now in nows]
-    return _sorted(pd.DataFrame(found, columns=list(COMPARED_COLUMNS)), sort)
+    found = [_compared_row(row, now, labels[row.run], names[row.parent]) for row, now in nows]
+    by, ascending = _ORDERS[sort]
+    ordered = pd.DataFrame(found, columns=list(COMPARED_COLUMNS)).sort_values(by, ascending=ascending)
+    rank = {group: index for index, group in enumerate(dict.fromkeys(ordered["group"]))}
+    return ordered.sort_values("group", key=lambda groups: groups.map(rank), kind="stable", ignore_index=True)
 
 
-def _compared_row(row: Compared, now: LossNow, label: str, group: str) -> dict[str, Any]:
+def _compared_row(row: Compared, now: LossNow, label: str, parent: str) -> dict[str, Any]:
     same = ("run", "name", "parent", "parent_name", "epoch", "loss_last", "state", "verdict", "parent_exists")
     noise, change = NOISE * now.standard_error, relative_change(row, now)
     return {
         **{name: getattr(row, name) for name in same},
         "label": f"{label} …" if row.state in ACTIVE_STATES else label,
         "changed": ", ".join(row.overrides) or SAME,
-        "group": group,
+        "group": f"{parent} · epoch {row.epoch}{'' if row.parent_exists else ' · deleted'}",
         "low": row.loss_last - noise,
         "high": row.loss_last + noise,
         "loss_now": now.loss,
@@ -77,27 +80,11 @@ def _compared_row(row: Compared, now: LossNow, label: str, group: str) -> dict[s
     }
 
 
-def _sorted(frame: pd.DataFrame, sort: Sort) -> pd.DataFrame:
-    by, ascending = _ORDERS[sort]
-    ordered = frame.sort_values(by, ascending=ascending)
-    rank = {group: index for index, group in enumerate(dict.fromkeys(ordered["group"]))}
-    return ordered.sort_values("group", key=lambda groups: groups.map(rank), kind="stable", ignore_index=True)
-
-
 def _parent_names(rows: Iterable[Compared]) -> dict[str, str]:
     """A short name a parent; parents with the same name get the end of their ids."""
     names = {row.parent: cut_middle(row.parent_name, _NAME_LENGTH) for row in rows}
     often = Counter(names.values())
     return {run: name if often[name] == 1 else f"{name} {run[-4:]}" for run, name in names.items()}
-
-
-def _groups(rows: Sequence[Compared]) -> dict[tuple[str, int], str]:
-    """A heading a checkpoint."""
-    names = _parent_names(rows)
-    return {
-        (row.parent, row.epoch): f"{names[row.parent]} · epoch {row.epoch}{'' if row.parent_exists else ' · deleted'}"
-        for row in rows
-    }
 
 
 def losses_of(store: RunStore, rows: Sequence[Compared]) -> Losses:
@@ -148,8 +135,7 @@ MOST_LANES: Final = 100
 _HEADING_LENGTH: Final = 40
 
 
-@dataclass(frozen=True)
-class _Dot:
+class _Dot(NamedTuple):
     epoch: int
     loss: float
     saved: bool
@@ -224,35 +210,42 @@ def part_frames(parts: Sequence[Sequence[Placed]], number: int) -> tuple[pd.Data
 
 
 def _lanes_of(store: RunStore) -> list[_Lane]:
-    return [lane for run in store.runs() if (lane := _lane_of(run))]
+    found = []
+    for run in store.runs():
+        read_from = stamp(run.record_path, run.labels_path, run.metrics_path, run.checkpoint_folder)
+        if lane := _lanes.get(run.path, read_from, partial(_read, run)):
+            found.append(lane)
+    return found
+
+
+def _read(run: Run) -> _Lane | None:
+    with suppress(DamagedFileError, DiskError):
+        dots = tuple(
+            _Dot(row["epoch"], math.nan if row["loss"] is None else row["loss"], row["checkpoint"] is not None)
+            for row in epoch_records(run)
+        )
+        return _Lane(run.id, run.title, run.record, dots) if dots else None
+    return None
 
 
 def _frames(shown: Sequence[Placed], placed: Sequence[Placed]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    labels = unique_labels(_changed(place.lane for place in shown))
+    resumed = ((place.lane, place.lane.record.resumption) for place in shown)
+    labels = unique_labels(
+        (lane.run, (lane.parent, lane.branched), resumption.changes) for lane, resumption in resumed if resumption
+    )
     branched = defaultdict(set)
     for place in shown:
         branched[place.lane.parent].add(place.lane.branched)
     lowest = ((place.lane.run, dot) for place in placed if (dot := place.lane.lowest))
     best = min(lowest, key=lambda found: found[1].loss, default=None)
     dots = [dot for place in shown for dot in _dots(place, labels, branched[place.lane.run], best)]
-    return pd.DataFrame(dots, columns=list(DOT_COLUMNS)), pd.DataFrame(_links(shown), columns=list(LINK_COLUMNS))
-
-
-def _lane_of(run: Run) -> _Lane | None:
-    read_from = (run.record_path, run.labels_path, run.metrics_path, run.checkpoint_folder)
-    return _lanes.get(run.path, stamp(*read_from), lambda: _read(run))
-
-
-def _read(run: Run) -> _Lane | None:
-    with suppress(DamagedFileError, DiskError):
-        dots = tuple(_dot(record) for record in epoch_records(run))
-        return _Lane(run.id, run.title, run.record, dots) if dots else None
-    return None
-
-
-def _dot(record: dict[str, Any]) -> _Dot:
-    loss = math.nan if record["loss"] is None else record["loss"]
-    return _Dot(record["epoch"], loss, record["checkpoint"] is not None)
+    numbers = {place.lane.run: place.number for place in shown}
+    links = [
+        (lane.run, lane.branched, numbers[str(lane.parent)], lane.dots[0].epoch, place.number, place.tree)
+        for place in shown
+        if not place.root and (lane := place.lane)
+    ]
+    return pd.DataFrame(dots, columns=list(DOT_COLUMNS)), pd.DataFrame(links, columns=list(LINK_COLUMNS))
 
 
 def _placed(lanes: Sequence[_Lane]) -> Iterator[Placed]:
@@ -272,43 +265,18 @@ def _placed(lanes: Sequence[_Lane]) -> Iterator[Placed]:
         waiting += [(child, False) for child in sorted(by_age, key=lambda lane: lane.branched)]
 
 
-def _changed(lanes: Iterable[_Lane]) -> Iterator[tuple[str, Any, Any]]:
-    for lane in lanes:
-        if lane.record.resumption:
-            yield lane.run, (lane.parent, lane.branched), lane.record.resumption.changes
-
-
 def _dots(
     place: Placed, labels: dict[str, str], branched: set[int], best: tuple[str, _Dot] | None
 ) -> Iterator[tuple[Any, ...]]:
     lane = place.lane
-    shown = _shown(lane, branched)
-    for index, dot in enumerate(shown):
-        heading = _heading(place) if index == 0 and place.root else ""
-        label = _label(labels.get(lane.run, ""), dot.loss) if index == len(shown) - 1 else ""
-        is_best = (lane.run, dot) == best
-        yield lane.run, lane.name, dot.epoch, dot.loss, dot.saved, is_best, place.number, place.tree, heading, label
-
-
-def _heading(place: Placed) -> str:
-    name = cut_middle(place.lane.name, _HEADING_LENGTH)
-    return f"{name} · its parent was deleted" if place.lane.parent else name
-
-
-def _label(change: str, loss: float) -> str:
-    return f"{change} {loss_text(loss)}".strip() if math.isfinite(loss) else change
-
-
-def _shown(lane: _Lane, branched: set[int]) -> list[_Dot]:
-    dots = lane.dots
-    step = -(-len(dots) // MOST_DOTS)
-    ends = (dots[-1], lane.lowest)
-    return [dot for index, dot in enumerate(dots) if index % step == 0 or dot in ends or dot.epoch in branched]
-
-
-def _links(placed: Sequence[Placed]) -> Iterator[tuple[Any, ...]]:
-    lanes = {place.lane.run: place.number for place in placed}
-    for place in placed:
-        if not place.root:
-            lane = place.lane
-            yield lane.run, lane.branched, lanes[str(lane.parent)], lane.dots[0].epoch, place.number, place.tree
+    step, ends = -(-len(lane.dots) // MOST_DOTS), (lane.dots[-1], lane.lowest)
+    shown = [dot for n, dot in enumerate(lane.dots) if n % step == 0 or dot in ends or dot.epoch in branched]
+    name = cut_middle(lane.name, _HEADING_LENGTH)
+    heading = "" if not place.root else f"{name} · its parent was deleted" if lane.parent else name
+    for dot in shown:
+        label = ""
+        if dot is shown[-1]:
+            change = labels.get(lane.run, "")
+            label = f"{change} {loss_text(dot.loss)}".strip() if math.isfinite(dot.loss) else change
+        yield lane.run, lane.name, *dot, (lane.run, dot) == best, place.number, place.tree, heading, label
+        heading = ""

@@ -17,6 +17,7 @@ from fashion_core.resume.comparison import (
     Outline,
     as_record,
     compare,
+    current_outline,
     outline,
     relative_change,
     sentence,
@@ -56,7 +57,7 @@ def _redraw_on_change(store: RunStore, drawn: Outline) -> None:
     """Run the page again once a run is added, is deleted, ends an epoch or ends."""
     run_status.advance(store)
     with common.problems_shown():
-        if outline(compare(store)) != drawn:
+        if current_outline(store) != drawn:
             st.rerun()
 
 
