@@ -70,7 +70,7 @@ class Place(NamedTuple):
 
 
 RUN, FILE = {"run": "{run}"}, {"run": "{run}", "epoch": "1"}
-QUALITY, OPINIONS = {**FILE, "view": "Evaluation"}, {**FILE, "view": "Checkpoint history"}
+QUALITY, HISTORY = {**FILE, "view": "Evaluation"}, {**FILE, "view": "Checkpoint history"}
 TWO, COMPARE = {**FILE, "view": "Two models"}, {**FILE, "show": "Compare"}
 HELPED, LINEAGE = {"view": "Did resuming help?"}, {"view": "Lineage"}
 NO_RUN, NO_FILE, NO_IMAGE = "No run in .* has the id", "has no saved file", "A test image is a number from 0 to 1,999"
@@ -108,7 +108,7 @@ PLACES = (
     Place("predict", "class", FIRST_PAGE, FILE),
     Place("predict", "gallery-page", FIRST_PAGE, FILE),
     Place("predict", "image", NO_IMAGE, FILE),
-    Place("predict", "image", NO_IMAGE, OPINIONS),
+    Place("predict", "image", NO_IMAGE, HISTORY),
     Place("predict", "image", NO_IMAGE, QUALITY),
     Place("predict", "image", NO_IMAGE, TWO),
     Place("predict", "cell", "A cell is two classes", QUALITY),

@@ -14,10 +14,10 @@ from fashion_core.resume.comparison import Compared, compare, sentence
 from fashion_core.resume.plan import changes
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import Environment, LoadCheck, Parent, Resumption, Status
+from fashion_core.runs.schema import Environment, Parent, Resumption, Status
 from fashion_core.runs.store import RunStore
 from tests.benchmarks import Comparison, alternate, disk_folder
-from tests.benchmarks.stores import LOSSES_A_ROW, batch_rows, write_epochs
+from tests.benchmarks.stores import LOADED, LOSSES_A_ROW, batch_rows, write_epochs
 
 ROUNDS = 9
 PARENTS, RESUMED, EPOCHS = 5, 150, 20
@@ -52,20 +52,18 @@ def made_run(
         different = changes(before, config)
         resumption = Resumption(parent_name=parent.title, changes=different, verdict="exact", reasons=())
         run = store.create(config, _ENVIRONMENT, came_from, resumption=resumption)
-    gate = write_check(run, parent, epoch) if parent else None
-    write_epochs(run, first, losses, gate, noise, noisy_batches)
+    loss_last = write_check(run, parent, epoch) if parent else None
+    write_epochs(run, first, losses, loss_last, noise, noisy_batches)
     run.write_status(Status(state="finished", queued_at=0, heartbeat=0))
     return run
 
 
 def write_check(run: Run, parent: Run, epoch: int) -> float:
     """What the run measured right after loading: the loss of that epoch, exactly."""
-    gate = loss_of(parent, epoch)
-    check = LoadCheck(
-        loss_last=gate, loss_check=gate, accuracy=0.8, standard_error=0.01, comparable=True, optimizer="loaded"
-    )
+    loss_last = loss_of(parent, epoch)
+    check = LOADED.model_copy(update={"loss_last": loss_last, "loss_check": loss_last})
     files.write_json(run.load_check_path, check.model_dump(mode="json"), durable=False)
-    return gate
+    return loss_last
 
 
 def loss_of(run: Run, epoch: int) -> float:

@@ -79,16 +79,16 @@ LOADED = LoadCheck(
 
 
 def write_epochs(
-    run: Run, first: int, losses: Sequence[float], gate: float | None, noise: float, batches: Batches
+    run: Run, first: int, losses: Sequence[float], loss_last: float | None, noise: float, batches: Batches
 ) -> None:
     """Metrics and file infos as training writes them; no checkpoint holds a model.
 
-    With a ``gate`` each epoch says how far it is from that loss, and ``noise`` is the standard error of it.
+    With a ``loss_last`` each epoch says how far it is from that loss, and ``noise`` is the standard error of it.
     """
     rows = []
     for epoch, loss in enumerate(losses, first):
         measured = {"loss": loss, "accuracy": 0.8, "train_loss": loss, "seconds": 2.0, "samples_per_second": 3e4}
-        paired = {} if gate is None else {"difference": loss - gate, "standard_error": noise}
+        paired = {} if loss_last is None else {"difference": loss - loss_last, "standard_error": noise}
         rows += [*batches(epoch, loss), {"kind": "epoch", "epoch": epoch, **measured, **paired, "time": 0.0}]
         path = run.checkpoint_path(epoch)
         path.write_bytes(CONTENT)

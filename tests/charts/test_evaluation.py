@@ -14,7 +14,7 @@ from fashion_core.charts import base, evaluation, evaluation_tables, predictions
 from fashion_core.charts import gallery as gallery_chart
 from fashion_core.config import CLASS_NAMES
 from fashion_core.inference import scores
-from tests.support.charts import FAMILY, FOUR, PIXELS, SHIRT, T_SHIRT, THEME, answers_from, contrast, opinion, row
+from tests.support.charts import FAMILY, FOUR, PIXELS, SHIRT, T_SHIRT, THEME, answers_from, contrast, history, row
 
 MIXED = answers_from(*[(6, 6, 0.9)] * 6, *[(6, 0, 0.8)] * 3, (6, 4, 0.4), *[(0, 0, 0.95)] * 9, (0, 6, 0.5))
 
@@ -40,7 +40,7 @@ def two_models() -> Any:
     return predictions.probabilities_chart(evaluation_tables.probabilities_frame(models, SHIRT))
 
 
-def opinions() -> Any:
+def histories() -> Any:
     return predictions.history_chart(evaluation_tables.history_frame(FAMILY, SHIRT))
 
 
@@ -54,7 +54,7 @@ def gallery_of_two() -> Any:
 
 ALL: dict[str, Callable[[], Any]] = {
     "confusion": confusion, "classes": classes, "reliability": reliability, "one model": one_model,
-    "two models": two_models, "opinions": opinions, "gallery": gallery, "gallery of two": gallery_of_two,
+    "two models": two_models, "histories": histories, "gallery": gallery, "gallery of two": gallery_of_two,
 }  # fmt: skip
 CLICKED: dict[str, Callable[[Any], Any]] = {"confusion": confusion, "gallery": gallery}
 
@@ -270,7 +270,7 @@ def test_the_two_models_are_told_apart_in_words() -> None:
 
 
 def test_a_panel_stands_below_another_and_is_filled_from_its_floor_to_its_ceiling() -> None:
-    spec, rows = drawing(opinions())
+    spec, rows = drawing(histories())
     panels = rows["parts"].groupby("panel").agg({"ceiling": "max", "floor": "min", "top": "min", "bottom": "max"})
     assert (panels["top"] == panels["ceiling"]).all()
     assert (panels["bottom"] == panels["floor"]).all()
@@ -281,7 +281,7 @@ def test_a_panel_stands_below_another_and_is_filled_from_its_floor_to_its_ceilin
 
 
 def test_all_panels_share_the_epochs() -> None:
-    spec, _ = drawing(opinions())
+    spec, _ = drawing(histories())
     on_epochs = [layer["encoding"]["x"] for layer in spec["layer"] if layer["encoding"]["x"].get("field") == "epoch"]
     assert len(on_epochs) >= 5
     assert all(x["axis"]["format"] == "d" and x["title"].startswith("epoch") for x in on_epochs)
@@ -289,7 +289,7 @@ def test_all_panels_share_the_epochs() -> None:
 
 
 def test_a_run_of_one_checkpoint_is_a_broad_bar() -> None:
-    alone = opinion("alone", {4: row((SHIRT, 0.6))})
+    alone = history("alone", {4: row((SHIRT, 0.6))})
     spec, rows = drawing(predictions.history_chart(evaluation_tables.history_frame([FAMILY[1], alone])))
     assert rows["parts"].groupby("run")["single"].first().to_dict() == {"alone": True, "base": False}
     bars = layers(spec, "rule")[0]
@@ -298,7 +298,7 @@ def test_a_run_of_one_checkpoint_is_a_broad_bar() -> None:
 
 
 def test_a_rule_and_a_word_stand_where_a_run_was_resumed() -> None:
-    spec, rows = drawing(opinions())
+    spec, rows = drawing(histories())
     assert list(rows["branches"][["run", "epoch"]].itertuples(index=False, name=None)) == [
         ("child", 1),
         ("grandchild", 3),
@@ -310,14 +310,14 @@ def test_a_rule_and_a_word_stand_where_a_run_was_resumed() -> None:
 
 
 def test_other_classes_are_grey_and_the_named_ones_painted_by_the_theme() -> None:
-    color = layers(drawing(opinions())[0], "area")[0]["encoding"]["color"]
+    color = layers(drawing(histories())[0], "area")[0]["encoding"]["color"]
     assert color["scale"] == {"domain": [0, 1, 2, 3]}
     (condition,) = color["condition"] if isinstance(color["condition"], list) else [color["condition"]]
     assert condition == {"test": "datum.place === 4", "value": {"expr": str(base.MUTED.expr)}}
 
 
 def test_the_key_names_each_series_and_says_which_is_true() -> None:
-    spec, rows = drawing(opinions())
+    spec, rows = drawing(histories())
     assert list(rows["key"]["text"]) == ["Shirt, true class", "T-shirt/top", "Coat", "other classes"]
     square, word = [layer for layer in spec["layer"] if source(spec, layer) == "key"]
     assert text(word) == "text"
@@ -325,7 +325,7 @@ def test_the_key_names_each_series_and_says_which_is_true() -> None:
 
 
 def test_a_name_stands_in_the_area_where_it_is_widest_and_turns_inwards_at_the_ends() -> None:
-    _, rows = drawing(opinions())
+    _, rows = drawing(histories())
     base = rows["labels"].query("run == 'base'").set_index("series")
     assert (base.loc["T-shirt/top", "align"], base.loc["Shirt", "align"]) == ("left", "right")
     part = base.loc["T-shirt/top"]
@@ -334,7 +334,7 @@ def test_a_name_stands_in_the_area_where_it_is_widest_and_turns_inwards_at_the_e
 
 
 def test_many_runs_have_lower_panels() -> None:
-    runs = [opinion(f"r{number}", {0: row((SHIRT, 0.5))}) for number in range(12)]
+    runs = [history(f"r{number}", {0: row((SHIRT, 0.5))}) for number in range(12)]
     few, many = (predictions.history_chart(evaluation_tables.history_frame(runs[:n])).without_rows() for n in (1, 12))
     assert many["height"] < 12 * few["height"] / 2
 
@@ -381,7 +381,7 @@ def test_cells_are_as_high_as_their_lines() -> None:
         lambda: predictions.history_chart(evaluation_tables.history_frame([])),
         lambda: gallery_chart.gallery_chart(evaluation_tables.gallery_frame([], PIXELS, FOUR)),
     ],
-    ids=["opinions", "gallery"],
+    ids=["histories", "gallery"],
 )
 def test_empty_frames_draw_no_marks(chart: Callable[[], Any]) -> None:
     _, rows = drawing(chart())

@@ -12,7 +12,7 @@ from fashion_core.charts import evaluation_tables
 from fashion_core.charts.evaluation_tables import OTHERS, History
 from fashion_core.charts.gallery import thumbnail
 from fashion_core.inference import scores
-from tests.support.charts import COAT, FAMILY, FOUR, PIXELS, SHIRT, answers_from, opinion, right_and_wrong, row
+from tests.support.charts import COAT, FAMILY, FOUR, PIXELS, SHIRT, answers_from, history, right_and_wrong, row
 
 
 def words(truth: int | None) -> dict[str, str]:
@@ -83,7 +83,7 @@ def test_the_true_class_comes_first_then_those_ever_on_top_then_the_others() -> 
 
 
 def test_there_are_five_series_at_most() -> None:
-    restless = opinion("r", {label: row((label, 0.5 + label / 100)) for label in range(10)})
+    restless = history("r", {label: row((label, 0.5 + label / 100)) for label in range(10)})
     assert list(evaluation_tables.history_frame([restless], 2)["place"].unique()) == [0, 1, 2, 3, 4]
     assert list(evaluation_tables.history_frame([restless])["series"].unique()) == [
         "Ankle boot", "Bag", "Sneaker", "Shirt", OTHERS,

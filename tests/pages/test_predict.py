@@ -152,7 +152,7 @@ def test_two_models_are_each_credited_with_what_they_alone_get_right(looked_at: 
     assert alone in said.replace(",", "")
 
 
-def test_opinions_are_of_the_run_and_of_what_was_resumed_from_it(store: RunStore, run: Run) -> None:
+def test_predictions_are_of_the_run_and_of_what_was_resumed_from_it(store: RunStore, run: Run) -> None:
     child = store.create(run.record.config, run.record.environment, parent=Parent(run=run.id, epoch=0))
     grandchild = store.create(run.record.config, run.record.environment, parent=Parent(run=child.id, epoch=1))
     new_run(store, name="another")
@@ -238,7 +238,7 @@ def test_a_replaced_file_is_asked_anew_by_every_view(run: Run, other: Run) -> No
     text = texts(opened(run=run.id, epoch="1", view="Evaluation"))
     app = opened(run=run.id, view="Checkpoint history", image="3")
     app.toggle[0].set_value(True).run()
-    before = opinions_chart(app), texts(app)
+    before = history_chart(app), texts(app)
     for epoch in (0, 1):
         run.checkpoint_path(epoch).write_bytes(other.checkpoint_path(epoch).read_bytes())
         facts = other.file_info(other.checkpoint_path(epoch))
@@ -246,11 +246,11 @@ def test_a_replaced_file_is_asked_anew_by_every_view(run: Run, other: Run) -> No
         run.write_info(run.checkpoint_path(epoch), facts)
     assert texts(opened(run=run.id, epoch="1", view="Evaluation")) != text
     app.run()
-    assert opinions_chart(app) != before[0]
+    assert history_chart(app) != before[0]
     assert texts(app) != before[1]
 
 
-def opinions_chart(app: AppTest) -> str:
+def history_chart(app: AppTest) -> str:
     """What was sent to be drawn."""
     return next(str(one.proto) for one in app.main if "a panel a run" in str(getattr(one, "proto", "")))
 

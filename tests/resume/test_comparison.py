@@ -52,7 +52,7 @@ def test_answer_is_by_twice_the_paired_standard_error(difference: float, answer:
     assert now(difference).answer == answer
 
 
-def test_gate_is_the_stored_loss_and_the_measured_one_where_that_means_other_images() -> None:
+def test_loss_last_is_the_stored_loss_and_the_measured_one_where_that_means_other_images() -> None:
     elsewhere = row().check.model_copy(update={"comparable": False, "loss_check": 0.7})
     assert (row().loss_last, row(check=elsewhere).loss_last) == (0.5, 0.7)
 
@@ -77,6 +77,14 @@ def test_outline_with_a_loss_that_is_no_number_equals_itself() -> None:
     assert comparison.outline([row(latest=now(float("nan")))]) == comparison.outline([row(latest=now(float("nan")))])
 
 
+def test_outline_is_made_anew_only_once_a_run_has_moved_on(store: RunStore, parent: Run) -> None:
+    train(resume(store, parent, 0, 1))
+    drawn = comparison.current_outline(store)
+    assert comparison.current_outline(store) is drawn
+    parent.write_labels(parent.labels.model_copy(update={"name": "renamed"}))
+    assert comparison.current_outline(store) == comparison.outline(comparison.compare(store)) != drawn
+
+
 def test_sentence_counts_the_answers_and_names_the_best() -> None:
     rows = [row(latest=now(-0.1), name="best"), row(latest=now(0.001)), row(latest=now(0.3)), row(state="queued")]
     assert comparison.sentence(rows) == (
@@ -85,30 +93,24 @@ def test_sentence_counts_the_answers_and_names_the_best() -> None:
     )
 
 
-@pytest.mark.parametrize("state", ["failed", "stopped", "lost"])
-def test_sentence_counts_runs_that_ended_without_an_epoch(state: str) -> None:
-    assert comparison.sentence([row(latest=now(-0.1)), row(state=state)]).endswith(" Ended without an epoch: 1.")
+BEST = row(latest=now(-0.1))
 
 
-def test_sentence_says_how_many_runs_still_train() -> None:
-    rows = [row(latest=now(-0.1)), row(latest=now(-0.1), state="running"), row(state="stopping")]
-    assert comparison.sentence(rows).endswith(" Still training: 2.")
-
-
-def test_sentence_before_any_epoch_says_so_of_runs_that_train() -> None:
-    assert comparison.sentence([row(state="running")]) == "No resumed run has ended an epoch yet. Still training: 1."
-
-
-def test_sentence_writes_a_change_as_the_chart_does() -> None:
-    assert "Median change −20.0%;" in comparison.sentence([row(latest=now(-0.1))])
-
-
-def test_sentence_of_one_run_is_singular() -> None:
-    assert comparison.sentence([row(latest=now(-0.1))]).startswith("1 of 1 resumed run is below")
-
-
-def test_sentence_before_any_epoch_says_so() -> None:
-    assert comparison.sentence([row(state="queued")]) == "No resumed run has ended an epoch yet."
+@pytest.mark.parametrize(
+    ("rows", "start", "end"),
+    [
+        *(([BEST, row(state=state)], "", " Ended without an epoch: 1.") for state in ("failed", "stopped", "lost")),
+        ([BEST, row(latest=now(-0.1), state="running"), row(state="stopping")], "2 of 2", " Still training: 2."),
+        ([BEST], "1 of 1 resumed run is below", ""),
+        ([BEST], "", "Median change −20.0%; lowest loss now 0.400 (child, from base epoch 1)."),
+        ([row(state="running")], "No resumed run has ended an epoch yet.", " Still training: 1."),
+        ([row(state="queued")], "No resumed run", "has ended an epoch yet."),
+    ],
+)
+def test_sentence_says_what_became_of_the_runs(rows: list[Compared], start: str, end: str) -> None:
+    sentence = comparison.sentence(rows)
+    assert sentence.startswith(start)
+    assert sentence.endswith(end)
 
 
 def test_every_resumed_run_has_a_row_with_its_losses(store: RunStore, parent: Run) -> None:
@@ -210,8 +212,8 @@ def test_bad_input_is_one_sentence_and_makes_nothing(
 
 
 def test_runs_of_one_click_share_a_group_and_are_cancelled_together(store: RunStore, parent: Run) -> None:
-    wishes = [ResumeRequest(epoch, 2_000, {"learning_rate": rate}) for epoch in (0, 1) for rate in ("0.01", "0.001")]
-    runs = plan.resume(store, parent, wishes)
+    requests = [ResumeRequest(epoch, 2_000, {"learning_rate": rate}) for epoch in (0, 1) for rate in ("0.01", "0.001")]
+    runs = plan.resume(store, parent, requests)
     (group,) = {run.record.resumption.group for run in runs if run.record.resumption}
     assert group is not None
     assert [run.id for run in plan.runs_of_group(store, group)] == [run.id for run in runs]

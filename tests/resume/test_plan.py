@@ -24,7 +24,7 @@ from fashion_core.resume.bitwise import check_bitwise
 from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs import machine, metrics, queue
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import Change
+from fashion_core.runs.schema import Change, LoadCheck, Resumption
 from fashion_core.runs.store import RunStore
 from tests.support.exact import KilledError, epoch_rows, killed_after, load, same
 from tests.support.files import files_opened, settle
@@ -120,6 +120,16 @@ def straight(request: pytest.FixtureRequest, module_store: RunStore) -> Run:
     return run
 
 
+def resumption(child: Run) -> Resumption:
+    assert child.record.resumption is not None
+    return child.record.resumption
+
+
+def load_check(child: Run) -> LoadCheck:
+    assert child.load_check is not None
+    return child.load_check
+
+
 def in_store(store: RunStore, straight: Run) -> Run:
     """The same run where the test may write beside it."""
     shutil.copytree(straight.path, store.root / straight.id)
@@ -129,11 +139,9 @@ def in_store(store: RunStore, straight: Run) -> Run:
 @pytest.mark.parametrize("epoch", range(EPOCHS - 1))
 def test_resumed_from_each_epoch_equals_the_straight_run(store: RunStore, straight: Run, epoch: int) -> None:
     child = resume(store, in_store(store, straight), epoch)
-    assert child.record.resumption is not None
-    assert (child.record.resumption.verdict, child.record.resumption.reasons) == ("exact", ())
+    assert (resumption(child).verdict, resumption(child).reasons) == ("exact", ())
     assert train(child, test_images=TEST_IMAGES) == "finished"
-    check = child.load_check
-    assert check is not None
+    check = load_check(child)
     assert check.loss_check == check.loss_last
     assert_same_epochs(child, straight, list(range(epoch + 1, EPOCHS)))
     assert check_bitwise(child, straight).kind == "identical"
@@ -185,6 +193,11 @@ def momentum(module_store: RunStore) -> Run:
     return run
 
 
+@pytest.fixture
+def parent(store: RunStore, momentum: Run) -> Run:
+    return in_store(store, momentum)
+
+
 def test_resuming_without_the_optimizer_state_gives_another_curve_and_is_called_so(
     store: RunStore, momentum: Run, tmp_path: Path
 ) -> None:
@@ -192,12 +205,10 @@ def test_resuming_without_the_optimizer_state_gives_another_curve_and_is_called_
     given = {**momentum.record.config.model_dump(), "name": "weights"}
     weights = import_file(store, tmp_path / "w.pth", "w.pth", given)
     child = resume(store, weights, 0, 1)
-    assert child.record.resumption is not None
-    assert child.record.resumption.verdict == "weights only"
-    assert "it does not carry the optimizer's state" in child.record.resumption.reasons
+    assert resumption(child).verdict == "weights only"
+    assert "it does not carry the optimizer's state" in resumption(child).reasons
     train(child)
-    check = child.load_check
-    assert check is not None
+    check = load_check(child)
     assert check.optimizer == "fresh"
     expected, found = epoch_rows(momentum)[1]["loss"], epoch_rows(child)[-1]["loss"]
     assert abs(found - expected) > 1e-3, f"the curves differ by {abs(found - expected)} alone"
@@ -208,50 +219,39 @@ def test_checkpoint_of_the_tutorials_four_keys_is_approximate(store: RunStore, m
     keys = ("epoch", "model_state_dict", "optimizer_state_dict", "loss")
     torch.save({key: content[key] for key in keys}, tmp_path / "four")
     child = resume(store, import_file(store, tmp_path / "four", "four", {}), 0, 1)
-    assert child.record.resumption is not None
-    assert child.record.resumption.verdict == "approximate"
-    assert child.record.resumption.reasons == (
+    assert resumption(child).verdict == "approximate"
+    assert resumption(child).reasons == (
         "it does not carry the settings, with the seed that decides order and randomness",
         "it does not carry what it was computed with (device, processor, threads, torch)",
     )
     assert train(child) == "finished"
-    check = child.load_check
-    assert check is not None
+    check = load_check(child)
     assert (check.optimizer, check.comparable) == ("loaded", False)
 
 
-def test_three_losses_are_kept_and_the_check_equals_the_stored_one(store: RunStore, momentum: Run) -> None:
-    child = resume(store, in_store(store, momentum), 0)
+def test_three_losses_are_kept_and_the_check_equals_the_stored_one(store: RunStore, parent: Run) -> None:
+    child = resume(store, parent, 0)
     train(child)
-    check, stored = child.load_check, load(momentum.checkpoint_path(0))["loss"]
-    assert check is not None
+    check, stored = load_check(child), load(parent.checkpoint_path(0))["loss"]
     assert check.loss_last == check.loss_check == stored
     row = epoch_rows(child)[0]
     assert row["difference"] == pytest.approx(row["loss"] - stored, abs=1e-6)
     assert 0 < row["standard_error"] < check.standard_error
-
-
-def test_standard_error_is_that_of_the_losses_of_the_images(store: RunStore, momentum: Run) -> None:
-    child = resume(store, in_store(store, momentum), 0)
-    train(child)
     losses = torch.frombuffer(bytearray(child.load_losses_path.read_bytes()), dtype=torch.float32).double()
-    check = child.load_check
-    assert check is not None
     assert check.loss_check == pytest.approx(losses.mean().item())
     assert check.standard_error == pytest.approx(losses.std().item() / len(losses) ** 0.5)
     assert len(losses) == len(batches.load("synthetic")[1])
 
 
-def test_parent_is_never_touched(store: RunStore, momentum: Run) -> None:
-    before = {path: path.read_bytes() for path in momentum.path.rglob("*") if path.is_file()}
-    train(resume(store, in_store(store, momentum), 1, 2))
-    assert {path: path.read_bytes() for path in momentum.path.rglob("*") if path.is_file()} == before
+def test_parent_is_never_touched(store: RunStore, parent: Run) -> None:
+    before = {path: path.read_bytes() for path in parent.path.rglob("*") if path.is_file()}
+    train(resume(store, parent, 1, 2))
+    assert {path: path.read_bytes() for path in parent.path.rglob("*") if path.is_file()} == before
 
 
-def test_epochs_go_on_counting_and_settings_are_a_difference(store: RunStore, momentum: Run) -> None:
-    child = resume(store, in_store(store, momentum), 1, 2, learning_rate=0.01, batch_size=32, seed=9)
-    assert child.record.resumption is not None
-    assert child.record.resumption.changes == {
+def test_epochs_go_on_counting_and_settings_are_a_difference(store: RunStore, parent: Run) -> None:
+    child = resume(store, parent, 1, 2, learning_rate=0.01, batch_size=32, seed=9)
+    assert resumption(child).changes == {
         "batch_size": Change(before=64, after=32),
         "learning_rate": Change(before=0.05, after=0.01),
         "seed": Change(before=3, after=9),
@@ -260,25 +260,23 @@ def test_epochs_go_on_counting_and_settings_are_a_difference(store: RunStore, mo
     assert child.epochs_saved() == [2, 3]
 
 
-def test_overrides_are_applied_after_the_optimizer_is_loaded(store: RunStore, momentum: Run) -> None:
-    child = resume(store, in_store(store, momentum), 0, 1, momentum=0.5, weight_decay=0.1, learning_rate=0.02)
+def test_overrides_are_applied_after_the_optimizer_is_loaded(store: RunStore, parent: Run) -> None:
+    child = resume(store, parent, 0, 1, momentum=0.5, weight_decay=0.1, learning_rate=0.02)
     train(child)
     (group,) = load(child.checkpoint_path(1))["optimizer_state_dict"]["param_groups"]
     assert (group["momentum"], group["weight_decay"], group["lr"]) == (0.5, 0.1, 0.02)
 
 
-def test_another_optimizer_starts_fresh_and_says_so(store: RunStore, momentum: Run) -> None:
-    child = resume(store, in_store(store, momentum), 1, 1, optimizer="adam", learning_rate=0.001)
-    assert child.record.resumption is not None
-    assert "adam starts fresh: the state of sgd is not used" in child.record.resumption.reasons
+def test_another_optimizer_starts_fresh_and_says_so(store: RunStore, parent: Run) -> None:
+    child = resume(store, parent, 1, 1, optimizer="adam", learning_rate=0.001)
+    assert "adam starts fresh: the state of sgd is not used" in resumption(child).reasons
     train(child)
-    assert child.load_check is not None
-    assert child.load_check.optimizer == "fresh"
+    assert load_check(child).optimizer == "fresh"
     assert set(load(child.checkpoint_path(2))["optimizer_state_dict"]["state"][0]) == {"step", "exp_avg", "exp_avg_sq"}
 
 
-def test_child_of_a_child_goes_on(store: RunStore, momentum: Run) -> None:
-    child = resume(store, in_store(store, momentum), 1, 1)
+def test_child_of_a_child_goes_on(store: RunStore, parent: Run) -> None:
+    child = resume(store, parent, 1, 1)
     train(child)
     grandchild = resume(store, child, 2, 1)
     train(grandchild)
@@ -298,21 +296,18 @@ def test_cosine_to_more_epochs_than_planned_is_approximate(store: RunStore) -> N
     parent = new_run(store, epochs=2, schedule="cosine")
     train(parent)
     child = resume(store, parent, 1, 2)
-    assert child.record.resumption is not None
-    assert child.record.resumption.verdict == "approximate"
-    assert child.record.resumption.reasons == ("the cosine reaches zero after epoch 3 instead of 1",)
+    assert resumption(child).verdict == "approximate"
+    assert resumption(child).reasons == ("the cosine reaches zero after epoch 3 instead of 1",)
 
 
-def test_thread_count_that_differs_is_said_before_the_click(store: RunStore, momentum: Run) -> None:
-    parent = in_store(store, momentum)
+def test_thread_count_that_differs_is_said_before_the_click(parent: Run) -> None:
     config = plan.resumed_config(parent, 0, 1, {})
     elsewhere = parent.record.environment.model_copy(update={"threads": 64})
     judged = plan.judge(plan.inspect_checkpoint(parent, 0), parent.record, config, elsewhere)
     assert (judged.kind, judged.reasons) == ("approximate", ("threads 1 → 64: rounding differs",))
 
 
-def test_another_processor_is_said_before_the_click(store: RunStore, momentum: Run) -> None:
-    parent = in_store(store, momentum)
+def test_another_processor_is_said_before_the_click(parent: Run) -> None:
     config = plan.resumed_config(parent, 0, 1, {})
     here = machine.environment_for(config)
     made = parent.record.model_copy(update={"environment": here.model_copy(update={"processor": "another CPU (AVX2)"})})
@@ -322,10 +317,7 @@ def test_another_processor_is_said_before_the_click(store: RunStore, momentum: R
 
 
 @pytest.mark.parametrize(("before", "after"), [(None, "Intel Xeon (AVX512)"), ("Intel Xeon (AVX512)", None)])
-def test_unknown_processor_is_held_against_nobody(
-    store: RunStore, momentum: Run, before: str | None, after: str | None
-) -> None:
-    parent = in_store(store, momentum)
+def test_unknown_processor_is_held_against_nobody(parent: Run, before: str | None, after: str | None) -> None:
     config = plan.resumed_config(parent, 0, 1, {})
     environment = parent.record.environment
     made = parent.record.model_copy(update={"environment": environment.model_copy(update={"processor": before})})
@@ -333,16 +325,14 @@ def test_unknown_processor_is_held_against_nobody(
     assert plan.judge(plan.inspect_checkpoint(parent, 0), made, config, there).kind == "exact"
 
 
-def test_proof_names_the_first_epoch_that_differs_and_why(store: RunStore, momentum: Run) -> None:
-    parent = in_store(store, momentum)
+def test_bitwise_check_names_the_first_epoch_that_differs_and_why(store: RunStore, parent: Run) -> None:
     child = resume(store, parent, 0, 1, seed=99)
     train(child)
     found = check_bitwise(child, parent)
     assert (found.kind, found.epoch, found.reasons) == ("different", 1, ("seed 3 → 99",))
 
 
-def test_proof_sees_one_changed_bit(store: RunStore, momentum: Run) -> None:
-    parent = in_store(store, momentum)
+def test_bitwise_check_sees_one_changed_bit(store: RunStore, parent: Run) -> None:
     child = resume(store, parent, 0, 1)
     train(child)
     content = load(child.checkpoint_path(1))
@@ -351,8 +341,7 @@ def test_proof_sees_one_changed_bit(store: RunStore, momentum: Run) -> None:
     assert check_bitwise(child, parent).kind == "different"
 
 
-def test_proof_takes_no_damage_for_a_difference(store: RunStore, momentum: Run) -> None:
-    parent = in_store(store, momentum)
+def test_bitwise_check_takes_no_damage_for_a_difference(store: RunStore, parent: Run) -> None:
     child = resume(store, parent, 0, 1)
     train(child)
     damaged = bytearray(child.checkpoint_path(1).read_bytes())
@@ -362,8 +351,7 @@ def test_proof_takes_no_damage_for_a_difference(store: RunStore, momentum: Run) 
         check_bitwise(child, parent)
 
 
-def test_proof_without_a_checkpoint_compares_the_losses_alone(store: RunStore, momentum: Run) -> None:
-    parent = in_store(store, momentum)
+def test_bitwise_check_without_a_checkpoint_compares_the_losses_alone(store: RunStore, parent: Run) -> None:
     child = resume(store, parent, 0, 1)
     train(child)
     child.remove_saved(child.checkpoint_path(1))
@@ -371,8 +359,7 @@ def test_proof_without_a_checkpoint_compares_the_losses_alone(store: RunStore, m
     assert (found.kind, found.tensors) == ("identical", 0)
 
 
-def test_no_epoch_in_common_proves_nothing(store: RunStore, momentum: Run) -> None:
-    parent = in_store(store, momentum)
+def test_bitwise_check_without_an_epoch_in_common_says_nothing(store: RunStore, parent: Run) -> None:
     child = resume(store, parent, 1, 1)
     train(child)
     assert check_bitwise(child, parent).kind == "none"
@@ -397,23 +384,20 @@ def test_many_epochs_are_told_in_few_words(store: RunStore) -> None:
         plan.check_epoch(new_run(store), 2000, list(range(1001)))
 
 
-def test_epoch_that_does_not_exist_names_those_that_do(store: RunStore, momentum: Run) -> None:
-    parent = in_store(store, momentum)
+def test_epoch_that_does_not_exist_names_those_that_do(store: RunStore, parent: Run) -> None:
     with pytest.raises(RunNotFoundError, match=r"has no checkpoint of epoch 7; it has those of epoch 0, 1\."):
         resume(store, parent, 7, 1)
     assert nothing_made(store, parent)
 
 
 @pytest.mark.parametrize("additional", [0, -1, 100_000])
-def test_number_of_additional_epochs_is_checked(store: RunStore, momentum: Run, additional: int) -> None:
-    parent = in_store(store, momentum)
+def test_number_of_additional_epochs_is_checked(store: RunStore, parent: Run, additional: int) -> None:
     with pytest.raises(ConfigError, match="pochs should be"):
         resume(store, parent, 0, additional)
     assert nothing_made(store, parent)
 
 
-def test_model_that_does_not_fit_is_one_sentence(store: RunStore, momentum: Run) -> None:
-    parent = in_store(store, momentum)
+def test_model_that_does_not_fit_is_one_sentence(store: RunStore, parent: Run) -> None:
     with pytest.raises(ConfigError, match="holds the weights of mlp; they don't fit cnn"):
         resume(store, parent, 0, 1, model="cnn")
     assert nothing_made(store, parent)
@@ -427,13 +411,14 @@ def test_damaged_checkpoint_is_refused_and_named(store: RunStore) -> None:
     parent.checkpoint_path(0).write_bytes(content)
     with pytest.raises(DamagedFileError, match="SHA-256 is not the one that was recorded"):
         resume(store, parent, 0, 1)
+    assert plan.carries_optimizer(parent, 0)  # for the script beside the verdict
     assert nothing_made(store, parent)
 
 
 def test_a_checkpoint_is_hashed_and_inspected_once_from_the_page_to_the_queued_run(
-    store: RunStore, momentum: Run, monkeypatch: pytest.MonkeyPatch
+    store: RunStore, parent: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parent, request = in_store(store, momentum), ResumeRequest(0, 1, {})
+    request = ResumeRequest(0, 1, {})
     settle(monkeypatch)
     path = str(parent.checkpoint_path(0))
     with files_opened() as opened:
@@ -444,9 +429,9 @@ def test_a_checkpoint_is_hashed_and_inspected_once_from_the_page_to_the_queued_r
 
 
 def test_the_click_refuses_a_checkpoint_that_changed_since_it_was_shown(
-    store: RunStore, momentum: Run, monkeypatch: pytest.MonkeyPatch
+    store: RunStore, parent: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parent, request = in_store(store, momentum), ResumeRequest(0, 1, {})
+    request = ResumeRequest(0, 1, {})
     settle(monkeypatch)
     (planned,) = plan.plan_runs(parent, [request])
     assert planned.verdict.kind == "exact"
@@ -504,20 +489,16 @@ def test_deleted_parent_leaves_a_child_that_goes_on(store: RunStore) -> None:
     store.delete(parent, force=True)
     assert train(child) == "finished"
     assert child.epochs_saved() == [1, 2]
-    assert child.record.resumption is not None
-    assert child.record.resumption.parent_name == "mlp sgd 0.001"
+    assert resumption(child).parent_name == "mlp sgd 0.001"
 
 
-def test_other_dataset_is_allowed_and_said_loudly(store: RunStore, momentum: Run, real_data: Path) -> None:
-    parent = in_store(store, momentum)
+def test_other_dataset_is_allowed_and_said_loudly(store: RunStore, parent: Run, real_data: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FASHION_DATA", str(real_data))
         child = resume(store, parent, 1, 1, dataset="fashion-mnist")
-        assert child.record.resumption is not None
-        assert any(reason.startswith("DIFFERENT DATASET") for reason in child.record.resumption.reasons)
+        assert any(reason.startswith("DIFFERENT DATASET") for reason in resumption(child).reasons)
         assert train(child) == "finished"
-    check = child.load_check
-    assert check is not None
+    check = load_check(child)
     assert not check.comparable
     assert check.loss_check != check.loss_last
 

@@ -43,9 +43,9 @@ def loss_now(loss: float, difference: float = -0.1, noise: float = 0.01, epoch: 
     return LossNow(epoch, loss, difference, noise)
 
 
-def check(gate: float) -> LoadCheck:
+def check(loss_last: float) -> LoadCheck:
     return LoadCheck(
-        loss_last=gate, loss_check=gate, accuracy=0.8, standard_error=0.1, comparable=True, optimizer="loaded"
+        loss_last=loss_last, loss_check=loss_last, accuracy=0.8, standard_error=0.1, comparable=True, optimizer="loaded"
     )
 
 
@@ -75,7 +75,7 @@ def test_a_row_says_what_the_loss_was_is_and_changed() -> None:
     assert (row["state"], row["verdict"], row["parent_exists"]) == ("finished", "exact", True)
 
 
-def test_the_band_round_the_gate_is_two_standard_errors_of_the_runs_own_differences() -> None:
+def test_the_band_round_loss_last_is_two_standard_errors_of_the_runs_own_differences() -> None:
     frame = frame_of(compared("r1"), compared("r2", latest=loss_now(0.4, noise=0.03)))
     assert list(frame["low"]) == [pytest.approx(0.48), pytest.approx(0.44)]
     assert list(frame["high"]) == [pytest.approx(0.52), pytest.approx(0.56)]
@@ -250,7 +250,7 @@ def curve_of(frame: pd.DataFrame, run: Run) -> list[tuple[int, float]]:
     return list(frame.loc[frame["run"] == run.id, ["epoch", "loss"]].itertuples(index=False, name=None))
 
 
-def test_a_resumed_curve_begins_at_the_gate_and_a_parents_has_all_its_epochs(runs: RunStore) -> None:
+def test_a_resumed_curve_begins_at_loss_last_and_a_parents_has_all_its_epochs(runs: RunStore) -> None:
     base = made_run(runs, [0.9, 0.7, 0.6], name="base")
     child = made_run(runs, [0.5, 0.4], base, 1)
     frame = branches(runs)

@@ -52,14 +52,14 @@ def row(*shares: tuple[int, float]) -> Array:
     return np.array([given.get(label, rest) for label in range(10)], np.float32)
 
 
-def opinion(run: str, epochs: dict[int, Array], parent: str | None = None, branch: int | None = None) -> History:
+def history(run: str, epochs: dict[int, Array], parent: str | None = None, branch: int | None = None) -> History:
     return History(
         run, f"name of {run}", parent, branch, np.array(list(epochs), np.int64), np.array(list(epochs.values()))
     )
 
 
 FAMILY = [
-    opinion("grandchild", {4: row((COAT, 0.7), (SHIRT, 0.2))}, "child", 3),
-    opinion("base", {epoch: row((T_SHIRT, 0.6), (SHIRT, 0.1 * epoch)) for epoch in range(3)}),
-    opinion("child", {2: row((SHIRT, 0.5)), 3: row((SHIRT, 0.6))}, "base", 1),
+    history("grandchild", {4: row((COAT, 0.7), (SHIRT, 0.2))}, "child", 3),
+    history("base", {epoch: row((T_SHIRT, 0.6), (SHIRT, 0.1 * epoch)) for epoch in range(3)}),
+    history("child", {2: row((SHIRT, 0.5)), 3: row((SHIRT, 0.6))}, "base", 1),
 ]
