@@ -2,10 +2,8 @@
 
 import math
 import re
-import tomllib
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -18,7 +16,7 @@ from fashion_core.charts import comparison as resume_charts
 from fashion_core.charts import lineage as lineage_charts
 from fashion_core.resume.labels import percent
 from fashion_core.resume.tables import BRANCH_COLUMNS, COMPARED_COLUMNS, DOT_COLUMNS, LINK_COLUMNS
-from tests.support.charts import THEME, contrast
+from tests.support.charts import THEME, contrast, drawing, fields, layers
 
 ANSWERS = ["lower", "within noise", "same as the parent", "higher"]
 
@@ -82,11 +80,6 @@ def no_dots() -> tuple[pd.DataFrame, pd.DataFrame]:
     return dots.iloc[:0], links.iloc[:0]
 
 
-def drawing(chart: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The spec without its rows, and a frame of the rows of each source."""
-    return chart.without_rows(), {name: frame.reset_index(drop=True) for name, frame in chart.frames.items()}
-
-
 def comparison(frame: pd.DataFrame, focus: str | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
     return drawing(resume_charts.comparison_chart(frame, focus))
 
@@ -96,12 +89,7 @@ def branch(frame: pd.DataFrame, focus: str | None = None) -> tuple[dict[str, Any
 
 
 def layer(spec: dict[str, Any], mark: str, data: str, number: int = 0) -> dict[str, Any]:
-    found = [layer for layer in spec["layer"] if (layer["mark"]["type"], layer["data"]["name"]) == (mark, data)]
-    return dict(found[number])
-
-
-def fields(layer: dict[str, Any], *channels: str) -> tuple[Any, ...]:
-    return tuple(layer["encoding"][channel].get("field") for channel in channels)
+    return layers(spec, mark, data)[number]
 
 
 ALL: dict[str, Callable[[], Any]] = {
@@ -431,7 +419,7 @@ def test_a_click_on_a_curve_gives_its_run() -> None:
 
 
 def test_a_dot_is_a_checkpoint_in_the_colour_of_its_loss() -> None:
-    spec, rows = drawing(lineage_charts.lineage_chart(*lineage()))
+    spec, rows = drawing(ALL["lineage"]())
     fill = layer(spec, "point", "dots")["encoding"]["fill"]
     assert fields(layer(spec, "point", "dots"), "x", "y", "fill") == ("epoch", "y", "shade")
     assert (fill["scale"]["type"], fill["scale"]["scheme"]) == ("log", "viridis")
@@ -441,21 +429,21 @@ def test_a_dot_is_a_checkpoint_in_the_colour_of_its_loss() -> None:
 
 
 def test_a_deleted_checkpoint_is_hollow_and_says_so() -> None:
-    spec, rows = drawing(lineage_charts.lineage_chart(*lineage()))
+    spec, rows = drawing(ALL["lineage"]())
     condition = layer(spec, "point", "dots")["encoding"]["fill"]["condition"]
     assert condition[0] == {"test": "!datum.saved", "value": {"expr": str(base.PAPER.expr)}}
     assert list(rows["dots"]["checkpoint"]) == ["saved", "deleted", "saved", "saved", "saved"]
 
 
 def test_every_dot_has_an_edge_that_can_be_seen_on_both_backgrounds() -> None:
-    stroke = layer(drawing(lineage_charts.lineage_chart(*lineage()))[0], "point", "dots")["mark"]["stroke"]
+    stroke = layer(drawing(ALL["lineage"]())[0], "point", "dots")["mark"]["stroke"]
     on_dark, on_light = re.findall("#[0-9A-F]{6}", stroke["expr"])
     assert contrast(on_dark, THEME["dark"]["backgroundColor"]) >= 3
     assert contrast(on_light, THEME["light"]["backgroundColor"]) >= 3
 
 
 def test_the_best_checkpoint_has_a_ring_and_the_word() -> None:
-    spec, rows = drawing(lineage_charts.lineage_chart(*lineage()))
+    spec, rows = drawing(ALL["lineage"]())
     ring, word = layer(spec, "point", "best"), layer(spec, "text", "best", 1)
     assert list(rows["best"]["run"]) == ["late"]
     assert "fill" not in ring["encoding"]
@@ -464,7 +452,7 @@ def test_the_best_checkpoint_has_a_ring_and_the_word() -> None:
 
 
 def test_lanes_and_headings_have_a_height_of_their_own() -> None:
-    spec, rows = drawing(lineage_charts.lineage_chart(*lineage()))
+    spec, rows = drawing(ALL["lineage"]())
     y = rows["dots"].groupby("lane")["y"].agg(["min", "max"])
     assert list(y["min"]) == list(y["max"]) == [42, 66, 90, 144]
     assert list(rows["headings"]["heading"]) == ["base", "other"]
@@ -479,7 +467,7 @@ def test_a_chart_of_one_tree_begins_at_the_top() -> None:
 
 
 def test_a_link_leaves_at_the_parents_dot_and_arrives_at_the_childs_first() -> None:
-    spec, rows = drawing(lineage_charts.lineage_chart(*lineage()))
+    spec, rows = drawing(ALL["lineage"]())
     line = layer(spec, "line", "links")
     assert line["mark"]["interpolate"] == "basis"
     assert fields(line, "x", "y", "detail", "order") == ("epoch", "y", "run", "order")
@@ -489,12 +477,12 @@ def test_a_link_leaves_at_the_parents_dot_and_arrives_at_the_childs_first() -> N
 
 
 def test_a_label_makes_way_for_a_link_that_leaves_at_its_dot() -> None:
-    _, rows = drawing(lineage_charts.lineage_chart(*lineage()))
+    _, rows = drawing(ALL["lineage"]())
     assert rows["labels"].set_index("run")["lift"].to_dict() == {"base": -11, "late": 0, "early": 0}
 
 
 def test_a_click_round_a_dot_gives_its_checkpoint() -> None:
-    spec, rows = drawing(lineage_charts.lineage_chart(*lineage()))
+    spec, rows = drawing(ALL["lineage"]())
     (param,) = spec["params"]
     hits = spec["layer"][-1]
     assert param["name"] == lineage_charts.CHECKPOINT
@@ -537,8 +525,7 @@ def test_empty_frames_draw_no_marks(chart: Callable[[], Any]) -> None:
 
 
 def test_the_keys_name_what_the_theme_paints() -> None:
-    theme = tomllib.loads((Path(__file__).parents[2] / ".streamlit" / "config.toml").read_text())["theme"]
-    for colors in (theme["light"], theme["dark"]):
+    for colors in (THEME["light"], THEME["dark"]):
         assert colors["chartCategoricalColors"][:2] == [colors["blueTextColor"], colors["orangeTextColor"]]
     assert ":blue[◀ lower]" in resume_charts.COMPARISON_KEY
     assert ":orange[▶ higher]" in resume_charts.COMPARISON_KEY

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -14,7 +13,21 @@ from fashion_core.charts import base, evaluation, evaluation_tables, predictions
 from fashion_core.charts import gallery as gallery_chart
 from fashion_core.config import CLASS_NAMES
 from fashion_core.inference import scores
-from tests.support.charts import FAMILY, FOUR, PIXELS, SHIRT, T_SHIRT, THEME, answers_from, contrast, history, row
+from tests.support.charts import (
+    FAMILY,
+    FOUR,
+    PIXELS,
+    SHIRT,
+    T_SHIRT,
+    THEME,
+    answers_from,
+    contrast,
+    drawing,
+    fields,
+    history,
+    layers,
+    row,
+)
 
 MIXED = answers_from(*[(6, 6, 0.9)] * 6, *[(6, 0, 0.8)] * 3, (6, 4, 0.4), *[(0, 0, 0.95)] * 9, (0, 6, 0.5))
 
@@ -59,26 +72,9 @@ ALL: dict[str, Callable[[], Any]] = {
 CLICKED: dict[str, Callable[[Any], Any]] = {"confusion": confusion, "gallery": gallery}
 
 
-def drawing(chart: Any) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
-    """The spec without its rows, and a frame of the rows of each source."""
-    return chart.without_rows(), {name: frame.reset_index(drop=True) for name, frame in chart.frames.items()}
-
-
-def layers(spec: dict[str, Any], mark: str) -> list[dict[str, Any]]:
-    return [layer for layer in spec["layer"] if layer["mark"]["type"] == mark]
-
-
 def source(spec: dict[str, Any], layer: dict[str, Any]) -> str:
     """The rows of a layer, its own or those that all layers share."""
     return str((layer if "data" in layer else spec)["data"]["name"])
-
-
-def fields(layer: dict[str, Any], *channels: str) -> tuple[Any, ...]:
-    return tuple(layer["encoding"][channel].get("field") for channel in channels)
-
-
-def text(layer: dict[str, Any]) -> Any:
-    return layer["encoding"]["text"].get("field")
 
 
 def filters(layer: dict[str, Any]) -> list[str]:
@@ -127,7 +123,7 @@ def blended(color: str, paper: str, share: float) -> str:
 def test_every_cell_has_its_count_but_the_empty_ones() -> None:
     spec, rows = drawing(confusion())
     (counts,) = layers(spec, "text")
-    assert text(counts) == "count"
+    assert fields(counts, "text") == ("count",)
     assert filters(counts) == ["datum.count > 0"]
     assert len(rows["cells"]) == 100
     assert spec["height"] == 340
@@ -242,7 +238,7 @@ def test_a_bar_is_as_long_as_its_probability_and_ends_with_it_in_percent() -> No
     assert bar["encoding"]["x"]["scale"]["domain"] == [0, 1]
     bars = rows["bars"].set_index("class")["text"]
     assert (bars["T-shirt/top"], bars["Shirt"]) == ("80.0%  ✗ predicted", "2.2%  ◆ true class")
-    assert text(layers(spec, "text")[1]) == "text"
+    assert fields(layers(spec, "text")[1], "text") == ("text",)
 
 
 def test_predicted_and_true_class_are_bold_and_the_predicted_bar_has_the_full_colour() -> None:
@@ -320,7 +316,7 @@ def test_the_key_names_each_series_and_says_which_is_true() -> None:
     spec, rows = drawing(histories())
     assert list(rows["key"]["text"]) == ["Shirt, true class", "T-shirt/top", "Coat", "other classes"]
     square, word = [layer for layer in spec["layer"] if source(spec, layer) == "key"]
-    assert text(word) == "text"
+    assert fields(word, "text") == ("text",)
     assert "width < 560 ? 3 : 5" in calculations(square)["y"]
 
 
@@ -363,7 +359,7 @@ def test_pictures_are_enlarged_three_times_without_smoothing() -> None:
 
 def test_answers_stand_under_their_picture_in_the_colour_of_right_and_wrong() -> None:
     first, second, truth = layers(drawing(gallery())[0], "text")
-    assert [text(layer) for layer in (first, second, truth)] == ["first", "second", "truth"]
+    assert [fields(layer, "text") for layer in (first, second, truth)] == [("first",), ("second",), ("truth",)]
     assert first["encoding"]["color"]["field"] == "first_right"
     assert first["encoding"]["color"]["scale"] == {"domain": [True, False]}
     assert first["mark"]["dy"] < second["mark"]["dy"]

@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from fashion_core.charts import live as charts
-from tests.support.charts import THEME, contrast
+from tests.support.charts import THEME, contrast, layers
 
 
 def batches(count: int) -> pd.DataFrame:
@@ -19,17 +19,12 @@ def batches(count: int) -> pd.DataFrame:
 
 
 def epochs(count: int, first: int = 0, steps: int = 100) -> pd.DataFrame:
-    numbers = range(count)
-    return pd.DataFrame(
-        {
-            "epoch": pd.Series([first + number for number in numbers], dtype="int64"),
-            "step": pd.Series([steps * (number + 1) for number in numbers], dtype="int64"),
-            "loss": pd.Series([0.5 / (number + 1) for number in numbers], dtype="float64"),
-            "train_loss": pd.Series([0.4 / (number + 1) for number in numbers], dtype="float64"),
-            "accuracy": pd.Series([0.9 - 0.1 / (number + 1) for number in numbers], dtype="float64"),
-            "checkpoint": pd.Series([number % 2 == 0 for number in numbers], dtype="bool"),
-        }
-    )
+    rows = [
+        (first + n, steps * (n + 1), 0.5 / (n + 1), 0.4 / (n + 1), 0.9 - 0.1 / (n + 1), n % 2 == 0)
+        for n in range(count)
+    ]
+    kinds = {"epoch": "int64", "step": "int64", "loss": "float64", "train_loss": "float64", "accuracy": "float64"}
+    return pd.DataFrame(rows, columns=[*kinds, "checkpoint"]).astype({**kinds, "checkpoint": "bool"})
 
 
 def loss_last(loss: float) -> pd.DataFrame:
@@ -38,10 +33,6 @@ def loss_last(loss: float) -> pd.DataFrame:
 
 def drawing(chart: Any) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
     return chart.without_rows(), {name: frame.to_dict("records") for name, frame in chart.frames.items()}
-
-
-def layers(spec: dict[str, Any], mark: str, data: str) -> list[dict[str, Any]]:
-    return [layer for layer in spec["layer"] if (layer["mark"]["type"], layer["data"]["name"]) == (mark, data)]
 
 
 def field(layer: dict[str, Any], channel: str) -> Any:
@@ -192,17 +183,18 @@ def test_ink_can_be_read_on_both_backgrounds() -> None:
         assert contrast(on_light, THEME["light"]["backgroundColor"]) >= 4.5
 
 
-@pytest.mark.parametrize("resumed", [None, loss_last(0.4)])
-def test_the_spec_stays_the_same_while_the_data_grows(resumed: pd.DataFrame | None) -> None:
-    sizes = [(0, 0), (1, 0), (10, 0), (1000, 10)]
-    specs = [drawing(charts.live_chart(batches(rows), epochs(ends), 5000, resumed))[0] for rows, ends in sizes]
-    assert specs == [specs[0]] * len(sizes)
-
-
-def test_the_accuracy_spec_stays_the_same_while_the_data_grows() -> None:
-    sizes = [(0, 10), (1, 10), (10, 20), (50, 80)]
-    specs = [drawing(charts.accuracy_chart(epochs(count), range(planned)))[0] for count, planned in sizes]
-    assert specs == [specs[0]] * 4
+@pytest.mark.parametrize(
+    "chart",
+    [
+        lambda rows, ends: charts.live_chart(batches(rows), epochs(ends), 5000),
+        lambda rows, ends: charts.live_chart(batches(rows), epochs(ends), 5000, loss_last(0.4)),
+        lambda rows, ends: charts.accuracy_chart(epochs(ends), range(ends + 10)),
+    ],
+    ids=["live", "resumed", "accuracy"],
+)
+def test_the_spec_stays_the_same_while_the_data_grows(chart: Callable[[int, int], Any]) -> None:
+    specs = [chart(*sizes).without_rows() for sizes in ((0, 0), (1, 0), (10, 1), (1000, 10))]
+    assert specs == [specs[0]] * len(specs)
 
 
 def test_a_chart_that_was_handed_out_is_not_changed_by_its_reader() -> None:

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from fashion_core.charts.base import ChartSpec
 from fashion_core.charts.evaluation_tables import History
 from fashion_core.config import CLASSES
 from fashion_core.inference.scores import Answers, Array
@@ -25,6 +27,20 @@ def luminance(color: str) -> float:
 def contrast(one: str, other: str) -> float:
     low, high = sorted((luminance(one), luminance(other)))
     return (high + 0.05) / (low + 0.05)
+
+
+def drawing(chart: ChartSpec) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
+    """The spec without its rows, and a frame of the rows of each source."""
+    return chart.without_rows(), {name: frame.reset_index(drop=True) for name, frame in chart.frames.items()}
+
+
+def layers(spec: dict[str, Any], mark: str, data: str | None = None) -> list[dict[str, Any]]:
+    found = [layer for layer in spec["layer"] if layer["mark"]["type"] == mark]
+    return found if data is None else [layer for layer in found if layer["data"]["name"] == data]
+
+
+def fields(layer: dict[str, Any], *channels: str) -> tuple[Any, ...]:
+    return tuple(layer["encoding"][channel].get("field") for channel in channels)
 
 
 def answers_from(*pairs: tuple[int, int, float]) -> Answers:
