@@ -51,7 +51,6 @@ class ChartSpec:
         return f"{{{','.join(f'{json.dumps(name)}:{_written_rows(frame)}' for name, frame in self.frames.items())}}}"
 
     def without_rows(self) -> dict[str, Any]:
-        """The spec without them."""
         return {**json.loads(self.spec), **({} if self.height is None else {"height": self.height})}
 
 
@@ -108,7 +107,6 @@ def tick_count(each: int, least: int, most: int, width: str = "width") -> alt.Ex
 
 
 def epoch_axis(width: str = "width", **settings: Any) -> alt.Axis:
-    """An axis of whole epochs."""
     return themed_axis(tickCount=tick_count(40, 2, 16, width), tickMinStep=1, format="d", grid=False, **settings)
 
 
@@ -121,7 +119,6 @@ def series_color(column: str, domain: list[Any]) -> alt.Color:
 
 
 def shapes(column: str, by_value: dict[str, str]) -> alt.Shape:
-    """A shape for each value."""
     return alt.Shape(f"{column}:N", scale=alt.Scale(domain=list(by_value), range=list(by_value.values())), legend=None)
 
 

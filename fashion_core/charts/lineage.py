@@ -30,7 +30,7 @@ def lineage_chart(dots: pd.DataFrame, links: pd.DataFrame) -> base.ChartSpec:
     """One lane a run, one dot a checkpoint in the colour of its loss, curves where runs were resumed.
 
     Args:
-        dots, links: as `tables.lineage_frame` gives them, or those of some trees only.
+        dots, links: as `tables.part_frames` gives them.
     """
     lanes = _lane_pixels(dots)
     placed = _reaching(_placed(dots, lanes))

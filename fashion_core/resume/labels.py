@@ -44,16 +44,12 @@ _WORDS: Final[Mapping[str, Callable[[Change], str]]] = {
 def short_label(changes: Mapping[str, Change], limit: int = LABEL_LENGTH) -> str:
     """What was changed, in at most ``limit`` characters: "lr ÷10, → adam"; "lr ÷10 +2" where that is too long."""
     words = [word(changes[name]) for name, word in _WORDS.items() if name in changes]
-    if not words:
-        return SAME
-    shown = len(words)
-    while shown > 1 and len(_joined(words, shown)) > limit:
-        shown -= 1
-    return cut_middle(_joined(words, shown), limit)
-
-
-def _joined(words: list[str], shown: int) -> str:
-    return ", ".join(words[:shown]) + (f" +{len(words) - shown}" if shown < len(words) else "")
+    label = SAME
+    for left_out in range(len(words)):
+        label = ", ".join(words[: len(words) - left_out]) + (f" +{left_out}" if left_out else "")
+        if len(label) <= limit:
+            break
+    return cut_middle(label, limit)
 
 
 def unique_labels(runs: Iterable[tuple[str, Hashable, Mapping[str, Change]]]) -> dict[str, str]:

@@ -177,22 +177,11 @@ class Placed:
 _lanes: Cache[_Lane | None] = Cache(MOST_RUNS)
 
 
-def lineage_frame(store: RunStore) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Every run that has ended an epoch: ``DOT_COLUMNS``, a row an epoch, and ``LINK_COLUMNS``, a row a resumed run.
+def lineage_parts(store: RunStore) -> list[list[Placed]]:
+    """Every run that has ended an epoch, divided between trees: a part has at most ``MOST_LANES`` of them, or one tree.
 
     Below a run come those resumed from it, from later epochs first, so that no link crosses another. A run that was
-    not resumed, was imported or has lost its parent begins a ``tree``, the newest first; it has a ``heading`` at its
-    first dot. Every run has a ``label`` at its last. ``saved`` is False once the checkpoint was deleted, ``best`` marks
-    the lowest loss of those that are saved. Of a long run ``MOST_DOTS`` are drawn, with its best and all that were
-    resumed. Damaged runs are skipped. Raises ``DiskError``.
-    """
-    lanes = list(_placed(_lanes_of(store)))
-    return _frames(lanes, lanes)
-
-
-def lineage_parts(store: RunStore) -> list[list[Placed]]:
-    """The lanes of ``lineage_frame``, divided between trees so that a part has at most ``MOST_LANES``, or one tree.
-
+    not resumed, was imported or has lost its parent begins a tree, the newest first. Damaged runs are skipped.
     Raises ``DiskError``.
     """
     parts: list[list[Placed]] = []
@@ -205,8 +194,30 @@ def lineage_parts(store: RunStore) -> list[list[Placed]]:
 
 
 def part_frames(parts: Sequence[Sequence[Placed]], number: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What ``lineage_frame`` gives, of one part alone."""
-    return _frames(parts[number], [place for part in parts for place in part])
+    """The runs of one part: ``DOT_COLUMNS``, a row an epoch, and ``LINK_COLUMNS``, a row a resumed run.
+
+    A ``tree`` has a ``heading`` at its first dot, every run a ``label`` at its last. ``saved`` is False once the
+    checkpoint was deleted, ``best`` marks the lowest loss of those that are saved, in all parts. Of a long run
+    ``MOST_DOTS`` are drawn, with its best and all that were resumed.
+    """
+    shown = parts[number]
+    resumed = ((place.lane, place.lane.record.resumption) for place in shown)
+    labels = unique_labels(
+        (lane.run, (lane.parent, lane.branched), resumption.changes) for lane, resumption in resumed if resumption
+    )
+    branched = defaultdict(set)
+    for place in shown:
+        branched[place.lane.parent].add(place.lane.branched)
+    lowest = ((place.lane.run, dot) for part in parts for place in part if (dot := place.lane.lowest))
+    best = min(lowest, key=lambda found: found[1].loss, default=None)
+    dots = [dot for place in shown for dot in _dots(place, labels, branched[place.lane.run], best)]
+    numbers = {place.lane.run: place.number for place in shown}
+    links = [
+        (lane.run, lane.branched, numbers[str(lane.parent)], lane.dots[0].epoch, place.number, place.tree)
+        for place in shown
+        if not place.root and (lane := place.lane)
+    ]
+    return pd.DataFrame(dots, columns=list(DOT_COLUMNS)), pd.DataFrame(links, columns=list(LINK_COLUMNS))
 
 
 def _lanes_of(store: RunStore) -> list[_Lane]:
@@ -226,26 +237,6 @@ def _read(run: Run) -> _Lane | None:
         )
         return _Lane(run.id, run.title, run.record, dots) if dots else None
     return None
-
-
-def _frames(shown: Sequence[Placed], placed: Sequence[Placed]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    resumed = ((place.lane, place.lane.record.resumption) for place in shown)
-    labels = unique_labels(
-        (lane.run, (lane.parent, lane.branched), resumption.changes) for lane, resumption in resumed if resumption
-    )
-    branched = defaultdict(set)
-    for place in shown:
-        branched[place.lane.parent].add(place.lane.branched)
-    lowest = ((place.lane.run, dot) for place in placed if (dot := place.lane.lowest))
-    best = min(lowest, key=lambda found: found[1].loss, default=None)
-    dots = [dot for place in shown for dot in _dots(place, labels, branched[place.lane.run], best)]
-    numbers = {place.lane.run: place.number for place in shown}
-    links = [
-        (lane.run, lane.branched, numbers[str(lane.parent)], lane.dots[0].epoch, place.number, place.tree)
-        for place in shown
-        if not place.root and (lane := place.lane)
-    ]
-    return pd.DataFrame(dots, columns=list(DOT_COLUMNS)), pd.DataFrame(links, columns=list(LINK_COLUMNS))
 
 
 def _placed(lanes: Sequence[_Lane]) -> Iterator[Placed]:

@@ -102,7 +102,7 @@ def run() -> Comparison:
         ways = {
             "store to comparison": lambda: show_comparison(compare(store), None),
             "store to branches": lambda: show_branches(branches_of(store, rows), None),
-            "store to lineage": lambda: lineage.lineage_chart(*tables.lineage_frame(store)).to_dict(),
+            "store to lineage": lambda: show_lineage(store),
             "rows to comparison, focused": lambda: show_comparison(rows, focus),
             "frame to branches, focused": lambda: show_branches(branches, focus),
         }
@@ -124,3 +124,9 @@ def show_comparison(rows: list[Compared], focus: str | None) -> tuple[str, dict[
 def show_branches(frame: pd.DataFrame, focus: str | None) -> dict[str, Any]:
     """The chart beside the comparison."""
     return branch_charts.branch_chart(frame, focus).to_dict()
+
+
+def show_lineage(store: RunStore) -> dict[str, Any]:
+    """All trees in one chart."""
+    runs = [placed for part in tables.lineage_parts(store) for placed in part]
+    return lineage.lineage_chart(*tables.part_frames([runs], 0)).to_dict()

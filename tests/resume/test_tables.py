@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from fashion_core.resume.tables import (
     SORTS,
     branches_frame,
     compared_frame,
-    lineage_frame,
     lineage_parts,
     losses_of,
     part_frames,
@@ -336,7 +336,7 @@ def write_epochs_only(run: Run, losses: list[float], first: int) -> None:
 
 
 def dots_and_links(store: RunStore) -> tuple[pd.DataFrame, pd.DataFrame]:
-    dots, links = lineage_frame(store)
+    dots, links = part_frames([list(chain.from_iterable(lineage_parts(store)))], 0)
     assert list(dots.columns) == list(DOT_COLUMNS)
     assert list(links.columns) == list(LINK_COLUMNS)
     return dots, links
