@@ -4,7 +4,7 @@ import sys
 
 
 def main() -> int:
-    """Run a command. A worker imports only what it needs: someone waits for its first row."""
+    """Run a command. A worker imports only what it needs, because someone is waiting for its first row."""
     if sys.argv[1:2] == ["worker"] and len(sys.argv) == 3:
         from fashion_core.training import worker
 

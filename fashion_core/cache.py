@@ -1,6 +1,6 @@
-"""What was made from something, kept until that changes: what stands still on the disk is read once.
+"""A cache of values made from files: each is kept until its files change, so an unchanged file is read only once.
 
-Each value is kept with a *stamp*, which is equal for as long as the value holds. The stamp of files is their identity:
+Each value is kept with a *stamp*, which stays equal while the value is valid. The stamp of files is their identity:
 another inode when one was replaced, another size or time when it was written over; a folder's changes when a name in it
 comes, goes or is replaced.
 """
@@ -16,9 +16,9 @@ from typing import Final, Generic, TypeVar
 from cachetools import LRUCache
 
 SETTLED_NS: Final = 2_000_000_000
-"""The coarsest clock of a disk still in use, that of FAT; a change of the last seconds may hide another one."""
+"""The coarsest timestamp still in use, that of FAT: two changes within it may look like one."""
 MOST_RUNS: Final = 4096
-"""Of how many runs something is kept: what the small files of one say takes about 10 kB."""
+"""The number of runs to cache; the records of one take about 10 kB."""
 
 Value = TypeVar("Value")
 
@@ -55,7 +55,7 @@ def stamp(*paths: Path | str) -> object:
 
 
 class Cache(Generic[Value]):
-    """Values by key, those used last: threads share it, and the values, which must not be changed.
+    """An LRU cache of values by key. Threads share it and its values, so never modify a value.
 
     Args:
         most: how many are kept, or how much they may measure together.
@@ -69,9 +69,9 @@ class Cache(Generic[Value]):
         self._changing, self._making = threading.Lock(), threading.RLock()
 
     def get(self, key: Hashable, stamp: object, make: Callable[[], Value]) -> Value:
-        """The value that was made at this stamp, else what ``make`` gives; what it raises is raised, and not kept.
+        """Return the value made at this stamp, else call ``make`` and keep its result; its errors are raised, not kept.
 
-        Threads that ask at once wait for the one that makes it.
+        Concurrent threads wait for the one that makes it.
         """
         entry = self._entry(key)
         if entry and entry[0] == stamp:
@@ -92,17 +92,17 @@ class Cache(Generic[Value]):
             return None
 
     def __contains__(self, key: Hashable) -> bool:
-        """Whether there is a value of this key, at any stamp."""
+        """Whether this key has a value, whatever its stamp."""
         with self._changing:
             return key in self._entries
 
     @property
     def size(self) -> float:
-        """What the values measure together."""
+        """The total size of the values."""
         return self._entries.currsize
 
     def forget(self, key: Hashable) -> None:
-        """Make the value of this key again the next time."""
+        """Drop the value of this key."""
         with self._changing:
             self._entries.pop(key, None)
 

@@ -49,7 +49,7 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: Annotated[str, AfterValidator(_check_name)] = _setting(
-        "Name", "", "What lists call the run; empty: made from the settings.", max_length=80
+        "Name", "", "The name shown in lists; if empty, it is made from the settings.", max_length=80
     )
     dataset: Literal["synthetic", "fashion-mnist"] = _setting(
         "Dataset",
@@ -70,12 +70,12 @@ class TrainConfig(BaseModel):
     epochs: int = _setting("Epochs", 2, "How many times to go through the training images.", ge=1, le=10_000)
     batch_size: int = _setting("Batch size", 64, "Images per optimizer step.", ge=1, le=60_000)
     optimizer: Literal["sgd", "adam", "adamw"] = _setting(
-        "Optimizer", "sgd", "The rule that turns gradients into steps."
+        "Optimizer", "sgd", "The algorithm that updates the weights from the gradients."
     )
     learning_rate: float = _setting(
         "Learning rate", 1e-3, "The size of a step; if it is too large, the loss becomes nan.", gt=0
     )
-    momentum: float = _setting("Momentum", 0.0, "How much of the last step SGD keeps; Adam has its own.", ge=0, lt=1)
+    momentum: float = _setting("Momentum", 0.0, "How much of the last step SGD reuses; Adam ignores it.", ge=0, lt=1)
     weight_decay: float = _setting("Weight decay", 0.0, "How strongly weights are pulled to zero.", ge=0, le=1)
     schedule: Literal["constant", "cosine"] = _setting(
         "Schedule", "constant", "The learning rate over time: constant, or down to zero along a cosine."
@@ -84,10 +84,10 @@ class TrainConfig(BaseModel):
         "Augmentation", "none", "Mirror training images at random and shift them by up to two pixels."
     )
     seed: int = _setting(
-        "Seed", 0, "Decides the first weights, the order and dropout: same seed, same run.", ge=0, le=2**31 - 1
+        "Seed", 0, "Sets the initial weights, the order and dropout: same seed, same run.", ge=0, le=2**31 - 1
     )
     device: Annotated[str, AfterValidator(_check_device)] = _setting(
-        "Device", "auto", "auto takes a GPU if there is one; else cpu, cuda, cuda:N or mps."
+        "Device", "auto", "auto (a GPU if there is one), cpu, cuda, cuda:N or mps."
     )
     threads: int = _setting("Threads", 0, "CPU threads; 0: as many as torch chooses on this machine.", ge=0, le=256)
     precision: Literal["fp32", "bf16"] = _setting(
@@ -96,9 +96,9 @@ class TrainConfig(BaseModel):
         "bf16 trains under autocast, convolutions with channels last, and can be faster where the device has "
         "instructions for it; losses are always measured in fp32.",
     )
-    train_images: int = _setting("Training images", 0, "Use only the first so many; 0: all of them.", ge=0, le=60_000)
+    train_images: int = _setting("Training images", 0, "Use only the first N images; 0: all of them.", ge=0, le=60_000)
     keep: Literal["all", "best and last", "last"] = _setting(
-        "Keep checkpoints", "all", "Which epochs' checkpoints stay on disk while the run continues."
+        "Keep checkpoints", "all", "Which checkpoints to keep on disk as training continues."
     )
 
     @property
@@ -156,7 +156,7 @@ class Setting:
 
 
 def settings() -> list[Setting]:
-    """All settings, in the order in which people should meet them."""
+    """All settings, in the order in which forms and help show them."""
     return [
         Setting(
             name=name,
@@ -221,7 +221,7 @@ PRESETS: Mapping[str, Preset] = {
     "seed": Preset("The tutorial's", "MLP, SGD 0.001, batch 64, 2 epochs: the defaults.", {}),
     "demo": Preset(
         "Quick demo",
-        "The tutorial's network with Adam on synthetic garments, 8 epochs: ten seconds and a curve worth showing.",
+        "The tutorial's network with Adam on synthetic garments, 8 epochs: ten seconds, and a good-looking curve.",
         {"dataset": "synthetic", "optimizer": "adam", "epochs": 8},
     ),
     "accurate-mlp": Preset(

@@ -46,7 +46,7 @@ def describe() -> dict[str, Any]:
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether it has instructions for bf16, which Apple's GPUs are assumed to have.
+    """Whether the device has instructions for bf16, which Apple's GPUs are assumed to have.
 
     A CPU with AVX2 alone took up to 12 times as long as in fp32.
     """
@@ -119,7 +119,7 @@ def _onednn_keeps_float32() -> bool:
     """Measure whether oneDNN multiplies in full precision here.
 
     torch passes float32 products to oneDNN only with permission to round them to bfloat16. That costs 16 bits of
-    precision where the CPU has AMX, and is not used where it has not.
+    precision where the CPU has AMX, and is not done on a CPU without AMX.
     """
     matmul = onednn_matmul()
     before = matmul.fp32_precision

@@ -1,4 +1,4 @@
-"""One error tree: each error is one sentence for a person, and says what to do.
+"""The tree of errors: each message is one sentence that tells a person what to do.
 
 - FashionError
   - ConfigError
@@ -27,7 +27,7 @@ _LONGEST_QUOTE = 300  # characters of what a stranger's file says about itself
 
 
 def printable(text: str) -> str:
-    """A stranger's text as one line that can't drive a terminal."""
+    """Untrusted text as one line without control characters."""
     shown = "".join(character if character.isprintable() else "�" for character in text[:_LONGEST_QUOTE])
     return shown if len(text) <= _LONGEST_QUOTE else f"{shown}…"
 
@@ -65,7 +65,7 @@ class DiskError(FashionError):
 
 
 class DamagedFileError(FashionError):
-    """The file ``path`` of the store is not what was written there; ``reason`` has neither its path nor a full stop."""
+    """The file ``path`` of the store is not what was written there; ``reason`` omits the path and the full stop."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path} is damaged: {reason}.")
@@ -73,7 +73,7 @@ class DamagedFileError(FashionError):
 
 
 class RefusedFileError(FashionError):
-    """A file from outside is not what this app reads, or tries what no saved model needs.
+    """A file from outside is not what this app reads, or does something that no saved model needs.
 
     Attributes:
         reason: why, without the beginning of the sentence.
@@ -131,7 +131,7 @@ class DivergedError(FashionError):
     def __init__(self, epoch: int, batch: int, loss: float) -> None:
         super().__init__(
             f"the loss became {loss} at epoch {epoch}, batch {batch}: start again with a smaller learning rate, "
-            "or resume with one from an earlier checkpoint."
+            "or resume from an earlier checkpoint with a smaller one."
         )
         self.epoch, self.batch, self.loss = epoch, batch, loss
 

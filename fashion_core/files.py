@@ -1,4 +1,4 @@
-"""Reads and writes that a crash can't tear: temporary file, fsync, rename, fsync of the folder; and the time."""
+"""Atomic and durable file access (temporary file, fsync, rename, fsync of the folder), and the time."""
 
 import errno
 import hashlib
@@ -19,10 +19,10 @@ TEMPORARY_PREFIX = ".tmp-"
 _PIECE = 1 << 18
 _FRESH_SECONDS = 60.0
 _READ: int = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-"""Following no symbolic link and waiting for no pipe; Windows has neither, and no more of these flags than the last."""
+"""Follow no symbolic link and wait for no pipe. Windows has only the last of these flags and needs no other."""
 
 _ADVICE = {
-    errno.ENOENT: "it or its folder is not there; check whether somebody has moved or deleted it",
+    errno.ENOENT: "it or its folder does not exist; check whether somebody has moved or deleted it",
     errno.ENOSPC: "the disk is full; free some space there and try again",
     errno.EDQUOT: "your disk quota is used up; free some space there and try again",
     errno.EACCES: "this user has no permission there; change its permissions or choose another place",
@@ -32,7 +32,7 @@ _ADVICE = {
     errno.EIO: "the disk failed; check that it is healthy and connected, then try again",
     errno.ENOTDIR: "a part of that path is a file, not a folder; choose another folder",
     errno.EISDIR: "it is a folder; name a file in it",
-    errno.ELOOP: "it is a symbolic link, which may lead anywhere; replace it with what it leads to",
+    errno.ELOOP: "it is a symbolic link, which may point anywhere; replace it with its target",
     errno.EEXIST: "there is a file where a folder is needed; move it away or choose another folder",
 }
 
@@ -65,7 +65,7 @@ Signature = tuple[int, int, int]
 
 
 def signature(path: Path) -> Signature:
-    """Return what changes when a file is replaced. Raises ``DiskError``."""
+    """Return a value that changes when the file is replaced. Raises ``DiskError``."""
     with disk_errors(path):
         stat = path.stat()
     return stat.st_ino, stat.st_mtime_ns, stat.st_size

@@ -62,7 +62,7 @@ class Evaluation:
 
 
 def standard_error(values: Tensor) -> float:
-    """Of the mean of independent values."""
+    """Return the standard error of the mean of independent values."""
     return (values.double().std() / math.sqrt(len(values))).item()
 
 
@@ -84,7 +84,7 @@ def test_loop(batches: Batches, model: nn.Module, loss_fn: nn.Module) -> Evaluat
 
 
 _KEPT = ("betas", "eps")
-"""The options of a group that a file decides; the others come from ``TrainConfig`` and from this machine."""
+"""The param_group options taken from the file; the others come from ``TrainConfig`` and this machine."""
 
 leave_compiler_out()
 _BARE_STEPS: dict[type[Optimizer], Callable[[Optimizer], None]] = {kind: bare_step(kind) for kind in (SGD, Adam, AdamW)}

@@ -91,7 +91,7 @@ def address_run() -> None:
 
 
 def show_table(store: RunStore, every: pd.DataFrame) -> None:
-    """As many rows as a browser takes at once; at first those around the one that the address names."""
+    """Show one page of rows; initially the page with the row that the address names."""
     rows = common.ask_rows(every, "page", next(iter(addressed_rows(every)), 0))
     if tables.forget_changed(store, rows):
         st.rerun()

@@ -1,4 +1,4 @@
-"""What every visit runs: the bar of pages, the login, and then the page that was asked for.
+"""Run on every visit: the page menu, the login, and then the requested page.
 
 This script lies among the pages: beside their folder, a fresh server would run each page by its address, before the
 login.

@@ -39,7 +39,7 @@ def show_start(store: RunStore) -> None:
     )
     here = "fashion-mnist" if fashion_mnist.are_present() else "synthetic"
     given = settings_form.ask_settings(["dataset", "pixels"], {"dataset": here, "pixels": "raw"}, "lesson ")
-    st.caption("The tutorial's author trained on pixels from 0 to 255: choose raw to train as they did.")
+    st.caption("The tutorial's author trained on pixels from 0 to 255: choose raw to do the same.")
     with common.problems_shown():
         settings_form.offer_download(store, lesson.lesson_config(given))
     key = common.press_key("lesson")
@@ -154,7 +154,7 @@ def show_losses(store: RunStore, run: Run, child: Run) -> None:
     st.dataframe(table, hide_index=True)
     st.caption(
         "The tutorial's author measured both losses on the training images. The model has learned from those, so only "
-        "the loss on the test images says how it does on images that it has never seen."
+        "the loss on the test images shows how it does on images that it has never seen."
     )
 
 

@@ -1,4 +1,4 @@
-"""What runs now, and all runs."""
+"""The running runs, and all runs."""
 
 import pandas as pd
 import streamlit as st
@@ -136,7 +136,7 @@ def edit_labels(store: RunStore, run: Run) -> None:
 
 
 def save_labels(store: RunStore, run: Run, labels: Labels, begun: str) -> None:
-    """Save the labels unless somebody else has; once told so, people may save again."""
+    """Save the labels unless somebody else changed them; after that warning, a second save goes through."""
     try:
         login.actions(store).relabel(run, labels, st.session_state[begun])
     except RunStateError:

@@ -1,4 +1,4 @@
-"""Use a model: test images, your own images, the history of its checkpoints, its evaluation, two choose."""
+"""Use a model: test images, your own images, the history of its checkpoints, its evaluation, a second model."""
 
 from collections.abc import Callable
 

@@ -125,7 +125,7 @@ def ask_and_start(store: RunStore, run: Run, epoch: int, saved: list[int]) -> No
             width=200,
         )
         planned = plan.planned_epochs(run, epoch)
-        key, hint = f"additional {run.id} {epoch}", f"{planned} would finish the run as planned."
+        key, hint = f"additional {run.id} {epoch}", f"Use {planned} to finish the run as originally planned."
         additional = st.number_input("Additional epochs", value=planned, step=1, key=key, help=hint, width=200)
     overrides = ask_overrides(run)
     epochs, several = ask_several(run, epoch, saved)

@@ -95,7 +95,7 @@ def show_imported(store: RunStore, run: Run) -> None:
 
 
 def show_live(store: RunStore, run: Run) -> None:
-    """What changes while the run trains; the page runs again when the browser hears that more than numbers changed."""
+    """Show what changes during training; the page reruns when the browser learns that more than numbers changed."""
     run_status.advance(store)
     found = None
     with common.problems_shown():
@@ -140,7 +140,7 @@ def offer_action(store: RunStore, run: Run, state: State) -> None:
 def show_log(run: Run) -> None:
     expander = st.expander("Log", icon=":material/terminal:", on_change="rerun")
     if expander.open:
-        expander.code(run.log_tail(lines=200) or "The worker has printed nothing.", language=None)
+        expander.code(run.log_tail(lines=200) or "The worker has not printed anything.", language=None)
 
 
 main()

@@ -1,5 +1,5 @@
 """Who may do what.
 
-``roles`` decides who asks and what they may do, ``gate`` is the one way through which people change a store, and
-``audit`` notes each of those changes. The pages and the command line change nothing past the gate.
+``roles`` decides who asks and what they may do, every change that people make to a store goes through ``gate``, and
+``audit`` notes each of those changes. Neither the pages nor the command line bypass the gate.
 """

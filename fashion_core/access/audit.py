@@ -24,7 +24,7 @@ DONE: Final = "done"
 
 @dataclass
 class Entry:
-    """One line; what becomes known later is filled in before it is written."""
+    """One line; its late fields are filled in before it is written."""
 
     when: str  # UTC, ISO 8601
     who: str

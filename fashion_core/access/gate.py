@@ -34,7 +34,7 @@ class Actions:
     """What one person may do to a store right now: make one for each action.
 
     Every method raises ``NotAllowedError`` unless they are an operator, ``DiskError`` if the audit can't be written,
-    and whatever the function of a lower room raises that does the work.
+    and whatever the underlying function raises.
     """
 
     store: RunStore
@@ -67,7 +67,7 @@ class Actions:
     def continue_lesson(self, run: Run) -> Run | None:
         """Begin the lesson's last step once it is due, and return its run.
 
-        The page calls this by itself, so somebody who may not do it has not asked for it: they are not refused.
+        The page calls this without a click, so a viewer has not asked for it and is not refused.
         """
         if self.actor.role != "operator" or not lesson.is_due(self.store, run):
             return lesson.resumed_run(self.store, run)
@@ -90,7 +90,7 @@ class Actions:
     def import_file(
         self, path: Path, name: str, given: Mapping[str, str], how: ImportFile = machine.import_file
     ) -> Run:
-        """Import in a process with torch; ``formats.import_file`` as ``how`` does it in this one."""
+        """Import a file in a process with torch; pass ``formats.import_file`` as ``how`` to import in this one."""
         return self._making("import", name, lambda: how(self.store, path, name, given))
 
     def delete(self, run: Run, file: Path | None = None, *, force: bool = False) -> None:
@@ -111,7 +111,7 @@ class Actions:
             now = run.whole_labels
             if now and now != before:
                 raise RunStateError(
-                    f"Somebody else has changed the name, tags or notes; the name is {now.name} now. "
+                    f"Somebody else has changed the name, tags or notes; the name is now {now.name}. "
                     "Save again to replace their changes with yours."
                 )
             if now is None:
@@ -119,7 +119,7 @@ class Actions:
             run.write_labels(labels)
 
     def verify(self, runs: Sequence[Run]) -> Iterator[Verified]:
-        """Verify file by file, and mark what is damaged; the right to do so is checked at the first file."""
+        """Verify file by file, and mark damaged ones; the role is checked when the first file is requested."""
         with self._acting("verify", runs[0] if len(runs) == 1 else None, f"{len(runs)} runs"):
             yield from verify.verify(runs)
 
@@ -162,7 +162,7 @@ class Actions:
         if self.actor.role != "operator":
             entry.outcome = "refused"
             self._note(entry)
-            raise NotAllowedError(f"That was not done. {self.actor.why}")
+            raise NotAllowedError(f"You are not allowed to do that. {self.actor.why}")
         return entry
 
     def _note(self, entry: Entry) -> None:

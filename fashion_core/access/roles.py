@@ -18,7 +18,7 @@ LOOK_ONLY: Final = "You may look, use models and download; only operators may st
 NOT_SHARED: Final = (
     "Read-only: this server can be reached from other machines, or was reached under a name other than localhost, and "
     "has no login. Set up a login, or set FASHION_ACCESS=everyone to let everyone who reaches it do everything; see "
-    '"Sharing it" in the README.'
+    '"Share it" in the README.'
 )
 COUNTED_CLAIMS: Final = ("is_logged_in", "sub", "email", "email_verified", "exp")  # all that with_login reads
 _FORWARDING: Final = (
@@ -29,7 +29,7 @@ _FORWARDING: Final = (
 
 @dataclass(frozen=True)
 class Actor:
-    """Who asks, what they may do, and a sentence that says why it is not more (empty for an operator)."""
+    """Who is asking, their role, and a sentence on why it is not a higher one (empty for an operator)."""
 
     name: str
     role: Role
@@ -65,7 +65,7 @@ class Roles:
     viewers: frozenset[str] = frozenset()
 
     def of(self, email: str) -> Role:
-        """The most that this address may do; it is empty for a login without a verified one."""
+        """Return the highest role of this address; ``email`` is empty for a login without a verified one."""
         listed = {"*", _comparable(email)} if email else {"*"}
         if listed & self.operators:
             return "operator"
@@ -88,7 +88,7 @@ def _without_port(host: str) -> str:
 
 
 def _comparable(email: str) -> str:
-    """Ignore case, but only in ASCII: elsewhere two different letters may share a lower-case one."""
+    """Ignore case, but only in ASCII: beyond it, two different letters may have the same lower case."""
     return email.lower() if email.isascii() else email
 
 
@@ -114,7 +114,7 @@ def without_login(request: Request, environment: Mapping[str, str]) -> Actor:
 
 
 def with_login(claims: Mapping[str, Any], roles: Roles) -> Actor:
-    """Who asks a server that has a login; ``claims`` are those of the id token."""
+    """Return the actor on a server with a login; ``claims`` are those of the id token."""
     if claims.get("is_logged_in") is not True:
         return Actor("not logged in", "stranger", LOGIN_FIRST)
     email, verified = claims.get("email"), claims.get("email_verified", True)
@@ -134,7 +134,7 @@ def with_login(claims: Mapping[str, Any], roles: Roles) -> Actor:
 
 
 def may_look(claims: Mapping[str, Any], roles: Roles | None) -> bool:
-    """Whether somebody who came in with these ``claims`` may still see the store; without ``roles`` everyone may."""
+    """Whether a visitor with these ``claims`` may still see the store; without ``roles`` everyone may."""
     return roles is None or with_login(claims, roles).role != "stranger"
 
 

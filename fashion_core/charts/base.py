@@ -1,4 +1,4 @@
-"""Charts as a spec, which Altair builds and checks in up to 300 ms, and its rows, which are filled in within 10."""
+"""Charts as a spec, which Altair builds and checks in up to 300 ms, and its rows, which are filled in within 10 ms."""
 
 import json
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 @dataclass(frozen=True)
 class ChartSpec:
-    """A spec that was written before, with the rows for its named data sources and, where rows decide it, its height.
+    """A finished spec, the rows for its named data sources and, where it depends on the rows, its height.
 
     A page that gets the same spec again hands the new rows to the drawn chart instead of drawing it anew.
 
@@ -30,7 +30,7 @@ class ChartSpec:
         return {**self.without_rows(), "datasets": {name: _arrow(frame) for name, frame in self.frames.items()}}
 
     def to_live_dict(self, feed: str) -> dict[str, Any]:
-        """As sent; and the drawn chart takes the rows of this ``feed`` that the page's script puts on its body.
+        """Like ``to_dict``, and let the drawn chart read new rows from this ``feed``, which the page puts on its body.
 
         Streamlit would add its rows to those of the feed where it had sent none before; another spec is drawn anew.
         """
@@ -47,7 +47,7 @@ class ChartSpec:
         return {**spec, "params": [*spec.get("params", []), *bound, *taken], "autosize": fit, "usermeta": empty}
 
     def rows(self) -> str:
-        """The rows by their data source, as JSON with six decimals: the names of the columns, and a list a row."""
+        """The rows by their data source, as JSON with six decimals: the names of the columns, and one list per row."""
         return f"{{{','.join(f'{json.dumps(name)}:{_written_rows(frame)}' for name, frame in self.frames.items())}}}"
 
     def without_rows(self) -> dict[str, Any]:
@@ -90,7 +90,7 @@ FITTED: Final = alt.AutoSizeParams(type="fit-x", contains="padding")
 
 
 def themed_axis(**settings: Any) -> alt.Axis:
-    """An axis whose words are read in light and in dark."""
+    """An axis whose text is readable in light and dark themes."""
     return alt.Axis(labelColor=MUTED, titleColor=MUTED, **settings)
 
 
@@ -102,7 +102,7 @@ LOSS_TIP: Final = alt.Tooltip("loss:Q", title="test loss", format=".4f")
 
 
 def tick_count(each: int, least: int, most: int, width: str = "width") -> alt.ExprRef:
-    """A tick for each so many pixels of the width, worked out in the browser."""
+    """One tick per ``each`` pixels of width, computed in the browser."""
     return alt.ExprRef(f"clamp(floor({width} / {each}), {least}, {most})")
 
 
@@ -114,7 +114,7 @@ EPOCHS_TITLE: Final = "epoch (counted from the first run)"
 
 
 def series_color(column: str, domain: list[Any]) -> alt.Color:
-    """The theme's colours in the order of the domain: a scale without a range takes those."""
+    """The theme's colours in the order of the domain: Vega uses them for a scale without a range."""
     return alt.Color(f"{column}:N", scale=alt.Scale(domain=domain), legend=None)
 
 
@@ -135,15 +135,15 @@ def haloed(base: alt.Chart, **style: Any) -> list[alt.Chart]:
 
 
 def pixels(column: str) -> alt.Y:
-    """A height as it is, not on a scale."""
+    """A y position in pixels, without a scale."""
     return alt.Y(f"{column}:Q", scale=None, axis=None)
 
 
 def dated(rows: alt.Chart) -> alt.Chart:
-    """Rows with the time at which they came, `at`, to be one of the fields of a selection.
+    """Add `at`, the time at which the rows arrived, so that a selection can include it.
 
-    A browser tells the page of a selection when it changes, and a change of focus sends new rows: so what was clicked
-    once can be clicked again after another one was chosen, here or elsewhere on the page.
+    The browser reports a selection only when it changes. A change of focus sends new rows, hence a new `at`: so a mark
+    can be clicked again after another one was chosen, here or elsewhere on the page.
     """
     return rows.transform_calculate(at="now()")
 

@@ -1,4 +1,4 @@
-"""Where each resumed run left its parent, as a picture."""
+"""Chart of where each resumed run branched off from its parent."""
 
 from functools import lru_cache
 from typing import Any, Final
@@ -26,7 +26,7 @@ _CROWD: Final = 30  # curves from which on they are drawn thin
 
 
 def branch_chart(frame: pd.DataFrame, focus: str | None) -> base.ChartSpec:
-    """The test loss of each epoch: parents in thin grey, resumed runs from an open ring on in the colour of the answer.
+    """The test loss of each epoch: parents thin and grey, resumed runs in the colour of the answer, from an open ring.
 
     The axis is logarithmic where the losses span more than a factor of three, and says so. A loss of more than
     `BEYOND` times what parents and `loss_last` reach runs along the upper edge. A click on a parent gives its id.
@@ -50,7 +50,7 @@ def branch_chart(frame: pd.DataFrame, focus: str | None) -> base.ChartSpec:
 
 
 def _on_scale(frame: pd.DataFrame) -> pd.DataFrame:
-    """Add `drawn`, the loss that has a place on the axis; what is not finite leaves a gap."""
+    """Add `drawn`, the loss clipped to the axis; a loss that is not finite leaves a gap."""
     finite = frame["loss"].where(np.isfinite(frame["loss"]))
     last_and_parents = ~frame.duplicated("run") | (frame["role"] == "parent")
     return frame.assign(drawn=finite.clip(LEAST, BEYOND * finite[last_and_parents].max()))
@@ -61,7 +61,7 @@ def _is_crowd(curves: pd.DataFrame) -> bool:
 
 
 def _styled(curves: pd.DataFrame) -> pd.DataFrame:
-    """Add `weight` (pixels); the focused run is drawn last, and of many curves each is thin and lets others through."""
+    """Add `weight` (pixels); draw the focused run last, and many curves thin and translucent."""
     parent, focused = curves["role"] == "parent", curves["focused"]
     crowd = _is_crowd(curves)
     weight = focused.map({True: 3.5, False: 1.5 if crowd else 2.5}).mask(parent, 1.5)
@@ -70,7 +70,7 @@ def _styled(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def _names(curves: pd.DataFrame, logarithmic: bool) -> pd.DataFrame:
-    """A row a parent: its first point, and `dy`, the pixels from there to where its name stands clear of others."""
+    """One row per parent: its first point, and `dy`, the pixels from there to where its name overlaps no other."""
     first = curves[curves["role"] == "parent"].drop_duplicates("run").sort_values("drawn", ascending=False)
     first = first.head(_PLOT // _NAME)
     bounds = curves["drawn"].max(), curves["drawn"].min(), first["drawn"]
@@ -80,7 +80,7 @@ def _names(curves: pd.DataFrame, logarithmic: bool) -> pd.DataFrame:
 
 
 def _apart(pixels: list[float]) -> "np.ndarray[Any, np.dtype[np.float64]]":
-    """Move ascending positions until each has a name's height: up, where no curve goes, as long as there is room."""
+    """Spread ascending positions by at least a name's height, upwards (where no curve runs) as far as there is room."""
     for index in reversed(range(len(pixels) - 1)):
         pixels[index] = min(pixels[index], pixels[index + 1] - _NAME)
     top = 0.0
@@ -135,7 +135,7 @@ def _points() -> list[alt.Chart]:
 
 
 def _hits() -> list[alt.Chart]:
-    """What the pointer meets: a broad line a curve, and a point an epoch, of a crowd of curves the last ones only."""
+    """Invisible hover targets: a broad line per curve and a point per epoch; with many curves, the last points only."""
     unseen: dict[str, Any] = {"opacity": 0.001, "cursor": "pointer", "aria": False}
     line = base.dated(base.named("curves")).mark_line(strokeWidth=12, **unseen).encode(alt.Detail("run:N"))
     point = base.dated(base.named("points")).mark_point(filled=True, size=120, **unseen)

@@ -1,7 +1,7 @@
-"""Did resuming help, as a picture: each resumed run beside the loss of its checkpoint.
+"""Chart of whether resuming helped: each resumed run beside the loss of its checkpoint.
 
-Answers differ in colour and in shape: the theme's first colour and an arrow back for lower, its second and an
-arrow on for higher, grey ink and a dot for what chance alone could do.
+Answers differ in colour and in shape: the theme's first colour and an arrow left for lower, its second and an
+arrow right for higher, grey and a dot for a change within noise.
 """
 
 from functools import lru_cache
@@ -25,7 +25,7 @@ AXIS_HEIGHT: Final = 80
 """Pixels of an x axis with a title of one line, and of the page's margin below it."""
 
 BEYOND: Final = 4.0
-"""How many times the highest loss that runs were resumed at another one may be before it is drawn at the edge."""
+"""A loss above this multiple of the highest `loss_last` is drawn at the edge."""
 LEAST: Final = 1e-4
 """The lowest loss with a place of its own on a logarithmic axis."""
 
@@ -44,12 +44,12 @@ _HEADING_WIDTH: Final = "length(datum.group) * 6.9"
 def comparison_chart(frame: pd.DataFrame, focus: str | None) -> base.ChartSpec:
     """One group a checkpoint: its `loss_last`, and an arrow from there to the loss of each run resumed from it.
 
-    The axis is logarithmic: arrows of one length mean one percentage, and losses a hundred times apart stay readable.
+    The axis is logarithmic: equally long arrows mean equal percentages, and losses a factor of 100 apart stay readable.
     A loss of more than `BEYOND` times the highest `loss_last` is drawn at the edge, with a double arrow.
 
     Args:
         frame: as `resume.tables.compared_frame` gives it; groups and rows are drawn in its order.
-        focus: the id of the run to show in full strength while the others fade; None, or one that isn't there: all.
+        focus: the id of the run to show in full strength while the others fade; None or an unknown id: all.
     """
     rows = _on_scale(_laid_out(emphasised(frame, focus)))
     height = comparison_height(frame)
@@ -77,9 +77,9 @@ def _laid_out(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _on_scale(rows: pd.DataFrame) -> pd.DataFrame:
-    """Add what is drawn: `drawn_last`, `drawn_now` and `mark` (its shape) of the arrow, `band` where the noise begins.
+    """Add the arrow's `drawn_last`, `drawn_now` and `mark` (its shape), and `band`, where the noise band begins.
 
-    A band that reaches zero would stretch a logarithmic axis to nothing, so it begins at half of `loss_last` at least.
+    A band that reaches zero has no place on a logarithmic axis, so it begins at half of `loss_last` or higher.
     """
     last = rows["loss_last"].clip(lower=LEAST)
     edge = BEYOND * last.max()
@@ -90,7 +90,7 @@ def _on_scale(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _groups(rows: pd.DataFrame) -> pd.DataFrame:
-    """A row a checkpoint: `group`, `drawn_last`, `text` (its loss), `top` and `bottom` (pixels) of its rows."""
+    """One row per checkpoint: `group`, `drawn_last`, `text` (its loss), `top` and `bottom` (pixels) of its rows."""
     first = rows.drop_duplicates("number").set_index("number")
     bottom = rows.groupby("number")["bottom"].max()
     groups = first[["group", "drawn_last", "top"]].assign(bottom=bottom, text=first["loss_last"].map(loss_text))
@@ -137,7 +137,7 @@ _SHAPES: Final = {
 
 
 def answer_color() -> alt.Color:
-    """The theme's first two colours for lower and higher, ink for what is neither."""
+    """The theme's first two colours for lower and higher, grey for within noise."""
     neither = {"test": "datum.answer !== 'lower' && datum.answer !== 'higher'", "value": {"expr": str(base.MUTED.expr)}}
     return alt.Color("answer:N", scale=alt.Scale(domain=["lower", "higher"]), legend=None, condition=neither)
 
@@ -192,7 +192,7 @@ def clicked() -> alt.Parameter:
 
 
 def _hits() -> alt.Chart:
-    """Over each row from edge to edge, what the pointer meets: a tooltip, a shade, and the row's run at a click."""
+    """Invisible hover and click targets over each full row: tooltip, shade, and the row's run on a click."""
     hover, shade = base.hover_shade(0.12, "run")
     rows = base.dated(base.named("rows")).mark_rect(color=base.MUTED, cursor="pointer")
     rows = rows.encode(base.pixels("top"), alt.Y2("bottom"), opacity=shade, tooltip=_TOOLTIP)

@@ -1,4 +1,4 @@
-"""How good a model is, as pictures: what it mixes up, how each class fares, and whether it is as sure as it may be."""
+"""Charts of how good a model is: what it confuses, how each class scores, and whether its confidence is justified."""
 
 from functools import lru_cache
 from typing import Any, Final
@@ -13,16 +13,16 @@ CELL: Final = "cell"
 """The selection in `confusion_chart`: a click gives `[{"true": 6, "predicted": 0, …}]`, one beside the cells `[]`."""
 
 CONFUSION_KEY: Final = (
-    "rows: the true class · columns: what it was taken for · framed diagonal: right · "
+    "rows: true class · columns: predicted class · framed diagonal: correct · "
     "the stronger the colour, the larger the share of the true class"
 )
 CLASS_KEY: Final = (
-    ":blue[●] precision: of the images taken for it, the share that are · :orange[◆] recall: of its images, the share "
-    "that are found · F1: their harmonic mean"
+    ":blue[●] precision: the share of its predictions that are right · :orange[◆] recall: the share of its images "
+    "that are found · F1: the harmonic mean of both"
 )
 RELIABILITY_KEY: Final = (
-    ":blue[▀] accuracy of the answers that are so sure · :orange[▨] gap to their mean confidence · dashed: as sure as "
-    "it may be · below: how many answers are so sure"
+    ":blue[▀] accuracy of the answers in each bin · :orange[▨] gap to their mean confidence · dashed: perfect "
+    "calibration · below: number of answers in each bin"
 )
 
 _CELL: Final = 34  # pixels
@@ -32,7 +32,7 @@ _WORDS: Final = 72  # pixels of "F1 100.0%" and a gap
 
 
 def confusion_chart(rows: pd.DataFrame, chosen: tuple[int, int] | None = None) -> base.ChartSpec:
-    """A count a cell; mistakes alone have a colour, for the right answers would drown them.
+    """One count per cell; only mistakes are coloured, because the right answers would drown them out.
 
     Args:
         rows: as `evaluation_tables.confusion_frame` gives them.
@@ -67,7 +67,7 @@ def _confusion_spec() -> str:
 
 
 def _cell_hits(cells: alt.Chart) -> alt.Chart:
-    """Over each cell what the pointer meets: a tooltip, a shade, and its pair of classes at a click."""
+    """Invisible hover and click targets over each cell: tooltip, shade, and the pair of classes on a click."""
     hover, shade = base.hover_shade(0.2)
     tips = [
         alt.Tooltip("true_name:N", title="true class"),
@@ -81,7 +81,7 @@ def _cell_hits(cells: alt.Chart) -> alt.Chart:
 
 
 def class_chart(rows: pd.DataFrame) -> base.ChartSpec:
-    """A line a class, the hardest one on top: precision and recall, and F1 in words.
+    """One line per class, the hardest at the top: precision and recall, and F1 in words.
 
     Args:
         rows: as `evaluation_tables.class_frame` gives them, in the order of the lines.
@@ -160,7 +160,7 @@ def _reliability_spec() -> str:
 
 
 _BIN_TIPS: Final = [
-    alt.Tooltip("low:Q", title="sure from", format=".0%"),
+    alt.Tooltip("low:Q", title="confidence from", format=".0%"),
     alt.Tooltip("high:Q", title="to", format=".0%"),
     alt.Tooltip("count:Q", title="answers", format=","),
     alt.Tooltip("confidence:Q", title="mean confidence", format=".1%"),

@@ -38,7 +38,7 @@ _NAMED: Final = 4  # classes of a history, the true one included, that have a se
 
 
 def probabilities_frame(models: Mapping[str, Array], truth: int | None = None) -> pd.DataFrame:
-    """A row a class and model: ``PROBABILITY_COLUMNS``.
+    """One row per class and model: ``PROBABILITY_COLUMNS``.
 
     Args:
         models: what each model is called, and its (10,) float32 probabilities for one image; one or two.
@@ -53,7 +53,7 @@ def probabilities_frame(models: Mapping[str, Array], truth: int | None = None) -
 
 
 def _role(label: int, predicted: int, truth: int | None) -> str:
-    """What a class is to an answer, by a sign and a word."""
+    """Return the label of a class: predicted, true or neither, as a sign and a word."""
     if label == predicted:
         return "◀ predicted" if truth is None else "✓ predicted" if label == truth else "✗ predicted"
     return "◆ true class" if label == truth else ""
@@ -79,7 +79,7 @@ class History:
 
 
 def history_frame(histories: Sequence[History], truth: int | None = None) -> pd.DataFrame:
-    """A row a run, checkpoint and series, stacked from 0 to 1: ``HISTORY_COLUMNS``.
+    """One row per run, checkpoint and series, stacked from 0 to 1: ``HISTORY_COLUMNS``.
 
     A run stands below the one that it was resumed from, and begins with what that checkpoint said, if that is known.
     The true class has a series of its own, and so have those that were on top, the most probable ones first: at most
@@ -107,7 +107,7 @@ def history_frame(histories: Sequence[History], truth: int | None = None) -> pd.
 
 
 def _in_tree_order(histories: Sequence[History]) -> list[History]:
-    """Each run followed by its children, and theirs; runs whose parents are not there begin a tree."""
+    """Each run followed by its children, recursively; a run whose parent is missing starts a tree."""
     there = {history.run for history in histories}
     children: dict[str | None, list[History]] = {}
     for history in histories:
@@ -168,7 +168,7 @@ def _answer(predicted: int, truth: int | None) -> str:
 
 
 def confusion_frame(matrix: Array) -> pd.DataFrame:
-    """A row a cell: ``CONFUSION_COLUMNS``; `share` of the images of the true class, NaN if there are none."""
+    """One row per cell: ``CONFUSION_COLUMNS``; `share` of the images of the true class, NaN if there are none."""
     true, predicted = np.indices(matrix.shape).reshape(2, -1)
     names, support = np.array(CLASS_NAMES), matrix.sum(axis=1, keepdims=True)
     share = matrix / np.where(support > 0, support, np.nan)
@@ -177,7 +177,7 @@ def confusion_frame(matrix: Array) -> pd.DataFrame:
 
 
 def class_frame(scores: Sequence[ClassScore]) -> pd.DataFrame:
-    """A row a class, the lowest F1 first: ``CLASS_COLUMNS``; NaN where a score is not defined."""
+    """One row per class, the lowest F1 first: ``CLASS_COLUMNS``; NaN where a score is not defined."""
     rows = [(CLASS_NAMES[score.index], score.precision, score.recall, score.f1, score.support) for score in scores]
     numbers = dict.fromkeys(("precision", "recall", "f1"), "float64")
     frame = pd.DataFrame(rows, columns=list(CLASS_COLUMNS)).astype(numbers)
@@ -185,7 +185,7 @@ def class_frame(scores: Sequence[ClassScore]) -> pd.DataFrame:
 
 
 def reliability_frame(calibration: Calibration) -> pd.DataFrame:
-    """A row a bin, empty ones too: ``RELIABILITY_COLUMNS``; NaN where there is nothing to average."""
+    """One row per bin, empty ones too: ``RELIABILITY_COLUMNS``; NaN where there is nothing to average."""
     rows = [(bin.low, bin.high, bin.count, bin.confidence, bin.accuracy) for bin in calibration.bins]
     numbers = dict.fromkeys(("confidence", "accuracy"), "float64")
     return pd.DataFrame(rows, columns=list(RELIABILITY_COLUMNS)).astype(numbers)
@@ -194,10 +194,10 @@ def reliability_frame(calibration: Calibration) -> pd.DataFrame:
 def gallery_frame(
     indices: Sequence[int] | Array, pixels: Array, answers: Answers, other: Answers | None = None
 ) -> pd.DataFrame:
-    """A row an image, in this order: ``GALLERY_COLUMNS``.
+    """One row per image, in this order: ``GALLERY_COLUMNS``.
 
     Args:
-        indices: the images to show; a page of them, for each becomes a picture of 500 bytes.
+        indices: the images to show; only one page of them, because each becomes a picture of 500 bytes.
         pixels: (N, 28, 28) uint8, of all images.
         answers: what the model says about all images.
         other: what a second model says about them.
@@ -208,7 +208,7 @@ def gallery_frame(
 
 
 def _cell(index: int, picture: Array, models: Sequence[Answers]) -> tuple[str | bool | None, ...]:
-    """The picture, the words below it, and what a screen reader says of it."""
+    """The picture, the words below it, and its text for a screen reader."""
     truth = int(models[0].labels[index])
     predicted = [int(model.predicted[index]) for model in models]
     first, *others = [(_answer(label, truth), label == truth) for label in predicted]
@@ -219,7 +219,7 @@ def _cell(index: int, picture: Array, models: Sequence[Answers]) -> tuple[str | 
 
 
 def predictions_frame(names: Sequence[str], probabilities: Array, labels: Array | None = None) -> pd.DataFrame:
-    """A row an image to be written as CSV: its name, the predicted class, the true one if known, ten probabilities.
+    """One row per image, for the CSV: its name, the predicted class, the true one if known, ten probabilities.
 
     Args:
         names: what each image is called.
@@ -235,7 +235,7 @@ def predictions_frame(names: Sequence[str], probabilities: Array, labels: Array 
 
 
 def accuracy_sentence(answers: Answers) -> str:
-    """How many are right, and how far that is certain."""
+    """Return the accuracy and its 95 % interval as a sentence."""
     low, high = accuracy_interval(answers)
     spread = f"{100 * low:.1f}–{high:.1%}"
     return f"**{answers.accuracy:.1%}** of {len(answers):,} test images are right (95% interval {spread})."
@@ -246,23 +246,23 @@ def confusion_sentence(answers: Answers) -> str:
     matrix = confusion_matrix(answers)
     mixed = matrix - np.diag(matrix.diagonal())
     if not mixed.any():
-        return "No image is taken for another class."
+        return "No image is misclassified."
     true, predicted = np.unravel_index(mixed.argmax(), mixed.shape)
     count = f"{mixed[true, predicted]:,} of {matrix[true].sum():,}"
-    return f"Most often mixed up: a **{CLASS_NAMES[true]}** taken for a **{CLASS_NAMES[predicted]}** ({count})."
+    return f"Most often mixed up: **{CLASS_NAMES[true]}** predicted as **{CLASS_NAMES[predicted]}** ({count})."
 
 
 def calibration_sentence(calibration: Calibration) -> str:
-    """Whether it is as often right as it is sure."""
+    """Say whether the model's confidence matches its accuracy."""
     error = f"expected calibration error {calibration.expected_calibration_error:.1%}"
     sure, right = f"{calibration.confidence:.1%} sure on average", f"right on {calibration.accuracy:.1%} of the images"
     if calibration.verdict == "neither":
-        return f"**On average as sure as it is right**: {sure}, {right} ({error})."
+        return f"**Neither over- nor underconfident on average**: {sure}, {right} ({error})."
     return f"**{calibration.verdict.capitalize()}**: {sure}, but {right} ({error})."
 
 
 def disagreement_sentence(found: Disagreement, differing: int, first: str, second: str) -> str:
-    """On how many images two models differ, and whether one of them is better.
+    """Say on how many images two models differ, and whether one of them is significantly better.
 
     Args:
         found: from `scores.mcnemar`.
@@ -270,7 +270,7 @@ def disagreement_sentence(found: Disagreement, differing: int, first: str, secon
         first, second: what they are called, as Markdown.
     """
     if not differing:
-        return "They take every image for the same class."
+        return "Both models predict the same class for every image."
     verdict = "**no significant difference**"
     if found.better:
         verdict = f"**{first if found.better == 'first' else second} is significantly better**"
@@ -280,7 +280,7 @@ def disagreement_sentence(found: Disagreement, differing: int, first: str, secon
 
 
 def forgotten_sentence(found: Forgotten, checkpoints: int) -> str:
-    """What a run knew and knows no more."""
+    """Say how many images the run once classified correctly and now misclassifies."""
     lost, never, images = len(found.lost), len(found.never_learned), len(found.times)
     were, are = ("was", "is") if lost == 1 else ("were", "are")
     known = f"**{lost:,}** of {images:,} images {were} right at an earlier checkpoint and {are} wrong at the last"

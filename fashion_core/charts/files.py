@@ -1,6 +1,6 @@
-"""Saved files as pictures: tidy DataFrames in, a chart out.
+"""Charts of saved files: tidy DataFrames in, a chart out.
 
-A spec names all layers of a file, as many as its maker liked: none is kept.
+A spec names every layer of a file, of which a stranger's may have any number: so no spec is cached.
 """
 
 import re
@@ -25,7 +25,7 @@ _TEXT_WIDTH: Final = 64  # pixels right of the longest bar
 
 
 def bar_chart(rows: pd.DataFrame, series: tuple[str, str], title: str) -> base.ChartSpec:
-    """A bar a row from the top down: a filled part, then a hollow one, then the size in words.
+    """One bar per row, from the top down: a filled part, then a hollow one, then the size in words.
 
     Args:
         rows: `layer` (str, the row's name), `first` and `second` (int64, bytes), `text` (str).
@@ -69,7 +69,7 @@ def _parts(rows: pd.DataFrame, series: tuple[str, str], size: int) -> pd.DataFra
 
 
 def weight_change_chart(rows: pd.DataFrame) -> base.ChartSpec:
-    """A row a layer from the top down, a mark a tensor: how far it moved, in percent of its former length.
+    """One row per layer, from the top down, one mark per tensor: how far it moved, in percent of its former norm.
 
     Args:
         rows: `tensor` and `layer` (str), `kind` (str, one of `KINDS`), `change` (float64).
@@ -116,7 +116,7 @@ _SLOT = re.compile(r"optimizer_states?(?:_dict|\.0)\.state\.(\d+)\.(.+)")
 
 @dataclass(frozen=True)
 class _Placed:
-    """A tensor of the file by what it is: its name in the model, and whether the optimizer keeps it for that one."""
+    """A tensor of the file and its role: its name in the model, and whether it is optimizer state for that name."""
 
     name: str
     part: str
@@ -128,7 +128,7 @@ class _Placed:
 
 
 def tensors_frame(found: Inspection) -> pd.DataFrame:
-    """A row a tensor of the file, in its order: ``TENSOR_COLUMNS``.
+    """One row per tensor of the file, in file order: ``TENSOR_COLUMNS``.
 
     ``part`` is "parameters", "buffers", "optimizer" or "other"; ``histogram`` is a list of counts, or None where the
     numbers were not read.
@@ -175,13 +175,13 @@ def _placed(found: Inspection) -> Iterator[_Placed]:
 
 
 def weights_key(found: Inspection) -> str | None:
-    """The key that leads to the weights in a file that holds more than them."""
+    """The key under which a file that holds more than weights keeps them."""
     tree = found.tree if isinstance(found.tree, dict) else {}
     return next((key for key in WEIGHT_KEYS if isinstance(tree.get(key), dict)), None)
 
 
 def layers_frame(found: Inspection) -> pd.DataFrame:
-    """A row a layer, in the model's order: its bytes in the weights (``first``) and in the optimizer's state."""
+    """One row per layer, in the model's order: its bytes in the weights (``first``) and in the optimizer's state."""
     sizes: dict[str, list[int]] = {}
     for placed in _placed(found):
         if placed.part != "other":
@@ -212,16 +212,16 @@ FORMATS: dict[str, Way] = {
     "weights": Way("weights only", False, False, "no: your code builds it", "yes, with weights_only=True"),
     "model": Way("whole model", False, False, "yes, if its class can be imported", "no: it names code to run"),
     "checkpoint": Way("checkpoint", True, True, "no: your code builds it", "yes, with weights_only=True"),
-    "safetensors": Way("safetensors", False, True, "no: your code builds it", "yes: it holds numbers alone"),
+    "safetensors": Way("safetensors", False, True, "no: your code builds it", "yes: it holds only numbers"),
     "pt2": Way("pt2 program", False, False, "yes, without its class", "only from people you trust"),
 }
 """The formats of ``compare_formats``: what stands in the file beside the weights, and who may open it."""
 
 
 def formats_frame(measured: dict[str, Any], optimizer: str | None) -> pd.DataFrame:
-    """A row a format as ``jobs.compare_formats`` measured it.
+    """One row per format, as ``machine.compare_formats`` measured it.
 
-    ``optimizer`` names the one whose state the checkpoint carries, if it carries one.
+    ``optimizer`` is the optimizer whose state the checkpoint carries, if any.
     """
     rows = []
     for row in measured["formats"]:
@@ -245,7 +245,7 @@ def formats_frame(measured: dict[str, Any], optimizer: str | None) -> pd.DataFra
 
 
 def sizes_frame(measured: dict[str, Any], weights: int) -> pd.DataFrame:
-    """A row a format for ``bar_chart``: the ``weights`` bytes that each must hold, and what stands beside."""
+    """One row per format for ``bar_chart``: the bytes of ``weights``, which each must hold, and those of all else."""
     sizes = {FORMATS[row["format"]].label: row["bytes"] for row in measured["formats"]}
     rows = [(label, min(weights, size), max(0, size - weights), bytes_text(size)) for label, size in sizes.items()]
     return pd.DataFrame(rows, columns=list(LAYER_COLUMNS))
@@ -266,7 +266,7 @@ def _memory(optimizer: str | None, times: float) -> str:
     if optimizer is None:
         return "it carries no optimizer"
     if optimizer == "sgd":
-        return "SGD keeps its momentum of each weight" if times > 1.5 else "plain SGD remembers nothing of a weight"
+        return "SGD keeps a momentum for each weight" if times > 1.5 else "plain SGD keeps no state"
     return f"{OPTIMIZERS.get(optimizer, optimizer)} keeps two numbers for each weight"
 
 
@@ -275,13 +275,13 @@ def weight_change_sentence(moved: WeightChange, other: str) -> str:
     ranked = sorted((change, name) for name, change in moved.tensors.items() if change is not None)
     if not any(change for change, _ in ranked):
         return f"**The same weights** as {other}: no tensor moved."
-    overall = "" if moved.overall is None else f"the weights moved by **{moved.overall:.2%}** of their length"
+    overall = "" if moved.overall is None else f"the weights moved by **{moved.overall:.2%}** of their norm"
     (least, slow), (most, fast) = ranked[0], ranked[-1]
     return f"From {other} to this file {overall}. Most: `{fast}` ({most:.2%}), least: `{slow}` ({least:.2%})."
 
 
 def weight_change_frame(moved: Mapping[str, float | None]) -> pd.DataFrame:
-    """A row a tensor that could be compared: ``WEIGHT_CHANGE_COLUMNS``, ``change`` in percent of its former length."""
+    """One row per tensor that could be compared: ``WEIGHT_CHANGE_COLUMNS``, ``change`` in percent of its old norm."""
     rows = [(name, *name.rpartition(".")[::2], change * 100) for name, change in moved.items() if change is not None]
     return pd.DataFrame(rows, columns=list(WEIGHT_CHANGE_COLUMNS))
 

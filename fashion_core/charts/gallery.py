@@ -1,4 +1,4 @@
-"""Images with what a model takes them for, to choose one."""
+"""A grid of images with their predicted classes, from which one is chosen."""
 
 import base64
 import io
@@ -22,7 +22,7 @@ _COLUMNS: Final = "clamp(floor(width / 88), 2, 10)"
 
 
 def gallery_chart(rows: pd.DataFrame, chosen: int | None = None) -> base.ChartSpec:
-    """Images in as many columns as there is room for, under each what it is taken for, and what it is if that is wrong.
+    """Images in as many columns as fit, each above its predicted class and, if that is wrong, its true class.
 
     Args:
         rows: as `evaluation_tables.gallery_frame` gives them.
@@ -85,7 +85,7 @@ def _frames(images: alt.Chart) -> list[alt.Chart]:
 
 
 def thumbnail(pixels: "np.ndarray[Any, np.dtype[np.uint8]]") -> str:
-    """A data URI of a PNG with a pixel a pixel: what draws it enlarges it without smoothing.
+    """A data URI of a PNG at the image's own size; the chart enlarges it without smoothing.
 
     Args:
         pixels: (28, 28) uint8, 0 is black.

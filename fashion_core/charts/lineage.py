@@ -1,4 +1,4 @@
-"""The tree of runs, as a picture."""
+"""Chart of the tree of runs."""
 
 from functools import lru_cache
 from typing import Any, Final
@@ -14,7 +14,7 @@ CHECKPOINT: Final = "checkpoint"
 """The selection: a click on a dot gives `[{"run": id, "epoch": number}]`, one beside the dots `[]`."""
 
 LINEAGE_KEY: Final = (
-    "one lane a run · one dot a checkpoint, hollow once it is deleted · a curve leaves at the checkpoint that was "
+    "one lane per run · one dot per checkpoint, hollow once deleted · a curve starts at the checkpoint that was "
     "resumed · ring: lowest loss"
 )
 """What the marks of `lineage_chart` mean, for the caption above it."""
@@ -27,7 +27,7 @@ _WORST: Final = 10.0  # a loss beyond this has diverged: guessing one of ten cla
 
 
 def lineage_chart(dots: pd.DataFrame, links: pd.DataFrame) -> base.ChartSpec:
-    """One lane a run, one dot a checkpoint in the colour of its loss, curves where runs were resumed.
+    """One lane per run, one dot per checkpoint in the colour of its loss, curves where runs were resumed.
 
     Args:
         dots, links: as `tables.part_frames` gives them.
@@ -58,7 +58,7 @@ def _lane_pixels(dots: pd.DataFrame) -> "pd.Series[float]":
 
 
 def _placed(dots: pd.DataFrame, lanes: "pd.Series[float]") -> pd.DataFrame:
-    """Add `y`, `top`, `bottom` (pixels), `shade` (the loss as it has a colour), `epochs` (in all) and `checkpoint`."""
+    """Add `y`, `top`, `bottom` (pixels), `shade` (the loss on the colour scale), `epochs` (in all) and `checkpoint`."""
     y = dots["lane"].map(lanes)
     shade = dots["loss"].astype("float64").clip(LEAST, _WORST)
     checkpoint, epochs = dots["saved"].map({True: "saved", False: "deleted"}), dots["epoch"].max() + 1
@@ -67,7 +67,7 @@ def _placed(dots: pd.DataFrame, lanes: "pd.Series[float]") -> pd.DataFrame:
 
 
 def _reaching(dots: pd.DataFrame) -> pd.DataFrame:
-    """Add `left` and `right` (epochs): half the way to its neighbours, so that a finger meets a dot."""
+    """Add `left` and `right` (epochs): halfway to its neighbours, so that a dot is easy to tap."""
     epochs = dots.groupby("run")["epoch"]
     back, on = epochs.diff().fillna(1), -epochs.diff(-1).fillna(-1)
     return dots.assign(left=dots["epoch"] - back / 2, right=dots["epoch"] + on / 2)
@@ -81,7 +81,7 @@ def _lifted(last: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
 
 
 def _bends(links: pd.DataFrame, lanes: "pd.Series[float]") -> pd.DataFrame:
-    """Four control points of a curve a link: level where it leaves, upright between, level where it arrives."""
+    """Four control points per link: its curve is horizontal at both ends and vertical between."""
     start, end = links["lane"].map(lanes), links["next_lane"].map(lanes)
     turn = links["epoch"] + (links["next_epoch"] - links["epoch"]) * 0.4
     corners = [(links["epoch"], start), (turn, start), (turn, end), (links["next_epoch"], end)]
@@ -130,7 +130,7 @@ def _dots(epoch: alt.X, room: str) -> list[alt.Chart]:
 
 
 def _shade() -> alt.Fill:
-    """The colour of the loss: the lowest is furthest from the background. Paper where the checkpoint was deleted."""
+    """The colour of the loss: the lowest contrasts most with the background, in whose colour a deleted one is."""
     scale = alt.Scale(type="log", scheme="viridis", reverse=alt.ExprRef(base.DARK))
     legend = alt.Legend(
         title="test loss (cross-entropy, log scale)", orient="top", direction="horizontal", gradientLength=160,
@@ -155,7 +155,7 @@ def _texts(epoch: alt.X, room: str) -> list[alt.Chart]:
 
 
 def _hits(left: alt.X) -> alt.Chart:
-    """Around each dot what the pointer meets: a tooltip, and its checkpoint at a click."""
+    """Invisible hover and click targets around each dot: a tooltip, and the checkpoint on a click."""
     tips = [alt.Tooltip("name:N", title="run"), base.EPOCH_TIP, base.LOSS_TIP, alt.Tooltip("checkpoint:N")]
     dots = base.named("dots").mark_rect(color=base.MUTED, cursor="pointer", opacity=0.001, aria=False)
     dots = dots.encode(left, alt.X2("right"), base.pixels("top"), alt.Y2("bottom"))

@@ -1,4 +1,4 @@
-"""Runs as pictures: tidy DataFrames in, a filled chart out.
+"""Charts of a run: tidy DataFrames in, a filled chart out.
 
 The rows of these charts are made anew every second, for viewers in light and in dark, on a laptop and on a phone. So:
 
@@ -40,9 +40,9 @@ def live_chart(
     Frames may be empty as long as they have their columns. A loss that is not finite leaves a gap.
 
     Args:
-        batches: a row a batch, in order, at most 1,500: `step` (int64, optimizer steps since this run's start, from 1),
+        batches: one row per batch, in order, at most 1,500: `step` (int64, optimizer steps of this run, from 1),
             `loss` and `smoothed` (float64, cross-entropy).
-        epochs: a row a finished epoch, in order: `epoch` (int64), `step` (int64, where it ended), `loss` (float64, on
+        epochs: one row per ended epoch, in order: `epoch` (int64), `step` (int64, where it ended), `loss` (float64, on
             the test images), `train_loss` (float64), `accuracy` (float64, 0 to 1, on the test images), `checkpoint`
             (bool, its file exists).
         total_steps: the step at which the run will be done; the end of the x axis.
@@ -81,19 +81,19 @@ def accuracy_chart(epochs: pd.DataFrame, span: range) -> base.ChartSpec:
 
 
 def _finite(frame: pd.DataFrame) -> pd.DataFrame:
-    """Turn infinities into gaps: one of them would stretch an axis to nothing."""
+    """Turn infinities into gaps: a single one would ruin the axis."""
     return frame.replace([float("inf"), float("-inf")], float("nan"))
 
 
 def _with_labels(epochs: pd.DataFrame, total_steps: int) -> pd.DataFrame:
-    """Add `text`, `share` (of the x axis, for one epoch) and `round` (the roundest step that this number is on)."""
+    """Add `text`, `share` (of the x axis, for one epoch) and `round` (the largest label interval it is on)."""
     share = epochs["step"].max() / max(len(epochs), 1) / total_steps
     roundest = epochs["epoch"].map(lambda epoch: max(step for step in _ROUND if epoch % step == 0))
     return epochs.assign(text="epoch " + epochs["epoch"].astype(str), share=share, round=roundest)
 
 
 def _room(newest: "pd.Series[float]", around: float) -> pd.DataFrame:
-    """What the y axis covers at least: this much around the newest value, or 0 to 1 before there is one."""
+    """The least that the y axis covers: ``around`` on either side of the newest value, or 0 to 1 before the first."""
     if newest.empty:
         return pd.DataFrame({"low": [0.0], "high": [1.0]})
     return pd.DataFrame({"low": (newest - around).clip(lower=0), "high": newest + around})
@@ -202,7 +202,7 @@ def _epoch(column: str, padding: int = 16) -> alt.X:
 
 
 def _x_axis(ticks: int, **settings: Any) -> alt.Axis:
-    """So many ticks at most, fewer where the chart is narrow, and none between two steps or two epochs."""
+    """At most this many ticks, fewer where the chart is narrow, and only at whole steps or epochs."""
     return base.themed_axis(tickCount=base.tick_count(65, 2, ticks), tickMinStep=1, grid=False, **settings)
 
 
@@ -216,7 +216,7 @@ SELECTION: Final = "checkpoint"
 
 
 def chooser_chart(epochs: pd.DataFrame, chosen: int) -> base.ChartSpec:
-    """The test loss after each epoch: a ring where a checkpoint is saved, a filled one with its word at the chosen.
+    """The test loss after each epoch: a ring for each saved checkpoint, filled and labelled for the chosen one.
 
     Args:
         epochs: `epoch` (int64), `loss` and `accuracy` (float64, may be NaN), `checkpoint` (bool, its file exists).

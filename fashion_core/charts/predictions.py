@@ -1,4 +1,4 @@
-"""What models say about one image, as pictures."""
+"""Charts of what models predict for one image."""
 
 from functools import lru_cache
 from typing import Any, Final
@@ -11,7 +11,7 @@ from fashion_core.charts import base
 from fashion_core.config import CLASS_NAMES
 
 HISTORY_KEY: Final = (
-    "the height of a colour: the probability of its class · upright lines: checkpoints · "
+    "height of a colour: the probability of its class · vertical lines: checkpoints · "
     "dashed: the checkpoint that was resumed"
 )
 """What the marks of `history_chart` mean, for the caption above it."""
@@ -24,7 +24,7 @@ _SERIES: Final = 4  # named ones; the next place is that of the other classes
 
 
 def probabilities_chart(rows: pd.DataFrame) -> base.ChartSpec:
-    """A bar a class, in the order of the classes: a class keeps its place from image to image.
+    """One bar per class, in class order, so that a class keeps its place from image to image.
 
     The predicted class has the full colour and a sign with its word, the true class a sign with its word. Of two models
     the first has the upper bar of each class.
@@ -85,7 +85,7 @@ _GUTTER: Final = 40  # pixels of "100%"
 
 
 def history_chart(rows: pd.DataFrame) -> base.ChartSpec:
-    """One image through the checkpoints of runs: a panel a run, its classes stacked to 100% at each epoch.
+    """One image through the checkpoints of runs: one panel per run, its classes stacked to 100% at each epoch.
 
     Args:
         rows: as `evaluation_tables.history_frame` gives them.
@@ -122,7 +122,7 @@ def _placed(rows: pd.DataFrame, tall: int) -> pd.DataFrame:
 
 
 def _labels(parts: pd.DataFrame) -> pd.DataFrame:
-    """A row a panel and series, where it is the most probable: `y`, and `align` that keeps it inside the panel."""
+    """One row per panel and series, where it is most probable: `y`, and the `align` that keeps it in the panel."""
     span = parts.groupby("panel")["epoch"].agg(["min", "max"])
     widest = parts.loc[parts.groupby(["panel", "place"])["probability"].idxmax()]
     widest = widest[widest["bottom"] - widest["top"] >= _LABEL].merge(span, left_on="panel", right_index=True)
@@ -134,7 +134,7 @@ def _labels(parts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _key(rows: pd.DataFrame) -> pd.DataFrame:
-    """A row a series, from the bottom of the stack up."""
+    """One row per series, from the bottom of the stack up."""
     series = rows.drop_duplicates("place").sort_values("place")[["place", "series", "truth"]]
     words = series["truth"].map({True: ", true class", False: ""})
     return series.assign(number=range(len(series)), text=series["series"] + words)
@@ -181,7 +181,7 @@ _PART_TIPS: Final = [
 
 
 def _areas(epoch: alt.X) -> list[alt.Chart]:
-    """What is between the checkpoints, and a bar at each: of a run with one checkpoint, the bar alone."""
+    """The areas between checkpoints and a bar at each one; for a run with a single checkpoint, only the bar."""
     parts = base.named("parts").encode(epoch, base.pixels("top"), alt.Y2("bottom"), _color())
     between = f"({_PLOT} / datum.epochs)"
     thin, broad = f"datum.single ? 12 : clamp({between} * 0.2, 0.5, 3)", f"clamp({between}, 2, 40)"

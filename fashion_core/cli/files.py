@@ -52,7 +52,7 @@ def _what_to_import(options: argparse.Namespace) -> tuple[Path, str, dict[str, s
 
 
 def import_file_for_server(options: argparse.Namespace) -> None:
-    """Import past the gate: the server that starts this has been through it."""
+    """Import without the gate: the server that starts this process has already passed it."""
     from fashion_core.formats import import_file
 
     print_json(run_record(import_file.import_file(RunStore(), *_what_to_import(options))))

@@ -75,7 +75,7 @@ def _add_file_commands(commands: Any) -> None:
     for_server.add_argument("--json", action="store_true")
     for parser in (import_file, for_server):
         parser.add_argument("file", type=Path)
-        parser.add_argument("--file-name", help="what to call it (default: its own name)")
+        parser.add_argument("--file-name", help="the run's name (default: the file's name)")
         _add_flags(parser, {"dataset", "pixels"}, default=True)
     export = _add(commands, "export", files.export, "write a checkpoint to a file in another format", "run")
     export.add_argument("epoch", type=int)
@@ -90,7 +90,7 @@ def _add_file_commands(commands: Any) -> None:
 def _add_model_commands(commands: Any) -> None:
     predict = _add(commands, "predict", models.predict_images, "classify your own images with a saved model")
     predict.add_argument("file", type=Path, help="any saved file: weights, whole model, checkpoint, safetensors or pt2")
-    kinds = "PNG, JPEG, WebP, GIF, BMP or TIFF; if one of them can't be read, none is classified"
+    kinds = "PNG, JPEG, WebP, GIF, BMP or TIFF; if any can't be read, none is classified"
     predict.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help=kinds)
     _add_flags(predict, {"pixels", "device"})
     evaluate = _add(commands, "evaluate", models.evaluate_file, "measure a saved model on all test images")

@@ -65,7 +65,7 @@ def evaluate_file(options: argparse.Namespace) -> None:
 
 
 def serve_predictions(options: argparse.Namespace) -> None:
-    """Answer the server that started this, until it goes."""
+    """Answer the server that started this process, until the server exits."""
     from fashion_core.inference import worker
 
     worker.serve()

@@ -20,7 +20,7 @@ from fashion_core.loops import test_loop
 
 
 def predict_images(options: argparse.Namespace) -> None:
-    """Print a record for each image, in the order given. Raises ``ImageError`` if one can't be read, before any."""
+    """Print a record for each image, in the order given. Raises ``ImageError`` before any if one can't be read."""
     images = []
     for path in options.images:
         try:

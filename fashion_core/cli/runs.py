@@ -55,7 +55,7 @@ def resume_run(options: argparse.Namespace) -> None:
 
 
 def _print_cautions(runs: Sequence[Run]) -> None:
-    """On standard error, so that JSON stays alone on standard output."""
+    """Print to standard error, so that standard output holds only JSON."""
     pairs = ((run.record.config.precision, run.record.environment.device) for run in runs)
     for caution in machine.precision_cautions(pairs):
         print(caution, file=sys.stderr)
@@ -129,7 +129,7 @@ def _follow(actions: Actions, run: Run, say: Callable[[str], object]) -> None:
 
 
 def _has_ended(store: RunStore, run: Run, bar: "tqdm[Never]") -> bool:
-    """Move the bar to where the run is, and the queue if the run waits in it."""
+    """Update the bar, advance the queue if the run waits in it, and return whether the run has ended."""
     status, record = run.status, run.record
     state = run.state(status)
     if state == "queued":
@@ -196,7 +196,7 @@ def _result(epoch: dict[str, Any]) -> str:
 
 
 def show_audit(options: argparse.Namespace) -> None:
-    """The lines of a deleted run stay, so an id in the audit may be that of no run."""
+    """The lines of a deleted run stay, so an id in the audit need not belong to a run."""
     found = [line for line in audit.read(RunStore().root) if (line.run or "").startswith(options.run or "")]
     if options.run and not found:
         raise RunNotFoundError(f"The audit has no line about a run whose id begins with {options.run!r}.")

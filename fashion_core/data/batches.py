@@ -54,7 +54,7 @@ def scale(pixels: Tensor, scaling: str) -> Tensor:
 
 
 def seed_of_epoch(seed: int, epoch: int) -> int:
-    """Return one seed for each epoch of each run: no two share a stream, and a resumed epoch gets its own again."""
+    """Return one seed for each epoch of each run: no two share one, and a repeated epoch gets its own again."""
     return int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0] >> 1)
 
 
@@ -63,7 +63,7 @@ def epoch_batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield one epoch's batches from ``first_batch`` on: inputs (B, 1, 28, 28) float32 and labels (B,) int64.
 
-    Order and augmentation follow from ``epoch_seed`` alone, so a part of an epoch is the same part each time.
+    Order and augmentation depend only on ``epoch_seed``, so the rest of an interrupted epoch is always the same.
     """
     generator = torch.Generator().manual_seed(epoch_seed)
     order = torch.randperm(len(images), generator=generator).to(images.pixels.device)

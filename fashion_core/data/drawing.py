@@ -35,15 +35,15 @@ class Sheet:
         self.across = np.abs(self.u)
 
     def pick(self, low: float, high: float) -> Field:
-        """One number an image, uniform from low to high."""
+        """One number per image, uniform from low to high."""
         return self.rng.random((self.count, 1, 1)) * (high - low) + low
 
     def chance(self, probability: float) -> Field:
-        """1 for that share of the images, 0 for the others."""
+        """1 for this share of the images, 0 for the others."""
         return (self.pick(0, 1) < probability).astype(np.float64)
 
     def cloud(self, cells: int) -> Field:
-        """Soft blotches from 0 to 1, so many to a side."""
+        """Soft blotches from 0 to 1, this many along each side."""
         grid = self.rng.random((self.count, cells + 1, cells + 1))
         position = np.arange(SIDE) * (cells / SIDE)
         cell = np.floor(position).astype(np.intp)
@@ -52,22 +52,22 @@ class Sheet:
 
 
 def blend(under: Field, over: Field, share: Field) -> Field:
-    """One shade over another, as opaque as its share."""
+    """Blend one shade over another with this opacity."""
     return under + (over - under) * share
 
 
 def within(*distances: Field) -> Field:
-    """The distance into what several shapes have in common."""
+    """The distance into the intersection of several shapes."""
     return reduce(np.minimum, distances)
 
 
 def inside(*distances: Field) -> Field:
-    """How much of a pixel lies within all of these edges."""
+    """The share of each pixel that lies within all of these edges."""
     return np.clip(within(*distances) + 0.5, 0, 1)
 
 
 def line(distance: Field, width: float) -> Field:
-    """How much of a pixel is on the line where the distance is 0, so wide to each side."""
+    """The share of each pixel covered by a line along distance 0, of this width to each side."""
     return inside(width - np.abs(distance))
 
 
@@ -106,7 +106,7 @@ def box(u: Field, v: Field, half_width: Number, half_height: Number, corner: Num
 
 
 def fabric(sheet: Sheet, patterned: float = 0.42) -> Field:
-    """Plain cloth with soft folds; that share of it striped, checked, printed or fading."""
+    """Plain cloth with soft folds; the share ``patterned`` is striped, checked, printed or fading."""
     tone, contrast, period = sheet.pick(0.4, 1.1), sheet.pick(0.08, 0.3), sheet.pick(2.6, 6)
     stripes, pinstripes = wave(sheet.v / period), wave(sheet.u / period)
     blotches = np.clip((sheet.cloud(14) - 0.5) * 4, -1, 1)

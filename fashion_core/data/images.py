@@ -13,7 +13,7 @@ from fashion_core.errors import DiskError
 
 Half = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # pixels (N, 28, 28) and labels (N,): for training or testing
 _SYNTHETIC_SHA256 = "9a2570493187c6c592c08a1e689135f432a5a67b11470681bdf25f5c1a7e7152"
-"""Of all drawn images and labels, which a cached file must have."""
+"""SHA-256 of all drawn images and labels, which a cached file must match."""
 
 
 def read(dataset: str) -> tuple[Half, Half]:

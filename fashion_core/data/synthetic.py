@@ -49,7 +49,7 @@ def torso(sheet: Sheet, hem: Field, width: Field, waist: Range, skirt: Range, ne
 
 
 def arms(sheet: Sheet, hem: Field, width: Field, reach: Field) -> Field:
-    """The distance into the sleeves, which reach down that share of the body."""
+    """The distance into the sleeves, which reach down this share of the body."""
     length = reach * (hem - TOP) - 2
     hand = (width + sheet.pick(0.5, 3) + 2 * (1 - reach), TOP + 3 + length)
     from_elbow = (sheet.v - TOP - 3) / length * 2 - 1
@@ -84,7 +84,7 @@ def pullover(sheet: Sheet) -> Field:
 
 
 def coat(sheet: Sheet) -> Field:
-    """Wide and long, open in front, with lapels, pockets or a belt."""
+    """A coat: wide and long, open in front, with lapels, pockets or a belt."""
     hem, width = sheet.pick(10, 13.5), sheet.pick(6.4, 8.7)
     body = torso(sheet, hem, width, waist=(-1.6, 0), skirt=(-1, 1), neck=(0.3, 3))
     arm = arms(sheet, hem, width, sheet.pick(0.74, 0.95))
@@ -97,7 +97,7 @@ def coat(sheet: Sheet) -> Field:
 
 
 def shirt(sheet: Sheet) -> Field:
-    """Narrow, with a collar and mostly buttons; sleeves long or short."""
+    """Narrow, with a collar and usually buttons; sleeves long or short."""
     hem, width = sheet.pick(9, 13), sheet.pick(5.8, 7.6)
     body = torso(sheet, hem, width, waist=(-1.3, 0), skirt=(-0.8, 0.8), neck=(0.3, 3))
     arm = arms(sheet, hem, width, blend(sheet.pick(0.24, 0.5), sheet.pick(0.74, 0.95), sheet.chance(0.65)))
@@ -135,7 +135,7 @@ def underside(sheet: Sheet, heel: Field) -> Field:
 
 
 def shoe(sheet: Sheet, under: Field, sole: Field, heel: Field, upper: Field, cloth: Field) -> Field:
-    """An upper, in its cloth, on a sole so thick and a heel so high."""
+    """An upper of this cloth on a sole of this thickness and a heel of this height."""
     seam, ends, half = sheet.v - under + sole, within(sheet.u + 12.5, 12 - sheet.u), sheet.pick(0.6, 1.5)
     block = inside(sheet.v - under + 0.5, FLOOR - sheet.v, half - np.abs(sheet.u - 12 + half)) * (heel > 0.8)
     tread = np.maximum(inside(seam, under - sheet.v, ends + 0.3), block)
@@ -144,7 +144,7 @@ def shoe(sheet: Sheet, under: Field, sole: Field, heel: Field, upper: Field, clo
 
 
 def sneaker(sheet: Sheet) -> Field:
-    """Flat and mostly low, with laces, stripes or a toe cap."""
+    """Flat and usually low, with laces, stripes or a toe cap."""
     heel, sole, throat = sheet.pick(0, 0.6), sheet.pick(1.2, 2.6), sheet.pick(0, 3)
     ankle = sheet.pick(-5.5, -1.5) - sheet.pick(0, 5) * sheet.chance(0.4)
     instep = curve(sheet.u, (-13, 5.5), (-11, 2.6), (-6, 1.5), (throat, ankle + 0.6))
@@ -207,7 +207,7 @@ DRAWINGS: tuple[tuple[Callable[[Sheet], Field], float], ...] = (
 
 
 def develop(sheet: Sheet, picture: Field) -> Images:
-    """Grain on what is not black, and 256 shades of grey."""
+    """Add grain to all but black, and quantize to 256 shades of grey."""
     grain = 1 + (sheet.rng.random(picture.shape) - 0.5) * sheet.pick(0.02, 0.16)
     return np.floor(np.clip(picture * grain, 0, 1) * 255 + 0.5).astype(np.uint8)
 

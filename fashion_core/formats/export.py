@@ -57,7 +57,7 @@ def _write_as(format: ExportFormat, loaded: LoadedModel, out: Path) -> files.Dig
 
 
 def as_safetensors(loaded: LoadedModel) -> bytes:
-    """Weights with a checksum of their own, which the format lacks: written once without it, then with it."""
+    """Weights with a checksum of this app's, as the format has none: written once without it, then with it."""
     tensors = {name: tensor.contiguous() for name, tensor in loaded.model.state_dict().items()}
     info = {"model": loaded.model_name, "epoch": loaded.epoch, "loss": loaded.loss}
     metadata = {"format": "pt", **{f"{OURS}{key}": str(value) for key, value in info.items() if value is not None}}
@@ -106,7 +106,7 @@ def _images(run: Run) -> tuple[Tensor, str]:
         _, test = batches.load(config.dataset)
     except DataError:
         noise = torch.randint(0, 256, (_IMAGES, SIDE, SIDE), generator=torch.Generator().manual_seed(0))
-        return batches.scale(noise.to(torch.uint8), config.pixels), "random pixels, for the dataset is not here"
+        return batches.scale(noise.to(torch.uint8), config.pixels), "random pixels, because the dataset is missing"
     return batches.scale(test.pixels[:_IMAGES], config.pixels), "test images"
 
 

@@ -64,7 +64,7 @@ def _settings(loaded: LoadedModel) -> tuple[dict[str, Any], list[str]]:
         return {**own, "model": loaded.model_name, "epochs": max(epochs, parse_config(own).epochs)}, []
     settings, notes = _optimizer_settings(loaded)
     if loaded.epoch is None:
-        notes.append("The file names no epoch that can be counted; it counts as epoch 0.")
+        notes.append("The file gives no usable epoch number, so it counts as epoch 0.")
     return {"model": loaded.model_name, "epochs": epochs, **settings}, notes
 
 
@@ -78,13 +78,13 @@ def _optimizer_settings(loaded: LoadedModel) -> tuple[dict[str, Any], list[str]]
     settings: dict[str, Any] = {"optimizer": name, "weight_decay": decay}
     notes = []
     if name == "adam" and decay and "decoupled_weight_decay" not in group:
-        notes.append("It was saved by Adam or AdamW, the file does not say which: it counts as Adam.")
+        notes.append("Its optimizer is Adam or AdamW, and the file does not say which: it counts as Adam.")
     if name == "sgd":
         settings["momentum"] = group.get("momentum") or 0.0
     rate = group.get("initial_lr") or group.get("lr")
     if isinstance(rate, int | float) and rate > 0:
         return {**settings, "learning_rate": float(rate)}, notes
-    return settings, [*notes, "Its learning rate is not known; 0.001 is used in its place."]
+    return settings, [*notes, "Its learning rate is unknown, so 0.001 is used."]
 
 
 def _known_optimizer(loaded: LoadedModel) -> dict[str, Any] | None:

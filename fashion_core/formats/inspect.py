@@ -54,7 +54,7 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What ``inspect`` found; everything in it can be written as JSON, and no text in it drives a terminal."""
+    """What ``inspect`` found; everything in it can be written as JSON, and its text is safe to print to a terminal."""
 
     bytes: int
     container: Container
@@ -158,14 +158,14 @@ def _optimizer(content: Any) -> Optimizer | None:
 
 
 def _missing(content: Any, weights: Weights | None, epoch: int | None) -> tuple[str, ...]:
-    """What ``training`` needs to go on with the same bits."""
+    """What the file lacks for an exact resume."""
     own = validate.own_part(content)
     needed = {
         "the weights of a model": weights,
         "the epoch": epoch is not None,
         "the optimizer's state": optimizer_state(content),
         "the settings, with the seed that decides order and randomness": own,
-        "what it was computed with (device, processor, threads, torch)": own,
+        "the environment it was trained in (device, processor, threads, torch)": own,
     }
     return tuple(what for what, is_there in needed.items() if not is_there)
 

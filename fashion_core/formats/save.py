@@ -1,4 +1,4 @@
-"""The tutorial's three ways to save: weights only, the whole model, and a checkpoint from which training can go on."""
+"""The tutorial's three ways to save: weights only, the whole model, and a checkpoint to continue training from."""
 
 import pickle
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def snapshot(tree: Any) -> Any:
-    """Copy a tree of dicts, lists and tuples, so that training can go on: each tensor contiguous and on the CPU.
+    """Copy a tree of dicts, lists and tuples, so that training can continue: each tensor contiguous and on the CPU.
 
     So it loads on any machine, and is the same file wherever and in whichever layout it was trained.
     """

@@ -47,7 +47,7 @@ def _check_same_model(first: StateDict, second: StateDict) -> None:
     if differing:
         more = f", nor are {len(differing) - 1} more" if len(differing) > 1 else ""
         raise ComparisonError(
-            f"These two hold different models: {printable(differing[0])} is not the same in both{more}."
+            f"The two files hold different models: {printable(differing[0])} differs between them{more}."
         )
 
 

@@ -32,7 +32,7 @@ class Message:
 
 
 def send(stream: IO[bytes], message: Message) -> None:
-    """Write one message. Raises ``OSError`` if the reader has gone."""
+    """Write one message. Raises ``OSError`` if the reader has exited."""
     packed = io.BytesIO()
     np.savez(packed, allow_pickle=False, **{_VALUES: np.array(json.dumps(message.values))}, **message.arrays)
     stream.write(_LENGTH.pack(packed.tell()))
@@ -57,7 +57,7 @@ def receive(stream: IO[bytes]) -> Message | None:
 ANSWER_SECONDS = 600.0  # a ResNet needs a minute for 10,000 images on a slow CPU
 PREPARE_SECONDS = 60.0  # no other question is answered meanwhile; includes starting the process on a busy machine
 _GONE = "The process that computes predictions ended before it answered: try again; the server's terminal says why."
-_LATE = "There was no answer within {:.0f} s, so the process that computes predictions was ended: try again."
+_LATE = "There was no answer within {:.0f} s, so the process that computes predictions was stopped: try again."
 
 
 class Predictor:
@@ -77,7 +77,7 @@ class Predictor:
         return arrays["pixels"], arrays["labels"]
 
     def prepare(self, file: bytes) -> Prepared:
-        """Make an image file like the training set, in the other process: a hostile file can't hurt this one."""
+        """Make an image look like the training set, in the other process, where a hostile file can't harm this one."""
         question = Message({"ask": "prepare"}, {"bytes": np.frombuffer(file, np.uint8)})
         found = self._ask(question, min(PREPARE_SECONDS, self._answer_seconds))
         named = enumerate(found.values["steps"])

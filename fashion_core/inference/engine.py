@@ -27,7 +27,7 @@ def probabilities(model: nn.Module, pixels: Tensor, scaling: str, device: torch.
     batches = torch.split(pixels.to(device), data.EVALUATION_BATCH)
     found = torch.cat([model(data.scale(batch, scaling)).softmax(1) for batch in batches]).float().cpu()
     if not found.isfinite().all():
-        raise DivergedModelError("The model answers with numbers that are not finite: choose an earlier checkpoint.")
+        raise DivergedModelError("The model's output is not finite: choose an earlier checkpoint.")
     return found
 
 
@@ -51,7 +51,7 @@ def test_images(dataset: str) -> data.Images:
 
 
 def known_config(path: Path, loaded: LoadedModel) -> TrainConfig | None:
-    """Return the settings that a file's model was trained with, from the file itself, else from the run it lies in.
+    """Return the settings that a file's model was trained with, from the file, else from the run it belongs to.
 
     None in a folder that is no run, or a damaged one.
     """

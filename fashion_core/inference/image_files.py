@@ -90,7 +90,7 @@ def _problems_of_pillow() -> Iterator[None]:
     try:
         yield
     except UnidentifiedImageError as error:
-        raise ImageError(f"The file is no image, or a damaged one: choose a {NAMES} file.") from error
+        raise ImageError(f"The file is not an image, or is damaged: choose a {NAMES} file.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(MOST_PIXELS) from error
     except _BROKEN as error:
@@ -117,7 +117,7 @@ def _check_size(image: Image.Image, data: bytes) -> None:
 
 
 def _count_scans(data: bytes) -> int:
-    """Of a JPEG, up to the end of its picture: what a phone writes after that, a film say, is not decoded."""
+    """Count the scans of a JPEG up to its end: what a phone appends, such as a video, is not decoded."""
     scans, found = 0, _MARKER.search(data, 2)
     while found and found[0] != _END:
         scans += found[0] == _SCAN
@@ -154,7 +154,7 @@ def _decode(image: Image.Image) -> tuple[Image.Image, bool]:
 
 
 def _pixels(image: Image.Image) -> int:
-    """How many the decoder will make room for: a TIFF's tile may be larger than its image."""
+    """The number of pixels that the decoder will allocate: a TIFF's tile may be larger than its image."""
     width, height = image.size
     if isinstance(image, TiffImageFile):
         width = max(width, int(image.tag_v2.get(_TILE_WIDTH, 0)))
@@ -173,7 +173,7 @@ def _small(image: Image.Image) -> Image.Image:
 
 
 def _to_plain_mode(image: Image.Image) -> Image.Image:
-    """Numbers as they are; any way to store colours made one of L, RGB, RGBA."""
+    """Leave raw numbers unchanged; convert any colour mode to L, RGB or RGBA."""
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         return image
     if image.has_transparency_data:
@@ -182,7 +182,7 @@ def _to_plain_mode(image: Image.Image) -> Image.Image:
 
 
 def _from_numbers(values: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> Image.Image:
-    """Grey from numbers without a fixed white: 1, 255 or 65,535, the least that none is above, or else the largest."""
+    """Grey from values without a fixed white: use the least of 1, 255 and 65,535 that none exceeds, or the maximum."""
     if not np.isfinite(values).all():
         raise ImageError("The image has values that are not numbers: save it as PNG or JPEG.")
     top = values.max()

@@ -1,7 +1,7 @@
 """Anyone's image made like the training set, step by step: one garment, bright on black, 28 × 28.
 
 The recipe is Fashion-MNIST's own (Xiao, Rasul, Vollgraf, arXiv:1708.07747, section 2): trim the border by its colour,
-longest edge to 28, centred, negated, grey. What was made so already passes unchanged.
+longest edge to 28, centred, negated, grey. An image already in that form passes unchanged.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from fashion_core.inference.segmentation import Grey
 SHOWN_SIDE = 256
 THINNEST = 32  # how many times as long as wide a step is shown at most
 VISIBLE = 8  # levels between darkest and brightest that a picture needs to show anything
-_NOTHING_SEEN = "There is no garment to be seen, for nothing stands out from the border: choose another image."
+_NOTHING_SEEN = "No garment was found, because nothing stands out from the border: choose another image."
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _over(colour: str, image: Image.Image) -> Image.Image:
 
 
 def _as_grey(image: Image.Image, strip: _Strip) -> Grey:
-    """Luma (ITU-R BT.601); what is transparent is black, or white where black leaves nothing to be seen."""
+    """Luma (ITU-R BT.601); transparent pixels become black, or white where black would hide everything."""
     if image.mode == "L":
         return np.array(image)
     if image.mode == "RGBA" and image.getchannel("A").getextrema() != (255, 255):
@@ -93,15 +93,15 @@ def _as_grey(image: Image.Image, strip: _Strip) -> Grey:
 def _without_transparency(image: Image.Image, strip: _Strip) -> Image.Image:
     on_black = _over("black", image)
     if _shows_something(np.asarray(on_black.convert("L"))):
-        strip.show("on black", "what is transparent became black", on_black)
+        strip.show("on black", "transparent pixels became black", on_black)
         return on_black
     on_white = _over("white", image)
-    strip.show("on white", "what is transparent became white, for on black the garment would not be seen", on_white)
+    strip.show("on white", "transparent pixels became white, because the garment would be invisible on black", on_white)
     return on_white
 
 
 def _as_it_was(grey: Grey, strip: _Strip) -> Grey:
-    """Before somebody enlarged or framed it."""
+    """Undo an enlargement, or cut off a frame."""
     small = segmentation.take_back_enlargement(grey)
     if small is not None:
         note = f"the picture has no more detail: it had been enlarged {len(grey) / SIDE:.3g} times"
@@ -129,7 +129,7 @@ def _with_black_border(grey: Grey, strip: _Strip) -> Grey:
     black = segmentation.without_light(grey)
     if not np.array_equal(black, grey):
         level = segmentation.border_level(grey)
-        strip.show("black border", f"its light ({level:.0f} of 255) and its noise were taken away", black)
+        strip.show("black border", f"its brightness ({level:.0f} of 255) and its noise were removed", black)
     return black
 
 
@@ -141,7 +141,7 @@ def _cut_out(grey: Grey, strip: _Strip) -> Grey:
     height, width = garment.shape
     if segmentation.is_at_its_own_size(box, grey.shape):
         pixels = grey[segmentation.central_window(grey.shape)]
-        strip.show("28 × 28", "the garment fits into the middle 28 × 28 pixels: no pixel of them was changed", pixels)
+        strip.show("28 × 28", "the garment fits into the middle 28 × 28 pixels: no pixel was changed", pixels)
         return pixels
     strip.show("cropped", f"the garment takes {width} × {height} of {grey.shape[1]} × {grey.shape[0]} pixels", garment)
     pixels = segmentation.centred(garment)

@@ -25,7 +25,7 @@ class Answers:
         if not count or self.labels.shape != (count,) or self.probabilities.shape != (count, CLASSES):
             raise DataError("These are not ten probabilities and a label for each image: classify the images again.")
         if not np.isfinite(self.probabilities).all():
-            raise DataError("The model answers with numbers that are not finite: choose an earlier checkpoint.")
+            raise DataError("The model's output is not finite: choose an earlier checkpoint.")
         if self.labels.min() < 0 or self.labels.max() >= CLASSES:
             raise DataError(f"A label is not one of 0 to {CLASSES - 1}: fetch the data again.")
 
@@ -218,7 +218,7 @@ def forgotten(correct: Array) -> Forgotten:
     Toneva et al., "An empirical study of example forgetting during deep neural network learning", ICLR 2019.
     """
     if correct.ndim != 2 or not len(correct):
-        raise DataError("Forgetting shows from checkpoint to checkpoint: choose a run that has one.")
+        raise DataError("Forgetting is measured between checkpoints: choose a run that has one.")
     held = correct.sum(axis=0)
     lost = np.flatnonzero((held > 0) & ~correct[-1])
     times = (correct[:-1] & ~correct[1:]).sum(axis=0)

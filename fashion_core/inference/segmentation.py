@@ -1,4 +1,4 @@
-"""Where the garment is in a grey picture, and what was done to the picture before it came here.
+"""Find the garment in a grey picture, and detect how the picture was edited before: framed, enlarged or inverted.
 
 Pictures are (H, W) uint8, 0 is black.
 """
@@ -53,7 +53,7 @@ def _box(mask: Mask) -> Box | None:
 
 
 def find_picture_in_frame(grey: Grey) -> Box | None:
-    """What the border surrounds if that is a picture with a border of its own, which then is the one that counts.
+    """The box of a framed picture, or None; the picture must have its own border, which then replaces the frame.
 
     A picture is a rectangle whose corners are alike; of 10,000 garments 26 are rectangles, and three of them such.
     """
@@ -69,7 +69,7 @@ def find_picture_in_frame(grey: Grey) -> Box | None:
 
 
 def take_back_enlargement(grey: Grey) -> Grey | None:
-    """The 28 × 28 pixels of which the picture is an enlargement, or None if it is none.
+    """The 28 × 28 original of an enlarged picture, or None if it was not enlarged.
 
     Enlarging multiplies by one matrix on each side: least squares undo that, and doing it again must give the picture.
     """
@@ -110,9 +110,9 @@ def is_darker_than_border(grey: Grey) -> bool:
 
 
 def without_light(grey: Grey) -> Grey:
-    """A border made black that is darker than the garment: without its light and without its noise.
+    """Make a border that is darker than the garment black, by removing its light and its noise.
 
-    Light multiplies what a bright border reflects, so after the inversion white stays white while the border goes.
+    Light multiplies what a bright border reflects, so after the inversion white stays white and the border vanishes.
     """
     light, noise = _light_and_noise(grey)
     above = grey - light
@@ -132,7 +132,7 @@ def _light_and_noise(grey: Grey) -> tuple[_Reals, float]:
 
 
 def central_window(shape: tuple[int, int]) -> Box:
-    """The middle 28 × 28 pixels of a picture that has so many."""
+    """The middle 28 × 28 pixels of a picture of at least that size."""
     top, left = ((size - SIDE) // 2 for size in shape)
     return slice(top, top + SIDE), slice(left, left + SIDE)
 

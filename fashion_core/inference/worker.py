@@ -1,4 +1,4 @@
-"""The process that loads torch and models for a server that must not: it answers until the server is gone."""
+"""The process that loads torch and models, because the server must not; it answers until the server exits."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ from fashion_core.inference.client import Message, receive, send
 
 
 def serve() -> None:
-    """Answer each message on standard input with one on standard output, until the asking process is gone."""
+    """Answer each message on standard input with one on standard output, until the asking process exits."""
     questions = sys.stdin.buffer
     answers = os.fdopen(os.dup(1), "wb")  # what libraries print must not mix with them: it goes to standard error
     os.dup2(2, 1)

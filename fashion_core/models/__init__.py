@@ -1,4 +1,4 @@
-"""The networks that can be trained here. Importing this room imports torch."""
+"""The networks that can be trained here. Importing this package imports torch."""
 
 from fashion_core.models.networks import NeuralNetwork, SmallCNN, build_model, lay_out
 

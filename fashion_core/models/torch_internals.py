@@ -1,4 +1,4 @@
-"""All that this package uses of torch beyond its documented API, with a plain way where a version of torch lacks it."""
+"""Every use of torch beyond its documented API, each with a fallback for versions of torch that lack it."""
 
 import inspect
 import logging
@@ -26,7 +26,7 @@ _MEMORY_FORMATS = [torch.contiguous_format, torch.preserve_format, torch.channel
 
 
 def cpu_capabilities() -> Mapping[str, Any]:
-    """The CPU's name and instruction sets. Nothing where torch can't say: it computes as on an old CPU of Intel's."""
+    """The CPU's name and instruction sets. Empty where torch can't tell: it then counts as an old Intel CPU."""
     return getattr(torch.cpu, "get_capabilities", dict)()
 
 
@@ -51,7 +51,7 @@ def bare_step(kind: type[Optimizer]) -> Callable[[Optimizer], None]:
 
 
 def leave_compiler_out() -> None:
-    """Let an optimizer not import torch's compiler, 0.7 s. A version that does not look for the mark imports it."""
+    """Keep an optimizer from importing torch's compiler (0.7 s). A version that ignores the mark imports it."""
     for method in (Optimizer.add_param_group, Optimizer.state_dict, Optimizer.load_state_dict):
         function = inspect.unwrap(method)
         setattr(function, "__dynamo_disable", function)  # what the wrapper would ask the compiler to make
@@ -122,7 +122,7 @@ class _Recorder(TorchDispatchMode):
         outputs = operator(*args, **kwargs)
         schema = operator._schema  # names and types of the arguments, as a graph takes them
         if torch.Tag.dynamic_output_shape in operator.tags:
-            raise NotRecordableError(f"the shape of what {schema.name} gives goes by the numbers of its batch.")
+            raise NotRecordableError(f"the output shape of {schema.name} depends on the values in its batch.")
         given = {**dict(zip((argument.name for argument in schema.arguments), args, strict=False)), **kwargs}
         values = [self._value(given.get(each.name, each.default_value), each.type) for each in schema.arguments]
         node = self._graph.insertNode(self._graph.create(schema.name, values, len(schema.returns)))

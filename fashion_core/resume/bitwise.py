@@ -1,4 +1,4 @@
-"""Check afterwards whether a resumed run is, bit for bit, what its parent became without an interruption."""
+"""Check after training whether a resumed run equals its uninterrupted parent, bit for bit."""
 
 from dataclasses import dataclass
 from pathlib import Path

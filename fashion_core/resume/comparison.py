@@ -19,14 +19,14 @@ Answer = Literal["lower", "same as the parent", "within noise", "higher"]
 Outline = tuple[tuple[str, str, State, str, bool, int | None], ...]
 """Id, name, state, parent's name, whether that is still there, and latest epoch of each resumed run."""
 NOISE = 2.0
-"""How many standard errors of the paired differences count as noise: about 95 % of what chance does."""
+"""How many standard errors of the paired differences count as noise: about a 95 % interval."""
 
 
 @dataclass(frozen=True)
 class LossNow:
     """A resumed run's loss after one of its epochs.
 
-    ``difference`` is the mean over the test images of what the loss changed since right after loading, and
+    ``difference`` is the mean change of the loss over the test images since right after loading, and
     ``standard_error`` that of the mean: the images are the same, so their differences are paired. ``overridden`` is
     whether the run was resumed with other settings.
     """
@@ -159,7 +159,7 @@ def _row(run: Run, epochs: Sequence[metrics.Row]) -> Compared | None:
 
 
 def outline(rows: Sequence[Compared]) -> Outline:
-    """What changes whenever the rows do; it holds no losses, because a NaN does not equal itself."""
+    """A comparable key that changes whenever the rows do; without losses, because a NaN does not equal itself."""
     return tuple(
         (row.run, row.name, row.state, row.parent_name, row.parent_exists, row.latest.epoch if row.latest else None)
         for row in rows
@@ -214,7 +214,7 @@ def sentence(rows: list[Compared], latest: bool = True) -> str:
     return "".join(
         (
             _answers(nows) if nows else "No resumed run has ended an epoch yet.",
-            f" {here} of them began at a loss measured here: the stored one means other images." if here else "",
+            f" {here} of them compare with a loss measured here: the stored one is of other images." if here else "",
             f" Ended without an epoch: {ended}." if ended else "",
             f" Still training: {training}." if training else "",
         )
@@ -235,5 +235,5 @@ def _answers(nows: list[tuple[Compared, LossNow]]) -> str:
 
 
 def relative_change(row: Compared, now: LossNow) -> float:
-    """What the loss changed, as a share of ``loss_last``."""
+    """The change of the loss as a share of ``loss_last``."""
     return now.loss / row.loss_last - 1 if row.loss_last else 0.0

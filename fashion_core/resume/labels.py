@@ -53,7 +53,7 @@ def short_label(changes: Mapping[str, Change], limit: int = LABEL_LENGTH) -> str
 
 
 def unique_labels(runs: Iterable[tuple[str, Hashable, Mapping[str, Change]]]) -> dict[str, str]:
-    """A label a run, from its id, checkpoint and changes; of equal ones at a checkpoint, later runs are numbered."""
+    """A label per run, from its id, checkpoint and changes; equal ones at one checkpoint are numbered."""
     seen: dict[Hashable, Counter[str]] = defaultdict(Counter)
     labels: dict[str, str] = {}
     for run, checkpoint, changes in sorted(runs, key=lambda triple: triple[0]):
@@ -65,7 +65,7 @@ def unique_labels(runs: Iterable[tuple[str, Hashable, Mapping[str, Change]]]) ->
 
 
 def cut_middle(text: str, limit: int) -> str:
-    """At most ``limit`` characters: what names differ in stands more often at an end than in the middle."""
+    """At most ``limit`` characters: names differ more often at an end than in the middle."""
     if len(text) <= limit:
         return text
     tail = (limit - 1) // 2
@@ -78,7 +78,7 @@ def label_pixels(labels: Iterable[str]) -> int:
 
 
 def percent(change: float) -> str:
-    """A relative change in at most eight characters: "−12.0%"; "×12" where percentages stop saying much."""
+    """A relative change in at most eight characters: "−12.0%"; "×12" where percentages are no longer meaningful."""
     if not math.isfinite(change):
         return "diverged"
     if change < 10:
@@ -87,7 +87,7 @@ def percent(change: float) -> str:
 
 
 def loss_text(loss: float | None, decimals: int = 3) -> str:
-    """A loss with so many decimals, or as a power of ten where it diverges; a dash where there is none yet."""
+    """A loss with this many decimals, or as a power of ten once it diverges; a dash if there is none yet."""
     if loss is None:
         return "–"
     return f"{loss:.{decimals}f}" if loss < 1000 else f"{loss:.1e}"

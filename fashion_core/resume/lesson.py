@@ -45,7 +45,7 @@ def last_run(store: RunStore, run: Run) -> Run:
 
 
 def check(run: Run) -> None:
-    """Raise ``RunStateError`` for a run that is not the lesson's: opening its address must start nothing."""
+    """Raise ``RunStateError`` if the run is not the lesson's: opening such an address must not start anything."""
     if run.record.config.name != _FIRST_NAME:
         raise RunStateError(f"Run {run.id} is not part of a lesson; open the Lesson page to start one.")
 
@@ -56,7 +56,7 @@ def is_due(store: RunStore, run: Run) -> bool:
 
 
 def continue_run(store: RunStore, run: Run) -> Run | None:
-    """Begin the last step once the first run has finished; two pages that ask at once begin it once.
+    """Begin the last step once the first run has finished; two pages that ask at the same time start it only once.
 
     Raises ``RunStateError`` for a run that is not the lesson's, and what ``plan.create`` raises.
     """
@@ -119,7 +119,7 @@ torch.save(model.state_dict(), 'model_weights.pth')
 model = NeuralNetwork()
 model.load_state_dict(torch.load('model_weights.pth'))
 print(model)""",
-    "The file holds numbers and their names alone: the class must be there to put them into.",
+    "The file holds only numbers and their names, so you need the class to load them into.",
 )
 MODEL = Step(
     "Save and load the whole model",

@@ -29,7 +29,7 @@ from fashion_core.runs.store import RunStore
 _MOST_NAMED = 12
 """The most checkpoints that are listed one by one."""
 _NO_CHANGE = frozenset({"name", "epochs", "keep", "device", "threads"})
-"""Settings that decide nothing about the numbers, or only through the environment, which is compared separately."""
+"""Settings that don't affect the numbers, or only through the environment, which is compared separately."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def _environment(before: Environment, after: Environment) -> list[str]:
 
 @dataclass(frozen=True)
 class ResumeRequest:
-    """Train so many additional epochs after this one, with these settings changed."""
+    """A request to train additional epochs after this one, with some settings changed."""
 
     epoch: int
     additional: int
@@ -179,7 +179,7 @@ class ResumeRequest:
 
 @dataclass(frozen=True)
 class Plan:
-    """What will come of a request: the whole configuration, what it will be computed with, and the verdict."""
+    """What a request will produce: the whole configuration, its environment, and the verdict."""
 
     epoch: int
     config: TrainConfig
@@ -203,7 +203,7 @@ def plan_runs(run: Run, requests: Sequence[ResumeRequest]) -> list[Plan]:
 
 
 def create(store: RunStore, run: Run, requests: Sequence[ResumeRequest]) -> list[Run]:
-    """Queued runs whose parents are these checkpoints, which are not touched; all of them or none.
+    """Create queued runs that resume from these checkpoints, which stay unchanged; either all runs or none.
 
     Raises what ``plan_runs`` raises, ``DataError``, ``DamagedFileError`` or ``RefusedFileError`` if a checkpoint
     cannot be resumed, before anything is written; ``RunNotFoundError`` if one is deleted in the meantime.
@@ -250,7 +250,7 @@ def _create_one(store: RunStore, run: Run, planned: Plan, group: str | None) -> 
 
 
 def resume(store: RunStore, run: Run, requests: Sequence[ResumeRequest]) -> list[Run]:
-    """Put runs that resume from checkpoints in the queue; they start as slots become free. Raises as ``create``."""
+    """Put runs that resume from checkpoints in the queue; they start as slots become free. Raises like ``create``."""
     made = create(store, run, requests)
     queue.advance(store)
     return made
@@ -267,7 +267,7 @@ def runs_of_group(store: RunStore, group: str) -> list[Run]:
 
 
 def cancel(runs: Sequence[Run]) -> None:
-    """Ask every run that waits or trains to stop, the last in the queue first, so that none starts on the way.
+    """Ask every run that waits or trains to stop, the last in the queue first, so that none starts meanwhile.
 
     Raises ``DiskError`` once all were asked, if one could not be.
     """

@@ -45,11 +45,11 @@ _ORDERS: Final[Mapping[Sort, tuple[list[str], bool]]] = {
 
 
 def compared_frame(rows: Sequence[Compared], latest: bool, sort: Sort) -> pd.DataFrame:
-    """A row a resumed run that has ended an epoch: ``COMPARED_COLUMNS``.
+    """One row per resumed run that has ended an epoch: ``COMPARED_COLUMNS``.
 
     The rows of a checkpoint stay together, under its heading ``group``; checkpoints stand in the order of their first
-    row. The ``label`` of a run that still trains ends in "…"; ``changed`` says all that its ``label`` may cut short.
-    ``low`` and ``high`` are where chance alone would move ``loss_last`` to, twice the standard error of this run's own
+    row. The ``label`` of a run that still trains ends in "…"; ``changed`` gives in full what its ``label`` may cut.
+    ``low`` and ``high`` bound the noise around ``loss_last``: twice the standard error of this run's own
     paired differences; ``change`` is a share of ``loss_last``, ``percent`` the same as text.
     """
     labels = unique_labels((row.run, (row.parent, row.epoch), row.changes) for row in rows)
@@ -81,7 +81,7 @@ def _compared_row(row: Compared, now: LossNow, label: str, parent: str) -> dict[
 
 
 def _parent_names(rows: Iterable[Compared]) -> dict[str, str]:
-    """A short name a parent; parents with the same name get the end of their ids."""
+    """One short name per parent; parents with the same name get the end of their ids."""
     names = {row.parent: cut_middle(row.parent_name, _NAME_LENGTH) for row in rows}
     often = Counter(names.values())
     return {run: name if often[name] == 1 else f"{name} {run[-4:]}" for run, name in names.items()}
@@ -93,7 +93,7 @@ def losses_of(store: RunStore, rows: Sequence[Compared]) -> Losses:
 
 
 def branches_frame(rows: Sequence[Compared], losses: Losses, latest: bool = True) -> pd.DataFrame:
-    """The losses of resumed runs and of their parents, a row an epoch: ``BRANCH_COLUMNS``.
+    """The losses of resumed runs and of their parents, one row per epoch: ``BRANCH_COLUMNS``.
 
     A resumed run's curve (role "resumed") begins with ``loss_last``, at its checkpoint's epoch; a parent's curve
     (role "parent") has no answer. A parent that was itself resumed has one curve, the resumed one; a deleted parent
@@ -130,7 +130,7 @@ MOST_DOTS: Final = 100
 """The most dots of one lane that can be distinguished on a wide screen."""
 
 MOST_LANES: Final = 100
-"""That many fill two or three screens."""
+"""The most lanes shown on one page, which fill two or three screens."""
 
 _HEADING_LENGTH: Final = 40
 
@@ -194,7 +194,7 @@ def lineage_parts(store: RunStore) -> list[list[Placed]]:
 
 
 def part_frames(parts: Sequence[Sequence[Placed]], number: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The runs of one part: ``DOT_COLUMNS``, a row an epoch, and ``LINK_COLUMNS``, a row a resumed run.
+    """The runs of one part: ``DOT_COLUMNS``, one row per epoch, and ``LINK_COLUMNS``, one per resumed run.
 
     A ``tree`` has a ``heading`` at its first dot, every run a ``label`` at its last. ``saved`` is False once the
     checkpoint was deleted, ``best`` marks the lowest loss of those that are saved, in all parts. Of a long run
@@ -240,7 +240,7 @@ def _read(run: Run) -> _Lane | None:
 
 
 def _placed(lanes: Sequence[_Lane]) -> Iterator[Placed]:
-    """From the top down. What waits is taken from its end: the newest root, the latest epoch, its first resumed run."""
+    """Place runs from the top down, popping a stack: the newest root, the latest epoch, its first resumed run."""
     known = {lane.run for lane in lanes}
     children: dict[str | None, list[_Lane]] = defaultdict(list)
     for lane in lanes:

@@ -2,5 +2,5 @@
 
 ``run`` names the files of a run folder and reads its records; ``saved_files`` knows its checkpoints; ``store`` finds,
 makes and deletes runs; ``queue`` starts and stops their workers; ``metrics``, ``live`` and ``tables`` read what they
-measured; ``verify`` re-reads saved files; ``machine`` asks a process that has torch what this one must not import.
+measured; ``verify`` re-reads saved files; ``machine`` asks a process that has torch, which this one must not import.
 """

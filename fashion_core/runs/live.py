@@ -1,4 +1,4 @@
-"""What everyone watching a run sees of its metrics, made once for all of them: only what was appended is read."""
+"""The metrics of a run, computed once for all its viewers; only appended rows are read."""
 
 import threading
 from collections.abc import Iterable, Sequence
@@ -22,9 +22,9 @@ MAX_POINTS = 1500
 SMOOTHING_BATCHES: Final = 50
 _DECAY: Final = 1 - 2 / (SMOOTHING_BATCHES + 1)
 _MOST_HELD: Final = 1 << 14
-"""Points of a curve in memory: ten times what is drawn, so that what is drawn stays even while the curve grows."""
+"""The most points of a curve in memory: ten times what is drawn, so that the drawn ones stay evenly spaced."""
 _MOST_RUNS: Final = 64
-"""Runs whose curves stay in memory, up to a megabyte each; one that comes back is read from its beginning."""
+"""Runs whose curves stay in memory, up to a megabyte each; an evicted one is read again from its beginning."""
 _watched: Cache["_Watched"] = Cache(_MOST_RUNS)
 
 _Floats = NDArray[np.float64]
@@ -96,7 +96,7 @@ class _Watched:
         self._ended: list[metrics.Row] = []
 
     def read(self) -> RunMetrics:
-        """Read what was appended; threads that come meanwhile wait and find it read."""
+        """Read what was appended; concurrent threads wait and then find it read."""
         with self._reading:
             record = self._run.record  # before any row is taken: where this raises, none is lost
             for rows in chain(self._follower.new_rows(), [[]]):  # a deleted file gives no rows, but a restart
@@ -132,7 +132,7 @@ class LossCurve:
         self._width = 1
 
     def add(self, rows: Iterable[metrics.Row]) -> None:
-        """Take rows of batches in order; others are passed over."""
+        """Add batch rows in order; skip rows that are out of order."""
         found = [row for row in rows if row["kind"] == "batch" and row["losses"]]
         if not found:
             return
@@ -151,7 +151,7 @@ class LossCurve:
         self.frame = frame
 
     def _smooth(self, losses: _Floats) -> _Floats:
-        """The mean of all losses so far, each weighing ``_DECAY`` of the one after it."""
+        """The exponentially weighted mean of all losses so far: each weighs ``_DECAY`` times the one after it."""
         weighed = _decaying_sums(losses, self._sums[0])
         weights = _decaying_sums(np.ones_like(losses), self._sums[1])
         self._sums = np.array([weighed[-1], weights[-1]])
@@ -159,7 +159,7 @@ class LossCurve:
 
 
 def _decaying_sums(values: _Floats, before: float) -> _Floats:
-    """Each sum is ``_DECAY`` of the one before and the value."""
+    """Running sums: each is ``_DECAY`` times the previous sum plus the value."""
     scaled = pd.Series(np.concatenate([[before * (1 - _DECAY)], values])).ewm(alpha=1 - _DECAY, adjust=False).mean()
     return scaled.to_numpy()[1:] / (1 - _DECAY)
 

@@ -22,7 +22,7 @@ from fashion_core.runs.store import RunStore
 
 _ANSWER_SECONDS = 120
 _PROBLEM = "fashion_core: "
-"""How the command line begins the sentence about a problem that a person can mend."""
+"""The prefix with which the command line reports a problem that a person can fix."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def ask_early() -> None:
 
 
 def _ask(*command: str, store: RunStore | None = None) -> dict[str, Any]:
-    """The answer of a process that imports torch. Raises ``WorkerError``."""
+    """Ask a process that imports torch. Raises ``WorkerError``."""
     try:
         answer = subprocess.run(
             processes.python_command(*command, "--json"),
@@ -175,7 +175,7 @@ def environment_to_resume(parent: Environment, config: TrainConfig) -> Environme
 
 
 def preset_config(name: str, given: Mapping[str, Any]) -> TrainConfig:
-    """The settings of a preset with those ``given`` over them, in fp32 where the device has no bf16 and none is given.
+    """The settings of a preset with those ``given`` over them, in fp32 where the device lacks bf16 and none is given.
 
     Raises ``ConfigError``, and ``WorkerError`` where the preset asks for bf16.
     """
@@ -185,7 +185,7 @@ def preset_config(name: str, given: Mapping[str, Any]) -> TrainConfig:
 
 
 def form_defaults(name: str) -> TrainConfig:
-    """What the form of a preset begins with: its own precision where the machine can't be asked.
+    """The initial values of a preset's form; its own precision where the machine can't be asked.
 
     ``precision_cautions``, which such a form shows too, raises the reason.
     """
@@ -196,7 +196,7 @@ def form_defaults(name: str) -> TrainConfig:
 
 
 def precision_cautions(pairs: Iterable[tuple[str, str]]) -> list[str]:
-    """A sentence for each device in these pairs of a precision and a device that will be slow in its precision.
+    """Return a warning for each device that is slow in the precision paired with it.
 
     Raises ``WorkerError``.
     """
@@ -208,5 +208,5 @@ def precision_cautions(pairs: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def _suits(precision: str, device: str) -> bool:
-    """Whether it won't be slow; a missing device is refused elsewhere. Only bf16 needs an answer of the machine."""
+    """Whether the device is fast in this precision; a missing one is refused elsewhere. Only bf16 asks the machine."""
     return precision != "bf16" or this_machine().has_bf16(device) or not this_machine().has(device)

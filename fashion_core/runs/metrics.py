@@ -36,7 +36,7 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """All whole rows; a torn line is passed over, a missing file has none. Raises ``DiskError``."""
+    """All whole rows; a torn line is skipped, a missing file has none. Raises ``DiskError``."""
     return _parse_rows(_lines(_read(path)))
 
 
@@ -49,7 +49,7 @@ def check(path: Path, *, ended: bool) -> None:
     lines = _lines(text if ended else text[: text.rfind(b"\n") + 1])
     damaged = len(lines) - len(_parse_rows(lines))
     if damaged:
-        raise DamagedFileError(path, f"{damaged:,} of its {len(lines):,} rows can't be read and are passed over")
+        raise DamagedFileError(path, f"{damaged:,} of its {len(lines):,} rows can't be read and are skipped")
 
 
 def _read(path: Path) -> bytes:
@@ -82,7 +82,7 @@ class Follower:
     Attributes:
         restarts: how often it had to begin again, because the file was replaced or cut.
         damaged: lines that are no whole row and were passed over.
-        torn: whether anything follows the last whole line: the writer is at it, or was when it died.
+        torn: whether anything follows the last whole line: a row being written, or cut off when the writer died.
     """
 
     def __init__(self, path: Path) -> None:

@@ -24,7 +24,7 @@ more than 32 MiB for the first. Source: https://man7.org/linux/man-pages/man3/ma
 SILENCE_SECONDS: Final = 60.0
 """How long a worker on another machine may write nothing before its run counts as lost."""
 _START_TOLERANCE_SECONDS = 2.0
-"""Linux gives the time of its boot in whole seconds, and may round it otherwise the next time."""
+"""Linux gives its boot time in whole seconds, and may round it differently the next time."""
 _heartbeats: Cache[float] = Cache(4096)
 """When the heartbeat of each worker changed last, on this process's own clock."""
 
@@ -78,7 +78,7 @@ def is_suspended(process: ProcessId) -> bool:
 def seems_alive(folder: Path, process: ProcessId, heartbeat: float) -> bool:
     """Whether the worker of this run folder still runs: looked up here, by its ``heartbeat`` (s) on another machine.
 
-    Another machine's clock may be wrong, and this one may be set: once a heartbeat was seen, only its changes count.
+    Another machine's clock may be wrong, and this one may be reset: after the first heartbeat, only its changes count.
     """
     if process.boot == boot_id():
         return is_alive(process)

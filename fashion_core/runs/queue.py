@@ -72,7 +72,7 @@ def _check_can_go_on(run: Run, status: Status) -> None:
 
 
 def stop(run: Run) -> None:
-    """Ask a run to stop: at once if it waits, after the batch in hand if it trains. Raises ``RunStateError``."""
+    """Ask a run to stop: immediately if queued, after the current batch if training. Raises ``RunStateError``."""
     while (state := run.state()) == "queued":
         with suppress(RunStateError), run.writing(timeout=0.2):  # its worker may have just taken the lock, and keeps it
             status = run.status
@@ -92,7 +92,7 @@ def stop(run: Run) -> None:
 def advance(store: RunStore, patience: float = QUEUE_SECONDS) -> None:
     """Start the runs that have waited longest while there are free slots. Raises ``DiskError``.
 
-    If another process is at it, wait up to ``patience`` seconds and then leave it to that one: it may have been
+    If another process holds the lock, wait up to ``patience`` seconds, then leave the queue to it: it may have been
     suspended, which must not hold up anyone else.
     """
     if not store.root.exists():
@@ -109,7 +109,7 @@ def advance(store: RunStore, patience: float = QUEUE_SECONDS) -> None:
 
 
 def _start_or_give_up(run: Run) -> bool:
-    """Whether a worker was started; what is wrong with one run must not keep the others waiting."""
+    """Start a worker and return whether that worked; a run that can't start must not hold up the others."""
     try:
         return _start_worker(run)
     except (RunNotFoundError, RunStateError):  # another process deleted it or is at work on it
@@ -141,7 +141,7 @@ def _statuses(store: RunStore) -> list[tuple[Run, Status]]:
 
 
 def _start_worker(run: Run) -> bool:
-    """Whether the run still waited. Its worker waits for the lock that is held here.
+    """Start a queued run's worker, which waits for the lock held here. Return False if the run was no longer queued.
 
     The status changes first: where it can't be written, nothing is started.
     """

@@ -16,7 +16,7 @@ from fashion_core.runs.schema import Labels, LoadCheck, RunRecord, State, Status
 STARTING_SECONDS = 5.0
 """How long a run that was given to a worker may be without the worker's identity."""
 LOG_LINE_BYTES = 1000
-"""So many bytes a line are read from the end of a log: it may have grown for weeks."""
+"""Bytes per line to read from the end of a log, which may have grown for weeks."""
 
 
 class Run(SavedFiles):
@@ -59,7 +59,7 @@ class Run(SavedFiles):
         return self.id
 
     def set_labels_aside(self) -> None:
-        """Keep damaged labels under another name, for what people can still read there. Raises ``DiskError``."""
+        """Rename damaged labels, so that people can still read what is left of them. Raises ``DiskError``."""
         with files.disk_errors(self.labels_path), suppress(FileNotFoundError):
             self.labels_path.replace(self.damaged_labels_path)
 
@@ -101,11 +101,11 @@ class Run(SavedFiles):
         return "lost" if latest == status else self.state(latest)
 
     def ended_cleanly(self) -> bool:
-        """Whether its writer wrote everything it wanted to: it was not killed, and no disk was full."""
+        """Whether its writer finished writing: it was not killed, and the disk was not full."""
         return self.status.state in ("finished", "stopped")
 
     def writing(self, timeout: float = 5.0) -> AbstractContextManager[None]:
-        """Be the run's one writer while inside. Raises what ``sole_writer`` raises."""
+        """Hold the run's write lock inside the block. Raises what ``sole_writer`` raises."""
         return sole_writer(self.path, timeout)
 
     def refuse_links(self) -> None:

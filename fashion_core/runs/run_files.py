@@ -67,7 +67,7 @@ def sole_writer(folder: Path, timeout: float) -> Iterator[None]:
 
 
 def _check_exists(folder: Path) -> None:
-    """Waiting for the lock makes a folder with a lock alone of one that is deleted meanwhile."""
+    """Raise if the run was deleted meanwhile: waiting for the lock recreates its folder, with only the lock in it."""
     names: list[str] = []
     with files.disk_errors(folder), suppress(FileNotFoundError):
         names = [path.name for path in folder.iterdir()]

@@ -107,7 +107,7 @@ class SavedFiles:
     def unlist(self, file: Path) -> None:
         """Remove the info of a saved file, so that it no longer counts as saved. Raises ``DiskError``.
 
-        It is so for good before this returns: a power cut must not bring the info back once the file has changed.
+        The removal is durable before this returns: a power cut must not bring the info back once the file has changed.
         """
         info = self.info_path(file)
         with files.disk_errors(file), suppress(FileNotFoundError):

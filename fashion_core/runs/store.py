@@ -31,7 +31,7 @@ _listings: Cache[tuple[Run, ...]] = Cache(8)
 
 @lru_cache(maxsize=MOST_RUNS)
 def _run_at(path: Path) -> Run:
-    """Naming a run's paths takes as long as reading one of its files."""
+    """Cached, because building a run's paths takes as long as reading one of its files."""
     return Run(path)
 
 
@@ -125,7 +125,7 @@ class RunStore:
         if len(matches) == 1:
             return self.get(matches[0].id)
         search = "look for it on the Overview page, or with `python -m fashion_core runs`"
-        advice = "several begin so: give more of it" if matches else search
+        advice = "several ids begin like that: give more characters" if matches else search
         raise RunNotFoundError(f"No run in {self.root} has the id {run_id!r}; {advice}.")
 
     def runs_with(self, saved: Callable[[Run], object]) -> list[Run]:
@@ -158,14 +158,14 @@ class RunStore:
 
     def expendable(self, run: Run, last: int, best: bool) -> list[int]:
         """The epochs whose checkpoints may be deleted: all but the ``last`` ones, the best one if ``best``, and those
-        that other runs were resumed from. A damaged one counts for none of them, and stays. Raises ``DiskError``.
+        that other runs were resumed from. Damaged ones are neither counted nor deleted. Raises ``DiskError``.
         """
         saved = run.whole_epochs()
         kept = {*saved[max(0, len(saved) - last) :], *([run.best_epoch()] if best else []), *self._resumed_epochs(run)}
         return [epoch for epoch in saved if epoch not in kept]
 
     def _resumed_epochs(self, run: Run) -> set[int]:
-        """The epochs of this run that other runs were resumed from; all while one of them can't be asked."""
+        """The epochs that other runs were resumed from; every saved epoch if the record of any run can't be read."""
         found = set()
         for other in self.runs():
             try:
@@ -201,9 +201,7 @@ class RunStore:
             raise RunNotFoundError(f"Run {run.id} has no saved file {run.name_of(file)}.")
         names = ", ".join(child.id for child in self.children(run, file))
         if names and not force:
-            raise RunStateError(
-                f"{names} came from there; confirm that they may lose it (--force on the command line)."
-            )
+            raise RunStateError(f"{names} resumed from it; confirm the deletion (--force on the command line).")
         with run.writing(timeout=0):
             with suppress(DiskError):
                 if run.state() in ACTIVE_STATES:

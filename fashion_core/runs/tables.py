@@ -42,7 +42,7 @@ _saved_frames: Cache[pd.DataFrame] = Cache(_STORES)
 
 
 def runs_frame(store: RunStore) -> pd.DataFrame:
-    """A row a run, the newest first: ``RUN_COLUMNS``.
+    """One row per run, the newest first: ``RUN_COLUMNS``.
 
     ``epochs`` is text ("2 of 5"), ``best_loss`` and ``accuracy`` (0 to 1, of the epoch with that loss) are NaN before
     the first epoch, ``created`` is UTC, ``parent`` is text: the run and the epoch that it was resumed from. A damaged
@@ -121,18 +121,18 @@ def _best(epochs: Sequence[Mapping[str, Any]]) -> _Row:
 
 @dataclass(frozen=True)
 class _Saved:
-    """What one run adds to ``saved_frame``: the checkpoint that it was resumed from, and a row a saved file."""
+    """What one run adds to ``saved_frame``: the checkpoint that it was resumed from, and one row per saved file."""
 
     parent: Parent | None
     rows: tuple[_Row, ...]
 
 
 def saved_frame(store: RunStore) -> pd.DataFrame:
-    """A row a saved file, the newest run's first: ``SAVED_COLUMNS``. Only JSON is read, never a checkpoint.
+    """One row per saved file, the newest run's first: ``SAVED_COLUMNS``. Only JSON is read, never a checkpoint.
 
     ``file`` is its path below the run folder, ``best`` marks the whole checkpoint of a run with the lowest loss,
     ``resumed`` counts the runs that were resumed from it, and ``damage`` says why it is known not to be whole. Sizes
-    and epochs are Int64, for the info of a damaged file may be missing; ``created`` is UTC.
+    and epochs are Int64, because the info of a damaged file may be missing; ``created`` is UTC.
 
     A run is read again once a file of it was added, replaced or removed; ``forget_changed`` finds files that were
     written over in place.
@@ -143,7 +143,7 @@ def saved_frame(store: RunStore) -> pd.DataFrame:
 
 
 def forget_changed(store: RunStore, rows: pd.DataFrame) -> bool:
-    """Whether a file of these rows of ``saved_frame`` has another size by now; the next frame reads its run again."""
+    """Return whether any file in these rows of ``saved_frame`` changed size; the next frame reads its run again."""
     files = zip(rows["run"], rows["file"], rows["bytes"], rows["damage"].isna(), strict=True)
     changed = {run for run, file, size, whole in files if whole and _size_of(f"{store.root}/{run}/{file}") != size}
     for run in changed:
@@ -158,7 +158,7 @@ def _size_of(file: str) -> int | None:
 
 
 def is_resumed(saved: pd.DataFrame, run: Run, name: str) -> bool:
-    """Whether runs were resumed from this file of a run, by ``saved_frame``: asking the runs takes longer."""
+    """Whether runs were resumed from this file of a run, by ``saved_frame``, which is faster than reading the runs."""
     return bool(saved["resumed"][(saved["run"] == run.id) & (saved["file"] == name)].any())
 
 
@@ -211,7 +211,7 @@ def _saved_row(run: Run, listed: ListedFile, verified: Verification, about: dict
 def epochs_frame(
     rows: Iterable[metrics.Row], config: TrainConfig, saved: Sequence[int], first_epoch: int = 0
 ) -> pd.DataFrame:
-    """A row an epoch that has ended: ``epoch`` and ``step`` (int64, where it ended, counted from the start of this run,
+    """One row per ended epoch: ``epoch`` and ``step`` (int64, where it ended, counted from the start of this run,
     whose first epoch is ``first_epoch``), ``loss`` and ``accuracy`` on the test images, ``train_loss``, ``seconds``,
     ``samples_per_second`` (float64), ``checkpoint`` (bool, it is on disk).
     """
@@ -255,7 +255,7 @@ def progress(config: TrainConfig, status: Status, first_epoch: int = 0) -> Progr
 
 
 def horizon(config: TrainConfig, status: Status, first_epoch: int = 0) -> range:
-    """The epochs that a chart of the run should span: all of a short one; a long one's doubles when full."""
+    """The epochs that a chart spans: all of them for a short run; for a long one, the span doubles when full."""
     epochs, planned = _SHORT_EPOCHS, config.epochs - first_epoch
     while epochs < planned and epochs <= status.epoch - first_epoch:
         epochs *= 2

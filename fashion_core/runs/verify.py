@@ -79,7 +79,7 @@ def _check_metrics(run: Run) -> None:
 
 
 def _damage_in(run: Run, read: Callable[[], object]) -> Iterator[Verified]:
-    """Which file is damaged, by what reading it raises."""
+    """Yield the file that an error names as damaged, if reading raises one."""
     try:
         read()
     except (DamagedFileError, DiskError) as error:

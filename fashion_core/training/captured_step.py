@@ -77,9 +77,9 @@ def override_options(optimizer: Optimizer, **changed: Any) -> Iterator[None]:
 
 @contextmanager
 def preserve_state(step: TrainStep, device: torch.device) -> Iterator[None]:
-    """Undo what the block trains, in the same tensors; parameters have no gradient before and after.
+    """Restore, in place, all that the block trains; parameters have no gradient before or after.
 
-    State that the optimizer creates inside stays, as zeros: its first step from zeros is its first step from nothing.
+    State that the optimizer creates inside stays, zeroed: a first step from zeros equals a first step from no state.
     """
     tensors, modules = trained_tensors(step), list(step.model.modules())
     buffers = [(module, name, buffer) for module in modules for name, buffer in module.named_buffers(recurse=False)]
@@ -131,7 +131,7 @@ class CUDAGraphStep(CapturedStep):
             cause = str(error.__context__ or error).partition("\n")[0]
             raise DeviceError(
                 f"A training step of {type(step.model).__name__} can't be captured in a CUDA graph ({cause}): choose "
-                "the device cpu, or take out of the model what waits for the GPU."
+                "the device cpu, or remove from the model whatever waits for the GPU."
             ) from error
 
         def replay(new_inputs: Tensor, new_labels: Tensor) -> Tensor:
@@ -175,8 +175,8 @@ class TorchScriptStep(CapturedStep):
             except NotRecordableError as error:
                 cause = str(error)
             except (RuntimeError, TypeError):
-                cause = "TorchScript does not take one of its operators."
-        logging.warning("Each step of %s is computed by itself: %s", type(step.model).__name__, cause)
+                cause = "TorchScript does not support one of its operators."
+        logging.warning("Steps of %s run without a recording: %s", type(step.model).__name__, cause)
         return self._step_by_itself
 
     def _recorded(self, inputs: Tensor, labels: Tensor) -> Recording:
@@ -185,7 +185,7 @@ class TorchScriptStep(CapturedStep):
         other = inputs.flip(0) / 2, labels.roll(1)
         for one, expected in zip(self._done_by(recorded, *other), self._done_by(self.step, *other), strict=True):
             if not torch.allclose(one, expected, rtol=0, atol=0, equal_nan=True):
-                raise NotRecordableError("a recording of it gives other numbers for another batch.")
+                raise NotRecordableError("replaying its recording on another batch gives different numbers.")
         return recorded
 
     def _done_by(self, step: Step, inputs: Tensor, labels: Tensor) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""Where training stands, and what it says about that while it goes on."""
+"""The position of a training run, and how it reports and saves its progress."""
 
 import math
 import time
@@ -22,7 +22,7 @@ FIRST_REPORT_SECONDS = 0.05  # to the first row that a process writes: someone h
 
 @dataclass
 class Position:
-    """The next batch, and what its epoch has summed up so far.
+    """The next batch, and the running totals of its epoch.
 
     ``loss_sum`` is the sum over the images trained on in this epoch; ``seconds`` is the time they took.
     """
@@ -36,8 +36,8 @@ class Position:
 class Reporter:
     """Collects the losses of batches on the device and reads them together, a few times a second.
 
-    ``report`` is called with the images per second whenever the position on disk should follow; with ``soon`` the first
-    time comes early.
+    ``report`` is called with the images per second whenever the status on disk should be updated; with ``soon``, the
+    first call comes early.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Reporter:
 
 
 class Saver(AbstractContextManager["Saver"]):
-    """Runs what saves a checkpoint in a thread of its own; leaving it waits for that thread.
+    """Saves checkpoints in a background thread; leaving the context waits for that thread.
 
     Call ``wait`` before making the copy to save, so that there is never more than one. What goes wrong in the thread
     is raised where training asks: by ``wait``, by ``check``, and on leaving unless something else is wrong.
@@ -111,16 +111,16 @@ class Saver(AbstractContextManager["Saver"]):
             self.wait()
 
     def begin(self, save: Callable[[], None]) -> None:
-        """Run ``save`` beside the caller, once what was begun before has ended well."""
+        """Run ``save`` in the background, after the previous save has succeeded."""
         self.wait()
         self._saving = self._executor.submit(save)
 
     def wait(self) -> None:
-        """Return once all is saved. Raises what went wrong."""
+        """Wait until everything is saved. Raises the error of a failed save."""
         if self._saving:
             self._saving.result()
 
     def check(self) -> None:
-        """Raises what went wrong, if something has by now."""
+        """Raise the error of a save that has already failed."""
         if self._saving and self._saving.done():
             self._saving.result()

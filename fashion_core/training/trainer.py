@@ -1,4 +1,4 @@
-"""Drive a run folder from where it stands to its last epoch: starting, continuing and recovering are one path."""
+"""Train a run from its current state to its last epoch: starting, continuing and recovering are one path."""
 
 import math
 import time
@@ -166,7 +166,7 @@ class Trainer:
         self.report(phase="training", images_per_second=images_per_second)
 
     def report(self, **changes: object) -> None:
-        """Write to ``status.json`` where training stands, with any other fields of ``Status`` that change."""
+        """Write the training position to ``status.json``, with any other fields of ``Status`` that change."""
         where = {"epoch": self.position.epoch, "batch": self.position.batch, "heartbeat": now()}
         self.status = self.status.model_copy(update={**where, **changes})
         self.run.write_status(self.status)

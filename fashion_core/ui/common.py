@@ -22,7 +22,7 @@ _WORD_JOINER: Final = "\u2060"
 
 
 def press_key(button: str) -> str:
-    """A key for a button that starts something. After ``count_press`` it is another one, so a second press is lost."""
+    """Return a key for a button that starts something. ``count_press`` changes it, so a double click has no effect."""
     return f"{button} {st.session_state.get(_PRESSES, 0)}"
 
 
@@ -36,7 +36,7 @@ def sentence(error: FashionError | str) -> str:
 
 
 def plain(text: str) -> str:
-    """Text that Markdown shows as it is: names and paths may hold any character.
+    """Escape text so that Markdown shows it literally: names and paths may hold any character.
 
     Streamlit makes icons, links and e-mail addresses after it has removed escapes; an invisible joiner prevents that.
     """

@@ -1,4 +1,4 @@
-"""Did resuming help, and the tree of runs: for the Resume page and the lesson."""
+"""Whether resuming helped, and the tree of runs, for the Resume page and the lesson."""
 
 from collections.abc import Sequence
 from typing import Literal, get_args
@@ -100,7 +100,7 @@ def comparison_of(store: RunStore, rows: Sequence[Compared], latest: bool = True
 
 @st.fragment
 def _show_charts(rows: Sequence[Compared], losses: Losses, latest: bool, sort: Sort) -> None:
-    """A click redraws these two and reads nothing."""
+    """Show both charts; a click redraws them without reading any file."""
     login.send_strangers_away()
     focused = next((row for row in rows if row.run == st.query_params.get(FOCUS)), None)
     compared, branches = _charts(rows, losses, latest, sort, focused.run if focused else None)

@@ -19,8 +19,8 @@ from fashion_core.ui import common
 from fashion_core.ui.saved_file import CHANGED, Chosen, read_contents
 from fashion_core.ui.snippets import scripts
 
-SIZES_KEY = "filled: the weights, which every format holds · hollow: everything else"
-NO_CHECKPOINT = "Other formats are made from a checkpoint, and there is none that holds this model."
+SIZES_KEY = "filled: the weights, which every format includes · hollow: everything else"
+NO_CHECKPOINT = "Other formats are made from a checkpoint, and no checkpoint holds this model."
 STORED = "stored"
 ONE, ALL = "one image", "all test images"
 

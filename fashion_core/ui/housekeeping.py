@@ -80,7 +80,7 @@ def show_keep(store: RunStore, run: Run, saved: pd.DataFrame) -> None:
         thin = st.segmented_control(
             "Checkpoints to keep", list(rules), format_func=rules.__getitem__, default=False, required=True
         )
-        last = st.number_input("How many of the last", min_value=1, value=3, width=180, disabled=not thin)
+        last = st.number_input("How many to keep", min_value=1, value=3, width=180, disabled=not thin)
     expendable = store.expendable(run, last=last, best=True) if thin else []
     if not expendable:
         st.write("Nothing to delete.")

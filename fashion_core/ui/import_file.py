@@ -12,7 +12,7 @@ from fashion_core.ui import common, login
 from fashion_core.ui.saved_file import read_contents, show_inside, show_problem, show_verdict
 
 IMPORTED = "imported"
-"""Where the session holds the address of what it has just imported."""
+"""The session key that holds the address of the file just imported."""
 PIXELS = {"unit": "from 0 to 1", "raw": "from 0 to 255", "standard": f"mean {PIXEL_MEAN:.4f}, std {PIXEL_STD:.4f}"}
 
 
@@ -41,12 +41,12 @@ def show_upload(store: RunStore) -> None:
 
 
 def _offer_import(store: RunStore, path: Path, name: str, found: Inspection) -> None:
-    """Ask what people may know better than the file, and import it on a click."""
+    """Ask for settings that the file may not state, and import it on a click."""
     unknown = {"": "as the file says" if "config" in found.tree else "not known"}
     datasets, pixels = {**unknown, **DATASET_LABELS}, {**unknown, **PIXELS}
     tested, scaled = (
-        "Which test images it is tested on; the synthetic garments if it is not known",
-        "How the pixels were scaled; from 0 to 1 if it is not known",
+        "The dataset it will be tested on; synthetic garments if unknown",
+        "How the pixels were scaled; 0 to 1 if unknown",
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         given = {"dataset": _ask("Trained on", datasets, tested), "pixels": _ask("Pixels", pixels, scaled)}

@@ -20,7 +20,7 @@ from fashion_core.ui.common import plain, sentence
 _DISABLED: Final = "why buttons are disabled"
 _LAST_WHY: Final = "why they will be"
 _login_asked = threading.Event()
-"""A server that has asked for a login asks until it ends: secrets that are just being rewritten must let nobody in."""
+"""Once a server has required a login, it does so until it exits: secrets caught mid-rewrite must let nobody in."""
 
 
 def actions(store: RunStore) -> Actions:
@@ -38,13 +38,13 @@ def actor() -> Actor:
 
 
 def claims() -> dict[str, Any]:
-    """What the visitor's login says; empty where nobody logs in."""
+    """The claims of the visitor's login; empty on a server without logins."""
     claims = st.user.to_dict() if _login_asked.is_set() else {}
     return {name: claims[name] for name in access.COUNTED_CLAIMS if name in claims}
 
 
 def roles() -> access.Roles | None:
-    """Who may do what once they have logged in; None on a server where nobody does. Raises ``ConfigError``."""
+    """The roles on a server with logins; None on one without. Raises ``ConfigError``."""
     secrets = _secrets()
     if "auth" in secrets:
         _login_asked.set()
@@ -75,7 +75,7 @@ def visitor() -> Actor | None:
 
 
 def send_strangers_away() -> None:
-    """Call this first in each part of a page that runs by itself: the login may have ended since."""
+    """Call this first in every fragment that reruns on its own: the login may have ended since."""
     if visitor() is None:
         st.rerun()
 
@@ -99,7 +99,7 @@ def _remember(why: str) -> None:
 
 
 def let_in() -> bool:
-    """Call this before anything of a page is drawn. Return whether to draw it; else the login has been drawn."""
+    """Call this before drawing a page. Return whether to draw it; if not, the login is shown instead."""
     try:
         found = actor()
     except ConfigError as error:

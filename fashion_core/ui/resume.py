@@ -77,7 +77,7 @@ def show_group(store: RunStore, group: str) -> None:
     with st.container(horizontal=True):
         query = {"view": HELPED}
         st.page_link("resume.py", label=HELPED, icon=":material/compare_arrows:", query_params=query)
-        st.page_link("resume.py", label="Set up more runs", icon=":material/add:", query_params={})
+        st.page_link("resume.py", label="Resume more runs", icon=":material/add:", query_params={})
 
 
 @common.problems_shown()
@@ -135,7 +135,7 @@ def show_bitwise(store: RunStore, run: Run) -> None:
             icon=":material/verified:",
         )
     elif found.kind == "different":
-        why = "; ".join(found.reasons) or "nothing recorded explains why"
+        why = "; ".join(found.reasons) or "no recorded difference explains it"
         text = f"Differs from the uninterrupted run from epoch {found.epoch} on: {common.plain(why)}."
         st.info(text, icon=":material/call_split:")
 

@@ -49,7 +49,7 @@ VERDICTS: dict[VerdictKind, tuple[str, Color, str]] = {
     "damaged": (
         ":material/broken_image:",
         "red",
-        "It is no longer what was saved: nothing can be resumed from it. It stays where it is until you delete it.",
+        "The file has changed since it was saved, so you can't resume from it. It stays until you delete it.",
     ),
 }
 """What a saved file is good for in a resume: an icon, a colour, and a sentence beside the word."""
@@ -76,7 +76,7 @@ def verdict_badge(verdict: VerdictKind) -> None:
 
 
 def welcome(store: RunStore) -> None:
-    """A store without saved files: that runs will save some, or one button that trains a first run."""
+    """Welcome to a store without saved files: say that runs will save some, or offer to train a first run."""
     if store.runs():
         text = "No saved file yet. Each run saves a checkpoint at the end of each epoch."
         st.info(text, icon=":material/hourglass_empty:")
@@ -93,9 +93,9 @@ def welcome(store: RunStore) -> None:
 
 
 def advance(store: RunStore) -> None:
-    """Move the queue on, once a second for all visitors; show what prevents it, and go on with the page.
+    """Move the queue on, once a second for all visitors; show what prevents that, and continue with the page.
 
-    Every part of a page that runs by itself calls this, so it also sends away visitors whose login has ended.
+    Every fragment that reruns on its own calls this, so it also sends away visitors whose login has ended.
     """
     login.send_strangers_away()
     with problems_shown():
@@ -130,8 +130,8 @@ def whereabouts(store: RunStore, run: Run, state: State | None = None) -> str:
 
 
 def _silence(status: Status) -> str:
-    """Why a worker that lives writes nothing; empty for one that writes."""
+    """Why a live worker is silent; empty if it is not."""
     if status.process and processes.is_suspended(status.process):
-        return f"; its process is suspended: kill -CONT {status.process.pid} on this machine wakes it"
+        return f"; its process is suspended: kill -CONT {status.process.pid} on this machine resumes it"
     seconds = now() - status.heartbeat
-    return f"; no news from it for {duration(seconds)}" if seconds > SILENT_SECONDS else ""
+    return f"; no update for {duration(seconds)}" if seconds > SILENT_SECONDS else ""

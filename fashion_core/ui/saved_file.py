@@ -39,7 +39,7 @@ class Contents:
 
 
 def read_contents(path: Path) -> Contents:
-    """Look into a file, numbers included, once for all viewers. Raises ``DiskError``."""
+    """Inspect a file, numbers included, once for all viewers. Raises ``DiskError``."""
     return _read_contents(str(path), signature(path))
 
 
@@ -169,7 +169,7 @@ def show_problem(found: Contents) -> None:
 
 
 def show_inside(found: Inspection, key: str) -> None:
-    """Everything there is to see in a file, the most important first."""
+    """Show everything in a file, the most important first."""
     name = found.optimizer.name if found.optimizer else "none"
     optimizer = file_charts.OPTIMIZERS.get(name, name)
     _show_numbers(found, optimizer)
@@ -237,7 +237,7 @@ def _show_optimizer(found: Inspection, size: int, slots: pd.DataFrame, key: str)
     settings = file_charts.optimizer_settings(found)
     st.dataframe(pd.DataFrame([{name: str(value) for name, value in settings.items()}]), hide_index=True)
     if slots.empty:
-        st.write("It keeps nothing for any parameter: SGD without momentum has no memory.")
+        st.write("It keeps nothing for any parameter: SGD without momentum has no state.")
     else:
-        st.caption(f"{len(slots):,} tensors, {bytes_text(size)}: what it remembers about each parameter")
+        st.caption(f"{len(slots):,} tensors, {bytes_text(size)}: its state for each parameter")
         _show_tensors(slots, key)

@@ -17,7 +17,7 @@ DASHBOARD = Path(__file__).resolve().parents[2] / "pages" / "dashboard.py"
 async def lifespan(_app: st.App) -> AsyncIterator[None]:
     """Open a browser, unless the server is headless.
 
-    The garbage collector skips what has been imported by now, which spares all visitors pauses of 0.1 s.
+    The garbage collector skips what has been imported by now, which saves visitors pauses of 0.1 s.
     The folder of the pages stays in ``sys.path``: Streamlit would add it for each run of a script and remove it after,
     while another visitor's script walks that list to find a module, and skips an entry.
     """

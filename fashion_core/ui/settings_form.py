@@ -40,7 +40,7 @@ def ask_more(
 
 
 def _ask(setting: Setting, value: Any, prefix: str) -> Any:
-    """The value is passed to the widget: one set in the session is lost when a click interrupts the page's run."""
+    """Pass the value to the widget: one set in the session is lost when a click interrupts the rerun."""
     label, key, why = setting.label, f"{prefix}{setting.name}", setting.explanation
     if setting.choices:
         shown = {choice: _CHOICE_LABELS.get(choice, choice) for choice in setting.choices}

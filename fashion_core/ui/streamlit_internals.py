@@ -1,4 +1,4 @@
-"""Every use of a Streamlit name that its documentation does not promise, and what the app does without it."""
+"""Every use of an undocumented Streamlit name, and the fallback where it is missing."""
 
 from contextlib import suppress
 
@@ -41,7 +41,7 @@ def load_secrets() -> bool:
 
 
 def login_errors() -> tuple[type[Exception], ...]:
-    """What ``st.login`` raises where the secrets describe no usable login; without the name Streamlit shows it."""
+    """What ``st.login`` raises if the secrets describe no usable login; without the name, Streamlit shows the error."""
     try:
         from streamlit.errors import StreamlitAuthError
     except ImportError:

@@ -66,7 +66,7 @@ def trained(store: RunStore, trained_once: Run) -> Run:
 @pytest.mark.parametrize("name", EVERY_ACTION)
 def test_viewer_changes_nothing_and_the_refusal_is_noted(store: RunStore, trained: Run, name: str) -> None:
     before = files_below(store.root)
-    with pytest.raises(NotAllowedError, match=r"That was not done\. You may look"):
+    with pytest.raises(NotAllowedError, match=r"You are not allowed to do that\. You may look"):
         EVERY_ACTION[name](Actions(store, VIEWER), trained)
     assert files_below(store.root) == before
     assert [(line.who, line.outcome) for line in audit.read(store.root)] == [("bert@example.org", "refused")]
@@ -123,7 +123,7 @@ def test_labels_that_were_damaged_are_not_written_over_once_somebody_has_mended_
     actions, run = Actions(store, OPERATOR), new_run(store)
     run.labels_path.write_text("{")
     actions.relabel(run, Labels(name="mended"), run.whole_labels)
-    with pytest.raises(RunStateError, match="the name is mended now"):
+    with pytest.raises(RunStateError, match="the name is now mended"):
         actions.relabel(run, Labels(name="late"), None)
     assert run.labels.name == "mended"
 

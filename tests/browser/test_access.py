@@ -117,7 +117,7 @@ def test_role_taken_away_while_a_dialog_is_open_refuses_its_button(
     other.close()
 
     dialog.get_by_role("button", name="Delete").click()
-    expect(dialog.get_by_test_id("stAlert")).to_contain_text("That was not done")
+    expect(dialog.get_by_test_id("stAlert")).to_contain_text("You are not allowed to do that")
     assert store.has(stopped.id)
     assert lines(store) == [(ANNA, "delete", "refused")]
 

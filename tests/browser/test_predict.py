@@ -67,7 +67,7 @@ def test_uploaded_images_are_answered_and_a_bad_one_is_named(
     expect(page.get_by_text("test images are right")).to_be_visible()
     page.get_by_role("tab", name="Your images").click()
     page.get_by_text("Checkpoint history").nth(1).click()
-    expect(page.get_by_label("The probability of each class by epoch, a panel a run", exact=True)).to_be_visible()
+    expect(page.get_by_label("The probability of each class by epoch, one panel per run", exact=True)).to_be_visible()
 
 
 def test_a_click_on_an_image_opens_it_and_its_address_opens_the_same(server: Server, page: Page, run: Run) -> None:

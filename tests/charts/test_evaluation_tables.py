@@ -171,7 +171,7 @@ def test_the_most_frequent_mistake_is_told() -> None:
     assert evaluation_tables.confusion_sentence(found) == (
         "Most often mixed up: a **Shirt** taken for a **T-shirt/top** (3 of 4)."
     )
-    assert evaluation_tables.confusion_sentence(right_and_wrong("rr")) == "No image is taken for another class."
+    assert evaluation_tables.confusion_sentence(right_and_wrong("rr")) == "No image is misclassified."
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_the_most_frequent_mistake_is_told() -> None:
              " (expected calibration error 40.0%)."),
         (100, "**Underconfident**: 90.0% sure on average, but right on 100.0% of the images"
               " (expected calibration error 10.0%)."),
-        (90, "**On average as sure as it is right**: 90.0% sure on average, right on 90.0% of the images"
+        (90, "**Neither over- nor underconfident on average**: 90.0% sure on average, right on 90.0% of the images"
              " (expected calibration error 0.0%)."),
     ],
 )  # fmt: skip
@@ -199,7 +199,7 @@ def test_calibration_is_told_in_percent(right: int, sentence: str) -> None:
         (5, 6, "**no significant difference** (p = 1, exact McNemar test)."),
         (1, 0, "They differ on **1** image; only A is right on 1, only B on 0: "
                "**no significant difference** (p = 1, exact McNemar test)."),
-        (0, 0, "They take every image for the same class."),
+        (0, 0, "Both models predict the same class for every image."),
     ],
 )  # fmt: skip
 def test_whether_a_model_is_better_is_told(first: int, second: int, end: str) -> None:

@@ -204,8 +204,8 @@ def measured(checkpoint_bytes: int) -> dict[str, Any]:
     [
         (8_044_443, "adam", "3.0 times as large: Adam keeps two numbers for each weight"),
         (8_044_443, "adamw", "3.0 times as large: AdamW keeps two numbers for each weight"),
-        (2_682_453, "sgd", "1.0 times as large: plain SGD remembers nothing of a weight"),
-        (5_363_000, "sgd", "2.0 times as large: SGD keeps its momentum of each weight"),
+        (2_682_453, "sgd", "1.0 times as large: plain SGD keeps no state"),
+        (5_363_000, "sgd", "2.0 times as large: SGD keeps a momentum for each weight"),
         (2_682_453, None, "1.0 times as large: it carries no optimizer"),
     ],
 )

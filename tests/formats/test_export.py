@@ -107,7 +107,7 @@ def test_comparison_without_the_dataset_says_so(store: RunStore, run: Run, tmp_p
     export.export(run, 1, "weights", theirs)
     imported = import_file(store, theirs, "w.pth", {"dataset": "fashion-mnist"})
     assert main(["formats", imported.id, "0", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["what"] == "random pixels, for the dataset is not here"
+    assert json.loads(capsys.readouterr().out)["what"] == "random pixels, because the dataset is missing"
 
 
 def test_commands_print_what_they_wrote(

@@ -101,7 +101,7 @@ def test_adam_that_may_be_adamw_is_said_in_the_notes(store: RunStore, tmp_path: 
     del content["optimizer_state_dict"]["param_groups"][0]["decoupled_weight_decay"]
     torch.save(content, tmp_path / "a.pth")
     run = import_file(store, tmp_path / "a.pth", "a.pth", {"dataset": "synthetic", "pixels": "unit"})
-    assert run.labels.notes == "It was saved by Adam or AdamW, the file does not say which: it counts as Adam."
+    assert run.labels.notes == "Its optimizer is Adam or AdamW, and the file does not say which: it counts as Adam."
 
 
 def test_momentum_in_another_memory_order_is_the_same_momentum(store: RunStore, tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_verdict_says_what_is_missing_for_an_exact_resume(exported: dict[str, Pa
     assert theirs.verdict == "approximate"
     assert theirs.missing == (
         "the settings, with the seed that decides order and randomness",
-        "what it was computed with (device, processor, threads, torch)",
+        "the environment it was trained in (device, processor, threads, torch)",
     )
     weights = inspect(exported["weights"])
     assert weights.verdict == "weights only"

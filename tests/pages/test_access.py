@@ -117,7 +117,7 @@ def test_operator_is_told_nothing_and_can_press_everything(stopped: Run) -> None
 def test_role_taken_away_after_the_page_was_drawn_refuses_the_press(store: RunStore, stopped: Run) -> None:
     app = open_as(login(ANNA), "train", run=stopped.id)
     app.secrets = secrets(operators=(), viewers=(ANNA,))
-    assert "That was not done" in press(app, "Continue").error[0].value
+    assert "You are not allowed to do that" in press(app, "Continue").error[0].value
     assert stopped.state() == "stopped"
     assert [(line.who, line.what, line.outcome) for line in audit.read(store.root)] == [(ANNA, "continue", "refused")]
 

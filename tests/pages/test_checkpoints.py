@@ -214,7 +214,7 @@ def keep(run: Run, last: int) -> AppTest:
     assert "Nothing to delete" in words(app)
     rule: Any = app.get("button_group")[0]
     rule.set_value(True).run()
-    widget(app, "How many of the last").set_value(last).run()
+    widget(app, "How many to keep").set_value(last).run()
     app.checkbox[0].check().run()
     return app
 

@@ -70,7 +70,7 @@ def test_labels_that_another_one_changed_are_not_replaced_before_that_was_said(s
     run.write_labels(Labels(name="theirs", notes="their note"))
     mine.text_area[0].set_value("my note")
     press(mine, "Save")
-    assert "Somebody else has changed the name, tags or notes; the name is theirs now" in words(mine)
+    assert "Somebody else has changed the name, tags or notes; the name is now theirs" in words(mine)
     assert run.labels == Labels(name="theirs", notes="their note")
     assert mine.text_area[0].value == "my note"
     press(mine, "Save")

@@ -131,7 +131,7 @@ def test_damaged_file_is_refused_with_its_reason_whether_its_size_changed_or_a_b
 def test_the_same_model_and_the_same_file_differ_nowhere(looked_at: Run, other: str) -> None:
     app = opened(run=looked_at.id, epoch="1", view="Two models", image="3", **{"with": f"{looked_at.id}/{other}"})
     assert not app.error
-    assert "They take every image for the same class." in texts(app)
+    assert "Both models predict the same class for every image." in texts(app)
 
 
 def test_two_runs_of_one_name_are_told_apart(run: Run, other: Run) -> None:
@@ -252,7 +252,7 @@ def test_a_replaced_file_is_asked_anew_by_every_view(run: Run, other: Run) -> No
 
 def history_chart(app: AppTest) -> str:
     """What was sent to be drawn."""
-    return next(str(one.proto) for one in app.main if "a panel a run" in str(getattr(one, "proto", "")))
+    return next(str(one.proto) for one in app.main if "one panel per run" in str(getattr(one, "proto", "")))
 
 
 def test_a_damaged_checkpoint_is_named_and_hides_no_other(run: Run) -> None:

@@ -222,7 +222,7 @@ def test_checkpoint_of_the_tutorials_four_keys_is_approximate(store: RunStore, m
     assert resumption(child).verdict == "approximate"
     assert resumption(child).reasons == (
         "it does not carry the settings, with the seed that decides order and randomness",
-        "it does not carry what it was computed with (device, processor, threads, torch)",
+        "it does not carry the environment it was trained in (device, processor, threads, torch)",
     )
     assert train(child) == "finished"
     check = load_check(child)

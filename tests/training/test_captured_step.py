@@ -216,8 +216,8 @@ class Recurrent(nn.Module):  # reads an image row by row
 
 
 NO_TENSOR = "one of its operators gives a {}, not a tensor."
-OTHER_NUMBERS = "a recording of it gives other numbers for another batch."
-SHAPE = "the shape of what aten::index gives goes by the numbers of its batch."
+OTHER_NUMBERS = "replaying its recording on another batch gives different numbers."
+SHAPE = "the output shape of aten::index depends on the values in its batch."
 WHY_BY_ITSELF: dict[type[nn.Module], str | None] = {
     ByNumber: NO_TENSOR.format("float"),
     ByGradient: NO_TENSOR.format("float"),
@@ -227,7 +227,7 @@ WHY_BY_ITSELF: dict[type[nn.Module], str | None] = {
     OutsideTorch: OTHER_NUMBERS,
     WithMean: OTHER_NUMBERS,
     WithTensor: "it uses a tensor that no operator made of its batch, parameters and buffers.",
-    Recurrent: "TorchScript does not take one of its operators.",
+    Recurrent: "TorchScript does not support one of its operators.",
     InPlace: None,
 }
 

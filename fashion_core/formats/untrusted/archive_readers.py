@@ -1,4 +1,4 @@
-"""Read a zip archive of ``torch.save``, or a .pt2 program of ``torch.export``, of which nothing but numbers is used.
+"""Read a zip archive of ``torch.save``, or a .pt2 program of ``torch.export``, and use nothing but its numbers.
 
 Formats: torch/serialization.py and torch/export/pt2_archive of https://github.com/pytorch/pytorch
 """

@@ -1,7 +1,7 @@
 """The second stage: read a pickle as a list of instructions that build inert values; nothing in it is ever called.
 
 What torch's own unpickler would call becomes a ``Record`` of a name and its arguments. A tensor becomes a
-``SavedTensor``: where its numbers are, not the numbers. So reading a stranger's file takes neither torch nor trust.
+``SavedTensor``: where its numbers are, not the numbers. So reading a stranger's file requires neither torch nor trust.
 Opcodes: the comments of https://github.com/python/cpython/blob/main/Lib/pickletools.py
 """
 
@@ -31,7 +31,7 @@ class Pickle:
 
 
 def read_pickle(data: bytes, start: int = 0, most: int = MAX_OPCODES) -> Pickle:
-    """Follow the pickle that begins at ``start``, of at most so many instructions, without executing anything in it.
+    """Follow the pickle that begins at ``start``, of at most ``most`` instructions, without executing anything in it.
 
     Returns dicts, lists, tuples, plain values, ``SavedTensor``, ``Storage``, ``Name`` and ``Record``, at most
     ``MAX_DEPTH`` deep and ``MAX_NODES`` large however it shares its parts. Raises ``RefusedFileError``.
@@ -199,7 +199,7 @@ def _saved_object(identity: Any) -> Name | Storage:
 def _tensor(
     storage: Any, offset: Any, shape: Any, stride: Any, _grad: Any = False, hooks: Any = None, flags: Any = None
 ) -> SavedTensor:
-    """A view that lies inside its storage and repeats none of it."""
+    """A view that lies inside its storage and visits no element twice."""
     is_view = all(map(are_sizes, ((offset,), shape, stride))) and len(shape) == len(stride)
     if not isinstance(storage, Storage) or not is_view:
         raise RefusedFileError("a tensor in it is not described as torch describes one")
@@ -238,7 +238,7 @@ def _checked(is_torchs: bool, value: T) -> T:
 
 
 def _set(items: Any = ()) -> Any:
-    """Its items as they are: nothing is hashed or copied, so that no file can have it done a thousand times."""
+    """The items, unchanged: nothing is hashed or copied, so no file can force that a thousand times."""
     return _checked(isinstance(items, list | tuple), items)
 
 

@@ -80,7 +80,7 @@ def _read_legacy(path: Path, file: BinaryIO) -> SavedFile:
 
 
 def _check_magic(data: bytes) -> None:
-    """Refuse a pickle that torch did not write with what it refers to, as far as it can be read."""
+    """Refuse a pickle that torch did not write, and name what it refers to as far as it can be read."""
     with suppress(RefusedFileError):
         if read_pickle(data, 0, _MOST_OPCODES[0]).content == _MAGIC:
             return

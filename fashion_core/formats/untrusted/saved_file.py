@@ -114,4 +114,4 @@ def check_claims(content: Any, file_bytes: int) -> None:
     tensors = list(tensors_in(content))
     check_count(len(tensors))
     if sum(max(tensor.numel, tensor.span) * ITEM_BYTES[tensor.dtype] for tensor in tensors) > 2 * file_bytes:
-        raise RefusedFileError("its tensors share their numbers beyond what any model needs")
+        raise RefusedFileError("its tensors share more of their numbers than any model needs")

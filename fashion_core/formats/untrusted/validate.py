@@ -52,7 +52,7 @@ def check(file: SavedFile) -> tuple[str, Weights]:
         )
     weights = find_weights(file.content)
     if file.records != (len(_records_in(weights.root)) if weights.root else 0):
-        raise RefusedFileError("it makes objects that are not part of a model's weights; save the state_dict alone")
+        raise RefusedFileError("it creates objects that are not part of a model's weights; save only the state_dict")
     model = _check_fits(weights)
     if weights.root is not None:
         _check_module(weights.root, BLUEPRINTS[model], str(weights.root.name))
@@ -128,7 +128,7 @@ def _check_parts(found: Mapping[Any, Any], expected: Mapping[str, Any], where: s
 
 
 def _is_same(value: Any, ours: Any) -> bool:
-    """Compare piece by piece with what is ours, so that nothing of theirs is walked through."""
+    """Compare piece by piece, guided by our value, so that an untrusted one is never traversed."""
     if isinstance(value, Name):
         return str(value) == str(ours)
     if isinstance(ours, tuple):
@@ -206,7 +206,7 @@ def check_finite(file: SavedFile, weights: Weights) -> None:
 
 
 def own_part(content: Any) -> dict[str, Any]:
-    """What ``OWN_KEYS`` hold, if all are there and are what this app writes; else nothing."""
+    """The values under ``OWN_KEYS`` if all are present and valid; else an empty dict."""
     if not isinstance(content, dict) or not set(OWN_KEYS) <= content.keys() or not isinstance(content["run"], str):
         return {}
     own = {key: content[key] for key in OWN_KEYS}

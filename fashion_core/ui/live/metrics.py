@@ -61,7 +61,7 @@ def three_losses(row: Compared) -> list[Metric]:
     same = "equal" if check.loss_check == check.loss_last else "other images"
     note = "loss_last measured again: the checkpoint was loaded correctly."
     if not check.comparable:
-        note = "loss_last was measured on other images or elsewhere, so loss_now is compared with this one."
+        note = "loss_last was measured on other images or by other software, so loss_now is compared with this loss."
     return [
         Metric("loss_last, stored", loss_text(check.loss_last, 4)),
         Metric("right after loading", loss_text(check.loss_check, 4), same, note=note),

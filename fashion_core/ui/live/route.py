@@ -1,4 +1,4 @@
-"""The WebSocket that sends a run's page what is new; each page has a ticket that only this server can make."""
+"""The WebSocket that sends updates to a run's page; each page has a ticket that only this server can make."""
 
 import asyncio
 import secrets
@@ -25,7 +25,7 @@ _TICKET_SECONDS: Final = 10.0
 _tickets: Final = URLSafeSerializer(secrets.token_bytes(), salt="who watches which run")
 _Message = tuple[float, str, Roles | None]
 _messages: Cache[asyncio.Task[_Message]] = Cache(64)
-"""What all viewers of a run at one pace receive at a tick of the clock, made once."""
+"""The message for all viewers who watch a run at the same interval, made once per tick."""
 
 
 def address() -> str:
@@ -39,7 +39,7 @@ def route() -> WebSocketRoute:
 
 
 def ticket(run: Run, seconds: float) -> str:
-    """A ticket with which this visitor may watch this run; the first message comes within so many seconds.
+    """A ticket with which this visitor may watch this run; the first message comes within this many ``seconds``.
 
     The page sends it as a message, not in the address: proxies log addresses, and it says who the visitor is.
     """
@@ -47,7 +47,7 @@ def ticket(run: Run, seconds: float) -> str:
 
 
 async def serve(socket: WebSocket) -> None:
-    """Send what is new until the page is left, or until it has to run again to show why this ends."""
+    """Send updates until the page is closed, or has to rerun to show why they stop."""
     await socket.accept()
     with suppress(WebSocketDisconnect):
         with suppress(BadSignature, FashionError, TimeoutError):

@@ -27,7 +27,7 @@ STARTING_SECONDS: Final = 0.25
 ACTIVE_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 3.0
 MAX_EPOCHS: Final = 400
-"""How many epochs of a long run are drawn, the best and the worst of each stretch among them."""
+"""How many epochs of a long run are drawn, including the best and worst of each stretch."""
 _charts: Cache[tuple[ChartSpec, ChartSpec]] = Cache(64)
 
 

@@ -62,7 +62,7 @@ def show_history(chosen: Chosen, image: Array, label: int | None = None) -> None
         return
     rows = evaluation_tables.history_frame([_history(run, answers) for run in shown], label)
     st.caption(HISTORY_KEY)
-    st.vega_lite_chart(history_chart(rows).to_dict(), alt="The probability of each class by epoch, a panel a run")
+    st.vega_lite_chart(history_chart(rows).to_dict(), alt="The probability of each class by epoch, one panel per run")
     if len(family) > MOST_RUNS:
         st.caption(f"{len(family) - MOST_RUNS:,} more runs were resumed from it: choose one of them above.")
 

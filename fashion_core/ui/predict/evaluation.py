@@ -55,7 +55,7 @@ def _addressed_cell() -> tuple[int, int] | None:
         return None
     parts = given.split("-")
     if len(parts) != 2 or not all(part in map(str, range(CLASSES)) for part in parts):
-        raise ConfigError(f"A cell is two classes such as 6-0, not {given!r}: fix the address.")
+        raise ConfigError(f"In the address, cell should be two classes such as 6-0, not {given!r}: fix it.")
     return int(parts[0]), int(parts[1])
 
 
@@ -67,7 +67,7 @@ def _show_cell(answers: Answers, pixels: Array) -> None:
     true, predicted = cell
     indices = np.flatnonzero((answers.labels == true) & (answers.predicted == predicted))
     with st.container(border=True):
-        st.markdown(f"**{CLASS_NAMES[true]}** taken for **{CLASS_NAMES[predicted]}**")
+        st.markdown(f"**{CLASS_NAMES[true]}** predicted as **{CLASS_NAMES[predicted]}**")
         show_images(indices, pixels, answers, "cell")
 
 

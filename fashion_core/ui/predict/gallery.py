@@ -32,7 +32,7 @@ ORDERS: Final[dict[str, Callable[[Answers], Array]]] = {
 
 
 def show_gallery(chosen: Chosen, open_history: Callable[[], None]) -> None:
-    """Filters, a page of images, and the chosen one, from which ``open_history`` leads on."""
+    """Filters, a page of images, and the chosen one, with a link to its ``open_history``."""
     answers = evaluate(chosen)
     pixels, _ = test_images(chosen.run.record.config.dataset)
     show_images(_filtered(answers), pixels, answers, "gallery")
@@ -58,7 +58,7 @@ def _filtered(answers: Answers) -> Array:
 
 
 def show_images(indices: Array, pixels: Array, answers: Answers, key: str, other: Answers | None = None) -> None:
-    """A page of these images; a click puts one into the address."""
+    """Show a page of these images; a click puts one into the address."""
     if not len(indices):
         st.info("There is no such image.", icon=":material/hide_image:")
         return

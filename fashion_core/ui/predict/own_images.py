@@ -22,7 +22,7 @@ _STEP_WIDTH: Final = 112
 
 
 class Upload(Protocol):
-    """What an uploader and a camera give, as far as it is needed here."""
+    """The part of an uploaded file or camera picture that is used here."""
 
     name: str
     file_id: str
@@ -52,7 +52,7 @@ def show_own_images(chosen: Chosen, show_history: Callable[[Array], None]) -> No
 
 
 def keep_uploads() -> None:
-    """Call this where the images are not shown: Streamlit forgets the uploads of a widget that is not drawn."""
+    """Keep uploads while their widget is hidden: Streamlit forgets the uploads of a widget that is not drawn."""
     _ask_files(camera=False)
 
 
@@ -63,7 +63,7 @@ def _ask_files(camera: bool = True) -> Sequence[Upload]:
     if source == UPLOAD:
         label = "Images of garments: PNG, JPEG, WebP, GIF, BMP or TIFF"
         return st.file_uploader(label, accept_multiple_files=True, max_upload_size=MEGABYTES, key="own images")
-    photo = st.camera_input("A garment on a plain background", key="photo", width=420) if camera else None
+    photo = st.camera_input("Photograph a garment on a plain background", key="photo", width=420) if camera else None
     return [photo] if photo else []
 
 

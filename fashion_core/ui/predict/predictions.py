@@ -1,4 +1,4 @@
-"""What the model of a saved file predicts, computed once for all viewers."""
+"""Predictions of saved models, computed once for all viewers."""
 
 from pathlib import Path
 
