@@ -113,7 +113,7 @@ def test_without_a_login_there_is_nothing_to_see(claims: dict[str, Any]) -> None
     assert with_login(claims, ROLES).role == "stranger"
 
 
-@pytest.mark.parametrize("exp", [NOW, NOW - 1, None, "9999999999", True])
+@pytest.mark.parametrize("exp", [NOW, NOW - 1, None, "9999999999", True], ids=["now", "past", "none", "text", "true"])
 def test_login_without_a_time_to_come_counts_as_ended(exp: object) -> None:
     found = with_login({**CLAIMS, "exp": exp}, ROLES)
     assert (found.role, found.why, found.logged_in) == ("stranger", access.EXPIRED, False)
