@@ -98,6 +98,6 @@ def test_a_click_on_a_cell_of_the_confusion_shows_its_images(server: Server, pag
     cell = re.search(r"cell=(\d)-(\d)", page.url)
     assert cell is not None
     true, predicted = (CLASS_NAMES[int(number)] for number in cell.groups())
-    expect(page.get_by_text(f"{true} taken for {predicted}", exact=True)).to_be_visible()
+    expect(page.get_by_text(f"{true} predicted as {predicted}", exact=True)).to_be_visible()
     galleries = page.get_by_label("Test images with what the model predicts", exact=True)
     expect(galleries).to_have_count(2)

@@ -169,7 +169,7 @@ def test_accuracy_is_told_with_its_interval() -> None:
 def test_the_most_frequent_mistake_is_told() -> None:
     found = answers_from(*[(6, 0, 0.9)] * 3, (6, 6, 0.9), (0, 6, 0.9))
     assert evaluation_tables.confusion_sentence(found) == (
-        "Most often mixed up: a **Shirt** taken for a **T-shirt/top** (3 of 4)."
+        "Most often mixed up: **Shirt** predicted as **T-shirt/top** (3 of 4)."
     )
     assert evaluation_tables.confusion_sentence(right_and_wrong("rr")) == "No image is misclassified."
 
