@@ -59,9 +59,7 @@ def test_formats_and_prefixes_make_no_difference(tmp_path: Path) -> None:
 def test_different_models_are_one_sentence(tmp_path: Path) -> None:
     first = saved(tmp_path / "a", build_model("mlp", seed=0).state_dict())
     second = saved(tmp_path / "b", build_model("cnn", seed=0).state_dict())
-    with pytest.raises(
-        ComparisonError, match=r"different models: linear_relu_stack\.0\.weight differs between them"
-    ):
+    with pytest.raises(ComparisonError, match=r"different models: linear_relu_stack\.0\.weight differs between them"):
         weight_change(first, second)
 
 
