@@ -30,7 +30,7 @@ def test_write_replaces_gives_the_digest_and_leaves_nothing_else(tmp_path: Path,
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("missing/file", "it or its folder is not there"), ("taken", "it is a folder")]
+    ("name", "reason"), [("missing/file", "it or its folder does not exist"), ("taken", "it is a folder")]
 )
 def test_write_where_no_file_can_be_is_one_sentence_and_leaves_nothing(tmp_path: Path, name: str, reason: str) -> None:
     (tmp_path / "taken").mkdir()

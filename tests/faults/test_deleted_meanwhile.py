@@ -29,7 +29,7 @@ VIEWS = {
 }
 INSIDE = ("Look inside", "Five ways", "Compare", "Download")
 MOST_SECONDS_BETWEEN = 0.06
-GONE = ("No run in ", " has no ", "it or its folder is not there", "the file is missing")
+GONE = ("No run in ", " has no ", "it or its folder does not exist", "the file is missing")
 """Parts of the sentences about what was deleted; the others are about files that hold no model."""
 
 

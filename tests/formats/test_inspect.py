@@ -350,7 +350,7 @@ def test_blueprint_is_what_torch_pickles(name: str) -> None:
 
 
 def test_missing_file_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(DiskError, match="can't be used: it or its folder is not there"):
+    with pytest.raises(DiskError, match="can't be used: it or its folder does not exist"):
         inspect(tmp_path / "missing")
     with pytest.raises(DiskError):
         inspect(tmp_path)

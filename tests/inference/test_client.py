@@ -80,7 +80,7 @@ def test_a_problem_is_its_sentence_and_the_process_stays(predictor: Predictor, r
     (tmp_path / "no-model").write_bytes(b"nothing")
     with pytest.raises(WorkerError, match="refused"):
         predictor.evaluate(tmp_path / "no-model", "synthetic", "unit")
-    with pytest.raises(WorkerError, match="it or its folder is not there"):
+    with pytest.raises(WorkerError, match="it or its folder does not exist"):
         predictor.evaluate(tmp_path / "gone", "synthetic", "unit")
     with pytest.raises(WorkerError, match="image"):
         predictor.prepare(b"no image")

@@ -39,7 +39,7 @@ def test_step_that_can_not_be_recorded_is_computed_as_it_comes(
         assert torch.equal(step(*batch(seed=seed)), plain(*batch(seed=seed)))
     assert same(numbers(inside), numbers(plain))
     (message,) = caplog.messages
-    assert message.startswith("Each step of NeuralNetwork is computed by itself: this version of torch can't record it")
+    assert message.startswith("Steps of NeuralNetwork run without a recording: this version of torch can't record it")
 
 
 STEPS = """
@@ -58,7 +58,7 @@ assert same(numbers(inside), numbers(plain))
 def test_without_names_that_are_imported_steps_are_computed_as_they_come(name: str) -> None:
     done = python(f"import torch.utils.weak\ndel {name}\n{STEPS}")
     assert done.returncode == 0, done.stderr
-    assert "Each step of NeuralNetwork is computed by itself: this version of torch can't record it" in done.stderr
+    assert "Steps of NeuralNetwork run without a recording: this version of torch can't record it" in done.stderr
 
 
 def test_optimizer_that_imports_the_compiler_all_the_same_does_the_same() -> None:

@@ -111,7 +111,7 @@ def test_address_of_a_run_lists_its_files_alone(looked_at: RunStore) -> None:
         ({"run": "{cnn}", "epoch": "7"}, "has no saved file 'model_save/7'"),
         ({"run": "{cnn}", "epoch": "one"}, "An epoch is a whole number such as 3, not 'one'"),
         ({"run": "{cnn}", "file": "../run.json"}, "has no saved file '../run.json'"),
-        ({**COMPARED, "with": "{cnn}/model_save/0"}, "These two hold different models"),
+        ({**COMPARED, "with": "{cnn}/model_save/0"}, "The two files hold different models"),
         ({**COMPARED, "with": "{parent}/model_save/9"}, "has no saved file 'model_save/9'"),
     ],
 )

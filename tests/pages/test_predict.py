@@ -108,7 +108,7 @@ def test_every_kind_of_file_has_the_accuracy_that_its_run_measured(looked_at: Ru
         ({"file": "../run.json"}, "no saved file"),
         ({"image": "2000"}, "A test image is a number from 0 to 1,999"),
         ({"image": "-1"}, "A test image is a number from 0 to 1,999"),
-        ({"view": "Evaluation", "cell": "10-0"}, "A cell is two classes"),
+        ({"view": "Evaluation", "cell": "10-0"}, "cell should be two classes"),
         ({"view": "Two models", "with": "nope/x"}, "No run in"),
     ],
 )

@@ -47,7 +47,7 @@ def test_damaged_runs_are_listed_and_say_why(store: RunStore) -> None:
     frame = tables.runs_frame(store)
     assert list(frame["state"]) == ["damaged"] * 2
     assert "id is missing" in frame["error"][0]
-    assert "it or its folder is not there" in frame["error"][1]
+    assert "it or its folder does not exist" in frame["error"][1]
 
 
 def test_tables_of_nothing_have_their_columns(store: RunStore) -> None:

@@ -244,7 +244,7 @@ def test_any_model_is_trained_as_without_a_recording(
     for seed in range(4):
         assert torch.equal(recorded(*batch(seed=seed)), plain(*batch(seed=seed)))
     assert same(numbers(inside), numbers(plain))
-    assert caplog.messages == ([f"Each step of {kind.__name__} is computed by itself: {why}"] if why else [])
+    assert caplog.messages == ([f"Steps of {kind.__name__} run without a recording: {why}"] if why else [])
 
 
 @needs_gpu
