@@ -77,7 +77,8 @@ def test_weights_alone_count_as_epoch_0_and_the_notes_say_what_is_missing(store:
     assert run.epochs_saved() == [0]
     assert run.labels.notes == (
         "The file carries no optimizer: resuming starts a fresh one. The file gives no usable epoch number, "
-        "so it counts as epoch 0. The file does not say what it was trained on: assumed dataset synthetic and pixels unit."
+        "so it counts as epoch 0. "
+        "The file does not say what it was trained on: assumed dataset synthetic and pixels unit."
     )
 
 
