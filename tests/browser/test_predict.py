@@ -53,7 +53,7 @@ def test_uploaded_images_are_answered_and_a_bad_one_is_named(
     (tmp_path / "notes.txt").write_text("no image")
     open_page(page, address(server, run, "Your images"))
     page.locator("input[type=file]").set_input_files([*images, tmp_path / "notes.txt"])
-    expect(page.get_by_text("The file is no image")).to_be_visible()
+    expect(page.get_by_text("The file is not an image")).to_be_visible()
     with page.expect_download() as download:
         page.get_by_text("Predictions as CSV").click()
     table = pd.read_csv(download.value.path())

@@ -36,7 +36,7 @@ def test_fifteen_large_uploads_at_once_leave_the_server_up(
     open_page(page, f"{server.url}/predict?run={run.id}&epoch=0&view=Your+images")
     before = megabytes(server)
     page.locator("input[type=file]").set_input_files(files(tmp_path, 15))
-    expect(page.get_by_text("The file is no image")).to_have_count(15, timeout=4 * PATIENCE_MS)
+    expect(page.get_by_text("The file is not an image")).to_have_count(15, timeout=4 * PATIENCE_MS)
     assert server.answers()
     expect(page.get_by_text("encountered an error")).to_have_count(0)
     tally.survived(

@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -89,7 +90,10 @@ def known_workers(store: RunStore) -> dict[int, str]:
 
 
 def end_workers(store: RunStore) -> None:
-    """Kill each worker that a test left, by its pid; the queue first, or it starts more."""
+    """Kill each worker that a test left, by its pid; the queue first, or it starts more.
+
+    One that a server started stays a zombie for as long as that server does not start another.
+    """
     runs = store.runs() if store.root.is_dir() else []
     for run in runs:
         with suppress(FashionError):
@@ -97,7 +101,11 @@ def end_workers(store: RunStore) -> None:
     for process in [process for run in runs for process in workers(run)]:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-            process.wait(10)
+            wait_until(partial(_has_ended, process), f"worker {process.pid} has ended", 10)
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 def wait_for_end(run: Run) -> None:
