@@ -181,7 +181,7 @@ def test_damaged_file_is_named_marked_and_neither_compared_nor_handed_out(parent
     flip_a_bit(parent.checkpoint_path(0))
     app.run()
     assert "Damaged: its SHA-256 is not the one that was recorded" in words(app)
-    assert "nothing can be resumed from it" in words(app)
+    assert "you can't resume from it" in words(app)
     app = open_page("checkpoints", run=parent.id, epoch="0", show="Download")
     assert "It is damaged, so it can't be downloaded" in words(app)
     assert not app.get("download_button")
