@@ -58,7 +58,7 @@ def test_run_is_found_by_the_beginning_of_its_id_unless_it_fits_several(store: R
     run = new_run(store)
     assert store.get(run.id).path == store.get(run.id[:4]).path == run.path
     new_run(store)
-    with pytest.raises(RunNotFoundError, match="several begin so"):
+    with pytest.raises(RunNotFoundError, match="several ids begin like that"):
         store.get(run.id[:4])
 
 
