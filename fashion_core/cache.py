@@ -21,9 +21,10 @@ MOST_RUNS: Final = 4096
 """The number of runs to cache; the records of one take about 10 kB."""
 
 Value = TypeVar("Value")
+Identity = tuple[int, int, int, int]
 
 
-def identity(path: Path | str) -> tuple[int, int, int, int] | None:
+def identity(path: Path | str) -> Identity | None:
     """Inode, bytes and the times of the last change, in ns since 1970; None where nothing can be found."""
     try:
         found = os.stat(path)  # noqa: PTH116 -- half the time of Path.stat, a thousand times a page
@@ -40,7 +41,7 @@ def stamp(*paths: Path | str) -> object:
     file has been left alone for ``SETTLED_NS``.
     """
     settled = time.time_ns() - SETTLED_NS
-    identities: list[tuple[int, int, int, int] | None] = []
+    identities: list[Identity | None] = []
     for path in paths:  # as ``identity`` does; to call it a thousand times a page costs as much as the comparisons
         try:
             found = os.stat(path)  # noqa: PTH116

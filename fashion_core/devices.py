@@ -35,7 +35,7 @@ def _ascii(name: str) -> str:
 
 
 def describe() -> dict[str, Any]:
-    """Answer ``runs.machine`` about this machine, ready for JSON; ``automatic`` is the device that "auto" takes."""
+    """Describe this machine as JSON for ``runs.torch_process``; ``automatic`` is the device that "auto" takes."""
     here = available()
     return {
         "automatic": next(iter(here)),
@@ -92,7 +92,7 @@ def make_reproducible(threads: int) -> None:
 
 
 @contextmanager
-def fast_products() -> Iterator[None]:
+def fast_matmul() -> Iterator[None]:
     """Multiply float32 matrices with oneDNN inside the block, except on Intel's CPUs and where that would round them.
 
     The default on x86, MKL, takes twice as long on AMD's CPUs and a tenth less on Intel's.

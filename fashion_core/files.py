@@ -61,16 +61,6 @@ def refuse_link(path: Path) -> NoReturn:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
 
-Signature = tuple[int, int, int]
-
-
-def signature(path: Path) -> Signature:
-    """Return a value that changes when the file is replaced. Raises ``DiskError``."""
-    with disk_errors(path):
-        stat = path.stat()
-    return stat.st_ino, stat.st_mtime_ns, stat.st_size
-
-
 def digest_of(path: Path) -> Digest:
     """Hash a file, piece by piece. Raises ``DiskError``."""
     with disk_errors(path), path.open("rb") as file:

@@ -6,7 +6,7 @@ login.
 
 import streamlit as st
 
-from fashion_core.runs import machine
+from fashion_core.runs import torch_process
 from fashion_core.ui import login
 
 PAGES = [
@@ -19,7 +19,7 @@ PAGES = [
 ]
 
 st.set_page_config(page_icon="👕", layout="wide")  # first: the icon of a page would be fetched from outside
-machine.ask_early()
+torch_process.ask_early()
 page = login.navigation(PAGES)
 st.set_page_config(page_title=f"{page.title} · Fashion Core")
 if login.let_in():

@@ -10,7 +10,7 @@ from fashion_core.errors import FashionError
 from fashion_core.resume import lesson
 from fashion_core.resume.comparison import compare_run, sentence
 from fashion_core.resume.lesson import Step
-from fashion_core.runs import machine, tables
+from fashion_core.runs import tables, torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import CONTINUABLE_STATES, UNDER_WAY_STATES
 from fashion_core.runs.store import RunStore
@@ -73,7 +73,7 @@ def show_steps(store: RunStore, run: Run, was_active: bool) -> None:
         if done and was_active:
             st.rerun()
         with st.spinner("Running the tutorial's lines…"):
-            outputs = kept(f"outputs {run.id}", lambda: machine.lesson_outputs(store, run))
+            outputs = kept(f"outputs {run.id}", lambda: torch_process.lesson_outputs(store, run))
         show_snippet(2, lesson.WEIGHTS, outputs["printed"]["weights"])
         show_snippet(3, lesson.MODEL, outputs["printed"]["model"])
         with st.container(horizontal=True):
@@ -143,7 +143,7 @@ def show_losses(store: RunStore, run: Run, child: Run) -> None:
     if row is None:
         return
     with st.spinner("Measuring both on the training images too…"):
-        losses = kept(f"losses {run.id}", lambda: machine.lesson_losses(store, run))
+        losses = kept(f"losses {run.id}", lambda: torch_process.lesson_losses(store, run))
     st.code("\n".join(f"{name} {by_half['test']}" for name, by_half in losses.items()), language=None)
     st.markdown(common.plain(sentence([row])))
     comparison_of(store, [row])

@@ -7,7 +7,7 @@ import streamlit as st
 from fashion_core.charts import live
 from fashion_core.config import settings
 from fashion_core.errors import ConfigError, RunNotFoundError
-from fashion_core.resume import plan
+from fashion_core.resume import plan, verdict
 from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs import tables
 from fashion_core.runs.run import Run
@@ -85,7 +85,7 @@ def addressed_epoch(run: Run, saved: list[int]) -> int:
     """The epoch that the address names, or the newest if it has no checkpoint."""
     try:
         if (epoch := saved_file.addressed_epoch()) is not None:
-            plan.check_epoch(run, epoch, saved)
+            verdict.check_epoch(run, epoch, saved)
             return epoch
     except (ConfigError, RunNotFoundError) as error:
         st.error(f"{common.sentence(error)} The newest one is used instead.", icon=":material/error:")

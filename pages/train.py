@@ -5,7 +5,7 @@ import streamlit as st
 from fashion_core.charts import live
 from fashion_core.config import PRESETS, TrainConfig, parse_config
 from fashion_core.errors import ConfigError
-from fashion_core.runs import machine
+from fashion_core.runs import torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import CONTINUABLE_STATES, UNDER_WAY_STATES, State
 from fashion_core.runs.store import RunStore
@@ -32,7 +32,7 @@ def show_form(store: RunStore) -> None:
     st.title("Train")
     preset = st.selectbox("Preset", PRESETS, format_func=lambda name: PRESETS[name].label, key="preset")
     st.caption(PRESETS[preset].help)
-    defaults = machine.form_defaults(preset).model_dump()
+    defaults = torch_process.form_defaults(preset).model_dump()
     values = settings_form.ask_more(ESSENTIAL, defaults, f"train {preset} ")
     try:
         config = parse_config(values)

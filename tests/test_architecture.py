@@ -30,7 +30,7 @@ LIBRARIES = {
     r"|inference\.(engine|worker)|resume\.lesson_outputs|cli\.predict",
     "streamlit": r"app|pages|ui",
     "altair": r"charts",
-    "pandas": r"pages|charts|ui|(runs|resume)\.(tables|live)",
+    "pandas": r"pages|charts|ui|(runs|resume)\.(tables|loss_curve)",
 }
 """The modules, with what is below them, that may import a library."""
 INTERNALS = {"models.torch_internals": "torch", "ui.streamlit_internals": "streamlit"}
@@ -38,7 +38,7 @@ INTERNALS = {"models.torch_internals": "torch", "ui.streamlit_internals": "strea
 UNDOCUMENTED = re.compile(r"torch\.(cpu\.get_capabilities|backends\.mkldnn|jit\.optimized_execution|utils\.weak)")
 LIBRARY_INTERNALS = re.compile(r"torch\.utils\.weak|(torch|streamlit)(\.\w+)*\._")
 SERVER_WITHOUT_TORCH = r"pages|ui|cli\.main|access|charts|runs|resume\.(?!lesson_outputs)|errors|config|files|cache"
-LIGHT_WITHOUT_BROWSER = r"cli|access|training|formats|inference|data|runs\.(?!tables|live)"
+LIGHT_WITHOUT_BROWSER = r"cli|access|training|formats|inference|data|runs\.(?!tables|loss_curve)"
 
 
 def modules() -> dict[str, Path]:

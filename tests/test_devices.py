@@ -62,7 +62,7 @@ def test_cpu_has_bf16_where_it_names_some(monkeypatch: pytest.MonkeyPatch, name:
 
 def test_products_keep_float32() -> None:
     one, other = torch.linspace(-1, 1, 64 * 512).view(64, 512), torch.linspace(-1, 2, 512 * 64).view(512, 64)
-    with devices.fast_products():
+    with devices.fast_matmul():
         torch.testing.assert_close(one @ other, (one.double() @ other.double()).float(), rtol=1e-5, atol=1e-4)
 
 
@@ -76,7 +76,7 @@ def test_products_go_through_onednn_off_intel_where_it_keeps_float32(
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": cpu})
     monkeypatch.setattr(devices, "_onednn_keeps_float32", lambda: keeps_float32)
     before = product_precision()
-    with devices.fast_products():
+    with devices.fast_matmul():
         assert product_precision() == ("bf16" if through_onednn else before)
 
 
@@ -84,7 +84,7 @@ def test_products_are_as_before_once_an_epoch_has_failed(monkeypatch: pytest.Mon
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": "AMD EPYC"})
     monkeypatch.setattr(devices, "_onednn_keeps_float32", lambda: True)
     before = product_precision()
-    with pytest.raises(KeyboardInterrupt), devices.fast_products():
+    with pytest.raises(KeyboardInterrupt), devices.fast_matmul():
         raise KeyboardInterrupt
     assert product_precision() == before != "bf16"
 

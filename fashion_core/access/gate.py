@@ -19,7 +19,7 @@ from fashion_core.data import fashion_mnist
 from fashion_core.errors import DiskError, FashionError, NotAllowedError, RunStateError
 from fashion_core.resume import lesson, plan
 from fashion_core.resume.plan import ResumeRequest
-from fashion_core.runs import machine, queue, verify
+from fashion_core.runs import queue, torch_process, verify
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
@@ -88,7 +88,7 @@ class Actions:
         return Path(path)
 
     def import_file(
-        self, path: Path, name: str, given: Mapping[str, str], how: ImportFile = machine.import_file
+        self, path: Path, name: str, given: Mapping[str, str], how: ImportFile = torch_process.import_file
     ) -> Run:
         """Import a file in a process with torch; pass ``formats.import_file`` as ``how`` to import in this one."""
         return self._making("import", name, lambda: how(self.store, path, name, given))

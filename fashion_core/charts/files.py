@@ -219,7 +219,7 @@ FORMATS: dict[str, Way] = {
 
 
 def formats_frame(measured: dict[str, Any], optimizer: str | None) -> pd.DataFrame:
-    """One row per format, as ``machine.compare_formats`` measured it.
+    """One row per format, as ``torch_process.compare_formats`` measured it.
 
     ``optimizer`` is the optimizer whose state the checkpoint carries, if any.
     """

@@ -15,10 +15,10 @@ from fashion_core.access import audit
 from fashion_core.access.gate import Actions, from_command_line
 from fashion_core.cli.answer import answer, given_settings, print_json
 from fashion_core.errors import ConfigError, DamagedFileError, DiskError, RunNotFoundError, RunStateError, printable
-from fashion_core.resume import comparison, plan
+from fashion_core.resume import comparison, plan, verdict
 from fashion_core.resume.labels import SAME, percent
 from fashion_core.resume.plan import ResumeRequest
-from fashion_core.runs import machine, metrics, queue
+from fashion_core.runs import metrics, queue, torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import ACTIVE_STATES, UNDER_WAY_STATES
 from fashion_core.runs.store import RunStore, epoch_number, run_record
@@ -27,7 +27,7 @@ _POLL_SECONDS: Final = 0.1
 
 
 def train_run(options: argparse.Namespace) -> None:
-    config = machine.preset_config(options.preset, given_settings(options))
+    config = torch_process.preset_config(options.preset, given_settings(options))
     actions = from_command_line(RunStore())
     run = actions.start(config)
     _print_cautions([run])
@@ -57,7 +57,7 @@ def resume_run(options: argparse.Namespace) -> None:
 def _print_cautions(runs: Sequence[Run]) -> None:
     """Print to standard error, so that standard output holds only JSON."""
     pairs = ((run.record.config.precision, run.record.environment.device) for run in runs)
-    for caution in machine.precision_cautions(pairs):
+    for caution in torch_process.precision_cautions(pairs):
         print(caution, file=sys.stderr)
 
 
@@ -68,7 +68,7 @@ def _epochs(text: str, parent: Run) -> list[int]:
     for epoch in map(epoch_number, text.split(",")):
         if epoch is None:
             raise ConfigError(f"Epoch should be a number such as 0, several as 0,2,5, or all, not {text!r}.")
-        plan.check_epoch(parent, epoch, parent.epochs_saved())
+        verdict.check_epoch(parent, epoch, parent.epochs_saved())
         epochs.append(epoch)
     return list(dict.fromkeys(epochs))
 

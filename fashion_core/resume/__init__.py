@@ -1,6 +1,7 @@
 """Resuming: the verdict before the click, the queued runs after it, and whether it helped.
 
-`plan` judges a checkpoint and makes runs from it; `comparison` sets each run's loss beside the `loss_last` of its
-checkpoint; `tables` has the frames for charts, the tree of runs included, and `labels` their short words; `bitwise`
-compares a resumed run with its parent; `lesson` is the tutorial in four steps, and `lesson_outputs` alone needs torch.
+`verdict` says whether resuming a checkpoint is exact, `plan` makes runs from it; `comparison` sets each run's loss
+beside the `loss_last` of its checkpoint; `tables` has the frames for charts, the tree of runs included, and `labels`
+their short words; `bitwise` compares a resumed run with its parent; `lesson` is the tutorial in four steps, and
+`lesson_outputs` alone needs torch.
 """

@@ -8,7 +8,7 @@ from typing import Literal
 
 from fashion_core.cache import MOST_RUNS, Cache, identity, stamp
 from fashion_core.errors import DamagedFileError, DiskError, printable
-from fashion_core.resume import plan
+from fashion_core.resume import verdict
 from fashion_core.resume.labels import percent
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
@@ -135,7 +135,7 @@ def _row(run: Run, epochs: Sequence[metrics.Row]) -> Compared | None:
     check = run.load_check if record.parent else None
     if record.parent is None or record.resumption is None or check is None:
         return None
-    overrides = tuple(plan.describe(name, change) for name, change in record.resumption.changes.items())
+    overrides = tuple(verdict.describe(name, change) for name, change in record.resumption.changes.items())
     measured = [
         LossNow(row["epoch"], row["loss"], row["difference"], row["standard_error"], bool(overrides))
         for row in epochs

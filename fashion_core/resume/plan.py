@@ -1,4 +1,4 @@
-"""Plan resumed runs: what each takes over, what differs, whether that is exact; then put them in the queue together."""
+"""Plan resumed runs: the settings and the verdict of each; then put them in the queue together."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -6,8 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from fashion_core.cache import Cache, stamp
-from fashion_core.config import TrainConfig, parse_config, settings
+from fashion_core.config import TrainConfig, parse_config
 from fashion_core.data import fashion_mnist
 from fashion_core.errors import (
     ConfigError,
@@ -19,40 +18,17 @@ from fashion_core.errors import (
     RunStateError,
     printable,
 )
-from fashion_core.formats import inspect
 from fashion_core.resume.labels import cut_middle, short_label
-from fashion_core.runs import machine, queue
+from fashion_core.resume.verdict import Verdict, changes, check_epoch, inspect_checkpoint, judge
+from fashion_core.runs import queue, torch_process
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import Change, Environment, Parent, Resumption, RunRecord, VerdictKind
+from fashion_core.runs.schema import Environment, Parent, Resumption
 from fashion_core.runs.store import RunStore
-
-_MOST_NAMED = 12
-"""The most checkpoints that are listed one by one."""
-_NO_CHANGE = frozenset({"name", "epochs", "keep", "device", "threads"})
-"""Settings that don't affect the numbers, or only through the environment, which is compared separately."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The verdict on resuming from a checkpoint, with a phrase for each thing that is missing or different."""
-
-    kind: VerdictKind
-    reasons: tuple[str, ...]
 
 
 def planned_epochs(run: Run, epoch: int) -> int:
     """How many more epochs its run had planned after this one; at least 1. Raises ``DamagedFileError``."""
     return max(1, run.record.config.epochs - epoch - 1)
-
-
-def check_epoch(run: Run, epoch: int, saved: list[int]) -> None:
-    """Raises ``RunNotFoundError`` that names the ``saved`` epochs if this is none of them."""
-    if epoch in saved:
-        return
-    there = f"those of epoch {', '.join(map(str, saved))}" if saved else "none"
-    if len(saved) > _MOST_NAMED:
-        there = f"{len(saved):,}, from epoch {saved[0]:,} to {saved[-1]:,}"
-    raise RunNotFoundError(f"Run {run.id} has no checkpoint of epoch {epoch}; it has {there}.")
 
 
 def resumed_config(run: Run, epoch: int, additional: int, overrides: Mapping[str, Any]) -> TrainConfig:
@@ -74,98 +50,6 @@ def resumed_config(run: Run, epoch: int, additional: int, overrides: Mapping[str
     # what tells this run from the others of the same checkpoint; the parent's name is cut where it is too long
     end = f" ↻ {epoch}, {short_label(changes(parent, config))}"
     return config.model_copy(update={"name": cut_middle(printable(run.title), 80 - len(end)) + end})
-
-
-def changes(parent: TrainConfig, config: TrainConfig) -> dict[str, Change]:
-    """The settings that were overridden, without the name and the number of epochs."""
-    before, after = parent.model_dump(), config.model_dump()
-    names = [setting.name for setting in settings() if setting.name not in ("name", "epochs")]
-    return {name: Change(before=before[name], after=after[name]) for name in names if before[name] != after[name]}
-
-
-def inspect_checkpoint(run: Run, epoch: int) -> Verdict:
-    """Return what one checkpoint is good for, whatever settings it is resumed with.
-
-    Raises ``RunNotFoundError`` if there is none of this epoch, ``DiskError``.
-    """
-    return _inspected(run, epoch)[0]
-
-
-def carries_optimizer(run: Run, epoch: int) -> bool:
-    """Whether the checkpoint has an optimizer's state.
-
-    Raises ``RefusedFileError`` if it can't be read, and what ``inspect_checkpoint`` raises.
-    """
-    verdict, has_optimizer = _inspected(run, epoch)
-    if has_optimizer is None:
-        raise RefusedFileError("; ".join(verdict.reasons))
-    return has_optimizer
-
-
-_inspections: Cache[tuple[Verdict, bool | None]] = Cache(1024)
-
-
-def _inspected(run: Run, epoch: int) -> tuple[Verdict, bool | None]:
-    """Hash and inspect a checkpoint once: page, script and click share the result until the file changes."""
-    check_epoch(run, epoch, run.epochs_saved())
-    path = run.checkpoint_path(epoch)
-    return _inspections.get(path, stamp(path, run.info_path(path)), lambda: _inspect(run, epoch))
-
-
-def _inspect(run: Run, epoch: int) -> tuple[Verdict, bool | None]:
-    """The verdict, and whether there is an optimizer's state; None if the file can't be read."""
-    damaged = None
-    try:
-        run.whole_checkpoint(epoch)
-    except DamagedFileError as error:
-        damaged = Verdict("damaged", (error.reason,))
-    try:
-        found = inspect.inspect(run.checkpoint_path(epoch), numbers=False)
-    except RefusedFileError as error:
-        return damaged or Verdict("not usable", (error.reason,)), None
-    verdict = Verdict(found.verdict, tuple(f"it does not carry {what}" for what in found.missing))
-    if found.refusal:
-        verdict = Verdict("not usable", (found.refusal.removeprefix("The file is refused: ").rstrip("."),))
-    return damaged or verdict, found.optimizer is not None
-
-
-def judge(found: Verdict, parent: RunRecord, config: TrainConfig, environment: Environment) -> Verdict:
-    """Return the verdict on resuming a checkpoint of this parent with these settings in this environment."""
-    different = (*_different(parent.config, config), *_environment(parent.environment, environment))
-    verdict: VerdictKind = "approximate" if found.kind == "exact" and different else found.kind
-    return Verdict(verdict, found.reasons if verdict in ("damaged", "not usable") else (*found.reasons, *different))
-
-
-def _different(parent: TrainConfig, config: TrainConfig) -> list[str]:
-    phrases = [describe(name, change) for name, change in changes(parent, config).items() if name not in _NO_CHANGE]
-    if parent.optimizer != config.optimizer:
-        phrases.append(f"{config.optimizer} starts fresh: the state of {parent.optimizer} is not used")
-    if parent.dataset != config.dataset:
-        phrases.append("DIFFERENT DATASET: the checkpoint was trained on other images")
-    if config.schedule == parent.schedule == "cosine" and config.epochs != parent.epochs:
-        phrases.append(f"the cosine reaches zero after epoch {config.epochs - 1} instead of {parent.epochs - 1}")
-    return phrases
-
-
-def describe(name: str, change: Change) -> str:
-    """A change in words, such as "learning rate 0.001 → 0.0001"."""
-    label = next(setting.label for setting in settings() if setting.name == name)
-    return f"{label[:1].lower()}{label[1:]} {_value(change.before)} → {_value(change.after)}"
-
-
-def _value(value: str | int | float) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _environment(before: Environment, after: Environment) -> list[str]:
-    pairs = {
-        "device": (before.device, after.device),
-        "threads": (before.threads, after.threads),
-        "torch": (before.torch, after.torch),
-    }
-    if before.processor and after.processor and before.device == after.device:
-        pairs["processor"] = before.processor, after.processor
-    return [f"{what} {old} → {now}: rounding differs" for what, (old, now) in pairs.items() if old != now]
 
 
 @dataclass(frozen=True)
@@ -196,7 +80,7 @@ def plan_runs(run: Run, requests: Sequence[ResumeRequest]) -> list[Plan]:
     plans = []
     for request in requests:
         config = resumed_config(run, request.epoch, request.additional, request.overrides)
-        environment = machine.environment_to_resume(run.record.environment, config)
+        environment = torch_process.environment_to_resume(run.record.environment, config)
         verdict = judge(found[request.epoch], run.record, config, environment)
         plans.append(Plan(request.epoch, config, environment, verdict))
     return plans

@@ -16,7 +16,7 @@ from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.resume.comparison import NOISE, Compared, LossNow, relative_change
 from fashion_core.resume.labels import SAME, cut_middle, loss_text, percent, unique_labels
 from fashion_core.runs import metrics
-from fashion_core.runs.live import thin_out
+from fashion_core.runs.loss_curve import thin_out
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import ACTIVE_STATES, RunRecord
 from fashion_core.runs.store import RunStore, epoch_records

@@ -14,7 +14,7 @@ from fashion_core.config import TrainConfig
 from fashion_core.data import fashion_mnist
 from fashion_core.errors import ConfigError, DamagedFileError, DiskError, FashionError, RunNotFoundError, RunStateError
 from fashion_core.files import now
-from fashion_core.runs import machine, processes
+from fashion_core.runs import processes, torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import ACTIVE_STATES, CONTINUABLE_STATES, UNDER_WAY_STATES, Labels, Status
 from fashion_core.runs.store import RunStore
@@ -40,7 +40,7 @@ def start(store: RunStore, config: TrainConfig, tags: tuple[str, ...] = ()) -> R
     slots()
     if config.dataset == "fashion-mnist":
         fashion_mnist.check()
-    run = store.create(config, machine.environment_for(config), labels=Labels(name=config.title, tags=tags))
+    run = store.create(config, torch_process.environment_for(config), labels=Labels(name=config.title, tags=tags))
     advance(store)
     return run
 

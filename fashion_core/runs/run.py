@@ -7,30 +7,26 @@ from pathlib import Path
 from fashion_core import files
 from fashion_core.cache import identity
 from fashion_core.errors import DamagedFileError, DiskError
-from fashion_core.files import now
-from fashion_core.runs import processes
-from fashion_core.runs.run_files import cached_record, sole_writer
+from fashion_core.runs.lock import sole_writer
 from fashion_core.runs.saved_files import SavedFiles
-from fashion_core.runs.schema import Labels, LoadCheck, RunRecord, State, Status
+from fashion_core.runs.schema import Labels, LoadCheck, RunRecord, cached_record
+from fashion_core.runs.status import StatusFile
 
-STARTING_SECONDS = 5.0
-"""How long a run that was given to a worker may be without the worker's identity."""
 LOG_LINE_BYTES = 1000
 """Bytes per line to read from the end of a log, which may have grown for weeks."""
 
 
-class Run(SavedFiles):
+class Run(SavedFiles, StatusFile):
     """One run folder. Creating the object reads nothing; each property says what its file says now."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path)
+        SavedFiles.__init__(self, path)
+        StatusFile.__init__(self, path)
         self.record_path = path / "run.json"
         self.labels_path = path / "labels.json"
         self.damaged_labels_path = path / "labels.damaged.json"
-        self.status_path = path / "status.json"
         self.metrics_path = path / "metrics.jsonl"
         self.log_path = path / "train.log"
-        self.stop_path = path / "stop"
         self.load_check_path = path / "loaded.json"
         self.load_losses_path = path / "loaded.losses"
 
@@ -65,44 +61,6 @@ class Run(SavedFiles):
 
     def write_labels(self, labels: Labels) -> None:
         files.write_json(self.labels_path, labels.model_dump(mode="json"))
-
-    @property
-    def status(self) -> Status:
-        """What the writer last said; a damaged one counts as that of a lost run. Raises ``DiskError``."""
-        try:
-            return self.read_status()
-        except DamagedFileError as error:
-            return Status(state="running", queued_at=0, heartbeat=0, error=str(error))
-
-    def read_status(self) -> Status:
-        """What the writer last said. Raises ``DamagedFileError`` or ``DiskError``."""
-        return cached_record(self.status_path, Status)
-
-    def write_status(self, status: Status) -> None:
-        """Replace the status; only for the holder of the lock. Raises ``DiskError``."""
-        files.write_json(self.status_path, status.model_dump(mode="json"), durable=False)
-
-    def overwrite_status(self, status: Status) -> None:
-        """Write the status on a full disk: over the old one, in the block that it has. Raises ``DiskError``."""
-        files.overwrite_json(self.status_path, status.model_dump(mode="json"))
-
-    def state(self, status: Status | None = None) -> State:
-        """The state to show: a dead worker makes a running run lost, a stop file makes it stopping."""
-        status = status or self.status
-        if status.state != "running":
-            return status.state
-        if status.process:
-            has_worker = processes.seems_alive(self.path, status.process, status.heartbeat)
-        else:
-            has_worker = abs(now() - status.heartbeat) < STARTING_SECONDS
-        if has_worker:
-            return "stopping" if self.stop_path.exists() else "running"
-        latest = self.status  # it may have ended well since that status was read
-        return "lost" if latest == status else self.state(latest)
-
-    def ended_cleanly(self) -> bool:
-        """Whether its writer finished writing: it was not killed, and the disk was not full."""
-        return self.status.state in ("finished", "stopped")
 
     def writing(self, timeout: float = 5.0) -> AbstractContextManager[None]:
         """Hold the run's write lock inside the block. Raises what ``sole_writer`` raises."""

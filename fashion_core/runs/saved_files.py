@@ -9,8 +9,7 @@ from typing import NamedTuple
 from fashion_core import files
 from fashion_core.cache import MOST_RUNS, Cache, stamp
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError
-from fashion_core.runs.run_files import cached_record, read_record
-from fashion_core.runs.schema import FileInfo, Verification
+from fashion_core.runs.schema import FileInfo, Verification, cached_record, read_record
 
 OTHER_DIGEST = "its SHA-256 is not the one that was recorded"
 _epochs: Cache[tuple[tuple[int, bool], ...]] = Cache(MOST_RUNS)

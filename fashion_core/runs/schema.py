@@ -1,11 +1,16 @@
-"""The JSON files of a run folder, as types: each is checked when it is read."""
+"""The JSON files of a run folder: their fields, and how they are read, checked and cached."""
 
+import re
 from datetime import datetime
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from fashion_core.config import TrainConfig
+from fashion_core import files
+from fashion_core.cache import MOST_RUNS, Cache, stamp
+from fashion_core.config import TrainConfig, explain
+from fashion_core.errors import DamagedFileError
 from fashion_core.runs.processes import ProcessId
 
 State = Literal["queued", "running", "stopping", "stopped", "finished", "failed", "lost", "imported"]
@@ -164,3 +169,29 @@ class Verification(_Stored):
     """``verified.json``: what ``verify`` found last, by each file's path below the run folder."""
 
     files: dict[str, FileVerification] = {}
+
+
+Record = TypeVar("Record", bound=BaseModel)
+_OLD_CHECKSUM = re.compile(rb',\s*"crc32":\s*"[0-9a-f]{8}"\s*}\s*$')
+"""What earlier versions wrote at the end of each file. It is not compared: people may edit these files."""
+_records: Cache[BaseModel] = Cache(5 * MOST_RUNS)
+
+
+def read_record(path: Path | str, kind: type[Record]) -> Record:
+    """Read a JSON file and check it against its schema. Raises ``DamagedFileError`` or ``DiskError``."""
+    data = files.read_bytes(path)
+    if b'"crc32"' in data:
+        data = _OLD_CHECKSUM.sub(b"}", data)
+    try:
+        return kind.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = "it is not JSON" if first["type"] == "json_invalid" else "it is not a JSON object"
+        raise DamagedFileError(Path(path), explain(error).rstrip(".") if first["loc"] else reason) from error
+
+
+def cached_record(path: Path, kind: type[Record]) -> Record:
+    """Return what ``read_record`` does, read again only when the file has changed. Raises the same."""
+    value = _records.get(path, stamp(path), lambda: read_record(path, kind))
+    assert isinstance(value, kind)
+    return value

@@ -16,9 +16,8 @@ from fashion_core.config import TrainConfig
 from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.runs import metrics, saved_files
 from fashion_core.runs.run import Run
-from fashion_core.runs.run_files import read_record
 from fashion_core.runs.saved_files import ListedFile
-from fashion_core.runs.schema import FileInfo, Parent, Status, Verification
+from fashion_core.runs.schema import FileInfo, Parent, Status, Verification, read_record
 from fashion_core.runs.store import RunStore, epoch_records
 
 _STORES = 4

@@ -143,7 +143,7 @@ class Trainer:
         reporter = Reporter(self.run, self.config, self.position, self._report_rate, soon=self.someone_waits)
         self.someone_waits = False
         self._set_learning_rate()
-        with devices.fast_products():
+        with devices.fast_matmul():
             for loss in loops.train_loop(batches, self.model, self.train_step):
                 reporter.add(loss)
                 if self.position.batch == self.config.batches_per_epoch:

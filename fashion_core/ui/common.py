@@ -12,7 +12,7 @@ import streamlit as st
 
 from fashion_core.config import DATASET_LABELS, TrainConfig
 from fashion_core.errors import FashionError
-from fashion_core.runs import machine
+from fashion_core.runs import torch_process
 from fashion_core.runs.run import Run
 
 PAGE_ROWS = 500
@@ -117,7 +117,7 @@ def model_expander(name: str) -> None:
     if not expander.open:
         return
     with expander, problems_shown(), st.spinner("Building the model…"):
-        described = machine.describe_model(name)
+        described = torch_process.describe_model(name)
         st.code(f">>> print(model)\n{described['text']}", language=None)
         layers = pd.DataFrame(described["layers"])
         layers["output_shape"] = [" × ".join(map(str, shape)) for shape in layers["output_shape"]]
@@ -133,7 +133,7 @@ def machine_expander() -> None:
     if not expander.open:
         return
     with expander, problems_shown(), st.spinner("Looking…"):
-        here = machine.this_machine()
+        here = torch_process.this_machine()
         rows = [
             (name, text, here.threads if name == "cpu" else None, name == here.automatic, here.has_bf16(name))
             for name, text in here.devices.items()

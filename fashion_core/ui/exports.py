@@ -6,12 +6,12 @@ from typing import Any
 
 import streamlit as st
 
+from fashion_core.cache import Identity, identity
 from fashion_core.charts import files
 from fashion_core.charts.files import FORMATS, bytes_text
 from fashion_core.errors import DamagedFileError
-from fashion_core.files import Signature, signature
 from fashion_core.formats.inspect import Inspection
-from fashion_core.runs import machine
+from fashion_core.runs import torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
 from fashion_core.runs.store import RunStore
@@ -30,7 +30,7 @@ def show_five_ways(chosen: Chosen) -> None:
         st.info(NO_CHECKPOINT, icon=":material/info:")
         return
     path = chosen.run.checkpoint_path(chosen.epoch)
-    asked = (str(chosen.store.root), chosen.run.id, chosen.epoch, signature(path))
+    asked = (str(chosen.store.root), chosen.run.id, chosen.epoch, identity(path))
     _show_measured(_measured(*asked), read_contents(path).inspection)
     if st.button("Measure again", icon=":material/refresh:"):
         _measured.clear(*asked)
@@ -52,9 +52,9 @@ def _show_measured(measured: dict[str, Any], found: Inspection | None) -> None:
 
 
 @st.cache_data(max_entries=64, show_spinner="Saving and loading it in five formats, three times each…")
-def _measured(root: str, run_id: str, epoch: int, key: Signature) -> dict[str, Any]:
+def _measured(root: str, run_id: str, epoch: int, key: Identity | None) -> dict[str, Any]:
     store = RunStore(Path(root))
-    return machine.compare_formats(store, store.get(run_id), epoch)
+    return torch_process.compare_formats(store, store.get(run_id), epoch)
 
 
 def show_loading_script(chosen: Chosen) -> None:
@@ -105,7 +105,7 @@ def show_download(chosen: Chosen) -> None:
         return
     format, info = _choose_format(chosen, "Download"), chosen.run.file_info(chosen.file)
     if format and chosen.epoch is not None:  # exported before the button is drawn: a failure must not be a lost click
-        key = signature(chosen.run.checkpoint_path(chosen.epoch))
+        key = identity(chosen.run.checkpoint_path(chosen.epoch))
         data = _exported(str(chosen.store.root), chosen.run.id, chosen.epoch, format, key)
         _offer(scripts.download_name(chosen.run.title, format, chosen.epoch), bytes_text(len(data)), data)
     elif info:
@@ -128,6 +128,6 @@ def _offer(name: str, details: str, data: bytes | Callable[[], bytes]) -> None:
 
 
 @st.cache_data(max_entries=4, ttl="10m", show_spinner="Making the file…")
-def _exported(root: str, run_id: str, epoch: int, format: ExportFormat, key: Signature) -> bytes:
+def _exported(root: str, run_id: str, epoch: int, format: ExportFormat, key: Identity | None) -> bytes:
     store = RunStore(Path(root))
-    return machine.export(store, store.get(run_id), epoch, format)
+    return torch_process.export(store, store.get(run_id), epoch, format)

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from fashion_core.errors import ConfigError, RefusedFileError
-from fashion_core.resume import plan
+from fashion_core.resume import plan, verdict
 from fashion_core.resume.bitwise import check_bitwise
 from fashion_core.resume.labels import SAME
 from fashion_core.resume.plan import Plan, ResumeRequest
@@ -56,7 +56,7 @@ def _epochs_text(planned: Plan) -> str:
 def show_script(run: Run, request: ResumeRequest) -> None:
     with suppress(ConfigError, RefusedFileError):  # they have been shown above
         config = plan.resumed_config(run, request.epoch, request.additional, request.overrides)
-        fresh = config.optimizer != run.record.config.optimizer or not plan.carries_optimizer(run, request.epoch)
+        fresh = config.optimizer != run.record.config.optimizer or not verdict.carries_optimizer(run, request.epoch)
         with st.expander("The same in plain PyTorch", icon=":material/code:"):
             st.caption(
                 "Its DataLoader shuffles the images differently, so its losses are close to the app's, not equal. "
@@ -141,4 +141,4 @@ def show_bitwise(store: RunStore, run: Run) -> None:
 
 
 def _changes(resumption: Resumption | None) -> list[str]:
-    return [plan.describe(name, change) for name, change in resumption.changes.items()] if resumption else []
+    return [verdict.describe(name, change) for name, change in resumption.changes.items()] if resumption else []

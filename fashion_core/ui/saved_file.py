@@ -9,10 +9,10 @@ import pandas as pd
 import streamlit as st
 
 from fashion_core import files
+from fashion_core.cache import Identity, identity
 from fashion_core.charts import files as file_charts
 from fashion_core.charts.files import bytes_text
 from fashion_core.errors import ConfigError, RefusedFileError
-from fashion_core.files import Signature, signature
 from fashion_core.formats import inspect
 from fashion_core.formats.inspect import Inspection
 from fashion_core.resume.labels import loss_text
@@ -40,11 +40,11 @@ class Contents:
 
 def read_contents(path: Path) -> Contents:
     """Inspect a file, numbers included, once for all viewers. Raises ``DiskError``."""
-    return _read_contents(str(path), signature(path))
+    return _read_contents(str(path), identity(path))
 
 
 @st.cache_data(max_entries=64, show_spinner="Looking inside…")
-def _read_contents(path: str, key: Signature) -> Contents:
+def _read_contents(path: str, key: Identity | None) -> Contents:
     try:
         found = inspect.inspect(Path(path))
     except RefusedFileError as error:

@@ -7,7 +7,7 @@ import streamlit as st
 
 from fashion_core.config import DATASET_LABELS, MODEL_LABELS, Setting, TrainConfig, settings
 from fashion_core.data import fashion_mnist
-from fashion_core.runs import machine
+from fashion_core.runs import torch_process
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, login
 
@@ -57,7 +57,7 @@ def _ask(setting: Setting, value: Any, prefix: str) -> Any:
 def show_cautions(pairs: Iterable[tuple[str, str]]) -> None:
     """Warn where a precision, the first of each pair, does not suit its device, the second."""
     with common.problems_shown(), st.spinner("Looking at this machine…"):
-        for caution in machine.precision_cautions(pairs):
+        for caution in torch_process.precision_cautions(pairs):
             st.warning(caution, icon=":material/speed:")
 
 

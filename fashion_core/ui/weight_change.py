@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
+from fashion_core.cache import Identity, identity
 from fashion_core.charts import files
 from fashion_core.errors import DamagedFileError
-from fashion_core.files import Signature, signature
 from fashion_core.formats import weight_change
 from fashion_core.formats.weight_change import WeightChange
 from fashion_core.ui import common
@@ -26,7 +26,7 @@ def show_comparison(chosen: Chosen, saved: pd.DataFrame) -> None:
     for one in (other, chosen):
         if one.damage:
             raise DamagedFileError(one.file, one.damage)
-    moved = _moved(str(other.file), signature(other.file), str(chosen.file), signature(chosen.file))
+    moved = _moved(str(other.file), identity(other.file), str(chosen.file), identity(chosen.file))
     st.markdown(files.weight_change_sentence(moved, common.plain(f"{other.name} of {other.run.title}")))
     rows = files.weight_change_frame(moved.tensors)
     st.caption(files.weight_change_key(rows))
@@ -35,7 +35,7 @@ def show_comparison(chosen: Chosen, saved: pd.DataFrame) -> None:
 
 
 @st.cache_data(max_entries=64, show_spinner="Comparing…")
-def _moved(first: str, first_key: Signature, second: str, second_key: Signature) -> WeightChange:
+def _moved(first: str, first_key: Identity | None, second: str, second_key: Identity | None) -> WeightChange:
     return weight_change.weight_change(Path(first), Path(second))
 
 

@@ -15,7 +15,7 @@ from fashion_core.cli import main
 from fashion_core.formats import import_file
 from fashion_core.inference.client import PREDICTOR
 from fashion_core.resume import tables
-from fashion_core.runs import machine
+from fashion_core.runs import torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common
@@ -259,5 +259,5 @@ def assert_is_a_word(made: Run) -> None:
 
 @pytest.mark.parametrize("trick", ["--json", "a\0b\ud800" + "x" * 200_000], ids=["flag", "NUL, half and long"])
 def test_name_of_an_upload_reaches_the_importing_process_as_a_word(store: RunStore, inside: Run, trick: str) -> None:
-    made = machine.import_file(store, inside.weights_path, trick, {})
+    made = torch_process.import_file(store, inside.weights_path, trick, {})
     assert_is_a_word(made)

@@ -11,7 +11,7 @@ from fashion_core.charts import comparison, lineage
 from fashion_core.config import parse_config
 from fashion_core.resume import tables
 from fashion_core.resume.comparison import Compared, compare, sentence
-from fashion_core.resume.plan import changes
+from fashion_core.resume.verdict import changes
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Environment, Parent, Resumption, Status

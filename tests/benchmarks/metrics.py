@@ -4,7 +4,7 @@ import json
 
 from fashion_core.charts import live as charts
 from fashion_core.config import parse_config
-from fashion_core.runs import live, metrics, tables
+from fashion_core.runs import loss_curve, metrics, tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Environment, Parent, Resumption
 from fashion_core.runs.store import RunStore
@@ -46,17 +46,17 @@ class Growing:
         snapshot.take(self.store, self.run).body()
 
     def first_look(self) -> None:
-        live._watched.clear()
+        loss_curve._watched.clear()
         self.refresh()
 
     def read_all(self) -> None:
         """Read every row every time."""
         self.grow()
         rows = metrics.read_rows(self.run.metrics_path)
-        curve = live.LossCurve(self.config, 0)
+        curve = loss_curve.LossCurve(self.config, 0)
         curve.add(rows)
-        batches = live.thin_out(curve.frame, live.MAX_POINTS)
-        epochs = live.thin_out(tables.epochs_frame(rows, self.config, []), snapshot.MAX_EPOCHS)
+        batches = loss_curve.thin_out(curve.frame, loss_curve.MAX_POINTS)
+        epochs = loss_curve.thin_out(tables.epochs_frame(rows, self.config, []), snapshot.MAX_EPOCHS)
         charts.live_chart(batches, epochs, self.config.epochs * self.config.batches_per_epoch).to_dict()
         charts.accuracy_chart(epochs, range(self.config.epochs)).to_dict()
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from fashion_core.config import DATASET_LABELS, parse_config
 from fashion_core.data import batches, fashion_mnist
 from fashion_core.errors import RunStateError
-from fashion_core.runs import machine, processes, queue
+from fashion_core.runs import processes, queue, torch_process
 from fashion_core.runs.schema import UNDER_WAY_STATES
 from fashion_core.runs.store import RunStore
 from tests.benchmarks import Comparison, alternate, disk_folder
@@ -40,7 +40,7 @@ def run() -> Comparison:
             wait_for(queue.start(store, parse_config({"dataset": dataset})).metrics_path)
 
         def first_start() -> None:
-            machine._asked_machine.cache_clear()
+            torch_process._asked_machine.cache_clear()
             start()
 
         with serving(folder) as server, asyncio.Runner() as runner:

@@ -4,8 +4,7 @@ import gc
 from collections.abc import Callable
 
 from fashion_core import cache
-from fashion_core.runs import queue, run_files, tables
-from fashion_core.runs import run as run_folders
+from fashion_core.runs import queue, saved_files, schema, tables
 from fashion_core.runs import store as runs
 from fashion_core.runs.store import RunStore
 from tests.benchmarks import Comparison, alternate, disk_folder
@@ -35,7 +34,7 @@ def cold(way: Callable[[], object]) -> Callable[[], object]:
         runs._run_at.cache_clear()
         tables._row_files.cache_clear()
         tables._saved_paths.cache_clear()
-        for module in (run_files, run_folders, runs, tables):
+        for module in (saved_files, schema, runs, tables):
             for value in vars(module).values():
                 if isinstance(value, cache.Cache):
                     value.clear()

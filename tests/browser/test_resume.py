@@ -8,7 +8,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from tests.support.browsing import Server, expect_badge, open_page
+from tests.support.browsing import Server, expect_badge, expect_settled, open_page
 from tests.support.runs import finish, new_run, resume, set_finished, set_running, train, trained
 
 pytestmark = pytest.mark.browser
@@ -125,6 +125,8 @@ def test_click_among_150_resumed_runs_is_answered_quickly(
     rows = compared.get_by_text(re.compile("same settings"))
     times = []
     for row in range(0, 10, 2):
+        expect_settled(page)
+        expect(rows.nth(row)).to_be_visible()
         before = page.url
         began = time.monotonic()
         rows.nth(row).click(force=True)

@@ -14,7 +14,7 @@ from fashion_core.errors import ConfigError, RefusedFileError
 from fashion_core.formats import export
 from fashion_core.formats.import_file import import_file
 from fashion_core.models import build_model
-from fashion_core.resume import plan
+from fashion_core.resume import plan, verdict
 from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs.store import RunStore, run_record
 from tests.support.runs import new_run, train
@@ -93,7 +93,7 @@ def test_another_optimizer_or_variant_is_said_in_the_notes(
     run = import_file(store, tmp_path / "r.pth", "r.pth", {})
     assert "not one of this app's" in run.labels.notes
     assert torch.load(run.checkpoint_path(4), weights_only=True)["optimizer_state_dict"] is None
-    assert plan.inspect_checkpoint(run, 4).kind == "weights only"
+    assert verdict.inspect_checkpoint(run, 4).kind == "weights only"
 
 
 def test_adam_that_may_be_adamw_is_said_in_the_notes(store: RunStore, tmp_path: Path) -> None:

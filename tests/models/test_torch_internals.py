@@ -90,7 +90,7 @@ def test_cpu_that_torch_can_not_name_computes_as_torch_chooses(monkeypatch: pyte
 
 
 def product() -> Tensor:
-    with devices.fast_products():
+    with devices.fast_matmul():
         return FACTORS[0] @ FACTORS[1]
 
 

@@ -9,7 +9,7 @@ from fashion_core.errors import RunStateError
 from fashion_core.resume import lesson, lesson_outputs
 from fashion_core.resume.bitwise import check_bitwise
 from fashion_core.resume.comparison import compare_run, sentence
-from fashion_core.runs import machine
+from fashion_core.runs import torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from tests.support.processes import command_line, wait_until, worker_is_gone
@@ -94,7 +94,7 @@ def test_lesson_on_the_real_images_ends_with_loss_now_below_loss_last(
     child = lesson.continue_run(store, run)
     assert child is not None, run.log_tail(5)
     wait_until(lambda: worker_is_gone(child), "the resumed run ends", 200)
-    losses = machine.lesson_losses(store, run)
+    losses = torch_process.lesson_losses(store, run)
     print(json.dumps(losses))
     for half in ("test", "training"):
         assert losses["loss_now"][half] < losses["loss_last"][half]

@@ -19,10 +19,10 @@ from fashion_core.errors import ConfigError, DamagedFileError, LoadCheckError, R
 from fashion_core.formats import export
 from fashion_core.formats.import_file import import_file
 from fashion_core.models import build_model
-from fashion_core.resume import plan
+from fashion_core.resume import plan, verdict
 from fashion_core.resume.bitwise import check_bitwise
 from fashion_core.resume.plan import ResumeRequest
-from fashion_core.runs import machine, metrics, queue
+from fashion_core.runs import metrics, queue, torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Change, LoadCheck, Resumption
 from fashion_core.runs.store import RunStore
@@ -289,7 +289,7 @@ def test_loss_that_ran_away_leaves_a_checkpoint_exact(store: RunStore) -> None:
     content = load(parent.checkpoint_path(0))
     content["measured"]["loss"] = content["loss"] = 1.75e23
     save_again(parent, 0, content)
-    assert plan.inspect_checkpoint(parent, 0) == plan.Verdict("exact", ())
+    assert verdict.inspect_checkpoint(parent, 0) == verdict.Verdict("exact", ())
 
 
 def test_cosine_to_more_epochs_than_planned_is_approximate(store: RunStore) -> None:
@@ -303,15 +303,15 @@ def test_cosine_to_more_epochs_than_planned_is_approximate(store: RunStore) -> N
 def test_thread_count_that_differs_is_said_before_the_click(parent: Run) -> None:
     config = plan.resumed_config(parent, 0, 1, {})
     elsewhere = parent.record.environment.model_copy(update={"threads": 64})
-    judged = plan.judge(plan.inspect_checkpoint(parent, 0), parent.record, config, elsewhere)
+    judged = verdict.judge(verdict.inspect_checkpoint(parent, 0), parent.record, config, elsewhere)
     assert (judged.kind, judged.reasons) == ("approximate", ("threads 1 → 64: rounding differs",))
 
 
 def test_another_processor_is_said_before_the_click(parent: Run) -> None:
     config = plan.resumed_config(parent, 0, 1, {})
-    here = machine.environment_for(config)
+    here = torch_process.environment_for(config)
     made = parent.record.model_copy(update={"environment": here.model_copy(update={"processor": "another CPU (AVX2)"})})
-    judged = plan.judge(plan.inspect_checkpoint(parent, 0), made, config, here)
+    judged = verdict.judge(verdict.inspect_checkpoint(parent, 0), made, config, here)
     reason = f"processor another CPU (AVX2) → {here.processor}: rounding differs"
     assert (judged.kind, judged.reasons) == ("approximate", (reason,))
 
@@ -322,7 +322,7 @@ def test_unknown_processor_is_held_against_nobody(parent: Run, before: str | Non
     environment = parent.record.environment
     made = parent.record.model_copy(update={"environment": environment.model_copy(update={"processor": before})})
     there = environment.model_copy(update={"processor": after})
-    assert plan.judge(plan.inspect_checkpoint(parent, 0), made, config, there).kind == "exact"
+    assert verdict.judge(verdict.inspect_checkpoint(parent, 0), made, config, there).kind == "exact"
 
 
 def test_bitwise_check_names_the_first_epoch_that_differs_and_why(store: RunStore, parent: Run) -> None:
@@ -381,7 +381,7 @@ def nothing_made(store: RunStore, parent: Run) -> bool:
 
 def test_many_epochs_are_told_in_few_words(store: RunStore) -> None:
     with pytest.raises(RunNotFoundError, match=r"; it has 1,001, from epoch 0 to 1,000\."):
-        plan.check_epoch(new_run(store), 2000, list(range(1001)))
+        verdict.check_epoch(new_run(store), 2000, list(range(1001)))
 
 
 def test_epoch_that_does_not_exist_names_those_that_do(store: RunStore, parent: Run) -> None:
@@ -411,7 +411,7 @@ def test_damaged_checkpoint_is_refused_and_named(store: RunStore) -> None:
     parent.checkpoint_path(0).write_bytes(content)
     with pytest.raises(DamagedFileError, match="SHA-256 is not the one that was recorded"):
         resume(store, parent, 0, 1)
-    assert plan.carries_optimizer(parent, 0)  # for the script beside the verdict
+    assert verdict.carries_optimizer(parent, 0)  # for the script beside the verdict
     assert nothing_made(store, parent)
 
 
@@ -423,7 +423,7 @@ def test_a_checkpoint_is_hashed_and_inspected_once_from_the_page_to_the_queued_r
     path = str(parent.checkpoint_path(0))
     with files_opened() as opened:
         plan.plan_runs(parent, [request, ResumeRequest(0, 1, {"seed": 9})])
-        plan.carries_optimizer(parent, 0)
+        verdict.carries_optimizer(parent, 0)
         plan.create(store, parent, [request])
     assert opened.count(path) == 2
 

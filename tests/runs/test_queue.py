@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from fashion_core import devices
 from fashion_core.errors import ConfigError, DataError, DeviceError, RunStateError
-from fashion_core.runs import machine, metrics, processes, queue
+from fashion_core.runs import metrics, processes, queue, torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import State, Status
 from fashion_core.runs.store import RunStore
@@ -66,28 +66,30 @@ def finish(store: RunStore, run: Run) -> None:
 
 
 def test_machine_is_asked_once_by_the_server_or_by_whoever_comes_first() -> None:
-    machine._asked_machine.cache_clear()
-    machine.ask_early.cache_clear()
-    machine.ask_early()
-    assert machine.this_machine() is machine.this_machine()
-    assert machine._asked_machine.cache_info().misses == 1
+    torch_process._asked_machine.cache_clear()
+    torch_process.ask_early.cache_clear()
+    torch_process.ask_early()
+    assert torch_process.this_machine() is torch_process.this_machine()
+    assert torch_process._asked_machine.cache_info().misses == 1
 
 
 def test_environment_records_what_auto_means() -> None:
-    environment, here = machine.environment_for(config(device="auto", threads=0)), devices.describe()
+    environment, here = torch_process.environment_for(config(device="auto", threads=0)), devices.describe()
     assert environment.device == here["automatic"]
     assert environment.processor == here["devices"][environment.device]
-    assert environment.threads == machine.this_machine().threads >= 1
+    assert environment.threads == torch_process.this_machine().threads >= 1
     assert environment.torch == torch.__version__.partition("+")[0] or environment.torch == torch.__version__
 
 
 def test_environment_names_the_processor_of_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = machine.Machine("cuda:0", {"cuda:0": "a GPU", "cpu": "a CPU"}, [], threads=2)
-    monkeypatch.setattr(machine, "_asked_machine", lambda: here)
-    found = {device: machine.environment_for(config(device=device)) for device in ("auto", "cuda", "cuda:0", "cpu")}
+    here = torch_process.Machine("cuda:0", {"cuda:0": "a GPU", "cpu": "a CPU"}, [], threads=2)
+    monkeypatch.setattr(torch_process, "_asked_machine", lambda: here)
+    found = {
+        device: torch_process.environment_for(config(device=device)) for device in ("auto", "cuda", "cuda:0", "cpu")
+    }
     processors = {device: environment.processor for device, environment in found.items()}
     assert processors == {"auto": "a GPU", "cuda": "a GPU", "cuda:0": "a GPU", "cpu": "a CPU"}
-    resumed = machine.environment_to_resume(found["cpu"], config(device="auto"))
+    resumed = torch_process.environment_to_resume(found["cpu"], config(device="auto"))
     assert (resumed.device, resumed.processor) == ("cpu", "a CPU")
 
 

@@ -6,9 +6,9 @@ import pytest
 from fashion_core import files
 from fashion_core.files import now
 from fashion_core.runs import metrics, tables
-from fashion_core.runs import run as run_folders
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import FileVerification, Labels, Parent, Source, Status, Verification
+from fashion_core.runs.status import STARTING_SECONDS
 from fashion_core.runs.store import RunStore
 from tests.support.files import files_opened, settle
 from tests.support.runs import config, epoch_row, new_run, save_file
@@ -211,7 +211,7 @@ def test_a_run_whose_worker_is_gone_is_listed_as_lost_though_its_files_stand_sti
     assert tables.runs_frame(store)["state"].tolist() == ["running"]
     settle(monkeypatch)
     tables.runs_frame(store)
-    monkeypatch.setattr(run_folders, "now", lambda: run.status.heartbeat + run_folders.STARTING_SECONDS + 1)
+    monkeypatch.setattr("fashion_core.runs.status.now", lambda: run.status.heartbeat + STARTING_SECONDS + 1)
     assert tables.runs_frame(store)["state"].tolist() == ["lost"]
 
 

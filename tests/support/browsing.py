@@ -32,6 +32,11 @@ def expect_badge(page: Page, word: str, seconds: float = 30) -> None:
     expect(page.locator(".stMarkdownBadge").filter(has_text=word)).to_be_visible(timeout=seconds * 1000)
 
 
+def expect_settled(page: Page) -> None:
+    """Wait until no script runs: it may be about to replace what a test wants to click."""
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+
+
 def requests_outside(page: Page, server: Server) -> list[str]:
     """The addresses elsewhere that the page asks for from now on."""
     found: list[str] = []

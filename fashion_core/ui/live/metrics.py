@@ -8,7 +8,7 @@ from typing import Literal
 from fashion_core.resume.comparison import Compared, LossNow, relative_change
 from fashion_core.resume.labels import loss_text
 from fashion_core.runs import tables
-from fashion_core.runs.live import LatestMetrics
+from fashion_core.runs.loss_curve import LatestMetrics
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import State, Status
 from fashion_core.ui import common

@@ -16,7 +16,7 @@ from fashion_core.charts.base import ChartSpec
 from fashion_core.config import TrainConfig
 from fashion_core.resume.comparison import compare_run, loss_last_of
 from fashion_core.resume.labels import loss_text
-from fashion_core.runs import live, tables
+from fashion_core.runs import loss_curve, tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES, LoadCheck, State, Status
 from fashion_core.runs.store import RunStore
@@ -63,7 +63,7 @@ def take(store: RunStore, run: Run) -> Snapshot:
     """Read the run. Raises ``DamagedFileError``, ``DiskError`` or ``RunNotFoundError``."""
     status = run.status
     state = run.state(status)
-    found = live.read(run)
+    found = loss_curve.read(run)
     config, check = run.record.config, run.load_check
     span = tables.horizon(config, status, run.record.first_epoch)
     losses, accuracy = _charts.get(run.path, (found.version, span, check), lambda: _draw(config, found, span, check))
@@ -82,7 +82,7 @@ def take(store: RunStore, run: Run) -> Snapshot:
     )
 
 
-def _numbers(store: RunStore, run: Run, status: Status, state: State, found: live.RunMetrics) -> str:
+def _numbers(store: RunStore, run: Run, status: Status, state: State, found: loss_curve.RunMetrics) -> str:
     rows = [metrics.run_metrics(run, status, state, found.latest)]
     if run.record.resumption and (compared := compare_run(store, run, found.ended)):
         rows.insert(0, metrics.three_losses(compared))
@@ -99,9 +99,9 @@ def _saved_by_parent(store: RunStore, run: Run, state: State) -> tuple[int, ...]
 
 
 def _draw(
-    config: TrainConfig, found: live.RunMetrics, span: range, check: LoadCheck | None
+    config: TrainConfig, found: loss_curve.RunMetrics, span: range, check: LoadCheck | None
 ) -> tuple[ChartSpec, ChartSpec]:
-    epochs = live.thin_out(found.epochs, MAX_EPOCHS)
+    epochs = loss_curve.thin_out(found.epochs, MAX_EPOCHS)
     losses = charts.live_chart(found.batches, epochs, len(span) * config.batches_per_epoch, _loss_last(check))
     return losses, charts.accuracy_chart(epochs, span)
 

@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from fashion_core.cache import Cache
+from fashion_core.cache import Cache, identity
 from fashion_core.config import TrainConfig
-from fashion_core.files import signature
 from fashion_core.inference.client import PREDICTOR
 from fashion_core.inference.prepare import Prepared
 from fashion_core.inference.scores import Answers, Array
@@ -30,7 +29,7 @@ def evaluate(chosen: Chosen) -> Answers:
     file, config = chosen.file, chosen.run.record.config
     with st.spinner("Running the model on all test images…"):
         key = (file, config.dataset, config.pixels)
-        return _answers.get(key, signature(file), lambda: _evaluate(file, config))
+        return _answers.get(key, identity(file), lambda: _evaluate(file, config))
 
 
 def _evaluate(file: Path, config: TrainConfig) -> Answers:
@@ -41,7 +40,7 @@ def _evaluate(file: Path, config: TrainConfig) -> Answers:
 def correct(run: Run, file: Path) -> Array:
     """(N,) bool: which test images a file's model gets right; for many checkpoints only this is kept."""
     config = run.record.config
-    return _correct.get((file, config.dataset, config.pixels), signature(file), lambda: _evaluate(file, config).correct)
+    return _correct.get((file, config.dataset, config.pixels), identity(file), lambda: _evaluate(file, config).correct)
 
 
 def probabilities(run: Run, file: Path, pixels: Array) -> Array:
@@ -49,7 +48,7 @@ def probabilities(run: Run, file: Path, pixels: Array) -> Array:
     scaling = run.record.config.pixels
     key = (file, scaling, pixels.tobytes())
     return _probabilities.get(
-        key, signature(file), lambda: np.asarray(PREDICTOR.predict(file, pixels[None], scaling)[0])
+        key, identity(file), lambda: np.asarray(PREDICTOR.predict(file, pixels[None], scaling)[0])
     )
 
 

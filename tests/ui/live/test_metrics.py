@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from fashion_core.resume.comparison import Compared, LossNow
-from fashion_core.runs.live import LatestMetrics
+from fashion_core.runs.loss_curve import LatestMetrics
 from fashion_core.runs.schema import LoadCheck
 from fashion_core.runs.store import RunStore
 from fashion_core.ui.live import metrics

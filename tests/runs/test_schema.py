@@ -6,8 +6,7 @@ import pytest
 
 from fashion_core.errors import DamagedFileError
 from fashion_core.runs import metrics
-from fashion_core.runs.run_files import read_record
-from fashion_core.runs.schema import FileVerification, Labels, Parent, Verification
+from fashion_core.runs.schema import FileVerification, Labels, Parent, Verification, read_record
 from fashion_core.runs.store import RunStore, run_record
 from fashion_core.runs.verify import Verified, verify
 from tests.support.runs import epoch_row, new_run, save_file

@@ -9,9 +9,9 @@ from streamlit.testing.v1 import AppTest
 from fashion_core.cli.main import main
 from fashion_core.config import PRESETS, parse_config
 from fashion_core.errors import ConfigError, WorkerError
-from fashion_core.runs import machine
-from fashion_core.runs.machine import Machine
+from fashion_core.runs import torch_process
 from fashion_core.runs.store import RunStore
+from fashion_core.runs.torch_process import Machine
 from tests.support.pages import open_page
 from tests.support.runs import trained
 
@@ -27,7 +27,7 @@ MACHINES = {
 @pytest.fixture
 def computer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stand on one of the machines above, whatever this one has."""
-    monkeypatch.setattr(machine, "_asked_machine", lambda: MACHINES[request.param])
+    monkeypatch.setattr(torch_process, "_asked_machine", lambda: MACHINES[request.param])
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def no_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> Machine:
         raise AssertionError("nothing here depends on the machine")
 
-    monkeypatch.setattr(machine, "_asked_machine", refuse)
+    monkeypatch.setattr(torch_process, "_asked_machine", refuse)
 
 
 def on(name: str) -> pytest.MarkDecorator:
@@ -61,19 +61,19 @@ def on(name: str) -> pytest.MarkDecorator:
     indirect=["computer"],
 )
 def test_preset_takes_bf16_where_the_device_has_it(computer: None, given: dict[str, Any], expected: str) -> None:
-    found = machine.preset_config("accurate-cnn", given)
+    found = torch_process.preset_config("accurate-cnn", given)
     asked = {**PRESETS["accurate-cnn"].values, **given, "precision": expected}
     assert found.model_dump(include=set(asked)) == asked
 
 
 @pytest.mark.parametrize("name", [name for name, preset in PRESETS.items() if "precision" not in preset.values])
 def test_preset_without_a_precision_asks_for_no_machine(no_machine: None, name: str) -> None:
-    assert machine.preset_config(name, {"epochs": 3}) == parse_config({**PRESETS[name].values, "epochs": 3})
+    assert torch_process.preset_config(name, {"epochs": 3}) == parse_config({**PRESETS[name].values, "epochs": 3})
 
 
 def test_bad_setting_is_told_before_the_machine_is_asked(no_machine: None) -> None:
     with pytest.raises(ConfigError, match="Epochs"):
-        machine.preset_config("accurate-cnn", {"epochs": 0})
+        torch_process.preset_config("accurate-cnn", {"epochs": 0})
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_bad_setting_is_told_before_the_machine_is_asked(no_machine: None) -> No
     indirect=["computer"],
 )
 def test_bf16_on_a_device_without_it_is_cautioned_against(computer: None, device: str, name: str) -> None:
-    (said,) = machine.precision_cautions([("bf16", device), ("fp32", device), ("bf16", device)])
+    (said,) = torch_process.precision_cautions([("bf16", device), ("fp32", device), ("bf16", device)])
     assert said.startswith(f"The device {name} has no instructions for bf16")
 
 
@@ -92,11 +92,11 @@ def test_bf16_on_a_device_without_it_is_cautioned_against(computer: None, device
     indirect=["computer"],
 )
 def test_device_that_has_bf16_or_is_not_there_is_not_called_slow(computer: None, device: str) -> None:
-    assert machine.precision_cautions([("bf16", device)]) == []
+    assert torch_process.precision_cautions([("bf16", device)]) == []
 
 
 def test_fp32_suits_every_device(no_machine: None) -> None:
-    assert machine.precision_cautions([("fp32", "cpu")]) == []
+    assert torch_process.precision_cautions([("fp32", "cpu")]) == []
 
 
 def warnings(app: AppTest) -> list[str]:
@@ -121,7 +121,7 @@ def test_form_of_a_preset_has_its_own_values_where_the_machine_cannot_be_asked(
     def refuse() -> Machine:
         raise WorkerError("Torch can't be imported; install it again.")
 
-    monkeypatch.setattr(machine, "_asked_machine", refuse)
+    monkeypatch.setattr(torch_process, "_asked_machine", refuse)
     app = open_page("train")
     app.selectbox(key="preset").select("accurate-cnn").run()
     assert app.selectbox(key="train accurate-cnn precision").value == "bf16"

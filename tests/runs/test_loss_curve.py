@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fashion_core.cache import Cache
 from fashion_core.config import TrainConfig
-from fashion_core.runs import live, metrics, tables
+from fashion_core.runs import loss_curve, metrics, tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from tests.support.runs import batch_row, config, epoch_row, new_run
@@ -18,7 +18,7 @@ LONG = 100_000
 
 
 def curve_of(*parts: list[metrics.Row], settings: TrainConfig = SETTINGS) -> pd.DataFrame:
-    curve = live.LossCurve(settings, 0)
+    curve = loss_curve.LossCurve(settings, 0)
     for part in parts:
         curve.add(part)
     return curve.frame
@@ -34,12 +34,12 @@ def run(store: RunStore) -> Run:
 def plain(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The same by reading all."""
     rows, record = metrics.read_rows(run.metrics_path), run.record
-    batches = live.thin_out(curve_of(rows, settings=record.config), live.MAX_POINTS)
+    batches = loss_curve.thin_out(curve_of(rows, settings=record.config), loss_curve.MAX_POINTS)
     return batches, tables.epochs_frame(rows, record.config, run.epochs_saved())
 
 
 def assert_current(run: Run) -> None:
-    look = live.read(run)
+    look = loss_curve.read(run)
     for shared, expected in zip((look.batches, look.epochs), plain(run), strict=True):
         pd.testing.assert_frame_equal(shared, expected)
 
@@ -53,7 +53,7 @@ def test_a_look_is_what_the_file_says_as_it_grows(run: Run) -> None:
 
 
 def test_a_look_follows_a_run_that_goes_back(run: Run) -> None:
-    live.read(run)
+    loss_curve.read(run)
     metrics.rewind(run.metrics_path, 0, 2)
     assert_current(run)
     metrics.rewind(run.metrics_path, 0, 0)
@@ -64,36 +64,36 @@ def test_a_look_sees_a_checkpoint_that_was_deleted(run: Run) -> None:
     metrics.append_row(run.metrics_path, epoch_row(0))
     for path in (run.checkpoint_path(0), run.info_path(run.checkpoint_path(0))):
         path.touch()
-    assert live.read(run).epochs["checkpoint"].tolist() == [True]
+    assert loss_curve.read(run).epochs["checkpoint"].tolist() == [True]
     run.remove_saved(run.checkpoint_path(0))
-    assert live.read(run).epochs["checkpoint"].tolist() == [False]
+    assert loss_curve.read(run).epochs["checkpoint"].tolist() == [False]
 
 
 def test_looks_are_the_same_until_something_changes(run: Run) -> None:
-    first = live.read(run)
-    assert live.read(Run(run.path)) is first
+    first = loss_curve.read(run)
+    assert loss_curve.read(Run(run.path)) is first
     metrics.append_row(run.metrics_path, epoch_row(0))
-    assert live.read(run).version != first.version
+    assert loss_curve.read(run).version != first.version
 
 
 def test_a_run_that_nobody_watches_any_more_is_forgotten(
     store: RunStore, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "_watched", Cache(1))
-    first = live.read(run)
-    live.read(new_run(store))
-    assert live.read(run) is not first
+    monkeypatch.setattr(loss_curve, "_watched", Cache(1))
+    first = loss_curve.read(run)
+    loss_curve.read(new_run(store))
+    assert loss_curve.read(run) is not first
     assert_current(run)
 
 
 def test_numbers_are_the_newest_and_what_they_gained(run: Run) -> None:
-    before = live.read(run).latest
+    before = loss_curve.read(run).latest
     assert (before.loss, before.loss_change, before.accuracy, before.seconds) == (None, None, None, 0.0)
     for epoch, (loss, accuracy) in enumerate([(0.75, 0.5), (0.5, 0.625)]):
         metrics.append_row(run.metrics_path, {**epoch_row(epoch), "loss": loss, "accuracy": accuracy, "seconds": 2.0})
-    found = live.read(run).latest
+    found = loss_curve.read(run).latest
     assert (found.loss, found.loss_change, found.accuracy, found.accuracy_change) == (0.5, -0.25, 0.625, 0.125)
-    assert (found.smoothed, found.seconds) == (live.read(run).batches["smoothed"].iloc[-1], 4.0)
+    assert (found.smoothed, found.seconds) == (loss_curve.read(run).batches["smoothed"].iloc[-1], 4.0)
 
 
 def rows_of(losses: list[float], counts: list[int]) -> list[metrics.Row]:
@@ -115,7 +115,7 @@ def test_a_curve_that_comes_in_parts_is_the_same(counts: list[int], at: int) -> 
 def test_smoothed_loss_is_the_exponential_mean_of_all_before() -> None:
     losses = list(np.random.default_rng(0).normal(1, 0.1, 5000))
     frame = curve_of(*([row] for row in rows_of(losses, [50] * 100)))
-    expected = pd.Series(losses).ewm(span=live.SMOOTHING_BATCHES).mean()
+    expected = pd.Series(losses).ewm(span=loss_curve.SMOOTHING_BATCHES).mean()
     np.testing.assert_allclose(frame["smoothed"], expected, rtol=1e-12)
 
 
@@ -125,7 +125,7 @@ def test_a_long_curve_is_bounded_and_keeps_its_extremes_and_ends(part: int) -> N
     losses[12_345], losses[65_432] = 9.0, 0.1
     rows = rows_of(list(losses), [*[part] * (LONG // part), *([LONG % part] if LONG % part else [])])
     frame = curve_of(*([row] for row in rows))
-    assert len(frame) <= live._MOST_HELD
+    assert len(frame) <= loss_curve._MOST_HELD
     assert frame["step"].iloc[[0, -1]].tolist() == [1, LONG]
     assert frame["step"].is_monotonic_increasing
     assert frame["loss"].agg(["min", "max"]).tolist() == [0.1, 9.0]
@@ -151,9 +151,9 @@ def test_thinned_curve_keeps_its_extremes_and_ends() -> None:
     losses = np.random.default_rng(0).uniform(1, 2, 10_000)
     losses[1234], losses[6543] = 9.0, 0.1
     whole = pd.DataFrame({"step": np.arange(1, 10_001), "loss": losses})
-    frame = live.thin_out(whole, live.MAX_POINTS)
-    assert live.MAX_POINTS / 2 < len(frame) <= live.MAX_POINTS
+    frame = loss_curve.thin_out(whole, loss_curve.MAX_POINTS)
+    assert loss_curve.MAX_POINTS / 2 < len(frame) <= loss_curve.MAX_POINTS
     assert {9.0, 0.1} <= set(frame["loss"])
     assert list(frame["step"].iloc[[0, -1]]) == [1, 10_000]
     assert frame["step"].is_monotonic_increasing
-    assert live.thin_out(frame, len(frame)) is frame
+    assert loss_curve.thin_out(frame, len(frame)) is frame

@@ -1,0 +1,125 @@
+"""The verdict on resuming from a checkpoint: exact, or what is missing or different, before anything is written."""
+
+from dataclasses import dataclass
+
+from fashion_core.cache import Cache, stamp
+from fashion_core.config import TrainConfig, settings
+from fashion_core.errors import DamagedFileError, RefusedFileError, RunNotFoundError
+from fashion_core.formats import inspect
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import Change, Environment, RunRecord, VerdictKind
+
+_MOST_NAMED = 12
+"""The most checkpoints that are listed one by one."""
+_NO_CHANGE = frozenset({"name", "epochs", "keep", "device", "threads"})
+"""Settings that don't affect the numbers, or only through the environment, which is compared separately."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The verdict on resuming from a checkpoint, with a phrase for each thing that is missing or different."""
+
+    kind: VerdictKind
+    reasons: tuple[str, ...]
+
+
+def check_epoch(run: Run, epoch: int, saved: list[int]) -> None:
+    """Raises ``RunNotFoundError`` that names the ``saved`` epochs if this is none of them."""
+    if epoch in saved:
+        return
+    there = f"those of epoch {', '.join(map(str, saved))}" if saved else "none"
+    if len(saved) > _MOST_NAMED:
+        there = f"{len(saved):,}, from epoch {saved[0]:,} to {saved[-1]:,}"
+    raise RunNotFoundError(f"Run {run.id} has no checkpoint of epoch {epoch}; it has {there}.")
+
+
+def changes(parent: TrainConfig, config: TrainConfig) -> dict[str, Change]:
+    """The settings that were overridden, without the name and the number of epochs."""
+    before, after = parent.model_dump(), config.model_dump()
+    names = [setting.name for setting in settings() if setting.name not in ("name", "epochs")]
+    return {name: Change(before=before[name], after=after[name]) for name in names if before[name] != after[name]}
+
+
+def inspect_checkpoint(run: Run, epoch: int) -> Verdict:
+    """Return what one checkpoint is good for, whatever settings it is resumed with.
+
+    Raises ``RunNotFoundError`` if there is none of this epoch, ``DiskError``.
+    """
+    return _inspected(run, epoch)[0]
+
+
+def carries_optimizer(run: Run, epoch: int) -> bool:
+    """Whether the checkpoint has an optimizer's state.
+
+    Raises ``RefusedFileError`` if it can't be read, and what ``inspect_checkpoint`` raises.
+    """
+    verdict, has_optimizer = _inspected(run, epoch)
+    if has_optimizer is None:
+        raise RefusedFileError("; ".join(verdict.reasons))
+    return has_optimizer
+
+
+_inspections: Cache[tuple[Verdict, bool | None]] = Cache(1024)
+
+
+def _inspected(run: Run, epoch: int) -> tuple[Verdict, bool | None]:
+    """Hash and inspect a checkpoint once: page, script and click share the result until the file changes."""
+    check_epoch(run, epoch, run.epochs_saved())
+    path = run.checkpoint_path(epoch)
+    return _inspections.get(path, stamp(path, run.info_path(path)), lambda: _inspect(run, epoch))
+
+
+def _inspect(run: Run, epoch: int) -> tuple[Verdict, bool | None]:
+    """The verdict, and whether there is an optimizer's state; None if the file can't be read."""
+    damaged = None
+    try:
+        run.whole_checkpoint(epoch)
+    except DamagedFileError as error:
+        damaged = Verdict("damaged", (error.reason,))
+    try:
+        found = inspect.inspect(run.checkpoint_path(epoch), numbers=False)
+    except RefusedFileError as error:
+        return damaged or Verdict("not usable", (error.reason,)), None
+    verdict = Verdict(found.verdict, tuple(f"it does not carry {what}" for what in found.missing))
+    if found.refusal:
+        verdict = Verdict("not usable", (found.refusal.removeprefix("The file is refused: ").rstrip("."),))
+    return damaged or verdict, found.optimizer is not None
+
+
+def judge(found: Verdict, parent: RunRecord, config: TrainConfig, environment: Environment) -> Verdict:
+    """Return the verdict on resuming a checkpoint of this parent with these settings in this environment."""
+    different = (*_different(parent.config, config), *_environment(parent.environment, environment))
+    verdict: VerdictKind = "approximate" if found.kind == "exact" and different else found.kind
+    return Verdict(verdict, found.reasons if verdict in ("damaged", "not usable") else (*found.reasons, *different))
+
+
+def _different(parent: TrainConfig, config: TrainConfig) -> list[str]:
+    phrases = [describe(name, change) for name, change in changes(parent, config).items() if name not in _NO_CHANGE]
+    if parent.optimizer != config.optimizer:
+        phrases.append(f"{config.optimizer} starts fresh: the state of {parent.optimizer} is not used")
+    if parent.dataset != config.dataset:
+        phrases.append("DIFFERENT DATASET: the checkpoint was trained on other images")
+    if config.schedule == parent.schedule == "cosine" and config.epochs != parent.epochs:
+        phrases.append(f"the cosine reaches zero after epoch {config.epochs - 1} instead of {parent.epochs - 1}")
+    return phrases
+
+
+def describe(name: str, change: Change) -> str:
+    """A change in words, such as "learning rate 0.001 → 0.0001"."""
+    label = next(setting.label for setting in settings() if setting.name == name)
+    return f"{label[:1].lower()}{label[1:]} {_value(change.before)} → {_value(change.after)}"
+
+
+def _value(value: str | int | float) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _environment(before: Environment, after: Environment) -> list[str]:
+    pairs = {
+        "device": (before.device, after.device),
+        "threads": (before.threads, after.threads),
+        "torch": (before.torch, after.torch),
+    }
+    if before.processor and after.processor and before.device == after.device:
+        pairs["processor"] = before.processor, after.processor
+    return [f"{what} {old} → {now}: rounding differs" for what, (old, now) in pairs.items() if old != now]
