@@ -29,7 +29,7 @@ from fashion_core.runs.store import RunStore
 from tests.support.exact import KilledError, epoch_rows, killed_after, load, same
 from tests.support.files import files_opened, settle
 from tests.support.processes import wait_until, worker_is_gone
-from tests.support.runs import After, new_run, resume, train
+from tests.support.runs import FEW, After, new_run, resume, train
 
 EPOCHS = 3
 _OPTIMIZERS: dict[str, dict[str, Any]] = {
@@ -59,9 +59,7 @@ FAST: set[Row] = {MATRIX[2], MATRIX[3], MATRIX[7]}
 BATCH = {"mlp": 64, "cnn": 64, "resnet18": 16}
 IMAGES = {"mlp": 300, "cnn": 300, "resnet18": 40}
 """Some whole batches, and a smaller last one."""
-TEST_IMAGES = 200
-"""Enough to tell one state from another; to measure on all took five times as long as to train."""
-KILL_IMAGES = {"mlp": 12_000, "cnn": 800, "resnet18": 320}
+KILL_IMAGES = {"mlp": 12_000, "cnn": 800, "resnet18": 160}
 """An epoch that takes a worker long enough to be killed in it."""
 
 
@@ -87,8 +85,12 @@ def settings_of(row: Row) -> dict[str, Any]:
     }
 
 
-def rows(fast: set[Row] = FAST) -> list[Any]:
-    return [pytest.param(row, id="-".join(row), marks=[] if row in fast else [pytest.mark.slow]) for row in MATRIX]
+KILLED = [MATRIX[2], MATRIX[1], MATRIX[7], MATRIX[9]]
+"""Each model, both precisions. All rows are killed too, in this process, which tells the same of their settings."""
+
+
+def rows(among: list[Row], fast: set[Row]) -> list[Any]:
+    return [pytest.param(row, id="-".join(row), marks=[] if row in fast else [pytest.mark.slow]) for row in among]
 
 
 def assert_same_epochs(child: Run, straight: Run, epochs: list[int]) -> None:
@@ -112,11 +114,11 @@ def test_matrix_covers_every_pair_of_settings() -> None:
         assert covered == set(itertools.product(values[one], values[other]))
 
 
-@pytest.fixture(scope="module", params=rows())
+@pytest.fixture(scope="module", params=rows(MATRIX, FAST))
 def straight(request: pytest.FixtureRequest, module_store: RunStore) -> Run:
     """A run of these settings without an interruption."""
     run = new_run(module_store, **settings_of(request.param))
-    assert train(run, test_images=TEST_IMAGES) == "finished"
+    assert train(run, test_images=FEW) == "finished"
     return run
 
 
@@ -140,7 +142,7 @@ def in_store(store: RunStore, straight: Run) -> Run:
 def test_resumed_from_each_epoch_equals_the_straight_run(store: RunStore, straight: Run, epoch: int) -> None:
     child = resume(store, in_store(store, straight), epoch)
     assert (resumption(child).verdict, resumption(child).reasons) == ("exact", ())
-    assert train(child, test_images=TEST_IMAGES) == "finished"
+    assert train(child, test_images=FEW) == "finished"
     check = load_check(child)
     assert check.loss_check == check.loss_last
     assert_same_epochs(child, straight, list(range(epoch + 1, EPOCHS)))
@@ -151,21 +153,21 @@ def test_resumed_then_stopped_in_mid_epoch_and_continued_equals_the_straight_run
     store: RunStore, straight: Run
 ) -> None:
     child = resume(store, in_store(store, straight), 0)
-    assert train(child, After(3), TEST_IMAGES) == "stopped"
+    assert train(child, After(3), FEW) == "stopped"
     assert child.partial_path.exists()
-    assert train(child, test_images=TEST_IMAGES) == "finished"
+    assert train(child, test_images=FEW) == "finished"
     assert_same_epochs(child, straight, [1, 2])
 
 
 def test_resumed_then_killed_and_continued_equals_the_straight_run(store: RunStore, straight: Run) -> None:
     child = resume(store, in_store(store, straight), 0)
     with pytest.raises(KilledError):
-        train(child, killed_after(3), TEST_IMAGES)
-    assert train(child, test_images=TEST_IMAGES) == "finished"
+        train(child, killed_after(3), FEW)
+    assert train(child, test_images=FEW) == "finished"
     assert_same_epochs(child, straight, [1, 2])
 
 
-@pytest.mark.parametrize("row", rows(fast={MATRIX[2]}))
+@pytest.mark.parametrize("row", rows(KILLED, {MATRIX[2]}))
 def test_worker_killed_with_sigkill_and_continued_equals_the_straight_run(store: RunStore, row: Row) -> None:
     """A real worker resumed from a real worker's checkpoint, killed while it trains."""
     own = {"train_images": kill_images(row), "batch_size": 16, "device": "cpu", "threads": 1}

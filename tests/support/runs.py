@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fashion_core import files
 from fashion_core.config import TrainConfig, parse_config
@@ -19,6 +19,9 @@ from fashion_core.runs.processes import ProcessId
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Environment, FileInfo, Status
 from fashion_core.runs.store import RunStore
+
+if TYPE_CHECKING:  # most of the tests need no torch
+    from fashion_core.training.trainer import Trainer
 
 SHORT: dict[str, Any] = {"train_images": 500, "device": "cpu", "threads": 1}
 """Settings with which an epoch takes a tenth of a second."""
@@ -84,13 +87,21 @@ class After:
         return self.left <= 0
 
 
+FEW = 200
+"""Test images that tell one state from another; measuring on all takes five times as long as a short epoch."""
+
+
 def train(run: Run, should_stop: Callable[[], bool] = never, test_images: int = 0) -> str:
     """Train the run in this process, measuring on the first test images (0: all); return how it ended."""
+    with run.writing():
+        return trainer(run, should_stop, test_images).train()
+
+
+def trainer(run: Run, should_stop: Callable[[], bool] = never, test_images: int = 0) -> "Trainer":
     from fashion_core.training.trainer import Trainer
 
     train_half, test_half = _images(run.record.config.dataset, os.environ.get("FASHION_DATA"))
-    with run.writing():
-        return Trainer(run, should_stop, (train_half, test_half.first(test_images))).train()
+    return Trainer(run, should_stop, (train_half, test_half.first(test_images)))
 
 
 @cache

@@ -11,8 +11,7 @@ from fashion_core.loops import Step, TrainStep, make_optimizer
 from fashion_core.models import build_model
 from fashion_core.runs.run import Run
 from fashion_core.training.captured_step import CapturedStep
-from fashion_core.training.trainer import Trainer
-from tests.support.runs import config, never
+from tests.support.runs import FEW, config, never, trainer
 
 CPU, BATCH = torch.device("cpu"), 64
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -62,9 +61,9 @@ def end_of(
 ) -> list[Tensor]:
     """All tensors of the last checkpoint of a run trained to its end with steps made by ``way``."""
     with run.writing():
-        trainer = Trainer(run, should_stop)
-        trainer.train_step = way(trainer.train_step)
-        trainer.train()
-    last = torch.load(run.checkpoint_path(trainer.config.epochs - 1), weights_only=True)
+        made = trainer(run, should_stop, FEW)
+        made.train_step = way(made.train_step)
+        made.train()
+    last = torch.load(run.checkpoint_path(made.config.epochs - 1), weights_only=True)
     losses = torch.tensor([last["loss"], last["measured"]["train_loss"]])
     return [*last["model_state_dict"].values(), *_state(last["optimizer_state_dict"]), losses]

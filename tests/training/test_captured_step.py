@@ -21,7 +21,7 @@ from fashion_core.training.captured_step import (
 )
 from fashion_core.training.trainer import Trainer
 from tests.support.processes import python
-from tests.support.runs import After, config, never, new_run, train
+from tests.support.runs import FEW, After, config, never, new_run, train
 from tests.support.steps import BATCH, CPU, SETTINGS, batch, end_of, new_step, numbers, same, step_by_step, step_of
 
 all_settings = pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
@@ -130,7 +130,7 @@ def test_stopped_before_any_batch_and_continued_ends_in_the_same_bits(store: Run
     asked, straight = 2 * run.record.config.batches_per_epoch, end_of(run)
     for stop_at in range(2, asked + 1):
         run = short_run(store, device, name)
-        assert train(run, After(stop_at)) == "stopped"
+        assert train(run, After(stop_at), FEW) == "stopped"
         assert same(end_of(run), straight), f"stopped when asked for the {stop_at}th time"
 
 

@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from fashion_core.runs.store import RunStore
 from tests.support.exact import KilledError, epoch_rows, killed_after, load, same
 from tests.support.files import change_json, flip_a_bit, small_disk
 from tests.support.processes import python
-from tests.support.runs import After, config, never, new_run, train
+from tests.support.runs import FEW, After, config, never, new_run
+from tests.support.runs import train as train_and_measure
 
 COVERING: dict[str, dict[str, Any]] = {
     "mlp, momentum": {"momentum": 0.9, "weight_decay": 0.01, "pixels": "raw", "learning_rate": 1e-6},
@@ -47,6 +49,7 @@ BATCHES = 5
 """An epoch of 300 images in batches of 64: the last one is smaller. A stop is asked for 5 times an epoch, first at its
 start, and not after its last batch."""
 SETTINGS: dict[str, Any] = {"train_images": 300, "epochs": 2, "seed": 5}
+train = partial(train_and_measure, test_images=FEW)
 
 
 def batch_losses(run: Run) -> list[tuple[int, int, float]]:
@@ -410,7 +413,7 @@ def test_loss_of_a_checkpoint_is_what_ten_lines_of_plain_pytorch_measure(
 ) -> None:
     monkeypatch.setenv("FASHION_DATA", str(real_data))
     run = new_run(store, dataset="fashion-mnist", train_images=6_400, epochs=1, learning_rate=0.05)
-    train(run)
+    train_and_measure(run)
     raw = real_data / "FashionMNIST" / "raw"
     if not (raw / "t10k-images-idx3-ubyte.gz").exists():
         pytest.skip(f"the packed official files are not in {raw}")
