@@ -31,22 +31,18 @@ def main() -> None:
             if "run" in st.query_params and not {"epoch", "file"} & set(st.query_params):
                 st.query_params["of"] = store.get(st.query_params.pop("run")).id
         views = {
-            LIST: lambda: show_list(store, saved),
+            LIST: lambda: run_status.welcome(store) if saved.empty else show_list(store, saved),
             IMPORT: lambda: import_file.show_upload(store),
-            TIDY: lambda: show_tidy(store, saved),
+            TIDY: lambda: run_status.welcome(store) if saved.empty else show_tidy(store, saved),
         }
         common.show_tabs(views)
 
 
 def show_list(store: RunStore, saved: pd.DataFrame) -> None:
-    if saved.empty:
-        run_status.welcome(store)
-        return
     with common.problems_shown():
         show_table(store, filtered(saved))
     with common.problems_shown():
-        chosen = saved_file.addressed_file(store)
-        if chosen:
+        if chosen := saved_file.addressed_file(store):
             show_file(chosen, saved)
         else:
             st.caption("Select a row to see what is in a file and what you can do with it.")
@@ -63,25 +59,21 @@ def filtered(saved: pd.DataFrame) -> pd.DataFrame:
         formats = st.multiselect("Format", known, key="format", bind="query-params", width=240)
         epoch = st.number_input("Epoch", 0, value=None, step=1, placeholder="any", key="at", bind=bind, width=120)
         best = st.toggle("Best of each run", key="best", bind="query-params")
-    keep = pd.Series(True, index=saved.index)
     if run_id != ALL_RUNS:
-        keep &= saved["run"] == run_id
+        saved = saved[saved["run"] == run_id]
     if formats:
-        keep &= saved["format"].isin(formats)
+        saved = saved[saved["format"].isin(formats)]
     if epoch is not None:
-        keep &= (saved["epoch"] == epoch).fillna(False).astype(bool)
-    return saved[keep & saved["best"]] if best else saved[keep]
+        saved = saved[(saved["epoch"] == epoch).fillna(False)]
+    return saved[saved["best"]] if best else saved
 
 
 def ask_run(saved: pd.DataFrame) -> str:
     runs = saved.drop_duplicates("run")  # each text taken out of a frame is made anew: 40,000 for 20,000 files
-    names = {ALL_RUNS: "All runs", **dict(zip(runs["run"], runs["name"], strict=True))}
+    labels = {ALL_RUNS: "All runs", **dict(zip(runs["run"], runs["name"] + " · " + runs["run"], strict=True))}
     wanted = st.query_params.get("of", ALL_RUNS)
-    st.session_state["list of"] = wanted if wanted in names else ALL_RUNS
-    labels = {run: name if run == ALL_RUNS else f"{name} · {run}" for run, name in names.items()}
-    chosen: str = st.selectbox(
-        "Run", labels, format_func=labels.__getitem__, key="list of", on_change=address_run, width=320
-    )
+    st.session_state["list of"] = wanted if wanted in labels else ALL_RUNS
+    chosen: str = st.selectbox("Run", labels, 0, labels.__getitem__, "list of", on_change=address_run, width=320)
     return chosen
 
 
@@ -170,7 +162,7 @@ def show_heading(chosen: Chosen, saved: pd.DataFrame) -> None:
     st.markdown(f"**{common.plain(chosen.run.title)}** · `{chosen.name}`")
     with st.container(horizontal=True, vertical_alignment="center"):
         run_status.verdict_badge(chosen.verdict)
-        common.dataset_badge(chosen.run.record.config)
+        run_status.dataset_badge(chosen.run.record.config)
         st.space("stretch")
         show_links(chosen)
         if login.button("Delete…", icon=":material/delete:", key="delete file"):
@@ -188,8 +180,8 @@ def show_links(chosen: Chosen) -> None:
     st.page_link("train.py", label="Open run", icon=":material/model_training:", query_params=run)
     if chosen.verdict not in ("damaged", "not usable"):
         st.page_link("predict.py", label="Predict", icon=":material/image_search:", query_params=query)
-    if "epoch" in query and chosen.verdict not in ("damaged", "not usable"):
-        st.page_link("resume.py", label="Resume", icon=":material/replay:", query_params=query)
+        if "epoch" in query:
+            st.page_link("resume.py", label="Resume", icon=":material/replay:", query_params=query)
 
 
 def show_inside(chosen: Chosen) -> None:
@@ -202,9 +194,6 @@ def show_inside(chosen: Chosen) -> None:
 
 
 def show_tidy(store: RunStore, saved: pd.DataFrame) -> None:
-    if saved.empty:
-        run_status.welcome(store)
-        return
     run_id = ask_run(saved)
     runs = store.runs() if run_id == ALL_RUNS else [store.get(run_id)]
     with st.container(border=True):

@@ -12,7 +12,7 @@ from fashion_core.resume.comparison import compare_run, sentence
 from fashion_core.resume.lesson import Step
 from fashion_core.runs import tables, torch_process
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import CONTINUABLE_STATES, UNDER_WAY_STATES
+from fashion_core.runs.schema import UNDER_WAY_STATES
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, login, run_status, settings_form
 from fashion_core.ui.comparison import comparison_of
@@ -59,13 +59,14 @@ def show_lesson(store: RunStore, run: Run) -> None:
 
 
 def show_steps(store: RunStore, run: Run, was_active: bool) -> None:
+    login.send_strangers_away()
     run_status.advance(store)
     with common.problems_shown():
         lesson.check(run)
         child = last_step(store, run)
         show_training(store, 1, lesson.TRAIN, run)
         if run.state() in UNDER_WAY_STATES or child is None:
-            offer_to_continue(store, run)
+            run_status.offer_to_continue(store, run)
             if run.state() == "finished" and login.actions(store).actor.role != "operator":
                 st.caption("The last step starts once an operator opens this page.")
             return
@@ -82,7 +83,7 @@ def show_steps(store: RunStore, run: Run, was_active: bool) -> None:
         st.code(lesson.CHECK, language="python")
         st.code(outputs["printed"]["checkpoint"], language=None)
         show_training(store, 4, lesson.RESUME, child)
-        offer_to_continue(store, child)
+        run_status.offer_to_continue(store, child)
         if child.state() == "finished":
             show_losses(store, run, child)
 
@@ -102,17 +103,10 @@ def last_step(store: RunStore, run: Run) -> Run | None:
     return lesson.resumed_run(store, run)
 
 
-def offer_to_continue(store: RunStore, run: Run) -> None:
-    if run.state() in CONTINUABLE_STATES and login.button("Continue", icon=":material/play_arrow:"):
-        login.actions(store).continue_run(run)
-        st.rerun()
-
-
 def kept(key: str, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Ask once a session: running the tutorial's lines takes a few seconds."""
-    if key not in st.session_state:
-        st.session_state[key] = ask()
-    answer: dict[str, Any] = st.session_state[key]
+    answer: dict[str, Any] = st.session_state[key] if key in st.session_state else ask()
+    st.session_state[key] = answer
     return answer
 
 
@@ -139,18 +133,14 @@ def show_training(store: RunStore, number: int, step: Step, run: Run) -> None:
 
 def show_losses(store: RunStore, run: Run, child: Run) -> None:
     st.subheader("5. Did it help?")
-    row = compare_run(store, child)
-    if row is None:
+    if (row := compare_run(store, child)) is None:
         return
     with st.spinner("Measuring both on the training images too…"):
         losses = kept(f"losses {run.id}", lambda: torch_process.lesson_losses(store, run))
     st.code("\n".join(f"{name} {by_half['test']}" for name, by_half in losses.items()), language=None)
     st.markdown(common.plain(sentence([row])))
     comparison_of(store, [row])
-    table = [
-        {"": name, "test images": by_half["test"], "training images": by_half["training"]}
-        for name, by_half in losses.items()
-    ]
+    table = [{"": name, "test images": by["test"], "training images": by["training"]} for name, by in losses.items()]
     st.dataframe(table, hide_index=True)
     st.caption(
         "The tutorial's author measured both losses on the training images. The model has learned from those, so only "

@@ -30,6 +30,7 @@ def main() -> None:
 
 @st.fragment(run_every=REFRESH_SECONDS)
 def show_running(store: RunStore, shown: list[str]) -> None:
+    login.send_strangers_away()
     run_status.advance(store)
     with common.problems_shown():
         cards = queue.under_way(store)
@@ -51,7 +52,7 @@ def show_card(store: RunStore, run: Run) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{common.plain(run.title)}**", width="content")
             run_status.state_badge(state)
-            common.dataset_badge(config)
+            run_status.dataset_badge(config)
             st.page_link("train.py", label="Watch", icon=":material/visibility:", query_params={"run": run.id})
         known = state == "running" and progress.seconds_left is not None
         left = f" · {common.duration(progress.seconds_left)} left" if known else ""
@@ -109,7 +110,7 @@ def show_details(store: RunStore, run: Run) -> None:
             edit_labels(store, run)
         with st.container(horizontal=True):
             st.page_link("train.py", label="Open", icon=":material/open_in_new:", query_params={"run": run.id})
-            common.run_links(run)
+            run_status.run_links(run)
             if login.button("Delete…", icon=":material/delete:"):
                 housekeeping.confirm_delete(store, run)
 

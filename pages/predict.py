@@ -30,7 +30,7 @@ def main() -> None:
 def show_facts(chosen: Chosen) -> None:
     facts = chosen.run.file_info(chosen.file)
     with st.container(horizontal=True, vertical_alignment="center"):
-        common.dataset_badge(chosen.run.record.config)
+        run_status.dataset_badge(chosen.run.record.config)
         if facts:
             said = f"{facts.format} · epoch {facts.epoch:,} · loss {loss_text(facts.loss, 4)}"
             st.caption(f"{chosen.run.record.config.model} · {said} · pixels {chosen.run.record.config.pixels}")

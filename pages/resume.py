@@ -1,12 +1,12 @@
 """Resume from a checkpoint, and see whether that helped."""
 
+from functools import partial
 from typing import Any
 
 import streamlit as st
 
 from fashion_core.charts import live
 from fashion_core.config import settings
-from fashion_core.errors import ConfigError, RunNotFoundError
 from fashion_core.resume import plan, verdict
 from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs import tables
@@ -24,12 +24,8 @@ def main() -> None:
     store = RunStore()
     st.title("Resume")
     st.caption("Resume from any checkpoint as a new run, and compare loss_now with loss_last.")
-    views = {
-        RESUME: lambda: show_resume(store),
-        resume.HELPED: lambda: show_comparison(store),
-        LINEAGE: lambda: show_lineage(store),
-    }
-    common.show_tabs(views)
+    views = {RESUME: show_resume, resume.HELPED: show_comparison, LINEAGE: show_lineage}
+    common.show_tabs({name: partial(show, store) for name, show in views.items()})
 
 
 def show_resume(store: RunStore) -> None:
@@ -52,43 +48,35 @@ def show_resume(store: RunStore) -> None:
 
 def ask_run(store: RunStore) -> Run | None:
     """The run that the address names, or the newest one with a checkpoint; None while there is none."""
-    with_checkpoints = [run.id for run in store.runs_with(Run.epochs_saved)]
-    if not with_checkpoints:
+    options = [run.id for run in store.runs_with(Run.epochs_saved)]
+    if not options:
         return None
-    wanted = addressed_run(store) or with_checkpoints[0]
-    options = with_checkpoints if wanted in with_checkpoints else [wanted, *with_checkpoints]
+    wanted = addressed_run(store) or options[0]
+    options = options if wanted in options else [wanted, *options]
     st.session_state["resume run"] = wanted
     labels = {run_id: f"{store.at(run_id).title} · {run_id}" for run_id in options}
-    chosen: str = st.selectbox(
-        "Run",
-        options,
-        format_func=labels.__getitem__,
-        key="resume run",
-        on_change=lambda: common.address(run=st.session_state["resume run"], epoch=None),
-    )
-    return store.at(chosen)
+    return store.at(st.selectbox("Run", options, 0, labels.__getitem__, "resume run", on_change=address_run))
+
+
+def address_run() -> None:
+    common.address(run=st.session_state["resume run"], epoch=None)
 
 
 def addressed_run(store: RunStore) -> str | None:
     """The run that the address names; if there is none, say so, and let people choose another one."""
-    if "run" not in st.query_params:
-        return None
-    try:
-        return store.get(st.query_params["run"]).id
-    except RunNotFoundError as error:
-        st.error(f"{common.sentence(error)} Another run is used instead.", icon=":material/error:")
+    if "run" in st.query_params:
+        with common.wrong_address_shown("Another run"):
+            return store.get(st.query_params["run"]).id
         st.query_params.pop("epoch", None)  # it belongs to the missing run
-        return None
+    return None
 
 
 def addressed_epoch(run: Run, saved: list[int]) -> int:
     """The epoch that the address names, or the newest if it has no checkpoint."""
-    try:
+    with common.wrong_address_shown("The newest one"):
         if (epoch := saved_file.addressed_epoch()) is not None:
             verdict.check_epoch(run, epoch, saved)
             return epoch
-    except (ConfigError, RunNotFoundError) as error:
-        st.error(f"{common.sentence(error)} The newest one is used instead.", icon=":material/error:")
     return saved[-1]
 
 
@@ -106,9 +94,9 @@ def show_curve(run: Run, epoch: int, saved: list[int]) -> None:
 
 def take_click(key: str, saved: list[int]) -> None:
     """Select the clicked epoch if its checkpoint is still there."""
-    points = st.session_state[key].selection.get(live.SELECTION) or []
-    if points and points[0].get("epoch") in saved:
-        common.address(epoch=int(points[0]["epoch"]))
+    (point, *_) = st.session_state[key].selection.get(live.SELECTION) or [{}]
+    if point.get("epoch") in saved:
+        common.address(epoch=int(point["epoch"]))
 
 
 def ask_and_start(store: RunStore, run: Run, epoch: int, saved: list[int]) -> None:
@@ -116,14 +104,8 @@ def ask_and_start(store: RunStore, run: Run, epoch: int, saved: list[int]) -> No
     show_curve(run, epoch, saved)
     with st.container(horizontal=True):
         st.session_state["resume epoch"] = epoch
-        st.selectbox(
-            "Checkpoint",
-            saved,
-            format_func="epoch {}".format,
-            key="resume epoch",
-            on_change=lambda: common.address(run=run.id, epoch=st.session_state["resume epoch"]),
-            width=200,
-        )
+        options: dict[str, Any] = {"on_change": lambda: common.address(epoch=st.session_state["resume epoch"])}
+        st.selectbox("Checkpoint", saved, format_func="epoch {}".format, key="resume epoch", width=200, **options)
         planned = plan.planned_epochs(run, epoch)
         key, hint = f"additional {run.id} {epoch}", f"Use {planned} to finish the run as originally planned."
         additional = st.number_input("Additional epochs", value=planned, step=1, key=key, help=hint, width=200)

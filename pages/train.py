@@ -1,13 +1,13 @@
 """Set up a run, start it, watch it, stop it, continue it."""
 
+import pandas as pd
 import streamlit as st
 
 from fashion_core.charts import live
 from fashion_core.config import PRESETS, TrainConfig, parse_config
-from fashion_core.errors import ConfigError
 from fashion_core.runs import torch_process
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import CONTINUABLE_STATES, UNDER_WAY_STATES, State
+from fashion_core.runs.schema import UNDER_WAY_STATES
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, login, resume, run_status, settings_form
 from fashion_core.ui.live import snapshot, views
@@ -34,12 +34,9 @@ def show_form(store: RunStore) -> None:
     st.caption(PRESETS[preset].help)
     defaults = torch_process.form_defaults(preset).model_dump()
     values = settings_form.ask_more(ESSENTIAL, defaults, f"train {preset} ")
-    try:
+    config = None
+    with common.problems_shown():
         config = parse_config(values)
-    except ConfigError as error:
-        st.error(common.sentence(error), icon=":material/error:")
-        config = None
-    if config:
         settings_form.offer_download(store, config)
         settings_form.show_cautions([(config.precision, config.device)])
     key, bad = common.press_key("start"), config is None
@@ -48,7 +45,22 @@ def show_form(store: RunStore) -> None:
         if pressed:
             start(store, config)
         show_meaning(config)
-    common.machine_expander()
+    show_machine()
+
+
+def show_machine() -> None:
+    """The devices of this machine; torch is asked only once it is opened."""
+    expander = st.expander("This machine: what it can train on", icon=":material/memory:", on_change="rerun")
+    if not expander.open:
+        return
+    with expander, common.problems_shown(), st.spinner("Looking…"):
+        here = torch_process.this_machine()
+        rows = [
+            (name, text, here.threads if name == "cpu" else None, name == here.automatic, here.has_bf16(name))
+            for name, text in here.devices.items()
+        ]
+        columns = ["device", "processor", "threads", "taken by auto", "has bf16 instructions"]
+        st.dataframe(pd.DataFrame(rows, columns=columns), hide_index=True)
 
 
 def start(store: RunStore, config: TrainConfig) -> None:
@@ -68,10 +80,10 @@ def show_run(store: RunStore, run: Run) -> None:
     config = run.record.config
     with st.container(horizontal=True, vertical_alignment="center"):
         st.header(common.plain(run.title), width="content")
-        common.dataset_badge(config)
+        run_status.dataset_badge(config)
         st.space("stretch")
         with st.container(horizontal=True, width="content"):
-            common.run_links(run)
+            run_status.run_links(run)
             st.page_link("train.py", label="Set up another run", icon=":material/add:", query_params={})
     run_status.show_damage(run)
     if run.record.source:
@@ -105,7 +117,9 @@ def show_live(store: RunStore, run: Run) -> None:
     with common.problems_shown():
         if found:
             show_measured(store, run, found)
-        show_log(run)
+        expander = st.expander("Log", icon=":material/terminal:", on_change="rerun")
+        if expander.open:
+            expander.code(run.log_tail(lines=200) or "The worker has not printed anything.", language=None)
 
 
 def show_measured(store: RunStore, run: Run, found: snapshot.Snapshot) -> None:
@@ -122,25 +136,13 @@ def show_state(store: RunStore, run: Run, found: snapshot.Snapshot) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         run_status.state_badge(found.state)
         st.space("stretch")
-        offer_action(store, run, found.state)
-    if found.state == "failed" and found.status.error:
-        st.error(common.sentence(found.status.error), icon=":material/error:")
-
-
-def offer_action(store: RunStore, run: Run, state: State) -> None:
-    if state in UNDER_WAY_STATES:
-        if login.button("Stop", icon=":material/stop:", disabled=state == "stopping"):
+        if found.state not in UNDER_WAY_STATES:
+            run_status.offer_to_continue(store, run)
+        elif login.button("Stop", icon=":material/stop:", disabled=found.state == "stopping"):
             login.actions(store).stop(run)
             st.rerun()
-    elif state in CONTINUABLE_STATES and login.button("Continue", icon=":material/play_arrow:"):
-        login.actions(store).continue_run(run)
-        st.rerun()
-
-
-def show_log(run: Run) -> None:
-    expander = st.expander("Log", icon=":material/terminal:", on_change="rerun")
-    if expander.open:
-        expander.code(run.log_tail(lines=200) or "The worker has not printed anything.", language=None)
+    if found.state == "failed" and found.status.error:
+        st.error(common.sentence(found.status.error), icon=":material/error:")
 
 
 main()

@@ -230,6 +230,4 @@ def test_parts_that_run_by_themselves_ask_first_who_looks() -> None:
     assert len(every) >= 5
     for name, function in every:
         first = ast.unparse(function.body[1 if ast.get_docstring(function) else 0])
-        assert first in ("run_status.advance(store)", "advance(store)", "login.send_strangers_away()"), (
-            f"{name}: {function.name}"
-        )
+        assert first == "login.send_strangers_away()", f"{name}: {function.name}"

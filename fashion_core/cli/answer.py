@@ -14,12 +14,5 @@ def given_settings(options: argparse.Namespace) -> dict[str, str]:
 
 def answer(options: argparse.Namespace, document: Any, lines: Iterable[str]) -> None:
     """Print the document as JSON if ``--json`` was given; otherwise the lines, which are made only then."""
-    if options.json:
-        print_json(document)
-    else:
-        for line in lines:
-            print(line)
-
-
-def print_json(document: Any) -> None:
-    print(json.dumps(document, indent=2))
+    for line in [json.dumps(document, indent=2)] if options.json else lines:
+        print(line)

@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from fashion_core.access.gate import from_command_line
-from fashion_core.cli.answer import answer, given_settings, print_json
+from fashion_core.cli.answer import answer, given_settings
 from fashion_core.errors import DamagedFileError
 from fashion_core.formats import inspect as inspection
 from fashion_core.runs.store import RunStore, run_record
@@ -55,7 +55,7 @@ def import_file_for_server(options: argparse.Namespace) -> None:
     """Import without the gate: the server that starts this process has already passed it."""
     from fashion_core.formats import import_file
 
-    print_json(run_record(import_file.import_file(RunStore(), *_what_to_import(options))))
+    answer(options, run_record(import_file.import_file(RunStore(), *_what_to_import(options))), ())
 
 
 def export(options: argparse.Namespace) -> None:
@@ -88,8 +88,8 @@ def verify(options: argparse.Namespace) -> None:
     found = list(tqdm(verified, total=count_files(runs), unit="file", disable=None, leave=False))
     lines = [f"{result.run}/{result.file}: {result.reason or 'ok'}" for result in found]
     damaged = [result for result in found if not result.ok]
-    whole = f"{len(found) - len(damaged):,} of {len(found):,} saved files are whole"
-    answer(options, [{**asdict(result), "ok": result.ok} for result in found], [*lines, whole])
+    lines.append(f"{len(found) - len(damaged):,} of {len(found):,} saved files are whole")
+    answer(options, [{**asdict(result), "ok": result.ok} for result in found], lines)
     if damaged:
         first = damaged[0]
         more = f" (and {len(damaged) - 1} more of {len(found)} files)" if len(damaged) > 1 else ""

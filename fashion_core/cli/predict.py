@@ -59,13 +59,11 @@ def _model(options: argparse.Namespace, needed: tuple[str, ...]) -> tuple[nn.Mod
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    """Measure a file's model on all test images of a dataset."""
     model, config = _model(options, ("dataset", "pixels"))
     images = engine.test_images(config.dataset)
     device = devices.resolve(config.device)
     found = engine.probabilities(model, images.pixels, config.pixels, device)
     batches = data.test_batches(images.to(device), config.pixels)
-    loss = test_loop(batches, model, nn.CrossEntropyLoss(reduction="none")).loss
     answers = Answers(found.numpy(), images.labels.numpy())
     report = {
         "file": str(options.file),
@@ -74,7 +72,7 @@ def evaluate(options: argparse.Namespace) -> None:
         "images": len(answers.labels),
         "accuracy": answers.accuracy,
         "interval": list(scores.accuracy_interval(answers)),
-        "loss": loss,
+        "loss": test_loop(batches, model, nn.CrossEntropyLoss(reduction="none")).loss,
         "expected_calibration_error": scores.calibration(answers).expected_calibration_error,
         "confusion": scores.confusion_matrix(answers).tolist(),
         "classes": [
@@ -82,10 +80,10 @@ def evaluate(options: argparse.Namespace) -> None:
             for name, one in zip(CLASS_NAMES, scores.class_scores(answers), strict=True)
         ],
     }
-    answer(options, report, _report_lines(report))
+    answer(options, report, _lines(report))
 
 
-def _report_lines(report: dict[str, Any]) -> Iterator[str]:
+def _lines(report: dict[str, Any]) -> Iterator[str]:
     low, high = report["interval"]
     yield f"{report['file']}: {report['accuracy']:.2%} of {report['images']:,} test images of {report['dataset']}"
     error = f"expected calibration error {report['expected_calibration_error']:.2%}"

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from fashion_core.access import audit
 from fashion_core.access.gate import Actions, from_command_line
-from fashion_core.cli.answer import answer, given_settings, print_json
+from fashion_core.cli.answer import answer, given_settings
 from fashion_core.errors import ConfigError, DamagedFileError, DiskError, RunNotFoundError, RunStateError, printable
 from fashion_core.resume import comparison, plan, verdict
 from fashion_core.resume.labels import SAME, percent
@@ -27,9 +27,8 @@ _POLL_SECONDS: Final = 0.1
 
 
 def train_run(options: argparse.Namespace) -> None:
-    config = torch_process.preset_config(options.preset, given_settings(options))
     actions = from_command_line(RunStore())
-    run = actions.start(config)
+    run = actions.start(torch_process.preset_config(options.preset, given_settings(options)))
     _print_cautions([run])
     _follow_all(options, actions, [run])
 
@@ -38,11 +37,10 @@ def resume_run(options: argparse.Namespace) -> None:
     """Start a run from each of these epochs, and follow one after the other."""
     actions = from_command_line(RunStore())
     parent = actions.store.get(options.run)
-    overrides = {name: value for name, value in given_settings(options).items() if name != "epochs"}
+    overrides, additional = given_settings(options), options.epochs
+    overrides.pop("epochs", None)
     requests = [
-        ResumeRequest(
-            epoch, plan.planned_epochs(parent, epoch) if options.epochs is None else options.epochs, overrides
-        )
+        ResumeRequest(epoch, plan.planned_epochs(parent, epoch) if additional is None else additional, overrides)
         for epoch in _epochs(options.epoch, parent)
     ]
     if not options.json:
@@ -88,16 +86,15 @@ def _follow_all(options: argparse.Namespace, actions: Actions, runs: Sequence[Ru
         _follow(actions, run, say)
     if options.json:
         records = [run_record(run) for run in runs]
-        print_json(records[0] if len(records) == 1 else records)
+        answer(options, records[0] if len(records) == 1 else records, ())
     for run in runs:
         status = run.status
         state = run.state(status)
         if state == "failed":
             raise RunStateError(f"Run {run.id} failed: {status.error}")
         if state != "finished":
-            raise RunStateError(
-                f"Run {run.id} is {state}; continue it with `python -m fashion_core continue {run.id}`."
-            )
+            hint = f"continue it with `python -m fashion_core continue {run.id}`"
+            raise RunStateError(f"Run {run.id} is {state}; {hint}.")
 
 
 def _follow(actions: Actions, run: Run, say: Callable[[str], object]) -> None:
@@ -105,8 +102,7 @@ def _follow(actions: Actions, run: Run, say: Callable[[str], object]) -> None:
 
     ``say`` gets a line for each epoch that ends; the bar goes to standard error, and only if that is a terminal.
     """
-    record = run.record
-    follower = metrics.Follower(run.metrics_path)
+    record, follower = run.record, metrics.Follower(run.metrics_path)
     told = max((row["epoch"] for row in _epoch_rows(follower)), default=-1)
     total = (record.config.epochs - record.first_epoch) * record.config.batches_per_epoch
     with tqdm(total=total, unit="batch", disable=None, leave=False) as bar:
@@ -146,8 +142,7 @@ def _epoch_rows(follower: metrics.Follower) -> Iterator[metrics.Row]:
 
 def compare_runs(options: argparse.Namespace) -> None:
     rows = comparison.compare(RunStore())
-    lines = chain([comparison.sentence(rows)], map(_compare_line, rows))
-    answer(options, [comparison.as_record(row) for row in rows], lines)
+    answer(options, list(map(comparison.as_record, rows)), [comparison.sentence(rows), *map(_compare_line, rows)])
 
 
 def _compare_line(row: comparison.Compared) -> str:
@@ -176,8 +171,8 @@ def list_runs(options: argparse.Namespace) -> None:
             records.append(run_record(run))
         except (DamagedFileError, DiskError) as error:
             records.append({"id": run.id, "path": str(run.path), "state": "damaged", "error": str(error)})
-    no_runs = ["No runs yet: `python -m fashion_core train` makes one."]
-    answer(options, records, map(_run_line, records) if records else no_runs)
+    lines = map(_run_line, records) if records else ["No runs yet: `python -m fashion_core train` makes one."]
+    answer(options, records, lines)
 
 
 def _run_line(record: dict[str, Any]) -> str:
@@ -200,27 +195,22 @@ def show_audit(options: argparse.Namespace) -> None:
     found = [line for line in audit.read(RunStore().root) if (line.run or "").startswith(options.run or "")]
     if options.run and not found:
         raise RunNotFoundError(f"The audit has no line about a run whose id begins with {options.run!r}.")
-    lines = (
-        f"{line.when}  {line.who}  {line.what}  {line.run or '-'}  {line.detail or '-'}  {line.outcome}"
-        for line in found
-    )
-    answer(options, [asdict(line) for line in found], lines)
+    told = ((line.when, line.who, line.what, line.run or "-", line.detail or "-", line.outcome) for line in found)
+    answer(options, [asdict(line) for line in found], map("  ".join, told))
 
 
 def show_run(options: argparse.Namespace) -> None:
     record = run_record(RunStore().get(options.run))
-    answer(options, record, _show_lines(record))
-
-
-def _show_lines(record: dict[str, Any]) -> Iterator[str]:
-    yield _run_line(record)
+    lines = [_run_line(record)]
     if parent := record["parent"]:
         line, resumption = f"  resumed from: epoch {parent['epoch']} of {parent['run']}", record["resumption"]
-        yield f"{line} ({printable(resumption['parent_name'])}), {resumption['verdict']}" if resumption else line
-    yield from (f"  {key}: {value}" for key, value in record["config"].items())
-    yield from (f"epoch {epoch['epoch']}: {_result(epoch)}" for epoch in record["epochs"])
+        known = f" ({printable(resumption['parent_name'])}), {resumption['verdict']}" if resumption else ""
+        lines.append(f"{line}{known}")
+    lines += (f"  {key}: {value}" for key, value in record["config"].items())
+    lines += (f"epoch {epoch['epoch']}: {_result(epoch)}" for epoch in record["epochs"])
     if record["error"]:
-        yield f"error: {record['error']}"
+        lines.append(f"error: {record['error']}")
+    answer(options, record, lines)
 
 
 def delete_saved(options: argparse.Namespace) -> None:

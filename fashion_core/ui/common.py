@@ -1,4 +1,4 @@
-"""What pages share: text that is safe to show, errors, addresses, links and small widgets."""
+"""What pages share: text that is safe to show, errors, addresses and small widgets."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -10,14 +10,13 @@ from typing import Final
 import pandas as pd
 import streamlit as st
 
-from fashion_core.config import DATASET_LABELS, TrainConfig
-from fashion_core.errors import FashionError
+from fashion_core.errors import ConfigError, FashionError, RunNotFoundError
 from fashion_core.runs import torch_process
 from fashion_core.runs.run import Run
 
 PAGE_ROWS = 500
 _PRESSES = "presses"
-_MARKDOWN: Final = frozenset("\\`*_{}[]()<>#+-!|~:$&")
+_MARKDOWN: Final = "\\`*_{}[]()<>#+-!|~:$&"
 _WORD_JOINER: Final = "\u2060"
 
 
@@ -62,6 +61,15 @@ def problems_shown() -> Iterator[None]:
         st.error(sentence(error), icon=":material/error:")
 
 
+@contextmanager
+def wrong_address_shown(used: str) -> Iterator[None]:
+    """Show what is wrong with the address, and that this is used instead."""
+    try:
+        yield
+    except (ConfigError, RunNotFoundError) as error:
+        st.error(f"{sentence(error)} {used} is used instead.", icon=":material/error:")
+
+
 def address(**query: str | int | None) -> None:
     """Put these values into the address, and remove those that are None.
 
@@ -78,18 +86,6 @@ def address(**query: str | int | None) -> None:
 def file_query(run: Run, file: Path) -> dict[str, str]:
     epoch = run.epoch_of(file)
     return {"run": run.id, **({"epoch": str(epoch)} if epoch is not None else {"file": run.name_of(file)})}
-
-
-def run_links(run: Run) -> None:
-    st.page_link("checkpoints.py", label="Checkpoints", icon=":material/save:", query_params={"of": run.id})
-    st.page_link("resume.py", label="Resume", icon=":material/replay:", query_params={"run": run.id})
-    st.page_link("predict.py", label="Predict", icon=":material/image_search:", query_params={"run": run.id})
-
-
-def dataset_badge(config: TrainConfig) -> None:
-    real = config.dataset == "fashion-mnist"
-    icon = ":material/photo_library:" if real else ":material/draw:"
-    st.badge(DATASET_LABELS[config.dataset], icon=icon, color="violet" if real else "gray")
 
 
 def duration(seconds: float | None) -> str:
@@ -125,21 +121,6 @@ def model_expander(name: str) -> None:
         style = {"parameters": st.column_config.NumberColumn(format="localized")}
         st.dataframe(layers, hide_index=True, column_config=style)
         st.caption(f"{described['parameters']:,} parameters")
-
-
-def machine_expander() -> None:
-    """The devices of this machine; torch is asked only once it is opened."""
-    expander = st.expander("This machine: what it can train on", icon=":material/memory:", on_change="rerun")
-    if not expander.open:
-        return
-    with expander, problems_shown(), st.spinner("Looking…"):
-        here = torch_process.this_machine()
-        rows = [
-            (name, text, here.threads if name == "cpu" else None, name == here.automatic, here.has_bf16(name))
-            for name, text in here.devices.items()
-        ]
-        columns = ["device", "processor", "threads", "taken by auto", "has bf16 instructions"]
-        st.dataframe(pd.DataFrame(rows, columns=columns), hide_index=True)
 
 
 def offer_csv(label: str, table: Callable[[], pd.DataFrame], file_name: str) -> None:

@@ -11,27 +11,10 @@ from fashion_core.charts.base import ChartSpec
 from fashion_core.charts.branches import branch_chart
 from fashion_core.charts.comparison import COMPARISON_KEY, FOCUS, comparison_chart
 from fashion_core.charts.lineage import CHECKPOINT, LINEAGE_KEY, lineage_chart
-from fashion_core.resume.comparison import (
-    NOISE,
-    Compared,
-    Outline,
-    as_record,
-    compare,
-    current_outline,
-    outline,
-    relative_change,
-    sentence,
-)
+from fashion_core.resume import comparison, tables
+from fashion_core.resume.comparison import Compared, Outline
 from fashion_core.resume.labels import SAME, percent
-from fashion_core.resume.tables import (
-    Losses,
-    Sort,
-    branches_frame,
-    compared_frame,
-    lineage_parts,
-    losses_of,
-    part_frames,
-)
+from fashion_core.resume.tables import Losses, Sort
 from fashion_core.runs.schema import ACTIVE_STATES
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, login, run_status
@@ -44,20 +27,23 @@ _cached_charts: Cache[tuple[ChartSpec, ChartSpec]] = Cache(16)
 
 def show_comparison(store: RunStore) -> None:
     """The answer as a sentence, then charts, table and CSV; every choice is in the address."""
-    rows = compare(store)
+    rows = comparison.compare(store)
     if rows:
         _show_rows(store, rows)
     else:
-        offer_to_resume("No run has been resumed yet. Choose a checkpoint to resume from.")
-    _redraw_on_change(store, outline(rows))
+        with st.container(border=True):
+            st.write("No run has been resumed yet. Choose a checkpoint to resume from.")
+            st.page_link("resume.py", label="Choose a checkpoint", icon=":material/replay:", query_params={})
+    _redraw_on_change(store, comparison.outline(rows))
 
 
 @st.fragment(run_every=REFRESH_SECONDS)
 def _redraw_on_change(store: RunStore, drawn: Outline) -> None:
     """Run the page again once a run is added, is deleted, ends an epoch or ends."""
+    login.send_strangers_away()
     run_status.advance(store)
     with common.problems_shown():
-        if current_outline(store) != drawn:
+        if comparison.current_outline(store) != drawn:
             st.rerun()
 
 
@@ -70,24 +56,12 @@ def _show_rows(store: RunStore, rows: list[Compared]) -> None:
         now = st.segmented_control("loss_now is", choices, default=LATEST, required=True, key="now", bind=bind)
         sort = st.selectbox("Sort by", get_args(Sort), key="sort", bind=bind, width=160)
         parents = st.multiselect(
-            "Resumed from",
-            names,
-            format_func=names.__getitem__,
-            placeholder="any run",
-            key="from",
-            bind=bind,
-            width=320,
+            "Resumed from", names, None, names.__getitem__, key="from", placeholder="any run", bind=bind, width=320
         )
     shown = [row for row in rows if row.parent in parents] or rows
-    answer.markdown(common.plain(sentence(shown, now == LATEST)))
+    answer.markdown(common.plain(comparison.sentence(shown, now == LATEST)))
     comparison_of(store, shown, now == LATEST, sort)
     _show_table(shown)
-
-
-def offer_to_resume(text: str) -> None:
-    with st.container(border=True):
-        st.write(text)
-        st.page_link("resume.py", label="Choose a checkpoint", icon=":material/replay:", query_params={})
 
 
 def comparison_of(store: RunStore, rows: Sequence[Compared], latest: bool = True, sort: Sort = "lineage") -> None:
@@ -95,7 +69,7 @@ def comparison_of(store: RunStore, rows: Sequence[Compared], latest: bool = True
     if not any(row.now(latest) for row in rows):
         st.info("No resumed run has ended its first epoch yet.", icon=":material/hourglass_empty:")
         return
-    _show_charts(rows, losses_of(store, rows), latest, sort)
+    _show_charts(rows, tables.losses_of(store, rows), latest, sort)
 
 
 @st.fragment
@@ -122,7 +96,9 @@ def _charts(
     """Made once for all viewers, until a run makes progress."""
     shown, made_from = (tuple(row.run for row in rows), latest, sort), (rows, losses)
     compared, branches = _frames.get(
-        shown, made_from, lambda: (compared_frame(rows, latest, sort), branches_frame(rows, losses, latest))
+        shown,
+        made_from,
+        lambda: (tables.compared_frame(rows, latest, sort), tables.branches_frame(rows, losses, latest)),
     )
     return _cached_charts.get(
         (*shown, focus), made_from, lambda: (comparison_chart(compared, focus), branch_chart(branches, focus))
@@ -131,37 +107,35 @@ def _charts(
 
 def _focusing(chart: ChartSpec, name: str, rows: Sequence[Compared], alt: str) -> None:
     key = common.press_key(name)
-    spec = chart.to_dict()
-    st.vega_lite_chart(spec, key=key, on_select=lambda: _take_focus(key, rows), selection_mode=FOCUS, alt=alt)
 
+    def take_focus() -> None:
+        """Focus the clicked run; a click on a parent or beside the marks focuses none."""
+        (point, *_) = st.session_state[key].selection.get(FOCUS) or [{}]
+        common.address(**{FOCUS: next((row.run for row in rows if row.run == point.get("run")), None)})
 
-def _take_focus(key: str, rows: Sequence[Compared]) -> None:
-    """Focus the clicked run; a click on a parent or beside the marks focuses none."""
-    (point, *_) = st.session_state[key].selection.get(FOCUS) or [{}]
-    common.address(**{FOCUS: next((row.run for row in rows if row.run == point.get("run")), None)})
-
-
-def _show_all() -> None:
-    common.address(**{FOCUS: None})
-    common.count_press()  # new keys make the charts forget what was clicked
+    st.vega_lite_chart(chart.to_dict(), key=key, on_select=take_focus, selection_mode=FOCUS, alt=alt)
 
 
 def _show_focused(row: Compared) -> None:
+    def show_all() -> None:
+        common.address(**{FOCUS: None})
+        common.count_press()  # new keys make the charts forget what was clicked
+
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{common.plain(row.name)}**", width="content")
         st.caption(common.plain(", ".join(row.overrides) or SAME), width="content")
         if now := row.latest:
-            change, noise = percent(relative_change(row, now)), NOISE * now.standard_error
+            change, noise = percent(comparison.relative_change(row, now)), comparison.NOISE * now.standard_error
             text = f"{row.loss_last:.4f} → **{now.loss:.4f}** ({change}, {now.answer}; ±{noise:.4f})"
             st.markdown(text, width="content")
         st.page_link("train.py", label="Open", icon=":material/open_in_new:", query_params={"run": row.run})
-        st.button("Show all", icon=":material/select_all:", type="tertiary", on_click=_show_all)
+        st.button("Show all", icon=":material/select_all:", type="tertiary", on_click=show_all)
         if not row.parent_exists:
             st.caption(f"its parent {common.plain(row.parent_name)} has been deleted", width="content")
 
 
 def _show_table(rows: Sequence[Compared]) -> None:
-    table = pd.DataFrame([as_record(row) for row in rows if row.latest])
+    table = pd.DataFrame([comparison.as_record(row) for row in rows if row.latest])
     if table.empty:
         return
     table["overrides"] = table["overrides"].map(", ".join)
@@ -175,16 +149,15 @@ def _show_table(rows: Sequence[Compared]) -> None:
 
 def show_lineage(store: RunStore) -> None:
     """The tree of runs; a click on a dot opens that checkpoint."""
-    parts = lineage_parts(store)
+    parts = tables.lineage_parts(store)
     if not parts:
         run_status.welcome(store)
         return
     number = common.ask_page(len(parts), "trees")
     if len(parts) > 1:
-        runs = sum(map(len, parts))
-        st.caption(f"{len(parts[number]):,} of {runs:,} runs: one page of trees, newest first")
+        st.caption(f"{len(parts[number]):,} of {sum(map(len, parts)):,} runs: one page of trees, newest first")
     st.caption(LINEAGE_KEY)
-    spec, alt = lineage_chart(*part_frames(parts, number)).to_dict(), "The tree of runs and checkpoints"
+    spec, alt = lineage_chart(*tables.part_frames(parts, number)).to_dict(), "The tree of runs and checkpoints"
     st.vega_lite_chart(spec, key="lineage", on_select="rerun", selection_mode=CHECKPOINT, alt=alt)
     for point in st.session_state["lineage"].selection.get(CHECKPOINT) or []:
         run, epoch = store.get(point["run"]), int(point["epoch"])

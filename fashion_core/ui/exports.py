@@ -1,6 +1,7 @@
 """One model outside this app: five formats compared, to download, and loaded and used in plain PyTorch."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ from fashion_core.cache import Identity, identity
 from fashion_core.charts import files
 from fashion_core.charts.files import FORMATS, bytes_text
 from fashion_core.errors import DamagedFileError
-from fashion_core.formats.inspect import Inspection
 from fashion_core.runs import torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
@@ -31,13 +31,7 @@ def show_five_ways(chosen: Chosen) -> None:
         return
     path = chosen.run.checkpoint_path(chosen.epoch)
     asked = (str(chosen.store.root), chosen.run.id, chosen.epoch, identity(path))
-    _show_measured(_measured(*asked), read_contents(path).inspection)
-    if st.button("Measure again", icon=":material/refresh:"):
-        _measured.clear(*asked)
-        st.rerun(scope="fragment")
-
-
-def _show_measured(measured: dict[str, Any], found: Inspection | None) -> None:
+    measured, found = _measured(*asked), read_contents(path).inspection
     keeps = found.optimizer.name if found and found.optimizer else None
     weights = int(files.layers_frame(found)["first"].sum()) if found else 0
     st.markdown(files.sizes_sentence(measured, keeps))
@@ -49,6 +43,9 @@ def _show_measured(measured: dict[str, Any], found: Inspection | None) -> None:
     st.dataframe(files.formats_frame(measured, keeps), hide_index=True, column_config=style, alt="Five formats")
     images = f"{measured['images']} {measured['what']}"
     st.caption(f"Outputs: the logits of {images}, compared with those of the checkpoint.")
+    if st.button("Measure again", icon=":material/refresh:"):
+        _measured.clear(*asked)
+        st.rerun(scope="fragment")
 
 
 @st.cache_data(max_entries=64, show_spinner="Saving and loading it in five formats, three times each…")
@@ -72,7 +69,6 @@ def show_loading_script(chosen: Chosen) -> None:
 
 
 def show_using_script(chosen: Chosen) -> None:
-    """The script that uses the model, for one image of your own or for the whole test set."""
     target, config = scripts.stored_target(chosen.contents.inspection, chosen.file), chosen.run.record.config
     if target is None:
         st.info("No known model fits this file, so there is no script that uses it.", icon=":material/info:")
@@ -90,11 +86,9 @@ def _choose_format(chosen: Chosen, label: str) -> ExportFormat | None:
     info = chosen.run.file_info(chosen.file)
     exports = [format for format in EXPORT_NAMES if chosen.epoch is not None and not (info and info.format == format)]
     labels: dict[str, str] = {STORED: "as it is stored", **{format: FORMATS[format].label for format in exports}}
-    options: dict[str, Any] = {"required": True, "label_visibility": "collapsed"}
+    options: dict[str, Any] = {"required": True, "label_visibility": "collapsed", "format_func": labels.__getitem__}
     key = f"{label} {chosen.run.id} {chosen.name}"
-    choice = st.segmented_control(
-        label, list(labels), format_func=labels.__getitem__, default=STORED, key=key, **options
-    )
+    choice = st.segmented_control(label, list(labels), default=STORED, key=key, **options)
     return next((format for format in exports if format == choice), None)
 
 
@@ -104,14 +98,20 @@ def show_download(chosen: Chosen) -> None:
         st.error(text, icon=":material/broken_image:")
         return
     format, info = _choose_format(chosen, "Download"), chosen.run.file_info(chosen.file)
+    data: bytes | Callable[[], bytes]
     if format and chosen.epoch is not None:  # exported before the button is drawn: a failure must not be a lost click
         key = identity(chosen.run.checkpoint_path(chosen.epoch))
         data = _exported(str(chosen.store.root), chosen.run.id, chosen.epoch, format, key)
-        _offer(scripts.download_name(chosen.run.title, format, chosen.epoch), bytes_text(len(data)), data)
+        name, details = scripts.download_name(chosen.run.title, format, chosen.epoch), bytes_text(len(data))
     elif info:
+        data = partial(_stored_bytes, chosen.run, chosen.file)
         name = scripts.stored_name(chosen.run.title, chosen.name, info.format, info.epoch)
         details = f"{bytes_text(info.bytes)} · SHA-256 {info.sha256}"
-        _offer(name, details, lambda: _stored_bytes(chosen.run, chosen.file))
+    else:
+        return
+    st.caption(f"{common.plain(name)} · {details}")
+    mime, icon = "application/octet-stream", ":material/download:"
+    st.download_button("Download", data, name, mime, on_click="ignore", icon=icon, type="primary")
 
 
 def _stored_bytes(run: Run, file: Path) -> bytes:
@@ -119,12 +119,6 @@ def _stored_bytes(run: Run, file: Path) -> bytes:
     if not run.is_whole(file):
         raise DamagedFileError(file, CHANGED)
     return file.read_bytes()
-
-
-def _offer(name: str, details: str, data: bytes | Callable[[], bytes]) -> None:
-    st.caption(f"{common.plain(name)} · {details}")
-    mime, icon = "application/octet-stream", ":material/download:"
-    st.download_button("Download", data, name, mime, on_click="ignore", icon=icon, type="primary")
 
 
 @st.cache_data(max_entries=4, ttl="10m", show_spinner="Making the file…")

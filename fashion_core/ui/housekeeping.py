@@ -21,8 +21,19 @@ def show_verify(store: RunStore, runs: list[Run], saved: pd.DataFrame, label: st
         "Reads saved files again and compares each with the SHA-256 that was recorded when it was saved. A damaged "
         "file is marked in the lists and can't be resumed from; it is never deleted automatically."
     )
-    if login.button(label, icon=":material/fact_check:"):
-        _show_verified(saved, _verify(store, runs))
+    if not login.button(label, icon=":material/fact_check:"):
+        return
+    results = _verify(store, runs)
+    damaged = [result for result in results if not result.ok]
+    if not damaged:
+        st.success(f"All {len(results):,} files are exactly what was saved.", icon=":material/verified:")
+        return
+    are = "is" if len(damaged) == 1 else "are"
+    st.error(f"{len(damaged):,} of {len(results):,} files {are} damaged.", icon=":material/broken_image:")
+    names = dict(zip(saved["run"], saved["name"], strict=True))
+    rows = [(result.file, result.reason, names.get(result.run, result.run), result.run) for result in damaged]
+    table = pd.DataFrame(rows, columns=["file", "what is wrong", "run", "id"])
+    st.dataframe(table, hide_index=True, alt="Damaged files")
 
 
 def _verify(store: RunStore, runs: list[Run]) -> list[Verified]:
@@ -35,19 +46,6 @@ def _verify(store: RunStore, runs: list[Run]) -> list[Verified]:
             bar.progress(min(1.0, done / total), text=f"{done:,} of {total:,} files · {common.duration(left)} left")
     bar.empty()
     return results
-
-
-def _show_verified(saved: pd.DataFrame, results: list[Verified]) -> None:
-    damaged = [result for result in results if not result.ok]
-    if not damaged:
-        st.success(f"All {len(results):,} files are exactly what was saved.", icon=":material/verified:")
-        return
-    are = "is" if len(damaged) == 1 else "are"
-    st.error(f"{len(damaged):,} of {len(results):,} files {are} damaged.", icon=":material/broken_image:")
-    names = dict(zip(saved["run"], saved["name"], strict=True))
-    rows = [(result.file, result.reason, names.get(result.run, result.run), result.run) for result in damaged]
-    table = pd.DataFrame(rows, columns=["file", "what is wrong", "run", "id"])
-    st.dataframe(table, hide_index=True, alt="Damaged files")
 
 
 def confirm_delete(store: RunStore, run: Run, file: Path | None = None) -> None:
@@ -85,7 +83,14 @@ def show_keep(store: RunStore, run: Run, saved: pd.DataFrame) -> None:
     if not expendable:
         st.write("Nothing to delete.")
         return
-    _show_preview(run, saved[(saved["format"] == "checkpoint") & saved["epoch"].isin(expendable)])
+    rows = saved[(saved["format"] == "checkpoint") & saved["epoch"].isin(expendable)]
+    st.write(
+        f"**{len(rows):,} of {len(run.epochs_saved()):,} checkpoints would be deleted**, "
+        f"{bytes_text(int(rows['bytes'].sum()))}. "
+        "Never one that another run was resumed from, and never a damaged one."
+    )
+    style, alt = {"bytes": st.column_config.NumberColumn(format="localized")}, "Checkpoints to delete"
+    st.dataframe(rows[["file", "epoch", "loss", "bytes", "created"]], hide_index=True, column_config=style, alt=alt)
     # The key names the epochs, so a press on an outdated preview is lost.
     sure = st.checkbox("Delete them for good", key=f"sure {run.id} {expendable}")
     count, key = len(expendable), f"delete {run.id} {expendable}"
@@ -93,14 +98,3 @@ def show_keep(store: RunStore, run: Run, saved: pd.DataFrame) -> None:
     if login.button(label, icon=":material/delete:", key=key, disabled=not sure):
         login.actions(store).delete_checkpoints(run, expendable)
         st.rerun()
-
-
-def _show_preview(run: Run, rows: pd.DataFrame) -> None:
-    size = bytes_text(int(rows["bytes"].sum()))
-    st.write(
-        f"**{len(rows):,} of {len(run.epochs_saved()):,} checkpoints would be deleted**, {size}. "
-        "Never one that another run was resumed from, and never a damaged one."
-    )
-    style = {"bytes": st.column_config.NumberColumn(format="localized")}
-    columns = ["file", "epoch", "loss", "bytes", "created"]
-    st.dataframe(rows[columns], hide_index=True, column_config=style, alt="Checkpoints to delete")

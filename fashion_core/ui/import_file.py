@@ -11,8 +11,7 @@ from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, login
 from fashion_core.ui.saved_file import read_contents, show_inside, show_problem, show_verdict
 
-IMPORTED = "imported"
-"""The session key that holds the address of the file just imported."""
+IMPORTED = "imported"  # where the session holds the address of the file just imported
 PIXELS = {"unit": "from 0 to 1", "raw": "from 0 to 255", "standard": f"mean {PIXEL_MEAN:.4f}, std {PIXEL_STD:.4f}"}
 
 
@@ -43,21 +42,19 @@ def show_upload(store: RunStore) -> None:
 def _offer_import(store: RunStore, path: Path, name: str, found: Inspection) -> None:
     """Ask for settings that the file may not state, and import it on a click."""
     unknown = {"": "as the file says" if "config" in found.tree else "not known"}
-    datasets, pixels = {**unknown, **DATASET_LABELS}, {**unknown, **PIXELS}
-    tested, scaled = (
-        "The dataset it will be tested on; synthetic garments if unknown",
-        "How the pixels were scaled; 0 to 1 if unknown",
-    )
+    asked = {
+        "dataset": ("Trained on", DATASET_LABELS, "The dataset it will be tested on; synthetic garments if unknown"),
+        "pixels": ("Pixels", PIXELS, "How the pixels were scaled; 0 to 1 if unknown"),
+    }
+    given = {}
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        given = {"dataset": _ask("Trained on", datasets, tested), "pixels": _ask("Pixels", pixels, scaled)}
+        for setting, (label, known, why) in asked.items():
+            choices = unknown | known
+            given[setting] = st.selectbox(label, choices, format_func=choices.__getitem__, help=why, width=220)
         wanted = st.button("Import", type="primary", icon=":material/upload_file:")
     if wanted:
         with st.spinner("Importing…"):
-            run = login.actions(store).import_file(path, name, {key: given[key] for key in given if given[key]})
+            run = login.actions(store).import_file(path, name, {key: value for key, value in given.items() if value})
         forget_upload(st.session_state)
         st.session_state[IMPORTED] = common.file_query(run, run.checkpoint_path(run.epochs_saved()[0]))
         st.rerun()
-
-
-def _ask(label: str, choices: dict[str, str], explanation: str) -> str:
-    return st.selectbox(label, list(choices), format_func=choices.__getitem__, help=explanation, width=220)

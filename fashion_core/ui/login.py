@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import streamlit as st
 
@@ -17,10 +17,9 @@ from fashion_core.runs.store import RunStore
 from fashion_core.ui import streamlit_internals
 from fashion_core.ui.common import plain, sentence
 
-_DISABLED: Final = "why buttons are disabled"
-_LAST_WHY: Final = "why they will be"
+_DISABLED, _LAST_WHY = "why buttons are disabled", "why they will be"
+# Once a server has required a login, it does so until it exits: secrets caught mid-rewrite must let nobody in.
 _login_asked = threading.Event()
-"""Once a server has required a login, it does so until it exits: secrets caught mid-rewrite must let nobody in."""
 
 
 def actions(store: RunStore) -> Actions:
@@ -87,17 +86,6 @@ def button(label: str, kind: Callable[..., bool] = st.button, *, disabled: bool 
     return kind(label, disabled=disabled or bool(why), help=plain(why) if why else None, **options)
 
 
-def _remember(why: str) -> None:
-    """Keep why buttons are disabled on this run of the page.
-
-    Streamlit drops a press of a button that has been disabled since. So one that was enabled on the last run stays
-    enabled for one more: then the gate refuses the press, says so and audits it.
-    """
-    reached = st.session_state.get(_LAST_WHY) == ""
-    st.session_state[_DISABLED] = "" if reached else why
-    st.session_state[_LAST_WHY] = why
-
-
 def let_in() -> bool:
     """Call this before drawing a page. Return whether to draw it; if not, the login is shown instead."""
     try:
@@ -109,7 +97,11 @@ def let_in() -> bool:
     if found.role == "stranger":
         _show_login(found)
         return False
-    _remember(found.why)
+    # Streamlit drops a press of a button that has been disabled since. So one that was enabled on the last run stays
+    # enabled for one more: then the gate refuses the press, says so and audits it.
+    was_enabled = st.session_state.get(_LAST_WHY) == ""
+    st.session_state[_DISABLED] = "" if was_enabled else found.why
+    st.session_state[_LAST_WHY] = found.why
     if found.why and found.logged_in:
         st.caption(f":material/visibility: {plain(found.why)}")
     elif found.why:

@@ -29,10 +29,7 @@ def show_verdicts(run: Run, requests: list[ResumeRequest]) -> None:
         if len(plans) == 1:
             _show_plan(run, plans[0])
         else:
-            rows = [
-                (f"epoch {one.epoch}", _epochs_text(one), one.verdict.kind, "; ".join(one.verdict.reasons))
-                for one in plans
-            ]
+            rows = [(f"epoch {p.epoch}", _epochs_text(p), p.verdict.kind, "; ".join(p.verdict.reasons)) for p in plans]
             table = pd.DataFrame(rows, columns=["from", "trains", "verdict", "why"])
             st.dataframe(table, hide_index=True, alt="The runs to be made")
         settings_form.show_cautions((planned.config.precision, planned.environment.device) for planned in plans)
@@ -82,6 +79,7 @@ def show_group(store: RunStore, group: str) -> None:
 
 @common.problems_shown()
 def _show_progress(store: RunStore, started: list[Run], was_active: bool) -> None:
+    login.send_strangers_away()
     run_status.advance(store)
     runs = [run for run in started if store.has(run.id)]
     standing = [(run, run.status) for run in runs]
@@ -105,20 +103,19 @@ def _show_progress(store: RunStore, started: list[Run], was_active: bool) -> Non
 def show_origin(store: RunStore, run: Run, resumption: Resumption) -> None:
     """The checkpoint that the run was resumed from, how its settings differ, and the verdict before the click."""
     parent = run.record.parent
-    parent_exists = parent is not None and store.has(parent.run)
-    name = store.at(parent.run).title if parent and parent_exists else resumption.parent_name
+    there = store.at(parent.run) if parent and store.has(parent.run) else None
     with st.container(horizontal=True, vertical_alignment="center"):
         run_status.verdict_badge(resumption.verdict)
+        name = there.title if there else resumption.parent_name
         st.markdown(f"resumed from **{common.plain(name)}**", width="content")
-        if parent and parent_exists:
+        if parent and there:
             query = {"run": parent.run, "epoch": str(parent.epoch)}
             st.page_link("checkpoints.py", label=f"epoch {parent.epoch}", query_params=query)
         elif parent:
             st.caption(f"epoch {parent.epoch}; its run has been deleted", width="content")
     changes = _changes(resumption)
     st.caption(common.plain(", ".join(changes) or SAME))
-    others = [reason for reason in resumption.reasons if reason not in changes]
-    if others:
+    if others := [reason for reason in resumption.reasons if reason not in changes]:
         st.caption(common.plain("; ".join(others)))
 
 

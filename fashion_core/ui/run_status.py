@@ -1,4 +1,4 @@
-"""What a run and a saved file look like on every page: state, verdict, damage, where a run is and what comes next."""
+"""What a run looks like on every page: badges, links, damage, where it is and what comes next."""
 
 import time
 from contextlib import suppress
@@ -7,19 +7,18 @@ from typing import Literal
 import streamlit as st
 
 from fashion_core.cache import Cache
-from fashion_core.config import PRESETS, parse_config
+from fashion_core.config import DATASET_LABELS, PRESETS, TrainConfig, parse_config
 from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.files import now
 from fashion_core.runs import processes, queue, verify
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import ACTIVE_STATES, State, Status, VerdictKind
+from fashion_core.runs.schema import ACTIVE_STATES, CONTINUABLE_STATES, State, Status, VerdictKind
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import login
 from fashion_core.ui.common import duration, plain, problems_shown, sentence
 
 ADVANCE_SECONDS = 1.0
-SILENT_SECONDS = 30.0
-"""How old the heartbeat of a running run may be before its page says so: testing a large model takes a while."""
+SILENT_SECONDS = 30.0  # testing a large model takes a while
 _last_advance: Cache[None] = Cache(8)
 Color = Literal["red", "orange", "blue", "green", "gray", "violet"]
 
@@ -34,7 +33,6 @@ STATES: dict[str, tuple[str, Color]] = {
     "imported": (":material/upload_file:", "violet"),
     "damaged": (":material/broken_image:", "red"),
 }
-"""An icon and a colour for each state; its word always stands beside them."""
 
 VERDICTS: dict[VerdictKind, tuple[str, Color, str]] = {
     "exact": (
@@ -55,9 +53,26 @@ VERDICTS: dict[VerdictKind, tuple[str, Color, str]] = {
 """What a saved file is good for in a resume: an icon, a colour, and a sentence beside the word."""
 
 
+def dataset_badge(config: TrainConfig) -> None:
+    real = config.dataset == "fashion-mnist"
+    icon = ":material/photo_library:" if real else ":material/draw:"
+    st.badge(DATASET_LABELS[config.dataset], icon=icon, color="violet" if real else "gray")
+
+
 def state_badge(state: str) -> None:
     icon, color = STATES[state]
     st.badge(state, icon=icon, color=color)
+
+
+def verdict_badge(verdict: VerdictKind) -> None:
+    icon, color, _ = VERDICTS[verdict]
+    st.badge(verdict, icon=icon, color=color)
+
+
+def run_links(run: Run) -> None:
+    st.page_link("checkpoints.py", label="Checkpoints", icon=":material/save:", query_params={"of": run.id})
+    st.page_link("resume.py", label="Resume", icon=":material/replay:", query_params={"run": run.id})
+    st.page_link("predict.py", label="Predict", icon=":material/image_search:", query_params={"run": run.id})
 
 
 def show_damage(run: Run) -> None:
@@ -68,11 +83,6 @@ def show_damage(run: Run) -> None:
         if marked:
             text = f"Damaged: {', '.join(marked)}. Verify on the Checkpoints page says what is wrong."
             st.warning(plain(text), icon=":material/broken_image:")
-
-
-def verdict_badge(verdict: VerdictKind) -> None:
-    icon, color, _ = VERDICTS[verdict]
-    st.badge(verdict, icon=icon, color=color)
 
 
 def welcome(store: RunStore) -> None:
@@ -92,19 +102,21 @@ def welcome(store: RunStore) -> None:
             st.switch_page("train.py", query_params={"run": run.id})
 
 
+@problems_shown()
 def advance(store: RunStore) -> None:
-    """Move the queue on, once a second for all visitors; show what prevents that, and continue with the page.
-
-    Every fragment that reruns on its own calls this, so it also sends away visitors whose login has ended.
-    """
-    login.send_strangers_away()
-    with problems_shown():
-        move_queue(store)
+    """Move the queue on; show what prevents that, and continue with the page."""
+    move_queue(store)
 
 
 def move_queue(store: RunStore) -> None:
-    """Move the queue on, at most once a second. Raises what ``queue.advance`` raises."""
+    """Move the queue on, at most once a second for all visitors. Raises what ``queue.advance`` raises."""
     _last_advance.get(store.root, int(time.monotonic() / ADVANCE_SECONDS), lambda: queue.advance(store, patience=0))
+
+
+def offer_to_continue(store: RunStore, run: Run) -> None:
+    if run.state() in CONTINUABLE_STATES and login.button("Continue", icon=":material/play_arrow:"):
+        login.actions(store).continue_run(run)
+        st.rerun()
 
 
 def whereabouts(store: RunStore, run: Run, state: State | None = None) -> str:
@@ -130,7 +142,6 @@ def whereabouts(store: RunStore, run: Run, state: State | None = None) -> str:
 
 
 def _silence(status: Status) -> str:
-    """Why a live worker is silent; empty if it is not."""
     if status.process and processes.is_suspended(status.process):
         return f"; its process is suspended: kill -CONT {status.process.pid} on this machine resumes it"
     seconds = now() - status.heartbeat

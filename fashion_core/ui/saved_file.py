@@ -24,8 +24,8 @@ from fashion_core.ui import common, run_status
 BYTES_KEY = "filled: weights · hollow: optimizer state"
 CHANGED = "its SHA-256 is not the one that was recorded"
 NUMBER_WIDTH = 150
-OTHER = "with"
-"""Where the address names a second file."""
+OTHER = "with"  # where the address names a second file
+Address = Callable[[Run, str], None]  # puts a run and the name of its file into the address
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,6 @@ class Chosen:
 
     @property
     def contents(self) -> Contents:
-        """What is in it. Raises ``DiskError``."""
         return read_contents(self.file)
 
     @property
@@ -92,23 +91,22 @@ class Chosen:
 
 def addressed_epoch() -> int | None:
     """The epoch that the address names, if any. Raises ``ConfigError`` if it is no number."""
-    if (given := st.query_params.get("epoch")) is None:
-        return None
-    if (epoch := epoch_number(given)) is None:
+    given = st.query_params.get("epoch")
+    epoch = epoch_number(given) if given is not None else None
+    if given is not None and epoch is None:
         raise ConfigError(f"An epoch is a whole number such as 3, not {given!r}: fix the address.")
     return epoch
 
 
 def addressed_file(store: RunStore) -> Chosen | None:
     """The file that the address names, by its epoch or its name. Raises ``RunNotFoundError`` or ``ConfigError``."""
-    query = st.query_params
-    if "run" not in query:
+    if "run" not in st.query_params:
         return None
-    run = store.get(query["run"])
-    if "file" in query:
-        return Chosen(store, run, run.saved_file(query["file"]))
-    epoch = addressed_epoch()
-    return None if epoch is None else Chosen(store, run, run.saved_file(run.name_of(run.checkpoint_path(epoch))))
+    run = store.get(st.query_params["run"])
+    name = st.query_params.get("file")
+    if name is None and (epoch := addressed_epoch()) is not None:
+        name = run.name_of(run.checkpoint_path(epoch))
+    return None if name is None else Chosen(store, run, run.saved_file(name))
 
 
 def addressed_other(store: RunStore) -> tuple[Run | None, Path | None]:
@@ -131,11 +129,7 @@ def neighbour(chosen: Chosen) -> Chosen:
 
 
 def ask_run_and_file(
-    wanted: Chosen,
-    runs: Mapping[str, str],
-    files: list[str],
-    labels: tuple[str, str],
-    address: Callable[[Run, str], None],
+    wanted: Chosen, runs: Mapping[str, str], files: list[str], labels: tuple[str, str], address: Address
 ) -> None:
     """Two boxes that show which file is used; another choice goes into the address, which the next run reads.
 
@@ -143,13 +137,11 @@ def ask_run_and_file(
     """
     run_key, file_key = (f"choose {label}" for label in labels)
     st.session_state[run_key], st.session_state[file_key] = wanted.run.id, wanted.name
-    best = wanted.run.best_epoch()
-    options: dict[str, Any]
+    marks = {f"model_save/{wanted.run.best_epoch()}": " ★ best"}
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        options = {"on_change": lambda: address(wanted.store.at(st.session_state[run_key]), ""), "width": 420}
-        st.selectbox(labels[0], list(runs), format_func=runs.__getitem__, key=run_key, **options)
+        options: dict[str, Any] = {"on_change": lambda: address(wanted.store.at(st.session_state[run_key]), "")}
+        st.selectbox(labels[0], runs, format_func=runs.__getitem__, key=run_key, width=420, **options)
         options = {"on_change": lambda: address(wanted.run, st.session_state[file_key]), "width": 220}
-        marks = {f"model_save/{best}": " ★ best"}
         st.selectbox(labels[1], files, format_func=lambda name: name + marks.get(name, ""), key=file_key, **options)
 
 
@@ -175,7 +167,12 @@ def show_inside(found: Inspection, key: str) -> None:
     _show_numbers(found, optimizer)
     if found.model:
         common.model_expander(found.model)
-    _show_layers(found)
+    layers = file_charts.layers_frame(found)
+    if not layers.empty:
+        st.markdown("**Bytes by layer**")
+        st.caption(BYTES_KEY if layers["second"].any() else "This file holds no optimizer state for any layer.")
+        spec = file_charts.bar_chart(layers, ("weights", "optimizer"), "size in this file").to_dict()
+        st.vega_lite_chart(spec, alt="Bytes of each layer in this file")
     tensors = file_charts.tensors_frame(found)
     _show_tensors(tensors[tensors["part"] != "optimizer"], f"tensors {key}")
     if found.optimizer:
@@ -205,28 +202,18 @@ def _show_numbers(found: Inspection, optimizer: str) -> None:
     st.caption(f"{found.format} · {found.container} container, {checksum} · SHA-256 {digest}")
 
 
-def _show_layers(found: Inspection) -> None:
-    layers = file_charts.layers_frame(found)
-    if layers.empty:
-        return
-    st.markdown("**Bytes by layer**")
-    st.caption(BYTES_KEY if layers["second"].any() else "This file holds no optimizer state for any layer.")
-    spec = file_charts.bar_chart(layers, ("weights", "optimizer"), "size in this file").to_dict()
-    st.vega_lite_chart(spec, alt="Bytes of each layer in this file")
-
-
 def _show_tensors(tensors: pd.DataFrame, key: str) -> None:
     st.markdown(f"**Tensors** ({len(tensors):,})")
     bad = tensors[(tensors["nan"].fillna(0) + tensors["inf"].fillna(0)) > 0]
     if len(bad):
         st.warning(f"{common.plain(', '.join(bad['tensor']))}: not all numbers are finite.", icon=":material/warning:")
     order = ["tensor", "histogram", "shape", "dtype", "low", "high", "mean", "std", "nan", "inf", "bytes"]
-    explanation = "How often each value occurs, from low to high"
+    column, explanation = st.column_config, "How often each value occurs, from low to high"
     style = {
-        "tensor": st.column_config.TextColumn(width="medium"),
-        "histogram": st.column_config.BarChartColumn(help=explanation, width="small", y_min=0),
-        **dict.fromkeys(("low", "high", "mean", "std"), st.column_config.NumberColumn(format="%.3g")),
-        "bytes": st.column_config.NumberColumn(format="localized"),
+        "tensor": column.TextColumn(width="medium"),
+        "histogram": column.BarChartColumn(help=explanation, width="small", y_min=0),
+        **dict.fromkeys(("low", "high", "mean", "std"), column.NumberColumn(format="%.3g")),
+        "bytes": column.NumberColumn(format="localized"),
     }
     alt = "Tensors in this file"
     st.dataframe(tensors, hide_index=True, key=key, column_order=order, column_config=style, alt=alt)

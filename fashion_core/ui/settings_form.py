@@ -11,15 +11,12 @@ from fashion_core.runs import torch_process
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, login
 
-_CHOICE_LABELS = {**DATASET_LABELS, **MODEL_LABELS}
+_CHOICE_LABELS = DATASET_LABELS | MODEL_LABELS
 _WIDGETS_IN_A_ROW = 4
 
 
 def ask_settings(names: Sequence[str], values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """Show widgets, four in a row where there is room, and return their values.
-
-    ``values`` are the first ones; ``prefix`` keeps forms apart.
-    """
+    """Show widgets that begin with these values, and return theirs; ``prefix`` keeps forms apart."""
     by_name, answers = {setting.name: setting for setting in settings()}, {}
     for place, name in enumerate(names):
         if place % _WIDGETS_IN_A_ROW == 0:
@@ -48,10 +45,8 @@ def _ask(setting: Setting, value: Any, prefix: str) -> Any:
         return st.selectbox(label, setting.choices, index, shown.__getitem__, key=key, help=why)
     if setting.kind is str:
         return st.text_input(label, value, key=key, help=why)
-    if setting.kind is int:
-        return st.number_input(label, value=value, key=key, help=why, step=1)
-    step = float(setting.default) or 0.01
-    return st.number_input(label, value=value, key=key, help=why, step=step, format="%g")
+    step, format = (1, None) if setting.kind is int else (float(setting.default) or 0.01, "%g")
+    return st.number_input(label, value=value, key=key, help=why, step=step, format=format)
 
 
 def show_cautions(pairs: Iterable[tuple[str, str]]) -> None:

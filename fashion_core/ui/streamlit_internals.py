@@ -31,13 +31,11 @@ def load_secrets() -> bool:
 
     Without the method, ``st.secrets`` itself is asked, which logs an error on a server that has no secrets.
     """
-    load = getattr(st.secrets, "load_if_toml_exists", None)
-    if load:
+    if load := getattr(st.secrets, "load_if_toml_exists", None):
         return bool(load())
-    try:
+    with suppress(FileNotFoundError):
         return bool(st.secrets.to_dict())
-    except FileNotFoundError:
-        return False
+    return False
 
 
 def login_errors() -> tuple[type[Exception], ...]:

@@ -53,7 +53,7 @@ def _ask_other(chosen: Chosen, saved: pd.DataFrame) -> Chosen | None:
     wanted = run.name_of(file) if file else neighbour(chosen).name if run.id == chosen.run.id else ""
     other = Chosen(chosen.store, run, run.saved_file(wanted if wanted in names else names[-1]))
     runs = others.drop_duplicates("run")
-    labels = {id: f"{name} · {id}" for id, name in zip(runs["run"], runs["name"], strict=True)}
+    labels = dict(zip(runs["run"], runs["name"] + " · " + runs["run"], strict=True))
     ask_run_and_file(other, labels, names, ("Compare with", "File of that run"), address_other)
     address_other(run, other.name)
     return other

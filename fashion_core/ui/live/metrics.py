@@ -31,7 +31,6 @@ class Metric:
 
 
 def run_metrics(run: Run, status: Status, state: State, found: LatestMetrics) -> list[Metric]:
-    """Loss and accuracy, each with its change since the epoch before; speed and time."""
     accuracy, rate, gained = found.accuracy, status.images_per_second, found.accuracy_change
     points = None if gained is None else gained * 100
     left = tables.progress(run.record.config, status, run.record.first_epoch).seconds_left

@@ -20,12 +20,11 @@ from fashion_core.runs.store import RunStore
 from fashion_core.ui import login, run_status
 from fashion_core.ui.live import snapshot
 
-_TICKET_SECONDS: Final = 10.0
-"""How long a client may take to send its ticket."""
+_TICKET_SECONDS: Final = 10.0  # that a client may take to send its ticket
 _tickets: Final = URLSafeSerializer(secrets.token_bytes(), salt="who watches which run")
 _Message = tuple[float, str, Roles | None]
+# The message for all viewers who watch a run at the same interval, made once per tick.
 _messages: Cache[asyncio.Task[_Message]] = Cache(64)
-"""The message for all viewers who watch a run at the same interval, made once per tick."""
 
 
 def address() -> str:

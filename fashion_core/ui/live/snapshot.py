@@ -26,32 +26,22 @@ from fashion_core.ui.live import metrics
 STARTING_SECONDS: Final = 0.25
 ACTIVE_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 3.0
-MAX_EPOCHS: Final = 400
-"""How many epochs of a long run are drawn, including the best and worst of each stretch."""
+MAX_EPOCHS: Final = 400  # drawn of a long run, including the best and worst of each stretch
 _charts: Cache[tuple[ChartSpec, ChartSpec]] = Cache(64)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A run as its page shows it at one time.
-
-    Attributes:
-        status, state: the run's.
-        seconds: until the next snapshot; less before the first loss, which people wait for after Start.
-        numbers: progress and metrics, as HTML.
-        losses, accuracy: the charts.
-        damaged: how many lines of its metrics can't be read.
-        drawn: what the rest of the page depends on; a page that was drawn for another value has to run again.
-    """
+    """A run as its page shows it at one time."""
 
     status: Status
     state: State
-    seconds: float
-    numbers: str
+    seconds: float  # until the next snapshot; less before the first loss, which people wait for after Start
+    numbers: str  # progress and metrics, as HTML
     losses: ChartSpec
     accuracy: ChartSpec
-    damaged: int
-    drawn: str
+    damaged: int  # how many lines of its metrics can't be read
+    drawn: str  # what the rest of the page depends on; a page that was drawn for another value has to run again
 
     def body(self) -> str:
         """What is sent to a page, as JSON."""
@@ -102,14 +92,10 @@ def _draw(
     config: TrainConfig, found: loss_curve.RunMetrics, span: range, check: LoadCheck | None
 ) -> tuple[ChartSpec, ChartSpec]:
     epochs = loss_curve.thin_out(found.epochs, MAX_EPOCHS)
-    losses = charts.live_chart(found.batches, epochs, len(span) * config.batches_per_epoch, _loss_last(check))
+    dashed = None
+    if check:
+        what = "loss_last of the checkpoint" if check.comparable else "loss right after loading"
+        label = f"{what}: {loss_text(loss_last_of(check), 4)}"
+        dashed = pd.DataFrame({"loss": [loss_last_of(check)], "label": [label]})
+    losses = charts.live_chart(found.batches, epochs, len(span) * config.batches_per_epoch, dashed)
     return losses, charts.accuracy_chart(epochs, span)
-
-
-def _loss_last(check: LoadCheck | None) -> pd.DataFrame | None:
-    """The dashed line of a resumed run: the loss of its checkpoint."""
-    if check is None:
-        return None
-    what = "loss_last of the checkpoint" if check.comparable else "loss right after loading"
-    label = f"{what}: {loss_text(loss_last_of(check), 4)}"
-    return pd.DataFrame({"loss": [loss_last_of(check)], "label": [label]})

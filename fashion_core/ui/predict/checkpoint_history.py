@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import streamlit as st
@@ -32,7 +32,10 @@ def show_test_image_history(chosen: Chosen) -> None:
     pixels, labels = test_images(chosen.run.record.config.dataset)
     if (index := addressed_image(len(answers))) is None:
         index = int(scores.smallest_margins(answers)[0])
-    index = _ask_image(index, len(answers))
+    key, most = "history image", len(answers) - 1
+    st.session_state[key] = index
+    options: dict[str, Any] = {"on_change": lambda: common.address(**{IMAGE: st.session_state[key]}), "width": 160}
+    index = st.number_input("Test image", 0, most, step=1, key=key, **options)
     left, right = st.columns([1, 3], vertical_alignment="center")
     with left:
         show_large(pixels[index], f"Test image {index}")
@@ -40,15 +43,6 @@ def show_test_image_history(chosen: Chosen) -> None:
     with right:
         show_history(chosen, pixels[index], int(labels[index]))
     _show_forgotten(chosen, pixels)
-
-
-def _ask_image(index: int, count: int) -> int:
-    def address() -> None:
-        st.query_params[IMAGE] = str(st.session_state[key])
-
-    key = "history image"
-    st.session_state[key] = index
-    return st.number_input("Test image", 0, count - 1, step=1, key=key, on_change=address, width=160)
 
 
 def show_history(chosen: Chosen, image: Array, label: int | None = None) -> None:

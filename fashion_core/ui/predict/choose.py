@@ -1,17 +1,17 @@
 """Which file the Predict page uses, and which one it is compared with; both stand in the address."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 
 import streamlit as st
 
 from fashion_core.charts.evaluation import CELL
 from fashion_core.charts.gallery import IMAGE
-from fashion_core.errors import ConfigError, DamagedFileError, DiskError, RunNotFoundError, UnusableFileError
+from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError, UnusableFileError
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, saved_file
-from fashion_core.ui.saved_file import OTHER, Chosen
+from fashion_core.ui.saved_file import OTHER, Address, Chosen
 
 
 def usable(chosen: Chosen) -> Chosen:
@@ -28,8 +28,12 @@ def ask_file(store: RunStore) -> Chosen | None:
     runs = store.runs_with(Run.has_saved_files)
     if not runs:
         return None
-    wanted = next((run for run in runs if run.id == st.query_params.get("run")), runs[0])
-    chosen = _addressed_or_error(lambda: _addressed(store)) or _first_choice(store, wanted)
+    wanted, chosen = st.query_params.get("run"), None
+    with common.wrong_address_shown("Another file"):
+        chosen = saved_file.addressed_file(store)
+        if not chosen and wanted is not None:
+            chosen = _first_choice(store, store.get(wanted))
+    chosen = chosen or _first_choice(store, next((run for run in runs if run.id == wanted), runs[0]))
     _ask(chosen, runs, ("Run", "File"), _address)
     _address(chosen.run, chosen.name)
     dataset = chosen.run.record.config.dataset
@@ -44,23 +48,18 @@ def ask_other(chosen: Chosen) -> Chosen:
     """A second file for the same dataset: the one that the address names, else the one before the chosen file."""
     store, dataset = chosen.store, chosen.run.record.config.dataset
     runs = [run for run in store.runs_with(Run.has_saved_files) if is_on(run, dataset)]
-    other = _addressed_or_error(lambda: _addressed_other(store)) or saved_file.neighbour(chosen)
+    other = saved_file.neighbour(chosen)
+    with common.wrong_address_shown("Another file"):
+        run, file = saved_file.addressed_other(store)
+        if run:
+            other = Chosen(store, run, file) if file else _first_choice(store, run)
     _ask(other, runs, ("Second run", "Second file"), saved_file.address_other)
     return other
 
 
-def _ask(wanted: Chosen, runs: Iterable[Run], labels: tuple[str, str], address: Callable[[Run, str], None]) -> None:
+def _ask(wanted: Chosen, runs: Iterable[Run], labels: tuple[str, str], address: Address) -> None:
     names = {run.id: f"{run.title} · {run.id}" for run in (*runs, wanted.run)}
     saved_file.ask_run_and_file(wanted, names, list(map(wanted.run.name_of, wanted.run.saved_files())), labels, address)
-
-
-def _addressed_or_error(find: Callable[[], Chosen | None]) -> Chosen | None:
-    """What the address names. If that does not exist, say so; another file can still be chosen."""
-    try:
-        return find()
-    except (ConfigError, RunNotFoundError) as error:
-        st.error(f"{common.sentence(error)} Another file is used instead.", icon=":material/error:")
-        return None
 
 
 def _address(run: Run, file: str) -> None:
@@ -69,20 +68,6 @@ def _address(run: Run, file: str) -> None:
         common.address(epoch=None, file=None)  # first: in another run they name something else
     named = common.file_query(run, run.path / file) if file else {"run": run.id}
     common.address(**{"epoch": None, "file": None, **named})
-
-
-def _addressed(store: RunStore) -> Chosen | None:
-    chosen = saved_file.addressed_file(store)
-    if chosen or "run" not in st.query_params:
-        return chosen
-    return _first_choice(store, store.get(st.query_params["run"]))
-
-
-def _addressed_other(store: RunStore) -> Chosen | None:
-    run, file = saved_file.addressed_other(store)
-    if run is None:
-        return None
-    return Chosen(store, run, file) if file else _first_choice(store, run)
 
 
 def is_on(run: Run, dataset: str) -> bool:

@@ -60,8 +60,7 @@ def _addressed_cell() -> tuple[int, int] | None:
 
 
 def _show_cell(answers: Answers, pixels: Array) -> None:
-    cell = _addressed_cell()
-    if cell is None:
+    if (cell := _addressed_cell()) is None:
         st.caption("Click a cell to see its images.")
         return
     true, predicted = cell
@@ -92,9 +91,7 @@ def show_two_models(chosen: Chosen) -> None:
     other = usable(ask_other(chosen))
     first, second = evaluate(chosen), evaluate(other)
     pixels, _ = test_images(chosen.run.record.config.dataset)
-    names = _names(chosen, other)
-    indices = scores.disagreements(first, second)
-    found = scores.mcnemar(first, second)
+    names, indices, found = _names(chosen, other), scores.disagreements(first, second), scores.mcnemar(first, second)
     st.markdown(evaluation_tables.disagreement_sentence(found, len(indices), *map(common.plain, names)))
     for column, name, answers in zip(st.columns(2), names, (first, second), strict=True):
         with column, st.container(border=True):

@@ -19,8 +19,7 @@ from fashion_core.ui.saved_file import Chosen
 from fashion_core.ui.snippets.scripts import plain_name
 
 PAGE_SIZE = 30
-IMAGE_WIDTH = 224
-"""Eight screen pixels for each pixel."""
+IMAGE_WIDTH = 224  # eight screen pixels for each pixel
 EVERY, RIGHT, WRONG, CONFIDENT, UNSURE = "all", "right", "wrong", "most confident mistakes", "least sure"
 ORDERS: Final[dict[str, Callable[[Answers], Array]]] = {
     EVERY: lambda answers: np.arange(len(answers)),

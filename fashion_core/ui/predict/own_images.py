@@ -32,8 +32,12 @@ class Upload(Protocol):
 
 def show_own_images(chosen: Chosen, show_history: Callable[[Array], None]) -> None:
     """Take images and show the prediction for each; ``show_history`` shows what every checkpoint predicts for one."""
-    files = _ask_files()
-    ready = [(file, image) for file in files if (image := _prepared(file))]
+    files, ready = _ask_files(), []
+    for file in files:
+        try:
+            ready.append((file, prepared(file.getvalue())))
+        except FashionError as error:  # one bad file must not hide the others
+            st.error(f"**{common.plain(file.name)}**: {common.sentence(error)}", icon=":material/broken_image:")
     if not files:
         st.caption("Each image is made to look like those of the training set: greyscale, bright on black, 28 × 28.")
     if not ready:
@@ -65,15 +69,6 @@ def _ask_files(camera: bool = True) -> Sequence[Upload]:
         return st.file_uploader(label, accept_multiple_files=True, max_upload_size=MEGABYTES, key="own images")
     photo = st.camera_input("Photograph a garment on a plain background", key="photo", width=420) if camera else None
     return [photo] if photo else []
-
-
-def _prepared(file: Upload) -> Prepared | None:
-    """The prepared image, or None and the reason on the page: one bad file must not hide the others."""
-    try:
-        return prepared(file.getvalue())
-    except FashionError as error:
-        st.error(f"**{common.plain(file.name)}**: {common.sentence(error)}", icon=":material/broken_image:")
-        return None
 
 
 def _show_image(name: str, image: Prepared, row: Array) -> None:

@@ -16,6 +16,7 @@ from fashion_core.formats.inspect import Inspection, Optimizer
 from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
 
 _MEAN, _STD = f"{PIXEL_MEAN:.4f}", f"{PIXEL_STD:.4f}"
+# What each value of ``TrainConfig.pixels`` is in words, in torchvision, from uint8, and for a black pixel.
 _PIXELS: Final = {
     "unit": {"words": "pixels from 0 to 1", "transform": "transforms.ToTensor()", "scale": ".div_(255)", "black": "0"},
     "raw": {
@@ -31,34 +32,26 @@ _PIXELS: Final = {
         "black": f"-{_MEAN} / {_STD}",
     },
 }
-"""What each value of ``TrainConfig.pixels`` is in words, in torchvision, from uint8, and for a black pixel."""
+# What a whole model that was saved by this app calls its class.
 _OWN_CLASSES: Final = {
     "mlp": "fashion_core.models.NeuralNetwork",
     "cnn": "fashion_core.models.SmallCNN",
     "resnet18": "torchvision.models.resnet.ResNet",
 }
-"""What a whole model that was saved by this app calls its class."""
 _sources: Cache[str] = Cache(len(MODEL_CLASSES))
 
 
 @dataclass(frozen=True)
 class Target:
-    """A file to load.
-
-    Attributes:
-        keys: its top-level keys.
-        key: the one that leads to the weights or the model, if any.
-        prefix: what precedes each name of the weights.
-        class_path: what the file calls the class of a whole model.
-    """
+    """A file to load."""
 
     format: str
     path: str
     model: str
-    keys: frozenset[str] = frozenset()
-    key: str | None = None
-    prefix: str = ""
-    class_path: str | None = None
+    keys: frozenset[str] = frozenset()  # its top-level keys
+    key: str | None = None  # the one that leads to the weights or the model, if any
+    prefix: str = ""  # what precedes each name of the weights
+    class_path: str | None = None  # what the file calls the class of a whole model
     optimizer: Optimizer | None = None
 
 
