@@ -161,8 +161,8 @@ def show_file(chosen: Chosen, saved: pd.DataFrame) -> None:
 def show_heading(chosen: Chosen, saved: pd.DataFrame) -> None:
     st.markdown(f"**{common.plain(chosen.run.title)}** · `{chosen.name}`")
     with st.container(horizontal=True, vertical_alignment="center"):
-        run_status.verdict_badge(chosen.verdict)
-        run_status.dataset_badge(chosen.run.record.config)
+        run_status.badge(chosen.verdict)
+        run_status.badge(chosen.run.record.config.dataset)
         st.space("stretch")
         show_links(chosen)
         if login.button("Delete…", icon=":material/delete:", key="delete file"):

@@ -122,7 +122,7 @@ def show_training(store: RunStore, number: int, step: Step, run: Run) -> None:
     st.code(step.code, language="python")
     status = run.status
     with st.container(horizontal=True, vertical_alignment="center"):
-        run_status.state_badge(run.state(status))
+        run_status.badge(run.state(status))
         st.markdown(run_status.whereabouts(store, run), width="content")
         st.page_link("train.py", label="Watch", icon=":material/visibility:", query_params={"run": run.id})
     st.progress(tables.progress(run.record.config, status, run.record.first_epoch).share)

@@ -51,8 +51,8 @@ def show_card(store: RunStore, run: Run) -> None:
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{common.plain(run.title)}**", width="content")
-            run_status.state_badge(state)
-            run_status.dataset_badge(config)
+            run_status.badge(state)
+            run_status.badge(config.dataset)
             st.page_link("train.py", label="Watch", icon=":material/visibility:", query_params={"run": run.id})
         known = state == "running" and progress.seconds_left is not None
         left = f" · {common.duration(progress.seconds_left)} left" if known else ""

@@ -1,7 +1,5 @@
 """Use a model: test images, your own images, the history of its checkpoints, its evaluation, a second model."""
 
-from collections.abc import Callable
-
 import streamlit as st
 
 from fashion_core.resume.labels import loss_text
@@ -30,7 +28,7 @@ def main() -> None:
 def show_facts(chosen: Chosen) -> None:
     facts = chosen.run.file_info(chosen.file)
     with st.container(horizontal=True, vertical_alignment="center"):
-        run_status.dataset_badge(chosen.run.record.config)
+        run_status.badge(chosen.run.record.config.dataset)
         if facts:
             said = f"{facts.format} · epoch {facts.epoch:,} · loss {loss_text(facts.loss, 4)}"
             st.caption(f"{chosen.run.record.config.model} · {said} · pixels {chosen.run.record.config.pixels}")
@@ -40,7 +38,7 @@ def show_facts(chosen: Chosen) -> None:
 
 
 def show_views(chosen: Chosen) -> None:
-    views: dict[str, Callable[[], None]] = {
+    views = {
         GALLERY: lambda: gallery.show_gallery(chosen, open_history),
         OWN: lambda: own_images.show_own_images(chosen, lambda image: checkpoint_history.show_history(chosen, image)),
         HISTORY: lambda: checkpoint_history.show_test_image_history(chosen),
@@ -48,13 +46,7 @@ def show_views(chosen: Chosen) -> None:
         TWO: lambda: evaluation.show_two_models(chosen),
         SNIPPET: lambda: exports.show_using_script(chosen),
     }
-    tabs = st.tabs(list(views), key="view", on_change="rerun", bind="query-params")
-    for (name, show), tab in zip(views.items(), tabs, strict=True):
-        with tab, common.problems_shown():
-            if tab.open:
-                show()
-            elif name == OWN:
-                own_images.keep_uploads()
+    common.show_tabs(views, closed={OWN: own_images.keep_uploads})
 
 
 def open_history() -> None:

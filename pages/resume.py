@@ -81,22 +81,18 @@ def addressed_epoch(run: Run, saved: list[int]) -> int:
 
 
 def show_curve(run: Run, epoch: int, saved: list[int]) -> None:
-    """The loss curve; a click on it selects a checkpoint."""
     epochs = tables.records_frame(epoch_records(run))
     if epochs["loss"].notna().sum() == 0:
         st.caption("The loss of this checkpoint is not known: it was trained elsewhere.")
         return
-    spec = live.chooser_chart(epochs, epoch).to_dict()
+
+    def take(point: dict[str, Any]) -> None:
+        if point.get("epoch") in saved:
+            common.address(epoch=int(point["epoch"]))
+
     st.caption("Click the checkpoint to resume from, or select its epoch below.")
-    key = f"curve {run.id}"
-    st.vega_lite_chart(spec, on_select=lambda: take_click(key, saved), key=key, alt="Test loss of this run by epoch")
-
-
-def take_click(key: str, saved: list[int]) -> None:
-    """Select the clicked epoch if its checkpoint is still there."""
-    (point, *_) = st.session_state[key].selection.get(live.SELECTION) or [{}]
-    if point.get("epoch") in saved:
-        common.address(epoch=int(point["epoch"]))
+    chart, alt = live.chooser_chart(epochs, epoch), "Test loss of this run by epoch"
+    common.clickable(chart, f"curve {run.id}", live.SELECTION, take, alt)
 
 
 def ask_and_start(store: RunStore, run: Run, epoch: int, saved: list[int]) -> None:

@@ -80,7 +80,7 @@ def show_run(store: RunStore, run: Run) -> None:
     config = run.record.config
     with st.container(horizontal=True, vertical_alignment="center"):
         st.header(common.plain(run.title), width="content")
-        run_status.dataset_badge(config)
+        run_status.badge(config.dataset)
         st.space("stretch")
         with st.container(horizontal=True, width="content"):
             run_status.run_links(run)
@@ -99,7 +99,7 @@ def show_run(store: RunStore, run: Run) -> None:
 
 def show_imported(store: RunStore, run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        run_status.state_badge(run.state())
+        run_status.badge(run.state())
         st.markdown(run_status.whereabouts(store, run), width="content")
     if run.labels.notes:
         st.info(common.plain(run.labels.notes), icon=":material/info:")
@@ -129,12 +129,13 @@ def show_measured(store: RunStore, run: Run, found: snapshot.Snapshot) -> None:
         text = f"{found.damaged:,} rows of metrics.jsonl can't be read and are missing from the charts."
         st.warning(text, icon=":material/broken_image:")
     st.caption(live.LIVE_KEY)
-    views.show_charts(found)
+    st.vega_lite_chart(found.losses.to_live_dict("losses"), alt="Losses of this run by optimizer step")
+    st.vega_lite_chart(found.accuracy.to_live_dict("accuracy"), alt="Test accuracy of this run by epoch")
 
 
 def show_state(store: RunStore, run: Run, found: snapshot.Snapshot) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        run_status.state_badge(found.state)
+        run_status.badge(found.state)
         st.space("stretch")
         if found.state not in UNDER_WAY_STATES:
             run_status.offer_to_continue(store, run)

@@ -34,7 +34,6 @@ def train_run(options: argparse.Namespace) -> None:
 
 
 def resume_run(options: argparse.Namespace) -> None:
-    """Start a run from each of these epochs, and follow one after the other."""
     actions = from_command_line(RunStore())
     parent = actions.store.get(options.run)
     overrides, additional = given_settings(options), options.epochs
@@ -214,7 +213,6 @@ def show_run(options: argparse.Namespace) -> None:
 
 
 def delete_saved(options: argparse.Namespace) -> None:
-    """A run, or one of its checkpoints."""
     actions = from_command_line(RunStore())
     run = actions.store.get(options.run)
     file = None if options.epoch is None else run.checkpoint_path(options.epoch)

@@ -5,28 +5,29 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 import streamlit as st
 
+from fashion_core.charts.base import ChartSpec
 from fashion_core.errors import ConfigError, FashionError, RunNotFoundError
 from fashion_core.runs import torch_process
 from fashion_core.runs.run import Run
 
 PAGE_ROWS = 500
-_PRESSES = "presses"
-_MARKDOWN: Final = "\\`*_{}[]()<>#+-!|~:$&"
+_ESCAPES: Final = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]()<>#+-!|~:$&"})
 _WORD_JOINER: Final = "\u2060"
+Show = Callable[[], None]
 
 
 def press_key(button: str) -> str:
     """Return a key for a button that starts something. ``count_press`` changes it, so a double click has no effect."""
-    return f"{button} {st.session_state.get(_PRESSES, 0)}"
+    return f"{button} {st.session_state.get('presses', 0)}"
 
 
 def count_press() -> None:
-    st.session_state[_PRESSES] = st.session_state.get(_PRESSES, 0) + 1
+    st.session_state["presses"] = st.session_state.get("presses", 0) + 1
 
 
 def sentence(error: FashionError | str) -> str:
@@ -39,17 +40,16 @@ def plain(text: str) -> str:
 
     Streamlit makes icons, links and e-mail addresses after it has removed escapes; an invisible joiner prevents that.
     """
-    escaped = "".join(f"\\{character}" if character in _MARKDOWN else character for character in text)
-    return re.sub(r"(:|@|(?i:www))(?=\S)", rf"\1{_WORD_JOINER}", escaped)
+    return re.sub(r"(:|@|(?i:www))(?=\S)", rf"\1{_WORD_JOINER}", text.translate(_ESCAPES))
 
 
-def show_tabs(views: Mapping[str, Callable[[], None]], key: str = "view") -> None:
-    """Show a tab for each view and run the open one; its name is in the address."""
-    tabs = st.tabs(list(views), key=key, on_change="rerun", bind="query-params")
-    for show, tab in zip(views.values(), tabs, strict=True):
-        if tab.open:
-            with tab, problems_shown():
-                show()
+def show_tabs(views: Mapping[str, Show], key: str = "view", closed: Mapping[str, Show] = {}) -> None:
+    """Show a tab for each view, and run the open one, whose name is in the address; ``closed`` runs while it is not."""
+    for name, tab in zip(views, st.tabs(list(views), key=key, on_change="rerun", bind="query-params"), strict=True):
+        shown = views if tab.open else closed
+        with tab, problems_shown():
+            if name in shown:
+                shown[name]()
 
 
 @contextmanager
@@ -123,11 +123,20 @@ def model_expander(name: str) -> None:
         st.caption(f"{described['parameters']:,} parameters")
 
 
+def clickable(chart: ChartSpec, key: str, selection: str, take: Callable[[dict[str, Any]], None], alt: str) -> None:
+    """Show a chart; ``take`` gets the point that is clicked, or an empty one for a click beside the points."""
+
+    def take_click() -> None:
+        (point, *_) = st.session_state[key].selection.get(selection) or [{}]
+        take(point)
+
+    st.vega_lite_chart(chart.to_dict(), key=key, on_select=take_click, selection_mode=selection, alt=alt)
+
+
 def offer_csv(label: str, table: Callable[[], pd.DataFrame], file_name: str) -> None:
     """A download whose table is made once the button is pressed."""
-    st.download_button(
-        label, lambda: table().to_csv(index=False), file_name, "text/csv", icon=":material/download:", on_click="ignore"
-    )
+    data, icon = lambda: table().to_csv(index=False), ":material/download:"
+    st.download_button(label, data, file_name, "text/csv", icon=icon, on_click="ignore")
 
 
 def ask_page(pages: int, key: str, wanted: int = 0) -> int:

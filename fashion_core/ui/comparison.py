@@ -1,7 +1,7 @@
 """Whether resuming helped, and the tree of runs, for the Resume page and the lesson."""
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import pandas as pd
 import streamlit as st
@@ -78,14 +78,22 @@ def _show_charts(rows: Sequence[Compared], losses: Losses, latest: bool, sort: S
     login.send_strangers_away()
     focused = next((row for row in rows if row.run == st.query_params.get(FOCUS)), None)
     compared, branches = _charts(rows, losses, latest, sort, focused.run if focused else None)
+
+    def focus(point: dict[str, Any]) -> None:
+        """Focus the clicked run; a click on a parent or beside the marks focuses none."""
+        run = point.get("run")
+        common.address(**{FOCUS: run if any(row.run == run for row in rows) else None})
+
     left, right = st.columns([6, 5])
     with left, st.container(border=True):
         training = any(row.state in ACTIVE_STATES for row in rows)
         st.markdown(f"{COMPARISON_KEY} … training" if training else COMPARISON_KEY)
-        _focusing(compared, "compared", rows, "Loss of each resumed run and of its checkpoint")
+        alt = "Loss of each resumed run and of its checkpoint"
+        common.clickable(compared, common.press_key("compared"), FOCUS, focus, alt)
     with right, st.container(border=True):
         st.markdown("Where each run branched off; click one to focus it")
-        _focusing(branches, "branches", rows, "Test loss by epoch of parents and resumed runs")
+        alt = "Test loss by epoch of parents and resumed runs"
+        common.clickable(branches, common.press_key("branches"), FOCUS, focus, alt)
     if focused:
         _show_focused(focused)
 
@@ -103,17 +111,6 @@ def _charts(
     return _cached_charts.get(
         (*shown, focus), made_from, lambda: (comparison_chart(compared, focus), branch_chart(branches, focus))
     )
-
-
-def _focusing(chart: ChartSpec, name: str, rows: Sequence[Compared], alt: str) -> None:
-    key = common.press_key(name)
-
-    def take_focus() -> None:
-        """Focus the clicked run; a click on a parent or beside the marks focuses none."""
-        (point, *_) = st.session_state[key].selection.get(FOCUS) or [{}]
-        common.address(**{FOCUS: next((row.run for row in rows if row.run == point.get("run")), None)})
-
-    st.vega_lite_chart(chart.to_dict(), key=key, on_select=take_focus, selection_mode=FOCUS, alt=alt)
 
 
 def _show_focused(row: Compared) -> None:

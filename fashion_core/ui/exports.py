@@ -77,8 +77,7 @@ def show_using_script(chosen: Chosen) -> None:
     own = "how images are prepared" if one else "the synthetic garments"
     if one or config.dataset == "synthetic":
         st.caption(f"All of it is PyTorch but {own}: that is imported from this package.")
-    script = scripts.predicting_script(target, config.pixels) if one else scripts.evaluating_script(target, config)
-    st.code(script, language="python")
+    st.code(scripts.using_script("predicting" if one else "evaluating", target, config), language="python")
 
 
 def _choose_format(chosen: Chosen, label: str) -> ExportFormat | None:

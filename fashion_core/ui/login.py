@@ -67,7 +67,6 @@ def _secrets() -> Mapping[str, Any]:
 
 
 def visitor() -> Actor | None:
-    """The visitor, if they may see the store."""
     with suppress(ConfigError):
         return found if (found := actor()).role != "stranger" else None
     return None

@@ -37,7 +37,7 @@ def show_verdicts(run: Run, requests: list[ResumeRequest]) -> None:
 
 def _show_plan(run: Run, planned: Plan) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        run_status.verdict_badge(planned.verdict.kind)
+        run_status.badge(planned.verdict.kind)
         st.markdown(f"trains {_epochs_text(planned)} in a new run; the parent is not changed", width="content")
     if planned.verdict.reasons:
         st.markdown("\n".join(f"- {common.plain(reason)}" for reason in planned.verdict.reasons))
@@ -63,7 +63,6 @@ def show_script(run: Run, request: ResumeRequest) -> None:
 
 
 def show_group(store: RunStore, group: str) -> None:
-    """The runs that one click started: their progress, and one button that cancels all of them."""
     runs = plan.runs_of_group(store, group)
     if not runs:
         st.info("These runs have been deleted.", icon=":material/info:")
@@ -94,18 +93,17 @@ def _show_progress(store: RunStore, started: list[Run], was_active: bool) -> Non
         st.rerun()
     for run in runs:
         with st.container(horizontal=True, vertical_alignment="center"):
-            run_status.state_badge(states[run.id])
+            run_status.badge(states[run.id])
             st.page_link("train.py", label=common.plain(run.title), query_params={"run": run.id})
             st.caption(common.plain(", ".join(_changes(run.record.resumption)) or SAME), width="content")
             st.caption(run_status.whereabouts(store, run), width="content")
 
 
 def show_origin(store: RunStore, run: Run, resumption: Resumption) -> None:
-    """The checkpoint that the run was resumed from, how its settings differ, and the verdict before the click."""
     parent = run.record.parent
     there = store.at(parent.run) if parent and store.has(parent.run) else None
     with st.container(horizontal=True, vertical_alignment="center"):
-        run_status.verdict_badge(resumption.verdict)
+        run_status.badge(resumption.verdict)
         name = there.title if there else resumption.parent_name
         st.markdown(f"resumed from **{common.plain(name)}**", width="content")
         if parent and there:

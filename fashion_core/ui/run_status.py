@@ -7,7 +7,7 @@ from typing import Literal
 import streamlit as st
 
 from fashion_core.cache import Cache
-from fashion_core.config import DATASET_LABELS, PRESETS, TrainConfig, parse_config
+from fashion_core.config import DATASET_LABELS, PRESETS, parse_config
 from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.files import now
 from fashion_core.runs import processes, queue, verify
@@ -22,7 +22,7 @@ SILENT_SECONDS = 30.0  # testing a large model takes a while
 _last_advance: Cache[None] = Cache(8)
 Color = Literal["red", "orange", "blue", "green", "gray", "violet"]
 
-STATES: dict[str, tuple[str, Color]] = {
+BADGES: dict[str, tuple[str, Color]] = {
     "queued": (":material/hourglass_empty:", "gray"),
     "running": (":material/play_circle:", "blue"),
     "stopping": (":material/pending:", "orange"),
@@ -32,41 +32,27 @@ STATES: dict[str, tuple[str, Color]] = {
     "lost": (":material/help:", "orange"),
     "imported": (":material/upload_file:", "violet"),
     "damaged": (":material/broken_image:", "red"),
+    "exact": (":material/verified:", "green"),
+    "approximate": (":material/rule:", "orange"),
+    "weights only": (":material/scale:", "blue"),
+    "not usable": (":material/gpp_bad:", "red"),
+    "synthetic": (":material/draw:", "gray"),
+    "fashion-mnist": (":material/photo_library:", "violet"),
+}
+"""An icon and a colour for each state of a run, verdict on a file, and dataset."""
+GOOD_FOR: dict[VerdictKind, str] = {
+    "exact": "It has all that an exact resume needs: weights, optimizer, epoch, settings and seed. On the same kind of "
+    "machine, with as many threads, training continues bit for bit.",
+    "approximate": "Resuming works, but not bit for bit.",
+    "weights only": "Good for using the model, or for training with a fresh optimizer.",
+    "not usable": "It can't be loaded here, so nothing can be resumed from it.",
+    "damaged": "The file has changed since it was saved, so you can't resume from it. It stays until you delete it.",
 }
 
-VERDICTS: dict[VerdictKind, tuple[str, Color, str]] = {
-    "exact": (
-        ":material/verified:",
-        "green",
-        "It has all that an exact resume needs: weights, optimizer, epoch, settings and seed. On the same kind of "
-        "machine, with as many threads, training continues bit for bit.",
-    ),
-    "approximate": (":material/rule:", "orange", "Resuming works, but not bit for bit."),
-    "weights only": (":material/scale:", "blue", "Good for using the model, or for training with a fresh optimizer."),
-    "not usable": (":material/gpp_bad:", "red", "It can't be loaded here, so nothing can be resumed from it."),
-    "damaged": (
-        ":material/broken_image:",
-        "red",
-        "The file has changed since it was saved, so you can't resume from it. It stays until you delete it.",
-    ),
-}
-"""What a saved file is good for in a resume: an icon, a colour, and a sentence beside the word."""
 
-
-def dataset_badge(config: TrainConfig) -> None:
-    real = config.dataset == "fashion-mnist"
-    icon = ":material/photo_library:" if real else ":material/draw:"
-    st.badge(DATASET_LABELS[config.dataset], icon=icon, color="violet" if real else "gray")
-
-
-def state_badge(state: str) -> None:
-    icon, color = STATES[state]
-    st.badge(state, icon=icon, color=color)
-
-
-def verdict_badge(verdict: VerdictKind) -> None:
-    icon, color, _ = VERDICTS[verdict]
-    st.badge(verdict, icon=icon, color=color)
+def badge(word: str) -> None:
+    icon, color = BADGES[word]
+    st.badge(DATASET_LABELS.get(word, word), icon=icon, color=color)
 
 
 def run_links(run: Run) -> None:

@@ -60,7 +60,6 @@ class Chosen:
 
     @property
     def name(self) -> str:
-        """Its path below the run folder."""
         return self.run.name_of(self.file)
 
     @property
@@ -91,9 +90,9 @@ class Chosen:
 
 def addressed_epoch() -> int | None:
     """The epoch that the address names, if any. Raises ``ConfigError`` if it is no number."""
-    given = st.query_params.get("epoch")
-    epoch = epoch_number(given) if given is not None else None
-    if given is not None and epoch is None:
+    if (given := st.query_params.get("epoch")) is None:
+        return None
+    if (epoch := epoch_number(given)) is None:
         raise ConfigError(f"An epoch is a whole number such as 3, not {given!r}: fix the address.")
     return epoch
 
@@ -146,13 +145,12 @@ def ask_run_and_file(
 
 
 def show_verdict(verdict: VerdictKind, found: Inspection | None) -> None:
-    icon, color, sentence = run_status.VERDICTS[verdict]
+    icon, color = run_status.BADGES[verdict]
     missing = f" Not in it: {'; '.join(found.missing)}." if found and found.missing and verdict != "not usable" else ""
-    st.markdown(f":{color}[{icon} **{verdict}**] · {sentence}{missing}")
+    st.markdown(f":{color}[{icon} **{verdict}**] · {run_status.GOOD_FOR[verdict]}{missing}")
 
 
 def show_problem(found: Contents) -> None:
-    """Why a file is refused, and which names in its pickle are not allowed."""
     if found.problem:
         st.error(common.sentence(found.problem), icon=":material/gpp_bad:")
     if found.refused:
@@ -161,7 +159,6 @@ def show_problem(found: Contents) -> None:
 
 
 def show_inside(found: Inspection, key: str) -> None:
-    """Show everything in a file, the most important first."""
     name = found.optimizer.name if found.optimizer else "none"
     optimizer = file_charts.OPTIMIZERS.get(name, name)
     _show_numbers(found, optimizer)

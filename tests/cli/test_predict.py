@@ -13,9 +13,9 @@ from fashion_core.formats import export
 from fashion_core.formats.load import load
 from fashion_core.inference import engine
 from fashion_core.runs.run import Run
-from fashion_core.runs.store import RunStore
+from fashion_core.runs.store import RunStore, epoch_records
 from tests.support.commands import Capture, answered, printed, refused
-from tests.support.runs import trained
+from tests.support.runs import on_real_data, trained
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,12 @@ def garments(synthetic_data: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return paths
 
 
-def test_predict_gives_a_record_an_image_in_their_order(run: Run, garments: list[Path], capsys: Capture) -> None:
+def test_predict_gives_a_record_or_line_an_image_in_their_order(
+    run: Run, garments: list[Path], capsys: Capture
+) -> None:
+    out, err = printed(capsys, "predict", run.weights_path, *garments)
+    assert err == ""  # the run folder says how the pixels were scaled
+    assert [line.partition(": ")[0] for line in out.splitlines()] == list(map(str, garments))
     found = answered(capsys, "predict", run.checkpoint_path(0), *garments)
     pixels = batches.load("synthetic")[1].pixels[:3]
     expected = engine.probabilities(load(run.checkpoint_path(0)).model, pixels, "unit", torch.device("cpu"))
@@ -46,12 +51,6 @@ def test_predict_gives_a_record_an_image_in_their_order(run: Run, garments: list
             "probability": row[index].item(),
             "probabilities": dict(zip(CLASS_NAMES, row.tolist(), strict=True)),
         }
-
-
-def test_predict_in_words_is_a_line_an_image(run: Run, garments: list[Path], capsys: Capture) -> None:
-    out, err = printed(capsys, "predict", run.weights_path, *garments)
-    assert err == ""  # the run folder says how the pixels were scaled
-    assert [line.partition(": ")[0] for line in out.splitlines()] == list(map(str, garments))
 
 
 def test_what_a_file_does_not_tell_is_assumed_aloud_unless_it_is_said(
@@ -75,18 +74,14 @@ def test_one_bad_image_among_others_is_named_and_nothing_is_printed(
 
 def test_evaluate_gives_what_the_run_measured(run: Run, capsys: Capture) -> None:
     found = answered(capsys, "evaluate", run.checkpoint_path(0))
-    facts = run.file_info(run.checkpoint_path(0))
-    assert facts is not None
-    assert found["accuracy"] == facts.accuracy
-    assert found["loss"] == pytest.approx(facts.loss, rel=1e-5)
+    (epoch,) = epoch_records(run)
+    assert found["accuracy"] == epoch["accuracy"]
+    assert found["loss"] == pytest.approx(epoch["loss"], rel=1e-5)
     assert found["images"] == np.sum(found["confusion"]) == 2_000
     low, high = found["interval"]
     assert low < found["accuracy"] < high
     assert [one["class"] for one in found["classes"]] == list(CLASS_NAMES)
     assert (found["dataset"], found["pixels"]) == ("synthetic", "unit")
-
-
-def test_evaluate_in_words_says_how_good_it_is(run: Run, capsys: Capture) -> None:
     out, _ = printed(capsys, "evaluate", run.checkpoint_path(0))
     assert "of 2,000 test images of synthetic" in out
     assert all(name in out for name in CLASS_NAMES)
@@ -111,20 +106,13 @@ def test_bad_input_is_one_sentence(run: Run, arguments: list[str], sentence: str
 def test_the_loss_of_a_model_that_is_very_wrong_is_the_recorded_one(store: RunStore, capsys: Capture) -> None:
     """Its probabilities underflow; the loss is of the logits."""
     run = trained(store, epochs=1, pixels="raw", learning_rate=0.5, optimizer="adam")
-    facts = run.file_info(run.checkpoint_path(0))
-    assert facts
-    assert facts.loss
-    assert facts.loss > 100
-    assert answered(capsys, "evaluate", run.checkpoint_path(0))["loss"] == pytest.approx(facts.loss, rel=1e-5)
+    (epoch,) = epoch_records(run)
+    assert epoch["loss"] > 100
+    assert answered(capsys, "evaluate", run.checkpoint_path(0))["loss"] == pytest.approx(epoch["loss"], rel=1e-5)
 
 
 def test_evaluate_takes_the_dataset_that_the_file_tells(
     store: RunStore, run: Run, real_data: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    real = store.create(run.record.config.model_copy(update={"dataset": "fashion-mnist"}), run.record.environment)
-    facts = run.file_info(run.model_path)
-    assert facts is not None
-    real.model_path.write_bytes(run.model_path.read_bytes())
-    real.write_info(real.model_path, facts)
     monkeypatch.setenv("FASHION_DATA", str(real_data))
-    assert answered(capsys, "evaluate", real.model_path)["dataset"] == "fashion-mnist"
+    assert answered(capsys, "evaluate", on_real_data(store, run).model_path)["dataset"] == "fashion-mnist"

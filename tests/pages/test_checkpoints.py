@@ -1,7 +1,5 @@
 """The Checkpoints page through AppTest; uploads, downloads and dialogs are in browser/test_checkpoints.py."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,15 +20,13 @@ TIDY = {"view": "Verify and tidy up"}
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, synthetic_data: Path) -> Iterator[RunStore]:
+def shared(module_store: RunStore) -> RunStore:
     """Runs that the tests only look at: an MLP with Adam and one resumed from its epoch 1, a CNN."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FASHION_DATA", str(synthetic_data))
-        store = RunStore(tmp_path_factory.mktemp("runs"))
-        parent = trained(store, name="parent", optimizer="adam", epochs=3)
-        store.create(config(name="child", optimizer="adam"), parent.record.environment, Parent(run=parent.id, epoch=1))
-        trained(store, name="cnn", model="cnn", epochs=1)
-        yield store
+    parent = trained(module_store, name="parent", optimizer="adam", epochs=3)
+    child = config(name="child", optimizer="adam")
+    module_store.create(child, parent.record.environment, Parent(run=parent.id, epoch=1))
+    trained(module_store, name="cnn", model="cnn", epochs=1)
+    return module_store
 
 
 @pytest.fixture
@@ -49,10 +45,10 @@ def named(store: RunStore, name: str) -> Run:
     return next(run for run in store.runs() if run.title == name)
 
 
-def address(store: RunStore, query: dict[str, str]) -> dict[str, str]:
-    """With the ids of the runs that stand in it by name."""
+def opened(store: RunStore, **query: str) -> AppTest:
+    """The page at an address in which runs stand by their names."""
     ids = {run.title: run.id for run in store.runs()}
-    return {name: value.format_map(ids) for name, value in query.items()}
+    return open_page("checkpoints", **{name: value.format_map(ids) for name, value in query.items()})
 
 
 def table(app: AppTest) -> Any:
@@ -118,7 +114,7 @@ def test_address_of_a_run_lists_its_files_alone(looked_at: RunStore) -> None:
 def test_wrong_address_is_one_sentence_below_all_files(
     looked_at: RunStore, query: dict[str, str], sentence: str
 ) -> None:
-    app = open_page("checkpoints", **address(looked_at, query))
+    app = opened(looked_at, **query)
     assert len(app.error) == 1
     assert sentence in words(app)
     assert len(table(app)) == 8
@@ -134,17 +130,16 @@ def test_wrong_address_is_one_sentence_below_all_files(
     ],
 )
 def test_look_inside_tells_what_a_file_is_good_for(looked_at: RunStore, query: dict[str, str], said: str) -> None:
-    app = open_page("checkpoints", **address(looked_at, query))
+    app = opened(looked_at, **query)
     assert said in words(app)
     assert not app.error
 
 
 def test_look_inside_shows_tensors_with_histograms_and_the_optimizers_state(looked_at: RunStore) -> None:
-    app = open_page("checkpoints", run=named(looked_at, "parent").id, epoch="2")
-    tensors = next(frame.value for frame in app.dataframe[1:] if "histogram" in frame.value)
+    app = opened(looked_at, run="{parent}", epoch="2")
+    tensors, slots, *_ = (frame.value for frame in app.dataframe[1:] if "histogram" in frame.value)
     assert list(tensors["tensor"])[:2] == ["linear_relu_stack.0.weight", "linear_relu_stack.0.bias"]
     assert sum(tensors["histogram"].iloc[0]) == 784 * 512
-    slots = [frame.value for frame in app.dataframe[1:] if "histogram" in frame.value][1]
     assert "linear_relu_stack.4.bias · exp_avg_sq" in set(slots["tensor"])
     assert {metric.label: metric.value for metric in app.metric}["Optimizer"] == "Adam"
     assert "**exact**" in words(app)
@@ -157,16 +152,15 @@ def test_plain_pytorch_names_the_file_where_it_is(looked_at: RunStore) -> None:
 
 
 def test_comparison_begins_with_the_epoch_before_and_stands_in_the_address(looked_at: RunStore) -> None:
-    run = named(looked_at, "parent")
-    app = open_page("checkpoints", **address(looked_at, COMPARED))
+    app = opened(looked_at, **COMPARED)
     assert "From model_save/1 of parent to this file the weights moved by" in words(app)
-    assert app.query_params["with"] == f"{run.id}/model_save/1"
-    shared = open_page("checkpoints", **address(looked_at, {**COMPARED, "with": "{parent}/model.pth"}))
-    assert "**The same weights** as model.pth of parent" in words(shared)
+    assert app.query_params["with"] == f"{named(looked_at, 'parent').id}/model_save/1"
+    same = opened(looked_at, **COMPARED, **{"with": "{parent}/model.pth"})
+    assert "**The same weights** as model.pth of parent" in words(same)
 
 
 def test_the_same_model_five_ways(looked_at: RunStore) -> None:
-    app = open_page("checkpoints", run=named(looked_at, "parent").id, epoch="2", show="Five ways")
+    app = opened(looked_at, run="{parent}", epoch="2", show="Five ways")
     assert "**Weights only take 2.68 MB.**" in words(app)
     assert "The checkpoint is 3.0 times as large: Adam keeps two numbers for each weight." in words(app)
     ways = next(frame.value for frame in app.dataframe[1:] if "outputs" in frame.value).set_index("format")
@@ -193,9 +187,7 @@ def test_damaged_file_is_named_marked_and_neither_compared_nor_handed_out(parent
     assert list(rows.index[rows["damage"] == "⚠ damaged"]) == ["model_save/0"]
 
 
-def test_verify_reads_one_run_or_all_and_names_and_marks_what_is_damaged(
-    store: RunStore, shared: RunStore, parent: Run
-) -> None:
+def test_verify_reads_one_run_or_all_and_marks_what_is_damaged(store: RunStore, shared: RunStore, parent: Run) -> None:
     other = copied(named(shared, "cnn"), store)
     app = press(open_page("checkpoints", **TIDY, of=other.id), "Verify this run")
     assert "All 3 files are exactly what was saved" in words(app)
@@ -271,12 +263,10 @@ def test_imported_run_shows_on_every_page(store: RunStore) -> None:
 
 
 def test_page_works_where_labels_and_records_are_damaged(parent: Run) -> None:
-    run = parent
-    run.labels_path.write_text("{")
-    run.record_path.write_text("{")
-    app = open_page("checkpoints")
-    assert set(table(app)["name"]) == {run.id}
-    app = open_page("checkpoints", run=run.id, epoch="0")
+    parent.labels_path.write_text("{")
+    parent.record_path.write_text("{")
+    app = open_page("checkpoints", run=parent.id, epoch="0")
+    assert set(table(app)["name"]) == {parent.id}
     assert len(app.error) == 1
     assert "is damaged" in words(app)
 
@@ -292,9 +282,7 @@ def test_more_files_than_a_page_holds_come_in_pages(looked_at: RunStore, monkeyp
     assert "2 of 8 files" in words(chosen)
 
 
-def test_file_that_is_cut_short_or_missing_is_listed_as_damaged_at_once(
-    parent: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cut_and_missing_files_are_listed_as_damaged_at_once(parent: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     settle(monkeypatch)
     assert table(open_page("checkpoints"))["damage"].isna().all()
     cut = f"model_save/{parent.best_epoch()}"

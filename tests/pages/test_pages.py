@@ -1,7 +1,6 @@
 """Overview and Train, and what holds on several pages, through AppTest; what only a browser shows is in browser/."""
 
 import time
-from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -16,15 +15,19 @@ from fashion_core.runs.schema import Labels, Parent, State, Status
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common
 from tests.support.files import forbid_listing
-from tests.support.pages import dashboard, labels, open_page, press, shown_numbers, widget, words
+from tests.support.pages import dashboard, labels, open_page, press, shown_numbers, texts, widget, words
 from tests.support.runs import config, new_run, set_running, trained
 
 
 @pytest.mark.parametrize("page", ["overview", "checkpoints", "resume", "predict"])
-def test_empty_store_says_what_to_do_and_has_one_button(store: RunStore, page: str) -> None:
+def test_store_without_runs_or_files_says_what_to_do(store: RunStore, page: str) -> None:
     app = open_page(page)
     assert "there is a run to look at" in words(app)
     assert labels(app) == ["Train a first run"]
+    new_run(store)
+    app.run()
+    assert [info.value[:17] for info in app.info] == ["No saved file yet"] * (page != "overview")
+    assert "Train a first run" not in labels(app)
 
 
 def test_overview_shows_a_damaged_run_beside_the_others(store: RunStore) -> None:
@@ -34,13 +37,15 @@ def test_overview_shows_a_damaged_run_beside_the_others(store: RunStore) -> None
     assert list(table["state"] == "damaged") == [True, False]
 
 
-@pytest.mark.parametrize("page", ["overview", "train"])
-def test_damaged_labels_are_named_once(store: RunStore, page: str) -> None:
+@pytest.mark.parametrize(("page", "button"), [("overview", "Delete…"), ("train", "Stop")])
+def test_damaged_labels_are_named_once_and_prevent_nothing(store: RunStore, page: str, button: str) -> None:
     run = new_run(store)
     run.labels_path.write_text("{")
     app = open_page(page, run=run.id)
     told = [element.value for element in (*app.warning, *app.error) if "labels" in element.value]
     assert told == [common.plain("Damaged file labels.json: it is not JSON.")]
+    assert button in labels(app)
+    assert common.plain(run.id) in texts(app) + "".join(header.value for header in app.header)
 
 
 def test_page_opens_while_a_suspended_process_holds_the_queue(store: RunStore) -> None:
@@ -60,14 +65,6 @@ def test_resumed_run_whose_status_was_emptied_is_shown(store: RunStore) -> None:
         child.write_status(Status(state="queued", queued_at=0, heartbeat=0))
     for page in ("train", "overview"):
         assert not open_page(page, run=child.id).error
-
-
-@pytest.mark.parametrize("page", ["checkpoints", "resume", "predict"])
-def test_runs_without_a_file_yet_are_not_called_none(store: RunStore, page: str) -> None:
-    new_run(store)
-    app = open_page(page)
-    assert [info.value[:17] for info in app.info] == ["No saved file yet"]
-    assert "Train a first run" not in labels(app)
 
 
 def test_folder_that_can_not_be_read_keeps_no_other_run_from_a_page(
@@ -151,12 +148,8 @@ def test_start_of_what_is_not_here_is_one_sentence_and_leaves_nothing(store: Run
     assert store.runs() == []
 
 
-def test_store_that_cannot_be_written_is_one_sentence(
-    store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "a file where the folder should be"
-    file.touch()
-    monkeypatch.setenv("FASHION_RUNS", str(file / "runs"))
+def test_store_that_cannot_be_written_is_one_sentence(store: RunStore) -> None:
+    store.root.touch()
     app = press(open_page("train"), "Start")
     assert len(app.error) == 1
     assert "choose another folder" in app.error[0].value
@@ -196,14 +189,6 @@ def test_failed_run_shows_its_error_and_continue(store: RunStore) -> None:
     assert "Continue" in labels(app)
 
 
-def test_run_with_damaged_labels_can_still_be_stopped(store: RunStore) -> None:
-    run = new_run(store)
-    run.labels_path.write_text("{")
-    app = open_page("train", run=run.id)
-    assert app.header[0].value == common.plain(run.id)
-    assert "Stop" in labels(app)
-
-
 def test_more_runs_than_a_page_holds_come_in_pages(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(5):
         new_run(store, name=str(number))
@@ -219,5 +204,5 @@ def test_run_that_is_stopping_has_no_time_left(store: RunStore, page: str, state
     set_running(run)
     run.write_status(run.status.model_copy(update={"state": state, "images_per_second": 100.0}))
     app = open_page(page, run=run.id)
-    texts = shown_numbers(app) if page == "train" else [progress.text for progress in app.get("progress")]
-    assert any("left" in text for text in texts) == told
+    shown = shown_numbers(app) if page == "train" else [progress.text for progress in app.get("progress")]
+    assert any("left" in text for text in shown) == told

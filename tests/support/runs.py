@@ -118,6 +118,16 @@ def resume(store: RunStore, parent: Run, epoch: int, additional: int | None = No
     return plan.create(store, parent, [ResumeRequest(epoch, more, overrides)])[0]
 
 
+def on_real_data(store: RunStore, run: Run) -> Run:
+    """A run on Fashion-MNIST that holds the whole model of this one."""
+    real = store.create(run.record.config.model_copy(update={"dataset": "fashion-mnist"}), run.record.environment)
+    info = run.file_info(run.model_path)
+    assert info is not None
+    real.model_path.write_bytes(run.model_path.read_bytes())
+    real.write_info(real.model_path, info)
+    return real
+
+
 def batch_row(epoch: int, last: int, losses: list[float]) -> dict[str, Any]:
     return {"kind": "batch", "epoch": epoch, "batch": last, "losses": losses, "images_per_second": 1.0, "time": 0.0}
 

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import streamlit as st
 from itsdangerous import BadSignature, URLSafeSerializer
-from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from fashion_core.access import roles as access
@@ -31,10 +30,6 @@ def address() -> str:
     """The path of the WebSocket, below that of all pages."""
     path = str(st.get_option("server.baseUrlPath")).strip("/")
     return f"/{path}/live" if path else "/live"
-
-
-def route() -> WebSocketRoute:
-    return WebSocketRoute(address(), serve)
 
 
 def ticket(run: Run, seconds: float) -> str:

@@ -23,9 +23,7 @@ from fashion_core.runs.store import RunStore
 from fashion_core.ui import run_status
 from fashion_core.ui.live import metrics
 
-STARTING_SECONDS: Final = 0.25
-ACTIVE_SECONDS: Final = 1.0
-IDLE_SECONDS: Final = 3.0
+STARTING_SECONDS, ACTIVE_SECONDS, IDLE_SECONDS = 0.25, 1.0, 3.0
 MAX_EPOCHS: Final = 400  # drawn of a long run, including the best and worst of each stretch
 _charts: Cache[tuple[ChartSpec, ChartSpec]] = Cache(64)
 
@@ -44,7 +42,6 @@ class Snapshot:
     drawn: str  # what the rest of the page depends on; a page that was drawn for another value has to run again
 
     def body(self) -> str:
-        """What is sent to a page, as JSON."""
         rows = f'"losses":{self.losses.rows()},"accuracy":{self.accuracy.rows()}'
         return f'{{"numbers":{json.dumps(self.numbers)},"drawn":{json.dumps(self.drawn)},{rows}}}'
 
@@ -60,16 +57,9 @@ def take(store: RunStore, run: Run) -> Snapshot:
     is_early = found.latest.smoothed is None or status.phase in ("starting", "loading")
     pace = STARTING_SECONDS if is_early and state == "running" else ACTIVE_SECONDS
     depends = state, status.error, span, check is not None, found.damaged, identity(run.log_path)
-    return Snapshot(
-        status=status,
-        state=state,
-        seconds=pace if state in UNDER_WAY_STATES else IDLE_SECONDS,
-        numbers=_numbers(store, run, status, state, found),
-        losses=losses,
-        accuracy=accuracy,
-        damaged=found.damaged,
-        drawn=repr((*depends, _saved_by_parent(store, run, state))),
-    )
+    seconds = pace if state in UNDER_WAY_STATES else IDLE_SECONDS
+    numbers, drawn = _numbers(store, run, status, state, found), repr((*depends, _saved_by_parent(store, run, state)))
+    return Snapshot(status, state, seconds, numbers, losses, accuracy, found.damaged, drawn)
 
 
 def _numbers(store: RunStore, run: Run, status: Status, state: State, found: loss_curve.RunMetrics) -> str:

@@ -1,4 +1,4 @@
-"""The live part of a run's page: its numbers and charts, kept up to date by the browser."""
+"""The live part of a run's page, kept up to date by the browser."""
 
 from pathlib import Path
 
@@ -23,8 +23,3 @@ def show_numbers(run: Run, found: Snapshot | None) -> None:
     shown = {"numbers": found.numbers, "drawn": found.drawn} if found else {"numbers": "", "drawn": ""}
     where = {"address": route.address(), "ticket": route.ticket(run, seconds), "seconds": seconds}
     _component(data=shown | where, key=f"live metrics of {run.id}")
-
-
-def show_charts(found: Snapshot) -> None:
-    st.vega_lite_chart(found.losses.to_live_dict("losses"), alt="Losses of this run by optimizer step")
-    st.vega_lite_chart(found.accuracy.to_live_dict("accuracy"), alt="Test accuracy of this run by epoch")

@@ -89,18 +89,12 @@ def _predict_each(
 
 def _history(run: Run, answers: Mapping[tuple[str, int], Array]) -> History:
     parent, epochs = run.record.parent, sorted(epoch for run_id, epoch in answers if run_id == run.id)
-    return History(
-        run=run.id,
-        name=run.title,
-        parent=parent.run if parent else None,
-        branch=parent.epoch if parent else None,
-        epochs=np.array(epochs, np.int64),
-        probabilities=np.array([answers[run.id, epoch] for epoch in epochs]).reshape(-1, CLASSES),
-    )
+    origin = (parent.run, parent.epoch) if parent else (None, None)
+    probabilities = np.array([answers[run.id, epoch] for epoch in epochs]).reshape(-1, CLASSES)
+    return History(run.id, run.title, *origin, np.array(epochs, np.int64), probabilities)
 
 
 def _show_forgotten(chosen: Chosen, pixels: Array) -> None:
-    """Which test images this run once got right and now gets wrong, by all its checkpoints."""
     with st.container(border=True):
         st.markdown("**Learned, then forgotten**")
         epochs = _listed(chosen.run)

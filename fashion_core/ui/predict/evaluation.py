@@ -1,5 +1,7 @@
 """Evaluate a model on all test images, and compare it with another one."""
 
+from typing import Any
+
 import numpy as np
 import streamlit as st
 
@@ -40,13 +42,12 @@ def _show_confusion(answers: Answers) -> None:
     st.markdown(evaluation_tables.confusion_sentence(answers))
     st.caption(evaluation.CONFUSION_KEY)
     rows = evaluation_tables.confusion_frame(scores.confusion_matrix(answers))
-    spec, alt = evaluation.confusion_chart(rows, _addressed_cell()).to_dict(), "True class by predicted class"
-    st.vega_lite_chart(spec, key="confusion", on_select=_take_cell, selection_mode=CELL, alt=alt)
+    chart = evaluation.confusion_chart(rows, _addressed_cell())
+    common.clickable(chart, "confusion", CELL, _address_cell, "True class by predicted class")
 
 
-def _take_cell() -> None:
-    points = st.session_state["confusion"].selection.get(CELL) or []
-    common.address(**{CELL: f"{int(points[0]['true'])}-{int(points[0]['predicted'])}" if points else None})
+def _address_cell(point: dict[str, Any]) -> None:
+    common.address(**{CELL: f"{int(point['true'])}-{int(point['predicted'])}" if point else None})
 
 
 def _addressed_cell() -> tuple[int, int] | None:
@@ -87,7 +88,6 @@ def _show_calibration(answers: Answers) -> None:
 
 
 def show_two_models(chosen: Chosen) -> None:
-    """Two files side by side: which is better, whether that is more than chance, and where they differ."""
     other = usable(ask_other(chosen))
     first, second = evaluate(chosen), evaluate(other)
     pixels, _ = test_images(chosen.run.record.config.dataset)

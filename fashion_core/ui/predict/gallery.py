@@ -1,7 +1,8 @@
 """The test images, and the chosen one with what the model predicts for it."""
 
 from collections.abc import Callable, Mapping
-from typing import Final, Literal
+from functools import partial
+from typing import Any, Final, Literal
 
 import numpy as np
 import streamlit as st
@@ -31,23 +32,18 @@ ORDERS: Final[dict[str, Callable[[Answers], Array]]] = {
 
 
 def show_gallery(chosen: Chosen, open_history: Callable[[], None]) -> None:
-    """Filters, a page of images, and the chosen one, with a link to its ``open_history``."""
     answers = evaluate(chosen)
     pixels, _ = test_images(chosen.run.record.config.dataset)
     show_images(_filtered(answers), pixels, answers, "gallery")
     if addressed_image(len(answers)) is None:
         st.caption("Choose an image to see what the model predicts for it.")
     show_chosen(pixels, {"this model": answers}, open_history)
-    names = list(map(str, range(len(answers))))
-    common.offer_csv(
-        "Predictions of all test images as CSV",
-        lambda: evaluation_tables.predictions_frame(names, answers.probabilities, answers.labels),
-        f"{plain_name(chosen.run.title)}-test-predictions.csv",
-    )
+    names, file = list(map(str, range(len(answers)))), f"{plain_name(chosen.run.title)}-test-predictions.csv"
+    table = partial(evaluation_tables.predictions_frame, names, answers.probabilities, answers.labels)
+    common.offer_csv("Predictions of all test images as CSV", table, file)
 
 
 def _filtered(answers: Answers) -> Array:
-    """The images to show, in order; the filters are in the address."""
     bind: Literal["query-params"] = "query-params"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         order = st.segmented_control("Show", list(ORDERS), default=EVERY, required=True, key="show", bind=bind)
@@ -67,10 +63,9 @@ def show_images(indices: Array, pixels: Array, answers: Answers, key: str, other
         st.caption(f"{len(indices):,} images" + (f", page {page + 1:,} of {pages:,}" if pages > 1 else ""))
     shown = indices[page * PAGE_SIZE : (page + 1) * PAGE_SIZE]
     rows = evaluation_tables.gallery_frame(shown, pixels, answers, other)
-    spec = gallery_chart(rows, addressed_image(len(answers))).to_dict()
+    chart, alt = gallery_chart(rows, addressed_image(len(answers))), "Test images with what the model predicts"
     key = f"{key} {page} {hash(shown.tobytes())}"  # on another page nothing is chosen
-    alt = "Test images with what the model predicts"
-    st.vega_lite_chart(spec, key=key, on_select=lambda: _take_image(key), selection_mode=IMAGE, alt=alt)
+    common.clickable(chart, key, IMAGE, _address_image, alt)
 
 
 def _page_key(indices: Array, key: str) -> str:
@@ -83,10 +78,9 @@ def _page_key(indices: Array, key: str) -> str:
     return page_key
 
 
-def _take_image(key: str) -> None:
-    points = st.session_state[key].selection.get(IMAGE) or []
-    if points:
-        st.query_params[IMAGE] = str(int(points[0]["index"]))
+def _address_image(point: dict[str, Any]) -> None:
+    if point:
+        common.address(**{IMAGE: int(point["index"])})
 
 
 def addressed_image(count: int) -> int | None:

@@ -72,7 +72,6 @@ def _ask_files(camera: bool = True) -> Sequence[Upload]:
 
 
 def _show_image(name: str, image: Prepared, row: Array) -> None:
-    """The prediction, and each step of the preparation as a picture with its reason."""
     best = int(row.argmax())
     st.markdown(f"**{common.plain(name)}** · {CLASS_NAMES[best]}, {row[best]:.1%}")
     show_answer(image.pixels, {"this model": row}, None, alt=f"{name}, as the model sees it")

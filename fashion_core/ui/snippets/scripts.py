@@ -5,7 +5,7 @@ import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -68,20 +68,13 @@ def resuming_script(config: TrainConfig, checkpoint: Path, fresh_optimizer: bool
 
 def loading_script(target: Target, pixels: str) -> str:
     """A script that ends with ``model`` loaded and in ``eval`` mode."""
-    optimizer = OPTIMIZERS.get(target.optimizer.name) if target.optimizer else None
-    return _render("loading", target.model, pixels, target=target, optimizer=optimizer)
+    return _render("loading", target.model, pixels, target=target)
 
 
-def predicting_script(target: Target, pixels: str) -> str:
-    """A script that ends with the ``probabilities`` (1, 10) of the image in ``garment.png``."""
+def using_script(name: Literal["predicting", "evaluating"], target: Target, config: TrainConfig) -> str:
+    """A script that ends with ``probabilities``: (1, 10) of ``garment.png``, or (N, 10) of all test images."""
     alone = replace(target, optimizer=None, keys=frozenset())
-    return _render("predicting", target.model, pixels, target=alone, optimizer=None)
-
-
-def evaluating_script(target: Target, config: TrainConfig) -> str:
-    """A script that ends with the ``probabilities`` (N, 10) of all test images, and prints the accuracy."""
-    alone = replace(target, optimizer=None, keys=frozenset())
-    return _render("evaluating", target.model, config.pixels, target=alone, optimizer=None, config=config)
+    return _render(name, target.model, config.pixels, target=alone, config=config)
 
 
 def _render(name: str, model: str, pixels: str, **values: object) -> str:
@@ -93,13 +86,13 @@ def class_source(model: str) -> str:
 
     Read once, by one thread: Python 3.11's parser fails where two are in it, https://github.com/python/cpython/issues/106905
     """
-    return _sources.get(model, None, lambda: _class_source(MODEL_CLASSES[model]))
 
+    def read() -> str:
+        source, name = (Path(__file__).parents[2] / "models" / "networks.py").read_text(), MODEL_CLASSES[model]
+        node = next(node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == name)
+        return (ast.get_source_segment(source, node) or "").replace("CLASSES", "10")
 
-def _class_source(name: str) -> str:
-    source = (Path(__file__).parents[2] / "models" / "networks.py").read_text()
-    node = next(node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == name)
-    return (ast.get_source_segment(source, node) or "").replace("CLASSES", "10")
+    return _sources.get(model, None, read)
 
 
 def _layer_classes(model: str) -> str:
@@ -111,16 +104,8 @@ def stored_target(found: Inspection | None, path: Path) -> Target | None:
     """A file as it is stored; None if it can't be loaded here."""
     if found is None or found.model is None or found.refusal:
         return None
-    return Target(
-        format=found.format,
-        path=str(path),
-        model=found.model,
-        keys=frozenset(found.tree),
-        key=weights_key(found),
-        prefix=found.prefix,
-        class_path=found.model_class,
-        optimizer=found.optimizer,
-    )
+    keys, key = frozenset(found.tree), weights_key(found)
+    return Target(found.format, str(path), found.model, keys, key, found.prefix, found.model_class, found.optimizer)
 
 
 def export_target(checkpoint: Target, format: ExportFormat, name: str) -> Target:

@@ -18,6 +18,12 @@ from tests.benchmarks.sessions import Session, open_session
 from tests.support.runs import batch_row, new_run, set_running, set_state
 
 PATIENCE_SECONDS = 30
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
 
 
 @pytest.fixture(scope="module")
@@ -50,30 +56,23 @@ async def heard(session: Session, count: int = 2) -> list[str]:
     return found
 
 
-def test_listener_hears_what_was_written_since(run: Run, server: Server) -> None:
-    async def told() -> list[str]:
-        session = await opened(server, run)
-        metrics.append_row(run.metrics_path, batch_row(0, 1, [4.0, 3.5]))
-        return await heard(session, 1)
-
-    found = json.loads(asyncio.run(told())[0])
+async def test_listener_hears_what_was_written_since(run: Run, server: Server) -> None:
+    session = await opened(server, run)
+    metrics.append_row(run.metrics_path, batch_row(0, 1, [4.0, 3.5]))
+    found = json.loads((await heard(session, 1))[0])
     assert [row[1] for row in found["losses"]["batches"]["data"]] == [4.0, 3.5]
     assert "batch" in found["numbers"]
 
 
-def test_what_stands_still_is_told_once(run: Run, server: Server) -> None:
+async def test_what_stands_still_is_told_once(run: Run, server: Server) -> None:
     """An ended run with many epochs would else be sent again and again, to all who have it open."""
     set_state(run, "stopped")
-
-    async def told() -> list[str]:
-        return await heard(await opened(server, run), 3)
-
-    first, *others = asyncio.run(told())
+    first, *others = await heard(await opened(server, run), 3)
     assert json.loads(first)["numbers"]
     assert others == ["", ""]
 
 
-def test_all_who_listen_at_once_hear_the_same(run: Run, server: Server) -> None:
+async def test_all_who_listen_at_once_hear_the_same(run: Run, server: Server) -> None:
     """While rows are written all the time, so that another look would find others."""
 
     async def write() -> None:
@@ -81,64 +80,50 @@ def test_all_who_listen_at_once_hear_the_same(run: Run, server: Server) -> None:
             metrics.append_row(run.metrics_path, batch_row(number, 0, [4.0]))
             await asyncio.sleep(0.001)
 
-    async def told() -> list[set[str]]:
-        sessions = [await opened(server, run) for _ in range(3)]
-        writing = asyncio.create_task(write())
-        found = await asyncio.gather(*(heard(session, 4) for session in sessions))
-        writing.cancel()
-        return [set(each) - {""} for each in found]
-
     metrics.append_row(run.metrics_path, batch_row(0, 0, [4.0]))  # once there is a loss, a tick is a second
-    assert len(set.intersection(*asyncio.run(told()))) >= 3  # one may have come a tick later than the others
+    sessions = [await opened(server, run) for _ in range(3)]
+    writing = asyncio.create_task(write())
+    told = [set(each) - {""} for each in await asyncio.gather(*(heard(session, 4) for session in sessions))]
+    writing.cancel()
+    assert len(set.intersection(*told)) >= 3  # one may have come a tick later than the others
 
 
-def test_messages_about_a_run_end_when_somebody_deletes_it(module_store: RunStore, run: Run, server: Server) -> None:
-    async def told() -> list[str]:
-        session = await opened(server, run)
-        set_state(run, "stopped")
-        module_store.delete(run)
-        return await heard(session)
+async def test_messages_about_a_run_end_when_somebody_deletes_it(
+    module_store: RunStore, run: Run, server: Server
+) -> None:
+    session = await opened(server, run)
+    set_state(run, "stopped")
+    module_store.delete(run)
+    assert await heard(session) == []
 
-    assert asyncio.run(told()) == []
 
-
-def test_ticket_that_somebody_made_up_is_told_nothing(run: Run, server: Server) -> None:
-    async def told() -> list[str]:
-        session = await opened(server, run)
-        found = []
-        for bad in ("", "made-up", "WyJydW4iLDEuMCx7fV0.AAAA", "ü", b"\xff"):
-            session.live_metrics["ticket"] = bad
-            found += await heard(session)
-        return found
-
-    assert asyncio.run(told()) == []
+async def test_ticket_that_somebody_made_up_is_told_nothing(run: Run, server: Server) -> None:
+    session = await opened(server, run)
+    for bad in ("", "made-up", "WyJydW4iLDEuMCx7fV0.AAAA", "ü", b"\xff"):
+        session.live_metrics["ticket"] = bad
+        assert await heard(session) == []
     assert "Traceback" not in server.log.read_text()
 
 
-def test_server_that_ends_lets_listeners_go_and_the_next_one_tells_their_tickets_nothing(
+async def test_server_that_ends_lets_listeners_go_and_the_next_one_tells_their_tickets_nothing(
     module_store: RunStore, run: Run, server: Server
 ) -> None:
     """The page runs again and gets another ticket."""
-
-    async def told() -> list[str]:
-        session = await opened(server, run)
-        messages = session.hear()
-        await anext(messages)
-        server.process.terminate()
-        with pytest.raises(ConnectionClosed):
-            async for _ in messages:
-                pass
-        server.process.wait(PATIENCE_SECONDS)
-        server.start({"FASHION_RUNS": str(module_store.root)})
-        return await heard(session)
-
-    assert asyncio.run(told()) == []
+    session = await opened(server, run)
+    messages = session.hear()
+    await anext(messages)
+    server.process.terminate()
+    with pytest.raises(ConnectionClosed):
+        async for _ in messages:
+            pass
+    server.process.wait(PATIENCE_SECONDS)
+    server.start({"FASHION_RUNS": str(module_store.root)})
+    assert await heard(session) == []
 
 
 def test_address_lies_below_the_path_of_all_pages() -> None:
     before = config.get_option("server.baseUrlPath")
-    try:
-        config.set_option("server.baseUrlPath", "/deep/down/")
-        assert route.address() == route.route().path == "/deep/down/live"
-    finally:
-        config.set_option("server.baseUrlPath", before)
+    config.set_option("server.baseUrlPath", "/deep/down/")
+    address = route.address()
+    config.set_option("server.baseUrlPath", before)
+    assert address == "/deep/down/live"

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from fashion_core.config import parse_config
+from fashion_core.config import parse_config, settings
 from fashion_core.data import batches, fashion_mnist
 from fashion_core.formats import export, save
 from fashion_core.formats.inspect import inspect
@@ -34,14 +34,15 @@ from fashion_core.runs.store import RunStore, epoch_records
 from fashion_core.ui.snippets import scripts
 from tests.benchmarks.stores import info_of
 from tests.support.processes import ROOT, python
-from tests.support.runs import config, train
-from tests.support.runs import new_run as make_run
+from tests.support.runs import config, new_run, train, trained
 
 USABLE_TORCHVISION = "from fashion_core.models.torchvision_import import import_torchvision; import_torchvision()\n"
 """The script expects torch and torchvision builds that match; beside a CPU build of torch they don't."""
 CPU = torch.device("cpu")
 TOLERANCE = 0.02
 """The script draws its own random order and first weights, so its losses are near, not equal."""
+CNN = {"model": "cnn", "optimizer": "adam", "schedule": "cosine", "pixels": "standard"}
+AUGMENTED = {"optimizer": "adamw", "precision": "bf16", "augmentation": "flip and shift", "weight_decay": 0.1}
 
 
 def ran(code: str, folder: Path, **environment: Any) -> str:
@@ -58,53 +59,23 @@ def target_of(path: Path) -> scripts.Target:
 
 
 def test_script_of_every_choice_is_python() -> None:
-    choices = {
-        "model": ("mlp", "cnn", "resnet18"),
-        "optimizer": ("sgd", "adam", "adamw"),
-        "schedule": ("constant", "cosine"),
-        "augmentation": ("none", "flip and shift"),
-        "precision": ("fp32", "bf16"),
-        "pixels": ("unit", "raw", "standard"),
-        "dataset": ("synthetic", "fashion-mnist"),
-        "train_images": (0, 500),
-    }
+    choices = {setting.name: setting.choices for setting in settings() if setting.choices and setting.name != "keep"}
+    choices["train_images"] = ("0", "500")
     for values in itertools.product(*choices.values()):
         ast.parse(scripts.training_script(parse_config(dict(zip(choices, values, strict=True)))))
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [
-        pytest.param({}, id="tutorial"),
-        pytest.param(
-            {"model": "cnn", "optimizer": "adam", "schedule": "cosine", "pixels": "standard"},
-            id="cnn",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            {"optimizer": "adamw", "precision": "bf16", "augmentation": "flip and shift", "weight_decay": 0.1},
-            id="augmented",
-            marks=pytest.mark.slow,
-        ),
-    ],
+    "changes", [{}, pytest.param(CNN, marks=pytest.mark.slow), pytest.param(AUGMENTED, marks=pytest.mark.slow)]
 )
 def test_script_run_as_it_stands_measures_what_the_app_measures(
     store: RunStore, tmp_path: Path, changes: dict[str, object]
 ) -> None:
-    settings = config(**changes)
-    printed = ran(scripts.training_script(settings), tmp_path)
+    printed = ran(scripts.training_script(config(**changes)), tmp_path)
     script_losses = [float(loss) for loss in re.findall(r"test loss ([\d.]+)", printed)]
-    run = make_run(store, **changes)
-    train(run)
-    app_losses = [epoch["loss"] for epoch in epoch_records(run)]
+    app_losses = [epoch["loss"] for epoch in epoch_records(trained(store, **changes))]
     assert script_losses == pytest.approx(app_losses, rel=TOLERANCE * (10 if changes else 1))
     assert sorted(path.name for path in tmp_path.glob("*.pth")) == ["model.pth", "model_weights.pth"]
-
-
-def test_model_source_is_the_one_that_the_app_runs() -> None:
-    source = scripts.class_source("mlp")
-    assert source.startswith("class NeuralNetwork(nn.Module):")
-    assert "nn.Linear(512, 10)" in source
 
 
 RUN_EACH = """
@@ -127,18 +98,16 @@ for script in sorted(Path().glob("*.py")):
 
 def saved_run(store: RunStore, model_name: str) -> tuple[Run, nn.Module]:
     """A run with a checkpoint after one step of Adam, its weights and its whole model, as training leaves them."""
-    run = make_run(store, name=model_name, model=model_name, optimizer="adam", epochs=4)
+    run = new_run(store, name=model_name, model=model_name, optimizer="adam", epochs=4)
     model = build_model(model_name, seed=1)
     optimizer = make_optimizer(run.record.config, model)
     model(torch.rand(4, 1, 28, 28)).sum().backward()
     optimizer.step()
     model.eval()
     states = {"model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict()}
-    for path, content in (
-        (run.checkpoint_path(3), {"epoch": 3, **states, "loss": 0.25}),
-        (run.weights_path, model.state_dict()),
-        (run.model_path, model),
-    ):
+    checkpoint = {"epoch": 3, **states, "loss": 0.25}
+    contents = {run.checkpoint_path(3): checkpoint, run.weights_path: model.state_dict(), run.model_path: model}
+    for path, content in contents.items():
         run.write_info(path, info_of(digest=save.save(path, content)))
     return run, model
 
@@ -210,9 +179,7 @@ def test_download_names_are_one_plain_file_name(name: str) -> None:
 
 @pytest.fixture(scope="module")
 def parent(module_store: RunStore) -> Run:
-    run = make_run(module_store, epochs=2, optimizer="adam", train_images=3_000)
-    train(run)
-    return run
+    return trained(module_store, epochs=2, optimizer="adam", train_images=3_000)
 
 
 @pytest.mark.parametrize(
@@ -222,10 +189,9 @@ def parent(module_store: RunStore) -> Run:
 def test_resuming_script_run_as_it_stands_begins_at_loss_last_and_ends_near_loss_now(
     module_store: RunStore, parent: Run, tmp_path: Path, changes: dict[str, object]
 ) -> None:
-    settings = plan.resumed_config(parent, 0, 1, changes)
-    fresh = settings.optimizer != parent.record.config.optimizer
-    script = scripts.resuming_script(settings, parent.checkpoint_path(0), fresh)
-    printed = ran(script, tmp_path)
+    resumed = plan.resumed_config(parent, 0, 1, changes)
+    fresh = resumed.optimizer != parent.record.config.optimizer
+    printed = ran(scripts.resuming_script(resumed, parent.checkpoint_path(0), fresh), tmp_path)
     said = {name: float(value) for name, value in re.findall(r"(loss_last|loss_now|test loss) ([\d.]+)", printed)}
     stored = parent.file_info(parent.checkpoint_path(0))
     assert stored is not None
@@ -247,10 +213,7 @@ for script in sorted(Path().glob("*.py")):
 
 @pytest.fixture(scope="module")
 def runs(module_store: RunStore) -> dict[str, Run]:
-    found = {pixels: make_run(module_store, epochs=1, pixels=pixels) for pixels in ("unit", "raw", "standard")}
-    for run in found.values():
-        train(run)
-    return found
+    return {pixels: trained(module_store, epochs=1, pixels=pixels) for pixels in ("unit", "raw", "standard")}
 
 
 def probabilities_of(texts: dict[str, str], folder: Path, data_folder: Path) -> dict[str, np.ndarray]:
@@ -267,10 +230,12 @@ def test_lines_for_one_image_give_the_bits_of_the_app(
     image = Image.fromarray(255 - batches.load("synthetic")[1].pixels[3].numpy()).resize((300, 250))
     image.save(tmp_path / "garment.png")
     prepared = torch.from_numpy(prepare(tmp_path / "garment.png").pixels)[None]
-    paths = {pixels: run.checkpoint_path(0) for pixels, run in runs.items()}
-    texts = {pixels: scripts.predicting_script(target_of(path), pixels) for pixels, path in paths.items()}
+    texts = {
+        pixels: scripts.using_script("predicting", target_of(run.checkpoint_path(0)), run.record.config)
+        for pixels, run in runs.items()
+    }
     for pixels, found in probabilities_of(texts, tmp_path, synthetic_data).items():
-        expected = engine.probabilities(load(paths[pixels]).model, prepared, pixels, CPU)
+        expected = engine.probabilities(load(runs[pixels].checkpoint_path(0)).model, prepared, pixels, CPU)
         np.testing.assert_array_equal(found, expected.numpy())
 
 
@@ -281,7 +246,7 @@ def test_lines_for_all_test_images_give_the_bits_of_the_app(
     formats: tuple[ExportFormat, ...] = ("weights", "safetensors", "pt2")
     for format in formats:
         export.export(run, 0, format, tmp_path / format)
-        texts[f"of {format}"] = scripts.evaluating_script(target_of(tmp_path / format), run.record.config)
+        texts[f"of {format}"] = scripts.using_script("evaluating", target_of(tmp_path / format), run.record.config)
     test = batches.load("synthetic")[1]
     expected = engine.probabilities(load(run.checkpoint_path(0)).model, test.pixels, "unit", CPU).numpy()
     for found in probabilities_of(texts, tmp_path, synthetic_data).values():
@@ -292,13 +257,13 @@ def test_lines_for_fashion_mnist_read_torchvisions_copy(
     runs: dict[str, Run], tmp_path: Path, real_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FASHION_DATA", str(real_data))
-    settings = runs["standard"].record.config.model_copy(update={"dataset": "fashion-mnist"})
+    real = runs["standard"].record.config.model_copy(update={"dataset": "fashion-mnist"})
     path = runs["standard"].checkpoint_path(0)
     raw = tmp_path / "data" / "FashionMNIST" / "raw"  # where torchvision unpacks them
     raw.mkdir(parents=True)
     for archive in fashion_mnist.ARCHIVES:
         (raw / archive.unpacked_name).write_bytes(fashion_mnist.unpack(archive))
-    script = scripts.evaluating_script(target_of(path), settings).replace("download=True, ", "")
+    script = scripts.using_script("evaluating", target_of(path), real).replace("download=True, ", "")
     found = probabilities_of({"script": script}, tmp_path, real_data)["script"]
     pixels = batches.load("fashion-mnist")[1].pixels
     np.testing.assert_array_equal(found, engine.probabilities(load(path).model, pixels, "standard", CPU).numpy())
