@@ -9,7 +9,6 @@ from fashion_core.charts.files import bytes_text
 from fashion_core.runs import tables
 from fashion_core.runs.store import RunStore, epoch_number
 from fashion_core.ui import common, exports, housekeeping, import_file, login, run_status, saved_file, weight_change
-from fashion_core.ui.saved_file import Chosen
 
 LIST, IMPORT, TIDY = "Saved files", "Import", "Verify and tidy up"
 INSIDE, WAYS, SNIPPET, COMPARE, DOWNLOAD = "Look inside", "Five ways", "In plain PyTorch", "Compare", "Download"
@@ -143,7 +142,7 @@ def addressed_rows(rows: pd.DataFrame) -> list[int]:
 
 
 @st.fragment
-def show_file(chosen: Chosen, saved: pd.DataFrame) -> None:
+def show_file(chosen: saved_file.Chosen, saved: pd.DataFrame) -> None:
     login.send_strangers_away()
     with st.container(border=True), common.problems_shown():
         chosen.run.saved_file(chosen.name)  # it may have been deleted since the page was drawn
@@ -158,7 +157,7 @@ def show_file(chosen: Chosen, saved: pd.DataFrame) -> None:
         common.show_tabs(sections, key="show")
 
 
-def show_heading(chosen: Chosen, saved: pd.DataFrame) -> None:
+def show_heading(chosen: saved_file.Chosen, saved: pd.DataFrame) -> None:
     st.markdown(f"**{common.plain(chosen.run.title)}** · `{chosen.name}`")
     with st.container(horizontal=True, vertical_alignment="center"):
         run_status.badge(chosen.verdict)
@@ -174,7 +173,7 @@ def show_heading(chosen: Chosen, saved: pd.DataFrame) -> None:
         st.error(f"Damaged: {common.plain(chosen.damage)}.", icon=":material/broken_image:")
 
 
-def show_links(chosen: Chosen) -> None:
+def show_links(chosen: saved_file.Chosen) -> None:
     query = common.file_query(chosen.run, chosen.file)
     run = {"run": chosen.run.id}
     st.page_link("train.py", label="Open run", icon=":material/model_training:", query_params=run)
@@ -184,7 +183,7 @@ def show_links(chosen: Chosen) -> None:
             st.page_link("resume.py", label="Resume", icon=":material/replay:", query_params=query)
 
 
-def show_inside(chosen: Chosen) -> None:
+def show_inside(chosen: saved_file.Chosen) -> None:
     found = chosen.contents
     saved_file.show_verdict(chosen.verdict, found.inspection)
     if not chosen.damage:

@@ -9,7 +9,6 @@ from fashion_core.data import fashion_mnist
 from fashion_core.errors import FashionError
 from fashion_core.resume import lesson
 from fashion_core.resume.comparison import compare_run, sentence
-from fashion_core.resume.lesson import Step
 from fashion_core.runs import tables, torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES
@@ -110,14 +109,14 @@ def kept(key: str, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     return answer
 
 
-def show_snippet(number: int, step: Step, printed: str) -> None:
+def show_snippet(number: int, step: lesson.Step, printed: str) -> None:
     st.subheader(f"{number}. {step.title}")
     st.code(step.code, language="python")
     st.code(printed, language=None)
     st.info(step.notice, icon=":material/visibility:")
 
 
-def show_training(store: RunStore, number: int, step: Step, run: Run) -> None:
+def show_training(store: RunStore, number: int, step: lesson.Step, run: Run) -> None:
     st.subheader(f"{number}. {step.title}")
     st.code(step.code, language="python")
     status = run.status

@@ -8,12 +8,10 @@ import streamlit as st
 from fashion_core.charts import live
 from fashion_core.config import settings
 from fashion_core.resume import plan, verdict
-from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs import tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore, epoch_records
-from fashion_core.ui import common, login, resume, run_status, saved_file, settings_form
-from fashion_core.ui.comparison import show_comparison, show_lineage
+from fashion_core.ui import common, comparison, login, resume, run_status, saved_file, settings_form
 
 RESUME, LINEAGE = "Resume", "Lineage"
 FIXED = ("name", "model", "epochs")  # not overridden: the checkpoint decides the model, epochs are additional ones
@@ -24,7 +22,7 @@ def main() -> None:
     store = RunStore()
     st.title("Resume")
     st.caption("Resume from any checkpoint as a new run, and compare loss_now with loss_last.")
-    views = {RESUME: show_resume, resume.HELPED: show_comparison, LINEAGE: show_lineage}
+    views = {RESUME: show_resume, resume.HELPED: comparison.show_comparison, LINEAGE: comparison.show_lineage}
     common.show_tabs({name: partial(show, store) for name, show in views.items()})
 
 
@@ -107,7 +105,7 @@ def ask_and_start(store: RunStore, run: Run, epoch: int, saved: list[int]) -> No
         additional = st.number_input("Additional epochs", value=planned, step=1, key=key, help=hint, width=200)
     overrides = ask_overrides(run)
     epochs, several = ask_several(run, epoch, saved)
-    requests = [ResumeRequest(at, additional, {**overrides, **more}) for at in epochs for more in several]
+    requests = [plan.ResumeRequest(at, additional, {**overrides, **more}) for at in epochs for more in several]
     resume.show_verdicts(run, requests)
     label = "Start" if len(requests) == 1 else f"Start {len(requests)} runs"
     if login.button(label, type="primary", icon=":material/play_arrow:", key=common.press_key(f"go {run.id} {epoch}")):
@@ -133,7 +131,7 @@ def ask_several(run: Run, epoch: int, saved: list[int]) -> tuple[list[int], list
     return epochs or [epoch], overrides or [{}]
 
 
-def start(store: RunStore, run: Run, requests: list[ResumeRequest]) -> None:
+def start(store: RunStore, run: Run, requests: list[plan.ResumeRequest]) -> None:
     common.count_press()
     with common.problems_shown(), st.spinner("Starting…"):
         made = login.actions(store).resume(run, requests)

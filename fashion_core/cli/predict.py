@@ -15,7 +15,6 @@ from fashion_core.data import batches as data
 from fashion_core.errors import ImageError
 from fashion_core.formats.load import load
 from fashion_core.inference import engine, prepare, scores
-from fashion_core.inference.scores import Answers
 from fashion_core.loops import test_loop
 
 
@@ -64,7 +63,7 @@ def evaluate(options: argparse.Namespace) -> None:
     device = devices.resolve(config.device)
     found = engine.probabilities(model, images.pixels, config.pixels, device)
     batches = data.test_batches(images.to(device), config.pixels)
-    answers = Answers(found.numpy(), images.labels.numpy())
+    answers = scores.Answers(found.numpy(), images.labels.numpy())
     report = {
         "file": str(options.file),
         "dataset": config.dataset,

@@ -11,13 +11,11 @@ from typing import Any, Final, Never
 
 from tqdm import tqdm
 
-from fashion_core.access import audit
-from fashion_core.access.gate import Actions, from_command_line
+from fashion_core.access import audit, gate
 from fashion_core.cli.answer import answer, given_settings
 from fashion_core.errors import ConfigError, DamagedFileError, DiskError, RunNotFoundError, RunStateError, printable
 from fashion_core.resume import comparison, plan, verdict
 from fashion_core.resume.labels import SAME, percent
-from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs import metrics, queue, torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import ACTIVE_STATES, UNDER_WAY_STATES
@@ -27,19 +25,19 @@ _POLL_SECONDS: Final = 0.1
 
 
 def train_run(options: argparse.Namespace) -> None:
-    actions = from_command_line(RunStore())
+    actions = gate.from_command_line(RunStore())
     run = actions.start(torch_process.preset_config(options.preset, given_settings(options)))
     _print_cautions([run])
     _follow_all(options, actions, [run])
 
 
 def resume_run(options: argparse.Namespace) -> None:
-    actions = from_command_line(RunStore())
+    actions = gate.from_command_line(RunStore())
     parent = actions.store.get(options.run)
     overrides, additional = given_settings(options), options.epochs
     overrides.pop("epochs", None)
     requests = [
-        ResumeRequest(epoch, plan.planned_epochs(parent, epoch) if additional is None else additional, overrides)
+        plan.ResumeRequest(epoch, plan.planned_epochs(parent, epoch) if additional is None else additional, overrides)
         for epoch in _epochs(options.epoch, parent)
     ]
     if not options.json:
@@ -71,13 +69,13 @@ def _epochs(text: str, parent: Run) -> list[int]:
 
 
 def continue_in_place(options: argparse.Namespace) -> None:
-    actions = from_command_line(RunStore())
+    actions = gate.from_command_line(RunStore())
     run = actions.store.get(options.run)
     actions.continue_run(run)
     _follow_all(options, actions, [run])
 
 
-def _follow_all(options: argparse.Namespace, actions: Actions, runs: Sequence[Run]) -> None:
+def _follow_all(options: argparse.Namespace, actions: gate.Actions, runs: Sequence[Run]) -> None:
     """Raises ``RunStateError`` for the first run that has not finished, after all have ended."""
     say: Callable[[str], object] = (lambda _: None) if options.json else tqdm.write
     for run in runs:
@@ -96,7 +94,7 @@ def _follow_all(options: argparse.Namespace, actions: Actions, runs: Sequence[Ru
             raise RunStateError(f"Run {run.id} is {state}; {hint}.")
 
 
-def _follow(actions: Actions, run: Run, say: Callable[[str], object]) -> None:
+def _follow(actions: gate.Actions, run: Run, say: Callable[[str], object]) -> None:
     """Wait until the run is no longer queued or running; Ctrl-C asks it to stop.
 
     ``say`` gets a line for each epoch that ends; the bar goes to standard error, and only if that is a terminal.
@@ -156,7 +154,7 @@ def _compare_line(row: comparison.Compared) -> str:
 
 
 def stop_run(options: argparse.Namespace) -> None:
-    actions = from_command_line(RunStore())
+    actions = gate.from_command_line(RunStore())
     run = actions.store.get(options.run)
     actions.stop(run)
     answer(options, run_record(run), ())
@@ -213,7 +211,7 @@ def show_run(options: argparse.Namespace) -> None:
 
 
 def delete_saved(options: argparse.Namespace) -> None:
-    actions = from_command_line(RunStore())
+    actions = gate.from_command_line(RunStore())
     run = actions.store.get(options.run)
     file = None if options.epoch is None else run.checkpoint_path(options.epoch)
     actions.delete(run, file, force=options.force)

@@ -9,7 +9,6 @@ import streamlit as st
 
 from fashion_core.cache import Identity, identity
 from fashion_core.charts import files
-from fashion_core.charts.files import FORMATS, bytes_text
 from fashion_core.errors import DamagedFileError
 from fashion_core.runs import torch_process
 from fashion_core.runs.run import Run
@@ -84,7 +83,7 @@ def _choose_format(chosen: Chosen, label: str) -> ExportFormat | None:
     """One of the formats that can be made of the file, or None for the file as it is stored."""
     info = chosen.run.file_info(chosen.file)
     exports = [format for format in EXPORT_NAMES if chosen.epoch is not None and not (info and info.format == format)]
-    labels: dict[str, str] = {STORED: "as it is stored", **{format: FORMATS[format].label for format in exports}}
+    labels: dict[str, str] = {STORED: "as it is stored", **{format: files.FORMATS[format].label for format in exports}}
     options: dict[str, Any] = {"required": True, "label_visibility": "collapsed", "format_func": labels.__getitem__}
     key = f"{label} {chosen.run.id} {chosen.name}"
     choice = st.segmented_control(label, list(labels), default=STORED, key=key, **options)
@@ -101,11 +100,11 @@ def show_download(chosen: Chosen) -> None:
     if format and chosen.epoch is not None:  # exported before the button is drawn: a failure must not be a lost click
         key = identity(chosen.run.checkpoint_path(chosen.epoch))
         data = _exported(str(chosen.store.root), chosen.run.id, chosen.epoch, format, key)
-        name, details = scripts.download_name(chosen.run.title, format, chosen.epoch), bytes_text(len(data))
+        name, details = scripts.download_name(chosen.run.title, format, chosen.epoch), files.bytes_text(len(data))
     elif info:
         data = partial(_stored_bytes, chosen.run, chosen.file)
         name = scripts.stored_name(chosen.run.title, chosen.name, info.format, info.epoch)
-        details = f"{bytes_text(info.bytes)} · SHA-256 {info.sha256}"
+        details = f"{files.bytes_text(info.bytes)} · SHA-256 {info.sha256}"
     else:
         return
     st.caption(f"{common.plain(name)} · {details}")

@@ -6,10 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from fashion_core.errors import ConfigError, RefusedFileError
-from fashion_core.resume import plan, verdict
-from fashion_core.resume.bitwise import check_bitwise
+from fashion_core.resume import bitwise, plan, verdict
 from fashion_core.resume.labels import SAME
-from fashion_core.resume.plan import Plan, ResumeRequest
 from fashion_core.runs import tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES, Resumption
@@ -21,7 +19,7 @@ HELPED = "Did resuming help?"
 REFRESH_SECONDS = 1.0
 
 
-def show_verdicts(run: Run, requests: list[ResumeRequest]) -> None:
+def show_verdicts(run: Run, requests: list[plan.ResumeRequest]) -> None:
     """Say before the click how exact each run will be, and why."""
     with common.problems_shown():
         with st.spinner("Checking the checkpoint and this machine…"):
@@ -35,7 +33,7 @@ def show_verdicts(run: Run, requests: list[ResumeRequest]) -> None:
         settings_form.show_cautions((planned.config.precision, planned.environment.device) for planned in plans)
 
 
-def _show_plan(run: Run, planned: Plan) -> None:
+def _show_plan(run: Run, planned: plan.Plan) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         run_status.badge(planned.verdict.kind)
         st.markdown(f"trains {_epochs_text(planned)} in a new run; the parent is not changed", width="content")
@@ -45,12 +43,12 @@ def _show_plan(run: Run, planned: Plan) -> None:
         st.warning("This resumes on a different dataset from the one it was trained on.", icon=":material/swap_horiz:")
 
 
-def _epochs_text(planned: Plan) -> str:
+def _epochs_text(planned: plan.Plan) -> str:
     first, last = planned.epoch + 1, planned.config.epochs - 1
     return f"epoch {first:,}" if first == last else f"epochs {first:,} to {last:,}"
 
 
-def show_script(run: Run, request: ResumeRequest) -> None:
+def show_script(run: Run, request: plan.ResumeRequest) -> None:
     with suppress(ConfigError, RefusedFileError):  # they have been shown above
         config = plan.resumed_config(run, request.epoch, request.additional, request.overrides)
         fresh = config.optimizer != run.record.config.optimizer or not verdict.carries_optimizer(run, request.epoch)
@@ -122,7 +120,7 @@ def show_bitwise(store: RunStore, run: Run) -> None:
     parent = run.record.parent
     if parent is None or run.load_check is None or not store.has(parent.run):
         return
-    found = check_bitwise(run, store.get(parent.run))
+    found = bitwise.check_bitwise(run, store.get(parent.run))
     if found.kind == "identical":
         st.success(
             f"Identical to the uninterrupted run up to epoch {found.epoch}, bit for bit: every loss"

@@ -14,8 +14,7 @@ from fashion_core.runs import processes, queue, verify
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import ACTIVE_STATES, CONTINUABLE_STATES, State, Status, VerdictKind
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import login
-from fashion_core.ui.common import duration, plain, problems_shown, sentence
+from fashion_core.ui import common, login
 
 ADVANCE_SECONDS = 1.0
 SILENT_SECONDS = 30.0  # testing a large model takes a while
@@ -63,12 +62,12 @@ def run_links(run: Run) -> None:
 
 def show_damage(run: Run) -> None:
     for found in verify.damaged_records(run):
-        st.warning(sentence(f"Damaged file {found.file}: {found.reason}."), icon=":material/broken_image:")
+        st.warning(common.sentence(f"Damaged file {found.file}: {found.reason}."), icon=":material/broken_image:")
     with suppress(DamagedFileError, DiskError):
         marked = [name for name in run.verification.files if run.known_damage(run.path / name)]
         if marked:
             text = f"Damaged: {', '.join(marked)}. Verify on the Checkpoints page says what is wrong."
-            st.warning(plain(text), icon=":material/broken_image:")
+            st.warning(common.plain(text), icon=":material/broken_image:")
 
 
 def welcome(store: RunStore) -> None:
@@ -88,7 +87,7 @@ def welcome(store: RunStore) -> None:
             st.switch_page("train.py", query_params={"run": run.id})
 
 
-@problems_shown()
+@common.problems_shown()
 def advance(store: RunStore) -> None:
     """Move the queue on; show what prevents that, and continue with the page."""
     move_queue(store)
@@ -115,7 +114,7 @@ def whereabouts(store: RunStore, run: Run, state: State | None = None) -> str:
         return f"{ahead} run{'s' * (ahead > 1)} ahead" if ahead else "next to start"
     source = run.record.source
     if state == "imported" and source:
-        return f"imported from {plain(source.name)} ({source.format}); trained elsewhere"
+        return f"imported from {common.plain(source.name)} ({source.format}); trained elsewhere"
     if state == "finished":
         return f"epochs {first:,} to {last:,} done" if last > first else f"epoch {last:,} done"
     if state == "lost":
@@ -131,4 +130,4 @@ def _silence(status: Status) -> str:
     if status.process and processes.is_suspended(status.process):
         return f"; its process is suspended: kill -CONT {status.process.pid} on this machine resumes it"
     seconds = now() - status.heartbeat
-    return f"; no update for {duration(seconds)}" if seconds > SILENT_SECONDS else ""
+    return f"; no update for {common.duration(seconds)}" if seconds > SILENT_SECONDS else ""

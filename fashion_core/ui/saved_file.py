@@ -11,7 +11,6 @@ import streamlit as st
 from fashion_core import files
 from fashion_core.cache import Identity, identity
 from fashion_core.charts import files as file_charts
-from fashion_core.charts.files import bytes_text
 from fashion_core.errors import ConfigError, RefusedFileError
 from fashion_core.formats import inspect
 from fashion_core.formats.inspect import Inspection
@@ -185,7 +184,7 @@ def show_inside(found: Inspection, key: str) -> None:
 def _show_numbers(found: Inspection, optimizer: str) -> None:
     count = found.parameters
     numbers = {
-        "Size": bytes_text(found.bytes),
+        "Size": file_charts.bytes_text(found.bytes),
         "Parameters": "–" if count is None else f"{count:,}" if count < 1e6 else f"{count / 1e6:.2f} M",
         "Epoch": "–" if found.epoch is None else f"{found.epoch:,}",
         "Loss": loss_text(found.loss, 4),
@@ -223,5 +222,5 @@ def _show_optimizer(found: Inspection, size: int, slots: pd.DataFrame, key: str)
     if slots.empty:
         st.write("It keeps nothing for any parameter: SGD without momentum has no state.")
     else:
-        st.caption(f"{len(slots):,} tensors, {bytes_text(size)}: its state for each parameter")
+        st.caption(f"{len(slots):,} tensors, {file_charts.bytes_text(size)}: its state for each parameter")
         _show_tensors(slots, key)

@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import streamlit as st
-from streamlit import config as streamlit_config
 from streamlit.testing.v1 import AppTest
 
 from fashion_core.access import audit, roles
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import login as access_views
-from tests.support.pages import dashboard, labels, open_page, press, sent, words
+from tests.support.pages import dashboard, labels, open_page, press, sent, streamlit_option, words
 from tests.support.runs import copied, new_run, set_running, set_state, train
 
 AUTH = {"redirect_uri": "http://localhost:8501/oauth2callback", "cookie_secret": "x" * 32, "client_id": "x"}
@@ -30,10 +28,8 @@ def fresh_server(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def shared() -> Iterator[None]:
     """Streamlit listens everywhere, as far as the app can tell."""
-    before = st.get_option("server.address")
-    streamlit_config.set_option("server.address", "0.0.0.0")
-    yield
-    streamlit_config.set_option("server.address", before)
+    with streamlit_option("server.address", "0.0.0.0"):
+        yield
 
 
 @pytest.fixture
@@ -219,13 +215,9 @@ def test_login_stays_needed_when_the_secrets_are_gone(stopped: Run) -> None:
 @pytest.mark.parametrize("content", [b"[auth", b"\xff", b""], ids=["torn", "not text", "empty"])
 def test_secrets_that_can_not_be_read_let_nobody_in(stopped: Run, tmp_path: Path, content: bytes) -> None:
     """An empty file is no login; the door stays open to this machine, as without one."""
-    before = st.get_option("secrets.files")
     (tmp_path / "secrets.toml").write_bytes(content)
-    streamlit_config.set_option("secrets.files", [str(tmp_path / "secrets.toml")])
-    try:
+    with streamlit_option("secrets.files", [str(tmp_path / "secrets.toml")]):
         app = dashboard().run()
-    finally:
-        streamlit_config.set_option("secrets.files", before)
     assert bool(app.error) == bool(content)
     assert bool(app.dataframe) == (not content)
 

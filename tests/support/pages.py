@@ -2,9 +2,12 @@
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html import unescape
 from typing import Any
 
+from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from tests.support.processes import ROOT
@@ -16,6 +19,17 @@ def dashboard(page: str = "overview", /, **query: str) -> AppTest:
     for key, value in query.items():
         app.query_params[key] = value
     return app
+
+
+@contextmanager
+def streamlit_option(name: str, value: object) -> Iterator[None]:
+    """Streamlit with this option, and afterwards with the value that it had."""
+    before, where = config.get_option(name), config.get_where_defined(name)
+    config.set_option(name, value)
+    try:
+        yield
+    finally:
+        config.set_option(name, before, where)
 
 
 def sent(app: AppTest) -> str:

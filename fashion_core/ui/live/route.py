@@ -11,7 +11,6 @@ from itsdangerous import BadSignature, URLSafeSerializer
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from fashion_core.access import roles as access
-from fashion_core.access.roles import Roles
 from fashion_core.cache import Cache
 from fashion_core.errors import FashionError
 from fashion_core.runs.run import Run
@@ -21,7 +20,7 @@ from fashion_core.ui.live import snapshot
 
 _TICKET_SECONDS: Final = 10.0  # that a client may take to send its ticket
 _tickets: Final = URLSafeSerializer(secrets.token_bytes(), salt="who watches which run")
-_Message = tuple[float, str, Roles | None]
+_Message = tuple[float, str, access.Roles | None]
 # The message for all viewers who watch a run at the same interval, made once per tick.
 _messages: Cache[asyncio.Task[_Message]] = Cache(64)
 

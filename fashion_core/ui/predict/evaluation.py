@@ -6,7 +6,6 @@ import numpy as np
 import streamlit as st
 
 from fashion_core.charts import evaluation, evaluation_tables
-from fashion_core.charts.evaluation import CELL
 from fashion_core.config import CLASS_NAMES, CLASSES
 from fashion_core.errors import ConfigError
 from fashion_core.inference import scores
@@ -43,16 +42,16 @@ def _show_confusion(answers: Answers) -> None:
     st.caption(evaluation.CONFUSION_KEY)
     rows = evaluation_tables.confusion_frame(scores.confusion_matrix(answers))
     chart = evaluation.confusion_chart(rows, _addressed_cell())
-    common.clickable(chart, "confusion", CELL, _address_cell, "True class by predicted class")
+    common.clickable(chart, "confusion", evaluation.CELL, _address_cell, "True class by predicted class")
 
 
 def _address_cell(point: dict[str, Any]) -> None:
-    common.address(**{CELL: f"{int(point['true'])}-{int(point['predicted'])}" if point else None})
+    common.address(**{evaluation.CELL: f"{int(point['true'])}-{int(point['predicted'])}" if point else None})
 
 
 def _addressed_cell() -> tuple[int, int] | None:
     """The true and predicted class that the address names. Raises ``ConfigError``."""
-    if (given := st.query_params.get(CELL)) is None:
+    if (given := st.query_params.get(evaluation.CELL)) is None:
         return None
     parts = given.split("-")
     if len(parts) != 2 or not all(part in map(str, range(CLASSES)) for part in parts):

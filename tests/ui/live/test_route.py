@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import aclosing
 
 import pytest
-from streamlit import config
 from websockets.exceptions import ConnectionClosed
 
 from fashion_core.runs import metrics
@@ -15,6 +14,7 @@ from fashion_core.runs.store import RunStore
 from fashion_core.ui.live import route
 from tests.benchmarks.serving import Server, serving
 from tests.benchmarks.sessions import Session, open_session
+from tests.support.pages import streamlit_option
 from tests.support.runs import batch_row, new_run, set_running, set_state
 
 PATIENCE_SECONDS = 30
@@ -122,8 +122,5 @@ async def test_server_that_ends_lets_listeners_go_and_the_next_one_tells_their_t
 
 
 def test_address_lies_below_the_path_of_all_pages() -> None:
-    before = config.get_option("server.baseUrlPath")
-    config.set_option("server.baseUrlPath", "/deep/down/")
-    address = route.address()
-    config.set_option("server.baseUrlPath", before)
-    assert address == "/deep/down/live"
+    with streamlit_option("server.baseUrlPath", "/deep/down/"):
+        assert route.address() == "/deep/down/live"

@@ -34,26 +34,22 @@ def change(run: Run, **values: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "seconds"),
+    ("values", "before", "after"),
     [
-        ({"phase": "starting"}, 0.25),
-        ({"phase": "loading"}, 0.25),
-        ({"phase": "training"}, 0.25),
-        ({"state": "queued"}, 1.0),
-        ({"state": "stopped"}, 3.0),
+        ({"phase": "starting"}, 0.25, 0.25),
+        ({"phase": "loading"}, 0.25, 0.25),
+        ({"phase": "training"}, 0.25, 1.0),
+        ({"state": "queued"}, 1.0, 1.0),
+        ({"state": "stopped"}, 3.0, 3.0),
     ],
 )
 def test_snapshots_come_more_often_before_the_first_loss(
-    store: RunStore, run: Run, values: dict[str, str], seconds: float
+    store: RunStore, run: Run, values: dict[str, str], before: float, after: float
 ) -> None:
     change(run, **values)
-    assert snapshot.take(store, run).seconds == seconds
-
-
-def test_snapshots_come_once_a_second_from_the_first_loss_on(store: RunStore, run: Run) -> None:
-    change(run, phase="training")
+    assert snapshot.take(store, run).seconds == before
     metrics.append_row(run.metrics_path, batch_row(0, 0, [4.0]))
-    assert snapshot.take(store, run).seconds == 1.0
+    assert snapshot.take(store, run).seconds == after
 
 
 def test_page_stays_while_only_numbers_and_rows_change(store: RunStore, run: Run) -> None:
