@@ -123,7 +123,6 @@ def test_wrong_address_is_one_sentence_below_all_files(
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ({"run": "{parent}", "epoch": "1"}, "Resumed from it: child"),
         ({"run": "{parent}", "file": "model_weights.pth"}, "**weights only**"),
         ({"run": "{parent}", "file": "model.pth"}, "**weights only**"),
         ({"run": "{cnn}", "epoch": "0"}, "**exact**"),
@@ -136,19 +135,20 @@ def test_look_inside_tells_what_a_file_is_good_for(looked_at: RunStore, query: d
 
 
 def test_look_inside_shows_tensors_with_histograms_and_the_optimizers_state(looked_at: RunStore) -> None:
-    app = opened(looked_at, run="{parent}", epoch="2")
+    app = opened(looked_at, run="{parent}", epoch="1")
     tensors, slots, *_ = (frame.value for frame in app.dataframe[1:] if "histogram" in frame.value)
     assert list(tensors["tensor"])[:2] == ["linear_relu_stack.0.weight", "linear_relu_stack.0.bias"]
     assert sum(tensors["histogram"].iloc[0]) == 784 * 512
     assert "linear_relu_stack.4.bias · exp_avg_sq" in set(slots["tensor"])
     assert {metric.label: metric.value for metric in app.metric}["Optimizer"] == "Adam"
     assert "**exact**" in words(app)
+    assert "Resumed from it: child" in words(app)
 
 
 def test_plain_pytorch_names_the_file_where_it_is(looked_at: RunStore) -> None:
-    run = named(looked_at, "parent")
-    app = open_page("checkpoints", run=run.id, epoch="2", show="In plain PyTorch")
-    assert f'torch.load("{run.checkpoint_path(2)}", weights_only=True)' in app.code[0].value
+    app = opened(looked_at, run="{parent}", epoch="2", show="In plain PyTorch")
+    path = named(looked_at, "parent").checkpoint_path(2)
+    assert f'torch.load("{path}", weights_only=True)' in app.code[0].value
 
 
 def test_comparison_begins_with_the_epoch_before_and_stands_in_the_address(looked_at: RunStore) -> None:
@@ -234,20 +234,15 @@ def test_keep_rule_never_lets_a_damaged_checkpoint_go_or_stand_for_a_whole_one(s
     assert run.epochs_saved() == [1, 2, 3]
 
 
-def test_press_on_an_older_preview_deletes_nothing(store: RunStore) -> None:
-    run = trained(store, epochs=4)
-    app = keep(run, 1)
-    going = list(table(app)["epoch"])
-    store.create(config(name="child"), run.record.environment, Parent(run=run.id, epoch=going[0]))
-    press(app, f"Delete these {len(going)} checkpoints")
-    assert run.epochs_saved() == list(range(4))
-    assert list(table(app)["epoch"]) == going[1:]
-
-
-def test_running_run_keeps_its_checkpoints(parent: Run) -> None:
-    set_running(parent)
+def test_press_on_an_older_preview_or_for_a_running_run_deletes_nothing(store: RunStore, parent: Run) -> None:
     app = keep(parent, 1)
-    press(app, f"Delete these {len(table(app))} checkpoints")
+    going = list(table(app)["epoch"])
+    store.create(config(name="child"), parent.record.environment, Parent(run=parent.id, epoch=going[0]))
+    press(app, f"Delete these {len(going)} checkpoints")
+    assert list(table(app)["epoch"]) == going[1:]
+    set_running(parent)
+    app.checkbox[0].check().run()
+    press(app, "Delete this checkpoint")
     assert "is running; stop it first" in words(app)
     assert parent.epochs_saved() == [0, 1, 2]
 

@@ -18,47 +18,36 @@ def pair(module_store: RunStore) -> tuple[Run, Run]:
     return trained(module_store, epochs=1), trained(module_store, epochs=3)
 
 
-def delete(store: RunStore, run: Run) -> None:
-    store.delete(run, force=True)
-
-
-def delete_checkpoint(store: RunStore, run: Run) -> None:
-    store.delete(run, run.checkpoint_path(1))
-
-
-def let_it_run(_store: RunStore, run: Run) -> None:
-    set_running(run)
+OTHERS: dict[str, Callable[[RunStore, Run], None]] = {
+    "delete": lambda store, run: store.delete(run, force=True),
+    "delete checkpoint": lambda store, run: store.delete(run, run.checkpoint_path(1)),
+    "run": lambda _store, run: set_running(run),
+}
 
 
 @pytest.mark.parametrize(
-    ("page", "button", "state", "the_other", "told"),
+    ("page", "button", "state", "other", "told"),
     [
-        ("train", "Continue", "stopped", delete, "No run in"),
-        ("train", "Stop", "queued", delete, "No run in"),
-        ("overview", "Save", "finished", delete, "No run in"),
-        ("overview", "Delete…", "finished", delete, "No run in"),
-        ("resume", "Start", "finished", delete_checkpoint, "has no checkpoint of epoch 1"),
-        ("resume", "Start", "finished", delete, "No run in"),
-        ("checkpoints", "Delete…", "finished", delete, "No run in"),
-        ("checkpoints", "Delete…", "finished", delete_checkpoint, "has no saved file 'model_save/1'"),
-        ("train", "Continue", "stopped", let_it_run, "running"),
+        ("train", "Continue", "stopped", "delete", "No run in"),
+        ("train", "Stop", "queued", "delete", "No run in"),
+        ("overview", "Save", "finished", "delete", "No run in"),
+        ("overview", "Delete…", "finished", "delete", "No run in"),
+        ("resume", "Start", "finished", "delete checkpoint", "has no checkpoint of epoch 1"),
+        ("resume", "Start", "finished", "delete", "No run in"),
+        ("checkpoints", "Delete…", "finished", "delete", "No run in"),
+        ("checkpoints", "Delete…", "finished", "delete checkpoint", "has no saved file 'model_save/1'"),
+        ("train", "Continue", "stopped", "run", "running"),
     ],
 )
 def test_who_presses_after_another_one_did_the_opposite_is_told(
-    store: RunStore,
-    pair: tuple[Run, Run],
-    page: str,
-    button: str,
-    state: str,
-    the_other: Callable[[RunStore, Run], None],
-    told: str,
+    store: RunStore, pair: tuple[Run, Run], page: str, button: str, state: str, other: str, told: str
 ) -> None:
     _, run = (copied(one, store) for one in pair)
     set_state(run, state)
     set_running(new_run(store))  # so that nothing queued begins meanwhile
     address = {"run": run.id} if page in ("train", "overview") else {"run": run.id, "epoch": "1"}
     mine = open_page(page, **address)
-    the_other(store, run)
+    OTHERS[other](store, run)
     there = store.runs()
     assert told in words(press(mine, button))
     assert store.runs() == there

@@ -10,9 +10,10 @@ from fashion_core.resume.comparison import compare, relative_change
 from fashion_core.resume.labels import percent
 from fashion_core.runs import queue
 from fashion_core.runs.run import Run
+from fashion_core.runs.schema import Parent
 from fashion_core.runs.store import RunStore, epoch_records
 from tests.support.pages import open_page, press, shown_numbers, texts, widget, words
-from tests.support.runs import copied, new_run, resume, set_state, train, trained
+from tests.support.runs import copied, finish, new_run, resume, train, trained
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +29,7 @@ def parent(store: RunStore, trained_once: Run) -> Run:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        (
-            {"epoch": "9"},
-            "has no checkpoint of epoch 9; it has those of epoch 0, 1, 2. The newest one is used instead.",
-        ),
+        ({"epoch": "9"}, "no checkpoint of epoch 9; it has those of epoch 0, 1, 2. The newest one is used instead."),
         ({"epoch": "x"}, "whole number"),
         ({"run": "20260101-000000-000-0000"}, "Another run is used instead."),
     ],
@@ -58,8 +56,7 @@ def test_damaged_checkpoint_is_called_so(store: RunStore, parent: Run) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     app = open_page("resume", run=parent.id, epoch="1")
     assert "damaged" in texts(app)
-    press(app, "Start")
-    assert len(app.error) == 1
+    assert len(press(app, "Start").error) == 1
     assert [run.id for run in store.runs()] == [parent.id]
 
 
@@ -75,9 +72,7 @@ def test_start_resumes_what_was_shown_though_newer_checkpoints_have_come(store: 
     app = open_page("resume")
     train(new_run(store, name="later", epochs=1))
     press(app, "Start")
-    record = store.runs()[0].record
-    assert record.parent is not None
-    assert (record.parent.run, record.parent.epoch) == (parent.id, 2)
+    assert store.runs()[0].record.parent == Parent(run=parent.id, epoch=2)
 
 
 def test_start_resumes_what_the_address_names(store: RunStore, parent: Run) -> None:
@@ -86,8 +81,7 @@ def test_start_resumes_what_the_address_names(store: RunStore, parent: Run) -> N
     assert [widget(app, label).value for label in ("Run", "Checkpoint", "Additional epochs")] == [parent.id, 1, 1]
     press(app, "Start")
     record = store.runs()[0].record
-    assert record.parent is not None
-    assert (record.parent.run, record.parent.epoch, record.config.epochs) == (parent.id, 1, 3)
+    assert (record.parent, record.config.epochs) == (Parent(run=parent.id, epoch=1), 3)
 
 
 def test_several_checkpoints_and_values_are_one_group_with_one_cancel(store: RunStore, parent: Run) -> None:
@@ -97,10 +91,9 @@ def test_several_checkpoints_and_values_are_one_group_with_one_cancel(store: Run
     widget(app, "Values, separated by commas").set_value("0.1, 0.01, 0.001").run()
     widget(app, "Additional epochs").set_value(5_000).run()
     press(app, "Start 6 runs")
-    children = [run for run in store.runs() if run.id != parent.id]
-    assert sorted(
-        (run.record.parent.epoch, run.record.config.learning_rate) for run in children if run.record.parent
-    ) == [(epoch, rate) for epoch in (0, 1) for rate in (0.001, 0.01, 0.1)]
+    children = [run for run in store.runs() if run.record.parent]
+    made = sorted((run.record.first_epoch, run.record.config.learning_rate) for run in children)
+    assert made == [(first, rate) for first in (1, 2) for rate in (0.001, 0.01, 0.1)]
     press(app, "Cancel all")
     assert {run.state() for run in children} <= {"stopped", "stopping"}
 
@@ -152,9 +145,7 @@ def test_comparison_without_resumed_runs_says_what_to_do(store: RunStore, parent
 
 
 def test_resumed_run_shows_its_three_losses_and_the_proof(store: RunStore, parent: Run) -> None:
-    child = resume(store, parent, 1)
-    train(child)
-    set_state(child, "finished")
+    child = finish(resume(store, parent, 1))
     app = open_page("train", run=child.id)
     values = shown_numbers(app)
     check = child.load_check
@@ -164,9 +155,7 @@ def test_resumed_run_shows_its_three_losses_and_the_proof(store: RunStore, paren
     assert "Identical to the uninterrupted run up to epoch 2" in app.success[0].value
 
 
-def test_child_shows_the_new_name_of_its_parent_and_the_old_one_once_that_is_deleted(
-    store: RunStore, parent: Run
-) -> None:
+def test_child_shows_its_parents_new_name_and_the_old_one_once_that_is_deleted(store: RunStore, parent: Run) -> None:
     child = resume(store, parent, 1)
     train(child)
     parent.write_labels(parent.labels.model_copy(update={"name": "renamed"}))
@@ -178,8 +167,7 @@ def test_child_shows_the_new_name_of_its_parent_and_the_old_one_once_that_is_del
 
 
 def test_lesson_starts_from_one_button(store: RunStore) -> None:
-    app = open_page("lesson")
-    press(app, "Run the lesson")
+    press(open_page("lesson"), "Run the lesson")
     (run,) = store.runs()
     assert (run.record.config.epochs, run.labels.tags) == (2, ("lesson",))
     queue.stop(run)
