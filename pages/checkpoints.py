@@ -24,17 +24,16 @@ def main() -> None:
         st.session_state["view"] = LIST
     st.title("Checkpoints")
     st.caption("Every saved file: what is in it, how large it is, and what it is good for.")
+    saved = tables.saved_frame(store)
     with common.problems_shown():
-        saved = tables.saved_frame(store)
-        with common.problems_shown():
-            if "run" in st.query_params and not {"epoch", "file"} & set(st.query_params):
-                st.query_params["of"] = store.get(st.query_params.pop("run")).id
-        views = {
-            LIST: lambda: run_status.welcome(store) if saved.empty else show_list(store, saved),
-            IMPORT: lambda: import_file.show_upload(store),
-            TIDY: lambda: run_status.welcome(store) if saved.empty else show_tidy(store, saved),
-        }
-        common.show_tabs(views)
+        if "run" in st.query_params and not {"epoch", "file"} & set(st.query_params):
+            st.query_params["of"] = store.get(st.query_params.pop("run")).id
+    views = {
+        LIST: lambda: run_status.welcome(store) if saved.empty else show_list(store, saved),
+        IMPORT: lambda: import_file.show_upload(store),
+        TIDY: lambda: run_status.welcome(store) if saved.empty else show_tidy(store, saved),
+    }
+    common.show_tabs(views)
 
 
 def show_list(store: RunStore, saved: pd.DataFrame) -> None:

@@ -7,7 +7,7 @@ login.
 import streamlit as st
 
 from fashion_core.runs import torch_process
-from fashion_core.ui import login
+from fashion_core.ui import common, login
 
 PAGES = [
     st.Page("overview.py", title="Overview", icon=":material/dashboard:", default=True),
@@ -22,5 +22,6 @@ st.set_page_config(page_icon="👕", layout="wide")  # first: the icon of a page
 torch_process.ask_early()
 page = login.navigation(PAGES)
 st.set_page_config(page_title=f"{page.title} · Fashion Core")
-if login.let_in():
-    page.run()
+with common.problems_shown():
+    if login.let_in():
+        page.run()

@@ -24,11 +24,10 @@ def main() -> None:
     store = RunStore()
     st.title("The lesson")
     st.caption("Save, load and use a model in three ways, then resume from a checkpoint: the tutorial, run for real.")
-    with common.problems_shown():
-        if "run" in st.query_params:
-            show_lesson(store, store.get(st.query_params["run"]))
-        else:
-            show_start(store)
+    if "run" in st.query_params:
+        show_lesson(store, store.get(st.query_params["run"]))
+    else:
+        show_start(store)
 
 
 def show_start(store: RunStore) -> None:

@@ -20,12 +20,11 @@ def main() -> None:
     st.title("Fashion Core")
     st.caption("Train a PyTorch model, watch it learn, and keep a checkpoint of each epoch.")
     st.page_link("lesson.py", label="The lesson in one click: train, save, load, resume", icon=":material/school:")
-    with common.problems_shown():
-        if not store.runs():
-            run_status.welcome(store)
-            return
-        show_running(store, [run.id for run in queue.under_way(store)])
-        show_runs(store)
+    if not store.runs():
+        run_status.welcome(store)
+        return
+    show_running(store, [run.id for run in queue.under_way(store)])
+    show_runs(store)
 
 
 @st.fragment(run_every=REFRESH_SECONDS)

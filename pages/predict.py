@@ -16,21 +16,19 @@ def main() -> None:
     store = RunStore()
     st.title("Predict")
     st.caption("Use any saved model on test images, on your own images, and beside every other checkpoint.")
-    with common.problems_shown():
-        chosen = choose.ask_file(store)
-        if chosen is None:
-            run_status.welcome(store)
-            return
-        show_facts(chosen)
+    if chosen := choose.ask_file(store):
+        show_file(chosen)
         show_views(choose.usable(chosen))
+    else:
+        run_status.welcome(store)
 
 
-def show_facts(chosen: Chosen) -> None:
-    facts = chosen.run.file_info(chosen.file)
+def show_file(chosen: Chosen) -> None:
+    info = chosen.run.file_info(chosen.file)
     with st.container(horizontal=True, vertical_alignment="center"):
         run_status.badge(chosen.run.record.config.dataset)
-        if facts:
-            said = f"{facts.format} · epoch {facts.epoch:,} · loss {loss_text(facts.loss, 4)}"
+        if info:
+            said = f"{info.format} · epoch {info.epoch:,} · loss {loss_text(info.loss, 4)}"
             st.caption(f"{chosen.run.record.config.model} · {said} · pixels {chosen.run.record.config.pixels}")
         st.space("stretch")
         query = common.file_query(chosen.run, chosen.file)

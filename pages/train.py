@@ -20,12 +20,10 @@ def main() -> None:
     store = RunStore()
     if "started" in st.session_state:
         st.query_params["run"] = st.session_state.pop("started")
-    run_id = st.query_params.get("run")
-    with common.problems_shown():
-        if run_id:
-            show_run(store, store.get(run_id))
-        else:
-            show_form(store)
+    if run_id := st.query_params.get("run"):
+        show_run(store, store.get(run_id))
+    else:
+        show_form(store)
 
 
 def show_form(store: RunStore) -> None:

@@ -71,10 +71,7 @@ def wrong_address_shown(used: str) -> Iterator[None]:
 
 
 def address(**query: str | int | None) -> None:
-    """Put these values into the address, and remove those that are None.
-
-    All values together are one step of the browser's history; each removal is another.
-    """
+    """Put these values into the address, one step of the history, and remove those that are None, a step each."""
     changed = {name: str(value) for name, value in query.items() if value is not None}
     if any(st.query_params.get(name) != value for name, value in changed.items()):
         st.query_params.update(changed)

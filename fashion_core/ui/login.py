@@ -86,13 +86,12 @@ def button(label: str, kind: Callable[..., bool] = st.button, *, disabled: bool 
 
 
 def let_in() -> bool:
-    """Call this before drawing a page. Return whether to draw it; if not, the login is shown instead."""
+    """Return whether to draw the page; if not, show the login instead. Raises ``ConfigError``."""
     try:
         found = actor()
-    except ConfigError as error:
+    except ConfigError:
         st.title("Fashion Core", anchor=False)
-        st.error(sentence(error), icon=":material/error:")
-        return False
+        raise
     if found.role == "stranger":
         _show_login(found)
         return False
@@ -127,10 +126,8 @@ def _show_login(found: Actor) -> None:
 def navigation(pages: list[st.Page]) -> st.Page:
     """The menu of pages, with *Log out* for those who have logged in; hidden from those who may not see the store."""
     found = visitor()
-    if found is None:
-        return st.navigation(pages, position="hidden")
-    if not found.logged_in:
-        return st.navigation(pages, position="top")
+    if found is None or not found.logged_in:
+        return st.navigation(pages, position="top" if found else "hidden")
     log_out = st.Page(st.logout, title="Log out", icon=":material/logout:", url_path="logout")
     name = found.name if len(found.name) <= 40 else f"{found.name[:39]}…"
     return st.navigation({"": pages, f"{plain(name)} · {found.role}": [log_out]}, position="top")

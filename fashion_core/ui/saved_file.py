@@ -129,10 +129,7 @@ def neighbour(chosen: Chosen) -> Chosen:
 def ask_run_and_file(
     wanted: Chosen, runs: Mapping[str, str], files: list[str], labels: tuple[str, str], address: Address
 ) -> None:
-    """Two boxes that show which file is used; another choice goes into the address, which the next run reads.
-
-    ``runs`` are names by id, ``files`` those of the wanted run.
-    """
+    """Two boxes that show which file is used; another choice goes into the address. ``runs`` are names by id."""
     run_key, file_key = (f"choose {label}" for label in labels)
     st.session_state[run_key], st.session_state[file_key] = wanted.run.id, wanted.name
     marks = {f"model_save/{wanted.run.best_epoch()}": " ★ best"}

@@ -27,10 +27,7 @@ def open_browser() -> None:
 
 
 def load_secrets() -> bool:
-    """Read the secrets if there are any, and return whether there are.
-
-    Without the method, ``st.secrets`` itself is asked, which logs an error on a server that has no secrets.
-    """
+    """Return whether there are secrets. Without the method, asking ``st.secrets`` logs an error if there are none."""
     if load := getattr(st.secrets, "load_if_toml_exists", None):
         return bool(load())
     with suppress(FileNotFoundError):

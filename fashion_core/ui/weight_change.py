@@ -15,10 +15,7 @@ from fashion_core.ui.saved_file import Chosen, address_other, addressed_other, a
 
 
 def show_comparison(chosen: Chosen, saved: pd.DataFrame) -> None:
-    """How far each layer moved from another file to this one; ``saved`` is ``tables.saved_frame``.
-
-    Raises ``ComparisonError``, ``DamagedFileError``, ``RefusedFileError``, ``RunNotFoundError`` or ``DiskError``.
-    """
+    """How far each layer moved from another file to this one; ``saved`` is ``tables.saved_frame``."""
     other = _ask_other(chosen, saved)
     if other is None:
         st.info("There is no other file of this model to compare with this one.", icon=":material/info:")

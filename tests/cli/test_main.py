@@ -35,15 +35,8 @@ SMALL = ("--train-images", "500", "--device", "cpu", "--threads", "1")
     ("flags", "sentence"),
     [
         (("--learning-rate", "-1"), "Learning rate should be greater than 0, not '-1'."),
-        (("--learning-rate", "0"), "Learning rate should be greater than 0, not '0'."),
-        (("--learning-rate", "nan"), "Learning rate should be a finite number, not 'nan'."),
-        (("--learning-rate", "x"), "Learning rate should be a valid number, not 'x'."),
-        (("--epochs", "0"), "Epochs should be greater than or equal to 1, not '0'."),
         (("--batch-size", "12001"), "Batch size 12,001 is larger than the 12,000 training images"),
-        (("--batch-size", "64", "--train-images", "50"), "Batch size 64 is larger than the 50 training images"),
-        (("--device", "tpu"), "Device should be auto or cpu or mps or cuda or cuda:N, not 'tpu'."),
         (("--device", "cuda:77"), "There is no device cuda:77 on this machine; choose one of auto, "),
-        (("--model", "vgg"), "Model should be 'mlp', 'cnn' or 'resnet18', not 'vgg'."),
         (("--dataset", "cifar"), "Dataset should be 'synthetic' or 'fashion-mnist', not 'cifar'."),
         (("--dataset", "fashion-mnist"), "Fashion-MNIST is not in "),
         (("--name", "a\nb"), "Name should be one line of printable characters, not 'a\\nb'."),
@@ -336,4 +329,3 @@ def test_tutorials_settings_learn_the_real_dataset(store: RunStore, real_data: P
     epochs = json.loads(done.stdout)["epochs"]
     assert epochs[1]["loss"] < epochs[0]["loss"] < 2.29
     assert epochs[1]["accuracy"] > 0.4
-    shutil.rmtree(store.root)

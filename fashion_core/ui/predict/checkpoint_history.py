@@ -89,7 +89,7 @@ def _predict_each(
 
 def _history(run: Run, answers: Mapping[tuple[str, int], Array]) -> History:
     parent, epochs = run.record.parent, sorted(epoch for run_id, epoch in answers if run_id == run.id)
-    origin = (parent.run, parent.epoch) if parent else (None, None)
+    origin: tuple[str | None, int | None] = (parent.run, parent.epoch) if parent else (None, None)
     probabilities = np.array([answers[run.id, epoch] for epoch in epochs]).reshape(-1, CLASSES)
     return History(run.id, run.title, *origin, np.array(epochs, np.int64), probabilities)
 

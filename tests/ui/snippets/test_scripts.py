@@ -105,8 +105,8 @@ def saved_run(store: RunStore, model_name: str) -> tuple[Run, nn.Module]:
     optimizer.step()
     model.eval()
     states = {"model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict()}
-    checkpoint = {"epoch": 3, **states, "loss": 0.25}
-    contents = {run.checkpoint_path(3): checkpoint, run.weights_path: model.state_dict(), run.model_path: model}
+    contents: dict[Path, Any] = {run.checkpoint_path(3): {"epoch": 3, **states, "loss": 0.25}}
+    contents |= {run.weights_path: model.state_dict(), run.model_path: model}
     for path, content in contents.items():
         run.write_info(path, info_of(digest=save.save(path, content)))
     return run, model
