@@ -62,10 +62,10 @@ def opened(**query: str) -> AppTest:
     return open_page("predict", **query)
 
 
-def test_without_an_address_the_best_checkpoint_of_the_newest_run_is_used(looked_at: Run) -> None:
-    app = opened()
-    assert widget(app, "Run").value == looked_at.id
-    assert widget(app, "File").value == f"model_save/{looked_at.best_epoch()}"
+def test_best_checkpoint_of_the_newest_run_is_used_or_of_the_run_in_the_address(run: Run, other: Run) -> None:
+    for query, used in (({}, other), ({"run": run.id, "epoch": "99"}, run)):
+        app = opened(**query)
+        assert (widget(app, "Run").value, widget(app, "File").value) == (used.id, f"model_save/{used.best_epoch()}")
 
 
 def test_second_file_is_a_neighbour_of_the_first_also_once_that_is_gone(store: RunStore) -> None:
@@ -79,13 +79,6 @@ def test_second_file_is_a_neighbour_of_the_first_also_once_that_is_gone(store: R
     assert saved_file.neighbour(of[1]).epoch == 2
     store.delete(run)
     assert not choose.is_on(run, "synthetic")
-
-
-@pytest.mark.usefixtures("other")
-def test_an_epoch_that_is_not_there_stays_with_the_run_of_the_address(run: Run) -> None:
-    app = opened(run=run.id, epoch="99")
-    assert widget(app, "Run").value == run.id
-    assert widget(app, "File").value == f"model_save/{run.best_epoch()}"
 
 
 @pytest.mark.parametrize("file", ["model_save/0", "model_save/1", "model_weights.pth", "model.pth"])
