@@ -188,7 +188,7 @@ def test_pages_and_commands_change_things_through_the_gate_alone(name: str) -> N
 
 def test_every_page_comes_in_by_the_door() -> None:
     *_, last = ast.parse((ROOT / "pages" / "dashboard.py").read_text()).body
-    assert ast.unparse(last) == "if login.let_in():\n    page.run()"
+    assert ast.unparse(last) == "with common.problems_shown():\n    if login.let_in():\n        page.run()"
 
 
 @every_module
