@@ -32,6 +32,11 @@ def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, Any]
     nothing is left behind.
     """
     loaded = load(path)
+    if loaded.format == "partial":
+        raise RefusedFileError(
+            f"it was saved inside epoch {loaded.epoch}, and only its own run can finish that; continue that run, or "
+            "import the checkpoint of a finished epoch"
+        )
     settings, notes = _settings(loaded)
     shown = printable(Path(name).name)[:_LONGEST_NAME]
     config = _parse(loaded, settings, shown, given)

@@ -21,6 +21,7 @@ NUMBERS_READ_BYTES = 160 << 20
 """The numbers of files up to this size are read by default: this app's largest, 134 MB, takes half a second."""
 _BINS, _PIECE = 24, 1 << 18
 _LONGEST_TEXT, _MOST_ITEMS = 200, 400
+_END_OF_EPOCH = "the end of its epoch (it was stopped inside: only its own run continues from here)"
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Inspection:
     prefix: str  # what every name of its weights begins with, such as ``module.``
     parameters: int | None  # how many numbers can be learned, without the buffers of batch norm
     epoch: int | None
-    loss: float | None
+    loss: float | None  # after that epoch; None inside one
     optimizer: Optimizer | None
     missing: tuple[str, ...]  # what an exact resume would need and the file does not carry, one phrase each
     verdict: VerdictKind
@@ -92,13 +93,14 @@ def inspect(path: Path, numbers: bool | None = None) -> Inspection:
         weights = find_weights(file.content)
     except RefusedFileError:
         weights = None
+    format = format_of(file, weights) if weights else "unknown"
     refusal = _refusal(file, numbers)
     epoch = file.whole_number_under("epoch")
-    missing = _missing(file.content, weights, epoch)
+    missing = _missing(file.content, weights, epoch, format)
     return Inspection(
         bytes=file.size,
         container=file.container,
-        format=format_of(file, weights) if weights else "unknown",
+        format=format,
         members=file.members,
         has_checksum=file.container in ("zip", "pt2") or file.checksum is not None,
         names=tuple(sorted(printable(str(name)) for name in file.names)),
@@ -110,7 +112,7 @@ def inspect(path: Path, numbers: bool | None = None) -> Inspection:
         prefix=weights.prefix if weights else "",
         parameters=weights.parameters if weights else None,
         epoch=epoch,
-        loss=file.number_under("loss"),
+        loss=None if format == "partial" else file.number_under("loss"),
         optimizer=_optimizer(file.content),
         missing=missing,
         verdict=_verdict(refusal, weights, missing),
@@ -121,14 +123,17 @@ def inspect(path: Path, numbers: bool | None = None) -> Inspection:
 
 
 def format_of(file: SavedFile, weights: Weights) -> SavedFormat:
-    """Tell what kind of file it is that these weights were found in, by its content alone."""
+    """Tell what kind of file it is that these weights were found in, by its content alone.
+
+    A ``partial`` is this app's position inside an epoch; the loss in it is that of the epoch before.
+    """
     if file.container == "safetensors" or file.container == "pt2":
         return file.container
     keys = file.content if isinstance(file.content, dict) else {}
     if "pytorch-lightning_version" in keys:
         return "lightning"
     if "model_state_dict" in keys:
-        return "checkpoint"
+        return "partial" if {"position", "random_state"} <= keys.keys() else "checkpoint"
     return "model" if weights.root else "weights"
 
 
@@ -157,12 +162,13 @@ def _optimizer(content: Any) -> Optimizer | None:
     return Optimizer(optimizer_name(group), rate, momentum, decay, len(sizes), sum(sizes))
 
 
-def _missing(content: Any, weights: Weights | None, epoch: int | None) -> tuple[str, ...]:
+def _missing(content: Any, weights: Weights | None, epoch: int | None, format: str) -> tuple[str, ...]:
     """What the file lacks for an exact resume."""
     own = validate.own_part(content)
     needed = {
         "the weights of a model": weights,
         "the epoch": epoch is not None,
+        _END_OF_EPOCH: format != "partial",
         "the optimizer's state": optimizer_state(content),
         "the settings, with the seed that decides order and randomness": own,
         "the environment it was trained in (device, processor, threads, torch)": own,
@@ -175,7 +181,7 @@ def _verdict(refusal: RefusedFileError | None, weights: Weights | None, missing:
         return "damaged"
     if refusal or weights is None:
         return "not usable"
-    if "the optimizer's state" in missing:
+    if "the optimizer's state" in missing or _END_OF_EPOCH in missing:
         return "weights only"
     return "approximate" if missing else "exact"
 

@@ -46,12 +46,13 @@ def load(path: Path) -> LoadedModel:
     check_finite(file, weights)
     model = build_model(name, seed=0)
     model.load_state_dict(_with_tensors(file, weights.tensors), strict=True)
+    format = format_of(file, weights)
     return LoadedModel(
         model=model.eval(),
         model_name=name,
-        format=format_of(file, weights),
+        format=format,
         epoch=file.whole_number_under("epoch"),
-        loss=file.number_under("loss"),
+        loss=None if format == "partial" else file.number_under("loss"),
         optimizer_state=_with_tensors(file, optimizer_state(file.content)),
         extras=own_part(file.content),
     )

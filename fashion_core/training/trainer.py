@@ -232,7 +232,8 @@ class Trainer:
     def _file_info(self, format: SavedFormat, why: Reason) -> Callable[..., FileInfo]:
         """Return what makes the info of a file saved now, given what only its writing tells."""
         epoch = min(self.position.epoch, self.config.epochs - 1)
-        loss, accuracy = (self.measured.loss, self.measured.accuracy) if self.measured else (None, None)
+        measured = None if format == "partial" else self.measured  # which is of the epoch before
+        loss, accuracy = (measured.loss, measured.accuracy) if measured else (None, None)
         return partial(FileInfo, format=format, epoch=epoch, loss=loss, accuracy=accuracy, why=why)
 
     def _save(self, path: Path, content: save.Checkpoint | nn.Module, info: Callable[..., FileInfo]) -> None:

@@ -13,11 +13,13 @@ from fashion_core.cli.main import main
 from fashion_core.errors import ConfigError, RefusedFileError
 from fashion_core.formats import export
 from fashion_core.formats.import_file import import_file
+from fashion_core.formats.inspect import inspect
+from fashion_core.formats.load import load
 from fashion_core.models import build_model
 from fashion_core.resume import plan, verdict
 from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs.store import RunStore, run_record
-from tests.support.runs import new_run, train
+from tests.support.runs import After, new_run, train
 
 Capture = pytest.CaptureFixture[str]
 
@@ -142,6 +144,23 @@ def test_settings_that_contradict_the_file_are_one_sentence(store: RunStore, tmp
         import_file(store, run.checkpoint_path(0), "c.pth", {"pixels": "raw"})
     with pytest.raises(ConfigError, match="Pixels should be"):
         import_file(store, run.checkpoint_path(0), "c.pth", {"pixels": "foo"})
+    assert len(store.runs()) == 1
+
+
+def test_position_inside_an_epoch_is_known_and_never_counts_as_a_finished_one(store: RunStore) -> None:
+    run = new_run(store, epochs=2)
+    train(run, After(run.record.config.batches_per_epoch + 4))
+    path, facts = run.partial_path, run.file_info(run.partial_path)
+    assert facts is not None
+    assert (facts.format, facts.epoch, facts.loss, facts.accuracy) == ("partial", 1, None, None)
+    assert torch.load(path, weights_only=True)["loss"] is not None
+    for found in (inspect(path), load(path)):
+        assert (found.format, found.epoch, found.loss) == ("partial", 1, None)
+    found = inspect(path)
+    assert (found.refusal, found.verdict) == (None, "weights only")
+    assert found.missing == ("the end of its epoch (it was stopped inside: only its own run continues from here)",)
+    with pytest.raises(RefusedFileError, match="it was saved inside epoch 1, and only its own run can finish that"):
+        import_file(store, path, "partial", {})
     assert len(store.runs()) == 1
 
 
