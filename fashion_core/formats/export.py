@@ -28,15 +28,11 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
 
 T = TypeVar("T")
-_ROUNDS = 3
-_IMAGES = 256
+_ROUNDS, _IMAGES = 3, 256
 
 
 def export(run: Run, epoch: int, format: ExportFormat, out: Path) -> files.Digest:
-    """Write one checkpoint in one format to ``out``, whole or not at all.
-
-    Raises ``DiskError`` if ``out`` exists or can't be written, ``RunNotFoundError`` or ``DamagedFileError``.
-    """
+    """Write a checkpoint, whole or not at all. Raises ``DiskError``, ``RunNotFoundError`` or ``DamagedFileError``."""
     if out.exists():
         raise DiskError(out, f"{out} exists already; choose another name.")
     source = run.whole_checkpoint(epoch)
@@ -49,10 +45,8 @@ def export(run: Run, epoch: int, format: ExportFormat, out: Path) -> files.Diges
 
 def _write_as(format: ExportFormat, loaded: LoadedModel, out: Path) -> files.Digest:
     """Write a loaded model in one of the formats that hold no optimizer."""
-    if format == "weights":
-        return save.save(out, loaded.model.state_dict())
-    if format == "model":
-        return save.save(out, loaded.model)
+    if format in ("weights", "model"):
+        return save.save(out, loaded.model.state_dict() if format == "weights" else loaded.model)
     return files.write_bytes(out, as_safetensors(loaded) if format == "safetensors" else as_program(loaded.model))
 
 
@@ -80,41 +74,30 @@ def as_program(model: nn.Module) -> bytes:
     return buffer.getvalue()
 
 
-def load_program(path: Path) -> Callable[[Tensor], Tensor]:
-    """Load a program that this process has just written; a stranger's is never run, only its numbers are read."""
-    program: Callable[[Tensor], Tensor] = torch.export.load(path).module()
-    return program
-
-
 def compare_formats(run: Run, epoch: int) -> dict[str, Any]:
     """Save and load one checkpoint in each format: bytes, seconds (median of 3), and outputs on the same images.
 
-    ``difference`` is the largest absolute difference of a logit from the checkpoint's own. JSON-ready. Raises what
-    ``export`` raises.
+    ``difference`` is the largest of a logit from the checkpoint's own. JSON-ready. Raises what ``export`` raises.
     """
-    source = run.whole_checkpoint(epoch)
+    source, config = run.whole_checkpoint(epoch), run.record.config
     loaded = load(source)
-    images, what = _images(run)
+    try:
+        pixels, what = batches.load(config.dataset)[1].pixels[:_IMAGES], "test images"
+    except DataError:
+        noise = torch.randint(0, 256, (_IMAGES, SIDE, SIDE), generator=torch.Generator().manual_seed(0))
+        pixels, what = noise.to(torch.uint8), "random pixels, because the dataset is missing"
+    images = batches.scale(pixels, config.pixels)
     with tempfile.TemporaryDirectory(prefix="fashion-core-") as folder:
         rows = [_measure(format, loaded, source, images, Path(folder) / name) for format, name in EXPORT_NAMES.items()]
     return {"images": len(images), "what": what, "formats": rows}
-
-
-def _images(run: Run) -> tuple[Tensor, str]:
-    config = run.record.config
-    try:
-        _, test = batches.load(config.dataset)
-    except DataError:
-        noise = torch.randint(0, 256, (_IMAGES, SIDE, SIDE), generator=torch.Generator().manual_seed(0))
-        return batches.scale(noise.to(torch.uint8), config.pixels), "random pixels, because the dataset is missing"
-    return batches.scale(test.pixels[:_IMAGES], config.pixels), "test images"
 
 
 def _measure(format: ExportFormat, loaded: LoadedModel, source: Path, images: Tensor, path: Path) -> dict[str, Any]:
     content = save.load_checkpoint(source)
     write = partial(save.save, path, content) if format == "checkpoint" else partial(_write_as, format, loaded, path)
     save_seconds, _ = _timed(write)
-    load_seconds, model = _timed(lambda: load_program(path) if format == "pt2" else load(path).model)
+    # A program that this process has just written is run; a stranger's never is, only its numbers are read.
+    load_seconds, model = _timed(lambda: torch.export.load(path).module() if format == "pt2" else load(path).model)
     with torch.inference_mode():
         difference = (model(images) - loaded.model(images)).abs().max().item()
     times = {"save_seconds": save_seconds, "load_seconds": load_seconds}

@@ -21,7 +21,6 @@ from fashion_core.runs.schema import Environment, FileInfo, Labels, SavedFormat,
 from fashion_core.runs.store import RunStore
 
 _LONGEST_NAME = 80
-_OPTIMIZERS = {"sgd", "adam", "adamw"}
 
 
 def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, Any]) -> Run:
@@ -44,7 +43,6 @@ def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, Any]
     if missing:
         values = " and ".join(f"{name} {getattr(config, name)}" for name in missing)
         notes.append(f"The file does not say what it was trained on: assumed {values}.")
-
     content: dict[str, Any] = {"epoch": loaded.epoch or 0, "model_state_dict": loaded.model.state_dict()}
     content |= {"optimizer_state_dict": _known_optimizer(loaded), "loss": loaded.loss, **loaded.extras}
 
@@ -58,19 +56,22 @@ def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, Any]
 
     source = Source(name=shown, format=loaded.format, sha256=files.digest_of(path).sha256)
     labels = Labels(name=config.title, notes=" ".join(notes))
-    return store.create(config, _environment(loaded), source=source, labels=labels, fill=fill)
+    # What the file says it was computed with; where it does not say, this machine.
+    versions = {"python": platform.python_version(), "torch": metadata.version("torch")}
+    this_machine = {**versions, "device": "cpu", "threads": torch.get_num_threads()}
+    environment = Environment.model_validate(loaded.extras.get("environment", this_machine))
+    return store.create(config, environment, source=source, labels=labels, fill=fill)
 
 
 def _settings(loaded: LoadedModel) -> tuple[dict[str, Any], list[str]]:
     """The settings that a file carries, and a sentence for each thing that it does not."""
-    epochs = (loaded.epoch or 0) + 1
-    own = loaded.extras.get("config")
-    if own is not None:
-        return {**own, "model": loaded.model_name, "epochs": max(epochs, parse_config(own).epochs)}, []
-    settings, notes = _optimizer_settings(loaded)
+    settings: dict[str, Any] = {"model": loaded.model_name, "epochs": (loaded.epoch or 0) + 1}
+    if (own := loaded.extras.get("config")) is not None:
+        return {**own, **settings, "epochs": max(settings["epochs"], parse_config(own).epochs)}, []
+    known, notes = _optimizer_settings(loaded)
     if loaded.epoch is None:
         notes.append("The file gives no usable epoch number, so it counts as epoch 0.")
-    return {"model": loaded.model_name, "epochs": epochs, **settings}, notes
+    return settings | known, notes
 
 
 def _optimizer_settings(loaded: LoadedModel) -> tuple[dict[str, Any], list[str]]:
@@ -95,7 +96,7 @@ def _optimizer_settings(loaded: LoadedModel) -> tuple[dict[str, Any], list[str]]
 def _known_optimizer(loaded: LoadedModel) -> dict[str, Any] | None:
     """The optimizer's state, if it is of one that this app has."""
     state = loaded.optimizer_state
-    return state if state and optimizer_name(state["param_groups"][0]) in _OPTIMIZERS else None
+    return state if state and optimizer_name(state["param_groups"][0]) != "unknown" else None
 
 
 def _parse(loaded: LoadedModel, settings: Mapping[str, Any], shown: str, given: Mapping[str, Any]) -> TrainConfig:
@@ -111,13 +112,6 @@ def _parse(loaded: LoadedModel, settings: Mapping[str, Any], shown: str, given: 
         if own.get(name, value) != value:
             raise ConfigError(f"The file says that its {name} was {own[name]}: leave that as it is, not {value}.")
     return config
-
-
-def _environment(loaded: LoadedModel) -> Environment:
-    """What the file says it was computed with; where it does not say, this machine."""
-    versions = {"python": platform.python_version(), "torch": metadata.version("torch")}
-    this_machine = {**versions, "device": "cpu", "threads": torch.get_num_threads()}
-    return Environment.model_validate(loaded.extras.get("environment", this_machine))
 
 
 def _info(loaded: LoadedModel, format: SavedFormat, digest: files.Digest) -> FileInfo:

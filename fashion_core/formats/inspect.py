@@ -13,12 +13,11 @@ from fashion_core.errors import ChangedFileError, RefusedFileError, printable
 from fashion_core.formats.untrusted import validate
 from fashion_core.formats.untrusted.readers import read_saved_file
 from fashion_core.formats.untrusted.saved_file import Container, SavedFile
-from fashion_core.formats.untrusted.state_dict import Weights, find_weights, optimizer_name, optimizer_state
+from fashion_core.formats.untrusted.state_dict import BUFFERS, Weights, find_weights, optimizer_name, optimizer_state
 from fashion_core.formats.untrusted.values import Name, Record, SavedTensor, named_tensors, tensors_in
 from fashion_core.runs.schema import SavedFormat, VerdictKind
 
-NUMBERS_READ_BYTES = 160 << 20
-"""The numbers of files up to this size are read by default: this app's largest, 134 MB, takes half a second."""
+NUMBERS_READ_BYTES = 160 << 20  # the largest file whose numbers are read by default; 134 MB take half a second
 _BINS, _PIECE = 24, 1 << 18
 _LONGEST_TEXT, _MOST_ITEMS = 200, 400
 _END_OF_EPOCH = "the end of its epoch (it was stopped inside: only its own run continues from here)"
@@ -96,7 +95,8 @@ def inspect(path: Path, numbers: bool | None = None) -> Inspection:
     format = format_of(file, weights) if weights else "unknown"
     refusal = _refusal(file, numbers)
     epoch = file.whole_number_under("epoch")
-    missing = _missing(file.content, weights, epoch, format)
+    missing = _missing(file.content, format, epoch)
+    learned = [t for name, t in weights.tensors.items() if not name.endswith(BUFFERS)] if weights else []
     return Inspection(
         bytes=file.size,
         container=file.container,
@@ -110,7 +110,7 @@ def inspect(path: Path, numbers: bool | None = None) -> Inspection:
         model_class=printable(str(weights.root.name)) if weights and weights.root else None,
         differences=tuple(map(printable, weights.differences()[1])) if weights and not weights.model else (),
         prefix=weights.prefix if weights else "",
-        parameters=weights.parameters if weights else None,
+        parameters=sum(tensor.numel for tensor in learned) if weights else None,
         epoch=epoch,
         loss=None if format == "partial" else file.number_under("loss"),
         optimizer=_optimizer(file.content),
@@ -123,16 +123,13 @@ def inspect(path: Path, numbers: bool | None = None) -> Inspection:
 
 
 def format_of(file: SavedFile, weights: Weights) -> SavedFormat:
-    """Tell what kind of file it is that these weights were found in, by its content alone.
-
-    A ``partial`` is this app's position inside an epoch; the loss in it is that of the epoch before.
-    """
+    """Tell what kind of file it is that these weights were found in, by its content alone."""
     if file.container == "safetensors" or file.container == "pt2":
         return file.container
     keys = file.content if isinstance(file.content, dict) else {}
     if "pytorch-lightning_version" in keys:
         return "lightning"
-    if "model_state_dict" in keys:
+    if "model_state_dict" in keys:  # a position inside an epoch holds the loss of the epoch before
         return "partial" if {"position", "random_state"} <= keys.keys() else "checkpoint"
     return "model" if weights.root else "weights"
 
@@ -162,11 +159,11 @@ def _optimizer(content: Any) -> Optimizer | None:
     return Optimizer(optimizer_name(group), rate, momentum, decay, len(sizes), sum(sizes))
 
 
-def _missing(content: Any, weights: Weights | None, epoch: int | None, format: str) -> tuple[str, ...]:
+def _missing(content: Any, format: str, epoch: int | None) -> tuple[str, ...]:
     """What the file lacks for an exact resume."""
     own = validate.own_part(content)
     needed = {
-        "the weights of a model": weights,
+        "the weights of a model": format != "unknown",
         "the epoch": epoch is not None,
         _END_OF_EPOCH: format != "partial",
         "the optimizer's state": optimizer_state(content),
@@ -177,10 +174,8 @@ def _missing(content: Any, weights: Weights | None, epoch: int | None, format: s
 
 
 def _verdict(refusal: RefusedFileError | None, weights: Weights | None, missing: tuple[str, ...]) -> VerdictKind:
-    if isinstance(refusal, ChangedFileError):
-        return "damaged"
     if refusal or weights is None:
-        return "not usable"
+        return "damaged" if isinstance(refusal, ChangedFileError) else "not usable"
     if "the optimizer's state" in missing or _END_OF_EPOCH in missing:
         return "weights only"
     return "approximate" if missing else "exact"

@@ -19,19 +19,15 @@ from fashion_core.runs.schema import SavedFormat
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """What a file brought: a fresh model of this app with the file's numbers, on the CPU in ``eval`` mode.
-
-    ``optimizer_state`` is a state_dict that fits this model's parameters. ``extras`` has what only a checkpoint of this
-    app carries for an exact resume (``OWN_KEYS``); it is empty for anyone else's file.
-    """
+    """What a file brought: a fresh model of this app with the file's numbers, on the CPU in ``eval`` mode."""
 
     model: nn.Module
     model_name: str
     format: SavedFormat
     epoch: int | None
     loss: float | None
-    optimizer_state: dict[str, Any] | None
-    extras: dict[str, Any]
+    optimizer_state: dict[str, Any] | None  # a state_dict that fits this model's parameters
+    extras: dict[str, Any]  # ``OWN_KEYS``, which only a checkpoint of this app carries for an exact resume; else empty
 
 
 def load(path: Path) -> LoadedModel:
@@ -46,16 +42,10 @@ def load(path: Path) -> LoadedModel:
     check_finite(file, weights)
     model = build_model(name, seed=0)
     model.load_state_dict(_with_tensors(file, weights.tensors), strict=True)
-    format = format_of(file, weights)
-    return LoadedModel(
-        model=model.eval(),
-        model_name=name,
-        format=format,
-        epoch=file.whole_number_under("epoch"),
-        loss=None if format == "partial" else file.number_under("loss"),
-        optimizer_state=_with_tensors(file, optimizer_state(file.content)),
-        extras=own_part(file.content),
-    )
+    format, epoch = format_of(file, weights), file.whole_number_under("epoch")
+    loss = None if format == "partial" else file.number_under("loss")
+    optimizer = _with_tensors(file, optimizer_state(file.content))
+    return LoadedModel(model.eval(), name, format, epoch, loss, optimizer, extras=own_part(file.content))
 
 
 def _with_tensors(file: SavedFile, content: Any) -> Any:

@@ -12,8 +12,8 @@ from fashion_core import files
 from fashion_core.errors import DamagedFileError
 
 Checkpoint = dict[str, Any]
+# The tutorial's; ``validate.OWN_KEYS`` are what this app adds.
 CHECKPOINT_KEYS = frozenset({"epoch", "model_state_dict", "optimizer_state_dict", "loss"})
-"""The tutorial's; ``validate.OWN_KEYS`` are what this app adds."""
 
 
 def save(
@@ -30,10 +30,7 @@ def save(
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Load a whole checkpoint of this store, on the CPU: tensors and plain containers alone.
-
-    Raises ``DamagedFileError`` or ``DiskError``.
-    """
+    """Load a checkpoint of this store on the CPU, plain types alone. Raises ``DamagedFileError`` or ``DiskError``."""
     with files.disk_errors(path):
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -45,10 +42,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def snapshot(tree: Any) -> Any:
-    """Copy a tree of dicts, lists and tuples, so that training can continue: each tensor contiguous and on the CPU.
-
-    So it loads on any machine, and is the same file wherever and in whichever layout it was trained.
-    """
+    """Copy a tree so that training can continue: on the CPU, contiguous, so the same file wherever it was trained."""
     if isinstance(tree, Tensor):
         return tree.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
     if isinstance(tree, dict):

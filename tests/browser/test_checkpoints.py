@@ -12,7 +12,6 @@ from playwright.sync_api import Download, Page, expect
 from torch import nn
 
 from fashion_core.files import TEMPORARY_PREFIX
-from fashion_core.formats.export import load_program
 from fashion_core.models import build_model
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Parent
@@ -172,7 +171,7 @@ def test_downloads_hold_the_same_numbers_in_every_format(store: RunStore, server
     images = torch.rand(3, 1, 28, 28)
     model: nn.Module = build_model("mlp", seed=0)
     model.load_state_dict(expected)
-    assert torch.equal(load_program(store.root / name)(images), model(images))
+    assert torch.equal(torch.export.load(store.root / name).module()(images), model(images))
 
 
 def test_file_that_was_damaged_since_the_page_was_drawn_is_not_handed_out(

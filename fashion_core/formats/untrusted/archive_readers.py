@@ -21,10 +21,8 @@ _WEIGHTS = "data/weights/"
 _WEIGHTS_CONFIG = f"{_WEIGHTS}model_weights_config.json"
 _CONSTANTS_CONFIG = "data/constants/model_constants_config.json"
 _SAMPLES = "data/sample_inputs/model.pt"
-_PT2_MEMBERS = {
-    *(_WEIGHTS_CONFIG, _CONSTANTS_CONFIG, _SAMPLES, "models/model.json", "archive_format", "archive_version"),
-    *("byteorder", ".data/version", ".data/serialization_id"),
-}
+_PT2_MEMBERS = {_WEIGHTS_CONFIG, _CONSTANTS_CONFIG, _SAMPLES, "models/model.json", "archive_format", "archive_version"}
+_PT2_MEMBERS |= {"byteorder", ".data/version", ".data/serialization_id"}
 _DTYPES = {1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32", 8: "float64",
            12: "bool", 13: "bfloat16"}  # fmt: skip
 
@@ -42,16 +40,10 @@ def read_archive(path: Path, file: BinaryIO) -> SavedFile:
         raise RefusedFileError("its numbers are big-endian; save it on a machine like this one")
     container: Container = "pt2" if "archive_format" in parts else "zip"
     pickle = _read_program(archive, root, parts) if container == "pt2" else _read_pickle(archive, root)
-    return SavedFile(
-        path=path,
-        container=container,
-        size=archive.file.seek(0, io.SEEK_END),
-        content=pickle.content,
-        names=pickle.names,
-        places=_places(container, parts, pickle.storages),
-        members=tuple((member.name, member.bytes) for member in archive.members.values()),
-        records=pickle.records,
-    )
+    places = _places(container, parts, pickle.storages)
+    members = tuple((member.name, member.bytes) for member in archive.members.values())
+    size = file.seek(0, io.SEEK_END)
+    return SavedFile(path, container, size, pickle.content, pickle.names, places, members, records=pickle.records)
 
 
 def _root(archive: Archive) -> str:
@@ -74,9 +66,8 @@ def _places(container: Container, parts: Mapping[str, Member], storages: Mapping
     """Check that each storage is a member of its size, and that no member is anything else."""
     known, folder = (_PT2_MEMBERS, _WEIGHTS) if container == "pt2" else (_ZIP_MEMBERS, "data/")
     expected = known | {f"{folder}{key}" for key in storages}
-    for part in parts:
-        if part not in expected:
-            raise RefusedFileError(f"its zip archive holds {part}, which belongs to no tensor in it")
+    if unknown := next((part for part in parts if part not in expected), None):
+        raise RefusedFileError(f"its zip archive holds {unknown}, which belongs to no tensor in it")
     places = {}
     for key, storage in storages.items():
         part, member = f"{folder}{key}", parts.get(f"{folder}{key}")
@@ -118,15 +109,14 @@ def _config(archive: Archive, member: str) -> dict[str, Any]:
 def _tensor(described: Any) -> SavedTensor:
     try:
         meta = described["tensor_meta"]
-        shape = tuple(size["as_int"] for size in meta["sizes"])
-        stride = tuple(step["as_int"] for step in meta["strides"])
+        shape, stride = (tuple(number["as_int"] for number in meta[part]) for part in ("sizes", "strides"))
         offset, dtype = meta["storage_offset"]["as_int"], _DTYPES[meta["dtype"]]
         key, pickled = described["path_name"], described["use_pickle"]
+        is_view = all(map(are_sizes, ((offset,), shape, stride))) and len(shape) == len(stride)
+        if not isinstance(key, str) or pickled is not False or not is_view:
+            raise TypeError("no view of a member")
     except (KeyError, TypeError) as error:
         raise RefusedFileError("a tensor in it is not described as torch.export describes one") from error
-    is_view = all(map(are_sizes, ((offset,), shape, stride))) and len(shape) == len(stride)
-    if not isinstance(key, str) or pickled is not False or not is_view:
-        raise RefusedFileError("a tensor in it is not described as torch.export describes one")
     view = SavedTensor(Storage(dtype, key, 0), offset, shape, stride)
     if view.numel > view.span:
         raise RefusedFileError("a tensor in it claims more numbers than the file holds")

@@ -9,12 +9,11 @@ import io
 import pickletools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from fashion_core.errors import RefusedFileError
 from fashion_core.formats.untrusted.values import MAX_KEY, Name, Record, SavedTensor, Storage, are_sizes, count_nodes
 
-T = TypeVar("T")
 MAX_OPCODES = 60_000  # a ResNet-18 pickled whole takes 11,510 and refers to 30 names
 MAX_NAMES = 1000
 
@@ -99,7 +98,10 @@ class _Machine:
         target = self.stack[-1]
         for key, value in zip(items[::2], items[1::2], strict=True):
             if isinstance(target, dict):
-                target[_checked_key(key)] = value
+                # Short texts and small numbers alone: their hashes can't be chosen so that a dict becomes slow.
+                if not ((isinstance(key, str) and len(key) <= MAX_KEY) or (type(key) is int and abs(key) < 2**31)):
+                    raise RefusedFileError("a key in its pickle is neither a short text nor a small number")
+                target[key] = value
             elif isinstance(target, Record):
                 target.items.append((key, value))
             else:
@@ -167,13 +169,6 @@ _OPCODES: Mapping[str, Callable[[_Machine, Any], None]] = {
 }
 
 
-def _checked_key(key: Any) -> Any:
-    """Take short texts and small numbers alone: their hashes can't be chosen so that a dict becomes slow."""
-    if (isinstance(key, str) and len(key) <= MAX_KEY) or (type(key) is int and abs(key) < 2**31):
-        return key
-    raise RefusedFileError("a key in its pickle is neither a short text nor a small number")
-
-
 _STORAGES = {
     "FloatStorage": "float32", "DoubleStorage": "float64", "HalfStorage": "float16", "BFloat16Storage": "bfloat16",
     "LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8",
@@ -231,32 +226,27 @@ def _device(kind: Any, index: Any = None) -> str:
     return kind if index is None else f"{kind}:{index}"
 
 
-def _checked(is_torchs: bool, value: T) -> T:
+def _checked(is_torchs: bool, value: Any) -> Any:
     if not is_torchs:
         raise ValueError("arguments that torch would not pass")
     return value
 
 
-def _set(items: Any = ()) -> Any:
-    """The items, unchanged: nothing is hashed or copied, so no file can force that a thousand times."""
-    return _checked(isinstance(items, list | tuple), items)
-
-
+# The few functions that saved models name in their pickles, and for each a function that only describes and checks.
+# Each raises ``RefusedFileError``, ``ValueError`` or ``TypeError`` for arguments that torch would not pass.
 REBUILT: Mapping[str, Callable[..., Any]] = {
     **dict.fromkeys(("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor"), _tensor),
-    "torch._utils._rebuild_parameter": _parameter,
-    "torch._utils._rebuild_parameter_with_state": _parameter,
+    **dict.fromkeys(("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state"), _parameter),
     "collections.OrderedDict": _ordered_dict,
     "collections.defaultdict": lambda factory=None: _checked(factory is None or isinstance(factory, Name), {}),
     "collections.Counter": lambda counts: _checked(isinstance(counts, dict), counts),  # the milestones of MultiStepLR
-    **dict.fromkeys(("__builtin__.set", "builtins.set"), _set),
+    # A set's items stay as they are: nothing is hashed or copied, so no file can force that a thousand times.
+    **dict.fromkeys(
+        ("__builtin__.set", "builtins.set"), lambda items=(): _checked(isinstance(items, list | tuple), items)
+    ),
     "torch.Size": lambda items=(): _checked(are_sizes(items), items),
     "torch.device": _device,
 }
-"""The few functions that saved models name in their pickles, and for each a function that only describes and checks.
-
-Each raises ``RefusedFileError``, ``ValueError`` or ``TypeError`` for arguments that torch would not pass.
-"""
-_DTYPE_NAMES = {f"torch.{name}" for pair in _STORAGES.items() for name in pair}
-PLAIN_NAMES = {*REBUILT, *_DTYPE_NAMES, "__builtin__.dict", "builtins.dict"}
-"""The names that tensors and plain containers need: none of them is called."""
+# The names that tensors and plain containers need: none of them is called.
+PLAIN_NAMES = {*REBUILT, *(f"torch.{name}" for pair in _STORAGES.items() for name in pair)}
+PLAIN_NAMES |= {"__builtin__.dict", "builtins.dict"}

@@ -23,15 +23,12 @@ from fashion_core.formats.untrusted.zip_archive import MAX_MEMBERS, ZIP_START
 
 _SHOWN = 3
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
+# For the five pickles before torch 1.6: magic number, protocol, the machine's number sizes, content, storage keys.
 _MOST_OPCODES = (10, 10, 100, MAX_OPCODES, 4 * MAX_MEMBERS)
-"""For the five pickles before torch 1.6: magic number, protocol, the machine's number sizes, content, storage keys."""
 
 
 def read_saved_file(path: Path) -> SavedFile:
-    """Read the description of a file, not its numbers, through the first two stages.
-
-    Raises ``RefusedFileError`` with the reason, ``DiskError`` if it can't be read.
-    """
+    """Read a file's description, not its numbers: the first two stages. Raises ``RefusedFileError``, ``DiskError``."""
     with files.disk_errors(path):
         mode = path.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
@@ -67,16 +64,10 @@ def _read_legacy(path: Path, file: BinaryIO) -> SavedFile:
     is_little_endian = isinstance(system.content, dict) and system.content.get("little_endian") is True
     if protocol.content != _PROTOCOL or not is_little_endian:
         raise RefusedFileError("it was written by an unknown version of torch, or on a big-endian machine")
-    return SavedFile(
-        path=path,
-        container="legacy",
-        size=file.seek(0, io.SEEK_END),
-        content=content.content,
-        names=frozenset(name for pickle in pickles for name in pickle.names),
-        places=_legacy_places(file, keys.content, content.storages, keys.end),
-        members=(("pickles", keys.end),),
-        records=sum(pickle.records for pickle in pickles),
-    )
+    places, members = _legacy_places(file, keys.content, content.storages, keys.end), (("pickles", keys.end),)
+    names, records = content.names.union(*(pickle.names for pickle in pickles)), sum(p.records for p in pickles)
+    size = file.seek(0, io.SEEK_END)
+    return SavedFile(path, "legacy", size, content.content, names, places, members, records=records)
 
 
 def _check_magic(data: bytes) -> None:

@@ -1,7 +1,4 @@
-"""Read a safetensors file: a JSON header that says where each tensor is, then their bytes.
-
-Format: https://github.com/huggingface/safetensors#format
-"""
+"""Read a safetensors file, a JSON header and bytes: https://github.com/huggingface/safetensors#format."""
 
 import io
 import json
@@ -35,17 +32,10 @@ def read_safetensors(path: Path, file: BinaryIO) -> SavedFile:
     ours = {key.removeprefix(OURS): value for key, value in metadata.items() if key.startswith(OURS)}
     if ours and "sha256" not in ours:
         raise RefusedFileError("its checksum is missing: it was changed or damaged")
-    return SavedFile(
-        path=path,
-        container="safetensors",
-        size=(size := file.seek(0, io.SEEK_END)),
-        content=content,
-        names=frozenset(),
-        places=_places(header, content, 8 + header_bytes, size),
-        members=(("header", header_bytes),),
-        metadata=ours,
-        checksum=(described_by(header, metadata), ours["sha256"]) if ours else None,
-    )
+    size = file.seek(0, io.SEEK_END)
+    places, members = _places(header, content, 8 + header_bytes, size), (("header", header_bytes),)
+    checksum = (described_by(header, metadata), ours["sha256"]) if ours else None
+    return SavedFile(path, "safetensors", size, content, frozenset(), places, members, ours, checksum)
 
 
 def described_by(header: Mapping[str, Any], metadata: Mapping[str, str]) -> bytes:
@@ -61,7 +51,7 @@ def _tensor(name: str, entry: Any) -> SavedTensor:
         raise RefusedFileError(f"its tensor {name} is not described as safetensors describes one") from error
     if not are_sizes(shape):
         raise RefusedFileError(f"its tensor {name} has a shape that is not a list of sizes")
-    stride = tuple(math.prod(shape[place + 1 :]) for place in range(len(shape)))
+    stride = tuple(math.prod(shape[axis:]) for axis in range(1, len(shape) + 1))
     return SavedTensor(Storage(dtype, name, math.prod(shape)), 0, shape, stride)
 
 

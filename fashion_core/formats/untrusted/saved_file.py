@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,10 @@ from fashion_core.formats.untrusted.zip_archive import Archive
 
 Container = Literal["zip", "legacy", "safetensors", "pt2"]
 MAX_TENSORS = 2048  # a ResNet-152 with the two tensors that Adam keeps for each of its parameters has 1,866
-_CHUNK = 1 << 20
-_LONGEST_NUMBER = 40
+_CHUNK, _LONGEST_NUMBER = 1 << 20, 40
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     offset: int
     bytes: int
 

@@ -15,11 +15,11 @@ WEIGHT_KEYS = ("model_state_dict", "state_dict", "model")  # of this app, of Lig
 COUNTER = "num_batches_tracked"
 STATISTICS = ("running_mean", "running_var")
 BUFFERS = (*STATISTICS, COUNTER)  # of a batch norm, which no optimizer learns
-_PREFIXES = ("module.", "_orig_mod.", "model.")
-_MOST_PREFIXES = 4
+_PREFIXES, _MOST_PREFIXES = ("module.", "_orig_mod.", "model."), 4
+# What changes the rule of an optimizer; this app's have none of them on.
 _OTHER_OPTIONS = ("amsgrad", "nesterov", "dampening", "maximize", "differentiable")
-"""What changes the rule of an optimizer; this app's have none of them on."""
 _NN = "torch.nn.modules"
+_BATCH_NORM = f"{_NN}.batchnorm.BatchNorm2d"
 
 
 @dataclass(frozen=True)
@@ -56,19 +56,10 @@ def _linear(inputs: int, outputs: int) -> Layer:
 def _conv(inputs: int, outputs: int, size: int, stride: int = 1) -> Layer:
     """A convolution without bias, padded by half its size."""
     padding = size // 2
-    settings = {
-        "in_channels": inputs,
-        "out_channels": outputs,
-        "kernel_size": (size, size),
-        "stride": (stride, stride),
-        "padding": (padding, padding),
-        "dilation": (1, 1),
-        "transposed": False,
-        "output_padding": (0, 0),
-        "groups": 1,
-        "padding_mode": "zeros",
-        "_reversed_padding_repeated_twice": (padding,) * 4,
-    }
+    settings: dict[str, Any] = {"in_channels": inputs, "out_channels": outputs, "kernel_size": (size, size)}
+    settings |= {"stride": (stride, stride), "padding": (padding, padding), "dilation": (1, 1), "transposed": False}
+    settings |= {"output_padding": (0, 0), "groups": 1, "padding_mode": "zeros"}
+    settings["_reversed_padding_repeated_twice"] = (padding,) * 4
     return Layer(f"{_NN}.conv.Conv2d", settings, {"weight": (outputs, inputs, size, size), "bias": None})
 
 
@@ -91,22 +82,6 @@ def _sequential(*layers: Layer) -> Layer:
     return Layer(f"{_NN}.container.Sequential", layers={str(index): layer for index, layer in enumerate(layers)})
 
 
-_BATCH_NORM = f"{_NN}.batchnorm.BatchNorm2d"
-_FLATTEN = Layer(f"{_NN}.flatten.Flatten", {"start_dim": 1, "end_dim": -1})
-
-
-def _mlp() -> Layer:
-    stack = _sequential(_linear(SIDE * SIDE, 512), _relu(), _linear(512, 512), _relu(), _linear(512, CLASSES))
-    return Layer("NeuralNetwork", layers={"flatten": _FLATTEN, "linear_relu_stack": stack})
-
-
-def _cnn() -> Layer:
-    pool, dropout = _pool(2, 2, 0), Layer(f"{_NN}.dropout.Dropout", {"p": 0.25, "inplace": False})
-    features = (_conv(1, 32, 3), _norm(32), _relu(), pool, _conv(32, 64, 3), _norm(64), _relu(), pool)
-    classifier = (_FLATTEN, dropout, _linear(3136, 128), _relu(), _linear(128, CLASSES))
-    return Layer("SmallCNN", layers={"features": _sequential(*features), "classifier": _sequential(*classifier)})
-
-
 def _block(inputs: int, outputs: int) -> Layer:
     stride = 1 if inputs == outputs else 2
     layers = {"conv1": _conv(inputs, outputs, 3, stride), "bn1": _norm(outputs), "relu": _relu(inplace=True)}
@@ -127,7 +102,16 @@ def _resnet18() -> Layer:
     return Layer("torchvision.models.resnet.ResNet", settings, layers={**layers, "fc": _linear(512, CLASSES)})
 
 
-BLUEPRINTS: Mapping[str, Layer] = {"mlp": _mlp(), "cnn": _cnn(), "resnet18": _resnet18()}
+_FLATTEN = Layer(f"{_NN}.flatten.Flatten", {"start_dim": 1, "end_dim": -1})
+_STACK = _sequential(_linear(SIDE * SIDE, 512), _relu(), _linear(512, 512), _relu(), _linear(512, CLASSES))
+_POOL, _DROPOUT = _pool(2, 2, 0), Layer(f"{_NN}.dropout.Dropout", {"p": 0.25, "inplace": False})
+_FEATURES = (_conv(1, 32, 3), _norm(32), _relu(), _POOL, _conv(32, 64, 3), _norm(64), _relu(), _POOL)
+_CLASSIFIER = (_FLATTEN, _DROPOUT, _linear(3136, 128), _relu(), _linear(128, CLASSES))
+BLUEPRINTS: Mapping[str, Layer] = {
+    "mlp": Layer("NeuralNetwork", layers={"flatten": _FLATTEN, "linear_relu_stack": _STACK}),
+    "cnn": Layer("SmallCNN", layers={"features": _sequential(*_FEATURES), "classifier": _sequential(*_CLASSIFIER)}),
+    "resnet18": _resnet18(),
+}
 KNOWN = {name: blueprint.shapes() for name, blueprint in BLUEPRINTS.items()}
 
 
@@ -146,11 +130,6 @@ class Weights:
     model: str | None  # the known model that names and shapes fit
     root: Record | None  # the whole model, where the file holds one
     prefix: str  # what every name began with
-
-    @property
-    def parameters(self) -> int:
-        """Count the numbers that can be learned."""
-        return sum(tensor.numel for name, tensor in self.tensors.items() if not name.endswith(BUFFERS))
 
     def differences(self) -> tuple[str, list[str]]:
         """The known model that shares most names and shapes, and how these tensors differ from it, in phrases."""
@@ -229,13 +208,10 @@ def optimizer_state(content: Any) -> dict[str, Any] | None:
 
 
 def optimizer_name(group: Mapping[str, Any]) -> str:
-    """Recognize what made a param_group by its keys: sgd, adam or adamw as this app makes them, else unknown.
-
-    AdamW of torch before 2.7 looks like Adam: it counts as adam.
-    """
+    """Recognize what made a param_group by its keys: sgd, adam or adamw as this app makes them, else unknown."""
     if any(group.get(option) for option in _OTHER_OPTIONS):
         return "unknown"
-    if "amsgrad" in group:
+    if "amsgrad" in group:  # AdamW of torch before 2.7 looks like Adam
         return "adamw" if group.get("decoupled_weight_decay") else "adam"
     return "sgd" if "nesterov" in group else "unknown"
 

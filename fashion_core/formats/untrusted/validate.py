@@ -12,20 +12,10 @@ from pydantic import ValidationError
 
 from fashion_core.config import parse_config
 from fashion_core.errors import ConfigError, RefusedFileError
+from fashion_core.formats.untrusted import state_dict
 from fashion_core.formats.untrusted.pickle import PLAIN_NAMES
 from fashion_core.formats.untrusted.saved_file import SavedFile
-from fashion_core.formats.untrusted.state_dict import (
-    BLUEPRINTS,
-    COUNTER,
-    Layer,
-    Shape,
-    Weights,
-    find_weights,
-    layers_of,
-    model_of_class,
-    optimizer_name,
-    optimizer_state,
-)
+from fashion_core.formats.untrusted.state_dict import BLUEPRINTS, Layer, Shape, Weights, layers_of, optimizer_state
 from fashion_core.formats.untrusted.values import MAX_KEY, Name, Record, SavedTensor, tensors_in
 from fashion_core.runs.schema import Environment
 
@@ -39,18 +29,15 @@ _SHOWN = 3
 
 
 def check(file: SavedFile) -> tuple[str, Weights]:
-    """Return the model that a file holds, and its weights; the numbers are not read.
-
-    Raises ``RefusedFileError`` with the first reason against it.
-    """
-    refused = sorted(str(name) for name in file.names if str(name) not in _ALLOWED and model_of_class(name) is None)
-    if refused:
+    """Return the model that a file holds, and its weights, without reading numbers. Raises ``RefusedFileError``."""
+    strange = (name for name in file.names if str(name) not in _ALLOWED and not state_dict.model_of_class(name))
+    if refused := sorted(map(str, strange)):
         more = f" and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
         raise RefusedFileError(
             f"it refers to {', '.join(refused[:_SHOWN])}{more}, which no saved weights need; save the state_dict alone",
             tuple(refused),
         )
-    weights = find_weights(file.content)
+    weights = state_dict.find_weights(file.content)
     if file.records != (len(_records_in(weights.root)) if weights.root else 0):
         raise RefusedFileError("it creates objects that are not part of a model's weights; save only the state_dict")
     model = _check_fits(weights)
@@ -72,13 +59,13 @@ def _check_fits(weights: Weights) -> str:
         nearest, found = weights.differences()
         more = f", and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         raise RefusedFileError(f"its layers are not those of {nearest}: {'; '.join(found[:_SHOWN])}{more}")
-    if weights.root is not None and model_of_class(weights.root.name) != weights.model:
+    if weights.root is not None and state_dict.model_of_class(weights.root.name) != weights.model:
         raise RefusedFileError(
             f"its class {weights.root.name} is not known here, though its layers are those of {weights.model}; "
             "save the state_dict instead"
         )
     for name, tensor in weights.tensors.items():
-        ours, allowed = ("int64", {"int64"}) if name.endswith(COUNTER) else ("float32", _WEIGHT_DTYPES)
+        ours, allowed = ("int64", {"int64"}) if name.endswith(state_dict.COUNTER) else ("float32", _WEIGHT_DTYPES)
         if tensor.dtype not in allowed:
             raise RefusedFileError(f"{name} is {tensor.dtype}, which can't become {ours} without losing digits")
     return weights.model
@@ -89,9 +76,8 @@ def _check_module(record: Record, ours: Layer, where: str) -> None:
     state = record.state
     if not isinstance(state, dict) or record.arguments or record.items:
         raise RefusedFileError(f"{where} is not pickled as torch pickles a module")
-    for key in ("training", *ours.settings):
-        if key not in state and not key.startswith("_"):
-            raise RefusedFileError(f"{where} has no {key}")
+    if missing := [key for key in ("training", *ours.settings) if key not in state and not key.startswith("_")]:
+        raise RefusedFileError(f"{where} has no {missing[0]}")
     layers = layers_of(record)
     _check_parts(layers, ours.layers, where)
     for key, value in state.items():
@@ -147,7 +133,7 @@ def _check_optimizer(state: Mapping[str, Any], parameters: list[Shape]) -> None:
     for key, value in groups[0].items():
         if key != "params":
             _check_setting(str(key), value)
-    expected = _SLOTS.get(optimizer_name(groups[0]))
+    expected = _SLOTS.get(state_dict.optimizer_name(groups[0]))
     if expected and "betas" in groups[0]:  # torch accepts any values, and fails on the first step
         betas, eps = groups[0]["betas"], groups[0].get("eps")
         numbers = [*betas, eps] if isinstance(betas, list | tuple) and len(betas) == 2 else [None]
@@ -210,9 +196,9 @@ def own_part(content: Any) -> dict[str, Any]:
     if not isinstance(content, dict) or not set(OWN_KEYS) <= content.keys() or not isinstance(content["run"], str):
         return {}
     own = {key: content[key] for key in OWN_KEYS}
-    for key in ("config", "environment", "measured"):
-        if not isinstance(own[key], dict) or not all(map(_is_plain, own[key].values())):
-            return {}
+    parts = own["config"], own["environment"], own["measured"]
+    if not all(isinstance(part, dict) and all(map(_is_plain, part.values())) for part in parts):
+        return {}
     if not all(isinstance(value, int | float) for value in own["measured"].values()):
         return {}
     try:

@@ -141,8 +141,7 @@ def named_tensors(content: Any, prefix: str = "") -> Iterator[tuple[str, SavedTe
 
 def are_sizes(group: Any) -> bool:
     """Whether it is a tuple of at most 16 whole numbers that may count elements of a tensor."""
-    is_short = isinstance(group, tuple) and len(group) <= 16
-    return is_short and all(type(size) is int and 0 <= size < 2**48 for size in group)
+    return isinstance(group, tuple) and len(group) <= 16 and all(type(n) is int and 0 <= n < 2**48 for n in group)
 
 
 def parse_json(data: bytes) -> dict[str, Any]:

@@ -15,13 +15,12 @@ from typing import BinaryIO
 from fashion_core.errors import ChangedFileError, RefusedFileError
 
 MAX_MEMBERS = 2048
-MAX_DIRECTORY_BYTES = 1 << 20
+MAX_DIRECTORY_BYTES = _CHUNK = 1 << 20
 ZIP_START = b"PK\x03\x04"
-
-_CHUNK = 1 << 20
 _END = struct.Struct("<4s4H2LH")
 _END64_LOCATOR = struct.Struct("<4sLQL")
 _END64 = struct.Struct("<4sQ2H2L4Q")
+_TAIL_BYTES = _END64.size + _END64_LOCATOR.size + _END.size
 _LOCAL = struct.Struct("<4s5H3L2H")
 _DESCRIPTOR_BYTES = 24  # the most that may follow a member: its checksum and sizes once more
 _ENCRYPTED = 0x2041
@@ -58,7 +57,14 @@ class Archive:
         self.members = {member.name: member for member in found}
         if len(self.members) != len(found):
             raise RefusedFileError("its zip archive holds two members of the same name")
-        _check_side_by_side(found, directory_start)
+        spans = sorted((member.start, member.offset + member.bytes) for member in found)
+        if not spans or spans[0][0] != 0:
+            raise RefusedFileError("there is data before its zip archive")
+        gaps = [start - end for (_, end), (start, _) in pairwise([*spans, (directory_start, 0)])]
+        if min(gaps) < 0:
+            raise RefusedFileError("members of its zip archive overlap")
+        if max(gaps) > _DESCRIPTOR_BYTES:
+            raise RefusedFileError("there is data between the members of its zip archive")
 
     def read(self, name: str, limit: int) -> bytes:
         """Read a small member. Raises ``RefusedFileError`` if it is absent or too large, or its CRC differs."""
@@ -102,21 +108,18 @@ class Archive:
 
 def _check_directory(file: BinaryIO) -> None:
     """Count entries before ``zipfile`` makes an object of each, in a directory of any size."""
-    size, behind = _declared(file)
+    length = file.seek(0, 2)
+    file.seek(max(0, length - _TAIL_BYTES))
+    size, behind = _declared(file.read())
     if size > MAX_DIRECTORY_BYTES:
         raise RefusedFileError(f"the directory of its zip archive has {size:,} bytes, more than any model needs")
-    length = file.seek(0, 2)
     file.seek(max(0, length - behind - size))
     if file.read(size).count(b"PK\x01\x02") > MAX_MEMBERS:
         raise RefusedFileError(f"its zip archive holds more than {MAX_MEMBERS:,} members, more than any model needs")
 
 
-def _declared(file: BinaryIO) -> tuple[int, int]:
-    """Bytes of the directory, and bytes behind it."""
-    tail_bytes = _END64.size + _END64_LOCATOR.size + _END.size
-    length = file.seek(0, 2)
-    file.seek(max(0, length - tail_bytes))
-    tail = file.read()
+def _declared(tail: bytes) -> tuple[int, int]:
+    """Bytes of the directory, and bytes behind it, by the last bytes of the file."""
     end = tail[-_END.size :]
     if len(end) < _END.size or not end.startswith(b"PK\x05\x06") or end[-2:] != b"\0\0":
         raise RefusedFileError("its zip archive is cut off, or has data after it")
@@ -127,7 +130,7 @@ def _declared(file: BinaryIO) -> tuple[int, int]:
         return size, _END.size
     if not tail.startswith(b"PK\x06\x06"):
         raise RefusedFileError("its zip archive is damaged or not of the kind that torch writes")
-    return _END64.unpack(tail[: _END64.size])[8], tail_bytes
+    return _END64.unpack(tail[: _END64.size])[8], _TAIL_BYTES
 
 
 def _member(file: BinaryIO, entry: zipfile.ZipInfo, directory_start: int) -> Member:
@@ -143,16 +146,5 @@ def _member(file: BinaryIO, entry: zipfile.ZipInfo, directory_start: int) -> Mem
         raise ValueError("header and directory disagree")
     if (flags | entry.flag_bits) & _ENCRYPTED or entry.is_dir() or not name.isprintable() or "\\" in name:
         raise ValueError("not a member that torch writes")
-    start = entry.header_offset
-    return Member(name, start, start + _LOCAL.size + name_bytes + extra_bytes, entry.file_size, entry.CRC)
-
-
-def _check_side_by_side(members: list[Member], directory_start: int) -> None:
-    spans = sorted((member.start, member.offset + member.bytes) for member in members)
-    if not spans or spans[0][0] != 0:
-        raise RefusedFileError("there is data before its zip archive")
-    gaps = [start - end for (_, end), (start, _) in pairwise([*spans, (directory_start, 0)])]
-    if min(gaps) < 0:
-        raise RefusedFileError("members of its zip archive overlap")
-    if max(gaps) > _DESCRIPTOR_BYTES:
-        raise RefusedFileError("there is data between the members of its zip archive")
+    offset = entry.header_offset + _LOCAL.size + name_bytes + extra_bytes
+    return Member(name, entry.header_offset, offset, entry.file_size, entry.CRC)
