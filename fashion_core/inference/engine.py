@@ -35,9 +35,7 @@ class Models:
     """Models by file: each is loaded once, until its file changes or other models need the memory."""
 
     def __init__(self, capacity: int = CACHED_BYTES) -> None:
-        self.cache: Cache[nn.Module] = Cache(
-            capacity, lambda model: sum(tensor.nbytes for tensor in model.state_dict().values())
-        )
+        self.cache = Cache[nn.Module](capacity, lambda model: sum(t.nbytes for t in model.state_dict().values()))
 
     def get(self, path: Path, device: torch.device) -> nn.Module:
         """Return the model of this file on ``device``. Raises ``RefusedFileError`` or ``DiskError``."""
@@ -51,10 +49,7 @@ def test_images(dataset: str) -> data.Images:
 
 
 def known_config(path: Path, loaded: LoadedModel) -> TrainConfig | None:
-    """Return the settings that a file's model was trained with, from the file, else from the run it belongs to.
-
-    None in a folder that is no run, or a damaged one.
-    """
+    """Return the settings that a model was trained with, from its file, else from its run unless that is damaged."""
     if own := loaded.extras.get("config"):
         return parse_config(own)
     path = path.absolute()

@@ -25,26 +25,14 @@ MOST_SCANNED_PIXELS = 20 * MOST_JPEG_PIXELS  # of about ten scans of a progressi
 MOST_PIECES = 65_536  # strips or tiles of a TIFF: Pillow takes half a kilobyte for each
 WORKING_SIDE = 1024  # longest side, in pixels: ample even where the garment fills little of a photo
 
-_BROKEN = (
-    OSError,
-    EOFError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    ArithmeticError,
-    AssertionError,
-    RuntimeError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-)
-"""What Pillow raises on malformed bytes: its readers are written in Python and check little."""
+# What Pillow raises on malformed bytes: its readers are written in Python and check little.
+_BROKEN: tuple[type[Exception], ...] = (OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError)
+_BROKEN += (AttributeError, ArithmeticError, AssertionError, RuntimeError, MemoryError, struct.error, zlib.error)
+_TOO_LARGE = "The image has more than {} million pixels: save it smaller and try again."
+_TOO_MANY_PARTS = "The image is stored in far too many parts: save it again as a plain PNG or JPEG."
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _SCAN, _END = b"\xff\xda", b"\xff\xd9"
-_ORIENTATION = 0x0112
-_TILE_WIDTH, _TILE_LENGTH = 322, 323
+_ORIENTATION, _TILE_WIDTH, _TILE_LENGTH = 0x0112, 322, 323
 _PIECES = (273, 279, 324, 325)  # offsets and sizes of strips and of tiles
 _WHITES = (1, 255, 65_535)
 
@@ -52,8 +40,7 @@ _WHITES = (1, 255, 65_535)
 def open_picture(source: bytes | Path) -> tuple[Image.Image, str]:
     """Return the first picture in a file or in the bytes of one, and a note on what the file was.
 
-    The picture is of mode L, RGB or RGBA, upright, at most 1,024 pixels on a side. Raises ``ImageError`` or
-    ``DiskError``.
+    The picture is L, RGB or RGBA, upright, at most 1,024 pixels on a side. Raises ``ImageError`` or ``DiskError``.
     """
     if isinstance(source, bytes):
         data = source
@@ -67,7 +54,7 @@ def open_picture(source: bytes | Path) -> tuple[Image.Image, str]:
     if len(data) > MOST_BYTES:
         raise ImageError(f"The file has more than {MOST_BYTES // 2**20} MB: save the image smaller.")
     if _count_pieces(data) > MOST_PIECES:
-        raise _too_many_parts()
+        raise ImageError(_TOO_MANY_PARTS)
     with _problems_of_pillow():
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     with image:
@@ -92,28 +79,25 @@ def _problems_of_pillow() -> Iterator[None]:
     except UnidentifiedImageError as error:
         raise ImageError(f"The file is not an image, or is damaged: choose a {NAMES} file.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_large(MOST_PIXELS) from error
+        raise ImageError(_TOO_LARGE.format(MOST_PIXELS // 1_000_000)) from error
     except _BROKEN as error:
         raise ImageError(
             "The image is damaged, cut off or of a rare kind: open it in another program and save it as PNG or JPEG."
         ) from error
 
 
-def _too_large(most: int) -> ImageError:
-    return ImageError(f"The image has more than {most // 1_000_000} million pixels: save it smaller and try again.")
-
-
-def _too_many_parts() -> ImageError:
-    return ImageError("The image is stored in far too many parts: save it again as a plain PNG or JPEG.")
-
-
 def _check_size(image: Image.Image, data: bytes) -> None:
+    """Refuse more pixels than the decoder may allocate: a TIFF's tile may be larger than its image."""
+    width, height = image.size
+    if isinstance(image, TiffImageFile):
+        width = max(width, int(image.tag_v2.get(_TILE_WIDTH, 0)))
+        height = max(height, int(image.tag_v2.get(_TILE_LENGTH, 0)))
     is_jpeg = isinstance(image, JpegImageFile)
     most = MOST_JPEG_PIXELS if is_jpeg else MOST_PIXELS
-    if _pixels(image) > most:
-        raise _too_large(most)
-    if is_jpeg and _count_scans(data) * _pixels(image) > MOST_SCANNED_PIXELS:
-        raise _too_many_parts()
+    if width * height > most:
+        raise ImageError(_TOO_LARGE.format(most // 1_000_000))
+    if is_jpeg and _count_scans(data) * width * height > MOST_SCANNED_PIXELS:
+        raise ImageError(_TOO_MANY_PARTS)
 
 
 def _count_scans(data: bytes) -> int:
@@ -153,23 +137,19 @@ def _decode(image: Image.Image) -> tuple[Image.Image, bool]:
     return _to_plain_mode(image), turned
 
 
-def _pixels(image: Image.Image) -> int:
-    """The number of pixels that the decoder will allocate: a TIFF's tile may be larger than its image."""
-    width, height = image.size
-    if isinstance(image, TiffImageFile):
-        width = max(width, int(image.tag_v2.get(_TILE_WIDTH, 0)))
-        height = max(height, int(image.tag_v2.get(_TILE_LENGTH, 0)))
-    return width * height
-
-
 def _small(image: Image.Image) -> Image.Image:
     """At most ``WORKING_SIDE`` on a side, eight bits a band."""
     factor = -(-max(image.size) // WORKING_SIDE)
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).reduce(factor)
-    if image.mode in ("I", "F"):
-        return _from_numbers(np.asarray(image.reduce(factor), np.float64))
-    return image.reduce(factor)
+    if image.mode not in ("I", "F"):
+        return image.reduce(factor)
+    values = np.asarray(image.reduce(factor), np.float64)
+    if not np.isfinite(values).all():
+        raise ImageError("The image has values that are not numbers: save it as PNG or JPEG.")
+    top = values.max()  # no white is fixed: it is the least of the usual ones that none exceeds, or the maximum
+    white = next((white for white in _WHITES if top <= white), top)
+    return Image.fromarray(np.rint(values.clip(0) * (255 / white)).astype(np.uint8))
 
 
 def _to_plain_mode(image: Image.Image) -> Image.Image:
@@ -179,12 +159,3 @@ def _to_plain_mode(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         return image.convert("RGBA")
     return image if image.mode in ("L", "RGB") else image.convert("L" if image.mode == "1" else "RGB")
-
-
-def _from_numbers(values: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> Image.Image:
-    """Grey from values without a fixed white: use the least of 1, 255 and 65,535 that none exceeds, or the maximum."""
-    if not np.isfinite(values).all():
-        raise ImageError("The image has values that are not numbers: save it as PNG or JPEG.")
-    top = values.max()
-    white = next((white for white in _WHITES if top <= white), top)
-    return Image.fromarray(np.rint(values.clip(0) * (255 / white)).astype(np.uint8))

@@ -6,7 +6,7 @@ longest edge to 28, centred, negated, grey. An image already in that form passes
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -17,6 +17,7 @@ from fashion_core.inference import segmentation
 from fashion_core.inference.image_files import open_picture
 from fashion_core.inference.segmentation import Grey
 
+Picture = TypeVar("Picture", Image.Image, Grey)
 SHOWN_SIDE = 256
 THINNEST = 32  # how many times as long as wide a step is shown at most
 VISIBLE = 8  # levels between darkest and brightest that a picture needs to show anything
@@ -43,107 +44,94 @@ class Prepared:
 def prepare(source: bytes | Path) -> Prepared:
     """An image file, or the bytes of one, as a model takes it. Raises ``ImageError`` or ``DiskError``."""
     image, note = open_picture(source)
-    strip = _Strip()
-    strip.show("original", note, image)
-    grey = _as_grey(image, strip)
+    steps: list[Step] = []
+    _show(steps, "original", note, image)
+    grey = _as_grey(image, steps)
     if not _shows_something(grey):
         raise ImageError(_NOTHING_SEEN)
-    grey = _with_dark_border(_as_it_was(grey, strip), strip)
+    grey = _with_dark_border(_as_it_was(grey, steps), steps)
     if grey.shape != (SIDE, SIDE):
-        grey = _cut_out(_with_black_border(grey, strip), strip)
-    return Prepared(grey, tuple(strip.steps))
+        grey = _cut_out(_with_black_border(grey, steps), steps)
+    return Prepared(grey, tuple(steps))
 
 
 def _shows_something(grey: Grey) -> bool:
     return int(grey.max()) - int(grey.min()) >= VISIBLE
 
 
-class _Strip:
-    """The steps so far."""
-
-    def __init__(self) -> None:
-        self.steps: list[Step] = []
-
-    def show(self, name: str, note: str, picture: Image.Image | Grey) -> None:
-        """Add a step; transparency is shown on black."""
-        image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
-        shown = _over("black", image) if image.mode == "RGBA" else image.copy()
-        shown.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.BOX)
-        if max(shown.size) > THINNEST * min(shown.size):  # what draws it would round the thin side to nothing
-            thin = max(shown.size) // THINNEST
-            shown = shown.resize((max(shown.width, thin), max(shown.height, thin)))
-        self.steps.append(Step(name, note, np.array(shown)))
+def _show(steps: list[Step], name: str, note: str, picture: Picture) -> Picture:
+    """Add a step, and return its picture; transparency is shown on black."""
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    shown = _over("black", image) if image.mode == "RGBA" else image.copy()
+    shown.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.BOX)
+    if max(shown.size) > THINNEST * min(shown.size):  # what draws it would round the thin side to nothing
+        thin = max(shown.size) // THINNEST
+        shown = shown.resize((max(shown.width, thin), max(shown.height, thin)))
+    steps.append(Step(name, note, np.array(shown)))
+    return picture
 
 
 def _over(colour: str, image: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", image.size, colour), image).convert("RGB")
 
 
-def _as_grey(image: Image.Image, strip: _Strip) -> Grey:
+def _as_grey(image: Image.Image, steps: list[Step]) -> Grey:
     """Luma (ITU-R BT.601); transparent pixels become black, or white where black would hide everything."""
     if image.mode == "L":
         return np.array(image)
     if image.mode == "RGBA" and image.getchannel("A").getextrema() != (255, 255):
-        image = _without_transparency(image, strip)
-    grey = np.array(image.convert("L"))
-    strip.show("greyscale", "each colour became its brightness", grey)
-    return grey
+        image = _without_transparency(image, steps)
+    return _show(steps, "greyscale", "each colour became its brightness", np.array(image.convert("L")))
 
 
-def _without_transparency(image: Image.Image, strip: _Strip) -> Image.Image:
+def _without_transparency(image: Image.Image, steps: list[Step]) -> Image.Image:
     on_black = _over("black", image)
     if _shows_something(np.asarray(on_black.convert("L"))):
-        strip.show("on black", "transparent pixels became black", on_black)
-        return on_black
+        return _show(steps, "on black", "transparent pixels became black", on_black)
     on_white = _over("white", image)
-    strip.show("on white", "transparent pixels became white, because the garment would be invisible on black", on_white)
-    return on_white
+    note = "transparent pixels became white, because the garment would be invisible on black"
+    return _show(steps, "on white", note, on_white)
 
 
-def _as_it_was(grey: Grey, strip: _Strip) -> Grey:
+def _as_it_was(grey: Grey, steps: list[Step]) -> Grey:
     """Undo an enlargement, or cut off a frame."""
     small = segmentation.take_back_enlargement(grey)
     if small is not None:
         note = f"the picture has no more detail: it had been enlarged {len(grey) / SIDE:.3g} times"
-        strip.show("28 × 28", note, small)
-        return small
+        return _show(steps, "28 × 28", note, small)
     frame = None if grey.shape == (SIDE, SIDE) else segmentation.find_picture_in_frame(grey)
     if frame is None:
         return grey
     note = f"a frame ({segmentation.border_level(grey):.0f} of 255) around a rectangle: it was cut off"
-    strip.show("out of its frame", note, grey[frame])
-    return grey[frame]
+    return _show(steps, "out of its frame", note, grey[frame])
 
 
-def _with_dark_border(grey: Grey, strip: _Strip) -> Grey:
+def _with_dark_border(grey: Grey, steps: list[Step]) -> Grey:
     border = f"the border ({segmentation.border_level(grey):.0f} of 255)"
     if not segmentation.is_darker_than_border(grey):
-        strip.show("not inverted", f"the garment is brighter than {border}, so light and dark stay as they are", grey)
-        return grey
-    inverted = 255 - grey
-    strip.show("inverted", f"the garment is darker than {border}, so light and dark were swapped", inverted)
-    return inverted
+        note = f"the garment is brighter than {border}, so light and dark stay as they are"
+        return _show(steps, "not inverted", note, grey)
+    note = f"the garment is darker than {border}, so light and dark were swapped"
+    return _show(steps, "inverted", note, 255 - grey)
 
 
-def _with_black_border(grey: Grey, strip: _Strip) -> Grey:
+def _with_black_border(grey: Grey, steps: list[Step]) -> Grey:
     black = segmentation.without_light(grey)
     if not np.array_equal(black, grey):
         level = segmentation.border_level(grey)
-        strip.show("black border", f"its brightness ({level:.0f} of 255) and its noise were removed", black)
+        _show(steps, "black border", f"its brightness ({level:.0f} of 255) and its noise were removed", black)
     return black
 
 
-def _cut_out(grey: Grey, strip: _Strip) -> Grey:
+def _cut_out(grey: Grey, steps: list[Step]) -> Grey:
     box = segmentation.find_garment(grey)
     if box is None:
         raise ImageError(_NOTHING_SEEN)
     garment = grey[box]
-    height, width = garment.shape
+    (height, width), (rows, columns) = garment.shape, grey.shape
     if segmentation.is_at_its_own_size(box, grey.shape):
         pixels = grey[segmentation.central_window(grey.shape)]
-        strip.show("28 × 28", "the garment fits into the middle 28 × 28 pixels: no pixel was changed", pixels)
-        return pixels
-    strip.show("cropped", f"the garment takes {width} × {height} of {grey.shape[1]} × {grey.shape[0]} pixels", garment)
+        return _show(steps, "28 × 28", "the garment fits into the middle 28 × 28 pixels: no pixel was changed", pixels)
+    _show(steps, "cropped", f"the garment takes {width} × {height} of {columns} × {rows} pixels", garment)
     pixels = segmentation.centred(garment)
-    strip.show("28 × 28", "the longer side became 28 pixels, and the garment stands in the middle", pixels)
-    return pixels
+    return _show(steps, "28 × 28", "the longer side became 28 pixels, and the garment stands in the middle", pixels)

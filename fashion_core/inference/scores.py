@@ -10,6 +10,7 @@ from fashion_core.config import CLASSES
 from fashion_core.errors import ComparisonError, DataError
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Verdict = Literal["overconfident", "underconfident", "neither"]
 SIGNIFICANT: Final = 0.05  # the p below which a difference counts: chance gives it to one in twenty equal pairs
 
 
@@ -53,10 +54,7 @@ class Answers:
 
 
 def accuracy_interval(answers: Answers) -> tuple[float, float]:
-    """The 95 % interval of the accuracy.
-
-    Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
-    """
+    """The 95 % interval of the accuracy (Wilson, "Probable inference, the law of succession, …", JASA 22, 1927)."""
     from scipy.stats import binomtest  # takes half a second, which only pages that need it should wait for
 
     found = binomtest(int(answers.correct.sum()), len(answers)).proportion_ci(method="wilson")
@@ -82,16 +80,10 @@ class ClassScore:
 
 def class_scores(answers: Answers) -> list[ClassScore]:
     matrix = confusion_matrix(answers)
-    hits, taken, support = matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1)
+    counts = zip(matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1), strict=True)
     return [
-        ClassScore(
-            index,
-            precision=_share(hits[index], taken[index]),
-            recall=_share(hits[index], support[index]),
-            f1=_share(2 * hits[index], taken[index] + support[index]),
-            support=int(support[index]),
-        )
-        for index in range(CLASSES)
+        ClassScore(index, _share(hits, taken), _share(hits, support), _share(2 * hits, taken + support), int(support))
+        for index, (hits, taken, support) in enumerate(counts)
     ]
 
 
@@ -118,14 +110,11 @@ class Calibration:
     expected_calibration_error: float  # the mean distance of accuracy and confidence in a bin, weighted by count
     confidence: float  # the mean of all answers
     accuracy: float
-    verdict: Literal["overconfident", "underconfident", "neither"]  # neither: in the 95 % interval of the accuracy
+    verdict: Verdict  # neither: in the 95 % interval of the accuracy
 
 
 def calibration(answers: Answers, bins: int = 15) -> Calibration:
-    """The reliability diagram in numbers.
-
-    Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML 2017: equal bins, left open.
-    """
+    """The reliability diagram of equal bins (Guo et al., "On calibration of modern neural networks", ICML 2017)."""
     confidence = answers.confidence.astype(np.float64)
     place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     count = np.bincount(place, minlength=bins)
@@ -137,9 +126,7 @@ def calibration(answers: Answers, bins: int = 15) -> Calibration:
     )
     error, mean = float(np.abs(right - sure).sum() / len(answers)), float(confidence.mean())
     low, high = accuracy_interval(answers)
-    verdict: Literal["overconfident", "underconfident", "neither"] = "neither"
-    if not low <= mean <= high:
-        verdict = "overconfident" if mean > high else "underconfident"
+    verdict: Verdict = "overconfident" if mean > high else "underconfident" if mean < low else "neither"
     return Calibration(found, error, mean, answers.accuracy, verdict)
 
 
@@ -171,16 +158,14 @@ class Disagreement:
 
     @property
     def better(self) -> Literal["first", "second"] | None:
-        if not self.significant:
-            return None
-        return "first" if self.only_first_right > self.only_second_right else "second"
+        better: Literal["first", "second"] = "first" if self.only_first_right > self.only_second_right else "second"
+        return better if self.significant else None
 
 
 def mcnemar(first: Answers, second: Answers) -> Disagreement:
-    """Whether one model is better, judged on the images that only one of them gets right.
+    """Judge two models by the images that only one gets right, exactly. Raises ``ComparisonError``.
 
-    Dietterich, "Approximate statistical tests for comparing supervised classification learning algorithms", Neural
-    Computation 10 (1998); exact, as a binomial test. Raises ``ComparisonError`` if the images differ.
+    Dietterich, "Approximate statistical tests for comparing supervised classification learning algorithms", 1998.
     """
     from scipy.stats import binomtest
 
