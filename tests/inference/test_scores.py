@@ -60,18 +60,13 @@ def test_confusion_counts_true_classes_in_rows_and_predicted_ones_in_columns() -
     assert {pair: n for pair, n in np.ndenumerate(matrix) if n} == {(0, 0): 1, (0, 6): 1, (6, 6): 1, (1, 1): 1}
 
 
-def test_class_scores_are_counted_by_hand() -> None:
+def test_class_scores_are_counted_by_hand_and_a_score_of_nothing_is_none() -> None:
     found = scores.class_scores(FOUR)
-    assert (found[0].precision, found[0].recall, found[0].support) == (1.0, 0.5, 2)
-    assert (found[6].precision, found[6].recall, found[6].support) == (0.5, 1.0, 1)
-    assert [found[0].f1, found[6].f1] == pytest.approx([2 / 3, 2 / 3])
-
-
-def test_a_score_of_nothing_is_none() -> None:
-    never_there = scores.class_scores(FOUR)[3]
-    assert (never_there.precision, never_there.recall, never_there.f1, never_there.support) == (None, None, None, 0)
+    assert found[0] == scores.ClassScore(0, 1.0, 0.5, 2 / 3, 2)
+    assert found[6] == scores.ClassScore(6, 0.5, 1.0, 2 / 3, 1)
+    assert found[3] == scores.ClassScore(3, None, None, None, 0)
     never_found = scores.class_scores(answers_from((3, 0, 0.9)))[3]
-    assert (never_found.precision, never_found.recall, never_found.f1) == (None, 0.0, 0.0)
+    assert never_found == scores.ClassScore(3, None, 0.0, 0.0, 1)
 
 
 def test_expected_calibration_error_is_counted_by_hand() -> None:
@@ -98,11 +93,8 @@ def test_a_model_is_over_or_underconfident_beyond_what_chance_does(right: int, s
     assert scores.calibration(answers).verdict == verdict
 
 
-def test_mistakes_begin_with_the_most_confident_one() -> None:
+def test_mistakes_begin_with_the_most_confident_one_and_the_least_sure_with_the_closest_two_classes() -> None:
     assert scores.misclassified(answers_from((0, 1, 0.5), (0, 0, 0.99), (0, 2, 0.9), (0, 3, 0.7))).tolist() == [2, 3, 0]
-
-
-def test_least_sure_begins_with_the_closest_two_classes() -> None:
     rows = np.zeros((3, 10), np.float32)
     rows[0, :2], rows[1, :2], rows[2, :3] = (0.8, 0.2), (0.51, 0.49), (0.45, 0.3, 0.25)
     assert scores.smallest_margins(Answers(rows, np.zeros(3, np.int64))).tolist() == [1, 2, 0]
@@ -126,12 +118,8 @@ def test_mcnemar_is_exact(alone: tuple[int, int], p: float, better: str | None) 
     assert (found.better, found.significant) == (better, better is not None)
 
 
-def test_equal_models_do_not_differ() -> None:
-    assert scores.mcnemar(FOUR, FOUR).p == 1.0
-    assert scores.disagreements(FOUR, FOUR).tolist() == []
-
-
 def test_differing_are_the_images_taken_for_different_classes_right_or_wrong() -> None:
+    assert (scores.mcnemar(FOUR, FOUR).p, scores.disagreements(FOUR, FOUR).tolist()) == (1.0, [])
     other = answers_from((0, 0, 0.5), (0, 7, 0.8), (6, 0, 0.7), (1, 1, 0.6))
     assert scores.disagreements(FOUR, other).tolist() == [1, 2]
 
@@ -152,16 +140,10 @@ HISTORY = np.array(
 )  # fmt: skip
 
 
-def test_what_was_right_and_is_wrong_is_lost_the_longest_known_first() -> None:
-    assert scores.forgotten(HISTORY).lost.tolist() == [1, 0]
-
-
-def test_each_step_from_right_to_wrong_is_a_forgetting_event() -> None:
-    assert scores.forgotten(HISTORY).times.tolist() == [2, 1, 0, 0, 0]
-
-
-def test_what_was_never_right_was_never_learned() -> None:
-    assert scores.forgotten(HISTORY).never_learned.tolist() == [3]
+def test_forgotten_is_what_was_right_the_longest_known_first_and_each_step_from_right_to_wrong_counts() -> None:
+    found = scores.forgotten(HISTORY)
+    assert (found.lost.tolist(), found.times.tolist()) == ([1, 0], [2, 1, 0, 0, 0])
+    assert found.never_learned.tolist() == [3]
 
 
 def test_one_checkpoint_forgets_nothing_and_none_is_refused() -> None:
