@@ -18,10 +18,12 @@ from fashion_core.formats.import_file import import_file
 from fashion_core.formats.inspect import inspect
 from fashion_core.formats.load import load
 from fashion_core.models import build_model
+from fashion_core.resume import lesson
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES
 from fashion_core.runs.store import RunStore
-from tests.hostile.building import repickled, saved, text
+from tests.hostile.building import repickled, saved
+from tests.hostile.opcodes import text
 from tests.support.processes import ROOT
 from tests.support.runs import new_run, train
 
@@ -44,17 +46,11 @@ class NeuralNetwork(nn.Module):
         super().__init__()
         self.flatten = nn.Flatten()
         self.linear_relu_stack = nn.Sequential(
-            nn.Linear(28*28, 512),
-            nn.ReLU(),
-            nn.Linear(512, 512),
-            nn.ReLU(),
-            nn.Linear(512, 10),
+            nn.Linear(28*28, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10)
         )
 
     def forward(self, x):
-        x = self.flatten(x)
-        logits = self.linear_relu_stack(x)
-        return logits
+        return self.linear_relu_stack(self.flatten(x))
 
 
 def train_loop(dataloader, model, loss_fn, optimizer):
@@ -84,56 +80,16 @@ def logits_of(model):
 """
 """The lesson before the one about saving, with random images."""
 
-SAVE_WEIGHTS = """torch.save(model.state_dict(), 'model_weights.pth')
-"""
-SAVE_MODEL = """torch.save(model, 'model.pth')
-"""
-SAVE_CHECKPOINTS = """loss_fn = nn.CrossEntropyLoss()
-optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
-
-epochs = 2
-for t in range(epochs):
-    print(f"Epoch {t+1}\\n-------------------------------")
-    train_loop(train_dataloader, model, loss_fn, optimizer)
-    loss = test_loop(test_dataloader, model, loss_fn)
-    torch.save({
-        'epoch': t,
-        'model_state_dict': model.state_dict(),
-        'optimizer_state_dict': optimizer.state_dict(),
-        'loss': loss,
-    }, os.path.join("model_save",str(t)))
-print("Done!")
-"""
-LOAD_WEIGHTS = """model = NeuralNetwork()
-model.load_state_dict(torch.load('model_weights.pth'))
-print(model)
-"""
-LOAD_MODEL = """model = torch.load('model.pth')
-print(model)
-"""
-LOAD_CHECKPOINT = """model = NeuralNetwork()
-loss_fn = nn.CrossEntropyLoss()
-optimizer = torch.optim.SGD(model.parameters(), lr=0.001)
-
-checkpoint = torch.load(os.path.join("model_save",str(0)))
-model.load_state_dict(checkpoint['model_state_dict'])
-optimizer.load_state_dict(checkpoint['optimizer_state_dict'])
-epoch = checkpoint['epoch']
-loss_last = checkpoint['loss']
-"""
-GO_ON = """# 再接着从0号模型进行训练
-model.train()
-train_loop(train_dataloader, model, loss_fn, optimizer)
-loss_now = test_loop(test_dataloader, model, loss_fn)
-print("loss_last", loss_last)
-print("loss_now", loss_now)
-"""
-"""The lesson's snippets, word for word."""
+# The code that the Lesson page shows, in its parts.
+SAVE_WEIGHTS, LOAD_WEIGHTS = lesson.WEIGHTS.code.split("\n\n")
+SAVE_MODEL, _, _ = lesson.MODEL.code.partition("\n")
+LOAD_CHECKPOINT, GO_ON = lesson.RESUME.code.rsplit("\n\n", 1)
+LOAD_MODEL = "model = torch.load('model.pth', weights_only=False)"
 
 SAVING = f"""{TUTORIAL}
 model = NeuralNetwork()
 os.makedirs("model_save", exist_ok=True)
-{SAVE_CHECKPOINTS}
+{lesson.TRAIN.code}
 {SAVE_WEIGHTS}
 {SAVE_MODEL}
 first = NeuralNetwork()
@@ -144,13 +100,9 @@ torch.save({{"images": images, "last": logits_of(model), "first": logits_of(firs
 
 def script(code: str, folder: Path) -> None:
     """Run plain PyTorch in a process and a folder of its own."""
-    path = folder / "script.py"
-    path.write_text(code)
-    command = [sys.executable, str(path)]
     environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HOME": str(folder), "PATH": "/usr/bin:/bin"}
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
 
 
@@ -218,14 +170,12 @@ def test_whole_model_of_the_lesson_has_the_class_of_its_script(theirs: Path) -> 
     assert found.refusal is None
 
 
-TODAY = LOAD_MODEL.replace("'model.pth'", "'model.pth', weights_only=False")
-"""PyTorch 2.6 and later ask for this before they unpickle a whole model."""
 THEIR_LOADING = {
     "the lesson, weights": LOAD_WEIGHTS,
-    "the lesson, whole model": TODAY,
+    "the lesson, whole model": LOAD_MODEL,
     "the lesson, checkpoint": LOAD_CHECKPOINT,
     "export, weights": LOAD_WEIGHTS.replace("'model", "'exports/model"),
-    "export, model": TODAY.replace("'model", "'exports/model"),
+    "export, model": LOAD_MODEL.replace("'model", "'exports/model"),
     "export, checkpoint": LOAD_CHECKPOINT.replace('os.path.join("model_save",str(0))', '"exports/checkpoint.pth"'),
     "export, safetensors": "from safetensors.torch import load_file\n"
     "model = NeuralNetwork()\nmodel.load_state_dict(load_file('exports/model.safetensors'))",
@@ -265,9 +215,7 @@ def test_plain_pytorch_computes_the_same_with_our_file(ours: Run, theirs_with_ou
 
 
 def test_lessons_code_goes_on_from_our_checkpoint(ours: Run, theirs_with_ours: dict[str, Any]) -> None:
-    facts = ours.file_info(ours.checkpoint_path(0))
-    assert facts is not None
-    assert theirs_with_ours["loss_last"] == facts.loss
+    assert theirs_with_ours["loss_last"] == load(ours.checkpoint_path(0)).loss
     assert theirs_with_ours["loss_now"] > 0
 
 
@@ -307,10 +255,10 @@ def lightning(model: nn.Module) -> dict[str, Any]:
         "pytorch-lightning_version": "2.5.0",
         "state_dict": prefixed("model.", model),
         "loops": {"fit_loop": {"state_dict": {}}},
-        "callbacks": {"ModelCheckpoint{'monitor': None}": {"best_model_path": "/home/x/a.ckpt"}},
-        "optimizer_states": [full_checkpoint(model)["optimizer_state_dict"]],
         "lr_schedulers": [],
         "hyper_parameters": {"lr": 0.001},
+        "callbacks": {"ModelCheckpoint{'monitor': None}": {"best_model_path": "/home/x/a.ckpt"}},
+        "optimizer_states": [full_checkpoint(model)["optimizer_state_dict"]],
     }
 
 
@@ -393,20 +341,15 @@ def test_tensors_in_any_layout_and_narrow_ones_give_the_same_numbers(tmp_path: P
     assert all(torch.equal(back[key], tensor.to(back[key].dtype)) for key, tensor in state.items())
 
 
-def test_lightning_file_keeps_epoch_and_optimizer(tmp_path: Path) -> None:
+def test_epoch_and_optimizer_of_lightning_are_loaded_and_one_that_names_its_parameters(tmp_path: Path) -> None:
     torch.save(lightning(mlp()), tmp_path / "file.ckpt")
     loaded = load(tmp_path / "file.ckpt")
     assert (loaded.format, loaded.epoch) == ("lightning", 3)
     assert loaded.optimizer_state is not None
     assert len(loaded.optimizer_state["state"]) == 6
-
-
-def test_file_of_an_optimizer_that_names_its_parameters_is_loaded(tmp_path: Path) -> None:
-    model = mlp()
-    content = full_checkpoint(model)
-    content["optimizer_state_dict"] = torch.optim.SGD(model.named_parameters(), lr=0.1).state_dict()
-    torch.save(content, tmp_path / "file")
-    assert load(tmp_path / "file").optimizer_state == content["optimizer_state_dict"]
+    named = torch.optim.SGD((model := mlp()).named_parameters(), lr=0.1).state_dict()
+    torch.save({**full_checkpoint(model), "optimizer_state_dict": named}, tmp_path / "file")
+    assert load(tmp_path / "file").optimizer_state == named
 
 
 def test_whole_resnet18_is_loaded(tmp_path: Path) -> None:

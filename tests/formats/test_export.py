@@ -43,37 +43,29 @@ def test_every_format_brings_back_the_same_numbers(run: Run, tmp_path: Path, for
     assert all(torch.equal(back[name], expected[name]) for name in expected)
 
 
-def test_safetensors_is_what_its_own_library_reads(run: Run, tmp_path: Path) -> None:
-    export.export(run, 1, "safetensors", tmp_path / "m.safetensors")
-    back, expected = safetensors.torch.load_file(tmp_path / "m.safetensors"), state_of(run, 1)
+def test_a_checkpoint_stays_as_it_is_safetensors_is_its_librarys_and_a_program_tells_no_path_of_this_machine(
+    run: Run, tmp_path: Path
+) -> None:
+    for format in ("checkpoint", "safetensors", "pt2"):
+        export.export(run, 1, format, tmp_path / format)
+    assert (tmp_path / "checkpoint").read_bytes() == run.checkpoint_path(1).read_bytes()
+    back, expected = safetensors.torch.load_file(tmp_path / "safetensors"), state_of(run, 1)
     assert back.keys() == expected.keys()
     assert all(torch.equal(back[name], expected[name]) for name in expected)
+    program = (tmp_path / "pt2").read_bytes()
+    assert not any(path in program for path in (b"site-packages", b".py"))
 
 
-def test_program_tells_no_path_of_this_machine(run: Run, tmp_path: Path) -> None:
-    export.export(run, 1, "pt2", tmp_path / "m.pt2")
-    content = (tmp_path / "m.pt2").read_bytes()
-    assert b"site-packages" not in content
-    assert b".py" not in content
-
-
-def test_checkpoint_is_exported_as_it_is(run: Run, tmp_path: Path) -> None:
-    export.export(run, 1, "checkpoint", tmp_path / "c.pth")
-    assert (tmp_path / "c.pth").read_bytes() == run.checkpoint_path(1).read_bytes()
-
-
-def test_existing_file_is_not_overwritten(run: Run, tmp_path: Path) -> None:
-    out = tmp_path / "mine"
-    out.write_text("precious")
-    with pytest.raises(DiskError, match="exists already; choose another name"):
-        export.export(run, 1, "weights", out)
-    assert out.read_text() == "precious"
-
-
-def test_epoch_that_does_not_exist_leaves_nothing(run: Run, tmp_path: Path) -> None:
+def test_what_can_not_be_exported_is_one_sentence_and_leaves_everything(run: Run, tmp_path: Path) -> None:
     with pytest.raises(RunNotFoundError, match="has no checkpoint of epoch 9"):
         export.export(run, 9, "weights", tmp_path / "w")
+    with pytest.raises(DiskError, match="can't be used"):
+        export.export(run, 0, "weights", tmp_path / "no" / "w.pth")
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "mine").write_text("precious")
+    with pytest.raises(DiskError, match="exists already; choose another name"):
+        export.export(run, 1, "weights", tmp_path / "mine")
+    assert (tmp_path / "mine").read_text() == "precious"
 
 
 def test_damaged_checkpoint_is_refused(store: RunStore, tmp_path: Path) -> None:
@@ -85,11 +77,6 @@ def test_damaged_checkpoint_is_refused(store: RunStore, tmp_path: Path) -> None:
     with pytest.raises(DamagedFileError, match="is not the one that was recorded"):
         export.export(run, 0, "checkpoint", tmp_path / "c")
     assert not (tmp_path / "c").exists()
-
-
-def test_folder_that_does_not_exist_is_one_sentence(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(DiskError, match="can't be used"):
-        export.export(run, 0, "weights", tmp_path / "no" / "w.pth")
 
 
 def test_comparison_measures_each_format_on_the_same_images(run: Run) -> None:

@@ -18,6 +18,7 @@ from fashion_core.formats.load import load
 from fashion_core.models import build_model
 from fashion_core.resume import plan, verdict
 from fashion_core.resume.plan import ResumeRequest
+from fashion_core.runs.schema import Source
 from fashion_core.runs.store import RunStore, run_record
 from tests.support.runs import After, new_run, train
 
@@ -40,7 +41,10 @@ def checkpoint(tmp_path: Path) -> Path:
     return path
 
 
-def test_imported_run_has_one_checkpoint_at_the_epoch_it_carries(store: RunStore, checkpoint: Path) -> None:
+def test_imported_run_has_one_checkpoint_at_its_epoch_the_tutorials_with_the_same_numbers(
+    store: RunStore, checkpoint: Path
+) -> None:
+    theirs = torch.load(checkpoint, weights_only=True)
     run = import_file(store, checkpoint, "theirs.pth", {})
     assert (run.state(), run.epochs_saved()) == ("imported", [4])
     facts = run.file_info(run.checkpoint_path(4))
@@ -48,11 +52,6 @@ def test_imported_run_has_one_checkpoint_at_the_epoch_it_carries(store: RunStore
     assert (facts.loss, facts.epoch, facts.why) == (0.5, 4, "import")
     (epoch,) = run_record(run)["epochs"]
     assert (epoch["epoch"], epoch["loss"], epoch["accuracy"], epoch["seconds"]) == (4, 0.5, None, None)
-
-
-def test_imported_checkpoint_is_the_tutorials_with_the_same_numbers(store: RunStore, checkpoint: Path) -> None:
-    theirs = torch.load(checkpoint, weights_only=True)
-    run = import_file(store, checkpoint, "theirs.pth", {})
     ours = torch.load(run.checkpoint_path(4), weights_only=True)
     assert set(ours) == {"epoch", "model_state_dict", "optimizer_state_dict", "loss"}
     for name, tensor in theirs["model_state_dict"].items():
@@ -60,9 +59,8 @@ def test_imported_checkpoint_is_the_tutorials_with_the_same_numbers(store: RunSt
     for index, slot in theirs["optimizer_state_dict"]["state"].items():
         assert all(torch.equal(slot[key], ours["optimizer_state_dict"]["state"][index][key]) for key in slot)
     assert run.original_path.read_bytes() == checkpoint.read_bytes()
-    source = run.record.source
-    assert source is not None
-    assert (source.name, source.sha256) == ("theirs.pth", files.digest_of(checkpoint).sha256)
+    sha256 = files.digest_of(checkpoint).sha256
+    assert run.record.source == Source(name="theirs.pth", format="checkpoint", sha256=sha256)
     assert run.is_whole(run.original_path)
 
 
@@ -222,5 +220,5 @@ def test_command_says_where_the_run_is_and_what_was_assumed(store: RunStore, che
 def test_command_refuses_with_one_sentence(store: RunStore, tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "text").write_text("no model")
     assert main(["import", str(tmp_path / "text")]) == 1
-    said = capsys.readouterr().err
-    assert said == "fashion_core: The file is refused: it is not a file that torch or safetensors writes.\n"
+    said = "fashion_core: The file is refused: it is not a file that torch or safetensors writes.\n"
+    assert capsys.readouterr().err == said

@@ -24,7 +24,8 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES
 from fashion_core.runs.store import RunStore
 from tests.benchmarks.inspect import large_checkpoint
-from tests.hostile.building import mapping, repickled, saved, storage, tensor, text, whole
+from tests.hostile.building import repickled, saved
+from tests.hostile.opcodes import mapping, storage, tensor, text, whole
 from tests.support.processes import python
 from tests.support.runs import new_run, train
 
@@ -93,18 +94,14 @@ def test_names_that_are_not_allowed_are_told_apart(tmp_path: Path) -> None:
     )
 
 
-def test_tensors_have_shape_dtype_and_bytes(exported: dict[str, Path]) -> None:
+def test_tensors_have_name_shape_dtype_and_bytes(exported: dict[str, Path]) -> None:
     tensors = {tensor.name: tensor for tensor in inspect(exported["checkpoint"]).tensors}
     weight = tensors["model_state_dict.linear_relu_stack.0.weight"]
     assert (weight.dtype, weight.shape, weight.bytes) == ("float32", (512, 784), 512 * 784 * 4)
     step = tensors["optimizer_state_dict.state.0.step"]
     assert (step.dtype, step.shape, step.bytes) == ("float32", (), 4)
     assert len(tensors) == 6 + 6 * 3
-
-
-def test_tensors_of_a_whole_model_have_the_names_of_its_state_dict(exported: dict[str, Path]) -> None:
-    names = [tensor.name for tensor in inspect(exported["model"]).tensors]
-    assert names == list(build_model("mlp", seed=0).state_dict())
+    assert [tensor.name for tensor in inspect(exported["model"]).tensors] == list(build_model("mlp", 0).state_dict())
 
 
 def test_epoch_loss_and_optimizer_are_read(run: Run, exported: dict[str, Path]) -> None:
@@ -120,13 +117,14 @@ def test_epoch_loss_and_optimizer_are_read(run: Run, exported: dict[str, Path]) 
     assert inspect(exported["weights"]).optimizer is None
 
 
-def test_optimizer_is_known_by_its_settings(tmp_path: Path) -> None:
+def test_optimizer_is_known_by_its_settings_and_the_model_whatever_its_prefix(tmp_path: Path) -> None:
     model = build_model("mlp", seed=0)
+    weights = {f"module.{name}": tensor for name, tensor in model.state_dict().items()}
     for kind, name in (("SGD", "sgd"), ("Adam", "adam"), ("AdamW", "adamw"), ("Adagrad", "unknown")):
         state = getattr(torch.optim, kind)(model.parameters(), lr=0.1).state_dict()
-        optimizer = inspected(tmp_path, {"state_dict": model.state_dict(), "optimizer_state_dict": state}).optimizer
-        assert optimizer is not None
-        assert optimizer.name == name
+        found = inspected(tmp_path, {"state_dict": weights, "optimizer_state_dict": state})
+        assert found.optimizer is not None
+        assert (found.optimizer.name, found.prefix, found.model) == (name, "module.", "mlp")
 
 
 def test_verdict_says_what_is_missing_for_an_exact_resume(exported: dict[str, Path], tmp_path: Path) -> None:
@@ -157,15 +155,13 @@ def test_settings_that_are_none_of_this_app_do_not_make_a_resume_exact(
     assert (found.refusal, found.verdict) == (None, "approximate")
 
 
-def test_tree_shows_the_keys_as_they_are(exported: dict[str, Path]) -> None:
+def test_tree_shows_the_keys_as_they_are_and_cuts_long_texts_and_lists(
+    exported: dict[str, Path], tmp_path: Path
+) -> None:
     tree = inspect(exported["checkpoint"]).tree
-    assert tree["epoch"] == 0
-    assert tree["config"]["optimizer"] == "adamw"
+    assert (tree["epoch"], tree["config"]["optimizer"]) == (0, "adamw")
     assert tree["model_state_dict"]["linear_relu_stack.4.bias"] == "float32 (10,)"
     assert tree["optimizer_state_dict"]["param_groups"][0]["betas"] == [0.9, 0.999]
-
-
-def test_long_texts_and_lists_are_cut(tmp_path: Path) -> None:
     tree = inspected(tmp_path, {"text": "x" * 10_000, "list": list(range(10_000)), "bytes": b"y" * 10_000}).tree
     assert len(tree["text"]) == 201
     assert tree["list"][-1] == "… 9,600 more"
@@ -177,12 +173,6 @@ def test_file_without_weights_is_described_and_refused(tmp_path: Path) -> None:
     assert (found.format, found.model, found.parameters, found.epoch) == ("unknown", None, None, 3)
     assert found.refusal == "The file is refused: it holds no state_dict and no model."
     assert [tensor.name for tensor in found.tensors] == ["history.0"]
-
-
-def test_prefix_is_told(tmp_path: Path) -> None:
-    state = {f"module.{name}": tensor for name, tensor in build_model("mlp", seed=0).state_dict().items()}
-    found = inspected(tmp_path, state)
-    assert (found.prefix, found.model) == ("module.", "mlp")
 
 
 def figures(tmp_path: Path, values: Tensor) -> Any:

@@ -2,19 +2,11 @@
 
 import hashlib
 import io
-import multiprocessing
 import os
-import random
 import resource
-import signal
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
-from itertools import count
-from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +18,11 @@ from fashion_core import files
 from fashion_core.errors import DiskError
 from fashion_core.formats import save
 from fashion_core.models import build_model
-from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from tests.benchmarks.saving import mlp_checkpoint
 from tests.benchmarks.stores import info_of
 from tests.support.files import small_disk
-from tests.support.processes import ROOT, python
+from tests.support.processes import python
 from tests.support.runs import new_run
 
 
@@ -126,104 +117,21 @@ def test_old_facts_are_gone_for_good_before_the_file_changes(store: RunStore, co
     assert found == [*saving, "rename temporary partial to partial", "sync .", "sync .", *removing]
 
 
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[ForkServerContext]:
-    """A process that has imported torch and this file, and forks children that are at once ready to save."""
-    context = multiprocessing.get_context("forkserver")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))
-        context.set_forkserver_preload([__name__])
-        yield context
-
-
-def save_forever(run: Run, source: Path, first: int, ready: Connection) -> None:
-    """As training does: status, a checkpoint under a name of its own, the exact position always under the same name."""
-    content = save.load_checkpoint(source)
-    for epoch in count(first):
-        run.write_status(run.status.model_copy(update={"epoch": epoch, "phase": "saving"}))
-        for path in (run.checkpoint_path(epoch), run.partial_path):
-            unlist = partial(run.unlist, path)  # else the old facts would stand beside the new position for a moment
-            run.write_info(path, info_of(digest=save.save(path, {**content, "epoch": epoch}, unlist)))
-        if epoch == first:
-            ready.send("saved once")
-
-
-def kill_while_saving(nursery: ForkServerContext, run: Run, source: Path, first: int) -> None:
-    here, there = nursery.Pipe()
-    child = nursery.Process(target=save_forever, args=(run, source, first, there), daemon=True)
-    child.start()
-    assert here.poll(60), "the child did not save"
-    time.sleep(random.uniform(0, 0.1))  # the random moment
-    child.kill()
-    child.join(60)
-    assert child.exitcode == -signal.SIGKILL, "the child ended by itself"
-
-
-def listed(run: Run) -> list[Path]:
-    """All that has facts, whether it is there or not."""
-    return [facts.with_suffix("") for facts in run.checkpoint_folder.glob("*.json")]
-
-
-def under_a_final_name(run: Run) -> list[Path]:
-    """All saved files, listed or not yet."""
-    return [path for path in run.checkpoint_folder.iterdir() if path.name == "partial" or path.name.isdecimal()]
-
-
-def clean_up(run: Run) -> int:
-    """What the next worker begins with. Gives how many half-made files there were."""
-    found = len(list(run.path.rglob(f"{files.TEMPORARY_PREFIX}*")))
-    for folder in (run.path, run.checkpoint_folder):
-        files.remove_temporaries(folder)
-    return found
-
-
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("kills", [12, pytest.param(200, marks=pytest.mark.slow)])
-def test_kills_at_random_moments_of_saving_damage_nothing_that_is_listed(
-    nursery: ForkServerContext, store: RunStore, content: save.Checkpoint, tmp_path: Path, kills: int
-) -> None:
-    run, source = new_run(store), tmp_path / "source"
-    save.save(source, content)
-    latest, half_made, whole = -1, 0, 0
-    for _ in range(kills):
-        kill_while_saving(nursery, run, source, first=latest + 1)
-        for path in listed(run):
-            assert run.is_whole(path), f"{path.name} is listed and damaged"
-            whole += 1
-        for path in under_a_final_name(run):
-            assert path.name in ("partial", str(torch.load(path, weights_only=True)["epoch"]))
-        assert run.status.state == "queued"
-        half_made += clean_up(run)
-        assert not list(run.path.rglob(f"{files.TEMPORARY_PREFIX}*"))
-        saved = run.epochs_saved()
-        assert latest in (-1, *saved), "what was saved before the kill is gone"
-        latest = max(saved, default=-1)
-        for epoch in saved[:-1]:
-            run.remove_saved(run.checkpoint_path(epoch))
-    print(f"{kills} kills: {whole} listed files, all whole; {half_made} half-made files, all removed")
-    assert half_made > kills // 5, "the kills did not fall into the saving"
-    assert latest >= kills - 1, "a checkpoint that was saved before a kill was not listed after it"
-
-
 @pytest.mark.parametrize("room", [0, 4, 1_000, 4_000, 7_848, 7_852])
 def test_full_disk_keeps_the_old_file_and_says_so(tmp_path: Path, content: save.Checkpoint, room: int) -> None:
     """With so many free kilobytes, where 7,856 are needed: it ends at the first bytes, in the middle or at the last."""
     with small_disk(tmp_path / "disk", 8_192) as disk:
-        path = disk / "0"
+        path, others = disk / "0", disk / "others"
         save.save(path, {"epoch": 0})
         old = path.read_bytes()
-        (disk / "others").write_bytes(bytes(os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize - room * 1024))
+        others.write_bytes(bytes(os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize - room * 1024))
         with pytest.raises(DiskError, match="0 can't be used: the disk is full; free some space there and try again"):
             save.save(path, content)
         assert path.read_bytes() == old
         assert names(disk) == ["0", "others"]
-
-
-def test_file_that_just_fits_is_saved(tmp_path: Path, content: save.Checkpoint) -> None:
-    with small_disk(tmp_path / "disk", 8_192) as disk:
-        (disk / "others").write_bytes(bytes(os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize - 7_856 * 1024))
-        save.save(disk / "0", content)
-        assert files.digest_of(disk / "0").bytes == len(in_memory(content))
+        os.truncate(others, others.stat().st_size - (7_856 - room) * 1024)
+        save.save(path, content)
+        assert files.digest_of(path).bytes == len(in_memory(content))
 
 
 TOO_LARGE = "file can't be used: the disk or this user's limit allows no file that large"

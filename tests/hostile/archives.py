@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 
-from tests.hostile.building import Case, archive, checkpoint, members_of, mlp, saved
+from tests.hostile.building import Case, archive, checkpoint, members_of, mlp, saved, swapped
 
 _LOCAL, _CENTRAL, _END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
 
@@ -53,9 +53,9 @@ def names() -> Iterator[Case]:
     for form, name in forms.items():
         yield form, partial(_renamed, name)
     yield "a NUL in a name", lambda: _good_zip().replace(b"archive/data/0", b"archive/data\x000")
-    yield "a NUL in the directory alone", lambda: _last_field(b"archive/data/0", 12, b"\0")
+    yield "a NUL in the directory alone", lambda: _field_of_last(b"archive/data/0", 12, b"\0")
     yield "a NUL in the header alone", lambda: _good_zip().replace(b"archive/data/0", b"archive/data\x000", 1)
-    yield "another name in the directory", lambda: _last_field(b"archive/data/0", 13, b"9")
+    yield "another name in the directory", lambda: _field_of_last(b"archive/data/0", 13, b"9")
     yield "a member that climbs out", lambda: _with({"archive/../../evil.pth": b"x"})
     yield "a member in another root", lambda: _with({"/etc/passwd": b"x"})
     yield "a member that is a folder", lambda: _with({"archive/data/": b""})
@@ -97,52 +97,52 @@ def _twice(name: str, data: bytes) -> bytes:
     return archive(members).replace(other.encode(), name.encode())
 
 
-def _two_entries() -> bytes:
-    data = _good_zip()
-    start, end = data.index(_CENTRAL), data.index(_END)
-    first = data[start : data.index(_CENTRAL, start + 1)]
-    return _ended(data[:start], first + data[start:end], len(_good()) + 1)
+def _split(data: bytes = b"") -> tuple[bytes, list[bytes]]:
+    """The members, and each entry of the directory."""
+    members, *entries = (data or _good_zip()).partition(_END)[0].split(_CENTRAL)
+    return members, [_CENTRAL + entry for entry in entries]
 
 
-def _ended(members: bytes, directory: bytes, count: int) -> bytes:
+def _joined(members: bytes, entries: list[bytes]) -> bytes:
+    count, directory = len(entries), b"".join(entries)
     return members + directory + struct.pack("<4s4H2LH", _END, 0, 0, count, count, len(directory), len(members), 0)
+
+
+def _two_entries() -> bytes:
+    members, entries = _split()
+    return _joined(members, [entries[0], *entries])
 
 
 def _hidden() -> bytes:
     """Between two members lies a third one that the directory does not know."""
     first, *others = _good().items()
-    data = archive(dict([first, ("archive/hidden", b"x" * 100), *others]))
-    start, end = data.index(_CENTRAL), data.index(_END)
-    entries = [_CENTRAL + entry for entry in data[start:end].split(_CENTRAL)[1:] if b"archive/hidden" not in entry]
-    return _ended(data[:start], b"".join(entries), len(entries))
+    members, entries = _split(archive(dict([first, ("archive/hidden", b"x" * 100), *others])))
+    return _joined(members, [entry for entry in entries if b"archive/hidden" not in entry])
 
 
 def _overlapping() -> bytes:
     """The directory gives a member the place of another one of the same size."""
-    data = bytearray(_good_zip())
-    places = [data.rindex(name) for name in (b"archive/data/1", b"archive/data/3")]
-    data[places[0] - 4 : places[0]] = data[places[1] - 4 : places[1]]
-    return bytes(data)
+    place = (data := _good_zip()).rindex(b"archive/data/3")
+    return _field_of_last(b"archive/data/1", -4, data[place - 4 : place])
 
 
 def _inside() -> bytes:
     """The last numbers of a weight are the header and the bytes of a bias, and the directory leads there."""
-    members = _good()
-    alone = archive({"archive/data/1": members.pop("archive/data/1")})
-    inner = alone[: alone.index(_CENTRAL)]
-    members["archive/data/0"] = members["archive/data/0"][: -len(inner)] + inner
-    data = archive(members)
-    start, end = data.index(_CENTRAL), data.index(_END)
-    entry = bytearray(alone[alone.index(_CENTRAL) : alone.index(_END)])
-    entry[42:46] = struct.pack("<L", data.index(inner))
-    return _ended(data[:start], data[start:end] + bytes(entry), len(members) + 1)
+    others = _good()
+    inner, (entry,) = _split(archive({"archive/data/1": others.pop("archive/data/1")}))
+    others["archive/data/0"] = others["archive/data/0"][: -len(inner)] + inner
+    members, entries = _split(archive(others))
+    return _joined(members, [*entries, entry[:42] + struct.pack("<L", members.index(inner)) + entry[46:]])
 
 
 def compressed() -> Iterator[Case]:
     for name, method in (("deflated", zipfile.ZIP_DEFLATED), ("bzip2", zipfile.ZIP_BZIP2), ("lzma", zipfile.ZIP_LZMA)):
         yield f"{name} members", partial(archive, _good(), method)
-    yield "a deflated bomb of 1 GB", _bomb
-    yield "a deflated bomb in a member that nobody reads", lambda: _one_deflated("archive/version", bytes(1 << 24))
+    # A gigabyte of zeros, declared in front of what 16 MB deflate to.
+    bomb = partial(_one_deflated, "archive/data/0", bytes(1 << 24))
+    gigabyte = struct.pack("<L", 1 << 30)
+    yield "a deflated bomb of 1 GB", lambda: _field_of_last(b"archive/data/0", 24 - 46, gigabyte, bomb())
+    yield "a deflated bomb in a member that nobody reads", partial(_one_deflated, "archive/version", bytes(1 << 24))
     deflated = partial(_one_deflated, "archive/data/0", bytes(1605632))
     yield "deflated, says stored", lambda: _field(_CENTRAL, 10, b"\0\0", deflated())
     yield "stored, says deflated", lambda: _field(_CENTRAL, 10, b"\x08\0")
@@ -151,14 +151,6 @@ def compressed() -> Iterator[Case]:
     yield "encrypted by its directory", lambda: _field(_CENTRAL, 8, b"\x01\0")
     yield "encrypted by its header", lambda: _field(_LOCAL, 6, b"\x01\0")
     yield "strongly encrypted", lambda: _field(_CENTRAL, 8, b"\x41\0")
-
-
-def _bomb() -> bytes:
-    """A gigabyte of zeros, declared in front of what 16 MB deflate to."""
-    data = bytearray(_one_deflated("archive/data/0", bytes(1 << 24)))
-    place = data.rindex(b"archive/data/0")
-    data[place - 46 + 24 : place - 46 + 28] = struct.pack("<L", 1 << 30)
-    return bytes(data)
 
 
 def _one_deflated(name: str, content: bytes) -> bytes:
@@ -170,17 +162,14 @@ def _one_deflated(name: str, content: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def _field(signature: bytes, offset: int, value: bytes, data: bytes | None = None) -> bytes:
-    """Overwrite a field of the first header of this kind."""
+def _field(signature: bytes, offset: int, value: bytes, data: bytes = b"", last: bool = False) -> bytes:
+    """Overwrite a field of the first header of this kind, or of the last."""
     data = data or _good_zip()
-    place = data.index(signature) + offset
+    place = (data.rindex if last else data.index)(signature) + offset
     return data[:place] + value + data[place + len(value) :]
 
 
-def _last_field(signature: bytes, offset: int, value: bytes) -> bytes:
-    data = _good_zip()
-    place = data.rindex(signature) + offset
-    return data[:place] + value + data[place + len(value) :]
+_field_of_last = partial(_field, last=True)
 
 
 def checksums() -> Iterator[Case]:
@@ -188,8 +177,11 @@ def checksums() -> Iterator[Case]:
     yield "a flipped bit in the numbers", lambda: _flipped(1000)
     yield "a flipped bit in the last number", lambda: _flipped(_good_zip().index(b"archive/version") - 40)
     yield "a wrong checksum in the directory", lambda: _field(_CENTRAL, 16, b"\1\2\3\4")
-    yield "two members changed places", lambda: _swapped("archive/data/1", "archive/data/3")
-    yield "pickle of another file", _foreign_pickle
+    good = partial(saved, mlp().state_dict())
+    yield "two members changed places", lambda: swapped(good(), "archive/data/1", "archive/data/3")
+    pickle = "archive/data.pkl"
+    other = partial(saved, dict(mlp().state_dict()))
+    yield "pickle of another file", lambda: archive({**members_of(good()), pickle: members_of(other())[pickle]})
 
 
 def _without_checksums() -> bytes:
@@ -204,17 +196,6 @@ def _flipped(place: int) -> bytes:
     data = bytearray(_good_zip())
     data[place] ^= 1
     return bytes(data)
-
-
-def _swapped(one: str, other: str) -> bytes:
-    members = members_of(saved(mlp().state_dict()))
-    return archive({**members, one: members[other], other: members[one]})
-
-
-def _foreign_pickle() -> bytes:
-    members = members_of(saved(mlp().state_dict()))
-    other = members_of(saved(dict(mlp().state_dict())))
-    return archive({**members, "archive/data.pkl": other["archive/data.pkl"]})
 
 
 def ends() -> Iterator[Case]:
@@ -236,31 +217,23 @@ def ends() -> Iterator[Case]:
     yield "zeros", lambda: bytes(100_000)
     yield "a text", lambda: b"import torch\n" * 100
     yield "a page of the web", lambda: b"<!DOCTYPE html><html><body>404 \x1b[31m</body></html>"
-    yield "something before the directory", lambda: _between(bytes(1000))
-    yield "the directory says it is elsewhere", lambda: _last_field(_END, 16, struct.pack("<L", 7))
-    yield "the directory says it is outside", lambda: _last_field(_END, 16, b"\xff\xff\xff\x7f")
-    yield "the directory says it is huge", lambda: _last_field(_END, 12, b"\xff\xff\xff\x7f")
-    yield "the directory says it is empty", lambda: _last_field(_END, 12, bytes(4))
-    yield "on another disk", lambda: _last_field(_END, 4, b"\7\0\7\0")
-    yield "a header outside the file", lambda: _last_field(_CENTRAL, 42, b"\xff\xff\xff\x7f")
-    yield "a header in the directory", lambda: _last_field(_CENTRAL, 42, struct.pack("<L", len(good()) - 60))
-    yield "a size beyond the file", lambda: _last_field(_CENTRAL, 20, b"\xff\xff\xff\x7f" * 2)
+    yield "something before the directory", lambda: _joined(_split()[0] + bytes(1000), _split()[1])
+    yield "the directory says it is elsewhere", lambda: _field_of_last(_END, 16, struct.pack("<L", 7))
+    yield "the directory says it is outside", lambda: _field_of_last(_END, 16, b"\xff\xff\xff\x7f")
+    yield "the directory says it is huge", lambda: _field_of_last(_END, 12, b"\xff\xff\xff\x7f")
+    yield "the directory says it is empty", lambda: _field_of_last(_END, 12, bytes(4))
+    yield "on another disk", lambda: _field_of_last(_END, 4, b"\7\0\7\0")
+    yield "a header outside the file", lambda: _field_of_last(_CENTRAL, 42, b"\xff\xff\xff\x7f")
+    yield "a header in the directory", lambda: _field_of_last(_CENTRAL, 42, struct.pack("<L", len(good()) - 60))
+    yield "a size beyond the file", lambda: _field_of_last(_CENTRAL, 20, b"\xff\xff\xff\x7f" * 2)
     yield "70,000 members", lambda: archive({f"archive/data/{index}": b"" for index in range(70_000)})
     yield "3,000 members", lambda: archive({f"archive/data/{index}": b"" for index in range(3_000)})
     yield "a directory of 1 MB that declares one member", _lying_count
 
 
-def _between(data: bytes) -> bytes:
-    good = _good_zip()
-    start, end = good.index(_CENTRAL), good.index(_END)
-    return _ended(good[:start] + data, good[start:end], len(_good()))
-
-
 def _lying_count() -> bytes:
-    good = _good_zip()
-    start = good.index(_CENTRAL)
-    entry = good[start : good.index(_CENTRAL, start + 1)]
-    return _ended(good[:start], entry * ((1 << 20) // len(entry)), 1)
+    members, (entry, *_) = _split()
+    return _joined(members, [entry * ((1 << 20) // len(entry))])
 
 
 def zip64() -> Iterator[Case]:
@@ -287,13 +260,10 @@ def _zip64_end(before_the_end: bytes) -> bytes:
 
 def _zip64_extra(sizes: bytes) -> bytes:
     """The last member's sizes stand in a zip64 field of the directory."""
-    data = _good_zip()
-    start, end, last = data.index(_CENTRAL), data.index(_END), data.rindex(_CENTRAL)
-    entry = bytearray(data[last:end])
-    entry[20:28] = b"\xff" * 8
+    members, (*others, last) = _split()
     extra = struct.pack("<HH", 1, len(sizes)) + sizes
-    entry[30:32] = struct.pack("<H", len(extra))
-    return _ended(data[:start], data[start:last] + bytes(entry) + extra, len(_good()))
+    entry = last[:20] + b"\xff" * 8 + last[28:30] + struct.pack("<H", len(extra)) + last[32:] + extra
+    return _joined(members, [*others, entry])
 
 
 def torchscript() -> Iterator[Case]:

@@ -5,25 +5,12 @@ import struct
 from collections.abc import Iterator
 from functools import partial
 
-from tests.hostile.building import (
-    Case,
-    call,
-    get,
-    listed,
-    mapping,
-    named,
-    number,
-    put,
-    real_file,
-    sequence,
-    storage,
-    tensor,
-    text,
-    torch_file,
-    whole,
-)
+from tests.hostile.building import Case, real_file, torch_file, weight_file
 from tests.hostile.gadgets import legacy_file, legacy_numbers, legacy_pickles
 from tests.hostile.layers import LINEAR
+from tests.hostile.opcodes import call, get, listed, mapping, named, number, put, sequence, storage, tensor, text, whole
+
+_real = partial(real_file, "checkpoint")
 
 
 def sizes() -> Iterator[Case]:
@@ -46,26 +33,20 @@ def sizes() -> Iterator[Case]:
     billion = call(named("builtins", "range"), number(10**9))
     yield "range called", partial(_real, call(named("builtins", "list"), billion))
     yield "LONG_BINPUT of 2^32", partial(_real, text("x") + put(2**32 - 1) + get(0))
-    yield "storage of 2^47 numbers", partial(_bare, tensor(storage(numel=number(2**47)), shape=number(2**47) + b"\x85"))
-    yield "storage of 2^47 numbers and no tensor", partial(_real, storage(key="77", numel=number(2**47)))
-    yield "storage of 2^100 numbers", partial(_bare, tensor(storage(numel=number(2**100))))
+    huge = number(2**47)
+    yield "storage of 2^47 numbers", partial(weight_file, tensor(storage(numel=huge), shape=huge + b"\x85"))
+    yield "storage of 2^47 numbers and no tensor", partial(_real, storage(key="77", numel=huge))
+    yield "storage of 2^100 numbers", partial(weight_file, tensor(storage(numel=number(2**100))))
     stretched = tensor(shape=number(10**12) + b"\x85", stride=b"K\x00\x85")
-    yield "tensor of 1e12 numbers by stride 0", partial(_bare, stretched)
+    yield "tensor of 1e12 numbers by stride 0", partial(weight_file, stretched)
     two = number(10**6) * 2 + b"\x86"
-    yield "tensor of 1e12 numbers in two dimensions", partial(_bare, tensor(shape=two, stride=b"K\x00K\x00\x86"))
+    yield "tensor of 1e12 numbers in two dimensions", partial(weight_file, tensor(shape=two, stride=b"K\x00K\x00\x86"))
     ones = sequence(*[b"K\x01"] * 50)
-    yield "tensor of 2^47 dimensions", partial(_bare, tensor(shape=ones, stride=ones))
+    yield "tensor of 2^47 dimensions", partial(weight_file, tensor(shape=ones, stride=ones))
     yield "tensors that share numbers 2,000 times", partial(_views, 2000)
     yield "tensors that span all numbers 2,000 times", partial(_views, 2000, numel=2)
-    yield "tensors of nothing, 10,000", partial(_empty_tensors, 10_000)
-
-
-def _real(fragment: bytes) -> bytes:
-    return real_file("checkpoint", fragment)
-
-
-def _bare(value: bytes) -> bytes:
-    return torch_file(whole(mapping({"weight": value})))
+    nothing = listed(tensor(shape=b"K\x00\x85") + put(5), get(5) * 10_000)
+    yield "tensors of nothing, 10,000", partial(torch_file, whole(nothing))
 
 
 def _views(count: int, numel: int = 1_000_000) -> bytes:
@@ -73,11 +54,6 @@ def _views(count: int, numel: int = 1_000_000) -> bytes:
     shape, step = number(numel) + b"\x85", number(999_999 // (numel - 1)) + b"\x85"
     kept = tensor(storage(numel=number(1_000_000)), shape=shape, stride=step) + put(5)
     return torch_file(whole(listed(kept, get(5) * count)), {"5": bytes(4_000_000)})
-
-
-def _empty_tensors(count: int) -> bytes:
-    kept = tensor(shape=b"K\x00\x85") + put(5)
-    return torch_file(whole(listed(kept, get(5) * count)))
 
 
 def loops() -> Iterator[Case]:
@@ -164,18 +140,19 @@ def _hiding(count: int) -> bytes:
 
 def before_torch_1_6() -> Iterator[Case]:
     keys, pickles = _legacy_keys, legacy_pickles
-    yield "five long pickles", lambda: legacy_file([_long(data) for data in pickles()])
+    yield "five long pickles", lambda: legacy_file([data[:2] + b"]" * 10_000 + data[2:] for data in pickles()])
     yield "keys that are numbers", lambda: _with_keys([int(key) for key in keys()])
     yield "keys that are lists", lambda: _with_keys([[key] for key in keys()])
     yield "keys given twice", lambda: _with_keys([*keys(), keys()[0]])
     yield "keys in another order", lambda: _with_keys(keys()[::-1])
     yield "keys that are no list", lambda: _with_keys(keys()[0])
-    yield "keys of long texts", lambda: legacy_file([*pickles()[:4], whole(listed(_long_texts()))])
-    yield "numbers of another count", lambda: _with_numbers(struct.pack("<q", 5) + legacy_numbers()[8:])
-    yield "numbers of a negative count", lambda: _with_numbers(struct.pack("<q", -4) + legacy_numbers()[8:])
-    yield "numbers cut off", lambda: _with_numbers(legacy_numbers()[:-1])
-    yield "bytes behind the numbers", lambda: _with_numbers(legacy_numbers() + b"x")
-    yield "a pickle behind the numbers", lambda: _with_numbers(legacy_numbers() + b"\x80\x02cos\nsystem\n)R.")
+    long_texts = listed(text("x" * 400_000) + put(9), get(9) * 3000)
+    yield "keys of long texts", lambda: legacy_file([*pickles()[:4], whole(listed(long_texts))])
+    yield "numbers of another count", lambda: legacy_file(pickles(), struct.pack("<q", 5) + legacy_numbers()[8:])
+    yield "numbers of a negative count", lambda: legacy_file(pickles(), struct.pack("<q", -4) + legacy_numbers()[8:])
+    yield "numbers cut off", lambda: legacy_file(pickles(), legacy_numbers()[:-1])
+    yield "bytes behind the numbers", lambda: legacy_file(pickles(), legacy_numbers() + b"x")
+    yield "a pickle behind the numbers", lambda: legacy_file(pickles(), legacy_numbers() + b"\x80\x02cos\nsystem\n)R.")
     yield "another magic number", lambda: legacy_file([pickle.dumps(1, 2), *pickles()[1:]])
     yield "another protocol", lambda: legacy_file([pickles()[0], pickle.dumps(1002, 2), *pickles()[2:]])
     big = pickle.dumps({"little_endian": False}, 2)
@@ -191,18 +168,6 @@ def _legacy_keys() -> list[str]:
 
 def _with_keys(keys: object) -> bytes:
     return legacy_file([*legacy_pickles()[:4], pickle.dumps(keys, 2)])
-
-
-def _with_numbers(numbers: bytes) -> bytes:
-    return b"".join(legacy_pickles()) + numbers
-
-
-def _long_texts() -> bytes:
-    return listed(text("x" * 400_000) + put(9), get(9) * 3000)
-
-
-def _long(data: bytes) -> bytes:
-    return data[:2] + b"]" * 10_000 + data[2:]
 
 
 def harmless() -> Iterator[Case]:

@@ -1,7 +1,6 @@
-"""Pieces of hostile files: pickle instructions by hand, and real torch files with something put into them."""
+"""Hostile files: real torch files with something put into them."""
 
 import io
-import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -11,6 +10,7 @@ import torch
 from torch import nn
 
 from fashion_core.models import build_model
+from tests.hostile.opcodes import mapping, text, whole
 
 Case = tuple[str, Callable[[], bytes]]
 """The name of a hostile file, and what makes its bytes."""
@@ -18,69 +18,6 @@ Case = tuple[str, Callable[[], bytes]]
 BIAS = "linear_relu_stack.4.bias"
 PLACE = "@@HERE@@"
 """A text in a real file that a fragment of pickle takes the place of."""
-
-
-def text(value: str) -> bytes:
-    data = value.encode("utf-8", "surrogatepass")
-    return b"X" + struct.pack("<I", len(data)) + data
-
-
-def number(value: int) -> bytes:
-    data = value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)
-    return b"\x8a" + bytes([len(data)]) + data
-
-
-def real(value: float) -> bytes:
-    return b"G" + struct.pack(">d", value)
-
-
-def sequence(*items: bytes) -> bytes:
-    return b"(" + b"".join(items) + b"t"
-
-
-def listed(*items: bytes) -> bytes:
-    return b"](" + b"".join(items) + b"e"
-
-
-def mapping(items: Mapping[str, bytes]) -> bytes:
-    return b"}(" + b"".join(text(key) + value for key, value in items.items()) + b"u"
-
-
-def named(module: str, name: str) -> bytes:
-    return f"c{module}\n{name}\n".encode()
-
-
-def call(function: bytes, *arguments: bytes) -> bytes:
-    return function + sequence(*arguments) + b"R"
-
-
-def put(index: int) -> bytes:
-    return b"r" + struct.pack("<I", index)
-
-
-def get(index: int) -> bytes:
-    return b"j" + struct.pack("<I", index)
-
-
-def storage(kind: str = "FloatStorage", key: str = "5", numel: bytes = b"K\x0a", location: str = "cpu") -> bytes:
-    """That of the ten numbers of the tutorial's last bias, unless told otherwise."""
-    return sequence(text("storage"), named("torch", kind), text(key), text(location), numel) + b"Q"
-
-
-def tensor(
-    source: bytes = storage(),
-    offset: bytes = b"K\x00",
-    shape: bytes = b"K\x0a\x85",
-    stride: bytes = b"K\x01\x85",
-    hooks: bytes = call(named("collections", "OrderedDict")),
-) -> bytes:
-    """``torch._utils._rebuild_tensor_v2`` of the tutorial's last bias, unless told otherwise."""
-    return call(named("torch._utils", "_rebuild_tensor_v2"), source, offset, shape, stride, b"\x89", hooks)
-
-
-def whole(fragment: bytes, protocol: int = 2) -> bytes:
-    """A pickle of one value."""
-    return b"\x80" + bytes([protocol]) + fragment + b"."
 
 
 def archive(members: Mapping[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
@@ -96,6 +33,11 @@ def torch_file(pickle: bytes, storages: Mapping[str, bytes] | None = None, root:
     found = {"5": bytes(40)} if storages is None else storages
     numbers = {f"{root}/data/{key}": data for key, data in found.items()}
     return archive({f"{root}/data.pkl": pickle, f"{root}/byteorder": b"little", **numbers, f"{root}/version": b"3\n"})
+
+
+def weight_file(value: bytes, name: str = "weight") -> bytes:
+    """A zip that holds one weight, whatever it is."""
+    return torch_file(whole(mapping({name: value})))
 
 
 def saved(content: Any, **options: Any) -> bytes:
@@ -114,6 +56,12 @@ def remade(data: bytes, changed: Mapping[str, bytes]) -> bytes:
     members = {**members_of(data), **changed}
     del members["archive/.data/serialization_id"]
     return archive(members)
+
+
+def swapped(data: bytes, one: str, other: str) -> bytes:
+    """The same archive with the bytes of two members exchanged."""
+    members = members_of(data)
+    return archive({**members, one: members[other], other: members[one]})
 
 
 def repickled(data: bytes, change: Callable[[bytes], bytes]) -> bytes:

@@ -11,9 +11,10 @@ import torch
 
 from fashion_core.formats.export import as_program
 from fashion_core.models import build_model
-from tests.hostile.building import Case, archive, call, members_of, mlp, number, remade, torch_file, whole
+from tests.hostile.building import Case, archive, members_of, mlp, remade, swapped, torch_file
 from tests.hostile.gadgets import SYSTEM
 from tests.hostile.layers import LINEAR
+from tests.hostile.opcodes import call, number, whole
 
 
 @cache
@@ -36,6 +37,10 @@ def _changed(change: Callable[[dict[str, Any]], object]) -> bytes:
     header, numbers = _header()
     change(header)
     return _written(json.dumps(header).encode(), numbers)
+
+
+def _says(header: dict[str, Any], **said: str) -> None:
+    header["__metadata__"].update({f"fashion_core.{key}": value for key, value in said.items()})
 
 
 STACK = ("linear_relu_stack.4.weight", "linear_relu_stack.4.bias")
@@ -71,11 +76,9 @@ _HEADERS: dict[str, Callable[[dict[str, Any]], object]] = {
     "10,000 empty tensors": lambda header: header.update(_empty(10_000)),
     "metadata of numbers": lambda header: header.update(__metadata__={"epoch": 1}),
     "metadata in a list": lambda header: header.update(__metadata__=["x"]),
-    "a wrong checksum": lambda header: header["__metadata__"].update({"fashion_core.sha256": "0" * 64}),
-    "a checksum that is empty of sense": lambda header: header["__metadata__"].update(
-        {"fashion_core.sha256": "\x1b[2J\n"}
-    ),
-    "no checksum where one belongs": lambda header: header["__metadata__"].update({"fashion_core.epoch": "1"}),
+    "a wrong checksum": lambda header: _says(header, sha256="0" * 64),
+    "a checksum that is empty of sense": lambda header: _says(header, sha256="\x1b[2J\n"),
+    "no checksum where one belongs": lambda header: _says(header, epoch="1"),
     "a name with an escape sequence": lambda header: header.update({"\x1b[2J\n": header.pop(BIAS)}),
     "a name of half a letter": lambda header: header.update({"\ud800": header.pop(BIAS)}),
 }
@@ -152,6 +155,10 @@ def _described(change: Callable[[dict[str, Any]], object]) -> bytes:
     return _program_with({WEIGHTS: json.dumps(config).encode()})
 
 
+def _meta(tensor: dict[str, Any], **changed: object) -> None:
+    tensor["tensor_meta"].update(changed)
+
+
 _WEIGHTS: dict[str, Callable[[dict[str, Any]], object]] = {
     "pickled weights": lambda tensor: tensor.update(use_pickle=True),
     "perhaps pickled weights": lambda tensor: tensor.update(use_pickle=0),
@@ -164,23 +171,21 @@ _WEIGHTS: dict[str, Callable[[dict[str, Any]], object]] = {
     "a path that is a number": lambda tensor: tensor.update(path_name=0),
     "no path": lambda tensor: tensor.pop("path_name"),
     "no facts": lambda tensor: tensor.pop("tensor_meta"),
-    "another dtype": lambda tensor: tensor["tensor_meta"].update(dtype=8),
-    "a dtype of text": lambda tensor: tensor["tensor_meta"].update(dtype="float"),
-    "a dtype of a list": lambda tensor: tensor["tensor_meta"].update(dtype=[7]),
-    "a dtype of true": lambda tensor: tensor["tensor_meta"].update(dtype=True),
-    "a symbolic size": lambda tensor: tensor["tensor_meta"].update(
-        sizes=[{"as_expr": {"expr_str": "__import__('os')"}}]
-    ),
-    "a huge size": lambda tensor: tensor["tensor_meta"].update(sizes=[{"as_int": 10**12}]),
-    "a size of text": lambda tensor: tensor["tensor_meta"].update(sizes=[{"as_int": "10"}]),
-    "sizes that are numbers": lambda tensor: tensor["tensor_meta"].update(sizes=[10]),
-    "a stride of 0": lambda tensor: tensor["tensor_meta"].update(strides=[{"as_int": 0}]),
-    "a negative stride": lambda tensor: tensor["tensor_meta"].update(strides=[{"as_int": -1}]),
-    "no strides": lambda tensor: tensor["tensor_meta"].update(strides=[]),
-    "a negative offset": lambda tensor: tensor["tensor_meta"].update(storage_offset={"as_int": -1}),
-    "an offset beyond": lambda tensor: tensor["tensor_meta"].update(storage_offset={"as_int": 2**40}),
-    "10,000 dimensions": lambda tensor: tensor["tensor_meta"].update(
-        sizes=[{"as_int": 2**47}] * 10_000, strides=[{"as_int": 1}] * 10_000
+    "another dtype": lambda tensor: _meta(tensor, dtype=8),
+    "a dtype of text": lambda tensor: _meta(tensor, dtype="float"),
+    "a dtype of a list": lambda tensor: _meta(tensor, dtype=[7]),
+    "a dtype of true": lambda tensor: _meta(tensor, dtype=True),
+    "a symbolic size": lambda tensor: _meta(tensor, sizes=[{"as_expr": {"expr_str": "__import__('os')"}}]),
+    "a huge size": lambda tensor: _meta(tensor, sizes=[{"as_int": 10**12}]),
+    "a size of text": lambda tensor: _meta(tensor, sizes=[{"as_int": "10"}]),
+    "sizes that are numbers": lambda tensor: _meta(tensor, sizes=[10]),
+    "a stride of 0": lambda tensor: _meta(tensor, strides=[{"as_int": 0}]),
+    "a negative stride": lambda tensor: _meta(tensor, strides=[{"as_int": -1}]),
+    "no strides": lambda tensor: _meta(tensor, strides=[]),
+    "a negative offset": lambda tensor: _meta(tensor, storage_offset={"as_int": -1}),
+    "an offset beyond": lambda tensor: _meta(tensor, storage_offset={"as_int": 2**40}),
+    "10,000 dimensions": lambda tensor: _meta(
+        tensor, sizes=[{"as_int": 2**47}] * 10_000, strides=[{"as_int": 1}] * 10_000
     ),
 }
 
@@ -213,16 +218,15 @@ def pt2_with() -> Iterator[Case]:
     yield "a file of an unknown kind", lambda: _program_with({"archive/archive_format": b"pt3"})
     yield "a changed weight", lambda: archive({**members_of(_program()), "archive/data/weights/weight_5": bytes(40)})
     yield "a changed graph", lambda: archive({**members_of(_program()), GRAPH: b"[" * 1_000_000})
-    yield "weights that changed places", _changed_places
+    two = "archive/data/weights/weight_1", "archive/data/weights/weight_3"
+    yield "weights that changed places", lambda: swapped(_program(), *two)
     yield "a file of torch before 2.9", lambda: archive({"serialized_exported_program.json": b"{}", "version": b"8.1"})
 
 
 def _one_for_ten() -> bytes:
     """A bias that repeats a single number by a stride of 0."""
-    config = json.loads(members_of(_program())[WEIGHTS])
-    config["config"][BIAS]["tensor_meta"].update(strides=[{"as_int": 0}])
-    described = json.dumps(config).encode()
-    return _program_with({WEIGHTS: described, "archive/data/weights/weight_5": bytes(4)})
+    described = _described(lambda tensor: _meta(tensor, strides=[{"as_int": 0}]))
+    return archive({**members_of(described), "archive/data/weights/weight_5": bytes(4)})
 
 
 def _two_ways() -> bytes:
@@ -235,12 +239,6 @@ def _two_ways() -> bytes:
     members = members_of(_program_with(changed))
     del members["archive/data/weights/weight_3"]
     return archive(members)
-
-
-def _changed_places() -> bytes:
-    members = members_of(_program())
-    one, other = "archive/data/weights/weight_1", "archive/data/weights/weight_3"
-    return archive({**members, one: members[other], other: members[one]})
 
 
 FAMILIES = (safetensors_with, pt2_with)

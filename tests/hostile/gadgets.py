@@ -9,26 +9,8 @@ from dataclasses import dataclass
 from functools import cache, partial
 from itertools import pairwise
 
-from tests.hostile.building import (
-    Case,
-    call,
-    get,
-    holding_place,
-    listed,
-    mapping,
-    mlp,
-    named,
-    put,
-    real_file,
-    remade,
-    repickled,
-    saved,
-    sequence,
-    tensor,
-    text,
-    torch_file,
-    whole,
-)
+from tests.hostile.building import Case, holding_place, mlp, real_file, remade, repickled, saved, torch_file
+from tests.hostile.opcodes import call, get, listed, mapping, named, put, sequence, tensor, text, whole
 
 COMMAND = "touch /tmp/fashion-core-was-here"
 _CODE = f"__import__('os').system('{COMMAND}')"
@@ -270,8 +252,8 @@ def legacy_numbers() -> bytes:
     return _parts_of_legacy()[1]
 
 
-def legacy_file(pickles: list[bytes]) -> bytes:
-    return b"".join(pickles) + legacy_numbers()
+def legacy_file(pickles: list[bytes], numbers: bytes | None = None) -> bytes:
+    return b"".join(pickles) + (legacy_numbers() if numbers is None else numbers)
 
 
 def _legacy(place: int, gadget: bytes) -> bytes:

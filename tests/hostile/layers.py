@@ -3,7 +3,7 @@
 import copy
 import pickle
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -11,23 +11,8 @@ import torch
 from torch import nn
 
 from fashion_core.models import build_model
-from tests.hostile.building import (
-    Case,
-    call,
-    get,
-    holding_place,
-    listed,
-    mapping,
-    named,
-    number,
-    put,
-    real_file,
-    repickled,
-    saved,
-    text,
-    torch_file,
-    whole,
-)
+from tests.hostile.building import Case, holding_place, real_file, repickled, saved, torch_file
+from tests.hostile.opcodes import call, get, listed, mapping, named, number, put, text, whole
 
 Change = Callable[[Any], None]  # what is done to a model before it is saved
 
@@ -90,10 +75,8 @@ MLP_CHANGES: dict[str, Change] = {
     "another activation": lambda model: model.linear_relu_stack.__setitem__(1, nn.Sigmoid()),
     "another known layer": lambda model: model.linear_relu_stack.__setitem__(1, nn.Dropout(0.0)),
     "a layer that changes nothing": lambda model: model.linear_relu_stack.__setitem__(1, nn.Sequential()),
-    "layers of a Sequential in another order": lambda model: _reorder(model, ["1", "0", "2", "3", "4"]),
-    "parts of the model in another order": lambda model: setattr(
-        model, "_modules", dict(reversed(model._modules.items()))
-    ),
+    "layers of a Sequential in another order": lambda model: _reorder(model.linear_relu_stack, "10234"),
+    "parts of the model in another order": lambda model: _reorder(model, ["linear_relu_stack", "flatten"]),
     "weights under dotted names": lambda model: _flatten_names(model),
     "a subclass of Tensor": lambda model: _set("extra", torch.nn.Buffer(torch.zeros(1)))(model),
     "a tensor with attributes": lambda model: setattr(model.linear_relu_stack[0].weight, "note", "x"),
@@ -113,9 +96,7 @@ CNN_CHANGES: dict[str, Change] = {
     "stride of MaxPool2d": _set("features.3.stride", 1),
     "ceil_mode of MaxPool2d": _set("features.3.ceil_mode", True),
     "p of Dropout": _set("classifier.1.p", 0.99),
-    "counter of BatchNorm as float": lambda model: model.features[1]._buffers.update(
-        num_batches_tracked=torch.tensor(1.5)
-    ),
+    "counter of BatchNorm as float": lambda model: setattr(model.features[1], "num_batches_tracked", torch.tensor(1.5)),
     "class of BatchNorm": lambda model: setattr(model.features[1], "__class__", nn.BatchNorm1d),
     "class of the pool": lambda model: model.features.__setitem__(3, nn.AvgPool2d(2)),
 }
@@ -126,9 +107,8 @@ HOOKS = (
 )  # fmt: skip
 
 
-def _reorder(model: Any, order: list[str]) -> None:
-    layers = dict(model.linear_relu_stack._modules)
-    model.linear_relu_stack._modules = {name: layers[name] for name in order}
+def _reorder(module: Any, order: Iterable[str]) -> None:
+    module._modules = {name: module._modules[name] for name in order}
 
 
 def _flatten_names(model: Any) -> None:

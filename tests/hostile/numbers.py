@@ -7,28 +7,8 @@ from typing import Any
 import torch
 
 from fashion_core.models import build_model
-from tests.hostile.building import (
-    BIAS,
-    PLACE,
-    Case,
-    call,
-    checkpoint,
-    listed,
-    mapping,
-    mlp,
-    named,
-    number,
-    real,
-    real_file,
-    repickled,
-    saved,
-    sequence,
-    storage,
-    tensor,
-    text,
-    torch_file,
-    whole,
-)
+from tests.hostile.building import BIAS, PLACE, Case, checkpoint, mlp, real_file, repickled, saved, weight_file
+from tests.hostile.opcodes import call, listed, mapping, named, number, real, sequence, storage, tensor, text
 
 WEIGHT = "linear_relu_stack.0.weight"
 
@@ -71,6 +51,10 @@ def _counter(value: torch.Tensor) -> bytes:
     return saved({**build_model("cnn", seed=0).state_dict(), "features.1.num_batches_tracked": value})
 
 
+def _rebuild(what: str, *arguments: bytes) -> bytes:
+    return call(named("torch._utils", f"_rebuild_{what}"), *arguments)
+
+
 _ODD_TENSORS: dict[str, bytes] = {
     "a negative offset": tensor(offset=number(-1)),
     "an offset behind the end": tensor(offset=b"K\x01"),
@@ -86,22 +70,18 @@ _ODD_TENSORS: dict[str, bytes] = {
     "no storage": tensor(source=b"N"),
     "a number as storage": tensor(source=b"K\x07"),
     "a tensor as storage": tensor(source=tensor()),
-    "too few arguments": call(named("torch._utils", "_rebuild_tensor_v2"), storage()),
-    "too many arguments": call(named("torch._utils", "_rebuild_tensor_v2"), *[storage()] * 12),
+    "too few arguments": _rebuild("tensor_v2", storage()),
+    "too many arguments": _rebuild("tensor_v2", *[storage()] * 12),
     "no arguments": named("torch._utils", "_rebuild_tensor_v2") + b"NR",
     "arguments in a list": named("torch._utils", "_rebuild_tensor_v2") + listed(storage()) + b"R",
-    "the rebuild of nothing": call(named("torch._utils", "_rebuild_parameter"), b"N", b"\x88", b"}"),
-    "the rebuild of a text": call(named("torch._utils", "_rebuild_parameter"), text("x"), b"\x88", b"}"),
-    "a parameter with hooks": call(
-        named("torch._utils", "_rebuild_parameter"), tensor(), b"\x88", mapping({"0": b"N"})
-    ),
-    "a parameter with a state": call(
-        named("torch._utils", "_rebuild_parameter_with_state"), tensor(), b"\x88", b"}", mapping({"grad": b"N"})
-    ),
-    "a rebuild of another kind": call(named("torch._utils", "_rebuild_sparse_tensor"), b"N", b"N"),
+    "the rebuild of nothing": _rebuild("parameter", b"N", b"\x88", b"}"),
+    "the rebuild of a text": _rebuild("parameter", text("x"), b"\x88", b"}"),
+    "a parameter with hooks": _rebuild("parameter", tensor(), b"\x88", mapping({"0": b"N"})),
+    "a parameter with a state": _rebuild("parameter_with_state", tensor(), b"\x88", b"}", mapping({"grad": b"N"})),
+    "a rebuild of another kind": _rebuild("sparse_tensor", b"N", b"N"),
     "a rebuild from type": call(named("torch._tensor", "_rebuild_from_type_v2"), b"N", b"N", b")", b"}"),
-    "a rebuild of a wrapper": call(named("torch._utils", "_rebuild_wrapper_subclass"), b"N", b"N"),
-    "a rebuild on a device": call(named("torch._utils", "_rebuild_device_tensor_from_numpy"), b"N", b"N"),
+    "a rebuild of a wrapper": _rebuild("wrapper_subclass", b"N", b"N"),
+    "a rebuild on a device": _rebuild("device_tensor_from_numpy", b"N", b"N"),
     "hooks": tensor(hooks=mapping({"0": b"N"})),
     "fewer numbers than its storage and a wide stride": tensor(shape=b"K\x05\x85", stride=b"K\x03\x85"),
     "a list that is no list": b"NK\x01a",
@@ -151,10 +131,10 @@ def odd_tensors() -> Iterator[Case]:
     for name, fragment in _ODD_STORAGES.items():
         yield f"bias in a storage by {name}", partial(real_file, "bias", tensor(fragment))
         yield f"checkpoint and a storage by {name}", partial(real_file, "checkpoint", fragment)
-    yield "one storage of two dtypes", lambda: _alone(listed(tensor(), tensor(storage("IntStorage"))))
-    yield "one storage of two sizes", lambda: _alone(listed(tensor(), tensor(storage(numel=b"K\x0b"))))
+    yield "one storage of two dtypes", lambda: weight_file(listed(tensor(), tensor(storage("IntStorage"))))
+    yield "one storage of two sizes", lambda: weight_file(listed(tensor(), tensor(storage(numel=b"K\x0b"))))
     yield "one storage of two dtypes of the same size", _two_dtypes
-    yield "a storage that no tensor uses", lambda: _alone(storage())
+    yield "a storage that no tensor uses", lambda: weight_file(storage())
 
 
 def _two_dtypes() -> bytes:
@@ -162,10 +142,6 @@ def _two_dtypes() -> bytes:
     state = {**mlp().state_dict(), "linear_relu_stack.0.bias": torch.zeros(512), "linear_relu_stack.2.bias": PLACE}
     halves = tensor(storage("HalfStorage", "1", number(1024)), shape=number(512) + b"\x85")
     return repickled(saved(state), lambda old: old.replace(text(PLACE), halves))
-
-
-def _alone(value: bytes) -> bytes:
-    return torch_file(whole(mapping({"weight": value})))
 
 
 def _optimizer(change: Callable[[dict[str, Any]], object]) -> bytes:
@@ -237,13 +213,9 @@ def speaking() -> Iterator[Case]:
     for name, words in _SPEAKING.items():
         yield f"class named with {name}", partial(real_file, "checkpoint", text("os") + text(words) + b"\x93)R")
         yield f"module named with {name}", partial(real_file, "model", text(words) + text("system") + b"\x93")
-        yield f"weights named with {name}", partial(_alone_under, words)
+        yield f"weights named with {name}", partial(weight_file, tensor(), words)
         yield f"storage named with {name}", partial(real_file, "checkpoint", storage(key=words))
         yield f"attribute named with {name}", partial(_attribute, words)
-
-
-def _alone_under(key: str) -> bytes:
-    return torch_file(whole(b"}" + text(key) + tensor() + b"s"))
 
 
 def _attribute(name: str) -> bytes:

@@ -15,8 +15,9 @@ import pytest
 from fashion_core.formats.inspect import inspect
 from fashion_core.formats.load import load
 from tests import hostile
-from tests.hostile.building import real_file, tensor, whole
+from tests.hostile.building import real_file
 from tests.hostile.gadgets import GADGETS, STYLES
+from tests.hostile.opcodes import tensor, whole
 from tests.support.processes import ROOT
 
 SECONDS, BYTES = 0.1, 50_000_000
