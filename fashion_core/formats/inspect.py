@@ -13,7 +13,7 @@ from fashion_core.errors import ChangedFileError, RefusedFileError, printable
 from fashion_core.formats.untrusted import validate
 from fashion_core.formats.untrusted.readers import read_saved_file
 from fashion_core.formats.untrusted.saved_file import Container, SavedFile
-from fashion_core.formats.untrusted.state_dict import BUFFERS, Weights, find_weights, optimizer_name, optimizer_state
+from fashion_core.formats.untrusted.state_dict import Weights, find_weights, optimizer_name, optimizer_state
 from fashion_core.formats.untrusted.values import Name, Record, SavedTensor, named_tensors, tensors_in
 from fashion_core.runs.schema import SavedFormat, VerdictKind
 
@@ -96,7 +96,6 @@ def inspect(path: Path, numbers: bool | None = None) -> Inspection:
     refusal = _refusal(file, numbers)
     epoch = file.whole_number_under("epoch")
     missing = _missing(file.content, format, epoch)
-    learned = [t for name, t in weights.tensors.items() if not name.endswith(BUFFERS)] if weights else []
     return Inspection(
         bytes=file.size,
         container=file.container,
@@ -110,7 +109,7 @@ def inspect(path: Path, numbers: bool | None = None) -> Inspection:
         model_class=printable(str(weights.root.name)) if weights and weights.root else None,
         differences=tuple(map(printable, weights.differences()[1])) if weights and not weights.model else (),
         prefix=weights.prefix if weights else "",
-        parameters=sum(tensor.numel for tensor in learned) if weights else None,
+        parameters=weights.parameters if weights else None,
         epoch=epoch,
         loss=None if format == "partial" else file.number_under("loss"),
         optimizer=_optimizer(file.content),

@@ -80,7 +80,8 @@ class Predictor:
         """Make an image look like the training set, in the other process, where a hostile file can't harm this one."""
         question = Message({"ask": "prepare"}, {"bytes": np.frombuffer(file, np.uint8)})
         found = self._ask(question, min(PREPARE_SECONDS, self._answer_seconds))
-        steps = (Step(*said, found.arrays[f"step {number}"]) for number, said in enumerate(found.values["steps"]))
+        named = enumerate(found.values["steps"])
+        steps = (Step(name, note, found.arrays[f"step {number}"]) for number, (name, note) in named)
         return Prepared(found.arrays["pixels"], tuple(steps))
 
     def predict(self, file: Path, pixels: np.ndarray, scaling: str) -> np.ndarray:

@@ -2,10 +2,11 @@
 
 import os
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 from fashion_core import devices
@@ -29,35 +30,21 @@ def serve() -> None:
 def answer(question: Message, models: engine.Models) -> Message:
     """Return what was asked for, or a sentence about a problem that a person can fix."""
     try:
-        return _ANSWERS[question.values["ask"]](question, models)
+        return _compute(question.values, question.arrays, models)
     except FashionError as error:
         return Message({"problem": str(error)})
 
 
-def _test_images(question: Message, models: engine.Models) -> Message:
-    images = engine.test_images(question.values["dataset"])
-    return Message({}, {"pixels": images.pixels.numpy(), "labels": images.labels.numpy()})
-
-
-def _prepare(question: Message, models: engine.Models) -> Message:
-    prepared = prepare.prepare(question.arrays["bytes"].tobytes())
-    steps = [(step.name, step.note) for step in prepared.steps]
-    shown = {f"step {number}": step.pixels for number, step in enumerate(prepared.steps)}
-    return Message({"steps": steps}, {"pixels": prepared.pixels, **shown})
-
-
-def _predict(question: Message, models: engine.Models) -> Message:
-    """Predict the images that were sent, or else a dataset's test images."""
-    asked, device = question.values, devices.resolve("auto")
+def _compute(asked: dict[str, Any], sent: dict[str, np.ndarray], models: engine.Models) -> Message:
+    if asked["ask"] == "prepare":
+        prepared = prepare.prepare(sent["bytes"].tobytes())
+        steps = [(step.name, step.note) for step in prepared.steps]
+        shown = {f"step {number}": step.pixels for number, step in enumerate(prepared.steps)}
+        return Message({"steps": steps}, {"pixels": prepared.pixels, **shown})
+    if asked["ask"] == "test images":
+        images = engine.test_images(asked["dataset"])
+        return Message({}, {"pixels": images.pixels.numpy(), "labels": images.labels.numpy()})
+    device = devices.resolve("auto")
     model = models.get(Path(asked["file"]), device)
-    sent = question.arrays.get("pixels")
-    pixels = engine.test_images(asked["dataset"]).pixels if sent is None else torch.from_numpy(sent)
-    found = engine.probabilities(model, pixels, asked["pixels"], device)
-    return Message({}, {"probabilities": found.numpy()})
-
-
-_ANSWERS: dict[str, Callable[[Message, engine.Models], Message]] = {
-    "test images": _test_images,
-    "prepare": _prepare,
-    "predict": _predict,
-}
+    pixels = torch.from_numpy(sent["pixels"]) if sent else engine.test_images(asked["dataset"]).pixels
+    return Message({}, {"probabilities": engine.probabilities(model, pixels, asked["pixels"], device).numpy()})

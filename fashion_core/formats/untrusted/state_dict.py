@@ -15,7 +15,8 @@ WEIGHT_KEYS = ("model_state_dict", "state_dict", "model")  # of this app, of Lig
 COUNTER = "num_batches_tracked"
 STATISTICS = ("running_mean", "running_var")
 BUFFERS = (*STATISTICS, COUNTER)  # of a batch norm, which no optimizer learns
-_PREFIXES, _MOST_PREFIXES = ("module.", "_orig_mod.", "model."), 4
+_PREFIXES = ("module.", "_orig_mod.", "model.")
+_MOST_PREFIXES = 4
 # What changes the rule of an optimizer; this app's have none of them on.
 _OTHER_OPTIONS = ("amsgrad", "nesterov", "dampening", "maximize", "differentiable")
 _NN = "torch.nn.modules"
@@ -130,6 +131,11 @@ class Weights:
     model: str | None  # the known model that names and shapes fit
     root: Record | None  # the whole model, where the file holds one
     prefix: str  # what every name began with
+
+    @property
+    def parameters(self) -> int:
+        """Count the numbers that can be learned."""
+        return sum(tensor.numel for name, tensor in self.tensors.items() if not name.endswith(BUFFERS))
 
     def differences(self) -> tuple[str, list[str]]:
         """The known model that shares most names and shapes, and how these tensors differ from it, in phrases."""

@@ -15,8 +15,9 @@ from typing import BinaryIO
 from fashion_core.errors import ChangedFileError, RefusedFileError
 
 MAX_MEMBERS = 2048
-MAX_DIRECTORY_BYTES = _CHUNK = 1 << 20
+MAX_DIRECTORY_BYTES = 1 << 20
 ZIP_START = b"PK\x03\x04"
+_CHUNK = 1 << 20
 _END = struct.Struct("<4s4H2LH")
 _END64_LOCATOR = struct.Struct("<4sLQL")
 _END64 = struct.Struct("<4sQ2H2L4Q")
