@@ -157,17 +157,14 @@ def test_file_of_the_lesson_gives_the_same_outputs_as_it_is_and_as_a_run(
     json.dumps(inspect(theirs / name).tree, allow_nan=False)
 
 
-def test_checkpoint_of_the_lesson_keeps_epoch_loss_and_optimizer(theirs: Path) -> None:
+def test_checkpoint_of_the_lesson_keeps_epoch_loss_and_optimizer_and_a_model_its_class(theirs: Path) -> None:
+    found = inspect(theirs / "model.pth")
+    assert (found.format, found.model, found.model_class) == ("model", "mlp", "__main__.NeuralNetwork")
+    assert found.refusal is None
     loaded = load(theirs / "model_save" / "1")
     assert (loaded.format, loaded.epoch, loaded.loss) == ("checkpoint", 1, torch.load(theirs / "outputs")["loss"])
     expected = torch.load(theirs / "model_save" / "1")["optimizer_state_dict"]
     assert loaded.optimizer_state == expected
-
-
-def test_whole_model_of_the_lesson_has_the_class_of_its_script(theirs: Path) -> None:
-    found = inspect(theirs / "model.pth")
-    assert (found.format, found.model, found.model_class) == ("model", "mlp", "__main__.NeuralNetwork")
-    assert found.refusal is None
 
 
 THEIR_LOADING = {
@@ -399,12 +396,8 @@ def test_other_layers_are_shown_and_the_refusal_says_how_they_differ(tmp_path: P
     )
     assert [(t.name, t.shape) for t in found.tensors if t.name == "head.weight"] == [("head.weight", (2, 3))]
     assert all(difference in said for difference in found.differences)
-
-
-def test_whole_model_of_another_class_is_shown_and_refused(tmp_path: Path) -> None:
-    said = refusal(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), tmp_path / "file")
-    assert "its layers are not those of mlp" in said
-    assert [t.shape for t in inspect(tmp_path / "file").tensors] == [(10, 784), (10,)]
+    assert "its layers are not those of mlp" in refusal(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), path)
+    assert [t.shape for t in inspect(path).tensors] == [(10, 784), (10,)]
 
 
 def test_what_this_app_can_not_use_is_refused(tmp_path: Path) -> None:

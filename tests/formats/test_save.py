@@ -148,25 +148,19 @@ def largest_file(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_error_of_the_disk_that_torch_hides_is_told(tmp_path: Path, content: save.Checkpoint) -> None:
+def test_error_of_the_disk_that_torch_hides_or_that_is_passed_over_is_told(
+    tmp_path: Path, content: save.Checkpoint
+) -> None:
     path = tmp_path / "file"
+    passed_over = suppress(OSError)
+    with largest_file(100_000), pytest.raises(DiskError, match=TOO_LARGE), files.writing(path) as file, passed_over:
+        file.write(bytes(200_000))
+    assert names(tmp_path) == []
     save.save(path, {})
     with largest_file(100_000), pytest.raises(DiskError, match=TOO_LARGE) as caught:
         save.save(path, content)
     assert isinstance(caught.value.__cause__, OSError)
-    assert path.read_bytes() == in_memory({})
-    assert names(tmp_path) == ["file"]
-
-
-def test_error_of_the_disk_that_is_passed_over_is_told_too(tmp_path: Path) -> None:
-    with (
-        largest_file(100_000),
-        pytest.raises(DiskError, match=TOO_LARGE),
-        files.writing(tmp_path / "file") as file,
-        suppress(OSError),
-    ):
-        file.write(bytes(200_000))
-    assert names(tmp_path) == []
+    assert (path.read_bytes(), names(tmp_path)) == (in_memory({}), ["file"])
 
 
 def test_content_that_can_not_be_saved_leaves_the_old_file(tmp_path: Path) -> None:

@@ -2,11 +2,11 @@
 
 import pickle
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from tests.hostile.building import Case, real_file, torch_file, weight_file
-from tests.hostile.gadgets import legacy_file, legacy_numbers, legacy_pickles
+from tests.hostile.gadgets import legacy_file, legacy_parts
 from tests.hostile.layers import LINEAR
 from tests.hostile.opcodes import call, get, listed, mapping, named, number, put, sequence, storage, tensor, text, whole
 
@@ -139,35 +139,34 @@ def _hiding(count: int) -> bytes:
 
 
 def before_torch_1_6() -> Iterator[Case]:
-    keys, pickles = _legacy_keys, legacy_pickles
-    yield "five long pickles", lambda: legacy_file([data[:2] + b"]" * 10_000 + data[2:] for data in pickles()])
-    yield "keys that are numbers", lambda: _with_keys([int(key) for key in keys()])
-    yield "keys that are lists", lambda: _with_keys([[key] for key in keys()])
-    yield "keys given twice", lambda: _with_keys([*keys(), keys()[0]])
-    yield "keys in another order", lambda: _with_keys(keys()[::-1])
-    yield "keys that are no list", lambda: _with_keys(keys()[0])
+    parts = legacy_parts
+    long = b"]" * 10_000
+    yield "five long pickles", lambda: legacy_file({n: parts()[n][:2] + long + parts()[n][2:] for n in range(5)})
+    changes: dict[str, Callable[[list[str]], object]] = {
+        "keys that are numbers": lambda keys: [int(key) for key in keys],
+        "keys that are lists": lambda keys: [[key] for key in keys],
+        "keys given twice": lambda keys: [*keys, keys[0]],
+        "keys in another order": lambda keys: keys[::-1],
+        "keys that are no list": lambda keys: keys[0],
+    }
+    for name, change in changes.items():
+        yield name, partial(_with_keys, change)
     long_texts = listed(text("x" * 400_000) + put(9), get(9) * 3000)
-    yield "keys of long texts", lambda: legacy_file([*pickles()[:4], whole(listed(long_texts))])
-    yield "numbers of another count", lambda: legacy_file(pickles(), struct.pack("<q", 5) + legacy_numbers()[8:])
-    yield "numbers of a negative count", lambda: legacy_file(pickles(), struct.pack("<q", -4) + legacy_numbers()[8:])
-    yield "numbers cut off", lambda: legacy_file(pickles(), legacy_numbers()[:-1])
-    yield "bytes behind the numbers", lambda: legacy_file(pickles(), legacy_numbers() + b"x")
-    yield "a pickle behind the numbers", lambda: legacy_file(pickles(), legacy_numbers() + b"\x80\x02cos\nsystem\n)R.")
-    yield "another magic number", lambda: legacy_file([pickle.dumps(1, 2), *pickles()[1:]])
-    yield "another protocol", lambda: legacy_file([pickles()[0], pickle.dumps(1002, 2), *pickles()[2:]])
-    big = pickle.dumps({"little_endian": False}, 2)
-    yield "a big-endian machine", lambda: legacy_file([*pickles()[:2], big, *pickles()[3:]])
-    yield "a magic number alone", lambda: pickles()[0]
-    yield "no numbers", lambda: b"".join(pickles())
+    yield "keys of long texts", lambda: legacy_file({4: whole(listed(long_texts))})
+    yield "numbers of another count", lambda: legacy_file({5: struct.pack("<q", 5) + parts()[5][8:]})
+    yield "numbers of a negative count", lambda: legacy_file({5: struct.pack("<q", -4) + parts()[5][8:]})
+    yield "numbers cut off", lambda: legacy_file({5: parts()[5][:-1]})
+    yield "bytes behind the numbers", lambda: legacy_file({5: parts()[5] + b"x"})
+    yield "a pickle behind the numbers", lambda: legacy_file({5: parts()[5] + b"\x80\x02cos\nsystem\n)R."})
+    yield "another magic number", lambda: legacy_file({0: pickle.dumps(1, 2)})
+    yield "another protocol", lambda: legacy_file({1: pickle.dumps(1002, 2)})
+    yield "a big-endian machine", lambda: legacy_file({2: pickle.dumps({"little_endian": False}, 2)})
+    yield "a magic number alone", lambda: parts()[0]
+    yield "no numbers", lambda: legacy_file({5: b""})
 
 
-def _legacy_keys() -> list[str]:
-    keys: list[str] = pickle.loads(legacy_pickles()[4])
-    return keys
-
-
-def _with_keys(keys: object) -> bytes:
-    return legacy_file([*legacy_pickles()[:4], pickle.dumps(keys, 2)])
+def _with_keys(change: Callable[[list[str]], object]) -> bytes:
+    return legacy_file({4: pickle.dumps(change(pickle.loads(legacy_parts()[4])), 2)})
 
 
 def harmless() -> Iterator[Case]:

@@ -28,11 +28,11 @@ def archive(members: Mapping[str, bytes], compression: int = zipfile.ZIP_STORED)
     return buffer.getvalue()
 
 
-def torch_file(pickle: bytes, storages: Mapping[str, bytes] | None = None, root: str = "archive") -> bytes:
+def torch_file(pickle: bytes, storages: Mapping[str, bytes] | None = None) -> bytes:
     """A zip as torch writes it, with this pickle and these storages (ten float32 numbers under "5")."""
     found = {"5": bytes(40)} if storages is None else storages
-    numbers = {f"{root}/data/{key}": data for key, data in found.items()}
-    return archive({f"{root}/data.pkl": pickle, f"{root}/byteorder": b"little", **numbers, f"{root}/version": b"3\n"})
+    numbers = {f"archive/data/{key}": data for key, data in found.items()}
+    return archive({"archive/data.pkl": pickle, "archive/byteorder": b"little", **numbers, "archive/version": b"3\n"})
 
 
 def weight_file(value: bytes, name: str = "weight") -> bytes:

@@ -234,32 +234,24 @@ def _tar() -> bytes:
 
 
 @cache
-def _parts_of_legacy() -> tuple[list[bytes], bytes]:
+def legacy_parts() -> list[bytes]:
+    """Real weights as torch before 1.6 wrote them: five pickles, and the numbers."""
     data = saved(mlp().state_dict(), _use_new_zipfile_serialization=False)
     stream, ends = io.BytesIO(data), [0]
     for _ in range(5):
         list(pickletools.genops(stream))
         ends.append(stream.tell())
-    return [data[start:end] for start, end in pairwise(ends)], data[ends[-1] :]
+    return [data[start:end] for start, end in pairwise([*ends, len(data)])]
 
 
-def legacy_pickles() -> list[bytes]:
-    """The five pickles in front of the numbers of real weights."""
-    return list(_parts_of_legacy()[0])
-
-
-def legacy_numbers() -> bytes:
-    return _parts_of_legacy()[1]
-
-
-def legacy_file(pickles: list[bytes], numbers: bytes | None = None) -> bytes:
-    return b"".join(pickles) + (legacy_numbers() if numbers is None else numbers)
+def legacy_file(changed: Mapping[int, bytes]) -> bytes:
+    """The same file with other parts in these places, 0 to 5."""
+    return b"".join(changed.get(place, part) for place, part in enumerate(legacy_parts()))
 
 
 def _legacy(place: int, gadget: bytes) -> bytes:
-    pickles = legacy_pickles()
-    pickles[place] = pickles[place][:2] + gadget + (b"0" if place % 2 else b"") + pickles[place][2:]
-    return legacy_file(pickles)
+    pickle = legacy_parts()[place]
+    return legacy_file({place: pickle[:2] + gadget + (b"0" if place % 2 else b"") + pickle[2:]})
 
 
 FAMILIES = (everything_that_can_be_called, every_way_to_call, in_every_container)

@@ -49,17 +49,13 @@ def processes_here() -> list[psutil.Process]:
 
 
 def test_answers_are_the_bits_that_this_process_computes(predictor: Predictor, run: Run) -> None:
-    pixels = batches.load("synthetic")[1].pixels
-    expected = engine.probabilities(load(run.model_path).model, pixels, "unit", torch.device("cpu")).numpy()
-    np.testing.assert_array_equal(predictor.evaluate(run.model_path, "synthetic", "unit"), expected)
-    np.testing.assert_array_equal(predictor.predict(run.model_path, pixels.numpy(), "unit"), expected)
-
-
-def test_test_images_are_those_of_the_dataset(predictor: Predictor) -> None:
     test = batches.load("synthetic")[1]
     pixels, labels = predictor.test_images("synthetic")
     np.testing.assert_array_equal(pixels, test.pixels.numpy())
     np.testing.assert_array_equal(labels, test.labels.numpy())
+    expected = engine.probabilities(load(run.model_path).model, test.pixels, "unit", torch.device("cpu")).numpy()
+    np.testing.assert_array_equal(predictor.evaluate(run.model_path, "synthetic", "unit"), expected)
+    np.testing.assert_array_equal(predictor.predict(run.model_path, pixels, "unit"), expected)
 
 
 def test_an_image_is_prepared_with_all_its_steps(predictor: Predictor, tmp_path: Path) -> None:
@@ -84,6 +80,10 @@ def test_a_problem_is_its_sentence_and_the_process_stays(predictor: Predictor, r
         predictor.evaluate(tmp_path / "gone", "synthetic", "unit")
     with pytest.raises(WorkerError, match="image"):
         predictor.prepare(b"no image")
+    huge = {name: tensor * 1e20 for name, tensor in build_model("mlp", seed=0).state_dict().items()}
+    torch.save(huge, tmp_path / "huge.pth")
+    with pytest.raises(WorkerError, match="not finite: choose an earlier checkpoint"):
+        predictor.evaluate(tmp_path / "huge.pth", "synthetic", "unit")
     assert processes_here() == before
 
 
@@ -94,12 +94,8 @@ def test_a_killed_process_is_one_sentence_and_the_next_question_starts_another(p
     assert predictor.evaluate(run.model_path, "synthetic", "unit").shape == (2_000, 10)
     (another,) = processes_here()
     assert another.pid != process.pid
-
-
-def test_a_process_that_dies_over_a_question_is_one_sentence(predictor: Predictor, run: Run) -> None:
-    (process,) = processes_here()
-    process.suspend()
-    killed = threading.Timer(0.2, process.kill)
+    another.suspend()
+    killed = threading.Timer(0.2, another.kill)
     killed.start()
     with pytest.raises(WorkerError, match="ended before it answered"):
         predictor.evaluate(run.model_path, "synthetic", "unit")
@@ -166,16 +162,6 @@ print(PREDICTOR.test_images("synthetic")[0].shape, "torch" in sys.modules)
     done = python(code, FASHION_DATA=str(tmp_path / "data"))
     assert done.stdout == "(2000, 28, 28) False\n"
     assert "are not cached" in done.stderr
-
-
-def test_a_model_that_answers_with_no_numbers_is_one_sentence(predictor: Predictor, tmp_path: Path) -> None:
-    model = build_model("mlp", seed=0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(1e20)
-    torch.save(model.state_dict(), tmp_path / "huge.pth")
-    with pytest.raises(WorkerError, match="not finite: choose an earlier checkpoint"):
-        predictor.evaluate(tmp_path / "huge.pth", "synthetic", "unit")
 
 
 def sent(*messages: Message) -> bytes:

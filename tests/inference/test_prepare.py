@@ -174,7 +174,8 @@ def test_photos_that_lie_on_their_side_are_turned_and_inks_are_read_the_right_wa
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
 def test_of_several_pictures_the_first_is_taken_and_the_note_says_so(shirt: Pixels, kind: str) -> None:
     first, second = (Image.fromarray(pixels).convert("RGB") for pixels in (shirt, np.fliplr(255 - shirt)))
-    data = stored(first, kind, save_all=True, append_images=[second], **({"lossless": True} if kind == "WEBP" else {}))
+    others = [second] * (500 if kind == "GIF" else 1)
+    data = stored(first, kind, save_all=True, append_images=others, **({"lossless": True} if kind == "WEBP" else {}))
     np.testing.assert_array_equal(prepare(data).pixels, shirt)
     assert "the first of several" in notes(data)
 
@@ -211,12 +212,6 @@ def test_every_format_is_read(shirt: Pixels, kind: str) -> None:
     prepared = prepare(stored(enlarged(shirt, 8), kind))
     assert prepared.steps[0].note.startswith(f"{kind} of 224 × 224 pixels")
     assert np.abs(prepared.pixels.astype(int) - shirt).mean() < 3
-
-
-def test_a_file_is_read_like_its_bytes(shirt: Pixels, tmp_path: Path) -> None:
-    path = tmp_path / "shirt.png"
-    path.write_bytes(stored(shirt))
-    np.testing.assert_array_equal(prepare(path).pixels, shirt)
 
 
 def test_every_step_is_small_enough_to_be_shown_and_the_last_is_what_the_model_gets(shirt: Pixels) -> None:
@@ -271,36 +266,23 @@ def with_texts(count: int, letters: int) -> bytes:
     return stored(one_of(6), pnginfo=info)
 
 
-def with_nan() -> bytes:
-    values = one_of(6).astype(np.float32)
-    values[3, 3] = np.nan
-    return stored(values, "TIFF")
-
-
-def in_kind(kind: str) -> bytes:
-    return stored(grey_in("RGB")(one_of(6)), kind)
-
-
 def cut_off(kind: str) -> bytes:
     data = stored(enlarged(one_of(6), 8), kind)
     return data[: len(data) // 2]
 
 
-def of_one_colour(value: int, *size: int) -> bytes:
-    return stored(np.full(size, value, np.uint8))
-
-
+COLOURED = grey_in("RGB")(one_of(6))
 NO_GARMENT = "No garment was found"
 REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
     **{f"{data[:8]!r}": ("PNG, JPEG, WebP, GIF, BMP or TIFF", partial(bytes, data)) for data in NO_IMAGES},
-    **{f"a {kind} file": ("choose a PNG", partial(in_kind, kind)) for kind in ("PPM", "TGA", "ICO", "EPS")},
+    **{f"a {kind} file": ("choose a PNG", partial(stored, COLOURED, kind)) for kind in ("PPM", "TGA", "ICO", "EPS")},
     "nothing": ("empty", bytes),
-    "values that are not numbers": ("not numbers", with_nan),
+    "NaN": ("not numbers", lambda: stored(np.where(np.eye(28), np.nan, 9).astype("f4"), "TIFF")),
     **{f"{kind} that is cut off": ("damaged", partial(cut_off, kind)) for kind in KINDS},
-    "one value": (NO_GARMENT, partial(of_one_colour, 128, 1, 1)),
-    "black": (NO_GARMENT, partial(of_one_colour, 0, 28, 28)),
-    "grey": (NO_GARMENT, partial(of_one_colour, 128, 224, 224)),
-    "white": (NO_GARMENT, partial(of_one_colour, 255, 300, 200)),
+    "one value": (NO_GARMENT, lambda: stored(np.full((1, 1), 128, np.uint8))),
+    "black": (NO_GARMENT, lambda: stored(np.zeros((28, 28), np.uint8))),
+    "grey": (NO_GARMENT, lambda: stored(np.full((224, 224), 128, np.uint8))),
+    "white": (NO_GARMENT, lambda: stored(np.full((300, 200), 255, np.uint8))),
     "noise": (NO_GARMENT, lambda: stored(np.random.default_rng(0).integers(100, 110, (300, 300), np.uint8))),
     "a row too many": (TOO_LARGE, lambda: png(4001, 5000, zlib.compress(bytes(100)))),
     "a pixel too many": (TOO_LARGE, lambda: png(20_000_001, 1, zlib.compress(bytes(100)))),
@@ -319,16 +301,13 @@ def test_what_is_no_picture_of_a_garment_is_one_sentence(name: str) -> None:
     assert words in sentence(make())
 
 
-def test_a_folder_and_a_missing_path_are_one_sentence(tmp_path: Path) -> None:
+def test_a_file_is_read_like_its_bytes_and_a_folder_or_a_missing_path_is_one_sentence(
+    shirt: Pixels, tmp_path: Path
+) -> None:
+    (tmp_path / "shirt.png").write_bytes(stored(shirt))
+    np.testing.assert_array_equal(prepare(tmp_path / "shirt.png").pixels, shirt)
     for path in (tmp_path, tmp_path / "missing.png"):
         assert "There is no such file" in sentence(path)
-
-
-@pytest.mark.parametrize("shape", [(1, 5000), (5000, 1)])
-def test_a_strip_is_a_line_or_refused(shape: tuple[int, int]) -> None:
-    strip = np.zeros(5000, np.uint8)
-    strip[1000:4000] = 200
-    assert prepare(stored(strip.reshape(shape))).pixels.shape == (28, 28)
 
 
 def test_a_decompression_bomb_is_refused_by_its_header_within_bounded_memory() -> None:
@@ -357,10 +336,13 @@ def test_a_print_on_a_white_garment_does_not_decide(shirt: Pixels) -> None:
     assert (pixels > 100).sum() > 200
 
 
-def test_a_thin_strip_has_steps_that_can_be_drawn() -> None:
-    strip = np.full((4, 2000), 255, np.uint8)
-    strip[1:3, 100:1900] = 20
-    for step in prepare(stored(strip, "PNG")).steps:
+@pytest.mark.parametrize(("height", "width"), [(1, 5000), (5000, 1), (4, 2000)])
+def test_a_thin_strip_has_steps_that_can_be_drawn(height: int, width: int) -> None:
+    strip = np.full((height, width), 255, np.uint8)
+    strip[height // 4 : -(height // 4) or None, width // 4 : -(width // 4) or None] = 20
+    prepared = prepare(stored(strip))
+    assert prepared.pixels.shape == (28, 28)
+    for step in prepared.steps:
         assert max(step.pixels.shape[:2]) <= THINNEST * min(step.pixels.shape[:2]) + THINNEST
 
 
@@ -411,12 +393,6 @@ def memory_taken_by(data: bytes) -> float:
         done = python(code.format(path=file.name))
     assert done.returncode == 0, done.stderr
     return float(done.stdout)
-
-
-def test_many_frames_cost_no_more_than_the_first(shirt: Pixels) -> None:
-    frames = [Image.fromarray(np.roll(shirt, shift, 0)) for shift in range(1, 28)] * 20
-    data = stored(Image.fromarray(shirt), "GIF", save_all=True, append_images=frames)
-    np.testing.assert_array_equal(prepare(data).pixels, shirt)
 
 
 def samples() -> list[tuple[str, bytes]]:
