@@ -18,6 +18,7 @@ from fashion_core.formats.load import load
 from fashion_core.models import build_model
 from fashion_core.resume import plan, verdict
 from fashion_core.resume.plan import ResumeRequest
+from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Source
 from fashion_core.runs.store import RunStore, run_record
 from tests.support.runs import After, new_run, train
@@ -25,12 +26,19 @@ from tests.support.runs import After, new_run, train
 Capture = pytest.CaptureFixture[str]
 
 
-def four_keys(model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int = 4) -> dict[str, Any]:
+def four_keys(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """The tutorial's checkpoint, after one step so that the optimizer has a state."""
     model(torch.rand(8, 1, 28, 28)).sum().backward()
     optimizer.step()
     state = {"model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict()}
-    return {"epoch": epoch, **state, "loss": 0.5}
+    return {"epoch": 4, **state, "loss": 0.5}
+
+
+@pytest.fixture(scope="module")
+def own(module_store: RunStore) -> Run:
+    run = new_run(module_store, epochs=2, optimizer="adam", batch_size=50, seed=7)
+    train(run)
+    return run
 
 
 @pytest.fixture
@@ -122,10 +130,8 @@ def test_momentum_in_another_memory_order_is_the_same_momentum(store: RunStore, 
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
 
 
-def test_own_checkpoint_of_another_machine_is_judged_by_what_it_says(store: RunStore, tmp_path: Path) -> None:
-    run = new_run(store, epochs=2)
-    train(run)
-    content = torch.load(run.checkpoint_path(0), weights_only=True)
+def test_own_checkpoint_of_another_machine_is_judged_by_what_it_says(store: RunStore, own: Run, tmp_path: Path) -> None:
+    content = torch.load(own.checkpoint_path(0), weights_only=True)
     content["environment"] |= {"torch": "1.13", "device": "cuda:0"}
     torch.save(content, tmp_path / "c.pth")
     back = import_file(store, tmp_path / "c.pth", "c.pth", {})
@@ -135,14 +141,12 @@ def test_own_checkpoint_of_another_machine_is_judged_by_what_it_says(store: RunS
     assert "device cuda:0 → cpu: rounding differs" in planned.verdict.reasons
 
 
-def test_settings_that_contradict_the_file_are_one_sentence(store: RunStore, tmp_path: Path) -> None:
-    run = new_run(store, epochs=1)
-    train(run)
+def test_settings_that_contradict_the_file_are_one_sentence(store: RunStore, own: Run) -> None:
     with pytest.raises(ConfigError, match="The file says that its pixels was unit: leave that as it is, not raw"):
-        import_file(store, run.checkpoint_path(0), "c.pth", {"pixels": "raw"})
+        import_file(store, own.checkpoint_path(0), "c.pth", {"pixels": "raw"})
     with pytest.raises(ConfigError, match="Pixels should be"):
-        import_file(store, run.checkpoint_path(0), "c.pth", {"pixels": "foo"})
-    assert len(store.runs()) == 1
+        import_file(store, own.checkpoint_path(0), "c.pth", {"pixels": "foo"})
+    assert store.runs() == []
 
 
 def test_position_inside_an_epoch_is_known_and_never_counts_as_a_finished_one(store: RunStore) -> None:
@@ -162,22 +166,13 @@ def test_position_inside_an_epoch_is_known_and_never_counts_as_a_finished_one(st
     assert len(store.runs()) == 1
 
 
-def test_epoch_beyond_all_counting_is_refused(store: RunStore, tmp_path: Path) -> None:
-    model = build_model("mlp", seed=0)
-    torch.save(four_keys(model, torch.optim.SGD(model.parameters()), epoch=20_000), tmp_path / "e")
-    with pytest.raises(RefusedFileError, match="its settings can't be used here: Epochs should be"):
-        import_file(store, tmp_path / "e", "e", {})
-
-
-def test_own_checkpoint_comes_back_with_its_settings(store: RunStore, tmp_path: Path) -> None:
-    run = new_run(store, epochs=2, optimizer="adam", batch_size=50, seed=7)
-    train(run)
-    export.export(run, 0, "checkpoint", tmp_path / "c.pth")
+def test_own_checkpoint_comes_back_with_its_settings(store: RunStore, own: Run, tmp_path: Path) -> None:
+    export.export(own, 0, "checkpoint", tmp_path / "c.pth")
     back = import_file(store, tmp_path / "c.pth", "c.pth", {})
-    assert back.record.config == run.record.config.model_copy(update={"name": "c.pth"})
+    assert back.record.config == own.record.config.model_copy(update={"name": "c.pth"})
     content = torch.load(back.checkpoint_path(0), weights_only=True)
     assert content["config"]["seed"] == 7
-    first, facts = (one.file_info(one.checkpoint_path(0)) for one in (run, back))
+    first, facts = (one.file_info(one.checkpoint_path(0)) for one in (own, back))
     assert first is not None
     assert facts is not None
     assert (facts.loss, facts.accuracy) == (first.loss, first.accuracy)
@@ -187,6 +182,9 @@ def test_refused_file_and_a_bad_setting_leave_nothing(store: RunStore, checkpoin
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
     with pytest.raises(RefusedFileError, match="its layers are not those of"):
         import_file(store, tmp_path / "other.pth", "other.pth", {})
+    torch.save({**torch.load(checkpoint, weights_only=True), "epoch": 20_000}, tmp_path / "e")
+    with pytest.raises(RefusedFileError, match="its settings can't be used here: Epochs should be"):
+        import_file(store, tmp_path / "e", "e", {})
     with pytest.raises(ConfigError):
         import_file(store, checkpoint, "theirs.pth", {"pixels": "purple"})
     assert not store.root.exists() or list(store.root.iterdir()) == []
