@@ -70,14 +70,9 @@ def ask_run(saved: pd.DataFrame) -> str:
     runs = saved.drop_duplicates("run")  # each text taken out of a frame is made anew: 40,000 for 20,000 files
     labels = {ALL_RUNS: "All runs", **dict(zip(runs["run"], runs["name"] + " · " + runs["run"], strict=True))}
     wanted = st.query_params.get("of", ALL_RUNS)
-    st.session_state["list of"] = wanted if wanted in labels else ALL_RUNS
-    chosen: str = st.selectbox("Run", labels, 0, labels.__getitem__, "list of", on_change=address_run, width=320)
-    return chosen
-
-
-def address_run() -> None:
-    chosen = st.session_state["list of"]
-    common.address(of=None if chosen == ALL_RUNS else chosen)
+    wanted = wanted if wanted in labels else ALL_RUNS
+    common.ask_addressed("Run", labels, wanted, lambda run: common.address(of=None if run == ALL_RUNS else run), 320)
+    return wanted
 
 
 def show_table(store: RunStore, every: pd.DataFrame) -> None:

@@ -51,13 +51,9 @@ def ask_run(store: RunStore) -> Run | None:
         return None
     wanted = addressed_run(store) or options[0]
     options = options if wanted in options else [wanted, *options]
-    st.session_state["resume run"] = wanted
     labels = {run_id: f"{store.at(run_id).title} · {run_id}" for run_id in options}
-    return store.at(st.selectbox("Run", options, 0, labels.__getitem__, "resume run", on_change=address_run))
-
-
-def address_run() -> None:
-    common.address(run=st.session_state["resume run"], epoch=None)
+    common.ask_addressed("Run", labels, wanted, lambda run_id: common.address(run=run_id, epoch=None), "stretch")
+    return store.at(wanted)
 
 
 def addressed_run(store: RunStore) -> str | None:
@@ -90,16 +86,15 @@ def show_curve(run: Run, epoch: int, saved: list[int]) -> None:
 
     st.caption("Click the checkpoint to resume from, or select its epoch below.")
     chart, alt = live.chooser_chart(epochs, epoch), "Test loss of this run by epoch"
-    common.clickable(chart, f"curve {run.id}", live.SELECTION, take, alt)
+    common.show_clickable(chart, f"curve {run.id}", live.SELECTION, take, alt)
 
 
 def ask_and_start(store: RunStore, run: Run, epoch: int, saved: list[int]) -> None:
     """Additional epochs and overrides, the verdict on them, and the button; ``epoch`` was found among ``saved``."""
     show_curve(run, epoch, saved)
     with st.container(horizontal=True):
-        st.session_state["resume epoch"] = epoch
-        options: dict[str, Any] = {"on_change": lambda: common.address(epoch=st.session_state["resume epoch"])}
-        st.selectbox("Checkpoint", saved, format_func="epoch {}".format, key="resume epoch", width=200, **options)
+        labels = {at: f"epoch {at}" for at in saved}
+        common.ask_addressed("Checkpoint", labels, epoch, lambda at: common.address(epoch=at), 200)
         planned = plan.planned_epochs(run, epoch)
         key, hint = f"additional {run.id} {epoch}", f"Use {planned} to finish the run as originally planned."
         additional = st.number_input("Additional epochs", value=planned, step=1, key=key, help=hint, width=200)

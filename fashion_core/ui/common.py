@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeVar
 
 import pandas as pd
 import streamlit as st
@@ -19,6 +19,7 @@ PAGE_ROWS = 500
 _ESCAPES: Final = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]()<>#+-!|~:$&"})
 _WORD_JOINER: Final = "\u2060"
 Show = Callable[[], None]
+T = TypeVar("T", str, int)
 
 
 def press_key(button: str) -> str:
@@ -120,7 +121,20 @@ def model_expander(name: str) -> None:
         st.caption(f"{described['parameters']:,} parameters")
 
 
-def clickable(chart: ChartSpec, key: str, selection: str, take: Callable[[dict[str, Any]], None], alt: str) -> None:
+def ask_addressed(
+    label: str, options: Mapping[T, str], named: T, address: Callable[[T], None], width: int | Literal["stretch"]
+) -> None:
+    """A box that shows what the address names; another choice goes into the address, which the next run reads."""
+    key = f"choose {label}"
+    st.session_state[key] = named
+    st.selectbox(
+        label, options, 0, options.__getitem__, key, on_change=lambda: address(st.session_state[key]), width=width
+    )
+
+
+def show_clickable(
+    chart: ChartSpec, key: str, selection: str, take: Callable[[dict[str, Any]], None], alt: str
+) -> None:
     """Show a chart; ``take`` gets the point that is clicked, or an empty one for a click beside the points."""
 
     def take_click() -> None:

@@ -89,11 +89,11 @@ def _show_charts(rows: Sequence[Compared], losses: Losses, latest: bool, sort: S
         training = any(row.state in ACTIVE_STATES for row in rows)
         st.markdown(f"{COMPARISON_KEY} … training" if training else COMPARISON_KEY)
         alt = "Loss of each resumed run and of its checkpoint"
-        common.clickable(compared, common.press_key("compared"), FOCUS, focus, alt)
+        common.show_clickable(compared, common.press_key("compared"), FOCUS, focus, alt)
     with right, st.container(border=True):
         st.markdown("Where each run branched off; click one to focus it")
         alt = "Test loss by epoch of parents and resumed runs"
-        common.clickable(branches, common.press_key("branches"), FOCUS, focus, alt)
+        common.show_clickable(branches, common.press_key("branches"), FOCUS, focus, alt)
     if focused:
         _show_focused(focused)
 

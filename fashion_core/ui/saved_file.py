@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -130,14 +129,11 @@ def ask_run_and_file(
     wanted: Chosen, runs: Mapping[str, str], files: list[str], labels: tuple[str, str], address: Address
 ) -> None:
     """Two boxes that show which file is used; another choice goes into the address. ``runs`` are names by id."""
-    run_key, file_key = (f"choose {label}" for label in labels)
-    st.session_state[run_key], st.session_state[file_key] = wanted.run.id, wanted.name
-    marks = {f"model_save/{wanted.run.best_epoch()}": " ★ best"}
+    best = f"model_save/{wanted.run.best_epoch()}"
+    names = {name: f"{name} ★ best" if name == best else name for name in files}
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        options: dict[str, Any] = {"on_change": lambda: address(wanted.store.at(st.session_state[run_key]), "")}
-        st.selectbox(labels[0], runs, format_func=runs.__getitem__, key=run_key, width=420, **options)
-        options = {"on_change": lambda: address(wanted.run, st.session_state[file_key]), "width": 220}
-        st.selectbox(labels[1], files, format_func=lambda name: name + marks.get(name, ""), key=file_key, **options)
+        common.ask_addressed(labels[0], runs, wanted.run.id, lambda run: address(wanted.store.at(run), ""), 420)
+        common.ask_addressed(labels[1], names, wanted.name, lambda name: address(wanted.run, name), 220)
 
 
 def show_verdict(verdict: VerdictKind, found: Inspection | None) -> None:

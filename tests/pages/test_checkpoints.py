@@ -94,7 +94,7 @@ def test_address_of_a_run_lists_its_files_alone(looked_at: RunStore) -> None:
     app = open_page("checkpoints", run=run.id)
     assert set(table(app)["run"]) == {run.id}
     assert app.query_params["of"] == run.id
-    app.selectbox(key="list of").select("all").run()
+    widget(app, "Run").select("all").run()
     assert len(set(table(app)["run"])) == 2
     assert "of" not in app.query_params
 

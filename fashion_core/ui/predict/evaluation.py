@@ -42,7 +42,7 @@ def _show_confusion(answers: Answers) -> None:
     st.caption(evaluation.CONFUSION_KEY)
     rows = evaluation_tables.confusion_frame(scores.confusion_matrix(answers))
     chart = evaluation.confusion_chart(rows, _addressed_cell())
-    common.clickable(chart, "confusion", evaluation.CELL, _address_cell, "True class by predicted class")
+    common.show_clickable(chart, "confusion", evaluation.CELL, _address_cell, "True class by predicted class")
 
 
 def _address_cell(point: dict[str, Any]) -> None:

@@ -65,7 +65,7 @@ def show_images(indices: Array, pixels: Array, answers: Answers, key: str, other
     rows = evaluation_tables.gallery_frame(shown, pixels, answers, other)
     chart, alt = gallery_chart(rows, addressed_image(len(answers))), "Test images with what the model predicts"
     key = f"{key} {page} {hash(shown.tobytes())}"  # on another page nothing is chosen
-    common.clickable(chart, key, IMAGE, _address_image, alt)
+    common.show_clickable(chart, key, IMAGE, _address_image, alt)
 
 
 def _page_key(indices: Array, key: str) -> str:
