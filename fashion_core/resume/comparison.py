@@ -1,5 +1,6 @@
 """Did resuming help: each resumed run's loss beside the loss of the checkpoint that it came from."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,26 +17,19 @@ from fashion_core.runs.schema import ACTIVE_STATES, UNDER_WAY_STATES, Change, Lo
 from fashion_core.runs.store import RunStore
 
 Answer = Literal["lower", "same as the parent", "within noise", "higher"]
-Outline = tuple[tuple[str, str, State, str, bool, int | None], ...]
-"""Id, name, state, parent's name, whether that is still there, and latest epoch of each resumed run."""
-NOISE = 2.0
-"""How many standard errors of the paired differences count as noise: about a 95 % interval."""
+Outline = tuple[tuple[str, str, State, str, bool, int | None], ...]  # what ``outline`` looks at
+NOISE = 2.0  # standard errors of the paired differences that count as noise: about a 95 % interval
 
 
 @dataclass(frozen=True)
 class LossNow:
-    """A resumed run's loss after one of its epochs.
-
-    ``difference`` is the mean change of the loss over the test images since right after loading, and
-    ``standard_error`` that of the mean: the images are the same, so their differences are paired. ``overridden`` is
-    whether the run was resumed with other settings.
-    """
+    """A resumed run's loss after one of its epochs."""
 
     epoch: int
     loss: float
-    difference: float
-    standard_error: float
-    overridden: bool = True
+    difference: float  # the mean change of the loss over the test images since right after loading
+    standard_error: float  # of that mean: the images are the same, so their differences are paired
+    overridden: bool = True  # whether the run was resumed with other settings
 
     @property
     def answer(self) -> Answer:
@@ -52,33 +46,27 @@ def loss_last_of(check: LoadCheck) -> float:
 
 @dataclass(frozen=True)
 class Compared:
-    """One resumed run; ``first`` and ``latest`` are None until its first epoch has ended.
-
-    ``overrides`` are its changed settings as phrases, ``changes`` the same by name; ``parent_exists`` is False once the
-    parent was deleted, and ``parent_name`` is then the one that it had when the run was resumed.
-    """
+    """One resumed run; ``first`` and ``latest`` are None until its first epoch has ended."""
 
     run: str
     name: str
     state: State
     parent: str
-    parent_name: str
+    parent_name: str  # of a deleted parent that which it had when the run was resumed
     parent_exists: bool
     epoch: int
     check: LoadCheck
     first: LossNow | None
     latest: LossNow | None
     verdict: VerdictKind
-    overrides: tuple[str, ...]
+    overrides: tuple[str, ...]  # ``changes`` as phrases
     changes: Mapping[str, Change]
 
     def now(self, latest: bool) -> LossNow | None:
-        """Its loss after the latest of its epochs, or after the first one."""
         return self.latest if latest else self.first
 
     @property
     def loss_last(self) -> float:
-        """The loss to compare ``loss_now`` with."""
         return loss_last_of(self.check)
 
 
@@ -101,12 +89,7 @@ def compare(store: RunStore) -> list[Compared]:
 def compare_run(store: RunStore, run: Run, epochs: Sequence[metrics.Row] | None = None) -> Compared | None:
     """The row of one run, if it was resumed and its checkpoint was loaded.
 
-    Args:
-        store: where it and its parent are.
-        run: this one.
-        epochs: the rows of its ended epochs, where the caller has read them already.
-
-    Raises ``DamagedFileError`` or ``DiskError``.
+    Pass the rows of its ended ``epochs`` if they have been read. Raises ``DamagedFileError`` or ``DiskError``.
     """
     row = _compare_one(run) if epochs is None else _row(run, epochs)
     return row and _beside_parent(store, row, store.has(row.parent))
@@ -121,7 +104,6 @@ def _beside_parent(store: RunStore, row: Compared, parent_exists: bool) -> Compa
 
 
 def _compare_one(run: Run) -> Compared | None:
-    """The row of one run whose parent is still there."""
     if run.record.parent is None:
         return None
     read_from = (run.load_check_path, run.record_path, run.labels_path, run.metrics_path)
@@ -131,11 +113,11 @@ def _compare_one(run: Run) -> Compared | None:
 
 
 def _row(run: Run, epochs: Sequence[metrics.Row]) -> Compared | None:
-    record = run.record
-    check = run.load_check if record.parent else None
-    if record.parent is None or record.resumption is None or check is None:
+    """The row of a run, as if its parent were still there under its old name."""
+    parent, resumption = run.record.parent, run.record.resumption
+    if parent is None or resumption is None or (check := run.load_check) is None:
         return None
-    overrides = tuple(verdict.describe(name, change) for name, change in record.resumption.changes.items())
+    overrides = tuple(verdict.describe(name, change) for name, change in resumption.changes.items())
     measured = [
         LossNow(row["epoch"], row["loss"], row["difference"], row["standard_error"], bool(overrides))
         for row in epochs
@@ -145,16 +127,16 @@ def _row(run: Run, epochs: Sequence[metrics.Row]) -> Compared | None:
         run=run.id,
         name=run.labels.name,
         state=run.state(),
-        parent=record.parent.run,
-        parent_name=record.resumption.parent_name,
+        parent=parent.run,
+        parent_name=resumption.parent_name,
         parent_exists=True,
-        epoch=record.parent.epoch,
+        epoch=parent.epoch,
         check=check,
         first=measured[0] if measured else None,
         latest=measured[-1] if measured else None,
-        verdict=record.resumption.verdict,
+        verdict=resumption.verdict,
         overrides=overrides,
-        changes=record.resumption.changes,
+        changes=resumption.changes,
     )
 
 
@@ -182,15 +164,9 @@ def _progress(store: RunStore) -> Iterator[tuple[object, ...]]:
 
 def as_record(row: Compared) -> dict[str, object]:
     """The row as ``compare --json`` prints it; ``standard_error`` is that of the latest paired difference."""
-    latest = row.latest
+    latest, same = row.latest, ("run", "name", "state", "parent", "parent_name", "parent_exists", "epoch")
     return {
-        "run": row.run,
-        "name": row.name,
-        "state": row.state,
-        "parent": row.parent,
-        "parent_name": row.parent_name,
-        "parent_exists": row.parent_exists,
-        "epoch": row.epoch,
+        **{name: getattr(row, name) for name in same},
         "loss_last": row.check.loss_last,
         "loss_check": row.check.loss_check,
         "loss_check_standard_error": row.check.standard_error,
@@ -208,32 +184,30 @@ def as_record(row: Compared) -> dict[str, object]:
 def sentence(rows: list[Compared], latest: bool = True) -> str:
     """The answer to "did resuming help?" in a few sentences of plain text."""
     nows = [(row, now) for row in rows if (now := row.now(latest))]
-    here = sum(not row.check.comparable for row, _ in nows)
-    ended = sum(row.latest is None and row.state not in UNDER_WAY_STATES for row in rows)
-    training = sum(row.state in ACTIVE_STATES for row in rows)
-    return "".join(
-        (
-            _answers(nows) if nows else "No resumed run has ended an epoch yet.",
-            f" {here} of them compare with a loss measured here: the stored one is of other images." if here else "",
-            f" Ended without an epoch: {ended}." if ended else "",
-            f" Still training: {training}." if training else "",
-        )
-    )
+    parts = [_answers(nows) if nows else "No resumed run has ended an epoch yet."]
+    if here := sum(not row.check.comparable for row, _ in nows):
+        parts.append(f"{here} of them compare with a loss measured here: the stored one is of other images.")
+    if ended := sum(row.latest is None and row.state not in UNDER_WAY_STATES for row in rows):
+        parts.append(f"Ended without an epoch: {ended}.")
+    if training := sum(row.state in ACTIVE_STATES for row in rows):
+        parts.append(f"Still training: {training}.")
+    return " ".join(parts)
 
 
 def _answers(nows: list[tuple[Compared, LossNow]]) -> str:
     lower, higher = (sum(now.answer == answer for _, now in nows) for answer in ("lower", "higher"))
     change = percent(median(relative_change(row, now) for row, now in nows))
-    best_row, best = min(nows, key=lambda pair: pair[1].loss)
-    runs = "resumed run is" if len(nows) == 1 else "resumed runs are"
-    best_name, parent_name = printable(best_row.name), printable(best_row.parent_name)
+    row, best = min(nows, key=lambda pair: pair[1].loss)
+    runs = "run is" if len(nows) == 1 else "runs are"
     return (
-        f"{lower} of {len(nows)} {runs} below the loss of the checkpoint, "
-        f"{len(nows) - lower - higher} within noise, {higher} above. Median change {change}; "
-        f"lowest loss now {best.loss:.3f} ({best_name}, from {parent_name} epoch {best_row.epoch})."
+        f"{lower} of {len(nows)} resumed {runs} below the loss of the checkpoint, "
+        f"{len(nows) - lower - higher} within noise, {higher} above. Median change {change}; lowest loss now "
+        f"{best.loss:.3f} ({printable(row.name)}, from {printable(row.parent_name)} epoch {row.epoch})."
     )
 
 
 def relative_change(row: Compared, now: LossNow) -> float:
-    """The change of the loss as a share of ``loss_last``."""
-    return now.loss / row.loss_last - 1 if row.loss_last else 0.0
+    """The change of the loss as a share of ``loss_last``; infinite from a loss of 0 to any other."""
+    if row.loss_last == 0:
+        return math.inf if now.loss else 0.0
+    return now.loss / row.loss_last - 1

@@ -1,4 +1,4 @@
-"""Short words for charts, tables and lines: what a resumed run changed, how far its loss moved, where it came from."""
+"""Short words for charts, tables and lines: what a resumed run changed, how far its loss moved."""
 
 import math
 from collections import Counter, defaultdict
@@ -8,22 +8,20 @@ from typing import Final
 from fashion_core.runs.schema import Change
 
 SAME: Final = "same settings"
-LABEL_LENGTH: Final = 20
-"""The number of characters that fit beside the marks on a phone."""
+LABEL_LENGTH: Final = 20  # characters that fit beside the marks on a phone
 
 
-def _factor(change: Change) -> str:
+def _rate(change: Change) -> str:
     """A learning rate as a factor: "lr ÷10", "lr ×3"; the new rate itself where the factor is not round."""
     before, after = float(change.before), float(change.after)
     sign, factor = ("×", after / before) if after > before else ("÷", before / after)
     round_one = float(f"{factor:.2g}")
-    if math.isclose(factor, round_one, rel_tol=1e-6):
-        return f"lr {sign}{round_one:g}"
-    return f"lr {after:g}"
+    return f"lr {sign}{round_one:g}" if math.isclose(factor, round_one, rel_tol=1e-6) else f"lr {after:g}"
 
 
+# the word for each setting that changes the numbers; others (which files are kept) are left out
 _WORDS: Final[Mapping[str, Callable[[Change], str]]] = {
-    "learning_rate": _factor,
+    "learning_rate": _rate,
     "optimizer": lambda change: f"→ {change.after}",
     "batch_size": lambda change: f"batch {change.before} → {change.after}",
     "momentum": lambda change: f"momentum {change.after}",
@@ -38,18 +36,17 @@ _WORDS: Final[Mapping[str, Callable[[Change], str]]] = {
     "threads": lambda change: f"threads {change.before} → {change.after}",
     "train_images": lambda change: f"{int(change.after):,} images" if change.after else "all images",
 }
-"""The word for each setting that changes the numbers; others (which files are kept) are left out."""
 
 
-def short_label(changes: Mapping[str, Change], limit: int = LABEL_LENGTH) -> str:
-    """What was changed, in at most ``limit`` characters: "lr ÷10, → adam"; "lr ÷10 +2" where that is too long."""
+def short_label(changes: Mapping[str, Change]) -> str:
+    """What was changed, in at most ``LABEL_LENGTH`` characters: "lr ÷10, → adam"; "lr ÷10 +2" if that is too long."""
     words = [word(changes[name]) for name, word in _WORDS.items() if name in changes]
     label = SAME
     for left_out in range(len(words)):
         label = ", ".join(words[: len(words) - left_out]) + (f" +{left_out}" if left_out else "")
-        if len(label) <= limit:
+        if len(label) <= LABEL_LENGTH:
             break
-    return cut_middle(label, limit)
+    return cut_middle(label, LABEL_LENGTH)
 
 
 def unique_labels(runs: Iterable[tuple[str, Hashable, Mapping[str, Change]]]) -> dict[str, str]:
@@ -88,6 +85,4 @@ def percent(change: float) -> str:
 
 def loss_text(loss: float | None, decimals: int = 3) -> str:
     """A loss with this many decimals, or as a power of ten once it diverges; a dash if there is none yet."""
-    if loss is None:
-        return "–"
-    return f"{loss:.{decimals}f}" if loss < 1000 else f"{loss:.1e}"
+    return "–" if loss is None else f"{loss:.{decimals}f}" if loss < 1000 else f"{loss:.1e}"

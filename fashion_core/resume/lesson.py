@@ -1,8 +1,7 @@
 """The two runs that carry out the lesson: two epochs, and one more from checkpoint 0."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from fashion_core.config import TrainConfig, parse_config
 from fashion_core.errors import RunStateError
@@ -12,19 +11,18 @@ from fashion_core.runs import queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore, epoch_records
 
-TAG = "lesson"
 _FIRST_NAME, _LAST_NAME = "Lesson", "Lesson, resumed"
 _LAST_STEP = ResumeRequest(epoch=0, additional=1, overrides={"name": _LAST_NAME})
 
 
-def begin(store: RunStore, given: Mapping[str, Any]) -> Run:
-    """Start the lesson's first run: the tutorial's settings, two epochs. Raises what ``queue.start`` raises."""
-    return queue.start(store, lesson_config(given), tags=(TAG,))
-
-
 def lesson_config(given: Mapping[str, Any]) -> TrainConfig:
-    """The tutorial's settings on the chosen dataset and pixels. Raises ``ConfigError``."""
+    """The tutorial's settings, two epochs, on the chosen dataset and pixels. Raises ``ConfigError``."""
     return parse_config({"name": _FIRST_NAME, **given})
+
+
+def begin(store: RunStore, given: Mapping[str, Any]) -> Run:
+    """Start the lesson's first run. Raises what ``queue.start`` raises."""
+    return queue.start(store, lesson_config(given), tags=("lesson",))
 
 
 def resumed_run(store: RunStore, run: Run) -> Run | None:
@@ -51,7 +49,6 @@ def check(run: Run) -> None:
 
 
 def is_due(store: RunStore, run: Run) -> bool:
-    """Whether the first run has finished and the last step has not begun."""
     return run.state() == "finished" and resumed_run(store, run) is None
 
 
@@ -82,13 +79,10 @@ def printed_by(run: Run) -> str:
     return "\n".join(lines) + ("\nDone!" if run.state() == "finished" and not check else "")
 
 
-@dataclass(frozen=True)
-class Step:
-    """One step: what it is called, the tutorial's code, and what to notice in its output."""
-
+class Step(NamedTuple):
     title: str
-    code: str
-    notice: str
+    code: str  # the tutorial's
+    notice: str  # what to see in its output
 
 
 TRAIN = Step(

@@ -15,7 +15,7 @@ from fashion_core.errors import RunStateError
 from fashion_core.formats.load import load
 from fashion_core.loops import test_loop
 from fashion_core.models import NeuralNetwork
-from fashion_core.resume import lesson
+from fashion_core.resume.lesson import CHECK, MODEL, WEIGHTS
 from fashion_core.runs.run import Run
 
 
@@ -30,21 +30,17 @@ def outputs(run: Run) -> dict[str, Any]:
         Path("model_save").symlink_to(run.checkpoint_folder)
         model = load(run.weights_path).model
         names = {"torch": torch, "nn": nn, "os": os, "NeuralNetwork": NeuralNetwork, "model": model}
-        codes = {"weights": lesson.WEIGHTS.code, "model": lesson.MODEL.code, "checkpoint": lesson.CHECK}
-        printed = {name: _print_of(code, names) for name, code in codes.items()}
+        printed = {}
+        for name, code in {"weights": WEIGHTS.code, "model": MODEL.code, "checkpoint": CHECK}.items():
+            with contextlib.redirect_stdout(io.StringIO()) as output:
+                exec(compile(code, "<lesson>", "exec"), names)
+            printed[name] = output.getvalue()
         sizes = {name: Path(name).stat().st_size for name in ("model_weights.pth", "model.pth", "model_save/0")}
     return {"printed": printed, "bytes": sizes}
 
 
-def _print_of(code: str, names: dict[str, Any]) -> str:
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        exec(compile(code, "<lesson>", "exec"), names)
-    return printed.getvalue()
-
-
 def losses(run: Run, child: Run) -> dict[str, dict[str, float]]:
-    """``loss_last`` and ``loss_now`` on the training images, as the tutorial's author measured, and on the test images.
+    """``loss_last`` and ``loss_now`` on the training images, as in the tutorial, and on the test images.
 
     Raises ``DataError`` if the dataset is missing.
     """

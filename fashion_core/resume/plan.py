@@ -32,10 +32,7 @@ def planned_epochs(run: Run, epoch: int) -> int:
 
 
 def resumed_config(run: Run, epoch: int, additional: int, overrides: Mapping[str, Any]) -> TrainConfig:
-    """The parent's settings with the overrides, to train ``additional`` epochs after ``epoch``.
-
-    Raises ``ConfigError``: no epochs to train, another model than the checkpoint's, a bad setting.
-    """
+    """The parent's settings with the overrides, to train more epochs after this one. Raises ``ConfigError``."""
     parent = run.record.config
     if additional < 1:
         raise ConfigError(f"Additional epochs should be at least 1, not {additional}.")
@@ -63,8 +60,6 @@ class ResumeRequest:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a request will produce: the whole configuration, its environment, and the verdict."""
-
     epoch: int
     config: TrainConfig
     environment: Environment
@@ -72,10 +67,7 @@ class Plan:
 
 
 def plan_runs(run: Run, requests: Sequence[ResumeRequest]) -> list[Plan]:
-    """Return what resuming from checkpoints of this run will be; nothing is written.
-
-    Raises ``RunNotFoundError``, ``ConfigError``, ``DeviceError`` or ``DiskError`` for the first request that can't be.
-    """
+    """What each request will produce. Raises ``RunNotFoundError``, ``ConfigError``, ``DeviceError``, ``DiskError``."""
     found = {epoch: inspect_checkpoint(run, epoch) for epoch in dict.fromkeys(request.epoch for request in requests)}
     plans = []
     for request in requests:
@@ -95,42 +87,34 @@ def create(store: RunStore, run: Run, requests: Sequence[ResumeRequest]) -> list
     queue.slots()
     plans = plan_runs(run, requests)
     for planned in plans:
-        _check(run, planned)
+        if planned.verdict.kind == "damaged":
+            raise DamagedFileError(run.checkpoint_path(planned.epoch), "; ".join(planned.verdict.reasons))
+        if planned.verdict.kind == "not usable":
+            raise RefusedFileError("; ".join(planned.verdict.reasons))
+        if planned.config.dataset == "fashion-mnist":
+            fashion_mnist.check()
     group = secrets.token_hex(4) if len(plans) > 1 else None
     made: list[Run] = []
-    try:
-        for planned in plans:
-            made.append(_create_one(store, run, planned, group))
-            # from now on it can't be deleted, but it may have been just before
-            check_epoch(run, planned.epoch, run.epochs_saved())
-    except FashionError:
-        for one in made:
-            with suppress(FashionError):
-                store.delete(one)
-        raise
+    with queue.hold(store):  # so that none of them starts before all are there
+        try:
+            for planned in plans:
+                resumption = Resumption(
+                    parent_name=run.title,
+                    changes=changes(run.record.config, planned.config),
+                    verdict=planned.verdict.kind,
+                    reasons=planned.verdict.reasons,
+                    group=group,
+                )
+                parent = Parent(run=run.id, epoch=planned.epoch)
+                made.append(store.create(planned.config, planned.environment, parent, resumption=resumption))
+                # from now on it can't be deleted, but it may have been just before
+                check_epoch(run, planned.epoch, run.epochs_saved())
+        except BaseException:
+            for one in made:
+                with suppress(FashionError):
+                    store.delete(one)
+            raise
     return made
-
-
-def _check(run: Run, planned: Plan) -> None:
-    verdict, reasons = planned.verdict.kind, "; ".join(planned.verdict.reasons)
-    if verdict == "damaged":
-        raise DamagedFileError(run.checkpoint_path(planned.epoch), reasons)
-    if verdict == "not usable":
-        raise RefusedFileError(reasons)
-    if planned.config.dataset == "fashion-mnist":
-        fashion_mnist.check()
-
-
-def _create_one(store: RunStore, run: Run, planned: Plan, group: str | None) -> Run:
-    resumption = Resumption(
-        parent_name=run.title,
-        changes=changes(run.record.config, planned.config),
-        verdict=planned.verdict.kind,
-        reasons=planned.verdict.reasons,
-        group=group,
-    )
-    parent = Parent(run=run.id, epoch=planned.epoch)
-    return store.create(planned.config, planned.environment, parent, resumption=resumption)
 
 
 def resume(store: RunStore, run: Run, requests: Sequence[ResumeRequest]) -> list[Run]:

@@ -4,8 +4,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from itertools import groupby
 from typing import Any, Final, Literal, NamedTuple
 
@@ -18,13 +17,12 @@ from fashion_core.resume.labels import SAME, cut_middle, loss_text, percent, uni
 from fashion_core.runs import metrics
 from fashion_core.runs.loss_curve import thin_out
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import ACTIVE_STATES, RunRecord
+from fashion_core.runs.schema import ACTIVE_STATES, Change
 from fashion_core.runs.store import RunStore, epoch_records
 
 _Point = tuple[int, float]
 Losses = Mapping[str, list[_Point]]
 Sort = Literal["lineage", "change", "loss now", "newest"]
-SORTS: Final[tuple[Sort, ...]] = ("lineage", "change", "loss now", "newest")
 
 COMPARED_COLUMNS: Final = (
     "run", "name", "label", "changed", "parent", "parent_name", "epoch", "group", "loss_last", "low", "high",
@@ -42,6 +40,7 @@ _ORDERS: Final[Mapping[Sort, tuple[list[str], bool]]] = {
     "loss now": (["loss_now", "run"], True),
     "newest": (["run"], False),
 }
+SORTS: Final = tuple(_ORDERS)
 
 
 def compared_frame(rows: Sequence[Compared], latest: bool, sort: Sort) -> pd.DataFrame:
@@ -58,8 +57,7 @@ def compared_frame(rows: Sequence[Compared], latest: bool, sort: Sort) -> pd.Dat
     found = [_compared_row(row, now, labels[row.run], names[row.parent]) for row, now in nows]
     by, ascending = _ORDERS[sort]
     ordered = pd.DataFrame(found, columns=list(COMPARED_COLUMNS)).sort_values(by, ascending=ascending)
-    rank = {group: index for index, group in enumerate(dict.fromkeys(ordered["group"]))}
-    return ordered.sort_values("group", key=lambda groups: groups.map(rank), kind="stable", ignore_index=True)
+    return ordered.sort_values("group", key=lambda groups: pd.factorize(groups)[0], kind="stable", ignore_index=True)
 
 
 def _compared_row(row: Compared, now: LossNow, label: str, parent: str) -> dict[str, Any]:
@@ -89,7 +87,11 @@ def _parent_names(rows: Iterable[Compared]) -> dict[str, str]:
 
 def losses_of(store: RunStore, rows: Sequence[Compared]) -> Losses:
     """The test loss of each epoch of these runs and of their parents; none where they can't be read."""
-    return {run: _losses(store, run) for run in dict.fromkeys(run for row in rows for run in (row.parent, row.run))}
+    losses: dict[str, list[_Point]] = {run: [] for row in rows for run in (row.parent, row.run)}
+    for run, points in losses.items():
+        with suppress(DiskError):
+            points += [(row["epoch"], row["loss"]) for row in metrics.read_epochs(store.at(run).metrics_path)]
+    return losses
 
 
 def branches_frame(rows: Sequence[Compared], losses: Losses, latest: bool = True) -> pd.DataFrame:
@@ -111,12 +113,6 @@ def branches_frame(rows: Sequence[Compared], losses: Losses, latest: bool = True
     return pd.DataFrame(points, columns=list(BRANCH_COLUMNS)).astype({"epoch": "int64", "loss": "float64"})
 
 
-def _losses(store: RunStore, run: str) -> list[_Point]:
-    with suppress(DiskError):
-        return [(row["epoch"], row["loss"]) for row in metrics.read_epochs(store.at(run).metrics_path)]
-    return []
-
-
 def _thinned(points: list[_Point], most: int) -> list[_Point]:
     if len(points) <= most:
         return points
@@ -126,12 +122,8 @@ def _thinned(points: list[_Point], most: int) -> list[_Point]:
 
 DOT_COLUMNS: Final = ("run", "name", "epoch", "loss", "saved", "best", "lane", "tree", "heading", "label")
 LINK_COLUMNS: Final = ("run", "epoch", "lane", "next_epoch", "next_lane", "tree")
-MOST_DOTS: Final = 100
-"""The most dots of one lane that can be distinguished on a wide screen."""
-
-MOST_LANES: Final = 100
-"""The most lanes shown on one page, which fill two or three screens."""
-
+MOST_DOTS: Final = 100  # of one lane: more can't be distinguished on a wide screen
+MOST_LANES: Final = 100  # of one page: they fill two or three screens
 _HEADING_LENGTH: Final = 40
 
 
@@ -141,31 +133,17 @@ class _Dot(NamedTuple):
     saved: bool
 
 
-@dataclass(frozen=True)
-class _Lane:
+class _Lane(NamedTuple):
     run: str
     name: str
-    record: RunRecord
+    parent: str | None
+    branched: int  # the epoch that it was resumed from; −1 if it was not resumed
+    changes: Mapping[str, Change] | None
     dots: tuple[_Dot, ...]
-
-    @property
-    def parent(self) -> str | None:
-        return self.record.parent.run if self.record.parent else None
-
-    @cached_property
-    def lowest(self) -> _Dot | None:
-        """The saved checkpoint with the lowest loss."""
-        known = (dot for dot in self.dots if dot.saved and math.isfinite(dot.loss))
-        return min(known, key=lambda dot: dot.loss, default=None)
-
-    @property
-    def branched(self) -> int:
-        """The epoch that it was resumed from; −1 if it was not resumed."""
-        return self.record.first_epoch - 1
+    lowest: _Dot | None  # of the saved ones
 
 
-@dataclass(frozen=True)
-class Placed:
+class Placed(NamedTuple):
     """A run in the tree: its lane from the top, its tree, and whether it begins that."""
 
     lane: _Lane
@@ -184,13 +162,49 @@ def lineage_parts(store: RunStore) -> list[list[Placed]]:
     not resumed, was imported or has lost its parent begins a tree, the newest first. Damaged runs are skipped.
     Raises ``DiskError``.
     """
+    lanes = []
+    for run in store.runs():
+        read_from = stamp(run.record_path, run.labels_path, run.metrics_path, run.checkpoint_folder)
+        if lane := _lanes.get(run.path, read_from, partial(_read, run)):
+            lanes.append(lane)
     parts: list[list[Placed]] = []
-    for _, tree in groupby(_placed(_lanes_of(store)), key=lambda place: place.tree):
-        lanes = list(tree)
-        if not parts or len(parts[-1]) + len(lanes) > MOST_LANES:
+    for _, tree in groupby(_placed(lanes), key=lambda place: place.tree):
+        whole = list(tree)
+        if not parts or len(parts[-1]) + len(whole) > MOST_LANES:
             parts.append([])
-        parts[-1] += lanes
+        parts[-1] += whole
     return parts
+
+
+def _read(run: Run) -> _Lane | None:
+    with suppress(DamagedFileError, DiskError):
+        record = run.record
+        dots = tuple(
+            _Dot(row["epoch"], math.nan if row["loss"] is None else row["loss"], row["checkpoint"] is not None)
+            for row in epoch_records(run)
+        )
+        known = (dot for dot in dots if dot.saved and math.isfinite(dot.loss))
+        lowest = min(known, key=lambda dot: dot.loss, default=None)
+        parent = record.parent.run if record.parent else None
+        changes = record.resumption.changes if record.resumption else None
+        return _Lane(run.id, run.title, parent, record.first_epoch - 1, changes, dots, lowest) if dots else None
+    return None
+
+
+def _placed(lanes: Sequence[_Lane]) -> Iterator[Placed]:
+    """Place runs, the newest first, from the top down: the newest root, the latest epoch, its first resumed run."""
+    known = {lane.run for lane in lanes}
+    children: dict[str | None, list[_Lane]] = defaultdict(list)
+    for lane in lanes:
+        children[lane.parent if lane.parent in known else None].append(lane)
+    waiting = [(lane, True) for lane in reversed(children[None])]  # a stack
+    number, tree = 0, -1
+    while waiting:
+        lane, root = waiting.pop()
+        tree += root
+        yield Placed(lane, number, tree, root)
+        number += 1
+        waiting += [(child, False) for child in sorted(children[lane.run], key=lambda lane: lane.branched)]
 
 
 def part_frames(parts: Sequence[Sequence[Placed]], number: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -200,74 +214,34 @@ def part_frames(parts: Sequence[Sequence[Placed]], number: int) -> tuple[pd.Data
     checkpoint was deleted, ``best`` marks the lowest loss of those that are saved, in all parts. Of a long run
     ``MOST_DOTS`` are drawn, with its best and all that were resumed.
     """
-    shown = parts[number]
-    resumed = ((place.lane, place.lane.record.resumption) for place in shown)
+    lanes = [place.lane for place in parts[number]]
     labels = unique_labels(
-        (lane.run, (lane.parent, lane.branched), resumption.changes) for lane, resumption in resumed if resumption
+        (lane.run, (lane.parent, lane.branched), lane.changes) for lane in lanes if lane.changes is not None
     )
     branched = defaultdict(set)
-    for place in shown:
-        branched[place.lane.parent].add(place.lane.branched)
+    for lane in lanes:
+        branched[lane.parent].add(lane.branched)
     lowest = ((place.lane.run, dot) for part in parts for place in part if (dot := place.lane.lowest))
     best = min(lowest, key=lambda found: found[1].loss, default=None)
-    dots = [dot for place in shown for dot in _dots(place, labels, branched[place.lane.run], best)]
-    numbers = {place.lane.run: place.number for place in shown}
+    dots = [dot for place in parts[number] for dot in _dots(place, labels, branched[place.lane.run], best)]
+    numbers = {place.lane.run: place.number for place in parts[number]}
     links = [
-        (lane.run, lane.branched, numbers[str(lane.parent)], lane.dots[0].epoch, place.number, place.tree)
-        for place in shown
-        if not place.root and (lane := place.lane)
+        (lane.run, lane.branched, numbers[str(lane.parent)], lane.dots[0].epoch, place, tree)
+        for lane, place, tree, root in parts[number]
+        if not root
     ]
     return pd.DataFrame(dots, columns=list(DOT_COLUMNS)), pd.DataFrame(links, columns=list(LINK_COLUMNS))
-
-
-def _lanes_of(store: RunStore) -> list[_Lane]:
-    found = []
-    for run in store.runs():
-        read_from = stamp(run.record_path, run.labels_path, run.metrics_path, run.checkpoint_folder)
-        if lane := _lanes.get(run.path, read_from, partial(_read, run)):
-            found.append(lane)
-    return found
-
-
-def _read(run: Run) -> _Lane | None:
-    with suppress(DamagedFileError, DiskError):
-        dots = tuple(
-            _Dot(row["epoch"], math.nan if row["loss"] is None else row["loss"], row["checkpoint"] is not None)
-            for row in epoch_records(run)
-        )
-        return _Lane(run.id, run.title, run.record, dots) if dots else None
-    return None
-
-
-def _placed(lanes: Sequence[_Lane]) -> Iterator[Placed]:
-    """Place runs from the top down, popping a stack: the newest root, the latest epoch, its first resumed run."""
-    known = {lane.run for lane in lanes}
-    children: dict[str | None, list[_Lane]] = defaultdict(list)
-    for lane in lanes:
-        children[lane.parent if lane.parent in known else None].append(lane)
-    waiting = [(lane, True) for lane in sorted(children[None], key=lambda lane: lane.run)]
-    number, tree = 0, -1
-    while waiting:
-        lane, root = waiting.pop()
-        tree += root
-        yield Placed(lane, number, tree, root)
-        number += 1
-        by_age = sorted(children[lane.run], key=lambda lane: lane.run, reverse=True)
-        waiting += [(child, False) for child in sorted(by_age, key=lambda lane: lane.branched)]
 
 
 def _dots(
     place: Placed, labels: dict[str, str], branched: set[int], best: tuple[str, _Dot] | None
 ) -> Iterator[tuple[Any, ...]]:
-    lane = place.lane
+    lane, number, tree, root = place
     step, ends = -(-len(lane.dots) // MOST_DOTS), (lane.dots[-1], lane.lowest)
     shown = [dot for n, dot in enumerate(lane.dots) if n % step == 0 or dot in ends or dot.epoch in branched]
-    name = cut_middle(lane.name, _HEADING_LENGTH)
-    heading = "" if not place.root else f"{name} · its parent was deleted" if lane.parent else name
+    name, last = cut_middle(lane.name, _HEADING_LENGTH), lane.dots[-1].loss
+    heading = "" if not root else f"{name} · its parent was deleted" if lane.parent else name
+    label = f"{labels.get(lane.run, '')} {loss_text(last) if math.isfinite(last) else ''}".strip()
     for dot in shown:
-        label = ""
-        if dot is shown[-1]:
-            change = labels.get(lane.run, "")
-            label = f"{change} {loss_text(dot.loss)}".strip() if math.isfinite(dot.loss) else change
-        yield lane.run, lane.name, *dot, (lane.run, dot) == best, place.number, place.tree, heading, label
-        heading = ""
+        texts = heading if dot is shown[0] else "", label if dot is shown[-1] else ""
+        yield lane.run, lane.name, *dot, (lane.run, dot) == best, number, tree, *texts

@@ -9,18 +9,15 @@ from fashion_core.formats import inspect
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Change, Environment, RunRecord, VerdictKind
 
-_MOST_NAMED = 12
-"""The most checkpoints that are listed one by one."""
+_MOST_NAMED = 12  # checkpoints that are listed one by one
+# settings that don't affect the numbers, or only through the environment, which is compared separately
 _NO_CHANGE = frozenset({"name", "epochs", "keep", "device", "threads"})
-"""Settings that don't affect the numbers, or only through the environment, which is compared separately."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict on resuming from a checkpoint, with a phrase for each thing that is missing or different."""
-
     kind: VerdictKind
-    reasons: tuple[str, ...]
+    reasons: tuple[str, ...]  # a phrase for each thing that is missing or different
 
 
 def check_epoch(run: Run, epoch: int, saved: list[int]) -> None:
@@ -41,18 +38,12 @@ def changes(parent: TrainConfig, config: TrainConfig) -> dict[str, Change]:
 
 
 def inspect_checkpoint(run: Run, epoch: int) -> Verdict:
-    """Return what one checkpoint is good for, whatever settings it is resumed with.
-
-    Raises ``RunNotFoundError`` if there is none of this epoch, ``DiskError``.
-    """
+    """What one checkpoint is good for, with any settings. Raises ``RunNotFoundError`` or ``DiskError``."""
     return _inspected(run, epoch)[0]
 
 
 def carries_optimizer(run: Run, epoch: int) -> bool:
-    """Whether the checkpoint has an optimizer's state.
-
-    Raises ``RefusedFileError`` if it can't be read, and what ``inspect_checkpoint`` raises.
-    """
+    """Raises ``RefusedFileError`` if the checkpoint can't be read, and what ``inspect_checkpoint`` raises."""
     verdict, has_optimizer = _inspected(run, epoch)
     if has_optimizer is None:
         raise RefusedFileError("; ".join(verdict.reasons))
@@ -88,9 +79,11 @@ def _inspect(run: Run, epoch: int) -> tuple[Verdict, bool | None]:
 
 def judge(found: Verdict, parent: RunRecord, config: TrainConfig, environment: Environment) -> Verdict:
     """Return the verdict on resuming a checkpoint of this parent with these settings in this environment."""
+    if found.kind in ("damaged", "not usable"):
+        return found
     different = (*_different(parent.config, config), *_environment(parent.environment, environment))
-    verdict: VerdictKind = "approximate" if found.kind == "exact" and different else found.kind
-    return Verdict(verdict, found.reasons if verdict in ("damaged", "not usable") else (*found.reasons, *different))
+    kind: VerdictKind = "approximate" if found.kind == "exact" and different else found.kind
+    return Verdict(kind, (*found.reasons, *different))
 
 
 def _different(parent: TrainConfig, config: TrainConfig) -> list[str]:
@@ -107,19 +100,13 @@ def _different(parent: TrainConfig, config: TrainConfig) -> list[str]:
 def describe(name: str, change: Change) -> str:
     """A change in words, such as "learning rate 0.001 → 0.0001"."""
     label = next(setting.label for setting in settings() if setting.name == name)
-    return f"{label[:1].lower()}{label[1:]} {_value(change.before)} → {_value(change.after)}"
-
-
-def _value(value: str | int | float) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    before, after = (f"{value:g}" if isinstance(value, float) else value for value in (change.before, change.after))
+    return f"{label[:1].lower()}{label[1:]} {before} → {after}"
 
 
 def _environment(before: Environment, after: Environment) -> list[str]:
-    pairs = {
-        "device": (before.device, after.device),
-        "threads": (before.threads, after.threads),
-        "torch": (before.torch, after.torch),
-    }
+    names = ["device", "threads", "torch"]
     if before.processor and after.processor and before.device == after.device:
-        pairs["processor"] = before.processor, after.processor
-    return [f"{what} {old} → {now}: rounding differs" for what, (old, now) in pairs.items() if old != now]
+        names.append("processor")
+    pairs = [(name, getattr(before, name), getattr(after, name)) for name in names]
+    return [f"{name} {old} → {now}: rounding differs" for name, old, now in pairs if old != now]

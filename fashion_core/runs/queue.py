@@ -5,7 +5,8 @@ next of the queue while there is a free slot. The worker is known by its command
 """
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from filelock import FileLock, Timeout
 
@@ -89,6 +90,18 @@ def stop(run: Run) -> None:
                 run.stop_path.unlink(missing_ok=True)
 
 
+@contextmanager
+def hold(store: RunStore, patience: float = QUEUE_SECONDS) -> Iterator[None]:
+    """Let no process start a run inside the block. Raises ``RunStateError`` if another one holds the queue."""
+    try:
+        with files.disk_errors(store.root), FileLock(store.root / ".queue.lock", timeout=patience):
+            yield
+    except DiskError as error:
+        if isinstance(error.__cause__, Timeout):  # an OSError too, but nothing is wrong with the disk
+            raise RunStateError("Another process holds the queue; wait a moment, then try again.") from error
+        raise
+
+
 def advance(store: RunStore, patience: float = QUEUE_SECONDS) -> None:
     """Start the runs that have waited longest while there are free slots. Raises ``DiskError``.
 
@@ -97,8 +110,7 @@ def advance(store: RunStore, patience: float = QUEUE_SECONDS) -> None:
     """
     if not store.root.exists():
         return
-    lock = FileLock(store.root / ".queue.lock", timeout=patience)
-    with files.disk_errors(store.root), suppress(Timeout), lock:
+    with suppress(RunStateError), hold(store, patience):
         store.remove_leftovers()
         statuses = _statuses(store)
         free = slots() - sum(run.state(status) in ACTIVE_STATES for run, status in statuses)

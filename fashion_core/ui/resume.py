@@ -124,7 +124,7 @@ def show_bitwise(store: RunStore, run: Run) -> None:
     if found.kind == "identical":
         st.success(
             f"Identical to the uninterrupted run up to epoch {found.epoch}, bit for bit: every loss"
-            + (f", and all {found.tensors} tensors of both checkpoints." if found.tensors else "."),
+            + (f", and all {found.tensors} tensors of the newest checkpoint that both have." if found.tensors else "."),
             icon=":material/verified:",
         )
     elif found.kind == "different":

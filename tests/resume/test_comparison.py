@@ -1,6 +1,7 @@
 """Did resuming help: the rows, the answer and its sentence."""
 
 import json
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -55,6 +56,12 @@ def test_answer_is_by_twice_the_paired_standard_error(difference: float, answer:
 def test_loss_last_is_the_stored_loss_and_the_measured_one_where_that_means_other_images() -> None:
     elsewhere = row().check.model_copy(update={"comparable": False, "loss_check": 0.7})
     assert (row().loss_last, row(check=elsewhere).loss_last) == (0.5, 0.7)
+
+
+@pytest.mark.parametrize(("loss", "change"), [(0.0, 0.0), (0.1, math.inf)])
+def test_change_from_a_loss_of_zero_is_none_or_infinite(loss: float, change: float) -> None:
+    zero = row(check=row().check.model_copy(update={"loss_last": 0.0}))
+    assert comparison.relative_change(zero, LossNow(2, loss, loss, 0.01)) == change
 
 
 @pytest.mark.parametrize(

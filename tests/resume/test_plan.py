@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from fashion_core.runs.store import RunStore
 from tests.support.exact import KilledError, epoch_rows, killed_after, load, same
 from tests.support.files import files_opened, settle
 from tests.support.processes import wait_until, worker_is_gone
-from tests.support.runs import FEW, After, new_run, resume, train
+from tests.support.runs import FEW, After, new_run, resume, set_state, train
 
 EPOCHS = 3
 _OPTIMIZERS: dict[str, dict[str, Any]] = {
@@ -353,12 +352,20 @@ def test_bitwise_check_takes_no_damage_for_a_difference(store: RunStore, parent:
         check_bitwise(child, parent)
 
 
-def test_bitwise_check_without_a_checkpoint_compares_the_losses_alone(store: RunStore, parent: Run) -> None:
+def test_bitwise_check_compares_the_newest_checkpoint_that_both_have_and_else_the_losses_alone(
+    store: RunStore, parent: Run
+) -> None:
     child = resume(store, parent, 0, 1)
     train(child)
-    child.remove_saved(child.checkpoint_path(1))
-    found = check_bitwise(child, parent)
-    assert (found.kind, found.tensors) == ("identical", 0)
+    tensors = check_bitwise(child, parent).tensors
+    longer = resume(store, parent, 0, 2)
+    train(longer)
+    again = resume(store, parent, 0, 2)
+    train(again)
+    again.remove_saved(again.checkpoint_path(2))
+    assert (check_bitwise(again, longer).kind, check_bitwise(again, longer).tensors) == ("identical", tensors)
+    again.remove_saved(again.checkpoint_path(1))
+    assert (check_bitwise(again, longer).kind, check_bitwise(again, longer).tensors) == ("identical", 0)
 
 
 def test_bitwise_check_without_an_epoch_in_common_says_nothing(store: RunStore, parent: Run) -> None:
@@ -455,22 +462,25 @@ def test_parent_deleted_before_the_start_is_one_sentence(store: RunStore) -> Non
     assert child.epochs_saved() == []
 
 
-def test_checkpoint_deleted_while_runs_are_made_from_it_leaves_none_of_them(store: RunStore) -> None:
+def test_checkpoint_deleted_while_runs_are_made_from_it_leaves_none_of_them_and_starts_none(store: RunStore) -> None:
     parent = new_run(store, epochs=1)
     train(parent)
-    deleted = threading.Event()
+    set_state(parent, "finished")
+    places: list[str] = []
 
-    def delete_once(event: str, arguments: tuple[Any, ...]) -> None:
-        """Once the first of the two gets its place."""
-        if event == "os.rename" and not deleted.is_set() and Path(arguments[1]).parent == store.root:
-            deleted.set()
-            parent.remove_saved(parent.checkpoint_path(0))
+    def look_in(event: str, arguments: tuple[Any, ...]) -> None:
+        """Once the second of the two gets its place, as another process that looks after the queue would."""
+        if event == "os.rename" and Path(arguments[1]).parent == store.root and len(places) < 2:
+            places.append(arguments[1])
+            if len(places) == 2:
+                queue.advance(store, patience=0)
+                parent.remove_saved(parent.checkpoint_path(0))
 
-    sys.addaudithook(delete_once)
+    sys.addaudithook(look_in)
     with pytest.raises(RunNotFoundError, match="has no checkpoint of epoch 0"):
         plan.create(store, parent, [ResumeRequest(0, 1, {"seed": 1}), ResumeRequest(0, 1, {"seed": 2})])
-    assert deleted.is_set()
-    assert [run.id for run in store.runs()] == [parent.id]
+    assert len(places) == 2
+    assert nothing_made(store, parent)
 
 
 def test_checkpoint_that_somebody_resumed_from_meanwhile_stays_listed(store: RunStore) -> None:
