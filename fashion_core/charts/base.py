@@ -14,16 +14,11 @@ class ChartSpec:
     """A finished spec, the rows for its named data sources and, where it depends on the rows, its height.
 
     A page that gets the same spec again hands the new rows to the drawn chart instead of drawing it anew.
-
-    Attributes:
-        spec: Vega-Lite's, as JSON.
-        frames: the rows by their data source.
-        height: pixels.
     """
 
-    spec: str
-    frames: dict[str, pd.DataFrame]
-    height: int | None = None
+    spec: str  # Vega-Lite's, as JSON
+    frames: dict[str, pd.DataFrame]  # the rows by their data source
+    height: int | None = None  # pixels
 
     def to_dict(self) -> dict[str, Any]:
         """The spec with its rows in Arrow's format, in which Streamlit sends them: it passes bytes on as they are."""
@@ -34,13 +29,8 @@ class ChartSpec:
 
         Streamlit would add its rows to those of the feed where it had sent none before; another spec is drawn anew.
         """
-        bound = [
-            {"name": name, "value": None, "bind": {"element": "body", "event": name}} for name in ("fed", "fitted")
-        ]
-        taken = [
-            {"name": f"fed_{name}", "expr": f"fed ? modify('{name}', fed.{feed}.{name}, true) : 0"}
-            for name in self.frames
-        ]
+        bound = [{"name": n, "value": None, "bind": {"element": "body", "event": n}} for n in ("fed", "fitted")]
+        taken = [{"name": f"fed_{n}", "expr": f"fed ? modify('{n}', fed.{feed}.{n}, true) : 0"} for n in self.frames]
         spec = self.to_dict()
         fit = {"type": "fit", "contains": "padding", "resize": True}  # an axis that needs more room takes it
         empty = {"empty": [name for name, frame in self.frames.items() if frame.empty]}
@@ -48,15 +38,14 @@ class ChartSpec:
 
     def rows(self) -> str:
         """The rows by their data source, as JSON with six decimals: the names of the columns, and one list per row."""
-        return f"{{{','.join(f'{json.dumps(name)}:{_written_rows(frame)}' for name, frame in self.frames.items())}}}"
+        sources = []
+        for name, frame in self.frames.items():
+            rows = frame.to_json(orient="values", double_precision=6)  # orient="split" takes five times as long
+            sources.append(f'{json.dumps(name)}:{{"columns":{json.dumps(list(frame))},"data":{rows}}}')
+        return f"{{{','.join(sources)}}}"
 
     def without_rows(self) -> dict[str, Any]:
         return {**json.loads(self.spec), **({} if self.height is None else {"height": self.height})}
-
-
-def _written_rows(frame: pd.DataFrame) -> str:
-    rows = frame.to_json(orient="values", double_precision=6)  # orient="split" takes five times as long
-    return f'{{"columns":{json.dumps(list(frame))},"data":{rows}}}'
 
 
 def _arrow(frame: pd.DataFrame) -> bytes:
@@ -85,20 +74,16 @@ MUTED: Final = alt.ExprRef(f"{DARK} ? '#9CA3AF' : '#6B7280'")
 FAINT: Final = alt.ExprRef(f"{DARK} ? '#4B4B46' : '#D1D5DB'")
 PAPER: Final = alt.ExprRef("background || 'white'")
 
-FITTED: Final = alt.AutoSizeParams(type="fit-x", contains="padding")
-"""As wide as the page, and as high as its rows and what stands beside them."""
+FITTED: Final = alt.AutoSizeParams(type="fit-x", contains="padding")  # as wide as the page, as high as its rows
+EPOCHS_TITLE: Final = "epoch (counted from the first run)"
+GRID: Final[dict[str, Any]] = {"gridColor": FAINT, "gridOpacity": 0.5}
+BARE: Final[dict[str, Any]] = {"domain": False, "ticks": False}
+EVERY_NAME: Final[dict[str, Any]] = {"labelOverlap": False, "labelFlush": False}
 
 
 def themed_axis(**settings: Any) -> alt.Axis:
     """An axis whose text is readable in light and dark themes."""
     return alt.Axis(labelColor=MUTED, titleColor=MUTED, **settings)
-
-
-GRID: Final[dict[str, Any]] = {"gridColor": FAINT, "gridOpacity": 0.5}
-BARE: Final[dict[str, Any]] = {"domain": False, "ticks": False}
-EVERY_NAME: Final[dict[str, Any]] = {"labelOverlap": False, "labelFlush": False}
-EPOCH_TIP: Final = alt.Tooltip("epoch:Q", format="d")
-LOSS_TIP: Final = alt.Tooltip("loss:Q", title="test loss", format=".4f")
 
 
 def tick_count(each: int, least: int, most: int, width: str = "width") -> alt.ExprRef:
@@ -110,7 +95,15 @@ def epoch_axis(width: str = "width", **settings: Any) -> alt.Axis:
     return themed_axis(tickCount=tick_count(40, 2, 16, width), tickMinStep=1, format="d", grid=False, **settings)
 
 
-EPOCHS_TITLE: Final = "epoch (counted from the first run)"
+def tips(titles: dict[str, str], form: str | None = None) -> list[alt.Tooltip]:
+    """What a tooltip says of these columns, under their titles: numbers in this format, or texts."""
+    if form is None:
+        return [alt.Tooltip(f"{column}:N", title=title) for column, title in titles.items()]
+    return [alt.Tooltip(f"{column}:Q", title=title, format=form) for column, title in titles.items()]
+
+
+EPOCH_TIP: Final = tips({"epoch": "epoch"}, "d")
+LOSS_TIP: Final = tips({"loss": "test loss"}, ".4f")
 
 
 def series_color(column: str, domain: list[Any]) -> alt.Color:
@@ -124,8 +117,8 @@ def shapes(column: str, by_value: dict[str, str]) -> alt.Shape:
 
 def hover_shade(strength: float, *fields: str) -> tuple[alt.Parameter, Any]:
     """The selection of what the pointer is over, and the opacity that shades it."""
-    given: dict[str, Any] = {"fields": list(fields)} if fields else {}
-    hover = alt.selection_point(name="hover", on="pointerover", clear="pointerout", empty=False, **given)
+    names = list(fields) or alt.Undefined
+    hover = alt.selection_point(name="hover", on="pointerover", clear="pointerout", empty=False, fields=names)
     return hover, alt.when(hover).then(alt.value(strength)).otherwise(alt.value(0.001))
 
 

@@ -35,13 +35,14 @@ def branch_chart(frame: pd.DataFrame, focus: str | None) -> base.ChartSpec:
         frame: as `resume.tables.branches_frame` gives it.
         focus: the id of the resumed run to show in full strength, or None.
     """
-    curves = _styled(_on_scale(emphasised(frame, focus)))
+    crowd = bool(frame["run"].nunique() > _CROWD)
+    curves = _styled(emphasised(frame, focus), crowd)
     resumed = curves[curves["role"] == "resumed"]
     logarithmic = bool(curves["drawn"].max() > 3 * curves["drawn"].min())
     ends = resumed.drop_duplicates("run", keep="last")
     frames = {
         "curves": curves,
-        "points": ends if _is_crowd(curves) else curves,
+        "points": ends if crowd else curves,
         "loss_last": resumed.drop_duplicates("run").drop_duplicates(["epoch", "drawn"]),
         "ends": ends.assign(mark=ends["answer"]),
         "parents": _names(curves, logarithmic),
@@ -49,24 +50,17 @@ def branch_chart(frame: pd.DataFrame, focus: str | None) -> base.ChartSpec:
     return base.ChartSpec(_spec(logarithmic), frames, _HEIGHT)
 
 
-def _on_scale(frame: pd.DataFrame) -> pd.DataFrame:
-    """Add `drawn`, the loss clipped to the axis; a loss that is not finite leaves a gap."""
+def _styled(frame: pd.DataFrame, crowd: bool) -> pd.DataFrame:
+    """Add `drawn`, the loss clipped to the axis (NaN where it is not finite), and `weight` (pixels).
+
+    The focused run is drawn last, many curves thin and translucent.
+    """
     finite = frame["loss"].where(np.isfinite(frame["loss"]))
-    last_and_parents = ~frame.duplicated("run") | (frame["role"] == "parent")
-    return frame.assign(drawn=finite.clip(LEAST, BEYOND * finite[last_and_parents].max()))
-
-
-def _is_crowd(curves: pd.DataFrame) -> bool:
-    return bool(curves["run"].nunique() > _CROWD)
-
-
-def _styled(curves: pd.DataFrame) -> pd.DataFrame:
-    """Add `weight` (pixels); draw the focused run last, and many curves thin and translucent."""
-    parent, focused = curves["role"] == "parent", curves["focused"]
-    crowd = _is_crowd(curves)
+    parent, focused = frame["role"] == "parent", frame["focused"]
+    drawn = finite.clip(LEAST, BEYOND * finite[~frame.duplicated("run") | parent].max())
     weight = focused.map({True: 3.5, False: 1.5 if crowd else 2.5}).mask(parent, 1.5)
-    strength = (curves["strength"] * (0.6 if crowd else 1.0)).mask(focused | parent, 1.0)
-    return curves.assign(weight=weight, strength=strength).sort_values("focused", kind="stable")
+    strength = (frame["strength"] * (0.6 if crowd else 1.0)).mask(focused | parent, 1.0)
+    return frame.assign(drawn=drawn, weight=weight, strength=strength).sort_values("focused", kind="stable")
 
 
 def _names(curves: pd.DataFrame, logarithmic: bool) -> pd.DataFrame:
@@ -96,8 +90,6 @@ _SHAPES: Final = {
     "same as the parent": "circle",
     "higher": "triangle-up",
 }
-_NAME_TIP: Final = alt.Tooltip("name:N", title="run")
-_ANSWER_TIPS: Final = [alt.Tooltip("role:N", title="curve of"), alt.Tooltip("answer:N", title="answer")]
 
 
 @lru_cache(maxsize=2)
@@ -108,36 +100,34 @@ def _spec(logarithmic: bool) -> str:
     y_scale.nice, y_scale.padding = False, 12
     title = f"test loss (cross-entropy, {'log scale' if logarithmic else 'mean per image'})"
     y = alt.Y("drawn:Q", title=title, scale=y_scale, axis=loss_axis("y", logarithmic, tickCount=6))
-    return base.layered([layer.encode(x, y) for layer in (*_parents(), *_curves(), *_points(), *_hits())])
+    return base.layered([layer.encode(x, y) for layer in (*_lines(), *_points())])
 
 
-def _parents() -> list[alt.Chart]:
+def _lines() -> list[alt.Chart]:
+    """The parents' names and curves, and the curves of resumed runs."""
     style: dict[str, Any] = {"align": "left", "baseline": "middle", "dx": 6, "fontSize": 12, "color": base.MUTED}
-    return base.haloed(base.named("parents").encode(text="text:N"), dy=alt.ExprRef("datum.dy"), **style)
-
-
-def _curves() -> list[alt.Chart]:
+    names = base.haloed(base.named("parents").encode(text="text:N"), dy=alt.ExprRef("datum.dy"), **style)
     width = alt.StrokeWidth("weight:Q", scale=None, legend=None)
     curves = base.named("curves").encode(STRENGTH, width, alt.Detail("run:N"))
     parents = curves.transform_filter("datum.role === 'parent'").mark_line(color=base.MUTED, aria=False)
     resumed = curves.transform_filter("datum.role === 'resumed'").mark_line(aria=False)
-    return [parents, resumed.encode(answer_color())]
+    return [*names, parents, resumed.encode(answer_color())]
 
 
 def _points() -> list[alt.Chart]:
-    """A ring where a run was resumed, the mark of its answer where it ended."""
+    """A ring where a run was resumed, the mark of its answer where it ended, and invisible hover targets.
+
+    These are a broad line per curve and a point per epoch; with many curves, the last points only.
+    """
     ring: dict[str, Any] = {"strokeWidth": 2, "stroke": base.INK, "fill": base.PAPER, "opacity": 1}
     end = base.named("ends").mark_point(filled=True, size=80, aria=False)
-    return [
-        base.named("loss_last").mark_point(size=50, aria=False, **ring),
-        end.encode(base.shapes("mark", _SHAPES), answer_color(), STRENGTH),
-    ]
-
-
-def _hits() -> list[alt.Chart]:
-    """Invisible hover targets: a broad line per curve and a point per epoch; with many curves, the last points only."""
     unseen: dict[str, Any] = {"opacity": 0.001, "cursor": "pointer", "aria": False}
     line = base.dated(base.named("curves")).mark_line(strokeWidth=12, **unseen).encode(alt.Detail("run:N"))
     point = base.dated(base.named("points")).mark_point(filled=True, size=120, **unseen)
-    tips = [_NAME_TIP, base.EPOCH_TIP, base.LOSS_TIP, *_ANSWER_TIPS]
-    return [base.hits(line, clicked(), tooltip=[_NAME_TIP, *_ANSWER_TIPS]), point.encode(tooltip=tips)]
+    name, answer = base.tips({"name": "run"}), base.tips({"role": "curve of", "answer": "answer"})
+    return [
+        base.named("loss_last").mark_point(size=50, aria=False, **ring),
+        end.encode(base.shapes("mark", _SHAPES), answer_color(), STRENGTH),
+        base.hits(line, clicked(), tooltip=[*name, *answer]),
+        point.encode(tooltip=[*name, *base.EPOCH_TIP, *base.LOSS_TIP, *answer]),
+    ]

@@ -13,21 +13,14 @@ import pandas as pd
 from fashion_core.charts import base
 from fashion_core.resume.labels import label_pixels, loss_text
 
+# the selection in this chart and in `branch_chart`: a click gives `[{"run": id, …}]`, one beside the marks `{}`
 FOCUS: Final = "focus"
-"""The selection in this chart and in `branch_chart`: a click gives `[{"run": id, …}]`, one beside the marks `{}`."""
-
 COMPARISON_KEY: Final = (
     "**┃** `loss_last` of the checkpoint :blue[◀ lower] :gray[● within ±2 SE] :orange[▶ higher] `loss_now`"
 )
-"""What the marks of `comparison_chart` mean, for the caption above it."""
-
-AXIS_HEIGHT: Final = 80
-"""Pixels of an x axis with a title of one line, and of the page's margin below it."""
-
-BEYOND: Final = 4.0
-"""A loss above this multiple of the highest `loss_last` is drawn at the edge."""
-LEAST: Final = 1e-4
-"""The lowest loss with a place of its own on a logarithmic axis."""
+AXIS_HEIGHT: Final = 80  # pixels of an x axis with a title of one line, and of the page's margin below it
+BEYOND: Final = 4.0  # times the highest `loss_last`: a loss above that is drawn at the edge
+LEAST: Final = 1e-4  # the lowest loss with a place of its own on a logarithmic axis
 
 _ROW: Final = 18  # pixels
 _HEADING: Final = 26  # pixels, with the gap above it
@@ -51,15 +44,12 @@ def comparison_chart(frame: pd.DataFrame, focus: str | None) -> base.ChartSpec:
         frame: as `resume.tables.compared_frame` gives it; groups and rows are drawn in its order.
         focus: the id of the run to show in full strength while the others fade; None or an unknown id: all.
     """
-    rows = _on_scale(_laid_out(emphasised(frame, focus)))
-    height = comparison_height(frame)
+    rows = _placed(emphasised(frame, focus))
+    groups = rows.drop_duplicates("number").assign(bottom=rows.groupby("number")["bottom"].max().to_numpy())
+    groups = groups.assign(text=groups["loss_last"].map(loss_text))[["group", "drawn_last", "top", "bottom", "text"]]
+    height = _ROW * len(rows) + _HEADING * len(groups) + _AXIS
     spec = _spec(height > _TALL, label_pixels(frame["label"]), label_pixels(frame["group"]))
-    return base.ChartSpec(spec, {"rows": rows, "groups": _groups(rows)}, height)
-
-
-def comparison_height(frame: pd.DataFrame) -> int:
-    """Pixels, the axis included."""
-    return _ROW * len(frame) + _HEADING * len(frame[["parent", "epoch"]].drop_duplicates()) + _AXIS
+    return base.ChartSpec(spec, {"rows": rows, "groups": groups}, height)
 
 
 def emphasised(frame: pd.DataFrame, focus: str | None) -> pd.DataFrame:
@@ -69,48 +59,35 @@ def emphasised(frame: pd.DataFrame, focus: str | None) -> pd.DataFrame:
     return frame.assign(focused=focused, strength=strength)
 
 
-def _laid_out(frame: pd.DataFrame) -> pd.DataFrame:
-    """Add `number` (of the checkpoint, from 0), `top`, `y` and `bottom` (pixels from the top of the chart)."""
+def _placed(frame: pd.DataFrame) -> pd.DataFrame:
+    """Add `number` (of the checkpoint, from 0), and `top`, `y` and `bottom` (pixels from the top of the chart).
+
+    Also the arrow's `drawn_last`, `drawn_now` and `mark` (its shape), and `band`, where the noise band begins: one that
+    reaches zero has no place on a logarithmic axis, so it begins at half of `loss_last` or higher.
+    """
     number = frame.groupby(["parent", "epoch"], sort=False).ngroup()
     top = _ROW * pd.Series(range(len(frame)), index=frame.index) + _HEADING * (number + 1)
-    return frame.assign(number=number, top=top, y=top + _ROW / 2, bottom=top + _ROW)
-
-
-def _on_scale(rows: pd.DataFrame) -> pd.DataFrame:
-    """Add the arrow's `drawn_last`, `drawn_now` and `mark` (its shape), and `band`, where the noise band begins.
-
-    A band that reaches zero has no place on a logarithmic axis, so it begins at half of `loss_last` or higher.
-    """
-    last = rows["loss_last"].clip(lower=LEAST)
+    last = frame["loss_last"].clip(lower=LEAST)
     edge = BEYOND * last.max()
-    beyond = ~(rows["loss_now"] <= edge)
-    now = rows["loss_now"].clip(lower=LEAST).mask(beyond, edge)
-    mark = rows["answer"].mask(beyond, "beyond the axis")
-    return rows.assign(drawn_last=last, drawn_now=now, mark=mark, band=rows["low"].clip(lower=last / 2))
-
-
-def _groups(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row per checkpoint: `group`, `drawn_last`, `text` (its loss), `top` and `bottom` (pixels) of its rows."""
-    first = rows.drop_duplicates("number").set_index("number")
-    bottom = rows.groupby("number")["bottom"].max()
-    groups = first[["group", "drawn_last", "top"]].assign(bottom=bottom, text=first["loss_last"].map(loss_text))
-    return groups.reset_index(drop=True)
+    beyond = ~(frame["loss_now"] <= edge)
+    now = frame["loss_now"].clip(lower=LEAST).mask(beyond, edge)
+    mark = frame["answer"].mask(beyond, "beyond the axis")
+    drawn = {"drawn_last": last, "drawn_now": now, "mark": mark, "band": frame["low"].clip(lower=last / 2)}
+    return frame.assign(number=number, top=top, y=top + _ROW / 2, bottom=top + _ROW, **drawn)
 
 
 @lru_cache(maxsize=32)
 def _spec(tall: bool, labels: int, headings: int) -> str:
     gutter = f"min(max({labels + 2 * _INDENT}, min({headings + 2 * _LAST_TEXT}, width * 0.32)), width / 2)"
-    last, now, band = (_loss(column, tall, gutter) for column in ("drawn_last", "drawn_now", "band"))
-    return base.layered([*_marks(last, now, band), *_group_texts(), *_row_texts(gutter), _hits()])
-
-
-def _loss(column: str, tall: bool, gutter: str) -> alt.X:
     ticks, orient = base.tick_count(60, 4, 8, "(width - 200)"), "top" if tall else "bottom"
     ends = [alt.ExprRef(gutter), alt.ExprRef(f"width - {_PERCENT}")]
     scale = alt.Scale(type="log", nice=False, padding=10, range=ends)
     title = ["test loss (cross-entropy, mean per image)", "log scale: equal lengths, equal percentages"]
     axis = loss_axis("x", logarithmic=True, tickCount=ticks, orient=orient)
-    return alt.X(f"{column}:Q", title=title, scale=scale, axis=axis)
+    last, now, band = (
+        alt.X(f"{column}:Q", title=title, scale=scale, axis=axis) for column in ("drawn_last", "drawn_now", "band")
+    )
+    return base.layered([*_marks(last, now, band), *_group_texts(), *_rows(gutter)])
 
 
 def loss_axis(scale: str, logarithmic: bool, **settings: Any) -> alt.Axis:
@@ -166,50 +143,37 @@ def _group_texts() -> list[alt.Chart]:
     x = alt.ExprRef(f"{last} - {_LAST_TEXT} > {_HEADING_WIDTH} ? {last} : width - {_LAST_TEXT}")
     limit = alt.ExprRef(f"width - {3 * _LAST_TEXT}")
     groups = base.named("groups").encode(base.pixels("top"))
-    heading = groups.mark_text(align="left", fontWeight=700, limit=limit, **style)
-    return [
-        groups.mark_text(**style).encode(x=alt.value(x), text="text:N"),
-        heading.encode(x=alt.value(0), text="group:N"),
-    ]
+    loss, heading = groups.mark_text(**style), groups.mark_text(align="left", fontWeight=700, limit=limit, **style)
+    return [loss.encode(x=alt.value(x), text="text:N"), heading.encode(x=alt.value(0), text="group:N")]
 
 
-def _row_texts(gutter: str) -> list[alt.Chart]:
+_TOOLTIP: Final = [
+    *base.tips({"name": "run", "changed": "changed", "group": "from"}),
+    *base.tips({"loss_last": "loss_last", "loss_now": "loss_now"}, ".4f"),
+    *base.tips({"now_epoch": "after epoch"}, "d"),
+    *base.tips({"percent": "change", "answer": "answer"}),
+    *base.tips({"low": "noise from", "high": "noise to"}, ".4f"),
+    *base.tips({"state": "state", "verdict": "verdict"}),
+]
+
+
+def _rows(gutter: str) -> list[alt.Chart]:
+    """Label and change, and invisible hover and click targets: tooltip, shade, and the row's run on a click."""
     size, limit = alt.ExprRef("width < 400 ? 11 : 12"), alt.ExprRef(f"{gutter} - {_INDENT}")
     color = alt.ExprRef(f"datum.focused ? ({base.INK.expr}) : ({base.MUTED.expr})")
-    rows = base.named("rows").encode(base.pixels("y"))
+    rows, right = base.named("rows").encode(base.pixels("y")), alt.value(alt.ExprRef("width"))
     label = rows.mark_text(align="left", fontSize=size, limit=limit, color=color)
-    percent = rows.mark_text(align="right", fontSize=12, fontWeight=700)
-    right = alt.value(alt.ExprRef("width"))
+    percent = rows.mark_text(align="right", fontSize=12, fontWeight=700).encode(answer_color(), STRENGTH)
+    hover, shade = base.hover_shade(0.12, "run")
+    area = base.dated(base.named("rows")).mark_rect(color=base.MUTED, cursor="pointer")
+    area = area.encode(base.pixels("top"), alt.Y2("bottom"), opacity=shade, tooltip=_TOOLTIP)
     return [
         label.encode(x=alt.value(_INDENT), text="label:N"),
-        percent.encode(answer_color(), STRENGTH, x=right, text="percent:N"),
+        percent.encode(x=right, text="percent:N"),
+        base.hits(area, clicked(), hover, x=alt.value(0), x2=alt.value("width")),
     ]
 
 
 def clicked() -> alt.Parameter:
     """The selection of one run, in `dated` rows."""
     return alt.selection_point(name=FOCUS, fields=["run", "at"])
-
-
-def _hits() -> alt.Chart:
-    """Invisible hover and click targets over each full row: tooltip, shade, and the row's run on a click."""
-    hover, shade = base.hover_shade(0.12, "run")
-    rows = base.dated(base.named("rows")).mark_rect(color=base.MUTED, cursor="pointer")
-    rows = rows.encode(base.pixels("top"), alt.Y2("bottom"), opacity=shade, tooltip=_TOOLTIP)
-    return base.hits(rows, clicked(), hover, x=alt.value(0), x2=alt.value("width"))
-
-
-_TOOLTIP: Final = [
-    alt.Tooltip("name:N", title="run"),
-    alt.Tooltip("changed:N"),
-    alt.Tooltip("group:N", title="from"),
-    alt.Tooltip("loss_last:Q", title="loss_last", format=".4f"),
-    alt.Tooltip("loss_now:Q", title="loss_now", format=".4f"),
-    alt.Tooltip("now_epoch:Q", title="after epoch", format="d"),
-    alt.Tooltip("percent:N", title="change"),
-    alt.Tooltip("answer:N", title="answer"),
-    alt.Tooltip("low:Q", title="noise from", format=".4f"),
-    alt.Tooltip("high:Q", title="noise to", format=".4f"),
-    alt.Tooltip("state:N", title="state"),
-    alt.Tooltip("verdict:N", title="verdict"),
-]

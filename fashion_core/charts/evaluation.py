@@ -9,9 +9,8 @@ import pandas as pd
 from fashion_core.charts import base
 from fashion_core.config import CLASS_NAMES
 
+# the selection in `confusion_chart`: a click gives `[{"true": 6, "predicted": 0, …}]`, one beside the cells `[]`
 CELL: Final = "cell"
-"""The selection in `confusion_chart`: a click gives `[{"true": 6, "predicted": 0, …}]`, one beside the cells `[]`."""
-
 CONFUSION_KEY: Final = (
     "rows: true class · columns: predicted class · framed diagonal: correct · "
     "the stronger the colour, the larger the share of the true class"
@@ -29,6 +28,8 @@ _CELL: Final = 34  # pixels
 _ROW: Final = 26  # pixels
 _HEIGHT: Final = 380  # pixels, axes and titles included
 _WORDS: Final = 72  # pixels of "F1 100.0%" and a gap
+_FLOOR: Final = -0.3  # where the counts stand, below the accuracies on the same axis
+_TALLEST: Final = 0.22  # of the counts
 
 
 def confusion_chart(rows: pd.DataFrame, chosen: tuple[int, int] | None = None) -> base.ChartSpec:
@@ -70,10 +71,9 @@ def _cell_hits(cells: alt.Chart) -> alt.Chart:
     """Invisible hover and click targets over each cell: tooltip, shade, and the pair of classes on a click."""
     hover, shade = base.hover_shade(0.2)
     tips = [
-        alt.Tooltip("true_name:N", title="true class"),
-        alt.Tooltip("predicted_name:N", title="taken for"),
-        alt.Tooltip("count:Q", title="images", format=","),
-        alt.Tooltip("share:Q", title="of the true class", format=".1%"),
+        *base.tips({"true_name": "true class", "predicted_name": "taken for"}),
+        *base.tips({"count": "images"}, ","),
+        *base.tips({"share": "of the true class"}, ".1%"),
     ]
     click = alt.selection_point(name=CELL, fields=["true", "predicted", "at"], toggle=False)
     hits = base.dated(cells).mark_rect(color=base.MUTED, cursor="pointer")
@@ -81,11 +81,7 @@ def _cell_hits(cells: alt.Chart) -> alt.Chart:
 
 
 def class_chart(rows: pd.DataFrame) -> base.ChartSpec:
-    """One line per class, the hardest at the top: precision and recall, and F1 in words.
-
-    Args:
-        rows: as `evaluation_tables.class_frame` gives them, in the order of the lines.
-    """
+    """One line per row of `evaluation_tables.class_frame`, in its order: precision and recall, and F1 in words."""
     return base.ChartSpec(_class_spec(tuple(rows["class"])), {"classes": rows}, _ROW * max(len(rows), 1))
 
 
@@ -103,34 +99,20 @@ def _class_spec(order: tuple[str, ...]) -> str:
     shape = base.shapes("kind", {"precision": "circle", "recall": "diamond"})
     words = classes.transform_calculate(words="isValid(datum.f1) ? 'F1 ' + format(datum.f1, '.1%') : 'never'")
     words = words.mark_text(align="right", color=base.INK, fontSize=12, aria=False)
+    scores = base.tips({"precision": "precision", "recall": "recall", "f1": "F1"}, ".1%")
+    tips = [*base.tips({"class": " "}), *scores, *base.tips({"support": "images"}, ",")]
     layers = [
         line.encode(alt.X("precision:Q"), alt.X2("recall")),
-        dots.encode(x, shape, base.series_color("kind", kinds), tooltip=_CLASS_TIPS),
+        dots.encode(x, shape, base.series_color("kind", kinds), tooltip=tips),
         words.encode(x=alt.value(alt.ExprRef("width")), text="words:N"),
     ]
     return base.layered(layers, autosize=base.FITTED)
 
 
-_CLASS_TIPS: Final = [
-    alt.Tooltip("class:N", title=" "),
-    alt.Tooltip("precision:Q", format=".1%"),
-    alt.Tooltip("recall:Q", format=".1%"),
-    alt.Tooltip("f1:Q", title="F1", format=".1%"),
-    alt.Tooltip("support:Q", title="images", format=","),
-]
-
-_FLOOR: Final = -0.3
-"""Where the counts stand, below the accuracies on the same axis."""
-_TALLEST: Final = 0.22
-
-
 def reliability_chart(rows: pd.DataFrame) -> base.ChartSpec:
-    """Accuracy by confidence: bars, the gap between the two, the diagonal, and below how many answers there are.
+    """Accuracy by confidence, from `evaluation_tables.reliability_frame`; below, how many answers there are.
 
     Guo et al., "On calibration of modern neural networks", ICML 2017, figure 1.
-
-    Args:
-        rows: as `evaluation_tables.reliability_frame` gives them.
     """
     high = _FLOOR + _TALLEST * rows["count"] / max(rows["count"].max(), 1)
     drawn = rows.assign(counted=high, floor=_FLOOR, zero=0.0, least=rows[["accuracy", "confidence"]].min(axis=1))
@@ -148,24 +130,20 @@ def _reliability_spec() -> str:
     gaps = gap.mark_rect(strokeWidth=1.5, strokeDash=[3, 2], fillOpacity=0.25, aria=False)
     hits = answers.mark_rect(opacity=0.001, color=base.MUTED).encode(y=alt.value(0), y2=alt.value("height"))
     diagonal = base.named("diagonal").mark_line(color=base.INK, strokeDash=[6, 4], strokeWidth=1.5, aria=False)
+    tips = [
+        *base.tips({"low": "confidence from", "high": "to"}, ".0%"),
+        *base.tips({"count": "answers"}, ","),
+        *base.tips({"confidence": "mean confidence", "accuracy": "accuracy"}, ".1%"),
+    ]
     layers = [
         answers.mark_rect(color=base.MUTED, opacity=0.6, **edge).encode(_accuracy("counted"), alt.Y2("floor")),
         right.mark_rect(**edge).encode(_accuracy("least"), alt.Y2("zero"), fill),
         gaps.encode(_accuracy("accuracy"), alt.Y2("confidence"), fill, stroke),
         right.mark_rule(strokeWidth=4, aria=False).encode(_accuracy("accuracy"), stroke),
         diagonal.encode(_confidence(), _accuracy("accuracy")),
-        hits.encode(tooltip=_BIN_TIPS),
+        hits.encode(tooltip=tips),
     ]
     return base.layered(layers)
-
-
-_BIN_TIPS: Final = [
-    alt.Tooltip("low:Q", title="confidence from", format=".0%"),
-    alt.Tooltip("high:Q", title="to", format=".0%"),
-    alt.Tooltip("count:Q", title="answers", format=","),
-    alt.Tooltip("confidence:Q", title="mean confidence", format=".1%"),
-    alt.Tooltip("accuracy:Q", format=".1%"),
-]
 
 
 def _confidence() -> alt.X:

@@ -1,9 +1,10 @@
 """A model's answers as tidy DataFrames: what the charts of the Predict page show."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -40,42 +41,28 @@ _NAMED: Final = 4  # classes of a history, the true one included, that have a se
 def probabilities_frame(models: Mapping[str, Array], truth: int | None = None) -> pd.DataFrame:
     """One row per class and model: ``PROBABILITY_COLUMNS``.
 
-    Args:
-        models: what each model is called, and its (10,) float32 probabilities for one image; one or two.
-        truth: the true class, or None if unknown.
+    ``models`` are one or two names, with (10,) float32 probabilities for one image, whose true class may be unknown.
     """
-    rows = [
-        (label, name, model, number, float(row[label]), label == row.argmax(), _role(label, int(row.argmax()), truth))
-        for label, name in enumerate(CLASS_NAMES)
-        for number, (model, row) in enumerate(models.items())
-    ]
+    rows = []
+    for label, name in enumerate(CLASS_NAMES):
+        for number, (model, row) in enumerate(models.items()):
+            predicted, words = label == row.argmax(), "◆ true class" if label == truth else ""
+            if predicted:
+                words = "◀ predicted" if truth is None else "✓ predicted" if label == truth else "✗ predicted"
+            rows.append((label, name, model, number, float(row[label]), predicted, words))
     return pd.DataFrame(rows, columns=list(PROBABILITY_COLUMNS))
-
-
-def _role(label: int, predicted: int, truth: int | None) -> str:
-    """Return the label of a class: predicted, true or neither, as a sign and a word."""
-    if label == predicted:
-        return "◀ predicted" if truth is None else "✓ predicted" if label == truth else "✗ predicted"
-    return "◆ true class" if label == truth else ""
 
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """What the checkpoints of one run say about one image, in the order of their epochs.
-
-    Attributes:
-        run, name: its id, and what people call it.
-        parent: the id of the run that it was resumed from, and `branch` the epoch of that checkpoint; or None.
-        epochs: (E,) int64, ascending.
-        probabilities: (E, 10) float32.
-    """
+    """What the checkpoints of one run say about one image, in the order of their epochs."""
 
     run: str
     name: str
-    parent: str | None
+    parent: str | None  # the run that it was resumed from, and the epoch of that checkpoint
     branch: int | None
-    epochs: Array
-    probabilities: Array
+    epochs: Array  # (E,) int64, ascending
+    probabilities: Array  # (E, 10) float32
 
 
 def history_frame(histories: Sequence[History], truth: int | None = None) -> pd.DataFrame:
@@ -88,33 +75,31 @@ def history_frame(histories: Sequence[History], truth: int | None = None) -> pd.
     ordered = _in_tree_order([history for history in histories if len(history.epochs)])
     named = _named_classes(ordered, truth)
     runs = {history.run: history for history in ordered}
-    rows = [
-        (
-            history.run,
-            history.name,
-            panel,
-            _heading(history, runs),
-            history.branch,
-            epoch,
-            *part,
-            _answer(int(said.argmax()), truth),
-        )
-        for panel, history in enumerate(ordered)
-        for epoch, said in _with_branch(history, runs)
-        for part in _stacked(said, named, truth)
-    ]
+    rows = []
+    for panel, history in enumerate(ordered):
+        heading, said = history.name, list(zip(history.epochs.tolist(), history.probabilities, strict=True))
+        if history.parent is not None:
+            heading = f"↳ {history.name}, resumed"
+        if history.parent is not None and (parent := runs.get(history.parent)):
+            heading += f" from {parent.name}"
+            at = parent.epochs == history.branch
+            said = [*zip(parent.epochs[at].tolist(), parent.probabilities[at], strict=True), *said]
+        for epoch, shares in said:
+            of_run = (history.run, history.name, panel, heading, history.branch, epoch)
+            answer = _answer(int(shares.argmax()), truth)
+            rows += [(*of_run, *part, answer) for part in _stacked(shares, named, truth)]
     return pd.DataFrame(rows, columns=list(HISTORY_COLUMNS)).astype({"branch": "float64"})
 
 
 def _in_tree_order(histories: Sequence[History]) -> list[History]:
     """Each run followed by its children, recursively; a run whose parent is missing starts a tree."""
     there = {history.run for history in histories}
-    children: dict[str | None, list[History]] = {}
+    children = defaultdict(list)
     for history in histories:
-        children.setdefault(history.parent if history.parent in there else None, []).append(history)
+        children[history.parent if history.parent in there else None].append(history)
 
     def below(run: str | None) -> Iterator[History]:
-        for child in children.get(run, []):
+        for child in children[run]:
             yield child
             yield from below(child.run)
 
@@ -126,40 +111,17 @@ def _named_classes(histories: Sequence[History], truth: int | None) -> list[int]
     if not histories:
         return []
     said = np.concatenate([history.probabilities for history in histories])
-    tops = np.unique(said.argmax(axis=1))
-    by_mean = sorted(tops.tolist(), key=lambda label: -float(said[:, label].mean()))
-    first = [] if truth is None else [truth]
-    return [*first, *(label for label in by_mean if label != truth)][:_NAMED]
+    by_mean = sorted(np.unique(said.argmax(axis=1)).tolist(), key=lambda label: -float(said[:, label].mean()))
+    return list(dict.fromkeys([*([] if truth is None else [truth]), *by_mean]))[:_NAMED]
 
 
-def _heading(history: History, runs: Mapping[str, History]) -> str:
-    if history.parent is None:
-        return history.name
-    parent = runs.get(history.parent)
-    return f"↳ {history.name}" + (f", resumed from {parent.name}" if parent else ", resumed")
-
-
-def _with_branch(history: History, runs: Mapping[str, History]) -> list[tuple[int, Array]]:
-    """Epochs and what was said there, the parent's checkpoint first."""
-    said = list(zip(history.epochs.tolist(), history.probabilities, strict=True))
-    parent = runs.get(history.parent or "")
-    if parent is None:
-        return said
-    at = np.flatnonzero(parent.epochs == history.branch)
-    return [(int(parent.epochs[index]), parent.probabilities[index]) for index in at] + said
-
-
-_Part = tuple[int, str, bool, float, float, float]
-
-
-def _stacked(said: Array, named: Sequence[int], truth: int | None) -> Iterator[_Part]:
+def _stacked(said: Array, named: Sequence[int], truth: int | None) -> Iterator[tuple[Any, ...]]:
     """Place, series, whether it is the true class, probability, and where it begins and ends in the stack."""
     ends = np.concatenate([[0.0], np.cumsum(said[list(named)], dtype=np.float64).clip(max=1.0), [1.0]])
-    for place, (label, (low, high)) in enumerate(zip([*named, None], pairwise(ends.tolist()), strict=True)):
-        if label is None:
-            yield _NAMED, OTHERS, False, high - low, low, high
-        else:
-            yield place, CLASS_NAMES[label], label == truth, high - low, low, high
+    series = [(place, CLASS_NAMES[label], label == truth) for place, label in enumerate(named)]
+    series.append((_NAMED, OTHERS, False))
+    for part, (low, high) in zip(series, pairwise(ends.tolist()), strict=True):
+        yield *part, high - low, low, high
 
 
 def _answer(predicted: int, truth: int | None) -> str:
@@ -179,52 +141,41 @@ def confusion_frame(matrix: Array) -> pd.DataFrame:
 def class_frame(scores: Sequence[ClassScore]) -> pd.DataFrame:
     """One row per class, the lowest F1 first: ``CLASS_COLUMNS``; NaN where a score is not defined."""
     rows = [(CLASS_NAMES[score.index], score.precision, score.recall, score.f1, score.support) for score in scores]
-    numbers = dict.fromkeys(("precision", "recall", "f1"), "float64")
-    frame = pd.DataFrame(rows, columns=list(CLASS_COLUMNS)).astype(numbers)
+    frame = pd.DataFrame(rows, columns=list(CLASS_COLUMNS))
+    frame = frame.astype(dict.fromkeys(("precision", "recall", "f1"), "float64"))
     return frame.sort_values("f1", kind="stable", na_position="first", ignore_index=True)
 
 
 def reliability_frame(calibration: Calibration) -> pd.DataFrame:
     """One row per bin, empty ones too: ``RELIABILITY_COLUMNS``; NaN where there is nothing to average."""
     rows = [(bin.low, bin.high, bin.count, bin.confidence, bin.accuracy) for bin in calibration.bins]
-    numbers = dict.fromkeys(("confidence", "accuracy"), "float64")
-    return pd.DataFrame(rows, columns=list(RELIABILITY_COLUMNS)).astype(numbers)
+    frame = pd.DataFrame(rows, columns=list(RELIABILITY_COLUMNS))
+    return frame.astype({"confidence": "float64", "accuracy": "float64"})
 
 
 def gallery_frame(
     indices: Sequence[int] | Array, pixels: Array, answers: Answers, other: Answers | None = None
 ) -> pd.DataFrame:
-    """One row per image, in this order: ``GALLERY_COLUMNS``.
+    """One row per image, in the order of ``indices``, which are one page: each becomes a picture of 500 bytes.
 
-    Args:
-        indices: the images to show; only one page of them, because each becomes a picture of 500 bytes.
-        pixels: (N, 28, 28) uint8, of all images.
-        answers: what the model says about all images.
-        other: what a second model says about them.
+    ``pixels`` of all images are (N, 28, 28) uint8; ``other`` is what a second model says. ``GALLERY_COLUMNS``.
     """
-    both = [answers] if other is None else [answers, other]
-    rows = [(index, number, *_cell(index, pixels[index], both)) for number, index in enumerate(map(int, indices))]
+    rows = []
+    for number, index in enumerate(map(int, indices)):
+        truth = int(answers.labels[index])
+        predicted = [int(model.predicted[index]) for model in (answers, other) if model is not None]
+        said = [*((_answer(label, truth), label == truth) for label in predicted), ("", None)]
+        shown = "" if truth in predicted else f"is {CLASS_NAMES[truth]}"
+        taken_for = " and ".join(CLASS_NAMES[label] for label in predicted)
+        description = f"image {index}, {CLASS_NAMES[truth]}, taken for {taken_for}"
+        rows.append((index, number, thumbnail(pixels[index]), *said[0], *said[1], shown, description))
     return pd.DataFrame(rows, columns=list(GALLERY_COLUMNS))
-
-
-def _cell(index: int, picture: Array, models: Sequence[Answers]) -> tuple[str | bool | None, ...]:
-    """The picture, the words below it, and its text for a screen reader."""
-    truth = int(models[0].labels[index])
-    predicted = [int(model.predicted[index]) for model in models]
-    first, *others = [(_answer(label, truth), label == truth) for label in predicted]
-    second = others[0] if others else ("", None)
-    shown = "" if truth in predicted else f"is {CLASS_NAMES[truth]}"
-    description = f"image {index}, {CLASS_NAMES[truth]}, taken for " + " and ".join(CLASS_NAMES[n] for n in predicted)
-    return thumbnail(picture), *first, *second, shown, description
 
 
 def predictions_frame(names: Sequence[str], probabilities: Array, labels: Array | None = None) -> pd.DataFrame:
     """One row per image, for the CSV: its name, the predicted class, the true one if known, ten probabilities.
 
-    Args:
-        names: what each image is called.
-        probabilities: (N, 10) float32.
-        labels: (N,) int64, or None if unknown.
+    ``probabilities`` are (N, 10) float32, ``labels`` (N,) int64, or None if unknown.
     """
     predicted = probabilities.argmax(axis=1)
     frame = pd.DataFrame({"image": names, "class": [CLASS_NAMES[index] for index in predicted]})
@@ -235,14 +186,12 @@ def predictions_frame(names: Sequence[str], probabilities: Array, labels: Array 
 
 
 def accuracy_sentence(answers: Answers) -> str:
-    """Return the accuracy and its 95 % interval as a sentence."""
     low, high = accuracy_interval(answers)
     spread = f"{100 * low:.1f}–{high:.1%}"
     return f"**{answers.accuracy:.1%}** of {len(answers):,} test images are right (95% interval {spread})."
 
 
 def confusion_sentence(answers: Answers) -> str:
-    """Which class is taken for which other one most often."""
     matrix = confusion_matrix(answers)
     mixed = matrix - np.diag(matrix.diagonal())
     if not mixed.any():
@@ -253,7 +202,6 @@ def confusion_sentence(answers: Answers) -> str:
 
 
 def calibration_sentence(calibration: Calibration) -> str:
-    """Say whether the model's confidence matches its accuracy."""
     error = f"expected calibration error {calibration.expected_calibration_error:.1%}"
     sure, right = f"{calibration.confidence:.1%} sure on average", f"right on {calibration.accuracy:.1%} of the images"
     if calibration.verdict == "neither":
@@ -262,13 +210,7 @@ def calibration_sentence(calibration: Calibration) -> str:
 
 
 def disagreement_sentence(found: Disagreement, differing: int, first: str, second: str) -> str:
-    """Say on how many images two models differ, and whether one of them is significantly better.
-
-    Args:
-        found: from `scores.mcnemar`.
-        differing: the number of images that they take for different classes.
-        first, second: what they are called, as Markdown.
-    """
+    """Say on how many images two models, whose names are Markdown, differ, and whether one is significantly better."""
     if not differing:
         return "Both models predict the same class for every image."
     verdict = "**no significant difference**"
@@ -280,7 +222,6 @@ def disagreement_sentence(found: Disagreement, differing: int, first: str, secon
 
 
 def forgotten_sentence(found: Forgotten, checkpoints: int) -> str:
-    """Say how many images the run once classified correctly and now misclassifies."""
     lost, never, images = len(found.lost), len(found.never_learned), len(found.times)
     were, are = ("was", "is") if lost == 1 else ("were", "are")
     known = f"**{lost:,}** of {images:,} images {were} right at an earlier checkpoint and {are} wrong at the last"

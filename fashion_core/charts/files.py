@@ -5,8 +5,7 @@ A spec names every layer of a file, of which a stranger's may have any number: s
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal, NamedTuple
 
 import altair as alt
 import pandas as pd
@@ -16,93 +15,68 @@ from fashion_core.formats.inspect import Inspection, TensorInfo
 from fashion_core.formats.untrusted.state_dict import BUFFERS, WEIGHT_KEYS, optimizer_state
 from fashion_core.formats.weight_change import WeightChange
 
+# what a layer's tensors are called, in the order of the theme's colours, and the shape of each
 KINDS: Final = {"weight": "circle", "bias": "diamond", "running_mean": "triangle-up", "running_var": "triangle-down"}
-"""What a layer's tensors are called, in the order of the theme's colours, and the shape of each."""
 _SIGNS: Final = {"circle": "●", "diamond": "◆", "triangle-up": "▲", "triangle-down": "▼"}
 _ROW: Final = 18  # pixels
 _NAME_WIDTH: Final = 150  # pixels of the longest layer name that is shown whole
 _TEXT_WIDTH: Final = 64  # pixels right of the longest bar
+_UNITS: Final = [(1, "bytes"), (10**3, "kB"), (10**6, "MB")]
 
 
 def bar_chart(rows: pd.DataFrame, series: tuple[str, str], title: str) -> base.ChartSpec:
     """One bar per row, from the top down: a filled part, then a hollow one, then the size in words.
 
-    Args:
-        rows: `layer` (str, the row's name), `first` and `second` (int64, bytes), `text` (str).
-        series: what the filled and the hollow part are called.
-        title: of the x axis, which counts in the unit that suits the longest bar.
+    ``rows`` have `layer` (str, the row's name), `first` and `second` (int64, bytes), `text` (str); ``series`` is what
+    the filled and the hollow part are called, ``title`` that of the x axis, in the unit that suits the longest bar.
     """
     longest = (rows["first"] + rows["second"]).max()  # not a number where there are no rows
     size, unit = max((pair for pair in _UNITS if pair[0] <= longest), default=_UNITS[0])
-    spec = _bars_spec(tuple(dict.fromkeys(rows["layer"])), series, f"{title} ({unit})")
-    return base.ChartSpec(spec, {"parts": _parts(rows, series, size)}, _height(len(rows)))
+    first = rows.assign(part=series[0], bytes=rows["first"], start=0.0, end=rows["first"] / size)
+    second = rows.assign(part=series[1], bytes=rows["second"], start=first["end"])
+    second["end"] = second["start"] + rows["second"] / size
+    parts = pd.concat([first, second])[["layer", "part", "bytes", "start", "end", "text"]]
+    spec = _bars_spec(_layer_axis(rows), series, f"{title} ({unit})")
+    return base.ChartSpec(spec, {"parts": parts}, max(len(rows), 1) * _ROW)
 
 
-def _bars_spec(names: tuple[str, ...], series: tuple[str, str], title: str) -> str:
+def _bars_spec(layer: alt.Y, series: tuple[str, str], title: str) -> str:
     scale = alt.Scale(range=[0, alt.ExprRef(f"max(width - {_TEXT_WIDTH}, 40)")], nice=False)
     x = alt.X("start:Q", title=title, scale=scale, axis=base.themed_axis(tickCount=4, grid=False, format="~f"))
-    chart = base.named("parts").encode(_name_axis(names), x)
+    chart = base.named("parts").encode(layer, x)
     shade = alt.when(alt.datum.part == series[0]).then(alt.value(1)).otherwise(alt.value(0.12))
     scale = alt.Scale(domain=list(series))
     fill, stroke = alt.Fill("part:N", scale=scale, legend=None), alt.Stroke("part:N", scale=scale, legend=None)
+    tooltip = [*base.tips({"layer": " ", "part": "part"}), *base.tips({"bytes": "bytes"}, ",")]
     parts = chart.transform_filter(alt.datum.bytes > 0)
-    drawn = parts.mark_bar(strokeWidth=1.5).encode(alt.X2("end"), fill, stroke, fillOpacity=shade, tooltip=_TOOLTIP)
+    drawn = parts.mark_bar(strokeWidth=1.5).encode(alt.X2("end"), fill, stroke, fillOpacity=shade, tooltip=tooltip)
     total = chart.transform_filter(alt.datum.part == series[1]).encode(alt.X("end:Q"), text="text:N")
     words = total.mark_text(align="left", dx=6, fontSize=12, color=base.INK, aria=False)
     return base.layered([drawn, words], autosize=base.FITTED)
 
 
-_TOOLTIP: Final = [
-    alt.Tooltip("layer:N", title=" "),
-    alt.Tooltip("part:N", title="part"),
-    alt.Tooltip("bytes:Q", format=","),
-]
-_UNITS: Final = [(1, "bytes"), (10**3, "kB"), (10**6, "MB")]
-
-
-def _parts(rows: pd.DataFrame, series: tuple[str, str], size: int) -> pd.DataFrame:
-    """Two rows a bar, each from its start to its end in units of this size."""
-    first = rows.assign(part=series[0], bytes=rows["first"], start=0.0, end=rows["first"] / size)
-    second = rows.assign(part=series[1], bytes=rows["second"], start=first["end"])
-    second["end"] = second["start"] + rows["second"] / size
-    return pd.concat([first, second])[["layer", "part", "bytes", "start", "end", "text"]]
+def _layer_axis(rows: pd.DataFrame) -> alt.Y:
+    axis = base.themed_axis(labelLimit=_NAME_WIDTH, labelPadding=6, grid=False, **base.BARE, **base.EVERY_NAME)
+    return alt.Y("layer:N", title=None, sort=list(dict.fromkeys(rows["layer"])), axis=axis)
 
 
 def weight_change_chart(rows: pd.DataFrame) -> base.ChartSpec:
-    """One row per layer, from the top down, one mark per tensor: how far it moved, in percent of its former norm.
-
-    Args:
-        rows: `tensor` and `layer` (str), `kind` (str, one of `KINDS`), `change` (float64).
-    """
-    spec = _change_spec(tuple(dict.fromkeys(rows["layer"])))
-    return base.ChartSpec(spec, {"tensors": rows}, _height(rows["layer"].nunique()))
-
-
-def _change_spec(names: tuple[str, ...]) -> str:
+    """One row per layer of `weight_change_frame`, one mark per tensor: how far it moved, in percent of its old norm."""
     axis = base.themed_axis(tickCount=base.tick_count(70, 2, 8), **base.GRID)
     x = alt.X("change:Q", title="relative L2 change (%)", scale=alt.Scale(zero=True, nice=True), axis=axis)
-    chart = base.named("tensors").encode(_name_axis(names), x)
+    chart = base.named("tensors").encode(_layer_axis(rows), x)
     line = chart.mark_rule(color=base.MUTED, strokeWidth=1, aria=False).encode(alt.X("lowest:Q"), alt.X2("highest"))
     line = line.transform_aggregate(lowest="min(change)", highest="max(change)", groupby=["layer"])
-    tooltip = [alt.Tooltip("tensor:N"), alt.Tooltip("change:Q", title="change (%)", format=".3f")]
+    tooltip = [*base.tips({"tensor": "tensor"}), *base.tips({"change": "change (%)"}, ".3f")]
     marks = chart.mark_point(filled=True, size=80, opacity=1, stroke=base.PAPER, strokeWidth=0.5)
     marks = marks.encode(base.shapes("kind", KINDS), base.series_color("kind", list(KINDS)), tooltip=tooltip)
-    return base.layered([line, marks], autosize=base.FITTED)
+    spec = base.layered([line, marks], autosize=base.FITTED)
+    return base.ChartSpec(spec, {"tensors": rows}, max(rows["layer"].nunique(), 1) * _ROW)
 
 
 def weight_change_key(rows: pd.DataFrame) -> str:
-    """What the marks of `weight_change_chart` mean, for the caption above it."""
     kinds = set(rows["kind"])
     return " · ".join(f"{_SIGNS[shape]} {kind}" for kind, shape in KINDS.items() if kind in kinds)
-
-
-def _name_axis(names: tuple[str, ...]) -> alt.Y:
-    axis = base.themed_axis(labelLimit=_NAME_WIDTH, labelPadding=6, grid=False, **base.BARE, **base.EVERY_NAME)
-    return alt.Y("layer:N", title=None, sort=list(names), axis=axis)
-
-
-def _height(rows: int) -> int:
-    return max(rows, 1) * _ROW
 
 
 TENSOR_COLUMNS = (
@@ -110,17 +84,18 @@ TENSOR_COLUMNS = (
 )  # fmt: skip
 LAYER_COLUMNS = ("layer", "first", "second", "text")
 WEIGHT_CHANGE_COLUMNS = ("tensor", "layer", "kind", "change")
+OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}  # as torch calls them; another one as the file says
 
 _SLOT = re.compile(r"optimizer_states?(?:_dict|\.0)\.state\.(\d+)\.(.+)")
 
 
-@dataclass(frozen=True)
-class _Placed:
-    """A tensor of the file and its role: its name in the model, and whether it is optimizer state for that name."""
+class _Placed(NamedTuple):
+    """A tensor of the file, its name in the model, and whether it is optimizer state for that name."""
 
     name: str
-    part: str
+    part: Literal["parameters", "buffers", "optimizer", "other"]
     facts: TensorInfo
+    state: str = ""  # what the optimizer calls it
 
     @property
     def layer(self) -> str:
@@ -133,26 +108,19 @@ def tensors_frame(found: Inspection) -> pd.DataFrame:
     ``part`` is "parameters", "buffers", "optimizer" or "other"; ``histogram`` is a list of counts, or None where the
     numbers were not read.
     """
+    figures = ("dtype", "bytes", "low", "high", "mean", "std", "nan", "inf")
     rows = [
         {
-            "tensor": placed.facts.name if placed.part == "other" else _label(placed),
+            "tensor": f"{placed.name} · {placed.state}" if placed.state else placed.name,
             "layer": placed.layer,
             "part": placed.part,
             "shape": " × ".join(map(str, placed.facts.shape)) or "one number",
             "histogram": list(placed.facts.histogram) if placed.facts.histogram else None,
-            **{key: getattr(placed.facts, key) for key in _FIGURES},
+            **{key: getattr(placed.facts, key) for key in figures},
         }
         for placed in _placed(found)
     ]
     return pd.DataFrame(rows, columns=list(TENSOR_COLUMNS)).astype({"nan": "Int64", "inf": "Int64"})
-
-
-_FIGURES = ("dtype", "bytes", "low", "high", "mean", "std", "nan", "inf")
-
-
-def _label(placed: _Placed) -> str:
-    slot = _SLOT.match(placed.facts.name)
-    return f"{placed.name} · {slot[2]}" if slot else placed.name
 
 
 def _placed(found: Inspection) -> Iterator[_Placed]:
@@ -161,15 +129,17 @@ def _placed(found: Inspection) -> Iterator[_Placed]:
     start = f"{key}.{found.prefix}" if key else found.prefix
     learned: list[str] = []
     for facts in found.tensors:
-        slot = _SLOT.match(facts.name)
-        if slot:
+        if slot := _SLOT.match(facts.name):
             index = int(slot[1])
-            yield _Placed(learned[index] if index < len(learned) else f"parameter {index}", "optimizer", facts)
+            name = learned[index] if index < len(learned) else f"parameter {index}"
+            yield _Placed(name, "optimizer", facts, slot[2])
         elif found.parameters is not None and facts.name.startswith(start):
             name = facts.name.removeprefix(start)
-            is_buffer = name.endswith(BUFFERS)
-            learned.extend([] if is_buffer else [name])
-            yield _Placed(name, "buffers" if is_buffer else "parameters", facts)
+            if name.endswith(BUFFERS):
+                yield _Placed(name, "buffers", facts)
+            else:
+                learned.append(name)
+                yield _Placed(name, "parameters", facts)
         else:
             yield _Placed(facts.name, "other", facts)
 
@@ -197,10 +167,7 @@ def optimizer_settings(found: Inspection) -> dict[str, Any]:
     return {key: value for key, value in first.items() if key != "params" and value is not None}
 
 
-@dataclass(frozen=True)
-class Way:
-    """What one format keeps of a checkpoint, in words."""
-
+class Way(NamedTuple):
     label: str
     optimizer: bool
     epoch: bool
@@ -208,6 +175,7 @@ class Way:
     safe: str
 
 
+# the formats of ``compare_formats``: what stands in the file beside the weights, and who may open it
 FORMATS: dict[str, Way] = {
     "weights": Way("weights only", False, False, "no: your code builds it", "yes, with weights_only=True"),
     "model": Way("whole model", False, False, "yes, if its class can be imported", "no: it names code to run"),
@@ -215,14 +183,10 @@ FORMATS: dict[str, Way] = {
     "safetensors": Way("safetensors", False, True, "no: your code builds it", "yes: it holds only numbers"),
     "pt2": Way("pt2 program", False, False, "yes, without its class", "only from people you trust"),
 }
-"""The formats of ``compare_formats``: what stands in the file beside the weights, and who may open it."""
 
 
 def formats_frame(measured: dict[str, Any], optimizer: str | None) -> pd.DataFrame:
-    """One row per format, as ``torch_process.compare_formats`` measured it.
-
-    ``optimizer`` is the optimizer whose state the checkpoint carries, if any.
-    """
+    """One row per format, as ``torch_process.compare_formats`` measured it; ``optimizer`` is that of the checkpoint."""
     rows = []
     for row in measured["formats"]:
         way, state = FORMATS[row["format"]], "– none"
@@ -255,19 +219,16 @@ def sizes_sentence(measured: dict[str, Any], optimizer: str | None) -> str:
     """What the sizes say, the tutorial's point first; ``optimizer`` as in ``formats_frame``."""
     sizes = {row["format"]: row["bytes"] for row in measured["formats"]}
     times = sizes["checkpoint"] / sizes["weights"]
+    memory = f"{OPTIMIZERS.get(str(optimizer), optimizer)} keeps two numbers for each weight"
+    if optimizer is None:
+        memory = "it carries no optimizer"
+    elif optimizer == "sgd":
+        memory = "SGD keeps a momentum for each weight" if times > 1.5 else "plain SGD keeps no state"
     return (
         f"**Weights only take {bytes_text(sizes['weights'])}.** The whole model takes "
         f"{bytes_text(sizes['model'] - sizes['weights'])} more, for the names of its classes. "
-        f"The checkpoint is {times:.1f} times as large: {_memory(optimizer, times)}."
+        f"The checkpoint is {times:.1f} times as large: {memory}."
     )
-
-
-def _memory(optimizer: str | None, times: float) -> str:
-    if optimizer is None:
-        return "it carries no optimizer"
-    if optimizer == "sgd":
-        return "SGD keeps a momentum for each weight" if times > 1.5 else "plain SGD keeps no state"
-    return f"{OPTIMIZERS.get(optimizer, optimizer)} keeps two numbers for each weight"
 
 
 def weight_change_sentence(moved: WeightChange, other: str) -> str:
@@ -284,10 +245,6 @@ def weight_change_frame(moved: Mapping[str, float | None]) -> pd.DataFrame:
     """One row per tensor that could be compared: ``WEIGHT_CHANGE_COLUMNS``, ``change`` in percent of its old norm."""
     rows = [(name, *name.rpartition(".")[::2], change * 100) for name, change in moved.items() if change is not None]
     return pd.DataFrame(rows, columns=list(WEIGHT_CHANGE_COLUMNS))
-
-
-OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
-"""What torch calls them; another one is named as the file says."""
 
 
 def bytes_text(count: int) -> str:

@@ -12,28 +12,27 @@ from PIL import Image
 
 from fashion_core.charts import base
 
+# the selection in `gallery_chart`: a click gives `[{"index": 4711, …}]`, one beside the images `[]`
 IMAGE: Final = "image"
-"""The selection in `gallery_chart`: a click gives `[{"index": 4711, …}]`, one beside the images `[]`."""
-
 _PICTURE: Final = 84  # pixels: three for each of the image's
 _LINE: Final = 15  # pixels of text
 _GAP: Final = 12  # pixels round a cell
 _COLUMNS: Final = "clamp(floor(width / 88), 2, 10)"
+_CELL: Final = {  # of which `x` is the middle
+    "row": f"floor(datum.number / {_COLUMNS})",
+    "x": f"(datum.number % {_COLUMNS} + 0.5) * width / {_COLUMNS}",
+    "left": f"datum.number % {_COLUMNS} * width / {_COLUMNS} + 1",
+    "right": f"(datum.number % {_COLUMNS} + 1) * width / {_COLUMNS} - 1",
+}
 
 
 def gallery_chart(rows: pd.DataFrame, chosen: int | None = None) -> base.ChartSpec:
     """Images in as many columns as fit, each above its predicted class and, if that is wrong, its true class.
 
-    Args:
-        rows: as `evaluation_tables.gallery_frame` gives them.
-        chosen: the `index` of the image that is framed, or None.
+    The rows are those of `evaluation_tables.gallery_frame`; the image with the ``chosen`` index is framed.
     """
     two = bool((rows["second"] != "").any())
     return base.ChartSpec(_spec(two), {"images": rows.assign(chosen=rows["index"] == chosen)}, None)
-
-
-_TEXT: Final[dict[str, Any]] = {"fontSize": alt.ExprRef("width < 400 ? 11 : 12"), "limit": 88, "aria": False}
-_TOOLTIP: Final = [alt.Tooltip("description:N", title=" ")]
 
 
 @lru_cache(maxsize=2)
@@ -45,29 +44,21 @@ def _spec(two: bool) -> str:
     return base.layered(layers, height={"step": step}, autosize=base.FITTED)
 
 
-_CELL: Final = {
-    "row": f"floor(datum.number / {_COLUMNS})",
-    "x": f"(datum.number % {_COLUMNS} + 0.5) * width / {_COLUMNS}",
-    "left": f"datum.number % {_COLUMNS} * width / {_COLUMNS} + 1",
-    "right": f"(datum.number % {_COLUMNS} + 1) * width / {_COLUMNS} - 1",
-}
-"""The images in their cells, of which `x` is the middle."""
-
-
 def _pictures(images: alt.Chart, top: float) -> list[alt.Chart]:
     """A picture; under it a line a model in the colour of its answer, and the truth where none of them has it."""
     picture = images.mark_image(
         width=_PICTURE, height=_PICTURE, yOffset=top + _PICTURE / 2, smooth=False, cursor="pointer", aria=False
     )
     line = top + _PICTURE + _LINE / 2
+    style: dict[str, Any] = {"fontSize": alt.ExprRef("width < 400 ? 11 : 12"), "limit": 88, "aria": False}
     answers = [
-        images.mark_text(dy=dy, fontWeight=600, **_TEXT).encode(
+        images.mark_text(dy=dy, fontWeight=600, **style).encode(
             base.series_color(f"{column}_right", [True, False]), text=f"{column}:N"
         )
         for column, dy in (("first", line), ("second", line + _LINE))
     ]
     after = alt.ExprRef(f"({line} + (datum.second === '' ? 1 : 2) * {_LINE})")
-    truth = images.mark_text(dy=after, color=base.INK, **_TEXT)
+    truth = images.mark_text(dy=after, color=base.INK, **style)
     return [picture.encode(url="image:N"), *answers, truth.encode(text="truth:N")]
 
 
@@ -77,19 +68,13 @@ def _frames(images: alt.Chart) -> list[alt.Chart]:
     frame = cell.mark_rect(fill=None, stroke=base.INK, strokeWidth=2.5, cornerRadius=4, aria=False)
     hover, shade = base.hover_shade(0.15, "index")
     click = alt.selection_point(name=IMAGE, fields=["index", "at"], toggle=False)
-    hits = base.dated(cell).mark_rect(color=base.MUTED, cursor="pointer", cornerRadius=4)
-    return [
-        frame.transform_filter("datum.chosen"),
-        base.hits(hits, click, hover, opacity=shade, tooltip=_TOOLTIP, description="description:N"),
-    ]
+    rows, tips = base.dated(cell), base.tips({"description": " "})
+    hits = rows.mark_rect(color=base.MUTED, cursor="pointer", cornerRadius=4).encode(tooltip=tips, opacity=shade)
+    return [frame.transform_filter("datum.chosen"), base.hits(hits, click, hover, description="description:N")]
 
 
 def thumbnail(pixels: "np.ndarray[Any, np.dtype[np.uint8]]") -> str:
-    """A data URI of a PNG at the image's own size; the chart enlarges it without smoothing.
-
-    Args:
-        pixels: (28, 28) uint8, 0 is black.
-    """
+    """A data URI of a PNG of (28, 28) uint8, 0 is black; the chart enlarges it without smoothing."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -10,14 +10,12 @@ from fashion_core.charts import base
 from fashion_core.charts.comparison import LEAST
 from fashion_core.resume.labels import label_pixels
 
+# the selection: a click on a dot gives `[{"run": id, "epoch": number}]`, one beside the dots `[]`
 CHECKPOINT: Final = "checkpoint"
-"""The selection: a click on a dot gives `[{"run": id, "epoch": number}]`, one beside the dots `[]`."""
-
 LINEAGE_KEY: Final = (
     "one lane per run · one dot per checkpoint, hollow once deleted · a curve starts at the checkpoint that was "
     "resumed · ring: lowest loss"
 )
-"""What the marks of `lineage_chart` mean, for the caption above it."""
 
 _LANE: Final = 24  # pixels
 _HEADING: Final = 30  # pixels, with the gap above it
@@ -27,27 +25,20 @@ _WORST: Final = 10.0  # a loss beyond this has diverged: guessing one of ten cla
 
 
 def lineage_chart(dots: pd.DataFrame, links: pd.DataFrame) -> base.ChartSpec:
-    """One lane per run, one dot per checkpoint in the colour of its loss, curves where runs were resumed.
-
-    Args:
-        dots, links: as `tables.part_frames` gives them.
-    """
+    """One lane per run of `tables.part_frames`, one dot per checkpoint in the colour of its loss, curves between."""
     lanes = _lane_pixels(dots)
-    placed = _reaching(_placed(dots, lanes))
+    placed = _placed(dots, lanes)
+    last, left = placed[placed["label"] != ""], set(zip(links["lane"], links["epoch"], strict=True))
+    lift = [-11 if at in left else 0 for at in zip(last["lane"], last["epoch"], strict=True)]
     frames = {
         "links": _bends(links, lanes),
         "dots": placed,
         "best": placed[placed["best"]],
-        "labels": _lifted(placed[placed["label"] != ""], links),
+        "labels": last.assign(lift=lift),  # pixels that a label goes up where a curve leaves at the same dot
         "headings": placed[placed["heading"] != ""],
     }
-    height = lineage_height(dots)
+    height = _LANE * len(lanes) + _HEADING * dots["tree"].nunique() + _MARGIN
     return base.ChartSpec(_spec(height > _TALL, label_pixels(dots["label"])), frames, height)
-
-
-def lineage_height(dots: pd.DataFrame) -> int:
-    """Pixels, axis and legend included."""
-    return _LANE * dots["lane"].nunique() + _HEADING * dots["tree"].nunique() + _MARGIN
 
 
 def _lane_pixels(dots: pd.DataFrame) -> "pd.Series[float]":
@@ -58,26 +49,21 @@ def _lane_pixels(dots: pd.DataFrame) -> "pd.Series[float]":
 
 
 def _placed(dots: pd.DataFrame, lanes: "pd.Series[float]") -> pd.DataFrame:
-    """Add `y`, `top`, `bottom` (pixels), `shade` (the loss on the colour scale), `epochs` (in all) and `checkpoint`."""
-    y = dots["lane"].map(lanes)
-    shade = dots["loss"].astype("float64").clip(LEAST, _WORST)
-    checkpoint, epochs = dots["saved"].map({True: "saved", False: "deleted"}), dots["epoch"].max() + 1
-    edges = {"y": y, "top": y - _LANE / 2, "bottom": y + _LANE / 2}
-    return dots.assign(**edges, shade=shade, epochs=epochs, checkpoint=checkpoint)
+    """Add `y`, `top`, `bottom` (pixels), `shade` (the loss on the colour scale), `epochs` (in all) and `checkpoint`.
 
-
-def _reaching(dots: pd.DataFrame) -> pd.DataFrame:
-    """Add `left` and `right` (epochs): halfway to its neighbours, so that a dot is easy to tap."""
-    epochs = dots.groupby("run")["epoch"]
-    back, on = epochs.diff().fillna(1), -epochs.diff(-1).fillna(-1)
-    return dots.assign(left=dots["epoch"] - back / 2, right=dots["epoch"] + on / 2)
-
-
-def _lifted(last: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
-    """Add `lift`: the pixels that a label goes up where a curve leaves at the same dot."""
-    left = set(zip(links["lane"], links["epoch"], strict=True))
-    lift = [-11 if at in left else 0 for at in zip(last["lane"], last["epoch"], strict=True)]
-    return last.assign(lift=lift)
+    Also `left` and `right` (epochs): halfway to its neighbours, so that a dot is easy to tap.
+    """
+    y, epochs = dots["lane"].map(lanes), dots.groupby("run")["epoch"]
+    return dots.assign(
+        y=y,
+        top=y - _LANE / 2,
+        bottom=y + _LANE / 2,
+        left=dots["epoch"] - epochs.diff().fillna(1) / 2,
+        right=dots["epoch"] - epochs.diff(-1).fillna(-1) / 2,
+        shade=dots["loss"].astype("float64").clip(LEAST, _WORST),
+        epochs=dots["epoch"].max() + 1,
+        checkpoint=dots["saved"].map({True: "saved", False: "deleted"}),
+    )
 
 
 def _bends(links: pd.DataFrame, lanes: "pd.Series[float]") -> pd.DataFrame:
@@ -92,15 +78,15 @@ def _bends(links: pd.DataFrame, lanes: "pd.Series[float]") -> pd.DataFrame:
 @lru_cache(maxsize=32)
 def _spec(tall: bool, labels: int) -> str:
     room = f"min({labels + 16}, width / 2)"
-    epoch, left = (_epoch(column, tall, room) for column in ("epoch", "left"))
-    return base.layered([*_lines(epoch), *_dots(epoch, room), *_texts(epoch, room), _hits(left)])
-
-
-def _epoch(column: str, tall: bool, room: str) -> alt.X:
     orient = "top" if tall else "bottom"
     axis = base.epoch_axis(f"(width - {room})", orient=orient, titleAnchor="start", domainColor=base.FAINT)
     scale = alt.Scale(zero=False, nice=False, range=[alt.ExprRef("0"), alt.ExprRef(f"width - {room}")])
-    return alt.X(f"{column}:Q", title=base.EPOCHS_TITLE, scale=scale, axis=axis)
+    epoch, left = (alt.X(f"{x}:Q", title=base.EPOCHS_TITLE, scale=scale, axis=axis) for x in ("epoch", "left"))
+    tips = [*base.tips({"name": "run"}), *base.EPOCH_TIP, *base.LOSS_TIP, *base.tips({"checkpoint": "checkpoint"})]
+    area = base.named("dots").mark_rect(color=base.MUTED, cursor="pointer", opacity=0.001, aria=False)
+    area = area.encode(left, alt.X2("right"), base.pixels("top"), alt.Y2("bottom"), tooltip=tips)
+    hits = base.hits(area, alt.selection_point(name=CHECKPOINT, fields=["run", "epoch"]))
+    return base.layered([*_lines(epoch), *_dots(epoch, room), *_texts(epoch, room), hits])
 
 
 def _lines(epoch: alt.X) -> list[alt.Chart]:
@@ -152,11 +138,3 @@ def _texts(epoch: alt.X, room: str) -> list[alt.Chart]:
         label.encode(epoch, base.pixels("y"), text="label:N"),
         heading.encode(base.pixels("y"), x=alt.value(0), text="heading:N"),
     ]
-
-
-def _hits(left: alt.X) -> alt.Chart:
-    """Invisible hover and click targets around each dot: a tooltip, and the checkpoint on a click."""
-    tips = [alt.Tooltip("name:N", title="run"), base.EPOCH_TIP, base.LOSS_TIP, alt.Tooltip("checkpoint:N")]
-    dots = base.named("dots").mark_rect(color=base.MUTED, cursor="pointer", opacity=0.001, aria=False)
-    dots = dots.encode(left, alt.X2("right"), base.pixels("top"), alt.Y2("bottom"))
-    return base.hits(dots, alt.selection_point(name=CHECKPOINT, fields=["run", "epoch"]), tooltip=tips)

@@ -1,12 +1,7 @@
-"""Charts of a run: tidy DataFrames in, a filled chart out.
+"""Charts of a run, whose rows are made anew every second, for viewers in light and in dark, on a laptop and on a phone.
 
-The rows of these charts are made anew every second, for viewers in light and in dark, on a laptop and on a phone. So:
-
-- A spec is built once and only its rows change. Altair takes 300 ms to build and check one, filling it takes 10; and a
-  page that gets the same spec again hands the new rows to the drawn chart instead of drawing it anew, which would
-  flicker and drop the hover. Texts and the newest value are therefore rows, and whatever depends on the width is an
-  expression that Vega works out in the browser.
-- No colour is chosen in Python: `base` says why. Shape and weight tell the series apart without colour.
+A spec is built once and only its rows change: so texts and the newest value are rows, and whatever depends on the width
+is an expression that Vega works out in the browser. Shape and weight tell the series apart without colour.
 """
 
 from functools import lru_cache
@@ -22,14 +17,19 @@ LIVE_KEY: Final = (
     "thin line: each batch · bold line: smoothed · ring: checkpoint saved, at the epoch's mean training loss · "
     "diamond: test loss at epoch end"
 )
-"""What the marks of `live_chart` mean, for the caption above it."""
-
-SERIES: Final = ["train", "test"]
-"""The series of every chart here, in the order of the theme's colours."""
+SERIES: Final = ["train", "test"]  # of every chart here, in the order of the theme's colours
+SELECTION: Final = "checkpoint"  # in `chooser_chart`; its points have the field ``epoch`` and that of `dated`
 
 _HEIGHT: Final = 320  # pixels, axes and titles included
 _LABEL_WIDTH: Final = 56  # pixels that "epoch 49" and a gap take
 _ROUND: Final = (1, 5, 20, 100, 500)  # each divides the next, so that thinned labels keep even gaps
+_ACCURACY_TIP: Final = base.tips({"accuracy": "test accuracy"}, ".2%")
+_EPOCH_TIPS: Final = [
+    *base.EPOCH_TIP,
+    *base.tips({"loss": "test loss", "train_loss": "train loss"}, ".4f"),
+    *_ACCURACY_TIP,
+    *base.tips({"checkpoint": "checkpoint saved"}),
+]
 
 
 def live_chart(
@@ -54,7 +54,11 @@ def live_chart(
         "batches": drawn,
         # the first row in each 300th of the x axis: as near as a pointer can tell, and half the work for the browser
         "hover": drawn[(drawn["step"] * 300 // total_steps).diff().ne(0)],
-        "epochs": _with_labels(_finite(epochs), total_steps),
+        "epochs": _finite(epochs).assign(
+            text="epoch " + epochs["epoch"].astype(str),
+            share=epochs["step"].max() / max(len(epochs), 1) / total_steps,  # of the x axis, for one epoch
+            round=epochs["epoch"].map(lambda epoch: max(step for step in _ROUND if epoch % step == 0)),
+        ),
         "newest": newest.assign(text=newest["smoothed"].map(loss_text)),
         "room": _room(newest["smoothed"], 0.05),
     }
@@ -68,12 +72,7 @@ def live_chart(
 
 
 def accuracy_chart(epochs: pd.DataFrame, span: range) -> base.ChartSpec:
-    """Draw the test accuracy after each epoch.
-
-    Args:
-        epochs: as in `live_chart`; `step` is not used.
-        span: the epochs, at least one, that the x axis covers, trained or not.
-    """
+    """Draw the test accuracy after each of `live_chart`'s ``epochs``; the x axis covers ``span``, trained or not."""
     newest = epochs.tail(1)
     newest = newest.assign(text=newest["accuracy"].map("{:.2%}".format))
     room = _room(newest["accuracy"], 0.05).clip(upper=1.0).assign(first=span[0], last=span[-1])
@@ -83,13 +82,6 @@ def accuracy_chart(epochs: pd.DataFrame, span: range) -> base.ChartSpec:
 def _finite(frame: pd.DataFrame) -> pd.DataFrame:
     """Turn infinities into gaps: a single one would ruin the axis."""
     return frame.replace([float("inf"), float("-inf")], float("nan"))
-
-
-def _with_labels(epochs: pd.DataFrame, total_steps: int) -> pd.DataFrame:
-    """Add `text`, `share` (of the x axis, for one epoch) and `round` (the largest label interval it is on)."""
-    share = epochs["step"].max() / max(len(epochs), 1) / total_steps
-    roundest = epochs["epoch"].map(lambda epoch: max(step for step in _ROUND if epoch % step == 0))
-    return epochs.assign(text="epoch " + epochs["epoch"].astype(str), share=share, round=roundest)
 
 
 def _room(newest: "pd.Series[float]", around: float) -> pd.DataFrame:
@@ -152,11 +144,8 @@ def _hover() -> alt.Chart:
     near = alt.selection_point(
         name="near", fields=["step"], nearest=True, on="pointermove", clear="pointerout", empty=False
     )
-    tooltip = [
-        alt.Tooltip("step:Q", title="optimizer step", format=","),
-        alt.Tooltip("loss:Q", title="batch loss", format=".4f"),
-        alt.Tooltip("smoothed:Q", title="smoothed loss", format=".4f"),
-    ]
+    losses = base.tips({"loss": "batch loss", "smoothed": "smoothed loss"}, ".4f")
+    tooltip = [*base.tips({"step": "optimizer step"}, ","), *losses]
     opacity = alt.when(near).then(alt.value(0.8)).otherwise(alt.value(0))
     rule: alt.Chart = base.named("hover").mark_rule(color=base.MUTED, aria=False).properties(name="hover")
     return rule.encode(alt.X("step:Q"), opacity=opacity, tooltip=tooltip).add_params(near)
@@ -206,21 +195,10 @@ def _x_axis(ticks: int, **settings: Any) -> alt.Axis:
     return base.themed_axis(tickCount=base.tick_count(65, 2, ticks), tickMinStep=1, grid=False, **settings)
 
 
-_ACCURACY_TIP: Final = alt.Tooltip("accuracy:Q", title="test accuracy", format=".2%")
-_TRAIN_LOSS_TIP: Final = alt.Tooltip("train_loss:Q", title="train loss", format=".4f")
-_SAVED_TIP: Final = alt.Tooltip("checkpoint:N", title="checkpoint saved")
-_EPOCH_TIPS: Final = [base.EPOCH_TIP, base.LOSS_TIP, _TRAIN_LOSS_TIP, _ACCURACY_TIP, _SAVED_TIP]
-
-SELECTION: Final = "checkpoint"
-"""The name of the selection; its points have the field ``epoch`` and that of `dated`."""
-
-
 def chooser_chart(epochs: pd.DataFrame, chosen: int) -> base.ChartSpec:
-    """The test loss after each epoch: a ring for each saved checkpoint, filled and labelled for the chosen one.
+    """The test loss after each epoch: a ring for each saved checkpoint, filled and labelled for the ``chosen`` epoch.
 
-    Args:
-        epochs: `epoch` (int64), `loss` and `accuracy` (float64, may be NaN), `checkpoint` (bool, its file exists).
-        chosen: the epoch that is chosen.
+    ``epochs`` has `epoch` (int64), `loss` and `accuracy` (float64, may be NaN), `checkpoint` (bool, its file exists).
     """
     return base.ChartSpec(_chooser_spec(), {"epochs": epochs.assign(chosen=epochs["epoch"] == chosen)}, 220)
 
@@ -233,7 +211,7 @@ def _chooser_spec() -> str:
     click = alt.selection_point(name=SELECTION, fields=["epoch", "at"], on="click", nearest=True, empty=False)
     saved, here = base.dated(epochs).transform_filter("datum.checkpoint"), epochs.transform_filter("datum.chosen")
     rings = saved.mark_point(size=110, strokeWidth=2, stroke=base.INK, fill=base.PAPER, opacity=1, cursor="pointer")
-    rings = rings.encode(tooltip=[base.EPOCH_TIP, base.LOSS_TIP, _ACCURACY_TIP]).add_params(click)
+    rings = rings.encode(tooltip=[*base.EPOCH_TIP, *base.LOSS_TIP, *_ACCURACY_TIP]).add_params(click)
     dot = here.mark_point(size=170, filled=True, color=base.INK, opacity=1)
     word = here.transform_calculate(text="'epoch ' + datum.epoch").encode(text="text:N")
     word = word.mark_text(dy=-16, fontSize=13, fontWeight="bold", color=base.INK)

@@ -14,7 +14,6 @@ HISTORY_KEY: Final = (
     "height of a colour: the probability of its class · vertical lines: checkpoints · "
     "dashed: the checkpoint that was resumed"
 )
-"""What the marks of `history_chart` mean, for the caption above it."""
 
 _BARS: Final = {1: 26, 2: 38}  # pixels of a class, by the number of models
 _BAR: Final = 16  # pixels
@@ -22,15 +21,20 @@ _NAMES: Final = 84  # pixels of the longest class name and a gap
 _WORDS: Final = 128  # pixels of "100.0%  ✗ predicted" and a gap
 _SERIES: Final = 4  # named ones; the next place is that of the other classes
 
+_KEY: Final = 40  # pixels of two lines
+_HEADING: Final = 30  # pixels, with the gap above it
+_WORD: Final = 16  # pixels, between heading and panel, of the word above a rule
+_AXIS: Final = 70  # pixels, and the page's margin below it
+_LABEL: Final = 16  # pixels that a name needs
+_GUTTER: Final = 40  # pixels of "100%"
+_PLOT: Final = f"(width - {_GUTTER + 10})"
+
 
 def probabilities_chart(rows: pd.DataFrame) -> base.ChartSpec:
     """One bar per class, in class order, so that a class keeps its place from image to image.
 
-    The predicted class has the full colour and a sign with its word, the true class a sign with its word. Of two models
-    the first has the upper bar of each class.
-
-    Args:
-        rows: as `evaluation_tables.probabilities_frame` gives them.
+    The rows are those of `evaluation_tables.probabilities_frame`. The predicted class has the full colour and a sign
+    with its word, the true class a sign with its word. Of two models the first has the upper bar of each class.
     """
     models = int(rows["number"].nunique())
     text = rows["probability"].map("{:.1%}".format) + "  " + rows["words"]
@@ -42,7 +46,7 @@ def probabilities_chart(rows: pd.DataFrame) -> base.ChartSpec:
 
 
 def models_key(first: str, second: str) -> str:
-    """Which of two models has which bar, for the caption above `probabilities_chart`; names are put in as they are."""
+    """Which of two models has which bar of `probabilities_chart`; names are put in as they are."""
     return f":blue[■] upper bar: {first} · :orange[■] lower bar: {second}"
 
 
@@ -60,40 +64,24 @@ def _bars_spec() -> str:
     bar = bars.transform_calculate(zero="0").mark_rect().encode(x, base.series_color("number", [0, 1]), alt.X2("zero"))
     name = bars.transform_filter("datum.number === 0").mark_text(align="right", dx=-8, color=ink, **style)
     words = bars.mark_text(align="left", dx=6, color=ink, **style)
+    tips = [*base.tips({"class": " ", "model": "model"}), *base.tips({"probability": "probability"}, ".3%")]
     layers = [
         track.encode(x=alt.value(ends[0]), x2=alt.value(ends[1]), **tall),
-        bar.encode(opacity=shade, tooltip=_BAR_TIPS, **tall),
+        bar.encode(opacity=shade, tooltip=tips, **tall),
         name.encode(base.pixels("middle"), x=alt.value(ends[0]), text="class:N"),
         words.encode(x, base.pixels("y"), text="text:N"),
     ]
     return base.layered(layers, autosize=base.FITTED)
 
 
-_BAR_TIPS: Final = [
-    alt.Tooltip("class:N", title=" "),
-    alt.Tooltip("model:N"),
-    alt.Tooltip("probability:Q", format=".3%"),
-]
-
-
-_KEY: Final = 40  # pixels of two lines
-_HEADING: Final = 30  # pixels, with the gap above it
-_WORD: Final = 16  # pixels, between heading and panel, of the word above a rule
-_AXIS: Final = 70  # pixels, and the page's margin below it
-_LABEL: Final = 16  # pixels that a name needs
-_GUTTER: Final = 40  # pixels of "100%"
-
-
 def history_chart(rows: pd.DataFrame) -> base.ChartSpec:
-    """One image through the checkpoints of runs: one panel per run, its classes stacked to 100% at each epoch.
-
-    Args:
-        rows: as `evaluation_tables.history_frame` gives them.
-    """
+    """The rows of `evaluation_tables.history_frame`: one panel per run, its classes stacked to 100% at each epoch."""
     panels = int(rows["panel"].nunique())
     tall = 130 if panels <= 3 else 100 if panels <= 6 else 64
     placed = _placed(rows, tall)
     first = placed.drop_duplicates("panel")
+    key = rows[["place", "series", "truth"]].drop_duplicates("place").sort_values("place")
+    words = key["series"] + key["truth"].map({True: ", true class", False: ""})
     ceiling, floor = first["ceiling"], first["floor"]
     ticks = {"100%": ceiling, "50%": (ceiling + floor) / 2, "0%": floor}
     frames = {
@@ -102,7 +90,7 @@ def history_chart(rows: pd.DataFrame) -> base.ChartSpec:
         "headings": first,
         "branches": first[first["branch"].notna()].assign(epoch=first["branch"]),
         "ticks": pd.concat([pd.DataFrame({"text": text, "y": y}) for text, y in ticks.items()]),
-        "key": _key(rows),
+        "key": key.assign(number=range(len(key)), text=words),
     }
     return base.ChartSpec(_history_spec(), frames, _KEY + panels * (tall + _HEADING + _WORD) + _AXIS)
 
@@ -131,13 +119,6 @@ def _labels(parts: pd.DataFrame) -> pd.DataFrame:
     share = np.where(length > 0, (widest["epoch"] - widest["min"]) / length.clip(lower=1), last)
     align = np.select([share < 0.25, share > 0.75], ["left", "right"], "center")
     return widest.assign(y=(widest["top"] + widest["bottom"]) / 2, align=align, length=length)
-
-
-def _key(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row per series, from the bottom of the stack up."""
-    series = rows.drop_duplicates("place").sort_values("place")[["place", "series", "truth"]]
-    words = series["truth"].map({True: ", true class", False: ""})
-    return series.assign(number=range(len(series)), text=series["series"] + words)
 
 
 @lru_cache(maxsize=1)
@@ -170,25 +151,22 @@ def _panels() -> list[alt.Chart]:
     ]
 
 
-_PLOT: Final = f"(width - {_GUTTER + 10})"
-_PART_TIPS: Final = [
-    alt.Tooltip("name:N", title="run"),
-    base.EPOCH_TIP,
-    alt.Tooltip("series:N", title="class"),
-    alt.Tooltip("probability:Q", format=".1%"),
-    alt.Tooltip("answer:N", title="predicted"),
-]
-
-
 def _areas(epoch: alt.X) -> list[alt.Chart]:
     """The areas between checkpoints and a bar at each one; for a run with a single checkpoint, only the bar."""
     parts = base.named("parts").encode(epoch, base.pixels("top"), alt.Y2("bottom"), _color())
     between = f"({_PLOT} / datum.epochs)"
+    tips = [
+        *base.tips({"name": "run"}),
+        *base.EPOCH_TIP,
+        *base.tips({"series": "class"}),
+        *base.tips({"probability": "probability"}, ".1%"),
+        *base.tips({"answer": "predicted"}),
+    ]
     thin, broad = f"datum.single ? 12 : clamp({between} * 0.2, 0.5, 3)", f"clamp({between}, 2, 40)"
     return [
         parts.mark_area(opacity=0.7, aria=False).encode(alt.Detail("run:N")),
         parts.mark_rule(strokeWidth=alt.ExprRef(thin), aria=False),
-        parts.mark_rule(strokeWidth=alt.ExprRef(broad), opacity=0.001).encode(tooltip=_PART_TIPS),
+        parts.mark_rule(strokeWidth=alt.ExprRef(broad), opacity=0.001).encode(tooltip=tips),
     ]
 
 

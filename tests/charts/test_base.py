@@ -17,14 +17,10 @@ def test_rows_arrive_as_they_are_without_their_index() -> None:
     assert sent(frame) == frame.to_dict("records")
 
 
-def test_what_is_missing_is_a_gap() -> None:
-    assert sent(pd.DataFrame({"loss": [float("nan")], "text": pd.Series([None], dtype="str")})) == [
-        {"loss": None, "text": None}
-    ]
-
-
-def test_no_rows_are_no_rows() -> None:
-    assert sent(pd.DataFrame({"epoch": pd.Series([], dtype="int64")})) == []
+def test_what_is_missing_is_a_gap_and_no_rows_are_no_rows() -> None:
+    missing = pd.DataFrame({"loss": [float("nan")], "text": pd.Series([None], dtype="str")})
+    assert sent(missing) == [{"loss": None, "text": None}]
+    assert sent(missing.iloc[:0]) == []
 
 
 def test_height_is_that_of_the_rows_where_they_decide_it() -> None:

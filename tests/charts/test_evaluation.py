@@ -27,6 +27,7 @@ from tests.support.charts import (
     history,
     layers,
     row,
+    tuples,
 )
 
 MIXED = answers_from(*[(6, 6, 0.9)] * 6, *[(6, 0, 0.8)] * 3, (6, 4, 0.4), *[(0, 0, 0.95)] * 9, (0, 6, 0.5))
@@ -72,11 +73,6 @@ ALL: dict[str, Callable[[], Any]] = {
 CLICKED: dict[str, Callable[[Any], Any]] = {"confusion": confusion, "gallery": gallery}
 
 
-def source(spec: dict[str, Any], layer: dict[str, Any]) -> str:
-    """The rows of a layer, its own or those that all layers share."""
-    return str((layer if "data" in layer else spec)["data"]["name"])
-
-
 def filters(layer: dict[str, Any]) -> list[str]:
     return [step["filter"] for step in layer.get("transform", []) if "filter" in step]
 
@@ -89,24 +85,18 @@ def test_rows_of_the_matrix_are_true_classes_and_columns_predicted_ones() -> Non
     spec, _ = drawing(confusion())
     for layer in spec["layer"]:
         assert fields(layer, "x", "y") == ("predicted_name", "true_name")
-        assert layer["encoding"]["x"]["sort"] == layer["encoding"]["y"]["sort"] == list(CLASS_NAMES)
-        assert (layer["encoding"]["x"]["axis"]["title"], layer["encoding"]["y"]["axis"]["title"]) == (
-            "taken for",
-            "true class",
-        )
+        for channel, title in (("x", "taken for"), ("y", "true class")):
+            assert layer["encoding"][channel]["sort"] == list(CLASS_NAMES)
+            assert layer["encoding"][channel]["axis"]["title"] == title
 
 
-def test_mistakes_alone_have_a_colour_and_right_answers_a_frame() -> None:
-    (colored,) = [layer for layer in drawing(confusion())[0]["layer"] if "color" in layer["encoding"]]
-    assert filters(colored) == ["!datum.right && datum.count > 0"]
-    assert fields(colored, "opacity") == ("share",)
-    frames = [layer for layer in layers(drawing(confusion())[0], "rect") if filters(layer) == ["datum.right"]]
-    assert frames[0]["mark"]["fill"] is None
-
-
-def test_counts_are_read_on_the_strongest_colour_in_light_and_dark() -> None:
+def test_mistakes_alone_have_a_colour_on_which_counts_are_read_and_right_answers_a_frame() -> None:
     spec, _ = drawing(confusion())
     (colored,) = [layer for layer in spec["layer"] if "color" in layer["encoding"]]
+    assert filters(colored) == ["!datum.right && datum.count > 0"]
+    assert fields(colored, "opacity") == ("share",)
+    frame = next(layer for layer in layers(spec, "rect") if filters(layer) == ["datum.right"])
+    assert frame["mark"]["fill"] is None
     most = colored["encoding"]["opacity"]["scale"]["range"][1]["expr"]
     dark, light = map(float, re.findall(r"\d\.\d+", most.split("?")[1]))
     on_dark, on_light = re.findall("#[0-9A-F]{6}", str(base.INK.expr))
@@ -129,19 +119,17 @@ def test_every_cell_has_its_count_but_the_empty_ones() -> None:
     assert spec["height"] == 340
 
 
-def test_a_click_on_a_cell_gives_its_two_classes() -> None:
-    spec, _ = drawing(confusion())
-    (cell,) = [param for param in spec["params"] if param["name"] == evaluation.CELL]
-    assert cell["select"]["fields"] == ["true", "predicted", "at"]
-    assert cell["views"] == [spec["layer"][-1]["name"]]
+@pytest.mark.parametrize(
+    ("chart", "name", "given"),
+    [(confusion, evaluation.CELL, ["true", "predicted", "at"]), (gallery, gallery_chart.IMAGE, ["index", "at"])],
+    ids=["cell", "image"],
+)
+def test_a_click_gives_what_is_there(chart: Callable[[], Any], name: str, given: list[str]) -> None:
+    spec, _ = drawing(chart())
+    (click,) = [param for param in spec["params"] if param["name"] == name]
+    assert click["select"]["fields"] == given
+    assert click["views"] == [spec["layer"][-1]["name"]]
     assert filters(spec["layer"][-1]) == []
-
-
-def test_a_click_on_an_image_gives_its_index() -> None:
-    spec, _ = drawing(gallery())
-    (image,) = [param for param in spec["params"] if param["name"] == gallery_chart.IMAGE]
-    assert image["select"]["fields"] == ["index", "at"]
-    assert image["views"] == [spec["layer"][-1]["name"]]
     assert calculations(spec["layer"][-1])["at"] == "now()"
 
 
@@ -190,45 +178,34 @@ def test_a_class_has_a_dot_of_its_own_shape_for_precision_and_for_recall() -> No
     assert dots["encoding"]["x"]["axis"]["format"] == ".0%"
 
 
-def test_accuracy_and_confidence_are_shares_from_zero_to_one_in_percent() -> None:
-    bars = layers(drawing(reliability())[0], "rect")[1]
-    x, y = bars["encoding"]["x"], bars["encoding"]["y"]
-    assert (x["title"], y["title"]) == ("confidence", "accuracy")
-    assert (x["axis"]["format"], y["axis"]["format"]) == (".0%", ".0%")
-    assert x["scale"]["domain"] == [0, 1]
-    assert y["axis"]["values"] == [0, 0.2, 0.4, 0.6, 0.8, 1]
-
-
-def test_the_gap_lies_between_accuracy_and_confidence_and_the_bar_below_both() -> None:
+def test_reliability_is_a_bar_a_bin_with_a_gap_to_its_confidence_in_percent() -> None:
     spec, rows = drawing(reliability())
     _, bar, gap, _ = layers(spec, "rect")
+    for channel, title in (("x", "confidence"), ("y", "accuracy")):
+        assert bar["encoding"][channel]["title"] == title
+        assert bar["encoding"][channel]["axis"]["format"] == ".0%"
+    assert bar["encoding"]["x"]["scale"]["domain"] == [0, 1]
+    assert bar["encoding"]["y"]["axis"]["values"] == [0, 0.2, 0.4, 0.6, 0.8, 1]
     assert fields(bar, "y", "y2") == ("least", "zero")
     assert fields(gap, "y", "y2") == ("accuracy", "confidence")
     assert "strokeDash" in gap["mark"]
-    bins = next(frame for frame in rows.values() if len(frame) == 15).dropna()
+    bins = rows["bins"].dropna()
     assert (bins["least"] == np.minimum(bins["accuracy"], bins["confidence"])).all()
-
-
-def test_a_bins_accuracy_is_a_line_of_its_own() -> None:
-    (top,) = layers(drawing(reliability())[0], "rule")
+    (top,) = layers(spec, "rule")
     assert fields(top, "x", "x2", "y") == ("low", "high", "accuracy")
+    (line,) = layers(spec, "line", "diagonal")
+    assert tuples(rows["diagonal"], *fields(line, "x", "y")) == [(0.0, 0.0), (1.0, 1.0)]
 
 
 def test_counts_stand_below_the_accuracies_as_high_as_they_are_many() -> None:
     spec, rows = drawing(reliability())
-    counts = layers(spec, "rect")[0]
+    counts, bins = layers(spec, "rect")[0], rows["bins"]
     assert fields(counts, "y", "y2") == ("counted", "floor")
-    bins = next(frame for frame in rows.values() if len(frame) == 15)
+    assert len(bins) == 15
     height = bins["counted"] - bins["floor"]
     assert (height / height.max()).tolist() == pytest.approx((bins["count"] / bins["count"].max()).tolist())
     assert bins["counted"].max() < 0
     assert bins["floor"].iloc[0] == counts["encoding"]["y"]["scale"]["domain"][0]
-
-
-def test_the_diagonal_is_where_accuracy_is_confidence() -> None:
-    spec, rows = drawing(reliability())
-    (line,) = layers(spec, "line")
-    assert list(rows[source(spec, line)].itertuples(index=False, name=None)) == [(0.0, 0.0), (1.0, 1.0)]
 
 
 def test_a_bar_is_as_long_as_its_probability_and_ends_with_it_in_percent() -> None:
@@ -239,11 +216,7 @@ def test_a_bar_is_as_long_as_its_probability_and_ends_with_it_in_percent() -> No
     bars = rows["bars"].set_index("class")["text"]
     assert (bars["T-shirt/top"], bars["Shirt"]) == ("80.0%  ✗ predicted", "2.2%  ◆ true class")
     assert fields(layers(spec, "text")[1], "text") == ("text",)
-
-
-def test_predicted_and_true_class_are_bold_and_the_predicted_bar_has_the_full_colour() -> None:
-    spec, _ = drawing(one_model())
-    (condition,) = layers(spec, "rect")[1]["encoding"]["opacity"]["condition"]
+    (condition,) = bar["encoding"]["opacity"]["condition"]
     assert (condition["test"], condition["value"]) == ("datum.predicted", 1)
     for words in layers(spec, "text"):
         assert words["mark"]["fontWeight"] == {"expr": "datum.words !== '' ? 'bold' : 'normal'"}
@@ -259,13 +232,10 @@ def test_two_models_have_bars_one_above_the_other_that_do_not_touch_those_of_oth
     assert bars["bottom"].max() <= spec["height"]
     assert layers(spec, "rect")[1]["encoding"]["color"]["field"] == "number"
     assert (bars["middle"] == bars.groupby("class")["y"].transform("mean")).all()
-
-
-def test_the_two_models_are_told_apart_in_words() -> None:
     assert predictions.models_key("one", "other") == ":blue[■] upper bar: one · :orange[■] lower bar: other"
 
 
-def test_a_panel_stands_below_another_and_is_filled_from_its_floor_to_its_ceiling() -> None:
+def test_panels_stand_one_below_another_are_filled_whole_and_share_the_epochs() -> None:
     spec, rows = drawing(histories())
     panels = rows["parts"].groupby("panel").agg({"ceiling": "max", "floor": "min", "top": "min", "bottom": "max"})
     assert (panels["top"] == panels["ceiling"]).all()
@@ -274,10 +244,6 @@ def test_a_panel_stands_below_another_and_is_filled_from_its_floor_to_its_ceilin
     assert panels["floor"].max() < spec["height"]
     (area,) = layers(spec, "area")
     assert fields(area, "x", "y", "y2", "color", "detail") == ("epoch", "top", "bottom", "place", "run")
-
-
-def test_all_panels_share_the_epochs() -> None:
-    spec, _ = drawing(histories())
     on_epochs = [layer["encoding"]["x"] for layer in spec["layer"] if layer["encoding"]["x"].get("field") == "epoch"]
     assert len(on_epochs) >= 5
     assert all(x["axis"]["format"] == "d" and x["title"].startswith("epoch") for x in on_epochs)
@@ -295,11 +261,8 @@ def test_a_run_of_one_checkpoint_is_a_broad_bar() -> None:
 
 def test_a_rule_and_a_word_stand_where_a_run_was_resumed() -> None:
     spec, rows = drawing(histories())
-    assert list(rows["branches"][["run", "epoch"]].itertuples(index=False, name=None)) == [
-        ("child", 1),
-        ("grandchild", 3),
-    ]
-    rule, word = [layer for layer in spec["layer"] if source(spec, layer) == "branches"]
+    assert tuples(rows["branches"], "run", "epoch") == [("child", 1), ("grandchild", 3)]
+    rule, word = [layer for layer in spec["layer"] if layer["data"]["name"] == "branches"]
     assert fields(rule, "x", "y", "y2") == ("epoch", "ceiling", "floor")
     assert "strokeDash" in rule["mark"]
     assert calculations(word)["word"] == "'resumed at epoch ' + datum.epoch"
@@ -308,14 +271,13 @@ def test_a_rule_and_a_word_stand_where_a_run_was_resumed() -> None:
 def test_other_classes_are_grey_and_the_named_ones_painted_by_the_theme() -> None:
     color = layers(drawing(histories())[0], "area")[0]["encoding"]["color"]
     assert color["scale"] == {"domain": [0, 1, 2, 3]}
-    (condition,) = color["condition"] if isinstance(color["condition"], list) else [color["condition"]]
-    assert condition == {"test": "datum.place === 4", "value": {"expr": str(base.MUTED.expr)}}
+    assert color["condition"] == {"test": "datum.place === 4", "value": {"expr": str(base.MUTED.expr)}}
 
 
 def test_the_key_names_each_series_and_says_which_is_true() -> None:
     spec, rows = drawing(histories())
     assert list(rows["key"]["text"]) == ["Shirt, true class", "T-shirt/top", "Coat", "other classes"]
-    square, word = [layer for layer in spec["layer"] if source(spec, layer) == "key"]
+    square, word = [layer for layer in spec["layer"] if layer["data"]["name"] == "key"]
     assert fields(word, "text") == ("text",)
     assert "width < 560 ? 3 : 5" in calculations(square)["y"]
 
@@ -349,24 +311,18 @@ def test_columns_follow_the_width(width: int, columns: int) -> None:
     assert at(1, "left") >= at(0, "right")
 
 
-def test_pictures_are_enlarged_three_times_without_smoothing() -> None:
+def test_answers_stand_under_their_picture_in_the_colour_of_right_and_wrong() -> None:
     spec, rows = drawing(gallery())
     (picture,) = layers(spec, "image")
     assert (picture["mark"]["width"], picture["mark"]["height"], picture["mark"]["smooth"]) == (84, 84, False)
-    assert picture["encoding"]["url"]["field"] == "image"
+    assert fields(picture, "url") == ("image",)
     assert rows["images"]["image"].str.startswith("data:image/png;base64,").all()
-
-
-def test_answers_stand_under_their_picture_in_the_colour_of_right_and_wrong() -> None:
-    first, second, truth = layers(drawing(gallery())[0], "text")
+    first, second, truth = layers(spec, "text")
     assert [fields(layer, "text") for layer in (first, second, truth)] == [("first",), ("second",), ("truth",)]
     assert first["encoding"]["color"]["field"] == "first_right"
     assert first["encoding"]["color"]["scale"] == {"domain": [True, False]}
     assert first["mark"]["dy"] < second["mark"]["dy"]
-
-
-def test_cells_are_as_high_as_their_lines() -> None:
-    one, two = (drawing(chart())[0]["height"]["step"] for chart in (gallery, gallery_of_two))
+    one, two = spec["height"]["step"], drawing(gallery_of_two())[0]["height"]["step"]
     assert two - one == 15
     assert one >= 84 + 2 * 15
 

@@ -4,20 +4,14 @@ import base64
 import io
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
-from fashion_core.charts import evaluation_tables
+from fashion_core.charts import evaluation_tables as tables
 from fashion_core.charts.evaluation_tables import OTHERS, History
 from fashion_core.charts.gallery import thumbnail
 from fashion_core.inference import scores
-from tests.support.charts import COAT, FAMILY, FOUR, PIXELS, SHIRT, answers_from, history, right_and_wrong, row
-
-
-def words(truth: int | None) -> dict[str, str]:
-    rows = evaluation_tables.probabilities_frame({"m": row((SHIRT, 0.8))}, truth)
-    return dict(rows.loc[rows["words"] != "", ["class", "words"]].itertuples(index=False, name=None))
+from tests.support.charts import COAT, FAMILY, FOUR, PIXELS, SHIRT, answers_from, history, right_and_wrong, row, tuples
 
 
 def test_thumbnail_is_a_png_of_just_these_pixels() -> None:
@@ -29,14 +23,12 @@ def test_thumbnail_is_a_png_of_just_these_pixels() -> None:
 
 
 def test_probabilities_stand_in_the_order_of_the_classes_the_first_model_before_the_second() -> None:
-    rows = evaluation_tables.probabilities_frame({"a": row((SHIRT, 0.8)), "b": row((COAT, 0.7))})
-    assert tuple(rows.columns) == evaluation_tables.PROBABILITY_COLUMNS
+    rows = tables.probabilities_frame({"a": row((SHIRT, 0.8)), "b": row((COAT, 0.7))})
+    assert tuple(rows.columns) == tables.PROBABILITY_COLUMNS
     assert list(rows["label"]) == [label for label in range(10) for _ in "ab"]
     assert list(rows["number"]) == [0, 1] * 10
     assert rows.groupby("model")["probability"].sum().to_dict() == {"a": pytest.approx(1), "b": pytest.approx(1)}
-    assert list(rows.loc[rows["predicted"], ["model", "class"]].itertuples(index=False, name=None)) == [
-        ("b", "Coat"), ("a", "Shirt"),
-    ]  # fmt: skip
+    assert tuples(rows[rows["predicted"]], "model", "class") == [("b", "Coat"), ("a", "Shirt")]
 
 
 @pytest.mark.parametrize(
@@ -48,19 +40,16 @@ def test_probabilities_stand_in_the_order_of_the_classes_the_first_model_before_
     ],
 )
 def test_predicted_and_true_class_have_a_sign_and_a_word(truth: int | None, found: dict[str, str]) -> None:
-    assert words(truth) == found
+    rows = tables.probabilities_frame({"m": row((SHIRT, 0.8))}, truth)
+    assert dict(tuples(rows[rows["words"] != ""], "class", "words")) == found
 
 
-def test_runs_stand_below_those_they_were_resumed_from() -> None:
-    rows = evaluation_tables.history_frame(FAMILY, SHIRT)
-    assert tuple(rows.columns) == evaluation_tables.HISTORY_COLUMNS
+def test_runs_stand_below_those_they_were_resumed_from_and_begin_with_what_that_checkpoint_said() -> None:
+    rows = tables.history_frame(FAMILY, SHIRT)
+    assert tuple(rows.columns) == tables.HISTORY_COLUMNS
     assert list(rows["run"].unique()) == ["base", "child", "grandchild"]
     assert list(rows["panel"].unique()) == [0, 1, 2]
     assert list(rows["heading"].unique())[:2] == ["name of base", "↳ name of child, resumed from name of base"]
-
-
-def test_a_resumed_run_begins_with_what_its_parents_checkpoint_said() -> None:
-    rows = evaluation_tables.history_frame(FAMILY, SHIRT)
     child = rows[rows["run"] == "child"]
     assert list(child["epoch"].unique()) == [1, 2, 3]
     assert set(child["branch"]) == {1}
@@ -69,47 +58,38 @@ def test_a_resumed_run_begins_with_what_its_parents_checkpoint_said() -> None:
 
 
 def test_a_run_whose_parent_is_not_there_stands_alone() -> None:
-    rows = evaluation_tables.history_frame(FAMILY[:1], SHIRT)
-    assert list(rows["epoch"].unique()) == [4]
-    assert set(rows["heading"]) == {"↳ name of grandchild, resumed"}
-    assert set(rows["branch"]) == {3}
+    rows = tables.history_frame(FAMILY[:1], SHIRT)
+    assert set(tuples(rows, "epoch", "heading", "branch")) == {(4, "↳ name of grandchild, resumed", 3)}
 
 
-def test_the_true_class_comes_first_then_those_ever_on_top_then_the_others() -> None:
-    rows = evaluation_tables.history_frame(FAMILY, SHIRT)
+def test_the_true_class_comes_first_then_those_ever_on_top_then_the_others_stacked_to_one() -> None:
+    rows = tables.history_frame(FAMILY, SHIRT)
     assert list(rows["series"].unique()) == ["Shirt", "T-shirt/top", "Coat", OTHERS]
     assert list(rows["place"].unique()) == [0, 1, 2, 4]
     assert set(rows.loc[rows["truth"], "series"]) == {"Shirt"}
+    for _, stack in rows.groupby(["run", "epoch"]):
+        assert list(stack["low"]) == [0.0, *stack["high"].iloc[:-1]]
+        assert stack["high"].iloc[-1] == 1.0
+        assert (stack["high"] - stack["low"]).tolist() == pytest.approx(stack["probability"].tolist())
+    assert list(rows.drop_duplicates(["run", "epoch"])["answer"])[-2:] == ["✓ Shirt", "✗ Coat"]
+    assert "Coat" in set(tables.history_frame(FAMILY)["answer"])
 
 
 def test_there_are_five_series_at_most() -> None:
     restless = history("r", {label: row((label, 0.5 + label / 100)) for label in range(10)})
-    assert list(evaluation_tables.history_frame([restless], 2)["place"].unique()) == [0, 1, 2, 3, 4]
-    assert list(evaluation_tables.history_frame([restless])["series"].unique()) == [
+    assert list(tables.history_frame([restless], 2)["place"].unique()) == [0, 1, 2, 3, 4]
+    assert list(tables.history_frame([restless])["series"].unique()) == [
         "Ankle boot", "Bag", "Sneaker", "Shirt", OTHERS,
     ]  # fmt: skip
 
 
-def test_the_series_of_a_checkpoint_are_stacked_from_nothing_to_one() -> None:
-    for _, stack in evaluation_tables.history_frame(FAMILY, SHIRT).groupby(["run", "epoch"]):
-        assert list(stack["low"]) == [0.0, *stack["high"].iloc[:-1]]
-        assert stack["high"].iloc[-1] == 1.0
-        assert (stack["high"] - stack["low"]).tolist() == pytest.approx(stack["probability"].tolist())
-
-
-def test_each_checkpoints_answer_is_a_class_and_its_sign() -> None:
-    answers = evaluation_tables.history_frame(FAMILY, SHIRT).drop_duplicates(["run", "epoch"])
-    assert list(answers["answer"])[-2:] == ["✓ Shirt", "✗ Coat"]
-    assert "Coat" in set(evaluation_tables.history_frame(FAMILY)["answer"])
-
-
 def test_runs_without_a_checkpoint_are_passed_over() -> None:
     nothing = History("n", "n", None, None, np.array([], np.int64), np.empty((0, 10), np.float32))
-    assert evaluation_tables.history_frame([nothing], 1).empty
+    assert tables.history_frame([nothing], 1).empty
 
 
 def test_a_cell_has_its_count_and_its_share_of_the_true_class() -> None:
-    frame = evaluation_tables.confusion_frame(scores.confusion_matrix(FOUR))
+    frame = tables.confusion_frame(scores.confusion_matrix(FOUR))
     rows = {(cell["true"], cell["predicted"]): cell for cell in frame.to_dict("records")}
     assert len(rows) == 100
     named = ("true_name", "predicted_name", "count", "share")
@@ -119,23 +99,23 @@ def test_a_cell_has_its_count_and_its_share_of_the_true_class() -> None:
 
 
 def test_the_hardest_class_comes_first() -> None:
-    rows = evaluation_tables.class_frame(scores.class_scores(FOUR))
-    assert tuple(rows.columns) == evaluation_tables.CLASS_COLUMNS
+    rows = tables.class_frame(scores.class_scores(FOUR))
+    assert tuple(rows.columns) == tables.CLASS_COLUMNS
     assert list(rows["class"])[-1] == "Trouser"
     assert rows["f1"].dropna().is_monotonic_increasing
     assert rows["precision"].dtype == "float64"
 
 
 def test_a_bin_is_a_row_and_an_empty_one_has_no_means() -> None:
-    rows = evaluation_tables.reliability_frame(scores.calibration(FOUR))
-    assert tuple(rows.columns) == evaluation_tables.RELIABILITY_COLUMNS
+    rows = tables.reliability_frame(scores.calibration(FOUR))
+    assert tuple(rows.columns) == tables.RELIABILITY_COLUMNS
     assert len(rows) == 15
     assert (rows["confidence"].isna() == (rows["count"] == 0)).all()
 
 
 def test_an_image_has_its_answer_and_the_truth_where_that_is_wrong() -> None:
-    rows = evaluation_tables.gallery_frame([1, 0], PIXELS, FOUR)
-    assert tuple(rows.columns) == evaluation_tables.GALLERY_COLUMNS
+    rows = tables.gallery_frame([1, 0], PIXELS, FOUR)
+    assert tuple(rows.columns) == tables.GALLERY_COLUMNS
     assert list(rows["index"]) == [1, 0]
     assert list(rows["number"]) == [0, 1]
     assert list(rows["first"]) == ["✗ Shirt", "✓ T-shirt/top"]
@@ -148,30 +128,28 @@ def test_an_image_has_its_answer_and_the_truth_where_that_is_wrong() -> None:
 
 def test_of_two_models_each_has_its_answer_and_the_truth_is_there_if_neither_has_it() -> None:
     other = answers_from((0, 6, 0.9), (0, 4, 0.8), (6, 6, 0.7), (1, 1, 0.6))
-    rows = evaluation_tables.gallery_frame([0, 1], PIXELS, FOUR, other)
+    rows = tables.gallery_frame([0, 1], PIXELS, FOUR, other)
     assert list(rows["second"]) == ["✗ Shirt", "✗ Coat"]
     assert list(rows["truth"]) == ["", "is T-shirt/top"]
 
 
 def test_predictions_are_written_with_the_truth_where_it_is_known() -> None:
-    rows = evaluation_tables.predictions_frame(["a", "b"], FOUR.probabilities[:2], FOUR.labels[:2])
+    rows = tables.predictions_frame(["a", "b"], FOUR.probabilities[:2], FOUR.labels[:2])
     assert list(rows.columns[:4]) == ["image", "class", "true class", "probability"]
     assert rows.shape == (2, 14)
     assert list(rows["class"]) == ["T-shirt/top", "Shirt"]
-    assert "true class" not in evaluation_tables.predictions_frame(["a"], FOUR.probabilities[:1])
+    assert "true class" not in tables.predictions_frame(["a"], FOUR.probabilities[:1])
 
 
 def test_accuracy_is_told_with_its_interval() -> None:
-    sentence = evaluation_tables.accuracy_sentence(right_and_wrong("r" * 9040 + "w" * 960))
+    sentence = tables.accuracy_sentence(right_and_wrong("r" * 9040 + "w" * 960))
     assert sentence == "**90.4%** of 10,000 test images are right (95% interval 89.8–91.0%)."
 
 
 def test_the_most_frequent_mistake_is_told() -> None:
     found = answers_from(*[(6, 0, 0.9)] * 3, (6, 6, 0.9), (0, 6, 0.9))
-    assert evaluation_tables.confusion_sentence(found) == (
-        "Most often mixed up: **Shirt** predicted as **T-shirt/top** (3 of 4)."
-    )
-    assert evaluation_tables.confusion_sentence(right_and_wrong("rr")) == "No image is misclassified."
+    assert tables.confusion_sentence(found) == ("Most often mixed up: **Shirt** predicted as **T-shirt/top** (3 of 4).")
+    assert tables.confusion_sentence(right_and_wrong("rr")) == "No image is misclassified."
 
 
 @pytest.mark.parametrize(
@@ -187,7 +165,7 @@ def test_the_most_frequent_mistake_is_told() -> None:
 )  # fmt: skip
 def test_calibration_is_told_in_percent(right: int, sentence: str) -> None:
     found = scores.calibration(right_and_wrong("r" * right + "w" * (100 - right)))
-    assert evaluation_tables.calibration_sentence(found) == sentence
+    assert tables.calibration_sentence(found) == sentence
 
 
 @pytest.mark.parametrize(
@@ -204,24 +182,21 @@ def test_calibration_is_told_in_percent(right: int, sentence: str) -> None:
 )  # fmt: skip
 def test_whether_a_model_is_better_is_told(first: int, second: int, end: str) -> None:
     pair = right_and_wrong("r" * first + "w" * second + "r"), right_and_wrong("w" * first + "r" * second + "r")
-    sentence = evaluation_tables.disagreement_sentence(
-        scores.mcnemar(*pair), len(scores.disagreements(*pair)), "A", "B"
-    )
+    sentence = tables.disagreement_sentence(scores.mcnemar(*pair), len(scores.disagreements(*pair)), "A", "B")
     assert sentence.endswith(end)
 
 
 def test_what_was_forgotten_is_told() -> None:
     found = scores.forgotten(np.array([[True, False, True], [False, False, True]]))
-    assert evaluation_tables.forgotten_sentence(found, 2) == (
+    assert tables.forgotten_sentence(found, 2) == (
         "**1** of 3 images was right at an earlier checkpoint and is wrong at the last; 1 was right at none of the 2."
     )
 
 
 def test_frames_of_nothing_have_their_columns() -> None:
-    empty: list[tuple[pd.DataFrame, tuple[str, ...]]] = [
-        (evaluation_tables.history_frame([]), evaluation_tables.HISTORY_COLUMNS),
-        (evaluation_tables.gallery_frame([], PIXELS, FOUR), evaluation_tables.GALLERY_COLUMNS),
-    ]
-    for frame, columns in empty:
+    for frame, columns in (
+        (tables.history_frame([]), tables.HISTORY_COLUMNS),
+        (tables.gallery_frame([], PIXELS, FOUR), tables.GALLERY_COLUMNS),
+    ):
         assert frame.empty
         assert tuple(frame.columns) == columns

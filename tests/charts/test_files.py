@@ -19,8 +19,8 @@ SERIES = ("weights", "optimizer")
 
 
 def layers(*sizes: tuple[str, int, int]) -> pd.DataFrame:
-    return pd.DataFrame([(name, first, second, f"{first + second} B") for name, first, second in sizes],
-                        columns=list(LAYER_COLUMNS))  # fmt: skip
+    rows = [(name, first, second, f"{first + second} B") for name, first, second in sizes]
+    return pd.DataFrame(rows, columns=list(LAYER_COLUMNS))
 
 
 def movements(model: str) -> pd.DataFrame:
@@ -43,25 +43,19 @@ def charts() -> dict[str, Any]:
     }
 
 
-def test_bar_is_filled_then_hollow_and_ends_with_its_size_in_words() -> None:
+def test_bar_is_filled_then_hollow_without_parts_of_no_size_and_ends_with_its_size_in_words() -> None:
     spec, rows = drawing(charts()["bars"])
     of_a = [row for row in rows if row["layer"] == "a"]
     assert [(row["part"], row["start"], row["end"]) for row in of_a] == [("weights", 0, 3), ("optimizer", 3, 9)]
+    assert [row["text"] for row in rows if row["layer"] == "b" and row["part"] == "optimizer"] == ["20000 B"]
     bar, words = spec["layer"]
     assert (bar["mark"]["type"], words["mark"]["type"]) == ("bar", "text")
+    assert bar["transform"] == [{"filter": "(datum.bytes > 0)"}]
+    assert words["transform"] == [{"filter": "(datum.part === 'optimizer')"}]
     opacity = bar["encoding"]["fillOpacity"]
     (filled,) = opacity["condition"]
     assert (filled["value"], filled["test"], opacity["value"]) == (1, "(datum.part === 'weights')", 0.12)
-    assert words["encoding"]["x"]["field"] == "end"
-    assert words["encoding"]["text"]["field"] == "text"
-
-
-def test_part_of_no_size_is_not_drawn_but_the_bar_has_its_words() -> None:
-    spec, rows = drawing(charts()["bars"])
-    bar, words = spec["layer"]
-    assert bar["transform"] == [{"filter": "(datum.bytes > 0)"}]
-    assert words["transform"] == [{"filter": "(datum.part === 'optimizer')"}]
-    assert [row["text"] for row in rows if row["layer"] == "b" and row["part"] == "optimizer"] == ["20000 B"]
+    assert (words["encoding"]["x"]["field"], words["encoding"]["text"]["field"]) == ("end", "text")
 
 
 @pytest.mark.parametrize(("size", "unit"), [(300, "bytes"), (30_000, "kB"), (3_000_000, "MB"), (5 * 10**9, "MB")])
@@ -138,8 +132,7 @@ def test_bytes_by_layer_add_up_to_the_weights_and_to_the_optimizers_state(tmp_pa
 
 def test_state_of_the_optimizer_belongs_to_the_layer_of_its_parameter(tmp_path: Path) -> None:
     """Batch norm's buffers stand between the parameters in the state_dict, and have no slot."""
-    layers = files.layers_frame(inspected(tmp_path / "file", checkpoint("cnn", optimizer="adam")))
-    by_layer = layers.set_index("layer")
+    by_layer = files.layers_frame(inspected(tmp_path / "file", checkpoint("cnn", optimizer="adam"))).set_index("layer")
     weights = (128 * 3136 + 128) * 4
     assert by_layer.loc["classifier.2", "first"] == weights
     assert by_layer.loc["classifier.2", "second"] == 2 * weights + 2 * 4

@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from fashion_core.charts import live as charts
-from tests.support.charts import THEME, contrast, layers
+from tests.support.charts import THEME, contrast, fields, layers
 
 
 def batches(count: int) -> pd.DataFrame:
@@ -35,10 +35,6 @@ def drawing(chart: Any) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]
     return chart.without_rows(), {name: frame.to_dict("records") for name, frame in chart.frames.items()}
 
 
-def field(layer: dict[str, Any], channel: str) -> Any:
-    return layer["encoding"][channel].get("field")
-
-
 def visible_epochs(chart: Any, width: int) -> list[dict[str, Any]]:
     """The epochs that pass the filter of the epoch labels in a plot of this many pixels."""
     spec, rows = drawing(chart)
@@ -47,45 +43,36 @@ def visible_epochs(chart: Any, width: int) -> list[dict[str, Any]]:
     return [row for row in rows["epochs"] if eval(condition, {}, {**row, "width": width})]
 
 
-def test_a_thin_line_shows_each_batch_and_a_bold_one_the_smoothed_loss() -> None:
-    spec, rows = drawing(charts.live_chart(batches(10), epochs(0), 500))
+def test_a_thin_line_shows_each_batch_and_a_bold_one_the_smoothed_loss_up_to_where_the_run_will_end() -> None:
+    spec, rows = drawing(charts.live_chart(batches(10), epochs(0), 3752))
     thin, bold = layers(spec, "line", "batches")
-    assert (field(thin, "x"), field(thin, "y")) == ("step", "loss")
-    assert (field(bold, "x"), field(bold, "y")) == ("step", "smoothed")
+    assert fields(thin, "x", "y") == ("step", "loss")
+    assert fields(bold, "x", "y") == ("step", "smoothed")
     assert bold["mark"]["strokeWidth"] >= 2 * thin["mark"]["strokeWidth"]
+    assert [layer["encoding"]["x"]["scale"] for layer in (thin, bold)] == [{"domain": [0, 3752], "nice": False}] * 2
     assert [row["step"] for row in rows["batches"]] == list(range(1, 11))
-
-
-def test_the_x_axis_ends_where_the_run_will_end() -> None:
-    spec, _ = drawing(charts.live_chart(batches(10), epochs(0), 3752))
-    scales = [layer["encoding"]["x"]["scale"] for layer in layers(spec, "line", "batches")]
-    assert scales == [{"domain": [0, 3752], "nice": False}] * 2
 
 
 def test_axes_name_what_they_measure() -> None:
     live, _ = drawing(charts.live_chart(batches(10), epochs(1), 500))
     accuracy, _ = drawing(charts.accuracy_chart(epochs(1), range(5)))
-    (point,) = layers(accuracy, "point", "epochs")
-    assert "step" in layers(live, "line", "batches")[0]["encoding"]["x"]["title"]
-    assert "cross-entropy" in layers(live, "line", "batches")[0]["encoding"]["y"]["title"]
-    assert "% of images" in point["encoding"]["y"]["title"]
-    assert point["encoding"]["y"]["axis"]["format"] == "%"
+    loss, share = (
+        layers(*found)[0]["encoding"] for found in ((live, "line", "batches"), (accuracy, "point", "epochs"))
+    )
+    assert "step" in loss["x"]["title"]
+    assert "cross-entropy" in loss["y"]["title"]
+    assert "% of images" in share["y"]["title"]
+    assert share["y"]["axis"]["format"] == "%"
 
 
-def test_a_ring_marks_a_saved_checkpoint_at_the_train_loss() -> None:
+def test_a_ring_marks_a_saved_checkpoint_at_the_train_loss_and_a_diamond_each_test_loss() -> None:
     spec, rows = drawing(charts.live_chart(batches(400), epochs(3), 500))
-    ring, _ = layers(spec, "point", "epochs")
-    assert (field(ring, "x"), field(ring, "y")) == ("step", "train_loss")
+    ring, diamond = layers(spec, "point", "epochs")
+    assert fields(ring, "x", "y") == ("step", "train_loss")
     assert ring["transform"] == [{"filter": "datum.checkpoint"}]
-    assert "fill" in ring["mark"]
-    assert "stroke" in ring["mark"]
+    assert {"fill", "stroke"} <= ring["mark"].keys()
     assert [row["checkpoint"] for row in rows["epochs"]] == [True, False, True]
-
-
-def test_a_diamond_marks_the_test_loss_of_every_epoch() -> None:
-    spec, _ = drawing(charts.live_chart(batches(400), epochs(3), 500))
-    _, diamond = layers(spec, "point", "epochs")
-    assert (field(diamond, "x"), field(diamond, "y")) == ("step", "loss")
+    assert fields(diamond, "x", "y") == ("step", "loss")
     assert diamond["mark"]["shape"] == "diamond"
     assert all("filter" not in transform for transform in diamond["transform"])
 
@@ -96,8 +83,8 @@ def test_the_newest_smoothed_value_is_written_beside_a_dot() -> None:
     spec, rows = drawing(charts.live_chart(frame, epochs(0), 500))
     (dot,) = layers(spec, "point", "newest")
     text = layers(spec, "text", "newest")[-1]
-    assert (field(dot, "x"), field(dot, "y")) == (field(text, "x"), field(text, "y")) == ("step", "smoothed")
-    assert field(text, "text") == "text"
+    assert fields(dot, "x", "y") == ("step", "smoothed")
+    assert fields(text, "x", "y", "text") == ("step", "smoothed", "text")
     assert text["mark"]["fontWeight"] == 700
     assert [(row["step"], row["text"]) for row in rows["newest"]] == [(30, "0.319")]
 
@@ -106,7 +93,7 @@ def test_every_epoch_has_a_rule_and_a_label_when_there_is_room() -> None:
     chart = charts.live_chart(batches(300), epochs(3, first=5), 300)
     spec, _ = drawing(chart)
     (rule,), (label,) = layers(spec, "rule", "epochs"), layers(spec, "text", "epochs")
-    assert field(rule, "x") == field(label, "x") == "step"
+    assert fields(rule, "x") == fields(label, "x") == ("step",)
     assert rule["transform"] == label["transform"]
     assert [row["text"] for row in visible_epochs(chart, 1000)] == ["epoch 5", "epoch 6", "epoch 7"]
 
@@ -130,21 +117,19 @@ def test_the_dashed_line_is_there_only_for_a_resumed_run() -> None:
     resumed, rows = drawing(charts.live_chart(batches(10), epochs(0), 500, loss_last(0.412)))
     dashed = [layer for layer in resumed["layer"] if "strokeDash" in layer["mark"]]
     assert not [layer for layer in fresh["layer"] if "strokeDash" in layer["mark"]]
-    assert [(layer["mark"]["type"], field(layer, "y")) for layer in dashed] == [("rule", "loss")]
-    assert field(layers(resumed, "text", "loss_last")[-1], "text") == "label"
+    assert [(layer["mark"]["type"], fields(layer, "y")) for layer in dashed] == [("rule", ("loss",))]
+    assert fields(layers(resumed, "text", "loss_last")[-1], "text") == ("label",)
     assert rows["loss_last"][0]["label"] == "loss_last 0.412 · base epoch 4"
 
 
-def test_the_label_of_the_dashed_line_keeps_clear_of_the_newest_value() -> None:
+def test_the_label_of_the_dashed_line_has_room_and_keeps_clear_of_the_newest_value() -> None:
     newest = batches(10)["smoothed"].iloc[-1]
-    _, above = drawing(charts.live_chart(batches(10), epochs(0), 500, loss_last(newest + 0.01)))
-    _, below = drawing(charts.live_chart(batches(10), epochs(0), 500, loss_last(newest - 0.01)))
+    above, below, lowest = (
+        drawing(charts.live_chart(batches(10), epochs(0), 500, loss_last(loss)))[1]
+        for loss in (newest + 0.01, newest - 0.01, 0.5)
+    )
     assert above["loss_last"][0]["side"] < 0 < below["loss_last"][0]["side"]
-
-
-def test_the_y_axis_leaves_room_for_the_label_of_the_lowest_line() -> None:
-    _, rows = drawing(charts.live_chart(batches(10), epochs(0), 500, loss_last(0.5)))
-    assert min(row["low"] for row in rows["room"]) < 0.4
+    assert min(row["low"] for row in lowest["room"]) < 0.4
 
 
 def test_train_has_the_themes_first_colour_and_test_the_second() -> None:
@@ -162,7 +147,7 @@ def test_train_has_the_themes_first_colour_and_test_the_second() -> None:
 def test_marks_belong_to_the_series_they_show(mark: str, data: str, series: str) -> None:
     spec, _ = drawing(charts.live_chart(batches(10), epochs(2), 500))
     layer = layers(spec, mark, data)[-1]
-    assert field(layer, "color") == "series"
+    assert fields(layer, "color") == ("series",)
     assert layer["transform"] == [{"calculate": f"'{series}'", "as": "series"}]
 
 
@@ -243,7 +228,7 @@ def test_losses_that_are_not_finite_leave_a_gap() -> None:
     assert [row["text"] for row in rows["newest"]] == ["0.500"]
 
 
-def test_hovering_names_step_batch_loss_and_smoothed_loss() -> None:
+def test_hovering_names_step_batch_loss_and_smoothed_loss_and_reaches_every_batch_of_a_short_run() -> None:
     spec, rows = drawing(charts.live_chart(batches(1500), epochs(0), 1500))
     (hover,) = layers(spec, "rule", "hover")
     (near,) = spec["params"]
@@ -252,9 +237,6 @@ def test_hovering_names_step_batch_loss_and_smoothed_loss() -> None:
     assert near["select"]["nearest"]
     assert hover["encoding"]["opacity"]["condition"][0]["param"] == near["name"]
     assert 290 <= len(rows["hover"]) <= 301
-
-
-def test_hovering_reaches_every_batch_of_a_short_run() -> None:
     _, rows = drawing(charts.live_chart(batches(60), epochs(0), 100))
     assert [row["step"] for row in rows["hover"]] == list(range(1, 61))
 
@@ -262,20 +244,15 @@ def test_hovering_reaches_every_batch_of_a_short_run() -> None:
 def test_accuracy_is_a_line_with_a_diamond_an_epoch_and_the_last_value_written() -> None:
     spec, rows = drawing(charts.accuracy_chart(epochs(50, first=5), range(5, 55)))
     (line,), (point,) = layers(spec, "line", "epochs"), layers(spec, "point", "epochs")
-    assert (field(line, "x"), field(line, "y")) == (field(point, "x"), field(point, "y")) == ("epoch", "accuracy")
+    assert fields(line, "x", "y") == fields(point, "x", "y") == ("epoch", "accuracy")
     assert point["mark"]["shape"] == "diamond"
     assert point["encoding"]["x"]["axis"]["tickMinStep"] == 1
     assert [(row["epoch"], row["text"]) for row in rows["newest"]] == [(54, "89.80%")]
 
 
-def test_one_epoch_still_gets_an_accuracy_axis_that_ends_at_one_hundred_percent() -> None:
-    _, rows = drawing(charts.accuracy_chart(epochs(1).assign(accuracy=1.0), range(1)))
-    assert [(row["low"], row["high"]) for row in rows["room"]] == [(0.95, 1.0)]
-
-
-def test_the_accuracy_axis_spans_the_epochs_that_the_run_will_train() -> None:
-    spec, rows = drawing(charts.accuracy_chart(epochs(1, first=5), range(5, 10)))
+def test_the_accuracy_axis_spans_the_epochs_that_the_run_will_train_and_ends_at_one_hundred_percent() -> None:
+    spec, rows = drawing(charts.accuracy_chart(epochs(1, first=5).assign(accuracy=1.0), range(5, 10)))
     (room,), (line,) = layers(spec, "rule", "room"), layers(spec, "line", "epochs")
-    assert (room["encoding"]["x"]["field"], room["encoding"]["x2"]["field"]) == ("first", "last")
+    assert fields(room, "x", "x2") == ("first", "last")
     assert room["encoding"]["x"]["scale"] == line["encoding"]["x"]["scale"]
-    assert [(row["first"], row["last"]) for row in rows["room"]] == [(5, 9)]
+    assert rows["room"] == [{"low": 0.95, "high": 1.0, "first": 5, "last": 9}]

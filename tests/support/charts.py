@@ -43,6 +43,11 @@ def fields(layer: dict[str, Any], *channels: str) -> tuple[Any, ...]:
     return tuple(layer["encoding"][channel].get("field") for channel in channels)
 
 
+def tuples(frame: pd.DataFrame, *columns: str) -> list[tuple[Any, ...]]:
+    """These columns of each row."""
+    return list(frame[list(columns)].itertuples(index=False, name=None))
+
+
 def answers_from(*pairs: tuple[int, int, float]) -> Answers:
     """Answers by (label, predicted, confidence); the other classes share the rest of 1."""
     rows = np.array([[(1 - sure) / (CLASSES - 1)] * CLASSES for _, _, sure in pairs], dtype=np.float32)
