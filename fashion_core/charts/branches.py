@@ -31,9 +31,7 @@ def branch_chart(frame: pd.DataFrame, focus: str | None) -> base.ChartSpec:
     The axis is logarithmic where the losses span more than a factor of three, and says so. A loss of more than
     `BEYOND` times what parents and `loss_last` reach runs along the upper edge. A click on a parent gives its id.
 
-    Args:
-        frame: as `resume.tables.branches_frame` gives it.
-        focus: the id of the resumed run to show in full strength, or None.
+    The rows are those of `resume.tables.branches_frame`; the resumed run with the id ``focus`` has its full strength.
     """
     crowd = bool(frame["run"].nunique() > _CROWD)
     curves = _styled(emphasised(frame, focus), crowd)

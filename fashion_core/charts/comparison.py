@@ -40,9 +40,8 @@ def comparison_chart(frame: pd.DataFrame, focus: str | None) -> base.ChartSpec:
     The axis is logarithmic: equally long arrows mean equal percentages, and losses a factor of 100 apart stay readable.
     A loss of more than `BEYOND` times the highest `loss_last` is drawn at the edge, with a double arrow.
 
-    Args:
-        frame: as `resume.tables.compared_frame` gives it; groups and rows are drawn in its order.
-        focus: the id of the run to show in full strength while the others fade; None or an unknown id: all.
+    Groups and rows stand in the order of `resume.tables.compared_frame`. All runs but the one with the id ``focus``
+    fade; if there is no such run, none does.
     """
     rows = _placed(emphasised(frame, focus))
     groups = rows.drop_duplicates("number").assign(bottom=rows.groupby("number")["bottom"].max().to_numpy())

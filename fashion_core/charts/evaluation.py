@@ -35,9 +35,7 @@ _TALLEST: Final = 0.22  # of the counts
 def confusion_chart(rows: pd.DataFrame, chosen: tuple[int, int] | None = None) -> base.ChartSpec:
     """One count per cell; only mistakes are coloured, because the right answers would drown them out.
 
-    Args:
-        rows: as `evaluation_tables.confusion_frame` gives them.
-        chosen: the true and the predicted class of the cell that is framed, or None.
+    The rows are those of `evaluation_tables.confusion_frame`; the cell of the ``chosen`` (true, predicted) is framed.
     """
     pairs = list(zip(rows["true"], rows["predicted"], strict=True))
     drawn = rows.assign(right=rows["true"] == rows["predicted"], chosen=[pair == chosen for pair in pairs])

@@ -17,19 +17,12 @@ _COMPARED_KEYS = ("model_state_dict", "optimizer_state_dict")
 
 @dataclass(frozen=True)
 class BitwiseCheck:
-    """How the epochs that both parent and child trained compare.
+    """How the epochs that both parent and child trained compare."""
 
-    Attributes:
-        kind: ``none`` if there is no such epoch yet.
-        epoch: the first one that differs; the last one compared if all are identical.
-        tensors: how many tensors of two checkpoints were compared; 0 if no epoch has both of them any more.
-        reasons: why they may differ, from what was different at the start.
-    """
-
-    kind: Literal["identical", "different", "none"]
-    epoch: int | None = None
-    tensors: int = 0
-    reasons: tuple[str, ...] = ()
+    kind: Literal["identical", "different", "none"]  # none if there is no such epoch yet
+    epoch: int | None = None  # the first one that differs; the last one compared if all are identical
+    tensors: int = 0  # of two checkpoints; 0 if no epoch has both of them any more
+    reasons: tuple[str, ...] = ()  # why they may differ, from what was different at the start
 
 
 def check_bitwise(child: Run, parent: Run) -> BitwiseCheck:

@@ -1,7 +1,7 @@
 """Short words for charts, tables and lines: what a resumed run changed, how far its loss moved."""
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Final
 
@@ -51,12 +51,12 @@ def short_label(changes: Mapping[str, Change]) -> str:
 
 def unique_labels(runs: Iterable[tuple[str, Hashable, Mapping[str, Change]]]) -> dict[str, str]:
     """A label per run, from its id, checkpoint and changes; equal ones at one checkpoint are numbered."""
-    seen: dict[Hashable, Counter[str]] = defaultdict(Counter)
+    seen: Counter[tuple[Hashable, str]] = Counter()
     labels: dict[str, str] = {}
     for run, checkpoint, changes in sorted(runs, key=lambda triple: triple[0]):
         label = short_label(changes)
-        seen[checkpoint][label] += 1
-        number = seen[checkpoint][label]
+        seen[checkpoint, label] += 1
+        number = seen[checkpoint, label]
         labels[run] = label if number == 1 else f"{label} ({number})"
     return labels
 

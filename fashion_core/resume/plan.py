@@ -82,17 +82,13 @@ def create(store: RunStore, run: Run, requests: Sequence[ResumeRequest]) -> list
     """Create queued runs that resume from these checkpoints, which stay unchanged; either all runs or none.
 
     Raises what ``plan_runs`` raises, ``DataError``, ``DamagedFileError`` or ``RefusedFileError`` if a checkpoint
-    cannot be resumed, before anything is written; ``RunNotFoundError`` if one is deleted in the meantime.
+    cannot be resumed, and ``RunStateError`` if another process holds the queue, before anything is written;
+    ``RunNotFoundError`` if a checkpoint is deleted in the meantime.
     """
     queue.slots()
     plans = plan_runs(run, requests)
     for planned in plans:
-        if planned.verdict.kind == "damaged":
-            raise DamagedFileError(run.checkpoint_path(planned.epoch), "; ".join(planned.verdict.reasons))
-        if planned.verdict.kind == "not usable":
-            raise RefusedFileError("; ".join(planned.verdict.reasons))
-        if planned.config.dataset == "fashion-mnist":
-            fashion_mnist.check()
+        _check(run, planned)
     group = secrets.token_hex(4) if len(plans) > 1 else None
     made: list[Run] = []
     with queue.hold(store):  # so that none of them starts before all are there
@@ -115,6 +111,16 @@ def create(store: RunStore, run: Run, requests: Sequence[ResumeRequest]) -> list
                     store.delete(one)
             raise
     return made
+
+
+def _check(run: Run, planned: Plan) -> None:
+    verdict, reasons = planned.verdict.kind, "; ".join(planned.verdict.reasons)
+    if verdict == "damaged":
+        raise DamagedFileError(run.checkpoint_path(planned.epoch), reasons)
+    if verdict == "not usable":
+        raise RefusedFileError(reasons)
+    if planned.config.dataset == "fashion-mnist":
+        fashion_mnist.check()
 
 
 def resume(store: RunStore, run: Run, requests: Sequence[ResumeRequest]) -> list[Run]:
@@ -142,10 +148,9 @@ def cancel(runs: Sequence[Run]) -> None:
     problem = None
     for run in reversed(runs):
         try:
-            queue.stop(run)
+            with suppress(RunStateError, RunNotFoundError):  # it has ended, or was deleted
+                queue.stop(run)
         except DiskError as error:
             problem = error
-        except (RunStateError, RunNotFoundError):
-            continue  # it has ended, or was deleted
     if problem:
         raise problem

@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from fashion_core.charts import base
 from fashion_core.charts import branches as branch_charts
@@ -16,7 +15,7 @@ from fashion_core.charts import comparison as resume_charts
 from fashion_core.charts import lineage as lineage_charts
 from fashion_core.resume.labels import percent
 from fashion_core.resume.tables import BRANCH_COLUMNS, COMPARED_COLUMNS, DOT_COLUMNS, LINK_COLUMNS
-from tests.support.charts import THEME, contrast, drawing, fields, layers, tuples
+from tests.support.charts import THEME, as_sent, contrast, drawing, fields, layers, tuples
 
 ANSWERS = ["lower", "within noise", "same as the parent", "higher"]
 
@@ -262,21 +261,8 @@ def test_focus_and_sorting_change_rows_only_so_that_the_chart_is_not_drawn_anew(
 
 
 def test_streamlit_sends_the_same_spec_after_a_click() -> None:
-    def page() -> None:
-        import streamlit as st
-
-        from fashion_core.charts import comparison as resume_charts
-
-        chart = resume_charts.comparison_chart(st.session_state["frame"], st.session_state["run"])
-        st.vega_lite_chart(
-            chart.to_dict(), key="comparison", on_select="rerun", selection_mode="focus", alt="comparison"
-        )
-
-    app = AppTest.from_function(page)
-    app.session_state["frame"], app.session_state["run"] = many(5), None
-    before = app.run().get("vega_lite_chart")[0].proto
-    app.session_state["run"] = "r1"
-    after = app.run().get("vega_lite_chart")[0].proto
+    charts = [resume_charts.comparison_chart(many(5), focus) for focus in (None, "r1")]
+    before, after = as_sent(*charts, on_select="rerun", selection_mode="focus")
     assert before.selection_mode == ["focus"]
     assert (before.id, before.spec) == (after.id, after.spec)
     assert before.datasets[0].data.data != after.datasets[0].data.data

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from fashion_core.charts import base, evaluation, evaluation_tables, predictions
 from fashion_core.charts import gallery as gallery_chart
@@ -21,6 +20,7 @@ from tests.support.charts import (
     T_SHIRT,
     THEME,
     answers_from,
+    as_sent,
     contrast,
     drawing,
     fields,
@@ -70,7 +70,6 @@ ALL: dict[str, Callable[[], Any]] = {
     "confusion": confusion, "classes": classes, "reliability": reliability, "one model": one_model,
     "two models": two_models, "histories": histories, "gallery": gallery, "gallery of two": gallery_of_two,
 }  # fmt: skip
-CLICKED: dict[str, Callable[[Any], Any]] = {"confusion": confusion, "gallery": gallery}
 
 
 def filters(layer: dict[str, Any]) -> list[str]:
@@ -145,23 +144,13 @@ def test_what_is_chosen_is_framed(chart: Callable[[Any], Any], chosen: Any, fram
     assert not drawing(chart(None))[1][frame]["chosen"].any()
 
 
-def page(name: str) -> None:
-    import streamlit as st
-
-    from tests.charts.test_evaluation import CLICKED
-
-    chosen = (6, 0) if name == "confusion" else 1
-    chart = CLICKED[name](chosen if st.session_state.get("chosen") else None)
-    param = {"confusion": "cell", "gallery": "image"}[name]
-    st.vega_lite_chart(chart.to_dict(), key="chart", on_select="rerun", selection_mode=param)
-
-
-@pytest.mark.parametrize("name", CLICKED)
-def test_a_choice_changes_rows_only_so_that_the_chart_is_not_drawn_anew(name: str) -> None:
-    app = AppTest.from_function(page, args=(name,)).run()
-    before = app.get("vega_lite_chart")[0].proto
-    app.session_state["chosen"] = True
-    after = app.run().get("vega_lite_chart")[0].proto
+@pytest.mark.parametrize(
+    ("chart", "chosen", "name"), [(confusion, (6, 0), "cell"), (gallery, 1, "image")], ids=["confusion", "gallery"]
+)
+def test_a_choice_changes_rows_only_so_that_the_chart_is_not_drawn_anew(
+    chart: Callable[[Any], Any], chosen: Any, name: str
+) -> None:
+    before, after = as_sent(chart(None), chart(chosen), on_select="rerun", selection_mode=name)
     assert (before.id, before.spec) == (after.id, after.spec)
     assert before.datasets[0].data.data != after.datasets[0].data.data
 

@@ -15,15 +15,21 @@ from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import LoadCheck
 from fashion_core.runs.store import RunStore
+from tests.support.commands import Capture, answered, printed, refused
 from tests.support.processes import command_line
-from tests.support.runs import new_run, resume, set_state, train
+from tests.support.runs import copied, new_run, resume, set_state, train
+
+
+@pytest.fixture(scope="module")
+def trained(module_store: RunStore) -> Run:
+    run = new_run(module_store, name="base", epochs=2, optimizer="adam", train_images=1_000)
+    assert train(run) == "finished"
+    return run
 
 
 @pytest.fixture
-def parent(store: RunStore) -> Run:
-    run = new_run(store, name="base", epochs=2, optimizer="adam", train_images=1_000)
-    assert train(run) == "finished"
-    return run
+def parent(store: RunStore, trained: Run) -> Run:
+    return copied(trained, store)
 
 
 def row(**changes: Any) -> Compared:
@@ -120,8 +126,11 @@ def test_sentence_says_what_became_of_the_runs(rows: list[Compared], start: str,
     assert sentence.endswith(end)
 
 
-def test_every_resumed_run_has_a_row_with_its_losses(store: RunStore, parent: Run) -> None:
+def test_run_has_a_row_once_it_has_loaded_its_checkpoint_and_keeps_it_without_its_parent(
+    store: RunStore, parent: Run, capsys: Capture
+) -> None:
     child = resume(store, parent, 0, 2, learning_rate=0.01)
+    assert comparison.compare(store) == []
     train(child)
     (found,) = comparison.compare(store)
     assert (found.run, found.parent, found.parent_name, found.epoch) == (child.id, parent.id, "base", 0)
@@ -129,77 +138,56 @@ def test_every_resumed_run_has_a_row_with_its_losses(store: RunStore, parent: Ru
     assert found.latest is not None
     assert (found.first.epoch, found.latest.epoch) == (1, 2)
     assert found.overrides == ("learning rate 0.001 → 0.01",)
-
-
-def test_run_that_has_not_loaded_its_checkpoint_has_no_row(store: RunStore, parent: Run) -> None:
-    resume(store, parent, 0, 1)
-    assert comparison.compare(store) == []
-
-
-def test_row_has_the_name_that_its_parent_has_now(store: RunStore, parent: Run) -> None:
-    child = resume(store, parent, 0, 1)
-    train(child)
     parent.write_labels(parent.labels.model_copy(update={"name": "renamed"}))
-    (row,) = comparison.compare(store)
     alone = comparison.compare_run(store, child)
-    assert alone is not None
-    assert (row.parent_name, row.parent_exists) == (alone.parent_name, alone.parent_exists) == ("renamed", True)
-    assert "renamed epoch 0" in command_line("compare").stdout
-
-
-def test_child_of_a_deleted_parent_keeps_its_row_and_says_so(store: RunStore, parent: Run) -> None:
-    train(resume(store, parent, 0, 1))
+    assert comparison.compare(store) == [alone] == [replace(found, parent_name="renamed")]
+    assert "renamed epoch 0" in printed(capsys, "compare")[0]
     store.delete(parent, force=True)
-    (found,) = comparison.compare(store)
-    assert (found.parent_name, found.parent_exists, found.loss_last) == ("base", False, found.check.loss_last)
-    assert "base (deleted) epoch 0" in command_line("compare").stdout
+    assert comparison.compare(store) == [replace(found, parent_exists=False)]
+    assert "base (deleted) epoch 0" in printed(capsys, "compare")[0]
 
 
-def test_command_prints_a_record_a_resumed_run(store: RunStore, parent: Run) -> None:
-    done = command_line("resume", parent.id, "0", "--epochs", "1", "--learning-rate", "0.0001", "--json")
-    assert done.returncode == 0, done.stderr
-    child = json.loads(done.stdout)
-    assert (child["parent"], child["state"]) == ({"run": parent.id, "epoch": 0}, "finished")
-    assert child["resumption"]["changes"] == {"learning_rate": {"before": 0.001, "after": 0.0001}}
-    (record,) = json.loads(command_line("compare", "--json").stdout)
-    stored = parent.file_info(parent.checkpoint_path(0))
+def test_command_prints_a_record_a_resumed_run_and_writes_a_change_as_the_chart_does(
+    store: RunStore, parent: Run, capsys: Capture
+) -> None:
+    train(resume(store, parent, 0, 1, seed=9))
+    (record,), stored = answered(capsys, "compare"), parent.file_info(parent.checkpoint_path(0))
+    (row,) = comparison.compare(store)
     assert stored is not None
-    expected = {"run": child["id"], "parent": parent.id, "epoch": 0, "verdict": "approximate"}
+    assert row.latest is not None
+    expected = {"run": row.run, "parent": parent.id, "epoch": 0, "verdict": "approximate"}
     assert {key: record[key] for key in expected} == expected
     assert record["loss_last"] == record["loss_check"] == stored.loss
-    assert record["loss_now_first"] == record["loss_now_latest"] == child["epochs"][0]["loss"]
+    assert record["loss_now_first"] == record["loss_now_latest"] == row.latest.loss
     assert record["standard_error"] > 0
-    assert record["overrides"] == ["learning rate 0.001 → 0.0001"]
-
-
-def test_command_writes_a_change_as_the_chart_does(store: RunStore, parent: Run) -> None:
-    train(resume(store, parent, 0, 1))
-    (row,) = comparison.compare(store)
-    assert row.latest is not None
+    assert record["overrides"] == ["seed 0 → 9"]
     change = percent(comparison.relative_change(row, row.latest))
     assert change.startswith("−")
-    assert f" ({change}, {row.latest.answer})  same settings" in command_line("compare").stdout
+    assert f" ({change}, {row.latest.answer})  seed 0 → 9" in printed(capsys, "compare")[0]
 
 
-def test_command_says_what_became_of_a_run_without_an_epoch(store: RunStore, parent: Run) -> None:
+def test_command_says_what_became_of_a_run_without_an_epoch(store: RunStore, parent: Run, capsys: Capture) -> None:
     child = resume(store, parent, 0, 1)
     assert train(child, should_stop=lambda: True) == "stopped"
-    assert "loss_now no epoch yet" in command_line("compare").stdout
+    assert "loss_now no epoch yet  same settings" in printed(capsys, "compare")[0]
     set_state(child, "failed")
-    assert "loss_now none, failed without an epoch" in command_line("compare").stdout
+    assert "loss_now none, failed without an epoch" in printed(capsys, "compare")[0]
 
 
 def test_command_resumes_from_several_checkpoints(store: RunStore, parent: Run) -> None:
-    done = command_line("resume", parent.id, "all", "--epochs", "1", "--json")
+    done = command_line("resume", parent.id, "all", "--epochs", "1", "--learning-rate", "0.0001", "--json")
     assert done.returncode == 0, done.stderr
-    assert [record["parent"]["epoch"] for record in json.loads(done.stdout)] == [0, 1]
+    records = json.loads(done.stdout)
+    assert [record["parent"] for record in records] == [{"run": parent.id, "epoch": epoch} for epoch in (0, 1)]
+    for record in records:
+        assert record["state"] == "finished"
+        assert record["resumption"]["changes"] == {"learning_rate": {"before": 0.001, "after": 0.0001}}
     assert command_line("compare").stdout.count("loss_last") == 2
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["7"], "has no checkpoint of epoch 7; it has those of epoch 0, 1."),
         (["0,9"], "has no checkpoint of epoch 9; it has those of epoch 0, 1."),
         (["one"], "Epoch should be a number such as 0, several as 0,2,5, or all, not 'one'."),
         (["0", "--epochs", "0"], "Additional epochs should be at least 1, not 0."),
@@ -209,12 +197,9 @@ def test_command_resumes_from_several_checkpoints(store: RunStore, parent: Run) 
     ],
 )
 def test_bad_input_is_one_sentence_and_makes_nothing(
-    store: RunStore, parent: Run, arguments: list[str], sentence: str
+    store: RunStore, parent: Run, capsys: Capture, arguments: list[str], sentence: str
 ) -> None:
-    done = command_line("resume", parent.id, *arguments)
-    assert done.returncode == 1
-    assert sentence in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert sentence in refused(capsys, "resume", parent.id, *arguments)
     assert [run.id for run in store.runs()] == [parent.id]
 
 

@@ -32,6 +32,7 @@ from fashion_core.runs.schema import Change, LoadCheck
 from fashion_core.runs.store import RunStore
 from tests.benchmarks.comparison import made_run
 from tests.benchmarks.stores import CONTENT, info_of
+from tests.support.charts import tuples
 
 
 @pytest.fixture
@@ -59,20 +60,21 @@ def compared(run: str, **changes: Any) -> Compared:
     return Compared(run=run, **{**values, **changes})
 
 
-def change(before: Any, after: Any) -> Change:
-    return Change(before=before, after=after)
+def changed(settings: dict[str, tuple[Any, Any]]) -> dict[str, Change]:
+    return {name: Change(before=before, after=after) for name, (before, after) in settings.items()}
 
 
 def frame_of(*rows: Compared, latest: bool = True) -> pd.DataFrame:
     return compared_frame(rows, latest=latest, sort="lineage")
 
 
-def test_a_row_says_what_the_loss_was_is_and_changed() -> None:
-    row = frame_of(compared("r1", changes={"learning_rate": change(1e-3, 1e-4)})).iloc[0]
+def test_a_row_says_what_the_loss_was_is_and_changed_after_the_latest_epoch_or_the_first() -> None:
+    row = frame_of(compared("r1", changes=changed({"learning_rate": (1e-3, 1e-4)}))).iloc[0]
     assert (row["run"], row["name"], row["label"], row["group"]) == ("r1", "name of r1", "lr ÷10", "base · epoch 3")
     assert (row["loss_last"], row["loss_now"], row["now_epoch"]) == (0.5, 0.4, 9)
     assert (row["change"], row["percent"], row["answer"]) == (pytest.approx(-0.2), "−20.0%", "lower")
     assert (row["state"], row["verdict"], row["parent_exists"]) == ("finished", "exact", True)
+    assert tuples(frame_of(compared("r1"), latest=False), "loss_now", "now_epoch") == [(0.45, 4)]
 
 
 def test_the_band_round_loss_last_is_two_standard_errors_of_the_runs_own_differences() -> None:
@@ -86,22 +88,6 @@ def test_a_loss_lies_outside_the_band_when_the_answer_says_so(difference: float,
     row = frame_of(compared("r1", latest=loss_now(0.5 + difference, difference))).iloc[0]
     assert (row["answer"] != "within noise") == outside
     assert (not row["low"] <= row["loss_now"] <= row["high"]) == outside
-
-
-def test_the_first_epoch_can_stand_in_for_the_latest() -> None:
-    first, latest = frame_of(compared("r1"), latest=False).iloc[0], frame_of(compared("r1")).iloc[0]
-    assert (first["loss_now"], first["now_epoch"]) == (0.45, 4)
-    assert (latest["loss_now"], latest["now_epoch"]) == (0.4, 9)
-
-
-def test_runs_that_have_not_ended_an_epoch_have_no_row() -> None:
-    waiting = compared("r2", first=None, latest=None)
-    assert list(frame_of(compared("r1"), waiting)["run"]) == ["r1"]
-
-
-@pytest.mark.parametrize("sort", SORTS)
-def test_no_rows_give_an_empty_frame_with_its_columns(sort: Any) -> None:
-    assert list(compared_frame([], latest=True, sort=sort).columns) == list(COMPARED_COLUMNS)
 
 
 def some_rows() -> list[Compared]:
@@ -127,6 +113,7 @@ def some_rows() -> list[Compared]:
 )
 def test_checkpoints_are_sorted_by_their_first_row_and_stay_together(sort: Any, order: list[str]) -> None:
     assert list(compared_frame(some_rows(), latest=True, sort=sort)["run"]) == order
+    assert list(compared_frame([], latest=True, sort=sort).columns) == list(COMPARED_COLUMNS)
 
 
 def test_change_and_loss_are_two_orders() -> None:
@@ -139,82 +126,64 @@ def test_change_and_loss_are_two_orders() -> None:
     ("changes", "label"),
     [
         ({}, "same settings"),
-        ({"learning_rate": change(1e-3, 1e-4)}, "lr ÷10"),
-        ({"learning_rate": change(1e-3, 3e-3)}, "lr ×3"),
-        ({"learning_rate": change(1e-3, 1.5e-3)}, "lr ×1.5"),
-        ({"learning_rate": change(1e-3, 4.2e-4)}, "lr 0.00042"),
-        ({"optimizer": change("sgd", "adam")}, "→ adam"),
-        ({"batch_size": change(64, 32)}, "batch 64 → 32"),
-        ({"momentum": change(0.0, 0.9)}, "momentum 0.9"),
-        ({"weight_decay": change(0.0, 0.05)}, "decay 0.05"),
-        ({"schedule": change("constant", "cosine")}, "cosine lr"),
-        ({"augmentation": change("none", "flip and shift")}, "augmented"),
-        ({"augmentation": change("flip and shift", "none")}, "not augmented"),
-        ({"seed": change(0, 7)}, "seed 7"),
-        ({"train_images": change(0, 1000)}, "1,000 images"),
-        ({"train_images": change(1000, 0)}, "all images"),
-        ({"keep": change("all", "last")}, "same settings"),
-        ({"optimizer": change("sgd", "adam"), "learning_rate": change(1e-3, 1e-4)}, "lr ÷10, → adam"),
-        ({"optimizer": change("sgd", "adam"), "learning_rate": change(1e-2, 3e-3)}, "lr 0.003, → adam"),
-        ({"learning_rate": change(1e-3, 1e-4), "batch_size": change(64, 32)}, "lr ÷10 +1"),
+        ({"learning_rate": (1e-3, 1e-4)}, "lr ÷10"),
+        ({"learning_rate": (1e-3, 3e-3)}, "lr ×3"),
+        ({"learning_rate": (1e-3, 1.5e-3)}, "lr ×1.5"),
+        ({"learning_rate": (1e-3, 4.2e-4)}, "lr 0.00042"),
+        ({"optimizer": ("sgd", "adam")}, "→ adam"),
+        ({"batch_size": (64, 32)}, "batch 64 → 32"),
+        ({"momentum": (0.0, 0.9)}, "momentum 0.9"),
+        ({"weight_decay": (0.0, 0.05)}, "decay 0.05"),
+        ({"schedule": ("constant", "cosine")}, "cosine lr"),
+        ({"augmentation": ("none", "flip and shift")}, "augmented"),
+        ({"augmentation": ("flip and shift", "none")}, "not augmented"),
+        ({"seed": (0, 7)}, "seed 7"),
+        ({"train_images": (0, 1000)}, "1,000 images"),
+        ({"train_images": (1000, 0)}, "all images"),
+        ({"keep": ("all", "last")}, "same settings"),
+        ({"optimizer": ("sgd", "adam"), "learning_rate": (1e-3, 1e-4)}, "lr ÷10, → adam"),
+        ({"optimizer": ("sgd", "adam"), "learning_rate": (1e-2, 3e-3)}, "lr 0.003, → adam"),
+        ({"learning_rate": (1e-3, 1e-4), "batch_size": (64, 32)}, "lr ÷10 +1"),
         (
-            {
-                "learning_rate": change(1e-3, 1e-4),
-                "optimizer": change("sgd", "adam"),
-                "batch_size": change(64, 32),
-                "seed": change(0, 1),
-            },
+            {"learning_rate": (1e-3, 1e-4), "optimizer": ("sgd", "adam"), "batch_size": (64, 32), "seed": (0, 1)},
             "lr ÷10, → adam +2",
         ),
     ],
 )
-def test_a_label_says_in_few_characters_what_was_changed(changes: dict[str, Change], label: str) -> None:
-    assert short_label(changes) == label
+def test_a_label_says_in_few_characters_what_was_changed(changes: dict[str, tuple[Any, Any]], label: str) -> None:
+    assert short_label(changed(changes)) == label
     assert len(label) <= LABEL_LENGTH
 
 
 def test_a_run_that_still_trains_is_marked_and_its_changes_are_told_whole() -> None:
     overrides = ("learning rate 0.001 → 0.0001", "batch size 64 → 32")
-    frame = frame_of(compared("r1", state="running"), compared("r2", overrides=overrides), compared("r3"))
-    assert list(frame["label"]) == ["same settings …", "same settings (2)", "same settings (3)"]
-    assert list(frame["changed"]) == [
-        "same settings",
-        "learning rate 0.001 → 0.0001, batch size 64 → 32",
-        "same settings",
+    frame = frame_of(compared("r1", state="running"), compared("r2", overrides=overrides))
+    assert tuples(frame, "label", "changed") == [
+        ("same settings …", "same settings"),
+        ("same settings (2)", "learning rate 0.001 → 0.0001, batch size 64 → 32"),
     ]
 
 
-def test_labels_are_unique_within_a_checkpoint_and_numbered_by_age() -> None:
-    rows = [compared("r3"), compared("r1"), compared("r2"), compared("r4", epoch=6)]
-    labels = frame_of(*rows).set_index("run")["label"].to_dict()
-    assert labels == {
-        "r1": "same settings", "r2": "same settings (2)", "r3": "same settings (3)", "r4": "same settings",
-    }  # fmt: skip
-
-
-def test_a_label_keeps_its_number_in_every_order_and_before_the_first_epoch_of_others() -> None:
-    rows = [compared("r1", first=None, latest=None), compared("r2")]
+def test_labels_are_numbered_by_age_within_a_checkpoint_in_every_order_and_before_a_first_epoch() -> None:
+    rows = [compared("r3"), compared("r1", first=None, latest=None), compared("r2"), compared("r4", epoch=6)]
+    labels = {"r2": "same settings (2)", "r3": "same settings (3)", "r4": "same settings"}
     for sort in SORTS:
-        assert list(compared_frame(rows, latest=True, sort=sort)["label"]) == ["same settings (2)"]
+        assert dict(tuples(compared_frame(rows, latest=True, sort=sort), "run", "label")) == labels
 
 
 def test_headings_cut_long_names_in_the_middle_and_tell_equal_ones_apart() -> None:
-    long = "the first of many runs with one name, number"
-    frame = frame_of(
-        compared("r1", parent="20260101-000000-000-aaaa", parent_name=f"{long} 1"),
-        compared("r2", parent="20260101-000000-000-bbbb", parent_name=f"{long} 2"),
-        compared("r3", parent="20260101-000000-000-cccc", parent_name="twin"),
-        compared("r4", parent="20260101-000000-000-dddd", parent_name="twin"),
-    )
-    assert frame["group"].is_unique
-    assert frame["group"].str.len().max() <= 40
-    assert frame["group"].iloc[0].startswith("the first")
-    assert frame["group"].iloc[1].endswith("number 2 · epoch 3")
-    assert list(frame["group"])[2:] == ["twin cccc · epoch 3", "twin dddd · epoch 3"]
-
-
-def test_the_heading_says_when_the_parent_is_gone() -> None:
-    assert frame_of(compared("r1", parent_exists=False))["group"].iloc[0] == "base · epoch 3 · deleted"
+    parents = [("aaaa", "the first of many runs with one name, number 1"), ("cccc", "twin"),
+               ("bbbb", "the first of many runs with one name, number 2"), ("dddd", "twin")]  # fmt: skip
+    rows = [
+        compared(f"r{at}", parent=f"20260101-000000-000-{end}", parent_name=name, parent_exists=end != "dddd")
+        for at, (end, name) in enumerate(parents)
+    ]
+    first, second, *twins = frame_of(*rows)["group"]
+    assert max(map(len, (first, second, *twins))) <= 40
+    assert first != second
+    assert first.startswith("the first")
+    assert second.endswith("number 2 · epoch 3")
+    assert twins == ["twin cccc · epoch 3", "twin dddd · epoch 3 · deleted"]
 
 
 @pytest.mark.parametrize(
@@ -246,46 +215,32 @@ def branches(store: RunStore, latest: bool = True) -> pd.DataFrame:
     return branches_frame(rows, losses_of(store, rows), latest)
 
 
-def curve_of(frame: pd.DataFrame, run: Run) -> list[tuple[int, float]]:
-    return list(frame.loc[frame["run"] == run.id, ["epoch", "loss"]].itertuples(index=False, name=None))
+def curve_of(frame: pd.DataFrame, run: Run) -> list[tuple[Any, ...]]:
+    return tuples(frame[frame["run"] == run.id], "epoch", "loss")
 
 
 def test_a_resumed_curve_begins_at_loss_last_and_a_parents_has_all_its_epochs(runs: RunStore) -> None:
     base = made_run(runs, [0.9, 0.7, 0.6], name="base")
     child = made_run(runs, [0.5, 0.4], base, 1)
+    below = made_run(runs, [0.8], child, 3)
+    made_run(runs, [], made_run(runs, [0.9]), 0)  # without an epoch it has no curve, nor has its parent
     frame = branches(runs)
     assert list(frame.columns) == list(BRANCH_COLUMNS)
     assert curve_of(frame, base) == [(0, 0.9), (1, 0.7), (2, 0.6)]
     assert curve_of(frame, child) == [(1, 0.7), (2, 0.5), (3, 0.4)]
-    assert frame.groupby("run")["role"].agg(set).to_dict() == {base.id: {"parent"}, child.id: {"resumed"}}
+    assert frame.groupby("run")["role"].agg(set).to_dict() == {
+        base.id: {"parent"}, child.id: {"resumed"}, below.id: {"resumed"},
+    }  # fmt: skip
+    runs.delete(base, force=True)
+    frame = branches(runs)
+    assert curve_of(frame, base) == []
+    assert curve_of(frame, child) == [(1, 0.7), (2, 0.5), (3, 0.4)]
 
 
 def test_a_curve_has_the_answer_of_the_epoch_that_is_asked_for(runs: RunStore) -> None:
     child = made_run(runs, [0.9, 0.4], made_run(runs, [0.7]), 0)
     frames = [branches(runs, latest).set_index("run").loc[child.id] for latest in (True, False)]
     assert [set(frame["answer"]) for frame in frames] == [{"lower"}, {"higher"}]
-
-
-def test_a_parent_that_was_resumed_itself_has_one_curve(runs: RunStore) -> None:
-    middle = made_run(runs, [0.6, 0.5], made_run(runs, [0.9]), 0)
-    made_run(runs, [0.4], middle, 2)
-    frame = branches(runs)
-    assert curve_of(frame, middle) == [(0, 0.9), (1, 0.6), (2, 0.5)]
-    assert set(frame.loc[frame["run"] == middle.id, "role"]) == {"resumed"}
-
-
-def test_a_deleted_parent_has_no_curve_and_its_children_keep_theirs(runs: RunStore) -> None:
-    base = made_run(runs, [0.9])
-    child = made_run(runs, [0.5], base, 0)
-    runs.delete(base, force=True)
-    frame = branches(runs)
-    assert curve_of(frame, base) == []
-    assert curve_of(frame, child) == [(0, 0.9), (1, 0.5)]
-
-
-def test_a_resumed_run_without_an_epoch_has_no_curve_nor_its_parent(runs: RunStore) -> None:
-    made_run(runs, [], made_run(runs, [0.9]), 0)
-    assert branches(runs).empty
 
 
 def test_each_run_is_read_once(runs: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,21 +273,11 @@ def test_many_curves_share_1500_points_and_keep_their_ends_and_extremes(runs: Ru
     losses = [0.5] * 40
     losses[17], losses[30] = 0.8, 0.1
     rows = [compared(f"r{number}") for number in range(100)]
-    for row in rows:
-        run = Run(runs.root / row.run)
-        run.path.mkdir(parents=True)
-        write_epochs_only(run, losses, first=4)
-    frame = branches_frame(rows, losses_of(runs, rows))
+    frame = branches_frame(rows, {"a-base": [], **{row.run: list(enumerate(losses, 4)) for row in rows}})
     assert len(frame) <= 1500
     for _, curve in frame.groupby("run"):
         assert {3, 21, 34, 43} <= set(curve["epoch"])
         assert curve["epoch"].is_monotonic_increasing
-
-
-def write_epochs_only(run: Run, losses: list[float], first: int) -> None:
-    measured = {"kind": "epoch", "accuracy": 0.8, "train_loss": 0.5, "seconds": 1.0, "samples_per_second": 1.0}
-    rows = [{**measured, "epoch": epoch, "loss": loss} for epoch, loss in enumerate(losses, first)]
-    run.metrics_path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
 
 
 def dots_and_links(store: RunStore) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -391,24 +336,18 @@ def test_no_link_crosses_a_lane_between_its_ends(runs: RunStore) -> None:
         assert (first.loc[link["lane"] + 1 : link["next_lane"] - 1] >= link["next_epoch"]).all()
 
 
-def test_a_dot_is_a_checkpoint_and_the_lowest_saved_one_is_the_best(runs: RunStore) -> None:
-    base = made_run(runs, [0.9, 0.2, 0.6], name="base")
-    made_run(runs, [0.5, 0.3], base, 2)
+def test_a_dot_is_a_checkpoint_trees_have_headings_and_lanes_end_with_change_and_loss(runs: RunStore) -> None:
+    base = made_run(runs, [0.9, 0.2, 0.8], name="base")
+    made_run(runs, [0.51234, 0.4], base, 2, learning_rate=1e-4)
+    made_run(runs, [0.7], base, 2)
     base.remove_saved(base.checkpoint_path(1))
     dots, _ = dots_and_links(runs)
-    assert list(dots[~dots["saved"]]["loss"]) == [0.2]
-    assert list(dots[dots["best"]]["loss"]) == [0.3]
-
-
-def test_trees_have_headings_and_lanes_end_with_change_and_loss(runs: RunStore) -> None:
-    base = made_run(runs, [0.9, 0.8], name="base")
-    made_run(runs, [0.51234, 0.4], base, 1, learning_rate=1e-4)
-    made_run(runs, [0.7], base, 1)
-    dots, _ = dots_and_links(runs)
-    assert [heading for heading in dots["heading"] if heading] == ["base"]
-    assert [label for label in dots["label"] if label] == ["0.800", "lr ÷10 0.400", "same settings 0.700"]
-    assert dots.loc[dots["heading"] != "", "epoch"].item() == 0
-    assert list(dots.loc[dots["label"] != "", "epoch"]) == [1, 3, 2]
+    assert list(dots.loc[~dots["saved"], "loss"]) == [0.2]
+    assert list(dots.loc[dots["best"], "loss"]) == [0.4]  # of those that are saved
+    assert tuples(dots[dots["heading"] != ""], "heading", "epoch") == [("base", 0)]
+    assert tuples(dots[dots["label"] != ""], "label", "epoch") == [
+        ("0.800", 2), ("lr ÷10 0.400", 4), ("same settings 0.700", 3),
+    ]  # fmt: skip
 
 
 def test_a_run_whose_parent_is_gone_begins_a_tree_that_says_so(runs: RunStore) -> None:
@@ -416,8 +355,7 @@ def test_a_run_whose_parent_is_gone_begins_a_tree_that_says_so(runs: RunStore) -
     child = made_run(runs, [0.5], base, 0, name="child")
     runs.delete(base, force=True)
     dots, links = dots_and_links(runs)
-    assert list(dots["run"]) == [child.id]
-    assert list(dots["heading"]) == ["child · its parent was deleted"]
+    assert tuples(dots, "run", "heading") == [(child.id, "child · its parent was deleted")]
     assert links.empty
 
 
@@ -428,7 +366,7 @@ def test_an_imported_run_is_a_root_with_the_loss_of_its_facts(runs: RunStore) ->
     run.checkpoint_path(7).write_bytes(CONTENT)
     run.write_info(run.checkpoint_path(7), info_of(7, 0.25))
     dots, _ = dots_and_links(runs)
-    assert list(dots[["epoch", "loss", "saved", "best"]].itertuples(index=False, name=None)) == [(7, 0.25, True, True)]
+    assert tuples(dots, "epoch", "loss", "saved", "best") == [(7, 0.25, True, True)]
 
 
 def test_damaged_runs_and_runs_without_an_epoch_are_passed_over(runs: RunStore) -> None:

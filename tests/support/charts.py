@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from streamlit.testing.v1 import AppTest
 
 from fashion_core.charts.base import ChartSpec
 from fashion_core.charts.evaluation_tables import History
@@ -41,6 +42,22 @@ def layers(spec: dict[str, Any], mark: str, data: str | None = None) -> list[dic
 
 def fields(layer: dict[str, Any], *channels: str) -> tuple[Any, ...]:
     return tuple(layer["encoding"][channel].get("field") for channel in channels)
+
+
+def as_sent(*charts: ChartSpec, **options: Any) -> list[Any]:
+    """What Streamlit sends of each chart, when a page shows one after another in the same place."""
+
+    def page() -> None:
+        import streamlit as st
+
+        st.vega_lite_chart(st.session_state["chart"], key="chart", **st.session_state["options"])
+
+    app, sent = AppTest.from_function(page), []
+    app.session_state["options"] = options
+    for chart in charts:
+        app.session_state["chart"] = chart.to_dict()
+        sent.append(app.run().get("vega_lite_chart")[0].proto)
+    return sent
 
 
 def tuples(frame: pd.DataFrame, *columns: str) -> list[tuple[Any, ...]]:

@@ -6,7 +6,7 @@ from html import escape
 from typing import Literal
 
 from fashion_core.resume.comparison import Compared, LossNow, relative_change
-from fashion_core.resume.labels import loss_text
+from fashion_core.resume.labels import loss_text, percent
 from fashion_core.runs import tables
 from fashion_core.runs.loss_curve import LatestMetrics
 from fashion_core.runs.run import Run
@@ -74,7 +74,8 @@ def _loss_now(label: str, row: Compared, now: LossNow | None) -> Metric:
         return Metric(label, loss_text(None, 4))
     change = relative_change(row, now)
     meaning: Meaning = "good" if now.answer == "lower" else "bad" if now.answer == "higher" else "plain"
-    return Metric(label, loss_text(now.loss, 4), f"{_arrow(change)}{abs(change):.1%}, {now.answer}", meaning)
+    words = f"{_arrow(change)}{percent(abs(change)).lstrip('+')}, {now.answer}"
+    return Metric(label, loss_text(now.loss, 4), words, meaning)
 
 
 def progress_and_metrics(words: str, share: float, rows: Sequence[Sequence[Metric]]) -> str:
