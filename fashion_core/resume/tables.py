@@ -4,6 +4,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from typing import Any, Final, Literal, NamedTuple
@@ -133,7 +134,10 @@ class _Dot(NamedTuple):
     saved: bool
 
 
-class _Lane(NamedTuple):
+@dataclass(frozen=True)
+class Lane:
+    """A run in the tree."""
+
     run: str
     name: str
     parent: str | None
@@ -141,21 +145,15 @@ class _Lane(NamedTuple):
     changes: Mapping[str, Change] | None
     dots: tuple[_Dot, ...]
     lowest: _Dot | None  # of the saved ones
+    number: int = 0  # from the top
+    tree: int = 0
+    root: bool = True  # it begins its tree
 
 
-class Placed(NamedTuple):
-    """A run in the tree: its lane from the top, its tree, and whether it begins that."""
-
-    lane: _Lane
-    number: int
-    tree: int
-    root: bool
+_lanes: Cache[Lane | None] = Cache(MOST_RUNS)
 
 
-_lanes: Cache[_Lane | None] = Cache(MOST_RUNS)
-
-
-def lineage_parts(store: RunStore) -> list[list[Placed]]:
+def lineage_parts(store: RunStore) -> list[list[Lane]]:
     """Every run that has ended an epoch, divided between trees: a part has at most ``MOST_LANES`` of them, or one tree.
 
     Below a run come those resumed from it, from later epochs first, so that no link crosses another. A run that was
@@ -167,8 +165,8 @@ def lineage_parts(store: RunStore) -> list[list[Placed]]:
         read_from = stamp(run.record_path, run.labels_path, run.metrics_path, run.checkpoint_folder)
         if lane := _lanes.get(run.path, read_from, partial(_read, run)):
             lanes.append(lane)
-    parts: list[list[Placed]] = []
-    for _, tree in groupby(_placed(lanes), key=lambda place: place.tree):
+    parts: list[list[Lane]] = []
+    for _, tree in groupby(_placed(lanes), key=lambda lane: lane.tree):
         whole = list(tree)
         if not parts or len(parts[-1]) + len(whole) > MOST_LANES:
             parts.append([])
@@ -176,7 +174,7 @@ def lineage_parts(store: RunStore) -> list[list[Placed]]:
     return parts
 
 
-def _read(run: Run) -> _Lane | None:
+def _read(run: Run) -> Lane | None:
     with suppress(DamagedFileError, DiskError):
         record = run.record
         dots = tuple(
@@ -187,14 +185,14 @@ def _read(run: Run) -> _Lane | None:
         lowest = min(known, key=lambda dot: dot.loss, default=None)
         parent = record.parent.run if record.parent else None
         changes = record.resumption.changes if record.resumption else None
-        return _Lane(run.id, run.title, parent, record.first_epoch - 1, changes, dots, lowest) if dots else None
+        return Lane(run.id, run.title, parent, record.first_epoch - 1, changes, dots, lowest) if dots else None
     return None
 
 
-def _placed(lanes: Sequence[_Lane]) -> Iterator[Placed]:
+def _placed(lanes: Sequence[Lane]) -> Iterator[Lane]:
     """Place runs, the newest first, from the top down: the newest root, the latest epoch, its first resumed run."""
     known = {lane.run for lane in lanes}
-    children: dict[str | None, list[_Lane]] = defaultdict(list)
+    children: dict[str | None, list[Lane]] = defaultdict(list)
     for lane in lanes:
         children[lane.parent if lane.parent in known else None].append(lane)
     waiting = [(lane, True) for lane in reversed(children[None])]  # a stack
@@ -202,46 +200,42 @@ def _placed(lanes: Sequence[_Lane]) -> Iterator[Placed]:
     while waiting:
         lane, root = waiting.pop()
         tree += root
-        yield Placed(lane, number, tree, root)
+        yield replace(lane, number=number, tree=tree, root=root)
         number += 1
         waiting += [(child, False) for child in sorted(children[lane.run], key=lambda lane: lane.branched)]
 
 
-def part_frames(parts: Sequence[Sequence[Placed]], number: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def part_frames(parts: Sequence[Sequence[Lane]], number: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The runs of one part: ``DOT_COLUMNS``, one row per epoch, and ``LINK_COLUMNS``, one per resumed run.
 
     A ``tree`` has a ``heading`` at its first dot, every run a ``label`` at its last. ``saved`` is False once the
     checkpoint was deleted, ``best`` marks the lowest loss of those that are saved, in all parts. Of a long run
     ``MOST_DOTS`` are drawn, with its best and all that were resumed.
     """
-    lanes = [place.lane for place in parts[number]]
-    labels = unique_labels(
-        (lane.run, (lane.parent, lane.branched), lane.changes) for lane in lanes if lane.changes is not None
-    )
+    lanes = parts[number]
+    resumed = ((lane.run, (lane.parent, lane.branched), lane.changes) for lane in lanes if lane.changes is not None)
+    labels = unique_labels(resumed)
     branched = defaultdict(set)
     for lane in lanes:
         branched[lane.parent].add(lane.branched)
-    lowest = ((place.lane.run, dot) for part in parts for place in part if (dot := place.lane.lowest))
+    lowest = ((lane.run, lane.lowest) for part in parts for lane in part if lane.lowest)
     best = min(lowest, key=lambda found: found[1].loss, default=None)
-    dots = [dot for place in parts[number] for dot in _dots(place, labels, branched[place.lane.run], best)]
-    numbers = {place.lane.run: place.number for place in parts[number]}
+    dots = [dot for lane in lanes for dot in _dots(lane, labels.get(lane.run, ""), branched[lane.run], best)]
+    numbers = {lane.run: lane.number for lane in lanes}
     links = [
-        (lane.run, lane.branched, numbers[str(lane.parent)], lane.dots[0].epoch, place, tree)
-        for lane, place, tree, root in parts[number]
-        if not root
+        (lane.run, lane.branched, numbers[str(lane.parent)], lane.dots[0].epoch, lane.number, lane.tree)
+        for lane in lanes
+        if not lane.root
     ]
     return pd.DataFrame(dots, columns=list(DOT_COLUMNS)), pd.DataFrame(links, columns=list(LINK_COLUMNS))
 
 
-def _dots(
-    place: Placed, labels: dict[str, str], branched: set[int], best: tuple[str, _Dot] | None
-) -> Iterator[tuple[Any, ...]]:
-    lane, number, tree, root = place
+def _dots(lane: Lane, change: str, branched: set[int], best: tuple[str, _Dot] | None) -> Iterator[tuple[Any, ...]]:
     step, ends = -(-len(lane.dots) // MOST_DOTS), (lane.dots[-1], lane.lowest)
     shown = [dot for n, dot in enumerate(lane.dots) if n % step == 0 or dot in ends or dot.epoch in branched]
     name, last = cut_middle(lane.name, _HEADING_LENGTH), lane.dots[-1].loss
-    heading = "" if not root else f"{name} · its parent was deleted" if lane.parent else name
-    label = f"{labels.get(lane.run, '')} {loss_text(last) if math.isfinite(last) else ''}".strip()
+    heading = "" if not lane.root else f"{name} · its parent was deleted" if lane.parent else name
+    label = f"{change} {loss_text(last) if math.isfinite(last) else ''}".strip()
     for dot in shown:
         texts = heading if dot is shown[0] else "", label if dot is shown[-1] else ""
-        yield lane.run, lane.name, *dot, (lane.run, dot) == best, number, tree, *texts
+        yield lane.run, lane.name, *dot, (lane.run, dot) == best, lane.number, lane.tree, *texts

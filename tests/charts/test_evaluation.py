@@ -257,18 +257,16 @@ def test_a_rule_and_a_word_stand_where_a_run_was_resumed() -> None:
     assert calculations(word)["word"] == "'resumed at epoch ' + datum.epoch"
 
 
-def test_other_classes_are_grey_and_the_named_ones_painted_by_the_theme() -> None:
-    color = layers(drawing(histories())[0], "area")[0]["encoding"]["color"]
-    assert color["scale"] == {"domain": [0, 1, 2, 3]}
-    assert color["condition"] == {"test": "datum.place === 4", "value": {"expr": str(base.MUTED.expr)}}
-
-
-def test_the_key_names_each_series_and_says_which_is_true() -> None:
+def test_the_key_names_each_series_in_its_colour_says_which_is_true_and_others_are_grey() -> None:
     spec, rows = drawing(histories())
     assert list(rows["key"]["text"]) == ["Shirt, true class", "T-shirt/top", "Coat", "other classes"]
     square, word = [layer for layer in spec["layer"] if layer["data"]["name"] == "key"]
     assert fields(word, "text") == ("text",)
     assert "width < 560 ? 3 : 5" in calculations(square)["y"]
+    for layer in (square, *layers(spec, "area")):
+        color = layer["encoding"]["color"]
+        assert color["scale"] == {"domain": [0, 1, 2, 3]}
+        assert color["condition"] == {"test": "datum.place === 4", "value": {"expr": str(base.MUTED.expr)}}
 
 
 def test_a_name_stands_in_the_area_where_it_is_widest_and_turns_inwards_at_the_ends() -> None:

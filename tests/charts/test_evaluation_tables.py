@@ -83,11 +83,6 @@ def test_there_are_five_series_at_most() -> None:
     ]  # fmt: skip
 
 
-def test_runs_without_a_checkpoint_are_passed_over() -> None:
-    nothing = History("n", "n", None, None, np.array([], np.int64), np.empty((0, 10), np.float32))
-    assert tables.history_frame([nothing], 1).empty
-
-
 def test_a_cell_has_its_count_and_its_share_of_the_true_class() -> None:
     frame = tables.confusion_frame(scores.confusion_matrix(FOUR))
     rows = {(cell["true"], cell["predicted"]): cell for cell in frame.to_dict("records")}
@@ -190,7 +185,9 @@ def test_what_was_forgotten_is_told() -> None:
 
 
 def test_frames_of_nothing_have_their_columns() -> None:
+    nothing = History("n", "n", None, None, np.array([], np.int64), np.empty((0, 10), np.float32))
     for frame, columns in (
+        (tables.history_frame([nothing], 1), tables.HISTORY_COLUMNS),
         (tables.history_frame([]), tables.HISTORY_COLUMNS),
         (tables.gallery_frame([], PIXELS, FOUR), tables.GALLERY_COLUMNS),
     ):

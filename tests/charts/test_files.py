@@ -81,9 +81,11 @@ def test_chart_is_as_high_as_its_layers_need(model: str, rows: int) -> None:
     spec, _ = drawing(files.weight_change_chart(movements(model)))
     assert spec["height"] == rows * 18
     assert spec["autosize"] == {"type": "fit-x", "contains": "padding"}
+    spec, nothing = drawing(files.weight_change_chart(movements(model).head(0)))
+    assert (spec["height"], nothing) == (18, [])
 
 
-def test_each_tensor_is_a_mark_whose_shape_tells_its_kind() -> None:
+def test_each_tensor_is_a_mark_whose_shape_tells_its_kind_which_the_key_names() -> None:
     spec, rows = drawing(charts()["weight_change"])
     line, marks = spec["layer"]
     assert len(rows) == len(movements("cnn"))
@@ -92,16 +94,8 @@ def test_each_tensor_is_a_mark_whose_shape_tells_its_kind() -> None:
     assert marks["encoding"]["x"]["title"] == "relative L2 change (%)"
     aggregated = line["transform"][0]["aggregate"]
     assert {(part["op"], part["field"]) for part in aggregated} == {("min", "change"), ("max", "change")}
-
-
-def test_key_names_the_kinds_that_occur() -> None:
     assert files.weight_change_key(movements("mlp")) == "● weight · ◆ bias"
     assert files.weight_change_key(movements("cnn")).endswith("▲ running_mean · ▼ running_var")
-
-
-def test_nothing_to_draw_is_an_empty_chart() -> None:
-    spec, rows = drawing(files.weight_change_chart(movements("mlp").head(0)))
-    assert (spec["height"], rows) == (18, [])
 
 
 def checkpoint(name: str, **changes: Any) -> dict[str, Any]:
@@ -181,14 +175,9 @@ def test_settings_of_the_optimizer_are_those_in_the_file(tmp_path: Path) -> None
 
 
 def measured(checkpoint_bytes: int) -> dict[str, Any]:
-    sizes = {
-        "weights": 2_681_749, "model": 2_683_285, "checkpoint": checkpoint_bytes, "safetensors": 2_679_544,
-        "pt2": 2_701_447,
-    }  # fmt: skip
-    rows = [
-        {"format": name, "bytes": size, "save_seconds": 0.005, "load_seconds": 0.004, "difference": 0.0}
-        for name, size in sizes.items()
-    ]
+    names, sizes = list(files.FORMATS), (2_681_749, 2_683_285, checkpoint_bytes, 2_679_544, 2_701_447)
+    same = {"save_seconds": 0.005, "load_seconds": 0.004, "difference": 0.0}
+    rows = [{"format": name, "bytes": size, **same} for name, size in zip(names, sizes, strict=True)]
     return {"images": 256, "what": "test images", "formats": rows}
 
 
@@ -208,7 +197,7 @@ def test_sizes_make_the_tutorials_point_in_words(size: int, optimizer: str | Non
     assert reason in said
 
 
-def test_five_ways_say_what_each_keeps_and_loses() -> None:
+def test_five_ways_say_what_each_keeps_and_loses_and_bars_are_as_long_as_the_files() -> None:
     ways = files.formats_frame(measured(8_044_443), "adam").set_index("format")
     assert list(ways.index) == ["weights only", "whole model", "checkpoint", "safetensors", "pt2 program"]
     assert list(ways["optimizer"]) == ["– lost", "– lost", "✓ Adam", "– lost", "– lost"]
@@ -217,12 +206,9 @@ def test_five_ways_say_what_each_keeps_and_loses() -> None:
     off = measured(1)
     off["formats"][1]["difference"] = 3e-7
     assert list(files.formats_frame(off, None)["outputs"])[:2] == ["the same bits", "off by up to 3.0e-07"]
-
-
-def test_bars_of_the_five_ways_are_as_long_as_the_files() -> None:
-    frame = files.sizes_frame(measured(8_044_443), weights=2_678_824)
-    assert list(frame["first"] + frame["second"]) == [row["bytes"] for row in measured(8_044_443)["formats"]]
-    assert frame.set_index("layer").loc["checkpoint", "second"] == 8_044_443 - 2_678_824
+    bars = files.sizes_frame(measured(8_044_443), weights=2_678_824)
+    assert list(bars["first"] + bars["second"]) == [row["bytes"] for row in measured(8_044_443)["formats"]]
+    assert bars.set_index("layer").loc["checkpoint", "second"] == 8_044_443 - 2_678_824
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Did resuming help: the rows, the answer and its sentence."""
 
-import json
 import math
 from dataclasses import replace
 from typing import Any
@@ -16,7 +15,6 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import LoadCheck
 from fashion_core.runs.store import RunStore
 from tests.support.commands import Capture, answered, printed, refused
-from tests.support.processes import command_line
 from tests.support.runs import copied, new_run, resume, set_state, train
 
 
@@ -174,15 +172,13 @@ def test_command_says_what_became_of_a_run_without_an_epoch(store: RunStore, par
     assert "loss_now none, failed without an epoch" in printed(capsys, "compare")[0]
 
 
-def test_command_resumes_from_several_checkpoints(store: RunStore, parent: Run) -> None:
-    done = command_line("resume", parent.id, "all", "--epochs", "1", "--learning-rate", "0.0001", "--json")
-    assert done.returncode == 0, done.stderr
-    records = json.loads(done.stdout)
+def test_command_resumes_from_several_checkpoints(store: RunStore, parent: Run, capsys: Capture) -> None:
+    records = answered(capsys, "resume", parent.id, "all", "--epochs", "1", "--learning-rate", "0.0001")
     assert [record["parent"] for record in records] == [{"run": parent.id, "epoch": epoch} for epoch in (0, 1)]
     for record in records:
         assert record["state"] == "finished"
         assert record["resumption"]["changes"] == {"learning_rate": {"before": 0.001, "after": 0.0001}}
-    assert command_line("compare").stdout.count("loss_last") == 2
+    assert printed(capsys, "compare")[0].count("loss_last") == 2
 
 
 @pytest.mark.parametrize(

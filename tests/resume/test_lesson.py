@@ -12,8 +12,10 @@ from fashion_core.resume.comparison import compare_run, sentence
 from fashion_core.runs import torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from tests.support.processes import command_line, wait_until, worker_is_gone
-from tests.support.runs import new_run, resume, train
+from tests.support.commands import Capture, refused
+from tests.support.files import files_below
+from tests.support.processes import wait_until, worker_is_gone
+from tests.support.runs import FEW, finish, new_run, resume, set_finished, train
 
 
 @pytest.fixture
@@ -23,29 +25,22 @@ def first(store: RunStore) -> Run:
     return run
 
 
-def test_snippets_print_the_model_and_the_checkpoint(first: Run) -> None:
+def test_snippets_print_the_model_and_the_checkpoint_and_leave_nothing_behind(first: Run) -> None:
+    before, here = files_below(first.path), sorted(Path.cwd().iterdir())
     found = lesson_outputs.outputs(first)
     printed = found["printed"]
     assert printed["weights"] == printed["model"]
     assert printed["weights"].startswith("NeuralNetwork(\n  (flatten): Flatten(start_dim=1, end_dim=-1)")
     assert printed["checkpoint"].startswith("['epoch', 'model_state_dict', 'optimizer_state_dict', 'loss'")
     assert found["bytes"]["model_save/0"] == first.checkpoint_path(0).stat().st_size
-
-
-def test_snippets_leave_nothing_behind_and_touch_no_file_of_the_run(first: Run) -> None:
-    before = {path: path.read_bytes() for path in first.path.rglob("*") if path.is_file()}
-    here = sorted(Path.cwd().iterdir())
-    lesson_outputs.outputs(first)
-    assert {path: path.read_bytes() for path in first.path.rglob("*") if path.is_file()} == before
+    assert files_below(first.path) == before
     assert sorted(Path.cwd().iterdir()) == here
 
 
 def test_last_step_begins_once_the_first_run_has_finished_and_only_once(store: RunStore) -> None:
     run = new_run(store, epochs=2, name="Lesson")
     assert lesson.continue_run(store, run) is None
-    train(run)
-    with run.writing():
-        run.write_status(run.status.model_copy(update={"state": "finished"}))
+    finish(run)
     child, again = lesson.continue_run(store, run), lesson.continue_run(store, run)
     assert child is not None
     assert again is not None
@@ -53,23 +48,19 @@ def test_last_step_begins_once_the_first_run_has_finished_and_only_once(store: R
     assert len(store.runs()) == 2
 
 
-def test_run_that_is_none_of_the_lessons_begins_nothing(store: RunStore, first: Run) -> None:
-    first.write_status(first.status.model_copy(update={"state": "finished"}))
+def test_run_that_is_none_of_the_lessons_begins_nothing_and_has_no_last_run(store: RunStore, first: Run) -> None:
+    set_finished(first)
     with pytest.raises(RunStateError, match="is not part of a lesson"):
         lesson.continue_run(store, first)
     assert store.children(first) == []
-
-
-def test_losses_before_the_end_are_one_sentence(store: RunStore, first: Run) -> None:
     with pytest.raises(RunStateError, match="has not finished yet"):
         lesson.last_run(store, first)
 
 
-def test_other_model_is_one_sentence(store: RunStore) -> None:
+def test_other_model_is_one_sentence(store: RunStore, capsys: Capture) -> None:
     run = new_run(store, model="cnn", epochs=1)
-    train(run)
-    done = command_line("lesson", run.id)
-    assert (done.returncode, "needs a finished run of the tutorial's model" in done.stderr) == (1, True)
+    train(run, test_images=FEW)
+    assert "needs a finished run of the tutorial's model" in refused(capsys, "lesson", run.id)
 
 
 def test_losses_are_measured_on_training_and_test_images(store: RunStore, first: Run) -> None:
