@@ -6,7 +6,7 @@ next of the queue while there is a free slot. The worker is known by its command
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 from filelock import FileLock, Timeout
 
@@ -93,13 +93,12 @@ def stop(run: Run) -> None:
 @contextmanager
 def hold(store: RunStore, patience: float = QUEUE_SECONDS) -> Iterator[None]:
     """Let no process start a run inside the block. Raises ``RunStateError`` if another one holds the queue."""
-    try:
-        with files.disk_errors(store.root), FileLock(store.root / ".queue.lock", timeout=patience):
-            yield
-    except DiskError as error:
-        if isinstance(error.__cause__, Timeout):  # an OSError too, but nothing is wrong with the disk
+    with files.disk_errors(store.root), ExitStack() as held:
+        try:
+            held.enter_context(FileLock(store.root / ".queue.lock", timeout=patience))
+        except Timeout as error:  # an OSError too, but nothing is wrong with the disk
             raise RunStateError("Another process holds the queue; wait a moment, then try again.") from error
-        raise
+        yield
 
 
 def advance(store: RunStore, patience: float = QUEUE_SECONDS) -> None:

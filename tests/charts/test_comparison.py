@@ -17,7 +17,7 @@ from fashion_core.resume.labels import percent
 from fashion_core.resume.tables import BRANCH_COLUMNS, COMPARED_COLUMNS, DOT_COLUMNS, LINK_COLUMNS
 from tests.support.charts import THEME, as_sent, contrast, drawing, fields, layers, tuples
 
-ANSWERS = ["lower", "within noise", "same as the parent", "higher"]
+LOSSES = {"lower": 0.4, "within noise": 0.51, "same as the parent": 0.5, "higher": 0.7}
 
 
 def compared(*changes: dict[str, Any]) -> pd.DataFrame:
@@ -38,25 +38,17 @@ def compared(*changes: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COMPARED_COLUMNS))
 
 
-def of_each_answer() -> pd.DataFrame:
-    losses = {"lower": 0.4, "within noise": 0.51, "same as the parent": 0.5, "higher": 0.7}
-    return compared(
-        *({"answer": answer, "loss_now": losses[answer], "epoch": 3 * n} for n, answer in enumerate(ANSWERS))
-    )
-
-
 def many(runs: int = 150) -> pd.DataFrame:
     return compared(*({"epoch": number // 8, "loss_now": 0.3 + number / 500} for number in range(runs)))
 
 
-def branches(curves: dict[str, list[float]], start: int = 3, answer: str = "lower") -> pd.DataFrame:
-    """A curve a run from epoch 0; those whose names begin with r are resumed ones and begin at ``start``."""
+def branches(curves: dict[str, list[float]]) -> pd.DataFrame:
+    """A curve a run from epoch 0; those whose names begin with r are resumed ones and begin at epoch 3."""
     rows = [
-        (run, f"name of {run}", epoch + start, loss, "resumed", answer)
-        if run[0] == "r"
-        else (run, f"name of {run}", epoch, loss, "parent", None)
+        (run, f"name of {run}", epoch, loss, *role)
         for run, losses in curves.items()
-        for epoch, loss in enumerate(losses)
+        for first, *role in [(3, "resumed", "lower") if run[0] == "r" else (0, "parent", None)]
+        for epoch, loss in enumerate(losses, first)
     ]
     return pd.DataFrame(rows, columns=list(BRANCH_COLUMNS)).astype({"epoch": "int64", "loss": "float64"})
 
@@ -74,9 +66,6 @@ def lineage() -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.DataFrame(rows, columns=list(DOT_COLUMNS)), pd.DataFrame(links, columns=list(LINK_COLUMNS))
 
 
-NO_LINKS = lineage()[1].iloc[:0]
-
-
 def comparison(frame: pd.DataFrame, focus: str | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
     return drawing(resume_charts.comparison_chart(frame, focus))
 
@@ -85,8 +74,8 @@ def branch(frame: pd.DataFrame, focus: str | None = None) -> tuple[dict[str, Any
     return drawing(branch_charts.branch_chart(frame, focus))
 
 
-def tree(dots: pd.DataFrame | None = None, links: pd.DataFrame = NO_LINKS) -> tuple[dict[str, Any], Any]:
-    return drawing(lineage_charts.lineage_chart(*(lineage() if dots is None else (dots, links))))
+def tree(dots: pd.DataFrame) -> tuple[dict[str, Any], Any]:
+    return drawing(lineage_charts.lineage_chart(dots, lineage()[1].iloc[:0]))
 
 
 def layer(spec: dict[str, Any], mark: str, data: str, number: int = 0) -> dict[str, Any]:
@@ -96,19 +85,16 @@ def layer(spec: dict[str, Any], mark: str, data: str, number: int = 0) -> dict[s
 def answer_shapes(mark: dict[str, Any]) -> list[str]:
     """The shapes of the four answers."""
     scale = mark["encoding"]["shape"]["scale"]
-    return [dict(zip(scale["domain"], scale["range"], strict=True))[answer] for answer in ANSWERS]
+    return [dict(zip(scale["domain"], scale["range"], strict=True))[answer] for answer in LOSSES]
 
 
-ANSWERED = comparison(of_each_answer())
-BRANCHED = branch(branches({"base": [0.9, 0.8], "r1": [0.8, 0.7]}))
-TREE = tree()
-
-
+ONE_OF_EACH = [{"answer": answer, "loss_now": loss, "epoch": 3 * n} for n, (answer, loss) in enumerate(LOSSES.items())]
 ALL: dict[str, Callable[[], Any]] = {
-    "comparison": lambda: resume_charts.comparison_chart(of_each_answer(), None),
+    "comparison": lambda: resume_charts.comparison_chart(compared(*ONE_OF_EACH), None),
     "branches": lambda: branch_charts.branch_chart(branches({"base": [0.9, 0.8], "r1": [0.8, 0.7]}), None),
     "lineage": lambda: lineage_charts.lineage_chart(*lineage()),
 }
+ANSWERED, BRANCHED, TREE = (drawing(chart()) for chart in ALL.values())
 
 
 def test_an_arrow_leads_from_loss_last_to_the_loss_now() -> None:
@@ -202,18 +188,17 @@ def test_the_axis_is_logarithmic_says_what_it_measures_and_has_fainter_lines_bet
     assert x["axis"]["gridOpacity"]["condition"]["value"] < x["axis"]["gridOpacity"]["value"]
 
 
-def test_a_run_that_diverged_is_drawn_at_the_edge_with_a_mark_of_its_own() -> None:
-    frame = compared({}, {"loss_now": 9000.0, "answer": "higher"}, {"loss_now": math.nan, "answer": "higher"})
-    spec, rows = comparison(frame)
-    assert list(rows["rows"]["drawn_now"]) == [0.4, 2.0, 2.0]
-    assert list(rows["rows"]["mark"]) == ["lower", "beyond the axis", "beyond the axis"]
-    assert list(rows["rows"]["percent"]) == ["−20.0%", "×18,000", "diverged"]
+def test_a_run_that_diverged_is_drawn_at_the_edge_with_a_mark_of_its_own_and_a_loss_of_zero_has_its_place() -> None:
+    worse = ({"loss_now": loss, "answer": "higher"} for loss in (9000.0, math.nan))
+    spec, rows = comparison(compared({}, *worse, {"loss_now": 0.0}))
+    assert tuples(rows["rows"], "drawn_now", "mark", "percent") == [
+        (0.4, "lower", "−20.0%"),
+        (2.0, "beyond the axis", "×18,000"),
+        (2.0, "beyond the axis", "diverged"),
+        (resume_charts.LEAST, "lower", "−100.0%"),
+    ]
     assert rows["rows"]["loss_now"].iloc[1] == 9000.0
     assert "beyond the axis" in layer(spec, "point", "rows")["encoding"]["shape"]["scale"]["domain"]
-
-
-def test_a_loss_of_zero_has_a_place_on_the_axis() -> None:
-    assert comparison(compared({"loss_now": 0.0}))[1]["rows"]["drawn_now"].iloc[0] == resume_charts.LEAST
 
 
 def test_the_focused_run_keeps_its_strength_and_the_others_fade() -> None:

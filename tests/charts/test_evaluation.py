@@ -6,12 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from fashion_core.charts import base, evaluation, evaluation_tables, predictions
+from fashion_core.charts import base, evaluation, predictions
+from fashion_core.charts import evaluation_tables as tables
 from fashion_core.charts import gallery as gallery_chart
 from fashion_core.config import CLASS_NAMES
 from fashion_core.inference import scores
+from fashion_core.inference.scores import Array
 from tests.support.charts import (
     FAMILY,
     FOUR,
@@ -34,42 +37,31 @@ MIXED = answers_from(*[(6, 6, 0.9)] * 6, *[(6, 0, 0.8)] * 3, (6, 4, 0.4), *[(0, 
 
 
 def confusion(chosen: tuple[int, int] | None = None) -> Any:
-    return evaluation.confusion_chart(evaluation_tables.confusion_frame(scores.confusion_matrix(MIXED)), chosen)
-
-
-def classes() -> Any:
-    return evaluation.class_chart(evaluation_tables.class_frame(scores.class_scores(MIXED)))
-
-
-def reliability() -> Any:
-    return evaluation.reliability_chart(evaluation_tables.reliability_frame(scores.calibration(MIXED)))
-
-
-def one_model(truth: int | None = SHIRT) -> Any:
-    return predictions.probabilities_chart(evaluation_tables.probabilities_frame({"m": row((T_SHIRT, 0.8))}, truth))
-
-
-def two_models() -> Any:
-    models = {"a": row((T_SHIRT, 0.8)), "b": row((SHIRT, 0.6))}
-    return predictions.probabilities_chart(evaluation_tables.probabilities_frame(models, SHIRT))
-
-
-def histories() -> Any:
-    return predictions.history_chart(evaluation_tables.history_frame(FAMILY, SHIRT))
+    return evaluation.confusion_chart(tables.confusion_frame(scores.confusion_matrix(MIXED)), chosen)
 
 
 def gallery(chosen: int | None = None) -> Any:
-    return gallery_chart.gallery_chart(evaluation_tables.gallery_frame([2, 1, 0], PIXELS, FOUR), chosen)
+    return gallery_chart.gallery_chart(tables.gallery_frame([2, 1, 0], PIXELS, FOUR), chosen)
 
 
-def gallery_of_two() -> Any:
-    return gallery_chart.gallery_chart(evaluation_tables.gallery_frame([2, 1], PIXELS, FOUR, FOUR))
+def bars(**models: Array) -> Any:
+    return predictions.probabilities_chart(tables.probabilities_frame(models, SHIRT))
 
 
 ALL: dict[str, Callable[[], Any]] = {
-    "confusion": confusion, "classes": classes, "reliability": reliability, "one model": one_model,
-    "two models": two_models, "histories": histories, "gallery": gallery, "gallery of two": gallery_of_two,
-}  # fmt: skip
+    "confusion": confusion,
+    "classes": lambda: evaluation.class_chart(tables.class_frame(scores.class_scores(MIXED))),
+    "reliability": lambda: evaluation.reliability_chart(tables.reliability_frame(scores.calibration(MIXED))),
+    "one model": lambda: bars(m=row((T_SHIRT, 0.8))),
+    "two models": lambda: bars(a=row((T_SHIRT, 0.8)), b=row((SHIRT, 0.6))),
+    "histories": lambda: predictions.history_chart(tables.history_frame(FAMILY, SHIRT)),
+    "gallery": gallery,
+    "gallery of two": lambda: gallery_chart.gallery_chart(tables.gallery_frame([2, 1], PIXELS, FOUR, FOUR)),
+}
+
+
+def drawn(name: str) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
+    return drawing(ALL[name]())
 
 
 def filters(layer: dict[str, Any]) -> list[str]:
@@ -81,7 +73,7 @@ def calculations(layer: dict[str, Any]) -> dict[str, str]:
 
 
 def test_rows_of_the_matrix_are_true_classes_and_columns_predicted_ones() -> None:
-    spec, _ = drawing(confusion())
+    spec, _ = drawn("confusion")
     for layer in spec["layer"]:
         assert fields(layer, "x", "y") == ("predicted_name", "true_name")
         for channel, title in (("x", "taken for"), ("y", "true class")):
@@ -90,7 +82,7 @@ def test_rows_of_the_matrix_are_true_classes_and_columns_predicted_ones() -> Non
 
 
 def test_mistakes_alone_have_a_colour_on_which_counts_are_read_and_right_answers_a_frame() -> None:
-    spec, _ = drawing(confusion())
+    spec, _ = drawn("confusion")
     (colored,) = [layer for layer in spec["layer"] if "color" in layer["encoding"]]
     assert filters(colored) == ["!datum.right && datum.count > 0"]
     assert fields(colored, "opacity") == ("share",)
@@ -110,7 +102,7 @@ def blended(color: str, paper: str, share: float) -> str:
 
 
 def test_every_cell_has_its_count_but_the_empty_ones() -> None:
-    spec, rows = drawing(confusion())
+    spec, rows = drawn("confusion")
     (counts,) = layers(spec, "text")
     assert fields(counts, "text") == ("count",)
     assert filters(counts) == ["datum.count > 0"]
@@ -156,7 +148,7 @@ def test_a_choice_changes_rows_only_so_that_the_chart_is_not_drawn_anew(
 
 
 def test_a_class_has_a_dot_of_its_own_shape_for_precision_and_for_recall() -> None:
-    spec, rows = drawing(classes())
+    spec, rows = drawn("classes")
     line, dots, words = spec["layer"]
     assert dots["transform"][0] == {"fold": ["precision", "recall"], "as": ["kind", "score"]}
     assert dots["encoding"]["shape"]["scale"] == {"domain": ["precision", "recall"], "range": ["circle", "diamond"]}
@@ -168,7 +160,7 @@ def test_a_class_has_a_dot_of_its_own_shape_for_precision_and_for_recall() -> No
 
 
 def test_reliability_is_a_bar_a_bin_with_a_gap_to_its_confidence_in_percent() -> None:
-    spec, rows = drawing(reliability())
+    spec, rows = drawn("reliability")
     _, bar, gap, _ = layers(spec, "rect")
     for channel, title in (("x", "confidence"), ("y", "accuracy")):
         assert bar["encoding"][channel]["title"] == title
@@ -187,7 +179,7 @@ def test_reliability_is_a_bar_a_bin_with_a_gap_to_its_confidence_in_percent() ->
 
 
 def test_counts_stand_below_the_accuracies_as_high_as_they_are_many() -> None:
-    spec, rows = drawing(reliability())
+    spec, rows = drawn("reliability")
     counts, bins = layers(spec, "rect")[0], rows["bins"]
     assert fields(counts, "y", "y2") == ("counted", "floor")
     assert len(bins) == 15
@@ -198,7 +190,7 @@ def test_counts_stand_below_the_accuracies_as_high_as_they_are_many() -> None:
 
 
 def test_a_bar_is_as_long_as_its_probability_and_ends_with_it_in_percent() -> None:
-    spec, rows = drawing(one_model())
+    spec, rows = drawn("one model")
     bar = layers(spec, "rect")[1]
     assert fields(bar, "x", "x2") == ("probability", "zero")
     assert bar["encoding"]["x"]["scale"]["domain"] == [0, 1]
@@ -212,7 +204,7 @@ def test_a_bar_is_as_long_as_its_probability_and_ends_with_it_in_percent() -> No
 
 
 def test_two_models_have_bars_one_above_the_other_that_do_not_touch_those_of_other_classes() -> None:
-    spec, rows = drawing(two_models())
+    spec, rows = drawn("two models")
     bars = rows["bars"]
     ordered = bars.sort_values("top")
     assert list(ordered["number"]) == [0, 1] * 10
@@ -225,7 +217,7 @@ def test_two_models_have_bars_one_above_the_other_that_do_not_touch_those_of_oth
 
 
 def test_panels_stand_one_below_another_are_filled_whole_and_share_the_epochs() -> None:
-    spec, rows = drawing(histories())
+    spec, rows = drawn("histories")
     panels = rows["parts"].groupby("panel").agg({"ceiling": "max", "floor": "min", "top": "min", "bottom": "max"})
     assert (panels["top"] == panels["ceiling"]).all()
     assert (panels["bottom"] == panels["floor"]).all()
@@ -241,7 +233,7 @@ def test_panels_stand_one_below_another_are_filled_whole_and_share_the_epochs() 
 
 def test_a_run_of_one_checkpoint_is_a_broad_bar() -> None:
     alone = history("alone", {4: row((SHIRT, 0.6))})
-    spec, rows = drawing(predictions.history_chart(evaluation_tables.history_frame([FAMILY[1], alone])))
+    spec, rows = drawing(predictions.history_chart(tables.history_frame([FAMILY[1], alone])))
     assert rows["parts"].groupby("run")["single"].first().to_dict() == {"alone": True, "base": False}
     bars = layers(spec, "rule")[0]
     assert bars["mark"]["strokeWidth"]["expr"].startswith("datum.single ? 12")
@@ -249,7 +241,7 @@ def test_a_run_of_one_checkpoint_is_a_broad_bar() -> None:
 
 
 def test_a_rule_and_a_word_stand_where_a_run_was_resumed() -> None:
-    spec, rows = drawing(histories())
+    spec, rows = drawn("histories")
     assert tuples(rows["branches"], "run", "epoch") == [("child", 1), ("grandchild", 3)]
     rule, word = [layer for layer in spec["layer"] if layer["data"]["name"] == "branches"]
     assert fields(rule, "x", "y", "y2") == ("epoch", "ceiling", "floor")
@@ -258,7 +250,7 @@ def test_a_rule_and_a_word_stand_where_a_run_was_resumed() -> None:
 
 
 def test_the_key_names_each_series_in_its_colour_says_which_is_true_and_others_are_grey() -> None:
-    spec, rows = drawing(histories())
+    spec, rows = drawn("histories")
     assert list(rows["key"]["text"]) == ["Shirt, true class", "T-shirt/top", "Coat", "other classes"]
     square, word = [layer for layer in spec["layer"] if layer["data"]["name"] == "key"]
     assert fields(word, "text") == ("text",)
@@ -270,7 +262,7 @@ def test_the_key_names_each_series_in_its_colour_says_which_is_true_and_others_a
 
 
 def test_a_name_stands_in_the_area_where_it_is_widest_and_turns_inwards_at_the_ends() -> None:
-    _, rows = drawing(histories())
+    _, rows = drawn("histories")
     base = rows["labels"].query("run == 'base'").set_index("series")
     assert (base.loc["T-shirt/top", "align"], base.loc["Shirt", "align"]) == ("left", "right")
     part = base.loc["T-shirt/top"]
@@ -280,13 +272,13 @@ def test_a_name_stands_in_the_area_where_it_is_widest_and_turns_inwards_at_the_e
 
 def test_many_runs_have_lower_panels() -> None:
     runs = [history(f"r{number}", {0: row((SHIRT, 0.5))}) for number in range(12)]
-    few, many = (predictions.history_chart(evaluation_tables.history_frame(runs[:n])).without_rows() for n in (1, 12))
+    few, many = (predictions.history_chart(tables.history_frame(runs[:n])).without_rows() for n in (1, 12))
     assert many["height"] < 12 * few["height"] / 2
 
 
 @pytest.mark.parametrize(("width", "columns"), [(358, 4), (700, 7), (1104, 10), (150, 2)])
 def test_columns_follow_the_width(width: int, columns: int) -> None:
-    placed = calculations(layers(drawing(gallery())[0], "image")[0])
+    placed = calculations(layers(drawn("gallery")[0], "image")[0])
     names = {"width": width, "floor": math.floor, "clamp": lambda value, low, high: max(low, min(value, high))}
 
     def at(number: int, column: str) -> float:
@@ -299,7 +291,7 @@ def test_columns_follow_the_width(width: int, columns: int) -> None:
 
 
 def test_answers_stand_under_their_picture_in_the_colour_of_right_and_wrong() -> None:
-    spec, rows = drawing(gallery())
+    spec, rows = drawn("gallery")
     (picture,) = layers(spec, "image")
     assert (picture["mark"]["width"], picture["mark"]["height"], picture["mark"]["smooth"]) == (84, 84, False)
     assert fields(picture, "url") == ("image",)
@@ -309,7 +301,7 @@ def test_answers_stand_under_their_picture_in_the_colour_of_right_and_wrong() ->
     assert first["encoding"]["color"]["field"] == "first_right"
     assert first["encoding"]["color"]["scale"] == {"domain": [True, False]}
     assert first["mark"]["dy"] < second["mark"]["dy"]
-    one, two = spec["height"]["step"], drawing(gallery_of_two())[0]["height"]["step"]
+    one, two = spec["height"]["step"], drawn("gallery of two")[0]["height"]["step"]
     assert two - one == 15
     assert one >= 84 + 2 * 15
 
@@ -317,8 +309,8 @@ def test_answers_stand_under_their_picture_in_the_colour_of_right_and_wrong() ->
 @pytest.mark.parametrize(
     "chart",
     [
-        lambda: predictions.history_chart(evaluation_tables.history_frame([])),
-        lambda: gallery_chart.gallery_chart(evaluation_tables.gallery_frame([], PIXELS, FOUR)),
+        lambda: predictions.history_chart(tables.history_frame([])),
+        lambda: gallery_chart.gallery_chart(tables.gallery_frame([], PIXELS, FOUR)),
     ],
     ids=["histories", "gallery"],
 )
