@@ -48,15 +48,15 @@ def _check(child: Run, parent: Run, saved: int | None) -> BitwiseCheck:
     both = sorted(theirs.keys() & ours.keys())
     if not both:
         return BitwiseCheck("none")
-    different = next((epoch for epoch in both if theirs[epoch] != ours[epoch]), None)
-    tensors: int | None = 0
-    if different is None and saved is not None:
-        tensors = _identical_tensors(child, parent, saved)
-        different = saved if tensors is None else None
-    if different is None:
-        return BitwiseCheck("identical", both[-1], tensors or 0)
     resumption = child.record.resumption
-    return BitwiseCheck("different", different, reasons=resumption.reasons if resumption else ())
+    reasons = resumption.reasons if resumption else ()
+    for epoch in both:
+        if theirs[epoch] != ours[epoch]:
+            return BitwiseCheck("different", epoch, reasons=reasons)
+    tensors = 0 if saved is None else _identical_tensors(child, parent, saved)
+    if tensors is None:
+        return BitwiseCheck("different", saved, reasons=reasons)
+    return BitwiseCheck("identical", both[-1], tensors)
 
 
 def _identical_tensors(child: Run, parent: Run, epoch: int) -> int | None:

@@ -52,7 +52,7 @@ class Compared:
     name: str
     state: State
     parent: str
-    parent_name: str  # of a deleted parent that which it had when the run was resumed
+    parent_name: str  # as it is now; of a deleted parent, as it was when the run was resumed
     parent_exists: bool
     epoch: int
     check: LoadCheck

@@ -51,8 +51,6 @@ def resumed_config(run: Run, epoch: int, additional: int, overrides: Mapping[str
 
 @dataclass(frozen=True)
 class ResumeRequest:
-    """A request to train additional epochs after this one, with some settings changed."""
-
     epoch: int
     additional: int
     overrides: Mapping[str, Any]
@@ -141,12 +139,9 @@ def runs_of_group(store: RunStore, group: str) -> list[Run]:
 
 
 def cancel(runs: Sequence[Run]) -> None:
-    """Ask every run that waits or trains to stop, the last in the queue first, so that none starts meanwhile.
-
-    Raises ``DiskError`` once all were asked, if one could not be.
-    """
+    """Ask every run that waits or trains to stop. Raises ``DiskError`` once all were asked, if one could not be."""
     problem = None
-    for run in reversed(runs):
+    for run in reversed(runs):  # the last in the queue first, so that none starts meanwhile
         try:
             with suppress(RunStateError, RunNotFoundError):  # it has ended, or was deleted
                 queue.stop(run)

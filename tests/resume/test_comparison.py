@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from fashion_core.errors import RunNotFoundError
 from fashion_core.resume import comparison, plan
 from fashion_core.resume.comparison import Compared, LossNow
 from fashion_core.resume.labels import percent
@@ -209,9 +208,3 @@ def test_runs_of_one_click_share_a_group_and_are_cancelled_together(store: RunSt
     plan.cancel(runs)
     for run in runs:
         assert run.state() in ("stopped", "stopping")
-
-
-def test_one_bad_plan_leaves_none_of_them(store: RunStore, parent: Run) -> None:
-    with pytest.raises(RunNotFoundError):
-        plan.resume(store, parent, [ResumeRequest(0, 1, {}), ResumeRequest(9, 1, {})])
-    assert [run.id for run in store.runs()] == [parent.id]

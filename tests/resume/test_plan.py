@@ -306,11 +306,6 @@ def nothing_made(store: RunStore, parent: Run) -> bool:
     return [run.id for run in store.runs()] == [parent.id]
 
 
-def test_many_epochs_are_told_in_few_words(store: RunStore) -> None:
-    with pytest.raises(RunNotFoundError, match=r"; it has 1,001, from epoch 0 to 1,000\."):
-        verdict.check_epoch(new_run(store), 2000, list(range(1001)))
-
-
 @pytest.mark.parametrize(
     ("epoch", "additional", "overrides", "error", "sentence"),
     [
@@ -321,20 +316,18 @@ def test_many_epochs_are_told_in_few_words(store: RunStore) -> None:
         (0, 1, {"model": "cnn"}, ConfigError, "holds the weights of mlp; they don't fit cnn"),
     ],
 )
-def test_what_can_not_be_resumed_is_one_sentence_and_makes_nothing(
+def test_one_that_can_not_be_resumed_is_one_sentence_and_leaves_none_of_them(
     store: RunStore, parent: Run, epoch: int, additional: int, overrides: Any, error: type[Exception], sentence: str
 ) -> None:
+    requests = [ResumeRequest(0, 1, {}), ResumeRequest(epoch, additional, overrides)]
     with pytest.raises(error, match=sentence):
-        resume(store, parent, epoch, additional, **overrides)
+        plan.create(store, parent, requests)
     assert nothing_made(store, parent)
 
 
-def test_damaged_checkpoint_is_refused_and_named(store: RunStore, parent: Run) -> None:
-    flip_a_bit(parent.checkpoint_path(0))
-    with pytest.raises(DamagedFileError, match="SHA-256 is not the one that was recorded"):
-        resume(store, parent, 0, 1)
-    assert verdict.carries_optimizer(parent, 0)  # for the script beside the verdict
-    assert nothing_made(store, parent)
+def test_many_epochs_are_told_in_few_words(parent: Run) -> None:
+    with pytest.raises(RunNotFoundError, match=r"; it has 1,001, from epoch 0 to 1,000\."):
+        verdict.check_epoch(parent, 2000, list(range(1001)))
 
 
 def test_a_checkpoint_is_hashed_and_inspected_once_from_the_page_to_the_queued_run(
@@ -350,7 +343,7 @@ def test_a_checkpoint_is_hashed_and_inspected_once_from_the_page_to_the_queued_r
     assert opened.count(path) == 2
 
 
-def test_the_click_refuses_a_checkpoint_that_changed_since_it_was_shown(
+def test_the_click_refuses_a_checkpoint_that_was_damaged_since_it_was_shown(
     store: RunStore, parent: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = ResumeRequest(0, 1, {})
@@ -358,17 +351,10 @@ def test_the_click_refuses_a_checkpoint_that_changed_since_it_was_shown(
     (planned,) = plan.plan_runs(parent, [request])
     assert planned.verdict.kind == "exact"
     flip_a_bit(parent.checkpoint_path(0))
-    with pytest.raises(DamagedFileError):
+    with pytest.raises(DamagedFileError, match="SHA-256 is not the one that was recorded"):
         plan.create(store, parent, [request])
+    assert verdict.carries_optimizer(parent, 0)  # for the script beside the verdict
     assert nothing_made(store, parent)
-
-
-def test_parent_deleted_before_the_start_is_one_sentence(store: RunStore, parent: Run) -> None:
-    child = resume(store, parent, 0, 1)
-    store.delete(parent, force=True)
-    with pytest.raises(RunNotFoundError, match=parent.id):
-        train(child)
-    assert child.epochs_saved() == []
 
 
 def test_checkpoint_deleted_while_runs_are_made_from_it_leaves_none_of_them_and_starts_none(
@@ -400,10 +386,13 @@ def test_checkpoint_that_somebody_resumed_from_meanwhile_stays_listed(store: Run
     assert parent.is_whole(parent.checkpoint_path(0))
 
 
-def test_deleted_parent_leaves_a_child_that_goes_on(store: RunStore, parent: Run) -> None:
-    child = resume(store, parent, 0, 2)
+def test_deleted_parent_is_one_sentence_before_the_start_and_not_missed_after_it(store: RunStore, parent: Run) -> None:
+    waiting, child = resume(store, parent, 0, 1), resume(store, parent, 0, 2)
     train(child, After(3))
     store.delete(parent, force=True)
+    with pytest.raises(RunNotFoundError, match=parent.id):
+        train(waiting)
+    assert waiting.epochs_saved() == []
     assert train(child) == "finished"
     assert child.epochs_saved() == [1, 2]
     assert resumption(child).parent_name == "mlp sgd 0.05"

@@ -350,32 +350,26 @@ def test_a_dot_is_a_checkpoint_trees_have_headings_and_lanes_end_with_change_and
     ]  # fmt: skip
 
 
-def test_a_run_whose_parent_is_gone_begins_a_tree_that_says_so(runs: RunStore) -> None:
-    base = made_run(runs, [0.9])
-    child = made_run(runs, [0.5], base, 0, name="child")
-    runs.delete(base, force=True)
-    dots, links = dots_and_links(runs)
-    assert tuples(dots, "run", "heading") == [(child.id, "child · its parent was deleted")]
-    assert links.empty
-
-
-def test_an_imported_run_is_a_root_with_the_loss_of_its_facts(runs: RunStore) -> None:
-    run = made_run(runs, [])
-    record = run.record.model_dump(mode="json") | {"source": {"name": "x.pth", "format": "model", "sha256": "0"}}
-    run.record_path.write_text(json.dumps(record))
-    run.checkpoint_path(7).write_bytes(CONTENT)
-    run.write_info(run.checkpoint_path(7), info_of(7, 0.25))
-    dots, _ = dots_and_links(runs)
-    assert tuples(dots, "epoch", "loss", "saved", "best") == [(7, 0.25, True, True)]
-
-
-def test_damaged_runs_and_runs_without_an_epoch_are_passed_over(runs: RunStore) -> None:
-    whole, damaged = made_run(runs, [0.9]), made_run(runs, [0.8])
+def test_an_imported_run_and_one_whose_parent_is_gone_are_roots_and_damaged_or_empty_ones_are_passed_over(
+    runs: RunStore,
+) -> None:
+    imported, base, damaged = made_run(runs, []), made_run(runs, [0.9]), made_run(runs, [0.8])
+    record = imported.record.model_dump(mode="json") | {"source": {"name": "x.pth", "format": "model", "sha256": "0"}}
+    imported.record_path.write_text(json.dumps(record))
+    imported.checkpoint_path(7).write_bytes(CONTENT)
+    imported.write_info(imported.checkpoint_path(7), info_of(7, 0.25))
+    orphans = [made_run(runs, [0.5], parent, 0, name="child") for parent in (base, damaged)]
     made_run(runs, [])
-    child = made_run(runs, [0.7], damaged, 0)
+    runs.delete(base, force=True)
     damaged.record_path.write_text("{}")
-    dots, _ = dots_and_links(runs)
-    assert lanes(dots) == [child.id, whole.id]
+    dots, links = dots_and_links(runs)
+    gone = "child · its parent was deleted"
+    assert tuples(dots, "run", "epoch", "loss", "saved", "best", "heading") == [
+        (orphans[1].id, 1, 0.5, True, False, gone),
+        (orphans[0].id, 1, 0.5, True, False, gone),
+        (imported.id, 7, 0.25, True, True, imported.title),
+    ]
+    assert links.empty
 
 
 def test_a_long_lane_is_thinned_and_keeps_its_ends_its_best_and_what_was_resumed(runs: RunStore) -> None:
