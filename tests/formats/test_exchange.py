@@ -181,8 +181,8 @@ THEIR_LOADING = {
 
 
 @pytest.fixture(scope="module")
-def folder_of_ours(ours: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the run saved and exported, copied to where nothing else is."""
+def theirs_with_ours(ours: Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What plain PyTorch computes with each file of ours in a folder of their own: logits, and two losses."""
     folder = tmp_path_factory.mktemp("ours")
     (folder / "model_save").mkdir()
     (folder / "exports").mkdir()
@@ -190,18 +190,12 @@ def folder_of_ours(ours: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / path.relative_to(ours.path)).write_bytes(path.read_bytes())
     for format, name in EXPORT_NAMES.items():
         export.export(ours, 0, format, folder / "exports" / name)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def theirs_with_ours(folder_of_ours: Path) -> dict[str, Any]:
-    """What plain PyTorch computes with each file of ours, in one process of its own: logits, and two losses."""
-    torch.save(IMAGES, folder_of_ours / "images")
+    torch.save(IMAGES, folder / "images")
     loading = "".join(f"{code}\nfound[{name!r}] = logits_of(model)\n" for name, code in THEIR_LOADING.items())
     code = f"{TUTORIAL}\nimages, found = torch.load('images'), {{}}\n{loading}\n{LOAD_CHECKPOINT}\n{GO_ON}"
     saving = "found |= {'loss_last': loss_last, 'loss_now': loss_now}\ntorch.save(found, 'found')"
-    script(f"{code}\n{saving}", folder_of_ours)
-    found: dict[str, Any] = torch.load(folder_of_ours / "found")
+    script(f"{code}\n{saving}", folder)
+    found: dict[str, Any] = torch.load(folder / "found")
     return found
 
 

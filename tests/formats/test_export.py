@@ -14,7 +14,7 @@ from fashion_core.formats import export
 from fashion_core.formats.import_file import import_file
 from fashion_core.formats.load import load
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
+from fashion_core.runs.schema import EXPORT_NAMES
 from fashion_core.runs.store import RunStore
 from tests.support.runs import new_run, train
 
@@ -28,30 +28,23 @@ def run(module_store: RunStore) -> Run:
     return run
 
 
-def state_of(run: Run, epoch: int) -> dict[str, torch.Tensor]:
-    state: dict[str, torch.Tensor] = torch.load(run.checkpoint_path(epoch), weights_only=True)["model_state_dict"]
-    return state
+def assert_equal(state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    assert state.keys() == expected.keys()
+    assert all(torch.equal(state[name], expected[name]) for name in expected)
 
 
-@pytest.mark.parametrize("format", EXPORT_NAMES)
-def test_every_format_brings_back_the_same_numbers(run: Run, tmp_path: Path, format: ExportFormat) -> None:
-    out = tmp_path / EXPORT_NAMES[format]
-    digest = export.export(run, 0, format, out)
-    assert files.digest_of(out) == digest
-    back, expected = load(out).model.state_dict(), state_of(run, 0)
-    assert list(back) == list(expected)
-    assert all(torch.equal(back[name], expected[name]) for name in expected)
-
-
-def test_a_checkpoint_stays_as_it_is_safetensors_is_its_librarys_and_a_program_tells_no_path_of_this_machine(
+def test_every_format_brings_back_the_same_numbers_and_a_program_tells_no_path_of_this_machine(
     run: Run, tmp_path: Path
 ) -> None:
-    for format in ("checkpoint", "safetensors", "pt2"):
-        export.export(run, 1, format, tmp_path / format)
+    expected = torch.load(run.checkpoint_path(1), weights_only=True)["model_state_dict"]
+    for format in EXPORT_NAMES:
+        digest = export.export(run, 1, format, tmp_path / format)
+        assert files.digest_of(tmp_path / format) == digest
+        back = load(tmp_path / format).model.state_dict()
+        assert list(back) == list(expected)
+        assert_equal(back, expected)
+    assert_equal(safetensors.torch.load_file(tmp_path / "safetensors"), expected)
     assert (tmp_path / "checkpoint").read_bytes() == run.checkpoint_path(1).read_bytes()
-    back, expected = safetensors.torch.load_file(tmp_path / "safetensors"), state_of(run, 1)
-    assert back.keys() == expected.keys()
-    assert all(torch.equal(back[name], expected[name]) for name in expected)
     program = (tmp_path / "pt2").read_bytes()
     assert not any(path in program for path in (b"site-packages", b".py"))
 

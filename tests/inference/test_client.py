@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -105,21 +106,14 @@ def test_a_killed_process_is_one_sentence_and_the_next_question_starts_another(p
 
 def test_many_pages_at_once_get_their_own_answers_from_one_process(predictor: Predictor, run: Run) -> None:
     pixels = batches.load("synthetic")[1].pixels[:64].numpy()
-    expected = [predictor.predict(run.model_path, pixels[number : number + 1], "unit") for number in range(64)]
-    found: dict[int, np.ndarray] = {}
 
-    def ask(numbers: range) -> None:
-        for number in numbers:
-            found[number] = predictor.predict(run.model_path, pixels[number : number + 1], "unit")
+    def ask(number: int) -> np.ndarray:
+        return predictor.predict(run.model_path, pixels[number : number + 1], "unit")
 
-    threads = [threading.Thread(target=ask, args=(range(first, 64, 8),)) for first in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    expected = [ask(number) for number in range(64)]
+    with ThreadPoolExecutor(8) as pages:
+        np.testing.assert_array_equal(list(pages.map(ask, range(64))), expected)
     assert len(processes_here()) == 1
-    for number in range(64):
-        np.testing.assert_array_equal(found[number], expected[number])
 
 
 def test_the_process_ends_with_the_server_that_asked(synthetic_data: Path) -> None:

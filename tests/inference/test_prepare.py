@@ -36,11 +36,6 @@ STORED = {
 """How a picture lies in a file whose EXIF orientation is this (EXIF 2.3, tag 0x0112)."""
 
 
-@pytest.fixture(scope="module")
-def shirt() -> Pixels:
-    return one_of(6)
-
-
 def one_of(number: int) -> Pixels:
     """A synthetic garment of this class."""
     return np.array(_garments()[number])
@@ -49,6 +44,9 @@ def one_of(number: int) -> Pixels:
 @cache
 def _garments() -> Pixels:
     return synthetic.draw(np.arange(10), seed=7)
+
+
+SHIRT = one_of(6)
 
 
 def oriented(orientation: int) -> Image.Exif:
@@ -104,17 +102,17 @@ def test_smooth_enlargements_are_taken_back_but_for_what_was_clipped(way: Image.
 
 
 @pytest.mark.parametrize("margin", [1, 4, 20])
-def test_a_margin_or_a_frame_is_cut_off_without_touching_the_picture(shirt: Pixels, margin: int) -> None:
-    for picture, level in ((shirt, 0), (255 - shirt, 255), (shirt, 255), (255 - shirt, 0)):
+def test_a_margin_or_a_frame_is_cut_off_without_touching_the_picture(margin: int) -> None:
+    for picture, level in ((SHIRT, 0), (255 - SHIRT, 255), (SHIRT, 255), (255 - SHIRT, 0)):
         prepared = prepare(stored(np.pad(picture, margin, constant_values=level)))
-        np.testing.assert_array_equal(prepared.pixels, shirt)
+        np.testing.assert_array_equal(prepared.pixels, SHIRT)
         is_frame = level != picture[0, 0]
         assert is_frame == ("out of its frame" in [step.name for step in prepared.steps])
 
 
-def test_a_black_garment_on_nothing_is_seen_on_white(shirt: Pixels) -> None:
-    prepared = prepare(stored(with_alpha(np.zeros_like(shirt), shirt)))
-    np.testing.assert_array_equal(prepared.pixels, shirt)
+def test_a_black_garment_on_nothing_is_seen_on_white() -> None:
+    prepared = prepare(stored(with_alpha(np.zeros_like(SHIRT), SHIRT)))
+    np.testing.assert_array_equal(prepared.pixels, SHIRT)
     assert "on white" in [step.name for step in prepared.steps]
 
 
@@ -146,8 +144,8 @@ def test_uneven_light_and_noise_leave_a_black_border() -> None:
     assert pixels[4:-4, 10:-10].min() > 150
 
 
-def test_a_single_speck_does_not_spoil_the_crop(shirt: Pixels) -> None:
-    photo = np.pad(enlarged(shirt, 10), 100)
+def test_a_single_speck_does_not_spoil_the_crop() -> None:
+    photo = np.pad(enlarged(SHIRT, 10), 100)
     clean = prepare(stored(photo)).pixels
     photo[5, 5] = 255
     np.testing.assert_array_equal(prepare(stored(photo)).pixels, clean)
@@ -155,15 +153,15 @@ def test_a_single_speck_does_not_spoil_the_crop(shirt: Pixels) -> None:
 
 @pytest.mark.parametrize("orientation", STORED)
 @pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True})])
-def test_every_orientation_gives_the_same_pixels(shirt: Pixels, orientation: int, kind: str, options: Any) -> None:
-    image = Image.fromarray(np.pad(shirt, 4)).convert("RGB").transpose(STORED[orientation])
+def test_every_orientation_gives_the_same_pixels(orientation: int, kind: str, options: Any) -> None:
+    image = Image.fromarray(np.pad(SHIRT, 4)).convert("RGB").transpose(STORED[orientation])
     data = stored(image, kind, exif=oriented(orientation), **options)
-    np.testing.assert_array_equal(prepare(data).pixels, shirt)
+    np.testing.assert_array_equal(prepare(data).pixels, SHIRT)
     assert "upright" in notes(data)
 
 
-def test_photos_that_lie_on_their_side_are_turned_and_inks_are_read_the_right_way_round(shirt: Pixels) -> None:
-    photo = Image.fromarray(np.pad(enlarged(shirt, 8), ((40, 80), (20, 30))))
+def test_photos_that_lie_on_their_side_are_turned_and_inks_are_read_the_right_way_round() -> None:
+    photo = Image.fromarray(np.pad(enlarged(SHIRT, 8), ((40, 80), (20, 30))))
     straight = prepare(stored(photo, "JPEG", quality=95)).pixels
     lying = stored(photo.transpose(STORED[6]), "JPEG", quality=95, exif=oriented(6))
     inks = stored(photo.convert("RGB").convert("CMYK"), "JPEG", quality=95)
@@ -172,28 +170,28 @@ def test_photos_that_lie_on_their_side_are_turned_and_inks_are_read_the_right_wa
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
-def test_of_several_pictures_the_first_is_taken_and_the_note_says_so(shirt: Pixels, kind: str) -> None:
-    first, second = (Image.fromarray(pixels).convert("RGB") for pixels in (shirt, np.fliplr(255 - shirt)))
+def test_of_several_pictures_the_first_is_taken_and_the_note_says_so(kind: str) -> None:
+    first, second = (Image.fromarray(pixels).convert("RGB") for pixels in (SHIRT, np.fliplr(255 - SHIRT)))
     others = [second] * (500 if kind == "GIF" else 1)
     data = stored(first, kind, save_all=True, append_images=others, **({"lossless": True} if kind == "WEBP" else {}))
-    np.testing.assert_array_equal(prepare(data).pixels, shirt)
+    np.testing.assert_array_equal(prepare(data).pixels, SHIRT)
     assert "the first of several" in notes(data)
 
 
-def test_a_transparent_colour_of_a_palette_is_black(shirt: Pixels) -> None:
-    image = Image.fromarray(shirt).convert("P")
+def test_a_transparent_colour_of_a_palette_is_black() -> None:
+    image = Image.fromarray(SHIRT).convert("P")
     image.putpalette([level for level in (255, *range(1, 256)) for _ in range(3)])
-    np.testing.assert_array_equal(prepare(stored(image, transparency=0)).pixels, shirt)
+    np.testing.assert_array_equal(prepare(stored(image, transparency=0)).pixels, SHIRT)
 
 
-def test_sixteen_bits_a_colour_are_scaled(shirt: Pixels) -> None:
-    rows = np.repeat(shirt, 3, axis=1).astype(">u2") * 257
+def test_sixteen_bits_a_colour_are_scaled() -> None:
+    rows = np.repeat(SHIRT, 3, axis=1).astype(">u2") * 257
     packed = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
-    np.testing.assert_array_equal(prepare(png(28, 28, packed, bits=16, colour=2)).pixels, shirt)
+    np.testing.assert_array_equal(prepare(png(28, 28, packed, bits=16, colour=2)).pixels, SHIRT)
 
 
-def test_black_and_white_of_one_bit_are_read(shirt: Pixels) -> None:
-    drawing = np.where(shirt > 60, 255, 0).astype(np.uint8)
+def test_black_and_white_of_one_bit_are_read() -> None:
+    drawing = np.where(SHIRT > 60, 255, 0).astype(np.uint8)
     for kind in ("PNG", "BMP", "TIFF"):
         image = Image.fromarray(drawing).convert("1")
         np.testing.assert_array_equal(prepare(stored(image, kind)).pixels, drawing)
@@ -201,21 +199,21 @@ def test_black_and_white_of_one_bit_are_read(shirt: Pixels) -> None:
 
 @pytest.mark.parametrize("white", [1, 255, 65_535])
 def test_float_pixels_are_scaled_by_the_white_that_holds_them(white: int) -> None:
-    shirt = one_of(6)
+    shirt = SHIRT.copy()
     shirt[14, 14] = 255
     values = (shirt / 255 * white).astype(np.float32)
     np.testing.assert_array_equal(prepare(stored(values, "TIFF")).pixels, shirt)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_format_is_read(shirt: Pixels, kind: str) -> None:
-    prepared = prepare(stored(enlarged(shirt, 8), kind))
+def test_every_format_is_read(kind: str) -> None:
+    prepared = prepare(stored(enlarged(SHIRT, 8), kind))
     assert prepared.steps[0].note.startswith(f"{kind} of 224 × 224 pixels")
-    assert np.abs(prepared.pixels.astype(int) - shirt).mean() < 3
+    assert np.abs(prepared.pixels.astype(int) - SHIRT).mean() < 3
 
 
-def test_every_step_is_small_enough_to_be_shown_and_the_last_is_what_the_model_gets(shirt: Pixels) -> None:
-    photo = 255 - np.pad(enlarged(shirt, 30), 90)
+def test_every_step_is_small_enough_to_be_shown_and_the_last_is_what_the_model_gets() -> None:
+    photo = 255 - np.pad(enlarged(SHIRT, 30), 90)
     prepared = prepare(stored(np.dstack([photo, photo, photo // 2]), "JPEG"))
     assert [step.name for step in prepared.steps] == [
         "original", "greyscale", "inverted", "black border", "cropped", "28 × 28"
@@ -254,7 +252,7 @@ def millions_of_strips() -> bytes:
 
 
 def thousands_of_scans() -> bytes:
-    data = stored(np.kron(one_of(6), np.ones((40, 40), np.uint8)), "JPEG", progressive=True)
+    data = stored(np.kron(SHIRT, np.ones((40, 40), np.uint8)), "JPEG", progressive=True)
     last = data[data.rindex(b"\xff\xda") : -2]
     return data[:-2] + last * 2_000 + b"\xff\xd9"
 
@@ -263,15 +261,15 @@ def with_texts(count: int, letters: int) -> bytes:
     info = PngImagePlugin.PngInfo()
     for number in range(count):
         info.add_text(f"text {number}", "a" * letters, zip=True)
-    return stored(one_of(6), pnginfo=info)
+    return stored(SHIRT, pnginfo=info)
 
 
 def cut_off(kind: str) -> bytes:
-    data = stored(enlarged(one_of(6), 8), kind)
+    data = stored(enlarged(SHIRT, 8), kind)
     return data[: len(data) // 2]
 
 
-COLOURED = grey_in("RGB")(one_of(6))
+COLOURED = grey_in("RGB")(SHIRT)
 NO_GARMENT = "No garment was found"
 REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
     **{f"{data[:8]!r}": ("PNG, JPEG, WebP, GIF, BMP or TIFF", partial(bytes, data)) for data in NO_IMAGES},
@@ -291,7 +289,7 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
     "a JPEG of thousands of scans": ("too many parts", thousands_of_scans),
     "a huge text": ("damaged", partial(with_texts, 1, 2_000_000)),
     "many long texts": ("damaged", partial(with_texts, 100, 900_000)),
-    "a huge profile": ("damaged", lambda: stored(one_of(6), icc_profile=bytes(20_000_000))),
+    "a huge profile": ("damaged", lambda: stored(SHIRT, icc_profile=bytes(20_000_000))),
 }
 
 
@@ -301,11 +299,9 @@ def test_what_is_no_picture_of_a_garment_is_one_sentence(name: str) -> None:
     assert words in sentence(make())
 
 
-def test_a_file_is_read_like_its_bytes_and_a_folder_or_a_missing_path_is_one_sentence(
-    shirt: Pixels, tmp_path: Path
-) -> None:
-    (tmp_path / "shirt.png").write_bytes(stored(shirt))
-    np.testing.assert_array_equal(prepare(tmp_path / "shirt.png").pixels, shirt)
+def test_a_file_is_read_like_its_bytes_and_a_folder_or_a_missing_path_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "shirt.png").write_bytes(stored(SHIRT))
+    np.testing.assert_array_equal(prepare(tmp_path / "shirt.png").pixels, SHIRT)
     for path in (tmp_path, tmp_path / "missing.png"):
         assert "There is no such file" in sentence(path)
 
@@ -319,17 +315,17 @@ def test_a_decompression_bomb_is_refused_by_its_header_within_bounded_memory() -
 @pytest.mark.parametrize(
     ("border", "garment"), [(200, 250), (140, 225), (100, 40), (60, 15), (30, 200), (235, 60), (128, 90), (127, 160)]
 )
-def test_a_garment_is_seen_on_either_side_of_the_borders_brightness(shirt: Pixels, border: int, garment: int) -> None:
+def test_a_garment_is_seen_on_either_side_of_the_borders_brightness(border: int, garment: int) -> None:
     """White on a light wall, navy on dark wood: the garment comes out bright on black."""
-    mask = np.kron(np.pad(shirt > 40, 20), np.ones((6, 6), bool))
+    mask = np.kron(np.pad(SHIRT > 40, 20), np.ones((6, 6), bool))
     pixels = prepare(stored(np.where(mask, garment, border).astype(np.uint8), "PNG")).pixels
     expected = prepare(stored(np.where(mask, 255, 0).astype(np.uint8), "PNG")).pixels
     assert (pixels > 0).sum() == pytest.approx((expected > 0).sum(), rel=0.02)
     assert pixels.max() > 40
 
 
-def test_a_print_on_a_white_garment_does_not_decide(shirt: Pixels) -> None:
-    mask = np.kron(np.pad(shirt > 40, 20), np.ones((6, 6), bool))
+def test_a_print_on_a_white_garment_does_not_decide() -> None:
+    mask = np.kron(np.pad(SHIRT > 40, 20), np.ones((6, 6), bool))
     picture = np.where(mask, 250, 205).astype(np.uint8)
     picture[190:214, 190:214] = 30
     pixels = prepare(stored(picture, "PNG")).pixels
@@ -346,15 +342,15 @@ def test_a_thin_strip_has_steps_that_can_be_drawn(height: int, width: int) -> No
         assert max(step.pixels.shape[:2]) <= THINNEST * min(step.pixels.shape[:2]) + THINNEST
 
 
-def test_a_film_after_a_jpeg_counts_for_nothing(shirt: Pixels) -> None:
+def test_a_film_after_a_jpeg_counts_for_nothing() -> None:
     """A phone's moving photo: a JPEG and, after its end, whatever bytes."""
-    data = stored(np.kron(shirt, np.ones((40, 40), np.uint8)), "JPEG", progressive=True)
+    data = stored(np.kron(SHIRT, np.ones((40, 40), np.uint8)), "JPEG", progressive=True)
     np.testing.assert_array_equal(prepare(data + b"\xff\xda\x00\x02" * 5_000).pixels, prepare(data).pixels)
 
 
-def test_a_camera_photo_of_fifty_megapixels_is_read_within_bounded_memory(shirt: Pixels) -> None:
+def test_a_camera_photo_of_fifty_megapixels_is_read_within_bounded_memory() -> None:
     photo = Image.new("L", (8192, 6144), 235)
-    photo.paste(Image.fromarray(255 - shirt).resize((4000, 4000), Image.Resampling.BICUBIC), (2000, 1000))
+    photo.paste(Image.fromarray(255 - SHIRT).resize((4000, 4000), Image.Resampling.BICUBIC), (2000, 1000))
     data = stored(photo.convert("RGB"), "JPEG", quality=80)
     assert prepare(data).pixels.max() > 100
     assert memory_taken_by(data) < 150
@@ -397,7 +393,7 @@ def memory_taken_by(data: bytes) -> float:
 
 def samples() -> list[tuple[str, bytes]]:
     """Small files of all kinds, with what such files carry."""
-    pixels = np.pad(one_of(6), 4)
+    pixels = np.pad(SHIRT, 4)
     grey = Image.fromarray(pixels)
     colour = Image.merge("RGB", (grey, grey.rotate(3), grey))
     alpha = Image.fromarray(with_alpha(pixels, pixels))

@@ -8,7 +8,6 @@ Opcodes: the comments of https://github.com/python/cpython/blob/main/Lib/picklet
 import io
 import pickletools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from fashion_core.errors import RefusedFileError
@@ -18,44 +17,29 @@ MAX_OPCODES = 60_000  # a ResNet-18 pickled whole takes 11,510 and refers to 30 
 MAX_NAMES = 1000
 
 
-@dataclass(frozen=True)
 class Pickle:
-    """What one pickle builds, and all names and storages (by their keys) that it refers to."""
+    """What one pickle builds, on the stack and the memo of an unpickler, with values that can do nothing.
 
-    content: Any
-    names: frozenset[Name]
-    storages: Mapping[str, Storage]
-    records: int  # that it makes, whether or not they are part of the content
-    end: int  # the byte after it
-
-
-def read_pickle(data: bytes, start: int = 0, most: int = MAX_OPCODES) -> Pickle:
-    """Follow the pickle that begins at ``start``, of at most ``most`` instructions, without executing anything in it.
-
-    Returns dicts, lists, tuples, plain values, ``SavedTensor``, ``Storage``, ``Name`` and ``Record``, at most
-    ``MAX_DEPTH`` deep and ``MAX_NODES`` large however it shares its parts. Raises ``RefusedFileError``.
+    These are dicts, lists, tuples, plain values, ``SavedTensor``, ``Storage``, ``Name`` and ``Record``, at most
+    ``MAX_DEPTH`` deep and ``MAX_NODES`` large however they share their parts. Raises ``RefusedFileError``.
     """
-    stream = io.BytesIO(data)
-    stream.seek(start)
-    machine = _Machine()
-    try:
-        content = machine.run(stream, most)
-    except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
-        raise RefusedFileError("its pickle is malformed") from error
-    count_nodes(content)
-    return Pickle(content, frozenset(machine.names), machine.storages, machine.records, stream.tell())
 
-
-class _Machine:
-    """The stack and the memo of an unpickler, with values that can do nothing."""
-
-    def __init__(self) -> None:
+    def __init__(self, data: bytes, start: int = 0, most: int = MAX_OPCODES) -> None:
+        """Follow the pickle that begins at ``start``, of at most ``most`` instructions."""
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
-        self.names: set[Name] = set()
-        self.storages: dict[str, Storage] = {}
-        self.records = 0
+        self.names: set[Name] = set()  # all that it refers to
+        self.storages: dict[str, Storage] = {}  # all that it refers to, by their keys
+        self.records = 0  # that it makes, whether or not they are part of the content
+        stream = io.BytesIO(data)
+        stream.seek(start)
+        try:
+            self.content = self.run(stream, most)
+        except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
+            raise RefusedFileError("its pickle is malformed") from error
+        count_nodes(self.content)
+        self.end = stream.tell()  # the byte after it
 
     def run(self, stream: io.BytesIO, most: int) -> Any:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
@@ -141,31 +125,31 @@ class _Machine:
 
 
 _LITERALS = "BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE SHORT_BINUNICODE BINBYTES SHORT_BINBYTES"
-_OPCODES: Mapping[str, Callable[[_Machine, Any], None]] = {
-    **dict.fromkeys(_LITERALS.split(), _Machine.push),
-    **dict.fromkeys(("BINPUT", "LONG_BINPUT", "MEMOIZE"), _Machine.put),
-    **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda machine, index: machine.push(machine.memo[index])),
-    **dict.fromkeys(("PROTO", "FRAME"), lambda machine, _: None),  # they say how the rest is written
-    "NONE": lambda machine, _: machine.push(None),
-    "NEWTRUE": lambda machine, _: machine.push(True),
-    "NEWFALSE": lambda machine, _: machine.push(False),
-    **dict.fromkeys(("EMPTY_LIST", "EMPTY_SET"), lambda machine, _: machine.push([])),
-    "EMPTY_DICT": lambda machine, _: machine.push({}),
-    "EMPTY_TUPLE": lambda machine, _: machine.push(()),
-    "MARK": lambda machine, _: machine.mark(),
-    "TUPLE": lambda machine, _: machine.push(tuple(machine.since_mark())),
-    "TUPLE1": lambda machine, _: machine.tuple_of(1),
-    "TUPLE2": lambda machine, _: machine.tuple_of(2),
-    "TUPLE3": lambda machine, _: machine.tuple_of(3),
-    "APPEND": lambda machine, _: machine.append([machine.stack.pop()]),
-    **dict.fromkeys(("APPENDS", "ADDITEMS"), lambda machine, _: machine.append(machine.since_mark())),
-    "SETITEM": lambda machine, _: machine.set_items([machine.stack.pop(-2), machine.stack.pop()]),
-    "SETITEMS": lambda machine, _: machine.set_items(machine.since_mark()),
-    "GLOBAL": lambda machine, names: machine.name(*names.split(" ", 1)),
-    "STACK_GLOBAL": lambda machine, _: machine.name(machine.stack.pop(-2), machine.stack.pop()),
-    **dict.fromkeys(("REDUCE", "NEWOBJ"), lambda machine, _: machine.make(machine.stack.pop(), machine.stack.pop())),
-    "BUILD": lambda machine, _: machine.build(machine.stack.pop()),
-    "BINPERSID": lambda machine, _: machine.persistent(machine.stack.pop()),
+_OPCODES: Mapping[str, Callable[[Pickle, Any], None]] = {
+    **dict.fromkeys(_LITERALS.split(), Pickle.push),
+    **dict.fromkeys(("BINPUT", "LONG_BINPUT", "MEMOIZE"), Pickle.put),
+    **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda pickle, index: pickle.push(pickle.memo[index])),
+    **dict.fromkeys(("PROTO", "FRAME"), lambda pickle, _: None),  # they say how the rest is written
+    "NONE": lambda pickle, _: pickle.push(None),
+    "NEWTRUE": lambda pickle, _: pickle.push(True),
+    "NEWFALSE": lambda pickle, _: pickle.push(False),
+    **dict.fromkeys(("EMPTY_LIST", "EMPTY_SET"), lambda pickle, _: pickle.push([])),
+    "EMPTY_DICT": lambda pickle, _: pickle.push({}),
+    "EMPTY_TUPLE": lambda pickle, _: pickle.push(()),
+    "MARK": lambda pickle, _: pickle.mark(),
+    "TUPLE": lambda pickle, _: pickle.push(tuple(pickle.since_mark())),
+    "TUPLE1": lambda pickle, _: pickle.tuple_of(1),
+    "TUPLE2": lambda pickle, _: pickle.tuple_of(2),
+    "TUPLE3": lambda pickle, _: pickle.tuple_of(3),
+    "APPEND": lambda pickle, _: pickle.append([pickle.stack.pop()]),
+    **dict.fromkeys(("APPENDS", "ADDITEMS"), lambda pickle, _: pickle.append(pickle.since_mark())),
+    "SETITEM": lambda pickle, _: pickle.set_items([pickle.stack.pop(-2), pickle.stack.pop()]),
+    "SETITEMS": lambda pickle, _: pickle.set_items(pickle.since_mark()),
+    "GLOBAL": lambda pickle, names: pickle.name(*names.split(" ", 1)),
+    "STACK_GLOBAL": lambda pickle, _: pickle.name(pickle.stack.pop(-2), pickle.stack.pop()),
+    **dict.fromkeys(("REDUCE", "NEWOBJ"), lambda pickle, _: pickle.make(pickle.stack.pop(), pickle.stack.pop())),
+    "BUILD": lambda pickle, _: pickle.build(pickle.stack.pop()),
+    "BINPERSID": lambda pickle, _: pickle.persistent(pickle.stack.pop()),
 }
 
 

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from fashion_core import files
 from fashion_core.errors import RefusedFileError
-from fashion_core.formats.untrusted.pickle import MAX_OPCODES, Pickle, read_pickle
+from fashion_core.formats.untrusted.pickle import MAX_OPCODES, Pickle
 from fashion_core.formats.untrusted.safetensors_reader import read_safetensors
 from fashion_core.formats.untrusted.saved_file import Container, Place, SavedFile, check_claims
 from fashion_core.formats.untrusted.values import SavedTensor, Storage, are_sizes, parse_json
@@ -77,8 +77,8 @@ def _read_archive(path: Path, file: BinaryIO) -> SavedFile:
     pickle = _read_program(archive, root, parts) if container == "pt2" else _read_pickle(archive, root)
     places = _zip_places(container, parts, pickle.storages)
     members = tuple((member.name, member.bytes) for member in archive.members.values())
-    size = file.seek(0, io.SEEK_END)
-    return SavedFile(path, container, size, pickle.content, pickle.names, places, members, records=pickle.records)
+    names, size = frozenset(pickle.names), file.seek(0, io.SEEK_END)
+    return SavedFile(path, container, size, pickle.content, names, places, members, records=pickle.records)
 
 
 def _root(archive: Archive) -> str:
@@ -91,7 +91,7 @@ def _root(archive: Archive) -> str:
 
 def _read_pickle(archive: Archive, root: str) -> Pickle:
     data = archive.read(f"{root}data.pkl", MAX_PICKLE_BYTES)
-    pickle = read_pickle(data)
+    pickle = Pickle(data)
     if pickle.end != len(data):
         raise RefusedFileError("there is data after its pickle")
     return pickle
@@ -121,18 +121,18 @@ def _read_program(archive: Archive, root: str, parts: Mapping[str, Member]) -> P
     """Read the weights of an exported program; its graph is not run, and its sample inputs are only looked through."""
     if archive.read(f"{root}archive_format", 10) != b"pt2":
         raise RefusedFileError("it is an archive of an unknown kind")
-    samples = Pickle(None, frozenset(), {}, 0, 0)
+    samples = Pickle(b"N.")
     if _SAMPLES in parts:
         inner = Archive(io.BytesIO(archive.read(f"{root}{_SAMPLES}", MAX_PICKLE_BYTES)))
         samples = _read_pickle(inner, _root(inner))
     content = {name: _program_tensor(value) for name, value in _config(archive, f"{root}{_WEIGHTS_CONFIG}").items()}
     if _config(archive, f"{root}{_CONSTANTS_CONFIG}"):
         raise RefusedFileError("it holds constants beside its weights, which no model of this app has")
-    storages: dict[str, Storage] = {}
+    samples.content, samples.storages = content, {}
     for tensor in content.values():
-        if storages.setdefault(tensor.storage.key, tensor.storage) != tensor.storage:
+        if samples.storages.setdefault(tensor.storage.key, tensor.storage) != tensor.storage:
             raise RefusedFileError("two tensors in it describe the same numbers differently")
-    return replace(samples, content=content, storages=storages)
+    return samples
 
 
 def _config(archive: Archive, member: str) -> dict[str, Any]:
@@ -166,25 +166,25 @@ def _read_legacy(path: Path, file: BinaryIO) -> SavedFile:
     _check_magic(data)
     pickles: list[Pickle] = []
     for most in _MOST_OPCODES:
-        pickles.append(read_pickle(data, pickles[-1].end if pickles else 0, most))
+        pickles.append(Pickle(data, pickles[-1].end if pickles else 0, most))
     _, protocol, system, content, keys = pickles
     is_little_endian = isinstance(system.content, dict) and system.content.get("little_endian") is True
     if protocol.content != _PROTOCOL or not is_little_endian:
         raise RefusedFileError("it was written by an unknown version of torch, or on a big-endian machine")
     places, members = _legacy_places(file, keys.content, content.storages, keys.end), (("pickles", keys.end),)
-    names, records = content.names.union(*(pickle.names for pickle in pickles)), sum(p.records for p in pickles)
-    size = file.seek(0, io.SEEK_END)
+    names = frozenset(name for pickle in pickles for name in pickle.names)
+    size, records = file.seek(0, io.SEEK_END), sum(pickle.records for pickle in pickles)
     return SavedFile(path, "legacy", size, content.content, names, places, members, records=records)
 
 
 def _check_magic(data: bytes) -> None:
     """Refuse a pickle that torch did not write, and name what it refers to as far as it can be read."""
     with suppress(RefusedFileError):
-        if read_pickle(data, 0, _MOST_OPCODES[0]).content == _MAGIC:
+        if Pickle(data, 0, _MOST_OPCODES[0]).content == _MAGIC:
             return
     names: tuple[str, ...] = ()
     with suppress(RefusedFileError):
-        names = tuple(sorted(map(str, read_pickle(data).names)))
+        names = tuple(sorted(map(str, Pickle(data).names)))
     refers = f"; it refers to {', '.join(names[:_SHOWN])}" if names else ""
     raise RefusedFileError(f"it is a pickle, but not one that torch wrote{refers}", names)
 
