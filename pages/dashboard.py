@@ -1,7 +1,6 @@
 """Run on every visit: the page menu, the login, and then the requested page.
 
-This script lies among the pages: beside their folder, a fresh server would run each page by its address, before the
-login.
+It lies among the pages: beside their folder, a fresh server would run a page by its address, before the login.
 """
 
 import streamlit as st

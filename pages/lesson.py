@@ -40,8 +40,7 @@ def show_start(store: RunStore) -> None:
     st.caption("The tutorial's author trained on pixels from 0 to 255: choose raw to do the same.")
     with common.problems_shown():
         settings_form.offer_download(store, lesson.lesson_config(given))
-    key = common.press_key("lesson")
-    if login.button("Run the lesson", type="primary", icon=":material/play_arrow:", key=key):
+    if login.button("Run the lesson", type="primary", icon=":material/play_arrow:", key=common.press_key("lesson")):
         common.count_press()
         with common.problems_shown(), st.spinner("Starting…"):
             st.query_params["run"] = login.actions(store).begin_lesson(given).id

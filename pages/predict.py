@@ -37,7 +37,7 @@ def show_file(chosen: Chosen) -> None:
 
 def show_views(chosen: Chosen) -> None:
     views = {
-        GALLERY: lambda: gallery.show_gallery(chosen, open_history),
+        GALLERY: lambda: gallery.show_gallery(chosen, lambda: st.session_state.update(view=HISTORY)),
         OWN: lambda: own_images.show_own_images(chosen, lambda image: checkpoint_history.show_history(chosen, image)),
         HISTORY: lambda: checkpoint_history.show_test_image_history(chosen),
         EVALUATION: lambda: evaluation.show_evaluation(chosen),
@@ -45,10 +45,6 @@ def show_views(chosen: Chosen) -> None:
         SNIPPET: lambda: exports.show_using_script(chosen),
     }
     common.show_tabs(views, closed={OWN: own_images.keep_uploads})
-
-
-def open_history() -> None:
-    st.session_state["view"] = HISTORY
 
 
 main()

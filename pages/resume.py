@@ -31,12 +31,10 @@ def show_resume(store: RunStore) -> None:
     if "group" in st.query_params:
         resume.show_group(store, st.query_params["group"])
         return
-    run = ask_run(store)
-    if run is None:
+    if (run := ask_run(store)) is None:
         run_status.welcome(store)
         return
-    saved = run.epochs_saved()
-    if not saved:
+    if not (saved := run.epochs_saved()):
         st.info("No checkpoint yet: this run saves one at the end of each epoch.", icon=":material/hourglass_empty:")
         return
     epoch = addressed_epoch(run, saved)

@@ -83,14 +83,7 @@ def show_keep(store: RunStore, run: Run, saved: pd.DataFrame) -> None:
     if not expendable:
         st.write("Nothing to delete.")
         return
-    rows = saved[(saved["format"] == "checkpoint") & saved["epoch"].isin(expendable)]
-    st.write(
-        f"**{len(rows):,} of {len(run.epochs_saved()):,} checkpoints would be deleted**, "
-        f"{bytes_text(int(rows['bytes'].sum()))}. "
-        "Never one that another run was resumed from, and never a damaged one."
-    )
-    style, alt = {"bytes": st.column_config.NumberColumn(format="localized")}, "Checkpoints to delete"
-    st.dataframe(rows[["file", "epoch", "loss", "bytes", "created"]], hide_index=True, column_config=style, alt=alt)
+    _show_preview(run, saved[(saved["format"] == "checkpoint") & saved["epoch"].isin(expendable)])
     # The key names the epochs, so a press on an outdated preview is lost.
     sure = st.checkbox("Delete them for good", key=f"sure {run.id} {expendable}")
     count, key = len(expendable), f"delete {run.id} {expendable}"
@@ -98,3 +91,13 @@ def show_keep(store: RunStore, run: Run, saved: pd.DataFrame) -> None:
     if login.button(label, icon=":material/delete:", key=key, disabled=not sure):
         login.actions(store).delete_checkpoints(run, expendable)
         st.rerun()
+
+
+def _show_preview(run: Run, rows: pd.DataFrame) -> None:
+    size = bytes_text(int(rows["bytes"].sum()))
+    st.write(
+        f"**{len(rows):,} of {len(run.epochs_saved()):,} checkpoints would be deleted**, {size}. "
+        "Never one that another run was resumed from, and never a damaged one."
+    )
+    style, alt = {"bytes": st.column_config.NumberColumn(format="localized")}, "Checkpoints to delete"
+    st.dataframe(rows[["file", "epoch", "loss", "bytes", "created"]], hide_index=True, column_config=style, alt=alt)

@@ -6,7 +6,6 @@ import gc
 import itertools
 import re
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -269,25 +268,20 @@ def test_lines_for_fashion_mnist_read_torchvisions_copy(
     np.testing.assert_array_equal(found, engine.probabilities(load(path).model, pixels, "standard", CPU).numpy())
 
 
-@pytest.fixture
-def collecting() -> Iterator[None]:
-    """Garbage is collected all the time, and each time another thread goes on."""
+def test_many_who_open_a_page_at_once_see_the_source() -> None:
+    """Python 3.11's parser fails where another thread gets into it: here one does whenever garbage is collected."""
 
     def let_another_go_on(phase: str, info: dict[str, int]) -> None:
         time.sleep(1e-5)
 
+    scripts._sources.clear()
     thresholds = gc.get_threshold()
     gc.set_threshold(50)
     gc.callbacks.append(let_another_go_on)
-    yield
-    gc.callbacks.remove(let_another_go_on)
-    gc.set_threshold(*thresholds)
-
-
-@pytest.mark.usefixtures("collecting")
-def test_many_who_open_a_page_at_once_see_the_source() -> None:
-    """Python 3.11's parser fails where another thread gets into it."""
-    scripts._sources.clear()
-    with ThreadPoolExecutor(8) as visitors:
-        found = set(visitors.map(scripts.class_source, ["mlp"] * 64))
+    try:
+        with ThreadPoolExecutor(8) as visitors:
+            found = set(visitors.map(scripts.class_source, ["mlp"] * 64))
+    finally:
+        gc.callbacks.remove(let_another_go_on)
+        gc.set_threshold(*thresholds)
     assert len(found) == 1
