@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fashion_core import files
 from fashion_core.errors import ChangedFileError, RefusedFileError, printable
 from fashion_core.formats.untrusted import validate
-from fashion_core.formats.untrusted.readers import read_saved_file
+from fashion_core.formats.untrusted.read import read_saved_file
 from fashion_core.formats.untrusted.saved_file import Container, SavedFile
 from fashion_core.formats.untrusted.state_dict import Weights, find_weights, optimizer_name, optimizer_state
 from fashion_core.formats.untrusted.values import Name, Record, SavedTensor, named_tensors, tensors_in

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from fashion_core.formats.inspect import format_of
-from fashion_core.formats.untrusted.readers import read_saved_file
+from fashion_core.formats.untrusted.read import read_saved_file
 from fashion_core.formats.untrusted.saved_file import SavedFile
 from fashion_core.formats.untrusted.state_dict import optimizer_state
 from fashion_core.formats.untrusted.validate import check, check_finite, own_part

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from fashion_core.errors import ComparisonError, printable
-from fashion_core.formats.untrusted.readers import read_saved_file
+from fashion_core.formats.untrusted.read import read_saved_file
 from fashion_core.formats.untrusted.state_dict import COUNTER, STATISTICS, find_weights
 
 

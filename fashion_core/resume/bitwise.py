@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from fashion_core.cache import Cache, stamp
-from fashion_core.formats.untrusted.readers import read_saved_file
+from fashion_core.formats.untrusted.read import read_saved_file
 from fashion_core.formats.untrusted.values import named_tensors
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run

@@ -24,7 +24,7 @@ from fashion_core.errors import DiskError, RefusedFileError
 from fashion_core.formats import export
 from fashion_core.formats.inspect import inspect
 from fashion_core.formats.load import LoadedModel, load
-from fashion_core.formats.untrusted.readers import read_saved_file
+from fashion_core.formats.untrusted.read import read_saved_file
 from fashion_core.models import build_model
 
 Change = tuple[int, bytes]

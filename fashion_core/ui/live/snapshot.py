@@ -21,7 +21,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES, LoadCheck, State, Status
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import run_status
-from fashion_core.ui.live import metrics
+from fashion_core.ui.live import metric_tiles
 
 STARTING_SECONDS, ACTIVE_SECONDS, IDLE_SECONDS = 0.25, 1.0, 3.0
 MAX_EPOCHS: Final = 400  # drawn of a long run, including the best and worst of each stretch
@@ -63,11 +63,11 @@ def take(store: RunStore, run: Run) -> Snapshot:
 
 
 def _numbers(store: RunStore, run: Run, status: Status, state: State, found: loss_curve.RunMetrics) -> str:
-    rows = [metrics.run_metrics(run, status, state, found.latest)]
+    rows = [metric_tiles.run_metrics(run, status, state, found.latest)]
     if run.record.resumption and (compared := compare_run(store, run, found.ended)):
-        rows.insert(0, metrics.three_losses(compared))
+        rows.insert(0, metric_tiles.three_losses(compared))
     share = tables.progress(run.record.config, status, run.record.first_epoch).share
-    return metrics.progress_and_metrics(run_status.whereabouts(store, run, state), share, rows)
+    return metric_tiles.progress_and_metrics(run_status.whereabouts(store, run, state), share, rows)
 
 
 def _saved_by_parent(store: RunStore, run: Run, state: State) -> tuple[int, ...] | None:

@@ -6,7 +6,7 @@ import pytest
 
 from fashion_core.errors import RefusedFileError
 from fashion_core.formats.load import load
-from fashion_core.formats.untrusted.readers import read_saved_file
+from fashion_core.formats.untrusted.read import read_saved_file
 from tests.support import mutations
 from tests.support.mutations import CHECKED, Subject, run
 

@@ -8,8 +8,8 @@ from fashion_core.resume.comparison import Compared, LossNow
 from fashion_core.runs.loss_curve import LatestMetrics
 from fashion_core.runs.schema import LoadCheck
 from fashion_core.runs.store import RunStore
-from fashion_core.ui.live import metrics
-from fashion_core.ui.live.metrics import Meaning, Metric
+from fashion_core.ui.live import metric_tiles
+from fashion_core.ui.live.metric_tiles import Meaning, Metric
 from tests.support.runs import new_run
 
 NOTHING = LatestMetrics(None, None, None, None, None, 0.0)
@@ -31,7 +31,7 @@ def test_less_of_a_loss_and_more_of_an_accuracy_are_good(
 ) -> None:
     run = new_run(store)
     known = replace(NOTHING, loss=0.5, loss_change=change, accuracy=0.5, accuracy_change=change)
-    _, loss, accuracy, *_ = metrics.run_metrics(run, run.status, "stopped", known)
+    _, loss, accuracy, *_ = metric_tiles.run_metrics(run, run.status, "stopped", known)
     assert (loss.label, accuracy.label) == ("Test loss", "Test accuracy")
     assert (loss.value, loss.change, loss.meaning) == ("0.5000", *of_loss)
     assert (accuracy.value, accuracy.change, accuracy.meaning) == ("50.00%", *of_accuracy)
@@ -39,7 +39,7 @@ def test_less_of_a_loss_and_more_of_an_accuracy_are_good(
 
 def test_what_is_not_known_yet_is_a_dash(store: RunStore) -> None:
     run = new_run(store)
-    assert [metric.value for metric in metrics.run_metrics(run, run.status, "running", NOTHING)] == ["–"] * 5
+    assert [metric.value for metric in metric_tiles.run_metrics(run, run.status, "running", NOTHING)] == ["–"] * 5
 
 
 @pytest.mark.parametrize(
@@ -54,14 +54,14 @@ def test_loss_now_says_which_way_it_went_and_whether_that_is_noise(
     loss: float, standard_error: float, said: str, meaning: Meaning
 ) -> None:
     now = LossNow(2, loss, loss - 0.5, standard_error)
-    first, latest = metrics.three_losses(replace(ROW, first=now, latest=now))[2:]
+    first, latest = metric_tiles.three_losses(replace(ROW, first=now, latest=now))[2:]
     assert (first.change, first.meaning) == (latest.change, latest.meaning) == (said, meaning)
 
 
 def test_loss_right_after_loading_is_told_to_be_equal_or_of_other_images() -> None:
-    assert metrics.three_losses(ROW)[1].change == "equal"
+    assert metric_tiles.three_losses(ROW)[1].change == "equal"
     other = CHECK.model_copy(update={"loss_check": 0.6, "comparable": False})
-    assert metrics.three_losses(replace(ROW, check=other))[1].change == "other images"
+    assert metric_tiles.three_losses(replace(ROW, check=other))[1].change == "other images"
 
 
 def test_metric_has_its_label_value_change_and_note() -> None:
@@ -73,7 +73,7 @@ def test_metric_has_its_label_value_change_and_note() -> None:
 
 def test_bar_has_the_share_and_nothing_in_a_word_is_markup() -> None:
     bad = '"><img src=x onerror=alert(1)>'
-    html = metrics.progress_and_metrics(bad, 0.25, [[Metric(bad, bad, bad, note=bad)]])
+    html = metric_tiles.progress_and_metrics(bad, 0.25, [[Metric(bad, bad, bad, note=bad)]])
     assert html.startswith('<progress value="0.2500" aria-label="')
     assert html.count("&quot;&gt;&lt;img src=x onerror=alert(1)&gt;") == 6
     assert bad not in html
