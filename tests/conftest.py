@@ -1,6 +1,6 @@
 """Fixtures: an empty store of runs, the synthetic garments, the real dataset if present, a server and a browser.
 
-Nothing here imports torch: only the tests that need it pay for that.
+Nothing here imports torch or the browser's library: only the tests that need them pay for that.
 """
 
 import os
@@ -17,7 +17,7 @@ from fashion_core.data import fashion_mnist, images
 from fashion_core.runs.store import RunStore
 from tests.support.processes import ROOT, end_workers
 
-if TYPE_CHECKING:  # the tests that drive no browser need not load its library
+if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
     from tests.support.browsing import Server
@@ -28,10 +28,8 @@ settings.load_profile("shared machine")
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads of torch that wait for each other would take the other core
 
-_GIVEN = os.environ.get("FASHION_DATA")
-"""Read before any fixture sets it."""
+_GIVEN = os.environ.get("FASHION_DATA")  # before any fixture sets it
 _MAIN = sys.modules["__main__"]
-"""AppTest leaves a page as ``__main__``, which every process forked later would run."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,7 +48,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def main_module_restored() -> Iterator[None]:
-    """After each test, and before it: a fixture of a wider scope may have changed it."""
+    """AppTest leaves a page as ``__main__``, which every process forked later would run: also from a wider fixture."""
     sys.modules["__main__"] = _MAIN
     yield
     sys.modules["__main__"] = _MAIN
@@ -93,7 +91,7 @@ def store(tmp_path: Path, synthetic_data: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture(scope="module")
 def module_store(tmp_path_factory: pytest.TempPathFactory, synthetic_data: Path) -> Iterator[RunStore]:
-    """A store that the tests of one file share, for runs that they only read."""
+    """For runs that the tests of one file only read."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FASHION_DATA", str(synthetic_data))
         store = RunStore(tmp_path_factory.mktemp("runs"))
@@ -104,17 +102,14 @@ def module_store(tmp_path_factory: pytest.TempPathFactory, synthetic_data: Path)
 @pytest.fixture
 def server(store: RunStore, tmp_path: Path) -> "Iterator[Server]":
     """The app on this store."""
-    from tests.support.browsing import Server
+    from tests.benchmarks.serving import serving
 
-    server = Server(tmp_path / "server.log")
-    server.start()
-    yield server
-    server.kill()
+    with serving(tmp_path) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def chromium() -> "Iterator[Browser]":
-    """A browser for the tests of one file."""
     from tests.support.browsing import chromium_running
 
     with chromium_running() as browser:

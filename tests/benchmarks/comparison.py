@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fashion_core import files
 from fashion_core.charts import branches as branch_charts
 from fashion_core.charts import comparison, lineage
 from fashion_core.config import parse_config
@@ -17,7 +16,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Environment, Parent, Resumption, Status
 from fashion_core.runs.store import RunStore
 from tests.benchmarks import Comparison, alternate, disk_folder
-from tests.benchmarks.stores import LOADED, LOSSES_A_ROW, batch_rows, write_epochs
+from tests.benchmarks.stores import LOADED, LOSSES_A_ROW, batch_rows, write, write_epochs
 
 ROUNDS = 9
 PARENTS, RESUMED, EPOCHS = 5, 150, 20
@@ -45,25 +44,18 @@ def made_run(
     first = epoch + 1 if parent else 0
     before = parent.record.config if parent else parse_config({})
     config = parse_config({**before.model_dump(), "name": "", **settings, "epochs": max(1, first + len(losses))})
+    loss_last = loss_of(parent, epoch) if parent else None
     if parent is None:
         run = store.create(config, _ENVIRONMENT)
     else:
-        came_from = Parent(run=parent.id, epoch=epoch)
-        different = changes(before, config)
+        came_from, different = Parent(run=parent.id, epoch=epoch), changes(before, config)
         resumption = Resumption(parent_name=parent.title, changes=different, verdict="exact", reasons=())
         run = store.create(config, _ENVIRONMENT, came_from, resumption=resumption)
-    loss_last = write_check(run, parent, epoch) if parent else None
+        # right after loading it measured the loss of that epoch, exactly
+        write(run.load_check_path, LOADED.model_copy(update={"loss_last": loss_last, "loss_check": loss_last}))
     write_epochs(run, first, losses, loss_last, noise, noisy_batches)
     run.write_status(Status(state="finished", queued_at=0, heartbeat=0))
     return run
-
-
-def write_check(run: Run, parent: Run, epoch: int) -> float:
-    """What the run measured right after loading: the loss of that epoch, exactly."""
-    loss_last = loss_of(parent, epoch)
-    check = LOADED.model_copy(update={"loss_last": loss_last, "loss_check": loss_last})
-    files.write_json(run.load_check_path, check.model_dump(mode="json"), durable=False)
-    return loss_last
 
 
 def loss_of(run: Run, epoch: int) -> float:
@@ -77,18 +69,16 @@ def noisy_batches(epoch: int, loss: float) -> list[dict[str, Any]]:
 
 
 def fill_with_resumed(store: RunStore) -> None:
-    """Runs whose losses fall as losses do, and runs resumed from four epochs of each."""
-    random = np.random.default_rng(0)
-    bases = [made_run(store, curve(random, 0.6 + number / 5), name=f"base {number}") for number in range(PARENTS)]
+    """Runs that train well, and runs resumed from four epochs of each."""
+    random, bases = np.random.default_rng(0), []
+    for number in range(PARENTS):
+        start = 0.6 + number / 5
+        losses = [float(start * (epoch + 1) ** -0.35 * random.normal(1, 0.01)) for epoch in range(EPOCHS)]
+        bases.append(made_run(store, losses, name=f"base {number}"))
     for number in range(RESUMED):
         base, epoch = bases[number % PARENTS], (3, 6, 10, 15)[number // PARENTS % 4]
         losses = [float(loss) for loss in loss_of(base, epoch) * np.exp(np.cumsum(random.normal(-0.005, 0.03, EPOCHS)))]
         made_run(store, losses, base, epoch, **_OVERRIDES[number % len(_OVERRIDES)])
-
-
-def curve(random: np.random.Generator, start: float) -> list[float]:
-    """Test losses of a run that trains well."""
-    return [float(start * (epoch + 1) ** -0.35 * random.normal(1, 0.01)) for epoch in range(EPOCHS)]
 
 
 def run() -> Comparison:
@@ -101,10 +91,10 @@ def run() -> Comparison:
         focus = rows[0].run
         ways = {
             "store to comparison": lambda: show_comparison(compare(store), None),
-            "store to branches": lambda: show_branches(branches_of(store, rows), None),
+            "store to branches": lambda: branch_charts.branch_chart(branches_of(store, rows), None).to_dict(),
             "store to lineage": lambda: show_lineage(store),
             "rows to comparison, focused": lambda: show_comparison(rows, focus),
-            "frame to branches, focused": lambda: show_branches(branches, focus),
+            "frame to branches, focused": lambda: branch_charts.branch_chart(branches, focus).to_dict(),
         }
         times = alternate(ways, ROUNDS)
     return Comparison("Show 150 resumed runs of 20 epochs, as the browser gets them", "store to comparison", times)
@@ -119,11 +109,6 @@ def show_comparison(rows: list[Compared], focus: str | None) -> tuple[str, dict[
     """The sentence and the chart below it."""
     frame = tables.compared_frame(rows, latest=True, sort="lineage")
     return sentence(rows), comparison.comparison_chart(frame, focus).to_dict()
-
-
-def show_branches(frame: pd.DataFrame, focus: str | None) -> dict[str, Any]:
-    """The chart beside the comparison."""
-    return branch_charts.branch_chart(frame, focus).to_dict()
 
 
 def show_lineage(store: RunStore) -> dict[str, Any]:

@@ -50,7 +50,6 @@ class Growing:
         self.refresh()
 
     def read_all(self) -> None:
-        """Read every row every time."""
         self.grow()
         rows = metrics.read_rows(self.run.metrics_path)
         curve = loss_curve.LossCurve(self.config, 0)

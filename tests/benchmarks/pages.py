@@ -9,7 +9,7 @@ from tests.benchmarks import Comparison, disk_folder
 from tests.benchmarks.saving import mlp_checkpoint
 from tests.benchmarks.serving import Server, serving
 from tests.benchmarks.sessions import open_session
-from tests.benchmarks.stores import fill, make_old, run_path, write_run
+from tests.benchmarks.stores import fill, make_old, run_path
 
 RUNS, EPOCHS = 1000, 20
 ROUNDS = 9
@@ -43,28 +43,22 @@ def visits(store: RunStore) -> dict[str, tuple[str, dict[str, str]]]:
     }
 
 
-def add_usable(store: RunStore) -> None:
-    """One more run, whose best checkpoint is the tutorial's model."""
-    write_run(run_path(store, RUNS), RUNS, EPOCHS, None)
-    run = Run(run_path(store, RUNS))
-    make_usable(run, EPOCHS - 1)
-    make_old(run.path)
-
-
 def make_usable(run: Run, epoch: int) -> None:
     """The checkpoint of this epoch holds the tutorial's model from now on."""
     file = run.checkpoint_path(epoch)
-    facts, digest = run.file_info(file), save.save(file, mlp_checkpoint())
-    assert facts
-    run.write_info(file, facts.model_copy(update={"sha256": digest.sha256, "bytes": digest.bytes}))
+    info, digest = run.file_info(file), save.save(file, mlp_checkpoint())
+    assert info
+    run.write_info(file, info.model_copy(update={"sha256": digest.sha256, "bytes": digest.bytes}))
 
 
 def run() -> Comparison:
     """Each page over a real websocket, in turn, beside a page of a store without runs on a server of its own."""
     with disk_folder() as folder:
         full, empty = RunStore(folder / "full"), RunStore(folder / "empty")
-        fill(full, RUNS, EPOCHS)
-        add_usable(full)
+        fill(full, RUNS + 1, EPOCHS)
+        usable = Run(run_path(full, RUNS))
+        make_usable(usable, EPOCHS - 1)
+        make_old(usable.path)
         (folder / "none").mkdir()
         with (
             serving(folder, FASHION_RUNS=str(full.root)) as server,

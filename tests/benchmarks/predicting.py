@@ -9,6 +9,7 @@ import torch
 
 from fashion_core.data import batches
 from fashion_core.inference.client import Predictor
+from fashion_core.models import NeuralNetwork
 from tests.benchmarks import Comparison, alternate
 from tests.benchmarks.saving import mlp_checkpoint
 
@@ -21,9 +22,11 @@ def run() -> Comparison:
         os.environ.setdefault("FASHION_DATA", folder)
         path = Path(folder) / "checkpoint"
         torch.save(mlp_checkpoint(), path)
-        predictor = Predictor()
+        predictor, model = Predictor(), NeuralNetwork()
+        model.load_state_dict(torch.load(path, weights_only=True)["model_state_dict"])
+        model.eval()
         pixels = np.tile(predictor.test_images("synthetic")[0], (5, 1, 1))
-        model, images = plain_model(path), torch.from_numpy(pixels)
+        images = torch.from_numpy(pixels)
         ways = {
             "plain PyTorch, 10,000 images": lambda: plain(model, images),
             "predict, 10,000 images": lambda: predictor.predict(path, pixels, "unit"),
@@ -35,14 +38,6 @@ def run() -> Comparison:
         finally:
             predictor.close()
         return Comparison("the tutorial's model asked", "plain PyTorch, 10,000 images", times)
-
-
-def plain_model(path: Path) -> torch.nn.Module:
-    from fashion_core.models import NeuralNetwork
-
-    model = NeuralNetwork()
-    model.load_state_dict(torch.load(path, weights_only=True)["model_state_dict"])
-    return model.eval()
 
 
 @torch.inference_mode()

@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -32,14 +31,10 @@ class Server:
 
     def start(self, environment: Mapping[str, str] | None = None) -> None:
         command = [sys.executable, "-m", "streamlit", "run", self.app, "--server.headless", "true"]
+        command += ["--server.port", str(self.port), *self.options]
+        env = {**os.environ, **(environment or {})}
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*command, "--server.port", str(self.port), *self.options],
-                cwd=ROOT,
-                env={**os.environ, **(environment or {})},
-                stdout=log,
-                stderr=log,
-            )
+            self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
         deadline = time.monotonic() + _START_SECONDS
         while not self.answers():
             if time.monotonic() > deadline:
@@ -51,7 +46,7 @@ class Server:
         try:
             with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=1) as answer:
                 return bool(answer.status == 200)
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
+        except OSError:
             return False
 
     def kill(self) -> None:

@@ -12,7 +12,6 @@ from urllib.parse import urlencode
 
 from streamlit.proto.Alert_pb2 import Alert
 from streamlit.proto.BackMsg_pb2 import BackMsg
-from streamlit.proto.Element_pb2 import Element
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 
@@ -21,16 +20,9 @@ PATIENCE_SECONDS = 60
 
 @dataclass(frozen=True)
 class Ran:
-    """One run of a page's script, or of a fragment.
-
-    Attributes:
-        seconds: from asking for it to its last message.
-        bytes: of all its messages.
-        problems: the errors that the page shows.
-    """
+    """One run of a page's script, or of a fragment: how long until its last message, and the errors that it shows."""
 
     seconds: float
-    bytes: int
     problems: tuple[str, ...]
 
 
@@ -102,13 +94,15 @@ class Session:
                 yield str(message)
 
     async def _finish(self, began: float) -> Ran:
-        size, problems, refreshes = 0, [], False
+        problems, refreshes = [], False
         while True:
             data = await self.connection.recv()
             assert isinstance(data, bytes)
-            if self.prompt:
-                _acknowledge(self.connection)
-            size += len(data)
+            if self.prompt and hasattr(
+                socket, "TCP_QUICKACK"
+            ):  # Linux; elsewhere what was sent together comes together
+                held: socket.socket = self.connection.transport.get_extra_info("socket")
+                held.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             message = ForwardMsg.FromString(data)
             if message.metadata.cacheable:
                 self.cached.add(message.hash)
@@ -122,32 +116,16 @@ class Session:
                 self.query = message.page_info_changed.query_string
             elif kind == "delta":
                 element = message.delta.new_element
-                problems.append(_problem(element))
-                self._note_widget(element)
+                problems.append(
+                    element.alert.body if element.alert.format == Alert.ERROR else element.exception.message
+                )
+                self.widgets |= {widget.label: widget.id for widget in (element.button, element.selectbox) if widget.id}
                 if element.bidi_component.json:
                     self.live_metrics = json.loads(element.bidi_component.json)
             elif kind == "script_finished" and message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
                 if message.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY and not refreshes:
                     self.fragment = None  # the whole page was made again, without it
-                return Ran(time.perf_counter() - began, size, tuple(filter(None, problems)))
-
-    def _note_widget(self, element: Element) -> None:
-        for widget in (element.button, element.selectbox):
-            if widget.id:
-                self.widgets[widget.label] = widget.id
-
-
-def _problem(element: Element) -> str:
-    """What an error says, or nothing for another element."""
-    if element.alert.format == Alert.ERROR:
-        return str(element.alert.body)
-    return str(element.exception.message)
-
-
-def _acknowledge(connection: ClientConnection) -> None:
-    if hasattr(socket, "TCP_QUICKACK"):  # Linux; elsewhere what was sent together comes together
-        held: socket.socket = connection.transport.get_extra_info("socket")
-        held.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+                return Ran(time.perf_counter() - began, tuple(filter(None, problems)))
 
 
 async def open_session(port: int, page: str, query: Mapping[str, str], *, prompt: bool) -> tuple[Session, Ran]:

@@ -32,28 +32,21 @@ def run() -> Comparison:
 def one_round(trainer: Trainer, number: int) -> dict[str, float]:
     """Two epochs, the second one beside the saving of the first; then a checkpoint that is waited for. In ms."""
     trainer.position = Position(2 * number)
-    alone = milliseconds(trainer.train_epoch)
-    waited = milliseconds(trainer.begin_saving)
+    alone, waited = milliseconds(trainer.train_epoch), milliseconds(trainer.begin_saving)
     trainer.position = Position(2 * number + 1)
-    beside = milliseconds(trainer.train_epoch)
-    waited_again = milliseconds(trainer.begin_saving)
+    beside, waited_again = milliseconds(trainer.train_epoch), milliseconds(trainer.begin_saving)
     trainer.saver.wait()
     trainer.position = Position(2 * number)
     return {
         EPOCH: alone,
         "an epoch beside the saving": beside,
         "waiting for a checkpoint": (waited + waited_again) / 2,
-        "saving one and waiting for it": milliseconds(lambda: save(trainer)),
+        "saving one and waiting for it": milliseconds(trainer.begin_saving, trainer.saver.wait),
     }
 
 
-def save(trainer: Trainer) -> None:
-    """Training waits until all is on the disk."""
-    trainer.begin_saving()
-    trainer.saver.wait()
-
-
-def milliseconds(what: Callable[[], object]) -> float:
+def milliseconds(*steps: Callable[[], object]) -> float:
     began = time.perf_counter()
-    what()
+    for step in steps:
+        step()
     return (time.perf_counter() - began) * 1000

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from contextlib import aclosing, suppress
-from pathlib import Path
 
 from fashion_core.config import DATASET_LABELS, parse_config
 from fashion_core.data import batches, fashion_mnist
@@ -21,6 +20,7 @@ from fashion_core.runs.store import RunStore
 from tests.benchmarks import Comparison, alternate, disk_folder
 from tests.benchmarks.serving import serving
 from tests.benchmarks.sessions import Session, open_session
+from tests.support.processes import wait_until
 
 ROUNDS = 7
 TORCH = "python -c 'import torch'"
@@ -37,78 +37,57 @@ def run() -> Comparison:
         os.environ["FASHION_RUNS"] = str(store.root)
 
         def start() -> None:
-            wait_for(queue.start(store, parse_config({"dataset": dataset})).metrics_path)
+            path = queue.start(store, parse_config({"dataset": dataset})).metrics_path
+            wait_until(lambda: path.exists() and path.stat().st_size, "the file has a row")
 
         def first_start() -> None:
             torch_process._asked_machine.cache_clear()
             start()
 
         with serving(folder) as server, asyncio.Runner() as runner:
-            visitor = Visitor(server.port, dataset)
-            runner.run(visitor.open_form())
+
+            def open_form() -> Session:
+                return runner.run(open_session(server.port, "train", {}, prompt=False))[0]
 
             def end_and_open() -> None:
                 end(store)
-                runner.run(visitor.open_form())
+                runner.run(sessions.pop().connection.close())
+                sessions.append(open_form())
 
+            sessions, choices = [open_form()], {"Dataset": DATASET_LABELS[dataset]}
             ways = {
                 TORCH: lambda: subprocess.run([sys.executable, "-c", "import torch"], check=True),
                 "start to first row": start,
                 "the same, before the server knows its machine": first_start,
-                "click to first loss on the page": lambda: runner.run(visitor.start_and_see()),
+                "click to first loss on the page": lambda: runner.run(start_and_see(sessions[0], choices)),
             }
             times = alternate(ways, ROUNDS, between=end_and_open)
-            runner.run(visitor.leave())
+            runner.run(sessions.pop().connection.close())
     return Comparison(f"Starting the MLP on {dataset}", TORCH, times)
 
 
-class Visitor:
-    """Somebody with the form of the Train page open."""
-
-    def __init__(self, port: int, dataset: str) -> None:
-        self._port, self._choices = port, {"Dataset": DATASET_LABELS[dataset]}
-        self._session: Session | None = None
-
-    async def open_form(self) -> None:
-        """In a new session, before the click."""
-        await self.leave()
-        self._session, _ = await open_session(self._port, "train", {}, prompt=False)
-
-    async def leave(self) -> None:
-        if self._session:
-            await self._session.connection.close()
-
-    async def start_and_see(self) -> None:
-        """Press Start, and listen until the page hears of a loss."""
-        assert self._session
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            seen = await self._session.press("Start", self._choices)
-            while NO_LOSS in self._session.live_metrics["numbers"] and await self._outdated():
-                assert not seen.problems, seen.problems
-                seen = await self._session.run()
-
-    async def _outdated(self) -> bool:
-        """Whether the page has to run again before it hears of a loss."""
-        assert self._session
-        drawn = self._session.live_metrics["drawn"]
-        async with aclosing(self._session.hear()) as live_metrics:
-            async for heard in live_metrics:
-                if not heard:  # nothing has changed
-                    continue
-                told = json.loads(heard)
-                if told["drawn"] != drawn:
-                    return True
-                if NO_LOSS not in told["numbers"]:
-                    return False
-        return True
+async def start_and_see(session: Session, choices: dict[str, str]) -> None:
+    """Press Start on the form of the Train page, and listen until the page hears of a loss."""
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        seen = await session.press("Start", choices)
+        while NO_LOSS in session.live_metrics["numbers"] and await is_outdated(session):
+            assert not seen.problems, seen.problems
+            seen = await session.run()
 
 
-def wait_for(path: Path) -> None:
-    """Until the file holds something."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not (path.exists() and path.stat().st_size):
-        assert time.monotonic() < deadline, f"nothing in {path} after {_PATIENCE_SECONDS} s"
-        time.sleep(0.005)
+async def is_outdated(session: Session) -> bool:
+    """Whether the page has to run again before it hears of a loss."""
+    drawn = session.live_metrics["drawn"]
+    async with aclosing(session.hear()) as live_metrics:
+        async for heard in live_metrics:
+            if not heard:  # nothing has changed
+                continue
+            told = json.loads(heard)
+            if told["drawn"] != drawn:
+                return True
+            if NO_LOSS not in told["numbers"]:
+                return False
+    return True
 
 
 def end(store: RunStore) -> None:

@@ -14,17 +14,11 @@ RUNS, EPOCHS = 1000, 20
 ROUNDS = 7
 
 
-def read_json_of_runs(store: RunStore) -> None:
-    """The least that any list of runs does: read the bytes of four small files a run."""
-    for name in ("run.json", "labels.json", "status.json", "metrics.jsonl"):
+def read(store: RunStore, *names: str) -> None:
+    """The least that any list does: read the bytes of these small files of each run."""
+    for name in names:
         for path in store.root.glob(f"*/{name}"):
             path.read_bytes()
-
-
-def read_facts(store: RunStore) -> None:
-    """The least that any list of saved files does."""
-    for path in store.root.glob("*/model_save/*.json"):
-        path.read_bytes()
 
 
 def cold(way: Callable[[], object]) -> Callable[[], object]:
@@ -52,15 +46,14 @@ def run() -> Comparison:
         fill(store, RUNS, EPOCHS)
         # what is warm has to follow what reads the same files: the next cold way forgets them
         ways: dict[str, Callable[[], object]] = {
-            "read the JSON of runs": lambda: read_json_of_runs(store),
+            "read the JSON of runs": lambda: read(store, "run.json", "labels.json", "status.json", "metrics.jsonl"),
             "runs, cold": cold(lambda: tables.runs_frame(store)),
             "runs, warm": lambda: tables.runs_frame(store),
             "what is under way, warm": lambda: queue.under_way(store),
             "the queue, warm": lambda: queue.advance(store),
-            "read the JSON of checkpoints": lambda: read_facts(store),
+            "read the JSON of checkpoints": lambda: read(store, "model_save/*.json"),
             "saved files, cold": cold(lambda: tables.saved_frame(store)),
             "saved files, warm": lambda: tables.saved_frame(store),
         }
-        return Comparison(
-            f"List {RUNS:,} runs of {EPOCHS} checkpoints", "read the JSON of runs", alternate(ways, ROUNDS)
-        )
+        title = f"List {RUNS:,} runs of {EPOCHS} checkpoints"
+        return Comparison(title, "read the JSON of runs", alternate(ways, ROUNDS))

@@ -8,20 +8,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from fashion_core.config import parse_config
 from fashion_core.files import Digest
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import (
-    Environment,
-    FileInfo,
-    Labels,
-    LoadCheck,
-    Parent,
-    Resumption,
-    RunRecord,
-    Source,
-    Status,
-)
+from fashion_core.runs.schema import Environment, FileInfo, Labels, LoadCheck, Parent, Resumption, RunRecord, Status
 from fashion_core.runs.store import RunStore
 
 CONTENT = b"no checkpoint"
@@ -30,6 +22,9 @@ BATCH_ROWS, LOSSES_A_ROW = 4, 94
 Batches = Callable[[int, float], list[dict[str, Any]]]
 """The batch rows of an epoch with this loss."""
 _ENVIRONMENT = Environment(python="3.11", torch="2.13", device="cpu", threads=2)
+LOADED = LoadCheck(
+    loss_last=0.5, loss_check=0.5, accuracy=0.8, standard_error=0.01, comparable=True, optimizer="loaded"
+)
 _FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 _RESUMED_EVERY = 10
 _AGE_SECONDS = 3600
@@ -73,11 +68,6 @@ def write_run(folder: Path, number: int, epochs: int, parent: str | None) -> Non
     make_old(run.path)
 
 
-LOADED = LoadCheck(
-    loss_last=0.5, loss_check=0.5, accuracy=0.8, standard_error=0.01, comparable=True, optimizer="loaded"
-)
-
-
 def write_epochs(
     run: Run, first: int, losses: Sequence[float], loss_last: float | None, noise: float, batches: Batches
 ) -> None:
@@ -109,20 +99,12 @@ def even_batches(epoch: int, loss: float) -> list[dict[str, Any]]:
 
 def info_of(epoch: int = 0, loss: float = 0.5, digest: Digest = _DIGEST) -> FileInfo:
     """Of a checkpoint, by default one that holds ``CONTENT``."""
-    return FileInfo(
-        format="checkpoint",
-        sha256=digest.sha256,
-        bytes=digest.bytes,
-        epoch=epoch,
-        loss=loss,
-        accuracy=0.8,
-        seconds=0.1,
-        created=_FIRST + timedelta(seconds=epoch),
-        why="epoch",
-    )
+    measured: dict[str, Any] = {"epoch": epoch, "loss": loss, "accuracy": 0.8, "seconds": 0.1, "why": "epoch"}
+    created = _FIRST + timedelta(seconds=epoch)
+    return FileInfo(format="checkpoint", sha256=digest.sha256, bytes=digest.bytes, created=created, **measured)
 
 
-def write(path: Path, value: RunRecord | Labels | Status | FileInfo | LoadCheck | Source) -> None:
+def write(path: Path, value: BaseModel) -> None:
     path.write_text(value.model_dump_json(indent=2) + "\n")
 
 

@@ -46,10 +46,9 @@ def place_to_train(images: int) -> Iterator[tuple[Path, str, RunStore]]:
 def write_idx(raw: Path, prefix: str, images: Images) -> None:
     """The two files of one half, as http://yann.lecun.com/exdb/mnist describes them."""
     raw.mkdir(parents=True, exist_ok=True)
-    count = len(images).to_bytes(4, "big")
-    shape = count + (28).to_bytes(4, "big") * 2
-    (raw / f"{prefix}-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03" + shape + images.pixels.numpy().tobytes())
-    (raw / f"{prefix}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + count + images.labels.byte().numpy().tobytes())
+    for name, values in (("images-idx3", images.pixels), ("labels-idx1", images.labels.byte())):
+        head = bytes([0, 0, 8, values.ndim]) + b"".join(size.to_bytes(4, "big") for size in values.shape)
+        (raw / f"{prefix}-{name}-ubyte").write_bytes(head + values.numpy().tobytes())
 
 
 def tutorial_epoch(folder: Path, model_name: str = "mlp", device: str = "cpu") -> Callable[[], None]:
@@ -77,40 +76,27 @@ def tutorial_epoch(folder: Path, model_name: str = "mlp", device: str = "cpu") -
     return epoch
 
 
-def our_epoch(store: RunStore, folder: Path, **settings: Any) -> Callable[[], None]:
-    """An epoch of ``Trainer``, its metric rows and status included, from the same files."""
-    return epoch_of(our_training(store, folder, **settings))
+def our_epoch(store: RunStore, folder: Path, by_step: bool = False, **settings: Any) -> Callable[[], None]:
+    """The first epoch of ``Trainer``, its metric rows and status included, from the same files, whenever it is called.
 
-
-def our_training(store: RunStore, folder: Path, **settings: Any) -> Trainer:
-    """Of the tutorial's settings and ``IMAGES`` images, unless others are given."""
+    By default of the tutorial's settings and ``IMAGES`` images. It ends once its losses have been read from the device;
+    ``by_step`` is without replays of a captured step.
+    """
     defaults = {"dataset": "fashion-mnist", "batch_size": BATCH, "train_images": IMAGES, "device": "cpu"}
     config = parse_config({**defaults, **settings})
     environment = Environment(python="3", torch=torch.__version__, device=config.device, threads=THREADS)
-    return Trainer(store.create(config, environment), lambda: False, images_of(folder))
-
-
-def step_by_step(trainer: Trainer) -> Trainer:
-    """The same without replays of a captured step."""
-    assert isinstance(trainer.train_step, CapturedStep)
-    trainer.train_step = trainer.train_step.step
-    return trainer
-
-
-def epoch_of(trainer: Trainer) -> Callable[[], None]:
-    """The first epoch, as often as it is called; it ends once its losses have been read from the device."""
+    train, test = (import_torchvision().datasets.FashionMNIST(folder, train=train) for train in (True, False))
+    images = Images(train.data, train.targets), Images(test.data, test.targets)
+    trainer = Trainer(store.create(config, environment), lambda: False, images)
+    if by_step:
+        assert isinstance(trainer.train_step, CapturedStep)
+        trainer.train_step = trainer.train_step.step
 
     def epoch() -> None:
         trainer.position = Position(0)
         trainer.train_epoch()
 
     return epoch
-
-
-def images_of(folder: Path) -> tuple[Images, Images]:
-    """Both halves, as torchvision reads them."""
-    halves = [import_torchvision().datasets.FashionMNIST(folder, train=train) for train in (True, False)]
-    return Images(halves[0].data, halves[0].targets), Images(halves[1].data, halves[1].targets)
 
 
 def products(dtype: torch.dtype) -> Callable[[], None]:
@@ -139,9 +125,7 @@ def run() -> Comparison:
             "the eight products in bf16": products(torch.bfloat16),
         }
         for precision in ("fp32", "bf16"):
-            ways[f"step by step, {precision}"] = epoch_of(
-                step_by_step(our_training(store, folder, precision=precision))
-            )
+            ways[f"step by step, {precision}"] = our_epoch(store, folder, by_step=True, precision=precision)
             ways[f"ours, {precision}"] = our_epoch(store, folder, precision=precision)
         title = f"A fifth of an epoch ({IMAGES:,} {which}) of the MLP, batch {BATCH}, {THREADS} threads"
         return Comparison(title, TUTORIAL, alternate(ways, ROUNDS))

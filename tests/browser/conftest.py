@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from fashion_core.runs.store import RunStore
+from tests.benchmarks.serving import serving
 from tests.support.browsing import Server, chromium_running
 from tests.support.processes import end_workers
 
@@ -19,24 +20,25 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="package")
-def shared_server(synthetic_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("browser")
+def places(synthetic_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of each server: its store and its data."""
+    return {"FASHION_RUNS": str(tmp_path_factory.mktemp("browser") / "runs"), "FASHION_DATA": str(synthetic_data)}
+
+
+@pytest.fixture(scope="package")
+def shared_server(places: dict[str, str]) -> Iterator[Server]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FASHION_RUNS", str(folder / "runs"))
-        patch.setenv("FASHION_DATA", str(synthetic_data))
         for name in ("FASHION_SLOTS", "FASHION_ACCESS"):
             patch.delenv(name, raising=False)
-        server = Server(folder / "server.log")
-        server.start()
-    yield server
-    server.kill()
+        with serving(Path(places["FASHION_RUNS"]).parent, **places) as server:
+            yield server
 
 
 @pytest.fixture
-def store(shared_server: Server, synthetic_data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunStore]:
-    """The store of the shared server, empty; no worker outlives the test."""
-    monkeypatch.setenv("FASHION_RUNS", str(shared_server.log.parent / "runs"))
-    monkeypatch.setenv("FASHION_DATA", str(synthetic_data))
+def store(places: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[RunStore]:
+    """The store of all servers, empty; no worker outlives the test."""
+    for name, place in places.items():
+        monkeypatch.setenv(name, place)
     store = RunStore()
     shutil.rmtree(store.root, ignore_errors=True)
     yield store

@@ -1,6 +1,5 @@
 """The page of checkpoints in a real browser: choose, share, upload, download, delete."""
 
-import io
 import os
 import re
 from pathlib import Path
@@ -8,18 +7,28 @@ from typing import Any
 
 import pytest
 import torch
-from playwright.sync_api import Download, Page, expect
-from torch import nn
+from playwright.sync_api import Page, expect
 
 from fashion_core.files import TEMPORARY_PREFIX
 from fashion_core.models import build_model
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import Parent
+from fashion_core.runs.schema import Labels, Parent
 from fashion_core.runs.store import RunStore
 from tests.support.browsing import Server, expect_badge, open_page, read_text, requests_outside
-from tests.support.runs import config, trained
+from tests.support.exact import same
+from tests.support.runs import config, copied, trained
 
 pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def base(module_store: RunStore) -> Run:
+    return trained(module_store, name="first", epochs=2)
+
+
+@pytest.fixture
+def run(store: RunStore, base: Run) -> Run:
+    return copied(base, store)
 
 
 def address(server: Server, run: Run, **query: str) -> str:
@@ -43,8 +52,9 @@ def upload(page: Page, server: Server, path: Path) -> None:
     page.locator("input[type=file]").set_input_files(path)
 
 
-def test_file_that_was_deleted_meanwhile_is_not_called_damaged(store: RunStore, server: Server, page: Page) -> None:
-    run = trained(store, epochs=2)
+def test_file_that_was_deleted_meanwhile_is_not_called_damaged(
+    store: RunStore, server: Server, page: Page, run: Run
+) -> None:
     open_page(page, address(server, run, epoch="1"))
     expect(page.get_by_role("tab", name="Five ways")).to_be_visible()
     store.delete(run, run.checkpoint_path(1))
@@ -53,8 +63,7 @@ def test_file_that_was_deleted_meanwhile_is_not_called_damaged(store: RunStore, 
     assert "damaged" not in read_text(page)
 
 
-def test_chosen_row_opens_below_and_its_address_opens_the_same(store: RunStore, server: Server, page: Page) -> None:
-    run = trained(store, name="first", epochs=2)
+def test_chosen_row_opens_below_and_its_address_opens_the_same(server: Server, page: Page, run: Run) -> None:
     open_page(page, f"{server.url}/checkpoints")
     choose_row(page, 1)
     expect_badge(page, "exact")
@@ -72,8 +81,7 @@ def test_chosen_row_opens_below_and_its_address_opens_the_same(store: RunStore, 
     expect(page.get_by_text("Select a row to see what is in a file")).to_be_visible()
 
 
-def test_filters_and_sections_do_not_lose_each_other(store: RunStore, server: Server, page: Page) -> None:
-    run = trained(store, name="first", epochs=2)
+def test_filters_and_sections_do_not_lose_each_other(server: Server, page: Page, run: Run) -> None:
     open_page(page, address(server, run, epoch="1", show="Download", best="true"))
     expect(page.get_by_test_id("stDownloadButton").get_by_role("button")).to_be_visible()
     expect(page.get_by_text(re.compile(r"^1 files"))).to_be_visible()
@@ -85,21 +93,26 @@ def test_filters_and_sections_do_not_lose_each_other(store: RunStore, server: Se
     assert "best" not in page.url
 
 
-def test_links_from_other_pages_lead_to_the_files_of_the_run(store: RunStore, server: Server, page: Page) -> None:
-    run, _ = trained(store, name="first", epochs=1), trained(store, name="second", epochs=2)
+def test_links_from_other_pages_lead_to_the_files_of_the_run(
+    store: RunStore, server: Server, page: Page, run: Run
+) -> None:
+    trained(store, name="second", epochs=1)
     for path in (f"train?run={run.id}", f"?run={run.id}"):
         open_page(page, f"{server.url}/{path}")
         page.get_by_test_id("stMain").get_by_role("link", name="Checkpoints").click()
         page.wait_for_url(re.compile(rf"checkpoints\?of={run.id}"))
-        expect(page.get_by_text(re.compile(r"^3 files"))).to_be_visible()
+        expect(page.get_by_text(re.compile(r"^4 files"))).to_be_visible()
 
 
-def test_uploaded_file_is_shown_then_imported_then_listed(
+def test_uploaded_file_takes_the_place_of_another_is_imported_and_listed(
     store: RunStore, server: Server, page: Page, tmp_path: Path
 ) -> None:
+    (tmp_path / "text.txt").write_text("not a model")
     path = tmp_path / "from a *colleague*.pth"
     torch.save(build_model("cnn", seed=3).state_dict(), path)
-    upload(page, server, path)
+    upload(page, server, tmp_path / "text.txt")
+    expect(page.get_by_test_id("stAlert")).to_contain_text("it is not a file that torch or safetensors writes")
+    page.locator("input[type=file]").set_input_files(path)
     expect(page.get_by_text("421,738")).to_be_visible()
     assert "weights only · Good for using the model" in read_text(page)
     assert (len(spooled(store)), store.runs()) == (1, [])
@@ -133,51 +146,33 @@ def test_refused_upload_is_one_sentence_and_shows_the_names(
     assert (spooled(store), store.runs()) == ([], [])
 
 
-def test_another_upload_takes_the_place_of_the_first(
-    store: RunStore, server: Server, page: Page, tmp_path: Path
-) -> None:
-    (tmp_path / "text.txt").write_text("not a model")
-    torch.save(build_model("mlp", seed=3).state_dict(), tmp_path / "good.pth")
-    upload(page, server, tmp_path / "text.txt")
-    expect(page.get_by_test_id("stAlert")).to_contain_text("it is not a file that torch or safetensors writes")
-    page.locator("input[type=file]").set_input_files(tmp_path / "good.pth")
-    expect(page.get_by_text("669,706")).to_be_visible()
-    assert len(spooled(store)) == 1
-
-
-def downloaded(page: Page) -> tuple[str, bytes]:
+def downloaded(page: Page, folder: Path) -> Path:
     with page.expect_download() as waiting:
         page.get_by_test_id("stDownloadButton").get_by_role("button").click()
-    download: Download = waiting.value
-    return download.suggested_filename, Path(download.path()).read_bytes()
+    path = folder / waiting.value.suggested_filename
+    waiting.value.save_as(path)
+    return path
 
 
-def test_downloads_hold_the_same_numbers_in_every_format(store: RunStore, server: Server, page: Page) -> None:
-    run = trained(store, name="To share: é", epochs=1)
+def test_downloads_hold_the_same_numbers_in_every_format(server: Server, page: Page, run: Run, tmp_path: Path) -> None:
+    run.write_labels(Labels(name="To share: é"))
     expected = torch.load(run.checkpoint_path(0), weights_only=True)["model_state_dict"]
     open_page(page, address(server, run, epoch="0", show="Download"))
-    name, data = downloaded(page)
-    assert (name, data) == ("To-share-é-epoch-0-checkpoint.pth", run.checkpoint_path(0).read_bytes())
+    path = downloaded(page, tmp_path)
+    assert (path.name, path.read_bytes()) == ("To-share-é-epoch-0-checkpoint.pth", run.checkpoint_path(0).read_bytes())
     page.get_by_role("radio", name="weights only").click()
     expect(page.get_by_test_id("stCaptionContainer").filter(has_text="model_weights.pth")).to_be_visible()
-    name, data = downloaded(page)
-    assert name == "To-share-é-epoch-0-model_weights.pth"
-    weights = torch.load(io.BytesIO(data), weights_only=True)
-    assert all(torch.equal(weights[key], expected[key]) for key in expected)
+    path = downloaded(page, tmp_path)
+    assert path.name == "To-share-é-epoch-0-model_weights.pth"
+    assert same(dict(torch.load(path, weights_only=True)), dict(expected))
     page.get_by_role("radio", name="pt2 program").click()
     expect(page.get_by_test_id("stCaptionContainer").filter(has_text="model.pt2")).to_be_visible()
-    name, data = downloaded(page)
-    (store.root / name).write_bytes(data)
-    images = torch.rand(3, 1, 28, 28)
-    model: nn.Module = build_model("mlp", seed=0)
+    images, model = torch.rand(3, 1, 28, 28), build_model("mlp", seed=0)
     model.load_state_dict(expected)
-    assert torch.equal(torch.export.load(store.root / name).module()(images), model(images))
+    assert torch.equal(torch.export.load(downloaded(page, tmp_path)).module()(images), model(images))
 
 
-def test_file_that_was_damaged_since_the_page_was_drawn_is_not_handed_out(
-    store: RunStore, server: Server, page: Page
-) -> None:
-    run = trained(store, name="hurt", epochs=1)
+def test_file_that_was_damaged_since_the_page_was_drawn_is_not_handed_out(server: Server, page: Page, run: Run) -> None:
     open_page(page, address(server, run, epoch="0", show="Download"))
     button = page.get_by_test_id("stDownloadButton").get_by_role("button")
     expect(button).to_be_enabled()
@@ -189,8 +184,9 @@ def test_file_that_was_damaged_since_the_page_was_drawn_is_not_handed_out(
     expect(button).to_have_count(0)
 
 
-def test_delete_names_the_resumed_runs_and_refuses_until_confirmed(store: RunStore, server: Server, page: Page) -> None:
-    run = trained(store, name="parent", epochs=2)
+def test_delete_names_the_resumed_runs_and_refuses_until_confirmed(
+    store: RunStore, server: Server, page: Page, run: Run
+) -> None:
     store.create(config(name="its child"), run.record.environment, parent=Parent(run=run.id, epoch=0))
     open_page(page, address(server, run, epoch="0"))
     page.get_by_role("button", name="Delete…").click()
@@ -204,8 +200,8 @@ def test_delete_names_the_resumed_runs_and_refuses_until_confirmed(store: RunSto
     assert run.epochs_saved() == [1]
 
 
-def test_page_fits_a_phone_and_asks_nothing_outside(store: RunStore, server: Server, page: Page) -> None:
-    run = trained(store, name="a name as long as a name may be, with words enough to wrap twice on a phone", epochs=2)
+def test_page_fits_a_phone_and_asks_nothing_outside(server: Server, page: Page, run: Run) -> None:
+    run.write_labels(Labels(name="a name as long as a name may be, with words enough to wrap twice on a phone"))
     asked = requests_outside(page, server)
     page.set_viewport_size({"width": 390, "height": 844})
     for section in ("Look inside", "In plain PyTorch", "Compare", "Download"):

@@ -76,13 +76,15 @@ def test_numbers_and_both_charts_follow_without_a_run_of_the_page(server: Server
     expect_newest(page, "4.000")
     assert page.evaluate(CUT_OFF) == []
     assert said == []
+    page.get_by_role("link", name="Overview").click()
+    expect(page.get_by_role("heading", name="All runs")).to_be_visible()
+    assert page.evaluate("document.body.value === undefined"), "the live metrics of a page that was left are kept"
 
 
 def test_page_goes_on_following_after_it_was_told_that_nothing_has_changed(
     server: Server, run: Run, page: Page
 ) -> None:
-    problems: list[Error] = []
-    told: list[str | bytes] = []
+    problems, told = list[Error](), list[str | bytes]()
 
     def overhear(socket: WebSocketRoute) -> None:
         def pass_on(message: str | bytes) -> None:
@@ -91,7 +93,7 @@ def test_page_goes_on_following_after_it_was_told_that_nothing_has_changed(
 
         socket.connect_to_server().on_message(pass_on)
 
-    page.on("pageerror", lambda problem: problems.append(problem))
+    page.on("pageerror", problems.append)
     page.route_web_socket("**/live", overhear)
     watch(page, server, run)
     wait_until(lambda: page.title() and told.count("") > 1, "the page was told so")
@@ -168,11 +170,3 @@ def test_run_that_is_watched_from_its_first_loss_to_its_end_shows_each_row_once(
     expect_badge(page, "finished")
     page.wait_for_function("document.body.value")  # the live metrics of the ended run have come
     assert page.evaluate("window.most") == 1
-
-
-def test_live_metrics_of_a_run_are_forgotten_once_its_page_is_left(server: Server, run: Run, page: Page) -> None:
-    watch(page, server, run)
-    page.wait_for_function("document.body.value")
-    page.get_by_role("link", name="Overview").click()
-    expect(page.get_by_role("heading", name="All runs")).to_be_visible()
-    assert page.evaluate("document.body.value === undefined")

@@ -16,14 +16,19 @@ from fashion_core.formats.load import load
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from tests.support.browsing import Server, open_page, read_text
-from tests.support.runs import trained
+from tests.support.runs import copied, trained
 
 pytestmark = pytest.mark.browser
 
 
+@pytest.fixture(scope="module")
+def base(module_store: RunStore) -> Run:
+    return trained(module_store, name="base", epochs=2, optimizer="adam", train_images=5000)
+
+
 @pytest.fixture
-def run(store: RunStore) -> Run:
-    return trained(store, name="base", epochs=2, optimizer="adam", train_images=5000)
+def run(store: RunStore, base: Run) -> Run:
+    return copied(base, store)
 
 
 def address(server: Server, run: Run, view: str, **query: str) -> str:
@@ -31,25 +36,20 @@ def address(server: Server, run: Run, view: str, **query: str) -> str:
     return f"{server.url}/predict?" + "&".join(f"{key}={quote(value)}" for key, value in asked.items())
 
 
-def predicted(run: Run, count: int) -> list[str]:
-    """What the run's last checkpoint takes the first test images for."""
+def write_images(folder: Path, run: Run, count: int) -> dict[Path, str]:
+    """The first test images as people have them, large, dark on white, and what the last checkpoint says of each."""
     pixels = batches.load("synthetic")[1].pixels[:count]
-    logits = load(run.checkpoint_path(1)).model(batches.scale(pixels, "unit"))
-    return [CLASS_NAMES[index] for index in logits.argmax(1).tolist()]
-
-
-def write_images(folder: Path, count: int) -> list[Path]:
-    """The first test images as people have them: large, dark on white."""
+    predicted = load(run.checkpoint_path(1)).model(batches.scale(pixels, "unit")).argmax(1).tolist()
     paths = [folder / f"my <b>{number}_ [x](y).png" for number in range(count)]
-    for path, pixels in zip(paths, batches.load("synthetic")[1].pixels, strict=False):
-        Image.fromarray(255 - np.kron(pixels.numpy(), np.ones((8, 8), np.uint8))).save(path)
-    return paths
+    for path, image in zip(paths, pixels.numpy(), strict=True):
+        Image.fromarray(255 - np.kron(image, np.ones((8, 8), np.uint8))).save(path)
+    return dict(zip(paths, [CLASS_NAMES[index] for index in predicted], strict=True))
 
 
 def test_uploaded_images_are_answered_and_a_bad_one_is_named(
     server: Server, page: Page, run: Run, tmp_path: Path
 ) -> None:
-    images = write_images(tmp_path, 3)
+    images = write_images(tmp_path, run, 3)
     (tmp_path / "notes.txt").write_text("no image")
     open_page(page, address(server, run, "Your images"))
     page.locator("input[type=file]").set_input_files([*images, tmp_path / "notes.txt"])
@@ -57,10 +57,10 @@ def test_uploaded_images_are_answered_and_a_bad_one_is_named(
     with page.expect_download() as download:
         page.get_by_text("Predictions as CSV").click()
     table = pd.read_csv(download.value.path())
+    assert dict(zip(table["image"], table["class"], strict=True)) == {path.name: name for path, name in images.items()}
     assert list(table["image"]) == [path.name for path in images]
-    assert list(table["class"]) == predicted(run, 3)
     text = read_text(page)
-    for path, name in zip(images, predicted(run, 3), strict=True):
+    for path, name in images.items():
         assert re.search(re.escape(path.name) + rf"\s*· {name}, \d+\.\d%", text)
     assert text.count("so light and dark were swapped") == 3
     page.get_by_role("tab", name="Evaluation").click()

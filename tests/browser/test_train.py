@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,9 +17,9 @@ from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
-from tests.support.browsing import WORD_JOINER, Server, expect_badge, open_page, requests_outside
+from tests.support.browsing import WORD_JOINER, Server, expect_badge, fill, open_page, requests_outside
 from tests.support.processes import wait_until, workers
-from tests.support.runs import new_run, set_state, train, trained
+from tests.support.runs import another, finish, new_run, set_state, train, trained
 
 pytestmark = pytest.mark.browser
 
@@ -30,24 +31,15 @@ BAD_VALUES = (
 )
 
 
-def fill(page: Page, label: str, value: str) -> None:
-    box = page.get_by_label(label, exact=True)
-    box.fill(value)
-    box.press("Enter")
-
-
-def start_run(page: Page, server: Server, epochs: int) -> str:
-    """Start a run of the tutorial's settings in the form; gives its id."""
+def start_run(store: RunStore, page: Page, server: Server, epochs: int) -> Run:
+    """A run of the tutorial's settings, started in the form, with an epoch that is saved."""
     open_page(page, f"{server.url}/train")
     fill(page, "Epochs", str(epochs))
     page.get_by_role("button", name="Start").click()
     page.wait_for_url(re.compile(r"run="))
-    return page.url.partition("run=")[2]
-
-
-def drawn(page: Page) -> str | None:
-    """All texts of the loss chart: its axes and its newest value."""
-    return page.get_by_test_id("stVegaLiteChart").first.text_content()
+    run = store.get(page.url.partition("run=")[2])
+    wait_until(run.epochs_saved, "an epoch is saved")
+    return run
 
 
 def test_app_is_usable_within_five_seconds_and_asks_nothing_outside(server: Server, page: Page) -> None:
@@ -78,11 +70,11 @@ def test_one_button_trains_a_first_run(store: RunStore, server: Server, page: Pa
 def test_run_outlives_reload_second_browser_and_killed_server(
     store: RunStore, server: Server, page: Page, chromium: Browser
 ) -> None:
-    run = store.get(start_run(page, server, epochs=400))
+    run = start_run(store, page, server, epochs=400)
     expect_badge(page, "running")
-    wait_until(lambda: run.epochs_saved(), "an epoch is saved")
-    before = drawn(page)
-    wait_until(lambda: drawn(page) != before, "the chart moves", 10)
+    chart = page.get_by_test_id("stVegaLiteChart").first
+    before = chart.text_content()
+    wait_until(lambda: chart.text_content() != before, "the chart moves", 10)
 
     page.reload()
     expect_badge(page, "running")
@@ -103,29 +95,24 @@ def test_run_outlives_reload_second_browser_and_killed_server(
 
 
 def test_stop_shows_within_two_seconds_and_continue_ends_in_the_same_bits(
-    store: RunStore, server: Server, page: Page
+    store: RunStore, server: Server, page: Page, tmp_path: Path
 ) -> None:
-    whole = store.get(start_run(page, server, epochs=4))
-    expect_badge(page, "finished", seconds=60)
-
-    run = store.get(start_run(page, server, epochs=4))
-    wait_until(lambda: run.epochs_saved(), "an epoch is saved")
+    run = start_run(store, page, server, epochs=4)
     page.get_by_test_id("stMain").get_by_role("button", name="Stop").click()
     expect_badge(page, "stopped", seconds=STOP_SECONDS)
     assert len(run.epochs_saved()) < 4
     page.get_by_role("button", name="Continue").click()
     expect_badge(page, "finished", seconds=60)
 
+    whole = finish(another(RunStore(tmp_path / "whole"), run))
     expected, got = (torch.load(each.weights_path, weights_only=True) for each in (whole, run))
     assert all(torch.equal(expected[name], got[name]) for name in expected)
 
 
 def test_killed_worker_is_shown_as_lost_and_continue_goes_on(store: RunStore, server: Server, page: Page) -> None:
-    run = store.get(start_run(page, server, epochs=4))
-    wait_until(lambda: run.epochs_saved(), "an epoch is saved")
-    process = run.status.process
-    assert process is not None
-    os.kill(process.pid, signal.SIGKILL)
+    run = start_run(store, page, server, epochs=4)
+    assert run.status.process
+    os.kill(run.status.process.pid, signal.SIGKILL)
     expect_badge(page, "lost", seconds=5)
     page.get_by_role("button", name="Continue").click()
     expect_badge(page, "finished", seconds=60)
@@ -233,20 +220,8 @@ def test_names_and_notes_load_nothing_on_any_page(store: RunStore, server: Serve
         run.write_status(run.status.model_copy(update={"state": "stopped", "error": hostile}))
     asked, shown = requests_outside(page, server), 0
     page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
-    for address in addresses(parent, child, brought):
-        open_page(page, f"{server.url}/{address}")
-        expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=60_000)
-        shown += page.get_by_text("onerror=alert(1)").count() > 0
-        expect(page.locator("[src*='a.org'], [href*='a.org'], script[src*='a.org'], img[onerror]")).to_have_count(0)
-    assert asked == []
-    assert shown >= 10, "half of these pages name a run outside their tables and charts"
-
-
-def addresses(parent: Run, child: Run, brought: Run) -> list[str]:
-    """Every page, with each run where that shows its name or its notes."""
-    runs = (parent, child, brought)
-    views = ("Did+resuming+help%3F", "Lineage", "Resume")
-    return [
+    runs, views = (parent, child, brought), ("Did+resuming+help%3F", "Lineage", "Resume")
+    addresses = [
         *(f"{place}?run={run.id}" for place in ("", "train", "lesson") for run in runs),
         *(f"checkpoints?run={run.id}&epoch={run.epochs_saved()[0]}&show=Compare" for run in runs),
         f"checkpoints?run={brought.id}&file=original",
@@ -255,6 +230,13 @@ def addresses(parent: Run, child: Run, brought: Run) -> list[str]:
         *(f"predict?run={run.id}&view=Two+models" for run in runs),
         f"predict?run={parent.id}&view=Checkpoint+history&image=0",
     ]
+    for address in addresses:
+        open_page(page, f"{server.url}/{address}")
+        expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=60_000)
+        shown += page.get_by_text("onerror=alert(1)").count() > 0
+        expect(page.locator("[src*='a.org'], [href*='a.org'], script[src*='a.org'], img[onerror]")).to_have_count(0)
+    assert asked == []
+    assert shown >= 10, "half of these pages name a run outside their tables and charts"
 
 
 def test_two_presses_of_start_make_one_run(store: RunStore, server: Server, page: Page) -> None:

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.lives import SURVIVED, Tally
+from fashion_core.runs.run import Run
+from fashion_core.runs.store import RunStore
+from tests.faults.lives import SURVIVED, Tally, settings
 from tests.faults.workers import Nursery, nursery
+from tests.support.runs import trained
 
 LONGEST_SECONDS = 3600
 
@@ -33,6 +36,12 @@ def seeded(request: pytest.FixtureRequest) -> None:
 @pytest.fixture
 def tally(request: pytest.FixtureRequest) -> Tally:
     return Tally(request.config.getoption("--full"), request.node)
+
+
+@pytest.fixture(scope="module")
+def straight(module_store: RunStore, request: pytest.FixtureRequest) -> Run:
+    """The run that nobody disturbs."""
+    return trained(module_store, **settings(request.config.getoption("--full")))
 
 
 @pytest.fixture

@@ -11,52 +11,47 @@ import itertools
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from fashion_core.files import TEMPORARY_PREFIX
-from tests.faults.operations import Operation, Result, Witness
+from tests.faults.operations import Operation, Perform
 
 Node = int
 ROOT: Node = 0
 Tree = dict[tuple[Node, str], Node]
 """What is there, by folder and name."""
+State = dict[str, bytes | None]
+"""The bytes of a file, or None for a folder, by path below the root. Half-made files are there, but empty."""
 
 
 @dataclass
-class Recorder(Witness):
+class Recorder:
     """Records each operation once it is done; a sync covers what was recorded before it began."""
 
     story: list[tuple[Operation, int]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __call__(self, operation: Operation, perform: Callable[[], Result]) -> Result:
+    def __call__(self, operation: Operation, perform: Perform) -> Any:
         if operation.kind in ("open", "ask"):
             return perform()
-        if operation.kind == "sync":
-            covers = len(self.story)
+        before, is_sync = len(self.story), operation.kind == "sync"
+        with nullcontext() if is_sync else self.lock:  # two threads are noted in the order in which they acted
             done = perform()
-            self.story.append((operation, covers))
-            return done
-        with self.lock:  # two threads are noted in the order in which they acted
-            done = perform()
-            self.story.append((operation, len(self.story)))
+            self.story.append((operation, before if is_sync else len(self.story)))
         return done
 
 
-@dataclass(frozen=True)
-class _Change:
+class _Change(NamedTuple):
     """What one operation changes: names of one folder, or one more piece of a file."""
 
-    folder: Node | None = None
+    folder: Node = ROOT
     names: tuple[tuple[str, Node | None], ...] = ()
     file: Node | None = None
-
-
-State = dict[str, bytes | None]
-"""The bytes of a file, or None for a folder, by path below the root. Half-made files are there, but empty."""
 
 
 class Disk:
@@ -66,44 +61,41 @@ class Disk:
         self.root, self.story = root, story
         self._folders: set[Node] = {ROOT}
         self._pieces: dict[Node, list[bytes]] = {}
-        self._changes: list[_Change | None] = []
+        self._changes: list[_Change] = []
         self._syncs: list[tuple[Node, int] | None] = []
         tree: Tree = {}
         for operation, covers in story:
-            change = None if operation.kind == "sync" else self._change_of(operation, tree)
-            self._changes.append(change)
-            self._syncs.append((_find(operation.path, root, tree), covers) if operation.kind == "sync" else None)
-            _apply(change, tree)
+            self._changes.append(self._change_of(operation, tree))
+            self._syncs.append((self._find(operation.path, tree), covers) if operation.kind == "sync" else None)
+            _apply(self._changes[-1], tree)
 
-    def _change_of(self, operation: Operation, tree: Tree) -> _Change | None:
+    def _find(self, path: Path, tree: Tree) -> Node:
+        node = ROOT
+        for name in path.relative_to(self.root).parts:
+            node = tree[node, name]
+        return node
+
+    def _change_of(self, operation: Operation, tree: Tree) -> _Change:
         path, kind = operation.path, operation.kind
-        if path == self.root:
-            return None
+        if path == self.root or kind == "sync":
+            return _Change()
         if kind == "write":
-            file = _find(path, self.root, tree)
+            file = self._find(path, tree)
             self._pieces[file].append(operation.data)
             return _Change(file=file)
-        folder = _find(path.parent, self.root, tree)
-        if kind in ("create", "mkdir"):
-            return _Change(folder, ((path.name, self._made(kind)),))
+        folder, node = self._find(path.parent, tree), len(self._pieces) + len(self._folders)
+        if kind == "mkdir":
+            self._folders.add(node)
+            return _Change(folder, ((path.name, node),))
+        if kind == "create":
+            self._pieces[node] = []
+            return _Change(folder, ((path.name, node),))
         if kind == "rename":
             assert operation.target is not None
             assert operation.target.parent == path.parent
-            return _Change(folder, ((path.name, None), (operation.target.name, _find(path, self.root, tree))))
+            return _Change(folder, ((path.name, None), (operation.target.name, self._find(path, tree))))
         assert kind in ("unlink", "rmdir"), "nothing in this story is written over in place"
         return _Change(folder, ((path.name, None),))
-
-    def _made(self, kind: str) -> Node:
-        node = len(self._pieces) + len(self._folders)
-        if kind == "mkdir":
-            self._folders.add(node)
-        else:
-            self._pieces[node] = []
-        return node
-
-    def live(self, length: int) -> State:
-        """What any process sees after ``length`` operations, while the power stays on."""
-        return self._state(self._tree(length), self._written(length))
 
     def _tree(self, length: int) -> Tree:
         tree: Tree = {}
@@ -111,13 +103,17 @@ class Disk:
             _apply(change, tree)
         return tree
 
+    def live(self, length: int) -> State:
+        """What any process sees after ``length`` operations, while the power stays on."""
+        return self._state(self._tree(length), self._written(length))
+
     def sure(self, folder: str, length: int) -> int | None:
         """How many of the first ``length`` operations are sure to be on the disk, as far as this folder's names go.
 
         None if the folder is not there.
         """
         try:
-            return self._sure(_find(self.root / folder, self.root, self._tree(length)), length)
+            return self._sure(self._find(self.root / folder, self._tree(length)), length)
         except KeyError:
             return None
 
@@ -134,23 +130,22 @@ class Disk:
         unsure: list[_Change] = []
         until = {node: self._sure(node, length) for node in self._folders}
         for at, change in enumerate(self._changes[:length]):
-            if change and change.folder is not None:
-                if at < until[change.folder]:
-                    _apply(change, sure)
-                else:
-                    unsure.append(change)
+            if at < until[change.folder]:
+                _apply(change, sure)
+            elif change.names:
+                unsure.append(change)
         written = self._written(length)
-        for subset in _subsets(unsure, most, sample):
+        for chosen in _choices(len(unsure), most, sample):
             tree = dict(sure)
-            for change in subset:
-                _apply(change, tree)
+            for at in sorted(chosen):
+                _apply(unsure[at], tree)
             state = self._state(tree, written)
             yield state
             yield from self._torn(state, tree, written, length)
 
     def _written(self, length: int) -> dict[Node, int]:
         """How many pieces each file has."""
-        return Counter(change.file for change in self._changes[:length] if change and change.file is not None)
+        return Counter(change.file for change in self._changes[:length] if change.file is not None)
 
     def _torn(self, state: State, tree: Tree, written: dict[Node, int], length: int) -> Iterator[State]:
         """The same state with each possible damage of each file whose bytes are not all synced."""
@@ -165,21 +160,16 @@ class Disk:
                 yield {**state, paths[node]: damaged}
 
     def _state(self, tree: Tree, written: dict[Node, int]) -> State:
-        def content(path: str, node: Node) -> bytes:
-            return self._bytes(node, 0 if _is_half_made(path) else written.get(node, 0))
-
-        return {path: None if node in self._folders else content(path, node) for path, node in _paths(tree)}
+        return {
+            path: None
+            if node in self._folders
+            else self._bytes(node, 0 if _is_half_made(path) else written.get(node, 0))
+            for path, node in _paths(tree)
+        }
 
     @cache  # noqa: B019 -- for as long as the test
     def _bytes(self, file: Node, pieces: int) -> bytes:
         return b"".join(self._pieces[file][:pieces])
-
-
-def _find(path: Path, root: Path, tree: Tree) -> Node:
-    node = ROOT
-    for name in path.relative_to(root).parts:
-        node = tree[node, name]
-    return node
 
 
 def _paths(tree: Tree) -> Iterator[tuple[str, Node]]:
@@ -197,19 +187,12 @@ def _is_half_made(path: str) -> bool:
     return path.rpartition("/")[2].startswith(TEMPORARY_PREFIX)
 
 
-def _apply(change: _Change | None, tree: Tree) -> None:
-    if change is None or change.folder is None:
-        return
+def _apply(change: _Change, tree: Tree) -> None:
     for name, node in change.names:
         if node is None:
             tree.pop((change.folder, name), None)
         else:
             tree[change.folder, name] = node
-
-
-def _subsets(changes: list[_Change], most: int, sample: int) -> Iterator[Sequence[_Change]]:
-    for chosen in _choices(len(changes), most, sample):
-        yield [changes[at] for at in sorted(chosen)]
 
 
 def _choices(count: int, most: int, sample: int) -> Iterator[set[int]]:

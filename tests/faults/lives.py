@@ -9,14 +9,18 @@ import torch
 from fashion_core import files
 from fashion_core.formats import save
 from fashion_core.runs import metrics, queue
+from fashion_core.runs.processes import ProcessId
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from tests.support.runs import new_run, train
 
-SETTINGS: dict[str, Any] = {"epochs": 3, "keep": "best and last", "momentum": 0.9}
 ASKED = 8
 """How often a worker looks for a stop request in an epoch."""
 SURVIVED = "survived"
+
+
+def settings(full: bool) -> dict[str, Any]:
+    """Of the runs that are disturbed: a checkpoint goes when there is a better one."""
+    return {"epochs": 3 if full else 2, "keep": "best and last", "momentum": 0.9}
 
 
 @dataclass(frozen=True)
@@ -34,19 +38,18 @@ class Tally:
         self.test.user_properties.append((SURVIVED, line))
 
 
-def undisturbed(store: RunStore, **changes: Any) -> Run:
-    """The run that nobody disturbs."""
-    run = new_run(store, **{**SETTINGS, **changes})
-    train(run)
-    run.write_status(run.status.model_copy(update={"state": "finished"}))
-    return run
-
-
 def continue_run(store: RunStore, run: Run) -> None:
     if run.state() == "queued":
         queue.advance(store)
     else:
         queue.continue_run(store, run)
+
+
+def start_worker(store: RunStore, run: Run) -> ProcessId:
+    continue_run(store, run)
+    worker = run.status.process
+    assert worker is not None
+    return worker
 
 
 def losses(run: Run) -> list[tuple[Any, ...]]:
@@ -61,10 +64,6 @@ def losses(run: Run) -> list[tuple[Any, ...]]:
     return found
 
 
-def saved_names(run: Run) -> list[str]:
-    return [run.name_of(file) for file in run.saved_files()]
-
-
 def assert_same_end(run: Run, straight: Run) -> None:
     assert run.state() == "finished"
     assert losses(run) == losses(straight)
@@ -72,7 +71,8 @@ def assert_same_end(run: Run, straight: Run) -> None:
     expected, found = (torch.load(one.weights_path, weights_only=True) for one in (straight, run))
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[key], found[key]) for key in expected)
-    assert saved_names(run) == saved_names(straight)
+    names, expected_names = ([one.name_of(file) for file in one.saved_files()] for one in (run, straight))
+    assert names == expected_names
     assert all(run.is_whole(file) for file in run.saved_files())
     assert not list(run.path.rglob(f"{files.TEMPORARY_PREFIX}*")), "a temporary file stays behind"
     assert not run.stop_path.exists()

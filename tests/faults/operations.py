@@ -11,15 +11,15 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import pytest
 
 from fashion_core.files import TEMPORARY_PREFIX
 
 Kind = Literal["open", "create", "write", "truncate", "sync", "rename", "unlink", "mkdir", "rmdir", "ask"]
-Result = TypeVar("Result")
 _FOLDERS = {"model_save": "checkpoint folder", "": "folder"}
 _ENDING = re.compile(r"-[0-9a-f]{8}$")
 
@@ -41,11 +41,9 @@ class Operation:
         return f"{self.kind} {'new ' if made != name else ''}{kind_of_file}"
 
 
-class Witness:
-    """Called for each operation; performs it or not."""
-
-    def __call__(self, operation: Operation, perform: Callable[[], Result]) -> Result:
-        return perform()
+Perform = Callable[[], Any]
+Witness = Callable[[Operation, Perform], Any]
+"""Called for each operation; performs it or not."""
 
 
 @contextmanager
@@ -53,8 +51,10 @@ def watched(folder: Path, witness: Witness) -> Iterator[None]:
     """Let ``witness`` decide about each operation of this process on files in ``folder`` or below it."""
     with pytest.MonkeyPatch.context() as patch:
         watcher = _Watcher(folder, witness)
-        for name in ("open", "fsync", "replace", "rename", "unlink", "mkdir", "rmdir", "stat"):
+        for name in ("open", "fsync", "replace", "rename", "stat"):
             patch.setattr(os, name, getattr(watcher, name))
+        for kind in ("unlink", "mkdir", "rmdir"):
+            patch.setattr(os, kind, partial(watcher.change_folder, kind))
         patch.setattr(io, "open", watcher.open_file)
         patch.setattr(builtins, "open", watcher.open_file)
         yield
@@ -77,11 +77,13 @@ class _WatchedFile(io.FileIO):
 
     def _write(self, piece: memoryview) -> int:
         real = super().write
-        return self._witness(Operation("write", self._path, bytes(piece)), lambda: real(piece))
+        written: int = self._witness(Operation("write", self._path, bytes(piece)), lambda: real(piece))
+        return written
 
     def truncate(self, size: int | None = None) -> int:
         real = super().truncate
-        return self._witness(Operation("truncate", self._path), lambda: real(size))
+        length: int = self._witness(Operation("truncate", self._path), lambda: real(size))
+        return length
 
 
 class _Watcher:
@@ -96,40 +98,24 @@ class _Watcher:
     def _inside(self, path: Any, dir_fd: int | None = None) -> Path | None:
         if not isinstance(path, str | os.PathLike):
             return None
-        base = _path_of(dir_fd) if dir_fd is not None else Path.cwd()
-        full = base / path
+        full = (_path_of(dir_fd) if dir_fd is not None else Path.cwd()) / path
         return full if full.is_relative_to(self.folder) else None
 
-    def _let(self, kind: Kind, path: Any, real: Callable[[], Any], **details: Any) -> Any:
-        inside = self._inside(path, details.pop("dir_fd", None))
-        return self.witness(Operation(kind, inside, **details), real) if inside else real()
+    def _let(self, kind: Kind, path: Any, real: Perform, dir_fd: int | None = None, target: Path | None = None) -> Any:
+        inside = self._inside(path, dir_fd)
+        return self.witness(Operation(kind, inside, target=target), real) if inside else real()
 
-    def _is_there(self, path: Any) -> bool:
-        try:
-            self.os["stat"](path)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def open(self, path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
-        creates = flags & os.O_CREAT and not self._is_there(path)
-        kind: Kind = "create" if creates else "open"
-        descriptor: int = self._let(
-            kind, path, lambda: self.os["open"](path, flags, mode, dir_fd=dir_fd), dir_fd=dir_fd
-        )
-        return descriptor
+    def open(self, path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> Any:
+        kind: Kind = "create" if flags & os.O_CREAT and not Path(path).exists() else "open"
+        return self._let(kind, path, lambda: self.os["open"](path, flags, mode, dir_fd=dir_fd), dir_fd)
 
     def open_file(self, file: Any, mode: str = "r", *rest: Any, **named: Any) -> Any:
         path = self._inside(file)
-        if path is None:
-            return self.io_open(file, mode, *rest, **named)
-        if not set(mode) & set("wxa+"):
-            return self.witness(Operation("open", path), lambda: self.io_open(file, mode, *rest, **named))
+        if path is None or not set(mode) & set("wxa+"):
+            return self._let("open", file, lambda: self.io_open(file, mode, *rest, **named))
         assert "b" in mode, "text is written to no file of a run"
-        creates = "r" not in mode and not self._is_there(path)
-        raw = self.witness(
-            Operation("create" if creates else "open", path), lambda: _WatchedFile(path, mode, self.witness)
-        )
+        kind: Kind = "create" if "r" not in mode and not path.exists() else "open"
+        raw = self.witness(Operation(kind, path), lambda: _WatchedFile(path, mode, self.witness))
         return io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
 
     def fsync(self, descriptor: int) -> None:
@@ -140,16 +126,9 @@ class _Watcher:
 
     rename = replace
 
-    def unlink(self, path: Any, *, dir_fd: int | None = None) -> None:
-        self._let("unlink", path, lambda: self.os["unlink"](path, dir_fd=dir_fd), dir_fd=dir_fd)
+    def change_folder(self, kind: Kind, path: Any, *mode: int, dir_fd: int | None = None) -> None:
+        self._let(kind, path, lambda: self.os[kind](path, *mode, dir_fd=dir_fd), dir_fd)
 
-    def mkdir(self, path: Any, mode: int = 0o777) -> None:
-        self._let("mkdir", path, lambda: self.os["mkdir"](path, mode))
-
-    def rmdir(self, path: Any, *, dir_fd: int | None = None) -> None:
-        self._let("rmdir", path, lambda: self.os["rmdir"](path, dir_fd=dir_fd), dir_fd=dir_fd)
-
-    def stat(self, path: Any, **named: Any) -> os.stat_result:
-        if not str(path).endswith("/stop"):
-            return self.os["stat"](path, **named)  # type: ignore[no-any-return]
-        return self._let("ask", path, lambda: self.os["stat"](path, **named))  # type: ignore[no-any-return]
+    def stat(self, path: Any, **named: Any) -> Any:
+        real = partial(self.os["stat"], path, **named)
+        return self._let("ask", path, real) if str(path).endswith("/stop") else real()

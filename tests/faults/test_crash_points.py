@@ -13,44 +13,39 @@ import torch
 from fashion_core.files import TEMPORARY_PREFIX
 from fashion_core.formats import save
 from fashion_core.runs import metrics
-from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
 from tests.faults.disks import Disk, Recorder, State
-from tests.faults.lives import SETTINGS, Tally
+from tests.faults.lives import Tally, settings
 from tests.faults.operations import watched
 from tests.support.runs import After, never, new_run, train
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads in /proc what a descriptor stands for")
 
 
-def live_a_life(store: RunStore, returned: Callable[[], None]) -> Run:
-    """Create a run, train it, stop twice inside one epoch, train to the end; call ``returned`` after each."""
-    run = new_run(store, **SETTINGS)
-    returned()
-    for should_stop in (After(11), After(3), never):
-        train(run, should_stop)
-        returned()
-        run.write_status(run.status.model_copy(update={"state": "stopped"}))
-    return run
-
-
-def clear_away(store: RunStore, run: Run, returned: Callable[[], None]) -> None:
-    """Rename the run, delete a file, delete all; call ``returned`` after each deletion."""
-    run.write_labels(Labels(name="another", notes="once more"))
-    store.delete(run, run.model_path)
-    returned()
-    store.delete(run)
-    returned()
-
-
 BEGINS_TO_SAVE = {f"create new {file}" for file in ("checkpoint", "partial", "model_weights.pth", "model.pth")}
 """Files are saved one at a time: when the next save begins, all before it have returned."""
 
 
-def when_nothing_was_saved(disk: Disk) -> list[int]:
-    """The numbers of operations after which no save was under way, as far as the next save shows."""
-    return [0, *(at for at, (one, _) in enumerate(disk.story) if one.label(disk.root) in BEGINS_TO_SAVE)]
+def live_a_life(store: RunStore, full: bool) -> tuple[Disk, list[int], dict[str, torch.Tensor]]:
+    """Create a run, train it, stop twice inside one epoch, train to the end, rename it, delete a file, delete all.
+
+    Return what happened to the disk, the numbers of operations after which each of these had returned, and the weights.
+    """
+    recorder, returned = Recorder(), list[int]()
+    with watched(store.root, recorder):
+        run = new_run(store, **settings(full))
+        returned.append(len(recorder.story))
+        for should_stop in (After(11), After(3), never):
+            train(run, should_stop)
+            returned.append(len(recorder.story))
+            run.write_status(run.status.model_copy(update={"state": "stopped"}))
+        weights = torch.load(run.weights_path, weights_only=True)
+        run.write_labels(Labels(name="another", notes="once more"))
+        for file in (run.model_path, None):
+            store.delete(run, file)
+            returned.append(len(recorder.story))
+    return Disk(store.root, recorder.story), returned, weights
 
 
 def listed(state: State) -> dict[str, bytes]:
@@ -66,7 +61,8 @@ class Cuts:
 
     def __init__(self, disk: Disk, returned: list[int], folder: Path, most: int, sample: int) -> None:
         self.disk, self.folder, self.most, self.sample = disk, folder, most, sample
-        self.returned = [*returned, *when_nothing_was_saved(disk)]
+        nothing_is_saved = [at for at, (one, _) in enumerate(disk.story) if one.label(disk.root) in BEGINS_TO_SAVE]
+        self.returned = [0, *returned, *nothing_is_saved]
         self.listings = [listed(disk.live(length)) for length in range(len(disk.story) + 1)]
         self.paths = sorted({path for listing in self.listings for path in listing})
         self.pool: dict[bytes, Path] = {}
@@ -109,21 +105,18 @@ class Cuts:
         self._read(RunStore(root), allowed)
         shutil.rmtree(root)
 
-    def _rebuild(self, state: State) -> Path:
+    def _rebuild(self, state: State, place: Callable[[Path, Path], object] = os.link) -> Path:
         root = self.folder / f"{len(self.rebuilt)}"
         root.mkdir()
         for path, data in state.items():
             if data is None:
                 (root / path).mkdir()
-            else:
-                os.link(self._pooled(data), root / path)
+                continue
+            if data not in self.pool:
+                self.pool[data] = self.folder / f"content-{len(self.pool)}"
+                self.pool[data].write_bytes(data)
+            place(self.pool[data], root / path)
         return root
-
-    def _pooled(self, data: bytes) -> Path:
-        if data not in self.pool:
-            self.pool[data] = self.folder / f"content-{len(self.pool)}"
-            self.pool[data].write_bytes(data)
-        return self.pool[data]
 
     def _read(self, store: RunStore, allowed: dict[str, frozenset[bytes | None]]) -> None:
         found, records = dict[str, bytes](), dict[str, bytes]()
@@ -146,10 +139,7 @@ class Cuts:
 
     def continue_run(self, state: State, expected: dict[str, torch.Tensor]) -> bool:
         """Whether there was a run to train; it must end like the undisturbed one."""
-        root = self._rebuild({path: data for path, data in state.items() if data is None})
-        for path, data in state.items():
-            if data is not None:
-                (root / path).write_bytes(data)
+        root = self._rebuild(state, shutil.copyfile)
         runs = RunStore(root).runs()
         for run in runs:
             assert train(run) == "finished"
@@ -161,18 +151,14 @@ class Cuts:
 
 @pytest.mark.slow
 def test_power_cut_after_each_operation(store: RunStore, tmp_path: Path, tally: Tally) -> None:
-    recorder, returned = Recorder(), list[int]()
-    with watched(store.root, recorder):
-        run = live_a_life(store, lambda: returned.append(len(recorder.story)))
-        weights = torch.load(run.weights_path, weights_only=True)
-        clear_away(store, run, lambda: returned.append(len(recorder.story)))
+    disk, returned, weights = live_a_life(store, tally.full)
     most, sample = tally.rounds(4, 12), tally.rounds(2, 200)
-    cuts = Cuts(Disk(store.root, recorder.story), returned, tmp_path / "cuts", most, sample)
+    cuts = Cuts(disk, returned, tmp_path / "cuts", most, sample)
     cuts.try_all()
     wanted = min(tally.rounds(6, 300), len(cuts.rebuilt))
     went_on = sum(cuts.continue_run(state, weights) for state in random.sample(cuts.rebuilt, wanted))
     tally.survived(
-        f"{len(recorder.story)} file operations of a life, the power cut after each: {cuts.possible:,} subsets of what "
+        f"{len(disk.story)} file operations of a life, the power cut after each: {cuts.possible:,} subsets of what "
         f"was not synced (all of up to {most} operations, else up to 2, their complements and {sample} others), "
         f"{len(cuts.rebuilt):,} states that differ, {cuts.files:,} listed files: 0 damaged, 0 wrong, 0 lost; "
         f"{went_on} of {wanted} went on to the same weights, the others had no run yet or no more"

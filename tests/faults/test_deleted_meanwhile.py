@@ -55,7 +55,7 @@ class Churn:
         draft.path.rename(target)
 
     def delete(self) -> None:
-        """Delete a run, or one of its files."""
+        """A run, or one of its files."""
         run = random.choice(self.store.runs())
         file = random.choice([None, *run.saved_files()[-2:]])
         if file is None:
@@ -64,8 +64,7 @@ class Churn:
             self.store.delete(run, file, force=True)
             self.deleted["files" if file else "runs"] += 1
 
-    async def continue_run(self) -> None:
-        """Delete until cancelled."""
+    async def keep_deleting(self) -> None:
         while True:
             await asyncio.to_thread(self.delete)
             await asyncio.sleep(random.uniform(0, MOST_SECONDS_BETWEEN))
@@ -101,18 +100,17 @@ async def visit(server: Server, store: RunStore, numbers: Iterator[int]) -> list
 async def look(server: Server, churn: Churn, visits: int) -> list[str]:
     """Open this many pages by several people while the store changes; return the sentences about deleted things."""
     numbers = iter(range(visits))
-    changing = asyncio.create_task(churn.continue_run())
-    said = await asyncio.gather(*(visit(server, churn.store, numbers) for _ in range(VIEWERS)))
-    changing.cancel()
-    with suppress(asyncio.CancelledError):
-        await changing
+    async with asyncio.TaskGroup() as group:
+        changing = group.create_task(churn.keep_deleting())
+        said = await asyncio.gather(*(visit(server, churn.store, numbers) for _ in range(VIEWERS)))
+        changing.cancel()
     return [sentence for sentence in chain.from_iterable(said) if any(words in sentence for words in GONE)]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_pages_outlive_what_they_show(store: RunStore, server: Server, tmp_path: Path, tally: Tally) -> None:
-    churn, visits = Churn(store, tmp_path / "drafts"), tally.rounds(250, 10000)
+    churn, visits = Churn(store, tmp_path / "drafts"), tally.rounds(120, 10000)
     said = asyncio.run(look(server, churn, visits))
     log = server.log.read_text(errors="replace")
     assert "Traceback" not in log, log

@@ -7,24 +7,22 @@ import resource
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
 from fashion_core.errors import DiskError
-from fashion_core.runs import queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from tests.faults.lives import ASKED, SETTINGS, Tally, assert_listed_are_whole, assert_same_end, undisturbed
-from tests.faults.operations import Operation, Result
-from tests.faults.workers import Note, Nursery, Order
+from tests.faults.lives import ASKED, Tally, assert_listed_are_whole, assert_same_end
+from tests.faults.operations import Operation, Perform
+from tests.faults.workers import At, Note, Nursery, Order
 from tests.support.files import small_disk
-from tests.support.runs import new_run
+from tests.support.runs import another
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and forks its workers")
 WHAT_TO_DO = {
@@ -34,34 +32,13 @@ WHAT_TO_DO = {
     errno.EFBIG: "choose another disk or raise `ulimit -f`",
     errno.EROFS: "choose another folder, or make that disk writable and try again",
 }
-
-
 CHANGING = ("create", "write", "truncate", "rename", "unlink", "mkdir", "rmdir")
 GOES_ON = {"mkdir folder", "open run.json", "open status.json"}
 """What need not succeed: the folder of the lock is there already, and whoever looks for the children of a run, or for
 the next one in the queue, passes over a run that can't be read.
 """
-WITHOUT_LOCK = {"open lock"}
-"""A worker without the lock writes no status: the run is lost, and its log says why."""
 MEGABYTE = 1 << 20
 TRIES = 20
-
-
-@dataclass
-class Refuse(Order):
-    """Gives an error instead of the n-th operation with this label."""
-
-    error: int = 0
-    label: str = ""
-    nth: int = 1
-
-    def on(self, operation: Operation, perform: Callable[[], Result]) -> Result:
-        if operation.label(self.folder) == self.label:
-            self.nth -= 1
-            if self.nth == 0:
-                os.mknod(self.folder.with_suffix(".refused"))
-                raise OSError(self.error, os.strerror(self.error), str(operation.path))
-        return perform()
 
 
 @dataclass
@@ -70,25 +47,21 @@ class ReadOnly(Order):
 
     nth: int = 1
     error: ClassVar[int] = errno.EROFS
+    refused: ClassVar[tuple[str, ...]] = CHANGING
+    spared: ClassVar[str] = ""
 
-    def on(self, operation: Operation, perform: Callable[[], Result]) -> Result:
+    def on(self, operation: Operation, perform: Perform) -> Any:
         self.nth -= operation.kind in CHANGING
-        if self.nth <= 0 and self.needs(operation):
+        if self.nth <= 0 and operation.kind in self.refused and operation.path.name != self.spared:
             raise OSError(self.error, os.strerror(self.error), str(operation.path))
         return perform()
-
-    def needs(self, operation: Operation) -> bool:
-        return operation.kind in CHANGING
 
 
 @dataclass
 class Full(ReadOnly):
     """From then on no block is free, whatever is deleted. Existing files can be overwritten."""
 
-    error = errno.ENOSPC
-
-    def needs(self, operation: Operation) -> bool:
-        return operation.kind in ("create", "mkdir", "write") and operation.path.name != "status.json"
+    error, refused, spared = errno.ENOSPC, ("create", "mkdir", "write"), "status.json"
 
 
 @dataclass
@@ -97,7 +70,7 @@ class Limit(Order):
 
     largest: int = 0
 
-    def on(self, operation: Operation, perform: Callable[[], Result]) -> Result:
+    def on(self, operation: Operation, perform: Perform) -> Any:
         resource.setrlimit(resource.RLIMIT_FSIZE, (self.largest, resource.RLIM_INFINITY))
         return perform()
 
@@ -105,13 +78,10 @@ class Limit(Order):
 class Trial:
     """A stopped run with a checkpoint and a position: each worker that continues a copy of it meets one error."""
 
-    def __init__(self, store: RunStore, forked: Nursery, folder: Path) -> None:
-        self.forked, self.folder = forked, folder
-        self.straight = undisturbed(store)
-        self.run = new_run(store, **SETTINGS)
-        forked.order = Order(self.run.path, ASKED + 4)
-        queue.advance(store)
-        forked.end()
+    def __init__(self, store: RunStore, forked: Nursery, straight: Run) -> None:
+        self.forked, self.straight, self.folder = forked, straight, store.root.with_name("copies")
+        self.run = another(store, straight)
+        forked.live(self.run, Order(self.run.path, ASKED + 4))
         assert self.run.state() == "stopped"
         assert self.run.is_whole(self.run.partial_path)
         assert self.run.epochs_saved() == [0]
@@ -121,15 +91,10 @@ class Trial:
         shutil.copytree(self.run.path, self.folder / self.run.id)
         return RunStore(self.folder).get(self.run.id)
 
-    def continue_run(self, run: Run, order: Order | None = None) -> None:
-        self.forked.order = order
-        queue.continue_run(RunStore(run.path.parent), run)
-        self.forked.end()
-
     def operations(self, stop_at: int) -> list[tuple[str, int]]:
         """The operations of a worker when nothing goes wrong, each by its label and its number among those."""
         run, notes = self.copy(), self.folder / "notes"
-        self.continue_run(run, Note(run.path, stop_at, notes))
+        self.forked.live(run, Note(run.path, stop_at, notes))
         seen, found = Counter[str](), []
         for label in notes.read_text().splitlines():
             if not label.startswith("ask"):
@@ -140,11 +105,12 @@ class Trial:
     def refuse(self, error: int, label: str, nth: int, stop_at: int) -> bool:
         """Whether the worker reached that operation; if so, every promise has been checked."""
         run = self.copy()
-        self.continue_run(run, Refuse(run.path, stop_at, error, label, nth))
-        if not run.path.with_suffix(".refused").exists():
+        order = At(run.path, stop_at, label, nth, error)
+        self.forked.live(run, order)
+        if not order.mark.exists():
             assert run.state() in ("stopped", "finished")
             return False
-        if label in WITHOUT_LOCK:
+        if label == "open lock":  # a worker without it writes no status, and its log says why
             assert run.state() == "lost"
             assert_says_what_to_do(run, run.log_tail(1).removeprefix("fashion_core: "), error)
         elif label not in GOES_ON or run.state() == "failed":
@@ -158,7 +124,7 @@ class Trial:
         assert_listed_are_whole(run)
         assert run.epochs_saved(), "the last good checkpoint is gone"
         if run.state() != "finished":
-            self.continue_run(run)
+            self.forked.live(run)
         assert_same_end(run, self.straight)
 
 
@@ -168,21 +134,11 @@ def assert_says_what_to_do(run: Run, sentence: str, error: int) -> None:
     assert rest.endswith(f"{WHAT_TO_DO[error]}."), sentence
 
 
-def chosen(operations: list[tuple[str, int]], errors: Iterator[int], full: bool) -> Iterator[tuple[int, str, int]]:
-    """Each operation with one error in turn, and each kind of operation with all; or one of each kind only."""
-    for label in {label: None for label, _ in operations}:
-        times = [nth for other, nth in operations if other == label]
-        for error in WHAT_TO_DO if full else [next(errors)]:
-            yield error, label, random.choice(times)
-    for label, nth in operations if full else []:
-        yield next(errors), label, nth
-
-
 class Refusals:
     """Which operations were refused to workers, with which error, and which still have to be."""
 
-    def __init__(self, trial: Trial) -> None:
-        self.trial, self.errors = trial, cycle(WHAT_TO_DO)
+    def __init__(self, trial: Trial, full: bool) -> None:
+        self.trial, self.full, self.errors = trial, full, cycle(WHAT_TO_DO)
         self.wanted: dict[str, tuple[int, list[int]]] = {}
         self.met, self.labels = Counter[int](), Counter[str]()
 
@@ -191,13 +147,21 @@ class Refusals:
             self.met[error] += 1
             self.labels[label] += 1
 
-    def refuse_all(self, stop_at: int, full: bool) -> None:
-        """Refuse each operation of a worker that is stopped there, or one of each kind not refused yet."""
-        operations = [(label, nth) for label, nth in self.trial.operations(stop_at) if full or not self.labels[label]]
-        for label, nth in operations:
-            self.wanted.setdefault(label, (stop_at, []))[1].append(nth)
-        for error, label, nth in chosen(operations, self.errors, full):
-            self.refuse(error, label, nth, stop_at)
+    def refuse_all(self, stop_at: int) -> None:
+        """Of a worker that is stopped there: one of each kind that was not refused yet.
+
+        In full each operation with one error in turn, and each kind of operation with all.
+        """
+        operations = self.trial.operations(stop_at)
+        for label in dict.fromkeys(label for label, _ in operations):
+            if self.labels[label] and not self.full:
+                continue
+            times = [nth for other, nth in operations if other == label]
+            self.wanted.setdefault(label, (stop_at, []))[1].extend(times)
+            for error in WHAT_TO_DO if self.full else [next(self.errors)]:
+                self.refuse(error, label, random.choice(times), stop_at)
+        for label, nth in operations if self.full else []:
+            self.refuse(next(self.errors), label, nth, stop_at)
 
     def refuse_missed(self) -> None:
         """Try again what a worker did not reach: no two workers do the same at the same time."""
@@ -206,18 +170,19 @@ class Refusals:
                 if not self.labels[label]:
                     self.refuse(next(self.errors), label, random.choice(times), stop_at)
 
-    @property
-    def missed(self) -> list[str]:
-        return [label for label in self.wanted if not self.labels[label]]
+
+@pytest.fixture
+def trial(store: RunStore, forked: Nursery, straight: Run) -> Trial:
+    return Trial(store, forked, straight)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # 80 s alone
-def test_error_at_each_operation(store: RunStore, forked: Nursery, tmp_path: Path, tally: Tally) -> None:
+@pytest.mark.timeout(900)
+def test_error_at_each_operation(trial: Trial, tally: Tally) -> None:
     """Of a worker that continues to the end, and of one that is stopped again in the same epoch."""
-    refusals = Refusals(Trial(store, forked, tmp_path / "copies"))
+    refusals = Refusals(trial, tally.full)
     for stop_at in (0, 2):
-        refusals.refuse_all(stop_at, full=tally.full)
+        refusals.refuse_all(stop_at)
     refusals.refuse_missed()
     counts = ", ".join(f"{refusals.met[error]} {errno.errorcode[error]}" for error in WHAT_TO_DO)
     tally.survived(
@@ -225,26 +190,18 @@ def test_error_at_each_operation(store: RunStore, forked: Nursery, tmp_path: Pat
         f"file (without its lock: lost, the log says it), 0 listed files damaged, all went on to the same end"
     )
     assert all(refusals.met[error] for error in WHAT_TO_DO)
-    assert refusals.missed == []
+    assert [label for label in refusals.wanted if not refusals.labels[label]] == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "state"), [(Full, "failed"), (ReadOnly, "lost")], ids=["full", "read-only"])
-def test_disk_that_is_refusing_from_one_moment_on(
-    store: RunStore,
-    forked: Nursery,
-    tmp_path: Path,
-    tally: Tally,
-    kind: type[ReadOnly],
-    state: str,
-) -> None:
+def test_disk_that_is_refusing_from_one_moment_on(trial: Trial, tally: Tally, kind: type[ReadOnly], state: str) -> None:
     """On a full disk the failure replaces the old status; on a read-only one it is only printed."""
-    trial = Trial(store, forked, tmp_path / "copies")
     changes = sum(label.startswith(CHANGING) for label, _ in trial.operations(0))
     tries = tally.rounds(2, 60)
     for _ in range(tries):
         run = trial.copy()
-        trial.continue_run(run, kind(run.path, nth=random.randint(2, changes // 2)))
+        trial.forked.live(run, kind(run.path, nth=random.randint(2, changes // 2)))
         assert run.state() == state, run.log_tail(20)
         assert WHAT_TO_DO[kind.error] in (str(run.status.error) if state == "failed" else run.log_tail(200))
         trial.assert_goes_on(run)
@@ -253,31 +210,27 @@ def test_disk_that_is_refusing_from_one_moment_on(
 
 
 @pytest.mark.slow
-def test_full_disk_at_a_random_size(
-    store: RunStore, forked: Nursery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
-) -> None:
+def test_full_disk_at_a_random_size(straight: Run, forked: Nursery, tmp_path: Path, tally: Tally) -> None:
     """A real disk. Continue fails again while it is full; once there is room, the run continues."""
-    straight, tries = undisturbed(store), tally.rounds(2, 40)
+    tries = tally.rounds(2, 40)
     for _ in range(tries):
         with small_disk(tmp_path / "disk", 24 << 10) as disk:
             full = RunStore(disk / "runs")
-            run = new_run(full, **SETTINGS)
-            others = disk / "others"
-            fill(others, random.randint(MEGABYTE // 10, 10 * MEGABYTE))
-            queue.advance(full)
-            forked.end()
+            run = another(full, straight)
+            others, room = disk / "others", random.randint(MEGABYTE // 10, 10 * MEGABYTE)
+            with others.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk).free - room)
+            forked.live(run)
             assert run.state() == "failed", run.log_tail(20)
             assert_says_what_to_do(run, str(run.status.error), errno.ENOSPC)
             assert_listed_are_whole(run)
             with suppress(DiskError):
-                queue.continue_run(full, run)
-                forked.end()
+                forked.live(run)
             assert run.state() == "failed", run.log_tail(20)
             saved = run.epochs_saved()
             assert_listed_are_whole(run)
             others.unlink()
-            queue.continue_run(full, run)
-            forked.end()
+            forked.live(run)
             assert saved == [] or max(saved) <= max(run.epochs_saved())
             assert_same_end(run, straight)
     tally.survived(
@@ -285,20 +238,13 @@ def test_full_disk_at_a_random_size(
     )
 
 
-def fill(path: Path, room: int) -> None:
-    """Leave ``room`` bytes free."""
-    disk = os.statvfs(path.parent)
-    with path.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, disk.f_bavail * disk.f_frsize - room)
-
-
 @pytest.mark.slow
-def test_limit_of_a_file_at_a_random_size(store: RunStore, forked: Nursery, tmp_path: Path, tally: Tally) -> None:
+def test_limit_of_a_file_at_a_random_size(trial: Trial, tally: Tally) -> None:
     """``ulimit -f``, a real EFBIG in the middle of a checkpoint."""
-    trial, tries = Trial(store, forked, tmp_path / "copies"), tally.rounds(1, 30)
+    tries = tally.rounds(1, 30)
     for _ in range(tries):
         run = trial.copy()
-        trial.continue_run(run, Limit(run.path, largest=random.randint(MEGABYTE // 10, 2 * MEGABYTE)))
+        trial.forked.live(run, Limit(run.path, largest=random.randint(MEGABYTE // 10, 2 * MEGABYTE)))
         assert run.state() == "failed", run.log_tail(20)
         assert_says_what_to_do(run, str(run.status.error), errno.EFBIG)
         trial.assert_goes_on(run)

@@ -1,11 +1,13 @@
 """Whose run it is: reused pids, wrong clocks, suspended workers, copied folders."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -15,21 +17,15 @@ from fashion_core.errors import RunStateError
 from fashion_core.files import now
 from fashion_core.runs import processes, queue
 from fashion_core.runs.processes import SILENCE_SECONDS
-from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import run_status
-from tests.faults.lives import Tally, assert_same_end
-from tests.support.processes import python, wait_for_end, wait_for_epochs, wait_until, worker_is_gone
-from tests.support.runs import config, new_run, set_state, set_worker, train
+from tests.faults.lives import Tally, assert_same_end, start_worker
+from tests.faults.workers import Nursery
+from tests.support.processes import python, wait_for_end, wait_for_epochs, wait_until
+from tests.support.runs import another, new_run, set_worker, trained
 
 HOUR = 3600.0
 LONG = 3_000
-
-
-def worker_of(run: Run) -> psutil.Process:
-    process = run.status.process
-    assert process is not None
-    return psutil.Process(process.pid)
 
 
 def elsewhere() -> processes.ProcessId:
@@ -37,51 +33,43 @@ def elsewhere() -> processes.ProcessId:
     return processes.identify(os.getpid()).model_copy(update={"boot": "another one"})
 
 
-@pytest.fixture
-def sleeper() -> Iterator["subprocess.Popen[bytes]"]:
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    yield process
-    process.kill()
-    process.communicate()
+@contextmanager
+def sleeping() -> Iterator["subprocess.Popen[bytes]"]:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        yield process
+        process.kill()
 
 
-def stranger_with_pid(pid: int) -> "subprocess.Popen[bytes]":
+@contextmanager
+def stranger_with_pid(pid: int) -> Iterator["subprocess.Popen[bytes]"]:
     """A process with this pid, which is free; skip where this user can't choose a pid."""
-    try:
-        for _ in range(50):  # another process may take it first
+    for _ in range(50):  # another process may take it first
+        try:
             Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
-            process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        except OSError as error:
+            pytest.skip(f"a pid can't be reused on purpose here: {error}")
+        with sleeping() as process:
             if process.pid == pid:
-                return process
-            process.kill()
-            process.communicate()
-    except OSError as error:
-        pytest.skip(f"a pid can't be reused on purpose here: {error}")
+                yield process
+                return
     pytest.skip("other processes took the pid each time")
 
 
 @pytest.mark.slow
-def test_stranger_with_the_workers_pid_is_left_alone(
-    store: RunStore, sleeper: "subprocess.Popen[bytes]", tally: Tally
-) -> None:
+def test_stranger_with_the_workers_pid_is_left_alone(store: RunStore, forked: Nursery, tally: Tally) -> None:
     run = new_run(store, epochs=1)
-    set_worker(run, processes.identify(sleeper.pid), now())
-    began = time.monotonic()
-    sleeper.kill()
-    sleeper.communicate()
-    wait_until(lambda: time.monotonic() - began > 2.5, "the start times differ")
-    stranger = stranger_with_pid(sleeper.pid)
-    try:
+    with sleeping() as sleeper:
+        set_worker(run, processes.identify(sleeper.pid), now())
+    time.sleep(2.5)  # the start times differ
+    with stranger_with_pid(sleeper.pid) as stranger:
         assert run.state() == "lost"
         with pytest.raises(RunStateError, match="is lost already"):
             queue.stop(run)
         queue.continue_run(store, run)
-        wait_for_end(run)
+        forked.end()
+        assert run.state() == "finished"
         store.delete(run)
         assert stranger.poll() is None, "it was signalled"
-    finally:
-        stranger.kill()
-        stranger.communicate()
     tally.survived(
         "a real process with the pid of a dead worker: called lost, continued, deleted; the stranger untouched"
     )
@@ -95,12 +83,9 @@ def test_clock_that_was_set_changes_no_identity(hours: int, tmp_path: Path) -> N
     for entry in Path("/proc").iterdir():
         if entry.name != "stat":
             (system / entry.name).symlink_to(entry)
-    lines = Path("/proc/stat").read_text().splitlines(keepends=True)
-    (system / "stat").write_text(
-        "".join(
-            f"btime {int(line.split()[1]) + hours * 3600}\n" if line.startswith("btime") else line for line in lines
-        )
-    )
+    is_now = Path("/proc/stat").read_text()
+    set_by = re.sub(r"^btime (\d+)", lambda found: f"btime {int(found[1]) + hours * 3600}", is_now, flags=re.MULTILINE)
+    (system / "stat").write_text(set_by)
     me = processes.identify(os.getpid())
     looked = python(
         "import psutil, sys; psutil.PROCFS_PATH = sys.argv[1]\n"
@@ -145,16 +130,15 @@ def test_clock_that_jumped_does_not_lose_a_live_run(store: RunStore, wrong_by: f
 
 
 @pytest.mark.slow
-def test_suspended_worker_is_named_and_goes_on_to_the_same_bits(store: RunStore, tally: Tally) -> None:
-    straight = new_run(store, epochs=60)  # the worker can't be through with them before it is suspended
-    train(straight)
-    set_state(straight, "finished")
-    run = queue.start(store, straight.record.config)
+def test_suspended_worker_is_named_and_goes_on_to_the_same_bits(store: RunStore, forked: Nursery, tally: Tally) -> None:
+    straight = trained(store, epochs=30)  # the worker can't be through with them before it is suspended
+    run = another(store, straight)
+    worker = psutil.Process(start_worker(store, run).pid)
     wait_for_epochs(run, 1)
-    worker = worker_of(run)
     worker.suspend()
     wait_until(lambda: worker.status() == psutil.STATUS_STOPPED, "it is suspended")
-    waiting = queue.start(store, straight.record.config)
+    waiting = another(store, straight)
+    queue.advance(store)
     assert (run.state(), waiting.state()) == ("running", "queued")
     assert f"kill -CONT {worker.pid} " in run_status.whereabouts(store, run)
     with pytest.raises(RunStateError, match="is running"):
@@ -163,15 +147,17 @@ def test_suspended_worker_is_named_and_goes_on_to_the_same_bits(store: RunStore,
         store.delete(run)
     queue.stop(waiting)
     worker.resume()
-    wait_for_end(run)
+    forked.end()
     assert_same_end(run, straight)
     tally.survived("a worker suspended by SIGSTOP: still running, named, not started twice; woken, the same bits")
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 def test_folder_copied_to_another_machine_is_a_run_of_its_own(store: RunStore, tmp_path: Path, tally: Tally) -> None:
     """There the worker's boot is unknown, and its last heartbeat is old."""
-    run = queue.start(store, config(epochs=LONG))
+    run = new_run(store, epochs=LONG)
+    start_worker(store, run)
     wait_for_epochs(run, 1)
     copied = RunStore(tmp_path / "copied")
     shutil.copytree(run.path, copied.root / run.id, ignore=shutil.ignore_patterns(".tmp-*"))
@@ -181,9 +167,8 @@ def test_folder_copied_to_another_machine_is_a_run_of_its_own(store: RunStore, t
     queue.continue_run(copied, copy)
     wait_for_epochs(copy, len(copy.epochs_saved()) + 1)
     queue.stop(copy)
-    wait_until(lambda: worker_is_gone(copy), "the copy has stopped")
+    wait_for_end(copy)
     assert (copy.state(), run.state()) == ("stopped", "running")
-    worker_of(run).kill()
     tally.survived(
         "a live run's folder copied to another machine: lost there, continued, stopped; the original trains on"
     )

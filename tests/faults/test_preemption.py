@@ -15,72 +15,47 @@ from fashion_core.formats import save
 from fashion_core.runs import metrics, processes
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from tests.faults.lives import (
-    SETTINGS,
-    Tally,
-    assert_listed_are_whole,
-    assert_same_end,
-    continue_run,
-    losses,
-    undisturbed,
-)
+from tests.faults.lives import Tally, assert_listed_are_whole, assert_same_end, losses, start_worker
 from tests.faults.workers import Nursery
-from tests.support.processes import wait_until
-from tests.support.runs import new_run
+from tests.support.processes import wait_for_end, wait_until
+from tests.support.runs import another, trained
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks its workers")
-LONGER: dict[str, Any] = {**SETTINGS, "train_images": 3_000, "epochs": 5}
+LONGER: dict[str, Any] = {"train_images": 3_000, "epochs": 5, "keep": "best and last", "momentum": 0.9}
 """An epoch of 47 batches."""
-MOST_SECONDS = 5.0
-"""From the signal until a worker that trains is gone, its position saved."""
-MOST_SECONDS_AT_START = 30.0
-"""The same for a worker that still imports torch, and can react only after that."""
+MOST_SECONDS = {"training": 5.0, "starting": 30.0}
+"""From the signal until the worker is gone, its position saved; one that imports torch can react only after that."""
 
 
 class Preemption:
     """One run after another, terminated at random moments and continued until it ends."""
 
     def __init__(self, store: RunStore) -> None:
-        self.store, self.straight = store, undisturbed(store, **LONGER)
-        self.run = new_run(store, **LONGER)
+        self.store, self.straight = store, trained(store, **LONGER)
+        self.run = another(store, self.straight)
         self.rows: list[metrics.Row] = []
-        self.seconds: dict[str, list[float]] = {"training": [], "starting": []}
-        self.outcomes, self.over_before = Counter[str](), 0
+        self.seconds: dict[str, list[float]] = {phase: [] for phase in MOST_SECONDS}
+        self.outcomes = Counter[str]()
 
     def terminate(self, moment: float, *, once_it_trains: bool) -> None:
         """Start or continue, and send the signal ``moment`` seconds after the start, or after training has begun."""
-        worker = self._start()
+        worker = start_worker(self.store, self.run)
         if once_it_trains:
             wait_until(lambda: self.run.status.phase != "starting" or not processes.is_alive(worker), "it has begun")
         time.sleep(moment)
-        was_sent = self._send(worker)
-        outcome = self.look()
-        if was_sent:
-            self.outcomes[outcome] += 1
-        else:
-            self.over_before += 1
-            assert outcome == "at the end", "it was gone before the signal was sent"
-        if outcome == "at the end":
-            self.run, self.rows = new_run(self.store, **LONGER), []
-
-    def _send(self, worker: processes.ProcessId) -> bool:
-        """Whether there was a worker to send the signal to; it must exit in time."""
         phase = "starting" if self.run.status.phase == "starting" else "training"
-        if not processes.is_alive(worker):
-            return False
-        sent = time.monotonic()
-        os.kill(worker.pid, signal.SIGTERM)
-        wait_until(lambda: not processes.is_alive(worker), "the worker is gone")
-        took = time.monotonic() - sent
-        self.seconds[phase].append(took)
-        assert took < (MOST_SECONDS_AT_START if phase == "starting" else MOST_SECONDS), f"{phase}: {took:.1f} s"
-        return True
-
-    def _start(self) -> processes.ProcessId:
-        continue_run(self.store, self.run)
-        worker = self.run.status.process
-        assert worker is not None
-        return worker
+        is_over = not processes.is_alive(worker)
+        if not is_over:
+            sent = time.monotonic()
+            os.kill(worker.pid, signal.SIGTERM)
+            wait_until(lambda: not processes.is_alive(worker), "the worker is gone")
+            self.seconds[phase].append(time.monotonic() - sent)
+            assert self.seconds[phase][-1] < MOST_SECONDS[phase], phase
+        outcome = self.look()
+        assert outcome == "at the end" or not is_over, "it was gone before the signal was sent"
+        self.outcomes["over before" if is_over else outcome] += 1
+        if outcome == "at the end":
+            self.run, self.rows = another(self.store, self.straight), []
 
     def look(self) -> str:
         """Where the signal hit the worker; nothing trained may be lost or trained again."""
@@ -98,28 +73,24 @@ class Preemption:
         assert state == "stopped", run.log_tail(20)
         measured = losses(run)
         assert measured == losses(self.straight)[: len(measured)]
-        trained = sum(len(row["losses"]) for row in rows if row["kind"] == "batch")
+        batches = sum(len(row["losses"]) for row in rows if row["kind"] == "batch")
         epoch, batch = position_of(run)
-        assert trained == epoch * run.record.config.batches_per_epoch + batch
+        assert batches == epoch * run.record.config.batches_per_epoch + batch
         return "inside an epoch" if batch else "between two epochs"
 
     def end(self) -> None:
-        worker = self._start()
-        wait_until(lambda: not processes.is_alive(worker), "the worker is gone")
+        start_worker(self.store, self.run)
+        wait_for_end(self.run)
         assert self.look() == "at the end"
 
     def told(self) -> str:
-        saved = [f"{self.outcomes[where]} {where}" for where in ("inside an epoch", "between two epochs")]
-        others = [f"{self.outcomes[where]} {where}" for where in ("before it began", "at the end")]
+        hit = ", ".join(f"{count} {where}" for where, count in sorted(self.outcomes.items()))
         took = [
             f"{median(seconds):.2f} s, at most {max(seconds):.2f} s, while {phase}"
             for phase, seconds in self.seconds.items()
             if seconds
         ]
-        return (
-            f"{self.outcomes.total()} SIGTERMs: position saved {' and '.join(saved)}; {' and '.join(others)}; no batch "
-            f"lost or trained again; gone after {', after '.join(took)}; {self.over_before} more lives had ended before"
-        )
+        return f"SIGTERMs ({hit}): no batch lost or trained again; gone after {', after '.join(took)}"
 
 
 def position_of(run: Run) -> tuple[int, int]:

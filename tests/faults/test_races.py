@@ -16,15 +16,11 @@ from fashion_core.runs import queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from tests.faults.lives import Tally, assert_same_end
-from tests.support.processes import ROOT, wait_for_end, wait_until, worker_is_gone, workers
-from tests.support.runs import new_run, set_state, train
+from tests.support.processes import ROOT, wait_for_end, wait_until, workers
+from tests.support.runs import another, new_run, trained
 
 EPOCHS = 12
-BUTTONS = (
-    ["start", "continue", "stop"],
-    ["continue", "stop", "delete"],
-    ["start", "continue", "stop"],
-)
+BUTTONS = (["start", "continue", "stop"], ["continue", "stop", "delete"], ["start", "continue", "stop"])
 """In turn: a run is not deleted in each round."""
 HAND = """
 import json, random, sys, time
@@ -73,23 +69,20 @@ def press(hands: "list[subprocess.Popen[str]]", run: Run, buttons: list[str], dr
     """All press at once for a while; return how often each button did something, or was refused."""
     wish: dict[str, Any] = {"run": run.id, "buttons": buttons, "seconds": draw.uniform(0.2, 3)}
     for hand in hands:
-        assert hand.stdin is not None
-        hand.stdin.write(json.dumps({**wish, "seed": draw.random()}) + "\n")
-        hand.stdin.flush()
-    return sum((answer(hand) for hand in hands), Counter())
-
-
-def answer(hand: "subprocess.Popen[str]") -> Counter[str]:
-    assert hand.stdout is not None
-    line = hand.stdout.readline()
-    assert line, f"a hand died: {hand.communicate()[1]}"
-    return Counter(json.loads(line))
+        assert hand.stdin
+        print(json.dumps({**wish, "seed": draw.random()}), file=hand.stdin, flush=True)
+    pressed = Counter[str]()
+    for hand in hands:
+        line = hand.stdout.readline() if hand.stdout else ""
+        assert line, f"a hand died: {hand.communicate()[1]}"
+        pressed.update(json.loads(line))
+    return pressed
 
 
 def bring_to_its_end(store: RunStore, run: Run) -> None:
     """Whatever state the hands left: no worker too many, and the run continues to its end."""
     queue.advance(store)
-    wait_until(lambda: worker_is_gone(run), "its worker has ended")
+    wait_for_end(run)
     wait_until(lambda: workers(run) == [], "no worker is left")
     if run.state() != "finished":
         assert run.state() == "stopped", run.log_tail(20)
@@ -103,13 +96,11 @@ def bring_to_its_end(store: RunStore, run: Run) -> None:
 def test_many_hands_on_one_run_leave_one_writer_and_one_end(
     store: RunStore, hands: "list[subprocess.Popen[str]]", tally: Tally
 ) -> None:
-    straight = new_run(store, epochs=EPOCHS)
-    train(straight)
-    set_state(straight, "finished")
+    straight = trained(store, epochs=EPOCHS)
     count, deleted, pressed = tally.rounds(2, 100), 0, Counter[str]()
     for number in range(count):
         draw = random.Random(number)
-        run = new_run(store, epochs=EPOCHS)
+        run = another(store, straight)
         pressed += press(hands, run, BUTTONS[number % len(BUTTONS)], draw)
         if store.has(run.id):
             bring_to_its_end(store, run)

@@ -33,11 +33,6 @@ BADGE_SAYS_ONE_OF = (
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 
-def position(run: Run) -> tuple[int, int]:
-    status = run.status
-    return status.epoch, status.batch
-
-
 def press(page: Page, server: Server, run: Run, draw: random.Random) -> str:
     """Press one button without waiting for its effect; return which."""
     if draw.random() < 0.3:
@@ -83,17 +78,14 @@ def test_killed_server_loses_no_run_and_the_next_one_shows_it(
     store: RunStore, page: Page, tmp_path: Path, tally: Tally
 ) -> None:
     run = started_by_a_server(store, page, Server(tmp_path / "server.log"))
-    count, pressed, seconds = tally.rounds(3, 50), Counter(["nothing"]), []
+    count, pressed, seconds = tally.rounds(2, 50), Counter(["nothing"]), []
     for number in range(1, count):
         draw = random.Random(number)
         server = Server(tmp_path / "server.log")
         server.start()
         try:
             seconds.append(show(page, server, run))
-            if draw.random() < 0.7:
-                pressed[press(page, server, run, draw)] += 1
-            else:
-                pressed["nothing"] += 1
+            pressed[press(page, server, run, draw) if draw.random() < 0.7 else "nothing"] += 1
             time.sleep(draw.uniform(0, 0.5))  # the random moment
         finally:
             server.kill()
@@ -113,23 +105,21 @@ def settle(store: RunStore, run: Run) -> None:
     assert len(workers_of(store)) <= 1, "there is one slot"
     assert_goes_on(run)
     if run.state() == "running":
-        before = position(run)
-        wait_until(lambda: position(run) > before or run.state() != "running", "training goes on without a server")
-    assert_goes_on(run)
+        before = run.status
+        wait_until(
+            lambda: (run.status.epoch, run.status.batch) > (before.epoch, before.batch) or run.state() != "running",
+            "training goes on without a server",
+        )
     for other in store.runs():
+        assert_goes_on(other)
         if other.id != run.id:
-            assert_goes_on(other)
-            remove(store, other)
+            with suppress(RunStateError):  # it never began
+                queue.stop(other)
+            wait_until(lambda other=other: other.state() in ("stopped", "lost"), "it has stopped")  # type: ignore[misc]
+            store.delete(other)
 
 
 def assert_goes_on(run: Run) -> None:
     """Or waits for Continue, if the kill came between the status *running* and its worker."""
     never_began = run.state() == "lost" and run.status.process is None
     assert run.state() in ALIVE or never_began, f"{run.state()} without a server: {run.log_tail(20)}"
-
-
-def remove(store: RunStore, other: Run) -> None:
-    with suppress(RunStateError):  # it never began
-        queue.stop(other)
-    wait_until(lambda: other.state() in ("stopped", "lost"), "it has stopped")
-    store.delete(other)

@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +18,15 @@ from typing import Any
 import pytest
 
 from fashion_core import __main__
-from tests.faults.operations import Operation, Result, Witness, watched
+from fashion_core.runs.run import Run
+from fashion_core.runs.store import RunStore
+from tests.faults.lives import continue_run
+from tests.faults.operations import Operation, Perform, watched
 from tests.support.processes import ROOT
 
 
 @dataclass
-class Order(Witness):
+class Order:
     """Presses Stop before the n-th time that the worker looks for a stop request.
 
     Attributes:
@@ -34,14 +37,13 @@ class Order(Witness):
     folder: Path
     stop_at: int = 0
 
-    def __call__(self, operation: Operation, perform: Callable[[], Result]) -> Result:
-        if operation.kind == "ask":
-            self.stop_at -= 1
-            if self.stop_at == 0:
-                os.mknod(operation.path)  # not witnessed: somebody else presses
+    def __call__(self, operation: Operation, perform: Perform) -> Any:
+        self.stop_at -= operation.kind == "ask"
+        if self.stop_at == 0 and operation.kind == "ask":
+            os.mknod(operation.path)  # not witnessed: somebody else presses
         return self.on(operation, perform)
 
-    def on(self, operation: Operation, perform: Callable[[], Result]) -> Result:
+    def on(self, operation: Operation, perform: Perform) -> Any:
         return perform()
 
 
@@ -51,11 +53,33 @@ class Note(Order):
 
     notes: Path = Path()
 
-    def on(self, operation: Operation, perform: Callable[[], Result]) -> Result:
-        descriptor = os.open(self.notes, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        os.write(descriptor, f"{operation.label(self.folder)}\n".encode())
-        os.close(descriptor)
+    def on(self, operation: Operation, perform: Perform) -> Any:
+        with self.notes.open("a") as file:
+            file.write(f"{operation.label(self.folder)}\n")
         return perform()
+
+
+@dataclass
+class At(Order):
+    """At the n-th operation with this label, end the worker, or mark that it came and raise an error."""
+
+    label: str = ""
+    nth: int = 1
+    error: int = 0
+
+    def on(self, operation: Operation, perform: Perform) -> Any:
+        if operation.label(self.folder) == self.label:
+            self.nth -= 1
+            if self.nth == 0 and not self.error:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self.nth == 0:
+                self.mark.touch()
+                raise OSError(self.error, os.strerror(self.error), str(operation.path))
+        return perform()
+
+    @property
+    def mark(self) -> Path:
+        return self.folder.with_suffix(".refused")
 
 
 class Nursery:
@@ -69,6 +93,7 @@ class Nursery:
         self._popen = subprocess.Popen
         self.order: Order | None = None
         self.latest: Any = None
+        self.alive: list[Any] = []
 
     def __call__(self, command: list[str], **options: Any) -> Any:
         if "worker" not in command:
@@ -77,7 +102,14 @@ class Nursery:
         self.order = None
         self.latest = self._context.Process(target=be_worker, args=arguments)
         self.latest.start()
+        self.alive = [worker for worker in [*self.alive, self.latest] if worker.is_alive()]
         return self.latest
+
+    def live(self, run: Run, order: Order | None = None) -> None:
+        """One life of a worker with this order, to its end."""
+        self.order = order
+        continue_run(RunStore(run.path.parent), run)
+        self.end()
 
     def kill(self) -> None:
         """SIGKILL for the latest worker, if it is there."""
@@ -101,8 +133,9 @@ def nursery() -> Iterator[Nursery]:
         found = Nursery()
         patch.setattr(subprocess, "Popen", found)
         yield found
-        if found.latest and found.latest.is_alive():
-            found.kill()
+        for worker in found.alive:
+            if worker.is_alive():
+                worker.kill()
 
 
 def be_worker(command: list[str], environment: dict[str, str], log: str, order: Order | None) -> None:

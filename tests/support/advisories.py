@@ -41,10 +41,9 @@ def ask(command: list[str]) -> tuple[int, list[str]]:
     """The exit status and the lines to print for what this pip-audit says."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+        return verdict(json.loads(done.stdout)["dependencies"])
     except subprocess.TimeoutExpired:
         return 0, [f"SKIPPED: the service of advisories gave no answer within {_SECONDS} s."]
-    try:
-        return verdict(json.loads(done.stdout)["dependencies"])
     except ValueError:
         return unanswered(done.stderr)
 
@@ -57,12 +56,7 @@ def unanswered(said: str) -> tuple[int, list[str]]:
     return 2, [f"pip-audit gave no answer: {said.strip()[-300:]}"]
 
 
-def main() -> int:
-    """Ask, and say what came of it."""
-    status, lines = ask(COMMAND)
-    print("\n".join(lines))
-    return status
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_status, answer = ask(COMMAND)
+    print("\n".join(answer))
+    sys.exit(exit_status)

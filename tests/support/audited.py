@@ -8,16 +8,17 @@ import gc
 import json
 import os
 import pickle
-import pickletools
 import re
 import resource
 import signal
 import sys
 import time
+import timeit
 import tracemalloc
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from pickletools import genops
 from typing import Any
 
 import psutil
@@ -35,6 +36,8 @@ SLOW, LONGEST = 0.05, 5.0
 INSTRUCTIONS = b"}" * 59_000 + b"."
 HARMLESS = {"builtins.id", "object.__getattr__", "sys._getframe"}
 """Events of ordinary work that touches nothing outside the process."""
+GADGET = b"cbuiltins\neval\n(V1 + 1\ntR."
+"""Does no harm when it is unpickled, but what it does is a gadget's work."""
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 events: list[str] = []
 watched: list[str] = []
@@ -104,12 +107,7 @@ READERS: dict[str, Act] = {"inspect": lambda path: inspect(path).refusal, "load"
 
 def pace() -> float:
     """Seconds of processor time to go through as many instructions as a file may have; now, the least of three."""
-    times = []
-    for _ in range(3):
-        began = time.process_time()
-        deque(pickletools.genops(INSTRUCTIONS), maxlen=0)
-        times.append(time.process_time() - began)
-    return min(times)
+    return min(timeit.repeat(lambda: deque(genops(INSTRUCTIONS), 0), timer=time.process_time, number=1, repeat=3))
 
 
 def good_files() -> dict[str, bytes]:
@@ -136,13 +134,6 @@ def made(path: Path, data: bytes) -> Path:
     return path
 
 
-class Gadget:
-    """Does no harm, but what it does is a gadget's work."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return eval, ("1 + 1",)
-
-
 def main(folder: Path, part: str) -> None:
     path, good = folder / "file", good_files()
     for data in good.values():  # what is imported late and cached is so before the watch begins
@@ -158,7 +149,7 @@ def main(folder: Path, part: str) -> None:
         "harmless": [result(name, made(path, make())) for name, make in harmless],
         "good": [result(name, made(path, data)) for name, data in good.items()],
     }
-    made(path, pickle.dumps(Gadget()))
+    made(path, GADGET)
     answer["control"] = watching(path, lambda path: pickle.loads(path.read_bytes()))[1]
     print(json.dumps(answer))
 

@@ -6,19 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.benchmarks.serving import Server as Server
 
-CHROMIUM_OPTIONS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+UNNEEDED = ("gpu", "quic", "background-networking", "component-update", "sync")
+CHROMIUM_OPTIONS = ["--no-sandbox", "--no-first-run", *(f"--disable-{part}" for part in UNNEEDED)]
 WORD_JOINER = "\u2060"
 PATIENCE_MS = 30_000
 
@@ -26,6 +19,12 @@ PATIENCE_MS = 30_000
 def open_page(page: Page, url: str) -> None:
     page.goto(url)
     expect(page.get_by_test_id("stApp")).to_be_visible(timeout=PATIENCE_MS)
+
+
+def fill(page: Page, label: str, value: str) -> None:
+    box = page.get_by_label(label, exact=True)
+    box.fill(value)
+    box.press("Enter")
 
 
 def expect_badge(page: Page, word: str, seconds: float = 30) -> None:
@@ -40,12 +39,8 @@ def expect_settled(page: Page) -> None:
 def requests_outside(page: Page, server: Server) -> list[str]:
     """The addresses elsewhere that the page asks for from now on."""
     found: list[str] = []
-
-    def note(request: Request) -> None:
-        if not request.url.startswith((server.url, "data:", "blob:")):
-            found.append(request.url)
-
-    page.on("request", note)
+    here = server.url, "data:", "blob:"
+    page.on("request", lambda request: found.extend([] if request.url.startswith(here) else [request.url]))
     return found
 
 

@@ -18,15 +18,11 @@ THEME: dict[str, dict[str, Any]] = tomllib.loads(
 )["theme"]
 
 
-def luminance(color: str) -> float:
-    """Relative luminance as WCAG 2.2 defines it."""
-    parts = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
-    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-def contrast(one: str, other: str) -> float:
-    low, high = sorted((luminance(one), luminance(other)))
+def contrast(*colors: str) -> float:
+    """Of two colours, by their relative luminances as WCAG 2.2 defines both."""
+    shares = [[int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)] for color in colors]
+    linear = [[part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in rgb] for rgb in shares]
+    low, high = sorted(0.2126 * red + 0.7152 * green + 0.0722 * blue for red, green, blue in linear)
     return (high + 0.05) / (low + 0.05)
 
 
@@ -91,9 +87,8 @@ def row(*shares: tuple[int, float]) -> Array:
 
 
 def history(run: str, epochs: dict[int, Array], parent: str | None = None, branch: int | None = None) -> History:
-    return History(
-        run, f"name of {run}", parent, branch, np.array(list(epochs), np.int64), np.array(list(epochs.values()))
-    )
+    numbers, shares = np.array(list(epochs), np.int64), np.array(list(epochs.values()))
+    return History(run, f"name of {run}", parent, branch, numbers, shares)
 
 
 FAMILY = [

@@ -10,28 +10,24 @@ from fashion_core.cli.main import main
 Capture = pytest.CaptureFixture[str]
 
 
+def printed(capsys: Capture, *arguments: object, status: int = 0) -> tuple[str, str]:
+    """What a command writes to standard output and to standard error."""
+    capsys.readouterr()
+    assert main([*map(str, arguments)]) == status
+    return capsys.readouterr()
+
+
 def refused(capsys: Capture, *arguments: str) -> str:
     """The one line that a command is refused with."""
-    capsys.readouterr()
-    assert main(arguments) == 1
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.startswith("fashion_core: ")
-    assert printed.err.count("\n") == 1
-    return printed.err.removeprefix("fashion_core: ").strip()
+    out, error = printed(capsys, *arguments, status=1)
+    assert out == ""
+    assert error.startswith("fashion_core: ")
+    assert error.count("\n") == 1
+    return error.removeprefix("fashion_core: ").strip()
 
 
 def answered(capsys: Capture, *arguments: object) -> Any:
     """The one JSON document that a command prints."""
-    capsys.readouterr()
-    assert main([*map(str, arguments), "--json"]) == 0
-    printed = capsys.readouterr()
-    assert printed.err == ""
-    return json.loads(printed.out)
-
-
-def printed(capsys: Capture, *arguments: object) -> tuple[str, str]:
-    """What a command writes to standard output and to standard error."""
-    capsys.readouterr()
-    assert main([*map(str, arguments)]) == 0
-    return capsys.readouterr()
+    out, error = printed(capsys, *arguments, "--json")
+    assert error == ""
+    return json.loads(out)

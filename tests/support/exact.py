@@ -33,10 +33,10 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, torch.Tensor):
         return isinstance(other, torch.Tensor) and one.dtype == other.dtype and torch.equal(one, other)
     if isinstance(one, dict):
-        return set(one) == set(other) and all(key in UNLIKE or same(one[key], other[key]) for key in one)
+        return list(one) == list(other) and all(key in UNLIKE or same(one[key], other[key]) for key in one)
     if isinstance(one, list | tuple):
         return len(one) == len(other) and all(map(same, one, other))
-    return bool(one == other)
+    return type(one) is type(other) and bool(one == other)
 
 
 def load(path: Path) -> Any:

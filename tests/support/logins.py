@@ -8,6 +8,7 @@ from pathlib import Path
 import oidc_provider_mock
 from playwright.sync_api import Page, expect
 
+from fashion_core import files
 from tests.support.browsing import WORD_JOINER, Server, open_page
 
 ANNA, BERT, CARL = "anna@example.org", "bert@example.org", "carl@example.org"
@@ -29,20 +30,18 @@ def write_secrets(
     path: Path, port: int, provider: str, operators: Sequence[str] = (), viewers: Sequence[str] = ()
 ) -> None:
     """Atomically: a server may read the file at any time."""
-    lines = [
-        "[auth]",
-        f'redirect_uri = "http://localhost:{port}/oauth2callback"',
-        'cookie_secret = "a secret that only this test knows, long enough"',
-        'client_id = "fashion-core"',
-        'client_secret = "another one"',
-        f'server_metadata_url = "{provider}/.well-known/openid-configuration"',
-        "[access]",
-        f"operators = {list(operators)}",
-        f"viewers = {list(viewers)}",
-    ]
-    draft = path.with_suffix(".draft")
-    draft.write_text("\n".join(lines))
-    draft.replace(path)
+    secrets = f"""
+        [auth]
+        redirect_uri = "http://localhost:{port}/oauth2callback"
+        cookie_secret = "a secret that only this test knows, long enough"
+        client_id = "fashion-core"
+        client_secret = "another one"
+        server_metadata_url = "{provider}/.well-known/openid-configuration"
+        [access]
+        operators = {list(operators)}
+        viewers = {list(viewers)}
+    """
+    files.write_bytes(path, secrets.encode(), durable=False)
 
 
 def log_in(page: Page, server: Server, email: str) -> None:

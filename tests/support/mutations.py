@@ -5,6 +5,7 @@
 
 import argparse
 import io
+import itertools
 import os
 import random
 import struct
@@ -12,13 +13,11 @@ import tempfile
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
 from fashion_core.errors import DiskError, RefusedFileError
 from fashion_core.formats import export
@@ -26,6 +25,7 @@ from fashion_core.formats.inspect import inspect
 from fashion_core.formats.load import LoadedModel, load
 from fashion_core.formats.untrusted.read import read_saved_file
 from fashion_core.models import build_model
+from tests.support.exact import same
 
 Change = tuple[int, bytes]
 """Where in the file, and what is written there."""
@@ -33,17 +33,15 @@ CHECKED = ("weights", "model", "checkpoint", "safetensors", "pt2")
 """The formats whose files carry checksums."""
 
 
-@dataclass(frozen=True)
-class Subject:
-    """A good file, what it loads as, and where its tensors lie; the rest is structure."""
+class Subject(NamedTuple):
+    """A good file, where its tensors lie (the rest is structure), and what it loads as."""
 
     data: bytes
     numbers: list[tuple[int, int]]
     loaded: LoadedModel
 
 
-@dataclass(frozen=True)
-class Mutation:
+class Mutation(NamedTuple):
     """What is written over a good file, and its length afterwards."""
 
     changes: tuple[Change, ...]
@@ -77,19 +75,15 @@ def subject(format: str, path: Path) -> Subject:
 
 def mutations(subject: Subject, generator: random.Random) -> Iterator[Mutation]:
     """Endless: half of them in the structure, half anywhere, a few that swap members."""
-    swaps = list(swapped_members(subject.data))
+    data, swaps = subject.data, list(swapped_members(subject.data))
     while True:
         if swaps and generator.random() < 0.02:
-            yield Mutation(generator.choice(swaps), len(subject.data))
+            yield Mutation(generator.choice(swaps), len(data))
         elif generator.random() < 0.05:
-            yield truncated(subject.data, generator)
+            yield truncated(data, generator)
         else:
-            place = in_structure(subject, generator) if generator.random() < 0.5 else anywhere(subject, generator)
-            yield Mutation(tuple(changed(subject.data, place, generator)), len(subject.data))
-
-
-def anywhere(subject: Subject, generator: random.Random) -> int:
-    return generator.randrange(len(subject.data))
+            place = in_structure(subject, generator) if generator.random() < 0.5 else generator.randrange(len(data))
+            yield Mutation(tuple(changed(data, place, generator)), len(data))
 
 
 def in_structure(subject: Subject, generator: random.Random) -> int:
@@ -134,24 +128,22 @@ def swapped_members(data: bytes) -> Iterator[tuple[Change, ...]]:
     """Each two members of one size swap their bytes, their names, or their directory entries."""
     if not data.startswith(b"PK"):
         return
-    entries = _entries(data)
-    for one in entries:
-        for other in entries:
-            if one.name < other.name and one.size == other.size and one.size:
-                yield tuple(_exchange(data, one.start, other.start, one.size))
-                yield tuple(_exchange(data, one.entry + 42, other.entry + 42, 4))
-                yield tuple(_exchange(data, one.entry + 16, other.entry + 16, 4)) + tuple(
-                    _exchange(data, one.entry + 42, other.entry + 42, 4)
-                )
-                if len(one.name) == len(other.name):
-                    size = len(one.name)
-                    yield tuple(_exchange(data, one.entry + 46, other.entry + 46, size)) + tuple(
-                        _exchange(data, one.header + 30, other.header + 30, size)
-                    )
+
+    def exchange(one: int, other: int, size: int) -> tuple[Change, Change]:
+        return (one, data[other : other + size]), (other, data[one : one + size])
+
+    for one, other in itertools.permutations(_entries(data), 2):
+        if one.name < other.name and one.size == other.size and one.size:
+            headers = exchange(one.entry + 42, other.entry + 42, 4)
+            yield exchange(one.start, other.start, one.size)
+            yield headers
+            yield exchange(one.entry + 16, other.entry + 16, 4) + headers
+            if (size := len(one.name)) == len(other.name):
+                in_directory = exchange(one.entry + 46, other.entry + 46, size)
+                yield in_directory + exchange(one.header + 30, other.header + 30, size)
 
 
-@dataclass(frozen=True)
-class _Entry:
+class _Entry(NamedTuple):
     """A member: its name, and where its directory entry, its own header and its bytes begin."""
 
     name: bytes
@@ -173,38 +165,19 @@ def _entries(data: bytes) -> list[_Entry]:
     return found
 
 
-def _exchange(data: bytes, one: int, other: int, size: int) -> Iterator[Change]:
-    yield one, data[other : other + size]
-    yield other, data[one : one + size]
-
-
 def outcome(path: Path, subject: Subject) -> str:
     """``refused`` or ``the same``. Raises ``AssertionError`` if other numbers were loaded, else what is no sentence."""
     try:
         file = read_saved_file(path)
         inspect(path, numbers=False)
         file.check_numbers()
-        loaded = load(path)
+        loaded, expected = load(path), subject.loaded
     except (RefusedFileError, DiskError):
         return "refused"
-    assert_same(loaded, subject.loaded)
-    return "the same"
-
-
-def assert_same(loaded: LoadedModel, expected: LoadedModel) -> None:
-    assert is_same(loaded.model.state_dict(), expected.model.state_dict()), "other weights"
+    assert same(loaded.model.state_dict(), expected.model.state_dict()), "other weights"
     assert (loaded.model_name, loaded.epoch, loaded.loss) == (expected.model_name, expected.epoch, expected.loss)
-    assert is_same(loaded.optimizer_state, expected.optimizer_state), "another state of the optimizer"
-
-
-def is_same(one: Any, other: Any) -> bool:
-    if isinstance(one, Tensor):
-        return isinstance(other, Tensor) and one.dtype == other.dtype and torch.equal(one, other)
-    if isinstance(one, Mapping):
-        return list(one) == list(other) and all(is_same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(is_same, one, other))
-    return type(one) is type(other) and bool(one == other)
+    assert same(loaded.optimizer_state, expected.optimizer_state), "another state of the optimizer"
+    return "the same"
 
 
 def apply(path: Path, mutation: Mutation) -> None:
@@ -215,12 +188,8 @@ def apply(path: Path, mutation: Mutation) -> None:
 
 
 def undo(path: Path, data: bytes, mutation: Mutation) -> None:
-    with path.open("r+b", buffering=0) as file:
-        for place, written in mutation.changes:
-            os.pwrite(file.fileno(), data[place : place + len(written)], place)
-        if mutation.length < len(data):
-            os.pwrite(file.fileno(), data[mutation.length :], mutation.length)
-        file.truncate(len(data))
+    before = [(place, data[place : place + len(written)]) for place, written in mutation.changes]
+    apply(path, Mutation((*before, (mutation.length, data[mutation.length :])), len(data)))
 
 
 def run(

@@ -44,8 +44,8 @@ def sent(app: AppTest) -> str:
 def shown_numbers(app: AppTest) -> dict[str, str]:
     """The numbers of a run on its page, by their labels."""
     (metrics,) = app.get("bidi_component")
-    html = json.loads(metrics.proto.json)["numbers"]
-    return {label: unescape(value) for label, value in re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", html)}
+    pairs = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", json.loads(metrics.proto.json)["numbers"])
+    return {label: unescape(value) for label, value in pairs}
 
 
 def open_page(name: str, **query: str) -> AppTest:
@@ -55,7 +55,6 @@ def open_page(name: str, **query: str) -> AppTest:
 
 
 def labels(app: AppTest) -> list[str]:
-    """Those of its buttons."""
     return [button.label for button in app.button]
 
 

@@ -1,6 +1,7 @@
 """Processes that tests start, watch and end: the command line, a fresh Python, workers."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -8,7 +9,6 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import psutil
@@ -29,32 +29,21 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = 60) 
         time.sleep(0.01)
 
 
+def _run(arguments: list[str], cwd: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, **environment}
+    return subprocess.run([sys.executable, *arguments], cwd=cwd, env=env, capture_output=True, text=True, timeout=120)
+
+
 def command_line(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run ``python -m fashion_core`` with these arguments to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "fashion_core", *arguments],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return _run(["-m", "fashion_core", *arguments], ROOT, environment)
 
 
 def python(
     code: str, *options: str, cwd: Path = ROOT, arguments: tuple[str, ...] = (), **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run ``code`` in a fresh Python to its end."""
-    return subprocess.run(
-        [sys.executable, *options, "-c", code, *arguments],
-        cwd=cwd,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return _run([*options, "-c", code, *arguments], cwd, environment)
 
 
 def worker_is_gone(run: Run) -> bool:
@@ -67,20 +56,19 @@ def waits_for_lock(thread: threading.Thread) -> bool:
     return stack is not None and "time.sleep" in "".join(traceback.format_stack(stack))
 
 
+def _all_workers() -> list[tuple[psutil.Process, str]]:
+    """Each worker process, and the run that it was started for."""
+    commands = [(process, process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
+    return [(process, line[4]) for process, line in commands if line[1:4] == ["-m", "fashion_core", "worker"]]
+
+
 def workers(run: Run) -> list[psutil.Process]:
-    """The worker processes of this run."""
-    command = ["-m", "fashion_core", "worker", run.id]
-    return [process for process in psutil.process_iter(["cmdline"]) if (process.info["cmdline"] or [])[1:] == command]
+    return [process for process, run_id in _all_workers() if run_id == run.id]
 
 
 def workers_of(store: RunStore) -> dict[int, str]:
     """The pid of each worker process of this store, and the run it works on."""
-    found = {}
-    for process in psutil.process_iter(["pid", "cmdline"]):
-        command = process.info["cmdline"] or []
-        if command[1:4] == ["-m", "fashion_core", "worker"] and store.at(command[4]).path.exists():
-            found[process.info["pid"]] = command[4]
-    return found
+    return {process.pid: run_id for process, run_id in _all_workers() if store.at(run_id).path.exists()}
 
 
 def known_workers(store: RunStore) -> dict[int, str]:
@@ -98,14 +86,10 @@ def end_workers(store: RunStore) -> None:
     for run in runs:
         with suppress(FashionError):
             queue.stop(run)
-    for process in [process for run in runs for process in workers(run)]:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-            wait_until(partial(_has_ended, process), f"worker {process.pid} has ended", 10)
-
-
-def _has_ended(process: psutil.Process) -> bool:
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    for pid in workers_of(store) if runs else []:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not runs or not workers_of(store), "no worker is left", 10)
 
 
 def wait_for_end(run: Run) -> None:

@@ -34,13 +34,13 @@ def config(**changes: Any) -> TrainConfig:
 def new_run(store: RunStore, **changes: Any) -> Run:
     """A queued run on a few images."""
     settings = config(**changes)
-    environment = Environment(
-        python=platform.python_version(),
-        torch=metadata.version("torch"),
-        device=settings.device,
-        threads=settings.threads,
-    )
-    return store.create(settings, environment)
+    here = {"python": platform.python_version(), "torch": metadata.version("torch")}
+    return store.create(settings, Environment(**here, device=settings.device, threads=settings.threads))
+
+
+def another(store: RunStore, run: Run) -> Run:
+    """A queued run with the same settings."""
+    return store.create(run.record.config, run.record.environment)
 
 
 def copied(run: Run, store: RunStore) -> Run:
@@ -55,8 +55,8 @@ def set_running(run: Run) -> None:
 
 def set_worker(run: Run, process: ProcessId | None, heartbeat: float | None = None) -> None:
     """As a worker with this process ID would while it trains; None as the queue does before a worker exists."""
-    changes = {"state": "running", "process": process, "heartbeat": heartbeat or now()}
-    run.write_status(run.status.model_copy(update=changes))
+    running = {"state": "running", "process": process, "heartbeat": heartbeat or now()}
+    run.write_status(run.status.model_copy(update=running))
 
 
 def set_state(run: Run, state: str) -> None:
@@ -149,16 +149,16 @@ def epoch_row(epoch: int) -> dict[str, Any]:
     return {"kind": "epoch", "epoch": epoch, **dict.fromkeys(numbers, 1.0)}
 
 
+def set_finished(run: Run) -> None:
+    with run.writing():
+        run.write_status(run.status.model_copy(update={"state": "finished", "epoch": run.record.config.epochs}))
+
+
 def finish(run: Run) -> Run:
     """Train the run in this process, and say that it has finished, as its worker would."""
     train(run)
     set_finished(run)
     return run
-
-
-def set_finished(run: Run) -> None:
-    with run.writing():
-        run.write_status(run.status.model_copy(update={"state": "finished", "epoch": run.record.config.epochs}))
 
 
 def trained(store: RunStore, **changes: Any) -> Run:
