@@ -2,7 +2,6 @@
 
 import asyncio
 
-from fashion_core.formats import save
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from tests.benchmarks import Comparison, disk_folder
@@ -10,6 +9,7 @@ from tests.benchmarks.saving import mlp_checkpoint
 from tests.benchmarks.serving import Server, serving
 from tests.benchmarks.sessions import open_session
 from tests.benchmarks.stores import fill, make_old, run_path
+from tests.support.runs import save_again
 
 RUNS, EPOCHS = 1000, 20
 ROUNDS = 9
@@ -43,21 +43,13 @@ def visits(store: RunStore) -> dict[str, tuple[str, dict[str, str]]]:
     }
 
 
-def make_usable(run: Run, epoch: int) -> None:
-    """The checkpoint of this epoch holds the tutorial's model from now on."""
-    file = run.checkpoint_path(epoch)
-    info, digest = run.file_info(file), save.save(file, mlp_checkpoint())
-    assert info
-    run.write_info(file, info.model_copy(update={"sha256": digest.sha256, "bytes": digest.bytes}))
-
-
 def run() -> Comparison:
     """Each page over a real websocket, in turn, beside a page of a store without runs on a server of its own."""
     with disk_folder() as folder:
         full, empty = RunStore(folder / "full"), RunStore(folder / "empty")
         fill(full, RUNS + 1, EPOCHS)
         usable = Run(run_path(full, RUNS))
-        make_usable(usable, EPOCHS - 1)
+        save_again(usable, EPOCHS - 1, mlp_checkpoint())
         make_old(usable.path)
         (folder / "none").mkdir()
         with (

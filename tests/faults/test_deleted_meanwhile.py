@@ -13,11 +13,12 @@ import pytest
 from fashion_core.errors import FashionError
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from tests.benchmarks.pages import make_usable
+from tests.benchmarks.saving import mlp_checkpoint
 from tests.benchmarks.serving import Server
 from tests.benchmarks.sessions import open_session
 from tests.benchmarks.stores import run_path, write_run
 from tests.faults.lives import Tally
+from tests.support.runs import save_again
 
 RUNS, EPOCHS, VIEWERS = 6, 8, 8
 VIEWS = {
@@ -51,7 +52,7 @@ class Churn:
         draft = Run(self.drafts / target.name)
         write_run(draft.path, self.written, EPOCHS, parent)
         for epoch in draft.epochs_saved()[-2:]:
-            make_usable(draft, epoch)
+            save_again(draft, epoch, mlp_checkpoint())
         draft.path.rename(target)
 
     def delete(self) -> None:
