@@ -4,14 +4,12 @@ import os
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-_START_SECONDS = 30
+from tests.support.processes import ROOT, wait_until
 
 
 class Server:
@@ -35,12 +33,11 @@ class Server:
         env = {**os.environ, **(environment or {})}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
-        deadline = time.monotonic() + _START_SECONDS
-        while not self.answers():
-            if time.monotonic() > deadline:
-                self.kill()
-                raise AssertionError(f"the server did not answer within {_START_SECONDS} s: {self.log}")
-            time.sleep(0.01)
+        try:
+            wait_until(self.answers, f"the server answers, see {self.log}", 30)
+        except AssertionError:
+            self.kill()
+            raise
 
     def answers(self) -> bool:
         try:

@@ -8,19 +8,16 @@ import json
 import os
 import subprocess
 import sys
-import time
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 
 from fashion_core.config import DATASET_LABELS, parse_config
 from fashion_core.data import batches, fashion_mnist
-from fashion_core.errors import RunStateError
-from fashion_core.runs import processes, queue, torch_process
-from fashion_core.runs.schema import UNDER_WAY_STATES
+from fashion_core.runs import queue, torch_process
 from fashion_core.runs.store import RunStore
 from tests.benchmarks import Comparison, alternate, disk_folder
 from tests.benchmarks.serving import serving
 from tests.benchmarks.sessions import Session, open_session
-from tests.support.processes import wait_until
+from tests.support.processes import end_workers, wait_until
 
 ROUNDS = 7
 TORCH = "python -c 'import torch'"
@@ -50,7 +47,7 @@ def run() -> Comparison:
                 return runner.run(open_session(server.port, "train", {}, prompt=False))[0]
 
             def end_and_open() -> None:
-                end(store)
+                end_workers(store)
                 runner.run(sessions.pop().connection.close())
                 sessions.append(open_form())
 
@@ -88,14 +85,3 @@ async def is_outdated(session: Session) -> bool:
             if NO_LOSS not in told["numbers"]:
                 return False
     return True
-
-
-def end(store: RunStore) -> None:
-    """Stop what was started, and wait until its process is gone: it writes into the folder until then."""
-    for run in store.runs() if store.root.exists() else []:
-        process = run.status.process
-        if run.state() in UNDER_WAY_STATES:
-            with suppress(RunStateError):  # it has come to its end by itself
-                queue.stop(run)
-        while process and processes.is_alive(process):
-            time.sleep(0.01)
