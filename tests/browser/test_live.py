@@ -93,7 +93,7 @@ def test_page_goes_on_following_after_it_was_told_that_nothing_has_changed(
 
         socket.connect_to_server().on_message(pass_on)
 
-    page.on("pageerror", problems.append)
+    page.on("pageerror", lambda problem: problems.append(problem))
     page.route_web_socket("**/live", overhear)
     watch(page, server, run)
     wait_until(lambda: page.title() and told.count("") > 1, "the page was told so")
