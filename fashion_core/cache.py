@@ -15,10 +15,8 @@ from typing import Final, Generic, TypeVar
 
 from cachetools import LRUCache
 
-SETTLED_NS: Final = 2_000_000_000
-"""The coarsest timestamp still in use, that of FAT: two changes within it may look like one."""
-MOST_RUNS: Final = 4096
-"""The number of runs to cache; the records of one take about 10 kB."""
+SETTLED_NS: Final = 2_000_000_000  # two changes within the coarsest timestamp still in use, FAT's, may look like one
+MOST_RUNS: Final = 4096  # to cache; the records of one take about 10 kB
 
 Value = TypeVar("Value")
 Identity = tuple[int, int, int, int]
@@ -64,9 +62,8 @@ class Cache(Generic[Value]):
     """
 
     def __init__(self, most: int, size: Callable[[Value], int] | None = None) -> None:
-        self._entries: LRUCache[Hashable, tuple[object, Value]] = LRUCache(
-            most, getsizeof=None if size is None else lambda entry: size(entry[1])
-        )
+        measure = None if size is None else lambda entry: size(entry[1])
+        self._entries: LRUCache[Hashable, tuple[object, Value]] = LRUCache(most, getsizeof=measure)
         self._changing, self._making = threading.Lock(), threading.RLock()
 
     def get(self, key: Hashable, stamp: object, make: Callable[[], Value]) -> Value:
@@ -99,15 +96,12 @@ class Cache(Generic[Value]):
 
     @property
     def size(self) -> float:
-        """The total size of the values."""
         return self._entries.currsize
 
     def forget(self, key: Hashable) -> None:
-        """Drop the value of this key."""
         with self._changing:
             self._entries.pop(key, None)
 
     def clear(self) -> None:
-        """Forget all values."""
         with self._changing:
             self._entries.clear()

@@ -12,15 +12,12 @@ from pydantic_core import ErrorDetails
 
 from fashion_core.errors import ConfigError
 
-CLASS_NAMES: Final = (
+CLASS_NAMES: Final = (  # in the order of their labels
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"
 )  # fmt: skip
-"""What the garments are called, in the order of their labels."""
 CLASSES: Final = len(CLASS_NAMES)
-SIDE: Final = 28
-"""Pixels of an image, both ways."""
-PIXEL_MEAN, PIXEL_STD = 0.2860, 0.3530
-"""Of Fashion-MNIST's training images, scaled to 0..1."""
+SIDE: Final = 28  # pixels of an image, both ways
+PIXEL_MEAN, PIXEL_STD = 0.2860, 0.3530  # of Fashion-MNIST's training images, scaled to 0..1
 TRAINING_IMAGES = {"synthetic": 12_000, "fashion-mnist": 60_000}
 DATASET_LABELS = {"synthetic": "synthetic garments", "fashion-mnist": "Fashion-MNIST"}
 MODEL_LABELS = {"mlp": "NeuralNetwork (MLP)", "cnn": "small CNN", "resnet18": "ResNet-18"}
@@ -52,9 +49,7 @@ class TrainConfig(BaseModel):
         "Name", "", "The name shown in lists; if empty, it is made from the settings.", max_length=80
     )
     dataset: Literal["synthetic", "fashion-mnist"] = _setting(
-        "Dataset",
-        "synthetic",
-        "Synthetic garments need no network; Fashion-MNIST must be downloaded or copied here once.",
+        "Dataset", "synthetic", "Synthetic garments need no network; Fashion-MNIST must be downloaded or copied once."
     )
     pixels: Literal["unit", "raw", "standard"] = _setting(
         "Pixels",
@@ -63,9 +58,7 @@ class TrainConfig(BaseModel):
         f"standard: mean {PIXEL_MEAN:.4f}, std {PIXEL_STD:.4f}.",
     )
     model: Literal["mlp", "cnn", "resnet18"] = _setting(
-        "Model",
-        "mlp",
-        "mlp: the tutorial's NeuralNetwork; cnn: small, batch norm and dropout; resnet18: torchvision's.",
+        "Model", "mlp", "mlp: the tutorial's NeuralNetwork; cnn: small, batch norm, dropout; resnet18: torchvision's."
     )
     epochs: int = _setting("Epochs", 2, "How many times to go through the training images.", ge=1, le=10_000)
     batch_size: int = _setting("Batch size", 64, "Images per optimizer step.", ge=1, le=60_000)
@@ -112,7 +105,6 @@ class TrainConfig(BaseModel):
 
     @property
     def title(self) -> str:
-        """The name, or one made from the settings."""
         return self.name or f"{self.model} {self.optimizer} {self.learning_rate:g}"
 
     @model_validator(mode="after")
@@ -143,7 +135,7 @@ class Setting:
 
     @property
     def explanation(self) -> str:
-        """The help with the bounds, as a form or ``--help`` shows it."""
+        """The help with the bounds."""
         low, high = self.minimum, self.maximum
         if high is not None and low is not None:
             return f"{self.help} {low:,.10g} to {high:,.10g}."
@@ -151,7 +143,6 @@ class Setting:
 
     @property
     def flag(self) -> str:
-        """The command-line flag, such as ``--learning-rate``."""
         return "--" + self.name.replace("_", "-")
 
 
@@ -185,6 +176,9 @@ def parse_config(values: Mapping[str, Any]) -> TrainConfig:
         raise ConfigError(explain(error)) from error
 
 
+_PRESENCE = {"extra_forbidden": "is not a setting of this version", "missing": "is missing"}
+
+
 def explain(error: ValidationError) -> str:
     """Say in one sentence what pydantic refused."""
     return "; ".join(_explain_one(detail) for detail in error.errors()) + "."
@@ -197,13 +191,11 @@ def _explain_one(detail: ErrorDetails) -> str:
         return message
     field = TrainConfig.model_fields.get(str(detail["loc"][-1]))
     label = field.title if field and field.title else path
-    if detail["type"] == "extra_forbidden":
-        return f"{path} is not a setting of this version"
-    if detail["type"] == "missing":
-        return f"{path} is missing"
+    if detail["type"] in _PRESENCE:
+        return f"{path} {_PRESENCE[detail['type']]}"
     message = message.removeprefix("Input ").removeprefix("String ")
     if detail["type"] != "literal_error":  # there the commas separate the choices
-        message = message.split(",")[0]
+        message = message.partition(",")[0]
     return f"{label} {message}, not {detail['input']!r}"
 
 

@@ -12,8 +12,7 @@ import torch
 from fashion_core.errors import DeviceError
 from fashion_core.models.torch_internals import cpu_capabilities, onednn_matmul
 
-_BF16_INSTRUCTIONS = {"avx512_bf16": "BF16", "bf16": "BF16", "amx_bf16": "AMX"}
-"""Of CPUs, by torch's names."""
+_BF16_INSTRUCTIONS = {"avx512_bf16": "BF16", "bf16": "BF16", "amx_bf16": "AMX"}  # of CPUs, by torch's names
 
 
 def available() -> dict[str, str]:
@@ -68,11 +67,8 @@ def resolve(name: str) -> torch.device:
 
 
 def layout(device: torch.device, precision: str) -> torch.memory_format:
-    """Return the layout of convolutions: channels last is faster on CPUs and NVIDIA's GPUs.
-
-    Not in fp32, where torch's batch norm would then lose two of seven digits.
-    """
-    fast = precision == "bf16" and device.type != "mps"
+    """Return the layout of convolutions: channels last is faster on CPUs and NVIDIA's GPUs."""
+    fast = precision == "bf16" and device.type != "mps"  # in fp32, batch norm would then lose two of seven digits
     return torch.channels_last if fast else torch.contiguous_format
 
 
@@ -118,8 +114,7 @@ def _is_intel() -> bool:
 def _onednn_keeps_float32() -> bool:
     """Measure whether oneDNN multiplies in full precision here.
 
-    torch passes float32 products to oneDNN only with permission to round them to bfloat16. That costs 16 bits of
-    precision where the CPU has AMX, and is not done on a CPU without AMX.
+    torch passes float32 products to it only with permission to round them to bfloat16, which it does on CPUs with AMX.
     """
     matmul = onednn_matmul()
     before = matmul.fp32_precision

@@ -1,24 +1,6 @@
 """The tree of errors: each message is one sentence that tells a person what to do.
 
-- FashionError
-  - ConfigError
-  - NotAllowedError
-  - DataError
-    - DownloadError
-  - DeviceError
-  - DiskError
-  - DamagedFileError
-  - RefusedFileError
-    - ChangedFileError
-  - UnusableFileError
-  - ImageError
-  - ComparisonError
-  - RunNotFoundError
-  - RunStateError
-  - WorkerError
-  - LoadCheckError
-  - DivergedError
-  - DivergedModelError
+All are ``FashionError``, which pages and the command line catch and show; anything else is a bug.
 """
 
 from pathlib import Path
@@ -61,7 +43,7 @@ class DiskError(FashionError):
 
     def __init__(self, path: Path, sentence: str) -> None:
         super().__init__(sentence)
-        self.path = path
+        self.path, self.reason = path, sentence.rstrip(".")
 
 
 class DamagedFileError(FashionError):
@@ -75,14 +57,11 @@ class DamagedFileError(FashionError):
 class RefusedFileError(FashionError):
     """A file from outside is not what this app reads, or does something that no saved model needs.
 
-    Attributes:
-        reason: why, without the beginning of the sentence.
-        names: the names in its pickle that are not allowed, such as ``os.system``.
+    ``names`` are those in its pickle that are not allowed, such as ``os.system``.
     """
 
     def __init__(self, reason: str, names: tuple[str, ...] = ()) -> None:
-        self.reason = printable(reason)
-        self.names = tuple(map(printable, names))
+        self.reason, self.names = printable(reason), tuple(map(printable, names))
         super().__init__(f"The file is refused: {self.reason}.")
 
 
@@ -122,18 +101,17 @@ class LoadCheckError(FashionError):
             f"the checkpoint says that its loss is {loss_last:.6f}, but after loading it is {loss_check:.6f}: "
             "the load is wrong or the test images changed, and nothing was trained."
         )
-        self.loss_last, self.loss_check = loss_last, loss_check
 
 
 class DivergedError(FashionError):
-    """The training loss became nan, inf or -inf at ``epoch`` and ``batch``, both counted from 0."""
+    """A loss became nan, inf or -inf: that of a training batch, or the test loss after an epoch (``batch`` is None)."""
 
-    def __init__(self, epoch: int, batch: int, loss: float) -> None:
+    def __init__(self, epoch: int, batch: int | None, loss: float) -> None:
+        which, where = ("test loss", "") if batch is None else ("loss", f", batch {batch}")
         super().__init__(
-            f"the loss became {loss} at epoch {epoch}, batch {batch}: start again with a smaller learning rate, "
+            f"the {which} became {loss} at epoch {epoch}{where}: start again with a smaller learning rate, "
             "or resume from an earlier checkpoint with a smaller one."
         )
-        self.epoch, self.batch, self.loss = epoch, batch, loss
 
 
 class DivergedModelError(FashionError):

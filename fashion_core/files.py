@@ -9,17 +9,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO
 
 from fashion_core.errors import DiskError
 
 TEMPORARY_PREFIX = ".tmp-"
 _PIECE = 1 << 18
 _FRESH_SECONDS = 60.0
+# Follow no symbolic link and wait for no pipe. Windows has only the last of these flags and needs no other.
 _READ: int = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-"""Follow no symbolic link and wait for no pipe. Windows has only the last of these flags and needs no other."""
 
 _ADVICE = {
     errno.ENOENT: "it or its folder does not exist; check whether somebody has moved or deleted it",
@@ -55,12 +54,6 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise DiskError(path, f"{path} can't be used: {reason}.") from error
 
 
-def refuse_link(path: Path) -> NoReturn:
-    """Raise the ``DiskError`` that reading this symbolic link would raise."""
-    with disk_errors(path):
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-
-
 def digest_of(path: Path) -> Digest:
     """Hash a file, piece by piece. Raises ``DiskError``."""
     with disk_errors(path), path.open("rb") as file:
@@ -69,18 +62,13 @@ def digest_of(path: Path) -> Digest:
 
 
 class Writer:
-    """A file being written, which hashes and counts its bytes on the way.
-
-    Attributes:
-        error: the ``OSError`` of a ``write``, which torch hides behind an error of its own.
-    """
+    """A file being written, which hashes and counts its bytes on the way."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._sha256, self._bytes = file, hashlib.sha256(), 0
-        self.error: OSError | None = None
+        self.error: OSError | None = None  # of a ``write``, which torch hides behind an error of its own
 
     def write(self, data: bytes | memoryview) -> int:
-        """Write all of ``data`` and return its size in bytes. Raises ``OSError``."""
         try:
             size = self._file.write(data)
         except OSError as error:
@@ -110,8 +98,16 @@ def writing(
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{path.name}-{secrets.token_hex(4)}")
     with disk_errors(path):
         try:
-            with _filling(temporary, durable) as writer:
-                yield writer
+            with temporary.open("xb") as file:
+                writer = Writer(file)
+                try:
+                    yield writer
+                finally:  # even if the block hides it
+                    if writer.error:
+                        raise writer.error
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
             before_replacing()
             temporary.replace(path)
         except BaseException:
@@ -119,21 +115,6 @@ def writing(
             raise
         if durable:
             sync_folder(path.parent)
-
-
-@contextmanager
-def _filling(path: Path, durable: bool) -> Iterator[Writer]:
-    """Write a new file; an error of the disk is raised at the end, even if the block hides it."""
-    with path.open("xb") as file:
-        writer = Writer(file)
-        try:
-            yield writer
-        finally:
-            if writer.error:
-                raise writer.error
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
 
 
 def write_bytes(path: Path, data: bytes | memoryview, *, durable: bool = True) -> Digest:
@@ -165,23 +146,13 @@ def write_json(path: Path, value: Mapping[str, Any], *, durable: bool = True) ->
     write_bytes(path, json.dumps(value, indent=2).encode() + b"\n", durable=durable)
 
 
-def overwrite_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Overwrite a small file in place, which needs no free block but is not atomic. Raises ``DiskError``."""
-    with disk_errors(path), path.open("r+b") as file:
-        file.write(json.dumps(value).encode())
-        file.truncate()
-
-
 def open_to_read(path: Path) -> BinaryIO:
     """Open a file of a run, as ``read_bytes`` does. Raises ``OSError``, for a symbolic link too."""
     return open(path, "rb", opener=lambda name, _: os.open(name, _READ))
 
 
 def read_bytes(path: Path | str) -> bytes:
-    """Read a file, a small one in a third of the time of ``Path.read_bytes``: a store has thousands of them.
-
-    Raises ``DiskError``, for a symbolic link too.
-    """
+    """Read a file, a small one in a third of the time of ``Path.read_bytes``. Raises ``DiskError``, for a link too."""
     try:
         descriptor = os.open(path, _READ)
         try:
@@ -197,10 +168,7 @@ def read_bytes(path: Path | str) -> bytes:
 
 
 def remove_temporaries(folder: Path, of_others: Sequence[str] = ()) -> None:
-    """Delete what interrupted writes left in ``folder``; only the folder's one writer may call this.
-
-    Others may be writing the files named in ``of_others``: their temporaries stay until they are old.
-    """
+    """Delete what interrupted writes left; only for the folder's one writer. Those ``of_others`` go once old."""
     for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
         is_of_others = path.name.startswith(tuple(f"{TEMPORARY_PREFIX}{name}-" for name in of_others))
         with suppress(FileNotFoundError):  # its writer has just finished
@@ -208,10 +176,6 @@ def remove_temporaries(folder: Path, of_others: Sequence[str] = ()) -> None:
                 path.unlink()
 
 
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 def now() -> float:
     """Seconds since 1970, as the records of a run hold them."""
-    return utc_now().timestamp()
+    return time.time()

@@ -48,17 +48,11 @@ def train_loop(batches: Batches, model: nn.Module, train_step: Step) -> Iterator
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of a pass over the test images.
+    """The result of a pass over the test images."""
 
-    Attributes:
-        loss: the mean.
-        accuracy: 0 to 1.
-        losses: of each image, in order; (N,) float32 on the CPU.
-    """
-
-    loss: float
-    accuracy: float
-    losses: Tensor
+    loss: float  # the mean
+    accuracy: float  # 0 to 1
+    losses: Tensor  # of each image, in order; (N,) float32 on the CPU
 
 
 def standard_error(values: Tensor) -> float:
@@ -83,11 +77,11 @@ def test_loop(batches: Batches, model: nn.Module, loss_fn: nn.Module) -> Evaluat
     return Evaluation(all_losses.double().mean().item(), accuracy, all_losses)
 
 
-_KEPT = ("betas", "eps")
-"""The param_group options taken from the file; the others come from ``TrainConfig`` and this machine."""
+_KEPT = ("betas", "eps")  # options taken from the file; the others come from ``TrainConfig`` and this machine
 
 leave_compiler_out()
-_BARE_STEPS: dict[type[Optimizer], Callable[[Optimizer], None]] = {kind: bare_step(kind) for kind in (SGD, Adam, AdamW)}
+_OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
+_BARE_STEPS = {kind: bare_step(kind) for kind in _OPTIMIZERS.values()}
 
 
 @torch.no_grad()
@@ -103,9 +97,8 @@ def make_optimizer(config: TrainConfig, model: nn.Module) -> Optimizer:
     """Make the optimizer that the settings ask for, in its fused form: one call for all tensors."""
     options: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay, "fused": True}
     if config.optimizer == "sgd":
-        return SGD(model.parameters(), momentum=config.momentum, **options)
-    adam = AdamW if config.optimizer == "adamw" else Adam
-    return adam(model.parameters(), **options)
+        options["momentum"] = config.momentum
+    return _OPTIMIZERS[config.optimizer](model.parameters(), **options)
 
 
 def restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:

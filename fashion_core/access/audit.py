@@ -1,15 +1,11 @@
-"""``audit.jsonl`` of a store: a line for each action, who asked for it, when, and how it ended.
-
-The outcome is ``done``, ``interrupted``, or why it was refused or failed. JSON keeps line breaks and control characters
-of names out of the file.
-"""
+"""``audit.jsonl`` of a store: a line for each action, who asked for it, when, and how it ended."""
 
 import errno
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from io import RawIOBase
 from pathlib import Path
@@ -26,16 +22,12 @@ DONE: Final = "done"
 class Entry:
     """One line; its late fields are filled in before it is written."""
 
-    when: str  # UTC, ISO 8601
+    when: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"), kw_only=True)
     who: str
     what: str
-    run: str | None
-    detail: str
-    outcome: str
-
-
-def entry(who: str, what: str, run: str | None = None, detail: str = "", outcome: str = "interrupted") -> Entry:
-    return Entry(datetime.now(UTC).isoformat(timespec="milliseconds"), who, what, run, detail, outcome)
+    run: str | None = None
+    detail: str = ""
+    outcome: str = "interrupted"  # or ``done``, or why it was refused or failed
 
 
 def check(root: Path) -> None:

@@ -25,7 +25,7 @@ from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
 from fashion_core.runs.verify import Verified
 
-ImportFile = Callable[[RunStore, Path, str, Mapping[str, str]], Run]
+Importer = Callable[[RunStore, Path, str, Mapping[str, str]], Run]
 _SPOOLED: Final = "spooled upload"
 
 
@@ -65,20 +65,14 @@ class Actions:
         return self._making("start", "lesson", lambda: lesson.begin(self.store, given))
 
     def continue_lesson(self, run: Run) -> Run | None:
-        """Begin the lesson's last step once it is due, and return its run.
-
-        The page calls this without a click, so a viewer has not asked for it and is not refused.
-        """
+        """Begin the lesson's last step once it is due, and return its run; nothing is refused, as nobody clicked."""
         if self.actor.role != "operator" or not lesson.is_due(self.store, run):
             return lesson.resumed_run(self.store, run)
         made = self._resuming(run, "lesson", lambda: [*filter(None, [lesson.continue_run(self.store, run)])])
         return made[0] if made else None
 
     def keep_upload(self, session: MutableMapping[Any, Any], upload: str, name: str, source: BinaryIO) -> Path:
-        """Return the copy of the upload with this id on the store's disk, made once a session.
-
-        The copy of another upload of this session is removed.
-        """
+        """Return the copy of this upload on the store's disk, once a session; that of the one before is removed."""
         self._entry("upload", detail=name)
         known, path = session.get(_SPOOLED, ("", Path()))
         if known != upload or not path.exists():
@@ -88,10 +82,10 @@ class Actions:
         return Path(path)
 
     def import_file(
-        self, path: Path, name: str, given: Mapping[str, str], how: ImportFile = torch_process.import_file
+        self, path: Path, name: str, given: Mapping[str, str], importer: Importer = torch_process.import_file
     ) -> Run:
-        """Import a file in a process with torch; pass ``formats.import_file`` as ``how`` to import in this one."""
-        return self._making("import", name, lambda: how(self.store, path, name, given))
+        """Import a file, by default in a process of its own, which has torch."""
+        return self._making("import", name, lambda: importer(self.store, path, name, given))
 
     def delete(self, run: Run, file: Path | None = None, *, force: bool = False) -> None:
         with self._acting("delete", run, run.name_of(file) if file else ""):
@@ -102,24 +96,21 @@ class Actions:
             self.delete(run, run.checkpoint_path(epoch))
 
     def relabel(self, run: Run, labels: Labels, before: Labels | None) -> None:
-        """Write the labels unless somebody else has changed them since they were ``before``.
+        """Write the labels; those that can't be read now are set aside.
 
-        ``before`` is None where they could not be read. Labels that can't be read now are set aside. Raises
-        ``RunStateError`` if they are no longer ``before``.
+        Raises ``RunStateError`` if somebody has changed them since they were ``before`` (None: they could not be read).
         """
         with self._acting("relabel", run, labels.name):
             now = run.whole_labels
             if now and now != before:
-                raise RunStateError(
-                    f"Somebody else has changed the name, tags or notes; the name is now {now.name}. "
-                    "Save again to replace their changes with yours."
-                )
+                changed = f"Somebody else has changed the name, tags or notes; the name is now {now.name}."
+                raise RunStateError(f"{changed} Save again to replace their changes with yours.")
             if now is None:
                 run.set_labels_aside()
             run.write_labels(labels)
 
     def verify(self, runs: Sequence[Run]) -> Iterator[Verified]:
-        """Verify file by file, and mark damaged ones; the role is checked when the first file is requested."""
+        """Verify file by file; the role is checked when the first file is requested."""
         with self._acting("verify", runs[0] if len(runs) == 1 else None, f"{len(runs)} runs"):
             yield from verify.verify(runs)
 
@@ -139,7 +130,7 @@ class Actions:
             made = make()
             entry.detail = ", ".join([*filter(None, [detail]), f"made {', '.join(child.id for child in made)}"])
         for child in made:
-            self._note(audit.entry(self.actor.name, "start", child.id, f"resumed from {run.id}", audit.DONE))
+            self._note(Entry(self.actor.name, "start", child.id, f"resumed from {run.id}", audit.DONE))
         return made
 
     @contextmanager
@@ -158,7 +149,7 @@ class Actions:
 
     def _entry(self, what: str, run: Run | None = None, detail: str = "") -> Entry:
         """Return the line of an action that is allowed; note one that is not, and raise ``NotAllowedError``."""
-        entry = audit.entry(self.actor.name, what, run.id if run else None, detail)
+        entry = Entry(self.actor.name, what, run.id if run else None, detail)
         if self.actor.role != "operator":
             entry.outcome = "refused"
             self._note(entry)
@@ -179,22 +170,20 @@ def from_command_line(store: RunStore) -> Actions:
 
 
 def forget_upload(session: MutableMapping[Any, Any]) -> None:
-    """Remove the copy of an upload that the session has, if any."""
     if _SPOOLED in session:
         shutil.rmtree(session.pop(_SPOOLED)[1].parent, ignore_errors=True)
 
 
 def _spool(store: RunStore, source: BinaryIO) -> Path:
     """Copy an upload into a folder of its own, which ``RunStore.remove_leftovers`` removes once nobody looks at it."""
-    folder = store.root / f"{files.TEMPORARY_PREFIX}upload-{secrets.token_hex(8)}"
-    path = folder / "file"
+    path = store.root / f"{files.TEMPORARY_PREFIX}upload-{secrets.token_hex(8)}" / "file"
     with files.disk_errors(store.root):
-        folder.mkdir(parents=True)
+        path.parent.mkdir(parents=True)
         try:
             source.seek(0)
             with path.open("xb") as copy:
                 shutil.copyfileobj(source, copy)
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(path.parent, ignore_errors=True)
             raise
     return path

@@ -46,10 +46,8 @@ class Request:
     ip: str | None = None
 
     def is_of_this_machine(self) -> bool:
-        """Whether the request can only come from this machine.
-
-        A proxy on this machine forwards for others and says so in a header, if it is set up to. A page elsewhere whose
-        name was made to resolve here (DNS rebinding) shows in the Host and Origin headers.
+        """Whether the request can only come from this machine: not through a proxy that says so in a header, nor from
+        a page elsewhere whose name was made to resolve here (DNS rebinding), which Host and Origin show.
         """
         forwarded = any(name in self.headers for name in _FORWARDING)
         host, origin = self.headers.get("Host", "localhost"), self.headers.get("Origin", "http://localhost")
@@ -117,19 +115,16 @@ def with_login(claims: Mapping[str, Any], roles: Roles) -> Actor:
     """Return the actor on a server with a login; ``claims`` are those of the id token."""
     if claims.get("is_logged_in") is not True:
         return Actor("not logged in", "stranger", LOGIN_FIRST)
-    email, verified = claims.get("email"), claims.get("email_verified", True)
-    if not isinstance(email, str) or verified not in (True, "true"):
+    email = claims.get("email")
+    if not isinstance(email, str) or claims.get("email_verified", True) not in (True, "true"):
         email = ""
     name = printable(email or str(claims.get("sub", "no name")))
     expires = claims.get("exp")
     if not (isinstance(expires, int | float) and time.time() < expires):
         return Actor(name, "stranger", EXPIRED)
     role = roles.of(email)
-    why = {
-        "operator": "",
-        "viewer": LOOK_ONLY,
-        "stranger": f"You are logged in as {name}, who has no access to this server: ask its owner to add you.",
-    }
+    unknown = f"You are logged in as {name}, who has no access to this server: ask its owner to add you."
+    why = {"operator": "", "viewer": LOOK_ONLY, "stranger": unknown}
     return Actor(name, role, why[role], logged_in=True)
 
 

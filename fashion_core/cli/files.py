@@ -42,7 +42,7 @@ def _summary(path: Path, found: inspection.Inspection) -> Iterator[str]:
 def import_file(options: argparse.Namespace) -> None:
     from fashion_core.formats import import_file
 
-    run = from_command_line(RunStore()).import_file(*_what_to_import(options), how=import_file.import_file)
+    run = from_command_line(RunStore()).import_file(*_what_to_import(options), importer=import_file.import_file)
     line = f"run {run.id} in {run.path}: {run.record.config.model} at epoch {run.epochs_saved()[0]}"
     answer(options, run_record(run), filter(None, (line, run.labels.notes)))
 

@@ -36,22 +36,17 @@ class Archive(NamedTuple):
         return self.name.removesuffix(".gz")
 
 
-ARCHIVES = (
-    Archive(
-        "train-images-idx3-ubyte.gz", 26_421_880, "8d4fb7e6c68d591d4c3dfef9ec88bf0d", "f4a8712d7a061bf5bd6d2ca38dc4d50a"
-    ),
-    Archive(
-        "train-labels-idx1-ubyte.gz", 29_515, "25c81989df183df01b3e8a0aad5dffbe", "9018921c3c673c538a1fc5bad174d6f9"
-    ),
-    Archive(
-        "t10k-images-idx3-ubyte.gz", 4_422_102, "bef4ecab320f06d8554ea6380940ec79", "8181f5470baa50b63fa0f6fddb340f0a"
-    ),
-    Archive("t10k-labels-idx1-ubyte.gz", 5_148, "bb300cfdad3c16e7a12a480ee83cd310", "15d484375f8d13e6eb1aabb0c3f46965"),
+ARCHIVES = tuple(
+    Archive(f"{name}-ubyte.gz", size, md5, unpacked_md5)
+    for name, size, md5, unpacked_md5 in (
+        ("train-images-idx3", 26_421_880, "8d4fb7e6c68d591d4c3dfef9ec88bf0d", "f4a8712d7a061bf5bd6d2ca38dc4d50a"),
+        ("train-labels-idx1", 29_515, "25c81989df183df01b3e8a0aad5dffbe", "9018921c3c673c538a1fc5bad174d6f9"),
+        ("t10k-images-idx3", 4_422_102, "bef4ecab320f06d8554ea6380940ec79", "8181f5470baa50b63fa0f6fddb340f0a"),
+        ("t10k-labels-idx1", 5_148, "bb300cfdad3c16e7a12a480ee83cd310", "15d484375f8d13e6eb1aabb0c3f46965"),
+    )
 )
 TOTAL_BYTES = sum(archive.bytes for archive in ARCHIVES)
-HOW_TO_GET_IT = (
-    "run `python -m fashion_core download`, or set FASHION_DATA to a folder with the four official .gz files"
-)
+HOW_TO_GET_IT = "run `python -m fashion_core download` or set FASHION_DATA to a folder with the four official .gz files"
 
 
 def root() -> Path:
@@ -60,7 +55,7 @@ def root() -> Path:
 
 
 def raw_folder() -> Path:
-    """Return where torchvision, and so ``download``, puts the files."""
+    """Where torchvision, and so ``download``, puts the files."""
     return root() / "FashionMNIST" / "raw"
 
 
@@ -77,14 +72,12 @@ def check() -> None:
 
 def find(archive: Archive) -> Path:
     """Find an official file, packed or unpacked, and check it. Raises ``DataError`` or ``DiskError``."""
-    altered = []
-    for path, md5 in _candidates(archive):
-        if path.is_file():
-            if _md5(path) == md5:
-                return path
-            altered.append(path)
-    if altered:
-        raise DataError(f"{altered[0]} is not the official file (its MD5 differs): delete it; then {HOW_TO_GET_IT}.")
+    present = [(path, md5) for path, md5 in _candidates(archive) if path.is_file()]
+    for path, md5 in present:
+        if _md5(path) == md5:
+            return path
+    if present:
+        raise DataError(f"{present[0][0]} is not the official file (its MD5 differs): delete it; then {HOW_TO_GET_IT}.")
     raise DataError(f"Fashion-MNIST is not in {root()} ({archive.name} is missing): {HOW_TO_GET_IT}.")
 
 
@@ -136,10 +129,8 @@ def _fetch(archive: Archive, folder: Path, address: str, progress: Callable[[int
         _append_rest(address + archive.name, part, archive, progress)
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
-        raise DownloadError(
-            f"{archive.name} could not be fetched ({reason}): connect to the network and try again, "
-            f"or copy the four official .gz files into {folder}."
-        ) from error
+        advice = f"connect to the network and try again, or copy the four official .gz files into {folder}."
+        raise DownloadError(f"{archive.name} could not be fetched ({reason}): {advice}") from error
     if not _is_official(part, archive):
         part.unlink()
         raise DownloadError(f"What arrived as {archive.name} is not the official file (its MD5 differs): try again.")

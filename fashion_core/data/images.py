@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashion_core import files
-from fashion_core.config import SIDE
+from fashion_core.config import SIDE, TRAINING_IMAGES
 from fashion_core.data import fashion_mnist, synthetic
 from fashion_core.errors import DiskError
 
 Half = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # pixels (N, 28, 28) and labels (N,): for training or testing
+# Of all drawn images and labels, which a cached file must match.
 _SYNTHETIC_SHA256 = "9a2570493187c6c592c08a1e689135f432a5a67b11470681bdf25f5c1a7e7152"
-"""SHA-256 of all drawn images and labels, which a cached file must match."""
 
 
 def read(dataset: str) -> tuple[Half, Half]:
@@ -29,12 +29,11 @@ def read(dataset: str) -> tuple[Half, Half]:
 
 
 def _read_synthetic() -> tuple[Half, Half]:
-    cache = fashion_mnist.root() / "synthetic-garments.bytes"
-    packed = b""
+    cache, packed, split = fashion_mnist.root() / "synthetic-garments.bytes", b"", TRAINING_IMAGES["synthetic"]
     with suppress(OSError):  # a cache that can't be read is drawn again
         packed = cache.read_bytes()
     if hashlib.sha256(packed).hexdigest() != _SYNTHETIC_SHA256:
-        train, test = synthetic.train_set(), synthetic.test_set()
+        train, test = synthetic.balanced(split, seed=1), synthetic.balanced(synthetic.TEST_IMAGES, seed=2)
         packed = b"".join(array.tobytes() for array in (train[0], test[0], train[1], test[1]))
         try:
             with files.disk_errors(cache.parent):
@@ -42,7 +41,6 @@ def _read_synthetic() -> tuple[Half, Half]:
             files.write_bytes(cache, packed)
         except DiskError as error:  # the next run draws again
             print(f"The synthetic garments are not cached: {error}")
-    split = synthetic.TRAIN_IMAGES
     pixels, labels = np.split(np.frombuffer(packed, np.uint8), [(split + synthetic.TEST_IMAGES) * SIDE * SIDE])
     pixels = pixels.reshape(-1, SIDE, SIDE)
     return (pixels[:split], labels[:split]), (pixels[split:], labels[split:])

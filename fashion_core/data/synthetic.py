@@ -8,12 +8,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from fashion_core.config import SIDE, TRAINING_IMAGES
+from fashion_core.config import SIDE
 from fashion_core.data.drawing import Field, Sheet, blend, box, curve, fabric, inside, line, sew, strip, wave, within
 
-TRAIN_IMAGES = TRAINING_IMAGES["synthetic"]
 TEST_IMAGES = 2_000
-
 CHUNK = 100  # images drawn at once: small enough for the processor's cache
 TOP = -12.0  # where a garment's shoulders are, in its frame
 FLOOR = 7.0  # where a shoe stands
@@ -67,7 +65,6 @@ def wear(sheet: Sheet, cloth: Field, body: Field, arm: Field, sleeved: float = 1
 
 
 def t_shirt(sheet: Sheet) -> Field:
-    """Short sleeves, any neck, often a print."""
     hem, width = sheet.pick(9.5, 13), sheet.pick(6, 8)
     body = torso(sheet, hem, width, waist=(-1, 0.3), skirt=(-1, 0.8), neck=(0.5, 4))
     arm = arms(sheet, hem, width, sheet.pick(0.24, 0.44))
@@ -75,7 +72,6 @@ def t_shirt(sheet: Sheet) -> Field:
 
 
 def pullover(sheet: Sheet) -> Field:
-    """Long sleeves, a closed front, often a ribbed hem."""
     hem, width = sheet.pick(9, 12.5), sheet.pick(6.4, 8.5)
     body = torso(sheet, hem, width, waist=(-1.5, 0), skirt=(-1.5, 0.3), neck=(0.3, 3))
     arm = arms(sheet, hem, width, sheet.pick(0.8, 1))
@@ -84,7 +80,6 @@ def pullover(sheet: Sheet) -> Field:
 
 
 def coat(sheet: Sheet) -> Field:
-    """A coat: wide and long, open in front, with lapels, pockets or a belt."""
     hem, width = sheet.pick(10, 13.5), sheet.pick(6.4, 8.7)
     body = torso(sheet, hem, width, waist=(-1.6, 0), skirt=(-1, 1), neck=(0.3, 3))
     arm = arms(sheet, hem, width, sheet.pick(0.74, 0.95))
@@ -97,7 +92,6 @@ def coat(sheet: Sheet) -> Field:
 
 
 def shirt(sheet: Sheet) -> Field:
-    """Narrow, with a collar and usually buttons; sleeves long or short."""
     hem, width = sheet.pick(9, 13), sheet.pick(5.8, 7.6)
     body = torso(sheet, hem, width, waist=(-1.3, 0), skirt=(-0.8, 0.8), neck=(0.3, 3))
     arm = arms(sheet, hem, width, blend(sheet.pick(0.24, 0.5), sheet.pick(0.74, 0.95), sheet.chance(0.65)))
@@ -108,7 +102,6 @@ def shirt(sheet: Sheet) -> Field:
 
 
 def dress(sheet: Sheet) -> Field:
-    """Narrow above, long and flaring below, half of them without sleeves."""
     hem, width = sheet.pick(12, 13.5), sheet.pick(3.4, 5.5)
     body = torso(sheet, hem, width, waist=(-1.3, 0), skirt=(0, 4), neck=(0.5, 5))
     arm = arms(sheet, hem, width, blend(sheet.pick(0.12, 0.3), sheet.pick(0.4, 0.65), sheet.chance(0.4)))
@@ -118,7 +111,6 @@ def dress(sheet: Sheet) -> Field:
 
 
 def trouser(sheet: Sheet) -> Field:
-    """Two legs from a waistband, some with a crease."""
     waist, ankle, crotch = sheet.pick(3.8, 5.2), sheet.pick(3.5, 6.2), sheet.pick(-7, -2.5)
     outline = curve(sheet.v, (-13, waist), (-7, waist + sheet.pick(0, 1.2)), (13, ankle))
     gap = curve(sheet.v, (crotch, 0), (13, ankle - sheet.pick(1.5, 3.2)))
@@ -144,7 +136,6 @@ def shoe(sheet: Sheet, under: Field, sole: Field, heel: Field, upper: Field, clo
 
 
 def sneaker(sheet: Sheet) -> Field:
-    """Flat and usually low, with laces, stripes or a toe cap."""
     heel, sole, throat = sheet.pick(0, 0.6), sheet.pick(1.2, 2.6), sheet.pick(0, 3)
     ankle = sheet.pick(-5.5, -1.5) - sheet.pick(0, 5) * sheet.chance(0.4)
     instep = curve(sheet.u, (-13, 5.5), (-11, 2.6), (-6, 1.5), (throat, ankle + 0.6))
@@ -158,7 +149,6 @@ def sneaker(sheet: Sheet) -> Field:
 
 
 def ankle_boot(sheet: Sheet) -> Field:
-    """A shaft above the ankle, with laces or an elastic gusset, flat or heeled."""
     heel, sole, throat, height = sheet.pick(-1.5, 5), sheet.pick(0.6, 2), sheet.pick(-1, 3), sheet.pick(-12, -3)
     top = curve(sheet.u, (-13, 5), (-11, 2.4), (-6, 1.2), (throat, height), (12, height + sheet.pick(-1, 1)))
     back = 12 - curve(sheet.v, (height + 1, sheet.pick(0, 2)), (2, 1.5), (6, 0))
@@ -169,7 +159,6 @@ def ankle_boot(sheet: Sheet) -> Field:
 
 
 def sandal(sheet: Sheet) -> Field:
-    """Woven straps on a sole, flat or heeled, half of them with a strap around the ankle."""
     heel, sole = np.maximum(sheet.pick(-7, 8), 0), sheet.pick(0.8, 1.8)
     under, period, slant = underside(sheet, heel), sheet.pick(3, 6), sheet.v * sheet.pick(0.3, 1.2)
     instep = curve(sheet.u, (-11, 0.5), (-7, sheet.pick(2, 4)), (0, sheet.pick(2.5, 6)), (9, sheet.pick(2, 7)))
@@ -185,7 +174,6 @@ def sandal(sheet: Sheet) -> Field:
 
 
 def bag(sheet: Sheet) -> Field:
-    """A body with flap, seams and clasp, most with a handle."""
     width, height, down = sheet.pick(7.5, 12.5), sheet.pick(4.5, 8.5), sheet.v - sheet.pick(2, 4)
     body = box(sheet.u / (1 + down * sheet.pick(-0.01, 0.03)), down, width, height, sheet.pick(0.5, 4))
     span, rise = width * sheet.pick(0.3, 0.85), sheet.pick(3, 9)
@@ -199,17 +187,10 @@ def bag(sheet: Sheet) -> Field:
     return blend(handle, blend(cloth, sheet.pick(0, 1), clasp), inside(body))
 
 
-DRAWINGS: tuple[tuple[Callable[[Sheet], Field], float], ...] = (
+DRAWINGS: tuple[tuple[Callable[[Sheet], Field], float], ...] = (  # by label; how far up or down it may lie
     (t_shirt, 1.4), (trouser, 1.4), (pullover, 1.4), (dress, 1.4), (coat, 1.4),
     (sandal, 4), (shirt, 1.4), (sneaker, 4), (bag, 2.5), (ankle_boot, 2.5),
 )  # fmt: skip
-"""By label: what draws the garment, and how far up or down it may lie."""
-
-
-def develop(sheet: Sheet, picture: Field) -> Images:
-    """Add grain to all but black, and quantize to 256 shades of grey."""
-    grain = 1 + (sheet.rng.random(picture.shape) - 0.5) * sheet.pick(0.02, 0.16)
-    return np.floor(np.clip(picture * grain, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def draw(labels: NDArray[np.integer], seed: int) -> Images:
@@ -221,7 +202,9 @@ def draw(labels: NDArray[np.integer], seed: int) -> Images:
         for start in range(0, len(places), CHUNK):
             chunk = places[start : start + CHUNK]
             sheet = Sheet(len(chunk), rng, drift)
-            images[chunk] = develop(sheet, drawing(sheet))
+            picture = drawing(sheet)
+            grain = 1 + (rng.random(picture.shape) - 0.5) * sheet.pick(0.02, 0.16)  # of all but black
+            images[chunk] = np.floor(np.clip(picture * grain, 0, 1) * 255 + 0.5).astype(np.uint8)
     return images
 
 
@@ -230,11 +213,3 @@ def balanced(count: int, seed: int) -> tuple[Images, NDArray[np.uint8]]:
     order = np.argsort(np.random.Generator(np.random.PCG64(seed)).random(count), kind="stable")
     labels = (order % len(DRAWINGS)).astype(np.uint8)
     return draw(labels, seed), labels
-
-
-def train_set() -> tuple[Images, NDArray[np.uint8]]:
-    return balanced(TRAIN_IMAGES, seed=1)
-
-
-def test_set() -> tuple[Images, NDArray[np.uint8]]:
-    return balanced(TEST_IMAGES, seed=2)

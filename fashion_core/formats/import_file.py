@@ -3,6 +3,7 @@
 import platform
 import shutil
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from fashion_core import files
 from fashion_core.config import TrainConfig, parse_config
 from fashion_core.errors import ConfigError, RefusedFileError, printable
-from fashion_core.files import now, utc_now
+from fashion_core.files import now
 from fashion_core.formats import save
 from fashion_core.formats.load import LoadedModel, load
 from fashion_core.formats.untrusted.state_dict import optimizer_name
@@ -123,6 +124,6 @@ def _info(loaded: LoadedModel, format: SavedFormat, digest: files.Digest) -> Fil
         loss=loaded.loss,
         accuracy=loaded.extras.get("measured", {}).get("accuracy"),
         seconds=0.0,
-        created=utc_now(),
+        created=datetime.now(UTC),
         why="import",
     )

@@ -22,11 +22,7 @@ class NeuralNetwork(nn.Module):
         super().__init__()
         self.flatten = nn.Flatten()
         self.linear_relu_stack = nn.Sequential(
-            nn.Linear(28 * 28, 512),
-            nn.ReLU(),
-            nn.Linear(512, 512),
-            nn.ReLU(),
-            nn.Linear(512, CLASSES),
+            nn.Linear(28 * 28, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, CLASSES)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -35,10 +31,7 @@ class NeuralNetwork(nn.Module):
 
 
 class SmallCNN(nn.Module):
-    """Two convolution blocks with batch norm, then dropout and two linear layers.
-
-    Takes (N, 1, 28, 28) float32; gives (N, 10) float32 logits.
-    """
+    """Two convolution blocks, then two linear layers: (N, 1, 28, 28) float32 to (N, 10) float32 logits."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,11 +46,7 @@ class SmallCNN(nn.Module):
             nn.MaxPool2d(2),
         )
         self.classifier = nn.Sequential(
-            nn.Flatten(),
-            nn.Dropout(0.25),
-            nn.Linear(64 * 7 * 7, 128),
-            nn.ReLU(),
-            nn.Linear(128, CLASSES),
+            nn.Flatten(), nn.Dropout(0.25), nn.Linear(64 * 7 * 7, 128), nn.ReLU(), nn.Linear(128, CLASSES)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -81,17 +70,8 @@ def build_model(name: str, seed: int) -> nn.Module:
     return _BUILDERS[name]()
 
 
-def lay_out(model: nn.Module, memory_format: torch.memory_format) -> nn.Module:
-    """Move the model's 4-dimensional tensors, those of convolutions, to this layout."""
-    laid_out: nn.Module = model.to(memory_format=memory_format)  # type: ignore[call-overload]
-    return laid_out
-
-
 def layers(model: nn.Module) -> list[dict[str, Any]]:
-    """List the leaf layers in the order in which an image passes them; the model is put in ``eval`` mode.
-
-    Of each: its name, class, output shape for one image, and number of parameters.
-    """
+    """List the leaf layers in the order in which an image passes them, with the shape of its output."""
     found: list[dict[str, Any]] = []
 
     def record(name: str, module: nn.Module, _inputs: object, output: Tensor) -> None:

@@ -12,12 +12,9 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-try:
-    # Sees each operator that runs, those of autograd included. Without it nothing is recorded.
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    # Knows a tensor by its identity without keeping it alive. Without it nothing is recorded.
-    from torch.utils.weak import WeakTensorKeyDictionary
+try:  # without either of them nothing is recorded
+    from torch.utils._python_dispatch import TorchDispatchMode  # sees each operator that runs, those of autograd too
+    from torch.utils.weak import WeakTensorKeyDictionary  # knows a tensor by its identity without keeping it alive
 except ImportError:
     TorchDispatchMode = object  # type: ignore[misc, assignment]
 
@@ -30,18 +27,16 @@ def cpu_capabilities() -> Mapping[str, Any]:
     return getattr(torch.cpu, "get_capabilities", dict)()
 
 
+@cache
 def onednn_matmul() -> Any:
     """What has ``fp32_precision`` for oneDNN's products. Without it MKL computes them: slower on AMD's CPUs."""
     found = getattr(getattr(torch.backends, "mkldnn", None), "matmul", None)
     if not hasattr(found, "fp32_precision"):
-        _log_once("torch has no torch.backends.mkldnn.matmul.fp32_precision: products are computed as it chooses.")
+        logging.warning(
+            "torch has no torch.backends.mkldnn.matmul.fp32_precision: products are computed as it chooses."
+        )
         return None
     return found
-
-
-@cache
-def _log_once(sentence: str) -> None:
-    logging.warning(sentence)
 
 
 def bare_step(kind: type[Optimizer]) -> Callable[[Optimizer], None]:
@@ -72,8 +67,7 @@ class Recording:
     @torch.inference_mode()
     def __call__(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """Do the step again for another batch of the same shapes."""
-        # An optimized function would be of other operators, which round differently.
-        with self.optimized_execution(False):
+        with self.optimized_execution(False):  # which would take other operators, and they round differently
             loss: Tensor = self.function(inputs, labels, *self.tensors)
         return loss
 

@@ -15,9 +15,8 @@ _declared: list[torch.library.Library] = []
 def import_torchvision() -> ModuleType:
     """Import torchvision so that ``datasets`` and ``models`` work even beside a CPU build of torch.
 
-    PyPI's torchvision is built against CUDA torch; beside a CPU build its compiled operators can't be loaded, and its
-    import fails where it registers shapes for two of them. Declaring these two without any code lets the import pass;
-    datasets, transforms and models never call them.
+    There the compiled operators of PyPI's torchvision can't be loaded, and its import fails where it registers shapes
+    for two of them. Declaring these two without any code lets it pass; datasets, transforms and models never call them.
     """
     try:
         import torchvision

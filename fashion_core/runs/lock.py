@@ -13,11 +13,7 @@ from fashion_core.errors import DiskError, RunNotFoundError, RunStateError
 
 @contextmanager
 def sole_writer(folder: Path, timeout: float) -> Iterator[None]:
-    """Hold the lock of the run in ``folder``; wait for it for up to ``timeout`` seconds.
-
-    Raises ``RunStateError`` if another process keeps it, ``RunNotFoundError`` if the run has been deleted,
-    ``DiskError`` if there can be no lock.
-    """
+    """Hold a run's lock, within ``timeout`` seconds. Raises ``RunStateError``, ``RunNotFoundError``, ``DiskError``."""
     path = folder / "lock"
     lock = FileLock(path, timeout=timeout)
     _check_exists(folder)

@@ -17,15 +17,11 @@ from fashion_core.runs import metrics, tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import RunRecord
 
-MAX_POINTS = 1500
-"""More than a chart has pixels for; each point costs time in the browser."""
+MAX_POINTS = 1500  # more than a chart has pixels for; each point costs time in the browser
 SMOOTHING_BATCHES: Final = 50
 _DECAY: Final = 1 - 2 / (SMOOTHING_BATCHES + 1)
-_MOST_HELD: Final = 1 << 14
-"""The most points of a curve in memory: ten times what is drawn, so that the drawn ones stay evenly spaced."""
-_MOST_RUNS: Final = 64
-"""Runs whose curves stay in memory, up to a megabyte each; an evicted one is read again from its beginning."""
-_watched: Cache["_Watched"] = Cache(_MOST_RUNS)
+_MOST_HELD: Final = 1 << 14  # points of a curve in memory: ten times what is drawn, so that those stay evenly spaced
+_watched: Cache["_Watched"] = Cache(64)  # up to a megabyte each; an evicted one is read again from its beginning
 
 _Floats = NDArray[np.float64]
 
@@ -44,45 +40,31 @@ class LatestMetrics:
 
 @dataclass(frozen=True)
 class RunMetrics:
-    """A run's metrics at one time.
+    """A run's metrics at one time."""
 
-    Attributes:
-        batches: at most ``MAX_POINTS`` rows of ``LossCurve.frame``.
-        epochs: as ``tables.epochs_frame`` gives them.
-        ended: the rows of the epochs as they were read.
-        version: metrics with the same one are the same.
-        damaged: lines of the file that can't be read.
-    """
-
-    batches: pd.DataFrame
-    epochs: pd.DataFrame
-    ended: Sequence[metrics.Row]
-    version: tuple[object, ...]
-    damaged: int
+    batches: pd.DataFrame  # at most ``MAX_POINTS`` rows of ``LossCurve.frame``
+    epochs: pd.DataFrame  # as ``tables.epochs_frame`` gives them
+    ended: Sequence[metrics.Row]  # the rows of the epochs as they were read
+    version: tuple[object, ...]  # metrics with the same one are the same
+    damaged: int  # lines of the file that can't be read
 
     @cached_property
     def latest(self) -> LatestMetrics:
-        loss, accuracy = self.epochs["loss"], self.epochs["accuracy"]
-        smoothed, seconds = _last(self.batches["smoothed"]), float(self.epochs["seconds"].sum())
-        return LatestMetrics(smoothed, _last(loss), _change(loss), _last(accuracy), _change(accuracy), seconds)
+        measured = [self.epochs["loss"], self.epochs["accuracy"]]
+        (loss, accuracy), changes = map(_last, measured), [_last(values.diff().iloc[1:]) for values in measured]
+        seconds = float(self.epochs["seconds"].sum())
+        return LatestMetrics(_last(self.batches["smoothed"]), loss, changes[0], accuracy, changes[1], seconds)
 
 
 def _last(values: "pd.Series[float]") -> float | None:
     return None if values.empty else float(values.iloc[-1])
 
 
-def _change(values: "pd.Series[float]") -> float | None:
-    return _last(values.diff().iloc[1:])
-
-
 def read(run: Run) -> RunMetrics:
-    """The metrics as they are now. Raises ``DamagedFileError`` or ``DiskError``."""
     return _watched.get(str(run.path), None, lambda: _Watched(run)).read()
 
 
 class _Watched:
-    """One run, and its metrics as far as they have been read."""
-
     def __init__(self, run: Run) -> None:
         self._run = run
         self._follower = metrics.Follower(run.metrics_path)
@@ -120,9 +102,7 @@ class LossCurve:
 
     Where there are too many points, the lowest and the highest of each ``width`` steps stay. A point that has stayed
     once stays until the width doubles, so that a long curve loses no more of its beginning than of its end.
-
-    Attributes:
-        frame: ``step`` (int64, from 1 at this run's start), ``loss``, ``smoothed`` (float64); its ends stay.
+    ``frame`` has ``step`` (int64, from 1 at this run's start), ``loss``, ``smoothed`` (float64); its ends stay.
     """
 
     def __init__(self, config: TrainConfig, first_epoch: int) -> None:

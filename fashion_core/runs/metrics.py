@@ -30,7 +30,6 @@ _epochs: Cache[list[Row]] = Cache(MOST_RUNS)
 
 
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
-    """Add one row. Raises ``DiskError``."""
     with files.disk_errors(path), path.open("ab") as file:
         file.write(_as_line(row))
 
@@ -41,10 +40,7 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def check(path: Path, *, ended: bool) -> None:
-    """Raise ``DamagedFileError`` if a line is not a whole row; a torn last one is damage only once the run has ended.
-
-    Raises ``DiskError``.
-    """
+    """Raise ``DamagedFileError`` if a line is not a whole row; a torn last one is damage once the run has ended."""
     text = _read(path)
     lines = _lines(text if ended else text[: text.rfind(b"\n") + 1])
     damaged = len(lines) - len(_parse_rows(lines))
@@ -77,25 +73,17 @@ def _parse_epochs(text: bytes) -> list[Row]:
 
 
 class Follower:
-    """Read what was appended to one file since the last time; one thread at a time.
-
-    Attributes:
-        restarts: how often it had to begin again, because the file was replaced or cut.
-        damaged: lines that are no whole row and were passed over.
-        torn: whether anything follows the last whole line: a row being written, or cut off when the writer died.
-    """
+    """Read what was appended to one file since the last time; one thread at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.restarts = self.damaged = 0
-        self.torn = False
+        self.restarts = 0  # how often it had to begin again, because the file was replaced or cut
+        self.damaged = 0  # lines that are no whole row and were skipped
+        self.torn = False  # whether anything follows the last whole line: a row being written, or cut off by a kill
         self._inode, self._offset, self._end = 0, 0, b""
 
     def new_rows(self) -> Iterator[list[Row]]:
-        """The whole rows since the last time, in lists of a few megabytes; a torn end waits for its rest.
-
-        After a restart these are all rows. Raises ``DiskError``.
-        """
+        """Whole rows since the last time (after a restart all); a torn one waits for its end. Raises ``DiskError``."""
         with files.disk_errors(self.path):
             try:
                 file = files.open_to_read(self.path)
@@ -151,17 +139,13 @@ def _is_row(row: Any) -> bool:
 
 
 def rewind(path: Path, epoch: int, batch: int) -> None:
-    """Drop what was written at or after this position, so that training again from it leaves each batch once.
-
-    Raises ``DiskError``.
-    """
+    """Drop what was written at or after this position, so that training from it leaves each batch once."""
     rows = [kept for row in read_rows(path) if (kept := _before(row, epoch, batch)) is not None]
-    for row in rows:
-        row.pop("crc32", None)
     files.write_bytes(path, b"".join(map(_as_line, rows)))
 
 
 def _before(row: Row, epoch: int, batch: int) -> Row | None:
+    row.pop("crc32", None)
     if row["epoch"] != epoch:
         return row if row["epoch"] < epoch else None
     if row["kind"] == "epoch":

@@ -21,26 +21,20 @@ KEEP_FREED_BLOCKS = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRES
 """For a process that trains: glibc then keeps the memory that a step frees for the next step. Otherwise the system
 clears each page of a step's gradients anew: 900 page faults a step of the MLP in bf16. Older versions of glibc refuse
 more than 32 MiB for the first. Source: https://man7.org/linux/man-pages/man3/mallopt.3.html"""
-SILENCE_SECONDS: Final = 60.0
-"""How long a worker on another machine may write nothing before its run counts as lost."""
-_START_TOLERANCE_SECONDS = 2.0
-"""Linux gives its boot time in whole seconds, and may round it differently the next time."""
-_heartbeats: Cache[float] = Cache(4096)
-"""When the heartbeat of each worker changed last, on this process's own clock."""
+SILENCE_SECONDS: Final = 60.0  # how long a worker on another machine may write nothing before its run counts as lost
+_START_TOLERANCE_SECONDS = 2.0  # Linux may round its boot time, in whole seconds, differently the next time
+_heartbeats: Cache[float] = Cache(4096)  # when each worker's heartbeat changed last, on this process's own clock
 
 
 class ProcessId(BaseModel):
-    """One process and no other: a pid is reused, so its start time and the machine's boot go with it.
-
-    ``started`` is in seconds since that boot, which a change of the wall clock does not move.
-    """
+    """One process and no other: a pid is reused, so its start time and the machine's boot go with it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: str
     boot: str
     pid: int
-    started: float
+    started: float  # seconds since that boot, which a change of the wall clock does not move
 
 
 @cache
@@ -69,19 +63,16 @@ def is_alive(process: ProcessId) -> bool:
 
 
 def is_suspended(process: ProcessId) -> bool:
-    """Whether the process is there and suspended (SIGSTOP)."""
     with suppress(psutil.NoSuchProcess):
         return is_alive(process) and psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
     return False
 
 
 def seems_alive(folder: Path, process: ProcessId, heartbeat: float) -> bool:
-    """Whether the worker of this run folder still runs: looked up here, by its ``heartbeat`` (s) on another machine.
-
-    Another machine's clock may be wrong, and this one may be reset: after the first heartbeat, only its changes count.
-    """
+    """Whether the worker of this run folder still runs: looked up here, by its ``heartbeat`` (s) on another machine."""
     if process.boot == boot_id():
         return is_alive(process)
+    # Its clock may be wrong, and the one here may be reset: after the first heartbeat, only its changes count.
     key, age = (folder, process), 0.0
     if key not in _heartbeats:
         age = abs(time.time() - heartbeat)  # one from the future is no better than one as far in the past
@@ -102,10 +93,7 @@ def child_environment(**changes: str) -> dict[str, str]:
 
 
 def start_detached(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> ProcessId:
-    """Start a process in a session of its own, so that it outlives this one; what it prints is added to ``log``.
-
-    Raises ``OSError``.
-    """
+    """Start a process that outlives this one and adds what it prints to ``log``. Raises ``OSError``."""
     with log.open("ab") as output:
         process = subprocess.Popen(
             command,

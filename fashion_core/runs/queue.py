@@ -1,7 +1,7 @@
 """Start, stop and continue runs, and the queue they wait in.
 
-Nothing here stays running: every process that starts a run, watches one or ends one calls ``advance``, which starts the
-next of the queue while there is a free slot. The worker is known by its command line alone.
+Nothing here stays running: every process that starts, watches or ends a run calls ``advance``, which starts the next
+of the queue while there is a free slot. The worker is known by its command line alone.
 """
 
 import os
@@ -14,14 +14,12 @@ from fashion_core import files
 from fashion_core.config import TrainConfig
 from fashion_core.data import fashion_mnist
 from fashion_core.errors import ConfigError, DamagedFileError, DiskError, FashionError, RunNotFoundError, RunStateError
-from fashion_core.files import now
 from fashion_core.runs import processes, torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import ACTIVE_STATES, CONTINUABLE_STATES, UNDER_WAY_STATES, Labels, Status
 from fashion_core.runs.store import RunStore
 
-QUEUE_SECONDS = 5.0
-"""How long to wait for another process that starts the next run."""
+QUEUE_SECONDS = 5.0  # how long to wait for another process that starts the next run
 
 
 def slots() -> int:
@@ -33,12 +31,8 @@ def slots() -> int:
 
 
 def start(store: RunStore, config: TrainConfig, tags: tuple[str, ...] = ()) -> Run:
-    """Queue a run with these settings; it starts at once if a slot is free.
-
-    Raises ``ConfigError``, ``DataError`` or ``DeviceError`` before anything is written, ``DiskError`` after which
-    nothing is left.
-    """
-    slots()
+    """Queue a run; it starts at once if a slot is free. Raises ``ConfigError``, ``DataError``, ``DeviceError``."""
+    slots()  # like the checks below, it may raise before anything is written
     if config.dataset == "fashion-mnist":
         fashion_mnist.check()
     run = store.create(config, torch_process.environment_for(config), labels=Labels(name=config.title, tags=tags))
@@ -47,10 +41,7 @@ def start(store: RunStore, config: TrainConfig, tags: tuple[str, ...] = ()) -> R
 
 
 def continue_run(store: RunStore, run: Run) -> None:
-    """Queue a stopped, failed or lost run again; it continues in place.
-
-    Raises ``RunStateError`` if it is in another state, ``DataError`` if its dataset is missing.
-    """
+    """Queue a stopped, failed or lost run again; it continues in place. Raises ``RunStateError``, ``DataError``."""
     config = run.record.config
     _check_can_go_on(run, run.status)  # a running one answers at once: its lock is held for as long as it trains
     if config.dataset == "fashion-mnist":
@@ -60,9 +51,8 @@ def continue_run(store: RunStore, run: Run) -> None:
         _check_can_go_on(run, status)
         with files.disk_errors(run.stop_path):
             run.stop_path.unlink(missing_ok=True)
-        run.write_status(
-            status.model_copy(update={"state": "queued", "queued_at": now(), "process": None, "error": None})
-        )
+        queued = {"state": "queued", "queued_at": files.now(), "process": None, "error": None}
+        run.write_status(status.model_copy(update=queued))
     advance(store)
 
 
@@ -104,8 +94,7 @@ def hold(store: RunStore, patience: float = QUEUE_SECONDS) -> Iterator[None]:
 def advance(store: RunStore, patience: float = QUEUE_SECONDS) -> None:
     """Start the runs that have waited longest while there are free slots. Raises ``DiskError``.
 
-    If another process holds the lock, wait up to ``patience`` seconds, then leave the queue to it: it may have been
-    suspended, which must not hold up anyone else.
+    Leave the queue to a process that keeps its lock for ``patience`` seconds: if suspended, it must hold up no one.
     """
     if not store.root.exists():
         return
@@ -152,16 +141,13 @@ def _statuses(store: RunStore) -> list[tuple[Run, Status]]:
 
 
 def _start_worker(run: Run) -> bool:
-    """Start a queued run's worker, which waits for the lock held here. Return False if the run was no longer queued.
-
-    The status changes first: where it can't be written, nothing is started.
-    """
+    """Start a queued run's worker, which waits for the lock held here. Return False if the run was no longer queued."""
     with run.writing(timeout=1):
         status = run.status
         if status.state != "queued":
             return False
-        running = {"state": "running", "phase": "starting", "process": None, "heartbeat": now(), "error": None}
-        run.write_status(status.model_copy(update=running))
+        running = {"state": "running", "phase": "starting", "process": None, "heartbeat": files.now(), "error": None}
+        run.write_status(status.model_copy(update=running))  # first: where it can't be written, nothing is started
         environment = processes.child_environment(
             FASHION_RUNS=str(run.path.parent), FASHION_DATA=str(fashion_mnist.root()), **processes.KEEP_FREED_BLOCKS
         )

@@ -1,5 +1,6 @@
 """A run folder: the path of every file in it, and its records as they are now."""
 
+import errno
 import os
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -7,21 +8,22 @@ from pathlib import Path
 from fashion_core import files
 from fashion_core.cache import identity
 from fashion_core.errors import DamagedFileError, DiskError
+from fashion_core.runs import processes
 from fashion_core.runs.lock import sole_writer
 from fashion_core.runs.saved_files import SavedFiles
-from fashion_core.runs.schema import Labels, LoadCheck, RunRecord, cached_record
-from fashion_core.runs.status import StatusFile
+from fashion_core.runs.schema import Labels, LoadCheck, RunRecord, State, Status, cached_record
 
-LOG_LINE_BYTES = 1000
-"""Bytes per line to read from the end of a log, which may have grown for weeks."""
+STARTING_SECONDS = 5.0  # how long a run that was given to a worker may be without the worker's identity
+LOG_LINE_BYTES = 1000  # to read from the end of a log, which may have grown for weeks
 
 
-class Run(SavedFiles, StatusFile):
+class Run(SavedFiles):
     """One run folder. Creating the object reads nothing; each property says what its file says now."""
 
     def __init__(self, path: Path) -> None:
-        SavedFiles.__init__(self, path)
-        StatusFile.__init__(self, path)
+        super().__init__(path)
+        self.status_path = path / "status.json"
+        self.stop_path = path / "stop"  # asks the worker to stop
         self.record_path = path / "run.json"
         self.labels_path = path / "labels.json"
         self.damaged_labels_path = path / "labels.damaged.json"
@@ -32,17 +34,15 @@ class Run(SavedFiles, StatusFile):
 
     @property
     def record(self) -> RunRecord:
-        """What was asked. Raises ``DamagedFileError`` or ``DiskError``."""
         return cached_record(self.record_path, RunRecord)
 
     @property
     def labels(self) -> Labels:
-        """Name, notes and tags. Raises ``DamagedFileError`` or ``DiskError``."""
         return cached_record(self.labels_path, Labels)
 
     @property
     def whole_labels(self) -> Labels | None:
-        """The same, or None where they are damaged or missing. Raises ``DiskError``."""
+        """The labels, or None where they are damaged or missing. Raises ``DiskError``."""
         with suppress(DamagedFileError):
             return self.labels if identity(self.labels_path) else None
         return None
@@ -63,7 +63,7 @@ class Run(SavedFiles, StatusFile):
         files.write_json(self.labels_path, labels.model_dump(mode="json"))
 
     def writing(self, timeout: float = 5.0) -> AbstractContextManager[None]:
-        """Hold the run's write lock inside the block. Raises what ``sole_writer`` raises."""
+        """Hold the run's lock inside the block. Raises what ``sole_writer`` raises."""
         return sole_writer(self.path, timeout)
 
     def refuse_links(self) -> None:
@@ -72,10 +72,10 @@ class Run(SavedFiles, StatusFile):
             with files.disk_errors(folder), suppress(FileNotFoundError, NotADirectoryError):
                 for entry in os.scandir(folder):
                     if entry.is_symlink():
-                        files.refuse_link(Path(entry.path))
+                        with files.disk_errors(Path(entry.path)):
+                            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
     def log_tail(self, lines: int) -> str:
-        """The last lines that the worker printed. Raises ``DiskError``."""
         with files.disk_errors(self.log_path), suppress(FileNotFoundError), files.open_to_read(self.log_path) as log:
             size = log.seek(0, os.SEEK_END)
             log.seek(max(0, size - lines * LOG_LINE_BYTES))
@@ -92,5 +92,43 @@ class Run(SavedFiles, StatusFile):
         check = self.load_check
         recorded = check and check.losses_sha256
         if recorded and files.digest_of(self.load_losses_path).sha256 != recorded:
-            reason = "it is not what was written; delete it, and the run continues without it"
-            raise DamagedFileError(self.load_losses_path, reason)
+            advice = "it is not what was written; delete it, and the run continues without it"
+            raise DamagedFileError(self.load_losses_path, advice)
+
+    @property
+    def status(self) -> Status:
+        """What the writer last said; one that is damaged is of a lost run, and says why. Raises ``DiskError``."""
+        try:
+            return self.read_status()
+        except DamagedFileError as error:
+            return Status(state="lost", queued_at=0, heartbeat=0, error=str(error))
+
+    def read_status(self) -> Status:
+        return cached_record(self.status_path, Status)
+
+    def write_status(self, status: Status) -> None:
+        """Replace the status; only for the holder of the lock. Raises ``DiskError``."""
+        files.write_json(self.status_path, status.model_dump(mode="json"), durable=False)
+
+    def overwrite_status(self, status: Status) -> None:
+        """Write the status on a full disk: over the old one, in the block that it has. Raises ``DiskError``."""
+        with files.disk_errors(self.status_path), self.status_path.open("r+b") as file:
+            file.write(status.model_dump_json().encode())
+            file.truncate()
+
+    def state(self, status: Status | None = None) -> State:
+        """The state to show: a dead worker makes a running run lost, a stop file makes it stopping."""
+        status = status or self.status
+        if status.state != "running":
+            return status.state
+        has_worker = abs(files.now() - status.heartbeat) < STARTING_SECONDS
+        if status.process:
+            has_worker = processes.seems_alive(self.path, status.process, status.heartbeat)
+        if has_worker:
+            return "stopping" if self.stop_path.exists() else "running"
+        latest = self.status  # it may have ended well since that status was read
+        return "lost" if latest == status else self.state(latest)
+
+    def ended_cleanly(self) -> bool:
+        """Whether its writer finished writing: it was not killed, and the disk was not full."""
+        return self.status.state in ("finished", "stopped")

@@ -16,14 +16,11 @@ _epochs: Cache[tuple[tuple[int, bool], ...]] = Cache(MOST_RUNS)
 
 
 class ListedFile(NamedTuple):
-    """A saved file by its path below the run folder, as listing that folder found it.
+    """A saved file, as listing the run folder found it."""
 
-    ``epoch`` is None for a file that is no checkpoint, ``bytes`` where only the info is there.
-    """
-
-    name: str
-    epoch: int | None
-    bytes: int | None
+    name: str  # its path below that folder
+    epoch: int | None  # None if it is no checkpoint
+    bytes: int | None  # None where only its info is there
 
 
 class SavedFiles:
@@ -80,10 +77,10 @@ class SavedFiles:
 
     def saved_file(self, name: str) -> Path:
         """The saved file with this path below the run folder. Raises ``RunNotFoundError``."""
-        found = next((path for path in self.saved_files() if self.name_of(path) == name), None)
-        if found is None:
-            raise RunNotFoundError(f"Run {self.id} has no saved file {name!r}.")
-        return found
+        for path in self.saved_files():
+            if self.name_of(path) == name:
+                return path
+        raise RunNotFoundError(f"Run {self.id} has no saved file {name!r}.")
 
     @staticmethod
     def info_path(file: Path) -> Path:
@@ -104,14 +101,11 @@ class SavedFiles:
         files.write_json(self.info_path(file), info.model_dump(mode="json"))
 
     def unlist(self, file: Path) -> None:
-        """Remove the info of a saved file, so that it no longer counts as saved. Raises ``DiskError``.
-
-        The removal is durable before this returns: a power cut must not bring the info back once the file has changed.
-        """
+        """Remove the info of a saved file, so that it no longer counts as saved. Raises ``DiskError``."""
         info = self.info_path(file)
         with files.disk_errors(file), suppress(FileNotFoundError):
             info.unlink()
-            files.sync_folder(info.parent)
+            files.sync_folder(info.parent)  # a power cut must not bring the info back once the file has changed
 
     def remove_saved(self, file: Path) -> None:
         """Delete a saved file: first its info, so that it is never listed and missing. Raises ``DiskError``."""
@@ -129,10 +123,7 @@ class SavedFiles:
         files.write_json(self.verification_path, found.model_dump(mode="json"))
 
     def known_damage(self, file: Path, verified: Verification | None = None) -> str | None:
-        """Why a saved file is known not to be whole, by its size and what ``verify`` found, without reading it.
-
-        Raises ``DamagedFileError`` if ``verified`` is not given and can't be read, ``DiskError``.
-        """
+        """Why a saved file is known not to be whole, by its size and what ``verify`` found, without reading it."""
         try:
             info = self.file_info(file)
         except DamagedFileError as error:
@@ -147,10 +138,7 @@ class SavedFiles:
         return False
 
     def whole_checkpoint(self, epoch: int) -> Path:
-        """The checkpoint of this epoch, read once to see that it is what was saved.
-
-        Raises ``RunNotFoundError`` if there is none, ``DamagedFileError`` or ``DiskError``.
-        """
+        """The checkpoint of this epoch, read once and whole. Raises ``RunNotFoundError``, ``DamagedFileError``."""
         path = self.checkpoint_path(epoch)
         if epoch not in self.epochs_saved():
             raise RunNotFoundError(f"Run {self.id} has no checkpoint of epoch {epoch}.")
@@ -166,7 +154,6 @@ class SavedFiles:
         return [epoch for epoch in self.epochs_saved() if not self.known_damage(self.checkpoint_path(epoch), verified)]
 
     def best_epoch(self) -> int | None:
-        """The whole epoch with the lowest loss, if there is one."""
         return min(self.whole_epochs(), key=self._loss_of, default=None)
 
     def _loss_of(self, epoch: int) -> float:
@@ -175,10 +162,7 @@ class SavedFiles:
 
 
 def _scan(folder: Path) -> list[tuple[int, "os.DirEntry[str] | None"]]:
-    """The epochs that have an info, in order, and their checkpoint if it is there; none behind a symbolic link.
-
-    Raises ``DiskError``.
-    """
+    """The epochs that have an info, in order, and their checkpoint if it is there; none behind a symbolic link."""
     entries: dict[str, os.DirEntry[str]] = {}
     if not folder.is_symlink():
         with files.disk_errors(folder), suppress(FileNotFoundError, NotADirectoryError):

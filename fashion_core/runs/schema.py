@@ -30,8 +30,7 @@ EXPORT_NAMES: dict[ExportFormat, str] = {
     "pt2": "model.pt2",
 }
 
-_Word = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,200}$")]
-"""Printable ASCII: a file from outside may say it too."""
+_Word = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,200}$")]  # a file from outside may say it too
 
 
 class _Stored(BaseModel):
@@ -39,22 +38,17 @@ class _Stored(BaseModel):
 
 
 class Parent(_Stored):
-    """The checkpoint that a run was resumed from."""
-
     run: str
     epoch: int
 
 
 class Environment(_Stored):
-    """What a run computed with when it began: the same environment on the same kind of machine gives the same bits.
-
-    ``processor`` is the kind of CPU and its instructions, or the GPU; None if unknown.
-    """
+    """What a run computed with when it began: the same environment on the same kind of machine gives the same bits."""
 
     python: _Word
     torch: _Word
     device: _Word
-    processor: _Word | None = None
+    processor: _Word | None = None  # the kind of CPU and its instructions, or the GPU; None if unknown
     threads: int = Field(ge=1)
 
 
@@ -67,40 +61,30 @@ class Source(_Stored):
 
 
 class Change(_Stored):
-    """A setting in which a resumed run differs from its parent."""
-
     before: str | int | float
     after: str | int | float
 
 
 class Resumption(_Stored):
-    """What was decided when a run was resumed, and what the page said before the click: ``verdict`` and ``reasons``.
-
-    Runs that were resumed together share ``group``.
-    """
+    """What was decided when a run was resumed, and what the page said before the click: ``verdict`` and ``reasons``."""
 
     parent_name: str
     changes: dict[str, Change]
     verdict: VerdictKind
     reasons: tuple[str, ...]
-    group: str | None = None
+    group: str | None = None  # shared by runs that were resumed together
 
 
 class LoadCheck(_Stored):
-    """``loaded.json``: what a resumed run measured right after loading its parent's checkpoint, before it trains.
+    """``loaded.json``: what a resumed run measured right after loading its parent's checkpoint, before it trains."""
 
-    ``loss_last`` is stored in the checkpoint, ``loss_check`` measured, with the ``standard_error`` of that mean over
-    the test images. They are ``comparable`` if both are of the same images, scaled in the same way.
-    ``losses_sha256`` is that of ``loaded.losses``, None where it was not recorded.
-    """
-
-    loss_last: float | None
-    loss_check: float
+    loss_last: float | None  # as the checkpoint says
+    loss_check: float  # as measured: the mean over the test images
     accuracy: float
-    standard_error: float
-    comparable: bool
+    standard_error: float  # of that mean
+    comparable: bool  # whether both losses are of the same images, scaled in the same way
     optimizer: Literal["loaded", "fresh"]
-    losses_sha256: str | None = None
+    losses_sha256: str | None = None  # of ``loaded.losses``
 
 
 class RunRecord(_Stored):
@@ -128,13 +112,10 @@ class Labels(_Stored):
 
 
 class Status(_Stored):
-    """``status.json``: where the run stands, as its writer last said.
-
-    ``heartbeat`` and ``queued_at`` are seconds since 1970; ``epoch`` and ``batch``, from 0, name the next batch.
-    """
+    """``status.json``: where the run stands, as its writer last said; ``epoch`` and ``batch`` name the next batch."""
 
     state: State
-    queued_at: float
+    queued_at: float  # in seconds since 1970
     heartbeat: float
     process: ProcessId | None = None
     phase: Literal["starting", "loading", "training", "testing", "saving"] | None = None
@@ -159,10 +140,8 @@ class FileInfo(_Stored):
 
 
 class FileVerification(_Stored):
-    """What ``verify`` found about the file with this digest: what is wrong with it, or None."""
-
     sha256: str
-    reason: str | None
+    reason: str | None  # what is wrong with the file, if anything
 
 
 class Verification(_Stored):
@@ -172,8 +151,8 @@ class Verification(_Stored):
 
 
 Record = TypeVar("Record", bound=BaseModel)
+# What earlier versions wrote at the end of each file. It is not compared: people may edit these files.
 _OLD_CHECKSUM = re.compile(rb',\s*"crc32":\s*"[0-9a-f]{8}"\s*}\s*$')
-"""What earlier versions wrote at the end of each file. It is not compared: people may edit these files."""
 _records: Cache[BaseModel] = Cache(5 * MOST_RUNS)
 
 

@@ -5,8 +5,9 @@ import re
 import secrets
 import shutil
 from collections import defaultdict
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,12 @@ from fashion_core import files
 from fashion_core.cache import MOST_RUNS, Cache, stamp
 from fashion_core.config import TrainConfig
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError, RunStateError
-from fashion_core.files import now, utc_now
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import ACTIVE_STATES, Environment, Labels, Parent, Resumption, RunRecord, Source, Status
 
-LEFTOVER_SECONDS = 3600.0
-"""How old a half-made or half-deleted folder must be to be removed: nothing works on it any more."""
-
+LEFTOVER_SECONDS = 3600.0  # how old a half-made or half-deleted folder is before it is removed
 _ID_PATTERN = re.compile(r"\d{8}-\d{6}-\d{3}-[0-9a-f]{4}")
-_EPOCH_PATTERN = re.compile(r"[0-9]{1,9}")
 _EPOCH_KEYS = ("epoch", *metrics.EPOCH_NUMBERS)
 _listings: Cache[tuple[Run, ...]] = Cache(8)
 
@@ -37,12 +34,10 @@ def _run_at(path: Path) -> Run:
 
 def epoch_number(text: str) -> int | None:
     """The epoch that an address or a command line names; None if it is no epoch."""
-    return int(text) if _EPOCH_PATTERN.fullmatch(text) else None
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
 
 
 class RunStore:
-    """All runs below one folder."""
-
     def __init__(self, root: Path | None = None) -> None:
         self.root = (root or Path(os.environ.get("FASHION_RUNS", "runs"))).absolute()
 
@@ -56,11 +51,8 @@ class RunStore:
         labels: Labels | None = None,
         fill: Callable[[Run], None] = lambda draft: None,
     ) -> Run:
-        """Make a run folder with its queued status, whole before it gets its name. Raises ``DiskError``.
-
-        ``fill`` adds what else it should hold; what that raises leaves nothing behind.
-        """
-        created = utc_now()
+        """Make a run folder with its queued status and what ``fill`` adds. Raises ``DiskError``."""
+        created = datetime.now(UTC)
         run_id = f"{created:%Y%m%d-%H%M%S}-{created.microsecond // 1000:03d}-{secrets.token_hex(2)}"
         record = RunRecord(
             id=run_id,
@@ -71,21 +63,28 @@ class RunStore:
             source=source,
             resumption=resumption,
         )
+        with self._drafting(run_id) as draft:
+            files.write_json(draft.record_path, record.model_dump(mode="json"))
+            draft.write_labels(labels or Labels(name=config.title))
+            now = files.now()
+            draft.write_status(Status(state="queued", queued_at=now, heartbeat=now, epoch=record.first_epoch))
+            fill(draft)
+        return Run(self.root / run_id)
+
+    @contextmanager
+    def _drafting(self, run_id: str) -> Iterator[Run]:
+        """Yield a run folder that gets its name once the block has filled it, and is removed if that raises."""
         draft = Run(self.root / f"{files.TEMPORARY_PREFIX}{run_id}")
         with files.disk_errors(self.root):
             try:
                 draft.checkpoint_folder.mkdir(parents=True)
-                files.write_json(draft.record_path, record.model_dump(mode="json"))
-                draft.write_labels(labels or Labels(name=config.title))
-                draft.write_status(Status(state="queued", queued_at=now(), heartbeat=now(), epoch=record.first_epoch))
-                fill(draft)
+                yield draft
                 files.sync_folder(draft.path)
                 draft.path.rename(self.root / run_id)
                 files.sync_folder(self.root)
             except BaseException:
                 shutil.rmtree(draft.path, ignore_errors=True)
                 raise
-        return Run(self.root / run_id)
 
     def runs(self) -> list[Run]:
         """All runs, the newest first; damaged ones too. Raises ``DiskError``."""
@@ -101,7 +100,7 @@ class RunStore:
         """Remove what a killed ``create`` or ``delete`` left, once it is old."""
         for folder in self.root.glob(f"{files.TEMPORARY_PREFIX}*"):
             with suppress(FileNotFoundError):
-                if now() - folder.stat().st_mtime > LEFTOVER_SECONDS:
+                if files.now() - folder.stat().st_mtime > LEFTOVER_SECONDS:
                     shutil.rmtree(folder, ignore_errors=True)
 
     def has(self, run_id: str) -> bool:
@@ -113,10 +112,7 @@ class RunStore:
         return _run_at(self.root / run_id)
 
     def get(self, run_id: str) -> Run:
-        """The run with this id, or with the only id that begins so.
-
-        Raises ``RunNotFoundError``, or ``DiskError`` if a symbolic link in it leads elsewhere.
-        """
+        """The run with this id, or the only one that begins so. Raises ``RunNotFoundError``, ``DiskError``."""
         if self.has(run_id):
             run = self.at(run_id)
             run.refuse_links()
@@ -179,10 +175,7 @@ class RunStore:
         return found
 
     def remove_unless_resumed(self, run: Run, epoch: int) -> None:
-        """Delete a checkpoint, unless it was resumed from by the time it is no longer listed.
-
-        Raises ``DamagedFileError`` or ``DiskError``.
-        """
+        """Delete a checkpoint, unless it was resumed from by the time it is no longer listed."""
         file = run.checkpoint_path(epoch)
         info = run.file_info(file)
         run.unlist(file)
@@ -192,11 +185,7 @@ class RunStore:
             run.remove_saved(file)
 
     def delete(self, run: Run, file: Path | None = None, *, force: bool = False) -> None:
-        """Delete a run, or one saved file of it, that no process writes to.
-
-        Raises ``RunStateError`` if it is running, or if other runs were resumed from it and ``force`` is not set;
-        ``RunNotFoundError`` if there is no such file.
-        """
+        """Delete a run, or one saved file of it. Raises ``RunNotFoundError``; ``RunStateError``, for parents too."""
         if file and not run.info_path(file).exists():
             raise RunNotFoundError(f"Run {run.id} has no saved file {run.name_of(file)}.")
         names = ", ".join(child.id for child in self.children(run, file))
@@ -239,12 +228,10 @@ def run_record(run: Run) -> dict[str, Any]:
 def epoch_records(run: Run) -> list[dict[str, Any]]:
     """One record an epoch that has ended; ``checkpoint`` is its path, or None once it is deleted."""
     paths = {epoch: run.checkpoint_path(epoch) for epoch in run.epochs_saved()}
-    rows: list[dict[str, Any]] = []
-    if run.record.source:  # trained elsewhere: what its checkpoint says, and nothing about the training
-        for epoch, path in paths.items():
-            info = run.file_info(path)
-            rows.append({"epoch": epoch, "loss": info and info.loss, "accuracy": info and info.accuracy})
-    else:
+    if not run.record.source:
         rows = metrics.read_epochs(run.metrics_path)
+    else:  # trained elsewhere: what its checkpoint says, and nothing about the training
+        infos = {epoch: run.file_info(path) for epoch, path in paths.items()}
+        rows = [{"epoch": epoch, "loss": at and at.loss, "accuracy": at and at.accuracy} for epoch, at in infos.items()]
     checkpoints = {epoch: str(path) for epoch, path in paths.items()}
     return [{**{k: row.get(k) for k in _EPOCH_KEYS}, "checkpoint": checkpoints.get(row["epoch"])} for row in rows]

@@ -21,7 +21,6 @@ from fashion_core.runs.schema import FileInfo, Parent, Status, Verification, rea
 from fashion_core.runs.store import RunStore, epoch_records
 
 _STORES = 4
-_SHORT_EPOCHS = 10
 _IMPORTED = "imported"
 
 RUN_COLUMNS = (
@@ -33,10 +32,11 @@ SAVED_COLUMNS = (
 )  # fmt: skip
 
 _Row = dict[str, Any]
+_Saved = tuple[Parent | None, list[_Row]]  # what a run was resumed from, and one row per saved file
 _run_rows: Cache[tuple[_Row, Status | None]] = Cache(MOST_RUNS)
 _imported: Cache[_Row] = Cache(MOST_RUNS)
 _run_frames: Cache[pd.DataFrame] = Cache(_STORES)
-_saved: Cache["_Saved"] = Cache(MOST_RUNS)
+_saved: Cache[_Saved] = Cache(MOST_RUNS)
 _saved_frames: Cache[pd.DataFrame] = Cache(_STORES)
 
 
@@ -105,7 +105,6 @@ def _read_run_row(run: Run) -> tuple[_Row, Status | None]:
 
 
 def _read_imported(run: Run) -> _Row:
-    """What the checkpoint of an imported run says of itself, if it is still there."""
     try:
         return _best(epoch_records(run))
     except (DamagedFileError, DiskError) as error:
@@ -116,14 +115,6 @@ def _best(epochs: Sequence[Mapping[str, Any]]) -> _Row:
     measured = [epoch for epoch in epochs if epoch["loss"] is not None]
     best: Mapping[str, Any] = min(measured, key=lambda epoch: float(epoch["loss"]), default={})
     return {"best_loss": best.get("loss"), "accuracy": best.get("accuracy")}
-
-
-@dataclass(frozen=True)
-class _Saved:
-    """What one run adds to ``saved_frame``: the checkpoint that it was resumed from, and one row per saved file."""
-
-    parent: Parent | None
-    rows: tuple[_Row, ...]
 
 
 def saved_frame(store: RunStore) -> pd.DataFrame:
@@ -162,8 +153,8 @@ def is_resumed(saved: pd.DataFrame, run: Run, name: str) -> bool:
 
 
 def _saved_frame(saved: Sequence[_Saved]) -> pd.DataFrame:
-    resumed = Counter((one.parent.run, one.parent.epoch) for one in saved if one.parent)
-    frame = pd.DataFrame([row for one in saved for row in one.rows], columns=list(SAVED_COLUMNS))
+    resumed = Counter((parent.run, parent.epoch) for parent, _ in saved if parent)
+    frame = pd.DataFrame([row for _, rows in saved for row in rows], columns=list(SAVED_COLUMNS))
     types = {"epoch": "Int64", "bytes": "Int64", "loss": "float64", "accuracy": "float64", "best": "bool"}
     return frame.astype(types).assign(
         created=pd.to_datetime(frame["created"], utc=True),
@@ -187,7 +178,7 @@ def _read_saved(run: Run) -> _Saved:
     competing = [row for row in rows if row["resumed"] is not None and not row["damage"] and row["loss"] is not None]
     if competing:
         min(competing, key=lambda row: float(row["loss"]))["best"] = True
-    return _Saved(record.parent if record else None, tuple(rows))
+    return record.parent if record else None, rows
 
 
 def _saved_row(run: Run, listed: ListedFile, verified: Verification, about: dict[str, str]) -> _Row | None:
@@ -210,9 +201,8 @@ def _saved_row(run: Run, listed: ListedFile, verified: Verification, about: dict
 def epochs_frame(
     rows: Iterable[metrics.Row], config: TrainConfig, saved: Sequence[int], first_epoch: int = 0
 ) -> pd.DataFrame:
-    """One row per ended epoch: ``epoch`` and ``step`` (int64, where it ended, counted from the start of this run,
-    whose first epoch is ``first_epoch``), ``loss`` and ``accuracy`` on the test images, ``train_loss``, ``seconds``,
-    ``samples_per_second`` (float64), ``checkpoint`` (bool, it is on disk).
+    """One row per ended epoch: ``epoch`` and ``step`` (int64, where it ended, counted from the start of this run),
+    ``metrics.EPOCH_NUMBERS`` (float64), ``checkpoint`` (bool, it is on disk).
     """
     ended = [row for row in rows if row["kind"] == "epoch"]
     epochs = np.array([row["epoch"] for row in ended], dtype="int64")
@@ -255,7 +245,7 @@ def progress(config: TrainConfig, status: Status, first_epoch: int = 0) -> Progr
 
 def horizon(config: TrainConfig, status: Status, first_epoch: int = 0) -> range:
     """The epochs that a chart spans: all of them for a short run; for a long one, the span doubles when full."""
-    epochs, planned = _SHORT_EPOCHS, config.epochs - first_epoch
+    epochs, planned = 10, config.epochs - first_epoch
     while epochs < planned and epochs <= status.epoch - first_epoch:
         epochs *= 2
     return range(first_epoch, first_epoch + min(epochs, planned))

@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from fashion_core.cache import Cache
 from fashion_core.config import PRESETS, TrainConfig, parse_config
 from fashion_core.errors import DeviceError, WorkerError, printable
 from fashion_core.runs import processes
@@ -21,30 +22,17 @@ from fashion_core.runs.schema import EXPORT_NAMES, Environment, ExportFormat
 from fashion_core.runs.store import RunStore
 
 _ANSWER_SECONDS = 120
-_PROBLEM = "fashion_core: "
-"""The prefix with which the command line reports a problem that a person can fix."""
+_PROBLEM = "fashion_core: "  # how the command line begins to report a problem that a person can fix
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What this machine can train on, as ``python -m fashion_core devices`` says.
+    """What this machine can train on, as ``python -m fashion_core devices`` says; "cuda" is the first of its kind."""
 
-    A device may also be called "auto", and "cuda" is the first of its kind.
-
-    Attributes:
-        automatic: the device that "auto" stands for.
-        devices: the processor of each device, by the device's name.
-        bf16: the devices that have instructions for bf16.
-        threads: how many PyTorch uses on the CPU.
-    """
-
-    automatic: str
-    devices: dict[str, str]
-    bf16: list[str]
-    threads: int
-
-    def has(self, device: str) -> bool:
-        return self._full_name(device) in self.devices
+    automatic: str  # the device that "auto" stands for
+    devices: dict[str, str]  # the processor of each device, by the device's name
+    bf16: list[str]  # the devices that have instructions for bf16
+    threads: int  # how many PyTorch uses on the CPU
 
     def has_bf16(self, device: str) -> bool:
         return self._full_name(device) in self.bf16
@@ -53,27 +41,21 @@ class Machine:
         """What "auto" stands for; any other name as it is."""
         return self.automatic if device == "auto" else device
 
-    def processor_of(self, device: str) -> str:
-        """The processor of a device that is here."""
-        return self.devices[self._full_name(device)]
+    def processor_of(self, device: str) -> str | None:
+        """None for a device that is not here."""
+        return self.devices.get(self._full_name(device))
 
     def _full_name(self, device: str) -> str:
         name = self.name_of(device)
         return name if name in self.devices else f"{name}:0"
 
 
-_one_question = threading.Lock()
+_machine: Cache[Machine] = Cache(1)
 
 
 def this_machine() -> Machine:
-    """Ask once what this machine can train on. Raises ``WorkerError``."""
-    with _one_question:  # threads that ask meanwhile wait for the same answer
-        return _asked_machine()
-
-
-@cache
-def _asked_machine() -> Machine:
-    return Machine(**_ask("devices"))
+    """Ask once what this machine can train on; threads that ask meanwhile wait. Raises ``WorkerError``."""
+    return _machine.get("here", None, lambda: Machine(**_ask("devices")))
 
 
 @cache
@@ -89,14 +71,10 @@ def ask_early() -> None:
 
 def _ask(*command: str, store: RunStore | None = None) -> dict[str, Any]:
     """Ask a process that imports torch. Raises ``WorkerError``."""
+    whole_command = processes.python_command(*command, "--json")
+    variables = processes.child_environment(**({"FASHION_RUNS": str(store.root)} if store else {}))
     try:
-        answer = subprocess.run(
-            processes.python_command(*command, "--json"),
-            env=processes.child_environment(**({"FASHION_RUNS": str(store.root)} if store else {})),
-            capture_output=True,
-            timeout=_ANSWER_SECONDS,
-            check=False,
-        )
+        answer = subprocess.run(whole_command, env=variables, capture_output=True, timeout=_ANSWER_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
         raise WorkerError(f"torch gave no answer within {_ANSWER_SECONDS} s: try again.") from error
     said = answer.stderr.decode(errors="replace").strip()
@@ -124,17 +102,14 @@ def export(store: RunStore, run: Run, epoch: int, format: ExportFormat) -> bytes
 
 
 def compare_formats(store: RunStore, run: Run, epoch: int) -> dict[str, Any]:
-    """What ``formats.export.compare_formats`` measures. Raises ``WorkerError``."""
     return _ask("formats", run.id, str(epoch), store=store)
 
 
 def lesson_outputs(store: RunStore, run: Run) -> dict[str, Any]:
-    """What ``lesson_outputs.outputs`` gives. Raises ``WorkerError``."""
     return _ask("lesson", run.id, store=store)
 
 
 def lesson_losses(store: RunStore, run: Run) -> dict[str, Any]:
-    """What ``lesson_outputs.losses`` gives. Raises ``WorkerError``."""
     return _ask("lesson", run.id, "--losses", store=store)
 
 
@@ -149,24 +124,21 @@ def environment_for(config: TrainConfig) -> Environment:
     """What a run with these settings will compute with. Raises ``DeviceError`` if this machine can't."""
     here = this_machine()
     device = here.name_of(config.device)
-    if not here.has(device):
-        raise DeviceError(
-            f"There is no device {device} on this machine; choose one of auto, {', '.join(here.devices)}."
-        )
+    processor = here.processor_of(device)
+    if processor is None:
+        choices = ", ".join(here.devices)
+        raise DeviceError(f"There is no device {device} on this machine; choose one of auto, {choices}.")
     return Environment(
         python=platform.python_version(),
         torch=metadata.version("torch"),
         device=device,
-        processor=here.processor_of(device),
+        processor=processor,
         threads=config.threads or here.threads,
     )
 
 
 def environment_to_resume(parent: Environment, config: TrainConfig) -> Environment:
-    """What a resumed run will compute with: as its parent did, as far as the settings and this machine allow.
-
-    Raises ``DeviceError`` if this machine lacks the device that the settings name.
-    """
+    """What a resumed run computes with: as its parent did, where settings and machine allow. Raises ``DeviceError``."""
     found = environment_for(config)
     here = this_machine()
     device = parent.device if config.device == "auto" and parent.device in here.devices else found.device
@@ -175,31 +147,22 @@ def environment_to_resume(parent: Environment, config: TrainConfig) -> Environme
 
 
 def preset_config(name: str, given: Mapping[str, Any]) -> TrainConfig:
-    """The settings of a preset with those ``given`` over them, in fp32 where the device lacks bf16 and none is given.
-
-    Raises ``ConfigError``, and ``WorkerError`` where the preset asks for bf16.
-    """
+    """The settings of a preset with those ``given`` over them; in fp32 where the device lacks bf16, unless given."""
     config = parse_config({**PRESETS[name].values, **given})
     suits = "precision" in given or _suits(config.precision, config.device)
     return config if suits else config.model_copy(update={"precision": "fp32"})
 
 
 def form_defaults(name: str) -> TrainConfig:
-    """The initial values of a preset's form; its own precision where the machine can't be asked.
-
-    ``precision_cautions``, which such a form shows too, raises the reason.
-    """
+    """The initial values of a preset's form; its own precision where the machine can't be asked."""
     try:
         return preset_config(name, {})
-    except WorkerError:
+    except WorkerError:  # ``precision_cautions``, which such a form shows too, raises the reason
         return parse_config(PRESETS[name].values)
 
 
 def precision_cautions(pairs: Iterable[tuple[str, str]]) -> list[str]:
-    """Return a warning for each device that is slow in the precision paired with it.
-
-    Raises ``WorkerError``.
-    """
+    """Return a warning for each device that is slow in the precision paired with it. Raises ``WorkerError``."""
     slow = dict.fromkeys(this_machine().name_of(device) for precision, device in pairs if not _suits(precision, device))
     return [
         f"The device {device} has no instructions for bf16: training can take several times as long there as in fp32."
@@ -209,4 +172,4 @@ def precision_cautions(pairs: Iterable[tuple[str, str]]) -> list[str]:
 
 def _suits(precision: str, device: str) -> bool:
     """Whether the device is fast in this precision; a missing one is refused elsewhere. Only bf16 asks the machine."""
-    return precision != "bf16" or this_machine().has_bf16(device) or not this_machine().has(device)
+    return precision != "bf16" or this_machine().has_bf16(device) or this_machine().processor_of(device) is None

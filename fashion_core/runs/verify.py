@@ -1,7 +1,4 @@
-"""Re-read saved files and compare them with what is recorded of them; damage is noted, nothing is deleted.
-
-The records of a run are read too: a damaged one is named beside the saved files.
-"""
+"""Re-read records and saved files, and compare files with what is recorded of them; nothing is deleted."""
 
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -9,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 from fashion_core import files
@@ -18,8 +16,8 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.saved_files import OTHER_DIGEST, damage_of
 from fashion_core.runs.schema import FileVerification, Verification
 
+# Files hashed side by side: hashing releases Python's lock, and disks answer several readers faster than one.
 _AT_ONCE = min(4, os.cpu_count() or 1)
-"""Files hashed side by side: hashing releases Python's lock, and disks answer several readers faster than one."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,6 @@ class Verified:
 
 
 def count_files(runs: Sequence[Run]) -> int:
-    """How many saved files ``verify`` will read."""
     return sum(len(_saved_files(run)) for run in runs)
 
 
@@ -47,48 +44,37 @@ def _saved_files(run: Run) -> list[Path]:
 
 
 def verify(runs: Sequence[Run]) -> Generator[Verified]:
-    """Each saved file of each run as soon as it is read, in order, after the run's damaged records.
-
-    What was found is recorded after a run's last file; where that fails, ``verified.json`` is named as damaged.
-    """
+    """Each saved file of each run as soon as it is read, in order, after the run's damaged records."""
     pool = ThreadPoolExecutor(_AT_ONCE)
     try:
         for run in runs:
             yield from damaged_records(run)
-            yield from _damage_in(run, partial(_check_metrics, run))
+            yield from _damage_in(run, lambda run: metrics.check(run.metrics_path, ended=run.ended_cleanly()))
             saved = _saved_files(run)
             names, found = [run.name_of(file) for file in saved], {}
             for name, one in zip(names, pool.map(partial(_verify_file, run), saved), strict=True):
                 found[name] = one
                 yield Verified(run.id, name, one.reason)
             if found and run.record_path.exists():  # else it has been deleted meanwhile
-                yield from _damage_in(run, partial(run.write_verification, Verification(files=found)))
+                yield from _damage_in(run, partial(Run.write_verification, found=Verification(files=found)))
     finally:
         pool.shutdown(cancel_futures=True)  # a caller that leaves early waits for the files in hand alone
 
 
 def damaged_records(run: Run) -> Iterator[Verified]:
     """Which of the records of a run are damaged, all but its metrics: they may be long."""
-    properties = (lambda: run.record, lambda: run.labels, run.read_status, lambda: run.load_check)
-    for read in (run.refuse_links, *properties, run.check_load_losses, lambda: run.verification):
+    record, labels, load_check, verification = map(attrgetter, ("record", "labels", "load_check", "verification"))
+    for read in (Run.refuse_links, record, labels, Run.read_status, load_check, Run.check_load_losses, verification):
         yield from _damage_in(run, read)
 
 
-def _check_metrics(run: Run) -> None:
-    metrics.check(run.metrics_path, ended=run.ended_cleanly())
-
-
-def _damage_in(run: Run, read: Callable[[], object]) -> Iterator[Verified]:
+def _damage_in(run: Run, read: Callable[[Run], object]) -> Iterator[Verified]:
     """Yield the file that an error names as damaged, if reading raises one."""
     try:
-        read()
+        read(run)
     except (DamagedFileError, DiskError) as error:
         if run.path.exists():  # else it has been deleted meanwhile
-            yield Verified(run.id, run.name_of(error.path), _reason(error))
-
-
-def _reason(error: DamagedFileError | DiskError) -> str:
-    return error.reason if isinstance(error, DamagedFileError) else str(error).rstrip(".")
+            yield Verified(run.id, run.name_of(error.path), error.reason)
 
 
 def _verify_file(run: Run, file: Path) -> FileVerification:
@@ -100,7 +86,7 @@ def _verify_file(run: Run, file: Path) -> FileVerification:
     except (DamagedFileError, DiskError) as error:
         damaged_info = f"{error.path.name} is damaged: " if isinstance(error, DamagedFileError) else ""
         still_listed = run.info_path(file).exists()
-        return FileVerification(sha256="", reason=damaged_info + _reason(error) if still_listed else None)
+        return FileVerification(sha256="", reason=damaged_info + error.reason if still_listed else None)
     if found == files.Digest(info.sha256, info.bytes):
         return FileVerification(sha256=info.sha256, reason=None)
     if run.file_info(file) != info:

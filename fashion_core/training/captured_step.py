@@ -23,9 +23,9 @@ from fashion_core.models.torch_internals import NotRecordableError, Recording, r
 class CapturedStep(ABC):
     """A ``TrainStep``: each batch of ``batch_size``, even the first, is a replay of one capture.
 
-    A step is therefore the same whether or not the process has just started. A smaller batch, the last of an epoch,
-    goes through ``step`` itself. A replay draws from the device's default generator exactly what ``step`` draws.
-    Model and optimizer must keep their tensors from the first batch on.
+    A step is therefore the same whether or not the process has just started; the smaller last batch of an epoch goes
+    through ``step`` itself. A replay draws from the device's default generator exactly what ``step`` draws. Model and
+    optimizer must keep their tensors from the first batch on.
     """
 
     rate_dtype: ClassVar[torch.dtype]  # as the device's fused optimizers read the learning rate from a tensor
@@ -37,10 +37,7 @@ class CapturedStep(ABC):
         self._replay: Step | None = None
 
     def __call__(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """Train on a batch and return its loss before the step, a scalar that stays on the device.
-
-        Raises ``DeviceError`` if the device needs a capture and the step can't be captured.
-        """
+        """Train on a batch and return its loss before the step, a scalar on the device. Raises ``DeviceError``."""
         (group,) = self.step.optimizer.param_groups
         if group["lr"] != self._filled:  # in a tensor: a number would become a constant of the capture
             self._filled = group["lr"]
@@ -56,10 +53,7 @@ class CapturedStep(ABC):
 
     @abstractmethod
     def _capture(self, inputs: Tensor, labels: Tensor) -> Step:
-        """Return what trains on such a batch and returns its loss in a new tensor. This itself trains nothing.
-
-        The batch is a copy. May raise ``DeviceError``.
-        """
+        """Return what trains on such a batch and returns its loss in a new tensor; train nothing itself."""
 
 
 @contextmanager
@@ -101,7 +95,6 @@ def preserve_state(step: TrainStep, device: torch.device) -> Iterator[None]:
 
 
 def trained_tensors(step: TrainStep) -> list[Tensor]:
-    """Return every tensor that a step may change."""
     return [*step.model.parameters(), *step.model.buffers(), *_state(step.optimizer)]
 
 
@@ -115,24 +108,20 @@ class CUDAGraphStep(CapturedStep):
     rate_dtype = torch.float32
 
     def _capture(self, inputs: Tensor, labels: Tensor) -> Step:
-        step, options, graph = self.step, {"lr": self._learning_rate}, torch.cuda.CUDAGraph()
-        with override_options(step.optimizer, **options), preserve_state(step, self._device):
+        step, rate, graph = self.step, self._learning_rate, torch.cuda.CUDAGraph()
+        with override_options(step.optimizer, lr=rate), preserve_state(step, self._device):
             stream = self._warm_up(inputs, labels)
         try:
-            with (
-                override_options(step.optimizer, **options, capturable=True),
-                torch.cuda.graph(graph, stream=stream),
-            ):
+            with override_options(step.optimizer, lr=rate, capturable=True), torch.cuda.graph(graph, stream=stream):
                 loss = step(inputs, labels)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
             # The context is what broke the capture; the error is how the capture ended.
             cause = str(error.__context__ or error).partition("\n")[0]
-            raise DeviceError(
-                f"A training step of {type(step.model).__name__} can't be captured in a CUDA graph ({cause}): choose "
-                "the device cpu, or remove from the model whatever waits for the GPU."
-            ) from error
+            problem = f"A training step of {type(step.model).__name__} can't be captured in a CUDA graph ({cause})"
+            advice = "choose the device cpu, or remove from the model whatever waits for the GPU."
+            raise DeviceError(f"{problem}: {advice}") from error
 
         def replay(new_inputs: Tensor, new_labels: Tensor) -> Tensor:
             inputs.copy_(new_inputs)
@@ -143,10 +132,7 @@ class CUDAGraphStep(CapturedStep):
         return replay
 
     def _warm_up(self, inputs: Tensor, labels: Tensor) -> torch.cuda.Stream:
-        """Let libraries choose their kernels and take their memory in three steps, as torch's notes ask.
-
-        Return the stream to capture on, which must not be the default one.
-        """
+        """Let libraries choose kernels and take memory in three steps, as torch's notes ask; return their stream."""
         current, stream = torch.cuda.current_stream(self._device), torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         stream.wait_stream(current)
         with torch.cuda.stream(stream):
@@ -157,10 +143,9 @@ class CUDAGraphStep(CapturedStep):
 
 
 class TorchScriptStep(CapturedStep):
-    """A ``TrainStep`` for the CPU.
+    """A ``TrainStep`` for the CPU. A step that can't be recorded runs by itself, and the log says why.
 
-    A step that can't be recorded, as of a model that branches on the values of its batch, runs without a recording,
-    and the log says why. A model must not count, draw or compute outside torch: a capture runs it a few times.
+    A model must not count, draw or compute outside torch: a capture runs it a few times.
     """
 
     rate_dtype = torch.float64

@@ -19,10 +19,7 @@ _ROUNDING = 1e-5  # by which one loss may differ, relatively, when another devic
 
 
 class ParentCheckpoint:
-    """What a resumed run begins with.
-
-    Raises ``RunNotFoundError`` if the parent or its checkpoint no longer exists, ``DamagedFileError`` if it is damaged.
-    """
+    """What a resumed run begins with. Making it raises ``RunNotFoundError`` or ``DamagedFileError``."""
 
     def __init__(self, run: Run) -> None:
         parent = run.record.parent
@@ -35,7 +32,6 @@ class ParentCheckpoint:
         self.loss_last: float | None = self.content["loss"]
 
     def load_into(self, model: nn.Module) -> None:
-        """Raises ``DamagedFileError`` if it is the checkpoint of another model."""
         try:
             model.load_state_dict(self.content["model_state_dict"])
         except RuntimeError as error:
@@ -45,16 +41,12 @@ class ParentCheckpoint:
         """Whether its optimizer's state belongs to the optimizer of these settings."""
         return bool(self.optimizer_state) and config.optimizer == self.config.optimizer
 
-    def measures_the_same(self, config: TrainConfig) -> bool:
-        """Whether the loss that it carries was measured by this app, on the images of these settings."""
-        same_images = (self.config.dataset, self.config.pixels) == (config.dataset, config.pixels)
-        return same_images and "measured" in self.content and self.loss_last is not None
-
 
 def check_load(run: Run, parent: ParentCheckpoint, found: Evaluation) -> None:
     """Keep what was measured right after loading. Raises ``LoadCheckError`` if it is not what the checkpoint says."""
     config, loss_last = run.record.config, parent.loss_last
-    comparable = parent.measures_the_same(config)
+    same_images = (parent.config.dataset, parent.config.pixels) == (config.dataset, config.pixels)
+    comparable = same_images and "measured" in parent.content and loss_last is not None  # in it by this app
     if comparable and loss_last is not None and not math.isclose(found.loss, loss_last, rel_tol=_ROUNDING):
         raise LoadCheckError(loss_last, found.loss)
     written = files.write_bytes(run.load_losses_path, found.losses.numpy().tobytes())
@@ -71,10 +63,7 @@ def check_load(run: Run, parent: ParentCheckpoint, found: Evaluation) -> None:
 
 
 def read_load_losses(run: Run) -> Tensor | None:
-    """Each test image's loss right after loading, (N,) float32; None for a run that was not resumed, or without them.
-
-    Raises ``DamagedFileError`` or ``DiskError``.
-    """
+    """Each test image's loss right after loading, (N,) float32, if known. Raises ``DamagedFileError``."""
     path = run.load_losses_path
     if run.load_check is None or not path.exists():
         return None

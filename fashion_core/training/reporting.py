@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fashion_core.config import TrainConfig
 from fashion_core.errors import DivergedError
 from fashion_core.files import now
 from fashion_core.runs import metrics
@@ -22,28 +21,22 @@ FIRST_REPORT_SECONDS = 0.05  # to the first row that a process writes: someone h
 
 @dataclass
 class Position:
-    """The next batch, and the running totals of its epoch.
-
-    ``loss_sum`` is the sum over the images trained on in this epoch; ``seconds`` is the time they took.
-    """
+    """The next batch, and the running totals of its epoch."""
 
     epoch: int = 0
     batch: int = 0
-    loss_sum: float = 0.0
-    seconds: float = 0.0
+    loss_sum: float = 0.0  # over the images trained on in this epoch
+    seconds: float = 0.0  # that they took
 
 
 class Reporter:
     """Collects the losses of batches on the device and reads them together, a few times a second.
 
-    ``report`` is called with the images per second whenever the status on disk should be updated; with ``soon``, the
-    first call comes early.
+    ``report`` is called with the images per second; with ``soon``, the first call comes early.
     """
 
-    def __init__(
-        self, run: Run, config: TrainConfig, position: Position, report: Callable[[float], None], soon: bool
-    ) -> None:
-        self.run, self.config, self.position, self.report = run, config, position, report
+    def __init__(self, run: Run, position: Position, report: Callable[[float], None], soon: bool) -> None:
+        self.run, self.config, self.position, self.report = run, run.record.config, position, report
         self.losses: list[Tensor] = []
         self.flushed = time.perf_counter()
         self.patience = min(FIRST_REPORT_SECONDS, REPORT_SECONDS) if soon else REPORT_SECONDS
@@ -59,38 +52,26 @@ class Reporter:
         """Write the collected losses as a metric row and into the status. Raises ``DivergedError``."""
         if not self.losses:
             return
-        first = self.position.batch - len(self.losses)
+        first, images = self.position.batch - len(self.losses), 0
         losses: list[float] = torch.stack(self.losses).tolist()
         self.losses, self.patience = [], REPORT_SECONDS
-        images = self._add_up(first, losses)
-        seconds, self.flushed = time.perf_counter() - self.flushed, time.perf_counter()
-        self.position.seconds += seconds
-        self._write_row(first, losses, images / seconds)
-        self.report(images / seconds)
-
-    def _add_up(self, first: int, losses: list[float]) -> int:
-        """Add one by one, so that the sum doesn't depend on when it is read. Return the number of images."""
-        images = 0
         for batch, loss in enumerate(losses, first):
             if not math.isfinite(loss):
                 self._write_row(first, losses[: batch - first], None)
                 raise DivergedError(self.position.epoch, batch, loss)
             size = min(self.config.batch_size, self.config.images_per_epoch - batch * self.config.batch_size)
-            self.position.loss_sum += loss * size
+            self.position.loss_sum += loss * size  # one by one, so that the sum doesn't depend on when it is read
             images += size
-        return images
+        seconds, self.flushed = time.perf_counter() - self.flushed, time.perf_counter()
+        self.position.seconds += seconds
+        self._write_row(first, losses, images / seconds)
+        self.report(images / seconds)
 
     def _write_row(self, first: int, losses: list[float], rate: float | None) -> None:
         if not losses:
             return
-        row = {
-            "kind": "batch",
-            "epoch": self.position.epoch,
-            "batch": first + len(losses) - 1,
-            "losses": [float(f"{loss:.6g}") for loss in losses],
-            "images_per_second": rate,
-            "time": now(),
-        }
+        row = {"kind": "batch", "epoch": self.position.epoch, "batch": first + len(losses) - 1}
+        row |= {"losses": [float(f"{loss:.6g}") for loss in losses], "images_per_second": rate, "time": now()}
         metrics.append_row(self.run.metrics_path, row)
 
 
@@ -116,7 +97,6 @@ class Saver(AbstractContextManager["Saver"]):
         self._saving = self._executor.submit(save)
 
     def wait(self) -> None:
-        """Wait until everything is saved. Raises the error of a failed save."""
         if self._saving:
             self._saving.result()
 

@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from fashion_core import devices, files, loops
 from fashion_core.data import batches as data
 from fashion_core.errors import DivergedError
-from fashion_core.files import now
 from fashion_core.formats import save
-from fashion_core.models import build_model, lay_out
+from fashion_core.models import build_model
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import FileInfo, Reason, SavedFormat
@@ -39,10 +38,7 @@ class EpochResult:
 
 
 class Trainer:
-    """Trains one run in this process, which must hold the run's lock.
-
-    ``should_stop`` is called between two batches. ``images`` are what ``data.load`` returns, if already read.
-    """
+    """Trains one run in this process, which must hold the run's lock; ``should_stop`` is asked between two batches."""
 
     def __init__(
         self, run: Run, should_stop: Callable[[], bool], images: tuple[data.Images, data.Images] | None = None
@@ -56,11 +52,10 @@ class Trainer:
         self.train_images = train_images.first(self.config.train_images).to(self.device)
         self.test_images = test_images.to(self.device)
         self.model = build_model(self.config.model, self.config.seed).to(self.device)
-        lay_out(self.model, devices.layout(self.device, self.config.precision))
+        self.model.to(memory_format=devices.layout(self.device, self.config.precision))  # type: ignore[call-overload]
         self.optimizer = loops.make_optimizer(self.config, self.model)
         self.train_step = self._make_train_step()
-        self.saver = Saver()
-        self.someone_waits = True
+        self.saver, self.someone_waits = Saver(), True
         self.position = Position(self.record.first_epoch)
         self.measured: EpochResult | None = None
         self.random_state: dict[str, Tensor] | None = None
@@ -73,10 +68,7 @@ class Trainer:
         return captured(step, self.config.batch_size, self.device) if captured else step
 
     def train(self) -> Literal["finished", "stopped"]:
-        """Train until the last epoch is saved or a stop is requested.
-
-        Raises ``DivergedError`` when the loss is no longer finite, ``DiskError`` when a file can't be saved.
-        """
+        """Train until the last epoch is saved or a stop is requested. Raises ``DivergedError`` or ``DiskError``."""
         self._restore()
         metrics.rewind(self.run.metrics_path, self.position.epoch, self.position.batch)
         with self.saver:
@@ -90,18 +82,14 @@ class Trainer:
         return "finished"
 
     def _restore(self) -> None:
-        """Load the newest whole checkpoint, or the parent's before there is one, then the exact position inside the
-        epoch after it, if there is one.
-        """
+        """Load the newest whole checkpoint, or the parent's, then the exact position inside the epoch after it."""
         for epoch in reversed(self.run.epochs_saved()):
-            if self.run.is_whole(self.run.checkpoint_path(epoch)):
-                content = self._load(self.run.checkpoint_path(epoch))
-                self.measured = EpochResult(**content["measured"])
+            path = self.run.checkpoint_path(epoch)
+            if self.run.is_whole(path):
+                self.measured = EpochResult(**self._load(path)["measured"])
                 self.position = Position(epoch + 1)
                 break
-        for epoch in self.run.epochs_saved():
-            if epoch >= self.position.epoch:  # damaged: it counts as not saved until it is trained again
-                self.run.unlist(self.run.checkpoint_path(epoch))
+            self.run.unlist(path)  # damaged: it counts as not saved until it is trained again
         info = self.run.file_info(self.run.partial_path) if self.run.is_whole(self.run.partial_path) else None
         if info and info.epoch == self.position.epoch:
             content = self._load(self.run.partial_path)
@@ -132,21 +120,17 @@ class Trainer:
         if self.random_state:
             devices.set_random_state(self.random_state, self.device)
             self.random_state = None
+        config = self.config
         batches = data.epoch_batches(
-            self.train_images,
-            self.config.batch_size,
-            self.config.pixels,
-            self.config.augmentation,
-            epoch_seed,
-            first_batch=self.position.batch,
+            self.train_images, config.batch_size, config.pixels, config.augmentation, epoch_seed, self.position.batch
         )
-        reporter = Reporter(self.run, self.config, self.position, self._report_rate, soon=self.someone_waits)
+        reporter = Reporter(self.run, self.position, self._report_rate, soon=self.someone_waits)
         self.someone_waits = False
         self._set_learning_rate()
         with devices.fast_matmul():
             for loss in loops.train_loop(batches, self.model, self.train_step):
                 reporter.add(loss)
-                if self.position.batch == self.config.batches_per_epoch:
+                if self.position.batch == config.batches_per_epoch:
                     break
                 if self.should_stop():
                     reporter.flush()
@@ -167,7 +151,7 @@ class Trainer:
 
     def report(self, **changes: object) -> None:
         """Write the training position to ``status.json``, with any other fields of ``Status`` that change."""
-        where = {"epoch": self.position.epoch, "batch": self.position.batch, "heartbeat": now()}
+        where = {"epoch": self.position.epoch, "batch": self.position.batch, "heartbeat": files.now()}
         self.status = self.status.model_copy(update={**where, **changes})
         self.run.write_status(self.status)
 
@@ -176,7 +160,7 @@ class Trainer:
         self.report(phase="testing")
         found = self._evaluate()
         if not math.isfinite(found.loss):
-            raise DivergedError(self.position.epoch, self.position.batch - 1, found.loss)
+            raise DivergedError(self.position.epoch, None, found.loss)
         images, seconds = len(self.train_images), self.position.seconds
         train_loss = self.position.loss_sum / images
         self.measured = EpochResult(found.loss, found.accuracy, train_loss, seconds, images / seconds)
@@ -184,7 +168,7 @@ class Trainer:
         if (before := read_load_losses(self.run)) is not None:
             change = found.losses - before  # of each image's loss, since right after loading
             row |= {"difference": change.double().mean().item(), "standard_error": loops.standard_error(change)}
-        metrics.append_row(self.run.metrics_path, {**row, "time": now()})
+        metrics.append_row(self.run.metrics_path, {**row, "time": files.now()})
         self.begin_saving()
         self.position = Position(self.position.epoch + 1)
 
@@ -225,7 +209,7 @@ class Trainer:
     def _save_final(self) -> None:
         """Weights only, and the whole model, contiguous and on the CPU so that they load on any machine."""
         self.report(phase="saving")
-        lay_out(self.model.to("cpu").eval(), torch.contiguous_format)
+        self.model.eval().to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self._save(self.run.weights_path, self.model.state_dict(), self._file_info("weights", "end"))
         self._save(self.run.model_path, self.model, self._file_info("model", "end"))
 
@@ -244,9 +228,7 @@ class Trainer:
         self.run.write_info(path, info(**asdict(digest), seconds=seconds, created=datetime.now(UTC)))
 
     def _tidy(self) -> None:
-        """Delete the position inside an epoch that is now saved, and the checkpoints that the settings don't keep,
-        but never one that a run was resumed from.
-        """
+        """Delete the position inside a saved epoch, and checkpoints that neither the settings nor resumed runs keep."""
         self.run.remove_saved(self.run.partial_path)
         if self.config.keep == "all":
             return

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from fashion_core import files
 from fashion_core.data import images
 from fashion_core.errors import DiskError, FashionError
-from fashion_core.files import now
 from fashion_core.runs import processes, queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import State, Status
@@ -17,10 +16,7 @@ from fashion_core.runs.store import RunStore
 
 
 def work(run: Run) -> bool:
-    """Train a run that was assigned to this process; return False, doing nothing, if it no longer waits for a worker.
-
-    Raises whatever ended the training, after writing it to the status.
-    """
+    """Train a run, or return False if it no longer waits for that. Raises what ended it, after writing it down."""
     with run.writing(timeout=10):
         try:
             if run.status.state != "running":
@@ -50,11 +46,11 @@ def _train(run: Run) -> State:
 
 def _note_failure(run: Run, error: Exception) -> None:
     text = str(error) if isinstance(error, FashionError) else f"{type(error).__name__}: {error}"
-    sentence = text.strip().partition("\n")[0]
+    failure = {"state": "failed", "error": text.strip().partition("\n")[0]}
     try:
-        _note(run, state="failed", error=sentence)
+        _note(run, **failure)
     except DiskError:
-        run.overwrite_status(_changed(run, state="failed", error=sentence))
+        run.overwrite_status(_changed(run, **failure))
 
 
 def _note(run: Run, **changes: object) -> None:
@@ -67,13 +63,12 @@ def _note(run: Run, **changes: object) -> None:
 
 
 def _changed(run: Run, **changes: object) -> Status:
-    return Status.model_validate({**run.status.model_dump(), "heartbeat": now(), "phase": None, **changes})
+    return Status.model_validate({**run.status.model_dump(), "heartbeat": files.now(), "phase": None, **changes})
 
 
 def main(run_id: str) -> int:
     """Train a run, then start the next one in the queue. Return the exit status."""
-    store = RunStore()
-    given = True
+    store, given = RunStore(), True
     try:
         given = work(store.get(run_id))
     except FashionError as error:

@@ -28,23 +28,9 @@ SECRET = "what stands outside the store"
 ELSEWHERE = "20250101-000000-000-0000"
 ENDLESS = "9" * 5000
 TRICKS = (
-    f"../outside/{ELSEWHERE}",
-    f"..%2foutside%2f{ELSEWHERE}",
-    f"%2e%2e/outside/{ELSEWHERE}",
-    f"..\\outside\\{ELSEWHERE}",
-    f"x/../../outside/{ELSEWHERE}",
-    "/etc/passwd",
-    "file:///etc/passwd",
-    "..",
-    ".",
-    f"{ELSEWHERE}\0",
-    "\0",
-    "２０２５0101-000000-000-0000",
-    "*",
-    ENDLESS,
-    "-1",
-    "x" * 100_000,
-    "${HOME}",
+    *(f"../outside/{ELSEWHERE}", f"..%2foutside%2f{ELSEWHERE}", f"%2e%2e/outside/{ELSEWHERE}"),
+    *(f"..\\outside\\{ELSEWHERE}", f"x/../../outside/{ELSEWHERE}", "/etc/passwd", "file:///etc/passwd", "..", "."),
+    *(f"{ELSEWHERE}\0", "\0", "２０２５0101-000000-000-0000", "*", ENDLESS, "-1", "x" * 100_000, "${HOME}"),
     "'; drop table runs; --",
 )
 LIKELIEST = {
@@ -205,9 +191,7 @@ def test_trick_in_an_address_is_one_sentence_or_the_page(family: Family, place: 
         app = open_page(place.page, **query)
     assert [path for path in reads if is_out(path, family.outside)] == []
     shown = sent(app)
-    assert SECRET not in shown
-    assert str(family.outside) not in shown
-    assert "Traceback" not in shown
+    assert not [word for word in (SECRET, str(family.outside), "Traceback") if word in shown]
     assert len(app.error) <= 1
     assert re.search(place.shows, shown)
     assert files_below(family.outside.parent.parent) == family.before
@@ -252,12 +236,10 @@ def test_name_of_a_file_from_outside_is_only_a_word(store: RunStore, inside: Run
 
 
 def assert_is_a_word(made: Run) -> None:
-    assert made.record.source
-    name = made.record.source.name
-    assert (name.isprintable(), "/" in name, len(name) <= 80) == (True, False, True)
+    name = made.record.source.name if made.record.source else ""
+    assert (name.isprintable(), "/" in name, 0 < len(name) <= 80) == (True, False, True)
 
 
 @pytest.mark.parametrize("trick", ["--json", "a\0b\ud800" + "x" * 200_000], ids=["flag", "NUL, half and long"])
 def test_name_of_an_upload_reaches_the_importing_process_as_a_word(store: RunStore, inside: Run, trick: str) -> None:
-    made = torch_process.import_file(store, inside.weights_path, trick, {})
-    assert_is_a_word(made)
+    assert_is_a_word(torch_process.import_file(store, inside.weights_path, trick, {}))

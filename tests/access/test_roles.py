@@ -51,15 +51,11 @@ def test_anyone_else_may_only_look_and_is_told_why(address: str | None, headers:
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "localhost"])
-def test_everyone_may_do_all_where_that_is_set(address: str) -> None:
+def test_everyone_may_do_all_where_that_is_set_and_in_no_other_words(address: str) -> None:
     assert without_login(asked(address, {}), {"FASHION_ACCESS": "everyone"}).role == "operator"
-
-
-@pytest.mark.parametrize("address", ["0.0.0.0", "localhost"])
-@pytest.mark.parametrize("value", ["all", "Everyone", "1", "everyone "])
-def test_bad_setting_is_one_sentence(address: str, value: str) -> None:
-    with pytest.raises(ConfigError, match="FASHION_ACCESS should be everyone or not set"):
-        without_login(asked(address, {}), {"FASHION_ACCESS": value})
+    for value in ("all", "Everyone", "1", "everyone "):
+        with pytest.raises(ConfigError, match="FASHION_ACCESS should be everyone or not set"):
+            without_login(asked(address, {}), {"FASHION_ACCESS": value})
 
 
 @pytest.mark.parametrize(
@@ -89,11 +85,6 @@ def test_bad_lists_are_one_sentence(section: object) -> None:
         read_roles(section)
 
 
-def test_no_lists_let_nobody_in() -> None:
-    assert read_roles({}) == Roles()
-    assert with_login(CLAIMS, Roles()).role == "stranger"
-
-
 @pytest.mark.parametrize(
     ("name", "role", "why"),
     [
@@ -111,6 +102,8 @@ def test_login_says_who_it_is_and_why_they_may_not_do_more_and_can_end(name: str
 @pytest.mark.parametrize("claims", [{}, {"is_logged_in": False}, {**CLAIMS, "is_logged_in": "yes"}])
 def test_without_a_login_there_is_nothing_to_see(claims: dict[str, Any]) -> None:
     assert with_login(claims, ROLES).role == "stranger"
+    assert not may_look(claims, ROLES)
+    assert may_look(claims, None), "until a login is asked for"
 
 
 @pytest.mark.parametrize("exp", [NOW, NOW - 1, None, "9999999999", True], ids=["now", "past", "none", "text", "true"])
@@ -125,11 +118,8 @@ def test_address_that_is_not_verified_does_not_count(verified: object) -> None:
     assert with_login(claims, ROLES).role == "stranger"
     found = with_login(claims, Roles(viewers=frozenset({"*"})))
     assert (found.role, found.name) == ("viewer", "17")
-
-
-@pytest.mark.parametrize("verified", [True, "true"])
-def test_verified_address_counts(verified: object) -> None:
-    assert with_login({**CLAIMS, "email_verified": verified}, ROLES).role == "operator"
+    for counted in (True, "true"):
+        assert with_login({**claims, "email_verified": counted}, ROLES).role == "operator"
 
 
 @pytest.mark.parametrize(
@@ -148,10 +138,5 @@ def test_providers_are_those_of_the_secrets(section: object, names: list[str | N
 def test_who_was_let_in_may_look_for_as_long_as_they_are_listed_and_logged_in() -> None:
     now = {**CLAIMS, "exp": time.time() + 60}
     assert may_look(now, ROLES)
-    assert not may_look(now, Roles())
+    assert not may_look(now, read_roles({}))
     assert not may_look({**now, "exp": time.time() - 1}, ROLES)
-
-
-def test_who_was_let_in_without_a_login_may_look_until_one_is_asked_for() -> None:
-    assert may_look({}, None)
-    assert not may_look({}, ROLES)

@@ -38,7 +38,7 @@ def run() -> Comparison:
             wait_until(lambda: path.exists() and path.stat().st_size, "the file has a row")
 
         def first_start() -> None:
-            torch_process._asked_machine.cache_clear()
+            torch_process._machine.clear()
             start()
 
         with serving(folder) as server, asyncio.Runner() as runner:

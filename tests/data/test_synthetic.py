@@ -31,12 +31,12 @@ Pictures = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 @pytest.fixture(scope="module")
 def train_set() -> Pictures:
-    return synthetic.train_set()
+    return synthetic.balanced(12_000, seed=1)
 
 
 @pytest.fixture(scope="module")
 def test_set() -> Pictures:
-    return synthetic.test_set()
+    return synthetic.balanced(2_000, seed=2)
 
 
 def sha256(pictures: Pictures) -> str:

@@ -74,10 +74,11 @@ def test_optimizer_that_imports_the_compiler_all_the_same_does_the_same() -> Non
 def test_products_without_the_setting_of_onednn_are_those_of_torch(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    torch_internals._log_once.cache_clear()
+    torch_internals.onednn_matmul.cache_clear()
     monkeypatch.delattr(type(torch.backends.mkldnn), "matmul")
     assert torch.equal(product(), FACTORS[0] @ FACTORS[1])
     product()
+    torch_internals.onednn_matmul.cache_clear()
     (message,) = caplog.messages
     assert "fp32_precision: products are computed as it chooses" in message
 

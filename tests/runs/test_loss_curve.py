@@ -44,16 +44,12 @@ def assert_current(run: Run) -> None:
         pd.testing.assert_frame_equal(shared, expected)
 
 
-def test_a_look_is_what_the_file_says_as_it_grows(run: Run) -> None:
+def test_a_look_is_what_the_file_says_as_it_grows_and_goes_back(run: Run) -> None:
     assert_current(run)
     metrics.append_row(run.metrics_path, epoch_row(0))
     assert_current(run)
     metrics.append_row(run.metrics_path, batch_row(1, 0, [0.5]))
     assert_current(run)
-
-
-def test_a_look_follows_a_run_that_goes_back(run: Run) -> None:
-    loss_curve.read(run)
     metrics.rewind(run.metrics_path, 0, 2)
     assert_current(run)
     metrics.rewind(run.metrics_path, 0, 0)
@@ -76,9 +72,7 @@ def test_looks_are_the_same_until_something_changes(run: Run) -> None:
     assert loss_curve.read(run).version != first.version
 
 
-def test_a_run_that_nobody_watches_any_more_is_forgotten(
-    store: RunStore, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_unwatched_for_long_is_forgotten(store: RunStore, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loss_curve, "_watched", Cache(1))
     first = loss_curve.read(run)
     loss_curve.read(new_run(store))

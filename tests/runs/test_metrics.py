@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,18 +40,14 @@ def written(rows: list[dict[str, Any]]) -> list[float]:
 
 
 @pytest.mark.parametrize("kept", range(1, 40, 5))
-def test_torn_last_line_is_passed_over(path: Path, kept: int) -> None:
+def test_torn_last_line_is_passed_over_and_mended_by_going_back(path: Path, kept: int) -> None:
     metrics.append_row(path, batch_row(0, 0, [2.0]))
     with path.open("ab") as file:
         file.write(b'{"kind": "batch", "epoch": 0, "batch": 1'[:kept])
     assert metrics.read_rows(path) == [batch_row(0, 0, [2.0])]
-
-
-def test_going_back_mends_a_torn_line(path: Path) -> None:
-    path.write_bytes(b'{"kind": "ba')
-    metrics.rewind(path, 0, 0)
+    metrics.rewind(path, 0, 1)
     append_epochs(path, 0)
-    assert metrics.read_rows(path) == [epoch_row(0)]
+    assert metrics.read_rows(path) == [batch_row(0, 0, [2.0]), epoch_row(0)]
 
 
 @given(
@@ -88,11 +85,9 @@ def test_full_disk_is_one_sentence(tmp_path: Path) -> None:
         assert metrics.read_rows(path) == []
 
 
-@pytest.mark.parametrize(
-    "line", ['{"kind": "epoch"}', '{"kind": "batch", "epoch": 0}', '{"kind": ["epoch"]}', "[]", "3"]
-)
-def test_row_without_its_keys_is_passed_over(path: Path, line: str) -> None:
-    path.write_text(line + "\n")
+def test_rows_without_their_keys_are_passed_over(path: Path) -> None:
+    lines = ['{"kind": "epoch"}', '{"kind": "batch", "epoch": 0}', '{"kind": ["epoch"]}', "[]", "3", ""]
+    path.write_text("\n".join(lines))
     append_epochs(path, 0)
     assert metrics.read_rows(path) == [epoch_row(0)]
 
@@ -101,52 +96,35 @@ def new_rows(follower: metrics.Follower) -> list[metrics.Row]:
     return [row for rows in follower.new_rows() for row in rows]
 
 
-def test_follower_reads_each_row_once(path: Path) -> None:
+def test_follower_reads_each_row_once_and_waits_for_the_rest_of_a_torn_one(path: Path) -> None:
     follower = metrics.Follower(path)
     assert new_rows(follower) == []
     append_epochs(path, 0)
     assert new_rows(follower) == [epoch_row(0)]
     append_epochs(path, 1, 2)
-    assert new_rows(follower) == [epoch_row(1), epoch_row(2)]
-    assert new_rows(follower) == []
+    torn = json.dumps(epoch_row(3)).encode() + b"\n"
+    for part, read in ((torn[:10], [epoch_row(1), epoch_row(2)]), (torn[10:], [epoch_row(3)]), (b"", [])):
+        with path.open("ab") as file:
+            file.write(part)
+        assert new_rows(follower) == read
     assert follower.restarts == 0
 
 
-def test_follower_waits_for_the_rest_of_a_torn_row(path: Path) -> None:
-    follower = metrics.Follower(path)
-    whole = json.dumps(epoch_row(0)).encode() + b"\n"
-    path.write_bytes(whole + whole[:10])
-    assert new_rows(follower) == [epoch_row(0)]
-    with path.open("ab") as file:
-        file.write(whole[10:])
-    assert new_rows(follower) == [epoch_row(0)]
+def write_over(path: Path) -> None:
+    """The same inode, and more bytes than before: what was read last stands there no more."""
+    path.write_bytes(b"".join(json.dumps(epoch_row(epoch)).encode() + b"\n" for epoch in range(6, 10)))
 
 
-def test_follower_begins_anew_after_going_back(path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "epochs"),
+    [(lambda path: metrics.rewind(path, 1, 0), [0]), (write_over, range(6, 10)), (Path.unlink, [])],
+)
+def test_follower_begins_anew_where_the_file_is(path: Path, change: Callable[[Path], None], epochs: list[int]) -> None:
     follower = metrics.Follower(path)
     append_epochs(path, 0, 1, 2)
     new_rows(follower)
-    metrics.rewind(path, 1, 0)
-    assert new_rows(follower) == [epoch_row(0)]
-    assert follower.restarts == 1
-
-
-def test_follower_sees_a_file_written_over_that_has_grown(path: Path) -> None:
-    """The same inode, and more bytes than before: what was read last stands there no more."""
-    follower = metrics.Follower(path)
-    append_epochs(path, 0)
-    new_rows(follower)
-    path.write_bytes(b"".join(json.dumps(epoch_row(epoch)).encode() + b"\n" for epoch in (7, 8)))
-    assert new_rows(follower) == [epoch_row(7), epoch_row(8)]
-    assert follower.restarts == 1
-
-
-def test_follower_of_a_file_that_is_deleted_begins_anew(path: Path) -> None:
-    follower = metrics.Follower(path)
-    append_epochs(path, 0)
-    new_rows(follower)
-    path.unlink()
-    assert new_rows(follower) == []
+    change(path)
+    assert new_rows(follower) == [epoch_row(epoch) for epoch in epochs]
     assert follower.restarts == 1
 
 

@@ -14,9 +14,8 @@ import pytest
 from fashion_core.errors import DamagedFileError, DiskError, FashionError, RunNotFoundError, RunStateError
 from fashion_core.files import now
 from fashion_core.runs import processes
-from fashion_core.runs.run import Run
+from fashion_core.runs.run import STARTING_SECONDS, Run
 from fashion_core.runs.schema import Parent
-from fashion_core.runs.status import STARTING_SECONDS
 from fashion_core.runs.store import RunStore
 from tests.support.files import change_json, small_disk
 from tests.support.processes import wait_until, waits_for_lock
@@ -42,17 +41,13 @@ def test_ids_are_unique_sortable_and_safe(store: RunStore) -> None:
     assert [run.id for run in store.runs()] == sorted(ids, reverse=True)
 
 
-def test_new_run_is_whole_and_queued(store: RunStore) -> None:
+def test_new_run_is_whole_and_queued_and_makes_the_store(store: RunStore) -> None:
+    assert (store.runs(), store.root.exists()) == ([], False)
     run = new_run(store, epochs=3, name="mine")
     assert run.state() == "queued"
     assert run.record.config == config(epochs=3, name="mine")
     assert (run.record.id, run.record.parent, run.labels.name) == (run.id, None, "mine")
     assert [path.name for path in store.root.iterdir()] == [run.id]
-
-
-def test_store_that_is_not_there_has_no_runs(tmp_path: Path) -> None:
-    assert RunStore(tmp_path / "nowhere").runs() == []
-    assert not (tmp_path / "nowhere").exists()
 
 
 def test_run_is_found_by_the_beginning_of_its_id_unless_it_fits_several(store: RunStore) -> None:
@@ -111,8 +106,8 @@ def test_running_while_its_worker_lives_and_lost_once_it_is_gone(store: RunStore
 
 
 def test_lost_when_another_process_has_its_pid(store: RunStore) -> None:
-    run = new_run(store)
-    me = processes.identify(os.getpid())
+    run, (me, *others) = new_run(store), [processes.identify(os.getpid()) for _ in range(20)]
+    assert others == [me] * 19
     set_worker(run, me.model_copy(update={"started": me.started - 60}))
     assert run.state() == "lost"
 
@@ -135,7 +130,7 @@ def test_run_that_ended_since_its_status_was_read_is_not_lost(store: RunStore) -
 def test_damaged_status_is_that_of_a_lost_run(store: RunStore) -> None:
     run = new_run(store)
     run.status_path.write_text("")
-    assert run.state() == "lost"
+    assert run.status.state == run.state() == "lost"
     assert "status.json is damaged" in str(run.status.error)
 
 
@@ -146,18 +141,6 @@ def test_what_a_killed_delete_left_is_removed_once_it_is_old(store: RunStore) ->
     os.utime(store.root / ".tmp-old", (1.0, 1.0))
     store.remove_leftovers()
     assert {path.name for path in store.root.iterdir()} == {run.id, ".tmp-new"}
-
-
-def test_identity_is_the_same_each_time() -> None:
-    assert len({processes.identify(os.getpid()).started for _ in range(20)}) == 1
-
-
-def test_file_that_is_not_what_its_facts_say_is_not_whole(store: RunStore) -> None:
-    run = saved_run(store, [0])
-    path = run.checkpoint_path(0)
-    assert run.is_whole(path)
-    path.write_bytes(b"Content")
-    assert not run.is_whole(path)
 
 
 @pytest.mark.parametrize("name", ["model_save/0", "model_save/partial", "model.pth"])
@@ -183,14 +166,6 @@ def test_checkpoint_without_its_facts_or_facts_without_it_is_not_listed(store: R
     assert run.epochs_saved() == [1]
 
 
-def test_facts_whose_epoch_is_not_written_as_we_write_it_are_not_listed(store: RunStore) -> None:
-    run = saved_run(store, [1])
-    facts = run.info_path(run.checkpoint_path(1))
-    facts.with_name("01.json").write_bytes(facts.read_bytes())
-    assert run.saved_files() == [run.checkpoint_path(1)]
-    assert [listed.name for listed in run.listed()] == ["model_save/1"]
-
-
 @pytest.mark.parametrize(
     ("last", "best", "expendable"),
     [(9, False, []), (1, False, [0, 1, 2]), (1, True, [0, 2]), (2, True, [0]), (0, True, [0, 2, 3])],
@@ -202,32 +177,25 @@ def test_keep_rule_names_what_it_lets_go(store: RunStore, last: int, best: bool,
     assert store.expendable(run, last, best) == expendable
 
 
-def test_keep_rule_never_lets_go_what_others_were_resumed_from(store: RunStore) -> None:
-    run = saved_run(store, range(3))
-    store.create(config(), run.record.environment, Parent(run=run.id, epoch=1))
-    assert store.expendable(run, last=1, best=False) == [0]
-
-
-def test_keep_rule_lets_nothing_go_while_a_run_can_not_be_asked_what_it_came_from(store: RunStore) -> None:
+def test_keep_rule_keeps_what_others_came_from_and_all_while_one_can_not_be_asked(store: RunStore) -> None:
     run, other = saved_run(store, range(3)), new_run(store)
+    store.create(config(), run.record.environment, Parent(run=run.id, epoch=1))
     other.record_path.unlink()
-    assert store.expendable(run, last=1, best=False) == [0, 1]
+    assert store.expendable(run, last=1, best=False) == [0]
     other.record_path.mkdir()
     assert store.expendable(run, last=1, best=False) == []
 
 
 def test_saved_files_are_sorted_by_epoch_and_named_by_their_path_in_the_run(store: RunStore) -> None:
     run = saved_run(store, (10, 9, 100, 0))
+    (run.checkpoint_folder / "09.json").touch()  # not as we write it
     assert run.epochs_saved() == [0, 9, 10, 100]
     names = [f"model_save/{epoch}" for epoch in (0, 9, 10, 100)]
-    assert [run.name_of(file) for file in run.saved_files()] == names
+    assert [run.name_of(file) for file in run.saved_files()] == names == [listed.name for listed in run.listed()]
     assert run.saved_file("model_save/10") == run.checkpoint_path(10)
-
-
-@pytest.mark.parametrize("name", ["model_save/8", "../../etc/passwd", "run.json", ""])
-def test_name_of_no_saved_file_is_one_sentence(store: RunStore, name: str) -> None:
-    with pytest.raises(RunNotFoundError, match="has no saved file"):
-        new_run(store).saved_file(name)
+    for name in ("model_save/8", "../../etc/passwd", "run.json", ""):
+        with pytest.raises(RunNotFoundError, match="has no saved file"):
+            run.saved_file(name)
 
 
 def test_what_fill_raises_leaves_no_run(store: RunStore) -> None:
@@ -240,31 +208,23 @@ def test_what_fill_raises_leaves_no_run(store: RunStore) -> None:
     assert [path.name for path in store.root.iterdir()] == [run.id for run in store.runs()]
 
 
-def test_deleted_checkpoint_leaves_the_others(store: RunStore) -> None:
+def test_deleted_checkpoint_leaves_the_others_also_those_that_others_came_from(store: RunStore) -> None:
     run = saved_run(store, range(3))
+    store.create(config(), run.record.environment, Parent(run=run.id, epoch=2))
     store.delete(run, run.checkpoint_path(1))
     assert run.epochs_saved() == [0, 2]
     assert sorted(path.name for path in run.checkpoint_folder.iterdir()) == ["0", "0.json", "2", "2.json"]
+    with pytest.raises(RunNotFoundError, match="has no saved file model_save/1"):
+        store.delete(run, run.checkpoint_path(1))
 
 
-def test_missing_checkpoint_can_not_be_deleted(store: RunStore) -> None:
-    run = new_run(store)
-    with pytest.raises(RunNotFoundError, match="has no saved file model_save/5"):
-        store.delete(run, run.checkpoint_path(5))
-
-
-def test_running_run_is_not_deleted(store: RunStore) -> None:
-    run = new_run(store)
-    set_running(run)
-    with pytest.raises(RunStateError, match="stop it first"):
-        store.delete(run)
-    assert run.path.exists()
-
-
-def test_run_is_not_deleted_while_somebody_writes_to_it(store: RunStore) -> None:
+def test_run_that_somebody_writes_to_or_trains_is_not_deleted(store: RunStore) -> None:
     run = new_run(store)
     with run.writing(), pytest.raises(RunStateError, match="being worked on"):
         store.delete(Run(run.path))
+    set_running(run)
+    with pytest.raises(RunStateError, match="stop it first"):
+        store.delete(run)
     assert run.path.exists()
 
 
@@ -278,13 +238,6 @@ def test_what_others_were_resumed_from_is_deleted_only_by_force(store: RunStore,
     assert parent.epochs_saved() == [1]
     store.delete(parent, file, force=True)
     assert not parent.checkpoint_path(1).exists()
-
-
-def test_checkpoint_beside_the_one_others_came_from_can_be_deleted(store: RunStore) -> None:
-    parent = saved_run(store, range(2))
-    store.create(config(), parent.record.environment, Parent(run=parent.id, epoch=1))
-    store.delete(parent, parent.checkpoint_path(0))
-    assert parent.epochs_saved() == [1]
 
 
 def test_damaged_run_can_be_deleted(store: RunStore) -> None:
@@ -327,12 +280,6 @@ def test_run_deleted_while_somebody_waits_to_write_stays_deleted(store: RunStore
     waiting.join()
     assert problems == [f"Run {run.id} has been deleted."]
     assert store.runs() == []
-
-
-def test_two_writers_of_one_run_exclude_each_other(store: RunStore) -> None:
-    run = new_run(store)
-    with run.writing(), pytest.raises(RunStateError, match="being worked on"), Run(run.path).writing(timeout=0.1):
-        pass
 
 
 def test_file_where_the_store_should_be_is_one_sentence(tmp_path: Path) -> None:

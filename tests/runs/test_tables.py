@@ -6,12 +6,13 @@ import pytest
 from fashion_core import files
 from fashion_core.files import now
 from fashion_core.runs import metrics, tables
-from fashion_core.runs.run import Run
+from fashion_core.runs.run import STARTING_SECONDS, Run
 from fashion_core.runs.schema import FileVerification, Labels, Parent, Source, Status, Verification
-from fashion_core.runs.status import STARTING_SECONDS
 from fashion_core.runs.store import RunStore
 from tests.support.files import files_opened, settle
 from tests.support.runs import config, epoch_row, new_run, save_file
+
+Patch = pytest.MonkeyPatch
 
 
 def status(**changes: Any) -> Status:
@@ -151,9 +152,7 @@ def test_damaged_marks_labels_and_record_hide_no_file(store: RunStore) -> None:
 
 
 @pytest.mark.parametrize("after", ["its name was found", "its size was found"])
-def test_file_that_is_deleted_while_it_is_listed_has_no_row(
-    store: RunStore, monkeypatch: pytest.MonkeyPatch, after: str
-) -> None:
+def test_file_deleted_while_it_is_listed_has_no_row(store: RunStore, monkeypatch: Patch, after: str) -> None:
     run = saved_run(store, 3.0, 2.0)
     first, second = run.listed()
     assert first.name == "model_save/0"
@@ -170,7 +169,7 @@ def test_imported_run_whose_loss_is_not_known_is_listed(store: RunStore) -> None
     assert np.isnan(row["best_loss"])
 
 
-def test_lists_follow_what_other_processes_change(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_follow_what_other_processes_change(store: RunStore, monkeypatch: Patch) -> None:
     settle(monkeypatch)
     run = saved_run(store, 2.0)
     assert (len(tables.runs_frame(store)), len(tables.saved_frame(store))) == (1, 1)
@@ -186,9 +185,7 @@ def test_lists_follow_what_other_processes_change(store: RunStore, monkeypatch: 
     assert tables.saved_frame(store).empty
 
 
-def test_an_imported_run_has_the_loss_of_its_checkpoint_while_that_is_there_and_its_info_whole(
-    store: RunStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_imported_run_has_the_loss_of_its_checkpoint_while_that_is_whole(store: RunStore, monkeypatch: Patch) -> None:
     settle(monkeypatch)
     run = imported_run(store, 2.0)
     assert tables.runs_frame(store)["best_loss"].tolist() == [2.0]
@@ -203,21 +200,17 @@ def test_an_imported_run_has_the_loss_of_its_checkpoint_while_that_is_there_and_
     assert tables.runs_frame(store)["best_loss"].isna().all()
 
 
-def test_a_run_whose_worker_is_gone_is_listed_as_lost_though_its_files_stand_still(
-    store: RunStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_whose_worker_is_gone_is_lost_though_its_files_stand_still(store: RunStore, monkeypatch: Patch) -> None:
     run = new_run(store)
     run.write_status(status().model_copy(update={"heartbeat": now()}))
     assert tables.runs_frame(store)["state"].tolist() == ["running"]
     settle(monkeypatch)
     tables.runs_frame(store)
-    monkeypatch.setattr("fashion_core.runs.status.now", lambda: run.status.heartbeat + STARTING_SECONDS + 1)
+    monkeypatch.setattr("fashion_core.files.now", lambda: run.status.heartbeat + STARTING_SECONDS + 1)
     assert tables.runs_frame(store)["state"].tolist() == ["lost"]
 
 
-def test_a_file_that_was_written_over_in_place_is_found_where_it_is_shown(
-    store: RunStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_was_written_over_in_place_is_found_where_it_is_shown(store: RunStore, monkeypatch: Patch) -> None:
     settle(monkeypatch)
     run = saved_run(store, 2.0, 1.0)
     saved = tables.saved_frame(store)

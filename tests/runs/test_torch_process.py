@@ -27,7 +27,7 @@ MACHINES = {
 @pytest.fixture
 def computer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stand on one of the machines above, whatever this one has."""
-    monkeypatch.setattr(torch_process, "_asked_machine", lambda: MACHINES[request.param])
+    monkeypatch.setattr(torch_process, "this_machine", lambda: MACHINES[request.param])
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def no_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> Machine:
         raise AssertionError("nothing here depends on the machine")
 
-    monkeypatch.setattr(torch_process, "_asked_machine", refuse)
+    monkeypatch.setattr(torch_process, "this_machine", refuse)
 
 
 def on(name: str) -> pytest.MarkDecorator:
@@ -66,47 +66,36 @@ def test_preset_takes_bf16_where_the_device_has_it(computer: None, given: dict[s
     assert found.model_dump(include=set(asked)) == asked
 
 
-@pytest.mark.parametrize("name", [name for name, preset in PRESETS.items() if "precision" not in preset.values])
-def test_preset_without_a_precision_asks_for_no_machine(no_machine: None, name: str) -> None:
-    assert torch_process.preset_config(name, {"epochs": 3}) == parse_config({**PRESETS[name].values, "epochs": 3})
-
-
-def test_bad_setting_is_told_before_the_machine_is_asked(no_machine: None) -> None:
+def test_machine_is_not_asked_about_fp32_nor_before_a_bad_setting_is_told(no_machine: None) -> None:
+    for name, preset in PRESETS.items():
+        if "precision" not in preset.values:
+            assert torch_process.preset_config(name, {"epochs": 3}) == parse_config({**preset.values, "epochs": 3})
     with pytest.raises(ConfigError, match="Epochs"):
         torch_process.preset_config("accurate-cnn", {"epochs": 0})
-
-
-@pytest.mark.parametrize(
-    ("computer", "device", "name"),
-    [("GPU", "cpu", "cpu"), ("old GPU", "auto", "cuda:0"), ("old GPU", "cuda", "cuda"), ("old CPU", "auto", "cpu")],
-    indirect=["computer"],
-)
-def test_bf16_on_a_device_without_it_is_cautioned_against(computer: None, device: str, name: str) -> None:
-    (said,) = torch_process.precision_cautions([("bf16", device), ("fp32", device), ("bf16", device)])
-    assert said.startswith(f"The device {name} has no instructions for bf16")
-
-
-@pytest.mark.parametrize(
-    ("computer", "device"),
-    [("GPU", "auto"), ("GPU", "cuda"), ("old GPU", "cpu"), ("CPU", "auto"), ("CPU", "cuda:7"), ("old CPU", "cuda")],
-    indirect=["computer"],
-)
-def test_device_that_has_bf16_or_is_not_there_is_not_called_slow(computer: None, device: str) -> None:
-    assert torch_process.precision_cautions([("bf16", device)]) == []
-
-
-def test_fp32_suits_every_device(no_machine: None) -> None:
     assert torch_process.precision_cautions([("fp32", "cpu")]) == []
+
+
+SLOW = [("GPU", "cpu", "cpu"), ("old GPU", "auto", "cuda:0"), ("old GPU", "cuda", "cuda"), ("old CPU", "auto", "cpu")]
+FAST = [("GPU", "auto"), ("GPU", "cuda"), ("old GPU", "cpu"), ("CPU", "auto")]
+MISSING = [("CPU", "cuda:7"), ("old CPU", "cuda")]
+
+
+@pytest.mark.parametrize(
+    ("computer", "device", "name"), [*SLOW, *((*place, None) for place in FAST + MISSING)], indirect=["computer"]
+)
+def test_bf16_is_cautioned_against_on_a_device_without_it(computer: None, device: str, name: str | None) -> None:
+    said = torch_process.precision_cautions([("bf16", device), ("fp32", device), ("bf16", device)])
+    expected = [f"The device {name} has no instructions for bf16"] if name else []
+    assert [text.partition(": ")[0] for text in said] == expected
 
 
 def warnings(app: AppTest) -> list[str]:
     return [warning.value for warning in app.warning if "no instructions for bf16" in warning.value]
 
 
+@pytest.mark.usefixtures("store")
 @pytest.mark.parametrize(("computer", "suits"), [("CPU", True), ("old CPU", False)], indirect=["computer"])
-def test_form_takes_the_precision_that_suits_and_cautions_against_the_other(
-    store: RunStore, computer: None, suits: bool
-) -> None:
+def test_form_takes_the_precision_that_suits_and_cautions_against_another(computer: None, suits: bool) -> None:
     app = open_page("train")
     app.selectbox(key="preset").select("accurate-cnn").run()
     assert app.selectbox(key="train accurate-cnn precision").value == ("bf16" if suits else "fp32")
@@ -115,13 +104,12 @@ def test_form_takes_the_precision_that_suits_and_cautions_against_the_other(
     assert len(warnings(app)) == (0 if suits else 1)
 
 
-def test_form_of_a_preset_has_its_own_values_where_the_machine_cannot_be_asked(
-    store: RunStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("store")
+def test_form_has_the_presets_values_where_the_machine_cannot_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> Machine:
         raise WorkerError("Torch can't be imported; install it again.")
 
-    monkeypatch.setattr(torch_process, "_asked_machine", refuse)
+    monkeypatch.setattr(torch_process, "this_machine", refuse)
     app = open_page("train")
     app.selectbox(key="preset").select("accurate-cnn").run()
     assert app.selectbox(key="train accurate-cnn precision").value == "bf16"

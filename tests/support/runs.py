@@ -4,6 +4,7 @@ import os
 import platform
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fashion_core import files
 from fashion_core.config import TrainConfig, parse_config
-from fashion_core.files import now, utc_now
+from fashion_core.files import now
 from fashion_core.resume import plan
 from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs import processes
@@ -72,8 +73,8 @@ def save_file(run: Run, file: Path, loss: float | None = 1.0, content: bytes = b
     """A listed file that is no model."""
     epoch, digest = run.epoch_of(file), files.write_bytes(file, content)
     known: dict[str, Any] = {"format": "checkpoint" if epoch is not None else "weights", "epoch": epoch or 0}
-    measured: dict[str, Any] = {"loss": loss, "accuracy": 0.5, "seconds": 0.1, "created": utc_now(), "why": "epoch"}
-    run.write_info(file, FileInfo(sha256=digest.sha256, bytes=digest.bytes, **known, **measured))
+    known |= {"loss": loss, "accuracy": 0.5, "seconds": 0.1, "created": datetime.now(UTC), "why": "epoch"}
+    run.write_info(file, FileInfo(sha256=digest.sha256, bytes=digest.bytes, **known))
 
 
 class After:

@@ -24,6 +24,7 @@ from tests.support.processes import python
 from tests.support.runs import FEW, After, config, never, new_run, train
 from tests.support.steps import BATCH, CPU, SETTINGS, batch, end_of, new_step, numbers, same, step_by_step, step_of
 
+Log = pytest.LogCaptureFixture
 all_settings = pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 both_ways = pytest.mark.parametrize("way", [CUDAGraphStep, TorchScriptStep])
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -59,9 +60,7 @@ def test_warm_up_is_undone_in_the_tensors_that_a_replay_will_use() -> None:
 
 @all_settings
 @both_ways
-def test_learning_rate_in_a_tensor_gives_the_bits_of_the_same_number(
-    settings: dict[str, Any], way: type[CapturedStep]
-) -> None:
+def test_learning_rate_in_a_tensor_is_the_same_number(settings: dict[str, Any], way: type[CapturedStep]) -> None:
     in_tensor, as_number = new_step(**settings), new_step(**settings)
     rate = torch.tensor(0.001 / 3, dtype=way.rate_dtype)
     for step, passed in ((in_tensor, rate), (as_number, rate.item())):
@@ -111,9 +110,7 @@ def short_run(store: RunStore, device: str, name: str) -> Run:
     [pytest.param("cpu", name, marks=[pytest.mark.slow] * (name in SLOW)) for name in RUNS]
     + [pytest.param("cuda:0", name, marks=needs_gpu) for name in RUNS],
 )
-def test_replays_give_the_bits_of_the_steps(
-    store: RunStore, device: str, name: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_replays_give_the_bits_of_the_steps(store: RunStore, device: str, name: str, caplog: Log) -> None:
     straight = end_of(short_run(store, device, name))
     assert same(straight, end_of(short_run(store, device, name), way=step_by_step))
     assert caplog.messages == []  # which would tell of steps that are no replays
@@ -233,9 +230,7 @@ WHY_BY_ITSELF: dict[type[nn.Module], str | None] = {
 
 
 @pytest.mark.parametrize(("kind", "why"), WHY_BY_ITSELF.items())
-def test_any_model_is_trained_as_without_a_recording(
-    kind: type[nn.Module], why: str | None, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_any_model_is_trained_as_without_a_recording(kind: type[nn.Module], why: str | None, caplog: Log) -> None:
     """And where its steps are no replays, the log tells why."""
     torch.manual_seed(0)
     plain, inside = step_of(kind(), config()), step_of(kind(), config())
@@ -269,6 +264,6 @@ def test_recording_does_not_load_the_compiler() -> None:
         "import sys; from tests.support.steps import *\n"
         "from fashion_core.training.captured_step import TorchScriptStep\n"
         "TorchScriptStep(new_step(model='cnn'), BATCH, CPU)(*batch())\n"
-        "sys.exit('torch._dynamo' in sys.modules)",
+        "sys.exit('torch._dynamo' in sys.modules)"
     )
     assert done.returncode == 0, done.stderr

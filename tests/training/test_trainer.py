@@ -1,6 +1,7 @@
 """Training exactly: stopped, killed or damaged on the way, a run ends bit for bit where the uninterrupted one ends."""
 
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,25 +22,19 @@ from fashion_core.runs.store import RunStore
 from tests.support.exact import KilledError, epoch_rows, killed_after, load, same
 from tests.support.files import change_json, flip_a_bit, small_disk
 from tests.support.processes import python
-from tests.support.runs import FEW, After, config, never, new_run
+from tests.support.runs import FEW, After, config, copied, new_run
 from tests.support.runs import train as train_and_measure
 
+MODERN = {"schedule": "cosine", "augmentation": "flip and shift", "precision": "bf16"}
 COVERING: dict[str, dict[str, Any]] = {
     "mlp, momentum": {"momentum": 0.9, "weight_decay": 0.01, "pixels": "raw", "learning_rate": 1e-6},
-    "mlp, adam, cosine, augmented, bf16": {
-        "optimizer": "adam",
-        "schedule": "cosine",
-        "augmentation": "flip and shift",
-        "precision": "bf16",
-    },
+    "mlp, adam, cosine, augmented, bf16": {"optimizer": "adam", **MODERN},
     "cnn, adamw, cosine, augmented, bf16": {
         "model": "cnn",
-        "precision": "bf16",
         "optimizer": "adamw",
-        "schedule": "cosine",
-        "augmentation": "flip and shift",
         "pixels": "standard",
         "weight_decay": 0.05,
+        **MODERN,
     },
     "cnn, sgd": {"model": "cnn", "learning_rate": 0.01},
     "resnet18": {"model": "resnet18", "optimizer": "adamw", "schedule": "cosine"},
@@ -147,42 +142,28 @@ def test_stopped_after_every_single_batch_ends_in_the_same_bits(store: RunStore,
 def test_stopped_then_killed_in_the_same_epoch_goes_on_from_the_stop(store: RunStore, straight: Run) -> None:
     run = again(store, straight)
     train(run, After(3))
-    position = load(run.partial_path)["position"]
-    assert (position["epoch"], position["batch"]) == (0, 2)
+    position, status = load(run.partial_path)["position"], run.status
+    assert (position["epoch"], position["batch"]) == (status.epoch, status.batch) == (0, 2)
+    assert (status.images_per_second or 0) > 0
     interrupt(run, killed_after(3))
     assert train(run) == "finished"
     assert_same_end(run, straight)
 
 
-def test_stop_between_two_epochs_needs_no_position(store: RunStore, straight: Run) -> None:
+@pytest.mark.parametrize(("stop_at", "names"), [(1, []), (BATCHES + 1, ["0", "0.json"])])
+def test_stop_before_an_epoch_needs_no_position(store: RunStore, straight: Run, stop_at: int, names: list[str]) -> None:
     run = again(store, straight)
-    assert train(run, After(BATCHES + 1)) == "stopped"
-    assert run.epochs_saved() == [0]
-    assert not run.partial_path.exists()
+    assert train(run, After(stop_at)) == "stopped"
+    assert sorted(path.name for path in run.checkpoint_folder.iterdir()) == names
     assert train(run) == "finished"
     assert_same_end(run, straight)
 
 
-def test_stop_before_the_first_batch_leaves_nothing_and_goes_on(store: RunStore, straight: Run) -> None:
-    run = again(store, straight)
-    assert train(run, After(1)) == "stopped"
-    assert list(run.checkpoint_folder.iterdir()) == []
-    assert train(run) == "finished"
-    assert_same_end(run, straight)
-
-
-def test_stop_does_not_replay_batches(store: RunStore, straight: Run) -> None:
-    run = again(store, straight)
-    train(run, After(3))
-    assert batch_losses(run) == batch_losses(straight)[:2]
-    train(run, After(2))
-    assert batch_losses(run) == batch_losses(straight)[:3]
-
-
-def test_killed_before_the_final_files_makes_them_from_the_last_checkpoint(store: RunStore, straight: Run) -> None:
-    run = again(store, straight)
-    train(run)
-    for path in (run.weights_path, run.model_path):
+@pytest.mark.parametrize("epochs", [[], [2]])
+def test_killed_before_the_last_files_makes_them(store: RunStore, straight: Run, epochs: list[int]) -> None:
+    """As a kill leaves it before the final files, or between writing an epoch's row and saving its checkpoint."""
+    run = copied(straight, store)
+    for path in (*map(run.checkpoint_path, epochs), run.weights_path, run.model_path):
         run.remove_saved(path)
     assert train(run) == "finished"
     assert_same_end(run, straight)
@@ -190,11 +171,13 @@ def test_killed_before_the_final_files_makes_them_from_the_last_checkpoint(store
 
 
 def test_finished_run_trained_again_changes_nothing(store: RunStore, straight: Run) -> None:
-    run = again(store, straight)
-    train(run)
+    run = copied(straight, store)
     before = {path: path.read_bytes() for path in run.checkpoint_folder.iterdir()}
     train(run)
     assert {path: path.read_bytes() for path in run.checkpoint_folder.iterdir()} == before
+
+
+Damage = Callable[[Path], None]
 
 
 def truncate(path: Path) -> None:
@@ -205,10 +188,13 @@ def spoil_facts(path: Path) -> None:
     Run.info_path(path).write_text('{"format": "check')
 
 
-@pytest.mark.parametrize("damage", [flip_a_bit, truncate, spoil_facts, Path.unlink])
-def test_damaged_newest_checkpoint_falls_back_to_the_one_before(
-    store: RunStore, straight: Run, damage: Callable[[Path], None]
-) -> None:
+def unlist(path: Path) -> None:
+    """As a kill leaves it while it is written, inside the epoch after."""
+    Run.info_path(path).unlink()
+
+
+@pytest.mark.parametrize("damage", [flip_a_bit, truncate, spoil_facts, unlist, Path.unlink])
+def test_damaged_newest_checkpoint_falls_back_to_the_one_before(store: RunStore, straight: Run, damage: Damage) -> None:
     run = again(store, straight)
     interrupt(run, killed_after(2 * BATCHES + 3))
     assert run.epochs_saved() == [0, 1]
@@ -219,9 +205,7 @@ def test_damaged_newest_checkpoint_falls_back_to_the_one_before(
 
 
 @pytest.mark.parametrize("damage", [flip_a_bit, spoil_facts])
-def test_damaged_position_falls_back_to_the_checkpoint(
-    store: RunStore, straight: Run, damage: Callable[[Path], None]
-) -> None:
+def test_damaged_position_falls_back_to_the_checkpoint(store: RunStore, straight: Run, damage: Damage) -> None:
     run = again(store, straight)
     train(run, After(BATCHES + 4))
     damage(run.partial_path)
@@ -252,18 +236,8 @@ def test_position_of_an_epoch_that_is_saved_is_not_used(store: RunStore, straigh
     assert_same_end(run, straight)
 
 
-def test_killed_while_a_checkpoint_is_written_loses_no_earlier_one(store: RunStore, straight: Run) -> None:
-    """As a kill leaves it inside the epoch after: the rows of both epochs are there, and no facts."""
-    run = again(store, straight)
-    interrupt(run, killed_after(2 * BATCHES + 3))
-    run.unlist(run.checkpoint_path(1))
-    assert train(run) == "finished"
-    assert_same_end(run, straight)
-
-
-def test_batches_after_the_last_checkpoint_are_written_once(
-    store: RunStore, straight: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_of_lost_batches_are_written_once(store: RunStore, straight: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no clock decides the end: losses are read from the device at each batch here, else a few times a second."""
     monkeypatch.setattr("fashion_core.training.reporting.REPORT_SECONDS", 0.0)
     run = again(store, straight)
     interrupt(run, killed_after(BATCHES + 4))
@@ -272,27 +246,14 @@ def test_batches_after_the_last_checkpoint_are_written_once(
     assert_same_end(run, straight)
 
 
-def test_epoch_row_without_its_checkpoint_is_not_doubled(store: RunStore, straight: Run) -> None:
-    """As a kill leaves it between writing the row and saving the checkpoint."""
-    run = again(store, straight)
-    train(run)
-    for path in (run.checkpoint_path(2), run.weights_path, run.model_path):
-        run.remove_saved(path)
-    assert train(run) == "finished"
-    assert_same_end(run, straight)
-
-
-def test_every_saved_file_is_what_its_facts_say(straight: Run) -> None:
-    files = [straight.checkpoint_path(epoch) for epoch in range(3)] + [straight.weights_path, straight.model_path]
-    assert all(straight.is_whole(file) for file in files)
-
-
 def test_facts_rows_and_checkpoints_agree(straight: Run) -> None:
+    assert [straight.is_whole(file) for file in straight.saved_files()] == [True] * 5
     for epoch, row in enumerate(epoch_rows(straight)):
         facts, content = straight.file_info(straight.checkpoint_path(epoch)), load(straight.checkpoint_path(epoch))
         assert facts is not None
         assert (facts.epoch, facts.loss, facts.accuracy) == (epoch, row["loss"], row["accuracy"])
         assert (content["epoch"], content["loss"]) == (epoch, row["loss"])
+        assert {"model_state_dict", "optimizer_state_dict"} <= set(content)  # the tutorial's other two keys
 
 
 def test_training_loss_is_the_mean_over_the_epochs_images(straight: Run) -> None:
@@ -390,10 +351,6 @@ def test_checkpoints_load_where_the_package_can_not_be_imported(store: RunStore,
     assert len(done.stdout.splitlines()) == len(files)
 
 
-def test_checkpoint_has_the_tutorials_four_keys(straight: Run) -> None:
-    assert {"epoch", "model_state_dict", "optimizer_state_dict", "loss"} <= set(load(straight.checkpoint_path(0)))
-
-
 TEN_LINES = """
 import gzip, sys, numpy as np, torch
 raw, checkpoint = sys.argv[1:]
@@ -457,10 +414,19 @@ def test_training_imports_neither_torchvision_nor_the_compiler(store: RunStore, 
 
 def test_diverging_loss_is_named_with_its_place(store: RunStore) -> None:
     run = new_run(store, **SETTINGS, learning_rate=1e9)
-    with pytest.raises(DivergedError, match=r"^the loss became (nan|inf) at epoch 0, batch \d: start again") as caught:
+    with pytest.raises(DivergedError) as caught:
         train(run)
+    said = re.match(r"the loss became (nan|inf) at epoch 0, batch (\d): start again", str(caught.value))
+    assert said
     assert run.epochs_saved() == []
-    assert [batch for _, batch, _ in batch_losses(run)] == list(range(caught.value.batch))
+    assert [batch for _, batch, _ in batch_losses(run)] == list(range(int(said[2])))
+
+
+def test_diverging_test_loss_is_named_as_such(store: RunStore) -> None:
+    run = new_run(store, train_images=64, epochs=1, learning_rate=1e30)
+    with pytest.raises(DivergedError, match=r"^the test loss became (nan|inf) at epoch 0: start again"):
+        train(run)
+    assert [batch for _, batch, _ in batch_losses(run)] == [0]
 
 
 def test_divergence_keeps_the_last_good_checkpoint(store: RunStore, straight: Run) -> None:
@@ -475,9 +441,7 @@ def test_divergence_keeps_the_last_good_checkpoint(store: RunStore, straight: Ru
 
 
 @pytest.mark.parametrize("megabytes", [2, 4, 6, 8, 10, 12])
-def test_full_disk_keeps_what_was_saved_and_goes_on_once_there_is_room(
-    store: RunStore, straight: Run, tmp_path: Path, megabytes: int
-) -> None:
+def test_full_disk_keeps_what_was_saved_and_goes_on(straight: Run, tmp_path: Path, megabytes: int) -> None:
     """A checkpoint takes 2.7 MB: with so much room it ends at the first, the second … or at a final file."""
     with small_disk(tmp_path / "disk", megabytes * 1024) as disk:
         run = again(RunStore(disk), straight)
@@ -488,12 +452,6 @@ def test_full_disk_keeps_what_was_saved_and_goes_on_once_there_is_room(
         subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
         assert train(run) == "finished"
         assert_same_end(run, straight)
-
-
-def test_keep_last_leaves_the_last_checkpoint_alone(store: RunStore, straight: Run) -> None:
-    run = again(store, straight, keep="last")
-    train(run)
-    assert sorted(path.name for path in run.checkpoint_folder.iterdir()) == ["2", "2.json"]
 
 
 def test_keep_best_and_last_leaves_those_two(store: RunStore) -> None:
@@ -518,26 +476,10 @@ def test_keeping_only_the_last_still_goes_on_exactly(store: RunStore, straight: 
     run = again(store, straight, keep="last")
     interrupt(run, killed_after(stop_at))
     train(run)
+    assert sorted(path.name for path in run.checkpoint_folder.iterdir()) == ["2", "2.json"]
     last = load(run.checkpoint_path(2))
     expected = load(straight.checkpoint_path(2))
     assert same({**last, "config": None}, {**expected, "config": None})
-
-
-def test_status_says_where_training_stands(store: RunStore, straight: Run) -> None:
-    run = again(store, straight)
-    train(run, After(BATCHES + 4))
-    status = run.status
-    assert (status.epoch, status.batch) == (1, 3)
-    assert status.images_per_second is not None
-    assert status.images_per_second > 0
-
-
-def test_no_thread_or_clock_decides_the_end(store: RunStore, straight: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Losses are read from the device a few times a second; how often must not change a bit."""
-    monkeypatch.setattr("fashion_core.training.reporting.REPORT_SECONDS", 0.0)
-    run = again(store, straight)
-    assert train(run, never) == "finished"
-    assert_same_end(run, straight)
 
 
 def test_equality_helper_can_fail(straight: Run) -> None:
