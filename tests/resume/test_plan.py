@@ -38,7 +38,7 @@ _OPTIMIZERS: dict[str, dict[str, Any]] = {
     "adamw": {"optimizer": "adamw", "weight_decay": 0.05},
 }
 _AUGMENTED = {"plain": "none", "augmented": "flip and shift"}
-MATRIX = [
+MATRIX: list[tuple[str, ...]] = [
     ("mlp", "sgd", "constant", "fp32", "plain"),
     ("mlp", "momentum", "cosine", "bf16", "augmented"),
     ("mlp", "adam", "cosine", "fp32", "augmented"),
