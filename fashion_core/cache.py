@@ -1,8 +1,7 @@
 """A cache of values made from files: each is kept until its files change, so an unchanged file is read only once.
 
 Each value is kept with a *stamp*, which stays equal while the value is valid. The stamp of files is their identity:
-another inode when one was replaced, another size or time when it was written over; a folder's changes when a name in it
-comes, goes or is replaced.
+another inode when one was replaced, another size or time when it was written over; a folder's changes with its names.
 """
 
 import os
@@ -34,9 +33,8 @@ def identity(path: Path | str) -> Identity | None:
 def stamp(*paths: Path | str) -> object:
     """The stamp of these files and folders, which must be taken before they are read.
 
-    Two changes within one tick of the disk's clock may leave the same identity, so the stamp of a file that has just
-    changed, or that comes from the future, equals no other: what is made from it is made again each time, until the
-    file has been left alone for ``SETTLED_NS``.
+    Two changes within one tick of the disk's clock may leave the same identity, so the stamp of a file that changed
+    less than ``SETTLED_NS`` ago, or comes from the future, equals no other: what is made from it is made each time.
     """
     settled = time.time_ns() - SETTLED_NS
     identities: list[Identity | None] = []

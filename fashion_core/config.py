@@ -201,8 +201,6 @@ def _explain_one(detail: ErrorDetails) -> str:
 
 @dataclass(frozen=True)
 class Preset:
-    """A named set of settings to begin from."""
-
     label: str
     help: str
     values: Mapping[str, Any]

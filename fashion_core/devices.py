@@ -45,15 +45,12 @@ def describe() -> dict[str, Any]:
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether the device has instructions for bf16, which Apple's GPUs are assumed to have.
-
-    A CPU with AVX2 alone took up to 12 times as long as in fp32.
-    """
+    """Whether the device has instructions for bf16, which Apple's GPUs are assumed to have."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "mps":
         return True
-    here = cpu_capabilities()
+    here = cpu_capabilities()  # a CPU with AVX2 alone took up to 12 times as long as in fp32
     return any(here.get(name, False) for name in _BF16_INSTRUCTIONS)
 
 
@@ -73,16 +70,13 @@ def layout(device: torch.device, precision: str) -> torch.memory_format:
 
 
 def make_reproducible(threads: int) -> None:
-    """Make the same inputs give the same bits; call it before the first computation of a process.
-
-    TF32, which keeps 10 bits of each factor, stays off on CUDA: a loss measured on another device would differ by more
-    than rounding. The precision bf16 uses the tensor cores.
-    """
+    """Make the same inputs give the same bits; call it before the first computation of a process."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms(True), without 0.8 s for its compiler
     # Fresh memory filled with NaN would expose reads before writes, at a cost in time on each batch.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
+    # TF32 keeps 10 bits of each factor: a loss measured on another device would differ by more than rounding.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     torch.set_num_threads(threads)
 

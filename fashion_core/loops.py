@@ -56,7 +56,7 @@ class Evaluation:
 
 
 def standard_error(values: Tensor) -> float:
-    """Return the standard error of the mean of independent values."""
+    """Of the mean of independent values."""
     return (values.double().std() / math.sqrt(len(values))).item()
 
 

@@ -54,10 +54,6 @@ def test_a_file_that_stands_still_is_read_once(text: Text) -> None:
     assert text.reads == 1
 
 
-def set_back(path: Path, before: os.stat_result) -> None:
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-
-
 @pytest.mark.usefixtures("settled")
 def test_a_replaced_file_of_the_same_size_and_time_is_seen(text: Text) -> None:
     before = text.path.stat()
@@ -65,7 +61,7 @@ def test_a_replaced_file_of_the_same_size_and_time_is_seen(text: Text) -> None:
     other = text.path.with_name("other")
     other.write_text("two")
     other.replace(text.path)
-    set_back(text.path, before)
+    os.utime(text.path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert text.get() == "two"
 
 
@@ -74,7 +70,7 @@ def test_a_file_written_over_within_one_tick_is_seen(text: Text) -> None:
     assert text.get() == "one"
     with text.path.open("r+") as opened:
         opened.write("two")
-    set_back(text.path, before)
+    os.utime(text.path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert text.get() == "two"
 
 

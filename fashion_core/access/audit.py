@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from io import RawIOBase
 from pathlib import Path
@@ -22,12 +22,16 @@ DONE: Final = "done"
 class Entry:
     """One line; its late fields are filled in before it is written."""
 
-    when: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"), kw_only=True)
+    when: str  # UTC, ISO 8601
     who: str
     what: str
-    run: str | None = None
-    detail: str = ""
-    outcome: str = "interrupted"  # or ``done``, or why it was refused or failed
+    run: str | None
+    detail: str
+    outcome: str  # ``done``, ``interrupted``, or why it was refused or failed
+
+
+def entry(who: str, what: str, run: str | None = None, detail: str = "", outcome: str = "interrupted") -> Entry:
+    return Entry(datetime.now(UTC).isoformat(timespec="milliseconds"), who, what, run, detail, outcome)
 
 
 def check(root: Path) -> None:

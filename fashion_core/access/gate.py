@@ -130,7 +130,7 @@ class Actions:
             made = make()
             entry.detail = ", ".join([*filter(None, [detail]), f"made {', '.join(child.id for child in made)}"])
         for child in made:
-            self._note(Entry(self.actor.name, "start", child.id, f"resumed from {run.id}", audit.DONE))
+            self._note(audit.entry(self.actor.name, "start", child.id, f"resumed from {run.id}", audit.DONE))
         return made
 
     @contextmanager
@@ -149,7 +149,7 @@ class Actions:
 
     def _entry(self, what: str, run: Run | None = None, detail: str = "") -> Entry:
         """Return the line of an action that is allowed; note one that is not, and raise ``NotAllowedError``."""
-        entry = Entry(self.actor.name, what, run.id if run else None, detail)
+        entry = audit.entry(self.actor.name, what, run.id if run else None, detail)
         if self.actor.role != "operator":
             entry.outcome = "refused"
             self._note(entry)

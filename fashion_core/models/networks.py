@@ -71,7 +71,7 @@ def build_model(name: str, seed: int) -> nn.Module:
 
 
 def layers(model: nn.Module) -> list[dict[str, Any]]:
-    """List the leaf layers in the order in which an image passes them, with the shape of its output."""
+    """List the leaf layers as an image passes them, with its shape after each; the model is left in ``eval`` mode."""
     found: list[dict[str, Any]] = []
 
     def record(name: str, module: nn.Module, _inputs: object, output: Tensor) -> None:

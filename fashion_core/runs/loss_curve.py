@@ -50,10 +50,10 @@ class RunMetrics:
 
     @cached_property
     def latest(self) -> LatestMetrics:
-        measured = [self.epochs["loss"], self.epochs["accuracy"]]
-        (loss, accuracy), changes = map(_last, measured), [_last(values.diff().iloc[1:]) for values in measured]
-        seconds = float(self.epochs["seconds"].sum())
-        return LatestMetrics(_last(self.batches["smoothed"]), loss, changes[0], accuracy, changes[1], seconds)
+        loss, accuracy = self.epochs["loss"], self.epochs["accuracy"]
+        loss_change, accuracy_change = (_last(values.diff().iloc[1:]) for values in (loss, accuracy))
+        smoothed, seconds = _last(self.batches["smoothed"]), float(self.epochs["seconds"].sum())
+        return LatestMetrics(smoothed, _last(loss), loss_change, _last(accuracy), accuracy_change, seconds)
 
 
 def _last(values: "pd.Series[float]") -> float | None:

@@ -97,7 +97,7 @@ class Run(SavedFiles):
 
     @property
     def status(self) -> Status:
-        """What the writer last said; one that is damaged is of a lost run, and says why. Raises ``DiskError``."""
+        """What the writer last said; a damaged file counts as a lost run's, with the reason. Raises ``DiskError``."""
         try:
             return self.read_status()
         except DamagedFileError as error:

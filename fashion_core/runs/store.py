@@ -185,7 +185,7 @@ class RunStore:
             run.remove_saved(file)
 
     def delete(self, run: Run, file: Path | None = None, *, force: bool = False) -> None:
-        """Delete a run, or one saved file of it. Raises ``RunNotFoundError``; ``RunStateError``, for parents too."""
+        """Delete a run, or one saved file of it; with ``force`` even one resumed from. Raises ``RunStateError``."""
         if file and not run.info_path(file).exists():
             raise RunNotFoundError(f"Run {run.id} has no saved file {run.name_of(file)}.")
         names = ", ".join(child.id for child in self.children(run, file))
@@ -228,10 +228,12 @@ def run_record(run: Run) -> dict[str, Any]:
 def epoch_records(run: Run) -> list[dict[str, Any]]:
     """One record an epoch that has ended; ``checkpoint`` is its path, or None once it is deleted."""
     paths = {epoch: run.checkpoint_path(epoch) for epoch in run.epochs_saved()}
-    if not run.record.source:
+    rows: list[dict[str, Any]] = []
+    if run.record.source:  # trained elsewhere: what its checkpoint says, and nothing about the training
+        for epoch, path in paths.items():
+            info = run.file_info(path)
+            rows.append({"epoch": epoch, "loss": info and info.loss, "accuracy": info and info.accuracy})
+    else:
         rows = metrics.read_epochs(run.metrics_path)
-    else:  # trained elsewhere: what its checkpoint says, and nothing about the training
-        infos = {epoch: run.file_info(path) for epoch, path in paths.items()}
-        rows = [{"epoch": epoch, "loss": at and at.loss, "accuracy": at and at.accuracy} for epoch, at in infos.items()]
     checkpoints = {epoch: str(path) for epoch, path in paths.items()}
     return [{**{k: row.get(k) for k in _EPOCH_KEYS}, "checkpoint": checkpoints.get(row["epoch"])} for row in rows]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fashion_core.config import TrainConfig
 from fashion_core.errors import DivergedError
 from fashion_core.files import now
 from fashion_core.runs import metrics
@@ -35,8 +36,10 @@ class Reporter:
     ``report`` is called with the images per second; with ``soon``, the first call comes early.
     """
 
-    def __init__(self, run: Run, position: Position, report: Callable[[float], None], soon: bool) -> None:
-        self.run, self.config, self.position, self.report = run, run.record.config, position, report
+    def __init__(
+        self, run: Run, config: TrainConfig, position: Position, report: Callable[[float], None], soon: bool
+    ) -> None:
+        self.run, self.config, self.position, self.report = run, config, position, report
         self.losses: list[Tensor] = []
         self.flushed = time.perf_counter()
         self.patience = min(FIRST_REPORT_SECONDS, REPORT_SECONDS) if soon else REPORT_SECONDS

@@ -124,7 +124,7 @@ class Trainer:
         batches = data.epoch_batches(
             self.train_images, config.batch_size, config.pixels, config.augmentation, epoch_seed, self.position.batch
         )
-        reporter = Reporter(self.run, self.position, self._report_rate, soon=self.someone_waits)
+        reporter = Reporter(self.run, config, self.position, self._report_rate, soon=self.someone_waits)
         self.someone_waits = False
         self._set_learning_rate()
         with devices.fast_matmul():

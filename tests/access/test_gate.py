@@ -133,7 +133,7 @@ def test_what_fails_or_is_broken_off_is_noted(store: RunStore, trained: Run) -> 
 
 def test_name_can_forge_no_line(store: RunStore) -> None:
     forged = json.dumps({"when": "x", "who": "x", "what": "delete"})
-    audit.write(store.root, entry := audit.Entry(f"a\n{forged}\n", "relabel", detail=f"\r\n{forged}\u2028"))
+    audit.write(store.root, entry := audit.entry(f"a\n{forged}\n", "relabel", detail=f"\r\n{forged}\u2028"))
     assert entry.outcome == "interrupted"
     assert not (store.root / audit.NAME).exists()
     entry.outcome = audit.DONE
@@ -146,7 +146,7 @@ def test_torn_line_costs_only_itself(store: RunStore) -> None:
     log = store.root / audit.NAME
     store.root.mkdir()
     log.write_bytes(b'{"when": "2026')
-    line = audit.Entry("anna", "stop", outcome=audit.DONE)
+    line = audit.entry("anna", "stop", outcome=audit.DONE)
     audit.write(store.root, line)
     log.write_bytes(log.read_bytes() + b'\n[1]\n"x"\n\xff\n{"who": 1}\n')
     audit.write(store.root, line)
@@ -156,7 +156,7 @@ def test_torn_line_costs_only_itself(store: RunStore) -> None:
 def test_many_writers_at_once_lose_no_line(store: RunStore) -> None:
     def write(name: int) -> None:
         for number in range(50):
-            audit.write(store.root, audit.Entry(str(name), str(number), outcome=audit.DONE))
+            audit.write(store.root, audit.entry(str(name), str(number), outcome=audit.DONE))
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(write, range(8)))
@@ -179,7 +179,7 @@ def test_full_disk_opens_no_door_and_lets_things_be_deleted(store: RunStore, tmp
         full = RunStore(folder / "runs")
         run = new_run(full)
         set_state(run, "stopped")
-        audit.write(full.root, audit.Entry("anna", "start", outcome=audit.DONE))
+        audit.write(full.root, audit.entry("anna", "start", outcome=audit.DONE))
         with pytest.raises(OSError, match="No space"):
             (folder / "filler").write_bytes(bytes(1 << 21))
         with pytest.raises(NotAllowedError):
@@ -192,7 +192,7 @@ def test_line_that_is_cut_short_is_an_error(store: RunStore) -> None:
     done = python(
         "import resource\nfrom pathlib import Path\nfrom fashion_core.access import audit\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50))\n"
-        f"audit.write(Path({str(store.root)!r}), audit.Entry('anna', 'start', outcome=audit.DONE))"
+        f"audit.write(Path({str(store.root)!r}), audit.entry('anna', 'start', outcome=audit.DONE))"
     )
     assert "audit.jsonl can't be used: the disk is full" in done.stderr
     assert (store.root / audit.NAME).stat().st_size == 50

@@ -48,16 +48,12 @@ def test_the_sets_are_the_same_bytes_everywhere(train_set: Pictures, test_set: P
     assert (sha256(train_set), sha256(test_set)) == (TRAIN_SHA256, TEST_SHA256)
 
 
-def test_another_seed_draws_other_pictures() -> None:
+def test_each_place_gets_a_picture_of_its_own_label_and_with_another_seed_another() -> None:
+    alone = synthetic.draw(np.array([1, 1]), seed=3)
+    np.testing.assert_array_equal(synthetic.draw(np.array([8, 1, 5, 1]), seed=3)[[1, 3]], alone)
     labels = np.arange(50) % 10
     pairs = zip(synthetic.draw(labels, seed=3), synthetic.draw(labels, seed=4), strict=True)
     assert not any(np.array_equal(one, other) for one, other in pairs)
-
-
-def test_each_place_gets_a_picture_of_its_own_label() -> None:
-    alone = synthetic.draw(np.array([1, 1]), seed=3)
-    among_others = synthetic.draw(np.array([8, 1, 5, 1]), seed=3)
-    np.testing.assert_array_equal(among_others[[1, 3]], alone)
 
 
 @pytest.mark.parametrize("module", [drawing, synthetic])
@@ -80,16 +76,12 @@ def test_classes_are_balanced_and_shuffled(train_set: Pictures, test_set: Pictur
         assert 0.08 < np.mean(labels[1:] == labels[:-1]) < 0.12
 
 
-def test_every_garment_is_bright_on_black(train_set: Pictures) -> None:
-    images, _ = train_set
+def test_every_garment_is_bright_on_black_and_comes_once(train_set: Pictures, test_set: Pictures) -> None:
+    images = np.concatenate([train_set[0], test_set[0]])
     border = np.concatenate([images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], axis=1)
     assert np.mean(border == 0) > 0.9
     assert np.mean(border == 0, axis=1).min() > 0.25
     assert images.max(axis=(1, 2)).min() > 60
-
-
-def test_no_picture_comes_twice(train_set: Pictures, test_set: Pictures) -> None:
-    images = np.concatenate([train_set[0], test_set[0]])
     assert len({image.tobytes() for image in images}) == len(images)
 
 

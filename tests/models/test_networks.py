@@ -29,15 +29,12 @@ def some_images(count: int = 4) -> torch.Tensor:
     return torch.rand(count, 1, 28, 28, generator=torch.Generator().manual_seed(0))
 
 
-def test_weights_go_both_ways_between_ours_and_the_tutorials() -> None:
+def test_weights_go_both_ways_between_ours_and_the_tutorials_which_prints_the_same() -> None:
+    assert str(networks.NeuralNetwork()) == str(TutorialsNetwork()).replace("TutorialsNetwork", "NeuralNetwork")
     ours, theirs = networks.build_model("mlp", 1), TutorialsNetwork()
     for source, target in ((ours, theirs), (theirs, networks.build_model("mlp", 2))):
         target.load_state_dict(source.state_dict())
         assert torch.equal(source(some_images()), target(some_images()))
-
-
-def test_model_prints_as_the_tutorials_does() -> None:
-    assert str(networks.NeuralNetwork()) == str(TutorialsNetwork()).replace("TutorialsNetwork", "NeuralNetwork")
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -72,8 +69,7 @@ def test_layers_of_the_tutorials_network() -> None:
 
 
 def test_looking_at_layers_leaves_the_model_as_it_was() -> None:
-    model = networks.build_model("cnn", 0)
-    before = {key: value.clone() for key, value in model.state_dict().items()}
+    model, same = networks.build_model("cnn", 0), networks.build_model("cnn", 0)
     networks.layers(model)
-    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+    assert all(map(torch.equal, same.state_dict().values(), model.state_dict().values()))
     assert not any(module._forward_hooks for module in model.modules())
