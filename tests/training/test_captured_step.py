@@ -1,5 +1,7 @@
 """A step captured on the CPU or a GPU gives the bits of the same step without a capture, which leaves no trace."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -146,25 +148,15 @@ def test_optimizer_goes_from_a_gpu_to_a_cpu_and_back(store: RunStore) -> None:
     assert there.train_epoch()
 
 
-class ByNumber(NeuralNetwork):  # of its batch
+class Altered(NeuralNetwork):
+    """What this computes of a batch also depends on how the network is altered."""
+
+    def __init__(self, altered: Callable[[Callable[[Tensor], Tensor], Tensor], Tensor]) -> None:
+        super().__init__()
+        self.altered = altered
+
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) * (1 + float(x.mean()))
-
-
-class ByCount(NeuralNetwork):  # of the bright pixels in its batch
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) * (1 + x[x > 0.3].numel() / x.numel())
-
-
-class OutsideTorch(NeuralNetwork):  # goes by a number that torch does not see it read
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) * float(1 + x.detach().numpy().max())
-
-
-class InParts(NeuralNetwork):  # takes a list of tensors from an operator
-    def forward(self, x: Tensor) -> Tensor:
-        one, other = super().forward(x).chunk(2, dim=1)
-        return torch.cat([other, one], dim=1)
+        return self.altered(super().forward, x)
 
 
 class ByGradient(NeuralNetwork):  # of the batch, once some parameters have theirs
@@ -173,17 +165,6 @@ class ByGradient(NeuralNetwork):  # of the batch, once some parameters have thei
         hidden.register_hook(lambda gradient: gradient * (1 + float(gradient.max())))
         logits: Tensor = self.linear_relu_stack[3:](hidden)
         return logits
-
-
-class ByOrder(NeuralNetwork):  # of its batch
-    def forward(self, x: Tensor) -> Tensor:
-        logits = super().forward(x)
-        return logits + logits[x.flatten(1).sum(1).argsort()]
-
-
-class WithTensor(NeuralNetwork):  # that is no buffer of it
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) * torch.tensor(2.0)
 
 
 class WithMean(NeuralNetwork):  # has another buffer after each batch
@@ -195,11 +176,6 @@ class WithMean(NeuralNetwork):  # has another buffer after each batch
     def forward(self, x: Tensor) -> Tensor:
         self.mean = torch.add(self.mean, x.mean())
         return torch.add(super().forward(x), self.mean)
-
-
-class InPlace(NeuralNetwork):  # changes its batch
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.mul_(2))
 
 
 class Recurrent(nn.Module):  # reads an image row by row
@@ -215,39 +191,44 @@ class Recurrent(nn.Module):  # reads an image row by row
 NO_TENSOR = "one of its operators gives a {}, not a tensor."
 OTHER_NUMBERS = "replaying its recording on another batch gives different numbers."
 SHAPE = "the output shape of aten::index depends on the values in its batch."
-WHY_BY_ITSELF: dict[type[nn.Module], str | None] = {
-    ByNumber: NO_TENSOR.format("float"),
-    ByGradient: NO_TENSOR.format("float"),
-    InParts: NO_TENSOR.format("list"),
-    ByCount: SHAPE,
-    ByOrder: SHAPE,
-    OutsideTorch: OTHER_NUMBERS,
-    WithMean: OTHER_NUMBERS,
-    WithTensor: "it uses a tensor that no operator made of its batch, parameters and buffers.",
-    Recurrent: "TorchScript does not support one of its operators.",
-    InPlace: None,
+MADE_OF_NOTHING = "it uses a tensor that no operator made of its batch, parameters and buffers."
+BY_NUMBER = partial(Altered, lambda forward, x: forward(x) * (1 + float(x.mean())))
+WHY_BY_ITSELF: dict[str, tuple[Callable[[], nn.Module], str | None]] = {
+    "number": (BY_NUMBER, NO_TENSOR.format("float")),
+    "gradient": (ByGradient, NO_TENSOR.format("float")),
+    "list": (partial(Altered, lambda forward, x: torch.cat(forward(x).chunk(2, 1), 1)), NO_TENSOR.format("list")),
+    "bright pixels": (partial(Altered, lambda forward, x: forward(x) * x[x > 0.3].numel()), SHAPE),
+    "order": (partial(Altered, lambda forward, x: forward(x)[x.flatten(1).sum(1).argsort()]), SHAPE),
+    "unseen": (partial(Altered, lambda forward, x: forward(x) * float(x.numpy().max())), OTHER_NUMBERS),
+    "mean": (WithMean, OTHER_NUMBERS),
+    "tensor": (partial(Altered, lambda forward, x: forward(x) * torch.tensor(2.0)), MADE_OF_NOTHING),
+    "recurrent": (Recurrent, "TorchScript does not support one of its operators."),
+    "in place": (partial(Altered, lambda forward, x: forward(x.mul_(2))), None),
 }
 
 
-@pytest.mark.parametrize(("kind", "why"), WHY_BY_ITSELF.items())
-def test_any_model_is_trained_as_without_a_recording(kind: type[nn.Module], why: str | None, caplog: Log) -> None:
+@pytest.mark.parametrize(("make", "why"), WHY_BY_ITSELF.values(), ids=WHY_BY_ITSELF)
+def test_any_model_is_trained_as_without_a_recording(
+    make: Callable[[], nn.Module], why: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
     """And where its steps are no replays, the log tells why."""
     torch.manual_seed(0)
-    plain, inside = step_of(kind(), config()), step_of(kind(), config())
+    plain, inside = step_of(make(), config()), step_of(make(), config())
     inside.model.load_state_dict(plain.model.state_dict())
     recorded = TorchScriptStep(inside, BATCH, CPU)
     for seed in range(4):
         assert torch.equal(recorded(*batch(seed=seed)), plain(*batch(seed=seed)))
     assert same(numbers(inside), numbers(plain))
-    assert caplog.messages == ([f"Steps of {kind.__name__} run without a recording: {why}"] if why else [])
+    name = type(plain.model).__name__
+    assert caplog.messages == ([f"Steps of {name} run without a recording: {why}"] if why else [])
 
 
 @needs_gpu
 def test_model_that_waits_for_the_gpu_is_refused() -> None:
     device = devices.resolve("cuda:0")
-    step = CUDAGraphStep(step_of(ByNumber().to(device), config()), BATCH, device)
+    step = CUDAGraphStep(step_of(BY_NUMBER().to(device), config()), BATCH, device)
     inputs, labels = batch()
-    with pytest.raises(DeviceError, match="ByNumber can't be captured in a CUDA graph"):
+    with pytest.raises(DeviceError, match="Altered can't be captured in a CUDA graph"):
         step(inputs.to(device), labels.to(device))
 
 
