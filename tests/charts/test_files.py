@@ -1,5 +1,6 @@
 """The charts of a saved file, and the frames and sentences beside them."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +37,14 @@ def drawing(chart: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     return chart.without_rows(), frame.to_dict("records")
 
 
-def charts() -> dict[str, Any]:
-    return {
-        "bars": files.bar_chart(layers(("a", 3_000_000, 6_000_000), ("b", 20_000, 0)), SERIES, "size"),
-        "weight_change": files.weight_change_chart(movements("cnn")),
-    }
+ALL: dict[str, Callable[[], Any]] = {
+    "bars": lambda: files.bar_chart(layers(("a", 3_000_000, 6_000_000), ("b", 20_000, 0)), SERIES, "size"),
+    "weight change": lambda: files.weight_change_chart(movements("cnn")),
+}
 
 
 def test_bar_is_filled_then_hollow_without_parts_of_no_size_and_ends_with_its_size_in_words() -> None:
-    spec, rows = drawing(charts()["bars"])
+    spec, rows = drawing(ALL["bars"]())
     of_a = [row for row in rows if row["layer"] == "a"]
     assert [(row["part"], row["start"], row["end"]) for row in of_a] == [("weights", 0, 3), ("optimizer", 3, 9)]
     assert [row["text"] for row in rows if row["layer"] == "b" and row["part"] == "optimizer"] == ["20000 B"]
@@ -66,12 +66,9 @@ def test_axis_counts_in_the_unit_of_the_longest_bar(size: int, unit: str) -> Non
 
 
 def test_rows_stand_in_the_order_of_the_model_and_none_loses_its_name() -> None:
-    for chart, order in (
-        (charts()["bars"], ["a", "b"]),
-        (charts()["weight_change"], list(dict.fromkeys(movements("cnn")["layer"]))),
-    ):
-        spec, _ = drawing(chart)
-        for layer in spec["layer"]:
+    orders = (["a", "b"], list(dict.fromkeys(movements("cnn")["layer"])))
+    for chart, order in zip(ALL.values(), orders, strict=True):
+        for layer in drawing(chart())[0]["layer"]:
             assert layer["encoding"]["y"]["sort"] == order
             assert layer["encoding"]["y"]["axis"]["labelOverlap"] is False
 
@@ -86,7 +83,7 @@ def test_chart_is_as_high_as_its_layers_need(model: str, rows: int) -> None:
 
 
 def test_each_tensor_is_a_mark_whose_shape_tells_its_kind_which_the_key_names() -> None:
-    spec, rows = drawing(charts()["weight_change"])
+    spec, rows = drawing(ALL["weight change"]())
     line, marks = spec["layer"]
     assert len(rows) == len(movements("cnn"))
     assert marks["encoding"]["shape"]["scale"]["domain"] == list(files.KINDS)

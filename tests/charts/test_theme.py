@@ -14,8 +14,7 @@ from tests.charts.test_live import batches, epochs, loss_last
 ALL: dict[str, Callable[[], Any]] = {
     **test_comparison.ALL,
     **test_evaluation.ALL,
-    "bars": lambda: test_files.charts()["bars"],
-    "weight_change": lambda: test_files.charts()["weight_change"],
+    **test_files.ALL,
     "live": lambda: live.live_chart(batches(10), epochs(2), 500, loss_last(0.4)),
     "accuracy": lambda: live.accuracy_chart(epochs(2), range(5)),
 }
