@@ -75,6 +75,7 @@ def closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("closed")
 def test_service_that_can_not_be_reached_is_said_to_have_been_skipped(tmp_path: Path) -> None:
     status, [line] = ask([*COMMAND, "--cache-dir", str(tmp_path)])

@@ -45,6 +45,7 @@ def test_random_state_comes_back() -> None:
     assert torch.equal(torch.rand(3), drawn)
 
 
+@pytest.mark.slow
 def test_reproducible_process_uses_the_threads_it_is_told_and_deterministic_algorithms() -> None:
     done = python(
         "import os, torch\nfrom fashion_core.devices import make_reproducible\nmake_reproducible(3)\n"

@@ -8,22 +8,20 @@ from pathlib import Path
 from fashion_core import files
 from fashion_core.cache import identity
 from fashion_core.errors import DamagedFileError, DiskError
-from fashion_core.runs import processes
 from fashion_core.runs.lock import sole_writer
 from fashion_core.runs.saved_files import SavedFiles
-from fashion_core.runs.schema import Labels, LoadCheck, RunRecord, State, Status, cached_record
+from fashion_core.runs.schema import Labels, LoadCheck, RunRecord, cached_record
+from fashion_core.runs.status import StatusFile
 
-STARTING_SECONDS = 5.0  # how long a run that was given to a worker may be without the worker's identity
 LOG_LINE_BYTES = 1000  # to read from the end of a log, which may have grown for weeks
 
 
-class Run(SavedFiles):
+class Run(SavedFiles, StatusFile):
     """One run folder. Creating the object reads nothing; each property says what its file says now."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.status_path = path / "status.json"
-        self.stop_path = path / "stop"  # asks the worker to stop
+        SavedFiles.__init__(self, path)
+        StatusFile.__init__(self, path)
         self.record_path = path / "run.json"
         self.labels_path = path / "labels.json"
         self.damaged_labels_path = path / "labels.damaged.json"
@@ -94,41 +92,3 @@ class Run(SavedFiles):
         if recorded and files.digest_of(self.load_losses_path).sha256 != recorded:
             advice = "it is not what was written; delete it, and the run continues without it"
             raise DamagedFileError(self.load_losses_path, advice)
-
-    @property
-    def status(self) -> Status:
-        """What the writer last said; a damaged file counts as a lost run's, with the reason. Raises ``DiskError``."""
-        try:
-            return self.read_status()
-        except DamagedFileError as error:
-            return Status(state="lost", queued_at=0, heartbeat=0, error=str(error))
-
-    def read_status(self) -> Status:
-        return cached_record(self.status_path, Status)
-
-    def write_status(self, status: Status) -> None:
-        """Replace the status; only for the holder of the lock. Raises ``DiskError``."""
-        files.write_json(self.status_path, status.model_dump(mode="json"), durable=False)
-
-    def overwrite_status(self, status: Status) -> None:
-        """Write the status on a full disk: over the old one, in the block that it has. Raises ``DiskError``."""
-        with files.disk_errors(self.status_path), self.status_path.open("r+b") as file:
-            file.write(status.model_dump_json().encode())
-            file.truncate()
-
-    def state(self, status: Status | None = None) -> State:
-        """The state to show: a dead worker makes a running run lost, a stop file makes it stopping."""
-        status = status or self.status
-        if status.state != "running":
-            return status.state
-        has_worker = abs(files.now() - status.heartbeat) < STARTING_SECONDS
-        if status.process:
-            has_worker = processes.seems_alive(self.path, status.process, status.heartbeat)
-        if has_worker:
-            return "stopping" if self.stop_path.exists() else "running"
-        latest = self.status  # it may have ended well since that status was read
-        return "lost" if latest == status else self.state(latest)
-
-    def ended_cleanly(self) -> bool:
-        """Whether its writer finished writing: it was not killed, and the disk was not full."""
-        return self.status.state in ("finished", "stopped")

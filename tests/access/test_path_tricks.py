@@ -240,6 +240,7 @@ def assert_is_a_word(made: Run) -> None:
     assert (name.isprintable(), "/" in name, 0 < len(name) <= 80) == (True, False, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trick", ["--json", "a\0b\ud800" + "x" * 200_000], ids=["flag", "NUL, half and long"])
 def test_name_of_an_upload_reaches_the_importing_process_as_a_word(store: RunStore, inside: Run, trick: str) -> None:
     assert_is_a_word(torch_process.import_file(store, inside.weights_path, trick, {}))

@@ -12,6 +12,16 @@ from tests.benchmarks.serving import serving
 from tests.support.browsing import Server, chromium_running
 from tests.support.processes import end_workers
 
+QUICK = {"test_one_button_trains_a_first_run", "test_click_on_the_curve_chooses_the_checkpoint_and_start_resumes_it"}
+"""Enough to see that browser, server and worker meet. The others are slow."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before slow tests are skipped
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent and item.name not in QUICK:
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:

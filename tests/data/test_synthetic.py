@@ -118,6 +118,7 @@ def test_a_linear_model_learns_much_but_does_not_solve_it(train_set: Pictures, t
     assert 0.75 < found[-1].accuracy < 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_the_tutorials_settings_improve_the_loss_each_epoch(train_set: Pictures, test_set: Pictures) -> None:
     model = build_model("mlp", seed=0)

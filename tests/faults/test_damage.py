@@ -185,6 +185,7 @@ def test_run_of_a_later_version_is_one_row_among_others(copy: RunStore) -> None:
 OTHER_NAMES = ("labels.json", "status.json", "metrics.jsonl", "model_save", "model_save/0.json")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["run.json", "model_save/0", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHER_NAMES)]
 )

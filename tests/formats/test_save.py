@@ -192,6 +192,7 @@ path.unlink()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells a process's peak anew")
 @pytest.mark.parametrize("megabytes", [60, pytest.param(500, marks=pytest.mark.slow)])
 def test_large_file_is_saved_without_a_copy_in_memory(tmp_path: Path, megabytes: int) -> None:

@@ -116,6 +116,7 @@ def test_many_pages_at_once_get_their_own_answers_from_one_process(predictor: Pr
     assert len(processes_here()) == 1
 
 
+@pytest.mark.slow
 def test_the_process_ends_with_the_server_that_asked(synthetic_data: Path) -> None:
     """Even a server that is killed: its side of the pipe closes."""
     code = """

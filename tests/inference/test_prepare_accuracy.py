@@ -120,6 +120,7 @@ def real(real_data: Path) -> Judge:
         return Judge("fashion-mnist")
 
 
+@pytest.mark.slow
 def test_changed_test_images_are_classified_like_the_originals(synthetic: Judge) -> None:
     cases = CASES // len(CHANGES)
     share = float(np.mean([synthetic.agreement(change, cases) for change in CHANGES.values()]))

@@ -61,6 +61,7 @@ def test_without_names_that_are_imported_steps_are_computed_as_they_come(name: s
     assert "Steps of NeuralNetwork run without a recording: this version of torch can't record it" in done.stderr
 
 
+@pytest.mark.slow
 def test_optimizer_that_imports_the_compiler_all_the_same_does_the_same() -> None:
     done = python(
         "import sys, inspect, fashion_core.loops\nfrom torch.optim import Optimizer\n"

@@ -21,6 +21,7 @@ def test_help_is_needed_by_a_cpu_build_only_and_for_exactly_this_error(alone: su
         assert "operator torchvision::nms does not exist" in alone.stderr
 
 
+@pytest.mark.slow
 def test_datasets_transforms_and_models_work_and_nothing_is_declared_in_vain(
     alone: subprocess.CompletedProcess[str],
 ) -> None:

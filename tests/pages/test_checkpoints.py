@@ -159,6 +159,7 @@ def test_comparison_begins_with_the_epoch_before_and_stands_in_the_address(looke
     assert "**The same weights** as model.pth of parent" in words(same)
 
 
+@pytest.mark.slow
 def test_the_same_model_five_ways(looked_at: RunStore) -> None:
     app = opened(looked_at, run="{parent}", epoch="2", show="Five ways")
     assert "**Weights only take 2.68 MB.**" in words(app)

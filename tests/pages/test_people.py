@@ -75,6 +75,7 @@ def test_stop_after_another_one_stopped_it_shows_it_stopped(store: RunStore) -> 
     assert ":gray-badge[:material/pause_circle: stopped]" in [element.value for element in mine.markdown]
 
 
+@pytest.mark.slow
 def test_choices_of_one_are_not_those_of_another(store: RunStore, pair: tuple[Run, Run]) -> None:
     copied(pair[1], store)
     untouched = {page: open_page(page) for page in ("train", "checkpoints", "resume")}

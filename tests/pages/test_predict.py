@@ -201,6 +201,7 @@ def test_a_cell_has_as_many_images_as_it_says(looked_at: Run) -> None:
     assert counted(app)[0].startswith(f"{matrix[true, predicted]:,} images")
 
 
+@pytest.mark.slow
 def test_a_model_of_raw_pixels_is_asked_with_raw_pixels(store: RunStore) -> None:
     run = trained(store, epochs=2, pixels="raw", learning_rate=1e-5)
     facts = run.file_info(run.checkpoint_path(1))

@@ -84,6 +84,7 @@ def test_start_resumes_what_the_address_names(store: RunStore, parent: Run) -> N
     assert (record.parent, record.config.epochs) == (Parent(run=parent.id, epoch=1), 3)
 
 
+@pytest.mark.slow
 def test_several_checkpoints_and_values_are_one_group_with_one_cancel(store: RunStore, parent: Run) -> None:
     app = open_page("resume", run=parent.id, epoch="0")
     widget(app, "Checkpoints").set_value([0, 1]).run()
@@ -98,6 +99,7 @@ def test_several_checkpoints_and_values_are_one_group_with_one_cancel(store: Run
     assert {run.state() for run in children} <= {"stopped", "stopping"}
 
 
+@pytest.mark.slow
 def test_charts_follow_another_epoch_of_the_parent_and_another_name_of_the_child(store: RunStore, parent: Run) -> None:
     child = resume(store, parent, 0)
     train(child)

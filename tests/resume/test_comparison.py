@@ -171,6 +171,7 @@ def test_command_says_what_became_of_a_run_without_an_epoch(store: RunStore, par
     assert "loss_now none, failed without an epoch" in printed(capsys, "compare")[0]
 
 
+@pytest.mark.slow
 def test_command_resumes_from_several_checkpoints(store: RunStore, parent: Run, capsys: Capture) -> None:
     records = answered(capsys, "resume", parent.id, "all", "--epochs", "1", "--learning-rate", "0.0001")
     assert [record["parent"] for record in records] == [{"run": parent.id, "epoch": epoch} for epoch in (0, 1)]

@@ -57,6 +57,7 @@ def test_run_that_is_none_of_the_lessons_begins_nothing_and_has_no_last_run(stor
         lesson.last_run(store, first)
 
 
+@pytest.mark.slow
 def test_other_model_is_one_sentence(store: RunStore, capsys: Capture) -> None:
     run = new_run(store, model="cnn", epochs=1)
     train(run, test_images=FEW)

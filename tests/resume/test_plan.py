@@ -4,7 +4,7 @@ import itertools
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +88,8 @@ KILLED = [MATRIX[2], MATRIX[1], MATRIX[7], MATRIX[9]]
 """Each model, both precisions. All rows are killed too, in this process, which tells the same of their settings."""
 
 
-def rows(among: Sequence[Row], fast: set[Row]) -> list[Any]:
-    return [pytest.param(row, id="-".join(row), marks=[] if row in fast else [pytest.mark.slow]) for row in among]
+def rows(among: Sequence[Row], slow: Collection[Row] = ()) -> list[Any]:
+    return [pytest.param(row, id="-".join(row), marks=[pytest.mark.slow] if row in slow else []) for row in among]
 
 
 def assert_same_epochs(child: Run, straight: Run, epochs: list[int]) -> None:
@@ -113,7 +113,7 @@ def test_matrix_covers_every_pair_of_settings() -> None:
         assert covered == set(itertools.product(values[one], values[other]))
 
 
-@pytest.fixture(scope="module", params=rows(MATRIX, FAST))
+@pytest.fixture(scope="module", params=rows(MATRIX, {*MATRIX} - FAST))
 def straight(request: pytest.FixtureRequest, module_store: RunStore) -> Run:
     """A run of these settings without an interruption."""
     run = new_run(module_store, **settings_of(request.param))
@@ -160,7 +160,8 @@ def test_resumed_then_killed_and_continued_equals_the_straight_run(store: RunSto
     assert_same_epochs(child, straight, [1, 2])
 
 
-@pytest.mark.parametrize("row", rows(KILLED, {MATRIX[2]}))
+@pytest.mark.slow
+@pytest.mark.parametrize("row", rows(KILLED))
 def test_worker_killed_with_sigkill_and_continued_equals_the_straight_run(store: RunStore, row: Row) -> None:
     """A real worker resumed from a real worker's checkpoint, killed while it trains."""
     own = {"train_images": kill_images(row), "batch_size": 16, "device": "cpu", "threads": 1}

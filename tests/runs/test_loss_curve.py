@@ -126,6 +126,7 @@ def test_a_long_curve_is_bounded_and_keeps_its_extremes_and_ends(part: int) -> N
     assert (frame["loss"] == losses[frame["step"] - 1]).all()
 
 
+@pytest.mark.slow
 def test_a_long_curves_beginning_is_as_dense_as_its_end() -> None:
     losses = list(np.random.default_rng(0).uniform(1, 2, 4 * LONG))
     frame = curve_of(*([row] for row in rows_of(losses, [100] * (4 * LONG // 100))))

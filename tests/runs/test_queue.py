@@ -66,6 +66,7 @@ def finish(store: RunStore, run: Run) -> None:
     assert run.state() == "finished"
 
 
+@pytest.mark.slow
 def test_machine_is_asked_once_by_the_server_or_by_whoever_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     torch_process._machine.clear()
     torch_process.ask_early.cache_clear()
@@ -153,6 +154,7 @@ def test_worker_that_ends_starts_the_next_of_the_queue(store: RunStore) -> None:
     assert max(times[0]) < min(times[1])
 
 
+@pytest.mark.slow
 def test_process_that_is_suspended_at_the_queue_holds_nobody_up(store: RunStore) -> None:
     run = new_run(store)
     with FileLock(store.root / ".queue.lock"):
@@ -276,6 +278,7 @@ def test_training_outlives_the_process_that_started_it(store: RunStore) -> None:
     assert run.state() == "running"
 
 
+@pytest.mark.slow
 def test_failed_worker_leaves_its_sentence(store: RunStore) -> None:
     run = start(store, learning_rate=1e9)
     wait_for_end(run)
@@ -359,6 +362,7 @@ def test_continue_pressed_while_another_takes_effect_is_refused(store: RunStore)
     assert run.state() == "running"
 
 
+@pytest.mark.slow
 def test_eight_who_press_continue_at_once_start_one_worker(store: RunStore) -> None:
     run = new_run(store, epochs=LONG)
     set_state(run, "stopped")
@@ -448,6 +452,7 @@ def test_queued_run_on_a_full_disk_starts_no_worker(tmp_path: Path, monkeypatch:
         assert run.state() == "queued"
 
 
+@pytest.mark.slow
 def test_run_with_a_damaged_status_goes_on(store: RunStore) -> None:
     run = new_run(store)
     run.status_path.write_text("{")

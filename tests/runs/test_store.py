@@ -14,8 +14,9 @@ import pytest
 from fashion_core.errors import DamagedFileError, DiskError, FashionError, RunNotFoundError, RunStateError
 from fashion_core.files import now
 from fashion_core.runs import processes
-from fashion_core.runs.run import STARTING_SECONDS, Run
+from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Parent
+from fashion_core.runs.status import STARTING_SECONDS
 from fashion_core.runs.store import RunStore
 from tests.support.files import change_json, small_disk
 from tests.support.processes import wait_until, waits_for_lock

@@ -6,8 +6,9 @@ import pytest
 from fashion_core import files
 from fashion_core.files import now
 from fashion_core.runs import metrics, tables
-from fashion_core.runs.run import STARTING_SECONDS, Run
+from fashion_core.runs.run import Run
 from fashion_core.runs.schema import FileVerification, Labels, Parent, Source, Status, Verification
+from fashion_core.runs.status import STARTING_SECONDS
 from fashion_core.runs.store import RunStore
 from tests.support.files import files_opened, settle
 from tests.support.runs import config, epoch_row, new_run, save_file

@@ -136,6 +136,7 @@ def test_resume_page_cautions_by_the_device_of_the_parent(store: RunStore, compu
     assert ["cpu" in warning for warning in warnings(app)] == [True]
 
 
+@pytest.mark.slow
 @on("old CPU")
 @pytest.mark.parametrize("json", [(), ("--json",)], ids=["text", "json"])
 def test_command_line_cautions_beside_what_it_prints(

@@ -97,7 +97,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "cnn, adamw, cosine, bf16": {**SETTINGS["cnn, adamw, cosine"], "precision": "bf16"},
     "resnet18": {"model": "resnet18", "momentum": 0.9},
 }
-SLOW = {"cnn, adamw, cosine, bf16", "resnet18"}
+SLOW = {"cnn, adamw, cosine", "cnn, bf16", "cnn, adamw, cosine, bf16", "resnet18"}
 STOPPED_ON_THE_CPU = ("momentum, raw pixels", "cnn, adamw, cosine")
 
 
@@ -239,6 +239,7 @@ def test_gradients_are_not_copied() -> None:
     assert "aten::copy_" not in str(step._replay.function.graph)  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_recording_does_not_load_the_compiler() -> None:
     """It would take longer than the first epoch."""
     done = python(

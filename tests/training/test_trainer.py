@@ -39,7 +39,7 @@ COVERING: dict[str, dict[str, Any]] = {
     "cnn, sgd": {"model": "cnn", "learning_rate": 0.01},
     "resnet18": {"model": "resnet18", "optimizer": "adamw", "schedule": "cosine"},
 }
-SLOW = {"cnn, sgd", "resnet18"}
+SLOW = {"cnn, adamw, cosine, augmented, bf16", "cnn, sgd", "resnet18"}
 BATCHES = 5
 """An epoch of 300 images in batches of 64: the last one is smaller. A stop is asked for 5 times an epoch, first at its
 start, and not after its last batch."""
@@ -282,7 +282,7 @@ def plain_losses(run: Run) -> list[float]:
     return losses
 
 
-@pytest.mark.parametrize(("model", "batches"), [("mlp", 32), ("cnn", 3)])
+@pytest.mark.parametrize(("model", "batches"), [("mlp", 32), pytest.param("cnn", 3, marks=pytest.mark.slow)])
 def test_each_loss_is_that_of_the_plain_loop_within_rounding(store: RunStore, model: str, batches: int) -> None:
     """A product rounded to bfloat16 would differ in the fourth digit; so would an image or a step out of place.
 
@@ -316,6 +316,7 @@ def test_cosine_brings_the_learning_rate_down_to_nothing(store: RunStore) -> Non
     assert rates == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_settings_that_take_all_images_use_them(store: RunStore) -> None:
     run = new_run(store, train_images=0, epochs=1, batch_size=6_000)
     train(run)
@@ -342,6 +343,7 @@ def foreign_python(code: str, *arguments: str, cwd: Path) -> "subprocess.Complet
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
 
 
+@pytest.mark.slow
 def test_checkpoints_load_where_the_package_can_not_be_imported(store: RunStore, straight: Run, tmp_path: Path) -> None:
     stopped = again(store, straight)
     train(stopped, After(BATCHES + 4))
@@ -395,6 +397,7 @@ def test_whole_model_loads_as_the_class_it_is(straight: Run) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_training_imports_neither_torchvision_nor_the_compiler(store: RunStore) -> None:
     """Each takes most of a second in which somebody waits for the first row."""
     runs = [new_run(store, **SETTINGS, optimizer=optimizer) for optimizer in ("sgd", "adam", "adamw")]

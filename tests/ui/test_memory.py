@@ -11,7 +11,7 @@ from tests.benchmarks.memory import EPOCHS, RUNS, visited
 from tests.benchmarks.serving import serving
 from tests.benchmarks.stores import fill
 
-VISITS, MOST_MEGABYTES = 400, 20.0
+VISITS, MOST_MEGABYTES = 300, 15.0
 
 
 @pytest.mark.slow

@@ -27,6 +27,7 @@ def server_with_a_desktop(folder: Path, *options: str) -> Iterator[tuple[Server,
         yield server, opened
 
 
+@pytest.mark.slow
 def test_browser_is_opened_at_the_address_that_the_server_prints(store: RunStore, tmp_path: Path) -> None:
     with server_with_a_desktop(tmp_path, "--server.headless", "false") as (server, opened):
         wait_until(opened.exists, "a browser was asked for")
@@ -61,6 +62,7 @@ def test_server_that_starts_keeps_the_path_of_modules_and_what_it_has_imported()
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_headless_server_opens_no_browser(store: RunStore, page: Page, tmp_path: Path) -> None:
     with server_with_a_desktop(tmp_path) as (server, opened):
@@ -68,6 +70,7 @@ def test_headless_server_opens_no_browser(store: RunStore, page: Page, tmp_path:
         assert not opened.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM], ids=lambda sign: sign.name)
 def test_server_ends_when_told_to_while_a_page_is_open(

@@ -64,6 +64,7 @@ async def test_listener_hears_what_was_written_since(run: Run, server: Server) -
     assert "batch" in found["numbers"]
 
 
+@pytest.mark.slow
 async def test_what_stands_still_is_told_once(run: Run, server: Server) -> None:
     """An ended run with many epochs would else be sent again and again, to all who have it open."""
     set_state(run, "stopped")
@@ -72,6 +73,7 @@ async def test_what_stands_still_is_told_once(run: Run, server: Server) -> None:
     assert others == ["", ""]
 
 
+@pytest.mark.slow
 async def test_all_who_listen_at_once_hear_the_same(run: Run, server: Server) -> None:
     """While rows are written all the time, so that another look would find others."""
 

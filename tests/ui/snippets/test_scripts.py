@@ -40,6 +40,7 @@ USABLE_TORCHVISION = "from fashion_core.models.torchvision_import import import_
 CPU = torch.device("cpu")
 TOLERANCE = 0.02
 """The script draws its own random order and first weights, so its losses are near, not equal."""
+slow = pytest.mark.slow
 CNN = {"model": "cnn", "optimizer": "adam", "schedule": "cosine", "pixels": "standard"}
 AUGMENTED = {"optimizer": "adamw", "precision": "bf16", "augmentation": "flip and shift", "weight_decay": 0.1}
 
@@ -64,9 +65,8 @@ def test_script_of_every_choice_is_python() -> None:
         ast.parse(scripts.training_script(parse_config(dict(zip(choices, values, strict=True)))))
 
 
-@pytest.mark.parametrize(
-    "changes", [{}, pytest.param(CNN, marks=pytest.mark.slow), pytest.param(AUGMENTED, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{}, CNN, AUGMENTED])
 def test_script_run_as_it_stands_measures_what_the_app_measures(
     store: RunStore, tmp_path: Path, changes: dict[str, object]
 ) -> None:
@@ -124,7 +124,7 @@ def expect_logits(folder: Path, model: nn.Module, count: int) -> None:
     assert [name for name, values in logits.items() if not torch.equal(values, expected)] == []
 
 
-@pytest.mark.parametrize("model_name", ["mlp", "cnn", pytest.param("resnet18", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("model_name", ["mlp", pytest.param("cnn", marks=slow), pytest.param("resnet18", marks=slow)])
 def test_loading_script_of_every_file_and_export_gives_the_same_bits(
     store: RunStore, tmp_path: Path, model_name: str
 ) -> None:
@@ -142,6 +142,7 @@ def test_loading_script_of_every_file_and_export_gives_the_same_bits(
     expect_logits(folder, model, count=3 + 5)
 
 
+@pytest.mark.slow
 def test_loading_script_of_files_from_elsewhere_gives_the_same_bits(tmp_path: Path) -> None:
     model = build_model("mlp", seed=2).eval()
     weights = model.state_dict()
@@ -181,9 +182,10 @@ def parent(module_store: RunStore) -> Run:
     return trained(module_store, epochs=2, optimizer="adam", train_images=3_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
-    [{}, *(pytest.param(each, marks=pytest.mark.slow) for each in ({"learning_rate": 0.0001}, {"optimizer": "sgd"}))],
+    [{}, {"learning_rate": 0.0001}, {"optimizer": "sgd"}],
 )
 def test_resuming_script_run_as_it_stands_begins_at_loss_last_and_ends_near_loss_now(
     module_store: RunStore, parent: Run, tmp_path: Path, changes: dict[str, object]
@@ -238,6 +240,7 @@ def test_lines_for_one_image_give_the_bits_of_the_app(
         np.testing.assert_array_equal(found, expected.numpy())
 
 
+@pytest.mark.slow
 def test_lines_for_all_test_images_give_the_bits_of_the_app(
     runs: dict[str, Run], tmp_path: Path, synthetic_data: Path
 ) -> None:
@@ -252,6 +255,7 @@ def test_lines_for_all_test_images_give_the_bits_of_the_app(
         np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.slow
 def test_lines_for_fashion_mnist_read_torchvisions_copy(
     runs: dict[str, Run], tmp_path: Path, real_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
