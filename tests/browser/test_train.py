@@ -37,6 +37,7 @@ def start_run(store: RunStore, page: Page, server: Server, epochs: int) -> Run:
     fill(page, "Epochs", str(epochs))
     page.get_by_role("button", name="Start").click()
     page.wait_for_url(re.compile(r"run="))
+    expect_badge(page, "running")
     run = store.get(page.url.partition("run=")[2])
     wait_until(run.epochs_saved, "an epoch is saved")
     return run
@@ -71,7 +72,6 @@ def test_run_outlives_reload_second_browser_and_killed_server(
     store: RunStore, server: Server, page: Page, chromium: Browser
 ) -> None:
     run = start_run(store, page, server, epochs=400)
-    expect_badge(page, "running")
     chart = page.get_by_test_id("stVegaLiteChart").first
     before = chart.text_content()
     wait_until(lambda: chart.text_content() != before, "the chart moves", 10)
