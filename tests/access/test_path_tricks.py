@@ -236,8 +236,9 @@ def test_name_of_a_file_from_outside_is_only_a_word(store: RunStore, inside: Run
 
 
 def assert_is_a_word(made: Run) -> None:
-    name = made.record.source.name if made.record.source else ""
-    assert (name.isprintable(), "/" in name, 0 < len(name) <= 80) == (True, False, True)
+    assert made.record.source
+    name = made.record.source.name
+    assert (name.isprintable(), "/" in name, len(name) <= 80) == (True, False, True)
 
 
 @pytest.mark.slow
