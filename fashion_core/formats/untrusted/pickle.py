@@ -25,7 +25,6 @@ class Pickle:
     """
 
     def __init__(self, data: bytes, start: int = 0, most: int = MAX_OPCODES) -> None:
-        """Follow the pickle that begins at ``start``, of at most ``most`` instructions."""
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}

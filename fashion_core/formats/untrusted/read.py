@@ -17,7 +17,7 @@ from fashion_core import files
 from fashion_core.errors import RefusedFileError
 from fashion_core.formats.untrusted.pickle import MAX_OPCODES, Pickle
 from fashion_core.formats.untrusted.safetensors_reader import read_safetensors
-from fashion_core.formats.untrusted.saved_file import Container, Place, SavedFile, check_claims
+from fashion_core.formats.untrusted.saved_file import Container, SavedFile, check_claims
 from fashion_core.formats.untrusted.values import SavedTensor, Storage, are_sizes, parse_json
 from fashion_core.formats.untrusted.zip_archive import MAX_MEMBERS, ZIP_START, Archive, Member
 
@@ -44,22 +44,19 @@ def read_saved_file(path: Path) -> SavedFile:
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise RefusedFileError("it is a device or a pipe, not a file")  # which may be read without end, or only once
     with files.disk_errors(path), path.open("rb") as file:
-        found = _read(path, file)
+        start = file.read(10)
+        if start[8:9] == b"{":  # looked at first: the length of a safetensors header may begin with any byte
+            found = read_safetensors(path, file)
+        elif start.startswith(ZIP_START):
+            found = _read_archive(path, file)
+        elif start.startswith(b"\x80"):
+            found = _read_legacy(path, file)
+        elif zipfile.is_zipfile(file):
+            raise RefusedFileError("there is data before its zip archive")
+        else:
+            raise RefusedFileError("it is empty" if not start else "it is not a file that torch or safetensors writes")
     check_claims(found.content, found.size)
     return found
-
-
-def _read(path: Path, file: BinaryIO) -> SavedFile:
-    start = file.read(10)
-    if start[8:9] == b"{":  # looked at first: the length of a safetensors header may begin with any byte
-        return read_safetensors(path, file)
-    if start.startswith(ZIP_START):
-        return _read_archive(path, file)
-    if start.startswith(b"\x80"):
-        return _read_legacy(path, file)
-    if zipfile.is_zipfile(file):
-        raise RefusedFileError("there is data before its zip archive")
-    raise RefusedFileError("it is empty" if not start else "it is not a file that torch or safetensors writes")
 
 
 def _read_archive(path: Path, file: BinaryIO) -> SavedFile:
@@ -97,7 +94,7 @@ def _read_pickle(archive: Archive, root: str) -> Pickle:
     return pickle
 
 
-def _zip_places(container: Container, parts: Mapping[str, Member], storages: Mapping[str, Storage]) -> dict[str, Place]:
+def _zip_places(container: Container, parts: Mapping[str, Member], storages: Mapping[str, Storage]) -> dict[str, int]:
     """Check that each storage is a member of its size, and that no member is anything else."""
     known, folder = (_PT2_MEMBERS, _WEIGHTS) if container == "pt2" else (_ZIP_MEMBERS, "data/")
     expected = known | {f"{folder}{key}" for key in storages}
@@ -109,9 +106,9 @@ def _zip_places(container: Container, parts: Mapping[str, Member], storages: Map
         part, member = f"{folder}{key}", parts.get(f"{folder}{key}")
         if member is None or member.bytes != storage.bytes:
             raise RefusedFileError(f"the numbers in {part} are missing, or not of the size that its pickle says")
-        places[key] = Place(member.offset, member.bytes)
+        places[key] = member.offset
     # Torch writes storages by their keys, as numbers or (before 2.1) as texts: renamed ones stand out of order.
-    keys = sorted(places, key=lambda key: places[key].offset)
+    keys = sorted(places, key=places.__getitem__)
     if keys not in (sorted(keys), sorted(keys, key=lambda key: (len(key), key))):
         raise RefusedFileError("the members of its zip archive are not in the order in which torch writes them")
     return places
@@ -189,7 +186,7 @@ def _check_magic(data: bytes) -> None:
     raise RefusedFileError(f"it is a pickle, but not one that torch wrote{refers}", names)
 
 
-def _legacy_places(file: BinaryIO, keys: Any, storages: Mapping[str, Storage], offset: int) -> dict[str, Place]:
+def _legacy_places(file: BinaryIO, keys: Any, storages: Mapping[str, Storage], offset: int) -> dict[str, int]:
     are_texts = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
     if not are_texts or len(keys) != len(storages) or set(keys) != set(storages):
         raise RefusedFileError("its list of tensors does not match its tensors")
@@ -198,8 +195,8 @@ def _legacy_places(file: BinaryIO, keys: Any, storages: Mapping[str, Storage], o
         file.seek(offset)
         if file.read(8) != struct.pack("<q", storages[key].numel):
             raise RefusedFileError("its numbers are missing, or not of the size that its pickle says")
-        places[key] = Place(offset + 8, storages[key].bytes)
-        offset += 8 + places[key].bytes
+        places[key] = offset + 8
+        offset = places[key] + storages[key].bytes
     if file.seek(0, io.SEEK_END) != offset:
         raise RefusedFileError("it is cut off, or has data after its numbers")
     return places

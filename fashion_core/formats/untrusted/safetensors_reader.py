@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from fashion_core.errors import RefusedFileError
-from fashion_core.formats.untrusted.saved_file import Place, SavedFile, check_count
+from fashion_core.formats.untrusted.saved_file import SavedFile, check_count
 from fashion_core.formats.untrusted.values import SavedTensor, Storage, are_sizes, parse_json
 
 OURS = "fashion_core."  # what the keys begin with that this app writes into the metadata
@@ -55,13 +55,13 @@ def _tensor(name: str, entry: Any) -> SavedTensor:
     return SavedTensor(Storage(dtype, name, math.prod(shape)), 0, shape, stride)
 
 
-def _places(header: Mapping[str, Any], content: Mapping[str, SavedTensor], start: int, size: int) -> dict[str, Place]:
+def _places(header: Mapping[str, Any], content: Mapping[str, SavedTensor], start: int, size: int) -> dict[str, int]:
     """The tensors lie side by side and fill the file, as the format asks."""
     places, end = {}, 0
     for offsets, name in sorted((_offsets(header[name]), name) for name in content):
         if offsets != (end, end + content[name].bytes):
             raise RefusedFileError(f"its tensor {name} is not where the header says")
-        places[name] = Place(start + end, content[name].bytes)
+        places[name] = start + end
         end += content[name].bytes
     if start + end != size:
         raise RefusedFileError("it is cut off, or has data after its tensors")

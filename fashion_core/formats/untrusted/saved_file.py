@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,6 @@ MAX_TENSORS = 2048  # a ResNet-152 with the two tensors that Adam keeps for each
 _CHUNK, _LONGEST_NUMBER = 1 << 20, 40
 
 
-class Place(NamedTuple):
-    offset: int
-    bytes: int
-
-
 @dataclass(frozen=True)
 class SavedFile:
     """A file that passed the first two stages."""
@@ -35,7 +30,7 @@ class SavedFile:
     size: int  # in bytes
     content: Any  # dicts, lists, plain values, ``Record``, and ``SavedTensor`` for each tensor
     names: frozenset[Name]  # every class or function that its pickle refers to
-    places: Mapping[str, Place]  # of the numbers of each storage, by its key
+    places: Mapping[str, int]  # where the numbers of each storage begin, by its key
     members: tuple[tuple[str, int], ...]  # name and bytes of each part of the container
     metadata: Mapping[str, str] = field(default_factory=dict)  # what this app wrote into a safetensors file
     checksum: tuple[bytes, str] | None = None  # a description and the SHA-256 of it and the numbers, if no part has one
@@ -50,7 +45,7 @@ class SavedFile:
                     deque(archive.chunks(name), maxlen=0)  # to the end, where its checksum is compared
             elif self.checksum:
                 described, expected = self.checksum
-                file.seek(self.size - sum(place.bytes for place in self.places.values()))  # which fill the file's end
+                file.seek(min(self.places.values(), default=self.size))  # the numbers fill the file's end
                 if checksum_of(described, iter(lambda: file.read(_CHUNK), b"")) != expected:
                     raise ChangedFileError("its checksum differs: it was changed or damaged")
 
@@ -59,7 +54,7 @@ class SavedFile:
         item = ITEM_BYTES[tensor.dtype]
         data = bytearray(tensor.span * item)
         with files.disk_errors(self.path), self.path.open("rb") as file:
-            file.seek(self.places[tensor.storage.key].offset + tensor.offset * item)
+            file.seek(self.places[tensor.storage.key] + tensor.offset * item)
             if file.readinto(data) != len(data):
                 raise RefusedFileError("it ends before its numbers do")
         return data

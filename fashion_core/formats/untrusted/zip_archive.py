@@ -111,27 +111,23 @@ def _check_directory(file: BinaryIO) -> None:
     """Count entries before ``zipfile`` makes an object of each, in a directory of any size."""
     length = file.seek(0, 2)
     file.seek(max(0, length - _TAIL_BYTES))
-    size, behind = _declared(file.read())
+    tail = file.read()
+    end = tail[-_END.size :]
+    if len(end) < _END.size or not end.startswith(b"PK\x05\x06") or end[-2:] != b"\0\0":
+        raise RefusedFileError("its zip archive is cut off, or has data after it")
+    _, disk, first_disk, _, _, size, *_ = _END.unpack(end)
+    behind = _END.size
+    if tail[-_END.size - _END64_LOCATOR.size :].startswith(b"PK\x06\x07"):
+        if not tail.startswith(b"PK\x06\x06"):
+            raise RefusedFileError("its zip archive is damaged or not of the kind that torch writes")
+        size, behind = _END64.unpack(tail[: _END64.size])[8], _TAIL_BYTES
+    elif disk or first_disk:
+        raise RefusedFileError("its zip archive is part of a larger one")
     if size > MAX_DIRECTORY_BYTES:
         raise RefusedFileError(f"the directory of its zip archive has {size:,} bytes, more than any model needs")
     file.seek(max(0, length - behind - size))
     if file.read(size).count(b"PK\x01\x02") > MAX_MEMBERS:
         raise RefusedFileError(f"its zip archive holds more than {MAX_MEMBERS:,} members, more than any model needs")
-
-
-def _declared(tail: bytes) -> tuple[int, int]:
-    """Bytes of the directory, and bytes behind it, by the last bytes of the file."""
-    end = tail[-_END.size :]
-    if len(end) < _END.size or not end.startswith(b"PK\x05\x06") or end[-2:] != b"\0\0":
-        raise RefusedFileError("its zip archive is cut off, or has data after it")
-    if not tail[-_END.size - _END64_LOCATOR.size :].startswith(b"PK\x06\x07"):
-        _, disk, first_disk, _, _, size, *_ = _END.unpack(end)
-        if disk or first_disk:
-            raise RefusedFileError("its zip archive is part of a larger one")
-        return size, _END.size
-    if not tail.startswith(b"PK\x06\x06"):
-        raise RefusedFileError("its zip archive is damaged or not of the kind that torch writes")
-    return _END64.unpack(tail[: _END64.size])[8], _TAIL_BYTES
 
 
 def _member(file: BinaryIO, entry: zipfile.ZipInfo, directory_start: int) -> Member:
