@@ -134,7 +134,10 @@ def _decode(image: Image.Image) -> tuple[Image.Image, bool]:
     turned = image.getexif().get(_ORIENTATION, 1) in range(2, 9)
     image.load()
     ImageOps.exif_transpose(image, in_place=True)
-    return _to_plain_mode(image), turned
+    is_raw = image.mode.startswith("I;16") or image.mode in ("I", "F")  # raw numbers, which ``_small`` scales
+    if is_raw or (image.mode in ("L", "RGB") and not image.has_transparency_data):
+        return image, turned
+    return image.convert("RGBA" if image.has_transparency_data else "L" if image.mode == "1" else "RGB"), turned
 
 
 def _small(image: Image.Image) -> Image.Image:
@@ -150,12 +153,3 @@ def _small(image: Image.Image) -> Image.Image:
     top = values.max()  # no white is fixed: it is the least of the usual ones that none exceeds, or the maximum
     white = next((white for white in _WHITES if top <= white), top)
     return Image.fromarray(np.rint(values.clip(0) * (255 / white)).astype(np.uint8))
-
-
-def _to_plain_mode(image: Image.Image) -> Image.Image:
-    """Leave raw numbers unchanged; convert any colour mode to L, RGB or RGBA."""
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        return image
-    if image.has_transparency_data:
-        return image.convert("RGBA")
-    return image if image.mode in ("L", "RGB") else image.convert("L" if image.mode == "1" else "RGB")

@@ -51,7 +51,11 @@ def prepare(source: bytes | Path) -> Prepared:
         raise ImageError(_NOTHING_SEEN)
     grey = _with_dark_border(_as_it_was(grey, steps), steps)
     if grey.shape != (SIDE, SIDE):
-        grey = _cut_out(_with_black_border(grey, steps), steps)
+        black = segmentation.without_light(grey)
+        if not np.array_equal(black, grey):
+            note = f"its brightness ({segmentation.border_level(grey):.0f} of 255) and its noise were removed"
+            _show(steps, "black border", note, black)
+        grey = _cut_out(black, steps)
     return Prepared(grey, tuple(steps))
 
 
@@ -115,23 +119,15 @@ def _with_dark_border(grey: Grey, steps: list[Step]) -> Grey:
     return _show(steps, "inverted", note, 255 - grey)
 
 
-def _with_black_border(grey: Grey, steps: list[Step]) -> Grey:
-    black = segmentation.without_light(grey)
-    if not np.array_equal(black, grey):
-        level = segmentation.border_level(grey)
-        _show(steps, "black border", f"its brightness ({level:.0f} of 255) and its noise were removed", black)
-    return black
-
-
 def _cut_out(grey: Grey, steps: list[Step]) -> Grey:
     box = segmentation.find_garment(grey)
     if box is None:
         raise ImageError(_NOTHING_SEEN)
     garment = grey[box]
     (height, width), (rows, columns) = garment.shape, grey.shape
-    if segmentation.is_at_its_own_size(box, grey.shape):
-        pixels = grey[segmentation.central_window(grey.shape)]
-        return _show(steps, "28 × 28", "the garment fits into the middle 28 × 28 pixels: no pixel was changed", pixels)
+    if window := segmentation.own_size_window(box, grey.shape):
+        note = "the garment fits into the middle 28 × 28 pixels: no pixel was changed"
+        return _show(steps, "28 × 28", note, grey[window])
     _show(steps, "cropped", f"the garment takes {width} × {height} of {columns} × {rows} pixels", garment)
     pixels = segmentation.centred(garment)
     return _show(steps, "28 × 28", "the longer side became 28 pixels, and the garment stands in the middle", pixels)

@@ -131,18 +131,14 @@ def _light_and_noise(grey: Grey) -> tuple[_Reals, float]:
     return light, NOISE_WIDTHS * _SD_OF_MAD * float(np.median(noises))
 
 
-def central_window(shape: tuple[int, int]) -> Box:
-    """The middle 28 × 28 pixels of a picture of at least that size."""
+def own_size_window(garment: Box, shape: tuple[int, int]) -> Box | None:
+    """The middle 28 × 28 pixels, if they hold all of a garment that fills at least half of their side."""
     top, left = ((size - SIDE) // 2 for size in shape)
-    return slice(top, top + SIDE), slice(left, left + SIDE)
-
-
-def is_at_its_own_size(garment: Box, shape: tuple[int, int]) -> bool:
-    """Whether the middle 28 × 28 pixels hold all of a garment that fills at least half of their side."""
+    window = slice(top, top + SIDE), slice(left, left + SIDE)
     longest = max(side.stop - side.start for side in garment)
-    pairs = zip(garment, central_window(shape), strict=True)
+    pairs = zip(garment, window, strict=True)
     inside = all(0 <= outer.start <= inner.start and inner.stop <= outer.stop for inner, outer in pairs)
-    return inside and longest >= SIDE // 2
+    return window if inside and longest >= SIDE // 2 else None
 
 
 def centred(garment: Grey) -> Grey:

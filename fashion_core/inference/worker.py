@@ -24,15 +24,11 @@ def serve() -> None:
     models = engine.Models()
     with suppress(BrokenPipeError):  # the server is gone
         while (question := receive(questions)) is not None:
-            send(answers, answer(question, models))
-
-
-def answer(question: Message, models: engine.Models) -> Message:
-    """Return what was asked for, or a sentence about a problem that a person can fix."""
-    try:
-        return _compute(question.values, question.arrays, models)
-    except FashionError as error:
-        return Message({"problem": str(error)})
+            try:
+                answer = _compute(question.values, question.arrays, models)
+            except FashionError as error:
+                answer = Message({"problem": str(error)})
+            send(answers, answer)
 
 
 def _compute(asked: dict[str, Any], sent: dict[str, np.ndarray], models: engine.Models) -> Message:
