@@ -3,6 +3,7 @@
 import platform
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -116,14 +117,6 @@ def _parse(loaded: LoadedModel, settings: Mapping[str, Any], shown: str, given: 
 
 
 def _info(loaded: LoadedModel, format: SavedFormat, digest: files.Digest) -> FileInfo:
-    return FileInfo(
-        format=format,
-        sha256=digest.sha256,
-        bytes=digest.bytes,
-        epoch=loaded.epoch or 0,
-        loss=loaded.loss,
-        accuracy=loaded.extras.get("measured", {}).get("accuracy"),
-        seconds=0.0,
-        created=datetime.now(UTC),
-        why="import",
-    )
+    facts = {**asdict(digest), "epoch": loaded.epoch or 0, "loss": loaded.loss}
+    accuracy = loaded.extras.get("measured", {}).get("accuracy")
+    return FileInfo(format=format, **facts, accuracy=accuracy, seconds=0.0, created=datetime.now(UTC), why="import")

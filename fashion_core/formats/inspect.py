@@ -86,8 +86,7 @@ def inspect(path: Path, numbers: bool | None = None) -> Inspection:
     if it has at most ``NUMBERS_READ_BYTES``. Raises ``RefusedFileError`` if it can't even be described, ``DiskError``.
     """
     file = read_saved_file(path)
-    if numbers is None:
-        numbers = file.size <= NUMBERS_READ_BYTES
+    numbers = file.size <= NUMBERS_READ_BYTES if numbers is None else numbers
     try:
         weights = find_weights(file.content)
     except RefusedFileError:

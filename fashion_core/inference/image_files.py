@@ -34,7 +34,6 @@ _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _SCAN, _END = b"\xff\xda", b"\xff\xd9"
 _ORIENTATION, _TILE_WIDTH, _TILE_LENGTH = 0x0112, 322, 323
 _PIECES = (273, 279, 324, 325)  # offsets and sizes of strips and of tiles
-_WHITES = (1, 255, 65_535)
 
 
 def open_picture(source: bytes | Path) -> tuple[Image.Image, str]:
@@ -151,5 +150,5 @@ def _small(image: Image.Image) -> Image.Image:
     if not np.isfinite(values).all():
         raise ImageError("The image has values that are not numbers: save it as PNG or JPEG.")
     top = values.max()  # no white is fixed: it is the least of the usual ones that none exceeds, or the maximum
-    white = next((white for white in _WHITES if top <= white), top)
+    white = next((white for white in (1, 255, 65_535) if top <= white), top)
     return Image.fromarray(np.rint(values.clip(0) * (255 / white)).astype(np.uint8))

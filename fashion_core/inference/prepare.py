@@ -84,17 +84,13 @@ def _as_grey(image: Image.Image, steps: list[Step]) -> Grey:
     if image.mode == "L":
         return np.array(image)
     if image.mode == "RGBA" and image.getchannel("A").getextrema() != (255, 255):
-        image = _without_transparency(image, steps)
+        on_black = _over("black", image)
+        if _shows_something(np.asarray(on_black.convert("L"))):
+            image = _show(steps, "on black", "transparent pixels became black", on_black)
+        else:
+            note = "transparent pixels became white, because the garment would be invisible on black"
+            image = _show(steps, "on white", note, _over("white", image))
     return _show(steps, "greyscale", "each colour became its brightness", np.array(image.convert("L")))
-
-
-def _without_transparency(image: Image.Image, steps: list[Step]) -> Image.Image:
-    on_black = _over("black", image)
-    if _shows_something(np.asarray(on_black.convert("L"))):
-        return _show(steps, "on black", "transparent pixels became black", on_black)
-    on_white = _over("white", image)
-    note = "transparent pixels became white, because the garment would be invisible on black"
-    return _show(steps, "on white", note, on_white)
 
 
 def _as_it_was(grey: Grey, steps: list[Step]) -> Grey:

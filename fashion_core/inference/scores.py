@@ -34,18 +34,15 @@ class Answers:
         return len(self.labels)
 
     @cached_property
-    def predicted(self) -> Array:
-        """(N,) int64, the most probable class; of equal ones the first."""
+    def predicted(self) -> Array:  # (N,) int64, the most probable class; of equal ones the first
         return np.asarray(self.probabilities.argmax(axis=1))
 
     @cached_property
-    def correct(self) -> Array:
-        """(N,) bool."""
+    def correct(self) -> Array:  # (N,) bool
         return np.asarray(self.predicted == self.labels)
 
     @cached_property
-    def confidence(self) -> Array:
-        """(N,) float32, the probability of the predicted class."""
+    def confidence(self) -> Array:  # (N,) float32, the probability of the predicted class
         return np.asarray(self.probabilities.max(axis=1))
 
     @cached_property

@@ -226,7 +226,7 @@ def test_figures_of_extreme_numbers_are_finite_or_none(tmp_path: Path, name: str
 
 def test_numbers_of_a_changed_file_are_not_believed(exported: dict[str, Path], tmp_path: Path) -> None:
     data = bytearray(exported["weights"].read_bytes())
-    data[read_saved_file(exported["weights"]).places["0"].offset + 1000] ^= 1
+    data[read_saved_file(exported["weights"]).places["0"] + 1000] ^= 1
     (tmp_path / "file").write_bytes(data)
     found = inspect(tmp_path / "file")
     assert found.refusal == (

@@ -5,7 +5,7 @@ import struct
 import tempfile
 import zlib
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from fashion_core.inference.prepare import THINNEST, prepare
 from tests.support.images import Pixels, enlarged, stored, transparent, with_alpha
 from tests.support.processes import python
 
-CLASSES = range(10)
 KINDS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 NO_IMAGES = (b"hello", b"%PDF-1.7", b"<svg xmlns='http://www.w3.org/2000/svg'/>", bytes(1000))
 TOO_LARGE = "more than 20 million pixels"
@@ -36,17 +35,8 @@ STORED = {
 """How a picture lies in a file whose EXIF orientation is this (EXIF 2.3, tag 0x0112)."""
 
 
-def one_of(number: int) -> Pixels:
-    """A synthetic garment of this class."""
-    return np.array(_garments()[number])
-
-
-@cache
-def _garments() -> Pixels:
-    return synthetic.draw(np.arange(10), seed=7)
-
-
-SHIRT = one_of(6)
+GARMENTS = synthetic.draw(np.arange(10), seed=7)
+SHIRT = GARMENTS[6]
 
 
 def oriented(orientation: int) -> Image.Exif:
@@ -80,9 +70,7 @@ EXACT: dict[str, Callable[[Pixels], NDArray[Any] | Image.Image]] = {
     "opaque alpha": lambda pixels: with_alpha(pixels, np.full_like(pixels, 255)),
     "transparent, with black hidden": transparent,
     "transparent, with white hidden": lambda pixels: transparent(pixels, 255),
-    "squares of 2": lambda pixels: enlarged(pixels, 2, Image.Resampling.NEAREST),
-    "squares of 3": lambda pixels: enlarged(pixels, 3, Image.Resampling.NEAREST),
-    "squares of 8": lambda pixels: enlarged(pixels, 8, Image.Resampling.NEAREST),
+    **{f"squares of {n}": partial(enlarged, times=n, way=Image.Resampling.NEAREST) for n in (2, 3, 8)},
     "sixteen bits": lambda pixels: pixels.astype(np.uint16) * 257,
     "sixteen bits, the lower ones 0": lambda pixels: pixels.astype(np.uint16) * 256,
 }
@@ -90,13 +78,13 @@ EXACT: dict[str, Callable[[Pixels], NDArray[Any] | Image.Image]] = {
 
 @pytest.mark.parametrize("change", EXACT)
 def test_what_shows_all_pixels_keeps_each_of_them(change: str) -> None:
-    for garment in map(one_of, CLASSES):
+    for garment in GARMENTS:
         np.testing.assert_array_equal(prepare(stored(EXACT[change](garment))).pixels, garment)
 
 
 @pytest.mark.parametrize("way", [Image.Resampling.BILINEAR, Image.Resampling.BICUBIC])
 def test_smooth_enlargements_are_taken_back_but_for_what_was_clipped(way: Image.Resampling) -> None:
-    for garment in map(one_of, CLASSES):
+    for garment in GARMENTS:
         found = prepare(stored(255 - enlarged(garment, 8, way))).pixels
         assert np.abs(found.astype(int) - garment).mean() < 2
 

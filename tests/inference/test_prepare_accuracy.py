@@ -1,6 +1,7 @@
 """Test images that went through other hands are classified like the originals; each message has the share."""
 
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -34,12 +35,8 @@ CHANGES: dict[str, Callable[[Pixels], bytes]] = {
     "enlarged ×8, bicubic": lambda pixels: stored(enlarged(pixels, 8)),
     "inverted": lambda pixels: stored(255 - pixels),
     "inverted and enlarged ×8, bicubic": lambda pixels: stored(255 - enlarged(pixels, 8)),
-    "dark margin of 2": lambda pixels: framed(pixels, 2, 0),
-    "dark margin of 8": lambda pixels: framed(pixels, 8, 0),
-    "dark margin of 36": lambda pixels: framed(pixels, 36, 0),
-    "bright margin of 2": lambda pixels: framed(pixels, 2, 255),
-    "bright margin of 8": lambda pixels: framed(pixels, 8, 255),
-    "bright margin of 36": lambda pixels: framed(pixels, 36, 255),
+    **{f"dark margin of {n}": partial(framed, margin=n, level=0) for n in (2, 8, 36)},
+    **{f"bright margin of {n}": partial(framed, margin=n, level=255) for n in (2, 8, 36)},
     "inverted with a bright margin of 8": lambda pixels: framed(255 - pixels, 8, 255),
     "inverted with a dark margin of 8": lambda pixels: framed(255 - pixels, 8, 0),
     "opaque alpha": lambda pixels: stored(with_alpha(pixels, np.full_like(pixels, 255))),

@@ -24,6 +24,7 @@ from fashion_core.formats import export
 from fashion_core.formats.inspect import inspect
 from fashion_core.formats.load import LoadedModel, load
 from fashion_core.formats.untrusted.read import read_saved_file
+from fashion_core.formats.untrusted.values import tensors_in
 from fashion_core.models import build_model
 from tests.support.exact import same
 
@@ -69,8 +70,9 @@ def good_file(format: str) -> bytes:
 def subject(format: str, path: Path) -> Subject:
     data = good_file(format)
     path.write_bytes(data)
-    places = read_saved_file(path).places.values()
-    return Subject(data, sorted((place.offset, place.bytes) for place in places), load(path))
+    file = read_saved_file(path)
+    spans = {(file.places[tensor.storage.key], tensor.storage.bytes) for tensor in tensors_in(file.content)}
+    return Subject(data, sorted(spans), load(path))
 
 
 def mutations(subject: Subject, generator: random.Random) -> Iterator[Mutation]:

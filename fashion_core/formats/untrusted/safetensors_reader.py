@@ -57,19 +57,15 @@ def _tensor(name: str, entry: Any) -> SavedTensor:
 
 def _places(header: Mapping[str, Any], content: Mapping[str, SavedTensor], start: int, size: int) -> dict[str, int]:
     """The tensors lie side by side and fill the file, as the format asks."""
+    offsets = {name: header[name].get("data_offsets") for name in content}
+    if not all(isinstance(pair, list) and are_sizes(tuple(pair)) for pair in offsets.values()):
+        raise RefusedFileError("its header doesn't say where its tensors are")
     places, end = {}, 0
-    for offsets, name in sorted((_offsets(header[name]), name) for name in content):
-        if offsets != (end, end + content[name].bytes):
+    for pair, name in sorted((tuple(pair), name) for name, pair in offsets.items()):
+        if pair != (end, end + content[name].bytes):
             raise RefusedFileError(f"its tensor {name} is not where the header says")
         places[name] = start + end
         end += content[name].bytes
     if start + end != size:
         raise RefusedFileError("it is cut off, or has data after its tensors")
     return places
-
-
-def _offsets(entry: Mapping[str, Any]) -> tuple[int, ...]:
-    offsets = entry.get("data_offsets")
-    if not isinstance(offsets, list) or not are_sizes(tuple(offsets)):
-        raise RefusedFileError("its header doesn't say where its tensors are")
-    return tuple(offsets)

@@ -23,8 +23,6 @@ _CHUNK, _LONGEST_NUMBER = 1 << 20, 40
 
 @dataclass(frozen=True)
 class SavedFile:
-    """A file that passed the first two stages."""
-
     path: Path
     container: Container
     size: int  # in bytes
@@ -97,7 +95,6 @@ def checksum_of(described: bytes, chunks: Iterable[bytes | memoryview]) -> str:
 
 
 def check_count(tensors: int) -> None:
-    """Raise ``RefusedFileError`` if a file holds more tensors than any model has."""
     if tensors > MAX_TENSORS:
         raise RefusedFileError(f"it holds {tensors:,} tensors; at most {MAX_TENSORS:,} are allowed")
 
