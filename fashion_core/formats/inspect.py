@@ -42,10 +42,8 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """The optimizer whose state a file carries, as far as its param_groups tell."""
-
     name: str
-    learning_rate: float | None
+    learning_rate: float | None  # None, as the next two, where its param_groups don't tell
     momentum: float | None
     weight_decay: float | None
     tensors: int

@@ -42,12 +42,10 @@ def send(stream: IO[bytes], message: Message) -> None:
 
 def receive(stream: IO[bytes]) -> Message | None:
     """Read one message; None where the other side has closed, in the middle of one too."""
-    head = stream.read(_LENGTH.size)
-    if len(head) < _LENGTH.size:
+    if len(head := stream.read(_LENGTH.size)) < _LENGTH.size:
         return None
     (length,) = _LENGTH.unpack(head)
-    packed = stream.read(length)
-    if len(packed) < length:
+    if len(packed := stream.read(length)) < length:
         return None
     with np.load(io.BytesIO(packed), allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}

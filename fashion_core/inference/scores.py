@@ -101,8 +101,6 @@ class Bin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Whether a model is right as often as its confidence says."""
-
     bins: tuple[Bin, ...]  # of equal width, from 0 to 1
     expected_calibration_error: float  # the mean distance of accuracy and confidence in a bin, weighted by count
     confidence: float  # the mean of all answers
@@ -150,13 +148,10 @@ class Disagreement:
     p: float  # how probable it is that models of equal accuracy come as far apart, 0 to 1 (exact, two-sided)
 
     @property
-    def significant(self) -> bool:
-        return self.p < SIGNIFICANT
-
-    @property
     def better(self) -> Literal["first", "second"] | None:
-        better: Literal["first", "second"] = "first" if self.only_first_right > self.only_second_right else "second"
-        return better if self.significant else None
+        if self.p >= SIGNIFICANT:
+            return None
+        return "first" if self.only_first_right > self.only_second_right else "second"
 
 
 def mcnemar(first: Answers, second: Answers) -> Disagreement:

@@ -25,7 +25,7 @@ from fashion_core.runs.store import RunStore
 from tests.hostile.building import repickled, saved
 from tests.hostile.opcodes import text
 from tests.support.processes import ROOT
-from tests.support.runs import new_run, train
+from tests.support.runs import trained
 
 TUTORIAL = """
 import os
@@ -126,9 +126,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def ours(module_store: RunStore) -> Run:
     """A run of this app with the lesson's settings."""
-    run = new_run(module_store, epochs=2)
-    assert train(run) == "finished"
-    return run
+    return trained(module_store, epochs=2)
 
 
 IMAGES = torch.rand(64, 1, 28, 28, generator=torch.Generator().manual_seed(1))

@@ -16,16 +16,14 @@ from fashion_core.formats.load import load
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES
 from fashion_core.runs.store import RunStore
-from tests.support.runs import new_run, train
+from tests.support.runs import trained
 
 Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(scope="module")
 def run(module_store: RunStore) -> Run:
-    run = new_run(module_store, epochs=2, optimizer="adam")
-    train(run)
-    return run
+    return trained(module_store, epochs=2, optimizer="adam")
 
 
 def assert_equal(state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
@@ -62,8 +60,7 @@ def test_what_can_not_be_exported_is_one_sentence_and_leaves_everything(run: Run
 
 
 def test_damaged_checkpoint_is_refused(store: RunStore, tmp_path: Path) -> None:
-    run = new_run(store, epochs=1)
-    train(run)
+    run = trained(store, epochs=1)
     content = bytearray(run.checkpoint_path(0).read_bytes())
     content[-1000] ^= 1
     run.checkpoint_path(0).write_bytes(content)

@@ -21,7 +21,7 @@ from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Source
 from fashion_core.runs.store import RunStore, run_record
-from tests.support.runs import After, new_run, train
+from tests.support.runs import After, new_run, train, trained
 
 Capture = pytest.CaptureFixture[str]
 
@@ -36,9 +36,7 @@ def four_keys(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, A
 
 @pytest.fixture(scope="module")
 def own(module_store: RunStore) -> Run:
-    run = new_run(module_store, epochs=2, optimizer="adam", batch_size=50, seed=7)
-    train(run)
-    return run
+    return trained(module_store, epochs=2, optimizer="adam", batch_size=50, seed=7)
 
 
 @pytest.fixture

@@ -27,14 +27,12 @@ from tests.benchmarks.inspect import large_checkpoint
 from tests.hostile.building import repickled, saved
 from tests.hostile.opcodes import mapping, storage, tensor, text, whole
 from tests.support.processes import python
-from tests.support.runs import new_run, train
+from tests.support.runs import trained
 
 
 @pytest.fixture(scope="module")
 def run(module_store: RunStore) -> Run:
-    run = new_run(module_store, epochs=1, optimizer="adamw", weight_decay=0.05)
-    train(run)
-    return run
+    return trained(module_store, epochs=1, optimizer="adamw", weight_decay=0.05)
 
 
 @pytest.fixture(scope="module")

@@ -23,14 +23,12 @@ from fashion_core.models import build_model
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from tests.support.processes import python
-from tests.support.runs import new_run, train
+from tests.support.runs import trained
 
 
 @pytest.fixture(scope="module")
 def run(module_store: RunStore) -> Run:
-    run = new_run(module_store, epochs=1)
-    train(run)
-    return run
+    return trained(module_store, epochs=1)
 
 
 @pytest.fixture(scope="module")

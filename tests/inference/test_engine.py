@@ -20,7 +20,7 @@ from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
 from fashion_core.runs.store import RunStore
 from tests.support.files import settle
 from tests.support.processes import ROOT
-from tests.support.runs import new_run, train
+from tests.support.runs import trained
 
 CPU = torch.device("cpu")
 PLAIN = """
@@ -48,10 +48,7 @@ IMAGES = 2500  # two whole batches and a part of one
 
 @pytest.fixture(scope="module")
 def runs(module_store: RunStore) -> dict[str, Run]:
-    found = {name: new_run(module_store, model=name, epochs=1) for name in ("mlp", "cnn")}
-    for run in found.values():
-        train(run)
-    return found
+    return {name: trained(module_store, model=name, epochs=1) for name in ("mlp", "cnn")}
 
 
 @pytest.fixture(scope="module")

@@ -25,18 +25,15 @@ _TAIL_BYTES = _END64.size + _END64_LOCATOR.size + _END.size
 _LOCAL = struct.Struct("<4s5H3L2H")
 _DESCRIPTOR_BYTES = 24  # the most that may follow a member: its checksum and sizes once more
 _ENCRYPTED = 0x2041
-_UNREADABLE = (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError, OverflowError)
 
 
 @dataclass(frozen=True)
 class Member:
-    """One file in the archive: its name, where its header and its bytes are, and the CRC-32 they should have."""
-
     name: str
-    start: int
-    offset: int
+    start: int  # of its header
+    offset: int  # of its bytes
     bytes: int
-    crc: int
+    crc: int  # the CRC-32 that its bytes should have
 
 
 class Archive:
@@ -53,7 +50,7 @@ class Archive:
             with zipfile.ZipFile(file) as directory:
                 directory_start = directory.start_dir
                 found = [_member(file, entry, directory_start) for entry in directory.infolist()]
-        except _UNREADABLE as error:
+        except (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError, OverflowError) as error:
             raise RefusedFileError("its zip archive is damaged or not of the kind that torch writes") from error
         self.members = {member.name: member for member in found}
         if len(self.members) != len(found):
@@ -82,8 +79,7 @@ class Archive:
         self.file.seek(member.offset)
         left, crc = member.bytes, 0
         while left:
-            chunk = self.file.read(min(left, _CHUNK))
-            if not chunk:
+            if not (chunk := self.file.read(min(left, _CHUNK))):
                 raise RefusedFileError("it ends before its zip archive does")
             left, crc = left - len(chunk), zlib.crc32(chunk, crc)
             yield chunk
