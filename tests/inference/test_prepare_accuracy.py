@@ -71,8 +71,10 @@ ROUGH: dict[str, Callable[[Pixels], bytes]] = {
 class Judge:
     """A model of at least 88 % test accuracy, and the test images whose class it is asked for."""
 
-    def __init__(self, dataset: str) -> None:
-        train, test = data.load(dataset)
+    def __init__(self, dataset: str, folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("FASHION_DATA", str(folder))
+            train, test = data.load(dataset)
         self.model = trained(dataset, train, test)
         self.pixels = test.pixels[:CASES].numpy()
 
@@ -105,16 +107,12 @@ def trained(dataset: str, train: data.Images, test: data.Images) -> nn.Module:
 
 @pytest.fixture(scope="module")
 def synthetic(synthetic_data: Path) -> Judge:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FASHION_DATA", str(synthetic_data))
-        return Judge("synthetic")
+    return Judge("synthetic", synthetic_data)
 
 
 @pytest.fixture(scope="module")
 def real(real_data: Path) -> Judge:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FASHION_DATA", str(real_data))
-        return Judge("fashion-mnist")
+    return Judge("fashion-mnist", real_data)
 
 
 @pytest.mark.slow

@@ -9,7 +9,6 @@ from fashion_core.errors import RefusedFileError
 from fashion_core.formats.untrusted.values import Name, Record, SavedTensor, joined
 
 Shape = tuple[int, ...]
-StateDict = dict[str, SavedTensor]
 
 WEIGHT_KEYS = ("model_state_dict", "state_dict", "model")  # of this app, of Lightning, of anyone else
 COUNTER = "num_batches_tracked"
@@ -127,7 +126,7 @@ def model_of_class(name: Name) -> str | None:
 class Weights:
     """A state_dict found in a file: its tensors under their names in the model, and how it was found."""
 
-    tensors: StateDict
+    tensors: dict[str, SavedTensor]
     model: str | None  # the known model that names and shapes fit
     root: Record | None  # the whole model, where the file holds one
     prefix: str  # what every name began with
@@ -162,7 +161,7 @@ def find_weights(content: Any) -> Weights:
     return Weights(tensors, next((model for model, known in KNOWN.items() if known == shapes), None), root, prefix)
 
 
-def _locate(content: Any) -> tuple[Record | None, StateDict]:
+def _locate(content: Any) -> tuple[Record | None, dict[str, SavedTensor]]:
     if isinstance(content, Record):
         return content, _module_state(content)
     if isinstance(content, dict):
@@ -174,7 +173,7 @@ def _locate(content: Any) -> tuple[Record | None, StateDict]:
     raise RefusedFileError("it holds no state_dict and no model")
 
 
-def _module_state(record: Record, prefix: str = "") -> StateDict:
+def _module_state(record: Record, prefix: str = "") -> dict[str, SavedTensor]:
     """The state_dict of a pickled module: parameters, persistent buffers, and those of its children."""
     own = {**_part(record, "_parameters"), **_part(record, "_buffers")}
     passing = record.state.get("_non_persistent_buffers_set") or ()

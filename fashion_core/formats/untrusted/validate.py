@@ -197,9 +197,8 @@ def own_part(content: Any) -> dict[str, Any]:
         return {}
     own = {key: content[key] for key in OWN_KEYS}
     parts = own["config"], own["environment"], own["measured"]
-    if not all(isinstance(part, dict) and all(map(_is_plain, part.values())) for part in parts):
-        return {}
-    if not all(isinstance(value, int | float) for value in own["measured"].values()):
+    are_plain = all(isinstance(part, dict) and all(map(_is_plain, part.values())) for part in parts)
+    if not are_plain or not all(isinstance(value, int | float) for value in own["measured"].values()):
         return {}
     try:
         parse_config(own["config"])
