@@ -98,9 +98,8 @@ def _zip_places(container: Container, parts: Mapping[str, Member], storages: Map
     """Check that each storage is a member of its size, and that no member is anything else."""
     known, folder = (_PT2_MEMBERS, _WEIGHTS) if container == "pt2" else (_ZIP_MEMBERS, "data/")
     expected = known | {f"{folder}{key}" for key in storages}
-    for part in parts:
-        if part not in expected:
-            raise RefusedFileError(f"its zip archive holds {part}, which belongs to no tensor in it")
+    if strange := [part for part in parts if part not in expected]:
+        raise RefusedFileError(f"its zip archive holds {strange[0]}, which belongs to no tensor in it")
     places = {}
     for key, storage in storages.items():
         part, member = f"{folder}{key}", parts.get(f"{folder}{key}")
