@@ -157,7 +157,12 @@ def show_heading(chosen: saved_file.Chosen, saved: pd.DataFrame) -> None:
         run_status.badge(chosen.verdict)
         run_status.badge(chosen.run.record.config.dataset)
         st.space("stretch")
-        show_links(chosen)
+        run, query = {"run": chosen.run.id}, common.file_query(chosen.run, chosen.file)
+        st.page_link("train.py", label="Open run", icon=":material/model_training:", query_params=run)
+        if chosen.verdict not in ("damaged", "not usable"):
+            st.page_link("predict.py", label="Predict", icon=":material/image_search:", query_params=query)
+            if "epoch" in query:
+                st.page_link("resume.py", label="Resume", icon=":material/replay:", query_params=query)
         if login.button("Delete…", icon=":material/delete:", key="delete file"):
             housekeeping.confirm_delete(chosen.store, chosen.run, chosen.file)
     if tables.is_resumed(saved, chosen.run, chosen.name):
@@ -165,16 +170,6 @@ def show_heading(chosen: saved_file.Chosen, saved: pd.DataFrame) -> None:
         st.caption(f"Resumed from it: {', '.join(common.plain(child.title) for child in children)}")
     if chosen.damage:
         st.error(f"Damaged: {common.plain(chosen.damage)}.", icon=":material/broken_image:")
-
-
-def show_links(chosen: saved_file.Chosen) -> None:
-    query = common.file_query(chosen.run, chosen.file)
-    run = {"run": chosen.run.id}
-    st.page_link("train.py", label="Open run", icon=":material/model_training:", query_params=run)
-    if chosen.verdict not in ("damaged", "not usable"):
-        st.page_link("predict.py", label="Predict", icon=":material/image_search:", query_params=query)
-        if "epoch" in query:
-            st.page_link("resume.py", label="Resume", icon=":material/replay:", query_params=query)
 
 
 def show_inside(chosen: saved_file.Chosen) -> None:

@@ -47,20 +47,17 @@ def ask_run(store: RunStore) -> Run | None:
     options = [run.id for run in store.runs_with(Run.epochs_saved)]
     if not options:
         return None
-    wanted = addressed_run(store) or options[0]
+    wanted = None
+    if "run" in st.query_params:
+        with common.wrong_address_shown("Another run"):
+            wanted = store.get(st.query_params["run"]).id
+        if wanted is None:
+            st.query_params.pop("epoch", None)  # it belongs to the missing run
+    wanted = wanted or options[0]
     options = options if wanted in options else [wanted, *options]
     labels = {run_id: f"{store.at(run_id).title} · {run_id}" for run_id in options}
     common.ask_addressed("Run", labels, wanted, lambda run_id: common.address(run=run_id, epoch=None), "stretch")
     return store.at(wanted)
-
-
-def addressed_run(store: RunStore) -> str | None:
-    """The run that the address names; if there is none, say so, and let people choose another one."""
-    if "run" in st.query_params:
-        with common.wrong_address_shown("Another run"):
-            return store.get(st.query_params["run"]).id
-        st.query_params.pop("epoch", None)  # it belongs to the missing run
-    return None
 
 
 def addressed_epoch(run: Run, saved: list[int]) -> int:
@@ -109,7 +106,7 @@ def ask_and_start(store: RunStore, run: Run, epoch: int, saved: list[int]) -> No
 def ask_overrides(run: Run) -> dict[str, Any]:
     """Ask for settings, beginning with the parent's; return those that were changed."""
     parent = run.record.config.model_dump()
-    values = settings_form.ask_more(ESSENTIAL, parent, f"resume {run.id} ", without=FIXED)
+    values = settings_form.ask_more(ESSENTIAL, parent, f"resume {run.id} ", *FIXED)
     return {name: value for name, value in values.items() if value != parent[name]}
 
 

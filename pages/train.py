@@ -41,7 +41,10 @@ def show_form(store: RunStore) -> None:
     pressed = login.button("Start", type="primary", icon=":material/play_arrow:", disabled=bad, key=key)
     if config:
         if pressed:
-            start(store, config)
+            common.count_press()
+            with common.problems_shown(), st.spinner("Starting…"):
+                st.session_state["started"] = login.actions(store).start(config).id
+                st.rerun()
         show_meaning(config)
     show_machine()
 
@@ -59,13 +62,6 @@ def show_machine() -> None:
         ]
         columns = ["device", "processor", "threads", "taken by auto", "has bf16 instructions"]
         st.dataframe(pd.DataFrame(rows, columns=columns), hide_index=True)
-
-
-def start(store: RunStore, config: TrainConfig) -> None:
-    common.count_press()
-    with common.problems_shown(), st.spinner("Starting…"):
-        st.session_state["started"] = login.actions(store).start(config).id
-        st.rerun()
 
 
 def show_meaning(config: TrainConfig) -> None:

@@ -87,7 +87,6 @@ def file_query(run: Run, file: Path) -> dict[str, str]:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds in words, such as "2 min 5 s"."""
     if seconds is None:
         return "–"
     minutes, rest = divmod(round(seconds), 60)
@@ -122,26 +121,22 @@ def model_expander(name: str) -> None:
 
 
 def ask_addressed(
-    label: str, options: Mapping[T, str], named: T, address: Callable[[T], None], width: int | Literal["stretch"]
+    label: str, names: Mapping[T, str], named: T, take: Callable[[T], None], width: int | Literal["stretch"]
 ) -> None:
-    """A box that shows what the address names; another choice goes into the address, which the next run reads."""
+    """A box that shows what the address names; ``take`` puts another choice there, which the next run reads."""
     key = f"choose {label}"
     st.session_state[key] = named
-    st.selectbox(
-        label, options, 0, options.__getitem__, key, on_change=lambda: address(st.session_state[key]), width=width
-    )
+    st.selectbox(label, names, 0, names.__getitem__, key, on_change=lambda: take(st.session_state[key]), width=width)
 
 
-def show_clickable(
-    chart: ChartSpec, key: str, selection: str, take: Callable[[dict[str, Any]], None], alt: str
-) -> None:
+def show_clickable(chart: ChartSpec, key: str, param: str, take: Callable[[dict[str, Any]], None], alt: str) -> None:
     """Show a chart; ``take`` gets the point that is clicked, or an empty one for a click beside the points."""
 
     def take_click() -> None:
-        (point, *_) = st.session_state[key].selection.get(selection) or [{}]
+        (point, *_) = st.session_state[key].selection.get(param) or [{}]
         take(point)
 
-    st.vega_lite_chart(chart.to_dict(), key=key, on_select=take_click, selection_mode=selection, alt=alt)
+    st.vega_lite_chart(chart.to_dict(), key=key, on_select=take_click, selection_mode=param, alt=alt)
 
 
 def offer_csv(label: str, table: Callable[[], pd.DataFrame], file_name: str) -> None:

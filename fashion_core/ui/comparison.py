@@ -52,8 +52,7 @@ def _show_rows(store: RunStore, rows: list[Compared]) -> None:
     names = {row.parent: row.parent_name for row in rows}
     bind: Literal["query-params"] = "query-params"
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        choices = [FIRST, LATEST]
-        now = st.segmented_control("loss_now is", choices, default=LATEST, required=True, key="now", bind=bind)
+        now = st.segmented_control("loss_now is", [FIRST, LATEST], default=LATEST, required=True, key="now", bind=bind)
         sort = st.selectbox("Sort by", get_args(Sort), key="sort", bind=bind, width=160)
         parents = st.multiselect(
             "Resumed from", names, None, names.__getitem__, key="from", placeholder="any run", bind=bind, width=320

@@ -18,15 +18,13 @@ from fashion_core.ui import common
 from fashion_core.ui.saved_file import CHANGED, Chosen, read_contents
 from fashion_core.ui.snippets import scripts
 
-SIZES_KEY = "filled: the weights, which every format includes · hollow: everything else"
-NO_CHECKPOINT = "Other formats are made from a checkpoint, and no checkpoint holds this model."
 STORED = "stored"
 ONE, ALL = "one image", "all test images"
 
 
 def show_five_ways(chosen: Chosen) -> None:
     if chosen.epoch is None:
-        st.info(NO_CHECKPOINT, icon=":material/info:")
+        st.info("Other formats are made from a checkpoint, and no checkpoint holds this model.", icon=":material/info:")
         return
     path = chosen.run.checkpoint_path(chosen.epoch)
     asked = (str(chosen.store.root), chosen.run.id, chosen.epoch, identity(path))
@@ -34,7 +32,7 @@ def show_five_ways(chosen: Chosen) -> None:
     keeps = found.optimizer.name if found and found.optimizer else None
     weights = int(files.layers_frame(found)["first"].sum()) if found else 0
     st.markdown(files.sizes_sentence(measured, keeps))
-    st.caption(SIZES_KEY)
+    st.caption("filled: the weights, which every format includes · hollow: everything else")
     spec = files.bar_chart(files.sizes_frame(measured, weights), ("weights", "beside"), "size").to_dict()
     st.vega_lite_chart(spec, alt="Size of the same model in five formats")
     milliseconds = st.column_config.NumberColumn(format="%.1f", help="The median of three, on this server")

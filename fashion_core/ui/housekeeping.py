@@ -10,7 +10,6 @@ from fashion_core.charts.files import bytes_text
 from fashion_core.runs import verify
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from fashion_core.runs.verify import Verified
 from fashion_core.ui import common, login
 
 
@@ -36,7 +35,7 @@ def show_verify(store: RunStore, runs: list[Run], saved: pd.DataFrame, label: st
     st.dataframe(table, hide_index=True, alt="Damaged files")
 
 
-def _verify(store: RunStore, runs: list[Run]) -> list[Verified]:
+def _verify(store: RunStore, runs: list[Run]) -> list[verify.Verified]:
     total, began = max(verify.count_files(runs), 1), time.monotonic()
     bar, results = st.progress(0.0, text="Reading…"), []
     for done, result in enumerate(login.actions(store).verify(runs), 1):
@@ -83,17 +82,7 @@ def show_keep(store: RunStore, run: Run, saved: pd.DataFrame) -> None:
     if not expendable:
         st.write("Nothing to delete.")
         return
-    _show_preview(run, saved[(saved["format"] == "checkpoint") & saved["epoch"].isin(expendable)])
-    # The key names the epochs, so a press on an outdated preview is lost.
-    sure = st.checkbox("Delete them for good", key=f"sure {run.id} {expendable}")
-    count, key = len(expendable), f"delete {run.id} {expendable}"
-    label = "Delete this checkpoint" if count == 1 else f"Delete these {count:,} checkpoints"
-    if login.button(label, icon=":material/delete:", key=key, disabled=not sure):
-        login.actions(store).delete_checkpoints(run, expendable)
-        st.rerun()
-
-
-def _show_preview(run: Run, rows: pd.DataFrame) -> None:
+    rows = saved[(saved["format"] == "checkpoint") & saved["epoch"].isin(expendable)]
     size = bytes_text(int(rows["bytes"].sum()))
     st.write(
         f"**{len(rows):,} of {len(run.epochs_saved()):,} checkpoints would be deleted**, {size}. "
@@ -101,3 +90,10 @@ def _show_preview(run: Run, rows: pd.DataFrame) -> None:
     )
     style, alt = {"bytes": st.column_config.NumberColumn(format="localized")}, "Checkpoints to delete"
     st.dataframe(rows[["file", "epoch", "loss", "bytes", "created"]], hide_index=True, column_config=style, alt=alt)
+    # The key names the epochs, so a press on an outdated preview is lost.
+    sure = st.checkbox("Delete them for good", key=f"sure {run.id} {expendable}")
+    count, key = len(expendable), f"delete {run.id} {expendable}"
+    label = "Delete this checkpoint" if count == 1 else f"Delete these {count:,} checkpoints"
+    if login.button(label, icon=":material/delete:", key=key, disabled=not sure):
+        login.actions(store).delete_checkpoints(run, expendable)
+        st.rerun()

@@ -11,7 +11,6 @@ import streamlit as st
 
 from fashion_core.access import roles as access
 from fashion_core.access.gate import Actions
-from fashion_core.access.roles import Actor
 from fashion_core.errors import ConfigError
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import streamlit_internals
@@ -27,7 +26,7 @@ def actions(store: RunStore) -> Actions:
     return Actions(store, actor())
 
 
-def actor() -> Actor:
+def actor() -> access.Actor:
     """The visitor, as the login, the secrets and the network address say at this moment. Raises ``ConfigError``."""
     listed = roles()
     if listed is not None:
@@ -66,7 +65,7 @@ def _secrets() -> Mapping[str, Any]:
     return {}
 
 
-def visitor() -> Actor | None:
+def visitor() -> access.Actor | None:
     with suppress(ConfigError):
         return found if (found := actor()).role != "stranger" else None
     return None
@@ -107,7 +106,7 @@ def let_in() -> bool:
     return True
 
 
-def _show_login(found: Actor) -> None:
+def _show_login(found: access.Actor) -> None:
     st.title("Fashion Core", anchor=False)
     st.write(plain(found.why))
     if found.logged_in:

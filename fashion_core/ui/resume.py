@@ -20,7 +20,6 @@ REFRESH_SECONDS = 1.0
 
 
 def show_verdicts(run: Run, requests: list[plan.ResumeRequest]) -> None:
-    """Say before the click how exact each run will be, and why."""
     with common.problems_shown():
         with st.spinner("Checking the checkpoint and this machine…"):
             plans = plan.plan_runs(run, requests)
@@ -69,8 +68,7 @@ def show_group(store: RunStore, group: str) -> None:
     active = any(run.state() in UNDER_WAY_STATES for run in runs)
     st.fragment(_show_progress, run_every=REFRESH_SECONDS if active else None)(store, runs, active)
     with st.container(horizontal=True):
-        query = {"view": HELPED}
-        st.page_link("resume.py", label=HELPED, icon=":material/compare_arrows:", query_params=query)
+        st.page_link("resume.py", label=HELPED, icon=":material/compare_arrows:", query_params={"view": HELPED})
         st.page_link("resume.py", label="Resume more runs", icon=":material/add:", query_params={})
 
 
@@ -122,11 +120,9 @@ def show_bitwise(store: RunStore, run: Run) -> None:
         return
     found = bitwise.check_bitwise(run, store.get(parent.run))
     if found.kind == "identical":
-        st.success(
-            f"Identical to the uninterrupted run up to epoch {found.epoch}, bit for bit: every loss"
-            + (f", and all {found.tensors} tensors of the newest checkpoint that both have." if found.tensors else "."),
-            icon=":material/verified:",
-        )
+        more = f", and all {found.tensors} tensors of the newest checkpoint that both have" if found.tensors else ""
+        text = f"Identical to the uninterrupted run up to epoch {found.epoch}, bit for bit: every loss{more}."
+        st.success(text, icon=":material/verified:")
     elif found.kind == "different":
         why = "; ".join(found.reasons) or "no recorded difference explains it"
         text = f"Differs from the uninterrupted run from epoch {found.epoch} on: {common.plain(why)}."

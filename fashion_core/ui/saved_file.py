@@ -12,7 +12,6 @@ from fashion_core.cache import Identity, identity
 from fashion_core.charts import files as file_charts
 from fashion_core.errors import ConfigError, RefusedFileError
 from fashion_core.formats import inspect
-from fashion_core.formats.inspect import Inspection
 from fashion_core.resume.labels import loss_text
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import VerdictKind
@@ -30,7 +29,7 @@ Address = Callable[[Run, str], None]  # puts a run and the name of its file into
 class Contents:
     """What is in a file: an inspection, or the reason why there is none; and the SHA-256 of its bytes."""
 
-    inspection: Inspection | None
+    inspection: inspect.Inspection | None
     problem: str | None
     refused: tuple[str, ...]
     sha256: str | None
@@ -136,7 +135,7 @@ def ask_run_and_file(
         common.ask_addressed(labels[1], names, wanted.name, lambda name: address(wanted.run, name), 220)
 
 
-def show_verdict(verdict: VerdictKind, found: Inspection | None) -> None:
+def show_verdict(verdict: VerdictKind, found: inspect.Inspection | None) -> None:
     icon, color = run_status.BADGES[verdict]
     missing = f" Not in it: {'; '.join(found.missing)}." if found and found.missing and verdict != "not usable" else ""
     st.markdown(f":{color}[{icon} **{verdict}**] · {run_status.GOOD_FOR[verdict]}{missing}")
@@ -150,7 +149,7 @@ def show_problem(found: Contents) -> None:
         st.code("\n".join(found.refused), language=None)
 
 
-def show_inside(found: Inspection, key: str) -> None:
+def show_inside(found: inspect.Inspection, key: str) -> None:
     name = found.optimizer.name if found.optimizer else "none"
     optimizer = file_charts.OPTIMIZERS.get(name, name)
     _show_numbers(found, optimizer)
@@ -174,7 +173,7 @@ def show_inside(found: Inspection, key: str) -> None:
             st.code("\n".join(found.names), language=None)
 
 
-def _show_numbers(found: Inspection, optimizer: str) -> None:
+def _show_numbers(found: inspect.Inspection, optimizer: str) -> None:
     count = found.parameters
     numbers = {
         "Size": file_charts.bytes_text(found.bytes),
@@ -208,7 +207,7 @@ def _show_tensors(tensors: pd.DataFrame, key: str) -> None:
     st.dataframe(tensors, hide_index=True, key=key, column_order=order, column_config=style, alt=alt)
 
 
-def _show_optimizer(found: Inspection, size: int, slots: pd.DataFrame, key: str) -> None:
+def _show_optimizer(found: inspect.Inspection, size: int, slots: pd.DataFrame, key: str) -> None:
     st.caption("param_groups[0]")
     settings = file_charts.optimizer_settings(found)
     st.dataframe(pd.DataFrame([{name: str(value) for name, value in settings.items()}]), hide_index=True)

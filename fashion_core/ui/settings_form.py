@@ -26,9 +26,7 @@ def ask_settings(names: Sequence[str], values: Mapping[str, Any], prefix: str) -
     return answers
 
 
-def ask_more(
-    essential: Sequence[str], values: Mapping[str, Any], prefix: str, without: Sequence[str] = ()
-) -> dict[str, Any]:
+def ask_more(essential: Sequence[str], values: Mapping[str, Any], prefix: str, *without: str) -> dict[str, Any]:
     """Show the essential settings, and in an expander the other ones but those ``without``; return their values."""
     answers = ask_settings(essential, values, prefix)
     others = [setting.name for setting in settings() if setting.name not in (*essential, *without)]

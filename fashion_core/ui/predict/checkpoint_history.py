@@ -1,6 +1,6 @@
 """What each checkpoint of a run, and of the runs resumed from it, predicts for one image; what the run forgot."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -9,13 +9,11 @@ import numpy as np
 import streamlit as st
 
 from fashion_core.charts import evaluation_tables
-from fashion_core.charts.evaluation_tables import History
 from fashion_core.charts.gallery import IMAGE
 from fashion_core.charts.predictions import HISTORY_KEY, history_chart
 from fashion_core.config import CLASS_NAMES, CLASSES
 from fashion_core.errors import DamagedFileError, FashionError
 from fashion_core.inference import scores
-from fashion_core.inference.scores import Array
 from fashion_core.runs.run import Run
 from fashion_core.ui import common
 from fashion_core.ui.predict.gallery import addressed_image, show_images, show_large
@@ -24,6 +22,7 @@ from fashion_core.ui.saved_file import Chosen
 
 MOST_RUNS: Final = 12
 _RUNNING: Final = "Running every checkpoint…"
+_Answers = dict[tuple[str, int], scores.Array]  # of each checkpoint, by run id and epoch
 
 
 def show_test_image_history(chosen: Chosen) -> None:
@@ -45,7 +44,7 @@ def show_test_image_history(chosen: Chosen) -> None:
     _show_forgotten(chosen, pixels)
 
 
-def show_history(chosen: Chosen, image: Array, label: int | None = None) -> None:
+def show_history(chosen: Chosen, image: scores.Array, label: int | None = None) -> None:
     """The chart of all checkpoints of the run and of those resumed from it; name those that can't be used."""
     family = [chosen.run, *chosen.store.descendants(chosen.run)]
     shown = family[:MOST_RUNS]
@@ -66,10 +65,8 @@ def _listed(run: Run) -> list[int]:
     return [epoch for file in run.saved_files() if (epoch := run.epoch_of(file)) is not None]
 
 
-def _predict_each(
-    places: Sequence[tuple[Run, int]], predict: Callable[[Run, Path], Array]
-) -> dict[tuple[str, int], Array]:
-    """What each checkpoint predicts, by run id and epoch; one that can't be used must not hide the others."""
+def _predict_each(places: Sequence[tuple[Run, int]], predict: Callable[[Run, Path], scores.Array]) -> _Answers:
+    """What each checkpoint predicts; one that can't be used must not hide the others."""
     answers, failed, bar = {}, [], st.progress(0.0, _RUNNING)
     for done, (run, epoch) in enumerate(places, 1):
         file = run.checkpoint_path(epoch)
@@ -87,14 +84,14 @@ def _predict_each(
     return answers
 
 
-def _history(run: Run, answers: Mapping[tuple[str, int], Array]) -> History:
+def _history(run: Run, answers: _Answers) -> evaluation_tables.History:
     parent, epochs = run.record.parent, sorted(epoch for run_id, epoch in answers if run_id == run.id)
     origin: tuple[str | None, int | None] = (parent.run, parent.epoch) if parent else (None, None)
     probabilities = np.array([answers[run.id, epoch] for epoch in epochs]).reshape(-1, CLASSES)
-    return History(run.id, run.title, *origin, np.array(epochs, np.int64), probabilities)
+    return evaluation_tables.History(run.id, run.title, *origin, np.array(epochs, np.int64), probabilities)
 
 
-def _show_forgotten(chosen: Chosen, pixels: Array) -> None:
+def _show_forgotten(chosen: Chosen, pixels: scores.Array) -> None:
     with st.container(border=True):
         st.markdown("**Learned, then forgotten**")
         epochs = _listed(chosen.run)
@@ -103,13 +100,11 @@ def _show_forgotten(chosen: Chosen, pixels: Array) -> None:
             return
         if not st.toggle("Run all checkpoints of this run on all test images", key="forgotten"):
             return
-        places = [(chosen.run, epoch) for epoch in epochs]
-        answers = _predict_each(places, correct)
+        answers = _predict_each([(chosen.run, epoch) for epoch in epochs], correct)
         if not answers:
             return
         found = scores.forgotten(np.stack(list(answers.values())))
         st.markdown(evaluation_tables.forgotten_sentence(found, len(answers)))
         if len(found.lost):
-            _, last = max(answers)
-            at_last = replace(chosen, file=chosen.run.checkpoint_path(last))
+            at_last = replace(chosen, file=chosen.run.checkpoint_path(max(answers)[1]))
             show_images(found.lost, pixels, evaluate(at_last), "forgotten")

@@ -9,7 +9,6 @@ from fashion_core.charts import evaluation, evaluation_tables
 from fashion_core.config import CLASS_NAMES, CLASSES
 from fashion_core.errors import ConfigError
 from fashion_core.inference import scores
-from fashion_core.inference.scores import Answers, Array
 from fashion_core.ui import common
 from fashion_core.ui.predict.choose import ask_other, usable
 from fashion_core.ui.predict.gallery import show_chosen, show_images
@@ -36,7 +35,7 @@ def show_evaluation(chosen: Chosen) -> None:
     show_chosen(pixels, {"this model": answers})
 
 
-def _show_confusion(answers: Answers) -> None:
+def _show_confusion(answers: scores.Answers) -> None:
     st.markdown("**Confusion matrix**")
     st.markdown(evaluation_tables.confusion_sentence(answers))
     st.caption(evaluation.CONFUSION_KEY)
@@ -59,7 +58,7 @@ def _addressed_cell() -> tuple[int, int] | None:
     return int(parts[0]), int(parts[1])
 
 
-def _show_cell(answers: Answers, pixels: Array) -> None:
+def _show_cell(answers: scores.Answers, pixels: scores.Array) -> None:
     if (cell := _addressed_cell()) is None:
         st.caption("Click a cell to see its images.")
         return
@@ -70,14 +69,14 @@ def _show_cell(answers: Answers, pixels: Array) -> None:
         show_images(indices, pixels, answers, "cell")
 
 
-def _show_classes(answers: Answers) -> None:
+def _show_classes(answers: scores.Answers) -> None:
     st.markdown("**Each class**")
     st.caption(evaluation.CLASS_KEY)
     rows = evaluation_tables.class_frame(scores.class_scores(answers))
     st.vega_lite_chart(evaluation.class_chart(rows).to_dict(), alt="Precision and recall of each class")
 
 
-def _show_calibration(answers: Answers) -> None:
+def _show_calibration(answers: scores.Answers) -> None:
     found = scores.calibration(answers)
     st.markdown("**Calibration**")
     st.markdown(evaluation_tables.calibration_sentence(found))

@@ -34,22 +34,19 @@ ORDERS: Final[dict[str, Callable[[Answers], Array]]] = {
 def show_gallery(chosen: Chosen, open_history: Callable[[], None]) -> None:
     answers = evaluate(chosen)
     pixels, _ = test_images(chosen.run.record.config.dataset)
-    show_images(_filtered(answers), pixels, answers, "gallery")
+    bind: Literal["query-params"] = "query-params"
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        order = st.segmented_control("Show", list(ORDERS), default=EVERY, required=True, key="show", bind=bind)
+        classes = st.multiselect("True class", CLASS_NAMES, placeholder="any class", key="class", bind=bind, width=320)
+    found, wanted = ORDERS[order](answers), [CLASS_NAMES.index(name) for name in classes]
+    shown = found[np.isin(answers.labels[found], wanted)] if wanted else found
+    show_images(shown, pixels, answers, "gallery")
     if addressed_image(len(answers)) is None:
         st.caption("Choose an image to see what the model predicts for it.")
     show_chosen(pixels, {"this model": answers}, open_history)
     names, file = list(map(str, range(len(answers)))), f"{plain_name(chosen.run.title)}-test-predictions.csv"
     table = partial(evaluation_tables.predictions_frame, names, answers.probabilities, answers.labels)
     common.offer_csv("Predictions of all test images as CSV", table, file)
-
-
-def _filtered(answers: Answers) -> Array:
-    bind: Literal["query-params"] = "query-params"
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        order = st.segmented_control("Show", list(ORDERS), default=EVERY, required=True, key="show", bind=bind)
-        classes = st.multiselect("True class", CLASS_NAMES, placeholder="any class", key="class", bind=bind, width=320)
-    found, wanted = ORDERS[order](answers), [CLASS_NAMES.index(name) for name in classes]
-    return found[np.isin(answers.labels[found], wanted)] if wanted else found
 
 
 def show_images(indices: Array, pixels: Array, answers: Answers, key: str, other: Answers | None = None) -> None:

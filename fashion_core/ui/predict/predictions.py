@@ -15,7 +15,7 @@ from fashion_core.ui.saved_file import Chosen
 
 _answers: Cache[Answers] = Cache(16)
 _correct: Cache[Array] = Cache(5000)
-_probabilities: Cache[Array] = Cache(5000)
+_predicted: Cache[Array] = Cache(5000)
 
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the test images…")
@@ -47,9 +47,7 @@ def probabilities(run: Run, file: Path, pixels: Array) -> Array:
     """(10,) float32: what a file's model predicts for one image (28, 28) uint8."""
     scaling = run.record.config.pixels
     key = (file, scaling, pixels.tobytes())
-    return _probabilities.get(
-        key, identity(file), lambda: np.asarray(PREDICTOR.predict(file, pixels[None], scaling)[0])
-    )
+    return _predicted.get(key, identity(file), lambda: np.asarray(PREDICTOR.predict(file, pixels[None], scaling)[0]))
 
 
 @st.cache_resource(max_entries=64, show_spinner="Preparing the image…")
