@@ -7,8 +7,7 @@ import streamlit as st
 
 from fashion_core.data import fashion_mnist
 from fashion_core.errors import FashionError
-from fashion_core.resume import lesson
-from fashion_core.resume.comparison import compare_run, sentence
+from fashion_core.resume import comparison, lesson
 from fashion_core.runs import tables, torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES
@@ -130,12 +129,12 @@ def show_training(store: RunStore, number: int, step: lesson.Step, run: Run) -> 
 
 def show_losses(store: RunStore, run: Run, child: Run) -> None:
     st.subheader("5. Did it help?")
-    if (row := compare_run(store, child)) is None:
+    if (row := comparison.compare_run(store, child)) is None:
         return
     with st.spinner("Measuring both on the training images too…"):
         losses = kept(f"losses {run.id}", lambda: torch_process.lesson_losses(store, run))
     st.code("\n".join(f"{name} {by_half['test']}" for name, by_half in losses.items()), language=None)
-    st.markdown(common.plain(sentence([row])))
+    st.markdown(common.plain(comparison.sentence([row])))
     comparison_of(store, [row])
     table = [{"": name, "test images": by["test"], "training images": by["training"]} for name, by in losses.items()]
     st.dataframe(table, hide_index=True)

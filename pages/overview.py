@@ -132,18 +132,13 @@ def edit_labels(store: RunStore, run: Run) -> None:
         if login.button("Save", st.form_submit_button, icon=":material/save:"):
             words = tuple(dict.fromkeys(word.strip() for word in state[tags].split(",") if word.strip()))
             title = state[name].strip() or run.record.config.title
-            save_labels(store, run, Labels(name=title, notes=state[notes], tags=words), begun)
-
-
-def save_labels(store: RunStore, run: Run, labels: Labels, begun: str) -> None:
-    """Save the labels unless somebody else changed them; after that warning, a second save goes through."""
-    try:
-        login.actions(store).relabel(run, labels, st.session_state[begun])
-    except RunStateError:
-        st.session_state[begun] = run.whole_labels
-        raise
-    del st.session_state[begun]
-    st.rerun()
+            try:
+                login.actions(store).relabel(run, Labels(name=title, notes=state[notes], tags=words), state[begun])
+            except RunStateError:  # somebody else changed them: after this warning, a second save goes through
+                state[begun] = run.whole_labels
+                raise
+            del state[begun]
+            st.rerun()
 
 
 main()

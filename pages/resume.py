@@ -27,7 +27,6 @@ def main() -> None:
 
 
 def show_resume(store: RunStore) -> None:
-    """Choose a checkpoint, read the verdict, override settings and start; or watch the runs that one click started."""
     if "group" in st.query_params:
         resume.show_group(store, st.query_params["group"])
         return

@@ -36,12 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m fashion_core", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add_commands in (_add_training_commands, _add_run_commands, _add_file_commands, _add_model_commands):
+    for add_commands in (_add_run_commands, _add_file_commands, _add_model_commands):
         add_commands(commands)
     return parser
 
 
-def _add_training_commands(commands: Any) -> None:
+def _add_run_commands(commands: Any) -> None:
     train = _add(commands, "train", runs.train_run, "train a run to its end, with a progress bar")
     train.add_argument("--preset", choices=PRESETS, default="seed", help="the settings to start from")
     _add_flags(train, SETTINGS, default=True)
@@ -51,9 +51,6 @@ def _add_training_commands(commands: Any) -> None:
     additional = "additional epochs (default: as many as the run had left, at least 1)"
     resume.add_argument("--epochs", type=int, help=additional)
     _add_flags(resume, SETTINGS.keys() - {"epochs"})
-
-
-def _add_run_commands(commands: Any) -> None:
     _add(commands, "audit", runs.show_audit, "show who did what, and when").add_argument("run", nargs="?")
     _add(commands, "compare", runs.compare_runs, "show loss_last and loss_now of each resumed run")
     _add(commands, "continue", runs.continue_in_place, "continue a stopped, failed or lost run in place", "run")

@@ -140,7 +140,6 @@ def show_clickable(chart: ChartSpec, key: str, param: str, take: Callable[[dict[
 
 
 def offer_csv(label: str, table: Callable[[], pd.DataFrame], file_name: str) -> None:
-    """A download whose table is made once the button is pressed."""
     data, icon = lambda: table().to_csv(index=False), ":material/download:"
     st.download_button(label, data, file_name, "text/csv", icon=icon, on_click="ignore")
 

@@ -26,7 +26,6 @@ _cached_charts: Cache[tuple[ChartSpec, ChartSpec]] = Cache(16)
 
 
 def show_comparison(store: RunStore) -> None:
-    """The answer as a sentence, then charts, table and CSV; every choice is in the address."""
     rows = comparison.compare(store)
     if rows:
         _show_rows(store, rows)

@@ -40,7 +40,6 @@ def show_upload(store: RunStore) -> None:
 
 
 def _offer_import(store: RunStore, path: Path, name: str, found: Inspection) -> None:
-    """Ask for settings that the file may not state, and import it on a click."""
     unknown = {"": "as the file says" if "config" in found.tree else "not known"}
     asked = {
         "dataset": ("Trained on", DATASET_LABELS, "The dataset it will be tested on; synthetic garments if unknown"),

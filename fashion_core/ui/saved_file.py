@@ -165,7 +165,16 @@ def show_inside(found: inspect.Inspection, key: str) -> None:
     _show_tensors(tensors[tensors["part"] != "optimizer"], f"tensors {key}")
     if found.optimizer:
         with st.expander(f"Optimizer state: {optimizer}", icon=":material/tune:"):
-            _show_optimizer(found, found.optimizer.bytes, tensors[tensors["part"] == "optimizer"], f"slots {key}")
+            st.caption("param_groups[0]")
+            settings = file_charts.optimizer_settings(found)
+            st.dataframe(pd.DataFrame([{name: str(value) for name, value in settings.items()}]), hide_index=True)
+            slots = tensors[tensors["part"] == "optimizer"]
+            if slots.empty:
+                st.write("It keeps nothing for any parameter: SGD without momentum has no state.")
+            else:
+                size = file_charts.bytes_text(found.optimizer.bytes)
+                st.caption(f"{len(slots):,} tensors, {size}: its state for each parameter")
+                _show_tensors(slots, f"slots {key}")
     with st.expander("The raw key tree", icon=":material/account_tree:"):
         st.json(found.tree, expanded=1)
     if found.names:
@@ -205,14 +214,3 @@ def _show_tensors(tensors: pd.DataFrame, key: str) -> None:
     }
     alt = "Tensors in this file"
     st.dataframe(tensors, hide_index=True, key=key, column_order=order, column_config=style, alt=alt)
-
-
-def _show_optimizer(found: inspect.Inspection, size: int, slots: pd.DataFrame, key: str) -> None:
-    st.caption("param_groups[0]")
-    settings = file_charts.optimizer_settings(found)
-    st.dataframe(pd.DataFrame([{name: str(value) for name, value in settings.items()}]), hide_index=True)
-    if slots.empty:
-        st.write("It keeps nothing for any parameter: SGD without momentum has no state.")
-    else:
-        st.caption(f"{len(slots):,} tensors, {file_charts.bytes_text(size)}: its state for each parameter")
-        _show_tensors(slots, key)

@@ -79,6 +79,5 @@ def _loss_now(label: str, row: Compared, now: LossNow | None) -> Metric:
 
 
 def progress_and_metrics(words: str, share: float, rows: Sequence[Sequence[Metric]]) -> str:
-    """A progress bar of this share with these words below it, and the metrics in rows."""
     bar = f'<progress value="{share:.4f}" aria-label="{escape(words)}"></progress><p>{escape(words)}</p>'
     return bar + "".join(f"<dl>{''.join(metric.html() for metric in row)}</dl>" for row in rows)

@@ -26,7 +26,6 @@ _messages: Cache[asyncio.Task[_Message]] = Cache(64)
 
 
 def address() -> str:
-    """The path of the WebSocket, below that of all pages."""
     path = str(st.get_option("server.baseUrlPath")).strip("/")
     return f"/{path}/live" if path else "/live"
 
@@ -44,15 +43,12 @@ async def serve(socket: WebSocket) -> None:
     await socket.accept()
     with suppress(WebSocketDisconnect):
         with suppress(BadSignature, FashionError, TimeoutError):
-            run_id, seconds, claims = _tickets.loads(await _received_ticket(socket))
+            received = ""
+            with suppress(KeyError):  # bytes are no ticket
+                received = await asyncio.wait_for(socket.receive_text(), _TICKET_SECONDS)
+            run_id, seconds, claims = _tickets.loads(received)
             await _send(socket, run_id, seconds, claims)
         await socket.close()
-
-
-async def _received_ticket(socket: WebSocket) -> str:
-    with suppress(KeyError):  # bytes are no ticket
-        return await asyncio.wait_for(socket.receive_text(), _TICKET_SECONDS)
-    return ""
 
 
 async def _send(socket: WebSocket, run_id: str, seconds: float, claims: dict[str, Any]) -> None:

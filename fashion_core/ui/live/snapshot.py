@@ -30,8 +30,6 @@ _charts: Cache[tuple[ChartSpec, ChartSpec]] = Cache(64)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A run as its page shows it at one time."""
-
     status: Status
     state: State
     seconds: float  # until the next snapshot; less before the first loss, which people wait for after Start

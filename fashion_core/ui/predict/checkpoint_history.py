@@ -16,8 +16,7 @@ from fashion_core.errors import DamagedFileError, FashionError
 from fashion_core.inference import scores
 from fashion_core.runs.run import Run
 from fashion_core.ui import common
-from fashion_core.ui.predict.gallery import addressed_image, show_images, show_large
-from fashion_core.ui.predict.predictions import correct, evaluate, probabilities, test_images
+from fashion_core.ui.predict import gallery, predictions
 from fashion_core.ui.saved_file import Chosen
 
 MOST_RUNS: Final = 12
@@ -27,9 +26,9 @@ _Answers = dict[tuple[str, int], scores.Array]  # of each checkpoint, by run id 
 
 def show_test_image_history(chosen: Chosen) -> None:
     """For the test image that the address names, else the one that the model is least sure about."""
-    answers = evaluate(chosen)
-    pixels, labels = test_images(chosen.run.record.config.dataset)
-    if (index := addressed_image(len(answers))) is None:
+    answers = predictions.evaluate(chosen)
+    pixels, labels = predictions.test_images(chosen.run.record.config.dataset)
+    if (index := gallery.addressed_image(len(answers))) is None:
         index = int(scores.smallest_margins(answers)[0])
     key, most = "history image", len(answers) - 1
     st.session_state[key] = index
@@ -37,7 +36,7 @@ def show_test_image_history(chosen: Chosen) -> None:
     index = st.number_input("Test image", 0, most, step=1, key=key, **options)
     left, right = st.columns([1, 3], vertical_alignment="center")
     with left:
-        show_large(pixels[index], f"Test image {index}")
+        gallery.show_large(pixels[index], f"Test image {index}")
         st.caption(f"Test image {index:,} · {CLASS_NAMES[labels[index]]}")
     with right:
         show_history(chosen, pixels[index], int(labels[index]))
@@ -49,7 +48,7 @@ def show_history(chosen: Chosen, image: scores.Array, label: int | None = None) 
     family = [chosen.run, *chosen.store.descendants(chosen.run)]
     shown = family[:MOST_RUNS]
     places = [(run, epoch) for run in shown for epoch in _listed(run)]
-    answers = _predict_each(places, lambda run, file: probabilities(run, file, image))
+    answers = _predict_each(places, lambda run, file: predictions.probabilities(run, file, image))
     if not answers:
         st.info("There is no checkpoint that can be used.", icon=":material/info:")
         return
@@ -100,11 +99,11 @@ def _show_forgotten(chosen: Chosen, pixels: scores.Array) -> None:
             return
         if not st.toggle("Run all checkpoints of this run on all test images", key="forgotten"):
             return
-        answers = _predict_each([(chosen.run, epoch) for epoch in epochs], correct)
+        answers = _predict_each([(chosen.run, epoch) for epoch in epochs], predictions.correct)
         if not answers:
             return
         found = scores.forgotten(np.stack(list(answers.values())))
         st.markdown(evaluation_tables.forgotten_sentence(found, len(answers)))
         if len(found.lost):
             at_last = replace(chosen, file=chosen.run.checkpoint_path(max(answers)[1]))
-            show_images(found.lost, pixels, evaluate(at_last), "forgotten")
+            gallery.show_images(found.lost, pixels, predictions.evaluate(at_last), "forgotten")

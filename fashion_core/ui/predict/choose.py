@@ -11,10 +11,9 @@ from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError, U
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, saved_file
-from fashion_core.ui.saved_file import OTHER, Address, Chosen
 
 
-def usable(chosen: Chosen) -> Chosen:
+def usable(chosen: saved_file.Chosen) -> saved_file.Chosen:
     """Return the file if its model can be used. Raises ``DamagedFileError`` or ``UnusableFileError``."""
     if chosen.damage:
         raise DamagedFileError(chosen.file, chosen.damage)
@@ -23,7 +22,7 @@ def usable(chosen: Chosen) -> Chosen:
     return chosen
 
 
-def ask_file(store: RunStore) -> Chosen | None:
+def ask_file(store: RunStore) -> saved_file.Chosen | None:
     """The file that the address names, or the best one of its run or of the newest run; None if there is none."""
     runs = store.runs_with(Run.has_saved_files)
     if not runs:
@@ -38,13 +37,13 @@ def ask_file(store: RunStore) -> Chosen | None:
     _address(chosen.run, chosen.name)
     dataset = chosen.run.record.config.dataset
     if st.session_state.setdefault("dataset of the address", dataset) != dataset:
-        for name in (IMAGE, CELL, OTHER):  # they belong to one dataset
+        for name in (IMAGE, CELL, saved_file.OTHER):  # they belong to one dataset
             st.query_params.pop(name, None)
         st.session_state["dataset of the address"] = dataset
     return chosen
 
 
-def ask_other(chosen: Chosen) -> Chosen:
+def ask_other(chosen: saved_file.Chosen) -> saved_file.Chosen:
     """A second file for the same dataset: the one that the address names, else the one before the chosen file."""
     store, dataset = chosen.store, chosen.run.record.config.dataset
     runs = [run for run in store.runs_with(Run.has_saved_files) if is_on(run, dataset)]
@@ -52,12 +51,12 @@ def ask_other(chosen: Chosen) -> Chosen:
     with common.wrong_address_shown("Another file"):
         run, file = saved_file.addressed_other(store)
         if run:
-            other = Chosen(store, run, file) if file else _first_choice(store, run)
+            other = saved_file.Chosen(store, run, file) if file else _first_choice(store, run)
     _ask(other, runs, ("Second run", "Second file"), saved_file.address_other)
     return other
 
 
-def _ask(wanted: Chosen, runs: Iterable[Run], labels: tuple[str, str], address: Address) -> None:
+def _ask(wanted: saved_file.Chosen, runs: Iterable[Run], labels: tuple[str, str], address: saved_file.Address) -> None:
     names = {run.id: f"{run.title} · {run.id}" for run in (*runs, wanted.run)}
     saved_file.ask_run_and_file(wanted, names, list(map(wanted.run.name_of, wanted.run.saved_files())), labels, address)
 
@@ -76,9 +75,9 @@ def is_on(run: Run, dataset: str) -> bool:
     return False
 
 
-def _first_choice(store: RunStore, run: Run) -> Chosen:
+def _first_choice(store: RunStore, run: Run) -> saved_file.Chosen:
     """The best checkpoint, else the first file. Raises ``RunNotFoundError`` if there is none."""
     saved, best = run.saved_files(), run.best_epoch()
     if not saved:
         raise RunNotFoundError(f"Run {run.id} has no saved file yet: wait for its first epoch, or choose another run.")
-    return Chosen(store, run, saved[0] if best is None else run.checkpoint_path(best))
+    return saved_file.Chosen(store, run, saved[0] if best is None else run.checkpoint_path(best))

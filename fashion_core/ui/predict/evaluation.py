@@ -10,15 +10,13 @@ from fashion_core.config import CLASS_NAMES, CLASSES
 from fashion_core.errors import ConfigError
 from fashion_core.inference import scores
 from fashion_core.ui import common
-from fashion_core.ui.predict.choose import ask_other, usable
-from fashion_core.ui.predict.gallery import show_chosen, show_images
-from fashion_core.ui.predict.predictions import evaluate, test_images
+from fashion_core.ui.predict import choose, gallery, predictions
 from fashion_core.ui.saved_file import Chosen
 
 
 def show_evaluation(chosen: Chosen) -> None:
-    answers = evaluate(chosen)
-    pixels, _ = test_images(chosen.run.record.config.dataset)
+    answers = predictions.evaluate(chosen)
+    pixels, _ = predictions.test_images(chosen.run.record.config.dataset)
     st.markdown(evaluation_tables.accuracy_sentence(answers))
     left, right = st.columns([3, 2])
     with left, st.container(border=True):
@@ -31,8 +29,8 @@ def show_evaluation(chosen: Chosen) -> None:
         _show_calibration(answers)
     with right, st.container(border=True):
         st.markdown("**Most confident mistakes**")
-        show_images(scores.misclassified(answers), pixels, answers, "mistakes")
-    show_chosen(pixels, {"this model": answers})
+        gallery.show_images(scores.misclassified(answers), pixels, answers, "mistakes")
+    gallery.show_chosen(pixels, {"this model": answers})
 
 
 def _show_confusion(answers: scores.Answers) -> None:
@@ -66,7 +64,7 @@ def _show_cell(answers: scores.Answers, pixels: scores.Array) -> None:
     indices = np.flatnonzero((answers.labels == true) & (answers.predicted == predicted))
     with st.container(border=True):
         st.markdown(f"**{CLASS_NAMES[true]}** predicted as **{CLASS_NAMES[predicted]}**")
-        show_images(indices, pixels, answers, "cell")
+        gallery.show_images(indices, pixels, answers, "cell")
 
 
 def _show_classes(answers: scores.Answers) -> None:
@@ -86,9 +84,9 @@ def _show_calibration(answers: scores.Answers) -> None:
 
 
 def show_two_models(chosen: Chosen) -> None:
-    other = usable(ask_other(chosen))
-    first, second = evaluate(chosen), evaluate(other)
-    pixels, _ = test_images(chosen.run.record.config.dataset)
+    other = choose.usable(choose.ask_other(chosen))
+    first, second = predictions.evaluate(chosen), predictions.evaluate(other)
+    pixels, _ = predictions.test_images(chosen.run.record.config.dataset)
     names, indices, found = _names(chosen, other), scores.disagreements(first, second), scores.mcnemar(first, second)
     st.markdown(evaluation_tables.disagreement_sentence(found, len(indices), *map(common.plain, names)))
     for column, name, answers in zip(st.columns(2), names, (first, second), strict=True):
@@ -103,8 +101,8 @@ def show_two_models(chosen: Chosen) -> None:
     if len(indices):
         st.markdown(f"**Where they differ** ({len(indices):,} images)")
         st.caption(f"Below each image: first {common.plain(names[0])}, then {common.plain(names[1])}.")
-        show_images(indices, pixels, first, "differing", second)
-    show_chosen(pixels, dict(zip(names, (first, second), strict=True)))
+        gallery.show_images(indices, pixels, first, "differing", second)
+    gallery.show_chosen(pixels, dict(zip(names, (first, second), strict=True)))
 
 
 def _names(chosen: Chosen, other: Chosen) -> tuple[str, str]:

@@ -43,8 +43,6 @@ _sources: Cache[str] = Cache(len(MODEL_CLASSES))
 
 @dataclass(frozen=True)
 class Target:
-    """A file to load."""
-
     format: str
     path: str
     model: str
@@ -56,12 +54,10 @@ class Target:
 
 
 def training_script(config: TrainConfig) -> str:
-    """A script that trains with these settings and saves in the tutorial's three ways."""
     return _render("training", config.model, config.pixels, config=config)
 
 
 def resuming_script(config: TrainConfig, checkpoint: Path, fresh_optimizer: bool = False) -> str:
-    """A script that resumes from a checkpoint with these settings, up to their last epoch."""
     path = repr(str(checkpoint))
     return _render("resuming", config.model, config.pixels, config=config, path=path, fresh_optimizer=fresh_optimizer)
 
@@ -109,7 +105,6 @@ def stored_target(found: Inspection | None, path: Path) -> Target | None:
 
 
 def export_target(checkpoint: Target, format: ExportFormat, name: str) -> Target:
-    """An export of a checkpoint, downloaded under this name."""
     if format == "checkpoint":
         return replace(checkpoint, path=name)
     return Target(format, name, checkpoint.model, class_path=_OWN_CLASSES[checkpoint.model])
