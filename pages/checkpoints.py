@@ -47,7 +47,6 @@ def show_list(store: RunStore, saved: pd.DataFrame) -> None:
 
 
 def filtered(saved: pd.DataFrame) -> pd.DataFrame:
-    """The rows that pass the filters; every filter stands in the address."""
     # Streamlit's field can't read a number from the address that is too long.
     is_number = epoch_number(st.query_params.get("at", "0")) is not None
     bind: Literal["query-params"] | None = "query-params" if is_number else None

@@ -12,7 +12,6 @@ from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, housekeeping, login, run_status
 
 REFRESH_SECONDS = 2.0
-NAME_LIMIT = 80  # characters
 
 
 def main() -> None:
@@ -126,7 +125,7 @@ def edit_labels(store: RunStore, run: Run) -> None:
         kept = run.damaged_labels_path.name
         st.caption(f"The name, tags and notes can't be read. Save replaces them, and keeps the damaged file as {kept}.")
     with st.form(f"form {run.id}", border=False):
-        st.text_input("Name", max_chars=NAME_LIMIT, key=name)
+        st.text_input("Name", max_chars=80, key=name)
         st.text_input("Tags, separated by commas", key=tags)
         st.text_area("Notes", key=notes)
         if login.button("Save", st.form_submit_button, icon=":material/save:"):

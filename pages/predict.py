@@ -4,9 +4,8 @@ import streamlit as st
 
 from fashion_core.resume.labels import loss_text
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common, exports, run_status
+from fashion_core.ui import common, exports, run_status, saved_file
 from fashion_core.ui.predict import checkpoint_history, choose, evaluation, gallery, own_images
-from fashion_core.ui.saved_file import Chosen
 
 GALLERY, OWN, HISTORY = "Test images", "Your images", "Checkpoint history"
 EVALUATION, TWO, SNIPPET = "Evaluation", "Two models", "In plain PyTorch"
@@ -23,7 +22,7 @@ def main() -> None:
         run_status.welcome(store)
 
 
-def show_file(chosen: Chosen) -> None:
+def show_file(chosen: saved_file.Chosen) -> None:
     info = chosen.run.file_info(chosen.file)
     with st.container(horizontal=True, vertical_alignment="center"):
         run_status.badge(chosen.run.record.config.dataset)
@@ -35,7 +34,7 @@ def show_file(chosen: Chosen) -> None:
         st.page_link("checkpoints.py", label="Look inside", icon=":material/save:", query_params=query)
 
 
-def show_views(chosen: Chosen) -> None:
+def show_views(chosen: saved_file.Chosen) -> None:
     views = {
         GALLERY: lambda: gallery.show_gallery(chosen, lambda: st.session_state.update(view=HISTORY)),
         OWN: lambda: own_images.show_own_images(chosen, lambda image: checkpoint_history.show_history(chosen, image)),

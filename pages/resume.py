@@ -60,7 +60,6 @@ def ask_run(store: RunStore) -> Run | None:
 
 
 def addressed_epoch(run: Run, saved: list[int]) -> int:
-    """The epoch that the address names, or the newest if it has no checkpoint."""
     with common.wrong_address_shown("The newest one"):
         if (epoch := saved_file.addressed_epoch()) is not None:
             verdict.check_epoch(run, epoch, saved)

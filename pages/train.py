@@ -81,7 +81,12 @@ def show_run(store: RunStore, run: Run) -> None:
             st.page_link("train.py", label="Set up another run", icon=":material/add:", query_params={})
     run_status.show_damage(run)
     if run.record.source:
-        show_imported(store, run)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            run_status.badge(run.state())
+            st.markdown(run_status.whereabouts(store, run), width="content")
+        if run.labels.notes:
+            st.info(common.plain(run.labels.notes), icon=":material/info:")
+        common.model_expander(config.model)
         return
     if run.record.resumption:
         resume.show_origin(store, run, run.record.resumption)
@@ -89,15 +94,6 @@ def show_run(store: RunStore, run: Run) -> None:
     with st.expander("Settings", icon=":material/tune:"):
         st.json(config.model_dump(mode="json"))
     show_meaning(config)
-
-
-def show_imported(store: RunStore, run: Run) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        run_status.badge(run.state())
-        st.markdown(run_status.whereabouts(store, run), width="content")
-    if run.labels.notes:
-        st.info(common.plain(run.labels.notes), icon=":material/info:")
-    common.model_expander(run.record.config.model)
 
 
 def show_live(store: RunStore, run: Run) -> None:

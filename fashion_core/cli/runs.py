@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from itertools import chain
-from typing import Any, Final, Never
+from typing import Any, Never
 
 from tqdm import tqdm
 
@@ -20,8 +20,6 @@ from fashion_core.runs import metrics, queue, torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import ACTIVE_STATES, UNDER_WAY_STATES
 from fashion_core.runs.store import RunStore, epoch_number, run_record
-
-_POLL_SECONDS: Final = 0.1
 
 
 def train_run(options: argparse.Namespace) -> None:
@@ -115,7 +113,7 @@ def _follow(actions: gate.Actions, run: Run, say: Callable[[str], object]) -> No
                         )
                 if ended:
                     return
-                time.sleep(_POLL_SECONDS)
+                time.sleep(0.1)
             except KeyboardInterrupt:
                 with suppress(RunStateError):  # it has just ended by itself
                     actions.stop(run)

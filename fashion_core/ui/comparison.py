@@ -143,7 +143,6 @@ def _show_table(rows: Sequence[Compared]) -> None:
 
 
 def show_lineage(store: RunStore) -> None:
-    """The tree of runs; a click on a dot opens that checkpoint."""
     parts = tables.lineage_parts(store)
     if not parts:
         run_status.welcome(store)

@@ -14,21 +14,20 @@ from fashion_core.runs import torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common
-from fashion_core.ui.saved_file import CHANGED, Chosen, read_contents
+from fashion_core.ui import common, saved_file
 from fashion_core.ui.snippets import scripts
 
 STORED = "stored"
 ONE, ALL = "one image", "all test images"
 
 
-def show_five_ways(chosen: Chosen) -> None:
+def show_five_ways(chosen: saved_file.Chosen) -> None:
     if chosen.epoch is None:
         st.info("Other formats are made from a checkpoint, and no checkpoint holds this model.", icon=":material/info:")
         return
     path = chosen.run.checkpoint_path(chosen.epoch)
     asked = (str(chosen.store.root), chosen.run.id, chosen.epoch, identity(path))
-    measured, found = _measured(*asked), read_contents(path).inspection
+    measured, found = _measured(*asked), saved_file.read_contents(path).inspection
     keeps = found.optimizer.name if found and found.optimizer else None
     weights = int(files.layers_frame(found)["first"].sum()) if found else 0
     st.markdown(files.sizes_sentence(measured, keeps))
@@ -51,21 +50,21 @@ def _measured(root: str, run_id: str, epoch: int, key: Identity | None) -> dict[
     return torch_process.compare_formats(store, store.get(run_id), epoch)
 
 
-def show_loading_script(chosen: Chosen) -> None:
+def show_loading_script(chosen: saved_file.Chosen) -> None:
     target = scripts.stored_target(chosen.contents.inspection, chosen.file)
     if target is None:
         st.info("No known model fits this file, so there is no script that loads it.", icon=":material/info:")
         return
     format = _choose_format(chosen, "Load")
     if format and chosen.epoch is not None:
-        checkpoint = read_contents(chosen.run.checkpoint_path(chosen.epoch)).inspection
+        checkpoint = saved_file.read_contents(chosen.run.checkpoint_path(chosen.epoch)).inspection
         name = scripts.download_name(chosen.run.title, format, chosen.epoch)
         target = scripts.export_target(scripts.stored_target(checkpoint, chosen.file) or target, format, name)
         st.caption("Under the name that it has once you have downloaded it here.")
     st.code(scripts.loading_script(target, chosen.run.record.config.pixels), language="python")
 
 
-def show_using_script(chosen: Chosen) -> None:
+def show_using_script(chosen: saved_file.Chosen) -> None:
     target, config = scripts.stored_target(chosen.contents.inspection, chosen.file), chosen.run.record.config
     if target is None:
         st.info("No known model fits this file, so there is no script that uses it.", icon=":material/info:")
@@ -77,7 +76,7 @@ def show_using_script(chosen: Chosen) -> None:
     st.code(scripts.using_script("predicting" if one else "evaluating", target, config), language="python")
 
 
-def _choose_format(chosen: Chosen, label: str) -> ExportFormat | None:
+def _choose_format(chosen: saved_file.Chosen, label: str) -> ExportFormat | None:
     """One of the formats that can be made of the file, or None for the file as it is stored."""
     info = chosen.run.file_info(chosen.file)
     exports = [format for format in EXPORT_NAMES if chosen.epoch is not None and not (info and info.format == format)]
@@ -88,7 +87,7 @@ def _choose_format(chosen: Chosen, label: str) -> ExportFormat | None:
     return next((format for format in exports if format == choice), None)
 
 
-def show_download(chosen: Chosen) -> None:
+def show_download(chosen: saved_file.Chosen) -> None:
     if chosen.damage:
         text = f"It is damaged, so it can't be downloaded: {common.plain(chosen.damage)}."
         st.error(text, icon=":material/broken_image:")
@@ -113,7 +112,7 @@ def show_download(chosen: Chosen) -> None:
 def _stored_bytes(run: Run, file: Path) -> bytes:
     """Read and check the file once more before the download. Raises ``DamagedFileError``."""
     if not run.is_whole(file):
-        raise DamagedFileError(file, CHANGED)
+        raise DamagedFileError(file, saved_file.CHANGED)
     return file.read_bytes()
 
 

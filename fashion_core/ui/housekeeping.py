@@ -48,7 +48,6 @@ def _verify(store: RunStore, runs: list[Run]) -> list[verify.Verified]:
 
 
 def confirm_delete(store: RunStore, run: Run, file: Path | None = None) -> None:
-    """Ask in a dialog before a run, or one of its files, is deleted; name the runs that were resumed from it."""
     st.dialog("Delete this file?" if file else "Delete this run?")(_confirm_delete)(store, run, file)
 
 

@@ -8,8 +8,7 @@ from fashion_core.access.gate import forget_upload
 from fashion_core.config import DATASET_LABELS, PIXEL_MEAN, PIXEL_STD
 from fashion_core.formats.inspect import Inspection
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common, login
-from fashion_core.ui.saved_file import read_contents, show_inside, show_problem, show_verdict
+from fashion_core.ui import common, login, saved_file
 
 IMPORTED = "imported"  # where the session holds the address of the file just imported
 PIXELS = {"unit": "from 0 to 1", "raw": "from 0 to 255", "standard": f"mean {PIXEL_MEAN:.4f}, std {PIXEL_STD:.4f}"}
@@ -29,14 +28,14 @@ def show_upload(store: RunStore) -> None:
         forget_upload(st.session_state)
         return
     path = login.actions(store).keep_upload(st.session_state, upload.file_id, upload.name, upload)
-    found = read_contents(path)
+    found = saved_file.read_contents(path)
     st.markdown(f"**{common.plain(upload.name)}**")
-    show_problem(found)
+    saved_file.show_problem(found)
     if found.inspection and not found.problem:
         _offer_import(store, path, upload.name, found.inspection)
     if found.inspection:
-        show_verdict(found.inspection.verdict, found.inspection)
-        show_inside(found.inspection, "upload")
+        saved_file.show_verdict(found.inspection.verdict, found.inspection)
+        saved_file.show_inside(found.inspection, "upload")
 
 
 def _offer_import(store: RunStore, path: Path, name: str, found: Inspection) -> None:

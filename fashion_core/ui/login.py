@@ -13,8 +13,7 @@ from fashion_core.access import roles as access
 from fashion_core.access.gate import Actions
 from fashion_core.errors import ConfigError
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import streamlit_internals
-from fashion_core.ui.common import plain, sentence
+from fashion_core.ui import common, streamlit_internals
 
 _DISABLED, _LAST_WHY = "why buttons are disabled", "why they will be"
 # Once a server has required a login, it does so until it exits: secrets caught mid-rewrite must let nobody in.
@@ -81,7 +80,7 @@ def button(label: str, kind: Callable[..., bool] = st.button, *, disabled: bool 
     """A button for operators: for others it is disabled, with the reason."""
     why = st.session_state.get(_DISABLED, "")
     options.setdefault("key", f"act {label}")  # the same button, whatever the reason
-    return kind(label, disabled=disabled or bool(why), help=plain(why) if why else None, **options)
+    return kind(label, disabled=disabled or bool(why), help=common.plain(why) if why else None, **options)
 
 
 def let_in() -> bool:
@@ -100,26 +99,26 @@ def let_in() -> bool:
     st.session_state[_DISABLED] = "" if was_enabled else found.why
     st.session_state[_LAST_WHY] = found.why
     if found.why and found.logged_in:
-        st.caption(f":material/visibility: {plain(found.why)}")
+        st.caption(f":material/visibility: {common.plain(found.why)}")
     elif found.why:
-        st.warning(plain(found.why), icon=":material/visibility:")
+        st.warning(common.plain(found.why), icon=":material/visibility:")
     return True
 
 
 def _show_login(found: access.Actor) -> None:
     st.title("Fashion Core", anchor=False)
-    st.write(plain(found.why))
+    st.write(common.plain(found.why))
     if found.logged_in:
         if st.button("Log out", icon=":material/logout:"):
             st.logout()
         return
     for provider in access.providers(_secrets().get("auth", {})):
         label = f"Log in with {provider}" if provider else "Log in"
-        if st.button(plain(label), type="primary", icon=":material/login:"):
+        if st.button(common.plain(label), type="primary", icon=":material/login:"):
             try:
                 st.login(provider) if provider else st.login()
             except streamlit_internals.login_errors() as error:
-                st.error(sentence(str(error)), icon=":material/error:")
+                st.error(common.sentence(str(error)), icon=":material/error:")
 
 
 def navigation(pages: list[st.Page]) -> st.Page:
@@ -129,4 +128,4 @@ def navigation(pages: list[st.Page]) -> st.Page:
         return st.navigation(pages, position="top" if found else "hidden")
     log_out = st.Page(st.logout, title="Log out", icon=":material/logout:", url_path="logout")
     name = found.name if len(found.name) <= 40 else f"{found.name[:39]}…"
-    return st.navigation({"": pages, f"{plain(name)} · {found.role}": [log_out]}, position="top")
+    return st.navigation({"": pages, f"{common.plain(name)} · {found.role}": [log_out]}, position="top")

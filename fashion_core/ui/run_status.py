@@ -71,7 +71,6 @@ def show_damage(run: Run) -> None:
 
 
 def welcome(store: RunStore) -> None:
-    """Welcome to a store without saved files: say that runs will save some, or offer to train a first run."""
     if store.runs():
         text = "No saved file yet. Each run saves a checkpoint at the end of each epoch."
         st.info(text, icon=":material/hourglass_empty:")

@@ -20,7 +20,6 @@ from fashion_core.ui import common, run_status
 
 BYTES_KEY = "filled: weights · hollow: optimizer state"
 CHANGED = "its SHA-256 is not the one that was recorded"
-NUMBER_WIDTH = 150
 OTHER = "with"  # where the address names a second file
 Address = Callable[[Run, str], None]  # puts a run and the name of its file into the address
 
@@ -193,7 +192,7 @@ def _show_numbers(found: inspect.Inspection, optimizer: str) -> None:
     }
     with st.container(horizontal=True):
         for label, number in numbers.items():
-            st.metric(label, number, width=NUMBER_WIDTH)
+            st.metric(label, number, width=150)
     checksum = "checksummed" if found.has_checksum else "not checksummed: a changed bit goes unnoticed"
     digest = found.sha256 or "not computed, because the file is large"
     st.caption(f"{found.format} · {found.container} container, {checksum} · SHA-256 {digest}")

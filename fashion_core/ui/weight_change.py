@@ -10,11 +10,10 @@ from fashion_core.charts import files
 from fashion_core.errors import DamagedFileError
 from fashion_core.formats import weight_change
 from fashion_core.formats.weight_change import WeightChange
-from fashion_core.ui import common
-from fashion_core.ui.saved_file import Chosen, address_other, addressed_other, ask_run_and_file, neighbour
+from fashion_core.ui import common, saved_file
 
 
-def show_comparison(chosen: Chosen, saved: pd.DataFrame) -> None:
+def show_comparison(chosen: saved_file.Chosen, saved: pd.DataFrame) -> None:
     """How far each layer moved from another file to this one; ``saved`` is ``tables.saved_frame``."""
     other = _ask_other(chosen, saved)
     if other is None:
@@ -36,9 +35,9 @@ def _moved(first: str, first_key: Identity | None, second: str, second_key: Iden
     return weight_change.weight_change(Path(first), Path(second))
 
 
-def _ask_other(chosen: Chosen, saved: pd.DataFrame) -> Chosen | None:
+def _ask_other(chosen: saved_file.Chosen, saved: pd.DataFrame) -> saved_file.Chosen | None:
     """The file that the address names, else the one before this one, else the last one of the newest other run."""
-    run, file = addressed_other(chosen.store)
+    run, file = saved_file.addressed_other(chosen.store)
     run = run or chosen.run
     of_model = (saved["model"] == chosen.run.record.config.model) | (saved["run"] == run.id)
     others = saved[of_model & ~((saved["run"] == chosen.run.id) & (saved["file"] == chosen.name))]
@@ -47,10 +46,10 @@ def _ask_other(chosen: Chosen, saved: pd.DataFrame) -> Chosen | None:
     if run.id not in set(others["run"]):
         run = chosen.store.at(others["run"].iloc[0])
     names = list(others.loc[others["run"] == run.id, "file"])
-    wanted = run.name_of(file) if file else neighbour(chosen).name if run.id == chosen.run.id else ""
-    other = Chosen(chosen.store, run, run.saved_file(wanted if wanted in names else names[-1]))
+    wanted = run.name_of(file) if file else saved_file.neighbour(chosen).name if run.id == chosen.run.id else ""
+    other = saved_file.Chosen(chosen.store, run, run.saved_file(wanted if wanted in names else names[-1]))
     runs = others.drop_duplicates("run")
     labels = dict(zip(runs["run"], runs["name"] + " · " + runs["run"], strict=True))
-    ask_run_and_file(other, labels, names, ("Compare with", "File of that run"), address_other)
-    address_other(run, other.name)
+    saved_file.ask_run_and_file(other, labels, names, ("Compare with", "File of that run"), saved_file.address_other)
+    saved_file.address_other(run, other.name)
     return other

@@ -5,8 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from fashion_core.runs.run import Run
-from fashion_core.ui.live import route
-from fashion_core.ui.live.snapshot import ACTIVE_SECONDS, Snapshot
+from fashion_core.ui.live import route, snapshot
 
 _HERE = Path(__file__).parent
 _component = st.components.v2.component(
@@ -14,12 +13,12 @@ _component = st.components.v2.component(
 )
 
 
-def show_numbers(run: Run, found: Snapshot | None) -> None:
+def show_numbers(run: Run, found: snapshot.Snapshot | None) -> None:
     """Show the numbers. From now on the browser receives newer ones, and reruns the page when more has changed.
 
     Without a snapshot the page reruns until there is one, such as once somebody has fixed a damaged file.
     """
-    seconds = found.seconds if found else ACTIVE_SECONDS
+    seconds = found.seconds if found else snapshot.ACTIVE_SECONDS
     shown = {"numbers": found.numbers, "drawn": found.drawn} if found else {"numbers": "", "drawn": ""}
     where = {"address": route.address(), "ticket": route.ticket(run, seconds), "seconds": seconds}
     _component(data=shown | where, key=f"live metrics of {run.id}")

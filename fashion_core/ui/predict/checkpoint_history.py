@@ -15,16 +15,15 @@ from fashion_core.config import CLASS_NAMES, CLASSES
 from fashion_core.errors import DamagedFileError, FashionError
 from fashion_core.inference import scores
 from fashion_core.runs.run import Run
-from fashion_core.ui import common
+from fashion_core.ui import common, saved_file
 from fashion_core.ui.predict import gallery, predictions
-from fashion_core.ui.saved_file import Chosen
 
 MOST_RUNS: Final = 12
 _RUNNING: Final = "Running every checkpoint…"
 _Answers = dict[tuple[str, int], scores.Array]  # of each checkpoint, by run id and epoch
 
 
-def show_test_image_history(chosen: Chosen) -> None:
+def show_test_image_history(chosen: saved_file.Chosen) -> None:
     """For the test image that the address names, else the one that the model is least sure about."""
     answers = predictions.evaluate(chosen)
     pixels, labels = predictions.test_images(chosen.run.record.config.dataset)
@@ -43,7 +42,7 @@ def show_test_image_history(chosen: Chosen) -> None:
     _show_forgotten(chosen, pixels)
 
 
-def show_history(chosen: Chosen, image: scores.Array, label: int | None = None) -> None:
+def show_history(chosen: saved_file.Chosen, image: scores.Array, label: int | None = None) -> None:
     """The chart of all checkpoints of the run and of those resumed from it; name those that can't be used."""
     family = [chosen.run, *chosen.store.descendants(chosen.run)]
     shown = family[:MOST_RUNS]
@@ -90,7 +89,7 @@ def _history(run: Run, answers: _Answers) -> evaluation_tables.History:
     return evaluation_tables.History(run.id, run.title, *origin, np.array(epochs, np.int64), probabilities)
 
 
-def _show_forgotten(chosen: Chosen, pixels: scores.Array) -> None:
+def _show_forgotten(chosen: saved_file.Chosen, pixels: scores.Array) -> None:
     with st.container(border=True):
         st.markdown("**Learned, then forgotten**")
         epochs = _listed(chosen.run)

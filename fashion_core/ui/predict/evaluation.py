@@ -9,12 +9,11 @@ from fashion_core.charts import evaluation, evaluation_tables
 from fashion_core.config import CLASS_NAMES, CLASSES
 from fashion_core.errors import ConfigError
 from fashion_core.inference import scores
-from fashion_core.ui import common
+from fashion_core.ui import common, saved_file
 from fashion_core.ui.predict import choose, gallery, predictions
-from fashion_core.ui.saved_file import Chosen
 
 
-def show_evaluation(chosen: Chosen) -> None:
+def show_evaluation(chosen: saved_file.Chosen) -> None:
     answers = predictions.evaluate(chosen)
     pixels, _ = predictions.test_images(chosen.run.record.config.dataset)
     st.markdown(evaluation_tables.accuracy_sentence(answers))
@@ -83,7 +82,7 @@ def _show_calibration(answers: scores.Answers) -> None:
     st.vega_lite_chart(chart.to_dict(), alt="Accuracy by confidence")
 
 
-def show_two_models(chosen: Chosen) -> None:
+def show_two_models(chosen: saved_file.Chosen) -> None:
     other = choose.usable(choose.ask_other(chosen))
     first, second = predictions.evaluate(chosen), predictions.evaluate(other)
     pixels, _ = predictions.test_images(chosen.run.record.config.dataset)
@@ -105,7 +104,7 @@ def show_two_models(chosen: Chosen) -> None:
     gallery.show_chosen(pixels, dict(zip(names, (first, second), strict=True)))
 
 
-def _names(chosen: Chosen, other: Chosen) -> tuple[str, str]:
+def _names(chosen: saved_file.Chosen, other: saved_file.Chosen) -> tuple[str, str]:
     """What to call the two, so that they differ: by the file if both are of one run."""
     if chosen.run.id == other.run.id:
         return chosen.name, other.name if other.name != chosen.name else f"{other.name} again"

@@ -14,13 +14,11 @@ from fashion_core.config import CLASS_NAMES
 from fashion_core.errors import ConfigError
 from fashion_core.inference import scores
 from fashion_core.inference.scores import Answers, Array
-from fashion_core.ui import common
+from fashion_core.ui import common, saved_file
 from fashion_core.ui.predict.predictions import evaluate, test_images
-from fashion_core.ui.saved_file import Chosen
 from fashion_core.ui.snippets.scripts import plain_name
 
 PAGE_SIZE = 30
-IMAGE_WIDTH = 224  # eight screen pixels for each pixel
 EVERY, RIGHT, WRONG, CONFIDENT, UNSURE = "all", "right", "wrong", "most confident mistakes", "least sure"
 ORDERS: Final[dict[str, Callable[[Answers], Array]]] = {
     EVERY: lambda answers: np.arange(len(answers)),
@@ -31,7 +29,7 @@ ORDERS: Final[dict[str, Callable[[Answers], Array]]] = {
 }
 
 
-def show_gallery(chosen: Chosen, open_history: Callable[[], None]) -> None:
+def show_gallery(chosen: saved_file.Chosen, open_history: Callable[[], None]) -> None:
     answers = evaluate(chosen)
     pixels, _ = test_images(chosen.run.record.config.dataset)
     bind: Literal["query-params"] = "query-params"
@@ -117,4 +115,4 @@ def show_answer(image: Array, rows: Mapping[str, Array], label: int | None, alt:
 
 
 def show_large(image: Array, alt: str) -> None:
-    st.image(np.kron(image, np.ones((8, 8), np.uint8)), width=IMAGE_WIDTH, alt=alt)
+    st.image(np.kron(image, np.ones((8, 8), np.uint8)), width=224, alt=alt)  # eight screen pixels for each pixel

@@ -11,10 +11,8 @@ from fashion_core.config import CLASS_NAMES
 from fashion_core.errors import FashionError
 from fashion_core.inference.prepare import Prepared
 from fashion_core.inference.scores import Array
-from fashion_core.ui import common
-from fashion_core.ui.predict.gallery import show_answer
-from fashion_core.ui.predict.predictions import prepared, probabilities
-from fashion_core.ui.saved_file import Chosen
+from fashion_core.ui import common, saved_file
+from fashion_core.ui.predict import gallery, predictions
 
 MEGABYTES = 20
 UPLOAD, CAMERA = "Upload", "Camera"
@@ -30,19 +28,19 @@ class Upload(Protocol):
     def getvalue(self) -> bytes: ...
 
 
-def show_own_images(chosen: Chosen, show_history: Callable[[Array], None]) -> None:
+def show_own_images(chosen: saved_file.Chosen, show_history: Callable[[Array], None]) -> None:
     """Take images and show the prediction for each; ``show_history`` shows what every checkpoint predicts for one."""
     files, ready = _ask_files(), []
     for file in files:
         try:
-            ready.append((file, prepared(file.getvalue())))
+            ready.append((file, predictions.prepared(file.getvalue())))
         except FashionError as error:  # one bad file must not hide the others
             st.error(f"**{common.plain(file.name)}**: {common.sentence(error)}", icon=":material/broken_image:")
     if not files:
         st.caption("Each image is made to look like those of the training set: greyscale, bright on black, 28 × 28.")
     if not ready:
         return
-    found = np.stack([probabilities(chosen.run, chosen.file, image.pixels) for _, image in ready])
+    found = np.stack([predictions.probabilities(chosen.run, chosen.file, image.pixels) for _, image in ready])
     for (file, image), row in zip(ready, found, strict=True):
         with st.container(border=True):
             _show_image(file.name, image, row)
@@ -74,7 +72,7 @@ def _ask_files(camera: bool = True) -> Sequence[Upload]:
 def _show_image(name: str, image: Prepared, row: Array) -> None:
     best = int(row.argmax())
     st.markdown(f"**{common.plain(name)}** · {CLASS_NAMES[best]}, {row[best]:.1%}")
-    show_answer(image.pixels, {"this model": row}, None, alt=f"{name}, as the model sees it")
+    gallery.show_answer(image.pixels, {"this model": row}, None, alt=f"{name}, as the model sees it")
     st.caption("How it was made to look like the training set")
     with st.container(horizontal=True):
         for step in image.steps:
