@@ -75,7 +75,6 @@ def ask_run(saved: pd.DataFrame) -> str:
 
 
 def show_table(store: RunStore, every: pd.DataFrame) -> None:
-    """Show one page of rows; initially the page with the row that the address names."""
     rows = common.ask_rows(every, "page", next(iter(addressed_rows(every)), 0))
     if tables.forget_changed(store, rows):
         st.rerun()
@@ -128,7 +127,6 @@ def address(query: dict[str, str]) -> None:
 
 
 def addressed_rows(rows: pd.DataFrame) -> list[int]:
-    """Where the file that the address names stands in the table."""
     run_id, epoch, file = (st.query_params.get(name) for name in ("run", "epoch", "file"))
     name = file or f"model_save/{epoch}"
     return [int(row) for row in ((rows["run"] == run_id) & (rows["file"] == name)).to_numpy().nonzero()[0][:1]]

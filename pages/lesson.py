@@ -15,7 +15,6 @@ from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, login, run_status, settings_form
 from fashion_core.ui.comparison import comparison_of
 
-REFRESH_SECONDS = 1.0
 FILES = {"model_weights.pth": "weights only", "model.pth": "the whole model", "model_save/0": "checkpoint of epoch 0"}
 
 
@@ -49,7 +48,7 @@ def show_start(store: RunStore) -> None:
 def show_lesson(store: RunStore, run: Run) -> None:
     runs = [run, *filter(None, [lesson.resumed_run(store, run)])]
     active = any(one.state() in UNDER_WAY_STATES for one in runs) or len(runs) == 1
-    st.fragment(show_steps, run_every=REFRESH_SECONDS if active else None)(store, run, active)
+    st.fragment(show_steps, run_every=1.0 if active else None)(store, run, active)
     if not active:
         st.page_link("lesson.py", label="Run it again", icon=":material/replay:", query_params={})
 

@@ -11,8 +11,6 @@ from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, housekeeping, login, run_status
 
-REFRESH_SECONDS = 2.0
-
 
 def main() -> None:
     store = RunStore()
@@ -26,7 +24,7 @@ def main() -> None:
     show_runs(store)
 
 
-@st.fragment(run_every=REFRESH_SECONDS)
+@st.fragment(run_every=2.0)
 def show_running(store: RunStore, shown: list[str]) -> None:
     login.send_strangers_away()
     run_status.advance(store)

@@ -20,7 +20,6 @@ from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, login, run_status
 
 FIRST, LATEST = "first epoch", "latest"
-REFRESH_SECONDS = 2.0
 _frames: Cache[tuple[pd.DataFrame, pd.DataFrame]] = Cache(16)
 _cached_charts: Cache[tuple[ChartSpec, ChartSpec]] = Cache(16)
 
@@ -36,7 +35,7 @@ def show_comparison(store: RunStore) -> None:
     _redraw_on_change(store, comparison.outline(rows))
 
 
-@st.fragment(run_every=REFRESH_SECONDS)
+@st.fragment(run_every=2.0)
 def _redraw_on_change(store: RunStore, drawn: Outline) -> None:
     """Run the page again once a run is added, is deleted, ends an epoch or ends."""
     login.send_strangers_away()

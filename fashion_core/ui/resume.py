@@ -16,7 +16,6 @@ from fashion_core.ui import common, login, run_status, settings_form
 from fashion_core.ui.snippets import scripts
 
 HELPED = "Did resuming help?"
-REFRESH_SECONDS = 1.0
 
 
 def show_verdicts(run: Run, requests: list[plan.ResumeRequest]) -> None:
@@ -66,7 +65,7 @@ def show_group(store: RunStore, group: str) -> None:
         st.page_link("resume.py", label="Choose a checkpoint", icon=":material/replay:", query_params={})
         return
     active = any(run.state() in UNDER_WAY_STATES for run in runs)
-    st.fragment(_show_progress, run_every=REFRESH_SECONDS if active else None)(store, runs, active)
+    st.fragment(_show_progress, run_every=1.0 if active else None)(store, runs, active)
     with st.container(horizontal=True):
         st.page_link("resume.py", label=HELPED, icon=":material/compare_arrows:", query_params={"view": HELPED})
         st.page_link("resume.py", label="Resume more runs", icon=":material/add:", query_params={})

@@ -19,9 +19,8 @@ from fashion_core.ui import common, login
 ADVANCE_SECONDS = 1.0
 SILENT_SECONDS = 30.0  # testing a large model takes a while
 _last_advance: Cache[None] = Cache(8)
-Color = Literal["red", "orange", "blue", "green", "gray", "violet"]
 
-BADGES: dict[str, tuple[str, Color]] = {
+BADGES: dict[str, tuple[str, Literal["red", "orange", "blue", "green", "gray", "violet"]]] = {
     "queued": (":material/hourglass_empty:", "gray"),
     "running": (":material/play_circle:", "blue"),
     "stopping": (":material/pending:", "orange"),

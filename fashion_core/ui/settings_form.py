@@ -11,7 +11,6 @@ from fashion_core.runs import torch_process
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, login
 
-_CHOICE_LABELS = DATASET_LABELS | MODEL_LABELS
 _WIDGETS_IN_A_ROW = 4
 
 
@@ -38,7 +37,7 @@ def _ask(setting: Setting, value: Any, prefix: str) -> Any:
     """Pass the value to the widget: one set in the session is lost when a click interrupts the rerun."""
     label, key, why = setting.label, f"{prefix}{setting.name}", setting.explanation
     if setting.choices:
-        shown = {choice: _CHOICE_LABELS.get(choice, choice) for choice in setting.choices}
+        shown = {choice: (DATASET_LABELS | MODEL_LABELS).get(choice, choice) for choice in setting.choices}
         index = setting.choices.index(value)
         return st.selectbox(label, setting.choices, index, shown.__getitem__, key=key, help=why)
     if setting.kind is str:

@@ -88,7 +88,6 @@ def addressed_image(count: int) -> int | None:
 
 
 def show_chosen(pixels: Array, models: Mapping[str, Answers], open_history: Callable[[], None] | None = None) -> None:
-    """The image that the address names, if any, with what each model predicts for it."""
     labels = next(iter(models.values())).labels
     index = addressed_image(len(labels))
     if index is None:

@@ -14,7 +14,6 @@ from fashion_core.inference.scores import Array
 from fashion_core.ui import common, saved_file
 from fashion_core.ui.predict import gallery, predictions
 
-MEGABYTES = 20
 UPLOAD, CAMERA = "Upload", "Camera"
 _STEP_WIDTH: Final = 112
 
@@ -64,7 +63,7 @@ def _ask_files(camera: bool = True) -> Sequence[Upload]:
     )
     if source == UPLOAD:
         label = "Images of garments: PNG, JPEG, WebP, GIF, BMP or TIFF"
-        return st.file_uploader(label, accept_multiple_files=True, max_upload_size=MEGABYTES, key="own images")
+        return st.file_uploader(label, accept_multiple_files=True, max_upload_size=20, key="own images")
     photo = st.camera_input("Photograph a garment on a plain background", key="photo", width=420) if camera else None
     return [photo] if photo else []
 
