@@ -95,15 +95,13 @@ def epoch_axis(width: str = "width", **settings: Any) -> alt.Axis:
     return themed_axis(tickCount=tick_count(40, 2, 16, width), tickMinStep=1, format="d", grid=False, **settings)
 
 
-def tips(titles: dict[str, str], form: str | None = None) -> list[alt.Tooltip]:
-    """What a tooltip says of these columns, under their titles: numbers in this format, or texts."""
-    if form is None:
-        return [alt.Tooltip(f"{column}:N", title=title) for column, title in titles.items()]
-    return [alt.Tooltip(f"{column}:Q", title=title, format=form) for column, title in titles.items()]
-
-
-EPOCH_TIP: Final = tips({"epoch": "epoch"}, "d")
-LOSS_TIP: Final = tips({"loss": "test loss"}, ".4f")
+def tips(titles: dict[str, str]) -> list[alt.Tooltip]:
+    """What a tooltip says, by title: ``column`` names one of texts, ``column:format`` one of numbers."""
+    columns = [(title, *key.partition(":")) for key, title in titles.items()]
+    return [
+        alt.Tooltip(f"{column}:{'Q' if form else 'N'}", title=title, format=form or alt.Undefined)
+        for title, column, _, form in columns
+    ]
 
 
 def series_color(column: str, domain: list[Any]) -> alt.Color:

@@ -7,20 +7,11 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from fashion_core.charts import base
-from fashion_core.charts.comparison import (
-    AXIS_HEIGHT,
-    BEYOND,
-    LEAST,
-    STRENGTH,
-    answer_color,
-    clicked,
-    emphasised,
-    loss_axis,
-)
+from fashion_core.charts import base, comparison
+from fashion_core.charts.comparison import BEYOND, LEAST, STRENGTH, answer_color
 
 _HEIGHT: Final = 440  # pixels, axes and titles included
-_PLOT: Final = _HEIGHT - AXIS_HEIGHT
+_PLOT: Final = _HEIGHT - comparison.AXIS_HEIGHT
 _NAME: Final = 14  # pixels
 _CROWD: Final = 30  # curves from which on they are drawn thin
 
@@ -34,7 +25,7 @@ def branch_chart(frame: pd.DataFrame, focus: str | None) -> base.ChartSpec:
     The rows are those of `resume.tables.branches_frame`; the resumed run with the id ``focus`` has its full strength.
     """
     crowd = bool(frame["run"].nunique() > _CROWD)
-    curves = _styled(emphasised(frame, focus), crowd)
+    curves = _styled(comparison.emphasised(frame, focus), crowd)
     resumed = curves[curves["role"] == "resumed"]
     logarithmic = bool(curves["drawn"].max() > 3 * curves["drawn"].min())
     ends = resumed.drop_duplicates("run", keep="last")
@@ -97,7 +88,8 @@ def _spec(logarithmic: bool) -> str:
     y_scale = alt.Scale(type="log") if logarithmic else alt.Scale(zero=False)
     y_scale.nice, y_scale.padding = False, 12
     title = f"test loss (cross-entropy, {'log scale' if logarithmic else 'mean per image'})"
-    y = alt.Y("drawn:Q", title=title, scale=y_scale, axis=loss_axis("y", logarithmic, tickCount=6))
+    axis = comparison.loss_axis("y", logarithmic, tickCount=6)
+    y = alt.Y("drawn:Q", title=title, scale=y_scale, axis=axis)
     return base.layered([layer.encode(x, y) for layer in (*_lines(), *_points())])
 
 
@@ -122,10 +114,11 @@ def _points() -> list[alt.Chart]:
     unseen: dict[str, Any] = {"opacity": 0.001, "cursor": "pointer", "aria": False}
     line = base.dated(base.named("curves")).mark_line(strokeWidth=12, **unseen).encode(alt.Detail("run:N"))
     point = base.dated(base.named("points")).mark_point(filled=True, size=120, **unseen)
-    name, answer = base.tips({"name": "run"}), base.tips({"role": "curve of", "answer": "answer"})
+    answer = {"role": "curve of", "answer": "answer"}
+    measured = {"epoch:d": "epoch", "loss:.4f": "test loss"}
     return [
         base.named("loss_last").mark_point(size=50, aria=False, **ring),
         end.encode(base.shapes("mark", _SHAPES), answer_color(), STRENGTH),
-        base.hits(line, clicked(), tooltip=[*name, *answer]),
-        point.encode(tooltip=[*name, *base.EPOCH_TIP, *base.LOSS_TIP, *answer]),
+        base.hits(line, comparison.clicked(), tooltip=base.tips({"name": "run", **answer})),
+        point.encode(tooltip=base.tips({"name": "run", **measured, **answer})),
     ]

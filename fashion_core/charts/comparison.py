@@ -147,12 +147,9 @@ def _group_texts() -> list[alt.Chart]:
 
 
 _TOOLTIP: Final = [
-    *base.tips({"name": "run", "changed": "changed", "group": "from"}),
-    *base.tips({"loss_last": "loss_last", "loss_now": "loss_now"}, ".4f"),
-    *base.tips({"now_epoch": "after epoch"}, "d"),
-    *base.tips({"percent": "change", "answer": "answer"}),
-    *base.tips({"low": "noise from", "high": "noise to"}, ".4f"),
-    *base.tips({"state": "state", "verdict": "verdict"}),
+    *base.tips({"name": "run", "changed": "changed", "group": "from", "loss_last:.4f": "loss_last"}),
+    *base.tips({"loss_now:.4f": "loss_now", "now_epoch:d": "after epoch", "percent": "change", "answer": "answer"}),
+    *base.tips({"low:.4f": "noise from", "high:.4f": "noise to", "state": "state", "verdict": "verdict"}),
 ]
 
 

@@ -68,11 +68,8 @@ def _confusion_spec() -> str:
 def _cell_hits(cells: alt.Chart) -> alt.Chart:
     """Invisible hover and click targets over each cell: tooltip, shade, and the pair of classes on a click."""
     hover, shade = base.hover_shade(0.2)
-    tips = [
-        *base.tips({"true_name": "true class", "predicted_name": "taken for"}),
-        *base.tips({"count": "images"}, ","),
-        *base.tips({"share": "of the true class"}, ".1%"),
-    ]
+    names = {"true_name": "true class", "predicted_name": "taken for"}
+    tips = base.tips({**names, "count:,": "images", "share:.1%": "of the true class"})
     click = alt.selection_point(name=CELL, fields=["true", "predicted", "at"], toggle=False)
     hits = base.dated(cells).mark_rect(color=base.MUTED, cursor="pointer")
     return base.hits(hits, click, hover, opacity=shade, tooltip=tips)
@@ -97,8 +94,8 @@ def _class_spec(order: tuple[str, ...]) -> str:
     shape = base.shapes("kind", {"precision": "circle", "recall": "diamond"})
     words = classes.transform_calculate(words="isValid(datum.f1) ? 'F1 ' + format(datum.f1, '.1%') : 'never'")
     words = words.mark_text(align="right", color=base.INK, fontSize=12, aria=False)
-    scores = base.tips({"precision": "precision", "recall": "recall", "f1": "F1"}, ".1%")
-    tips = [*base.tips({"class": " "}), *scores, *base.tips({"support": "images"}, ",")]
+    scores = {"precision:.1%": "precision", "recall:.1%": "recall", "f1:.1%": "F1"}
+    tips = base.tips({"class": " ", **scores, "support:,": "images"})
     layers = [
         line.encode(alt.X("precision:Q"), alt.X2("recall")),
         dots.encode(x, shape, base.series_color("kind", kinds), tooltip=tips),
@@ -128,18 +125,15 @@ def _reliability_spec() -> str:
     gaps = gap.mark_rect(strokeWidth=1.5, strokeDash=[3, 2], fillOpacity=0.25, aria=False)
     hits = answers.mark_rect(opacity=0.001, color=base.MUTED).encode(y=alt.value(0), y2=alt.value("height"))
     diagonal = base.named("diagonal").mark_line(color=base.INK, strokeDash=[6, 4], strokeWidth=1.5, aria=False)
-    tips = [
-        *base.tips({"low": "confidence from", "high": "to"}, ".0%"),
-        *base.tips({"count": "answers"}, ","),
-        *base.tips({"confidence": "mean confidence", "accuracy": "accuracy"}, ".1%"),
-    ]
+    bounds = {"low:.0%": "confidence from", "high:.0%": "to"}
+    means = {"confidence:.1%": "mean confidence", "accuracy:.1%": "accuracy"}
     layers = [
         answers.mark_rect(color=base.MUTED, opacity=0.6, **edge).encode(_accuracy("counted"), alt.Y2("floor")),
         right.mark_rect(**edge).encode(_accuracy("least"), alt.Y2("zero"), fill),
         gaps.encode(_accuracy("accuracy"), alt.Y2("confidence"), fill, stroke),
         right.mark_rule(strokeWidth=4, aria=False).encode(_accuracy("accuracy"), stroke),
         diagonal.encode(_confidence(), _accuracy("accuracy")),
-        hits.encode(tooltip=tips),
+        hits.encode(tooltip=base.tips({**bounds, "count:,": "answers", **means})),
     ]
     return base.layered(layers)
 

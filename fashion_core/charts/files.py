@@ -47,7 +47,7 @@ def _bars_spec(layer: alt.Y, series: tuple[str, str], title: str) -> str:
     shade = alt.when(alt.datum.part == series[0]).then(alt.value(1)).otherwise(alt.value(0.12))
     scale = alt.Scale(domain=list(series))
     fill, stroke = alt.Fill("part:N", scale=scale, legend=None), alt.Stroke("part:N", scale=scale, legend=None)
-    tooltip = [*base.tips({"layer": " ", "part": "part"}), *base.tips({"bytes": "bytes"}, ",")]
+    tooltip = base.tips({"layer": " ", "part": "part", "bytes:,": "bytes"})
     parts = chart.transform_filter(alt.datum.bytes > 0)
     drawn = parts.mark_bar(strokeWidth=1.5).encode(alt.X2("end"), fill, stroke, fillOpacity=shade, tooltip=tooltip)
     total = chart.transform_filter(alt.datum.part == series[1]).encode(alt.X("end:Q"), text="text:N")
@@ -67,7 +67,7 @@ def weight_change_chart(rows: pd.DataFrame) -> base.ChartSpec:
     chart = base.named("tensors").encode(_layer_axis(rows), x)
     line = chart.mark_rule(color=base.MUTED, strokeWidth=1, aria=False).encode(alt.X("lowest:Q"), alt.X2("highest"))
     line = line.transform_aggregate(lowest="min(change)", highest="max(change)", groupby=["layer"])
-    tooltip = [*base.tips({"tensor": "tensor"}), *base.tips({"change": "change (%)"}, ".3f")]
+    tooltip = base.tips({"tensor": "tensor", "change:.3f": "change (%)"})
     marks = chart.mark_point(filled=True, size=80, opacity=1, stroke=base.PAPER, strokeWidth=0.5)
     marks = marks.encode(base.shapes("kind", KINDS), base.series_color("kind", list(KINDS)), tooltip=tooltip)
     spec = base.layered([line, marks], autosize=base.FITTED)

@@ -82,7 +82,7 @@ def _spec(tall: bool, labels: int) -> str:
     axis = base.epoch_axis(f"(width - {room})", orient=orient, titleAnchor="start", domainColor=base.FAINT)
     scale = alt.Scale(zero=False, nice=False, range=[alt.ExprRef("0"), alt.ExprRef(f"width - {room}")])
     epoch, left = (alt.X(f"{x}:Q", title=base.EPOCHS_TITLE, scale=scale, axis=axis) for x in ("epoch", "left"))
-    tips = [*base.tips({"name": "run"}), *base.EPOCH_TIP, *base.LOSS_TIP, *base.tips({"checkpoint": "checkpoint"})]
+    tips = base.tips({"name": "run", "epoch:d": "epoch", "loss:.4f": "test loss", "checkpoint": "checkpoint"})
     area = base.named("dots").mark_rect(color=base.MUTED, cursor="pointer", opacity=0.001, aria=False)
     area = area.encode(left, alt.X2("right"), base.pixels("top"), alt.Y2("bottom"), tooltip=tips)
     hits = base.hits(area, alt.selection_point(name=CHECKPOINT, fields=["run", "epoch"]))

@@ -23,12 +23,9 @@ SELECTION: Final = "checkpoint"  # in `chooser_chart`; its points have the field
 _HEIGHT: Final = 320  # pixels, axes and titles included
 _LABEL_WIDTH: Final = 56  # pixels that "epoch 49" and a gap take
 _ROUND: Final = (1, 5, 20, 100, 500)  # each divides the next, so that thinned labels keep even gaps
-_ACCURACY_TIP: Final = base.tips({"accuracy": "test accuracy"}, ".2%")
 _EPOCH_TIPS: Final = [
-    *base.EPOCH_TIP,
-    *base.tips({"loss": "test loss", "train_loss": "train loss"}, ".4f"),
-    *_ACCURACY_TIP,
-    *base.tips({"checkpoint": "checkpoint saved"}),
+    *base.tips({"epoch:d": "epoch", "loss:.4f": "test loss", "train_loss:.4f": "train loss"}),
+    *base.tips({"accuracy:.2%": "test accuracy", "checkpoint": "checkpoint saved"}),
 ]
 
 
@@ -144,8 +141,7 @@ def _hover() -> alt.Chart:
     near = alt.selection_point(
         name="near", fields=["step"], nearest=True, on="pointermove", clear="pointerout", empty=False
     )
-    losses = base.tips({"loss": "batch loss", "smoothed": "smoothed loss"}, ".4f")
-    tooltip = [*base.tips({"step": "optimizer step"}, ","), *losses]
+    tooltip = base.tips({"step:,": "optimizer step", "loss:.4f": "batch loss", "smoothed:.4f": "smoothed loss"})
     opacity = alt.when(near).then(alt.value(0.8)).otherwise(alt.value(0))
     rule: alt.Chart = base.named("hover").mark_rule(color=base.MUTED, aria=False).properties(name="hover")
     return rule.encode(alt.X("step:Q"), opacity=opacity, tooltip=tooltip).add_params(near)
@@ -211,7 +207,8 @@ def _chooser_spec() -> str:
     click = alt.selection_point(name=SELECTION, fields=["epoch", "at"], on="click", nearest=True, empty=False)
     saved, here = base.dated(epochs).transform_filter("datum.checkpoint"), epochs.transform_filter("datum.chosen")
     rings = saved.mark_point(size=110, strokeWidth=2, stroke=base.INK, fill=base.PAPER, opacity=1, cursor="pointer")
-    rings = rings.encode(tooltip=[*base.EPOCH_TIP, *base.LOSS_TIP, *_ACCURACY_TIP]).add_params(click)
+    tips = base.tips({"epoch:d": "epoch", "loss:.4f": "test loss", "accuracy:.2%": "test accuracy"})
+    rings = rings.encode(tooltip=tips).add_params(click)
     dot = here.mark_point(size=170, filled=True, color=base.INK, opacity=1)
     word = here.transform_calculate(text="'epoch ' + datum.epoch").encode(text="text:N")
     word = word.mark_text(dy=-16, fontSize=13, fontWeight="bold", color=base.INK)

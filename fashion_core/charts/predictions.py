@@ -64,7 +64,7 @@ def _bars_spec() -> str:
     bar = bars.transform_calculate(zero="0").mark_rect().encode(x, base.series_color("number", [0, 1]), alt.X2("zero"))
     name = bars.transform_filter("datum.number === 0").mark_text(align="right", dx=-8, color=ink, **style)
     words = bars.mark_text(align="left", dx=6, color=ink, **style)
-    tips = [*base.tips({"class": " ", "model": "model"}), *base.tips({"probability": "probability"}, ".3%")]
+    tips = base.tips({"class": " ", "model": "model", "probability:.3%": "probability"})
     layers = [
         track.encode(x=alt.value(ends[0]), x2=alt.value(ends[1]), **tall),
         bar.encode(opacity=shade, tooltip=tips, **tall),
@@ -155,13 +155,8 @@ def _areas(epoch: alt.X) -> list[alt.Chart]:
     """The areas between checkpoints and a bar at each one; for a run with a single checkpoint, only the bar."""
     parts = base.named("parts").encode(epoch, base.pixels("top"), alt.Y2("bottom"), _color())
     between = f"({_PLOT} / datum.epochs)"
-    tips = [
-        *base.tips({"name": "run"}),
-        *base.EPOCH_TIP,
-        *base.tips({"series": "class"}),
-        *base.tips({"probability": "probability"}, ".1%"),
-        *base.tips({"answer": "predicted"}),
-    ]
+    said = {"series": "class", "probability:.1%": "probability", "answer": "predicted"}
+    tips = base.tips({"name": "run", "epoch:d": "epoch", **said})
     thin, broad = f"datum.single ? 12 : clamp({between} * 0.2, 0.5, 3)", f"clamp({between}, 2, 40)"
     return [
         parts.mark_area(opacity=0.7, aria=False).encode(alt.Detail("run:N")),
