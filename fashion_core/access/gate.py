@@ -52,7 +52,7 @@ class Actions:
         with ExitStack() as entries:
             for run in runs:
                 entries.enter_context(self._acting("cancel", run))
-            plan.cancel(runs)
+            queue.cancel(runs)
 
     def continue_run(self, run: Run) -> None:
         with self._acting("continue", run):

@@ -11,16 +11,8 @@ import pandas as pd
 
 from fashion_core.charts.gallery import thumbnail
 from fashion_core.config import CLASS_NAMES
-from fashion_core.inference.scores import (
-    Answers,
-    Array,
-    Calibration,
-    ClassScore,
-    Disagreement,
-    Forgotten,
-    accuracy_interval,
-    confusion_matrix,
-)
+from fashion_core.inference import scores
+from fashion_core.inference.scores import Answers, Array, Calibration, ClassScore, Disagreement, Forgotten
 
 PROBABILITY_COLUMNS: Final = ("label", "class", "model", "number", "probability", "predicted", "words")
 HISTORY_COLUMNS: Final = (
@@ -94,16 +86,14 @@ def history_frame(histories: Sequence[History], truth: int | None = None) -> pd.
 def _in_tree_order(histories: Sequence[History]) -> list[History]:
     """Each run followed by its children, recursively; a run whose parent is missing starts a tree."""
     there = {history.run for history in histories}
-    children = defaultdict(list)
-    for history in histories:
+    children: dict[str | None, list[History]] = defaultdict(list)
+    for history in reversed(histories):
         children[history.parent if history.parent in there else None].append(history)
-
-    def below(run: str | None) -> Iterator[History]:
-        for child in children[run]:
-            yield child
-            yield from below(child.run)
-
-    return list(below(None))
+    ordered, waiting = [], children[None]
+    while waiting:
+        ordered.append(waiting.pop())
+        waiting += children[ordered[-1].run]
+    return ordered
 
 
 def _named_classes(histories: Sequence[History], truth: int | None) -> list[int]:
@@ -138,9 +128,9 @@ def confusion_frame(matrix: Array) -> pd.DataFrame:
     return pd.DataFrame(dict(zip(CONFUSION_COLUMNS, columns, strict=True)))
 
 
-def class_frame(scores: Sequence[ClassScore]) -> pd.DataFrame:
+def class_frame(classes: Sequence[ClassScore]) -> pd.DataFrame:
     """One row per class, the lowest F1 first: ``CLASS_COLUMNS``; NaN where a score is not defined."""
-    rows = [(CLASS_NAMES[score.index], score.precision, score.recall, score.f1, score.support) for score in scores]
+    rows = [(CLASS_NAMES[score.index], score.precision, score.recall, score.f1, score.support) for score in classes]
     frame = pd.DataFrame(rows, columns=list(CLASS_COLUMNS))
     frame = frame.astype(dict.fromkeys(("precision", "recall", "f1"), "float64"))
     return frame.sort_values("f1", kind="stable", na_position="first", ignore_index=True)
@@ -186,13 +176,13 @@ def predictions_frame(names: Sequence[str], probabilities: Array, labels: Array 
 
 
 def accuracy_sentence(answers: Answers) -> str:
-    low, high = accuracy_interval(answers)
+    low, high = scores.accuracy_interval(answers)
     spread = f"{100 * low:.1f}–{high:.1%}"
     return f"**{answers.accuracy:.1%}** of {len(answers):,} test images are right (95% interval {spread})."
 
 
 def confusion_sentence(answers: Answers) -> str:
-    matrix = confusion_matrix(answers)
+    matrix = scores.confusion_matrix(answers)
     mixed = matrix - np.diag(matrix.diagonal())
     if not mixed.any():
         return "No image is misclassified."

@@ -8,16 +8,7 @@ from typing import Any
 
 from fashion_core.config import TrainConfig, parse_config
 from fashion_core.data import fashion_mnist
-from fashion_core.errors import (
-    ConfigError,
-    DamagedFileError,
-    DiskError,
-    FashionError,
-    RefusedFileError,
-    RunNotFoundError,
-    RunStateError,
-    printable,
-)
+from fashion_core.errors import ConfigError, DamagedFileError, DiskError, FashionError, RefusedFileError, printable
 from fashion_core.resume.labels import cut_middle, short_label
 from fashion_core.resume.verdict import Verdict, changes, check_epoch, inspect_checkpoint, judge
 from fashion_core.runs import queue, torch_process
@@ -136,16 +127,3 @@ def runs_of_group(store: RunStore, group: str) -> list[Run]:
             if (resumption := run.record.resumption) and resumption.group == group:
                 found.append(run)
     return found
-
-
-def cancel(runs: Sequence[Run]) -> None:
-    """Ask every run that waits or trains to stop. Raises ``DiskError`` once all were asked, if one could not be."""
-    problem = None
-    for run in reversed(runs):  # the last in the queue first, so that none starts meanwhile
-        try:
-            with suppress(RunStateError, RunNotFoundError):  # it has ended, or was deleted
-                queue.stop(run)
-        except DiskError as error:
-            problem = error
-    if problem:
-        raise problem

@@ -130,29 +130,22 @@ def _parse_rows(lines: Sequence[bytes]) -> list[Row]:
         for line in lines:
             with suppress(ValueError):
                 found.append(from_json(line))
-    return [row for row in found if _is_row(row)]
-
-
-def _is_row(row: Any) -> bool:
-    keys = _KEYS.get(str(row.get("kind"))) if isinstance(row, dict) else None
-    return keys is not None and keys <= row.keys()
+    keys = ((row, _KEYS.get(str(row.get("kind")))) for row in found if isinstance(row, dict))
+    return [row for row, needed in keys if needed and needed <= row.keys()]
 
 
 def rewind(path: Path, epoch: int, batch: int) -> None:
     """Drop what was written at or after this position, so that training from it leaves each batch once."""
-    rows = [kept for row in read_rows(path) if (kept := _before(row, epoch, batch)) is not None]
-    files.write_bytes(path, b"".join(map(_as_line, rows)))
-
-
-def _before(row: Row, epoch: int, batch: int) -> Row | None:
-    row.pop("crc32", None)
-    if row["epoch"] != epoch:
-        return row if row["epoch"] < epoch else None
-    if row["kind"] == "epoch":
-        return None
-    first = row["batch"] - len(row["losses"]) + 1
-    losses = row["losses"][: max(0, batch - first)]
-    return {**row, "losses": losses, "batch": first + len(losses) - 1} if losses else None
+    kept = []
+    for row in read_rows(path):
+        row.pop("crc32", None)
+        if cut := row["kind"] == "batch" and row["epoch"] == epoch:
+            first = row["batch"] - len(row["losses"]) + 1
+            row["losses"] = row["losses"][: max(0, batch - first)]
+            row["batch"] = first + len(row["losses"]) - 1
+        if row["epoch"] < epoch or (cut and row["losses"]):
+            kept.append(_as_line(row))
+    files.write_bytes(path, b"".join(kept))
 
 
 def _as_line(row: Mapping[str, Any]) -> bytes:

@@ -5,7 +5,7 @@ of the queue while there is a free slot. The worker is known by its command line
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
 from filelock import FileLock, Timeout
@@ -78,6 +78,19 @@ def stop(run: Run) -> None:
         with suppress(RunStateError), run.writing(timeout=1.0), files.disk_errors(run.stop_path):
             if run.status.state not in ACTIVE_STATES:
                 run.stop_path.unlink(missing_ok=True)
+
+
+def cancel(runs: Sequence[Run]) -> None:
+    """Ask every run that waits or trains to stop. Raises ``DiskError`` once all were asked, if one could not be."""
+    problem = None
+    for run in reversed(runs):  # the last in the queue first, so that none starts meanwhile
+        try:
+            with suppress(RunStateError, RunNotFoundError):  # it has ended, or was deleted
+                stop(run)
+        except DiskError as error:
+            problem = error
+    if problem:
+        raise problem
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from fashion_core.resume import comparison, plan
 from fashion_core.resume.comparison import Compared, LossNow
 from fashion_core.resume.labels import percent
 from fashion_core.resume.plan import ResumeRequest
+from fashion_core.runs import queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import LoadCheck
 from fashion_core.runs.store import RunStore
@@ -206,6 +207,6 @@ def test_runs_of_one_click_share_a_group_and_are_cancelled_together(store: RunSt
     assert group is not None
     assert [run.id for run in plan.runs_of_group(store, group)] == [run.id for run in runs]
     assert plan.runs_of_group(store, "another") == []
-    plan.cancel(runs)
+    queue.cancel(runs)
     for run in runs:
         assert run.state() in ("stopped", "stopping")
