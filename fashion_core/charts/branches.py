@@ -21,7 +21,6 @@ def branch_chart(frame: pd.DataFrame, focus: str | None) -> base.ChartSpec:
 
     The axis is logarithmic where the losses span more than a factor of three, and says so. A loss of more than
     `BEYOND` times what parents and `loss_last` reach runs along the upper edge. A click on a parent gives its id.
-
     The rows are those of `resume.tables.branches_frame`; the resumed run with the id ``focus`` has its full strength.
     """
     crowd = bool(frame["run"].nunique() > _CROWD)
@@ -40,10 +39,7 @@ def branch_chart(frame: pd.DataFrame, focus: str | None) -> base.ChartSpec:
 
 
 def _styled(frame: pd.DataFrame, crowd: bool) -> pd.DataFrame:
-    """Add `drawn`, the loss clipped to the axis (NaN where it is not finite), and `weight` (pixels).
-
-    The focused run is drawn last, many curves thin and translucent.
-    """
+    """Add `drawn`, the loss on the axis (NaN where it is not finite), and `weight` (pixels); draw the focus last."""
     finite = frame["loss"].where(np.isfinite(frame["loss"]))
     parent, focused = frame["role"] == "parent", frame["focused"]
     drawn = finite.clip(LEAST, BEYOND * finite[~frame.duplicated("run") | parent].max())
@@ -59,18 +55,13 @@ def _names(curves: pd.DataFrame, logarithmic: bool) -> pd.DataFrame:
     bounds = curves["drawn"].max(), curves["drawn"].min(), first["drawn"]
     high, low, own = map(np.log, bounds) if logarithmic else bounds
     pixels = (high - own) / max(high - low, LEAST) * _PLOT
-    return first.assign(text=first["name"], dy=_apart(list(pixels - _NAME / 2)) - pixels)
-
-
-def _apart(pixels: list[float]) -> "np.ndarray[Any, np.dtype[np.float64]]":
-    """Spread ascending positions by at least a name's height, upwards (where no curve runs) as far as there is room."""
-    for index in reversed(range(len(pixels) - 1)):
-        pixels[index] = min(pixels[index], pixels[index + 1] - _NAME)
-    top = 0.0
-    for index, pixel in enumerate(pixels):
-        pixels[index] = max(pixel, top)
-        top = pixels[index] + _NAME
-    return np.array(pixels, dtype="float64")
+    apart, top = list(pixels - _NAME / 2), 0.0
+    for index in reversed(range(len(apart) - 1)):  # upwards, where no curve runs
+        apart[index] = min(apart[index], apart[index + 1] - _NAME)
+    for index, pixel in enumerate(apart):  # as far as there is room
+        apart[index] = max(pixel, top)
+        top = apart[index] + _NAME
+    return first.assign(text=first["name"], dy=np.array(apart, dtype="float64") - pixels)
 
 
 _SHAPES: Final = {
@@ -88,13 +79,11 @@ def _spec(logarithmic: bool) -> str:
     y_scale = alt.Scale(type="log") if logarithmic else alt.Scale(zero=False)
     y_scale.nice, y_scale.padding = False, 12
     title = f"test loss (cross-entropy, {'log scale' if logarithmic else 'mean per image'})"
-    axis = comparison.loss_axis("y", logarithmic, tickCount=6)
-    y = alt.Y("drawn:Q", title=title, scale=y_scale, axis=axis)
+    y = alt.Y("drawn:Q", title=title, scale=y_scale, axis=comparison.loss_axis("y", logarithmic, tickCount=6))
     return base.layered([layer.encode(x, y) for layer in (*_lines(), *_points())])
 
 
 def _lines() -> list[alt.Chart]:
-    """The parents' names and curves, and the curves of resumed runs."""
     style: dict[str, Any] = {"align": "left", "baseline": "middle", "dx": 6, "fontSize": 12, "color": base.MUTED}
     names = base.haloed(base.named("parents").encode(text="text:N"), dy=alt.ExprRef("datum.dy"), **style)
     width = alt.StrokeWidth("weight:Q", scale=None, legend=None)
@@ -105,17 +94,13 @@ def _lines() -> list[alt.Chart]:
 
 
 def _points() -> list[alt.Chart]:
-    """A ring where a run was resumed, the mark of its answer where it ended, and invisible hover targets.
-
-    These are a broad line per curve and a point per epoch; with many curves, the last points only.
-    """
+    """A ring where a run was resumed, the mark of its answer where it ended, and invisible hover targets."""
     ring: dict[str, Any] = {"strokeWidth": 2, "stroke": base.INK, "fill": base.PAPER, "opacity": 1}
     end = base.named("ends").mark_point(filled=True, size=80, aria=False)
     unseen: dict[str, Any] = {"opacity": 0.001, "cursor": "pointer", "aria": False}
     line = base.dated(base.named("curves")).mark_line(strokeWidth=12, **unseen).encode(alt.Detail("run:N"))
     point = base.dated(base.named("points")).mark_point(filled=True, size=120, **unseen)
-    answer = {"role": "curve of", "answer": "answer"}
-    measured = {"epoch:d": "epoch", "loss:.4f": "test loss"}
+    answer, measured = {"role": "curve of", "answer": "answer"}, {"epoch:d": "epoch", "loss:.4f": "test loss"}
     return [
         base.named("loss_last").mark_point(size=50, aria=False, **ring),
         end.encode(base.shapes("mark", _SHAPES), answer_color(), STRENGTH),

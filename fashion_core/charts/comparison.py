@@ -4,7 +4,7 @@ Answers differ in colour and in shape: the theme's first colour and an arrow lef
 arrow right for higher, grey and a dot for a change within noise.
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import altair as alt
@@ -39,7 +39,6 @@ def comparison_chart(frame: pd.DataFrame, focus: str | None) -> base.ChartSpec:
 
     The axis is logarithmic: equally long arrows mean equal percentages, and losses a factor of 100 apart stay readable.
     A loss of more than `BEYOND` times the highest `loss_last` is drawn at the edge, with a double arrow.
-
     Groups and rows stand in the order of `resume.tables.compared_frame`. All runs but the one with the id ``focus``
     fade; if there is no such run, none does.
     """
@@ -83,10 +82,9 @@ def _spec(tall: bool, labels: int, headings: int) -> str:
     scale = alt.Scale(type="log", nice=False, padding=10, range=ends)
     title = ["test loss (cross-entropy, mean per image)", "log scale: equal lengths, equal percentages"]
     axis = loss_axis("x", logarithmic=True, tickCount=ticks, orient=orient)
-    last, now, band = (
-        alt.X(f"{column}:Q", title=title, scale=scale, axis=axis) for column in ("drawn_last", "drawn_now", "band")
-    )
-    return base.layered([*_marks(last, now, band), *_group_texts(), *_rows(gutter)])
+    x = partial(alt.X, title=title, scale=scale, axis=axis)
+    marks = _marks(x("drawn_last:Q"), x("drawn_now:Q"), x("band:Q"))
+    return base.layered([*marks, *_group_texts(), *_rows(gutter)])
 
 
 def loss_axis(scale: str, logarithmic: bool, **settings: Any) -> alt.Axis:

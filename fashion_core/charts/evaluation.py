@@ -117,7 +117,10 @@ def reliability_chart(rows: pd.DataFrame) -> base.ChartSpec:
 
 @lru_cache(maxsize=1)
 def _reliability_spec() -> str:
-    answers = base.named("bins").transform_filter("datum.count > 0").encode(_confidence(), alt.X2("high"))
+    ticks = alt.ExprRef("width < 300 ? [0, 0.5, 1] : [0, 0.2, 0.4, 0.6, 0.8, 1]")
+    axis = base.themed_axis(values=ticks, format=".0%", grid=False, **base.BARE)
+    confidence = alt.X("low:Q", title="confidence", scale=alt.Scale(domain=[0, 1]), axis=axis)
+    answers = base.named("bins").transform_filter("datum.count > 0").encode(confidence, alt.X2("high"))
     kind = alt.Scale(domain=["accuracy", "gap"])
     fill, stroke = alt.Fill("kind:N", scale=kind, legend=None), alt.Stroke("kind:N", scale=kind, legend=None)
     right, gap = (answers.transform_calculate(kind=f"'{name}'") for name in kind.domain)
@@ -132,16 +135,10 @@ def _reliability_spec() -> str:
         right.mark_rect(**edge).encode(_accuracy("least"), alt.Y2("zero"), fill),
         gaps.encode(_accuracy("accuracy"), alt.Y2("confidence"), fill, stroke),
         right.mark_rule(strokeWidth=4, aria=False).encode(_accuracy("accuracy"), stroke),
-        diagonal.encode(_confidence(), _accuracy("accuracy")),
+        diagonal.encode(confidence, _accuracy("accuracy")),
         hits.encode(tooltip=base.tips({**bounds, "count:,": "answers", **means})),
     ]
     return base.layered(layers)
-
-
-def _confidence() -> alt.X:
-    ticks = alt.ExprRef("width < 300 ? [0, 0.5, 1] : [0, 0.2, 0.4, 0.6, 0.8, 1]")
-    axis = base.themed_axis(values=ticks, format=".0%", grid=False, **base.BARE)
-    return alt.X("low:Q", title="confidence", scale=alt.Scale(domain=[0, 1]), axis=axis)
 
 
 def _accuracy(column: str) -> alt.Y:

@@ -1,10 +1,10 @@
 """A model's answers as tidy DataFrames: what the charts of the Predict page show."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -66,6 +66,8 @@ def history_frame(histories: Sequence[History], truth: int | None = None) -> pd.
     """
     ordered = _in_tree_order([history for history in histories if len(history.epochs)])
     named = _named_classes(ordered, truth)
+    series = [(place, CLASS_NAMES[label], label == truth) for place, label in enumerate(named)]
+    series.append((_NAMED, OTHERS, False))
     runs = {history.run: history for history in ordered}
     rows = []
     for panel, history in enumerate(ordered):
@@ -79,7 +81,9 @@ def history_frame(histories: Sequence[History], truth: int | None = None) -> pd.
         for epoch, shares in said:
             of_run = (history.run, history.name, panel, heading, history.branch, epoch)
             answer = _answer(int(shares.argmax()), truth)
-            rows += [(*of_run, *part, answer) for part in _stacked(shares, named, truth)]
+            ends = np.concatenate([[0.0], np.cumsum(shares[named], dtype=np.float64).clip(max=1.0), [1.0]])
+            for part, (low, high) in zip(series, pairwise(ends.tolist()), strict=True):
+                rows.append((*of_run, *part, high - low, low, high, answer))
     return pd.DataFrame(rows, columns=list(HISTORY_COLUMNS)).astype({"branch": "float64"})
 
 
@@ -97,21 +101,11 @@ def _in_tree_order(histories: Sequence[History]) -> list[History]:
 
 
 def _named_classes(histories: Sequence[History], truth: int | None) -> list[int]:
-    """The classes with a series of their own, in their order."""
     if not histories:
         return []
     said = np.concatenate([history.probabilities for history in histories])
     by_mean = sorted(np.unique(said.argmax(axis=1)).tolist(), key=lambda label: -float(said[:, label].mean()))
     return list(dict.fromkeys([*([] if truth is None else [truth]), *by_mean]))[:_NAMED]
-
-
-def _stacked(said: Array, named: Sequence[int], truth: int | None) -> Iterator[tuple[Any, ...]]:
-    """Place, series, whether it is the true class, probability, and where it begins and ends in the stack."""
-    ends = np.concatenate([[0.0], np.cumsum(said[list(named)], dtype=np.float64).clip(max=1.0), [1.0]])
-    series = [(place, CLASS_NAMES[label], label == truth) for place, label in enumerate(named)]
-    series.append((_NAMED, OTHERS, False))
-    for part, (low, high) in zip(series, pairwise(ends.tolist()), strict=True):
-        yield *part, high - low, low, high
 
 
 def _answer(predicted: int, truth: int | None) -> str:

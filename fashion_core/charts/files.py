@@ -232,7 +232,6 @@ def sizes_sentence(measured: dict[str, Any], optimizer: str | None) -> str:
 
 
 def weight_change_sentence(moved: WeightChange, other: str) -> str:
-    """How far all learned tensors moved since the other file, and which tensor moved most and least."""
     ranked = sorted((change, name) for name, change in moved.tensors.items() if change is not None)
     if not any(change for change, _ in ranked):
         return f"**The same weights** as {other}: no tensor moved."

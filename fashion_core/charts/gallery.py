@@ -46,9 +46,8 @@ def _spec(two: bool) -> str:
 
 def _pictures(images: alt.Chart, top: float) -> list[alt.Chart]:
     """A picture; under it a line a model in the colour of its answer, and the truth where none of them has it."""
-    picture = images.mark_image(
-        width=_PICTURE, height=_PICTURE, yOffset=top + _PICTURE / 2, smooth=False, cursor="pointer", aria=False
-    )
+    size: dict[str, Any] = {"width": _PICTURE, "height": _PICTURE}
+    picture = images.mark_image(yOffset=top + _PICTURE / 2, smooth=False, cursor="pointer", aria=False, **size)
     line = top + _PICTURE + _LINE / 2
     style: dict[str, Any] = {"fontSize": alt.ExprRef("width < 400 ? 11 : 12"), "limit": 88, "aria": False}
     answers = [

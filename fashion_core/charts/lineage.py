@@ -26,7 +26,10 @@ _WORST: Final = 10.0  # a loss beyond this has diverged: guessing one of ten cla
 
 def lineage_chart(dots: pd.DataFrame, links: pd.DataFrame) -> base.ChartSpec:
     """One lane per run of `tables.part_frames`, one dot per checkpoint in the colour of its loss, curves between."""
-    lanes = _lane_pixels(dots)
+    first = dots.drop_duplicates("lane").sort_values("lane").set_index("lane")
+    headings = pd.Series(pd.factorize(first["tree"])[0] + 1, index=first.index)
+    # the middle of each lane in pixels from the top of the chart, by its number
+    lanes = pd.Series(range(len(first)), index=first.index) * _LANE + headings * _HEADING + _LANE / 2
     placed = _placed(dots, lanes)
     last, left = placed[placed["label"] != ""], set(zip(links["lane"], links["epoch"], strict=True))
     lift = [-11 if at in left else 0 for at in zip(last["lane"], last["epoch"], strict=True)]
@@ -41,24 +44,14 @@ def lineage_chart(dots: pd.DataFrame, links: pd.DataFrame) -> base.ChartSpec:
     return base.ChartSpec(_spec(height > _TALL, label_pixels(dots["label"])), frames, height)
 
 
-def _lane_pixels(dots: pd.DataFrame) -> "pd.Series[float]":
-    """The middle of each lane from the top of the chart, by the lane's number."""
-    lanes = dots.drop_duplicates("lane").sort_values("lane").set_index("lane")
-    headings = pd.Series(pd.factorize(lanes["tree"])[0] + 1, index=lanes.index)
-    return pd.Series(range(len(lanes)), index=lanes.index) * _LANE + headings * _HEADING + _LANE / 2
-
-
 def _placed(dots: pd.DataFrame, lanes: "pd.Series[float]") -> pd.DataFrame:
-    """Add `y`, `top`, `bottom` (pixels), `shade` (the loss on the colour scale), `epochs` (in all) and `checkpoint`.
-
-    Also `left` and `right` (epochs): halfway to its neighbours, so that a dot is easy to tap.
-    """
+    """Add `y`, `top`, `bottom` (pixels), `left`, `right` (epochs), `shade` (the loss on the colour scale), `epochs`."""
     y, epochs = dots["lane"].map(lanes), dots.groupby("run")["epoch"]
     return dots.assign(
         y=y,
         top=y - _LANE / 2,
         bottom=y + _LANE / 2,
-        left=dots["epoch"] - epochs.diff().fillna(1) / 2,
+        left=dots["epoch"] - epochs.diff().fillna(1) / 2,  # halfway to its neighbour, so that a dot is easy to tap
         right=dots["epoch"] - epochs.diff(-1).fillna(-1) / 2,
         shade=dots["loss"].astype("float64").clip(LEAST, _WORST),
         epochs=dots["epoch"].max() + 1,
@@ -77,8 +70,7 @@ def _bends(links: pd.DataFrame, lanes: "pd.Series[float]") -> pd.DataFrame:
 
 @lru_cache(maxsize=32)
 def _spec(tall: bool, labels: int) -> str:
-    room = f"min({labels + 16}, width / 2)"
-    orient = "top" if tall else "bottom"
+    room, orient = f"min({labels + 16}, width / 2)", "top" if tall else "bottom"
     axis = base.epoch_axis(f"(width - {room})", orient=orient, titleAnchor="start", domainColor=base.FAINT)
     scale = alt.Scale(zero=False, nice=False, range=[alt.ExprRef("0"), alt.ExprRef(f"width - {room}")])
     epoch, left = (alt.X(f"{x}:Q", title=base.EPOCHS_TITLE, scale=scale, axis=axis) for x in ("epoch", "left"))
@@ -90,7 +82,6 @@ def _spec(tall: bool, labels: int) -> str:
 
 
 def _lines(epoch: alt.X) -> list[alt.Chart]:
-    """The curves where runs were resumed, and the lanes."""
     style: dict[str, Any] = {"strokeWidth": 2, "color": base.MUTED, "aria": False}
     link = base.named("links").mark_line(interpolate="basis", opacity=0.5, **style).encode(alt.Order("order:Q"))
     lane = base.named("dots").mark_line(opacity=0.6, **style)

@@ -32,18 +32,14 @@ _EPOCH_TIPS: Final = [
 def live_chart(
     batches: pd.DataFrame, epochs: pd.DataFrame, total_steps: int, loss_last: pd.DataFrame | None = None
 ) -> base.ChartSpec:
-    """Draw the losses of one run while it trains, or afterwards.
+    """Draw the losses of one run while it trains, or afterwards; a loss that is not finite leaves a gap.
 
-    Frames may be empty as long as they have their columns. A loss that is not finite leaves a gap.
-
-    Args:
-        batches: one row per batch, in order, at most 1,500: `step` (int64, optimizer steps of this run, from 1),
-            `loss` and `smoothed` (float64, cross-entropy).
-        epochs: one row per ended epoch, in order: `epoch` (int64), `step` (int64, where it ended), `loss` (float64, on
-            the test images), `train_loss` (float64), `accuracy` (float64, 0 to 1, on the test images), `checkpoint`
-            (bool, its file exists).
-        total_steps: the step at which the run will be done; the end of the x axis.
-        loss_last: one row with `loss` (float64) and `label` (str), drawn as a dashed line; None if nothing was resumed.
+    ``batches`` has one row per batch, in order, at most 1,500: `step` (int64, optimizer steps of this run, from 1),
+    `loss` and `smoothed` (float64, cross-entropy). ``epochs`` has one row per ended epoch, in order: `epoch` (int64),
+    `step` (int64, where it ended), `loss` (float64, on the test images), `train_loss` (float64), `accuracy` (float64,
+    0 to 1, on the test images), `checkpoint` (bool, its file exists). Both may be empty. The x axis ends at
+    ``total_steps``. ``loss_last`` has one row with `loss` (float64) and `label` (str), drawn as a dashed line; None if
+    nothing was resumed.
     """
     drawn = _finite(batches)
     newest = drawn.dropna(subset=["smoothed"]).tail(1)

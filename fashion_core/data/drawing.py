@@ -111,11 +111,8 @@ def fabric(sheet: Sheet, patterned: float = 0.42) -> Field:
     stripes, pinstripes = wave(sheet.v / period), wave(sheet.u / period)
     blotches = np.clip((sheet.cloud(14) - 0.5) * 4, -1, 1)
     kind = sheet.pick(0, 1) / patterned
-    pattern = np.select(
-        [kind < 0.2, kind < 0.3, kind < 0.45, kind < 0.75, kind < 1],
-        [stripes, pinstripes, (stripes + pinstripes) * 0.7, blotches, sheet.v / 9],
-        0.0,
-    )
+    kinds = [kind < 0.2, kind < 0.3, kind < 0.45, kind < 0.75, kind < 1]
+    pattern = np.select(kinds, [stripes, pinstripes, (stripes + pinstripes) * 0.7, blotches, sheet.v / 9], 0.0)
     folds = (sheet.cloud(5) - 0.5) * sheet.pick(0, 0.4)
     return np.clip(tone + contrast * pattern + folds, 0.12, 1)
 

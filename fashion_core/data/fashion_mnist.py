@@ -104,17 +104,13 @@ def download(progress: Callable[[int, int], object], address: str = ADDRESS) -> 
 
     ``progress`` is called with the bytes present and the bytes in all. Raises ``DownloadError`` or ``DiskError``.
     """
-
-    def report(count: int) -> None:
-        progress(done + count, TOTAL_BYTES)
-
     folder, done = raw_folder(), 0
     with files.disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with files.disk_errors(folder), FileLock(root() / ".download.lock"):  # one at a time; the others find it done
         for archive in ARCHIVES:
             if not _is_official(folder / archive.name, archive):
-                _fetch(archive, folder, address, report)
+                _fetch(archive, folder, address, done, progress)
             done += archive.bytes
             progress(done, TOTAL_BYTES)
 
@@ -123,10 +119,10 @@ def _is_official(path: Path, archive: Archive) -> bool:
     return path.is_file() and _md5(path) == archive.md5
 
 
-def _fetch(archive: Archive, folder: Path, address: str, progress: Callable[[int], None]) -> None:
+def _fetch(archive: Archive, folder: Path, address: str, done: int, progress: Callable[[int, int], object]) -> None:
     part = folder / f"{archive.name}.part"
     try:
-        _append_rest(address + archive.name, part, archive, progress)
+        _append_rest(address + archive.name, part, archive, done, progress)
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         advice = f"connect to the network and try again, or copy the four official .gz files into {folder}."
@@ -137,7 +133,7 @@ def _fetch(archive: Archive, folder: Path, address: str, progress: Callable[[int
     part.replace(folder / archive.name)
 
 
-def _append_rest(url: str, part: Path, archive: Archive, progress: Callable[[int], None]) -> None:
+def _append_rest(url: str, part: Path, archive: Archive, done: int, progress: Callable[[int, int], object]) -> None:
     have = part.stat().st_size if part.exists() else 0
     if have >= archive.bytes:
         return
@@ -148,6 +144,6 @@ def _append_rest(url: str, part: Path, archive: Archive, progress: Callable[[int
         while piece := answer.read(_PIECE_BYTES):
             with files.disk_errors(part), part.open("ab") as file:
                 file.write(piece)
-                progress(file.tell())
+                progress(done + file.tell(), TOTAL_BYTES)
         if answer.length:  # http.client ends a broken body as if it were whole
             raise ConnectionError("the connection broke")

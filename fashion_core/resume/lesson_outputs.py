@@ -20,10 +20,7 @@ from fashion_core.runs.run import Run
 
 
 def outputs(run: Run) -> dict[str, Any]:
-    """What each snippet prints, and the bytes of the files it makes; JSON-ready.
-
-    Raises ``RunStateError`` if the run is not the tutorial's model, trained to its end.
-    """
+    """What each snippet prints, and the bytes of the files it makes; JSON-ready. Raises ``RunStateError``."""
     if not run.weights_path.exists() or run.record.config.model != "mlp":
         raise RunStateError(f"The lesson needs a finished run of the tutorial's model; run {run.id} is not one.")
     with tempfile.TemporaryDirectory(prefix="fashion-core-") as folder, contextlib.chdir(folder):
@@ -40,10 +37,7 @@ def outputs(run: Run) -> dict[str, Any]:
 
 
 def losses(run: Run, child: Run) -> dict[str, dict[str, float]]:
-    """``loss_last`` and ``loss_now`` on the training images, as in the tutorial, and on the test images.
-
-    Raises ``DataError`` if the dataset is missing.
-    """
+    """Both losses on the training images, as in the tutorial, and on the test images. Raises ``DataError``."""
     config, loss_fn = run.record.config, nn.CrossEntropyLoss(reduction="none")
     halves = dict(zip(("training", "test"), data.load(config.dataset), strict=True))
     files = {"loss_last": run.checkpoint_path(0), "loss_now": child.checkpoint_path(1)}

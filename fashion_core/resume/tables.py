@@ -136,8 +136,6 @@ class _Dot(NamedTuple):
 
 @dataclass(frozen=True)
 class Lane:
-    """A run in the tree."""
-
     run: str
     name: str
     parent: str | None

@@ -78,7 +78,6 @@ def _inspect(run: Run, epoch: int) -> tuple[Verdict, bool | None]:
 
 
 def judge(found: Verdict, parent: RunRecord, config: TrainConfig, environment: Environment) -> Verdict:
-    """Return the verdict on resuming a checkpoint of this parent with these settings in this environment."""
     if found.kind in ("damaged", "not usable"):
         return found
     different = (*_different(parent.config, config), *_environment(parent.environment, environment))

@@ -40,8 +40,6 @@ class LatestMetrics:
 
 @dataclass(frozen=True)
 class RunMetrics:
-    """A run's metrics at one time."""
-
     batches: pd.DataFrame  # at most ``MAX_POINTS`` rows of ``LossCurve.frame``
     epochs: pd.DataFrame  # as ``tables.epochs_frame`` gives them
     ended: Sequence[metrics.Row]  # the rows of the epochs as they were read

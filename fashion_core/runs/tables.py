@@ -124,8 +124,7 @@ def saved_frame(store: RunStore) -> pd.DataFrame:
     ``resumed`` counts the runs that were resumed from it, and ``damage`` says why it is known not to be whole. Sizes
     and epochs are Int64, because the info of a damaged file may be missing; ``created`` is UTC.
 
-    A run is read again once a file of it was added, replaced or removed; ``forget_changed`` finds files that were
-    written over in place.
+    A run is read again once a file of it was added, replaced or removed; ``forget_changed`` finds overwritten files.
     """
     runs = [(run, _saved_paths(run)) for run in store.runs()]
     saved = [_saved.get(paths[0], stamp(*paths), partial(_read_saved, run)) for run, paths in runs]
