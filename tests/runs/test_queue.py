@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import State, Status
 from fashion_core.runs.store import RunStore
 from fashion_core.training import worker
+from tests.faults.lives import assert_same_end
 from tests.support.files import small_disk
 from tests.support.processes import (
     ROOT,
@@ -34,8 +36,7 @@ from tests.support.processes import (
 )
 from tests.support.runs import config, new_run, set_running, set_state, set_worker, trained
 
-LONG = 3_000
-"""Epochs that nobody waits for."""
+LONG = 3_000  # epochs that nobody waits for
 
 
 def start(store: RunStore, **changes: object) -> Run:
@@ -43,21 +44,8 @@ def start(store: RunStore, **changes: object) -> Run:
 
 
 def kill(run: Run, how: signal.Signals = signal.SIGKILL) -> None:
-    process = run.status.process
-    assert process is not None
-    os.kill(process.pid, how)
-
-
-def batches(run: Run) -> list[tuple[int, int]]:
-    """Epoch and batch of each loss, in the order of the file."""
-    rows = [row for row in metrics.read_rows(run.metrics_path) if row["kind"] == "batch"]
-    return [(row["epoch"], row["batch"] - at) for row in rows for at in reversed(range(len(row["losses"])))]
-
-
-def assert_same_end(run: Run, straight: Run) -> None:
-    expected, got = (torch.load(one.weights_path, weights_only=True) for one in (straight, run))
-    assert all(torch.equal(expected[key], got[key]) for key in expected)
-    assert batches(run) == batches(straight)
+    assert run.status.process is not None
+    os.kill(run.status.process.pid, how)
 
 
 def finish(store: RunStore, run: Run) -> None:
@@ -103,9 +91,7 @@ def test_environment_names_the_processor_of_its_device(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("changes", "kind"),
-    [({"device": "cuda:77"}, DeviceError), ({"dataset": "fashion-mnist"}, DataError)],
-    ids=["device", "dataset"],
+    ("changes", "kind"), [({"device": "cuda:77"}, DeviceError), ({"dataset": "fashion-mnist"}, DataError)]
 )
 def test_what_can_not_train_is_refused_unwritten(store: RunStore, changes: dict[str, object], kind: Any) -> None:
     with pytest.raises(kind):
@@ -180,8 +166,7 @@ def test_damaged_run_does_not_hold_up_the_others(store: RunStore, damage: str | 
     if damage:
         damaged.status_path.write_text(damage)
     run = start(store, epochs=LONG)
-    assert run.state() == "running"
-    assert queue.queue_position(store, run) == 0
+    assert (run.state(), queue.queue_position(store, run)) == ("running", 0)
 
 
 def test_run_that_begins_while_it_is_stopped_stops_too(store: RunStore) -> None:
@@ -227,8 +212,7 @@ def test_stopped_worker_continues_to_the_same_bits(store: RunStore) -> None:
     wait_for_epochs(run, 1)
     queue.stop(run)
     wait_for_end(run)
-    assert run.state() == "stopped"
-    assert not run.stop_path.exists()
+    assert (run.state(), run.stop_path.exists()) == ("stopped", False)
     assert len(run.epochs_saved()) < 12, "it ended before it was stopped"
     finish(store, run)
     assert_same_end(run, straight)
@@ -282,11 +266,9 @@ def test_training_outlives_the_process_that_started_it(store: RunStore) -> None:
 def test_failed_worker_leaves_its_sentence(store: RunStore) -> None:
     run = start(store, learning_rate=1e9)
     wait_for_end(run)
-    status = run.status
-    assert status.state == "failed"
-    assert status.error is not None
-    assert status.error.startswith("the loss became ")
-    wait_until(lambda: run.log_tail(50) == f"fashion_core: {status.error}", "the log says the same")
+    state, error = run.status.state, str(run.status.error)
+    assert (state, error.startswith("the loss became ")) == ("failed", True)
+    wait_until(lambda: run.log_tail(50) == f"fashion_core: {error}", "the log says the same")
 
 
 @pytest.mark.parametrize("state", ["queued", "stopped", "finished"])
@@ -295,50 +277,7 @@ def test_worker_leaves_alone_what_was_not_given_to_it(store: RunStore, state: st
     set_state(run, state)
     before = run.status
     worker.work(run)
-    assert run.status == before
-    assert run.epochs_saved() == []
-
-
-PRESS = """
-import random, sys, time
-from fashion_core.errors import RunStateError
-from fashion_core.runs import queue
-from fashion_core.runs.store import RunStore
-store = RunStore()
-run = store.get(sys.argv[1])
-buttons = {"stop": lambda: queue.stop(run), "continue": lambda: queue.continue_run(store, run)}
-wanted, deadline = sys.argv[2].split(","), time.monotonic() + float(sys.argv[3])
-choose = random.Random(int(sys.argv[4]))
-print("ready", flush=True)
-sys.stdin.readline()
-while True:
-    try:
-        buttons[choose.choice(wanted)]()
-        print("done")
-    except RunStateError as error:
-        print(error)
-    if time.monotonic() > deadline:
-        break
-"""
-
-
-def press(run: Run, buttons: str, seconds: float) -> list[str]:
-    """Eight processes press these buttons of one run at once; gives what each press was answered."""
-    command, pipe = [sys.executable, "-c", PRESS, run.id, buttons, str(seconds)], subprocess.PIPE
-    hands = [
-        subprocess.Popen([*command, str(number)], cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
-        for number in range(8)
-    ]
-    for hand in hands:
-        assert hand.stdout is not None
-        assert hand.stdout.readline() == "ready\n"
-    for hand in hands:
-        assert hand.stdin is not None
-        hand.stdin.write("\n")
-        hand.stdin.flush()
-    answers = [hand.communicate(timeout=120) for hand in hands]
-    assert [hand.returncode for hand in hands] == [0] * 8, "\n".join(error for _, error in answers)
-    return [line for output, _ in answers for line in output.splitlines()]
+    assert (run.status, run.epochs_saved()) == (before, [])
 
 
 def test_continue_pressed_while_another_takes_effect_is_refused(store: RunStore) -> None:
@@ -364,11 +303,19 @@ def test_continue_pressed_while_another_takes_effect_is_refused(store: RunStore)
 
 @pytest.mark.slow
 def test_eight_who_press_continue_at_once_start_one_worker(store: RunStore) -> None:
-    run = new_run(store, epochs=LONG)
+    run, begin = new_run(store, epochs=LONG), threading.Barrier(8)
     set_state(run, "stopped")
-    answers = press(run, "continue", 0)
-    assert answers.count("done") == 1
-    assert len(answers) == 8
+
+    def press(_: int) -> bool:
+        begin.wait()
+        try:
+            queue.continue_run(store, Run(run.path))
+        except RunStateError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as hands:
+        assert sum(hands.map(press, range(8))) == 1
     assert len(workers(run)) == 1
     wait_for_epochs(run, 2)
     assert run.state() == "running"
@@ -390,34 +337,19 @@ def test_stop_pressed_as_the_run_ends_leaves_no_stop_file(store: RunStore) -> No
 
 
 @pytest.mark.slow
-def test_eight_who_press_stop_and_continue_for_a_while_leave_one_consistent_run(store: RunStore) -> None:
-    straight = trained(store, epochs=30)
-    run = start(store, epochs=30)
-    press(run, "stop,continue", 15)
-    wait_for_end(run)
-    assert run.state() in ("stopped", "finished")
-    assert not run.stop_path.exists()
-    wait_until(lambda: workers(run) == [], "no worker is left")
-    if run.state() == "stopped":
-        finish(store, run)
-    assert_same_end(run, straight)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("moment", [".tmp-*", "1", "1.json", "model_weights.pth"])
 def test_killed_at_a_bad_moment_never_lists_half_a_file(store: RunStore, moment: str) -> None:
     straight = trained(store, epochs=6)
     run = start(store, epochs=6)
     wait_until(lambda: any(run.path.rglob(moment)) or worker_is_gone(run), f"{moment} is there")
-    with_process = run.status.process
-    if with_process and psutil.pid_exists(with_process.pid):
-        os.kill(with_process.pid, signal.SIGKILL)
+    process = run.status.process
+    if process and psutil.pid_exists(process.pid):
+        kill(run)
     wait_until(lambda: worker_is_gone(run), "it is gone")
     assert all(run.is_whole(run.checkpoint_path(epoch)) for epoch in run.epochs_saved())
     if run.state() == "lost":
         finish(store, run)
     assert_same_end(run, straight)
-    assert not list(run.path.rglob(".tmp-*"))
 
 
 def test_continue_after_the_dataset_is_gone_is_refused_and_changes_nothing(store: RunStore) -> None:
@@ -448,8 +380,7 @@ def test_queued_run_on_a_full_disk_starts_no_worker(tmp_path: Path, monkeypatch:
             (disk / "filling").write_bytes(bytes(64 << 10))
         for _ in range(3):
             queue.advance(full)
-        assert workers(run) == []
-        assert run.state() == "queued"
+        assert (workers(run), run.state()) == ([], "queued")
 
 
 @pytest.mark.slow

@@ -22,8 +22,6 @@ from tests.support.files import change_json, small_disk
 from tests.support.processes import wait_until, waits_for_lock
 from tests.support.runs import config, new_run, save_file, set_running, set_state, set_worker
 
-URL_SAFE = set("0123456789abcdefghijklmnopqrstuvwxyz-")
-
 
 def saved_run(store: RunStore, epochs: Iterable[int], **changes: Any) -> Run:
     """With these checkpoints, of the same loss."""
@@ -38,7 +36,7 @@ def test_ids_are_unique_sortable_and_safe(store: RunStore) -> None:
     ids = [run.id for run in runs]
     assert len(set(ids)) == len(ids)
     assert [run_id[:19] for run_id in sorted(ids)] == [run_id[:19] for run_id in ids]
-    assert set().union(*ids) <= URL_SAFE
+    assert set().union(*ids) <= set("0123456789abcdefghijklmnopqrstuvwxyz-")
     assert [run.id for run in store.runs()] == sorted(ids, reverse=True)
 
 
