@@ -42,8 +42,6 @@ LIKELIEST = {
     "with": (f"../outside/{ELSEWHERE}/model_weights.pth", f"{{run}}/../../outside/{ELSEWHERE}/model_weights.pth"),
 }
 """What would lead to the copy outside, were these parameters taken for paths; and a number too long for a number."""
-OF_A_RUN = ("show", "stop", "continue", "delete", "verify", "lesson")
-OF_AN_EPOCH = ("resume", "export", "formats", "delete")
 
 
 class Place(NamedTuple):
@@ -61,47 +59,39 @@ TWO, COMPARE = {**FILE, "view": "Two models"}, {**FILE, "show": "Compare"}
 HELPED, LINEAGE = {"view": "Did resuming help?"}, {"view": "Lineage"}
 NO_RUN, NO_FILE, NO_IMAGE = "No run in .* has the id", "has no saved file", "A test image is a number from 0 to 1,999"
 NO_EPOCH, LISTED, FIRST_PAGE = "a whole number", r"2 of \d+ files", r"page 1 of \d+"
-PLACES = (
-    Place("overview", "run", NO_RUN, {}),
-    Place("train", "run", NO_RUN, {}),
-    Place("lesson", "run", NO_RUN, {}),
-    Place("checkpoints", "run", NO_RUN, {}),
-    Place("checkpoints", "run", NO_RUN, {"epoch": "1"}),
-    Place("checkpoints", "epoch", NO_EPOCH, RUN),
-    Place("checkpoints", "file", NO_FILE, RUN),
-    Place("checkpoints", "view", LISTED, FILE),
-    Place("checkpoints", "of", LISTED, FILE),
-    Place("checkpoints", "format", LISTED, FILE),
-    Place("checkpoints", "at", LISTED, FILE),
-    Place("checkpoints", "best", LISTED, FILE),
-    Place("checkpoints", "page", LISTED, FILE),
-    Place("checkpoints", "show", "Bytes by layer", FILE),
-    Place("checkpoints", "with", f"{NO_RUN}|{NO_FILE}|Compare with", COMPARE),
-    Place("resume", "run", NO_RUN, {"epoch": "1"}),
-    Place("resume", "epoch", NO_EPOCH, RUN),
-    Place("resume", "view", "Additional epochs", FILE),
-    Place("resume", "group", "These runs have been deleted", FILE),
-    Place("resume", "now", "loss_now is", HELPED),
-    Place("resume", "sort", "Sort by", HELPED),
-    Place("resume", "from", "Resumed from", HELPED),
-    Place("resume", "focus", "Where each run branched off", HELPED),
-    Place("resume", "trees", "one page of trees", LINEAGE),
-    Place("predict", "run", NO_RUN, {"epoch": "1"}),
-    Place("predict", "epoch", f"{NO_EPOCH}|{NO_FILE}", RUN),
-    Place("predict", "file", NO_FILE, RUN),
-    Place("predict", "view", FIRST_PAGE, FILE),
-    Place("predict", "show", FIRST_PAGE, FILE),
-    Place("predict", "class", FIRST_PAGE, FILE),
-    Place("predict", "gallery-page", FIRST_PAGE, FILE),
-    Place("predict", "image", NO_IMAGE, FILE),
-    Place("predict", "image", NO_IMAGE, HISTORY),
-    Place("predict", "image", NO_IMAGE, QUALITY),
-    Place("predict", "image", NO_IMAGE, TWO),
-    Place("predict", "cell", "cell should be two classes", QUALITY),
-    Place("predict", "cell-page", f"predicted as(?s:.*){FIRST_PAGE}(?s:.*){FIRST_PAGE}", {**QUALITY, "cell": "8-8"}),
-    Place("predict", "mistakes-page", FIRST_PAGE, QUALITY),
-    Place("predict", "with", f"{NO_RUN}|{NO_FILE}|Second file", TWO),
-    Place("predict", "differing-page", FIRST_PAGE, TWO),
+ALONE: dict[str, str] = {}
+PLACES = tuple(
+    Place(page, parameter, shows, rest)
+    for pages, parameters, shows, rest in (
+        ("overview train lesson checkpoints", "run", NO_RUN, ALONE),
+        ("checkpoints", "run", NO_RUN, {"epoch": "1"}),
+        ("checkpoints", "epoch", NO_EPOCH, RUN),
+        ("checkpoints", "file", NO_FILE, RUN),
+        ("checkpoints", "view of format at best page", LISTED, FILE),
+        ("checkpoints", "show", "Bytes by layer", FILE),
+        ("checkpoints", "with", f"{NO_RUN}|{NO_FILE}|Compare with", COMPARE),
+        ("resume", "run", NO_RUN, {"epoch": "1"}),
+        ("resume", "epoch", NO_EPOCH, RUN),
+        ("resume", "view", "Additional epochs", FILE),
+        ("resume", "group", "These runs have been deleted", FILE),
+        ("resume", "now", "loss_now is", HELPED),
+        ("resume", "sort", "Sort by", HELPED),
+        ("resume", "from", "Resumed from", HELPED),
+        ("resume", "focus", "Where each run branched off", HELPED),
+        ("resume", "trees", "one page of trees", LINEAGE),
+        ("predict", "run", NO_RUN, {"epoch": "1"}),
+        ("predict", "epoch", f"{NO_EPOCH}|{NO_FILE}", RUN),
+        ("predict", "file", NO_FILE, RUN),
+        ("predict", "view show class gallery-page", FIRST_PAGE, FILE),
+        *(("predict", "image", NO_IMAGE, rest) for rest in (FILE, HISTORY, QUALITY, TWO)),
+        ("predict", "cell", "cell should be two classes", QUALITY),
+        ("predict", "cell-page", f"predicted as(?s:.*){FIRST_PAGE}(?s:.*){FIRST_PAGE}", {**QUALITY, "cell": "8-8"}),
+        ("predict", "mistakes-page", FIRST_PAGE, QUALITY),
+        ("predict", "with", f"{NO_RUN}|{NO_FILE}|Second file", TWO),
+        ("predict", "differing-page", FIRST_PAGE, TWO),
+    )
+    for page in pages.split()
+    for parameter in parameters.split()
 )
 """All that the pages read of an address, each where the rest of it is in order."""
 
@@ -153,14 +143,6 @@ def short_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "MOST_LANES", 1)
 
 
-@pytest.fixture
-def inside(store: RunStore, family: Family) -> Run:
-    """A run in the store, and a copy of it beside the store under another name."""
-    run = copied(family.run, store)
-    copied_beside(run)
-    return run
-
-
 def copied_beside(run: Run) -> Path:
     """A copy of the run that stands beside its store, under another name."""
     outside = run.path.parent.parent / "outside" / ELSEWHERE
@@ -170,16 +152,23 @@ def copied_beside(run: Run) -> Path:
     return outside
 
 
-def is_out(path: str, outside: Path) -> bool:
-    """Whether it is one that a trick leads to."""
-    real = os.path.realpath(path)
-    return real == "/etc/passwd" or Path(real).is_relative_to(outside.parent)
+@pytest.fixture
+def inside(store: RunStore, family: Family) -> Run:
+    """A run in the store, and a copy of it beside the store."""
+    copied_beside(run := copied(family.run, store))
+    return run
+
+
+def led_out(paths: list[str], outside: Path) -> list[str]:
+    """Those of the paths that a trick leads to."""
+    reals = [Path(os.path.realpath(path)) for path in paths]
+    return [str(real) for real in reals if real == Path("/etc/passwd") or real.is_relative_to(outside.parent)]
 
 
 def test_reading_beside_the_store_would_be_noticed(family: Family) -> None:
     with files_opened("os.listdir", "os.scandir") as reads:
         Run(family.run.path.parent / TRICKS[0]).record  # noqa: B018  (it reads)
-    assert [path for path in reads if is_out(path, family.outside)]
+    assert led_out(reads, family.outside)
 
 
 @pytest.mark.usefixtures("short_pages")
@@ -189,7 +178,7 @@ def test_trick_in_an_address_is_one_sentence_or_the_page(family: Family, place: 
     query = {name: value.replace("{run}", family.run.id) for name, value in address.items()}
     with files_opened("os.listdir", "os.scandir") as reads:
         app = open_page(place.page, **query)
-    assert [path for path in reads if is_out(path, family.outside)] == []
+    assert led_out(reads, family.outside) == []
     shown = sent(app)
     assert not [word for word in (SECRET, str(family.outside), "Traceback") if word in shown]
     assert len(app.error) <= 1
@@ -209,7 +198,7 @@ def refused(capsys: Capture, *arguments: str) -> str:
     return said.err
 
 
-@pytest.mark.parametrize("command", OF_A_RUN)
+@pytest.mark.parametrize("command", ["show", "stop", "continue", "delete", "verify", "lesson"])
 def test_id_on_the_command_line_stays_in_the_store(inside: Run, capsys: Capture, command: str) -> None:
     before = files_below(inside.path.parent.parent)
     for trick in TRICKS:
@@ -217,7 +206,7 @@ def test_id_on_the_command_line_stays_in_the_store(inside: Run, capsys: Capture,
     assert files_below(inside.path.parent.parent) == before
 
 
-@pytest.mark.parametrize("command", OF_AN_EPOCH)
+@pytest.mark.parametrize("command", ["resume", "export", "formats", "delete"])
 def test_epoch_on_the_command_line_stays_in_the_run(inside: Run, tmp_path: Path, capsys: Capture, command: str) -> None:
     before = files_below(inside.path.parent.parent)
     rest = ("--format", "weights", str(tmp_path / "out")) if command == "export" else ()

@@ -162,9 +162,7 @@ def test_labels_have_room_on_a_phone_and_arrows_too(label: str) -> None:
 @pytest.mark.parametrize(
     ("runs", "height", "axis"), [(1, 140, "bottom"), (2, 158, "bottom"), (15, 418, "bottom"), (150, 3290, "top")]
 )
-def test_nothing_stands_on_anything_else_and_the_axis_of_a_tall_chart_is_above(
-    runs: int, height: int, axis: str
-) -> None:
+def test_nothing_overlaps_and_the_axis_of_a_tall_chart_is_above(runs: int, height: int, axis: str) -> None:
     frame = many(runs)
     spec, rows = comparison(frame)
     bands = sorted([*tuples(rows["rows"], "top", "bottom"), *((top - 26, top) for top in rows["groups"]["top"])])
@@ -227,9 +225,7 @@ def test_a_click_anywhere_on_a_row_gives_its_run() -> None:
 
 
 @pytest.mark.parametrize("drawn", [ANSWERED, BRANCHED], ids=["comparison", "branches"])
-def test_what_meets_the_pointer_has_a_run_and_a_date_so_that_it_can_be_clicked_again_after_another_one(
-    drawn: tuple[dict[str, Any], Any],
-) -> None:
+def test_what_meets_the_pointer_can_be_clicked_again_after_another_one(drawn: tuple[dict[str, Any], Any]) -> None:
     """Vega-Lite lets the pointer through layers with neither a selection nor a tooltip."""
     spec, rows = drawn
     met = [layer for layer in spec["layer"] if "tooltip" in layer["encoding"]]
@@ -273,9 +269,7 @@ def test_rings_stand_where_runs_branched_off_and_arrows_where_they_ended() -> No
 
 
 @pytest.mark.parametrize(("losses", "kind"), [([0.9, 0.4], "linear"), ([0.9, 0.31], "linear"), ([0.9, 0.29], "log")])
-def test_the_branches_are_on_a_log_scale_where_they_span_more_than_a_factor_of_three(
-    losses: list[float], kind: str
-) -> None:
+def test_branches_are_on_a_log_scale_beyond_a_factor_of_three(losses: list[float], kind: str) -> None:
     encoding = layer(branch(branches({"base": losses, "r1": [losses[0]]}))[0], "line", "curves")["encoding"]
     x, y = encoding["x"], encoding["y"]
     assert y["scale"].get("type", "linear") == kind

@@ -142,9 +142,7 @@ FILES = {"model_weights.pth": "last", "model.pth": "last", "model_save/1": "last
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_file_of_the_lesson_gives_the_same_outputs_as_it_is_and_as_a_run(
-    store: RunStore, theirs: Path, name: str
-) -> None:
+def test_lessons_file_gives_the_same_outputs_as_it_is_and_as_a_run(store: RunStore, theirs: Path, name: str) -> None:
     outputs = torch.load(theirs / "outputs")
     run = import_file(store, theirs / name, name, {})
     (epoch,) = run.epochs_saved()

@@ -31,9 +31,7 @@ def assert_equal(state: dict[str, torch.Tensor], expected: dict[str, torch.Tenso
     assert all(torch.equal(state[name], expected[name]) for name in expected)
 
 
-def test_every_format_brings_back_the_same_numbers_and_a_program_tells_no_path_of_this_machine(
-    run: Run, tmp_path: Path
-) -> None:
+def test_every_format_brings_back_the_same_numbers_and_a_program_tells_no_path(run: Run, tmp_path: Path) -> None:
     expected = torch.load(run.checkpoint_path(1), weights_only=True)["model_state_dict"]
     for format in EXPORT_NAMES:
         digest = export.export(run, 1, format, tmp_path / format)
@@ -87,9 +85,7 @@ def test_comparison_without_the_dataset_says_so(store: RunStore, run: Run, tmp_p
     assert json.loads(capsys.readouterr().out)["what"] == "random pixels, because the dataset is missing"
 
 
-def test_commands_print_what_they_wrote(
-    run: Run, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_commands_tell_what_they_do(run: Run, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASHION_RUNS", str(run.path.parent))
     out = tmp_path / "w.pth"
     command = ["export", run.id, "1", "--format", "weights", str(out)]

@@ -47,9 +47,7 @@ def checkpoint(tmp_path: Path) -> Path:
     return path
 
 
-def test_imported_run_has_one_checkpoint_at_its_epoch_the_tutorials_with_the_same_numbers(
-    store: RunStore, checkpoint: Path
-) -> None:
+def test_imported_run_has_one_checkpoint_the_tutorials_with_the_same_numbers(store: RunStore, checkpoint: Path) -> None:
     theirs = torch.load(checkpoint, weights_only=True)
     run = import_file(store, checkpoint, "theirs.pth", {})
     assert (run.state(), run.epochs_saved()) == ("imported", [4])
@@ -89,7 +87,7 @@ def test_weights_alone_count_as_epoch_0_and_the_notes_say_what_is_missing(store:
 
 
 @pytest.mark.parametrize("options", [None, {"nesterov": True}, {"maximize": True}, {"dampening": 0.1}], ids=str)
-def test_another_optimizer_or_variant_is_said_in_the_notes(
+def test_another_optimizer_is_told_in_the_notes(
     store: RunStore, tmp_path: Path, options: dict[str, Any] | None
 ) -> None:
     parameters = (model := build_model("mlp", seed=0)).parameters()

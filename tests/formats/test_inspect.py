@@ -140,7 +140,7 @@ def test_verdict_says_what_is_missing_for_an_exact_resume(exported: dict[str, Pa
 @pytest.mark.parametrize(
     "change", [{"config": 5}, {"config": {"epochs": "x"}}, {"environment": {}}, {"measured": {"loss": "x"}}]
 )
-def test_settings_that_are_none_of_this_app_do_not_make_a_resume_exact(
+def test_foreign_settings_make_no_resume_exact(
     exported: dict[str, Path], tmp_path: Path, change: dict[str, Any]
 ) -> None:
     content = torch.load(exported["checkpoint"], weights_only=True)
@@ -148,9 +148,7 @@ def test_settings_that_are_none_of_this_app_do_not_make_a_resume_exact(
     assert (found.refusal, found.verdict) == (None, "approximate")
 
 
-def test_tree_shows_the_keys_as_they_are_and_cuts_long_texts_and_lists(
-    exported: dict[str, Path], tmp_path: Path
-) -> None:
+def test_tree_shows_keys_as_they_are_and_cuts_long_texts_and_lists(exported: dict[str, Path], tmp_path: Path) -> None:
     tree = inspect(exported["checkpoint"]).tree
     assert (tree["epoch"], tree["config"]["optimizer"]) == (0, "adamw")
     assert tree["model_state_dict"]["linear_relu_stack.4.bias"] == "float32 (10,)"

@@ -148,9 +148,7 @@ def largest_file(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_error_of_the_disk_that_torch_hides_or_that_is_passed_over_is_told(
-    tmp_path: Path, content: save.Checkpoint
-) -> None:
+def test_disk_error_that_torch_hides_or_that_is_passed_over_is_told(tmp_path: Path, content: save.Checkpoint) -> None:
     path = tmp_path / "file"
     passed_over = suppress(OSError)
     with largest_file(100_000), pytest.raises(DiskError, match=TOO_LARGE), files.writing(path) as file, passed_over:

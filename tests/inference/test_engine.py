@@ -130,9 +130,7 @@ def test_a_refused_file_is_not_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("format", EXPORT_NAMES)
-def test_settings_of_a_file_in_a_run_are_known_without_asking(
-    runs: dict[str, Run], tmp_path: Path, format: ExportFormat
-) -> None:
+def test_settings_of_a_file_in_a_run_are_known(runs: dict[str, Run], tmp_path: Path, format: ExportFormat) -> None:
     """A checkpoint says them itself, wherever it lies; another file has its run folder, or nothing."""
     run = runs["mlp"]
     assert engine.known_config(run.weights_path, load(run.weights_path)) == run.record.config

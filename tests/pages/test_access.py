@@ -153,9 +153,7 @@ OFFERED = [
 
 
 @pytest.mark.parametrize("read_only", [True, False], ids=["shared", "on this machine"])
-def test_shared_without_a_login_is_read_only_and_says_why_on_every_page(
-    trained: Run, request: pytest.FixtureRequest, read_only: bool
-) -> None:
+def test_shared_pages_are_read_only_and_say_why(trained: Run, request: pytest.FixtureRequest, read_only: bool) -> None:
     if read_only:
         request.getfixturevalue("shared")
     for page, query, offered in OFFERED:

@@ -111,9 +111,7 @@ def test_address_of_a_run_lists_its_files_alone(looked_at: RunStore) -> None:
         ({**COMPARED, "with": "{parent}/model_save/9"}, "has no saved file 'model_save/9'"),
     ],
 )
-def test_wrong_address_is_one_sentence_below_all_files(
-    looked_at: RunStore, query: dict[str, str], sentence: str
-) -> None:
+def test_wrong_address_is_a_sentence_below_all_files(looked_at: RunStore, query: dict[str, str], sentence: str) -> None:
     app = opened(looked_at, **query)
     assert len(app.error) == 1
     assert sentence in words(app)

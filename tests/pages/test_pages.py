@@ -67,9 +67,7 @@ def test_resumed_run_whose_status_was_emptied_is_shown(store: RunStore) -> None:
         assert not open_page(page, run=child.id).error
 
 
-def test_folder_that_can_not_be_read_keeps_no_other_run_from_a_page(
-    store: RunStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreadable_folder_keeps_no_other_run_from_a_page(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, closed = trained(store, epochs=1), trained(store, epochs=1)
     forbid_listing(monkeypatch, closed.checkpoint_folder)
     for page in ("checkpoints", "resume", "predict"):

@@ -253,9 +253,7 @@ def test_a_file_that_goes_while_it_is_chosen_is_one_sentence(store: RunStore, ru
     assert "no saved file 'model_save/0'" in words(app)
 
 
-def test_a_run_on_another_dataset_does_not_take_the_image_of_the_address(
-    store: RunStore, run: Run, real_data: Path
-) -> None:
+def test_run_on_another_dataset_does_not_take_over_the_image(store: RunStore, run: Run, real_data: Path) -> None:
     real = on_real_data(store, run)
     app = opened(run=run.id, image="1999", view="In plain PyTorch")
     widget(app, "Run").set_value(real.id).run()

@@ -124,9 +124,7 @@ def test_charts_follow_what_the_address_asks_for(store: RunStore, parent: Run) -
     assert all(one != other for one, other in combinations(drawn, 2))
 
 
-def test_comparison_begins_with_its_sentence_and_writes_the_change_in_focus_as_the_chart_does(
-    store: RunStore, parent: Run
-) -> None:
+def test_comparison_has_its_sentence_and_writes_the_change_as_the_chart_does(store: RunStore, parent: Run) -> None:
     child = resume(store, parent, 0)
     train(child)
     shown = texts(open_page("resume", view="Did resuming help?", focus=child.id)).replace("\\", "")

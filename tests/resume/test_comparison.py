@@ -124,9 +124,7 @@ def test_sentence_says_what_became_of_the_runs(rows: list[Compared], start: str,
     assert sentence.endswith(end)
 
 
-def test_run_has_a_row_once_it_has_loaded_its_checkpoint_and_keeps_it_without_its_parent(
-    store: RunStore, parent: Run, capsys: Capture
-) -> None:
+def test_run_has_a_row_once_loaded_and_keeps_it_without_a_parent(store: RunStore, parent: Run, capsys: Capture) -> None:
     child = resume(store, parent, 0, 2, learning_rate=0.01)
     assert comparison.compare(store) == []
     train(child)
@@ -145,9 +143,7 @@ def test_run_has_a_row_once_it_has_loaded_its_checkpoint_and_keeps_it_without_it
     assert "base (deleted) epoch 0" in printed(capsys, "compare")[0]
 
 
-def test_command_prints_a_record_a_resumed_run_and_writes_a_change_as_the_chart_does(
-    store: RunStore, parent: Run, capsys: Capture
-) -> None:
+def test_command_prints_a_record_a_run_with_the_charts_change(store: RunStore, parent: Run, capsys: Capture) -> None:
     train(resume(store, parent, 0, 1, seed=9))
     (record,), stored = answered(capsys, "compare"), parent.file_info(parent.checkpoint_path(0))
     (row,) = comparison.compare(store)

@@ -56,17 +56,8 @@ MATRIX: list[tuple[str, ...]] = [
 Row = tuple[str, ...]
 FAST: set[Row] = {MATRIX[2], MATRIX[3], MATRIX[7]}
 BATCH = {"mlp": 64, "cnn": 64, "resnet18": 16}
-IMAGES = {"mlp": 300, "cnn": 300, "resnet18": 40}
-"""Some whole batches, and a smaller last one."""
-KILL_IMAGES = {"mlp": 12_000, "cnn": 800, "resnet18": 160}
-"""An epoch that takes a worker long enough to be killed in it."""
-
-
-def kill_images(row: Row) -> int:
-    """Fewer where each takes longer, for want of instructions for bf16."""
-    model, precision = row[0], row[3]
-    slow = precision == "bf16" and not devices.has_bf16(torch.device("cpu"))
-    return KILL_IMAGES[model] // (4 if slow else 1)
+IMAGES = {"mlp": 300, "cnn": 300, "resnet18": 40}  # some whole batches, and a smaller last one
+KILL_IMAGES = {"mlp": 12_000, "cnn": 800, "resnet18": 160}  # an epoch that is long enough to be killed in
 
 
 def settings_of(row: Row) -> dict[str, Any]:
@@ -136,15 +127,12 @@ def test_resumed_from_each_epoch_equals_the_straight_run(store: RunStore, straig
     child = resume(store, copied(straight, store), epoch)
     assert (resumption(child).verdict, resumption(child).reasons) == ("exact", ())
     assert train(child, test_images=FEW) == "finished"
-    check = load_check(child)
-    assert check.loss_check == check.loss_last
+    assert load_check(child).loss_check == load_check(child).loss_last
     assert_same_epochs(child, straight, list(range(epoch + 1, EPOCHS)))
     assert check_bitwise(child, straight).kind == "identical"
 
 
-def test_resumed_then_stopped_in_mid_epoch_and_continued_equals_the_straight_run(
-    store: RunStore, straight: Run
-) -> None:
+def test_resumed_then_stopped_mid_epoch_and_continued_equals_the_straight_run(store: RunStore, straight: Run) -> None:
     child = resume(store, copied(straight, store), 0)
     assert train(child, After(3), FEW) == "stopped"
     assert child.partial_path.exists()
@@ -164,16 +152,15 @@ def test_resumed_then_killed_and_continued_equals_the_straight_run(store: RunSto
 @pytest.mark.parametrize("row", rows(KILLED))
 def test_worker_killed_with_sigkill_and_continued_equals_the_straight_run(store: RunStore, row: Row) -> None:
     """A real worker resumed from a real worker's checkpoint, killed while it trains."""
-    own = {"train_images": kill_images(row), "batch_size": 16, "device": "cpu", "threads": 1}
-    settings = {**settings_of(row), **own}
-    straight = queue.start(store, parse_config(settings))
+    fewer = 4 if "bf16" in row and not devices.has_bf16(torch.device("cpu")) else 1  # each then takes longer
+    own = {"train_images": KILL_IMAGES[row[0]] // fewer, "batch_size": 16, "device": "cpu", "threads": 1}
+    straight = queue.start(store, parse_config({**settings_of(row), **own}))
     wait_until(lambda: worker_is_gone(straight), "the straight run ends", 240)
     (child,) = plan.resume(store, straight, [ResumeRequest(0, EPOCHS - 1, {})])
     wait_until(lambda: child.status.phase == "training" or worker_is_gone(child), "the resumed run trains")
     assert not worker_is_gone(child), f"it ended before it could be killed: {child.status}, {child.log_tail(5)}"
-    process = child.status.process
-    assert process is not None
-    os.kill(process.pid, signal.SIGKILL)
+    assert child.status.process is not None
+    os.kill(child.status.process.pid, signal.SIGKILL)
     wait_until(lambda: child.state() == "lost", "the kill is noticed")
     queue.continue_run(store, child)
     wait_until(lambda: worker_is_gone(child), "the resumed run ends", 240)
@@ -194,9 +181,7 @@ def parent(store: RunStore, momentum: Run) -> Run:
     return copied(momentum, store)
 
 
-def test_resuming_without_the_optimizer_state_gives_another_curve_and_is_called_so(
-    store: RunStore, momentum: Run, tmp_path: Path
-) -> None:
+def test_resuming_without_the_optimizer_state_is_called_so(store: RunStore, momentum: Run, tmp_path: Path) -> None:
     export.export(momentum, 0, "weights", tmp_path / "w.pth")
     given = {**momentum.record.config.model_dump(), "name": "weights"}
     weights = import_file(store, tmp_path / "w.pth", "w.pth", given)
@@ -204,8 +189,7 @@ def test_resuming_without_the_optimizer_state_gives_another_curve_and_is_called_
     assert resumption(child).verdict == "weights only"
     assert "it does not carry the optimizer's state" in resumption(child).reasons
     train(child)
-    check = load_check(child)
-    assert check.optimizer == "fresh"
+    assert load_check(child).optimizer == "fresh"
     expected, found = epoch_rows(momentum)[1]["loss"], epoch_rows(child)[-1]["loss"]
     assert abs(found - expected) > 1e-3, f"the curves differ by {abs(found - expected)} alone"
 
@@ -221,8 +205,7 @@ def test_checkpoint_of_the_tutorials_four_keys_is_approximate(store: RunStore, m
         "it does not carry the environment it was trained in (device, processor, threads, torch)",
     )
     assert train(child) == "finished"
-    check = load_check(child)
-    assert (check.optimizer, check.comparable) == ("loaded", False)
+    assert (load_check(child).optimizer, load_check(child).comparable) == ("loaded", False)
 
 
 def test_three_losses_are_kept_and_the_check_equals_the_stored_one(store: RunStore, parent: Run) -> None:
@@ -239,9 +222,7 @@ def test_three_losses_are_kept_and_the_check_equals_the_stored_one(store: RunSto
     assert len(losses) == len(batches.load("synthetic")[1])
 
 
-def test_epochs_go_on_counting_with_changed_settings_in_a_child_and_its_child_and_the_parent_is_not_touched(
-    store: RunStore, parent: Run
-) -> None:
+def test_children_go_on_counting_epochs_and_leave_the_parent_untouched(store: RunStore, parent: Run) -> None:
     before = files_below(parent.path)
     child = resume(store, parent, 1, 2, learning_rate=0.02, batch_size=32, seed=9, momentum=0.5, weight_decay=0.1)
     assert resumption(child).changes == {
@@ -277,8 +258,7 @@ def test_loss_that_ran_away_leaves_a_checkpoint_exact(parent: Run) -> None:
 
 
 def test_cosine_to_more_epochs_than_planned_is_approximate(store: RunStore) -> None:
-    parent = new_run(store, epochs=2, schedule="cosine")
-    train(parent)
+    train(parent := new_run(store, epochs=2, schedule="cosine"))
     child = resume(store, parent, 1, 2)
     assert resumption(child).verdict == "approximate"
     assert resumption(child).reasons == ("the cosine reaches zero after epoch 3 instead of 1",)
@@ -331,12 +311,9 @@ def test_many_epochs_are_told_in_few_words(parent: Run) -> None:
         verdict.check_epoch(parent, 2000, list(range(1001)))
 
 
-def test_a_checkpoint_is_hashed_and_inspected_once_from_the_page_to_the_queued_run(
-    store: RunStore, parent: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    request = ResumeRequest(0, 1, {})
+def test_checkpoint_is_hashed_and_inspected_once(store: RunStore, parent: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     settle(monkeypatch)
-    path = str(parent.checkpoint_path(0))
+    request, path = ResumeRequest(0, 1, {}), str(parent.checkpoint_path(0))
     with files_opened() as opened:
         plan.plan_runs(parent, [request, ResumeRequest(0, 1, {"seed": 9})])
         verdict.carries_optimizer(parent, 0)
@@ -344,9 +321,7 @@ def test_a_checkpoint_is_hashed_and_inspected_once_from_the_page_to_the_queued_r
     assert opened.count(path) == 2
 
 
-def test_the_click_refuses_a_checkpoint_that_was_damaged_since_it_was_shown(
-    store: RunStore, parent: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_click_refuses_what_was_damaged_since(store: RunStore, parent: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     request = ResumeRequest(0, 1, {})
     settle(monkeypatch)
     (planned,) = plan.plan_runs(parent, [request])
@@ -358,9 +333,7 @@ def test_the_click_refuses_a_checkpoint_that_was_damaged_since_it_was_shown(
     assert nothing_made(store, parent)
 
 
-def test_checkpoint_deleted_while_runs_are_made_from_it_leaves_none_of_them_and_starts_none(
-    store: RunStore, parent: Run
-) -> None:
+def test_checkpoint_deleted_while_runs_are_made_from_it_leaves_and_starts_none(store: RunStore, parent: Run) -> None:
     set_state(parent, "finished")
     places: list[str] = []
 
@@ -405,9 +378,8 @@ def test_other_dataset_is_allowed_and_said_loudly(store: RunStore, parent: Run, 
         child = resume(store, parent, 1, 1, dataset="fashion-mnist")
         assert any(reason.startswith("DIFFERENT DATASET") for reason in resumption(child).reasons)
         assert train(child) == "finished"
-    check = load_check(child)
-    assert not check.comparable
-    assert check.loss_check != check.loss_last
+    assert not load_check(child).comparable
+    assert load_check(child).loss_check != load_check(child).loss_last
 
 
 def test_load_that_gives_another_loss_stops_with_both_numbers(store: RunStore, parent: Run) -> None:
@@ -418,8 +390,7 @@ def test_load_that_gives_another_loss_stops_with_both_numbers(store: RunStore, p
     child = resume(store, parent, 0, 1)
     with pytest.raises(LoadCheckError, match=r"the checkpoint says that its loss is .* but after loading it is"):
         train(child)
-    assert child.epochs_saved() == []
-    assert metrics.read_rows(child.metrics_path) == []
+    assert (child.epochs_saved(), metrics.read_rows(child.metrics_path)) == ([], [])
 
 
 def test_imported_whole_model_can_be_resumed(store: RunStore, tmp_path: Path) -> None:

@@ -54,9 +54,7 @@ def test_torn_last_line_is_passed_over_and_mended_by_going_back(path: Path, kept
     epochs=st.lists(st.lists(st.integers(1, 6), min_size=1, max_size=5), min_size=1, max_size=4),
     position=st.tuples(st.integers(0, 4), st.integers(0, BATCHES)),
 )
-def test_going_back_keeps_exactly_the_batches_before_the_position(
-    epochs: list[list[int]], position: tuple[int, int]
-) -> None:
+def test_going_back_keeps_the_batches_before_the_position(epochs: list[list[int]], position: tuple[int, int]) -> None:
     """``epochs`` holds, for each epoch, how many batches each of its rows has."""
     with TemporaryDirectory() as folder:
         path = Path(folder, "metrics.jsonl")
