@@ -60,6 +60,9 @@ ALL: dict[str, Callable[[], Any]] = {
 }
 
 
+chosen_one = pytest.mark.parametrize(("chart", "chosen", "name"), [(confusion, (6, 0), "cell"), (gallery, 1, "image")])
+
+
 def drawn(name: str) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
     return drawing(ALL[name]())
 
@@ -124,21 +127,18 @@ def test_a_click_gives_what_is_there(chart: Callable[[], Any], name: str, given:
     assert calculations(spec["layer"][-1])["at"] == "now()"
 
 
-@pytest.mark.parametrize(
-    ("chart", "chosen", "frame"), [(confusion, (6, 0), "cells"), (gallery, 1, "images")], ids=["confusion", "gallery"]
-)
-def test_what_is_chosen_is_framed(chart: Callable[[Any], Any], chosen: Any, frame: str) -> None:
+@chosen_one
+def test_what_is_chosen_is_framed(chart: Callable[[Any], Any], chosen: Any, name: str) -> None:
     spec, rows = drawing(chart(chosen))
     (framed,) = [layer for layer in layers(spec, "rect") if filters(layer) == ["datum.chosen"]]
     assert framed["mark"]["stroke"] == base.INK.to_dict()
-    (found,) = rows[frame][rows[frame]["chosen"]].to_dict("records")
-    assert (found["true"], found["predicted"]) == chosen if frame == "cells" else found["index"] == chosen
-    assert not drawing(chart(None))[1][frame]["chosen"].any()
+    frame = rows[f"{name}s"]
+    (found,) = frame[frame["chosen"]].to_dict("records")
+    assert (found["true"], found["predicted"]) == chosen if name == "cell" else found["index"] == chosen
+    assert not drawing(chart(None))[1][f"{name}s"]["chosen"].any()
 
 
-@pytest.mark.parametrize(
-    ("chart", "chosen", "name"), [(confusion, (6, 0), "cell"), (gallery, 1, "image")], ids=["confusion", "gallery"]
-)
+@chosen_one
 def test_a_choice_changes_the_rows_alone(chart: Callable[[Any], Any], chosen: Any, name: str) -> None:
     before, after = as_sent(chart(None), chart(chosen), on_select="rerun", selection_mode=name)
     assert (before.id, before.spec) == (after.id, after.spec)

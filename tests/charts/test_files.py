@@ -15,6 +15,7 @@ from fashion_core.formats.inspect import Inspection, inspect
 from fashion_core.formats.untrusted.state_dict import KNOWN
 from fashion_core.loops import make_optimizer
 from fashion_core.models import build_model
+from tests.hostile.building import four_keys
 
 SERIES = ("weights", "optimizer")
 
@@ -96,13 +97,8 @@ def test_each_tensor_is_a_mark_whose_shape_tells_its_kind_which_the_key_names() 
 
 
 def checkpoint(name: str, **changes: Any) -> dict[str, Any]:
-    """The tutorial's four keys after one step."""
     model = build_model(name, seed=0)
-    optimizer = make_optimizer(parse_config({"model": name, **changes}), model)
-    model(torch.ones(2, 1, 28, 28)).sum().backward()
-    optimizer.step()
-    states = {"model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict()}
-    return {"epoch": 0, **states, "loss": 0.5}
+    return four_keys(model, make_optimizer(parse_config({"model": name, **changes}), model))
 
 
 def inspected(path: Path, content: object) -> Inspection:

@@ -22,7 +22,7 @@ from fashion_core.resume import lesson
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES
 from fashion_core.runs.store import RunStore
-from tests.hostile.building import repickled, saved
+from tests.hostile.building import four_keys, repickled, saved
 from tests.hostile.opcodes import text
 from tests.support.processes import ROOT
 from tests.support.runs import trained
@@ -228,11 +228,7 @@ def cnn() -> nn.Module:
 
 
 def full_checkpoint(model: nn.Module) -> dict[str, Any]:
-    optimizer = torch.optim.Adam(model.parameters())
-    model(IMAGES).sum().backward()
-    optimizer.step()
-    state = {"model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict()}
-    return {"epoch": 3, **state, "loss": torch.tensor(0.5)}
+    return {**four_keys(model, torch.optim.Adam(model.parameters())), "epoch": 3, "loss": torch.tensor(0.5)}
 
 
 def lightning(model: nn.Module) -> dict[str, Any]:

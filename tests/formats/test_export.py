@@ -16,6 +16,7 @@ from fashion_core.formats.load import load
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES
 from fashion_core.runs.store import RunStore
+from tests.support.files import flip_a_bit
 from tests.support.runs import trained
 
 Capture = pytest.CaptureFixture[str]
@@ -59,9 +60,7 @@ def test_what_can_not_be_exported_is_one_sentence_and_leaves_everything(run: Run
 
 def test_damaged_checkpoint_is_refused(store: RunStore, tmp_path: Path) -> None:
     run = trained(store, epochs=1)
-    content = bytearray(run.checkpoint_path(0).read_bytes())
-    content[-1000] ^= 1
-    run.checkpoint_path(0).write_bytes(content)
+    flip_a_bit(run.checkpoint_path(0))
     with pytest.raises(DamagedFileError, match="is not the one that was recorded"):
         export.export(run, 0, "checkpoint", tmp_path / "c")
     assert not (tmp_path / "c").exists()

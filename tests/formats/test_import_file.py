@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
 from fashion_core import files
 from fashion_core.cli.main import main
@@ -21,17 +20,10 @@ from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Source
 from fashion_core.runs.store import RunStore, run_record
+from tests.hostile.building import four_keys
 from tests.support.runs import After, new_run, train, trained
 
 Capture = pytest.CaptureFixture[str]
-
-
-def four_keys(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """The tutorial's checkpoint, after one step so that the optimizer has a state."""
-    model(torch.rand(8, 1, 28, 28)).sum().backward()
-    optimizer.step()
-    state = {"model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict()}
-    return {"epoch": 4, **state, "loss": 0.5}
 
 
 @pytest.fixture(scope="module")

@@ -73,14 +73,18 @@ def mlp() -> nn.Module:
     return build_model("mlp", seed=0)
 
 
+def four_keys(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """The tutorial's checkpoint, after one step so that the optimizer has a state."""
+    model(torch.rand(8, 1, 28, 28, generator=torch.Generator().manual_seed(0))).sum().backward()
+    optimizer.step()
+    state = {"model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict()}
+    return {"epoch": 4, **state, "loss": 0.5}
+
+
 def checkpoint(kind: type[torch.optim.SGD | torch.optim.Adam] = torch.optim.SGD, **beside: Any) -> dict[str, Any]:
     """The tutorial's four keys, real weights and an optimizer's state after a step, and what is given."""
     model = build_model("mlp", seed=0)
-    optimizer = kind(model.parameters(), lr=0.1)
-    model(torch.ones(1, 1, 28, 28)).sum().backward()
-    optimizer.step()
-    state = {"model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict()}
-    return {"epoch": 0, **state, "loss": 0.5, **beside}
+    return {**four_keys(model, kind(model.parameters(), lr=0.1)), "epoch": 0, **beside}
 
 
 @cache

@@ -77,7 +77,9 @@ MLP_CHANGES: dict[str, Change] = {
     "a layer that changes nothing": lambda model: model.linear_relu_stack.__setitem__(1, nn.Sequential()),
     "layers of a Sequential in another order": lambda model: _reorder(model.linear_relu_stack, "10234"),
     "parts of the model in another order": lambda model: _reorder(model, ["linear_relu_stack", "flatten"]),
-    "weights under dotted names": lambda model: _flatten_names(model),
+    "weights under dotted names": lambda model: vars(model).update(
+        _parameters=dict(model.named_parameters()), _modules={}
+    ),
     "a subclass of Tensor": lambda model: _set("extra", torch.nn.Buffer(torch.zeros(1)))(model),
     "a tensor with attributes": lambda model: setattr(model.linear_relu_stack[0].weight, "note", "x"),
 }
@@ -109,12 +111,6 @@ HOOKS = (
 
 def _reorder(module: Any, order: Iterable[str]) -> None:
     module._modules = {name: module._modules[name] for name in order}
-
-
-def _flatten_names(model: Any) -> None:
-    """All parameters in the root, under the names that the state_dict has."""
-    model._parameters = dict(model.named_parameters())
-    model._modules = {}
 
 
 def changed_models() -> Iterator[Case]:

@@ -1,7 +1,5 @@
 """Images to probabilities from any saved file: the same bits as plain PyTorch, models loaded once, bounded."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +17,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
 from fashion_core.runs.store import RunStore
 from tests.support.files import settle
-from tests.support.processes import ROOT
+from tests.support.processes import python
 from tests.support.runs import trained
 
 CPU = torch.device("cpu")
@@ -59,9 +57,9 @@ def pixels(synthetic_data: Path) -> torch.Tensor:
 def plain(path: Path, pixels: torch.Tensor, folder: Path, kind: str) -> np.ndarray:
     """What plain PyTorch computes in a process of its own with as many threads, for some CPUs round by their number."""
     np.save(folder / "pixels.npy", pixels.numpy())
-    files = [str(path), str(folder / "pixels.npy"), str(folder / "out.npy")]
-    command = [sys.executable, "-c", PLAIN, *files, kind, str(torch.get_num_threads())]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    files = (str(path), str(folder / "pixels.npy"), str(folder / "out.npy"))
+    done = python(PLAIN, arguments=(*files, kind, str(torch.get_num_threads())))
+    assert done.returncode == 0, done.stderr
     found: np.ndarray = np.load(folder / "out.npy")
     return found
 

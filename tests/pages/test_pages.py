@@ -148,14 +148,6 @@ def test_store_that_cannot_be_written_is_one_sentence(store: RunStore) -> None:
     assert "choose another folder" in app.error[0].value
 
 
-@pytest.mark.parametrize(("page", "run_id"), [("train", "nothing"), ("overview", "20260101-000000-000-0000")])
-def test_unknown_run_in_the_address_is_one_sentence(store: RunStore, page: str, run_id: str) -> None:
-    new_run(store)
-    app = open_page(page, run=run_id)
-    assert len(app.error) == 1
-    assert "No run in" in app.error[0].value
-
-
 def test_charts_stand_before_the_first_epoch_and_span_those_that_the_run_will_train(store: RunStore) -> None:
     parent = Parent(run="20200101-000000-000-0000", epoch=4)
     run = store.create(config(epochs=8), new_run(store).record.environment, parent)

@@ -3,7 +3,6 @@
 import math
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -41,8 +40,7 @@ COVERING: dict[str, dict[str, Any]] = {
 }
 SLOW = {"cnn, adamw, cosine, augmented, bf16", "cnn, sgd", "resnet18"}
 BATCHES = 5
-"""An epoch of 300 images in batches of 64: the last one is smaller. A stop is asked for 5 times an epoch, first at its
-start, and not after its last batch."""
+"""Of 64 of an epoch's 300 images, the last one smaller. A stop is asked for before each, and not after the last."""
 SETTINGS: dict[str, Any] = {"train_images": 300, "epochs": 2, "seed": 5}
 train = partial(train_and_measure, test_images=FEW)
 
@@ -51,14 +49,15 @@ def batch_losses(run: Run) -> list[tuple[int, int, float]]:
     """Epoch, batch and loss of each batch, in the order of the file."""
     rows = [row for row in metrics.read_rows(run.metrics_path) if row["kind"] == "batch"]
     return [
-        (row["epoch"], row["batch"] - len(row["losses"]) + 1 + index, loss)
+        (row["epoch"], batch, loss)
         for row in rows
-        for index, loss in enumerate(row["losses"])
+        for batch, loss in enumerate(row["losses"], row["batch"] - len(row["losses"]) + 1)
     ]
 
 
-def assert_same_end(run: Run, straight: Run) -> None:
-    """The same checkpoints (parameters, buffers, optimizer, losses), final weights and metric rows."""
+def assert_ends_as(run: Run, straight: Run) -> None:
+    """Train to the same checkpoints (parameters, buffers, optimizer, losses), final weights and metric rows."""
+    assert train(run) == "finished"
     assert run.epochs_saved() == straight.epochs_saved()
     for epoch in straight.epochs_saved():
         assert same(load(run.checkpoint_path(epoch)), load(straight.checkpoint_path(epoch))), f"epoch {epoch} differs"
@@ -101,8 +100,7 @@ def test_stopped_in_each_epoch_and_continued_ends_in_the_same_bits(store: RunSto
     assert train(run, After(3)) == "stopped"
     assert train(run, After(BATCHES + 1)) == "stopped"
     assert run.status.epoch == 1
-    assert train(run) == "finished"
-    assert_same_end(run, covered)
+    assert_ends_as(run, covered)
 
 
 def test_killed_in_each_epoch_and_continued_ends_in_the_same_bits(store: RunStore, covered: Run) -> None:
@@ -110,8 +108,7 @@ def test_killed_in_each_epoch_and_continued_ends_in_the_same_bits(store: RunStor
     interrupt(run, killed_after(3))
     interrupt(run, killed_after(BATCHES + 4))
     assert run.epochs_saved() == [0]
-    assert train(run) == "finished"
-    assert_same_end(run, covered)
+    assert_ends_as(run, covered)
 
 
 def tensors(tree: Any) -> Iterator[torch.Tensor]:
@@ -136,7 +133,7 @@ def test_stopped_after_every_single_batch_ends_in_the_same_bits(store: RunStore,
         stops += 1
         assert stops < 100
     assert stops > 2 * BATCHES
-    assert_same_end(run, straight)
+    assert_ends_as(run, straight)
 
 
 def test_stopped_then_killed_in_the_same_epoch_goes_on_from_the_stop(store: RunStore, straight: Run) -> None:
@@ -146,8 +143,7 @@ def test_stopped_then_killed_in_the_same_epoch_goes_on_from_the_stop(store: RunS
     assert (position["epoch"], position["batch"]) == (status.epoch, status.batch) == (0, 2)
     assert (status.images_per_second or 0) > 0
     interrupt(run, killed_after(3))
-    assert train(run) == "finished"
-    assert_same_end(run, straight)
+    assert_ends_as(run, straight)
 
 
 @pytest.mark.parametrize(("stop_at", "names"), [(1, []), (BATCHES + 1, ["0", "0.json"])])
@@ -155,8 +151,7 @@ def test_stop_before_an_epoch_needs_no_position(store: RunStore, straight: Run, 
     run = again(store, straight)
     assert train(run, After(stop_at)) == "stopped"
     assert sorted(path.name for path in run.checkpoint_folder.iterdir()) == names
-    assert train(run) == "finished"
-    assert_same_end(run, straight)
+    assert_ends_as(run, straight)
 
 
 @pytest.mark.parametrize("epochs", [[], [2]])
@@ -165,8 +160,7 @@ def test_killed_before_the_last_files_makes_them(store: RunStore, straight: Run,
     run = copied(straight, store)
     for path in (*map(run.checkpoint_path, epochs), run.weights_path, run.model_path):
         run.remove_saved(path)
-    assert train(run) == "finished"
-    assert_same_end(run, straight)
+    assert_ends_as(run, straight)
     assert run.is_whole(run.model_path)
 
 
@@ -199,8 +193,7 @@ def test_damaged_newest_checkpoint_falls_back_to_the_one_before(store: RunStore,
     interrupt(run, killed_after(2 * BATCHES + 3))
     assert run.epochs_saved() == [0, 1]
     damage(run.checkpoint_path(1))
-    assert train(run) == "finished"
-    assert_same_end(run, straight)
+    assert_ends_as(run, straight)
     assert all(run.is_whole(run.checkpoint_path(epoch)) for epoch in run.epochs_saved())
 
 
@@ -209,16 +202,14 @@ def test_damaged_position_falls_back_to_the_checkpoint(store: RunStore, straight
     run = again(store, straight)
     train(run, After(BATCHES + 4))
     damage(run.partial_path)
-    assert train(run) == "finished"
-    assert_same_end(run, straight)
+    assert_ends_as(run, straight)
 
 
 def test_all_checkpoints_damaged_begins_again(store: RunStore, straight: Run) -> None:
     run = again(store, straight)
     interrupt(run, killed_after(BATCHES + 3))
     truncate(run.checkpoint_path(0))
-    assert train(run) == "finished"
-    assert_same_end(run, straight)
+    assert_ends_as(run, straight)
 
 
 def test_position_of_an_epoch_that_is_saved_is_not_used(store: RunStore, straight: Run) -> None:
@@ -231,9 +222,8 @@ def test_position_of_an_epoch_that_is_saved_is_not_used(store: RunStore, straigh
     written = run.checkpoint_path(0).stat().st_mtime_ns
     run.partial_path.write_bytes(partial)
     run.info_path(run.partial_path).write_bytes(facts)
-    assert train(run) == "finished"
+    assert_ends_as(run, straight)
     assert run.checkpoint_path(0).stat().st_mtime_ns == written, "it trained that epoch again"
-    assert_same_end(run, straight)
 
 
 def test_rows_of_lost_batches_are_written_once(store: RunStore, straight: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,8 +232,7 @@ def test_rows_of_lost_batches_are_written_once(store: RunStore, straight: Run, m
     run = again(store, straight)
     interrupt(run, killed_after(BATCHES + 4))
     assert batch_losses(run)[-1][:2] == (1, 2)
-    assert train(run) == "finished"
-    assert_same_end(run, straight)
+    assert_ends_as(run, straight)
 
 
 def test_facts_rows_and_checkpoints_agree(straight: Run) -> None:
@@ -323,6 +312,7 @@ def test_settings_that_take_all_images_use_them(store: RunStore) -> None:
     assert [batch for _, batch, _ in batch_losses(run)] == [0, 1]
 
 
+# The option -I below: a Python that sees neither this working folder nor PYTHONPATH.
 FOREIGN = """
 import sys, torch
 try:
@@ -337,18 +327,12 @@ for path in sys.argv[1:]:
 """
 
 
-def foreign_python(code: str, *arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
-    """A Python that sees neither this working folder nor PYTHONPATH."""
-    command = [sys.executable, "-I", "-c", code, *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
-
-
 @pytest.mark.slow
 def test_checkpoints_load_where_the_package_can_not_be_imported(store: RunStore, straight: Run, tmp_path: Path) -> None:
     stopped = again(store, straight)
     train(stopped, After(BATCHES + 4))
     files = [*(straight.checkpoint_path(epoch) for epoch in range(3)), straight.weights_path, stopped.partial_path]
-    done = foreign_python(FOREIGN, *map(str, files), cwd=tmp_path)
+    done = python(FOREIGN, "-I", cwd=tmp_path, arguments=tuple(map(str, files)))
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == len(files)
 
@@ -376,7 +360,7 @@ def test_loss_of_a_checkpoint_is_what_ten_lines_of_plain_pytorch_measure(
     raw = real_data / "FashionMNIST" / "raw"
     if not (raw / "t10k-images-idx3-ubyte.gz").exists():
         pytest.skip(f"the packed official files are not in {raw}")
-    done = foreign_python(TEN_LINES, str(raw), str(run.checkpoint_path(0)), cwd=tmp_path)
+    done = python(TEN_LINES, "-I", cwd=tmp_path, arguments=(str(raw), str(run.checkpoint_path(0))))
     assert done.returncode == 0, done.stderr
     stored, measured = map(float, done.stdout.split())
     assert stored == pytest.approx(measured, rel=1e-6)
@@ -449,8 +433,7 @@ def test_full_disk_keeps_what_was_saved_and_goes_on(straight: Run, tmp_path: Pat
         assert all(run.is_whole(run.checkpoint_path(epoch)) for epoch in run.epochs_saved())
         assert not list(run.path.rglob(".tmp-*"))
         subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
-        assert train(run) == "finished"
-        assert_same_end(run, straight)
+        assert_ends_as(run, straight)
 
 
 def test_keep_best_and_last_leaves_those_two(store: RunStore) -> None:
@@ -476,8 +459,7 @@ def test_keeping_only_the_last_still_goes_on_exactly(store: RunStore, straight: 
     interrupt(run, killed_after(stop_at))
     train(run)
     assert sorted(path.name for path in run.checkpoint_folder.iterdir()) == ["2", "2.json"]
-    last = load(run.checkpoint_path(2))
-    expected = load(straight.checkpoint_path(2))
+    last, expected = (load(one.checkpoint_path(2)) for one in (run, straight))
     assert same({**last, "config": None}, {**expected, "config": None})
 
 
@@ -496,8 +478,7 @@ def test_equality_helper_can_fail(straight: Run) -> None:
 def test_damaged_newest_checkpoint_does_not_push_out_the_whole_ones(store: RunStore, keep: str) -> None:
     run = new_run(store, **{**SETTINGS, "epochs": 3, "keep": keep})
     assert train(run) == "finished"
-    damaged = run.checkpoint_path(2)
-    damaged.write_bytes(damaged.read_bytes()[:-1])
+    truncate(run.checkpoint_path(2))
     assert train(run, After(BATCHES + 3)) == "stopped"
     assert run.epochs_saved() == [0]
     assert run.is_whole(run.checkpoint_path(0))
