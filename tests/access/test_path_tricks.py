@@ -127,8 +127,7 @@ def family(tmp_path_factory: pytest.TempPathFactory, synthetic_data: Path) -> It
         patch.setenv("FASHION_RUNS", str(folder / "runs"))
         store = RunStore()
         run = trained(store, name="inside", epochs=2, optimizer="adam")
-        resumed = resume(store, run, 0)
-        train(resumed)
+        train(resumed := resume(store, run, 0))
         set_state(resumed, "finished")
         trained(store, name="another tree")
         PREDICTOR.close()
@@ -154,7 +153,6 @@ def copied_beside(run: Run) -> Path:
 
 @pytest.fixture
 def inside(store: RunStore, family: Family) -> Run:
-    """A run in the store, and a copy of it beside the store."""
     copied_beside(run := copied(family.run, store))
     return run
 

@@ -83,7 +83,6 @@ def layer(spec: dict[str, Any], mark: str, data: str, number: int = 0) -> dict[s
 
 
 def answer_shapes(mark: dict[str, Any]) -> list[str]:
-    """The shapes of the four answers."""
     scale = mark["encoding"]["shape"]["scale"]
     return [dict(zip(scale["domain"], scale["range"], strict=True))[answer] for answer in LOSSES]
 

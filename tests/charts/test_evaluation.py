@@ -75,13 +75,18 @@ def calculations(layer: dict[str, Any]) -> dict[str, str]:
     return {step["as"]: step["calculate"] for step in layer.get("transform", []) if "calculate" in step}
 
 
-def test_rows_of_the_matrix_are_true_classes_and_columns_predicted_ones() -> None:
-    spec, _ = drawn("confusion")
+def test_rows_of_the_matrix_are_true_classes_and_columns_predicted_ones_and_all_but_empty_cells_have_a_count() -> None:
+    spec, rows = drawn("confusion")
     for layer in spec["layer"]:
         assert fields(layer, "x", "y") == ("predicted_name", "true_name")
         for channel, title in (("x", "taken for"), ("y", "true class")):
             assert layer["encoding"][channel]["sort"] == list(CLASS_NAMES)
             assert layer["encoding"][channel]["axis"]["title"] == title
+    (counts,) = layers(spec, "text")
+    assert fields(counts, "text") == ("count",)
+    assert filters(counts) == ["datum.count > 0"]
+    assert len(rows["cells"]) == 100
+    assert spec["height"] == 340
 
 
 def test_mistakes_alone_have_a_colour_on_which_counts_are_read_and_right_answers_a_frame() -> None:
@@ -102,15 +107,6 @@ def test_mistakes_alone_have_a_colour_on_which_counts_are_read_and_right_answers
 def blended(color: str, paper: str, share: float) -> str:
     pairs = [(int(color[at : at + 2], 16), int(paper[at : at + 2], 16)) for at in (1, 3, 5)]
     return "#" + "".join(f"{round(share * one + (1 - share) * other):02X}" for one, other in pairs)
-
-
-def test_every_cell_has_its_count_but_the_empty_ones() -> None:
-    spec, rows = drawn("confusion")
-    (counts,) = layers(spec, "text")
-    assert fields(counts, "text") == ("count",)
-    assert filters(counts) == ["datum.count > 0"]
-    assert len(rows["cells"]) == 100
-    assert spec["height"] == 340
 
 
 @pytest.mark.parametrize(
@@ -157,9 +153,9 @@ def test_a_class_has_a_dot_of_its_own_shape_for_precision_and_for_recall() -> No
     assert dots["encoding"]["x"]["axis"]["format"] == ".0%"
 
 
-def test_reliability_is_a_bar_a_bin_with_a_gap_to_its_confidence_in_percent() -> None:
+def test_reliability_is_a_bar_a_bin_with_a_gap_to_its_confidence_and_its_count_below() -> None:
     spec, rows = drawn("reliability")
-    _, bar, gap, _ = layers(spec, "rect")
+    counts, bar, gap, _ = layers(spec, "rect")
     for channel, title in (("x", "confidence"), ("y", "accuracy")):
         assert bar["encoding"][channel]["title"] == title
         assert bar["encoding"][channel]["axis"]["format"] == ".0%"
@@ -174,11 +170,7 @@ def test_reliability_is_a_bar_a_bin_with_a_gap_to_its_confidence_in_percent() ->
     assert fields(top, "x", "x2", "y") == ("low", "high", "accuracy")
     (line,) = layers(spec, "line", "diagonal")
     assert tuples(rows["diagonal"], *fields(line, "x", "y")) == [(0.0, 0.0), (1.0, 1.0)]
-
-
-def test_counts_stand_below_the_accuracies_as_high_as_they_are_many() -> None:
-    spec, rows = drawn("reliability")
-    counts, bins = layers(spec, "rect")[0], rows["bins"]
+    bins = rows["bins"]
     assert fields(counts, "y", "y2") == ("counted", "floor")
     assert len(bins) == 15
     height = bins["counted"] - bins["floor"]

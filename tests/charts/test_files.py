@@ -33,7 +33,6 @@ def movements(model: str) -> pd.DataFrame:
 
 
 def drawing(chart: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The spec without its rows, and the rows."""
     (frame,) = chart.frames.values()
     return chart.without_rows(), frame.to_dict("records")
 

@@ -99,7 +99,6 @@ torch.save({{"images": images, "last": logits_of(model), "first": logits_of(firs
 
 
 def script(code: str, folder: Path) -> None:
-    """Run plain PyTorch in a process and a folder of its own."""
     environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HOME": str(folder), "PATH": "/usr/bin:/bin"}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
@@ -125,7 +124,6 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def ours(module_store: RunStore) -> Run:
-    """A run of this app with the lesson's settings."""
     return trained(module_store, epochs=2)
 
 
@@ -263,11 +261,6 @@ def one_storage(model: nn.Module) -> dict[str, Tensor]:
     return {name: piece.view_as(tensor) for (name, tensor), piece in zip(state.items(), pieces, strict=True)}
 
 
-def from_a_gpu(model: nn.Module) -> bytes:
-    """The same file as if its tensors had been on a GPU."""
-    return repickled(saved(model.state_dict()), lambda old: old.replace(text("cpu"), text("cuda:0")))
-
-
 FORMS: dict[str, Callable[[nn.Module], bytes]] = {
     "weights before torch 1.6": lambda model: saved(model.state_dict(), _use_new_zipfile_serialization=False),
     "model before torch 1.6": lambda model: saved(model, _use_new_zipfile_serialization=False),
@@ -283,7 +276,9 @@ FORMS: dict[str, Callable[[nn.Module], bytes]] = {
     "a plain dict": lambda model: saved(dict(model.state_dict())),
     "protocol 4": lambda model: saved(model.state_dict(), pickle_protocol=4),
     "protocol 5": lambda model: saved(model, pickle_protocol=5),
-    "tensors of a GPU": from_a_gpu,
+    "tensors of a GPU": lambda model: repickled(
+        saved(model.state_dict()), lambda old: old.replace(text("cpu"), text("cuda:0"))
+    ),
     "milestones of a scheduler": lambda model: saved({**full_checkpoint(model), "scheduler": scheduler_state(model)}),
     "a model in training": lambda model: saved(model.train()),
     "a model without gradients": lambda model: saved(model.requires_grad_(False)),

@@ -26,5 +26,4 @@ def quick() -> list[Case]:
 
 
 def rest() -> list[Case]:
-    """Those that are not quick."""
     return [case for index, case in enumerate(corpus()) if index % _QUICK]

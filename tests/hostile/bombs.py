@@ -98,7 +98,6 @@ def _burning() -> bytes:
 
 
 def _calls(function: bytes, value: str, length: int, times: int, inside: bool = False) -> bytes:
-    """Call a function again and again with the same long tuple."""
     arguments = b"(" + text(value) + put(8) + get(8) * (length - 1) + b"t"
     arguments = arguments + (b"\x85" if inside else b"") + put(9)
     return listed(function + put(10) + arguments, (get(10) + get(9) + b"R") * times)

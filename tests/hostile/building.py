@@ -12,8 +12,7 @@ from torch import nn
 from fashion_core.models import build_model
 from tests.hostile.opcodes import mapping, text, whole
 
-Case = tuple[str, Callable[[], bytes]]
-"""The name of a hostile file, and what makes its bytes."""
+Case = tuple[str, Callable[[], bytes]]  # the name of a hostile file, and what makes its bytes
 
 BIAS = "linear_relu_stack.4.bias"
 PLACE = "@@HERE@@"
@@ -36,7 +35,6 @@ def torch_file(pickle: bytes, storages: Mapping[str, bytes] | None = None) -> by
 
 
 def weight_file(value: bytes, name: str = "weight") -> bytes:
-    """A zip that holds one weight, whatever it is."""
     return torch_file(whole(mapping({name: value})))
 
 
@@ -59,7 +57,6 @@ def remade(data: bytes, changed: Mapping[str, bytes]) -> bytes:
 
 
 def swapped(data: bytes, one: str, other: str) -> bytes:
-    """The same archive with the bytes of two members exchanged."""
     members = members_of(data)
     return archive({**members, one: members[other], other: members[one]})
 

@@ -11,7 +11,7 @@ import torch
 
 from fashion_core.formats.export import as_program
 from fashion_core.models import build_model
-from tests.hostile.building import Case, archive, members_of, mlp, remade, swapped, torch_file
+from tests.hostile.building import BIAS, Case, archive, members_of, mlp, remade, swapped, torch_file
 from tests.hostile.gadgets import SYSTEM
 from tests.hostile.layers import LINEAR
 from tests.hostile.opcodes import call, number, whole
@@ -43,8 +43,7 @@ def _says(header: dict[str, Any], **said: str) -> None:
     header["__metadata__"].update({f"fashion_core.{key}": value for key, value in said.items()})
 
 
-STACK = ("linear_relu_stack.4.weight", "linear_relu_stack.4.bias")
-BIAS = STACK[1]
+STACK = ("linear_relu_stack.4.weight", BIAS)
 _HEADERS: dict[str, Callable[[dict[str, Any]], object]] = {
     "offsets that overlap": lambda header: header[BIAS].update(data_offsets=[0, 40]),
     "offsets with a hole": lambda header: header.pop(BIAS),
@@ -58,7 +57,9 @@ _HEADERS: dict[str, Callable[[dict[str, Any]], object]] = {
     "one offset": lambda header: header[BIAS].update(data_offsets=[0]),
     "no offsets": lambda header: header[BIAS].pop("data_offsets"),
     "offsets of lists": lambda header: header[BIAS].update(data_offsets=[[], []]),
-    "offsets nested 900 deep": lambda header: [header[name].update(data_offsets=[_nested(900)]) for name in STACK],
+    "offsets nested 900 deep": lambda header: [
+        header[name].update(data_offsets=[_nested(900)]) for name in (WEIGHT, BIAS)
+    ],
     "a dtype that lies": lambda header: header[BIAS].update(dtype="F16"),
     "a dtype that is unknown": lambda header: header[BIAS].update(dtype="F8_E4M3"),
     "a dtype that is a list": lambda header: header[BIAS].update(dtype=["F32"]),

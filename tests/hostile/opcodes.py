@@ -63,5 +63,4 @@ def tensor(
 
 
 def whole(fragment: bytes, protocol: int = 2) -> bytes:
-    """A pickle of one value."""
     return b"\x80" + bytes([protocol]) + fragment + b"."

@@ -43,7 +43,6 @@ def predictor(synthetic_data: Path) -> Iterator[Predictor]:
 
 
 def processes_here() -> list[psutil.Process]:
-    """The answering processes that this one has started."""
     return [child for child in psutil.Process().children() if child.cmdline()[-1:] == ["predictor"]]
 
 

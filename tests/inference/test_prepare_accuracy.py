@@ -84,7 +84,6 @@ class Judge:
         return np.asarray(logits.argmax(1))
 
     def agreement(self, change: Callable[[Pixels], bytes], cases: int = CASES) -> float:
-        """The share of changed pictures that get the class of their originals."""
         originals = self.pixels[:cases]
         found = np.stack([prepare(change(pixels)).pixels for pixels in originals])
         return float((self.classes(found) == self.classes(originals)).mean())

@@ -14,7 +14,6 @@ from tests.support.runs import copied, new_run, set_running, set_state, trained
 
 @pytest.fixture(scope="module")
 def pair(module_store: RunStore) -> tuple[Run, Run]:
-    """Two runs, the second with three epochs."""
     return trained(module_store, epochs=1), trained(module_store, epochs=3)
 
 

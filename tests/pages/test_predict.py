@@ -36,7 +36,6 @@ def trained_once(module_store: RunStore) -> Run:
 
 @pytest.fixture(scope="module")
 def other_once(trained_once: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A newer model of the same name."""
     return trained(RunStore(tmp_path_factory.mktemp("runs")), name="base", epochs=2, seed=5)
 
 
@@ -49,7 +48,6 @@ def looked_at(store: RunStore, trained_once: Run, monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture
 def run(store: RunStore, trained_once: Run) -> Run:
-    """The same run in a store of its own."""
     return copied(trained_once, store)
 
 
@@ -230,7 +228,6 @@ def test_a_replaced_file_is_asked_anew_by_every_view(run: Run, other: Run) -> No
 
 
 def history_chart(app: AppTest) -> str:
-    """What was sent to be drawn."""
     return next(str(one.proto) for one in app.main if "one panel per run" in str(getattr(one, "proto", "")))
 
 

@@ -101,8 +101,7 @@ def test_several_checkpoints_and_values_are_one_group_with_one_cancel(store: Run
 
 @pytest.mark.slow
 def test_charts_follow_another_epoch_of_the_parent_and_another_name_of_the_child(store: RunStore, parent: Run) -> None:
-    child = resume(store, parent, 0)
-    train(child)
+    train(child := resume(store, parent, 0))
     app = open_page("resume", view="Did resuming help?")
     before = rows_of_charts(app)
     assert rows_of_charts(app.run()) == before
@@ -116,8 +115,7 @@ def test_charts_follow_another_epoch_of_the_parent_and_another_name_of_the_child
 
 
 def test_charts_follow_what_the_address_asks_for(store: RunStore, parent: Run) -> None:
-    child = resume(store, parent, 0)
-    train(child)
+    train(child := resume(store, parent, 0))
     train(resume(store, parent, 1))
     asked = [{}, {"now": "first epoch"}, {"sort": "newest"}, {"focus": child.id}]
     drawn = [rows_of_charts(open_page("resume", view="Did resuming help?", **query)) for query in asked]
@@ -125,8 +123,7 @@ def test_charts_follow_what_the_address_asks_for(store: RunStore, parent: Run) -
 
 
 def test_comparison_has_its_sentence_and_writes_the_change_as_the_chart_does(store: RunStore, parent: Run) -> None:
-    child = resume(store, parent, 0)
-    train(child)
+    train(child := resume(store, parent, 0))
     shown = texts(open_page("resume", view="Did resuming help?", focus=child.id)).replace("\\", "")
     assert "1 of 1 resumed run is below the loss of the checkpoint" in shown
     (row,) = compare(store)
@@ -156,8 +153,7 @@ def test_resumed_run_shows_its_three_losses_and_the_proof(store: RunStore, paren
 
 
 def test_child_shows_its_parents_new_name_and_the_old_one_once_that_is_deleted(store: RunStore, parent: Run) -> None:
-    child = resume(store, parent, 1)
-    train(child)
+    train(child := resume(store, parent, 1))
     parent.write_labels(parent.labels.model_copy(update={"name": "renamed"}))
     assert "resumed from **renamed**" in texts(open_page("train", run=child.id))
     store.delete(parent, force=True)

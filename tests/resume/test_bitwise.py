@@ -21,11 +21,8 @@ class Pair(NamedTuple):
 
 @pytest.fixture(scope="module")
 def trained_pair(module_store: RunStore) -> Pair:
-    """A run of three epochs, and one resumed from the first of them."""
-    parent = new_run(module_store, train_images=300, epochs=3)
-    train(parent, test_images=FEW)
-    child = resume(module_store, parent, 0)
-    train(child, test_images=FEW)
+    train(parent := new_run(module_store, train_images=300, epochs=3), test_images=FEW)
+    train(child := resume(module_store, parent, 0), test_images=FEW)
     return Pair(child, parent)
 
 
@@ -35,8 +32,7 @@ def pair(store: RunStore, trained_pair: Pair) -> Pair:
 
 
 def test_first_epoch_that_differs_is_named_and_why(store: RunStore, pair: Pair) -> None:
-    child = resume(store, pair.parent, 0, 1, seed=99)
-    train(child, test_images=FEW)
+    train(child := resume(store, pair.parent, 0, 1, seed=99), test_images=FEW)
     found = check_bitwise(child, pair.parent)
     assert (found.kind, found.epoch, found.reasons) == ("different", 1, ("seed 0 → 99",))
 
@@ -64,6 +60,5 @@ def test_newest_checkpoint_that_both_still_have_is_compared_and_else_the_losses_
 
 
 def test_runs_without_an_epoch_in_common_are_neither(store: RunStore, pair: Pair) -> None:
-    child = resume(store, pair.parent, 2, 1)
-    train(child, test_images=FEW)
+    train(child := resume(store, pair.parent, 2, 1), test_images=FEW)
     assert check_bitwise(child, pair.parent).kind == "none"

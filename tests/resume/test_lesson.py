@@ -59,14 +59,12 @@ def test_run_that_is_none_of_the_lessons_begins_nothing_and_has_no_last_run(stor
 
 @pytest.mark.slow
 def test_other_model_is_one_sentence(store: RunStore, capsys: Capture) -> None:
-    run = new_run(store, model="cnn", epochs=1)
-    train(run, test_images=FEW)
+    train(run := new_run(store, model="cnn", epochs=1), test_images=FEW)
     assert "needs a finished run of the tutorial's model" in refused(capsys, "lesson", run.id)
 
 
 def test_losses_are_measured_on_training_and_test_images(store: RunStore, first: Run) -> None:
-    child = resume(store, first, 0)
-    train(child)
+    train(child := resume(store, first, 0))
     losses = lesson_outputs.losses(first, child)
     for name, run, epoch in (("loss_last", first, 0), ("loss_now", child, 1)):
         facts = run.file_info(run.checkpoint_path(epoch))

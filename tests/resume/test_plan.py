@@ -106,7 +106,6 @@ def test_matrix_covers_every_pair_of_settings() -> None:
 
 @pytest.fixture(scope="module", params=rows(MATRIX, {*MATRIX} - FAST))
 def straight(request: pytest.FixtureRequest, module_store: RunStore) -> Run:
-    """A run of these settings without an interruption."""
     run = new_run(module_store, **settings_of(request.param))
     assert train(run, test_images=FEW) == "finished"
     return run
@@ -209,8 +208,7 @@ def test_checkpoint_of_the_tutorials_four_keys_is_approximate(store: RunStore, m
 
 
 def test_three_losses_are_kept_and_the_check_equals_the_stored_one(store: RunStore, parent: Run) -> None:
-    child = resume(store, parent, 0)
-    train(child)
+    train(child := resume(store, parent, 0))
     check, stored = load_check(child), load(parent.checkpoint_path(0))["loss"]
     assert check.loss_last == check.loss_check == stored
     row = epoch_rows(child)[0]
@@ -236,8 +234,7 @@ def test_children_go_on_counting_epochs_and_leave_the_parent_untouched(store: Ru
     assert child.epochs_saved() == [2, 3]
     (group,) = load(child.checkpoint_path(2))["optimizer_state_dict"]["param_groups"]
     assert (group["momentum"], group["weight_decay"], group["lr"]) == (0.5, 0.1, 0.02)
-    grandchild = resume(store, child, 3, 1)
-    train(grandchild)
+    train(grandchild := resume(store, child, 3, 1))
     assert grandchild.epochs_saved() == [4]
     assert files_below(parent.path) == before
 

@@ -31,17 +31,12 @@ def run(store: RunStore) -> Run:
     return run
 
 
-def plain(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The same by reading all."""
-    rows, record = metrics.read_rows(run.metrics_path), run.record
-    batches = loss_curve.thin_out(curve_of(rows, settings=record.config), loss_curve.MAX_POINTS)
-    return batches, tables.epochs_frame(rows, record.config, run.epochs_saved())
-
-
 def assert_current(run: Run) -> None:
-    look = loss_curve.read(run)
-    for shared, expected in zip((look.batches, look.epochs), plain(run), strict=True):
-        pd.testing.assert_frame_equal(shared, expected)
+    """As if all were read at once."""
+    rows, record, look = metrics.read_rows(run.metrics_path), run.record, loss_curve.read(run)
+    batches = loss_curve.thin_out(curve_of(rows, settings=record.config), loss_curve.MAX_POINTS)
+    pd.testing.assert_frame_equal(look.batches, batches)
+    pd.testing.assert_frame_equal(look.epochs, tables.epochs_frame(rows, record.config, run.epochs_saved()))
 
 
 def test_a_look_is_what_the_file_says_as_it_grows_and_goes_back(run: Run) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -28,15 +27,6 @@ def path(tmp_path: Path) -> Path:
 def append_epochs(path: Path, *epochs: int) -> None:
     for epoch in epochs:
         metrics.append_row(path, epoch_row(epoch))
-
-
-def losses_of(epoch: int, batches: range) -> list[float]:
-    """A loss that says where it belongs."""
-    return [epoch * 1000.0 + batch for batch in batches]
-
-
-def written(rows: list[dict[str, Any]]) -> list[float]:
-    return [loss for row in rows if row["kind"] == "batch" for loss in row["losses"]]
 
 
 @pytest.mark.parametrize("kept", range(1, 40, 5))
@@ -62,14 +52,14 @@ def test_going_back_keeps_the_batches_before_the_position(epochs: list[list[int]
         for epoch, counts in enumerate(epochs):
             first = 0
             for count in counts:
-                losses = losses_of(epoch, range(first, first + count))
+                losses = [epoch * 1000.0 + batch for batch in range(first, first + count)]  # each says its place
                 metrics.append_row(path, batch_row(epoch, first + count - 1, losses))
                 expected += [loss for batch, loss in enumerate(losses, first) if (epoch, batch) < position]
                 first += count
             metrics.append_row(path, epoch_row(epoch))
         metrics.rewind(path, *position)
         rows = metrics.read_rows(path)
-    assert written(rows) == expected
+    assert [loss for row in rows if row["kind"] == "batch" for loss in row["losses"]] == expected
     assert [row["epoch"] for row in rows if row["kind"] == "epoch"] == list(range(min(position[0], len(epochs))))
     assert all(loss % 1000 == row["batch"] for row in rows if row["kind"] == "batch" for loss in row["losses"][-1:])
 

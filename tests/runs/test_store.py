@@ -24,7 +24,6 @@ from tests.support.runs import config, new_run, save_file, set_running, set_stat
 
 
 def saved_run(store: RunStore, epochs: Iterable[int], **changes: Any) -> Run:
-    """With these checkpoints, of the same loss."""
     run = new_run(store, **changes)
     for epoch in epochs:
         save_file(run, run.checkpoint_path(epoch))

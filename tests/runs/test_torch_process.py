@@ -30,16 +30,6 @@ def computer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(torch_process, "this_machine", lambda: MACHINES[request.param])
 
 
-@pytest.fixture
-def no_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Asking for it, which may take seconds, fails the test."""
-
-    def refuse() -> Machine:
-        raise AssertionError("nothing here depends on the machine")
-
-    monkeypatch.setattr(torch_process, "this_machine", refuse)
-
-
 def on(name: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("computer", [name], indirect=True)
 
@@ -66,7 +56,8 @@ def test_preset_takes_bf16_where_the_device_has_it(computer: None, given: dict[s
     assert found.model_dump(include=set(asked)) == asked
 
 
-def test_machine_is_not_asked_about_fp32_nor_before_a_bad_setting_is_told(no_machine: None) -> None:
+def test_machine_is_not_asked_about_fp32_nor_before_a_bad_setting_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch_process, "this_machine", lambda: pytest.fail("nothing here depends on the machine"))
     for name, preset in PRESETS.items():
         if "precision" not in preset.values:
             assert torch_process.preset_config(name, {"epochs": 3}) == parse_config({**preset.values, "epochs": 3})

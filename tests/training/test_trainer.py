@@ -74,7 +74,6 @@ def interrupt(run: Run, should_stop: Callable[[], bool]) -> None:
 
 @pytest.fixture(scope="module")
 def straight(module_store: RunStore) -> Run:
-    """The tutorial's model trained for three epochs without an interruption."""
     run = new_run(module_store, **{**SETTINGS, "epochs": 3})
     assert train(run) == "finished"
     return run
@@ -84,14 +83,12 @@ def straight(module_store: RunStore) -> Run:
     scope="module", params=[pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in COVERING]
 )
 def covered(request: pytest.FixtureRequest, module_store: RunStore) -> Run:
-    """One straight run for each of the covering settings."""
     run = new_run(module_store, **SETTINGS, **COVERING[request.param])
     assert train(run) == "finished"
     return run
 
 
 def again(store: RunStore, straight: Run, **changes: Any) -> Run:
-    """A new run with the settings of another one."""
     return new_run(store, **{**straight.record.config.model_dump(), **changes})
 
 
@@ -137,8 +134,7 @@ def test_stopped_after_every_single_batch_ends_in_the_same_bits(store: RunStore,
 
 
 def test_stopped_then_killed_in_the_same_epoch_goes_on_from_the_stop(store: RunStore, straight: Run) -> None:
-    run = again(store, straight)
-    train(run, After(3))
+    train(run := again(store, straight), After(3))
     position, status = load(run.partial_path)["position"], run.status
     assert (position["epoch"], position["batch"]) == (status.epoch, status.batch) == (0, 2)
     assert (status.images_per_second or 0) > 0
@@ -199,8 +195,7 @@ def test_damaged_newest_checkpoint_falls_back_to_the_one_before(store: RunStore,
 
 @pytest.mark.parametrize("damage", [flip_a_bit, spoil_facts])
 def test_damaged_position_falls_back_to_the_checkpoint(store: RunStore, straight: Run, damage: Damage) -> None:
-    run = again(store, straight)
-    train(run, After(BATCHES + 4))
+    train(run := again(store, straight), After(BATCHES + 4))
     damage(run.partial_path)
     assert_ends_as(run, straight)
 
@@ -214,8 +209,7 @@ def test_all_checkpoints_damaged_begins_again(store: RunStore, straight: Run) ->
 
 def test_position_of_an_epoch_that_is_saved_is_not_used(store: RunStore, straight: Run) -> None:
     """As a kill leaves it between saving the checkpoint and deleting the position."""
-    run = again(store, straight)
-    train(run, After(3))
+    train(run := again(store, straight), After(3))
     partial, facts = run.partial_path.read_bytes(), run.info_path(run.partial_path).read_bytes()
     interrupt(run, killed_after(BATCHES))
     assert run.epochs_saved() == [0]
@@ -277,29 +271,25 @@ def test_each_loss_is_that_of_the_plain_loop_within_rounding(store: RunStore, mo
 
     The CNN's pooling makes another choice where two values are as good as equal: its later losses show that.
     """
-    run = new_run(store, model=model, train_images=2_000, epochs=1, learning_rate=0.01)
-    train(run)
+    train(run := new_run(store, model=model, train_images=2_000, epochs=1, learning_rate=0.01))
     found = [loss for _, _, loss in batch_losses(run)]
     assert len(found) == 32
     assert found[:batches] == pytest.approx(plain_losses(run)[:batches], rel=1e-5)
 
 
 def test_another_seed_ends_elsewhere(store: RunStore, straight: Run) -> None:
-    run = again(store, straight, seed=6)
-    train(run)
+    train(run := again(store, straight, seed=6))
     assert not same(load(run.weights_path), load(straight.weights_path))
 
 
 def test_longer_run_with_a_constant_rate_begins_with_the_same_epochs(store: RunStore, straight: Run) -> None:
-    run = again(store, straight, epochs=1)
-    train(run)
+    train(run := again(store, straight, epochs=1))
     first, whole = load(run.checkpoint_path(0)), load(straight.checkpoint_path(0))
     assert same(first["model_state_dict"], whole["model_state_dict"])
 
 
 def test_cosine_brings_the_learning_rate_down_to_nothing(store: RunStore) -> None:
-    run = new_run(store, **SETTINGS, schedule="cosine", learning_rate=0.1)
-    train(run)
+    train(run := new_run(store, **SETTINGS, schedule="cosine", learning_rate=0.1))
     rates = [load(run.checkpoint_path(epoch))["optimizer_state_dict"]["param_groups"][0]["lr"] for epoch in (0, 1)]
     expected = [0.05 * (1 + math.cos(math.pi * step / 10)) for step in (4, 9)]
     assert rates == pytest.approx(expected)
@@ -307,8 +297,7 @@ def test_cosine_brings_the_learning_rate_down_to_nothing(store: RunStore) -> Non
 
 @pytest.mark.slow
 def test_settings_that_take_all_images_use_them(store: RunStore) -> None:
-    run = new_run(store, train_images=0, epochs=1, batch_size=6_000)
-    train(run)
+    train(run := new_run(store, train_images=0, epochs=1, batch_size=6_000))
     assert [batch for _, batch, _ in batch_losses(run)] == [0, 1]
 
 
@@ -329,8 +318,7 @@ for path in sys.argv[1:]:
 
 @pytest.mark.slow
 def test_checkpoints_load_where_the_package_can_not_be_imported(store: RunStore, straight: Run, tmp_path: Path) -> None:
-    stopped = again(store, straight)
-    train(stopped, After(BATCHES + 4))
+    train(stopped := again(store, straight), After(BATCHES + 4))
     files = [*(straight.checkpoint_path(epoch) for epoch in range(3)), straight.weights_path, stopped.partial_path]
     done = python(FOREIGN, "-I", cwd=tmp_path, arguments=tuple(map(str, files)))
     assert done.returncode == 0, done.stderr
@@ -413,8 +401,7 @@ def test_diverging_test_loss_is_named_as_such(store: RunStore) -> None:
 
 
 def test_divergence_keeps_the_last_good_checkpoint(store: RunStore, straight: Run) -> None:
-    run = again(store, straight)
-    train(run, After(BATCHES + 1))
+    train(run := again(store, straight), After(BATCHES + 1))
     change_json(run.record_path, config={**run.record.config.model_dump(mode="json"), "learning_rate": 1e9})
     with pytest.raises(DivergedError, match="at epoch 1, batch"):
         train(run)
@@ -437,8 +424,7 @@ def test_full_disk_keeps_what_was_saved_and_goes_on(straight: Run, tmp_path: Pat
 
 
 def test_keep_best_and_last_leaves_those_two(store: RunStore) -> None:
-    run = new_run(store, **{**SETTINGS, "epochs": 5}, learning_rate=0.3, keep="best and last")
-    train(run)
+    train(run := new_run(store, **{**SETTINGS, "epochs": 5}, learning_rate=0.3, keep="best and last"))
     losses = {row["epoch"]: row["loss"] for row in epoch_rows(run)}
     best = min(losses, key=lambda epoch: losses[epoch])
     assert best != 4, "these settings no longer have their best epoch before the last: choose others"
@@ -446,8 +432,7 @@ def test_keep_best_and_last_leaves_those_two(store: RunStore) -> None:
 
 
 def test_checkpoint_that_a_run_was_resumed_from_is_kept(store: RunStore, straight: Run) -> None:
-    run = again(store, straight, keep="last")
-    train(run, After(BATCHES + 1))
+    train(run := again(store, straight, keep="last"), After(BATCHES + 1))
     store.create(config(), run.record.environment, Parent(run=run.id, epoch=0))
     train(run)
     assert run.epochs_saved() == [0, 2]
