@@ -400,11 +400,7 @@ def test_a_loss_that_diverged_does_not_take_the_colours_from_the_others() -> Non
 
 @pytest.mark.parametrize(
     "draw",
-    [
-        lambda: comparison(compared()),
-        lambda: branch(branches({}), "r1"),
-        lambda: tree(lineage()[0].iloc[:0]),
-    ],
+    [lambda: comparison(compared()), lambda: branch(branches({}), "r1"), lambda: tree(lineage()[0].iloc[:0])],
     ids=ALL,
 )
 def test_empty_frames_draw_no_marks(draw: Callable[[], Any]) -> None:

@@ -57,9 +57,7 @@ _HEADERS: dict[str, Callable[[dict[str, Any]], object]] = {
     "one offset": lambda header: header[BIAS].update(data_offsets=[0]),
     "no offsets": lambda header: header[BIAS].pop("data_offsets"),
     "offsets of lists": lambda header: header[BIAS].update(data_offsets=[[], []]),
-    "offsets nested 900 deep": lambda header: [
-        header[name].update(data_offsets=[_nested(900)]) for name in (WEIGHT, BIAS)
-    ],
+    "offsets nested 900 deep": lambda header: [header[name].update(data_offsets=[_nested(900)]) for name in STACK],
     "a dtype that lies": lambda header: header[BIAS].update(dtype="F16"),
     "a dtype that is unknown": lambda header: header[BIAS].update(dtype="F8_E4M3"),
     "a dtype that is a list": lambda header: header[BIAS].update(dtype=["F32"]),
