@@ -96,7 +96,7 @@ ALL: dict[str, Callable[[], Any]] = {
 ANSWERED, BRANCHED, TREE = (drawing(chart()) for chart in ALL.values())
 
 
-def test_an_arrow_leads_from_loss_last_to_the_loss_now() -> None:
+def test_an_arrow_leads_from_loss_last_to_the_loss_now_between_a_label_and_a_percentage() -> None:
     spec, rows = ANSWERED
     shaft, tip = layer(spec, "rule", "rows"), layer(spec, "point", "rows")
     assert fields(shaft, "x", "x2", "y") == ("drawn_last", "drawn_now", "y")
@@ -105,6 +105,10 @@ def test_an_arrow_leads_from_loss_last_to_the_loss_now() -> None:
     size, moved = tip["mark"]["size"]["expr"], tip["mark"]["xOffset"]["expr"]
     assert re.findall(r"'(\w+)' \? (-?\d+)", moved) == [("lower", "1"), ("higher", "-1")]
     assert moved.endswith(f" * sqrt({size}) * sqrt(3) / 4")  # Vega's triangle, from its middle to its point
+    label, percents = (layer(spec, "text", "rows", number) for number in (0, 1))
+    assert (*fields(label, "text"), *fields(percents, "text")) == ("label", "percent")
+    assert (label["mark"]["align"], percents["mark"]["align"]) == ("left", "right")
+    assert percents["encoding"]["x"] == {"value": {"expr": "width"}}
 
 
 def test_answers_differ_in_shape_colour_and_word() -> None:
@@ -140,13 +144,6 @@ def test_a_checkpoint_has_one_loss_last_and_a_heading() -> None:
     assert fields(loss, "text", "y") == ("text", "top")
     assert fields(heading, "text", "y") == ("group", "top")
     assert heading["mark"]["fontWeight"] == 700
-
-
-def test_percentages_stand_at_the_right_edge_and_labels_at_the_left() -> None:
-    label, percents = (layer(ANSWERED[0], "text", "rows", number) for number in (0, 1))
-    assert (*fields(label, "text"), *fields(percents, "text")) == ("label", "percent")
-    assert (label["mark"]["align"], percents["mark"]["align"]) == ("left", "right")
-    assert percents["encoding"]["x"] == {"value": {"expr": "width"}}
 
 
 @pytest.mark.parametrize("label", ["lr ÷10", "same settings", "lr ÷10, → adam +2 (12)"])
@@ -248,7 +245,7 @@ def test_streamlit_sends_the_same_spec_after_a_click() -> None:
     assert before.datasets[0].data.data != after.datasets[0].data.data
 
 
-def test_a_resumed_curve_has_the_colour_of_its_answer_and_a_parents_is_thin_grey() -> None:
+def test_a_resumed_curve_has_the_colour_of_its_answer_and_gives_its_run_when_clicked_and_a_parents_is_grey() -> None:
     spec, _ = BRANCHED
     parent, resumed = layer(spec, "line", "curves"), layer(spec, "line", "curves", 1)
     assert parent["transform"] == [{"filter": "datum.role === 'parent'"}]
@@ -257,6 +254,11 @@ def test_a_resumed_curve_has_the_colour_of_its_answer_and_a_parents_is_thin_grey
     assert fields(resumed, "x", "y", "color", "detail", "strokeWidth") == ("epoch", "drawn", "answer", "run", "weight")
     drawn = [layer["data"]["name"] for layer in spec["layer"]]  # names of parents lie below the curves
     assert drawn[: drawn.index("curves")] == ["parents"] * drawn.count("parents")
+    (focus,) = spec["params"]
+    hits = next(layer for layer in spec["layer"] if layer.get("name") == focus["views"][0])
+    assert focus["name"] == resume_charts.FOCUS
+    assert focus["select"] == {"type": "point", "fields": ["run", "at"]}
+    assert hits["mark"]["strokeWidth"] >= 10
 
 
 def test_rings_stand_where_runs_branched_off_and_arrows_where_they_ended() -> None:
@@ -320,16 +322,7 @@ def test_names_of_parents_make_way_upwards_where_no_curve_goes() -> None:
     assert names["dy"].iloc[1] < -14
 
 
-def test_a_click_on_a_curve_gives_its_run() -> None:
-    spec, _ = BRANCHED
-    (focus,) = spec["params"]
-    hits = next(layer for layer in spec["layer"] if layer.get("name") == focus["views"][0])
-    assert focus["name"] == resume_charts.FOCUS
-    assert focus["select"] == {"type": "point", "fields": ["run", "at"]}
-    assert hits["mark"]["strokeWidth"] >= 10
-
-
-def test_a_dot_is_a_checkpoint_in_the_colour_of_its_loss_hollow_once_deleted() -> None:
+def test_a_dot_is_a_checkpoint_in_the_colour_of_its_loss_hollow_once_deleted_and_the_best_has_a_ring() -> None:
     spec, rows = TREE
     dot = layer(spec, "point", "dots")
     fill = dot["encoding"]["fill"]
@@ -341,10 +334,6 @@ def test_a_dot_is_a_checkpoint_in_the_colour_of_its_loss_hollow_once_deleted() -
     assert list(rows["dots"]["checkpoint"]) == ["saved", "deleted", "saved", "saved", "saved"]
     for edge, theme in zip(re.findall("#[0-9A-F]{6}", dot["mark"]["stroke"]["expr"]), ("dark", "light"), strict=True):
         assert contrast(edge, THEME[theme]["backgroundColor"]) >= 3
-
-
-def test_the_best_checkpoint_has_a_ring_and_the_word() -> None:
-    spec, rows = TREE
     ring, word = layer(spec, "point", "best"), layer(spec, "text", "best", 1)
     assert list(rows["best"]["run"]) == ["late"]
     assert "fill" not in ring["encoding"]

@@ -206,7 +206,7 @@ def test_two_models_have_bars_one_above_the_other_that_do_not_touch_those_of_oth
     assert predictions.models_key("one", "other") == ":blue[■] upper bar: one · :orange[■] lower bar: other"
 
 
-def test_panels_stand_one_below_another_are_filled_whole_and_share_the_epochs() -> None:
+def test_panels_stand_one_below_another_share_the_epochs_and_say_where_a_run_was_resumed() -> None:
     spec, rows = drawn("histories")
     panels = rows["parts"].groupby("panel").agg({"ceiling": "max", "floor": "min", "top": "min", "bottom": "max"})
     assert (panels["top"] == panels["ceiling"]).all()
@@ -219,6 +219,11 @@ def test_panels_stand_one_below_another_are_filled_whole_and_share_the_epochs() 
     assert len(on_epochs) >= 5
     assert all(x["axis"]["format"] == "d" and x["title"].startswith("epoch") for x in on_epochs)
     assert "resolve" not in spec
+    assert tuples(rows["branches"], "run", "epoch") == [("child", 1), ("grandchild", 3)]
+    rule, word = [layer for layer in spec["layer"] if layer["data"]["name"] == "branches"]
+    assert fields(rule, "x", "y", "y2") == ("epoch", "ceiling", "floor")
+    assert "strokeDash" in rule["mark"]
+    assert calculations(word)["word"] == "'resumed at epoch ' + datum.epoch"
 
 
 def test_a_run_of_one_checkpoint_is_a_broad_bar() -> None:
@@ -228,15 +233,6 @@ def test_a_run_of_one_checkpoint_is_a_broad_bar() -> None:
     bars = layers(spec, "rule")[0]
     assert bars["mark"]["strokeWidth"]["expr"].startswith("datum.single ? 12")
     assert fields(bars, "x", "y", "y2") == ("epoch", "top", "bottom")
-
-
-def test_a_rule_and_a_word_stand_where_a_run_was_resumed() -> None:
-    spec, rows = drawn("histories")
-    assert tuples(rows["branches"], "run", "epoch") == [("child", 1), ("grandchild", 3)]
-    rule, word = [layer for layer in spec["layer"] if layer["data"]["name"] == "branches"]
-    assert fields(rule, "x", "y", "y2") == ("epoch", "ceiling", "floor")
-    assert "strokeDash" in rule["mark"]
-    assert calculations(word)["word"] == "'resumed at epoch ' + datum.epoch"
 
 
 def test_the_key_names_each_series_in_its_colour_says_which_is_true_and_others_are_grey() -> None:

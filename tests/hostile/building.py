@@ -87,14 +87,10 @@ def checkpoint(kind: type[torch.optim.SGD | torch.optim.Adam] = torch.optim.SGD,
 @cache
 def holding_place(kind: str) -> bytes:
     """A real file of this kind with ``PLACE`` somewhere in it."""
-    if kind == "checkpoint":
-        return saved(checkpoint(note=PLACE))
-    if kind == "legacy":
-        return saved(checkpoint(note=PLACE), _use_new_zipfile_serialization=False)
-    if kind == "weights":
-        return saved({**mlp().state_dict(), "note": PLACE})
-    if kind == "bias":
-        return saved({**mlp().state_dict(), BIAS: PLACE})
+    if kind in ("checkpoint", "legacy"):
+        return saved(checkpoint(note=PLACE), _use_new_zipfile_serialization=kind == "checkpoint")
+    if kind in ("weights", "bias"):
+        return saved({**mlp().state_dict(), BIAS if kind == "bias" else "note": PLACE})
     model = build_model("mlp", seed=0)
     setattr(model, "forward" if kind == "forward" else "note", PLACE)
     return saved(model)
@@ -105,11 +101,8 @@ def real_file(kind: str, fragment: bytes) -> bytes:
     data = holding_place(kind)
     if kind == "legacy":
         return _filled(data, fragment)
-    members = members_of(data)
-    members["archive/data.pkl"] = _filled(members["archive/data.pkl"], fragment)
-    del members["archive/.data/serialization_id"]  # files of torch before 2.1 have none
-    members.setdefault("archive/data/5", bytes(40))
-    return archive(members)
+    pickle, numbers = (members_of(data).get(f"archive/{name}", bytes(40)) for name in ("data.pkl", "data/5"))
+    return remade(data, {"archive/data.pkl": _filled(pickle, fragment), "archive/data/5": numbers})
 
 
 def _filled(pickle: bytes, fragment: bytes) -> bytes:

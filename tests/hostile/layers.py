@@ -125,8 +125,7 @@ def changed_models() -> Iterator[Case]:
 
 _NETWORK = b"cfashion_core.models\nNeuralNetwork\n"
 LINEAR = named("torch.nn.modules.linear", "Linear")
-HUGE = (number(200_000), number(200_000))
-"""A layer of 160 GB."""
+HUGE = (number(200_000), number(200_000))  # a layer of 160 GB
 _BESIDE: dict[str, bytes] = {
     "constructor called": call(LINEAR, *HUGE),
     "constructor called by NEWOBJ": LINEAR + b"".join((b"(", *HUGE, b"t")) + b"\x81",
