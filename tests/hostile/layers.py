@@ -77,7 +77,7 @@ MLP_CHANGES: dict[str, Change] = {
     "a layer that changes nothing": lambda model: model.linear_relu_stack.__setitem__(1, nn.Sequential()),
     "layers of a Sequential in another order": lambda model: _reorder(model.linear_relu_stack, "10234"),
     "parts of the model in another order": lambda model: _reorder(model, ["linear_relu_stack", "flatten"]),
-    "weights under dotted names": lambda model: vars(model).update(
+    "weights under dotted names": lambda model: model.__dict__.update(
         _parameters=dict(model.named_parameters()), _modules={}
     ),
     "a subclass of Tensor": lambda model: _set("extra", torch.nn.Buffer(torch.zeros(1)))(model),
