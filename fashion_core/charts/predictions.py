@@ -137,7 +137,6 @@ def _color() -> alt.Color:
 
 
 def _panels() -> list[alt.Chart]:
-    """The frame of each panel, its heading, and the shares at its left."""
     across: dict[str, Any] = {"x": alt.value(_GUTTER), "x2": alt.value("width")}
     frame = base.named("headings").mark_rect(fill=None, stroke=base.FAINT, aria=False)
     style: dict[str, Any] = {"align": "left", "baseline": "bottom", "dy": -5, "fontSize": 12, "fontWeight": 700}

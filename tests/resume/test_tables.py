@@ -274,11 +274,6 @@ def dots_and_links(store: RunStore) -> tuple[pd.DataFrame, pd.DataFrame]:
     return dots, links
 
 
-def lanes(dots: pd.DataFrame) -> list[str]:
-    """The ids of runs from the top down."""
-    return list(dots.drop_duplicates("lane").sort_values("lane")["run"])
-
-
 def test_below_a_run_come_its_children_later_epochs_first_each_with_its_own_below(runs: RunStore) -> None:
     base = made_run(runs, [0.9, 0.8, 0.7, 0.6], name="base")
     early = made_run(runs, [0.5, 0.4], base, 0)
@@ -287,7 +282,8 @@ def test_below_a_run_come_its_children_later_epochs_first_each_with_its_own_belo
     second_late = made_run(runs, [0.5], base, 3)
     other = made_run(runs, [0.9], name="other")
     dots, links = dots_and_links(runs)
-    assert lanes(dots) == [run.id for run in (other, base, late, second_late, early, below_early)]
+    from_the_top = list(dots.drop_duplicates("lane").sort_values("lane")["run"])
+    assert from_the_top == [run.id for run in (other, base, late, second_late, early, below_early)]
     assert list(dots.drop_duplicates("lane").sort_values("lane")["tree"]) == [0, 1, 1, 1, 1, 1]
     link = links.set_index("run").loc[below_early.id]
     assert (link["epoch"], link["lane"], link["next_epoch"], link["next_lane"], link["tree"]) == (1, 4, 2, 5, 1)
