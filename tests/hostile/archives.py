@@ -74,7 +74,7 @@ def names() -> Iterator[Case]:
 def twice() -> Iterator[Case]:
     yield "the pickle twice", lambda: _twice("archive/data.pkl", b"\x80\x02}.")
     yield "numbers twice", lambda: _twice("archive/data/1", bytes(2048))
-    yield "two directory entries for one member", _two_entries
+    yield "two directory entries for one member", lambda: _joined(_split()[0], [_split()[1][0], *_split()[1]])
     yield "a member hidden between two", _hidden
     yield "a second directory", lambda: _good_zip() + _good_zip()[_good_zip().index(_CENTRAL) :]
     yield "one archive behind another", lambda: _good_zip() + _good_zip()
@@ -106,11 +106,6 @@ def _split(data: bytes = b"") -> tuple[bytes, list[bytes]]:
 def _joined(members: bytes, entries: list[bytes]) -> bytes:
     count, directory = len(entries), b"".join(entries)
     return members + directory + struct.pack("<4s4H2LH", _END, 0, 0, count, count, len(directory), len(members), 0)
-
-
-def _two_entries() -> bytes:
-    members, entries = _split()
-    return _joined(members, [entries[0], *entries])
 
 
 def _hidden() -> bytes:

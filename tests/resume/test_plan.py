@@ -37,7 +37,6 @@ _OPTIMIZERS: dict[str, dict[str, Any]] = {
     "adam": {"optimizer": "adam"},
     "adamw": {"optimizer": "adamw", "weight_decay": 0.05},
 }
-_AUGMENTED = {"plain": "none", "augmented": "flip and shift"}
 MATRIX: list[tuple[str, ...]] = [
     ("mlp", "sgd", "constant", "fp32", "plain"),
     ("mlp", "momentum", "cosine", "bf16", "augmented"),
@@ -67,7 +66,7 @@ def settings_of(row: Row) -> dict[str, Any]:
         "model": model,
         "schedule": schedule,
         "precision": precision,
-        "augmentation": _AUGMENTED[augmentation],
+        "augmentation": "flip and shift" if augmentation == "augmented" else "none",
         "batch_size": BATCH[model],
         "train_images": IMAGES[model],
         "epochs": EPOCHS,

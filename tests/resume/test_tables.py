@@ -282,9 +282,9 @@ def test_below_a_run_come_its_children_later_epochs_first_each_with_its_own_belo
     second_late = made_run(runs, [0.5], base, 3)
     other = made_run(runs, [0.9], name="other")
     dots, links = dots_and_links(runs)
-    from_the_top = list(dots.drop_duplicates("lane").sort_values("lane")["run"])
-    assert from_the_top == [run.id for run in (other, base, late, second_late, early, below_early)]
-    assert list(dots.drop_duplicates("lane").sort_values("lane")["tree"]) == [0, 1, 1, 1, 1, 1]
+    lanes = dots.drop_duplicates("lane").sort_values("lane")  # from the top down
+    assert list(lanes["run"]) == [run.id for run in (other, base, late, second_late, early, below_early)]
+    assert list(lanes["tree"]) == [0, 1, 1, 1, 1, 1]
     link = links.set_index("run").loc[below_early.id]
     assert (link["epoch"], link["lane"], link["next_epoch"], link["next_lane"], link["tree"]) == (1, 4, 2, 5, 1)
     assert set(links["run"]) == {late.id, second_late.id, early.id, below_early.id}

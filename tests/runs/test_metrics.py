@@ -16,8 +16,6 @@ from fashion_core.runs import metrics
 from tests.support.files import small_disk
 from tests.support.runs import batch_row, epoch_row
 
-BATCHES = 20
-
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -42,7 +40,7 @@ def test_torn_last_line_is_passed_over_and_mended_by_going_back(path: Path, kept
 
 @given(
     epochs=st.lists(st.lists(st.integers(1, 6), min_size=1, max_size=5), min_size=1, max_size=4),
-    position=st.tuples(st.integers(0, 4), st.integers(0, BATCHES)),
+    position=st.tuples(st.integers(0, 4), st.integers(0, 20)),
 )
 def test_going_back_keeps_the_batches_before_the_position(epochs: list[list[int]], position: tuple[int, int]) -> None:
     """``epochs`` holds, for each epoch, how many batches each of its rows has."""
