@@ -8,7 +8,6 @@ import safetensors.torch
 import torch
 
 from fashion_core import files
-from fashion_core.cli.main import main
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError
 from fashion_core.formats import export
 from fashion_core.formats.import_file import import_file
@@ -16,10 +15,9 @@ from fashion_core.formats.load import load
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES
 from fashion_core.runs.store import RunStore
+from tests.support.commands import Capture, printed
 from tests.support.files import flip_a_bit
 from tests.support.runs import trained
-
-Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(scope="module")
@@ -80,19 +78,16 @@ def test_comparison_without_the_dataset_says_so(store: RunStore, run: Run, tmp_p
     theirs = tmp_path / "w.pth"
     export.export(run, 1, "weights", theirs)
     imported = import_file(store, theirs, "w.pth", {"dataset": "fashion-mnist"})
-    assert main(["formats", imported.id, "0", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["what"] == "random pixels, because the dataset is missing"
+    answer = json.loads(printed(capsys, "formats", imported.id, 0, "--json")[0])
+    assert answer["what"] == "random pixels, because the dataset is missing"
 
 
 def test_commands_tell_what_they_do(run: Run, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASHION_RUNS", str(run.path.parent))
     out = tmp_path / "w.pth"
-    command = ["export", run.id, "1", "--format", "weights", str(out)]
-    assert main([*command, "--json"]) == 0
-    record = json.loads(capsys.readouterr().out)
+    command = ["export", run.id, "1", "--format", "weights", out]
+    record = json.loads(printed(capsys, *command, "--json")[0])
     assert (record["path"], record["sha256"]) == (str(out), files.digest_of(out).sha256)
-    assert main(["inspect", str(out), "--json"]) == 0
-    seen = json.loads(capsys.readouterr().out)
+    seen = json.loads(printed(capsys, "inspect", out, "--json")[0])
     assert (seen["format"], seen["model"], seen["sha256"]) == ("weights", "mlp", record["sha256"])
-    assert main(command) == 1
-    assert capsys.readouterr().err.count("\n") == 1
+    assert printed(capsys, *command, status=1)[1].count("\n") == 1

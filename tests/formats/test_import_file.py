@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from fashion_core import files
-from fashion_core.cli.main import main
 from fashion_core.errors import ConfigError, RefusedFileError
 from fashion_core.formats import export
 from fashion_core.formats.import_file import import_file
@@ -21,9 +20,8 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Source
 from fashion_core.runs.store import RunStore, run_record
 from tests.hostile.building import four_keys
+from tests.support.commands import Capture, printed
 from tests.support.runs import After, new_run, train, trained
-
-Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(scope="module")
@@ -187,24 +185,22 @@ def test_name_of_the_file_is_only_shown(store: RunStore, checkpoint: Path, name:
 
 
 def test_command_prints_the_record_of_the_run(store: RunStore, checkpoint: Path, capsys: Capture) -> None:
-    assert main(["import", str(checkpoint), "--pixels", "raw", "--json"]) == 0
-    record = json.loads(capsys.readouterr().out)
+    record = json.loads(printed(capsys, "import", checkpoint, "--pixels", "raw", "--json")[0])
     assert (record["state"], record["name"], record["source"]["format"]) == ("imported", "theirs.pth", "checkpoint")
     assert record["notes"].endswith("what it was trained on: assumed dataset synthetic.")
 
 
 def test_command_says_where_the_run_is_and_what_was_assumed(store: RunStore, checkpoint: Path, capsys: Capture) -> None:
-    assert main(["import", str(checkpoint), "--dataset", "synthetic", "--pixels", "unit"]) == 0
+    said, _ = printed(capsys, "import", checkpoint, "--dataset", "synthetic", "--pixels", "unit")
     (run,) = store.runs()
-    assert capsys.readouterr().out == f"run {run.id} in {run.path}: cnn at epoch 4\n"
-    assert main(["import", str(checkpoint)]) == 0
+    assert said == f"run {run.id} in {run.path}: cnn at epoch 4\n"
+    said, _ = printed(capsys, "import", checkpoint)
     (second,) = [other for other in store.runs() if other.id != run.id]
-    assert capsys.readouterr().out.splitlines()[1:] == [second.labels.notes]
+    assert said.splitlines()[1:] == [second.labels.notes]
     assert "dataset synthetic" in second.labels.notes
 
 
 def test_command_refuses_with_one_sentence(store: RunStore, tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "text").write_text("no model")
-    assert main(["import", str(tmp_path / "text")]) == 1
     said = "fashion_core: The file is refused: it is not a file that torch or safetensors writes.\n"
-    assert capsys.readouterr().err == said
+    assert printed(capsys, "import", tmp_path / "text", status=1)[1] == said

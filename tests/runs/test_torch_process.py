@@ -6,12 +6,12 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from fashion_core.cli.main import main
 from fashion_core.config import PRESETS, parse_config
 from fashion_core.errors import ConfigError, WorkerError
 from fashion_core.runs import torch_process
 from fashion_core.runs.store import RunStore
 from fashion_core.runs.torch_process import Machine
+from tests.support.commands import Capture, printed
 from tests.support.pages import open_page
 from tests.support.runs import trained
 
@@ -131,24 +131,21 @@ def test_resume_page_cautions_by_the_device_of_the_parent(store: RunStore, compu
 @on("old CPU")
 @pytest.mark.parametrize("json", [(), ("--json",)], ids=["text", "json"])
 def test_command_line_cautions_beside_what_it_prints(
-    store: RunStore, computer: None, capsys: pytest.CaptureFixture[str], json: tuple[str, ...]
+    store: RunStore, computer: None, capsys: Capture, json: tuple[str, ...]
 ) -> None:
     """Of a run, and of the runs that go on from it."""
     small = ("--train-images", "64", "--epochs", "1")
-    assert main(["train", *small, "--precision", "bf16", "--device", "cpu", *json]) == 0
+    said = [printed(capsys, "train", *small, "--precision", "bf16", "--device", "cpu", *json)]
     (run,) = store.runs()
-    said = [capsys.readouterr()]
-    assert main(["resume", run.id, "0", "--epochs", "1", *json]) == 0
-    said.append(capsys.readouterr())
-    assert ["no instructions for bf16" in printed.out for printed in said] == [False, False]
-    assert [printed.err.count("The device cpu has no instructions for bf16") for printed in said] == [1, 1]
+    said.append(printed(capsys, "resume", run.id, 0, "--epochs", 1, *json))
+    assert ["no instructions for bf16" in out for out, _ in said] == [False, False]
+    assert [error.count("The device cpu has no instructions for bf16") for _, error in said] == [1, 1]
 
 
 @pytest.mark.parametrize(("capabilities", "lacking"), [({"avx2": True}, True), ({"avx512_bf16": True}, False)])
 def test_command_line_lists_a_device_with_what_it_lacks(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], capabilities: dict[str, bool], lacking: bool
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, capabilities: dict[str, bool], lacking: bool
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    assert main(["devices"]) == 0
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("cpu: ")]
+    (line,) = [line for line in printed(capsys, "devices")[0].splitlines() if line.startswith("cpu: ")]
     assert ("no bf16 instructions" in line) == lacking
