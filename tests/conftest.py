@@ -91,7 +91,6 @@ def store(tmp_path: Path, synthetic_data: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture(scope="module")
 def module_store(tmp_path_factory: pytest.TempPathFactory, synthetic_data: Path) -> Iterator[RunStore]:
-    """For runs that the tests of one file only read."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FASHION_DATA", str(synthetic_data))
         store = RunStore(tmp_path_factory.mktemp("runs"))
@@ -101,7 +100,6 @@ def module_store(tmp_path_factory: pytest.TempPathFactory, synthetic_data: Path)
 
 @pytest.fixture
 def server(store: RunStore, tmp_path: Path) -> "Iterator[Server]":
-    """The app on this store."""
     from tests.benchmarks.serving import serving
 
     with serving(tmp_path) as server:
@@ -118,7 +116,6 @@ def chromium() -> "Iterator[Browser]":
 
 @pytest.fixture
 def page(chromium: "Browser") -> "Iterator[Page]":
-    """A fresh browser page, 1280 pixels wide."""
     from tests.support.browsing import PATIENCE_MS
 
     context = chromium.new_context(viewport={"width": 1280, "height": 900})

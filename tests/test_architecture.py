@@ -59,7 +59,6 @@ every_module = pytest.mark.parametrize("name", sorted(MODULES))
 
 @cache
 def nodes(name: str) -> list[ast.AST]:
-    """Every node of a module's syntax tree."""
     return list(ast.walk(ast.parse(MODULES[name].read_text())))
 
 
@@ -130,7 +129,6 @@ def test_modules_of_a_room_stand_in_no_circle() -> None:
 
 
 def _module(entry: str) -> str | None:
-    """The module that an import names, be it itself or the name in front of its last dot."""
     return next((name for name in (entry, entry.rpartition(".")[0]) if name and name in MODULES), None)
 
 

@@ -137,13 +137,11 @@ def family(tmp_path_factory: pytest.TempPathFactory, synthetic_data: Path) -> It
 
 @pytest.fixture
 def short_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A few rows and trees are more than a page of them."""
     monkeypatch.setattr(common, "PAGE_ROWS", 2)
     monkeypatch.setattr(tables, "MOST_LANES", 1)
 
 
 def copied_beside(run: Run) -> Path:
-    """A copy of the run that stands beside its store, under another name."""
     outside = run.path.parent.parent / "outside" / ELSEWHERE
     shutil.copytree(run.path, outside)
     theirs = Run(outside)

@@ -13,7 +13,6 @@ from tests.benchmarks import Comparison
 
 
 def benchmarks() -> dict[str, str]:
-    """The modules of this folder that have a ``run() -> Comparison``, and the first line of each."""
     texts = {path.stem: path.read_text() for path in sorted(Path(__file__).parent.glob("*.py"))}
     return {name: text.partition("\n")[0].strip('"') for name, text in texts.items() if "\ndef run() ->" in text}
 

@@ -69,7 +69,6 @@ def noisy_batches(epoch: int, loss: float) -> list[dict[str, Any]]:
 
 
 def fill_with_resumed(store: RunStore) -> None:
-    """Runs that train well, and runs resumed from four epochs of each."""
     random, bases = np.random.default_rng(0), []
     for number in range(PARENTS):
         start = 0.6 + number / 5
@@ -101,17 +100,14 @@ def run() -> Comparison:
 
 
 def branches_of(store: RunStore, rows: list[Compared]) -> pd.DataFrame:
-    """The loss curves, read again where a run has changed."""
     return tables.branches_frame(rows, tables.losses_of(store, rows))
 
 
 def show_comparison(rows: list[Compared], focus: str | None) -> tuple[str, dict[str, Any]]:
-    """The sentence and the chart below it."""
     frame = tables.compared_frame(rows, latest=True, sort="lineage")
     return sentence(rows), comparison.comparison_chart(frame, focus).to_dict()
 
 
 def show_lineage(store: RunStore) -> dict[str, Any]:
-    """All trees in one chart."""
     runs = [placed for part in tables.lineage_parts(store) for placed in part]
     return lineage.lineage_chart(*tables.part_frames([runs], 0)).to_dict()

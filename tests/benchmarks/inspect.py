@@ -19,7 +19,6 @@ def large_checkpoint(path: Path, size: int) -> None:
 
 
 def run() -> Comparison:
-    """Time ``torch.load`` and ``inspect``, without the numbers and with them."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "checkpoint"
         large_checkpoint(path, BYTES)

@@ -61,7 +61,6 @@ class Growing:
 
 
 def long_run(store: RunStore, parent: Parent | None) -> Growing:
-    """Its file has about 150 MB."""
     config = parse_config({"dataset": "fashion-mnist", "epochs": 10_000, "name": "long"})
     environment = Environment(python="3.11", torch="2.13", device="cpu", threads=2)
     resumption = Resumption(parent_name="parent", changes={}, verdict="exact", reasons=()) if parent else None
@@ -74,7 +73,6 @@ def long_run(store: RunStore, parent: Parent | None) -> Growing:
 
 
 def run() -> Comparison:
-    """On the disk of the working folder."""
     with disk_folder() as folder:
         store = RunStore(folder)
         first, resumed = long_run(store, None), long_run(store, Parent(run="gone", epoch=0))

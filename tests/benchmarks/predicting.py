@@ -17,7 +17,6 @@ ROUNDS = 9
 
 
 def run() -> Comparison:
-    """Time both after a first answer, which starts the process, reads the images and loads the model."""
     with TemporaryDirectory() as folder:
         os.environ.setdefault("FASHION_DATA", folder)
         path = Path(folder) / "checkpoint"

@@ -17,7 +17,6 @@ EPOCH = "an epoch, nothing being saved"
 
 
 def run() -> Comparison:
-    """The tutorial's network, all its training images, on the disk of the working folder."""
     dataset = "fashion-mnist" if fashion_mnist.are_present() else "synthetic"
     environment = Environment(python="3", torch="2", device="cpu", threads=THREADS)
     with disk_folder() as folder:

@@ -15,7 +15,6 @@ ROUNDS = 7
 
 
 def read(store: RunStore, *names: str) -> None:
-    """The least that any list does: read the bytes of these small files of each run."""
     for name in names:
         for path in store.root.glob(f"*/{name}"):
             path.read_bytes()

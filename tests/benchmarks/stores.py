@@ -87,7 +87,6 @@ def write_epochs(
 
 
 def batch_rows(epoch: int, losses: list[float], count: int) -> list[dict[str, Any]]:
-    """``count`` rows of these losses each."""
     row = {"kind": "batch", "epoch": epoch, "losses": losses, "images_per_second": 3e4, "time": 0.0}
     return [{**row, "batch": len(losses) * (number + 1) - 1} for number in range(count)]
 
@@ -98,7 +97,6 @@ def even_batches(epoch: int, loss: float) -> list[dict[str, Any]]:
 
 
 def info_of(epoch: int = 0, loss: float = 0.5, digest: Digest = _DIGEST) -> FileInfo:
-    """Of a checkpoint, by default one that holds ``CONTENT``."""
     measured: dict[str, Any] = {"epoch": epoch, "loss": loss, "accuracy": 0.8, "seconds": 0.1, "why": "epoch"}
     created = _FIRST + timedelta(seconds=epoch)
     return FileInfo(format="checkpoint", sha256=digest.sha256, bytes=digest.bytes, created=created, **measured)

@@ -7,7 +7,6 @@ ROUNDS, IMAGES = 7, 3_840
 
 
 def run() -> Comparison:
-    """With as many threads as torch chooses, the same for all."""
     with place_to_train(IMAGES) as (folder, which, store):
         ways = {
             TUTORIAL: tutorial_epoch(folder, "cnn"),

@@ -47,7 +47,6 @@ def run() -> Comparison:
 
 
 async def measured(trained: Run, server: Server) -> dict[str, list[float]]:
-    """Each figure's values, in ms, by its name."""
     wait_until(lambda: trained.status.epoch >= 1, "its slower first epoch has ended", PATIENCE_SECONDS)
     times: dict[str, list[float]] = {ALONE: []}
     few, times[f"first paint, {FEW} at once"] = await _open(trained, server, FEW)

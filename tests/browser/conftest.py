@@ -31,7 +31,6 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="package")
 def places(synthetic_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of each server: its store and its data."""
     return {"FASHION_RUNS": str(tmp_path_factory.mktemp("browser") / "runs"), "FASHION_DATA": str(synthetic_data)}
 
 

@@ -44,7 +44,6 @@ def guarding(folder: Path, issuer: str, **environment: str) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def guarded(places: dict[str, str], tmp_path_factory: pytest.TempPathFactory, issuer: str) -> Iterator[Server]:
-    """For the tests that change no roles."""
     with guarding(tmp_path_factory.mktemp("guarded"), issuer, **places) as server:
         yield server
 

@@ -31,7 +31,6 @@ def watch(page: Page, server: Server, run: Run) -> None:
 
 
 def expect_newest(page: Page, loss: str) -> None:
-    """The newest loss stands in the chart, and with one more decimal among the numbers."""
     expect(page.get_by_test_id("stVegaLiteChart").first).to_contain_text(loss)
     expect(page.get_by_test_id("stMain").locator("dd").first).to_have_text(f"{loss}0")
 
@@ -45,7 +44,6 @@ def write_epoch(run: Run) -> None:
 
 
 def expect_epoch(page: Page) -> None:
-    """Its accuracy stands in the chart and among the numbers."""
     expect(page.get_by_test_id("stVegaLiteChart").last).to_contain_text("62.50%")
     expect(page.locator("dd").get_by_text("62.50%")).to_be_visible()
 

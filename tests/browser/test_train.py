@@ -32,7 +32,6 @@ BAD_VALUES = (
 
 
 def start_run(store: RunStore, page: Page, server: Server, epochs: int) -> Run:
-    """A run of the tutorial's settings, started in the form, with an epoch that is saved."""
     open_page(page, f"{server.url}/train")
     fill(page, "Epochs", str(epochs))
     page.get_by_role("button", name="Start").click()

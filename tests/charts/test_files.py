@@ -26,7 +26,6 @@ def layers(*sizes: tuple[str, int, int]) -> pd.DataFrame:
 
 
 def movements(model: str) -> pd.DataFrame:
-    """A row a tensor of this model, each moved by another share."""
     names = [name for name in KNOWN[model] if not name.endswith("num_batches_tracked")]
     rows = [(name, *name.rpartition(".")[::2], 0.1 * number) for number, name in enumerate(names)]
     return pd.DataFrame(rows, columns=list(WEIGHT_CHANGE_COLUMNS))

@@ -225,7 +225,6 @@ def test_delete_of_an_epoch_leaves_its_numbers(store: RunStore, capsys: Capture)
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, synthetic_data: Path) -> subprocess.CompletedProcess[str]:
-    """``train --json`` from the shell."""
     runs = tmp_path_factory.mktemp("store") / "runs"
     return command_line("train", *SMALL, "--json", FASHION_RUNS=str(runs), FASHION_DATA=str(synthetic_data))
 

@@ -25,7 +25,6 @@ def run(module_store: RunStore) -> Run:
 
 @pytest.fixture(scope="module")
 def garments(synthetic_data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Three test images as files."""
     folder = tmp_path_factory.mktemp("garments")
     paths = [folder / f"{number}.png" for number in range(3)]
     for path, pixels in zip(paths, batches.load("synthetic")[1].pixels, strict=False):

@@ -19,7 +19,6 @@ EVERY_BYTE = torch.arange(784).remainder(256).to(torch.uint8).view(1, 28, 28)
 
 @pytest.fixture
 def images() -> Images:
-    """Fifty images, each of one shade that is also its label."""
     shades = torch.arange(50)
     return Images(shades.to(torch.uint8)[:, None, None].repeat(1, 28, 28), shades)
 

@@ -95,7 +95,6 @@ def one_thread() -> Iterator[None]:
 
 
 def learn(model: nn.Module, optimizer: torch.optim.Optimizer, epochs: int, *sets: Pictures) -> list[loops.Evaluation]:
-    """Train on the first set and test on the second, before and after each epoch."""
     train, test = (Images(torch.from_numpy(pixels), torch.from_numpy(labels).long()) for pixels, labels in sets)
     step = loops.TrainStep(model, nn.CrossEntropyLoss(), optimizer)
 

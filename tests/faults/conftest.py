@@ -17,7 +17,6 @@ LONGEST_SECONDS = 3600
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The full form of a test may take long."""
     for item in items:
         if config.getoption("--full") and item.path.is_relative_to(Path(__file__).parent):
             longest = pytest.mark.timeout(LONGEST_SECONDS)
@@ -26,7 +25,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def seeded(request: pytest.FixtureRequest) -> None:
-    """Seed the random draws, and name the seed in the report of a failing test."""
     given = request.config.getoption("--seed")
     seed = secrets.randbelow(1 << 32) if given is None else given
     random.seed(seed)
@@ -40,7 +38,6 @@ def tally(request: pytest.FixtureRequest) -> Tally:
 
 @pytest.fixture(scope="module")
 def straight(module_store: RunStore, request: pytest.FixtureRequest) -> Run:
-    """The run that nobody disturbs."""
     return trained(module_store, **settings(request.config.getoption("--full")))
 
 

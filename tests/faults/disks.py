@@ -47,8 +47,6 @@ class Recorder:
 
 
 class _Change(NamedTuple):
-    """What one operation changes: names of one folder, or one more piece of a file."""
-
     folder: Node = ROOT
     names: tuple[tuple[str, Node | None], ...] = ()
     file: Node | None = None
@@ -144,7 +142,6 @@ class Disk:
             yield from self._torn(state, tree, written, length)
 
     def _written(self, length: int) -> dict[Node, int]:
-        """How many pieces each file has."""
         return Counter(change.file for change in self._changes[:length] if change.file is not None)
 
     def _torn(self, state: State, tree: Tree, written: dict[Node, int], length: int) -> Iterator[State]:
@@ -173,7 +170,6 @@ class Disk:
 
 
 def _paths(tree: Tree) -> Iterator[tuple[str, Node]]:
-    """What can be reached from the root, a folder before what is in it."""
     waiting = [(ROOT, "")]
     while waiting:
         folder, path = waiting.pop()

@@ -53,7 +53,6 @@ def start_worker(store: RunStore, run: Run) -> ProcessId:
 
 
 def losses(run: Run) -> list[tuple[Any, ...]]:
-    """What each batch and each epoch measured, in the order of the file."""
     found: list[tuple[Any, ...]] = []
     for row in metrics.read_rows(run.metrics_path):
         if row["kind"] == "epoch":
@@ -79,7 +78,6 @@ def assert_same_end(run: Run, straight: Run) -> None:
 
 
 def assert_listed_are_whole(run: Run) -> int:
-    """And hold what their names say; return how many there are."""
     for file in run.saved_files():
         assert run.is_whole(file), f"{run.name_of(file)} is listed and damaged"
         epoch = run.epoch_of(file)

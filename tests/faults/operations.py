@@ -34,7 +34,6 @@ class Operation:
     target: Path | None = None
 
     def label(self, folder: Path) -> str:
-        """What is done to which kind of file, such as ``write new checkpoint``, whatever its epoch."""
         name = self.path.name if self.path != folder else ""
         made = _ENDING.sub("", name).removeprefix(TEMPORARY_PREFIX)
         kind_of_file = _FOLDERS.get(made) or re.sub(r"^\d+(?=\.|$)", "checkpoint", made)
@@ -48,7 +47,6 @@ Witness = Callable[[Operation, Perform], Any]
 
 @contextmanager
 def watched(folder: Path, witness: Witness) -> Iterator[None]:
-    """Let ``witness`` decide about each operation of this process on files in ``folder`` or below it."""
     with pytest.MonkeyPatch.context() as patch:
         watcher = _Watcher(folder, witness)
         for name in ("open", "fsync", "replace", "rename", "stat"):
@@ -87,8 +85,6 @@ class _WatchedFile(io.FileIO):
 
 
 class _Watcher:
-    """The same functions as in ``os`` and ``io``, with the witness before them."""
-
     def __init__(self, folder: Path, witness: Witness) -> None:
         self.folder, self.witness = folder, witness
         names = ("open", "fsync", "replace", "unlink", "mkdir", "rmdir", "stat")

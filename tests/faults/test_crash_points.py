@@ -57,8 +57,6 @@ def listed(state: State) -> dict[str, bytes]:
 
 
 class Cuts:
-    """Rebuilds what a power cut may leave, and reads it with the app."""
-
     def __init__(self, disk: Disk, returned: list[int], folder: Path, most: int, sample: int) -> None:
         self.disk, self.folder, self.most, self.sample = disk, folder, most, sample
         nothing_is_saved = [at for at, (one, _) in enumerate(disk.story) if one.label(disk.root) in BEGINS_TO_SAVE]
@@ -94,7 +92,6 @@ class Cuts:
         return found
 
     def _try(self, state: State, allowed: dict[str, frozenset[bytes | None]]) -> None:
-        """Try each state that the app can tell from the others once."""
         visible = frozenset((path, data) for path, data in state.items() if TEMPORARY_PREFIX not in path)
         key = visible, frozenset(allowed.items())
         if key in self.seen:
@@ -138,7 +135,6 @@ class Cuts:
             assert there in values, f"{path} is {'gone' if there is None else 'neither as it was nor as it became'}"
 
     def continue_run(self, state: State, expected: dict[str, torch.Tensor]) -> bool:
-        """Whether there was a run to train; it must end like the undisturbed one."""
         root = self._rebuild(state, shutil.copyfile)
         runs = RunStore(root).runs()
         for run in runs:

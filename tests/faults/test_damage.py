@@ -93,7 +93,6 @@ DAMAGES = (*KINDS, "flip", "flip", "set_odd_value")
 
 
 def is_json(path: Path) -> bool:
-    """Whether the file, or each line of it, still is."""
     texts = path.read_bytes().splitlines() if path.suffix == ".jsonl" else [path.read_bytes()]
     with suppress(ValueError):
         return all(json.loads(text) is not None for text in texts)
@@ -101,7 +100,6 @@ def is_json(path: Path) -> bool:
 
 
 def may_go_unnoticed(path: Path, how: str) -> bool:
-    """Whether the result looks like a whole run."""
     if how == "remove" and path.suffix == ".json" and path.with_suffix("").exists():
         return True  # without its info a file counts as not saved
     if path.name == "metrics.jsonl" and how in ("empty", "cut"):
@@ -112,7 +110,6 @@ def may_go_unnoticed(path: Path, how: str) -> bool:
 
 
 def words(app: AppTest) -> str:
-    """What a page says about damage, as people read it: without the escapes of Markdown."""
     shown = "\n".join(str(element.value) for element in (*app.error, *app.warning, *app.info))
     return shown.replace("\\", "").replace("\u2060", "")
 
@@ -127,7 +124,6 @@ def damaged(store: RunStore) -> dict[str, str | None]:
 
 
 def damage_one(store: RunStore, number: int) -> tuple[str, Path, str]:
-    """Damage one file of one run; return the run's id, the file, and what was done."""
     draw, how = random.Random(number), DAMAGES[number % len(DAMAGES)]
     run = draw.choice(store.runs())
     files = run.path.rglob("*.json" if how == "set_odd_value" else "*")
@@ -162,7 +158,6 @@ def test_damaged_file_is_named_and_every_page_renders(
 
 
 def tell(page: str, run_id: str, what: str) -> str:
-    """What a page says about damage, the damaged files of its table included."""
     try:
         app = open_page(page, run=run_id)
         tables = [frame.value for frame in app.dataframe if {"run", "file", "damage"} <= set(frame.value.columns)]

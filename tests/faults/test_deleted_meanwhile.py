@@ -35,8 +35,6 @@ GONE = ("No run in ", " has no ", "it or its folder does not exist", "the file i
 
 
 class Churn:
-    """A store in which runs and files are deleted and other runs appear."""
-
     def __init__(self, store: RunStore, drafts: Path) -> None:
         self.store, self.drafts = store, drafts
         self.written, self.deleted = 0, Counter[str]()
@@ -56,7 +54,6 @@ class Churn:
         draft.path.rename(target)
 
     def delete(self) -> None:
-        """A run, or one of its files."""
         run = random.choice(self.store.runs())
         file = random.choice([None, *run.saved_files()[-2:]])
         if file is None:
@@ -72,7 +69,6 @@ class Churn:
 
 
 def address_of(page: str, run: Run) -> dict[str, str]:
-    """The query of an address of this run on this page."""
     query = {"run": run.id} if random.random() < 0.8 else {}
     if page in ("checkpoints", "resume", "predict") and random.random() < 0.4:
         query |= {"run": run.id, "epoch": str(EPOCHS - 1)}
@@ -84,7 +80,6 @@ def address_of(page: str, run: Run) -> dict[str, str]:
 
 
 async def visit(server: Server, store: RunStore, numbers: Iterator[int]) -> list[str]:
-    """Open one page after another, each for a while; return the sentences of their problems."""
     said: list[str] = []
     for _ in numbers:
         page = random.choice(list(VIEWS))

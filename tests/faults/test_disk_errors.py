@@ -92,7 +92,6 @@ class Trial:
         return RunStore(self.folder).get(self.run.id)
 
     def operations(self, stop_at: int) -> list[tuple[str, int]]:
-        """The operations of a worker when nothing goes wrong, each by its label and its number among those."""
         run, notes = self.copy(), self.folder / "notes"
         self.forked.live(run, Note(run.path, stop_at, notes))
         seen, found = Counter[str](), []
@@ -103,7 +102,6 @@ class Trial:
         return found
 
     def refuse(self, error: int, label: str, nth: int, stop_at: int) -> bool:
-        """Whether the worker reached that operation; if so, every promise has been checked."""
         run = self.copy()
         order = At(run.path, stop_at, label, nth, error)
         self.forked.live(run, order)

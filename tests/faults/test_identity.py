@@ -29,7 +29,6 @@ LONG = 3_000
 
 
 def elsewhere() -> processes.ProcessId:
-    """A process of another machine with this machine's host name."""
     return processes.identify(os.getpid()).model_copy(update={"boot": "another one"})
 
 

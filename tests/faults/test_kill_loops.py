@@ -24,7 +24,6 @@ PHASES = ("start", "batches", "evaluation", "position", "checkpoint", "final fil
 
 
 def phase_of(run: Run) -> str:
-    """The phase in which a kill from outside hit the worker, by what it left."""
     status = run.status
     rows = metrics.read_epochs(run.metrics_path)
     if status.phase in (None, "starting", "loading"):
@@ -54,8 +53,6 @@ def noted(store: RunStore, forked: Nursery, straight: Run) -> dict[str, int]:
 
 
 class Loop:
-    """One run after the other, each killed and continued until it ends."""
-
     def __init__(self, store: RunStore, forked: Nursery, straight: Run) -> None:
         self.store, self.forked, self.straight = store, forked, straight
         self.run = another(store, straight)
@@ -64,7 +61,6 @@ class Loop:
         self.phases, self.labels = Counter[str](), Counter[str]()
 
     def kill_at(self, label: str, times: int) -> None:
-        """One life that ends at one operation, or before it."""
         stop_at = 2 if label == "unlink stop" else 0
         if "partial" in label or label == "write new metrics.jsonl":
             self.live(Order(self.run.path, random.randint(2, ASKED)))  # it leaves rows and a position
@@ -98,7 +94,6 @@ class Loop:
         self.look()
 
     def end(self) -> None:
-        """Let the run end, if it has begun."""
         if self.run.state() != "queued":
             self.live(Order(self.run.path))
 

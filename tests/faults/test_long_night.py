@@ -31,8 +31,6 @@ RUN_ID = re.compile(r"\d{8}-\d{6}-\d{3}-[0-9a-f]{4}")
 
 @dataclass
 class Night:
-    """What happened, and the megabytes, open files and threads of the server meanwhile."""
-
     store: RunStore
     server: Server
     seconds: float
@@ -78,7 +76,6 @@ class Night:
         await session.connection.close()
 
     def note_problems(self, ran: Ran | None, page: str) -> None:
-        """Count the errors that a page showed; only deleted runs are expected."""
         for problem in ran.problems if ran else ():
             about = RUN_ID.findall(problem.replace("\\", ""))
             if about and not any(map(self.store.has, about)):
@@ -92,7 +89,6 @@ class Night:
             await asyncio.sleep(0.5)
 
     def _tend(self) -> None:
-        """Let runs queue, finish and be deleted."""
         runs = self.store.runs()
         for run in runs:
             if run.state() in CONTINUABLE_STATES:

@@ -17,7 +17,6 @@ FILE_BYTES = 20_000_000
 
 
 def files(folder: Path, count: int) -> list[Path]:
-    """Only their size matters."""
     paths = [folder / f"{number}.png" for number in range(count)]
     for path in paths:
         path.write_text(path.name)

@@ -28,8 +28,6 @@ MOST_SECONDS = {"training": 5.0, "starting": 30.0}
 
 
 class Preemption:
-    """One run after another, terminated at random moments and continued until it ends."""
-
     def __init__(self, store: RunStore) -> None:
         self.store, self.straight = store, trained(store, **LONGER)
         self.run = another(store, self.straight)
@@ -38,7 +36,6 @@ class Preemption:
         self.outcomes = Counter[str]()
 
     def terminate(self, moment: float, *, once_it_trains: bool) -> None:
-        """Start or continue, and send the signal ``moment`` seconds after the start, or after training has begun."""
         worker = start_worker(self.store, self.run)
         if once_it_trains:
             wait_until(lambda: self.run.status.phase != "starting" or not processes.is_alive(worker), "it has begun")

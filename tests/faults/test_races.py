@@ -53,7 +53,6 @@ for line in sys.stdin:
 
 @pytest.fixture
 def hands(store: RunStore, tally: Tally) -> Iterator["list[subprocess.Popen[str]]"]:
-    """Processes that press buttons on demand."""
     pipe = subprocess.PIPE
     started = [
         subprocess.Popen([sys.executable, "-c", HAND], cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
@@ -66,7 +65,6 @@ def hands(store: RunStore, tally: Tally) -> Iterator["list[subprocess.Popen[str]
 
 
 def press(hands: "list[subprocess.Popen[str]]", run: Run, buttons: list[str], draw: random.Random) -> Counter[str]:
-    """All press at once for a while; return how often each button did something, or was refused."""
     wish: dict[str, Any] = {"run": run.id, "buttons": buttons, "seconds": draw.uniform(0.2, 3)}
     for hand in hands:
         assert hand.stdin

@@ -34,7 +34,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 
 def press(page: Page, server: Server, run: Run, draw: random.Random) -> str:
-    """Press one button without waiting for its effect; return which."""
     if draw.random() < 0.3:
         page.goto(f"{server.url}/train")
         button = "Start"
@@ -61,7 +60,6 @@ def show(page: Page, server: Server, run: Run) -> tuple[float, float]:
 
 
 def started_by_a_server(store: RunStore, page: Page, server: Server) -> Run:
-    """A run whose worker is the child of a server that was killed."""
     run = new_run(store, epochs=LONG, keep="last")
     server.start()
     try:

@@ -49,8 +49,6 @@ class Order:
 
 @dataclass
 class Note(Order):
-    """Appends the label of each operation to the file ``notes``."""
-
     notes: Path = Path()
 
     def on(self, operation: Operation, perform: Perform) -> Any:
@@ -106,18 +104,15 @@ class Nursery:
         return self.latest
 
     def live(self, run: Run, order: Order | None = None) -> None:
-        """One life of a worker with this order, to its end."""
         self.order = order
         continue_run(RunStore(run.path.parent), run)
         self.end()
 
     def kill(self) -> None:
-        """SIGKILL for the latest worker, if it is there."""
         self.latest.kill()
         self.end()
 
     def end(self) -> None:
-        """Wait until the latest worker is gone."""
         self.latest.join(60)
         assert self.latest.exitcode is not None, "the worker does not end"
 

@@ -116,7 +116,6 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the lesson's script saved, and with the outputs of its models."""
     folder = tmp_path_factory.mktemp("theirs")
     script(SAVING, folder)
     return folder
@@ -254,7 +253,6 @@ def prefixed(prefix: str, model: nn.Module) -> dict[str, Tensor]:
 
 
 def one_storage(model: nn.Module) -> dict[str, Tensor]:
-    """All parameters are views of one long tensor."""
     state = model.state_dict()
     flat = torch.cat([tensor.flatten() for tensor in state.values()])
     pieces = torch.split(flat, [tensor.numel() for tensor in state.values()])

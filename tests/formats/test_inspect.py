@@ -37,7 +37,6 @@ def run(module_store: RunStore) -> Run:
 
 @pytest.fixture(scope="module")
 def exported(run: Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The run's checkpoint in each format, and as torch before 1.6 wrote it."""
     folder = tmp_path_factory.mktemp("exported")
     for format in EXPORT_NAMES:
         export.export(run, 0, format, folder / format)
@@ -271,7 +270,6 @@ def test_texts_of_the_file_drive_no_terminal(tmp_path: Path, words: str) -> None
 
 
 def bytes_read() -> int:
-    """What this process has asked the system for so far."""
     lines = Path("/proc/self/io").read_text().splitlines()
     return int(dict(line.split(": ") for line in lines)["rchar"])
 

@@ -14,7 +14,6 @@ _LOCAL, _CENTRAL, _END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
 
 
 def _good() -> dict[str, bytes]:
-    """The members of real weights, as torch before 2.1 wrote them."""
     members = members_of(saved(mlp().state_dict()))
     del members["archive/.data/serialization_id"]
     return members
@@ -98,7 +97,6 @@ def _twice(name: str, data: bytes) -> bytes:
 
 
 def _split(data: bytes = b"") -> tuple[bytes, list[bytes]]:
-    """The members, and each entry of the directory."""
     members, *entries = (data or _good_zip()).partition(_END)[0].split(_CENTRAL)
     return members, [_CENTRAL + entry for entry in entries]
 

@@ -245,7 +245,6 @@ def legacy_parts() -> list[bytes]:
 
 
 def legacy_file(changed: Mapping[int, bytes]) -> bytes:
-    """The same file with other parts in these places, 0 to 5."""
     return b"".join(changed.get(place, part) for place, part in enumerate(legacy_parts()))
 
 

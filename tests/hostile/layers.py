@@ -24,8 +24,6 @@ def _changed(name: str, change: Change) -> bytes:
 
 
 def _set(path: str, value: Any) -> Change:
-    """Give an attribute of the model or of a layer another value."""
-
     def change(model: nn.Module) -> None:
         *layers, attribute = path.split(".")
         vars(model.get_submodule(".".join(layers)))[attribute] = value

@@ -380,7 +380,6 @@ def memory_taken_by(data: bytes) -> float:
 
 
 def samples() -> list[tuple[str, bytes]]:
-    """Small files of all kinds, with what such files carry."""
     pixels = np.pad(SHIRT, 4)
     grey = Image.fromarray(pixels)
     colour = Image.merge("RGB", (grey, grey.rotate(3), grey))

@@ -90,7 +90,6 @@ class Judge:
 
 
 def trained(dataset: str, train: data.Images, test: data.Images) -> nn.Module:
-    """The tutorial's network after the first epoch in which it is good enough."""
     config = parse_config({"dataset": dataset, "optimizer": "adam", "learning_rate": 2e-3, "batch_size": 256})
     model = networks.build_model("mlp", config.seed)
     step = loops.TrainStep(model, nn.CrossEntropyLoss(), loops.make_optimizer(config, model))

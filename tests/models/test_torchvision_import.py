@@ -11,7 +11,6 @@ from tests.support.processes import ROOT, python
 
 @pytest.fixture(scope="module")
 def alone() -> subprocess.CompletedProcess[str]:
-    """What importing torchvision does here without any help."""
     return python("import torchvision")
 
 

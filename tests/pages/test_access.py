@@ -41,7 +41,6 @@ def stopped(store: RunStore) -> Run:
 
 @pytest.fixture(scope="module")
 def trained_once(module_store: RunStore) -> Run:
-    """One that has a checkpoint and can continue, of the lesson, so that every page has something to show of it."""
     train(run := new_run(module_store, name="Lesson", epochs=1))
     set_state(run, "stopped")
     return run

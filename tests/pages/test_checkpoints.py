@@ -21,7 +21,6 @@ TIDY = {"view": "Verify and tidy up"}
 
 @pytest.fixture(scope="module")
 def shared(module_store: RunStore) -> RunStore:
-    """Runs that the tests only look at: an MLP with Adam and one resumed from its epoch 1, a CNN."""
     parent = trained(module_store, name="parent", optimizer="adam", epochs=3)
     child = config(name="child", optimizer="adam")
     module_store.create(child, parent.record.environment, Parent(run=parent.id, epoch=1))
@@ -37,7 +36,6 @@ def looked_at(shared: RunStore, store: RunStore, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture
 def parent(shared: RunStore, store: RunStore) -> Run:
-    """A run with three epochs, to be changed."""
     return copied(named(shared, "parent"), store)
 
 

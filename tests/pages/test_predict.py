@@ -164,7 +164,6 @@ def test_a_run_without_a_file_says_what_to_do(store: RunStore, run: Run) -> None
 
 
 def answers_of(run: Run, epoch: int) -> scores.Answers:
-    """What a checkpoint says about all test images, asked without the page."""
     _, labels = PREDICTOR.test_images("synthetic")
     config = run.record.config
     return scores.Answers(PREDICTOR.evaluate(run.checkpoint_path(epoch), "synthetic", config.pixels), labels)

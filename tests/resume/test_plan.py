@@ -83,7 +83,6 @@ def rows(among: Sequence[Row], slow: Collection[Row] = ()) -> list[Any]:
 
 
 def assert_same_epochs(child: Run, straight: Run, epochs: list[int]) -> None:
-    """Parameters, buffers, optimizer state and metrics of these epochs, with zero difference."""
     assert child.epochs_saved() == epochs
     for epoch in epochs:
         ours, theirs = load(child.checkpoint_path(epoch)), load(straight.checkpoint_path(epoch))
@@ -168,7 +167,6 @@ def test_worker_killed_with_sigkill_and_continued_equals_the_straight_run(store:
 
 @pytest.fixture(scope="module")
 def momentum(module_store: RunStore) -> Run:
-    """Two epochs of SGD with momentum: enough that its state matters."""
     run = new_run(module_store, train_images=2_000, optimizer="sgd", momentum=0.9, learning_rate=0.05, epochs=2, seed=3)
     assert train(run) == "finished"
     return run

@@ -86,7 +86,6 @@ def test_numbers_are_the_newest_and_what_they_gained(run: Run) -> None:
 
 
 def rows_of(losses: list[float], counts: list[int]) -> list[metrics.Row]:
-    """These losses of one epoch, so many in each row."""
     ends = np.cumsum(counts)
     return [
         {"kind": "batch", "epoch": 0, "batch": int(end) - 1, "losses": losses[end - count : end]}

@@ -38,7 +38,6 @@ def verdict(dependencies: list[dict[str, Any]]) -> tuple[int, list[str]]:
 
 
 def ask(command: list[str]) -> tuple[int, list[str]]:
-    """The exit status and the lines to print for what this pip-audit says."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
         return verdict(json.loads(done.stdout)["dependencies"])

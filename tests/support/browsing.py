@@ -45,7 +45,6 @@ def requests_outside(page: Page, server: Server) -> list[str]:
 
 
 def read_text(page: Page) -> str:
-    """The words of a page, without the invisible joiners."""
     return page.get_by_test_id("stApp").inner_text().replace(WORD_JOINER, "")
 
 

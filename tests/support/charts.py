@@ -57,7 +57,6 @@ def as_sent(*charts: ChartSpec, **options: Any) -> list[Any]:
 
 
 def tuples(frame: pd.DataFrame, *columns: str) -> list[tuple[Any, ...]]:
-    """These columns of each row."""
     return list(frame[list(columns)].itertuples(index=False, name=None))
 
 

@@ -11,14 +11,12 @@ Capture = pytest.CaptureFixture[str]
 
 
 def printed(capsys: Capture, *arguments: object, status: int = 0) -> tuple[str, str]:
-    """What a command writes to standard output and to standard error."""
     capsys.readouterr()
     assert main([*map(str, arguments)]) == status
     return capsys.readouterr()
 
 
 def refused(capsys: Capture, *arguments: str) -> str:
-    """The one line that a command is refused with."""
     out, error = printed(capsys, *arguments, status=1)
     assert out == ""
     assert error.startswith("fashion_core: ")
@@ -27,7 +25,6 @@ def refused(capsys: Capture, *arguments: str) -> str:
 
 
 def answered(capsys: Capture, *arguments: object) -> Any:
-    """The one JSON document that a command prints."""
     out, error = printed(capsys, *arguments, "--json")
     assert error == ""
     return json.loads(out)

@@ -21,7 +21,6 @@ def change_json(path: Path, **changes: Any) -> None:
 
 
 def flip_a_bit(path: Path) -> None:
-    """In the middle byte."""
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)

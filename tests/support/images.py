@@ -11,7 +11,6 @@ Pixels = NDArray[np.uint8]
 
 
 def stored(pixels: NDArray[Any] | Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    """The bytes of an image file."""
     image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
     file = io.BytesIO()
     image.save(file, kind, **options)

@@ -15,7 +15,6 @@ ANNA, BERT, CARL = "anna@example.org", "bert@example.org", "carl@example.org"
 
 
 def shown(email: str, role: str) -> str:
-    """How the bar of pages names who has logged in."""
     return f"{email.replace('@', f'@{WORD_JOINER}')} · {role}"
 
 
@@ -45,7 +44,6 @@ def write_secrets(
 
 
 def log_in(page: Page, server: Server, email: str) -> None:
-    """Through the provider's own page."""
     open_page(page, server.url)
     page.get_by_role("button", name="Log in").click()
     page.get_by_placeholder("sub").fill(email)

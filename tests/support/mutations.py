@@ -43,8 +43,6 @@ class Subject(NamedTuple):
 
 
 class Mutation(NamedTuple):
-    """What is written over a good file, and its length afterwards."""
-
     changes: tuple[Change, ...]
     length: int
 

@@ -14,7 +14,6 @@ from tests.support.processes import ROOT
 
 
 def dashboard(page: str = "overview", /, **query: str) -> AppTest:
-    """A page that has not run yet."""
     app = AppTest.from_file(str(ROOT / "pages" / "dashboard.py"), default_timeout=60).switch_page(f"{page}.py")
     for key, value in query.items():
         app.query_params[key] = value
@@ -23,7 +22,6 @@ def dashboard(page: str = "overview", /, **query: str) -> AppTest:
 
 @contextmanager
 def streamlit_option(name: str, value: object) -> Iterator[None]:
-    """Streamlit with this option, and afterwards with the value that it had."""
     before, where = config.get_option(name), config.get_where_defined(name)
     config.set_option(name, value)
     try:
@@ -42,7 +40,6 @@ def sent(app: AppTest) -> str:
 
 
 def shown_numbers(app: AppTest) -> dict[str, str]:
-    """The numbers of a run on its page, by their labels."""
     (metrics,) = app.get("bidi_component")
     pairs = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", json.loads(metrics.proto.json)["numbers"])
     return {label: unescape(value) for label, value in pairs}
@@ -59,7 +56,6 @@ def labels(app: AppTest) -> list[str]:
 
 
 def press(app: AppTest, label: str) -> AppTest:
-    """Press a button that this page still shows, and run the page again."""
     next(button for button in app.button if button.label == label).click().run()
     assert not app.exception
     return app

@@ -35,14 +35,12 @@ def _run(arguments: list[str], cwd: Path, environment: dict[str, str]) -> subpro
 
 
 def command_line(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m fashion_core`` with these arguments to its end."""
     return _run(["-m", "fashion_core", *arguments], ROOT, environment)
 
 
 def python(
     code: str, *options: str, cwd: Path = ROOT, arguments: tuple[str, ...] = (), **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``code`` in a fresh Python to its end."""
     return _run([*options, "-c", code, *arguments], cwd, environment)
 
 
@@ -57,7 +55,6 @@ def waits_for_lock(thread: threading.Thread) -> bool:
 
 
 def _all_workers() -> list[tuple[psutil.Process, str]]:
-    """Each worker process, and the run that it was started for."""
     commands = [(process, process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
     return [(process, line[4]) for process, line in commands if line[1:4] == ["-m", "fashion_core", "worker"]]
 
@@ -67,7 +64,6 @@ def workers(run: Run) -> list[psutil.Process]:
 
 
 def workers_of(store: RunStore) -> dict[int, str]:
-    """The pid of each worker process of this store, and the run it works on."""
     return {process.pid: run_id for process, run_id in _all_workers() if store.at(run_id).path.exists()}
 
 

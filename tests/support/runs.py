@@ -33,14 +33,12 @@ def config(**changes: Any) -> TrainConfig:
 
 
 def new_run(store: RunStore, **changes: Any) -> Run:
-    """A queued run on a few images."""
     settings = config(**changes)
     here = {"python": platform.python_version(), "torch": metadata.version("torch")}
     return store.create(settings, Environment(**here, device=settings.device, threads=settings.threads))
 
 
 def another(store: RunStore, run: Run) -> Run:
-    """A queued run with the same settings."""
     return store.create(run.record.config, run.record.environment)
 
 
@@ -70,7 +68,6 @@ def never() -> bool:
 
 
 def save_file(run: Run, file: Path, loss: float | None = 1.0, content: bytes = b"content") -> None:
-    """A listed file that is no model."""
     epoch, digest = run.epoch_of(file), files.write_bytes(file, content)
     known: dict[str, Any] = {"format": "checkpoint" if epoch is not None else "weights", "epoch": epoch or 0}
     known |= {"loss": loss, "accuracy": 0.5, "seconds": 0.1, "created": datetime.now(UTC), "why": "epoch"}
@@ -107,14 +104,12 @@ def trainer(run: Run, should_stop: Callable[[], bool] = never, test_images: int 
 
 @cache
 def _images(dataset: str, _folder: str | None) -> Any:
-    """Training and test images of a dataset, read and checked once a folder."""
     from fashion_core.data import batches
 
     return batches.load(dataset)
 
 
 def resume(store: RunStore, parent: Run, epoch: int, additional: int | None = None, **overrides: Any) -> Run:
-    """A queued child of this checkpoint; by default it trains the epochs that the parent had planned."""
     more = plan.planned_epochs(parent, epoch) if additional is None else additional
     return plan.create(store, parent, [ResumeRequest(epoch, more, overrides)])[0]
 
@@ -156,7 +151,6 @@ def set_finished(run: Run) -> None:
 
 
 def finish(run: Run) -> Run:
-    """Train the run in this process, and say that it has finished, as its worker would."""
     train(run)
     set_finished(run)
     return run

@@ -23,7 +23,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def new_step(**settings: Any) -> TrainStep:
-    """With the model that these settings name."""
     chosen = config(**settings)
     return step_of(build_model(chosen.model, seed=0), chosen)
 
@@ -38,7 +37,6 @@ def batch(size: int = BATCH, seed: int = 1) -> tuple[Tensor, Tensor]:
 
 
 def numbers(step: TrainStep) -> list[Tensor]:
-    """All tensors that a checkpoint would hold."""
     return [value.clone() for value in [*step.model.state_dict().values(), *_state(step.optimizer.state_dict())]]
 
 
@@ -51,7 +49,6 @@ def same(some: list[Tensor], others: list[Tensor]) -> bool:
 
 
 def step_by_step(step: Step) -> Step:
-    """The same step without replays."""
     assert isinstance(step, CapturedStep)
     return step.step
 

@@ -46,7 +46,6 @@ train = partial(train_and_measure, test_images=FEW)
 
 
 def batch_losses(run: Run) -> list[tuple[int, int, float]]:
-    """Epoch, batch and loss of each batch, in the order of the file."""
     rows = [row for row in metrics.read_rows(run.metrics_path) if row["kind"] == "batch"]
     return [
         (row["epoch"], batch, loss)

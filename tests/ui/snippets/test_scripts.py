@@ -46,7 +46,6 @@ AUGMENTED = {"optimizer": "adamw", "precision": "bf16", "augmentation": "flip an
 
 
 def ran(code: str, folder: Path, **environment: Any) -> str:
-    """Run the lines in this folder; return what they print."""
     done = python(USABLE_TORCHVISION + code, cwd=folder, PYTHONPATH=str(ROOT), **environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -218,7 +217,6 @@ def runs(module_store: RunStore) -> dict[str, Run]:
 
 
 def probabilities_of(texts: dict[str, str], folder: Path, data_folder: Path) -> dict[str, np.ndarray]:
-    """What each script predicts, all of them run in one process."""
     for name, script in texts.items():
         (folder / f"{name}.py").write_text(script)
     ran(PREDICT_EACH, folder, FASHION_DATA=str(data_folder))
