@@ -26,7 +26,7 @@ MODEL_CLASSES = {"mlp": "NeuralNetwork", "cnn": "SmallCNN", "resnet18": "ResNet"
 
 def _check_device(value: str) -> str:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,2})?", value):
-        raise ValueError("should be auto or cpu or mps or cuda or cuda:N")
+        raise ValueError("should be auto, cpu, mps, cuda or cuda:N")
     return value
 
 
@@ -208,7 +208,7 @@ class Preset:
 
 _ACCURATE = {"pixels": "standard", "optimizer": "adamw", "weight_decay": 0.05, "schedule": "cosine"}
 PRESETS: Mapping[str, Preset] = {
-    "seed": Preset("The tutorial's", "MLP, SGD 0.001, batch 64, 2 epochs: the defaults.", {}),
+    "seed": Preset("Tutorial", "MLP, SGD 0.001, batch 64, 2 epochs: the defaults.", {}),
     "demo": Preset(
         "Quick demo",
         "The tutorial's network with Adam on synthetic garments, 8 epochs: ten seconds, and a good-looking curve.",

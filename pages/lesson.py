@@ -68,7 +68,7 @@ def show_steps(store: RunStore, run: Run, was_active: bool) -> None:
         done = child.state() not in UNDER_WAY_STATES
         if done and was_active:
             st.rerun()
-        with st.spinner("Running the tutorial's lines…"):
+        with st.spinner("Running the tutorial's code…"):
             outputs = kept(f"outputs {run.id}", lambda: torch_process.lesson_outputs(store, run))
         show_snippet(2, lesson.WEIGHTS, outputs["printed"]["weights"])
         show_snippet(3, lesson.MODEL, outputs["printed"]["model"])
@@ -99,7 +99,7 @@ def last_step(store: RunStore, run: Run) -> Run | None:
 
 
 def kept(key: str, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Ask once a session: running the tutorial's lines takes a few seconds."""
+    """Ask once a session: running the tutorial's code takes a few seconds."""
     answer: dict[str, Any] = st.session_state[key] if key in st.session_state else ask()
     st.session_state[key] = answer
     return answer
@@ -130,7 +130,7 @@ def show_losses(store: RunStore, run: Run, child: Run) -> None:
     st.subheader("5. Did it help?")
     if (row := comparison.compare_run(store, child)) is None:
         return
-    with st.spinner("Measuring both on the training images too…"):
+    with st.spinner("Measuring on the training images too…"):
         losses = kept(f"losses {run.id}", lambda: torch_process.lesson_losses(store, run))
     st.code("\n".join(f"{name} {by_half['test']}" for name, by_half in losses.items()), language=None)
     st.markdown(common.plain(comparison.sentence([row])))

@@ -1,5 +1,5 @@
 """Who may do what.
 
-``roles`` decides who asks and what they may do, every change that people make to a store goes through ``gate``, and
-``audit`` notes each of those changes. Neither the pages nor the command line bypass the gate.
+``roles`` tells who is asking and what they may do, every change people make to a store goes through ``gate``, and
+``audit`` records each of them. Neither the pages nor the command line bypasses the gate.
 """

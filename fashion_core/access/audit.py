@@ -20,7 +20,7 @@ DONE: Final = "done"
 
 @dataclass
 class Entry:
-    """One line; its late fields are filled in before it is written."""
+    """One line; fields not known at first are set before writing."""
 
     when: str  # UTC, ISO 8601
     who: str

@@ -84,7 +84,7 @@ class Actions:
     def import_file(
         self, path: Path, name: str, given: Mapping[str, str], importer: Importer = torch_process.import_file
     ) -> Run:
-        """Import a file, by default in a process of its own, which has torch."""
+        """Import a file, by default in a process of its own that loads torch."""
         return self._making("import", name, lambda: importer(self.store, path, name, given))
 
     def delete(self, run: Run, file: Path | None = None, *, force: bool = False) -> None:

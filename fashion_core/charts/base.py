@@ -37,7 +37,7 @@ class ChartSpec:
         return {**spec, "params": [*spec.get("params", []), *bound, *taken], "autosize": fit, "usermeta": empty}
 
     def rows(self) -> str:
-        """The rows by their data source, as JSON with six decimals: the names of the columns, and one list per row."""
+        """The rows, keyed by data source, as JSON with six decimals: the column names, and one list per row."""
         sources = []
         for name, frame in self.frames.items():
             rows = frame.to_json(orient="values", double_precision=6)  # orient="split" takes five times as long
@@ -62,7 +62,7 @@ def named(data: str) -> alt.Chart:
 
 
 def layered(layers: list[alt.Chart], **properties: Any) -> str:
-    """The spec of these layers, from back to front, to be filled."""
+    """The spec of these layers, back to front, without its rows."""
     spec = alt.LayerChart(layer=layers, **properties).to_dict()
     spec.pop("config", None)  # Altair's default size, which the page's width replaces
     return json.dumps(spec)

@@ -33,7 +33,7 @@ _NAMED: Final = 4  # classes of a history, the true one included, that have a se
 def probabilities_frame(models: Mapping[str, Array], truth: int | None = None) -> pd.DataFrame:
     """One row per class and model: ``PROBABILITY_COLUMNS``.
 
-    ``models`` are one or two names, with (10,) float32 probabilities for one image, whose true class may be unknown.
+    ``models`` maps one or two names to (10,) float32 probabilities for one image, whose true class may be unknown.
     """
     rows = []
     for label, name in enumerate(CLASS_NAMES):

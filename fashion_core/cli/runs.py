@@ -186,7 +186,7 @@ def _result(epoch: dict[str, Any]) -> str:
 
 
 def show_audit(options: argparse.Namespace) -> None:
-    """The lines of a deleted run stay, so an id in the audit need not belong to a run."""
+    """Print the audit, matching ids against its lines, which outlive deleted runs."""
     found = [line for line in audit.read(RunStore().root) if (line.run or "").startswith(options.run or "")]
     if options.run and not found:
         raise RunNotFoundError(f"The audit has no line about a run whose id begins with {options.run!r}.")

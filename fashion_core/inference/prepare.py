@@ -1,7 +1,7 @@
-"""Anyone's image made like the training set, step by step: one garment, bright on black, 28 × 28.
+"""Make any image look like the training set, step by step: one garment, bright on black, 28 × 28.
 
 The recipe is Fashion-MNIST's own (Xiao, Rasul, Vollgraf, arXiv:1708.07747, section 2): trim the border by its colour,
-longest edge to 28, centred, negated, grey. An image already in that form passes unchanged.
+resize to 28, centre, negate, make grey. An image already in that form passes unchanged.
 """
 
 from dataclasses import dataclass

@@ -109,7 +109,7 @@ class Calibration:
 
 
 def calibration(answers: Answers, bins: int = 15) -> Calibration:
-    """The reliability diagram of equal bins (Guo et al., "On calibration of modern neural networks", ICML 2017)."""
+    """Reliability diagram, equal-width bins (Guo et al., "On calibration of modern neural networks", ICML 2017)."""
     confidence = answers.confidence.astype(np.float64)
     place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     count = np.bincount(place, minlength=bins)
@@ -155,7 +155,7 @@ class Disagreement:
 
 
 def mcnemar(first: Answers, second: Answers) -> Disagreement:
-    """Judge two models by the images that only one gets right, exactly. Raises ``ComparisonError``.
+    """Compare two models with the exact McNemar test. Raises ``ComparisonError``.
 
     Dietterich, "Approximate statistical tests for comparing supervised classification learning algorithms", 1998.
     """

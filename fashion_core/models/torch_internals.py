@@ -53,7 +53,7 @@ def leave_compiler_out() -> None:
 
 
 class NotRecordableError(Exception):
-    """What keeps a step from being a function of tensors alone, as a sentence."""
+    """A step can't be recorded as a function of tensors; the message says why."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from fashion_core.runs.run import Run
 
 
 def outputs(run: Run) -> dict[str, Any]:
-    """What each snippet prints, and the bytes of the files it makes; JSON-ready. Raises ``RunStateError``."""
+    """What each snippet prints, and the sizes of the files it makes; JSON-ready. Raises ``RunStateError``."""
     if not run.weights_path.exists() or run.record.config.model != "mlp":
         raise RunStateError(f"The lesson needs a finished run of the tutorial's model; run {run.id} is not one.")
     with tempfile.TemporaryDirectory(prefix="fashion-core-") as folder, contextlib.chdir(folder):

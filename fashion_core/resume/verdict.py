@@ -31,7 +31,7 @@ def check_epoch(run: Run, epoch: int, saved: list[int]) -> None:
 
 
 def changes(parent: TrainConfig, config: TrainConfig) -> dict[str, Change]:
-    """The settings that were overridden, without the name and the number of epochs."""
+    """The settings that were overridden, except the name and the number of epochs."""
     before, after = parent.model_dump(), config.model_dump()
     names = [setting.name for setting in settings() if setting.name not in ("name", "epochs")]
     return {name: Change(before=before[name], after=after[name]) for name in names if before[name] != after[name]}

@@ -143,7 +143,7 @@ def _decaying_sums(values: _Floats, before: float) -> _Floats:
 
 
 def thin_out(frame: pd.DataFrame, points: int, x: str = "step") -> pd.DataFrame:
-    """At most ``points`` rows: the lowest and highest ``loss`` of equal stretches of ``x``, the first and last row."""
+    """Keep at most ``points`` rows: the first, the last, and the extremes of ``loss`` in equal stretches of ``x``."""
     if len(frame) <= points:
         return frame
     places = frame[x].to_numpy() - frame[x].iloc[0]

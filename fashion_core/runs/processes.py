@@ -1,4 +1,4 @@
-"""Processes of this machine: identify them, see whether they still run, start one that outlives this one."""
+"""Processes on this machine: identify them, see whether they still run, start one that outlives this one."""
 
 import os
 import platform

@@ -39,7 +39,7 @@ class SavedFiles:
         return self.checkpoint_folder / str(epoch)
 
     def name_of(self, file: Path) -> str:
-        """The path of a saved file below the run folder, such as ``model_save/3``."""
+        """The path of a saved file in the run folder, such as ``model_save/3``."""
         return file.as_posix()[len(self.path.as_posix()) + 1 :]
 
     def epoch_of(self, file: Path) -> int | None:
@@ -123,7 +123,7 @@ class SavedFiles:
         files.write_json(self.verification_path, found.model_dump(mode="json"))
 
     def known_damage(self, file: Path, verified: Verification | None = None) -> str | None:
-        """Why a saved file is known not to be whole, by its size and what ``verify`` found, without reading it."""
+        """Why a saved file is known to be damaged, by its size and what ``verify`` found, without reading it."""
         try:
             info = self.file_info(file)
         except DamagedFileError as error:
@@ -179,7 +179,7 @@ def size_of(file: "str | os.PathLike[str]") -> int | None:
 
 
 def damage_of(name: str, size: int | None, info: FileInfo | None, verified: Verification) -> str | None:
-    """Why the file of this ``size`` in bytes is known not to be whole; None if nothing is known against it."""
+    """Why the file of this ``size`` in bytes is known to be damaged; None if no damage is known."""
     if info is None or size is None:
         return "the file is missing"
     if size != info.bytes:

@@ -112,7 +112,7 @@ class RunStore:
         return _run_at(self.root / run_id)
 
     def get(self, run_id: str) -> Run:
-        """The run with this id, or the only one that begins so. Raises ``RunNotFoundError``, ``DiskError``."""
+        """The run with this id or unique id prefix. Raises ``RunNotFoundError``, ``DiskError``."""
         if self.has(run_id):
             run = self.at(run_id)
             run.refuse_links()
@@ -175,7 +175,7 @@ class RunStore:
         return found
 
     def remove_unless_resumed(self, run: Run, epoch: int) -> None:
-        """Delete a checkpoint, unless it was resumed from by the time it is no longer listed."""
+        """Delete a checkpoint, unless a run had resumed from it before it was unlisted."""
         file = run.checkpoint_path(epoch)
         info = run.file_info(file)
         run.unlist(file)
@@ -212,7 +212,7 @@ def _parent_of(run: Run) -> Parent | None:
 
 
 def run_record(run: Run) -> dict[str, Any]:
-    """What ``--json`` prints of a run. Raises ``DamagedFileError`` or ``DiskError``."""
+    """A run as ``--json`` prints it. Raises ``DamagedFileError`` or ``DiskError``."""
     record, labels, status = run.record, run.labels, run.status
     return {
         **record.model_dump(mode="json"),

@@ -73,7 +73,7 @@ def _run_row(run: Run) -> _Row:
 
 @lru_cache(maxsize=MOST_RUNS)
 def _row_files(run: Run) -> tuple[str, ...]:
-    """What ``_read_run_row`` reads, by name: passing a ``Path`` to the system takes ten times as long."""
+    """What ``_read_run_row`` reads, as strings: passing a ``Path`` to the OS takes ten times as long."""
     return tuple(map(str, (run.record_path, run.labels_path, run.status_path, run.metrics_path)))
 
 
@@ -121,7 +121,7 @@ def saved_frame(store: RunStore) -> pd.DataFrame:
     """One row per saved file, the newest run's first: ``SAVED_COLUMNS``. Only JSON is read, never a checkpoint.
 
     ``file`` is its path below the run folder, ``best`` marks the whole checkpoint of a run with the lowest loss,
-    ``resumed`` counts the runs that were resumed from it, and ``damage`` says why it is known not to be whole. Sizes
+    ``resumed`` counts the runs that were resumed from it, and ``damage`` says why it is known to be damaged. Sizes
     and epochs are Int64, because the info of a damaged file may be missing; ``created`` is UTC.
 
     A run is read again once a file of it was added, replaced or removed; ``forget_changed`` finds overwritten files.
@@ -200,8 +200,8 @@ def _saved_row(run: Run, listed: ListedFile, verified: Verification, about: dict
 def epochs_frame(
     rows: Iterable[metrics.Row], config: TrainConfig, saved: Sequence[int], first_epoch: int = 0
 ) -> pd.DataFrame:
-    """One row per ended epoch: ``epoch`` and ``step`` (int64, where it ended, counted from the start of this run),
-    ``metrics.EPOCH_NUMBERS`` (float64), ``checkpoint`` (bool, it is on disk).
+    """One row per finished epoch: ``epoch`` (int64), ``step`` (int64, at its end, counted from this run's start),
+    ``metrics.EPOCH_NUMBERS`` (float64), ``checkpoint`` (bool, if on disk).
     """
     ended = [row for row in rows if row["kind"] == "epoch"]
     epochs = np.array([row["epoch"] for row in ended], dtype="int64")

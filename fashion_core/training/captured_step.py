@@ -58,7 +58,7 @@ class CapturedStep(ABC):
 
 @contextmanager
 def override_options(optimizer: Optimizer, **changed: Any) -> Iterator[None]:
-    """Change the optimizer's options inside the block; a saved optimizer never contains them."""
+    """Change the optimizer's options within the block only; the changes are never saved."""
     (group,) = optimizer.param_groups
     before = dict(group)
     group.update(changed)

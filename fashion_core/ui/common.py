@@ -145,7 +145,7 @@ def offer_csv(label: str, table: Callable[[], pd.DataFrame], file_name: str) -> 
 
 
 def ask_page(pages: int, key: str, wanted: int = 0) -> int:
-    """Which page of a long list to show, from 0; its number is in the address. ``wanted`` until one is chosen."""
+    """Ask which page of a long list to show, from 0, and keep it in the URL; ``wanted`` until one is chosen."""
     if pages <= 1:
         return 0
     if not 1 <= st.session_state.get(key, 1) <= pages:

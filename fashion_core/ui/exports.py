@@ -34,7 +34,7 @@ def show_five_ways(chosen: saved_file.Chosen) -> None:
     st.caption("filled: the weights, which every format includes · hollow: everything else")
     spec = files.bar_chart(files.sizes_frame(measured, weights), ("weights", "beside"), "size").to_dict()
     st.vega_lite_chart(spec, alt="Size of the same model in five formats")
-    milliseconds = st.column_config.NumberColumn(format="%.1f", help="The median of three, on this server")
+    milliseconds = st.column_config.NumberColumn(format="%.1f", help="Median of 3 timings on this server")
     style = dict.fromkeys(("save (ms)", "load (ms)"), milliseconds)
     st.dataframe(files.formats_frame(measured, keeps), hide_index=True, column_config=style, alt="Five formats")
     images = f"{measured['images']} {measured['what']}"

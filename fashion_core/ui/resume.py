@@ -38,7 +38,7 @@ def _show_plan(run: Run, planned: plan.Plan) -> None:
     if planned.verdict.reasons:
         st.markdown("\n".join(f"- {common.plain(reason)}" for reason in planned.verdict.reasons))
     if planned.config.dataset != run.record.config.dataset:
-        st.warning("This resumes on a different dataset from the one it was trained on.", icon=":material/swap_horiz:")
+        st.warning("This resumes on a different dataset from the parent's.", icon=":material/swap_horiz:")
 
 
 def _epochs_text(planned: plan.Plan) -> str:
@@ -113,7 +113,7 @@ def show_origin(store: RunStore, run: Run, resumption: Resumption) -> None:
 
 
 def show_bitwise(store: RunStore, run: Run) -> None:
-    """Whether the epochs that both parent and child trained are the same, bit for bit."""
+    """Show whether the epochs that both parent and child trained are bit-identical."""
     parent = run.record.parent
     if parent is None or run.load_check is None or not store.has(parent.run):
         return

@@ -144,7 +144,7 @@ def show_problem(found: Contents) -> None:
     if found.problem:
         st.error(common.sentence(found.problem), icon=":material/gpp_bad:")
     if found.refused:
-        st.caption("Names in its pickle that no saved weights need:")
+        st.caption("Pickle globals that no saved weights need:")
         st.code("\n".join(found.refused), language=None)
 
 
@@ -177,7 +177,7 @@ def show_inside(found: inspect.Inspection, key: str) -> None:
     with st.expander("The raw key tree", icon=":material/account_tree:"):
         st.json(found.tree, expanded=1)
     if found.names:
-        with st.expander("Names in its pickle", icon=":material/list:"):
+        with st.expander("Pickle globals", icon=":material/list:"):
             st.code("\n".join(found.names), language=None)
 
 

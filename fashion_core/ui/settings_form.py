@@ -1,4 +1,4 @@
-"""A widget for each setting of ``TrainConfig``, which validates the values itself."""
+"""A widget for each setting; ``TrainConfig`` itself validates the values."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

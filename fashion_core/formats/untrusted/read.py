@@ -1,4 +1,4 @@
-"""The first two stages for any saved file: torch's zip, torch's format before 1.6, safetensors, and .pt2.
+"""Read any saved file as inert values: torch's zip, its format before 1.6, safetensors, and .pt2.
 
 Formats: torch/serialization.py and torch/export/pt2_archive of https://github.com/pytorch/pytorch
 """
@@ -95,7 +95,7 @@ def _read_pickle(archive: Archive, root: str) -> Pickle:
 
 
 def _zip_places(container: Container, parts: Mapping[str, Member], storages: Mapping[str, Storage]) -> dict[str, int]:
-    """Check that each storage is a member of its size, and that no member is anything else."""
+    """Find each storage's offset; refuse missing, wrong-sized or unexpected members."""
     known, folder = (_PT2_MEMBERS, _WEIGHTS) if container == "pt2" else (_ZIP_MEMBERS, "data/")
     expected = known | {f"{folder}{key}" for key in storages}
     if strange := [part for part in parts if part not in expected]:

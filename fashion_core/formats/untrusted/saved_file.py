@@ -58,7 +58,7 @@ class SavedFile:
         return data
 
     def numbers(self, tensor: SavedTensor) -> NDArray[Any]:
-        """Read a tensor in its shape; bfloat16, which numpy lacks, as the float32 of the same value."""
+        """Read a tensor as a shaped array; bfloat16, which numpy lacks, becomes float32, exactly."""
         data = self.span(tensor)
         if tensor.dtype == "bfloat16":  # the upper half of a float32
             flat: NDArray[Any] = (np.frombuffer(data, np.uint16).astype(np.uint32) << 16).view(np.float32)
