@@ -1,6 +1,9 @@
 """The tree of errors: each message is one sentence that tells a person what to do.
 
-All are ``FashionError``, which pages and the command line catch and show; anything else is a bug.
+- FashionError, which pages and the command line catch and show; anything else is a bug
+  - ConfigError, NotAllowedError, DeviceError, DataError (DownloadError)
+  - DiskError, DamagedFileError, RefusedFileError (ChangedFileError), UnusableFileError, ImageError, ComparisonError
+  - RunNotFoundError, RunStateError, WorkerError, LoadCheckError, DivergedError, DivergedModelError
 """
 
 from pathlib import Path
@@ -101,6 +104,7 @@ class LoadCheckError(FashionError):
             f"the checkpoint says that its loss is {loss_last:.6f}, but after loading it is {loss_check:.6f}: "
             "the load is wrong or the test images changed, and nothing was trained."
         )
+        self.loss_last, self.loss_check = loss_last, loss_check
 
 
 class DivergedError(FashionError):

@@ -61,7 +61,7 @@ def show_steps(store: RunStore, run: Run, was_active: bool) -> None:
         child = last_step(store, run)
         show_training(store, 1, lesson.TRAIN, run)
         if run.state() in UNDER_WAY_STATES or child is None:
-            run_status.offer_to_continue(store, run)
+            run_status.offer_to_continue(store, run, run.state())
             if run.state() == "finished" and login.actions(store).actor.role != "operator":
                 st.caption("The last step starts once an operator opens this page.")
             return
@@ -78,7 +78,7 @@ def show_steps(store: RunStore, run: Run, was_active: bool) -> None:
         st.code(lesson.CHECK, language="python")
         st.code(outputs["printed"]["checkpoint"], language=None)
         show_training(store, 4, lesson.RESUME, child)
-        run_status.offer_to_continue(store, child)
+        run_status.offer_to_continue(store, child, child.state())
         if child.state() == "finished":
             show_losses(store, run, child)
 

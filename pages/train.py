@@ -128,11 +128,11 @@ def show_state(store: RunStore, run: Run, found: snapshot.Snapshot) -> None:
         run_status.badge(found.state)
         st.space("stretch")
         if found.state not in UNDER_WAY_STATES:
-            run_status.offer_to_continue(store, run)
+            run_status.offer_to_continue(store, run, found.state)
         elif login.button("Stop", icon=":material/stop:", disabled=found.state == "stopping"):
             login.actions(store).stop(run)
             st.rerun()
-    if found.state == "failed" and found.status.error:
+    if found.state in ("failed", "lost") and found.status.error:
         st.error(common.sentence(found.status.error), icon=":material/error:")
 
 

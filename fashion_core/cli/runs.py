@@ -191,7 +191,7 @@ def show_audit(options: argparse.Namespace) -> None:
     if options.run and not found:
         raise RunNotFoundError(f"The audit has no line about a run whose id begins with {options.run!r}.")
     told = ((line.when, line.who, line.what, line.run or "-", line.detail or "-", line.outcome) for line in found)
-    answer(options, [asdict(line) for line in found], map("  ".join, told))
+    answer(options, [asdict(line) for line in found], ("  ".join(map(str, parts)) for parts in told))
 
 
 def show_run(options: argparse.Namespace) -> None:

@@ -76,8 +76,8 @@ def label_pixels(labels: Iterable[str]) -> int:
 
 def percent(change: float) -> str:
     """A relative change in at most eight characters: "−12.0%"; "×12" where percentages are no longer meaningful."""
-    if not math.isfinite(change):
-        return "diverged"
+    if not math.isfinite(change):  # infinite: from a loss of 0
+        return "diverged" if math.isnan(change) else "from 0"
     if change < 10:
         return f"{change:+z.1%}".replace("-", "−")
     return f"×{change + 1:,.0f}" if change < 1e5 else "×" + f"{change + 1:.0e}".replace("e+0", "e").replace("e+", "e")

@@ -71,8 +71,7 @@ def create(store: RunStore, run: Run, requests: Sequence[ResumeRequest]) -> list
     """Create queued runs that resume from these checkpoints, which stay unchanged; either all runs or none.
 
     Raises what ``plan_runs`` raises, ``DataError``, ``DamagedFileError`` or ``RefusedFileError`` if a checkpoint
-    cannot be resumed, and ``RunStateError`` if another process holds the queue, before anything is written;
-    ``RunNotFoundError`` if a checkpoint is deleted in the meantime.
+    cannot be resumed, before anything is written; ``RunNotFoundError`` if one is deleted in the meantime.
     """
     queue.slots()
     plans = plan_runs(run, requests)

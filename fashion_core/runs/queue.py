@@ -94,14 +94,15 @@ def cancel(runs: Sequence[Run]) -> None:
 
 
 @contextmanager
-def hold(store: RunStore, patience: float = QUEUE_SECONDS) -> Iterator[None]:
-    """Let no process start a run inside the block. Raises ``RunStateError`` if another one holds the queue."""
+def hold(store: RunStore, patience: float = QUEUE_SECONDS) -> Iterator[bool]:
+    """Let no other process start a run inside the block; False if one keeps the lock, which may be suspended."""
     with files.disk_errors(store.root), ExitStack() as held:
         try:
             held.enter_context(FileLock(store.root / ".queue.lock", timeout=patience))
-        except Timeout as error:  # an OSError too, but nothing is wrong with the disk
-            raise RunStateError("Another process holds the queue; wait a moment, then try again.") from error
-        yield
+        except Timeout:  # an OSError too, but nothing is wrong with the disk
+            yield False
+        else:
+            yield True
 
 
 def advance(store: RunStore, patience: float = QUEUE_SECONDS) -> None:
@@ -111,7 +112,9 @@ def advance(store: RunStore, patience: float = QUEUE_SECONDS) -> None:
     """
     if not store.root.exists():
         return
-    with suppress(RunStateError), hold(store, patience):
+    with hold(store, patience) as is_held:
+        if not is_held:
+            return
         store.remove_leftovers()
         statuses = _statuses(store)
         free = slots() - sum(run.state(status) in ACTIVE_STATES for run, status in statuses)

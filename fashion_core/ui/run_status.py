@@ -96,8 +96,8 @@ def move_queue(store: RunStore) -> None:
     _last_advance.get(store.root, int(time.monotonic() / ADVANCE_SECONDS), lambda: queue.advance(store, patience=0))
 
 
-def offer_to_continue(store: RunStore, run: Run) -> None:
-    if run.state() in CONTINUABLE_STATES and login.button("Continue", icon=":material/play_arrow:"):
+def offer_to_continue(store: RunStore, run: Run, state: State) -> None:
+    if state in CONTINUABLE_STATES and login.button("Continue", icon=":material/play_arrow:"):
         login.actions(store).continue_run(run)
         st.rerun()
 
