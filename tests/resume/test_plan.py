@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 
 from fashion_core import devices
 from fashion_core.config import parse_config
@@ -344,6 +345,12 @@ def test_checkpoint_deleted_while_runs_are_made_from_it_leaves_and_starts_none(s
         plan.create(store, parent, [ResumeRequest(0, 1, {"seed": 1}), ResumeRequest(0, 1, {"seed": 2})])
     assert len(places) == 2
     assert nothing_made(store, parent)
+
+
+@pytest.mark.slow
+def test_process_that_is_suspended_at_the_queue_keeps_nobody_from_resuming(store: RunStore, parent: Run) -> None:
+    with FileLock(store.root / ".queue.lock"):
+        assert resume(store, parent, 0, 1).state() == "queued"
 
 
 def test_checkpoint_that_somebody_resumed_from_meanwhile_stays_listed(store: RunStore, parent: Run) -> None:
