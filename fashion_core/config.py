@@ -52,11 +52,10 @@ class TrainConfig(BaseModel):
         "Dataset", "synthetic", "Synthetic garments need no network; Fashion-MNIST must be downloaded or copied once."
     )
     pixels: Literal["unit", "raw", "standard"] = _setting(
-        "Pixels",
-        "unit",
+        "Pixels", "unit",
         "unit: 0 to 1, as torchvision's ToTensor; raw: 0 to 255; "
         f"standard: mean {PIXEL_MEAN:.4f}, std {PIXEL_STD:.4f}.",
-    )
+    )  # fmt: skip
     model: Literal["mlp", "cnn", "resnet18"] = _setting(
         "Model", "mlp", "mlp: the tutorial's NeuralNetwork; cnn: small, batch norm, dropout; resnet18: torchvision's."
     )
@@ -84,11 +83,10 @@ class TrainConfig(BaseModel):
     )
     threads: int = _setting("Threads", 0, "CPU threads; 0: as many as torch chooses on this machine.", ge=0, le=256)
     precision: Literal["fp32", "bf16"] = _setting(
-        "Precision",
-        "fp32",
+        "Precision", "fp32",
         "bf16 trains under autocast, convolutions with channels last, and can be faster where the device has "
         "instructions for it; losses are always measured in fp32.",
-    )
+    )  # fmt: skip
     train_images: int = _setting("Training images", 0, "Use only the first N images; 0: all of them.", ge=0, le=60_000)
     keep: Literal["all", "best and last", "last"] = _setting(
         "Keep checkpoints", "all", "Which checkpoints to keep on disk as training continues."
@@ -176,7 +174,7 @@ def parse_config(values: Mapping[str, Any]) -> TrainConfig:
         raise ConfigError(explain(error)) from error
 
 
-_PRESENCE = {"extra_forbidden": "is not a setting of this version", "missing": "is missing"}
+_UNKNOWN_OR_MISSING = {"extra_forbidden": "is not a setting of this version", "missing": "is missing"}
 
 
 def explain(error: ValidationError) -> str:
@@ -191,8 +189,8 @@ def _explain_one(detail: ErrorDetails) -> str:
         return message
     field = TrainConfig.model_fields.get(str(detail["loc"][-1]))
     label = field.title if field and field.title else path
-    if detail["type"] in _PRESENCE:
-        return f"{path} {_PRESENCE[detail['type']]}"
+    if detail["type"] in _UNKNOWN_OR_MISSING:
+        return f"{path} {_UNKNOWN_OR_MISSING[detail['type']]}"
     message = message.removeprefix("Input ").removeprefix("String ")
     if detail["type"] != "literal_error":  # there the commas separate the choices
         message = message.partition(",")[0]

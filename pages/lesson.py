@@ -100,8 +100,9 @@ def last_step(store: RunStore, run: Run) -> Run | None:
 
 def kept(key: str, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Ask once a session: running the tutorial's code takes a few seconds."""
-    answer: dict[str, Any] = st.session_state[key] if key in st.session_state else ask()
-    st.session_state[key] = answer
+    if key not in st.session_state:
+        st.session_state[key] = ask()
+    answer: dict[str, Any] = st.session_state[key]
     return answer
 
 

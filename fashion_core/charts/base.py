@@ -95,12 +95,12 @@ def epoch_axis(width: str = "width", **settings: Any) -> alt.Axis:
     return themed_axis(tickCount=tick_count(40, 2, 16, width), tickMinStep=1, format="d", grid=False, **settings)
 
 
-def tips(titles: dict[str, str]) -> list[alt.Tooltip]:
-    """What a tooltip says, by title: ``column`` names one of texts, ``column:format`` one of numbers."""
-    columns = [(title, *key.partition(":")) for key, title in titles.items()]
+def tips(columns: dict[str, str]) -> list[alt.Tooltip]:
+    """What a tooltip says: columns and their titles; ``column`` is one of texts, ``column:format`` one of numbers."""
+    parts = [(title, *column.partition(":")) for column, title in columns.items()]
     return [
         alt.Tooltip(f"{column}:{'Q' if form else 'N'}", title=title, format=form or alt.Undefined)
-        for title, column, _, form in columns
+        for title, column, _, form in parts
     ]
 
 

@@ -71,14 +71,15 @@ def history_frame(histories: Sequence[History], truth: int | None = None) -> pd.
     runs = {history.run: history for history in ordered}
     rows = []
     for panel, history in enumerate(ordered):
-        heading, said = history.name, list(zip(history.epochs.tolist(), history.probabilities, strict=True))
+        heading = history.name
+        start: list[tuple[int, Array]] = []  # what the checkpoint said that it was resumed from
         if history.parent is not None:
             heading = f"↳ {history.name}, resumed"
-        if history.parent is not None and (parent := runs.get(history.parent)):
-            heading += f" from {parent.name}"
-            at = parent.epochs == history.branch
-            said = [*zip(parent.epochs[at].tolist(), parent.probabilities[at], strict=True), *said]
-        for epoch, shares in said:
+            if parent := runs.get(history.parent):
+                heading += f" from {parent.name}"
+                at = parent.epochs == history.branch
+                start = list(zip(parent.epochs[at].tolist(), parent.probabilities[at], strict=True))
+        for epoch, shares in [*start, *zip(history.epochs.tolist(), history.probabilities, strict=True)]:
             of_run = (history.run, history.name, panel, heading, history.branch, epoch)
             answer = _answer(int(shares.argmax()), truth)
             ends = np.concatenate([[0.0], np.cumsum(shares[named], dtype=np.float64).clip(max=1.0), [1.0]])
@@ -148,11 +149,12 @@ def gallery_frame(
     for number, index in enumerate(map(int, indices)):
         truth = int(answers.labels[index])
         predicted = [int(model.predicted[index]) for model in (answers, other) if model is not None]
-        said = [*((_answer(label, truth), label == truth) for label in predicted), ("", None)]
+        first, *others = ((_answer(label, truth), label == truth) for label in predicted)
+        second = others[0] if others else ("", None)
         shown = "" if truth in predicted else f"is {CLASS_NAMES[truth]}"
         taken_for = " and ".join(CLASS_NAMES[label] for label in predicted)
         description = f"image {index}, {CLASS_NAMES[truth]}, taken for {taken_for}"
-        rows.append((index, number, thumbnail(pixels[index]), *said[0], *said[1], shown, description))
+        rows.append((index, number, thumbnail(pixels[index]), *first, *second, shown, description))
     return pd.DataFrame(rows, columns=list(GALLERY_COLUMNS))
 
 

@@ -31,8 +31,8 @@ def lineage_chart(dots: pd.DataFrame, links: pd.DataFrame) -> base.ChartSpec:
     # the middle of each lane in pixels from the top of the chart, by its number
     lanes = pd.Series(range(len(first)), index=first.index) * _LANE + headings * _HEADING + _LANE / 2
     placed = _placed(dots, lanes)
-    last, left = placed[placed["label"] != ""], set(zip(links["lane"], links["epoch"], strict=True))
-    lift = [-11 if at in left else 0 for at in zip(last["lane"], last["epoch"], strict=True)]
+    last, resumed_at = placed[placed["label"] != ""], set(zip(links["lane"], links["epoch"], strict=True))
+    lift = [-11 if at in resumed_at else 0 for at in zip(last["lane"], last["epoch"], strict=True)]
     frames = {
         "links": _bends(links, lanes),
         "dots": placed,
@@ -46,13 +46,13 @@ def lineage_chart(dots: pd.DataFrame, links: pd.DataFrame) -> base.ChartSpec:
 
 def _placed(dots: pd.DataFrame, lanes: "pd.Series[float]") -> pd.DataFrame:
     """Add `y`, `top`, `bottom` (pixels), `left`, `right` (epochs), `shade` (the loss on the colour scale), `epochs`."""
-    y, epochs = dots["lane"].map(lanes), dots.groupby("run")["epoch"]
+    y, by_run = dots["lane"].map(lanes), dots.groupby("run")["epoch"]
     return dots.assign(
         y=y,
         top=y - _LANE / 2,
         bottom=y + _LANE / 2,
-        left=dots["epoch"] - epochs.diff().fillna(1) / 2,  # halfway to its neighbour, so that a dot is easy to tap
-        right=dots["epoch"] - epochs.diff(-1).fillna(-1) / 2,
+        left=dots["epoch"] - by_run.diff().fillna(1) / 2,  # halfway to its neighbour, so that a dot is easy to tap
+        right=dots["epoch"] - by_run.diff(-1).fillna(-1) / 2,
         shade=dots["loss"].astype("float64").clip(LEAST, _WORST),
         epochs=dots["epoch"].max() + 1,
         checkpoint=dots["saved"].map({True: "saved", False: "deleted"}),

@@ -14,5 +14,8 @@ def given_settings(options: argparse.Namespace) -> dict[str, str]:
 
 def answer(options: argparse.Namespace, document: Any, lines: Iterable[str]) -> None:
     """Print the document as JSON if ``--json`` was given; otherwise the lines, which are made only then."""
-    for line in [json.dumps(document, indent=2)] if options.json else lines:
-        print(line)
+    if options.json:
+        print(json.dumps(document, indent=2))
+    else:
+        for line in lines:
+            print(line)

@@ -29,7 +29,9 @@ def read(dataset: str) -> tuple[Half, Half]:
 
 
 def _read_synthetic() -> tuple[Half, Half]:
-    cache, packed, split = fashion_mnist.root() / "synthetic-garments.bytes", b"", TRAINING_IMAGES["synthetic"]
+    cache = fashion_mnist.root() / "synthetic-garments.bytes"
+    split = TRAINING_IMAGES["synthetic"]
+    packed = b""
     with suppress(OSError):  # a cache that can't be read is drawn again
         packed = cache.read_bytes()
     if hashlib.sha256(packed).hexdigest() != _SYNTHETIC_SHA256:

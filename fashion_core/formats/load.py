@@ -42,10 +42,11 @@ def load(path: Path) -> LoadedModel:
     check_finite(file, weights)
     model = build_model(name, seed=0)
     model.load_state_dict(_with_tensors(file, weights.tensors), strict=True)
-    format, epoch = format_of(file, weights), file.whole_number_under("epoch")
+    format = format_of(file, weights)
     loss = None if format == "partial" else file.number_under("loss")
     optimizer = _with_tensors(file, optimizer_state(file.content))
-    return LoadedModel(model.eval(), name, format, epoch, loss, optimizer, extras=own_part(file.content))
+    return LoadedModel(model=model.eval(), model_name=name, format=format, epoch=file.whole_number_under("epoch"),
+                       loss=loss, optimizer_state=optimizer, extras=own_part(file.content))  # fmt: skip
 
 
 def _with_tensors(file: SavedFile, content: Any) -> Any:

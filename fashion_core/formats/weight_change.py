@@ -25,9 +25,9 @@ def weight_change(first: Path, second: Path) -> WeightChange:
     old, new = find_weights(before.content).tensors, find_weights(after.content).tensors
     shapes = [{name: tensor.shape for name, tensor in tensors.items()} for tensors in (old, new)]
     if differing := [name for name in {**old, **new} if shapes[0].get(name) != shapes[1].get(name)]:
-        more = f", nor are {len(differing) - 1} more" if len(differing) > 1 else ""
-        different = f"{printable(differing[0])} differs between them{more}"
-        raise ComparisonError(f"The two files hold different models: {different}.")
+        name, *others = differing
+        more = f", and so {'does' if len(others) == 1 else 'do'} {len(others)} more" if others else ""
+        raise ComparisonError(f"The two files hold different models: {printable(name)} differs between them{more}.")
     squares = {}
     for name in old:
         if not name.endswith(COUNTER):

@@ -26,10 +26,11 @@ MOST_PIECES = 65_536  # strips or tiles of a TIFF: Pillow takes half a kilobyte 
 WORKING_SIDE = 1024  # longest side, in pixels: ample even where the garment fills little of a photo
 
 # What Pillow raises on malformed bytes: its readers are written in Python and check little.
-_BROKEN: tuple[type[Exception], ...] = (OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError)
-_BROKEN += (AttributeError, ArithmeticError, AssertionError, RuntimeError, MemoryError, struct.error, zlib.error)
+_BROKEN = (OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError,
+           AssertionError, RuntimeError, MemoryError, struct.error, zlib.error)  # fmt: skip
 _TOO_LARGE = "The image has more than {} million pixels: save it smaller and try again."
 _TOO_MANY_PARTS = "The image is stored in far too many parts: save it again as a plain PNG or JPEG."
+_DAMAGED = "The image is damaged, cut off or of a rare kind: open it in another program and save it as PNG or JPEG."
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _SCAN, _END = b"\xff\xda", b"\xff\xd9"
 _ORIENTATION, _TILE_WIDTH, _TILE_LENGTH = 0x0112, 322, 323
@@ -80,9 +81,7 @@ def _problems_of_pillow() -> Iterator[None]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(_TOO_LARGE.format(MOST_PIXELS // 1_000_000)) from error
     except _BROKEN as error:
-        raise ImageError(
-            "The image is damaged, cut off or of a rare kind: open it in another program and save it as PNG or JPEG."
-        ) from error
+        raise ImageError(_DAMAGED) from error
 
 
 def _check_size(image: Image.Image, data: bytes) -> None:

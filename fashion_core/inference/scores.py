@@ -10,7 +10,7 @@ from fashion_core.config import CLASSES
 from fashion_core.errors import ComparisonError, DataError
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Verdict = Literal["overconfident", "underconfident", "neither"]
+CalibrationVerdict = Literal["overconfident", "underconfident", "neither"]
 SIGNIFICANT: Final = 0.05  # the p below which a difference counts: chance gives it to one in twenty equal pairs
 
 
@@ -79,9 +79,10 @@ def class_scores(answers: Answers) -> list[ClassScore]:
     matrix = confusion_matrix(answers)
     counts = zip(matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1), strict=True)
     return [
-        ClassScore(index, _share(hits, taken), _share(hits, support), _share(2 * hits, taken + support), int(support))
+        ClassScore(index=index, precision=_share(hits, taken), recall=_share(hits, support),
+                   f1=_share(2 * hits, taken + support), support=int(support))
         for index, (hits, taken, support) in enumerate(counts)
-    ]
+    ]  # fmt: skip
 
 
 def _share(part: int, whole: int) -> float | None:
@@ -105,7 +106,7 @@ class Calibration:
     expected_calibration_error: float  # the mean distance of accuracy and confidence in a bin, weighted by count
     confidence: float  # the mean of all answers
     accuracy: float
-    verdict: Verdict  # neither: in the 95 % interval of the accuracy
+    verdict: CalibrationVerdict  # neither: in the 95 % interval of the accuracy
 
 
 def calibration(answers: Answers, bins: int = 15) -> Calibration:
@@ -121,7 +122,7 @@ def calibration(answers: Answers, bins: int = 15) -> Calibration:
     )
     error, mean = float(np.abs(right - sure).sum() / len(answers)), float(confidence.mean())
     low, high = accuracy_interval(answers)
-    verdict: Verdict = "overconfident" if mean > high else "underconfident" if mean < low else "neither"
+    verdict: CalibrationVerdict = "overconfident" if mean > high else "underconfident" if mean < low else "neither"
     return Calibration(found, error, mean, answers.accuracy, verdict)
 
 

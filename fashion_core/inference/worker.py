@@ -25,13 +25,13 @@ def serve() -> None:
     with suppress(BrokenPipeError):  # the server is gone
         while (question := receive(questions)) is not None:
             try:
-                answer = _compute(question.values, question.arrays, models)
+                answer = _answer(question.values, question.arrays, models)
             except FashionError as error:
                 answer = Message({"problem": str(error)})
             send(answers, answer)
 
 
-def _compute(asked: dict[str, Any], sent: dict[str, np.ndarray], models: engine.Models) -> Message:
+def _answer(asked: dict[str, Any], sent: dict[str, np.ndarray], models: engine.Models) -> Message:
     if asked["ask"] == "prepare":
         prepared = prepare.prepare(sent["bytes"].tobytes())
         steps = [(step.name, step.note) for step in prepared.steps]
@@ -42,5 +42,5 @@ def _compute(asked: dict[str, Any], sent: dict[str, np.ndarray], models: engine.
         return Message({}, {"pixels": images.pixels.numpy(), "labels": images.labels.numpy()})
     device = devices.resolve("auto")
     model = models.get(Path(asked["file"]), device)
-    pixels = torch.from_numpy(sent["pixels"]) if sent else engine.test_images(asked["dataset"]).pixels
+    pixels = torch.from_numpy(sent["pixels"]) if "pixels" in sent else engine.test_images(asked["dataset"]).pixels
     return Message({}, {"probabilities": engine.probabilities(model, pixels, asked["pixels"], device).numpy()})

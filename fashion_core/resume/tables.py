@@ -4,9 +4,9 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
+from itertools import chain
 from typing import Any, Final, Literal, NamedTuple
 
 import pandas as pd
@@ -41,7 +41,6 @@ _ORDERS: Final[Mapping[Sort, tuple[list[str], bool]]] = {
     "loss now": (["loss_now", "run"], True),
     "newest": (["run"], False),
 }
-SORTS: Final = tuple(_ORDERS)
 
 
 def compared_frame(rows: Sequence[Compared], latest: bool, sort: Sort) -> pd.DataFrame:
@@ -143,15 +142,13 @@ class Lane:
     changes: Mapping[str, Change] | None
     dots: tuple[_Dot, ...]
     lowest: _Dot | None  # of the saved ones
-    number: int = 0  # from the top
-    tree: int = 0
-    root: bool = True  # it begins its tree
 
 
+Tree = list[Lane]  # from the top down
 _lanes: Cache[Lane | None] = Cache(MOST_RUNS)
 
 
-def lineage_parts(store: RunStore) -> list[list[Lane]]:
+def lineage_parts(store: RunStore) -> list[list[Tree]]:
     """Every run that has ended an epoch, divided between trees: a part has at most ``MOST_LANES`` of them, or one tree.
 
     Below a run come those resumed from it, from later epochs first, so that no link crosses another. A run that was
@@ -163,12 +160,11 @@ def lineage_parts(store: RunStore) -> list[list[Lane]]:
         read_from = stamp(run.record_path, run.labels_path, run.metrics_path, run.checkpoint_folder)
         if lane := _lanes.get(run.path, read_from, partial(_read, run)):
             lanes.append(lane)
-    parts: list[list[Lane]] = []
-    for _, tree in groupby(_placed(lanes), key=lambda lane: lane.tree):
-        whole = list(tree)
-        if not parts or len(parts[-1]) + len(whole) > MOST_LANES:
+    parts: list[list[Tree]] = []
+    for tree in _trees(lanes):
+        if not parts or sum(map(len, parts[-1])) + len(tree) > MOST_LANES:
             parts.append([])
-        parts[-1] += whole
+        parts[-1].append(tree)
     return parts
 
 
@@ -181,59 +177,66 @@ def _read(run: Run) -> Lane | None:
         )
         known = (dot for dot in dots if dot.saved and math.isfinite(dot.loss))
         lowest = min(known, key=lambda dot: dot.loss, default=None)
-        parent = record.parent.run if record.parent else None
-        changes = record.resumption.changes if record.resumption else None
-        return Lane(run.id, run.title, parent, record.first_epoch - 1, changes, dots, lowest) if dots else None
+        if dots:
+            return Lane(run=run.id, name=run.title, parent=record.parent.run if record.parent else None,
+                        branched=record.first_epoch - 1, dots=dots, lowest=lowest,
+                        changes=record.resumption.changes if record.resumption else None)  # fmt: skip
     return None
 
 
-def _placed(lanes: Sequence[Lane]) -> Iterator[Lane]:
+def _trees(lanes: Sequence[Lane]) -> Iterator[Tree]:
     """Place runs, the newest first, from the top down: the newest root, the latest epoch, its first resumed run."""
     known = {lane.run for lane in lanes}
     children: dict[str | None, list[Lane]] = defaultdict(list)
     for lane in lanes:
         children[lane.parent if lane.parent in known else None].append(lane)
-    waiting = [(lane, True) for lane in reversed(children[None])]  # a stack
-    number, tree = 0, -1
-    while waiting:
-        lane, root = waiting.pop()
-        tree += root
-        yield replace(lane, number=number, tree=tree, root=root)
-        number += 1
-        waiting += [(child, False) for child in sorted(children[lane.run], key=lambda lane: lane.branched)]
+    for root in children[None]:
+        tree: Tree = []
+        waiting = [root]  # a stack
+        while waiting:
+            tree.append(waiting.pop())
+            waiting += sorted(children[tree[-1].run], key=lambda lane: lane.branched)
+        yield tree
 
 
-def part_frames(parts: Sequence[Sequence[Lane]], number: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def part_frames(parts: Sequence[Sequence[Tree]], number: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The runs of one part: ``DOT_COLUMNS``, one row per epoch, and ``LINK_COLUMNS``, one per resumed run.
 
     A ``tree`` has a ``heading`` at its first dot, every run a ``label`` at its last. ``saved`` is False once the
     checkpoint was deleted, ``best`` marks the lowest loss of those that are saved, in all parts. Of a long run
     ``MOST_DOTS`` are drawn, with its best and all that were resumed.
     """
-    lanes = parts[number]
+    trees, lanes = list(chain.from_iterable(parts)), list(chain.from_iterable(parts[number]))
     resumed = ((lane.run, (lane.parent, lane.branched), lane.changes) for lane in lanes if lane.changes is not None)
     labels = unique_labels(resumed)
     branched = defaultdict(set)
     for lane in lanes:
         branched[lane.parent].add(lane.branched)
-    lowest = ((lane.run, lane.lowest) for part in parts for lane in part if lane.lowest)
+    lowest = ((lane.run, lane.lowest) for tree in trees for lane in tree if lane.lowest)
     best = min(lowest, key=lambda found: found[1].loss, default=None)
-    dots = [dot for lane in lanes for dot in _dots(lane, labels.get(lane.run, ""), branched[lane.run], best)]
-    numbers = {lane.run: lane.number for lane in lanes}
+    tree_of = {lane.run: place for place, tree in enumerate(trees) for lane in tree}
+    places = {run: (number, tree) for number, (run, tree) in enumerate(tree_of.items())}  # lane and tree, from the top
+    dots: list[tuple[Any, ...]] = []
+    for lane in lanes:
+        change = labels.get(lane.run, "")
+        dots += _dots(lane, places[lane.run], lane.parent not in places, change, branched[lane.run], best)
     links = [
-        (lane.run, lane.branched, numbers[str(lane.parent)], lane.dots[0].epoch, lane.number, lane.tree)
+        (lane.run, lane.branched, places[lane.parent][0], lane.dots[0].epoch, *places[lane.run])
         for lane in lanes
-        if not lane.root
+        if lane.parent in places
     ]
     return pd.DataFrame(dots, columns=list(DOT_COLUMNS)), pd.DataFrame(links, columns=list(LINK_COLUMNS))
 
 
-def _dots(lane: Lane, change: str, branched: set[int], best: tuple[str, _Dot] | None) -> Iterator[tuple[Any, ...]]:
+def _dots(
+    lane: Lane, place: tuple[int, int], is_root: bool, change: str, branched: set[int], best: tuple[str, _Dot] | None
+) -> Iterator[tuple[Any, ...]]:
     step, ends = -(-len(lane.dots) // MOST_DOTS), (lane.dots[-1], lane.lowest)
     shown = [dot for n, dot in enumerate(lane.dots) if n % step == 0 or dot in ends or dot.epoch in branched]
     name, last = cut_middle(lane.name, _HEADING_LENGTH), lane.dots[-1].loss
-    heading = "" if not lane.root else f"{name} · its parent was deleted" if lane.parent else name
+    heading = f"{name} · its parent was deleted" if lane.parent else name
     label = f"{change} {loss_text(last) if math.isfinite(last) else ''}".strip()
     for dot in shown:
-        texts = heading if dot is shown[0] else "", label if dot is shown[-1] else ""
-        yield lane.run, lane.name, *dot, (lane.run, dot) == best, lane.number, lane.tree, *texts
+        at_first = heading if is_root and dot is shown[0] else ""
+        at_last = label if dot is shown[-1] else ""
+        yield lane.run, lane.name, *dot, (lane.run, dot) == best, *place, at_first, at_last

@@ -130,8 +130,8 @@ def _parse_rows(lines: Sequence[bytes]) -> list[Row]:
         for line in lines:
             with suppress(ValueError):
                 found.append(from_json(line))
-    keys = ((row, _KEYS.get(str(row.get("kind")))) for row in found if isinstance(row, dict))
-    return [row for row, needed in keys if needed and needed <= row.keys()]
+    typed = ((row, _KEYS.get(str(row.get("kind")))) for row in found if isinstance(row, dict))
+    return [row for row, needed in typed if needed and needed <= row.keys()]
 
 
 def rewind(path: Path, epoch: int, batch: int) -> None:
@@ -139,11 +139,14 @@ def rewind(path: Path, epoch: int, batch: int) -> None:
     kept = []
     for row in read_rows(path):
         row.pop("crc32", None)
-        if cut := row["kind"] == "batch" and row["epoch"] == epoch:
+        if row["kind"] == "batch" and row["epoch"] == epoch:
             first = row["batch"] - len(row["losses"]) + 1
             row["losses"] = row["losses"][: max(0, batch - first)]
             row["batch"] = first + len(row["losses"]) - 1
-        if row["epoch"] < epoch or (cut and row["losses"]):
+            keep = bool(row["losses"])
+        else:
+            keep = row["epoch"] < epoch
+        if keep:
             kept.append(_as_line(row))
     files.write_bytes(path, b"".join(kept))
 

@@ -154,9 +154,12 @@ class SavedFiles:
         return [epoch for epoch in self.epochs_saved() if not self.known_damage(self.checkpoint_path(epoch), verified)]
 
     def best_epoch(self) -> int | None:
-        infos = {epoch: self.file_info(self.checkpoint_path(epoch)) for epoch in self.whole_epochs()}
-        losses = {epoch: info.loss if info and info.loss is not None else math.inf for epoch, info in infos.items()}
-        return min(losses, key=losses.__getitem__, default=None)
+        """The whole epoch with the lowest loss, if there is one."""
+        return min(self.whole_epochs(), key=self._loss_of, default=None)
+
+    def _loss_of(self, epoch: int) -> float:
+        info = self.file_info(self.checkpoint_path(epoch))
+        return info.loss if info and info.loss is not None else math.inf
 
 
 def _scan(folder: Path) -> list[tuple[int, "os.DirEntry[str] | None"]]:

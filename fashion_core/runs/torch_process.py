@@ -41,6 +41,9 @@ class Machine:
         """What "auto" stands for; any other name as it is."""
         return self.automatic if device == "auto" else device
 
+    def has(self, device: str) -> bool:
+        return self._full_name(device) in self.devices
+
     def processor_of(self, device: str) -> str | None:
         """None for a device that is not here."""
         return self.devices.get(self._full_name(device))
@@ -128,8 +131,8 @@ def environment_for(config: TrainConfig) -> Environment:
     if processor is None:
         choices = ", ".join(here.devices)
         raise DeviceError(f"There is no device {device} on this machine; choose one of auto, {choices}.")
-    python, torch, threads = platform.python_version(), metadata.version("torch"), config.threads or here.threads
-    return Environment(python=python, torch=torch, device=device, processor=processor, threads=threads)
+    return Environment(python=platform.python_version(), torch=metadata.version("torch"), device=device,
+                       processor=processor, threads=config.threads or here.threads)  # fmt: skip
 
 
 def environment_to_resume(parent: Environment, config: TrainConfig) -> Environment:
@@ -167,4 +170,4 @@ def precision_cautions(pairs: Iterable[tuple[str, str]]) -> list[str]:
 
 def _suits(precision: str, device: str) -> bool:
     """Whether the device is fast in this precision; a missing one is refused elsewhere. Only bf16 asks the machine."""
-    return precision != "bf16" or this_machine().has_bf16(device) or this_machine().processor_of(device) is None
+    return precision != "bf16" or this_machine().has_bf16(device) or not this_machine().has(device)

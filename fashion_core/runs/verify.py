@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from operator import attrgetter
 from pathlib import Path
 
 from fashion_core import files
@@ -49,29 +48,33 @@ def verify(runs: Sequence[Run]) -> Generator[Verified]:
     try:
         for run in runs:
             yield from damaged_records(run)
-            yield from _damage_in(run, lambda run: metrics.check(run.metrics_path, ended=run.ended_cleanly()))
+            yield from _damage_in(run, partial(_check_metrics, run))
             saved = _saved_files(run)
             names, found = [run.name_of(file) for file in saved], {}
             for name, one in zip(names, pool.map(partial(_verify_file, run), saved), strict=True):
                 found[name] = one
                 yield Verified(run.id, name, one.reason)
             if found and run.record_path.exists():  # else it has been deleted meanwhile
-                yield from _damage_in(run, partial(Run.write_verification, found=Verification(files=found)))
+                yield from _damage_in(run, partial(run.write_verification, Verification(files=found)))
     finally:
         pool.shutdown(cancel_futures=True)  # a caller that leaves early waits for the files in hand alone
 
 
 def damaged_records(run: Run) -> Iterator[Verified]:
     """Which of the records of a run are damaged, all but its metrics: they may be long."""
-    record, labels, load_check, verification = map(attrgetter, ("record", "labels", "load_check", "verification"))
-    for read in (Run.refuse_links, record, labels, Run.read_status, load_check, Run.check_load_losses, verification):
+    properties = (lambda: run.record, lambda: run.labels, run.read_status, lambda: run.load_check)
+    for read in (run.refuse_links, *properties, run.check_load_losses, lambda: run.verification):
         yield from _damage_in(run, read)
 
 
-def _damage_in(run: Run, read: Callable[[Run], object]) -> Iterator[Verified]:
+def _check_metrics(run: Run) -> None:
+    metrics.check(run.metrics_path, ended=run.ended_cleanly())
+
+
+def _damage_in(run: Run, read: Callable[[], object]) -> Iterator[Verified]:
     """Yield the file that an error names as damaged, if reading raises one."""
     try:
-        read(run)
+        read()
     except (DamagedFileError, DiskError) as error:
         if run.path.exists():  # else it has been deleted meanwhile
             yield Verified(run.id, run.name_of(error.path), error.reason)

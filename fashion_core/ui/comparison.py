@@ -14,14 +14,15 @@ from fashion_core.charts.lineage import CHECKPOINT, LINEAGE_KEY, lineage_chart
 from fashion_core.resume import comparison, tables
 from fashion_core.resume.comparison import Compared, Outline
 from fashion_core.resume.labels import SAME, percent
-from fashion_core.resume.tables import Losses, Sort
+from fashion_core.resume.tables import Losses, Sort, branches_frame, compared_frame
 from fashion_core.runs.schema import ACTIVE_STATES
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, login, run_status
 
 FIRST, LATEST = "first epoch", "latest"
+_Charts = tuple[ChartSpec, ChartSpec]
 _frames: Cache[tuple[pd.DataFrame, pd.DataFrame]] = Cache(16)
-_cached_charts: Cache[tuple[ChartSpec, ChartSpec]] = Cache(16)
+_cached_charts: Cache[_Charts] = Cache(16)
 
 
 def show_comparison(store: RunStore) -> None:
@@ -95,15 +96,11 @@ def _show_charts(rows: Sequence[Compared], losses: Losses, latest: bool, sort: S
         _show_focused(focused)
 
 
-def _charts(
-    rows: Sequence[Compared], losses: Losses, latest: bool, sort: Sort, focus: str | None
-) -> tuple[ChartSpec, ChartSpec]:
+def _charts(rows: Sequence[Compared], losses: Losses, latest: bool, sort: Sort, focus: str | None) -> _Charts:
     """Made once for all viewers, until a run makes progress."""
     shown, made_from = (tuple(row.run for row in rows), latest, sort), (rows, losses)
     compared, branches = _frames.get(
-        shown,
-        made_from,
-        lambda: (tables.compared_frame(rows, latest, sort), tables.branches_frame(rows, losses, latest)),
+        shown, made_from, lambda: (compared_frame(rows, latest, sort), branches_frame(rows, losses, latest))
     )
     return _cached_charts.get(
         (*shown, focus), made_from, lambda: (comparison_chart(compared, focus), branch_chart(branches, focus))
@@ -148,7 +145,8 @@ def show_lineage(store: RunStore) -> None:
         return
     number = common.ask_page(len(parts), "trees")
     if len(parts) > 1:
-        st.caption(f"{len(parts[number]):,} of {sum(map(len, parts)):,} runs: one page of trees, newest first")
+        runs = [sum(map(len, part)) for part in parts]
+        st.caption(f"{runs[number]:,} of {sum(runs):,} runs: one page of trees, newest first")
     st.caption(LINEAGE_KEY)
     spec, alt = lineage_chart(*tables.part_frames(parts, number)).to_dict(), "The tree of runs and checkpoints"
     st.vega_lite_chart(spec, key="lineage", on_select="rerun", selection_mode=CHECKPOINT, alt=alt)

@@ -12,6 +12,7 @@ from fashion_core.charts import files
 from fashion_core.errors import DamagedFileError
 from fashion_core.runs import torch_process
 from fashion_core.runs.run import Run
+from fashion_core.runs.saved_files import OTHER_DIGEST
 from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, saved_file
@@ -112,7 +113,7 @@ def show_download(chosen: saved_file.Chosen) -> None:
 def _stored_bytes(run: Run, file: Path) -> bytes:
     """Read and check the file once more before the download. Raises ``DamagedFileError``."""
     if not run.is_whole(file):
-        raise DamagedFileError(file, saved_file.CHANGED)
+        raise DamagedFileError(file, OTHER_DIGEST)
     return file.read_bytes()
 
 

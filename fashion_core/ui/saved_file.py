@@ -14,12 +14,12 @@ from fashion_core.errors import ConfigError, RefusedFileError
 from fashion_core.formats import inspect
 from fashion_core.resume.labels import loss_text
 from fashion_core.runs.run import Run
+from fashion_core.runs.saved_files import OTHER_DIGEST
 from fashion_core.runs.schema import VerdictKind
 from fashion_core.runs.store import RunStore, epoch_number
 from fashion_core.ui import common, run_status
 
 BYTES_KEY = "filled: weights · hollow: optimizer state"
-CHANGED = "its SHA-256 is not the one that was recorded"
 OTHER = "with"  # where the address names a second file
 Address = Callable[[Run, str], None]  # puts a run and the name of its file into the address
 
@@ -75,7 +75,7 @@ class Chosen:
         """Why it is not what was saved, its bytes included; None if it is."""
         known = self.run.known_damage(self.file)
         info = self.run.file_info(self.file) if known is None else None
-        return CHANGED if info and self.contents.sha256 not in (None, info.sha256) else known
+        return OTHER_DIGEST if info and self.contents.sha256 not in (None, info.sha256) else known
 
     @property
     def verdict(self) -> VerdictKind:

@@ -109,5 +109,5 @@ def show_comparison(rows: list[Compared], focus: str | None) -> tuple[str, dict[
 
 
 def show_lineage(store: RunStore) -> dict[str, Any]:
-    runs = [placed for part in tables.lineage_parts(store) for placed in part]
-    return lineage.lineage_chart(*tables.part_frames([runs], 0)).to_dict()
+    trees = [tree for part in tables.lineage_parts(store) for tree in part]
+    return lineage.lineage_chart(*tables.part_frames([trees], 0)).to_dict()

@@ -4,7 +4,7 @@ import json
 import math
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -155,7 +155,7 @@ def test_a_run_that_still_trains_is_marked_and_its_changes_are_told_whole() -> N
 def test_labels_are_numbered_by_age_within_a_checkpoint_in_every_order_and_before_a_first_epoch() -> None:
     rows = [compared("r3"), compared("r1", first=None, latest=None), compared("r2"), compared("r4", epoch=6)]
     labels = {"r2": "same settings (2)", "r3": "same settings (3)", "r4": "same settings"}
-    for sort in tables.SORTS:
+    for sort in get_args(tables.Sort):
         assert dict(tuples(compared_frame(rows, latest=True, sort=sort), "run", "label")) == labels
 
 

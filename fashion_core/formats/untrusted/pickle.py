@@ -151,7 +151,6 @@ _OPCODES: Mapping[str, Callable[[Pickle, Any], None]] = {
     "BINPERSID": lambda pickle, _: pickle.persistent(pickle.stack.pop()),
 }
 
-
 _STORAGES = {
     "FloatStorage": "float32", "DoubleStorage": "float64", "HalfStorage": "float16", "BFloat16Storage": "bfloat16",
     "LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8",
@@ -231,5 +230,5 @@ REBUILT: Mapping[str, Callable[..., Any]] = {
     "torch.device": _device,
 }
 # The names that tensors and plain containers need: none of them is called.
-PLAIN_NAMES = {*REBUILT, *(f"torch.{name}" for pair in _STORAGES.items() for name in pair)}
-PLAIN_NAMES |= {"__builtin__.dict", "builtins.dict"}
+PLAIN_NAMES = {"__builtin__.dict", "builtins.dict", *REBUILT,
+               *(f"torch.{name}" for pair in _STORAGES.items() for name in pair)}  # fmt: skip

@@ -27,8 +27,8 @@ _WEIGHTS = "data/weights/"
 _WEIGHTS_CONFIG = f"{_WEIGHTS}model_weights_config.json"
 _CONSTANTS_CONFIG = "data/constants/model_constants_config.json"
 _SAMPLES = "data/sample_inputs/model.pt"
-_PT2_MEMBERS = {_WEIGHTS_CONFIG, _CONSTANTS_CONFIG, _SAMPLES, "models/model.json", "archive_format", "archive_version"}
-_PT2_MEMBERS |= {"byteorder", ".data/version", ".data/serialization_id"}
+_PT2_MEMBERS = {_WEIGHTS_CONFIG, _CONSTANTS_CONFIG, _SAMPLES, "models/model.json", "archive_format", "archive_version",
+                "byteorder", ".data/version", ".data/serialization_id"}  # fmt: skip
 _PT2_DTYPES = {1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32", 8: "float64",
                12: "bool", 13: "bfloat16"}  # fmt: skip
 _SHOWN = 3
@@ -74,8 +74,8 @@ def _read_archive(path: Path, file: BinaryIO) -> SavedFile:
     pickle = _read_program(archive, root, parts) if container == "pt2" else _read_pickle(archive, root)
     places = _zip_places(container, parts, pickle.storages)
     members = tuple((member.name, member.bytes) for member in archive.members.values())
-    names, size = frozenset(pickle.names), file.seek(0, io.SEEK_END)
-    return SavedFile(path, container, size, pickle.content, names, places, members, records=pickle.records)
+    return SavedFile(path=path, container=container, size=file.seek(0, io.SEEK_END), content=pickle.content,
+                     names=frozenset(pickle.names), places=places, members=members, records=pickle.records)  # fmt: skip
 
 
 def _root(archive: Archive) -> str:
@@ -117,13 +117,14 @@ def _read_program(archive: Archive, root: str, parts: Mapping[str, Member]) -> P
     """Read the weights of an exported program; its graph is not run, and its sample inputs are only looked through."""
     if archive.read(f"{root}archive_format", 10) != b"pt2":
         raise RefusedFileError("it is an archive of an unknown kind")
-    samples = Pickle(b"N.")
+    samples = Pickle(b"N.")  # the pickle of None, which refers to nothing, where there are no sample inputs
     if _SAMPLES in parts:
         inner = Archive(io.BytesIO(archive.read(f"{root}{_SAMPLES}", MAX_PICKLE_BYTES)))
         samples = _read_pickle(inner, _root(inner))
     content = {name: _program_tensor(value) for name, value in _config(archive, f"{root}{_WEIGHTS_CONFIG}").items()}
     if _config(archive, f"{root}{_CONSTANTS_CONFIG}"):
         raise RefusedFileError("it holds constants beside its weights, which no model of this app has")
+    # The samples' names and records are still to be checked; only the weights count as content.
     samples.content, samples.storages = content, {}
     for tensor in content.values():
         if samples.storages.setdefault(tensor.storage.key, tensor.storage) != tensor.storage:
@@ -139,6 +140,7 @@ def _config(archive: Archive, member: str) -> dict[str, Any]:
 
 
 def _program_tensor(described: Any) -> SavedTensor:
+    problem = "a tensor in it is not described as torch.export describes one"
     try:
         meta = described["tensor_meta"]
         shape, stride = (tuple(number["as_int"] for number in meta[part]) for part in ("sizes", "strides"))
@@ -146,9 +148,9 @@ def _program_tensor(described: Any) -> SavedTensor:
         key, pickled = described["path_name"], described["use_pickle"]
         is_view = all(map(are_sizes, ((offset,), shape, stride))) and len(shape) == len(stride)
         if not isinstance(key, str) or pickled is not False or not is_view:
-            raise TypeError("no view of a member")
+            raise RefusedFileError(problem)
     except (KeyError, TypeError) as error:
-        raise RefusedFileError("a tensor in it is not described as torch.export describes one") from error
+        raise RefusedFileError(problem) from error
     view = SavedTensor(Storage(dtype, key, 0), offset, shape, stride)
     if view.numel > view.span:
         raise RefusedFileError("a tensor in it claims more numbers than the file holds")
@@ -167,10 +169,10 @@ def _read_legacy(path: Path, file: BinaryIO) -> SavedFile:
     is_little_endian = isinstance(system.content, dict) and system.content.get("little_endian") is True
     if protocol.content != _PROTOCOL or not is_little_endian:
         raise RefusedFileError("it was written by an unknown version of torch, or on a big-endian machine")
-    places, members = _legacy_places(file, keys.content, content.storages, keys.end), (("pickles", keys.end),)
-    names = frozenset(name for pickle in pickles for name in pickle.names)
-    size, records = file.seek(0, io.SEEK_END), sum(pickle.records for pickle in pickles)
-    return SavedFile(path, "legacy", size, content.content, names, places, members, records=records)
+    places = _legacy_places(file, keys.content, content.storages, keys.end)
+    return SavedFile(path=path, container="legacy", size=file.seek(0, io.SEEK_END), content=content.content,
+                     names=frozenset(name for pickle in pickles for name in pickle.names), places=places,
+                     members=(("pickles", keys.end),), records=sum(pickle.records for pickle in pickles))  # fmt: skip
 
 
 def _check_magic(data: bytes) -> None:

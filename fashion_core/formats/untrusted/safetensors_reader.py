@@ -33,9 +33,10 @@ def read_safetensors(path: Path, file: BinaryIO) -> SavedFile:
     if ours and "sha256" not in ours:
         raise RefusedFileError("its checksum is missing: it was changed or damaged")
     size = file.seek(0, io.SEEK_END)
-    places, members = _places(header, content, 8 + header_bytes, size), (("header", header_bytes),)
+    places = _places(header, content, 8 + header_bytes, size)
     checksum = (described_by(header, metadata), ours["sha256"]) if ours else None
-    return SavedFile(path, "safetensors", size, content, frozenset(), places, members, ours, checksum)
+    return SavedFile(path=path, container="safetensors", size=size, content=content, names=frozenset(), places=places,
+                     members=(("header", header_bytes),), metadata=ours, checksum=checksum)  # fmt: skip
 
 
 def described_by(header: Mapping[str, Any], metadata: Mapping[str, str]) -> bytes:

@@ -55,11 +55,11 @@ def _linear(inputs: int, outputs: int) -> Layer:
 
 def _conv(inputs: int, outputs: int, size: int, stride: int = 1) -> Layer:
     """A convolution without bias, padded by half its size."""
-    padding = size // 2
-    settings: dict[str, Any] = {"in_channels": inputs, "out_channels": outputs, "kernel_size": (size, size)}
-    settings |= {"stride": (stride, stride), "padding": (padding, padding), "dilation": (1, 1), "transposed": False}
-    settings |= {"output_padding": (0, 0), "groups": 1, "padding_mode": "zeros"}
-    settings["_reversed_padding_repeated_twice"] = (padding,) * 4
+    settings = {
+        "in_channels": inputs, "out_channels": outputs, "kernel_size": (size, size), "stride": (stride, stride),
+        "padding": (size // 2,) * 2, "dilation": (1, 1), "transposed": False, "output_padding": (0, 0), "groups": 1,
+        "padding_mode": "zeros", "_reversed_padding_repeated_twice": (size // 2,) * 4,
+    }  # fmt: skip
     return Layer(f"{_NN}.conv.Conv2d", settings, {"weight": (outputs, inputs, size, size), "bias": None})
 
 
@@ -84,8 +84,8 @@ def _sequential(*layers: Layer) -> Layer:
 
 def _block(inputs: int, outputs: int) -> Layer:
     stride = 1 if inputs == outputs else 2
-    layers = {"conv1": _conv(inputs, outputs, 3, stride), "bn1": _norm(outputs), "relu": _relu(inplace=True)}
-    layers |= {"conv2": _conv(outputs, outputs, 3), "bn2": _norm(outputs)}
+    layers = {"conv1": _conv(inputs, outputs, 3, stride), "bn1": _norm(outputs), "relu": _relu(inplace=True),
+              "conv2": _conv(outputs, outputs, 3), "bn2": _norm(outputs)}  # fmt: skip
     if stride == 2:
         layers["downsample"] = _sequential(_conv(inputs, outputs, 1, stride), _norm(outputs))
     settings = {"stride": 2} if stride == 2 else {"downsample": None, "stride": 1}

@@ -25,7 +25,8 @@ from fashion_core.ui.live import metric_tiles
 
 STARTING_SECONDS, ACTIVE_SECONDS, IDLE_SECONDS = 0.25, 1.0, 3.0
 MAX_EPOCHS: Final = 400  # drawn of a long run, including the best and worst of each stretch
-_charts: Cache[tuple[ChartSpec, ChartSpec]] = Cache(64)
+_Charts = tuple[ChartSpec, ChartSpec]
+_charts: Cache[_Charts] = Cache(64)
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,9 @@ def take(store: RunStore, run: Run) -> Snapshot:
     is_early = found.latest.smoothed is None or status.phase in ("starting", "loading")
     pace = STARTING_SECONDS if is_early and state == "running" else ACTIVE_SECONDS
     depends = state, status.error, span, check is not None, found.damaged, identity(run.log_path)
-    seconds = pace if state in UNDER_WAY_STATES else IDLE_SECONDS
-    numbers, drawn = _numbers(store, run, status, state, found), repr((*depends, _saved_by_parent(store, run, state)))
-    return Snapshot(status, state, seconds, numbers, losses, accuracy, found.damaged, drawn)
+    return Snapshot(status=status, state=state, seconds=pace if state in UNDER_WAY_STATES else IDLE_SECONDS,
+                    numbers=_numbers(store, run, status, state, found), losses=losses, accuracy=accuracy,
+                    damaged=found.damaged, drawn=repr((*depends, _saved_by_parent(store, run, state))))  # fmt: skip
 
 
 def _numbers(store: RunStore, run: Run, status: Status, state: State, found: loss_curve.RunMetrics) -> str:
@@ -76,9 +77,7 @@ def _saved_by_parent(store: RunStore, run: Run, state: State) -> tuple[int, ...]
     return tuple(store.get(parent.run).epochs_saved())
 
 
-def _draw(
-    config: TrainConfig, found: loss_curve.RunMetrics, span: range, check: LoadCheck | None
-) -> tuple[ChartSpec, ChartSpec]:
+def _draw(config: TrainConfig, found: loss_curve.RunMetrics, span: range, check: LoadCheck | None) -> _Charts:
     epochs = loss_curve.thin_out(found.epochs, MAX_EPOCHS)
     dashed = None
     if check:

@@ -83,10 +83,12 @@ def _predict_each(places: Sequence[tuple[Run, int]], predict: Callable[[Run, Pat
 
 
 def _history(run: Run, answers: _Answers) -> evaluation_tables.History:
-    parent, epochs = run.record.parent, sorted(epoch for run_id, epoch in answers if run_id == run.id)
-    origin: tuple[str | None, int | None] = (parent.run, parent.epoch) if parent else (None, None)
+    parent = run.record.parent
+    epochs = sorted(epoch for run_id, epoch in answers if run_id == run.id)
     probabilities = np.array([answers[run.id, epoch] for epoch in epochs]).reshape(-1, CLASSES)
-    return evaluation_tables.History(run.id, run.title, *origin, np.array(epochs, np.int64), probabilities)
+    return evaluation_tables.History(run=run.id, name=run.title, parent=parent.run if parent else None,
+                                     branch=parent.epoch if parent else None, epochs=np.array(epochs, np.int64),
+                                     probabilities=probabilities)  # fmt: skip
 
 
 def _show_forgotten(chosen: saved_file.Chosen, pixels: scores.Array) -> None:

@@ -20,24 +20,18 @@ _MEAN, _STD = f"{PIXEL_MEAN:.4f}", f"{PIXEL_STD:.4f}"
 _PIXELS: Final = {
     "unit": {"words": "pixels from 0 to 1", "transform": "transforms.ToTensor()", "scale": ".div_(255)", "black": "0"},
     "raw": {
-        "words": "pixels from 0 to 255",
+        "words": "pixels from 0 to 255", "scale": "", "black": "0",
         "transform": "transforms.Compose([transforms.PILToTensor(), lambda image: image.float()])",
-        "scale": "",
-        "black": "0",
     },
     "standard": {
         "words": f"(pixels from 0 to 1 − {_MEAN}) / {_STD}",
         "transform": f"transforms.Compose([transforms.ToTensor(), transforms.Normalize({_MEAN}, {_STD})])",
-        "scale": f".div_(255).sub_({_MEAN}).div_({_STD})",
-        "black": f"-{_MEAN} / {_STD}",
+        "scale": f".div_(255).sub_({_MEAN}).div_({_STD})", "black": f"-{_MEAN} / {_STD}",
     },
-}
+}  # fmt: skip
 # What a whole model that was saved by this app calls its class.
-_OWN_CLASSES: Final = {
-    "mlp": "fashion_core.models.NeuralNetwork",
-    "cnn": "fashion_core.models.SmallCNN",
-    "resnet18": "torchvision.models.resnet.ResNet",
-}
+_OWN_CLASSES: Final = {"mlp": "fashion_core.models.NeuralNetwork", "cnn": "fashion_core.models.SmallCNN",
+                       "resnet18": "torchvision.models.resnet.ResNet"}  # fmt: skip
 _sources: Cache[str] = Cache(len(MODEL_CLASSES))
 
 
@@ -100,14 +94,14 @@ def stored_target(found: Inspection | None, path: Path) -> Target | None:
     """A file as it is stored; None if it can't be loaded here."""
     if found is None or found.model is None or found.refusal:
         return None
-    keys, key = frozenset(found.tree), weights_key(found)
-    return Target(found.format, str(path), found.model, keys, key, found.prefix, found.model_class, found.optimizer)
+    return Target(format=found.format, path=str(path), model=found.model, key=weights_key(found), prefix=found.prefix,
+                  keys=frozenset(found.tree), class_path=found.model_class, optimizer=found.optimizer)  # fmt: skip
 
 
 def export_target(checkpoint: Target, format: ExportFormat, name: str) -> Target:
     if format == "checkpoint":
         return replace(checkpoint, path=name)
-    return Target(format, name, checkpoint.model, class_path=_OWN_CLASSES[checkpoint.model])
+    return Target(format=format, path=name, model=checkpoint.model, class_path=_OWN_CLASSES[checkpoint.model])
 
 
 def download_name(run_name: str, format: ExportFormat, epoch: int) -> str:
@@ -127,14 +121,9 @@ def plain_name(run_name: str) -> str:
     return re.sub(r"[^\w.]+", "-", run_name)[:60].strip("-.") or "run"
 
 
-_templates = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-    auto_reload=False,
-)
+_templates = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), undefined=StrictUndefined,
+                         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+                         auto_reload=False)  # fmt: skip
 # Paths and the names in a stranger's file may hold any character.
 _templates.filters.update(literal=lambda text: json.dumps(text or "", ensure_ascii=False), number="{:g}".format)
 _templates.globals.update(class_source=class_source, layer_classes=_layer_classes)
