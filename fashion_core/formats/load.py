@@ -45,8 +45,8 @@ def load(path: Path) -> LoadedModel:
     format = format_of(file, weights)
     loss = None if format == "partial" else file.number_under("loss")
     optimizer = _with_tensors(file, optimizer_state(file.content))
-    return LoadedModel(model=model.eval(), model_name=name, format=format, epoch=file.whole_number_under("epoch"),
-                       loss=loss, optimizer_state=optimizer, extras=own_part(file.content))  # fmt: skip
+    epoch, extras = file.whole_number_under("epoch"), own_part(file.content)
+    return LoadedModel(model.eval(), name, format, epoch=epoch, loss=loss, optimizer_state=optimizer, extras=extras)
 
 
 def _with_tensors(file: SavedFile, content: Any) -> Any:

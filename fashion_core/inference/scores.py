@@ -78,11 +78,11 @@ class ClassScore:
 def class_scores(answers: Answers) -> list[ClassScore]:
     matrix = confusion_matrix(answers)
     counts = zip(matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1), strict=True)
-    return [
-        ClassScore(index=index, precision=_share(hits, taken), recall=_share(hits, support),
-                   f1=_share(2 * hits, taken + support), support=int(support))
-        for index, (hits, taken, support) in enumerate(counts)
-    ]  # fmt: skip
+    scores = []
+    for index, (hits, taken, support) in enumerate(counts):
+        precision, recall, f1 = _share(hits, taken), _share(hits, support), _share(2 * hits, taken + support)
+        scores.append(ClassScore(index, precision, recall, f1, int(support)))
+    return scores
 
 
 def _share(part: int, whole: int) -> float | None:

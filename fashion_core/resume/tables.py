@@ -178,9 +178,9 @@ def _read(run: Run) -> Lane | None:
         known = (dot for dot in dots if dot.saved and math.isfinite(dot.loss))
         lowest = min(known, key=lambda dot: dot.loss, default=None)
         if dots:
-            return Lane(run=run.id, name=run.title, parent=record.parent.run if record.parent else None,
-                        branched=record.first_epoch - 1, dots=dots, lowest=lowest,
-                        changes=record.resumption.changes if record.resumption else None)  # fmt: skip
+            parent = record.parent.run if record.parent else None
+            changes = record.resumption.changes if record.resumption else None
+            return Lane(run.id, run.title, parent, record.first_epoch - 1, changes, dots, lowest)
     return None
 
 

@@ -131,8 +131,8 @@ def environment_for(config: TrainConfig) -> Environment:
     if processor is None:
         choices = ", ".join(here.devices)
         raise DeviceError(f"There is no device {device} on this machine; choose one of auto, {choices}.")
-    return Environment(python=platform.python_version(), torch=metadata.version("torch"), device=device,
-                       processor=processor, threads=config.threads or here.threads)  # fmt: skip
+    python, torch, threads = platform.python_version(), metadata.version("torch"), config.threads or here.threads
+    return Environment(python=python, torch=torch, device=device, processor=processor, threads=threads)
 
 
 def environment_to_resume(parent: Environment, config: TrainConfig) -> Environment:

@@ -73,10 +73,9 @@ class Reporter:
     def _write_row(self, first: int, losses: list[float], rate: float | None) -> None:
         if not losses:
             return
-        row = {"kind": "batch", "epoch": self.position.epoch, "batch": first + len(losses) - 1,
-               "losses": [float(f"{loss:.6g}") for loss in losses], "images_per_second": rate,
-               "time": now()}  # fmt: skip
-        metrics.append_row(self.run.metrics_path, row)
+        place = {"kind": "batch", "epoch": self.position.epoch, "batch": first + len(losses) - 1}
+        measured = {"losses": [float(f"{loss:.6g}") for loss in losses], "images_per_second": rate, "time": now()}
+        metrics.append_row(self.run.metrics_path, {**place, **measured})
 
 
 class Saver(AbstractContextManager["Saver"]):

@@ -74,8 +74,8 @@ def _read_archive(path: Path, file: BinaryIO) -> SavedFile:
     pickle = _read_program(archive, root, parts) if container == "pt2" else _read_pickle(archive, root)
     places = _zip_places(container, parts, pickle.storages)
     members = tuple((member.name, member.bytes) for member in archive.members.values())
-    return SavedFile(path=path, container=container, size=file.seek(0, io.SEEK_END), content=pickle.content,
-                     names=frozenset(pickle.names), places=places, members=members, records=pickle.records)  # fmt: skip
+    size, names = file.seek(0, io.SEEK_END), frozenset(pickle.names)
+    return SavedFile(path, container, size, pickle.content, names, places, members, records=pickle.records)
 
 
 def _root(archive: Archive) -> str:
@@ -170,9 +170,10 @@ def _read_legacy(path: Path, file: BinaryIO) -> SavedFile:
     if protocol.content != _PROTOCOL or not is_little_endian:
         raise RefusedFileError("it was written by an unknown version of torch, or on a big-endian machine")
     places = _legacy_places(file, keys.content, content.storages, keys.end)
-    return SavedFile(path=path, container="legacy", size=file.seek(0, io.SEEK_END), content=content.content,
-                     names=frozenset(name for pickle in pickles for name in pickle.names), places=places,
-                     members=(("pickles", keys.end),), records=sum(pickle.records for pickle in pickles))  # fmt: skip
+    size, members = file.seek(0, io.SEEK_END), (("pickles", keys.end),)
+    names = frozenset(name for pickle in pickles for name in pickle.names)
+    records = sum(pickle.records for pickle in pickles)
+    return SavedFile(path, "legacy", size, content.content, names, places, members, records=records)
 
 
 def _check_magic(data: bytes) -> None:

@@ -35,8 +35,8 @@ def read_safetensors(path: Path, file: BinaryIO) -> SavedFile:
     size = file.seek(0, io.SEEK_END)
     places = _places(header, content, 8 + header_bytes, size)
     checksum = (described_by(header, metadata), ours["sha256"]) if ours else None
-    return SavedFile(path=path, container="safetensors", size=size, content=content, names=frozenset(), places=places,
-                     members=(("header", header_bytes),), metadata=ours, checksum=checksum)  # fmt: skip
+    members = (("header", header_bytes),)
+    return SavedFile(path, "safetensors", size, content, frozenset(), places, members, metadata=ours, checksum=checksum)
 
 
 def described_by(header: Mapping[str, Any], metadata: Mapping[str, str]) -> bytes:

@@ -84,8 +84,8 @@ def _sequential(*layers: Layer) -> Layer:
 
 def _block(inputs: int, outputs: int) -> Layer:
     stride = 1 if inputs == outputs else 2
-    layers = {"conv1": _conv(inputs, outputs, 3, stride), "bn1": _norm(outputs), "relu": _relu(inplace=True),
-              "conv2": _conv(outputs, outputs, 3), "bn2": _norm(outputs)}  # fmt: skip
+    layers = {"conv1": _conv(inputs, outputs, 3, stride), "bn1": _norm(outputs), "relu": _relu(inplace=True)}
+    layers |= {"conv2": _conv(outputs, outputs, 3), "bn2": _norm(outputs)}
     if stride == 2:
         layers["downsample"] = _sequential(_conv(inputs, outputs, 1, stride), _norm(outputs))
     settings = {"stride": 2} if stride == 2 else {"downsample": None, "stride": 1}

@@ -55,10 +55,10 @@ def take(store: RunStore, run: Run) -> Snapshot:
     losses, accuracy = _charts.get(run.path, (found.version, span, check), lambda: _draw(config, found, span, check))
     is_early = found.latest.smoothed is None or status.phase in ("starting", "loading")
     pace = STARTING_SECONDS if is_early and state == "running" else ACTIVE_SECONDS
+    seconds = pace if state in UNDER_WAY_STATES else IDLE_SECONDS
     depends = state, status.error, span, check is not None, found.damaged, identity(run.log_path)
-    return Snapshot(status=status, state=state, seconds=pace if state in UNDER_WAY_STATES else IDLE_SECONDS,
-                    numbers=_numbers(store, run, status, state, found), losses=losses, accuracy=accuracy,
-                    damaged=found.damaged, drawn=repr((*depends, _saved_by_parent(store, run, state))))  # fmt: skip
+    drawn, numbers = repr((*depends, _saved_by_parent(store, run, state))), _numbers(store, run, status, state, found)
+    return Snapshot(status, state, seconds, numbers, losses, accuracy, damaged=found.damaged, drawn=drawn)
 
 
 def _numbers(store: RunStore, run: Run, status: Status, state: State, found: loss_curve.RunMetrics) -> str:

@@ -86,9 +86,8 @@ def _history(run: Run, answers: _Answers) -> evaluation_tables.History:
     parent = run.record.parent
     epochs = sorted(epoch for run_id, epoch in answers if run_id == run.id)
     probabilities = np.array([answers[run.id, epoch] for epoch in epochs]).reshape(-1, CLASSES)
-    return evaluation_tables.History(run=run.id, name=run.title, parent=parent.run if parent else None,
-                                     branch=parent.epoch if parent else None, epochs=np.array(epochs, np.int64),
-                                     probabilities=probabilities)  # fmt: skip
+    came_from, branch = (parent.run, parent.epoch) if parent else (None, None)
+    return evaluation_tables.History(run.id, run.title, came_from, branch, np.array(epochs, np.int64), probabilities)
 
 
 def _show_forgotten(chosen: saved_file.Chosen, pixels: scores.Array) -> None:

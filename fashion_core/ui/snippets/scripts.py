@@ -30,8 +30,11 @@ _PIXELS: Final = {
     },
 }  # fmt: skip
 # What a whole model that was saved by this app calls its class.
-_OWN_CLASSES: Final = {"mlp": "fashion_core.models.NeuralNetwork", "cnn": "fashion_core.models.SmallCNN",
-                       "resnet18": "torchvision.models.resnet.ResNet"}  # fmt: skip
+_OWN_CLASSES: Final = {
+    "mlp": "fashion_core.models.NeuralNetwork",
+    "cnn": "fashion_core.models.SmallCNN",
+    "resnet18": "torchvision.models.resnet.ResNet",
+}
 _sources: Cache[str] = Cache(len(MODEL_CLASSES))
 
 
@@ -94,8 +97,8 @@ def stored_target(found: Inspection | None, path: Path) -> Target | None:
     """A file as it is stored; None if it can't be loaded here."""
     if found is None or found.model is None or found.refusal:
         return None
-    return Target(format=found.format, path=str(path), model=found.model, key=weights_key(found), prefix=found.prefix,
-                  keys=frozenset(found.tree), class_path=found.model_class, optimizer=found.optimizer)  # fmt: skip
+    keys, key, name = frozenset(found.tree), weights_key(found), found.model_class
+    return Target(found.format, str(path), found.model, keys, key, found.prefix, name, optimizer=found.optimizer)
 
 
 def export_target(checkpoint: Target, format: ExportFormat, name: str) -> Target:
@@ -121,9 +124,8 @@ def plain_name(run_name: str) -> str:
     return re.sub(r"[^\w.]+", "-", run_name)[:60].strip("-.") or "run"
 
 
-_templates = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), undefined=StrictUndefined,
-                         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-                         auto_reload=False)  # fmt: skip
+_templates = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined)
+_templates.loader, _templates.auto_reload = FileSystemLoader(Path(__file__).parent / "templates"), False
 # Paths and the names in a stranger's file may hold any character.
 _templates.filters.update(literal=lambda text: json.dumps(text or "", ensure_ascii=False), number="{:g}".format)
 _templates.globals.update(class_source=class_source, layer_classes=_layer_classes)
