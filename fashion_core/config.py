@@ -133,7 +133,6 @@ class Setting:
 
     @property
     def explanation(self) -> str:
-        """The help with the bounds."""
         low, high = self.minimum, self.maximum
         if high is not None and low is not None:
             return f"{self.help} {low:,.10g} to {high:,.10g}."

@@ -168,7 +168,7 @@ def read_bytes(path: Path | str) -> bytes:
 
 
 def remove_temporaries(folder: Path, of_others: Sequence[str] = ()) -> None:
-    """Delete what interrupted writes left; only for the folder's one writer. Those ``of_others`` go once old."""
+    """Delete what interrupted writes left; only for the folder's one writer. Fresh ones ``of_others`` stay."""
     for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
         is_of_others = path.name.startswith(tuple(f"{TEMPORARY_PREFIX}{name}-" for name in of_others))
         with suppress(FileNotFoundError):  # its writer has just finished

@@ -20,8 +20,6 @@ NO_AUTOCAST = nullcontext()
 
 @dataclass(frozen=True)
 class TrainStep:
-    """Train on one batch."""
-
     model: nn.Module
     loss_fn: nn.Module
     optimizer: Optimizer
@@ -56,7 +54,7 @@ class Evaluation:
 
 
 def standard_error(values: Tensor) -> float:
-    """Of the mean of independent values."""
+    """The standard error of the mean of independent values."""
     return (values.double().std() / math.sqrt(len(values))).item()
 
 

@@ -32,7 +32,7 @@ _ROUNDS, _IMAGES = 3, 256
 
 
 def export(run: Run, epoch: int, format: ExportFormat, out: Path) -> files.Digest:
-    """Write a checkpoint, whole or not at all. Raises ``DiskError``, ``RunNotFoundError`` or ``DamagedFileError``."""
+    """Write a checkpoint. Raises ``DiskError`` (``out`` exists), ``RunNotFoundError`` or ``DamagedFileError``."""
     if out.exists():
         raise DiskError(out, f"{out} exists already; choose another name.")
     source = run.whole_checkpoint(epoch)

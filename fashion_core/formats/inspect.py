@@ -156,7 +156,6 @@ def _optimizer(content: Any) -> Optimizer | None:
 
 
 def _missing(content: Any, format: str, epoch: int | None) -> tuple[str, ...]:
-    """What the file lacks for an exact resume."""
     own = validate.own_part(content)
     needed = {
         "the weights of a model": format != "unknown",

@@ -123,7 +123,7 @@ class SavedFiles:
         files.write_json(self.verification_path, found.model_dump(mode="json"))
 
     def known_damage(self, file: Path, verified: Verification | None = None) -> str | None:
-        """Why a saved file is known to be damaged, by its size and what ``verify`` found, without reading it."""
+        """Why a saved file is known to be damaged, without reading it. Raises what ``verification`` raises."""
         try:
             info = self.file_info(file)
         except DamagedFileError as error:

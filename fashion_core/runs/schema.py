@@ -30,7 +30,7 @@ EXPORT_NAMES: dict[ExportFormat, str] = {
     "pt2": "model.pt2",
 }
 
-_Word = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,200}$")]  # a file from outside may say it
+_Word = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,200}$")]  # printable ASCII: strangers' files may say it
 
 
 class _Stored(BaseModel):

@@ -17,7 +17,7 @@ from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, login
 
 ADVANCE_SECONDS = 1.0
-SILENT_SECONDS = 30.0  # testing a large model takes a while
+SILENT_SECONDS = 30.0  # before the page says that a worker is silent: testing a large model takes a while
 _last_advance: Cache[None] = Cache(8)
 
 BADGES: dict[str, tuple[str, Literal["red", "orange", "blue", "green", "gray", "violet"]]] = {

@@ -94,7 +94,6 @@ def _layer_classes(model: str) -> str:
 
 
 def stored_target(found: Inspection | None, path: Path) -> Target | None:
-    """A file as it is stored; None if it can't be loaded here."""
     if found is None or found.model is None or found.refusal:
         return None
     keys, key, name = frozenset(found.tree), weights_key(found), found.model_class
