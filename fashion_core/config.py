@@ -26,7 +26,7 @@ MODEL_CLASSES = {"mlp": "NeuralNetwork", "cnn": "SmallCNN", "resnet18": "ResNet"
 
 def _check_device(value: str) -> str:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,2})?", value):
-        raise ValueError("should be auto, cpu, mps, cuda or cuda:N")
+        raise ValueError("should be auto or cpu or mps or cuda or cuda:N")
     return value
 
 
