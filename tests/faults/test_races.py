@@ -17,7 +17,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from tests.faults.lives import Tally, assert_same_end
 from tests.support.processes import ROOT, wait_for_end, wait_until, workers
-from tests.support.runs import another, new_run, trained
+from tests.support.runs import another, new_run, set_state, trained
 
 EPOCHS = 12
 BUTTONS = (["start", "continue", "stop"], ["continue", "stop", "delete"], ["start", "continue", "stop"])
@@ -113,6 +113,14 @@ def test_many_hands_on_one_run_leave_one_writer_and_one_end(
         f"{count} rounds of {len(hands)} processes, {pressed.total():,} presses: one writer each; "
         f"{count - deleted} ended in the same bits, {deleted} were deleted whole"
     )
+
+
+@pytest.mark.slow
+def test_many_hands_that_press_continue_start_one_worker(store: RunStore, hands: "list[subprocess.Popen[str]]") -> None:
+    run = new_run(store, epochs=10_000)
+    set_state(run, "stopped")
+    assert press(hands, run, ["continue"], random.Random(0))["continue"] == 1
+    assert len(workers(run)) == 1
 
 
 def test_lock_is_held_however_much_is_collected(store: RunStore) -> None:
