@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
-from cachetools import LRUCache
+from cachetools import FIFOCache
 
 SETTLED_NS: Final = 2_000_000_000  # two changes within the coarsest timestamp still in use, FAT's, may look like one
 MOST_RUNS: Final = 4096  # to cache; the records of one take about 10 kB
@@ -51,8 +51,15 @@ def stamp(*paths: Path | str) -> object:
     return identities
 
 
+class _Entries(FIFOCache[Hashable, tuple[object, Value] | None]):
+    """Unlike LRU, FIFO changes nothing when it is read, so readers need no lock; a page reads a thousand entries."""
+
+    def __missing__(self, key: Hashable) -> None:
+        return None
+
+
 class Cache(Generic[Value]):
-    """An LRU cache of values by key. Threads share it and its values, so never modify a value.
+    """A cache of values by key; the oldest go when it is full. Threads share its values, so never modify one.
 
     Args:
         most: how many are kept, or how much they may measure together.
@@ -61,7 +68,7 @@ class Cache(Generic[Value]):
 
     def __init__(self, most: int, size: Callable[[Value], int] | None = None) -> None:
         measure = None if size is None else lambda entry: size(entry[1])
-        self._entries: LRUCache[Hashable, tuple[object, Value]] = LRUCache(most, getsizeof=measure)
+        self._entries = _Entries[Value](most, getsizeof=measure)
         self._changing, self._making = threading.Lock(), threading.RLock()
 
     def get(self, key: Hashable, stamp: object, make: Callable[[], Value]) -> Value:
@@ -69,28 +76,20 @@ class Cache(Generic[Value]):
 
         Concurrent threads wait for the one that makes it.
         """
-        entry = self._entry(key)
+        entry = self._entries[key]
         if entry and entry[0] == stamp:
             return entry[1]
         with self._making:
-            entry = self._entry(key)
+            entry = self._entries[key]
             if not entry or entry[0] != stamp:
                 entry = stamp, make()
                 with self._changing, suppress(ValueError):  # larger than all the room: used, not kept
                     self._entries[key] = entry
         return entry[1]
 
-    def _entry(self, key: Hashable) -> tuple[object, Value] | None:
-        try:  # half the time of ``get``, which looks twice
-            with self._changing:
-                return self._entries[key]
-        except KeyError:
-            return None
-
     def __contains__(self, key: Hashable) -> bool:
         """Whether this key has a value, whatever its stamp."""
-        with self._changing:
-            return key in self._entries
+        return key in self._entries
 
     @property
     def size(self) -> float:

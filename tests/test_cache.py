@@ -106,15 +106,15 @@ def test_what_raises_is_not_kept() -> None:
     assert numbers.get("key", None, lambda: 1) == 1
 
 
-def test_no_more_are_kept_than_wanted_and_the_one_unused_for_longest_goes() -> None:
+def test_no_more_are_kept_than_wanted_and_the_oldest_goes() -> None:
     values, made = Cache[str](2), list[str]()
 
     def make(key: str) -> str:
         made.append(key)
         return key
 
-    assert [values.get(key, None, partial(make, key)) for key in "abacab"] == list("abacab")
-    assert made == list("abcb")
+    assert [values.get(key, None, partial(make, key)) for key in "abcac"] == list("abcac")
+    assert made == list("abca")
 
 
 def test_size_of_values_is_bounded_and_one_that_is_too_large_is_used_all_the_same() -> None:

@@ -151,8 +151,10 @@ def _statuses(store: RunStore) -> list[tuple[Run, Status]]:
     """Each run with its status, the newest first, without those whose status can't be read."""
     found = []
     for run in store.runs():
-        with suppress(DamagedFileError, DiskError):  # it has no status, or no longer: it may be being deleted
+        try:  # for a thousand runs, ``suppress`` takes a tenth of the whole
             found.append((run, run.status))
+        except (DamagedFileError, DiskError):  # it has no status, or no longer: it may be being deleted
+            continue
     return found
 
 

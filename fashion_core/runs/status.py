@@ -22,7 +22,7 @@ class StatusFile:
     def status(self) -> Status:
         """What the writer last said; a damaged file counts as a lost run's, with the reason. Raises ``DiskError``."""
         try:
-            return self.read_status()
+            return cached_record(self.status_path, Status)
         except DamagedFileError as error:
             return Status(state="lost", queued_at=0, heartbeat=0, error=str(error))
 
