@@ -1,9 +1,15 @@
 """The dashboard: ``streamlit run app.py``."""
 
 import streamlit as st
+from starlette.middleware import Middleware
 from starlette.routing import WebSocketRoute
 
-from fashion_core.ui import server
 from fashion_core.ui.live import route  # imports most of what pages need, a second before any visitor
+from fashion_core.ui.server import guard, start
 
-app = st.App(server.DASHBOARD, lifespan=server.lifespan, routes=[WebSocketRoute(route.address(), route.serve)])
+app = st.App(
+    start.DASHBOARD,
+    lifespan=start.lifespan,
+    routes=[WebSocketRoute(route.address(), route.serve)],
+    middleware=[Middleware(guard.Guard)],
+)

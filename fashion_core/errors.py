@@ -1,7 +1,7 @@
 """The tree of errors: each message is one sentence that tells a person what to do.
 
 - FashionError, which pages and the command line catch and show; anything else is a bug
-  - ConfigError, NotAllowedError, DeviceError, DataError (DownloadError)
+  - ConfigError, NotAllowedError, RequestRefusedError, DeviceError, DataError (DownloadError)
   - DiskError, DamagedFileError, RefusedFileError (ChangedFileError), UnusableFileError, ImageError, ComparisonError
   - RunNotFoundError, RunStateError, WorkerError, LoadCheckError, DivergedError, DivergedModelError
 """
@@ -27,6 +27,14 @@ class ConfigError(FashionError):
 
 class NotAllowedError(FashionError):
     """This person may not do that here."""
+
+
+class RequestRefusedError(FashionError):
+    """The server does not answer this request; ``status`` is HTTP's number for why."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
 
 
 class DataError(FashionError):

@@ -84,6 +84,7 @@ def store(tmp_path: Path, synthetic_data: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("FASHION_DATA", str(synthetic_data))
     monkeypatch.delenv("FASHION_SLOTS", raising=False)
     monkeypatch.delenv("FASHION_ACCESS", raising=False)
+    monkeypatch.delenv("FASHION_HOSTS", raising=False)
     store = RunStore()
     yield store
     end_workers(store)

@@ -3,12 +3,12 @@
 An operator may do everything; a viewer may look, use models and download; a stranger sees nothing of the store.
 """
 
-import ipaddress
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from fashion_core.access import addresses
 from fashion_core.errors import ConfigError, printable
 
 Role = Literal["operator", "viewer", "stranger"]
@@ -47,12 +47,16 @@ class Request:
 
     def is_of_this_machine(self) -> bool:
         """Whether the request can only come from this machine: not through a proxy that says so in a header, nor from
-        a page elsewhere whose name was made to resolve here (DNS rebinding), which Host and Origin show.
+        a page elsewhere whose name was made to resolve here (DNS rebinding) or of another port, which Host and Origin
+        show.
         """
-        forwarded = any(name in self.headers for name in _FORWARDING)
-        host, origin = self.headers.get("Host", "localhost"), self.headers.get("Origin", "http://localhost")
-        names = (self.address, _without_port(host), _without_port(origin.rpartition("//")[2]))
-        return not forwarded and all(map(is_loopback, names))
+        host, origin = addresses.parse(self.headers.get("Host", "localhost")), self.headers.get("Origin")
+        return (
+            not any(name in self.headers for name in _FORWARDING)
+            and host is not None
+            and all(map(addresses.is_loopback, (self.address, host.name)))
+            and (origin is None or addresses.is_origin_of(origin, host))
+        )
 
 
 @dataclass(frozen=True)
@@ -68,21 +72,6 @@ class Roles:
         if listed & self.operators:
             return "operator"
         return "viewer" if listed & self.viewers else "stranger"
-
-
-def is_loopback(name: str | None) -> bool:
-    """Whether an address can be reached from this machine only; no address means every interface."""
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address((name or "").strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def _without_port(host: str) -> str:
-    bare, colon, port = host.rpartition(":")
-    return bare if colon and port.isdecimal() and not bare.endswith(":") else host
 
 
 def _comparable(email: str) -> str:

@@ -14,6 +14,7 @@ from fashion_core.access.gate import Actions
 from fashion_core.errors import ConfigError
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, streamlit_internals
+from fashion_core.ui.server import uploads
 
 _DISABLED, _LAST_WHY = "why buttons are disabled", "why they will be"
 # Once a server has required a login, it does so until it exits: secrets caught mid-rewrite must let nobody in.
@@ -90,6 +91,7 @@ def let_in() -> bool:
     except ConfigError:
         st.title("Fashion Core", anchor=False)
         raise
+    uploads.admit(found.role)
     if found.role == "stranger":
         _show_login(found)
         return False

@@ -1,6 +1,7 @@
 """Every use of an undocumented Streamlit name, and the fallback where it is missing."""
 
 from contextlib import suppress
+from typing import Any
 
 import streamlit as st
 
@@ -42,3 +43,34 @@ def login_errors() -> tuple[type[Exception], ...]:
     except ImportError:
         return ()
     return (StreamlitAuthError,)
+
+
+def session_id() -> str | None:
+    """The session whose script runs. Without the name, sessions can't be told apart, and nobody may upload."""
+    try:
+        from streamlit.runtime.scriptrunner import get_script_run_ctx
+    except ImportError:
+        return None
+    context = get_script_run_ctx()
+    return str(context.session_id) if context else None
+
+
+def is_connected(session: str) -> bool:
+    """Whether a browser is connected to this session; without the name, each counts as connected for ever."""
+    ask = getattr(_runtime(), "is_active_session", None)
+    return bool(ask(session)) if ask else True
+
+
+def close_session(session: str) -> None:
+    """End a session, and let go of its uploads; without the names, Streamlit does so when it comes to it."""
+    running = _runtime()
+    uploads = getattr(running, "uploaded_file_mgr", None)  # Streamlit may have ended the session, and missed an upload
+    for close in (getattr(running, "close_session", None), getattr(uploads, "remove_session_files", None)):
+        if close:
+            close(session)
+
+
+def _runtime() -> Any:
+    from streamlit import runtime
+
+    return runtime.get_instance() if runtime.exists() else None

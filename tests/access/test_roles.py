@@ -31,6 +31,23 @@ def test_person_at_this_machine_by_any_of_its_names_is_an_operator(address: str,
     assert without_login(asked(address, headers), {}).role == "operator"
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [{"Host": "localhost:8501", "Origin": "http://localhost:8501"}, {"Host": "[::1]", "Origin": "http://[::1]"}],
+)
+def test_person_on_a_page_of_this_very_port_is_an_operator(headers: dict[str, str]) -> None:
+    assert without_login(asked("localhost", headers), {}).role == "operator"
+
+
+OTHER_ORIGINS = ("http://localhost:9999", "http://127.0.0.1:8501", "http://evil.test", "null", "")
+
+
+@pytest.mark.parametrize("origin", OTHER_ORIGINS)
+def test_page_of_another_port_or_name_is_no_operator(origin: str) -> None:
+    headers = {"Host": "localhost:8501", "Origin": origin}
+    assert without_login(asked("localhost", headers), {}).role == "viewer"
+
+
 PROXIES = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip")
 OTHER_NAMES = ("evil.test:8501", "192.0.2.7", "localhost.evil.test", "", "[::2]:8501", "::1:x")
 OTHER_ADDRESSES = (None, "", "0.0.0.0", "::", "192.0.2.7", "a.example", "unix:///x", "::ffff:0.0.0.0")

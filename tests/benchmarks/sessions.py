@@ -31,6 +31,7 @@ class Session:
     """One open page.
 
     Attributes:
+        id: by which the server knows the session; empty before its first message.
         prompt: whether each message is acknowledged at once. Streamlit leaves Nagle's algorithm on, so a server holds
             back all messages but the first until that one is acknowledged, which a browser's system does 40 ms later.
         fragment: the fragment that asks to be run again, and every so many seconds; None if there is none.
@@ -43,6 +44,7 @@ class Session:
     page: str
     query: str
     prompt: bool
+    id: str = ""
     script: str = ""
     fragment: tuple[str, float] | None = None
     cached: set[str] = field(default_factory=set)
@@ -107,7 +109,9 @@ class Session:
             if message.metadata.cacheable:
                 self.cached.add(message.hash)
             kind = message.WhichOneof("type")
-            if kind == "navigation":
+            if kind == "new_session":
+                self.id = message.new_session.initialize.session_id
+            elif kind == "navigation":
                 self.script = message.navigation.page_script_hash
             elif kind == "auto_rerun":
                 refreshes = True
@@ -128,9 +132,17 @@ class Session:
                 return Ran(time.perf_counter() - began, tuple(filter(None, problems)))
 
 
-async def open_session(port: int, page: str, query: Mapping[str, str], *, prompt: bool) -> tuple[Session, Ran]:
+async def open_session(
+    port: int, page: str, query: Mapping[str, str], *, prompt: bool, **headers: str
+) -> tuple[Session, Ran]:
     """Open a page of the app on this port, and wait for its first picture."""
     address = f"ws://localhost:{port}/_stcore/stream"
-    connection = await connect(address, subprotocols=["streamlit"], max_size=None, compression=None)  # type: ignore[list-item]
+    connection = await connect(
+        address,
+        subprotocols=["streamlit"],  # type: ignore[list-item]
+        additional_headers={name.replace("_", "-"): value for name, value in headers.items()},
+        max_size=None,
+        compression=None,
+    )
     session = Session(connection, page, urlencode(query), prompt)
     return session, await session.run()

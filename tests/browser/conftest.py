@@ -37,7 +37,7 @@ def places(synthetic_data: Path, tmp_path_factory: pytest.TempPathFactory) -> di
 @pytest.fixture(scope="package")
 def shared_server(places: dict[str, str]) -> Iterator[Server]:
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("FASHION_SLOTS", "FASHION_ACCESS"):
+        for name in ("FASHION_SLOTS", "FASHION_ACCESS", "FASHION_HOSTS"):
             patch.delenv(name, raising=False)
         with serving(Path(places["FASHION_RUNS"]).parent, **places) as server:
             yield server

@@ -224,10 +224,3 @@ def test_shared_without_a_login(store: RunStore, tmp_path: Path, page: Page, eve
     finally:
         server.kill()
     assert audited(store) == [(f"{here}, not logged in", "start", "done")]
-
-
-def test_page_elsewhere_whose_name_leads_here_is_read_only(server: Server, page: Page) -> None:
-    """DNS rebinding, as the server sees it: the right machine under a wrong name."""
-    open_page(page, f"http://rebound.localhost:{server.port}")
-    expect(page.get_by_role("button", name="Train a first run")).to_be_disabled()
-    expect(page.get_by_test_id("stAlert")).to_contain_text("Read-only")

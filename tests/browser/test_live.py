@@ -17,6 +17,11 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture
 def run(store: RunStore) -> Run:
+    return watched(store)
+
+
+def watched(store: RunStore) -> Run:
+    """A run that trains, with its first loss."""
     run = new_run(store, name="watched", train_images=64 * 4, batch_size=64)
     set_running(run)
     run.write_status(run.status.model_copy(update={"phase": "training"}))

@@ -13,6 +13,7 @@ from fashion_core.inference.prepare import Prepared
 from fashion_core.inference.scores import Array
 from fashion_core.ui import common, saved_file
 from fashion_core.ui.predict import gallery, predictions
+from fashion_core.ui.server import uploads
 
 UPLOAD, CAMERA = "Upload", "Camera"
 _STEP_WIDTH: Final = 112
@@ -63,7 +64,7 @@ def _ask_files(camera: bool = True) -> Sequence[Upload]:
     )
     if source == UPLOAD:
         label = "Images of garments: PNG, JPEG, WebP, GIF, BMP or TIFF"
-        return st.file_uploader(label, accept_multiple_files=True, max_upload_size=20, key="own images")
+        return st.file_uploader(label, accept_multiple_files=True, max_upload_size=uploads.IMAGE_MIB, key="own images")
     photo = st.camera_input("Photograph a garment on a plain background", key="photo", width=420) if camera else None
     return [photo] if photo else []
 

@@ -10,7 +10,7 @@ import streamlit as st
 
 from fashion_core.ui import streamlit_internals
 
-DASHBOARD = Path(__file__).resolve().parents[2] / "pages" / "dashboard.py"
+DASHBOARD = Path(__file__).resolve().parents[3] / "pages" / "dashboard.py"
 
 
 @asynccontextmanager

@@ -42,21 +42,21 @@ def test_server_that_starts_keeps_the_path_of_modules_and_what_it_has_imported()
         import asyncio, gc, sys
         from streamlit import config
         from streamlit.runtime.scriptrunner.exec_code import modified_sys_path
-        from fashion_core.ui import server
+        from fashion_core.ui.server import start
         import app
 
         assert {'altair', 'pandas'} <= set(sys.modules)  # before it answers
         assert 'torch' not in sys.modules
 
-        async def start():
+        async def run():
             config.set_option("server.headless", True)
-            async with server.lifespan(app.app):
+            async with start.lifespan(app.app):
                 assert gc.get_freeze_count() > 100_000
                 places = list(sys.path)
                 with modified_sys_path(str(app.app.script_path)):
                     assert sys.path == places
 
-        asyncio.run(start())
+        asyncio.run(run())
         """
     )
     assert done.returncode == 0, done.stderr

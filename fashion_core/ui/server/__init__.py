@@ -1,0 +1,1 @@
+"""What stands around the pages: ``start`` is run once, and every request passes ``guard``, which asks ``uploads``."""
