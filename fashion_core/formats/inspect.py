@@ -20,6 +20,7 @@ from fashion_core.runs.schema import SavedFormat, VerdictKind
 NUMBERS_READ_BYTES = 160 << 20  # the largest file whose numbers are read by default; 134 MB take half a second
 _BINS, _PIECE = 24, 1 << 18
 _LONGEST_TEXT, _MOST_ITEMS = 200, 400
+_GRAPH = "Its graph is not examined and never run here, because code can hide in it: only its weights are read."
 _END_OF_EPOCH = "the end of its epoch (it was stopped inside: only its own run continues from here)"
 
 
@@ -72,6 +73,7 @@ class Inspection:
     optimizer: Optimizer | None
     missing: tuple[str, ...]  # what an exact resume would need and the file does not carry, one phrase each
     verdict: VerdictKind
+    notes: tuple[str, ...]  # what else people should know before they use it, one sentence each
     sha256: str | None  # of the whole file; None if its numbers were not read
     tensors: tuple[TensorInfo, ...]
     tree: Any  # the raw key tree: dicts and lists as they are, a tensor as its dtype and shape
@@ -112,6 +114,7 @@ def inspect(path: Path, numbers: bool | None = None) -> Inspection:
         optimizer=_optimizer(file.content),
         missing=missing,
         verdict=_verdict(refusal, weights, missing),
+        notes=(_GRAPH,) if file.container == "pt2" else (),
         sha256=files.digest_of(path).sha256 if numbers else None,
         tensors=tuple(_tensor_info(file, name, tensor, numbers) for name, tensor in named_tensors(file.content)),
         tree=_outline(file.content),

@@ -152,6 +152,8 @@ def show_inside(found: inspect.Inspection, key: str) -> None:
     name = found.optimizer.name if found.optimizer else "none"
     optimizer = file_charts.OPTIMIZERS.get(name, name)
     _show_numbers(found, optimizer)
+    for note in found.notes:
+        st.info(common.plain(note), icon=":material/info:")
     if found.model:
         common.model_expander(found.model)
     layers = file_charts.layers_frame(found)

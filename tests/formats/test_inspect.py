@@ -63,6 +63,7 @@ def test_each_kind_of_file_is_known_by_its_content(exported: dict[str, Path], ki
     assert (found.refusal, found.refused, found.model, found.parameters) == (None, (), "mlp", 669_706)
     assert files.Digest(str(found.sha256), found.bytes) == files.digest_of(exported[kind])
     assert found.has_checksum == (kind != "legacy"), "only a file before torch 1.6 has no checksum"
+    assert ["graph is not examined" in note for note in found.notes] == ([True] if kind == "pt2" else [])
     json.dumps(asdict(found), allow_nan=False)
 
 

@@ -1,11 +1,13 @@
 """The Checkpoints page through AppTest; uploads, downloads and dialogs are in browser/test_checkpoints.py."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from fashion_core.formats import import_file
+from fashion_core.formats import export, import_file
+from fashion_core.models import build_model
 from fashion_core.runs import tables, verify
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Parent
@@ -252,6 +254,18 @@ def test_imported_run_shows_on_every_page(store: RunStore) -> None:
     assert set(labels(app)) & {"Stop", "Continue"} == set()
     assert list(open_page("overview").dataframe[0].value["state"]) == ["imported", "finished"]
     assert "**weights only**" in words(open_page("checkpoints", run=run.id, file="original"))
+
+
+def test_the_graph_of_an_imported_pt2_is_said_not_to_be_examined_and_no_line_runs_it(
+    store: RunStore, tmp_path: Path
+) -> None:
+    (tmp_path / "theirs.pt2").write_bytes(export.as_program(build_model("mlp", seed=2)))
+    run = import_file.import_file(store, tmp_path / "theirs.pt2", "theirs.pt2", {})
+    assert "graph is not examined and never run" in words(open_page("checkpoints", run=run.id, file="original"))
+    for page, query in (("checkpoints", {"show": "In plain PyTorch"}), ("predict", {"view": "In plain PyTorch"})):
+        app = open_page(page, run=run.id, file="original", **query)
+        assert "model_weights_config.json" in app.code[0].value
+        assert "export.load" not in app.code[0].value
 
 
 def test_page_works_where_labels_and_records_are_damaged(parent: Run) -> None:

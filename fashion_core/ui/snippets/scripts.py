@@ -48,6 +48,7 @@ class Target:
     prefix: str = ""  # what precedes each name of the weights
     class_path: str | None = None  # what the file calls the class of a whole model
     optimizer: Optimizer | None = None
+    made_here: bool = False  # exported by this app for this very script: any other file may be a stranger's
 
 
 def training_script(config: TrainConfig) -> str:
@@ -103,7 +104,8 @@ def stored_target(found: Inspection | None, path: Path) -> Target | None:
 def export_target(checkpoint: Target, format: ExportFormat, name: str) -> Target:
     if format == "checkpoint":
         return replace(checkpoint, path=name)
-    return Target(format=format, path=name, model=checkpoint.model, class_path=_OWN_CLASSES[checkpoint.model])
+    own_class = _OWN_CLASSES[checkpoint.model]
+    return Target(format=format, path=name, model=checkpoint.model, class_path=own_class, made_here=True)
 
 
 def download_name(run_name: str, format: ExportFormat, epoch: int) -> str:

@@ -4,6 +4,7 @@ import ast
 import fractions
 import gc
 import itertools
+import json
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,7 @@ from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
 from fashion_core.runs.store import RunStore, epoch_records
 from fashion_core.ui.snippets import scripts
 from tests.benchmarks.stores import info_of
+from tests.hostile.building import members_of, remade
 from tests.support.processes import ROOT, python
 from tests.support.runs import config, new_run, train, trained
 
@@ -158,6 +160,31 @@ def test_loading_script_of_files_from_elsewhere_gives_the_same_bits(tmp_path: Pa
         torch.save(content, path, _use_new_zipfile_serialization=name != "legacy")
         (tmp_path / f"{name}.py").write_text(scripts.loading_script(target_of(path), "unit"))
     expect_logits(tmp_path, model, count=6)
+
+
+GRAPH = "archive/models/model.json"
+
+
+@pytest.mark.slow
+def test_the_graph_of_a_pt2_from_elsewhere_is_not_run_by_its_script(tmp_path: Path) -> None:
+    model, sign, path = build_model("mlp", seed=2).eval(), tmp_path / "it ran", tmp_path / "theirs.pt2"
+    program, code = export.as_program(model), json.dumps(f"__import__('pathlib').Path({str(sign)!r}).touch()").encode()
+    graph = re.sub(rb'("expr_str":\s*)"[^"]*"', lambda found: found[1] + code, members_of(program)[GRAPH])
+    path.write_bytes(remade(program, {GRAPH: graph}))
+    (tmp_path / "script.py").write_text(scripts.loading_script(target_of(path), "unit"))
+    expect_logits(tmp_path, model, count=1)
+    assert not sign.exists()
+    python("import sys, torch; torch.export.load(sys.argv[1])", arguments=(str(path),))
+    assert sign.exists(), "torch's own loader runs such a graph no longer: then this shows nothing"
+
+
+def test_only_a_pt2_that_is_exported_for_the_script_is_loaded_as_a_program(tmp_path: Path) -> None:
+    (tmp_path / "model.pt2").write_bytes(export.as_program(build_model("cnn", seed=2)))
+    theirs = target_of(tmp_path / "model.pt2")
+    assert "torch.export.load" in scripts.loading_script(scripts.export_target(theirs, "pt2", "model.pt2"), "unit")
+    assert "export.load" not in scripts.loading_script(theirs, "unit")
+    assert "export.load" not in scripts.using_script("predicting", theirs, config(model="cnn"))
+    assert "export.load" not in scripts.using_script("evaluating", theirs, config(model="cnn"))
 
 
 def test_no_loading_script_is_shown_for_a_refused_file(tmp_path: Path) -> None:
