@@ -1,4 +1,8 @@
-"""Read anyone's image file as an upright picture of bounded size: named formats only, limits before decoding."""
+"""Read anyone's image file as an upright picture of bounded size: named formats only, limits before decoding.
+
+Texts, profiles and what can't be read of its EXIF data count for nothing. Numbers of more than eight bits are scaled by
+the range that they use, as no white is fixed for them.
+"""
 
 import io
 import re
@@ -7,14 +11,18 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from fashion_core import files
 from fashion_core.errors import ImageError
+from fashion_core.inference.image_metadata import TOO_MANY_PARTS, orientation, split
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 NAMES = "PNG, JPEG, WebP, GIF, BMP or TIFF"
@@ -22,19 +30,19 @@ MOST_BYTES = 100 * 2**20
 MOST_PIXELS = 20_000_000  # a decoder takes up to sixteen bytes a pixel (WebP's does)
 MOST_JPEG_PIXELS = 64_000_000  # a JPEG is made smaller while it is decoded; a camera's 50 megapixels pass
 MOST_SCANNED_PIXELS = 20 * MOST_JPEG_PIXELS  # of about ten scans of a progressive JPEG, each costs a whole picture
-MOST_PIECES = 65_536  # strips or tiles of a TIFF: Pillow takes half a kilobyte for each
 WORKING_SIDE = 1024  # longest side, in pixels: ample even where the garment fills little of a photo
 
 # What Pillow raises on malformed bytes: its readers are written in Python and check little.
 _BROKEN = (OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError,
            AssertionError, RuntimeError, MemoryError, struct.error, zlib.error)  # fmt: skip
 _TOO_LARGE = "The image has more than {} million pixels: save it smaller and try again."
-_TOO_MANY_PARTS = "The image is stored in far too many parts: save it again as a plain PNG or JPEG."
 _DAMAGED = "The image is damaged, cut off or of a rare kind: open it in another program and save it as PNG or JPEG."
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _SCAN, _END = b"\xff\xda", b"\xff\xd9"
-_ORIENTATION, _TILE_WIDTH, _TILE_LENGTH = 0x0112, 322, 323
-_PIECES = (273, 279, 324, 325)  # offsets and sizes of strips and of tiles
+_TILE_WIDTH, _TILE_LENGTH = 322, 323
+# What turns a picture upright, by its EXIF orientation; 1 is upright.
+_TURNS = dict(enumerate(map(Image.Transpose, (0, 3, 1, 5, 4, 6, 2)), 2))
+_WHITES = (1, 255, 1023, 4095, 16_383, 65_535)  # of fractions, and of the depths of cameras and files
 
 
 def open_picture(source: bytes | Path) -> tuple[Image.Image, str]:
@@ -53,8 +61,8 @@ def open_picture(source: bytes | Path) -> tuple[Image.Image, str]:
         raise ImageError("The file is empty: choose an image.")
     if len(data) > MOST_BYTES:
         raise ImageError(f"The file has more than {MOST_BYTES // 2**20} MB: save the image smaller.")
-    if _count_pieces(data) > MOST_PIECES:
-        raise ImageError(_TOO_MANY_PARTS)
+    data, exif = split(data)
+    turn = _TURNS.get(orientation(exif))
     with _problems_of_pillow():
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     with image:
@@ -63,9 +71,9 @@ def open_picture(source: bytes | Path) -> tuple[Image.Image, str]:
             note = f"{image.format} of {image.width} × {image.height} pixels"
             if getattr(image, "is_animated", False):
                 note += ", the first of several pictures in the file"
-            plain, turned = _decode(image)
+            plain = _decode(image, turn)
         small = _small(plain)
-        if turned:
+        if turn is not None:
             note += ", turned upright as its EXIF data say"
         if max(small.size) < max(image.size):
             note += f", worked on at {small.width} × {small.height}"
@@ -95,7 +103,7 @@ def _check_size(image: Image.Image, data: bytes) -> None:
     if width * height > most:
         raise ImageError(_TOO_LARGE.format(most // 1_000_000))
     if is_jpeg and _count_scans(data) * width * height > MOST_SCANNED_PIXELS:
-        raise ImageError(_TOO_MANY_PARTS)
+        raise ImageError(TOO_MANY_PARTS)
 
 
 def _count_scans(data: bytes) -> int:
@@ -108,46 +116,58 @@ def _count_scans(data: bytes) -> int:
     return scans
 
 
-def _count_pieces(data: bytes) -> int:
-    """Count the strips or tiles that a TIFF declares; 0 for anything else. Pillow lists them before it can be asked.
-
-    TIFF 6.0, section 2: an entry is tag, type, count and value; the big variant has longer numbers.
-    """
-    order = {b"II": "<", b"MM": ">"}.get(data[:2])
-    if order is None or len(data) < 16:
-        return 0
-    big = struct.unpack_from(order + "H", data, 2)[0] == 43
-    start = struct.unpack_from(order + "Q", data, 8)[0] if big else struct.unpack_from(order + "L", data, 4)[0]
-    number, entry = struct.Struct(order + ("Q" if big else "H")), struct.Struct(order + ("HHQQ" if big else "HHLL"))
-    if start + number.size > len(data):
-        return 0
-    entries = data[start + number.size :][: number.unpack_from(data, start)[0] * entry.size]
-    whole = entries[: len(entries) // entry.size * entry.size]
-    return max((count for tag, _, count, _ in entry.iter_unpack(whole) if tag in _PIECES), default=0)
+def _decode(file: ImageFile, turn: Image.Transpose | None) -> Image.Image:
+    """The first picture, upright, in a mode that ``_small`` knows."""
+    file.draft(None, (WORKING_SIDE, WORKING_SIDE))
+    stored_as = file.tile[0].args if file.tile else None
+    file.load()
+    # Pillow itself turns a TIFF while it loads it
+    image = file if turn is None or isinstance(file, TiffImageFile) else file.transpose(turn)
+    if _is_raw(image) or (image.mode in ("L", "RGB") and not image.has_transparency_data):
+        return image
+    if "transparency" in image.info:
+        image.info["transparency"] = _in_eight_bits(image.info["transparency"], stored_as)
+    return image.convert("RGBA" if image.has_transparency_data else "L" if image.mode == "1" else "RGB")
 
 
-def _decode(image: Image.Image) -> tuple[Image.Image, bool]:
-    """The first picture, upright, in a mode that ``_small`` knows; and whether it had to be turned for that."""
-    image.draft(None, (WORKING_SIDE, WORKING_SIDE))
-    turned = image.getexif().get(_ORIENTATION, 1) in range(2, 9)
-    image.load()
-    ImageOps.exif_transpose(image, in_place=True)
-    is_raw = image.mode.startswith("I;16") or image.mode in ("I", "F")  # raw numbers, which ``_small`` scales
-    if is_raw or (image.mode in ("L", "RGB") and not image.has_transparency_data):
-        return image, turned
-    return image.convert("RGBA" if image.has_transparency_data else "L" if image.mode == "1" else "RGB"), turned
+def _is_raw(image: Image.Image) -> bool:
+    """Whether its pixels are numbers of more than eight bits."""
+    return image.mode.startswith("I;16") or image.mode in ("I", "F")
+
+
+def _in_eight_bits(transparent: Any, stored_as: object) -> Any:
+    """The level or colour of a PNG that stands for nothing: Pillow leaves it in the depth of the file."""
+    if stored_as == "RGB;16B":
+        return tuple(level >> 8 for level in transparent)
+    return transparent * {"L;2": 85, "L;4": 17}[stored_as] if stored_as in ("L;2", "L;4") else transparent
 
 
 def _small(image: Image.Image) -> Image.Image:
     """At most ``WORKING_SIDE`` on a side, eight bits a band."""
     factor = -(-max(image.size) // WORKING_SIDE)
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).reduce(factor)
-    if image.mode not in ("I", "F"):
+    if not _is_raw(image):
         return image.reduce(factor)
-    values = np.asarray(image.reduce(factor), np.float64)
+    numbers = np.array(image, np.float32 if image.mode == "F" else np.int32)
+    hidden = numbers == image.info.get("transparency", np.nan)
+    if not hidden.any() or hidden.all():
+        return _scaled(Image.fromarray(numbers).reduce(factor))
+    numbers[hidden] = numbers[~hidden].max()  # it must neither count as part of the range nor darken an edge
+    grey = _scaled(Image.fromarray(numbers).reduce(factor))
+    grey.putalpha(Image.fromarray(np.where(hidden, 0, 255).astype(np.uint8)).reduce(factor))
+    return grey.convert("RGBA")
+
+
+def _scaled(image: Image.Image) -> Image.Image:
+    """Numbers as levels from 0 to 255, by the range that they use.
+
+    Black is 0, and white the least of the usual ones that none exceeds: what fills its depth stays as it is. Numbers
+    that take less than a quarter of that, such as temperatures, are spread out.
+    """
+    values: NDArray[np.float64] = np.asarray(image, np.float64)
     if not np.isfinite(values).all():
         raise ImageError("The image has values that are not numbers: save it as PNG or JPEG.")
-    top = values.max()  # no white is fixed: it is the least of the usual ones that none exceeds, or the maximum
-    white = next((white for white in (1, 255, 65_535) if top <= white), top)
-    return Image.fromarray(np.rint(values.clip(0) * (255 / white)).astype(np.uint8))
+    low, high = float(values.min()), float(values.max())
+    black, white = min(0.0, low), next((white for white in _WHITES if high <= white), high)
+    if high - low < (white - black) / 4:
+        black, white = low, high
+    return Image.fromarray(((values - black) * (256 / (white - black or 1))).clip(0, 255).astype(np.uint8))

@@ -64,9 +64,9 @@ def _shows_something(grey: Grey) -> bool:
 
 
 def _show(steps: list[Step], name: str, note: str, picture: Picture) -> Picture:
-    """Add a step, and return its picture; transparency is shown on black."""
+    """Add a step, and return its picture; transparency is shown on white."""
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
-    shown = _over("black", image) if image.mode == "RGBA" else image.copy()
+    shown = _over("white", image) if image.mode == "RGBA" else image.copy()
     shown.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.BOX)
     if max(shown.size) > THINNEST * min(shown.size):  # what draws it would round the thin side to nothing
         thin = max(shown.size) // THINNEST
@@ -80,17 +80,22 @@ def _over(colour: str, image: Image.Image) -> Image.Image:
 
 
 def _as_grey(image: Image.Image, steps: list[Step]) -> Grey:
-    """Luma (ITU-R BT.601); transparent pixels become black, or white where black would hide everything."""
+    """Luma (ITU-R BT.601), of what is seen in front of a background if the picture has transparent pixels."""
     if image.mode == "L":
         return np.array(image)
     if image.mode == "RGBA" and image.getchannel("A").getextrema() != (255, 255):
-        on_black = _over("black", image)
-        if _shows_something(np.asarray(on_black.convert("L"))):
-            image = _show(steps, "on black", "transparent pixels became black", on_black)
-        else:
-            note = "transparent pixels became white, because the garment would be invisible on black"
-            image = _show(steps, "on white", note, _over("white", image))
+        image = _on_background(image, steps)
     return _show(steps, "greyscale", "each colour became its brightness", np.array(image.convert("L")))
+
+
+def _on_background(image: Image.Image, steps: list[Step]) -> Image.Image:
+    """On white, as in a product photo; 28 × 28 pixels on black, as in the dataset; else on the one that shows more."""
+    usual, other = ("black", "white") if image.size == (SIDE, SIDE) else ("white", "black")
+    picture = _over(usual, image)
+    if _shows_something(np.asarray(picture.convert("L"))):
+        return _show(steps, f"on {usual}", f"transparent pixels became {usual}", picture)
+    note = f"transparent pixels became {other}, because the garment would be invisible on {usual}"
+    return _show(steps, f"on {other}", note, _over(other, image))
 
 
 def _as_it_was(grey: Grey, steps: list[Step]) -> Grey:

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from fashion_core.data import synthetic
 from fashion_core.errors import FashionError, ImageError
 from fashion_core.inference.prepare import THINNEST, prepare
-from tests.support.images import Pixels, enlarged, stored, transparent, with_alpha
+from tests.support.images import Pixels, enlarged, png, stored, transparent, with_alpha
 from tests.support.processes import python
 
 KINDS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
@@ -213,16 +213,6 @@ def test_every_step_is_small_enough_to_be_shown_and_the_last_is_what_the_model_g
     np.testing.assert_array_equal(prepared.steps[-1].pixels, prepared.pixels)
 
 
-def png(width: int, height: int, packed: bytes, bits: int = 8, colour: int = 0) -> bytes:
-    """A PNG of any claims (PNG specification, section 11.2)."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
-
-
 def tiff(fields: list[tuple[int, int, int]]) -> bytes:
     """A TIFF with these fields (tag, count, value), all of them LONG (TIFF 6.0, section 2)."""
     entries = b"".join(struct.pack("<HHLL", tag, 4, count, value) for tag, count, value in fields)
@@ -243,13 +233,6 @@ def thousands_of_scans() -> bytes:
     data = stored(np.kron(SHIRT, np.ones((40, 40), np.uint8)), "JPEG", progressive=True)
     last = data[data.rindex(b"\xff\xda") : -2]
     return data[:-2] + last * 2_000 + b"\xff\xd9"
-
-
-def with_texts(count: int, letters: int) -> bytes:
-    info = PngImagePlugin.PngInfo()
-    for number in range(count):
-        info.add_text(f"text {number}", "a" * letters, zip=True)
-    return stored(SHIRT, pnginfo=info)
 
 
 def cut_off(kind: str) -> bytes:
@@ -275,9 +258,6 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
     "a tile larger than its image": (TOO_LARGE, tile_larger_than_its_image),
     "a TIFF of millions of strips": ("too many parts", millions_of_strips),
     "a JPEG of thousands of scans": ("too many parts", thousands_of_scans),
-    "a huge text": ("damaged", partial(with_texts, 1, 2_000_000)),
-    "many long texts": ("damaged", partial(with_texts, 100, 900_000)),
-    "a huge profile": ("damaged", lambda: stored(SHIRT, icc_profile=bytes(20_000_000))),
 }
 
 

@@ -17,10 +17,11 @@ from fashion_core.config import parse_config
 from fashion_core.data import batches as data
 from fashion_core.inference.prepare import prepare
 from fashion_core.models import networks
-from tests.support.images import Pixels, enlarged, stored, transparent, with_alpha
+from tests.support.images import Pixels, cut_out, enlarged, on_white, stored, transparent, with_alpha
 
-CASES = 500
+CASES, CUT_OUTS = 500, 1_000
 LEAST = 0.95
+POINTS = 0.02
 ACCURACY = 0.88
 MOST_EPOCHS = 20
 
@@ -76,12 +77,16 @@ class Judge:
             patch.setenv("FASHION_DATA", str(folder))
             train, test = data.load(dataset)
         self.model = trained(dataset, train, test)
-        self.pixels = test.pixels[:CASES].numpy()
+        self.pixels, self.labels = test.pixels.numpy(), test.labels.numpy()
 
     def classes(self, pixels: Pixels) -> NDArray[np.int64]:
         with torch.inference_mode():
             logits = self.model(data.scale(torch.from_numpy(pixels), "unit"))
         return np.asarray(logits.argmax(1))
+
+    def accuracy(self, change: Callable[[Pixels], bytes], cases: int) -> float:
+        found = np.stack([prepare(change(pixels)).pixels for pixels in self.pixels[:cases]])
+        return float((self.classes(found) == self.labels[:cases]).mean())
 
     def agreement(self, change: Callable[[Pixels], bytes], cases: int = CASES) -> float:
         originals = self.pixels[:cases]
@@ -127,3 +132,15 @@ def test_each_change_leaves_the_class_of_the_garments(request: pytest.FixtureReq
     share = request.getfixturevalue(judge).agreement({**CHANGES, **ROUGH}[name])
     print(f"{share:.1%} of {CASES}")
     assert share >= LEAST, f"{share:.1%} of {CASES} pictures were classified like their originals; {LEAST:.0%} must be"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("judge", ["synthetic", "real"])
+def test_cut_outs_are_classified_as_well_as_the_same_on_white(request: pytest.FixtureRequest, judge: str) -> None:
+    asked: Judge = request.getfixturevalue(judge)
+    white = asked.accuracy(lambda pixels: stored(on_white(cut_out(pixels))), CUT_OUTS)
+    bare = asked.accuracy(lambda pixels: stored(cut_out(pixels)), CUT_OUTS)
+    said = f"{bare:.1%} of {CUT_OUTS:,} cut-outs are classified right, {white:.1%} of the same on white"
+    print(said)
+    assert abs(bare - white) <= POINTS, said
