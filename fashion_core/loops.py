@@ -107,11 +107,24 @@ def restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
     (own,) = optimizer.param_groups
     (theirs,) = state["param_groups"]
     kept = {key: theirs[key] for key in _KEPT if key in theirs and key in own}
-    optimizer.load_state_dict({**state, "param_groups": [{**own, **kept, "params": theirs["params"]}]})
+    used = _names_used(own, theirs)
+    states = {key: {name: values[name] for name in values if name in used} for key, values in state["state"].items()}
+    groups = [{**own, **kept, "params": theirs["params"]}]
+    optimizer.load_state_dict({"state": {key: one for key, one in states.items() if one}, "param_groups": groups})
     for parameter, values in optimizer.state.items():
         for name, value in values.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:
                 values[name] = torch.empty_like(parameter).copy_(value)
+
+
+def _names_used(own: dict[str, Any], theirs: dict[str, Any]) -> set[str]:
+    """What a step reads of a parameter's state. The rest is left: it would wait, out of date, for a later resume.
+
+    SGD leaves the buffer as it was while the momentum is 0.
+    """
+    if "momentum" not in own:
+        return {"step", "exp_avg", "exp_avg_sq"}
+    return {"momentum_buffer"} if own["momentum"] and theirs.get("momentum", 1) else set()
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
