@@ -1,5 +1,6 @@
 """Every setting of a run, once: its default, bounds and help. Forms, flags and checks are made from here."""
 
+import os
 import re
 import typing
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from fashion_core.errors import ConfigError
+from fashion_core.errors import ConfigError, is_blank, is_one_line
 
 CLASS_NAMES: Final = (  # in the order of their labels
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"
@@ -24,6 +25,11 @@ MODEL_LABELS = {"mlp": "NeuralNetwork (MLP)", "cnn": "small CNN", "resnet18": "R
 MODEL_CLASSES = {"mlp": "NeuralNetwork", "cnn": "SmallCNN", "resnet18": "ResNet"}
 
 
+def variable(name: str, environment: Mapping[str, str] = os.environ) -> str:
+    """What an environment variable says; empty if it is not set, or set to nothing as by a line ``NAME=`` in a file."""
+    return environment.get(name, "").strip()
+
+
 def _check_device(value: str) -> str:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,2})?", value):
         raise ValueError("should be auto or cpu or mps or cuda or cuda:N")
@@ -31,9 +37,9 @@ def _check_device(value: str) -> str:
 
 
 def _check_name(value: str) -> str:
-    if not value.isprintable():
+    if not is_one_line(value):
         raise ValueError("should be one line of printable characters")
-    return value.strip()
+    return "" if is_blank(value) else value.strip()
 
 
 def _setting(title: str, default: Any, description: str, **bounds: Any) -> Any:

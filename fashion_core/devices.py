@@ -2,13 +2,16 @@
 
 import os
 import platform
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from fashion_core.config import variable
 from fashion_core.errors import DeviceError
 from fashion_core.models.torch_internals import cpu_capabilities, onednn_matmul
 
@@ -40,8 +43,45 @@ def describe() -> dict[str, Any]:
         "automatic": next(iter(here)),
         "devices": here,
         "bf16": [name for name in here if has_bf16(torch.device(name))],
-        "threads": torch.get_num_threads(),
+        "threads": automatic_threads(),
     }
+
+
+def automatic_threads(root: Path = Path("/")) -> int:
+    """As many threads as torch chooses, but no more than the CPUs that this process may use the whole time.
+
+    Where a container may use two of 64 CPUs, 64 threads wait for each other: a step takes many times as long.
+    """
+    cpus = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return max(1, min(torch.get_num_threads(), cpus, *map(int, _cpu_quotas(root))))
+
+
+_CGROUPS = ("", "unified", "cpu", "cpu,cpuacct", "cpuacct,cpu")  # where they are mounted, below one folder
+
+
+def _cpu_quotas(root: Path) -> Iterator[float]:
+    """How many CPUs the control groups of this process allow, those that they lie in too.
+
+    Source: https://docs.kernel.org/admin-guide/cgroup-v2.html, and for version 1 …/scheduler/sched-bwc.html
+    """
+    groups = {Path()}  # in a container the group is often mounted as if it were the first
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if not controllers or "cpu" in controllers.split(","):
+            group = Path(path.strip("/"))
+            groups |= {group, *group.parents}
+    for folder in (root / "sys/fs/cgroup" / mount / group for mount in _CGROUPS for group in groups):
+        quota, _, period = _text(folder / "cpu.max").partition(" ")
+        for pair in ((quota, period), (_text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us"))):
+            with suppress(ValueError, ZeroDivisionError):  # "max", or no such file
+                if (cpus := int(pair[0]) / int(pair[1])) > 0:  # -1: no limit
+                    yield cpus
+
+
+def _text(path: Path) -> str:
+    with suppress(OSError, UnicodeDecodeError):
+        return path.read_text().strip()
+    return ""
 
 
 def has_bf16(device: torch.device) -> bool:
@@ -71,7 +111,7 @@ def layout(device: torch.device, precision: str) -> torch.memory_format:
 
 def make_reproducible(threads: int) -> None:
     """Make the same inputs give the same bits; call it before the first computation of a process."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = variable("CUBLAS_WORKSPACE_CONFIG") or ":4096:8"  # read when CUDA starts
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms(True), without 0.8 s for its compiler
     # Fresh memory filled with NaN would expose reads before writes, at a cost in time on each batch.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -9,16 +9,36 @@
 from pathlib import Path
 
 _LONGEST_QUOTE = 300  # characters of what a stranger's file says about itself
+_JOINERS = "\u200c\u200d"  # ZWNJ and ZWJ: invisible, but Persian, Hindi and emoji are not written without them
+_WITHOUT_JOINERS = str.maketrans("", "", _JOINERS)
+
+
+def is_one_line(text: str) -> bool:
+    """Whether a terminal and a page show the text as it is: no control characters, line breaks or other directions."""
+    return text.translate(_WITHOUT_JOINERS).isprintable()
+
+
+def one_line(text: str) -> str:
+    """Text that may hold anything, such as a file's name, as one harmless line."""
+    return text if is_one_line(text) else "".join(sign if is_one_line(sign) else "�" for sign in text)
 
 
 def printable(text: str) -> str:
-    """Untrusted text as one line without control characters."""
-    shown = "".join(character if character.isprintable() else "�" for character in text[:_LONGEST_QUOTE])
+    """Untrusted text as one harmless line of bounded length."""
+    shown = one_line(text[:_LONGEST_QUOTE])
     return shown if len(text) <= _LONGEST_QUOTE else f"{shown}…"
 
 
+def is_blank(text: str) -> bool:
+    """Whether nothing of the text can be seen."""
+    return not text.strip(f" {_JOINERS}")
+
+
 class FashionError(Exception):
-    """Something that a person can fix; ``str(error)`` is the sentence to show."""
+    """Something that a person can fix; ``str(error)`` is the sentence to show, one line whatever names it quotes."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(one_line(sentence))
 
 
 class ConfigError(FashionError):
@@ -54,7 +74,7 @@ class DiskError(FashionError):
 
     def __init__(self, path: Path, sentence: str) -> None:
         super().__init__(sentence)
-        self.path, self.reason = path, sentence.rstrip(".")
+        self.path, self.reason = path, one_line(sentence.rstrip("."))
 
 
 class DamagedFileError(FashionError):
@@ -62,7 +82,7 @@ class DamagedFileError(FashionError):
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path} is damaged: {reason}.")
-        self.path, self.reason = path, reason
+        self.path, self.reason = path, one_line(reason)
 
 
 class RefusedFileError(FashionError):

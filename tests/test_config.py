@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fashion_core.config import PRESETS, TRAINING_IMAGES, TrainConfig, parse_config, settings
+from fashion_core.config import PRESETS, TRAINING_IMAGES, TrainConfig, parse_config, settings, variable
 from fashion_core.errors import ConfigError
 
 
@@ -116,3 +116,23 @@ def test_any_answer_is_a_configuration_or_one_line(values: dict[str, Any]) -> No
     except ConfigError as error:
         refused = str(error)
     assert "\n" not in refused
+
+
+@pytest.mark.parametrize("name", ["می\u200cشود", "क्\u200dष", "👩\u200d💻 run", "שלום"])
+def test_name_is_taken_as_people_write_it(name: str) -> None:
+    assert parse_config({"name": name}).name == name
+
+
+@pytest.mark.parametrize("name", ["\u200d", " \u200c ", " "])
+def test_name_of_which_nothing_can_be_seen_is_none(name: str) -> None:
+    assert parse_config({"name": name}).title == parse_config({}).title
+
+
+@pytest.mark.parametrize("sign", ["\u202e", "\u2066", "\u200b", "\u200f", "\x1b", "\ufeff"])
+def test_name_with_signs_that_change_what_is_read_around_it_is_refused(sign: str) -> None:
+    assert "one line of printable characters" in refusal(name=f"a{sign}b")
+
+
+@pytest.mark.parametrize("value", ["", " ", "\t"])
+def test_variable_that_is_set_to_nothing_is_not_set(value: str) -> None:
+    assert variable("FASHION_RUNS", {"FASHION_RUNS": value}) == variable("FASHION_RUNS", {}) == ""

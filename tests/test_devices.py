@@ -1,5 +1,6 @@
 """What this machine has, which of it to use, and the same bits each time."""
 
+import os
 import platform
 import sys
 from pathlib import Path
@@ -113,6 +114,62 @@ def test_description_is_what_the_machine_has_with_the_automatic_choice_first_and
         "automatic": str(devices.resolve("auto")),
         "devices": here,
         "bf16": [name for name in here if devices.has_bf16(torch.device(name))],
-        "threads": torch.get_num_threads(),
+        "threads": devices.automatic_threads(),
     }
     assert str(devices.resolve("auto")) == next(iter(here))
+
+
+def group_files(root: Path, groups: str, **quotas: str) -> None:
+    """What a machine with these control groups shows; ``quotas`` are the texts of files by their paths."""
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/cgroup").write_text(groups)
+    for name, text in quotas.items():
+        path = root / "sys/fs/cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+V2, V1 = "0::/app/worker\n", "5:memory:/other\n3:cpu,cpuacct:/docker/1\n1:name=systemd:/\n"
+V1_QUOTA, V1_PERIOD = "cpu,cpuacct/docker/{}cpu.cfs_quota_us", "cpu,cpuacct/docker/{}cpu.cfs_period_us"
+
+
+@pytest.mark.parametrize(
+    ("groups", "quotas", "threads"),
+    [
+        (V2, {"app/worker/cpu.max": "50000 100000\n"}, 1),
+        (V2, {"app/worker/cpu.max": "100000 100000\n"}, 1),
+        (V2, {"app/worker/cpu.max": "199999 100000\n"}, 1),
+        (V2, {"app/worker/cpu.max": "200000 100000\n"}, 2),
+        (V2, {"app/worker/cpu.max": "max 100000\n"}, 3),
+        (V2, {"app/worker/cpu.max": "800000 100000\n"}, 3),
+        (V2, {"app/worker/cpu.max": "max 100000\n", "app/cpu.max": "200000 100000\n"}, 2),
+        (V2, {"app/worker/cpu.max": "200000 100000\n", "app/cpu.max": "100000 100000\n"}, 1),
+        (V2, {"cpu.max": "200000 100000\n"}, 2),  # a container's own group, mounted as if it were the first
+        (V2, {"elsewhere/cpu.max": "100000 100000\n"}, 3),
+        (V2, {"app/worker/cpu.max": "nonsense\n"}, 3),
+        (V2, {}, 3),
+        ("", {"cpu.max": "100000 100000\n"}, 1),
+        (V1, {V1_QUOTA.format("1/"): "150000\n", V1_PERIOD.format("1/"): "100000\n"}, 1),
+        (V1, {V1_QUOTA.format("1/"): "-1\n", V1_PERIOD.format("1/"): "100000\n"}, 3),
+        (V1, {V1_QUOTA.format(""): "20000\n", V1_PERIOD.format(""): "10000\n"}, 2),
+        (V1, {"cpu/cpu.cfs_quota_us": "10000\n", "cpu/cpu.cfs_period_us": "10000\n"}, 1),
+        (V1, {"memory/other/cpu.max": "100000 100000\n"}, 3),
+    ],
+)
+def test_threads_are_at_most_the_quota_of_the_control_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, groups: str, quotas: dict[str, str], threads: int
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    if sys.platform == "linux":
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    group_files(tmp_path, groups, **quotas)
+    assert devices.automatic_threads(tmp_path) == threads
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says which CPUs a process may use")
+def test_threads_are_at_most_the_cpus_that_this_process_may_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {5})
+    assert devices.automatic_threads(tmp_path) == 1

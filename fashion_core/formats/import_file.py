@@ -9,9 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from fashion_core import files
+from fashion_core import devices, files
 from fashion_core.config import TrainConfig, parse_config
 from fashion_core.errors import ConfigError, RefusedFileError, printable
 from fashion_core.files import now
@@ -60,7 +58,7 @@ def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, Any]
     labels = Labels(name=config.title, notes=" ".join(notes))
     # What the file says it was computed with; where it does not say, this machine.
     versions = {"python": platform.python_version(), "torch": metadata.version("torch")}
-    this_machine = {**versions, "device": "cpu", "threads": torch.get_num_threads()}
+    this_machine = {**versions, "device": "cpu", "threads": devices.automatic_threads()}
     environment = Environment.model_validate(loaded.extras.get("environment", this_machine))
     return store.create(config, environment, source=source, labels=labels, fill=fill)
 

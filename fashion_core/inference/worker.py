@@ -20,7 +20,7 @@ def serve() -> None:
     questions = sys.stdin.buffer
     answers = os.fdopen(os.dup(1), "wb")  # what libraries print must not mix with them: it goes to standard error
     os.dup2(2, 1)
-    devices.make_reproducible(torch.get_num_threads())
+    devices.make_reproducible(devices.automatic_threads())
     models = engine.Models()
     with suppress(BrokenPipeError):  # the server is gone
         while (question := receive(questions)) is not None:

@@ -12,7 +12,6 @@ from typing import Any
 
 import psutil
 import pytest
-import torch
 
 from fashion_core import devices
 from fashion_core.access import audit
@@ -311,7 +310,7 @@ def test_interrupted_command_stops_its_run(store: RunStore) -> None:
 
 def test_devices_are_a_line_each_or_one_document(capsys: Capture) -> None:
     cpu = printed(capsys, "devices")[0].splitlines()[-1]
-    assert cpu.startswith(f"cpu: {devices.available()['cpu']}, {torch.get_num_threads()} threads")
+    assert cpu.startswith(f"cpu: {devices.available()['cpu']}, {devices.automatic_threads()} threads")
     found = answered(capsys, "devices")
     assert "cpu" in found["devices"]
     assert cpu.endswith("taken by auto") == (found["automatic"] == "cpu")
