@@ -1,10 +1,13 @@
-"""Atomic and durable file access (temporary file, fsync, rename, fsync of the folder), and the time."""
+"""Atomic and durable file access (temporary file, fsync, rename, fsync of the folder), where folders are, the time."""
 
 import errno
 import hashlib
 import json
 import os
+import re
 import secrets
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -12,9 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from fashion_core.errors import DiskError
+from fashion_core.config import variable
+from fashion_core.errors import ConfigError, DiskError
 
 TEMPORARY_PREFIX = ".tmp-"
+_NAMED = 48  # characters of a file's name in that of its temporary file: four bytes each, and still a name
+_TEMPORARY = re.compile(rf"{re.escape(TEMPORARY_PREFIX)}.{{1,{_NAMED}}}-[0-9a-f]{{8}}", re.DOTALL)
+SCRATCH = r"scratch-[a-z0-9_]{8}"  # what follows the prefix in the name of a ``scratch_folder``
 _PIECE = 1 << 18
 _FRESH_SECONDS = 60.0
 # Follow no symbolic link and wait for no pipe. Windows has only the last of these flags and needs no other.
@@ -33,6 +40,10 @@ _ADVICE = {
     errno.EISDIR: "it is a folder; name a file in it",
     errno.ELOOP: "it is a symbolic link, which may point anywhere; replace it with its target",
     errno.EEXIST: "there is a file where a folder is needed; move it away or choose another folder",
+    errno.ENAMETOOLONG: "its name is too long; choose a shorter one",
+    errno.EMFILE: "this process has too many files open; raise `ulimit -n` and try again",
+    errno.ENFILE: "all programs here together have too many files open; close some and try again",
+    errno.ENOMEM: "there is not enough memory; end other programs and try again",
 }
 
 
@@ -50,8 +61,51 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = _ADVICE.get(error.errno or 0, error.strerror or str(error).rstrip("."))
-        raise DiskError(path, f"{path} can't be used: {reason}.") from error
+        raise disk_error(error, path) from error
+
+
+def disk_error(error: OSError, path: Path | None = None) -> DiskError:
+    """What the system refused, as one sentence; about the path that it names itself if none is given."""
+    named = path or (Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else None)
+    reason = _ADVICE.get(error.errno or 0, error.strerror or str(error).rstrip("."))
+    what = f"{named} can't be used" if named else "The system refuses this"
+    return DiskError(named or Path(), f"{what}: {reason}.")
+
+
+def folder_of(name: str, default: str) -> Path:
+    """The folder that the variable ``name`` names, or ``default`` in the working folder; ``~`` is the home folder.
+
+    Raises ``ConfigError``, and ``DiskError`` if the working folder is gone.
+    """
+    if not variable("HOME"):
+        os.environ.pop("HOME", None)  # empty is not set: the system knows the home folder too
+    named = variable(name)
+    try:
+        return Path(named or default).expanduser().absolute()
+    except RuntimeError as error:
+        raise ConfigError(f"{name} is {named}, and there is no such home folder: set it to a full path.") from error
+    except OSError as error:
+        advice = f"change to another folder, or set {name} to a full path"
+        raise DiskError(Path(default), f"The working folder can't be used, it may be deleted: {advice}.") from error
+
+
+@contextmanager
+def scratch_folder(beside: Path) -> Iterator[Path]:
+    """A folder for temporary files, gone after the block: in ``beside`` where the system has no place for them.
+
+    Libraries find a place in the block too. Raises ``DiskError``.
+    """
+    usual: Path | None = None
+    with suppress(FileNotFoundError):  # none of the usual places can be written
+        usual = Path(tempfile.gettempdir())
+    with disk_errors(usual or beside):
+        folder = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}scratch-", dir=usual or beside))
+    tempfile.tempdir = str(usual or folder)
+    try:
+        yield folder
+    finally:
+        tempfile.tempdir = usual and str(usual)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def digest_of(path: Path) -> Digest:
@@ -95,7 +149,7 @@ def writing(
     ``before_replacing`` is called once all of it is safe on the disk, while the old file still has its name.
     Raises ``DiskError``; then, and when the block raises, the old file is untouched and nothing else is left behind.
     """
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{path.name}-{secrets.token_hex(4)}")
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{path.name[:_NAMED]}-{secrets.token_hex(4)}")
     with disk_errors(path):
         try:
             with temporary.open("xb") as file:
@@ -169,11 +223,13 @@ def read_bytes(path: Path | str) -> bytes:
 
 def remove_temporaries(folder: Path, of_others: Sequence[str] = ()) -> None:
     """Delete what interrupted writes left; only for the folder's one writer. Fresh ones ``of_others`` stay."""
-    for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        is_of_others = path.name.startswith(tuple(f"{TEMPORARY_PREFIX}{name}-" for name in of_others))
+    for entry in os.scandir(folder):
+        if not _TEMPORARY.fullmatch(entry.name) or not entry.is_file(follow_symlinks=False):
+            continue  # somebody else's
+        is_of_others = entry.name.startswith(tuple(f"{TEMPORARY_PREFIX}{name}-" for name in of_others))
         with suppress(FileNotFoundError):  # its writer has just finished
-            if not is_of_others or abs(time.time() - path.stat().st_mtime) >= _FRESH_SECONDS:
-                path.unlink()
+            if not is_of_others or abs(time.time() - entry.stat().st_mtime) >= _FRESH_SECONDS:
+                Path(entry).unlink()
 
 
 def now() -> float:

@@ -88,7 +88,7 @@ def show_table(store: RunStore, every: pd.DataFrame) -> None:
     )
     key = f"files {hash(tuple(rows['run'] + '/' + rows['file']))}"  # a choice is a row number: other rows, no choice
     number = st.column_config.NumberColumn
-    st.dataframe(
+    common.show_table(
         table,
         hide_index=True,
         height=320,

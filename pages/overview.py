@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from fashion_core.config import DATASET_LABELS, MODEL_LABELS
-from fashion_core.errors import RunStateError
+from fashion_core.errors import RunStateError, is_blank
 from fashion_core.runs import queue, tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
@@ -66,7 +66,7 @@ def show_runs(store: RunStore) -> None:
         accuracy=runs["accuracy"] * 100,
     )
     key = f"runs {len(every)} {runs.index[0]}"  # a choice is a row number: other rows start without one
-    st.dataframe(
+    common.show_table(
         table,
         hide_index=True,
         on_select=lambda: choose(runs, key),
@@ -127,8 +127,8 @@ def edit_labels(store: RunStore, run: Run) -> None:
         st.text_input("Tags, separated by commas", key=tags)
         st.text_area("Notes", key=notes)
         if login.button("Save", st.form_submit_button, icon=":material/save:"):
-            words = tuple(dict.fromkeys(word.strip() for word in state[tags].split(",") if word.strip()))
-            title = state[name].strip() or run.record.config.title
+            words = tuple(dict.fromkeys(word.strip() for word in state[tags].split(",") if not is_blank(word)))
+            title = run.record.config.title if is_blank(state[name]) else state[name].strip()
             try:
                 login.actions(store).relabel(run, Labels(name=title, notes=state[notes], tags=words), state[begun])
             except RunStateError:  # somebody else changed them: after this warning, a second save goes through

@@ -85,7 +85,7 @@ def show_run(store: RunStore, run: Run) -> None:
             run_status.badge(run.state())
             st.markdown(run_status.whereabouts(store, run), width="content")
         if run.labels.notes:
-            st.info(common.plain(run.labels.notes), icon=":material/info:")
+            st.info("\n".join(map(common.plain, run.labels.notes.splitlines())), icon=":material/info:")
         common.model_expander(config.model)
         return
     if run.record.resumption:

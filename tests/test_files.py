@@ -3,15 +3,17 @@
 import hashlib
 import json
 import os
+import pwd
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from fashion_core import files
-from fashion_core.errors import DiskError
+from fashion_core.errors import ConfigError, DiskError
 from tests.support.files import small_disk
 from tests.support.processes import ROOT, wait_until
 
@@ -72,13 +74,79 @@ def test_a_reader_sees_old_or_new_and_never_a_part(tmp_path: Path) -> None:
 
 def test_leftovers_of_a_killed_writer_are_removed_those_of_other_files_once_they_are_old(tmp_path: Path) -> None:
     mine, fresh, old, whole = (
-        tmp_path / name for name in (".tmp-0-1a", ".tmp-labels.json-0", ".tmp-labels.json-1", "0")
+        tmp_path / name for name in (".tmp-0-0000001a", ".tmp-labels.json-00000000", ".tmp-labels.json-00000001", "0")
     )
     for path in (mine, fresh, old, whole):
         path.touch()
     os.utime(old, (0, 0))
     files.remove_temporaries(tmp_path, of_others=("labels.json",))
     assert names(tmp_path) == [fresh.name, whole.name]
+
+
+def test_leftovers_are_known_for_certain_and_what_is_anyone_elses_stays(tmp_path: Path) -> None:
+    (tmp_path / ".tmp-notes").touch()
+    (tmp_path / ".tmp-0-0000001a").mkdir()
+    (tmp_path / ".tmp-1-0000001a").symlink_to(tmp_path / ".tmp-notes")
+    before = names(tmp_path)
+    files.remove_temporaries(tmp_path)
+    assert names(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "می\u200cشود" * 15, "👩\u200d💻" * 23], ids=len)
+def test_longest_name_that_the_disk_takes_is_taken(tmp_path: Path, name: str) -> None:
+    files.write_bytes(tmp_path / name, b"content")
+    assert names(tmp_path) == [name]
+
+
+def test_longer_name_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(DiskError, match="its name is too long; choose a shorter one"):
+        files.write_bytes(tmp_path / ("a" * 256), b"")
+    with pytest.raises(DiskError, match="its name is too long; choose a shorter one"):
+        files.read_bytes(tmp_path / ("a" * 256))
+
+
+def test_killed_writer_of_a_long_name_leaves_what_is_known_as_a_leftover(tmp_path: Path) -> None:
+    path = tmp_path / ("a" * 255)
+    with files.writing(path):
+        (left,) = names(tmp_path)
+    (tmp_path / left).touch()
+    files.remove_temporaries(tmp_path)
+    assert names(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize("value", ["", "  "])
+def test_folder_of_an_empty_variable_is_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FASHION_RUNS", value)
+    assert files.folder_of("FASHION_RUNS", "runs") == tmp_path / "runs"
+
+
+def test_tilde_is_the_home_folder_which_the_system_knows_where_home_is_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASHION_RUNS", "~/x")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert files.folder_of("FASHION_RUNS", "runs") == tmp_path / "x"
+    monkeypatch.setenv("HOME", "")
+    assert files.folder_of("FASHION_RUNS", "runs") == Path(pwd.getpwuid(os.getuid()).pw_dir) / "x"
+
+
+def test_tilde_of_nobody_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASHION_RUNS", "~nobody-of-this-name/x")
+    with pytest.raises(ConfigError, match="FASHION_RUNS is ~nobody-of-this-name/x, and there is no such home folder"):
+        files.folder_of("FASHION_RUNS", "runs")
+
+
+def test_scratch_folder_is_beside_where_the_system_has_no_place_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "missing")])
+    with files.scratch_folder(tmp_path) as folder:
+        assert folder.parent == tmp_path
+    assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize("size", [0, 1, files._PIECE, files._PIECE + 1, 3 * files._PIECE])

@@ -144,6 +144,9 @@ class Actions:
         except FashionError as error:
             entry.outcome = f"failed: {error}"
             raise
+        except OSError as error:
+            entry.outcome = f"failed: {files.disk_error(error)}"
+            raise
         finally:
             self._note(entry)
 

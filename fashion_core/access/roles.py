@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from fashion_core.access import addresses
+from fashion_core.config import variable
 from fashion_core.errors import ConfigError, printable
 
 Role = Literal["operator", "viewer", "stranger"]
@@ -91,7 +92,7 @@ def read_roles(section: object) -> Roles:
 
 def without_login(request: Request, environment: Mapping[str, str]) -> Actor:
     """Who asks a server that has no login; ``FASHION_ACCESS`` may make all operators. Raises ``ConfigError``."""
-    everyone = environment.get("FASHION_ACCESS", "")
+    everyone = variable("FASHION_ACCESS", environment)
     if everyone not in ("", "everyone"):
         raise ConfigError(f"FASHION_ACCESS should be everyone or not set, not {everyone!r}.")
     if request.is_of_this_machine():

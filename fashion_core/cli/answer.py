@@ -2,20 +2,52 @@
 
 import argparse
 import json
+import os
+import sys
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from fashion_core.config import settings
+from fashion_core.errors import one_line
+from fashion_core.files import disk_error
 
 
 def given_settings(options: argparse.Namespace) -> dict[str, str]:
-    return {setting.name: getattr(options, setting.name) for setting in settings() if hasattr(options, setting.name)}
+    given = {setting.name: getattr(options, setting.name) for setting in settings() if hasattr(options, setting.name)}
+    return {name: as_typed(value) if isinstance(value, str) else value for name, value in given.items()}
+
+
+def as_typed(text: str) -> str:
+    """What was given on the command line, read as UTF-8 where it is that: the locale may be one of fewer letters."""
+    with suppress(UnicodeError):
+        return os.fsencode(text).decode()
+    return text
 
 
 def answer(options: argparse.Namespace, document: Any, lines: Iterable[str]) -> None:
-    """Print the document as JSON if ``--json`` was given; otherwise the lines, which are made only then."""
+    """Print the document as JSON if ``--json`` was given; otherwise the lines, which are made only then.
+
+    A line that quotes a name is one harmless line whatever the name holds.
+    """
     if options.json:
-        print(json.dumps(document, indent=2))
+        _print(json.dumps(document, indent=2))
     else:
         for line in lines:
-            print(line)
+            _print(one_line(line))
+
+
+def _print(text: str) -> None:
+    try:
+        print(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise disk_error(error, Path("standard output")) from error
+
+
+def say(line: str) -> None:
+    """Say a line beside the answer, on standard error: standard output holds the answer alone."""
+    with suppress(OSError):  # nobody can read it: the terminal is gone
+        print(one_line(line), file=sys.stderr, flush=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from fashion_core.access.gate import from_command_line
-from fashion_core.cli.answer import answer, given_settings
+from fashion_core.cli.answer import answer, as_typed, given_settings
 from fashion_core.errors import DamagedFileError
 from fashion_core.formats import inspect as inspection
 from fashion_core.runs.store import RunStore, run_record
@@ -45,11 +45,11 @@ def import_file(options: argparse.Namespace) -> None:
 
     run = from_command_line(RunStore()).import_file(*_what_to_import(options), importer=import_file.import_file)
     line = f"run {run.id} in {run.path}: {run.record.config.model} at epoch {run.epochs_saved()[0]}"
-    answer(options, run_record(run), filter(None, (line, run.labels.notes)))
+    answer(options, run_record(run), (line, *run.labels.notes.splitlines()))
 
 
 def _what_to_import(options: argparse.Namespace) -> tuple[Path, str, dict[str, str]]:
-    return options.file, options.file_name or options.file.name, given_settings(options)
+    return options.file, as_typed(options.file_name or options.file.name), given_settings(options)
 
 
 def import_file_for_server(options: argparse.Namespace) -> None:

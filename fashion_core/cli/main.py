@@ -1,15 +1,15 @@
 """The command line: every page's job without a browser."""
 
 import argparse
-import os
-import sys
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 from fashion_core.cli import files, models, runs
+from fashion_core.cli.answer import say
 from fashion_core.config import PRESETS, settings
-from fashion_core.errors import FashionError
+from fashion_core.errors import FashionError, one_line
+from fashion_core.files import disk_error
 from fashion_core.runs.schema import EXPORT_NAMES
 
 Command = Callable[[argparse.Namespace], None]
@@ -22,19 +22,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.command(options)
     except FashionError as error:
-        print(f"fashion_core: {error}", file=sys.stderr)
+        say(f"fashion_core: {error}")
         return 1
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
+    except OSError as error:
+        say(f"fashion_core: {disk_error(error)}")
         return 1
     except KeyboardInterrupt:
-        print("fashion_core: interrupted", file=sys.stderr)
+        say("fashion_core: interrupted")
         return 130
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Never:
+        """Quote what was given, which may be any file's name, as one harmless line."""
+        super().error(one_line(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m fashion_core", description=__doc__)
+    parser = _Parser(prog="python -m fashion_core", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for add_commands in (_add_run_commands, _add_file_commands, _add_model_commands):
         add_commands(commands)

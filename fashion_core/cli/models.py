@@ -39,7 +39,7 @@ def show_model(options: argparse.Namespace) -> None:
         f"{layer['name']:<28} {layer['kind']:<18} {layer['output_shape']!s:<14} {layer['parameters']:>10,}"
         for layer in found["layers"]
     )
-    answer(options, found, [found["text"], *layers])
+    answer(options, found, [*found["text"].splitlines(), *layers])
 
 
 def run_lesson(options: argparse.Namespace) -> None:
@@ -48,8 +48,8 @@ def run_lesson(options: argparse.Namespace) -> None:
     store = RunStore()
     run = store.get(options.run)
     found = lesson_outputs.losses(run, lesson.last_run(store, run)) if options.losses else lesson_outputs.outputs(run)
-    lines = ([f"--- {name}", *(f"{key}: {value}" for key, value in said.items())] for name, said in found.items())
-    answer(options, found, chain.from_iterable(lines))
+    texts = ([f"--- {name}", *(f"{key}: {value}" for key, value in said.items())] for name, said in found.items())
+    answer(options, found, chain.from_iterable(text.splitlines() for text in chain.from_iterable(texts)))
 
 
 def predict_images(options: argparse.Namespace) -> None:

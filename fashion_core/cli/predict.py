@@ -1,7 +1,6 @@
 """The commands that use a model: predict, evaluate. They import torch, so they are imported when they run."""
 
 import argparse
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +8,7 @@ import torch
 from torch import nn
 
 from fashion_core import devices
-from fashion_core.cli.answer import answer, given_settings
+from fashion_core.cli.answer import answer, given_settings, say
 from fashion_core.config import CLASS_NAMES, TrainConfig, parse_config
 from fashion_core.data import batches as data
 from fashion_core.errors import ImageError
@@ -45,7 +44,7 @@ def predict_images(options: argparse.Namespace) -> None:
 
 def _model(options: argparse.Namespace, needed: tuple[str, ...]) -> tuple[nn.Module, TrainConfig]:
     """Return the model on its device, and its settings; say which of those needed had to be assumed."""
-    devices.make_reproducible(torch.get_num_threads())
+    devices.make_reproducible(devices.automatic_threads())
     loaded, given = load(options.file), given_settings(options)
     known = engine.known_config(options.file, loaded)
     settings = {"dataset": known.dataset, "pixels": known.pixels} if known else {}
@@ -53,7 +52,7 @@ def _model(options: argparse.Namespace, needed: tuple[str, ...]) -> tuple[nn.Mod
     assumed = " and ".join(f"{name} {getattr(config, name)}" for name in needed if name not in {**settings, **given})
     if assumed:
         advice = f"change that with {' or '.join(f'--{name}' for name in needed)}."
-        print(f"The file does not say what it was trained on: {assumed} assumed; {advice}", file=sys.stderr)
+        say(f"The file does not say what it was trained on: {assumed} assumed; {advice}")
     return loaded.model.to(devices.resolve(config.device)), config
 
 

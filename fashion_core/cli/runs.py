@@ -1,10 +1,9 @@
 """The commands about runs: train, resume, compare, continue, stop, runs, audit, show, delete."""
 
 import argparse
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from itertools import chain
 from typing import Any, Never
@@ -12,8 +11,17 @@ from typing import Any, Never
 from tqdm import tqdm
 
 from fashion_core.access import audit, gate
-from fashion_core.cli.answer import answer, given_settings
-from fashion_core.errors import ConfigError, DamagedFileError, DiskError, RunNotFoundError, RunStateError, printable
+from fashion_core.cli.answer import answer, given_settings, say
+from fashion_core.errors import (
+    ConfigError,
+    DamagedFileError,
+    DiskError,
+    FashionError,
+    RunNotFoundError,
+    RunStateError,
+    one_line,
+    printable,
+)
 from fashion_core.resume import comparison, plan, verdict
 from fashion_core.resume.labels import SAME, percent
 from fashion_core.runs import metrics, queue, torch_process
@@ -24,9 +32,10 @@ from fashion_core.runs.store import RunStore, epoch_number, run_record
 
 def train_run(options: argparse.Namespace) -> None:
     actions = gate.from_command_line(RunStore())
-    run = actions.start(torch_process.preset_config(options.preset, given_settings(options)))
-    _print_cautions([run])
-    _follow_all(options, actions, [run])
+    with _signals_explained() as runs:
+        runs += [actions.start(torch_process.preset_config(options.preset, given_settings(options)))]
+        _say_cautions(runs)
+        _follow_all(options, actions, runs)
 
 
 def resume_run(options: argparse.Namespace) -> None:
@@ -42,16 +51,38 @@ def resume_run(options: argparse.Namespace) -> None:
         for planned in plan.plan_runs(parent, requests):
             reasons = map(printable, planned.verdict.reasons)
             print(f"from epoch {planned.epoch}: {'; '.join([planned.verdict.kind, *reasons])}")
-    runs = actions.resume(parent, requests)
-    _print_cautions(runs)
-    _follow_all(options, actions, runs)
+    with _signals_explained() as runs:
+        runs += actions.resume(parent, requests)
+        _say_cautions(runs)
+        _follow_all(options, actions, runs)
 
 
-def _print_cautions(runs: Sequence[Run]) -> None:
-    """Print to standard error, so that standard output holds only JSON."""
+@contextmanager
+def _signals_explained() -> Iterator[list[Run]]:
+    """If a signal ends this command, say that training goes on and how to stop it; the block fills in its runs."""
+    runs: list[Run] = []
+    try:
+        yield runs
+    except SystemExit:
+        ids = [run.id for run in runs if _is_under_way(run)]
+        stop = f"`python -m fashion_core stop {ids[0]}` stops it" if len(ids) == 1 else "`stop` stops each"
+        if ids:
+            say(f"fashion_core: Training goes on without this command, in {' and '.join(ids)}; {stop}.")
+        else:
+            say("fashion_core: Ended by a signal; `python -m fashion_core runs` lists the runs, and `stop` stops one.")
+        raise
+
+
+def _is_under_way(run: Run) -> bool:
+    with suppress(FashionError):
+        return run.state() in UNDER_WAY_STATES
+    return False
+
+
+def _say_cautions(runs: Sequence[Run]) -> None:
     pairs = ((run.record.config.precision, run.record.environment.device) for run in runs)
     for caution in torch_process.precision_cautions(pairs):
-        print(caution, file=sys.stderr)
+        say(caution)
 
 
 def _epochs(text: str, parent: Run) -> list[int]:
@@ -69,16 +100,18 @@ def _epochs(text: str, parent: Run) -> list[int]:
 def continue_in_place(options: argparse.Namespace) -> None:
     actions = gate.from_command_line(RunStore())
     run = actions.store.get(options.run)
-    actions.continue_run(run)
-    _follow_all(options, actions, [run])
+    with _signals_explained() as runs:
+        runs += [run]
+        actions.continue_run(run)
+        _follow_all(options, actions, runs)
 
 
 def _follow_all(options: argparse.Namespace, actions: gate.Actions, runs: Sequence[Run]) -> None:
     """Raises ``RunStateError`` for the first run that has not finished, after all have ended."""
-    say: Callable[[str], object] = (lambda _: None) if options.json else tqdm.write
+    tell: Callable[[str], object] = (lambda _: None) if options.json else tqdm.write
     for run in runs:
-        say(f"run {run.id} in {run.path}")
-        _follow(actions, run, say)
+        tell(f"run {run.id} in {one_line(str(run.path))}")
+        _follow(actions, run, tell)
     if options.json:
         records = [run_record(run) for run in runs]
         answer(options, records[0] if len(records) == 1 else records, ())
@@ -92,10 +125,10 @@ def _follow_all(options: argparse.Namespace, actions: gate.Actions, runs: Sequen
             raise RunStateError(f"Run {run.id} is {state}; {hint}.")
 
 
-def _follow(actions: gate.Actions, run: Run, say: Callable[[str], object]) -> None:
+def _follow(actions: gate.Actions, run: Run, tell: Callable[[str], object]) -> None:
     """Wait until the run is no longer queued or running; Ctrl-C asks it to stop.
 
-    ``say`` gets a line for each epoch that ends; the bar goes to standard error, and only if that is a terminal.
+    ``tell`` gets a line for each epoch that ends; the bar goes to standard error, and only if that is a terminal.
     """
     record, follower = run.record, metrics.Follower(run.metrics_path)
     told = max((row["epoch"] for row in _epoch_rows(follower)), default=-1)
@@ -107,7 +140,7 @@ def _follow(actions: gate.Actions, run: Run, say: Callable[[str], object]) -> No
                 for row in _epoch_rows(follower):
                     if row["epoch"] > told:
                         told = row["epoch"]
-                        say(
+                        tell(
                             f"epoch {told}: test loss {row['loss']:.4f}, accuracy {row['accuracy']:.2%}, "
                             f"training loss {row['train_loss']:.4f}, {row['seconds']:.1f} s"
                         )

@@ -6,7 +6,6 @@ Names, MD5 sums and address: https://github.com/zalandoresearch/fashion-mnist an
 import gzip
 import hashlib
 import http.client
-import os
 import urllib.request
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -51,7 +50,7 @@ HOW_TO_GET_IT = "run `python -m fashion_core download` or set FASHION_DATA to a 
 
 def root() -> Path:
     """Return ``FASHION_DATA``, or ``data`` in the working folder."""
-    return Path(os.environ.get("FASHION_DATA", "data")).absolute()
+    return files.folder_of("FASHION_DATA", "data")
 
 
 def raw_folder() -> Path:

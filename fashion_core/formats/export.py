@@ -5,7 +5,6 @@ import json
 import shutil
 import statistics
 import struct
-import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -33,7 +32,9 @@ _ROUNDS, _IMAGES = 3, 256
 
 def export(run: Run, epoch: int, format: ExportFormat, out: Path) -> files.Digest:
     """Write a checkpoint. Raises ``DiskError`` (``out`` exists), ``RunNotFoundError`` or ``DamagedFileError``."""
-    if out.exists():
+    with files.disk_errors(out):
+        is_taken = out.exists()
+    if is_taken:
         raise DiskError(out, f"{out} exists already; choose another name.")
     source = run.whole_checkpoint(epoch)
     if format == "checkpoint":
@@ -47,7 +48,10 @@ def _write_as(format: ExportFormat, loaded: LoadedModel, out: Path) -> files.Dig
     """Write a loaded model in one of the formats that hold no optimizer."""
     if format in ("weights", "model"):
         return save.save(out, loaded.model.state_dict() if format == "weights" else loaded.model)
-    return files.write_bytes(out, as_safetensors(loaded) if format == "safetensors" else as_program(loaded.model))
+    if format == "safetensors":
+        return files.write_bytes(out, as_safetensors(loaded))
+    with files.scratch_folder(out.parent):
+        return files.write_bytes(out, as_program(loaded.model))
 
 
 def as_safetensors(loaded: LoadedModel) -> bytes:
@@ -64,7 +68,10 @@ def as_safetensors(loaded: LoadedModel) -> bytes:
 
 
 def as_program(model: nn.Module) -> bytes:
-    """The model as a ``torch.export`` program (.pt2) that takes any number of images, without paths of this machine."""
+    """The model as a ``torch.export`` program (.pt2) that takes any number of images, without paths of this machine.
+
+    torch needs a place for temporary files, though it writes none there.
+    """
     images = torch.zeros(2, 1, SIDE, SIDE)
     program = torch.export.export(model.eval(), (images,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     for node in program.graph.nodes:
@@ -87,8 +94,8 @@ def compare_formats(run: Run, epoch: int) -> dict[str, Any]:
         noise = torch.randint(0, 256, (_IMAGES, SIDE, SIDE), generator=torch.Generator().manual_seed(0))
         pixels, what = noise.to(torch.uint8), "random pixels, because the dataset is missing"
     images = batches.scale(pixels, config.pixels)
-    with tempfile.TemporaryDirectory(prefix="fashion-core-") as folder:
-        rows = [_measure(format, loaded, source, images, Path(folder) / name) for format, name in EXPORT_NAMES.items()]
+    with files.scratch_folder(run.path.parent) as folder:
+        rows = [_measure(format, loaded, source, images, folder / name) for format, name in EXPORT_NAMES.items()]
     return {"images": len(images), "what": what, "formats": rows}
 
 

@@ -3,13 +3,13 @@
 import contextlib
 import io
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from fashion_core import files
 from fashion_core.data import batches as data
 from fashion_core.errors import RunStateError
 from fashion_core.formats.load import load
@@ -23,7 +23,7 @@ def outputs(run: Run) -> dict[str, Any]:
     """What each snippet prints, and the sizes of the files it makes; JSON-ready. Raises ``RunStateError``."""
     if not run.weights_path.exists() or run.record.config.model != "mlp":
         raise RunStateError(f"The lesson needs a finished run of the tutorial's model; run {run.id} is not one.")
-    with tempfile.TemporaryDirectory(prefix="fashion-core-") as folder, contextlib.chdir(folder):
+    with files.scratch_folder(run.path.parent) as folder, contextlib.chdir(folder):
         Path("model_save").symlink_to(run.checkpoint_folder)
         model = load(run.weights_path).model
         names = {"torch": torch, "nn": nn, "os": os, "NeuralNetwork": NeuralNetwork, "model": model}
@@ -40,11 +40,11 @@ def losses(run: Run, child: Run) -> dict[str, dict[str, float]]:
     """Both losses on the training images, as in the tutorial, and on the test images. Raises ``DataError``."""
     config, loss_fn = run.record.config, nn.CrossEntropyLoss(reduction="none")
     halves = dict(zip(("training", "test"), data.load(config.dataset), strict=True))
-    files = {"loss_last": run.checkpoint_path(0), "loss_now": child.checkpoint_path(1)}
+    saved = {"loss_last": run.checkpoint_path(0), "loss_now": child.checkpoint_path(1)}
     return {
         name: {
             half: test_loop(data.test_batches(images, config.pixels), load(path).model, loss_fn).loss
             for half, images in halves.items()
         }
-        for name, path in files.items()
+        for name, path in saved.items()
     }

@@ -1,12 +1,13 @@
 """Processes on this machine: identify them, see whether they still run, start one that outlives this one."""
 
+import errno
 import os
 import platform
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,10 @@ from typing import Final
 import psutil
 from pydantic import BaseModel, ConfigDict
 
+from fashion_core import files
 from fashion_core.cache import Cache
+from fashion_core.config import variable
+from fashion_core.errors import WorkerError
 
 PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 KEEP_FREED_BLOCKS = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
@@ -40,10 +44,14 @@ class ProcessId(BaseModel):
 @cache
 def boot_id() -> str:
     """A text that changes with each boot, and differs between containers: they share the boot but not their pids."""
-    linux, pids = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
-    if not linux.exists():
+    if not psutil.LINUX:
         return str(round(psutil.boot_time()))
-    return f"{linux.read_text().strip()} {pids.stat().st_ino}"
+    boot, pids = f"unknown boot of {platform.node()}", 0
+    with suppress(OSError):  # sandboxes may hide it: then a process is known by its pid and its start alone
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    with suppress(OSError):
+        pids = Path("/proc/self/ns/pid").stat().st_ino
+    return f"{boot} {pids}"
 
 
 def identify(pid: int) -> ProcessId:
@@ -70,8 +78,9 @@ def is_suspended(process: ProcessId) -> bool:
 
 def seems_alive(folder: Path, process: ProcessId, heartbeat: float) -> bool:
     """Whether the worker of this run folder still runs: looked up here, by its ``heartbeat`` (s) on another machine."""
-    if process.boot == boot_id():
-        return is_alive(process)
+    with suppress(psutil.AccessDenied):  # the system hides processes of other users: then by its heartbeat too
+        if process.boot == boot_id():
+            return is_alive(process)
     # Its clock may be wrong, and the one here may be reset: after the first heartbeat, only its changes count.
     key, age = (folder, process), 0.0
     if key not in _heartbeats:
@@ -88,13 +97,30 @@ def child_environment(**changes: str) -> dict[str, str]:
     """This environment, with this package importable from any working folder."""
     search_path = os.pathsep.join(filter(None, [str(PACKAGE_PARENT), os.environ.get("PYTHONPATH")]))
     # Threads that spin long while they wait keep the cores from a browser on the same machine.
-    defaults = {"GOMP_SPINCOUNT": "10000", **os.environ}
-    return {**defaults, "PYTHONPATH": search_path, "PYTHONUNBUFFERED": "1", **changes}
+    threads = {"GOMP_SPINCOUNT": variable("GOMP_SPINCOUNT") or "10000"}
+    # Whatever the encoding here: the log and the answers are read as UTF-8.
+    text = {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8:backslashreplace", "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, **threads, **text, "PYTHONPATH": search_path, **changes}
+
+
+@contextmanager
+def start_errors() -> Iterator[None]:
+    """Turn the ``OSError`` of a process that can't be started into a ``WorkerError``."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno == errno.EAGAIN:
+            reason = "this user may run no more of them; end some, or raise `ulimit -u`, and try again"
+        raise WorkerError(f"No process can be started: {reason}.") from error
 
 
 def start_detached(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> ProcessId:
-    """Start a process that outlives this one and adds what it prints to ``log``. Raises ``OSError``."""
-    with log.open("ab") as output:
+    """Start a process that outlives this one and adds what it prints to ``log``.
+
+    Raises ``DiskError`` about the log, ``WorkerError``.
+    """
+    with files.disk_errors(log), log.open("ab") as output, start_errors():
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

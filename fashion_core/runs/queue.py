@@ -4,14 +4,14 @@ Nothing here stays running: every process that starts, watches or ends a run cal
 of the queue while there is a free slot. The worker is known by its command line alone.
 """
 
-import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
 from filelock import FileLock, Timeout
 
 from fashion_core import files
-from fashion_core.config import TrainConfig
+from fashion_core.config import TrainConfig, variable
 from fashion_core.data import fashion_mnist
 from fashion_core.errors import ConfigError, DamagedFileError, DiskError, FashionError, RunNotFoundError, RunStateError
 from fashion_core.runs import processes, torch_process
@@ -24,8 +24,8 @@ QUEUE_SECONDS = 5.0  # how long to wait for another process that starts the next
 
 def slots() -> int:
     """How many runs may train at once: ``FASHION_SLOTS``, or one. Raises ``ConfigError``."""
-    value = os.environ.get("FASHION_SLOTS", "1")
-    if not value.isdecimal() or int(value) < 1:
+    value = variable("FASHION_SLOTS") or "1"
+    if not re.fullmatch("[0-9]{1,9}", value) or int(value) < 1:
         raise ConfigError(f"FASHION_SLOTS should be a whole number of at least 1, not {value!r}.")
     return int(value)
 
@@ -169,7 +169,6 @@ def _start_worker(run: Run) -> bool:
         environment = processes.child_environment(
             FASHION_RUNS=str(run.path.parent), FASHION_DATA=str(fashion_mnist.root()), **processes.KEEP_FREED_BLOCKS
         )
-        with files.disk_errors(run.log_path):
-            worker = processes.start_detached(processes.python_command("worker", run.id), run.log_path, environment)
+        worker = processes.start_detached(processes.python_command("worker", run.id), run.log_path, environment)
         run.write_status(status.model_copy(update={**running, "process": worker}))
         return True

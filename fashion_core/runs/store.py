@@ -22,6 +22,10 @@ from fashion_core.runs.schema import ACTIVE_STATES, Environment, Labels, Parent,
 
 LEFTOVER_SECONDS = 3600.0  # how old a half-made or half-deleted folder is before it is removed
 _ID_PATTERN = re.compile(r"\d{8}-\d{6}-\d{3}-[0-9a-f]{4}")
+# The folders that this app names itself: half-made and half-deleted runs, uploads, scratch folders.
+_LEFTOVER = re.compile(
+    rf"{re.escape(files.TEMPORARY_PREFIX)}({_ID_PATTERN.pattern}(-[0-9a-f]{{8}})?|upload-[0-9a-f]{{16}}|{files.SCRATCH})"
+)
 _EPOCH_KEYS = ("epoch", *metrics.EPOCH_NUMBERS)
 _listings: Cache[tuple[Run, ...]] = Cache(8)
 
@@ -39,7 +43,7 @@ def epoch_number(text: str) -> int | None:
 
 class RunStore:
     def __init__(self, root: Path | None = None) -> None:
-        self.root = (root or Path(os.environ.get("FASHION_RUNS", "runs"))).absolute()
+        self.root = root.absolute() if root else files.folder_of("FASHION_RUNS", "runs")
 
     def create(
         self,
@@ -97,11 +101,12 @@ class RunStore:
         return tuple(self.at(name) for name in sorted(names, reverse=True) if _ID_PATTERN.fullmatch(name))
 
     def remove_leftovers(self) -> None:
-        """Remove what a killed ``create`` or ``delete`` left, once it is old."""
-        for folder in self.root.glob(f"{files.TEMPORARY_PREFIX}*"):
-            with suppress(FileNotFoundError):
-                if files.now() - folder.stat().st_mtime > LEFTOVER_SECONDS:
-                    shutil.rmtree(folder, ignore_errors=True)
+        """Remove what a killed ``create`` or ``delete`` left, once it is old; never what this app has not made."""
+        for entry in os.scandir(self.root):
+            if _LEFTOVER.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+                with suppress(FileNotFoundError):
+                    if files.now() - entry.stat().st_mtime > LEFTOVER_SECONDS:
+                        shutil.rmtree(entry.path, ignore_errors=True)
 
     def has(self, run_id: str) -> bool:
         path = self.root / run_id

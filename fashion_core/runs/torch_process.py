@@ -3,7 +3,6 @@
 import json
 import platform
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -13,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from fashion_core import files
 from fashion_core.cache import Cache
 from fashion_core.config import PRESETS, TrainConfig, parse_config
 from fashion_core.errors import DeviceError, WorkerError, printable
@@ -72,12 +72,13 @@ def ask_early() -> None:
     threading.Thread(target=ask, daemon=True).start()
 
 
-def _ask(*command: str, store: RunStore | None = None) -> dict[str, Any]:
-    """Ask a process that imports torch. Raises ``WorkerError``."""
-    whole_command = processes.python_command(*command, "--json")
+def _ask(*command: str | bytes, store: RunStore | None = None) -> dict[str, Any]:
+    """Ask a process that imports torch; ``bytes`` are UTF-8 whatever the encoding here. Raises ``WorkerError``."""
+    whole_command = [*processes.python_command(), *command, "--json"]
     variables = processes.child_environment(**({"FASHION_RUNS": str(store.root)} if store else {}))
     try:
-        answer = subprocess.run(whole_command, env=variables, capture_output=True, timeout=_ANSWER_SECONDS, check=False)
+        with processes.start_errors():
+            answer = subprocess.run(whole_command, env=variables, capture_output=True, timeout=_ANSWER_SECONDS)
     except subprocess.TimeoutExpired as error:
         raise WorkerError(f"torch gave no answer within {_ANSWER_SECONDS} s: try again.") from error
     said = answer.stderr.decode(errors="replace").strip()
@@ -85,7 +86,7 @@ def _ask(*command: str, store: RunStore | None = None) -> dict[str, Any]:
     if answer.returncode == 1 and last_line.startswith(_PROBLEM):
         raise WorkerError(last_line.removeprefix(_PROBLEM))
     if answer.returncode:
-        raise WorkerError(f"torch can't be used here: {said[-500:]}")
+        raise WorkerError(f"torch can't be used here: {last_line[-500:] or f'exit status {answer.returncode}'}")
     value: dict[str, Any] = json.loads(answer.stdout)
     return value
 
@@ -98,10 +99,10 @@ def describe_model(name: str) -> dict[str, Any]:
 
 def export(store: RunStore, run: Run, epoch: int, format: ExportFormat) -> bytes:
     """One checkpoint in one format, as bytes to download. Raises ``WorkerError`` or ``DiskError``."""
-    with tempfile.TemporaryDirectory(prefix="fashion-core-") as folder:
-        out = Path(folder, EXPORT_NAMES[format])
+    with files.scratch_folder(store.root) as folder:
+        out = folder / EXPORT_NAMES[format]
         _ask("export", run.id, str(epoch), "--format", format, str(out), store=store)
-        return out.read_bytes()
+        return files.read_bytes(out)
 
 
 def compare_formats(store: RunStore, run: Run, epoch: int) -> dict[str, Any]:
@@ -120,7 +121,7 @@ def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, str]
     """Import a file that passed ``inspect``; ``given`` are settings by name. Raises ``WorkerError``."""
     flags = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
     shown = printable(name)  # a command line holds neither NUL nor half a character nor a megabyte
-    return store.get(_ask("importer", str(path), f"--file-name={shown}", *flags, store=store)["id"])
+    return store.get(_ask("importer", str(path), f"--file-name={shown}".encode(), *flags, store=store)["id"])
 
 
 def environment_for(config: TrainConfig) -> Environment:

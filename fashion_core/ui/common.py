@@ -11,13 +11,16 @@ import pandas as pd
 import streamlit as st
 
 from fashion_core.charts.base import ChartSpec
-from fashion_core.errors import ConfigError, FashionError, RunNotFoundError
+from fashion_core.errors import ConfigError, FashionError, RunNotFoundError, one_line
+from fashion_core.files import disk_error
 from fashion_core.runs import torch_process
 from fashion_core.runs.run import Run
 
 PAGE_ROWS = 500
 _ESCAPES: Final = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]()<>#+-!|~:$&"})
 _WORD_JOINER: Final = "\u2060"
+_FORMULA: Final = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")  # how a cell begins that a spreadsheet may compute
+_NUMBER: Final = re.compile(r"[+-]?\d[\d.,]*([eE][+-]?\d+)?( ?%)?")
 Show = Callable[[], None]
 T = TypeVar("T", str, int)
 
@@ -37,11 +40,11 @@ def sentence(error: FashionError | str) -> str:
 
 
 def plain(text: str) -> str:
-    """Escape text so that Markdown shows it literally: names and paths may hold any character.
+    """Escape text so that Markdown shows it literally, on one line: names and paths may hold any character.
 
     Streamlit makes icons, links and e-mail addresses after it has removed escapes; an invisible joiner prevents that.
     """
-    return re.sub(r"(:|@|(?i:www))(?=\S)", rf"\1{_WORD_JOINER}", text.translate(_ESCAPES))
+    return re.sub(r"(:|@|(?i:www))(?=\S)", rf"\1{_WORD_JOINER}", one_line(text).translate(_ESCAPES))
 
 
 def show_tabs(views: Mapping[str, Show], key: str = "view", closed: Mapping[str, Show] = {}) -> None:
@@ -60,6 +63,8 @@ def problems_shown() -> Iterator[None]:
         yield
     except FashionError as error:
         st.error(sentence(error), icon=":material/error:")
+    except OSError as error:  # of the system, such as a folder that may not be entered
+        st.error(sentence(disk_error(error)), icon=":material/error:")
 
 
 @contextmanager
@@ -140,8 +145,33 @@ def show_clickable(chart: ChartSpec, key: str, param: str, take: Callable[[dict[
 
 
 def offer_csv(label: str, table: Callable[[], pd.DataFrame], file_name: str) -> None:
-    data, icon = lambda: table().to_csv(index=False), ":material/download:"
+    data, icon = lambda: csv_text(table()), ":material/download:"
     st.download_button(label, data, file_name, "text/csv", icon=icon, on_click="ignore")
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """The table as CSV, with an apostrophe before text that a spreadsheet would compute: names may be anyone's.
+
+    Source: https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    return _without_formulas(table).to_csv(index=False)
+
+
+def show_table(table: pd.DataFrame, **options: Any) -> Any:
+    """``st.dataframe`` of it, whose toolbar offers what is shown as CSV too."""
+    return st.dataframe(_without_formulas(table), **options)
+
+
+def _without_formulas(table: pd.DataFrame) -> pd.DataFrame:
+    texts = table.select_dtypes(exclude=["number", "bool", "datetime", "datetimetz", "timedelta"])
+    return table.assign(**{str(name): texts[name].map(_inert) for name in texts})
+
+
+def _inert(cell: Any) -> Any:
+    if isinstance(cell, list):
+        return list(map(_inert, cell))
+    is_formula = isinstance(cell, str) and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell)
+    return f"'{cell}" if is_formula else cell
 
 
 def ask_page(pages: int, key: str, wanted: int = 0) -> int:

@@ -134,7 +134,7 @@ def _show_table(rows: Sequence[Compared]) -> None:
     style = {name: st.column_config.NumberColumn(format="%.4f") for name in numbers}
     order = ["name", "parent_name", "epoch", *numbers, "answer", "verdict", "overrides", "state"]
     with st.expander("All numbers", icon=":material/table:"):
-        st.dataframe(table, hide_index=True, column_order=order, column_config=style, alt="All resumed runs")
+        common.show_table(table, hide_index=True, column_order=order, column_config=style, alt="All resumed runs")
         common.offer_csv("CSV", lambda: table, "resumed-runs.csv")
 
 

@@ -32,7 +32,7 @@ def show_verify(store: RunStore, runs: list[Run], saved: pd.DataFrame, label: st
     names = dict(zip(saved["run"], saved["name"], strict=True))
     rows = [(result.file, result.reason, names.get(result.run, result.run), result.run) for result in damaged]
     table = pd.DataFrame(rows, columns=["file", "what is wrong", "run", "id"])
-    st.dataframe(table, hide_index=True, alt="Damaged files")
+    common.show_table(table, hide_index=True, alt="Damaged files")
 
 
 def _verify(store: RunStore, runs: list[Run]) -> list[verify.Verified]:
@@ -88,7 +88,9 @@ def show_keep(store: RunStore, run: Run, saved: pd.DataFrame) -> None:
         "Never one that another run was resumed from, and never a damaged one."
     )
     style, alt = {"bytes": st.column_config.NumberColumn(format="localized")}, "Checkpoints to delete"
-    st.dataframe(rows[["file", "epoch", "loss", "bytes", "created"]], hide_index=True, column_config=style, alt=alt)
+    common.show_table(
+        rows[["file", "epoch", "loss", "bytes", "created"]], hide_index=True, column_config=style, alt=alt
+    )
     # The key names the epochs, so a press on an outdated preview is lost.
     sure = st.checkbox("Delete them for good", key=f"sure {run.id} {expendable}")
     count, key = len(expendable), f"delete {run.id} {expendable}"

@@ -27,7 +27,7 @@ def show_verdicts(run: Run, requests: list[plan.ResumeRequest]) -> None:
         else:
             rows = [(f"epoch {p.epoch}", _epochs_text(p), p.verdict.kind, "; ".join(p.verdict.reasons)) for p in plans]
             table = pd.DataFrame(rows, columns=["from", "trains", "verdict", "why"])
-            st.dataframe(table, hide_index=True, alt="The runs to be made")
+            common.show_table(table, hide_index=True, alt="The runs to be made")
         settings_form.show_cautions((planned.config.precision, planned.environment.device) for planned in plans)
 
 

@@ -168,7 +168,7 @@ def show_inside(found: inspect.Inspection, key: str) -> None:
         with st.expander(f"Optimizer state: {optimizer}", icon=":material/tune:"):
             st.caption("param_groups[0]")
             settings = file_charts.optimizer_settings(found)
-            st.dataframe(pd.DataFrame([{name: str(value) for name, value in settings.items()}]), hide_index=True)
+            common.show_table(pd.DataFrame([{name: str(value) for name, value in settings.items()}]), hide_index=True)
             slots = tensors[tensors["part"] == "optimizer"]
             if slots.empty:
                 st.write("It keeps nothing for any parameter: SGD without momentum has no state.")
@@ -214,4 +214,4 @@ def _show_tensors(tensors: pd.DataFrame, key: str) -> None:
         "bytes": column.NumberColumn(format="localized"),
     }
     alt = "Tensors in this file"
-    st.dataframe(tensors, hide_index=True, key=key, column_order=order, column_config=style, alt=alt)
+    common.show_table(tensors, hide_index=True, key=key, column_order=order, column_config=style, alt=alt)

@@ -1,8 +1,11 @@
 """The store of runs: ids, what its files may hold, states worked out when read, and deleting."""
 
+import io
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +14,8 @@ from typing import Any
 import psutil
 import pytest
 
+from fashion_core import files
+from fashion_core.access import gate
 from fashion_core.errors import DamagedFileError, DiskError, FashionError, RunNotFoundError, RunStateError
 from fashion_core.files import now
 from fashion_core.runs import processes
@@ -134,11 +139,59 @@ def test_damaged_status_is_that_of_a_lost_run(store: RunStore) -> None:
 
 def test_what_a_killed_delete_left_is_removed_once_it_is_old(store: RunStore) -> None:
     run = new_run(store)
-    for name in (".tmp-old", ".tmp-new"):
+    old, new = (f".tmp-{run.id}-{token}" for token in ("00000000", "00000001"))
+    for name in (old, new):
         (store.root / name).mkdir()
-    os.utime(store.root / ".tmp-old", (1.0, 1.0))
+    os.utime(store.root / old, (1.0, 1.0))
     store.remove_leftovers()
-    assert {path.name for path in store.root.iterdir()} == {run.id, ".tmp-new"}
+    assert {path.name for path in store.root.iterdir()} == {run.id, new}
+
+
+def test_no_folder_that_this_app_has_not_made_is_removed(store: RunStore, tmp_path: Path) -> None:
+    """Where the store is a folder that people keep other things in."""
+    run = new_run(store)
+    for name in (".tmp-mine", ".tmp-", f".tmp-{run.id}-backup", ".tmp-upload-of-mine", f".tmp-{run.id}.old"):
+        (store.root / name).mkdir()
+        (store.root / name / "thesis").touch()
+    (store.root / f".tmp-{run.id}").touch()
+    (tmp_path / "elsewhere").mkdir()
+    (store.root / f".tmp-{run.id}-00000000").symlink_to(tmp_path / "elsewhere")
+    for path in store.root.iterdir():
+        os.utime(path, (1.0, 1.0), follow_symlinks=False)
+    before = set(store.root.iterdir())
+    store.remove_leftovers()
+    assert set(store.root.iterdir()) == before
+    assert (tmp_path / "elsewhere").is_dir()
+    (store.root / f".tmp-{run.id}").unlink()  # it is no folder
+
+
+def test_every_leftover_is_known_by_the_name_that_it_was_given(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed process leaves these: a draft, a deletion, an upload, a scratch folder beside the store."""
+    run = new_run(store)
+    monkeypatch.setattr(tempfile, "tempdir", str(store.root))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)
+        store.delete(run)
+        with pytest.raises(KeyError), store._drafting(run.id):
+            raise KeyError
+        with files.scratch_folder(store.root):
+            pass
+        with pytest.raises(ValueError, match="closed"):
+            gate._spool(store, closed_source())
+    left = [path for path in store.root.iterdir() if path.is_dir()]
+    assert len(left) == 4
+    for path in left:
+        os.utime(path, (1.0, 1.0))
+    store.remove_leftovers()
+    assert not [path for path in left if path.exists()]
+
+
+def closed_source() -> io.BytesIO:
+    source = io.BytesIO()
+    source.close()
+    return source
 
 
 @pytest.mark.parametrize("name", ["model_save/0", "model_save/partial", "model.pth"])

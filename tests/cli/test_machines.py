@@ -1,0 +1,185 @@
+"""Any machine: what a terminal can't show, streams that are closed, folders that may not be used, signals."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fashion_core.models import NeuralNetwork
+from fashion_core.runs.schema import Labels
+from fashion_core.runs.store import RunStore
+from tests.support.commands import Capture, printed, refused
+from tests.support.processes import ROOT, command_line, wait_for_end, wait_until
+from tests.support.runs import new_run, set_state
+
+NARROW: dict[str, dict[str, str]] = {
+    "ascii": {"PYTHONIOENCODING": "ascii"},
+    "cp1252": {"PYTHONIOENCODING": "cp1252"},
+    "latin-1": {"PYTHONIOENCODING": "latin-1:strict"},
+    "C": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    "no such locale": {"LC_ALL": "xx_YY.nothing", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+}
+SMALL = ("--train-images", "500", "--device", "cpu", "--threads", "1")
+AS_ANYONE = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
+
+
+def started_by(start: Sequence[str], *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the command line through another program."""
+    command = [*start, sys.executable, "-m", "fashion_core", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+    kind: dict[str, Any] = {"capture_output": True, "encoding": "utf-8", "errors": "replace", "timeout": 120}
+    return subprocess.run(command, env=environment, **kind)
+
+
+def one_sentence(done: subprocess.CompletedProcess[str]) -> str:
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize("variables", NARROW.values(), ids=NARROW)
+def test_every_list_is_printed_where_its_letters_do_not_exist(store: RunStore, variables: dict[str, str]) -> None:
+    run = new_run(store)
+    run.write_labels(Labels(name="Größe ☃ – می\u200cشود"))
+    commands = [("runs",), ("show", run.id), ("compare",), ("--help",), ("train", "--help"), ("runs", "--json")]
+    done = [started_by((), *command, **variables) for command in commands]
+    assert [(one.returncode, one.stderr) for one in done] == [(0, "")] * len(commands)
+    assert json.loads(done[-1].stdout)[0]["name"] == "Größe ☃ – می\u200cشود"
+    assert one_sentence(started_by((), "show", "☃", **variables)).startswith("fashion_core: No run in ")
+
+
+@pytest.mark.parametrize("variables", NARROW.values(), ids=NARROW)
+def test_setting_is_read_as_it_was_typed_whatever_the_locale(store: RunStore, variables: dict[str, str]) -> None:
+    """The device is refused, so nothing is trained: the name is refused first if it can't be read."""
+    done = command_line("train", "--name", "Größe ☃", "--device", "cuda:77", **variables)
+    assert "no device cuda:77" in one_sentence(done)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(("command", "status"), [("runs", 0), ("show nothing", 1), ("--help", 0), ("fly", 2)])
+def test_closed_stream_changes_nothing_else(store: RunStore, closed: str, command: str, status: int) -> None:
+    done = started_by(("sh", "-c", f'exec "$@" {closed}', "sh"), *command.split())
+    assert done.returncode == status
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "fashion_core: No run" not in done.stdout  # an error never stands where the answer is read
+
+
+@pytest.mark.parametrize("command", ["runs", "--help", "train --help"])
+def test_reader_that_leaves_early_hears_no_more(store: RunStore, command: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    line = [sys.executable, "-m", "fashion_core", *command.split()]
+    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
+    done = subprocess.run(line, cwd=ROOT, env=buffered, stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert done.stderr == b""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has it")
+@pytest.mark.parametrize("command", ["runs", "runs --json", "--help"])
+def test_output_that_cannot_be_written_is_one_sentence(store: RunStore, command: str) -> None:
+    said = one_sentence(started_by(("sh", "-c", 'exec "$@" > /dev/full', "sh"), *command.split(), PYTHONUNBUFFERED=""))
+    assert said.startswith("fashion_core: standard output can't be used: ")
+
+
+EVIL = "e\x1b[31mvil\nX\u202egnp\udcff.pth"
+
+
+@pytest.mark.parametrize("good", [True, False], ids=["good file", "bad file"])
+@pytest.mark.parametrize("command", ["inspect", "import", "evaluate"])
+def test_name_of_a_file_is_one_harmless_line(store: RunStore, tmp_path: Path, command: str, good: bool) -> None:
+    if good and command == "evaluate":
+        pytest.skip("measuring takes seconds, and prints the name as inspect does")
+    path = tmp_path / EVIL
+    (tmp_path / "file").write_bytes(b"nothing")
+    if good:
+        torch.save(NeuralNetwork().state_dict(), tmp_path / "file")
+    (tmp_path / "file").rename(path)
+    done = command_line(command, str(path))
+    said = done.stdout + done.stderr
+    assert not {"\x1b", "\u202e", "\udcff"} & set(said)
+    assert not any(line.startswith("X") for line in said.splitlines())
+    assert "e�[31mvil�X�gnp�.pth" in said or command == "import" or not good
+
+
+def test_names_that_a_shell_adds_to_a_command_are_one_harmless_line(store: RunStore) -> None:
+    done = command_line("inspect", "a.pth", EVIL)
+    assert done.returncode == 2
+    assert "e�[31mvil�X�gnp�.pth" in done.stderr
+
+
+def test_store_with_a_harmful_name_is_told_harmless(store: RunStore, capsys: Capture, monkeypatch: Any) -> None:
+    monkeypatch.setenv("FASHION_RUNS", str(store.root / "a\x1b]0;b\x07"))
+    assert "a�]0;b�" in refused(capsys, "show", "nothing")
+
+
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="the tests may run as root, who may enter every folder")
+def test_folder_that_may_not_be_entered_is_one_sentence(store: RunStore, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    (closed / "runs").mkdir(parents=True)
+    closed.chmod(0)
+    file, inside = str(closed / "runs" / "a.pth"), {"FASHION_RUNS": str(closed / "runs")}
+    try:
+        for command in (("inspect", file), ("import", file), ("predict", file, file), ("evaluate", file)):
+            assert "permission" in one_sentence(started_by(AS_ANYONE, *command)), command
+        for line in ("runs", "show 2", "compare", "audit", "verify", " ".join(("train", *SMALL))):
+            assert "permission" in one_sentence(started_by(AS_ANYONE, *line.split(), **inside)), line
+        data = {"FASHION_DATA": str(closed / "data")}
+        said = one_sentence(started_by(AS_ANYONE, "train", "--dataset", "fashion-mnist", **data))
+        assert "permission" in said
+    finally:
+        closed.chmod(0o700)
+
+
+@pytest.mark.parametrize("variable", ["FASHION_RUNS", "FASHION_DATA"])
+def test_deleted_working_folder_is_one_sentence_that_names_the_setting(
+    store: RunStore, tmp_path: Path, variable: str
+) -> None:
+    start = ("sh", "-c", 'mkdir "$0" && cd "$0" && rmdir "$0" && exec "$@"', str(tmp_path / "gone"))
+    command = ("runs",) if variable == "FASHION_RUNS" else ("train", "--dataset", "fashion-mnist")
+    said = one_sentence(started_by(start, *command, **{variable: ""}))
+    assert "The working folder can't be used" in said
+    assert variable in said
+    assert started_by(start, "--help").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "command", ["inspect {}", "import {}", "evaluate {}", "predict {} {}", "show {}", "model {}", "delete {}"]
+)
+def test_name_that_is_too_long_is_told_in_one_line(store: RunStore, command: str) -> None:
+    done = command_line(*command.format(*["a" * 300] * 2).split())
+    assert done.returncode in (1, 2)
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_command_that_is_ended_says_that_training_goes_on(store: RunStore, number: int, status: int) -> None:
+    command = [sys.executable, "-m", "fashion_core", "train", *SMALL, "--epochs", "30", "--json"]
+    watching = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_until(lambda: store.runs() and store.runs()[0].epochs_saved(), "it trains")
+        watching.send_signal(number)
+        output, errors = watching.communicate(timeout=60)
+    finally:
+        watching.kill()
+    (run,) = store.runs()
+    assert (watching.returncode, output, errors.count("\n")) == (status, "", 1)
+    assert f"Training goes on without this command, in {run.id}; `python -m fashion_core stop {run.id}`" in errors
+    wait_for_end(run)
+    assert run.state() == "finished"
+
+
+def test_name_may_hold_the_joiners_that_its_script_needs(store: RunStore, capsys: Capture) -> None:
+    """Persian and Hindi are not spelled right without them, and an emoji falls apart into several."""
+    run = new_run(store, name="می\u200cشود क्\u200dष 👩\u200d💻")
+    set_state(run, "finished")
+    assert "می\u200cشود क्\u200dष 👩\u200d💻" in printed(capsys, "runs")[0]
+    printed(capsys, "delete", run.id)
