@@ -104,7 +104,7 @@ def scratch_folder(beside: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        tempfile.tempdir = usual and str(usual)
+        tempfile.tempdir = str(usual) if usual else None
         shutil.rmtree(folder, ignore_errors=True)
 
 
