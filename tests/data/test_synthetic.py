@@ -94,27 +94,29 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def learn(model: nn.Module, optimizer: torch.optim.Optimizer, epochs: int, *sets: Pictures) -> list[loops.Evaluation]:
+def learn(
+    model: nn.Module, optimizer: torch.optim.Optimizer, epochs: int, *sets: Pictures
+) -> Iterator[loops.Evaluation]:
+    """Yield what a test of the model gives, before it learns and after each epoch."""
     train, test = (Images(torch.from_numpy(pixels), torch.from_numpy(labels).long()) for pixels, labels in sets)
     step = loops.TrainStep(model, nn.CrossEntropyLoss(), optimizer)
 
     def measure() -> loops.Evaluation:
         return loops.test_loop(batches.test_batches(test, "unit"), model, nn.CrossEntropyLoss(reduction="none"))
 
-    found = [measure()]
+    yield measure()
     for epoch in range(epochs):
         for _ in loops.train_loop(batches.epoch_batches(train, 64, "unit", "none", epoch), model, step):
             pass
-        found.append(measure())
-    return found
+        yield measure()
 
 
 @pytest.mark.usefixtures("one_thread")
 def test_a_linear_model_learns_much_but_does_not_solve_it(train_set: Pictures, test_set: Pictures) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
-    found = learn(model, torch.optim.Adam(model.parameters(), 1e-3), 15, train_set, test_set)
-    assert 0.75 < found[-1].accuracy < 0.9
+    *_, last = learn(model, torch.optim.Adam(model.parameters(), 1e-3), 15, train_set, test_set)
+    assert 0.75 < last.accuracy < 0.9
 
 
 @pytest.mark.slow
@@ -130,4 +132,4 @@ def test_the_tutorials_settings_improve_the_loss_each_epoch(train_set: Pictures,
 def test_a_small_cnn_passes_95_percent_within_8_epochs(train_set: Pictures, test_set: Pictures) -> None:
     model = build_model("cnn", seed=0)
     found = learn(model, torch.optim.Adam(model.parameters(), 1e-3), 8, train_set, test_set)
-    assert max(one.accuracy for one in found) > 0.95
+    assert any(one.accuracy > 0.95 for one in found)
