@@ -1,7 +1,9 @@
 """What is in a saved file, without running anything in it and without torch."""
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,14 +14,23 @@ from fashion_core import files
 from fashion_core.errors import ChangedFileError, RefusedFileError, printable
 from fashion_core.formats.untrusted import validate
 from fashion_core.formats.untrusted.read import read_saved_file
-from fashion_core.formats.untrusted.saved_file import Container, SavedFile
+from fashion_core.formats.untrusted.saved_file import MAX_TENSORS, Container, SavedFile
 from fashion_core.formats.untrusted.state_dict import Weights, find_weights, optimizer_name, optimizer_state
-from fashion_core.formats.untrusted.values import Name, Record, SavedTensor, named_tensors, tensors_in
+from fashion_core.formats.untrusted.values import (
+    Entry,
+    Record,
+    Walk,
+    bytes_of,
+    in_short,
+    named_tensors,
+    tensors_in,
+)
 from fashion_core.runs.schema import SavedFormat, VerdictKind
 
 NUMBERS_READ_BYTES = 160 << 20  # the largest file whose numbers are read by default; 134 MB take half a second
 _BINS, _PIECE = 24, 1 << 18
-_LONGEST_TEXT, _MOST_ITEMS = 200, 400
+_LONGEST_TEXT, _MOST_ITEMS, _MOST_SHOWN = 200, 400, 20_000
+_MOST_TENSORS_READ = 2048
 _GRAPH = "Its graph is not examined and never run here, because code can hide in it: only its weights are read."
 _END_OF_EPOCH = "the end of its epoch (it was stopped inside: only its own run continues from here)"
 
@@ -76,7 +87,7 @@ class Inspection:
     notes: tuple[str, ...]  # what else people should know before they use it, one sentence each
     sha256: str | None  # of the whole file; None if its numbers were not read
     tensors: tuple[TensorInfo, ...]
-    tree: Any  # the raw key tree: dicts and lists as they are, a tensor as its dtype and shape
+    tree: Any  # the key tree as JSON: dicts and lists as they are, a tensor as its dtype and shape
 
 
 def inspect(path: Path, numbers: bool | None = None) -> Inspection:
@@ -116,8 +127,8 @@ def inspect(path: Path, numbers: bool | None = None) -> Inspection:
         verdict=_verdict(refusal, weights, missing),
         notes=(_GRAPH,) if file.container == "pt2" else (),
         sha256=files.digest_of(path).sha256 if numbers else None,
-        tensors=tuple(_tensor_info(file, name, tensor, numbers) for name, tensor in named_tensors(file.content)),
-        tree=_outline(file.content),
+        tensors=tuple(_tensor_infos(file, numbers)),
+        tree=_Outline().of(file.content),
     )
 
 
@@ -179,16 +190,24 @@ def _verdict(refusal: RefusedFileError | None, weights: Weights | None, missing:
     return "approximate" if missing else "exact"
 
 
-def _tensor_info(file: SavedFile, name: str, tensor: SavedTensor, numbers: bool) -> TensorInfo:
-    info = TensorInfo(printable(name), tensor.dtype, tensor.shape, tensor.bytes)
-    if not numbers or not tensor.numel:
-        return info
-    values = file.numbers(tensor)
+def _tensor_infos(file: SavedFile, numbers: bool) -> Iterator[TensorInfo]:
+    """Each tensor's row; numbers are read as far as that takes no longer than reading the file twice."""
+    left = 2 * file.size if numbers else 0
+    for index, (name, tensor) in enumerate(islice(named_tensors(file.content), MAX_TENSORS)):
+        info = TensorInfo(printable(name), tensor.dtype, tensor.shape, tensor.bytes)
+        if tensor.numel and index < _MOST_TENSORS_READ and file.shows(tensor):
+            left -= bytes_of(tensor.dtype, max(tensor.numel, tensor.span))
+            info = _with_numbers(info, file.numbers(tensor)) if left >= 0 else info
+        yield info
+
+
+def _with_numbers(info: TensorInfo, values: NDArray[Any]) -> TensorInfo:
     finite = np.isfinite(values)
     count = int(finite.sum())
     good = values.ravel() if count == values.size else values[finite]
     nan = 0 if count == values.size else int(np.isnan(values).sum())
-    return replace(info, nan=nan, inf=values.size - count - nan, **(_distribution(good) if count else {}))
+    has_order = count and not np.iscomplexobj(values)
+    return replace(info, nan=nan, inf=values.size - count - nan, **(_distribution(good) if has_order else {}))
 
 
 def _distribution(values: NDArray[Any]) -> dict[str, Any]:
@@ -209,24 +228,49 @@ def _distribution(values: NDArray[Any]) -> dict[str, Any]:
     return {"low": low, "high": high, **finite, "histogram": tuple(map(int, counts))}
 
 
-def _outline(value: Any) -> Any:
-    """The key tree as JSON: long lists and texts are cut, a tensor is its dtype and shape, a record its class."""
-    if isinstance(value, SavedTensor):
-        return f"{value.dtype} {value.shape}"
-    if isinstance(value, dict):
-        shown = {_short(str(key)): _outline(inner) for key, inner in list(value.items())[:_MOST_ITEMS]}
-        return shown if len(value) <= _MOST_ITEMS else {**shown, "…": f"{len(value) - _MOST_ITEMS:,} more"}
-    if isinstance(value, list | tuple):
-        items = [_outline(inner) for inner in value[:_MOST_ITEMS]]
+class _Outline:
+    """The key tree as JSON: long lists and texts are cut, a tensor is its dtype and shape, a record its class.
+
+    What a file shares without end, or holds inside itself, is shown once.
+    """
+
+    def __init__(self) -> None:
+        self.walk, self.left = Walk(), _MOST_SHOWN
+
+    def of(self, value: Any) -> Any:
+        self.left -= 1
+        if not isinstance(value, dict | list | tuple | Record):
+            return _plain(value)
+        if self.left < 0:
+            return "…"
+        if not self.walk.enter(value):
+            return f"… ({in_short(value, 0)} again)"
+        shown = self.inside(value)
+        self.walk.leave(value)
+        return shown
+
+    def inside(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return self.pairs(list(value.items()))
+        if isinstance(value, Record):
+            state = [] if value.state is None else [value.state]
+            pairs = [item for item in value.items if isinstance(item, Entry)]
+            rest = [*value.arguments, *state, *(item for item in value.items if not isinstance(item, Entry))]
+            parts = [self.of(part) for part in rest[:_MOST_ITEMS]] + ([self.pairs(pairs)] if pairs else [])
+            return {_short(f"<{value.name}>"): parts[0] if len(parts) == 1 else parts}
+        items = [self.of(inner) for inner in value[:_MOST_ITEMS]]
         return items if len(value) <= _MOST_ITEMS else [*items, f"… {len(value) - _MOST_ITEMS:,} more"]
-    if isinstance(value, Record):
-        inside = value.state if value.state is not None else [*value.arguments, *value.items]
-        return {_short(f"<{value.name}>"): _outline(inside)}
-    if isinstance(value, bytes):
-        return _short(str(value[:_LONGEST_TEXT]))
-    if value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+
+    def pairs(self, pairs: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
+        shown = {_short(str(key)): self.of(inner) for key, inner in pairs[:_MOST_ITEMS]}
+        return shown if len(pairs) <= _MOST_ITEMS else {**shown, "…": f"{len(pairs) - _MOST_ITEMS:,} more"}
+
+
+def _plain(value: Any) -> Any:
+    is_short = isinstance(value, int) and value.bit_length() < 10_000  # Python writes no longer ones
+    if value is None or is_short or (isinstance(value, float) and math.isfinite(value)):
         return value
-    return _short(f"<{value}>" if isinstance(value, Name) else str(value))
+    return _short(in_short(value))
 
 
 def _short(text: str) -> str:

@@ -22,6 +22,8 @@ def weight_change(first: Path, second: Path) -> WeightChange:
     Raises ``ComparisonError`` if the models differ, ``RefusedFileError`` if a file holds no weights, ``DiskError``.
     """
     before, after = read_saved_file(first), read_saved_file(second)
+    before.check_usable()
+    after.check_usable()
     old, new = find_weights(before.content).tensors, find_weights(after.content).tensors
     shapes = [{name: tensor.shape for name, tensor in tensors.items()} for tensors in (old, new)]
     if differing := [name for name in {**old, **new} if shapes[0].get(name) != shapes[1].get(name)]:

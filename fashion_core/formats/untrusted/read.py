@@ -6,7 +6,6 @@ Formats: torch/serialization.py and torch/export/pt2_archive of https://github.c
 import io
 import stat
 import struct
-import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -15,13 +14,15 @@ from typing import Any, BinaryIO
 
 from fashion_core import files
 from fashion_core.errors import RefusedFileError
+from fashion_core.formats.untrusted import file_kinds
 from fashion_core.formats.untrusted.pickle import MAX_OPCODES, Pickle
+from fashion_core.formats.untrusted.rebuild import Ledger
 from fashion_core.formats.untrusted.safetensors_reader import read_safetensors
-from fashion_core.formats.untrusted.saved_file import Container, SavedFile, check_claims
-from fashion_core.formats.untrusted.values import SavedTensor, Storage, are_sizes, parse_json
+from fashion_core.formats.untrusted.saved_file import Container, SavedFile, check_count
+from fashion_core.formats.untrusted.values import SavedTensor, Storage, are_sizes, parse_json, tensors_in
 from fashion_core.formats.untrusted.zip_archive import MAX_MEMBERS, ZIP_START, Archive, Member
 
-MAX_PICKLE_BYTES = 1 << 20
+MAX_PICKLE_BYTES = 16 << 20
 _ZIP_MEMBERS = {"data.pkl", "byteorder", "version", ".format_version", ".storage_alignment", ".data/serialization_id"}
 _WEIGHTS = "data/weights/"
 _WEIGHTS_CONFIG = f"{_WEIGHTS}model_weights_config.json"
@@ -30,86 +31,113 @@ _SAMPLES = "data/sample_inputs/model.pt"
 _PT2_MEMBERS = {_WEIGHTS_CONFIG, _CONSTANTS_CONFIG, _SAMPLES, "models/model.json", "archive_format", "archive_version",
                 "byteorder", ".data/version", ".data/serialization_id"}  # fmt: skip
 _PT2_DTYPES = {1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32", 8: "float64",
-               12: "bool", 13: "bfloat16"}  # fmt: skip
-_SHOWN = 3
+               9: "complex32", 10: "complex64", 11: "complex128", 12: "bool", 13: "bfloat16", 28: "uint16",
+               29: "float8_e4m3fn", 30: "float8_e5m2", 31: "float8_e4m3fnuz", 32: "float8_e5m2fnuz",
+               33: "float8_e8m0fnu", 34: "uint32", 35: "uint64"}  # fmt: skip
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 # For the five pickles before torch 1.6: magic number, protocol, the machine's number sizes, content, storage keys.
 _MOST_OPCODES = (10, 10, 100, MAX_OPCODES, 4 * MAX_MEMBERS)
 
 
 def read_saved_file(path: Path) -> SavedFile:
-    """Read a file's description, not its numbers: the first two stages. Raises ``RefusedFileError``, ``DiskError``."""
+    """Read a file's description, not its numbers: the first two stages.
+
+    Whatever torch reads is described, and more; ``SavedFile.check_usable`` says what of it can't be used. Raises
+    ``RefusedFileError`` for other kinds of files, damage, and what takes too much time or memory; ``DiskError``.
+    """
     with files.disk_errors(path):
         mode = path.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise RefusedFileError("it is a device or a pipe, not a file")  # which may be read without end, or only once
     with files.disk_errors(path), path.open("rb") as file:
-        start = file.read(10)
-        if start[8:9] == b"{":  # looked at first: the length of a safetensors header may begin with any byte
+        start = file.read(file_kinds.START_BYTES)
+        if (
+            start[8:9] == b"{" and b"\0" in start[:8]
+        ):  # first: the length of a safetensors header may begin with any byte
             found = read_safetensors(path, file)
         elif start.startswith(ZIP_START):
             found = _read_archive(path, file)
         elif start.startswith(b"\x80"):
             found = _read_legacy(path, file)
-        elif zipfile.is_zipfile(file):
-            raise RefusedFileError("there is data before its zip archive")
         else:
-            raise RefusedFileError("it is empty" if not start else "it is not a file that torch or safetensors writes")
-    check_claims(found.content, found.size)
+            raise RefusedFileError(file_kinds.of_file(path.name, start, file))
+    check_count(sum(1 for _ in tensors_in(found.content)))
     return found
 
 
 def _read_archive(path: Path, file: BinaryIO) -> SavedFile:
     """Read what ``torch.save`` or ``torch.export.save`` writes. Raises ``RefusedFileError``."""
-    archive = Archive(file)
+    ledger = Ledger()
+    archive = Archive(file, ledger)
+    if other := file_kinds.of_archive(list(archive.members)):
+        raise RefusedFileError(other)
     root = _root(archive)
     parts = {name.removeprefix(root): member for name, member in archive.members.items()}
-    if any(part.startswith("code/") or part == "constants.pkl" for part in parts):
-        raise RefusedFileError("it is a TorchScript archive, which carries code; save the state_dict instead")
     if ".data/serialization_id" in parts:
         archive.check_fingerprint(f"{root}.data/serialization_id")
-    if "byteorder" in parts and archive.read(f"{root}byteorder", 10) != b"little":
-        raise RefusedFileError("its numbers are big-endian; save it on a machine like this one")
+    is_big = "byteorder" in parts and _is_big_endian(archive.read(f"{root}byteorder", 10))
     container: Container = "pt2" if "archive_format" in parts else "zip"
     pickle = _read_program(archive, root, parts) if container == "pt2" else _read_pickle(archive, root)
-    places = _zip_places(container, parts, pickle.storages)
+    places = _zip_places(container, parts, pickle.storages, ledger)
+    if is_big:
+        ledger.object_to("its numbers are big-endian; load it in torch and save it again")
     members = tuple((member.name, member.bytes) for member in archive.members.values())
-    size, names = file.seek(0, io.SEEK_END), frozenset(pickle.names)
-    return SavedFile(path, container, size, pickle.content, names, places, members, records=pickle.records)
+    return _saved_file(path, file, container, pickle, {} if is_big else places, members)
+
+
+def _saved_file(
+    path: Path,
+    file: BinaryIO,
+    container: Container,
+    pickle: Pickle,
+    places: Mapping[str, int],
+    members: tuple[tuple[str, int], ...],
+) -> SavedFile:
+    size, names, objections = file.seek(0, io.SEEK_END), frozenset(pickle.names), tuple(pickle.ledger.objections)
+    return SavedFile(
+        path, container, size, pickle.content, names, places, members, records=pickle.records, objections=objections
+    )
 
 
 def _root(archive: Archive) -> str:
-    """The one folder that all members are in, with its slash."""
+    """The folder of the first member, with its slash, in which torch looks for all others."""
     folder = next(iter(archive.members)).partition("/")[0]
-    if folder in ("", ".", "..") or not all(name.startswith(f"{folder}/") for name in archive.members):
-        raise RefusedFileError("the members of its zip archive are not in one folder")
+    if folder in ("", ".", ".."):
+        raise RefusedFileError("the members of its zip archive are not in a folder, as torch has them")
     return f"{folder}/"
+
+
+def _is_big_endian(order: bytes) -> bool:
+    if order not in (b"little", b"big"):
+        raise RefusedFileError("its byte order is neither little nor big: it is damaged, or not written by torch")
+    return order == b"big"
 
 
 def _read_pickle(archive: Archive, root: str) -> Pickle:
     data = archive.read(f"{root}data.pkl", MAX_PICKLE_BYTES)
-    pickle = Pickle(data)
+    pickle = Pickle(data, ledger=archive.ledger)
     if pickle.end != len(data):
-        raise RefusedFileError("there is data after its pickle")
+        pickle.ledger.object_to("there is data after its pickle")
     return pickle
 
 
-def _zip_places(container: Container, parts: Mapping[str, Member], storages: Mapping[str, Storage]) -> dict[str, int]:
-    """Find each storage's offset; refuse missing, wrong-sized or unexpected members."""
+def _zip_places(
+    container: Container, parts: Mapping[str, Member], storages: Mapping[str, Storage], ledger: Ledger
+) -> dict[str, int]:
+    """Find each storage's offset; refuse missing or wrong-sized members, and note unexpected ones."""
     known, folder = (_PT2_MEMBERS, _WEIGHTS) if container == "pt2" else (_ZIP_MEMBERS, "data/")
     expected = known | {f"{folder}{key}" for key in storages}
-    if strange := [part for part in parts if part not in expected]:
-        raise RefusedFileError(f"its zip archive holds {strange[0]}, which belongs to no tensor in it")
-    places = {}
-    for key, storage in storages.items():
-        part, member = f"{folder}{key}", parts.get(f"{folder}{key}")
-        if member is None or member.bytes != storage.bytes:
-            raise RefusedFileError(f"the numbers in {part} are missing, or not of the size that its pickle says")
-        places[key] = member.offset
+    if strange := next((part for part in parts if part not in expected), ""):
+        ledger.object_to(f"its zip archive holds {strange}, which belongs to no tensor in it")
+    found = {key: parts.get(f"{folder}{key}") for key in storages}
+    for key, member in found.items():
+        if member is None or member.bytes != storages[key].bytes:
+            raise RefusedFileError(f"the numbers in {folder}{key} are missing, or not of the size that its pickle says")
+    places = {key: member.offset for key, member in found.items() if member and not member.compressed}
     # Torch writes storages by their keys, as numbers or (before 2.1) as texts: renamed ones stand out of order.
     keys = sorted(places, key=places.__getitem__)
     if keys not in (sorted(keys), sorted(keys, key=lambda key: (len(key), key))):
-        raise RefusedFileError("the members of its zip archive are not in the order in which torch writes them")
+        ledger.object_to("the members of its zip archive are not in the order in which torch writes them")
     return places
 
 
@@ -117,19 +145,24 @@ def _read_program(archive: Archive, root: str, parts: Mapping[str, Member]) -> P
     """Read the weights of an exported program; its graph is not run, and its sample inputs are only looked through."""
     if archive.read(f"{root}archive_format", 10) != b"pt2":
         raise RefusedFileError("it is an archive of an unknown kind")
-    samples = Pickle(b"N.")  # the pickle of None, which refers to nothing, where there are no sample inputs
+    # The pickle of None refers to nothing: where there are no sample inputs.
+    samples = Pickle(b"N.", ledger=archive.ledger)
     if _SAMPLES in parts:
-        inner = Archive(io.BytesIO(archive.read(f"{root}{_SAMPLES}", MAX_PICKLE_BYTES)))
-        samples = _read_pickle(inner, _root(inner))
+        inner = io.BytesIO(archive.read(f"{root}{_SAMPLES}", MAX_PICKLE_BYTES))
+        samples = _read_samples(Archive(inner, archive.ledger))
     content = {name: _program_tensor(value) for name, value in _config(archive, f"{root}{_WEIGHTS_CONFIG}").items()}
     if _config(archive, f"{root}{_CONSTANTS_CONFIG}"):
-        raise RefusedFileError("it holds constants beside its weights, which no model of this app has")
+        archive.ledger.object_to("it holds constants beside its weights, which no model of this app has")
     # The samples' names and records are still to be checked; only the weights count as content.
     samples.content, samples.storages = content, {}
     for tensor in content.values():
         if samples.storages.setdefault(tensor.storage.key, tensor.storage) != tensor.storage:
-            raise RefusedFileError("two tensors in it describe the same numbers differently")
+            archive.ledger.object_to("two tensors in it describe the same numbers differently")
     return samples
+
+
+def _read_samples(archive: Archive) -> Pickle:
+    return _read_pickle(archive, _root(archive))
 
 
 def _config(archive: Archive, member: str) -> dict[str, Any]:
@@ -152,8 +185,6 @@ def _program_tensor(described: Any) -> SavedTensor:
     except (KeyError, TypeError) as error:
         raise RefusedFileError(problem) from error
     view = SavedTensor(Storage(dtype, key, 0), offset, shape, stride)
-    if view.numel > view.span:
-        raise RefusedFileError("a tensor in it claims more numbers than the file holds")
     return replace(view, storage=Storage(dtype, key, offset + view.span))
 
 
@@ -162,18 +193,20 @@ def _read_legacy(path: Path, file: BinaryIO) -> SavedFile:
     file.seek(0)
     data = file.read(MAX_PICKLE_BYTES)
     _check_magic(data)
-    pickles: list[Pickle] = []
+    pickles, ledger = [Pickle(b"N.")], Ledger()
+    pickles[0].end = 0
     for most in _MOST_OPCODES:
-        pickles.append(Pickle(data, pickles[-1].end if pickles else 0, most))
-    _, protocol, system, content, keys = pickles
-    is_little_endian = isinstance(system.content, dict) and system.content.get("little_endian") is True
-    if protocol.content != _PROTOCOL or not is_little_endian:
-        raise RefusedFileError("it was written by an unknown version of torch, or on a big-endian machine")
-    places = _legacy_places(file, keys.content, content.storages, keys.end)
-    size, members = file.seek(0, io.SEEK_END), (("pickles", keys.end),)
-    names = frozenset(name for pickle in pickles for name in pickle.names)
-    records = sum(pickle.records for pickle in pickles)
-    return SavedFile(path, "legacy", size, content.content, names, places, members, records=records)
+        pickles.append(Pickle(data, pickles[-1].end, most, ledger))
+    *_, protocol, system, content, keys = pickles
+    if protocol.content != _PROTOCOL or not isinstance(system.content, dict):
+        raise RefusedFileError("it was written by an unknown version of torch")
+    places = _legacy_places(file, keys.content, content.storages, keys)
+    if system.content.get("little_endian") is not True:
+        ledger.object_to("it was written on a big-endian machine; load it in torch and save it again")
+        places = {}
+    content.names.update(*(pickle.names for pickle in pickles))
+    content.records = sum(pickle.records for pickle in pickles)
+    return _saved_file(path, file, "legacy", content, places, (("pickles", keys.end),))
 
 
 def _check_magic(data: bytes) -> None:
@@ -184,21 +217,22 @@ def _check_magic(data: bytes) -> None:
     names: tuple[str, ...] = ()
     with suppress(RefusedFileError):
         names = tuple(sorted(map(str, Pickle(data).names)))
-    refers = f"; it refers to {', '.join(names[:_SHOWN])}" if names else ""
-    raise RefusedFileError(f"it is a pickle, but not one that torch wrote{refers}", names)
+    raise RefusedFileError(file_kinds.of_pickle(names, data[: file_kinds.START_BYTES]), names)
 
 
-def _legacy_places(file: BinaryIO, keys: Any, storages: Mapping[str, Storage], offset: int) -> dict[str, int]:
+def _legacy_places(file: BinaryIO, keys: Any, storages: Mapping[str, Storage], last: Pickle) -> dict[str, int]:
     are_texts = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
     if not are_texts or len(keys) != len(storages) or set(keys) != set(storages):
         raise RefusedFileError("its list of tensors does not match its tensors")
-    places = {}
+    places, offset, size = {}, last.end, file.seek(0, io.SEEK_END)
     for key in keys:
         file.seek(offset)
         if file.read(8) != struct.pack("<q", storages[key].numel):
             raise RefusedFileError("its numbers are missing, or not of the size that its pickle says")
         places[key] = offset + 8
         offset = places[key] + storages[key].bytes
-    if file.seek(0, io.SEEK_END) != offset:
-        raise RefusedFileError("it is cut off, or has data after its numbers")
+    if offset > size:
+        raise RefusedFileError("it is cut off: its numbers end before the last one")
+    if offset < size:
+        last.ledger.object_to("there is data after its numbers")
     return places

@@ -13,9 +13,13 @@ from fashion_core.formats.untrusted.saved_file import SavedFile, check_count
 from fashion_core.formats.untrusted.values import SavedTensor, Storage, are_sizes, parse_json
 
 OURS = "fashion_core."  # what the keys begin with that this app writes into the metadata
-_MAX_HEADER_BYTES = 1 << 20
+_MAX_HEADER_BYTES = 4 << 20
 _DTYPES = {"F32": "float32", "F64": "float64", "F16": "float16", "BF16": "bfloat16", "I64": "int64",
-           "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool"}  # fmt: skip
+           "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool",
+           "U16": "uint16", "U32": "uint32", "U64": "uint64", "C64": "complex64", "F8_E4M3": "float8_e4m3fn",
+           "F8_E5M2": "float8_e5m2", "F8_E4M3FNUZ": "float8_e4m3fnuz", "F8_E5M2FNUZ": "float8_e5m2fnuz",
+           "F8_E8M0": "float8_e8m0fnu", "F6_E2M3": "float6_e2m3fn", "F6_E3M2": "float6_e3m2fn",
+           "F4": "float4_e2m1fn"}  # fmt: skip
 
 
 def read_safetensors(path: Path, file: BinaryIO) -> SavedFile:

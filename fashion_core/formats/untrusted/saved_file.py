@@ -13,11 +13,21 @@ from numpy.typing import NDArray
 
 from fashion_core import files
 from fashion_core.errors import ChangedFileError, RefusedFileError
-from fashion_core.formats.untrusted.values import ITEM_BYTES, Name, SavedTensor, tensors_in
+from fashion_core.formats.untrusted.values import (
+    DTYPE_BITS,
+    PLAIN_DTYPES,
+    Name,
+    SavedTensor,
+    bytes_of,
+    count_nodes,
+    named_tensors,
+    tensors_in,
+)
 from fashion_core.formats.untrusted.zip_archive import Archive
 
 Container = Literal["zip", "legacy", "safetensors", "pt2"]
-MAX_TENSORS = 2048  # a ResNet-152 with the two tensors that Adam keeps for each of its parameters has 1,866
+MAX_TENSORS = 10_000  # a ResNet-152 with the two tensors that Adam keeps for each of its parameters has 1,866
+_NUMPY = PLAIN_DTYPES | {"uint16", "uint32", "uint64", "complex64", "complex128"}  # what numpy can show
 _CHUNK, _LONGEST_NUMBER = 1 << 20, 40
 
 
@@ -28,18 +38,31 @@ class SavedFile:
     size: int  # in bytes
     content: Any  # dicts, lists, plain values, ``Record``, and ``SavedTensor`` for each tensor
     names: frozenset[Name]  # every class or function that its pickle refers to
-    places: Mapping[str, int]  # where the numbers of each storage begin, by its key
+    places: Mapping[str, int]  # where the numbers of each storage begin, by its key, if they lie there as they are
     members: tuple[tuple[str, int], ...]  # name and bytes of each part of the container
     metadata: Mapping[str, str] = field(default_factory=dict)  # what this app wrote into a safetensors file
     checksum: tuple[bytes, str] | None = None  # a description and the SHA-256 of it and the numbers, if no part has one
     records: int = 0  # that its pickle makes, whether or not they are part of the content
+    objections: tuple[str, ...] = ()  # what speaks against using it, as far as reading it showed
+
+    def check_usable(self) -> None:
+        """Refuse what can be described but not used here, whatever model it is. Raises ``RefusedFileError``."""
+        if self.objections:
+            raise RefusedFileError(self.objections[0])
+        count_nodes(self.content)
+        for name, tensor in named_tensors(self.content):
+            if problem := _problem(tensor):
+                raise RefusedFileError(f"{name or 'what it holds'} {problem}")
+        claimed = (bytes_of(tensor.dtype, max(tensor.numel, tensor.span)) for tensor in tensors_in(self.content))
+        if sum(claimed) > 2 * self.size:
+            raise RefusedFileError("its tensors share more of their numbers than any model needs")
 
     def check_numbers(self) -> None:
         """Read the whole file and compare its checksums. Raises ``RefusedFileError`` or ``DiskError``."""
         with files.disk_errors(self.path), self.path.open("rb") as file:
             if self.container in ("zip", "pt2"):
                 archive = Archive(file)
-                for name, _ in self.members:
+                for name in (name for name, member in archive.members.items() if not member.compressed):
                     deque(archive.chunks(name), maxlen=0)  # to the end, where its checksum is compared
             elif self.checksum:
                 described, expected = self.checksum
@@ -47,9 +70,16 @@ class SavedFile:
                 if checksum_of(described, iter(lambda: file.read(_CHUNK), b"")) != expected:
                     raise ChangedFileError("its checksum differs: it was changed or damaged")
 
+    def shows(self, tensor: SavedTensor) -> bool:
+        """Whether a tensor's numbers lie in the file and numpy can show them."""
+        is_plain = not tensor.kind and tensor.dtype in _NUMPY and tensor.storage.key in self.places
+        return is_plain and bytes_of(tensor.dtype, tensor.offset + tensor.span) <= tensor.storage.bytes
+
     def span(self, tensor: SavedTensor) -> bytearray:
         """Read the bytes from the tensor's first element to its last. Raises ``RefusedFileError`` or ``DiskError``."""
-        item = ITEM_BYTES[tensor.dtype]
+        if not self.shows(tensor):
+            raise RefusedFileError("the numbers of a tensor in it can't be read here")
+        item = DTYPE_BITS[tensor.dtype] // 8
         data = bytearray(tensor.span * item)
         with files.disk_errors(self.path), self.path.open("rb") as file:
             file.seek(self.places[tensor.storage.key] + tensor.offset * item)
@@ -71,7 +101,7 @@ class SavedFile:
         """A finite number under this key, or as text in the metadata of a safetensors file of this app; else None."""
         holder = self.metadata if self.container == "safetensors" else self.content
         value = holder.get(key) if isinstance(holder, dict) else None
-        if isinstance(value, SavedTensor) and value.numel == 1:
+        if isinstance(value, SavedTensor) and value.numel == 1 and self.shows(value):
             value = self.numbers(value).item()
         if not isinstance(value, int | float | str) or (isinstance(value, str) and len(value) > _LONGEST_NUMBER):
             return None
@@ -99,9 +129,16 @@ def check_count(tensors: int) -> None:
         raise RefusedFileError(f"it holds {tensors:,} tensors; at most {MAX_TENSORS:,} are allowed")
 
 
-def check_claims(content: Any, file_bytes: int) -> None:
-    """Raise ``RefusedFileError`` if reading its tensors one by one would take much longer than reading the file."""
-    tensors = list(tensors_in(content))
-    check_count(len(tensors))
-    if sum(max(tensor.numel, tensor.span) * ITEM_BYTES[tensor.dtype] for tensor in tensors) > 2 * file_bytes:
-        raise RefusedFileError("its tensors share more of their numbers than any model needs")
+def _problem(tensor: SavedTensor) -> str:
+    """Why no model here can use a tensor; empty if one can."""
+    if tensor.extra:
+        return f"carries {tensor.extra} beside its numbers; save the state_dict alone"
+    if tensor.kind:
+        return f"is a tensor of the kind {tensor.kind}, which this app can't use; save it as a plain one"
+    if tensor.dtype not in PLAIN_DTYPES:
+        return f"is {tensor.dtype}, which can't become float32 here; convert it with .float() and save again"
+    if tensor.offset + tensor.span > tensor.storage.numel:
+        return "claims more numbers than the file holds"
+    if tensor.numel > tensor.storage.numel:
+        return "repeats its numbers, as .expand() does; save its .contiguous() copy"
+    return ""

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from fashion_core.config import parse_config
 from fashion_core.errors import ConfigError, RefusedFileError
 from fashion_core.formats.untrusted import state_dict
-from fashion_core.formats.untrusted.pickle import PLAIN_NAMES
+from fashion_core.formats.untrusted.rebuild import PLAIN_NAMES
 from fashion_core.formats.untrusted.saved_file import SavedFile
 from fashion_core.formats.untrusted.state_dict import BLUEPRINTS, Layer, Shape, Weights, layers_of, optimizer_state
 from fashion_core.formats.untrusted.values import MAX_KEY, Name, Record, SavedTensor, tensors_in
@@ -37,6 +37,7 @@ def check(file: SavedFile) -> tuple[str, Weights]:
             f"it refers to {', '.join(refused[:_SHOWN])}{more}, which no saved weights need; save the state_dict alone",
             tuple(refused),
         )
+    file.check_usable()
     weights = state_dict.find_weights(file.content)
     if file.records != (len(_records_in(weights.root)) if weights.root else 0):
         raise RefusedFileError("it creates objects that are not part of a model's weights; save only the state_dict")

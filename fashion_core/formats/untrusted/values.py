@@ -1,21 +1,38 @@
-"""What reading a pickle gives: plain values, inert records of calls, and tensors that say where their numbers are."""
+"""What reading a pickle gives: plain values, inert records of calls, and tensors that say where their numbers are.
+
+Content may hold itself, and share its parts: every walk here ends soon in any content.
+"""
 
 import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from fashion_core.errors import RefusedFileError
 
-MAX_NODES = 60_000  # a ResNet-18 pickled whole makes 2,072
+MAX_NODES = 400_000  # a ResNet-18 pickled whole makes 2,072; a history of losses may have many thousands
 MAX_DEPTH = 64
 MAX_KEY = 1000  # characters of a key or a name
-ITEM_BYTES: Mapping[str, int] = {
-    "float32": 4, "float64": 8, "float16": 2, "bfloat16": 2,
-    "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1, "bool": 1,
-}  # fmt: skip
+_MOST_REPEATS = 20_000  # shared parts that a walk enters again
+_BITS = {
+    128: "complex128",
+    64: "float64 int64 uint64 complex64",
+    32: "float32 int32 uint32 complex32 qint32",
+    16: "float16 bfloat16 int16 uint16 bits16",
+    8: "int8 uint8 bool float8_e4m3fn float8_e5m2 float8_e4m3fnuz float8_e5m2fnuz float8_e8m0fnu float4_e2m1fn_x2 "
+    "qint8 quint8 bits8 bits1x8 bits2x4 bits4x2 int1 int2 int3 int4 int5 int6 int7 uint1 uint2 uint3 uint4 uint5 "
+    "uint6 uint7",
+    6: "float6_e2m3fn float6_e3m2fn",
+    4: "float4_e2m1fn quint4x2",
+    2: "quint2x4",
+}
+DTYPE_BITS: Mapping[str, int] = {name: bits for bits, names in _BITS.items() for name in names.split()}
+PLAIN_DTYPES = frozenset(
+    ("float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool")
+)
+"""Those of the tensors that can be used here."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +46,14 @@ class Name:
         return f"{self.module}.{self.name}"
 
 
-@dataclass(eq=False)
+class Entry(NamedTuple):
+    """A key and a value that a pickle puts into something that is not a dict."""
+
+    key: Any
+    value: Any
+
+
+@dataclass(eq=False, slots=True)
 class Record:
     """What a pickle would have made by calling something: its name, and everything that was passed to it."""
 
@@ -37,6 +61,16 @@ class Record:
     arguments: tuple[Any, ...] = ()
     state: Any = None
     items: list[Any] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class OddKey:
+    """A key that is neither a text nor a number of 64 bits; equal to itself alone, so that no file can slow a dict."""
+
+    value: Any
+
+    def __str__(self) -> str:
+        return in_short(self.value)
 
 
 @dataclass(frozen=True)
@@ -49,7 +83,7 @@ class Storage:
 
     @property
     def bytes(self) -> int:
-        return self.numel * ITEM_BYTES[self.dtype]
+        return self.numel * max(DTYPE_BITS[self.dtype], 8) // 8
 
 
 @dataclass(frozen=True)
@@ -60,10 +94,13 @@ class SavedTensor:
     offset: int
     shape: tuple[int, ...]
     stride: tuple[int, ...]
+    own_dtype: str = ""  # where it is not the storage's: torch keeps the numbers of newer dtypes as bytes
+    kind: str = ""  # such as sparse or quantized, where its elements are not simply the storage's numbers
+    extra: str = ""  # what it carries beside numbers, such as hooks
 
     @property
     def dtype(self) -> str:
-        return self.storage.dtype
+        return self.own_dtype or self.storage.dtype
 
     @property
     def numel(self) -> int:
@@ -71,22 +108,69 @@ class SavedTensor:
 
     @property
     def span(self) -> int:
-        """Count the storage's elements from the view's first to its last."""
+        """Count the elements from the view's first to its last."""
         reach = sum((size - 1) * step for size, step in zip(self.shape, self.stride, strict=True))
         return reach + 1 if self.numel else 0
 
     @property
     def bytes(self) -> int:
-        """The size of its own elements, whatever else is in the storage."""
-        return self.numel * ITEM_BYTES[self.dtype]
+        """The size of its own elements, whatever else is in the storage; of all that is stored for another kind."""
+        return self.storage.bytes if self.kind else bytes_of(self.dtype, self.numel)
+
+
+def bytes_of(dtype: str, numel: int) -> int:
+    return -(-numel * DTYPE_BITS[dtype] // 8)
 
 
 def joined(prefix: str, key: Any) -> str:
-    """Join the name of a part to the name of the whole. Raises ``RefusedFileError`` if names grow without end."""
+    """Join the name of a part to the name of the whole; names that grow without end are cut."""
     name = f"{prefix}.{key}" if prefix else str(key)
-    if len(name) > MAX_KEY:
-        raise RefusedFileError("the names of its parts are longer than any model needs")
-    return name
+    return name if len(name) <= MAX_KEY else f"{name[: MAX_KEY - 1]}…"
+
+
+def in_short(value: Any, depth: int = 2) -> str:
+    """Any value as a text of a few words."""
+    if isinstance(value, list | tuple):
+        inside = [in_short(item, depth - 1) for item in value[:4]] if depth else []
+        return f"({', '.join(inside if len(inside) == len(value) else [*inside, '…'])})"
+    if isinstance(value, int) and value.bit_length() > 256:
+        return f"a number of {value.bit_length():,} bits"
+    if isinstance(value, Record):
+        return f"<{value.name}>"
+    if isinstance(value, dict):
+        return "{…}" if value else "{}"
+    if isinstance(value, SavedTensor):
+        return f"{value.kind} {value.dtype} {value.shape}".lstrip()
+    if isinstance(value, Storage):
+        return f"{value.numel:,} numbers of {value.dtype}"
+    return str(
+        value[:MAX_KEY] if isinstance(value, str | bytes) else f"<{value}>" if isinstance(value, Name) else value
+    )
+
+
+class Walk:
+    """Where a walk is, so that it ends: nothing is entered inside itself or very deep, shared parts not without end."""
+
+    def __init__(self) -> None:
+        self.path: set[int] = set()
+        self.met: set[int] = set()
+        self.repeats = 0
+
+    def enter(self, value: Any) -> bool:
+        """Whether to go into a dict, list, tuple or record; then ``leave`` it at its end."""
+        place = id(value)
+        if place in self.path or len(self.path) >= MAX_DEPTH:
+            return False
+        if place in self.met:
+            self.repeats += 1 + (len(value.items) if isinstance(value, Record) else len(value))
+            if self.repeats > _MOST_REPEATS:
+                return False
+        self.met.add(place)
+        self.path.add(place)
+        return True
+
+    def leave(self, value: Any) -> None:
+        self.path.remove(id(value))
 
 
 def _children(value: Any) -> Iterable[Any]:
@@ -117,31 +201,52 @@ def count_nodes(content: Any) -> int:
 
 
 def tensors_in(content: Any) -> Iterator[SavedTensor]:
-    """Yield every tensor that a walk through the content meets, in any order."""
-    waiting = [content]
+    """Yield every tensor in the content, in any order, those in shared parts once."""
+    waiting, met = [content], set()
     while waiting:
         value = waiting.pop()
         if isinstance(value, SavedTensor):
             yield value
-        waiting.extend(_children(value))
+        elif (inside := _children(value)) and id(value) not in met:
+            met.add(id(value))
+            waiting.extend(inside)
 
 
-def named_tensors(content: Any, prefix: str = "") -> Iterator[tuple[str, SavedTensor]]:
+def named_tensors(content: Any, prefix: str = "", walk: Walk | None = None) -> Iterator[tuple[str, SavedTensor]]:
     """Yield each tensor with the keys that lead to it, joined by dots; layers of a pickled module by their names."""
+    walk = walk or Walk()
     if isinstance(content, SavedTensor):
         yield prefix, content
-    elif isinstance(content, Record) and isinstance(content.state, dict):
-        for part in ("_parameters", "_buffers", "_modules"):
-            yield from named_tensors(content.state.get(part), prefix)
-    elif isinstance(content, dict | list | tuple):
-        for key, value in content.items() if isinstance(content, dict) else enumerate(content):
+    elif walk.enter(content):
+        for key, value in _named_parts(content):
             if value and isinstance(value, (SavedTensor, Record, dict, list, tuple)):  # others may be thousands
-                yield from named_tensors(value, joined(prefix, key))
+                yield from named_tensors(value, joined(prefix, key), walk)
+        walk.leave(content)
+
+
+def _named_parts(content: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(content, dict):
+        yield from content.items()
+    elif isinstance(content, Record):
+        yield from _record_parts(content)
+    else:
+        yield from enumerate(content)
+
+
+def _record_parts(record: Record) -> Iterator[tuple[Any, Any]]:
+    """A module's parameters, buffers and layers by their names alone, then everything else."""
+    state = record.state if isinstance(record.state, dict) else {}
+    parts = {part: state.get(part) for part in ("_parameters", "_buffers", "_modules")}
+    for part in parts.values():
+        yield from part.items() if isinstance(part, dict) else ()
+    yield from ((key, value) for key, value in state.items() if not isinstance(parts.get(key), dict))
+    yield from enumerate([*record.arguments, record.state if record.state is not state else None])
+    yield from (item if isinstance(item, Entry) else (index, item) for index, item in enumerate(record.items))
 
 
 def are_sizes(group: Any) -> bool:
-    """Whether it is a tuple of at most 16 whole numbers that may count elements of a tensor."""
-    return isinstance(group, tuple) and len(group) <= 16 and all(type(n) is int and 0 <= n < 2**48 for n in group)
+    """Whether it is a tuple of at most 64 whole numbers that may count elements of a tensor."""
+    return isinstance(group, tuple) and len(group) <= 64 and all(type(n) is int and 0 <= n < 2**48 for n in group)
 
 
 def parse_json(data: bytes) -> dict[str, Any]:
