@@ -60,3 +60,15 @@ def test_without_its_error_streamlit_shows_what_is_wrong_with_a_login(monkeypatc
     assert [error.__name__ for error in streamlit_internals.login_errors()] == ["StreamlitAuthError"]
     monkeypatch.delattr("streamlit.errors.StreamlitAuthError")
     assert streamlit_internals.login_errors() == ()
+
+
+def test_without_the_names_of_sessions_nobody_may_upload_and_none_counts_as_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("scriptrunner.get_script_run_ctx", "Runtime.is_active_session", "Runtime.close_session"):
+        monkeypatch.delattr(f"streamlit.runtime.{name}")
+    monkeypatch.setattr("streamlit.runtime.exists", lambda: True)
+    monkeypatch.setattr("streamlit.runtime.get_instance", object)
+    assert streamlit_internals.session_id() is None
+    assert streamlit_internals.is_connected("id")
+    streamlit_internals.close_session("id")
