@@ -55,7 +55,7 @@ class Guard:
         used, session, file = found.groups() if found else ("", "", "")
         if found and used not in _USED:
             raise RequestRefusedError(404, "No page needs this address of Streamlit, so it is closed.")
-        if used == "upload_file" and scope.get("method") not in _READING:
+        if used == "upload_file" and scope["type"] == "http" and scope["method"] not in _READING:
             await uploads.pass_on(self._app, scope, receive, send, session, file)
             return
         try:

@@ -79,7 +79,7 @@ def _check(owner: _Owner, size: int, more: int) -> None:
     if size > largest * MIB + _FRAMING:
         raise RequestRefusedError(413, f"The file is too large: you may upload files of at most {largest} MB here.")
     if sum(sum(one.sizes.values()) for one in [*_owners.values()]) + more > _TOTALS[owner.role]:
-        sentence = "All uploads together take as much of the server's memory as they may: try again when others left."
+        sentence = "All uploads together may take no more of the server's memory: remove some, or try again later."
         raise RequestRefusedError(503, sentence)
 
 

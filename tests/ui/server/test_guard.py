@@ -190,6 +190,11 @@ def test_addresses_of_streamlit_that_no_page_needs_are_closed(path: str, base: s
     assert ask(("host", HERE), path=f"{base}/_stcore/{path}")[0] == 404
 
 
+def test_websocket_where_uploads_go_is_no_upload() -> None:
+    assert ask(("host", HERE), path="/_stcore/upload_file/a/b", method=WEBSOCKET) == passed()
+    assert ask(("host", HERE), path="/_stcore/upload_file/a/b", method="PUT")[0] == 403
+
+
 @pytest.mark.parametrize("path", ["health", "host-config", "bidi-components/x/y.js"])
 @pytest.mark.parametrize("base", BASES)
 def test_addresses_of_streamlit_that_pages_need_are_open(path: str, base: str) -> None:
