@@ -6,6 +6,7 @@ the range that they use, as no white is fixed for them.
 
 import io
 import re
+import stat
 import struct
 import zlib
 from collections.abc import Iterator
@@ -37,6 +38,21 @@ _BROKEN = (OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, A
            AssertionError, RuntimeError, MemoryError, struct.error, zlib.error)  # fmt: skip
 _TOO_LARGE = "The image has more than {} million pixels: save it smaller and try again."
 _DAMAGED = "The image is damaged, cut off or of a rare kind: open it in another program and save it as PNG or JPEG."
+# What people take for one of the formats, and how it begins.
+_OTHER_KINDS = {
+    "a HEIC photo": rb"....ftyp(hei|hev|mif1|msf1)",
+    "an AVIF picture": rb"....ftypavi",
+    "a film": rb"....ftyp",
+    "a JPEG XL picture": rb"\xff\x0a|\0\0\0\x0cJXL ",
+    "a JPEG 2000 picture": rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51",
+    "a web page": rb"\s*<(!doctype html|html)",
+    "an SVG drawing": rb"[^\0]{0,1000}<svg[\s>/]",
+    "a PDF": rb"%PDF",
+    "a Photoshop document": rb"8BPS",
+    "a zip archive": rb"PK\x03\x04",
+    "a gzip archive": rb"\x1f\x8b",
+    "a NumPy array": rb"\x93NUMPY",
+}
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _SCAN, _END = b"\xff\xda", b"\xff\xd9"
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
@@ -50,18 +66,7 @@ def open_picture(source: bytes | Path) -> tuple[Image.Image, str]:
 
     The picture is L, RGB or RGBA, upright, at most 1,024 pixels on a side. Raises ``ImageError`` or ``DiskError``.
     """
-    if isinstance(source, bytes):
-        data = source
-    elif source.is_file():
-        with files.disk_errors(source), source.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
-    else:
-        raise ImageError("There is no such file: give the path of an image.")
-    if not data:
-        raise ImageError("The file is empty: choose an image.")
-    if len(data) > MOST_BYTES:
-        raise ImageError(f"The file has more than {MOST_BYTES // 2**20} MB: save the image smaller.")
-    data, exif = split(data)
+    data, exif = split(_checked(source if isinstance(source, bytes) else _read(source)))
     turn = _TURNS.get(orientation(exif))
     with _problems_of_pillow():
         image = Image.open(io.BytesIO(data), formats=FORMATS)
@@ -80,12 +85,39 @@ def open_picture(source: bytes | Path) -> tuple[Image.Image, str]:
         return small, note
 
 
+def _read(path: Path) -> bytes:
+    with files.disk_errors(path):
+        try:
+            mode = path.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # a path can't hold NUL
+            raise ImageError("There is no such file: give the path of an image.") from error
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # the system refuses to read a folder, and says so
+            raise ImageError("It is a device or a pipe, which may never end: give the path of an image.")
+        with path.open("rb") as file:
+            return file.read(MOST_BYTES + 1)
+
+
+def _checked(data: bytes) -> bytes:
+    if not data:
+        raise ImageError("The file is empty: choose an image.")
+    if len(data) > MOST_BYTES:
+        raise ImageError(f"The file has more than {MOST_BYTES // 2**20} MB: save the image smaller.")
+    if data.startswith(b"version https://git-lfs"):
+        raise ImageError("The file is a Git LFS pointer: fetch the image itself with `git lfs pull`.")
+    for kind, start in _OTHER_KINDS.items():
+        if re.match(start, data, re.DOTALL | re.IGNORECASE):
+            raise ImageError(f"The file is {kind}, which is not read here: save the picture as {NAMES}.")
+    return data
+
+
 @contextmanager
 def _problems_of_pillow() -> Iterator[None]:
     try:
         yield
     except UnidentifiedImageError as error:
-        raise ImageError(f"The file is not an image, or is damaged: choose a {NAMES} file.") from error
+        raise ImageError(
+            f"The file is not an image, or is damaged or of a rare kind: choose a {NAMES} file."
+        ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(_TOO_LARGE.format(MOST_PIXELS // 1_000_000)) from error
     except _BROKEN as error:
@@ -123,11 +155,13 @@ def _decode(file: ImageFile, turn: Image.Transpose | None) -> Image.Image:
     file.load()
     # Pillow itself turns a TIFF while it loads it
     image = file if turn is None or isinstance(file, TiffImageFile) else file.transpose(turn)
-    if _is_raw(image) or (image.mode in ("L", "RGB") and not image.has_transparency_data):
+    if _is_raw(image):
         return image
     if "transparency" in image.info:
         image.info["transparency"] = _in_eight_bits(image.info["transparency"], stored_as)
-    return image.convert("RGBA" if image.has_transparency_data else "L" if image.mode == "1" else "RGB")
+    mode = "RGBA" if image.has_transparency_data else "L" if image.mode in ("1", "L") else "RGB"
+    plain = image if image.mode == mode else image.convert(mode)
+    return _spread(plain) if ";16" in str(stored_as) else plain
 
 
 def _is_raw(image: Image.Image) -> bool:
@@ -158,16 +192,28 @@ def _small(image: Image.Image) -> Image.Image:
 
 
 def _scaled(image: Image.Image) -> Image.Image:
-    """Numbers as levels from 0 to 255, by the range that they use.
+    """Numbers as levels, by the range that they use."""
+    values: NDArray[np.float64] = np.asarray(image, np.float64)
+    if not np.isfinite(values).all():
+        raise ImageError("The image has values that are not numbers: save it as PNG or JPEG.")
+    return Image.fromarray(_levels(values, float(values.min()), float(values.max())))
+
+
+def _spread(image: Image.Image) -> Image.Image:
+    """An RGB or RGBA image of sixteen bits a colour, of which Pillow keeps the high byte, by the range that it uses."""
+    extremes = [band.getextrema() for band in image.split()[:3]]
+    low, high = (pick(each) for pick, each in zip((min, max), zip(*extremes, strict=True), strict=True))
+    table = _levels(np.arange(256.0), low, high).tolist()
+    return image.point([*table * 3, *range(256 * (len(image.mode) - 3))])
+
+
+def _levels(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.uint8]:
+    """Numbers between ``low`` and ``high`` as levels from 0 to 255.
 
     Black is 0, and white the least of the usual ones that none exceeds: what fills its depth stays as it is. Numbers
     that take less than a quarter of that, such as temperatures, are spread out.
     """
-    values: NDArray[np.float64] = np.asarray(image, np.float64)
-    if not np.isfinite(values).all():
-        raise ImageError("The image has values that are not numbers: save it as PNG or JPEG.")
-    low, high = float(values.min()), float(values.max())
     black, white = min(0.0, low), next((white for white in _WHITES if high <= white), high)
     if high - low < (white - black) / 4:
         black, white = low, high
-    return Image.fromarray(((values - black) * (256 / (white - black or 1))).clip(0, 255).astype(np.uint8))
+    return ((values - black) * (256 / (white - black or 1))).clip(0, 255).astype(np.uint8)

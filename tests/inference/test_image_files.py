@@ -195,6 +195,13 @@ def test_numbers_are_scaled_by_the_range_that_they_use(name: str) -> None:
     assert found.max() >= brightest - 1
 
 
+@pytest.mark.parametrize("bits", [10, 12, 16])
+def test_colours_of_sixteen_bits_are_scaled_too(bits: int) -> None:
+    levels = np.repeat(SHIRT[..., None].astype(np.uint16) * 257 >> (16 - bits), 3, axis=2)
+    found = prepare(png(28, 28, packed(levels), 16, 2)).pixels.astype(int)
+    np.testing.assert_allclose(found, SHIRT, atol=0 if bits == 16 else 2 ** (16 - bits))
+
+
 def test_a_picture_of_sixteen_bits_without_contrast_shows_nothing() -> None:
     with pytest.raises(ImageError, match="No garment was found"):
         prepare(stored(np.full((60, 60), 30_000, np.uint16), "TIFF"))

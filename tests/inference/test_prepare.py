@@ -1,5 +1,6 @@
 """Anyone's image made like the training set: exact where it can be, one clear sentence where it can't."""
 
+import os
 import random
 import struct
 import tempfile
@@ -21,7 +22,22 @@ from tests.support.images import Pixels, enlarged, png, stored, transparent, wit
 from tests.support.processes import python
 
 KINDS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
-NO_IMAGES = (b"hello", b"%PDF-1.7", b"<svg xmlns='http://www.w3.org/2000/svg'/>", bytes(1000))
+NO_IMAGES = (b"hello", b"<x/>", bytes(1000))
+NAMED: dict[str, bytes] = {
+    "HEIC": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+    "AVIF": b"\0\0\0\x1cftypavif",
+    "film": b"\0\0\0\x18ftypisom",
+    "JPEG XL": b"\xff\x0a",
+    "JPEG 2000": b"\0\0\0\x0cjP  \r\n\x87\n",
+    "web page": b"\n<!DOCTYPE html><svg>",
+    "SVG": b"<?xml version='1.0'?><!-- drawn --><svg xmlns='http://www.w3.org/2000/svg'/>",
+    "PDF": b"%PDF-1.7",
+    "Photoshop": b"8BPS\0\1",
+    "zip": b"PK\3\4",
+    "gzip": b"\x1f\x8b\x08",
+    "NumPy": b"\x93NUMPY\1\0",
+    "git lfs pull": b"version https://git-lfs.github.com/spec/v1\n",
+}
 TOO_LARGE = "more than 20 million pixels"
 STORED = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -245,6 +261,7 @@ NO_GARMENT = "No garment was found"
 REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
     **{f"{data[:8]!r}": ("PNG, JPEG, WebP, GIF, BMP or TIFF", partial(bytes, data)) for data in NO_IMAGES},
     **{f"a {kind} file": ("choose a PNG", partial(stored, COLOURED, kind)) for kind in ("PPM", "TGA", "ICO", "EPS")},
+    **{f"the start of {name}": (name, partial(bytes, data)) for name, data in NAMED.items()},
     "nothing": ("empty", bytes),
     "NaN": ("not numbers", lambda: stored(np.where(np.eye(28), np.nan, 9).astype("f4"), "TIFF")),
     **{f"{kind} that is cut off": ("damaged", partial(cut_off, kind)) for kind in KINDS},
@@ -267,10 +284,13 @@ def test_what_is_no_picture_of_a_garment_is_one_sentence(name: str) -> None:
     assert words in sentence(make())
 
 
-def test_a_file_is_read_like_its_bytes_and_a_folder_or_a_missing_path_is_one_sentence(tmp_path: Path) -> None:
+def test_a_file_is_read_like_its_bytes_and_what_is_no_file_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "shirt.png").write_bytes(stored(SHIRT))
     np.testing.assert_array_equal(prepare(tmp_path / "shirt.png").pixels, SHIRT)
-    for path in (tmp_path, tmp_path / "missing.png"):
+    os.mkfifo(tmp_path / "pipe.png")
+    assert "it is a folder; name a file in it" in sentence(tmp_path)
+    assert "a device or a pipe" in sentence(tmp_path / "pipe.png")
+    for path in (tmp_path / "missing.png", tmp_path / "shirt.png" / "inner.png", Path("a\0.png")):
         assert "There is no such file" in sentence(path)
 
 
