@@ -25,7 +25,7 @@ from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
 from fashion_core.runs.verify import Verified
 
-Importer = Callable[[RunStore, Path, str, Mapping[str, str]], Run]
+Importer = Callable[[RunStore, Path, str, Mapping[str, str], str | None], Run]
 _SPOOLED: Final = "spooled upload"
 
 
@@ -82,10 +82,15 @@ class Actions:
         return Path(path)
 
     def import_file(
-        self, path: Path, name: str, given: Mapping[str, str], importer: Importer = torch_process.import_file
+        self,
+        path: Path,
+        name: str,
+        given: Mapping[str, str],
+        weights: str | None = None,
+        importer: Importer = torch_process.import_file,
     ) -> Run:
         """Import a file, by default in a process of its own that loads torch."""
-        return self._making("import", name, lambda: importer(self.store, path, name, given))
+        return self._making("import", name, lambda: importer(self.store, path, name, given, weights))
 
     def delete(self, run: Run, file: Path | None = None, *, force: bool = False) -> None:
         with self._acting("delete", run, run.name_of(file) if file else ""):

@@ -3,7 +3,6 @@
 A spec names every layer of a file, of which a stranger's may have any number: so no spec is cached.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
@@ -12,7 +11,7 @@ import pandas as pd
 
 from fashion_core.charts import base
 from fashion_core.formats.inspect import Inspection, TensorInfo
-from fashion_core.formats.untrusted.state_dict import BUFFERS, WEIGHT_KEYS, optimizer_state
+from fashion_core.formats.untrusted.blueprints import BUFFERS
 from fashion_core.formats.weight_change import WeightChange
 
 # what a layer's tensors are called, in the order of the theme's colours, and the shape of each
@@ -86,8 +85,6 @@ LAYER_COLUMNS = ("layer", "first", "second", "text")
 WEIGHT_CHANGE_COLUMNS = ("tensor", "layer", "kind", "change")
 OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}  # as torch calls them; another one as the file says
 
-_SLOT = re.compile(r"optimizer_states?(?:_dict|\.0)\.state\.(\d+)\.(.+)")
-
 
 class _Placed(NamedTuple):
     """A tensor of the file, its name in the model, and whether it is optimizer state for that name."""
@@ -125,29 +122,20 @@ def tensors_frame(found: Inspection) -> pd.DataFrame:
 
 def _placed(found: Inspection) -> Iterator[_Placed]:
     """Optimizer slots are numbered in the order of the model's parameters, as ``Module.parameters`` gives them."""
-    key = weights_key(found)
-    start = f"{key}.{found.prefix}" if key else found.prefix
-    learned: list[str] = []
+    keys = ".".join(map(str, found.optimizer.keys)) if found.optimizer else ""
+    start = f"{keys}.state." if keys else "state."
+    learned = [facts.weight for facts in found.tensors if facts.weight and not facts.weight.endswith(BUFFERS)]
+    places: dict[str, int] = {}
     for facts in found.tensors:
-        if slot := _SLOT.match(facts.name):
-            index = int(slot[1])
-            name = learned[index] if index < len(learned) else f"parameter {index}"
-            yield _Placed(name, "optimizer", facts, slot[2])
-        elif found.parameters is not None and facts.name.startswith(start):
-            name = facts.name.removeprefix(start)
-            if name.endswith(BUFFERS):
-                yield _Placed(name, "buffers", facts)
-            else:
-                learned.append(name)
-                yield _Placed(name, "parameters", facts)
+        if facts.weight is not None:
+            yield _Placed(facts.weight, "buffers" if facts.weight.endswith(BUFFERS) else "parameters", facts)
+        elif found.optimizer and facts.name.startswith(start):
+            parameter, _, state = facts.name.removeprefix(start).partition(".")
+            place = places.setdefault(parameter, len(places))  # for torch before 1.6, which numbered by addresses
+            index = int(parameter) if parameter.isdecimal() and len(parameter) < 5 else place
+            yield _Placed(learned[index] if index < len(learned) else f"parameter {index}", "optimizer", facts, state)
         else:
             yield _Placed(facts.name, "other", facts)
-
-
-def weights_key(found: Inspection) -> str | None:
-    """The key under which a file that holds more than weights keeps them."""
-    tree = found.tree if isinstance(found.tree, dict) else {}
-    return next((key for key in WEIGHT_KEYS if isinstance(tree.get(key), dict)), None)
 
 
 def layers_frame(found: Inspection) -> pd.DataFrame:
@@ -162,9 +150,8 @@ def layers_frame(found: Inspection) -> pd.DataFrame:
 
 def optimizer_settings(found: Inspection) -> dict[str, Any]:
     """The settings of the first param_group in a file's optimizer state, as they stand there."""
-    state = optimizer_state(found.tree)
-    first = state["param_groups"][0] if state and state["param_groups"] else {}
-    return {key: value for key, value in first.items() if key != "params" and value is not None}
+    settings = found.optimizer.settings if found.optimizer else {}
+    return {key: value for key, value in settings.items() if value is not None}
 
 
 class Way(NamedTuple):

@@ -16,7 +16,7 @@ from fashion_core.runs.verify import count_files
 
 
 def inspect(options: argparse.Namespace) -> None:
-    found = inspection.inspect(options.file, numbers=True if options.numbers else None)
+    found = inspection.inspect(options.file, numbers=True if options.numbers else None, choice=options.weights)
     answer(options, {"file": str(options.file), **asdict(found)}, _summary(options.file, found))
 
 
@@ -25,6 +25,8 @@ def _summary(path: Path, found: inspection.Inspection) -> Iterator[str]:
     yield f"sha256: {found.sha256 or 'not computed, because the file is large; --numbers computes it'}"
     parameters = f", {found.parameters:,} parameters" if found.parameters else ""
     yield f"model: {found.model or 'none of this app'}{parameters}"
+    if found.weights not in (None, "."):
+        yield f"weights: under {found.weights}"
     epoch, loss = ("none" if number is None else f"{number:g}" for number in (found.epoch, found.loss))
     yield f"epoch: {epoch}   loss: {loss}   optimizer: {found.optimizer.name if found.optimizer else 'none'}"
     yield f"verdict for resuming: {found.verdict}" + (f"; missing: {', '.join(found.missing)}" if found.missing else "")
@@ -48,8 +50,8 @@ def import_file(options: argparse.Namespace) -> None:
     answer(options, run_record(run), (line, *run.labels.notes.splitlines()))
 
 
-def _what_to_import(options: argparse.Namespace) -> tuple[Path, str, dict[str, str]]:
-    return options.file, as_typed(options.file_name or options.file.name), given_settings(options)
+def _what_to_import(options: argparse.Namespace) -> tuple[Path, str, dict[str, str], str | None]:
+    return options.file, as_typed(options.file_name or options.file.name), given_settings(options), options.weights
 
 
 def import_file_for_server(options: argparse.Namespace) -> None:

@@ -73,6 +73,7 @@ def _add_run_commands(commands: Any) -> None:
 def _add_file_commands(commands: Any) -> None:
     inspect = _add(commands, "inspect", files.inspect, "show what is in a file, without running anything in it")
     inspect.add_argument("file", type=Path)
+    _add_weights_flag(inspect)
     inspect.add_argument("--numbers", action="store_true", help="read every tensor, however large the file is")
     import_file = _add(commands, "import", files.import_file, "import a file as a run of its own")
     for_server = commands.add_parser("importer")  # the server's own, called once the gate is passed: not in the help
@@ -80,6 +81,7 @@ def _add_file_commands(commands: Any) -> None:
     for_server.add_argument("--json", action="store_true")
     for parser in (import_file, for_server):
         parser.add_argument("file", type=Path)
+        _add_weights_flag(parser)
         parser.add_argument("--file-name", help="the run's name (default: the file's name)")
         _add_flags(parser, {"dataset", "pixels"}, default=True)
     export = _add(commands, "export", files.export, "write a checkpoint to a file in another format", "run")
@@ -97,9 +99,11 @@ def _add_model_commands(commands: Any) -> None:
     predict.add_argument("file", type=Path, help="any saved file: weights, whole model, checkpoint, safetensors or pt2")
     kinds = "PNG, JPEG, WebP, GIF, BMP or TIFF; if any can't be read, none is classified"
     predict.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help=kinds)
+    _add_weights_flag(predict)
     _add_flags(predict, {"pixels", "device"})
     evaluate = _add(commands, "evaluate", models.evaluate_file, "measure a saved model on all test images")
     evaluate.add_argument("file", type=Path, help="any saved file")
+    _add_weights_flag(evaluate)
     _add_flags(evaluate, {"dataset", "pixels", "device"})
     _add(commands, "download", models.fetch_dataset, "download Fashion-MNIST (30 MB) into FASHION_DATA")
     _add(commands, "devices", models.list_devices, "list what this machine can train on")
@@ -120,6 +124,11 @@ def _add(commands: Any, name: str, command: Command, help_text: str, *arguments:
     for argument in arguments:
         parser.add_argument(argument)
     return parser
+
+
+def _add_weights_flag(parser: argparse.ArgumentParser) -> None:
+    help_text = "which weights to use where the file holds several: their key, as inspect lists them under choices"
+    parser.add_argument("--weights", metavar="KEY", help=help_text)
 
 
 def _add_flags(parser: argparse.ArgumentParser, names: Collection[str], *, default: bool = False) -> None:

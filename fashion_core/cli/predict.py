@@ -45,7 +45,7 @@ def predict_images(options: argparse.Namespace) -> None:
 def _model(options: argparse.Namespace, needed: tuple[str, ...]) -> tuple[nn.Module, TrainConfig]:
     """Return the model on its device, and its settings; say which of those needed had to be assumed."""
     devices.make_reproducible(devices.automatic_threads())
-    loaded, given = load(options.file), given_settings(options)
+    loaded, given = load(options.file, options.weights), given_settings(options)
     known = engine.known_config(options.file, loaded)
     settings = {"dataset": known.dataset, "pixels": known.pixels} if known else {}
     config = parse_config({**settings, **given})

@@ -15,7 +15,7 @@ from fashion_core.errors import ConfigError, RefusedFileError, printable
 from fashion_core.files import now
 from fashion_core.formats import save
 from fashion_core.formats.load import LoadedModel, load
-from fashion_core.formats.untrusted.state_dict import optimizer_name
+from fashion_core.formats.untrusted.optimizer import kin
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Environment, FileInfo, Labels, SavedFormat, Source, Status
 from fashion_core.runs.store import RunStore
@@ -23,14 +23,14 @@ from fashion_core.runs.store import RunStore
 _LONGEST_NAME = 80
 
 
-def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, Any]) -> Run:
+def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, Any], weights: str | None = None) -> Run:
     """Import a file: state *imported*, one checkpoint at the epoch it carries (else 0), the original bytes beside it.
 
     ``name`` is what the file was called where it came from; ``given`` are settings that people know better than the
-    file does. Raises ``RefusedFileError`` if it can't be loaded, ``ConfigError`` for bad settings, ``DiskError``; then
-    nothing is left behind.
+    file does; ``weights`` says which are meant where it holds several. Raises ``RefusedFileError`` if it can't be
+    loaded, ``ConfigError`` for bad settings, ``DiskError``; then nothing is left behind.
     """
-    loaded = load(path)
+    loaded = load(path, weights)
     if loaded.format == "partial":
         raise RefusedFileError(
             f"it was saved inside epoch {loaded.epoch}, and only its own run can finish that; continue that run, or "
@@ -44,7 +44,7 @@ def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, Any]
         values = " and ".join(f"{name} {getattr(config, name)}" for name in missing)
         notes.append(f"The file does not say what it was trained on: assumed {values}.")
     content: dict[str, Any] = {"epoch": loaded.epoch or 0, "model_state_dict": loaded.model.state_dict()}
-    content |= {"optimizer_state_dict": _known_optimizer(loaded), "loss": loaded.loss, **loaded.extras}
+    content |= {"optimizer_state_dict": loaded.optimizer_state, "loss": loaded.loss, **loaded.extras}
 
     def fill(draft: Run) -> None:
         with files.writing(draft.original_path) as file, path.open("rb") as original:
@@ -67,36 +67,39 @@ def _settings(loaded: LoadedModel) -> tuple[dict[str, Any], list[str]]:
     """The settings that a file carries, and a sentence for each thing that it does not."""
     settings: dict[str, Any] = {"model": loaded.model_name, "epochs": (loaded.epoch or 0) + 1}
     if (own := loaded.extras.get("config")) is not None:
-        return {**own, **settings, "epochs": max(settings["epochs"], parse_config(own).epochs)}, []
+        return {**own, **settings, "epochs": max(settings["epochs"], parse_config(own).epochs)}, [*loaded.notes]
     known, notes = _optimizer_settings(loaded)
     if loaded.epoch is None:
         notes.append("The file gives no usable epoch number, so it counts as epoch 0.")
-    return settings | known, notes
+    return settings | known, [*loaded.notes, *notes]
 
 
 def _optimizer_settings(loaded: LoadedModel) -> tuple[dict[str, Any], list[str]]:
-    if loaded.optimizer_state is None:
+    """What its optimizer was set to, as far as this app has the same settings, whether or not its state is used."""
+    if loaded.optimizer is None:
         return {}, ["The file carries no optimizer: resuming starts a fresh one."]
-    if not _known_optimizer(loaded):
-        return {}, ["Its optimizer is not one of this app's: resuming starts a fresh one."]
-    group = loaded.optimizer_state["param_groups"][0]
-    name, decay = optimizer_name(group), group.get("weight_decay") or 0.0
-    settings: dict[str, Any] = {"optimizer": name, "weight_decay": decay}
+    group, name = loaded.optimizer.settings, kin(loaded.optimizer.settings)
+    there = {
+        "optimizer": None if name == "unknown" else name,
+        "learning_rate": group.get("initial_lr") or group.get("lr"),
+        "momentum": group.get("momentum") if name == "sgd" else None,
+        "weight_decay": group.get("weight_decay"),
+    }
+    settings = {key: value for key, value in there.items() if value is not None and _is_possible(key, value)}
     notes = []
-    if name == "adam" and decay and "decoupled_weight_decay" not in group:
+    if name == "adam" and settings.get("weight_decay") and "decoupled_weight_decay" not in group:
         notes.append("Its optimizer is Adam or AdamW, and the file does not say which: it counts as Adam.")
-    if name == "sgd":
-        settings["momentum"] = group.get("momentum") or 0.0
-    rate = group.get("initial_lr") or group.get("lr")
-    if isinstance(rate, int | float) and rate > 0:
-        return {**settings, "learning_rate": float(rate)}, notes
-    return settings, [*notes, "Its learning rate is unknown, so 0.001 is used."]
+    if "learning_rate" not in settings:
+        notes.append("Its learning rate is unknown, so 0.001 is used.")
+    return settings, notes
 
 
-def _known_optimizer(loaded: LoadedModel) -> dict[str, Any] | None:
-    """The optimizer's state, if it is of one that this app has."""
-    state = loaded.optimizer_state
-    return state if state and optimizer_name(state["param_groups"][0]) != "unknown" else None
+def _is_possible(setting: str, value: Any) -> bool:
+    try:
+        parse_config({setting: value})
+    except ConfigError:
+        return False
+    return True
 
 
 def _parse(loaded: LoadedModel, settings: Mapping[str, Any], shown: str, given: Mapping[str, Any]) -> TrainConfig:

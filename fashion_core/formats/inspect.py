@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from fashion_core import files
 from fashion_core.errors import ChangedFileError, RefusedFileError, printable
 from fashion_core.formats.untrusted import validate
+from fashion_core.formats.untrusted.optimizer import SavedOptimizer, find_optimizer
 from fashion_core.formats.untrusted.read import read_saved_file
 from fashion_core.formats.untrusted.saved_file import MAX_TENSORS, Container, SavedFile
-from fashion_core.formats.untrusted.state_dict import Weights, find_weights, optimizer_name, optimizer_state
+from fashion_core.formats.untrusted.state_dict import Weights, differences, find_weights
 from fashion_core.formats.untrusted.values import (
     Entry,
     Record,
@@ -23,7 +24,6 @@ from fashion_core.formats.untrusted.values import (
     bytes_of,
     in_short,
     named_tensors,
-    tensors_in,
 )
 from fashion_core.runs.schema import SavedFormat, VerdictKind
 
@@ -32,6 +32,7 @@ _BINS, _PIECE = 24, 1 << 18
 _LONGEST_TEXT, _MOST_ITEMS, _MOST_SHOWN = 200, 400, 20_000
 _MOST_TENSORS_READ = 2048
 _GRAPH = "Its graph is not examined and never run here, because code can hide in it: only its weights are read."
+_STATE, _USABLE_STATE = "the optimizer's state", "a state of the optimizer that can be used here"
 _END_OF_EPOCH = "the end of its epoch (it was stopped inside: only its own run continues from here)"
 
 
@@ -50,16 +51,20 @@ class TensorInfo:
     mean: float | None = None
     std: float | None = None
     histogram: tuple[int, ...] | None = None  # of the finite elements, in equal bins from ``low`` to ``high``
+    weight: str | None = None  # what the model calls it, if it is one of its weights
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    name: str
+    name: str  # sgd, adam or adamw as this app makes them, else unknown
     learning_rate: float | None  # None, as the next two, where its param_groups don't tell
     momentum: float | None
     weight_decay: float | None
     tensors: int
     bytes: int
+    keys: tuple[str | int, ...]  # that lead to its state_dict
+    settings: dict[str, Any]  # of its first group of parameters, as they stand in the file
+    problem: str | None  # why its state can't be used, so that resuming starts a fresh one: the end of a sentence
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,11 @@ class Inspection:
     model: str | None  # the known model that its weights fit
     model_class: str | None
     differences: tuple[str, ...]  # from the nearest known model, if there is none that fits
-    prefix: str  # what every name of its weights begins with, such as ``module.``
+    weights: str | None  # the keys that lead to its weights, joined by dots; a dot where they are the file itself
+    choices: tuple[str, ...]  # the same for all weights in it that fit a known model: any of them can be chosen
+    keys: tuple[str | int, ...]  # that lead to the dict or the model that its weights are in
+    prefix: str  # what every name of its weights begins with in there, such as ``module.``
+    matched_in_order: bool  # whether its layers have other names and were matched by their shapes
     parameters: int | None  # how many numbers can be learned, without the buffers of batch norm
     epoch: int | None
     loss: float | None  # after that epoch; None inside one
@@ -90,22 +99,25 @@ class Inspection:
     tree: Any  # the key tree as JSON: dicts and lists as they are, a tensor as its dtype and shape
 
 
-def inspect(path: Path, numbers: bool | None = None) -> Inspection:
+def inspect(path: Path, numbers: bool | None = None, choice: str | None = None) -> Inspection:
     """Describe a file from anyone.
 
     ``numbers``: whether to read its tensors' numbers too (checksums, SHA-256, NaN and Inf, histograms); by default
-    if it has at most ``NUMBERS_READ_BYTES``. Raises ``RefusedFileError`` if it can't even be described, ``DiskError``.
+    if it has at most ``NUMBERS_READ_BYTES``. ``choice``: which weights are meant where it holds several. Raises
+    ``RefusedFileError`` if it can't even be described, ``DiskError``.
     """
     file = read_saved_file(path)
     numbers = file.size <= NUMBERS_READ_BYTES if numbers is None else numbers
     try:
-        weights = find_weights(file.content)
+        weights = find_weights(file.content, choice)
     except RefusedFileError:
         weights = None
-    format = format_of(file, weights) if weights else "unknown"
-    refusal = _refusal(file, numbers)
+    optimizer = find_optimizer(file, weights, numbers)
+    format = format_of(file, weights, optimizer) if weights else "unknown"
+    refusal = _refusal(file, numbers, choice)
     epoch = file.whole_number_under("epoch")
-    missing = _missing(file.content, format, epoch)
+    missing = _missing(file.content, format, epoch, optimizer)
+    called = {printable(theirs): printable(ours) for ours, theirs in weights.names.items()} if weights else {}
     return Inspection(
         bytes=file.size,
         container=file.container,
@@ -117,22 +129,26 @@ def inspect(path: Path, numbers: bool | None = None) -> Inspection:
         refused=refusal.names if refusal else (),
         model=weights.model if weights else None,
         model_class=printable(str(weights.root.name)) if weights and weights.root else None,
-        differences=tuple(map(printable, weights.differences()[1])) if weights and not weights.model else (),
-        prefix=weights.prefix if weights else "",
+        differences=_differences(file.content) if weights and not weights.model else (),
+        weights=printable(weights.label) if weights else None,
+        choices=tuple(map(printable, weights.choices)) if weights else (),
+        keys=tuple(map(_shown_key, weights.keys)) if weights else (),
+        prefix=printable(weights.prefix) if weights else "",
+        matched_in_order=bool(weights and weights.matched_in_order),
         parameters=weights.parameters if weights else None,
         epoch=epoch,
         loss=None if format == "partial" else file.number_under("loss"),
-        optimizer=_optimizer(file.content),
+        optimizer=_optimizer(optimizer) if optimizer else None,
         missing=missing,
         verdict=_verdict(refusal, weights, missing),
-        notes=(_GRAPH,) if file.container == "pt2" else (),
+        notes=(*([_GRAPH] if file.container == "pt2" else []), *(notes_on(weights, optimizer) if weights else ())),
         sha256=files.digest_of(path).sha256 if numbers else None,
-        tensors=tuple(_tensor_infos(file, numbers)),
+        tensors=tuple(replace(one, weight=called.get(one.name)) for one in _tensor_infos(file, numbers)),
         tree=_Outline().of(file.content),
     )
 
 
-def format_of(file: SavedFile, weights: Weights) -> SavedFormat:
+def format_of(file: SavedFile, weights: Weights, optimizer: SavedOptimizer | None) -> SavedFormat:
     """Tell what kind of file it is that these weights were found in, by its content alone."""
     if file.container == "safetensors" or file.container == "pt2":
         return file.container
@@ -141,14 +157,30 @@ def format_of(file: SavedFile, weights: Weights) -> SavedFormat:
         return "lightning"
     if "model_state_dict" in keys:  # a position inside an epoch holds the loss of the epoch before
         return "partial" if {"position", "random_state"} <= keys.keys() else "checkpoint"
-    return "model" if weights.root else "weights"
+    if weights.root:
+        return "model"
+    return "checkpoint" if optimizer and weights.keys else "weights"
 
 
-def _refusal(file: SavedFile, numbers: bool) -> RefusedFileError | None:
+def notes_on(weights: Weights, optimizer: SavedOptimizer | None) -> tuple[str, ...]:
+    return (*weights.notes, *([optimizer.note] if optimizer and optimizer.note else []))
+
+
+def _differences(content: Any) -> tuple[str, ...]:
+    """From the nearest known model; nothing where none is near."""
+    nearest, phrases = differences(content)
+    return tuple(map(printable, phrases)) if nearest else ()
+
+
+def _shown_key(key: str | int) -> str | int:
+    return printable(key) if isinstance(key, str) else key
+
+
+def _refusal(file: SavedFile, numbers: bool, choice: str | None) -> RefusedFileError | None:
     try:
         if numbers:
             file.check_numbers()
-        _, weights = validate.check(file)
+        _, weights = validate.check(file, choice)
         if numbers:
             validate.check_finite(file, weights)
     except RefusedFileError as error:
@@ -156,26 +188,24 @@ def _refusal(file: SavedFile, numbers: bool) -> RefusedFileError | None:
     return None
 
 
-def _optimizer(content: Any) -> Optimizer | None:
-    state = optimizer_state(content)
-    group = state["param_groups"][0] if state and state["param_groups"] else None
-    if not isinstance(group, dict):
-        return None
+def _optimizer(found: SavedOptimizer) -> Optimizer:
     rate, momentum, decay = [
         float(value) if isinstance(value, int | float) and abs(value) < 1e300 else None
-        for value in map(group.get, ("lr", "momentum", "weight_decay"))
+        for value in map(found.settings.get, ("lr", "momentum", "weight_decay"))
     ]
-    sizes = [tensor.bytes for tensor in tensors_in(state)]
-    return Optimizer(optimizer_name(group), rate, momentum, decay, len(sizes), sum(sizes))
+    settings, keys = _Outline().of(found.settings), tuple(map(_shown_key, found.keys))
+    size = sum(tensor.bytes for tensor in found.tensors)
+    return Optimizer(found.name, rate, momentum, decay, len(found.tensors), size, keys, settings, found.problem)
 
 
-def _missing(content: Any, format: str, epoch: int | None) -> tuple[str, ...]:
+def _missing(content: Any, format: str, epoch: int | None, optimizer: SavedOptimizer | None) -> tuple[str, ...]:
     own = validate.own_part(content)
     needed = {
         "the weights of a model": format != "unknown",
         "the epoch": epoch is not None,
         _END_OF_EPOCH: format != "partial",
-        "the optimizer's state": optimizer_state(content),
+        _STATE: optimizer is not None,
+        _USABLE_STATE: optimizer is None or optimizer.problem is None,
         "the settings, with the seed that decides order and randomness": own,
         "the environment it was trained in (device, processor, threads, torch)": own,
     }
@@ -185,7 +215,7 @@ def _missing(content: Any, format: str, epoch: int | None) -> tuple[str, ...]:
 def _verdict(refusal: RefusedFileError | None, weights: Weights | None, missing: tuple[str, ...]) -> VerdictKind:
     if refusal or weights is None:
         return "damaged" if isinstance(refusal, ChangedFileError) else "not usable"
-    if "the optimizer's state" in missing or _END_OF_EPOCH in missing:
+    if not {_STATE, _USABLE_STATE, _END_OF_EPOCH}.isdisjoint(missing):
         return "weights only"
     return "approximate" if missing else "exact"
 

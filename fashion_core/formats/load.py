@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from fashion_core.formats.inspect import format_of
+from fashion_core.formats.inspect import format_of, notes_on
+from fashion_core.formats.untrusted.blueprints import KNOWN
+from fashion_core.formats.untrusted.optimizer import SavedOptimizer, find_optimizer
 from fashion_core.formats.untrusted.read import read_saved_file
 from fashion_core.formats.untrusted.saved_file import SavedFile
-from fashion_core.formats.untrusted.state_dict import optimizer_state
 from fashion_core.formats.untrusted.validate import check, check_finite, own_part
 from fashion_core.formats.untrusted.values import SavedTensor
 from fashion_core.models import build_model
@@ -28,25 +29,40 @@ class LoadedModel:
     loss: float | None
     optimizer_state: dict[str, Any] | None  # a state_dict that fits this model's parameters
     extras: dict[str, Any]  # ``OWN_KEYS``, which only a checkpoint of this app carries for an exact resume; else empty
+    optimizer: SavedOptimizer | None = None  # as it is in the file, whether or not its state can be used
+    notes: tuple[str, ...] = ()  # a sentence for each thing that was not plain
 
 
-def load(path: Path) -> LoadedModel:
+def load(path: Path, weights: str | None = None) -> LoadedModel:
     """Load a file from anyone without running anything in it.
 
+    ``weights`` says which are meant where a file holds several: one of ``Inspection.choices``.
+
     Returns a model only if every name, layer, shape, dtype, checksum and number is one that this app's own model could
-    have. Raises ``RefusedFileError`` with the first reason against it, ``DiskError``.
+    have. Whatever is wrong with the optimizer, its state alone is left out. Raises ``RefusedFileError`` with the first
+    reason against the file, ``DiskError``.
     """
     file = read_saved_file(path)
-    name, weights = check(file)
+    name, found = check(file, weights)
     file.check_numbers()
-    check_finite(file, weights)
+    check_finite(file, found)
+    optimizer = find_optimizer(file, found)
     model = build_model(name, seed=0)
-    model.load_state_dict(_with_tensors(file, weights.tensors), strict=True)
-    format = format_of(file, weights)
+    counters = {missing: torch.tensor(0) for missing in KNOWN[name].keys() - found.tensors.keys()}
+    model.load_state_dict(counters | _with_tensors(file, found.tensors), strict=True)
+    format = format_of(file, found, optimizer)
     loss = None if format == "partial" else file.number_under("loss")
-    optimizer = _with_tensors(file, optimizer_state(file.content))
-    epoch, extras = file.whole_number_under("epoch"), own_part(file.content)
-    return LoadedModel(model.eval(), name, format, epoch=epoch, loss=loss, optimizer_state=optimizer, extras=extras)
+    return LoadedModel(
+        model.eval(),
+        name,
+        format,
+        epoch=file.whole_number_under("epoch"),
+        loss=loss,
+        optimizer_state=_with_tensors(file, optimizer.state) if optimizer else None,
+        extras=own_part(file.content),
+        optimizer=optimizer,
+        notes=notes_on(found, optimizer),
+    )
 
 
 def _with_tensors(file: SavedFile, content: Any) -> Any:

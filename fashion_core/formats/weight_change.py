@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from fashion_core.errors import ComparisonError, printable
+from fashion_core.formats.untrusted.blueprints import COUNTER, STATISTICS
 from fashion_core.formats.untrusted.read import read_saved_file
-from fashion_core.formats.untrusted.state_dict import COUNTER, STATISTICS, find_weights
+from fashion_core.formats.untrusted.saved_file import SavedFile
+from fashion_core.formats.untrusted.state_dict import find_weights
+from fashion_core.formats.untrusted.values import SavedTensor
 
 
 @dataclass(frozen=True)
@@ -22,9 +25,7 @@ def weight_change(first: Path, second: Path) -> WeightChange:
     Raises ``ComparisonError`` if the models differ, ``RefusedFileError`` if a file holds no weights, ``DiskError``.
     """
     before, after = read_saved_file(first), read_saved_file(second)
-    before.check_usable()
-    after.check_usable()
-    old, new = find_weights(before.content).tensors, find_weights(after.content).tensors
+    old, new = _compared(before), _compared(after)
     shapes = [{name: tensor.shape for name, tensor in tensors.items()} for tensors in (old, new)]
     if differing := [name for name in {**old, **new} if shapes[0].get(name) != shapes[1].get(name)]:
         name, *others = differing
@@ -32,13 +33,16 @@ def weight_change(first: Path, second: Path) -> WeightChange:
         raise ComparisonError(f"The two files hold different models: {printable(name)} differs between them{more}.")
     squares = {}
     for name in old:
-        if not name.endswith(COUNTER):
-            a = before.numbers(old[name]).astype(np.float64)
-            b = after.numbers(new[name]).astype(np.float64)
-            squares[name] = float(np.square(b - a).sum()), float(np.square(a).sum())
+        a, b = before.numbers(old[name]).astype(np.float64), after.numbers(new[name]).astype(np.float64)
+        squares[name] = float(np.square(b - a).sum()), float(np.square(a).sum())
     learned = [pair for name, pair in squares.items() if not name.endswith(STATISTICS)]
     overall = _relative(sum(moved for moved, _ in learned), sum(length for _, length in learned))
     return WeightChange({name: _relative(*pair) for name, pair in squares.items()}, overall)
+
+
+def _compared(file: SavedFile) -> dict[str, SavedTensor]:
+    file.check_usable()
+    return {name: found for name, found in find_weights(file.content).tensors.items() if not name.endswith(COUNTER)}
 
 
 def _relative(moved: float, length: float) -> float | None:

@@ -61,7 +61,7 @@ def _inspected(run: Run, epoch: int) -> tuple[Verdict, bool | None]:
 
 
 def _inspect(run: Run, epoch: int) -> tuple[Verdict, bool | None]:
-    """The verdict, and whether there is an optimizer's state; None if the file can't be read."""
+    """The verdict, and whether there is an optimizer's state to use; None if the file can't be read."""
     damaged = None
     try:
         run.whole_checkpoint(epoch)
@@ -74,7 +74,7 @@ def _inspect(run: Run, epoch: int) -> tuple[Verdict, bool | None]:
     verdict = Verdict(found.verdict, tuple(f"it does not carry {what}" for what in found.missing))
     if found.refusal:
         verdict = Verdict("not usable", (found.refusal.removeprefix("The file is refused: ").rstrip("."),))
-    return damaged or verdict, found.optimizer is not None
+    return damaged or verdict, found.optimizer is not None and found.optimizer.problem is None
 
 
 def judge(found: Verdict, parent: RunRecord, config: TrainConfig, environment: Environment) -> Verdict:

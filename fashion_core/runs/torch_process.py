@@ -117,9 +117,10 @@ def lesson_losses(store: RunStore, run: Run) -> dict[str, Any]:
     return _ask("lesson", run.id, "--losses", store=store)
 
 
-def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, str]) -> Run:
+def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, str], weights: str | None = None) -> Run:
     """Import a file that passed ``inspect``; ``given`` are settings by name. Raises ``WorkerError``."""
     flags = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
+    flags += [f"--weights={weights}"] if weights else []
     shown = printable(name)  # a command line holds neither NUL nor half a character nor a megabyte
     return store.get(_ask("importer", str(path), f"--file-name={shown}".encode(), *flags, store=store)["id"])
 

@@ -10,6 +10,7 @@ from fashion_core import files
 from fashion_core.config import TrainConfig
 from fashion_core.errors import DamagedFileError, LoadCheckError
 from fashion_core.formats import save
+from fashion_core.formats.inspect import inspect
 from fashion_core.loops import Evaluation, standard_error
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import LoadCheck
@@ -28,7 +29,9 @@ class ParentCheckpoint:
         self.path = self.run.whole_checkpoint(parent.epoch)
         self.content = save.load_checkpoint(self.path)
         self.config = self.run.record.config
-        self.optimizer_state: dict[str, Any] = self.content["optimizer_state_dict"]
+        optimizer = inspect(self.path, numbers=False).optimizer  # as the verdict before the click saw it
+        is_usable = optimizer is not None and optimizer.problem is None
+        self.optimizer_state: dict[str, Any] | None = self.content["optimizer_state_dict"] if is_usable else None
         self.loss_last: float | None = self.content["loss"]
 
     def load_into(self, model: nn.Module) -> None:
@@ -37,9 +40,9 @@ class ParentCheckpoint:
         except RuntimeError as error:
             raise DamagedFileError(self.path, "its layers are not those of the model that its run names") from error
 
-    def fits(self, config: TrainConfig) -> bool:
-        """Whether its optimizer's state belongs to the optimizer of these settings."""
-        return bool(self.optimizer_state) and config.optimizer == self.config.optimizer
+    def state_for(self, config: TrainConfig) -> dict[str, Any] | None:
+        """Its optimizer's state, if that can be used and belongs to the optimizer of these settings."""
+        return self.optimizer_state if config.optimizer == self.config.optimizer else None
 
 
 def check_load(run: Run, parent: ParentCheckpoint, found: Evaluation) -> None:
@@ -56,7 +59,7 @@ def check_load(run: Run, parent: ParentCheckpoint, found: Evaluation) -> None:
         accuracy=found.accuracy,
         standard_error=standard_error(found.losses),
         comparable=comparable,
-        optimizer="loaded" if parent.fits(config) else "fresh",
+        optimizer="loaded" if parent.state_for(config) else "fresh",
         losses_sha256=written.sha256,
     )
     files.write_json(run.load_check_path, check.model_dump(mode="json"))

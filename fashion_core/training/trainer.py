@@ -103,8 +103,8 @@ class Trainer:
         self.report(phase="loading")
         parent = ParentCheckpoint(self.run)
         parent.load_into(self.model)
-        if parent.fits(self.config):
-            loops.restore_optimizer(self.optimizer, parent.optimizer_state)
+        if state := parent.state_for(self.config):
+            loops.restore_optimizer(self.optimizer, state)
         check_load(self.run, parent, self._evaluate())
 
     def _load(self, path: Path) -> save.Checkpoint:

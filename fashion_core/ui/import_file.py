@@ -28,14 +28,25 @@ def show_upload(store: RunStore) -> None:
         forget_upload(st.session_state)
         return
     path = login.actions(store).keep_upload(st.session_state, upload.file_id, upload.name, upload)
-    found = saved_file.read_contents(path)
     st.markdown(f"**{common.plain(upload.name)}**")
+    found = _ask_weights(path)
     saved_file.show_problem(found)
     if found.inspection and not found.problem:
         _offer_import(store, path, upload.name, found.inspection)
     if found.inspection:
         saved_file.show_verdict(found.inspection.verdict, found.inspection)
         saved_file.show_inside(found.inspection, "upload")
+
+
+def _ask_weights(path: Path) -> saved_file.Contents:
+    """Inspect the file; where several weights in it fit, the ones that are chosen in a box."""
+    found = saved_file.read_contents(path)
+    if found.inspection is None or len(found.inspection.choices) < 2:
+        return found
+    choices = found.inspection.choices
+    help_text = "The keys that lead to each set of weights in the file"
+    chosen = st.selectbox("Weights", choices, choices.index(str(found.inspection.weights)), help=help_text, width=300)
+    return saved_file.read_contents(path, chosen)
 
 
 def _offer_import(store: RunStore, path: Path, name: str, found: Inspection) -> None:
@@ -52,7 +63,8 @@ def _offer_import(store: RunStore, path: Path, name: str, found: Inspection) -> 
         wanted = st.button("Import", type="primary", icon=":material/upload_file:")
     if wanted:
         with st.spinner("Importing…"):
-            run = login.actions(store).import_file(path, name, {key: value for key, value in given.items() if value})
+            settings = {key: value for key, value in given.items() if value}
+            run = login.actions(store).import_file(path, name, settings, found.weights)
         forget_upload(st.session_state)
         st.session_state[IMPORTED] = common.file_query(run, run.checkpoint_path(run.epochs_saved()[0]))
         st.rerun()

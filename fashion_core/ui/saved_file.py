@@ -34,15 +34,18 @@ class Contents:
     sha256: str | None
 
 
-def read_contents(path: Path) -> Contents:
-    """Inspect a file, numbers included, once for all viewers. Raises ``DiskError``."""
-    return _read_contents(str(path), identity(path))
+def read_contents(path: Path, weights: str | None = None) -> Contents:
+    """Inspect a file, numbers included, once for all viewers. Raises ``DiskError``.
+
+    ``weights`` says which are meant where it holds several.
+    """
+    return _read_contents(str(path), identity(path), weights)
 
 
 @st.cache_data(max_entries=64, show_spinner="Looking inside…")
-def _read_contents(path: str, key: Identity | None) -> Contents:
+def _read_contents(path: str, key: Identity | None, weights: str | None) -> Contents:
     try:
-        found = inspect.inspect(Path(path))
+        found = inspect.inspect(Path(path), choice=weights)
     except RefusedFileError as error:
         return Contents(None, str(error), error.names, files.digest_of(Path(path)).sha256)
     return Contents(found, found.refusal, found.refused, found.sha256)

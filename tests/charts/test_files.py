@@ -12,7 +12,7 @@ from fashion_core.charts import files
 from fashion_core.charts.files import LAYER_COLUMNS, WEIGHT_CHANGE_COLUMNS
 from fashion_core.config import parse_config
 from fashion_core.formats.inspect import Inspection, inspect
-from fashion_core.formats.untrusted.state_dict import KNOWN
+from fashion_core.formats.untrusted.blueprints import KNOWN
 from fashion_core.loops import make_optimizer
 from fashion_core.models import build_model
 from tests.hostile.building import four_keys
@@ -152,7 +152,7 @@ def test_tensor_figures_are_those_of_torch(tmp_path: Path) -> None:
 
 
 def test_file_without_a_model_has_rows_and_no_layers(tmp_path: Path) -> None:
-    found = inspected(tmp_path / "file", {"something": {"else": torch.zeros(3)}})
+    found = inspected(tmp_path / "file", {"history": [torch.zeros(3)]})
     assert list(files.tensors_frame(found)["part"]) == ["other"]
     assert files.layers_frame(found).empty
 

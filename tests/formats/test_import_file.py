@@ -85,7 +85,7 @@ def test_another_optimizer_is_told_in_the_notes(
     optimizer.param_groups[0].update(options or {})
     torch.save(four_keys(model, optimizer), tmp_path / "r.pth")
     run = import_file(store, tmp_path / "r.pth", "r.pth", {})
-    assert "not one of this app's" in run.labels.notes
+    assert "resuming starts a fresh optimizer" in run.labels.notes
     assert torch.load(run.checkpoint_path(4), weights_only=True)["optimizer_state_dict"] is None
     assert verdict.inspect_checkpoint(run, 4).kind == "weights only"
 
@@ -166,7 +166,9 @@ def test_own_checkpoint_comes_back_with_its_settings(store: RunStore, own: Run, 
 
 def test_refused_file_and_a_bad_setting_leave_nothing(store: RunStore, checkpoint: Path, tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
-    with pytest.raises(RefusedFileError, match="its layers are not those of"):
+    with pytest.raises(
+        RefusedFileError, match="its layers are those of none of mlp, cnn and resnet18: it has weight 3"
+    ):
         import_file(store, tmp_path / "other.pth", "other.pth", {})
     torch.save({**torch.load(checkpoint, weights_only=True), "epoch": 20_000}, tmp_path / "e")
     with pytest.raises(RefusedFileError, match="its settings can't be used here: Epochs should be"):

@@ -17,8 +17,8 @@ from fashion_core import files
 from fashion_core.errors import DiskError
 from fashion_core.formats import export
 from fashion_core.formats.inspect import NUMBERS_READ_BYTES, Inspection, inspect
+from fashion_core.formats.untrusted.blueprints import BLUEPRINTS, Layer
 from fashion_core.formats.untrusted.read import read_saved_file
-from fashion_core.formats.untrusted.state_dict import BLUEPRINTS, Layer
 from fashion_core.models import build_model
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES

@@ -1,225 +1,276 @@
-"""Find the weights in a saved file from anyone, and the known model that they fit; without torch."""
+"""Find the weights of a known model in a saved file from anyone, wherever they are; without torch.
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+They are where a model's names and shapes are all found after one common beginning, such as ``state_dict.module.``; or,
+where the layers have other names, where tensors of one dict, list or module have a model's shapes in its order.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
-from fashion_core.config import CLASSES, MODEL_CLASSES, SIDE
-from fashion_core.errors import RefusedFileError
-from fashion_core.formats.untrusted.values import Name, Record, SavedTensor, joined
+from fashion_core.errors import RefusedFileError, printable
+from fashion_core.formats.untrusted.blueprints import BUFFERS, COUNTER, KNOWN, Shape
+from fashion_core.formats.untrusted.saved_file import MAX_TENSORS
+from fashion_core.formats.untrusted.search import WRAPPERS, Contents, FoundTensor, Keys, parts_of, search
+from fashion_core.formats.untrusted.values import Record, SavedTensor
 
-Shape = tuple[int, ...]
+Parts = tuple[str, ...]
 
-WEIGHT_KEYS = ("model_state_dict", "state_dict", "model")  # of this app, of Lightning, of anyone else
-COUNTER = "num_batches_tracked"
-STATISTICS = ("running_mean", "running_var")
-BUFFERS = (*STATISTICS, COUNTER)  # of a batch norm, which no optimizer learns
-_PREFIXES = ("module.", "_orig_mod.", "model.")
-_MOST_PREFIXES = 4
-# What changes the rule of an optimizer; this app's have none of them on.
-_OTHER_OPTIONS = ("amsgrad", "nesterov", "dampening", "maximize", "differentiable")
-_NN = "torch.nn.modules"
-_BATCH_NORM = f"{_NN}.batchnorm.BatchNorm2d"
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A module as torch pickles it; a parameter that it could have and does not is None."""
-
-    kind: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    parameters: Mapping[str, Shape | None] = field(default_factory=dict)
-    buffers: Mapping[str, Shape] = field(default_factory=dict)
-    layers: Mapping[str, "Layer"] = field(default_factory=dict)
-
-    def named_layers(self, prefix: str = "") -> Iterator[tuple[str, "Layer"]]:
-        """Yield this one and all inside, each with its name, in torch's order."""
-        yield prefix, self
-        for name, layer in self.layers.items():
-            yield from layer.named_layers(joined(prefix, name))
-
-    def shapes(self, buffers: bool = True) -> dict[str, Shape]:
-        """Names and shapes of its ``state_dict``, or of its parameters alone, in order."""
-        return {
-            joined(prefix, name): shape
-            for prefix, layer in self.named_layers()
-            for name, shape in {**layer.parameters, **(layer.buffers if buffers else {})}.items()
-            if shape is not None
-        }
-
-
-def _linear(inputs: int, outputs: int) -> Layer:
-    settings = {"in_features": inputs, "out_features": outputs}
-    return Layer(f"{_NN}.linear.Linear", settings, {"weight": (outputs, inputs), "bias": (outputs,)})
-
-
-def _conv(inputs: int, outputs: int, size: int, stride: int = 1) -> Layer:
-    """A convolution without bias, padded by half its size."""
-    settings = {
-        "in_channels": inputs, "out_channels": outputs, "kernel_size": (size, size), "stride": (stride, stride),
-        "padding": (size // 2,) * 2, "dilation": (1, 1), "transposed": False, "output_padding": (0, 0), "groups": 1,
-        "padding_mode": "zeros", "_reversed_padding_repeated_twice": (size // 2,) * 4,
-    }  # fmt: skip
-    return Layer(f"{_NN}.conv.Conv2d", settings, {"weight": (outputs, inputs, size, size), "bias": None})
-
-
-def _norm(channels: int) -> Layer:
-    settings = {"num_features": channels, "eps": 1e-5, "momentum": 0.1, "affine": True, "track_running_stats": True}
-    buffers = {**dict.fromkeys(STATISTICS, (channels,)), COUNTER: ()}
-    return Layer(_BATCH_NORM, settings, {"weight": (channels,), "bias": (channels,)}, buffers)
-
-
-def _pool(size: int, stride: int, padding: int) -> Layer:
-    settings = {"kernel_size": size, "stride": stride, "padding": padding}
-    return Layer(f"{_NN}.pooling.MaxPool2d", {**settings, "dilation": 1, "return_indices": False, "ceil_mode": False})
-
-
-def _relu(inplace: bool = False) -> Layer:
-    return Layer(f"{_NN}.activation.ReLU", {"inplace": inplace})
-
-
-def _sequential(*layers: Layer) -> Layer:
-    return Layer(f"{_NN}.container.Sequential", layers={str(index): layer for index, layer in enumerate(layers)})
-
-
-def _block(inputs: int, outputs: int) -> Layer:
-    stride = 1 if inputs == outputs else 2
-    layers = {"conv1": _conv(inputs, outputs, 3, stride), "bn1": _norm(outputs), "relu": _relu(inplace=True)}
-    layers |= {"conv2": _conv(outputs, outputs, 3), "bn2": _norm(outputs)}
-    if stride == 2:
-        layers["downsample"] = _sequential(_conv(inputs, outputs, 1, stride), _norm(outputs))
-    settings = {"stride": 2} if stride == 2 else {"downsample": None, "stride": 1}
-    return Layer("torchvision.models.resnet.BasicBlock", settings, layers=layers)
-
-
-def _resnet18() -> Layer:
-    settings = {"_norm_layer": _BATCH_NORM, "inplanes": 512, "dilation": 1, "groups": 1, "base_width": 64}
-    widths = ((64, 64), (64, 128), (128, 256), (256, 512))
-    layers = {"conv1": _conv(1, 64, 7, 2), "bn1": _norm(64), "relu": _relu(inplace=True), "maxpool": _pool(3, 2, 1)}
-    for number, (inputs, outputs) in enumerate(widths, 1):
-        layers[f"layer{number}"] = _sequential(_block(inputs, outputs), _block(outputs, outputs))
-    layers["avgpool"] = Layer(f"{_NN}.pooling.AdaptiveAvgPool2d", {"output_size": (1, 1)})
-    return Layer("torchvision.models.resnet.ResNet", settings, layers={**layers, "fc": _linear(512, CLASSES)})
-
-
-_FLATTEN = Layer(f"{_NN}.flatten.Flatten", {"start_dim": 1, "end_dim": -1})
-_STACK = _sequential(_linear(SIDE * SIDE, 512), _relu(), _linear(512, 512), _relu(), _linear(512, CLASSES))
-_POOL, _DROPOUT = _pool(2, 2, 0), Layer(f"{_NN}.dropout.Dropout", {"p": 0.25, "inplace": False})
-_FEATURES = (_conv(1, 32, 3), _norm(32), _relu(), _POOL, _conv(32, 64, 3), _norm(64), _relu(), _POOL)
-_CLASSIFIER = (_FLATTEN, _DROPOUT, _linear(3136, 128), _relu(), _linear(128, CLASSES))
-BLUEPRINTS: Mapping[str, Layer] = {
-    "mlp": Layer("NeuralNetwork", layers={"flatten": _FLATTEN, "linear_relu_stack": _STACK}),
-    "cnn": Layer("SmallCNN", layers={"features": _sequential(*_FEATURES), "classifier": _sequential(*_CLASSIFIER)}),
-    "resnet18": _resnet18(),
-}
-KNOWN = {name: blueprint.shapes() for name, blueprint in BLUEPRINTS.items()}
-
-
-def model_of_class(name: Name) -> str | None:
-    """The known model that a class of this name stands for, whichever module it is from."""
-    if name.name == "ResNet" and name.module != "torchvision.models.resnet":
-        return None
-    return next((model for model, kind in MODEL_CLASSES.items() if kind == name.name), None)
+# Where several dicts fit, the first of these; then the first in the file.
+_USUAL_KEYS = ("model_state_dict", "state_dict", "model", "model_state", "net", "network", "weights", "params")
+_SPLIT = {model: {name: tuple(name.split(".")) for name in known} for model, known in KNOWN.items()}
+_LONGEST = max(len(parts) for names in _SPLIT.values() for parts in names.values())
+_IN_A_LAYER = ("weight", "bias", *BUFFERS)
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A state_dict found in a file: its tensors under their names in the model, and how it was found."""
+    """A state_dict found in a file, and how it was found; ``names`` and ``tensors`` are in the model's order."""
 
-    tensors: dict[str, SavedTensor]
+    tensors: dict[str, SavedTensor]  # by their names in the model, or in the file where no known model fits
+    names: dict[str, str]  # the same tensors: what the file calls each, with all keys that lead to it
     model: str | None  # the known model that names and shapes fit
     root: Record | None  # the whole model, where the file holds one
-    prefix: str  # what every name began with
+    keys: Keys  # that lead to the dict or module that holds them
+    prefix: str  # what every name in there began with
+    matched_in_order: bool = False  # by their shapes, as the file has other names
+    in_models_order: bool = True  # whether the file has the learned ones in the order of the model's
+    beside: tuple[str, ...] = ()  # what else stands there, and is left out
+    choices: tuple[str, ...] = ()  # the labels of all weights in the file that fit a known model
 
     @property
     def parameters(self) -> int:
         """Count the numbers that can be learned."""
         return sum(tensor.numel for name, tensor in self.tensors.items() if not name.endswith(BUFFERS))
 
-    def differences(self) -> tuple[str, list[str]]:
-        """The known model that shares most names and shapes, and how these tensors differ from it, in phrases."""
-        found = {name: tensor.shape for name, tensor in self.tensors.items()}
-        model = max(KNOWN, key=lambda name: (len(found.items() & KNOWN[name].items()), -len(KNOWN[name])))
-        known = KNOWN[model]
-        differing = [name for name in known if name in found and found[name] != known[name]]
-        return model, [
-            *(f"{name} is missing" for name in known if name not in found),
-            *(f"{name} is not in {model}" for name in found if name not in known),
-            *(f"{name} is {_shape(found[name])} where {model} has {_shape(known[name])}" for name in differing),
-        ]
+    @property
+    def label(self) -> str:
+        """The keys that lead to them, joined by dots, by which they can be chosen; a dot for the file itself."""
+        return ".".join([*map(str, self.keys), *parts_of((self.prefix.rstrip("."),) if self.prefix else ())]) or "."
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence for each thing that was not plain."""
+        return tuple(map(printable, self._notes()))
+
+    def _notes(self) -> Iterator[str]:
+        if self.matched_in_order:
+            pairs = [f"{self.names[name]} → {name}" for name in self.tensors]
+            yield f"Its layers are called otherwise; they were matched in order: {listed(pairs, _SHOWN)}."
+        if others := [label for label in self.choices if label != self.label]:
+            there = listed(others, _SHOWN)
+            yield f"The weights under {self.label} are used; those under {there} can be chosen instead."
+        if self.beside:
+            is_left = "is" if len(self.beside) == 1 else "are"
+            yield f"Beside the weights it holds {listed(self.beside, _SHOWN)}, which {is_left} left out."
+        if self.model and len(self.tensors) < len(KNOWN[self.model]):
+            yield "Its batch norms do not say how many batches they have seen: that counts as 0."
 
 
-def find_weights(content: Any) -> Weights:
-    """Find the state_dict in what was read. Raises ``RefusedFileError`` if there is none."""
-    root, tensors = _locate(content)
-    prefix = ""
-    for _ in range(_MOST_PREFIXES):
-        shared = next((p for p in _PREFIXES if tensors and all(key.startswith(p) for key in tensors)), "")
-        tensors = {key.removeprefix(shared): value for key, value in tensors.items()}
-        prefix += shared
-    shapes = {name: tensor.shape for name, tensor in tensors.items()}
-    return Weights(tensors, next((model for model, known in KNOWN.items() if known == shapes), None), root, prefix)
+def find_weights(content: Any, choice: str | None = None) -> Weights:
+    """Find the weights in what was read, those labelled ``choice`` or else the likeliest.
+
+    Raises ``RefusedFileError`` if there are none, or none of that label.
+    """
+    contents = search(content)
+    fitting = _fitting(contents.tensors)
+    choices = tuple(weights.label for weights in fitting)
+    if choice is None:
+        chosen = fitting[0] if fitting else _of_no_known_model(contents)
+    elif choice in choices:
+        chosen = fitting[choices.index(choice)]
+    else:
+        there = f"choose {listed(choices, 12, 'or')}" if choices else "nothing in it fits a model of this app"
+        raise RefusedFileError(f"it has no weights of a known model under {choice}; {there}")
+    taken = {name for weights in (chosen, *fitting) for name in weights.names.values()}
+    return replace(chosen, choices=choices, beside=tuple(_beside(content, chosen, taken)))
 
 
-def _locate(content: Any) -> tuple[Record | None, dict[str, SavedTensor]]:
-    if isinstance(content, Record):
-        return content, _module_state(content)
-    if isinstance(content, dict):
-        for key in WEIGHT_KEYS:
-            if isinstance(content.get(key), dict | Record):
-                return _locate(content[key])
-        if content and all(isinstance(value, SavedTensor) for value in content.values()):
-            return None, {str(key): value for key, value in content.items()}
-    raise RefusedFileError("it holds no state_dict and no model")
+def _beside(content: Any, weights: Weights, taken: set[str]) -> Iterator[str]:
+    """What else is in their dict that belongs to a model: tensors, and what layers add to a state_dict themselves."""
+    for key in weights.keys if weights.root is None else ():
+        content = content[key]
+    start = "".join(f"{key}." for key in weights.keys)
+    for key, value in content.items() if isinstance(content, dict) else ():
+        belongs = isinstance(key, str) and (isinstance(value, SavedTensor) or key.endswith("_extra_state"))
+        if belongs and f"{start}{key}" not in taken:
+            yield key
 
 
-def _module_state(record: Record, prefix: str = "") -> dict[str, SavedTensor]:
-    """The state_dict of a pickled module: parameters, persistent buffers, and those of its children."""
-    own = {**_part(record, "_parameters"), **_part(record, "_buffers")}
-    passing = record.state.get("_non_persistent_buffers_set") or ()
-    if not isinstance(passing, list | tuple) or not all(isinstance(name, str) for name in passing):
-        raise RefusedFileError(f"{record.name} in it is not a torch.nn.Module")
-    passing = frozenset(passing)
-    found = {joined(prefix, name): value for name, value in own.items() if value is not None and name not in passing}
-    if not all(isinstance(value, SavedTensor) for value in found.values()):
-        raise RefusedFileError(f"a parameter of {record.name} in it is not a tensor")
-    for name, child in layers_of(record).items():
-        found |= _module_state(child, joined(prefix, name))
+def differences(content: Any) -> tuple[str | None, tuple[str, ...]]:
+    """The known model that has most names in common with the file, and how they differ, in phrases.
+
+    None, and the first layers of the file, where no model has half of its names in common.
+    """
+    contents = search(content)
+    at = _by_parts(contents.tensors)
+    shared = Counter(_shared(at))
+    model, start = max(shared, key=shared.__getitem__, default=("", ()))
+    if not model or shared[model, start] < len(KNOWN[model]):
+        found = _of_no_known_model(contents).tensors
+        return None, tuple(f"{name} {shape_text(tensor.shape)}" for name, tensor in found.items())
+    known, inside = KNOWN[model], len(start)
+    found = {".".join(parts[inside:]): one.tensor for parts, one in at.items() if parts[:inside] == start}
+    return model, (
+        *(f"{name} is missing" for name in known if name not in found and not name.endswith(COUNTER)),
+        *(f"{name} is not in {model}" for name in found if name not in known),
+        *(
+            f"{name} is {shape_text(found[name].shape)} where {model} has {shape_text(shape)}"
+            for name, shape in known.items()
+            if name in found and found[name].shape != shape
+        ),
+    )
+
+
+def _shared(at: dict[Parts, FoundTensor]) -> Iterator[tuple[str, Parts]]:
+    """A model and what comes before its names: once for each name that is there, twice if its shape is the same."""
+    for parts, one in at.items():
+        for length in range(1, min(_LONGEST, len(parts)) + 1):
+            name, start = ".".join(parts[-length:]), parts[:-length]
+            for model, known in KNOWN.items():
+                if name in known:
+                    yield from [(model, start)] * (2 if known[name] == one.tensor.shape else 1)
+
+
+def _by_parts(tensors: Iterable[FoundTensor]) -> dict[Parts, FoundTensor]:
+    at: dict[Parts, FoundTensor] = {}
+    for one in tensors:
+        at.setdefault(one.parts, one)
+    return at
+
+
+def _fitting(tensors: list[FoundTensor]) -> list[Weights]:
+    """All weights that fit a known model, the likeliest first: those with its names, then those in its order."""
+    named = sorted(_with_models_names(tensors), key=_rank)
+    taken = {name for weights in named for name in weights.names.values()}
+    return [*named, *sorted(_in_models_order([one for one in tensors if one.name not in taken]), key=_rank)]
+
+
+def _rank(weights: Weights) -> list[int]:
+    parts = weights.label.split(".") if weights.label != "." else []
+    return [_USUAL_KEYS.index(part) if part in _USUAL_KEYS else len(_USUAL_KEYS) for part in parts]
+
+
+def _with_models_names(tensors: list[FoundTensor]) -> Iterator[Weights]:
+    at = _by_parts(tensors)
+    for model, names in _SPLIT.items():
+        first = next(iter(names.values()))
+        for parts in [parts for parts in at if parts[-len(first) :] == first]:
+            start = parts[: -len(first)]
+            found = {name: at[start + split] for name, split in names.items() if start + split in at}
+            if _fits(model, found):
+                keys, prefix = _beginning(at[parts].keys, len(start))
+                yield _weights(model, found, keys, prefix)
+
+
+def _fits(model: str, found: dict[str, FoundTensor]) -> bool:
+    """Whether all shapes are those of the model; how many batches a batch norm has seen may be missing, as in torch."""
+    return all(
+        found[name].tensor.shape == shape if name in found else name.endswith(COUNTER)
+        for name, shape in KNOWN[model].items()
+    )
+
+
+def _beginning(keys: Keys, length: int) -> tuple[Keys, str]:
+    """Split what comes before a model's names: whole keys, and the prefix in the key after them."""
+    whole = 0
+    while whole < len(keys) - 1 and len(parts_of(keys[: whole + 1])) <= length:
+        whole += 1
+    left, words = length - len(parts_of(keys[:whole])), str(keys[whole]).split(".")
+    count = 0
+    while words[count] in WRAPPERS or left:
+        left -= words[count] not in WRAPPERS
+        count += 1
+    return keys[:whole], "".join(f"{word}." for word in words[:count])
+
+
+def _in_models_order(tensors: list[FoundTensor]) -> Iterator[Weights]:
+    for _, group in groupby(tensors, key=lambda one: one.home):
+        together = list(group)
+        if len(together) <= MAX_TENSORS:
+            yield from _first([_runs(order) for order in (together, _by_number(together))])
+
+
+def _first(several: Iterable[Iterator[Weights]]) -> list[Weights]:
+    return next(filter(None, map(list, several)), [])
+
+
+def _runs(tensors: Sequence[FoundTensor]) -> Iterator[Weights]:
+    """Each stretch of tensors that has all of a model's shapes in order."""
+    place = 0
+    while place < len(tensors):
+        for model in KNOWN:
+            if found := _run(model, tensors[place : place + len(KNOWN[model])]):
+                first = tensors[place]
+                keys = first.root_keys if first.root else first.keys[:-1]
+                yield replace(_weights(model, found, keys, ""), matched_in_order=True)
+                place += len(found) - 1
+                break
+        place += 1
+
+
+def _run(model: str, tensors: Sequence[FoundTensor]) -> dict[str, FoundTensor]:
+    found: dict[str, FoundTensor] = {}
+    for name, shape in KNOWN[model].items():
+        if len(found) < len(tensors) and tensors[len(found)].tensor.shape == shape:
+            found[name] = tensors[len(found)]
+        elif not name.endswith(COUNTER):
+            return {}
     return found
 
 
-def layers_of(record: Record) -> dict[Any, Record]:
-    """The modules inside a pickled module. Raises ``RefusedFileError`` if one is something else."""
-    layers = {name: child for name, child in _part(record, "_modules").items() if child is not None}
-    if not all(isinstance(child, Record) for child in layers.values()):
-        raise RefusedFileError(f"a layer of {record.name} in it is not a torch.nn.Module")
-    return layers
+def _by_number(tensors: list[FoundTensor]) -> list[FoundTensor]:
+    """Order layers that differ in their numbers alone by these, as safetensors orders tensors by dtype and by text."""
+    layers = {one.place: one.name.rpartition(".")[::2] for one in tensors}
+    if len({re.sub(r"\d+", "", layer) for layer, _ in layers.values()}) > 1:
+        return []
+
+    def order(one: FoundTensor) -> tuple[list[int], int]:
+        layer, name = layers[one.place]
+        return [*map(int, re.findall(r"\d+", layer))], _IN_A_LAYER.index(name) if name in _IN_A_LAYER else 0
+
+    return sorted(tensors, key=order)
 
 
-def _part(record: Record, part: str) -> dict[Any, Any]:
-    found = record.state.get(part, {}) if isinstance(record.state, dict) else None
-    if not isinstance(found, dict):
-        raise RefusedFileError(f"{record.name} in it is not a torch.nn.Module")
-    return found
+def _weights(model: str | None, found: dict[str, FoundTensor], keys: Keys, prefix: str) -> Weights:
+    places = [one.place for name, one in found.items() if not name.endswith(BUFFERS)]
+    return Weights(
+        tensors={name: one.tensor for name, one in found.items()},
+        names={name: one.name for name, one in found.items()},
+        model=model,
+        root=next(iter(found.values())).root,
+        keys=keys,
+        prefix=prefix,
+        in_models_order=places == sorted(places),
+    )
 
 
-def optimizer_state(content: Any) -> dict[str, Any] | None:
-    """The optimizer's state_dict in a checkpoint of this app, of the tutorial or of Lightning."""
-    if not isinstance(content, dict):
-        return None
-    several = content.get("optimizer_states")
-    state = content.get("optimizer_state_dict", several[0] if isinstance(several, list) and several else None)
-    return state if isinstance(state, dict) and isinstance(state.get("param_groups"), list) else None
+def _of_no_known_model(contents: Contents) -> Weights:
+    """The dict or module with most tensors. Raises ``RefusedFileError`` if none holds any that may be weights."""
+    groups = [list(group) for _, group in groupby(contents.tensors, key=lambda one: one.home)]
+    able = [group for group in groups if _may_be_weights(group)]
+    if not able:
+        raise RefusedFileError("it holds no state_dict and no model")
+    largest = max(able, key=len)
+    keys = largest[0].root_keys if largest[0].root else largest[0].keys[:-1]
+    names = {".".join(map(str, one.keys[len(keys) :])): one for one in largest}
+    return _weights(None, names, keys, "")
 
 
-def optimizer_name(group: Mapping[str, Any]) -> str:
-    """Recognize what made a param_group by its keys: sgd, adam or adamw as this app makes them, else unknown."""
-    if any(group.get(option) for option in _OTHER_OPTIONS):
-        return "unknown"
-    if "amsgrad" in group:  # AdamW of torch before 2.7 looks like Adam
-        return "adamw" if group.get("decoupled_weight_decay") else "adam"
-    return "sgd" if "nesterov" in group else "unknown"
+def _may_be_weights(tensors: Sequence[FoundTensor]) -> bool:
+    are_named = tensors[0].root is not None or isinstance((*tensors[0].keys, 0)[-2], str)
+    return are_named and any(one.tensor.shape for one in tensors)
 
 
-def _shape(shape: Shape) -> str:
-    return "×".join(map(str, shape)) or "one number"
+def shape_text(shape: Shape) -> str:
+    return "×".join(map(str, shape)) or "(one number)"
+
+
+def listed(items: Sequence[str], most: int, last: str = "and") -> str:
+    """Join texts for a sentence: "a, b and c", or "a, b and 7 more"."""
+    shown = [*items[:most], *([f"{len(items) - most:,} more"] if len(items) > most else [])]
+    return f" {last} ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))

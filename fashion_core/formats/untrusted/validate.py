@@ -3,7 +3,6 @@
 ``inspect`` asks the same questions to say what ``load`` will do, so both always agree.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,64 +11,95 @@ from pydantic import ValidationError
 
 from fashion_core.config import parse_config
 from fashion_core.errors import ConfigError, RefusedFileError
-from fashion_core.formats.untrusted import state_dict
+from fashion_core.formats.untrusted.blueprints import BLUEPRINTS, COUNTER, KNOWN, Layer, model_of_class
+from fashion_core.formats.untrusted.optimizer import FLOATS, is_plain
 from fashion_core.formats.untrusted.rebuild import PLAIN_NAMES
 from fashion_core.formats.untrusted.saved_file import SavedFile
-from fashion_core.formats.untrusted.state_dict import BLUEPRINTS, Layer, Shape, Weights, layers_of, optimizer_state
-from fashion_core.formats.untrusted.values import MAX_KEY, Name, Record, SavedTensor, tensors_in
+from fashion_core.formats.untrusted.state_dict import Weights, differences, find_weights, listed
+from fashion_core.formats.untrusted.values import Name, Record
 from fashion_core.runs.schema import Environment
 
-_WEIGHT_DTYPES = {"float32", "float16", "bfloat16"}  # what becomes float32 without a change of any number
+_WHOLE = frozenset({"int64", "int32", "int16", "int8", "uint8"})
 OWN_KEYS = ("run", "config", "environment", "measured")  # beside the tutorial's four, for an exact resume
 _LAYERS = {layer.kind for model in BLUEPRINTS.values() for _, layer in model.named_layers()}
 _ALLOWED = PLAIN_NAMES | {kind for kind in _LAYERS if "." in kind}
-_ADAM = frozenset({"step", "exp_avg", "exp_avg_sq"})  # what an optimizer keeps for each parameter
-_SLOTS = {"sgd": frozenset({"momentum_buffer"}), "adam": _ADAM, "adamw": _ADAM}
 _SHOWN = 3
 
 
-def check(file: SavedFile) -> tuple[str, Weights]:
-    """Return the model that a file holds, and its weights, without reading numbers. Raises ``RefusedFileError``."""
-    strange = (name for name in file.names if str(name) not in _ALLOWED and not state_dict.model_of_class(name))
-    if refused := sorted(map(str, strange)):
-        more = f" and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
-        raise RefusedFileError(
-            f"it refers to {', '.join(refused[:_SHOWN])}{more}, which no saved weights need; save the state_dict alone",
-            tuple(refused),
-        )
+def check(file: SavedFile, choice: str | None = None) -> tuple[str, Weights]:
+    """Return the model that a file holds, and its weights, without reading numbers. Raises ``RefusedFileError``.
+
+    Of several weights those that are labelled ``choice``, or the likeliest. The optimizer beside them does not count.
+    """
+    strange = sorted(str(name) for name in file.names if str(name) not in _ALLOWED and not model_of_class(name))
+    if strange:
+        other = f"; nor are its layers those of {listed(list(KNOWN), 9, 'or')}"
+        advice = "; save the state_dict alone" if _has_a_models_weights(file.content) else other
+        names = listed(strange, _SHOWN)
+        raise RefusedFileError(f"it refers to {names}, which no saved weights need{advice}", tuple(strange))
     file.check_usable()
-    weights = state_dict.find_weights(file.content)
-    if file.records != (len(_records_in(weights.root)) if weights.root else 0):
+    weights = find_weights(file.content, choice)
+    model = _check_fits(file, weights)
+    if file.records != (_records_in(weights.root) if weights.root else 0):
         raise RefusedFileError("it creates objects that are not part of a model's weights; save only the state_dict")
-    model = _check_fits(weights)
     if weights.root is not None:
         _check_module(weights.root, BLUEPRINTS[model], str(weights.root.name))
-    if (state := optimizer_state(file.content)) is not None:
-        _check_optimizer(state, list(BLUEPRINTS[model].shapes(buffers=False).values()))
+    _check_dtypes(weights)
     return model, weights
 
 
-def _records_in(record: Record) -> set[int]:
-    """The identities of a pickled module and of all its layers, shared ones once."""
-    return {id(record)}.union(*(_records_in(child) for child in layers_of(record).values()))
+def _has_a_models_weights(content: Any) -> bool:
+    try:
+        return find_weights(content).model is not None
+    except RefusedFileError:
+        return False
 
 
-def _check_fits(weights: Weights) -> str:
+def _records_in(root: Record) -> int:
+    """Count a pickled module and all its layers, shared ones once."""
+    seen, waiting = set(), [root]
+    while waiting:
+        record = waiting.pop()
+        if id(record) not in seen:
+            seen.add(id(record))
+            waiting.extend(_layers_of(record).values())
+    return len(seen)
+
+
+def _layers_of(record: Record) -> dict[Any, Record]:
+    """The modules inside a pickled module. Raises ``RefusedFileError`` if one is something else."""
+    inside = record.state.get("_modules", {}) if isinstance(record.state, dict) else None
+    if not isinstance(inside, dict):
+        raise RefusedFileError(f"{record.name} in it is not a torch.nn.Module")
+    layers = {name: child for name, child in inside.items() if child is not None}
+    if not all(isinstance(child, Record) for child in layers.values()):
+        raise RefusedFileError(f"a layer of {record.name} in it is not a torch.nn.Module")
+    return layers
+
+
+def _check_fits(file: SavedFile, weights: Weights) -> str:
     """Return the model that the weights fit. Raises ``RefusedFileError`` that says which layers differ, and how."""
     if weights.model is None:
-        nearest, found = weights.differences()
-        more = f", and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        raise RefusedFileError(f"its layers are not those of {nearest}: {'; '.join(found[:_SHOWN])}{more}")
-    if weights.root is not None and state_dict.model_of_class(weights.root.name) != weights.model:
+        nearest, phrases = differences(file.content)
+        shown = listed(phrases, _SHOWN)
+        if nearest is None:
+            raise RefusedFileError(f"its layers are those of none of {listed(list(KNOWN), 9)}: it has {shown}")
+        raise RefusedFileError(f"its layers are not those of {nearest}: {shown}")
+    known = weights.root is None or model_of_class(weights.root.name) == weights.model
+    if weights.root is not None and (not known or weights.matched_in_order):
+        problem = "has other names for them" if known else "is not known here"
         raise RefusedFileError(
-            f"its class {weights.root.name} is not known here, though its layers are those of {weights.model}; "
+            f"its class {weights.root.name} {problem}, though its layers are those of {weights.model}; "
             "save the state_dict instead"
         )
+    return weights.model
+
+
+def _check_dtypes(weights: Weights) -> None:
     for name, tensor in weights.tensors.items():
-        ours, allowed = ("int64", {"int64"}) if name.endswith(state_dict.COUNTER) else ("float32", _WEIGHT_DTYPES)
+        ours, allowed = ("int64", _WHOLE) if name.endswith(COUNTER) else ("float32", FLOATS)
         if tensor.dtype not in allowed:
             raise RefusedFileError(f"{name} is {tensor.dtype}, which can't become {ours} without losing digits")
-    return weights.model
 
 
 def _check_module(record: Record, ours: Layer, where: str) -> None:
@@ -79,7 +109,7 @@ def _check_module(record: Record, ours: Layer, where: str) -> None:
         raise RefusedFileError(f"{where} is not pickled as torch pickles a module")
     if missing := [key for key in ("training", *ours.settings) if key not in state and not key.startswith("_")]:
         raise RefusedFileError(f"{where} has no {missing[0]}")
-    layers = layers_of(record)
+    layers = _layers_of(record)
     _check_parts(layers, ours.layers, where)
     for key, value in state.items():
         _check_attribute(str(key), value, ours, where)
@@ -108,9 +138,9 @@ def _check_attribute(key: str, value: Any, ours: Layer, where: str) -> None:
         raise RefusedFileError(f"{where}.{key} is not {ours.settings[key]!r}, as in this app's model")
 
 
-def _check_parts(found: Mapping[Any, Any], expected: Mapping[str, Any], where: str) -> None:
-    if list(found) != list(expected):
-        shown = ", ".join(map(str, list(found)[:_SHOWN])) or "none"
+def _check_parts(found: Any, expected: Mapping[str, Any], where: str) -> None:
+    if not isinstance(found, dict) or list(found) != list(expected):
+        shown = ", ".join(map(str, list(found)[:_SHOWN])) if isinstance(found, dict) and found else "none"
         raise RefusedFileError(f"{where} has different parts from this app's, or in a different order: {shown}")
 
 
@@ -123,71 +153,9 @@ def _is_same(value: Any, ours: Any) -> bool:
     return type(value) is type(ours) and bool(value == ours)
 
 
-def _check_optimizer(state: Mapping[str, Any], parameters: list[Shape]) -> None:
-    """Check that an optimizer's state_dict has one group with all parameters of these shapes, and numbers for each."""
-    groups = state["param_groups"]
-    if len(groups) != 1 or not isinstance(groups[0], dict):
-        raise RefusedFileError("its optimizer does not have exactly one group of parameters, as this app's does")
-    indices = groups[0].get("params")
-    if not isinstance(indices, list) or not _is_same(indices, tuple(range(len(parameters)))):
-        raise RefusedFileError("its optimizer was made for a model with other parameters")
-    for key, value in groups[0].items():
-        if key != "params":
-            _check_setting(str(key), value)
-    expected = _SLOTS.get(state_dict.optimizer_name(groups[0]))
-    if expected and "betas" in groups[0]:  # torch accepts any values, and fails on the first step
-        betas, eps = groups[0]["betas"], groups[0].get("eps")
-        numbers = [*betas, eps] if isinstance(betas, list | tuple) and len(betas) == 2 else [None]
-        if not all(isinstance(number, float) and 0 <= number < 1 for number in numbers):
-            raise RefusedFileError("its optimizer's betas and eps are not numbers from 0 to 1")
-    _check_slots(state.get("state"), parameters, expected)
-
-
-def _check_slots(slots: Any, parameters: list[Shape], expected: frozenset[str] | None) -> None:
-    if not isinstance(slots, dict) or not all(isinstance(slot, dict) for slot in slots.values()):
-        raise RefusedFileError("its optimizer's state is not a dict for each parameter")
-    every = set(range(len(parameters)))
-    if not set(slots) <= every or (expected and slots and set(slots) != every):
-        raise RefusedFileError("its optimizer was made for a model with other parameters")
-    for index, slot in slots.items():
-        if expected and set(slot) != expected:
-            raise RefusedFileError(f"its optimizer's state does not hold exactly {', '.join(sorted(expected))}")
-        for key, value in slot.items():
-            _check_slot(str(key), value, parameters[index], exact=expected is not None)
-
-
-def _check_slot(key: str, value: Any, parameter: Shape, exact: bool) -> None:
-    """With ``exact``, allow only what torch's fused steps may read: they trust shapes, and read into other memory."""
-    if not isinstance(value, SavedTensor):
-        _check_setting(key, value)
-        old_step = key == "step" and type(value) in (int, float) and value >= 0  # of torch before 1.12
-        if exact and not old_step and not (key == "momentum_buffer" and value is None):
-            raise RefusedFileError(f"its optimizer's {key} is not a tensor")
-    elif (exact and value.shape != (() if key == "step" else parameter)) or value.shape not in ((), parameter):
-        raise RefusedFileError(f"its optimizer's {key} has a different shape from its parameter")
-    elif value.shape == parameter and value.dtype not in _WEIGHT_DTYPES:
-        raise RefusedFileError(f"its optimizer's {key} is {value.dtype}, which can't become float32")
-
-
-def _check_setting(key: str, value: Any) -> None:
-    values = value if isinstance(value, list | tuple) else [value]
-    if not all(map(_is_plain, values)):
-        raise RefusedFileError(f"its optimizer's {key} is neither a number nor a text")
-
-
-def _is_plain(value: Any) -> bool:
-    """None, true, false, a short text, or a finite number that fits 64 bits."""
-    if isinstance(value, str):
-        return len(value) <= MAX_KEY
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return value is None or (isinstance(value, int) and abs(value) < 2**63)
-
-
 def check_finite(file: SavedFile, weights: Weights) -> None:
-    """Refuse weights or an optimizer's state that are nan or infinite. Raises ``RefusedFileError``, ``DiskError``."""
-    state = [("its optimizer's state", tensor) for tensor in tensors_in(optimizer_state(file.content))]
-    for name, tensor in [*weights.tensors.items(), *state]:
+    """Refuse weights that are nan or infinite. Raises ``RefusedFileError``, ``DiskError``."""
+    for name, tensor in weights.tensors.items():
         if bad := tensor.numel - int(np.isfinite(file.numbers(tensor)).sum()) if tensor.numel else 0:
             raise RefusedFileError(f"{name} holds {bad:,} numbers that are nan or infinite")
 
@@ -198,7 +166,7 @@ def own_part(content: Any) -> dict[str, Any]:
         return {}
     own = {key: content[key] for key in OWN_KEYS}
     parts = own["config"], own["environment"], own["measured"]
-    are_plain = all(isinstance(part, dict) and all(map(_is_plain, part.values())) for part in parts)
+    are_plain = all(isinstance(part, dict) and all(map(is_plain, part.values())) for part in parts)
     if not are_plain or not all(isinstance(value, int | float) for value in own["measured"].values()):
         return {}
     try:

@@ -3,16 +3,18 @@
 import ast
 import json
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from fashion_core.cache import Cache
-from fashion_core.charts.files import OPTIMIZERS, weights_key
+from fashion_core.charts.files import OPTIMIZERS
 from fashion_core.config import CLASS_NAMES, MODEL_CLASSES, PIXEL_MEAN, PIXEL_STD, TrainConfig
 from fashion_core.formats.inspect import Inspection, Optimizer
+from fashion_core.formats.untrusted.blueprints import KNOWN
 from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
 
 _MEAN, _STD = f"{PIXEL_MEAN:.4f}", f"{PIXEL_STD:.4f}"
@@ -44,10 +46,12 @@ class Target:
     path: str
     model: str
     keys: frozenset[str] = frozenset()  # its top-level keys
-    key: str | None = None  # the one that leads to the weights or the model, if any
+    index: str = ""  # what leads to the weights or the model in it, such as ``["state_dict"]``
     prefix: str = ""  # what precedes each name of the weights
+    names: Mapping[str, str | int] = field(default_factory=dict)  # of the model's, where more than the prefix differs
     class_path: str | None = None  # what the file calls the class of a whole model
     optimizer: Optimizer | None = None
+    optimizer_index: str = ""
     made_here: bool = False  # exported by this app for this very script: any other file may be a stranger's
 
 
@@ -97,8 +101,44 @@ def _layer_classes(model: str) -> str:
 def stored_target(found: Inspection | None, path: Path) -> Target | None:
     if found is None or found.model is None or found.refusal:
         return None
-    keys, key, name = frozenset(found.tree), weights_key(found), found.model_class
-    return Target(found.format, str(path), found.model, keys, key, found.prefix, name, optimizer=found.optimizer)
+    if (names := _names(found)) is None:
+        return None
+    optimizer = found.optimizer if found.optimizer and not found.optimizer.problem else None
+    return Target(
+        format=found.format,
+        path=str(path),
+        model=found.model,
+        keys=frozenset(found.tree if isinstance(found.tree, dict) else ()),
+        index=_index(found.keys),
+        prefix=found.prefix,
+        names=names,
+        class_path=found.model_class,
+        optimizer=optimizer,
+        optimizer_index=_index(optimizer.keys if optimizer else ()),
+    )
+
+
+def _index(keys: Iterable[str | int]) -> str:
+    return "".join(f"[{json.dumps(key, ensure_ascii=False)}]" for key in keys)
+
+
+def _names(found: Inspection) -> dict[str, str | int] | None:
+    """What the file calls each tensor; empty if the prefix alone differs, None if they are in several dicts."""
+    holder: Any = found.tree
+    for key in found.keys:
+        holder = holder[key] if isinstance(holder, list) else holder.get(str(key), {})
+    start = "".join(f"{key}." for key in found.keys)
+    names: dict[str, str | int] = {
+        one.weight: one.name.removeprefix(start) for one in found.tensors if one.weight is not None
+    }
+    if found.format == "model":
+        return {}
+    if isinstance(holder, list):
+        return {name: int(place) for name, place in names.items()}
+    if not set(names.values()) <= holder.keys():
+        return None
+    is_plain = len(names) == len(KNOWN[str(found.model)]) == len(holder)
+    return {} if is_plain and all(theirs == found.prefix + name for name, theirs in names.items()) else names
 
 
 def export_target(checkpoint: Target, format: ExportFormat, name: str) -> Target:
