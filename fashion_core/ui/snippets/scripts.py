@@ -126,7 +126,7 @@ def _names(found: Inspection) -> dict[str, str | int] | None:
     """What the file calls each tensor; empty if the prefix alone differs, None if they are in several dicts."""
     holder: Any = found.tree
     for key in found.keys:
-        holder = holder[key] if isinstance(holder, list) else holder.get(str(key), {})
+        holder = holder[int(key)] if isinstance(holder, list) else holder.get(str(key), {})
     start = "".join(f"{key}." for key in found.keys)
     names: dict[str, str | int] = {
         one.weight: one.name.removeprefix(start) for one in found.tensors if one.weight is not None

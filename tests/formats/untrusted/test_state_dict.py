@@ -228,6 +228,6 @@ def test_search_enters_each_part_once_and_ends_in_any_content() -> None:
     doubled: list[Any] = []
     for _ in range(100):
         doubled = [doubled, doubled]
-    wide = {str(number): {"x": {}} for number in range(100_000)}
+    wide: dict[str, Any] = {str(number): {"x": {}} for number in range(100_000)}
     assert search([itself, deep, doubled, wide]).tensors == []
     assert time.process_time() - began < 5
