@@ -202,5 +202,5 @@ def test_command_says_where_the_run_is_and_what_was_assumed(store: RunStore, che
 
 def test_command_refuses_with_one_sentence(store: RunStore, tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "text").write_text("no model")
-    said = "fashion_core: The file is refused: it is not a file that torch or safetensors writes.\n"
+    said = "fashion_core: The file is refused: it is a text; it holds no weights; choose the model file.\n"
     assert printed(capsys, "import", tmp_path / "text", status=1)[1] == said

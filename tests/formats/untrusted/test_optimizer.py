@@ -166,7 +166,7 @@ def test_of_several_optimizers_the_one_that_fits_is_used(tmp_path: Path) -> None
 def test_ids_before_torch_1_6_are_taken_by_the_order_of_the_parameters(tmp_path: Path) -> None:
     content = content_of(adam)
     state = content["optimizer_state_dict"]
-    ids = [2_025_433_000 + 72 * place for place in range(6)][::-1]
+    ids = [140_254_331_234_000 + 72 * place for place in range(6)][::-1]
     slots = {ids[place]: {**slot, "step": int(slot["step"])} for place, slot in state["state"].items()}
     group = {**state["param_groups"][0], "params": ids}
     old = {**content, "optimizer_state_dict": {"state": slots, "param_groups": [group]}}
