@@ -1,7 +1,10 @@
 """The commands that use a model: predict, evaluate. They import torch, so they are imported when they run."""
 
 import argparse
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,7 +25,8 @@ def predict_images(options: argparse.Namespace) -> None:
     images = []
     for path in options.images:
         try:
-            images.append(torch.from_numpy(prepare.prepare(path).pixels))
+            with _silent_libraries():
+                images.append(torch.from_numpy(prepare.prepare(path).pixels))
         except ImageError as error:
             raise ImageError(f"{path}: {error}") from error
     model, config = _model(options, ("pixels",))
@@ -40,6 +44,19 @@ def predict_images(options: argparse.Namespace) -> None:
     ]
     lines = (f"{record['image']}: {record['class']} {record['probability']:.1%}" for record in records)
     answer(options, records, lines)
+
+
+@contextmanager
+def _silent_libraries() -> Iterator[None]:
+    """Drop what C libraries print by themselves: libtiff complains of damage, which one sentence tells already."""
+    with Path(os.devnull).open("wb") as nowhere:
+        kept = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def _model(options: argparse.Namespace, needed: tuple[str, ...]) -> tuple[nn.Module, TrainConfig]:

@@ -8,6 +8,7 @@ import io
 import re
 import stat
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,9 @@ from PIL.TiffImagePlugin import TiffImageFile
 from fashion_core import files
 from fashion_core.errors import ImageError
 from fashion_core.inference.image_metadata import TOO_MANY_PARTS, orientation, split
+
+# Pillow warns of sizes that are refused here, and of damage beside the pixels: on a command's output that is noise.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 NAMES = "PNG, JPEG, WebP, GIF, BMP or TIFF"

@@ -15,6 +15,8 @@ from fashion_core.inference import engine
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore, epoch_records
 from tests.support.commands import Capture, answered, printed, refused
+from tests.support.images import stored
+from tests.support.processes import python
 from tests.support.runs import on_real_data, trained
 
 
@@ -50,6 +52,16 @@ def test_predict_gives_a_record_or_line_an_image_in_their_order(
             "probability": row[index].item(),
             "probabilities": dict(zip(CLASS_NAMES, row.tolist(), strict=True)),
         }
+
+
+def test_a_damaged_tiff_is_one_sentence_and_libtiff_adds_none(tmp_path: Path) -> None:
+    data = bytearray(stored(Image.effect_noise((90, 90), 60), "TIFF", compression="tiff_lzw"))
+    data[2_000:2_100] = bytes(100)
+    (tmp_path / "torn.tif").write_bytes(data)
+    code = "import sys; from fashion_core.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    done = python(code, arguments=("predict", "weights.pth", str(tmp_path / "torn.tif")))
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+    assert "damaged" in done.stderr
 
 
 def test_what_a_file_does_not_tell_is_assumed_aloud_unless_it_is_said(

@@ -3,6 +3,7 @@
 import struct
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from fashion_core.data import synthetic
 from fashion_core.errors import ImageError
 from fashion_core.inference.prepare import prepare
 from tests.support.images import chunk, cut_out, enlarged, on_white, png, stored
+from tests.support.processes import python
 
 SHIRT = synthetic.draw(np.arange(10), seed=7)[6]
 PHOTO = Image.fromarray(255 - np.pad(enlarged(SHIRT, 6), 30)).convert("RGB")
@@ -85,6 +87,14 @@ def test_a_webp_whose_exif_is_cut_off_is_read() -> None:
     data = stored(PHOTO, "WEBP", lossless=True, exif=ABSURD.tobytes())
     for missing in (1, 10, len(ABSURD.tobytes())):
         np.testing.assert_array_equal(prepare(data[:-missing]).pixels, prepare(stored(PHOTO)).pixels)
+
+
+def test_what_pillow_warns_of_is_not_printed(tmp_path: Path) -> None:
+    (tmp_path / "large.png").write_bytes(png(10_000, 9_500, zlib.compress(bytes(100))))
+    code = "import sys, pathlib; from fashion_core.inference.prepare import prepare; prepare(pathlib.Path(sys.argv[1]))"
+    done = python(code, arguments=(str(tmp_path / "large.png"),))
+    assert "more than 20 million pixels" in done.stderr
+    assert "Warning" not in done.stderr
 
 
 def test_many_long_texts_are_not_unpacked() -> None:
