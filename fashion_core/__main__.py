@@ -31,6 +31,7 @@ def run() -> int:
         from fashion_core.training import worker
 
         return worker.main(sys.argv[2])
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's, which nothing here needs, and which may be refused
     from fashion_core.cli import main as cli
 
     for name in _ENDING:

@@ -27,7 +27,8 @@ MODEL_CLASSES = {"mlp": "NeuralNetwork", "cnn": "SmallCNN", "resnet18": "ResNet"
 
 def variable(name: str, environment: Mapping[str, str] = os.environ) -> str:
     """What an environment variable says; empty if it is not set, or set to nothing as by a line ``NAME=`` in a file."""
-    return environment.get(name, "").strip()
+    value = environment.get(name, "")
+    return value if value.strip() else ""
 
 
 def _check_device(value: str) -> str:

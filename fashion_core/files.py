@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from fashion_core.config import variable
-from fashion_core.errors import ConfigError, DiskError
+from fashion_core.errors import ConfigError, DiskError, FashionError, WorkerError
 
 TEMPORARY_PREFIX = ".tmp-"
 _NAMED = 48  # characters of a file's name in that of its temporary file: four bytes each, and still a name
@@ -27,6 +27,7 @@ _FRESH_SECONDS = 60.0
 # Follow no symbolic link and wait for no pipe. Windows has only the last of these flags and needs no other.
 _READ: int = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
+NO_MORE = "this user may run no more of them; end some, or raise `ulimit -u`, and try again"
 _ADVICE = {
     errno.ENOENT: "it or its folder does not exist; check whether somebody has moved or deleted it",
     errno.ENOSPC: "the disk is full; free some space there and try again",
@@ -70,6 +71,17 @@ def disk_error(error: OSError, path: Path | None = None) -> DiskError:
     reason = _ADVICE.get(error.errno or 0, error.strerror or str(error).rstrip("."))
     what = f"{named} can't be used" if named else "The system refuses this"
     return DiskError(named or Path(), f"{what}: {reason}.")
+
+
+def refusal(error: Exception) -> FashionError | None:
+    """The sentence about something that the system refused; None if this error is of another kind: a bug."""
+    if isinstance(error, OSError):
+        return disk_error(error)
+    if isinstance(error, MemoryError):
+        return WorkerError(f"The system refuses this: {_ADVICE[errno.ENOMEM]}.")
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):  # Python has no error of its own for it
+        return WorkerError(f"No thread can be started: {NO_MORE}.")
+    return None
 
 
 def folder_of(name: str, default: str) -> Path:

@@ -146,11 +146,9 @@ class Actions:
         try:
             yield entry
             entry.outcome = audit.DONE
-        except FashionError as error:
-            entry.outcome = f"failed: {error}"
-            raise
-        except OSError as error:
-            entry.outcome = f"failed: {files.disk_error(error)}"
+        except Exception as error:
+            if told := error if isinstance(error, FashionError) else files.refusal(error):
+                entry.outcome = f"failed: {told}"
             raise
         finally:
             self._note(entry)

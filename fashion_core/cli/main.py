@@ -9,7 +9,7 @@ from fashion_core.cli import files, models, runs
 from fashion_core.cli.answer import say
 from fashion_core.config import PRESETS, settings
 from fashion_core.errors import FashionError, one_line
-from fashion_core.files import disk_error
+from fashion_core.files import refusal
 from fashion_core.runs.schema import EXPORT_NAMES
 
 Command = Callable[[argparse.Namespace], None]
@@ -26,8 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         raise
-    except OSError as error:
-        say(f"fashion_core: {disk_error(error)}")
+    except (OSError, MemoryError, RuntimeError) as error:
+        if (told := refusal(error)) is None:
+            raise
+        say(f"fashion_core: {told}")
         return 1
     except KeyboardInterrupt:
         say("fashion_core: interrupted")

@@ -109,9 +109,7 @@ def start_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
-        if error.errno == errno.EAGAIN:
-            reason = "this user may run no more of them; end some, or raise `ulimit -u`, and try again"
+        reason = files.NO_MORE if error.errno == errno.EAGAIN else error.strerror or str(error)
         raise WorkerError(f"No process can be started: {reason}.") from error
 
 

@@ -45,8 +45,8 @@ def _train(run: Run) -> State:
 
 
 def _note_failure(run: Run, error: Exception) -> None:
-    told = files.disk_error(error) if isinstance(error, OSError) else error
-    text = str(told) if isinstance(told, FashionError) else f"{type(error).__name__}: {error}"
+    told = error if isinstance(error, FashionError) else files.refusal(error)
+    text = str(told) if told else f"{type(error).__name__}: {error}"
     failure = {"state": "failed", "error": text.strip().partition("\n")[0]}
     try:
         _note(run, **failure)

@@ -12,7 +12,7 @@ import streamlit as st
 
 from fashion_core.charts.base import ChartSpec
 from fashion_core.errors import ConfigError, FashionError, RunNotFoundError, one_line
-from fashion_core.files import disk_error
+from fashion_core.files import refusal
 from fashion_core.runs import torch_process
 from fashion_core.runs.run import Run
 
@@ -63,8 +63,10 @@ def problems_shown() -> Iterator[None]:
         yield
     except FashionError as error:
         st.error(sentence(error), icon=":material/error:")
-    except OSError as error:  # of the system, such as a folder that may not be entered
-        st.error(sentence(disk_error(error)), icon=":material/error:")
+    except (OSError, MemoryError, RuntimeError) as error:
+        if (told := refusal(error)) is None:
+            raise
+        st.error(sentence(told), icon=":material/error:")
 
 
 @contextmanager

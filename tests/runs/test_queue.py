@@ -99,12 +99,18 @@ def test_what_can_not_train_is_refused_unwritten(store: RunStore, changes: dict[
     assert not store.root.exists()
 
 
-@pytest.mark.parametrize("slots", ["0", "-1", "many", ""])
+@pytest.mark.parametrize("slots", ["0", "-1", "many", "2.0", "9" * 5000])
 def test_bad_number_of_slots_is_refused(store: RunStore, monkeypatch: pytest.MonkeyPatch, slots: str) -> None:
     monkeypatch.setenv("FASHION_SLOTS", slots)
     with pytest.raises(ConfigError, match="FASHION_SLOTS should be a whole number"):
         start(store)
     assert not store.root.exists()
+
+
+@pytest.mark.parametrize("value", ["", " "])
+def test_slots_set_to_nothing_are_not_set(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("FASHION_SLOTS", value)
+    assert queue.slots() == 1
 
 
 def test_runs_wait_while_the_slot_is_taken_in_the_order_in_which_they_came(store: RunStore) -> None:
