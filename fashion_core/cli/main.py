@@ -5,6 +5,8 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Never
 
+from tqdm import tqdm
+
 from fashion_core.cli import files, models, runs
 from fashion_core.cli.answer import say
 from fashion_core.config import PRESETS, settings
@@ -13,6 +15,7 @@ from fashion_core.files import refusal
 from fashion_core.runs.schema import EXPORT_NAMES
 
 Command = Callable[[argparse.Namespace], None]
+tqdm.monitor_interval = 0  # bars that need no thread of their own: this user may be allowed no more
 SETTINGS = {setting.name: setting for setting in settings()}
 
 

@@ -24,7 +24,7 @@ def list_devices(options: argparse.Namespace) -> None:
     found = devices.describe()
     lines = []
     for name, processor in found["devices"].items():
-        threads = f", {found['threads']} threads" if name == "cpu" else ""
+        threads = f", {found['threads']} thread{'s' * (found['threads'] > 1)}" if name == "cpu" else ""
         bf16 = "" if name in found["bf16"] else ", no bf16 instructions"
         auto = ", taken by auto" if name == found["automatic"] else ""
         lines.append(f"{name}: {processor}{threads}{bf16}{auto}")

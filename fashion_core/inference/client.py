@@ -20,21 +20,24 @@ from fashion_core.inference.prepare import Prepared, Step
 from fashion_core.runs import processes
 
 _LENGTH = struct.Struct("<Q")
-_VALUES = "values"
 
 
 @dataclass(frozen=True)
 class Message:
-    """``values`` is ready for JSON; no array is named "values" or "file", which ``np.savez`` uses itself."""
+    """``values`` is ready for JSON."""
 
     values: dict[str, Any]
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def send(stream: IO[bytes], message: Message) -> None:
-    """Write one message. Raises ``OSError`` if the reader has exited."""
+    """Write one message. Raises ``OSError`` if the reader has exited.
+
+    Not as an ``.npz``, which can't be written where the clock says a year before 1980.
+    """
     packed = io.BytesIO()
-    np.savez(packed, allow_pickle=False, **{_VALUES: np.array(json.dumps(message.values))}, **message.arrays)
+    for array in (np.array(json.dumps([message.values, list(message.arrays)])), *message.arrays.values()):
+        np.save(packed, array, allow_pickle=False)
     stream.write(_LENGTH.pack(packed.tell()))
     stream.write(packed.getbuffer())
     stream.flush()
@@ -47,9 +50,9 @@ def receive(stream: IO[bytes]) -> Message | None:
     (length,) = _LENGTH.unpack(head)
     if len(packed := stream.read(length)) < length:
         return None
-    with np.load(io.BytesIO(packed), allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
-    return Message(json.loads(str(arrays.pop(_VALUES))), arrays)
+    arrays = io.BytesIO(packed)
+    values, names = json.loads(str(np.load(arrays, allow_pickle=False)))
+    return Message(values, {name: np.load(arrays, allow_pickle=False) for name in names})
 
 
 ANSWER_SECONDS = 600.0  # a ResNet needs a minute for 10,000 images on a slow CPU

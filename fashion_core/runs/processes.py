@@ -48,7 +48,7 @@ def boot_id() -> str:
         return str(round(psutil.boot_time()))
     boot, pids = f"unknown boot of {platform.node()}", 0
     with suppress(OSError):  # sandboxes may hide it: then a process is known by its pid and its start alone
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip() or boot
     with suppress(OSError):
         pids = Path("/proc/self/ns/pid").stat().st_ino
     return f"{boot} {pids}"

@@ -18,7 +18,7 @@ from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
 from tests.support.commands import Capture, printed, refused
 from tests.support.processes import ROOT, command_line, wait_for_end, wait_until
-from tests.support.runs import new_run, set_state
+from tests.support.runs import new_run, save_file, set_state
 
 NARROW: dict[str, dict[str, str]] = {
     "ascii": {"PYTHONIOENCODING": "ascii"},
@@ -183,3 +183,31 @@ def test_name_may_hold_the_joiners_that_its_script_needs(store: RunStore, capsys
     set_state(run, "finished")
     assert "می\u200cشود क्\u200dष 👩\u200d💻" in printed(capsys, "runs")[0]
     printed(capsys, "delete", run.id)
+
+
+FEW_PROCESSES = (
+    *("setpriv", "--reuid", "54321", "--clear-groups", "--inh-caps=-all,+dac_override,+dac_read_search"),
+    *("--ambient-caps=-all,+dac_override,+dac_read_search", "--bounding-set=-all,+dac_override,+dac_read_search"),
+    *("prlimit", "--nproc=1"),
+)
+"""As a user who may run one process alone, which holds for nobody who is root."""
+
+
+def test_command_for_which_no_process_can_be_started_is_one_sentence(store: RunStore) -> None:
+    if not shutil.which("setpriv") or subprocess.run([*FEW_PROCESSES, "true"], capture_output=True).returncode:
+        pytest.skip("only root can become a user who may run no more processes")
+    said = one_sentence(started_by(FEW_PROCESSES, "train", *SMALL))
+    assert said.startswith("fashion_core: No process can be started: this user may run no more of them; ")
+    save_file(run := new_run(store), run.checkpoint_path(0))
+    said = one_sentence(started_by(FEW_PROCESSES, "verify"))
+    assert said.startswith("fashion_core: No thread can be started: this user may run no more of them; ")
+
+
+@pytest.mark.skipif(not shutil.which("unshare"), reason="a quota that holds for one command needs unshare")
+def test_quota_of_this_machine_is_the_number_of_threads() -> None:
+    mount = "mount -t tmpfs none /sys/fs/cgroup && echo 150000 100000 > /sys/fs/cgroup/cpu.max"
+    start = ("unshare", "--mount", "--map-root-user", "sh", "-c", f'{mount} || exit 99; exec "$@"', "sh")
+    done = started_by(start, "devices", "--json")
+    if done.returncode == 99 or "unshare" in done.stderr:
+        pytest.skip("no mount namespace can be made here")
+    assert json.loads(done.stdout)["threads"] == 1

@@ -310,7 +310,7 @@ def test_interrupted_command_stops_its_run(store: RunStore) -> None:
 
 def test_devices_are_a_line_each_or_one_document(capsys: Capture) -> None:
     cpu = printed(capsys, "devices")[0].splitlines()[-1]
-    assert cpu.startswith(f"cpu: {devices.available()['cpu']}, {devices.automatic_threads()} threads")
+    assert cpu.startswith(f"cpu: {devices.available()['cpu']}, {devices.automatic_threads()} thread")
     found = answered(capsys, "devices")
     assert "cpu" in found["devices"]
     assert cpu.endswith("taken by auto") == (found["automatic"] == "cpu")

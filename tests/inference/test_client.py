@@ -4,6 +4,7 @@ import io
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -182,3 +183,11 @@ def test_a_message_that_broke_off_is_none(kept: int) -> None:
 def test_an_object_is_never_pickled_on_the_way(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="allow_pickle"):
         send(io.BytesIO(), Message({}, {"object": np.array([tmp_path], dtype=object)}))
+
+
+def test_message_arrives_where_the_clock_says_a_year_before_1980(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a small board without a clock of its own, until a network tells it the time."""
+    monkeypatch.setattr(time, "time", lambda: -86_400.0)
+    message = receive(io.BytesIO(sent(Message({"ask": "x"}, {"pixels": np.arange(3)}))))
+    assert message is not None
+    assert (message.values, message.arrays["pixels"].tolist()) == ({"ask": "x"}, [0, 1, 2])
