@@ -87,18 +87,25 @@ def refusal(error: Exception) -> FashionError | None:
 def folder_of(name: str, default: str) -> Path:
     """The folder that the variable ``name`` names, or ``default`` in the working folder; ``~`` is the home folder.
 
-    Raises ``ConfigError``, and ``DiskError`` if the working folder is gone.
+    Raises ``ConfigError``.
     """
     if not variable("HOME"):
         os.environ.pop("HOME", None)  # empty is not set: the system knows the home folder too
     named = variable(name)
     try:
-        return Path(named or default).expanduser().absolute()
+        path = Path(named or default).expanduser()
     except RuntimeError as error:
         raise ConfigError(f"{name} is {named}, and there is no such home folder: set it to a full path.") from error
+    return path if path.is_absolute() else working_folder() / path
+
+
+def working_folder() -> Path:
+    """Where this process was started. Raises ``ConfigError`` if it has been deleted or closed since."""
+    try:
+        return Path.cwd()
     except OSError as error:
-        advice = f"change to another folder, or set {name} to a full path"
-        raise DiskError(Path(default), f"The working folder can't be used, it may be deleted: {advice}.") from error
+        advice = "it may have been deleted; change to another folder and start again"
+        raise ConfigError(f"The working folder can't be used: {advice}.") from error
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 
 import streamlit as st
 
+from fashion_core import files
 from fashion_core.access import roles as access
 from fashion_core.access.gate import Actions
 from fashion_core.errors import ConfigError
@@ -59,6 +60,7 @@ def _secrets() -> Mapping[str, Any]:
         if streamlit_internals.load_secrets():
             return st.secrets
     except (OSError, UnicodeDecodeError) as error:
+        files.working_folder()  # where they are looked for: says so if it is gone
         raise ConfigError(f"The secrets can't be read: {error}.") from error
     if any(Path(path).exists() for path in st.get_option("secrets.files")):
         raise ConfigError("The secrets can't be read: fix secrets.toml; the server's log says what is wrong with it.")

@@ -139,14 +139,11 @@ def test_folder_that_may_not_be_entered_is_one_sentence(store: RunStore, tmp_pat
 
 
 @pytest.mark.parametrize("variable", ["FASHION_RUNS", "FASHION_DATA"])
-def test_deleted_working_folder_is_one_sentence_that_names_the_setting(
-    store: RunStore, tmp_path: Path, variable: str
-) -> None:
+def test_deleted_working_folder_is_one_sentence(store: RunStore, tmp_path: Path, variable: str) -> None:
     start = ("sh", "-c", 'mkdir "$0" && cd "$0" && rmdir "$0" && exec "$@"', str(tmp_path / "gone"))
     command = ("runs",) if variable == "FASHION_RUNS" else ("train", "--dataset", "fashion-mnist")
     said = one_sentence(started_by(start, *command, **{variable: ""}))
     assert "The working folder can't be used" in said
-    assert variable in said
     assert started_by(start, "--help").returncode == 0
 
 

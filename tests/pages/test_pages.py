@@ -1,6 +1,7 @@
 """Overview and Train, and what holds on several pages, through AppTest; what only a browser shows is in browser/."""
 
 import time
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -11,7 +12,7 @@ from fashion_core.config import settings
 from fashion_core.resume import plan
 from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs import queue
-from fashion_core.runs.schema import Labels, Parent, State, Status
+from fashion_core.runs.schema import Labels, Parent, Source, State, Status
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common
 from tests.support.files import forbid_listing
@@ -191,3 +192,47 @@ def test_run_that_is_stopping_has_no_time_left(store: RunStore, page: str, state
     app = open_page(page, run=run.id)
     shown = shown_numbers(app) if page == "train" else [progress.text for progress in app.get("progress")]
     assert any("left" in text for text in shown) == told
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("page", ["overview", "train", "checkpoints", "resume", "predict", "lesson"])
+def test_store_that_the_system_refuses_is_one_sentence_on_each_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    monkeypatch.setenv("FASHION_RUNS", str(tmp_path / ("a" * 300)))
+    app = open_page(page)
+    for button in ("Start", "Run the lesson"):
+        if button in labels(app):
+            press(app, button)
+    assert ["its name is too long" in error.value for error in app.error] == [True]
+
+
+@pytest.mark.usefixtures("store")
+def test_deleted_working_folder_is_one_sentence_on_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FASHION_RUNS")
+    monkeypatch.chdir(tmp_path)
+    app = open_page("overview")
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    app.run()
+    assert not app.exception
+    assert ["The working folder" in error.value for error in app.error] == [True]
+
+
+def test_overview_takes_names_as_people_write_them_and_none_that_cannot_be_seen(store: RunStore) -> None:
+    run = new_run(store, name="before")
+    app = open_page("overview", run=run.id)
+    for written, kept in (("می\u200cشود", "می\u200cشود"), ("\u200d ", "before")):
+        app.text_input[0].set_value(written)
+        app.text_input[1].set_value(f"{written}, \u200c")
+        press(app, "Save")
+        assert run.labels.name == kept
+    assert run.labels.tags == ()
+
+
+def test_notes_keep_their_lines(store: RunStore) -> None:
+    source = Source(name="theirs.pth", format="weights", sha256="0" * 64)
+    labels = Labels(name="run", notes="first\nsecond \x1b[31m")
+    run = store.create(config(), new_run(store).record.environment, source=source, labels=labels)
+    assert "first\nsecond �[31m" in words(open_page("train", run=run.id))
