@@ -1,7 +1,6 @@
 """Refuse requests before Streamlit sees them: those of other sites' pages, and uploads of too much or by strangers."""
 
 import logging
-import os
 import re
 from collections.abc import Set as AbstractSet
 from typing import Final
@@ -13,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fashion_core.access import addresses
 from fashion_core.access.addresses import Address
+from fashion_core.config import variable
 from fashion_core.errors import ConfigError, RequestRefusedError, printable
 from fashion_core.ui import login
 from fashion_core.ui.server import uploads
@@ -74,7 +74,7 @@ def _with_checked_addresses(scope: Scope) -> Scope:
     """Check under which name, and from which page, the server was asked. Raises ``RequestRefusedError``."""
     headers = Headers(scope=scope)
     try:
-        allowed = addresses.parse_hosts(os.environ.get("FASHION_HOSTS", ""))
+        allowed = addresses.parse_hosts(variable("FASHION_HOSTS"))
     except ConfigError as error:
         raise RequestRefusedError(500, str(error)) from error
     _check_host(headers.getlist("host"), allowed)
