@@ -94,9 +94,8 @@ def _check_host(hosts: list[str], allowed: AbstractSet[Address]) -> None:
     A login protects from that, as the browser keeps it for another name. Only programs send no Host.
     """
     address = addresses.parse(hosts[0]) if len(hosts) == 1 else None
-    if not hosts or (
-        address and (addresses.is_loopback(address.name) or address.name in {one.name for one in allowed})
-    ):
+    name = address.name if address else ""
+    if not hosts or addresses.is_loopback(name) or name in {one.name for one in allowed}:
         return
     if (allowed or addresses.is_loopback(st.get_option("server.address"))) and not _has_login():
         raise RequestRefusedError(

@@ -70,6 +70,14 @@ def test_file_that_says_it_is_too_large_for_a_role_is_refused_unread(role: Role,
     assert len([*parts]) == 3
 
 
+def test_file_that_says_it_is_larger_than_the_room_left_is_refused_unread() -> None:
+    opened("anna", "operator")
+    assert put("anna", "a", 5) == 204
+    parts = iter([1] * 6)
+    assert asyncio.run(sent("anna", "b", parts, says=6)) == 503
+    assert len([*parts]) == 6
+
+
 @pytest.mark.parametrize("session", ["made-up", "", "stranger's"])
 def test_who_may_see_no_page_uploads_nothing(session: str) -> None:
     opened("stranger's", "stranger")
