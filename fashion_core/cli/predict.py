@@ -63,6 +63,9 @@ def _model(options: argparse.Namespace, needed: tuple[str, ...]) -> tuple[nn.Mod
     """Return the model on its device, and its settings; say which of those needed had to be assumed."""
     devices.make_reproducible(devices.automatic_threads())
     loaded, given = load(options.file, options.weights), given_settings(options)
+    for note in loaded.notes:
+        if loaded.optimizer is None or note != loaded.optimizer.note:
+            say(note)
     known = engine.known_config(options.file, loaded)
     settings = {"dataset": known.dataset, "pixels": known.pixels} if known else {}
     config = parse_config({**settings, **given})

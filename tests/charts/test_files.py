@@ -115,16 +115,19 @@ def test_bytes_by_layer_add_up_to_the_weights_and_to_the_optimizers_state(tmp_pa
     assert list(layers.index) == list(dict.fromkeys(key.rpartition(".")[0] for key in weights))
 
 
-def test_state_of_the_optimizer_belongs_to_the_layer_of_its_parameter(tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", ["optimizer_state_dict", "opt"])
+def test_state_of_the_optimizer_belongs_to_the_layer_of_its_parameter(tmp_path: Path, key: str) -> None:
     """Batch norm's buffers stand between the parameters in the state_dict, and have no slot."""
-    by_layer = files.layers_frame(inspected(tmp_path / "file", checkpoint("cnn", optimizer="adam"))).set_index("layer")
+    content = checkpoint("cnn", optimizer="adam")
+    content[key] = content.pop("optimizer_state_dict")
+    by_layer = files.layers_frame(inspected(tmp_path / "file", content)).set_index("layer")
     weights = (128 * 3136 + 128) * 4
     assert by_layer.loc["classifier.2", "first"] == weights
     assert by_layer.loc["classifier.2", "second"] == 2 * weights + 2 * 4
     assert by_layer.loc["features.1", "second"] == 2 * 2 * 32 * 4 + 2 * 4
 
 
-@pytest.mark.parametrize("kind", ["weights", "model", "lightning", "parallel"])
+@pytest.mark.parametrize("kind", ["weights", "model", "lightning", "parallel", "numbered", "in parts", "wrapped"])
 def test_tensors_have_their_names_in_the_model_wherever_they_stand(tmp_path: Path, kind: str) -> None:
     model = build_model("mlp", seed=0)
     weights = model.state_dict()
@@ -132,6 +135,9 @@ def test_tensors_have_their_names_in_the_model_wherever_they_stand(tmp_path: Pat
         "weights": weights,
         "model": model,
         "lightning": {"pytorch-lightning_version": "2", "state_dict": {f"model.{k}": v for k, v in weights.items()}},
+        "numbered": list(weights.values()),
+        "in parts": {"linear_relu_stack": model.linear_relu_stack.state_dict()},
+        "wrapped": {key.replace("stack.", "stack.module."): value for key, value in weights.items()},
         "parallel": {"model_state_dict": {f"module.{key}": value for key, value in weights.items()}},
     }
     frame = files.tensors_frame(inspected(tmp_path / "file", contents[kind]))

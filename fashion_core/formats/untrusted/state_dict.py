@@ -50,7 +50,8 @@ class Weights:
     @property
     def label(self) -> str:
         """The keys that lead to them, joined by dots, by which they can be chosen; a dot for the file itself."""
-        return ".".join([*map(str, self.keys), *parts_of((self.prefix.rstrip("."),) if self.prefix else ())]) or "."
+        before = parts_of((self.prefix.rstrip("."),)) if self.prefix else ()
+        return printable(".".join([*map(str, self.keys), *before]) or ".")
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -262,7 +263,7 @@ def _of_no_known_model(contents: Contents) -> Weights:
 
 
 def _may_be_weights(tensors: Sequence[FoundTensor]) -> bool:
-    are_named = tensors[0].root is not None or isinstance((*tensors[0].keys, 0)[-2], str)
+    are_named = tensors[0].root is not None or any(isinstance(key, str) for key in tensors[0].keys[-1:])
     return are_named and any(one.tensor.shape for one in tensors)
 
 

@@ -143,6 +143,12 @@ def test_loading_script_of_every_file_and_export_gives_the_same_bits(
     expect_logits(folder, model, count=3 + 5)
 
 
+def state_of_sgd(weights: dict[str, torch.Tensor]) -> dict[str, Any]:
+    slots = {number: {"momentum_buffer": torch.ones_like(tensor)} for number, tensor in enumerate(weights.values())}
+    optimizer = torch.optim.SGD([torch.nn.Parameter(tensor.clone()) for tensor in weights.values()], momentum=0.9)
+    return {**optimizer.state_dict(), "state": slots}
+
+
 @pytest.mark.slow
 def test_loading_script_of_files_from_elsewhere_gives_the_same_bits(tmp_path: Path) -> None:
     model = build_model("mlp", seed=2).eval()
@@ -154,12 +160,16 @@ def test_loading_script_of_files_from_elsewhere_gives_the_same_bits(tmp_path: Pa
         "lightning": {"epoch": 3, "state_dict": inner, "pytorch-lightning_version": "2.5"},
         "bare": {"model_state_dict": weights},
         "inside": {"model": model},
+        "beside": {**weights, "n_averaged": torch.tensor(3)},
+        "numbered": {"net": {str(number): tensor for number, tensor in enumerate(weights.values())}},
+        "a list": {"shadow": list(weights.values())},
+        "an optimizer": {"net": weights, "epoch": 3, "opt": [state_of_sgd(weights)]},
     }
     for name, content in {**contents, "legacy": weights}.items():
         path = tmp_path / f'{name} "é" \\.pth'
         torch.save(content, path, _use_new_zipfile_serialization=name != "legacy")
         (tmp_path / f"{name}.py").write_text(scripts.loading_script(target_of(path), "unit"))
-    expect_logits(tmp_path, model, count=6)
+    expect_logits(tmp_path, model, count=10)
 
 
 GRAPH = "archive/models/model.json"
