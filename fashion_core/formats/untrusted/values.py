@@ -217,7 +217,7 @@ def named_tensors(content: Any, prefix: str = "", walk: Walk | None = None) -> I
     walk = walk or Walk()
     if isinstance(content, SavedTensor):
         yield prefix, content
-    elif walk.enter(content):
+    elif isinstance(content, dict | list | tuple | Record) and walk.enter(content):
         for key, value in _named_parts(content):
             if value and isinstance(value, (SavedTensor, Record, dict, list, tuple)):  # others may be thousands
                 yield from named_tensors(value, joined(prefix, key), walk)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+from PIL import Image
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -16,6 +17,7 @@ from fashion_core.formats.inspect import inspect
 from fashion_core.formats.load import load
 from fashion_core.formats.untrusted.search import search
 from fashion_core.models import build_model
+from tests.support.commands import Capture, printed
 
 State = dict[str, Any]
 
@@ -231,3 +233,23 @@ def test_search_enters_each_part_once_and_ends_in_any_content() -> None:
     wide: dict[str, Any] = {str(number): {"x": {}} for number in range(100_000)}
     assert search([itself, deep, doubled, wide]).tensors == []
     assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize("content", [torch.zeros(3), None, 3, "weights", [1.0], {"loss": torch.tensor(0.5)}], ids=str)
+def test_what_holds_no_weights_is_described_and_said_to_hold_none(tmp_path: Path, content: object) -> None:
+    assert refusal(tmp_path / "file", content) == "The file is refused: it holds no state_dict and no model."
+    assert inspect(tmp_path / "file").weights is None
+
+
+def test_prediction_uses_the_weights_that_are_chosen_and_says_so(tmp_path: Path, capsys: Capture) -> None:
+    first, second = state_of("mlp", seed=1), state_of("mlp", seed=2)
+    torch.save({"model": first, "ema": second}, tmp_path / "both")
+    torch.save(second, tmp_path / "second")
+    picture = Image.new("L", (28, 28))
+    picture.paste(200, (6, 6, 22, 22))
+    picture.save(tmp_path / "grey.png")
+    arguments = (tmp_path / "grey.png", "--pixels", "unit", "--json")
+    out, said = printed(capsys, "predict", tmp_path / "both", *arguments, "--weights", "ema")
+    assert out == printed(capsys, "predict", tmp_path / "second", *arguments)[0]
+    assert out != printed(capsys, "predict", tmp_path / "both", *arguments)[0]
+    assert said == "The weights under ema are used; those under model can be chosen instead.\n"
