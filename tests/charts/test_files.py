@@ -136,7 +136,7 @@ def test_tensors_have_their_names_in_the_model_wherever_they_stand(tmp_path: Pat
         "model": model,
         "lightning": {"pytorch-lightning_version": "2", "state_dict": {f"model.{k}": v for k, v in weights.items()}},
         "numbered": list(weights.values()),
-        "in parts": {"linear_relu_stack": model.linear_relu_stack.state_dict()},
+        "in parts": {"linear_relu_stack": model.get_submodule("linear_relu_stack").state_dict()},
         "wrapped": {key.replace("stack.", "stack.module."): value for key, value in weights.items()},
         "parallel": {"model_state_dict": {f"module.{key}": value for key, value in weights.items()}},
     }
