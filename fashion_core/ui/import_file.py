@@ -46,7 +46,7 @@ def _ask_weights(path: Path) -> saved_file.Contents:
     choices = found.inspection.choices
     help_text = "The keys that lead to each set of weights in the file"
     chosen = st.selectbox("Weights", choices, choices.index(str(found.inspection.weights)), help=help_text, width=300)
-    return saved_file.read_contents(path, chosen)
+    return found if chosen == found.inspection.weights else saved_file.read_contents(path, chosen)
 
 
 def _offer_import(store: RunStore, path: Path, name: str, found: Inspection) -> None:

@@ -4,7 +4,8 @@ Three stages, and each refusal is one plain sentence (``RefusedFileError``):
 
 1. The container: ``zip_archive``, and the header in ``safetensors_reader``.
 2. The unpickling: ``pickle`` builds the inert ``values``. ``read`` takes a path through both to a ``saved_file``.
-3. The meaning: ``state_dict`` finds the weights, ``validate`` compares all of it with a model of ours.
+3. The meaning: ``state_dict`` finds the weights wherever they are, ``validate`` compares all that is used with a model
+   of ours (``blueprints``). ``optimizer`` says whether its state can be used too; it never decides about the weights.
 
 ``formats.load`` then puts the numbers into a model that this app built itself.
 """

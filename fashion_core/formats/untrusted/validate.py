@@ -33,9 +33,7 @@ def check(file: SavedFile, choice: str | None = None) -> tuple[str, Weights]:
     """
     strange = sorted(str(name) for name in file.names if str(name) not in _ALLOWED and not model_of_class(name))
     if strange:
-        other = f"; nor are its layers those of {listed(list(KNOWN), 9, 'or')}"
-        advice = "; save the state_dict alone" if _has_a_models_weights(file.content) else other
-        names = listed(strange, _SHOWN)
+        names, advice = listed(strange, _SHOWN), _advice(file.content)
         raise RefusedFileError(f"it refers to {names}, which no saved weights need{advice}", tuple(strange))
     file.check_usable()
     weights = find_weights(file.content, choice)
@@ -44,15 +42,19 @@ def check(file: SavedFile, choice: str | None = None) -> tuple[str, Weights]:
         raise RefusedFileError("it creates objects that are not part of a model's weights; save only the state_dict")
     if weights.root is not None:
         _check_module(weights.root, BLUEPRINTS[model], str(weights.root.name))
-    _check_dtypes(weights)
     return model, weights
 
 
-def _has_a_models_weights(content: Any) -> bool:
+def _advice(content: Any) -> str:
+    """How to save the file so that it comes in, or what else is against it."""
     try:
-        return find_weights(content).model is not None
+        weights = find_weights(content)
     except RefusedFileError:
-        return False
+        return ""
+    if weights.model is None:
+        return f"; nor are its layers those of {listed(list(KNOWN), 9, 'or')}"
+    problem = _dtype_problem(weights)
+    return f"; and {problem}" if problem else "; save the state_dict alone"
 
 
 def _records_in(root: Record) -> int:
@@ -85,21 +87,24 @@ def _check_fits(file: SavedFile, weights: Weights) -> str:
         if nearest is None:
             raise RefusedFileError(f"its layers are those of none of {listed(list(KNOWN), 9)}: it has {shown}")
         raise RefusedFileError(f"its layers are not those of {nearest}: {shown}")
+    if problem := _dtype_problem(weights):
+        raise RefusedFileError(problem)
     known = weights.root is None or model_of_class(weights.root.name) == weights.model
     if weights.root is not None and (not known or weights.matched_in_order):
-        problem = "has other names for them" if known else "is not known here"
+        what = "uses other names" if known else "is not known here"
         raise RefusedFileError(
-            f"its class {weights.root.name} {problem}, though its layers are those of {weights.model}; "
+            f"its class {weights.root.name} {what}, though its layers are those of {weights.model}; "
             "save the state_dict instead"
         )
     return weights.model
 
 
-def _check_dtypes(weights: Weights) -> None:
+def _dtype_problem(weights: Weights) -> str | None:
     for name, tensor in weights.tensors.items():
         ours, allowed = ("int64", _WHOLE) if name.endswith(COUNTER) else ("float32", FLOATS)
         if tensor.dtype not in allowed:
-            raise RefusedFileError(f"{name} is {tensor.dtype}, which can't become {ours} without losing digits")
+            return f"{name} is {tensor.dtype}, which can't become {ours} without losing digits"
+    return None
 
 
 def _check_module(record: Record, ours: Layer, where: str) -> None:

@@ -210,6 +210,11 @@ def test_model_that_has_nothing_in_common_is_none_of_ours_and_gets_no_advice(tmp
     assert inspect(tmp_path / "file").differences == ()
 
 
+def test_advice_that_would_be_refused_next_is_not_given(tmp_path: Path) -> None:
+    said = refusal(tmp_path / "file", Tutorial().double())
+    assert "no saved weights need; and linear_relu_stack.0.weight is float64, which can't become float32" in said
+
+
 @pytest.mark.parametrize("model", [Tutorial(), nn.Sequential(*Tutorial().children())])
 def test_advice_to_save_the_state_dict_is_true(tmp_path: Path, model: nn.Module) -> None:
     assert "save the state_dict" in refusal(tmp_path / "file", model)
