@@ -55,7 +55,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_run_commands(commands: Any) -> None:
-    train = _add(commands, "train", runs.train_run, "train a run to its end, with a progress bar")
+    help_text = "train a run to its end, with a progress bar; Ctrl-C stops it, and SIGTERM ends this command alone"
+    train = _add(commands, "train", runs.train_run, help_text)
     train.add_argument("--preset", choices=PRESETS, default="seed", help="the settings to start from")
     _add_flags(train, SETTINGS, default=True)
     help_text = "resume from a checkpoint as a new run; flags override the parent's settings"

@@ -59,16 +59,16 @@ def resume_run(options: argparse.Namespace) -> None:
 
 @contextmanager
 def _signals_explained() -> Iterator[list[Run]]:
-    """If a signal ends this command, say that training goes on and how to stop it; the block fills in its runs."""
+    """If a signal or the reader's leaving ends this command, say that training goes on, in which of the runs listed."""
     runs: list[Run] = []
     try:
         yield runs
-    except SystemExit:
+    except (SystemExit, BrokenPipeError) as leaving:
         ids = [run.id for run in runs if _is_under_way(run)]
         stop = f"`python -m fashion_core stop {ids[0]}` stops it" if len(ids) == 1 else "`stop` stops each"
         if ids:
             say(f"fashion_core: Training goes on without this command, in {' and '.join(ids)}; {stop}.")
-        else:
+        elif isinstance(leaving, SystemExit):
             say("fashion_core: Ended by a signal; `python -m fashion_core runs` lists the runs, and `stop` stops one.")
         raise
 

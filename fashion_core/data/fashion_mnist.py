@@ -18,6 +18,7 @@ from fashion_core import files
 from fashion_core.errors import DataError, DownloadError
 
 ADDRESS = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+PART_PREFIX = f"{files.TEMPORARY_PREFIX}download-"  # of this app's own: browsers name theirs by an ending
 _PIECE_BYTES = 1 << 16
 _TIMEOUT_SECONDS = 20
 
@@ -119,7 +120,7 @@ def _is_official(path: Path, archive: Archive) -> bool:
 
 
 def _fetch(archive: Archive, folder: Path, address: str, done: int, progress: Callable[[int, int], object]) -> None:
-    part = folder / f"{archive.name}.part"
+    part = folder / f"{PART_PREFIX}{archive.name}"
     try:
         _append_rest(address + archive.name, part, archive, done, progress)
     except (OSError, http.client.HTTPException) as error:

@@ -155,7 +155,7 @@ def test_another_try_continues_where_the_connection_broke(root: Path, shelf: She
 
 
 def test_server_without_ranges_is_read_from_the_start(root: Path, shelf: Shelf) -> None:
-    put(fashion_mnist.raw_folder(), {f"{FIRST}.part": PACKED[FIRST][:1000]})
+    put(fashion_mnist.raw_folder(), {f"{fashion_mnist.PART_PREFIX}{FIRST}": PACKED[FIRST][:1000]})
     shelf.knows_ranges = False
     fashion_mnist.download(ignore, shelf.address)
     fashion_mnist.check()
@@ -205,3 +205,10 @@ def test_download_into_a_folder_that_cannot_be_made_is_one_sentence(root: Path, 
 def test_official_files_are_whole(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASHION_DATA", str(real_data))
     fashion_mnist.check()
+
+
+def test_download_that_a_browser_has_begun_there_is_left_alone(root: Path, shelf: Shelf) -> None:
+    theirs = fashion_mnist.raw_folder() / f"{FIRST}.part"
+    put(fashion_mnist.raw_folder(), {theirs.name: b"another"})
+    fashion_mnist.download(ignore, shelf.address)
+    assert theirs.read_bytes() == b"another"

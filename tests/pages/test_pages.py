@@ -17,6 +17,7 @@ from fashion_core.runs.store import RunStore
 from fashion_core.ui import common
 from tests.support.files import forbid_listing
 from tests.support.pages import dashboard, labels, open_page, press, shown_numbers, texts, widget, words
+from tests.support.processes import python
 from tests.support.runs import config, new_run, set_running, trained
 
 
@@ -207,17 +208,22 @@ def test_store_that_the_system_refuses_is_one_sentence_on_each_page(
     assert ["its name is too long" in error.value for error in app.error] == [True]
 
 
-@pytest.mark.usefixtures("store")
-def test_deleted_working_folder_is_one_sentence_on_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("FASHION_RUNS")
-    monkeypatch.chdir(tmp_path)
-    app = open_page("overview")
-    (tmp_path / "gone").mkdir()
-    monkeypatch.chdir(tmp_path / "gone")
-    (tmp_path / "gone").rmdir()
-    app.run()
-    assert not app.exception
-    assert ["The working folder" in error.value for error in app.error] == [True]
+IN_A_DELETED_FOLDER = """
+import os, sys
+from tests.support.pages import open_page
+app = open_page("overview")
+os.chdir(sys.argv[1])
+os.rmdir(sys.argv[1])
+app.run()
+print(len(app.exception), *(error.value for error in app.error))
+"""
+
+
+def test_deleted_working_folder_is_one_sentence_on_a_page(tmp_path: Path) -> None:
+    """In a process of its own: Streamlit reads its settings in the working folder."""
+    done = python(IN_A_DELETED_FOLDER, arguments=(str(tmp_path),), FASHION_RUNS="")
+    assert done.stdout.startswith("0 The working folder can't be used"), done.stderr
+    assert done.stdout.count("\n") == 1
 
 
 def test_overview_takes_names_as_people_write_them_and_none_that_cannot_be_seen(store: RunStore) -> None:
