@@ -70,7 +70,7 @@ def test_anyone_else_may_only_look_and_is_told_why(address: str | None, headers:
 @pytest.mark.parametrize("address", ["0.0.0.0", "localhost"])
 def test_everyone_may_do_all_where_that_is_set_and_in_no_other_words(address: str) -> None:
     assert without_login(asked(address, {}), {"FASHION_ACCESS": "everyone"}).role == "operator"
-    for value in ("all", "Everyone", "1"):
+    for value in ("all", "Everyone", "1", "everyone "):
         with pytest.raises(ConfigError, match="FASHION_ACCESS should be everyone or not set"):
             without_login(asked(address, {}), {"FASHION_ACCESS": value})
 
