@@ -98,10 +98,9 @@ def test_name_of_a_file_is_one_harmless_line(store: RunStore, tmp_path: Path, co
     if good and command == "evaluate":
         pytest.skip("measuring takes seconds, and prints the name as inspect does")
     path = tmp_path / EVIL
-    (tmp_path / "file").write_bytes(b"nothing")
-    if good:
-        torch.save(NeuralNetwork().state_dict(), tmp_path / "file")
-    (tmp_path / "file").rename(path)
+    saved = tmp_path / "e\x1b[31mvil\nX\u202egnp.pth"  # torch writes the name into the file
+    torch.save(NeuralNetwork().state_dict(), saved) if good else saved.write_bytes(b"nothing")
+    saved.rename(path)
     done = command_line(command, str(path))
     said = done.stdout + done.stderr
     assert not {"\x1b", "\u202e", "\udcff"} & set(said)

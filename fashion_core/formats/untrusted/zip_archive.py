@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import BinaryIO
 
-from fashion_core.errors import ChangedFileError, RefusedFileError, is_one_line
+from fashion_core.errors import ChangedFileError, RefusedFileError
 from fashion_core.formats.untrusted.rebuild import Ledger
 
 MAX_MEMBERS = 10_000
@@ -170,7 +170,7 @@ def _member(file: BinaryIO, entry: zipfile.ZipInfo, directory_start: int) -> Mem
     name = file.read(name_bytes).decode("utf-8")
     if signature != ZIP_START or name != entry.orig_filename or name != entry.filename or method != entry.compress_type:
         raise ValueError("header and directory disagree")
-    if (flags | entry.flag_bits) & _ENCRYPTED or not is_one_line(name) or "\\" in name:
+    if (flags | entry.flag_bits) & _ENCRYPTED or "\\" in name:
         raise ValueError("not a member that torch reads")
     offset = entry.header_offset + _LOCAL.size + name_bytes + extra_bytes
     return Member(name, entry.header_offset, offset, entry.file_size, entry.CRC, entry.compress_size, compressed)
