@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import BinaryIO
 
-from fashion_core.errors import ChangedFileError, RefusedFileError
+from fashion_core.errors import ChangedFileError, RefusedFileError, is_one_line
 from fashion_core.formats.untrusted.rebuild import Ledger
 
 MAX_MEMBERS = 10_000
@@ -62,6 +62,8 @@ class Archive:
             raise RefusedFileError("its zip archive holds two members of the same name")
         if compressed := next((member.name for member in found if member.compressed), None):
             self.ledger.object_to(f"its member {compressed} is compressed; load it in torch and save it again")
+        if not all(map(is_one_line, self.members)):  # torch puts the file's own name before each
+            self.ledger.object_to("a name in it holds control characters; save it again in torch under another name")
         spans = sorted((member.start, member.offset + member.stored_bytes) for member in found)
         if not spans:
             raise RefusedFileError("its zip archive is empty")
