@@ -88,7 +88,9 @@ class TrainConfig(BaseModel):
     device: Annotated[str, AfterValidator(_check_device)] = _setting(
         "Device", "auto", "auto (a GPU if there is one), cpu, cuda, cuda:N or mps."
     )
-    threads: int = _setting("Threads", 0, "CPU threads; 0: as many as torch chooses on this machine.", ge=0, le=256)
+    threads: int = _setting(
+        "Threads", 0, "CPU threads; 0: as many as torch chooses here, at most the CPU quota.", ge=0, le=256
+    )
     precision: Literal["fp32", "bf16"] = _setting(
         "Precision", "fp32",
         "bf16 trains under autocast, convolutions with channels last, and can be faster where the device has "
