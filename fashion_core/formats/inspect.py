@@ -109,7 +109,7 @@ def inspect(path: Path, numbers: bool | None = None, choice: str | None = None) 
     file = read_saved_file(path)
     numbers = file.size <= NUMBERS_READ_BYTES if numbers is None else numbers
     try:
-        weights = find_weights(file.content, choice)
+        weights = find_weights(file, choice)
     except RefusedFileError:
         weights = None
     optimizer = find_optimizer(file, weights, numbers)
@@ -129,7 +129,7 @@ def inspect(path: Path, numbers: bool | None = None, choice: str | None = None) 
         refused=refusal.names if refusal else (),
         model=weights.model if weights else None,
         model_class=printable(str(weights.root.name)) if weights and weights.root else None,
-        differences=_differences(file.content) if weights and not weights.model else (),
+        differences=_differences(file) if weights and not weights.model else (),
         weights=weights.label if weights else None,
         choices=weights.choices if weights else (),
         keys=tuple(map(_shown_key, weights.keys)) if weights else (),
@@ -166,9 +166,9 @@ def notes_on(weights: Weights, optimizer: SavedOptimizer | None) -> tuple[str, .
     return (*weights.notes, *([optimizer.note] if optimizer and optimizer.note else []))
 
 
-def _differences(content: Any) -> tuple[str, ...]:
+def _differences(file: SavedFile) -> tuple[str, ...]:
     """From the nearest known model; nothing where none is near."""
-    nearest, phrases = differences(content)
+    nearest, phrases = differences(file)
     return tuple(map(printable, phrases)) if nearest else ()
 
 

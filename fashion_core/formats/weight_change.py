@@ -42,7 +42,7 @@ def weight_change(first: Path, second: Path) -> WeightChange:
 
 def _compared(file: SavedFile) -> dict[str, SavedTensor]:
     file.check_usable()
-    return {name: found for name, found in find_weights(file.content).tensors.items() if not name.endswith(COUNTER)}
+    return {name: found for name, found in find_weights(file).tensors.items() if not name.endswith(COUNTER)}
 
 
 def _relative(moved: float, length: float) -> float | None:

@@ -13,7 +13,7 @@ import numpy as np
 from fashion_core.errors import RefusedFileError, printable
 from fashion_core.formats.untrusted.blueprints import BLUEPRINTS, Shape
 from fashion_core.formats.untrusted.saved_file import SavedFile
-from fashion_core.formats.untrusted.search import Keys, search
+from fashion_core.formats.untrusted.search import Keys
 from fashion_core.formats.untrusted.state_dict import Weights
 from fashion_core.formats.untrusted.values import MAX_KEY, SavedTensor, tensors_in
 
@@ -49,7 +49,7 @@ def find_optimizer(file: SavedFile, weights: Weights | None, numbers: bool = Tru
 
     Of several, the first whose state fits is taken, the usual keys before others. Raises ``DiskError``.
     """
-    there = sorted(search(file.content).optimizers, key=lambda found: _rank(found[0]))[:_MOST]
+    there = sorted(file.contents.optimizers, key=lambda found: _rank(found[0]))[:_MOST]
     found = [_read(file, weights, keys, state) for keys, state in there]
     chosen = next((one for one in found if one.problem is None), found[0] if found else None)
     if chosen is None or chosen.state is None or not numbers:

@@ -5,6 +5,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from fashion_core import files
 from fashion_core.errors import ChangedFileError, RefusedFileError
+from fashion_core.formats.untrusted.search import Contents, search
 from fashion_core.formats.untrusted.values import (
     DTYPE_BITS,
     PLAIN_DTYPES,
@@ -44,6 +46,11 @@ class SavedFile:
     checksum: tuple[bytes, str] | None = None  # a description and the SHA-256 of it and the numbers, if no part has one
     records: int = 0  # that its pickle makes, whether or not they are part of the content
     objections: tuple[str, ...] = ()  # what speaks against using it, as far as reading it showed
+
+    @cached_property
+    def contents(self) -> Contents:
+        """Where its tensors and optimizers are."""
+        return search(self.content)
 
     def check_usable(self) -> None:
         """Refuse what can be described but not used here, whatever model it is. Raises ``RefusedFileError``."""

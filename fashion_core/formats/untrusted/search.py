@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from fashion_core.formats.untrusted.values import Record, SavedTensor
@@ -26,11 +27,11 @@ class FoundTensor:
     root: Record | None = None
     root_keys: Keys = ()  # that lead to ``root``
 
-    @property
+    @cached_property
     def name(self) -> str:
         return ".".join(map(str, self.keys))
 
-    @property
+    @cached_property
     def parts(self) -> tuple[str, ...]:
         """The parts of its name, without those that only say what its layers were wrapped in."""
         return parts_of(self.keys)

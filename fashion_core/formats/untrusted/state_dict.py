@@ -13,8 +13,8 @@ from typing import Any
 
 from fashion_core.errors import RefusedFileError, printable
 from fashion_core.formats.untrusted.blueprints import BUFFERS, COUNTER, KNOWN, Shape
-from fashion_core.formats.untrusted.saved_file import MAX_TENSORS
-from fashion_core.formats.untrusted.search import WRAPPERS, Contents, FoundTensor, Keys, parts_of, search
+from fashion_core.formats.untrusted.saved_file import SavedFile
+from fashion_core.formats.untrusted.search import WRAPPERS, Contents, FoundTensor, Keys, parts_of
 from fashion_core.formats.untrusted.values import Record, SavedTensor
 
 Parts = tuple[str, ...]
@@ -24,6 +24,7 @@ _USUAL_KEYS = ("model_state_dict", "state_dict", "model", "model_state", "net", 
 _SPLIT = {model: {name: tuple(name.split(".")) for name in known} for model, known in KNOWN.items()}
 _LONGEST = max(len(parts) for names in _SPLIT.values() for parts in names.values())
 _IN_A_LAYER = ("weight", "bias", *BUFFERS)
+_MOST_IN_ORDER = 1000  # tensors of one dict that are matched by their shapes
 _SHOWN = 3
 
 
@@ -72,23 +73,22 @@ class Weights:
             yield "Its batch norms do not say how many batches they have seen: that counts as 0."
 
 
-def find_weights(content: Any, choice: str | None = None) -> Weights:
-    """Find the weights in what was read, those labelled ``choice`` or else the likeliest.
+def find_weights(file: SavedFile, choice: str | None = None) -> Weights:
+    """Find the weights in a file, those labelled ``choice`` or else the likeliest.
 
     Raises ``RefusedFileError`` if there are none, or none of that label.
     """
-    contents = search(content)
-    fitting = _fitting(contents.tensors)
+    fitting = _fitting(file.contents.tensors)
     choices = tuple(weights.label for weights in fitting)
     if choice is None:
-        chosen = fitting[0] if fitting else _of_no_known_model(contents)
+        chosen = fitting[0] if fitting else _of_no_known_model(file.contents)
     elif choice in choices:
         chosen = fitting[choices.index(choice)]
     else:
         there = f"choose {listed(choices, 12, 'or')}" if choices else "nothing in it fits a model of this app"
         raise RefusedFileError(f"it has no weights of a known model under {choice}; {there}")
     taken = {name for weights in (chosen, *fitting) for name in weights.names.values()}
-    return replace(chosen, choices=choices, beside=tuple(_beside(content, chosen, taken)))
+    return replace(chosen, choices=choices, beside=tuple(_beside(file.content, chosen, taken)))
 
 
 def _beside(content: Any, weights: Weights, taken: set[str]) -> Iterator[str]:
@@ -102,17 +102,16 @@ def _beside(content: Any, weights: Weights, taken: set[str]) -> Iterator[str]:
             yield key
 
 
-def differences(content: Any) -> tuple[str | None, tuple[str, ...]]:
+def differences(file: SavedFile) -> tuple[str | None, tuple[str, ...]]:
     """The known model that has most names in common with the file, and how they differ, in phrases.
 
     None, and the first layers of the file, where no model has half of its names in common.
     """
-    contents = search(content)
-    at = _by_parts(contents.tensors)
+    at = _by_parts(file.contents.tensors)
     shared = Counter(_shared(at))
     model, start = max(shared, key=shared.__getitem__, default=("", ()))
     if not model or shared[model, start] < len(KNOWN[model]):
-        found = _of_no_known_model(contents).tensors
+        found = _of_no_known_model(file.contents).tensors
         return None, tuple(f"{name} {shape_text(tensor.shape)}" for name, tensor in found.items())
     known, inside = KNOWN[model], len(start)
     found = {".".join(parts[inside:]): one.tensor for parts, one in at.items() if parts[:inside] == start}
@@ -192,12 +191,8 @@ def _beginning(keys: Keys, length: int) -> tuple[Keys, str]:
 def _in_models_order(tensors: list[FoundTensor]) -> Iterator[Weights]:
     for _, group in groupby(tensors, key=lambda one: one.home):
         together = list(group)
-        if len(together) <= MAX_TENSORS:
-            yield from _first([_runs(order) for order in (together, _by_number(together))])
-
-
-def _first(several: Iterable[Iterator[Weights]]) -> list[Weights]:
-    return next(filter(None, map(list, several)), [])
+        if len(together) <= _MOST_IN_ORDER:
+            yield from list(_runs(together)) or _runs(_by_number(together))
 
 
 def _runs(tensors: Sequence[FoundTensor]) -> Iterator[Weights]:

@@ -33,10 +33,10 @@ def check(file: SavedFile, choice: str | None = None) -> tuple[str, Weights]:
     """
     strange = sorted(str(name) for name in file.names if str(name) not in _ALLOWED and not model_of_class(name))
     if strange:
-        names, advice = listed(strange, _SHOWN), _advice(file.content)
+        names, advice = listed(strange, _SHOWN), _advice(file)
         raise RefusedFileError(f"it refers to {names}, which no saved weights need{advice}", tuple(strange))
     file.check_usable()
-    weights = find_weights(file.content, choice)
+    weights = find_weights(file, choice)
     model = _check_fits(file, weights)
     if file.records != (_records_in(weights.root) if weights.root else 0):
         raise RefusedFileError("it creates objects that are not part of a model's weights; save only the state_dict")
@@ -45,10 +45,10 @@ def check(file: SavedFile, choice: str | None = None) -> tuple[str, Weights]:
     return model, weights
 
 
-def _advice(content: Any) -> str:
+def _advice(file: SavedFile) -> str:
     """How to save the file so that it comes in, or what else is against it."""
     try:
-        weights = find_weights(content)
+        weights = find_weights(file)
     except RefusedFileError:
         return ""
     if weights.model is None:
@@ -82,7 +82,7 @@ def _layers_of(record: Record) -> dict[Any, Record]:
 def _check_fits(file: SavedFile, weights: Weights) -> str:
     """Return the model that the weights fit. Raises ``RefusedFileError`` that says which layers differ, and how."""
     if weights.model is None:
-        nearest, phrases = differences(file.content)
+        nearest, phrases = differences(file)
         shown = listed(phrases, _SHOWN)
         if nearest is None:
             raise RefusedFileError(f"its layers are those of none of {listed(list(KNOWN), 9)}: it has {shown}")
