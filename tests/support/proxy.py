@@ -36,8 +36,17 @@ def proxy(port: int, *, keeps_host: bool) -> Iterator[int]:
     try:
         yield listening.sockets[0].getsockname()[1]
     finally:
+        asyncio.run_coroutine_threadsafe(_end_connections(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
+        loop.close()
+
+
+async def _end_connections() -> None:
+    serving = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in serving:
+        task.cancel()
+    await asyncio.gather(*serving, return_exceptions=True)
 
 
 def _forwarded(head: str, host: str, inner: str) -> str:
