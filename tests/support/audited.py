@@ -33,7 +33,7 @@ from tests.hostile.building import archive, checkpoint, members_of, mlp, saved
 
 Act = Callable[[Path], object]
 SLOW, LONGEST = 0.05, 5.0
-INSTRUCTIONS = b"}" * 399_000 + b"."
+INSTRUCTIONS = b"}" * 299_000 + b"."
 HARMLESS = {"builtins.id", "object.__getattr__", "sys._getframe"}
 """Events of ordinary work that touches nothing outside the process."""
 GADGET = b"cbuiltins\neval\n(V1 + 1\ntR."

@@ -15,7 +15,7 @@ from fashion_core.errors import RefusedFileError
 from fashion_core.formats.untrusted.rebuild import REBUILT, UNLIKE_TORCH, Ledger, dict_key, saved_object
 from fashion_core.formats.untrusted.values import MAX_KEY, Entry, Name, Record, Storage
 
-MAX_OPCODES = 400_000  # a ResNet-18 pickled whole takes 11,510 and refers to 30 names
+MAX_OPCODES = 300_000  # a ResNet-18 pickled whole takes 11,510 and refers to 30 names
 MAX_NAMES = 1000
 
 

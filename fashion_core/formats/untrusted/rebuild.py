@@ -21,7 +21,9 @@ from fashion_core.formats.untrusted.values import (
     in_short,
 )
 
+_MOST_OBJECTIONS = 10
 _MOST_COPIED = 32 << 20
+_MOST_NUMBER_KEYS = 30_000  # hashes of numbers can be chosen so that a dict becomes slow, those of texts can't
 _FLAGGED = "conjugated or negated"
 _MOST_ELEMENTS = 2**48  # of a tensor: more than any machine holds
 
@@ -32,9 +34,11 @@ class Ledger:
     def __init__(self) -> None:
         self.objections: list[str] = []  # each completes a sentence as the reason of ``RefusedFileError`` does
         self.copied = 0
+        self.number_keys = 0
 
     def object_to(self, reason: str) -> None:
-        self.objections.append(reason)
+        if len(self.objections) < _MOST_OBJECTIONS:
+            self.objections.append(reason)
 
     def copy(self, size: int) -> None:
         """Count bytes that are copied. Raises ``RefusedFileError`` for what would go on without end."""
@@ -44,12 +48,21 @@ class Ledger:
 
 
 def dict_key(key: Any, ledger: Ledger) -> Any:
-    """A text or a number of 64 bits as it is, whose hashes can't be chosen so that a dict becomes slow."""
-    if (isinstance(key, str) and len(key) <= MAX_KEY) or (type(key) is int and key.bit_length() < 64):
+    """A text or a number of 64 bits as it is; anything else can be shown, but not looked up."""
+    if isinstance(key, str):
+        if len(key) > MAX_KEY:
+            ledger.object_to(f"its key {key[:40]}… has {len(key):,} letters; save the state_dict alone")
         return key
-    shown = in_short(key)[:80]
-    ledger.object_to(f"its key {shown} is neither a short text nor a number of 64 bits; save the state_dict alone")
-    return key if isinstance(key, str) else OddKey(key)
+    if type(key) is int and key.bit_length() < 64:
+        ledger.number_keys += 1
+        if ledger.number_keys <= _MOST_NUMBER_KEYS:
+            return key
+        ledger.object_to(f"it has more than {_MOST_NUMBER_KEYS:,} numbers as keys; save the state_dict alone")
+        return OddKey(key)
+    ledger.object_to(
+        f"its key {in_short(key)[:80]} is neither a text nor a number of 64 bits; save the state_dict alone"
+    )
+    return OddKey(key)
 
 
 _STORAGES = {

@@ -28,7 +28,7 @@ from fashion_core.formats.untrusted.values import (
 from fashion_core.formats.untrusted.zip_archive import Archive
 
 Container = Literal["zip", "legacy", "safetensors", "pt2"]
-MAX_TENSORS = 10_000  # a ResNet-152 with the two tensors that Adam keeps for each of its parameters has 1,866
+MAX_TENSORS = 8_000  # a ResNet-152 with the two tensors that Adam keeps for each of its parameters has 1,866
 _NUMPY = PLAIN_DTYPES | {"uint16", "uint32", "uint64", "complex64", "complex128"}  # what numpy can show
 _CHUNK, _LONGEST_NUMBER = 1 << 20, 40
 

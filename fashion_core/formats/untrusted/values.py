@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from fashion_core.errors import RefusedFileError
 
-MAX_NODES = 400_000  # a ResNet-18 pickled whole makes 2,072; a history of losses may have many thousands
+MAX_NODES = 300_000  # a ResNet-18 pickled whole makes 2,072; a history of losses may have many thousands
 MAX_DEPTH = 64
 MAX_KEY = 1000  # characters of a key or a name
 _MOST_REPEATS = 20_000  # shared parts that a walk enters again
@@ -235,6 +235,8 @@ def _named_parts(content: Any) -> Iterator[tuple[Any, Any]]:
 
 def _record_parts(record: Record) -> Iterator[tuple[Any, Any]]:
     """A module's parameters, buffers and layers by their names alone, then everything else."""
+    if not (record.state or record.arguments or record.items):  # as thousands may be
+        return
     state = record.state if isinstance(record.state, dict) else {}
     parts = {part: state.get(part) for part in ("_parameters", "_buffers", "_modules")}
     for part in parts.values():
