@@ -288,9 +288,7 @@ def test_whole_models_of_others_are_described(tmp_path: Path) -> None:
 
 
 def test_safetensors_of_another_model_are_described(tmp_path: Path) -> None:
-    data = safetensors.torch.save(
-        {"scale": torch.ones(3).to(torch.float8_e4m3fn), **build_model("mlp", 0).state_dict()}
-    )
+    data = safetensors.torch.save({"scale": torch.ones(3).to(torch.float8_e4m3fn), **mlp().state_dict()})
     assert len(described(tmp_path, data).tensors) == 7
     assert "scale is float8_e4m3fn" in refusal(tmp_path, data)
     assert FIRST in {row.name for row in described(tmp_path, data).tensors}
