@@ -32,6 +32,7 @@ class Pickle:
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
         self.names: set[Name] = set()  # all that it refers to
+        self.found: dict[tuple[str, str], Name] = {}  # the same, by module and name
         self.storages: dict[str, Storage] = {}  # all that it refers to, by their keys
         self.records = 0  # that it makes, whether or not they are part of the content
         stream = io.BytesIO(data)
@@ -108,11 +109,15 @@ class Pickle:
     def name(self, module: Any, name: Any) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
             raise ValueError("a name is no text")
-        found = Name(module, name)
+        found = self.found.get((module, name)) or self.new_name(module, name)
+        self.push(found)
+
+    def new_name(self, module: str, name: str) -> Name:
+        found = self.found[module, name] = Name(module, name)
         self.names.add(found)
         if len(self.names) > MAX_NAMES or len(str(found)) > MAX_KEY:
             raise RefusedFileError("it refers to more classes and functions than any model needs")
-        self.push(found)
+        return found
 
     def make(self, arguments: Any, function: Any) -> None:
         """Stand in for a call of a function or the making of an object: the same in torch's files."""
