@@ -3,10 +3,12 @@
 Each sentence completes "The file is refused: …". Signatures: those of ``file``, https://www.darwinsys.com/file.
 """
 
+import io
 import re
 import tarfile
 import zipfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import BinaryIO
 
 START_BYTES = 1024
@@ -16,6 +18,7 @@ _FROM_NUMPY = "make a state_dict of its numbers with torch.from_numpy, and save 
 _AGAIN = "download the file itself: the address led to something else"
 _NO_WEIGHTS = "it holds no weights; choose the model file"
 _SAVE = "save the model's state_dict with torch.save instead"
+_ONE_FILE = "turn it into one file where it was made, with torch.distributed.checkpoint.format_utils"
 
 _STARTS: Sequence[tuple[bytes, str, str]] = (
     (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer, not the file itself",
@@ -53,7 +56,6 @@ _STARTS: Sequence[tuple[bytes, str, str]] = (
     (b"PTMODEL\0", "a Paddle model", _CONVERT),
     (b"\xed\xab\xee\xdb", "an RPM package", _NO_WEIGHTS),
     (b"!<arch>\n", "an archive of compiled code", _NO_WEIGHTS),
-    (b"\x57\xfb\x80\x8b\x24\x75\x47\xdb", "a checkpoint index of TensorFlow (.index)", _CONVERT),
 )  # fmt: skip
 _INSIDE: Sequence[tuple[int, bytes, str, str]] = (
     (4, b"TFL3", "a TensorFlow Lite model (.tflite)", _CONVERT),
@@ -63,11 +65,11 @@ _INSIDE: Sequence[tuple[int, bytes, str, str]] = (
     (4, b"ftyp", "a video or an image of the MP4 family", _NO_WEIGHTS),
     (257, b"ustar", "a tar archive", _UNPACK),
 )
+_TABLE_END = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # of LevelDB, whose tables TensorFlow uses
 _NAMES: Sequence[tuple[str, str, str]] = (
     (r"\.crdownload$|\.part(ial)?$|\.download$|\.tmp$|\.aria2$", "a download that has not finished",
      "wait for its end, or download it again"),
     (r"\.data-\d{5}-of-\d{5}$", "the numbers of a TensorFlow checkpoint (.data-…)", _CONVERT),
-    (r"\.ckpt\.index$", "a checkpoint index of TensorFlow (.index)", _CONVERT),
     (r"saved_model\.pb$", "a SavedModel of TensorFlow", _CONVERT),
     (r"\.onnx$", "an ONNX model", _CONVERT),
     (r"\.mlmodel$", "a Core ML model", _CONVERT),
@@ -75,6 +77,11 @@ _NAMES: Sequence[tuple[str, str, str]] = (
     (r"\.pb$", "a graph of TensorFlow (.pb)", _CONVERT),
     (r"\.msgpack$", "a checkpoint of Flax (.msgpack)", _CONVERT),
     (r"\.(engine|plan|trt)$", "a TensorRT engine, which is compiled for one device", _SAVE),
+)  # fmt: skip
+_FOLDERS: Sequence[tuple[str, str, str]] = (
+    (".metadata", "a distributed checkpoint of torch, which is a folder", _ONE_FILE),
+    ("saved_model.pb", "a SavedModel of TensorFlow, which is a folder", _CONVERT),
+    ("Data/com.apple.CoreML", "a Core ML package, which is a folder", _CONVERT),
 )  # fmt: skip
 _MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _TEXTS: Sequence[tuple[str, str, str]] = (
@@ -103,6 +110,7 @@ _MEMBERS: Sequence[tuple[str, str, str]] = (
     (r"^([^/]+/)?(code/|constants\.pkl$|bytecode\.pkl$|attributes\.pkl$)", "a TorchScript archive, which carries code",
      _SAVE),
     (r"^([^/]+/)?\.data/extern_modules$", "a torch.package archive, which carries code", _SAVE),
+    (r"^[^/]+/data/aotinductor/", "a .pt2 that AOTInductor has compiled for one kind of machine", _SAVE),
     (r"^[^/]+/(data\.pkl|archive_format)$", "", ""),  # torch.save and torch.export.save
     (r"^(.+/)?serialized_exported_program\.json$", "a .pt2 of torch before 2.9", "export it again with a newer torch"),
     (r"^(.+/)?model\.weights\.h5$", "a Keras model (.keras)", _CONVERT),
@@ -126,7 +134,7 @@ def of_file(name: str, start: bytes, file: BinaryIO) -> str:
         return "it holds only zeros, as after a download or a copy that broke off; fetch it again"
     found = next(((what, advice) for sign, what, advice in _STARTS if start.startswith(sign)), None)
     found = found or next(((what, to) for at, sign, what, to in _INSIDE if start[at : at + len(sign)] == sign), None)
-    found = found or _protobuf(name, start) or _text(start) or _named(name)
+    found = found or _by_end(file) or _protobuf(name, start) or _text(start) or _named(name)
     if found:
         return _sentence(*found)
     if zipfile.is_zipfile(file):
@@ -138,6 +146,11 @@ def of_file(name: str, start: bytes, file: BinaryIO) -> str:
 
 def _named(name: str) -> tuple[str, str] | None:
     return next(((what, advice) for sign, what, advice in _NAMES if re.search(sign, name, re.IGNORECASE)), None)
+
+
+def _by_end(file: BinaryIO) -> tuple[str, str] | None:
+    file.seek(max(0, file.seek(0, io.SEEK_END) - len(_TABLE_END)))
+    return ("a checkpoint index of TensorFlow (.index)", _CONVERT) if file.read() == _TABLE_END else None
 
 
 def _text(start: bytes) -> tuple[str, str] | None:
@@ -170,6 +183,12 @@ def _is_tar(file: BinaryIO) -> bool:
     return True
 
 
+def of_folder(folder: Path) -> str:
+    """Tell what a folder is that stands for a model; nothing if it is any other."""
+    found = (_sentence(what, advice) for name, what, advice in _FOLDERS if (folder / name).exists())
+    return next(found, "")
+
+
 def of_archive(names: Sequence[str]) -> str:
     """Tell what a zip archive is by the names of its members; nothing if it may be torch's own."""
     for sign, what, advice in _MEMBERS:
@@ -186,5 +205,7 @@ def of_pickle(names: Sequence[str], start: bytes) -> str:
     """Tell what a pickle is that torch did not write, by what it refers to."""
     if made_by := re.search(rb"sklearn|xgboost|lightgbm|catboost|joblib|tensorflow|keras", start):
         return _sentence(f"a pickle of {made_by[0].decode()}", "this app takes models of PyTorch alone")
-    refers = f"; it refers to {', '.join(names[:3])}" if names else ""
-    return f"it is a pickle, but not one that torch wrote{refers}"
+    if any(name.startswith("torch.distributed.checkpoint.") for name in names):
+        return _sentence("the index of a distributed checkpoint (.metadata), not its numbers", _ONE_FILE)
+    refers = f", and refers to {', '.join(names[:3])}" if names else ""
+    return _sentence(f"a pickle, but not one that torch wrote{refers}", _SAVE)

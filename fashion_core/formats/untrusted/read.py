@@ -47,6 +47,9 @@ def read_saved_file(path: Path) -> SavedFile:
     """
     with files.disk_errors(path):
         mode = path.stat().st_mode
+        of_folder = file_kinds.of_folder(path) if stat.S_ISDIR(mode) else ""
+    if of_folder:
+        raise RefusedFileError(of_folder)
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise RefusedFileError("it is a device or a pipe, not a file")  # which may be read without end, or only once
     with files.disk_errors(path), path.open("rb") as file:

@@ -15,6 +15,7 @@ WRAPPERS = frozenset(
 )
 _DEEPEST, _LONGEST_NAME = 64, 1000  # keys that lead to a tensor, and their letters
 _MODULE_PARTS = ("_parameters", "_buffers", "_modules")
+_HOLDERS = (SavedTensor, dict, list, tuple)  # a union takes three times as long, for each of many thousand values
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +90,7 @@ def _inside(value: Any) -> Iterator[tuple[Keys, Any]]:
             if isinstance(key, str | int) and (_may_hold(inner) or isinstance(inner, Record)):
                 yield (key,), inner
     elif isinstance(value, list | tuple):
-        yield from (((index,), inner) for index, inner in enumerate(value) if _may_hold(inner))
+        yield from (((index,), inner) for index, inner in enumerate(value) if isinstance(inner, _HOLDERS))
     elif isinstance(value, Record) and isinstance(value.state, dict) and value.state.keys() & set(_MODULE_PARTS):
         yield from (((), value.state.get(part)) for part in _MODULE_PARTS if isinstance(value.state.get(part), dict))
     elif isinstance(value, Record) and _may_hold(value.state):
@@ -97,4 +98,4 @@ def _inside(value: Any) -> Iterator[tuple[Keys, Any]]:
 
 
 def _may_hold(value: Any) -> bool:
-    return isinstance(value, SavedTensor | dict | list | tuple)
+    return isinstance(value, _HOLDERS)

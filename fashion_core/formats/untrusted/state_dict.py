@@ -250,6 +250,8 @@ def _of_no_known_model(contents: Contents) -> Weights:
     groups = [list(group) for _, group in groupby(contents.tensors, key=lambda one: one.home)]
     able = [group for group in groups if _may_be_weights(group)]
     if not able:
+        if contents.optimizers:
+            raise RefusedFileError("it holds the state of an optimizer and no weights; choose the model's own file")
         raise RefusedFileError("it holds no state_dict and no model")
     largest = max(able, key=len)
     keys = largest[0].root_keys if largest[0].root else largest[0].keys[:-1]

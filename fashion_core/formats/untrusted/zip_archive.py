@@ -68,7 +68,10 @@ class Archive:
         if not spans:
             raise RefusedFileError("its zip archive is empty")
         if spans[0][0] != 0:
-            raise RefusedFileError("there is data before its zip archive")
+            raise RefusedFileError(
+                "there is other data before its zip archive, as in a part of a distributed checkpoint (.distcp); turn "
+                "the folder of one into a single file where it was made"
+            )
         gaps = [start - end for (_, end), (start, _) in pairwise([*spans, (directory_start, 0)])]
         if min(gaps) < 0:
             raise RefusedFileError("members of its zip archive overlap")
