@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-import torch.distributed.checkpoint as distributed
 from torch import nn
+from torch.distributed.checkpoint import state_dict_saver
 
 from fashion_core.errors import RefusedFileError
 from fashion_core.formats.inspect import inspect
@@ -24,7 +24,7 @@ def said(path: Path) -> str:
 def checkpoint_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("distributed")
     with pytest.warns(UserWarning, match="single process"):
-        distributed.save({"model": nn.Linear(2, 2).state_dict()}, checkpoint_id=folder, no_dist=True)
+        state_dict_saver.save({"model": nn.Linear(2, 2).state_dict()}, checkpoint_id=folder, no_dist=True)
     return folder
 
 
