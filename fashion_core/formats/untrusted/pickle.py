@@ -164,7 +164,7 @@ class Pickle:
 
 Act = Callable[[Pickle, Any], Any]
 _LITERALS = """
-    INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8
+    INT BININT BININT1 BININT2 LONG LONG1 BINFLOAT UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8
     BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8
 """
 _ACTS: Mapping[str, Act] = {
@@ -197,6 +197,7 @@ _ACTS: Mapping[str, Act] = {
     "BINPERSID": lambda pickle, _: pickle.persistent(pickle.stack.pop()),
 }
 _OF_NO_MODEL: Mapping[str, Act] = {  # torch itself does not read these
+    **dict.fromkeys(("LONG4", "FLOAT"), Pickle.push),
     "POP": lambda pickle, _: pickle.stack.pop(),
     "POP_MARK": lambda pickle, _: pickle.since_mark(),
     "DUP": lambda pickle, _: pickle.push(pickle.stack[-1]),

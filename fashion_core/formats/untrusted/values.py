@@ -162,7 +162,7 @@ class Walk:
         if place in self.path or len(self.path) >= MAX_DEPTH:
             return False
         if place in self.met:
-            self.repeats += 1 + (len(value.items) if isinstance(value, Record) else len(value))
+            self.repeats += 1 + (len(value.items) + len(value.arguments) if isinstance(value, Record) else len(value))
             if self.repeats > _MOST_REPEATS:
                 return False
         self.met.add(place)
@@ -179,7 +179,7 @@ def _children(value: Any) -> Iterable[Any]:
     if isinstance(value, (list, tuple)):  # a union takes half as long again, for each of many thousand values
         return value
     if isinstance(value, Record):
-        return *value.arguments, value.state, *value.items
+        return value.arguments, value.state, *value.items
     return ()
 
 
