@@ -37,7 +37,7 @@ def _summary(path: Path, found: inspection.Inspection) -> Iterator[str]:
         yield f"{t.name:<44} {t.dtype:<9} {t.shape!s:<18} {t.bytes:>12,} bytes{bad}"
     yield from found.notes
     if not found.has_checksum:
-        yield "This kind of file has no checksum: damage to its numbers can't be detected."
+        yield "It has no checksum: damage to its numbers can't be detected."
     if found.refusal:
         yield found.refusal
 

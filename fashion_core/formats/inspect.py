@@ -123,7 +123,7 @@ def inspect(path: Path, numbers: bool | None = None, choice: str | None = None) 
         container=file.container,
         format=format,
         members=tuple((printable(name), size) for name, size in file.members),
-        has_checksum=file.container in ("zip", "pt2") or file.checksum is not None,
+        has_checksum=(file.container in ("zip", "pt2") and file.has_checksums) or file.checksum is not None,
         names=tuple(sorted(printable(str(name)) for name in file.names)),
         refusal=str(refusal) if refusal else None,
         refused=refusal.names if refusal else (),

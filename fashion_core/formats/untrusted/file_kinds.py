@@ -112,6 +112,8 @@ _MEMBERS: Sequence[tuple[str, str, str]] = (
     (r"^([^/]+/)?\.data/extern_modules$", "a torch.package archive, which carries code", _SAVE),
     (r"^[^/]+/data/aotinductor/", "a .pt2 that AOTInductor has compiled for one kind of machine", _SAVE),
     (r"^[^/]+/(data\.pkl|archive_format)$", "", ""),  # torch.save and torch.export.save
+    (r"^[^/]+/\.data/serialization_id$", "what torch.save left when it broke off before any weights were written",
+     "save the state_dict alone"),
     (r"^(.+/)?serialized_exported_program\.json$", "a .pt2 of torch before 2.9", "export it again with a newer torch"),
     (r"^(.+/)?model\.weights\.h5$", "a Keras model (.keras)", _CONVERT),
     (r"(^|/)saved_model\.pb$", "a SavedModel of TensorFlow, zipped", _CONVERT),

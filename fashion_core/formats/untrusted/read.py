@@ -85,7 +85,8 @@ def _read_archive(path: Path, file: BinaryIO) -> SavedFile:
     if is_big:
         ledger.object_to("its numbers are big-endian; load it in torch and save it again")
     members = tuple((member.name, member.bytes) for member in archive.members.values())
-    return _saved_file(path, file, container, pickle, {} if is_big else places, members)
+    found = _saved_file(path, file, container, pickle, {} if is_big else places, members)
+    return replace(found, has_checksums=archive.has_checksums)
 
 
 def _saved_file(

@@ -44,8 +44,8 @@ class Archive:
     """An archive with one member of each name, side by side from the first byte to the directory.
 
     Raises ``RefusedFileError`` if it is anything else. Opening it reads only the directory; reading a member compares
-    the CRC, so a changed bit in its bytes never goes unnoticed. What torch reads but never writes, such as compressed
-    members, is noted in the ``ledger``.
+    the CRC, so a changed bit in its bytes never goes unnoticed, unless torch was told to compute none. What torch reads
+    but never writes, such as compressed members, is noted in the ``ledger``.
     """
 
     def __init__(self, file: BinaryIO, ledger: Ledger | None = None) -> None:
@@ -60,6 +60,7 @@ class Archive:
         self.members = {member.name: member for member in found}
         if len(self.members) != len(found):
             raise RefusedFileError("its zip archive holds two members of the same name")
+        self.has_checksums = any(member.crc for member in found)
         if compressed := next((member.name for member in found if member.compressed), None):
             self.ledger.object_to(f"its member {compressed} is compressed; load it in torch and save it again")
         if not all(map(is_one_line, self.members)):  # torch puts the file's own name before each
@@ -94,7 +95,7 @@ class Archive:
         for chunk in self._inflated(member) if member.compressed else self._stored(member):
             crc = zlib.crc32(chunk, crc)
             yield chunk
-        if crc != member.crc:
+        if crc != member.crc and self.has_checksums:
             raise ChangedFileError(
                 f"the checksum of its member {name} differs: it was changed, damaged or never written"
             )

@@ -11,6 +11,8 @@ from torch.distributed.checkpoint import state_dict_saver
 
 from fashion_core.errors import RefusedFileError
 from fashion_core.formats.inspect import inspect
+from fashion_core.formats.load import load
+from fashion_core.models import build_model
 from tests.hostile.building import archive
 
 
@@ -92,3 +94,22 @@ def test_optimizer_without_weights_is_called_so(tmp_path: Path, where: str) -> N
 def test_pickle_of_another_library_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "words.pkl").write_bytes(b"\x80\x04]\x94.")
     assert said(tmp_path / "words.pkl").endswith("torch wrote; save the model's state_dict with torch.save instead.")
+
+
+def test_what_torch_leaves_when_saving_fails_is_called_so(tmp_path: Path) -> None:
+    with pytest.raises(AttributeError):
+        torch.save({"weight": torch.zeros(2), "activation": lambda x: x}, tmp_path / "model.pt")
+    assert "it is what torch.save left when it broke off" in said(tmp_path / "model.pt")
+
+
+def test_file_whose_checksums_torch_was_told_not_to_compute_comes_in(tmp_path: Path) -> None:
+    set_option, weights = torch.serialization.set_crc32_options, build_model("mlp", seed=0).state_dict()
+    set_option(False)
+    try:
+        torch.save(weights, tmp_path / "model.pt")
+    finally:
+        set_option(True)
+    found = inspect(tmp_path / "model.pt")
+    assert (found.refusal, found.model, found.has_checksum) == (None, "mlp", False)
+    taken = load(tmp_path / "model.pt").model.state_dict()
+    assert all(torch.equal(taken[name], weights[name]) for name in weights)
