@@ -54,7 +54,7 @@ class Pickle:
             read, act = _INSTRUCTIONS[code]
             act(self, read(stream) if read else None)
         else:
-            raise RefusedFileError(f"its pickle has more than {most:,} instructions")
+            raise RefusedFileError(f"its pickle has more than {most:,} instructions; save the state_dict alone")
         (value,) = self.stack
         if self.marks:
             raise ValueError("something is left on the stack")

@@ -113,3 +113,9 @@ def test_file_whose_checksums_torch_was_told_not_to_compute_comes_in(tmp_path: P
     assert (found.refusal, found.model, found.has_checksum) == (None, "mlp", False)
     taken = load(tmp_path / "model.pt").model.state_dict()
     assert all(torch.equal(taken[name], weights[name]) for name in weights)
+
+
+def test_history_that_is_too_long_says_what_to_do(tmp_path: Path) -> None:
+    log = [{"epoch": step, "loss": 0.5, "rate": 0.1} for step in range(50_000)]
+    torch.save({"state_dict": nn.Linear(2, 2).state_dict(), "log": log}, tmp_path / "model.pt")
+    assert said(tmp_path / "model.pt").endswith("instructions; save the state_dict alone.")
