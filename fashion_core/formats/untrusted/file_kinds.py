@@ -83,11 +83,12 @@ _FOLDERS: Sequence[tuple[str, str, str]] = (
     ("saved_model.pb", "a SavedModel of TensorFlow, which is a folder", _CONVERT),
     ("Data/com.apple.CoreML", "a Core ML package, which is a folder", _CONVERT),
 )  # fmt: skip
+_COMMENTS = r"(?>(<!--.*?-->\s*)*)"  # here and below ``(?>`` never goes back: no text takes long
 _MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _TEXTS: Sequence[tuple[str, str, str]] = (
-    (r"(<!--.*?-->\s*)*<(!doctype html|html|head|body|title|script|meta)\b", "a web page (HTML)", _AGAIN),
+    (_COMMENTS + r"<(!doctype html|html|head|body|title|script|meta)\b", "a web page (HTML)", _AGAIN),
     (r"(<\?xml[^>]*>\s*)?<Error>", "an error message of a storage server (XML)", _AGAIN),
-    (r"(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype )?svg", "an SVG image", _NO_WEIGHTS),
+    (r"(<\?xml[^>]*>\s*)?" + _COMMENTS + r"<(!doctype )?svg", "an SVG image", _NO_WEIGHTS),
     (r"(<\?xml[^>]*>\s*)?<net\b", "the description of an OpenVINO model (.xml)", _CONVERT),
     (r"<(\?xml|[a-z!])", "an XML or HTML text", _AGAIN),
     (r'\s*\{.*"weight_map"', "the index of a checkpoint in several files (.index.json)",
@@ -99,7 +100,7 @@ _TEXTS: Sequence[tuple[str, str, str]] = (
     (r'\s*\{.*"(cells|nbformat)"', "a Jupyter notebook", _NO_WEIGHTS),
     (r"\s*[\[{]\s*[\"\[\]{}\d-]", "a JSON text", _NO_WEIGHTS),
     (r"model_checkpoint_path:", "the list of a TensorFlow folder's checkpoints", _CONVERT),
-    (r"(#!.*\n)?(\s*(#.*)?\n|\s*\"\"\".*?\"\"\"\s*)*(import |from \w[\w.]* import |def |class )", "Python source",
+    (r"(?>(#[^\n]*\n\s*|\"\"\".*?\"\"\"\s*)*)(import |from \w[\w.]* import |def |class )", "Python source",
      "run it where the model is made, and use the file that it saves"),
     (r"c[\w.]+\n[\w.]+\n|\((d|l|i)p?\d*\n", "a pickle of an old protocol", _SAVE),
     (r"7767517\s", "the description of an ncnn model (.param)", _CONVERT),

@@ -80,7 +80,12 @@ class Pickle:
         return items
 
     def put(self, index: int | None) -> None:
-        self.memo[len(self.memo) if index is None else index] = self.stack[-1]
+        place = len(self.memo) if index is None else index
+        if (
+            not 0 <= place < MAX_OPCODES
+        ):  # a pickle counts from 0; other numbers can be chosen so that a dict becomes slow
+            raise ValueError("no place that a pickle has")
+        self.memo[place] = self.stack[-1]
 
     def tuple_of(self, count: int) -> None:
         self.push(tuple([self.stack.pop() for _ in range(count)][::-1]))
@@ -210,7 +215,9 @@ _OF_NO_MODEL: Mapping[str, Act] = {  # torch itself does not read these
 
 def _noted(name: str, act: Act) -> Act:
     def act_and_object(pickle: Pickle, argument: Any) -> None:
-        pickle.ledger.object_to(f"its pickle uses the instruction {name}, which no saved model needs")
+        pickle.ledger.object_to(
+            f"its pickle uses the instruction {name}, which no saved model needs; save the state_dict alone"
+        )
         act(pickle, argument)
 
     return act_and_object

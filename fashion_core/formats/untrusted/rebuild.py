@@ -59,9 +59,8 @@ def dict_key(key: Any, ledger: Ledger) -> Any:
             return key
         ledger.object_to(f"it has more than {_MOST_NUMBER_KEYS:,} numbers as keys; save the state_dict alone")
         return OddKey(key)
-    ledger.object_to(
-        f"its key {in_short(key)[:80]} is neither a text nor a number of 64 bits; save the state_dict alone"
-    )
+    reason = f"its key {in_short(key)[:80]} is neither a text nor a whole number of 64 bits"
+    ledger.object_to(f"{reason}; save the state_dict alone")
     return OddKey(key)
 
 

@@ -238,7 +238,12 @@ def test_a_text_is_no_list_of_letters() -> None:
 
 
 BOMBS: dict[str, Callable[[], bytes]] = {
-    "numbers as keys whose hashes collide": lambda: b"}(" + b"".join(number(key) + b"N" for key in colliding()) + b"u",
+    "numbers as keys whose hashes collide": lambda: (
+        b"}(" + b"".join(number(key) + b"N" for key in colliding(40_000, 17)) + b"u"
+    ),
+    "places of the memo whose hashes collide": lambda: (
+        b"N" + b"".join(b"p%d\n" % key for key in colliding(110_000, 19))
+    ),
     "one text made bytes again and again": lambda: listed(
         text("x" * 900_000) + b"r\x09\0\0\0",
         (named("_codecs", "encode") + b"j\x09\0\0\0" + text("latin1") + b"\x86R") * 10_000,
@@ -253,13 +258,13 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 }
 
 
-def colliding() -> list[int]:
+def colliding(count: int, bits: int) -> list[int]:
     """Half of a dict's places in the order in which Python goes through them, then numbers that start at the first."""
-    mask, place, places = 2**17 - 1, 0, []
-    for _ in range(40_000):
+    mask, place, places = 2**bits - 1, 0, []
+    for _ in range(count):
         places.append(place)
         place = (place * 5 + 1) & mask
-    return [*places, *(2**40 * key for key in range(1, 40_000))]
+    return [*places, *(2**40 * key for key in range(1, count))]
 
 
 @pytest.mark.parametrize("name", BOMBS)

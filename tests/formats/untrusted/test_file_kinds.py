@@ -7,6 +7,7 @@ import lzma
 import pickle
 import re
 import tarfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,6 +75,13 @@ def test_a_file_of_another_kind_is_called_by_its_name(tmp_path: Path, words: str
     assert re.search(words, sentence), sentence
     assert sentence.isprintable()
     assert re.fullmatch(r"The file is refused: it .*[^.]\.", sentence)
+
+
+@pytest.mark.parametrize("start", ["<!---->" * 140, "#" + "\n" * 1000, '"""a"""\n' * 120])
+def test_no_text_takes_long(tmp_path: Path, start: str) -> None:
+    began = time.process_time()
+    assert "it is " in said(tmp_path / "file", f"{start}x".encode())
+    assert time.process_time() - began < 1
 
 
 def numpy_archive() -> bytes:
