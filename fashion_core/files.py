@@ -74,7 +74,9 @@ def disk_error(error: OSError, path: Path | None = None) -> DiskError:
 
 
 def refusal(error: Exception) -> FashionError | None:
-    """The sentence about something that the system refused; None if this error is of another kind: a bug."""
+    """The error to show, also for what the system refused; None if it is of another kind: a bug."""
+    if isinstance(error, FashionError):
+        return error
     if isinstance(error, OSError):
         return disk_error(error)
     if isinstance(error, MemoryError):
@@ -112,18 +114,17 @@ def working_folder() -> Path:
 def scratch_folder(beside: Path) -> Iterator[Path]:
     """A folder for temporary files, gone after the block: in ``beside`` where the system has no place for them.
 
-    Libraries find a place in the block too. Raises ``DiskError``.
+    Raises ``DiskError``.
     """
-    usual: Path | None = None
-    with suppress(FileNotFoundError):  # none of the usual places can be written
-        usual = Path(tempfile.gettempdir())
-    with disk_errors(usual or beside):
-        folder = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}scratch-", dir=usual or beside))
-    tempfile.tempdir = str(usual or folder)
+    try:
+        place = tempfile.gettempdir()
+    except FileNotFoundError:  # none of the usual places can be written: from now on, libraries use this one too
+        place = tempfile.tempdir = str(beside)
+    with disk_errors(Path(place)):
+        folder = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}scratch-", dir=place))
     try:
         yield folder
     finally:
-        tempfile.tempdir = str(usual) if usual else None
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -146,7 +147,20 @@ def test_scratch_folder_is_beside_where_the_system_has_no_place_for_one(
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "missing")])
     with files.scratch_folder(tmp_path) as folder:
         assert folder.parent == tmp_path
+        with tempfile.TemporaryFile():
+            pass  # libraries find a place too
     assert names(tmp_path) == []
+
+
+def test_scratch_folder_outlives_one_that_ends_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of two exports at once, where the system has no place for either."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "missing")])
+    first = ExitStack()
+    first.enter_context(files.scratch_folder(tmp_path))
+    with files.scratch_folder(tmp_path) as second:
+        first.close()
+        assert second.is_dir()
 
 
 @pytest.mark.parametrize("size", [0, 1, files._PIECE, files._PIECE + 1, 3 * files._PIECE])

@@ -16,7 +16,7 @@ from fashion_core.access.audit import Entry
 from fashion_core.access.roles import Actor
 from fashion_core.config import TrainConfig
 from fashion_core.data import fashion_mnist
-from fashion_core.errors import DiskError, FashionError, NotAllowedError, RunStateError
+from fashion_core.errors import DiskError, NotAllowedError, RunStateError
 from fashion_core.resume import lesson, plan
 from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs import queue, torch_process, verify
@@ -147,7 +147,7 @@ class Actions:
             yield entry
             entry.outcome = audit.DONE
         except Exception as error:
-            if told := error if isinstance(error, FashionError) else files.refusal(error):
+            if told := files.refusal(error):
                 entry.outcome = f"failed: {told}"
             raise
         finally:

@@ -45,7 +45,7 @@ def _train(run: Run) -> State:
 
 
 def _note_failure(run: Run, error: Exception) -> None:
-    told = error if isinstance(error, FashionError) else files.refusal(error)
+    told = files.refusal(error)
     text = str(told) if told else f"{type(error).__name__}: {error}"
     failure = {"state": "failed", "error": text.strip().partition("\n")[0]}
     try:

@@ -61,9 +61,7 @@ def problems_shown() -> Iterator[None]:
     """Show an error that a person can fix as one sentence; anything else is a bug and is raised."""
     try:
         yield
-    except FashionError as error:
-        st.error(sentence(error), icon=":material/error:")
-    except (OSError, MemoryError, RuntimeError) as error:
+    except Exception as error:
         if (told := refusal(error)) is None:
             raise
         st.error(sentence(told), icon=":material/error:")
