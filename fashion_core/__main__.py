@@ -8,6 +8,7 @@ import io
 import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 
 _ENDING = ("SIGTERM", "SIGHUP")  # by name: Windows has only the first
@@ -31,9 +32,13 @@ def run() -> int:
         from fashion_core.training import worker
 
         return worker.main(sys.argv[2])
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's, which nothing here needs, and which may be refused
+    # Threads of numpy's, which nothing here needs and which may be refused; torch, also in a worker, may need its own.
+    is_added = "OPENBLAS_NUM_THREADS" not in os.environ
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from fashion_core.cli import main as cli
 
+    if is_added:
+        del os.environ["OPENBLAS_NUM_THREADS"]
     for name in _ENDING:
         number = getattr(signal, name, None)
         if number and signal.getsignal(number) is signal.SIG_DFL:  # under `nohup` SIGHUP is ignored
@@ -67,7 +72,9 @@ def output_is_written() -> bool:
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would try again as it exits
         if not isinstance(error, BrokenPipeError):
-            print(f"fashion_core: standard output can't be used: {error.strerror}.", file=sys.stderr)
+            from fashion_core.files import disk_error
+
+            print(f"fashion_core: {disk_error(error, Path('standard output'))}", file=sys.stderr)
         return False
     return True
 

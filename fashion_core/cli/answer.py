@@ -15,8 +15,7 @@ from fashion_core.files import disk_error
 
 
 def given_settings(options: argparse.Namespace) -> dict[str, str]:
-    given = {setting.name: getattr(options, setting.name) for setting in settings() if hasattr(options, setting.name)}
-    return {name: as_typed(value) if isinstance(value, str) else value for name, value in given.items()}
+    return {setting.name: getattr(options, setting.name) for setting in settings() if hasattr(options, setting.name)}
 
 
 def as_typed(text: str) -> str:

@@ -8,9 +8,9 @@ from typing import Any, Never
 from tqdm import tqdm
 
 from fashion_core.cli import files, models, runs
-from fashion_core.cli.answer import say
+from fashion_core.cli.answer import as_typed, say
 from fashion_core.config import PRESETS, settings
-from fashion_core.errors import FashionError, one_line
+from fashion_core.errors import one_line
 from fashion_core.files import refusal
 from fashion_core.runs.schema import EXPORT_NAMES
 
@@ -24,12 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
-    except FashionError as error:
-        say(f"fashion_core: {error}")
-        return 1
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         raise
-    except (OSError, MemoryError, RuntimeError) as error:
+    except Exception as error:
         if (told := refusal(error)) is None:
             raise
         say(f"fashion_core: {told}")
@@ -88,7 +85,7 @@ def _add_file_commands(commands: Any) -> None:
     for parser in (import_file, for_server):
         parser.add_argument("file", type=Path)
         _add_weights_flag(parser)
-        parser.add_argument("--file-name", help="the run's name (default: the file's name)")
+        parser.add_argument("--file-name", type=as_typed, help="the run's name (default: the file's name)")
         _add_flags(parser, {"dataset", "pixels"}, default=True)
     export = _add(commands, "export", files.export, "write a checkpoint to a file in another format", "run")
     export.add_argument("epoch", type=int)
@@ -134,7 +131,7 @@ def _add(commands: Any, name: str, command: Command, help_text: str, *arguments:
 
 def _add_weights_flag(parser: argparse.ArgumentParser) -> None:
     help_text = "which weights to use where the file holds several: their key, as inspect lists them under choices"
-    parser.add_argument("--weights", metavar="KEY", help=help_text)
+    parser.add_argument("--weights", metavar="KEY", type=as_typed, help=help_text)
 
 
 def _add_flags(parser: argparse.ArgumentParser, names: Collection[str], *, default: bool = False) -> None:
@@ -143,4 +140,5 @@ def _add_flags(parser: argparse.ArgumentParser, names: Collection[str], *, defau
         default_text = f" (default: {setting.default})" if default and setting.default != "" else ""
         metavar = "{" + ",".join(setting.choices) + "}" if setting.choices else setting.kind.__name__.upper()
         help_text = f"{setting.explanation}{default_text}".replace("%", "%%")
-        parser.add_argument(setting.flag, dest=setting.name, metavar=metavar, help=help_text, default=argparse.SUPPRESS)
+        kind: dict[str, Any] = {"type": as_typed, "metavar": metavar, "default": argparse.SUPPRESS}
+        parser.add_argument(setting.flag, dest=setting.name, help=help_text, **kind)

@@ -121,8 +121,8 @@ def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, str]
     """Import a file that passed ``inspect``; ``given`` are settings by name. Raises ``WorkerError``."""
     flags = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
     flags += [f"--weights={weights}"] if weights else []
-    shown = printable(name)  # a command line holds neither NUL nor half a character nor a megabyte
-    return store.get(_ask("importer", str(path), f"--file-name={shown}".encode(), *flags, store=store)["id"])
+    flags += [f"--file-name={printable(name)}"]  # a command line holds neither NUL nor half a character nor a megabyte
+    return store.get(_ask("importer", str(path), *map(str.encode, flags), store=store)["id"])
 
 
 def environment_for(config: TrainConfig) -> Environment:

@@ -13,19 +13,18 @@ from typing import Any
 import pytest
 import torch
 
+from fashion_core.cli.main import main
 from fashion_core.models import NeuralNetwork
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
 from tests.support.commands import Capture, printed, refused
-from tests.support.processes import ROOT, command_line, wait_for_end, wait_until
+from tests.support.processes import ROOT, command_line, python, wait_for_end, wait_until
 from tests.support.runs import new_run, save_file, set_state
 
 NARROW: dict[str, dict[str, str]] = {
     "ascii": {"PYTHONIOENCODING": "ascii"},
-    "cp1252": {"PYTHONIOENCODING": "cp1252"},
-    "latin-1": {"PYTHONIOENCODING": "latin-1:strict"},
+    "cp1252": {"PYTHONIOENCODING": "cp1252:strict"},
     "C": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-    "no such locale": {"LC_ALL": "xx_YY.nothing", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
 }
 SMALL = ("--train-images", "500", "--device", "cpu", "--threads", "1")
 AS_ANYONE = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
@@ -48,18 +47,41 @@ def one_sentence(done: subprocess.CompletedProcess[str]) -> str:
 def test_every_list_is_printed_where_its_letters_do_not_exist(store: RunStore, variables: dict[str, str]) -> None:
     run = new_run(store)
     run.write_labels(Labels(name="Größe ☃ – می\u200cشود"))
-    commands = [("runs",), ("show", run.id), ("compare",), ("--help",), ("train", "--help"), ("runs", "--json")]
+    commands = [("runs",), ("show", run.id), ("train", "--help"), ("runs", "--json")]
     done = [started_by((), *command, **variables) for command in commands]
     assert [(one.returncode, one.stderr) for one in done] == [(0, "")] * len(commands)
     assert json.loads(done[-1].stdout)[0]["name"] == "Größe ☃ – می\u200cشود"
     assert one_sentence(started_by((), "show", "☃", **variables)).startswith("fashion_core: No run in ")
 
 
-@pytest.mark.parametrize("variables", NARROW.values(), ids=NARROW)
-def test_setting_is_read_as_it_was_typed_whatever_the_locale(store: RunStore, variables: dict[str, str]) -> None:
+def test_setting_is_read_as_it_was_typed_whatever_the_locale(store: RunStore) -> None:
     """The device is refused, so nothing is trained: the name is refused first if it can't be read."""
-    done = command_line("train", "--name", "Größe ☃", "--device", "cuda:77", **variables)
+    done = command_line("train", "--name", "Größe ☃", "--device", "cuda:77", **NARROW["C"])
     assert "no device cuda:77" in one_sentence(done)
+
+
+def test_key_of_weights_is_read_as_it_was_typed_whatever_the_locale(tmp_path: Path) -> None:
+    weights = NeuralNetwork().state_dict()
+    torch.save({"größe ☃": weights, "model": weights}, tmp_path / "two.pth")
+    done = started_by((), "inspect", str(tmp_path / "two.pth"), "--weights", "größe ☃", "--json", **NARROW["C"])
+    assert json.loads(done.stdout)["weights"] == "größe ☃"
+
+
+NUMBER_THAT_A_WORKER_INHERITS = """
+import os, sys
+from fashion_core.__main__ import main
+sys.argv[1:] = ["runs", "--json"]
+main()
+print(os.environ.get("OPENBLAS_NUM_THREADS"))
+"""
+
+
+def test_threads_that_numpy_does_without_are_not_taken_from_a_worker(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    assert python(NUMBER_THAT_A_WORKER_INHERITS).stdout == "[]\nNone\n"
+    assert python(NUMBER_THAT_A_WORKER_INHERITS, OPENBLAS_NUM_THREADS="3").stdout == "[]\n3\n"
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
@@ -92,17 +114,19 @@ def test_output_that_cannot_be_written_is_one_sentence(store: RunStore, command:
 EVIL = "e\x1b[31mvil\nX\u202egnp\udcff.pth"
 
 
-@pytest.mark.parametrize("good", [True, False], ids=["good file", "bad file"])
-@pytest.mark.parametrize("command", ["inspect", "import", "evaluate"])
-def test_name_of_a_file_is_one_harmless_line(store: RunStore, tmp_path: Path, command: str, good: bool) -> None:
-    if good and command == "evaluate":
-        pytest.skip("measuring takes seconds, and prints the name as inspect does")
+@pytest.mark.parametrize(
+    ("command", "good"),
+    [("inspect", True), ("inspect", False), ("import", True), ("import", False), ("evaluate", False)],
+)
+def test_name_of_a_file_is_one_harmless_line(
+    store: RunStore, tmp_path: Path, capsys: Capture, command: str, good: bool
+) -> None:
     path = tmp_path / EVIL
     saved = tmp_path / "e\x1b[31mvil\nX\u202egnp.pth"  # torch writes the name into the file
     torch.save(NeuralNetwork().state_dict(), saved) if good else saved.write_bytes(b"nothing")
     saved.rename(path)
-    done = command_line(command, str(path))
-    said = done.stdout + done.stderr
+    main([command, str(path)])
+    said = "".join(capsys.readouterr())
     assert not {"\x1b", "\u202e", "\udcff"} & set(said)
     assert not any(line.startswith("X") for line in said.splitlines())
     assert "e�[31mvil�X�gnp�.pth" in said or command == "import" or not good
@@ -119,6 +143,7 @@ def test_store_with_a_harmful_name_is_told_harmless(store: RunStore, capsys: Cap
     assert "a�]0;b�" in refused(capsys, "show", "nothing")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("setpriv"), reason="the tests may run as root, who may enter every folder")
 def test_folder_that_may_not_be_entered_is_one_sentence(store: RunStore, tmp_path: Path) -> None:
     closed = tmp_path / "closed"
@@ -146,13 +171,9 @@ def test_deleted_working_folder_is_one_sentence(store: RunStore, tmp_path: Path,
     assert started_by(start, "--help").returncode == 0
 
 
-@pytest.mark.parametrize(
-    "command", ["inspect {}", "import {}", "evaluate {}", "predict {} {}", "show {}", "model {}", "delete {}"]
-)
-def test_name_that_is_too_long_is_told_in_one_line(store: RunStore, command: str) -> None:
-    done = command_line(*command.format(*["a" * 300] * 2).split())
-    assert done.returncode in (1, 2)
-    assert "Traceback" not in done.stderr
+@pytest.mark.parametrize("command", ["inspect {}", "import {}", "evaluate {}", "predict {} {}", "show {}", "delete {}"])
+def test_name_that_is_too_long_is_told_in_one_line(store: RunStore, capsys: Capture, command: str) -> None:
+    assert "a" * 300 in refused(capsys, *command.format(*["a" * 300] * 2).split())
 
 
 @pytest.mark.slow
