@@ -113,7 +113,7 @@ def _check_origin(origins: list[str], hosts: list[str], allowed: AbstractSet[Add
             403,
             f"A page of {printable(', '.join(origins))} may not use this server, which was asked for as "
             f"{printable(', '.join(hosts))}: if people reach it through a proxy under the first address, set "
-            'FASHION_HOSTS to that; see "Share it" in the README.',
+            'FASHION_HOSTS to what follows the // in that; see "Share it" in the README.',
         )
 
 
