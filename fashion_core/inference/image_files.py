@@ -60,8 +60,15 @@ _OTHER_KINDS = {
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _SCAN, _END = b"\xff\xda", b"\xff\xd9"
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
-# What turns a picture upright, by its EXIF orientation; 1 is upright.
-_TURNS = dict(enumerate(map(Image.Transpose, (0, 3, 1, 5, 4, 6, 2)), 2))
+_TURNS = {  # what turns a picture upright, by its EXIF orientation; 1 is upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _WHITES = (1, 255, 1023, 4095, 16_383, 65_535)  # of fractions, and of the depths of cameras and files
 
 
@@ -119,9 +126,7 @@ def _problems_of_pillow() -> Iterator[None]:
     try:
         yield
     except UnidentifiedImageError as error:
-        raise ImageError(
-            f"The file is not an image, or is damaged or of a rare kind: choose a {NAMES} file."
-        ) from error
+        raise ImageError(f"The file is not an image, or damaged, or of a rare kind: choose a {NAMES} file.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(_TOO_LARGE.format(MOST_PIXELS // 1_000_000)) from error
     except _BROKEN as error:
@@ -177,7 +182,7 @@ def _in_eight_bits(transparent: Any, stored_as: object) -> Any:
     """The level or colour of a PNG that stands for nothing: Pillow leaves it in the depth of the file."""
     if stored_as == "RGB;16B":
         return tuple(level >> 8 for level in transparent)
-    return transparent * {"L;2": 85, "L;4": 17}[stored_as] if stored_as in ("L;2", "L;4") else transparent
+    return transparent * {"L;2": 85, "L;4": 17}.get(str(stored_as), 1)
 
 
 def _small(image: Image.Image) -> Image.Image:

@@ -43,10 +43,11 @@ async def pass_on(app: ASGIApp, scope: Scope, receive: Receive, send: Send, sess
 
     Raises ``RequestRefusedError``: at once, or as soon as too much has come of an upload that did not say its size.
     """
-    owner, arriving, statuses = _owners.get(session, _Owner("stranger")), object(), [500]
+    owner, arriving, is_done = _owners.get(session, _Owner("stranger")), object(), False
 
     async def answer(message: Message) -> None:
-        statuses.append(message.get("status", statuses[-1]))
+        nonlocal is_done
+        is_done = is_done or message.get("status") == 204
         await send(message)
 
     async def take() -> Message:
@@ -63,7 +64,7 @@ async def pass_on(app: ASGIApp, scope: Scope, receive: Receive, send: Send, sess
         await app(scope, take, answer)
     finally:
         size = owner.sizes.pop(arriving)
-    if statuses[-1] == 204:
+    if is_done:
         owner.sizes.pop(file, None)
         if scope["method"] == "PUT":
             owner.sizes[file] = size

@@ -119,7 +119,12 @@ def stored_target(found: Inspection | None, path: Path) -> Target | None:
 
 
 def _index(keys: Iterable[str | int]) -> str:
-    return "".join(f"[{json.dumps(key, ensure_ascii=False)}]" for key in keys)
+    return "".join(f"[{_literal(key)}]" for key in keys)
+
+
+def _literal(value: str | int | None) -> str:
+    """As Python source, whatever the names in a stranger's file and its path hold."""
+    return json.dumps("" if value is None else value, ensure_ascii=False)
 
 
 def _names(found: Inspection) -> dict[str, str | int] | None:
@@ -167,7 +172,6 @@ def plain_name(run_name: str) -> str:
 
 _templates = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined)
 _templates.loader, _templates.auto_reload = FileSystemLoader(Path(__file__).parent / "templates"), False
-# Paths and the names in a stranger's file may hold any character.
-_templates.filters.update(literal=lambda text: json.dumps(text or "", ensure_ascii=False), number="{:g}".format)
+_templates.filters.update(literal=_literal, number="{:g}".format)
 _templates.globals.update(class_source=class_source, layer_classes=_layer_classes)
 _templates.globals.update(MODEL_CLASSES=MODEL_CLASSES, OPTIMIZERS=OPTIMIZERS, CLASS_NAMES=CLASS_NAMES)
