@@ -61,9 +61,9 @@ class SavedFile:
         for name, tensor in named_tensors(self.content):
             if problem := _problem(tensor):
                 raise RefusedFileError(f"{name or 'what it holds'} {problem}")
-        claimed = (bytes_of(tensor.dtype, max(tensor.numel, tensor.span)) for tensor in tensors_in(self.content))
-        if sum(claimed) > 2 * self.size:
-            raise RefusedFileError("its tensors share more of their numbers than any model needs")
+        views = {(one.storage.key, one.offset, one.shape, one.stride): one for one in tensors_in(self.content)}
+        if sum(bytes_of(one.dtype, max(one.numel, one.span)) for one in views.values()) > 2 * self.size:
+            raise RefusedFileError("its tensors share more of their numbers than any model needs; save a clone of each")
 
     def check_numbers(self) -> None:
         """Read the whole file and compare its checksums. Raises ``RefusedFileError`` or ``DiskError``."""

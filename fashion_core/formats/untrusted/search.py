@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from fashion_core.formats.untrusted.values import Record, SavedTensor
+from fashion_core.formats.untrusted.values import MAX_DEPTH, MAX_KEY, Record, SavedTensor
 
 Keys = tuple[str | int, ...]
 
@@ -13,7 +13,6 @@ Keys = tuple[str | int, ...]
 WRAPPERS = frozenset(
     ("module", "_orig_mod", "_module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
 )
-_DEEPEST, _LONGEST_NAME = 64, 1000  # keys that lead to a tensor, and their letters
 _MODULE_PARTS = ("_parameters", "_buffers", "_modules")
 _HOLDERS = (SavedTensor, dict, list, tuple)  # a union takes three times as long, for each of many thousand values
 
@@ -38,9 +37,9 @@ class FoundTensor:
         return parts_of(self.keys)
 
     @property
-    def home(self) -> object:
-        """What tells the dict, list or module that it is in from others."""
-        return id(self.root) if self.root else self.keys[:-1]
+    def holder(self) -> Keys:
+        """The keys that lead to the dict, list or outermost module that it is in."""
+        return self.root_keys if self.root else self.keys[:-1]
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def search(content: Any) -> Contents:
                 root, root_keys = value, keys
             for key, inner in reversed(list(_inside(value))):
                 length = letters + sum(map(_length, key))
-                if len(keys) < _DEEPEST and length <= _LONGEST_NAME:
+                if len(keys) < MAX_DEPTH and length <= MAX_KEY:
                     waiting.append(((*keys, *key), length, inner, root, root_keys))
     return found
 

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import Any
 
 from fashion_core.errors import RefusedFileError, printable
@@ -189,7 +189,7 @@ def _beginning(keys: Keys, length: int) -> tuple[Keys, str]:
 
 
 def _in_models_order(tensors: list[FoundTensor]) -> Iterator[Weights]:
-    for _, group in groupby(tensors, key=lambda one: one.home):
+    for _, group in groupby(tensors, key=lambda one: one.holder):
         together = list(group)
         if len(together) <= _MOST_IN_ORDER:
             yield from list(_runs(together)) or _runs(_by_number(together))
@@ -201,9 +201,10 @@ def _runs(tensors: Sequence[FoundTensor]) -> Iterator[Weights]:
     while place < len(tensors):
         for model in KNOWN:
             if found := _run(model, tensors[place : place + len(KNOWN[model])]):
-                first = tensors[place]
-                keys = first.root_keys if first.root else first.keys[:-1]
-                yield replace(_weights(model, found, keys, ""), matched_in_order=True)
+                names = (str(one.keys[-1]).split(".") for one in found.values())
+                shared = takewhile(lambda words: len(set(words)) == 1, zip(*names, strict=False))
+                prefix = "".join(f"{words[0]}." for words in shared)
+                yield replace(_weights(model, found, tensors[place].holder, prefix), matched_in_order=True)
                 place += len(found) - 1
                 break
         place += 1
@@ -247,14 +248,14 @@ def _weights(model: str | None, found: dict[str, FoundTensor], keys: Keys, prefi
 
 def _of_no_known_model(contents: Contents) -> Weights:
     """The dict or module with most tensors. Raises ``RefusedFileError`` if none holds any that may be weights."""
-    groups = [list(group) for _, group in groupby(contents.tensors, key=lambda one: one.home)]
+    groups = [list(group) for _, group in groupby(contents.tensors, key=lambda one: one.holder)]
     able = [group for group in groups if _may_be_weights(group)]
     if not able:
         if contents.optimizers:
             raise RefusedFileError("it holds the state of an optimizer and no weights; choose the model's own file")
         raise RefusedFileError("it holds no state_dict and no model")
     largest = max(able, key=len)
-    keys = largest[0].root_keys if largest[0].root else largest[0].keys[:-1]
+    keys = largest[0].holder
     names = {".".join(map(str, one.keys[len(keys) :])): one for one in largest}
     return _weights(None, names, keys, "")
 

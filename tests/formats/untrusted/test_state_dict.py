@@ -167,6 +167,21 @@ def test_copies_in_one_dict_are_told_apart_by_their_beginning(tmp_path: Path) ->
     assert found.notes[1] == "Beside the weights it holds step, which is left out."
 
 
+def test_copies_with_other_names_in_one_dict_are_told_apart_by_their_beginning(tmp_path: Path) -> None:
+    state = {**prefixed("net.", numbered(state_of(seed=1))), **prefixed("ema.", numbered(second := state_of(seed=2)))}
+    torch.save({"state_dict": state}, tmp_path / "file")
+    assert inspect(tmp_path / "file").choices == ("state_dict.net", "state_dict.ema")
+    found = load(tmp_path / "file", "state_dict.ema").model.state_dict()
+    assert all(torch.equal(found[name], tensor) for name, tensor in second.items())
+
+
+def test_weights_that_are_saved_under_several_keys_at_once_are_used(tmp_path: Path) -> None:
+    model = build_model("mlp", seed=1)
+    torch.save({key: model.state_dict() for key in ("last", "best", "model", "ema")}, tmp_path / "file")
+    assert inspect(tmp_path / "file").choices == ("model", "last", "best", "ema")
+    assert load(tmp_path / "file").model_name == "mlp"
+
+
 def test_what_stands_beside_the_weights_is_named(tmp_path: Path) -> None:
     content = {**averaged(state_of()), "loss_fn.weight": torch.ones(10), "module._extra_state": {"scale": 1}}
     torch.save(content, tmp_path / "file")
