@@ -17,14 +17,7 @@ from fashion_core.formats.untrusted.optimizer import SavedOptimizer, find_optimi
 from fashion_core.formats.untrusted.read import read_saved_file
 from fashion_core.formats.untrusted.saved_file import MAX_TENSORS, Container, SavedFile
 from fashion_core.formats.untrusted.state_dict import Weights, differences, find_weights
-from fashion_core.formats.untrusted.values import (
-    Entry,
-    Record,
-    Walk,
-    bytes_of,
-    in_short,
-    named_tensors,
-)
+from fashion_core.formats.untrusted.values import Entry, Record, Walk, bytes_of, in_short, named_tensors
 from fashion_core.runs.schema import SavedFormat, VerdictKind
 
 NUMBERS_READ_BYTES = 160 << 20  # the largest file whose numbers are read by default; 134 MB take half a second
@@ -123,7 +116,7 @@ def inspect(path: Path, numbers: bool | None = None, choice: str | None = None) 
         container=file.container,
         format=format,
         members=tuple((printable(name), size) for name, size in file.members),
-        has_checksum=(file.container in ("zip", "pt2") and file.has_checksums) or file.checksum is not None,
+        has_checksum=file.has_checksums or file.checksum is not None,
         names=tuple(sorted(printable(str(name)) for name in file.names)),
         refusal=str(refusal) if refusal else None,
         refused=refusal.names if refusal else (),

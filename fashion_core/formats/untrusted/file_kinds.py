@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from fashion_core.formats.untrusted.values import listed
+
 START_BYTES = 1024
 _CONVERT = "load it with the library that made it, and save its weights with torch.save or safetensors"
 _UNPACK = "unpack it and use the file in it"
@@ -20,16 +22,12 @@ _NO_WEIGHTS = "it holds no weights; choose the model file"
 _SAVE = "save the model's state_dict with torch.save instead"
 _ONE_FILE = "turn it into one file where it was made, with torch.distributed.checkpoint.format_utils"
 
-_STARTS: Sequence[tuple[bytes, str, str]] = (
+_STARTS: Sequence[tuple[bytes | tuple[bytes, ...], str, str]] = (
     (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer, not the file itself",
      "run git lfs pull, and use the file that takes its place"),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras writes (.h5)", _CONVERT),
-    (b"GGUF", "a GGUF file, of llama.cpp", _CONVERT),
-    (b"FUGG", "a big-endian GGUF file, of llama.cpp", _CONVERT),
-    (b"lmgg", "a GGML file, of an early llama.cpp or whisper.cpp", _CONVERT),
-    (b"fmgg", "a GGML file, of an early llama.cpp", _CONVERT),
-    (b"tjgg", "a GGML file, of an early llama.cpp", _CONVERT),
-    (b"algg", "a GGML file, of an early llama.cpp", _CONVERT),
+    ((b"GGUF", b"FUGG"), "a GGUF file, of llama.cpp", _CONVERT),
+    ((b"lmgg", b"fmgg", b"tjgg", b"algg"), "a GGML file, of an early llama.cpp or whisper.cpp", _CONVERT),
     (b"\x93NUMPY", "a NumPy array (.npy)", _FROM_NUMPY),
     (b"\x1f\x8b", "compressed with gzip", _UNPACK),
     (b"BZh", "compressed with bzip2", _UNPACK),
@@ -44,8 +42,7 @@ _STARTS: Sequence[tuple[bytes, str, str]] = (
     (b"\x89PNG\r\n\x1a\n", "a PNG image", _NO_WEIGHTS),
     (b"\xff\xd8\xff", "a JPEG image", _NO_WEIGHTS),
     (b"GIF8", "a GIF image", _NO_WEIGHTS),
-    (b"II*\0", "a TIFF image", _NO_WEIGHTS),
-    (b"MM\0*", "a TIFF image", _NO_WEIGHTS),
+    ((b"II*\0", b"MM\0*"), "a TIFF image", _NO_WEIGHTS),
     (b"%PDF", "a PDF document", _NO_WEIGHTS),
     (b"SQLite format 3\0", "an SQLite database", _NO_WEIGHTS),
     (b"PAR1", "a Parquet table", _NO_WEIGHTS),
@@ -53,9 +50,6 @@ _STARTS: Sequence[tuple[bytes, str, str]] = (
     (b"MATLAB 5.0", "a MATLAB file (.mat)", _CONVERT),
     (b"\x7fELF", "a program or library for Linux", _NO_WEIGHTS),
     (b"MZ", "a program or library for Windows", _NO_WEIGHTS),
-    (b"PTMODEL\0", "a Paddle model", _CONVERT),
-    (b"\xed\xab\xee\xdb", "an RPM package", _NO_WEIGHTS),
-    (b"!<arch>\n", "an archive of compiled code", _NO_WEIGHTS),
 )  # fmt: skip
 _INSIDE: Sequence[tuple[int, bytes, str, str]] = (
     (4, b"TFL3", "a TensorFlow Lite model (.tflite)", _CONVERT),
@@ -91,10 +85,8 @@ _TEXTS: Sequence[tuple[str, str, str]] = (
     (r"(<\?xml[^>]*>\s*)?" + _COMMENTS + r"<(!doctype )?svg", "an SVG image", _NO_WEIGHTS),
     (r"(<\?xml[^>]*>\s*)?<net\b", "the description of an OpenVINO model (.xml)", _CONVERT),
     (r"<(\?xml|[a-z!])", "an XML or HTML text", _AGAIN),
-    (r'\s*\{.*"weight_map"', "the index of a checkpoint in several files (.index.json)",
-     "put the shards into one state_dict, and save that"),
-    (r'\s*\{.*"metadata"\s*:\s*\{\s*"total_size"', "the index of a checkpoint in several files (.index.json)",
-     "put the shards into one state_dict, and save that"),
+    (r'\s*\{.*("weight_map"|"metadata"\s*:\s*\{\s*"total_size")',
+     "the index of a checkpoint in several files (.index.json)", "put the shards into one state_dict, and save that"),
     (r'\s*\{.*"(error|message|detail|errors|status)"', "an error message of a server (JSON)", _AGAIN),
     (r'\s*\{.*"(architectures|model_type|hidden_size)"', "a model's settings (config.json)", _NO_WEIGHTS),
     (r'\s*\{.*"(cells|nbformat)"', "a Jupyter notebook", _NO_WEIGHTS),
@@ -200,8 +192,7 @@ def of_archive(names: Sequence[str]) -> str:
     if all(name.endswith(".npy") for name in names):
         return _sentence("an archive of NumPy arrays (.npz)", _FROM_NUMPY)
     files = [name for name in names if not name.endswith("/")]
-    shown = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
-    return _sentence(f"a zip archive of other files ({shown})", _UNPACK)
+    return _sentence(f"a zip archive of other files ({listed(files)})", _UNPACK)
 
 
 def of_pickle(names: Sequence[str], start: bytes) -> str:

@@ -124,9 +124,9 @@ def _usable(file: SavedFile, state: Mapping[Any, Any], group: dict[Any, Any], we
     numbered = {place: slots[one] for place, one in enumerate(ids)} if slots else {}
     for place, slot in numbered.items():
         _check_slot(file, slot, parameters[place], _SLOTS[optimizer_name(group)])
-    have_momentum = {slot["momentum_buffer"] is not None for slot in numbered.values() if "momentum_buffer" in slot}
-    if len(have_momentum) > 1:
-        raise RefusedFileError("its optimizer has a momentum for some parameters alone")
+    forms = {tuple(isinstance(slot[key], SavedTensor) for key in sorted(slot)) for slot in numbered.values()}
+    if len(forms) > 1:  # momentum, or the count of steps
+        raise RefusedFileError("its optimizer keeps tensors for some parameters alone")
     return {"state": numbered, "param_groups": [{**group, "params": list(range(len(ids)))}]}
 
 
@@ -154,7 +154,7 @@ def _check_settings(group: Mapping[Any, Any]) -> None:
     for key, value in group.items():
         values = value if isinstance(value, list | tuple) else [value]
         if key != "params" and not (isinstance(key, str) and all(map(is_plain, values))):
-            raise RefusedFileError(f"its optimizer's {printable(str(key))[:40]} is neither a number nor a text")
+            raise RefusedFileError(f"its optimizer's {printable(str(key))[:40]} is not a finite number or a short text")
     if "betas" in group:  # torch accepts any values, and fails on the first step
         betas, eps = group["betas"], group.get("eps")
         numbers = [*betas, eps] if isinstance(betas, list | tuple) and len(betas) == 2 else [None]

@@ -31,8 +31,7 @@ class Pickle:
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
-        self.names: set[Name] = set()  # all that it refers to
-        self.found: dict[tuple[str, str], Name] = {}  # the same, by module and name
+        self.names: dict[tuple[str, str], Name] = {}  # all that it refers to, by module and name
         self.storages: dict[str, Storage] = {}  # all that it refers to, by their keys
         self.records = 0  # that it makes, whether or not they are part of the content
         stream = io.BytesIO(data)
@@ -111,15 +110,13 @@ class Pickle:
         self.push({})
         self.set_items(items)
 
-    def name(self, module: Any, name: Any) -> None:
+    def name(self, module: Any, name: Any) -> Name:
         if not isinstance(module, str) or not isinstance(name, str):
             raise ValueError("a name is no text")
-        found = self.found.get((module, name)) or self.new_name(module, name)
-        self.push(found)
+        return self.names.get((module, name)) or self.new_name(module, name)
 
     def new_name(self, module: str, name: str) -> Name:
-        found = self.found[module, name] = Name(module, name)
-        self.names.add(found)
+        found = self.names[module, name] = Name(module, name)
         if len(self.names) > MAX_NAMES or len(str(found)) > MAX_KEY:
             raise RefusedFileError("it refers to more classes and functions than any model needs")
         return found
@@ -161,11 +158,6 @@ class Pickle:
             self.ledger.object_to("two tensors in it describe the same numbers differently")
         self.push(found)
 
-    def named(self, names: str) -> Name:
-        self.name(*names.split(" ", 1))
-        found: Name = self.stack.pop()
-        return found
-
 
 Act = Callable[[Pickle, Any], Any]
 _LITERALS = """
@@ -195,8 +187,8 @@ _ACTS: Mapping[str, Act] = {
     **dict.fromkeys(("APPENDS", "ADDITEMS"), lambda pickle, _: pickle.append(pickle.since_mark())),
     "SETITEM": lambda pickle, _: pickle.set_items([pickle.stack.pop(-2), pickle.stack.pop()]),
     "SETITEMS": lambda pickle, _: pickle.set_items(pickle.since_mark()),
-    "GLOBAL": lambda pickle, names: pickle.push(pickle.named(names)),
-    "STACK_GLOBAL": lambda pickle, _: pickle.name(pickle.stack.pop(-2), pickle.stack.pop()),
+    "GLOBAL": lambda pickle, names: pickle.push(pickle.name(*names.split(" ", 1))),
+    "STACK_GLOBAL": lambda pickle, _: pickle.push(pickle.name(pickle.stack.pop(-2), pickle.stack.pop())),
     **dict.fromkeys(("REDUCE", "NEWOBJ"), lambda pickle, _: pickle.make(pickle.stack.pop(), pickle.stack.pop())),
     "BUILD": lambda pickle, _: pickle.build(pickle.stack.pop()),
     "BINPERSID": lambda pickle, _: pickle.persistent(pickle.stack.pop()),
@@ -207,7 +199,7 @@ _OF_NO_MODEL: Mapping[str, Act] = {  # torch itself does not read these
     "POP_MARK": lambda pickle, _: pickle.since_mark(),
     "DUP": lambda pickle, _: pickle.push(pickle.stack[-1]),
     "FROZENSET": lambda pickle, _: pickle.push(pickle.since_mark()),
-    "INST": lambda pickle, names: pickle.make_since_mark(pickle.named(names)),
+    "INST": lambda pickle, names: pickle.make_since_mark(pickle.name(*names.split(" ", 1))),
     "OBJ": lambda pickle, _: pickle.make_since_mark(),
     "NEWOBJ_EX": lambda pickle, _: pickle.make((pickle.stack.pop(-2), pickle.stack.pop()), pickle.stack.pop()),
 }

@@ -47,20 +47,18 @@ def read_saved_file(path: Path) -> SavedFile:
     """
     with files.disk_errors(path):
         mode = path.stat().st_mode
-        of_folder = file_kinds.of_folder(path) if stat.S_ISDIR(mode) else ""
-    if of_folder:
-        raise RefusedFileError(of_folder)
+        if stat.S_ISDIR(mode) and (folder := file_kinds.of_folder(path)):
+            raise RefusedFileError(folder)
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise RefusedFileError("it is a device or a pipe, not a file")  # which may be read without end, or only once
     with files.disk_errors(path), path.open("rb") as file:
         start = file.read(file_kinds.START_BYTES)
-        if (
-            start[8:9] == b"{" and b"\0" in start[:8]
-        ):  # first: the length of a safetensors header may begin with any byte
+        # First, as the length of its header may begin with any byte:
+        if start[8:9] == b"{" and b"\0" in start[:8]:
             found = read_safetensors(path, file)
         elif start.startswith(ZIP_START):
             found = _read_archive(path, file)
-        elif start.startswith(b"\x80"):
+        elif start.startswith(b"\x80") and start[1:2] <= b"\5":  # the protocols of pickles
             found = _read_legacy(path, file)
         else:
             raise RefusedFileError(file_kinds.of_file(path.name, start, file))
@@ -97,7 +95,11 @@ def _saved_file(
     places: Mapping[str, int],
     members: tuple[tuple[str, int], ...],
 ) -> SavedFile:
-    size, names, objections = file.seek(0, io.SEEK_END), frozenset(pickle.names), tuple(pickle.ledger.objections)
+    size, names, objections = (
+        file.seek(0, io.SEEK_END),
+        frozenset(pickle.names.values()),
+        tuple(pickle.ledger.objections),
+    )
     return SavedFile(
         path, container, size, pickle.content, names, places, members, records=pickle.records, objections=objections
     )
@@ -153,7 +155,8 @@ def _read_program(archive: Archive, root: str, parts: Mapping[str, Member]) -> P
     samples = Pickle(b"N.", ledger=archive.ledger)
     if _SAMPLES in parts:
         inner = io.BytesIO(archive.read(f"{root}{_SAMPLES}", MAX_PICKLE_BYTES))
-        samples = _read_samples(Archive(inner, archive.ledger))
+        inside = Archive(inner, archive.ledger)
+        samples = _read_pickle(inside, _root(inside))
     content = {name: _program_tensor(value) for name, value in _config(archive, f"{root}{_WEIGHTS_CONFIG}").items()}
     if _config(archive, f"{root}{_CONSTANTS_CONFIG}"):
         archive.ledger.object_to("it holds constants beside its weights, which no model of this app has")
@@ -163,10 +166,6 @@ def _read_program(archive: Archive, root: str, parts: Mapping[str, Member]) -> P
         if samples.storages.setdefault(tensor.storage.key, tensor.storage) != tensor.storage:
             archive.ledger.object_to("two tensors in it describe the same numbers differently")
     return samples
-
-
-def _read_samples(archive: Archive) -> Pickle:
-    return _read_pickle(archive, _root(archive))
 
 
 def _config(archive: Archive, member: str) -> dict[str, Any]:
@@ -208,7 +207,7 @@ def _read_legacy(path: Path, file: BinaryIO) -> SavedFile:
     if system.content.get("little_endian") is not True:
         ledger.object_to("it was written on a big-endian machine; load it in torch and save it again")
         places = {}
-    content.names.update(*(pickle.names for pickle in pickles))
+    content.names = {key: name for pickle in pickles for key, name in pickle.names.items()}
     content.records = sum(pickle.records for pickle in pickles)
     return _saved_file(path, file, "legacy", content, places, (("pickles", keys.end),))
 
@@ -220,7 +219,7 @@ def _check_magic(data: bytes) -> None:
             return
     names: tuple[str, ...] = ()
     with suppress(RefusedFileError):
-        names = tuple(sorted(map(str, Pickle(data).names)))
+        names = tuple(sorted(map(str, Pickle(data).names.values())))
     raise RefusedFileError(file_kinds.of_pickle(names, data[: file_kinds.START_BYTES]), names)
 
 

@@ -45,7 +45,7 @@ class SavedFile:
     metadata: Mapping[str, str] = field(default_factory=dict)  # what this app wrote into a safetensors file
     checksum: tuple[bytes, str] | None = None  # a description and the SHA-256 of it and the numbers, if no part has one
     records: int = 0  # that its pickle makes, whether or not they are part of the content
-    has_checksums: bool = True  # whether the members of a zip archive have any
+    has_checksums: bool = False  # whether its members have some
     objections: tuple[str, ...] = ()  # what speaks against using it, as far as reading it showed
 
     @cached_property

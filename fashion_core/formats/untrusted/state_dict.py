@@ -15,7 +15,7 @@ from fashion_core.errors import RefusedFileError, printable
 from fashion_core.formats.untrusted.blueprints import BUFFERS, COUNTER, KNOWN, Shape
 from fashion_core.formats.untrusted.saved_file import SavedFile
 from fashion_core.formats.untrusted.search import WRAPPERS, Contents, FoundTensor, Keys, parts_of
-from fashion_core.formats.untrusted.values import Record, SavedTensor
+from fashion_core.formats.untrusted.values import Record, SavedTensor, listed
 
 Parts = tuple[str, ...]
 
@@ -25,7 +25,6 @@ _SPLIT = {model: {name: tuple(name.split(".")) for name in known} for model, kno
 _LONGEST = max(len(parts) for names in _SPLIT.values() for parts in names.values())
 _IN_A_LAYER = ("weight", "bias", *BUFFERS)
 _MOST_IN_ORDER = 1000  # tensors of one dict that are matched by their shapes
-_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -62,13 +61,12 @@ class Weights:
     def _notes(self) -> Iterator[str]:
         if self.matched_in_order:
             pairs = [f"{self.names[name]} → {name}" for name in self.tensors]
-            yield f"Its layers are called otherwise; they were matched in order: {listed(pairs, _SHOWN)}."
+            yield f"Its layers are called otherwise; they were matched in order: {listed(pairs)}."
         if others := [label for label in self.choices if label != self.label]:
-            there = listed(others, _SHOWN)
-            yield f"The weights under {self.label} are used; those under {there} can be chosen instead."
+            yield f"The weights under {self.label} are used; those under {listed(others)} can be chosen instead."
         if self.beside:
             is_left = "is" if len(self.beside) == 1 else "are"
-            yield f"Beside the weights it holds {listed(self.beside, _SHOWN)}, which {is_left} left out."
+            yield f"Beside the weights it holds {listed(self.beside)}, which {is_left} left out."
         if self.model and len(self.tensors) < len(KNOWN[self.model]):
             yield "Its batch norms do not say how many batches they have seen: that counts as 0."
 
@@ -267,9 +265,3 @@ def _may_be_weights(tensors: Sequence[FoundTensor]) -> bool:
 
 def shape_text(shape: Shape) -> str:
     return "×".join(map(str, shape)) or "(one number)"
-
-
-def listed(items: Sequence[str], most: int, last: str = "and") -> str:
-    """Join texts for a sentence: "a, b and c", or "a, b and 7 more"."""
-    shown = [*items[:most], *([f"{len(items) - most:,} more"] if len(items) > most else [])]
-    return f" {last} ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))

@@ -15,15 +15,14 @@ from fashion_core.formats.untrusted.blueprints import BLUEPRINTS, COUNTER, KNOWN
 from fashion_core.formats.untrusted.optimizer import FLOATS, is_plain
 from fashion_core.formats.untrusted.rebuild import PLAIN_NAMES
 from fashion_core.formats.untrusted.saved_file import SavedFile
-from fashion_core.formats.untrusted.state_dict import Weights, differences, find_weights, listed
-from fashion_core.formats.untrusted.values import Name, Record
+from fashion_core.formats.untrusted.state_dict import Weights, differences, find_weights
+from fashion_core.formats.untrusted.values import Name, Record, listed
 from fashion_core.runs.schema import Environment
 
 _WHOLE = frozenset({"int64", "int32", "int16", "int8", "uint8"})
 OWN_KEYS = ("run", "config", "environment", "measured")  # beside the tutorial's four, for an exact resume
 _LAYERS = {layer.kind for model in BLUEPRINTS.values() for _, layer in model.named_layers()}
 _ALLOWED = PLAIN_NAMES | {kind for kind in _LAYERS if "." in kind}
-_SHOWN = 3
 
 
 def check(file: SavedFile, choice: str | None = None) -> tuple[str, Weights]:
@@ -33,8 +32,8 @@ def check(file: SavedFile, choice: str | None = None) -> tuple[str, Weights]:
     """
     strange = sorted(str(name) for name in file.names if str(name) not in _ALLOWED and not model_of_class(name))
     if strange:
-        names, advice = listed(strange, _SHOWN), _advice(file)
-        raise RefusedFileError(f"it refers to {names}, which no saved weights need{advice}", tuple(strange))
+        said = f"it refers to {listed(strange)}, which no saved weights need{_advice(file)}"
+        raise RefusedFileError(said, tuple(strange))
     file.check_usable()
     weights = find_weights(file, choice)
     model = _check_fits(file, weights)
@@ -83,10 +82,8 @@ def _check_fits(file: SavedFile, weights: Weights) -> str:
     """Return the model that the weights fit. Raises ``RefusedFileError`` that says which layers differ, and how."""
     if weights.model is None:
         nearest, phrases = differences(file)
-        shown = listed(phrases, _SHOWN)
-        if nearest is None:
-            raise RefusedFileError(f"its layers are those of none of {listed(list(KNOWN), 9)}: it has {shown}")
-        raise RefusedFileError(f"its layers are not those of {nearest}: {shown}")
+        of_which = f"not those of {nearest}:" if nearest else f"those of none of {listed(list(KNOWN), 9)}: it has"
+        raise RefusedFileError(f"its layers are {of_which} {listed(phrases)}")
     if problem := _dtype_problem(weights):
         raise RefusedFileError(problem)
     known = weights.root is None or model_of_class(weights.root.name) == weights.model
@@ -145,7 +142,7 @@ def _check_attribute(key: str, value: Any, ours: Layer, where: str) -> None:
 
 def _check_parts(found: Any, expected: Mapping[str, Any], where: str) -> None:
     if not isinstance(found, dict) or list(found) != list(expected):
-        shown = ", ".join(map(str, list(found)[:_SHOWN])) if isinstance(found, dict) and found else "none"
+        shown = listed(list(map(str, found))) if isinstance(found, dict) and found else "none"
         raise RefusedFileError(f"{where} has different parts from this app's, or in a different order: {shown}")
 
 

@@ -6,7 +6,7 @@ Content may hold itself, and share its parts: every walk here ends soon in any c
 import itertools
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -146,6 +146,12 @@ def in_short(value: Any, depth: int = 2) -> str:
     return str(
         value[:MAX_KEY] if isinstance(value, str | bytes) else f"<{value}>" if isinstance(value, Name) else value
     )
+
+
+def listed(items: Sequence[str], most: int = 3, last: str = "and") -> str:
+    """Join texts for a sentence: "a, b and c", or "a, b and 7 more"."""
+    shown = [*items[:most], *([f"{len(items) - most:,} more"] if len(items) > most else [])]
+    return f" {last} ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
 
 
 class Walk:

@@ -58,6 +58,7 @@ NAMES: dict[str, tuple[str, bytes]] = {
     "only zeros": ("model.pth", bytes(5000)),
     "empty": ("model.pth", b""),
     "not a file that torch or safetensors writes": ("model.pth", b"\xaa\xbb\xcc\xdd\x01\x02\x03\x04" * 9),
+    "not a file that torch": ("model.bin", b"\x80\x91\xcc\xdd\x01\x02\x03\x04" * 9),
 }  # fmt: skip
 
 
@@ -126,7 +127,6 @@ ARCHIVES: dict[str, Callable[[], bytes]] = {
 def test_an_archive_of_another_kind_is_called_by_its_name(tmp_path: Path, words: str) -> None:
     sentence = said(tmp_path / "model.pt", ARCHIVES[words]())
     assert re.search(words, sentence), sentence
-    assert "torch stores members" not in sentence
 
 
 def test_what_would_run_code_is_never_recommended(tmp_path: Path) -> None:

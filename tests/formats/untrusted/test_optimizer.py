@@ -92,7 +92,7 @@ def test_weights_beside_another_optimizer_come_in_and_a_note_says_that_a_fresh_o
     make, problem = OTHERS[kind]
     found = loaded(tmp_path / "file", content := content_of(make))
     assert same_weights(found, content)
-    assert (found.optimizer_state, found.notes) == (None, found.notes)
+    assert found.optimizer_state is None
     assert found.notes[0].startswith(f"Its optimizer {problem}")
     assert found.notes[0].endswith(FRESH)
 
@@ -197,7 +197,12 @@ DAMAGES: dict[str, tuple[Make, Callable[[dict[int, State]], object], str]] = {
     "momentum of None": (
         momentum,
         lambda slots: slots[4].update(momentum_buffer=None),
-        "a momentum for some parameters",
+        "keeps tensors for some parameters alone",
+    ),
+    "a step that is a number beside tensors": (
+        adam,
+        lambda slots: slots[4].update(step=5),
+        "keeps tensors for some parameters alone",
     ),
     "a negative step": (
         adam,
