@@ -6,6 +6,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.client import HTTPResponse
 
 _BOUNDARY = "a-line-that-is-in-no-file"
 _CHUNK = 65_536
@@ -14,7 +15,7 @@ PATIENCE_SECONDS = 30
 
 @dataclass(frozen=True)
 class Answered:
-    """``seconds`` is the time from the first byte of the request to the first of the answer."""
+    """``seconds`` is the time from the first byte of the request to the head of the answer."""
 
     status: int
     text: str
@@ -35,10 +36,10 @@ def raw(port: int, head: str, body: Iterator[bytes] = iter(())) -> Answered:  # 
             except OSError:  # closed: what was answered before can be read all the same
                 break
             sent += len(part)
-        answer = connection.recv(_CHUNK)
+        answer = HTTPResponse(connection)
+        answer.begin()
         seconds = time.perf_counter() - began
-        head, _, text = answer.decode("latin-1").partition("\r\n\r\n")
-    return Answered(int(head.split()[1]) if head else 0, text, seconds, sent)
+        return Answered(answer.status, answer.read().decode("latin-1"), seconds, sent)
 
 
 def upload(port: int, session: str, file: str, size: int, *, chunked: bool = False, method: str = "PUT") -> Answered:
