@@ -51,7 +51,7 @@ def import_file(options: argparse.Namespace) -> None:
 
 
 def _what_to_import(options: argparse.Namespace) -> tuple[Path, str, dict[str, str], str | None]:
-    return options.file, as_typed(options.file_name or options.file.name), given_settings(options), options.weights
+    return options.file, options.file_name or as_typed(options.file.name), given_settings(options), options.weights
 
 
 def import_file_for_server(options: argparse.Namespace) -> None:
