@@ -15,7 +15,7 @@ from fashion_core.errors import ConfigError, RefusedFileError, printable
 from fashion_core.files import now
 from fashion_core.formats import save
 from fashion_core.formats.load import LoadedModel, load
-from fashion_core.formats.untrusted.optimizer import kin
+from fashion_core.formats.untrusted.optimizer import family
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Environment, FileInfo, Labels, SavedFormat, Source, Status
 from fashion_core.runs.store import RunStore
@@ -78,7 +78,7 @@ def _optimizer_settings(loaded: LoadedModel) -> tuple[dict[str, Any], list[str]]
     """What its optimizer was set to, as far as this app has the same settings, whether or not its state is used."""
     if loaded.optimizer is None:
         return {}, ["The file carries no optimizer: resuming starts a fresh one."]
-    group, name = loaded.optimizer.settings, kin(loaded.optimizer.settings)
+    group, name = loaded.optimizer.settings, family(loaded.optimizer.settings)
     there = {
         "optimizer": None if name == "unknown" else name,
         "learning_rate": group.get("initial_lr") or group.get("lr"),

@@ -1,5 +1,6 @@
 """A saved file: which one the address names, what it is good for, and everything that can be seen in it."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,7 +181,7 @@ def show_inside(found: inspect.Inspection, key: str) -> None:
                 st.caption(f"{len(slots):,} tensors, {size}: its state for each parameter")
                 _show_tensors(slots, f"slots {key}")
     with st.expander("The raw key tree", icon=":material/account_tree:"):
-        st.json(found.tree, expanded=1)
+        st.json(json.dumps(found.tree), expanded=1)  # which would take a text for JSON
     if found.names:
         with st.expander("Pickle globals", icon=":material/list:"):
             st.code("\n".join(found.names), language=None)

@@ -90,10 +90,10 @@ def _number(file: SavedFile, value: Any) -> Any:
 
 def optimizer_name(group: Mapping[Any, Any]) -> str:
     """Recognize what made a param_group by its keys: sgd, adam or adamw as this app makes them, else unknown."""
-    return "unknown" if any(_is_on(group, option) for option in _OTHER_OPTIONS) else kin(group)
+    return "unknown" if any(_is_on(group, option) for option in _OTHER_OPTIONS) else family(group)
 
 
-def kin(group: Mapping[Any, Any]) -> str:
+def family(group: Mapping[Any, Any]) -> str:
     """The optimizer of this app whose settings mean the same as those of this param_group, else unknown."""
     if "betas" in group and group.get("decoupled_weight_decay"):
         return "adamw"
