@@ -110,16 +110,17 @@ class Archive:
             yield chunk
 
     def _inflated(self, member: Member) -> Iterator[bytes]:
-        """As many bytes as the directory says, whatever would come."""
+        """As many bytes as the directory says, whatever would come; ``read`` limits them."""
         inflate, left = zlib.decompressobj(-zlib.MAX_WBITS), member.bytes
         for chunk in self._stored(member):
-            while left and chunk:
-                try:
-                    found = inflate.decompress(chunk, min(left, _CHUNK))
-                except zlib.error as error:
-                    raise ChangedFileError(f"its member {member.name} is damaged") from error
-                chunk, left = inflate.unconsumed_tail, left - len(found)
-                yield found
+            if not left:
+                break
+            try:
+                found = inflate.decompress(chunk, left)
+            except zlib.error as error:
+                raise ChangedFileError(f"its member {member.name} is damaged") from error
+            left -= len(found)
+            yield found
 
     def check_fingerprint(self, name: str) -> None:
         """Compare the CRCs of all members, in their order, with what torch wrote about them in a last member.

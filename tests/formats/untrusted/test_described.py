@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from fashion_core.errors import RefusedFileError
 from fashion_core.formats.inspect import Inspection, inspect
 from fashion_core.formats.load import load
+from fashion_core.formats.untrusted.zip_archive import Archive
 from tests.hostile.building import BIAS, archive, checkpoint, members_of, mlp, real_file, saved, torch_file
 from tests.hostile.opcodes import call, listed, mapping, named, number, sequence, tensor, text, whole
 from tests.support.described import BYTES, SECONDS, Part, run, tensors
@@ -220,6 +221,12 @@ def test_an_archive_as_others_write_it_is_described_and_not_used(tmp_path: Path,
     assert words.removeprefix("archive/") in refusal(tmp_path, data)
     if words in ("is compressed", "big-endian"):
         assert {row.mean for row in found.tensors} == {None}
+
+
+@pytest.mark.parametrize("size", range(2**20 - 20, 2**20 + 300, 20))
+def test_a_compressed_member_of_any_size_is_whole(size: int) -> None:
+    buffer = io.BytesIO(archive({"a/data.pkl": bytes(size)}, zipfile.ZIP_DEFLATED))
+    assert Archive(buffer).read("a/data.pkl", 2 * size) == bytes(size)
 
 
 def test_an_archive_with_two_members_of_one_name_is_not_described(tmp_path: Path) -> None:
