@@ -13,7 +13,7 @@ from typing import Any
 
 from fashion_core.errors import RefusedFileError
 from fashion_core.formats.untrusted.rebuild import REBUILT, UNLIKE_TORCH, Ledger, dict_key, saved_object
-from fashion_core.formats.untrusted.values import MAX_KEY, Entry, Name, Record, Storage
+from fashion_core.formats.untrusted.values import CUT_OFF, MAX_KEY, Entry, Name, Record, Storage
 
 MAX_OPCODES = 300_000  # a ResNet-18 pickled whole takes 11,510 and refers to 30 names
 MAX_NAMES = 1000
@@ -39,7 +39,8 @@ class Pickle:
         try:
             self.content = self.run(stream, most)
         except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
-            raise RefusedFileError("its pickle is malformed") from error
+            is_cut = stream.tell() == len(data) and not data.endswith(b".")
+            raise RefusedFileError(CUT_OFF if is_cut else "its pickle is malformed") from error
         self.end = stream.tell()  # the byte after it
 
     def run(self, stream: io.BytesIO, most: int) -> Any:

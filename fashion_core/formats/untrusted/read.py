@@ -19,7 +19,7 @@ from fashion_core.formats.untrusted.pickle import MAX_OPCODES, Pickle
 from fashion_core.formats.untrusted.rebuild import Ledger
 from fashion_core.formats.untrusted.safetensors_reader import read_safetensors
 from fashion_core.formats.untrusted.saved_file import Container, SavedFile, check_count
-from fashion_core.formats.untrusted.values import SavedTensor, Storage, are_sizes, parse_json, tensors_in
+from fashion_core.formats.untrusted.values import CUT_OFF, SavedTensor, Storage, are_sizes, parse_json, tensors_in
 from fashion_core.formats.untrusted.zip_archive import MAX_MEMBERS, ZIP_START, Archive, Member
 
 MAX_PICKLE_BYTES = 16 << 20
@@ -230,12 +230,14 @@ def _legacy_places(file: BinaryIO, keys: Any, storages: Mapping[str, Storage], l
     places, offset, size = {}, last.end, file.seek(0, io.SEEK_END)
     for key in keys:
         file.seek(offset)
-        if file.read(8) != struct.pack("<q", storages[key].numel):
-            raise RefusedFileError("its numbers are missing, or not of the size that its pickle says")
+        count = file.read(8)
+        if count != struct.pack("<q", storages[key].numel):
+            is_whole = len(count) == 8
+            raise RefusedFileError("its numbers are not of the size that its pickle says" if is_whole else CUT_OFF)
         places[key] = offset + 8
         offset = places[key] + storages[key].bytes
     if offset > size:
-        raise RefusedFileError("it is cut off: its numbers end before the last one")
+        raise RefusedFileError(CUT_OFF)
     if offset < size:
         last.ledger.object_to("there is data after its numbers")
     return places

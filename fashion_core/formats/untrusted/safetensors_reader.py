@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from fashion_core.errors import RefusedFileError
 from fashion_core.formats.untrusted.saved_file import SavedFile, check_count
-from fashion_core.formats.untrusted.values import SavedTensor, Storage, are_sizes, parse_json
+from fashion_core.formats.untrusted.values import CUT_OFF, SavedTensor, Storage, are_sizes, parse_json
 
 OURS = "fashion_core."  # what the keys begin with that this app writes into the metadata
 _MAX_HEADER_BYTES = 4 << 20
@@ -27,6 +27,10 @@ def read_safetensors(path: Path, file: BinaryIO) -> SavedFile:
     (header_bytes,) = struct.unpack("<Q", file.read(8))
     if header_bytes > _MAX_HEADER_BYTES:
         raise RefusedFileError(f"its header has {header_bytes:,} bytes; at most {_MAX_HEADER_BYTES:,} are allowed")
+    size = file.seek(0, io.SEEK_END)
+    if size < 8 + header_bytes:
+        raise RefusedFileError(CUT_OFF)
+    file.seek(8)
     header = parse_json(file.read(header_bytes))
     check_count(len(header))
     metadata = header.pop("__metadata__", {})
@@ -36,7 +40,6 @@ def read_safetensors(path: Path, file: BinaryIO) -> SavedFile:
     ours = {key.removeprefix(OURS): value for key, value in metadata.items() if key.startswith(OURS)}
     if ours and "sha256" not in ours:
         raise RefusedFileError("its checksum is missing: it was changed or damaged")
-    size = file.seek(0, io.SEEK_END)
     places = _places(header, content, 8 + header_bytes, size)
     checksum = (described_by(header, metadata), ours["sha256"]) if ours else None
     members = (("header", header_bytes),)
@@ -72,5 +75,5 @@ def _places(header: Mapping[str, Any], content: Mapping[str, SavedTensor], start
         places[name] = start + end
         end += content[name].bytes
     if start + end != size:
-        raise RefusedFileError("it is cut off, or has data after its tensors")
+        raise RefusedFileError("there is data after its tensors" if start + end < size else CUT_OFF)
     return places

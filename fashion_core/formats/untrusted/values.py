@@ -14,6 +14,7 @@ from fashion_core.errors import RefusedFileError
 
 MAX_NODES = 300_000  # a ResNet-18 pickled whole makes 2,072; a history of losses may have many thousands
 MAX_DEPTH = 64
+CUT_OFF = "it is cut off, as by a download that broke off; get the whole file"
 MAX_KEY = 1000  # characters of a key or a name
 _MOST_REPEATS = 20_000  # shared parts that a walk enters again
 _BITS = {

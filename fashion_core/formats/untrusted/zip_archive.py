@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from fashion_core.errors import ChangedFileError, RefusedFileError, is_one_line
 from fashion_core.formats.untrusted.rebuild import Ledger
+from fashion_core.formats.untrusted.values import CUT_OFF
 
 MAX_MEMBERS = 10_000
 MAX_DIRECTORY_BYTES = 2 << 20
@@ -145,7 +146,7 @@ def _check_directory(file: BinaryIO, ledger: Ledger) -> None:
     is_at_the_end = tail[-_END.size :].startswith(_END_START) and tail[-2:] == b"\0\0"
     place = len(tail) - _END.size if is_at_the_end else tail.rfind(_END_START)  # as ``zipfile`` looks for it
     if not 0 <= place <= len(tail) - _END.size:
-        raise RefusedFileError("its zip archive is cut off, as by a download that broke off; get the whole file")
+        raise RefusedFileError(CUT_OFF)
     if not is_at_the_end:
         ledger.object_to("there is data after its zip archive")
     _, disk, first_disk, _, _, size, *_ = _END.unpack(tail[place : place + _END.size])

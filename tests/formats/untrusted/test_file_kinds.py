@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from fashion_core.errors import DiskError, RefusedFileError
@@ -127,6 +128,19 @@ ARCHIVES: dict[str, Callable[[], bytes]] = {
 def test_an_archive_of_another_kind_is_called_by_its_name(tmp_path: Path, words: str) -> None:
     sentence = said(tmp_path / "model.pt", ARCHIVES[words]())
     assert re.search(words, sentence), sentence
+
+
+CUT: dict[str, Callable[[], bytes]] = {
+    "safetensors": lambda: safetensors.torch.save(mlp().state_dict()),
+    "before torch 1.6": lambda: saved(mlp().state_dict(), _use_new_zipfile_serialization=False),
+    "zip": lambda: saved(mlp().state_dict()),
+}
+
+
+@pytest.mark.parametrize("kind", CUT)
+@pytest.mark.parametrize("length", [100, 300, 5_000, -10])
+def test_download_that_broke_off_is_called_so(tmp_path: Path, kind: str, length: int) -> None:
+    assert "it is cut off, as by a download" in said(tmp_path / "model", CUT[kind]()[:length])
 
 
 def test_what_would_run_code_is_never_recommended(tmp_path: Path) -> None:
