@@ -2,8 +2,8 @@
 
 Three stages, and each refusal is one plain sentence (``RefusedFileError``):
 
-1. The container: ``zip_archive``, and the header in ``safetensors_reader``.
-2. The unpickling: ``pickle`` builds the inert ``values``. ``read`` takes a path through both to a ``saved_file``.
+1. The container: ``zip_archive``, and the header in ``safetensors_reader``; ``file_kinds`` names any other file.
+2. The unpickling: ``pickle`` and ``rebuild`` make the inert ``values``. ``read`` goes through both to a ``saved_file``.
 3. The meaning: ``state_dict`` finds the weights wherever they are, ``validate`` compares all that is used with a model
    of ours (``blueprints``). ``optimizer`` says whether its state can be used too; it never decides about the weights.
 
