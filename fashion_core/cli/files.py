@@ -29,7 +29,8 @@ def _summary(path: Path, found: inspection.Inspection) -> Iterator[str]:
         yield f"weights: under {found.weights}"
     epoch, loss = ("none" if number is None else f"{number:g}" for number in (found.epoch, found.loss))
     yield f"epoch: {epoch}   loss: {loss}   optimizer: {found.optimizer.name if found.optimizer else 'none'}"
-    yield f"verdict for resuming: {found.verdict}" + (f"; missing: {', '.join(found.missing)}" if found.missing else "")
+    missing = f"; missing: {', '.join(found.missing)}" if found.missing and not found.refusal else ""
+    yield f"verdict for resuming: {found.verdict}{missing}"
     yield from (f"differs from the nearest model: {difference}" for difference in found.differences)
     yield from (f"refers to {name}" for name in found.names)
     for t in found.tensors:

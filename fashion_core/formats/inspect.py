@@ -25,7 +25,7 @@ _BINS, _PIECE = 24, 1 << 18
 _LONGEST_TEXT, _MOST_ITEMS, _MOST_SHOWN = 200, 400, 20_000
 _MOST_TENSORS_READ = 2048
 _GRAPH = "Its graph is not examined and never run here, because code can hide in it: only its weights are read."
-_STATE, _USABLE_STATE = "the optimizer's state", "a state of the optimizer that can be used here"
+STATE, USABLE_STATE = "the optimizer's state", "a state of the optimizer that can be used here"
 _END_OF_EPOCH = "the end of its epoch (it was stopped inside: only its own run continues from here)"
 
 
@@ -197,8 +197,8 @@ def _missing(content: Any, format: str, epoch: int | None, optimizer: SavedOptim
         "the weights of a model": format != "unknown",
         "the epoch": epoch is not None,
         _END_OF_EPOCH: format != "partial",
-        _STATE: optimizer is not None,
-        _USABLE_STATE: optimizer is None or optimizer.problem is None,
+        STATE: optimizer is not None,
+        USABLE_STATE: optimizer is None or optimizer.problem is None,
         "the settings, with the seed that decides order and randomness": own,
         "the environment it was trained in (device, processor, threads, torch)": own,
     }
@@ -208,7 +208,7 @@ def _missing(content: Any, format: str, epoch: int | None, optimizer: SavedOptim
 def _verdict(refusal: RefusedFileError | None, weights: Weights | None, missing: tuple[str, ...]) -> VerdictKind:
     if refusal or weights is None:
         return "damaged" if isinstance(refusal, ChangedFileError) else "not usable"
-    if not {_STATE, _USABLE_STATE, _END_OF_EPOCH}.isdisjoint(missing):
+    if not {STATE, USABLE_STATE, _END_OF_EPOCH}.isdisjoint(missing):
         return "weights only"
     return "approximate" if missing else "exact"
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from fashion_core.cache import Cache, stamp
 from fashion_core.config import TrainConfig, settings
-from fashion_core.errors import DamagedFileError, RefusedFileError, RunNotFoundError
+from fashion_core.errors import DamagedFileError, DiskError, RefusedFileError, RunNotFoundError
 from fashion_core.formats import inspect
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Change, Environment, RunRecord, VerdictKind
@@ -71,10 +71,21 @@ def _inspect(run: Run, epoch: int) -> tuple[Verdict, bool | None]:
         found = inspect.inspect(run.checkpoint_path(epoch), numbers=False)
     except RefusedFileError as error:
         return damaged or Verdict("not usable", (error.reason,)), None
-    verdict = Verdict(found.verdict, tuple(f"it does not carry {what}" for what in found.missing))
+    missing = {inspect.STATE: inspect.USABLE_STATE} if not found.optimizer and _left_an_optimizer_out(run) else {}
+    verdict = Verdict(found.verdict, tuple(f"it does not carry {missing.get(what, what)}" for what in found.missing))
     if found.refusal:
         verdict = Verdict("not usable", (found.refusal.removeprefix("The file is refused: ").rstrip("."),))
     return damaged or verdict, found.optimizer is not None and found.optimizer.problem is None
+
+
+def _left_an_optimizer_out(run: Run) -> bool:
+    """Whether the file that this run was imported from has an optimizer that can't be used here."""
+    if not run.record.source:
+        return False
+    try:
+        return inspect.inspect(run.original_path, numbers=False).optimizer is not None
+    except (RefusedFileError, DiskError):  # it was deleted or damaged since
+        return False
 
 
 def judge(found: Verdict, parent: RunRecord, config: TrainConfig, environment: Environment) -> Verdict:

@@ -384,5 +384,5 @@ def test_what_this_app_can_not_use_is_refused(tmp_path: Path) -> None:
     path, model, resnet = tmp_path / "file", mlp(), build_model("resnet18", seed=0)
     vars(resnet.get_submodule("layer2.1"))["stride"] = 2
     assert "layer2.1.stride is not 1" in refusal(resnet, path)
-    widest = "linear_relu_stack.0.weight is float64, which can't become float32 without losing digits"
+    widest = "linear_relu_stack.0.weight is float64, which can't become float32 without losing digits; convert it"
     assert widest in refusal(model.double().state_dict(), path)

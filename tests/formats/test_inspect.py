@@ -162,7 +162,7 @@ def test_tree_shows_keys_as_they_are_and_cuts_long_texts_and_lists(exported: dic
 def test_file_without_weights_is_described_and_refused(tmp_path: Path) -> None:
     found = inspected(tmp_path, {"epoch": 3, "history": [torch.zeros(2)]})
     assert (found.format, found.model, found.parameters, found.epoch) == ("unknown", None, None, 3)
-    assert found.refusal == "The file is refused: it holds no state_dict and no model."
+    assert found.refusal == "The file is refused: it holds no state_dict and no model; save the model's state_dict."
     assert [tensor.name for tensor in found.tensors] == ["history.0"]
 
 

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashion_core import files
-from fashion_core.errors import ChangedFileError, RefusedFileError
+from fashion_core.errors import ChangedFileError, RefusedFileError, printable
 from fashion_core.formats.untrusted.search import Contents, search
 from fashion_core.formats.untrusted.values import (
     DTYPE_BITS,
+    MAX_KEY,
     PLAIN_DTYPES,
     Name,
     SavedTensor,
@@ -57,13 +58,23 @@ class SavedFile:
         """Refuse what can be described but not used here, whatever model it is. Raises ``RefusedFileError``."""
         if self.objections:
             raise RefusedFileError(self.objections[0])
-        count_nodes(self.content)
+        self._check_nesting()
         for name, tensor in named_tensors(self.content):
             if problem := _problem(tensor):
                 raise RefusedFileError(f"{name or 'what it holds'} {problem}")
         views = {(one.storage.key, one.offset, one.shape, one.stride): one for one in tensors_in(self.content)}
         if sum(bytes_of(one.dtype, max(one.numel, one.span)) for one in views.values()) > 2 * self.size:
             raise RefusedFileError("its tensors share more of their numbers than any model needs; save a clone of each")
+
+    def _check_nesting(self) -> None:
+        """Refuse a part that contains itself, or more than a walk may meet, by its key."""
+        parts = self.content.items() if isinstance(self.content, dict) else [("what it holds", self.content)]
+        count = 0
+        for key, part in parts:
+            try:
+                count = count_nodes(part, count)
+            except RefusedFileError as error:
+                raise RefusedFileError(f"{printable(str(key)[:MAX_KEY])} {error.reason}") from error
 
     def check_numbers(self) -> None:
         """Read the whole file and compare its checksums. Raises ``RefusedFileError`` or ``DiskError``."""

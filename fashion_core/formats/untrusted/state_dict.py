@@ -84,6 +84,7 @@ def find_weights(file: SavedFile, choice: str | None = None) -> Weights:
         chosen = fitting[choices.index(choice)]
     else:
         there = f"choose {listed(choices, 12, 'or')}" if choices else "nothing in it fits a model of this app"
+        there = "the file itself is the only choice: leave this away" if choices == (".",) else there
         raise RefusedFileError(f"it has no weights of a known model under {choice}; {there}")
     taken = {name for weights in (chosen, *fitting) for name in weights.names.values()}
     return replace(chosen, choices=choices, beside=tuple(_beside(file.content, chosen, taken)))
@@ -251,7 +252,7 @@ def _of_no_known_model(contents: Contents) -> Weights:
     if not able:
         if contents.optimizers:
             raise RefusedFileError("it holds the state of an optimizer and no weights; choose the model's own file")
-        raise RefusedFileError("it holds no state_dict and no model")
+        raise RefusedFileError("it holds no state_dict and no model; save the model's state_dict")
     largest = max(able, key=len)
     keys = largest[0].holder
     names = {".".join(map(str, one.keys[len(keys) :])): one for one in largest}

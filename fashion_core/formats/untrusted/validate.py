@@ -100,7 +100,8 @@ def _dtype_problem(weights: Weights) -> str | None:
     for name, tensor in weights.tensors.items():
         ours, allowed = ("int64", _WHOLE) if name.endswith(COUNTER) else ("float32", FLOATS)
         if tensor.dtype not in allowed:
-            return f"{name} is {tensor.dtype}, which can't become {ours} without losing digits"
+            advice = "; convert it with .float(), which rounds, and save again" if ours == "float32" else ""
+            return f"{name} is {tensor.dtype}, which can't become {ours} without losing digits{advice}"
     return None
 
 
@@ -159,7 +160,9 @@ def check_finite(file: SavedFile, weights: Weights) -> None:
     """Refuse weights that are nan or infinite. Raises ``RefusedFileError``, ``DiskError``."""
     for name, tensor in weights.tensors.items():
         if bad := tensor.numel - int(np.isfinite(file.numbers(tensor)).sum()) if tensor.numel else 0:
-            raise RefusedFileError(f"{name} holds {bad:,} numbers that are nan or infinite")
+            raise RefusedFileError(
+                f"{name} holds {bad:,} numbers that are nan or infinite; use a checkpoint from before it diverged"
+            )
 
 
 def own_part(content: Any) -> dict[str, Any]:

@@ -190,12 +190,12 @@ def _children(value: Any) -> Iterable[Any]:
     return ()
 
 
-def count_nodes(content: Any) -> int:
-    """Count the values that a walk through ``content`` meets, shared ones each time.
+def count_nodes(content: Any, before: int = 0) -> int:
+    """Count the values that a walk through ``content`` meets, shared ones each time, on top of those ``before``.
 
     Raises ``RefusedFileError`` where that would not end soon: a cycle, deep nesting, parts shared again and again.
     """
-    level, count = [content], 1
+    level, count = [content], before + 1
     for _ in range(MAX_DEPTH):
         inside = itertools.chain.from_iterable(map(_children, level))
         level = list(itertools.islice(inside, MAX_NODES - count + 1))
@@ -204,7 +204,9 @@ def count_nodes(content: Any) -> int:
             return count
         if count > MAX_NODES:
             break
-    raise RefusedFileError("its parts are nested or repeated beyond what any model needs")
+    raise RefusedFileError(
+        "contains itself, or is nested or repeated beyond what any model needs; save the state_dict alone"
+    )
 
 
 def tensors_in(content: Any) -> Iterator[SavedTensor]:

@@ -101,7 +101,7 @@ def _check_host(hosts: list[str], allowed: AbstractSet[Address]) -> None:
         raise RequestRefusedError(
             403,
             f"This server does not answer to the name {printable(', '.join(hosts))}: open "
-            f"http://localhost:{st.get_option('server.port')} on its machine, or set FASHION_HOSTS to the names under "
+            f"{_local_address()} on its machine, or set FASHION_HOSTS to the names under "
             'which people reach it; see "Share it" in the README.',
         )
 
@@ -112,9 +112,14 @@ def _check_origin(origins: list[str], hosts: list[str], allowed: AbstractSet[Add
         raise RequestRefusedError(
             403,
             f"A page of {printable(', '.join(origins))} may not use this server, which was asked for as "
-            f"{printable(', '.join(hosts))}: if people reach it through a proxy under the first address, set "
-            'FASHION_HOSTS to what follows the // in that; see "Share it" in the README.',
+            f"{printable(', '.join(hosts))}: open the page at the server's own address, or set FASHION_HOSTS to the "
+            'name of the proxy through which people reach it; see "Share it" in the README.',
         )
+
+
+def _local_address() -> str:
+    base = str(st.get_option("server.baseUrlPath")).strip("/")
+    return f"http://localhost:{st.get_option('server.port')}/{base}".rstrip("/")
 
 
 def _has_login() -> bool:

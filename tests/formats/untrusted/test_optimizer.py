@@ -105,6 +105,7 @@ def test_inspect_import_and_resume_give_one_verdict(store: RunStore, tmp_path: P
     (planned,) = plan.plan_runs(run, [ResumeRequest(4, 1, {})])
     assert inspect(tmp_path / "file").verdict == planned.verdict.kind
     assert ("fresh optimizer" in run.labels.notes) == (planned.verdict.kind == "weights only")
+    assert "it does not carry the optimizer's state" not in planned.verdict.reasons
 
 
 def test_settings_of_an_optimizer_are_taken_over_even_where_its_state_is_not(store: RunStore, tmp_path: Path) -> None:

@@ -257,7 +257,8 @@ def test_search_enters_each_part_once_and_ends_in_any_content() -> None:
 
 @pytest.mark.parametrize("content", [torch.zeros(3), None, 3, "weights", [1.0], {"loss": torch.tensor(0.5)}], ids=str)
 def test_what_holds_no_weights_is_described_and_said_to_hold_none(tmp_path: Path, content: object) -> None:
-    assert refusal(tmp_path / "file", content) == "The file is refused: it holds no state_dict and no model."
+    expected = "The file is refused: it holds no state_dict and no model; save the model's state_dict."
+    assert refusal(tmp_path / "file", content) == expected
     assert inspect(tmp_path / "file").weights is None
 
 
