@@ -111,7 +111,7 @@ def test_uploaded_file_takes_the_place_of_another_is_imported_and_listed(
     path = tmp_path / "from a *colleague*.pth"
     torch.save(build_model("cnn", seed=3).state_dict(), path)
     upload(page, server, tmp_path / "text.txt")
-    expect(page.get_by_test_id("stAlert")).to_contain_text("it is not a file that torch or safetensors writes")
+    expect(page.get_by_test_id("stAlert")).to_contain_text("it is a text; it holds no weights")
     page.locator("input[type=file]").set_input_files(path)
     expect(page.get_by_text("421,738")).to_be_visible()
     assert "weights only · Good for using the model" in read_text(page)

@@ -192,7 +192,7 @@ def of_archive(names: Sequence[str]) -> str:
     if all(name.endswith(".npy") for name in names):
         return _sentence("an archive of NumPy arrays (.npz)", _FROM_NUMPY)
     files = [name for name in names if not name.endswith("/")]
-    return _sentence(f"a zip archive of other files ({listed(files)})", _UNPACK)
+    return _sentence(f"a zip archive of other files ({listed(files or names)})", _UNPACK)
 
 
 def of_pickle(names: Sequence[str], start: bytes) -> str:

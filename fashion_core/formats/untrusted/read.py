@@ -82,6 +82,8 @@ def _read_archive(path: Path, file: BinaryIO) -> SavedFile:
     places = _zip_places(container, parts, pickle.storages, ledger)
     if is_big:
         ledger.object_to("its numbers are big-endian; load it in torch and save it again")
+    if not archive.has_checksums:
+        ledger.object_to("it was saved without checksums, so damage to it can't be seen; save it again with them")
     members = tuple((member.name, member.bytes) for member in archive.members.values())
     found = _saved_file(path, file, container, pickle, {} if is_big else places, members)
     return replace(found, has_checksums=archive.has_checksums)

@@ -102,7 +102,7 @@ def test_what_torch_leaves_when_saving_fails_is_called_so(tmp_path: Path) -> Non
     assert "it is what torch.save left when it broke off" in said(tmp_path / "model.pt")
 
 
-def test_file_whose_checksums_torch_was_told_not_to_compute_comes_in(tmp_path: Path) -> None:
+def test_file_whose_checksums_torch_was_told_not_to_compute_is_described_and_not_used(tmp_path: Path) -> None:
     set_option, weights = torch.serialization.set_crc32_options, build_model("mlp", seed=0).state_dict()
     set_option(False)
     try:
@@ -110,9 +110,9 @@ def test_file_whose_checksums_torch_was_told_not_to_compute_comes_in(tmp_path: P
     finally:
         set_option(True)
     found = inspect(tmp_path / "model.pt")
-    assert (found.refusal, found.model, found.has_checksum) == (None, "mlp", False)
-    taken = load(tmp_path / "model.pt").model.state_dict()
-    assert all(torch.equal(taken[name], weights[name]) for name in weights)
+    assert (found.model, found.has_checksum, len(found.tensors)) == ("mlp", False, len(weights))
+    with pytest.raises(RefusedFileError, match="saved without checksums"):
+        load(tmp_path / "model.pt")
 
 
 def test_history_that_is_too_long_says_what_to_do(tmp_path: Path) -> None:
