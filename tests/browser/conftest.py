@@ -12,7 +12,7 @@ from tests.benchmarks.serving import serving
 from tests.support.browsing import Server, chromium_running
 from tests.support.processes import end_workers
 
-QUICK = {"test_one_button_trains_a_first_run", "test_click_on_the_curve_chooses_the_checkpoint_and_start_resumes_it"}
+QUICK = {"test_one_button_trains_a_first_run"}
 """Enough to see that browser, server and worker meet. The others are slow."""
 
 

@@ -43,6 +43,7 @@ def one_sentence(done: subprocess.CompletedProcess[str]) -> str:
     return done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variables", NARROW.values(), ids=NARROW)
 def test_every_list_is_printed_where_its_letters_do_not_exist(store: RunStore, variables: dict[str, str]) -> None:
     run = new_run(store)
@@ -85,7 +86,13 @@ def test_threads_that_numpy_does_without_are_not_taken_from_a_worker(
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-@pytest.mark.parametrize(("command", "status"), [("runs", 0), ("show nothing", 1), ("--help", 0), ("fly", 2)])
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        ("runs", 0),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in (("show nothing", 1), ("--help", 0), ("fly", 2))),
+    ],
+)
 def test_closed_stream_changes_nothing_else(store: RunStore, closed: str, command: str, status: int) -> None:
     done = started_by(("sh", "-c", f'exec "$@" {closed}', "sh"), *command.split())
     assert done.returncode == status

@@ -144,6 +144,7 @@ def test_a_process_that_hangs_is_ended_in_time_and_leaves_no_zombie(synthetic_da
     assert not psutil.pid_exists(process.pid)
 
 
+@pytest.mark.slow
 def test_what_libraries_print_does_not_stand_between_the_answers_and_asking_needs_no_torch(tmp_path: Path) -> None:
     """The garments can't be cached in a file's place, and that is printed."""
     (tmp_path / "data").write_text("no folder")

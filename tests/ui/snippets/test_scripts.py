@@ -125,7 +125,8 @@ def expect_logits(folder: Path, model: nn.Module, count: int) -> None:
     assert [name for name, values in logits.items() if not torch.equal(values, expected)] == []
 
 
-@pytest.mark.parametrize("model_name", ["mlp", pytest.param("cnn", marks=slow), pytest.param("resnet18", marks=slow)])
+@slow
+@pytest.mark.parametrize("model_name", ["mlp", "cnn", "resnet18"])
 def test_loading_script_of_every_file_and_export_gives_the_same_bits(
     store: RunStore, tmp_path: Path, model_name: str
 ) -> None:
