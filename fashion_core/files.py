@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 from fashion_core.config import variable
 from fashion_core.errors import ConfigError, DiskError, FashionError, WorkerError
@@ -71,6 +71,9 @@ def disk_error(error: OSError, path: Path | None = None) -> DiskError:
     reason = _ADVICE.get(error.errno or 0, error.strerror or str(error).rstrip("."))
     what = f"{named} can't be used" if named else "The system refuses this"
     return DiskError(named or Path(), f"{what}: {reason}.")
+
+
+REFUSALS: Final = (FashionError, OSError, MemoryError, RuntimeError)  # all that ``refusal`` may find an error in
 
 
 def refusal(error: Exception) -> FashionError | None:

@@ -146,7 +146,7 @@ class Actions:
         try:
             yield entry
             entry.outcome = audit.DONE
-        except Exception as error:
+        except files.REFUSALS as error:
             if told := files.refusal(error):
                 entry.outcome = f"failed: {told}"
             raise

@@ -11,7 +11,7 @@ from fashion_core.cli import files, models, runs
 from fashion_core.cli.answer import as_typed, say
 from fashion_core.config import PRESETS, settings
 from fashion_core.errors import one_line
-from fashion_core.files import refusal
+from fashion_core.files import REFUSALS, refusal
 from fashion_core.runs.schema import EXPORT_NAMES
 
 Command = Callable[[argparse.Namespace], None]
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.command(options)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         raise
-    except Exception as error:
+    except REFUSALS as error:
         if (told := refusal(error)) is None:
             raise
         say(f"fashion_core: {told}")

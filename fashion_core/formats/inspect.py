@@ -60,7 +60,7 @@ class Optimizer:
     problem: str | None  # why its state can't be used, so that resuming starts a fresh one: the end of a sentence
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Inspection:
     """What ``inspect`` found; everything in it can be written as JSON, and its text is safe to print to a terminal."""
 
@@ -72,15 +72,17 @@ class Inspection:
     names: tuple[str, ...]  # each class or function that the pickle refers to
     refusal: str | None  # why it can't be loaded here, as one sentence
     refused: tuple[str, ...]  # the names that are not allowed
-    model: str | None  # the known model that its weights fit
-    model_class: str | None
-    differences: tuple[str, ...]  # from the nearest known model, if there is none that fits
-    weights: str | None  # the keys that lead to its weights, joined by dots; a dot where they are the file itself
-    choices: tuple[str, ...]  # the same for all weights in it that fit a known model: any of them can be chosen
-    keys: tuple[str | int, ...]  # that lead to the dict or the model that its weights are in
-    prefix: str  # what every name of its weights begins with in there, such as ``module.``
-    matched_in_order: bool  # whether its layers have other names and were matched by their shapes
-    parameters: int | None  # how many numbers can be learned, without the buffers of batch norm
+    model: str | None = None  # the known model that its weights fit
+    model_class: str | None = None
+    differences: tuple[str, ...] = ()  # from the nearest known model, if there is none that fits
+    weights: str | None = (
+        None  # the keys that lead to its weights, joined by dots; a dot where they are the file itself
+    )
+    choices: tuple[str, ...] = ()  # the same for all weights in it that fit a known model; any can be chosen
+    keys: tuple[str | int, ...] = ()  # that lead to the dict or the model that its weights are in
+    prefix: str = ""  # what every name of its weights begins with in there, such as ``module.``
+    matched_in_order: bool = False  # whether its layers have other names and were matched by their shapes
+    parameters: int | None = None  # how many numbers can be learned, without the buffers of batch norm
     epoch: int | None
     loss: float | None  # after that epoch; None inside one
     optimizer: Optimizer | None
@@ -120,15 +122,7 @@ def inspect(path: Path, numbers: bool | None = None, choice: str | None = None) 
         names=tuple(sorted(printable(str(name)) for name in file.names)),
         refusal=str(refusal) if refusal else None,
         refused=refusal.names if refusal else (),
-        model=weights.model if weights else None,
-        model_class=printable(str(weights.root.name)) if weights and weights.root else None,
-        differences=_differences(file) if weights and not weights.model else (),
-        weights=weights.label if weights else None,
-        choices=weights.choices if weights else (),
-        keys=tuple(map(_shown_key, weights.keys)) if weights else (),
-        prefix=printable(weights.prefix) if weights else "",
-        matched_in_order=bool(weights and weights.matched_in_order),
-        parameters=weights.parameters if weights else None,
+        **(_of_weights(file, weights) if weights else {}),
         epoch=epoch,
         loss=None if format == "partial" else file.number_under("loss"),
         optimizer=_optimizer(optimizer) if optimizer else None,
@@ -139,6 +133,21 @@ def inspect(path: Path, numbers: bool | None = None, choice: str | None = None) 
         tensors=tuple(replace(one, weight=called.get(one.name)) for one in _tensor_infos(file, numbers)),
         tree=_Outline().of(file.content),
     )
+
+
+def _of_weights(file: SavedFile, weights: Weights) -> dict[str, Any]:
+    """What ``Inspection`` says of the weights, whether a known model has them or not."""
+    return {
+        "model": weights.model,
+        "model_class": printable(str(weights.root.name)) if weights.root else None,
+        "differences": () if weights.model else _differences(file),
+        "weights": weights.label,
+        "choices": weights.choices,
+        "keys": tuple(map(_shown_key, weights.keys)),
+        "prefix": printable(weights.prefix),
+        "matched_in_order": weights.matched_in_order,
+        "parameters": weights.parameters,
+    }
 
 
 def format_of(file: SavedFile, weights: Weights, optimizer: SavedOptimizer | None) -> SavedFormat:

@@ -12,7 +12,7 @@ import streamlit as st
 
 from fashion_core.charts.base import ChartSpec
 from fashion_core.errors import ConfigError, FashionError, RunNotFoundError, one_line
-from fashion_core.files import refusal
+from fashion_core.files import REFUSALS, refusal
 from fashion_core.runs import torch_process
 from fashion_core.runs.run import Run
 
@@ -61,7 +61,7 @@ def problems_shown() -> Iterator[None]:
     """Show an error that a person can fix as one sentence; anything else is a bug and is raised."""
     try:
         yield
-    except Exception as error:
+    except REFUSALS as error:
         if (told := refusal(error)) is None:
             raise
         st.error(sentence(told), icon=":material/error:")

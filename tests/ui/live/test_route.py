@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from contextlib import aclosing
 
 import pytest
@@ -12,24 +11,13 @@ from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.ui.live import route
-from tests.benchmarks.serving import Server, serving
+from tests.benchmarks.serving import Server
 from tests.benchmarks.sessions import Session, open_session
 from tests.support.pages import streamlit_option
 from tests.support.runs import batch_row, new_run, set_running, set_state
 
 PATIENCE_SECONDS = 30
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
-def server(module_store: RunStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("server"), FASHION_RUNS=str(module_store.root)) as server:
-        yield server
 
 
 @pytest.fixture

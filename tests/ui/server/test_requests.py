@@ -1,7 +1,7 @@
 """A real server, and requests that no page of it sends."""
 
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from statistics import median
 
@@ -10,26 +10,14 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from fashion_core.runs.store import RunStore
 from tests.benchmarks import guard
-from tests.benchmarks.serving import Server, serving
+from tests.benchmarks.serving import Server
 from tests.benchmarks.sessions import Session, open_session
 from tests.support.processes import wait_until
 from tests.support.requests import raw, upload
 
 MB, MOST_MS = 1_000_000, 50
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
-def server(module_store: RunStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("server"), FASHION_RUNS=str(module_store.root)) as server:
-        yield server
 
 
 @asynccontextmanager
