@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, takewhile
-from typing import Any
 
 from fashion_core.errors import RefusedFileError, printable
 from fashion_core.formats.untrusted.blueprints import BUFFERS, COUNTER, KNOWN, Shape
@@ -23,6 +22,7 @@ Parts = tuple[str, ...]
 _USUAL_KEYS = ("model_state_dict", "state_dict", "model", "model_state", "net", "network", "weights", "params")
 _SPLIT = {model: {name: tuple(name.split(".")) for name in known} for model, known in KNOWN.items()}
 _LONGEST = max(len(parts) for names in _SPLIT.values() for parts in names.values())
+_UNDERSTOOD = frozenset(("epoch", "loss", "position", "random_state"))  # tensors under these keys are no weights
 _IN_A_LAYER = ("weight", "bias", *BUFFERS)
 _MOST_IN_ORDER = 1000  # tensors of one dict that are matched by their shapes
 
@@ -87,17 +87,20 @@ def find_weights(file: SavedFile, choice: str | None = None) -> Weights:
         there = "the file itself is the only choice: leave this away" if choices == (".",) else there
         raise RefusedFileError(f"it has no weights of a known model under {choice}; {there}")
     taken = {name for weights in (chosen, *fitting) for name in weights.names.values()}
-    return replace(chosen, choices=choices, beside=tuple(_beside(file.content, chosen, taken)))
+    return replace(chosen, choices=choices, beside=tuple(_beside(file, chosen, taken)))
 
 
-def _beside(content: Any, weights: Weights, taken: set[str]) -> Iterator[str]:
-    """What else is in their dict that belongs to a model: tensors, and what layers add to a state_dict themselves."""
+def _beside(file: SavedFile, weights: Weights, taken: set[str]) -> Iterator[str]:
+    """What else is there that may belong to a model: tensors, and what layers add to their state_dict themselves."""
+    start = "".join(f"{key}." for key in weights.keys)
+    for one in file.contents.tensors if weights.model else ():
+        if one.name not in taken and _UNDERSTOOD.isdisjoint(one.keys[:1]):
+            yield one.name.removeprefix(start)
+    content = file.content
     for key in weights.keys if weights.root is None else ():
         content = content[key]
-    start = "".join(f"{key}." for key in weights.keys)
     for key, value in content.items() if isinstance(content, dict) else ():
-        belongs = isinstance(key, str) and (isinstance(value, SavedTensor) or key.endswith("_extra_state"))
-        if belongs and f"{start}{key}" not in taken:
+        if isinstance(key, str) and key.endswith("_extra_state") and not isinstance(value, SavedTensor):
             yield key
 
 

@@ -190,6 +190,14 @@ def test_what_stands_beside_the_weights_is_named(tmp_path: Path) -> None:
     )
 
 
+def test_what_stands_beside_nested_weights_is_named_too(tmp_path: Path) -> None:
+    beside = {"n_averaged": torch.tensor(3), "criterion": {"weight": torch.ones(10)}}
+    torch.save({"epoch": torch.tensor(3), "model": state_of(), **beside, "loss": torch.tensor(0.5)}, tmp_path / "file")
+    assert load(tmp_path / "file").notes == (
+        "Beside the weights it holds n_averaged and criterion.weight, which are left out.",
+    )
+
+
 def test_missing_counters_count_as_0_which_is_said(tmp_path: Path) -> None:
     torch.save(PLACES["no counters"](state_of()), tmp_path / "file")
     loaded = load(tmp_path / "file")
