@@ -38,7 +38,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip slow tests unless in CI, or asked for by ``-m slow`` or ``--full``."""
+    """Skip slow tests unless in CI, or asked for by ``-m slow`` or ``--full``; begin with the longest."""
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)  # at the end, one core would wait for them
     if os.environ.get("CI") == "true" or "slow" in config.getoption("-m") or config.getoption("--full"):
         return
     for item in items:

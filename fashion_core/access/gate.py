@@ -2,6 +2,7 @@
 
 import secrets
 import shutil
+import weakref
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -72,14 +73,13 @@ class Actions:
         return made[0] if made else None
 
     def keep_upload(self, session: MutableMapping[Any, Any], upload: str, name: str, source: BinaryIO) -> Path:
-        """Return the copy of this upload on the store's disk, once a session; that of the one before is removed."""
+        """Return the copy of this upload on the store's disk, which goes with the next upload, or with the session."""
         self._entry("upload", detail=name)
-        known, path = session.get(_SPOOLED, ("", Path()))
-        if known != upload or not path.exists():
+        kept: _Spooled | None = session.get(_SPOOLED)
+        if kept is None or kept.upload != upload or not kept.path.exists():
             forget_upload(session)
-            path = _spool(self.store, source)
-            session[_SPOOLED] = (upload, path)
-        return Path(path)
+            kept = session[_SPOOLED] = _Spooled(upload, _spool(self.store, source))
+        return kept.path
 
     def import_file(
         self,
@@ -175,13 +175,21 @@ def from_command_line(store: RunStore) -> Actions:
     return Actions(store, Actor(f"command line ({psutil.Process().username()})", "operator"))
 
 
+class _Spooled:
+    """A copy in a folder of its own, which is removed with this object, at the latest when the process ends."""
+
+    def __init__(self, upload: str, path: Path) -> None:
+        self.upload, self.path = upload, path
+        self.remove = weakref.finalize(self, shutil.rmtree, path.parent, ignore_errors=True)
+
+
 def forget_upload(session: MutableMapping[Any, Any]) -> None:
     if _SPOOLED in session:
-        shutil.rmtree(session.pop(_SPOOLED)[1].parent, ignore_errors=True)
+        session.pop(_SPOOLED).remove()
 
 
 def _spool(store: RunStore, source: BinaryIO) -> Path:
-    """Copy an upload into a folder of its own, which ``RunStore.remove_leftovers`` removes once nobody looks at it."""
+    """Copy an upload; what a killed server leaves of it, ``RunStore.remove_leftovers`` removes."""
     path = store.root / f"{files.TEMPORARY_PREFIX}upload-{secrets.token_hex(8)}" / "file"
     with files.disk_errors(store.root):
         path.parent.mkdir(parents=True)

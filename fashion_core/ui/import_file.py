@@ -9,6 +9,7 @@ from fashion_core.config import DATASET_LABELS, PIXEL_MEAN, PIXEL_STD
 from fashion_core.formats.inspect import Inspection
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, login, saved_file
+from fashion_core.ui.server import uploads
 
 IMPORTED = "imported"  # where the session holds the address of the file just imported
 PIXELS = {"unit": "from 0 to 1", "raw": "from 0 to 255", "standard": f"mean {PIXEL_MEAN:.4f}, std {PIXEL_STD:.4f}"}
@@ -25,9 +26,9 @@ def show_upload(store: RunStore) -> None:
         return
     upload = st.file_uploader("File", key="upload", label_visibility="collapsed")
     if not upload:
-        forget_upload(st.session_state)
+        forget_upload(uploads.kept())
         return
-    path = login.actions(store).keep_upload(st.session_state, upload.file_id, upload.name, upload)
+    path = login.actions(store).keep_upload(uploads.kept(), upload.file_id, upload.name, upload)
     st.markdown(f"**{common.plain(upload.name)}**")
     found = _ask_weights(path)
     saved_file.show_problem(found)
@@ -65,6 +66,6 @@ def _offer_import(store: RunStore, path: Path, name: str, found: Inspection) -> 
         with st.spinner("Importing…"):
             settings = {key: value for key, value in given.items() if value}
             run = login.actions(store).import_file(path, name, settings, found.weights)
-        forget_upload(st.session_state)
+        forget_upload(uploads.kept())
         st.session_state[IMPORTED] = common.file_query(run, run.checkpoint_path(run.epochs_saved()[0]))
         st.rerun()

@@ -231,6 +231,13 @@ def test_upload_is_copied_once_under_a_name_of_ours_until_another_takes_its_plac
     forget_upload(session)
 
 
+def test_copy_goes_with_the_session_that_kept_it(store: RunStore) -> None:
+    session: dict[str, Any] = {}
+    keep(store, session, "first", io.BytesIO(b"1"))
+    del session
+    assert leftovers(store) == []
+
+
 def test_copy_is_cleared_away_once_it_is_old_and_then_made_again(store: RunStore) -> None:
     session: dict[str, Any] = {}
     path = keep(store, session, "first", io.BytesIO(b"1"))

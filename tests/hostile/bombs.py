@@ -75,6 +75,8 @@ def loops() -> Iterator[Case]:
     yield "OrderedDicts of one long list", partial(_real, _calls(ordered, "x", 20_000, 10_000, inside=True))
     yield "frozensets", partial(_real, b"(" + text("a") + b"\x91")
     yield "sizes of one long tuple", partial(_real, _calls(named("torch", "Size"), "x", 20_000, 10_000, inside=True))
+    yield "records that share a state", partial(_real, _built(get(9)))
+    yield "layers that share their layers", partial(_real, _built(mapping({"_modules": get(9)})))
     yield "15,000 names", partial(_real, listed(*(named("os", f"system{index}") for index in range(15_000))))
     long_name = named("x" * 500_000, "y") + put(9)
     yield "names of 500,000 letters", partial(_real, listed(long_name, listed(get(9) * 390) * 40))
@@ -101,6 +103,14 @@ def _calls(function: bytes, value: str, length: int, times: int, inside: bool = 
     arguments = b"(" + text(value) + put(8) + get(8) * (length - 1) + b"t"
     arguments = arguments + (b"\x85" if inside else b"") + put(9)
     return listed(function + put(10) + arguments, (get(10) + get(9) + b"R") * times)
+
+
+def _built(state: bytes, times: int = 2000) -> bytes:
+    """Records whose state holds one dict of 2,000 texts, or is that dict."""
+    function = named("torch", "device") + put(10)
+    shared = b"}" + put(9) + b"(" + text("x") + put(8) + get(8)
+    shared += b"".join(number(key) + get(8) for key in range(times)) + b"u"
+    return listed(function, shared, (get(10) + b")R" + state + b"b") * times)
 
 
 def names() -> Iterator[Case]:

@@ -168,11 +168,11 @@ class Walk:
         place = id(value)
         if place in self.path or len(self.path) >= MAX_DEPTH:
             return False
-        if place in self.met:
-            self.repeats += 1 + (len(value.items) + len(value.arguments) if isinstance(value, Record) else len(value))
-            if self.repeats > _MOST_REPEATS:
-                return False
-        self.met.add(place)
+        groups = [group for group in _groups(value) if group]  # an empty tuple is always the same one
+        self.repeats += sum(1 + len(group) for group in groups if id(group) in self.met)
+        if self.repeats > _MOST_REPEATS:
+            return False
+        self.met.update(map(id, groups))
         self.path.add(place)
         return True
 
@@ -247,12 +247,26 @@ def _record_parts(record: Record) -> Iterator[tuple[Any, Any]]:
     if not (record.state or record.arguments or record.items):  # as thousands may be
         return
     state = record.state if isinstance(record.state, dict) else {}
-    parts = {part: state.get(part) for part in ("_parameters", "_buffers", "_modules")}
+    parts = _layers(record)
     for part in parts.values():
-        yield from part.items() if isinstance(part, dict) else ()
-    yield from ((key, value) for key, value in state.items() if not isinstance(parts.get(key), dict))
+        yield from part.items()
+    yield from ((key, value) for key, value in state.items() if key not in parts)
     yield from enumerate([*record.arguments, record.state if record.state is not state else None])
     yield from (item if isinstance(item, Entry) else (index, item) for index, item in enumerate(record.items))
+
+
+def _layers(record: Record) -> dict[str, dict[Any, Any]]:
+    state = record.state if isinstance(record.state, dict) else {}
+    parts = {part: state.get(part) for part in ("_parameters", "_buffers", "_modules")}
+    return {name: part for name, part in parts.items() if isinstance(part, dict)}
+
+
+def _groups(value: Any) -> list[Any]:
+    """The dicts, lists and tuples whose entries a walk goes through where it enters ``value``."""
+    if not isinstance(value, Record):
+        return [value]
+    state = [value.state] if isinstance(value.state, dict) else []
+    return [value.arguments, value.items, *state, *_layers(value).values()]
 
 
 def are_sizes(group: Any) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 import gc
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import streamlit as st
 from starlette.datastructures import Headers
@@ -27,6 +27,7 @@ class _Owner:
 
     role: Role
     sizes: dict[object, int] = field(default_factory=dict)
+    kept: dict[Any, Any] = field(default_factory=dict)
 
 
 _owners: Final[dict[str, _Owner]] = {}  # by the id of the session
@@ -36,6 +37,11 @@ def admit(role: Role) -> None:
     """Let the session whose script runs upload what this role may; for a stranger that is nothing."""
     if session := streamlit_internals.session_id():
         _owners.setdefault(session, _Owner(role)).role = role
+
+
+def kept() -> dict[Any, Any]:
+    """What the session whose script runs keeps of its uploads until it leaves; Streamlit keeps its state for longer."""
+    return _owners.setdefault(str(streamlit_internals.session_id()), _Owner("stranger")).kept
 
 
 async def pass_on(app: ASGIApp, scope: Scope, receive: Receive, send: Send, session: str, file: str) -> None:
