@@ -168,11 +168,12 @@ class Walk:
         place = id(value)
         if place in self.path or len(self.path) >= MAX_DEPTH:
             return False
-        groups = [group for group in _groups(value) if group]  # an empty tuple is always the same one
-        self.repeats += sum(1 + len(group) for group in groups if id(group) in self.met)
+        for group in _groups(value):
+            if group and id(group) in self.met:  # an empty tuple is always the same one
+                self.repeats += 1 + len(group)
+            self.met.add(id(group))
         if self.repeats > _MOST_REPEATS:
             return False
-        self.met.update(map(id, groups))
         self.path.add(place)
         return True
 
@@ -265,8 +266,9 @@ def _groups(value: Any) -> list[Any]:
     """The dicts, lists and tuples whose entries a walk goes through where it enters ``value``."""
     if not isinstance(value, Record):
         return [value]
-    state = [value.state] if isinstance(value.state, dict) else []
-    return [value.arguments, value.items, *state, *_layers(value).values()]
+    if not isinstance(value.state, dict):  # as of many thousands
+        return [value.arguments, value.items] if value.arguments or value.items else []
+    return [value.arguments, value.items, value.state, *_layers(value).values()]
 
 
 def are_sizes(group: Any) -> bool:
