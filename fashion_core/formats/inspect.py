@@ -75,9 +75,7 @@ class Inspection:
     model: str | None = None  # the known model that its weights fit
     model_class: str | None = None
     differences: tuple[str, ...] = ()  # from the nearest known model, if there is none that fits
-    weights: str | None = (
-        None  # the keys that lead to its weights, joined by dots; a dot where they are the file itself
-    )
+    weights: str | None = None  # the keys that lead to its weights, joined by dots; "." where they are the file
     choices: tuple[str, ...] = ()  # the same for all weights in it that fit a known model; any can be chosen
     keys: tuple[str | int, ...] = ()  # that lead to the dict or the model that its weights are in
     prefix: str = ""  # what every name of its weights begins with in there, such as ``module.``

@@ -266,7 +266,7 @@ def _groups(value: Any) -> list[Any]:
     """The dicts, lists and tuples whose entries a walk goes through where it enters ``value``."""
     if not isinstance(value, Record):
         return [value]
-    if not isinstance(value.state, dict):  # as of many thousands
+    if not isinstance(value.state, dict):  # the quick answer: there may be tens of thousands without contents
         return [value.arguments, value.items] if value.arguments or value.items else []
     return [value.arguments, value.items, value.state, *_layers(value).values()]
 
