@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from fashion_core.charts import live
-from fashion_core.config import PRESETS, TrainConfig, parse_config
+from fashion_core.config import PRESETS, TrainConfig, expectation, parse_config
 from fashion_core.runs import torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES
@@ -30,11 +30,14 @@ def show_form(store: RunStore) -> None:
     st.title("Train")
     preset = st.selectbox("Preset", PRESETS, format_func=lambda name: PRESETS[name].label, key="preset")
     st.caption(PRESETS[preset].help)
+    expected = st.empty()  # filled in once the dataset is known
     defaults = torch_process.form_defaults(preset).model_dump()
     values = settings_form.ask_more(ESSENTIAL, defaults, f"train {preset} ")
     config = None
     with common.problems_shown():
         config = parse_config(values)
+        if said := expectation(preset, config):
+            expected.caption(said)
         settings_form.offer_download(store, config)
         settings_form.show_cautions([(config.precision, config.device)])
     key, bad = common.press_key("start"), config is None

@@ -166,7 +166,7 @@ def test_shared_without_a_login_stops_downloads_and_takes_nothing(stopped: Run) 
     app = open_page("train", run=stopped.id)
     assert {one.label: one.disabled for one in app.button} == {"Stop": True}
     app = open_page("train")
-    app.selectbox(key="train seed dataset").select("fashion-mnist").run()
+    app.selectbox(key="train demo dataset").select("fashion-mnist").run()
     assert {one.label: one.disabled for one in app.button} == {"Download Fashion-MNIST": True, "Start": True}
     app = open_page("checkpoints", view="Import")
     assert app.info[0].value.startswith("Read")

@@ -8,7 +8,7 @@ import pytest
 from filelock import FileLock
 
 from fashion_core.access import audit
-from fashion_core.config import settings
+from fashion_core.config import PRESETS, parse_config, settings
 from fashion_core.resume import plan
 from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs import queue
@@ -110,18 +110,18 @@ def test_overview_saves_name_notes_and_tags_also_where_they_cannot_be_read(store
 
 def test_form_has_a_widget_for_every_setting_in_their_order_and_shows_the_plain_pytorch(store: RunStore) -> None:
     app = open_page("train")
-    every = [f"train seed {setting.name}" for setting in settings()]
+    every = [f"train demo {setting.name}" for setting in settings()]
     keys = [str(field.key) for field in app.number_input]
     assert {*every} <= {*keys, *(field.key for field in [*app.text_input, *app.selectbox])}
     assert keys == sorted(keys, key=every.index)
-    app.selectbox(key="train seed optimizer").select("adamw").run()
+    app.selectbox(key="train demo optimizer").select("adamw").run()
     assert "torch.optim.AdamW(" in app.code[0].value
 
 
 def test_preset_fills_the_fields_which_come_with_their_values_not_before_them(store: RunStore) -> None:
     """A value that the session sets afterwards is lost where a click cuts the drawing short: the field said 0."""
     app = open_page("train")
-    for preset in ("seed", "accurate-cnn"):
+    for preset in ("demo", "accurate-cnn"):
         app.selectbox(key="preset").select(preset).run()
         fields = [*app.number_input, *app.text_input]
         assert [field.proto.default for field in fields] == [field.value for field in fields]
@@ -131,12 +131,39 @@ def test_preset_fills_the_fields_which_come_with_their_values_not_before_them(st
     assert app.number_input(key="train accurate-cnn epochs").value == 12
 
 
+def test_form_begins_with_the_settings_of_the_first_run_that_every_empty_page_offers(store: RunStore) -> None:
+    app = open_page("train")
+    fields = {str(field.key): field.value for field in [*app.number_input, *app.selectbox, *app.text_input]}
+    assert parse_config({one.name: fields[f"train demo {one.name}"] for one in settings()}) == parse_config(
+        PRESETS["demo"].values
+    )
+
+
+def test_tutorials_settings_say_what_to_expect_on_the_chosen_dataset_while_they_are_those(store: RunStore) -> None:
+    app = open_page("train")
+    assert "Expect" not in words(app)
+    app.selectbox(key="preset").select("seed").run()
+    assert "no more than chance" in words(app)
+    app.selectbox(key="train seed dataset").select("fashion-mnist").run()
+    assert "about half of the test images" in words(app)
+    app.selectbox(key="train seed optimizer").select("adam").run()
+    assert "Expect" not in words(app)
+
+
+def test_preset_that_promises_a_figure_of_fashion_mnist_selects_it_and_says_that_it_is_missing(store: RunStore) -> None:
+    app = open_page("train")
+    app.selectbox(key="preset").select("accurate-cnn").run()
+    assert app.selectbox(key="train accurate-cnn dataset").value == "fashion-mnist"
+    assert "about 93 % of the test images" in words(app)
+    assert "Fashion-MNIST is not on this machine yet" in words(app)
+
+
 def test_start_of_what_is_not_here_is_one_sentence_and_leaves_nothing(store: RunStore) -> None:
     app = open_page("train")
-    app.text_input(key="train seed device").set_value("cuda:77").run()
+    app.text_input(key="train demo device").set_value("cuda:77").run()
     assert "on this machine; choose one of auto, cpu" in press(app, "Start").error[0].value
     app = open_page("train")
-    app.selectbox(key="train seed dataset").select("fashion-mnist").run()
+    app.selectbox(key="train demo dataset").select("fashion-mnist").run()
     assert "is not on this machine yet" in app.warning[0].value
     assert "Download Fashion-MNIST" in labels(app)
     assert "is missing" in press(app, "Start").error[0].value

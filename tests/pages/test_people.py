@@ -79,7 +79,7 @@ def test_choices_of_one_are_not_those_of_another(store: RunStore, pair: tuple[Ru
     copied(pair[1], store)
     untouched = {page: open_page(page) for page in ("train", "checkpoints", "resume")}
     first = {page: open_page(page) for page in ("train", "checkpoints", "resume")}
-    first["train"].selectbox(key="train seed model").select("cnn").run()
+    first["train"].selectbox(key="train demo model").select("cnn").run()
     first["checkpoints"].multiselect[0].set_value(["model"]).run()
     first["resume"].number_input[0].set_value(7).run()
     for page, app in untouched.items():
