@@ -28,7 +28,7 @@ _Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class LatestMetrics:
-    """The newest value of each metric, and its change since the epoch before; ``seconds`` of all epochs."""
+    """The newest value of each metric, its change since the epoch before, and the seconds of training so far."""
 
     smoothed: float | None
     loss: float | None
@@ -45,13 +45,14 @@ class RunMetrics:
     ended: Sequence[metrics.Row]  # the rows of the epochs as they were read
     version: tuple[object, ...]  # metrics with the same one are the same
     damaged: int  # lines of the file that can't be read
+    unfinished_seconds: float  # of training since the last epoch that ended
 
     @cached_property
     def latest(self) -> LatestMetrics:
         loss, accuracy = self.epochs["loss"], self.epochs["accuracy"]
         loss_change, accuracy_change = (_last(values.diff().iloc[1:]) for values in (loss, accuracy))
-        smoothed, seconds = _last(self.batches["smoothed"]), float(self.epochs["seconds"].sum())
-        return LatestMetrics(smoothed, _last(loss), loss_change, _last(accuracy), accuracy_change, seconds)
+        smoothed, seconds = _last(self.batches["smoothed"]), self.epochs["seconds"].sum() + self.unfinished_seconds
+        return LatestMetrics(smoothed, _last(loss), loss_change, _last(accuracy), accuracy_change, float(seconds))
 
 
 def _last(values: "pd.Series[float]") -> float | None:
@@ -74,6 +75,7 @@ class _Watched:
         self._curve = LossCurve(record.config, record.first_epoch)
         self._restarts, self._rows = self._follower.restarts, 0
         self._ended: list[metrics.Row] = []
+        self._unfinished_seconds = 0.0
 
     def read(self) -> RunMetrics:
         """Read what was appended; concurrent threads wait and then find it read."""
@@ -85,14 +87,27 @@ class _Watched:
                 self._rows += len(rows)
                 self._curve.add(rows)
                 self._ended += [row for row in rows if row["kind"] == "epoch"]
+                self._unfinished_seconds = _unfinished_seconds(rows, record.config, self._unfinished_seconds)
             saved = tuple(self._run.epochs_saved())
             damaged = self._follower.damaged + (self._follower.torn and self._run.ended_cleanly())
             version = (id(self), self._restarts, self._rows, damaged, saved)
             if self._latest is None or self._latest.version != version:
                 batches = thin_out(self._curve.frame, MAX_POINTS)
                 epochs = tables.epochs_frame(self._ended, record.config, saved, record.first_epoch)
-                self._latest = RunMetrics(batches, epochs, tuple(self._ended), version, damaged)
+                ended, seconds = tuple(self._ended), self._unfinished_seconds
+                self._latest = RunMetrics(batches, epochs, ended, version, damaged, seconds)
             return self._latest
+
+
+def _unfinished_seconds(rows: Iterable[metrics.Row], config: TrainConfig, seconds: float) -> float:
+    """Seconds of training since the last epoch that ended, by the rate of each row; ``seconds`` before these rows."""
+    for row in rows:
+        if row["kind"] == "epoch":
+            seconds = 0.0
+        elif rate := row.get("images_per_second"):
+            end = min((row["batch"] + 1) * config.batch_size, config.images_per_epoch)
+            seconds += (end - (row["batch"] + 1 - len(row["losses"])) * config.batch_size) / rate
+    return seconds
 
 
 class LossCurve:

@@ -77,12 +77,27 @@ def test_a_run_unwatched_for_long_is_forgotten(store: RunStore, run: Run, monkey
 
 def test_numbers_are_the_newest_and_what_they_gained(run: Run) -> None:
     before = loss_curve.read(run).latest
-    assert (before.loss, before.loss_change, before.accuracy, before.seconds) == (None, None, None, 0.0)
+    assert (before.loss, before.loss_change, before.accuracy) == (None, None, None)
     for epoch, (loss, accuracy) in enumerate([(0.75, 0.5), (0.5, 0.625)]):
         metrics.append_row(run.metrics_path, {**epoch_row(epoch), "loss": loss, "accuracy": accuracy, "seconds": 2.0})
     found = loss_curve.read(run).latest
     assert (found.loss, found.loss_change, found.accuracy, found.accuracy_change) == (0.5, -0.25, 0.625, 0.125)
     assert (found.smoothed, found.seconds) == (loss_curve.read(run).batches["smoothed"].iloc[-1], 4.0)
+
+
+def test_time_trained_counts_the_epoch_in_progress_whether_or_not_it_was_stopped(store: RunStore) -> None:
+    run = new_run(store, train_images=100, batch_size=64)
+    for epoch in (0, 1):
+        metrics.append_row(run.metrics_path, {**batch_row(epoch, 0, [4.0]), "images_per_second": 32.0})
+        assert loss_curve.read(run).latest.seconds == 5.0 * epoch + 2.0
+        metrics.append_row(run.metrics_path, {**batch_row(epoch, 1, [3.0]), "images_per_second": 12.0})
+        assert loss_curve.read(run).latest.seconds == 5.0 * epoch + 5.0, "the last batch has 36 images"
+        metrics.append_row(run.metrics_path, {**epoch_row(epoch), "seconds": 5.0})
+        assert loss_curve.read(run).latest.seconds == 5.0 * epoch + 5.0
+    metrics.append_row(run.metrics_path, {**batch_row(2, 0, [4.0]), "images_per_second": None})
+    assert loss_curve.read(run).latest.seconds == 10.0, "of what diverged no rate is known"
+    metrics.rewind(run.metrics_path, 1, 1)
+    assert loss_curve.read(run).latest.seconds == 7.0
 
 
 def rows_of(losses: list[float], counts: list[int]) -> list[metrics.Row]:
