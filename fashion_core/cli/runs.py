@@ -26,7 +26,7 @@ from fashion_core.resume import comparison, plan, verdict
 from fashion_core.resume.labels import SAME, percent
 from fashion_core.runs import metrics, queue, torch_process
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import ACTIVE_STATES, UNDER_WAY_STATES
+from fashion_core.runs.schema import ACTIVE_STATES, UNDER_WAY_STATES, epoch_text
 from fashion_core.runs.store import RunStore, epoch_number, run_record
 
 
@@ -140,10 +140,9 @@ def _follow(actions: gate.Actions, run: Run, tell: Callable[[str], object]) -> N
                 for row in _epoch_rows(follower):
                     if row["epoch"] > told:
                         told = row["epoch"]
-                        tell(
-                            f"epoch {told}: test loss {row['loss']:.4f}, accuracy {row['accuracy']:.2%}, "
-                            f"training loss {row['train_loss']:.4f}, {row['seconds']:.1f} s"
-                        )
+                        losses = f"test loss {row['loss']:.4f}, accuracy {row['accuracy']:.2%}"
+                        more = f"training loss {row['train_loss']:.4f}, {row['seconds']:.1f} s"
+                        tell(f"{epoch_text(told, record.span)}: {losses}, {more}")
                 if ended:
                     return
                 time.sleep(0.1)
@@ -158,7 +157,8 @@ def _has_ended(store: RunStore, run: Run, bar: "tqdm[Never]") -> bool:
     state = run.state(status)
     if state == "queued":
         queue.advance(store)
-    bar.set_description(f"{state}, epoch {status.epoch}" if state in ACTIVE_STATES else state)
+    epoch = epoch_text(min(status.epoch, record.config.epochs - 1), record.span)
+    bar.set_description(f"{state}, {epoch}" if state in ACTIVE_STATES else state)
     bar.n = max(0, status.epoch - record.first_epoch) * record.config.batches_per_epoch + status.batch
     bar.refresh()
     return state not in UNDER_WAY_STATES
@@ -207,10 +207,14 @@ def _run_line(record: dict[str, Any]) -> str:
     if record["state"] == "damaged":
         return f"{record['id']}  damaged   {record['error']}"
     config, epochs = record["config"], record["epochs"]
-    planned = config["epochs"] - (record["parent"]["epoch"] + 1 if record["parent"] else 0)
-    progress = "" if record["source"] else f"{len(epochs)}/{planned} epochs"
+    progress = "" if record["source"] else _epoch_text(record, epochs[-1]["epoch"] if epochs else None)
     result, name = _result(epochs[-1]) if epochs else "", printable(record["name"])
     return f"{record['id']}  {record['state']:<8}  {config['dataset']:<13}  {progress}  {result}  {name}"
+
+
+def _epoch_text(record: dict[str, Any], epoch: int | None) -> str:
+    first = record["parent"]["epoch"] + 1 if record["parent"] else 0
+    return epoch_text(epoch, range(first, record["config"]["epochs"]))
 
 
 def _result(epoch: dict[str, Any]) -> str:
@@ -235,7 +239,7 @@ def show_run(options: argparse.Namespace) -> None:
         known = f" ({printable(resumption['parent_name'])}), {resumption['verdict']}" if resumption else ""
         lines.append(f"{line}{known}")
     lines += (f"  {key}: {value}" for key, value in record["config"].items())
-    lines += (f"epoch {epoch['epoch']}: {_result(epoch)}" for epoch in record["epochs"])
+    lines += (f"{_epoch_text(record, epoch['epoch'])}: {_result(epoch)}" for epoch in record["epochs"])
     if record["error"]:
         lines.append(f"error: {record['error']}")
     answer(options, record, lines)

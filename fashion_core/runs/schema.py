@@ -102,6 +102,18 @@ class RunRecord(_Stored):
     def first_epoch(self) -> int:
         return self.parent.epoch + 1 if self.parent else 0
 
+    @property
+    def span(self) -> range:
+        """The epochs that the run trains, from its first batch to its end."""
+        return range(self.first_epoch, self.config.epochs)
+
+
+def epoch_text(epoch: int | None, span: range) -> str:
+    """An epoch as pages and commands write it: its number and its place in its run, such as "epoch 7 (8 of 8)"."""
+    if epoch is None:
+        return f"0 of {len(span):,}"
+    return f"epoch {epoch:,} ({epoch - span.start + 1:,} of {len(span):,})"
+
 
 class Labels(_Stored):
     """``labels.json``: what people may change later."""

@@ -17,7 +17,7 @@ from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.runs import metrics, saved_files
 from fashion_core.runs.run import Run
 from fashion_core.runs.saved_files import ListedFile
-from fashion_core.runs.schema import FileInfo, Parent, Status, Verification, read_record
+from fashion_core.runs.schema import FileInfo, Parent, Status, Verification, epoch_text, read_record
 from fashion_core.runs.store import RunStore, epoch_records
 
 _STORES = 4
@@ -43,9 +43,9 @@ _saved_frames: Cache[pd.DataFrame] = Cache(_STORES)
 def runs_frame(store: RunStore) -> pd.DataFrame:
     """One row per run, the newest first: ``RUN_COLUMNS``.
 
-    ``epochs`` is text ("2 of 5"), ``best_loss`` and ``accuracy`` (0 to 1, of the epoch with that loss) are NaN before
-    the first epoch, ``created`` is UTC, ``parent`` is text: the run and the epoch that it was resumed from. A damaged
-    run has the state "damaged" and says why in ``error``.
+    ``epochs`` is text ("epoch 1 (2 of 5)": the last one that ended), ``best_loss`` and ``accuracy`` (0 to 1, of the
+    epoch with that loss) are NaN before the first epoch, ``created`` is UTC, ``parent`` is text: the run and the epoch
+    that it was resumed from. A damaged run has the state "damaged" and says why in ``error``.
     """
     rows = [_run_row(run) for run in store.runs()]
     return _run_frames.get(store.root, rows, lambda: _runs_frame(rows))
@@ -95,7 +95,7 @@ def _read_run_row(run: Run) -> tuple[_Row, Status | None]:
         "state": status.state,
         "dataset": record.config.dataset,
         "model": record.config.model,
-        "epochs": _IMPORTED if record.source else f"{len(epochs)} of {record.config.epochs - record.first_epoch}",
+        "epochs": _IMPORTED if record.source else epoch_text(epochs[-1]["epoch"] if epochs else None, record.span),
         **_best(epochs),
         "created": record.created,
         "parent": record.parent,
@@ -240,11 +240,3 @@ def progress(config: TrainConfig, status: Status, first_epoch: int = 0) -> Progr
     done = max(0, status.epoch - first_epoch) * config.batches_per_epoch + status.batch
     rate = status.images_per_second
     return Progress(done, total, (total - done) * config.batch_size / rate if rate else None)
-
-
-def horizon(config: TrainConfig, status: Status, first_epoch: int = 0) -> range:
-    """The epochs that a chart spans: all of them for a short run; for a long one, the span doubles when full."""
-    epochs, planned = 10, config.epochs - first_epoch
-    while epochs < planned and epochs <= status.epoch - first_epoch:
-        epochs *= 2
-    return range(first_epoch, first_epoch + min(epochs, planned))

@@ -12,7 +12,7 @@ from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.files import now
 from fashion_core.runs import processes, queue, verify
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import ACTIVE_STATES, CONTINUABLE_STATES, State, Status, VerdictKind
+from fashion_core.runs.schema import ACTIVE_STATES, CONTINUABLE_STATES, State, Status, VerdictKind, epoch_text
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, login
 
@@ -106,7 +106,7 @@ def whereabouts(store: RunStore, run: Run, state: State | None = None) -> str:
     """Where the run is and what comes next, in one line; ``state`` saves asking for it again."""
     config, status = run.record.config, run.status
     state = state or run.state(status)
-    first, last = run.record.first_epoch, config.epochs - 1
+    span, last = run.record.span, config.epochs - 1
     if state == "queued":
         ahead = queue.queue_position(store, run)
         return f"{ahead} run{'s' * (ahead > 1)} ahead" if ahead else "next to start"
@@ -114,11 +114,11 @@ def whereabouts(store: RunStore, run: Run, state: State | None = None) -> str:
     if state == "imported" and source:
         return f"imported from {common.plain(source.name)} ({source.format}); trained elsewhere"
     if state == "finished":
-        return f"epochs {first:,} to {last:,} done" if last > first else f"epoch {last:,} done"
+        return f"{epoch_text(last, span)} done"
     if state == "lost":
         return "its process has ended; Continue starts from the newest undamaged checkpoint"
-    epoch = min(status.epoch, last)
-    where = f"epoch {epoch:,} of {first:,}–{last:,}, batch {status.batch:,} of {config.batches_per_epoch:,}"
+    epoch = epoch_text(min(status.epoch, last), span)
+    where = f"{epoch}, batch {status.batch:,} of {config.batches_per_epoch:,}"
     if state == "running" and status.phase:
         where = f"{where}, {status.phase}"
     return f"{where}{_silence(status)}" if state in ACTIVE_STATES else where

@@ -75,7 +75,7 @@ def test_numbers_and_both_charts_follow_without_a_run_of_the_page(server: Server
     said.clear()
     write_epoch(run)
     expect_epoch(page)
-    expect(page.get_by_text("epoch 1 of 0–1")).to_be_visible()
+    expect(page.get_by_text("epoch 1 (2 of 2)")).to_be_visible()
     expect_newest(page, "4.000")
     assert page.evaluate(CUT_OFF) == []
     assert said == []

@@ -11,14 +11,15 @@ from fashion_core.access import audit
 from fashion_core.config import PRESETS, parse_config, settings
 from fashion_core.resume import plan
 from fashion_core.resume.plan import ResumeRequest
-from fashion_core.runs import queue
+from fashion_core.runs import metrics, queue
 from fashion_core.runs.schema import Labels, Parent, Source, State, Status
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common
+from tests.support.commands import Capture, printed
 from tests.support.files import forbid_listing
 from tests.support.pages import dashboard, labels, open_page, press, shown_numbers, texts, widget, words
 from tests.support.processes import python
-from tests.support.runs import config, new_run, set_running, trained
+from tests.support.runs import config, epoch_row, new_run, set_running, trained
 
 
 @pytest.mark.parametrize("page", ["overview", "checkpoints", "resume", "predict"])
@@ -192,6 +193,22 @@ def test_finished_run_shows_its_numbers_and_no_action(store: RunStore) -> None:
     app = open_page("train", run=run.id)
     assert shown_numbers(app)["Test loss"] == f"{run.file_info(run.weights_path).loss:.4f}"  # type: ignore[union-attr]
     assert set(labels(app)) & {"Stop", "Continue"} == set()
+
+
+def test_epochs_read_the_same_everywhere(store: RunStore, capsys: Capture) -> None:
+    parent = Parent(run="20200101-000000-000-0000", epoch=4)
+    set_state(new := new_run(store), "stopped")
+    run = store.create(config(epochs=8), new.record.environment, parent)
+    set_running(run)
+    run.write_status(run.status.model_copy(update={"epoch": 6, "batch": 2}))
+    metrics.append_row(run.metrics_path, epoch_row(5))
+    overview = open_page("overview")
+    assert [progress.text[:30] for progress in overview.get("progress")] == ["epoch 6 (2 of 3), batch 2 of 8"]
+    assert overview.dataframe[0].value["epochs"].tolist() == ["epoch 5 (1 of 3)", "0 of 2"]
+    assert "epoch 6 (2 of 3), batch 2 of 8" in dashboard("train", run=run.id).run().get("bidi_component")[0].proto.json
+    said, _ = printed(capsys, "show", run.id)
+    assert "epoch 5 (1 of 3)  loss 1.0000" in said
+    assert "epoch 5 (1 of 3): loss 1.0000" in said
 
 
 def test_failed_run_shows_its_error_and_continue(store: RunStore) -> None:

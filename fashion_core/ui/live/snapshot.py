@@ -13,12 +13,11 @@ import pandas as pd
 from fashion_core.cache import Cache, identity
 from fashion_core.charts import live as charts
 from fashion_core.charts.base import ChartSpec
-from fashion_core.config import TrainConfig
 from fashion_core.resume.comparison import compare_run, loss_last_of
 from fashion_core.resume.labels import loss_text
 from fashion_core.runs import loss_curve, tables
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import UNDER_WAY_STATES, LoadCheck, State, Status
+from fashion_core.runs.schema import UNDER_WAY_STATES, LoadCheck, RunRecord, State, Status
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import run_status
 from fashion_core.ui.live import metric_tiles
@@ -50,13 +49,12 @@ def take(store: RunStore, run: Run) -> Snapshot:
     status = run.status
     state = run.state(status)
     found = loss_curve.read(run)
-    config, check = run.record.config, run.load_check
-    span = tables.horizon(config, status, run.record.first_epoch)
-    losses, accuracy = _charts.get(run.path, (found.version, span, check), lambda: _draw(config, found, span, check))
+    check = run.load_check
+    losses, accuracy = _charts.get(run.path, (found.version, check), lambda: _draw(run.record, found, check))
     is_early = found.latest.smoothed is None or status.phase in ("starting", "loading")
     pace = STARTING_SECONDS if is_early and state == "running" else ACTIVE_SECONDS
     seconds = pace if state in UNDER_WAY_STATES else IDLE_SECONDS
-    depends = state, status.error, span, check is not None, found.damaged, identity(run.log_path)
+    depends = state, status.error, check is not None, found.damaged, identity(run.log_path)
     drawn, numbers = repr((*depends, _saved_by_parent(store, run, state))), _numbers(store, run, status, state, found)
     return Snapshot(status, state, seconds, numbers, losses, accuracy, damaged=found.damaged, drawn=drawn)
 
@@ -77,12 +75,13 @@ def _saved_by_parent(store: RunStore, run: Run, state: State) -> tuple[int, ...]
     return tuple(store.get(parent.run).epochs_saved())
 
 
-def _draw(config: TrainConfig, found: loss_curve.RunMetrics, span: range, check: LoadCheck | None) -> _Charts:
+def _draw(record: RunRecord, found: loss_curve.RunMetrics, check: LoadCheck | None) -> _Charts:
+    """Both charts, up to the end of the run, so that an axis stays as it is."""
     epochs = loss_curve.thin_out(found.epochs, MAX_EPOCHS)
     dashed = None
     if check:
         what = "loss_last of the checkpoint" if check.comparable else "loss right after loading"
         label = f"{what}: {loss_text(loss_last_of(check), 4)}"
         dashed = pd.DataFrame({"loss": [loss_last_of(check)], "label": [label]})
-    losses = charts.live_chart(found.batches, epochs, len(span) * config.batches_per_epoch, dashed)
-    return losses, charts.accuracy_chart(epochs, span)
+    steps = len(record.span) * record.config.batches_per_epoch
+    return charts.live_chart(found.batches, epochs, steps, dashed), charts.accuracy_chart(epochs, record.span)

@@ -74,11 +74,10 @@ def damage_metrics(run: Run) -> None:
         lambda run: change(run, state="failed"),
         lambda run: change(run, error="the disk is full."),
         damage_metrics,
-        lambda run: change(run, epoch=10),
         lambda run: files.write_json(run.load_check_path, LOADED),
         lambda run: run.log_path.write_text("a warning\n"),
     ],
-    ids=["state", "error", "damaged rows", "longer axis", "checkpoint loaded", "log"],
+    ids=["state", "error", "damaged rows", "checkpoint loaded", "log"],
 )
 def test_page_runs_again_once_more_than_numbers_changed(
     store: RunStore, run: Run, happen: Callable[[Run], None]
@@ -87,6 +86,14 @@ def test_page_runs_again_once_more_than_numbers_changed(
     before = snapshot.take(store, run).drawn
     happen(run)
     assert snapshot.take(store, run).drawn != before
+
+
+def test_axes_of_a_long_run_go_to_its_end_from_the_first_batch_on(store: RunStore, run: Run) -> None:
+    for epoch in (0, 10, 39):
+        change(run, epoch=epoch)
+        found = snapshot.take(store, run)
+        assert '"domain": [0, 160]' in found.losses.spec
+        assert found.accuracy.frames["room"][["first", "last"]].iloc[0].tolist() == [0, 39]
 
 
 def test_page_of_an_ended_run_runs_again_while_its_parent_goes_on(store: RunStore) -> None:
