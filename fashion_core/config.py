@@ -111,6 +111,11 @@ class TrainConfig(BaseModel):
         return -(-self.images_per_epoch // self.batch_size)
 
     @property
+    def trained_on(self) -> dict[str, str]:
+        """What a model has to be tested on to give the same losses."""
+        return {"dataset": self.dataset, "pixels": self.pixels}
+
+    @property
     def title(self) -> str:
         return self.name or f"{self.model} {self.optimizer} {self.learning_rate:g}"
 

@@ -168,7 +168,7 @@ FORMATS: dict[str, Way] = {
     "model": Way("whole model", False, False, "yes, if its class can be imported", "no: it names code to run"),
     "checkpoint": Way("checkpoint", True, True, "no: your code builds it", "yes, with weights_only=True"),
     "safetensors": Way("safetensors", False, True, "no: your code builds it", "yes: it holds only numbers"),
-    "pt2": Way("pt2 program", False, False, "yes, without its class", "no: its graph can hold code"),
+    "pt2": Way("pt2 program", False, True, "yes, without its class", "no: its graph can hold code"),
 }
 
 

@@ -29,6 +29,8 @@ def _summary(path: Path, found: inspection.Inspection) -> Iterator[str]:
         yield f"weights: under {found.weights}"
     epoch, loss = ("none" if number is None else f"{number:g}" for number in (found.epoch, found.loss))
     yield f"epoch: {epoch}   loss: {loss}   optimizer: {found.optimizer.name if found.optimizer else 'none'}"
+    if found.trained_on:
+        yield f"trained on: {', '.join(f'{name} {value}' for name, value in found.trained_on.items())}"
     missing = f"; missing: {', '.join(found.missing)}" if found.missing and not found.refusal else ""
     yield f"verdict for resuming: {found.verdict}{missing}"
     yield from (f"differs from the nearest model: {difference}" for difference in found.differences)

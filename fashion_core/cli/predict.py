@@ -66,10 +66,9 @@ def _model(options: argparse.Namespace, needed: tuple[str, ...]) -> tuple[nn.Mod
     for note in loaded.notes:
         if loaded.optimizer is None or note != loaded.optimizer.note:
             say(note)
-    known = engine.known_config(options.file, loaded)
-    settings = {"dataset": known.dataset, "pixels": known.pixels} if known else {}
-    config = parse_config({**settings, **given})
-    assumed = " and ".join(f"{name} {getattr(config, name)}" for name in needed if name not in {**settings, **given})
+    known = {**engine.trained_on(options.file, loaded), **given}
+    config = parse_config(known)
+    assumed = " and ".join(f"{name} {getattr(config, name)}" for name in needed if name not in known)
     if assumed:
         advice = f"change that with {' or '.join(f'--{name}' for name in needed)}."
         say(f"The file does not say what it was trained on: {assumed} assumed; {advice}")

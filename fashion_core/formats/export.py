@@ -6,7 +6,8 @@ import shutil
 import statistics
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from fashion_core.data import batches
 from fashion_core.errors import DataError, DiskError
 from fashion_core.formats import save
 from fashion_core.formats.load import LoadedModel, load
+from fashion_core.formats.untrusted.read import PROGRAM_METADATA
 from fashion_core.formats.untrusted.safetensors_reader import OURS, described_by
 from fashion_core.formats.untrusted.saved_file import checksum_of
 from fashion_core.runs.run import Run
@@ -41,7 +43,11 @@ def export(run: Run, epoch: int, format: ExportFormat, out: Path) -> files.Diges
         with files.writing(out) as file, source.open("rb") as original:
             shutil.copyfileobj(original, file)
         return file.digest
-    return _write_as(format, load(source), out)
+    return _write_as(format, _load(run, source), out)
+
+
+def _load(run: Run, checkpoint: Path) -> LoadedModel:
+    return replace(load(checkpoint), trained_on=run.record.config.trained_on)
 
 
 def _write_as(format: ExportFormat, loaded: LoadedModel, out: Path) -> files.Digest:
@@ -51,14 +57,19 @@ def _write_as(format: ExportFormat, loaded: LoadedModel, out: Path) -> files.Dig
     if format == "safetensors":
         return files.write_bytes(out, as_safetensors(loaded))
     with files.scratch_folder(out.parent):
-        return files.write_bytes(out, as_program(loaded.model))
+        return files.write_bytes(out, as_program(loaded.model, _metadata(loaded)))
+
+
+def _metadata(loaded: LoadedModel) -> dict[str, str]:
+    """What a format without settings says beside the weights."""
+    known = {"model": loaded.model_name, "epoch": loaded.epoch, "loss": loaded.loss, **loaded.trained_on}
+    return {key: str(value) for key, value in known.items() if value is not None}
 
 
 def as_safetensors(loaded: LoadedModel) -> bytes:
     """Weights with a checksum of this app's, as the format has none: written once without it, then with it."""
     tensors = {name: tensor.contiguous() for name, tensor in loaded.model.state_dict().items()}
-    info = {"model": loaded.model_name, "epoch": loaded.epoch, "loss": loaded.loss}
-    metadata = {"format": "pt", **{f"{OURS}{key}": str(value) for key, value in info.items() if value is not None}}
+    metadata = {"format": "pt", **{f"{OURS}{key}": value for key, value in _metadata(loaded).items()}}
     whole = memoryview(safetensors.torch.save(tensors, metadata))
     (header_bytes,) = struct.unpack("<Q", whole[:8])
     header = json.loads(bytes(whole[8 : 8 + header_bytes]))
@@ -67,17 +78,17 @@ def as_safetensors(loaded: LoadedModel) -> bytes:
     return safetensors.torch.save(tensors, {**metadata, f"{OURS}sha256": checksum})
 
 
-def as_program(model: nn.Module) -> bytes:
+def as_program(model: nn.Module, metadata: Mapping[str, str] = {}) -> bytes:
     """The model as a ``torch.export`` program (.pt2) that takes any number of images, without paths of this machine.
 
-    torch needs a place for temporary files, though it writes none there.
+    ``metadata`` goes into a JSON file beside it. torch needs a place for temporary files, though it writes none there.
     """
     images = torch.zeros(2, 1, SIDE, SIDE)
     program = torch.export.export(model.eval(), (images,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)
     buffer = io.BytesIO()
-    torch.export.save(program, buffer)
+    torch.export.save(program, buffer, extra_files={PROGRAM_METADATA: json.dumps(metadata)} if metadata else None)
     return buffer.getvalue()
 
 
@@ -87,7 +98,7 @@ def compare_formats(run: Run, epoch: int) -> dict[str, Any]:
     ``difference`` is the largest of a logit from the checkpoint's own. JSON-ready. Raises what ``export`` raises.
     """
     source, config = run.whole_checkpoint(epoch), run.record.config
-    loaded = load(source)
+    loaded = _load(run, source)
     try:
         pixels, what = batches.load(config.dataset)[1].pixels[:_IMAGES], "test images"
     except DataError:

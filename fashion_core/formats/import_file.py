@@ -39,7 +39,7 @@ def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, Any]
     settings, notes = _settings(loaded)
     shown = printable(Path(name).name)[:_LONGEST_NAME]
     config = _parse(loaded, settings, shown, given)
-    missing = [] if loaded.extras else [name for name in ("dataset", "pixels") if name not in given]
+    missing = [name for name in ("dataset", "pixels") if name not in {**loaded.trained_on, **given}]
     if missing:
         values = " and ".join(f"{name} {getattr(config, name)}" for name in missing)
         notes.append(f"The file does not say what it was trained on: assumed {values}.")
@@ -65,7 +65,7 @@ def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, Any]
 
 def _settings(loaded: LoadedModel) -> tuple[dict[str, Any], list[str]]:
     """The settings that a file carries, and a sentence for each thing that it does not."""
-    settings: dict[str, Any] = {"model": loaded.model_name, "epochs": (loaded.epoch or 0) + 1}
+    settings: dict[str, Any] = {"model": loaded.model_name, "epochs": (loaded.epoch or 0) + 1, **loaded.trained_on}
     if (own := loaded.extras.get("config")) is not None:
         return {**own, **settings, "epochs": max(settings["epochs"], parse_config(own).epochs)}, [*loaded.notes]
     known, notes = _optimizer_settings(loaded)
@@ -109,7 +109,7 @@ def _parse(loaded: LoadedModel, settings: Mapping[str, Any], shown: str, given: 
     except ConfigError as error:
         raise RefusedFileError(f"its settings can't be used here: {str(error).rstrip('.')}") from error
     config = parse_config({**known.model_dump(), "name": shown, **given})
-    own = loaded.extras.get("config", {})
+    own = {**loaded.trained_on, **loaded.extras.get("config", {})}
     for name in given:
         value = getattr(config, name)
         if own.get(name, value) != value:

@@ -83,6 +83,7 @@ class Inspection:
     parameters: int | None = None  # how many numbers can be learned, without the buffers of batch norm
     epoch: int | None
     loss: float | None  # after that epoch; None inside one
+    trained_on: dict[str, str]  # the dataset and the pixels, as far as the file says them
     optimizer: Optimizer | None
     missing: tuple[str, ...]  # what an exact resume would need and the file does not carry, one phrase each
     verdict: VerdictKind
@@ -123,6 +124,7 @@ def inspect(path: Path, numbers: bool | None = None, choice: str | None = None) 
         **(_of_weights(file, weights) if weights else {}),
         epoch=epoch,
         loss=None if format == "partial" else file.number_under("loss"),
+        trained_on=validate.trained_on(file),
         optimizer=_optimizer(optimizer) if optimizer else None,
         missing=missing,
         verdict=_verdict(refusal, weights, missing),

@@ -1,6 +1,6 @@
 """Load any saved file, from anyone, as one of this app's own models with that file's numbers in it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from fashion_core.formats.untrusted.blueprints import KNOWN
 from fashion_core.formats.untrusted.optimizer import SavedOptimizer, find_optimizer
 from fashion_core.formats.untrusted.read import read_saved_file
 from fashion_core.formats.untrusted.saved_file import SavedFile
-from fashion_core.formats.untrusted.validate import check, check_finite, own_part
+from fashion_core.formats.untrusted.validate import check, check_finite, own_part, trained_on
 from fashion_core.formats.untrusted.values import SavedTensor
 from fashion_core.models import build_model
 from fashion_core.runs.schema import SavedFormat
@@ -31,6 +31,7 @@ class LoadedModel:
     extras: dict[str, Any]  # ``OWN_KEYS``, which only a checkpoint of this app carries for an exact resume; else empty
     optimizer: SavedOptimizer | None = None  # as it is in the file, whether or not its state can be used
     notes: tuple[str, ...] = ()  # a sentence for each thing that was not plain
+    trained_on: dict[str, str] = field(default_factory=dict)  # its dataset and pixels, as far as the file says them
 
 
 def load(path: Path, weights: str | None = None) -> LoadedModel:
@@ -62,6 +63,7 @@ def load(path: Path, weights: str | None = None) -> LoadedModel:
         extras=own_part(file.content),
         optimizer=optimizer,
         notes=notes_on(found, optimizer),
+        trained_on=trained_on(file),
     )
 
 

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from fashion_core.cache import Cache, stamp
-from fashion_core.config import TrainConfig, parse_config
 from fashion_core.data import batches as data
 from fashion_core.errors import DamagedFileError, DiskError, DivergedModelError
 from fashion_core.formats.load import LoadedModel, load
@@ -48,13 +47,13 @@ def test_images(dataset: str) -> data.Images:
     return data.load(dataset)[1]
 
 
-def known_config(path: Path, loaded: LoadedModel) -> TrainConfig | None:
-    """Return the settings that a model was trained with, from its file, else from its run unless that is damaged."""
-    if own := loaded.extras.get("config"):
-        return parse_config(own)
+def trained_on(path: Path, loaded: LoadedModel) -> dict[str, str]:
+    """The dataset and pixels that a model was trained on, by its file, else by its run unless that is damaged."""
+    if loaded.trained_on:
+        return loaded.trained_on
     path = path.absolute()
     for run in (Run(path.parent), Run(path.parent.parent)):
         with suppress(DamagedFileError, DiskError):
             if path in run.saved_files():
-                return run.record.config
-    return None
+                return run.record.config.trained_on
+    return {}

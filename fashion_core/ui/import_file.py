@@ -51,7 +51,7 @@ def _ask_weights(path: Path) -> saved_file.Contents:
 
 
 def _offer_import(store: RunStore, path: Path, name: str, found: Inspection) -> None:
-    unknown = {"": "as the file says" if "config" in found.tree else "not known"}
+    unknown = {"": "as the file says" if found.trained_on else "not known"}
     asked = {
         "dataset": ("Trained on", DATASET_LABELS, "The dataset it will be tested on; synthetic garments if unknown"),
         "pixels": ("Pixels", PIXELS, "How the pixels were scaled; 0 to 1 if unknown"),

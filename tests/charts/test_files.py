@@ -198,7 +198,7 @@ def test_five_ways_say_what_each_keeps_and_loses_and_bars_are_as_long_as_the_fil
     ways = files.formats_frame(measured(8_044_443), "adam").set_index("format")
     assert list(ways.index) == ["weights only", "whole model", "checkpoint", "safetensors", "pt2 program"]
     assert list(ways["optimizer"]) == ["– lost", "– lost", "✓ Adam", "– lost", "– lost"]
-    assert list(ways["epoch and loss"]) == ["– lost", "– lost", "✓ kept", "✓ kept", "– lost"]
+    assert list(ways["epoch and loss"]) == ["– lost", "– lost", "✓ kept", "✓ kept", "✓ kept"]
     assert str(ways.loc["whole model", "safe to share"]).startswith("no")
     off = measured(1)
     off["formats"][1]["difference"] = 3e-7

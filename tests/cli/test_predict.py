@@ -13,6 +13,7 @@ from fashion_core.formats import export
 from fashion_core.formats.load import load
 from fashion_core.inference import engine
 from fashion_core.runs.run import Run
+from fashion_core.runs.schema import ExportFormat
 from fashion_core.runs.store import RunStore, epoch_records
 from tests.support.commands import Capture, answered, printed, refused
 from tests.support.images import stored
@@ -96,6 +97,18 @@ def test_evaluate_gives_what_the_run_measured(run: Run, capsys: Capture) -> None
     out, _ = printed(capsys, "evaluate", run.checkpoint_path(0))
     assert "of 2,000 test images of synthetic" in out
     assert all(name in out for name in CLASS_NAMES)
+
+
+@pytest.mark.parametrize("format", ["checkpoint", "safetensors", "pt2"])
+def test_evaluate_of_an_exported_file_needs_no_guess(
+    store: RunStore, tmp_path: Path, capsys: Capture, format: ExportFormat
+) -> None:
+    run = trained(store, epochs=1, optimizer="adam", pixels="standard")
+    export.export(run, 0, format, tmp_path / "file")
+    found = answered(capsys, "evaluate", tmp_path / "file")  # which asserts that nothing had to be assumed
+    (epoch,) = epoch_records(run)
+    assert (found["pixels"], found["accuracy"]) == ("standard", epoch["accuracy"])
+    assert found["loss"] == pytest.approx(epoch["loss"], rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,12 @@ from fashion_core.formats import export
 from fashion_core.formats.import_file import import_file
 from fashion_core.formats.inspect import inspect
 from fashion_core.formats.load import load
+from fashion_core.formats.untrusted.read import PROGRAM_METADATA
 from fashion_core.models import build_model
 from fashion_core.resume import plan, verdict
 from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import Source
+from fashion_core.runs.schema import ExportFormat, Source
 from fashion_core.runs.store import RunStore, run_record
 from tests.hostile.building import four_keys
 from tests.support.commands import Capture, printed
@@ -162,6 +163,37 @@ def test_own_checkpoint_comes_back_with_its_settings(store: RunStore, own: Run, 
     assert first is not None
     assert facts is not None
     assert (facts.loss, facts.accuracy) == (first.loss, first.accuracy)
+
+
+@pytest.mark.parametrize("format", ["safetensors", "pt2"])
+def test_export_without_settings_comes_back_with_what_it_was_trained_on(
+    store: RunStore, tmp_path: Path, format: ExportFormat
+) -> None:
+    export.export(trained(store, epochs=2, pixels="standard"), 1, format, tmp_path / "file")
+    assert inspect(tmp_path / "file").trained_on == {"dataset": "synthetic", "pixels": "standard"}
+    back = import_file(store, tmp_path / "file", "file", {})
+    assert (back.record.config.pixels, back.epochs_saved()) == ("standard", [1])
+    assert "assumed" not in back.labels.notes
+    with pytest.raises(ConfigError, match="The file says that its pixels was standard"):
+        import_file(store, tmp_path / "file", "file", {"pixels": "raw"})
+
+
+def test_dataset_that_is_not_known_here_counts_as_not_said(store: RunStore, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(export.as_program(build_model("mlp", seed=0), {"dataset": "theirs", "epoch": "x"}))
+    back = import_file(store, tmp_path / "file", "file", {})
+    assert "assumed dataset synthetic and pixels unit" in back.labels.notes
+
+
+@pytest.mark.parametrize("metadata", ["{", "[]", '{"epoch": 3}', f'{{"a": "{"x" * 20_000}"}}'], ids=len)
+def test_metadata_of_a_program_that_this_app_did_not_write_is_refused(
+    tmp_path: Path, metadata: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = torch.export.save
+    extra = {PROGRAM_METADATA: metadata}
+    monkeypatch.setattr(torch.export, "save", lambda program, buffer, **_: save(program, buffer, extra_files=extra))
+    (tmp_path / "file").write_bytes(export.as_program(build_model("mlp", seed=0), {"epoch": "3"}))
+    with pytest.raises(RefusedFileError, match=r"description|metadata|bytes"):
+        load(tmp_path / "file")
 
 
 def test_refused_file_and_a_bad_setting_leave_nothing(store: RunStore, checkpoint: Path, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from fashion_core.config import TrainConfig
 from fashion_core.data import batches
 from fashion_core.errors import RefusedFileError
 from fashion_core.formats import export
@@ -128,10 +127,11 @@ def test_a_refused_file_is_not_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("format", EXPORT_NAMES)
-def test_settings_of_a_file_in_a_run_are_known(runs: dict[str, Run], tmp_path: Path, format: ExportFormat) -> None:
-    """A checkpoint says them itself, wherever it lies; another file has its run folder, or nothing."""
+def test_what_a_file_was_trained_on_is_known(runs: dict[str, Run], tmp_path: Path, format: ExportFormat) -> None:
+    """Three formats say it themselves, wherever the file lies; the others have their run folder, or nothing."""
     run = runs["mlp"]
-    assert engine.known_config(run.weights_path, load(run.weights_path)) == run.record.config
+    known = {"dataset": "synthetic", "pixels": "unit"}
+    assert engine.trained_on(run.weights_path, load(run.weights_path)) == known
     export.export(run, 0, format, tmp_path / "file")
-    expected: TrainConfig | None = run.record.config if format == "checkpoint" else None
-    assert engine.known_config(tmp_path / "file", load(tmp_path / "file")) == expected
+    expected = {} if format in ("weights", "model") else known
+    assert engine.trained_on(tmp_path / "file", load(tmp_path / "file")) == expected

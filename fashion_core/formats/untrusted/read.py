@@ -23,13 +23,16 @@ from fashion_core.formats.untrusted.values import CUT_OFF, SavedTensor, Storage,
 from fashion_core.formats.untrusted.zip_archive import MAX_MEMBERS, ZIP_START, Archive, Member
 
 MAX_PICKLE_BYTES = 16 << 20
+_MAX_METADATA_BYTES = 10_000
 _ZIP_MEMBERS = {"data.pkl", "byteorder", "version", ".format_version", ".storage_alignment", ".data/serialization_id"}
 _WEIGHTS = "data/weights/"
 _WEIGHTS_CONFIG = f"{_WEIGHTS}model_weights_config.json"
 _CONSTANTS_CONFIG = "data/constants/model_constants_config.json"
 _SAMPLES = "data/sample_inputs/model.pt"
-_PT2_MEMBERS = {_WEIGHTS_CONFIG, _CONSTANTS_CONFIG, _SAMPLES, "models/model.json", "archive_format", "archive_version",
-                "byteorder", ".data/version", ".data/serialization_id"}  # fmt: skip
+PROGRAM_METADATA = "fashion_core.json"  # an extra file that this app writes into a program, as torch calls it
+_EXTRA = f"extra/{PROGRAM_METADATA}"
+_PT2_MEMBERS = {_WEIGHTS_CONFIG, _CONSTANTS_CONFIG, _SAMPLES, _EXTRA, "models/model.json", "archive_format",
+                "archive_version", "byteorder", ".data/version", ".data/serialization_id"}  # fmt: skip
 _PT2_DTYPES = {1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32", 8: "float64",
                9: "complex32", 10: "complex64", 11: "complex128", 12: "bool", 13: "bfloat16", 28: "uint16",
                29: "float8_e4m3fn", 30: "float8_e5m2", 31: "float8_e4m3fnuz", 32: "float8_e5m2fnuz",
@@ -86,7 +89,8 @@ def _read_archive(path: Path, file: BinaryIO) -> SavedFile:
         ledger.object_to("it was saved without checksums, so damage to it can't be seen; save it again with them")
     members = tuple((member.name, member.bytes) for member in archive.members.values())
     found = _saved_file(path, file, container, pickle, {} if is_big else places, members)
-    return replace(found, has_checksums=archive.has_checksums)
+    metadata = _metadata(archive, root) if container == "pt2" and _EXTRA in parts else {}
+    return replace(found, has_checksums=archive.has_checksums, metadata=metadata)
 
 
 def _saved_file(
@@ -168,6 +172,13 @@ def _read_program(archive: Archive, root: str, parts: Mapping[str, Member]) -> P
         if samples.storages.setdefault(tensor.storage.key, tensor.storage) != tensor.storage:
             archive.ledger.object_to("two tensors in it describe the same numbers differently")
     return samples
+
+
+def _metadata(archive: Archive, root: str) -> dict[str, str]:
+    metadata = parse_json(archive.read(f"{root}{_EXTRA}", _MAX_METADATA_BYTES))
+    if not all(isinstance(value, str) for value in metadata.values()):
+        raise RefusedFileError("its metadata is not text")
+    return metadata
 
 
 def _config(archive: Archive, member: str) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class SavedFile:
     names: frozenset[Name]  # every class or function that its pickle refers to
     places: Mapping[str, int]  # where the numbers of each storage begin, by its key, if they lie there as they are
     members: tuple[tuple[str, int], ...]  # name and bytes of each part of the container
-    metadata: Mapping[str, str] = field(default_factory=dict)  # what this app wrote into a safetensors file
+    metadata: Mapping[str, str] = field(default_factory=dict)  # what this app wrote beside the tensors alone
     checksum: tuple[bytes, str] | None = None  # a description and the SHA-256 of it and the numbers, if no part has one
     records: int = 0  # that its pickle makes, whether or not they are part of the content
     has_checksums: bool = False  # whether its members have some
@@ -117,8 +117,8 @@ class SavedFile:
         return np.lib.stride_tricks.as_strided(flat, tensor.shape, strides, writeable=False)
 
     def number_under(self, key: str) -> float | None:
-        """A finite number under this key, or as text in the metadata of a safetensors file of this app; else None."""
-        holder = self.metadata if self.container == "safetensors" else self.content
+        """A finite number under this key, or as text in the metadata of a file of this app; else None."""
+        holder = self.metadata if self.container in ("safetensors", "pt2") else self.content
         value = holder.get(key) if isinstance(holder, dict) else None
         if isinstance(value, SavedTensor) and value.numel == 1 and self.shows(value):
             value = self.numbers(value).item()

@@ -180,3 +180,15 @@ def own_part(content: Any) -> dict[str, Any]:
     except (ConfigError, ValidationError):
         return {}
     return own
+
+
+def trained_on(file: SavedFile) -> dict[str, str]:
+    """The dataset and the pixels that a file of this app says; nothing if one of them is not known here."""
+    if own := own_part(file.content):
+        return parse_config(own["config"]).trained_on
+    said = {name: file.metadata[name] for name in ("dataset", "pixels") if name in file.metadata}
+    try:
+        parse_config(said)
+    except ConfigError:
+        return {}
+    return said
