@@ -2,8 +2,8 @@
 
 - FashionError, which pages and the command line catch and show; anything else is a bug
   - ConfigError, NotAllowedError, RequestRefusedError, DeviceError, DataError (DownloadError)
-  - DiskError, DamagedFileError, RefusedFileError (ChangedFileError), UnusableFileError, ImageError, ComparisonError
-  - RunNotFoundError, RunStateError, WorkerError, LoadCheckError, DivergedError, DivergedModelError
+  - DiskError, DamagedFileError, RefusedFileError (ChangedFileError, UnfitFileError), UnusableFileError, ImageError
+  - ComparisonError, RunNotFoundError, RunStateError, WorkerError, LoadCheckError, DivergedError, DivergedModelError
 """
 
 from pathlib import Path
@@ -91,13 +91,21 @@ class RefusedFileError(FashionError):
     ``names`` are those in its pickle that are not allowed, such as ``os.system``.
     """
 
+    outcome = "refused"
+
     def __init__(self, reason: str, names: tuple[str, ...] = ()) -> None:
         self.reason, self.names = printable(reason), tuple(map(printable, names))
-        super().__init__(f"The file is refused: {self.reason}.")
+        super().__init__(f"The file is {self.outcome}: {self.reason}.")
 
 
 class ChangedFileError(RefusedFileError):
     """The bytes of a file from outside don't fit its own checksum."""
+
+
+class UnfitFileError(RefusedFileError):
+    """A file from outside holds weights alone, but not such as a model of this app can have: nothing speaks of harm."""
+
+    outcome = "not usable"
 
 
 class UnusableFileError(FashionError):

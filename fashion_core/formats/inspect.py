@@ -83,7 +83,7 @@ class Inspection:
     parameters: int | None = None  # how many numbers can be learned, without the buffers of batch norm
     epoch: int | None
     loss: float | None  # after that epoch; None inside one
-    trained_on: dict[str, str]  # the dataset and the pixels, as far as the file says them
+    trained_on: dict[str, str]  # its dataset and pixels, if the file says them
     optimizer: Optimizer | None
     missing: tuple[str, ...]  # what an exact resume would need and the file does not carry, one phrase each
     verdict: VerdictKind

@@ -31,7 +31,7 @@ class LoadedModel:
     extras: dict[str, Any]  # ``OWN_KEYS``, which only a checkpoint of this app carries for an exact resume; else empty
     optimizer: SavedOptimizer | None = None  # as it is in the file, whether or not its state can be used
     notes: tuple[str, ...] = ()  # a sentence for each thing that was not plain
-    trained_on: dict[str, str] = field(default_factory=dict)  # its dataset and pixels, as far as the file says them
+    trained_on: dict[str, str] = field(default_factory=dict)  # its dataset and pixels, if the file says them
 
 
 def load(path: Path, weights: str | None = None) -> LoadedModel:

@@ -74,7 +74,7 @@ def _inspect(run: Run, epoch: int) -> tuple[Verdict, bool | None]:
     missing = {inspect.STATE: inspect.USABLE_STATE} if not found.optimizer and _left_an_optimizer_out(run) else {}
     verdict = Verdict(found.verdict, tuple(f"it does not carry {missing.get(what, what)}" for what in found.missing))
     if found.refusal:
-        verdict = Verdict("not usable", (found.refusal.removeprefix("The file is refused: ").rstrip("."),))
+        verdict = Verdict("not usable", (found.refusal.partition(": ")[2].rstrip("."),))
     return damaged or verdict, found.optimizer is not None and found.optimizer.problem is None
 
 

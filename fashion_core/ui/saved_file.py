@@ -11,6 +11,7 @@ import streamlit as st
 from fashion_core import files
 from fashion_core.cache import Identity, identity
 from fashion_core.charts import files as file_charts
+from fashion_core.config import DATASET_LABELS
 from fashion_core.errors import ConfigError, RefusedFileError
 from fashion_core.formats import inspect
 from fashion_core.resume.labels import loss_text
@@ -27,11 +28,12 @@ Address = Callable[[Run, str], None]  # puts a run and the name of its file into
 
 @dataclass(frozen=True)
 class Contents:
-    """What is in a file: an inspection, or the reason why there is none; and the SHA-256 of its bytes."""
+    """What is in a file: an inspection, or the reason why there is none; and the size and SHA-256 of its bytes."""
 
     inspection: inspect.Inspection | None
     problem: str | None
     refused: tuple[str, ...]
+    bytes: int
     sha256: str | None
 
 
@@ -48,8 +50,9 @@ def _read_contents(path: str, key: Identity | None, weights: str | None) -> Cont
     try:
         found = inspect.inspect(Path(path), choice=weights)
     except RefusedFileError as error:
-        return Contents(None, str(error), error.names, files.digest_of(Path(path)).sha256)
-    return Contents(found, found.refusal, found.refused, found.sha256)
+        digest = files.digest_of(Path(path))
+        return Contents(None, str(error), error.names, digest.bytes, digest.sha256)
+    return Contents(found, found.refusal, found.refused, found.bytes, found.sha256)
 
 
 @dataclass(frozen=True)
@@ -145,11 +148,14 @@ def show_verdict(verdict: VerdictKind, found: inspect.Inspection | None) -> None
 
 
 def show_problem(found: Contents) -> None:
+    """Why the file can't be used, if it can't, and what is known of one that could not be read at all."""
     if found.problem:
         st.error(common.sentence(found.problem), icon=":material/gpp_bad:")
     if found.refused:
         st.caption("Pickle globals that no saved weights need:")
         st.code("\n".join(found.refused), language=None)
+    if not found.inspection:
+        st.caption(f"{file_charts.bytes_text(found.bytes)} · SHA-256 {found.sha256}")
 
 
 def show_inside(found: inspect.Inspection, key: str) -> None:
@@ -170,9 +176,10 @@ def show_inside(found: inspect.Inspection, key: str) -> None:
     _show_tensors(tensors[tensors["part"] != "optimizer"], f"tensors {key}")
     if found.optimizer:
         with st.expander(f"Optimizer state: {optimizer}", icon=":material/tune:"):
-            st.caption("param_groups[0]")
-            settings = file_charts.optimizer_settings(found)
-            common.show_table(pd.DataFrame([{name: str(value) for name, value in settings.items()}]), hide_index=True)
+            if settings := file_charts.optimizer_settings(found):
+                st.caption("param_groups[0]")
+                texts = {name: str(value) for name, value in settings.items()}
+                common.show_table(pd.DataFrame([texts]), hide_index=True)
             slots = tensors[tensors["part"] == "optimizer"]
             if slots.empty:
                 st.write("It keeps nothing for any parameter: SGD without momentum has no state.")
@@ -198,18 +205,25 @@ def _show_numbers(found: inspect.Inspection, optimizer: str) -> None:
     }
     with st.container(horizontal=True):
         for label, number in numbers.items():
-            st.metric(label, number, width=150)
+            if found.weights or number not in ("–", "none"):
+                st.metric(label, number, width=150)
     checksum = "checksummed" if found.has_checksum else "not checksummed: a changed bit goes unnoticed"
     digest = found.sha256 or "not computed, because the file is large"
-    st.caption(f"{found.format} · {found.container} container, {checksum} · SHA-256 {digest}")
+    about = [found.format, f"{found.container} container, {checksum}"]
+    if said := found.trained_on:
+        about.append(f"trained on {DATASET_LABELS[said['dataset']]}, pixels {said['pixels']}")
+    st.caption(" · ".join([*about, f"SHA-256 {digest}"]))
 
 
 def _show_tensors(tensors: pd.DataFrame, key: str) -> None:
+    if tensors.empty:
+        return
     st.markdown(f"**Tensors** ({len(tensors):,})")
     bad = tensors[(tensors["nan"].fillna(0) + tensors["inf"].fillna(0)) > 0]
     if len(bad):
         st.warning(f"{common.plain(', '.join(bad['tensor']))}: not all numbers are finite.", icon=":material/warning:")
-    order = ["tensor", "histogram", "shape", "dtype", "low", "high", "mean", "std", "nan", "inf", "bytes"]
+    columns = ("tensor", "histogram", "shape", "dtype", "low", "high", "mean", "std", "nan", "inf", "bytes")
+    order = [name for name in columns if tensors[name].notna().any()]  # numbers that were not read leave no gaps
     column, explanation = st.column_config, "How often each value occurs, from low to high"
     style = {
         "tensor": column.TextColumn(width="medium"),

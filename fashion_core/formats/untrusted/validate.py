@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from fashion_core.config import parse_config
-from fashion_core.errors import ConfigError, RefusedFileError
+from fashion_core.errors import ConfigError, RefusedFileError, UnfitFileError
 from fashion_core.formats.untrusted.blueprints import BLUEPRINTS, COUNTER, KNOWN, Layer, model_of_class
 from fashion_core.formats.untrusted.optimizer import FLOATS, is_plain
 from fashion_core.formats.untrusted.rebuild import PLAIN_NAMES
@@ -79,13 +79,13 @@ def _layers_of(record: Record) -> dict[Any, Record]:
 
 
 def _check_fits(file: SavedFile, weights: Weights) -> str:
-    """Return the model that the weights fit. Raises ``RefusedFileError`` that says which layers differ, and how."""
+    """Return the model that the weights fit. Raises ``UnfitFileError`` that says which layers differ, and how."""
     if weights.model is None:
         nearest, phrases = differences(file)
         of_which = f"not those of {nearest}:" if nearest else f"those of none of {listed(list(KNOWN), 9)}: it has"
-        raise RefusedFileError(f"its layers are {of_which} {listed(phrases)}")
+        raise UnfitFileError(f"its layers are {of_which} {listed(phrases)}")
     if problem := _dtype_problem(weights):
-        raise RefusedFileError(problem)
+        raise UnfitFileError(problem)
     known = weights.root is None or model_of_class(weights.root.name) == weights.model
     if weights.root is not None and (not known or weights.matched_in_order):
         what = "uses other names" if known else "is not known here"
@@ -157,10 +157,10 @@ def _is_same(value: Any, ours: Any) -> bool:
 
 
 def check_finite(file: SavedFile, weights: Weights) -> None:
-    """Refuse weights that are nan or infinite. Raises ``RefusedFileError``, ``DiskError``."""
+    """Refuse weights that are nan or infinite. Raises ``UnfitFileError``, ``DiskError``."""
     for name, tensor in weights.tensors.items():
         if bad := tensor.numel - int(np.isfinite(file.numbers(tensor)).sum()) if tensor.numel else 0:
-            raise RefusedFileError(
+            raise UnfitFileError(
                 f"{name} holds {bad:,} numbers that are nan or infinite; use a checkpoint from before it diverged"
             )
 
@@ -183,12 +183,10 @@ def own_part(content: Any) -> dict[str, Any]:
 
 
 def trained_on(file: SavedFile) -> dict[str, str]:
-    """The dataset and the pixels that a file of this app says; nothing if one of them is not known here."""
+    """The dataset and the pixels that a file of this app says; nothing if one of them is missing or not known here."""
     if own := own_part(file.content):
         return parse_config(own["config"]).trained_on
-    said = {name: file.metadata[name] for name in ("dataset", "pixels") if name in file.metadata}
     try:
-        parse_config(said)
-    except ConfigError:
+        return parse_config({name: file.metadata[name] for name in ("dataset", "pixels")}).trained_on
+    except (KeyError, ConfigError):
         return {}
-    return said
