@@ -99,15 +99,16 @@ class _Watched:
             return self._latest
 
 
-def _unfinished_seconds(rows: Iterable[metrics.Row], config: TrainConfig, seconds: float) -> float:
-    """Seconds of training since the last epoch that ended, by the rate of each row; ``seconds`` before these rows."""
-    for row in rows:
+def _unfinished_seconds(rows: Sequence[metrics.Row], config: TrainConfig, before: float) -> float:
+    """Seconds of training since the last epoch that ended, by the rate of each row; ``before`` up to these rows."""
+    seconds = 0.0
+    for row in reversed(rows):
         if row["kind"] == "epoch":
-            seconds = 0.0
-        elif rate := row.get("images_per_second"):
+            return seconds
+        if rate := row.get("images_per_second"):
             end = min((row["batch"] + 1) * config.batch_size, config.images_per_epoch)
             seconds += (end - (row["batch"] + 1 - len(row["losses"])) * config.batch_size) / rate
-    return seconds
+    return before + seconds
 
 
 class LossCurve:

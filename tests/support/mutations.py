@@ -56,7 +56,7 @@ def good_file(format: str) -> bytes:
     if format == "safetensors":
         return export.as_safetensors(LoadedModel(model, "mlp", "checkpoint", 7, 0.25, None, {}))
     if format == "pt2":
-        return export.as_program(model)
+        return export.as_program(model, {"epoch": "7", "dataset": "synthetic", "pixels": "unit"})
     content: Any = {"epoch": 7, **state, "loss": 0.25}
     if format in ("weights", "model"):
         content = model.state_dict() if format == "weights" else model
