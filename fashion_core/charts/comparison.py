@@ -37,7 +37,8 @@ _HEADING_WIDTH: Final = "length(datum.group) * 6.9"
 def comparison_chart(frame: pd.DataFrame, focus: str | None) -> base.ChartSpec:
     """One group a checkpoint: its `loss_last`, and an arrow from there to the loss of each run resumed from it.
 
-    The axis is logarithmic: equally long arrows mean equal percentages, and losses a factor of 100 apart stay readable.
+    All rows are of one dataset. The axis is logarithmic: equally long arrows mean equal percentages, and losses a
+    factor of 100 apart stay readable.
     A loss of more than `BEYOND` times the highest `loss_last` is drawn at the edge, with a double arrow.
     Groups and rows stand in the order of `resume.tables.compared_frame`. All runs but the one with the id ``focus``
     fade; if there is no such run, none does.
@@ -63,7 +64,7 @@ def _placed(frame: pd.DataFrame) -> pd.DataFrame:
     Also the arrow's `drawn_last`, `drawn_now` and `mark` (its shape), and `band`, where the noise band begins: one that
     reaches zero has no place on a logarithmic axis, so it begins at half of `loss_last` or higher.
     """
-    number = frame.groupby(["parent", "epoch"], sort=False).ngroup()
+    number = frame.groupby(["parent", "epoch", "group"], sort=False).ngroup()
     top = _ROW * pd.Series(range(len(frame)), index=frame.index) + _HEADING * (number + 1)
     last = frame["loss_last"].clip(lower=LEAST)
     edge = BEYOND * last.max()

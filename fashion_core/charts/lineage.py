@@ -1,5 +1,6 @@
 """Chart of the tree of runs."""
 
+import math
 from functools import lru_cache
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from fashion_core.resume.labels import label_pixels
 CHECKPOINT: Final = "checkpoint"
 LINEAGE_KEY: Final = (
     "one lane per run · one dot per checkpoint, hollow once deleted · a curve starts at the checkpoint that was "
-    "resumed · ring: lowest loss"
+    "resumed · ring: lowest loss on its dataset"
 )
 
 _LANE: Final = 24  # pixels
@@ -25,7 +26,10 @@ _WORST: Final = 10.0  # a loss beyond this has diverged: guessing one of ten cla
 
 
 def lineage_chart(dots: pd.DataFrame, links: pd.DataFrame) -> base.ChartSpec:
-    """One lane per run of `tables.part_frames`, one dot per checkpoint in the colour of its loss, curves between."""
+    """One lane per run of `tables.part_frames`, one dot per checkpoint in the colour of its loss, curves between.
+
+    Where there are runs of several datasets, each dataset has the whole colour scale to itself.
+    """
     first = dots.drop_duplicates("lane").sort_values("lane").set_index("lane")
     headings = pd.Series(pd.factorize(first["tree"])[0] + 1, index=first.index)
     # the middle of each lane in pixels from the top of the chart, by its number
@@ -41,7 +45,8 @@ def lineage_chart(dots: pd.DataFrame, links: pd.DataFrame) -> base.ChartSpec:
         "headings": placed[placed["heading"] != ""],
     }
     height = _LANE * len(lanes) + _HEADING * dots["tree"].nunique() + _MARGIN
-    return base.ChartSpec(_spec(height > _TALL, label_pixels(dots["label"])), frames, height)
+    several = bool(dots["dataset"].nunique() > 1)
+    return base.ChartSpec(_spec(height > _TALL, label_pixels(dots["label"]), several), frames, height)
 
 
 def _placed(dots: pd.DataFrame, lanes: "pd.Series[float]") -> pd.DataFrame:
@@ -53,10 +58,20 @@ def _placed(dots: pd.DataFrame, lanes: "pd.Series[float]") -> pd.DataFrame:
         bottom=y + _LANE / 2,
         left=dots["epoch"] - by_run.diff().fillna(1) / 2,  # halfway to its neighbour, so that a dot is easy to tap
         right=dots["epoch"] - by_run.diff(-1).fillna(-1) / 2,
-        shade=dots["loss"].astype("float64").clip(LEAST, _WORST),
+        shade=_shades(dots),
         epochs=dots["epoch"].max() + 1,
         checkpoint=dots["saved"].map({True: "saved", False: "deleted"}),
     )
+
+
+def _shades(dots: pd.DataFrame) -> "pd.Series[float]":
+    """The loss; of several datasets its place on a log scale from the lowest (1) to the highest (10) of its own."""
+    losses, datasets = dots["loss"].astype("float64").clip(LEAST, _WORST), dots["dataset"]
+    if datasets.nunique() < 2:
+        return losses
+    low, high = (losses.groupby(datasets).transform(end) for end in ("min", "max"))
+    above, span = ((loss / low).map(math.log10) for loss in (losses, high))
+    return 10 ** (above / span.where(span > 0, 1.0))
 
 
 def _bends(links: pd.DataFrame, lanes: "pd.Series[float]") -> pd.DataFrame:
@@ -69,16 +84,17 @@ def _bends(links: pd.DataFrame, lanes: "pd.Series[float]") -> pd.DataFrame:
 
 
 @lru_cache(maxsize=32)
-def _spec(tall: bool, labels: int) -> str:
+def _spec(tall: bool, labels: int, several: bool) -> str:
     room, orient = f"min({labels + 16}, width / 2)", "top" if tall else "bottom"
     axis = base.epoch_axis(f"(width - {room})", orient=orient, titleAnchor="start", domainColor=base.FAINT)
     scale = alt.Scale(zero=False, nice=False, range=[alt.ExprRef("0"), alt.ExprRef(f"width - {room}")])
     epoch, left = (alt.X(f"{x}:Q", title=base.EPOCHS_TITLE, scale=scale, axis=axis) for x in ("epoch", "left"))
-    tips = base.tips({"name": "run", "epoch:d": "epoch", "loss:.4f": "test loss", "checkpoint": "checkpoint"})
+    measured = {"epoch:d": "epoch", "loss:.4f": "test loss"}
+    tips = base.tips({"name": "run", "dataset": "dataset", **measured, "checkpoint": "checkpoint"})
     area = base.named("dots").mark_rect(color=base.MUTED, cursor="pointer", opacity=0.001, aria=False)
     area = area.encode(left, alt.X2("right"), base.pixels("top"), alt.Y2("bottom"), tooltip=tips)
     hits = base.hits(area, alt.selection_point(name=CHECKPOINT, fields=["run", "epoch"]))
-    return base.layered([*_lines(epoch), *_dots(epoch, room), *_texts(epoch, room), hits])
+    return base.layered([*_lines(epoch), *_dots(epoch, room, several), *_texts(epoch, room), hits])
 
 
 def _lines(epoch: alt.X) -> list[alt.Chart]:
@@ -88,7 +104,7 @@ def _lines(epoch: alt.X) -> list[alt.Chart]:
     return [line.encode(epoch, base.pixels("y"), alt.Detail("run:N")) for line in (link, lane)]
 
 
-def _dots(epoch: alt.X, room: str) -> list[alt.Chart]:
+def _dots(epoch: alt.X, room: str, several: bool) -> list[alt.Chart]:
     """Dots, and round the best a ring with its word in the theme's second colour; smaller where epochs are close."""
     apart = f"(width - {room}) / datum.epochs * 0.7"
     small, large = (alt.ExprRef(f"pow(clamp({apart}, {low}, {high}), 2)") for low, high in ((4, 11), (12, 17)))
@@ -100,18 +116,24 @@ def _dots(epoch: alt.X, room: str) -> list[alt.Chart]:
     series = ["other", "best"]
     word = best.encode(base.series_color("series", series), text=alt.value("best"))
     return [
-        dot.encode(epoch, base.pixels("y"), _shade()),
+        dot.encode(epoch, base.pixels("y"), _shade(several)),
         ring.encode(alt.Stroke("series:N", scale=alt.Scale(domain=series), legend=None)),
         *base.haloed(word, fontSize=10, fontWeight=700, dy=-14, baseline="middle"),
     ]
 
 
-def _shade() -> alt.Fill:
+def _shade(several: bool) -> alt.Fill:
     """The colour of the loss: the lowest contrasts most with the background, in whose colour a deleted one is."""
     scale = alt.Scale(type="log", scheme="viridis", reverse=alt.ExprRef(base.DARK))
+    if several:
+        scale.domain = [1, 10]
+        title = "test loss (log scale, each dataset by itself)"
+        labels: dict[str, Any] = {"values": [1, 10], "labelExpr": "datum.value < 2 ? 'lowest' : 'highest'"}
+    else:
+        title, labels = "test loss (cross-entropy, log scale)", {"tickCount": 3, "format": ".2~g"}
     legend = alt.Legend(
-        title="test loss (cross-entropy, log scale)", orient="top", direction="horizontal", gradientLength=160,
-        gradientThickness=10, tickCount=3, format=".2~g", labelColor=base.MUTED, titleColor=base.MUTED, titleLimit=300,
+        title=title, orient="top", direction="horizontal", gradientLength=160, gradientThickness=10,
+        labelColor=base.MUTED, titleColor=base.MUTED, titleLimit=300, **labels,
     )  # fmt: skip
     deleted = {"test": "!datum.saved", "value": {"expr": str(base.PAPER.expr)}}
     unknown = {"test": "!isValid(datum.shade)", "value": {"expr": str(base.MUTED.expr)}}

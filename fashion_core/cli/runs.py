@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from fashion_core.access import audit, gate
 from fashion_core.cli.answer import answer, given_settings, say
+from fashion_core.config import DATASET_LABELS
 from fashion_core.errors import (
     ConfigError,
     DamagedFileError,
@@ -170,7 +171,16 @@ def _epoch_rows(follower: metrics.Follower) -> Iterator[metrics.Row]:
 
 def compare_runs(options: argparse.Namespace) -> None:
     rows = comparison.compare(RunStore())
-    answer(options, list(map(comparison.as_record, rows)), [comparison.sentence(rows), *map(_compare_line, rows)])
+    answer(options, list(map(comparison.as_record, rows)), _compare_lines(rows))
+
+
+def _compare_lines(rows: Sequence[comparison.Compared]) -> Iterator[str]:
+    """The answer and the runs of each dataset."""
+    if not rows:
+        yield "No run has been resumed yet: `python -m fashion_core resume RUN EPOCH` resumes one."
+    for dataset, own in comparison.by_dataset(rows).items():
+        yield f"{DATASET_LABELS[dataset]}: {comparison.sentence(own)}"
+        yield from map(_compare_line, own)
 
 
 def _compare_line(row: comparison.Compared) -> str:

@@ -1,4 +1,7 @@
-"""Did resuming help: each resumed run's loss beside the loss of the checkpoint that it came from."""
+"""Did resuming help: each resumed run's loss beside the loss of the checkpoint that it came from.
+
+Losses of different datasets can't be compared: ``by_dataset`` comes before anything is counted, ranked or drawn.
+"""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,6 +54,7 @@ class Compared:
     run: str
     name: str
     state: State
+    dataset: str
     parent: str
     parent_name: str  # as it is now; of a deleted parent, as it was when the run was resumed
     parent_exists: bool
@@ -69,6 +73,11 @@ class Compared:
     def loss_last(self) -> float:
         return loss_last_of(self.check)
 
+    @property
+    def changed_dataset(self) -> bool:
+        """Whether its checkpoint was trained on other images: a lower loss says that these became known to it."""
+        return "dataset" in self.changes
+
 
 _rows: Cache[Compared | None] = Cache(MOST_RUNS)
 _outlines: Cache[Outline] = Cache(8)
@@ -84,6 +93,11 @@ def compare(store: RunStore) -> list[Compared]:
             if row := _compare_one(run):
                 found.append(_beside_parent(store, row, row.parent in ids))
     return sorted(found, key=lambda row: (row.parent, row.epoch, row.run))
+
+
+def by_dataset(rows: Sequence[Compared]) -> dict[str, list[Compared]]:
+    """The rows of each dataset, by its name: the images that it stands for never change."""
+    return {name: [row for row in rows if row.dataset == name] for name in sorted({row.dataset for row in rows})}
 
 
 def compare_run(store: RunStore, run: Run, epochs: Sequence[metrics.Row] | None = None) -> Compared | None:
@@ -127,6 +141,7 @@ def _row(run: Run, epochs: Sequence[metrics.Row]) -> Compared | None:
         run=run.id,
         name=run.labels.name,
         state=run.state(),
+        dataset=run.record.config.dataset,
         parent=parent.run,
         parent_name=resumption.parent_name,
         parent_exists=True,
@@ -164,9 +179,9 @@ def _progress(store: RunStore) -> Iterator[tuple[object, ...]]:
 
 def as_record(row: Compared) -> dict[str, object]:
     """The row as ``compare --json`` prints it; ``standard_error`` is that of the latest paired difference."""
-    latest, same = row.latest, ("run", "name", "state", "parent", "parent_name", "parent_exists", "epoch")
+    latest, of_parent = row.latest, ("parent", "parent_name", "parent_exists", "epoch")
     return {
-        **{name: getattr(row, name) for name in same},
+        **{name: getattr(row, name) for name in ("run", "name", "state", "dataset", "changed_dataset", *of_parent)},
         "loss_last": row.check.loss_last,
         "loss_check": row.check.loss_check,
         "loss_check_standard_error": row.check.standard_error,
@@ -181,12 +196,15 @@ def as_record(row: Compared) -> dict[str, object]:
     }
 
 
-def sentence(rows: list[Compared], latest: bool = True) -> str:
-    """The answer to "did resuming help?" in a few sentences of plain text."""
-    nows = [(row, now) for row in rows if (now := row.now(latest))]
-    parts = [_answers(nows) if nows else "No resumed run has ended an epoch yet."]
+def sentence(rows: Sequence[Compared], latest: bool = True) -> str:
+    """The answer to "did resuming help?" on one dataset in a few sentences; runs that changed theirs do not count."""
+    counted = [row for row in rows if not row.changed_dataset]
+    nows = [(row, now) for row in counted if (now := row.now(latest))]
+    parts = [_answers(nows)] if nows else ["No resumed run has ended an epoch yet."] if counted else []
     if here := sum(not row.check.comparable for row, _ in nows):
-        parts.append(f"{here} of them compare with a loss measured here: the stored one is of other images.")
+        parts.append(f"{here} of them compare with a loss measured here: the stored one was measured otherwise.")
+    if apart := len(rows) - len(counted):
+        parts.append(f"From a checkpoint of another dataset, not counted: {apart}.")
     if ended := sum(row.latest is None and row.state not in UNDER_WAY_STATES for row in rows):
         parts.append(f"Ended without an epoch: {ended}.")
     if training := sum(row.state in ACTIVE_STATES for row in rows):

@@ -19,8 +19,9 @@ def _rate(change: Change) -> str:
     return f"lr {sign}{round_one:g}" if math.isclose(factor, round_one, rel_tol=1e-6) else f"lr {after:g}"
 
 
-# the word for each setting that changes the numbers; others (which files are kept) are left out
+# the word for each setting that changes the numbers, the weightiest first; others (which files are kept) are left out
 _WORDS: Final[Mapping[str, Callable[[Change], str]]] = {
+    "dataset": lambda change: f"on {change.after}",
     "learning_rate": _rate,
     "optimizer": lambda change: f"→ {change.after}",
     "batch_size": lambda change: f"batch {change.before} → {change.after}",
@@ -31,7 +32,6 @@ _WORDS: Final[Mapping[str, Callable[[Change], str]]] = {
     "seed": lambda change: f"seed {change.after}",
     "precision": lambda change: str(change.after),
     "pixels": lambda change: f"{change.after} pixels",
-    "dataset": lambda change: f"on {change.after}",
     "device": lambda change: f"on {change.after}",
     "threads": lambda change: f"threads {change.before} → {change.after}",
     "train_images": lambda change: f"{int(change.after):,} images" if change.after else "all images",

@@ -7,11 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
+from operator import itemgetter
 from typing import Any, Final, Literal, NamedTuple
 
 import pandas as pd
 
 from fashion_core.cache import MOST_RUNS, Cache, stamp
+from fashion_core.config import DATASET_LABELS
 from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.resume.comparison import NOISE, Compared, LossNow, relative_change
 from fashion_core.resume.labels import SAME, cut_middle, loss_text, percent, unique_labels
@@ -44,11 +46,12 @@ _ORDERS: Final[Mapping[Sort, tuple[list[str], bool]]] = {
 
 
 def compared_frame(rows: Sequence[Compared], latest: bool, sort: Sort) -> pd.DataFrame:
-    """One row per resumed run that has ended an epoch: ``COMPARED_COLUMNS``.
+    """One row per resumed run of one dataset that has ended an epoch: ``COMPARED_COLUMNS``.
 
     The rows of a checkpoint stay together, under its heading ``group``; checkpoints stand in the order of their first
-    row. The ``label`` of a run that still trains ends in "…"; ``changed`` gives in full what its ``label`` may cut.
-    ``low`` and ``high`` bound the noise around ``loss_last``: twice the standard error of this run's own
+    row. Runs on other images or pixels than their checkpoint have a heading of their own, because their ``loss_last``
+    is another. The ``label`` of a run that still trains ends in "…"; ``changed`` gives in full what its ``label`` may
+    cut. ``low`` and ``high`` bound the noise around ``loss_last``: twice the standard error of this run's own
     paired differences; ``change`` is a share of ``loss_last``, ``percent`` the same as text.
     """
     labels = unique_labels((row.run, (row.parent, row.epoch), row.changes) for row in rows)
@@ -67,7 +70,7 @@ def _compared_row(row: Compared, now: LossNow, label: str, parent: str) -> dict[
         **{name: getattr(row, name) for name in same},
         "label": f"{label} …" if row.state in ACTIVE_STATES else label,
         "changed": ", ".join(row.overrides) or SAME,
-        "group": f"{parent} · epoch {row.epoch}{'' if row.parent_exists else ' · deleted'}",
+        "group": _heading(row, parent),
         "low": row.loss_last - noise,
         "high": row.loss_last + noise,
         "loss_now": now.loss,
@@ -76,6 +79,15 @@ def _compared_row(row: Compared, now: LossNow, label: str, parent: str) -> dict[
         "percent": percent(change),
         "answer": now.answer,
     }
+
+
+def _heading(row: Compared, parent: str) -> str:
+    parts = [parent, f"epoch {row.epoch}"]
+    if dataset := row.changes.get("dataset"):
+        parts.append(f"from {DATASET_LABELS.get(str(dataset.before), dataset.before)}")
+    if pixels := row.changes.get("pixels"):
+        parts.append(f"{pixels.after} pixels")
+    return " · ".join(parts if row.parent_exists else [*parts, "deleted"])
 
 
 def _parent_names(rows: Iterable[Compared]) -> dict[str, str]:
@@ -95,7 +107,7 @@ def losses_of(store: RunStore, rows: Sequence[Compared]) -> Losses:
 
 
 def branches_frame(rows: Sequence[Compared], losses: Losses, latest: bool = True) -> pd.DataFrame:
-    """The losses of resumed runs and of their parents, one row per epoch: ``BRANCH_COLUMNS``.
+    """The losses of resumed runs of one dataset and of their parents on it, one row per epoch: ``BRANCH_COLUMNS``.
 
     A resumed run's curve (role "resumed") begins with ``loss_last``, at its checkpoint's epoch; a parent's curve
     (role "parent") has no answer. A parent that was itself resumed has one curve, the resumed one; a deleted parent
@@ -104,7 +116,8 @@ def branches_frame(rows: Sequence[Compared], losses: Losses, latest: bool = True
     ended = {row.run: (row, now) for row in rows if (now := row.now(latest))}
     names = _parent_names(rows)
     points: list[tuple[Any, ...]] = []
-    for run in dict.fromkeys(row.parent for row, _ in ended.values() if row.parent not in ended):
+    same = (row.parent for row, _ in ended.values() if not row.changed_dataset)
+    for run in dict.fromkeys(parent for parent in same if parent not in ended):
         points += [(run, names[run], *point, "parent", None) for point in _thinned(losses[run], _CURVE_POINTS)]
     most = max(_FEWEST_POINTS, min(_CURVE_POINTS, _POINTS // max(len(ended), 1)))
     for run, (row, now) in ended.items():
@@ -120,7 +133,7 @@ def _thinned(points: list[_Point], most: int) -> list[_Point]:
     return list(frame.itertuples(index=False, name=None))
 
 
-DOT_COLUMNS: Final = ("run", "name", "epoch", "loss", "saved", "best", "lane", "tree", "heading", "label")
+DOT_COLUMNS: Final = ("run", "name", "dataset", "epoch", "loss", "saved", "best", "lane", "tree", "heading", "label")
 LINK_COLUMNS: Final = ("run", "epoch", "lane", "next_epoch", "next_lane", "tree")
 MOST_DOTS: Final = 100  # of one lane: more can't be distinguished on a wide screen
 MOST_LANES: Final = 100  # of one page: they fill two or three screens
@@ -137,6 +150,7 @@ class _Dot(NamedTuple):
 class Lane:
     run: str
     name: str
+    dataset: str
     parent: str | None
     branched: int  # the epoch that it was resumed from; −1 if it was not resumed
     changes: Mapping[str, Change] | None
@@ -180,7 +194,8 @@ def _read(run: Run) -> Lane | None:
         if dots:
             parent = record.parent.run if record.parent else None
             changes = record.resumption.changes if record.resumption else None
-            return Lane(run.id, run.title, parent, record.first_epoch - 1, changes, dots, lowest)
+            dataset = record.config.dataset
+            return Lane(run.id, run.title, dataset, parent, record.first_epoch - 1, changes, dots, lowest)
     return None
 
 
@@ -203,23 +218,23 @@ def part_frames(parts: Sequence[Sequence[Tree]], number: int) -> tuple[pd.DataFr
     """The runs of one part: ``DOT_COLUMNS``, one row per epoch, and ``LINK_COLUMNS``, one per resumed run.
 
     A ``tree`` has a ``heading`` at its first dot, every run a ``label`` at its last. ``saved`` is False once the
-    checkpoint was deleted, ``best`` marks the lowest loss of those that are saved, in all parts. Of a long run
-    ``MOST_DOTS`` are drawn, with its best and all that were resumed.
+    checkpoint was deleted, ``best`` marks the lowest loss on each ``dataset`` of those that are saved, in all parts.
+    Of a long run ``MOST_DOTS`` are drawn, with its best and all that were resumed.
     """
     trees, lanes = list(chain.from_iterable(parts)), list(chain.from_iterable(parts[number]))
+    best = _best_runs(chain.from_iterable(trees))
     resumed = ((lane.run, (lane.parent, lane.branched), lane.changes) for lane in lanes if lane.changes is not None)
     labels = unique_labels(resumed)
     branched = defaultdict(set)
     for lane in lanes:
         branched[lane.parent].add(lane.branched)
-    lowest = ((lane.run, lane.lowest) for tree in trees for lane in tree if lane.lowest)
-    best = min(lowest, key=lambda found: found[1].loss, default=None)
     tree_of = {lane.run: place for place, tree in enumerate(trees) for lane in tree}
     places = {run: (number, tree) for number, (run, tree) in enumerate(tree_of.items())}  # lane and tree, from the top
     dots: list[tuple[Any, ...]] = []
     for lane in lanes:
         change = labels.get(lane.run, "")
-        dots += _dots(lane, places[lane.run], lane.parent not in places, change, branched[lane.run], best)
+        is_root, is_best = lane.parent not in places, lane.run in best
+        dots += _dots(lane, places[lane.run], is_root, change, branched[lane.run], is_best)
     links = [
         (lane.run, lane.branched, places[lane.parent][0], lane.dots[0].epoch, *places[lane.run])
         for lane in lanes
@@ -228,15 +243,22 @@ def part_frames(parts: Sequence[Sequence[Tree]], number: int) -> tuple[pd.DataFr
     return pd.DataFrame(dots, columns=list(DOT_COLUMNS)), pd.DataFrame(links, columns=list(LINK_COLUMNS))
 
 
+def _best_runs(lanes: Iterable[Lane]) -> set[str]:
+    """The run with the lowest loss on each dataset."""
+    lowest = ((lane.lowest.loss, lane) for lane in lanes if lane.lowest)
+    return set({lane.dataset: lane.run for _, lane in sorted(lowest, key=itemgetter(0), reverse=True)}.values())
+
+
 def _dots(
-    lane: Lane, place: tuple[int, int], is_root: bool, change: str, branched: set[int], best: tuple[str, _Dot] | None
+    lane: Lane, place: tuple[int, int], is_root: bool, change: str, branched: set[int], is_best: bool
 ) -> Iterator[tuple[Any, ...]]:
     step, ends = -(-len(lane.dots) // MOST_DOTS), (lane.dots[-1], lane.lowest)
     shown = [dot for n, dot in enumerate(lane.dots) if n % step == 0 or dot in ends or dot.epoch in branched]
     name, last = cut_middle(lane.name, _HEADING_LENGTH), lane.dots[-1].loss
-    heading = f"{name} · its parent was deleted" if lane.parent else name
+    dataset = DATASET_LABELS.get(lane.dataset, lane.dataset)
+    heading = " · ".join([name, dataset, *(["its parent was deleted"] if lane.parent else [])])
     label = f"{change} {loss_text(last) if math.isfinite(last) else ''}".strip()
     for dot in shown:
         at_first = heading if is_root and dot is shown[0] else ""
         at_last = label if dot is shown[-1] else ""
-        yield lane.run, lane.name, *dot, (lane.run, dot) == best, *place, at_first, at_last
+        yield lane.run, lane.name, dataset, *dot, is_best and dot == lane.lowest, *place, at_first, at_last

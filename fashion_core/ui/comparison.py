@@ -11,6 +11,7 @@ from fashion_core.charts.base import ChartSpec
 from fashion_core.charts.branches import branch_chart
 from fashion_core.charts.comparison import COMPARISON_KEY, FOCUS, comparison_chart
 from fashion_core.charts.lineage import CHECKPOINT, LINEAGE_KEY, lineage_chart
+from fashion_core.config import DATASET_LABELS
 from fashion_core.resume import comparison, tables
 from fashion_core.resume.comparison import Compared, Outline
 from fashion_core.resume.labels import SAME, percent
@@ -57,13 +58,14 @@ def _show_rows(store: RunStore, rows: list[Compared]) -> None:
             "Resumed from", names, None, names.__getitem__, key="from", placeholder="any run", bind=bind, width=320
         )
     shown = [row for row in rows if row.parent in parents] or rows
-    answer.markdown(common.plain(comparison.sentence(shown, now == LATEST)))
+    for dataset, own in comparison.by_dataset(shown).items():
+        answer.markdown(f"**{DATASET_LABELS[dataset]}** · {common.plain(comparison.sentence(own, now == LATEST))}")
     comparison_of(store, shown, now == LATEST, sort)
     _show_table(shown)
 
 
 def comparison_of(store: RunStore, rows: Sequence[Compared], latest: bool = True, sort: Sort = "lineage") -> None:
-    """Two charts side by side; a click on a run in one focuses it in both."""
+    """Two charts side by side for each dataset; a click on a run in one focuses it in both."""
     if not any(row.now(latest) for row in rows):
         st.info("No resumed run has ended its first epoch yet.", icon=":material/hourglass_empty:")
         return
@@ -72,8 +74,16 @@ def comparison_of(store: RunStore, rows: Sequence[Compared], latest: bool = True
 
 @st.fragment
 def _show_charts(rows: Sequence[Compared], losses: Losses, latest: bool, sort: Sort) -> None:
-    """Show both charts; a click redraws them without reading any file."""
+    """Show the charts of all datasets; a click redraws them without reading any file."""
     login.send_strangers_away()
+    drawn = {name: own for name, own in comparison.by_dataset(rows).items() if any(row.now(latest) for row in own)}
+    for dataset, own in drawn.items():
+        if len(drawn) > 1:
+            st.subheader(DATASET_LABELS[dataset])
+        _show_dataset(dataset, own, losses, latest, sort)
+
+
+def _show_dataset(dataset: str, rows: Sequence[Compared], losses: Losses, latest: bool, sort: Sort) -> None:
     focused = next((row for row in rows if row.run == st.query_params.get(FOCUS)), None)
     compared, branches = _charts(rows, losses, latest, sort, focused.run if focused else None)
 
@@ -87,11 +97,11 @@ def _show_charts(rows: Sequence[Compared], losses: Losses, latest: bool, sort: S
         training = any(row.state in ACTIVE_STATES for row in rows)
         st.markdown(f"{COMPARISON_KEY} … training" if training else COMPARISON_KEY)
         alt = "Loss of each resumed run and of its checkpoint"
-        common.show_clickable(compared, common.press_key("compared"), FOCUS, focus, alt)
+        common.show_clickable(compared, common.press_key(f"compared {dataset}"), FOCUS, focus, alt)
     with right, st.container(border=True):
         st.markdown("Where each run branched off; click one to focus it")
         alt = "Test loss by epoch of parents and resumed runs"
-        common.show_clickable(branches, common.press_key("branches"), FOCUS, focus, alt)
+        common.show_clickable(branches, common.press_key(f"branches {dataset}"), FOCUS, focus, alt)
     if focused:
         _show_focused(focused)
 
@@ -134,7 +144,10 @@ def _show_table(rows: Sequence[Compared]) -> None:
     style = {name: st.column_config.NumberColumn(format="%.4f") for name in numbers}
     order = ["name", "parent_name", "epoch", *numbers, "answer", "verdict", "overrides", "state"]
     with st.expander("All numbers", icon=":material/table:"):
-        common.show_table(table, hide_index=True, column_order=order, column_config=style, alt="All resumed runs")
+        for dataset, own in table.groupby("dataset"):  # a table of its own, because people sort by any column
+            alt = f"Resumed runs on {DATASET_LABELS[str(dataset)]}"
+            st.caption(alt)
+            common.show_table(own, hide_index=True, column_order=order, column_config=style, alt=alt)
         common.offer_csv("CSV", lambda: table, "resumed-runs.csv")
 
 

@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
+from tests.benchmarks.comparison import made_run
 from tests.support.browsing import Server, expect_badge, expect_settled, open_page
 from tests.support.runs import copied, finish, new_run, resume, set_finished, set_running, train, trained
 
@@ -96,6 +97,19 @@ def test_comparison_shows_runs_as_they_come_and_end_and_keeps_the_focus(
     expect(compared).to_contain_text("lr ×20")
     assert f"focus={first.id}" in page.url
     expect(page.get_by_role("link", name="Open")).to_be_visible()
+
+
+def test_one_run_has_the_focus_though_each_dataset_has_its_charts(store: RunStore, server: Server, page: Page) -> None:
+    parents = made_run(store, [0.8], dataset="fashion-mnist"), made_run(store, [0.5])
+    first, second = (made_run(store, [0.4], parent, 0) for parent in parents)
+    open_page(page, f"{server.url}/resume?{HELPED}")
+    charts = page.get_by_test_id("stVegaLiteChart")
+    expect(charts).to_have_count(4)
+    for number, run in ((0, first), (2, second), (0, first)):
+        expect_settled(page)
+        charts.nth(number).get_by_text("same settings").click(force=True)
+        page.wait_for_url(re.compile(f"focus={run.id}"))
+        expect(page.get_by_role("link", name="Open")).to_have_count(1)
 
 
 def test_dot_of_the_lineage_opens_its_checkpoint(store: RunStore, server: Server, page: Page, parent: Run) -> None:

@@ -17,6 +17,7 @@ from fashion_core.resume.labels import percent
 from fashion_core.resume.tables import BRANCH_COLUMNS, COMPARED_COLUMNS, DOT_COLUMNS, LINK_COLUMNS
 from tests.support.charts import THEME, as_sent, contrast, drawing, fields, layers, tuples
 
+DATASET = "synthetic garments"
 LOSSES = {"lower": 0.4, "within noise": 0.51, "same as the parent": 0.5, "higher": 0.7}
 
 
@@ -56,11 +57,11 @@ def branches(curves: dict[str, list[float]]) -> pd.DataFrame:
 def lineage() -> tuple[pd.DataFrame, pd.DataFrame]:
     """ "base" with a run resumed from its epoch 0 and one from its last; then a tree of one lane."""
     rows = [
-        ("base", "base", 0, 0.9, True, False, 0, 0, "base", ""),
-        ("base", "base", 1, 0.8, False, False, 0, 0, "", "0.800"),
-        ("late", "late", 2, 0.3, True, True, 1, 0, "", "same settings 0.300"),
-        ("early", "early", 1, 0.7, True, False, 2, 0, "", "lr ÷10 0.700"),
-        ("other", "other", 0, math.nan, True, False, 3, 1, "other", ""),
+        ("base", "base", DATASET, 0, 0.9, True, False, 0, 0, "base", ""),
+        ("base", "base", DATASET, 1, 0.8, False, False, 0, 0, "", "0.800"),
+        ("late", "late", DATASET, 2, 0.3, True, True, 1, 0, "", "same settings 0.300"),
+        ("early", "early", DATASET, 1, 0.7, True, False, 2, 0, "", "lr ÷10 0.700"),
+        ("other", "other", DATASET, 0, math.nan, True, False, 3, 1, "other", ""),
     ]
     links = [("late", 1, 0, 2, 1, 0), ("early", 0, 0, 1, 2, 0)]
     return pd.DataFrame(rows, columns=list(DOT_COLUMNS)), pd.DataFrame(links, columns=list(LINK_COLUMNS))
@@ -144,6 +145,13 @@ def test_a_checkpoint_has_one_loss_last_and_a_heading() -> None:
     assert fields(loss, "text", "y") == ("text", "top")
     assert fields(heading, "text", "y") == ("group", "top")
     assert heading["mark"]["fontWeight"] == 700
+
+
+def test_runs_of_one_checkpoint_with_another_loss_last_have_a_rule_of_their_own() -> None:
+    _, rows = comparison(compared({}, {"group": "base · epoch 3 · from Fashion-MNIST", "loss_last": 2.0}))
+    assert tuples(rows["groups"], "group", "drawn_last", "text") == [
+        ("base · epoch 3", 0.5, "0.500"), ("base · epoch 3 · from Fashion-MNIST", 2.0, "2.000"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("label", ["lr ÷10", "same settings", "lr ÷10, → adam +2 (12)"])
@@ -339,6 +347,18 @@ def test_a_dot_is_a_checkpoint_in_the_colour_of_its_loss_hollow_once_deleted_and
     assert "fill" not in ring["encoding"]
     assert ring["encoding"]["stroke"]["scale"] == {"domain": ["other", "best"]}
     assert word["encoding"]["text"] == {"value": "best"}
+
+
+def test_each_of_several_datasets_has_the_whole_colour_scale() -> None:
+    dots = lineage()[0].assign(dataset=["Fashion-MNIST"] * 3 + [DATASET] * 2, loss=[0.9, 0.3, 0.3 * 3**0.5, 0.2, 0.1])
+    spec, rows = tree(dots)
+    assert list(rows["dots"]["shade"]) == pytest.approx([10, 1, 10**0.5, 10, 1])
+    fill = layer(spec, "point", "dots")["encoding"]["fill"]
+    assert (fill["scale"]["domain"], fill["legend"]["values"]) == ([1, 10], [1, 10])
+    assert "each dataset by itself" in fill["legend"]["title"]
+    assert "'lowest' : 'highest'" in fill["legend"]["labelExpr"]
+    alone = tree(dots.assign(loss=[0.9, 0.3, 0.5, math.nan, 0.1]))[1]["dots"]
+    assert list(alone["shade"].iloc[3:].fillna(0)) == [0, 1]
 
 
 def test_lanes_and_headings_have_a_height_of_their_own_and_one_tree_begins_at_the_top() -> None:

@@ -12,6 +12,7 @@ from fashion_core.runs import queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Parent
 from fashion_core.runs.store import RunStore, epoch_records
+from tests.benchmarks.comparison import made_run
 from tests.support.pages import open_page, press, shown_numbers, texts, widget, words
 from tests.support.runs import copied, finish, new_run, resume, train, trained
 
@@ -131,6 +132,23 @@ def test_comparison_has_its_sentence_and_writes_the_change_as_the_chart_does(sto
     change = percent(relative_change(row, row.latest))
     assert change.startswith("−")
     assert f"**{row.latest.loss:.4f}** ({change}, {row.latest.answer};" in shown
+
+
+def test_each_dataset_has_its_own_answer_and_charts(store: RunStore) -> None:
+    easy, hard = made_run(store, [0.5]), made_run(store, [0.8], dataset="fashion-mnist")
+    for parent, loss in ((easy, 0.2), (hard, 0.7)):
+        made_run(store, [loss], parent, 0)
+    moved = made_run(store, [0.1], hard, 0, dataset="synthetic")
+    app = open_page("resume", view="Did resuming help?", focus=moved.id)
+    shown = words(app)
+    assert "**Fashion-MNIST** · 1 of 1 resumed run is below the loss of the checkpoint" in shown
+    assert "lowest loss now 0.700" in shown
+    assert "**synthetic garments** · 1 of 1 resumed run is below the loss of the checkpoint" in shown
+    assert "lowest loss now 0.200" in shown
+    assert "From a checkpoint of another dataset, not counted: 1." in shown
+    assert [heading.value for heading in app.subheader] == ["Fashion-MNIST", "synthetic garments"]
+    assert len(app.get("vega_lite_chart")) == 4
+    assert [list(table.value["dataset"]) for table in app.dataframe] == [["fashion-mnist"], ["synthetic"] * 2]
 
 
 def rows_of_charts(app: AppTest) -> list[list[bytes]]:

@@ -12,8 +12,9 @@ from fashion_core.resume.labels import percent
 from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs import queue
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import LoadCheck
+from fashion_core.runs.schema import Change, LoadCheck
 from fashion_core.runs.store import RunStore
+from tests.benchmarks.comparison import made_run
 from tests.support.commands import Capture, answered, printed, refused
 from tests.support.runs import copied, new_run, resume, set_state, train
 
@@ -35,8 +36,9 @@ def row(**changes: Any) -> Compared:
         loss_last=0.5, loss_check=0.5, accuracy=0.8, standard_error=0.02, comparable=True, optimizer="loaded"
     )
     values: dict[str, Any] = {
-        "run": "r", "name": "child", "state": "finished", "parent": "p", "parent_name": "base", "parent_exists": True,
-        "epoch": 1, "check": check, "first": None, "latest": None, "verdict": "exact", "overrides": (), "changes": {},
+        "run": "r", "name": "child", "state": "finished", "dataset": "synthetic", "parent": "p", "parent_name": "base",
+        "parent_exists": True, "epoch": 1, "check": check, "first": None, "latest": None, "verdict": "exact",
+        "overrides": (), "changes": {},
     }  # fmt: skip
     return Compared(**{**values, **changes})
 
@@ -122,6 +124,43 @@ def test_sentence_says_what_became_of_the_runs(rows: list[Compared], start: str,
     sentence = comparison.sentence(rows)
     assert sentence.startswith(start)
     assert sentence.endswith(end)
+
+
+ONTO_ANOTHER = {"dataset": Change(before="fashion-mnist", after="synthetic")}
+
+
+def test_a_run_that_changed_dataset_is_neither_counted_nor_in_the_median_nor_the_best() -> None:
+    apart = row(latest=now(-0.4), changes=ONTO_ANOTHER)
+    assert comparison.sentence([BEST, apart]) == (
+        "1 of 1 resumed run is below the loss of the checkpoint, 0 within noise, 0 above. Median change −20.0%; "
+        "lowest loss now 0.400 (child, from base epoch 1). From a checkpoint of another dataset, not counted: 1."
+    )
+    assert comparison.sentence([apart]) == "From a checkpoint of another dataset, not counted: 1."
+
+
+def test_rows_are_of_the_dataset_that_their_run_trains_on() -> None:
+    rows = [row(run="a"), row(run="b", dataset="fashion-mnist"), row(run="c", changes=ONTO_ANOTHER)]
+    found = comparison.by_dataset(rows)
+    assert {name: [one.run for one in own] for name, own in found.items()} == {
+        "fashion-mnist": ["b"], "synthetic": ["a", "c"],
+    }  # fmt: skip
+    assert list(comparison.by_dataset(rows[::-1])) == list(found)
+
+
+def test_command_gives_one_answer_a_dataset(store: RunStore, capsys: Capture) -> None:
+    assert printed(capsys, "compare")[0].startswith("No run has been resumed yet: ")
+    easy, hard = made_run(store, [0.5]), made_run(store, [0.8], dataset="fashion-mnist")
+    runs = [made_run(store, [loss], parent, 0) for loss, parent in ((0.2, easy), (0.7, hard))]
+    runs.append(made_run(store, [0.1], hard, 0, dataset="synthetic"))
+    text = printed(capsys, "compare")[0]
+    assert "Fashion-MNIST: 1 of 1 resumed run is below" in text
+    assert "lowest loss now 0.700" in text
+    assert "synthetic garments: 1 of 1 resumed run is below" in text
+    assert "lowest loss now 0.200" in text
+    records = {record["run"]: record for record in answered(capsys, "compare")}
+    assert [(records[run.id]["dataset"], records[run.id]["changed_dataset"]) for run in runs] == [
+        ("synthetic", False), ("fashion-mnist", False), ("synthetic", True),
+    ]  # fmt: skip
 
 
 def test_run_has_a_row_once_loaded_and_keeps_it_without_a_parent(store: RunStore, parent: Run, capsys: Capture) -> None:

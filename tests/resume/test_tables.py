@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from fashion_core.resume import tables
-from fashion_core.resume.comparison import Compared, LossNow, compare
+from fashion_core.resume.comparison import Compared, LossNow, by_dataset, compare
 from fashion_core.resume.labels import LABEL_LENGTH, cut_middle, label_pixels, percent, short_label
 from fashion_core.resume.tables import branches_frame, compared_frame, lineage_parts, losses_of, part_frames
 from fashion_core.runs import metrics
@@ -19,7 +19,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Change, LoadCheck
 from fashion_core.runs.store import RunStore
 from tests.benchmarks.comparison import made_run
-from tests.benchmarks.stores import CONTENT, info_of
+from tests.benchmarks.stores import CONTENT, info_of, write
 from tests.support.charts import tuples
 
 
@@ -41,8 +41,8 @@ def check(loss_last: float) -> LoadCheck:
 def compared(run: str, **changes: Any) -> Compared:
     """A run resumed from epoch 3 of "base" at a loss of 0.5, with 0.4 now."""
     values: dict[str, Any] = {
-        "name": f"name of {run}", "state": "finished", "parent": "a-base", "parent_name": "base",
-        "parent_exists": True, "epoch": 3, "check": check(0.5), "first": loss_now(0.45, epoch=4),
+        "name": f"name of {run}", "state": "finished", "dataset": "synthetic", "parent": "a-base",
+        "parent_name": "base", "parent_exists": True, "epoch": 3, "check": check(0.5), "first": loss_now(0.45, epoch=4),
         "latest": loss_now(0.4), "verdict": "exact", "overrides": (), "changes": {},
     }  # fmt: skip
     return Compared(run=run, **{**values, **changes})
@@ -136,6 +136,10 @@ def test_change_and_loss_are_two_orders() -> None:
             {"learning_rate": (1e-3, 1e-4), "optimizer": ("sgd", "adam"), "batch_size": (64, 32), "seed": (0, 1)},
             "lr ÷10, → adam +2",
         ),
+        (
+            {"learning_rate": (1e-3, 1e-4), "seed": (0, 1), "dataset": ("synthetic", "fashion-mnist")},
+            "on fashion-mnist +2",
+        ),
     ],
 )
 def test_a_label_says_in_few_characters_what_was_changed(changes: dict[str, tuple[Any, Any]], label: str) -> None:
@@ -172,6 +176,22 @@ def test_headings_cut_long_names_in_the_middle_and_tell_equal_ones_apart() -> No
     assert first.startswith("the first")
     assert second.endswith("number 2 · epoch 3")
     assert twins == ["twin cccc · epoch 3", "twin dddd · epoch 3 · deleted"]
+
+
+def test_runs_on_other_images_or_pixels_than_their_checkpoint_have_a_heading_and_a_loss_last_of_their_own() -> None:
+    other = check(0.5).model_copy(update={"comparable": False, "loss_check": 2.0})
+    frame = frame_of(
+        compared("r1"),
+        compared("r2", changes=changed({"dataset": ("fashion-mnist", "synthetic")}), check=other),
+        compared("r3", changes=changed({"pixels": ("unit", "raw")}), check=other),
+        compared("r4"),
+    )
+    assert tuples(frame, "run", "group", "loss_last") == [
+        ("r1", "base · epoch 3", 0.5),
+        ("r4", "base · epoch 3", 0.5),
+        ("r2", "base · epoch 3 · from Fashion-MNIST", 2.0),
+        ("r3", "base · epoch 3 · raw pixels", 2.0),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -223,6 +243,21 @@ def test_a_resumed_curve_begins_at_loss_last_and_a_parents_has_all_its_epochs(ru
     frame = branches(runs)
     assert curve_of(frame, base) == []
     assert curve_of(frame, child) == [(1, 0.7), (2, 0.5), (3, 0.4)]
+
+
+def test_a_run_on_another_dataset_begins_at_what_it_measured_there_and_beside_no_curve_of_its_parent(
+    runs: RunStore,
+) -> None:
+    base = made_run(runs, [0.9, 0.7])
+    made_run(runs, [0.6], base, 1)
+    moved = made_run(runs, [0.5, 0.4], base, 1, dataset="fashion-mnist")
+    write(moved.load_check_path, check(0.7).model_copy(update={"comparable": False, "loss_check": 2.5}))
+    rows = by_dataset(compare(runs))
+    frame, other = (branches_frame(rows[name], losses_of(runs, rows[name])) for name in ("fashion-mnist", "synthetic"))
+    assert set(frame["run"]) == {moved.id}
+    assert curve_of(frame, moved) == [(1, 2.5), (2, 0.5), (3, 0.4)]
+    assert curve_of(other, base) == [(0, 0.9), (1, 0.7)]
+    assert moved.id not in set(other["run"])
 
 
 def test_a_curve_has_the_answer_of_the_epoch_that_is_asked_for(runs: RunStore) -> None:
@@ -327,7 +362,7 @@ def test_a_dot_is_a_checkpoint_trees_have_headings_and_lanes_end_with_change_and
     dots, _ = dots_and_links(runs)
     assert list(dots.loc[~dots["saved"], "loss"]) == [0.2]
     assert list(dots.loc[dots["best"], "loss"]) == [0.4]  # of those that are saved
-    assert tuples(dots[dots["heading"] != ""], "heading", "epoch") == [("base", 0)]
+    assert tuples(dots[dots["heading"] != ""], "heading", "epoch") == [("base · synthetic garments", 0)]
     assert tuples(dots[dots["label"] != ""], "label", "epoch") == [
         ("0.800", 2), ("lr ÷10 0.400", 4), ("same settings 0.700", 3),
     ]  # fmt: skip
@@ -344,13 +379,26 @@ def test_imported_runs_and_those_without_a_parent_are_roots_and_damaged_ones_are
     runs.delete(base, force=True)
     damaged.record_path.write_text("{}")
     dots, links = dots_and_links(runs)
-    gone = "child · its parent was deleted"
+    gone = "child · synthetic garments · its parent was deleted"
     assert tuples(dots, "run", "epoch", "loss", "saved", "best", "heading") == [
         (orphans[1].id, 1, 0.5, True, False, gone),
         (orphans[0].id, 1, 0.5, True, False, gone),
-        (imported.id, 7, 0.25, True, True, imported.title),
+        (imported.id, 7, 0.25, True, True, f"{imported.title} · synthetic garments"),
     ]
     assert links.empty
+
+
+def test_each_dataset_has_a_best_checkpoint_in_all_parts(runs: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    hard = made_run(runs, [0.9, 0.7], dataset="fashion-mnist")
+    moved = made_run(runs, [0.3, 0.4], hard, 1, dataset="synthetic")
+    made_run(runs, [0.5], name="easy")
+    monkeypatch.setattr(tables, "MOST_LANES", 1)
+    parts = lineage_parts(runs)
+    (first, _), (second, _) = (part_frames(parts, number) for number in range(2))
+    assert tuples(first, "heading", "dataset", "best") == [("easy · synthetic garments", "synthetic garments", False)]
+    assert tuples(second[second["best"]], "run", "dataset", "loss") == [
+        (hard.id, "Fashion-MNIST", 0.7), (moved.id, "synthetic garments", 0.3),
+    ]  # fmt: skip
 
 
 def test_a_long_lane_is_thinned_and_keeps_its_ends_its_best_and_what_was_resumed(runs: RunStore) -> None:

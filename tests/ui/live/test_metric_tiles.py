@@ -14,7 +14,7 @@ from tests.support.runs import new_run
 
 NOTHING = LatestMetrics(None, None, None, None, None, 0.0)
 CHECK = LoadCheck(loss_last=0.5, loss_check=0.5, accuracy=0.8, standard_error=0.01, comparable=True, optimizer="loaded")
-ROW = Compared("b", "b", "finished", "a", "a", True, 1, CHECK, None, None, "exact", (), {})
+ROW = Compared("b", "b", "finished", "synthetic", "a", "a", True, 1, CHECK, None, None, "exact", (), {})
 
 
 @pytest.mark.parametrize(
