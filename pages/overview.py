@@ -1,5 +1,7 @@
 """The running runs, and all runs."""
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -58,13 +60,13 @@ def show_card(store: RunStore, run: Run) -> None:
 def show_runs(store: RunStore) -> None:
     st.subheader("All runs")
     every = tables.runs_frame(store)
+    numbers = tables.numbers_by_dataset(every)
     runs = common.ask_rows(every, "page")
     table = runs.assign(
         dataset=runs["dataset"].map(DATASET_LABELS, na_action="ignore"),
         model=runs["model"].map(MODEL_LABELS, na_action="ignore"),
         age=runs["created"].map(common.age, na_action="ignore"),
-        accuracy=runs["accuracy"] * 100,
-    )
+    ).join(numbers)
     key = f"runs {len(every)} {runs.index[0]}"  # a choice is a row number: other rows start without one
     common.show_table(
         table,
@@ -72,11 +74,10 @@ def show_runs(store: RunStore) -> None:
         on_select=lambda: choose(runs, key),
         selection_mode="single-row",
         key=key,
-        column_order=["name", "state", "dataset", "model", "epochs", "best_loss", "accuracy", "age", "parent", "tags"],
+        column_order=["name", "state", "dataset", "model", "epochs", *numbers, "age", "parent", "tags"],
         column_config={
             "name": st.column_config.TextColumn(width="medium"),
-            "best_loss": st.column_config.NumberColumn("best loss", format="%.4f", help="Lowest test loss of an epoch"),
-            "accuracy": st.column_config.NumberColumn(format="%.2f %%", help="Test accuracy of that epoch"),
+            **{name: number_column(name, alone=len(numbers.columns) == 2) for name in map(str, numbers)},
             "parent": st.column_config.TextColumn("resumed from", width=150),
             "tags": st.column_config.ListColumn(),
         },
@@ -89,6 +90,15 @@ def show_runs(store: RunStore) -> None:
         show_details(store, store.get(st.query_params["run"]))
     else:
         st.caption("Select a row to name a run, tag it, add notes, and open, resume or delete it.")
+
+
+def number_column(name: str, alone: bool) -> Any:
+    """How a column of ``tables.numbers_by_dataset`` is shown, ``alone`` if all runs are of one dataset."""
+    number, _, dataset = name.partition(" ")
+    on = "" if alone else f", {DATASET_LABELS[dataset]}"
+    if number == "best_loss":
+        return st.column_config.NumberColumn(f"best loss{on}", format="%.4f", help="Lowest test loss of an epoch")
+    return st.column_config.NumberColumn(f"accuracy{on}", format="percent", help="Test accuracy of that epoch")
 
 
 def choose(runs: pd.DataFrame, key: str) -> None:

@@ -60,6 +60,17 @@ def _runs_frame(rows: Sequence[_Row]) -> pd.DataFrame:
     )
 
 
+def numbers_by_dataset(runs: pd.DataFrame) -> pd.DataFrame:
+    """The ``best_loss`` and ``accuracy`` of ``runs_frame`` in columns a dataset, whose names end in " " and its name.
+
+    Sorting by one of them ranks only what can be compared.
+    """
+    datasets = runs["dataset"]
+    pairs = ((number, name) for name in sorted(datasets.dropna().unique()) for number in ("best_loss", "accuracy"))
+    columns = {f"{number} {name}": runs[number].where(datasets == name) for number, name in pairs}
+    return pd.DataFrame(columns, index=runs.index)
+
+
 def _run_row(run: Run) -> _Row:
     """Read the files again when they change; ask each time whether a worker still runs."""
     paths = _row_files(run)

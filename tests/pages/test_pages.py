@@ -1,11 +1,13 @@
 """Overview and Train, and what holds on several pages, through AppTest; what only a browser shows is in browser/."""
 
+import json
 import time
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from filelock import FileLock
+from streamlit.testing.v1 import AppTest
 
 from fashion_core.access import audit
 from fashion_core.config import PRESETS, parse_config, settings
@@ -19,7 +21,7 @@ from tests.support.commands import Capture, printed
 from tests.support.files import forbid_listing
 from tests.support.pages import dashboard, labels, open_page, press, shown_numbers, texts, widget, words
 from tests.support.processes import python
-from tests.support.runs import config, epoch_row, new_run, set_running, trained
+from tests.support.runs import config, epoch_row, new_run, set_running, set_state, trained
 
 
 @pytest.mark.parametrize("page", ["overview", "checkpoints", "resume", "predict"])
@@ -38,6 +40,24 @@ def test_overview_shows_a_damaged_run_beside_the_others(store: RunStore) -> None
     new_run(store, name="broken").record_path.write_text('{"future": 1}')
     table = open_page("overview").dataframe[0].value
     assert list(table["state"] == "damaged") == [True, False]
+
+
+def test_overview_ranks_the_runs_of_one_dataset_alone(store: RunStore) -> None:
+    set_state(new_run(store), "finished")
+    assert titles(open_page("overview")) == ["best loss", "accuracy"]
+    set_state(new_run(store, dataset="fashion-mnist"), "finished")
+    assert titles(open_page("overview")) == [
+        "best loss, Fashion-MNIST", "accuracy, Fashion-MNIST", "best loss, synthetic garments",
+        "accuracy, synthetic garments",
+    ]  # fmt: skip
+
+
+def titles(app: AppTest) -> list[str]:
+    """Of the columns with numbers, in their order."""
+    proto = app.dataframe[0].proto
+    config = json.loads(proto.columns)
+    shown = (config.get(name, {}).get("label") or "" for name in proto.column_order)
+    return [title for title in shown if title.startswith(("best loss", "accuracy"))]
 
 
 @pytest.mark.parametrize(("page", "button"), [("overview", "Delete…"), ("train", "Stop")])

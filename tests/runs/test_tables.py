@@ -37,6 +37,18 @@ def test_runs_are_listed_newest_first_with_their_best_epoch(store: RunStore) -> 
     assert frame["best_loss"].iloc[1] == 1.0
 
 
+def test_numbers_of_each_dataset_have_columns_of_their_own(store: RunStore) -> None:
+    for dataset, loss in (("synthetic", 0.2), ("fashion-mnist", 0.4)):
+        run = new_run(store, dataset=dataset)
+        metrics.append_row(run.metrics_path, {**epoch_row(0), "loss": loss, "accuracy": 1 - loss})
+    new_run(store).record_path.write_text("{}")
+    frame = tables.numbers_by_dataset(tables.runs_frame(store)).fillna(-1)
+    assert frame.to_dict("list") == {
+        "best_loss fashion-mnist": [-1, 0.4, -1], "accuracy fashion-mnist": [-1, 0.6, -1],
+        "best_loss synthetic": [-1, -1, 0.2], "accuracy synthetic": [-1, -1, 0.8],
+    }  # fmt: skip
+
+
 def test_damaged_runs_are_listed_and_say_why(store: RunStore) -> None:
     new_run(store).record_path.unlink()
     new_run(store).record_path.write_text("{}")
