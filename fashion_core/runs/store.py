@@ -144,6 +144,15 @@ class RunStore:
         parents = ((child, _parent_of(child)) for child in self.runs())
         return [child for child, at in parents if at and at.run == run.id and (not file or at.epoch == epoch)]
 
+    def ancestors(self, run: Run) -> list[Parent]:
+        """The checkpoints that this run goes back to, its parent's first, up to a run that is gone or damaged."""
+        found: dict[str, Parent] = {}
+        begun = run.id
+        while (parent := _parent_of(run)) and parent.run not in (begun, *found) and self.has(parent.run):
+            found[parent.run] = parent
+            run = self.at(parent.run)
+        return list(found.values())
+
     def descendants(self, run: Run) -> list[Run]:
         """The runs that were resumed from this run, then those resumed from them; damaged records are passed over."""
         children = defaultdict(list)

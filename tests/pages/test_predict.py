@@ -15,8 +15,9 @@ from fashion_core.runs.store import RunStore
 from fashion_core.ui import saved_file
 from fashion_core.ui.predict import choose, gallery
 from fashion_core.ui.saved_file import Chosen
+from tests.benchmarks.stores import write
 from tests.support.files import flip_a_bit
-from tests.support.pages import open_page, texts, widget, words
+from tests.support.pages import open_page, sent, texts, widget, words
 from tests.support.processes import python
 from tests.support.runs import copied, new_run, on_real_data, trained
 
@@ -130,6 +131,38 @@ def test_two_runs_of_one_name_are_told_apart(run: Run, other: Run) -> None:
     assert f"base · model_save/0 · {other.id}" in text
 
 
+def second(app: AppTest) -> tuple[str, str]:
+    assert not app.error
+    return widget(app, "Second run").value, widget(app, "Second file").value
+
+
+def set_parent(run: Run, parent: Run, epoch: int) -> None:
+    record = run.record.model_copy(update={"parent": Parent(run=parent.id, epoch=epoch)})
+    write(run.record_path, record)
+
+
+def test_second_model_is_at_first_the_checkpoint_resumed_from_else_the_best_of_another_run(
+    run: Run, other: Run
+) -> None:
+    assert second(opened(run=run.id, epoch="1", view="Two models")) == (other.id, f"model_save/{other.best_epoch()}")
+    set_parent(other, run, 0)
+    assert second(opened(run=other.id, view="Two models")) == (run.id, "model_save/0")
+
+
+@pytest.mark.parametrize("file", ["model_save/1", "model_weights.pth", "model.pth"])
+def test_second_model_of_an_only_run_is_another_one_also_for_a_file_of_the_same_weights(
+    looked_at: Run, file: str
+) -> None:
+    assert second(opened(run=looked_at.id, file=file, view="Two models")) == (looked_at.id, "model_save/0")
+
+
+def test_an_only_model_is_not_compared_with_itself(store: RunStore, run: Run) -> None:
+    store.delete(run, run.checkpoint_path(0))
+    app = opened(run=run.id, file="model.pth", view="Two models")
+    assert "There is no other model for this dataset yet." in words(app)
+    assert not app.error
+
+
 def test_two_models_are_each_credited_with_what_they_alone_get_right(looked_at: Run) -> None:
     first, second = (answers_of(looked_at, epoch).correct for epoch in (1, 0))
     app = opened(run=looked_at.id, epoch="1", view="Two models")  # the second one is the neighbour
@@ -149,6 +182,16 @@ def test_predictions_are_of_the_run_and_of_what_was_resumed_from_it(store: RunSt
     app = opened(run=run.id, view="Checkpoint history", image="7")
     assert not app.error
     assert widget(app, "Test image").value == 7
+
+
+def test_history_of_a_resumed_run_has_its_parents_part_and_no_more(run: Run, other: Run) -> None:
+    run.write_labels(run.labels.model_copy(update={"name": "the first"}))
+    flip_a_bit(run.checkpoint_path(1))  # which would be told if it were used
+    set_parent(other, run, 0)
+    app = opened(run=other.id, view="Checkpoint history", image="7")
+    assert not app.error
+    assert not app.warning
+    assert "resumed from the first" in sent(app)
 
 
 def test_a_run_with_one_checkpoint_says_that_forgetting_needs_two(store: RunStore, run: Run) -> None:

@@ -358,3 +358,19 @@ def test_store_on_a_full_disk_is_one_sentence_and_nothing_is_left(tmp_path: Path
         with pytest.raises(DiskError, match="the disk is full"):
             new_run(store)
         assert list(store.root.iterdir()) == []
+
+
+def test_ancestors_are_the_checkpoints_that_led_to_a_run_up_to_a_missing_one(store: RunStore) -> None:
+    chain = [new_run(store)]
+    for epoch in (4, 2, 7):
+        before = chain[-1]
+        chain.append(store.create(config(), before.record.environment, parent=Parent(run=before.id, epoch=epoch)))
+    first, second, third, last = chain
+    assert store.ancestors(first) == []
+    assert store.ancestors(last) == [
+        Parent(run=third.id, epoch=7), Parent(run=second.id, epoch=2), Parent(run=first.id, epoch=4),
+    ]  # fmt: skip
+    store.delete(second, force=True)
+    assert store.ancestors(last) == [Parent(run=third.id, epoch=7)]
+    change_json(third.record_path, parent={"run": last.id, "epoch": 0})
+    assert store.ancestors(last) == [Parent(run=third.id, epoch=7)]

@@ -1,4 +1,4 @@
-"""What each checkpoint of a run, and of the runs resumed from it, predicts for one image; what the run forgot."""
+"""What each checkpoint of a run, of those before and of those resumed from it, predicts for one image; forgetting."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -43,10 +43,15 @@ def show_test_image_history(chosen: saved_file.Chosen) -> None:
 
 
 def show_history(chosen: saved_file.Chosen, image: scores.Array, label: int | None = None) -> None:
-    """The chart of all checkpoints of the run and of those resumed from it; name those that can't be used."""
-    family = [chosen.run, *chosen.store.descendants(chosen.run)]
+    """The chart of all checkpoints that led to this run, of its own and of those resumed from it.
+
+    Name those that can't be used.
+    """
+    store, run = chosen.store, chosen.run
+    last = {parent.run: parent.epoch for parent in store.ancestors(run)}
+    family = [run, *map(store.at, last), *store.descendants(run)]
     shown = family[:MOST_RUNS]
-    places = [(run, epoch) for run in shown for epoch in _listed(run)]
+    places = [(one, epoch) for one in shown for epoch in _listed(one) if epoch <= last.get(one.id, epoch)]
     answers = _predict_each(places, lambda run, file: predictions.probabilities(run, file, image))
     if not answers:
         st.info("There is no checkpoint that can be used.", icon=":material/info:")
@@ -55,7 +60,7 @@ def show_history(chosen: saved_file.Chosen, image: scores.Array, label: int | No
     st.caption(HISTORY_KEY)
     st.vega_lite_chart(history_chart(rows).to_dict(), alt="The probability of each class by epoch, one panel per run")
     if len(family) > MOST_RUNS:
-        st.caption(f"{len(family) - MOST_RUNS:,} more runs were resumed from it: choose one of them above.")
+        st.caption(f"{len(family) - MOST_RUNS:,} more runs are of the same tree: choose one of them above.")
 
 
 def _listed(run: Run) -> list[int]:

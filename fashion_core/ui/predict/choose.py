@@ -43,17 +43,38 @@ def ask_file(store: RunStore) -> saved_file.Chosen | None:
     return chosen
 
 
-def ask_other(chosen: saved_file.Chosen) -> saved_file.Chosen:
-    """A second file for the same dataset: the one that the address names, else the one before the chosen file."""
+def ask_other(chosen: saved_file.Chosen) -> saved_file.Chosen | None:
+    """A second file for the same dataset: the one that the address names, else another model; None if there is none."""
     store, dataset = chosen.store, chosen.run.record.config.dataset
     runs = [run for run in store.runs_with(Run.has_saved_files) if is_on(run, dataset)]
-    other = saved_file.neighbour(chosen)
+    other = _other_model(chosen, runs)
     with common.wrong_address_shown("Another file"):
         run, file = saved_file.addressed_other(store)
         if run:
-            other = saved_file.Chosen(store, run, file) if file else _first_choice(store, run)
-    _ask(other, runs, ("Second run", "Second file"), saved_file.address_other)
+            own = _other_epoch(chosen) if run.id == chosen.run.id and not file else None
+            other = own or (saved_file.Chosen(store, run, file) if file else _first_choice(store, run))
+    if other:
+        _ask(other, runs, ("Second run", "Second file"), saved_file.address_other)
     return other
+
+
+def _other_model(chosen: saved_file.Chosen, runs: Iterable[Run]) -> saved_file.Chosen | None:
+    """The checkpoint that the run was resumed from, else the best of the newest other run, else another epoch."""
+    parent, others = chosen.run.record.parent, {run.id: run for run in runs if run.id != chosen.run.id}
+    run = others.get(parent.run) if parent else None
+    if parent and run and parent.epoch in run.whole_epochs():
+        return saved_file.Chosen(chosen.store, run, run.checkpoint_path(parent.epoch))
+    newest = next(iter(others.values()), None)
+    return _first_choice(chosen.store, newest) if newest else _other_epoch(chosen)
+
+
+def _other_epoch(chosen: saved_file.Chosen) -> saved_file.Chosen | None:
+    """The checkpoint before this model, else the first one after it; None if the run has no other."""
+    run, own = chosen.run, chosen.epoch
+    epochs = [epoch for epoch in run.whole_epochs() if epoch != own]
+    before = [epoch for epoch in epochs if own is None or epoch < own]
+    nearest = (*before[-1:], *epochs[:1])
+    return saved_file.Chosen(chosen.store, run, run.checkpoint_path(nearest[0])) if nearest else None
 
 
 def _ask(wanted: saved_file.Chosen, runs: Iterable[Run], labels: tuple[str, str], address: saved_file.Address) -> None:

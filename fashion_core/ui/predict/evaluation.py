@@ -83,7 +83,12 @@ def _show_calibration(answers: scores.Answers) -> None:
 
 
 def show_two_models(chosen: saved_file.Chosen) -> None:
-    other = choose.usable(choose.ask_other(chosen))
+    if (other := choose.ask_other(chosen)) is None:
+        st.info("There is no other model for this dataset yet.", icon=":material/info:")
+        query = {"run": chosen.run.id}
+        st.page_link("resume.py", label="Resume this run", icon=":material/replay:", query_params=query)
+        return
+    choose.usable(other)
     first, second = predictions.evaluate(chosen), predictions.evaluate(other)
     pixels, _ = predictions.test_images(chosen.run.record.config.dataset)
     names, indices, found = _names(chosen, other), scores.disagreements(first, second), scores.mcnemar(first, second)
