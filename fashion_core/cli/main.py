@@ -1,6 +1,7 @@
 """The command line: every page's job without a browser."""
 
 import argparse
+import sys
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Never
@@ -21,7 +22,8 @@ SETTINGS = {setting.name: setting for setting in settings()}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Return the exit status: 0 done, 1 a problem to fix; argparse exits with 2 on wrong usage."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = _parser(given[0] if given else "").parse_args(given)
     try:
         options.command(options)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
@@ -43,11 +45,17 @@ class _Parser(argparse.ArgumentParser):
         super().error(one_line(message))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(first: str) -> argparse.ArgumentParser:
+    """The commands for people; the server's own only where one of them comes first, so that no text lists them."""
     parser = _Parser(prog="python -m fashion_core", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for add_commands in (_add_run_commands, _add_file_commands, _add_model_commands):
         add_commands(commands)
+    if first == "importer":  # called once the gate is passed
+        importer = _add(commands, "importer", files.import_file_for_server, "import a file for the server")
+        _add_import_arguments(importer)
+    if first == "predictor":
+        _add(commands, "predictor", models.serve_predictions, "answer the server's questions to models")
     return parser
 
 
@@ -78,15 +86,7 @@ def _add_file_commands(commands: Any) -> None:
     inspect.add_argument("file", type=Path)
     _add_weights_flag(inspect)
     inspect.add_argument("--numbers", action="store_true", help="read every tensor, however large the file is")
-    import_file = _add(commands, "import", files.import_file, "import a file as a run of its own")
-    for_server = commands.add_parser("importer")  # the server's own, called once the gate is passed: not in the help
-    for_server.set_defaults(command=files.import_file_for_server)
-    for_server.add_argument("--json", action="store_true")
-    for parser in (import_file, for_server):
-        parser.add_argument("file", type=Path)
-        _add_weights_flag(parser)
-        parser.add_argument("--file-name", type=as_typed, help="the run's name (default: the file's name)")
-        _add_flags(parser, {"dataset", "pixels"}, default=True)
+    _add_import_arguments(_add(commands, "import", files.import_file, "import a file as a run of its own"))
     export = _add(commands, "export", files.export, "write a checkpoint to a file in another format", "run")
     export.add_argument("epoch", type=int)
     export.add_argument("out", type=Path)
@@ -95,6 +95,13 @@ def _add_file_commands(commands: Any) -> None:
     _add(commands, "formats", files.compare_formats, help_text, "run").add_argument("epoch", type=int)
     verify = _add(commands, "verify", files.verify, "check every saved file against its recorded SHA-256")
     verify.add_argument("run", nargs="?")
+
+
+def _add_import_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path)
+    _add_weights_flag(parser)
+    parser.add_argument("--file-name", type=as_typed, help="the run's name (default: the file's name)")
+    _add_flags(parser, {"dataset", "pixels"}, default=True)
 
 
 def _add_model_commands(commands: Any) -> None:
@@ -115,8 +122,6 @@ def _add_model_commands(commands: Any) -> None:
     help_text = "run the tutorial's snippets on a finished run of its model"
     lesson = _add(commands, "lesson", models.run_lesson, help_text, "run")
     lesson.add_argument("--losses", action="store_true", help="loss_last and loss_now on training and test images")
-    for_server = commands.add_parser("predictor")  # the server's own: it has no line in the help
-    for_server.set_defaults(command=models.serve_predictions)
 
 
 def _add(commands: Any, name: str, command: Command, help_text: str, *arguments: str) -> argparse.ArgumentParser:

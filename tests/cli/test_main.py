@@ -176,6 +176,16 @@ def test_empty_store_lists_nothing(store: RunStore, capsys: Capture) -> None:
     assert not store.root.exists()
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["fly"], ["import", "--help"]])
+def test_commands_of_the_server_are_listed_nowhere(capsys: Capture, arguments: list[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments)
+    shown = "".join(capsys.readouterr())
+    assert "import" in shown
+    assert "importer" not in shown
+    assert "predictor" not in shown
+
+
 def test_every_setting_has_its_flag(capsys: Capture) -> None:
     with pytest.raises(SystemExit):
         main(["train", "--help"])
