@@ -17,6 +17,7 @@ CLASS_NAMES: Final = (  # in the order of their labels
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"
 )  # fmt: skip
 CLASSES: Final = len(CLASS_NAMES)
+MAX_NAME: Final = 80  # characters
 SIDE: Final = 28  # pixels of an image, both ways
 PIXEL_MEAN, PIXEL_STD = 0.2860, 0.3530  # of Fashion-MNIST's training images, scaled to 0..1
 TRAINING_IMAGES = {"synthetic": 12_000, "fashion-mnist": 60_000}
@@ -53,7 +54,7 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: Annotated[str, AfterValidator(_check_name)] = _setting(
-        "Name", "", "The name shown in lists; if empty, it is made from the settings.", max_length=80
+        "Name", "", "The name shown in lists; if empty, it is made from the settings.", max_length=MAX_NAME
     )
     dataset: Literal["synthetic", "fashion-mnist"] = _setting(
         "Dataset", "synthetic", "Synthetic garments need no network; Fashion-MNIST must be downloaded or copied once."

@@ -1,61 +1,67 @@
 """Every saved file of every run: look inside, compare, load, download, import, verify, tidy up."""
 
-from typing import Literal
-
 import pandas as pd
 import streamlit as st
 
 from fashion_core.charts.files import bytes_text
+from fashion_core.errors import RunNotFoundError
 from fashion_core.runs import tables
-from fashion_core.runs.store import RunStore, epoch_number
-from fashion_core.ui import common, exports, housekeeping, import_file, login, run_status, saved_file, weight_change
+from fashion_core.runs.store import RunStore
+from fashion_core.ui import (
+    address,
+    common,
+    exports,
+    housekeeping,
+    import_file,
+    login,
+    run_status,
+    saved_file,
+    weight_change,
+)
 
 LIST, IMPORT, TIDY = "Saved files", "Import", "Verify and tidy up"
 INSIDE, WAYS, SNIPPET, COMPARE, DOWNLOAD = "Look inside", "Five ways", "In plain PyTorch", "Compare", "Download"
 ALL_RUNS = "all"
+PAGE = ("page",)  # a filter leads to the first page of what passes it
 COLUMNS = ["file", "damage", "name", "format", "epoch", "loss", "accuracy", "best", "resumed", "megabytes", "age"]
 
 
 def main() -> None:
     store = RunStore()
     if import_file.IMPORTED in st.session_state:
-        address(st.session_state.pop(import_file.IMPORTED))
-        st.query_params.pop("of", None)
-        st.session_state["view"] = LIST
+        address.begin_anew(**st.session_state.pop(import_file.IMPORTED))
     st.title("Checkpoints")
     st.caption("Every saved file: what is in it, how large it is, and what it is good for.")
     saved = tables.saved_frame(store)
-    with common.problems_shown():
-        if "run" in st.query_params and not {"epoch", "file"} & set(st.query_params):
-            st.query_params["of"] = store.get(st.query_params.pop("run")).id
     views = {
         LIST: lambda: run_status.welcome(store) if saved.empty else show_list(store, saved),
         IMPORT: lambda: import_file.show_upload(store),
         TIDY: lambda: run_status.welcome(store) if saved.empty else show_tidy(store, saved),
     }
-    common.show_tabs(views)
+    address.show_tabs(views)
 
 
 def show_list(store: RunStore, saved: pd.DataFrame) -> None:
     with common.problems_shown():
-        show_table(store, filtered(saved))
+        show_table(store, filtered(store, saved))
     with common.problems_shown():
-        if chosen := saved_file.addressed_file(store):
+        if chosen := saved_file.addressed_file(store) if names_a_file() else None:
             show_file(chosen, saved)
         else:
             st.caption("Select a row to see what is in a file and what you can do with it.")
 
 
-def filtered(saved: pd.DataFrame) -> pd.DataFrame:
-    # Streamlit's field can't read a number from the address that is too long.
-    is_number = epoch_number(st.query_params.get("at", "0")) is not None
-    bind: Literal["query-params"] | None = "query-params" if is_number else None
+def filtered(store: RunStore, saved: pd.DataFrame) -> pd.DataFrame:
+    run_id = listed_run(store, saved)
+    known = sorted(saved["format"].dropna().unique())
+    formats, epoch = address.choices("format", known), address.number("at", "Every epoch is listed.")
+    best = address.choice("best", ("false", "true")) == "true"
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        run_id = ask_run(saved)
-        known = sorted(saved["format"].dropna().unique())
-        formats = st.multiselect("Format", known, key="format", bind="query-params", width=240)
-        epoch = st.number_input("Epoch", 0, value=None, step=1, placeholder="any", key="at", bind=bind, width=120)
-        best = st.toggle("Best of each run", key="best", bind="query-params")
+        ask_run(saved, run_id)
+        st.multiselect("Format", known, width=240, **address.follow("format", formats, [], PAGE))
+        following = address.follow("at", epoch, None, PAGE)
+        st.number_input("Epoch", 0, value=None, step=1, placeholder="any", width=120, **following)
+        st.toggle("Best of each run", **address.follow("best", best, False, PAGE))
     if run_id != ALL_RUNS:
         saved = saved[saved["run"] == run_id]
     if formats:
@@ -65,17 +71,35 @@ def filtered(saved: pd.DataFrame) -> pd.DataFrame:
     return saved[saved["best"]] if best else saved
 
 
-def ask_run(saved: pd.DataFrame) -> str:
+def listed_run(store: RunStore, saved: pd.DataFrame) -> str:
+    """The run whose files the address asks for, which may name it as ``run`` alone; all of them if it is not there."""
+    given = address.get("of") or (None if names_a_file() else address.get("run"))
+    if given is None or given == ALL_RUNS:
+        return ALL_RUNS
+    with address.wrong_shown("The files of all runs are listed."):
+        run = store.get(given)
+        if run.id in set(saved["run"]):
+            return run.id
+        raise RunNotFoundError(f"Run {run.id} has no saved file yet.")
+    return ALL_RUNS
+
+
+def ask_run(saved: pd.DataFrame, run_id: str) -> None:
     runs = saved.drop_duplicates("run")  # each text taken out of a frame is made anew: 40,000 for 20,000 files
     labels = {ALL_RUNS: "All runs", **dict(zip(runs["run"], runs["name"] + " · " + runs["run"], strict=True))}
-    wanted = st.query_params.get("of", ALL_RUNS)
-    wanted = wanted if wanted in labels else ALL_RUNS
-    common.ask_addressed("Run", labels, wanted, lambda run: common.address(of=None if run == ALL_RUNS else run), 320)
-    return wanted
+    other = dict.fromkeys(PAGE) if names_a_file() else dict.fromkeys((*PAGE, "run"))
+    address.ask("Run", labels, run_id, lambda run: address.go(**other, of=None if run == ALL_RUNS else run), 320)
+
+
+def names_a_file() -> bool:
+    return bool(address.get("epoch") or address.get("file"))
 
 
 def show_table(store: RunStore, every: pd.DataFrame) -> None:
-    rows = common.ask_rows(every, "page", next(iter(addressed_rows(every)), 0))
+    if every.empty:
+        address.offer_to_clear("No saved file passes these filters.", "of", "format", "at", "best", *PAGE)
+        return
+    rows = address.ask_rows(every, "page", next(iter(addressed_rows(every)), 0))
     if tables.forget_changed(store, rows):
         st.rerun()
     table = rows.assign(
@@ -110,24 +134,21 @@ def show_table(store: RunStore, every: pd.DataFrame) -> None:
         alt="All saved files",
     )
     part = f"{len(rows):,} of " if len(rows) < len(every) else ""
-    st.caption(f"{part}{len(every):,} files, {bytes_text(int(every['bytes'].sum()))}")
+    st.caption(f"{part}{common.count(len(every), 'file')}, {bytes_text(int(every['bytes'].sum()))}")
 
 
 def choose(rows: pd.DataFrame, key: str) -> None:
-    query: dict[str, str] = {}
+    query: dict[str, str | None] = {}
     for row in rows.iloc[st.session_state[key].selection.rows].itertuples():
         run = RunStore().at(str(row.run))
-        query = common.file_query(run, run.path / str(row.file))
-    address(query)
-
-
-def address(query: dict[str, str]) -> None:
-    """Let the address name this file and no other; filters and sections stay."""
-    common.address(**{"run": None, "epoch": None, "file": None, "with": None, **query})
+        query |= common.file_query(run, run.path / str(row.file))
+    if not names_a_file():
+        query["of"] = address.get("of") or address.get("run")  # the run that is listed stays so
+    address.go(**{"run": None, "epoch": None, "file": None, "with": None, **query})
 
 
 def addressed_rows(rows: pd.DataFrame) -> list[int]:
-    run_id, epoch, file = (st.query_params.get(name) for name in ("run", "epoch", "file"))
+    run_id, epoch, file = map(address.get, ("run", "epoch", "file"))
     name = file or f"model_save/{epoch}"
     return [int(row) for row in ((rows["run"] == run_id) & (rows["file"] == name)).to_numpy().nonzero()[0][:1]]
 
@@ -145,7 +166,7 @@ def show_file(chosen: saved_file.Chosen, saved: pd.DataFrame) -> None:
             COMPARE: lambda: weight_change.show_comparison(chosen, saved),
             DOWNLOAD: lambda: exports.show_download(chosen),
         }
-        common.show_tabs(sections, key="show")
+        address.show_tabs(sections, "show")
 
 
 def show_heading(chosen: saved_file.Chosen, saved: pd.DataFrame) -> None:
@@ -179,7 +200,8 @@ def show_inside(chosen: saved_file.Chosen) -> None:
 
 
 def show_tidy(store: RunStore, saved: pd.DataFrame) -> None:
-    run_id = ask_run(saved)
+    run_id = listed_run(store, saved)
+    ask_run(saved, run_id)
     runs = store.runs() if run_id == ALL_RUNS else [store.get(run_id)]
     with st.container(border=True):
         housekeeping.show_verify(store, runs, saved, "Verify all" if run_id == ALL_RUNS else "Verify this run")

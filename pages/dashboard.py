@@ -21,6 +21,7 @@ st.set_page_config(page_icon="👕", layout="wide")  # first: the icon of a page
 torch_process.ask_early()
 page = login.navigation(PAGES)
 st.set_page_config(page_title=f"{page.title} · Fashion Core")
+common.show_told()
 with common.problems_shown():
     if login.let_in():
         page.run()

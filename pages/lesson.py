@@ -12,7 +12,7 @@ from fashion_core.runs import tables, torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common, login, run_status, settings_form
+from fashion_core.ui import address, common, login, run_status, settings_form
 from fashion_core.ui.comparison import comparison_of
 
 FILES = {"model_weights.pth": "weights only", "model.pth": "the whole model", "model_save/0": "checkpoint of epoch 0"}
@@ -22,10 +22,15 @@ def main() -> None:
     store = RunStore()
     st.title("The lesson")
     st.caption("Save, load and use a model in three ways, then resume from a checkpoint: the tutorial, run for real.")
-    if "run" in st.query_params:
-        show_lesson(store, store.get(st.query_params["run"]))
-    else:
+    if (run_id := address.get("run")) is None:
         show_start(store)
+        return
+    with common.problems_shown():
+        run = store.get(run_id)
+        lesson.check(run)
+        show_lesson(store, run)
+        return
+    address.show_link("Take the lesson", ":material/school:")
 
 
 def show_start(store: RunStore) -> None:
@@ -36,12 +41,13 @@ def show_start(store: RunStore) -> None:
     here = "fashion-mnist" if fashion_mnist.are_present() else "synthetic"
     given = settings_form.ask_settings(["dataset", "pixels"], {"dataset": here, "pixels": "raw"}, "lesson ")
     st.caption("The tutorial's author trained on pixels from 0 to 255: choose raw to do the same.")
+    ready, key = False, common.press_key("lesson")
     with common.problems_shown():
-        settings_form.offer_download(store, lesson.lesson_config(given))
-    if login.button("Run the lesson", type="primary", icon=":material/play_arrow:", key=common.press_key("lesson")):
+        ready = settings_form.is_ready(store, lesson.lesson_config(given).dataset)
+    if login.button("Run the lesson", type="primary", icon=":material/play_arrow:", disabled=not ready, key=key):
         common.count_press()
         with common.problems_shown(), st.spinner("Starting…"):
-            st.query_params["run"] = login.actions(store).begin_lesson(given).id
+            address.go(run=login.actions(store).begin_lesson(given).id)
             st.rerun()
 
 
@@ -50,14 +56,13 @@ def show_lesson(store: RunStore, run: Run) -> None:
     active = any(one.state() in UNDER_WAY_STATES for one in runs) or len(runs) == 1
     st.fragment(show_steps, run_every=1.0 if active else None)(store, run, active)
     if not active:
-        st.page_link("lesson.py", label="Run it again", icon=":material/replay:", query_params={})
+        address.show_link("Run it again", ":material/replay:")
 
 
 def show_steps(store: RunStore, run: Run, was_active: bool) -> None:
     login.send_strangers_away()
     run_status.advance(store)
     with common.problems_shown():
-        lesson.check(run)
         child = last_step(store, run)
         show_training(store, 1, lesson.TRAIN, run)
         if run.state() in UNDER_WAY_STATES or child is None:

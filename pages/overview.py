@@ -11,7 +11,7 @@ from fashion_core.runs import queue, tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common, housekeeping, login, run_status
+from fashion_core.ui import address, common, housekeeping, login, run_status
 
 
 def main() -> None:
@@ -61,7 +61,7 @@ def show_runs(store: RunStore) -> None:
     st.subheader("All runs")
     every = tables.runs_frame(store)
     numbers = tables.numbers_by_dataset(every)
-    runs = common.ask_rows(every, "page")
+    runs = address.ask_rows(every, "page")
     table = runs.assign(
         dataset=runs["dataset"].map(DATASET_LABELS, na_action="ignore"),
         model=runs["model"].map(MODEL_LABELS, na_action="ignore"),
@@ -86,8 +86,8 @@ def show_runs(store: RunStore) -> None:
     )
     if len(runs) < len(every):
         st.caption(f"{len(runs):,} of {len(every):,} runs, the newest first")
-    if "run" in st.query_params:
-        show_details(store, store.get(st.query_params["run"]))
+    if run_id := address.get("run"):
+        show_details(store, store.get(run_id))
     else:
         st.caption("Select a row to name a run, tag it, add notes, and open, resume or delete it.")
 
@@ -103,7 +103,7 @@ def number_column(name: str, alone: bool) -> Any:
 
 def choose(runs: pd.DataFrame, key: str) -> None:
     rows = st.session_state[key].selection.rows
-    common.address(run=runs["id"].iloc[rows[0]] if rows else None)
+    address.go(run=runs["id"].iloc[rows[0]] if rows else None)
 
 
 def show_details(store: RunStore, run: Run) -> None:
@@ -133,7 +133,7 @@ def edit_labels(store: RunStore, run: Run) -> None:
         kept = run.damaged_labels_path.name
         st.caption(f"The name, tags and notes can't be read. Save replaces them, and keeps the damaged file as {kept}.")
     with st.form(f"form {run.id}", border=False):
-        st.text_input("Name", max_chars=80, key=name)
+        st.text_input("Name", key=name)
         st.text_input("Tags, separated by commas", key=tags)
         st.text_area("Notes", key=notes)
         if login.button("Save", st.form_submit_button, icon=":material/save:"):
@@ -145,6 +145,7 @@ def edit_labels(store: RunStore, run: Run) -> None:
                 state[begun] = run.whole_labels
                 raise
             del state[begun]
+            common.tell("Saved the name, tags and notes.")
             st.rerun()
 
 

@@ -4,7 +4,7 @@ import streamlit as st
 
 from fashion_core.resume.labels import loss_text
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common, exports, run_status, saved_file
+from fashion_core.ui import address, common, exports, run_status, saved_file
 from fashion_core.ui.predict import checkpoint_history, choose, evaluation, gallery, own_images
 
 GALLERY, OWN, HISTORY = "Test images", "Your images", "Checkpoint history"
@@ -36,14 +36,14 @@ def show_file(chosen: saved_file.Chosen) -> None:
 
 def show_views(chosen: saved_file.Chosen) -> None:
     views = {
-        GALLERY: lambda: gallery.show_gallery(chosen, lambda: st.session_state.update(view=HISTORY)),
+        GALLERY: lambda: gallery.show_gallery(chosen, lambda: address.go(view=HISTORY)),
         OWN: lambda: own_images.show_own_images(chosen, lambda image: checkpoint_history.show_history(chosen, image)),
         HISTORY: lambda: checkpoint_history.show_test_image_history(chosen),
         EVALUATION: lambda: evaluation.show_evaluation(chosen),
         TWO: lambda: evaluation.show_two_models(chosen),
         SNIPPET: lambda: exports.show_using_script(chosen),
     }
-    common.show_tabs(views, closed={OWN: own_images.keep_uploads})
+    address.show_tabs(views, closed={OWN: own_images.keep_uploads})
 
 
 main()

@@ -11,7 +11,7 @@ from fashion_core.resume import plan, verdict
 from fashion_core.runs import tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore, epoch_records
-from fashion_core.ui import common, comparison, login, resume, run_status, saved_file, settings_form
+from fashion_core.ui import address, common, comparison, login, resume, run_status, saved_file, settings_form
 
 RESUME, LINEAGE = "Resume", "Lineage"
 FIXED = ("name", "model", "epochs")  # not overridden: the checkpoint decides the model, epochs are additional ones
@@ -23,12 +23,12 @@ def main() -> None:
     st.title("Resume")
     st.caption("Resume from any checkpoint as a new run, and compare loss_now with loss_last.")
     views = {RESUME: show_resume, resume.HELPED: comparison.show_comparison, LINEAGE: comparison.show_lineage}
-    common.show_tabs({name: partial(show, store) for name, show in views.items()})
+    address.show_tabs({name: partial(show, store) for name, show in views.items()})
 
 
 def show_resume(store: RunStore) -> None:
-    if "group" in st.query_params:
-        resume.show_group(store, st.query_params["group"])
+    if group := address.get("group"):
+        resume.show_group(store, group)
         return
     if (run := ask_run(store)) is None:
         run_status.welcome(store)
@@ -37,7 +37,6 @@ def show_resume(store: RunStore) -> None:
         st.info("No checkpoint yet: this run saves one at the end of each epoch.", icon=":material/hourglass_empty:")
         return
     epoch = addressed_epoch(run, saved)
-    common.address(run=run.id, epoch=epoch)  # a rerun must not switch to one that was saved meanwhile
     ask_and_start(store, run, epoch, saved)
 
 
@@ -46,24 +45,27 @@ def ask_run(store: RunStore) -> Run | None:
     options = [run.id for run in store.runs_with(Run.epochs_saved)]
     if not options:
         return None
-    wanted = None
-    if "run" in st.query_params:
-        with common.wrong_address_shown("Another run"):
-            wanted = store.get(st.query_params["run"]).id
-        if wanted is None:
-            st.query_params.pop("epoch", None)  # it belongs to the missing run
-    wanted = wanted or options[0]
+    wanted = options[0]
+    with address.wrong_shown("Another run is used instead."):
+        if given := address.get("run"):
+            wanted = store.get(given).id
     options = options if wanted in options else [wanted, *options]
     labels = {run_id: f"{store.at(run_id).title} · {run_id}" for run_id in options}
-    common.ask_addressed("Run", labels, wanted, lambda run_id: common.address(run=run_id, epoch=None), "stretch")
+    address.ask("Run", labels, wanted, lambda run_id: address.go(run=run_id, epoch=None), "stretch")
     return store.at(wanted)
 
 
 def addressed_epoch(run: Run, saved: list[int]) -> int:
-    with common.wrong_address_shown("The newest one"):
+    """The epoch that the address names, or the newest one, and then this stands there: a rerun must not switch to
+    one that was saved meanwhile.
+    """
+    if not run.id.startswith(address.get("run") or ""):
+        return saved[-1]  # the address names a run that is not there, and an epoch of that
+    with address.wrong_shown("The newest one is used instead."):
         if (epoch := saved_file.addressed_epoch()) is not None:
             verdict.check_epoch(run, epoch, saved)
             return epoch
+        address.fill(run=run.id, epoch=saved[-1])
     return saved[-1]
 
 
@@ -75,7 +77,7 @@ def show_curve(run: Run, epoch: int, saved: list[int]) -> None:
 
     def take(point: dict[str, Any]) -> None:
         if point.get("epoch") in saved:
-            common.address(epoch=int(point["epoch"]))
+            address.go(epoch=int(point["epoch"]))
 
     st.caption("Click the checkpoint to resume from, or select its epoch below.")
     chart, alt = live.chooser_chart(epochs, epoch), "Test loss of this run by epoch"
@@ -87,7 +89,7 @@ def ask_and_start(store: RunStore, run: Run, epoch: int, saved: list[int]) -> No
     show_curve(run, epoch, saved)
     with st.container(horizontal=True):
         labels = {at: f"epoch {at}" for at in saved}
-        common.ask_addressed("Checkpoint", labels, epoch, lambda at: common.address(epoch=at), 200)
+        address.ask("Checkpoint", labels, epoch, lambda at: address.go(epoch=at), 200)
         planned = plan.planned_epochs(run, epoch)
         key, hint = f"additional {run.id} {epoch}", f"Use {planned} to finish the run as originally planned."
         additional = st.number_input("Additional epochs", value=planned, step=1, key=key, help=hint, width=200)
@@ -95,8 +97,11 @@ def ask_and_start(store: RunStore, run: Run, epoch: int, saved: list[int]) -> No
     epochs, several = ask_several(run, epoch, saved)
     requests = [plan.ResumeRequest(at, additional, {**overrides, **more}) for at in epochs for more in several]
     resume.show_verdicts(run, requests)
+    datasets = {request.overrides.get("dataset", run.record.config.dataset) for request in requests}
+    ready = all(settings_form.is_ready(store, dataset) for dataset in datasets)
     label = "Start" if len(requests) == 1 else f"Start {len(requests)} runs"
-    if login.button(label, type="primary", icon=":material/play_arrow:", key=common.press_key(f"go {run.id} {epoch}")):
+    key = common.press_key(f"go {run.id} {epoch}")
+    if login.button(label, type="primary", icon=":material/play_arrow:", disabled=not ready, key=key):
         start(store, run, requests)
     resume.show_script(run, requests[0])
 
@@ -125,7 +130,7 @@ def start(store: RunStore, run: Run, requests: list[plan.ResumeRequest]) -> None
         made = login.actions(store).resume(run, requests)
         resumption = made[0].record.resumption
         if resumption and resumption.group:
-            common.address(group=resumption.group, epoch=None)
+            address.go(group=resumption.group, epoch=None)
             st.rerun()
         st.switch_page("train.py", query_params={"run": made[0].id})
 

@@ -9,7 +9,7 @@ from fashion_core.runs import torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common, login, resume, run_status, settings_form
+from fashion_core.ui import address, common, login, resume, run_status, settings_form
 from fashion_core.ui.live import snapshot, views
 from fashion_core.ui.snippets import scripts
 
@@ -19,11 +19,17 @@ ESSENTIAL = ("name", "dataset", "model", "epochs", "batch_size", "optimizer", "l
 def main() -> None:
     store = RunStore()
     if "started" in st.session_state:
-        st.query_params["run"] = st.session_state.pop("started")
-    if run_id := st.query_params.get("run"):
-        show_run(store, store.get(run_id))
-    else:
+        address.go(run=st.session_state.pop("started"))
+    if (run_id := address.get("run")) is None:
         show_form(store)
+        return
+    run = None
+    with common.problems_shown():
+        run = store.get(run_id)
+    if run:
+        show_run(store, run)
+    else:
+        address.show_link("Set up a run", ":material/add:")
 
 
 def show_form(store: RunStore) -> None:
@@ -33,15 +39,15 @@ def show_form(store: RunStore) -> None:
     expected = st.empty()  # filled in once the dataset is known
     defaults = torch_process.form_defaults(preset).model_dump()
     values = settings_form.ask_more(ESSENTIAL, defaults, f"train {preset} ")
-    config = None
+    config, ready = None, False
     with common.problems_shown():
         config = parse_config(values)
         if said := expectation(preset, config):
             expected.caption(said)
-        settings_form.offer_download(store, config)
+        ready = settings_form.is_ready(store, config.dataset)
         settings_form.show_cautions([(config.precision, config.device)])
-    key, bad = common.press_key("start"), config is None
-    pressed = login.button("Start", type="primary", icon=":material/play_arrow:", disabled=bad, key=key)
+    key = common.press_key("start")
+    pressed = login.button("Start", type="primary", icon=":material/play_arrow:", disabled=not ready, key=key)
     if config:
         if pressed:
             common.count_press()
@@ -81,7 +87,7 @@ def show_run(store: RunStore, run: Run) -> None:
         st.space("stretch")
         with st.container(horizontal=True, width="content"):
             run_status.run_links(run)
-            st.page_link("train.py", label="Set up another run", icon=":material/add:", query_params={})
+            address.show_link("Set up another run", ":material/add:")
     run_status.show_damage(run)
     if run.record.source:
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -119,7 +125,7 @@ def show_measured(store: RunStore, run: Run, found: snapshot.Snapshot) -> None:
     if run.record.resumption and found.state not in UNDER_WAY_STATES:
         resume.show_bitwise(store, run)
     if found.damaged:
-        text = f"{found.damaged:,} rows of metrics.jsonl can't be read and are missing from the charts."
+        text = f"The charts lack {common.count(found.damaged, 'row')} of metrics.jsonl, which can't be read."
         st.warning(text, icon=":material/broken_image:")
     st.caption(live.LIVE_KEY)
     st.vega_lite_chart(found.losses.to_live_dict("losses"), alt="Losses of this run by optimizer step")

@@ -15,9 +15,9 @@ from fashion_core import files
 from fashion_core.access import audit
 from fashion_core.access.audit import Entry
 from fashion_core.access.roles import Actor
-from fashion_core.config import TrainConfig
+from fashion_core.config import MAX_NAME, TrainConfig
 from fashion_core.data import fashion_mnist
-from fashion_core.errors import DiskError, NotAllowedError, RunStateError
+from fashion_core.errors import ConfigError, DiskError, NotAllowedError, RunStateError
 from fashion_core.resume import lesson, plan
 from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs import queue, torch_process, verify
@@ -103,8 +103,11 @@ class Actions:
     def relabel(self, run: Run, labels: Labels, before: Labels | None) -> None:
         """Write the labels; those that can't be read now are set aside.
 
-        Raises ``RunStateError`` if somebody has changed them since they were ``before`` (None: they could not be read).
+        Raises ``RunStateError`` if somebody has changed them since they were ``before`` (None: they could not be read),
+        ``ConfigError`` if a new name is too long.
         """
+        if len(labels.name) > MAX_NAME and not (before and labels.name == before.name):
+            raise ConfigError(f"A name has at most {MAX_NAME} characters, not {len(labels.name)}: shorten it.")
         with self._acting("relabel", run, labels.name):
             now = run.whole_labels
             if now and now != before:

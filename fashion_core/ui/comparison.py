@@ -1,7 +1,7 @@
 """Whether resuming helped, and the tree of runs, for the Resume page and the lesson."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, cast, get_args
 
 import pandas as pd
 import streamlit as st
@@ -12,13 +12,14 @@ from fashion_core.charts.branches import branch_chart
 from fashion_core.charts.comparison import COMPARISON_KEY, FOCUS, comparison_chart
 from fashion_core.charts.lineage import CHECKPOINT, LINEAGE_KEY, lineage_chart
 from fashion_core.config import DATASET_LABELS
+from fashion_core.errors import printable
 from fashion_core.resume import comparison, tables
 from fashion_core.resume.comparison import Compared, Outline
 from fashion_core.resume.labels import SAME, percent
 from fashion_core.resume.tables import Losses, Sort, branches_frame, compared_frame
 from fashion_core.runs.schema import ACTIVE_STATES
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common, login, run_status
+from fashion_core.ui import address, common, login, run_status
 
 FIRST, LATEST = "first epoch", "latest"
 _Charts = tuple[ChartSpec, ChartSpec]
@@ -33,7 +34,7 @@ def show_comparison(store: RunStore) -> None:
     else:
         with st.container(border=True):
             st.write("No run has been resumed yet. Choose a checkpoint to resume from.")
-            st.page_link("resume.py", label="Choose a checkpoint", icon=":material/replay:", query_params={})
+            address.show_link("Choose a checkpoint", ":material/replay:")
     _redraw_on_change(store, comparison.outline(rows))
 
 
@@ -50,14 +51,14 @@ def _redraw_on_change(store: RunStore, drawn: Outline) -> None:
 def _show_rows(store: RunStore, rows: list[Compared]) -> None:
     answer = st.container()
     names = {row.parent: row.parent_name for row in rows}
-    bind: Literal["query-params"] = "query-params"
+    now, sort = address.choice("now", (LATEST, FIRST)), cast(Sort, address.choice("sort", get_args(Sort)))
+    parents = address.choices("from", names)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        now = st.segmented_control("loss_now is", [FIRST, LATEST], default=LATEST, required=True, key="now", bind=bind)
-        sort = st.selectbox("Sort by", get_args(Sort), key="sort", bind=bind, width=160)
-        parents = st.multiselect(
-            "Resumed from", names, None, names.__getitem__, key="from", placeholder="any run", bind=bind, width=320
-        )
-    shown = [row for row in rows if row.parent in parents] or rows
+        st.segmented_control("loss_now is", [FIRST, LATEST], required=True, **address.follow("now", now, LATEST))
+        st.selectbox("Sort by", get_args(Sort), width=160, **address.follow("sort", sort, get_args(Sort)[0]))
+        options = {"placeholder": "any run", "width": 320, **address.follow("from", parents, [])}
+        st.multiselect("Resumed from", names, format_func=names.__getitem__, **options)
+    shown = [row for row in rows if not parents or row.parent in parents]
     for dataset, own in comparison.by_dataset(shown).items():
         answer.markdown(f"**{DATASET_LABELS[dataset]}** · {common.plain(comparison.sentence(own, now == LATEST))}")
     comparison_of(store, shown, now == LATEST, sort)
@@ -81,16 +82,19 @@ def _show_charts(rows: Sequence[Compared], losses: Losses, latest: bool, sort: S
         if len(drawn) > 1:
             st.subheader(DATASET_LABELS[dataset])
         _show_dataset(dataset, own, losses, latest, sort)
+    if (given := address.get(FOCUS)) and not any(row.run == given for own in drawn.values() for row in own):
+        st.error(common.plain(f"The run in focus, {printable(given)}, is not among these."), icon=":material/error:")
+        st.button("Show all", icon=":material/select_all:", type="tertiary", on_click=_show_all)
 
 
 def _show_dataset(dataset: str, rows: Sequence[Compared], losses: Losses, latest: bool, sort: Sort) -> None:
-    focused = next((row for row in rows if row.run == st.query_params.get(FOCUS)), None)
+    focused = next((row for row in rows if row.run == address.get(FOCUS)), None)
     compared, branches = _charts(rows, losses, latest, sort, focused.run if focused else None)
 
     def focus(point: dict[str, Any]) -> None:
         """Focus the clicked run; a click on a parent or beside the marks focuses none."""
         run = point.get("run")
-        common.address(**{FOCUS: run if any(row.run == run for row in rows) else None})
+        address.go(**{FOCUS: run if any(row.run == run for row in rows) else None})
 
     left, right = st.columns([6, 5])
     with left, st.container(border=True):
@@ -117,11 +121,12 @@ def _charts(rows: Sequence[Compared], losses: Losses, latest: bool, sort: Sort, 
     )
 
 
-def _show_focused(row: Compared) -> None:
-    def show_all() -> None:
-        common.address(**{FOCUS: None})
-        common.count_press()  # new keys make the charts forget what was clicked
+def _show_all() -> None:
+    address.go(**{FOCUS: None})
+    common.count_press()  # new keys make the charts forget what was clicked
 
+
+def _show_focused(row: Compared) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{common.plain(row.name)}**", width="content")
         st.caption(common.plain(", ".join(row.overrides) or SAME), width="content")
@@ -130,7 +135,7 @@ def _show_focused(row: Compared) -> None:
             text = f"{row.loss_last:.4f} → **{now.loss:.4f}** ({change}, {now.answer}; ±{noise:.4f})"
             st.markdown(text, width="content")
         st.page_link("train.py", label="Open", icon=":material/open_in_new:", query_params={"run": row.run})
-        st.button("Show all", icon=":material/select_all:", type="tertiary", on_click=show_all)
+        st.button("Show all", icon=":material/select_all:", type="tertiary", on_click=_show_all)
         if not row.parent_exists:
             st.caption(f"its parent {common.plain(row.parent_name)} has been deleted", width="content")
 
@@ -156,7 +161,7 @@ def show_lineage(store: RunStore) -> None:
     if not parts:
         run_status.welcome(store)
         return
-    number = common.ask_page(len(parts), "trees")
+    number = address.ask_page(len(parts), "trees")
     if len(parts) > 1:
         runs = [sum(map(len, part)) for part in parts]
         st.caption(f"{runs[number]:,} of {sum(runs):,} runs: one page of trees, newest first")

@@ -10,7 +10,7 @@ from fashion_core.charts.files import bytes_text
 from fashion_core.runs import verify
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common, login
+from fashion_core.ui import address, common, login
 
 
 def show_verify(store: RunStore, runs: list[Run], saved: pd.DataFrame, label: str) -> None:
@@ -25,7 +25,8 @@ def show_verify(store: RunStore, runs: list[Run], saved: pd.DataFrame, label: st
     results = _verify(store, runs)
     damaged = [result for result in results if not result.ok]
     if not damaged:
-        st.success(f"All {len(results):,} files are exactly what was saved.", icon=":material/verified:")
+        files = "The file is" if len(results) == 1 else f"All {len(results):,} files are"
+        st.success(f"{files} exactly what was saved.", icon=":material/verified:")
         return
     are = "is" if len(damaged) == 1 else "are"
     st.error(f"{len(damaged):,} of {len(results):,} files {are} damaged.", icon=":material/broken_image:")
@@ -64,7 +65,8 @@ def _confirm_delete(store: RunStore, run: Run, file: Path | None) -> None:
     with common.problems_shown():
         if login.button("Delete", type="primary", icon=":material/delete:", disabled=not sure):
             login.actions(store).delete(run, file, force=bool(children))
-            common.address(**dict.fromkeys(("run", "epoch", "file", "with")))
+            address.go(**dict.fromkeys(("run", "epoch", "file", "with")))
+            common.tell("Deleted the file." if file else "Deleted the run.")
             st.rerun()
 
 
@@ -97,4 +99,5 @@ def show_keep(store: RunStore, run: Run, saved: pd.DataFrame) -> None:
     label = "Delete this checkpoint" if count == 1 else f"Delete these {count:,} checkpoints"
     if login.button(label, icon=":material/delete:", key=key, disabled=not sure):
         login.actions(store).delete_checkpoints(run, expendable)
+        common.tell(f"Deleted {common.count(count, 'checkpoint')}.")
         st.rerun()

@@ -5,14 +5,14 @@ from contextlib import suppress
 import pandas as pd
 import streamlit as st
 
-from fashion_core.errors import ConfigError, RefusedFileError
+from fashion_core.errors import ConfigError, RefusedFileError, printable
 from fashion_core.resume import bitwise, plan, verdict
 from fashion_core.resume.labels import SAME
 from fashion_core.runs import tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES, Resumption
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common, login, run_status, settings_form
+from fashion_core.ui import address, common, login, run_status, settings_form
 from fashion_core.ui.snippets import scripts
 
 HELPED = "Did resuming help?"
@@ -61,14 +61,15 @@ def show_script(run: Run, request: plan.ResumeRequest) -> None:
 def show_group(store: RunStore, group: str) -> None:
     runs = plan.runs_of_group(store, group)
     if not runs:
-        st.info("These runs have been deleted.", icon=":material/info:")
-        st.page_link("resume.py", label="Choose a checkpoint", icon=":material/replay:", query_params={})
+        text = f"No run belongs to the group {printable(group)}: they have been deleted, or the address is wrong."
+        st.info(common.plain(text), icon=":material/info:")
+        address.show_link("Choose a checkpoint", ":material/replay:")
         return
     active = any(run.state() in UNDER_WAY_STATES for run in runs)
     st.fragment(_show_progress, run_every=1.0 if active else None)(store, runs, active)
     with st.container(horizontal=True):
-        st.page_link("resume.py", label=HELPED, icon=":material/compare_arrows:", query_params={"view": HELPED})
-        st.page_link("resume.py", label="Resume more runs", icon=":material/add:", query_params={})
+        address.show_link(HELPED, ":material/compare_arrows:", view=HELPED)
+        address.show_link("Resume more runs", ":material/add:")
 
 
 @common.problems_shown()

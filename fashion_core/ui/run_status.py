@@ -109,7 +109,7 @@ def whereabouts(store: RunStore, run: Run, state: State | None = None) -> str:
     span, last = run.record.span, config.epochs - 1
     if state == "queued":
         ahead = queue.queue_position(store, run)
-        return f"{ahead} run{'s' * (ahead > 1)} ahead" if ahead else "next to start"
+        return f"{common.count(ahead, 'run')} ahead" if ahead else "next to start"
     source = run.record.source
     if state == "imported" and source:
         return f"imported from {common.plain(source.name)} ({source.format}); trained elsewhere"

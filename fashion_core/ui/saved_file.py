@@ -19,7 +19,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.saved_files import OTHER_DIGEST
 from fashion_core.runs.schema import VerdictKind
 from fashion_core.runs.store import RunStore, epoch_number
-from fashion_core.ui import common, run_status
+from fashion_core.ui import address, common, run_status
 
 BYTES_KEY = "filled: weights · hollow: optimizer state"
 OTHER = "with"  # where the address names a second file
@@ -93,7 +93,7 @@ class Chosen:
 
 def addressed_epoch() -> int | None:
     """The epoch that the address names, if any. Raises ``ConfigError`` if it is no number."""
-    if (given := st.query_params.get("epoch")) is None:
+    if (given := address.get("epoch")) is None:
         return None
     if (epoch := epoch_number(given)) is None:
         raise ConfigError(f"An epoch is a whole number such as 3, not {given!r}: fix the address.")
@@ -102,10 +102,10 @@ def addressed_epoch() -> int | None:
 
 def addressed_file(store: RunStore) -> Chosen | None:
     """The file that the address names, by its epoch or its name. Raises ``RunNotFoundError`` or ``ConfigError``."""
-    if "run" not in st.query_params:
+    if (run_id := address.get("run")) is None:
         return None
-    run = store.get(st.query_params["run"])
-    name = st.query_params.get("file")
+    run = store.get(run_id)
+    name = address.get("file")
     if name is None and (epoch := addressed_epoch()) is not None:
         name = run.name_of(run.checkpoint_path(epoch))
     return None if name is None else Chosen(store, run, run.saved_file(name))
@@ -113,13 +113,13 @@ def addressed_file(store: RunStore) -> Chosen | None:
 
 def addressed_other(store: RunStore) -> tuple[Run | None, Path | None]:
     """The second run that the address names, and its file, if any. Raises ``RunNotFoundError``."""
-    run_id, _, name = st.query_params.get(OTHER, "").partition("/")
+    run_id, _, name = (address.get(OTHER) or "").partition("/")
     run = store.get(run_id) if run_id else None
     return run, run.saved_file(name) if run and name else None
 
 
 def address_other(run: Run, file: str) -> None:
-    st.query_params[OTHER] = f"{run.id}/{file}"
+    address.go(**{OTHER: f"{run.id}/{file}", "differing-page": None})
 
 
 def neighbour(chosen: Chosen) -> Chosen:
@@ -131,14 +131,14 @@ def neighbour(chosen: Chosen) -> Chosen:
 
 
 def ask_run_and_file(
-    wanted: Chosen, runs: Mapping[str, str], files: list[str], labels: tuple[str, str], address: Address
+    wanted: Chosen, runs: Mapping[str, str], files: list[str], labels: tuple[str, str], take: Address
 ) -> None:
     """Two boxes that show which file is used; another choice goes into the address. ``runs`` are names by id."""
     best = f"model_save/{wanted.run.best_epoch()}"
     names = {name: f"{name} ★ best" if name == best else name for name in files}
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        common.ask_addressed(labels[0], runs, wanted.run.id, lambda run: address(wanted.store.at(run), ""), 420)
-        common.ask_addressed(labels[1], names, wanted.name, lambda name: address(wanted.run, name), 220)
+        address.ask(labels[0], runs, wanted.run.id, lambda run: take(wanted.store.at(run), ""), 420)
+        address.ask(labels[1], names, wanted.name, lambda name: take(wanted.run, name), 220)
 
 
 def show_verdict(verdict: VerdictKind, found: inspect.Inspection | None) -> None:
@@ -185,7 +185,7 @@ def show_inside(found: inspect.Inspection, key: str) -> None:
                 st.write("It keeps nothing for any parameter: SGD without momentum has no state.")
             else:
                 size = file_charts.bytes_text(found.optimizer.bytes)
-                st.caption(f"{len(slots):,} tensors, {size}: its state for each parameter")
+                st.caption(f"{common.count(len(slots), 'tensor')}, {size}: its state for each parameter")
                 _show_tensors(slots, f"slots {key}")
     with st.expander("The raw key tree", icon=":material/account_tree:"):
         st.json(json.dumps(found.tree), expanded=1)  # which would take a text for JSON

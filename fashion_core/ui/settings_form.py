@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from fashion_core.config import DATASET_LABELS, MODEL_LABELS, Setting, TrainConfig, settings
+from fashion_core.config import DATASET_LABELS, MODEL_LABELS, Setting, settings
 from fashion_core.data import fashion_mnist
 from fashion_core.runs import torch_process
 from fashion_core.runs.store import RunStore
@@ -53,9 +53,10 @@ def show_cautions(pairs: Iterable[tuple[str, str]]) -> None:
             st.warning(caution, icon=":material/speed:")
 
 
-def offer_download(store: RunStore, config: TrainConfig) -> None:
-    if config.dataset != "fashion-mnist" or fashion_mnist.are_present():
-        return
+def is_ready(store: RunStore, dataset: str) -> bool:
+    """Return whether the dataset is on this machine; if not, offer to download it."""
+    if dataset != "fashion-mnist" or fashion_mnist.are_present():
+        return True
     folder = common.plain(str(fashion_mnist.raw_folder()))
     st.warning(
         f"Fashion-MNIST is not on this machine yet. Download it (30 MB), or copy its four .gz files into {folder}.",
@@ -65,4 +66,6 @@ def offer_download(store: RunStore, config: TrainConfig) -> None:
         bar = st.progress(0.0, text="Downloading…")
         with common.problems_shown():
             login.actions(store).download(lambda done, total: bar.progress(done / total, text=f"{done / 1e6:.1f} MB"))
+            common.tell("Downloaded Fashion-MNIST.")
             st.rerun()
+    return False

@@ -10,7 +10,7 @@ from fashion_core.charts import files
 from fashion_core.errors import DamagedFileError
 from fashion_core.formats import weight_change
 from fashion_core.formats.weight_change import WeightChange
-from fashion_core.ui import common, saved_file
+from fashion_core.ui import address, common, saved_file
 
 
 def show_comparison(chosen: saved_file.Chosen, saved: pd.DataFrame) -> None:
@@ -37,7 +37,9 @@ def _moved(first: str, first_key: Identity | None, second: str, second_key: Iden
 
 def _ask_other(chosen: saved_file.Chosen, saved: pd.DataFrame) -> saved_file.Chosen | None:
     """The file that the address names, else the one before this one, else the last one of the newest other run."""
-    run, file = saved_file.addressed_other(chosen.store)
+    run, file = None, None
+    with address.wrong_shown("Another file is used instead."):
+        run, file = saved_file.addressed_other(chosen.store)
     run = run or chosen.run
     of_model = (saved["model"] == chosen.run.record.config.model) | (saved["run"] == run.id)
     others = saved[of_model & ~((saved["run"] == chosen.run.id) & (saved["file"] == chosen.name))]
@@ -51,5 +53,4 @@ def _ask_other(chosen: saved_file.Chosen, saved: pd.DataFrame) -> saved_file.Cho
     runs = others.drop_duplicates("run")
     labels = dict(zip(runs["run"], runs["name"] + " · " + runs["run"], strict=True))
     saved_file.ask_run_and_file(other, labels, names, ("Compare with", "File of that run"), saved_file.address_other)
-    saved_file.address_other(run, other.name)
     return other

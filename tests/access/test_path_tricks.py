@@ -18,7 +18,7 @@ from fashion_core.resume import tables
 from fashion_core.runs import torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common
+from fashion_core.ui import address
 from tests.support.commands import Capture
 from tests.support.files import files_below, files_opened
 from tests.support.pages import open_page, sent
@@ -57,7 +57,7 @@ RUN, FILE = {"run": "{run}"}, {"run": "{run}", "epoch": "1"}
 QUALITY, HISTORY = {**FILE, "view": "Evaluation"}, {**FILE, "view": "Checkpoint history"}
 TWO, COMPARE = {**FILE, "view": "Two models"}, {**FILE, "show": "Compare"}
 HELPED, LINEAGE = {"view": "Did resuming help?"}, {"view": "Lineage"}
-NO_RUN, NO_FILE, NO_IMAGE = "No run in .* has the id", "has no saved file", "A test image is a number from 0 to 1,999"
+NO_RUN, NO_FILE, NO_IMAGE = "No run in .* has the id", "has no saved file", "no whole number from 0 to 1,999"
 NO_EPOCH, LISTED, FIRST_PAGE = "a whole number", r"2 of \d+ files", r"page 1 of \d+"
 ALONE: dict[str, str] = {}
 PLACES = tuple(
@@ -73,7 +73,7 @@ PLACES = tuple(
         ("resume", "run", NO_RUN, {"epoch": "1"}),
         ("resume", "epoch", NO_EPOCH, RUN),
         ("resume", "view", "Additional epochs", FILE),
-        ("resume", "group", "These runs have been deleted", FILE),
+        ("resume", "group", "No run belongs to the group", FILE),
         ("resume", "now", "loss_now is", HELPED),
         ("resume", "sort", "Sort by", HELPED),
         ("resume", "from", "Resumed from", HELPED),
@@ -137,7 +137,7 @@ def family(tmp_path_factory: pytest.TempPathFactory, synthetic_data: Path) -> It
 
 @pytest.fixture
 def short_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(common, "PAGE_ROWS", 2)
+    monkeypatch.setattr(address, "PAGE_ROWS", 2)
     monkeypatch.setattr(tables, "MOST_LANES", 1)
 
 
@@ -170,8 +170,8 @@ def test_reading_beside_the_store_would_be_noticed(family: Family) -> None:
 @pytest.mark.usefixtures("short_pages")
 @pytest.mark.parametrize(("place", "trick"), list(tricks()))
 def test_trick_in_an_address_is_one_sentence_or_the_page(family: Family, place: Place, trick: str) -> None:
-    address = {**place.rest, place.parameter: trick}
-    query = {name: value.replace("{run}", family.run.id) for name, value in address.items()}
+    parts = {**place.rest, place.parameter: trick}
+    query = {name: value.replace("{run}", family.run.id) for name, value in parts.items()}
     with files_opened("os.listdir", "os.scandir") as reads:
         app = open_page(place.page, **query)
     assert led_out(reads, family.outside) == []

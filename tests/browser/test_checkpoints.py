@@ -86,7 +86,7 @@ def test_chosen_row_opens_below_and_its_address_opens_the_same(server: Server, p
 def test_filters_and_sections_do_not_lose_each_other(server: Server, page: Page, run: Run) -> None:
     open_page(page, address(server, run, epoch="1", show="Download", best="true"))
     expect(page.get_by_test_id("stDownloadButton").get_by_role("button")).to_be_visible()
-    expect(page.get_by_text(re.compile(r"^1 files"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^1 file,"))).to_be_visible()
     page.get_by_role("tab", name="In plain PyTorch").click()
     expect(page.get_by_test_id("stCode")).to_contain_text("weights_only=True")
     page.get_by_text("Best of each run").click()

@@ -173,9 +173,9 @@ def test_page_of_a_run_that_somebody_deletes_says_that_it_is_gone(store: RunStor
     expect(page.get_by_text("can't be used")).to_have_count(0)
 
 
-@pytest.mark.parametrize(("link", "steps"), [("Checkpoints", 1), ("Resume", 2), ("Predict", 2)])
-def test_back_leads_to_the_run(store: RunStore, server: Server, page: Page, link: str, steps: int) -> None:
-    """Resume and Predict add which file they chose, which is a step of its own."""
+@pytest.mark.parametrize("link", ["Checkpoints", "Resume", "Predict"])
+def test_back_leads_to_the_run(store: RunStore, server: Server, page: Page, link: str) -> None:
+    """Resume and Predict add which file they chose, which is no step."""
     run = trained(store, epochs=1)
     address = f"{server.url}/train?run={run.id}"
     open_page(page, address)
@@ -183,10 +183,7 @@ def test_back_leads_to_the_run(store: RunStore, server: Server, page: Page, link
     page.get_by_test_id("stMain").get_by_role("link", name=link).click()
     expect(page).to_have_title(f"{link} · Fashion Core")
     expect(page.get_by_role("heading", name=link, exact=True)).to_be_visible()
-    page.wait_for_url(lambda url: steps == 1 or "epoch=0" in url)
-    for _ in range(steps - 1):
-        page.go_back()
-        page.wait_for_url("**&epoch=0")
+    page.wait_for_url(lambda url: link == "Checkpoints" or "epoch=0" in url)
     page.go_back()
     expect(page).to_have_url(address)
     expect_badge(page, "finished")

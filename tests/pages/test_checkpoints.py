@@ -12,7 +12,7 @@ from fashion_core.runs import tables, verify
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Parent
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common
+from fashion_core.ui import address
 from tests.support.files import files_opened, flip_a_bit, settle
 from tests.support.pages import labels, open_page, press, widget, words
 from tests.support.runs import config, copied, set_running, trained
@@ -78,7 +78,6 @@ def test_every_file_is_listed_without_opening_one_and_the_best_and_resumed_are_m
     [
         ({"format": "model"}, ["cnn model.pth", "parent model.pth"]),
         ({"at": "1"}, ["parent model_save/1"]),
-        ({"at": "99"}, []),
         ({"best": "true", "at": "0"}, ["cnn model_save/0"]),
     ],
 )
@@ -86,17 +85,28 @@ def test_filters_stand_in_the_address(looked_at: RunStore, query: dict[str, str]
     app = open_page("checkpoints", **query)
     rows = table(app)
     assert [f"{name} {file}" for name, file in zip(rows["name"], rows["file"], strict=True)] == expected
-    assert f"{len(expected)} files" in words(app)
+    assert f"{len(expected)} file{'s' * (len(expected) != 1)}, " in words(app)
+
+
+def test_filters_without_a_match_say_so_and_can_be_cleared(looked_at: RunStore) -> None:
+    run = named(looked_at, "cnn").id
+    app = open_page("checkpoints", at="99", of=run, format="model", best="true", page="1")
+    assert "No saved file passes these filters." in words(app)
+    press(app, "Clear filters")
+    assert len(table(app)) == 8
+    assert app.query_params == {}
 
 
 def test_address_of_a_run_lists_its_files_alone(looked_at: RunStore) -> None:
     run = named(looked_at, "cnn")
     app = open_page("checkpoints", run=run.id)
     assert set(table(app)["run"]) == {run.id}
-    assert app.query_params["of"] == run.id
+    assert widget(app, "Run").value == run.id
     widget(app, "Run").select("all").run()
     assert len(set(table(app)["run"])) == 2
-    assert "of" not in app.query_params
+    assert app.query_params == {}
+    widget(app, "Run").select(run.id).run()
+    assert app.query_params == {"of": run.id}
 
 
 @pytest.mark.parametrize(
@@ -149,10 +159,9 @@ def test_plain_pytorch_names_the_file_where_it_is(looked_at: RunStore) -> None:
     assert f'torch.load("{path}", weights_only=True)' in app.code[0].value
 
 
-def test_comparison_begins_with_the_epoch_before_and_stands_in_the_address(looked_at: RunStore) -> None:
+def test_comparison_begins_with_the_epoch_before_and_takes_another_from_the_address(looked_at: RunStore) -> None:
     app = opened(looked_at, **COMPARED)
     assert "From model_save/1 of parent to this file the weights moved by" in words(app)
-    assert app.query_params["with"] == f"{named(looked_at, 'parent').id}/model_save/1"
     same = opened(looked_at, **COMPARED, **{"with": "{parent}/model.pth"})
     assert "**The same weights** as model.pth of parent" in words(same)
 
@@ -280,7 +289,7 @@ def test_page_works_where_labels_and_records_are_damaged(parent: Run) -> None:
 def test_more_files_than_a_page_holds_come_in_pages(looked_at: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     every = [(str(row.run), str(row.file)) for row in tables.saved_frame(looked_at).itertuples()]
     run, file = every[-1]
-    monkeypatch.setattr(common, "PAGE_ROWS", 3)
+    monkeypatch.setattr(address, "PAGE_ROWS", 3)
     pages = [table(open_page("checkpoints", page=str(number))) for number in (1, 2, 3)]
     assert [(row.run, row.file) for rows in pages for row in rows.itertuples()] == every
     chosen = open_page("checkpoints", run=run, file=file)

@@ -16,7 +16,7 @@ from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs import metrics, queue
 from fashion_core.runs.schema import Labels, Parent, Source, State, Status
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common
+from fashion_core.ui import address, common
 from tests.support.commands import Capture, printed
 from tests.support.files import forbid_listing
 from tests.support.pages import dashboard, labels, open_page, press, shown_numbers, texts, widget, words
@@ -126,7 +126,17 @@ def test_overview_saves_name_notes_and_tags_also_where_they_cannot_be_read(store
     assert run.labels == Labels(name="after", notes="worth keeping", tags=("demo", "best"))
     assert run.damaged_labels_path.exists() == (damage == "cut")
     assert not app.warning
+    assert [toast.value for toast in app.toast] == ["Saved the name, tags and notes."]
     assert not [caption.value for caption in app.caption if "can't be read" in caption.value]
+
+
+def test_name_of_more_than_80_characters_is_said_and_stays_in_its_field(store: RunStore) -> None:
+    run = new_run(store, name="before")
+    app = open_page("overview", run=run.id)
+    app.text_input[0].set_value("x" * 81)
+    press(app, "Save")
+    assert "at most 80 characters, not 81" in words(app)
+    assert (app.text_input[0].value, run.labels.name) == ("x" * 81, "before")
 
 
 def test_form_has_a_widget_for_every_setting_in_their_order_and_shows_the_plain_pytorch(store: RunStore) -> None:
@@ -179,16 +189,26 @@ def test_preset_that_promises_a_figure_of_fashion_mnist_selects_it_and_says_that
     assert "Fashion-MNIST is not on this machine yet" in words(app)
 
 
-def test_start_of_what_is_not_here_is_one_sentence_and_leaves_nothing(store: RunStore) -> None:
+def test_device_that_is_not_here_is_one_sentence_and_leaves_nothing(store: RunStore) -> None:
     app = open_page("train")
     app.text_input(key="train demo device").set_value("cuda:77").run()
     assert "on this machine; choose one of auto, cpu" in press(app, "Start").error[0].value
+    assert store.runs() == []
+
+
+def test_fashion_mnist_that_is_not_here_disables_start_and_offers_the_download(store: RunStore) -> None:
     app = open_page("train")
     app.selectbox(key="train demo dataset").select("fashion-mnist").run()
     assert "is not on this machine yet" in app.warning[0].value
-    assert "Download Fashion-MNIST" in labels(app)
-    assert "is missing" in press(app, "Start").error[0].value
-    assert store.runs() == []
+    assert [button.disabled for button in app.button if button.label == "Start"] == [True]
+    assert [button.disabled for button in app.button if button.label == "Download Fashion-MNIST"] == [False]
+    parent = trained(store, epochs=1)
+    app = open_page("resume", run=parent.id, epoch="0")
+    widget(app, "Dataset").select("fashion-mnist").run()
+    assert [button.disabled for button in app.button if button.label == "Start"] == [True]
+    app = open_page("lesson")
+    widget(app, "Dataset").select("fashion-mnist").run()
+    assert [button.disabled for button in app.button if button.label == "Run the lesson"] == [True]
 
 
 def test_store_that_cannot_be_written_is_one_sentence(store: RunStore) -> None:
@@ -243,7 +263,7 @@ def test_failed_run_shows_its_error_and_continue(store: RunStore) -> None:
 def test_more_runs_than_a_page_holds_come_in_pages(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(5):
         new_run(store, name=str(number))
-    monkeypatch.setattr(common, "PAGE_ROWS", 2)
+    monkeypatch.setattr(address, "PAGE_ROWS", 2)
     shown = [list(open_page("overview", page=str(page)).dataframe[0].value["name"]) for page in (1, 2, 3, 9)]
     assert shown == [["4", "3"], ["2", "1"], ["0"], ["4", "3"]]
 

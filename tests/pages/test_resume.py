@@ -13,7 +13,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Parent
 from fashion_core.runs.store import RunStore, epoch_records
 from tests.benchmarks.comparison import made_run
-from tests.support.pages import open_page, press, shown_numbers, texts, widget, words
+from tests.support.pages import filled_in, open_page, press, shown_numbers, texts, widget, words
 from tests.support.runs import copied, finish, new_run, resume, train, trained
 
 
@@ -71,6 +71,7 @@ def test_zero_additional_epochs_is_one_sentence_and_starts_nothing(store: RunSto
 
 def test_start_resumes_what_was_shown_though_newer_checkpoints_have_come(store: RunStore, parent: Run) -> None:
     app = open_page("resume")
+    app.query_params.update(filled_in(app))
     train(new_run(store, name="later", epochs=1))
     press(app, "Start")
     assert store.runs()[0].record.parent == Parent(run=parent.id, epoch=2)

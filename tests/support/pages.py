@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from html import unescape
 from typing import Any
+from urllib.parse import parse_qsl
 
 from streamlit import config
 from streamlit.testing.v1 import AppTest
@@ -49,6 +50,12 @@ def open_page(name: str, **query: str) -> AppTest:
     app = dashboard(name, **query).run()
     assert not app.exception
     return app
+
+
+def filled_in(app: AppTest) -> dict[str, str]:
+    """The whole address that the page gives a browser, which runs it again with that; empty if it gives none."""
+    scripts = "".join(element.proto.body for element in app.get("html"))
+    return dict(parse_qsl("".join(re.findall(r"replaceState\(\{\}, '', location\.pathname \+ '\?(.*?)'\)", scripts))))
 
 
 def labels(app: AppTest) -> list[str]:

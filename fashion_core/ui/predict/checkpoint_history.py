@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import streamlit as st
@@ -15,7 +15,7 @@ from fashion_core.config import CLASS_NAMES, CLASSES
 from fashion_core.errors import DamagedFileError, FashionError
 from fashion_core.inference import scores
 from fashion_core.runs.run import Run
-from fashion_core.ui import common, saved_file
+from fashion_core.ui import address, common, saved_file
 from fashion_core.ui.predict import gallery, predictions
 
 MOST_RUNS: Final = 12
@@ -27,12 +27,10 @@ def show_test_image_history(chosen: saved_file.Chosen) -> None:
     """For the test image that the address names, else the one that the model is least sure about."""
     answers = predictions.evaluate(chosen)
     pixels, labels = predictions.test_images(chosen.run.record.config.dataset)
-    if (index := gallery.addressed_image(len(answers))) is None:
+    most, instead = len(answers) - 1, "The image that the model is least sure about is used instead."
+    if (index := address.number(IMAGE, instead, most=most)) is None:
         index = int(scores.smallest_margins(answers)[0])
-    key, most = "history image", len(answers) - 1
-    st.session_state[key] = index
-    options: dict[str, Any] = {"on_change": lambda: common.address(**{IMAGE: st.session_state[key]}), "width": 160}
-    index = st.number_input("Test image", 0, most, step=1, key=key, **options)
+    st.number_input("Test image", 0, most, step=1, width=160, **address.follow(IMAGE, index))
     left, right = st.columns([1, 3], vertical_alignment="center")
     with left:
         gallery.show_large(pixels[index], f"Test image {index}")
@@ -60,7 +58,8 @@ def show_history(chosen: saved_file.Chosen, image: scores.Array, label: int | No
     st.caption(HISTORY_KEY)
     st.vega_lite_chart(history_chart(rows).to_dict(), alt="The probability of each class by epoch, one panel per run")
     if len(family) > MOST_RUNS:
-        st.caption(f"{len(family) - MOST_RUNS:,} more runs are of the same tree: choose one of them above.")
+        more = common.count(len(family) - MOST_RUNS, "more run")
+        st.caption(f"Of the same tree, and not shown: {more}. Choose one of them above.")
 
 
 def _listed(run: Run) -> list[int]:

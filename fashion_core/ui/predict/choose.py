@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 
 import streamlit as st
 
@@ -10,7 +11,7 @@ from fashion_core.charts.gallery import IMAGE
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError, UnusableFileError
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common, saved_file
+from fashion_core.ui import address, common, saved_file
 
 
 def usable(chosen: saved_file.Chosen) -> saved_file.Chosen:
@@ -27,19 +28,13 @@ def ask_file(store: RunStore) -> saved_file.Chosen | None:
     runs = store.runs_with(Run.has_saved_files)
     if not runs:
         return None
-    wanted, chosen = st.query_params.get("run"), None
-    with common.wrong_address_shown("Another file"):
-        chosen = saved_file.addressed_file(store)
-        if not chosen and wanted is not None:
-            chosen = _first_choice(store, store.get(wanted))
+    wanted, chosen = address.get("run"), None
+    with address.wrong_shown("Another file is used instead."):
+        if (chosen := saved_file.addressed_file(store)) is None:
+            chosen = _first_choice(store, store.get(wanted) if wanted else runs[0])
+            address.fill(**common.file_query(chosen.run, chosen.file))
     chosen = chosen or _first_choice(store, next((run for run in runs if run.id == wanted), runs[0]))
-    _ask(chosen, runs, ("Run", "File"), _address)
-    _address(chosen.run, chosen.name)
-    dataset = chosen.run.record.config.dataset
-    if st.session_state.setdefault("dataset of the address", dataset) != dataset:
-        for name in (IMAGE, CELL, saved_file.OTHER):  # they belong to one dataset
-            st.query_params.pop(name, None)
-        st.session_state["dataset of the address"] = dataset
+    _ask(chosen, runs, ("Run", "File"), partial(_take, chosen.run.record.config.dataset))
     return chosen
 
 
@@ -48,7 +43,7 @@ def ask_other(chosen: saved_file.Chosen) -> saved_file.Chosen | None:
     store, dataset = chosen.store, chosen.run.record.config.dataset
     runs = [run for run in store.runs_with(Run.has_saved_files) if is_on(run, dataset)]
     other = _other_model(chosen, runs)
-    with common.wrong_address_shown("Another file"):
+    with address.wrong_shown("Another file is used instead."):
         run, file = saved_file.addressed_other(store)
         if run:
             own = _other_epoch(chosen) if run.id == chosen.run.id and not file else None
@@ -77,17 +72,17 @@ def _other_epoch(chosen: saved_file.Chosen) -> saved_file.Chosen | None:
     return saved_file.Chosen(chosen.store, run, run.checkpoint_path(nearest[0])) if nearest else None
 
 
-def _ask(wanted: saved_file.Chosen, runs: Iterable[Run], labels: tuple[str, str], address: saved_file.Address) -> None:
+def _ask(wanted: saved_file.Chosen, runs: Iterable[Run], labels: tuple[str, str], take: saved_file.Address) -> None:
     names = {run.id: f"{run.title} · {run.id}" for run in (*runs, wanted.run)}
-    saved_file.ask_run_and_file(wanted, names, list(map(wanted.run.name_of, wanted.run.saved_files())), labels, address)
+    saved_file.ask_run_and_file(wanted, names, list(map(wanted.run.name_of, wanted.run.saved_files())), labels, take)
 
 
-def _address(run: Run, file: str) -> None:
-    """Let the address name this file, or the run alone; the rest of it stays."""
-    if not file:
-        common.address(epoch=None, file=None)  # first: in another run they name something else
+def _take(dataset: str, run: Run, file: str) -> None:
+    """Let the address name this file, or the run alone; what belongs to another dataset or file goes."""
+    gone = [name for name in st.query_params if name.endswith("-page")]
+    gone += [] if is_on(run, dataset) else [IMAGE, CELL, saved_file.OTHER]
     named = common.file_query(run, run.path / file) if file else {"run": run.id}
-    common.address(**{"epoch": None, "file": None, **named})
+    address.go(**{**dict.fromkeys(("epoch", "file", *gone)), **named})
 
 
 def is_on(run: Run, dataset: str) -> bool:

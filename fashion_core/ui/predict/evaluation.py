@@ -7,9 +7,9 @@ import streamlit as st
 
 from fashion_core.charts import evaluation, evaluation_tables
 from fashion_core.config import CLASS_NAMES, CLASSES
-from fashion_core.errors import ConfigError
+from fashion_core.errors import printable
 from fashion_core.inference import scores
-from fashion_core.ui import common, saved_file
+from fashion_core.ui import address, common, saved_file
 from fashion_core.ui.predict import choose, gallery, predictions
 
 
@@ -42,21 +42,22 @@ def _show_confusion(answers: scores.Answers) -> None:
 
 
 def _address_cell(point: dict[str, Any]) -> None:
-    common.address(**{evaluation.CELL: f"{int(point['true'])}-{int(point['predicted'])}" if point else None})
+    cell = f"{int(point['true'])}-{int(point['predicted'])}" if point else None
+    address.go(**{evaluation.CELL: cell, "cell-page": None})
 
 
 def _addressed_cell() -> tuple[int, int] | None:
-    """The true and predicted class that the address names. Raises ``ConfigError``."""
-    if (given := st.query_params.get(evaluation.CELL)) is None:
-        return None
-    parts = given.split("-")
-    if len(parts) != 2 or not all(part in map(str, range(CLASSES)) for part in parts):
-        raise ConfigError(f"In the address, cell should be two classes such as 6-0, not {given!r}: fix it.")
-    return int(parts[0]), int(parts[1])
+    """The true and predicted class that the address names; None also for others, which ``_show_cell`` says."""
+    true, _, predicted = (address.get(evaluation.CELL) or "").partition("-")
+    known = list(map(str, range(CLASSES)))
+    return (int(true), int(predicted)) if true in known and predicted in known else None
 
 
 def _show_cell(answers: scores.Answers, pixels: scores.Array) -> None:
     if (cell := _addressed_cell()) is None:
+        if given := address.get(evaluation.CELL):
+            text = f"In the address, cell should be two classes such as 6-0, not {printable(given)}."
+            st.error(common.plain(text), icon=":material/error:")
         st.caption("Click a cell to see its images.")
         return
     true, predicted = cell
@@ -103,7 +104,7 @@ def show_two_models(chosen: saved_file.Chosen) -> None:
             _show_classes(answers)
             _show_calibration(answers)
     if len(indices):
-        st.markdown(f"**Where they differ** ({len(indices):,} images)")
+        st.markdown(f"**Where they differ** ({common.count(len(indices), 'image')})")
         st.caption(f"Below each image: first {common.plain(names[0])}, then {common.plain(names[1])}.")
         gallery.show_images(indices, pixels, first, "differing", second)
     gallery.show_chosen(pixels, dict(zip(names, (first, second), strict=True)))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import streamlit as st
@@ -11,10 +11,10 @@ from fashion_core.charts import evaluation_tables
 from fashion_core.charts.gallery import IMAGE, gallery_chart
 from fashion_core.charts.predictions import models_key, probabilities_chart
 from fashion_core.config import CLASS_NAMES
-from fashion_core.errors import ConfigError
 from fashion_core.inference import scores
 from fashion_core.inference.scores import Answers, Array
-from fashion_core.ui import common, saved_file
+from fashion_core.runs.store import epoch_number
+from fashion_core.ui import address, common, saved_file
 from fashion_core.ui.predict.predictions import evaluate, test_images
 from fashion_core.ui.snippets.scripts import plain_name
 
@@ -32,13 +32,18 @@ ORDERS: Final[dict[str, Callable[[Answers], Array]]] = {
 def show_gallery(chosen: saved_file.Chosen, open_history: Callable[[], None]) -> None:
     answers = evaluate(chosen)
     pixels, _ = test_images(chosen.run.record.config.dataset)
-    bind: Literal["query-params"] = "query-params"
+    order, classes = address.choice("show", ORDERS), address.choices("class", CLASS_NAMES)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        order = st.segmented_control("Show", list(ORDERS), default=EVERY, required=True, key="show", bind=bind)
-        classes = st.multiselect("True class", CLASS_NAMES, placeholder="any class", key="class", bind=bind, width=320)
+        following = address.follow("show", order, EVERY, drop=["gallery-page"])
+        st.segmented_control("Show", list(ORDERS), required=True, **following)
+        following = address.follow("class", classes, [], drop=["gallery-page"])
+        st.multiselect("True class", CLASS_NAMES, placeholder="any class", width=320, **following)
     found, wanted = ORDERS[order](answers), [CLASS_NAMES.index(name) for name in classes]
     shown = found[np.isin(answers.labels[found], wanted)] if wanted else found
-    show_images(shown, pixels, answers, "gallery")
+    if len(shown):
+        show_images(shown, pixels, answers, "gallery")
+    else:
+        address.offer_to_clear("No test image passes these filters.", "show", "class", "gallery-page")
     if addressed_image(len(answers)) is None:
         st.caption("Choose an image to see what the model predicts for it.")
     show_chosen(pixels, {"this model": answers}, open_history)
@@ -54,8 +59,8 @@ def show_images(indices: Array, pixels: Array, answers: Answers, key: str, other
         return
     pages = -(-len(indices) // PAGE_SIZE)
     with st.container(horizontal=True, vertical_alignment="center"):
-        page = common.ask_page(pages, _page_key(indices, key))
-        st.caption(f"{len(indices):,} images" + (f", page {page + 1:,} of {pages:,}" if pages > 1 else ""))
+        page = address.ask_page(pages, f"{key}-page")
+        st.caption(common.count(len(indices), "image") + (f", page {page + 1:,} of {pages:,}" if pages > 1 else ""))
     shown = indices[page * PAGE_SIZE : (page + 1) * PAGE_SIZE]
     rows = evaluation_tables.gallery_frame(shown, pixels, answers, other)
     chart, alt = gallery_chart(rows, addressed_image(len(answers))), "Test images with what the model predicts"
@@ -63,33 +68,20 @@ def show_images(indices: Array, pixels: Array, answers: Answers, key: str, other
     common.show_clickable(chart, key, IMAGE, _address_image, alt)
 
 
-def _page_key(indices: Array, key: str) -> str:
-    """The key of the page number, which is in the address; other images begin at their first page."""
-    page_key, images_key, images = f"{key}-page", f"{key} images", hash(indices.tobytes())
-    if st.session_state.get(images_key, images) != images:
-        st.session_state.pop(page_key, None)
-        st.query_params.pop(page_key, None)
-    st.session_state[images_key] = images
-    return page_key
-
-
 def _address_image(point: dict[str, Any]) -> None:
     if point:
-        common.address(**{IMAGE: int(point["index"])})
+        address.go(**{IMAGE: int(point["index"])})
 
 
 def addressed_image(count: int) -> int | None:
-    """The test image that the address names. Raises ``ConfigError`` if there is none with that number."""
-    if (given := st.query_params.get(IMAGE)) is None:
-        return None
-    if not given.isdecimal() or len(given) > 9 or int(given) >= count:
-        raise ConfigError(f"A test image is a number from 0 to {count - 1:,}, not {given!r}: fix the address.")
-    return int(given)
+    """The test image that the address names; None also for one that is not there, which ``show_chosen`` says."""
+    index = epoch_number(address.get(IMAGE) or "")
+    return index if index is not None and index < count else None
 
 
 def show_chosen(pixels: Array, models: Mapping[str, Answers], open_history: Callable[[], None] | None = None) -> None:
     labels = next(iter(models.values())).labels
-    index = addressed_image(len(labels))
+    index = address.number(IMAGE, "Choose an image above.", most=len(labels) - 1)
     if index is None:
         return
     with st.container(border=True):

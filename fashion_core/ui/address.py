@@ -1,0 +1,165 @@
+"""The address of a page: what it names, how it changes, and the widgets that follow it.
+
+A click is one step of the browser's history (``go``); what a page chooses without being asked is none (``fill``). No
+widget is bound by Streamlit itself: its value would go on to the next page, and make further steps there.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, TypeVar
+from urllib.parse import urlencode
+
+import pandas as pd
+import streamlit as st
+
+from fashion_core.errors import ConfigError, RunNotFoundError, printable
+from fashion_core.runs.store import epoch_number
+from fashion_core.ui.common import Show, problems_shown, sentence
+
+PAGE_ROWS = 500
+Value = str | int | bool | Sequence[str] | None
+T = TypeVar("T", str, int)
+
+
+def get(name: str) -> str | None:
+    """What the address says under this name, if anything."""
+    return st.query_params.get(name) or None
+
+
+def go(**query: Value) -> None:
+    """Change these values of the address in one step of the history, for a click; None removes a value."""
+    # An empty list leaves no trace in the address, while removing a value would be a step of its own.
+    st.query_params.update({name: _texts(value) for name, value in query.items()})
+
+
+def begin_anew(**query: Value) -> None:
+    """Like ``go``, and remove everything else."""
+    go(**{**dict.fromkeys(st.query_params), **query})
+
+
+def fill(**query: Value) -> None:
+    """Add what the page has chosen to an address that leaves it out, without a step of the history.
+
+    Streamlit would make it a step. So the browser replaces the address and reports that as it reports Back: the page
+    runs again, now with the whole address.
+    """
+    missing = {name: _texts(value) for name, value in query.items() if get(name) is None}
+    if not any(missing.values()):
+        return
+    whole = {name: st.query_params.get_all(name) for name in st.query_params} | missing
+    # What urlencode returns can end neither the text nor the script.
+    replace = f"history.replaceState({{}}, '', location.pathname + '?{urlencode(whole, doseq=True)}')"
+    st.html(f"<script>{replace}; dispatchEvent(new PopStateEvent('popstate'))</script>", unsafe_allow_javascript=True)
+
+
+def _texts(value: Value) -> list[str]:
+    if value is None:
+        return []
+    if isinstance(value, bool):
+        return [str(value).lower()]
+    return [str(value)] if isinstance(value, (str, int)) else list(value)
+
+
+@contextmanager
+def wrong_shown(instead: str) -> Iterator[None]:
+    """Show what is wrong with the address, and this sentence on what happens instead."""
+    try:
+        yield
+    except (ConfigError, RunNotFoundError) as error:
+        st.error(f"{sentence(error)} {instead}", icon=":material/error:")
+
+
+def choice(name: str, known: Collection[str]) -> str:
+    """Which of these the address names: the first if it names none, or another, which is said."""
+    first = next(iter(known))
+    with wrong_shown(f"It shows {first!r} instead."):
+        _check(name, known)
+        return get(name) or first
+    return first
+
+
+def choices(name: str, known: Collection[str]) -> list[str]:
+    """Which of these the address names: none if it names others too, which is said."""
+    with wrong_shown("All are shown instead."):
+        _check(name, known)
+        return st.query_params.get_all(name)
+    return []
+
+
+def _check(name: str, known: Collection[str]) -> None:
+    for given in filter(None, st.query_params.get_all(name)):
+        if given not in known:
+            raise ConfigError(f"The address says {name}={printable(given)}, which this page does not know.")
+
+
+def number(name: str, instead: str, least: int = 0, most: int = 999_999_999) -> int | None:
+    """The whole number that the address names, if any; what is wrong with it is shown, and ``instead``."""
+    if (given := get(name)) is None:
+        return None
+    with wrong_shown(instead):
+        if (found := epoch_number(given)) is not None and least <= found <= most:
+            return found
+        bounds = f"from {least:,} to {most:,}"
+        raise ConfigError(f"The address says {name}={printable(given)}, which is no whole number {bounds}.")
+    return None
+
+
+def follow(name: str, value: Any, default: Any = None, drop: Sequence[str] = ()) -> dict[str, Any]:
+    """Options of a widget that shows ``value``, which the address names.
+
+    A choice in it goes there, the default by removing the name; ``drop`` goes with it: a page of other rows.
+    """
+    st.session_state[name] = value
+
+    def take() -> None:
+        chosen = st.session_state[name]
+        go(**{name: None if chosen == default else chosen, **dict.fromkeys(drop)})
+
+    return {"key": name, "on_change": take}
+
+
+def show_tabs(views: Mapping[str, Show], name: str = "view", closed: Mapping[str, Show] = {}) -> None:
+    """Show a tab for each view, and run the open one, whose name is in the address; ``closed`` runs while it is not."""
+    options = follow(name, choice(name, views), next(iter(views)))
+    for label, tab in zip(views, st.tabs(list(views), **options), strict=True):
+        shown = views if tab.open else closed
+        with tab, problems_shown():
+            if label in shown:
+                shown[label]()
+
+
+def ask(
+    label: str, names: Mapping[T, str], named: T, take: Callable[[T], None], width: int | Literal["stretch"]
+) -> None:
+    """A box that shows what the address names; ``take`` puts another choice there, which the next run reads."""
+    key = f"choose {label}"
+    st.session_state[key] = named
+    st.selectbox(label, names, 0, names.__getitem__, key, on_change=lambda: take(st.session_state[key]), width=width)
+
+
+def ask_page(pages: int, name: str, wanted: int = 0) -> int:
+    """Ask which page of a long list to show, from 0; in the address they count from 1. ``wanted`` until one is chosen.
+
+    A page that the address names and that is not there is said.
+    """
+    shown = number(name, f"Page {wanted + 1:,} is shown instead.", 1, max(1, pages)) or wanted + 1
+    if pages > 1:
+        st.pagination(pages, **follow(name, shown, wanted + 1))
+    return shown - 1
+
+
+def ask_rows(rows: pd.DataFrame, name: str, wanted: int = 0) -> pd.DataFrame:
+    """One page of a long table; at first the one with row ``wanted``."""
+    page = ask_page(-(-len(rows) // PAGE_ROWS), name, wanted // PAGE_ROWS)
+    return rows.iloc[page * PAGE_ROWS : (page + 1) * PAGE_ROWS]
+
+
+def offer_to_clear(text: str, *filters: str) -> None:
+    """Say that nothing passes these filters, and offer to clear them."""
+    st.info(text, icon=":material/filter_alt_off:")
+    st.button("Clear filters", icon=":material/clear_all:", on_click=lambda: go(**dict.fromkeys(filters)))
+
+
+def show_link(label: str, icon: str, **query: Value) -> None:
+    """A link to another address of this page: the browser's address would not follow ``st.page_link`` there."""
+    st.button(label, icon=icon, type="tertiary", key=f"link {label}", on_click=lambda: begin_anew(**query))

@@ -1,0 +1,102 @@
+"""Back, in a real browser: one step a click, and none for what a page fills in by itself."""
+
+import re
+from itertools import permutations
+
+import pytest
+from playwright.sync_api import ConsoleMessage, Page, expect
+
+from fashion_core.runs.store import RunStore
+from tests.support.browsing import Server, expect_settled, open_page
+from tests.support.runs import new_run, trained
+
+pytestmark = pytest.mark.browser
+
+HEADINGS = {
+    "Overview": "Fashion Core",
+    "Train": "Train",
+    "Checkpoints": "Checkpoints",
+    "Resume": "Resume",
+    "Predict": "Predict",
+    "Lesson": "The lesson",
+}
+FILLED_IN = {"Resume": re.compile(r"/resume\?run=.*&epoch=1"), "Predict": re.compile(r"/predict\?run=.*&epoch=\d")}
+LAST_TAB = {"Checkpoints": "Verify and tidy up", "Resume": "Lineage", "Predict": "In plain PyTorch"}
+
+
+def expect_page(page: Page, name: str) -> None:
+    expect(page.get_by_role("heading", name=HEADINGS[name], exact=True)).to_be_visible()
+    if name in FILLED_IN:
+        page.wait_for_url(FILLED_IN[name])
+        expect(page.locator("script", has_text="replaceState")).to_have_count(0)  # the page ran again, with all of it
+    expect_settled(page)
+
+
+def go_to(page: Page, name: str) -> None:
+    page.get_by_test_id("stTopNavLink").filter(has_text=name).click()
+    expect_page(page, name)
+
+
+def test_one_step_back_leads_from_every_page_to_the_page_before(store: RunStore, server: Server, page: Page) -> None:
+    trained(store, epochs=2)
+    open_page(page, server.url)
+    expect_page(page, "Overview")
+    for here, there in permutations(HEADINGS, 2):
+        go_to(page, here) if here != "Overview" else open_page(page, server.url)
+        expect_page(page, here)
+        before = page.url
+        go_to(page, there)
+        page.go_back()
+        expect_page(page, here)
+        assert page.url == before, f"from {there} back to {here}"
+
+
+@pytest.mark.parametrize("name", LAST_TAB)
+def test_tab_is_a_step_and_no_other_page_opens_with_it(store: RunStore, server: Server, page: Page, name: str) -> None:
+    trained(store, epochs=2)
+    open_page(page, server.url)
+    go_to(page, name)
+    before = page.url
+    page.get_by_role("tab", name=LAST_TAB[name], exact=True).click()
+    page.wait_for_url(re.compile("view="))
+    expect_settled(page)
+    for other in ("Overview", *LAST_TAB):
+        if other != name:
+            go_to(page, other)
+            assert "view=" not in page.url
+            expect(page.get_by_test_id("stAlert").filter(has_text="does not know")).to_have_count(0)
+            page.go_back()
+            expect(page.get_by_role("tab", name=LAST_TAB[name], exact=True)).to_have_attribute("aria-selected", "true")
+            page.wait_for_url(re.compile("view="))
+    page.go_back()
+    page.wait_for_url(before)
+
+
+def test_link_to_the_form_keeps_leading_there(store: RunStore, server: Server, page: Page) -> None:
+    run = trained(store, epochs=1)
+    open_page(page, f"{server.url}/train?run={run.id}")
+    page.get_by_role("button", name="Set up another run").click()
+    expect(page.get_by_role("heading", name="Train", exact=True)).to_be_visible()
+    page.get_by_label("Epochs", exact=True).fill("3")
+    page.get_by_label("Epochs", exact=True).press("Enter")
+    expect_settled(page)
+    expect(page.get_by_role("heading", name="Train", exact=True)).to_be_visible()
+    assert "run=" not in page.url
+    page.go_back()
+    expect(page.get_by_role("heading", name=run.title)).to_be_visible()
+
+
+def test_charts_without_rows_warn_of_nothing(store: RunStore, server: Server, page: Page) -> None:
+    queued, done = new_run(store), trained(store, epochs=1)
+    said: list[str] = []
+
+    def listen(message: ConsoleMessage) -> None:
+        if message.type == "warning" and "extent" in message.text:
+            said.append(message.text)
+
+    page.on("console", listen)
+    for address in (f"train?run={queued.id}", f"train?run={done.id}", "resume?view=Lineage", "predict?view=Evaluation"):
+        open_page(page, f"{server.url}/{address}")
+        expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
+        expect_settled(page)
+    assert said == []

@@ -1,0 +1,97 @@
+"""What an address names, on each page: it fills itself in, changes by clicks, and says what it can't mean."""
+
+import pytest
+
+from fashion_core.runs.run import Run
+from fashion_core.runs.store import RunStore
+from tests.support.pages import filled_in, labels, open_page, press, widget, words
+from tests.support.runs import copied, trained
+
+NOBODY = "20260101-000000-000-0000"
+HELPED = "Did resuming help?"
+
+
+@pytest.fixture(scope="module")
+def trained_once(module_store: RunStore) -> Run:
+    return trained(module_store, name="base", epochs=2)
+
+
+@pytest.fixture
+def run(store: RunStore, trained_once: Run) -> Run:
+    return copied(trained_once, store)
+
+
+@pytest.mark.parametrize("page", ["resume", "predict"])
+def test_page_that_is_opened_without_an_address_fills_it_in(run: Run, page: str) -> None:
+    app = open_page(page)
+    epoch = widget(app, "Checkpoint").value if page == "resume" else run.best_epoch()
+    assert filled_in(app) == {"run": run.id, "epoch": str(epoch)}
+    assert app.query_params == {}  # Streamlit would make it a step of the history
+    assert not filled_in(open_page(page, run=run.id, epoch="0"))
+
+
+@pytest.mark.parametrize(
+    ("page", "query", "sentence", "way_on"),
+    [
+        ("train", {"run": NOBODY}, "No run in", "Set up a run"),
+        ("lesson", {"run": NOBODY}, "No run in", "Take the lesson"),
+        ("lesson", {"run": "{run}"}, "is not part of a lesson", "Take the lesson"),
+        ("resume", {"group": "nonsense"}, "No run belongs to the group nonsense", "Choose a checkpoint"),
+    ],
+)
+def test_address_of_what_is_not_there_says_so_and_leads_on(
+    run: Run, page: str, query: dict[str, str], sentence: str, way_on: str
+) -> None:
+    app = open_page(page, **{name: value.format(run=run.id) for name, value in query.items()})
+    assert sentence in words(app)
+    press(app, way_on)
+    assert sentence not in words(app)
+    assert app.query_params == {}
+
+
+@pytest.mark.parametrize(
+    ("page", "query", "sentence"),
+    [
+        ("overview", {"run": NOBODY}, "No run in"),
+        ("overview", {"page": "9"}, "page=9, which is no whole number from 1 to 1. Page 1 is shown instead."),
+        ("checkpoints", {"of": NOBODY}, "The files of all runs are listed."),
+        ("checkpoints", {"view": "nonsense"}, "view=nonsense, which this page does not know. It shows 'Saved files'"),
+        ("checkpoints", {"format": "nonsense"}, "format=nonsense, which this page does not know. All are shown"),
+        ("checkpoints", {"at": "nonsense"}, "at=nonsense, which is no whole number"),
+        ("checkpoints", {"best": "nonsense"}, "best=nonsense, which this page does not know"),
+        ("checkpoints", {"show": "nonsense", "run": "{run}", "epoch": "0"}, "It shows 'Look inside' instead."),
+        ("resume", {"run": NOBODY, "epoch": "1"}, "Another run is used instead."),
+        ("resume", {"run": "{run}", "epoch": "9"}, "The newest one is used instead."),
+        ("resume", {"view": "Import"}, "It shows 'Resume' instead."),
+        ("predict", {"run": NOBODY}, "Another file is used instead."),
+        ("predict", {"view": "Import"}, "It shows 'Test images' instead."),
+        ("predict", {"show": "nonsense"}, "It shows 'all' instead."),
+        ("predict", {"class": "nonsense"}, "class=nonsense, which this page does not know. All are shown"),
+        ("predict", {"image": "nonsense"}, "Choose an image above."),
+    ],
+)
+def test_unknown_part_of_an_address_is_one_sentence_beside_what_is_shown_instead(
+    run: Run, page: str, query: dict[str, str], sentence: str
+) -> None:
+    query = {name: value.format(run=run.id) for name, value in query.items()}
+    app = open_page(page, **query)
+    assert len(app.error) == 1
+    assert sentence in words(app)
+    assert app.query_params == query  # until a click
+
+
+def test_choice_in_a_box_changes_the_address_at_once_and_keeps_the_rest(run: Run) -> None:
+    app = open_page("checkpoints", run=run.id, epoch="1", best="true", page="1")
+    widget(app, "Format").select("model").run()
+    assert app.query_params == {"run": run.id, "epoch": "1", "best": "true", "format": "model"}
+    app.toggle[0].set_value(False).run()
+    assert app.query_params == {"run": run.id, "epoch": "1", "format": "model"}
+
+
+def test_gallery_filters_without_a_match_can_be_cleared(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fashion_core.ui.predict.gallery.ORDERS", {"all": lambda answers: answers.labels[:0]})
+    app = open_page("predict", run=run.id, epoch="1", **{"class": "Bag"})
+    assert "No test image passes these filters." in words(app)
+    assert "Clear filters" in labels(app)
+    press(app, "Clear filters")
+    assert app.query_params == {"run": run.id, "epoch": "1"}
