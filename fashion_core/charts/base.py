@@ -20,21 +20,31 @@ class ChartSpec:
     frames: dict[str, pd.DataFrame]  # the rows by their data source
     height: int | None = None  # pixels
 
+    @property
+    def empty(self) -> tuple[str, ...]:
+        """The data sources without rows."""
+        return tuple(name for name, frame in self.frames.items() if frame.empty)
+
     def to_dict(self) -> dict[str, Any]:
-        """The spec with its rows in Arrow's format, in which Streamlit sends them: it passes bytes on as they are."""
-        return {**self.without_rows(), "datasets": {name: _arrow(frame) for name, frame in self.frames.items()}}
+        """The spec with its rows in Arrow's format, in which Streamlit sends them: it passes bytes on as they are.
+
+        A layer without rows is left out, unless it has a selection: Vega would warn of each of its fields.
+        """
+        spec, empty = self.without_rows(), self.empty
+        shown = [layer for layer in spec["layer"] if "name" in layer or _source(layer) not in empty]
+        return {**spec, "layer": shown, "datasets": {name: _arrow(frame) for name, frame in self.frames.items()}}
 
     def to_live_dict(self, feed: str) -> dict[str, Any]:
         """Like ``to_dict``, and let the drawn chart read new rows from this ``feed``, which the page puts on its body.
 
-        Streamlit would add its rows to those of the feed where it had sent none before; another spec is drawn anew.
+        A page runs again when another source has rows: they are drawn in layers that were left out.
         """
-        bound = [{"name": n, "value": None, "bind": {"element": "body", "event": n}} for n in ("fed", "fitted")]
-        taken = [{"name": f"fed_{n}", "expr": f"fed ? modify('{n}', fed.{feed}.{n}, true) : 0"} for n in self.frames]
         spec = self.to_dict()
+        bound = [{"name": n, "value": None, "bind": {"element": "body", "event": n}} for n in ("fed", "fitted")]
+        drawn = dict.fromkeys(map(_source, spec["layer"]))
+        taken = [{"name": f"fed_{n}", "expr": f"fed ? modify('{n}', fed.{feed}.{n}, true) : 0"} for n in drawn]
         fit = {"type": "fit", "contains": "padding", "resize": True}  # an axis that needs more room takes it
-        empty = {"empty": [name for name, frame in self.frames.items() if frame.empty]}
-        return {**spec, "params": [*spec.get("params", []), *bound, *taken], "autosize": fit, "usermeta": empty}
+        return {**spec, "params": [*spec.get("params", []), *bound, *taken], "autosize": fit}
 
     def rows(self) -> str:
         """The rows, keyed by data source, as JSON with six decimals: the column names, and one list per row."""
@@ -46,6 +56,12 @@ class ChartSpec:
 
     def without_rows(self) -> dict[str, Any]:
         return {**json.loads(self.spec), **({} if self.height is None else {"height": self.height})}
+
+
+def _source(layer: dict[str, Any]) -> str | None:
+    """The data source of its rows; None for that of all layers."""
+    name: str | None = layer.get("data", {}).get("name")
+    return name
 
 
 def _arrow(frame: pd.DataFrame) -> bytes:

@@ -87,12 +87,13 @@ def _room(newest: "pd.Series[float]", around: float) -> pd.DataFrame:
 @lru_cache(maxsize=256)
 def _live_spec(total_steps: int, resumed: bool) -> str:
     x_scale = alt.Scale(domain=[0, total_steps], nice=False)
-    x = alt.X("step:Q", title="optimizer step of this run", scale=x_scale, axis=_x_axis(8))
+    axis: dict[str, Any] = {"title": "optimizer step of this run", "scale": x_scale, "axis": _x_axis(8)}
+    start, x = alt.XDatum(0, type="quantitative", **axis), alt.X("step:Q", **axis)  # an axis before the first batch too
     batches = _painted("batches", "train").encode(x)
     newest = _painted("newest", "train").encode(alt.X("step:Q"), _loss("smoothed"))
     line, label = _loss_last() if resumed else ([], [])
     layers = [
-        _invisible(_loss("low")),
+        _invisible(_loss("low")).encode(start),
         *_epoch_rules(),
         batches.mark_line(strokeWidth=1, opacity=0.3).encode(_loss("loss")),
         batches.mark_line(strokeWidth=2.5).encode(_loss("smoothed")),

@@ -23,6 +23,14 @@ def test_what_is_missing_is_a_gap_and_no_rows_are_no_rows() -> None:
     assert sent(missing.iloc[:0]) == []
 
 
+def test_layer_without_rows_is_left_out_and_not_fed_unless_it_has_a_selection() -> None:
+    rows, none = pd.DataFrame({"x": [1]}), pd.DataFrame({"x": []})
+    spec = layered([*(named(data).mark_point() for data in "ab"), named("c").mark_rule().properties(name="hover")])
+    sent = ChartSpec(spec, {"a": rows, "b": none, "c": none}).to_live_dict("losses")
+    assert [layer["data"]["name"] for layer in sent["layer"]] == ["a", "c"]
+    assert [one["name"] for one in sent["params"] if one["name"].startswith("fed_")] == ["fed_a", "fed_c"]
+
+
 def test_height_is_that_of_the_rows_where_they_decide_it() -> None:
     spec = layered([named("rows").mark_point()], height=100)
     assert (ChartSpec(spec, {}).without_rows()["height"], ChartSpec(spec, {}, 40).without_rows()["height"]) == (100, 40)

@@ -54,7 +54,8 @@ def take(store: RunStore, run: Run) -> Snapshot:
     is_early = found.latest.smoothed is None or status.phase in ("starting", "loading")
     pace = STARTING_SECONDS if is_early and state == "running" else ACTIVE_SECONDS
     seconds = pace if state in UNDER_WAY_STATES else IDLE_SECONDS
-    depends = state, status.error, check is not None, found.damaged, identity(run.log_path)
+    begun = losses.empty, accuracy.empty
+    depends = state, status.error, check is not None, found.damaged, identity(run.log_path), begun
     drawn, numbers = repr((*depends, _saved_by_parent(store, run, state))), _numbers(store, run, status, state, found)
     return Snapshot(status, state, seconds, numbers, losses, accuracy, damaged=found.damaged, drawn=drawn)
 

@@ -53,10 +53,11 @@ def test_snapshots_come_more_often_before_the_first_loss(
 
 
 def test_page_stays_while_only_numbers_and_rows_change(store: RunStore, run: Run) -> None:
-    metrics.append_row(run.metrics_path, batch_row(0, 1, [4.0, 3.0]))
-    before = snapshot.take(store, run)
-    metrics.append_row(run.metrics_path, batch_row(0, 3, [2.0, 1.0]))
+    metrics.append_row(run.metrics_path, batch_row(0, 3, [4.0, 3.0]))
     metrics.append_row(run.metrics_path, epoch_row(0))
+    before = snapshot.take(store, run)
+    metrics.append_row(run.metrics_path, batch_row(1, 3, [2.0, 1.0]))
+    metrics.append_row(run.metrics_path, epoch_row(1))
     change(run, batch=4, images_per_second=100.0, phase="testing")
     after = snapshot.take(store, run)
     assert after.drawn == before.drawn
@@ -76,8 +77,9 @@ def damage_metrics(run: Run) -> None:
         damage_metrics,
         lambda run: files.write_json(run.load_check_path, LOADED),
         lambda run: run.log_path.write_text("a warning\n"),
+        lambda run: metrics.append_row(run.metrics_path, epoch_row(0)),
     ],
-    ids=["state", "error", "damaged rows", "checkpoint loaded", "log"],
+    ids=["state", "error", "damaged rows", "checkpoint loaded", "log", "first epoch"],
 )
 def test_page_runs_again_once_more_than_numbers_changed(
     store: RunStore, run: Run, happen: Callable[[Run], None]
