@@ -9,59 +9,81 @@ import pandas as pd
 
 from fashion_core.charts import base, comparison
 from fashion_core.charts.comparison import BEYOND, LEAST, STRENGTH, answer_color
+from fashion_core.resume.labels import cut_middle
 
-_HEIGHT: Final = 440  # pixels, axes and titles included
-_PLOT: Final = _HEIGHT - comparison.AXIS_HEIGHT
+LEAST_HEIGHT: Final = 440  # pixels, axes and titles included
 _NAME: Final = 14  # pixels
+_LONGEST_NAME: Final = 28  # characters
+_PARENTS: Final = 5  # of more, only that of the run in focus is named: where they begin is no room for all names
 _CROWD: Final = 30  # curves from which on they are drawn thin
 
 
-def branch_chart(frame: pd.DataFrame, focus: str | None) -> base.ChartSpec:
+def branch_chart(frame: pd.DataFrame, focus: str | None, height: int = LEAST_HEIGHT) -> base.ChartSpec:
     """The test loss of each epoch: parents thin and grey, resumed runs in the colour of the answer, from an open ring.
 
     The axis is logarithmic where the losses span more than a factor of three, and says so. A loss of more than
     `BEYOND` times what parents and `loss_last` reach runs along the upper edge. A click on a parent gives its id.
-    The rows are those of `resume.tables.branches_frame`; the resumed run with the id ``focus`` has its full strength.
+    The rows are those of `resume.tables.branches_frame`; the resumed run with the id ``focus`` has its full strength
+    and its name, and so has its parent. Of others a tooltip tells the name, where they are many.
     """
     crowd = bool(frame["run"].nunique() > _CROWD)
     curves = _styled(comparison.emphasised(frame, focus), crowd)
+    size = max(LEAST_HEIGHT, min(height, comparison.TALLEST))
     resumed = curves[curves["role"] == "resumed"]
     logarithmic = bool(curves["drawn"].max() > 3 * curves["drawn"].min())
     ends = resumed.drop_duplicates("run", keep="last")
     frames = {
         "curves": curves,
         "points": ends if crowd else curves,
-        "loss_last": resumed.drop_duplicates("run").drop_duplicates(["epoch", "drawn"]),
+        "loss_last": resumed.drop_duplicates("run").drop_duplicates(["epoch", "drawn"], keep="last"),
         "ends": ends.assign(mark=ends["answer"]),
-        "parents": _names(curves, logarithmic),
+        "names": _names(curves, logarithmic, size - comparison.AXIS_HEIGHT),
     }
-    return base.ChartSpec(_spec(logarithmic), frames, _HEIGHT)
+    return base.ChartSpec(_spec(logarithmic), frames, size)
 
 
 def _styled(frame: pd.DataFrame, crowd: bool) -> pd.DataFrame:
-    """Add `drawn`, the loss on the axis (NaN where it is not finite), and `weight` (pixels); draw the focus last."""
+    """Add `drawn`, the loss on the axis (NaN where it is not finite), `weight` (pixels) and `named` (its parent too).
+
+    The focus is drawn last.
+    """
     finite = frame["loss"].where(np.isfinite(frame["loss"]))
     parent, focused = frame["role"] == "parent", frame["focused"]
+    named = focused | frame["run"].isin(frame.loc[focused, "parent"])
     drawn = finite.clip(LEAST, BEYOND * finite[~frame.duplicated("run") | parent].max())
     weight = focused.map({True: 3.5, False: 1.5 if crowd else 2.5}).mask(parent, 1.5)
-    strength = (frame["strength"] * (0.6 if crowd else 1.0)).mask(focused | parent, 1.0)
-    return frame.assign(drawn=drawn, weight=weight, strength=strength).sort_values("focused", kind="stable")
+    strength = (frame["strength"] * (0.6 if crowd else 1.0)).mask(named | (parent & ~crowd), 1.0)
+    answer = frame["answer"].fillna("–")  # a parent has none, which its tooltip would call null
+    styled = frame.assign(drawn=drawn, weight=weight, strength=strength, named=named, answer=answer)
+    return styled.sort_values("focused", kind="stable")
 
 
-def _names(curves: pd.DataFrame, logarithmic: bool) -> pd.DataFrame:
-    """One row per parent: its first point, and `dy`, the pixels from there to where its name overlaps no other."""
-    first = curves[curves["role"] == "parent"].drop_duplicates("run").sort_values("drawn", ascending=False)
-    first = first.head(_PLOT // _NAME)
+def _names(curves: pd.DataFrame, logarithmic: bool, plot: int) -> pd.DataFrame:
+    """`text` and where it stands: of a parent at its first point, of the run in focus at its last.
+
+    ``plot`` is the height of the plot in pixels, `dy` the pixels from the point to where a name overlaps no other.
+    """
+    parent, focused = curves["role"] == "parent", curves["focused"]
+    few = curves.loc[parent, "run"].nunique() <= _PARENTS
+    first = curves[~focused & (curves["named"] | (parent & few))].drop_duplicates("run")
+    first = first.sort_values("drawn", ascending=False).assign(align="left")
+    last = curves[focused].tail(1).assign(align="right", dy=-_NAME)
     bounds = curves["drawn"].max(), curves["drawn"].min(), first["drawn"]
     high, low, own = map(np.log, bounds) if logarithmic else bounds
-    pixels = (high - own) / max(high - low, LEAST) * _PLOT
-    apart, top = list(pixels - _NAME / 2), 0.0
-    for index in reversed(range(len(apart) - 1)):  # upwards, where no curve runs
-        apart[index] = min(apart[index], apart[index + 1] - _NAME)
-    for index, pixel in enumerate(apart):  # as far as there is room
-        apart[index] = max(pixel, top)
-        top = apart[index] + _NAME
-    return first.assign(text=first["name"], dy=np.array(apart, dtype="float64") - pixels)
+    pixels = (high - own) / max(high - low, LEAST) * plot
+    names = pd.concat([first.assign(dy=_apart(list(pixels - _NAME / 2)) - pixels), last])
+    return names.assign(text=[cut_middle(name, _LONGEST_NAME) for name in names["name"]])
+
+
+def _apart(middles: list[float]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Where names have room that belong at these pixels, from the top down."""
+    for index in reversed(range(len(middles) - 1)):  # upwards, where no curve runs
+        middles[index] = min(middles[index], middles[index + 1] - _NAME)
+    top = 0.0
+    for index, pixel in enumerate(middles):  # as far as there is room
+        middles[index] = max(pixel, top)
+        top = middles[index] + _NAME
+    return np.array(middles, dtype="float64")
 
 
 _SHAPES: Final = {
@@ -84,25 +106,26 @@ def _spec(logarithmic: bool) -> str:
 
 
 def _lines() -> list[alt.Chart]:
-    style: dict[str, Any] = {"align": "left", "baseline": "middle", "dx": 6, "fontSize": 12, "color": base.MUTED}
-    names = base.haloed(base.named("parents").encode(text="text:N"), dy=alt.ExprRef("datum.dy"), **style)
+    style: dict[str, Any] = {"baseline": "middle", "dx": 6, "fontSize": 12, "align": alt.ExprRef("datum.align")}
+    color = alt.ExprRef(f"datum.focused ? ({base.INK.expr}) : ({base.MUTED.expr})")
+    names = base.haloed(base.named("names").encode(text="text:N"), dy=alt.ExprRef("datum.dy"), color=color, **style)
     width = alt.StrokeWidth("weight:Q", scale=None, legend=None)
     curves = base.named("curves").encode(STRENGTH, width, alt.Detail("run:N"))
     parents = curves.transform_filter("datum.role === 'parent'").mark_line(color=base.MUTED, aria=False)
     resumed = curves.transform_filter("datum.role === 'resumed'").mark_line(aria=False)
-    return [*names, parents, resumed.encode(answer_color())]
+    return [parents, resumed.encode(answer_color()), *names]
 
 
 def _points() -> list[alt.Chart]:
     """A ring where a run was resumed, the mark of its answer where it ended, and invisible hover targets."""
-    ring: dict[str, Any] = {"strokeWidth": 2, "stroke": base.INK, "fill": base.PAPER, "opacity": 1}
+    ring: dict[str, Any] = {"strokeWidth": 2, "stroke": base.INK, "fill": base.PAPER}
     end = base.named("ends").mark_point(filled=True, size=80, aria=False)
     unseen: dict[str, Any] = {"opacity": 0.001, "cursor": "pointer", "aria": False}
     line = base.dated(base.named("curves")).mark_line(strokeWidth=12, **unseen).encode(alt.Detail("run:N"))
     point = base.dated(base.named("points")).mark_point(filled=True, size=120, **unseen)
     answer, measured = {"role": "curve of", "answer": "answer"}, {"epoch:d": "epoch", "loss:.4f": "test loss"}
     return [
-        base.named("loss_last").mark_point(size=50, aria=False, **ring),
+        base.named("loss_last").mark_point(size=50, aria=False, **ring).encode(STRENGTH),
         end.encode(base.shapes("mark", _SHAPES), answer_color(), STRENGTH),
         base.hits(line, comparison.clicked(), tooltip=base.tips({"name": "run", **answer})),
         point.encode(tooltip=base.tips({"name": "run", **measured, **answer})),

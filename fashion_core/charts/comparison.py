@@ -18,6 +18,7 @@ FOCUS: Final = "focus"
 COMPARISON_KEY: Final = (
     "**┃** `loss_last` of the checkpoint :blue[◀ lower] :gray[● within ±2 SE] :orange[▶ higher] `loss_now`"
 )
+TALLEST: Final = 700  # pixels of a chart that is seen whole: a taller one has its axis above, and scrolls
 AXIS_HEIGHT: Final = 80  # pixels of an x axis with a title of one line, and of the page's margin below it
 BEYOND: Final = 4.0  # times the highest `loss_last`: a loss above that is drawn at the edge
 LEAST: Final = 1e-4  # the lowest loss with a place of its own on a logarithmic axis
@@ -25,11 +26,12 @@ LEAST: Final = 1e-4  # the lowest loss with a place of its own on a logarithmic 
 _ROW: Final = 18  # pixels
 _HEADING: Final = 26  # pixels, with the gap above it
 _AXIS: Final = AXIS_HEIGHT + 16  # pixels: its title has two lines
-_TALL: Final = 700  # pixels, from which on an axis below is out of sight
 _FADED: Final = 0.2
 
 _INDENT: Final = 12  # pixels of a label below its heading
-_PERCENT: Final = 62  # pixels of the column right of them
+_PHONE: Final = "width < 400"
+_PERCENT: Final = "clamp(width / 6, 54, 62)"  # pixels of the column right of them
+_NOW: Final = "clamp(width / 11, 30, 38)"  # pixels beside the outermost arrow, for its loss
 _LAST_TEXT: Final = 17  # half of the pixels of "0.412"
 _HEADING_WIDTH: Final = "length(datum.group) * 6.9"
 
@@ -37,8 +39,8 @@ _HEADING_WIDTH: Final = "length(datum.group) * 6.9"
 def comparison_chart(frame: pd.DataFrame, focus: str | None) -> base.ChartSpec:
     """One group a checkpoint: its `loss_last`, and an arrow from there to the loss of each run resumed from it.
 
-    All rows are of one dataset. The axis is logarithmic: equally long arrows mean equal percentages, and losses a
-    factor of 100 apart stay readable.
+    All rows are of one dataset. Each loss stands at its arrow's head. The axis is logarithmic: equally long arrows mean
+    equal percentages, and losses a factor of 100 apart stay readable.
     A loss of more than `BEYOND` times the highest `loss_last` is drawn at the edge, with a double arrow.
     Groups and rows stand in the order of `resume.tables.compared_frame`. All runs but the one with the id ``focus``
     fade; if there is no such run, none does.
@@ -47,7 +49,7 @@ def comparison_chart(frame: pd.DataFrame, focus: str | None) -> base.ChartSpec:
     groups = rows.drop_duplicates("number").assign(bottom=rows.groupby("number")["bottom"].max().to_numpy())
     groups = groups.assign(text=groups["loss_last"].map(loss_text))[["group", "drawn_last", "top", "bottom", "text"]]
     height = _ROW * len(rows) + _HEADING * len(groups) + _AXIS
-    spec = _spec(height > _TALL, label_pixels(frame["label"]), label_pixels(frame["group"]))
+    spec = _spec(height > TALLEST, label_pixels(frame["label"]), label_pixels(frame["group"]))
     return base.ChartSpec(spec, {"rows": rows, "groups": groups}, height)
 
 
@@ -61,8 +63,8 @@ def emphasised(frame: pd.DataFrame, focus: str | None) -> pd.DataFrame:
 def _placed(frame: pd.DataFrame) -> pd.DataFrame:
     """Add `number` (of the checkpoint, from 0), and `top`, `y` and `bottom` (pixels from the top of the chart).
 
-    Also the arrow's `drawn_last`, `drawn_now` and `mark` (its shape), and `band`, where the noise band begins: one that
-    reaches zero has no place on a logarithmic axis, so it begins at half of `loss_last` or higher.
+    Also the arrow's `drawn_last`, `drawn_now`, `mark` (its shape) and `text`, and `band`, where the noise band begins:
+    one that reaches zero has no place on a logarithmic axis, so it begins at half of `loss_last` or higher.
     """
     number = frame.groupby(["parent", "epoch", "group"], sort=False).ngroup()
     top = _ROW * pd.Series(range(len(frame)), index=frame.index) + _HEADING * (number + 1)
@@ -72,15 +74,16 @@ def _placed(frame: pd.DataFrame) -> pd.DataFrame:
     now = frame["loss_now"].clip(lower=LEAST).mask(beyond, edge)
     mark = frame["answer"].mask(beyond, "beyond the axis")
     drawn = {"drawn_last": last, "drawn_now": now, "mark": mark, "band": frame["low"].clip(lower=last / 2)}
-    return frame.assign(number=number, top=top, y=top + _ROW / 2, bottom=top + _ROW, **drawn)
+    text = frame["loss_now"].map(loss_text)
+    return frame.assign(number=number, top=top, y=top + _ROW / 2, bottom=top + _ROW, text=text, **drawn)
 
 
 @lru_cache(maxsize=32)
 def _spec(tall: bool, labels: int, headings: int) -> str:
     gutter = f"min(max({labels + 2 * _INDENT}, min({headings + 2 * _LAST_TEXT}, width * 0.32)), width / 2)"
-    ticks, orient = base.tick_count(60, 4, 8, "(width - 200)"), "top" if tall else "bottom"
-    ends = [alt.ExprRef(gutter), alt.ExprRef(f"width - {_PERCENT}")]
-    scale = alt.Scale(type="log", nice=False, padding=10, range=ends)
+    ticks, orient = base.tick_count(60, 4, 8, "(width - 260)"), "top" if tall else "bottom"
+    ends = [alt.ExprRef(f"{gutter} + {_NOW}"), alt.ExprRef(f"width - {_PERCENT} - {_NOW}")]
+    scale = alt.Scale(type="log", nice=False, padding=2, range=ends)
     title = ["test loss (cross-entropy, mean per image)", "log scale: equal lengths, equal percentages"]
     axis = loss_axis("x", logarithmic=True, tickCount=ticks, orient=orient)
     x = partial(alt.X, title=title, scale=scale, axis=axis)
@@ -120,7 +123,7 @@ def answer_color() -> alt.Color:
 def _marks(last: alt.X, now: alt.X, noise: alt.X) -> list[alt.Chart]:
     """The noise band, the rule of `loss_last`, and arrows whose points are at the loss, smaller on a phone."""
     rows, groups = base.named("rows"), base.named("groups")
-    size, towards_last = "(width < 400 ? 56 : 90)", "(datum.mark === 'lower' ? 1 : datum.mark === 'higher' ? -1 : 0)"
+    size, towards_last = f"({_PHONE} ? 56 : 90)", "(datum.mark === 'lower' ? 1 : datum.mark === 'higher' ? -1 : 0)"
     back = alt.ExprRef(f"{towards_last} * sqrt({size}) * sqrt(3) / 4")  # half the height of such a triangle
     band = rows.mark_rect(color=base.MUTED, opacity=0.2, aria=False)
     rule = groups.mark_rule(strokeWidth=2.5, strokeCap="round", color=base.INK, aria=False)
@@ -131,7 +134,17 @@ def _marks(last: alt.X, now: alt.X, noise: alt.X) -> list[alt.Chart]:
         band.encode(noise, alt.X2("high"), base.pixels("top"), alt.Y2("bottom")),
         rule.encode(last, base.pixels("top"), alt.Y2("bottom")),
         *(mark.encode(base.pixels("y"), answer_color(), STRENGTH) for mark in (shaft, tip)),
+        _losses_now(now),
     ]
+
+
+def _losses_now(now: alt.X) -> alt.Chart:
+    """Each loss beyond its arrow's head, on the side away from `loss_last`."""
+    left, size = "datum.drawn_now < datum.drawn_last", alt.ExprRef(f"{_PHONE} ? 10 : 11")
+    align, dx = alt.ExprRef(f"{left} ? 'right' : 'left'"), alt.ExprRef(f"{left} ? -7 : 7")
+    text = base.named("rows").mark_text(align=align, dx=dx, fontSize=size, color=base.INK)
+    losses: alt.Chart = text.encode(now, base.pixels("y"), STRENGTH, text="text:N")
+    return losses
 
 
 def _group_texts() -> list[alt.Chart]:
@@ -154,7 +167,7 @@ _TOOLTIP: Final = [
 
 def _rows(gutter: str) -> list[alt.Chart]:
     """Label and change, and invisible hover and click targets: tooltip, shade, and the row's run on a click."""
-    size, limit = alt.ExprRef("width < 400 ? 11 : 12"), alt.ExprRef(f"{gutter} - {_INDENT}")
+    size, limit = alt.ExprRef(f"{_PHONE} ? 11 : 12"), alt.ExprRef(f"{gutter} - {_INDENT}")
     color = alt.ExprRef(f"datum.focused ? ({base.INK.expr}) : ({base.MUTED.expr})")
     rows, right = base.named("rows").encode(base.pixels("y")), alt.value(alt.ExprRef("width"))
     label = rows.mark_text(align="left", fontSize=size, limit=limit, color=color)

@@ -31,7 +31,7 @@ COMPARED_COLUMNS: Final = (
     "run", "name", "label", "changed", "parent", "parent_name", "epoch", "group", "loss_last", "low", "high",
     "loss_now", "now_epoch", "change", "percent", "answer", "state", "verdict", "parent_exists",
 )  # fmt: skip
-BRANCH_COLUMNS: Final = ("run", "name", "epoch", "loss", "role", "answer")
+BRANCH_COLUMNS: Final = ("run", "name", "parent", "epoch", "loss", "role", "answer")
 
 _NAME_LENGTH: Final = 22
 _POINTS: Final = 1500  # of all resumed curves together, more than a chart has pixels for
@@ -110,19 +110,19 @@ def branches_frame(rows: Sequence[Compared], losses: Losses, latest: bool = True
     """The losses of resumed runs of one dataset and of their parents on it, one row per epoch: ``BRANCH_COLUMNS``.
 
     A resumed run's curve (role "resumed") begins with ``loss_last``, at its checkpoint's epoch; a parent's curve
-    (role "parent") has no answer. A parent that was itself resumed has one curve, the resumed one; a deleted parent
-    has none. Long curves are thinned to 200 points, those of very many resumed runs to fewer.
+    (role "parent") has neither an answer nor a ``parent``. A parent that was itself resumed has one curve, the resumed
+    one; a deleted parent has none. Long curves are thinned to 200 points, those of very many resumed runs to fewer.
     """
     ended = {row.run: (row, now) for row in rows if (now := row.now(latest))}
     names = _parent_names(rows)
     points: list[tuple[Any, ...]] = []
     same = (row.parent for row, _ in ended.values() if not row.changed_dataset)
     for run in dict.fromkeys(parent for parent in same if parent not in ended):
-        points += [(run, names[run], *point, "parent", None) for point in _thinned(losses[run], _CURVE_POINTS)]
+        points += [(run, names[run], None, *point, "parent", None) for point in _thinned(losses[run], _CURVE_POINTS)]
     most = max(_FEWEST_POINTS, min(_CURVE_POINTS, _POINTS // max(len(ended), 1)))
     for run, (row, now) in ended.items():
         curve = [(row.epoch, row.loss_last), *losses[run]]
-        points += [(run, row.name, *point, "resumed", now.answer) for point in _thinned(curve, most)]
+        points += [(run, row.name, row.parent, *point, "resumed", now.answer) for point in _thinned(curve, most)]
     return pd.DataFrame(points, columns=list(BRANCH_COLUMNS)).astype({"epoch": "int64", "loss": "float64"})
 
 

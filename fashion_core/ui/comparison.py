@@ -1,7 +1,7 @@
 """Whether resuming helped, and the tree of runs, for the Resume page and the lesson."""
 
 from collections.abc import Sequence
-from typing import Any, cast, get_args
+from typing import Any, Final, Literal, cast, get_args
 
 import pandas as pd
 import streamlit as st
@@ -9,7 +9,7 @@ import streamlit as st
 from fashion_core.cache import Cache
 from fashion_core.charts.base import ChartSpec
 from fashion_core.charts.branches import branch_chart
-from fashion_core.charts.comparison import COMPARISON_KEY, FOCUS, comparison_chart
+from fashion_core.charts.comparison import COMPARISON_KEY, FOCUS, TALLEST, comparison_chart
 from fashion_core.charts.lineage import CHECKPOINT, LINEAGE_KEY, lineage_chart
 from fashion_core.config import DATASET_LABELS
 from fashion_core.errors import printable
@@ -22,6 +22,7 @@ from fashion_core.runs.store import RunStore
 from fashion_core.ui import address, common, login, run_status
 
 FIRST, LATEST = "first epoch", "latest"
+_CARD: Final = TALLEST + 74  # pixels, with the line above the chart, the gap between them and the border
 _Charts = tuple[ChartSpec, ChartSpec]
 _frames: Cache[tuple[pd.DataFrame, pd.DataFrame]] = Cache(16)
 _cached_charts: Cache[_Charts] = Cache(16)
@@ -78,6 +79,10 @@ def _show_charts(rows: Sequence[Compared], losses: Losses, latest: bool, sort: S
     """Show the charts of all datasets; a click redraws them without reading any file."""
     login.send_strangers_away()
     drawn = {name: own for name, own in comparison.by_dataset(rows).items() if any(row.now(latest) for row in own)}
+    training = any(row.state in ACTIVE_STATES for row in rows)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        _ask_focus([row for own in drawn.values() for row in own if row.now(latest)])
+        st.markdown(f"{COMPARISON_KEY} … training" if training else COMPARISON_KEY, width="content")
     for dataset, own in drawn.items():
         if len(drawn) > 1:
             st.subheader(DATASET_LABELS[dataset])
@@ -85,6 +90,16 @@ def _show_charts(rows: Sequence[Compared], losses: Losses, latest: bool, sort: S
     if (given := address.get(FOCUS)) and not any(row.run == given for own in drawn.values() for row in own):
         st.error(common.plain(f"The run in focus, {printable(given)}, is not among these."), icon=":material/error:")
         st.button("Show all", icon=":material/select_all:", type="tertiary", on_click=_show_all)
+
+
+def _ask_focus(rows: Sequence[Compared]) -> None:
+    """The way to focus a run for the keyboard, and for one that a chart shows too small to be clicked."""
+    names = {row.run: f"{row.name} · {row.parent_name} epoch {row.epoch}" for row in rows}
+    if len(names) > 1:
+        focused = address.get(FOCUS)
+        options = address.follow(FOCUS, focused if focused in names else None)
+        hint = "none; click one in a chart, or choose it here"
+        st.selectbox("Focus a run", names, format_func=names.__getitem__, placeholder=hint, width=420, **options)
 
 
 def _show_dataset(dataset: str, rows: Sequence[Compared], losses: Losses, latest: bool, sort: Sort) -> None:
@@ -97,13 +112,13 @@ def _show_dataset(dataset: str, rows: Sequence[Compared], losses: Losses, latest
         address.go(**{FOCUS: run if any(row.run == run for row in rows) else None})
 
     left, right = st.columns([6, 5])
-    with left, st.container(border=True):
-        training = any(row.state in ACTIVE_STATES for row in rows)
-        st.markdown(f"{COMPARISON_KEY} … training" if training else COMPARISON_KEY)
+    height: int | Literal["stretch"] = _CARD if (compared.height or 0) > TALLEST else "stretch"
+    with left, st.container(border=True, height=height):
+        st.markdown("From `loss_last` to `loss_now`")  # short, because the chart's toolbar is right of it
         alt = "Loss of each resumed run and of its checkpoint"
         common.show_clickable(compared, common.press_key(f"compared {dataset}"), FOCUS, focus, alt)
-    with right, st.container(border=True):
-        st.markdown("Where each run branched off; click one to focus it")
+    with right, st.container(border=True, height="stretch"):
+        st.markdown("Where each run branched off")
         alt = "Test loss by epoch of parents and resumed runs"
         common.show_clickable(branches, common.press_key(f"branches {dataset}"), FOCUS, focus, alt)
     if focused:
@@ -113,12 +128,16 @@ def _show_dataset(dataset: str, rows: Sequence[Compared], losses: Losses, latest
 def _charts(rows: Sequence[Compared], losses: Losses, latest: bool, sort: Sort, focus: str | None) -> _Charts:
     """Made once for all viewers, until a run makes progress."""
     shown, made_from = (tuple(row.run for row in rows), latest, sort), (rows, losses)
-    compared, branches = _frames.get(
+    frames = _frames.get(
         shown, made_from, lambda: (compared_frame(rows, latest, sort), branches_frame(rows, losses, latest))
     )
-    return _cached_charts.get(
-        (*shown, focus), made_from, lambda: (comparison_chart(compared, focus), branch_chart(branches, focus))
-    )
+    return _cached_charts.get((*shown, focus), made_from, lambda: _drawn(*frames, focus))
+
+
+def _drawn(compared: pd.DataFrame, branches: pd.DataFrame, focus: str | None) -> _Charts:
+    """Both as high as each other, where the first one is neither low nor too tall."""
+    left = comparison_chart(compared, focus)
+    return left, branch_chart(branches, focus, left.height or 0)
 
 
 def _show_all() -> None:

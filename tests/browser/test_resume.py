@@ -75,6 +75,8 @@ def test_click_focuses_a_resumed_run_and_its_address_opens_the_same(
     assert "focus=" not in page.url
     compared.get_by_text("lr ×10").first.click(force=True)
     page.wait_for_url(re.compile(f"focus={runs[0].id}"))
+    page.get_by_test_id("stVegaLiteChart").nth(1).locator(".hits_marks path").last.dispatch_event("click")
+    page.wait_for_url(re.compile(f"focus={runs[1].id}"))
 
 
 def test_comparison_shows_runs_as_they_come_and_end_and_keeps_the_focus(

@@ -46,9 +46,9 @@ def many(runs: int = 150) -> pd.DataFrame:
 def branches(curves: dict[str, list[float]]) -> pd.DataFrame:
     """A curve a run from epoch 0; those whose names begin with r are resumed ones and begin at epoch 3."""
     rows = [
-        (run, f"name of {run}", epoch, loss, *role)
+        (run, f"name of {run}", parent, epoch, loss, *role)
         for run, losses in curves.items()
-        for first, *role in [(3, "resumed", "lower") if run[0] == "r" else (0, "parent", None)]
+        for first, parent, *role in [(3, "base", "resumed", "lower") if run[0] == "r" else (0, None, "parent", None)]
         for epoch, loss in enumerate(losses, first)
     ]
     return pd.DataFrame(rows, columns=list(BRANCH_COLUMNS)).astype({"epoch": "int64", "loss": "float64"})
@@ -106,7 +106,7 @@ def test_an_arrow_leads_from_loss_last_to_the_loss_now_between_a_label_and_a_per
     size, moved = tip["mark"]["size"]["expr"], tip["mark"]["xOffset"]["expr"]
     assert re.findall(r"'(\w+)' \? (-?\d+)", moved) == [("lower", "1"), ("higher", "-1")]
     assert moved.endswith(f" * sqrt({size}) * sqrt(3) / 4")  # Vega's triangle, from its middle to its point
-    label, percents = (layer(spec, "text", "rows", number) for number in (0, 1))
+    label, percents = (layer(spec, "text", "rows", number) for number in (1, 2))
     assert (*fields(label, "text"), *fields(percents, "text")) == ("label", "percent")
     assert (label["mark"]["align"], percents["mark"]["align"]) == ("left", "right")
     assert percents["encoding"]["x"] == {"value": {"expr": "width"}}
@@ -114,7 +114,7 @@ def test_an_arrow_leads_from_loss_last_to_the_loss_now_between_a_label_and_a_per
 
 def test_answers_differ_in_shape_colour_and_word() -> None:
     spec, _ = ANSWERED
-    tip, percents = layer(spec, "point", "rows"), layer(spec, "text", "rows", 1)
+    tip, percents = layer(spec, "point", "rows"), layer(spec, "text", "rows", 2)
     assert answer_shapes(tip) == ["triangle-left", "circle", "circle", "triangle-right"]
     for color in (tip["encoding"]["color"], percents["encoding"]["color"]):
         assert color["field"] == "answer"
@@ -154,13 +154,27 @@ def test_runs_of_one_checkpoint_with_another_loss_last_have_a_rule_of_their_own(
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("label", ["lr ÷10", "same settings", "lr ÷10, → adam +2 (12)"])
-def test_labels_have_room_on_a_phone_and_arrows_too(label: str) -> None:
+@pytest.mark.parametrize(("label", "phone"), [("lr ÷10", 100), ("same settings", 100), ("lr ÷10, → adam +2 (12)", 45)])
+def test_labels_and_losses_have_room_on_a_phone_and_arrows_too(label: str, phone: int) -> None:
     ends = layer(comparison(compared({"label": label}))[0], "point", "rows")["encoding"]["x"]["scale"]["range"]
-    for width, pixel in ((324, 5.4), (540, 6.0)):  # of a letter, which is smaller on a phone
-        left, right = (float(eval(end["expr"], {}, {"width": width, "min": min, "max": max})) for end in ends)
-        assert 12 + len(label) * pixel <= left
-        assert right - left >= 100
+    for width, pixel, loss, least in ((324, 5.4, 30, phone), (540, 6.0, 36, 200)):  # texts are smaller on a phone
+        names = {"width": width, "min": min, "max": max, "clamp": lambda x, low, high: max(low, min(x, high))}
+        left, right = (float(eval(end["expr"], {}, names)) for end in ends)
+        assert 12 + len(label) * pixel <= left - loss
+        assert right <= width - 50 - loss  # of the column of percentages
+        assert right - left >= least
+
+
+def test_loss_now_stands_at_the_head_of_its_arrow_on_the_side_away_from_loss_last() -> None:
+    spec, rows = comparison(compared({"loss_now": 0.4}, {"loss_now": 0.7}, {"loss_now": 0.5}))
+    loss = layer(spec, "text", "rows")
+    assert fields(loss, "text", "x", "y", "opacity") == ("text", "drawn_now", "y", "strength")
+    assert list(rows["rows"]["text"]) == ["0.400", "0.700", "0.500"]
+    left = "datum.drawn_now < datum.drawn_last"
+    assert (loss["mark"]["align"]["expr"], loss["mark"]["dx"]["expr"]) == (
+        f"{left} ? 'right' : 'left'",
+        f"{left} ? -7 : 7",
+    )
 
 
 @pytest.mark.parametrize(
@@ -206,7 +220,7 @@ def test_a_run_that_diverged_is_drawn_at_the_edge_with_a_mark_of_its_own_and_a_l
 def test_the_focused_run_keeps_its_strength_and_the_others_fade() -> None:
     spec, rows = comparison(many(3), "r1")
     assert tuples(rows["rows"], "strength", "focused") == [(0.2, False), (1.0, True), (0.2, False)]
-    for mark in (layer(spec, "rule", "rows"), layer(spec, "point", "rows"), layer(spec, "text", "rows", 1)):
+    for mark in (layer(spec, "rule", "rows"), *layers(spec, "text", "rows")[::2]):
         opacity = {"field": "strength", "legend": None, "scale": None, "type": "quantitative"}
         assert mark["encoding"]["opacity"] == opacity
 
@@ -260,8 +274,6 @@ def test_a_resumed_curve_has_the_colour_of_its_answer_and_gives_its_run_when_cli
     assert resumed["transform"] == [{"filter": "datum.role === 'resumed'"}]
     assert parent["mark"]["color"] == {"expr": str(base.MUTED.expr)}
     assert fields(resumed, "x", "y", "color", "detail", "strokeWidth") == ("epoch", "drawn", "answer", "run", "weight")
-    drawn = [layer["data"]["name"] for layer in spec["layer"]]  # names of parents lie below the curves
-    assert drawn[: drawn.index("curves")] == ["parents"] * drawn.count("parents")
     (focus,) = spec["params"]
     hits = next(layer for layer in spec["layer"] if layer.get("name") == focus["views"][0])
     assert focus["name"] == resume_charts.FOCUS
@@ -296,6 +308,15 @@ def test_the_focused_curve_is_drawn_last_and_bold() -> None:
     assert list(found.loc[["base", "r1", "r2"], "strength"]) == [1.0, 1.0, 0.2]
 
 
+def test_in_a_crowd_all_but_the_focus_and_its_parent_are_faint_rings_too() -> None:
+    frame = branches({"base": [0.9], "p0": [0.9], **{f"r{n}": [0.8 + n / 1000, 0.7] for n in range(40)}})
+    spec, rows = branch(frame, "r1")
+    found = rows["curves"].drop_duplicates("run").set_index("run")["strength"]
+    assert list(found[["base", "p0", "r1", "r2"]]) == pytest.approx([1, 0.12, 1, 0.12])
+    assert fields(layer(spec, "point", "loss_last"), "opacity") == ("strength",)
+    assert rows["loss_last"].set_index("run").loc["r1", "strength"] == 1
+
+
 def test_many_curves_are_thin_and_have_a_tooltip_for_their_last_epoch_only() -> None:
     few, crowd = (branch(branches({f"r{n}": [0.8, 0.7] for n in range(runs)}))[1] for runs in (30, 150))
     assert len(few["points"]) == 60
@@ -310,24 +331,54 @@ def test_a_curve_that_diverged_runs_along_the_edge() -> None:
     assert curves["loss"].iloc[3] == 7000.0
 
 
-@pytest.mark.parametrize("starts", [[0.9, 0.9, 0.9], [2.0, 0.91, 0.9], [0.9 + n / 1000 for n in range(12)], [1.0] * 40])
+@pytest.mark.parametrize("starts", [[0.9, 0.9, 0.9], [2.0, 0.91, 0.9], [0.9 + n / 1000 for n in range(5)], [1.0] * 5])
 def test_names_of_parents_do_not_stand_on_each_other(starts: list[float]) -> None:
     spec, rows = branch(branches({**{f"p{n}": [start, 0.5] for n, start in enumerate(starts)}, "r1": [0.5]}))
     plot = spec["height"] - resume_charts.AXIS_HEIGHT
     place = math.log if max(starts) > 1.5 else float
     high, low = place(max(starts)), place(0.5)
-    middles = [(high - place(drawn)) / (high - low) * plot + dy for drawn, dy in tuples(rows["parents"], "drawn", "dy")]
-    assert len(middles) == min(len(starts), plot // 14)
+    middles = [(high - place(drawn)) / (high - low) * plot + dy for drawn, dy in tuples(rows["names"], "drawn", "dy")]
+    assert len(middles) == len(starts)
     assert all(below - above >= 14 - 1e-6 for above, below in pairwise(middles))
     assert middles[0] >= 0
     assert middles[-1] <= plot
 
 
 def test_names_of_parents_make_way_upwards_where_no_curve_goes() -> None:
-    names = branch(branches({"p0": [2.0], "p1": [0.91], "p2": [0.9, 0.5], "r1": [0.5]}))[1]["parents"]
+    names = branch(branches({"p0": [2.0], "p1": [0.91], "p2": [0.9, 0.5], "r1": [0.5]}))[1]["names"]
     assert list(names["run"]) == ["p0", "p1", "p2"]
     assert names["dy"].iloc[2] == pytest.approx(-7)
     assert names["dy"].iloc[1] < -14
+
+
+@pytest.mark.parametrize(("parents", "focus", "named"), [
+    (5, None, ["p0", "p1", "p2", "p3", "base"]),
+    (5, "r1", ["p0", "p1", "p2", "p3", "base", "r1"]),
+    (6, None, []),
+    (6, "r1", ["base", "r1"]),
+    (60, "r1", ["base", "r1"]),
+])  # fmt: skip
+def test_of_many_parents_only_the_one_of_the_focus_is_named(parents: int, focus: str | None, named: list[str]) -> None:
+    others = {f"p{n}": [0.9 - n / 1000, 0.5] for n in range(parents - 1)}
+    _, rows = branch(branches({**others, "base": [0.8, 0.5], "r1": [0.5, 0.4], "r2": [0.5, 0.3]}), focus)
+    assert list(rows["names"]["run"]) == named
+    assert list(rows["names"]["text"]) == [f"name of {run}" for run in named]
+    tooltip = layer(BRANCHED[0], "line", "curves", 2)["encoding"]["tooltip"]
+    assert "name" in [tip["field"] for tip in tooltip]
+
+
+def test_name_of_the_focus_stands_at_its_end_and_that_of_its_parent_at_its_start_though_it_was_resumed_too() -> None:
+    curves = branches({"base": [0.9, 0.8], "r1": [0.8, 0.7], "r2": [0.7, 0.6]})
+    curves.loc[curves["run"] == "r2", ["parent", "name"]] = ["r1", "r2 " * 20]
+    _, rows = branch(curves.query("role == 'resumed'"), "r2")
+    assert tuples(rows["names"], "run", "epoch", "align") == [("r1", 3, "left"), ("r2", 4, "right")]
+    assert len(rows["names"]["text"].iloc[1]) <= 28
+
+
+def test_both_charts_of_a_dataset_are_as_high_as_each_other_unless_one_has_few_or_very_many_rows() -> None:
+    curves = branches({"base": [0.9], "r1": [0.8]})
+    heights = [branch_charts.branch_chart(curves, None, height).height for height in (140, 500, 3290)]
+    assert heights == [440, 500, resume_charts.TALLEST]
 
 
 def test_a_dot_is_a_checkpoint_in_the_colour_of_its_loss_hollow_once_deleted_and_the_best_has_a_ring() -> None:

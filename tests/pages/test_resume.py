@@ -124,6 +124,18 @@ def test_charts_follow_what_the_address_asks_for(store: RunStore, parent: Run) -
     assert all(one != other for one, other in combinations(drawn, 2))
 
 
+def test_focus_is_chosen_in_a_box_too_and_stands_in_the_address(store: RunStore) -> None:
+    parent = made_run(store, [0.9], name="base")
+    first, second = (made_run(store, [loss], parent, 0, name=f"at {loss}") for loss in (0.8, 0.7))
+    app = open_page("resume", view="Did resuming help?")
+    unfocused, box = rows_of_charts(app), widget(app, "Focus a run")
+    assert (box.value, box.options) == (None, ["at 0.8 · base epoch 0", "at 0.7 · base epoch 0"])
+    box.set_value(second.id).run()
+    assert app.query_params["focus"] == second.id
+    assert all(one != other for one, other in zip(unfocused, rows_of_charts(app), strict=True))
+    assert widget(open_page("resume", view="Did resuming help?", focus=first.id), "Focus a run").value == first.id
+
+
 def test_comparison_has_its_sentence_and_writes_the_change_as_the_chart_does(store: RunStore, parent: Run) -> None:
     train(child := resume(store, parent, 0))
     shown = texts(open_page("resume", view="Did resuming help?", focus=child.id)).replace("\\", "")
