@@ -67,7 +67,8 @@ def _names(curves: pd.DataFrame, logarithmic: bool, plot: int) -> pd.DataFrame:
     few = curves.loc[parent, "run"].nunique() <= _PARENTS
     first = curves[~focused & (curves["named"] | (parent & few))].drop_duplicates("run")
     first = first.sort_values("drawn", ascending=False).assign(align="left")
-    last = curves[focused].tail(1).assign(align="right", dy=-_NAME)
+    # Without a focus a row too, but no name: a layer without rows is left out, and a click would draw the chart anew.
+    last = curves.tail(1).assign(align="right", dy=-_NAME, name=curves["name"].where(focused, ""))
     bounds = curves["drawn"].max(), curves["drawn"].min(), first["drawn"]
     high, low, own = map(np.log, bounds) if logarithmic else bounds
     pixels = (high - own) / max(high - low, LEAST) * plot
