@@ -170,7 +170,7 @@ def show_file(chosen: saved_file.Chosen, saved: pd.DataFrame) -> None:
 
 
 def show_heading(chosen: saved_file.Chosen, saved: pd.DataFrame) -> None:
-    st.markdown(f"**{common.plain(chosen.run.title)}** · `{chosen.name}`")
+    st.header(f"{common.plain(chosen.run.title)} · `{chosen.name}`")
     with st.container(horizontal=True, vertical_alignment="center"):
         run_status.badge(chosen.verdict)
         run_status.badge(chosen.run.record.config.dataset)
@@ -207,7 +207,7 @@ def show_tidy(store: RunStore, saved: pd.DataFrame) -> None:
         housekeeping.show_verify(store, runs, saved, "Verify all" if run_id == ALL_RUNS else "Verify this run")
     with st.container(border=True):
         if run_id == ALL_RUNS:
-            st.markdown("**Keep**")
+            st.header("Keep")
             st.write("Select a run above to choose which of its checkpoints to keep.")
         else:
             housekeeping.show_keep(store, runs[0], saved[saved["run"] == run_id])

@@ -3,6 +3,8 @@
 It lies among the pages: beside their folder, a fresh server would run a page by its address, before the login.
 """
 
+from pathlib import Path
+
 import streamlit as st
 
 from fashion_core.runs import torch_process
@@ -18,6 +20,7 @@ PAGES = [
 ]
 
 st.set_page_config(page_icon="👕", layout="wide")  # first: the icon of a page would be fetched from outside
+st.html(Path(__file__).parents[1] / ".streamlit" / "contrast.css")
 torch_process.ask_early()
 page = login.navigation(PAGES)
 st.set_page_config(page_title=f"{page.title} · Fashion Core")

@@ -112,14 +112,14 @@ def kept(key: str, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def show_snippet(number: int, step: lesson.Step, printed: str) -> None:
-    st.subheader(f"{number}. {step.title}")
+    st.header(f"{number}. {step.title}")
     st.code(step.code, language="python")
     st.code(printed, language=None)
     st.info(step.notice, icon=":material/visibility:")
 
 
 def show_training(store: RunStore, number: int, step: lesson.Step, run: Run) -> None:
-    st.subheader(f"{number}. {step.title}")
+    st.header(f"{number}. {step.title}")
     st.code(step.code, language="python")
     status = run.status
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -133,7 +133,7 @@ def show_training(store: RunStore, number: int, step: lesson.Step, run: Run) -> 
 
 
 def show_losses(store: RunStore, run: Run, child: Run) -> None:
-    st.subheader("5. Did it help?")
+    st.header("5. Did it help?")
     if (row := comparison.compare_run(store, child)) is None:
         return
     with st.spinner("Measuring on the training images too…"):

@@ -34,7 +34,7 @@ def show_running(store: RunStore, shown: list[str]) -> None:
         cards = queue.under_way(store)
         if [run.id for run in cards] != shown:
             st.rerun()
-        st.subheader("Running now")
+        st.header("Running now")
         if not cards:
             st.write("Nothing is training right now.")
             st.page_link("train.py", label="Set up a run", icon=":material/add:")
@@ -58,7 +58,7 @@ def show_card(store: RunStore, run: Run) -> None:
 
 
 def show_runs(store: RunStore) -> None:
-    st.subheader("All runs")
+    st.header("All runs")
     every = tables.runs_frame(store)
     numbers = tables.numbers_by_dataset(every)
     runs = address.ask_rows(every, "page")

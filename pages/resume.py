@@ -115,7 +115,7 @@ def ask_overrides(run: Run) -> dict[str, Any]:
 
 def ask_several(run: Run, epoch: int, saved: list[int]) -> tuple[list[int], list[dict[str, Any]]]:
     """Ask for several checkpoints and several values of one setting: each pair becomes a run."""
-    with st.expander("From several checkpoints, or with several values", icon=":material/account_tree:"):
+    with st.expander("From several checkpoints, or with several values"):
         epochs = st.multiselect("Checkpoints", saved, [epoch], "epoch {}".format, key=f"epochs {run.id} {epoch}")
         labels = {setting.name: setting.label for setting in settings() if setting.name not in FIXED}
         name = st.selectbox("Setting to vary", labels, None, labels.__getitem__, key="vary", placeholder="none")

@@ -60,7 +60,7 @@ def show_form(store: RunStore) -> None:
 
 def show_machine() -> None:
     """The devices of this machine; torch is asked only once it is opened."""
-    expander = st.expander("This machine: what it can train on", icon=":material/memory:", on_change="rerun")
+    expander = st.expander("This machine: what it can train on", on_change="rerun")
     if not expander.open:
         return
     with expander, common.problems_shown(), st.spinner("Looking…"):
@@ -74,7 +74,7 @@ def show_machine() -> None:
 
 
 def show_meaning(config: TrainConfig) -> None:
-    with st.expander("The same in plain PyTorch", icon=":material/code:"):
+    with st.expander("The same in plain PyTorch"):
         st.code(scripts.training_script(config), language="python")
     common.model_expander(config.model)
 
@@ -82,7 +82,7 @@ def show_meaning(config: TrainConfig) -> None:
 def show_run(store: RunStore, run: Run) -> None:
     config = run.record.config
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.header(common.plain(run.title), width="content")
+        st.title(common.plain(run.title), width="content")
         run_status.badge(config.dataset)
         st.space("stretch")
         with st.container(horizontal=True, width="content"):
@@ -100,7 +100,7 @@ def show_run(store: RunStore, run: Run) -> None:
     if run.record.resumption:
         resume.show_origin(store, run, run.record.resumption)
     show_live(store, run)
-    with st.expander("Settings", icon=":material/tune:"):
+    with st.expander("Settings"):
         st.json(config.model_dump(mode="json"))
     show_meaning(config)
 
@@ -116,7 +116,7 @@ def show_live(store: RunStore, run: Run) -> None:
     with common.problems_shown():
         if found:
             show_measured(store, run, found)
-        expander = st.expander("Log", icon=":material/terminal:", on_change="rerun")
+        expander = st.expander("Log", on_change="rerun")
         if expander.open:
             expander.code(run.log_tail(lines=200) or "The worker has not printed anything.", language=None)
 

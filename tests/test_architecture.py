@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 
@@ -140,6 +141,18 @@ def test_rooms_are_small() -> None:
         assert len(files) <= (8 if folder == PACKAGE else 14), f"{folder} has {len(files)} files"
     for path in MODULES.values():
         assert len(path.read_text().splitlines()) <= 350, f"{path} is long"
+
+
+def test_expanders_keep_their_chevron() -> None:
+    """Streamlit shows an icon in its place, and then nothing tells that there is something to open."""
+    calls = [node for path in MODULES.values() for node in ast.walk(ast.parse(path.read_text())) if _is_expander(node)]
+    assert len(calls) >= 10, f"only {len(calls)} were found"
+    for call in calls:
+        assert "icon" not in {keyword.arg for keyword in call.keywords}, ast.unparse(call)
+
+
+def _is_expander(node: ast.AST) -> TypeGuard[ast.Call]:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "expander"
 
 
 def test_no_module_of_the_server_loads_torch() -> None:

@@ -85,7 +85,7 @@ def layered(layers: list[alt.Chart], **properties: Any) -> str:
 
 
 DARK: Final = "luminance(background || 'white') < 0.4"
-INK: Final = alt.ExprRef(f"{DARK} ? '#F3F4F6' : '#1F2937'")
+INK: Final = alt.ExprRef(f"{DARK} ? '#F3F4F6' : '#0B1220'")
 MUTED: Final = alt.ExprRef(f"{DARK} ? '#9CA3AF' : '#6B7280'")
 FAINT: Final = alt.ExprRef(f"{DARK} ? '#4B4B46' : '#D1D5DB'")
 PAPER: Final = alt.ExprRef("background || 'white'")

@@ -97,7 +97,7 @@ def age(moment: datetime) -> str:
 
 def model_expander(name: str) -> None:
     """``print(model)`` and the table of layers; torch is asked only once it is opened."""
-    expander = st.expander("The model: print(model) and its layers", icon=":material/layers:", on_change="rerun")
+    expander = st.expander("The model: print(model) and its layers", on_change="rerun")
     if not expander.open:
         return
     with expander, problems_shown(), st.spinner("Building the model…"):

@@ -85,7 +85,7 @@ def _show_charts(rows: Sequence[Compared], losses: Losses, latest: bool, sort: S
         st.markdown(f"{COMPARISON_KEY} … training" if training else COMPARISON_KEY, width="content")
     for dataset, own in drawn.items():
         if len(drawn) > 1:
-            st.subheader(DATASET_LABELS[dataset])
+            st.header(DATASET_LABELS[dataset])
         _show_dataset(dataset, own, losses, latest, sort)
     if (given := address.get(FOCUS)) and not any(row.run == given for own in drawn.values() for row in own):
         st.error(common.plain(f"The run in focus, {printable(given)}, is not among these."), icon=":material/error:")
@@ -167,7 +167,7 @@ def _show_table(rows: Sequence[Compared]) -> None:
     numbers = ("loss_last", "loss_check", "loss_now_first", "loss_now_latest", "difference", "standard_error")
     style = {name: st.column_config.NumberColumn(format="%.4f") for name in numbers}
     order = ["name", "parent_name", "epoch", *numbers, "answer", "verdict", "overrides", "state"]
-    with st.expander("All numbers", icon=":material/table:"):
+    with st.expander("All numbers"):
         for dataset, own in table.groupby("dataset"):  # a table of its own, because people sort by any column
             alt = f"Resumed runs on {DATASET_LABELS[str(dataset)]}"
             st.caption(alt)

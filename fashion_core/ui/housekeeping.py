@@ -15,7 +15,7 @@ from fashion_core.ui import address, common, login
 
 def show_verify(store: RunStore, runs: list[Run], saved: pd.DataFrame, label: str) -> None:
     """Read every saved file of these runs; ``saved`` is ``tables.saved_frame``."""
-    st.markdown("**Verify**")
+    st.header("Verify")
     st.write(
         "Reads saved files again and compares each with the SHA-256 that was recorded when it was saved. A damaged "
         "file is marked in the lists and can't be resumed from; it is never deleted automatically."
@@ -72,7 +72,7 @@ def _confirm_delete(store: RunStore, run: Run, file: Path | None) -> None:
 
 def show_keep(store: RunStore, run: Run, saved: pd.DataFrame) -> None:
     """Preview which checkpoints of a run a rule deletes; ``saved`` are the rows of its files."""
-    st.markdown("**Keep**")
+    st.header("Keep")
     rules = {False: "All of them", True: "The last ones and the best"}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         thin = st.segmented_control(

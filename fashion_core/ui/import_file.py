@@ -29,7 +29,7 @@ def show_upload(store: RunStore) -> None:
         forget_upload(uploads.kept())
         return
     path = login.actions(store).keep_upload(uploads.kept(), upload.file_id, upload.name, upload)
-    st.markdown(f"**{common.plain(upload.name)}**")
+    st.header(common.plain(upload.name))
     found = _ask_weights(path)
     saved_file.show_problem(found)
     if found.inspection and not found.problem:

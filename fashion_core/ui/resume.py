@@ -50,7 +50,7 @@ def show_script(run: Run, request: plan.ResumeRequest) -> None:
     with suppress(ConfigError, RefusedFileError):  # they have been shown above
         config = plan.resumed_config(run, request.epoch, request.additional, request.overrides)
         fresh = config.optimizer != run.record.config.optimizer or not verdict.carries_optimizer(run, request.epoch)
-        with st.expander("The same in plain PyTorch", icon=":material/code:"):
+        with st.expander("The same in plain PyTorch"):
             st.caption(
                 "Its DataLoader shuffles the images differently, so its losses are close to the app's, not equal. "
                 "The synthetic garments are drawn by this package, so run it where fashion_core can be imported."

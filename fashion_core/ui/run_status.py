@@ -75,7 +75,7 @@ def welcome(store: RunStore) -> None:
         st.info(text, icon=":material/hourglass_empty:")
         return
     with st.container(border=True):
-        st.subheader("No runs yet")
+        st.header("No runs yet")
         st.write(
             "Train the tutorial's network on synthetic garments: nothing to download, and in about ten seconds "
             "there is a run to look at, with a checkpoint for each epoch."

@@ -168,14 +168,14 @@ def show_inside(found: inspect.Inspection, key: str) -> None:
         common.model_expander(found.model)
     layers = file_charts.layers_frame(found)
     if not layers.empty:
-        st.markdown("**Bytes by layer**")
+        st.subheader("Bytes by layer")
         st.caption(BYTES_KEY if layers["second"].any() else "This file holds no optimizer state for any layer.")
         spec = file_charts.bar_chart(layers, ("weights", "optimizer"), "size in this file").to_dict()
         st.vega_lite_chart(spec, alt="Bytes of each layer in this file")
     tensors = file_charts.tensors_frame(found)
-    _show_tensors(tensors[tensors["part"] != "optimizer"], f"tensors {key}")
+    _show_tensors("Tensors", tensors[tensors["part"] != "optimizer"], f"tensors {key}")
     if found.optimizer:
-        with st.expander(f"Optimizer state: {optimizer}", icon=":material/tune:"):
+        with st.expander(f"Optimizer state: {optimizer}"):
             if settings := file_charts.optimizer_settings(found):
                 st.caption("param_groups[0]")
                 texts = {name: str(value) for name, value in settings.items()}
@@ -186,11 +186,11 @@ def show_inside(found: inspect.Inspection, key: str) -> None:
             else:
                 size = file_charts.bytes_text(found.optimizer.bytes)
                 st.caption(f"{common.count(len(slots), 'tensor')}, {size}: its state for each parameter")
-                _show_tensors(slots, f"slots {key}")
-    with st.expander("The raw key tree", icon=":material/account_tree:"):
+                _show_tensors("Tensors of the optimizer", slots, f"slots {key}")
+    with st.expander("The raw key tree"):
         st.json(json.dumps(found.tree), expanded=1)  # which would take a text for JSON
     if found.names:
-        with st.expander("Pickle globals", icon=":material/list:"):
+        with st.expander("Pickle globals"):
             st.code("\n".join(found.names), language=None)
 
 
@@ -215,10 +215,10 @@ def _show_numbers(found: inspect.Inspection, optimizer: str) -> None:
     st.caption(" · ".join([*about, f"SHA-256 {digest}"]))
 
 
-def _show_tensors(tensors: pd.DataFrame, key: str) -> None:
+def _show_tensors(name: str, tensors: pd.DataFrame, key: str) -> None:
     if tensors.empty:
         return
-    st.markdown(f"**Tensors** ({len(tensors):,})")
+    st.subheader(f"{name} ({len(tensors):,})")
     bad = tensors[(tensors["nan"].fillna(0) + tensors["inf"].fillna(0)) > 0]
     if len(bad):
         st.warning(f"{common.plain(', '.join(bad['tensor']))}: not all numbers are finite.", icon=":material/warning:")
@@ -231,5 +231,4 @@ def _show_tensors(tensors: pd.DataFrame, key: str) -> None:
         **dict.fromkeys(("low", "high", "mean", "std"), column.NumberColumn(format="%.3g")),
         "bytes": column.NumberColumn(format="localized"),
     }
-    alt = "Tensors in this file"
-    common.show_table(tensors, hide_index=True, key=key, column_order=order, column_config=style, alt=alt)
+    common.show_table(tensors, hide_index=True, key=key, column_order=order, column_config=style, alt=name)

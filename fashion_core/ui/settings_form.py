@@ -29,7 +29,7 @@ def ask_more(essential: Sequence[str], values: Mapping[str, Any], prefix: str, *
     """Show the essential settings, and in an expander the other ones but those ``without``; return their values."""
     answers = ask_settings(essential, values, prefix)
     others = [setting.name for setting in settings() if setting.name not in (*essential, *without)]
-    with st.expander("More settings", icon=":material/tune:"):
+    with st.expander("More settings"):
         return answers | ask_settings(others, values, prefix)
 
 

@@ -68,14 +68,14 @@ def test_damaged_labels_are_named_once_and_prevent_nothing(store: RunStore, page
     told = [element.value for element in (*app.warning, *app.error) if "labels" in element.value]
     assert told == [common.plain("Damaged file labels.json: it is not JSON.")]
     assert button in labels(app)
-    assert common.plain(run.id) in texts(app) + "".join(header.value for header in app.header)
+    assert common.plain(run.id) in texts(app) + "".join(title.value for title in app.title)
 
 
 def test_page_opens_while_a_suspended_process_holds_the_queue(store: RunStore) -> None:
     run = new_run(store)
     with FileLock(store.root / ".queue.lock"):
         began = time.monotonic()
-        assert open_page("train", run=run.id).header
+        assert open_page("train", run=run.id).title[0].value == common.plain(run.title)
         assert time.monotonic() - began < queue.QUEUE_SECONDS
 
 

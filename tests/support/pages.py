@@ -78,5 +78,5 @@ def texts(app: AppTest) -> str:
 
 def words(app: AppTest) -> str:
     """All text of the page as it is read: without escapes and invisible joiners."""
-    shown = [*app.markdown, *app.caption, *app.error, *app.info, *app.warning, *app.success]
+    shown = [*app.header, *app.markdown, *app.caption, *app.error, *app.info, *app.warning, *app.success]
     return "\n".join(element.value for element in shown).replace("\\", "").replace("\u2060", "")

@@ -96,7 +96,7 @@ def _history(run: Run, answers: _Answers) -> evaluation_tables.History:
 
 def _show_forgotten(chosen: saved_file.Chosen, pixels: scores.Array) -> None:
     with st.container(border=True):
-        st.markdown("**Learned, then forgotten**")
+        st.header("Learned, then forgotten")
         epochs = _listed(chosen.run)
         if len(epochs) < 2:
             st.caption("Forgetting shows from the second checkpoint of a run on.")

@@ -27,13 +27,13 @@ def show_evaluation(chosen: saved_file.Chosen) -> None:
     with left, st.container(border=True):
         _show_calibration(answers)
     with right, st.container(border=True):
-        st.markdown("**Most confident mistakes**")
+        st.header("Most confident mistakes")
         gallery.show_images(scores.misclassified(answers), pixels, answers, "mistakes")
     gallery.show_chosen(pixels, {"this model": answers})
 
 
 def _show_confusion(answers: scores.Answers) -> None:
-    st.markdown("**Confusion matrix**")
+    st.header("Confusion matrix")
     st.markdown(evaluation_tables.confusion_sentence(answers))
     st.caption(evaluation.CONFUSION_KEY)
     rows = evaluation_tables.confusion_frame(scores.confusion_matrix(answers))
@@ -63,12 +63,12 @@ def _show_cell(answers: scores.Answers, pixels: scores.Array) -> None:
     true, predicted = cell
     indices = np.flatnonzero((answers.labels == true) & (answers.predicted == predicted))
     with st.container(border=True):
-        st.markdown(f"**{CLASS_NAMES[true]}** predicted as **{CLASS_NAMES[predicted]}**")
+        st.header(f"{CLASS_NAMES[true]} predicted as {CLASS_NAMES[predicted]}")
         gallery.show_images(indices, pixels, answers, "cell")
 
 
 def _show_classes(answers: scores.Answers) -> None:
-    st.markdown("**Each class**")
+    st.header("Each class")
     st.caption(evaluation.CLASS_KEY)
     rows = evaluation_tables.class_frame(scores.class_scores(answers))
     st.vega_lite_chart(evaluation.class_chart(rows).to_dict(), alt="Precision and recall of each class")
@@ -76,7 +76,7 @@ def _show_classes(answers: scores.Answers) -> None:
 
 def _show_calibration(answers: scores.Answers) -> None:
     found = scores.calibration(answers)
-    st.markdown("**Calibration**")
+    st.header("Calibration")
     st.markdown(evaluation_tables.calibration_sentence(found))
     st.caption(evaluation.RELIABILITY_KEY)
     chart = evaluation.reliability_chart(evaluation_tables.reliability_frame(found))
@@ -96,7 +96,7 @@ def show_two_models(chosen: saved_file.Chosen) -> None:
     st.markdown(evaluation_tables.disagreement_sentence(found, len(indices), *map(common.plain, names)))
     for column, name, answers in zip(st.columns(2), names, (first, second), strict=True):
         with column, st.container(border=True):
-            st.markdown(f"**{common.plain(name)}**")
+            st.header(common.plain(name))
             st.markdown(evaluation_tables.accuracy_sentence(answers))
             st.markdown(evaluation_tables.confusion_sentence(answers))
             rows = evaluation_tables.confusion_frame(scores.confusion_matrix(answers))
@@ -104,7 +104,7 @@ def show_two_models(chosen: saved_file.Chosen) -> None:
             _show_classes(answers)
             _show_calibration(answers)
     if len(indices):
-        st.markdown(f"**Where they differ** ({common.count(len(indices), 'image')})")
+        st.header("Where they differ")
         st.caption(f"Below each image: first {common.plain(names[0])}, then {common.plain(names[1])}.")
         gallery.show_images(indices, pixels, first, "differing", second)
     gallery.show_chosen(pixels, dict(zip(names, (first, second), strict=True)))

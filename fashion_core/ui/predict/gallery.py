@@ -86,7 +86,7 @@ def show_chosen(pixels: Array, models: Mapping[str, Answers], open_history: Call
         return
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**Test image {index:,}** · {CLASS_NAMES[labels[index]]}")
+            st.header(f"Test image {index:,} · {CLASS_NAMES[labels[index]]}", width="content")
             if open_history:
                 st.space("stretch")
                 st.button("Checkpoint history", icon=":material/timeline:", on_click=open_history)

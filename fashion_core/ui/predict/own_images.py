@@ -44,8 +44,7 @@ def show_own_images(chosen: saved_file.Chosen, show_history: Callable[[Array], N
     for (file, image), row in zip(ready, found, strict=True):
         with st.container(border=True):
             _show_image(file.name, image, row)
-            icon, key = ":material/timeline:", f"history {file.file_id}"
-            history = st.expander("Checkpoint history", icon=icon, on_change="rerun", key=key)
+            history = st.expander("Checkpoint history", on_change="rerun", key=f"history {file.file_id}")
             if history.open:
                 with history, common.problems_shown():
                     show_history(image.pixels)
