@@ -18,6 +18,7 @@ CLASS_NAMES: Final = (  # in the order of their labels
 )  # fmt: skip
 CLASSES: Final = len(CLASS_NAMES)
 MAX_NAME: Final = 80  # characters
+MAX_SEEDS: Final = 30  # with which one run is repeated
 SIDE: Final = 28  # pixels of an image, both ways
 PIXEL_MEAN, PIXEL_STD = 0.2860, 0.3530  # of Fashion-MNIST's training images, scaled to 0..1
 TRAINING_IMAGES = {"synthetic": 12_000, "fashion-mnist": 60_000}

@@ -176,9 +176,9 @@ def _assert_loads_none(places: str, libraries: set[str], at_least: int) -> None:
 
 
 CHANGES = {
-    "start", "stop", "continue_run", "begin", "resume", "cancel", "create", "import_file", "delete", "write_labels",
-    "write_status", "write_info", "write_verification", "overwrite_status", "remove_saved", "unlist", "verify",
-    "download", "keep", "spool", "write_json", "write_bytes", "unlink", "rmtree", "rename", "replace_file",
+    "start", "start_seeds", "stop", "continue_run", "begin", "resume", "cancel", "create", "import_file", "delete",
+    "write_labels", "write_status", "write_info", "write_verification", "overwrite_status", "remove_saved", "unlist",
+    "verify", "download", "keep", "spool", "write_json", "write_bytes", "unlink", "rmtree", "rename", "replace_file",
     "write_text", "touch",
 }  # fmt: skip
 """What changes a store or starts something, by the last part of its name."""

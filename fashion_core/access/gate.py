@@ -44,6 +44,17 @@ class Actions:
     def start(self, config: TrainConfig) -> Run:
         return self._making("start", "", lambda: queue.start(self.store, config))
 
+    def start_seeds(self, config: TrainConfig, seeds: int) -> list[Run]:
+        """Start a run for each seed; the audit has a line for each."""
+        if seeds == 1:
+            return [self.start(config)]
+        with self._acting("start", detail=f"{seeds} seeds") as entry:
+            made = queue.start_seeds(self.store, config, seeds)
+            entry.detail = f"{seeds} seeds, made {', '.join(run.id for run in made)}"
+        for run in made:
+            self._note(audit.entry(self.actor.name, "start", run.id, f"seed {run.record.config.seed}", audit.DONE))
+        return made
+
     def stop(self, run: Run) -> None:
         with self._acting("stop", run):
             queue.stop(run)

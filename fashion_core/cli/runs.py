@@ -23,8 +23,8 @@ from fashion_core.errors import (
     one_line,
     printable,
 )
-from fashion_core.resume import comparison, plan, verdict
-from fashion_core.resume.labels import SAME, percent
+from fashion_core.resume import comparison, plan, repeats, verdict
+from fashion_core.resume.labels import SAME, percent, points
 from fashion_core.runs import metrics, queue, torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import ACTIVE_STATES, UNDER_WAY_STATES, epoch_text
@@ -34,7 +34,7 @@ from fashion_core.runs.store import RunStore, epoch_number, run_record
 def train_run(options: argparse.Namespace) -> None:
     actions = gate.from_command_line(RunStore())
     with _signals_explained() as runs:
-        runs += [actions.start(torch_process.preset_config(options.preset, given_settings(options)))]
+        runs += actions.start_seeds(torch_process.preset_config(options.preset, given_settings(options)), options.seeds)
         _say_cautions(runs)
         _follow_all(options, actions, runs)
 
@@ -48,6 +48,7 @@ def resume_run(options: argparse.Namespace) -> None:
         plan.ResumeRequest(epoch, plan.planned_epochs(parent, epoch) if additional is None else additional, overrides)
         for epoch in _epochs(options.epoch, parent)
     ]
+    requests = plan.with_seeds(parent, requests, options.seeds)
     if not options.json:
         for planned in plan.plan_runs(parent, requests):
             reasons = map(printable, planned.verdict.reasons)
@@ -116,6 +117,8 @@ def _follow_all(options: argparse.Namespace, actions: gate.Actions, runs: Sequen
     if options.json:
         records = [run_record(run) for run in runs]
         answer(options, records[0] if len(records) == 1 else records, ())
+    else:
+        answer(options, None, _mean_lines(actions.store, runs))
     for run in runs:
         status = run.status
         state = run.state(status)
@@ -124,6 +127,17 @@ def _follow_all(options: argparse.Namespace, actions: gate.Actions, runs: Sequen
         if state != "finished":
             hint = f"continue it with `python -m fashion_core continue {run.id}`"
             raise RunStateError(f"Run {run.id} is {state}; {hint}.")
+
+
+def _mean_lines(store: RunStore, runs: Sequence[Run]) -> Iterator[str]:
+    """What the runs say together that were repeated with other seeds."""
+    for group in dict.fromkeys(repeats.runs_beside(store, run) for run in runs):
+        loss, accuracy = (repeats.last_over_seeds(group, number) for number in ("loss", "accuracy"))
+        if loss and accuracy:
+            shown = f"test loss {loss.mean:.4f} ± {loss.interval:.4f}, accuracy {accuracy.mean:.2%}"
+            yield f"over {loss.seeds} seeds: {shown} ± {points(accuracy.interval)} (means and 95 % intervals)"
+    rows = filter(None, (comparison.compare_run(store, run) for run in runs))
+    yield from comparison.answers_over_seeds(list(rows))
 
 
 def _follow(actions: gate.Actions, run: Run, tell: Callable[[str], object]) -> None:
@@ -171,7 +185,9 @@ def _epoch_rows(follower: metrics.Follower) -> Iterator[metrics.Row]:
 
 def compare_runs(options: argparse.Namespace) -> None:
     rows = comparison.compare(RunStore())
-    answer(options, list(map(comparison.as_record, rows)), _compare_lines(rows))
+    means = {row.seed_group: asdict(mean) for row, mean in comparison.changes_over_seeds(rows)}
+    records = [{**comparison.as_record(row), "over_seeds": means.get(row.seed_group)} for row in rows]
+    answer(options, records, _compare_lines(rows))
 
 
 def _compare_lines(rows: Sequence[comparison.Compared]) -> Iterator[str]:
@@ -180,6 +196,7 @@ def _compare_lines(rows: Sequence[comparison.Compared]) -> Iterator[str]:
         yield "No run has been resumed yet: `python -m fashion_core resume RUN EPOCH` resumes one."
     for dataset, own in comparison.by_dataset(rows).items():
         yield f"{DATASET_LABELS[dataset]}: {comparison.sentence(own)}"
+        yield from comparison.answers_over_seeds(own)
         yield from map(_compare_line, own)
 
 

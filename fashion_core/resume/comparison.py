@@ -4,6 +4,7 @@ Losses of different datasets can't be compared: ``by_dataset`` comes before anyt
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,10 +14,19 @@ from typing import Literal
 from fashion_core.cache import MOST_RUNS, Cache, identity, stamp
 from fashion_core.errors import DamagedFileError, DiskError, printable
 from fashion_core.resume import verdict
-from fashion_core.resume.labels import percent
+from fashion_core.resume.labels import SAME, percent, points
+from fashion_core.resume.repeats import OverSeeds, over_seeds
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import ACTIVE_STATES, UNDER_WAY_STATES, Change, LoadCheck, State, VerdictKind
+from fashion_core.runs.schema import (
+    ACTIVE_STATES,
+    UNDER_WAY_STATES,
+    Change,
+    LoadCheck,
+    Repeat,
+    State,
+    VerdictKind,
+)
 from fashion_core.runs.store import RunStore
 
 Answer = Literal["lower", "same as the parent", "within noise", "higher"]
@@ -65,6 +75,7 @@ class Compared:
     verdict: VerdictKind
     overrides: tuple[str, ...]  # ``changes`` as phrases
     changes: Mapping[str, Change]
+    repeat: Repeat | None = None
 
     def now(self, latest: bool) -> LossNow | None:
         return self.latest if latest else self.first
@@ -72,6 +83,10 @@ class Compared:
     @property
     def loss_last(self) -> float:
         return loss_last_of(self.check)
+
+    @property
+    def seed_group(self) -> str | None:
+        return self.repeat.group if self.repeat else None
 
     @property
     def changed_dataset(self) -> bool:
@@ -152,6 +167,7 @@ def _row(run: Run, epochs: Sequence[metrics.Row]) -> Compared | None:
         verdict=resumption.verdict,
         overrides=overrides,
         changes=resumption.changes,
+        repeat=run.record.repeat,
     )
 
 
@@ -193,6 +209,7 @@ def as_record(row: Compared) -> dict[str, object]:
         "answer": latest and latest.answer,
         "verdict": row.verdict,
         "overrides": list(row.overrides),
+        "repeat": row.repeat and row.repeat.model_dump(),
     }
 
 
@@ -201,6 +218,9 @@ def sentence(rows: Sequence[Compared], latest: bool = True) -> str:
     counted = [row for row in rows if not row.changed_dataset]
     nows = [(row, now) for row in counted if (now := row.now(latest))]
     parts = [_answers(nows)] if nows else ["No resumed run has ended an epoch yet."] if counted else []
+    repeated = {row.seed_group for group in _over_seeds(rows, latest) for row, _ in group}
+    if alone := sum(row.seed_group not in repeated and now.answer in ("lower", "higher") for row, now in nows):
+        parts.append(f"With one seed only, which can't tell help from luck: {alone}.")
     if here := sum(not row.check.comparable for row, _ in nows):
         parts.append(f"{here} of them compare with a loss measured here: the stored one was measured otherwise.")
     if apart := len(rows) - len(counted):
@@ -229,3 +249,47 @@ def relative_change(row: Compared, now: LossNow) -> float:
     if row.loss_last == 0:
         return math.inf if now.loss else 0.0
     return now.loss / row.loss_last - 1
+
+
+def changes_over_seeds(rows: Sequence[Compared], latest: bool = True) -> list[tuple[Compared, OverSeeds]]:
+    """The change of the loss, as a share of ``loss_last``, over the seeds of each repeated resume, with its first run.
+
+    Those count that have ended the newest epoch of their group; runs that changed dataset do not.
+    """
+    found = []
+    for group in _over_seeds(rows, latest):
+        if change := over_seeds([relative_change(row, now) for row, now in group]):
+            found.append((group[0][0], change))
+    return found
+
+
+def _over_seeds(rows: Sequence[Compared], latest: bool) -> Iterator[list[tuple[Compared, LossNow]]]:
+    groups: dict[tuple[str, str], list[tuple[Compared, LossNow]]] = defaultdict(list)
+    for row in rows:
+        if row.repeat and not row.changed_dataset and (now := row.now(latest)):
+            groups[row.repeat.group, row.dataset].append((row, now))
+    for group in groups.values():
+        newest = max(now.epoch for _, now in group)
+        ended = [pair for pair in group if pair[1].epoch == newest]
+        if len(ended) > 1:
+            yield ended
+
+
+def answers_over_seeds(rows: Sequence[Compared], latest: bool = True) -> list[str]:
+    """The answer of each repeated resume in a sentence, which says where one seed could not have given it."""
+    return [_answer_over_seeds(row, change) for row, change in changes_over_seeds(rows, latest)]
+
+
+def _answer_over_seeds(row: Compared, change: OverSeeds) -> str:
+    others = ", ".join(verdict.describe(name, one) for name, one in row.changes.items() if name != "seed") or SAME
+    where = f"Resumed from {printable(row.parent_name)} epoch {row.epoch}, {others}"
+    missing = row.repeat is not None and change.seeds < row.repeat.seeds
+    seeds = f"{change.seeds} of {row.repeat.seeds}" if row.repeat and missing else f"{change.seeds}"
+    if not math.isfinite(change.mean):
+        return f"{where}: at least one of {seeds} seeds diverged."
+    mean, luck = f"{percent(change.mean)} ± {points(change.interval)}", f"{points(change.luck)}%"
+    if abs(change.mean) <= change.interval:
+        return f"{where}: {mean} over {seeds} seeds, too few to tell: seed luck alone moves {luck}."
+    if abs(change.mean) <= change.luck:
+        return f"{where}: {mean} over {seeds} seeds; seed luck alone moves {luck}, so one seed can't tell."
+    return f"{where}: {mean} over {seeds} seeds; seed luck alone moves {luck}."

@@ -86,3 +86,8 @@ def percent(change: float) -> str:
 def loss_text(loss: float | None, decimals: int = 3) -> str:
     """A loss with this many decimals, or as a power of ten once it diverges; a dash if there is none yet."""
     return "–" if loss is None else f"{loss:.{decimals}f}" if loss < 1000 else f"{loss:.1e}"
+
+
+def points(share: float) -> str:
+    """A share without its sign and unit: "6.1"; one digit of what would be 0.0."""
+    return f"{share:.1%}".removesuffix("%") if share >= 0.0005 else f"{share * 100:.1g}"

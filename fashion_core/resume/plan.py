@@ -1,19 +1,19 @@
 """Plan resumed runs: the settings and the verdict of each; then put them in the queue together."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fashion_core.config import TrainConfig, parse_config
 from fashion_core.data import fashion_mnist
-from fashion_core.errors import ConfigError, DamagedFileError, DiskError, FashionError, RefusedFileError, printable
+from fashion_core.errors import ConfigError, DamagedFileError, DiskError, RefusedFileError, printable
 from fashion_core.resume.labels import cut_middle, short_label
 from fashion_core.resume.verdict import Verdict, changes, check_epoch, inspect_checkpoint, judge
 from fashion_core.runs import queue, torch_process
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import Environment, Parent, Resumption
+from fashion_core.runs.schema import Environment, Parent, Repeat, Resumption, places_of
 from fashion_core.runs.store import RunStore
 
 
@@ -45,6 +45,22 @@ class ResumeRequest:
     epoch: int
     additional: int
     overrides: Mapping[str, Any]
+    repeat: Repeat | None = None
+
+
+def with_seeds(run: Run, requests: Sequence[ResumeRequest], seeds: int) -> list[ResumeRequest]:
+    """Each request for this many seeds, from its own one up. Raises ``ConfigError``."""
+    places = places_of(seeds)
+    return [*requests] if len(places) == 1 else [one for request in requests for one in _repeated(run, request, seeds)]
+
+
+def _repeated(run: Run, request: ResumeRequest, seeds: int) -> Iterator[ResumeRequest]:
+    config = resumed_config(run, request.epoch, request.additional, request.overrides)
+    for number, place in enumerate(places_of(seeds)):
+        more: dict[str, Any] = {"seed": config.seed + number}
+        if "name" in request.overrides:
+            more["name"] = f"{config.title}, seed {config.seed + number}"
+        yield replace(request, overrides={**request.overrides, **more}, repeat=place)
 
 
 @dataclass(frozen=True)
@@ -53,6 +69,7 @@ class Plan:
     config: TrainConfig
     environment: Environment
     verdict: Verdict
+    repeat: Repeat | None
 
 
 def plan_runs(run: Run, requests: Sequence[ResumeRequest]) -> list[Plan]:
@@ -63,7 +80,7 @@ def plan_runs(run: Run, requests: Sequence[ResumeRequest]) -> list[Plan]:
         config = resumed_config(run, request.epoch, request.additional, request.overrides)
         environment = torch_process.environment_to_resume(run.record.environment, config)
         verdict = judge(found[request.epoch], run.record, config, environment)
-        plans.append(Plan(request.epoch, config, environment, verdict))
+        plans.append(Plan(request.epoch, config, environment, verdict, request.repeat))
     return plans
 
 
@@ -78,26 +95,20 @@ def create(store: RunStore, run: Run, requests: Sequence[ResumeRequest]) -> list
     for planned in plans:
         _check(run, planned)
     group = secrets.token_hex(4) if len(plans) > 1 else None
-    made: list[Run] = []
-    with queue.hold(store):  # so that none of them starts before all are there
-        try:
-            for planned in plans:
-                resumption = Resumption(
-                    parent_name=run.title,
-                    changes=changes(run.record.config, planned.config),
-                    verdict=planned.verdict.kind,
-                    reasons=planned.verdict.reasons,
-                    group=group,
-                )
-                parent = Parent(run=run.id, epoch=planned.epoch)
-                made.append(store.create(planned.config, planned.environment, parent, resumption=resumption))
-                # from now on it can't be deleted, but it may have been just before
-                check_epoch(run, planned.epoch, run.epochs_saved())
-        except BaseException:
-            for one in made:
-                with suppress(FashionError):
-                    store.delete(one)
-            raise
+    with queue.making(store) as made:
+        for planned in plans:
+            resumption = Resumption(
+                parent_name=run.title,
+                changes=changes(run.record.config, planned.config),
+                verdict=planned.verdict.kind,
+                reasons=planned.verdict.reasons,
+                group=group,
+            )
+            parent, repeat = Parent(run=run.id, epoch=planned.epoch), planned.repeat
+            child = store.create(planned.config, planned.environment, parent, resumption=resumption, repeat=repeat)
+            made.append(child)
+            # from now on it can't be deleted, but it may have been just before
+            check_epoch(run, planned.epoch, run.epochs_saved())
     return made
 
 

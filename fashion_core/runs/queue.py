@@ -11,12 +11,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from filelock import FileLock, Timeout
 
 from fashion_core import files
-from fashion_core.config import TrainConfig, variable
+from fashion_core.config import MAX_NAME, TrainConfig, parse_config, variable
 from fashion_core.data import fashion_mnist
 from fashion_core.errors import ConfigError, DamagedFileError, DiskError, FashionError, RunNotFoundError, RunStateError
 from fashion_core.runs import processes, torch_process
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import ACTIVE_STATES, CONTINUABLE_STATES, UNDER_WAY_STATES, Labels, Status
+from fashion_core.runs.schema import ACTIVE_STATES, CONTINUABLE_STATES, UNDER_WAY_STATES, Labels, Status, places_of
 from fashion_core.runs.store import RunStore
 
 QUEUE_SECONDS = 5.0  # how long to wait for another process that starts the next run
@@ -32,12 +32,51 @@ def slots() -> int:
 
 def start(store: RunStore, config: TrainConfig, tags: tuple[str, ...] = ()) -> Run:
     """Queue a run; it starts at once if a slot is free. Raises ``ConfigError``, ``DataError``, ``DeviceError``."""
-    slots()  # like the checks below, it may raise before anything is written
-    if config.dataset == "fashion-mnist":
-        fashion_mnist.check()
+    _check_can_start(config)
     run = store.create(config, torch_process.environment_for(config), labels=Labels(name=config.title, tags=tags))
     advance(store)
     return run
+
+
+def start_seeds(store: RunStore, config: TrainConfig, seeds: int) -> list[Run]:
+    """Queue a run for each of this many seeds, from the given one up: all of them or none. Raises what ``start`` does.
+
+    None starts before all are made.
+    """
+    places = places_of(seeds)
+    if len(places) == 1:
+        return [start(store, config)]
+    configs = [parse_config({**config.model_dump(), "seed": config.seed + number}) for number in range(seeds)]
+    _check_can_start(config)
+    environment = torch_process.environment_for(config)
+    with making(store) as made:
+        for one, place in zip(configs, places, strict=True):
+            end = f", seed {one.seed}"
+            labels = Labels(name=config.title[: MAX_NAME - len(end)] + end)
+            made.append(store.create(one, environment, repeat=place, labels=labels))
+    advance(store)
+    return made
+
+
+def _check_can_start(config: TrainConfig) -> None:
+    """Raise what prevents it, before anything is written."""
+    slots()
+    if config.dataset == "fashion-mnist":
+        fashion_mnist.check()
+
+
+@contextmanager
+def making(store: RunStore) -> Iterator[list[Run]]:
+    """Yield a list for the runs that are made inside the block; none starts there, and all are deleted if it raises."""
+    made: list[Run] = []
+    with hold(store):
+        try:
+            yield made
+        except BaseException:
+            for one in made:
+                with suppress(FashionError):
+                    store.delete(one)
+            raise
 
 
 def continue_run(store: RunStore, run: Run) -> None:

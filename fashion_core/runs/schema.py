@@ -1,6 +1,7 @@
 """The JSON files of a run folder: their fields, and how they are read, checked and cached."""
 
 import re
+import secrets
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -9,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from fashion_core import files
 from fashion_core.cache import MOST_RUNS, Cache, stamp
-from fashion_core.config import TrainConfig, explain
-from fashion_core.errors import DamagedFileError
+from fashion_core.config import MAX_SEEDS, TrainConfig, explain
+from fashion_core.errors import ConfigError, DamagedFileError
 from fashion_core.runs.processes import ProcessId
 
 State = Literal["queued", "running", "stopping", "stopped", "finished", "failed", "lost", "imported"]
@@ -75,6 +76,22 @@ class Resumption(_Stored):
     group: str | None = None  # shared by runs that were resumed together
 
 
+class Repeat(_Stored):
+    """The place of a run among those that were started together and differ in nothing but the seed."""
+
+    group: str
+    index: int  # from 0, in the order of the seeds
+    seeds: int  # how many were started
+
+
+def places_of(seeds: int) -> list[Repeat | None]:
+    """The places of this many runs in a new group; one alone has none. Raises ``ConfigError``."""
+    if not 1 <= seeds <= MAX_SEEDS:
+        raise ConfigError(f"Seeds should be from 1 to {MAX_SEEDS}, not {seeds}.")
+    group = secrets.token_hex(4)
+    return [Repeat(group=group, index=index, seeds=seeds) for index in range(seeds)] if seeds > 1 else [None]
+
+
 class LoadCheck(_Stored):
     """``loaded.json``: what a resumed run measured right after loading its parent's checkpoint, before it trains."""
 
@@ -97,6 +114,7 @@ class RunRecord(_Stored):
     environment: Environment
     source: Source | None = None
     resumption: Resumption | None = None
+    repeat: Repeat | None = None
 
     @property
     def first_epoch(self) -> int:

@@ -18,7 +18,17 @@ from fashion_core.config import TrainConfig
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError, RunStateError
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import ACTIVE_STATES, Environment, Labels, Parent, Resumption, RunRecord, Source, Status
+from fashion_core.runs.schema import (
+    ACTIVE_STATES,
+    Environment,
+    Labels,
+    Parent,
+    Repeat,
+    Resumption,
+    RunRecord,
+    Source,
+    Status,
+)
 
 LEFTOVER_SECONDS = 3600.0  # how old a half-made or half-deleted folder is before it is removed
 _ID_PATTERN = re.compile(r"\d{8}-\d{6}-\d{3}-[0-9a-f]{4}")
@@ -52,6 +62,7 @@ class RunStore:
         parent: Parent | None = None,
         source: Source | None = None,
         resumption: Resumption | None = None,
+        repeat: Repeat | None = None,
         labels: Labels | None = None,
         fill: Callable[[Run], None] = lambda draft: None,
     ) -> Run:
@@ -66,6 +77,7 @@ class RunStore:
             environment=environment,
             source=source,
             resumption=resumption,
+            repeat=repeat,
         )
         with self._drafting(run_id) as draft:
             files.write_json(draft.record_path, record.model_dump(mode="json"))

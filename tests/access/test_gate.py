@@ -30,6 +30,7 @@ OPERATOR = Actor("anna@example.org", "operator", logged_in=True)
 VIEWER = Actor("bert@example.org", "viewer", LOOK_ONLY, logged_in=True)
 EVERY_ACTION: dict[str, Callable[[Actions, Run], object]] = {
     "start": lambda actions, run: actions.start(run.record.config),
+    "start seeds": lambda actions, run: actions.start_seeds(run.record.config, 2),
     "stop": lambda actions, run: actions.stop(run),
     "cancel": lambda actions, run: actions.cancel([run]),
     "continue": lambda actions, run: actions.continue_run(run),

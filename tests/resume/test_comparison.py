@@ -102,7 +102,8 @@ def test_sentence_counts_the_answers_and_names_the_best() -> None:
     rows = [row(latest=now(-0.1), name="best"), row(latest=now(0.001)), row(latest=now(0.3)), row(state="queued")]
     assert comparison.sentence(rows) == (
         "1 of 3 resumed runs are below the loss of the checkpoint, 1 within noise, 1 above. "
-        "Median change +0.2%; lowest loss now 0.400 (best, from base epoch 1)."
+        "Median change +0.2%; lowest loss now 0.400 (best, from base epoch 1). "
+        "With one seed only, which can't tell help from luck: 2."
     )
 
 
@@ -115,7 +116,8 @@ BEST = row(latest=now(-0.1))
         *(([BEST, row(state=state)], "", " Ended without an epoch: 1.") for state in ("failed", "stopped", "lost")),
         ([BEST, row(latest=now(-0.1), state="running"), row(state="stopping")], "2 of 2", " Still training: 2."),
         ([BEST], "1 of 1 resumed run is below", ""),
-        ([BEST], "", "Median change −20.0%; lowest loss now 0.400 (child, from base epoch 1)."),
+        ([row(latest=now(0))], "", "Median change +0.0%; lowest loss now 0.500 (child, from base epoch 1)."),
+        ([BEST], "1 of 1", " With one seed only, which can't tell help from luck: 1."),
         ([row(state="running")], "No resumed run has ended an epoch yet.", " Still training: 1."),
         ([row(state="queued")], "No resumed run", "has ended an epoch yet."),
     ],
@@ -133,7 +135,8 @@ def test_a_run_that_changed_dataset_is_neither_counted_nor_in_the_median_nor_the
     apart = row(latest=now(-0.4), changes=ONTO_ANOTHER)
     assert comparison.sentence([BEST, apart]) == (
         "1 of 1 resumed run is below the loss of the checkpoint, 0 within noise, 0 above. Median change −20.0%; "
-        "lowest loss now 0.400 (child, from base epoch 1). From a checkpoint of another dataset, not counted: 1."
+        "lowest loss now 0.400 (child, from base epoch 1). With one seed only, which can't tell help from luck: 1. "
+        "From a checkpoint of another dataset, not counted: 1."
     )
     assert comparison.sentence([apart]) == "From a checkpoint of another dataset, not counted: 1."
 

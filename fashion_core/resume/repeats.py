@@ -1,0 +1,74 @@
+"""Runs that differ in nothing but the seed: the mean of what they measured, and how far the seed alone moves it."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain
+from typing import Final
+
+import numpy as np
+
+from fashion_core.cache import Cache, stamp
+from fashion_core.errors import DamagedFileError, DiskError
+from fashion_core.runs import metrics
+from fashion_core.runs.run import Run
+from fashion_core.runs.store import RunStore
+
+LUCK: Final = 2.0  # standard deviations: about 95 % of single seeds are as near to the mean
+_CONFIDENCE: Final = 0.95
+_Group = tuple[str, str]  # its id and its dataset: losses of different ones have no mean
+_groups: Cache[Mapping[_Group, tuple[Run, ...]]] = Cache(4)
+
+
+@dataclass(frozen=True)
+class OverSeeds:
+    """One number over several seeds; not finite where that of any seed is not."""
+
+    seeds: int  # that were measured
+    mean: float
+    interval: float  # half of the 95 % confidence interval of the mean
+    luck: float  # how far the seed alone moves the number: ``LUCK`` standard deviations
+
+
+def over_seeds(values: Sequence[float]) -> OverSeeds | None:
+    """None of fewer than two values: they don't tell how far the seed moves them."""
+    count = len(values)
+    if count < 2:
+        return None
+    with np.errstate(invalid="ignore"):  # a run that diverged
+        mean, deviation = float(np.mean(values)), float(np.std(values, ddof=1))
+    return OverSeeds(count, mean, half_interval(count) * deviation, LUCK * deviation)
+
+
+@cache
+def half_interval(count: int) -> float:
+    """Half of the 95 % confidence interval of a mean of ``count`` values, in standard deviations: by Student's t."""
+    from scipy.special import stdtrit  # takes a fifth of a second, which only those who repeat should wait for
+
+    return float(stdtrit(count - 1, (1 + _CONFIDENCE) / 2) / math.sqrt(count))
+
+
+def runs_beside(store: RunStore, run: Run) -> tuple[Run, ...]:
+    """The runs of its group by seed, itself among them; none if it was not repeated. Deleted ones are missing."""
+    repeat = run.record.repeat
+    groups = _groups.get(store.root, stamp(store.root), lambda: _grouped(store)) if repeat else {}
+    return groups.get((repeat.group, run.record.config.dataset), ()) if repeat else ()
+
+
+def _grouped(store: RunStore) -> Mapping[_Group, tuple[Run, ...]]:
+    found: dict[_Group, list[tuple[int, Run]]] = defaultdict(list)
+    for run in store.runs():
+        with suppress(DamagedFileError, DiskError):
+            record = run.record
+            if repeat := record.repeat:
+                found[repeat.group, record.config.dataset].append((repeat.index, run))
+    return {group: tuple(run for _, run in sorted(runs, key=lambda pair: pair[0])) for group, runs in found.items()}
+
+
+def last_over_seeds(runs: Sequence[Run], number: str) -> OverSeeds | None:
+    """One of ``metrics.EPOCH_NUMBERS`` at the end of these runs of one group, without those that have not finished."""
+    ended = [metrics.read_epochs(run.metrics_path)[-1:] for run in runs if run.state() == "finished"]
+    return over_seeds([row[number] for row in chain.from_iterable(ended)])
