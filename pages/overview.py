@@ -7,6 +7,7 @@ import streamlit as st
 
 from fashion_core.config import DATASET_LABELS, MODEL_LABELS
 from fashion_core.errors import RunStateError, is_blank
+from fashion_core.resume.tables import best_over_seeds
 from fashion_core.runs import queue, tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
@@ -66,7 +67,9 @@ def show_runs(store: RunStore) -> None:
         dataset=runs["dataset"].map(DATASET_LABELS, na_action="ignore"),
         model=runs["model"].map(MODEL_LABELS, na_action="ignore"),
         age=runs["created"].map(common.age, na_action="ignore"),
+        seeds=best_over_seeds(every),
     ).join(numbers)
+    repeated = ["seeds"] if (table["seeds"] != "").any() else []
     key = f"runs {len(every)} {runs.index[0]}"  # a choice is a row number: other rows start without one
     common.show_table(
         table,
@@ -74,10 +77,11 @@ def show_runs(store: RunStore) -> None:
         on_select=lambda: choose(runs, key),
         selection_mode="single-row",
         key=key,
-        column_order=["name", "state", "dataset", "model", "epochs", *numbers, "age", "parent", "tags"],
+        column_order=["name", "state", "dataset", "model", "epochs", *numbers, *repeated, "age", "parent", "tags"],
         column_config={
             "name": st.column_config.TextColumn(width="medium"),
             **{name: number_column(name, alone=len(numbers.columns) == 2) for name in map(str, numbers)},
+            "seeds": st.column_config.TextColumn("over seeds", help="Mean of the best losses and its 95 % interval"),
             "parent": st.column_config.TextColumn("resumed from", width=150),
             "tags": st.column_config.ListColumn(),
         },

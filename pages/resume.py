@@ -93,16 +93,18 @@ def ask_and_start(store: RunStore, run: Run, epoch: int, saved: list[int]) -> No
         planned = plan.planned_epochs(run, epoch)
         key, hint = f"additional {run.id} {epoch}", f"Use {planned} to finish the run as originally planned."
         additional = st.number_input("Additional epochs", value=planned, step=1, key=key, help=hint, width=200)
+        seeds = settings_form.ask_seeds(f"seeds {run.id} {epoch}")
     overrides = ask_overrides(run)
     epochs, several = ask_several(run, epoch, saved)
     requests = [plan.ResumeRequest(at, additional, {**overrides, **more}) for at in epochs for more in several]
-    resume.show_verdicts(run, requests)
+    resume.show_verdicts(run, requests, seeds)
     datasets = {request.overrides.get("dataset", run.record.config.dataset) for request in requests}
     ready = all(settings_form.is_ready(store, dataset) for dataset in datasets)
-    label = "Start" if len(requests) == 1 else f"Start {len(requests)} runs"
+    runs = len(requests) * seeds
+    label = "Start" if runs == 1 else f"Start {runs} runs"
     key = common.press_key(f"go {run.id} {epoch}")
     if login.button(label, type="primary", icon=":material/play_arrow:", disabled=not ready, key=key):
-        start(store, run, requests)
+        start(store, run, requests, seeds)
     resume.show_script(run, requests[0])
 
 
@@ -124,10 +126,10 @@ def ask_several(run: Run, epoch: int, saved: list[int]) -> tuple[list[int], list
     return epochs or [epoch], overrides or [{}]
 
 
-def start(store: RunStore, run: Run, requests: list[plan.ResumeRequest]) -> None:
+def start(store: RunStore, run: Run, requests: list[plan.ResumeRequest], seeds: int) -> None:
     common.count_press()
     with common.problems_shown(), st.spinner("Starting…"):
-        made = login.actions(store).resume(run, requests)
+        made = login.actions(store).resume(run, plan.with_seeds(run, requests, seeds))
         resumption = made[0].record.resumption
         if resumption and resumption.group:
             address.go(group=resumption.group, epoch=None)

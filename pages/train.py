@@ -10,7 +10,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import address, common, login, resume, run_status, settings_form
-from fashion_core.ui.live import snapshot, views
+from fashion_core.ui.live import seeds, snapshot, views
 from fashion_core.ui.snippets import scripts
 
 ESSENTIAL = ("name", "dataset", "model", "epochs", "batch_size", "optimizer", "learning_rate")
@@ -46,13 +46,14 @@ def show_form(store: RunStore) -> None:
             expected.caption(said)
         ready = settings_form.is_ready(store, config.dataset)
         settings_form.show_cautions([(config.precision, config.device)])
-    key = common.press_key("start")
-    pressed = login.button("Start", type="primary", icon=":material/play_arrow:", disabled=not ready, key=key)
+    count = settings_form.ask_seeds("seeds to train")
+    key, label = common.press_key("start"), "Start" if count == 1 else f"Start {count} runs"
+    pressed = login.button(label, type="primary", icon=":material/play_arrow:", disabled=not ready, key=key)
     if config:
         if pressed:
             common.count_press()
             with common.problems_shown(), st.spinner("Starting…"):
-                st.session_state["started"] = login.actions(store).start(config).id
+                st.session_state["started"] = login.actions(store).start_seeds(config, count)[0].id
                 st.rerun()
         show_meaning(config)
     show_machine()
@@ -99,6 +100,7 @@ def show_run(store: RunStore, run: Run) -> None:
         return
     if run.record.resumption:
         resume.show_origin(store, run, run.record.resumption)
+    seeds.show_seeds(store, run)
     show_live(store, run)
     with st.expander("Settings"):
         st.json(config.model_dump(mode="json"))
@@ -127,7 +129,7 @@ def show_measured(store: RunStore, run: Run, found: snapshot.Snapshot) -> None:
     if found.damaged:
         text = f"The charts lack {common.count(found.damaged, 'row')} of metrics.jsonl, which can't be read."
         st.warning(text, icon=":material/broken_image:")
-    st.caption(live.LIVE_KEY)
+    st.caption(f"{live.LIVE_KEY} · {live.SEEDS_KEY}" if run.record.repeat else live.LIVE_KEY)
     st.vega_lite_chart(found.losses.to_live_dict("losses"), alt="Losses of this run by optimizer step")
     st.vega_lite_chart(found.accuracy.to_live_dict("accuracy"), alt="Test accuracy of this run by epoch")
 

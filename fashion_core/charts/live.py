@@ -4,6 +4,7 @@ A spec is built once and only its rows change: so texts and the newest value are
 is an expression that Vega works out in the browser. Shape and weight tell the series apart without colour.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ import pandas as pd
 from fashion_core.charts import base
 from fashion_core.resume.labels import loss_text
 
+SEEDS_KEY: Final = "bar: 95 % interval of the mean over the seeds"
 LIVE_KEY: Final = (
     "thin line: each batch · bold line: smoothed · ring: checkpoint saved, at the epoch's mean training loss · "
     "diamond: test loss at epoch end"
@@ -30,7 +32,11 @@ _EPOCH_TIPS: Final = [
 
 
 def live_chart(
-    batches: pd.DataFrame, epochs: pd.DataFrame, total_steps: int, loss_last: pd.DataFrame | None = None
+    batches: pd.DataFrame,
+    epochs: pd.DataFrame,
+    total_steps: int,
+    loss_last: pd.DataFrame | None = None,
+    seeds: pd.DataFrame | None = None,
 ) -> base.ChartSpec:
     """Draw the losses of one run while it trains, or afterwards; a loss that is not finite leaves a gap.
 
@@ -39,7 +45,7 @@ def live_chart(
     `step` (int64, where it ended), `loss` (float64, on the test images), `train_loss` (float64), `accuracy` (float64,
     0 to 1, on the test images), `checkpoint` (bool, its file exists). Both may be empty. The x axis ends at
     ``total_steps``. ``loss_last`` has one row with `loss` (float64) and `label` (str), drawn as a dashed line; None if
-    nothing was resumed.
+    nothing was resumed. ``seeds`` has `step`, `loss` and `loss_interval` of the mean over several seeds, or is None.
     """
     drawn = _finite(batches)
     newest = drawn.dropna(subset=["smoothed"]).tail(1)
@@ -61,15 +67,29 @@ def live_chart(
         side = 12 if (newest["smoothed"] > line.iloc[0]).any() else -12
         label_room = _room(line, max((losses.max() - losses.min()) / 8, 0.05))
         frames |= {"loss_last": loss_last.assign(side=side), "room": pd.concat([frames["room"], label_room])}
-    return base.ChartSpec(_live_spec(total_steps, loss_last is not None), frames, _HEIGHT)
+    if seeds is not None:
+        frames["seeds"] = _bars(seeds, "loss", most=None)
+    return base.ChartSpec(_live_spec(total_steps, loss_last is not None, seeds is not None), frames, _HEIGHT)
 
 
-def accuracy_chart(epochs: pd.DataFrame, span: range) -> base.ChartSpec:
-    """Draw the test accuracy after each of `live_chart`'s ``epochs``; the x axis covers ``span``, trained or not."""
+def accuracy_chart(epochs: pd.DataFrame, span: range, seeds: pd.DataFrame | None = None) -> base.ChartSpec:
+    """Draw the test accuracy after each of `live_chart`'s ``epochs``; the x axis covers ``span``, trained or not.
+
+    ``seeds`` has `epoch`, `accuracy` and `accuracy_interval` of the mean over the seeds.
+    """
     newest = epochs.tail(1)
     newest = newest.assign(text=newest["accuracy"].map("{:.2%}".format))
     room = _room(newest["accuracy"], 0.05).clip(upper=1.0).assign(first=span[0], last=span[-1])
-    return base.ChartSpec(_accuracy_spec(), {"epochs": epochs, "newest": newest, "room": room}, _HEIGHT)
+    frames = {"epochs": epochs, "newest": newest, "room": room}
+    if seeds is not None:
+        frames["seeds"] = _bars(seeds, "accuracy", most=1.0)
+    return base.ChartSpec(_accuracy_spec(seeds is not None), frames, _HEIGHT)
+
+
+def _bars(seeds: pd.DataFrame, number: str, most: float | None) -> pd.DataFrame:
+    """Add `low` and `high`, the ends of the interval: nothing is below 0 or above ``most``."""
+    mean, half = seeds[number], seeds[f"{number}_interval"]
+    return _finite(seeds.assign(low=(mean - half).clip(lower=0), high=(mean + half).clip(upper=most)))
 
 
 def _finite(frame: pd.DataFrame) -> pd.DataFrame:
@@ -85,7 +105,7 @@ def _room(newest: "pd.Series[float]", around: float) -> pd.DataFrame:
 
 
 @lru_cache(maxsize=256)
-def _live_spec(total_steps: int, resumed: bool) -> str:
+def _live_spec(total_steps: int, resumed: bool, repeated: bool) -> str:
     x_scale = alt.Scale(domain=[0, total_steps], nice=False)
     axis: dict[str, Any] = {"title": "optimizer step of this run", "scale": x_scale, "axis": _x_axis(8)}
     start, x = alt.XDatum(0, type="quantitative", **axis), alt.X("step:Q", **axis)  # an axis before the first batch too
@@ -95,6 +115,7 @@ def _live_spec(total_steps: int, resumed: bool) -> str:
     layers = [
         _invisible(_loss("low")).encode(start),
         *_epoch_rules(),
+        *(_seed_bars(alt.X("step:Q"), _loss, "loss") if repeated else ()),
         batches.mark_line(strokeWidth=1, opacity=0.3).encode(_loss("loss")),
         batches.mark_line(strokeWidth=2.5).encode(_loss("smoothed")),
         *line,
@@ -107,13 +128,23 @@ def _live_spec(total_steps: int, resumed: bool) -> str:
     return base.layered(layers)
 
 
-@lru_cache(maxsize=1)
-def _accuracy_spec() -> str:
+def _seed_bars(x: alt.X, y: Callable[[str], alt.Y], number: str) -> list[alt.Chart]:
+    """The interval of the mean over the seeds after each epoch, behind all else, and a tick at the mean."""
+    tip = [*base.tips({"epoch:d": "epoch", "seeds:d": "seeds"}), alt.Tooltip(f"{number}:Q", format=".4f", title="mean")]
+    tip += base.tips({"low:.4f": "95 % interval from", "high:.4f": "to"})
+    rows = _painted("seeds", "test").encode(x, tooltip=tip)
+    bar = rows.mark_rule(strokeWidth=9, opacity=0.3).encode(y("low"), alt.Y2("high"))
+    return [bar, rows.mark_tick(thickness=2, size=18, orient="horizontal").encode(y(number))]
+
+
+@lru_cache(maxsize=2)
+def _accuracy_spec(repeated: bool) -> str:
     epochs = _painted("epochs", "test").encode(_epoch("epoch"), _accuracy("accuracy"))
     points = epochs.mark_point(shape="diamond", filled=True, size=80, opacity=1).encode(tooltip=_EPOCH_TIPS)
     newest = _painted("newest", "test").encode(alt.X("epoch:Q"), _accuracy("accuracy"))
     room = _invisible(_accuracy("low")).encode(_epoch("first"), alt.X2("last"))
-    return base.layered([room, epochs.mark_line(strokeWidth=2.5), points, *_value(newest)])
+    bars = _seed_bars(alt.X("epoch:Q"), _accuracy, "accuracy") if repeated else []
+    return base.layered([room, *bars, epochs.mark_line(strokeWidth=2.5), points, *_value(newest)])
 
 
 def _painted(data: str, series: str) -> alt.Chart:

@@ -15,6 +15,7 @@ from fashion_core.cache import Cache, stamp
 from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
+from fashion_core.runs.schema import State
 from fashion_core.runs.store import RunStore
 
 LUCK: Final = 2.0  # standard deviations: about 95 % of single seeds are as near to the mean
@@ -66,6 +67,15 @@ def _grouped(store: RunStore) -> Mapping[_Group, tuple[Run, ...]]:
             if repeat := record.repeat:
                 found[repeat.group, record.config.dataset].append((repeat.index, run))
     return {group: tuple(run for _, run in sorted(runs, key=lambda pair: pair[0])) for group, runs in found.items()}
+
+
+def states_of(runs: Sequence[Run]) -> dict[str, State]:
+    """The state of each run by its id, without those that can't be read or were deleted meanwhile."""
+    found = {}
+    for run in runs:
+        with suppress(DamagedFileError, DiskError):
+            found[run.id] = run.state()
+    return found
 
 
 def last_over_seeds(runs: Sequence[Run], number: str) -> OverSeeds | None:

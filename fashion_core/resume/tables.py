@@ -13,10 +13,11 @@ from typing import Any, Final, Literal, NamedTuple
 import pandas as pd
 
 from fashion_core.cache import MOST_RUNS, Cache, stamp
-from fashion_core.config import DATASET_LABELS
+from fashion_core.config import DATASET_LABELS, TrainConfig
 from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.resume.comparison import NOISE, Compared, LossNow, relative_change
 from fashion_core.resume.labels import SAME, cut_middle, loss_text, percent, unique_labels
+from fashion_core.resume.repeats import OverSeeds, over_seeds
 from fashion_core.runs import metrics
 from fashion_core.runs.loss_curve import thin_out
 from fashion_core.runs.run import Run
@@ -262,3 +263,42 @@ def _dots(
         at_first = heading if is_root and dot is shown[0] else ""
         at_last = label if dot is shown[-1] else ""
         yield lane.run, lane.name, dataset, *dot, is_best and dot == lane.lowest, *place, at_first, at_last
+
+
+SEED_COLUMNS: Final = (
+    "epoch", "step", "seeds", "loss", "loss_interval", "loss_luck", "accuracy", "accuracy_interval",
+)  # fmt: skip
+
+
+def seeds_frame(runs: Sequence[Sequence[metrics.Row]], config: TrainConfig, first_epoch: int) -> pd.DataFrame:
+    """What the runs of one group say together, one row per epoch that at least two seeds have ended: ``SEED_COLUMNS``.
+
+    ``runs`` has the rows of the ended epochs of each. ``step`` is where the epoch ends, as in ``epochs_frame``. The
+    means ``loss`` and ``accuracy`` have half of their 95 % intervals and the luck of the seed as in ``OverSeeds``.
+    """
+    by_epoch: dict[int, list[metrics.Row]] = defaultdict(list)
+    for row in chain.from_iterable(runs):
+        by_epoch[row["epoch"]].append(row)
+    found = []
+    for epoch, rows in sorted(by_epoch.items()):
+        loss, accuracy = (over_seeds([row[number] for row in rows]) for number in ("loss", "accuracy"))
+        if loss and accuracy:
+            step = (epoch + 1 - first_epoch) * config.batches_per_epoch
+            means = (loss.mean, loss.interval, loss.luck, accuracy.mean, accuracy.interval)
+            found.append((epoch, step, loss.seeds, *means))
+    return pd.DataFrame(found, columns=list(SEED_COLUMNS))
+
+
+def best_over_seeds(runs: pd.DataFrame) -> "pd.Series[str]":
+    """The mean of the ``best_loss`` of each group of ``runs_frame`` and its 95 % interval, as text in the row of each
+    run of it; none where fewer than two have finished, and none of runs on different datasets.
+    """
+    finished = runs[runs["repeat"].notna() & (runs["state"] == "finished")]
+    groups = finished.groupby(["repeat", "dataset"])["best_loss"]
+    texts = {key: _mean_text(over_seeds(list(losses))) for key, losses in groups}
+    keys = zip(runs["repeat"], runs["dataset"], strict=True)
+    return pd.Series([texts.get(key, "") for key in keys], index=runs.index, dtype="str")
+
+
+def _mean_text(loss: OverSeeds | None) -> str:
+    return f"{loss_text(loss.mean, 4)} ± {loss.interval:.4f} · {loss.seeds} seeds" if loss else ""

@@ -24,7 +24,8 @@ _STORES = 4
 _IMPORTED = "imported"
 
 RUN_COLUMNS = (
-    "id", "name", "state", "dataset", "model", "epochs", "best_loss", "accuracy", "created", "parent", "tags", "error"
+    "id", "name", "state", "dataset", "model", "epochs", "best_loss", "accuracy", "created", "parent", "tags",
+    "repeat", "error",
 )  # fmt: skip
 SAVED_COLUMNS = (
     "run", "name", "file", "format", "epoch", "loss", "accuracy", "bytes", "created", "best", "resumed", "damage",
@@ -45,7 +46,8 @@ def runs_frame(store: RunStore) -> pd.DataFrame:
 
     ``epochs`` is text ("epoch 1 (2 of 5)": the last one that ended), ``best_loss`` and ``accuracy`` (0 to 1, of the
     epoch with that loss) are NaN before the first epoch, ``created`` is UTC, ``parent`` is text: the run and the epoch
-    that it was resumed from. A damaged run has the state "damaged" and says why in ``error``.
+    that it was resumed from, ``repeat`` the group of runs that differ in nothing but the seed. A damaged run has the
+    state "damaged" and says why in ``error``.
     """
     rows = [_run_row(run) for run in store.runs()]
     return _run_frames.get(store.root, rows, lambda: _runs_frame(rows))
@@ -111,6 +113,7 @@ def _read_run_row(run: Run) -> tuple[_Row, Status | None]:
         "created": record.created,
         "parent": record.parent,
         "tags": list(labels.tags),
+        "repeat": record.repeat and record.repeat.group,
         "error": status.error,
     }, status
 

@@ -62,6 +62,8 @@ def _show_rows(store: RunStore, rows: list[Compared]) -> None:
     shown = [row for row in rows if not parents or row.parent in parents]
     for dataset, own in comparison.by_dataset(shown).items():
         answer.markdown(f"**{DATASET_LABELS[dataset]}** · {common.plain(comparison.sentence(own, now == LATEST))}")
+        for said in comparison.answers_over_seeds(own, now == LATEST):
+            answer.markdown(f"- {common.plain(said)}")
     comparison_of(store, shown, now == LATEST, sort)
     _show_table(shown)
 

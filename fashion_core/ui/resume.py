@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from fashion_core.errors import ConfigError, RefusedFileError, printable
-from fashion_core.resume import bitwise, plan, verdict
+from fashion_core.resume import bitwise, comparison, plan, verdict
 from fashion_core.resume.labels import SAME
 from fashion_core.runs import tables
 from fashion_core.runs.run import Run
@@ -18,10 +18,10 @@ from fashion_core.ui.snippets import scripts
 HELPED = "Did resuming help?"
 
 
-def show_verdicts(run: Run, requests: list[plan.ResumeRequest]) -> None:
+def show_verdicts(run: Run, requests: list[plan.ResumeRequest], seeds: int) -> None:
     with common.problems_shown():
         with st.spinner("Checking the checkpoint and this machine…"):
-            plans = plan.plan_runs(run, requests)
+            plans = plan.plan_runs(run, plan.with_seeds(run, requests, seeds))
         if len(plans) == 1:
             _show_plan(run, plans[0])
         else:
@@ -87,6 +87,8 @@ def _show_progress(store: RunStore, started: list[Run], was_active: bool) -> Non
     if was_active and login.button("Cancel all", icon=":material/stop:"):
         login.actions(store).cancel(runs)
         st.rerun()
+    for said in comparison.answers_over_seeds([*filter(None, (comparison.compare_run(store, run) for run in runs))]):
+        st.markdown(common.plain(said))
     for run in runs:
         with st.container(horizontal=True, vertical_alignment="center"):
             run_status.badge(states[run.id])

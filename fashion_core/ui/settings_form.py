@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from fashion_core.config import DATASET_LABELS, MODEL_LABELS, Setting, settings
+from fashion_core.config import DATASET_LABELS, MAX_SEEDS, MODEL_LABELS, Setting, settings
 from fashion_core.data import fashion_mnist
 from fashion_core.runs import torch_process
 from fashion_core.runs.store import RunStore
@@ -44,6 +44,12 @@ def _ask(setting: Setting, value: Any, prefix: str) -> Any:
         return st.text_input(label, value, key=key, help=why)
     step, format = (1, None) if setting.kind is int else (float(setting.default) or 0.01, "%g")
     return st.number_input(label, value=value, key=key, help=why, step=step, format=format)
+
+
+def ask_seeds(key: str) -> int:
+    """Ask how many runs to make that differ in nothing but the seed."""
+    why = "As many runs, with this seed and the next ones: their mean and its 95 % interval tell help from luck."
+    return st.number_input("Repeat: number of seeds", 1, MAX_SEEDS, 1, key=key, help=why, width=220)
 
 
 def show_cautions(pairs: Iterable[tuple[str, str]]) -> None:

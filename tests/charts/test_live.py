@@ -30,6 +30,12 @@ def loss_last(loss: float) -> pd.DataFrame:
     return pd.DataFrame({"loss": [loss], "label": [f"loss_last {loss:.3f} · base epoch 4"]})
 
 
+def seeds() -> pd.DataFrame:
+    rows = [(0, 100, 3, 0.5, 0.6, 0.2, 0.9, 0.2), (1, 200, 3, 0.4, 0.01, 0.02, 0.92, 0.01)]
+    columns = ["epoch", "step", "seeds", "loss", "loss_interval", "loss_luck", "accuracy", "accuracy_interval"]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def drawing(chart: Any) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
     return chart.without_rows(), {name: frame.to_dict("records") for name, frame in chart.frames.items()}
 
@@ -241,3 +247,23 @@ def test_the_accuracy_axis_spans_the_epochs_that_the_run_will_train_and_ends_at_
     assert fields(room, "x", "x2") == ("first", "last")
     assert room["encoding"]["x"]["scale"] == line["encoding"]["x"]["scale"]
     assert rows["room"] == [{"low": 0.95, "high": 1.0, "first": 5, "last": 9}]
+
+
+def test_a_bar_is_the_interval_of_the_mean_over_the_seeds_within_what_is_possible() -> None:
+    loss, accuracy = (
+        drawing(chart)
+        for chart in (
+            charts.live_chart(batches(10), epochs(2), 500, seeds=seeds()),
+            charts.accuracy_chart(epochs(2), range(5), seeds()),
+        )
+    )
+    for (spec, rows), x, number, ends in (
+        (loss, "step", "loss", [(0.0, 1.1), (0.39, 0.41)]),
+        (accuracy, "epoch", "accuracy", [(0.7, 1.0), (0.91, 0.93)]),
+    ):
+        (bar,) = layers(spec, "rule", "seeds")
+        (tick,) = layers(spec, "tick", "seeds")
+        assert fields(bar, "x", "y", "y2") == (x, "low", "high")
+        assert fields(tick, "x", "y") == (x, number)
+        assert [(row["low"], row["high"]) for row in rows["seeds"]] == [pytest.approx(pair) for pair in ends]
+    assert "seeds" not in charts.live_chart(batches(10), epochs(2), 500).frames

@@ -142,7 +142,7 @@ def test_name_of_more_than_80_characters_is_said_and_stays_in_its_field(store: R
 def test_form_has_a_widget_for_every_setting_in_their_order_and_shows_the_plain_pytorch(store: RunStore) -> None:
     app = open_page("train")
     every = [f"train demo {setting.name}" for setting in settings()]
-    keys = [str(field.key) for field in app.number_input]
+    keys = [str(field.key) for field in app.number_input if str(field.key).startswith("train demo ")]
     assert {*every} <= {*keys, *(field.key for field in [*app.text_input, *app.selectbox])}
     assert keys == sorted(keys, key=every.index)
     app.selectbox(key="train demo optimizer").select("adamw").run()

@@ -12,7 +12,7 @@ from scipy import stats
 
 from fashion_core.config import MAX_SEEDS
 from fashion_core.errors import ConfigError, DiskError
-from fashion_core.resume import comparison, plan
+from fashion_core.resume import comparison, plan, tables
 from fashion_core.resume.comparison import Compared
 from fashion_core.resume.plan import ResumeRequest
 from fashion_core.resume.repeats import over_seeds, runs_beside
@@ -20,9 +20,10 @@ from fashion_core.runs import metrics, queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Repeat
 from fashion_core.runs.store import RunStore
+from fashion_core.runs.tables import runs_frame
 from tests.benchmarks.comparison import made_run
 from tests.support.commands import Capture, answered, printed, refused
-from tests.support.runs import config, copied, new_run, set_running, trained
+from tests.support.runs import config, copied, epoch_row, new_run, set_running, set_state, trained
 
 FIVE = [0.412, 0.431, 0.402, 0.425, 0.418]
 
@@ -208,6 +209,31 @@ def test_commands_repeat_and_tell_the_mean(store: RunStore, parent: Run, capsys:
     assert {row["over_seeds"]["seeds"] for row in found} == {5}
     assert "Seeds should be from 1 to 30, not 31." in refused(capsys, "train", "--seeds", "31")
     assert "Seeds should be from 1 to 30, not 0." in refused(capsys, "resume", parent.id, "0", "--seeds", "0")
+
+
+def test_each_epoch_has_the_means_of_the_seeds_that_have_ended_it() -> None:
+    ended = [[epoch_row(epoch) | {"loss": loss, "accuracy": 1 - loss} for epoch, loss in enumerate(losses)]
+             for losses in ([0.5, 0.4], [0.6, 0.5], [0.7])]  # fmt: skip
+    frame = tables.seeds_frame(ended, config(epochs=3, batch_size=50), 0)
+    assert list(frame) == list(tables.SEED_COLUMNS)
+    assert frame[["epoch", "step", "seeds"]].to_numpy().tolist() == [[0, 10, 3], [1, 20, 2]]
+    for row, losses in zip(frame.itertuples(), ([0.5, 0.6, 0.7], [0.4, 0.5]), strict=True):
+        found = over_seeds(losses)
+        assert found
+        assert [row.loss, row.loss_interval, row.loss_luck] == [found.mean, found.interval, found.luck]
+        assert [row.accuracy, row.accuracy_interval] == pytest.approx([1 - found.mean, found.interval])
+
+
+def test_list_of_runs_has_the_mean_of_each_group_and_dataset_once_two_have_finished(store: RunStore) -> None:
+    base = made_run(store, [0.5])
+    made = made_seeds(store, base, [0.4, 0.42, 0.3])
+    set_state(made[2], "stopped")
+    elsewhere = made_run(store, [0.1], base, dataset="fashion-mnist")
+    set_repeat(elsewhere, Repeat(group="g", index=3, seeds=3))
+    runs = runs_frame(store)
+    shown = dict(zip(runs["id"], tables.best_over_seeds(runs), strict=True))
+    text = "0.4100 ± 0.1271 · 2 seeds"
+    assert shown == {**dict.fromkeys((run.id for run in made), text), base.id: "", elsewhere.id: ""}
 
 
 @pytest.mark.slow

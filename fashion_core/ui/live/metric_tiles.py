@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
+import pandas as pd
+
 from fashion_core.resume.comparison import Compared, LossNow, relative_change
-from fashion_core.resume.labels import loss_text, percent
+from fashion_core.resume.labels import loss_text, percent, points
+from fashion_core.resume.repeats import OverSeeds
 from fashion_core.runs import tables
 from fashion_core.runs.loss_curve import LatestMetrics
 from fashion_core.runs.run import Run
@@ -76,6 +79,29 @@ def _loss_now(label: str, row: Compared, now: LossNow | None) -> Metric:
     meaning: Meaning = "good" if now.answer == "lower" else "bad" if now.answer == "higher" else "plain"
     words = f"{_arrow(change)}{percent(abs(change)).lstrip('+')}, {now.answer}"
     return Metric(label, loss_text(now.loss, 4), words, meaning)
+
+
+def over_seeds(seeds: pd.DataFrame, started: int, change: OverSeeds | None) -> list[Metric]:
+    """The means over the ``started`` seeds, from ``resume.tables.seeds_frame``, and that of a resume's ``change``."""
+    if seeds.empty:
+        note = "The mean is known once two seeds have ended an epoch."
+        return [Metric(f"Test loss, mean of {started} seeds", "–", note=note)]
+    last = seeds.iloc[-1]
+    of = f"95 % interval, {last['seeds']:.0f} of {started} seeds at epoch {last['epoch']:.0f}."
+    luck = f"Seed luck alone moves {last['loss_luck']:.4f}."
+    interval = f"± {last['accuracy_interval'] * 100:.2f} points"
+    metrics = [
+        Metric("Test loss, mean", loss_text(last["loss"], 4), f"± {last['loss_interval']:.4f}", note=f"{of} {luck}"),
+        Metric("Test accuracy, mean", f"{last['accuracy']:.2%}", interval, note=of),
+    ]
+    return [*metrics, *([_change_over_seeds(change)] if change else [])]
+
+
+def _change_over_seeds(change: OverSeeds) -> Metric:
+    clear = abs(change.mean) > change.interval
+    meaning: Meaning = "plain" if not clear else "good" if change.mean < 0 else "bad"
+    note = f"Seed luck alone moves {points(change.luck)}%."
+    return Metric("Change, mean", percent(change.mean), f"± {points(change.interval)} points", meaning, note)
 
 
 def progress_and_metrics(words: str, share: float, rows: Sequence[Sequence[Metric]]) -> str:

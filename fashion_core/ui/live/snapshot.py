@@ -5,6 +5,7 @@ processor. A snapshot is taken once for all viewers.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,9 +14,11 @@ import pandas as pd
 from fashion_core.cache import Cache, identity
 from fashion_core.charts import live as charts
 from fashion_core.charts.base import ChartSpec
-from fashion_core.resume.comparison import compare_run, loss_last_of
+from fashion_core.resume import repeats
+from fashion_core.resume import tables as resume_tables
+from fashion_core.resume.comparison import changes_over_seeds, compare_run, loss_last_of
 from fashion_core.resume.labels import loss_text
-from fashion_core.runs import loss_curve, tables
+from fashion_core.runs import loss_curve, metrics, tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES, LoadCheck, RunRecord, State, Status
 from fashion_core.runs.store import RunStore
@@ -26,6 +29,7 @@ STARTING_SECONDS, ACTIVE_SECONDS, IDLE_SECONDS = 0.25, 1.0, 3.0
 MAX_EPOCHS: Final = 400  # drawn of a long run, including the best and worst of each stretch
 _Charts = tuple[ChartSpec, ChartSpec]
 _charts: Cache[_Charts] = Cache(64)
+_seeds: Cache[pd.DataFrame] = Cache(64)
 
 
 @dataclass(frozen=True)
@@ -50,20 +54,40 @@ def take(store: RunStore, run: Run) -> Snapshot:
     state = run.state(status)
     found = loss_curve.read(run)
     check = run.load_check
-    losses, accuracy = _charts.get(run.path, (found.version, check), lambda: _draw(run.record, found, check))
+    beside = repeats.runs_beside(store, run)
+    version = found.version, check, *(identity(one.metrics_path) for one in beside)
+    seeds = _seeds.get(run.path, version, lambda: _over_seeds(run, found, beside)) if beside else None
+    losses, accuracy = _charts.get(run.path, version, lambda: _draw(run.record, found, check, seeds))
     is_early = found.latest.smoothed is None or status.phase in ("starting", "loading")
     pace = STARTING_SECONDS if is_early and state == "running" else ACTIVE_SECONDS
     seconds = pace if state in UNDER_WAY_STATES else IDLE_SECONDS
     begun = losses.empty, accuracy.empty
     depends = state, status.error, check is not None, found.damaged, identity(run.log_path), begun
-    drawn, numbers = repr((*depends, _saved_by_parent(store, run, state))), _numbers(store, run, status, state, found)
+    drawn = repr((*depends, _saved_by_parent(store, run, state), repeats.states_of(beside)))
+    numbers = _numbers(store, run, status, state, found, seeds)
     return Snapshot(status, state, seconds, numbers, losses, accuracy, damaged=found.damaged, drawn=drawn)
 
 
-def _numbers(store: RunStore, run: Run, status: Status, state: State, found: loss_curve.RunMetrics) -> str:
+def _over_seeds(run: Run, found: loss_curve.RunMetrics, beside: Sequence[Run]) -> pd.DataFrame:
+    ended = [found.ended if one.id == run.id else metrics.read_epochs(one.metrics_path) for one in beside]
+    return resume_tables.seeds_frame(ended, run.record.config, run.record.first_epoch)
+
+
+def _numbers(
+    store: RunStore,
+    run: Run,
+    status: Status,
+    state: State,
+    found: loss_curve.RunMetrics,
+    seeds: pd.DataFrame | None,
+) -> str:
     rows = [metric_tiles.run_metrics(run, status, state, found.latest)]
     if run.record.resumption and (compared := compare_run(store, run, found.ended)):
         rows.insert(0, metric_tiles.three_losses(compared))
+    if (repeat := run.record.repeat) and seeds is not None:
+        beside = [compare_run(store, one) for one in repeats.runs_beside(store, run)]
+        change = next((change for _, change in changes_over_seeds([*filter(None, beside)])), None)
+        rows.append(metric_tiles.over_seeds(seeds, repeat.seeds, change))
     share = tables.progress(run.record.config, status, run.record.first_epoch).share
     return metric_tiles.progress_and_metrics(run_status.whereabouts(store, run, state), share, rows)
 
@@ -76,7 +100,9 @@ def _saved_by_parent(store: RunStore, run: Run, state: State) -> tuple[int, ...]
     return tuple(store.get(parent.run).epochs_saved())
 
 
-def _draw(record: RunRecord, found: loss_curve.RunMetrics, check: LoadCheck | None) -> _Charts:
+def _draw(
+    record: RunRecord, found: loss_curve.RunMetrics, check: LoadCheck | None, seeds: pd.DataFrame | None
+) -> _Charts:
     """Both charts, up to the end of the run, so that an axis stays as it is."""
     epochs = loss_curve.thin_out(found.epochs, MAX_EPOCHS)
     dashed = None
@@ -85,4 +111,6 @@ def _draw(record: RunRecord, found: loss_curve.RunMetrics, check: LoadCheck | No
         label = f"{what}: {loss_text(loss_last_of(check), 4)}"
         dashed = pd.DataFrame({"loss": [loss_last_of(check)], "label": [label]})
     steps = len(record.span) * record.config.batches_per_epoch
-    return charts.live_chart(found.batches, epochs, steps, dashed), charts.accuracy_chart(epochs, record.span)
+    bars = None if seeds is None else loss_curve.thin_out(seeds, MAX_EPOCHS)
+    losses = charts.live_chart(found.batches, epochs, steps, dashed, bars)
+    return losses, charts.accuracy_chart(epochs, record.span, bars)

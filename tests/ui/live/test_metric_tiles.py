@@ -5,12 +5,14 @@ from dataclasses import replace
 import pytest
 
 from fashion_core.resume.comparison import Compared, LossNow
+from fashion_core.resume.repeats import over_seeds
+from fashion_core.resume.tables import seeds_frame
 from fashion_core.runs.loss_curve import LatestMetrics
 from fashion_core.runs.schema import LoadCheck
 from fashion_core.runs.store import RunStore
 from fashion_core.ui.live import metric_tiles
 from fashion_core.ui.live.metric_tiles import Meaning, Metric
-from tests.support.runs import new_run
+from tests.support.runs import config, epoch_row, new_run
 
 NOTHING = LatestMetrics(None, None, None, None, None, 0.0)
 CHECK = LoadCheck(loss_last=0.5, loss_check=0.5, accuracy=0.8, standard_error=0.01, comparable=True, optimizer="loaded")
@@ -77,3 +79,23 @@ def test_bar_has_the_share_and_nothing_in_a_word_is_markup() -> None:
     assert html.startswith('<progress value="0.2500" aria-label="')
     assert html.count("&quot;&gt;&lt;img src=x onerror=alert(1)&gt;") == 6
     assert bad not in html
+
+
+def test_means_over_seeds_have_their_interval_and_what_luck_alone_moves() -> None:
+    rows = [[epoch_row(0) | {"loss": loss, "accuracy": 1 - loss}] for loss in (0.40, 0.42)]
+    change = over_seeds([-0.2, -0.19, -0.21])
+    seeds = seeds_frame(rows, config(), 0)
+    loss, accuracy, change_shown = metric_tiles.over_seeds(seeds, 3, change)
+    assert (loss.value, loss.change) == ("0.4100", "± 0.1271")
+    assert loss.note == "95 % interval, 2 of 3 seeds at epoch 0. Seed luck alone moves 0.0283."
+    assert (accuracy.value, accuracy.change) == ("59.00%", "± 12.71 points")
+    assert (change_shown.value, change_shown.change, change_shown.meaning) == ("−20.0%", "± 2.5 points", "good")
+    assert change_shown.note == "Seed luck alone moves 2.0%."
+    (unknown,) = metric_tiles.over_seeds(seeds.head(0), 3, None)
+    assert unknown.value == "–"
+
+
+def test_change_that_the_seeds_can_not_tell_from_none_is_neither_good_nor_bad() -> None:
+    for changes, meaning in (([-0.1, 0.1], "plain"), ([0.2, 0.19, 0.21], "bad")):
+        *_, shown = metric_tiles.over_seeds(seeds_frame([[epoch_row(0)]] * 2, config(), 0), 3, over_seeds(changes))
+        assert shown.meaning == meaning

@@ -9,12 +9,12 @@ import psutil
 import pytest
 
 from fashion_core import files
-from fashion_core.runs import metrics
+from fashion_core.runs import metrics, queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import LoadCheck
 from fashion_core.runs.store import RunStore
 from fashion_core.ui.live import snapshot
-from tests.support.runs import batch_row, epoch_row, new_run, resume, set_running, set_state, train
+from tests.support.runs import batch_row, config, epoch_row, new_run, resume, set_running, set_state, train
 
 
 @pytest.fixture
@@ -136,3 +136,19 @@ def test_body_has_the_rows_of_both_charts_and_gaps_where_a_loss_is_not_finite(st
     assert batches["columns"][:2] == ["step", "loss"]
     assert [row[:2] for row in batches["data"]] == [[1, 4.0], [2, None], [3, None]]
     assert body["accuracy"]["epochs"]["data"]
+
+
+def test_run_repeated_with_other_seeds_has_their_mean_and_follows_them(store: RunStore, run: Run) -> None:
+    set_running(run)
+    first, second = queue.start_seeds(store, config(epochs=2), 2)
+    metrics.append_row(first.metrics_path, epoch_row(0) | {"loss": 0.4})
+    before = snapshot.take(store, first)
+    assert "mean of 2 seeds" in before.numbers
+    metrics.append_row(second.metrics_path, epoch_row(0) | {"loss": 0.42})
+    after = snapshot.take(store, first)
+    assert "0.4100" in after.numbers
+    assert "± 0.1271" in after.numbers
+    assert [len(chart.frames["seeds"]) for chart in (after.losses, after.accuracy)] == [1, 1]
+    set_state(second, "stopped")
+    assert snapshot.take(store, first).drawn != after.drawn
+    assert "seeds" not in snapshot.take(store, run).losses.frames
