@@ -18,7 +18,7 @@ from fashion_core.access.roles import Actor
 from fashion_core.config import MAX_NAME, TrainConfig
 from fashion_core.data import fashion_mnist
 from fashion_core.errors import ConfigError, DiskError, NotAllowedError, RunStateError
-from fashion_core.resume import lesson, plan
+from fashion_core.resume import drill, lesson, plan
 from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs import queue, torch_process, verify
 from fashion_core.runs.run import Run
@@ -69,6 +69,21 @@ class Actions:
     def continue_run(self, run: Run) -> None:
         with self._acting("continue", run):
             queue.continue_run(self.store, run)
+
+    def crash(self, run: Run) -> None:
+        """Begin a crash drill: kill the run's worker."""
+        with self._acting("crash", run):
+            drill.kill(run)
+
+    def continue_drill(self, run: Run) -> bool:
+        """Continue a killed run once it is due, and return whether it was; nothing is refused, as nobody clicked."""
+        if self.actor.role != "operator" or not drill.is_due(run):
+            return False
+        with self._acting("continue", run, "crash drill"):
+            twin = drill.continue_run(self.store, run)
+        if twin:
+            self._note(audit.entry(self.actor.name, "start", twin.id, f"twin of {run.id}", audit.DONE))
+        return True
 
     def resume(self, run: Run, requests: Sequence[ResumeRequest]) -> list[Run]:
         return self._resuming(run, "", lambda: plan.resume(self.store, run, requests))

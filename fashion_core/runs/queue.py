@@ -91,7 +91,7 @@ def continue_run(store: RunStore, run: Run) -> None:
         with files.disk_errors(run.stop_path):
             run.stop_path.unlink(missing_ok=True)
         queued = {"state": "queued", "queued_at": files.now(), "process": None, "error": None}
-        run.write_status(status.model_copy(update=queued))
+        run.write_status(status.model_copy(update={**queued, "continued": status.continued + 1}))
     advance(store)
 
 

@@ -10,7 +10,7 @@ from fashion_core.cache import identity
 from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.runs.lock import sole_writer
 from fashion_core.runs.saved_files import SavedFiles
-from fashion_core.runs.schema import Labels, LoadCheck, RunRecord, cached_record
+from fashion_core.runs.schema import Drill, Labels, LoadCheck, RunRecord, cached_record
 from fashion_core.runs.status import StatusFile
 
 LOG_LINE_BYTES = 1000  # to read from the end of a log, which may have grown for weeks
@@ -27,6 +27,7 @@ class Run(SavedFiles, StatusFile):
         self.damaged_labels_path = path / "labels.damaged.json"
         self.metrics_path = path / "metrics.jsonl"
         self.log_path = path / "train.log"
+        self.drill_path = path / "drill.json"
         self.load_check_path = path / "loaded.json"
         self.load_losses_path = path / "loaded.losses"
 
@@ -79,6 +80,14 @@ class Run(SavedFiles, StatusFile):
             log.seek(max(0, size - lines * LOG_LINE_BYTES))
             return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
         return ""
+
+    @property
+    def drill(self) -> Drill | None:
+        """The last crash drill, if there was one. Raises ``DamagedFileError`` or ``DiskError``."""
+        return cached_record(self.drill_path, Drill) if self.drill_path.exists() else None
+
+    def write_drill(self, drill: Drill) -> None:
+        files.write_json(self.drill_path, drill.model_dump(mode="json"))
 
     @property
     def load_check(self) -> LoadCheck | None:

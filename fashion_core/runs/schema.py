@@ -153,6 +153,18 @@ class Status(_Stored):
     batch: int = 0
     images_per_second: float | None = None
     error: str | None = None
+    continued: int = 0  # how often it has continued in place
+
+
+class Drill(_Stored):
+    """``drill.json``: where a crash drill killed the run's worker, and how the run went on."""
+
+    killed: float  # in seconds since 1970
+    pid: int
+    epoch: int
+    batch: int
+    continued: bool = False
+    source: int | None = None  # the epoch whose checkpoint it continued from; None for the beginning
 
 
 class FileInfo(_Stored):

@@ -16,14 +16,15 @@ from fashion_core.access.roles import LOOK_ONLY, Actor
 from fashion_core.errors import DiskError, NotAllowedError, RunStateError
 from fashion_core.files import TEMPORARY_PREFIX, now
 from fashion_core.formats import import_file
+from fashion_core.resume import drill
 from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import Labels
+from fashion_core.runs.schema import Drill, Labels
 from fashion_core.runs.store import LEFTOVER_SECONDS, RunStore
 from tests.support.commands import Capture, answered, printed
 from tests.support.files import files_below, small_disk
 from tests.support.processes import python
-from tests.support.runs import config, copied, new_run, set_state
+from tests.support.runs import config, copied, new_run, set_running, set_state
 from tests.support.runs import trained as trained_run
 
 OPERATOR = Actor("anna@example.org", "operator", logged_in=True)
@@ -34,6 +35,7 @@ EVERY_ACTION: dict[str, Callable[[Actions, Run], object]] = {
     "stop": lambda actions, run: actions.stop(run),
     "cancel": lambda actions, run: actions.cancel([run]),
     "continue": lambda actions, run: actions.continue_run(run),
+    "crash": lambda actions, run: actions.crash(run),
     "resume": lambda actions, run: actions.resume(run, [ResumeRequest(0, 1, {})]),
     "lesson": lambda actions, run: actions.begin_lesson({}),
     "upload": lambda actions, run: actions.keep_upload({}, "id", "theirs.pth", io.BytesIO(b"x")),
@@ -48,10 +50,10 @@ EVERY_ACTION: dict[str, Callable[[Actions, Run], object]] = {
 
 
 def test_every_public_method_is_tried_below() -> None:
-    """But ``continue_lesson``, which nobody asks for: it has a test of its own."""
+    """But ``continue_lesson`` and ``continue_drill``, which nobody asks for: they have tests of their own."""
     used = {name for action in EVERY_ACTION.values() for name in action.__code__.co_names}
     methods = {name for name in vars(Actions) if not name.startswith("_")}
-    assert methods - used == {"continue_lesson"}
+    assert methods - used == {"continue_lesson", "continue_drill"}
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +85,21 @@ def test_lesson_does_not_go_on_by_itself_for_a_viewer(store: RunStore, trained: 
     assert again.id == made.id
     told = [(line.what, line.run, line.detail) for line in audit.read(store.root)]
     assert told == [("resume", trained.id, f"lesson, made {made.id}"), ("start", made.id, f"resumed from {trained.id}")]
+
+
+def test_killed_run_continues_and_gets_a_twin_without_a_refusal_while_nobody_may(store: RunStore) -> None:
+    set_running(new_run(store, seed=1))  # it takes the slot, so that no worker starts
+    run = new_run(store)
+    run.write_drill(Drill(killed=0, pid=1, epoch=0, batch=5))
+    set_state(run, "lost")
+    assert not Actions(store, VIEWER).continue_drill(run)
+    assert (run.state(), audit.read(store.root)) == ("lost", [])
+    assert Actions(store, OPERATOR).continue_drill(run)
+    assert not Actions(store, OPERATOR).continue_drill(run)
+    twin = drill.twin(store, run)
+    assert twin
+    told = [(line.what, line.run, line.detail) for line in audit.read(store.root)]
+    assert told == [("continue", run.id, "crash drill"), ("start", twin.id, f"twin of {run.id}")]
 
 
 def test_each_of_many_runs_has_a_line_when_it_is_made_and_when_it_is_cancelled(store: RunStore, trained: Run) -> None:
