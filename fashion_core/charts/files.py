@@ -19,7 +19,7 @@ KINDS: Final = {"weight": "circle", "bias": "diamond", "running_mean": "triangle
 _SIGNS: Final = {"circle": "●", "diamond": "◆", "triangle-up": "▲", "triangle-down": "▼"}
 _ROW: Final = 18  # pixels
 _NAME_WIDTH: Final = 150  # pixels of the longest layer name that is shown whole
-_TEXT_WIDTH: Final = 64  # pixels right of the longest bar
+_LETTER: Final = 7  # pixels, of the text right of the longest bar
 _UNITS: Final = [(1, "bytes"), (10**3, "kB"), (10**6, "MB")]
 
 
@@ -35,12 +35,13 @@ def bar_chart(rows: pd.DataFrame, series: tuple[str, str], title: str) -> base.C
     second = rows.assign(part=series[1], bytes=rows["second"], start=first["end"])
     second["end"] = second["start"] + rows["second"] / size
     parts = pd.concat([first, second])[["layer", "part", "bytes", "start", "end", "text"]]
-    spec = _bars_spec(_layer_axis(rows), series, f"{title} ({unit})")
+    room = _LETTER * (max(map(len, rows["text"]), default=0) + 1)
+    spec = _bars_spec(_layer_axis(rows), series, f"{title} ({unit})", room)
     return base.ChartSpec(spec, {"parts": parts}, max(len(rows), 1) * _ROW)
 
 
-def _bars_spec(layer: alt.Y, series: tuple[str, str], title: str) -> str:
-    scale = alt.Scale(range=[0, alt.ExprRef(f"max(width - {_TEXT_WIDTH}, 40)")], nice=False)
+def _bars_spec(layer: alt.Y, series: tuple[str, str], title: str, room: int) -> str:
+    scale = alt.Scale(range=[0, alt.ExprRef(f"max(width - {room}, 40)")], nice=False)
     x = alt.X("start:Q", title=title, scale=scale, axis=base.themed_axis(tickCount=4, grid=False, format="~f"))
     chart = base.named("parts").encode(layer, x)
     shade = alt.when(alt.datum.part == series[0]).then(alt.value(1)).otherwise(alt.value(0.12))
@@ -195,11 +196,16 @@ def formats_frame(measured: dict[str, Any], optimizer: str | None) -> pd.DataFra
     return pd.DataFrame(rows)
 
 
-def sizes_frame(measured: dict[str, Any], weights: int) -> pd.DataFrame:
-    """One row per format for ``bar_chart``: the bytes of ``weights``, which each must hold, and those of all else."""
-    sizes = {FORMATS[row["format"]].label: row["bytes"] for row in measured["formats"]}
-    rows = [(label, min(weights, size), max(0, size - weights), bytes_text(size)) for label, size in sizes.items()]
+def sizes_frame(sizes: Mapping[str, int], weights: int) -> pd.DataFrame:
+    """One row per file for ``bar_chart``: the bytes of ``weights``, which each must hold, and those of all else."""
+    parts = [(label, min(weights, size), max(0, size - weights)) for label, size in sizes.items()]
+    rows = [(label, first, rest, f"{bytes_text(first)} + {bytes_text(rest)}") for label, first, rest in parts]
     return pd.DataFrame(rows, columns=list(LAYER_COLUMNS))
+
+
+def format_sizes(measured: dict[str, Any]) -> dict[str, int]:
+    """The bytes of each format, as ``torch_process.compare_formats`` measured it, by its label."""
+    return {FORMATS[row["format"]].label: row["bytes"] for row in measured["formats"]}
 
 
 def sizes_sentence(measured: dict[str, Any], optimizer: str | None) -> str:

@@ -66,6 +66,16 @@ def continue_run(store: RunStore, run: Run) -> Run | None:
     return child
 
 
+def progress(run: Run, child: Run | None) -> tuple[float, float | None]:
+    """The share of both runs' batches that have been trained, and the seconds left, once the rate is known."""
+    runs, config = [run, *([child] if child else [])], run.record.config
+    per_epoch, rate = config.batches_per_epoch, runs[-1].status.images_per_second
+    places = [(one.status.epoch - one.record.first_epoch, one.status.batch) for one in runs]
+    done = sum(max(0, epochs) * per_epoch + batch for epochs, batch in places)
+    total = (config.epochs + _LAST_STEP.additional) * per_epoch
+    return done / total, (total - done) * config.batch_size / rate if rate else None
+
+
 def printed_by(run: Run) -> str:
     """The lines that the tutorial's loops print, from what the run measured."""
     epochs, check = epoch_records(run), run.load_check
@@ -151,3 +161,21 @@ CHECK = """\
 checkpoint = torch.load(os.path.join("model_save",str(0)))
 print(list(checkpoint))
 print("epoch", checkpoint['epoch'], " loss", checkpoint['loss'])"""
+WITH_ADAM = """\
+optimizer = torch.optim.Adam(model.parameters())
+for parameter in model.parameters():
+    parameter.grad = torch.zeros_like(parameter)
+optimizer.step()
+
+checkpoint['optimizer_state_dict'] = optimizer.state_dict()
+torch.save(checkpoint, 'checkpoint_with_adam')"""
+FILES = {
+    "model_weights.pth": "weights only",
+    "model.pth": "whole model",
+    "model_save/0": "checkpoint, SGD",
+    "checkpoint_with_adam": "checkpoint, Adam",
+}
+SIZES = (
+    "Filled is what each file must hold, the weights; hollow is all else in it. SGD keeps no state, so its checkpoint "
+    "is hardly larger; Adam keeps two numbers for each weight, so the same checkpoint is three times as large."
+)

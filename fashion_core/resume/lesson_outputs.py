@@ -15,12 +15,15 @@ from fashion_core.errors import RunStateError
 from fashion_core.formats.load import load
 from fashion_core.loops import test_loop
 from fashion_core.models import NeuralNetwork
-from fashion_core.resume.lesson import CHECK, MODEL, WEIGHTS
+from fashion_core.resume.lesson import CHECK, FILES, MODEL, WEIGHTS, WITH_ADAM
 from fashion_core.runs.run import Run
 
 
 def outputs(run: Run) -> dict[str, Any]:
-    """What each snippet prints, and the sizes of the files it makes; JSON-ready. Raises ``RunStateError``."""
+    """What each snippet prints, and the bytes of the files it makes and of the numbers that each file must hold.
+
+    JSON-ready. Raises ``RunStateError``.
+    """
     if not run.weights_path.exists() or run.record.config.model != "mlp":
         raise RunStateError(f"The lesson needs a finished run of the tutorial's model; run {run.id} is not one.")
     with files.scratch_folder(run.path.parent) as folder, contextlib.chdir(folder):
@@ -28,12 +31,14 @@ def outputs(run: Run) -> dict[str, Any]:
         model = load(run.weights_path).model
         names = {"torch": torch, "nn": nn, "os": os, "NeuralNetwork": NeuralNetwork, "model": model}
         printed = {}
-        for name, code in {"weights": WEIGHTS.code, "model": MODEL.code, "checkpoint": CHECK}.items():
+        snippets = {"weights": WEIGHTS.code, "model": MODEL.code, "checkpoint": CHECK, "adam": WITH_ADAM}
+        for name, code in snippets.items():
             with contextlib.redirect_stdout(io.StringIO()) as output:
                 exec(compile(code, "<lesson>", "exec"), names)
             printed[name] = output.getvalue()
-        sizes = {name: Path(name).stat().st_size for name in ("model_weights.pth", "model.pth", "model_save/0")}
-    return {"printed": printed, "bytes": sizes}
+        sizes = {name: Path(name).stat().st_size for name in FILES}
+        numbers = sum(tensor.nbytes for tensor in model.state_dict().values())
+    return {"printed": printed, "bytes": {**sizes, "numbers": numbers}}
 
 
 def losses(run: Run, child: Run) -> dict[str, dict[str, float]]:

@@ -33,7 +33,8 @@ def show_five_ways(chosen: saved_file.Chosen) -> None:
     weights = int(files.layers_frame(found)["first"].sum()) if found else 0
     st.markdown(files.sizes_sentence(measured, keeps))
     st.caption("filled: the weights, which every format includes · hollow: everything else")
-    spec = files.bar_chart(files.sizes_frame(measured, weights), ("weights", "beside"), "size").to_dict()
+    frame = files.sizes_frame(files.format_sizes(measured), weights)
+    spec = files.bar_chart(frame, ("weights", "beside"), "size").to_dict()
     st.vega_lite_chart(spec, alt="Size of the same model in five formats")
     milliseconds = st.column_config.NumberColumn(format="%.1f", help="Median of 3 timings on this server")
     style = dict.fromkeys(("save (ms)", "load (ms)"), milliseconds)

@@ -158,4 +158,6 @@ def test_lesson_runs_to_its_end_from_one_button(store: RunStore, server: Server,
         "1 of 1 resumed run is below the loss of the checkpoint", timeout=60_000
     )
     expect(page.get_by_test_id("stApp")).to_contain_text("training images")
+    expect(page.get_by_test_id("stVegaLiteChart").first).to_contain_text("checkpoint, Adam")
+    expect(page.get_by_test_id("stVegaLiteChart").first).to_contain_text("2.68 MB + 5.37 MB")
     assert [run.record.config.epochs for run in store.runs()] == [2, 2]

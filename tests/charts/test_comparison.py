@@ -473,6 +473,8 @@ def test_empty_frames_draw_no_marks(draw: Callable[[], Any]) -> None:
 
 def test_the_keys_name_what_the_theme_paints() -> None:
     for colors in (THEME["light"], THEME["dark"]):
-        assert colors["chartCategoricalColors"][:2] == [colors["blueTextColor"], colors["orangeTextColor"]]
+        assert colors["chartCategoricalColors"][:2] == [colors["blueColor"], colors["orangeColor"]]
+        for color in ("blue", "orange"):  # a text may be a shade darker
+            assert contrast(colors[f"{color}Color"], colors[f"{color}TextColor"]) < 1.5
     assert ":blue[◀ lower]" in resume_charts.COMPARISON_KEY
     assert ":orange[▶ higher]" in resume_charts.COMPARISON_KEY

@@ -203,9 +203,10 @@ def test_five_ways_say_what_each_keeps_and_loses_and_bars_are_as_long_as_the_fil
     off = measured(1)
     off["formats"][1]["difference"] = 3e-7
     assert list(files.formats_frame(off, None)["outputs"])[:2] == ["the same bits", "off by up to 3.0e-07"]
-    bars = files.sizes_frame(measured(8_044_443), weights=2_678_824)
+    bars = files.sizes_frame(files.format_sizes(measured(8_044_443)), weights=2_678_824)
     assert list(bars["first"] + bars["second"]) == [row["bytes"] for row in measured(8_044_443)["formats"]]
     assert bars.set_index("layer").loc["checkpoint", "second"] == 8_044_443 - 2_678_824
+    assert list(bars["text"].iloc[:3]) == ["2.68 MB + 2.92 kB", "2.68 MB + 4.46 kB", "2.68 MB + 5.37 MB"]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from fashion_core.runs.schema import Parent
 from fashion_core.runs.store import RunStore, epoch_records
 from tests.benchmarks.comparison import made_run
 from tests.support.pages import filled_in, open_page, press, shown_numbers, texts, widget, words
-from tests.support.runs import copied, finish, new_run, resume, train, trained
+from tests.support.runs import copied, finish, new_run, resume, set_running, train, trained
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +191,21 @@ def test_child_shows_its_parents_new_name_and_the_old_one_once_that_is_deleted(s
     app = open_page("train", run=child.id)
     assert "its run has been deleted" in texts(app)
     assert "resumed from **base**" in texts(app)
+
+
+def test_lesson_begins_with_other_pixels_than_train_and_says_why(store: RunStore) -> None:
+    lesson, train_form = open_page("lesson"), open_page("train")
+    assert (widget(lesson, "Pixels").value, widget(train_form, "Pixels").value) == ("raw", "unit")
+    assert "far less from unit pixels, from 0 to 1, with which Train begins" in words(lesson)
+
+
+def test_lesson_says_how_far_it_is(store: RunStore) -> None:
+    run = new_run(store, name="Lesson", epochs=2)
+    set_running(run)
+    where = {"epoch": 1, "batch": 0, "images_per_second": 256.0}
+    run.write_status(run.status.model_copy(update=where))
+    (bar,) = open_page("lesson", run=run.id).get("progress")
+    assert (bar.proto.value, bar.proto.text) == (33, "Step 1 of 5 · about 4 s of training left")
 
 
 def test_lesson_starts_from_one_button(store: RunStore) -> None:

@@ -32,7 +32,12 @@ def test_snippets_print_the_model_and_the_checkpoint_and_leave_nothing_behind(fi
     assert printed["weights"] == printed["model"]
     assert printed["weights"].startswith("NeuralNetwork(\n  (flatten): Flatten(start_dim=1, end_dim=-1)")
     assert printed["checkpoint"].startswith("['epoch', 'model_state_dict', 'optimizer_state_dict', 'loss'")
-    assert found["bytes"]["model_save/0"] == first.checkpoint_path(0).stat().st_size
+    sizes = found["bytes"]
+    assert sizes["model_save/0"] == first.checkpoint_path(0).stat().st_size
+    assert sizes["numbers"] == 4 * 669_706
+    extra = {name: size - sizes["numbers"] for name, size in sizes.items() if name != "checkpoint_with_adam"}
+    assert all(0 <= size < 10_000 for size in extra.values())
+    assert 2 * sizes["numbers"] < sizes["checkpoint_with_adam"] - sizes["model_save/0"] < 2.01 * sizes["numbers"]
     assert files_below(first.path) == before
     assert sorted(Path.cwd().iterdir()) == here
 
@@ -46,6 +51,18 @@ def test_last_step_begins_once_the_first_run_has_finished_and_only_once(store: R
     assert again is not None
     assert child.id == again.id
     assert len(store.runs()) == 2
+
+
+def test_progress_counts_the_steps_of_both_runs_that_were_taken(store: RunStore) -> None:
+    run = new_run(store, epochs=2, name="Lesson", train_images=640)
+    assert lesson.progress(run, None) == (0, None)
+    run.write_status(run.status.model_copy(update={"epoch": 1, "batch": 5, "images_per_second": 320.0}))
+    assert lesson.progress(run, None) == (0.5, 3.0)
+    finish(run)
+    child = lesson.continue_run(store, run)
+    assert child is not None
+    child.write_status(child.status.model_copy(update={"epoch": 1, "batch": 5, "images_per_second": 640.0}))
+    assert lesson.progress(run, child) == (25 / 30, 0.5)
 
 
 def test_run_that_is_none_of_the_lessons_begins_nothing_and_has_no_last_run(store: RunStore, first: Run) -> None:
