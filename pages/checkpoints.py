@@ -176,11 +176,11 @@ def show_heading(chosen: saved_file.Chosen, saved: pd.DataFrame) -> None:
         run_status.badge(chosen.run.record.config.dataset)
         st.space("stretch")
         run, query = {"run": chosen.run.id}, common.file_query(chosen.run, chosen.file)
-        st.page_link("train.py", label="Open run", icon=":material/model_training:", query_params=run)
+        address.link("train.py", "Open run", ":material/model_training:", run)
         if chosen.verdict not in ("damaged", "not usable"):
-            st.page_link("predict.py", label="Predict", icon=":material/image_search:", query_params=query)
+            address.link("predict.py", "Predict", ":material/image_search:", query)
             if "epoch" in query:
-                st.page_link("resume.py", label="Resume", icon=":material/replay:", query_params=query)
+                address.link("resume.py", "Resume", ":material/replay:", query)
         if login.button("Delete…", icon=":material/delete:", key="delete file"):
             housekeeping.confirm_delete(chosen.store, chosen.run, chosen.file)
     if tables.is_resumed(saved, chosen.run, chosen.name):

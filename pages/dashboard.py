@@ -9,6 +9,7 @@ import streamlit as st
 
 from fashion_core.runs import torch_process
 from fashion_core.ui import common, login
+from fashion_core.ui.present import mode
 
 PAGES = [
     st.Page("overview.py", title="Overview", icon=":material/dashboard:", default=True),
@@ -19,12 +20,15 @@ PAGES = [
     st.Page("lesson.py", title="Lesson", icon=":material/school:"),
 ]
 
-st.set_page_config(page_icon="👕", layout="wide")  # first: the icon of a page would be fetched from outside
+# First: the icon of a page would be fetched from outside.
+st.set_page_config(page_icon="👕", layout="wide", initial_sidebar_state="collapsed")
 st.html(Path(__file__).parents[1] / ".streamlit" / "contrast.css")
 torch_process.ask_early()
 page = login.navigation(PAGES)
 st.set_page_config(page_title=f"{page.title} · Fashion Core")
 common.show_told()
+if login.visitor():
+    mode.show(PAGES)
 with common.problems_shown():
     if login.let_in():
         page.run()

@@ -154,7 +154,7 @@ def show_training(store: RunStore, number: int, step: lesson.Step, run: Run) -> 
     with st.container(horizontal=True, vertical_alignment="center"):
         run_status.badge(run.state(status))
         st.markdown(run_status.whereabouts(store, run), width="content")
-        st.page_link("train.py", label="Watch", icon=":material/visibility:", query_params={"run": run.id})
+        address.link("train.py", "Watch", ":material/visibility:", {"run": run.id})
     st.caption("What this app measured when it ran these lines:")
     st.code(lesson.printed_by(run) or "…", language=None)
     st.info(step.notice, icon=":material/visibility:")

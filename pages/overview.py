@@ -19,7 +19,7 @@ def main() -> None:
     store = RunStore()
     st.title("Fashion Core")
     st.caption("Train a PyTorch model, watch it learn, and keep a checkpoint of each epoch.")
-    st.page_link("lesson.py", label="The lesson in one click: train, save, load, resume", icon=":material/school:")
+    address.link("lesson.py", "The lesson in one click: train, save, load, resume", ":material/school:")
     if not store.runs():
         run_status.welcome(store)
         return
@@ -38,7 +38,7 @@ def show_running(store: RunStore, shown: list[str]) -> None:
         st.header("Running now")
         if not cards:
             st.write("Nothing is training right now.")
-            st.page_link("train.py", label="Set up a run", icon=":material/add:")
+            address.link("train.py", "Set up a run", ":material/add:")
     for run in cards:
         with common.problems_shown():
             show_card(store, run)
@@ -52,7 +52,7 @@ def show_card(store: RunStore, run: Run) -> None:
             st.markdown(f"**{common.plain(run.title)}**", width="content")
             run_status.badge(state)
             run_status.badge(config.dataset)
-            st.page_link("train.py", label="Watch", icon=":material/visibility:", query_params={"run": run.id})
+            address.link("train.py", "Watch", ":material/visibility:", {"run": run.id})
         known = state == "running" and progress.seconds_left is not None
         left = f" · {common.duration(progress.seconds_left)} left" if known else ""
         st.progress(progress.share, text=run_status.whereabouts(store, run, state) + left)
@@ -119,7 +119,7 @@ def show_details(store: RunStore, run: Run) -> None:
         with common.problems_shown():
             edit_labels(store, run)
         with st.container(horizontal=True):
-            st.page_link("train.py", label="Open", icon=":material/open_in_new:", query_params={"run": run.id})
+            address.link("train.py", "Open", ":material/open_in_new:", {"run": run.id})
             run_status.run_links(run)
             if login.button("Delete…", icon=":material/delete:"):
                 housekeeping.confirm_delete(store, run)

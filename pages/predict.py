@@ -31,7 +31,7 @@ def show_file(chosen: saved_file.Chosen) -> None:
             st.caption(f"{chosen.run.record.config.model} · {said} · pixels {chosen.run.record.config.pixels}")
         st.space("stretch")
         query = common.file_query(chosen.run, chosen.file)
-        st.page_link("checkpoints.py", label="Look inside", icon=":material/save:", query_params=query)
+        address.link("checkpoints.py", "Look inside", ":material/save:", query)
 
 
 def show_views(chosen: saved_file.Chosen) -> None:

@@ -134,7 +134,7 @@ def start(store: RunStore, run: Run, requests: list[plan.ResumeRequest], seeds: 
         if resumption and resumption.group:
             address.go(group=resumption.group, epoch=None)
             st.rerun()
-        st.switch_page("train.py", query_params={"run": made[0].id})
+        address.switch_page("train.py", {"run": made[0].id})
 
 
 main()

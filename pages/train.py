@@ -5,12 +5,14 @@ import streamlit as st
 
 from fashion_core.charts import live
 from fashion_core.config import PRESETS, TrainConfig, expectation, parse_config
+from fashion_core.resume import drill
 from fashion_core.runs import torch_process
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import UNDER_WAY_STATES
+from fashion_core.runs.schema import ACTIVE_STATES, UNDER_WAY_STATES
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import address, common, login, resume, run_status, settings_form
 from fashion_core.ui.live import seeds, snapshot, views
+from fashion_core.ui.present import crash_drill
 from fashion_core.ui.snippets import scripts
 
 ESSENTIAL = ("name", "dataset", "model", "epochs", "batch_size", "optimizer", "learning_rate")
@@ -19,7 +21,7 @@ ESSENTIAL = ("name", "dataset", "model", "epochs", "batch_size", "optimizer", "l
 def main() -> None:
     store = RunStore()
     if "started" in st.session_state:
-        address.go(run=st.session_state.pop("started"))
+        address.begin_anew(run=st.session_state.pop("started"))
     if (run_id := address.get("run")) is None:
         show_form(store)
         return
@@ -34,15 +36,13 @@ def main() -> None:
 
 def show_form(store: RunStore) -> None:
     st.title("Train")
-    preset = st.selectbox("Preset", PRESETS, format_func=lambda name: PRESETS[name].label, key="preset")
-    st.caption(PRESETS[preset].help)
+    begun, chosen = ask_beginning(store)
     expected = st.empty()  # filled in once the dataset is known
-    defaults = torch_process.form_defaults(preset).model_dump()
-    values = settings_form.ask_more(ESSENTIAL, defaults, f"train {preset} ")
+    values = settings_form.ask_more(ESSENTIAL, begun.model_dump(), f"train {chosen} ")
     config, ready = None, False
     with common.problems_shown():
         config = parse_config(values)
-        if said := expectation(preset, config):
+        if chosen in PRESETS and (said := expectation(chosen, config)):
             expected.caption(said)
         ready = settings_form.is_ready(store, config.dataset)
         settings_form.show_cautions([(config.precision, config.device)])
@@ -57,6 +57,20 @@ def show_form(store: RunStore) -> None:
                 st.rerun()
         show_meaning(config)
     show_machine()
+
+
+def ask_beginning(store: RunStore) -> tuple[TrainConfig, str]:
+    """What the form begins with: a preset, or the settings of the run that the address names; and which of them."""
+    names, like = {name: preset.label for name, preset in PRESETS.items()}, None
+    if given := address.get("like"):
+        with address.wrong_shown("The form begins with a preset instead."):
+            like = store.get(given)
+            names = {like.id: f"As {like.title}", **names}
+    chosen = st.selectbox("Preset", names, format_func=names.__getitem__, key=f"preset {like.id}" if like else "preset")
+    if like and chosen == like.id:
+        return like.record.config.model_copy(update={"name": ""}), chosen
+    st.caption(PRESETS[chosen].help)
+    return torch_process.form_defaults(chosen), chosen
 
 
 def show_machine() -> None:
@@ -86,7 +100,7 @@ def show_run(store: RunStore, run: Run) -> None:
         st.title(common.plain(run.title), width="content")
         run_status.badge(config.dataset)
         st.space("stretch")
-        with st.container(horizontal=True, width="content"):
+        with st.container(horizontal=True, width="content", vertical_alignment="center"):
             run_status.run_links(run)
             address.show_link("Set up another run", ":material/add:")
     run_status.show_damage(run)
@@ -102,9 +116,15 @@ def show_run(store: RunStore, run: Run) -> None:
         resume.show_origin(store, run, run.record.resumption)
     seeds.show_seeds(store, run)
     show_live(store, run)
-    with st.expander("Settings"):
-        st.json(config.model_dump(mode="json"))
+    show_settings(run)
     show_meaning(config)
+
+
+def show_settings(run: Run) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.header("Settings", width="content")
+        address.show_link("Start another like this", ":material/content_copy:", like=run.id)
+    settings_form.show_settings(run.record.config)
 
 
 def show_live(store: RunStore, run: Run) -> None:
@@ -114,13 +134,20 @@ def show_live(store: RunStore, run: Run) -> None:
     with common.problems_shown():
         found = snapshot.take(store, run)
         show_state(store, run, found)
-    views.show_numbers(run, found)
-    with common.problems_shown():
+    beside = st.columns([1, 2], gap="large") if common.is_presenting() else (st.container(), st.container())
+    with beside[0]:
+        crash_drill.show(store, run)
+        views.show_numbers(run, found)
+    with beside[1], common.problems_shown():
         if found:
             show_measured(store, run, found)
+    with common.problems_shown():
         expander = st.expander("Log", on_change="rerun")
         if expander.open:
-            expander.code(run.log_tail(lines=200) or "The worker has not printed anything.", language=None)
+            if printed := run.log_tail(lines=200):
+                expander.code(printed, language=None)
+            else:
+                expander.caption("Only warnings and errors are printed here: it stays empty while all goes well.")
 
 
 def show_measured(store: RunStore, run: Run, found: snapshot.Snapshot) -> None:
@@ -129,6 +156,9 @@ def show_measured(store: RunStore, run: Run, found: snapshot.Snapshot) -> None:
     if found.damaged:
         text = f"The charts lack {common.count(found.damaged, 'row')} of metrics.jsonl, which can't be read."
         st.warning(text, icon=":material/broken_image:")
+    if "batches" in found.losses.empty and found.state not in ACTIVE_STATES:
+        st.caption("The charts appear with the first batch.")
+        return
     st.caption(f"{live.LIVE_KEY} · {live.SEEDS_KEY}" if run.record.repeat else live.LIVE_KEY)
     st.vega_lite_chart(found.losses.to_live_dict("losses"), alt="Losses of this run by optimizer step")
     st.vega_lite_chart(found.accuracy.to_live_dict("accuracy"), alt="Test accuracy of this run by epoch")
@@ -138,13 +168,22 @@ def show_state(store: RunStore, run: Run, found: snapshot.Snapshot) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         run_status.badge(found.state)
         st.space("stretch")
+        if common.is_presenting() and found.state in ACTIVE_STATES:
+            offer_drill(store, run)
         if found.state not in UNDER_WAY_STATES:
-            run_status.offer_to_continue(store, run, found.state)
+            if not drill.is_pending(run):
+                run_status.offer_to_continue(store, run, found.state)
         elif login.button("Stop", icon=":material/stop:", disabled=found.state == "stopping"):
             login.actions(store).stop(run)
             st.rerun()
     if found.state in ("failed", "lost") and found.status.error:
         st.error(common.sentence(found.status.error), icon=":material/error:")
+
+
+def offer_drill(store: RunStore, run: Run) -> None:
+    if login.button("Crash drill", icon=":material/bolt:"):
+        login.actions(store).crash(run)
+        st.rerun()
 
 
 main()

@@ -179,7 +179,7 @@ CHANGES = {
     "start", "start_seeds", "stop", "continue_run", "begin", "resume", "cancel", "create", "import_file", "delete",
     "write_labels", "write_status", "write_info", "write_verification", "overwrite_status", "remove_saved", "unlist",
     "verify", "download", "keep", "spool", "write_json", "write_bytes", "unlink", "rmtree", "rename", "replace_file",
-    "write_text", "touch",
+    "write_text", "touch", "kill", "write_drill",
 }  # fmt: skip
 """What changes a store or starts something, by the last part of its name."""
 FACES = [name for name in sorted(MODULES) if room(name) in ("pages", "ui", "cli")]
@@ -195,6 +195,14 @@ def test_pages_and_commands_change_things_through_the_gate_alone(name: str) -> N
     assert [name for name in used if name not in excused and not GATES.fullmatch(name)] == []
     functions = {entry.rpartition(".")[2] for entry in imports(name) if entry not in MODULES}
     assert not CHANGES & functions
+
+
+@pytest.mark.parametrize("name", FACES)
+def test_every_link_carries_on_the_look_of_a_room(name: str) -> None:
+    leads = [
+        node for node in nodes(name) if isinstance(node, ast.Attribute) and node.attr in ("page_link", "switch_page")
+    ]
+    assert name == "ui.address" or [ast.unparse(node) for node in leads if ast.unparse(node).startswith("st.")] == []
 
 
 def test_every_page_comes_in_by_the_door() -> None:

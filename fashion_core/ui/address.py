@@ -1,12 +1,13 @@
 """The address of a page: what it names, how it changes, and the widgets that follow it.
 
 A click is one step of the browser's history (``go``); what a page chooses without being asked is none (``fill``). No
-widget is bound by Streamlit itself: its value would go on to the next page, and make further steps there.
+widget is bound by Streamlit itself: its value would go on to the next page, and make further steps there. One parameter
+goes on by every link: ``present=1``, the look of a room.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 from urllib.parse import urlencode
 
 import pandas as pd
@@ -14,7 +15,7 @@ import streamlit as st
 
 from fashion_core.errors import ConfigError, RunNotFoundError, printable
 from fashion_core.runs.store import epoch_number
-from fashion_core.ui.common import Show, problems_shown, sentence
+from fashion_core.ui.common import PRESENT, Show, is_presenting, problems_shown, sentence
 
 PAGE_ROWS = 500
 Value = str | int | bool | Sequence[str] | None
@@ -33,8 +34,21 @@ def go(**query: Value) -> None:
 
 
 def begin_anew(**query: Value) -> None:
-    """Like ``go``, and remove everything else."""
-    go(**{**dict.fromkeys(st.query_params), **query})
+    """Like ``go``, and remove everything else but the look of a room."""
+    go(**{**dict.fromkeys(st.query_params), **query, **_carried()})
+
+
+def _carried() -> dict[str, str]:
+    return {PRESENT: "1"} if is_presenting() else {}
+
+
+def link(page: str | st.Page, label: str, icon: str | None = None, query: Mapping[str, str] = {}) -> None:
+    """A link to another page."""
+    st.page_link(page, label=label, icon=icon, query_params={**query, **_carried()} or None)
+
+
+def switch_page(page: str, query: Mapping[str, str]) -> NoReturn:
+    st.switch_page(page, query_params={**query, **_carried()})
 
 
 def fill(**query: Value) -> None:
@@ -161,5 +175,5 @@ def offer_to_clear(text: str, *filters: str) -> None:
 
 
 def show_link(label: str, icon: str, **query: Value) -> None:
-    """A link to another address of this page: the browser's address would not follow ``st.page_link`` there."""
+    """A link to another address of this page: the browser's address would not follow ``link`` there."""
     st.button(label, icon=icon, type="tertiary", key=f"link {label}", on_click=lambda: begin_anew(**query))

@@ -22,6 +22,12 @@ _MADE_OF_TEXT: Final = re.compile(r":(?=[\w+-]+:|material/|//)|@(?=[\w-]+\.)|www
 _FORMULA: Final = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")  # how a cell begins that a spreadsheet may compute
 _NUMBER: Final = re.compile(r"[+-]?\d[\d.,]*([eE][+-]?\d+)?( ?%)?")
 Show = Callable[[], None]
+PRESENT: Final = "present"
+
+
+def is_presenting() -> bool:
+    """Whether the address asks for the look of a room, with ``present=1``."""
+    return st.query_params.get(PRESENT) == "1"
 
 
 def press_key(button: str) -> str:

@@ -155,7 +155,7 @@ def _show_focused(row: Compared) -> None:
             change, noise = percent(comparison.relative_change(row, now)), comparison.NOISE * now.standard_error
             text = f"{row.loss_last:.4f} → **{now.loss:.4f}** ({change}, {now.answer}; ±{noise:.4f})"
             st.markdown(text, width="content")
-        st.page_link("train.py", label="Open", icon=":material/open_in_new:", query_params={"run": row.run})
+        address.link("train.py", "Open", ":material/open_in_new:", {"run": row.run})
         st.button("Show all", icon=":material/select_all:", type="tertiary", on_click=_show_all)
         if not row.parent_exists:
             st.caption(f"its parent {common.plain(row.parent_name)} has been deleted", width="content")
@@ -192,5 +192,5 @@ def show_lineage(store: RunStore) -> None:
     for point in st.session_state["lineage"].selection.get(CHECKPOINT) or []:
         run, epoch = store.get(point["run"]), int(point["epoch"])
         if epoch in run.epochs_saved():
-            st.switch_page("checkpoints.py", query_params={"run": run.id, "epoch": str(epoch)})
+            address.switch_page("checkpoints.py", {"run": run.id, "epoch": str(epoch)})
         st.info(f"Epoch {epoch} of {common.plain(run.title)} no longer has a checkpoint.", icon=":material/info:")

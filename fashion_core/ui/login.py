@@ -5,13 +5,14 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
 from fashion_core import files
 from fashion_core.access import roles as access
 from fashion_core.access.gate import Actions
+from fashion_core.config import variable
 from fashion_core.errors import ConfigError
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, streamlit_internals
@@ -32,8 +33,21 @@ def actor() -> access.Actor:
     listed = roles()
     if listed is not None:
         return access.with_login(claims(), listed)
-    request = access.Request(st.get_option("server.address"), st.context.headers, st.context.ip_address)
-    return access.without_login(request, os.environ)
+    return access.without_login(_request(), os.environ)
+
+
+def is_shared() -> bool:
+    """Whether other machines can reach this server: by its address, or by the name or proxy of this visit."""
+    return not _request().is_of_this_machine()
+
+
+def everyone_may_act() -> bool:
+    """Whether whoever reaches this server is an operator. Raises ``ConfigError``."""
+    return roles() is None and bool(variable("FASHION_ACCESS"))
+
+
+def _request() -> access.Request:
+    return access.Request(st.get_option("server.address"), st.context.headers, st.context.ip_address)
 
 
 def claims() -> dict[str, Any]:
@@ -128,8 +142,9 @@ def _show_login(found: access.Actor) -> None:
 def navigation(pages: list[st.Page]) -> st.Page:
     """The menu of pages, with *Log out* for those who have logged in; hidden from those who may not see the store."""
     found = visitor()
+    position: Literal["top", "hidden"] = "top" if found and not common.is_presenting() else "hidden"
     if found is None or not found.logged_in:
-        return st.navigation(pages, position="top" if found else "hidden")
+        return st.navigation(pages, position=position)
     log_out = st.Page(st.logout, title="Log out", icon=":material/logout:", url_path="logout")
     name = found.name if len(found.name) <= 40 else f"{found.name[:39]}…"
-    return st.navigation({"": pages, f"{common.plain(name)} · {found.role}": [log_out]}, position="top")
+    return st.navigation({"": pages, f"{common.plain(name)} · {found.role}": [log_out]}, position=position)

@@ -92,7 +92,7 @@ def _show_progress(store: RunStore, started: list[Run], was_active: bool) -> Non
     for run in runs:
         with st.container(horizontal=True, vertical_alignment="center"):
             run_status.badge(states[run.id])
-            st.page_link("train.py", label=common.plain(run.title), query_params={"run": run.id})
+            address.link("train.py", common.plain(run.title), query={"run": run.id})
             st.caption(common.plain(", ".join(_changes(run.record.resumption)) or SAME), width="content")
             st.caption(run_status.whereabouts(store, run), width="content")
 
@@ -106,7 +106,7 @@ def show_origin(store: RunStore, run: Run, resumption: Resumption) -> None:
         st.markdown(f"resumed from **{common.plain(name)}**", width="content")
         if parent and there:
             query = {"run": parent.run, "epoch": str(parent.epoch)}
-            st.page_link("checkpoints.py", label=f"epoch {parent.epoch}", query_params=query)
+            address.link("checkpoints.py", f"epoch {parent.epoch}", query=query)
         elif parent:
             st.caption(f"epoch {parent.epoch}; its run has been deleted", width="content")
     changes = _changes(resumption)

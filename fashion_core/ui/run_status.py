@@ -14,7 +14,7 @@ from fashion_core.runs import processes, queue, verify
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import ACTIVE_STATES, CONTINUABLE_STATES, State, Status, VerdictKind, epoch_text
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common, login
+from fashion_core.ui import address, common, login
 
 ADVANCE_SECONDS = 1.0
 SILENT_SECONDS = 30.0  # before the page says that a worker is silent: testing a large model takes a while
@@ -54,9 +54,9 @@ def badge(word: str) -> None:
 
 
 def run_links(run: Run) -> None:
-    st.page_link("checkpoints.py", label="Checkpoints", icon=":material/save:", query_params={"of": run.id})
-    st.page_link("resume.py", label="Resume", icon=":material/replay:", query_params={"run": run.id})
-    st.page_link("predict.py", label="Predict", icon=":material/image_search:", query_params={"run": run.id})
+    address.link("checkpoints.py", "Checkpoints", ":material/save:", {"of": run.id})
+    address.link("resume.py", "Resume", ":material/replay:", {"run": run.id})
+    address.link("predict.py", "Predict", ":material/image_search:", {"run": run.id})
 
 
 def show_damage(run: Run) -> None:
@@ -82,7 +82,7 @@ def welcome(store: RunStore) -> None:
         )
         if login.button("Train a first run", type="primary", icon=":material/play_arrow:"):
             run = login.actions(store).start(parse_config({**PRESETS["demo"].values, "name": "First run"}))
-            st.switch_page("train.py", query_params={"run": run.id})
+            address.switch_page("train.py", {"run": run.id})
 
 
 @common.problems_shown()

@@ -3,15 +3,17 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
-from fashion_core.config import DATASET_LABELS, MAX_SEEDS, MODEL_LABELS, Setting, settings
+from fashion_core.config import DATASET_LABELS, MAX_SEEDS, MODEL_LABELS, Setting, TrainConfig, settings
 from fashion_core.data import fashion_mnist
 from fashion_core.runs import torch_process
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, login
 
 _WIDGETS_IN_A_ROW = 4
+_TABLE_COLUMNS = 3
 
 
 def ask_settings(names: Sequence[str], values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
@@ -50,6 +52,19 @@ def ask_seeds(key: str) -> int:
     """Ask how many runs to make that differ in nothing but the seed."""
     why = "As many runs, with this seed and the next ones: their mean and its 95 % interval tell help from luck."
     return st.number_input("Repeat: number of seeds", 1, MAX_SEEDS, 1, key=key, help=why, width=220)
+
+
+def show_settings(config: TrainConfig) -> None:
+    """All settings of a run but its name, as a small table; in three columns where there is room."""
+    labels = DATASET_LABELS | MODEL_LABELS
+    rows = [(one.label, getattr(config, one.name)) for one in settings() if one.name != "name"]
+    texts = {
+        label: labels.get(value, f"{value:g}" if isinstance(value, float) else str(value)) for label, value in rows
+    }
+    size = -(-len(texts) // _TABLE_COLUMNS)
+    for at, column in enumerate(st.columns(_TABLE_COLUMNS)):
+        part = dict([*texts.items()][at * size : (at + 1) * size])
+        column.table(pd.DataFrame({"setting": part.keys(), "value": part.values()}), hide_index=True)
 
 
 def show_cautions(pairs: Iterable[tuple[str, str]]) -> None:

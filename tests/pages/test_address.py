@@ -53,6 +53,7 @@ def test_address_of_what_is_not_there_says_so_and_leads_on(
     ("page", "query", "sentence"),
     [
         ("overview", {"run": NOBODY}, "No run in"),
+        ("overview", {"present": "2"}, "present=2, which this page does not know. It shows '0' instead."),
         ("overview", {"page": "9"}, "page=9, which is no whole number from 1 to 1. Page 1 is shown instead."),
         ("checkpoints", {"of": NOBODY}, "The files of all runs are listed."),
         ("checkpoints", {"view": "nonsense"}, "view=nonsense, which this page does not know. It shows 'Saved files'"),
@@ -60,6 +61,7 @@ def test_address_of_what_is_not_there_says_so_and_leads_on(
         ("checkpoints", {"at": "nonsense"}, "at=nonsense, which is no whole number"),
         ("checkpoints", {"best": "nonsense"}, "best=nonsense, which this page does not know"),
         ("checkpoints", {"show": "nonsense", "run": "{run}", "epoch": "0"}, "It shows 'Look inside' instead."),
+        ("train", {"like": NOBODY}, "The form begins with a preset instead."),
         ("resume", {"run": NOBODY, "epoch": "1"}, "Another run is used instead."),
         ("resume", {"run": "{run}", "epoch": "9"}, "The newest one is used instead."),
         ("resume", {"view": "Import"}, "It shows 'Resume' instead."),

@@ -162,6 +162,22 @@ def test_preset_fills_the_fields_which_come_with_their_values_not_before_them(st
     assert app.number_input(key="train accurate-cnn epochs").value == 12
 
 
+def test_settings_of_a_run_are_a_table_and_fill_the_form_for_another_like_it(store: RunStore) -> None:
+    run = new_run(store, name="mine", optimizer="adamw", weight_decay=0.05, dataset="fashion-mnist")
+    app = open_page("train", run=run.id)
+    shown = {setting: value for table in app.table for setting, value in table.value.itertuples(index=False)}
+    assert {*shown} == {one.label for one in settings()} - {"Name"}
+    assert [shown[name] for name in ("Dataset", "Optimizer", "Weight decay")] == ["Fashion-MNIST", "adamw", "0.05"]
+    press(app, "Start another like this")
+    assert app.query_params == {"like": run.id}
+    assert app.selectbox[0].value == run.id
+    fields = {str(field.key).split()[-1]: field.value for field in [*app.number_input, *app.selectbox, *app.text_input]}
+    same = parse_config({one.name: fields[one.name] for one in settings()})
+    assert same == run.record.config.model_copy(update={"name": ""})
+    app.selectbox[0].select("demo").run()
+    assert app.selectbox(key="train demo optimizer").value == "adam"
+
+
 def test_form_begins_with_the_settings_of_the_first_run_that_every_empty_page_offers(store: RunStore) -> None:
     app = open_page("train")
     fields = {str(field.key): field.value for field in [*app.number_input, *app.selectbox, *app.text_input]}
@@ -221,6 +237,8 @@ def test_store_that_cannot_be_written_is_one_sentence(store: RunStore) -> None:
 def test_charts_stand_before_the_first_epoch_and_span_those_that_the_run_will_train(store: RunStore) -> None:
     parent = Parent(run="20200101-000000-000-0000", epoch=4)
     run = store.create(config(epochs=8), new_run(store).record.environment, parent)
+    assert not open_page("train", run=run.id).get("vega_lite_chart"), "while it is queued"
+    set_running(run)
     losses, accuracy = dashboard("train", run=run.id).run().get("vega_lite_chart")
     assert f'"domain": [0, {3 * run.record.config.batches_per_epoch}]' in losses.proto.spec
     (room,) = (sent.data.data for sent in accuracy.proto.datasets if sent.name == "room")

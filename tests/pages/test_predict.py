@@ -198,7 +198,7 @@ def test_a_run_with_one_checkpoint_says_that_forgetting_needs_two(store: RunStor
     store.delete(run, run.checkpoint_path(0))
     app = opened(run=run.id, view="Checkpoint history")
     assert "from the second checkpoint of a run on" in texts(app)
-    assert not app.toggle
+    assert not app.main.toggle
 
 
 def test_a_run_without_a_file_says_what_to_do(store: RunStore, run: Run) -> None:

@@ -61,8 +61,8 @@ def take(store: RunStore, run: Run) -> Snapshot:
     is_early = found.latest.smoothed is None or status.phase in ("starting", "loading")
     pace = STARTING_SECONDS if is_early and state == "running" else ACTIVE_SECONDS
     seconds = pace if state in UNDER_WAY_STATES else IDLE_SECONDS
-    begun = losses.empty, accuracy.empty
-    depends = state, status.error, check is not None, found.damaged, identity(run.log_path), begun
+    begun, files = (losses.empty, accuracy.empty), tuple(map(identity, (run.log_path, run.drill_path)))
+    depends = state, status.error, check is not None, found.damaged, files, begun
     drawn = repr((*depends, _saved_by_parent(store, run, state), repeats.states_of(beside)))
     numbers = _numbers(store, run, status, state, found, seeds)
     return Snapshot(status, state, seconds, numbers, losses, accuracy, damaged=found.damaged, drawn=drawn)

@@ -87,7 +87,7 @@ def show_two_models(chosen: saved_file.Chosen) -> None:
     if (other := choose.ask_other(chosen)) is None:
         st.info("There is no other model for this dataset yet.", icon=":material/info:")
         query = {"run": chosen.run.id}
-        st.page_link("resume.py", label="Resume this run", icon=":material/replay:", query_params=query)
+        address.link("resume.py", "Resume this run", ":material/replay:", query)
         return
     choose.usable(other)
     first, second = predictions.evaluate(chosen), predictions.evaluate(other)

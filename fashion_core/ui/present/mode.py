@@ -1,0 +1,62 @@
+"""The look of the pages, and the switch to the one for a room: ``present=1`` in the address."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlencode, urlsplit
+
+import segno
+import streamlit as st
+
+from fashion_core.access import addresses
+from fashion_core.ui import address, login
+from fashion_core.ui.common import PRESENT
+
+_HERE: Final = Path(__file__).parent
+_ALWAYS, _IN_A_ROOM = ((_HERE / name).read_text() for name in ("page.css", "present.css"))
+
+
+def show(pages: Sequence[st.Page]) -> None:
+    """Style the page, and put into the sidebar what a presenter needs; there the menu of pages waits meanwhile."""
+    presenting = address.choice(PRESENT, ("0", "1")) == "1"
+    st.html(f"<style>{_ALWAYS}{_IN_A_ROOM if presenting else ''}</style>")
+    with st.sidebar:
+        for page in pages if presenting else ():
+            address.link(page, page.title, page.icon)
+        _show_switch(presenting)
+        if presenting and login.is_shared() and st.button("QR code for phones", icon=":material/qr_code_2:"):
+            _show_code()
+
+
+def _show_switch(presenting: bool) -> None:
+    st.session_state[PRESENT] = presenting
+    st.toggle(
+        "Present",
+        key=PRESENT,
+        on_change=lambda: address.go(present="1" if st.session_state[PRESENT] else None),
+        help="Large text and charts for a room, and the crash drill on the page of a run that trains.",
+    )
+
+
+@st.dialog("This page on your phone", width="large")
+def _show_code() -> None:
+    here = str(st.context.url or "")
+    if addresses.is_loopback(urlsplit(here).hostname):
+        st.info(
+            "Phones can't open localhost: open this page at the network address that the server printed when it "
+            "started, then the code leads there.",
+            icon=":material/info:",
+        )
+        return
+    query = {name: st.query_params.get_all(name) for name in st.query_params if name != PRESENT}
+    st.image(qr_code(f"{here}?{urlencode(query, doseq=True)}".rstrip("?")), width="stretch")
+    if login.everyone_may_act():
+        st.warning(
+            "Whoever opens it may start, stop and change runs: FASHION_ACCESS says so.", icon=":material/lock_open:"
+        )
+
+
+def qr_code(text: str) -> str:
+    """As SVG, black on white in any theme, with the margin that the standard asks for."""
+    svg: str = segno.make(text, micro=False).svg_inline(scale=8, light="white")
+    return svg

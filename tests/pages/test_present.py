@@ -1,0 +1,103 @@
+"""What a room sees: the switch, links that carry it on, the code for phones, and the crash drill step by step."""
+
+import pytest
+
+from fashion_core import files
+from fashion_core.files import now
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import Drill
+from fashion_core.runs.store import RunStore
+from fashion_core.ui.present import mode
+from tests.support.pages import labels, open_page, press, streamlit_option, words
+from tests.support.runs import copied, new_run, set_running, set_state, trained
+
+
+@pytest.fixture(scope="module")
+def trained_once(module_store: RunStore) -> Run:
+    return trained(module_store, name="base", epochs=1)
+
+
+def test_switch_goes_to_the_address_and_every_link_carries_it_on(store: RunStore, trained_once: Run) -> None:
+    copied(trained_once, store)
+    app = open_page("train")
+    assert not app.sidebar.get("page_link")
+    app.sidebar.toggle[0].set_value(True).run()
+    assert app.query_params == {"present": "1"}
+    menu = app.sidebar.get("page_link")
+    assert [link.proto.label for link in menu] == ["Overview", "Train", "Checkpoints", "Resume", "Predict", "Lesson"]
+    app = open_page("train", run=trained_once.id, present="1")
+    links = [link.proto.query_string for link in app.get("page_link")]
+    assert len(links) == 9
+    assert all("present=1" in query for query in links)
+    press(app, "Start another like this")
+    assert app.query_params == {"present": "1", "like": trained_once.id}
+    app.sidebar.toggle[0].set_value(False).run()
+    assert app.query_params == {"like": trained_once.id}
+
+
+def test_all_is_larger_in_a_room(store: RunStore, trained_once: Run) -> None:
+    run = copied(trained_once, store)
+    plain, room = (open_page("train", run=run.id, **query) for query in ({}, {"present": "1"}))
+    styles = ["".join(element.proto.body for element in app.get("html")) for app in (plain, room)]
+    assert ["--room: 1.5" in style for style in styles] == [False, True]
+
+
+def test_code_for_phones_is_offered_where_others_can_reach_the_server(store: RunStore) -> None:
+    assert "QR code for phones" not in labels(open_page("train", present="1"))
+    with streamlit_option("server.address", "0.0.0.0"):
+        assert "QR code for phones" not in labels(open_page("train"))
+        assert "QR code for phones" in labels(open_page("train", present="1"))
+
+
+def test_code_is_black_on_white_in_any_theme() -> None:
+    svg = mode.qr_code("http://192.0.2.1:8501/train?run=20260101-000000-000-0000")
+    assert svg.startswith("<svg")
+    assert 'fill="#fff"' in svg
+    assert 'stroke="#000"' in svg
+
+
+def test_crash_drill_is_offered_for_a_run_that_trains_while_presenting(store: RunStore) -> None:
+    set_running(new_run(store, seed=1))  # it takes the slot
+    run = new_run(store)
+    assert "Crash drill" not in labels(open_page("train", run=run.id, present="1"))
+    set_running(run)
+    assert "Crash drill" not in labels(open_page("train", run=run.id))
+    assert "Crash drill" in labels(open_page("train", run=run.id, present="1"))
+    with streamlit_option("server.address", "0.0.0.0"):
+        app = open_page("train", run=run.id, present="1")
+        assert next(button for button in app.button if button.label == "Crash drill").disabled
+
+
+def test_steps_of_a_drill_are_told_to_viewers_and_taken_by_operators(store: RunStore) -> None:
+    set_running(new_run(store, seed=1))  # it takes the slot
+    run = new_run(store, epochs=2)
+    run.write_drill(Drill(killed=now(), pid=4242, epoch=0, batch=5))
+    set_state(run, "lost")
+    app = open_page("train", run=run.id)
+    assert "Process 4242 got SIGKILL in epoch 0 (1 of 2), batch 5 of 8." in words(app)
+    assert ("Continue" in labels(app), run.state()) == (False, "lost")
+    run.write_drill(Drill(killed=now() - 60, pid=4242, epoch=0, batch=5))
+    with streamlit_option("server.address", "0.0.0.0"):
+        open_page("train", run=run.id)
+        assert run.state() == "lost"
+    app = open_page("train", run=run.id)
+    assert run.state() == "queued"
+    assert "From the beginning, as no epoch had been saved." in words(app)
+    assert "Its undisturbed twin: " in words(app)
+
+
+def test_both_digests_are_shown_once_both_have_ended(store: RunStore, trained_once: Run) -> None:
+    twin, run = copied(trained_once, store), trained(store, epochs=1)
+    run.write_drill(Drill(killed=0, pid=4242, epoch=0, batch=5, continued=True))
+    app = open_page("train", run=run.id)
+    assert "The same bits as its undisturbed twin" in words(app)
+    digest = files.digest_of(twin.weights_path).sha256
+    assert next(code.value for code in app.code if digest in code.value).count(digest) == 2
+    twin.weights_path.write_bytes(b"other")
+    assert "Other bits than its undisturbed twin." in words(open_page("train", run=run.id))
+
+
+def test_drill_without_a_twin_says_so(store: RunStore, trained_once: Run) -> None:
+    run = copied(trained_once, store)
+    run.write_drill(Drill(killed=0, pid=4242, epoch=0, batch=5, continued=True))
+    assert "no undisturbed twin" in words(open_page("train", run=run.id))
