@@ -111,6 +111,15 @@ def test_each_of_many_runs_has_a_line_when_it_is_made_and_when_it_is_cancelled(s
     assert {line.run for line in lines if line.what == "cancel"} == {run.id for run in made}
 
 
+def test_each_seed_has_a_line_and_one_seed_is_noted_as_any_run(store: RunStore) -> None:
+    set_running(new_run(store))  # so that none of them starts
+    actions = Actions(store, OPERATOR)
+    made, alone = actions.start_seeds(config(seed=4), 2), actions.start_seeds(config(), 1)
+    whole = f"2 seeds, made {made[0].id}, {made[1].id}"
+    told = [(None, whole), (made[0].id, "seed 4"), (made[1].id, "seed 5"), (alone[0].id, "")]
+    assert [(line.run, line.detail) for line in audit.read(store.root) if line.what == "start"] == told
+
+
 def test_operator_acts_and_each_line_says_who_when_and_what(store: RunStore, trained: Run) -> None:
     actions = Actions(store, OPERATOR)
     run = actions.start(config(name="mine", epochs=1))

@@ -125,20 +125,21 @@ def test_seeds_that_do_not_exist_are_one_sentence_and_leave_none(
     assert store.runs() == before
 
 
-def test_seeds_that_can_not_all_be_made_leave_and_start_none(
-    store: RunStore, no_slot: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before, create, calls = store.runs(), RunStore.create, iter([False, True])
+def test_seeds_that_can_not_all_be_made_leave_and_start_none(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    create, begun = RunStore.create, []
 
     def run_out(store: RunStore, *given: Any, **named: Any) -> Run:
-        if next(calls):
+        if store.runs():
+            queue.advance(store, patience=0)
+            begun.extend(run.state() for run in store.runs())
             raise DiskError(store.root, "the disk is full")
         return create(store, *given, **named)
 
     monkeypatch.setattr(RunStore, "create", run_out)
     with pytest.raises(DiskError):
         queue.start_seeds(store, config(), 3)
-    assert store.runs() == before
+    assert begun == ["queued"]
+    assert store.runs() == []
 
 
 def test_run_of_an_earlier_version_opens_without_a_group(store: RunStore) -> None:
@@ -158,6 +159,11 @@ def test_losses_of_another_dataset_are_in_no_mean(store: RunStore) -> None:
     ((_, change),) = comparison.changes_over_seeds(comparison.compare(store))
     assert change.seeds == 2
     assert change.mean == pytest.approx(-0.18)
+
+
+def test_seeds_resumed_onto_another_dataset_have_no_answer(store: RunStore) -> None:
+    made_seeds(store, made_run(store, [0.5]), [0.4, 0.42], dataset="fashion-mnist")
+    assert comparison.answers_over_seeds(comparison.compare(store)) == []
 
 
 def rows(store: RunStore, *losses: float) -> list[Compared]:
