@@ -182,7 +182,7 @@ def show_heading(chosen: saved_file.Chosen, saved: pd.DataFrame) -> None:
             if "epoch" in query:
                 address.link("resume.py", "Resume", ":material/replay:", query)
         if login.button("Delete…", icon=":material/delete:", key="delete file"):
-            housekeeping.confirm_delete(chosen.store, chosen.run, chosen.file)
+            housekeeping.confirm_delete(chosen.store, [chosen.run], chosen.file)
     if tables.is_resumed(saved, chosen.run, chosen.name):
         children = chosen.store.children(chosen.run, chosen.file)
         st.caption(f"Resumed from it: {', '.join(common.plain(child.title) for child in children)}")

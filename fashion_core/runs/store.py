@@ -5,7 +5,7 @@ import re
 import secrets
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -155,6 +155,11 @@ class RunStore:
         epoch = run.epoch_of(file) if file else None
         parents = ((child, _parent_of(child)) for child in self.runs())
         return [child for child, at in parents if at and at.run == run.id and (not file or at.epoch == epoch)]
+
+    def resumed_from_any(self, runs: Sequence[Run]) -> list[Run]:
+        """The other runs that were resumed from any of these; damaged records are passed over."""
+        ids = {run.id for run in runs}
+        return [other for other in self.runs() if other.id not in ids and (at := _parent_of(other)) and at.run in ids]
 
     def ancestors(self, run: Run) -> list[Parent]:
         """The checkpoints that this run goes back to, its parent's first, up to a run that is gone or damaged."""

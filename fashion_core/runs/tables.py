@@ -1,5 +1,6 @@
 """Runs and their saved files as tidy DataFrames: what tables and charts show."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -21,11 +22,12 @@ from fashion_core.runs.schema import FileInfo, Parent, Status, Verification, epo
 from fashion_core.runs.store import RunStore, epoch_records
 
 _STORES = 4
+_CURVE_POINTS = 30  # as many as can be told apart in a cell
 _IMPORTED = "imported"
 
 RUN_COLUMNS = (
-    "id", "name", "state", "dataset", "model", "epochs", "best_loss", "accuracy", "created", "parent", "tags",
-    "repeat", "error",
+    "id", "name", "state", "dataset", "model", "epochs", "best_loss", "accuracy", "created", "parent", "tags", "notes",
+    "curve", "repeat", "error",
 )  # fmt: skip
 SAVED_COLUMNS = (
     "run", "name", "file", "format", "epoch", "loss", "accuracy", "bytes", "created", "best", "resumed", "damage",
@@ -46,8 +48,8 @@ def runs_frame(store: RunStore) -> pd.DataFrame:
 
     ``epochs`` is text ("epoch 1 (2 of 5)": the last one that ended), ``best_loss`` and ``accuracy`` (0 to 1, of the
     epoch with that loss) are NaN before the first epoch, ``created`` is UTC, ``parent`` is text: the run and the epoch
-    that it was resumed from, ``repeat`` the group of runs that differ in nothing but the seed. A damaged run has the
-    state "damaged" and says why in ``error``.
+    that it was resumed from, ``curve`` the list of its test losses, thinned out, or None without any, ``repeat`` the
+    group of runs that differ in nothing but the seed. A damaged run has the state "damaged" and says why in ``error``.
     """
     rows = [_run_row(run) for run in store.runs()]
     return _run_frames.get(store.root, rows, lambda: _runs_frame(rows))
@@ -113,6 +115,8 @@ def _read_run_row(run: Run) -> tuple[_Row, Status | None]:
         "created": record.created,
         "parent": record.parent,
         "tags": list(labels.tags),
+        "notes": labels.notes,
+        "curve": _curve(epochs),
         "repeat": record.repeat and record.repeat.group,
         "error": status.error,
     }, status
@@ -129,6 +133,11 @@ def _best(epochs: Sequence[Mapping[str, Any]]) -> _Row:
     measured = [epoch for epoch in epochs if epoch["loss"] is not None]
     best: Mapping[str, Any] = min(measured, key=lambda epoch: float(epoch["loss"]), default={})
     return {"best_loss": best.get("loss"), "accuracy": best.get("accuracy")}
+
+
+def _curve(epochs: Sequence[Mapping[str, Any]]) -> list[float] | None:
+    losses = [loss for epoch in epochs if (loss := epoch["loss"]) is not None and math.isfinite(loss)]
+    return [*losses[: -1 : -(-len(losses) // _CURVE_POINTS)], losses[-1]] if losses else None
 
 
 def saved_frame(store: RunStore) -> pd.DataFrame:

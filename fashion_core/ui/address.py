@@ -27,6 +27,11 @@ def get(name: str) -> str | None:
     return st.query_params.get(name) or None
 
 
+def every(name: str) -> list[str]:
+    """All that the address says under this name, each once."""
+    return list(dict.fromkeys(filter(None, st.query_params.get_all(name))))
+
+
 def go(**query: Value) -> None:
     """Change these values of the address in one step of the history, for a click; None removes a value."""
     # An empty list leaves no trace in the address, while removing a value would be a step of its own.
@@ -61,9 +66,20 @@ def fill(**query: Value) -> None:
     if not any(missing.values()):
         return
     whole = {name: st.query_params.get_all(name) for name in st.query_params} | missing
+    _let_browser(f"history.replaceState({{}}, '', location.pathname + '?{urlencode(whole, doseq=True)}')")
+
+
+def open_from_start(page: str, **query: str) -> None:
+    """Open another page from the first one in one step of the history: ``st.switch_page`` makes two."""
+    _let_browser(
+        f"history.pushState({{}}, '', location.pathname.replace(/\\/?$/, '/{page}?{urlencode(query | _carried())}'))"
+    )
+
+
+def _let_browser(change: str) -> None:
+    """Let the browser change its address, and report that as it reports Back: the page of that address runs."""
     # What urlencode returns can end neither the text nor the script.
-    replace = f"history.replaceState({{}}, '', location.pathname + '?{urlencode(whole, doseq=True)}')"
-    st.html(f"<script>{replace}; dispatchEvent(new PopStateEvent('popstate'))</script>", unsafe_allow_javascript=True)
+    st.html(f"<script>{change}; dispatchEvent(new PopStateEvent('popstate'))</script>", unsafe_allow_javascript=True)
 
 
 def _texts(value: Value) -> list[str]:
@@ -96,12 +112,12 @@ def choices(name: str, known: Collection[str]) -> list[str]:
     """Which of these the address names: none if it names others too, which is said."""
     with wrong_shown("All are shown instead."):
         _check(name, known)
-        return st.query_params.get_all(name)
+        return every(name)
     return []
 
 
 def _check(name: str, known: Collection[str]) -> None:
-    for given in filter(None, st.query_params.get_all(name)):
+    for given in every(name):
         if given not in known:
             raise ConfigError(f"The address says {name}={printable(given)}, which this page does not know.")
 

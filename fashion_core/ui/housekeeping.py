@@ -1,6 +1,7 @@
 """Verify saved files, and delete checkpoints by a rule."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -48,26 +49,49 @@ def _verify(store: RunStore, runs: list[Run]) -> list[verify.Verified]:
     return results
 
 
-def confirm_delete(store: RunStore, run: Run, file: Path | None = None) -> None:
-    st.dialog("Delete this file?" if file else "Delete this run?")(_confirm_delete)(store, run, file)
+def confirm_delete(store: RunStore, runs: Sequence[Run], file: Path | None = None) -> None:
+    """Ask whether to delete these runs, or one ``file`` of one run."""
+    several = f"Delete these {len(runs):,} runs?"
+    title = "Delete this file?" if file else "Delete this run?" if len(runs) == 1 else several
+    st.dialog(title)(ask_to_delete)(store, runs, file)
 
 
-def _confirm_delete(store: RunStore, run: Run, file: Path | None) -> None:
-    name = f"**{common.plain(run.title)}**"
-    what = f"`{run.name_of(file)}` of {name}" if file else f"{name} and all its checkpoints"
-    st.write(f"This deletes {what} for good.")
-    children = store.children(run, file)
+def ask_to_delete(store: RunStore, runs: Sequence[Run], file: Path | None = None) -> None:
+    names = ", ".join(f"**{common.plain(run.title)}**" for run in runs)
+    if file:
+        st.write(f"This deletes `{runs[0].name_of(file)}` of {names} for good.")
+    elif len(runs) == 1:
+        st.write(f"This deletes {names} and all its checkpoints for good.")
+    else:
+        st.write(f"This deletes these runs and all their checkpoints for good: {names}.")
+    children = store.children(runs[0], file) if file else store.resumed_from_any(runs)
     if children:
-        names = ", ".join(common.plain(child.title) for child in children)
+        resumed = ", ".join(common.plain(child.title) for child in children)
         lost = "their first epoch can no longer be checked" if file else "lose their parent"
-        st.warning(f"Resumed from it: {names}. These runs stay usable, but {lost}.")
+        st.warning(f"Resumed from it: {resumed}. These runs stay usable, but {lost}.")
     sure = not children or st.checkbox("Delete it even though other runs were resumed from it")
+    if login.button("Delete", type="primary", icon=":material/delete:", disabled=not sure):
+        _delete(store, runs, file, force=bool(children))
+
+
+def _delete(store: RunStore, runs: Sequence[Run], file: Path | None, force: bool) -> None:
+    """Delete what can be deleted, resumed runs before their parents; the others stay in the address."""
+    newest_first = sorted(runs, key=lambda run: run.id, reverse=True)
+    left = [run.id for run in newest_first if not _is_deleted(store, run, file, force)]
+    if not left:
+        address.go(**dict.fromkeys(("run", "epoch", "file", "with")))
+        several = f"Deleted {len(runs):,} runs."
+        common.tell("Deleted the file." if file else "Deleted the run." if len(runs) == 1 else several)
+        st.rerun()
+    if len(left) < len(runs):
+        address.go(run=left)
+
+
+def _is_deleted(store: RunStore, run: Run, file: Path | None, force: bool) -> bool:
     with common.problems_shown():
-        if login.button("Delete", type="primary", icon=":material/delete:", disabled=not sure):
-            login.actions(store).delete(run, file, force=bool(children))
-            address.go(**dict.fromkeys(("run", "epoch", "file", "with")))
-            common.tell("Deleted the file." if file else "Deleted the run.")
-            st.rerun()
+        login.actions(store).delete(run, file, force=force)
+        return True
+    return False
 
 
 def show_keep(store: RunStore, run: Run, saved: pd.DataFrame) -> None:

@@ -80,9 +80,13 @@ def welcome(store: RunStore) -> None:
             "Train the tutorial's network on synthetic garments: nothing to download, and in about ten seconds "
             "there is a run to look at, with a checkpoint for each epoch."
         )
-        if login.button("Train a first run", type="primary", icon=":material/play_arrow:"):
-            run = login.actions(store).start(parse_config({**PRESETS["demo"].values, "name": "First run"}))
-            address.switch_page("train.py", {"run": run.id})
+        watch_it_train(store, width="content")
+
+
+def watch_it_train(store: RunStore, width: Literal["stretch", "content"] = "stretch") -> None:
+    if login.button("Watch it train", type="primary", icon=":material/play_arrow:", width=width):
+        run = login.actions(store).start(parse_config({**PRESETS["demo"].values, "name": "First run"}))
+        address.switch_page("train.py", {"run": run.id})
 
 
 @common.problems_shown()

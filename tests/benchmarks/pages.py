@@ -1,6 +1,7 @@
 """What each page costs the server with 1,000 runs of 20 checkpoints: from the request to the script's end."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
@@ -19,7 +20,10 @@ EXPECTED = "it is not a file that torch or safetensors writes"
 EMPTY = "an empty store's Overview"
 
 
-def visits(store: RunStore) -> dict[str, tuple[str, dict[str, str]]]:
+Query = Mapping[str, str | Sequence[str]]
+
+
+def visits(store: RunStore) -> dict[str, tuple[str, Query]]:
     """Every page by its name, with the address to open it by."""
     middle, resumed = run_path(store, RUNS // 2), run_path(store, RUNS - 1)
     run = {"run": middle.name}
@@ -27,6 +31,8 @@ def visits(store: RunStore) -> dict[str, tuple[str, dict[str, str]]]:
     return {
         "Overview": ("", {}),
         "Overview, a run chosen": ("", run),
+        "Overview, filtered and sorted": ("", {"text": "run 7", "state": "finished", "sort": "name"}),
+        "Overview, curves of twelve runs": ("", {"run": [run_path(store, number).name for number in range(12)]}),
         "Train, the form": ("train", {}),
         "Train, a run": ("train", run),
         "Train, a resumed run": ("train", {"run": resumed.name}),
@@ -60,7 +66,7 @@ def run() -> Comparison:
     return Comparison(f"Run the script of a page with {RUNS:,} runs of {EPOCHS} checkpoints", EMPTY, times)
 
 
-async def timed(server: Server, idle: Server, pages: dict[str, tuple[str, dict[str, str]]]) -> dict[str, list[float]]:
+async def timed(server: Server, idle: Server, pages: dict[str, tuple[str, Query]]) -> dict[str, list[float]]:
     """A round before the others warms up: the first run of a page imports what it needs."""
     times: dict[str, list[float]] = {EMPTY: [], **{name: [] for name in pages}}
     sessions = {EMPTY: (await open_session(idle.port, "", {}, prompt=True))[0]}

@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -133,7 +133,7 @@ class Session:
 
 
 async def open_session(
-    port: int, page: str, query: Mapping[str, str], *, prompt: bool, **headers: str
+    port: int, page: str, query: Mapping[str, str | Sequence[str]], *, prompt: bool, **headers: str
 ) -> tuple[Session, Ran]:
     """Open a page of the app on this port, and wait for its first picture."""
     address = f"ws://localhost:{port}/_stcore/stream"
@@ -144,5 +144,5 @@ async def open_session(
         max_size=None,
         compression=None,
     )
-    session = Session(connection, page, urlencode(query), prompt)
+    session = Session(connection, page, urlencode(query, doseq=True), prompt)
     return session, await session.run()

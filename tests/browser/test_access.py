@@ -214,7 +214,7 @@ def test_shared_without_a_login(store: RunStore, tmp_path: Path, page: Page, eve
     server.start({"FASHION_ACCESS": "everyone"} if everyone else {})
     try:
         open_page(page, server.url)
-        button = page.get_by_role("button", name="Train a first run")
+        button = page.get_by_role("button", name="Watch it train")
         if not everyone:
             expect(page.get_by_test_id("stAlert")).to_contain_text("Read-only")
             expect(button).to_be_disabled()

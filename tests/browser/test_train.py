@@ -50,7 +50,7 @@ def test_app_is_usable_within_five_seconds_and_asks_nothing_outside(server: Serv
         began = time.monotonic()
         server.start()
         open_page(page, server.url)
-        expect(page.get_by_role("button", name="Train a first run")).to_be_enabled()
+        expect(page.get_by_role("button", name="Watch it train")).to_be_enabled()
         seconds.append(time.monotonic() - began)
         if seconds[-1] < USABLE_SECONDS:
             break
@@ -62,7 +62,7 @@ def test_app_is_usable_within_five_seconds_and_asks_nothing_outside(server: Serv
 
 def test_one_button_trains_a_first_run(store: RunStore, server: Server, page: Page) -> None:
     open_page(page, server.url)
-    page.get_by_role("button", name="Train a first run").click()
+    page.get_by_role("button", name="Watch it train").click()
     expect_badge(page, "finished", seconds=60)
     assert [run.state() for run in store.runs()] == ["finished"]
 
@@ -138,7 +138,7 @@ def test_run_is_deleted_only_after_its_dialog_is_confirmed(store: RunStore, serv
     expect(dialog).to_contain_text("This deletes to be deleted and all its checkpoints for good")
     assert store.runs() != []
     dialog.get_by_role("button", name="Delete").click()
-    expect(page.get_by_role("button", name="Train a first run")).to_be_visible()
+    expect(page.get_by_role("button", name="Watch it train")).to_be_visible()
     assert store.runs() == []
 
 

@@ -13,7 +13,7 @@ from fashion_core.access import audit, roles
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import login as access_views
-from tests.support.pages import dashboard, labels, open_page, press, sent, streamlit_option, words
+from tests.support.pages import dashboard, labels, open_page, press, sent, streamlit_option, widget, words
 from tests.support.runs import copied, new_run, set_running, set_state, train
 
 AUTH = {"redirect_uri": "http://localhost:8501/oauth2callback", "cookie_secret": "x" * 32, "client_id": "x"}
@@ -128,7 +128,7 @@ def test_login_that_ended_after_the_page_was_drawn_refuses_the_press(store: RunS
 
 def test_person_who_is_another_one_by_now_is_refused_the_form(store: RunStore, stopped: Run) -> None:
     app = open_as(login(ANNA), "overview", run=stopped.id)
-    app.text_input[0].set_value("theirs")
+    widget(app, "Name").set_value("theirs")
     app.user = login(BERT)
     press(app, "Save")
     assert stopped.labels.name == "to be seen"
@@ -184,7 +184,7 @@ def test_everyone_may_do_all_where_that_is_set(store: RunStore, monkeypatch: pyt
     monkeypatch.setenv("FASHION_ACCESS", "everyone")
     app = open_page("overview")
     assert not app.warning
-    assert [(one.label, one.disabled) for one in app.button] == [("Train a first run", False)]
+    assert {one.label: one.disabled for one in app.button} == {"Watch it train": False, "Take the lesson": False}
 
 
 @pytest.mark.parametrize(

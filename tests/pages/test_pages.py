@@ -24,15 +24,15 @@ from tests.support.processes import python
 from tests.support.runs import config, epoch_row, new_run, set_running, set_state, trained
 
 
-@pytest.mark.parametrize("page", ["overview", "checkpoints", "resume", "predict"])
+@pytest.mark.parametrize("page", ["checkpoints", "resume", "predict"])
 def test_store_without_runs_or_files_says_what_to_do(store: RunStore, page: str) -> None:
     app = open_page(page)
     assert "there is a run to look at" in words(app)
-    assert labels(app) == ["Train a first run"]
+    assert labels(app) == ["Watch it train"]
     new_run(store)
     app.run()
-    assert [info.value[:17] for info in app.info] == ["No saved file yet"] * (page != "overview")
-    assert "Train a first run" not in labels(app)
+    assert [info.value[:17] for info in app.info] == ["No saved file yet"]
+    assert "Watch it train" not in labels(app)
 
 
 def test_overview_shows_a_damaged_run_beside_the_others(store: RunStore) -> None:
@@ -118,9 +118,9 @@ def test_overview_saves_name_notes_and_tags_also_where_they_cannot_be_read(store
     if damage == "gone":
         run.labels_path.unlink()
     app = open_page("overview", run=run.id)
-    assert app.text_input[0].value == run.record.config.title
-    app.text_input[0].set_value("after")
-    app.text_input[1].set_value("demo, best, demo")
+    assert widget(app, "Name").value == run.record.config.title
+    widget(app, "Name").set_value("after")
+    widget(app, "Tags, separated by commas").set_value("demo, best, demo")
     app.text_area[0].set_value("worth keeping")
     press(app, "Save")
     assert run.labels == Labels(name="after", notes="worth keeping", tags=("demo", "best"))
@@ -133,10 +133,10 @@ def test_overview_saves_name_notes_and_tags_also_where_they_cannot_be_read(store
 def test_name_of_more_than_80_characters_is_said_and_stays_in_its_field(store: RunStore) -> None:
     run = new_run(store, name="before")
     app = open_page("overview", run=run.id)
-    app.text_input[0].set_value("x" * 81)
+    widget(app, "Name").set_value("x" * 81)
     press(app, "Save")
     assert "at most 80 characters, not 81" in words(app)
-    assert (app.text_input[0].value, run.labels.name) == ("x" * 81, "before")
+    assert (widget(app, "Name").value, run.labels.name) == ("x" * 81, "before")
 
 
 def test_form_has_a_widget_for_every_setting_in_their_order_and_shows_the_plain_pytorch(store: RunStore) -> None:
@@ -332,8 +332,8 @@ def test_overview_takes_names_as_people_write_them_and_none_that_cannot_be_seen(
     run = new_run(store, name="before")
     app = open_page("overview", run=run.id)
     for written, kept in (("می\u200cشود", "می\u200cشود"), ("\u200d ", "before")):
-        app.text_input[0].set_value(written)
-        app.text_input[1].set_value(f"{written}, \u200c")
+        widget(app, "Name").set_value(written)
+        widget(app, "Tags, separated by commas").set_value(f"{written}, \u200c")
         press(app, "Save")
         assert run.labels.name == kept
     assert run.labels.tags == ()

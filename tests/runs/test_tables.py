@@ -1,3 +1,4 @@
+import math
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,18 @@ def test_runs_are_listed_newest_first_with_their_best_epoch(store: RunStore) -> 
     assert list(frame["name"]) == ["newer", "older"]
     assert np.isnan(frame["best_loss"].iloc[0])
     assert frame["best_loss"].iloc[1] == 1.0
+
+
+def test_curve_of_a_run_keeps_its_ends_and_leaves_out_what_is_no_number(store: RunStore) -> None:
+    new_run(store)
+    short, long = new_run(store), new_run(store)
+    for epoch, loss in enumerate([2.0, None, math.inf, 0.0]):
+        metrics.append_row(short.metrics_path, {**epoch_row(epoch), "loss": loss})
+    for epoch in range(100):
+        metrics.append_row(long.metrics_path, {**epoch_row(epoch), "loss": float(epoch)})
+    first, second, third = tables.runs_frame(store)["curve"]
+    assert (len(first) <= 31, first[0], first[-1]) == (True, 0.0, 99.0)
+    assert (second, third) == ([2.0, 0.0], None)
 
 
 def test_numbers_of_each_dataset_have_columns_of_their_own(store: RunStore) -> None:

@@ -78,7 +78,7 @@ def test_server_ends_when_told_to_while_a_page_is_open(
 ) -> None:
     with serving(tmp_path) as server:
         open_page(page, server.url)
-        page.get_by_role("button", name="Train a first run").wait_for()
+        page.get_by_role("button", name="Watch it train").wait_for()
         server.process.send_signal(sign)
         server.process.wait(timeout=5)
     assert "Traceback" not in server.log.read_text()

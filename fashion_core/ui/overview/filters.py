@@ -1,0 +1,116 @@
+"""Which runs Overview lists, and in which order: chips, a text and a column, all in the address."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import pandas as pd
+import streamlit as st
+
+from fashion_core.config import DATASET_LABELS, MODEL_LABELS
+from fashion_core.ui import address, common
+
+PAGE: Final = ("page",)  # another choice leads to the first page of what it lists
+FILTERS: Final = ("text", "dataset", "state", "model", "tag")
+_LABELS: Final = DATASET_LABELS | MODEL_LABELS
+_MOST_TAGS: Final = 12
+_TITLES: Final = {"newest": "newest first", "name": "name", "state": "state", "dataset": "dataset", "model": "model"}
+_SEARCHED: Final = ("name", "id", "tags", "notes", "parent")
+
+
+class Order(NamedTuple):
+    """By which column: early names, low losses and high accuracies come first, unless it is reversed."""
+
+    by: str
+    reverse: bool = False
+
+
+USUAL: Final = Order("newest")
+
+
+def ask(runs: pd.DataFrame, names: Mapping[str, str]) -> tuple[pd.DataFrame, Order]:
+    """Show the filters and the order; return the rows of ``tables.runs_frame`` that pass, not yet in that order."""
+    text = address.get("text") or ""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        options = address.follow("text", text, "", PAGE)
+        st.text_input("Search", type="search", placeholder="name, tag, note or id", width=260, **options)
+        order = _ask_order(names)
+    with st.container(horizontal=True):
+        chosen = {name: _ask_chips(name, _counted(runs, name)) for name in FILTERS[1:]}
+    return passing(runs, chosen, text), order
+
+
+def _counted(runs: pd.DataFrame, name: str) -> Counter[str]:
+    """How many runs have each value of this column."""
+    return Counter(runs["tags"].dropna().explode().dropna() if name == "tag" else runs[name].dropna())
+
+
+def _ask_chips(name: str, values: Counter[str]) -> list[str]:
+    """Chips of the values, the most frequent tags only; none where all runs have the same."""
+    chosen = address.choices(name, values)
+    most = [value for value, _ in values.most_common(_MOST_TAGS)] if name == "tag" else sorted(values)
+    if chosen or len(values) > (name != "tag"):
+        options = address.follow(name, chosen, [], PAGE)
+        shown = list(dict.fromkeys([*most, *chosen]))
+        hidden: dict[str, Any] = {"label_visibility": "collapsed", "selection_mode": "multi"}
+        st.pills(name.capitalize(), shown, format_func=_label, **hidden, **options)
+    return chosen
+
+
+def _label(value: str) -> str:
+    return common.plain(_LABELS.get(value, value))
+
+
+def passing(runs: pd.DataFrame, chosen: Mapping[str, Sequence[str]], text: str) -> pd.DataFrame:
+    """The runs with one of the chosen values of each filter that has any, and with every word of the text."""
+    keep = pd.Series(True, index=runs.index)
+    for name, values in chosen.items():
+        if name == "tag" and values:
+            keep &= runs["tags"].explode().isin(values).groupby(level=0).any()
+        elif values:
+            keep &= runs[name].isin(values)
+    if words := text.casefold().split():
+        lines = (" ".join(map(str, row)).casefold() for row in zip(*(runs[name] for name in _SEARCHED), strict=True))
+        keep &= pd.Series([all(word in line for word in words) for line in lines], index=runs.index)
+    return runs[keep]
+
+
+def titles(numbers: pd.DataFrame) -> dict[str, str]:
+    """The columns to sort by, those of ``tables.numbers_by_dataset`` included, with their titles."""
+    return _TITLES | {str(name): number_title(str(name), len(numbers.columns) == 2) for name in numbers}
+
+
+def number_title(name: str, alone: bool) -> str:
+    """The title of a column of ``tables.numbers_by_dataset``, ``alone`` if all runs are of one dataset."""
+    number, _, dataset = name.partition(" ")
+    title = {"best_loss": "best loss", "accuracy": "accuracy"}[number]
+    return title if alone else f"{title}, {DATASET_LABELS[dataset]}"
+
+
+def _ask_order(names: Mapping[str, str]) -> Order:
+    order = Order(address.choice("sort", names), address.choice("reverse", ("false", "true")) == "true")
+    options = address.follow("sort", order.by, USUAL.by, ("reverse", *PAGE))
+    st.selectbox("Sort by", names, format_func=names.__getitem__, width=260, **options)
+    st.toggle("Reversed", **address.follow("reverse", order.reverse, False, PAGE))
+    return order
+
+
+def after_click(order: Order, title: str) -> Order:
+    """The order after a click on the title of a column: by it, then the other way round, then the usual one."""
+    if title != order.by:
+        return Order(title)
+    return USUAL if order.reverse else Order(title, reverse=True)
+
+
+def put(order: Order) -> None:
+    by = None if order.by == USUAL.by else order.by
+    address.go(sort=by, reverse=order.reverse or None, **dict.fromkeys(PAGE))
+
+
+def ordered(runs: pd.DataFrame, order: Order) -> pd.DataFrame:
+    """The runs in this order; those without a value come last, whichever way."""
+    if order.by == USUAL.by:
+        return runs[::-1] if order.reverse else runs
+    falling = order.by.startswith("accuracy") != order.reverse
+    folded = (lambda names: names.str.casefold()) if order.by == "name" else None
+    return runs.sort_values(order.by, ascending=not falling, na_position="last", kind="stable", key=folded)

@@ -1,0 +1,53 @@
+"""What a store without runs shows: what the app is for, a picture of it, and two ways to begin."""
+
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from fashion_core.charts.branches import branch_chart
+from fashion_core.charts.comparison import COMPARISON_KEY, FOCUS, comparison_chart
+from fashion_core.resume.tables import branches_frame, compared_frame
+from fashion_core.runs.store import RunStore
+from fashion_core.ui import address, common, run_status
+from fashion_core.ui.overview import sample
+
+PROMISE = "Train a PyTorch model, resume it, and see whether that helped."
+_HEIGHT = 290  # pixels of the curves: the title of their axis needs so many
+
+
+def show(store: RunStore) -> None:
+    st.header(PROMISE, anchor=False)
+    begin, learn = st.columns(2)
+    with begin:
+        run_status.watch_it_train(store)
+        st.caption("The tutorial's network on synthetic garments: a result in ten seconds.")
+    with learn:
+        if st.button("Take the lesson", type="primary", icon=":material/school:", width="stretch"):
+            address.switch_page("lesson.py", {})
+        st.caption("Three ways to save a model, and what resuming does to its loss.")
+    with st.container(border=True):
+        _show_miniature()
+
+
+def _show_miniature() -> None:
+    """The comparison of a few runs that were trained for this; a click on one focuses it, as on its page."""
+    rows, losses, focus = sample.rows(), sample.losses(), address.get(FOCUS)
+
+    def take(point: dict[str, Any]) -> None:
+        run = point.get("run")
+        address.go(**{FOCUS: run if any(row.run == run for row in rows) else None})
+
+    compared = comparison_chart(compared_frame(rows, True, "lineage"), focus)
+    branches = replace(branch_chart(branches_frame(rows, losses), focus), height=_HEIGHT)
+    left, right = st.columns([6, 5])
+    with left:
+        st.markdown(COMPARISON_KEY)
+        common.show_clickable(
+            compared, "sample compared", FOCUS, take, "Loss of each resumed run and of its checkpoint"
+        )
+    with right:
+        st.markdown("Five runs, resumed from two checkpoints of one run on Fashion-MNIST")
+        common.show_clickable(
+            branches, "sample branches", FOCUS, take, "Test loss by epoch of a run and of five resumed runs"
+        )

@@ -1,0 +1,39 @@
+"""The runs that are queued or train, kept up to date."""
+
+import streamlit as st
+
+from fashion_core.runs import queue, tables
+from fashion_core.runs.run import Run
+from fashion_core.runs.store import RunStore
+from fashion_core.ui import address, common, login, run_status
+
+
+@st.fragment(run_every=2.0)
+def show(store: RunStore, shown: list[str]) -> None:
+    """Show a card a run; the page runs again once one begins or ends."""
+    login.send_strangers_away()
+    run_status.advance(store)
+    cards: list[Run] = []
+    with common.problems_shown():
+        cards = queue.under_way(store)
+        if [run.id for run in cards] != shown:
+            st.rerun()
+    if cards:
+        st.header("Running now")
+    for run in cards:
+        with common.problems_shown():
+            _show_card(store, run)
+
+
+def _show_card(store: RunStore, run: Run) -> None:
+    config, status = run.record.config, run.status
+    state, progress = run.state(status), tables.progress(config, status, run.record.first_epoch)
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**{common.plain(run.title)}**", width="content")
+            run_status.badge(state)
+            run_status.badge(config.dataset)
+            address.link("train.py", "Watch", ":material/visibility:", {"run": run.id})
+        known = state == "running" and progress.seconds_left is not None
+        left = f" · {common.duration(progress.seconds_left)} left" if known else ""
+        st.progress(progress.share, text=run_status.whereabouts(store, run, state) + left)

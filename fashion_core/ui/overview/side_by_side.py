@@ -1,0 +1,86 @@
+"""Several runs beside each other: their curves in one chart, and what differs between them in one table."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from fashion_core.charts.overlay import MOST_CURVES, overlay_chart
+from fashion_core.config import DATASET_LABELS, MODEL_LABELS, settings
+from fashion_core.runs.loss_curve import thin_out
+from fashion_core.runs.run import Run
+from fashion_core.runs.store import epoch_records
+from fashion_core.ui import address, common
+from fashion_core.ui.resume import HELPED
+
+_POINTS = 200  # of one curve
+_SAME = ("name", "dataset", "model")  # not among the settings: they stand above them
+
+
+def show_curves(runs: Sequence[Run]) -> None:
+    """A chart a dataset: losses of different ones have no scale in common."""
+    points = _points(_first(runs))
+    for dataset, curves in points.groupby("dataset"):
+        label = DATASET_LABELS[str(dataset)]
+        st.caption(label)
+        st.vega_lite_chart(overlay_chart(curves).to_dict(), key=f"curves {dataset}", alt=f"Test losses on {label}")
+    if points.empty:
+        st.info("None of these runs has ended an epoch yet.", icon=":material/hourglass_empty:")
+
+
+def _first(runs: Sequence[Run]) -> Sequence[Run]:
+    if len(runs) > MOST_CURVES:
+        st.caption(f"The first {MOST_CURVES} of {len(runs):,} runs")
+    return runs[:MOST_CURVES]
+
+
+def _points(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row per ended epoch with a loss: `dataset`, `label`, `epoch`, `loss`, `accuracy`."""
+    types = {"epoch": "int64", "loss": "float64", "accuracy": "float64"}
+    curves = [pd.DataFrame(columns=["dataset", "label", *types])]
+    for run, label in _labels(runs).items():
+        with common.problems_shown():
+            records = pd.DataFrame(epoch_records(run), columns=list(types)).astype(types).dropna(subset=["loss"])
+            about = {"dataset": run.record.config.dataset, "label": label}
+            curves.append(thin_out(records, _POINTS, x="epoch").assign(**about))
+    return pd.concat([curve for curve in curves if len(curve)] or curves[:1])
+
+
+def _labels(runs: Sequence[Run]) -> dict[Run, str]:
+    """The name of each run, with the end of its id where others have it too."""
+    often = Counter(run.title for run in runs)
+    return {run: run.title if often[run.title] == 1 else f"{run.title} {run.id[-4:]}" for run in runs}
+
+
+def show_table(runs: Sequence[Run], rows: pd.DataFrame) -> None:
+    """A column a run, so that nothing ranks them: what came of it, and the settings in which they differ."""
+    known, columns = {row.id: row for row in rows.itertuples()}, {}
+    for run, label in _labels(_first(runs)).items():
+        with common.problems_shown():
+            columns[label] = _results(known[run.id]) | _settings(run)
+    table = pd.DataFrame(columns)
+    names = {setting.label for setting in settings()}
+    differs = table.nunique(axis=1).gt(1) | ~table.index.isin(names)
+    common.show_table(table[differs], alt="What differs between these runs")
+    st.caption("Settings that are the same for all of them are left out.")
+    if rows["parent"].notna().any():
+        address.link("resume.py", HELPED, ":material/compare_arrows:", {"view": HELPED})
+
+
+def _results(row: Any) -> dict[str, str]:
+    return {
+        "State": row.state,
+        "Dataset": DATASET_LABELS[row.dataset],
+        "Model": MODEL_LABELS[row.model],
+        "Epochs trained": row.epochs,
+        "Best test loss": "–" if pd.isna(row.best_loss) else f"{row.best_loss:.4f}",
+        "Test accuracy": "–" if pd.isna(row.accuracy) else f"{row.accuracy:.2%}",
+        "Resumed from": "–" if pd.isna(row.parent) else row.parent,
+    }
+
+
+def _settings(run: Run) -> dict[str, str]:
+    config = run.record.config
+    return {setting.label: str(getattr(config, setting.name)) for setting in settings() if setting.name not in _SAME}
