@@ -126,7 +126,7 @@ def test_seeds_that_do_not_exist_are_one_sentence_and_leave_none(
 
 
 def test_seeds_that_can_not_all_be_made_leave_and_start_none(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    create, begun = RunStore.create, []
+    create, begun = RunStore.create, list[str]()
 
     def run_out(store: RunStore, *given: Any, **named: Any) -> Run:
         if store.runs():
