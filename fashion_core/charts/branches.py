@@ -68,7 +68,8 @@ def _names(curves: pd.DataFrame, logarithmic: bool, plot: int) -> pd.DataFrame:
     first = curves[~focused & (curves["named"] | (parent & few))].drop_duplicates("run")
     first = first.sort_values("drawn", ascending=False).assign(align="left")
     # Without a focus a row too, but no name: a layer without rows is left out, and a click would draw the chart anew.
-    last = curves.tail(1).assign(align="right", dy=-_NAME, name=curves["name"].where(focused, ""))
+    last = curves.tail(1).assign(align="right", dy=_NAME, name=curves["name"].where(focused, ""))
+    last["dy"] = last["dy"].mask(last["answer"] == "higher", -_NAME)  # on the side from which no curve of its own comes
     bounds = curves["drawn"].max(), curves["drawn"].min(), first["drawn"]
     high, low, own = map(np.log, bounds) if logarithmic else bounds
     pixels = (high - own) / max(high - low, LEAST) * plot

@@ -115,7 +115,7 @@ def _show_dataset(dataset: str, rows: Sequence[Compared], losses: Losses, latest
 
     left, right = st.columns([6, 5])
     height: int | Literal["stretch"] = _CARD if (compared.height or 0) > TALLEST else "stretch"
-    with left, st.container(border=True, height=height):
+    with left, st.container(border=True, height=height, key=f"rows-{dataset}"):
         st.markdown("From `loss_last` to `loss_now`")  # short, because the chart's toolbar is right of it
         alt = "Loss of each resumed run and of its checkpoint"
         common.show_clickable(compared, common.press_key(f"compared {dataset}"), FOCUS, focus, alt)
@@ -125,6 +125,24 @@ def _show_dataset(dataset: str, rows: Sequence[Compared], losses: Losses, latest
         common.show_clickable(branches, common.press_key(f"branches {dataset}"), FOCUS, focus, alt)
     if focused:
         _show_focused(focused)
+        placed = compared.frames["rows"]
+        for row in placed.loc[placed["focused"], "y"]:  # none before its first epoch has ended
+            _scroll_to(f"rows-{dataset}", _CARD - TALLEST + row)
+
+
+def _scroll_to(key: str, row: float) -> None:
+    """Scroll a tall card to this pixel, unless it is in sight, once its chart is drawn."""
+    script = f"""{{
+        const card = document.querySelector('.st-key-{key}'), row = {row:.0f}
+        const drawn = new ResizeObserver(() => {{
+            if (card.scrollHeight < row) return
+            drawn.disconnect()
+            const seen = card.scrollTop < row && row < card.scrollTop + card.clientHeight
+            if (!seen) card.scrollTop = row - card.clientHeight / 2
+        }})
+        for (const box of card.children) drawn.observe(box)
+    }}"""
+    st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
 
 
 def _charts(rows: Sequence[Compared], losses: Losses, latest: bool, sort: Sort, focus: str | None) -> _Charts:

@@ -79,6 +79,27 @@ def test_click_focuses_a_resumed_run_and_its_address_opens_the_same(
     page.wait_for_url(re.compile(f"focus={runs[1].id}"))
 
 
+def test_comparisons_cards_have_one_height_and_no_toolbar_lies_on_the_legend(
+    store: RunStore, server: Server, page: Page
+) -> None:
+    parent = made_run(store, [0.8])
+    for loss in (0.4, 0.7):
+        made_run(store, [loss], parent, 0)
+    open_page(page, f"{server.url}/resume?{HELPED}")
+    charts, heights = page.get_by_test_id("stVegaLiteChart"), []
+    expect(charts).to_have_count(2)
+    for number in range(2):
+        charts.nth(number).hover()
+        toolbar = page.get_by_test_id("stElementToolbar").nth(number).bounding_box()
+        legend = page.get_by_text("of the checkpoint").last.bounding_box()
+        assert toolbar
+        assert legend
+        assert legend["y"] + legend["height"] <= toolbar["y"]
+        card = "chart => chart.closest('[data-testid=stVerticalBlock]').getBoundingClientRect().height"
+        heights.append(charts.nth(number).evaluate(card))
+    assert heights[0] == heights[1] > 400
+
+
 def test_comparison_shows_runs_as_they_come_and_end_and_keeps_the_focus(
     store: RunStore, server: Server, page: Page, parent: Run
 ) -> None:
@@ -148,6 +169,10 @@ def test_click_among_150_resumed_runs_is_answered_quickly(
         times.append(time.monotonic() - began)
     print(f"answers after {sorted(times)}")
     assert sorted(times)[2] < 3 * ANSWER_SECONDS  # a median with room for a machine that does something else too
+    card = page.locator(".st-key-rows-synthetic")
+    assert card.evaluate("card => card.scrollTop") == 0
+    open_page(page, f"{server.url}/resume?{HELPED}&focus={store.runs()[0].id}")  # the last row
+    page.wait_for_function("document.querySelector('.st-key-rows-synthetic')?.scrollTop > 2000")
 
 
 def test_lesson_runs_to_its_end_from_one_button(store: RunStore, server: Server, page: Page) -> None:

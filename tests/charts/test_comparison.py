@@ -374,6 +374,9 @@ def test_name_of_the_focus_stands_at_its_end_and_that_of_its_parent_at_its_start
     curves.loc[curves["run"] == "r2", ["parent", "name"]] = ["r1", "r2 " * 20]
     _, rows = branch(curves.query("role == 'resumed'"), "r2")
     assert tuples(rows["names"], "run", "epoch", "align") == [("r1", 3, "left"), ("r2", 4, "right")]
+    assert rows["names"]["dy"].iloc[1] == 14
+    above = branch(curves.assign(answer="higher").query("role == 'resumed'"), "r2")[1]["names"]["dy"].iloc[1]
+    assert above == -14
     assert len(rows["names"]["text"].iloc[1]) <= 28
 
 
