@@ -36,13 +36,14 @@ def show(runs: pd.DataFrame, titles: Mapping[str, str], order: Order, chosen: Co
     _select(list(runs["id"].isin(chosen).to_numpy().nonzero()[0].tolist()), marked)
     repeated = ["seeds"] if (runs["seeds"] != "").any() else []
     first, column = ["name", "menu", "curve", "state", *numbers], st.column_config
+    columns = [*first, *repeated, "epochs", "dataset", "model", "newest", "parent", "tags"]
     common.show_table(
-        shown,
+        shown[columns],
         hide_index=True,
         on_select=lambda: _take(runs, titles, order, marked),
         selection_mode=["multi-row", "single-column"],
         key=_TABLE,
-        column_order=[*first, *repeated, "epochs", "dataset", "model", "newest", "parent", "tags"],
+        column_order=columns,
         column_config={
             "name": column.TextColumn(width="medium"),
             "menu": column.ButtonColumn("go to", type="tertiary", key=_MENU),
