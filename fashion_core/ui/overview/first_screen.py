@@ -13,7 +13,7 @@ from fashion_core.ui import address, common, run_status
 from fashion_core.ui.overview import sample
 
 PROMISE = "Train a PyTorch model, resume it, and see whether that helped."
-_HEIGHT = 290  # pixels of the curves: the title of their axis needs so many
+_HEIGHT = 330  # pixels of the curves: the title of their axis needs so many
 
 
 def show(store: RunStore) -> None:
