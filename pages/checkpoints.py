@@ -48,7 +48,9 @@ def show_list(store: RunStore, saved: pd.DataFrame) -> None:
         if chosen := saved_file.addressed_file(store) if names_a_file() else None:
             show_file(chosen, saved)
         else:
-            st.caption("Select a row to see what is in a file and what you can do with it.")
+            st.caption(
+                "Select a row, by keyboard with Shift+Space, to see what is in a file and what you can do with it."
+            )
 
 
 def filtered(store: RunStore, saved: pd.DataFrame) -> pd.DataFrame:

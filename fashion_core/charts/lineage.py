@@ -15,7 +15,7 @@ from fashion_core.resume.labels import label_pixels
 CHECKPOINT: Final = "checkpoint"
 LINEAGE_KEY: Final = (
     "one lane per run · one dot per checkpoint, hollow once deleted · a curve starts at the checkpoint that was "
-    "resumed · ring: lowest loss on its dataset"
+    "resumed · ring: lowest loss on its dataset · a click opens a checkpoint, as does its row on the Checkpoints page"
 )
 
 _LANE: Final = 24  # pixels

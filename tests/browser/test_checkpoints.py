@@ -80,7 +80,7 @@ def test_chosen_row_opens_below_and_its_address_opens_the_same(server: Server, p
     expect(sentence).to_have_text(said)
     expect(page.get_by_test_id("stVegaLiteChart")).to_have_attribute("aria-label", re.compile("How far each tensor"))
     choose_row(page, 1)  # the row of the address is chosen already: this lets it go
-    expect(page.get_by_text("Select a row to see what is in a file")).to_be_visible()
+    expect(page.get_by_text("to see what is in a file and what you can do")).to_be_visible()
 
 
 def test_filters_and_sections_do_not_lose_each_other(server: Server, page: Page, run: Run) -> None:
@@ -210,7 +210,7 @@ def test_delete_names_the_resumed_runs_and_refuses_until_confirmed(
     assert run.epochs_saved() == [0, 1]
     dialog.get_by_text("Delete it even though other runs were resumed from it").click()
     dialog.get_by_role("button", name="Delete").click()
-    expect(page.get_by_text("Select a row to see what is in a file")).to_be_visible()
+    expect(page.get_by_text("to see what is in a file and what you can do")).to_be_visible()
     assert run.epochs_saved() == [1]
 
 

@@ -1,6 +1,6 @@
 """Evaluate a model on all test images, and compare it with another one."""
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import streamlit as st
@@ -11,6 +11,12 @@ from fashion_core.errors import printable
 from fashion_core.inference import scores
 from fashion_core.ui import address, common, saved_file
 from fashion_core.ui.predict import choose, gallery, predictions
+
+_CELLS: Final = {
+    f"{true}-{predicted}": f"{CLASS_NAMES[true]} predicted as {CLASS_NAMES[predicted]}"
+    for true in range(CLASSES)
+    for predicted in range(CLASSES)
+}
 
 
 def show_evaluation(chosen: saved_file.Chosen) -> None:
@@ -54,16 +60,19 @@ def _addressed_cell() -> tuple[int, int] | None:
 
 
 def _show_cell(answers: scores.Answers, pixels: scores.Array) -> None:
-    if (cell := _addressed_cell()) is None:
-        if given := address.get(evaluation.CELL):
+    cell, given = _addressed_cell(), address.get(evaluation.CELL)
+    options = address.follow(evaluation.CELL, given if cell else None, drop=("cell-page",))
+    hint = "none; click one in the matrix, or choose it here"
+    st.selectbox("Cell", _CELLS, format_func=_CELLS.__getitem__, placeholder=hint, width=420, **options)
+    if cell is None:
+        if given:
             text = f"In the address, cell should be two classes such as 6-0, not {printable(given)}."
             st.error(common.plain(text), icon=":material/error:")
-        st.caption("Click a cell to see its images.")
         return
     true, predicted = cell
     indices = np.flatnonzero((answers.labels == true) & (answers.predicted == predicted))
     with st.container(border=True):
-        st.header(f"{CLASS_NAMES[true]} predicted as {CLASS_NAMES[predicted]}")
+        st.header(_CELLS[f"{true}-{predicted}"])
         gallery.show_images(indices, pixels, answers, "cell")
 
 

@@ -38,14 +38,17 @@ def show_gallery(chosen: saved_file.Chosen, open_history: Callable[[], None]) ->
         st.segmented_control("Show", list(ORDERS), required=True, **following)
         following = address.follow("class", classes, [], drop=["gallery-page"])
         st.multiselect("True class", CLASS_NAMES, placeholder="any class", width=320, **following)
+        image, most = addressed_image(len(answers)), len(answers) - 1
+        following = address.follow(IMAGE, image)
+        st.number_input("Test image", 0, most, value=None, step=1, placeholder="none", width=160, **following)
     found, wanted = ORDERS[order](answers), [CLASS_NAMES.index(name) for name in classes]
     shown = found[np.isin(answers.labels[found], wanted)] if wanted else found
     if len(shown):
         show_images(shown, pixels, answers, "gallery")
     else:
         address.offer_to_clear("No test image passes these filters.", "show", "class", "gallery-page")
-    if addressed_image(len(answers)) is None:
-        st.caption("Choose an image to see what the model predicts for it.")
+    if image is None:
+        st.caption("Click an image, or enter its number, to see what the model predicts for it.")
     show_chosen(pixels, {"this model": answers}, open_history)
     names, file = list(map(str, range(len(answers)))), f"{plain_name(chosen.run.title)}-test-predictions.csv"
     table = partial(evaluation_tables.predictions_frame, names, answers.probabilities, answers.labels)
