@@ -3,8 +3,6 @@
 It lies among the pages: beside their folder, a fresh server would run a page by its address, before the login.
 """
 
-from pathlib import Path
-
 import streamlit as st
 
 from fashion_core.runs import torch_process
@@ -22,7 +20,6 @@ PAGES = [
 
 # First: the icon of a page would be fetched from outside.
 st.set_page_config(page_icon="👕", layout="wide", initial_sidebar_state="collapsed")
-st.html(Path(__file__).parents[1] / ".streamlit" / "contrast.css")
 torch_process.ask_early()
 page = login.navigation(PAGES)
 st.set_page_config(page_title=f"{page.title} · Fashion Core")

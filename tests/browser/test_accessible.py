@@ -32,6 +32,7 @@ PLACES = {
     ),
     "Predict": tuple(f"{MODEL}{view}" for view in ("Test+images&image=3", "Your+images", "Checkpoint+history")),
     "Evaluation": tuple(f"{MODEL}{view}" for view in ("Evaluation&cell=0-6", "Two+models", "In+plain+PyTorch")),
+    "Present": ("?present=1", "train?run={child}&present=1", HELPED + "&present=1"),
     "Lesson": ("lesson", "lesson?run={lesson}"),
 }
 

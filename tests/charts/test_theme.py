@@ -56,7 +56,6 @@ def test_texts_and_axes_have_a_colour_that_is_not_black(spec: dict[str, Any]) ->
 
 
 Color = tuple[float, ...]
-SETTINGS = ROOT / ".streamlit"
 
 
 def color(text: str) -> Color:
@@ -80,14 +79,16 @@ def _luminance(rgb: Color) -> float:
 
 @pytest.mark.parametrize(("scheme", "nth"), [("light", 0), ("dark", 1)])
 def test_texts_reach_a_contrast_of_four_and_a_half(scheme: str, nth: int) -> None:
-    theme = tomllib.loads((SETTINGS / "config.toml").read_text())["theme"][scheme]
+    theme = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["theme"][scheme]
     page, panel, text = (color(theme[f"{name}Color"]) for name in ("background", "secondaryBackground", "text"))
     for name in ("blue", "orange", "gray"):
         badge = mixed(color(theme[f"{name}Color"]), 0.1 if scheme == "light" else 0.2, page)
         assert contrast(color(theme[f"{name}TextColor"]), badge) >= 4.5, name
     assert contrast(mixed(text, 0.6, page), page) >= 4.5, "captions"
     code = mixed(page, 0.5, panel)
-    pairs = re.findall(r"light-dark\((#\w+), (#\w+)\)", (SETTINGS / "contrast.css").read_text())
+    pairs = re.findall(
+        r"light-dark\((#\w+), (#\w+)\)", (ROOT / "fashion_core" / "ui" / "present" / "page.css").read_text()
+    )
     assert len(pairs) >= 6
     for pair in pairs:
         assert contrast(color(pair[nth]), code) >= 4.5, pair[nth]
