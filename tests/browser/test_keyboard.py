@@ -40,7 +40,7 @@ def test_first_run_is_trained_resumed_compared_and_used_by_keyboard_alone(
     main = page.get_by_test_id("stMain")
     open_page(page, server.url)
     press(page, main.get_by_role("button", name=re.compile("Train a first run|Watch it train")), "Enter")
-    expect_badge(page, "finished", seconds=60)
+    expect_badge(page, "finished", seconds=180)
     press(page, main.get_by_role("link", name="Resume"), "Enter")
     checkpoint = page.get_by_role("combobox", name="Checkpoint", exact=True)
     press(page, checkpoint, "ArrowDown", "Home", "Enter")
@@ -48,7 +48,7 @@ def test_first_run_is_trained_resumed_compared_and_used_by_keyboard_alone(
     press(page, page.get_by_label("Additional epochs", exact=True), "Control+A", "2", "Enter")
     press(page, main.get_by_role("button", name="Start"), "Enter")
     page.wait_for_url(re.compile(r"/train\?run="))
-    expect_badge(page, "finished", seconds=60)
+    expect_badge(page, "finished", seconds=180)
     child, parent = store.runs()
     assert (child.record.parent, child.epochs_saved()) == (Parent(run=parent.id, epoch=0), [1, 2])
 
