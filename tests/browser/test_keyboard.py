@@ -86,6 +86,13 @@ FOCUSED = """() => {
 }"""
 
 
+def picture(page: Page, x: float, y: float, width: float, height: float) -> bytes:
+    """What is seen there and 8 pixels around, where a focus is drawn."""
+    left, top = max(0, x - 8), max(0, y - 8)
+    wide, high = min(width + 16, 1280 - left), min(height + 16, 900 - top)
+    return page.screenshot(clip={"x": left, "y": top, "width": wide, "height": high}, animations="disabled")
+
+
 @pytest.mark.parametrize("place", ["train", "resume?run={run}&epoch=1"])
 def test_focus_is_seen_at_every_stop(store: RunStore, server: Server, page: Page, place: str) -> None:
     run = trained(store, epochs=2)
@@ -99,11 +106,9 @@ def test_focus_is_seen_at_every_stop(store: RunStore, server: Server, page: Page
         html, is_over, x, y, width, height = page.evaluate(FOCUSED)
         if is_over:
             break
-        left, top = max(0, x - 8), max(0, y - 8)
-        around = {"x": left, "y": top, "width": min(width + 16, 1280 - left), "height": min(height + 16, 900 - top)}
-        focused = page.screenshot(clip=around, animations="disabled")
+        focused = picture(page, x, y, width, height)
         page.evaluate("() => { document.activeElement.blur() }")
-        if page.screenshot(clip=around, animations="disabled") == focused:
+        if picture(page, x, y, width, height) == focused:
             unseen.append(html)
     assert stops >= 20
     assert unseen == []
