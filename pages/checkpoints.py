@@ -7,17 +7,8 @@ from fashion_core.charts.files import bytes_text
 from fashion_core.errors import RunNotFoundError
 from fashion_core.runs import tables
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import (
-    address,
-    common,
-    exports,
-    housekeeping,
-    import_file,
-    login,
-    run_status,
-    saved_file,
-    weight_change,
-)
+from fashion_core.ui import address, common, login, run_status
+from fashion_core.ui.checkpoints import exports, housekeeping, import_file, saved_file, weight_change
 
 LIST, IMPORT, TIDY = "Saved files", "Import", "Verify and tidy up"
 INSIDE, WAYS, SNIPPET, COMPARE, DOWNLOAD = "Look inside", "Five ways", "In plain PyTorch", "Compare", "Download"

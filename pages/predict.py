@@ -4,7 +4,8 @@ import streamlit as st
 
 from fashion_core.resume.labels import loss_text
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import address, common, exports, run_status, saved_file
+from fashion_core.ui import address, common, run_status
+from fashion_core.ui.checkpoints import exports, saved_file
 from fashion_core.ui.predict import checkpoint_history, choose, evaluation, gallery, own_images
 
 GALLERY, OWN, HISTORY = "Test images", "Your images", "Checkpoint history"

@@ -11,7 +11,8 @@ from fashion_core.resume import plan, verdict
 from fashion_core.runs import tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore, epoch_records
-from fashion_core.ui import address, common, comparison, login, resume, run_status, saved_file, settings_form
+from fashion_core.ui import address, common, comparison, login, resume, run_status, settings_form
+from fashion_core.ui.checkpoints import saved_file
 
 RESUME, LINEAGE = "Resume", "Lineage"
 FIXED = ("name", "model", "epochs")  # not overridden: the checkpoint decides the model, epochs are additional ones

@@ -12,9 +12,9 @@ from fashion_core.inference.client import PREDICTOR
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Parent
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import saved_file
+from fashion_core.ui.checkpoints import saved_file
+from fashion_core.ui.checkpoints.saved_file import Chosen
 from fashion_core.ui.predict import choose, gallery
-from fashion_core.ui.saved_file import Chosen
 from tests.benchmarks.stores import write
 from tests.support.files import flip_a_bit
 from tests.support.pages import open_page, sent, texts, widget, words

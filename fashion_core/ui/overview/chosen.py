@@ -9,7 +9,8 @@ from fashion_core.errors import RunStateError, is_blank
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import address, common, housekeeping, login, run_status
+from fashion_core.ui import address, common, login, run_status
+from fashion_core.ui.checkpoints import housekeeping
 from fashion_core.ui.overview import side_by_side
 
 

@@ -15,7 +15,8 @@ from fashion_core.config import CLASS_NAMES, CLASSES
 from fashion_core.errors import DamagedFileError, FashionError
 from fashion_core.inference import scores
 from fashion_core.runs.run import Run
-from fashion_core.ui import address, common, saved_file
+from fashion_core.ui import address, common
+from fashion_core.ui.checkpoints import saved_file
 from fashion_core.ui.predict import gallery, predictions
 
 MOST_RUNS: Final = 12

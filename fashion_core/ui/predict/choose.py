@@ -11,7 +11,8 @@ from fashion_core.charts.gallery import IMAGE
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError, UnusableFileError
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import address, common, saved_file
+from fashion_core.ui import address, common
+from fashion_core.ui.checkpoints import saved_file
 
 
 def usable(chosen: saved_file.Chosen) -> saved_file.Chosen:

@@ -9,7 +9,8 @@ from fashion_core.charts import evaluation, evaluation_tables
 from fashion_core.config import CLASS_NAMES, CLASSES
 from fashion_core.errors import printable
 from fashion_core.inference import scores
-from fashion_core.ui import address, common, saved_file
+from fashion_core.ui import address, common
+from fashion_core.ui.checkpoints import saved_file
 from fashion_core.ui.predict import choose, gallery, predictions
 
 _CELLS: Final = {

@@ -14,7 +14,8 @@ from fashion_core.config import CLASS_NAMES
 from fashion_core.inference import scores
 from fashion_core.inference.scores import Answers, Array
 from fashion_core.runs.store import epoch_number
-from fashion_core.ui import address, common, saved_file
+from fashion_core.ui import address, common
+from fashion_core.ui.checkpoints import saved_file
 from fashion_core.ui.predict.predictions import evaluate, test_images
 from fashion_core.ui.snippets.scripts import plain_name
 

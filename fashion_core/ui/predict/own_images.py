@@ -11,7 +11,8 @@ from fashion_core.config import CLASS_NAMES
 from fashion_core.errors import FashionError
 from fashion_core.inference.prepare import Prepared
 from fashion_core.inference.scores import Array
-from fashion_core.ui import common, saved_file
+from fashion_core.ui import common
+from fashion_core.ui.checkpoints import saved_file
 from fashion_core.ui.predict import gallery, predictions
 from fashion_core.ui.server import uploads
 

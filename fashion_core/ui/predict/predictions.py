@@ -11,7 +11,7 @@ from fashion_core.inference.client import PREDICTOR
 from fashion_core.inference.prepare import Prepared
 from fashion_core.inference.scores import Answers, Array
 from fashion_core.runs.run import Run
-from fashion_core.ui.saved_file import Chosen
+from fashion_core.ui.checkpoints.saved_file import Chosen
 
 _answers: Cache[Answers] = Cache(16)
 _correct: Cache[Array] = Cache(5000)

@@ -15,7 +15,8 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.saved_files import OTHER_DIGEST
 from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common, saved_file
+from fashion_core.ui import common
+from fashion_core.ui.checkpoints import saved_file
 from fashion_core.ui.snippets import scripts
 
 STORED = "stored"

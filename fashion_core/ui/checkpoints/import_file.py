@@ -8,7 +8,8 @@ from fashion_core.access.gate import forget_upload
 from fashion_core.config import DATASET_LABELS, PIXEL_MEAN, PIXEL_STD
 from fashion_core.formats.inspect import Inspection
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common, login, saved_file
+from fashion_core.ui import common, login
+from fashion_core.ui.checkpoints import saved_file
 from fashion_core.ui.server import uploads
 
 IMPORTED = "imported"  # where the session holds the address of the file just imported

@@ -18,7 +18,7 @@ TREES = [("weights", "weights"), (None, None), ([1.0], [1.0]), (torch.ones(2), "
 def page(path: str) -> None:
     from pathlib import Path
 
-    from fashion_core.ui import saved_file
+    from fashion_core.ui.checkpoints import saved_file
 
     found = saved_file.read_contents(Path(path))
     saved_file.show_problem(found)

@@ -10,7 +10,8 @@ from fashion_core.charts import files
 from fashion_core.errors import DamagedFileError
 from fashion_core.formats import weight_change
 from fashion_core.formats.weight_change import WeightChange
-from fashion_core.ui import address, common, saved_file
+from fashion_core.ui import address, common
+from fashion_core.ui.checkpoints import saved_file
 
 
 def show_comparison(chosen: saved_file.Chosen, saved: pd.DataFrame) -> None:
