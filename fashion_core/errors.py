@@ -34,6 +34,11 @@ def is_blank(text: str) -> bool:
     return not text.strip(f" {_JOINERS}")
 
 
+def counted(count: int, one: str, many: str, **values: object) -> str:
+    """The template for one or for many, with ``{count}`` and the other values filled in."""
+    return (one if count == 1 else many).format(count=count, **values)
+
+
 class FashionError(Exception):
     """Something that a person can fix; ``str(error)`` is the sentence to show, one line whatever names it quotes."""
 
