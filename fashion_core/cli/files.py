@@ -31,7 +31,11 @@ def _summary(path: Path, found: inspection.Inspection) -> Iterator[str]:
     yield f"epoch: {epoch}   loss: {loss}   optimizer: {found.optimizer.name if found.optimizer else 'none'}"
     if found.trained_on:
         yield f"trained on: {', '.join(f'{name} {value}' for name, value in found.trained_on.items())}"
-    missing = f"; missing: {', '.join(found.missing)}" if found.missing and not found.refusal else ""
+    missing = (
+        f"; missing: {', '.join(inspection.MISSING[what] for what in found.missing)}"
+        if found.missing and not found.refusal
+        else ""
+    )
     yield f"verdict for resuming: {found.verdict}{missing}"
     yield from (f"differs from the nearest model: {difference}" for difference in found.differences)
     yield from (f"refers to {name}" for name in found.names)

@@ -23,7 +23,7 @@ from fashion_core.errors import (
     one_line,
     printable,
 )
-from fashion_core.resume import comparison, plan, repeats, verdict
+from fashion_core.resume import comparison, plan, reasons, repeats, verdict
 from fashion_core.resume.labels import SAME, percent, points
 from fashion_core.runs import metrics, queue, torch_process
 from fashion_core.runs.run import Run
@@ -51,8 +51,8 @@ def resume_run(options: argparse.Namespace) -> None:
     requests = plan.with_seeds(parent, requests, options.seeds)
     if not options.json:
         for planned in plan.plan_runs(parent, requests):
-            reasons = map(printable, planned.verdict.reasons)
-            print(f"from epoch {planned.epoch}: {'; '.join([planned.verdict.kind, *reasons])}")
+            why = map(printable, reasons.texts(planned.verdict.reasons))
+            print(f"from epoch {planned.epoch}: {'; '.join([planned.verdict.kind, *why])}")
     with _signals_explained() as runs:
         runs += actions.resume(parent, requests)
         _say_cautions(runs)

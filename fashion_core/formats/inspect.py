@@ -25,8 +25,16 @@ _BINS, _PIECE = 24, 1 << 18
 _LONGEST_TEXT, _MOST_ITEMS, _MOST_SHOWN = 200, 400, 20_000
 _MOST_TENSORS_READ = 2048
 _GRAPH = "Its graph is not examined and never run here, because code can hide in it: only its weights are read."
-STATE, USABLE_STATE = "the optimizer's state", "a state of the optimizer that can be used here"
-_END_OF_EPOCH = "the end of its epoch (it was stopped inside: only its own run continues from here)"
+MISSING = {
+    "weights": "the weights of a model",
+    "epoch": "the epoch",
+    "end of epoch": "the end of its epoch (it was stopped inside: only its own run continues from here)",
+    "optimizer": "the optimizer's state",
+    "usable optimizer": "a state of the optimizer that can be used here",
+    "settings": "the settings, with the seed that decides order and randomness",
+    "environment": "the environment it was trained in (device, processor, threads, torch)",
+}
+"""What an exact resume needs, by the words of ``Inspection.missing``."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,7 @@ class Inspection:
     loss: float | None  # after that epoch; None inside one
     trained_on: dict[str, str]  # its dataset and pixels, if the file says them
     optimizer: Optimizer | None
-    missing: tuple[str, ...]  # what an exact resume would need and the file does not carry, one phrase each
+    missing: tuple[str, ...]  # what an exact resume would need and the file does not carry, of ``MISSING``
     verdict: VerdictKind
     notes: tuple[str, ...]  # what else people should know before they use it, one sentence each
     sha256: str | None  # of the whole file; None if its numbers were not read
@@ -203,13 +211,13 @@ def _optimizer(found: SavedOptimizer) -> Optimizer:
 def _missing(content: Any, format: str, epoch: int | None, optimizer: SavedOptimizer | None) -> tuple[str, ...]:
     own = validate.own_part(content)
     needed = {
-        "the weights of a model": format != "unknown",
-        "the epoch": epoch is not None,
-        _END_OF_EPOCH: format != "partial",
-        STATE: optimizer is not None,
-        USABLE_STATE: optimizer is None or optimizer.problem is None,
-        "the settings, with the seed that decides order and randomness": own,
-        "the environment it was trained in (device, processor, threads, torch)": own,
+        "weights": format != "unknown",
+        "epoch": epoch is not None,
+        "end of epoch": format != "partial",
+        "optimizer": optimizer is not None,
+        "usable optimizer": optimizer is None or optimizer.problem is None,
+        "settings": own,
+        "environment": own,
     }
     return tuple(what for what, is_there in needed.items() if not is_there)
 
@@ -217,7 +225,7 @@ def _missing(content: Any, format: str, epoch: int | None, optimizer: SavedOptim
 def _verdict(refusal: RefusedFileError | None, weights: Weights | None, missing: tuple[str, ...]) -> VerdictKind:
     if refusal or weights is None:
         return "damaged" if isinstance(refusal, ChangedFileError) else "not usable"
-    if not {STATE, USABLE_STATE, _END_OF_EPOCH}.isdisjoint(missing):
+    if not {"optimizer", "usable optimizer", "end of epoch"}.isdisjoint(missing):
         return "weights only"
     return "approximate" if missing else "exact"
 

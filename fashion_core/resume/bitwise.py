@@ -10,6 +10,7 @@ from fashion_core.formats.untrusted.read import read_saved_file
 from fashion_core.formats.untrusted.values import named_tensors
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
+from fashion_core.runs.schema import Message
 
 _MEASURED = ("loss", "accuracy", "train_loss")
 _COMPARED_KEYS = ("model_state_dict", "optimizer_state_dict")
@@ -22,7 +23,7 @@ class BitwiseCheck:
     kind: Literal["identical", "different", "none"]  # none if there is no such epoch yet
     epoch: int | None = None  # the first one that differs; the last one compared if all are identical
     tensors: int = 0  # of two checkpoints; 0 if no epoch has both of them any more
-    reasons: tuple[str, ...] = ()  # why they may differ, from what was different at the start
+    reasons: tuple[Message | str, ...] = ()  # why they may differ, from what was different at the start
 
 
 def check_bitwise(child: Run, parent: Run) -> BitwiseCheck:

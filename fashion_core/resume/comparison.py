@@ -13,7 +13,7 @@ from typing import Literal
 
 from fashion_core.cache import MOST_RUNS, Cache, identity, stamp
 from fashion_core.errors import DamagedFileError, DiskError, printable
-from fashion_core.resume import verdict
+from fashion_core.resume import reasons
 from fashion_core.resume.labels import SAME, percent, points
 from fashion_core.resume.repeats import OverSeeds, over_seeds
 from fashion_core.runs import metrics
@@ -146,7 +146,7 @@ def _row(run: Run, epochs: Sequence[metrics.Row]) -> Compared | None:
     parent, resumption = run.record.parent, run.record.resumption
     if parent is None or resumption is None or (check := run.load_check) is None:
         return None
-    overrides = tuple(verdict.describe(name, change) for name, change in resumption.changes.items())
+    overrides = tuple(reasons.describe(name, change) for name, change in resumption.changes.items())
     measured = [
         LossNow(row["epoch"], row["loss"], row["difference"], row["standard_error"], bool(overrides))
         for row in epochs
@@ -281,7 +281,7 @@ def answers_over_seeds(rows: Sequence[Compared], latest: bool = True) -> list[st
 
 
 def _answer_over_seeds(row: Compared, change: OverSeeds) -> str:
-    others = ", ".join(verdict.describe(name, one) for name, one in row.changes.items() if name != "seed") or SAME
+    others = ", ".join(reasons.describe(name, one) for name, one in row.changes.items() if name != "seed") or SAME
     where = f"Resumed from {printable(row.parent_name)} epoch {row.epoch}, {others}"
     missing = row.repeat is not None and change.seeds < row.repeat.seeds
     seeds = f"{change.seeds} of {row.repeat.seeds}" if row.repeat and missing else f"{change.seeds}"

@@ -9,6 +9,7 @@ from typing import Any
 from fashion_core.config import TrainConfig, parse_config
 from fashion_core.data import fashion_mnist
 from fashion_core.errors import ConfigError, DamagedFileError, DiskError, RefusedFileError, printable
+from fashion_core.resume import reasons
 from fashion_core.resume.labels import cut_middle, short_label
 from fashion_core.resume.verdict import Verdict, changes, check_epoch, inspect_checkpoint, judge
 from fashion_core.runs import queue, torch_process
@@ -113,11 +114,11 @@ def create(store: RunStore, run: Run, requests: Sequence[ResumeRequest]) -> list
 
 
 def _check(run: Run, planned: Plan) -> None:
-    verdict, reasons = planned.verdict.kind, "; ".join(planned.verdict.reasons)
+    verdict, why = planned.verdict.kind, "; ".join(reasons.texts(planned.verdict.reasons))
     if verdict == "damaged":
-        raise DamagedFileError(run.checkpoint_path(planned.epoch), reasons)
+        raise DamagedFileError(run.checkpoint_path(planned.epoch), why)
     if verdict == "not usable":
-        raise RefusedFileError(reasons)
+        raise RefusedFileError(why)
     if planned.config.dataset == "fashion-mnist":
         fashion_mnist.check()
 

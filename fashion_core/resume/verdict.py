@@ -1,13 +1,15 @@
 """The verdict on resuming from a checkpoint: exact, or what is missing or different, before anything is written."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fashion_core.cache import Cache, stamp
 from fashion_core.config import TrainConfig, settings
 from fashion_core.errors import DamagedFileError, DiskError, RefusedFileError, RunNotFoundError
 from fashion_core.formats import inspect
+from fashion_core.resume import reasons
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import Change, Environment, RunRecord, VerdictKind
+from fashion_core.runs.schema import Change, Environment, Message, RunRecord, VerdictKind
 
 _MOST_NAMED = 12  # checkpoints that are listed one by one
 # settings that don't affect the numbers, or only through the environment, which is compared separately
@@ -17,7 +19,7 @@ _NO_CHANGE = frozenset({"name", "epochs", "keep", "device", "threads"})
 @dataclass(frozen=True)
 class Verdict:
     kind: VerdictKind
-    reasons: tuple[str, ...]  # a phrase for each thing that is missing or different
+    reasons: tuple[Message | str, ...]  # each thing that is missing or different; in words if the file can't be used
 
 
 def check_epoch(run: Run, epoch: int, saved: list[int]) -> None:
@@ -46,7 +48,7 @@ def carries_optimizer(run: Run, epoch: int) -> bool:
     """Raises ``RefusedFileError`` if the checkpoint can't be read, and what ``inspect_checkpoint`` raises."""
     verdict, has_optimizer = _inspected(run, epoch)
     if has_optimizer is None:
-        raise RefusedFileError("; ".join(verdict.reasons))
+        raise RefusedFileError("; ".join(reasons.texts(verdict.reasons)))
     return has_optimizer
 
 
@@ -71,8 +73,8 @@ def _inspect(run: Run, epoch: int) -> tuple[Verdict, bool | None]:
         found = inspect.inspect(run.checkpoint_path(epoch), numbers=False)
     except RefusedFileError as error:
         return damaged or Verdict("not usable", (error.reason,)), None
-    missing = {inspect.STATE: inspect.USABLE_STATE} if not found.optimizer and _left_an_optimizer_out(run) else {}
-    verdict = Verdict(found.verdict, tuple(f"it does not carry {missing.get(what, what)}" for what in found.missing))
+    instead = {"optimizer": "usable optimizer"} if not found.optimizer and _left_an_optimizer_out(run) else {}
+    verdict = Verdict(found.verdict, tuple(Message(id=f"no {instead.get(what, what)}") for what in found.missing))
     if found.refusal:
         verdict = Verdict("not usable", (found.refusal.partition(": ")[2].rstrip("."),))
     return damaged or verdict, found.optimizer is not None and found.optimizer.problem is None
@@ -96,27 +98,22 @@ def judge(found: Verdict, parent: RunRecord, config: TrainConfig, environment: E
     return Verdict(kind, (*found.reasons, *different))
 
 
-def _different(parent: TrainConfig, config: TrainConfig) -> list[str]:
-    phrases = [describe(name, change) for name, change in changes(parent, config).items() if name not in _NO_CHANGE]
+def _different(parent: TrainConfig, config: TrainConfig) -> Iterator[Message]:
+    for name, change in changes(parent, config).items():
+        if name not in _NO_CHANGE:
+            yield reasons.changed(name, change)
     if parent.optimizer != config.optimizer:
-        phrases.append(f"{config.optimizer} starts fresh: the state of {parent.optimizer} is not used")
+        yield Message(id="fresh optimizer", values={"before": parent.optimizer, "after": config.optimizer})
     if parent.dataset != config.dataset:
-        phrases.append("DIFFERENT DATASET: the checkpoint was trained on other images")
+        yield Message(id="other dataset")
     if config.schedule == parent.schedule == "cosine" and config.epochs != parent.epochs:
-        phrases.append(f"the cosine reaches zero after epoch {config.epochs - 1} instead of {parent.epochs - 1}")
-    return phrases
+        yield Message(id="cosine", values={"before": parent.epochs - 1, "after": config.epochs - 1})
 
 
-def describe(name: str, change: Change) -> str:
-    """A change in words, such as "learning rate 0.001 → 0.0001"."""
-    label = next(setting.label for setting in settings() if setting.name == name)
-    before, after = (f"{value:g}" if isinstance(value, float) else value for value in (change.before, change.after))
-    return f"{label[:1].lower()}{label[1:]} {before} → {after}"
-
-
-def _environment(before: Environment, after: Environment) -> list[str]:
+def _environment(before: Environment, after: Environment) -> Iterator[Message]:
     names = ["device", "threads", "torch"]
     if before.processor and after.processor and before.device == after.device:
         names.append("processor")
-    pairs = [(name, getattr(before, name), getattr(after, name)) for name in names]
-    return [f"{name} {old} → {now}: rounding differs" for name, old, now in pairs if old != now]
+    for name in names:
+        if (old := getattr(before, name)) != (now := getattr(after, name)):
+            yield Message(id=name, values={"before": old, "after": now})

@@ -66,13 +66,23 @@ class Change(_Stored):
     after: str | int | float
 
 
+class Message(_Stored):
+    """What a page says in the language of its reader: the id of a text, and the values to put into it."""
+
+    id: str
+    values: dict[str, str | int | float] = {}
+
+
 class Resumption(_Stored):
-    """What was decided when a run was resumed, and what the page said before the click: ``verdict`` and ``reasons``."""
+    """What was decided when a run was resumed, and what the page said before the click: ``verdict`` and ``reasons``.
+
+    Earlier versions wrote ``reasons`` in words.
+    """
 
     parent_name: str
     changes: dict[str, Change]
     verdict: VerdictKind
-    reasons: tuple[str, ...]
+    reasons: tuple[Message | str, ...]
     group: str | None = None  # shared by runs that were resumed together
 
 

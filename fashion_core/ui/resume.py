@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from fashion_core.errors import ConfigError, RefusedFileError, printable
-from fashion_core.resume import bitwise, comparison, plan, verdict
+from fashion_core.resume import bitwise, comparison, plan, reasons, verdict
 from fashion_core.resume.labels import SAME
 from fashion_core.runs import tables
 from fashion_core.runs.run import Run
@@ -25,7 +25,10 @@ def show_verdicts(run: Run, requests: list[plan.ResumeRequest], seeds: int) -> N
         if len(plans) == 1:
             _show_plan(run, plans[0])
         else:
-            rows = [(f"epoch {p.epoch}", _epochs_text(p), p.verdict.kind, "; ".join(p.verdict.reasons)) for p in plans]
+            rows = [
+                (f"epoch {p.epoch}", _epochs_text(p), p.verdict.kind, "; ".join(reasons.texts(p.verdict.reasons)))
+                for p in plans
+            ]
             table = pd.DataFrame(rows, columns=["from", "trains", "verdict", "why"])
             common.show_table(table, hide_index=True, alt="The runs to be made")
         settings_form.show_cautions((planned.config.precision, planned.environment.device) for planned in plans)
@@ -35,8 +38,8 @@ def _show_plan(run: Run, planned: plan.Plan) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         run_status.badge(planned.verdict.kind)
         st.markdown(f"trains {_epochs_text(planned)} in a new run; the parent is not changed", width="content")
-    if planned.verdict.reasons:
-        st.markdown("\n".join(f"- {common.plain(reason)}" for reason in planned.verdict.reasons))
+    if why := reasons.texts(planned.verdict.reasons):
+        st.markdown("\n".join(f"- {common.plain(reason)}" for reason in why))
     if planned.config.dataset != run.record.config.dataset:
         st.warning("This resumes on a different dataset from the parent's.", icon=":material/swap_horiz:")
 
@@ -111,7 +114,7 @@ def show_origin(store: RunStore, run: Run, resumption: Resumption) -> None:
             st.caption(f"epoch {parent.epoch}; its run has been deleted", width="content")
     changes = _changes(resumption)
     st.caption(common.plain(", ".join(changes) or SAME))
-    if others := [reason for reason in resumption.reasons if reason not in changes]:
+    if others := [reason for reason in reasons.texts(resumption.reasons) if reason not in changes]:
         st.caption(common.plain("; ".join(others)))
 
 
@@ -126,10 +129,10 @@ def show_bitwise(store: RunStore, run: Run) -> None:
         text = f"Identical to the uninterrupted run up to epoch {found.epoch}, bit for bit: every loss{more}."
         st.success(text, icon=":material/verified:")
     elif found.kind == "different":
-        why = "; ".join(found.reasons) or "no recorded difference explains it"
+        why = "; ".join(reasons.texts(found.reasons)) or "no recorded difference explains it"
         text = f"Differs from the uninterrupted run from epoch {found.epoch} on: {common.plain(why)}."
         st.info(text, icon=":material/call_split:")
 
 
 def _changes(resumption: Resumption | None) -> list[str]:
-    return [verdict.describe(name, change) for name, change in resumption.changes.items()] if resumption else []
+    return [reasons.describe(name, change) for name, change in resumption.changes.items()] if resumption else []

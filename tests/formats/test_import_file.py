@@ -17,6 +17,7 @@ from fashion_core.formats.untrusted.read import PROGRAM_METADATA
 from fashion_core.models import build_model
 from fashion_core.resume import plan, verdict
 from fashion_core.resume.plan import ResumeRequest
+from fashion_core.resume.reasons import texts
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import ExportFormat, Source
 from fashion_core.runs.store import RunStore, run_record
@@ -124,8 +125,8 @@ def test_own_checkpoint_of_another_machine_is_judged_by_what_it_says(store: RunS
     back = import_file(store, tmp_path / "c.pth", "c.pth", {})
     (planned,) = plan.plan_runs(back, [ResumeRequest(0, 1, {})])
     assert planned.verdict.kind == "approximate"
-    assert "torch 1.13 → " in " ".join(planned.verdict.reasons)
-    assert "device cuda:0 → cpu: rounding differs" in planned.verdict.reasons
+    assert "torch 1.13 → " in " ".join(texts(planned.verdict.reasons))
+    assert "device cuda:0 → cpu: rounding differs" in texts(planned.verdict.reasons)
 
 
 def test_settings_that_contradict_the_file_are_one_sentence(store: RunStore, own: Run) -> None:
@@ -147,7 +148,7 @@ def test_position_inside_an_epoch_is_known_and_never_counts_as_a_finished_one(st
         assert (found.format, found.epoch, found.loss) == ("partial", 1, None)
     found = inspect(path)
     assert (found.refusal, found.verdict) == (None, "weights only")
-    assert found.missing == ("the end of its epoch (it was stopped inside: only its own run continues from here)",)
+    assert found.missing == ("end of epoch",)
     with pytest.raises(RefusedFileError, match="it was saved inside epoch 1, and only its own run can finish that"):
         import_file(store, path, "partial", {})
     assert len(store.runs()) == 1

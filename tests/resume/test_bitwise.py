@@ -7,6 +7,7 @@ import torch
 
 from fashion_core.errors import DamagedFileError
 from fashion_core.resume.bitwise import check_bitwise
+from fashion_core.resume.reasons import texts
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from tests.support.exact import load
@@ -34,7 +35,7 @@ def pair(store: RunStore, trained_pair: Pair) -> Pair:
 def test_first_epoch_that_differs_is_named_and_why(store: RunStore, pair: Pair) -> None:
     train(child := resume(store, pair.parent, 0, 1, seed=99), test_images=FEW)
     found = check_bitwise(child, pair.parent)
-    assert (found.kind, found.epoch, found.reasons) == ("different", 1, ("seed 0 → 99",))
+    assert (found.kind, found.epoch, texts(found.reasons)) == ("different", 1, ["seed 0 → 99"])
 
 
 def test_one_changed_bit_is_seen(pair: Pair) -> None:

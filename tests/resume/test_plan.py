@@ -1,6 +1,7 @@
 """Resuming from a checkpoint: bit for bit what the uninterrupted run computes, and honest where it can't be."""
 
 import itertools
+import json
 import os
 import signal
 import sys
@@ -22,6 +23,7 @@ from fashion_core.models import build_model
 from fashion_core.resume import plan, verdict
 from fashion_core.resume.bitwise import check_bitwise
 from fashion_core.resume.plan import ResumeRequest
+from fashion_core.resume.reasons import texts
 from fashion_core.runs import metrics, queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Change, LoadCheck, Resumption
@@ -184,7 +186,7 @@ def test_resuming_without_the_optimizer_state_is_called_so(store: RunStore, mome
     weights = import_file(store, tmp_path / "w.pth", "w.pth", given)
     child = resume(store, weights, 0, 1)
     assert resumption(child).verdict == "weights only"
-    assert "it does not carry the optimizer's state" in resumption(child).reasons
+    assert "it does not carry the optimizer's state" in texts(resumption(child).reasons)
     train(child)
     assert load_check(child).optimizer == "fresh"
     expected, found = epoch_rows(momentum)[1]["loss"], epoch_rows(child)[-1]["loss"]
@@ -197,10 +199,10 @@ def test_checkpoint_of_the_tutorials_four_keys_is_approximate(store: RunStore, m
     torch.save({key: content[key] for key in keys}, tmp_path / "four")
     child = resume(store, import_file(store, tmp_path / "four", "four", {}), 0, 1)
     assert resumption(child).verdict == "approximate"
-    assert resumption(child).reasons == (
+    assert texts(resumption(child).reasons) == [
         "it does not carry the settings, with the seed that decides order and randomness",
         "it does not carry the environment it was trained in (device, processor, threads, torch)",
-    )
+    ]
     assert train(child) == "finished"
     assert (load_check(child).optimizer, load_check(child).comparable) == ("loaded", False)
 
@@ -239,10 +241,17 @@ def test_children_go_on_counting_epochs_and_leave_the_parent_untouched(store: Ru
 
 def test_another_optimizer_starts_fresh_and_says_so(store: RunStore, parent: Run) -> None:
     child = resume(store, parent, 1, 1, optimizer="adam", learning_rate=0.001)
-    assert "adam starts fresh: the state of sgd is not used" in resumption(child).reasons
+    assert "adam starts fresh: the state of sgd is not used" in texts(resumption(child).reasons)
     train(child)
     assert load_check(child).optimizer == "fresh"
     assert set(load(child.checkpoint_path(2))["optimizer_state_dict"]["state"][0]) == {"step", "exp_avg", "exp_avg_sq"}
+
+
+def test_run_json_holds_reasons_as_ids_with_values(store: RunStore, parent: Run) -> None:
+    child = resume(store, parent, 0, 1, optimizer="adam", learning_rate=0.001)
+    found = json.loads(child.record_path.read_text())["resumption"]["reasons"]
+    assert {"id": "setting", "values": {"setting": "learning_rate", "before": 0.05, "after": 0.001}} in found
+    assert {"id": "fresh optimizer", "values": {"before": "sgd", "after": "adam"}} in found
 
 
 def test_loss_that_ran_away_leaves_a_checkpoint_exact(parent: Run) -> None:
@@ -256,26 +265,26 @@ def test_cosine_to_more_epochs_than_planned_is_approximate(store: RunStore) -> N
     train(parent := new_run(store, epochs=2, schedule="cosine"))
     child = resume(store, parent, 1, 2)
     assert resumption(child).verdict == "approximate"
-    assert resumption(child).reasons == ("the cosine reaches zero after epoch 3 instead of 1",)
+    assert texts(resumption(child).reasons) == ["the cosine reaches zero after epoch 3 instead of 1"]
 
 
 @pytest.mark.parametrize(
     ("before", "after", "reasons"),
     [
-        ({"threads": 1}, {"threads": 64}, ("threads 1 → 64: rounding differs",)),
-        ({"processor": "A"}, {"processor": "B (AVX2)"}, ("processor A → B (AVX2): rounding differs",)),
-        ({"processor": None}, {"processor": "B"}, ()),
-        ({"processor": "A"}, {"processor": None}, ()),
+        ({"threads": 1}, {"threads": 64}, ["threads 1 → 64: rounding differs"]),
+        ({"processor": "A"}, {"processor": "B (AVX2)"}, ["processor A → B (AVX2): rounding differs"]),
+        ({"processor": None}, {"processor": "B"}, []),
+        ({"processor": "A"}, {"processor": None}, []),
     ],
 )
 def test_environment_that_differs_is_said_before_the_click_unless_a_processor_is_unknown(
-    parent: Run, before: dict[str, Any], after: dict[str, Any], reasons: tuple[str, ...]
+    parent: Run, before: dict[str, Any], after: dict[str, Any], reasons: list[str]
 ) -> None:
     environment, config = parent.record.environment, plan.resumed_config(parent, 0, 1, {})
     made = parent.record.model_copy(update={"environment": environment.model_copy(update=before)})
     there = environment.model_copy(update=after)
     judged = verdict.judge(verdict.inspect_checkpoint(parent, 0), made, config, there)
-    assert (judged.kind, judged.reasons) == ("approximate" if reasons else "exact", reasons)
+    assert (judged.kind, texts(judged.reasons)) == ("approximate" if reasons else "exact", reasons)
 
 
 def nothing_made(store: RunStore, parent: Run) -> bool:
@@ -377,7 +386,7 @@ def test_other_dataset_is_allowed_and_said_loudly(store: RunStore, parent: Run, 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FASHION_DATA", str(real_data))
         child = resume(store, parent, 1, 1, dataset="fashion-mnist")
-        assert any(reason.startswith("DIFFERENT DATASET") for reason in resumption(child).reasons)
+        assert any(reason.startswith("DIFFERENT DATASET") for reason in texts(resumption(child).reasons))
         assert train(child) == "finished"
     assert not load_check(child).comparable
     assert load_check(child).loss_check != load_check(child).loss_last

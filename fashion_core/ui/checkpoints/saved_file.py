@@ -143,7 +143,11 @@ def ask_run_and_file(
 
 def show_verdict(verdict: VerdictKind, found: inspect.Inspection | None) -> None:
     icon, color = run_status.BADGES[verdict]
-    missing = f" Not in it: {'; '.join(found.missing)}." if found and found.missing and verdict != "not usable" else ""
+    missing = (
+        f" Not in it: {'; '.join(inspect.MISSING[what] for what in found.missing)}."
+        if found and found.missing and verdict != "not usable"
+        else ""
+    )
     st.markdown(f":{color}[{icon} **{verdict}**] · {run_status.GOOD_FOR[verdict]}{missing}")
 
 

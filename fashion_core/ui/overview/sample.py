@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from fashion_core.resume import verdict
+from fashion_core.resume import reasons
 from fashion_core.resume.comparison import Compared, LossNow
 from fashion_core.resume.labels import short_label
 from fashion_core.resume.tables import Losses
@@ -32,7 +32,7 @@ def losses() -> Losses:
 
 
 def _row(run: str, epoch: int, changes: dict[str, Change], losses: tuple[float, ...], error: float) -> Compared:
-    last, overrides = _LOSSES[epoch], tuple(verdict.describe(name, change) for name, change in changes.items())
+    last, overrides = _LOSSES[epoch], tuple(reasons.describe(name, change) for name, change in changes.items())
     now = LossNow(epoch + len(losses), losses[-1], losses[-1] - last, error)
     return Compared(
         run=run,

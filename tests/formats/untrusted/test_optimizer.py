@@ -16,6 +16,7 @@ from fashion_core.formats.load import LoadedModel, load
 from fashion_core.models import build_model
 from fashion_core.resume import plan
 from fashion_core.resume.plan import ResumeRequest
+from fashion_core.resume.reasons import texts
 from fashion_core.runs.store import RunStore
 from tests import hostile
 from tests.hostile.building import four_keys
@@ -105,7 +106,7 @@ def test_inspect_import_and_resume_give_one_verdict(store: RunStore, tmp_path: P
     (planned,) = plan.plan_runs(run, [ResumeRequest(4, 1, {})])
     assert inspect(tmp_path / "file").verdict == planned.verdict.kind
     assert ("fresh optimizer" in run.labels.notes) == (planned.verdict.kind == "weights only")
-    assert "it does not carry the optimizer's state" not in planned.verdict.reasons
+    assert "it does not carry the optimizer's state" not in texts(planned.verdict.reasons)
 
 
 def test_settings_of_an_optimizer_are_taken_over_even_where_its_state_is_not(store: RunStore, tmp_path: Path) -> None:
@@ -271,7 +272,7 @@ def test_checkpoint_with_a_state_that_can_not_be_used_is_resumed_with_a_fresh_op
     resumption = child.record.resumption
     assert resumption is not None
     assert resumption.verdict == "weights only"
-    assert "it does not carry a state of the optimizer that can be used here" in resumption.reasons
+    assert "it does not carry a state of the optimizer that can be used here" in texts(resumption.reasons)
     assert train(child) == "finished"
     assert child.load_check is not None
     assert child.load_check.optimizer == "fresh"

@@ -1,0 +1,56 @@
+"""Why a resume is not exact: each reason is stored as an id with its values, and put in words where it is shown."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from fashion_core.config import settings
+from fashion_core.runs.schema import Change, Message
+
+_TEXTS: Final = {
+    "no weights": "it does not carry the weights of a model",
+    "no epoch": "it does not carry the epoch",
+    "no end of epoch": (
+        "it does not carry the end of its epoch (it was stopped inside: only its own run continues from here)"
+    ),
+    "no optimizer": "it does not carry the optimizer's state",
+    "no usable optimizer": "it does not carry a state of the optimizer that can be used here",
+    "no settings": "it does not carry the settings, with the seed that decides order and randomness",
+    "no environment": "it does not carry the environment it was trained in (device, processor, threads, torch)",
+    "setting": "{setting} {before} → {after}",
+    "fresh optimizer": "{after} starts fresh: the state of {before} is not used",
+    "other dataset": "DIFFERENT DATASET: the checkpoint was trained on other images",
+    "cosine": "the cosine reaches zero after epoch {after} instead of {before}",
+    "device": "device {before} → {after}: rounding differs",
+    "threads": "threads {before} → {after}: rounding differs",
+    "torch": "torch {before} → {after}: rounding differs",
+    "processor": "processor {before} → {after}: rounding differs",
+}
+
+
+def texts(reasons: Iterable[Message | str]) -> list[str]:
+    """The reasons in words; those of runs from earlier versions, and of damaged or refused files, are words already."""
+    return [reason if isinstance(reason, str) else _text(reason) for reason in reasons]
+
+
+def _text(reason: Message) -> str:
+    shown = {name: f"{value:g}" if isinstance(value, float) else value for name, value in reason.values.items()}
+    if reason.id == "setting":
+        shown["setting"] = _label(str(shown.get("setting")))
+    try:
+        return _TEXTS[reason.id].format(**shown)
+    except KeyError:  # of another version, or edited by hand
+        return reason.id
+
+
+def _label(name: str) -> str:
+    label = next((setting.label for setting in settings() if setting.name == name), name)
+    return f"{label[:1].lower()}{label[1:]}"
+
+
+def changed(name: str, change: Change) -> Message:
+    return Message(id="setting", values={"setting": name, "before": change.before, "after": change.after})
+
+
+def describe(name: str, change: Change) -> str:
+    """A change in words, such as "learning rate 0.001 → 0.0001"."""
+    return _text(changed(name, change))
