@@ -15,6 +15,7 @@ from fashion_core.runs.loss_curve import LatestMetrics
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import State, Status
 from fashion_core.ui import common
+from fashion_core.ui.live import texts
 
 Meaning = Literal["good", "bad", "plain"]
 
@@ -35,14 +36,16 @@ class Metric:
 
 def run_metrics(run: Run, status: Status, state: State, found: LatestMetrics) -> list[Metric]:
     accuracy, rate, gained = found.accuracy, status.images_per_second, found.accuracy_change
-    points = None if gained is None else gained * 100
+    shown, points = "–" if accuracy is None else f"{accuracy:.2%}", None if gained is None else gained * 100
     left = tables.progress(run.record.config, status, run.record.first_epoch).seconds_left
-    label, seconds = ("Time left", left) if state == "running" else ("Time trained", found.seconds)
+    label, seconds = (texts.TIME_LEFT, left) if state == "running" else (texts.TIME_TRAINED, found.seconds)
     return [
-        Metric("Training loss, smoothed", loss_text(found.smoothed, 4)),
-        Metric("Test loss", loss_text(found.loss, 4), *_change(found.loss_change, "{:.4f}", less_is_better=True)),
-        Metric("Test accuracy", "–" if accuracy is None else f"{accuracy:.2%}", *_change(points, "{:.2f} points")),
-        Metric("Images per second", "–" if rate is None else f"{rate:,.0f}"),
+        Metric(texts.TRAINING_LOSS, loss_text(found.smoothed, 4)),
+        Metric(
+            texts.TEST_LOSS, loss_text(found.loss, 4), *_change(found.loss_change, "{change:.4f}", less_is_better=True)
+        ),
+        Metric(texts.TEST_ACCURACY, shown, *_change(points, texts.ACCURACY_CHANGE)),
+        Metric(texts.IMAGES_PER_SECOND, "–" if rate is None else f"{rate:,.0f}"),
         Metric(label, common.duration(seconds)),
     ]
 
@@ -51,7 +54,7 @@ def _change(change: float | None, text: str, *, less_is_better: bool = False) ->
     if change is None:
         return "", "plain"
     meaning: Meaning = "plain" if change == 0 else "good" if (change < 0) == less_is_better else "bad"
-    return _arrow(change) + text.format(abs(change)), meaning
+    return _arrow(change) + text.format(change=abs(change)), meaning
 
 
 def _arrow(change: float) -> str:
@@ -60,15 +63,13 @@ def _arrow(change: float) -> str:
 
 def three_losses(row: Compared) -> list[Metric]:
     check = row.check
-    same = "equal" if check.loss_check == check.loss_last else "other images"
-    note = "loss_last measured again: the checkpoint was loaded correctly."
-    if not check.comparable:
-        note = "loss_last was measured on other images or by other software, so loss_now is compared with this loss."
+    same = texts.SAME_LOSS if check.loss_check == check.loss_last else texts.OTHER_IMAGES
+    note = texts.LOADED_CORRECTLY if check.comparable else texts.NOT_COMPARABLE
     return [
-        Metric("loss_last, stored", loss_text(check.loss_last, 4)),
-        Metric("right after loading", loss_text(check.loss_check, 4), same, note=note),
-        _loss_now("loss_now, first epoch", row, row.first),
-        _loss_now("loss_now, latest", row, row.latest),
+        Metric(texts.LOSS_LAST, loss_text(check.loss_last, 4)),
+        Metric(texts.LOSS_CHECK, loss_text(check.loss_check, 4), same, note=note),
+        _loss_now(texts.LOSS_NOW_FIRST, row, row.first),
+        _loss_now(texts.LOSS_NOW_LATEST, row, row.latest),
     ]
 
 
@@ -77,22 +78,21 @@ def _loss_now(label: str, row: Compared, now: LossNow | None) -> Metric:
         return Metric(label, loss_text(None, 4))
     change = relative_change(row, now)
     meaning: Meaning = "good" if now.answer == "lower" else "bad" if now.answer == "higher" else "plain"
-    words = f"{_arrow(change)}{percent(abs(change)).lstrip('+')}, {now.answer}"
+    words = texts.ANSWERS[now.answer].format(change=_arrow(change) + percent(abs(change)).lstrip("+"))
     return Metric(label, loss_text(now.loss, 4), words, meaning)
 
 
 def over_seeds(seeds: pd.DataFrame, started: int, change: OverSeeds | None) -> list[Metric]:
     """The means over the ``started`` seeds, from ``resume.tables.seeds_frame``, and that of a resume's ``change``."""
     if seeds.empty:
-        note = "The mean is known once two seeds have ended an epoch."
-        return [Metric(f"Test loss, mean of {started} seeds", "–", note=note)]
+        return [Metric(texts.MEAN_LOSS_UNKNOWN.format(seeds=started), "–", note=texts.MEAN_UNKNOWN_YET)]
     last = seeds.iloc[-1]
-    of = f"95 % interval, {last['seeds']:.0f} of {started} seeds at epoch {last['epoch']:.0f}."
-    luck = f"Seed luck alone moves {last['loss_luck']:.4f}."
-    interval = f"± {last['accuracy_interval'] * 100:.2f} points"
+    of = {"ended": last["seeds"], "seeds": started, "epoch": last["epoch"]}
+    note, note_on_loss = texts.MEAN_NOTE.format(**of), texts.MEAN_LOSS_NOTE.format(**of, luck=last["loss_luck"])
+    interval = texts.INTERVAL_IN_POINTS.format(interval=f"{last['accuracy_interval'] * 100:.2f}")
     metrics = [
-        Metric("Test loss, mean", loss_text(last["loss"], 4), f"± {last['loss_interval']:.4f}", note=f"{of} {luck}"),
-        Metric("Test accuracy, mean", f"{last['accuracy']:.2%}", interval, note=of),
+        Metric(texts.MEAN_LOSS, loss_text(last["loss"], 4), f"± {last['loss_interval']:.4f}", note=note_on_loss),
+        Metric(texts.MEAN_ACCURACY, f"{last['accuracy']:.2%}", interval, note=note),
     ]
     return [*metrics, *([_change_over_seeds(change)] if change else [])]
 
@@ -100,8 +100,9 @@ def over_seeds(seeds: pd.DataFrame, started: int, change: OverSeeds | None) -> l
 def _change_over_seeds(change: OverSeeds) -> Metric:
     clear = abs(change.mean) > change.interval
     meaning: Meaning = "plain" if not clear else "good" if change.mean < 0 else "bad"
-    note = f"Seed luck alone moves {points(change.luck)}%."
-    return Metric("Change, mean", percent(change.mean), f"± {points(change.interval)} points", meaning, note)
+    interval = texts.INTERVAL_IN_POINTS.format(interval=points(change.interval))
+    note = texts.MEAN_CHANGE_NOTE.format(luck=points(change.luck))
+    return Metric(texts.MEAN_CHANGE, percent(change.mean), interval, meaning, note)
 
 
 def progress_and_metrics(words: str, share: float, rows: Sequence[Sequence[Metric]]) -> str:

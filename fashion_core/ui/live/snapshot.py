@@ -23,7 +23,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES, LoadCheck, RunRecord, State, Status
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import run_status
-from fashion_core.ui.live import metric_tiles
+from fashion_core.ui.live import metric_tiles, texts
 
 STARTING_SECONDS, ACTIVE_SECONDS, IDLE_SECONDS = 0.25, 1.0, 3.0
 MAX_EPOCHS: Final = 400  # drawn of a long run, including the best and worst of each stretch
@@ -107,8 +107,8 @@ def _draw(
     epochs = loss_curve.thin_out(found.epochs, MAX_EPOCHS)
     dashed = None
     if check:
-        what = "loss_last of the checkpoint" if check.comparable else "loss right after loading"
-        label = f"{what}: {loss_text(loss_last_of(check), 4)}"
+        label = texts.LOSS_LAST_LINE if check.comparable else texts.LOSS_CHECK_LINE
+        label = label.format(loss=loss_text(loss_last_of(check), 4))
         dashed = pd.DataFrame({"loss": [loss_last_of(check)], "label": [label]})
     steps = len(record.span) * record.config.batches_per_epoch
     bars = None if seeds is None else loss_curve.thin_out(seeds, MAX_EPOCHS)

@@ -1,0 +1,48 @@
+"""What people read in the live part of a run's page."""
+
+from fashion_core.resume.comparison import Answer
+
+# The metrics
+TRAINING_LOSS = "Training loss, smoothed"
+TEST_LOSS = "Test loss"
+TEST_ACCURACY = "Test accuracy"
+ACCURACY_CHANGE = "{change:.2f} points"
+IMAGES_PER_SECOND = "Images per second"
+TIME_LEFT = "Time left"
+TIME_TRAINED = "Time trained"
+
+# The losses of a resumed run
+LOSS_LAST = "loss_last, stored"
+LOSS_CHECK = "right after loading"
+SAME_LOSS = "equal"
+OTHER_IMAGES = "other images"
+LOADED_CORRECTLY = "loss_last measured again: the checkpoint was loaded correctly."
+NOT_COMPARABLE = "loss_last was measured on other images or by other software, so loss_now is compared with this loss."
+LOSS_NOW_FIRST = "loss_now, first epoch"
+LOSS_NOW_LATEST = "loss_now, latest"
+ANSWERS: dict[Answer, str] = {
+    "lower": "{change}, lower",
+    "same as the parent": "{change}, same as the parent",
+    "within noise": "{change}, within noise",
+    "higher": "{change}, higher",
+}
+
+# The means over seeds
+MEAN_LOSS_UNKNOWN = "Test loss, mean of {seeds} seeds"
+MEAN_UNKNOWN_YET = "The mean is known once two seeds have ended an epoch."
+MEAN_LOSS = "Test loss, mean"
+MEAN_ACCURACY = "Test accuracy, mean"
+MEAN_NOTE = "95 % interval, {ended:.0f} of {seeds} seeds at epoch {epoch:.0f}."
+MEAN_LOSS_NOTE = "95 % interval, {ended:.0f} of {seeds} seeds at epoch {epoch:.0f}. Seed luck alone moves {luck:.4f}."
+MEAN_CHANGE = "Change, mean"
+MEAN_CHANGE_NOTE = "Seed luck alone moves {luck}%."
+INTERVAL_IN_POINTS = "± {interval} points"
+
+# The dashed line of the chart
+LOSS_LAST_LINE = "loss_last of the checkpoint: {loss}"
+LOSS_CHECK_LINE = "loss right after loading: {loss}"
+
+# The seeds beside this one
+SEED = "Seed"
+SEED_AND_STATE = "seed {seed} · {state}"
+STOP_ALL_SEEDS = "Stop all seeds"
