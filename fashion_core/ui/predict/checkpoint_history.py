@@ -12,15 +12,14 @@ from fashion_core.charts import evaluation_tables
 from fashion_core.charts.gallery import IMAGE
 from fashion_core.charts.predictions import HISTORY_KEY, history_chart
 from fashion_core.config import CLASS_NAMES, CLASSES
-from fashion_core.errors import DamagedFileError, FashionError
+from fashion_core.errors import DamagedFileError, FashionError, counted
 from fashion_core.inference import scores
 from fashion_core.runs.run import Run
 from fashion_core.ui import address, common
 from fashion_core.ui.checkpoints import saved_file
-from fashion_core.ui.predict import gallery, predictions
+from fashion_core.ui.predict import gallery, predictions, texts
 
 MOST_RUNS: Final = 12
-_RUNNING: Final = "Running every checkpoint…"
 _Answers = dict[tuple[str, int], scores.Array]  # of each checkpoint, by run id and epoch
 
 
@@ -28,14 +27,14 @@ def show_test_image_history(chosen: saved_file.Chosen) -> None:
     """For the test image that the address names, else the one that the model is least sure about."""
     answers = predictions.evaluate(chosen)
     pixels, labels = predictions.test_images(chosen.run.record.config.dataset)
-    most, instead = len(answers) - 1, "The image that the model is least sure about is used instead."
-    if (index := address.number(IMAGE, instead, most=most)) is None:
+    most = len(answers) - 1
+    if (index := address.number(IMAGE, texts.UNSURE_INSTEAD, most=most)) is None:
         index = int(scores.smallest_margins(answers)[0])
-    st.number_input("Test image", 0, most, step=1, width=160, **address.follow(IMAGE, index))
+    st.number_input(texts.TEST_IMAGE, 0, most, step=1, width=160, **address.follow(IMAGE, index))
     left, right = st.columns([1, 3], vertical_alignment="center")
     with left:
-        gallery.show_large(pixels[index], f"Test image {index}")
-        st.caption(f"Test image {index:,} · {CLASS_NAMES[labels[index]]}")
+        gallery.show_large(pixels[index], texts.TEST_IMAGE_NUMBER.format(index=index))
+        st.caption(texts.TEST_IMAGE_AND_CLASS.format(index=index, true_class=CLASS_NAMES[labels[index]]))
     with right:
         show_history(chosen, pixels[index], int(labels[index]))
     _show_forgotten(chosen, pixels)
@@ -53,14 +52,13 @@ def show_history(chosen: saved_file.Chosen, image: scores.Array, label: int | No
     places = [(one, epoch) for one in shown for epoch in _listed(one) if epoch <= last.get(one.id, epoch)]
     answers = _predict_each(places, lambda run, file: predictions.probabilities(run, file, image))
     if not answers:
-        st.info("There is no checkpoint that can be used.", icon=":material/info:")
+        st.info(texts.NO_CHECKPOINT, icon=":material/info:")
         return
     rows = evaluation_tables.history_frame([_history(run, answers) for run in shown], label)
     st.caption(HISTORY_KEY)
-    st.vega_lite_chart(history_chart(rows).to_dict(), alt="The probability of each class by epoch, one panel per run")
+    st.vega_lite_chart(history_chart(rows).to_dict(), alt=texts.HISTORY)
     if len(family) > MOST_RUNS:
-        more = common.count(len(family) - MOST_RUNS, "more run")
-        st.caption(f"Of the same tree, and not shown: {more}. Choose one of them above.")
+        st.caption(counted(len(family) - MOST_RUNS, texts.MORE_RUNS_ONE, texts.MORE_RUNS_MANY))
 
 
 def _listed(run: Run) -> list[int]:
@@ -70,7 +68,7 @@ def _listed(run: Run) -> list[int]:
 
 def _predict_each(places: Sequence[tuple[Run, int]], predict: Callable[[Run, Path], scores.Array]) -> _Answers:
     """What each checkpoint predicts; one that can't be used must not hide the others."""
-    answers, failed, bar = {}, [], st.progress(0.0, _RUNNING)
+    answers, failed, bar = {}, [], st.progress(0.0, texts.RUNNING_CHECKPOINTS)
     for done, (run, epoch) in enumerate(places, 1):
         file = run.checkpoint_path(epoch)
         try:
@@ -78,12 +76,13 @@ def _predict_each(places: Sequence[tuple[Run, int]], predict: Callable[[Run, Pat
                 raise DamagedFileError(file, damage)
             answers[run.id, epoch] = predict(run, file)
         except FashionError as error:
-            failed.append(f"epoch {epoch:,} of {common.plain(run.title)}: {common.sentence(error)}")
-        bar.progress(done / len(places), f"{_RUNNING} {done:,} of {len(places):,}")
+            failed.append({"epoch": epoch, "run": common.plain(run.title), "problem": common.sentence(error)})
+        bar.progress(done / len(places), texts.CHECKPOINTS_RUN.format(done=done, total=len(places)))
     bar.empty()
     if failed:
-        more = f" And {len(failed) - 1:,} more." if len(failed) > 1 else ""
-        st.warning(f"Left out: {failed[0]}{more}", icon=":material/warning:")
+        count, others = len(failed), len(failed) - 1
+        text = counted(count, texts.LEFT_OUT_ONE, texts.LEFT_OUT_MANY, others=others, **failed[0])
+        st.warning(text, icon=":material/warning:")
     return answers
 
 
@@ -97,12 +96,12 @@ def _history(run: Run, answers: _Answers) -> evaluation_tables.History:
 
 def _show_forgotten(chosen: saved_file.Chosen, pixels: scores.Array) -> None:
     with st.container(border=True):
-        st.header("Learned, then forgotten")
+        st.header(texts.FORGOTTEN)
         epochs = _listed(chosen.run)
         if len(epochs) < 2:
-            st.caption("Forgetting shows from the second checkpoint of a run on.")
+            st.caption(texts.TOO_FEW_CHECKPOINTS)
             return
-        if not st.toggle("Run all checkpoints of this run on all test images", key="forgotten"):
+        if not st.toggle(texts.RUN_CHECKPOINTS, key="forgotten"):
             return
         answers = _predict_each([(chosen.run, epoch) for epoch in epochs], predictions.correct)
         if not answers:

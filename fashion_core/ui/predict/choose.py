@@ -13,6 +13,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import address, common
 from fashion_core.ui.checkpoints import saved_file
+from fashion_core.ui.predict import texts
 
 
 def usable(chosen: saved_file.Chosen) -> saved_file.Chosen:
@@ -30,12 +31,12 @@ def ask_file(store: RunStore) -> saved_file.Chosen | None:
     if not runs:
         return None
     wanted, chosen = address.get("run"), None
-    with address.wrong_shown("Another file is used instead."):
+    with address.wrong_shown(texts.INSTEAD):
         if (chosen := saved_file.addressed_file(store)) is None:
             chosen = _first_choice(store, store.get(wanted) if wanted else runs[0])
             address.fill(**common.file_query(chosen.run, chosen.file))
     chosen = chosen or _first_choice(store, next((run for run in runs if run.id == wanted), runs[0]))
-    _ask(chosen, runs, ("Run", "File"), partial(_take, chosen.run.record.config.dataset))
+    _ask(chosen, runs, (texts.RUN, texts.FILE), partial(_take, chosen.run.record.config.dataset))
     return chosen
 
 
@@ -44,13 +45,13 @@ def ask_other(chosen: saved_file.Chosen) -> saved_file.Chosen | None:
     store, dataset = chosen.store, chosen.run.record.config.dataset
     runs = [run for run in store.runs_with(Run.has_saved_files) if is_on(run, dataset)]
     other = _other_model(chosen, runs)
-    with address.wrong_shown("Another file is used instead."):
+    with address.wrong_shown(texts.INSTEAD):
         run, file = saved_file.addressed_other(store)
         if run:
             own = _other_epoch(chosen) if run.id == chosen.run.id and not file else None
             other = own or (saved_file.Chosen(store, run, file) if file else _first_choice(store, run))
     if other:
-        _ask(other, runs, ("Second run", "Second file"), saved_file.address_other)
+        _ask(other, runs, (texts.SECOND_RUN, texts.SECOND_FILE), saved_file.address_other)
     return other
 
 
@@ -96,5 +97,5 @@ def _first_choice(store: RunStore, run: Run) -> saved_file.Chosen:
     """The best checkpoint, else the first file. Raises ``RunNotFoundError`` if there is none."""
     saved, best = run.saved_files(), run.best_epoch()
     if not saved:
-        raise RunNotFoundError(f"Run {run.id} has no saved file yet: wait for its first epoch, or choose another run.")
+        raise RunNotFoundError(texts.NO_SAVED_FILE.format(run=run.id))
     return saved_file.Chosen(store, run, saved[0] if best is None else run.checkpoint_path(best))

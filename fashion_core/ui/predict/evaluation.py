@@ -11,10 +11,10 @@ from fashion_core.errors import printable
 from fashion_core.inference import scores
 from fashion_core.ui import address, common
 from fashion_core.ui.checkpoints import saved_file
-from fashion_core.ui.predict import choose, gallery, predictions
+from fashion_core.ui.predict import choose, gallery, predictions, texts
 
 _CELLS: Final = {
-    f"{true}-{predicted}": f"{CLASS_NAMES[true]} predicted as {CLASS_NAMES[predicted]}"
+    f"{true}-{predicted}": texts.CELL_OF.format(true_class=CLASS_NAMES[true], predicted=CLASS_NAMES[predicted])
     for true in range(CLASSES)
     for predicted in range(CLASSES)
 }
@@ -34,18 +34,18 @@ def show_evaluation(chosen: saved_file.Chosen) -> None:
     with left, st.container(border=True):
         _show_calibration(answers)
     with right, st.container(border=True):
-        st.header("Most confident mistakes")
+        st.header(texts.CONFIDENT_MISTAKES)
         gallery.show_images(scores.misclassified(answers), pixels, answers, "mistakes")
-    gallery.show_chosen(pixels, {"this model": answers})
+    gallery.show_chosen(pixels, {texts.THIS_MODEL: answers})
 
 
 def _show_confusion(answers: scores.Answers) -> None:
-    st.header("Confusion matrix")
+    st.header(texts.CONFUSION_MATRIX)
     st.markdown(evaluation_tables.confusion_sentence(answers))
     st.caption(evaluation.CONFUSION_KEY)
     rows = evaluation_tables.confusion_frame(scores.confusion_matrix(answers))
     chart = evaluation.confusion_chart(rows, _addressed_cell())
-    common.show_clickable(chart, "confusion", evaluation.CELL, _address_cell, "True class by predicted class")
+    common.show_clickable(chart, "confusion", evaluation.CELL, _address_cell, texts.CONFUSIONS)
 
 
 def _address_cell(point: dict[str, Any]) -> None:
@@ -63,11 +63,10 @@ def _addressed_cell() -> tuple[int, int] | None:
 def _show_cell(answers: scores.Answers, pixels: scores.Array) -> None:
     cell, given = _addressed_cell(), address.get(evaluation.CELL)
     options = address.follow(evaluation.CELL, given if cell else None, drop=("cell-page",))
-    hint = "none; click one in the matrix, or choose it here"
-    st.selectbox("Cell", _CELLS, format_func=_CELLS.__getitem__, placeholder=hint, width=420, **options)
+    st.selectbox(texts.CELL, _CELLS, format_func=_CELLS.__getitem__, placeholder=texts.CELL_HINT, width=420, **options)
     if cell is None:
         if given:
-            text = f"In the address, cell should be two classes such as 6-0, not {printable(given)}."
+            text = texts.WRONG_CELL.format(given=printable(given))
             st.error(common.plain(text), icon=":material/error:")
         return
     true, predicted = cell
@@ -78,26 +77,25 @@ def _show_cell(answers: scores.Answers, pixels: scores.Array) -> None:
 
 
 def _show_classes(answers: scores.Answers) -> None:
-    st.header("Each class")
+    st.header(texts.EACH_CLASS)
     st.caption(evaluation.CLASS_KEY)
     rows = evaluation_tables.class_frame(scores.class_scores(answers))
-    st.vega_lite_chart(evaluation.class_chart(rows).to_dict(), alt="Precision and recall of each class")
+    st.vega_lite_chart(evaluation.class_chart(rows).to_dict(), alt=texts.CLASS_SCORES)
 
 
 def _show_calibration(answers: scores.Answers) -> None:
     found = scores.calibration(answers)
-    st.header("Calibration")
+    st.header(texts.CALIBRATION)
     st.markdown(evaluation_tables.calibration_sentence(found))
     st.caption(evaluation.RELIABILITY_KEY)
     chart = evaluation.reliability_chart(evaluation_tables.reliability_frame(found))
-    st.vega_lite_chart(chart.to_dict(), alt="Accuracy by confidence")
+    st.vega_lite_chart(chart.to_dict(), alt=texts.RELIABILITY)
 
 
 def show_two_models(chosen: saved_file.Chosen) -> None:
     if (other := choose.ask_other(chosen)) is None:
-        st.info("There is no other model for this dataset yet.", icon=":material/info:")
-        query = {"run": chosen.run.id}
-        address.link("resume.py", "Resume this run", ":material/replay:", query)
+        st.info(texts.NO_OTHER_MODEL, icon=":material/info:")
+        address.link("resume.py", texts.RESUME, ":material/replay:", {"run": chosen.run.id})
         return
     choose.usable(other)
     first, second = predictions.evaluate(chosen), predictions.evaluate(other)
@@ -110,12 +108,12 @@ def show_two_models(chosen: saved_file.Chosen) -> None:
             st.markdown(evaluation_tables.accuracy_sentence(answers))
             st.markdown(evaluation_tables.confusion_sentence(answers))
             rows = evaluation_tables.confusion_frame(scores.confusion_matrix(answers))
-            st.vega_lite_chart(evaluation.confusion_chart(rows).to_dict(), alt="True class by predicted class")
+            st.vega_lite_chart(evaluation.confusion_chart(rows).to_dict(), alt=texts.CONFUSIONS)
             _show_classes(answers)
             _show_calibration(answers)
     if len(indices):
-        st.header("Where they differ")
-        st.caption(f"Below each image: first {common.plain(names[0])}, then {common.plain(names[1])}.")
+        st.header(texts.DIFFERENCES)
+        st.caption(texts.BELOW_IMAGES.format(first=common.plain(names[0]), second=common.plain(names[1])))
         gallery.show_images(indices, pixels, first, "differing", second)
     gallery.show_chosen(pixels, dict(zip(names, (first, second), strict=True)))
 
@@ -123,6 +121,6 @@ def show_two_models(chosen: saved_file.Chosen) -> None:
 def _names(chosen: saved_file.Chosen, other: saved_file.Chosen) -> tuple[str, str]:
     """What to call the two, so that they differ: by the file if both are of one run."""
     if chosen.run.id == other.run.id:
-        return chosen.name, other.name if other.name != chosen.name else f"{other.name} again"
+        return chosen.name, other.name if other.name != chosen.name else texts.SAME_AGAIN.format(name=other.name)
     first, second = f"{chosen.run.title} · {chosen.name}", f"{other.run.title} · {other.name}"
     return (first, second) if first != second else (f"{first} · {chosen.run.id}", f"{second} · {other.run.id}")

@@ -11,22 +11,23 @@ from fashion_core.charts import evaluation_tables
 from fashion_core.charts.gallery import IMAGE, gallery_chart
 from fashion_core.charts.predictions import models_key, probabilities_chart
 from fashion_core.config import CLASS_NAMES
+from fashion_core.errors import counted
 from fashion_core.inference import scores
 from fashion_core.inference.scores import Answers, Array
 from fashion_core.runs.store import epoch_number
 from fashion_core.ui import address, common
 from fashion_core.ui.checkpoints import saved_file
+from fashion_core.ui.predict import texts
 from fashion_core.ui.predict.predictions import evaluate, test_images
 from fashion_core.ui.snippets.scripts import plain_name
 
 PAGE_SIZE = 30
-EVERY, RIGHT, WRONG, CONFIDENT, UNSURE = "all", "right", "wrong", "most confident mistakes", "least sure"
 ORDERS: Final[dict[str, Callable[[Answers], Array]]] = {
-    EVERY: lambda answers: np.arange(len(answers)),
-    RIGHT: lambda answers: np.flatnonzero(answers.correct),
-    WRONG: lambda answers: np.flatnonzero(~answers.correct),
-    CONFIDENT: scores.misclassified,
-    UNSURE: scores.smallest_margins,
+    texts.EVERY: lambda answers: np.arange(len(answers)),
+    texts.RIGHT: lambda answers: np.flatnonzero(answers.correct),
+    texts.WRONG: lambda answers: np.flatnonzero(~answers.correct),
+    texts.CONFIDENT: scores.misclassified,
+    texts.UNSURE: scores.smallest_margins,
 }
 
 
@@ -35,41 +36,43 @@ def show_gallery(chosen: saved_file.Chosen, open_history: Callable[[], None]) ->
     pixels, _ = test_images(chosen.run.record.config.dataset)
     order, classes = address.choice("show", ORDERS), address.choices("class", CLASS_NAMES)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        following = address.follow("show", order, EVERY, drop=["gallery-page"])
-        st.segmented_control("Show", list(ORDERS), required=True, **following)
+        following = address.follow("show", order, texts.EVERY, drop=["gallery-page"])
+        st.segmented_control(texts.ORDER, list(ORDERS), required=True, **following)
         following = address.follow("class", classes, [], drop=["gallery-page"])
-        st.multiselect("True class", CLASS_NAMES, placeholder="any class", width=320, **following)
+        st.multiselect(texts.TRUE_CLASS, CLASS_NAMES, placeholder=texts.ANY_CLASS, width=320, **following)
         image, most = addressed_image(len(answers)), len(answers) - 1
         following = address.follow(IMAGE, image)
-        st.number_input("Test image", 0, most, value=None, step=1, placeholder="none", width=160, **following)
+        none = texts.NO_TEST_IMAGE
+        st.number_input(texts.TEST_IMAGE, 0, most, value=None, step=1, placeholder=none, width=160, **following)
     found, wanted = ORDERS[order](answers), [CLASS_NAMES.index(name) for name in classes]
     shown = found[np.isin(answers.labels[found], wanted)] if wanted else found
     if len(shown):
         show_images(shown, pixels, answers, "gallery")
     else:
-        address.offer_to_clear("No test image passes these filters.", "show", "class", "gallery-page")
+        address.offer_to_clear(texts.NOTHING_PASSES, "show", "class", "gallery-page")
     if image is None:
-        st.caption("Click an image, or enter its number, to see what the model predicts for it.")
-    show_chosen(pixels, {"this model": answers}, open_history)
+        st.caption(texts.CHOOSE_IMAGE)
+    show_chosen(pixels, {texts.THIS_MODEL: answers}, open_history)
     names, file = list(map(str, range(len(answers)))), f"{plain_name(chosen.run.title)}-test-predictions.csv"
     table = partial(evaluation_tables.predictions_frame, names, answers.probabilities, answers.labels)
-    common.offer_csv("Predictions of all test images as CSV", table, file)
+    common.offer_csv(texts.PREDICTIONS_OF_TEST_IMAGES, table, file)
 
 
 def show_images(indices: Array, pixels: Array, answers: Answers, key: str, other: Answers | None = None) -> None:
     """Show a page of these images; a click puts one into the address."""
     if not len(indices):
-        st.info("There is no such image.", icon=":material/hide_image:")
+        st.info(texts.NO_IMAGE, icon=":material/hide_image:")
         return
     pages = -(-len(indices) // PAGE_SIZE)
     with st.container(horizontal=True, vertical_alignment="center"):
         page = address.ask_page(pages, f"{key}-page")
-        st.caption(common.count(len(indices), "image") + (f", page {page + 1:,} of {pages:,}" if pages > 1 else ""))
+        many = texts.IMAGES_ON_PAGES if pages > 1 else texts.IMAGES_MANY
+        st.caption(counted(len(indices), texts.IMAGES_ONE, many, page=page + 1, pages=pages))
     shown = indices[page * PAGE_SIZE : (page + 1) * PAGE_SIZE]
     rows = evaluation_tables.gallery_frame(shown, pixels, answers, other)
-    chart, alt = gallery_chart(rows, addressed_image(len(answers))), "Test images with what the model predicts"
+    chart = gallery_chart(rows, addressed_image(len(answers)))
     key = f"{key} {page} {hash(shown.tobytes())}"  # on another page nothing is chosen
-    common.show_clickable(chart, key, IMAGE, _address_image, alt)
+    common.show_clickable(chart, key, IMAGE, _address_image, texts.GALLERY)
 
 
 def _address_image(point: dict[str, Any]) -> None:
@@ -85,20 +88,21 @@ def addressed_image(count: int) -> int | None:
 
 def show_chosen(pixels: Array, models: Mapping[str, Answers], open_history: Callable[[], None] | None = None) -> None:
     labels = next(iter(models.values())).labels
-    index = address.number(IMAGE, "Choose an image above.", most=len(labels) - 1)
+    index = address.number(IMAGE, texts.CHOOSE_ABOVE, most=len(labels) - 1)
     if index is None:
         return
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.header(f"Test image {index:,} · {CLASS_NAMES[labels[index]]}", width="content")
+            title = texts.TEST_IMAGE_AND_CLASS.format(index=index, true_class=CLASS_NAMES[labels[index]])
+            st.header(title, width="content")
             if open_history:
                 st.space("stretch")
-                st.button("Checkpoint history", icon=":material/timeline:", on_click=open_history)
+                st.button(texts.CHECKPOINT_HISTORY, icon=":material/timeline:", on_click=open_history)
         rows = {name: answers.probabilities[index] for name, answers in models.items()}
         show_answer(pixels[index], rows, int(labels[index]))
 
 
-def show_answer(image: Array, rows: Mapping[str, Array], label: int | None, alt: str = "The chosen image") -> None:
+def show_answer(image: Array, rows: Mapping[str, Array], label: int | None, alt: str = texts.CHOSEN_IMAGE) -> None:
     left, right = st.columns([1, 2], vertical_alignment="center")
     with left:
         show_large(image, alt)
@@ -106,7 +110,7 @@ def show_answer(image: Array, rows: Mapping[str, Array], label: int | None, alt:
         if len(rows) == 2:
             st.caption(models_key(*map(common.plain, rows)))
         chart = probabilities_chart(evaluation_tables.probabilities_frame(rows, label))
-        st.vega_lite_chart(chart.to_dict(), alt="The probability of each class")
+        st.vega_lite_chart(chart.to_dict(), alt=texts.PROBABILITIES)
 
 
 def show_large(image: Array, alt: str) -> None:

@@ -1,6 +1,7 @@
 """Images of the visitor: how each was prepared, and what the model predicts."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 import numpy as np
@@ -13,10 +14,9 @@ from fashion_core.inference.prepare import Prepared
 from fashion_core.inference.scores import Array
 from fashion_core.ui import common
 from fashion_core.ui.checkpoints import saved_file
-from fashion_core.ui.predict import gallery, predictions
+from fashion_core.ui.predict import gallery, predictions, texts
 from fashion_core.ui.server import uploads
 
-UPLOAD, CAMERA = "Upload", "Camera"
 _STEP_WIDTH: Final = 112
 
 
@@ -38,19 +38,19 @@ def show_own_images(chosen: saved_file.Chosen, show_history: Callable[[Array], N
         except FashionError as error:  # one bad file must not hide the others
             st.error(f"**{common.plain(file.name)}**: {common.sentence(error)}", icon=":material/broken_image:")
     if not files:
-        st.caption("Each image is made to look like those of the training set: greyscale, bright on black, 28 × 28.")
+        st.caption(texts.MADE_ALIKE)
     if not ready:
         return
     found = np.stack([predictions.probabilities(chosen.run, chosen.file, image.pixels) for _, image in ready])
     for (file, image), row in zip(ready, found, strict=True):
         with st.container(border=True):
             _show_image(file.name, image, row)
-            history = st.expander("Checkpoint history", on_change="rerun", key=f"history {file.file_id}")
+            history = st.expander(texts.CHECKPOINT_HISTORY, on_change="rerun", key=f"history {file.file_id}")
             if history.open:
                 with history, common.problems_shown():
                     show_history(image.pixels)
-    names = [file.name for file, _ in ready]
-    common.offer_csv("Predictions as CSV", lambda: evaluation_tables.predictions_frame(names, found), "predictions.csv")
+    table = partial(evaluation_tables.predictions_frame, [file.name for file, _ in ready], found)
+    common.offer_csv(texts.PREDICTIONS, table, "predictions.csv")
 
 
 def keep_uploads() -> None:
@@ -59,21 +59,22 @@ def keep_uploads() -> None:
 
 
 def _ask_files(camera: bool = True) -> Sequence[Upload]:
+    sources = [texts.UPLOAD, texts.CAMERA]
     source = st.segmented_control(
-        "From", [UPLOAD, CAMERA], default=UPLOAD, required=True, key="source", label_visibility="collapsed"
+        texts.SOURCE, sources, default=texts.UPLOAD, required=True, key="source", label_visibility="collapsed"
     )
-    if source == UPLOAD:
-        label = "Images of garments: PNG, JPEG, WebP, GIF, BMP or TIFF"
+    if source == texts.UPLOAD:
+        label = texts.UPLOAD_IMAGES
         return st.file_uploader(label, accept_multiple_files=True, max_upload_size=uploads.IMAGE_MIB, key="own images")
-    photo = st.camera_input("Photograph a garment on a plain background", key="photo", width=420) if camera else None
+    photo = st.camera_input(texts.PHOTOGRAPH, key="photo", width=420) if camera else None
     return [photo] if photo else []
 
 
 def _show_image(name: str, image: Prepared, row: Array) -> None:
     best = int(row.argmax())
-    st.markdown(f"**{common.plain(name)}** · {CLASS_NAMES[best]}, {row[best]:.1%}")
-    gallery.show_answer(image.pixels, {"this model": row}, None, alt=f"{name}, as the model sees it")
-    st.caption("How it was made to look like the training set")
+    st.markdown(texts.PREDICTED.format(name=common.plain(name), predicted=CLASS_NAMES[best], probability=row[best]))
+    gallery.show_answer(image.pixels, {texts.THIS_MODEL: row}, None, alt=texts.PREPARED_IMAGE.format(name=name))
+    st.caption(texts.HOW_PREPARED)
     with st.container(horizontal=True):
         for step in image.steps:
             with st.container(width=_STEP_WIDTH + 24):

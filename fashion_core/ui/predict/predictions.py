@@ -12,13 +12,14 @@ from fashion_core.inference.prepare import Prepared
 from fashion_core.inference.scores import Answers, Array
 from fashion_core.runs.run import Run
 from fashion_core.ui.checkpoints.saved_file import Chosen
+from fashion_core.ui.predict import texts
 
 _answers: Cache[Answers] = Cache(16)
 _correct: Cache[Array] = Cache(5000)
 _predicted: Cache[Array] = Cache(5000)
 
 
-@st.cache_resource(max_entries=2, show_spinner="Reading the test images…")
+@st.cache_resource(max_entries=2, show_spinner=texts.READING_TEST_IMAGES)
 def test_images(dataset: str) -> tuple[Array, Array]:
     """Pixels (N, 28, 28) uint8 and labels (N,) int64 of a dataset's test half. Raises ``WorkerError``."""
     return PREDICTOR.test_images(dataset)
@@ -27,7 +28,7 @@ def test_images(dataset: str) -> tuple[Array, Array]:
 def evaluate(chosen: Chosen) -> Answers:
     """What the file's model predicts for all test images. Raises ``WorkerError`` or ``DiskError``."""
     file, config = chosen.file, chosen.run.record.config
-    with st.spinner("Running the model on all test images…"):
+    with st.spinner(texts.RUNNING_MODEL):
         key = (file, config.dataset, config.pixels)
         return _answers.get(key, identity(file), lambda: _evaluate(file, config))
 
@@ -50,7 +51,7 @@ def probabilities(run: Run, file: Path, pixels: Array) -> Array:
     return _predicted.get(key, identity(file), lambda: np.asarray(PREDICTOR.predict(file, pixels[None], scaling)[0]))
 
 
-@st.cache_resource(max_entries=64, show_spinner="Preparing the image…")
+@st.cache_resource(max_entries=64, show_spinner=texts.PREPARING_IMAGE)
 def prepared(file: bytes) -> Prepared:
     """An image of the visitor, made to look like the training set. Raises ``WorkerError``."""
     return PREDICTOR.prepare(file)
