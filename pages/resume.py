@@ -13,6 +13,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore, epoch_records
 from fashion_core.ui import address, common, comparison, login, resume, run_status, settings_form
 from fashion_core.ui.checkpoints import saved_file
+from fashion_core.ui.texts import HELPED
 
 RESUME, LINEAGE = "Resume", "Lineage"
 FIXED = ("name", "model", "epochs")  # not overridden: the checkpoint decides the model, epochs are additional ones
@@ -23,7 +24,7 @@ def main() -> None:
     store = RunStore()
     st.title("Resume")
     st.caption("Resume from any checkpoint as a new run, and compare loss_now with loss_last.")
-    views = {RESUME: show_resume, resume.HELPED: comparison.show_comparison, LINEAGE: comparison.show_lineage}
+    views = {RESUME: show_resume, HELPED: comparison.show_comparison, LINEAGE: comparison.show_lineage}
     address.show_tabs({name: partial(show, store) for name, show in views.items()})
 
 

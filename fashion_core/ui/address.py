@@ -15,6 +15,7 @@ import streamlit as st
 
 from fashion_core.errors import ConfigError, RunNotFoundError, printable
 from fashion_core.runs.store import epoch_number
+from fashion_core.ui import texts
 from fashion_core.ui.common import PRESENT, Show, is_presenting, problems_shown, sentence
 
 PAGE_ROWS = 500
@@ -102,7 +103,7 @@ def wrong_shown(instead: str) -> Iterator[None]:
 def choice(name: str, known: Collection[str]) -> str:
     """Which of these the address names: the first if it names none, or another, which is said."""
     first = next(iter(known))
-    with wrong_shown(f"It shows {first!r} instead."):
+    with wrong_shown(texts.FIRST_SHOWN_INSTEAD.format(first=first)):
         _check(name, known)
         return get(name) or first
     return first
@@ -110,7 +111,7 @@ def choice(name: str, known: Collection[str]) -> str:
 
 def choices(name: str, known: Collection[str]) -> list[str]:
     """Which of these the address names: none if it names others too, which is said."""
-    with wrong_shown("All are shown instead."):
+    with wrong_shown(texts.ALL_SHOWN_INSTEAD):
         _check(name, known)
         return every(name)
     return []
@@ -119,7 +120,7 @@ def choices(name: str, known: Collection[str]) -> list[str]:
 def _check(name: str, known: Collection[str]) -> None:
     for given in every(name):
         if given not in known:
-            raise ConfigError(f"The address says {name}={printable(given)}, which this page does not know.")
+            raise ConfigError(texts.UNKNOWN_IN_ADDRESS.format(name=name, given=printable(given)))
 
 
 def number(name: str, instead: str, least: int = 0, most: int = 999_999_999) -> int | None:
@@ -129,8 +130,8 @@ def number(name: str, instead: str, least: int = 0, most: int = 999_999_999) -> 
     with wrong_shown(instead):
         if (found := epoch_number(given)) is not None and least <= found <= most:
             return found
-        bounds = f"from {least:,} to {most:,}"
-        raise ConfigError(f"The address says {name}={printable(given)}, which is no whole number {bounds}.")
+        text = texts.NO_WHOLE_NUMBER.format(name=name, given=printable(given), least=least, most=most)
+        raise ConfigError(text)
     return None
 
 
@@ -172,7 +173,7 @@ def ask_page(pages: int, name: str, wanted: int = 0) -> int:
 
     A page that the address names and that is not there is said.
     """
-    shown = number(name, f"Page {wanted + 1:,} is shown instead.", 1, max(1, pages)) or wanted + 1
+    shown = number(name, texts.PAGE_SHOWN_INSTEAD.format(page=wanted + 1), 1, max(1, pages)) or wanted + 1
     if pages > 1:
         st.pagination(pages, **follow(name, shown, wanted + 1))
     return shown - 1
@@ -187,7 +188,7 @@ def ask_rows(rows: pd.DataFrame, name: str, wanted: int = 0) -> pd.DataFrame:
 def offer_to_clear(text: str, *filters: str) -> None:
     """Say that nothing passes these filters, and offer to clear them."""
     st.info(text, icon=":material/filter_alt_off:")
-    st.button("Clear filters", icon=":material/clear_all:", on_click=lambda: go(**dict.fromkeys(filters)))
+    st.button(texts.CLEAR_FILTERS, icon=":material/clear_all:", on_click=lambda: go(**dict.fromkeys(filters)))
 
 
 def show_link(label: str, icon: str, **query: Value) -> None:

@@ -11,16 +11,22 @@ import pandas as pd
 import streamlit as st
 
 from fashion_core.charts.base import ChartSpec
-from fashion_core.errors import FashionError, one_line
+from fashion_core.errors import FashionError, counted, one_line
 from fashion_core.files import REFUSALS, refusal
 from fashion_core.runs import torch_process
 from fashion_core.runs.run import Run
+from fashion_core.ui import texts
 
 _ESCAPES: Final = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]()<>#+-!|~:$&"})
 _WORD_JOINER: Final = "\u2060"
 _MADE_OF_TEXT: Final = re.compile(r":(?=[\w+-]+:|material/|//)|@(?=[\w-]+\.)|www(?=\.)", re.IGNORECASE)
 _FORMULA: Final = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")  # how a cell begins that a spreadsheet may compute
 _NUMBER: Final = re.compile(r"[+-]?\d[\d.,]*([eE][+-]?\d+)?( ?%)?")
+_AGES: Final = (
+    (86400, texts.DAYS_AGO_ONE, texts.DAYS_AGO_MANY),
+    (3600, texts.HOURS_AGO_ONE, texts.HOURS_AGO_MANY),
+    (60, texts.MINUTES_AGO_ONE, texts.MINUTES_AGO_MANY),
+)
 Show = Callable[[], None]
 PRESENT: Final = "present"
 
@@ -81,11 +87,11 @@ def file_query(run: Run, file: Path) -> dict[str, str]:
 
 def duration(seconds: float | None) -> str:
     if seconds is None:
-        return "–"
+        return texts.NO_DURATION
     minutes, rest = divmod(round(seconds), 60)
     if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+        return texts.HOURS.format(hours=minutes // 60, minutes=minutes % 60)
+    return (texts.MINUTES if minutes else texts.SECONDS).format(minutes=minutes, seconds=rest)
 
 
 def count(number: int, what: str) -> str:
@@ -95,26 +101,26 @@ def count(number: int, what: str) -> str:
 
 def age(moment: datetime) -> str:
     seconds = max(0.0, (datetime.now(UTC) - moment).total_seconds())
-    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+    for size, one, many in _AGES:
         if seconds >= size:
-            return f"{count(int(seconds // size), unit)} ago"
-    return "just now"
+            return counted(int(seconds // size), one, many)
+    return texts.JUST_NOW
 
 
 def model_expander(name: str) -> None:
     """``print(model)`` and the table of layers; torch is asked only once it is opened."""
-    expander = st.expander("The model: print(model) and its layers", on_change="rerun")
+    expander = st.expander(texts.MODEL, on_change="rerun")
     if not expander.open:
         return
-    with expander, problems_shown(), st.spinner("Building the model…"):
+    with expander, problems_shown(), st.spinner(texts.BUILDING_MODEL):
         described = torch_process.describe_model(name)
         st.code(f">>> print(model)\n{described['text']}", language=None)
         layers = pd.DataFrame(described["layers"])
         layers["output_shape"] = [" × ".join(map(str, shape)) for shape in layers["output_shape"]]
-        layers.columns = pd.Index(["layer", "class", "output of one image", "parameters"])
-        style = {"parameters": st.column_config.NumberColumn(format="localized")}
+        layers.columns = pd.Index(texts.LAYER_COLUMNS)
+        style = {texts.PARAMETERS_COLUMN: st.column_config.NumberColumn(format="localized")}
         st.dataframe(layers, hide_index=True, column_config=style)
-        st.caption(f"{described['parameters']:,} parameters")
+        st.caption(texts.PARAMETERS.format(count=described["parameters"]))
 
 
 def show_clickable(chart: ChartSpec, key: str, param: str, take: Callable[[dict[str, Any]], None], alt: str) -> None:

@@ -19,9 +19,8 @@ from fashion_core.resume.labels import SAME, percent
 from fashion_core.resume.tables import Losses, Sort, branches_frame, compared_frame
 from fashion_core.runs.schema import ACTIVE_STATES
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import address, common, login, run_status
+from fashion_core.ui import address, common, login, run_status, texts
 
-FIRST, LATEST = "first epoch", "latest"
 _CARD: Final = TALLEST + 74  # pixels, with the line above the chart, the gap between them and the border
 _Charts = tuple[ChartSpec, ChartSpec]
 _frames: Cache[tuple[pd.DataFrame, pd.DataFrame]] = Cache(16)
@@ -34,8 +33,8 @@ def show_comparison(store: RunStore) -> None:
         _show_rows(store, rows)
     else:
         with st.container(border=True):
-            st.write("No run has been resumed yet. Choose a checkpoint to resume from.")
-            address.show_link("Choose a checkpoint", ":material/replay:")
+            st.write(texts.NOTHING_RESUMED)
+            address.show_link(texts.CHOOSE_CHECKPOINT, ":material/replay:")
     _redraw_on_change(store, comparison.outline(rows))
 
 
@@ -52,26 +51,27 @@ def _redraw_on_change(store: RunStore, drawn: Outline) -> None:
 def _show_rows(store: RunStore, rows: list[Compared]) -> None:
     answer = st.container()
     names = {row.parent: row.parent_name for row in rows}
-    now, sort = address.choice("now", (LATEST, FIRST)), cast(Sort, address.choice("sort", get_args(Sort)))
+    first, latest = texts.FIRST_EPOCH, texts.LATEST_EPOCH
+    now, sort = address.choice("now", (latest, first)), cast(Sort, address.choice("sort", get_args(Sort)))
     parents = address.choices("from", names)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.segmented_control("loss_now is", [FIRST, LATEST], required=True, **address.follow("now", now, LATEST))
-        st.selectbox("Sort by", get_args(Sort), width=160, **address.follow("sort", sort, get_args(Sort)[0]))
-        options = {"placeholder": "any run", "width": 320, **address.follow("from", parents, [])}
-        st.multiselect("Resumed from", names, format_func=names.__getitem__, **options)
+        st.segmented_control(texts.LOSS_NOW, [first, latest], required=True, **address.follow("now", now, latest))
+        st.selectbox(texts.SORT, get_args(Sort), width=160, **address.follow("sort", sort, get_args(Sort)[0]))
+        options = {"placeholder": texts.ANY_PARENT, "width": 320, **address.follow("from", parents, [])}
+        st.multiselect(texts.PARENTS, names, format_func=names.__getitem__, **options)
     shown = [row for row in rows if not parents or row.parent in parents]
     for dataset, own in comparison.by_dataset(shown).items():
-        answer.markdown(f"**{DATASET_LABELS[dataset]}** · {common.plain(comparison.sentence(own, now == LATEST))}")
-        for said in comparison.answers_over_seeds(own, now == LATEST):
+        answer.markdown(f"**{DATASET_LABELS[dataset]}** · {common.plain(comparison.sentence(own, now == latest))}")
+        for said in comparison.answers_over_seeds(own, now == latest):
             answer.markdown(f"- {common.plain(said)}")
-    comparison_of(store, shown, now == LATEST, sort)
+    comparison_of(store, shown, now == latest, sort)
     _show_table(shown)
 
 
 def comparison_of(store: RunStore, rows: Sequence[Compared], latest: bool = True, sort: Sort = "lineage") -> None:
     """Two charts side by side for each dataset; a click on a run in one focuses it in both."""
     if not any(row.now(latest) for row in rows):
-        st.info("No resumed run has ended its first epoch yet.", icon=":material/hourglass_empty:")
+        st.info(texts.NO_EPOCH_ENDED, icon=":material/hourglass_empty:")
         return
     _show_charts(rows, tables.losses_of(store, rows), latest, sort)
 
@@ -84,24 +84,26 @@ def _show_charts(rows: Sequence[Compared], losses: Losses, latest: bool, sort: S
     training = any(row.state in ACTIVE_STATES for row in rows)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         _ask_focus([row for own in drawn.values() for row in own if row.now(latest)])
-        st.markdown(f"{COMPARISON_KEY} … training" if training else COMPARISON_KEY, width="content")
+        key = texts.KEY_WHILE_TRAINING.format(key=COMPARISON_KEY) if training else COMPARISON_KEY
+        st.markdown(key, width="content")
     for dataset, own in drawn.items():
         if len(drawn) > 1:
             st.header(DATASET_LABELS[dataset])
         _show_dataset(dataset, own, losses, latest, sort)
     if (given := address.get(FOCUS)) and not any(row.run == given for own in drawn.values() for row in own):
-        st.error(common.plain(f"The run in focus, {printable(given)}, is not among these."), icon=":material/error:")
-        st.button("Show all", icon=":material/select_all:", type="tertiary", on_click=_show_all)
+        st.error(common.plain(texts.FOCUS_MISSING.format(run=printable(given))), icon=":material/error:")
+        st.button(texts.SHOW_ALL, icon=":material/select_all:", type="tertiary", on_click=_show_all)
 
 
 def _ask_focus(rows: Sequence[Compared]) -> None:
     """The way to focus a run for the keyboard, and for one that a chart shows too small to be clicked."""
-    names = {row.run: f"{row.name} · {row.parent_name} epoch {row.epoch}" for row in rows}
+    names = {row.run: texts.FOCUS_OPTION.format(name=row.name, parent=row.parent_name, epoch=row.epoch) for row in rows}
     if len(names) > 1:
         focused = address.get(FOCUS)
         options = address.follow(FOCUS, focused if focused in names else None)
-        hint = "none; click one in a chart, or choose it here"
-        st.selectbox("Focus a run", names, format_func=names.__getitem__, placeholder=hint, width=420, **options)
+        st.selectbox(
+            texts.FOCUS, names, format_func=names.__getitem__, placeholder=texts.NO_FOCUS, width=420, **options
+        )
 
 
 def _show_dataset(dataset: str, rows: Sequence[Compared], losses: Losses, latest: bool, sort: Sort) -> None:
@@ -116,13 +118,13 @@ def _show_dataset(dataset: str, rows: Sequence[Compared], losses: Losses, latest
     left, right = st.columns([6, 5])
     height: int | Literal["stretch"] = _CARD if (compared.height or 0) > TALLEST else "stretch"
     with left, st.container(border=True, height=height, key=f"rows-{dataset}"):
-        st.markdown("From `loss_last` to `loss_now`")  # short, because the chart's toolbar is right of it
-        alt = "Loss of each resumed run and of its checkpoint"
-        common.show_clickable(compared, common.press_key(f"compared {dataset}"), FOCUS, focus, alt)
+        st.markdown(texts.LOSSES_CHART)
+        key = common.press_key(f"compared {dataset}")
+        common.show_clickable(compared, key, FOCUS, focus, texts.LOSSES_CHART_ALT)
     with right, st.container(border=True, height="stretch"):
-        st.markdown("Where each run branched off")
-        alt = "Test loss by epoch of parents and resumed runs"
-        common.show_clickable(branches, common.press_key(f"branches {dataset}"), FOCUS, focus, alt)
+        st.markdown(texts.BRANCHES_CHART)
+        key = common.press_key(f"branches {dataset}")
+        common.show_clickable(branches, key, FOCUS, focus, texts.BRANCHES_CHART_ALT)
     if focused:
         _show_focused(focused)
         placed = compared.frames["rows"]
@@ -173,10 +175,10 @@ def _show_focused(row: Compared) -> None:
             change, noise = percent(comparison.relative_change(row, now)), comparison.NOISE * now.standard_error
             text = f"{row.loss_last:.4f} → **{now.loss:.4f}** ({change}, {now.answer}; ±{noise:.4f})"
             st.markdown(text, width="content")
-        address.link("train.py", "Open", ":material/open_in_new:", {"run": row.run})
-        st.button("Show all", icon=":material/select_all:", type="tertiary", on_click=_show_all)
+        address.link("train.py", texts.OPEN_RUN, ":material/open_in_new:", {"run": row.run})
+        st.button(texts.SHOW_ALL, icon=":material/select_all:", type="tertiary", on_click=_show_all)
         if not row.parent_exists:
-            st.caption(f"its parent {common.plain(row.parent_name)} has been deleted", width="content")
+            st.caption(texts.PARENT_DELETED.format(name=common.plain(row.parent_name)), width="content")
 
 
 def _show_table(rows: Sequence[Compared]) -> None:
@@ -187,12 +189,12 @@ def _show_table(rows: Sequence[Compared]) -> None:
     numbers = ("loss_last", "loss_check", "loss_now_first", "loss_now_latest", "difference", "standard_error")
     style = {name: st.column_config.NumberColumn(format="%.4f") for name in numbers}
     order = ["name", "parent_name", "epoch", *numbers, "answer", "verdict", "overrides", "state"]
-    with st.expander("All numbers"):
+    with st.expander(texts.ALL_NUMBERS):
         for dataset, own in table.groupby("dataset"):  # a table of its own, because people sort by any column
-            alt = f"Resumed runs on {DATASET_LABELS[str(dataset)]}"
+            alt = texts.RESUMED_RUNS.format(dataset=DATASET_LABELS[str(dataset)])
             st.caption(alt)
             common.show_table(own, hide_index=True, column_order=order, column_config=style, alt=alt)
-        common.offer_csv("CSV", lambda: table, "resumed-runs.csv")
+        common.offer_csv(texts.CSV, lambda: table, "resumed-runs.csv")
 
 
 def show_lineage(store: RunStore) -> None:
@@ -203,12 +205,12 @@ def show_lineage(store: RunStore) -> None:
     number = address.ask_page(len(parts), "trees")
     if len(parts) > 1:
         runs = [sum(map(len, part)) for part in parts]
-        st.caption(f"{runs[number]:,} of {sum(runs):,} runs: one page of trees, newest first")
+        st.caption(texts.LINEAGE_PAGE.format(shown=runs[number], count=sum(runs)))
     st.caption(LINEAGE_KEY)
-    spec, alt = lineage_chart(*tables.part_frames(parts, number)).to_dict(), "The tree of runs and checkpoints"
+    spec, alt = lineage_chart(*tables.part_frames(parts, number)).to_dict(), texts.LINEAGE_CHART_ALT
     st.vega_lite_chart(spec, key="lineage", on_select="rerun", selection_mode=CHECKPOINT, alt=alt)
     for point in st.session_state["lineage"].selection.get(CHECKPOINT) or []:
         run, epoch = store.get(point["run"]), int(point["epoch"])
         if epoch in run.epochs_saved():
             address.switch_page("checkpoints.py", {"run": run.id, "epoch": str(epoch)})
-        st.info(f"Epoch {epoch} of {common.plain(run.title)} no longer has a checkpoint.", icon=":material/info:")
+        st.info(texts.NO_CHECKPOINT.format(epoch=epoch, run=common.plain(run.title)), icon=":material/info:")

@@ -15,7 +15,7 @@ from fashion_core.access.gate import Actions
 from fashion_core.config import variable
 from fashion_core.errors import ConfigError
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common, streamlit_internals
+from fashion_core.ui import common, streamlit_internals, texts
 from fashion_core.ui.server import uploads
 
 _DISABLED, _LAST_WHY = "why buttons are disabled", "why they will be"
@@ -64,7 +64,7 @@ def roles() -> access.Roles | None:
     if _login_asked.is_set():
         return access.read_roles(secrets.get("access", {}))
     if "access" in secrets:
-        raise ConfigError("The secrets have [access] and no [auth]: add how people log in, or remove [access].")
+        raise ConfigError(texts.ROLES_WITHOUT_LOGIN)
     return None
 
 
@@ -75,9 +75,9 @@ def _secrets() -> Mapping[str, Any]:
             return st.secrets
     except (OSError, UnicodeDecodeError) as error:
         files.working_folder()  # where they are looked for: says so if it is gone
-        raise ConfigError(f"The secrets can't be read: {error}.") from error
+        raise ConfigError(texts.UNREADABLE_SECRETS.format(error=error)) from error
     if any(Path(path).exists() for path in st.get_option("secrets.files")):
-        raise ConfigError("The secrets can't be read: fix secrets.toml; the server's log says what is wrong with it.")
+        raise ConfigError(texts.WRONG_SECRETS)
     return {}
 
 
@@ -105,7 +105,7 @@ def let_in() -> bool:
     try:
         found = actor()
     except ConfigError:
-        st.title("Fashion Core", anchor=False)
+        st.title(texts.APP, anchor=False)
         raise
     uploads.admit(found.role)
     if found.role == "stranger":
@@ -124,14 +124,14 @@ def let_in() -> bool:
 
 
 def _show_login(found: access.Actor) -> None:
-    st.title("Fashion Core", anchor=False)
+    st.title(texts.APP, anchor=False)
     st.write(common.plain(found.why))
     if found.logged_in:
-        if st.button("Log out", icon=":material/logout:"):
+        if st.button(texts.LOG_OUT, icon=":material/logout:"):
             st.logout()
         return
     for provider in access.providers(_secrets().get("auth", {})):
-        label = f"Log in with {provider}" if provider else "Log in"
+        label = texts.LOG_IN_WITH.format(provider=provider) if provider else texts.LOG_IN
         if st.button(common.plain(label), type="primary", icon=":material/login:"):
             try:
                 st.login(provider) if provider else st.login()
@@ -145,6 +145,6 @@ def navigation(pages: list[st.Page]) -> st.Page:
     position: Literal["top", "hidden"] = "top" if found and not common.is_presenting() else "hidden"
     if found is None or not found.logged_in:
         return st.navigation(pages, position=position)
-    log_out = st.Page(st.logout, title="Log out", icon=":material/logout:", url_path="logout")
+    log_out = st.Page(st.logout, title=texts.LOG_OUT, icon=":material/logout:", url_path="logout")
     name = found.name if len(found.name) <= 40 else f"{found.name[:39]}…"
     return st.navigation({"": pages, f"{common.plain(name)} · {found.role}": [log_out]}, position=position)

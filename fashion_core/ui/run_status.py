@@ -8,13 +8,13 @@ import streamlit as st
 
 from fashion_core.cache import Cache
 from fashion_core.config import DATASET_LABELS, PRESETS, parse_config
-from fashion_core.errors import DamagedFileError, DiskError
+from fashion_core.errors import DamagedFileError, DiskError, counted
 from fashion_core.files import now
 from fashion_core.runs import processes, queue, verify
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import ACTIVE_STATES, CONTINUABLE_STATES, State, Status, VerdictKind, epoch_text
+from fashion_core.runs.schema import ACTIVE_STATES, CONTINUABLE_STATES, State, Status, epoch_text
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import address, common, login
+from fashion_core.ui import address, common, login, texts
 
 ADVANCE_SECONDS = 1.0
 SILENT_SECONDS = 30.0  # before the page says that a worker is silent: testing a large model takes a while
@@ -38,14 +38,6 @@ BADGES: dict[str, tuple[str, Literal["red", "orange", "blue", "green", "gray", "
     "fashion-mnist": (":material/photo_library:", "violet"),
 }
 """An icon and a colour for each state of a run, verdict on a file, and dataset."""
-GOOD_FOR: dict[VerdictKind, str] = {
-    "exact": "It has all that an exact resume needs: weights, optimizer, epoch, settings and seed. On the same kind of "
-    "machine, with as many threads, training continues bit for bit.",
-    "approximate": "Resuming works, but not bit for bit.",
-    "weights only": "Good for using the model, or for training with a fresh optimizer.",
-    "not usable": "It can't be loaded here, so nothing can be resumed from it.",
-    "damaged": "The file has changed since it was saved, so you can't resume from it. It stays until you delete it.",
-}
 
 
 def badge(word: str) -> None:
@@ -54,38 +46,35 @@ def badge(word: str) -> None:
 
 
 def run_links(run: Run) -> None:
-    address.link("checkpoints.py", "Checkpoints", ":material/save:", {"of": run.id})
-    address.link("resume.py", "Resume", ":material/replay:", {"run": run.id})
-    address.link("predict.py", "Predict", ":material/image_search:", {"run": run.id})
+    address.link("checkpoints.py", texts.CHECKPOINTS, ":material/save:", {"of": run.id})
+    address.link("resume.py", texts.RESUME, ":material/replay:", {"run": run.id})
+    address.link("predict.py", texts.PREDICT, ":material/image_search:", {"run": run.id})
 
 
 def show_damage(run: Run) -> None:
     for found in verify.damaged_records(run):
-        st.warning(common.sentence(f"Damaged file {found.file}: {found.reason}."), icon=":material/broken_image:")
+        text = texts.DAMAGED_RECORD.format(file=found.file, reason=found.reason)
+        st.warning(common.plain(text), icon=":material/broken_image:")
     with suppress(DamagedFileError, DiskError):
         marked = [name for name in run.verification.files if run.known_damage(run.path / name)]
         if marked:
-            text = f"Damaged: {', '.join(marked)}. Verify on the Checkpoints page says what is wrong."
+            text = texts.DAMAGED_FILES.format(names=", ".join(marked))
             st.warning(common.plain(text), icon=":material/broken_image:")
 
 
 def welcome(store: RunStore) -> None:
     if store.runs():
-        text = "No saved file yet. Each run saves a checkpoint at the end of each epoch."
-        st.info(text, icon=":material/hourglass_empty:")
+        st.info(texts.NO_SAVED_FILE, icon=":material/hourglass_empty:")
         return
     with st.container(border=True):
-        st.header("No runs yet")
-        st.write(
-            "Train the tutorial's network on synthetic garments: nothing to download, and in about ten seconds "
-            "there is a run to look at, with a checkpoint for each epoch."
-        )
+        st.header(texts.NO_RUNS)
+        st.write(texts.WELCOME)
         watch_it_train(store, width="content")
 
 
 def watch_it_train(store: RunStore, width: Literal["stretch", "content"] = "stretch") -> None:
-    if login.button("Watch it train", type="primary", icon=":material/play_arrow:", width=width):
-        run = login.actions(store).start(parse_config({**PRESETS["demo"].values, "name": "First run"}))
+    if login.button(texts.WATCH_IT_TRAIN, type="primary", icon=":material/play_arrow:", width=width):
+        run = login.actions(store).start(parse_config({**PRESETS["demo"].values, "name": texts.FIRST_RUN}))
         address.switch_page("train.py", {"run": run.id})
 
 
@@ -101,7 +90,7 @@ def move_queue(store: RunStore) -> None:
 
 
 def offer_to_continue(store: RunStore, run: Run, state: State) -> None:
-    if state in CONTINUABLE_STATES and login.button("Continue", icon=":material/play_arrow:"):
+    if state in CONTINUABLE_STATES and login.button(texts.CONTINUE, icon=":material/play_arrow:"):
         login.actions(store).continue_run(run)
         st.rerun()
 
@@ -113,23 +102,27 @@ def whereabouts(store: RunStore, run: Run, state: State | None = None) -> str:
     span, last = run.record.span, config.epochs - 1
     if state == "queued":
         ahead = queue.queue_position(store, run)
-        return f"{common.count(ahead, 'run')} ahead" if ahead else "next to start"
+        return counted(ahead, texts.RUNS_AHEAD_ONE, texts.RUNS_AHEAD_MANY) if ahead else texts.NEXT_TO_START
     source = run.record.source
     if state == "imported" and source:
-        return f"imported from {common.plain(source.name)} ({source.format}); trained elsewhere"
+        return texts.IMPORTED.format(name=common.plain(source.name), format=source.format)
     if state == "finished":
-        return f"{epoch_text(last, span)} done"
+        return texts.DONE.format(epoch=epoch_text(last, span))
     if state == "lost":
-        return "its process has ended; Continue starts from the newest undamaged checkpoint"
-    epoch = epoch_text(min(status.epoch, last), span)
-    where = f"{epoch}, batch {status.batch:,} of {config.batches_per_epoch:,}"
-    if state == "running" and status.phase:
-        where = f"{where}, {status.phase}"
-    return f"{where}{_silence(status)}" if state in ACTIVE_STATES else where
+        return texts.LOST
+    template = texts.AT_BATCH_IN_PHASE if state == "running" and status.phase else texts.AT_BATCH
+    where = template.format(
+        epoch=epoch_text(min(status.epoch, last), span),
+        batch=status.batch,
+        batches=config.batches_per_epoch,
+        phase=status.phase,
+    )
+    return _with_silence(where, status) if state in ACTIVE_STATES else where
 
 
-def _silence(status: Status) -> str:
+def _with_silence(where: str, status: Status) -> str:
     if status.process and processes.is_suspended(status.process):
-        return f"; its process is suspended: kill -CONT {status.process.pid} on this machine resumes it"
+        return texts.SUSPENDED.format(where=where, pid=status.process.pid)
     seconds = now() - status.heartbeat
-    return f"; no update for {common.duration(seconds)}" if seconds > SILENT_SECONDS else ""
+    is_silent = seconds > SILENT_SECONDS
+    return texts.SILENT.format(where=where, duration=common.duration(seconds)) if is_silent else where

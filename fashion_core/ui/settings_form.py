@@ -10,7 +10,7 @@ from fashion_core.config import DATASET_LABELS, MAX_SEEDS, MODEL_LABELS, Setting
 from fashion_core.data import fashion_mnist
 from fashion_core.runs import torch_process
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common, login
+from fashion_core.ui import common, login, texts
 
 _WIDGETS_IN_A_ROW = 4
 _TABLE_COLUMNS = 3
@@ -31,7 +31,7 @@ def ask_more(essential: Sequence[str], values: Mapping[str, Any], prefix: str, *
     """Show the essential settings, and in an expander the other ones but those ``without``; return their values."""
     answers = ask_settings(essential, values, prefix)
     others = [setting.name for setting in settings() if setting.name not in (*essential, *without)]
-    with st.expander("More settings"):
+    with st.expander(texts.MORE_SETTINGS):
         return answers | ask_settings(others, values, prefix)
 
 
@@ -50,26 +50,27 @@ def _ask(setting: Setting, value: Any, prefix: str) -> Any:
 
 def ask_seeds(key: str) -> int:
     """Ask how many runs to make that differ in nothing but the seed."""
-    why = "As many runs, with this seed and the next ones: their mean and its 95 % interval tell help from luck."
-    return st.number_input("Repeat: number of seeds", 1, MAX_SEEDS, 1, key=key, help=why, width=220)
+    return st.number_input(texts.SEEDS, 1, MAX_SEEDS, 1, key=key, help=texts.SEEDS_HELP, width=220)
 
 
 def show_settings(config: TrainConfig) -> None:
     """All settings of a run but its name, as a small table; in three columns where there is room."""
     labels = DATASET_LABELS | MODEL_LABELS
     rows = [(one.label, getattr(config, one.name)) for one in settings() if one.name != "name"]
-    texts = {
+    shown = {
         label: labels.get(value, f"{value:g}" if isinstance(value, float) else str(value)) for label, value in rows
     }
-    size = -(-len(texts) // _TABLE_COLUMNS)
+    size = -(-len(shown) // _TABLE_COLUMNS)
     for at, column in enumerate(st.columns(_TABLE_COLUMNS)):
-        part = dict([*texts.items()][at * size : (at + 1) * size])
-        column.table(pd.DataFrame({"setting": part.keys(), "value": part.values()}), hide_index=True)
+        part = dict([*shown.items()][at * size : (at + 1) * size])
+        column.table(
+            pd.DataFrame({texts.SETTING_COLUMN: part.keys(), texts.VALUE_COLUMN: part.values()}), hide_index=True
+        )
 
 
 def show_cautions(pairs: Iterable[tuple[str, str]]) -> None:
     """Warn where a precision, the first of each pair, does not suit its device, the second."""
-    with common.problems_shown(), st.spinner("Looking at this machine…"):
+    with common.problems_shown(), st.spinner(texts.LOOKING_AT_MACHINE):
         for caution in torch_process.precision_cautions(pairs):
             st.warning(caution, icon=":material/speed:")
 
@@ -79,14 +80,11 @@ def is_ready(store: RunStore, dataset: str) -> bool:
     if dataset != "fashion-mnist" or fashion_mnist.are_present():
         return True
     folder = common.plain(str(fashion_mnist.raw_folder()))
-    st.warning(
-        f"Fashion-MNIST is not on this machine yet. Download it (30 MB), or copy its four .gz files into {folder}.",
-        icon=":material/cloud_download:",
-    )
-    if login.button("Download Fashion-MNIST", icon=":material/download:"):
-        bar = st.progress(0.0, text="Downloading…")
+    st.warning(texts.DATASET_MISSING.format(folder=folder), icon=":material/cloud_download:")
+    if login.button(texts.DOWNLOAD_DATASET, icon=":material/download:"):
+        bar = st.progress(0.0, text=texts.DOWNLOADING)
         with common.problems_shown():
             login.actions(store).download(lambda done, total: bar.progress(done / total, text=f"{done / 1e6:.1f} MB"))
-            common.tell("Downloaded Fashion-MNIST.")
+            common.tell(texts.DOWNLOADED_DATASET)
             st.rerun()
     return False

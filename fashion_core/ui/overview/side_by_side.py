@@ -13,7 +13,7 @@ from fashion_core.runs.loss_curve import thin_out
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import epoch_records
 from fashion_core.ui import address, common
-from fashion_core.ui.resume import HELPED
+from fashion_core.ui.texts import HELPED
 
 _POINTS = 200  # of one curve
 _SAME = ("name", "dataset", "model")  # not among the settings: they stand above them
