@@ -4,6 +4,7 @@ import ipaddress
 import re
 from typing import Final, NamedTuple
 
+from fashion_core.access import texts
 from fashion_core.errors import ConfigError
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -28,10 +29,7 @@ def parse_hosts(text: str) -> frozenset[Address]:
     entries = [entry for part in text.split(",") if (entry := part.strip())]
     found = {entry: parse(entry) for entry in entries}
     if wrong := [entry for entry, address in found.items() if address is None]:
-        raise ConfigError(
-            "FASHION_HOSTS should be names such as dash.example.org or dash.example.org:8443, separated by commas, "
-            f"not {wrong[0]!r}."
-        )
+        raise ConfigError(texts.WRONG_HOSTS.format(value=wrong[0]))
     return frozenset(filter(None, found.values()))
 
 

@@ -12,12 +12,12 @@ from typing import Any, BinaryIO, Final
 import psutil
 
 from fashion_core import files
-from fashion_core.access import audit
+from fashion_core.access import audit, texts
 from fashion_core.access.audit import Entry
 from fashion_core.access.roles import Actor
 from fashion_core.config import MAX_NAME, TrainConfig
 from fashion_core.data import fashion_mnist
-from fashion_core.errors import ConfigError, DiskError, NotAllowedError, RunStateError
+from fashion_core.errors import ConfigError, DiskError, NotAllowedError, RunStateError, counted
 from fashion_core.resume import drill, lesson, plan
 from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs import queue, torch_process, verify
@@ -133,19 +133,19 @@ class Actions:
         ``ConfigError`` if a new name is too long.
         """
         if len(labels.name) > MAX_NAME and not (before and labels.name == before.name):
-            raise ConfigError(f"A name has at most {MAX_NAME} characters, not {len(labels.name)}: shorten it.")
+            raise ConfigError(texts.LONG_NAME.format(most=MAX_NAME, length=len(labels.name)))
         with self._acting("relabel", run, labels.name):
             now = run.whole_labels
             if now and now != before:
-                changed = f"Somebody else has changed the name, tags or notes; the name is now {now.name}."
-                raise RunStateError(f"{changed} Save again to replace their changes with yours.")
+                raise RunStateError(texts.LABELS_CHANGED.format(name=now.name))
             if now is None:
                 run.set_labels_aside()
             run.write_labels(labels)
 
     def verify(self, runs: Sequence[Run]) -> Iterator[Verified]:
         """Verify file by file; the role is checked when the first file is requested."""
-        with self._acting("verify", runs[0] if len(runs) == 1 else None, f"{len(runs)} runs"):
+        detail = counted(len(runs), "{count} run", "{count} runs")
+        with self._acting("verify", runs[0] if len(runs) == 1 else None, detail):
             yield from verify.verify(runs)
 
     def download(self, progress: Callable[[int, int], object]) -> None:
@@ -188,7 +188,7 @@ class Actions:
         if self.actor.role != "operator":
             entry.outcome = "refused"
             self._note(entry)
-            raise NotAllowedError(f"You are not allowed to do that. {self.actor.why}")
+            raise NotAllowedError(texts.NOT_ALLOWED.format(why=self.actor.why))
         return entry
 
     def _note(self, entry: Entry) -> None:

@@ -8,19 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from fashion_core.access import addresses
+from fashion_core.access import addresses, texts
 from fashion_core.config import variable
 from fashion_core.errors import ConfigError, printable
 
 Role = Literal["operator", "viewer", "stranger"]
-LOGIN_FIRST: Final = "Log in to see the runs of this server."
-EXPIRED: Final = "Your login has expired: log in again."
-LOOK_ONLY: Final = "You may look, use models and download; only operators may start, stop, import or change anything."
-NOT_SHARED: Final = (
-    "Read-only: this server can be reached from other machines, or was reached under a name other than localhost, and "
-    "has no login. Set up a login, or set FASHION_ACCESS=everyone to let everyone who reaches it do everything; see "
-    '"Share it" in the README.'
-)
 COUNTED_CLAIMS: Final = ("is_logged_in", "sub", "email", "email_verified", "exp")  # all that with_login reads
 _FORWARDING: Final = (
     *("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Server"),
@@ -83,10 +75,10 @@ def _comparable(email: str) -> str:
 def read_roles(section: object) -> Roles:
     """Read the ``[access]`` section of the secrets. Raises ``ConfigError``."""
     if not isinstance(section, Mapping) or set(section) - {"operators", "viewers"}:
-        raise ConfigError("[access] in the secrets should hold operators = […] and viewers = […] and nothing else.")
+        raise ConfigError(texts.WRONG_SECTION)
     for name, value in section.items():
         if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(one, str) for one in value):
-            raise ConfigError(f'{name} of [access] in the secrets should be a list such as ["anna@example.org"].')
+            raise ConfigError(texts.WRONG_LIST.format(name=name))
     return Roles(**{name: frozenset(map(_comparable, value)) for name, value in section.items()})
 
 
@@ -94,27 +86,26 @@ def without_login(request: Request, environment: Mapping[str, str]) -> Actor:
     """Who asks a server that has no login; ``FASHION_ACCESS`` may make all operators. Raises ``ConfigError``."""
     everyone = variable("FASHION_ACCESS", environment)
     if everyone not in ("", "everyone"):
-        raise ConfigError(f"FASHION_ACCESS should be everyone or not set, not {everyone!r}.")
+        raise ConfigError(texts.WRONG_ACCESS.format(value=everyone))
     if request.is_of_this_machine():
         return Actor("this machine", "operator")
     name = f"{request.ip or 'this machine'}, not logged in"
-    return Actor(name, "operator") if everyone else Actor(name, "viewer", NOT_SHARED)
+    return Actor(name, "operator") if everyone else Actor(name, "viewer", texts.NOT_SHARED)
 
 
 def with_login(claims: Mapping[str, Any], roles: Roles) -> Actor:
     """Return the actor on a server with a login; ``claims`` are those of the id token."""
     if claims.get("is_logged_in") is not True:
-        return Actor("not logged in", "stranger", LOGIN_FIRST)
+        return Actor("not logged in", "stranger", texts.LOGIN_FIRST)
     email = claims.get("email")
     if not isinstance(email, str) or claims.get("email_verified", True) not in (True, "true"):
         email = ""
-    name = printable(email or str(claims.get("sub", "no name")))
+    name = printable(email or str(claims.get("sub", texts.NO_NAME)))
     expires = claims.get("exp")
     if not (isinstance(expires, int | float) and time.time() < expires):
-        return Actor(name, "stranger", EXPIRED)
+        return Actor(name, "stranger", texts.EXPIRED)
     role = roles.of(email)
-    unknown = f"You are logged in as {name}, who has no access to this server: ask its owner to add you."
-    why = {"operator": "", "viewer": LOOK_ONLY, "stranger": unknown}
+    why = {"operator": "", "viewer": texts.LOOK_ONLY, "stranger": texts.NO_ACCESS.format(name=name)}
     return Actor(name, role, why[role], logged_in=True)
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from fashion_core.access import audit
 from fashion_core.access.gate import Actions, forget_upload
-from fashion_core.access.roles import LOOK_ONLY, Actor
+from fashion_core.access.roles import Actor
+from fashion_core.access.texts import LOOK_ONLY
 from fashion_core.errors import DiskError, NotAllowedError, RunStateError
 from fashion_core.files import TEMPORARY_PREFIX, now
 from fashion_core.formats import import_file

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from fashion_core.access import roles as access
-from fashion_core.access.roles import Request, Roles, may_look, read_roles, with_login, without_login
+from fashion_core.access import texts
+from fashion_core.access.roles import Request, Roles, may_look, providers, read_roles, with_login, without_login
 from fashion_core.errors import ConfigError
 
 NOW = time.time()
@@ -63,7 +63,7 @@ OTHER_ADDRESSES = (None, "", "0.0.0.0", "::", "192.0.2.7", "a.example", "unix://
 )
 def test_anyone_else_may_only_look_and_is_told_why(address: str | None, headers: dict[str, str]) -> None:
     found = without_login(asked(address, headers), {})
-    assert (found.role, found.why) == ("viewer", access.NOT_SHARED)
+    assert (found.role, found.why) == ("viewer", texts.NOT_SHARED)
     assert found.name == "192.0.2.1, not logged in"
 
 
@@ -106,7 +106,7 @@ def test_bad_lists_are_one_sentence(section: object) -> None:
     ("name", "role", "why"),
     [
         ("anna", "operator", "^$"),
-        ("bert", "viewer", f"^{access.LOOK_ONLY}$"),
+        ("bert", "viewer", f"^{texts.LOOK_ONLY}$"),
         ("carl", "stranger", "carl@example.org, who has no access to this server"),
     ],
 )
@@ -126,7 +126,7 @@ def test_without_a_login_there_is_nothing_to_see(claims: dict[str, Any]) -> None
 @pytest.mark.parametrize("exp", [NOW, NOW - 1, None, "9999999999", True], ids=["now", "past", "none", "text", "true"])
 def test_login_without_a_time_to_come_counts_as_ended(exp: object) -> None:
     found = with_login({**CLAIMS, "exp": exp}, ROLES)
-    assert (found.role, found.why, found.logged_in) == ("stranger", access.EXPIRED, False)
+    assert (found.role, found.why, found.logged_in) == ("stranger", texts.EXPIRED, False)
 
 
 @pytest.mark.parametrize("verified", [False, "false", None, 0, "no"])
@@ -149,7 +149,7 @@ def test_address_that_is_not_verified_does_not_count(verified: object) -> None:
     ],
 )
 def test_providers_are_those_of_the_secrets(section: object, names: list[str | None]) -> None:
-    assert access.providers(section) == names
+    assert providers(section) == names
 
 
 def test_who_was_let_in_may_look_for_as_long_as_they_are_listed_and_logged_in() -> None:

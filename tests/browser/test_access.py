@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from fashion_core.access import audit
-from fashion_core.access.roles import EXPIRED, LOGIN_FIRST
+from fashion_core.access.texts import EXPIRED, LOGIN_FIRST
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from tests.support.browsing import PATIENCE_MS, Server, expect_badge, fill, open_page, requests_outside

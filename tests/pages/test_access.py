@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from fashion_core.access import audit, roles
+from fashion_core.access import audit, texts
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import login as access_views
@@ -68,9 +68,9 @@ def open_as(user: dict[str, Any], page: str = "overview", **query: str) -> AppTe
 
 
 STRANGERS = {
-    "nobody": ({}, roles.LOGIN_FIRST, "Log in"),
-    "logged out": ({"is_logged_in": False}, roles.LOGIN_FIRST, "Log in"),
-    "expired": (login(ANNA, -1), roles.EXPIRED, "Log in"),
+    "nobody": ({}, texts.LOGIN_FIRST, "Log in"),
+    "logged out": ({"is_logged_in": False}, texts.LOGIN_FIRST, "Log in"),
+    "expired": (login(ANNA, -1), texts.EXPIRED, "Log in"),
     "carl": (login("carl@example.org"), "has no access to this server", "Log out"),
 }
 
