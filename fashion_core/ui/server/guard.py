@@ -15,7 +15,7 @@ from fashion_core.access.addresses import Address
 from fashion_core.config import variable
 from fashion_core.errors import ConfigError, RequestRefusedError, printable
 from fashion_core.ui import login
-from fashion_core.ui.server import uploads
+from fashion_core.ui.server import texts, uploads
 
 # What pages use of Streamlit's own addresses. The others (metrics, an API for agents, what versions to come add) tell
 # or do more than a page may.
@@ -54,7 +54,7 @@ class Guard:
         found = _OWN_ADDRESS.search(scope["path"])
         used, session, file = found.groups() if found else ("", "", "")
         if found and used not in _USED:
-            raise RequestRefusedError(404, "No page needs this address of Streamlit, so it is closed.")
+            raise RequestRefusedError(404, texts.CLOSED)
         if used == "upload_file" and scope["type"] == "http" and scope["method"] not in _READING:
             await uploads.pass_on(self._app, scope, receive, send, session, file)
             return
@@ -98,23 +98,15 @@ def _check_host(hosts: list[str], allowed: AbstractSet[Address]) -> None:
     if not hosts or addresses.is_loopback(name) or name in {one.name for one in allowed}:
         return
     if (allowed or addresses.is_loopback(st.get_option("server.address"))) and not _has_login():
-        raise RequestRefusedError(
-            403,
-            f"This server does not answer to the name {printable(', '.join(hosts))}: open "
-            f"{_local_address()} on its machine, or set FASHION_HOSTS to the names under "
-            'which people reach it; see "Share it" in the README.',
-        )
+        sentence = texts.UNKNOWN_HOST.format(hosts=printable(", ".join(hosts)), address=_local_address())
+        raise RequestRefusedError(403, sentence)
 
 
 def _check_origin(origins: list[str], hosts: list[str], allowed: AbstractSet[Address]) -> None:
     own = [address for host in hosts if (address := addresses.parse(host))]
     if len(origins) > 1 or not any(addresses.is_origin_of(origins[0], one) for one in (*own, *allowed)):
-        raise RequestRefusedError(
-            403,
-            f"A page of {printable(', '.join(origins))} may not use this server, which was asked for as "
-            f"{printable(', '.join(hosts))}: open the page at the server's own address, or set FASHION_HOSTS to the "
-            'name of the proxy through which people reach it; see "Share it" in the README.',
-        )
+        named = {"origins": printable(", ".join(origins)), "hosts": printable(", ".join(hosts))}
+        raise RequestRefusedError(403, texts.OTHER_ORIGIN.format(**named))
 
 
 def _local_address() -> str:

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from fashion_core.access.roles import Role
 from fashion_core.errors import RequestRefusedError
 from fashion_core.ui import streamlit_internals
+from fashion_core.ui.server import texts
 
 MIB: Final = 2**20
 IMAGE_MIB: Final = 20  # the largest image to predict for, and all that viewers upload
@@ -79,15 +80,13 @@ async def pass_on(app: ASGIApp, scope: Scope, receive: Receive, send: Send, sess
 def _check(owner: _Owner, size: int, more: int) -> None:
     """Raise ``RequestRefusedError`` if an upload of this size, or ``more`` bytes beside what is here, is too much."""
     if owner.role == "stranger":
-        sentence = "Only a page of this server that is open may upload: reload it, log in if it asks, and try again."
-        raise RequestRefusedError(403, sentence)
+        raise RequestRefusedError(403, texts.NO_OPEN_PAGE)
     largest = int(st.get_option("server.maxUploadSize"))
     largest = largest if owner.role == "operator" else min(IMAGE_MIB, largest)
     if size > largest * MIB + _FRAMING:
-        raise RequestRefusedError(413, f"The file is too large: you may upload files of at most {largest} MB here.")
+        raise RequestRefusedError(413, texts.TOO_LARGE.format(most=largest))
     if sum(sum(one.sizes.values()) for one in [*_owners.values()]) + more > _TOTALS[owner.role]:
-        sentence = "All uploads together may take no more of the server's memory: remove some, or try again later."
-        raise RequestRefusedError(503, sentence)
+        raise RequestRefusedError(503, texts.TOO_MUCH)
 
 
 def release_later() -> None:
