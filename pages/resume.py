@@ -136,7 +136,7 @@ def start(store: RunStore, run: Run, requests: list[plan.ResumeRequest], seeds: 
         if resumption and resumption.group:
             address.go(group=resumption.group, epoch=None)
             st.rerun()
-        address.switch_page("train.py", {"run": made[0].id})
+        address.open_page("train", run=made[0].id)
 
 
 main()

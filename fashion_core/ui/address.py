@@ -19,6 +19,7 @@ from fashion_core.ui import texts
 from fashion_core.ui.common import PRESENT, Show, is_presenting, problems_shown, sentence
 
 PAGE_ROWS = 500
+PAGES = ("train", "checkpoints", "resume", "predict", "lesson")  # all but the first, which has no name
 Value = str | int | bool | Sequence[str] | None
 T = TypeVar("T", str, int)
 
@@ -53,10 +54,6 @@ def link(page: str | st.Page, label: str, icon: str | None = None, query: Mappin
     st.page_link(page, label=label, icon=icon, query_params={**query, **_carried()} or None)
 
 
-def switch_page(page: str, query: Mapping[str, str]) -> NoReturn:
-    st.switch_page(page, query_params={**query, **_carried()})
-
-
 def fill(**query: Value) -> None:
     """Add what the page has chosen to an address that leaves it out, without a step of the history.
 
@@ -70,11 +67,12 @@ def fill(**query: Value) -> None:
     _let_browser(f"history.replaceState({{}}, '', location.pathname + '?{urlencode(whole, doseq=True)}')")
 
 
-def open_from_start(page: str, **query: str) -> None:
-    """Open another page from the first one in one step of the history: ``st.switch_page`` makes two."""
-    _let_browser(
-        f"history.pushState({{}}, '', location.pathname.replace(/\\/?$/, '/{page}?{urlencode(query | _carried())}'))"
-    )
+def open_page(page: str, **query: str) -> NoReturn:
+    """Open another page, by the name in its address, in one step of the history: ``st.switch_page`` makes two."""
+    pages = f"(\\/({'|'.join(PAGES)}))?\\/?$"
+    there = f"/{page}?{urlencode(query | _carried())}"
+    _let_browser(f"history.pushState({{}}, '', location.pathname.replace(/{pages}/, '{there}'))")
+    st.stop()
 
 
 def _let_browser(change: str) -> None:

@@ -212,5 +212,5 @@ def show_lineage(store: RunStore) -> None:
     for point in st.session_state["lineage"].selection.get(CHECKPOINT) or []:
         run, epoch = store.get(point["run"]), int(point["epoch"])
         if epoch in run.epochs_saved():
-            address.switch_page("checkpoints.py", {"run": run.id, "epoch": str(epoch)})
+            address.open_page("checkpoints", run=run.id, epoch=str(epoch))
         st.info(texts.NO_CHECKPOINT.format(epoch=epoch, run=common.plain(run.title)), icon=":material/info:")

@@ -75,7 +75,7 @@ def welcome(store: RunStore) -> None:
 def watch_it_train(store: RunStore, width: Literal["stretch", "content"] = "stretch") -> None:
     if login.button(texts.WATCH_IT_TRAIN, type="primary", icon=":material/play_arrow:", width=width):
         run = login.actions(store).start(parse_config({**PRESETS["demo"].values, "name": texts.FIRST_RUN}))
-        address.switch_page("train.py", {"run": run.id})
+        address.open_page("train", run=run.id)
 
 
 @common.problems_shown()

@@ -47,6 +47,7 @@ def test_click_on_the_curve_chooses_the_checkpoint_and_start_resumes_it(
             page.get_by_role("option", name="epoch 2").click()
             page.wait_for_url(re.compile(r"epoch=2"))
     expect_badge(page, "exact")
+    here = page.url
     page.get_by_role("button", name="Start").click()
     page.wait_for_url(re.compile(r"/train\?run="))
     expect_badge(page, "finished", seconds=60)
@@ -55,6 +56,9 @@ def test_click_on_the_curve_chooses_the_checkpoint_and_start_resumes_it(
     child = store.runs()[0]
     assert child.record.parent is not None
     assert (child.record.parent.epoch, child.epochs_saved()) == (0, [1, 2])
+    page.go_back()
+    page.wait_for_url(here)
+    expect(page.get_by_role("heading", name="Resume", exact=True)).to_be_visible()
 
 
 def test_click_focuses_a_resumed_run_and_its_address_opens_the_same(
@@ -143,6 +147,9 @@ def test_dot_of_the_lineage_opens_its_checkpoint(store: RunStore, server: Server
     tree.locator("g.mark-symbol path").first.click(force=True)
     page.wait_for_url(re.compile(r"/checkpoints\?.*epoch="))
     expect(page.get_by_test_id("stApp")).to_contain_text("model_save/")
+    page.go_back()
+    page.wait_for_url(f"{server.url}/resume?view=Lineage")
+    expect(tree).to_contain_text("base")
 
 
 def test_click_among_150_resumed_runs_is_answered_quickly(

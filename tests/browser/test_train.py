@@ -65,6 +65,9 @@ def test_one_button_trains_a_first_run(store: RunStore, server: Server, page: Pa
     page.get_by_role("button", name="Watch it train").click()
     expect_badge(page, "finished", seconds=60)
     assert [run.state() for run in store.runs()] == ["finished"]
+    page.go_back()
+    page.wait_for_url(f"{server.url}/")
+    expect(page.get_by_role("heading", name="Fashion Core")).to_be_visible()
 
 
 def test_run_outlives_reload_second_browser_and_killed_server(

@@ -4,7 +4,9 @@ import pytest
 
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
+from fashion_core.ui import address
 from tests.support.pages import filled_in, labels, open_page, press, widget, words
+from tests.support.processes import ROOT
 from tests.support.runs import copied, trained
 
 NOBODY = "20260101-000000-000-0000"
@@ -28,6 +30,11 @@ def test_page_that_is_opened_without_an_address_fills_it_in(run: Run, page: str)
     assert filled_in(app) == {"run": run.id, "epoch": str(epoch)}
     assert app.query_params == {}  # Streamlit would make it a step of the history
     assert not filled_in(open_page(page, run=run.id, epoch="0"))
+
+
+def test_every_page_but_the_first_is_known_by_its_name() -> None:
+    pages = {path.stem for path in (ROOT / "pages").glob("*.py") if "main()" in path.read_text()}
+    assert pages == {"overview", *address.PAGES}
 
 
 @pytest.mark.parametrize(

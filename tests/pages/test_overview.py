@@ -186,7 +186,7 @@ def test_several_runs_are_deleted_but_not_the_one_that_trains(store: RunStore) -
     parent = trained(store, name="parent", epochs=1)
     child, busy = resume(store, parent, 0, 1), labelled(store, "busy")
     set_running(busy)
-    app = in_dialog("housekeeping.ask_to_delete", store, [parent, child, busy])
+    app = in_dialog("checkpoints.housekeeping.ask_to_delete", store, [parent, child, busy])
     assert not app.checkbox  # the resumed run goes too
     press(app, "Delete")
     assert [run.id for run in store.runs()] == [busy.id]
@@ -199,7 +199,7 @@ def test_several_runs_are_deleted_but_not_the_one_that_trains(store: RunStore) -
 def test_parents_of_other_runs_are_deleted_only_once_that_is_confirmed(store: RunStore) -> None:
     parent, other = trained(store, name="parent", epochs=1), labelled(store, "other")
     child = resume(store, parent, 0, 1)
-    app = in_dialog("housekeeping.ask_to_delete", store, [parent, other])
+    app = in_dialog("checkpoints.housekeeping.ask_to_delete", store, [parent, other])
     assert f"Resumed from it: {child.title}" in words(app)
     assert app.button[0].disabled
     app.checkbox[0].check().run()

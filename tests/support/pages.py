@@ -52,10 +52,23 @@ def open_page(name: str, **query: str) -> AppTest:
     return app
 
 
+def scripts(app: AppTest) -> str:
+    return "".join(element.proto.body for element in app.get("html"))
+
+
 def filled_in(app: AppTest) -> dict[str, str]:
     """The whole address that the page gives a browser, which runs it again with that; empty if it gives none."""
-    scripts = "".join(element.proto.body for element in app.get("html"))
-    return dict(parse_qsl("".join(re.findall(r"replaceState\(\{\}, '', location\.pathname \+ '\?(.*?)'\)", scripts))))
+    found = re.findall(r"replaceState\(\{\}, '', location\.pathname \+ '\?(.*?)'\)", scripts(app))
+    return dict(parse_qsl("".join(found)))
+
+
+def led(app: AppTest) -> AppTest:
+    """The page that the browser opens next, if it is told to open one."""
+    if found := re.search(r"pushState\(.*, '/(\w+)\?(.*?)'\)", scripts(app)):
+        app.switch_page(f"{found[1]}.py").query_params.clear()
+        app.query_params.update(dict(parse_qsl(found[2])))
+        app.run()
+    return app
 
 
 def labels(app: AppTest) -> list[str]:
@@ -65,7 +78,7 @@ def labels(app: AppTest) -> list[str]:
 def press(app: AppTest, label: str) -> AppTest:
     next(button for button in app.button if button.label == label).click().run()
     assert not app.exception
-    return app
+    return led(app)
 
 
 def widget(app: AppTest, label: str) -> Any:

@@ -24,7 +24,7 @@ def show(store: RunStore) -> None:
         st.caption("The tutorial's network on synthetic garments: a result in ten seconds.")
     with learn:
         if st.button("Take the lesson", type="primary", icon=":material/school:", width="stretch"):
-            address.switch_page("lesson.py", {})
+            address.open_page("lesson")
         st.caption("Three ways to save a model, and what resuming does to its loss.")
     with st.container(border=True):
         _show_miniature()

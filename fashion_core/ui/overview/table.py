@@ -89,4 +89,4 @@ def _take(runs: pd.DataFrame, titles: Mapping[str, str], order: Order, marked: l
 
 def _leave(runs: pd.DataFrame, row: int, label: str) -> None:
     page, name = _LINKS[label]
-    address.open_from_start(page, **{name: str(runs["id"].iloc[row])})
+    address.open_page(page, **{name: str(runs["id"].iloc[row])})
