@@ -4,14 +4,13 @@ import pandas as pd
 import streamlit as st
 
 from fashion_core.charts.files import bytes_text
-from fashion_core.errors import RunNotFoundError
+from fashion_core.errors import RunNotFoundError, counted
 from fashion_core.runs import tables
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import address, common, login, run_status
 from fashion_core.ui.checkpoints import exports, housekeeping, import_file, saved_file, weight_change
+from pages import texts
 
-LIST, IMPORT, TIDY = "Saved files", "Import", "Verify and tidy up"
-INSIDE, WAYS, SNIPPET, COMPARE, DOWNLOAD = "Look inside", "Five ways", "In plain PyTorch", "Compare", "Download"
 ALL_RUNS = "all"
 PAGE = ("page",)  # a filter leads to the first page of what passes it
 COLUMNS = ["file", "damage", "name", "format", "epoch", "loss", "accuracy", "best", "resumed", "megabytes", "age"]
@@ -21,13 +20,13 @@ def main() -> None:
     store = RunStore()
     if import_file.IMPORTED in st.session_state:
         address.begin_anew(**st.session_state.pop(import_file.IMPORTED))
-    st.title("Checkpoints")
-    st.caption("Every saved file: what is in it, how large it is, and what it is good for.")
+    st.title(texts.CHECKPOINTS)
+    st.caption(texts.CHECKPOINTS_CAPTION)
     saved = tables.saved_frame(store)
     views = {
-        LIST: lambda: run_status.welcome(store) if saved.empty else show_list(store, saved),
-        IMPORT: lambda: import_file.show_upload(store),
-        TIDY: lambda: run_status.welcome(store) if saved.empty else show_tidy(store, saved),
+        texts.SAVED_FILES: lambda: run_status.welcome(store) if saved.empty else show_list(store, saved),
+        texts.IMPORT: lambda: import_file.show_upload(store),
+        texts.VERIFY_AND_TIDY_UP: lambda: run_status.welcome(store) if saved.empty else show_tidy(store, saved),
     }
     address.show_tabs(views)
 
@@ -39,22 +38,20 @@ def show_list(store: RunStore, saved: pd.DataFrame) -> None:
         if chosen := saved_file.addressed_file(store) if names_a_file() else None:
             show_file(chosen, saved)
         else:
-            st.caption(
-                "Select a row, by keyboard with Shift+Space, to see what is in a file and what you can do with it."
-            )
+            st.caption(texts.SELECT_ROW)
 
 
 def filtered(store: RunStore, saved: pd.DataFrame) -> pd.DataFrame:
     run_id = listed_run(store, saved)
     known = sorted(saved["format"].dropna().unique())
-    formats, epoch = address.choices("format", known), address.number("at", "Every epoch is listed.")
+    formats, epoch = address.choices("format", known), address.number("at", texts.EVERY_EPOCH_INSTEAD)
     best = address.choice("best", ("false", "true")) == "true"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         ask_run(saved, run_id)
-        st.multiselect("Format", known, width=240, **address.follow("format", formats, [], PAGE))
+        st.multiselect(texts.FORMAT, known, width=240, **address.follow("format", formats, [], PAGE))
         following = address.follow("at", epoch, None, PAGE)
-        st.number_input("Epoch", 0, value=None, step=1, placeholder="any", width=120, **following)
-        st.toggle("Best of each run", **address.follow("best", best, False, PAGE))
+        st.number_input(texts.EPOCH, 0, value=None, step=1, placeholder=texts.ANY_EPOCH, width=120, **following)
+        st.toggle(texts.BEST_OF_EACH_RUN, **address.follow("best", best, False, PAGE))
     if run_id != ALL_RUNS:
         saved = saved[saved["run"] == run_id]
     if formats:
@@ -69,19 +66,19 @@ def listed_run(store: RunStore, saved: pd.DataFrame) -> str:
     given = address.get("of") or (None if names_a_file() else address.get("run"))
     if given is None or given == ALL_RUNS:
         return ALL_RUNS
-    with address.wrong_shown("The files of all runs are listed."):
+    with address.wrong_shown(texts.ALL_FILES_INSTEAD):
         run = store.get(given)
         if run.id in set(saved["run"]):
             return run.id
-        raise RunNotFoundError(f"Run {run.id} has no saved file yet.")
+        raise RunNotFoundError(texts.NO_SAVED_FILE.format(run=run.id))
     return ALL_RUNS
 
 
 def ask_run(saved: pd.DataFrame, run_id: str) -> None:
     runs = saved.drop_duplicates("run")  # each text taken out of a frame is made anew: 40,000 for 20,000 files
-    labels = {ALL_RUNS: "All runs", **dict(zip(runs["run"], runs["name"] + " · " + runs["run"], strict=True))}
+    labels = {ALL_RUNS: texts.ALL_RUNS, **dict(zip(runs["run"], runs["name"] + " · " + runs["run"], strict=True))}
     other = dict.fromkeys(PAGE) if names_a_file() else dict.fromkeys((*PAGE, "run"))
-    address.ask("Run", labels, run_id, lambda run: address.go(**other, of=None if run == ALL_RUNS else run), 320)
+    address.ask(texts.RUN, labels, run_id, lambda run: address.go(**other, of=None if run == ALL_RUNS else run), 320)
 
 
 def names_a_file() -> bool:
@@ -90,7 +87,7 @@ def names_a_file() -> bool:
 
 def show_table(store: RunStore, every: pd.DataFrame) -> None:
     if every.empty:
-        address.offer_to_clear("No saved file passes these filters.", "of", "format", "at", "best", *PAGE)
+        address.offer_to_clear(texts.NO_FILE_PASSES, "of", "format", "at", "best", *PAGE)
         return
     rows = address.ask_rows(every, "page", next(iter(addressed_rows(every)), 0))
     if tables.forget_changed(store, rows):
@@ -99,12 +96,12 @@ def show_table(store: RunStore, every: pd.DataFrame) -> None:
         accuracy=rows["accuracy"] * 100,
         megabytes=rows["bytes"].astype("float64") / 1e6,
         age=rows["created"].map(common.age, na_action="ignore"),
-        best=rows["best"].map({True: "★ best", False: ""}),
+        best=rows["best"].map({True: texts.BEST_CELL, False: ""}),
         resumed=rows["resumed"].map(lambda count: f"↻ {count}" if count else ""),
-        damage=rows["damage"].map(lambda reason: "⚠ damaged", na_action="ignore"),
+        damage=rows["damage"].map(lambda reason: texts.DAMAGED_CELL, na_action="ignore"),
     )
     key = f"files {hash(tuple(rows['run'] + '/' + rows['file']))}"  # a choice is a row number: other rows, no choice
-    number = st.column_config.NumberColumn
+    text, number = st.column_config.TextColumn, st.column_config.NumberColumn
     common.show_table(
         table,
         hide_index=True,
@@ -115,19 +112,24 @@ def show_table(store: RunStore, every: pd.DataFrame) -> None:
         key=key,
         column_order=COLUMNS if rows["damage"].notna().any() else [name for name in COLUMNS if name != "damage"],
         column_config={
-            "name": st.column_config.TextColumn("run", width="medium"),
-            "loss": number(format="%.4f", help="Mean cross-entropy over the test images"),
-            "accuracy": number(format="%.2f %%", help="Of the test images"),
-            "best": st.column_config.TextColumn(help="The checkpoint with the lowest loss of its run"),
-            "resumed": st.column_config.TextColumn(help="How many runs were resumed from it"),
-            "megabytes": number("size", format="%.2f MB"),
-            "damage": st.column_config.TextColumn("condition", width=105, help="Select the row to read what is wrong"),
+            "file": texts.FILE_COLUMN,
+            "damage": text(texts.CONDITION_COLUMN, width=105, help=texts.CONDITION_HELP),
+            "name": text(texts.RUN_COLUMN, width="medium"),
+            "format": texts.FORMAT_COLUMN,
+            "epoch": texts.EPOCH_COLUMN,
+            "loss": number(texts.LOSS_COLUMN, format="%.4f", help=texts.LOSS_HELP),
+            "accuracy": number(texts.ACCURACY_COLUMN, format="%.2f %%", help=texts.ACCURACY_HELP),
+            "best": text(texts.BEST_COLUMN, help=texts.BEST_HELP),
+            "resumed": text(texts.RESUMED_COLUMN, help=texts.RESUMED_HELP),
+            "megabytes": number(texts.SIZE_COLUMN, format="%.2f MB"),
+            "age": texts.AGE_COLUMN,
         },
         placeholder="",
-        alt="All saved files",
+        alt=texts.FILES_TABLE,
     )
-    part = f"{len(rows):,} of " if len(rows) < len(every) else ""
-    st.caption(f"{part}{common.count(len(every), 'file')}, {bytes_text(int(every['bytes'].sum()))}")
+    many = texts.FILES_SHOWN if len(rows) < len(every) else texts.FILES_MANY
+    size = bytes_text(int(every["bytes"].sum()))
+    st.caption(counted(len(every), texts.FILES_ONE, many, shown=len(rows), size=size))
 
 
 def choose(rows: pd.DataFrame, key: str) -> None:
@@ -153,11 +155,11 @@ def show_file(chosen: saved_file.Chosen, saved: pd.DataFrame) -> None:
         chosen.run.saved_file(chosen.name)  # it may have been deleted since the page was drawn
         show_heading(chosen, saved)
         sections = {
-            INSIDE: lambda: show_inside(chosen),
-            WAYS: lambda: exports.show_five_ways(chosen),
-            SNIPPET: lambda: exports.show_loading_script(chosen),
-            COMPARE: lambda: weight_change.show_comparison(chosen, saved),
-            DOWNLOAD: lambda: exports.show_download(chosen),
+            texts.LOOK_INSIDE: lambda: show_inside(chosen),
+            texts.FIVE_WAYS: lambda: exports.show_five_ways(chosen),
+            texts.IN_PLAIN_PYTORCH: lambda: exports.show_loading_script(chosen),
+            texts.COMPARE: lambda: weight_change.show_comparison(chosen, saved),
+            texts.DOWNLOAD: lambda: exports.show_download(chosen),
         }
         address.show_tabs(sections, "show")
 
@@ -169,18 +171,19 @@ def show_heading(chosen: saved_file.Chosen, saved: pd.DataFrame) -> None:
         run_status.badge(chosen.run.record.config.dataset)
         st.space("stretch")
         run, query = {"run": chosen.run.id}, common.file_query(chosen.run, chosen.file)
-        address.link("train.py", "Open run", ":material/model_training:", run)
+        address.link("train.py", texts.OPEN_RUN, ":material/model_training:", run)
         if chosen.verdict not in ("damaged", "not usable"):
-            address.link("predict.py", "Predict", ":material/image_search:", query)
+            address.link("predict.py", texts.PREDICT, ":material/image_search:", query)
             if "epoch" in query:
-                address.link("resume.py", "Resume", ":material/replay:", query)
-        if login.button("Delete…", icon=":material/delete:", key="delete file"):
+                address.link("resume.py", texts.RESUME, ":material/replay:", query)
+        if login.button(texts.DELETE, icon=":material/delete:", key="delete file"):
             housekeeping.confirm_delete(chosen.store, [chosen.run], chosen.file)
     if tables.is_resumed(saved, chosen.run, chosen.name):
         children = chosen.store.children(chosen.run, chosen.file)
-        st.caption(f"Resumed from it: {', '.join(common.plain(child.title) for child in children)}")
+        names = ", ".join(common.plain(child.title) for child in children)
+        st.caption(texts.RESUMED_FROM_FILE.format(names=names))
     if chosen.damage:
-        st.error(f"Damaged: {common.plain(chosen.damage)}.", icon=":material/broken_image:")
+        st.error(texts.DAMAGED.format(reason=common.plain(chosen.damage)), icon=":material/broken_image:")
 
 
 def show_inside(chosen: saved_file.Chosen) -> None:
@@ -197,11 +200,11 @@ def show_tidy(store: RunStore, saved: pd.DataFrame) -> None:
     ask_run(saved, run_id)
     runs = store.runs() if run_id == ALL_RUNS else [store.get(run_id)]
     with st.container(border=True):
-        housekeeping.show_verify(store, runs, saved, "Verify all" if run_id == ALL_RUNS else "Verify this run")
+        housekeeping.show_verify(store, runs, saved, texts.VERIFY_ALL if run_id == ALL_RUNS else texts.VERIFY_RUN)
     with st.container(border=True):
         if run_id == ALL_RUNS:
-            st.header("Keep")
-            st.write("Select a run above to choose which of its checkpoints to keep.")
+            st.header(texts.KEEP)
+            st.write(texts.SELECT_RUN_TO_KEEP)
         else:
             housekeeping.show_keep(store, runs[0], saved[saved["run"] == run_id])
 

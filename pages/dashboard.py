@@ -8,21 +8,22 @@ import streamlit as st
 from fashion_core.runs import torch_process
 from fashion_core.ui import common, login
 from fashion_core.ui.present import mode
+from pages import texts
 
 PAGES = [
-    st.Page("overview.py", title="Overview", icon=":material/dashboard:", default=True),
-    st.Page("train.py", title="Train", icon=":material/model_training:"),
-    st.Page("checkpoints.py", title="Checkpoints", icon=":material/save:"),
-    st.Page("resume.py", title="Resume", icon=":material/replay:"),
-    st.Page("predict.py", title="Predict", icon=":material/image_search:"),
-    st.Page("lesson.py", title="Lesson", icon=":material/school:"),
+    st.Page("overview.py", title=texts.OVERVIEW, icon=":material/dashboard:", default=True),
+    st.Page("train.py", title=texts.TRAIN, icon=":material/model_training:"),
+    st.Page("checkpoints.py", title=texts.CHECKPOINTS, icon=":material/save:"),
+    st.Page("resume.py", title=texts.RESUME, icon=":material/replay:"),
+    st.Page("predict.py", title=texts.PREDICT, icon=":material/image_search:"),
+    st.Page("lesson.py", title=texts.LESSON, icon=":material/school:"),
 ]
 
 # First: the icon of a page would be fetched from outside.
 st.set_page_config(page_icon="👕", layout="wide", initial_sidebar_state="collapsed")
 torch_process.ask_early()
 page = login.navigation(PAGES)
-st.set_page_config(page_title=f"{page.title} · Fashion Core")
+st.set_page_config(page_title=texts.BROWSER_TITLE.format(page=page.title))
 common.show_told()
 if login.visitor():
     mode.show(PAGES)

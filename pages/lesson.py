@@ -15,12 +15,13 @@ from fashion_core.runs.schema import UNDER_WAY_STATES
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import address, common, login, run_status, settings_form
 from fashion_core.ui.comparison import comparison_of
+from pages import texts
 
 
 def main() -> None:
     store = RunStore()
-    st.title("The lesson")
-    st.caption("Save, load and use a model in three ways, then resume from a checkpoint: the tutorial, run for real.")
+    st.title(texts.LESSON_TITLE)
+    st.caption(texts.LESSON_CAPTION)
     if (run_id := address.get("run")) is None:
         show_start(store)
         return
@@ -29,26 +30,20 @@ def main() -> None:
         lesson.check(run)
         show_lesson(store, run)
         return
-    address.show_link("Take the lesson", ":material/school:")
+    address.show_link(texts.TAKE_LESSON, ":material/school:")
 
 
 def show_start(store: RunStore) -> None:
-    st.write(
-        "Two epochs of the tutorial's network, its weights saved and loaded, the whole model saved and loaded, and one "
-        "more epoch resumed from checkpoint 0: a minute on synthetic garments, a few on Fashion-MNIST."
-    )
+    st.write(texts.LESSON_STEPS)
     here = "fashion-mnist" if fashion_mnist.are_present() else "synthetic"
     given = settings_form.ask_settings(["dataset", "pixels"], {"dataset": here, "pixels": "raw"}, "lesson ")
-    st.caption(
-        "Raw pixels, from 0 to 255, are what the tutorial's author trained on: two epochs at its learning rate learn "
-        "well from those, and far less from unit pixels, from 0 to 1, with which Train begins."
-    )
+    st.caption(texts.LESSON_PIXELS)
     ready, key = False, common.press_key("lesson")
     with common.problems_shown():
         ready = settings_form.is_ready(store, lesson.lesson_config(given).dataset)
-    if login.button("Run the lesson", type="primary", icon=":material/play_arrow:", disabled=not ready, key=key):
+    if login.button(texts.RUN_LESSON, type="primary", icon=":material/play_arrow:", disabled=not ready, key=key):
         common.count_press()
-        with common.problems_shown(), st.spinner("Starting…"):
+        with common.problems_shown(), st.spinner(texts.STARTING):
             address.go(run=login.actions(store).begin_lesson(given).id)
             st.rerun()
 
@@ -58,7 +53,7 @@ def show_lesson(store: RunStore, run: Run) -> None:
     active = any(one.state() in UNDER_WAY_STATES for one in runs) or len(runs) == 1
     st.fragment(show_steps, run_every=1.0 if active else None)(store, run, active)
     if not active:
-        address.show_link("Run it again", ":material/replay:")
+        address.show_link(texts.RUN_LESSON_AGAIN, ":material/replay:")
 
 
 def show_steps(store: RunStore, run: Run, was_active: bool) -> None:
@@ -71,12 +66,12 @@ def show_steps(store: RunStore, run: Run, was_active: bool) -> None:
         if run.state() in UNDER_WAY_STATES or child is None:
             run_status.offer_to_continue(store, run, run.state())
             if run.state() == "finished" and login.actions(store).actor.role != "operator":
-                st.caption("The last step starts once an operator opens this page.")
+                st.caption(texts.WAITS_FOR_OPERATOR)
             return
         done = child.state() not in UNDER_WAY_STATES
         if done and was_active:
             st.rerun()
-        with st.spinner("Running the tutorial's code…"):
+        with st.spinner(texts.RUNNING_CODE):
             outputs = kept(outputs_key(run), lambda: torch_process.lesson_outputs(store, run))
         show_snippet(2, lesson.WEIGHTS, outputs["printed"]["weights"])
         show_snippet(3, lesson.MODEL, outputs["printed"]["model"])
@@ -96,16 +91,16 @@ def show_progress(run: Run, child: Run | None) -> None:
     (share, seconds), step = lesson.progress(run, child), 1
     if child:
         step = 2 if outputs_key(run) not in st.session_state else 4 if child.state() in UNDER_WAY_STATES else 5
-    left = f" · about {common.duration(seconds)} of training left" if seconds and seconds >= 1 else ""
-    st.progress(share, text=f"Step {step} of 5{left}")
+    text = texts.STEP_WITH_TIME if seconds and seconds >= 1 else texts.STEP
+    st.progress(share, text=text.format(step=step, duration=common.duration(seconds)))
 
 
 def show_sizes(sizes: dict[str, int]) -> None:
-    st.markdown("**The sizes of these files**, and of the same checkpoint with Adam in place of SGD:")
+    st.markdown(texts.FILE_SIZES)
     st.code(lesson.WITH_ADAM, language="python")
     frame = files.sizes_frame({label: sizes[name] for name, label in lesson.FILES.items()}, sizes["numbers"])
     spec = files.bar_chart(frame, ("weights", "beside"), "size").to_dict()
-    st.vega_lite_chart(spec, alt="Size of the same model in four files")
+    st.vega_lite_chart(spec, alt=texts.SIZES_CHART)
     st.info(lesson.SIZES, icon=":material/visibility:")
 
 
@@ -121,7 +116,7 @@ def last_step(store: RunStore, run: Run) -> Run | None:
     """The resumed run, started once it is due; a failure is shown and tried again only on request."""
     key = f"kept from {run.id}"
     problem, place = st.session_state.get(key), st.container()
-    if problem is None or login.button("Try again", icon=":material/replay:"):
+    if problem is None or login.button(texts.TRY_AGAIN, icon=":material/replay:"):
         try:
             child = login.actions(store).continue_lesson(run)
             st.session_state[key] = None
@@ -141,40 +136,38 @@ def kept(key: str, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def show_snippet(number: int, step: lesson.Step, printed: str) -> None:
-    st.header(f"{number}. {step.title}")
+    st.header(texts.STEP_HEADER.format(number=number, title=step.title))
     st.code(step.code, language="python")
     st.code(printed, language=None)
     st.info(step.notice, icon=":material/visibility:")
 
 
 def show_training(store: RunStore, number: int, step: lesson.Step, run: Run) -> None:
-    st.header(f"{number}. {step.title}")
+    st.header(texts.STEP_HEADER.format(number=number, title=step.title))
     st.code(step.code, language="python")
     status = run.status
     with st.container(horizontal=True, vertical_alignment="center"):
         run_status.badge(run.state(status))
         st.markdown(run_status.whereabouts(store, run), width="content")
-        address.link("train.py", "Watch", ":material/visibility:", {"run": run.id})
-    st.caption("What this app measured when it ran these lines:")
+        address.link("train.py", texts.WATCH, ":material/visibility:", {"run": run.id})
+    st.caption(texts.MEASURED_HERE)
     st.code(lesson.printed_by(run) or "…", language=None)
     st.info(step.notice, icon=":material/visibility:")
 
 
 def show_losses(store: RunStore, run: Run, child: Run) -> None:
-    st.header("5. Did it help?")
+    st.header(texts.DID_IT_HELP)
     if (row := comparison.compare_run(store, child)) is None:
         return
-    with st.spinner("Measuring on the training images too…"):
+    with st.spinner(texts.MEASURING):
         losses = kept(losses_key(run), lambda: torch_process.lesson_losses(store, run))
     st.code("\n".join(f"{name} {by_half['test']}" for name, by_half in losses.items()), language=None)
     st.markdown(common.plain(comparison.sentence([row])))
     comparison_of(store, [row])
-    table = [{"": name, "test images": by["test"], "training images": by["training"]} for name, by in losses.items()]
+    columns = {"test": texts.TEST_IMAGES_COLUMN, "training": texts.TRAINING_IMAGES_COLUMN}
+    table = [{"": name} | {title: by[half] for half, title in columns.items()} for name, by in losses.items()]
     st.dataframe(table, hide_index=True)
-    st.caption(
-        "The tutorial's author measured both losses on the training images. The model has learned from those, so only "
-        "the loss on the test images shows how it does on images that it has never seen."
-    )
+    st.caption(texts.TRAINING_IMAGES_NOTE)
 
 
 main()

@@ -5,37 +5,39 @@ import streamlit as st
 from fashion_core.resume.tables import best_over_seeds
 from fashion_core.runs import queue, tables
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import address, common
+from fashion_core.ui import address
 from fashion_core.ui.overview import chosen, filters, first_screen, running, table
+from fashion_core.ui.overview.texts import PROMISE
+from pages import texts
 
 
 def main() -> None:
     store = RunStore()
-    st.title("Fashion Core")
+    st.title(texts.APP_NAME)
     if not store.runs():
         first_screen.show(store)
         return
-    st.caption(first_screen.PROMISE)
+    st.caption(PROMISE)
     with st.container(horizontal=True):
-        address.link("train.py", "Set up a run", ":material/add:")
-        address.link("lesson.py", "Take the lesson", ":material/school:")
+        address.link("train.py", texts.SET_UP_RUN, ":material/add:")
+        address.link("lesson.py", texts.TAKE_LESSON, ":material/school:")
     running.show(store, [run.id for run in queue.under_way(store)])
     show_runs(store)
 
 
 def show_runs(store: RunStore) -> None:
-    st.header("All runs")
+    st.header(texts.ALL_RUNS)
     every = tables.runs_frame(store)
     numbers = tables.numbers_by_dataset(every)
     titles, runs = filters.titles(numbers), chosen.addressed(store)
     found, order = filters.ask(every.assign(seeds=best_over_seeds(every)).join(numbers), titles)
     if found.empty:
-        address.offer_to_clear("No run passes these filters.", *filters.FILTERS, *filters.PAGE)
+        address.offer_to_clear(texts.NO_RUN_PASSES, *filters.FILTERS, *filters.PAGE)
     else:
         rows = address.ask_rows(filters.ordered(found, order), "page")
         table.show(rows, titles, order, {run.id for run in runs})
         if len(rows) < len(every):
-            st.caption(f"{len(rows):,} of {common.count(len(every), 'run')}")
+            st.caption(texts.RUNS_SHOWN.format(shown=len(rows), count=len(every)))
     chosen.show(store, runs, every[every["id"].isin([run.id for run in runs])])
 
 

@@ -7,15 +7,13 @@ from fashion_core.runs.store import RunStore
 from fashion_core.ui import address, common, run_status
 from fashion_core.ui.checkpoints import exports, saved_file
 from fashion_core.ui.predict import checkpoint_history, choose, evaluation, gallery, own_images
-
-GALLERY, OWN, HISTORY = "Test images", "Your images", "Checkpoint history"
-EVALUATION, TWO, SNIPPET = "Evaluation", "Two models", "In plain PyTorch"
+from pages import texts
 
 
 def main() -> None:
     store = RunStore()
-    st.title("Predict")
-    st.caption("Use any saved model on test images, on your own images, and beside every other checkpoint.")
+    st.title(texts.PREDICT)
+    st.caption(texts.PREDICT_CAPTION)
     if chosen := choose.ask_file(store):
         show_file(chosen)
         show_views(choose.usable(chosen))
@@ -24,27 +22,29 @@ def main() -> None:
 
 
 def show_file(chosen: saved_file.Chosen) -> None:
-    info = chosen.run.file_info(chosen.file)
+    config, info = chosen.run.record.config, chosen.run.file_info(chosen.file)
     with st.container(horizontal=True, vertical_alignment="center"):
-        run_status.badge(chosen.run.record.config.dataset)
+        run_status.badge(config.dataset)
         if info:
-            said = f"{info.format} · epoch {info.epoch:,} · loss {loss_text(info.loss, 4)}"
-            st.caption(f"{chosen.run.record.config.model} · {said} · pixels {chosen.run.record.config.pixels}")
+            about = {"format": info.format, "epoch": info.epoch, "loss": loss_text(info.loss, 4)}
+            st.caption(texts.MODEL_FILE.format(model=config.model, pixels=config.pixels, **about))
         st.space("stretch")
         query = common.file_query(chosen.run, chosen.file)
-        address.link("checkpoints.py", "Look inside", ":material/save:", query)
+        address.link("checkpoints.py", texts.LOOK_INSIDE, ":material/save:", query)
 
 
 def show_views(chosen: saved_file.Chosen) -> None:
     views = {
-        GALLERY: lambda: gallery.show_gallery(chosen, lambda: address.go(view=HISTORY)),
-        OWN: lambda: own_images.show_own_images(chosen, lambda image: checkpoint_history.show_history(chosen, image)),
-        HISTORY: lambda: checkpoint_history.show_test_image_history(chosen),
-        EVALUATION: lambda: evaluation.show_evaluation(chosen),
-        TWO: lambda: evaluation.show_two_models(chosen),
-        SNIPPET: lambda: exports.show_using_script(chosen),
+        texts.TEST_IMAGES: lambda: gallery.show_gallery(chosen, lambda: address.go(view=texts.CHECKPOINT_HISTORY)),
+        texts.YOUR_IMAGES: lambda: own_images.show_own_images(
+            chosen, lambda image: checkpoint_history.show_history(chosen, image)
+        ),
+        texts.CHECKPOINT_HISTORY: lambda: checkpoint_history.show_test_image_history(chosen),
+        texts.EVALUATION: lambda: evaluation.show_evaluation(chosen),
+        texts.TWO_MODELS: lambda: evaluation.show_two_models(chosen),
+        texts.IN_PLAIN_PYTORCH: lambda: exports.show_using_script(chosen),
     }
-    address.show_tabs(views, closed={OWN: own_images.keep_uploads})
+    address.show_tabs(views, closed={texts.YOUR_IMAGES: own_images.keep_uploads})
 
 
 main()

@@ -7,6 +7,7 @@ import streamlit as st
 
 from fashion_core.charts import live
 from fashion_core.config import settings
+from fashion_core.errors import counted
 from fashion_core.resume import plan, verdict
 from fashion_core.runs import tables
 from fashion_core.runs.run import Run
@@ -14,17 +15,21 @@ from fashion_core.runs.store import RunStore, epoch_records
 from fashion_core.ui import address, common, comparison, login, resume, run_status, settings_form
 from fashion_core.ui.checkpoints import saved_file
 from fashion_core.ui.texts import HELPED
+from pages import texts
 
-RESUME, LINEAGE = "Resume", "Lineage"
 FIXED = ("name", "model", "epochs")  # not overridden: the checkpoint decides the model, epochs are additional ones
 ESSENTIAL = ("learning_rate", "batch_size", "optimizer", "schedule")
 
 
 def main() -> None:
     store = RunStore()
-    st.title("Resume")
-    st.caption("Resume from any checkpoint as a new run, and compare loss_now with loss_last.")
-    views = {RESUME: show_resume, HELPED: comparison.show_comparison, LINEAGE: comparison.show_lineage}
+    st.title(texts.RESUME)
+    st.caption(texts.RESUME_CAPTION)
+    views = {
+        texts.RESUME: show_resume,
+        HELPED: comparison.show_comparison,
+        texts.LINEAGE: comparison.show_lineage,
+    }
     address.show_tabs({name: partial(show, store) for name, show in views.items()})
 
 
@@ -36,7 +41,7 @@ def show_resume(store: RunStore) -> None:
         run_status.welcome(store)
         return
     if not (saved := run.epochs_saved()):
-        st.info("No checkpoint yet: this run saves one at the end of each epoch.", icon=":material/hourglass_empty:")
+        st.info(texts.NO_CHECKPOINT_YET, icon=":material/hourglass_empty:")
         return
     epoch = addressed_epoch(run, saved)
     ask_and_start(store, run, epoch, saved)
@@ -48,12 +53,12 @@ def ask_run(store: RunStore) -> Run | None:
     if not options:
         return None
     wanted = options[0]
-    with address.wrong_shown("Another run is used instead."):
+    with address.wrong_shown(texts.ANOTHER_RUN_INSTEAD):
         if given := address.get("run"):
             wanted = store.get(given).id
     options = options if wanted in options else [wanted, *options]
     labels = {run_id: f"{store.at(run_id).title} · {run_id}" for run_id in options}
-    address.ask("Run", labels, wanted, lambda run_id: address.go(run=run_id, epoch=None), "stretch")
+    address.ask(texts.RUN, labels, wanted, lambda run_id: address.go(run=run_id, epoch=None), "stretch")
     return store.at(wanted)
 
 
@@ -63,7 +68,7 @@ def addressed_epoch(run: Run, saved: list[int]) -> int:
     """
     if not run.id.startswith(address.get("run") or ""):
         return saved[-1]  # the address names a run that is not there, and an epoch of that
-    with address.wrong_shown("The newest one is used instead."):
+    with address.wrong_shown(texts.NEWEST_EPOCH_INSTEAD):
         if (epoch := saved_file.addressed_epoch()) is not None:
             verdict.check_epoch(run, epoch, saved)
             return epoch
@@ -74,36 +79,36 @@ def addressed_epoch(run: Run, saved: list[int]) -> int:
 def show_curve(run: Run, epoch: int, saved: list[int]) -> None:
     epochs = tables.records_frame(epoch_records(run))
     if epochs["loss"].notna().sum() == 0:
-        st.caption("The loss of this checkpoint is not known: it was trained elsewhere.")
+        st.caption(texts.LOSS_UNKNOWN)
         return
 
     def take(point: dict[str, Any]) -> None:
         if point.get("epoch") in saved:
             address.go(epoch=int(point["epoch"]))
 
-    st.caption("Click the checkpoint to resume from, or select its epoch below.")
-    chart, alt = live.chooser_chart(epochs, epoch), "Test loss of this run by epoch"
-    common.show_clickable(chart, f"curve {run.id}", live.SELECTION, take, alt)
+    st.caption(texts.CLICK_CHECKPOINT)
+    chart = live.chooser_chart(epochs, epoch)
+    common.show_clickable(chart, f"curve {run.id}", live.SELECTION, take, texts.LOSS_CHART)
 
 
 def ask_and_start(store: RunStore, run: Run, epoch: int, saved: list[int]) -> None:
     """Additional epochs and overrides, the verdict on them, and the button; ``epoch`` was found among ``saved``."""
     show_curve(run, epoch, saved)
     with st.container(horizontal=True):
-        labels = {at: f"epoch {at}" for at in saved}
-        address.ask("Checkpoint", labels, epoch, lambda at: address.go(epoch=at), 200)
+        labels = {at: texts.CHECKPOINT_OPTION.format(epoch=at) for at in saved}
+        address.ask(texts.CHECKPOINT, labels, epoch, lambda at: address.go(epoch=at), 200)
         planned = plan.planned_epochs(run, epoch)
-        key, hint = f"additional {run.id} {epoch}", f"Use {planned} to finish the run as originally planned."
-        additional = st.number_input("Additional epochs", value=planned, step=1, key=key, help=hint, width=200)
+        key, hint = f"additional {run.id} {epoch}", texts.ADDITIONAL_EPOCHS_HELP.format(planned=planned)
+        additional = st.number_input(texts.ADDITIONAL_EPOCHS, value=planned, step=1, key=key, help=hint, width=200)
         seeds = settings_form.ask_seeds(f"seeds {run.id} {epoch}")
     overrides = ask_overrides(run)
-    epochs, several = ask_several(run, epoch, saved)
+    epochs, several = ask_several(run, epoch, labels)
     requests = [plan.ResumeRequest(at, additional, {**overrides, **more}) for at in epochs for more in several]
     resume.show_verdicts(run, requests, seeds)
     datasets = {request.overrides.get("dataset", run.record.config.dataset) for request in requests}
     ready = all(settings_form.is_ready(store, dataset) for dataset in datasets)
     runs = len(requests) * seeds
-    label = "Start" if runs == 1 else f"Start {runs} runs"
+    label = counted(runs, texts.START_ONE, texts.START_MANY)
     key = common.press_key(f"go {run.id} {epoch}")
     if login.button(label, type="primary", icon=":material/play_arrow:", disabled=not ready, key=key):
         start(store, run, requests, seeds)
@@ -117,20 +122,22 @@ def ask_overrides(run: Run) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value != parent[name]}
 
 
-def ask_several(run: Run, epoch: int, saved: list[int]) -> tuple[list[int], list[dict[str, Any]]]:
+def ask_several(run: Run, epoch: int, labels: dict[int, str]) -> tuple[list[int], list[dict[str, Any]]]:
     """Ask for several checkpoints and several values of one setting: each pair becomes a run."""
-    with st.expander("From several checkpoints, or with several values"):
-        epochs = st.multiselect("Checkpoints", saved, [epoch], "epoch {}".format, key=f"epochs {run.id} {epoch}")
-        labels = {setting.name: setting.label for setting in settings() if setting.name not in FIXED}
-        name = st.selectbox("Setting to vary", labels, None, labels.__getitem__, key="vary", placeholder="none")
-        text = st.text_input("Values, separated by commas", key="values", disabled=name is None)
+    with st.expander(texts.SEVERAL):
+        key = f"epochs {run.id} {epoch}"
+        epochs = st.multiselect(texts.SEVERAL_CHECKPOINTS, labels, [epoch], labels.__getitem__, key=key)
+        names = {setting.name: setting.label for setting in settings() if setting.name not in FIXED}
+        hint = texts.NO_SETTING
+        name = st.selectbox(texts.SETTING_TO_VARY, names, None, names.__getitem__, key="vary", placeholder=hint)
+        text = st.text_input(texts.VALUES_TO_TRY, key="values", disabled=name is None)
     overrides: list[dict[str, Any]] = [{name: value.strip()} for value in text.split(",") if name and value.strip()]
     return epochs or [epoch], overrides or [{}]
 
 
 def start(store: RunStore, run: Run, requests: list[plan.ResumeRequest], seeds: int) -> None:
     common.count_press()
-    with common.problems_shown(), st.spinner("Starting…"):
+    with common.problems_shown(), st.spinner(texts.STARTING):
         made = login.actions(store).resume(run, plan.with_seeds(run, requests, seeds))
         resumption = made[0].record.resumption
         if resumption and resumption.group:

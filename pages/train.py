@@ -5,6 +5,7 @@ import streamlit as st
 
 from fashion_core.charts import live
 from fashion_core.config import PRESETS, TrainConfig, expectation, parse_config
+from fashion_core.errors import counted
 from fashion_core.resume import drill
 from fashion_core.runs import torch_process
 from fashion_core.runs.run import Run
@@ -14,6 +15,7 @@ from fashion_core.ui import address, common, login, resume, run_status, settings
 from fashion_core.ui.live import seeds, snapshot, views
 from fashion_core.ui.present import crash_drill
 from fashion_core.ui.snippets import scripts
+from pages import texts
 
 ESSENTIAL = ("name", "dataset", "model", "epochs", "batch_size", "optimizer", "learning_rate")
 
@@ -31,11 +33,11 @@ def main() -> None:
     if run:
         show_run(store, run)
     else:
-        address.show_link("Set up a run", ":material/add:")
+        address.show_link(texts.SET_UP_RUN, ":material/add:")
 
 
 def show_form(store: RunStore) -> None:
-    st.title("Train")
+    st.title(texts.TRAIN)
     begun, chosen = ask_beginning(store)
     expected = st.empty()  # filled in once the dataset is known
     values = settings_form.ask_more(ESSENTIAL, begun.model_dump(), f"train {chosen} ")
@@ -47,12 +49,12 @@ def show_form(store: RunStore) -> None:
         ready = settings_form.is_ready(store, config.dataset)
         settings_form.show_cautions([(config.precision, config.device)])
     count = settings_form.ask_seeds("seeds to train")
-    key, label = common.press_key("start"), "Start" if count == 1 else f"Start {count} runs"
+    key, label = common.press_key("start"), counted(count, texts.START_ONE, texts.START_MANY)
     pressed = login.button(label, type="primary", icon=":material/play_arrow:", disabled=not ready, key=key)
     if config:
         if pressed:
             common.count_press()
-            with common.problems_shown(), st.spinner("Starting…"):
+            with common.problems_shown(), st.spinner(texts.STARTING):
                 st.session_state["started"] = login.actions(store).start_seeds(config, count)[0].id
                 st.rerun()
         show_meaning(config)
@@ -63,10 +65,11 @@ def ask_beginning(store: RunStore) -> tuple[TrainConfig, str]:
     """What the form begins with: a preset, or the settings of the run that the address names; and which of them."""
     names, like = {name: preset.label for name, preset in PRESETS.items()}, None
     if given := address.get("like"):
-        with address.wrong_shown("The form begins with a preset instead."):
+        with address.wrong_shown(texts.PRESET_INSTEAD):
             like = store.get(given)
-            names = {like.id: f"As {like.title}", **names}
-    chosen = st.selectbox("Preset", names, format_func=names.__getitem__, key=f"preset {like.id}" if like else "preset")
+            names = {like.id: texts.AS_RUN.format(name=like.title), **names}
+    key = f"preset {like.id}" if like else "preset"
+    chosen = st.selectbox(texts.PRESET, names, format_func=names.__getitem__, key=key)
     if like and chosen == like.id:
         return like.record.config.model_copy(update={"name": ""}), chosen
     st.caption(PRESETS[chosen].help)
@@ -75,21 +78,20 @@ def ask_beginning(store: RunStore) -> tuple[TrainConfig, str]:
 
 def show_machine() -> None:
     """The devices of this machine; torch is asked only once it is opened."""
-    expander = st.expander("This machine: what it can train on", on_change="rerun")
+    expander = st.expander(texts.THIS_MACHINE, on_change="rerun")
     if not expander.open:
         return
-    with expander, common.problems_shown(), st.spinner("Looking…"):
+    with expander, common.problems_shown(), st.spinner(texts.LOOKING):
         here = torch_process.this_machine()
         rows = [
             (name, text, here.threads if name == "cpu" else None, name == here.automatic, here.has_bf16(name))
             for name, text in here.devices.items()
         ]
-        columns = ["device", "processor", "threads", "taken by auto", "has bf16 instructions"]
-        st.dataframe(pd.DataFrame(rows, columns=columns), hide_index=True)
+        st.dataframe(pd.DataFrame(rows, columns=texts.MACHINE_COLUMNS), hide_index=True)
 
 
 def show_meaning(config: TrainConfig) -> None:
-    with st.expander("The same in plain PyTorch"):
+    with st.expander(texts.SAME_IN_PYTORCH):
         st.code(scripts.training_script(config), language="python")
     common.model_expander(config.model)
 
@@ -102,7 +104,7 @@ def show_run(store: RunStore, run: Run) -> None:
         st.space("stretch")
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
             run_status.run_links(run)
-            address.show_link("Set up another run", ":material/add:")
+            address.show_link(texts.SET_UP_ANOTHER_RUN, ":material/add:")
     run_status.show_damage(run)
     if run.record.source:
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -122,8 +124,8 @@ def show_run(store: RunStore, run: Run) -> None:
 
 def show_settings(run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.header("Settings", width="content")
-        address.show_link("Start another like this", ":material/content_copy:", like=run.id)
+        st.header(texts.SETTINGS, width="content")
+        address.show_link(texts.START_ANOTHER, ":material/content_copy:", like=run.id)
     settings_form.show_settings(run.record.config)
 
 
@@ -142,26 +144,26 @@ def show_live(store: RunStore, run: Run) -> None:
         if found:
             show_measured(store, run, found)
     with common.problems_shown():
-        expander = st.expander("Log", on_change="rerun")
+        expander = st.expander(texts.LOG, on_change="rerun")
         if expander.open:
             if printed := run.log_tail(lines=200):
                 expander.code(printed, language=None)
             else:
-                expander.caption("Only warnings and errors are printed here: it stays empty while all goes well.")
+                expander.caption(texts.EMPTY_LOG)
 
 
 def show_measured(store: RunStore, run: Run, found: snapshot.Snapshot) -> None:
     if run.record.resumption and found.state not in UNDER_WAY_STATES:
         resume.show_bitwise(store, run)
     if found.damaged:
-        text = f"The charts lack {common.count(found.damaged, 'row')} of metrics.jsonl, which can't be read."
+        text = counted(found.damaged, texts.ROWS_LOST_ONE, texts.ROWS_LOST_MANY)
         st.warning(text, icon=":material/broken_image:")
     if "batches" in found.losses.empty and found.state not in ACTIVE_STATES:
-        st.caption("The charts appear with the first batch.")
+        st.caption(texts.NO_CHARTS_YET)
         return
     st.caption(f"{live.LIVE_KEY} · {live.SEEDS_KEY}" if run.record.repeat else live.LIVE_KEY)
-    st.vega_lite_chart(found.losses.to_live_dict("losses"), alt="Losses of this run by optimizer step")
-    st.vega_lite_chart(found.accuracy.to_live_dict("accuracy"), alt="Test accuracy of this run by epoch")
+    st.vega_lite_chart(found.losses.to_live_dict("losses"), alt=texts.LOSSES_CHART)
+    st.vega_lite_chart(found.accuracy.to_live_dict("accuracy"), alt=texts.ACCURACY_CHART)
 
 
 def show_state(store: RunStore, run: Run, found: snapshot.Snapshot) -> None:
@@ -173,7 +175,7 @@ def show_state(store: RunStore, run: Run, found: snapshot.Snapshot) -> None:
         if found.state not in UNDER_WAY_STATES:
             if not drill.is_pending(run):
                 run_status.offer_to_continue(store, run, found.state)
-        elif login.button("Stop", icon=":material/stop:", disabled=found.state == "stopping"):
+        elif login.button(texts.STOP, icon=":material/stop:", disabled=found.state == "stopping"):
             login.actions(store).stop(run)
             st.rerun()
     if found.state in ("failed", "lost") and found.status.error:
@@ -181,7 +183,7 @@ def show_state(store: RunStore, run: Run, found: snapshot.Snapshot) -> None:
 
 
 def offer_drill(store: RunStore, run: Run) -> None:
-    if login.button("Crash drill", icon=":material/bolt:"):
+    if login.button(texts.CRASH_DRILL, icon=":material/bolt:"):
         login.actions(store).crash(run)
         st.rerun()
 

@@ -94,7 +94,7 @@ def test_both_digests_are_shown_once_both_have_ended(store: RunStore, trained_on
     digest = files.digest_of(twin.weights_path).sha256
     assert next(code.value for code in app.code if digest in code.value).count(digest) == 2
     twin.weights_path.write_bytes(b"other")
-    assert "Other bits than its undisturbed twin." in words(open_page("train", run=run.id))
+    assert "Not the same bits as its undisturbed twin." in words(open_page("train", run=run.id))
 
 
 def test_drill_without_a_twin_says_so(store: RunStore, trained_once: Run) -> None:

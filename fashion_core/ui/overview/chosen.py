@@ -11,7 +11,7 @@ from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import address, common, login, run_status
 from fashion_core.ui.checkpoints import housekeeping
-from fashion_core.ui.overview import side_by_side
+from fashion_core.ui.overview import side_by_side, texts
 
 
 def addressed(store: RunStore) -> list[Run]:
@@ -31,7 +31,7 @@ def show(store: RunStore, runs: Sequence[Run], rows: pd.DataFrame) -> None:
     elif runs:
         _show_one(store, runs[0])
     else:
-        st.caption("Choose a run to name it, tag it, add notes or delete it; choose several to compare them.")
+        st.caption(texts.CHOOSE)
 
 
 def _show_one(store: RunStore, run: Run) -> None:
@@ -43,25 +43,25 @@ def _show_one(store: RunStore, run: Run) -> None:
         with common.problems_shown():
             _edit_labels(store, run)
         with st.container(horizontal=True):
-            address.link("train.py", "Open", ":material/open_in_new:", {"run": run.id})
+            address.link("train.py", texts.OPEN, ":material/open_in_new:", {"run": run.id})
             run_status.run_links(run)
-            if login.button("Delete…", icon=":material/delete:"):
+            if login.button(texts.DELETE, icon=":material/delete:"):
                 housekeeping.confirm_delete(store, [run])
 
 
 def _show_several(store: RunStore, runs: Sequence[Run], rows: pd.DataFrame) -> None:
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**{len(runs):,} runs**", width="content")
+            st.markdown(f"**{texts.SEVERAL_RUNS.format(count=len(runs))}**", width="content")
             st.space("stretch")
-            if login.button("Tag…", icon=":material/label:"):
-                st.dialog("Tag these runs")(ask_tags)(store, runs, sorted(set(rows["tags"].explode().dropna())))
-            if login.button("Delete…", icon=":material/delete:"):
+            if login.button(texts.TAG, icon=":material/label:"):
+                st.dialog(texts.TAG_RUNS)(ask_tags)(store, runs, sorted(set(rows["tags"].explode().dropna())))
+            if login.button(texts.DELETE, icon=":material/delete:"):
                 housekeeping.confirm_delete(store, runs)
-            st.button("Choose none", icon=":material/deselect:", on_click=lambda: address.go(run=None, show=None))
+            st.button(texts.CHOOSE_NONE, icon=":material/deselect:", on_click=lambda: address.go(run=None, show=None))
         views = {
-            "Overlay curves": lambda: side_by_side.show_curves(runs),
-            "Compare": lambda: side_by_side.show_table(runs, rows),
+            texts.OVERLAY_CURVES: lambda: side_by_side.show_curves(runs),
+            texts.COMPARE: lambda: side_by_side.show_table(runs, rows),
         }
         address.show_tabs(views, "show")
 
@@ -75,13 +75,12 @@ def _edit_labels(store: RunStore, run: Run) -> None:
         labels = state[begun] or Labels(name=run.record.config.title)
         state[name], state[tags], state[notes] = labels.name, ", ".join(labels.tags), labels.notes
     if run.whole_labels is None:
-        kept = run.damaged_labels_path.name
-        st.caption(f"The name, tags and notes can't be read. Save replaces them, and keeps the damaged file as {kept}.")
+        st.caption(texts.LABELS_DAMAGED.format(file=run.damaged_labels_path.name))
     with st.form(f"form {run.id}", border=False):
-        st.text_input("Name", key=name)
-        st.text_input("Tags, separated by commas", key=tags)
-        st.text_area("Notes", key=notes)
-        if login.button("Save", st.form_submit_button, icon=":material/save:"):
+        st.text_input(texts.NAME, key=name)
+        st.text_input(texts.TAGS, key=tags)
+        st.text_area(texts.NOTES, key=notes)
+        if login.button(texts.SAVE, st.form_submit_button, icon=":material/save:"):
             title = run.record.config.title if is_blank(state[name]) else state[name].strip()
             labels = Labels(name=title, notes=state[notes], tags=_words(state[tags].split(",")))
             try:
@@ -90,21 +89,21 @@ def _edit_labels(store: RunStore, run: Run) -> None:
                 state[begun] = run.whole_labels
                 raise
             del state[begun]
-            common.tell("Saved the name, tags and notes.")
+            common.tell(texts.LABELS_SAVED)
             st.rerun()
 
 
-def _words(texts: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(text.strip() for text in texts if not is_blank(text)))
+def _words(written: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word.strip() for word in written if not is_blank(word)))
 
 
 def ask_tags(store: RunStore, runs: Sequence[Run], known: Sequence[str]) -> None:
-    add = st.multiselect("Add", known, accept_new_options=True, placeholder="choose or write tags")
-    remove = st.multiselect("Remove", known, placeholder="choose tags")
-    if login.button("Save tags", type="primary", icon=":material/save:", disabled=not (add or remove)):
+    add = st.multiselect(texts.ADD, known, accept_new_options=True, placeholder=texts.CHOOSE_OR_WRITE_TAGS)
+    remove = st.multiselect(texts.REMOVE, known, placeholder=texts.CHOOSE_TAGS)
+    if login.button(texts.SAVE_TAGS, type="primary", icon=":material/save:", disabled=not (add or remove)):
         tagged = [run for run in runs if _is_tagged(store, run, _words(add), remove)]
         if len(tagged) == len(runs):
-            common.tell(f"Tagged {len(runs):,} runs.")
+            common.tell(texts.RUNS_TAGGED.format(count=len(runs)))
             st.rerun()
 
 

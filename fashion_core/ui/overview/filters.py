@@ -9,12 +9,19 @@ import streamlit as st
 
 from fashion_core.config import DATASET_LABELS, MODEL_LABELS
 from fashion_core.ui import address, common
+from fashion_core.ui.overview import texts
 
 PAGE: Final = ("page",)  # another choice leads to the first page of what it lists
 FILTERS: Final = ("text", "dataset", "state", "model", "tag")
 _LABELS: Final = DATASET_LABELS | MODEL_LABELS
 _MOST_TAGS: Final = 12
-_TITLES: Final = {"newest": "newest first", "name": "name", "state": "state", "dataset": "dataset", "model": "model"}
+_TITLES: Final = {
+    "newest": texts.NEWEST_FIRST,
+    "name": texts.NAME_COLUMN,
+    "state": texts.STATE_COLUMN,
+    "dataset": texts.DATASET_COLUMN,
+    "model": texts.MODEL_COLUMN,
+}
 _SEARCHED: Final = ("name", "id", "tags", "notes", "parent")
 
 
@@ -33,7 +40,7 @@ def ask(runs: pd.DataFrame, names: Mapping[str, str]) -> tuple[pd.DataFrame, Ord
     text = address.get("text") or ""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         options = address.follow("text", text, "", PAGE)
-        st.text_input("Search", type="search", placeholder="name, tag, note or id", width=260, **options)
+        st.text_input(texts.SEARCH, type="search", placeholder=texts.SEARCH_PLACEHOLDER, width=260, **options)
         order = _ask_order(names)
     with st.container(horizontal=True):
         chosen = {name: _ask_chips(name, _counted(runs, name)) for name in FILTERS[1:]}
@@ -53,7 +60,7 @@ def _ask_chips(name: str, values: Counter[str]) -> list[str]:
         options = address.follow(name, chosen, [], PAGE)
         shown = list(dict.fromkeys([*most, *chosen]))
         hidden: dict[str, Any] = {"label_visibility": "collapsed", "selection_mode": "multi"}
-        st.pills(name.capitalize(), shown, format_func=_label, **hidden, **options)
+        st.pills(texts.FILTER_LABELS[name], shown, format_func=_label, **hidden, **options)
     return chosen
 
 
@@ -83,15 +90,15 @@ def titles(numbers: pd.DataFrame) -> dict[str, str]:
 def number_title(name: str, alone: bool) -> str:
     """The title of a column of ``tables.numbers_by_dataset``, ``alone`` if all runs are of one dataset."""
     number, _, dataset = name.partition(" ")
-    title = {"best_loss": "best loss", "accuracy": "accuracy"}[number]
-    return title if alone else f"{title}, {DATASET_LABELS[dataset]}"
+    templates = texts.NUMBER_COLUMNS if alone else texts.NUMBER_COLUMNS_BY_DATASET
+    return templates[number].format(dataset=DATASET_LABELS[dataset])
 
 
 def _ask_order(names: Mapping[str, str]) -> Order:
     order = Order(address.choice("sort", names), address.choice("reverse", ("false", "true")) == "true")
     options = address.follow("sort", order.by, USUAL.by, ("reverse", *PAGE))
-    st.selectbox("Sort by", names, format_func=names.__getitem__, width=260, **options)
-    st.toggle("Reversed", **address.follow("reverse", order.reverse, False, PAGE))
+    st.selectbox(texts.SORT_BY, names, format_func=names.__getitem__, width=260, **options)
+    st.toggle(texts.REVERSED, **address.follow("reverse", order.reverse, False, PAGE))
     return order
 
 

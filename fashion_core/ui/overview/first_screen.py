@@ -10,22 +10,21 @@ from fashion_core.charts.comparison import COMPARISON_KEY, FOCUS, comparison_cha
 from fashion_core.resume.tables import branches_frame, compared_frame
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import address, common, run_status
-from fashion_core.ui.overview import sample
+from fashion_core.ui.overview import sample, texts
 
-PROMISE = "Train a PyTorch model, resume it, and see whether that helped."
 _HEIGHT = 330  # pixels of the curves: the title of their axis needs so many
 
 
 def show(store: RunStore) -> None:
-    st.header(PROMISE, anchor=False)
+    st.header(texts.PROMISE, anchor=False)
     begin, learn = st.columns(2)
     with begin:
         run_status.watch_it_train(store)
-        st.caption("The tutorial's network on synthetic garments: a result in ten seconds.")
+        st.caption(texts.WATCH_CAPTION)
     with learn:
-        if st.button("Take the lesson", type="primary", icon=":material/school:", width="stretch"):
+        if st.button(texts.TAKE_LESSON, type="primary", icon=":material/school:", width="stretch"):
             address.open_page("lesson")
-        st.caption("Three ways to save a model, and what resuming does to its loss.")
+        st.caption(texts.LESSON_CAPTION)
     with st.container(border=True):
         _show_miniature()
 
@@ -43,11 +42,7 @@ def _show_miniature() -> None:
     left, right = st.columns([6, 5])
     with left:
         st.markdown(COMPARISON_KEY)
-        common.show_clickable(
-            compared, "sample compared", FOCUS, take, "Loss of each resumed run and of its checkpoint"
-        )
+        common.show_clickable(compared, "sample compared", FOCUS, take, texts.COMPARISON_CHART)
     with right:
-        st.markdown("Five runs, resumed from two checkpoints of one run on Fashion-MNIST")
-        common.show_clickable(
-            branches, "sample branches", FOCUS, take, "Test loss by epoch of a run and of five resumed runs"
-        )
+        st.markdown(texts.BRANCHES)
+        common.show_clickable(branches, "sample branches", FOCUS, take, texts.BRANCHES_CHART)

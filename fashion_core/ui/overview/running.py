@@ -6,6 +6,7 @@ from fashion_core.runs import queue, tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import address, common, login, run_status
+from fashion_core.ui.overview import texts
 
 
 @st.fragment(run_every=2.0)
@@ -19,7 +20,7 @@ def show(store: RunStore, shown: list[str]) -> None:
         if [run.id for run in cards] != shown:
             st.rerun()
     if cards:
-        st.header("Running now")
+        st.header(texts.RUNNING_NOW)
     for run in cards:
         with common.problems_shown():
             _show_card(store, run)
@@ -33,7 +34,8 @@ def _show_card(store: RunStore, run: Run) -> None:
             st.markdown(f"**{common.plain(run.title)}**", width="content")
             run_status.badge(state)
             run_status.badge(config.dataset)
-            address.link("train.py", "Watch", ":material/visibility:", {"run": run.id})
-        known = state == "running" and progress.seconds_left is not None
-        left = f" · {common.duration(progress.seconds_left)} left" if known else ""
-        st.progress(progress.share, text=run_status.whereabouts(store, run, state) + left)
+            address.link("train.py", texts.WATCH, ":material/visibility:", {"run": run.id})
+        text = run_status.whereabouts(store, run, state)
+        if state == "running" and progress.seconds_left is not None:
+            text = texts.WHERE_WITH_TIME.format(where=text, duration=common.duration(progress.seconds_left))
+        st.progress(progress.share, text=text)

@@ -7,9 +7,9 @@ from fashion_core.resume.comparison import Compared, LossNow
 from fashion_core.resume.labels import short_label
 from fashion_core.resume.tables import Losses
 from fashion_core.runs.schema import Change, LoadCheck
+from fashion_core.ui.overview import texts
 
 _PARENT: Final = "parent"
-_NAME: Final = "MLP with Adam"
 _LOSSES: Final = (0.5654, 0.4932, 0.5112, 0.4617, 0.4287, 0.4354)
 _LOWER_RATE: Final = {"learning_rate": Change(before=0.002, after=0.0002)}
 _RESUMED: Final = (  # from which epoch, with which changes, the losses, the standard error of the last change
@@ -36,11 +36,11 @@ def _row(run: str, epoch: int, changes: dict[str, Change], losses: tuple[float, 
     now = LossNow(epoch + len(losses), losses[-1], losses[-1] - last, error)
     return Compared(
         run=run,
-        name=f"{_NAME}, {short_label(changes)}",
+        name=texts.SAMPLE_RESUMED_RUN.format(changes=short_label(changes)),
         state="finished",
         dataset="fashion-mnist",
         parent=_PARENT,
-        parent_name=_NAME,
+        parent_name=texts.SAMPLE_RUN,
         parent_exists=True,
         epoch=epoch,
         check=LoadCheck(

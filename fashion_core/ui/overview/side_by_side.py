@@ -13,6 +13,7 @@ from fashion_core.runs.loss_curve import thin_out
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import epoch_records
 from fashion_core.ui import address, common
+from fashion_core.ui.overview import texts
 from fashion_core.ui.texts import HELPED
 
 _POINTS = 200  # of one curve
@@ -25,14 +26,15 @@ def show_curves(runs: Sequence[Run]) -> None:
     for dataset, curves in points.groupby("dataset"):
         label = DATASET_LABELS[str(dataset)]
         st.caption(label)
-        st.vega_lite_chart(overlay_chart(curves).to_dict(), key=f"curves {dataset}", alt=f"Test losses on {label}")
+        chart, alt = overlay_chart(curves).to_dict(), texts.CURVES_CHART.format(dataset=label)
+        st.vega_lite_chart(chart, key=f"curves {dataset}", alt=alt)
     if points.empty:
-        st.info("None of these runs has ended an epoch yet.", icon=":material/hourglass_empty:")
+        st.info(texts.NO_EPOCH_YET, icon=":material/hourglass_empty:")
 
 
 def _first(runs: Sequence[Run]) -> Sequence[Run]:
     if len(runs) > MOST_CURVES:
-        st.caption(f"The first {MOST_CURVES} of {len(runs):,} runs")
+        st.caption(texts.FIRST_RUNS.format(shown=MOST_CURVES, count=len(runs)))
     return runs[:MOST_CURVES]
 
 
@@ -63,21 +65,21 @@ def show_table(runs: Sequence[Run], rows: pd.DataFrame) -> None:
     table = pd.DataFrame(columns)
     names = {setting.label for setting in settings()}
     differs = table.nunique(axis=1).gt(1) | ~table.index.isin(names)
-    common.show_table(table[differs], alt="What differs between these runs")
-    st.caption("Settings that are the same for all of them are left out.")
+    common.show_table(table[differs], alt=texts.DIFFERENCES_TABLE)
+    st.caption(texts.SAME_LEFT_OUT)
     if rows["parent"].notna().any():
         address.link("resume.py", HELPED, ":material/compare_arrows:", {"view": HELPED})
 
 
 def _results(row: Any) -> dict[str, str]:
     return {
-        "State": row.state,
-        "Dataset": DATASET_LABELS[row.dataset],
-        "Model": MODEL_LABELS[row.model],
-        "Epochs trained": row.epochs,
-        "Best test loss": "–" if pd.isna(row.best_loss) else f"{row.best_loss:.4f}",
-        "Test accuracy": "–" if pd.isna(row.accuracy) else f"{row.accuracy:.2%}",
-        "Resumed from": "–" if pd.isna(row.parent) else row.parent,
+        texts.STATE: row.state,
+        texts.DATASET: DATASET_LABELS[row.dataset],
+        texts.MODEL: MODEL_LABELS[row.model],
+        texts.EPOCHS_TRAINED: row.epochs,
+        texts.BEST_LOSS: "–" if pd.isna(row.best_loss) else f"{row.best_loss:.4f}",
+        texts.ACCURACY: "–" if pd.isna(row.accuracy) else f"{row.accuracy:.2%}",
+        texts.RESUMED_FROM: "–" if pd.isna(row.parent) else row.parent,
     }
 
 

@@ -8,15 +8,15 @@ import streamlit as st
 
 from fashion_core.config import DATASET_LABELS, MODEL_LABELS
 from fashion_core.ui import address, common
-from fashion_core.ui.overview import filters
+from fashion_core.ui.overview import filters, texts
 from fashion_core.ui.overview.filters import Order
 
 _TABLE, _MENU = "table of runs", "menu of a run"
 _LINKS: Final = {  # the page, and what it calls the run
-    ":material/open_in_new: Open": ("train", "run"),
-    ":material/replay: Resume": ("resume", "run"),
-    ":material/image_search: Predict": ("predict", "run"),
-    ":material/save: Checkpoints": ("checkpoints", "of"),
+    f":material/open_in_new: {texts.OPEN}": ("train", "run"),
+    f":material/replay: {texts.RESUME}": ("resume", "run"),
+    f":material/image_search: {texts.PREDICT}": ("predict", "run"),
+    f":material/save: {texts.CHECKPOINTS}": ("checkpoints", "of"),
 }
 
 
@@ -45,19 +45,21 @@ def show(runs: pd.DataFrame, titles: Mapping[str, str], order: Order, chosen: Co
         key=_TABLE,
         column_order=columns,
         column_config={
-            "name": column.TextColumn(width="medium"),
-            "menu": column.ButtonColumn("go to", type="tertiary", key=_MENU),
-            "curve": column.LineChartColumn(
-                "test loss", width=110, help="After each epoch; each on a scale of its own"
-            ),
+            "name": column.TextColumn(texts.NAME_COLUMN, width="medium"),
+            "menu": column.ButtonColumn(texts.MENU_COLUMN, type="tertiary", key=_MENU),
+            "curve": column.LineChartColumn(texts.CURVE_COLUMN, width=110, help=texts.CURVE_HELP),
+            "state": texts.STATE_COLUMN,
             **{name: _number_column(name, titles[name]) for name in numbers},
-            "seeds": column.TextColumn("over seeds", help="Mean of the best losses and its 95 % interval"),
-            "newest": column.TextColumn("age"),
-            "parent": column.TextColumn("resumed from", width=150),
-            "tags": column.ListColumn(),
+            "seeds": column.TextColumn(texts.SEEDS_COLUMN, help=texts.SEEDS_HELP),
+            "epochs": texts.EPOCHS_COLUMN,
+            "dataset": texts.DATASET_COLUMN,
+            "model": texts.MODEL_COLUMN,
+            "newest": column.TextColumn(texts.AGE_COLUMN),
+            "parent": column.TextColumn(texts.PARENT_COLUMN, width=150),
+            "tags": column.ListColumn(texts.TAGS_COLUMN),
         },
         placeholder="",
-        alt="All runs",
+        alt=texts.RUNS_TABLE,
     )
     if click := st.session_state[_MENU]:
         _leave(runs, click.row, click.label)
@@ -65,8 +67,8 @@ def show(runs: pd.DataFrame, titles: Mapping[str, str], order: Order, chosen: Co
 
 def _number_column(name: str, title: str) -> Any:
     if name.startswith("best_loss"):
-        return st.column_config.NumberColumn(title, format="%.4f", help="Lowest test loss of an epoch")
-    return st.column_config.NumberColumn(title, format="percent", help="Test accuracy of that epoch")
+        return st.column_config.NumberColumn(title, format="%.4f", help=texts.BEST_LOSS_HELP)
+    return st.column_config.NumberColumn(title, format="percent", help=texts.ACCURACY_HELP)
 
 
 def _select(rows: list[int], columns: list[str]) -> None:

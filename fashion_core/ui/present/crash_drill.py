@@ -9,6 +9,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Drill, State, epoch_text
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import address, common, login, run_status
+from fashion_core.ui.present import texts
 
 
 class _Step(NamedTuple):
@@ -34,7 +35,7 @@ def _show_steps(store: RunStore, run: Run, had_ended: bool) -> None:
     if login.actions(store).continue_drill(run) or drill is None:
         st.rerun()
     with st.container(border=True):
-        st.header("Crash drill")
+        st.header(texts.CRASH_DRILL)
         for step in _steps(run, drill, state):
             look = f"{step.icon} **{step.title}** {step.text}" if step.text else f":gray[{step.icon} {step.title}]"
             st.markdown(look)
@@ -42,19 +43,23 @@ def _show_steps(store: RunStore, run: Run, had_ended: bool) -> None:
             if _show_twin(store, run, twin) and not had_ended:
                 st.rerun()
         elif state == "finished":
-            st.caption("It has no undisturbed twin to compare with: a run of the same settings, seed and environment.")
+            st.caption(texts.NO_TWIN)
 
 
 def _steps(run: Run, drill: Drill, state: State) -> list[_Step]:
-    config = run.record.config
-    where = f"{epoch_text(drill.epoch, run.record.span)}, batch {drill.batch:,} of {config.batches_per_epoch:,}"
-    source = "the beginning, as no epoch had been saved" if drill.source is None else f"checkpoint {drill.source}"
+    killed = texts.KILLED_IN.format(
+        process=drill.pid,
+        epoch=epoch_text(drill.epoch, run.record.span),
+        batch=drill.batch,
+        batches=run.record.config.batches_per_epoch,
+    )
+    source = texts.FROM_BEGINNING if drill.source is None else texts.FROM_CHECKPOINT.format(epoch=drill.source)
     goes_on = drill.continued or state != "lost"
     return [
-        _Step(":material/bolt:", "Killed", f"Process {drill.pid} got SIGKILL in {where}."),
-        _Step(":material/search:", "Found lost", "Its process is gone; every checkpoint that is listed is whole."),
-        _Step(":material/play_arrow:", "Continued", f"From {source}." if goes_on else ""),
-        _Step(":material/flag:", "Ended", "After its last epoch." if state == "finished" else ""),
+        _Step(":material/bolt:", texts.KILLED, killed),
+        _Step(":material/search:", texts.FOUND_LOST, texts.EVERY_CHECKPOINT_WHOLE),
+        _Step(":material/play_arrow:", texts.CONTINUED, source if goes_on else ""),
+        _Step(":material/flag:", texts.ENDED, texts.AFTER_LAST_EPOCH if state == "finished" else ""),
     ]
 
 
@@ -62,17 +67,16 @@ def _show_twin(store: RunStore, run: Run, twin: Run) -> bool:
     """Show how far the twin is, or whether both ended in the same bits; return whether they have ended."""
     found = drills.compare(run, twin)
     if found is None:
-        st.markdown(":gray[:material/join_inner: The same bits]")
-        st.caption(f"Its undisturbed twin: {run_status.whereabouts(store, twin)}")
+        st.markdown(f":gray[:material/join_inner: {texts.SAME_BITS_AWAITED}]")
+        st.caption(texts.TWIN_ON_ITS_WAY.format(where=run_status.whereabouts(store, twin)))
     elif found.same:
-        text = "The same bits as its undisturbed twin: every loss, every weight, and the optimizer's state."
-        st.success(text, icon=":material/verified:")
+        st.success(texts.SAME_BITS, icon=":material/verified:")
     else:
-        st.error("Other bits than its undisturbed twin.", icon=":material/call_split:")
+        st.error(texts.OTHER_BITS, icon=":material/call_split:")
     if found:
-        st.caption("SHA-256 of model_weights.pth, of this run and of its twin")
+        st.caption(texts.DIGESTS)
         st.code(f"{found.ours}\n{found.theirs}", language=None, wrap_lines=True)
-    if st.button("Open the twin", icon=":material/visibility:", type="tertiary"):
+    if st.button(texts.OPEN_TWIN, icon=":material/visibility:", type="tertiary"):
         address.begin_anew(run=twin.id)
         st.rerun()
     return found is not None

@@ -11,6 +11,7 @@ import streamlit as st
 from fashion_core.access import addresses
 from fashion_core.ui import address, login
 from fashion_core.ui.common import PRESENT
+from fashion_core.ui.present import texts
 
 _HERE: Final = Path(__file__).parent
 _ALWAYS, _IN_A_ROOM = ((_HERE / name).read_text() for name in ("page.css", "present.css"))
@@ -24,36 +25,30 @@ def show(pages: Sequence[st.Page]) -> None:
         for page in pages if presenting else ():
             address.link(page, page.title, page.icon)
         _show_switch(presenting)
-        if presenting and login.is_shared() and st.button("QR code for phones", icon=":material/qr_code_2:"):
+        if presenting and login.is_shared() and st.button(texts.CODE_FOR_PHONES, icon=":material/qr_code_2:"):
             _show_code()
 
 
 def _show_switch(presenting: bool) -> None:
     st.session_state[PRESENT] = presenting
     st.toggle(
-        "Present",
+        texts.PRESENT,
         key=PRESENT,
         on_change=lambda: address.go(present="1" if st.session_state[PRESENT] else None),
-        help="Large text and charts for a room, and the crash drill on the page of a run that trains.",
+        help=texts.PRESENT_HELP,
     )
 
 
-@st.dialog("This page on your phone", width="large")
+@st.dialog(texts.ON_YOUR_PHONE, width="large")
 def _show_code() -> None:
     here = str(st.context.url or "")
     if addresses.is_loopback(urlsplit(here).hostname):
-        st.info(
-            "Phones can't open localhost: open this page at the network address that the server printed when it "
-            "started, then the code leads there.",
-            icon=":material/info:",
-        )
+        st.info(texts.LOCALHOST, icon=":material/info:")
         return
     query = {name: st.query_params.get_all(name) for name in st.query_params if name != PRESENT}
     st.image(qr_code(f"{here}?{urlencode(query, doseq=True)}".rstrip("?")), width="stretch")
     if login.everyone_may_act():
-        st.warning(
-            "Whoever opens it may start, stop and change runs: FASHION_ACCESS says so.", icon=":material/lock_open:"
-        )
+        st.warning(texts.EVERYONE_MAY_ACT, icon=":material/lock_open:")
 
 
 def qr_code(text: str) -> str:
