@@ -16,16 +16,15 @@ from fashion_core.runs.saved_files import OTHER_DIGEST
 from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common
-from fashion_core.ui.checkpoints import saved_file
+from fashion_core.ui.checkpoints import saved_file, texts
 from fashion_core.ui.snippets import scripts
 
 STORED = "stored"
-ONE, ALL = "one image", "all test images"
 
 
 def show_five_ways(chosen: saved_file.Chosen) -> None:
     if chosen.epoch is None:
-        st.info("Other formats are made from a checkpoint, and no checkpoint holds this model.", icon=":material/info:")
+        st.info(texts.NO_CHECKPOINT, icon=":material/info:")
         return
     path = chosen.run.checkpoint_path(chosen.epoch)
     asked = (str(chosen.store.root), chosen.run.id, chosen.epoch, identity(path))
@@ -33,21 +32,23 @@ def show_five_ways(chosen: saved_file.Chosen) -> None:
     keeps = found.optimizer.name if found and found.optimizer else None
     weights = int(files.layers_frame(found)["first"].sum()) if found else 0
     st.markdown(files.sizes_sentence(measured, keeps))
-    st.caption("filled: the weights, which every format includes · hollow: everything else")
+    st.caption(texts.FORMATS_KEY)
     frame = files.sizes_frame(files.format_sizes(measured), weights)
-    spec = files.bar_chart(frame, ("weights", "beside"), "size").to_dict()
-    st.vega_lite_chart(spec, alt="Size of the same model in five formats")
-    milliseconds = st.column_config.NumberColumn(format="%.1f", help="Median of 3 timings on this server")
+    spec = files.bar_chart(frame, ("weights", "beside"), texts.FORMATS_CHART_AXIS).to_dict()
+    st.vega_lite_chart(spec, alt=texts.FORMATS_CHART_ALT)
+    milliseconds = st.column_config.NumberColumn(format="%.1f", help=texts.MILLISECONDS_HELP)
     style = dict.fromkeys(("save (ms)", "load (ms)"), milliseconds)
-    st.dataframe(files.formats_frame(measured, keeps), hide_index=True, column_config=style, alt="Five formats")
-    images = f"{measured['images']} {measured['what']}"
-    st.caption(f"Outputs: the logits of {images}, compared with those of the checkpoint.")
-    if st.button("Measure again", icon=":material/refresh:"):
+    st.dataframe(
+        files.formats_frame(measured, keeps), hide_index=True, column_config=style, alt=texts.FORMATS_TABLE_ALT
+    )
+    outputs = texts.OUTPUTS if measured["what"] == "test images" else texts.OUTPUTS_WITHOUT_DATASET
+    st.caption(outputs.format(images=measured["images"]))
+    if st.button(texts.MEASURE_AGAIN, icon=":material/refresh:"):
         _measured.clear(*asked)
         st.rerun(scope="fragment")
 
 
-@st.cache_data(max_entries=64, show_spinner="Saving and loading it in five formats, three times each…")
+@st.cache_data(max_entries=64, show_spinner=texts.MEASURING)
 def _measured(root: str, run_id: str, epoch: int, key: Identity | None) -> dict[str, Any]:
     store = RunStore(Path(root))
     return torch_process.compare_formats(store, store.get(run_id), epoch)
@@ -56,34 +57,38 @@ def _measured(root: str, run_id: str, epoch: int, key: Identity | None) -> dict[
 def show_loading_script(chosen: saved_file.Chosen) -> None:
     target = scripts.stored_target(chosen.contents.inspection, chosen.file)
     if target is None:
-        st.info("No known model fits this file, so there is no script that loads it.", icon=":material/info:")
+        st.info(texts.NO_LOADING_SCRIPT, icon=":material/info:")
         return
-    format = _choose_format(chosen, "Load")
+    format = _choose_format(chosen, texts.LOAD)
     if format and chosen.epoch is not None:
         checkpoint = saved_file.read_contents(chosen.run.checkpoint_path(chosen.epoch)).inspection
         name = scripts.download_name(chosen.run.title, format, chosen.epoch)
         target = scripts.export_target(scripts.stored_target(checkpoint, chosen.file) or target, format, name)
-        st.caption("Under the name that it has once you have downloaded it here.")
+        st.caption(texts.DOWNLOADED_NAME)
     st.code(scripts.loading_script(target, chosen.run.record.config.pixels), language="python")
 
 
 def show_using_script(chosen: saved_file.Chosen) -> None:
     target, config = scripts.stored_target(chosen.contents.inspection, chosen.file), chosen.run.record.config
     if target is None:
-        st.info("No known model fits this file, so there is no script that uses it.", icon=":material/info:")
+        st.info(texts.NO_USING_SCRIPT, icon=":material/info:")
         return
-    one = st.segmented_control("For", [ONE, ALL], default=ONE, required=True, label_visibility="collapsed") == ONE
-    own = "how images are prepared" if one else "the synthetic garments"
-    if one or config.dataset == "synthetic":
-        st.caption(f"All of it is PyTorch but {own}: that is imported from this package.")
-    st.code(scripts.using_script("predicting" if one else "evaluating", target, config), language="python")
+    one, all_images = texts.ONE_IMAGE, texts.ALL_IMAGES
+    use = st.segmented_control(
+        texts.USE_FOR, [one, all_images], default=one, required=True, label_visibility="collapsed"
+    )
+    if use == one:
+        st.caption(texts.PREPARING_IMPORTED)
+    elif config.dataset == "synthetic":
+        st.caption(texts.GARMENTS_IMPORTED)
+    st.code(scripts.using_script("predicting" if use == one else "evaluating", target, config), language="python")
 
 
 def _choose_format(chosen: saved_file.Chosen, label: str) -> ExportFormat | None:
     """One of the formats that can be made of the file, or None for the file as it is stored."""
     info = chosen.run.file_info(chosen.file)
     exports = [format for format in EXPORT_NAMES if chosen.epoch is not None and not (info and info.format == format)]
-    labels: dict[str, str] = {STORED: "as it is stored", **{format: files.FORMATS[format].label for format in exports}}
+    labels: dict[str, str] = {STORED: texts.AS_STORED, **{format: files.FORMATS[format].label for format in exports}}
     options: dict[str, Any] = {"required": True, "label_visibility": "collapsed", "format_func": labels.__getitem__}
     key = f"{label} {chosen.run.id} {chosen.name}"
     choice = st.segmented_control(label, list(labels), default=STORED, key=key, **options)
@@ -92,10 +97,10 @@ def _choose_format(chosen: saved_file.Chosen, label: str) -> ExportFormat | None
 
 def show_download(chosen: saved_file.Chosen) -> None:
     if chosen.damage:
-        text = f"It is damaged, so it can't be downloaded: {common.plain(chosen.damage)}."
+        text = texts.DAMAGED_DOWNLOAD.format(reason=common.plain(chosen.damage))
         st.error(text, icon=":material/broken_image:")
         return
-    format, info = _choose_format(chosen, "Download"), chosen.run.file_info(chosen.file)
+    format, info = _choose_format(chosen, texts.DOWNLOAD), chosen.run.file_info(chosen.file)
     data: bytes | Callable[[], bytes]
     if format and chosen.epoch is not None:  # exported before the button is drawn: a failure must not be a lost click
         key = identity(chosen.run.checkpoint_path(chosen.epoch))
@@ -104,12 +109,12 @@ def show_download(chosen: saved_file.Chosen) -> None:
     elif info:
         data = partial(_stored_bytes, chosen.run, chosen.file)
         name = scripts.stored_name(chosen.run.title, chosen.name, info.format, info.epoch)
-        details = f"{files.bytes_text(info.bytes)} · SHA-256 {info.sha256}"
+        details = f"{files.bytes_text(info.bytes)} · {texts.DIGEST.format(digest=info.sha256)}"
     else:
         return
     st.caption(f"{common.plain(name)} · {details}")
     mime, icon = "application/octet-stream", ":material/download:"
-    st.download_button("Download", data, name, mime, on_click="ignore", icon=icon, type="primary")
+    st.download_button(texts.DOWNLOAD, data, name, mime, on_click="ignore", icon=icon, type="primary")
 
 
 def _stored_bytes(run: Run, file: Path) -> bytes:
@@ -119,7 +124,7 @@ def _stored_bytes(run: Run, file: Path) -> bytes:
     return file.read_bytes()
 
 
-@st.cache_data(max_entries=4, ttl="10m", show_spinner="Making the file…")
+@st.cache_data(max_entries=4, ttl="10m", show_spinner=texts.MAKING_FILE)
 def _exported(root: str, run_id: str, epoch: int, format: ExportFormat, key: Identity | None) -> bytes:
     store = RunStore(Path(root))
     return torch_process.export(store, store.get(run_id), epoch, format)

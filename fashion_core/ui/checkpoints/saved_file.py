@@ -12,7 +12,7 @@ from fashion_core import files
 from fashion_core.cache import Identity, identity
 from fashion_core.charts import files as file_charts
 from fashion_core.config import DATASET_LABELS
-from fashion_core.errors import ConfigError, RefusedFileError
+from fashion_core.errors import ConfigError, RefusedFileError, counted
 from fashion_core.formats import inspect
 from fashion_core.resume.labels import loss_text
 from fashion_core.runs.run import Run
@@ -20,8 +20,8 @@ from fashion_core.runs.saved_files import OTHER_DIGEST
 from fashion_core.runs.schema import VerdictKind
 from fashion_core.runs.store import RunStore, epoch_number
 from fashion_core.ui import address, common, run_status
+from fashion_core.ui.checkpoints import texts
 
-BYTES_KEY = "filled: weights · hollow: optimizer state"
 OTHER = "with"  # where the address names a second file
 Address = Callable[[Run, str], None]  # puts a run and the name of its file into the address
 
@@ -45,7 +45,7 @@ def read_contents(path: Path, weights: str | None = None) -> Contents:
     return _read_contents(str(path), identity(path), weights)
 
 
-@st.cache_data(max_entries=64, show_spinner="Looking inside…")
+@st.cache_data(max_entries=64, show_spinner=texts.LOOKING_INSIDE)
 def _read_contents(path: str, key: Identity | None, weights: str | None) -> Contents:
     try:
         found = inspect.inspect(Path(path), choice=weights)
@@ -96,7 +96,7 @@ def addressed_epoch() -> int | None:
     if (given := address.get("epoch")) is None:
         return None
     if (epoch := epoch_number(given)) is None:
-        raise ConfigError(f"An epoch is a whole number such as 3, not {given!r}: fix the address.")
+        raise ConfigError(texts.WRONG_EPOCH.format(given=given))
     return epoch
 
 
@@ -135,7 +135,7 @@ def ask_run_and_file(
 ) -> None:
     """Two boxes that show which file is used; another choice goes into the address. ``runs`` are names by id."""
     best = f"model_save/{wanted.run.best_epoch()}"
-    names = {name: f"{name} ★ best" if name == best else name for name in files}
+    names = {name: texts.BEST_FILE.format(name=name) if name == best else name for name in files}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         address.ask(labels[0], runs, wanted.run.id, lambda run: take(wanted.store.at(run), ""), 420)
         address.ask(labels[1], names, wanted.name, lambda name: take(wanted.run, name), 220)
@@ -143,12 +143,10 @@ def ask_run_and_file(
 
 def show_verdict(verdict: VerdictKind, found: inspect.Inspection | None) -> None:
     icon, color = run_status.BADGES[verdict]
-    missing = (
-        f" Not in it: {'; '.join(inspect.MISSING[what] for what in found.missing)}."
-        if found and found.missing and verdict != "not usable"
-        else ""
-    )
-    st.markdown(f":{color}[{icon} **{verdict}**] · {run_status.GOOD_FOR[verdict]}{missing}")
+    said = [texts.GOOD_FOR[verdict]]
+    if found and found.missing and verdict != "not usable":
+        said.append(texts.MISSING.format(missing="; ".join(inspect.MISSING[what] for what in found.missing)))
+    st.markdown(f":{color}[{icon} **{verdict}**] · {' '.join(said)}")
 
 
 def show_problem(found: Contents) -> None:
@@ -156,14 +154,14 @@ def show_problem(found: Contents) -> None:
     if found.problem:
         st.error(common.sentence(found.problem), icon=":material/gpp_bad:")
     if found.refused:
-        st.caption("Pickle globals that no saved weights need:")
+        st.caption(texts.REFUSED_GLOBALS)
         st.code("\n".join(found.refused), language=None)
     if not found.inspection:
-        st.caption(f"{file_charts.bytes_text(found.bytes)} · SHA-256 {found.sha256}")
+        st.caption(f"{file_charts.bytes_text(found.bytes)} · {texts.DIGEST.format(digest=found.sha256)}")
 
 
 def show_inside(found: inspect.Inspection, key: str) -> None:
-    name = found.optimizer.name if found.optimizer else "none"
+    name = found.optimizer.name if found.optimizer else texts.NO_OPTIMIZER
     optimizer = file_charts.OPTIMIZERS.get(name, name)
     _show_numbers(found, optimizer)
     for note in found.notes:
@@ -172,51 +170,51 @@ def show_inside(found: inspect.Inspection, key: str) -> None:
         common.model_expander(found.model)
     layers = file_charts.layers_frame(found)
     if not layers.empty:
-        st.subheader("Bytes by layer")
-        st.caption(BYTES_KEY if layers["second"].any() else "This file holds no optimizer state for any layer.")
-        spec = file_charts.bar_chart(layers, ("weights", "optimizer"), "size in this file").to_dict()
-        st.vega_lite_chart(spec, alt="Bytes of each layer in this file")
+        st.subheader(texts.LAYERS)
+        st.caption(texts.LAYERS_KEY if layers["second"].any() else texts.NO_OPTIMIZER_STATE)
+        spec = file_charts.bar_chart(layers, ("weights", "optimizer"), texts.LAYERS_CHART_AXIS).to_dict()
+        st.vega_lite_chart(spec, alt=texts.LAYERS_CHART_ALT)
     tensors = file_charts.tensors_frame(found)
-    _show_tensors("Tensors", tensors[tensors["part"] != "optimizer"], f"tensors {key}")
+    _show_tensors(texts.TENSORS, tensors[tensors["part"] != "optimizer"], f"tensors {key}")
     if found.optimizer:
-        with st.expander(f"Optimizer state: {optimizer}"):
+        with st.expander(texts.OPTIMIZER_STATE.format(optimizer=optimizer)):
             if settings := file_charts.optimizer_settings(found):
                 st.caption("param_groups[0]")
-                texts = {name: str(value) for name, value in settings.items()}
-                common.show_table(pd.DataFrame([texts]), hide_index=True)
+                values = {name: str(value) for name, value in settings.items()}
+                common.show_table(pd.DataFrame([values]), hide_index=True)
             slots = tensors[tensors["part"] == "optimizer"]
             if slots.empty:
-                st.write("It keeps nothing for any parameter: SGD without momentum has no state.")
+                st.write(texts.OPTIMIZER_WITHOUT_STATE)
             else:
                 size = file_charts.bytes_text(found.optimizer.bytes)
-                st.caption(f"{common.count(len(slots), 'tensor')}, {size}: its state for each parameter")
-                _show_tensors("Tensors of the optimizer", slots, f"slots {key}")
-    with st.expander("The raw key tree"):
+                st.caption(counted(len(slots), texts.OPTIMIZER_SIZE_ONE, texts.OPTIMIZER_SIZE_MANY, size=size))
+                _show_tensors(texts.OPTIMIZER_TENSORS, slots, f"slots {key}")
+    with st.expander(texts.KEY_TREE):
         st.json(json.dumps(found.tree), expanded=1)  # which would take a text for JSON
     if found.names:
-        with st.expander("Pickle globals"):
+        with st.expander(texts.GLOBALS):
             st.code("\n".join(found.names), language=None)
 
 
 def _show_numbers(found: inspect.Inspection, optimizer: str) -> None:
     count = found.parameters
     numbers = {
-        "Size": file_charts.bytes_text(found.bytes),
-        "Parameters": "–" if count is None else f"{count:,}" if count < 1e6 else f"{count / 1e6:.2f} M",
-        "Epoch": "–" if found.epoch is None else f"{found.epoch:,}",
-        "Loss": loss_text(found.loss, 4),
-        "Optimizer": optimizer,
+        texts.SIZE: file_charts.bytes_text(found.bytes),
+        texts.PARAMETERS: texts.UNKNOWN if count is None else f"{count:,}" if count < 1e6 else f"{count / 1e6:.2f} M",
+        texts.EPOCH: texts.UNKNOWN if found.epoch is None else f"{found.epoch:,}",
+        texts.LOSS: loss_text(found.loss, 4),
+        texts.OPTIMIZER: optimizer,
     }
     with st.container(horizontal=True):
         for label, number in numbers.items():
-            if found.weights or number not in ("–", "none"):
+            if found.weights or number not in (texts.UNKNOWN, texts.NO_OPTIMIZER):
                 st.metric(label, number, width=150)
-    checksum = "checksummed" if found.has_checksum else "not checksummed: a changed bit goes unnoticed"
-    digest = found.sha256 or "not computed, because the file is large"
-    about = [found.format, f"{found.container} container, {checksum}"]
+    container = texts.CHECKSUMMED if found.has_checksum else texts.NOT_CHECKSUMMED
+    about = [found.format, container.format(container=found.container)]
     if said := found.trained_on:
-        about.append(f"trained on {DATASET_LABELS[said['dataset']]}, pixels {said['pixels']}")
-    st.caption(" · ".join([*about, f"SHA-256 {digest}"]))
+        about.append(texts.TRAINED_ON_PIXELS.format(dataset=DATASET_LABELS[said["dataset"]], pixels=said["pixels"]))
+    about.append(texts.DIGEST.format(digest=found.sha256) if found.sha256 else texts.NO_DIGEST)
+    st.caption(" · ".join(about))
 
 
 def _show_tensors(name: str, tensors: pd.DataFrame, key: str) -> None:
@@ -225,13 +223,14 @@ def _show_tensors(name: str, tensors: pd.DataFrame, key: str) -> None:
     st.subheader(f"{name} ({len(tensors):,})")
     bad = tensors[(tensors["nan"].fillna(0) + tensors["inf"].fillna(0)) > 0]
     if len(bad):
-        st.warning(f"{common.plain(', '.join(bad['tensor']))}: not all numbers are finite.", icon=":material/warning:")
+        text = texts.NOT_FINITE.format(tensors=common.plain(", ".join(bad["tensor"])))
+        st.warning(text, icon=":material/warning:")
     columns = ("tensor", "histogram", "shape", "dtype", "low", "high", "mean", "std", "nan", "inf", "bytes")
     order = [name for name in columns if tensors[name].notna().any()]  # numbers that were not read leave no gaps
-    column, explanation = st.column_config, "How often each value occurs, from low to high"
+    column = st.column_config
     style = {
         "tensor": column.TextColumn(width="medium"),
-        "histogram": column.BarChartColumn(help=explanation, width="small", y_min=0),
+        "histogram": column.BarChartColumn(help=texts.HISTOGRAM_HELP, width="small", y_min=0),
         **dict.fromkeys(("low", "high", "mean", "std"), column.NumberColumn(format="%.3g")),
         "bytes": column.NumberColumn(format="localized"),
     }

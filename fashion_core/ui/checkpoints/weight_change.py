@@ -11,27 +11,28 @@ from fashion_core.errors import DamagedFileError
 from fashion_core.formats import weight_change
 from fashion_core.formats.weight_change import WeightChange
 from fashion_core.ui import address, common
-from fashion_core.ui.checkpoints import saved_file
+from fashion_core.ui.checkpoints import saved_file, texts
 
 
 def show_comparison(chosen: saved_file.Chosen, saved: pd.DataFrame) -> None:
     """How far each layer moved from another file to this one; ``saved`` is ``tables.saved_frame``."""
     other = _ask_other(chosen, saved)
     if other is None:
-        st.info("There is no other file of this model to compare with this one.", icon=":material/info:")
+        st.info(texts.NO_OTHER_FILE, icon=":material/info:")
         return
     for one in (other, chosen):
         if one.damage:
             raise DamagedFileError(one.file, one.damage)
     moved = _moved(str(other.file), identity(other.file), str(chosen.file), identity(chosen.file))
-    st.markdown(files.weight_change_sentence(moved, common.plain(f"{other.name} of {other.run.title}")))
+    name = texts.FILE_OF_RUN.format(file=other.name, run=other.run.title)
+    st.markdown(files.weight_change_sentence(moved, common.plain(name)))
     rows = files.weight_change_frame(moved.tensors)
     st.caption(files.weight_change_key(rows))
     spec = files.weight_change_chart(rows).to_dict()
-    st.vega_lite_chart(spec, alt="How far each tensor moved from the other file to this one")
+    st.vega_lite_chart(spec, alt=texts.WEIGHT_CHANGE_CHART_ALT)
 
 
-@st.cache_data(max_entries=64, show_spinner="Comparing…")
+@st.cache_data(max_entries=64, show_spinner=texts.COMPARING)
 def _moved(first: str, first_key: Identity | None, second: str, second_key: Identity | None) -> WeightChange:
     return weight_change.weight_change(Path(first), Path(second))
 
@@ -39,7 +40,7 @@ def _moved(first: str, first_key: Identity | None, second: str, second_key: Iden
 def _ask_other(chosen: saved_file.Chosen, saved: pd.DataFrame) -> saved_file.Chosen | None:
     """The file that the address names, else the one before this one, else the last one of the newest other run."""
     run, file = None, None
-    with address.wrong_shown("Another file is used instead."):
+    with address.wrong_shown(texts.OTHER_FILE_INSTEAD):
         run, file = saved_file.addressed_other(chosen.store)
     run = run or chosen.run
     of_model = (saved["model"] == chosen.run.record.config.model) | (saved["run"] == run.id)
@@ -53,5 +54,5 @@ def _ask_other(chosen: saved_file.Chosen, saved: pd.DataFrame) -> saved_file.Cho
     other = saved_file.Chosen(chosen.store, run, run.saved_file(wanted if wanted in names else names[-1]))
     runs = others.drop_duplicates("run")
     labels = dict(zip(runs["run"], runs["name"] + " · " + runs["run"], strict=True))
-    saved_file.ask_run_and_file(other, labels, names, ("Compare with", "File of that run"), saved_file.address_other)
+    saved_file.ask_run_and_file(other, labels, names, (texts.OTHER_RUN, texts.OTHER_FILE), saved_file.address_other)
     return other
