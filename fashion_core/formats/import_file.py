@@ -21,6 +21,15 @@ from fashion_core.runs.schema import Environment, FileInfo, Labels, SavedFormat,
 from fashion_core.runs.store import RunStore
 
 _LONGEST_NAME = 80
+# What is said of the settings that neither the file nor the person gives.
+_ASSUMED: dict[tuple[str, ...], str] = {
+    ("dataset",): "The file does not say what it was trained on: assumed dataset {dataset}.",
+    ("pixels",): "The file does not say what it was trained on: assumed pixels {pixels}.",
+    (
+        "dataset",
+        "pixels",
+    ): "The file does not say what it was trained on: assumed dataset {dataset} and pixels {pixels}.",
+}
 
 
 def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, Any], weights: str | None = None) -> Run:
@@ -39,10 +48,8 @@ def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, Any]
     settings, notes = _settings(loaded)
     shown = printable(Path(name).name)[:_LONGEST_NAME]
     config = _parse(loaded, settings, shown, given)
-    missing = [name for name in ("dataset", "pixels") if name not in {**loaded.trained_on, **given}]
-    if missing:
-        values = " and ".join(f"{name} {getattr(config, name)}" for name in missing)
-        notes.append(f"The file does not say what it was trained on: assumed {values}.")
+    if missing := tuple(name for name in ("dataset", "pixels") if name not in {**loaded.trained_on, **given}):
+        notes.append(_ASSUMED[missing].format(dataset=config.dataset, pixels=config.pixels))
     content: dict[str, Any] = {"epoch": loaded.epoch or 0, "model_state_dict": loaded.model.state_dict()}
     content |= {"optimizer_state_dict": loaded.optimizer_state, "loss": loaded.loss, **loaded.extras}
 

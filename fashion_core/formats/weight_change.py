@@ -5,12 +5,17 @@ from pathlib import Path
 
 import numpy as np
 
-from fashion_core.errors import ComparisonError, printable
+from fashion_core.errors import ComparisonError, counted, printable
 from fashion_core.formats.untrusted.blueprints import COUNTER, STATISTICS
 from fashion_core.formats.untrusted.read import read_saved_file
 from fashion_core.formats.untrusted.saved_file import SavedFile
 from fashion_core.formats.untrusted.state_dict import find_weights
 from fashion_core.formats.untrusted.values import SavedTensor
+
+_ONE_DIFFERS = "The two files hold different models: {name} differs between them."
+_MANY_DIFFER = (
+    "The two files hold different models: {name} differs between them, the first of {count:,} tensors that do."
+)
 
 
 @dataclass(frozen=True)
@@ -28,9 +33,7 @@ def weight_change(first: Path, second: Path) -> WeightChange:
     old, new = _compared(before), _compared(after)
     shapes = [{name: tensor.shape for name, tensor in tensors.items()} for tensors in (old, new)]
     if differing := [name for name in {**old, **new} if shapes[0].get(name) != shapes[1].get(name)]:
-        name, *others = differing
-        more = f", and so {'does' if len(others) == 1 else 'do'} {len(others)} more" if others else ""
-        raise ComparisonError(f"The two files hold different models: {printable(name)} differs between them{more}.")
+        raise ComparisonError(counted(len(differing), _ONE_DIFFERS, _MANY_DIFFER, name=printable(differing[0])))
     squares = {}
     for name in old:
         a, b = before.numbers(old[name]).astype(np.float64), after.numbers(new[name]).astype(np.float64)

@@ -73,7 +73,7 @@ _WHITES = (1, 255, 1023, 4095, 16_383, 65_535)  # of fractions, and of the depth
 
 
 def open_picture(source: bytes | Path) -> tuple[Image.Image, str]:
-    """Return the first picture in a file or in the bytes of one, and a note on what the file was.
+    """Return the first picture in a file or in the bytes of one, and notes on what the file was.
 
     The picture is L, RGB or RGBA, upright, at most 1,024 pixels on a side. Raises ``ImageError`` or ``DiskError``.
     """
@@ -84,16 +84,16 @@ def open_picture(source: bytes | Path) -> tuple[Image.Image, str]:
     with image:
         with _problems_of_pillow():
             _check_size(image, data)
-            note = f"{image.format} of {image.width} × {image.height} pixels"
+            notes = [f"{image.format} of {image.width} × {image.height} pixels"]
             if getattr(image, "is_animated", False):
-                note += ", the first of several pictures in the file"
+                notes.append("the first of several pictures in the file")
             plain = _decode(image, turn)
         small = _small(plain)
         if turn is not None:
-            note += ", turned upright as its EXIF data say"
+            notes.append("turned upright as its EXIF data say")
         if max(small.size) < max(image.size):
-            note += f", worked on at {small.width} × {small.height}"
-        return small, note
+            notes.append(f"worked on at {small.width} × {small.height}")
+        return small, ", ".join(notes)
 
 
 def _read(path: Path) -> bytes:

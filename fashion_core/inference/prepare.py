@@ -21,6 +21,19 @@ Picture = TypeVar("Picture", Image.Image, Grey)
 SHOWN_SIDE = 256
 THINNEST = 32  # how many times as long as wide a step is shown at most
 VISIBLE = 8  # levels between darkest and brightest that a picture needs to show anything
+# What a step says of the colour that transparent pixels became, the last where the other one would hide the garment.
+_BACKGROUNDS = {
+    "white": (
+        "on white",
+        "transparent pixels became white",
+        "transparent pixels became white, because the garment would be invisible on black",
+    ),
+    "black": (
+        "on black",
+        "transparent pixels became black",
+        "transparent pixels became black, because the garment would be invisible on white",
+    ),
+}
 _NOTHING_SEEN = "No garment was found, because nothing stands out from the border: choose another image."
 
 
@@ -93,9 +106,10 @@ def _on_background(image: Image.Image, steps: list[Step]) -> Image.Image:
     usual, other = ("black", "white") if image.size == (SIDE, SIDE) else ("white", "black")
     picture = _over(usual, image)
     if _shows_something(np.asarray(picture.convert("L"))):
-        return _show(steps, f"on {usual}", f"transparent pixels became {usual}", picture)
-    note = f"transparent pixels became {other}, because the garment would be invisible on {usual}"
-    return _show(steps, f"on {other}", note, _over(other, image))
+        name, note, _ = _BACKGROUNDS[usual]
+        return _show(steps, name, note, picture)
+    name, _, note = _BACKGROUNDS[other]
+    return _show(steps, name, note, _over(other, image))
 
 
 def _as_it_was(grey: Grey, steps: list[Step]) -> Grey:
@@ -112,11 +126,11 @@ def _as_it_was(grey: Grey, steps: list[Step]) -> Grey:
 
 
 def _with_dark_border(grey: Grey, steps: list[Step]) -> Grey:
-    border = f"the border ({segmentation.border_level(grey):.0f} of 255)"
+    level = segmentation.border_level(grey)
     if not segmentation.is_darker_than_border(grey):
-        note = f"the garment is brighter than {border}, so light and dark stay as they are"
+        note = f"the garment is brighter than the border ({level:.0f} of 255), so light and dark stay as they are"
         return _show(steps, "not inverted", note, grey)
-    note = f"the garment is darker than {border}, so light and dark were swapped"
+    note = f"the garment is darker than the border ({level:.0f} of 255), so light and dark were swapped"
     return _show(steps, "inverted", note, 255 - grey)
 
 

@@ -18,11 +18,13 @@ from pydantic_core import from_json
 
 from fashion_core import files
 from fashion_core.cache import MOST_RUNS, Cache, stamp
-from fashion_core.errors import DamagedFileError
+from fashion_core.errors import DamagedFileError, counted
 
 Row = dict[str, Any]
 _PIECE: Final = 1 << 22  # bytes read at a time
 _REMEMBERED: Final = 128  # bytes
+_ROW_SKIPPED: Final = "{count:,} of its {rows:,} rows can't be read and is skipped"
+_ROWS_SKIPPED: Final = "{count:,} of its {rows:,} rows can't be read and are skipped"
 _BATCH_ROW: Final = b'{"kind": "batch"'
 EPOCH_NUMBERS: Final = ("loss", "accuracy", "train_loss", "seconds", "samples_per_second")
 _KEYS = {"batch": {"epoch", "batch", "losses"}, "epoch": {"epoch", *EPOCH_NUMBERS}}
@@ -43,9 +45,8 @@ def check(path: Path, *, ended: bool) -> None:
     """Raise ``DamagedFileError`` if a line is not a whole row; a torn last one is damage once the run has ended."""
     text = _read(path)
     lines = _lines(text if ended else text[: text.rfind(b"\n") + 1])
-    damaged = len(lines) - len(_parse_rows(lines))
-    if damaged:
-        raise DamagedFileError(path, f"{damaged:,} of its {len(lines):,} rows can't be read and are skipped")
+    if damaged := len(lines) - len(_parse_rows(lines)):
+        raise DamagedFileError(path, counted(damaged, _ROW_SKIPPED, _ROWS_SKIPPED, rows=len(lines)))
 
 
 def _read(path: Path) -> bytes:

@@ -36,6 +36,10 @@ _ID_PATTERN = re.compile(r"\d{8}-\d{6}-\d{3}-[0-9a-f]{4}")
 _LEFTOVER = re.compile(
     rf"{re.escape(files.TEMPORARY_PREFIX)}({_ID_PATTERN.pattern}(-[0-9a-f]{{8}})?|upload-[0-9a-f]{{16}}|{files.SCRATCH})"
 )
+_SHORT_ID = "No run in {root} has the id {run_id!r}; several ids begin like that: give more characters."
+_UNKNOWN_ID = (
+    "No run in {root} has the id {run_id!r}; look for it on the Overview page, or with `python -m fashion_core runs`."
+)
 _EPOCH_KEYS = ("epoch", *metrics.EPOCH_NUMBERS)
 _listings: Cache[tuple[Run, ...]] = Cache(8)
 
@@ -137,9 +141,7 @@ class RunStore:
         matches = [run for run in self.runs() if run_id and run.id.startswith(run_id)]
         if len(matches) == 1:
             return self.get(matches[0].id)
-        search = "look for it on the Overview page, or with `python -m fashion_core runs`"
-        advice = "several ids begin like that: give more characters" if matches else search
-        raise RunNotFoundError(f"No run in {self.root} has the id {run_id!r}; {advice}.")
+        raise RunNotFoundError((_SHORT_ID if matches else _UNKNOWN_ID).format(root=self.root, run_id=run_id))
 
     def runs_with(self, saved: Callable[[Run], object]) -> list[Run]:
         """The runs with such saved files, the newest first, without those whose folder can't be read."""

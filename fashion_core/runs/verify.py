@@ -87,9 +87,9 @@ def _verify_file(run: Run, file: Path) -> FileVerification:
             return FileVerification(sha256="", reason="the file is missing" if run.info_path(file).exists() else None)
         found = files.digest_of(file)
     except (DamagedFileError, DiskError) as error:
-        damaged_info = f"{error.path.name} is damaged: " if isinstance(error, DamagedFileError) else ""
-        still_listed = run.info_path(file).exists()
-        return FileVerification(sha256="", reason=damaged_info + error.reason if still_listed else None)
+        is_damaged, still_listed = isinstance(error, DamagedFileError), run.info_path(file).exists()
+        reason = f"{error.path.name} is damaged: {error.reason}" if is_damaged else error.reason
+        return FileVerification(sha256="", reason=reason if still_listed else None)
     if found == files.Digest(info.sha256, info.bytes):
         return FileVerification(sha256=info.sha256, reason=None)
     if run.file_info(file) != info:
