@@ -94,11 +94,6 @@ def duration(seconds: float | None) -> str:
     return (texts.MINUTES if minutes else texts.SECONDS).format(minutes=minutes, seconds=rest)
 
 
-def count(number: int, what: str) -> str:
-    """Such as "1 image" or "1,000 images"."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 def age(moment: datetime) -> str:
     seconds = max(0.0, (datetime.now(UTC) - moment).total_seconds())
     for size, one, many in _AGES:

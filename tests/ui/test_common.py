@@ -1,5 +1,7 @@
 """Text that is safe to show, and can be copied."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from fashion_core.ui import common
@@ -19,6 +21,8 @@ def test_text_that_becomes_an_icon_or_a_link_is_broken_by_a_joiner(text: str) ->
     assert "\u2060" in common.plain(text)
 
 
-@pytest.mark.parametrize(("number", "text"), [(0, "0 images"), (1, "1 image"), (2, "2 images"), (1000, "1,000 images")])
-def test_one_is_not_plural(number: int, text: str) -> None:
-    assert common.count(number, "image") == text
+@pytest.mark.parametrize(
+    ("hours", "text"), [(0, "just now"), (1, "1 hour ago"), (2, "2 hours ago"), (24_000, "1,000 days ago")]
+)
+def test_one_is_not_plural(hours: int, text: str) -> None:
+    assert common.age(datetime.now(UTC) - timedelta(hours=hours)) == text
