@@ -25,10 +25,9 @@ _LONGEST_NAME = 80
 _ASSUMED: dict[tuple[str, ...], str] = {
     ("dataset",): "The file does not say what it was trained on: assumed dataset {dataset}.",
     ("pixels",): "The file does not say what it was trained on: assumed pixels {pixels}.",
-    (
-        "dataset",
-        "pixels",
-    ): "The file does not say what it was trained on: assumed dataset {dataset} and pixels {pixels}.",
+    ("dataset", "pixels"): (
+        "The file does not say what it was trained on: assumed dataset {dataset} and pixels {pixels}."
+    ),
 }
 
 
