@@ -64,7 +64,9 @@ def ask_to_delete(store: RunStore, runs: Sequence[Run], file: Path | None = None
     children = store.children(runs[0], file) if file else store.resumed_from_any(runs)
     if children:
         resumed = ", ".join(common.plain(child.title) for child in children)
-        st.warning((texts.RESUMED_FROM_FILE if file else texts.RESUMED_FROM_RUN).format(runs=resumed))
+        of_file = counted(len(children), texts.RESUMED_FROM_FILE_ONE, texts.RESUMED_FROM_FILE_MANY, runs=resumed)
+        of_run = counted(len(children), texts.RESUMED_FROM_RUN_ONE, texts.RESUMED_FROM_RUN_MANY, runs=resumed)
+        st.warning(of_file if file else of_run)
     sure = not children or st.checkbox(texts.SURE_TO_DELETE_RESUMED)
     if login.button(texts.DELETE, type="primary", icon=":material/delete:", disabled=not sure):
         _delete(store, runs, file, force=bool(children))
@@ -111,8 +113,9 @@ def show_keep(store: RunStore, run: Run, saved: pd.DataFrame) -> None:
         rows[["file", "epoch", "loss", "bytes", "created"]], hide_index=True, column_config=style, alt=alt
     )
     # The key names the epochs, so a press on an outdated preview is lost.
-    sure = st.checkbox(texts.SURE_TO_DELETE, key=f"sure {run.id} {expendable}")
     count, key = len(expendable), f"delete {run.id} {expendable}"
+    sure_label = counted(count, texts.SURE_TO_DELETE_ONE, texts.SURE_TO_DELETE_MANY)
+    sure = st.checkbox(sure_label, key=f"sure {run.id} {expendable}")
     label = counted(count, texts.DELETE_CHECKPOINTS_ONE, texts.DELETE_CHECKPOINTS_MANY)
     if login.button(label, icon=":material/delete:", key=key, disabled=not sure):
         login.actions(store).delete_checkpoints(run, expendable)
