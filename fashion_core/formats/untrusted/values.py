@@ -217,9 +217,9 @@ def tensors_in(content: Any) -> Iterator[SavedTensor]:
         value = waiting.pop()
         if isinstance(value, SavedTensor):
             yield value
-        elif (inside := _children(value)) and id(value) not in met:
+        elif _has_parts(value) and id(value) not in met:
             met.add(id(value))
-            waiting.extend(inside)
+            waiting.extend(_children(value))
 
 
 def named_tensors(content: Any, prefix: str = "", walk: Walk | None = None) -> Iterator[tuple[str, SavedTensor]]:
@@ -229,9 +229,16 @@ def named_tensors(content: Any, prefix: str = "", walk: Walk | None = None) -> I
         yield prefix, content
     elif isinstance(content, dict | list | tuple | Record) and walk.enter(content):
         for key, value in _named_parts(content):
-            if value and isinstance(value, (SavedTensor, Record, dict, list, tuple)):  # others may be thousands
+            if _has_parts(value):
                 yield from named_tensors(value, joined(prefix, key), walk)
         walk.leave(content)
+
+
+def _has_parts(value: Any) -> bool:
+    """The quick answer for all that a walk need not enter: there may be tens of thousands."""
+    if isinstance(value, Record):
+        return bool(value.state or value.arguments or value.items)
+    return bool(value) and isinstance(value, (SavedTensor, dict, list, tuple))
 
 
 def _named_parts(content: Any) -> Iterator[tuple[Any, Any]]:
@@ -245,8 +252,6 @@ def _named_parts(content: Any) -> Iterator[tuple[Any, Any]]:
 
 def _record_parts(record: Record) -> Iterator[tuple[Any, Any]]:
     """A module's parameters, buffers and layers by their names alone, then everything else."""
-    if not (record.state or record.arguments or record.items):  # as thousands may be
-        return
     state = record.state if isinstance(record.state, dict) else {}
     parts = _layers(record)
     for part in parts.values():
@@ -266,8 +271,6 @@ def _groups(value: Any) -> list[Any]:
     """The dicts, lists and tuples whose entries a walk goes through where it enters ``value``."""
     if not isinstance(value, Record):
         return [value]
-    if not isinstance(value.state, dict):  # the quick answer: there may be tens of thousands without contents
-        return [value.arguments, value.items] if value.arguments or value.items else []
     return [value.arguments, value.items, value.state, *_layers(value).values()]
 
 
