@@ -50,7 +50,10 @@ PREDICT = "Predict"
 CHECKPOINTS = "Checkpoints"
 
 # What is chosen in it
-CHOOSE = "Choose a run to name it, tag it, add notes or delete it; choose several to compare them."
+CHOOSE = (
+    "Choose a run, by keyboard with Shift+Space, to name it, tag it, add notes or delete it; choose several to compare "
+    "them."
+)
 OPEN = "Open"
 DELETE = "Delete…"
 
