@@ -26,7 +26,7 @@ def page_of_three(store: RunStore, server: Server, page: Page) -> Page:
     for name in ("b", "a", "c"):
         set_state(new_run(store, name=f"run {name}"), "finished")
     open_page(page, server.url)
-    expect(page.get_by_text("Choose a run to name it")).to_be_visible()
+    expect(page.get_by_text("Choose a run, by keyboard")).to_be_visible()
     return page
 
 
@@ -42,7 +42,7 @@ def test_rows_are_chosen_in_the_address_and_back_takes_each_step_back(page_of_th
     click(page, CHECKBOX, 3)  # to the one row that is chosen now comes another
     expect(page.get_by_text("2 runs", exact=True)).to_be_visible()
     page.get_by_role("button", name="Choose none").click()
-    expect(page.get_by_text("Choose a run to name it")).to_be_visible()
+    expect(page.get_by_text("Choose a run, by keyboard")).to_be_visible()
     click(page, CHECKBOX, 2)
     expect(page.get_by_label("Name", exact=True)).to_have_value("run a")
 
