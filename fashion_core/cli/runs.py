@@ -1,4 +1,4 @@
-"""The commands about runs: train, resume, compare, continue, stop, runs, audit, show, delete."""
+"""The commands about runs: train, resume, compare, continue, drill, stop, runs, audit, show, delete."""
 
 import argparse
 import time
@@ -23,7 +23,7 @@ from fashion_core.errors import (
     one_line,
     printable,
 )
-from fashion_core.resume import comparison, plan, reasons, repeats, verdict
+from fashion_core.resume import comparison, drill, plan, reasons, repeats, verdict
 from fashion_core.resume.labels import SAME, percent, points
 from fashion_core.runs import metrics, queue, torch_process
 from fashion_core.runs.run import Run
@@ -108,17 +108,45 @@ def continue_in_place(options: argparse.Namespace) -> None:
         _follow_all(options, actions, runs)
 
 
+def drill_run(options: argparse.Namespace) -> None:
+    """Raises ``RunStateError`` if the run does not train on this machine, does not finish, or ends in other bits."""
+    actions = gate.from_command_line(RunStore())
+    run = actions.store.get(options.run)
+    with _signals_explained() as runs:
+        actions.crash(run)
+        while drill.is_pending(run) and not actions.continue_drill(run):
+            time.sleep(0.1)
+        runs += filter(None, [run, drill.twin(actions.store, run)])
+        _wait_for(options, actions, runs)
+        _check_finished(runs)
+    found = drill.compare(*runs) if len(runs) > 1 else None
+    if found is None:
+        raise RunNotFoundError(f"The undisturbed twin of run {run.id} was deleted before both had ended.")
+    lines = (f"undisturbed twin: {runs[-1].id}", f"same bits: {'yes' if found.same else 'no'}")
+    answer(options, {"run": run.id, "twin": runs[-1].id, **asdict(found)}, lines)
+    if not found.same:
+        raise RunStateError(f"Run {run.id} did not end in the bits of its undisturbed twin {runs[-1].id}.")
+
+
 def _follow_all(options: argparse.Namespace, actions: gate.Actions, runs: Sequence[Run]) -> None:
     """Raises ``RunStateError`` for the first run that has not finished, after all have ended."""
-    tell: Callable[[str], object] = (lambda _: None) if options.json else tqdm.write
-    for run in runs:
-        tell(f"run {run.id} in {one_line(str(run.path))}")
-        _follow(actions, run, tell)
+    _wait_for(options, actions, runs)
     if options.json:
         records = [run_record(run) for run in runs]
         answer(options, records[0] if len(records) == 1 else records, ())
     else:
         answer(options, None, _mean_lines(actions.store, runs))
+    _check_finished(runs)
+
+
+def _wait_for(options: argparse.Namespace, actions: gate.Actions, runs: Sequence[Run]) -> None:
+    tell: Callable[[str], object] = (lambda _: None) if options.json else tqdm.write
+    for run in runs:
+        tell(f"run {run.id} in {one_line(str(run.path))}")
+        _follow(actions, run, tell)
+
+
+def _check_finished(runs: Sequence[Run]) -> None:
     for run in runs:
         status = run.status
         state = run.state(status)

@@ -24,7 +24,7 @@ from fashion_core.runs.store import RunStore
 from tests.support.commands import Capture, answered, printed, refused
 from tests.support.files import change_json, flip_a_bit, small_disk
 from tests.support.processes import ROOT, command_line, wait_until
-from tests.support.runs import After, new_run, resume, set_running, set_state, train
+from tests.support.runs import After, config, new_run, resume, set_running, set_state, train
 from tests.support.runs import trained as trained_run
 
 SMALL = ("--train-images", "500", "--device", "cpu", "--threads", "1")
@@ -316,6 +316,18 @@ def test_interrupted_command_stops_its_run(store: RunStore) -> None:
     assert (watching.returncode, run.state(), json.loads(output)["state"]) == (1, "stopped", "stopped")
     hint = f"continue it with `python -m fashion_core continue {run.id}`"
     assert errors == f"fashion_core: Run {run.id} is stopped; {hint}.\n"
+
+
+@pytest.mark.slow
+def test_drill_kills_a_run_that_trains_and_tells_that_it_ends_in_the_bits_of_its_twin(
+    store: RunStore, capsys: Capture
+) -> None:
+    run = queue.start(store, config(epochs=8))
+    wait_until(run.epochs_saved, "it trains")
+    found = answered(capsys, "drill", run.id)
+    assert (found["run"], found["same"], found["ours"]) == (run.id, True, found["theirs"])
+    assert (run.state(), store.get(found["twin"]).state(), run.status.continued) == ("finished", "finished", 1)
+    assert "does not train on this machine right now" in refused(capsys, "drill", run.id)
 
 
 def test_devices_are_a_line_each_or_one_document(capsys: Capture) -> None:
