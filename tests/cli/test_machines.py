@@ -15,6 +15,7 @@ import torch
 
 from fashion_core.cli.main import main
 from fashion_core.models import NeuralNetwork
+from fashion_core.runs import queue
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
 from tests.support.commands import Capture, printed, refused
@@ -186,7 +187,7 @@ def test_name_that_is_too_long_is_told_in_one_line(store: RunStore, capsys: Capt
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_command_that_is_ended_says_that_training_goes_on(store: RunStore, number: int, status: int) -> None:
-    command = [sys.executable, "-m", "fashion_core", "train", *SMALL, "--epochs", "30", "--json"]
+    command = [sys.executable, "-m", "fashion_core", "train", *SMALL, "--epochs", "3000", "--json"]
     watching = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         wait_until(lambda: store.runs() and store.runs()[0].epochs_saved(), "it trains")
@@ -197,8 +198,11 @@ def test_command_that_is_ended_says_that_training_goes_on(store: RunStore, numbe
     (run,) = store.runs()
     assert (watching.returncode, output, errors.count("\n")) == (status, "", 1)
     assert f"Training goes on without this command, in {run.id}; `python -m fashion_core stop {run.id}`" in errors
+    newest = run.epochs_saved()[-1]
+    wait_until(lambda: run.epochs_saved()[-1] > newest, "it goes on")
+    queue.stop(run)
     wait_for_end(run)
-    assert run.state() == "finished"
+    assert run.state() == "stopped"
 
 
 def test_name_may_hold_the_joiners_that_its_script_needs(store: RunStore, capsys: Capture) -> None:
