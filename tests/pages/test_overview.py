@@ -13,8 +13,9 @@ from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
-from fashion_core.ui.overview import filters, first_screen, sample
+from fashion_core.ui.overview import filters, sample
 from fashion_core.ui.overview.filters import USUAL, Order
+from fashion_core.ui.overview.texts import PROMISE
 from tests.support.pages import dashboard, labels, open_page, press, sent, texts, widget, words
 from tests.support.runs import epoch_row, new_run, resume, set_running, set_state, trained
 
@@ -40,12 +41,12 @@ def labelled(store: RunStore, name: str, *tags: str, notes: str = "", **settings
 
 def test_empty_store_shows_the_promise_its_picture_and_two_ways_to_begin(store: RunStore) -> None:
     app = open_page("overview")
-    assert [header.value for header in app.header] == [first_screen.PROMISE]
+    assert [header.value for header in app.header] == [PROMISE]
     assert {one.label: one.disabled for one in app.button} == {"Watch it train": False, "Take the lesson": False}
     assert [len(chart.proto.datasets) > 0 for chart in app.get("vega_lite_chart")] == [True, True]
     new_run(store)
     app.run()
-    assert first_screen.PROMISE in [caption.value for caption in app.caption]
+    assert PROMISE in [caption.value for caption in app.caption]
     assert not {"Watch it train", "Take the lesson"} & set(labels(app))
     assert not app.get("vega_lite_chart")
 
