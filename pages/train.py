@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from fashion_core.charts import live
+from fashion_core.charts.texts import LIVE_KEY, LIVE_KEY_OF_SEEDS
 from fashion_core.config import PRESETS, TrainConfig, expectation, parse_config
 from fashion_core.errors import counted
 from fashion_core.resume import drill
@@ -161,7 +161,7 @@ def show_measured(store: RunStore, run: Run, found: snapshot.Snapshot) -> None:
     if "batches" in found.losses.empty and found.state not in ACTIVE_STATES:
         st.caption(texts.NO_CHARTS_YET)
         return
-    st.caption(f"{live.LIVE_KEY} · {live.SEEDS_KEY}" if run.record.repeat else live.LIVE_KEY)
+    st.caption(LIVE_KEY_OF_SEEDS if run.record.repeat else LIVE_KEY)
     st.vega_lite_chart(found.losses.to_live_dict("losses"), alt=texts.LOSSES_CHART)
     st.vega_lite_chart(found.accuracy.to_live_dict("accuracy"), alt=texts.ACCURACY_CHART)
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from string import Formatter
 from typing import Any, Final
 
 import altair as alt
@@ -91,7 +92,6 @@ FAINT: Final = alt.ExprRef(f"{DARK} ? '#4B4B46' : '#D1D5DB'")
 PAPER: Final = alt.ExprRef("background || 'white'")
 
 FITTED: Final = alt.AutoSizeParams(type="fit-x", contains="padding")  # as wide as the page, as high as its rows
-EPOCHS_TITLE: Final = "epoch (counted from the first run)"
 GRID: Final[dict[str, Any]] = {"gridColor": FAINT, "gridOpacity": 0.5}
 BARE: Final[dict[str, Any]] = {"domain": False, "ticks": False}
 EVERY_NAME: Final[dict[str, Any]] = {"labelOverlap": False, "labelFlush": False}
@@ -118,6 +118,15 @@ def tips(columns: dict[str, str]) -> list[alt.Tooltip]:
         alt.Tooltip(f"{column}:{'Q' if form else 'N'}", title=title, format=form or alt.Undefined)
         for title, column, _, form in parts
     ]
+
+
+def filled_in(template: str) -> str:
+    """The Vega expression of a template whose fields are columns: "F1 {f1:.1%}" is 'F1 ' + format(datum.f1, '.1%')."""
+    parts = []
+    for text, field, form, _ in Formatter().parse(template):
+        parts += [repr(text)] if text else []
+        parts += [f"format(datum.{field}, {form!r})" if form else f"datum.{field}"] if field else []
+    return " + ".join(parts)
 
 
 def series_color(column: str, domain: list[Any]) -> alt.Color:

@@ -7,7 +7,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from fashion_core.charts import base, comparison
+from fashion_core.charts import base, comparison, texts
 from fashion_core.charts.comparison import BEYOND, LEAST, STRENGTH, answer_color
 from fashion_core.resume.labels import cut_middle
 
@@ -99,10 +99,10 @@ _SHAPES: Final = {
 @lru_cache(maxsize=2)
 def _spec(logarithmic: bool) -> str:
     x_scale = alt.Scale(zero=False, nice=False, padding=10)
-    x = alt.X("epoch:Q", title=base.EPOCHS_TITLE, scale=x_scale, axis=base.epoch_axis(**base.BARE))
+    x = alt.X("epoch:Q", title=texts.EPOCH_FROM_FIRST_RUN, scale=x_scale, axis=base.epoch_axis(**base.BARE))
     y_scale = alt.Scale(type="log") if logarithmic else alt.Scale(zero=False)
     y_scale.nice, y_scale.padding = False, 12
-    title = f"test loss (cross-entropy, {'log scale' if logarithmic else 'mean per image'})"
+    title = texts.TEST_LOSS_LOGARITHMIC if logarithmic else texts.TEST_LOSS_PER_IMAGE
     y = alt.Y("drawn:Q", title=title, scale=y_scale, axis=comparison.loss_axis("y", logarithmic, tickCount=6))
     return base.layered([layer.encode(x, y) for layer in (*_lines(), *_points())])
 
@@ -125,10 +125,11 @@ def _points() -> list[alt.Chart]:
     unseen: dict[str, Any] = {"opacity": 0.001, "cursor": "pointer", "aria": False}
     line = base.dated(base.named("curves")).mark_line(strokeWidth=12, **unseen).encode(alt.Detail("run:N"))
     point = base.dated(base.named("points")).mark_point(filled=True, size=120, **unseen)
-    answer, measured = {"role": "curve of", "answer": "answer"}, {"epoch:d": "epoch", "loss:.4f": "test loss"}
+    answer = {"role": texts.CURVE_OF, "answer": texts.ANSWER}
+    measured = {"epoch:d": texts.EPOCH, "loss:.4f": texts.TEST_LOSS}
     return [
         base.named("loss_last").mark_point(size=50, aria=False, **ring).encode(STRENGTH),
         end.encode(base.shapes("mark", _SHAPES), answer_color(), STRENGTH),
-        base.hits(line, comparison.clicked(), tooltip=base.tips({"name": "run", **answer})),
-        point.encode(tooltip=base.tips({"name": "run", **measured, **answer})),
+        base.hits(line, comparison.clicked(), tooltip=base.tips({"name": texts.RUN, **answer})),
+        point.encode(tooltip=base.tips({"name": texts.RUN, **measured, **answer})),
     ]

@@ -10,14 +10,11 @@ from typing import Any, Final
 import altair as alt
 import pandas as pd
 
-from fashion_core.charts import base
+from fashion_core.charts import base, texts
 from fashion_core.resume.labels import label_pixels, loss_text
 
 # the selection in this chart and in `branch_chart`: a click gives `[{"run": id, …}]`, one beside the marks `{}`
 FOCUS: Final = "focus"
-COMPARISON_KEY: Final = (
-    "**┃** `loss_last` of the checkpoint :blue[◀ lower] :gray[● within ±2 SE] :orange[▶ higher] `loss_now`"
-)
 TALLEST: Final = 700  # pixels of a chart that is seen whole: a taller one has its axis above, and scrolls
 AXIS_HEIGHT: Final = 80  # pixels of an x axis with a title of one line, and of the page's margin below it
 BEYOND: Final = 4.0  # times the highest `loss_last`: a loss above that is drawn at the edge
@@ -84,7 +81,7 @@ def _spec(tall: bool, labels: int, headings: int) -> str:
     ticks, orient = base.tick_count(60, 4, 8, "(width - 260)"), "top" if tall else "bottom"
     ends = [alt.ExprRef(f"{gutter} + {_NOW}"), alt.ExprRef(f"width - {_PERCENT} - {_NOW}")]
     scale = alt.Scale(type="log", nice=False, padding=2, range=ends)
-    title = ["test loss (cross-entropy, mean per image)", "log scale: equal lengths, equal percentages"]
+    title = [texts.TEST_LOSS_PER_IMAGE, texts.EQUAL_LENGTHS]
     axis = loss_axis("x", logarithmic=True, tickCount=ticks, orient=orient)
     x = partial(alt.X, title=title, scale=scale, axis=axis)
     marks = _marks(x("drawn_last:Q"), x("drawn_now:Q"), x("band:Q"))
@@ -159,9 +156,11 @@ def _group_texts() -> list[alt.Chart]:
 
 
 _TOOLTIP: Final = [
-    *base.tips({"name": "run", "changed": "changed", "group": "from", "loss_last:.4f": "loss_last"}),
-    *base.tips({"loss_now:.4f": "loss_now", "now_epoch:d": "after epoch", "percent": "change", "answer": "answer"}),
-    *base.tips({"low:.4f": "noise from", "high:.4f": "noise to", "state": "state", "verdict": "verdict"}),
+    *base.tips({"name": texts.RUN, "changed": texts.CHANGED, "group": texts.RESUMED_FROM}),
+    *base.tips({"loss_last:.4f": texts.LOSS_LAST, "loss_now:.4f": texts.LOSS_NOW, "now_epoch:d": texts.AFTER_EPOCH}),
+    *base.tips({"percent": texts.CHANGE, "answer": texts.ANSWER}),
+    *base.tips({"low:.4f": texts.NOISE_FROM, "high:.4f": texts.NOISE_TO}),
+    *base.tips({"state": texts.STATE, "verdict": texts.VERDICT}),
 ]
 
 

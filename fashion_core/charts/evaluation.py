@@ -6,23 +6,11 @@ from typing import Any, Final
 import altair as alt
 import pandas as pd
 
-from fashion_core.charts import base
+from fashion_core.charts import base, texts
 from fashion_core.config import CLASS_NAMES
 
 # the selection in `confusion_chart`: a click gives `[{"true": 6, "predicted": 0, …}]`, one beside the cells `[]`
 CELL: Final = "cell"
-CONFUSION_KEY: Final = (
-    "rows: true class · columns: predicted class · framed diagonal: correct · "
-    "the stronger the colour, the larger the share of the true class"
-)
-CLASS_KEY: Final = (
-    ":blue[●] precision: the share of its predictions that are right · :orange[◆] recall: the share of its images "
-    "that are found · F1: the harmonic mean of both"
-)
-RELIABILITY_KEY: Final = (
-    ":blue[▀] accuracy of the answers in each bin · :orange[▨] gap to their mean confidence · dashed: perfect "
-    "calibration · below: number of answers in each bin"
-)
 
 _CELL: Final = 34  # pixels
 _ROW: Final = 26  # pixels
@@ -45,8 +33,8 @@ def confusion_chart(rows: pd.DataFrame, chosen: tuple[int, int] | None = None) -
 @lru_cache(maxsize=1)
 def _confusion_spec() -> str:
     order, bare = list(CLASS_NAMES), {**base.BARE, **base.EVERY_NAME}
-    x = alt.X("predicted_name:N", sort=order, axis=base.themed_axis(title="taken for", labelAngle=-45, **bare))
-    y = alt.Y("true_name:N", sort=order, axis=base.themed_axis(title="true class", **bare))
+    x = alt.X("predicted_name:N", sort=order, axis=base.themed_axis(title=texts.TAKEN_FOR, labelAngle=-45, **bare))
+    y = alt.Y("true_name:N", sort=order, axis=base.themed_axis(title=texts.TRUE_CLASS, **bare))
     cells = base.named("cells").encode(x, y)
     right, wrong = cells.transform_filter("datum.right"), cells.transform_filter("!datum.right && datum.count > 0")
     most = alt.ExprRef(f"{base.DARK} ? 0.55 : 0.7")  # ink on it has 4.5:1
@@ -68,8 +56,8 @@ def _confusion_spec() -> str:
 def _cell_hits(cells: alt.Chart) -> alt.Chart:
     """Invisible hover and click targets over each cell: tooltip, shade, and the pair of classes on a click."""
     hover, shade = base.hover_shade(0.2)
-    names = {"true_name": "true class", "predicted_name": "taken for"}
-    tips = base.tips({**names, "count:,": "images", "share:.1%": "of the true class"})
+    names = {"true_name": texts.TRUE_CLASS, "predicted_name": texts.TAKEN_FOR}
+    tips = base.tips({**names, "count:,": texts.IMAGES, "share:.1%": texts.SHARE_OF_TRUE_CLASS})
     click = alt.selection_point(name=CELL, fields=["true", "predicted", "at"], toggle=False)
     hits = base.dated(cells).mark_rect(color=base.MUTED, cursor="pointer")
     return base.hits(hits, click, hover, opacity=shade, tooltip=tips)
@@ -84,7 +72,7 @@ def class_chart(rows: pd.DataFrame) -> base.ChartSpec:
 def _class_spec(order: tuple[str, ...]) -> str:
     scale = alt.Scale(zero=False, nice=True, padding=8, range=[0, alt.ExprRef(f"max(width - {_WORDS}, 40)")])
     axis = base.themed_axis(format=".0%", tickCount=base.tick_count(90, 2, 8), **base.GRID, **base.BARE)
-    x = alt.X("score:Q", title="share of the images", scale=scale, axis=axis)
+    x = alt.X("score:Q", title=texts.SHARE_OF_IMAGES, scale=scale, axis=axis)
     names = base.themed_axis(**base.BARE, labelPadding=6, grid=False, **base.EVERY_NAME)
     classes = base.named("classes").encode(alt.Y("class:N", title=None, sort=list(order), axis=names))
     line = classes.mark_rule(color=base.MUTED, strokeWidth=2, aria=False)
@@ -92,10 +80,10 @@ def _class_spec(order: tuple[str, ...]) -> str:
     folded = classes.transform_fold(kinds, as_=["kind", "score"]).transform_filter("isValid(datum.score)")
     dots = folded.mark_point(filled=True, size=100, opacity=1, stroke=base.PAPER, strokeWidth=0.5)
     shape = base.shapes("kind", {"precision": "circle", "recall": "diamond"})
-    words = classes.transform_calculate(words="isValid(datum.f1) ? 'F1 ' + format(datum.f1, '.1%') : 'never'")
-    words = words.mark_text(align="right", color=base.INK, fontSize=12, aria=False)
-    scores = {"precision:.1%": "precision", "recall:.1%": "recall", "f1:.1%": "F1"}
-    tips = base.tips({"class": " ", **scores, "support:,": "images"})
+    found = f"isValid(datum.f1) ? {base.filled_in(texts.F1_FOUND)} : {texts.NEVER_PREDICTED!r}"
+    words = classes.transform_calculate(words=found).mark_text(align="right", color=base.INK, fontSize=12, aria=False)
+    scores = {"precision:.1%": texts.PRECISION, "recall:.1%": texts.RECALL, "f1:.1%": texts.F1}
+    tips = base.tips({"class": " ", **scores, "support:,": texts.IMAGES})
     layers = [
         line.encode(alt.X("precision:Q"), alt.X2("recall")),
         dots.encode(x, shape, base.series_color("kind", kinds), tooltip=tips),
@@ -119,7 +107,7 @@ def reliability_chart(rows: pd.DataFrame) -> base.ChartSpec:
 def _reliability_spec() -> str:
     ticks = alt.ExprRef("width < 300 ? [0, 0.5, 1] : [0, 0.2, 0.4, 0.6, 0.8, 1]")
     axis = base.themed_axis(values=ticks, format=".0%", grid=False, **base.BARE)
-    confidence = alt.X("low:Q", title="confidence", scale=alt.Scale(domain=[0, 1]), axis=axis)
+    confidence = alt.X("low:Q", title=texts.CONFIDENCE, scale=alt.Scale(domain=[0, 1]), axis=axis)
     answers = base.named("bins").transform_filter("datum.count > 0").encode(confidence, alt.X2("high"))
     kind = alt.Scale(domain=["accuracy", "gap"])
     fill, stroke = alt.Fill("kind:N", scale=kind, legend=None), alt.Stroke("kind:N", scale=kind, legend=None)
@@ -128,19 +116,19 @@ def _reliability_spec() -> str:
     gaps = gap.mark_rect(strokeWidth=1.5, strokeDash=[3, 2], fillOpacity=0.25, aria=False)
     hits = answers.mark_rect(opacity=0.001, color=base.MUTED).encode(y=alt.value(0), y2=alt.value("height"))
     diagonal = base.named("diagonal").mark_line(color=base.INK, strokeDash=[6, 4], strokeWidth=1.5, aria=False)
-    bounds = {"low:.0%": "confidence from", "high:.0%": "to"}
-    means = {"confidence:.1%": "mean confidence", "accuracy:.1%": "accuracy"}
+    bounds = {"low:.0%": texts.CONFIDENCE_FROM, "high:.0%": texts.CONFIDENCE_TO}
+    means = {"confidence:.1%": texts.MEAN_CONFIDENCE, "accuracy:.1%": texts.ACCURACY}
     layers = [
         answers.mark_rect(color=base.MUTED, opacity=0.6, **edge).encode(_accuracy("counted"), alt.Y2("floor")),
         right.mark_rect(**edge).encode(_accuracy("least"), alt.Y2("zero"), fill),
         gaps.encode(_accuracy("accuracy"), alt.Y2("confidence"), fill, stroke),
         right.mark_rule(strokeWidth=4, aria=False).encode(_accuracy("accuracy"), stroke),
         diagonal.encode(confidence, _accuracy("accuracy")),
-        hits.encode(tooltip=base.tips({**bounds, "count:,": "answers", **means})),
+        hits.encode(tooltip=base.tips({**bounds, "count:,": texts.ANSWERS, **means})),
     ]
     return base.layered(layers)
 
 
 def _accuracy(column: str) -> alt.Y:
     axis = base.themed_axis(values=[0, 0.2, 0.4, 0.6, 0.8, 1], format=".0%", **base.GRID, **base.BARE)
-    return alt.Y(f"{column}:Q", title="accuracy", scale=alt.Scale(domain=[_FLOOR, 1]), axis=axis)
+    return alt.Y(f"{column}:Q", title=texts.ACCURACY, scale=alt.Scale(domain=[_FLOOR, 1]), axis=axis)

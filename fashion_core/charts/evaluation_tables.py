@@ -9,8 +9,10 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from fashion_core.charts import texts
 from fashion_core.charts.gallery import thumbnail
 from fashion_core.config import CLASS_NAMES
+from fashion_core.errors import counted
 from fashion_core.inference import scores
 from fashion_core.inference.scores import Answers, Array, Calibration, ClassScore, Disagreement, Forgotten
 
@@ -26,7 +28,6 @@ GALLERY_COLUMNS: Final = (
     "index", "number", "image", "first", "first_right", "second", "second_right", "truth", "description"
 )  # fmt: skip
 
-OTHERS: Final = "other classes"
 _NAMED: Final = 4  # classes of a history, the true one included, that have a series of their own
 
 
@@ -38,9 +39,10 @@ def probabilities_frame(models: Mapping[str, Array], truth: int | None = None) -
     rows = []
     for label, name in enumerate(CLASS_NAMES):
         for number, (model, row) in enumerate(models.items()):
-            predicted, words = label == row.argmax(), "◆ true class" if label == truth else ""
+            predicted, words = label == row.argmax(), texts.TRUE_MARK if label == truth else ""
             if predicted:
-                words = "◀ predicted" if truth is None else "✓ predicted" if label == truth else "✗ predicted"
+                right = texts.RIGHT_MARK if label == truth else texts.WRONG_MARK
+                words = texts.PREDICTED_MARK if truth is None else right
             rows.append((label, name, model, number, float(row[label]), predicted, words))
     return pd.DataFrame(rows, columns=list(PROBABILITY_COLUMNS))
 
@@ -62,25 +64,25 @@ def history_frame(histories: Sequence[History], truth: int | None = None) -> pd.
 
     A run stands below the one that it was resumed from, and begins with what that checkpoint said, if that is known.
     The true class has a series of its own, and so have those that were on top, the most probable ones first: at most
-    five with ``OTHERS``, numbered by `place`, of which the true class has 0 and ``OTHERS`` 4.
+    five with all other classes, numbered by `place`, of which the true class has 0 and the others 4.
     """
     ordered = _in_tree_order([history for history in histories if len(history.epochs)])
     named = _named_classes(ordered, truth)
     series = [(place, CLASS_NAMES[label], label == truth) for place, label in enumerate(named)]
-    series.append((_NAMED, OTHERS, False))
+    series.append((_NAMED, texts.OTHER_CLASSES, False))
     runs = {history.run: history for history in ordered}
     rows = []
     for panel, history in enumerate(ordered):
-        heading = history.name
+        heading, name = history.name, history.name
         start: list[tuple[int, Array]] = []  # what the checkpoint said that it was resumed from
         if history.parent is not None:
-            heading = f"↳ {history.name}, resumed"
+            heading = texts.RESUMED_RUN.format(name=name)
             if parent := runs.get(history.parent):
-                heading += f" from {parent.name}"
+                heading = texts.RESUMED_RUN_OF_PARENT.format(name=name, parent=parent.name)
                 at = parent.epochs == history.branch
                 start = list(zip(parent.epochs[at].tolist(), parent.probabilities[at], strict=True))
         for epoch, shares in [*start, *zip(history.epochs.tolist(), history.probabilities, strict=True)]:
-            of_run = (history.run, history.name, panel, heading, history.branch, epoch)
+            of_run = (history.run, name, panel, heading, history.branch, epoch)
             answer = _answer(int(shares.argmax()), truth)
             ends = np.concatenate([[0.0], np.cumsum(shares[named], dtype=np.float64).clip(max=1.0), [1.0]])
             for part, (low, high) in zip(series, pairwise(ends.tolist()), strict=True):
@@ -111,7 +113,8 @@ def _named_classes(histories: Sequence[History], truth: int | None) -> list[int]
 
 def _answer(predicted: int, truth: int | None) -> str:
     """The class with its sign, if it is known whether that is right."""
-    return CLASS_NAMES[predicted] if truth is None else f"{'✓' if predicted == truth else '✗'} {CLASS_NAMES[predicted]}"
+    name, said = CLASS_NAMES[predicted], texts.RIGHT_CLASS if predicted == truth else texts.WRONG_CLASS
+    return name if truth is None else said.format(name=name)
 
 
 def confusion_frame(matrix: Array) -> pd.DataFrame:
@@ -151,9 +154,10 @@ def gallery_frame(
         predicted = [int(model.predicted[index]) for model in (answers, other) if model is not None]
         first, *others = ((_answer(label, truth), label == truth) for label in predicted)
         second = others[0] if others else ("", None)
-        shown = "" if truth in predicted else f"is {CLASS_NAMES[truth]}"
-        taken_for = " and ".join(CLASS_NAMES[label] for label in predicted)
-        description = f"image {index}, {CLASS_NAMES[truth]}, taken for {taken_for}"
+        name, names = CLASS_NAMES[truth], [CLASS_NAMES[label] for label in predicted]
+        shown = "" if truth in predicted else texts.ACTUAL_CLASS.format(name=name)
+        said = texts.IMAGE_OF_TWO_MODELS if others else texts.IMAGE_OF_ONE_MODEL
+        description = said.format(index=index, truth=name, first=names[0], second=names[-1])
         rows.append((index, number, thumbnail(pixels[index]), *first, *second, shown, description))
     return pd.DataFrame(rows, columns=list(GALLERY_COLUMNS))
 
@@ -173,42 +177,44 @@ def predictions_frame(names: Sequence[str], probabilities: Array, labels: Array 
 
 def accuracy_sentence(answers: Answers) -> str:
     low, high = scores.accuracy_interval(answers)
-    spread = f"{100 * low:.1f}–{high:.1%}"
-    return f"**{answers.accuracy:.1%}** of {len(answers):,} test images are right (95% interval {spread})."
+    return texts.ACCURACY_FOUND.format(accuracy=answers.accuracy, count=len(answers), low=100 * low, high=high)
 
 
 def confusion_sentence(answers: Answers) -> str:
     matrix = scores.confusion_matrix(answers)
     mixed = matrix - np.diag(matrix.diagonal())
     if not mixed.any():
-        return "No image is misclassified."
+        return texts.CONFUSION_NONE
     true, predicted = np.unravel_index(mixed.argmax(), mixed.shape)
-    count = f"{mixed[true, predicted]:,} of {matrix[true].sum():,}"
-    return f"Most often mixed up: **{CLASS_NAMES[true]}** predicted as **{CLASS_NAMES[predicted]}** ({count})."
+    names = {"truth": CLASS_NAMES[true], "predicted": CLASS_NAMES[predicted]}
+    return texts.CONFUSION_MOST.format(**names, count=mixed[true, predicted], images=matrix[true].sum())
 
 
 def calibration_sentence(calibration: Calibration) -> str:
-    error = f"expected calibration error {calibration.expected_calibration_error:.1%}"
-    sure, right = f"{calibration.confidence:.1%} sure on average", f"right on {calibration.accuracy:.1%} of the images"
-    if calibration.verdict == "neither":
-        return f"**Neither over- nor underconfident on average**: {sure}, {right} ({error})."
-    return f"**{calibration.verdict.capitalize()}**: {sure}, but {right} ({error})."
+    return texts.CALIBRATION[calibration.verdict].format(
+        confidence=calibration.confidence, accuracy=calibration.accuracy, error=calibration.expected_calibration_error
+    )
 
 
 def disagreement_sentence(found: Disagreement, differing: int, first: str, second: str) -> str:
     """Say on how many images two models, whose names are Markdown, differ, and whether one is significantly better."""
     if not differing:
-        return "Both models predict the same class for every image."
-    verdict = "**no significant difference**"
-    if found.better:
-        verdict = f"**{first if found.better == 'first' else second} is significantly better**"
-    alone = f"only {first} is right on {found.only_first_right:,}, only {second} on {found.only_second_right:,}"
-    images, p = "image" if differing == 1 else "images", "p < 0.001" if found.p < 0.001 else f"p = {found.p:.2g}"
-    return f"They differ on **{differing:,}** {images}; {alone}: {verdict} ({p}, exact McNemar test)."
+        return texts.DISAGREEMENT_NONE
+    values = {
+        "first": first,
+        "second": second,
+        "first_alone": found.only_first_right,
+        "second_alone": found.only_second_right,
+        "p": "p < 0.001" if found.p < 0.001 else f"p = {found.p:.2g}",
+    }
+    if found.better:  # never of one image alone
+        better = first if found.better == "first" else second
+        return texts.DISAGREEMENT_DECIDED.format(count=differing, better=better, **values)
+    return counted(differing, texts.DISAGREEMENT_ONE, texts.DISAGREEMENT_MANY, **values)
 
 
 def forgotten_sentence(found: Forgotten, checkpoints: int) -> str:
-    lost, never, images = len(found.lost), len(found.never_learned), len(found.times)
-    were, are = ("was", "is") if lost == 1 else ("were", "are")
-    known = f"**{lost:,}** of {images:,} images {were} right at an earlier checkpoint and {are} wrong at the last"
-    return f"{known}; {never:,} {'was' if never == 1 else 'were'} right at none of the {checkpoints}."
+    lost, never = len(found.lost), len(found.never_learned)
+    forgotten = counted(lost, texts.FORGOTTEN_ONE, texts.FORGOTTEN_MANY, images=len(found.times))
+    unlearned = counted(never, texts.NEVER_LEARNED_ONE, texts.NEVER_LEARNED_MANY, checkpoints=checkpoints)
+    return f"{forgotten} {unlearned}"

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, NamedTuple
 import altair as alt
 import pandas as pd
 
-from fashion_core.charts import base
+from fashion_core.charts import base, texts
 from fashion_core.formats.inspect import Inspection, TensorInfo
 from fashion_core.formats.untrusted.blueprints import BUFFERS
 from fashion_core.formats.weight_change import WeightChange
@@ -20,7 +20,7 @@ _SIGNS: Final = {"circle": "●", "diamond": "◆", "triangle-up": "▲", "trian
 _ROW: Final = 18  # pixels
 _NAME_WIDTH: Final = 150  # pixels of the longest layer name that is shown whole
 _LETTER: Final = 7  # pixels, of the text right of the longest bar
-_UNITS: Final = [(1, "bytes"), (10**3, "kB"), (10**6, "MB")]
+_UNITS: Final = [(1, texts.BYTES), (10**3, "kB"), (10**6, "MB")]
 
 
 def bar_chart(rows: pd.DataFrame, series: tuple[str, str], title: str) -> base.ChartSpec:
@@ -36,7 +36,7 @@ def bar_chart(rows: pd.DataFrame, series: tuple[str, str], title: str) -> base.C
     second["end"] = second["start"] + rows["second"] / size
     parts = pd.concat([first, second])[["layer", "part", "bytes", "start", "end", "text"]]
     room = _LETTER * (max(map(len, rows["text"]), default=0) + 1)
-    spec = _bars_spec(_layer_axis(rows), series, f"{title} ({unit})", room)
+    spec = _bars_spec(_layer_axis(rows), series, texts.SIZE_AXIS.format(title=title, unit=unit), room)
     return base.ChartSpec(spec, {"parts": parts}, max(len(rows), 1) * _ROW)
 
 
@@ -47,7 +47,7 @@ def _bars_spec(layer: alt.Y, series: tuple[str, str], title: str, room: int) -> 
     shade = alt.when(alt.datum.part == series[0]).then(alt.value(1)).otherwise(alt.value(0.12))
     scale = alt.Scale(domain=list(series))
     fill, stroke = alt.Fill("part:N", scale=scale, legend=None), alt.Stroke("part:N", scale=scale, legend=None)
-    tooltip = base.tips({"layer": " ", "part": "part", "bytes:,": "bytes"})
+    tooltip = base.tips({"layer": " ", "part": texts.PART, "bytes:,": texts.BYTES})
     parts = chart.transform_filter(alt.datum.bytes > 0)
     drawn = parts.mark_bar(strokeWidth=1.5).encode(alt.X2("end"), fill, stroke, fillOpacity=shade, tooltip=tooltip)
     total = chart.transform_filter(alt.datum.part == series[1]).encode(alt.X("end:Q"), text="text:N")
@@ -63,11 +63,11 @@ def _layer_axis(rows: pd.DataFrame) -> alt.Y:
 def weight_change_chart(rows: pd.DataFrame) -> base.ChartSpec:
     """One row per layer of `weight_change_frame`, one mark per tensor: how far it moved, in percent of its old norm."""
     axis = base.themed_axis(tickCount=base.tick_count(70, 2, 8), **base.GRID)
-    x = alt.X("change:Q", title="relative L2 change (%)", scale=alt.Scale(zero=True, nice=True), axis=axis)
+    x = alt.X("change:Q", title=texts.WEIGHT_CHANGE_AXIS, scale=alt.Scale(zero=True, nice=True), axis=axis)
     chart = base.named("tensors").encode(_layer_axis(rows), x)
     line = chart.mark_rule(color=base.MUTED, strokeWidth=1, aria=False).encode(alt.X("lowest:Q"), alt.X2("highest"))
     line = line.transform_aggregate(lowest="min(change)", highest="max(change)", groupby=["layer"])
-    tooltip = base.tips({"tensor": "tensor", "change:.3f": "change (%)"})
+    tooltip = base.tips({"tensor": texts.TENSOR, "change:.3f": texts.CHANGE_PERCENT})
     marks = chart.mark_point(filled=True, size=80, opacity=1, stroke=base.PAPER, strokeWidth=0.5)
     marks = marks.encode(base.shapes("kind", KINDS), base.series_color("kind", list(KINDS)), tooltip=tooltip)
     spec = base.layered([line, marks], autosize=base.FITTED)
@@ -112,7 +112,7 @@ def tensors_frame(found: Inspection) -> pd.DataFrame:
             "tensor": f"{placed.name} · {placed.state}" if placed.state else placed.name,
             "layer": placed.layer,
             "part": placed.part,
-            "shape": " × ".join(map(str, placed.facts.shape)) or "one number",
+            "shape": " × ".join(map(str, placed.facts.shape)) or texts.ONE_NUMBER,
             "histogram": list(placed.facts.histogram) if placed.facts.histogram else None,
             **{key: getattr(placed.facts, key) for key in figures},
         }
@@ -134,7 +134,8 @@ def _placed(found: Inspection) -> Iterator[_Placed]:
             parameter, _, state = facts.name.removeprefix(start).partition(".")
             place = places.setdefault(parameter, len(places))  # for torch before 1.6, which numbered by addresses
             index = int(parameter) if parameter.isdecimal() and len(parameter) < 5 else place
-            yield _Placed(learned[index] if index < len(learned) else f"parameter {index}", "optimizer", facts, state)
+            name = learned[index] if index < len(learned) else texts.UNNAMED_PARAMETER.format(index=index)
+            yield _Placed(name, "optimizer", facts, state)
         else:
             yield _Placed(facts.name, "other", facts)
 
@@ -165,11 +166,11 @@ class Way(NamedTuple):
 
 # the formats of ``compare_formats``: what stands in the file beside the weights, and who may open it
 FORMATS: dict[str, Way] = {
-    "weights": Way("weights only", False, False, "no: your code builds it", "yes, with weights_only=True"),
-    "model": Way("whole model", False, False, "yes, if its class can be imported", "no: it names code to run"),
-    "checkpoint": Way("checkpoint", True, True, "no: your code builds it", "yes, with weights_only=True"),
-    "safetensors": Way("safetensors", False, True, "no: your code builds it", "yes: it holds only numbers"),
-    "pt2": Way("pt2 program", False, True, "yes, without its class", "no: its graph can hold code"),
+    "weights": Way(texts.WEIGHTS_ONLY, False, False, texts.BUILT_BY_CODE, texts.SAFE_WEIGHTS_ONLY),
+    "model": Way(texts.WHOLE_MODEL, False, False, texts.BUILT_FROM_CLASS, texts.UNSAFE_NAMES),
+    "checkpoint": Way(texts.CHECKPOINT, True, True, texts.BUILT_BY_CODE, texts.SAFE_WEIGHTS_ONLY),
+    "safetensors": Way(texts.SAFETENSORS, False, True, texts.BUILT_BY_CODE, texts.SAFE_NUMBERS),
+    "pt2": Way(texts.PT2_PROGRAM, False, True, texts.BUILT_WITHOUT_CLASS, texts.UNSAFE_GRAPH),
 }
 
 
@@ -177,20 +178,22 @@ def formats_frame(measured: dict[str, Any], optimizer: str | None) -> pd.DataFra
     """One row per format, as ``torch_process.compare_formats`` measured it; ``optimizer`` is that of the checkpoint."""
     rows = []
     for row in measured["formats"]:
-        way, state = FORMATS[row["format"]], "– none"
+        way, state = FORMATS[row["format"]], texts.NONE_TO_KEEP
         if optimizer is not None:
-            state = f"✓ {OPTIMIZERS.get(optimizer, optimizer)}" if way.optimizer else "– lost"
+            name = OPTIMIZERS.get(optimizer, optimizer)
+            state = texts.OPTIMIZER_KEPT.format(optimizer=name) if way.optimizer else texts.LOST
+        off = row["difference"]
         rows.append(
             {
-                "format": way.label,
-                "size": bytes_text(row["bytes"]),
-                "save (ms)": row["save_seconds"] * 1e3,
-                "load (ms)": row["load_seconds"] * 1e3,
-                "optimizer": state,
-                "epoch and loss": "✓ kept" if way.epoch else "– lost",
-                "builds the model": way.builds,
-                "safe to share": way.safe,
-                "outputs": "the same bits" if row["difference"] == 0 else f"off by up to {row['difference']:.1e}",
+                texts.FORMAT: way.label,
+                texts.SIZE: bytes_text(row["bytes"]),
+                texts.SAVE_TIME: row["save_seconds"] * 1e3,
+                texts.LOAD_TIME: row["load_seconds"] * 1e3,
+                texts.OPTIMIZER: state,
+                texts.EPOCH_AND_LOSS: texts.KEPT if way.epoch else texts.LOST,
+                texts.BUILDS_MODEL: way.builds,
+                texts.SAFE_TO_SHARE: way.safe,
+                texts.OUTPUTS: texts.SAME_BITS if off == 0 else texts.OFF_BY.format(difference=off),
             }
         )
     return pd.DataFrame(rows)
@@ -212,25 +215,23 @@ def sizes_sentence(measured: dict[str, Any], optimizer: str | None) -> str:
     """What the sizes say, the tutorial's point first; ``optimizer`` as in ``formats_frame``."""
     sizes = {row["format"]: row["bytes"] for row in measured["formats"]}
     times = sizes["checkpoint"] / sizes["weights"]
-    memory = f"{OPTIMIZERS.get(str(optimizer), optimizer)} keeps two numbers for each weight"
+    weights, more = bytes_text(sizes["weights"]), bytes_text(sizes["model"] - sizes["weights"])
+    checkpoint = texts.SIZE_WITH_STATE
     if optimizer is None:
-        memory = "it carries no optimizer"
+        checkpoint = texts.SIZE_WITHOUT_OPTIMIZER
     elif optimizer == "sgd":
-        memory = "SGD keeps a momentum for each weight" if times > 1.5 else "plain SGD keeps no state"
-    return (
-        f"**Weights only take {bytes_text(sizes['weights'])}.** The whole model takes "
-        f"{bytes_text(sizes['model'] - sizes['weights'])} more, for the names of its classes. "
-        f"The checkpoint is {times:.1f} times as large: {memory}."
-    )
+        checkpoint = texts.SIZE_WITH_MOMENTUM if times > 1.5 else texts.SIZE_WITHOUT_STATE
+    checkpoint = checkpoint.format(times=times, optimizer=OPTIMIZERS.get(str(optimizer), optimizer))
+    return f"{texts.SIZES.format(weights=weights, more=more)} {checkpoint}"
 
 
 def weight_change_sentence(moved: WeightChange, other: str) -> str:
     ranked = sorted((change, name) for name, change in moved.tensors.items() if change is not None)
     if not any(change for change, _ in ranked):
-        return f"**The same weights** as {other}: no tensor moved."
-    overall = "" if moved.overall is None else f"the weights moved by **{moved.overall:.2%}** of their norm"
+        return texts.WEIGHT_CHANGE_NONE.format(other=other)
     (least, slow), (most, fast) = ranked[0], ranked[-1]
-    return f"From {other} to this file {overall}. Most: `{fast}` ({most:.2%}), least: `{slow}` ({least:.2%})."
+    said = texts.WEIGHT_CHANGE_FROM_ZERO if moved.overall is None else texts.WEIGHT_CHANGE
+    return said.format(other=other, overall=moved.overall, fast=fast, most=most, slow=slow, least=least)
 
 
 def weight_change_frame(moved: Mapping[str, float | None]) -> pd.DataFrame:

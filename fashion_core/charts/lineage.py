@@ -7,16 +7,12 @@ from typing import Any, Final
 import altair as alt
 import pandas as pd
 
-from fashion_core.charts import base
+from fashion_core.charts import base, texts
 from fashion_core.charts.comparison import LEAST
 from fashion_core.resume.labels import label_pixels
 
 # the selection: a click on a dot gives `[{"run": id, "epoch": number}]`, one beside the dots `[]`
 CHECKPOINT: Final = "checkpoint"
-LINEAGE_KEY: Final = (
-    "one lane per run · one dot per checkpoint, hollow once deleted · a curve starts at the checkpoint that was "
-    "resumed · ring: lowest loss on its dataset · a click opens a checkpoint, as does its row on the Checkpoints page"
-)
 
 _LANE: Final = 24  # pixels
 _HEADING: Final = 30  # pixels, with the gap above it
@@ -60,7 +56,7 @@ def _placed(dots: pd.DataFrame, lanes: "pd.Series[float]") -> pd.DataFrame:
         right=dots["epoch"] - by_run.diff(-1).fillna(-1) / 2,
         shade=_shades(dots),
         epochs=dots["epoch"].max() + 1,
-        checkpoint=dots["saved"].map({True: "saved", False: "deleted"}),
+        checkpoint=dots["saved"].map({True: texts.SAVED, False: texts.DELETED}),
     )
 
 
@@ -88,9 +84,9 @@ def _spec(tall: bool, labels: int, several: bool) -> str:
     room, orient = f"min({labels + 16}, width / 2)", "top" if tall else "bottom"
     axis = base.epoch_axis(f"(width - {room})", orient=orient, titleAnchor="start", domainColor=base.FAINT)
     scale = alt.Scale(zero=False, nice=False, range=[alt.ExprRef("0"), alt.ExprRef(f"width - {room}")])
-    epoch, left = (alt.X(f"{x}:Q", title=base.EPOCHS_TITLE, scale=scale, axis=axis) for x in ("epoch", "left"))
-    measured = {"epoch:d": "epoch", "loss:.4f": "test loss"}
-    tips = base.tips({"name": "run", "dataset": "dataset", **measured, "checkpoint": "checkpoint"})
+    epoch, left = (alt.X(f"{x}:Q", title=texts.EPOCH_FROM_FIRST_RUN, scale=scale, axis=axis) for x in ("epoch", "left"))
+    measured = {"epoch:d": texts.EPOCH, "loss:.4f": texts.TEST_LOSS}
+    tips = base.tips({"name": texts.RUN, "dataset": texts.DATASET, **measured, "checkpoint": texts.CHECKPOINT})
     area = base.named("dots").mark_rect(color=base.MUTED, cursor="pointer", opacity=0.001, aria=False)
     area = area.encode(left, alt.X2("right"), base.pixels("top"), alt.Y2("bottom"), tooltip=tips)
     hits = base.hits(area, alt.selection_point(name=CHECKPOINT, fields=["run", "epoch"]))
@@ -114,7 +110,7 @@ def _dots(epoch: alt.X, room: str, several: bool) -> list[alt.Chart]:
     best = base.named("best").transform_calculate(series="'best'").encode(epoch, base.pixels("y"))
     ring = best.mark_point(size=large, strokeWidth=2.5, opacity=1, aria=False)
     series = ["other", "best"]
-    word = best.encode(base.series_color("series", series), text=alt.value("best"))
+    word = best.encode(base.series_color("series", series), text=alt.value(texts.BEST))
     return [
         dot.encode(epoch, base.pixels("y"), _shade(several)),
         ring.encode(alt.Stroke("series:N", scale=alt.Scale(domain=series), legend=None)),
@@ -127,10 +123,10 @@ def _shade(several: bool) -> alt.Fill:
     scale = alt.Scale(type="log", scheme="viridis", reverse=alt.ExprRef(base.DARK))
     if several:
         scale.domain = [1, 10]
-        title = "test loss (log scale, each dataset by itself)"
-        labels: dict[str, Any] = {"values": [1, 10], "labelExpr": "datum.value < 2 ? 'lowest' : 'highest'"}
+        title, label = texts.TEST_LOSS_OF_DATASETS, f"datum.value < 2 ? {texts.LOWEST!r} : {texts.HIGHEST!r}"
+        labels: dict[str, Any] = {"values": [1, 10], "labelExpr": label}
     else:
-        title, labels = "test loss (cross-entropy, log scale)", {"tickCount": 3, "format": ".2~g"}
+        title, labels = texts.TEST_LOSS_LOGARITHMIC, {"tickCount": 3, "format": ".2~g"}
     legend = alt.Legend(
         title=title, orient="top", direction="horizontal", gradientLength=160, gradientThickness=10,
         labelColor=base.MUTED, titleColor=base.MUTED, titleLimit=300, **labels,

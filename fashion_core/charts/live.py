@@ -11,14 +11,9 @@ from typing import Any, Final
 import altair as alt
 import pandas as pd
 
-from fashion_core.charts import base
+from fashion_core.charts import base, texts
 from fashion_core.resume.labels import loss_text
 
-SEEDS_KEY: Final = "bar: 95 % interval of the mean over the seeds"
-LIVE_KEY: Final = (
-    "thin line: each batch · bold line: smoothed · ring: checkpoint saved, at the epoch's mean training loss · "
-    "diamond: test loss at epoch end"
-)
 SERIES: Final = ["train", "test"]  # of every chart here, in the order of the theme's colours
 SELECTION: Final = "checkpoint"  # in `chooser_chart`; its points have the field ``epoch`` and that of `dated`
 
@@ -26,8 +21,8 @@ _HEIGHT: Final = 320  # pixels, axes and titles included
 _LABEL_WIDTH: Final = 56  # pixels that "epoch 49" and a gap take
 _ROUND: Final = (1, 5, 20, 100, 500)  # each divides the next, so that thinned labels keep even gaps
 _EPOCH_TIPS: Final = [
-    *base.tips({"epoch:d": "epoch", "loss:.4f": "test loss", "train_loss:.4f": "train loss"}),
-    *base.tips({"accuracy:.2%": "test accuracy", "checkpoint": "checkpoint saved"}),
+    *base.tips({"epoch:d": texts.EPOCH, "loss:.4f": texts.TEST_LOSS, "train_loss:.4f": texts.TRAIN_LOSS}),
+    *base.tips({"accuracy:.2%": texts.TEST_ACCURACY, "checkpoint": texts.CHECKPOINT_SAVED}),
 ]
 
 
@@ -54,7 +49,7 @@ def live_chart(
         # the first row in each 300th of the x axis: as near as a pointer can tell, and half the work for the browser
         "hover": drawn[(drawn["step"] * 300 // total_steps).diff().ne(0)],
         "epochs": _finite(epochs).assign(
-            text="epoch " + epochs["epoch"].astype(str),
+            text=epochs["epoch"].map(lambda epoch: texts.EPOCH_MARK.format(epoch=epoch)).astype(str),
             share=epochs["step"].max() / max(len(epochs), 1) / total_steps,  # of the x axis, for one epoch
             round=epochs["epoch"].map(lambda epoch: max(step for step in _ROUND if epoch % step == 0)),
         ),
@@ -107,7 +102,7 @@ def _room(newest: "pd.Series[float]", around: float) -> pd.DataFrame:
 @lru_cache(maxsize=256)
 def _live_spec(total_steps: int, resumed: bool, repeated: bool) -> str:
     x_scale = alt.Scale(domain=[0, total_steps], nice=False)
-    axis: dict[str, Any] = {"title": "optimizer step of this run", "scale": x_scale, "axis": _x_axis(8)}
+    axis: dict[str, Any] = {"title": texts.STEP_OF_RUN, "scale": x_scale, "axis": _x_axis(8)}
     start, x = alt.XDatum(0, type="quantitative", **axis), alt.X("step:Q", **axis)  # an axis before the first batch too
     batches = _painted("batches", "train").encode(x)
     newest = _painted("newest", "train").encode(alt.X("step:Q"), _loss("smoothed"))
@@ -130,8 +125,8 @@ def _live_spec(total_steps: int, resumed: bool, repeated: bool) -> str:
 
 def _seed_bars(x: alt.X, y: Callable[[str], alt.Y], number: str) -> list[alt.Chart]:
     """The interval of the mean over the seeds after each epoch, behind all else, and a tick at the mean."""
-    tip = [*base.tips({"epoch:d": "epoch", "seeds:d": "seeds"}), alt.Tooltip(f"{number}:Q", format=".4f", title="mean")]
-    tip += base.tips({"low:.4f": "95 % interval from", "high:.4f": "to"})
+    tip = base.tips({"epoch:d": texts.EPOCH, "seeds:d": texts.SEEDS, f"{number}:.4f": texts.MEAN})
+    tip += base.tips({"low:.4f": texts.INTERVAL_FROM, "high:.4f": texts.INTERVAL_TO})
     rows = _painted("seeds", "test").encode(x, tooltip=tip)
     bar = rows.mark_rule(strokeWidth=9, opacity=0.3).encode(y("low"), alt.Y2("high"))
     return [bar, rows.mark_tick(thickness=2, size=18, orient="horizontal").encode(y(number))]
@@ -169,7 +164,7 @@ def _hover() -> alt.Chart:
     near = alt.selection_point(
         name="near", fields=["step"], nearest=True, on="pointermove", clear="pointerout", empty=False
     )
-    tooltip = base.tips({"step:,": "optimizer step", "loss:.4f": "batch loss", "smoothed:.4f": "smoothed loss"})
+    tooltip = base.tips({"step:,": texts.STEP, "loss:.4f": texts.BATCH_LOSS, "smoothed:.4f": texts.SMOOTHED_LOSS})
     opacity = alt.when(near).then(alt.value(0.8)).otherwise(alt.value(0))
     rule: alt.Chart = base.named("hover").mark_rule(color=base.MUTED, aria=False).properties(name="hover")
     return rule.encode(alt.X("step:Q"), opacity=opacity, tooltip=tooltip).add_params(near)
@@ -201,17 +196,17 @@ def _value(newest: alt.Chart) -> list[alt.Chart]:
 def _loss(column: str) -> alt.Y:
     label = "datum.value < 1000 ? datum.label : format(datum.value, '.1e')"
     scale, axis = alt.Scale(zero=False), base.themed_axis(tickCount=5, labelFlush=False, labelExpr=label)
-    return alt.Y(f"{column}:Q", title="cross-entropy loss (mean per image)", scale=scale, axis=axis)
+    return alt.Y(f"{column}:Q", title=texts.LOSS_PER_IMAGE, scale=scale, axis=axis)
 
 
 def _accuracy(column: str) -> alt.Y:
     scale, axis = alt.Scale(zero=False), base.themed_axis(tickCount=5, labelFlush=False, format="%")
-    return alt.Y(f"{column}:Q", title="test accuracy (% of images)", scale=scale, axis=axis)
+    return alt.Y(f"{column}:Q", title=texts.ACCURACY_OF_IMAGES, scale=scale, axis=axis)
 
 
 def _epoch(column: str, padding: int = 16) -> alt.X:
     scale = alt.Scale(zero=False, nice=False, padding=padding)
-    return alt.X(f"{column}:Q", title="epoch", scale=scale, axis=_x_axis(12, format="d"))
+    return alt.X(f"{column}:Q", title=texts.EPOCH, scale=scale, axis=_x_axis(12, format="d"))
 
 
 def _x_axis(ticks: int, **settings: Any) -> alt.Axis:
@@ -230,14 +225,14 @@ def chooser_chart(epochs: pd.DataFrame, chosen: int) -> base.ChartSpec:
 @lru_cache(maxsize=1)
 def _chooser_spec() -> str:
     axis = base.themed_axis(tickCount=4, format=".3~f", **base.GRID)
-    y = alt.Y("loss:Q", title="test loss", scale=alt.Scale(zero=False, padding=14), axis=axis)
+    y = alt.Y("loss:Q", title=texts.TEST_LOSS, scale=alt.Scale(zero=False, padding=14), axis=axis)
     epochs = base.named("epochs").encode(_epoch("epoch", padding=20), y)
     click = alt.selection_point(name=SELECTION, fields=["epoch", "at"], on="click", nearest=True, empty=False)
     saved, here = base.dated(epochs).transform_filter("datum.checkpoint"), epochs.transform_filter("datum.chosen")
     rings = saved.mark_point(size=110, strokeWidth=2, stroke=base.INK, fill=base.PAPER, opacity=1, cursor="pointer")
-    tips = base.tips({"epoch:d": "epoch", "loss:.4f": "test loss", "accuracy:.2%": "test accuracy"})
+    tips = base.tips({"epoch:d": texts.EPOCH, "loss:.4f": texts.TEST_LOSS, "accuracy:.2%": texts.TEST_ACCURACY})
     rings = rings.encode(tooltip=tips).add_params(click)
     dot = here.mark_point(size=170, filled=True, color=base.INK, opacity=1)
-    word = here.transform_calculate(text="'epoch ' + datum.epoch").encode(text="text:N")
+    word = here.transform_calculate(text=base.filled_in(texts.EPOCH_MARK)).encode(text="text:N")
     word = word.mark_text(dy=-16, fontSize=13, fontWeight="bold", color=base.INK)
     return base.layered([epochs.mark_line(strokeWidth=2, color=base.MUTED), rings, dot, word])

@@ -6,7 +6,7 @@ from typing import Any, Final
 import altair as alt
 import pandas as pd
 
-from fashion_core.charts import base
+from fashion_core.charts import base, texts
 from fashion_core.charts.comparison import loss_axis
 
 MOST_CURVES: Final = 12  # that can be told apart: two shapes for each of the theme's six colours
@@ -30,14 +30,15 @@ def overlay_chart(points: pd.DataFrame) -> base.ChartSpec:
 @lru_cache(maxsize=32)
 def _spec(labels: tuple[str, ...], logarithmic: bool) -> str:
     scale = alt.Scale(type="log", nice=False, padding=12) if logarithmic else alt.Scale(zero=False, padding=12)
-    title = f"test loss (cross-entropy, {'log scale' if logarithmic else 'mean per image'})"
+    title = texts.TEST_LOSS_LOGARITHMIC if logarithmic else texts.TEST_LOSS_PER_IMAGE
     y = alt.Y("loss:Q", title=title, scale=scale, axis=loss_axis("y", logarithmic, tickCount=6))
     x_scale = alt.Scale(zero=False, nice=False, padding=10)
-    x = alt.X("epoch:Q", title=base.EPOCHS_TITLE, scale=x_scale, axis=base.epoch_axis(**base.BARE))
+    x = alt.X("epoch:Q", title=texts.EPOCH_FROM_FIRST_RUN, scale=x_scale, axis=base.epoch_axis(**base.BARE))
     named = alt.selection_point(name="named", fields=["label"], bind="legend")
     strength = alt.when(named).then(alt.value(1)).otherwise(alt.value(0.15))
     points = base.named("points").encode(x, y, opacity=strength)
-    tips = base.tips({"label": "run", "epoch:d": "epoch", "loss:.4f": "test loss", "accuracy:.2%": "test accuracy"})
+    measured = {"epoch:d": texts.EPOCH, "loss:.4f": texts.TEST_LOSS, "accuracy:.2%": texts.TEST_ACCURACY}
+    tips = base.tips({"label": texts.RUN, **measured})
     number = list(range(len(labels)))
     shapes = alt.Scale(domain=labels, range=[_SHAPES[(at + at // 6) % 6] for at in number])
     marks = points.mark_point(filled=True, size=60).encode(shape=alt.Shape("label:N", scale=shapes, legend=_legend()))

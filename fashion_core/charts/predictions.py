@@ -7,13 +7,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from fashion_core.charts import base
+from fashion_core.charts import base, texts
 from fashion_core.config import CLASS_NAMES
-
-HISTORY_KEY: Final = (
-    "height of a colour: the probability of its class · vertical lines: checkpoints · "
-    "dashed: the checkpoint that was resumed"
-)
 
 _BARS: Final = {1: 26, 2: 38}  # pixels of a class, by the number of models
 _BAR: Final = 16  # pixels
@@ -47,7 +42,7 @@ def probabilities_chart(rows: pd.DataFrame) -> base.ChartSpec:
 
 def models_key(first: str, second: str) -> str:
     """Which of two models has which bar of `probabilities_chart`; names are put in as they are."""
-    return f":blue[■] upper bar: {first} · :orange[■] lower bar: {second}"
+    return texts.MODELS_KEY.format(first=first, second=second)
 
 
 @lru_cache(maxsize=1)
@@ -64,7 +59,7 @@ def _bars_spec() -> str:
     bar = bars.transform_calculate(zero="0").mark_rect().encode(x, base.series_color("number", [0, 1]), alt.X2("zero"))
     name = bars.transform_filter("datum.number === 0").mark_text(align="right", dx=-8, color=ink, **style)
     words = bars.mark_text(align="left", dx=6, color=ink, **style)
-    tips = base.tips({"class": " ", "model": "model", "probability:.3%": "probability"})
+    tips = base.tips({"class": " ", "model": texts.MODEL, "probability:.3%": texts.PROBABILITY})
     layers = [
         track.encode(x=alt.value(ends[0]), x2=alt.value(ends[1]), **tall),
         bar.encode(opacity=shade, tooltip=tips, **tall),
@@ -81,7 +76,8 @@ def history_chart(rows: pd.DataFrame) -> base.ChartSpec:
     placed = _placed(rows, tall)
     first = placed.drop_duplicates("panel")
     key = rows[["place", "series", "truth"]].drop_duplicates("place").sort_values("place")
-    words = key["series"] + key["truth"].map({True: ", true class", False: ""})
+    named = zip(key["series"], key["truth"], strict=True)
+    words = [texts.TRUE_CLASS_NAMED.format(name=name) if true else name for name, true in named]
     ceiling, floor = first["ceiling"], first["floor"]
     ticks = {"100%": ceiling, "50%": (ceiling + floor) / 2, "0%": floor}
     frames = {
@@ -126,7 +122,7 @@ def _history_spec() -> str:
     axis = base.epoch_axis("(width - 50)", **base.BARE, labelPadding=6)
     ends = [alt.ExprRef(f"{_GUTTER + 4}"), alt.ExprRef("width - 6")]
     scale = alt.Scale(zero=False, nice=False, range=ends)
-    epoch = alt.X("epoch:Q", title=base.EPOCHS_TITLE, scale=scale, axis=axis)
+    epoch = alt.X("epoch:Q", title=texts.EPOCH_FROM_FIRST_RUN, scale=scale, axis=axis)
     return base.layered([*_panels(), *_areas(epoch), *_names(epoch), *_branches(epoch), *_key_marks()])
 
 
@@ -154,8 +150,8 @@ def _areas(epoch: alt.X) -> list[alt.Chart]:
     """The areas between checkpoints and a bar at each one; for a run with a single checkpoint, only the bar."""
     parts = base.named("parts").encode(epoch, base.pixels("top"), alt.Y2("bottom"), _color())
     between = f"({_PLOT} / datum.epochs)"
-    said = {"series": "class", "probability:.1%": "probability", "answer": "predicted"}
-    tips = base.tips({"name": "run", "epoch:d": "epoch", **said})
+    said = {"series": texts.CLASS, "probability:.1%": texts.PROBABILITY, "answer": texts.PREDICTED}
+    tips = base.tips({"name": texts.RUN, "epoch:d": texts.EPOCH, **said})
     thin, broad = f"datum.single ? 12 : clamp({between} * 0.2, 0.5, 3)", f"clamp({between}, 2, 40)"
     return [
         parts.mark_area(opacity=0.7, aria=False).encode(alt.Detail("run:N")),
@@ -177,7 +173,7 @@ def _branches(epoch: alt.X) -> list[alt.Chart]:
     """A rule at the checkpoint that was resumed, and the word above it."""
     at = "scale('x', datum.epoch)"
     align = alt.ExprRef(f"{at} < 100 ? 'left' : {at} > width - 60 ? 'right' : 'center'")
-    branches = base.named("branches").transform_calculate(word="'resumed at epoch ' + datum.epoch")
+    branches = base.named("branches").transform_calculate(word=base.filled_in(texts.RESUMED_AT_EPOCH))
     branches = branches.encode(epoch, base.pixels("ceiling"))
     rule = branches.mark_rule(color=base.INK, strokeDash=[4, 3], strokeWidth=1.5, aria=False)
     word = branches.mark_text(align=align, baseline="bottom", dy=-2, fontSize=11, color=base.MUTED)

@@ -9,8 +9,9 @@ import streamlit as st
 from fashion_core.cache import Cache
 from fashion_core.charts.base import ChartSpec
 from fashion_core.charts.branches import branch_chart
-from fashion_core.charts.comparison import COMPARISON_KEY, FOCUS, TALLEST, comparison_chart
-from fashion_core.charts.lineage import CHECKPOINT, LINEAGE_KEY, lineage_chart
+from fashion_core.charts.comparison import FOCUS, TALLEST, comparison_chart
+from fashion_core.charts.lineage import CHECKPOINT, lineage_chart
+from fashion_core.charts.texts import COMPARISON_KEY, LINEAGE_KEY
 from fashion_core.config import DATASET_LABELS
 from fashion_core.errors import printable
 from fashion_core.resume import comparison, tables

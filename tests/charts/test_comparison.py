@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from fashion_core.charts import base
+from fashion_core.charts import base, texts
 from fashion_core.charts import branches as branch_charts
 from fashion_core.charts import comparison as resume_charts
 from fashion_core.charts import lineage as lineage_charts
@@ -479,5 +479,5 @@ def test_the_keys_name_what_the_theme_paints() -> None:
         assert colors["chartCategoricalColors"][:2] == [colors["blueColor"], colors["orangeColor"]]
         for color in ("blue", "orange"):  # a text may be a shade darker
             assert contrast(colors[f"{color}Color"], colors[f"{color}TextColor"]) < 1.5
-    assert ":blue[◀ lower]" in resume_charts.COMPARISON_KEY
-    assert ":orange[▶ higher]" in resume_charts.COMPARISON_KEY
+    assert ":blue[◀ lower]" in texts.COMPARISON_KEY
+    assert ":orange[▶ higher]" in texts.COMPARISON_KEY

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from fashion_core.charts import evaluation_tables as tables
-from fashion_core.charts.evaluation_tables import OTHERS, History
+from fashion_core.charts.evaluation_tables import History
 from fashion_core.charts.gallery import thumbnail
+from fashion_core.charts.texts import OTHER_CLASSES
 from fashion_core.inference import scores
 from tests.support.charts import COAT, FAMILY, FOUR, PIXELS, SHIRT, answers_from, history, right_and_wrong, row, tuples
 
@@ -64,7 +65,7 @@ def test_a_run_whose_parent_is_not_there_stands_alone() -> None:
 
 def test_the_true_class_comes_first_then_those_ever_on_top_then_the_others_stacked_to_one() -> None:
     rows = tables.history_frame(FAMILY, SHIRT)
-    assert list(rows["series"].unique()) == ["Shirt", "T-shirt/top", "Coat", OTHERS]
+    assert list(rows["series"].unique()) == ["Shirt", "T-shirt/top", "Coat", OTHER_CLASSES]
     assert list(rows["place"].unique()) == [0, 1, 2, 4]
     assert set(rows.loc[rows["truth"], "series"]) == {"Shirt"}
     for _, stack in rows.groupby(["run", "epoch"]):
@@ -79,7 +80,7 @@ def test_there_are_five_series_at_most() -> None:
     restless = history("r", {label: row((label, 0.5 + label / 100)) for label in range(10)})
     assert list(tables.history_frame([restless], 2)["place"].unique()) == [0, 1, 2, 3, 4]
     assert list(tables.history_frame([restless])["series"].unique()) == [
-        "Ankle boot", "Bag", "Sneaker", "Shirt", OTHERS,
+        "Ankle boot", "Bag", "Sneaker", "Shirt", OTHER_CLASSES,
     ]  # fmt: skip
 
 
@@ -180,7 +181,7 @@ def test_whether_a_model_is_better_is_told(first: int, second: int, end: str) ->
 def test_what_was_forgotten_is_told() -> None:
     found = scores.forgotten(np.array([[True, False, True], [False, False, True]]))
     assert tables.forgotten_sentence(found, 2) == (
-        "**1** of 3 images was right at an earlier checkpoint and is wrong at the last; 1 was right at none of the 2."
+        "**1** of 3 images was right at an earlier checkpoint and is wrong at the last. 1 was right at none of the 2."
     )
 
 

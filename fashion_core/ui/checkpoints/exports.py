@@ -9,6 +9,7 @@ import streamlit as st
 
 from fashion_core.cache import Identity, identity
 from fashion_core.charts import files
+from fashion_core.charts.texts import LOAD_TIME, SAVE_TIME
 from fashion_core.errors import DamagedFileError
 from fashion_core.runs import torch_process
 from fashion_core.runs.run import Run
@@ -37,7 +38,7 @@ def show_five_ways(chosen: saved_file.Chosen) -> None:
     spec = files.bar_chart(frame, ("weights", "beside"), texts.FORMATS_CHART_AXIS).to_dict()
     st.vega_lite_chart(spec, alt=texts.FORMATS_CHART_ALT)
     milliseconds = st.column_config.NumberColumn(format="%.1f", help=texts.MILLISECONDS_HELP)
-    style = dict.fromkeys(("save (ms)", "load (ms)"), milliseconds)
+    style = dict.fromkeys((SAVE_TIME, LOAD_TIME), milliseconds)
     st.dataframe(
         files.formats_frame(measured, keeps), hide_index=True, column_config=style, alt=texts.FORMATS_TABLE_ALT
     )

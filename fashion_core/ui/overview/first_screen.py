@@ -6,7 +6,8 @@ from typing import Any
 import streamlit as st
 
 from fashion_core.charts.branches import branch_chart
-from fashion_core.charts.comparison import COMPARISON_KEY, FOCUS, comparison_chart
+from fashion_core.charts.comparison import FOCUS, comparison_chart
+from fashion_core.charts.texts import COMPARISON_KEY
 from fashion_core.resume.tables import branches_frame, compared_frame
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import address, common, run_status

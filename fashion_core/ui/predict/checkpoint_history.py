@@ -10,7 +10,8 @@ import streamlit as st
 
 from fashion_core.charts import evaluation_tables
 from fashion_core.charts.gallery import IMAGE
-from fashion_core.charts.predictions import HISTORY_KEY, history_chart
+from fashion_core.charts.predictions import history_chart
+from fashion_core.charts.texts import HISTORY_KEY
 from fashion_core.config import CLASS_NAMES, CLASSES
 from fashion_core.errors import DamagedFileError, FashionError, counted
 from fashion_core.inference import scores

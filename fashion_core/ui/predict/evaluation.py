@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 
 from fashion_core.charts import evaluation, evaluation_tables
+from fashion_core.charts.texts import CLASS_KEY, CONFUSION_KEY, RELIABILITY_KEY
 from fashion_core.config import CLASS_NAMES, CLASSES
 from fashion_core.errors import printable
 from fashion_core.inference import scores
@@ -42,7 +43,7 @@ def show_evaluation(chosen: saved_file.Chosen) -> None:
 def _show_confusion(answers: scores.Answers) -> None:
     st.header(texts.CONFUSION_MATRIX)
     st.markdown(evaluation_tables.confusion_sentence(answers))
-    st.caption(evaluation.CONFUSION_KEY)
+    st.caption(CONFUSION_KEY)
     rows = evaluation_tables.confusion_frame(scores.confusion_matrix(answers))
     chart = evaluation.confusion_chart(rows, _addressed_cell())
     common.show_clickable(chart, "confusion", evaluation.CELL, _address_cell, texts.CONFUSIONS)
@@ -78,7 +79,7 @@ def _show_cell(answers: scores.Answers, pixels: scores.Array) -> None:
 
 def _show_classes(answers: scores.Answers) -> None:
     st.header(texts.EACH_CLASS)
-    st.caption(evaluation.CLASS_KEY)
+    st.caption(CLASS_KEY)
     rows = evaluation_tables.class_frame(scores.class_scores(answers))
     st.vega_lite_chart(evaluation.class_chart(rows).to_dict(), alt=texts.CLASS_SCORES)
 
@@ -87,7 +88,7 @@ def _show_calibration(answers: scores.Answers) -> None:
     found = scores.calibration(answers)
     st.header(texts.CALIBRATION)
     st.markdown(evaluation_tables.calibration_sentence(found))
-    st.caption(evaluation.RELIABILITY_KEY)
+    st.caption(RELIABILITY_KEY)
     chart = evaluation.reliability_chart(evaluation_tables.reliability_frame(found))
     st.vega_lite_chart(chart.to_dict(), alt=texts.RELIABILITY)
 
