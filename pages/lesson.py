@@ -9,6 +9,7 @@ from fashion_core.charts import files
 from fashion_core.data import fashion_mnist
 from fashion_core.errors import FashionError
 from fashion_core.resume import comparison, lesson
+from fashion_core.resume.texts import LESSON_SIZES
 from fashion_core.runs import torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES
@@ -101,7 +102,7 @@ def show_sizes(sizes: dict[str, int]) -> None:
     frame = files.sizes_frame({label: sizes[name] for name, label in lesson.FILES.items()}, sizes["numbers"])
     spec = files.bar_chart(frame, ("weights", "beside"), "size").to_dict()
     st.vega_lite_chart(spec, alt=texts.SIZES_CHART)
-    st.info(lesson.SIZES, icon=":material/visibility:")
+    st.info(LESSON_SIZES, icon=":material/visibility:")
 
 
 def outputs_key(run: Run) -> str:

@@ -24,7 +24,8 @@ from fashion_core.errors import (
     printable,
 )
 from fashion_core.resume import comparison, drill, plan, reasons, repeats, verdict
-from fashion_core.resume.labels import SAME, percent, points
+from fashion_core.resume.labels import percent, points
+from fashion_core.resume.texts import SAME_SETTINGS
 from fashion_core.runs import metrics, queue, torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import ACTIVE_STATES, UNDER_WAY_STATES, epoch_text
@@ -236,7 +237,7 @@ def _compare_line(row: comparison.Compared) -> str:
         now = f"{row.latest.loss:.4f} ({change}, {row.latest.answer})"
     else:
         now = "no epoch yet" if row.state in UNDER_WAY_STATES else f"none, {row.state} without an epoch"
-    return f"{row.run}  {parent}: {last}, loss_now {now}  {', '.join(row.overrides) or SAME}"
+    return f"{row.run}  {parent}: {last}, loss_now {now}  {', '.join(row.overrides) or SAME_SETTINGS}"
 
 
 def stop_run(options: argparse.Namespace) -> None:

@@ -12,9 +12,9 @@ from statistics import median
 from typing import Literal
 
 from fashion_core.cache import MOST_RUNS, Cache, identity, stamp
-from fashion_core.errors import DamagedFileError, DiskError, printable
-from fashion_core.resume import reasons
-from fashion_core.resume.labels import SAME, percent, points
+from fashion_core.errors import DamagedFileError, DiskError, counted, printable
+from fashion_core.resume import reasons, texts
+from fashion_core.resume.labels import percent, points
 from fashion_core.resume.repeats import OverSeeds, over_seeds
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
@@ -215,32 +215,38 @@ def as_record(row: Compared) -> dict[str, object]:
 
 def sentence(rows: Sequence[Compared], latest: bool = True) -> str:
     """The answer to "did resuming help?" on one dataset in a few sentences; runs that changed theirs do not count."""
-    counted = [row for row in rows if not row.changed_dataset]
-    nows = [(row, now) for row in counted if (now := row.now(latest))]
-    parts = [_answers(nows)] if nows else ["No resumed run has ended an epoch yet."] if counted else []
+    same = [row for row in rows if not row.changed_dataset]
+    nows = [(row, now) for row in same if (now := row.now(latest))]
+    parts = [_answers(nows)] if nows else [texts.NO_EPOCH_ENDED] if same else []
     repeated = {row.seed_group for group in _over_seeds(rows, latest) for row, _ in group}
     if alone := sum(row.seed_group not in repeated and now.answer in ("lower", "higher") for row, now in nows):
-        parts.append(f"With one seed only, which can't tell help from luck: {alone}.")
+        parts.append(texts.ONE_SEED.format(count=alone))
     if here := sum(not row.check.comparable for row, _ in nows):
-        parts.append(f"{here} of them compare with a loss measured here: the stored one was measured otherwise.")
-    if apart := len(rows) - len(counted):
-        parts.append(f"From a checkpoint of another dataset, not counted: {apart}.")
+        parts.append(counted(here, texts.MEASURED_HERE_ONE, texts.MEASURED_HERE_MANY))
+    if apart := len(rows) - len(same):
+        parts.append(texts.OTHER_DATASET.format(count=apart))
     if ended := sum(row.latest is None and row.state not in UNDER_WAY_STATES for row in rows):
-        parts.append(f"Ended without an epoch: {ended}.")
+        parts.append(texts.ENDED_WITHOUT_EPOCH.format(count=ended))
     if training := sum(row.state in ACTIVE_STATES for row in rows):
-        parts.append(f"Still training: {training}.")
+        parts.append(texts.STILL_TRAINING.format(count=training))
     return " ".join(parts)
 
 
 def _answers(nows: list[tuple[Compared, LossNow]]) -> str:
     lower, higher = (sum(now.answer == answer for _, now in nows) for answer in ("lower", "higher"))
-    change = percent(median(relative_change(row, now) for row, now in nows))
     row, best = min(nows, key=lambda pair: pair[1].loss)
-    runs = "run is" if len(nows) == 1 else "runs are"
-    return (
-        f"{lower} of {len(nows)} resumed {runs} below the loss of the checkpoint, "
-        f"{len(nows) - lower - higher} within noise, {higher} above. Median change {change}; lowest loss now "
-        f"{best.loss:.3f} ({printable(row.name)}, from {printable(row.parent_name)} epoch {row.epoch})."
+    return counted(
+        len(nows),
+        texts.ANSWERS_ONE,
+        texts.ANSWERS_MANY,
+        lower=lower,
+        noise=len(nows) - lower - higher,
+        higher=higher,
+        change=percent(median(relative_change(row, now) for row, now in nows)),
+        loss=best.loss,
+        name=printable(row.name),
+        parent=printable(row.parent_name),
+        epoch=row.epoch,
     )
 
 
@@ -281,15 +287,22 @@ def answers_over_seeds(rows: Sequence[Compared], latest: bool = True) -> list[st
 
 
 def _answer_over_seeds(row: Compared, change: OverSeeds) -> str:
-    others = ", ".join(reasons.describe(name, one) for name, one in row.changes.items() if name != "seed") or SAME
-    where = f"Resumed from {printable(row.parent_name)} epoch {row.epoch}, {others}"
-    missing = row.repeat is not None and change.seeds < row.repeat.seeds
-    seeds = f"{change.seeds} of {row.repeat.seeds}" if row.repeat and missing else f"{change.seeds}"
+    told: texts.Told = "beyond luck"
     if not math.isfinite(change.mean):
-        return f"{where}: at least one of {seeds} seeds diverged."
-    mean, luck = f"{percent(change.mean)} ± {points(change.interval)}", f"{points(change.luck)}%"
-    if abs(change.mean) <= change.interval:
-        return f"{where}: {mean} over {seeds} seeds, too few to tell: seed luck alone moves {luck}."
-    if abs(change.mean) <= change.luck:
-        return f"{where}: {mean} over {seeds} seeds; seed luck alone moves {luck}, so one seed can't tell."
-    return f"{where}: {mean} over {seeds} seeds; seed luck alone moves {luck}."
+        told = "diverged"
+    elif abs(change.mean) <= change.interval:
+        told = "too few"
+    elif abs(change.mean) <= change.luck:
+        told = "within luck"
+    started = row.repeat.seeds if row.repeat else change.seeds
+    others = [reasons.describe(name, one) for name, one in row.changes.items() if name != "seed"]
+    return (texts.OVER_SOME_SEEDS if change.seeds < started else texts.OVER_SEEDS)[told].format(
+        parent=printable(row.parent_name),
+        epoch=row.epoch,
+        changes=", ".join(others) or texts.SAME_SETTINGS,
+        mean=percent(change.mean),
+        interval=points(change.interval),
+        luck=points(change.luck),
+        count=change.seeds,
+        started=started,
+    )

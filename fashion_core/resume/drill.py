@@ -7,7 +7,7 @@ from typing import Final
 from fashion_core import files
 from fashion_core.config import MAX_NAME
 from fashion_core.errors import DamagedFileError, DiskError, RunStateError
-from fashion_core.resume import bitwise
+from fashion_core.resume import bitwise, texts
 from fashion_core.runs import processes, queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES, Drill, Labels, RunRecord
@@ -31,7 +31,7 @@ def kill(run: Run) -> None:
     status = run.status
     worker = status.process if run.state(status) == "running" else None
     if worker is None or not processes.kill(worker):
-        raise RunStateError(f"Run {run.id} does not train on this machine right now, so there is no worker to kill.")
+        raise RunStateError(texts.NO_WORKER.format(run=run.id))
     with run.writing():  # the lock is free once the worker is gone
         status = run.status
         run.write_drill(Drill(killed=files.now(), pid=worker.pid, epoch=status.epoch, batch=status.batch))
@@ -63,7 +63,7 @@ def continue_run(store: RunStore, run: Run) -> Run | None:
     queue.continue_run(store, run)
     if twin(store, run):
         return None
-    record, labels = run.record, Labels(name=f"Twin of {run.title}"[:MAX_NAME], tags=("drill",))
+    record, labels = run.record, Labels(name=texts.TWIN_NAME.format(name=run.title)[:MAX_NAME], tags=("drill",))
     made = store.create(record.config, record.environment, record.parent, resumption=record.resumption, labels=labels)
     queue.advance(store)
     return made

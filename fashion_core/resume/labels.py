@@ -2,46 +2,39 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Final
 
+from fashion_core.resume import texts
 from fashion_core.runs.schema import Change
 
-SAME: Final = "same settings"
 LABEL_LENGTH: Final = 20  # characters that fit beside the marks on a phone
 
 
 def _rate(change: Change) -> str:
     """A learning rate as a factor: "lr ÷10", "lr ×3"; the new rate itself where the factor is not round."""
     before, after = float(change.before), float(change.after)
-    sign, factor = ("×", after / before) if after > before else ("÷", before / after)
+    text, factor = (texts.RATE_MULTIPLIED, after / before) if after > before else (texts.RATE_DIVIDED, before / after)
     round_one = float(f"{factor:.2g}")
-    return f"lr {sign}{round_one:g}" if math.isclose(factor, round_one, rel_tol=1e-6) else f"lr {after:g}"
+    if math.isclose(factor, round_one, rel_tol=1e-6):
+        return text.format(factor=round_one)
+    return texts.SHORT_CHANGES["learning_rate"].format(after=after)
 
 
-# the word for each setting that changes the numbers, the weightiest first; others (which files are kept) are left out
-_WORDS: Final[Mapping[str, Callable[[Change], str]]] = {
-    "dataset": lambda change: f"on {change.after}",
-    "learning_rate": _rate,
-    "optimizer": lambda change: f"→ {change.after}",
-    "batch_size": lambda change: f"batch {change.before} → {change.after}",
-    "momentum": lambda change: f"momentum {change.after}",
-    "weight_decay": lambda change: f"decay {change.after}",
-    "schedule": lambda change: f"{change.after} lr",
-    "augmentation": lambda change: "not augmented" if change.after == "none" else "augmented",
-    "seed": lambda change: f"seed {change.after}",
-    "precision": lambda change: str(change.after),
-    "pixels": lambda change: f"{change.after} pixels",
-    "device": lambda change: f"on {change.after}",
-    "threads": lambda change: f"threads {change.before} → {change.after}",
-    "train_images": lambda change: f"{int(change.after):,} images" if change.after else "all images",
-}
+def _short(name: str, change: Change) -> str:
+    if name == "learning_rate":
+        return _rate(change)
+    if name == "augmentation" and change.after == "none":
+        return texts.NOT_AUGMENTED
+    if name == "train_images" and not change.after:
+        return texts.ALL_IMAGES
+    return texts.SHORT_CHANGES[name].format(before=change.before, after=change.after)
 
 
 def short_label(changes: Mapping[str, Change]) -> str:
     """What was changed, in at most ``LABEL_LENGTH`` characters: "lr ÷10, → adam"; "lr ÷10 +2" if that is too long."""
-    words = [word(changes[name]) for name, word in _WORDS.items() if name in changes]
-    label = SAME
+    words = [_short(name, changes[name]) for name in texts.SHORT_CHANGES if name in changes]
+    label = texts.SAME_SETTINGS
     for left_out in range(len(words)):
         label = ", ".join(words[: len(words) - left_out]) + (f" +{left_out}" if left_out else "")
         if len(label) <= LABEL_LENGTH:
@@ -77,7 +70,7 @@ def label_pixels(labels: Iterable[str]) -> int:
 def percent(change: float) -> str:
     """A relative change in at most eight characters: "−12.0%"; "×12" where percentages are no longer meaningful."""
     if not math.isfinite(change):  # infinite: from a loss of 0
-        return "diverged" if math.isnan(change) else "from 0"
+        return texts.DIVERGED if math.isnan(change) else texts.FROM_ZERO
     if change < 10:
         return f"{change:+z.1%}".replace("-", "−")
     return f"×{change + 1:,.0f}" if change < 1e5 else "×" + f"{change + 1:.0e}".replace("e+0", "e").replace("e+", "e")

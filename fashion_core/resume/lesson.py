@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from fashion_core.config import TrainConfig, parse_config
 from fashion_core.errors import RunStateError
-from fashion_core.resume import plan
+from fashion_core.resume import plan, texts
 from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs import queue
 from fashion_core.runs.run import Run
@@ -38,14 +38,14 @@ def last_run(store: RunStore, run: Run) -> Run:
     """The resumed run once it has finished. Raises ``RunStateError`` before that."""
     child = resumed_run(store, run)
     if child is None or child.state() != "finished":
-        raise RunStateError(f"The lesson of run {run.id} has not finished yet.")
+        raise RunStateError(texts.LESSON_NOT_FINISHED.format(run=run.id))
     return child
 
 
 def check(run: Run) -> None:
     """Raise ``RunStateError`` if the run is not the lesson's: opening such an address must not start anything."""
     if run.record.config.name != _FIRST_NAME:
-        raise RunStateError(f"Run {run.id} is not part of a lesson; open the Lesson page to start one.")
+        raise RunStateError(texts.NOT_A_LESSON.format(run=run.id))
 
 
 def is_due(store: RunStore, run: Run) -> bool:
@@ -96,7 +96,7 @@ class Step(NamedTuple):
 
 
 TRAIN = Step(
-    "Train, and save a checkpoint at each epoch",
+    texts.TRAIN_TITLE,
     """\
 loss_fn = nn.CrossEntropyLoss()
 optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
@@ -113,31 +113,30 @@ for t in range(epochs):
         'loss': loss,
     }, os.path.join("model_save",str(t)))
 print("Done!")""",
-    "Two files appear in model_save, 0 and 1: one for each epoch, with the optimizer beside the weights.",
+    texts.TRAIN_NOTICE,
 )
 WEIGHTS = Step(
-    "Save and load only the weights",
+    texts.WEIGHTS_TITLE,
     """\
 torch.save(model.state_dict(), 'model_weights.pth')
 
 model = NeuralNetwork()
 model.load_state_dict(torch.load('model_weights.pth'))
 print(model)""",
-    "The file holds only numbers and their names, so you need the class to load them into.",
+    texts.WEIGHTS_NOTICE,
 )
 MODEL = Step(
-    "Save and load the whole model",
+    texts.MODEL_TITLE,
     """\
 torch.save(model, 'model.pth')
 
 with torch.serialization.safe_globals([NeuralNetwork, nn.Flatten, nn.Sequential, nn.Linear, nn.ReLU]):
     model = torch.load('model.pth')
 print(model)""",
-    "No model = NeuralNetwork() is needed: the file names the class. Loading it calls what the file names, so today "
-    "PyTorch wants to hear which classes are safe; the tutorial was written before that.",
+    texts.MODEL_NOTICE,
 )
 RESUME = Step(
-    "Resume from checkpoint 0",
+    texts.RESUME_TITLE,
     """\
 model = NeuralNetwork()
 loss_fn = nn.CrossEntropyLoss()
@@ -154,8 +153,7 @@ train_loop(train_dataloader, model, loss_fn, optimizer)
 loss_now = test_loop(test_dataloader, model, loss_fn)
 print("loss_last", loss_last)
 print("loss_now", loss_now)""",
-    "Training continues where the checkpoint was saved. Order and randomness follow from seed and epoch here, so "
-    "compare this Epoch 2 with that of step 1: digit for digit.",
+    texts.RESUME_NOTICE,
 )
 CHECK = """\
 checkpoint = torch.load(os.path.join("model_save",str(0)))
@@ -170,12 +168,8 @@ optimizer.step()
 checkpoint['optimizer_state_dict'] = optimizer.state_dict()
 torch.save(checkpoint, 'checkpoint_with_adam')"""
 FILES = {
-    "model_weights.pth": "weights only",
-    "model.pth": "whole model",
-    "model_save/0": "checkpoint, SGD",
-    "checkpoint_with_adam": "checkpoint, Adam",
+    "model_weights.pth": texts.WEIGHTS_FILE,
+    "model.pth": texts.MODEL_FILE,
+    "model_save/0": texts.CHECKPOINT_FILE,
+    "checkpoint_with_adam": texts.ADAM_FILE,
 }
-SIZES = (
-    "Filled is what each file must hold, the weights; hollow is all else in it. SGD keeps no state, so its checkpoint "
-    "is hardly larger; Adam keeps two numbers for each weight, so the same checkpoint is three times as large."
-)

@@ -15,6 +15,7 @@ from fashion_core.errors import RunStateError
 from fashion_core.formats.load import load
 from fashion_core.loops import test_loop
 from fashion_core.models import NeuralNetwork
+from fashion_core.resume import texts
 from fashion_core.resume.lesson import CHECK, FILES, MODEL, WEIGHTS, WITH_ADAM
 from fashion_core.runs.run import Run
 
@@ -25,7 +26,7 @@ def outputs(run: Run) -> dict[str, Any]:
     JSON-ready. Raises ``RunStateError``.
     """
     if not run.weights_path.exists() or run.record.config.model != "mlp":
-        raise RunStateError(f"The lesson needs a finished run of the tutorial's model; run {run.id} is not one.")
+        raise RunStateError(texts.NOT_THE_TUTORIALS_MODEL.format(run=run.id))
     with files.scratch_folder(run.path.parent) as folder, contextlib.chdir(folder):
         Path("model_save").symlink_to(run.checkpoint_folder)
         model = load(run.weights_path).model

@@ -9,7 +9,7 @@ from typing import Any
 from fashion_core.config import TrainConfig, parse_config
 from fashion_core.data import fashion_mnist
 from fashion_core.errors import ConfigError, DamagedFileError, DiskError, RefusedFileError, printable
-from fashion_core.resume import reasons
+from fashion_core.resume import reasons, texts
 from fashion_core.resume.labels import cut_middle, short_label
 from fashion_core.resume.verdict import Verdict, changes, check_epoch, inspect_checkpoint, judge
 from fashion_core.runs import queue, torch_process
@@ -27,12 +27,9 @@ def resumed_config(run: Run, epoch: int, additional: int, overrides: Mapping[str
     """The parent's settings with the overrides, to train more epochs after this one. Raises ``ConfigError``."""
     parent = run.record.config
     if additional < 1:
-        raise ConfigError(f"Additional epochs should be at least 1, not {additional}.")
+        raise ConfigError(texts.TOO_FEW_EPOCHS.format(additional=additional))
     if overrides.get("model", parent.model) != parent.model:
-        raise ConfigError(
-            f"The checkpoint holds the weights of {parent.model}; they don't fit {overrides['model']}: "
-            f"leave the model as it is, or train {overrides['model']} from the start."
-        )
+        raise ConfigError(texts.OTHER_MODEL.format(parent=parent.model, model=overrides["model"]))
     config = parse_config({**parent.model_dump(), **overrides, "epochs": epoch + 1 + additional})
     if "name" in overrides:
         return config
@@ -60,7 +57,7 @@ def _repeated(run: Run, request: ResumeRequest, seeds: int) -> Iterator[ResumeRe
     for number, place in enumerate(places_of(seeds)):
         more: dict[str, Any] = {"seed": config.seed + number}
         if "name" in request.overrides:
-            more["name"] = f"{config.title}, seed {config.seed + number}"
+            more["name"] = texts.SEED_NAME.format(name=config.title, seed=config.seed + number)
         yield replace(request, overrides={**request.overrides, **more}, repeat=place)
 
 

@@ -15,8 +15,9 @@ import pandas as pd
 from fashion_core.cache import MOST_RUNS, Cache, stamp
 from fashion_core.config import DATASET_LABELS, TrainConfig
 from fashion_core.errors import DamagedFileError, DiskError
+from fashion_core.resume import texts
 from fashion_core.resume.comparison import NOISE, Compared, LossNow, relative_change
-from fashion_core.resume.labels import SAME, cut_middle, loss_text, percent, unique_labels
+from fashion_core.resume.labels import cut_middle, loss_text, percent, unique_labels
 from fashion_core.resume.repeats import OverSeeds, over_seeds
 from fashion_core.runs import metrics
 from fashion_core.runs.loss_curve import thin_out
@@ -70,7 +71,7 @@ def _compared_row(row: Compared, now: LossNow, label: str, parent: str) -> dict[
     return {
         **{name: getattr(row, name) for name in same},
         "label": f"{label} …" if row.state in ACTIVE_STATES else label,
-        "changed": ", ".join(row.overrides) or SAME,
+        "changed": ", ".join(row.overrides) or texts.SAME_SETTINGS,
         "group": _heading(row, parent),
         "low": row.loss_last - noise,
         "high": row.loss_last + noise,
@@ -83,12 +84,12 @@ def _compared_row(row: Compared, now: LossNow, label: str, parent: str) -> dict[
 
 
 def _heading(row: Compared, parent: str) -> str:
-    parts = [parent, f"epoch {row.epoch}"]
+    parts = [parent, texts.EPOCH.format(epoch=row.epoch)]
     if dataset := row.changes.get("dataset"):
-        parts.append(f"from {DATASET_LABELS.get(str(dataset.before), dataset.before)}")
+        parts.append(texts.FROM_DATASET.format(dataset=DATASET_LABELS.get(str(dataset.before), dataset.before)))
     if pixels := row.changes.get("pixels"):
-        parts.append(f"{pixels.after} pixels")
-    return " · ".join(parts if row.parent_exists else [*parts, "deleted"])
+        parts.append(texts.PIXELS.format(pixels=pixels.after))
+    return " · ".join(parts if row.parent_exists else [*parts, texts.DELETED])
 
 
 def _parent_names(rows: Iterable[Compared]) -> dict[str, str]:
@@ -257,7 +258,7 @@ def _dots(
     shown = [dot for n, dot in enumerate(lane.dots) if n % step == 0 or dot in ends or dot.epoch in branched]
     name, last = cut_middle(lane.name, _HEADING_LENGTH), lane.dots[-1].loss
     dataset = DATASET_LABELS.get(lane.dataset, lane.dataset)
-    heading = " · ".join([name, dataset, *(["its parent was deleted"] if lane.parent else [])])
+    heading = " · ".join([name, dataset, *([texts.PARENT_DELETED] if lane.parent else [])])
     label = f"{change} {loss_text(last) if math.isfinite(last) else ''}".strip()
     for dot in shown:
         at_first = heading if is_root and dot is shown[0] else ""
@@ -295,10 +296,12 @@ def best_over_seeds(runs: pd.DataFrame) -> "pd.Series[str]":
     """
     finished = runs[runs["repeat"].notna() & (runs["state"] == "finished")]
     groups = finished.groupby(["repeat", "dataset"])["best_loss"]
-    texts = {key: _mean_text(over_seeds(list(losses))) for key, losses in groups}
+    means = {key: _mean_text(over_seeds(list(losses))) for key, losses in groups}
     keys = zip(runs["repeat"], runs["dataset"], strict=True)
-    return pd.Series([texts.get(key, "") for key in keys], index=runs.index, dtype="str")
+    return pd.Series([means.get(key, "") for key in keys], index=runs.index, dtype="str")
 
 
 def _mean_text(loss: OverSeeds | None) -> str:
-    return f"{loss_text(loss.mean, 4)} ± {loss.interval:.4f} · {loss.seeds} seeds" if loss else ""
+    if loss is None:
+        return ""
+    return texts.MEAN_OVER_SEEDS.format(mean=loss_text(loss.mean, 4), interval=loss.interval, seeds=loss.seeds)

@@ -16,8 +16,9 @@ from fashion_core.config import DATASET_LABELS
 from fashion_core.errors import printable
 from fashion_core.resume import comparison, tables
 from fashion_core.resume.comparison import Compared, Outline
-from fashion_core.resume.labels import SAME, percent
+from fashion_core.resume.labels import percent
 from fashion_core.resume.tables import Losses, Sort, branches_frame, compared_frame
+from fashion_core.resume.texts import SAME_SETTINGS
 from fashion_core.runs.schema import ACTIVE_STATES
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import address, common, login, run_status, texts
@@ -171,7 +172,7 @@ def _show_all() -> None:
 def _show_focused(row: Compared) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{common.plain(row.name)}**", width="content")
-        st.caption(common.plain(", ".join(row.overrides) or SAME), width="content")
+        st.caption(common.plain(", ".join(row.overrides) or SAME_SETTINGS), width="content")
         if now := row.latest:
             change, noise = percent(comparison.relative_change(row, now)), comparison.NOISE * now.standard_error
             text = f"{row.loss_last:.4f} → **{now.loss:.4f}** ({change}, {now.answer}; ±{noise:.4f})"

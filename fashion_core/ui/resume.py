@@ -7,7 +7,7 @@ import streamlit as st
 
 from fashion_core.errors import ConfigError, RefusedFileError, counted, printable
 from fashion_core.resume import bitwise, comparison, plan, reasons, verdict
-from fashion_core.resume.labels import SAME
+from fashion_core.resume.texts import SAME_SETTINGS
 from fashion_core.runs import tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES, Resumption
@@ -96,7 +96,7 @@ def _show_progress(store: RunStore, started: list[Run], was_active: bool) -> Non
         with st.container(horizontal=True, vertical_alignment="center"):
             run_status.badge(states[run.id])
             address.link("train.py", common.plain(run.title), query={"run": run.id})
-            st.caption(common.plain(", ".join(_changes(run.record.resumption)) or SAME), width="content")
+            st.caption(common.plain(", ".join(_changes(run.record.resumption)) or SAME_SETTINGS), width="content")
             st.caption(run_status.whereabouts(store, run), width="content")
 
 
@@ -113,7 +113,7 @@ def show_origin(store: RunStore, run: Run, resumption: Resumption) -> None:
         elif parent:
             st.caption(texts.PARENT_EPOCH_DELETED.format(epoch=parent.epoch), width="content")
     changes = _changes(resumption)
-    st.caption(common.plain(", ".join(changes) or SAME))
+    st.caption(common.plain(", ".join(changes) or SAME_SETTINGS))
     if others := [reason for reason in reasons.texts(resumption.reasons) if reason not in changes]:
         st.caption(common.plain("; ".join(others)))
 

@@ -1,0 +1,115 @@
+"""The texts of resuming; the reasons of a verdict, which are stored as ids, have theirs in `reasons`."""
+
+from typing import Literal
+
+Told = Literal["diverged", "too few", "within luck", "beyond luck"]
+
+# What a resumed run changed, and how far its loss moved, in few letters
+SAME_SETTINGS = "same settings"
+SHORT_CHANGES = {  # of settings that change the numbers, the weightiest first; others are left out
+    "dataset": "on {after}",
+    "learning_rate": "lr {after:g}",
+    "optimizer": "→ {after}",
+    "batch_size": "batch {before} → {after}",
+    "momentum": "momentum {after}",
+    "weight_decay": "decay {after}",
+    "schedule": "{after} lr",
+    "augmentation": "augmented",
+    "seed": "seed {after}",
+    "precision": "{after}",
+    "pixels": "{after} pixels",
+    "device": "on {after}",
+    "threads": "threads {before} → {after}",
+    "train_images": "{after:,} images",
+}
+RATE_MULTIPLIED = "lr ×{factor:g}"
+RATE_DIVIDED = "lr ÷{factor:g}"
+NOT_AUGMENTED = "not augmented"
+ALL_IMAGES = "all images"
+DIVERGED = "diverged"
+FROM_ZERO = "from 0"
+
+# Planning: names of runs, and what can't be
+SEED_NAME = "{name}, seed {seed}"
+TOO_FEW_EPOCHS = "Additional epochs should be at least 1, not {additional}."
+OTHER_MODEL = (
+    "The checkpoint holds the weights of {parent}; they don't fit {model}: "
+    "leave the model as it is, or train {model} from the start."
+)
+
+# Did resuming help
+NO_EPOCH_ENDED = "No resumed run has ended an epoch yet."
+ANSWERS_ONE = (
+    "{lower} of {count} resumed run is below the loss of the checkpoint, {noise} within noise, {higher} above. "
+    "Median change {change}; lowest loss now {loss:.3f} ({name}, from {parent} epoch {epoch})."
+)
+ANSWERS_MANY = (
+    "{lower} of {count} resumed runs are below the loss of the checkpoint, {noise} within noise, {higher} above. "
+    "Median change {change}; lowest loss now {loss:.3f} ({name}, from {parent} epoch {epoch})."
+)
+ONE_SEED = "With one seed only, which can't tell help from luck: {count}."
+MEASURED_HERE_ONE = "{count} of them compares with a loss measured here: the stored one was measured otherwise."
+MEASURED_HERE_MANY = "{count} of them compare with a loss measured here: the stored one was measured otherwise."
+OTHER_DATASET = "From a checkpoint of another dataset, not counted: {count}."
+ENDED_WITHOUT_EPOCH = "Ended without an epoch: {count}."
+STILL_TRAINING = "Still training: {count}."
+
+# The same over the seeds of a group; then over those alone that have ended its newest epoch
+OVER_SEEDS: dict[Told, str] = {
+    "diverged": "Resumed from {parent} epoch {epoch}, {changes}: at least one of {count} seeds diverged.",
+    "too few": "Resumed from {parent} epoch {epoch}, {changes}: {mean} ± {interval} over {count} seeds, "
+    "too few to tell: seed luck alone moves {luck}%.",
+    "within luck": "Resumed from {parent} epoch {epoch}, {changes}: {mean} ± {interval} over {count} seeds; "
+    "seed luck alone moves {luck}%, so one seed can't tell.",
+    "beyond luck": "Resumed from {parent} epoch {epoch}, {changes}: {mean} ± {interval} over {count} seeds; "
+    "seed luck alone moves {luck}%.",
+}
+OVER_SOME_SEEDS: dict[Told, str] = {
+    "diverged": "Resumed from {parent} epoch {epoch}, {changes}: of {started} seeds, {count} have ended this epoch, "
+    "and at least one of those diverged.",
+    "too few": "Resumed from {parent} epoch {epoch}, {changes}: {mean} ± {interval} over {count} of {started} seeds, "
+    "too few to tell: seed luck alone moves {luck}%.",
+    "within luck": "Resumed from {parent} epoch {epoch}, {changes}: {mean} ± {interval} over {count} of {started} "
+    "seeds; seed luck alone moves {luck}%, so one seed can't tell.",
+    "beyond luck": "Resumed from {parent} epoch {epoch}, {changes}: {mean} ± {interval} over {count} of {started} "
+    "seeds; seed luck alone moves {luck}%.",
+}
+
+# Headings and labels of charts and tables
+EPOCH = "epoch {epoch}"
+FROM_DATASET = "from {dataset}"
+PIXELS = "{pixels} pixels"
+DELETED = "deleted"
+PARENT_DELETED = "its parent was deleted"
+MEAN_OVER_SEEDS = "{mean} ± {interval:.4f} · {seeds} seeds"
+
+# The crash drill
+NO_WORKER = "Run {run} does not train on this machine right now, so there is no worker to kill."
+TWIN_NAME = "Twin of {name}"
+
+# The lesson
+LESSON_NOT_FINISHED = "The lesson of run {run} has not finished yet."
+NOT_A_LESSON = "Run {run} is not part of a lesson; open the Lesson page to start one."
+NOT_THE_TUTORIALS_MODEL = "The lesson needs a finished run of the tutorial's model; run {run} is not one."
+TRAIN_TITLE = "Train, and save a checkpoint at each epoch"
+TRAIN_NOTICE = "Two files appear in model_save, 0 and 1: one for each epoch, with the optimizer beside the weights."
+WEIGHTS_TITLE = "Save and load only the weights"
+WEIGHTS_NOTICE = "The file holds only numbers and their names, so you need the class to load them into."
+MODEL_TITLE = "Save and load the whole model"
+MODEL_NOTICE = (
+    "No model = NeuralNetwork() is needed: the file names the class. Loading it calls what the file names, so today "
+    "PyTorch wants to hear which classes are safe; the tutorial was written before that."
+)
+RESUME_TITLE = "Resume from checkpoint 0"
+RESUME_NOTICE = (
+    "Training continues where the checkpoint was saved. Order and randomness follow from seed and epoch here, so "
+    "compare this Epoch 2 with that of step 1: digit for digit."
+)
+WEIGHTS_FILE = "weights only"
+MODEL_FILE = "whole model"
+CHECKPOINT_FILE = "checkpoint, SGD"
+ADAM_FILE = "checkpoint, Adam"
+LESSON_SIZES = (
+    "Filled is what each file must hold, the weights; hollow is all else in it. SGD keeps no state, so its checkpoint "
+    "is hardly larger; Adam keeps two numbers for each weight, so the same checkpoint is three times as large."
+)
