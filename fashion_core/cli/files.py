@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from fashion_core.access.gate import from_command_line
 from fashion_core.cli.answer import answer, as_typed, given_settings
-from fashion_core.errors import DamagedFileError
+from fashion_core.errors import DamagedFileError, counted
 from fashion_core.formats import inspect as inspection
 from fashion_core.runs.store import RunStore, run_record
 from fashion_core.runs.verify import count_files
@@ -98,7 +98,8 @@ def verify(options: argparse.Namespace) -> None:
     found = list(tqdm(verified, total=count_files(runs), unit="file", disable=None, leave=False))
     lines = [f"{result.run}/{result.file}: {result.reason or 'ok'}" for result in found]
     damaged = [result for result in found if not result.ok]
-    lines.append(f"{len(found) - len(damaged):,} of {len(found):,} saved files are whole")
+    one, many = "{whole:,} of {count:,} saved file is whole", "{whole:,} of {count:,} saved files are whole"
+    lines.append(counted(len(found), one, many, whole=len(found) - len(damaged)))
     answer(options, [{**asdict(result), "ok": result.ok} for result in found], lines)
     if damaged:
         first = damaged[0]

@@ -8,6 +8,7 @@ from tqdm import tqdm
 from fashion_core.access.gate import from_command_line
 from fashion_core.cli.answer import answer
 from fashion_core.data import fashion_mnist
+from fashion_core.errors import counted
 from fashion_core.runs.store import RunStore
 
 
@@ -24,10 +25,14 @@ def list_devices(options: argparse.Namespace) -> None:
     found = devices.describe()
     lines = []
     for name, processor in found["devices"].items():
-        threads = f", {found['threads']} thread{'s' * (found['threads'] > 1)}" if name == "cpu" else ""
-        bf16 = "" if name in found["bf16"] else ", no bf16 instructions"
-        auto = ", taken by auto" if name == found["automatic"] else ""
-        lines.append(f"{name}: {processor}{threads}{bf16}{auto}")
+        known = [processor]
+        if name == "cpu":
+            known.append(counted(found["threads"], "{count} thread", "{count} threads"))
+        if name not in found["bf16"]:
+            known.append("no bf16 instructions")
+        if name == found["automatic"]:
+            known.append("taken by auto")
+        lines.append(f"{name}: {', '.join(known)}")
     answer(options, found, lines)
 
 

@@ -68,10 +68,10 @@ def _model(options: argparse.Namespace, needed: tuple[str, ...]) -> tuple[nn.Mod
             say(note)
     known = {**engine.trained_on(options.file, loaded), **given}
     config = parse_config(known)
-    assumed = " and ".join(f"{name} {getattr(config, name)}" for name in needed if name not in known)
-    if assumed:
-        advice = f"change that with {' or '.join(f'--{name}' for name in needed)}."
-        say(f"The file does not say what it was trained on: {assumed} assumed; {advice}")
+    if assumed := [name for name in needed if name not in known]:
+        values = ", ".join(f"{name} {getattr(config, name)}" for name in assumed)
+        flags = ", ".join(f"--{name}" for name in assumed)
+        say(f"The file does not say what it was trained on: {values} assumed; change that with {flags}.")
     return loaded.model.to(devices.resolve(config.device)), config
 
 

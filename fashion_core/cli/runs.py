@@ -20,6 +20,7 @@ from fashion_core.errors import (
     FashionError,
     RunNotFoundError,
     RunStateError,
+    counted,
     one_line,
     printable,
 )
@@ -68,9 +69,10 @@ def _signals_explained() -> Iterator[list[Run]]:
         yield runs
     except (SystemExit, BrokenPipeError) as leaving:
         ids = [run.id for run in runs if _is_under_way(run)]
-        stop = f"`python -m fashion_core stop {ids[0]}` stops it" if len(ids) == 1 else "`stop` stops each"
         if ids:
-            say(f"fashion_core: Training goes on without this command, in {' and '.join(ids)}; {stop}.")
+            one = "Training goes on without this command, in {runs}; `python -m fashion_core stop {runs}` stops it."
+            many = "Training goes on without this command, in {runs}; `stop` stops each."
+            say(f"fashion_core: {counted(len(ids), one, many, runs=', '.join(ids))}")
         elif isinstance(leaving, SystemExit):
             say("fashion_core: Ended by a signal; `python -m fashion_core runs` lists the runs, and `stop` stops one.")
         raise
@@ -154,8 +156,9 @@ def _check_finished(runs: Sequence[Run]) -> None:
         if state == "failed":
             raise RunStateError(f"Run {run.id} failed: {status.error}")
         if state != "finished":
-            hint = f"continue it with `python -m fashion_core continue {run.id}`"
-            raise RunStateError(f"Run {run.id} is {state}; {hint}.")
+            raise RunStateError(
+                f"Run {run.id} is {state}; continue it with `python -m fashion_core continue {run.id}`."
+            )
 
 
 def _mean_lines(store: RunStore, runs: Sequence[Run]) -> Iterator[str]:
