@@ -4,7 +4,7 @@ import pandas as pd
 import pyarrow as pa
 
 from fashion_core.charts import live
-from fashion_core.charts.base import ChartSpec, layered, named
+from fashion_core.charts.base import ChartSpec, filled_in, layered, named
 
 
 def sent(frame: pd.DataFrame) -> list[dict[str, object]]:
@@ -34,6 +34,12 @@ def test_layer_without_rows_is_left_out_and_not_fed_unless_it_has_a_selection() 
 def test_height_is_that_of_the_rows_where_they_decide_it() -> None:
     spec = layered([named("rows").mark_point()], height=100)
     assert (ChartSpec(spec, {}).without_rows()["height"], ChartSpec(spec, {}, 40).without_rows()["height"]) == (100, 40)
+
+
+def test_template_that_the_browser_fills_in_is_an_expression_whatever_it_quotes() -> None:
+    assert filled_in("epoch {epoch}") == "'epoch ' + datum.epoch"
+    assert filled_in("{name}: F1 {f1:.1%}") == "datum.name + ': F1 ' + format(datum.f1, '.1%')"
+    assert filled_in("l'époque {epoch}") == '"l\'époque " + datum.epoch'
 
 
 def test_another_choice_of_a_checkpoint_sends_other_rows_and_the_same_spec() -> None:
