@@ -79,13 +79,14 @@ def _layers_of(record: Record) -> dict[Any, Record]:
 
 
 def _check_fits(file: SavedFile, weights: Weights) -> str:
-    """Return the model that the weights fit. Raises ``UnfitFileError`` that says which layers differ, and how."""
+    """Return the model that the weights fit. Raises ``RefusedFileError`` that says which layers differ, and how."""
+    unfit = UnfitFileError if file.records == 0 else RefusedFileError  # objects may hide more than they show
     if weights.model is None:
         nearest, phrases = differences(file)
         of_which = f"not those of {nearest}:" if nearest else f"those of none of {listed(list(KNOWN), 9)}: it has"
-        raise UnfitFileError(f"its layers are {of_which} {listed(phrases)}")
+        raise unfit(f"its layers are {of_which} {listed(phrases)}")
     if problem := _dtype_problem(weights):
-        raise UnfitFileError(problem)
+        raise unfit(problem)
     known = weights.root is None or model_of_class(weights.root.name) == weights.model
     if weights.root is not None and (not known or weights.matched_in_order):
         what = "uses other names" if known else "is not known here"

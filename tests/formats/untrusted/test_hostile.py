@@ -39,16 +39,23 @@ def audited(folder: Path, part: str) -> dict[str, Any]:
     return answer
 
 
+NUMBERS_ALONE = (
+    "weights: ", "speaking: weights named", "safetensors with: ", "names: weights with", "sizes: tensor of 2^47"
+)  # fmt: skip
+"""How the names of hostile files begin that can hold nothing but weights, if of a strange shape or name."""
+
+
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return audited(tmp_path_factory.mktemp("hostile"), "quick")
 
 
 def assert_refused(result: Result) -> None:
+    outcomes = "(refused|not usable)" if result["name"].startswith(NUMBERS_ALONE) else "refused"
     for reader in READERS:
         said = result[reader]["said"]
         assert said is not None, f"{reader} accepts {result['name']}"
-        assert re.fullmatch(r"The file is (refused|not usable): .{10,400}\.", said), f"{reader}: {said}"
+        assert re.fullmatch(rf"The file is {outcomes}: .{{10,400}}\.", said), f"{reader}: {said}"
         assert said.isprintable(), f"{reader}: {said!r}"
     assert_costs_nothing(result)
 
