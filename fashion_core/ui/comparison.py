@@ -15,7 +15,7 @@ from fashion_core.charts.texts import COMPARISON_KEY, LINEAGE_KEY
 from fashion_core.config import DATASET_LABELS
 from fashion_core.errors import printable
 from fashion_core.resume import comparison, tables
-from fashion_core.resume.comparison import Compared, Outline
+from fashion_core.resume.comparison import Compared, LossNow, Outline
 from fashion_core.resume.labels import percent
 from fashion_core.resume.tables import Losses, Sort, branches_frame, compared_frame
 from fashion_core.resume.texts import SAME_SETTINGS
@@ -128,7 +128,7 @@ def _show_dataset(dataset: str, rows: Sequence[Compared], losses: Losses, latest
         key = common.press_key(f"branches {dataset}")
         common.show_clickable(branches, key, FOCUS, focus, texts.BRANCHES_CHART_ALT)
     if focused:
-        _show_focused(focused)
+        _show_focused(focused, focused.now(latest))
         placed = compared.frames["rows"]
         for row in placed.loc[placed["focused"], "y"]:  # none before its first epoch has ended
             _scroll_to(f"rows-{dataset}", _CARD - TALLEST + row)
@@ -169,14 +169,14 @@ def _show_all() -> None:
     common.count_press()  # new keys make the charts forget what was clicked
 
 
-def _show_focused(row: Compared) -> None:
+def _show_focused(row: Compared, now: LossNow | None) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{common.plain(row.name)}**", width="content")
         st.caption(common.plain(", ".join(row.overrides) or SAME_SETTINGS), width="content")
-        if now := row.latest:
+        if now:
             change, noise = percent(comparison.relative_change(row, now)), comparison.NOISE * now.standard_error
-            text = f"{row.loss_last:.4f} → **{now.loss:.4f}** ({change}, {now.answer}; ±{noise:.4f})"
-            st.markdown(text, width="content")
+            about = {"change": change, "answer": now.answer, "noise": noise}
+            st.markdown(texts.FOCUSED.format(loss_last=row.loss_last, loss_now=now.loss, **about), width="content")
         address.link("train.py", texts.OPEN_RUN, ":material/open_in_new:", {"run": row.run})
         st.button(texts.SHOW_ALL, icon=":material/select_all:", type="tertiary", on_click=_show_all)
         if not row.parent_exists:

@@ -129,6 +129,7 @@ FOCUS = "Focus a run"
 NO_FOCUS = "none; click one in a chart, or choose it here"
 FOCUS_OPTION = "{name} · {parent} epoch {epoch}"
 FOCUS_MISSING = "The run in focus, {run}, is not among these."
+FOCUSED = "{loss_last:.4f} → **{loss_now:.4f}** ({change}, {answer}; ±{noise:.4f})"
 SHOW_ALL = "Show all"
 LOSSES_CHART = "From `loss_last` to `loss_now`"  # short, because the chart's toolbar is right of it
 LOSSES_CHART_ALT = "Loss of each resumed run and of its checkpoint"

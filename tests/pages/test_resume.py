@@ -136,15 +136,19 @@ def test_focus_is_chosen_in_a_box_too_and_stands_in_the_address(store: RunStore)
     assert widget(open_page("resume", view="Did resuming help?", focus=first.id), "Focus a run").value == first.id
 
 
-def test_comparison_has_its_sentence_and_writes_the_change_as_the_chart_does(store: RunStore, parent: Run) -> None:
+@pytest.mark.parametrize("now", ["first epoch", "latest"])
+def test_comparison_has_its_sentence_and_writes_the_change_as_the_chart_does(
+    store: RunStore, parent: Run, now: str
+) -> None:
     train(child := resume(store, parent, 0))
-    shown = texts(open_page("resume", view="Did resuming help?", focus=child.id)).replace("\\", "")
+    shown = texts(open_page("resume", view="Did resuming help?", focus=child.id, now=now)).replace("\\", "")
     assert "1 of 1 resumed run is below the loss of the checkpoint" in shown
     (row,) = compare(store)
-    assert row.latest is not None
-    change = percent(relative_change(row, row.latest))
+    loss = row.now(now == "latest")
+    assert loss is not None
+    change = percent(relative_change(row, loss))
     assert change.startswith("−")
-    assert f"**{row.latest.loss:.4f}** ({change}, {row.latest.answer};" in shown
+    assert f"**{loss.loss:.4f}** ({change}, {loss.answer};" in shown
 
 
 def test_each_dataset_has_its_own_answer_and_charts(store: RunStore) -> None:
