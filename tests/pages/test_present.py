@@ -56,6 +56,12 @@ def test_code_is_black_on_white_in_any_theme() -> None:
     assert 'stroke="#000"' in svg
 
 
+def test_address_that_is_too_long_for_a_code_says_what_to_do(store: RunStore) -> None:
+    with streamlit_option("server.address", "0.0.0.0"):
+        app = open_page("train", present="1", text="x" * 3000)
+        assert "choose fewer runs" in words(press(app, "QR code for phones"))
+
+
 def test_crash_drill_is_offered_for_a_run_that_trains_while_presenting(store: RunStore) -> None:
     set_running(new_run(store, seed=1))  # it takes the slot
     run = new_run(store)

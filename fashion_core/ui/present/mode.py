@@ -9,7 +9,8 @@ import segno
 import streamlit as st
 
 from fashion_core.access import addresses
-from fashion_core.ui import address, login
+from fashion_core.errors import ConfigError
+from fashion_core.ui import address, common, login
 from fashion_core.ui.common import PRESENT
 from fashion_core.ui.present import texts
 
@@ -46,12 +47,19 @@ def _show_code() -> None:
         st.info(texts.LOCALHOST, icon=":material/info:")
         return
     query = {name: st.query_params.get_all(name) for name in st.query_params if name != PRESENT}
-    st.image(qr_code(f"{here}?{urlencode(query, doseq=True)}".rstrip("?")), width="stretch")
+    with common.problems_shown():
+        st.image(qr_code(f"{here}?{urlencode(query, doseq=True)}".rstrip("?")), width="stretch")
     if login.everyone_may_act():
         st.warning(texts.EVERYONE_MAY_ACT, icon=":material/lock_open:")
 
 
 def qr_code(text: str) -> str:
-    """As SVG, black on white in any theme, with the margin that the standard asks for."""
-    svg: str = segno.make(text, micro=False).svg_inline(scale=8, light="white")
+    """As SVG, black on white in any theme, with the margin that the standard asks for.
+
+    Raises ``ConfigError`` for more than the 2,953 bytes that one holds.
+    """
+    try:
+        svg: str = segno.make(text, micro=False).svg_inline(scale=8, light="white")
+    except segno.DataOverflowError as error:
+        raise ConfigError(texts.TOO_LONG_FOR_CODE) from error
     return svg

@@ -9,6 +9,7 @@ LOCALHOST = (
     "Phones can't open localhost: open this page at the network address that the server printed when it started, then "
     "the code leads there."
 )
+TOO_LONG_FOR_CODE = "This address is too long for a QR code: choose fewer runs."
 EVERYONE_MAY_ACT = "Whoever opens it may start, stop and change runs: FASHION_ACCESS says so."
 
 # The steps of a crash drill
