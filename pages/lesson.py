@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from fashion_core.charts import files
 from fashion_core.data import fashion_mnist
@@ -61,39 +62,48 @@ def show_steps(store: RunStore, run: Run, was_active: bool) -> None:
     login.send_strangers_away()
     run_status.advance(store)
     with common.problems_shown():
-        child = last_step(store, run)
-        show_progress(run, child)
+        child, place = last_step(store, run), st.empty()
+        show_progress(place, run, child)
         show_training(store, 1, lesson.TRAIN, run)
         if run.state() in UNDER_WAY_STATES or child is None:
-            run_status.offer_to_continue(store, run, run.state())
-            if run.state() == "finished" and login.actions(store).actor.role != "operator":
-                st.caption(texts.WAITS_FOR_OPERATOR)
+            offer_to_continue(store, run)
             return
-        done = child.state() not in UNDER_WAY_STATES
-        if done and was_active:
+        if was_active and child.state() not in UNDER_WAY_STATES:
             st.rerun()
-        with st.spinner(texts.RUNNING_CODE):
-            outputs = kept(outputs_key(run), lambda: torch_process.lesson_outputs(store, run))
-        show_snippet(2, lesson.WEIGHTS, outputs["printed"]["weights"])
-        show_snippet(3, lesson.MODEL, outputs["printed"]["model"])
-        st.code(lesson.CHECK, language="python")
-        st.code(outputs["printed"]["checkpoint"], language=None)
-        show_sizes(outputs["bytes"])
+        show_files(store, run)
+        show_progress(place, run, child)
         show_training(store, 4, lesson.RESUME, child)
         run_status.offer_to_continue(store, child, child.state())
         if child.state() == "finished":
             show_losses(store, run, child)
 
 
-def show_progress(run: Run, child: Run | None) -> None:
-    """How far the lesson is, until its last numbers are there."""
-    if losses_key(run) in st.session_state:
+def show_progress(place: DeltaGenerator, run: Run, child: Run | None) -> None:
+    """How far the lesson is, until its last run has finished."""
+    if child and child.state() == "finished":
         return
-    (share, seconds), step = lesson.progress(run, child), 1
-    if child:
-        step = 2 if outputs_key(run) not in st.session_state else 4 if child.state() in UNDER_WAY_STATES else 5
+    share, seconds = lesson.progress(run, child)
     text = texts.STEP_WITH_TIME if seconds and seconds >= 1 else texts.STEP
-    st.progress(share, text=text.format(step=step, duration=common.duration(seconds)))
+    if child and outputs_key(run) not in st.session_state:
+        text = texts.STEPS_OF_FILES
+    place.progress(share, text=text.format(step=4 if child else 1, duration=common.duration(seconds)))
+
+
+def offer_to_continue(store: RunStore, run: Run) -> None:
+    run_status.offer_to_continue(store, run, run.state())
+    if run.state() == "finished" and login.actions(store).actor.role != "operator":
+        st.caption(texts.WAITS_FOR_OPERATOR)
+
+
+def show_files(store: RunStore, run: Run) -> None:
+    """Steps 2 and 3, whose lines one process runs, and what the checkpoint holds."""
+    with st.spinner(texts.RUNNING_CODE):
+        outputs = kept(outputs_key(run), lambda: torch_process.lesson_outputs(store, run))
+    show_snippet(2, lesson.WEIGHTS, outputs["printed"]["weights"])
+    show_snippet(3, lesson.MODEL, outputs["printed"]["model"])
+    st.code(lesson.CHECK, language="python")
+    st.code(outputs["printed"]["checkpoint"], language=None)
+    show_sizes(outputs["bytes"])
 
 
 def show_sizes(sizes: dict[str, int]) -> None:

@@ -14,7 +14,7 @@ from fashion_core.runs.schema import Parent
 from fashion_core.runs.store import RunStore, epoch_records
 from tests.benchmarks.comparison import made_run
 from tests.support.pages import filled_in, open_page, press, shown_numbers, texts, widget, words
-from tests.support.runs import copied, finish, new_run, resume, set_running, train, trained
+from tests.support.runs import copied, finish, new_run, resume, set_finished, set_running, set_state, train, trained
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +210,20 @@ def test_lesson_says_how_far_it_is(store: RunStore) -> None:
     run.write_status(run.status.model_copy(update=where))
     (bar,) = open_page("lesson", run=run.id).get("progress")
     assert (bar.proto.value, bar.proto.text) == (33, "Step 1 of 5 · about 4 s of training left")
+
+
+def test_lesson_names_its_step_until_its_last_run_has_finished(store: RunStore) -> None:
+    run = trained(store, name="Lesson", epochs=2)
+    train(child := resume(store, run, 0, 1, name="Lesson, resumed"))
+    set_state(child, "stopped")
+    app = open_page("lesson", run=run.id)
+    assert [bar.proto.text for bar in app.get("progress")] == ["Step 4 of 5"]
+    set_running(child)
+    assert [bar.proto.text for bar in app.run().get("progress")] == ["Step 4 of 5"]
+    set_finished(child)
+    for at_end in (app.run(), open_page("lesson", run=run.id)):
+        assert at_end.header[-1].value == "5. Did it help?"
+        assert not at_end.get("progress")
 
 
 def test_lesson_starts_from_one_button(store: RunStore) -> None:
