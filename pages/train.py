@@ -9,7 +9,7 @@ from fashion_core.errors import counted
 from fashion_core.resume import drill
 from fashion_core.runs import torch_process
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import ACTIVE_STATES, UNDER_WAY_STATES
+from fashion_core.runs.schema import ACTIVE_STATES, UNDER_WAY_STATES, RunRecord
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import address, common, login, resume, run_status, settings_form
 from fashion_core.ui.live import seeds, snapshot, views
@@ -63,17 +63,25 @@ def show_form(store: RunStore) -> None:
 
 def ask_beginning(store: RunStore) -> tuple[TrainConfig, str]:
     """What the form begins with: a preset, or the settings of the run that the address names; and which of them."""
-    names, like = {name: preset.label for name, preset in PRESETS.items()}, None
-    if given := address.get("like"):
-        with address.wrong_shown(texts.PRESET_INSTEAD):
-            like = store.get(given)
-            names = {like.id: texts.AS_RUN.format(name=like.title), **names}
+    names, like = {name: preset.label for name, preset in PRESETS.items()}, addressed_like(store)
+    if like:
+        names = {like.id: texts.AS_RUN.format(name=store.at(like.id).title), **names}
     key = f"preset {like.id}" if like else "preset"
     chosen = st.selectbox(texts.PRESET, names, format_func=names.__getitem__, key=key)
     if like and chosen == like.id:
-        return like.record.config.model_copy(update={"name": ""}), chosen
+        if like.resumption:
+            st.caption(texts.NOT_RESUMED.format(epochs=like.config.epochs))
+        return like.config.model_copy(update={"name": ""}), chosen
     st.caption(PRESETS[chosen].help)
     return torch_process.form_defaults(chosen), chosen
+
+
+def addressed_like(store: RunStore) -> RunRecord | None:
+    """The record of the run whose settings the address asks for; what is wrong with that is shown."""
+    if given := address.get("like"):
+        with address.wrong_shown(texts.PRESET_INSTEAD):
+            return store.get(given).record
+    return None
 
 
 def show_machine() -> None:
@@ -159,7 +167,7 @@ def show_measured(store: RunStore, run: Run, found: snapshot.Snapshot) -> None:
         text = counted(found.damaged, texts.ROWS_LOST_ONE, texts.ROWS_LOST_MANY)
         st.warning(text, icon=":material/broken_image:")
     if "batches" in found.losses.empty and found.state not in ACTIVE_STATES:
-        st.caption(texts.NO_CHARTS_YET)
+        st.caption(texts.NO_CHARTS_YET if found.state == "queued" else texts.NO_CHARTS)
         return
     st.caption(LIVE_KEY_OF_SEEDS if run.record.repeat else LIVE_KEY)
     st.vega_lite_chart(found.losses.to_live_dict("losses"), alt=texts.LOSSES_CHART)

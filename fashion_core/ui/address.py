@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import pandas as pd
 import streamlit as st
 
-from fashion_core.errors import ConfigError, RunNotFoundError, printable
+from fashion_core.errors import ConfigError, DamagedFileError, DiskError, RunNotFoundError, printable
 from fashion_core.runs.store import epoch_number
 from fashion_core.ui import texts
 from fashion_core.ui.common import PRESENT, Show, is_presenting, problems_shown, sentence
@@ -94,7 +94,7 @@ def wrong_shown(instead: str) -> Iterator[None]:
     """Show what is wrong with the address, and this sentence on what happens instead."""
     try:
         yield
-    except (ConfigError, RunNotFoundError) as error:
+    except (ConfigError, RunNotFoundError, DamagedFileError, DiskError) as error:
         st.error(f"{sentence(error)} {instead}", icon=":material/error:")
 
 

@@ -92,6 +92,15 @@ def test_unknown_part_of_an_address_is_one_sentence_beside_what_is_shown_instead
     assert app.query_params == query  # until a click
 
 
+def test_form_begins_with_a_preset_where_the_record_of_the_run_is_damaged(run: Run) -> None:
+    run.record_path.write_text("{")
+    app = open_page("train", like=run.id)
+    assert len(app.error) == 1
+    assert "is damaged" in words(app)
+    assert "The form begins with a preset instead." in words(app)
+    assert "Start" in labels(app)
+
+
 def test_choice_in_a_box_changes_the_address_at_once_and_keeps_the_rest(run: Run) -> None:
     app = open_page("checkpoints", run=run.id, epoch="1", best="true", page="1")
     widget(app, "Format").select("model").run()

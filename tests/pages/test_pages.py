@@ -21,7 +21,7 @@ from tests.support.commands import Capture, printed
 from tests.support.files import forbid_listing
 from tests.support.pages import dashboard, labels, open_page, press, shown_numbers, texts, widget, words
 from tests.support.processes import python
-from tests.support.runs import config, epoch_row, new_run, set_running, set_state, trained
+from tests.support.runs import config, epoch_row, new_run, resume, set_running, set_state, trained
 
 
 @pytest.mark.parametrize("page", ["checkpoints", "resume", "predict"])
@@ -176,6 +176,22 @@ def test_settings_of_a_run_are_a_table_and_fill_the_form_for_another_like_it(sto
     assert same == run.record.config.model_copy(update={"name": ""})
     app.selectbox[0].select("demo").run()
     assert app.selectbox(key="train demo optimizer").value == "adam"
+
+
+def test_form_says_that_a_run_like_a_resumed_one_is_not_resumed(store: RunStore) -> None:
+    parent = trained(store, epochs=1)
+    child = resume(store, parent, 0, 2)
+    said = "This form starts a run from fresh weights, for 3 epochs in all"
+    assert said in words(open_page("train", like=child.id))
+    assert said not in words(open_page("train", like=parent.id))
+
+
+def test_run_without_a_batch_promises_charts_only_while_it_waits(store: RunStore) -> None:
+    set_running(new_run(store, seed=1))  # it takes the slot
+    run = new_run(store)
+    assert "The charts appear with the first batch." in words(open_page("train", run=run.id))
+    set_state(run, "failed")
+    assert "There are no charts" in words(open_page("train", run=run.id))
 
 
 def test_form_begins_with_the_settings_of_the_first_run_that_every_empty_page_offers(store: RunStore) -> None:
