@@ -37,6 +37,13 @@ OTHER_MODEL = (
     "leave the model as it is, or train {model} from the start."
 )
 
+# The checkpoints of a run, where it lacks the one that was asked for
+HAS_NO_CHECKPOINT = "Run {run} has no checkpoint of epoch {epoch}; it has none."
+HAS_CHECKPOINTS = "Run {run} has no checkpoint of epoch {epoch}; it has those of epoch {epochs}."
+HAS_MANY_CHECKPOINTS = (
+    "Run {run} has no checkpoint of epoch {epoch}; it has {count:,}, from epoch {first:,} to {last:,}."
+)
+
 # Did resuming help
 NO_EPOCH_ENDED = "No resumed run has ended an epoch yet."
 ANSWERS_ONE = (

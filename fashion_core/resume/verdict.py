@@ -7,7 +7,7 @@ from fashion_core.cache import Cache, stamp
 from fashion_core.config import TrainConfig, settings
 from fashion_core.errors import DamagedFileError, DiskError, RefusedFileError, RunNotFoundError
 from fashion_core.formats import inspect
-from fashion_core.resume import reasons
+from fashion_core.resume import reasons, texts
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Change, Environment, Message, RunRecord, VerdictKind
 
@@ -26,10 +26,13 @@ def check_epoch(run: Run, epoch: int, saved: list[int]) -> None:
     """Raises ``RunNotFoundError`` that names the ``saved`` epochs if this is none of them."""
     if epoch in saved:
         return
-    there = f"those of epoch {', '.join(map(str, saved))}" if saved else "none"
     if len(saved) > _MOST_NAMED:
-        there = f"{len(saved):,}, from epoch {saved[0]:,} to {saved[-1]:,}"
-    raise RunNotFoundError(f"Run {run.id} has no checkpoint of epoch {epoch}; it has {there}.")
+        text = texts.HAS_MANY_CHECKPOINTS
+    else:
+        text = texts.HAS_CHECKPOINTS if saved else texts.HAS_NO_CHECKPOINT
+    ends = {"first": saved[0], "last": saved[-1]} if saved else {}
+    named = ", ".join(map(str, saved))
+    raise RunNotFoundError(text.format(run=run.id, epoch=epoch, epochs=named, count=len(saved), **ends))
 
 
 def changes(parent: TrainConfig, config: TrainConfig) -> dict[str, Change]:
