@@ -1,6 +1,7 @@
 """Whether a server's memory stays where it is when people come and go: 1,000 connects and disconnects."""
 
 import asyncio
+from collections.abc import Iterator
 
 import psutil
 
@@ -34,10 +35,16 @@ async def visited(process: psutil.Process, port: int, store: RunStore, visits: i
     """Megabytes after visits that only warm up, and after each tenth of so many more."""
     sizes = []
     for batch, count in enumerate([WARM_UP_VISITS, *[visits // BATCHES] * BATCHES]):
-        for first in range(0, count, AT_ONCE):
-            await asyncio.gather(*(visit(port, store, batch + first + number) for number in range(AT_ONCE)))
+        numbers = iter(range(batch, batch + count))
+        await asyncio.gather(*(visit_each(port, store, numbers) for _ in range(AT_ONCE)))
         sizes.append(process.memory_info().rss / 1e6)
     return sizes
+
+
+async def visit_each(port: int, store: RunStore, numbers: Iterator[int]) -> None:
+    """One visitor after another, beside others who take from the same numbers: nobody waits for the one who stays."""
+    for number in numbers:
+        await visit(port, store, number)
 
 
 async def visit(port: int, store: RunStore, number: int) -> None:
