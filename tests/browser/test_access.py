@@ -1,13 +1,12 @@
 """Logging in with a real provider, in a real browser: who comes in, who may act, and what is noted."""
 
 import re
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
-import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -15,7 +14,15 @@ from fashion_core.access import audit
 from fashion_core.access.texts import EXPIRED, LOGIN_FIRST
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from tests.support.browsing import PATIENCE_MS, Server, expect_badge, fill, open_page, requests_outside
+from tests.support.browsing import (
+    PATIENCE_MS,
+    Server,
+    expect_badge,
+    fill,
+    open_page,
+    reachable_server,
+    requests_outside,
+)
 from tests.support.logins import ANNA, BERT, CARL, log_in, provider, shown, write_secrets
 from tests.support.processes import wait_until
 from tests.support.runs import new_run, set_state
@@ -198,19 +205,9 @@ def test_name_of_a_person_is_shown_as_text(fresh: Server, tmp_path: Path, issuer
     assert not [url for url in asked if "//a.org" in url]
 
 
-def outside_address() -> str:
-    """An address of this machine that is not a loopback one."""
-    cards = psutil.net_if_addrs().values()
-    addresses = [one.address for card in cards for one in card if one.family == socket.AF_INET]
-    outside = [address for address in addresses if not address.startswith("127.")]
-    return outside[0] if outside else pytest.skip("this machine has no address but its loopback ones")
-
-
 @pytest.mark.parametrize("everyone", [False, True], ids=["as it comes", "FASHION_ACCESS=everyone"])
 def test_shared_without_a_login(store: RunStore, tmp_path: Path, page: Page, everyone: bool) -> None:
-    here = outside_address()
-    server = Server(tmp_path / "server.log", "--server.address", here)
-    server.url = f"http://{here}:{server.port}"
+    server = reachable_server(tmp_path / "server.log")
     server.start({"FASHION_ACCESS": "everyone"} if everyone else {})
     try:
         open_page(page, server.url)
@@ -223,4 +220,4 @@ def test_shared_without_a_login(store: RunStore, tmp_path: Path, page: Page, eve
         expect_badge(page, "running")
     finally:
         server.kill()
-    assert audited(store) == [(f"{here}, not logged in", "start", "done")]
+    assert audited(store) == [(f"{urlsplit(server.url).hostname}, not logged in", "start", "done")]

@@ -1,10 +1,12 @@
 """What the browser tests share."""
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -42,6 +44,22 @@ def requests_outside(page: Page, server: Server) -> list[str]:
     here = server.url, "data:", "blob:"
     page.on("request", lambda request: found.extend([] if request.url.startswith(here) else [request.url]))
     return found
+
+
+def outside_address() -> str:
+    """An address of this machine that is not a loopback one."""
+    cards = psutil.net_if_addrs().values()
+    addresses = [one.address for card in cards for one in card if one.family == socket.AF_INET]
+    outside = [address for address in addresses if not address.startswith("127.")]
+    return outside[0] if outside else pytest.skip("this machine has no address but its loopback ones")
+
+
+def reachable_server(log: Path, *options: str) -> Server:
+    """A server that other machines can reach."""
+    here = outside_address()
+    server = Server(log, "--server.address", here, *options)
+    server.url = f"http://{here}:{server.port}"
+    return server
 
 
 def read_text(page: Page) -> str:

@@ -48,7 +48,8 @@ def _show_code() -> None:
         return
     query = {name: st.query_params.get_all(name) for name in st.query_params if name != PRESENT}
     with common.problems_shown():
-        st.image(qr_code(f"{here}?{urlencode(query, doseq=True)}".rstrip("?")), width="stretch")
+        code = qr_code(f"{here}?{urlencode(query, doseq=True)}".rstrip("?"))
+        st.image(code, width="stretch", alt=texts.CODE_OF_ADDRESS)
     if login.everyone_may_act():
         st.warning(texts.EVERYONE_MAY_ACT, icon=":material/lock_open:")
 

@@ -5,6 +5,7 @@ PRESENT = "Present"
 PRESENT_HELP = "Large text and charts for a room, and the crash drill on the page of a run that trains."
 CODE_FOR_PHONES = "QR code for phones"
 ON_YOUR_PHONE = "This page on your phone"
+CODE_OF_ADDRESS = "QR code of this page's address"
 LOCALHOST = (
     "Phones can't open localhost: open this page at the network address that the server printed when it started, then "
     "the code leads there."
