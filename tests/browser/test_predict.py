@@ -15,7 +15,7 @@ from fashion_core.data import batches
 from fashion_core.formats.load import load
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from tests.support.browsing import Server, open_page, read_text
+from tests.support.browsing import Server, expect_settled, open_page, read_text
 from tests.support.runs import copied, trained
 
 pytestmark = pytest.mark.browser
@@ -65,7 +65,9 @@ def test_uploaded_images_are_answered_and_a_bad_one_is_named(
     assert text.count("so light and dark were swapped") == 3
     page.get_by_role("tab", name="Evaluation").click()
     expect(page.get_by_text("test images are right")).to_be_visible()
+    expect_settled(page)  # until then a tab that is opened again shows what stood there before, which is about to go
     page.get_by_role("tab", name="Your images").click()
+    expect_settled(page)
     page.get_by_text("Checkpoint history").nth(1).click()
     expect(page.get_by_label("The probability of each class by epoch, one panel per run", exact=True)).to_be_visible()
 
