@@ -76,12 +76,17 @@ class Actions:
             drill.kill(run)
 
     def continue_drill(self, run: Run) -> bool:
-        """Continue a killed run once it is due, and return whether it was; nothing is refused, as nobody clicked."""
+        """Continue a killed run once it is due, and queue its twin; return whether this call did so.
+
+        Nothing is refused, and only what was done is noted, as nobody clicked.
+        """
         if self.actor.role != "operator" or not drill.is_due(run):
             return False
-        with self._acting("continue", run, "crash drill"):
-            twin = drill.continue_run(self.store, run)
-        if twin:
+        audit.check(self.store.root)
+        if not drill.continue_run(self.store, run):
+            return False
+        self._note(audit.entry(self.actor.name, "continue", run.id, "crash drill", audit.DONE))
+        if twin := drill.start_twin(self.store, run):
             self._note(audit.entry(self.actor.name, "start", twin.id, f"twin of {run.id}", audit.DONE))
         return True
 

@@ -99,13 +99,13 @@ _outlines: Cache[Outline] = Cache(8)
 
 
 def compare(store: RunStore) -> list[Compared]:
-    """Every resumed run whose checkpoint was loaded, by parent, epoch and age. Raises ``DiskError``."""
+    """Every resumed run whose checkpoint was loaded, by parent, epoch and age; no twins. Raises ``DiskError``."""
     runs = store.runs()
     ids = {run.id for run in runs}
     found = []
     for run in runs:
         with suppress(DamagedFileError, DiskError):  # the list of runs says what is wrong with it
-            if row := _compare_one(run):
+            if run.record.twin_of is None and (row := _compare_one(run)):
                 found.append(_beside_parent(store, row, row.parent in ids))
     return sorted(found, key=lambda row: (row.parent, row.epoch, row.run))
 

@@ -26,10 +26,11 @@ def begin(store: RunStore, given: Mapping[str, Any]) -> Run:
 
 
 def resumed_run(store: RunStore, run: Run) -> Run | None:
-    """The run that the last step began, if it has; runs resumed from there by hand do not count."""
+    """The run that the last step began, if it has; runs resumed from there by hand do not count, nor do twins."""
     for child in store.children(run, run.checkpoint_path(_LAST_STEP.epoch)):
-        resumption = child.record.resumption
-        if resumption and not resumption.changes and child.record.config.name == _LAST_NAME:
+        record = child.record
+        is_plain = record.twin_of is None and record.resumption and not record.resumption.changes
+        if is_plain and record.config.name == _LAST_NAME:
             return child
     return None
 

@@ -132,6 +132,7 @@ def runs_of_group(store: RunStore, group: str) -> list[Run]:
     found = []
     for run in reversed(store.runs()):
         with suppress(DamagedFileError, DiskError):
-            if (resumption := run.record.resumption) and resumption.group == group:
+            record = run.record
+            if record.twin_of is None and record.resumption and record.resumption.group == group:
                 found.append(run)
     return found

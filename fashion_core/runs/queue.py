@@ -79,8 +79,11 @@ def making(store: RunStore) -> Iterator[list[Run]]:
             raise
 
 
-def continue_run(store: RunStore, run: Run) -> None:
-    """Queue a stopped, failed or lost run again; it continues in place. Raises ``RunStateError``, ``DataError``."""
+def continue_run(store: RunStore, run: Run, keep_place: bool = False) -> None:
+    """Queue a stopped, failed or lost run again; it continues in place. Raises ``RunStateError``, ``DataError``.
+
+    With ``keep_place`` it stands where it stood in the queue, ahead of the runs that came after it.
+    """
     config = run.record.config
     _check_can_go_on(run, run.status)  # a running one answers at once: its lock is held for as long as it trains
     if config.dataset == "fashion-mnist":
@@ -90,8 +93,10 @@ def continue_run(store: RunStore, run: Run) -> None:
         _check_can_go_on(run, status)
         with files.disk_errors(run.stop_path):
             run.stop_path.unlink(missing_ok=True)
-        queued = {"state": "queued", "queued_at": files.now(), "process": None, "error": None}
-        run.write_status(status.model_copy(update={**queued, "continued": status.continued + 1}))
+        queued = {"state": "queued", "process": None, "error": None, "began_at": None}
+        queued_at = status.queued_at if keep_place else files.now()
+        more = {"queued_at": queued_at, "continued": status.continued + 1}
+        run.write_status(status.model_copy(update={**queued, **more}))
     advance(store)
 
 

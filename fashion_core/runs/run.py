@@ -89,6 +89,14 @@ class Run(SavedFiles, StatusFile):
     def write_drill(self, drill: Drill) -> None:
         files.write_json(self.drill_path, drill.model_dump(mode="json"))
 
+    def restore_drill(self, before: Drill | None) -> None:
+        """Put back what ``drill`` was. Raises ``DiskError``."""
+        if before:
+            self.write_drill(before)
+        else:
+            with files.disk_errors(self.drill_path):
+                self.drill_path.unlink(missing_ok=True)
+
     @property
     def load_check(self) -> LoadCheck | None:
         """What was measured after loading the parent, if it was. Raises ``DamagedFileError`` or ``DiskError``."""

@@ -125,6 +125,7 @@ class RunRecord(_Stored):
     source: Source | None = None
     resumption: Resumption | None = None
     repeat: Repeat | None = None
+    twin_of: str | None = None  # the run whose crash drill made it, to compare with: nobody asked for it
 
     @property
     def first_epoch(self) -> int:
@@ -164,17 +165,17 @@ class Status(_Stored):
     images_per_second: float | None = None
     error: str | None = None
     continued: int = 0  # how often it has continued in place
+    began_at: tuple[int, int] | None = None  # its latest worker's first epoch and batch; None until it has loaded
 
 
 class Drill(_Stored):
-    """``drill.json``: where a crash drill killed the run's worker, and how the run went on."""
+    """``drill.json``: where a crash drill killed the run's worker."""
 
     killed: float  # in seconds since 1970
     pid: int
     epoch: int
     batch: int
-    continued: bool = False
-    source: int | None = None  # the epoch whose checkpoint it continued from; None for the beginning
+    continued: int = 0  # how often the run had continued before
 
 
 class FileInfo(_Stored):

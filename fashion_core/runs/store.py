@@ -68,6 +68,7 @@ class RunStore:
         resumption: Resumption | None = None,
         repeat: Repeat | None = None,
         labels: Labels | None = None,
+        twin_of: str | None = None,
         fill: Callable[[Run], None] = lambda draft: None,
     ) -> Run:
         """Make a run folder with its queued status and what ``fill`` adds. Raises ``DiskError``."""
@@ -82,6 +83,7 @@ class RunStore:
             source=source,
             resumption=resumption,
             repeat=repeat,
+            twin_of=twin_of,
         )
         with self._drafting(run_id) as draft:
             files.write_json(draft.record_path, record.model_dump(mode="json"))

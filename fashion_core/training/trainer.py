@@ -97,6 +97,7 @@ class Trainer:
             self.random_state = content["random_state"]
         elif self.record.parent and self.measured is None:
             self._load_parent()
+        self.status = self.status.model_copy(update={"began_at": (self.position.epoch, self.position.batch)})
 
     def _load_parent(self) -> None:
         """Begin where the parent's checkpoint ends, and check by its loss that it was loaded correctly."""

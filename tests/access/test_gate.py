@@ -97,6 +97,8 @@ def test_killed_run_continues_and_gets_a_twin_without_a_refusal_while_nobody_may
     assert (run.state(), audit.read(store.root)) == ("lost", [])
     assert Actions(store, OPERATOR).continue_drill(run)
     assert not Actions(store, OPERATOR).continue_drill(run)
+    set_state(run, "lost")  # later, by itself: nobody asked for more than the drill
+    assert not Actions(store, OPERATOR).continue_drill(run)
     twin = drill.twin(store, run)
     assert twin
     told = [(line.what, line.run, line.detail) for line in audit.read(store.root)]

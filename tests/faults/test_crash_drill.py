@@ -39,7 +39,8 @@ def test_twenty_crash_drills_end_in_the_bits_of_the_undisturbed_twin(
             continue
         forked.end()
         assert (forked.was_killed, run.state()) == (True, "lost")
-        assert drill.continue_run(store, run) is None, "its twin is there"
+        assert drill.continue_run(store, run)
+        assert drill.start_twin(store, run) is None, "its twin is there"
         forked.end()
         found = drill.compare(run, twin)
         assert found

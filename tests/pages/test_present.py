@@ -9,7 +9,7 @@ from fashion_core.runs.schema import Drill
 from fashion_core.runs.store import RunStore
 from fashion_core.ui.present import mode
 from tests.support.pages import labels, open_page, press, streamlit_option, words
-from tests.support.runs import copied, new_run, set_running, set_state, trained
+from tests.support.runs import copied, finish, new_run, resume, set_running, set_state, trained
 
 
 @pytest.fixture(scope="module")
@@ -84,26 +84,73 @@ def test_steps_of_a_drill_are_told_to_viewers_and_taken_by_operators(store: RunS
     assert ("Continue" in labels(app), run.state()) == (False, "lost")
     run.write_drill(Drill(killed=now() - 60, pid=4242, epoch=0, batch=5))
     with streamlit_option("server.address", "0.0.0.0"):
-        open_page("train", run=run.id)
+        assert "It continues once an operator opens this page." in words(open_page("train", run=run.id))
         assert run.state() == "lost"
     app = open_page("train", run=run.id)
     assert run.state() == "queued"
-    assert "From the beginning, as no epoch had been saved." in words(app)
+    assert "In place, as the same run." in words(app)
     assert "Its undisturbed twin: " in words(app)
+
+
+@pytest.mark.parametrize(
+    ("resumed", "began", "said"),
+    [
+        (False, (0, 0), "From the beginning, as no epoch had been saved."),
+        (False, (1, 0), "From checkpoint 0."),
+        (False, (0, 5), "From epoch 0 (1 of 2), batch 5, where its last stop had saved the exact position."),
+        (True, (1, 0), "From checkpoint 0 of its parent, as no epoch of its own had been saved."),
+        (True, (1, 5), "From epoch 1 (1 of 2), batch 5, where its last stop had saved the exact position."),
+        (True, (2, 0), "From checkpoint 1."),
+    ],
+)
+def test_step_says_where_the_worker_went_on_from(
+    store: RunStore, trained_once: Run, resumed: bool, began: tuple[int, int], said: str
+) -> None:
+    run = resume(store, copied(trained_once, store), 0, 2) if resumed else new_run(store, epochs=2)
+    run.write_drill(Drill(killed=0, pid=4242, epoch=0, batch=5))
+    run.write_status(run.status.model_copy(update={"state": "finished", "continued": 1, "began_at": began}))
+    assert said in words(open_page("train", run=run.id))
+
+
+def test_reason_why_a_run_does_not_continue_stands_above_its_drill(store: RunStore) -> None:
+    run = new_run(store, dataset="fashion-mnist")
+    run.write_drill(Drill(killed=0, pid=4242, epoch=0, batch=5))
+    set_state(run, "lost")
+    app = open_page("train", run=run.id)
+    assert "Found lost" in words(app)
+    assert "Fashion-MNIST is not in " in words(app)
+
+
+def test_damaged_checkpoint_is_not_called_whole(store: RunStore, trained_once: Run) -> None:
+    run = copied(trained_once, store)
+    run.write_drill(Drill(killed=0, pid=4242, epoch=0, batch=5))
+    assert "; every checkpoint that is listed is whole." in words(open_page("train", run=run.id))
+    run.checkpoint_path(0).write_bytes(b"other")
+    assert "; not every checkpoint that is listed is whole." in words(open_page("train", run=run.id))
 
 
 def test_both_digests_are_shown_once_both_have_ended(store: RunStore, trained_once: Run) -> None:
     twin, run = copied(trained_once, store), trained(store, epochs=1)
-    run.write_drill(Drill(killed=0, pid=4242, epoch=0, batch=5, continued=True))
+    run.write_drill(Drill(killed=0, pid=4242, epoch=0, batch=5))
     app = open_page("train", run=run.id)
-    assert "The same bits as its undisturbed twin" in words(app)
+    assert "twin: every loss, every weight, and the optimizer's state." in words(app)
     digest = files.digest_of(twin.weights_path).sha256
     assert next(code.value for code in app.code if digest in code.value).count(digest) == 2
+    run.remove_saved(run.checkpoint_path(0))
+    assert "twin: every loss and every weight. No epoch has checkpoints of both." in words(
+        open_page("train", run=run.id)
+    )
     twin.weights_path.write_bytes(b"other")
     assert "Not the same bits as its undisturbed twin." in words(open_page("train", run=run.id))
 
 
 def test_drill_without_a_twin_says_so(store: RunStore, trained_once: Run) -> None:
     run = copied(trained_once, store)
-    run.write_drill(Drill(killed=0, pid=4242, epoch=0, batch=5, continued=True))
-    assert "no undisturbed twin" in words(open_page("train", run=run.id))
+    run.write_drill(Drill(killed=0, pid=4242, epoch=0, batch=5))
+    assert "twin to compare with: a run of the same settings" in words(open_page("train", run=run.id))
+    child = finish(resume(store, run, 0, 1))
+    child.write_drill(Drill(killed=0, pid=4242, epoch=0, batch=5))
+    store.delete(run, run.checkpoint_path(0), force=True)
+    assert "twin to compare with: the checkpoint that it was resumed from is gone" in words(
+        open_page("train", run=child.id)
+    )

@@ -6,14 +6,28 @@ from collections.abc import Iterator
 
 import pytest
 
-from fashion_core.errors import RunStateError
+from fashion_core.errors import DataError, DiskError, RunStateError
 from fashion_core.files import now
-from fashion_core.resume import drill
-from fashion_core.runs import processes
+from fashion_core.resume import comparison, drill, lesson, plan
+from fashion_core.runs import processes, queue
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import Drill
+from fashion_core.runs.schema import Drill, Parent
 from fashion_core.runs.store import RunStore
-from tests.support.runs import copied, new_run, save_file, set_running, set_state, set_worker, trained
+from tests.support.runs import (
+    After,
+    another,
+    copied,
+    finish,
+    new_run,
+    resume,
+    save_file,
+    set_finished,
+    set_running,
+    set_state,
+    set_worker,
+    train,
+    trained,
+)
 
 
 @pytest.fixture
@@ -25,7 +39,7 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def killed(run: Run, seconds_ago: float = 60) -> Run:
-    run.write_drill(Drill(killed=now() - seconds_ago, pid=1, epoch=0, batch=5))
+    run.write_drill(Drill(killed=now() - seconds_ago, pid=1, epoch=0, batch=5, continued=run.status.continued))
     set_state(run, "lost")
     return run
 
@@ -48,13 +62,14 @@ def trained_once(module_store: RunStore) -> Run:
 def test_worker_is_killed_and_the_place_noted_where_it_was(store: RunStore, sleeper: subprocess.Popen[bytes]) -> None:
     run = new_run(store)
     set_worker(run, processes.identify(sleeper.pid))
-    run.write_status(run.status.model_copy(update={"epoch": 1, "batch": 5}))
+    run.write_status(run.status.model_copy(update={"epoch": 1, "batch": 5, "continued": 2}))
     drill.kill(run)
     assert sleeper.wait(10) == -9
     assert run.state() == "lost"
     noted = run.drill
     assert noted
-    assert (noted.pid, noted.epoch, noted.batch, noted.continued) == (sleeper.pid, 1, 5, False)
+    assert (noted.pid, noted.epoch, noted.batch, noted.continued) == (sleeper.pid, 1, 5, 2)
+    assert drill.is_pending(run)
 
 
 @pytest.mark.parametrize("state", ["queued", "stopped", "finished", "lost"])
@@ -64,6 +79,25 @@ def test_run_that_does_not_train_is_refused(store: RunStore, state: str) -> None
     with pytest.raises(RunStateError, match="no worker to kill"):
         drill.kill(run)
     assert run.drill is None
+
+
+def test_drill_is_noted_before_the_kill_and_not_at_all_for_a_run_that_has_just_ended(
+    store: RunStore, sleeper: subprocess.Popen[bytes]
+) -> None:
+    run = new_run(store)
+    set_worker(run, processes.identify(sleeper.pid))
+    run.drill_path.mkdir()  # as a disk that can't be written
+    with pytest.raises(DiskError):
+        drill.kill(run)
+    assert sleeper.poll() is None
+    run.drill_path.rmdir()
+    status = run.status
+    set_finished(run)
+    before = killed(another(store, run)).drill
+    run.write_drill(before) if before else None
+    assert status.process
+    assert not drill._kill(run, status, status.process)
+    assert run.drill == before
 
 
 def test_worker_of_another_machine_and_a_later_process_with_its_pid_are_left_alone(
@@ -88,15 +122,91 @@ def test_run_continues_from_its_newest_checkpoint_before_its_new_twin_starts(sto
     run = killed(new_run(store, name="mine", epochs=3))
     for epoch in (0, 1):
         save_file(run, run.checkpoint_path(epoch))
-    twin = drill.continue_run(store, run)
+    waiting = new_run(store, seed=5)
+    assert drill.continue_run(store, run)
+    twin = drill.start_twin(store, run)
     assert twin
     assert (run.state(), twin.state(), twin.title) == ("queued", "queued", "Twin of mine")
-    assert run.status.queued_at < twin.status.queued_at
-    assert run.drill
-    assert (run.drill.continued, run.drill.source) == (True, 1)
+    assert run.status.queued_at < waiting.status.queued_at < twin.status.queued_at
+    assert not drill.is_pending(run)
     assert found_twin(store, run) == twin.id
-    assert drill.continue_run(store, run) is None, "somebody else has done it"
-    assert len(store.runs()) == 3
+    assert not drill.continue_run(store, run), "somebody else has done it"
+    assert drill.start_twin(store, run) is None
+    assert len(store.runs()) == 4
+
+
+def test_run_that_somebody_continued_meanwhile_is_left_alone_when_it_is_lost_later(store: RunStore) -> None:
+    full(store)
+    run = killed(new_run(store))
+    queue.continue_run(store, run)
+    set_state(run, "lost")
+    assert (drill.is_pending(run), drill.is_due(run), drill.continue_run(store, run)) == (False, False, False)
+    assert run.state() == "lost"
+
+
+def test_run_that_can_not_continue_yet_still_waits_for_it(store: RunStore) -> None:
+    run = killed(new_run(store, dataset="fashion-mnist"))
+    with pytest.raises(DataError):
+        drill.continue_run(store, run)
+    assert (drill.is_due(run), run.state(), len(store.runs())) == (True, "lost", 1)
+
+
+def test_status_says_where_the_worker_began(store: RunStore) -> None:
+    def began(run: Run, *stops: int) -> list[tuple[int, int] | None]:
+        found = []
+        for times in stops:
+            train(run, After(times))
+            found.append(run.status.began_at)
+        return found
+
+    parent = new_run(store, epochs=3)
+    assert began(parent, 5, 11, 99) == [(0, 0), (0, 4), (1, 6)]
+    assert began(resume(store, parent, 1, 1), 3) == [(2, 0)]
+
+
+def test_run_that_was_stopped_inside_an_epoch_ends_in_the_bits_of_its_twin(store: RunStore, trained_once: Run) -> None:
+    twin = copied(trained_once, store)
+    run = another(store, twin)
+    assert train(run, After(4)) == "stopped"
+    assert run.partial_path.exists()
+    full(store)
+    killed(run)
+    assert drill.continue_run(store, run)
+    found = drill.compare(finish(run), twin)
+    assert found
+    assert found.same
+
+
+def test_no_twin_is_made_without_the_checkpoint_that_it_would_begin_with(store: RunStore, trained_once: Run) -> None:
+    full(store)
+    parent = copied(trained_once, store)
+    run = killed(resume(store, parent, 0, 1))
+    store.delete(parent, parent.checkpoint_path(0), force=True)
+    assert drill.continue_run(store, run)
+    assert not drill.can_begin_again(store, run)
+    assert drill.start_twin(store, run) is None
+
+
+def test_twin_does_not_count_as_a_run_that_was_resumed(store: RunStore) -> None:
+    full(store)
+    first = trained(store, name="Lesson", epochs=2)
+    second = lesson.continue_run(store, first)
+    assert second
+    assert second.record.resumption
+    resumption = second.record.resumption.model_copy(update={"group": "click"})
+    grouped = store.create(second.record.config, second.record.environment, second.record.parent, resumption=resumption)
+    store.delete(second)
+    killed(grouped)
+    twin = drill.start_twin(store, grouped)
+    assert twin
+    assert twin.record.twin_of == grouped.id
+    finish(twin)
+    finish(grouped)
+    assert [row.run for row in comparison.compare(store)] == [grouped.id]
+    assert [run.id for run in plan.runs_of_group(store, "click")] == [grouped.id]
+    found = lesson.resumed_run(store, first)
+    assert found
+    assert found.id == grouped.id
 
 
 def test_finished_run_of_the_same_settings_is_the_twin(store: RunStore, trained_once: Run) -> None:
@@ -104,7 +214,8 @@ def test_finished_run_of_the_same_settings_is_the_twin(store: RunStore, trained_
     other = copied(trained_once, store)
     run = killed(store.create(other.record.config.model_copy(update={"name": "mine"}), other.record.environment))
     assert found_twin(store, run) == other.id
-    assert drill.continue_run(store, run) is None
+    assert drill.continue_run(store, run)
+    assert drill.start_twin(store, run) is None
     assert len(store.runs()) == 3
 
 
@@ -112,6 +223,7 @@ def test_no_twin_is_another_seed_nor_environment_nor_parent_nor_a_run_that_was_i
     run, other = new_run(store), new_run(store, seed=1)
     record = run.record
     store.create(record.config, record.environment.model_copy(update={"threads": 7}))
+    store.create(record.config, record.environment, Parent(run=other.id, epoch=0))
     interrupted, stopped = (store.create(record.config, record.environment) for _ in range(2))
     for one in (other, interrupted):
         set_state(one, "finished")

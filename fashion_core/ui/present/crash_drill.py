@@ -6,7 +6,7 @@ import streamlit as st
 
 from fashion_core.resume import drill as drills
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import Drill, State, epoch_text
+from fashion_core.runs.schema import UNDER_WAY_STATES, Drill, RunRecord, State, Status, epoch_text
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import address, common, login, run_status
 from fashion_core.ui.present import texts
@@ -22,28 +22,40 @@ class _Step(NamedTuple):
 def show(store: RunStore, run: Run) -> None:
     """Show nothing for a run without a drill."""
     if run.drill:
-        other = drills.twin(store, run)
-        ended = other is not None and drills.compare(run, other) is not None
-        st.fragment(_show_steps, run_every=None if ended else 1.0)(store, run, ended)
+        is_moving = _is_moving(run, drills.twin(store, run))
+        st.fragment(_show_steps, run_every=1.0 if is_moving else None)(store, run, is_moving)
+
+
+def _is_moving(run: Run, twin: Run | None) -> bool:
+    """Whether anything here will change without a click."""
+    return drills.is_pending(run) or any(one.state() in UNDER_WAY_STATES for one in (run, twin) if one)
 
 
 @common.problems_shown()
-def _show_steps(store: RunStore, run: Run, had_ended: bool) -> None:
+def _show_steps(store: RunStore, run: Run, was_moving: bool) -> None:
     login.send_strangers_away()
     run_status.advance(store)
+    _continue(store, run)
     drill, twin, state = run.drill, drills.twin(store, run), run.state()
-    if login.actions(store).continue_drill(run) or drill is None:
+    if drill is None or _is_moving(run, twin) != was_moving:
         st.rerun()
     with st.container(border=True):
         st.header(texts.CRASH_DRILL)
         for step in _steps(run, drill, state):
             look = f"{step.icon} **{step.title}** {step.text}" if step.text else f":gray[{step.icon} {step.title}]"
             st.markdown(look)
-        if twin and drill.continued:
-            if _show_twin(store, run, twin) and not had_ended:
-                st.rerun()
+        if drills.is_due(run) and login.actor().role != "operator":
+            st.caption(texts.WAITS_FOR_OPERATOR)
+        elif twin and not drills.is_pending(run):
+            _show_twin(store, run, twin)
         elif state == "finished":
-            st.caption(texts.NO_TWIN)
+            st.caption(texts.NO_TWIN if drills.can_begin_again(store, run) else texts.NO_TWIN_WITHOUT_PARENT)
+
+
+@common.problems_shown()
+def _continue(store: RunStore, run: Run) -> None:
+    if login.actions(store).continue_drill(run):
+        st.rerun()
 
 
 def _steps(run: Run, drill: Drill, state: State) -> list[_Step]:
@@ -53,24 +65,37 @@ def _steps(run: Run, drill: Drill, state: State) -> list[_Step]:
         batch=drill.batch,
         batches=run.record.config.batches_per_epoch,
     )
-    source = texts.FROM_BEGINNING if drill.source is None else texts.FROM_CHECKPOINT.format(epoch=drill.source)
-    goes_on = drill.continued or state != "lost"
+    found = texts.EVERY_CHECKPOINT_WHOLE if run.whole_epochs() == run.epochs_saved() else texts.CHECKPOINTS_DAMAGED
     return [
         _Step(":material/bolt:", texts.KILLED, killed),
-        _Step(":material/search:", texts.FOUND_LOST, texts.EVERY_CHECKPOINT_WHOLE),
-        _Step(":material/play_arrow:", texts.CONTINUED, source if goes_on else ""),
+        _Step(":material/search:", texts.FOUND_LOST, found),
+        _Step(":material/play_arrow:", texts.CONTINUED, _began(run.record, run.status, drill)),
         _Step(":material/flag:", texts.ENDED, texts.AFTER_LAST_EPOCH if state == "finished" else ""),
     ]
 
 
-def _show_twin(store: RunStore, run: Run, twin: Run) -> bool:
-    """Show how far the twin is, or whether both ended in the same bits; return whether they have ended."""
+def _began(record: RunRecord, status: Status, drill: Drill) -> str:
+    """Where the worker that came after the killed one began; empty before anyone has continued the run."""
+    if status.continued == drill.continued:
+        return ""
+    if status.began_at is None or status.continued > drill.continued + 1:  # not loaded yet, or continued once more
+        return texts.IN_PLACE
+    epoch, batch = status.began_at
+    if batch:
+        return texts.FROM_STOP.format(epoch=epoch_text(epoch, record.span), batch=batch)
+    if epoch > record.first_epoch:
+        return texts.FROM_CHECKPOINT.format(epoch=epoch - 1)
+    return texts.FROM_PARENT.format(epoch=record.parent.epoch) if record.parent else texts.FROM_BEGINNING
+
+
+def _show_twin(store: RunStore, run: Run, twin: Run) -> None:
+    """Show how far the twin is, or whether both ended in the same bits."""
     found = drills.compare(run, twin)
     if found is None:
         st.markdown(f":gray[:material/join_inner: {texts.SAME_BITS_AWAITED}]")
         st.caption(texts.TWIN_ON_ITS_WAY.format(where=run_status.whereabouts(store, twin)))
     elif found.same:
-        st.success(texts.SAME_BITS, icon=":material/verified:")
+        st.success(texts.SAME_BITS if found.tensors else texts.SAME_WEIGHTS, icon=":material/verified:")
     else:
         st.error(texts.OTHER_BITS, icon=":material/call_split:")
     if found:
@@ -79,4 +104,3 @@ def _show_twin(store: RunStore, run: Run, twin: Run) -> bool:
     if st.button(texts.OPEN_TWIN, icon=":material/visibility:", type="tertiary"):
         address.begin_anew(run=twin.id)
         st.rerun()
-    return found is not None
