@@ -8,7 +8,7 @@ from typing import Any, Never
 
 from tqdm import tqdm
 
-from fashion_core.cli import files, models, runs
+from fashion_core.cli import drill, files, models, runs
 from fashion_core.cli.answer import as_typed, say
 from fashion_core.config import PRESETS, settings
 from fashion_core.errors import one_line
@@ -76,7 +76,7 @@ def _add_run_commands(commands: Any) -> None:
     _add(commands, "compare", runs.compare_runs, "show loss_last and loss_now of each resumed run")
     _add(commands, "continue", runs.continue_in_place, "continue a stopped, failed or lost run in place", "run")
     help_text = "kill the worker of a run that trains, continue it, and compare it with an undisturbed twin"
-    _add(commands, "drill", runs.drill_run, help_text, "run")
+    _add(commands, "drill", drill.drill_run, help_text, "run")
     _add(commands, "stop", runs.stop_run, "ask a run to stop after the current batch", "run")
     _add(commands, "runs", runs.list_runs, "list all runs, the newest first")
     _add(commands, "show", runs.show_run, "show one run: its settings and its epochs", "run")

@@ -1,4 +1,4 @@
-"""The commands about runs: train, resume, compare, continue, drill, stop, runs, audit, show, delete."""
+"""The commands about runs: train, resume, compare, continue, stop, runs, audit, show, delete."""
 
 import argparse
 import time
@@ -24,7 +24,7 @@ from fashion_core.errors import (
     one_line,
     printable,
 )
-from fashion_core.resume import comparison, drill, plan, reasons, repeats, verdict
+from fashion_core.resume import comparison, plan, reasons, repeats, verdict
 from fashion_core.resume.labels import percent, points
 from fashion_core.resume.texts import SAME_SETTINGS
 from fashion_core.runs import metrics, queue, torch_process
@@ -35,7 +35,7 @@ from fashion_core.runs.store import RunStore, epoch_number, run_record
 
 def train_run(options: argparse.Namespace) -> None:
     actions = gate.from_command_line(RunStore())
-    with _signals_explained() as runs:
+    with signals_explained() as runs:
         runs += actions.start_seeds(torch_process.preset_config(options.preset, given_settings(options)), options.seeds)
         _say_cautions(runs)
         _follow_all(options, actions, runs)
@@ -55,19 +55,19 @@ def resume_run(options: argparse.Namespace) -> None:
         for planned in plan.plan_runs(parent, requests):
             why = map(printable, reasons.texts(planned.verdict.reasons))
             print(f"from epoch {planned.epoch}: {'; '.join([planned.verdict.kind, *why])}")
-    with _signals_explained() as runs:
+    with signals_explained() as runs:
         runs += actions.resume(parent, requests)
         _say_cautions(runs)
         _follow_all(options, actions, runs)
 
 
 @contextmanager
-def _signals_explained() -> Iterator[list[Run]]:
+def signals_explained() -> Iterator[list[Run]]:
     """If a signal or the reader's leaving ends this command, say that training goes on, in which of the runs listed."""
     runs: list[Run] = []
     try:
         yield runs
-    except (SystemExit, BrokenPipeError) as leaving:
+    except (SystemExit, KeyboardInterrupt, BrokenPipeError) as leaving:
         ids = [run.id for run in runs if _is_under_way(run)]
         if ids:
             one = "Training goes on without this command, in {runs}; `python -m fashion_core stop {runs}` stops it."
@@ -105,51 +105,32 @@ def _epochs(text: str, parent: Run) -> list[int]:
 def continue_in_place(options: argparse.Namespace) -> None:
     actions = gate.from_command_line(RunStore())
     run = actions.store.get(options.run)
-    with _signals_explained() as runs:
+    with signals_explained() as runs:
         runs += [run]
         actions.continue_run(run)
         _follow_all(options, actions, runs)
 
 
-def drill_run(options: argparse.Namespace) -> None:
-    """Raises ``RunStateError`` if the run does not train on this machine, does not finish, or ends in other bits."""
-    actions = gate.from_command_line(RunStore())
-    run = actions.store.get(options.run)
-    with _signals_explained() as runs:
-        actions.crash(run)
-        while drill.is_pending(run) and not actions.continue_drill(run):
-            time.sleep(0.1)
-        runs += filter(None, [run, drill.twin(actions.store, run)])
-        _wait_for(options, actions, runs)
-        _check_finished(runs)
-    found = drill.compare(*runs) if len(runs) > 1 else None
-    if found is None:
-        raise RunNotFoundError(f"The undisturbed twin of run {run.id} was deleted before both had ended.")
-    lines = (f"undisturbed twin: {runs[-1].id}", f"same bits: {'yes' if found.same else 'no'}")
-    answer(options, {"run": run.id, "twin": runs[-1].id, **asdict(found)}, lines)
-    if not found.same:
-        raise RunStateError(f"Run {run.id} did not end in the bits of its undisturbed twin {runs[-1].id}.")
-
-
 def _follow_all(options: argparse.Namespace, actions: gate.Actions, runs: Sequence[Run]) -> None:
     """Raises ``RunStateError`` for the first run that has not finished, after all have ended."""
-    _wait_for(options, actions, runs)
+    wait_for(options, actions, runs)
     if options.json:
         records = [run_record(run) for run in runs]
         answer(options, records[0] if len(records) == 1 else records, ())
     else:
         answer(options, None, _mean_lines(actions.store, runs))
-    _check_finished(runs)
+    check_finished(runs)
 
 
-def _wait_for(options: argparse.Namespace, actions: gate.Actions, runs: Sequence[Run]) -> None:
+def wait_for(options: argparse.Namespace, actions: gate.Actions, runs: Sequence[Run], stops: bool = True) -> None:
+    """Wait for each run to end; Ctrl-C asks it to stop, or without ``stops`` is raised."""
     tell: Callable[[str], object] = (lambda _: None) if options.json else tqdm.write
     for run in runs:
         tell(f"run {run.id} in {one_line(str(run.path))}")
-        _follow(actions, run, tell)
+        _follow(actions, run, tell, stops)
 
 
-def _check_finished(runs: Sequence[Run]) -> None:
+def check_finished(runs: Sequence[Run]) -> None:
     for run in runs:
         status = run.status
         state = run.state(status)
@@ -172,8 +153,8 @@ def _mean_lines(store: RunStore, runs: Sequence[Run]) -> Iterator[str]:
     yield from comparison.answers_over_seeds(list(rows))
 
 
-def _follow(actions: gate.Actions, run: Run, tell: Callable[[str], object]) -> None:
-    """Wait until the run is no longer queued or running; Ctrl-C asks it to stop.
+def _follow(actions: gate.Actions, run: Run, tell: Callable[[str], object], stops: bool) -> None:
+    """Wait until the run is no longer queued or running; if Ctrl-C ``stops`` it, wait for that too.
 
     ``tell`` gets a line for each epoch that ends; the bar goes to standard error, and only if that is a terminal.
     """
@@ -194,6 +175,8 @@ def _follow(actions: gate.Actions, run: Run, tell: Callable[[str], object]) -> N
                     return
                 time.sleep(0.1)
             except KeyboardInterrupt:
+                if not stops:
+                    raise
                 with suppress(RunStateError):  # it has just ended by itself
                     actions.stop(run)
 
