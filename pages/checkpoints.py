@@ -23,15 +23,18 @@ def main() -> None:
     st.title(texts.CHECKPOINTS)
     st.caption(texts.CHECKPOINTS_CAPTION)
     saved = tables.saved_frame(store)
-    views = {
-        texts.SAVED_FILES: lambda: run_status.welcome(store) if saved.empty else show_list(store, saved),
-        texts.IMPORT: lambda: import_file.show_upload(store),
-        texts.VERIFY_AND_TIDY_UP: lambda: run_status.welcome(store) if saved.empty else show_tidy(store, saved),
+    views: dict[str, address.View] = {
+        "Saved files": (texts.SAVED_FILES, lambda: show_list(store, saved)),
+        "Import": (texts.IMPORT, lambda: import_file.show_upload(store)),
+        "Verify and tidy up": (texts.VERIFY_AND_TIDY_UP, lambda: show_tidy(store, saved)),
     }
     address.show_tabs(views)
 
 
 def show_list(store: RunStore, saved: pd.DataFrame) -> None:
+    if saved.empty:
+        run_status.welcome(store)
+        return
     with common.problems_shown():
         show_table(store, filtered(store, saved))
     with common.problems_shown():
@@ -45,7 +48,7 @@ def filtered(store: RunStore, saved: pd.DataFrame) -> pd.DataFrame:
     run_id = listed_run(store, saved)
     known = sorted(saved["format"].dropna().unique())
     formats, epoch = address.choices("format", known), address.number("at", texts.EVERY_EPOCH_INSTEAD)
-    best = address.choice("best", ("false", "true")) == "true"
+    best = address.is_on("best")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         ask_run(saved, run_id)
         st.multiselect(texts.FORMAT, known, width=240, **address.follow("format", formats, [], PAGE))
@@ -155,11 +158,11 @@ def show_file(chosen: saved_file.Chosen, saved: pd.DataFrame) -> None:
         chosen.run.saved_file(chosen.name)  # it may have been deleted since the page was drawn
         show_heading(chosen, saved)
         sections = {
-            texts.LOOK_INSIDE: lambda: show_inside(chosen),
-            texts.FIVE_WAYS: lambda: exports.show_five_ways(chosen),
-            texts.IN_PLAIN_PYTORCH: lambda: exports.show_loading_script(chosen),
-            texts.COMPARE: lambda: weight_change.show_comparison(chosen, saved),
-            texts.DOWNLOAD: lambda: exports.show_download(chosen),
+            "Look inside": (texts.LOOK_INSIDE, lambda: show_inside(chosen)),
+            "Five ways": (texts.FIVE_WAYS, lambda: exports.show_five_ways(chosen)),
+            "In plain PyTorch": (texts.IN_PLAIN_PYTORCH, lambda: exports.show_loading_script(chosen)),
+            "Compare": (texts.COMPARE, lambda: weight_change.show_comparison(chosen, saved)),
+            "Download": (texts.DOWNLOAD, lambda: exports.show_download(chosen)),
         }
         address.show_tabs(sections, "show")
 
@@ -196,6 +199,9 @@ def show_inside(chosen: saved_file.Chosen) -> None:
 
 
 def show_tidy(store: RunStore, saved: pd.DataFrame) -> None:
+    if saved.empty:
+        run_status.welcome(store)
+        return
     run_id = listed_run(store, saved)
     ask_run(saved, run_id)
     runs = store.runs() if run_id == ALL_RUNS else [store.get(run_id)]

@@ -1,5 +1,7 @@
 """Use a model: test images, your own images, the history of its checkpoints, its evaluation, a second model."""
 
+from functools import partial
+
 import streamlit as st
 
 from fashion_core.resume.labels import loss_text
@@ -8,6 +10,8 @@ from fashion_core.ui import address, common, run_status
 from fashion_core.ui.checkpoints import exports, saved_file
 from fashion_core.ui.predict import checkpoint_history, choose, evaluation, gallery, own_images
 from pages import texts
+
+YOURS, HISTORY = "Your images", "Checkpoint history"  # views, in addresses
 
 
 def main() -> None:
@@ -34,17 +38,16 @@ def show_file(chosen: saved_file.Chosen) -> None:
 
 
 def show_views(chosen: saved_file.Chosen) -> None:
-    views = {
-        texts.TEST_IMAGES: lambda: gallery.show_gallery(chosen, lambda: address.go(view=texts.CHECKPOINT_HISTORY)),
-        texts.YOUR_IMAGES: lambda: own_images.show_own_images(
-            chosen, lambda image: checkpoint_history.show_history(chosen, image)
-        ),
-        texts.CHECKPOINT_HISTORY: lambda: checkpoint_history.show_test_image_history(chosen),
-        texts.EVALUATION: lambda: evaluation.show_evaluation(chosen),
-        texts.TWO_MODELS: lambda: evaluation.show_two_models(chosen),
-        texts.IN_PLAIN_PYTORCH: lambda: exports.show_using_script(chosen),
+    history = partial(checkpoint_history.show_history, chosen)
+    views: dict[str, address.View] = {
+        "Test images": (texts.TEST_IMAGES, lambda: gallery.show_gallery(chosen, lambda: address.go(view=HISTORY))),
+        YOURS: (texts.YOUR_IMAGES, lambda: own_images.show_own_images(chosen, history)),
+        HISTORY: (texts.CHECKPOINT_HISTORY, lambda: checkpoint_history.show_test_image_history(chosen)),
+        "Evaluation": (texts.EVALUATION, lambda: evaluation.show_evaluation(chosen)),
+        "Two models": (texts.TWO_MODELS, lambda: evaluation.show_two_models(chosen)),
+        "In plain PyTorch": (texts.IN_PLAIN_PYTORCH, lambda: exports.show_using_script(chosen)),
     }
-    address.show_tabs(views, closed={texts.YOUR_IMAGES: own_images.keep_uploads})
+    address.show_tabs(views, closed={YOURS: own_images.keep_uploads})
 
 
 main()

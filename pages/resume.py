@@ -14,7 +14,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore, epoch_records
 from fashion_core.ui import address, common, comparison, login, resume, run_status, settings_form
 from fashion_core.ui.checkpoints import saved_file
-from fashion_core.ui.texts import HELPED
+from fashion_core.ui.texts import HELPED, HELPED_VIEW
 from pages import texts
 
 FIXED = ("name", "model", "epochs")  # not overridden: the checkpoint decides the model, epochs are additional ones
@@ -26,11 +26,11 @@ def main() -> None:
     st.title(texts.RESUME)
     st.caption(texts.RESUME_CAPTION)
     views = {
-        texts.RESUME: show_resume,
-        HELPED: comparison.show_comparison,
-        texts.LINEAGE: comparison.show_lineage,
+        "Resume": (texts.RESUME, partial(show_resume, store)),
+        HELPED_VIEW: (HELPED, partial(comparison.show_comparison, store)),
+        "Lineage": (texts.LINEAGE, partial(comparison.show_lineage, store)),
     }
-    address.show_tabs({name: partial(show, store) for name, show in views.items()})
+    address.show_tabs(views)
 
 
 def show_resume(store: RunStore) -> None:

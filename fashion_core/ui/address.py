@@ -21,6 +21,7 @@ from fashion_core.ui.common import PRESENT, Show, is_presenting, problems_shown,
 PAGE_ROWS = 500
 PAGES = ("train", "checkpoints", "resume", "predict", "lesson")  # all but the first, which has no name
 Value = str | int | bool | Sequence[str] | None
+View = tuple[str, Show]  # the label of a tab, and what it shows
 T = TypeVar("T", str, int)
 
 
@@ -98,13 +99,24 @@ def wrong_shown(instead: str) -> Iterator[None]:
         st.error(f"{sentence(error)} {instead}", icon=":material/error:")
 
 
-def choice(name: str, known: Collection[str]) -> str:
-    """Which of these the address names: the first if it names none, or another, which is said."""
-    first = next(iter(known))
-    with wrong_shown(texts.FIRST_SHOWN_INSTEAD.format(first=first)):
-        _check(name, known)
+def choice(name: str, labels: Mapping[str, str]) -> str:
+    """Which of these the address names: the first if it names none, or another, which is said.
+
+    In addresses stand ids, the keys; people read the labels.
+    """
+    first = next(iter(labels))
+    with wrong_shown(texts.FIRST_SHOWN_INSTEAD.format(first=labels[first])):
+        _check(name, labels)
         return get(name) or first
     return first
+
+
+def is_on(name: str, off: str = "false", on: str = "true") -> bool:
+    """Whether the address switches this on; what is neither is said, and off."""
+    with wrong_shown(texts.OFF_INSTEAD):
+        _check(name, (off, on))
+        return get(name) == on
+    return False
 
 
 def choices(name: str, known: Collection[str]) -> list[str]:
@@ -147,14 +159,21 @@ def follow(name: str, value: Any, default: Any = None, drop: Sequence[str] = ())
     return {"key": name, "on_change": take}
 
 
-def show_tabs(views: Mapping[str, Show], name: str = "view", closed: Mapping[str, Show] = {}) -> None:
-    """Show a tab for each view, and run the open one, whose name is in the address; ``closed`` runs while it is not."""
-    options = follow(name, choice(name, views), next(iter(views)))
-    for label, tab in zip(views, st.tabs(list(views), **options), strict=True):
-        shown = views if tab.open else closed
+def show_tabs(views: Mapping[str, View], name: str = "view", closed: Mapping[str, Show] = {}) -> None:
+    """Show a tab for each view, and run the open one, whose id is in the address; ``closed`` runs while it is not."""
+    labels = {view: label for view, (label, _) in views.items()}
+    ids = {label: view for view, label in labels.items()}
+    st.session_state[name] = labels[choice(name, labels)]
+
+    def take() -> None:
+        chosen = ids.get(st.session_state[name])
+        go(**{name: None if chosen == next(iter(views)) else chosen})
+
+    for view, tab in zip(views, st.tabs(list(ids), key=name, on_change=take), strict=True):
+        show = views[view][1] if tab.open else closed.get(view)
         with tab, problems_shown():
-            if label in shown:
-                shown[label]()
+            if show:
+                show()
 
 
 def ask(

@@ -1,7 +1,7 @@
 """Whether resuming helped, and the tree of runs, for the Resume page and the lesson."""
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal, cast, get_args
+from typing import Any, Final, Literal, cast
 
 import pandas as pd
 import streamlit as st
@@ -24,6 +24,8 @@ from fashion_core.runs.store import RunStore
 from fashion_core.ui import address, common, login, run_status, texts
 
 _CARD: Final = TALLEST + 74  # pixels, with the line above the chart, the gap between them and the border
+_FIRST, _LATEST = "first epoch", "latest"  # in addresses
+_NOWS: Final = {_LATEST: texts.LATEST_EPOCH, _FIRST: texts.FIRST_EPOCH}
 _Charts = tuple[ChartSpec, ChartSpec]
 _frames: Cache[tuple[pd.DataFrame, pd.DataFrame]] = Cache(16)
 _cached_charts: Cache[_Charts] = Cache(16)
@@ -53,21 +55,26 @@ def _redraw_on_change(store: RunStore, drawn: Outline) -> None:
 def _show_rows(store: RunStore, rows: list[Compared]) -> None:
     answer = st.container()
     names = {row.parent: row.parent_name for row in rows}
-    first, latest = texts.FIRST_EPOCH, texts.LATEST_EPOCH
-    now, sort = address.choice("now", (latest, first)), cast(Sort, address.choice("sort", get_args(Sort)))
+    latest, sort = address.choice("now", _NOWS) == _LATEST, cast(Sort, address.choice("sort", texts.SORT_LABELS))
     parents = address.choices("from", names)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.segmented_control(texts.LOSS_NOW, [first, latest], required=True, **address.follow("now", now, latest))
-        st.selectbox(texts.SORT, get_args(Sort), width=160, **address.follow("sort", sort, get_args(Sort)[0]))
+        _ask_now_and_sort(latest, sort)
         options = {"placeholder": texts.ANY_PARENT, "width": 320, **address.follow("from", parents, [])}
         st.multiselect(texts.PARENTS, names, format_func=names.__getitem__, **options)
     shown = [row for row in rows if not parents or row.parent in parents]
     for dataset, own in comparison.by_dataset(shown).items():
-        answer.markdown(f"**{DATASET_LABELS[dataset]}** · {common.plain(comparison.sentence(own, now == latest))}")
-        for said in comparison.answers_over_seeds(own, now == latest):
+        answer.markdown(f"**{DATASET_LABELS[dataset]}** · {common.plain(comparison.sentence(own, latest))}")
+        for said in comparison.answers_over_seeds(own, latest):
             answer.markdown(f"- {common.plain(said)}")
-    comparison_of(store, shown, now == latest, sort)
+    comparison_of(store, shown, latest, sort)
     _show_table(shown)
+
+
+def _ask_now_and_sort(latest: bool, sort: Sort) -> None:
+    following = address.follow("now", _LATEST if latest else _FIRST, _LATEST)
+    st.segmented_control(texts.LOSS_NOW, [_FIRST, _LATEST], required=True, format_func=_NOWS.__getitem__, **following)
+    labels, usual = texts.SORT_LABELS, next(iter(texts.SORT_LABELS))
+    st.selectbox(texts.SORT, labels, format_func=labels.__getitem__, width=160, **address.follow("sort", sort, usual))
 
 
 def comparison_of(store: RunStore, rows: Sequence[Compared], latest: bool = True, sort: Sort = "lineage") -> None:

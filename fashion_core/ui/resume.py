@@ -70,7 +70,7 @@ def show_group(store: RunStore, group: str) -> None:
     active = any(run.state() in UNDER_WAY_STATES for run in runs)
     st.fragment(_show_progress, run_every=1.0 if active else None)(store, runs, active)
     with st.container(horizontal=True):
-        address.show_link(texts.HELPED, ":material/compare_arrows:", view=texts.HELPED)
+        address.show_link(texts.HELPED, ":material/compare_arrows:", view=texts.HELPED_VIEW)
         address.show_link(texts.RESUME_MORE, ":material/add:")
 
 

@@ -2,6 +2,7 @@
 
 # the address
 FIRST_SHOWN_INSTEAD = "It shows {first!r} instead."
+OFF_INSTEAD = "It is taken as off."
 ALL_SHOWN_INSTEAD = "All are shown instead."
 PAGE_SHOWN_INSTEAD = "Page {page:,} is shown instead."
 UNKNOWN_IN_ADDRESS = "The address says {name}={given}, which this page does not know."
@@ -95,7 +96,7 @@ PLAIN_PYTORCH_DIFFERS = (
 # the runs of one click
 NO_GROUP = "No run belongs to the group {group}: they have been deleted, or the address is wrong."
 CHOOSE_CHECKPOINT = "Choose a checkpoint"
-HELPED = "Did resuming help?"
+HELPED_VIEW, HELPED = "Helped", "Did resuming help?"  # the first one in addresses
 RESUME_MORE = "Resume more runs"
 RUNS_ENDED_ONE = "{count} of {runs} runs has ended"
 RUNS_ENDED_MANY = "{count} of {runs} runs have ended"
@@ -121,6 +122,7 @@ LOSS_NOW = "loss_now is"
 FIRST_EPOCH = "first epoch"
 LATEST_EPOCH = "latest"
 SORT = "Sort by"
+SORT_LABELS = {"lineage": "lineage", "change": "change", "loss now": "loss now", "newest": "newest"}
 PARENTS = "Resumed from"
 ANY_PARENT = "any run"
 NO_EPOCH_ENDED = "No resumed run has ended its first epoch yet."

@@ -56,7 +56,7 @@ class Place(NamedTuple):
 RUN, FILE = {"run": "{run}"}, {"run": "{run}", "epoch": "1"}
 QUALITY, HISTORY = {**FILE, "view": "Evaluation"}, {**FILE, "view": "Checkpoint history"}
 TWO, COMPARE = {**FILE, "view": "Two models"}, {**FILE, "show": "Compare"}
-HELPED, LINEAGE = {"view": "Did resuming help?"}, {"view": "Lineage"}
+HELPED, LINEAGE = {"view": "Helped"}, {"view": "Lineage"}
 NO_RUN, NO_FILE, NO_IMAGE = "No run in .* has the id", "has no saved file", "no whole number from 0 to 1,999"
 NO_EPOCH, LISTED, FIRST_PAGE = "a whole number", r"2 of \d+ files", r"page 1 of \d+"
 ALONE: dict[str, str] = {}

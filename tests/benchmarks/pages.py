@@ -40,7 +40,7 @@ def visits(store: RunStore) -> dict[str, tuple[str, Query]]:
         "Checkpoints, a file chosen": ("checkpoints", {**run, "epoch": "3"}),
         "Checkpoints, tidying up": ("checkpoints", {"view": "Verify and tidy up"}),
         "Resume": ("resume", {}),
-        "Resume, did it help": ("resume", {"view": "Did resuming help?"}),
+        "Resume, did it help": ("resume", {"view": "Helped"}),
         "Resume, lineage": ("resume", {"view": "Lineage"}),
         "Predict, a file that is no model": ("predict", run),
         "Predict, the test images": ("predict", usable),

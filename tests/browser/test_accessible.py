@@ -19,7 +19,7 @@ pytestmark = pytest.mark.browser
 FILE, MODEL = "checkpoints?run={parent}&epoch=1&show=", "predict?run={parent}&epoch=1&view="
 OPEN_ALL = "() => document.querySelectorAll('details:not([open]) > summary').forEach((summary) => summary.click())"
 PHONES = "QR code for phones"
-HELPED = "resume?view=Did+resuming+help%3F"
+HELPED = "resume?view=Helped"
 BOTH = "?run={parent}&run={child}"
 PLACES = {  # addresses, some with a button that opens a dialog there
     "First screen": ("",),

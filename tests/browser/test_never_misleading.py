@@ -31,7 +31,7 @@ from tests.support.runs import (
 
 pytestmark = pytest.mark.browser
 
-HELPED = "resume?view=Did+resuming+help%3F"
+HELPED = "resume?view=Helped"
 LONG = "n" * 81
 
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 
 ANSWER_SECONDS = 0.3
 """What a click may take with 150 resumed runs, on a machine that does nothing else."""
-HELPED = "view=Did+resuming+help%3F"
+HELPED = "view=Helped"
 
 
 @pytest.fixture(scope="module")

@@ -219,7 +219,7 @@ def test_names_and_notes_load_nothing_on_any_page(store: RunStore, server: Serve
         run.write_status(run.status.model_copy(update={"state": "stopped", "error": hostile}))
     asked, shown = requests_outside(page, server), 0
     page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
-    runs, views = (parent, child, brought), ("Did+resuming+help%3F", "Lineage", "Resume")
+    runs, views = (parent, child, brought), ("Helped", "Lineage", "Resume")
     addresses = [
         *(f"{place}?run={run.id}" for place in ("", "train", "lesson") for run in runs),
         *(f"checkpoints?run={run.id}&epoch={run.epochs_saved()[0]}&show=Compare" for run in runs),

@@ -25,7 +25,7 @@ VIEWS = {
     "": ("",),
     "train": ("",),
     "checkpoints": ("", "Verify and tidy up"),
-    "resume": ("", "", "Did resuming help?", "Lineage"),
+    "resume": ("", "", "Helped", "Lineage"),
     "predict": ("", "Your images", "Checkpoint history", "Evaluation", "Two models", "In plain PyTorch"),
 }
 INSIDE = ("Look inside", "Five ways", "Compare", "Download")

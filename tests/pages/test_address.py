@@ -1,16 +1,19 @@
 """What an address names, on each page: it fills itself in, changes by clicks, and says what it can't mean."""
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
+from fashion_core.config import CLASS_NAMES
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import address
+from fashion_core.ui.checkpoints.saved_file import Chosen
+from fashion_core.ui.predict.predictions import evaluate
 from tests.support.pages import filled_in, labels, open_page, press, widget, words
 from tests.support.processes import ROOT
 from tests.support.runs import copied, trained
 
 NOBODY = "20260101-000000-000-0000"
-HELPED = "Did resuming help?"
 
 
 @pytest.fixture(scope="module")
@@ -60,16 +63,16 @@ def test_address_of_what_is_not_there_says_so_and_leads_on(
     ("page", "query", "sentence"),
     [
         ("overview", {"run": NOBODY}, "No run in"),
-        ("overview", {"present": "2"}, "present=2, which this page does not know. It shows '0' instead."),
+        ("overview", {"present": "2"}, "present=2, which this page does not know. It is taken as off."),
         ("overview", {"page": "9"}, "page=9, which is no whole number from 1 to 1. Page 1 is shown instead."),
         ("overview", {"dataset": "nonsense"}, "dataset=nonsense, which this page does not know. All are shown"),
         ("overview", {"tag": "nonsense"}, "tag=nonsense, which this page does not know. All are shown"),
-        ("overview", {"sort": "nonsense"}, "sort=nonsense, which this page does not know. It shows 'newest' instead."),
+        ("overview", {"sort": "nonsense"}, "sort=nonsense, which this page does not know. It shows 'newest first'"),
         ("checkpoints", {"of": NOBODY}, "The files of all runs are listed."),
         ("checkpoints", {"view": "nonsense"}, "view=nonsense, which this page does not know. It shows 'Saved files'"),
         ("checkpoints", {"format": "nonsense"}, "format=nonsense, which this page does not know. All are shown"),
         ("checkpoints", {"at": "nonsense"}, "at=nonsense, which is no whole number"),
-        ("checkpoints", {"best": "nonsense"}, "best=nonsense, which this page does not know"),
+        ("checkpoints", {"best": "nonsense"}, "best=nonsense, which this page does not know. It is taken as off."),
         ("checkpoints", {"show": "nonsense", "run": "{run}", "epoch": "0"}, "It shows 'Look inside' instead."),
         ("train", {"like": NOBODY}, "The form begins with a preset instead."),
         ("resume", {"run": NOBODY, "epoch": "1"}, "Another run is used instead."),
@@ -109,9 +112,32 @@ def test_choice_in_a_box_changes_the_address_at_once_and_keeps_the_rest(run: Run
     assert app.query_params == {"run": run.id, "epoch": "1", "format": "model"}
 
 
-def test_gallery_filters_without_a_match_can_be_cleared(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fashion_core.ui.predict.gallery.ORDERS", {"all": lambda answers: answers.labels[:0]})
-    app = open_page("predict", run=run.id, epoch="1", **{"class": "Bag"})
+def test_address_holds_ids_and_people_read_labels() -> None:
+    def script() -> None:
+        import streamlit as st
+
+        from fashion_core.ui import address
+
+        views: dict[str, address.View] = {
+            "one": ("Eins", lambda: st.write("1")),
+            "two": ("Zwei", lambda: st.write("2")),
+        }
+        address.show_tabs(views)
+
+    app = AppTest.from_function(script)
+    app.query_params["view"] = "two"
+    app.run()
+    assert [tab.label for tab in app.tabs] == ["Eins", "Zwei"]
+    assert [text.value for text in app.markdown] == ["2"]
+    app.query_params["view"] = "Zwei"
+    app.run()
+    assert "It shows 'Eins' instead." in words(app)
+
+
+def test_gallery_filters_without_a_match_can_be_cleared(store: RunStore, run: Run) -> None:
+    answers = evaluate(Chosen(store, run, run.checkpoint_path(1)))
+    missed = next(name for number, name in enumerate(CLASS_NAMES) if number not in answers.labels[answers.correct])
+    app = open_page("predict", run=run.id, epoch="1", show="right", **{"class": missed})
     assert "No test image passes these filters." in words(app)
     assert "Clear filters" in labels(app)
     press(app, "Clear filters")

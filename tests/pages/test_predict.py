@@ -15,7 +15,7 @@ from fashion_core.runs.store import RunStore
 from fashion_core.ui.checkpoints import saved_file
 from fashion_core.ui.checkpoints.saved_file import Chosen
 from fashion_core.ui.predict import choose, gallery
-from fashion_core.ui.predict import texts as predict_texts
+from fashion_core.ui.predict.texts import ORDER_LABELS
 from tests.benchmarks.stores import write
 from tests.support.files import flip_a_bit
 from tests.support.pages import open_page, sent, texts, widget, words
@@ -230,9 +230,10 @@ def test_right_and_wrong_images_and_those_of_a_class_are_as_many_as_the_model_ha
 def test_each_order_of_images_is_what_it_is_called(looked_at: Run) -> None:
     said = answers_of(looked_at, 1)
     order = gallery.ORDERS
-    assert list(order[predict_texts.EVERY](said)) == list(range(2000))
-    assert list(order[predict_texts.CONFIDENT](said)) == list(scores.misclassified(said))
-    assert list(order[predict_texts.UNSURE](said)) == list(scores.smallest_margins(said))
+    assert [*order] == [*ORDER_LABELS]
+    assert list(order["all"](said)) == list(range(2000))
+    assert list(order["most confident mistakes"](said)) == list(scores.misclassified(said))
+    assert list(order["least sure"](said)) == list(scores.smallest_margins(said))
 
 
 def test_a_cell_has_as_many_images_as_it_says(looked_at: Run) -> None:

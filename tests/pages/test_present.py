@@ -35,13 +35,6 @@ def test_switch_goes_to_the_address_and_every_link_carries_it_on(store: RunStore
     assert app.query_params == {"like": trained_once.id}
 
 
-def test_all_is_larger_in_a_room(store: RunStore, trained_once: Run) -> None:
-    run = copied(trained_once, store)
-    plain, room = (open_page("train", run=run.id, **query) for query in ({}, {"present": "1"}))
-    styles = ["".join(element.proto.body for element in app.get("html")) for app in (plain, room)]
-    assert ["--room: 1.5" in style for style in styles] == [False, True]
-
-
 def test_code_for_phones_is_offered_where_others_can_reach_the_server(store: RunStore) -> None:
     assert "QR code for phones" not in labels(open_page("train", present="1"))
     with streamlit_option("server.address", "0.0.0.0"):

@@ -62,7 +62,7 @@ def test_zero_epochs_with_several_seeds_is_one_sentence(store: RunStore, trained
 def test_mean_stands_in_the_comparison_on_the_run_and_in_the_list(store: RunStore) -> None:
     made = made_seeds(store, made_run(store, [0.5], name="base"), [0.40, 0.41, 0.405])
     (said,) = comparison.answers_over_seeds(comparison.compare(store))
-    assert said in words(open_page("resume", view="Did resuming help?"))
+    assert said in words(open_page("resume", view="Helped"))
     numbers = shown_numbers(open_page("train", run=made[0].id))
     assert (numbers["Test loss, mean"], numbers["Change, mean"]) == ("0.4050", "−19.0%")
     (table,) = open_page("overview").dataframe

@@ -104,7 +104,7 @@ def test_several_checkpoints_and_values_are_one_group_with_one_cancel(store: Run
 @pytest.mark.slow
 def test_charts_follow_another_epoch_of_the_parent_and_another_name_of_the_child(store: RunStore, parent: Run) -> None:
     train(child := resume(store, parent, 0))
-    app = open_page("resume", view="Did resuming help?")
+    app = open_page("resume", view="Helped")
     before = rows_of_charts(app)
     assert rows_of_charts(app.run()) == before
     with parent.metrics_path.open("a") as file:
@@ -120,20 +120,20 @@ def test_charts_follow_what_the_address_asks_for(store: RunStore, parent: Run) -
     train(child := resume(store, parent, 0))
     train(resume(store, parent, 1))
     asked = [{}, {"now": "first epoch"}, {"sort": "newest"}, {"focus": child.id}]
-    drawn = [rows_of_charts(open_page("resume", view="Did resuming help?", **query)) for query in asked]
+    drawn = [rows_of_charts(open_page("resume", view="Helped", **query)) for query in asked]
     assert all(one != other for one, other in combinations(drawn, 2))
 
 
 def test_focus_is_chosen_in_a_box_too_and_stands_in_the_address(store: RunStore) -> None:
     parent = made_run(store, [0.9], name="base")
     first, second = (made_run(store, [loss], parent, 0, name=f"at {loss}") for loss in (0.8, 0.7))
-    app = open_page("resume", view="Did resuming help?")
+    app = open_page("resume", view="Helped")
     unfocused, box = rows_of_charts(app), widget(app, "Focus a run")
     assert (box.value, box.options) == (None, ["at 0.8 · base epoch 0", "at 0.7 · base epoch 0"])
     box.set_value(second.id).run()
     assert app.query_params["focus"] == second.id
     assert all(one != other for one, other in zip(unfocused, rows_of_charts(app), strict=True))
-    assert widget(open_page("resume", view="Did resuming help?", focus=first.id), "Focus a run").value == first.id
+    assert widget(open_page("resume", view="Helped", focus=first.id), "Focus a run").value == first.id
 
 
 @pytest.mark.parametrize("now", ["first epoch", "latest"])
@@ -141,7 +141,7 @@ def test_comparison_has_its_sentence_and_writes_the_change_as_the_chart_does(
     store: RunStore, parent: Run, now: str
 ) -> None:
     train(child := resume(store, parent, 0))
-    shown = texts(open_page("resume", view="Did resuming help?", focus=child.id, now=now)).replace("\\", "")
+    shown = texts(open_page("resume", view="Helped", focus=child.id, now=now)).replace("\\", "")
     assert "1 of 1 resumed run is below the loss of the checkpoint" in shown
     (row,) = compare(store)
     loss = row.now(now == "latest")
@@ -156,7 +156,7 @@ def test_each_dataset_has_its_own_answer_and_charts(store: RunStore) -> None:
     for parent, loss in ((easy, 0.2), (hard, 0.7)):
         made_run(store, [loss], parent, 0)
     moved = made_run(store, [0.1], hard, 0, dataset="synthetic")
-    app = open_page("resume", view="Did resuming help?", focus=moved.id)
+    app = open_page("resume", view="Helped", focus=moved.id)
     shown = words(app)
     assert "**Fashion-MNIST** · 1 of 1 resumed run is below the loss of the checkpoint" in shown
     assert "lowest loss now 0.700" in shown
@@ -173,7 +173,7 @@ def rows_of_charts(app: AppTest) -> list[list[bytes]]:
 
 
 def test_comparison_without_resumed_runs_says_what_to_do(store: RunStore, parent: Run) -> None:
-    assert "No run has been resumed yet" in texts(open_page("resume", view="Did resuming help?"))
+    assert "No run has been resumed yet" in texts(open_page("resume", view="Helped"))
 
 
 def test_resumed_run_shows_its_three_losses_and_the_proof(store: RunStore, parent: Run) -> None:

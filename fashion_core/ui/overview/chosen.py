@@ -60,8 +60,8 @@ def _show_several(store: RunStore, runs: Sequence[Run], rows: pd.DataFrame) -> N
                 housekeeping.confirm_delete(store, runs)
             st.button(texts.CHOOSE_NONE, icon=":material/deselect:", on_click=lambda: address.go(run=None, show=None))
         views = {
-            texts.OVERLAY_CURVES: lambda: side_by_side.show_curves(runs),
-            texts.COMPARE: lambda: side_by_side.show_table(runs, rows),
+            "Overlay curves": (texts.OVERLAY_CURVES, lambda: side_by_side.show_curves(runs)),
+            "Compare": (texts.COMPARE, lambda: side_by_side.show_table(runs, rows)),
         }
         address.show_tabs(views, "show")
 

@@ -95,7 +95,7 @@ def number_title(name: str, alone: bool) -> str:
 
 
 def _ask_order(names: Mapping[str, str]) -> Order:
-    order = Order(address.choice("sort", names), address.choice("reverse", ("false", "true")) == "true")
+    order = Order(address.choice("sort", names), address.is_on("reverse"))
     options = address.follow("sort", order.by, USUAL.by, ("reverse", *PAGE))
     st.selectbox(texts.SORT_BY, names, format_func=names.__getitem__, width=260, **options)
     st.toggle(texts.REVERSED, **address.follow("reverse", order.reverse, False, PAGE))

@@ -14,7 +14,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.store import epoch_records
 from fashion_core.ui import address, common
 from fashion_core.ui.overview import texts
-from fashion_core.ui.texts import HELPED
+from fashion_core.ui.texts import HELPED, HELPED_VIEW
 
 _POINTS = 200  # of one curve
 _SAME = ("name", "dataset", "model")  # not among the settings: they stand above them
@@ -68,7 +68,7 @@ def show_table(runs: Sequence[Run], rows: pd.DataFrame) -> None:
     common.show_table(table[differs], alt=texts.DIFFERENCES_TABLE)
     st.caption(texts.SAME_LEFT_OUT)
     if rows["parent"].notna().any():
-        address.link("resume.py", HELPED, ":material/compare_arrows:", {"view": HELPED})
+        address.link("resume.py", HELPED, ":material/compare_arrows:", {"view": HELPED_VIEW})
 
 
 def _results(row: Any) -> dict[str, str]:

@@ -23,21 +23,22 @@ from fashion_core.ui.snippets.scripts import plain_name
 
 PAGE_SIZE = 30
 ORDERS: Final[dict[str, Callable[[Answers], Array]]] = {
-    texts.EVERY: lambda answers: np.arange(len(answers)),
-    texts.RIGHT: lambda answers: np.flatnonzero(answers.correct),
-    texts.WRONG: lambda answers: np.flatnonzero(~answers.correct),
-    texts.CONFIDENT: scores.misclassified,
-    texts.UNSURE: scores.smallest_margins,
+    "all": lambda answers: np.arange(len(answers)),
+    "right": lambda answers: np.flatnonzero(answers.correct),
+    "wrong": lambda answers: np.flatnonzero(~answers.correct),
+    "most confident mistakes": scores.misclassified,
+    "least sure": scores.smallest_margins,
 }
 
 
 def show_gallery(chosen: saved_file.Chosen, open_history: Callable[[], None]) -> None:
     answers = evaluate(chosen)
     pixels, _ = test_images(chosen.run.record.config.dataset)
-    order, classes = address.choice("show", ORDERS), address.choices("class", CLASS_NAMES)
+    labels, classes = texts.ORDER_LABELS, address.choices("class", CLASS_NAMES)
+    order = address.choice("show", labels)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        following = address.follow("show", order, texts.EVERY, drop=["gallery-page"])
-        st.segmented_control(texts.ORDER, list(ORDERS), required=True, **following)
+        following = address.follow("show", order, next(iter(labels)), drop=["gallery-page"])
+        st.segmented_control(texts.ORDER, list(labels), required=True, format_func=labels.__getitem__, **following)
         following = address.follow("class", classes, [], drop=["gallery-page"])
         st.multiselect(texts.TRUE_CLASS, CLASS_NAMES, placeholder=texts.ANY_CLASS, width=320, **following)
         image, most = addressed_image(len(answers)), len(answers) - 1

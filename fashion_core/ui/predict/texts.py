@@ -17,11 +17,13 @@ PREPARING_IMAGE = "Preparing the image…"
 
 # Test images
 ORDER = "Show"
-EVERY = "all"
-RIGHT = "right"
-WRONG = "wrong"
-CONFIDENT = "most confident mistakes"
-UNSURE = "least sure"
+ORDER_LABELS = {  # by their ids
+    "all": "all",
+    "right": "right",
+    "wrong": "wrong",
+    "most confident mistakes": "most confident mistakes",
+    "least sure": "least sure",
+}
 TRUE_CLASS = "True class"
 ANY_CLASS = "any class"
 TEST_IMAGE = "Test image"

@@ -20,7 +20,7 @@ _ALWAYS, _IN_A_ROOM = ((_HERE / name).read_text() for name in ("page.css", "pres
 
 def show(pages: Sequence[st.Page]) -> None:
     """Style the page, and put into the sidebar what a presenter needs; there the menu of pages waits meanwhile."""
-    presenting = address.choice(PRESENT, ("0", "1")) == "1"
+    presenting = address.is_on(PRESENT, "0", "1")
     st.html(f"<style>{_ALWAYS}{_IN_A_ROOM if presenting else ''}</style>")
     with st.sidebar:
         for page in pages if presenting else ():
