@@ -1,5 +1,7 @@
 """Every saved file of every run: look inside, compare, load, download, import, verify, tidy up."""
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -95,18 +97,16 @@ def show_table(store: RunStore, every: pd.DataFrame) -> None:
     rows = address.ask_rows(every, "page", next(iter(addressed_rows(every)), 0))
     if tables.forget_changed(store, rows):
         st.rerun()
-    table = rows.assign(
-        accuracy=rows["accuracy"] * 100,
-        megabytes=rows["bytes"].astype("float64") / 1e6,
-        age=rows["created"].map(common.age, na_action="ignore"),
-        best=rows["best"].map({True: texts.BEST_CELL, False: ""}),
-        resumed=rows["resumed"].map(lambda count: f"↻ {count}" if count else ""),
-        damage=rows["damage"].map(lambda reason: texts.DAMAGED_CELL, na_action="ignore"),
-    )
+    show_rows(rows)
+    many = texts.FILES_SHOWN if len(rows) < len(every) else texts.FILES_MANY
+    size = bytes_text(int(every["bytes"].sum()))
+    st.caption(counted(len(every), texts.FILES_ONE, many, shown=len(rows), size=size))
+
+
+def show_rows(rows: pd.DataFrame) -> None:
     key = f"files {hash(tuple(rows['run'] + '/' + rows['file']))}"  # a choice is a row number: other rows, no choice
-    text, number = st.column_config.TextColumn, st.column_config.NumberColumn
     common.show_table(
-        table,
+        as_shown(rows),
         hide_index=True,
         height=320,
         on_select=lambda: choose(rows, key),
@@ -114,25 +114,38 @@ def show_table(store: RunStore, every: pd.DataFrame) -> None:
         selection_default={"selection": {"rows": addressed_rows(rows)}},
         key=key,
         column_order=COLUMNS if rows["damage"].notna().any() else [name for name in COLUMNS if name != "damage"],
-        column_config={
-            "file": texts.FILE_COLUMN,
-            "damage": text(texts.CONDITION_COLUMN, width=105, help=texts.CONDITION_HELP),
-            "name": text(texts.RUN_COLUMN, width="medium"),
-            "format": texts.FORMAT_COLUMN,
-            "epoch": texts.EPOCH_COLUMN,
-            "loss": number(texts.LOSS_COLUMN, format="%.4f", help=texts.LOSS_HELP),
-            "accuracy": number(texts.ACCURACY_COLUMN, format="%.2f %%", help=texts.ACCURACY_HELP),
-            "best": text(texts.BEST_COLUMN, help=texts.BEST_HELP),
-            "resumed": text(texts.RESUMED_COLUMN, help=texts.RESUMED_HELP),
-            "megabytes": number(texts.SIZE_COLUMN, format="%.2f MB"),
-            "age": texts.AGE_COLUMN,
-        },
+        column_config=column_config(),
         placeholder="",
         alt=texts.FILES_TABLE,
     )
-    many = texts.FILES_SHOWN if len(rows) < len(every) else texts.FILES_MANY
-    size = bytes_text(int(every["bytes"].sum()))
-    st.caption(counted(len(every), texts.FILES_ONE, many, shown=len(rows), size=size))
+
+
+def as_shown(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(
+        accuracy=rows["accuracy"] * 100,
+        megabytes=rows["bytes"].astype("float64") / 1e6,
+        age=rows["created"].map(common.age, na_action="ignore"),
+        best=rows["best"].map({True: texts.BEST_CELL, False: ""}),
+        resumed=rows["resumed"].map(lambda count: f"↻ {count}" if count else ""),
+        damage=rows["damage"].map(lambda reason: texts.DAMAGED_CELL, na_action="ignore"),
+    )
+
+
+def column_config() -> dict[str, Any]:
+    text, number = st.column_config.TextColumn, st.column_config.NumberColumn
+    return {
+        "file": texts.FILE_COLUMN,
+        "damage": text(texts.CONDITION_COLUMN, width=105, help=texts.CONDITION_HELP),
+        "name": text(texts.RUN_COLUMN, width="medium"),
+        "format": texts.FORMAT_COLUMN,
+        "epoch": texts.EPOCH_COLUMN,
+        "loss": number(texts.LOSS_COLUMN, format="%.4f", help=texts.LOSS_HELP),
+        "accuracy": number(texts.ACCURACY_COLUMN, format="%.2f %%", help=texts.ACCURACY_HELP),
+        "best": text(texts.BEST_COLUMN, help=texts.BEST_HELP),
+        "resumed": text(texts.RESUMED_COLUMN, help=texts.RESUMED_HELP),
+        "megabytes": number(texts.SIZE_COLUMN, format="%.2f MB"),
+        "age": texts.AGE_COLUMN,
+    }
 
 
 def choose(rows: pd.DataFrame, key: str) -> None:

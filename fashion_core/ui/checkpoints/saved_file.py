@@ -168,12 +168,7 @@ def show_inside(found: inspect.Inspection, key: str) -> None:
         st.info(common.plain(note), icon=":material/info:")
     if found.model:
         common.model_expander(found.model)
-    layers = file_charts.layers_frame(found)
-    if not layers.empty:
-        st.subheader(texts.LAYERS)
-        st.caption(texts.LAYERS_KEY if layers["second"].any() else texts.NO_OPTIMIZER_STATE)
-        spec = file_charts.bar_chart(layers, ("weights", "optimizer"), texts.LAYERS_CHART_AXIS).to_dict()
-        st.vega_lite_chart(spec, alt=texts.LAYERS_CHART_ALT)
+    _show_layers(found)
     tensors = file_charts.tensors_frame(found)
     _show_tensors(texts.TENSORS, tensors[tensors["part"] != "optimizer"], f"tensors {key}")
     if found.optimizer:
@@ -182,18 +177,32 @@ def show_inside(found: inspect.Inspection, key: str) -> None:
                 st.caption("param_groups[0]")
                 values = {name: str(value) for name, value in settings.items()}
                 common.show_table(pd.DataFrame([values]), hide_index=True)
-            slots = tensors[tensors["part"] == "optimizer"]
-            if slots.empty:
-                st.write(texts.OPTIMIZER_WITHOUT_STATE)
-            else:
-                size = file_charts.bytes_text(found.optimizer.bytes)
-                st.caption(counted(len(slots), texts.OPTIMIZER_SIZE_ONE, texts.OPTIMIZER_SIZE_MANY, size=size))
-                _show_tensors(texts.OPTIMIZER_TENSORS, slots, f"slots {key}")
+            _show_slots(tensors[tensors["part"] == "optimizer"], found.optimizer.bytes, key)
     with st.expander(texts.KEY_TREE):
         st.json(json.dumps(found.tree), expanded=1)  # which would take a text for JSON
     if found.names:
         with st.expander(texts.GLOBALS):
             st.code("\n".join(found.names), language=None)
+
+
+def _show_layers(found: inspect.Inspection) -> None:
+    layers = file_charts.layers_frame(found)
+    if layers.empty:
+        return
+    st.subheader(texts.LAYERS)
+    st.caption(texts.LAYERS_KEY if layers["second"].any() else texts.NO_OPTIMIZER_STATE)
+    spec = file_charts.bar_chart(layers, ("weights", "optimizer"), texts.LAYERS_CHART_AXIS).to_dict()
+    st.vega_lite_chart(spec, alt=texts.LAYERS_CHART_ALT)
+
+
+def _show_slots(slots: pd.DataFrame, size: int, key: str) -> None:
+    """The tensors that an optimizer keeps, of this many bytes together."""
+    if slots.empty:
+        st.write(texts.OPTIMIZER_WITHOUT_STATE)
+        return
+    text = counted(len(slots), texts.OPTIMIZER_SIZE_ONE, texts.OPTIMIZER_SIZE_MANY, size=file_charts.bytes_text(size))
+    st.caption(text)
+    _show_tensors(texts.OPTIMIZER_TENSORS, slots, f"slots {key}")
 
 
 def _show_numbers(found: inspect.Inspection, optimizer: str) -> None:
