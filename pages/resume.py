@@ -126,7 +126,7 @@ def ask_several(run: Run, epoch: int, labels: dict[int, str]) -> tuple[list[int]
     """Ask for several checkpoints and several values of one setting: each pair becomes a run."""
     with st.expander(texts.SEVERAL):
         key = f"epochs {run.id} {epoch}"
-        epochs = st.multiselect(texts.SEVERAL_CHECKPOINTS, labels, [epoch], labels.__getitem__, key=key)
+        epochs = st.multiselect(texts.CHECKPOINTS, labels, [epoch], labels.__getitem__, key=key)
         names = {setting.name: setting.label for setting in settings() if setting.name not in FIXED}
         hint = texts.NO_SETTING
         name = st.selectbox(texts.SETTING_TO_VARY, names, None, names.__getitem__, key="vary", placeholder=hint)
