@@ -20,8 +20,6 @@ COLUMNS = ["file", "damage", "name", "format", "epoch", "loss", "accuracy", "bes
 
 def main() -> None:
     store = RunStore()
-    if import_file.IMPORTED in st.session_state:
-        address.begin_anew(**st.session_state.pop(import_file.IMPORTED))
     st.title(texts.CHECKPOINTS)
     st.caption(texts.CHECKPOINTS_CAPTION)
     saved = tables.saved_frame(store)

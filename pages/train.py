@@ -22,8 +22,6 @@ ESSENTIAL = ("name", "dataset", "model", "epochs", "batch_size", "optimizer", "l
 
 def main() -> None:
     store = RunStore()
-    if "started" in st.session_state:
-        address.begin_anew(run=st.session_state.pop("started"))
     if (run_id := address.get("run")) is None:
         show_form(store)
         return
@@ -55,7 +53,7 @@ def show_form(store: RunStore) -> None:
         if pressed:
             common.count_press()
             with common.problems_shown(), st.spinner(texts.STARTING):
-                st.session_state["started"] = login.actions(store).start_seeds(config, count)[0].id
+                address.begin_anew(run=login.actions(store).start_seeds(config, count)[0].id)
                 st.rerun()
         show_meaning(config)
     show_machine()

@@ -8,11 +8,9 @@ from fashion_core.access.gate import forget_upload
 from fashion_core.config import DATASET_LABELS
 from fashion_core.formats.inspect import Inspection
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import common, login
+from fashion_core.ui import address, common, login
 from fashion_core.ui.checkpoints import saved_file, texts
 from fashion_core.ui.server import uploads
-
-IMPORTED = "imported"  # where the session holds the address of the file just imported
 
 
 def show_upload(store: RunStore) -> None:
@@ -63,5 +61,5 @@ def _offer_import(store: RunStore, path: Path, name: str, found: Inspection) -> 
             settings = {key: value for key, value in given.items() if value}
             run = login.actions(store).import_file(path, name, settings, found.weights)
         forget_upload(uploads.kept())
-        st.session_state[IMPORTED] = common.file_query(run, run.checkpoint_path(run.epochs_saved()[0]))
+        address.begin_anew(**common.file_query(run, run.checkpoint_path(run.epochs_saved()[0])))
         st.rerun()
