@@ -75,9 +75,9 @@ def test_row_of_a_table_is_chosen_as_its_note_says(store: RunStore, server: Serv
 def test_cell_of_the_confusion_matrix_is_chosen_in_a_box_too(store: RunStore, server: Server, page: Page) -> None:
     run = trained(store, epochs=1)
     open_page(page, f"{server.url}/predict?run={run.id}&epoch=0&view=Evaluation")
-    press(page, page.get_by_role("combobox", name="Cell", exact=True), *"Shirt pred", "Enter")
+    press(page, page.get_by_role("combobox", name="Cell", exact=True), *"Shirt predicted as Bag", "Enter")
     page.wait_for_url(re.compile(r"cell=\d-\d"))
-    expect(page.get_by_role("heading", name="Shirt predicted as T-shirt/top")).to_be_visible()
+    expect(page.get_by_role("heading", name="Shirt predicted as Bag")).to_be_visible()
 
 
 FOCUSED = """() => {
