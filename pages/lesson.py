@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 from fashion_core.charts import files
 from fashion_core.data import fashion_mnist
 from fashion_core.errors import FashionError
-from fashion_core.resume import comparison, lesson
+from fashion_core.resume import answers, comparison, lesson
 from fashion_core.resume.texts import LESSON_SIZES
 from fashion_core.runs import torch_process
 from fashion_core.runs.run import Run
@@ -173,7 +173,7 @@ def show_losses(store: RunStore, run: Run, child: Run) -> None:
     with st.spinner(texts.MEASURING):
         losses = kept(losses_key(run), lambda: torch_process.lesson_losses(store, run))
     st.code("\n".join(f"{name} {by_half['test']}" for name, by_half in losses.items()), language=None)
-    st.markdown(common.plain(comparison.sentence([row])))
+    st.markdown(common.plain(answers.sentence([row])))
     comparison_of(store, [row])
     columns = {"test": texts.TEST_IMAGES_COLUMN, "training": texts.TRAINING_IMAGES_COLUMN}
     table = [{"": name} | {title: by[half] for half, title in columns.items()} for name, by in losses.items()]

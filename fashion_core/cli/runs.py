@@ -24,7 +24,7 @@ from fashion_core.errors import (
     one_line,
     printable,
 )
-from fashion_core.resume import comparison, plan, reasons, repeats, verdict
+from fashion_core.resume import answers, comparison, plan, reasons, repeats, verdict
 from fashion_core.resume.labels import percent, points
 from fashion_core.resume.texts import SAME_SETTINGS
 from fashion_core.runs import metrics, queue, torch_process
@@ -115,7 +115,7 @@ def _follow_all(options: argparse.Namespace, actions: gate.Actions, runs: Sequen
     """Raises ``RunStateError`` for the first run that has not finished, after all have ended."""
     wait_for(options, actions, runs)
     if options.json:
-        records = [run_record(run) for run in runs]
+        records = _records(actions.store, runs)
         answer(options, records[0] if len(records) == 1 else records, ())
     else:
         answer(options, None, _mean_lines(actions.store, runs))
@@ -142,15 +142,33 @@ def check_finished(runs: Sequence[Run]) -> None:
             )
 
 
+def _records(store: RunStore, runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """The record of each run; in ``over_seeds`` of those that were repeated stands what they say together."""
+    records, means = [run_record(run) for run in runs], _final_means(store, runs)
+    for record in records:
+        if repeat := record["repeat"]:
+            found = means.get(repeat["group"])
+            record["over_seeds"] = found and asdict(found)
+    return records
+
+
+def _final_means(store: RunStore, runs: Sequence[Run]) -> dict[str, repeats.FinalMeans]:
+    """By the group of those runs that were repeated with other seeds."""
+    groups = {repeat.group: (run, repeat) for run in runs if (repeat := run.record.repeat)}
+    found = {
+        group: repeats.final_means(repeats.runs_beside(store, run), repeat.seeds)
+        for group, (run, repeat) in groups.items()
+    }
+    return {group: means for group, means in found.items() if means}
+
+
 def _mean_lines(store: RunStore, runs: Sequence[Run]) -> Iterator[str]:
     """What the runs say together that were repeated with other seeds."""
-    for group in dict.fromkeys(repeats.runs_beside(store, run) for run in runs):
-        loss, accuracy = (repeats.last_over_seeds(group, number) for number in ("loss", "accuracy"))
-        if loss and accuracy:
-            shown = f"test loss {loss.mean:.4f} ± {loss.interval:.4f}, accuracy {accuracy.mean:.2%}"
-            yield f"over {loss.seeds} seeds: {shown} ± {points(accuracy.interval)} (means and 95 % intervals)"
+    for found in _final_means(store, runs).values():
+        shown = f"test loss {found.loss.mean:.4f} ± {found.loss.interval:.4f}, accuracy {found.accuracy.mean:.2%}"
+        yield f"over {found.seeds}: {shown} ± {points(found.accuracy.interval)} (means and 95 % intervals)"
     rows = filter(None, (comparison.compare_run(store, run) for run in runs))
-    yield from comparison.answers_over_seeds(list(rows))
+    yield from answers.answers_over_seeds(list(rows))
 
 
 def _follow(actions: gate.Actions, run: Run, tell: Callable[[str], object], stops: bool) -> None:
@@ -200,7 +218,7 @@ def _epoch_rows(follower: metrics.Follower) -> Iterator[metrics.Row]:
 
 def compare_runs(options: argparse.Namespace) -> None:
     rows = comparison.compare(RunStore())
-    means = {row.seed_group: asdict(mean) for row, mean in comparison.changes_over_seeds(rows)}
+    means = {one.row.seed_group: asdict(one.over_seeds) for one in answers.answered(rows) if one.over_seeds}
     records = [{**comparison.as_record(row), "over_seeds": means.get(row.seed_group)} for row in rows]
     answer(options, records, _compare_lines(rows))
 
@@ -210,8 +228,8 @@ def _compare_lines(rows: Sequence[comparison.Compared]) -> Iterator[str]:
     if not rows:
         yield "No run has been resumed yet: `python -m fashion_core resume RUN EPOCH` resumes one."
     for dataset, own in comparison.by_dataset(rows).items():
-        yield f"{DATASET_LABELS[dataset]}: {comparison.sentence(own)}"
-        yield from comparison.answers_over_seeds(own)
+        yield f"{DATASET_LABELS[dataset]}: {answers.sentence(own)}"
+        yield from answers.answers_over_seeds(own)
         yield from map(_compare_line, own)
 
 

@@ -4,22 +4,17 @@ Losses of different datasets can't be compared: ``by_dataset`` comes before anyt
 """
 
 import math
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from statistics import median
 from typing import Literal
 
 from fashion_core.cache import MOST_RUNS, Cache, identity, stamp
-from fashion_core.errors import DamagedFileError, DiskError, counted, printable
-from fashion_core.resume import reasons, texts
-from fashion_core.resume.labels import percent, points
-from fashion_core.resume.repeats import OverSeeds, over_seeds
+from fashion_core.errors import DamagedFileError, DiskError
+from fashion_core.resume import reasons
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import (
-    ACTIVE_STATES,
     UNDER_WAY_STATES,
     Change,
     LoadCheck,
@@ -213,96 +208,8 @@ def as_record(row: Compared) -> dict[str, object]:
     }
 
 
-def sentence(rows: Sequence[Compared], latest: bool = True) -> str:
-    """The answer to "did resuming help?" on one dataset in a few sentences; runs that changed theirs do not count."""
-    same = [row for row in rows if not row.changed_dataset]
-    nows = [(row, now) for row in same if (now := row.now(latest))]
-    parts = [_answers(nows)] if nows else [texts.NO_EPOCH_ENDED] if same else []
-    repeated = {row.seed_group for group in _over_seeds(rows, latest) for row, _ in group}
-    if alone := sum(row.seed_group not in repeated and now.answer in ("lower", "higher") for row, now in nows):
-        parts.append(texts.ONE_SEED.format(count=alone))
-    if here := sum(not row.check.comparable for row, _ in nows):
-        parts.append(counted(here, texts.MEASURED_HERE_ONE, texts.MEASURED_HERE_MANY))
-    if apart := len(rows) - len(same):
-        parts.append(texts.OTHER_DATASET.format(count=apart))
-    if ended := sum(row.latest is None and row.state not in UNDER_WAY_STATES for row in rows):
-        parts.append(texts.ENDED_WITHOUT_EPOCH.format(count=ended))
-    if training := sum(row.state in ACTIVE_STATES for row in rows):
-        parts.append(texts.STILL_TRAINING.format(count=training))
-    return " ".join(parts)
-
-
-def _answers(nows: list[tuple[Compared, LossNow]]) -> str:
-    lower, higher = (sum(now.answer == answer for _, now in nows) for answer in ("lower", "higher"))
-    row, best = min(nows, key=lambda pair: pair[1].loss)
-    return counted(
-        len(nows),
-        texts.ANSWERS_ONE,
-        texts.ANSWERS_MANY,
-        lower=lower,
-        noise=len(nows) - lower - higher,
-        higher=higher,
-        change=percent(median(relative_change(row, now) for row, now in nows)),
-        loss=best.loss,
-        name=printable(row.name),
-        parent=printable(row.parent_name),
-        epoch=row.epoch,
-    )
-
-
 def relative_change(row: Compared, now: LossNow) -> float:
     """The change of the loss as a share of ``loss_last``; infinite from a loss of 0 to any other."""
     if row.loss_last == 0:
         return math.inf if now.loss else 0.0
     return now.loss / row.loss_last - 1
-
-
-def changes_over_seeds(rows: Sequence[Compared], latest: bool = True) -> list[tuple[Compared, OverSeeds]]:
-    """The change of the loss, as a share of ``loss_last``, over the seeds of each repeated resume, with its first run.
-
-    Those count that have ended the newest epoch of their group; runs that changed dataset do not.
-    """
-    found = []
-    for group in _over_seeds(rows, latest):
-        if change := over_seeds([relative_change(row, now) for row, now in group]):
-            found.append((group[0][0], change))
-    return found
-
-
-def _over_seeds(rows: Sequence[Compared], latest: bool) -> Iterator[list[tuple[Compared, LossNow]]]:
-    groups: dict[tuple[str, str], list[tuple[Compared, LossNow]]] = defaultdict(list)
-    for row in rows:
-        if row.repeat and not row.changed_dataset and (now := row.now(latest)):
-            groups[row.repeat.group, row.dataset].append((row, now))
-    for group in groups.values():
-        newest = max(now.epoch for _, now in group)
-        ended = [pair for pair in group if pair[1].epoch == newest]
-        if len(ended) > 1:
-            yield ended
-
-
-def answers_over_seeds(rows: Sequence[Compared], latest: bool = True) -> list[str]:
-    """The answer of each repeated resume in a sentence, which says where one seed could not have given it."""
-    return [_answer_over_seeds(row, change) for row, change in changes_over_seeds(rows, latest)]
-
-
-def _answer_over_seeds(row: Compared, change: OverSeeds) -> str:
-    told: texts.Told = "beyond luck"
-    if not math.isfinite(change.mean):
-        told = "diverged"
-    elif abs(change.mean) <= change.interval:
-        told = "too few"
-    elif abs(change.mean) <= change.luck:
-        told = "within luck"
-    started = row.repeat.seeds if row.repeat else change.seeds
-    others = [reasons.describe(name, one) for name, one in row.changes.items() if name != "seed"]
-    return (texts.OVER_SOME_SEEDS if change.seeds < started else texts.OVER_SEEDS)[told].format(
-        parent=printable(row.parent_name),
-        epoch=row.epoch,
-        changes=", ".join(others) or texts.SAME_SETTINGS,
-        mean=percent(change.mean),
-        interval=points(change.interval),
-        luck=points(change.luck),
-        count=change.seeds,
-        started=started,
-    )

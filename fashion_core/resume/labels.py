@@ -84,3 +84,8 @@ def loss_text(loss: float | None, decimals: int = 3) -> str:
 def points(share: float) -> str:
     """A share without its sign and unit: "6.1"; one digit of what would be 0.0."""
     return f"{share:.1%}".removesuffix("%") if share >= 0.0005 else f"{share * 100:.1g}"
+
+
+def interval_text(change: float, interval: float) -> str:
+    """Half the interval of a change in the unit of ``percent``: the 1.2 of "−6.1% ± 1.2", the 3.5 of "×13 ± 3.5"."""
+    return points(interval) if change < 10 else f"{interval:,.1f}"

@@ -1,21 +1,21 @@
 """Runs that differ in nothing but the seed: the mean of what they measured, and how far the seed alone moves it."""
 
 import math
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain
 from typing import Final
 
 import numpy as np
 
 from fashion_core.cache import Cache, stamp
 from fashion_core.errors import DamagedFileError, DiskError
+from fashion_core.resume import texts
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import State
+from fashion_core.runs.schema import CONTINUABLE_STATES, State
 from fashion_core.runs.store import RunStore
 
 LUCK: Final = 2.0  # standard deviations: about 95 % of single seeds are as near to the mean
@@ -26,7 +26,7 @@ _groups: Cache[Mapping[_Group, tuple[Run, ...]]] = Cache(4)
 
 @dataclass(frozen=True)
 class OverSeeds:
-    """One number over several seeds; not finite where that of any seed is not."""
+    """One number over several seeds."""
 
     seeds: int  # that were measured
     mean: float
@@ -39,9 +39,17 @@ def over_seeds(values: Sequence[float]) -> OverSeeds | None:
     count = len(values)
     if count < 2:
         return None
-    with np.errstate(invalid="ignore"):  # a run that diverged
-        mean, deviation = float(np.mean(values)), float(np.std(values, ddof=1))
+    mean, deviation = float(np.mean(values)), float(np.std(values, ddof=1))
     return OverSeeds(count, mean, half_interval(count) * deviation, LUCK * deviation)
+
+
+def seeds_text(count: int, started: int, others: Iterable[State]) -> str:
+    """How many of the seeds that were started count, and how those ended that never will: "4 of 5 seeds (1 failed)"."""
+    if count >= started:
+        return texts.SEEDS.format(count=count)
+    states = Counter(sorted(state for state in others if state in CONTINUABLE_STATES))
+    ended = ", ".join(texts.ENDED.format(count=number, state=state) for state, number in states.items())
+    return (texts.SOME_SEEDS_ENDED if ended else texts.SOME_SEEDS).format(count=count, started=started, ended=ended)
 
 
 @cache
@@ -78,7 +86,28 @@ def states_of(runs: Sequence[Run]) -> dict[str, State]:
     return found
 
 
-def last_over_seeds(runs: Sequence[Run], number: str) -> OverSeeds | None:
-    """One of ``metrics.EPOCH_NUMBERS`` at the end of these runs of one group, without those that have not finished."""
-    ended = [metrics.read_epochs(run.metrics_path)[-1:] for run in runs if run.state() == "finished"]
-    return over_seeds([row[number] for row in chain.from_iterable(ended)])
+@dataclass(frozen=True)
+class FinalMeans:
+    """Over the seeds of a group that have finished: the test loss and accuracy of their last epoch."""
+
+    loss: OverSeeds
+    accuracy: OverSeeds
+    started: int
+    others: tuple[State, ...]  # the states of those that have not finished
+
+    @property
+    def seeds(self) -> str:
+        return seeds_text(self.loss.seeds, self.started, self.others)
+
+
+def final_means(runs: Sequence[Run], started: int) -> FinalMeans | None:
+    """None until two have finished; runs that can't be read or were deleted meanwhile don't count."""
+    rows: list[metrics.Row] = []
+    states = states_of(runs)
+    for run in runs:
+        if states.get(run.id) == "finished":
+            with suppress(DiskError):
+                rows += metrics.read_epochs(run.metrics_path)[-1:]
+    loss, accuracy = (over_seeds([row[number] for row in rows]) for number in ("loss", "accuracy"))
+    others = tuple(state for state in states.values() if state != "finished")
+    return FinalMeans(loss, accuracy, started, others) if loss and accuracy else None

@@ -18,7 +18,7 @@ from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.resume import texts
 from fashion_core.resume.comparison import NOISE, Compared, LossNow, relative_change
 from fashion_core.resume.labels import cut_middle, loss_text, percent, unique_labels
-from fashion_core.resume.repeats import OverSeeds, over_seeds
+from fashion_core.resume.repeats import over_seeds, seeds_text
 from fashion_core.runs import metrics
 from fashion_core.runs.loss_curve import thin_out
 from fashion_core.runs.run import Run
@@ -294,14 +294,16 @@ def best_over_seeds(runs: pd.DataFrame) -> "pd.Series[str]":
     """The mean of the ``best_loss`` of each group of ``runs_frame`` and its 95 % interval, as text in the row of each
     run of it; none where fewer than two have finished, and none of runs on different datasets.
     """
-    finished = runs[runs["repeat"].notna() & (runs["state"] == "finished")]
-    groups = finished.groupby(["repeat", "dataset"])["best_loss"]
-    means = {key: _mean_text(over_seeds(list(losses))) for key, losses in groups}
+    groups = runs[runs["repeat"].notna()].groupby(["repeat", "dataset"])
+    means = {key: _mean_text(group) for key, group in groups}
     keys = zip(runs["repeat"], runs["dataset"], strict=True)
     return pd.Series([means.get(key, "") for key in keys], index=runs.index, dtype="str")
 
 
-def _mean_text(loss: OverSeeds | None) -> str:
+def _mean_text(group: pd.DataFrame) -> str:
+    finished = group["state"] == "finished"
+    loss = over_seeds(list(group.loc[finished, "best_loss"]))
     if loss is None:
         return ""
-    return texts.MEAN_OVER_SEEDS.format(mean=loss_text(loss.mean, 4), interval=loss.interval, seeds=loss.seeds)
+    seeds = seeds_text(loss.seeds, int(group["started"].iloc[0]), group.loc[~finished, "state"])
+    return texts.MEAN_OVER_SEEDS.format(mean=loss_text(loss.mean, 4), interval=loss.interval, seeds=seeds)

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-Told = Literal["diverged", "too few", "within luck", "beyond luck"]
+Told = Literal["too few", "within luck", "beyond luck"]
 
 # What a resumed run changed, and how far its loss moved, in few letters
 SAME_SETTINGS = "same settings"
@@ -61,25 +61,20 @@ OTHER_DATASET = "From a checkpoint of another dataset, not counted: {count}."
 ENDED_WITHOUT_EPOCH = "Ended without an epoch: {count}."
 STILL_TRAINING = "Still training: {count}."
 
-# The same over the seeds of a group; then over those alone that have ended its newest epoch
+# The same over the seeds of a group
+SEEDS = "{count} seeds"
+SOME_SEEDS = "{count} of {started} seeds"
+SOME_SEEDS_ENDED = "{count} of {started} seeds ({ended})"
+ENDED = "{count} {state}"
+MEAN_OF = "mean of {seeds} with {changes}"
+SEEDS_COUNT_ONCE = "Runs that differ in nothing but the seed count once, by their mean."
 OVER_SEEDS: dict[Told, str] = {
-    "diverged": "Resumed from {parent} epoch {epoch}, {changes}: at least one of {count} seeds diverged.",
-    "too few": "Resumed from {parent} epoch {epoch}, {changes}: {mean} ± {interval} over {count} seeds, "
+    "too few": "Resumed from {parent} epoch {epoch}, {changes}: {mean} ± {interval} over {seeds}, "
     "too few to tell: seed luck alone moves {luck}%.",
-    "within luck": "Resumed from {parent} epoch {epoch}, {changes}: {mean} ± {interval} over {count} seeds; "
+    "within luck": "Resumed from {parent} epoch {epoch}, {changes}: {mean} ± {interval} over {seeds}; "
     "seed luck alone moves {luck}%, so one seed can't tell.",
-    "beyond luck": "Resumed from {parent} epoch {epoch}, {changes}: {mean} ± {interval} over {count} seeds; "
+    "beyond luck": "Resumed from {parent} epoch {epoch}, {changes}: {mean} ± {interval} over {seeds}; "
     "seed luck alone moves {luck}%.",
-}
-OVER_SOME_SEEDS: dict[Told, str] = {
-    "diverged": "Resumed from {parent} epoch {epoch}, {changes}: of {started} seeds, {count} have ended this epoch, "
-    "and at least one of those diverged.",
-    "too few": "Resumed from {parent} epoch {epoch}, {changes}: {mean} ± {interval} over {count} of {started} seeds, "
-    "too few to tell: seed luck alone moves {luck}%.",
-    "within luck": "Resumed from {parent} epoch {epoch}, {changes}: {mean} ± {interval} over {count} of {started} "
-    "seeds; seed luck alone moves {luck}%, so one seed can't tell.",
-    "beyond luck": "Resumed from {parent} epoch {epoch}, {changes}: {mean} ± {interval} over {count} of {started} "
-    "seeds; seed luck alone moves {luck}%.",
 }
 
 # Headings and labels of charts and tables
@@ -88,7 +83,7 @@ FROM_DATASET = "from {dataset}"
 PIXELS = "{pixels} pixels"
 DELETED = "deleted"
 PARENT_DELETED = "its parent was deleted"
-MEAN_OVER_SEEDS = "{mean} ± {interval:.4f} · {seeds} seeds"
+MEAN_OVER_SEEDS = "{mean} ± {interval:.4f} · {seeds}"
 
 # The crash drill
 NO_WORKER = "Run {run} does not train on this machine right now, so there is no worker to kill."

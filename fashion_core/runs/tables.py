@@ -27,7 +27,7 @@ _IMPORTED = "imported"
 
 RUN_COLUMNS = (
     "id", "name", "state", "dataset", "model", "epochs", "best_loss", "accuracy", "created", "parent", "tags", "notes",
-    "curve", "repeat", "error",
+    "curve", "repeat", "started", "error",
 )  # fmt: skip
 SAVED_COLUMNS = (
     "run", "name", "file", "format", "epoch", "loss", "accuracy", "bytes", "created", "best", "resumed", "damage",
@@ -49,7 +49,8 @@ def runs_frame(store: RunStore) -> pd.DataFrame:
     ``epochs`` is text ("epoch 1 (2 of 5)": the last one that ended), ``best_loss`` and ``accuracy`` (0 to 1, of the
     epoch with that loss) are NaN before the first epoch, ``created`` is UTC, ``parent`` is text: the run and the epoch
     that it was resumed from, ``curve`` the list of its test losses, thinned out, or None without any, ``repeat`` the
-    group of runs that differ in nothing but the seed. A damaged run has the state "damaged" and says why in ``error``.
+    group of runs that differ in nothing but the seed, of which so many were ``started``. A damaged run has the state
+    "damaged" and says why in ``error``.
     """
     rows = [_run_row(run) for run in store.runs()]
     return _run_frames.get(store.root, rows, lambda: _runs_frame(rows))
@@ -118,6 +119,7 @@ def _read_run_row(run: Run) -> tuple[_Row, Status | None]:
         "notes": labels.notes,
         "curve": _curve(epochs),
         "repeat": record.repeat and record.repeat.group,
+        "started": record.repeat and record.repeat.seeds,
         "error": status.error,
     }, status
 

@@ -14,7 +14,7 @@ from fashion_core.charts.lineage import CHECKPOINT, lineage_chart
 from fashion_core.charts.texts import COMPARISON_KEY, LINEAGE_KEY
 from fashion_core.config import DATASET_LABELS
 from fashion_core.errors import printable
-from fashion_core.resume import comparison, tables
+from fashion_core.resume import answers, comparison, tables
 from fashion_core.resume.comparison import Compared, LossNow, Outline
 from fashion_core.resume.labels import percent
 from fashion_core.resume.tables import Losses, Sort, branches_frame, compared_frame
@@ -63,8 +63,8 @@ def _show_rows(store: RunStore, rows: list[Compared]) -> None:
         st.multiselect(texts.PARENTS, names, format_func=names.__getitem__, **options)
     shown = [row for row in rows if not parents or row.parent in parents]
     for dataset, own in comparison.by_dataset(shown).items():
-        answer.markdown(f"**{DATASET_LABELS[dataset]}** · {common.plain(comparison.sentence(own, latest))}")
-        for said in comparison.answers_over_seeds(own, latest):
+        answer.markdown(f"**{DATASET_LABELS[dataset]}** · {common.plain(answers.sentence(own, latest))}")
+        for said in answers.answers_over_seeds(own, latest):
             answer.markdown(f"- {common.plain(said)}")
     comparison_of(store, shown, latest, sort)
     _show_table(shown)

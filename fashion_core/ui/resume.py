@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from fashion_core.errors import ConfigError, RefusedFileError, counted, printable
-from fashion_core.resume import bitwise, comparison, plan, reasons, verdict
+from fashion_core.resume import answers, bitwise, comparison, plan, reasons, verdict
 from fashion_core.resume.texts import SAME_SETTINGS
 from fashion_core.runs import tables
 from fashion_core.runs.run import Run
@@ -90,7 +90,7 @@ def _show_progress(store: RunStore, started: list[Run], was_active: bool) -> Non
     if was_active and login.button(texts.CANCEL_ALL, icon=":material/stop:"):
         login.actions(store).cancel(runs)
         st.rerun()
-    for said in comparison.answers_over_seeds([*filter(None, (comparison.compare_run(store, run) for run in runs))]):
+    for said in answers.answers_over_seeds([*filter(None, (comparison.compare_run(store, run) for run in runs))]):
         st.markdown(common.plain(said))
     for run in runs:
         with st.container(horizontal=True, vertical_alignment="center"):

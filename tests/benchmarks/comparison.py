@@ -9,7 +9,8 @@ from fashion_core.charts import branches as branch_charts
 from fashion_core.charts import comparison, lineage
 from fashion_core.config import parse_config
 from fashion_core.resume import tables
-from fashion_core.resume.comparison import Compared, compare, sentence
+from fashion_core.resume.answers import sentence
+from fashion_core.resume.comparison import Compared, compare
 from fashion_core.resume.verdict import changes
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run

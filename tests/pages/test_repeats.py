@@ -2,12 +2,13 @@
 
 import pytest
 
-from fashion_core.resume import comparison
+from fashion_core.resume import answers, comparison
 from fashion_core.runs import queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
+from fashion_core.ui.live import snapshot
 from tests.benchmarks.comparison import made_run
-from tests.resume.test_repeats import made_seeds
+from tests.resume.test_repeats import made_seeds, one_of_three_diverged
 from tests.support.pages import open_page, press, shown_numbers, texts, widget, words
 from tests.support.runs import copied, new_run, set_running, trained
 
@@ -61,12 +62,20 @@ def test_zero_epochs_with_several_seeds_is_one_sentence(store: RunStore, trained
 
 def test_mean_stands_in_the_comparison_on_the_run_and_in_the_list(store: RunStore) -> None:
     made = made_seeds(store, made_run(store, [0.5], name="base"), [0.40, 0.41, 0.405])
-    (said,) = comparison.answers_over_seeds(comparison.compare(store))
+    (said,) = answers.answers_over_seeds(comparison.compare(store))
     assert said in words(open_page("resume", view="Helped"))
     numbers = shown_numbers(open_page("train", run=made[0].id))
     assert (numbers["Test loss, mean"], numbers["Change, mean"]) == ("0.4050", "−19.0%")
     (table,) = open_page("overview").dataframe
     assert table.value["seeds"].tolist()[:3] == ["0.4050 ± 0.0124 · 3 seeds"] * 3
+
+
+def test_seed_that_failed_is_told_wherever_the_mean_is(store: RunStore, trained_once: Run) -> None:
+    made = one_of_three_diverged(store, copied(trained_once, store))
+    (table,) = open_page("overview").dataframe
+    assert [text.partition("·")[2] for text in table.value["seeds"] if text] == [" 2 of 3 seeds (1 failed)"] * 3
+    assert "2 of 3 seeds (1 failed) at epoch 2." in snapshot.take(store, made[0]).numbers
+    assert "over 2 of 3 seeds (1 failed)" in words(open_page("resume", view="Helped"))
 
 
 def test_run_of_one_seed_shows_nothing_of_seeds(store: RunStore) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fashion_core.resume import comparison, plan
+from fashion_core.resume import answers, comparison, plan
 from fashion_core.resume.comparison import Compared, LossNow
 from fashion_core.resume.labels import percent
 from fashion_core.resume.plan import ResumeRequest
@@ -100,7 +100,7 @@ def test_outline_is_made_anew_only_once_a_run_has_moved_on(store: RunStore, pare
 
 def test_sentence_counts_the_answers_and_names_the_best() -> None:
     rows = [row(latest=now(-0.1), name="best"), row(latest=now(0.001)), row(latest=now(0.3)), row(state="queued")]
-    assert comparison.sentence(rows) == (
+    assert answers.sentence(rows) == (
         "1 of 3 resumed runs are below the loss of the checkpoint, 1 within noise, 1 above. "
         "Median change +0.2%; lowest loss now 0.400 (best, from base epoch 1). "
         "With one seed only, which can't tell help from luck: 2."
@@ -123,7 +123,7 @@ BEST = row(latest=now(-0.1))
     ],
 )
 def test_sentence_says_what_became_of_the_runs(rows: list[Compared], start: str, end: str) -> None:
-    sentence = comparison.sentence(rows)
+    sentence = answers.sentence(rows)
     assert sentence.startswith(start)
     assert sentence.endswith(end)
 
@@ -133,12 +133,12 @@ ONTO_ANOTHER = {"dataset": Change(before="fashion-mnist", after="synthetic")}
 
 def test_a_run_that_changed_dataset_is_neither_counted_nor_in_the_median_nor_the_best() -> None:
     apart = row(latest=now(-0.4), changes=ONTO_ANOTHER)
-    assert comparison.sentence([BEST, apart]) == (
+    assert answers.sentence([BEST, apart]) == (
         "1 of 1 resumed run is below the loss of the checkpoint, 0 within noise, 0 above. Median change −20.0%; "
         "lowest loss now 0.400 (child, from base epoch 1). With one seed only, which can't tell help from luck: 1. "
         "From a checkpoint of another dataset, not counted: 1."
     )
-    assert comparison.sentence([apart]) == "From a checkpoint of another dataset, not counted: 1."
+    assert answers.sentence([apart]) == "From a checkpoint of another dataset, not counted: 1."
 
 
 def test_rows_are_of_the_dataset_that_their_run_trains_on() -> None:

@@ -7,8 +7,9 @@ import pytest
 
 from fashion_core.errors import RunStateError
 from fashion_core.resume import lesson, lesson_outputs
+from fashion_core.resume.answers import sentence
 from fashion_core.resume.bitwise import check_bitwise
-from fashion_core.resume.comparison import compare_run, sentence
+from fashion_core.resume.comparison import compare_run
 from fashion_core.runs import torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore

@@ -11,8 +11,8 @@ import pytest
 from scipy import stats
 
 from fashion_core.config import MAX_SEEDS
-from fashion_core.errors import ConfigError, DiskError
-from fashion_core.resume import comparison, plan, tables
+from fashion_core.errors import ConfigError, DiskError, DivergedError
+from fashion_core.resume import answers, comparison, plan, repeats, tables
 from fashion_core.resume.comparison import Compared
 from fashion_core.resume.plan import ResumeRequest
 from fashion_core.resume.repeats import over_seeds, runs_beside
@@ -23,7 +23,7 @@ from fashion_core.runs.store import RunStore
 from fashion_core.runs.tables import runs_frame
 from tests.benchmarks.comparison import made_run
 from tests.support.commands import Capture, answered, printed, refused
-from tests.support.runs import config, copied, epoch_row, new_run, set_running, set_state, trained
+from tests.support.runs import config, copied, epoch_row, new_run, resume, set_running, set_state, train, trained
 
 FIVE = [0.412, 0.431, 0.402, 0.425, 0.418]
 
@@ -44,9 +44,9 @@ def parent(store: RunStore, trained_once: Run, no_slot: None) -> Run:
     return copied(trained_once, store)
 
 
-def made_seeds(store: RunStore, parent: Run, losses: Sequence[float], **settings: Any) -> list[Run]:
-    """Finished runs that were resumed from epoch 0 of this one with as many seeds, and ended with these losses."""
-    made = [made_run(store, [loss], parent, seed=seed, **settings) for seed, loss in enumerate(losses)]
+def made_seeds(store: RunStore, parent: Run, losses: Sequence[float], epoch: int = 0, **settings: Any) -> list[Run]:
+    """Finished runs that were resumed from an epoch of this one with as many seeds, and ended with these losses."""
+    made = [made_run(store, [loss], parent, epoch, seed=seed, **settings) for seed, loss in enumerate(losses)]
     for index, run in enumerate(made):
         set_repeat(run, Repeat(group="g", index=index, seeds=len(losses)))
     return made
@@ -71,12 +71,8 @@ def test_mean_and_interval_equal_a_plain_computation(count: int) -> None:
     assert found.luck == pytest.approx(2 * deviation)
 
 
-def test_one_seed_has_no_mean_and_one_that_diverged_leaves_none() -> None:
+def test_one_seed_has_no_mean() -> None:
     assert over_seeds([0.4]) is None
-    for loss in (math.nan, math.inf):
-        found = over_seeds([0.4, loss])
-        assert found
-        assert not math.isfinite(found.mean)
 
 
 def test_trained_seeds_are_one_group_in_which_only_the_seed_differs(store: RunStore, no_slot: None) -> None:
@@ -156,14 +152,14 @@ def test_losses_of_another_dataset_are_in_no_mean(store: RunStore) -> None:
     there = made_run(store, [0.1], base, seed=2, dataset="fashion-mnist")
     set_repeat(there, Repeat(group="g", index=2, seeds=3))
     assert beside(store, here[0]) == [run.id for run in here]
-    ((_, change),) = comparison.changes_over_seeds(comparison.compare(store))
-    assert change.seeds == 2
-    assert change.mean == pytest.approx(-0.18)
+    (found,) = answers.answered(comparison.compare(store))
+    assert found.seeds == "2 seeds"
+    assert found.change == pytest.approx(-0.18)
 
 
 def test_seeds_resumed_onto_another_dataset_have_no_answer(store: RunStore) -> None:
     made_seeds(store, made_run(store, [0.5]), [0.4, 0.42], dataset="fashion-mnist")
-    assert comparison.answers_over_seeds(comparison.compare(store)) == []
+    assert answers.answers_over_seeds(comparison.compare(store)) == []
 
 
 def rows(store: RunStore, *losses: float) -> list[Compared]:
@@ -178,13 +174,13 @@ def rows(store: RunStore, *losses: float) -> list[Compared]:
         ((0.49, 0.48, 0.49, 0.48, 0.495, 0.485), "−2.7% ± 1.3 over 6 seeds; seed luck alone moves 2.4%."),
         ((0.499, 0.49, 0.489, 0.498, 0.49, 0.499), "so one seed can't tell."),
         ((0.49, 0.51, 0.5), "+0.0% ± 5.0 over 3 seeds, too few to tell: seed luck alone moves 4.0%."),
-        ((0.49, math.inf), "at least one of 2 seeds diverged."),
+        ((6.5, 6.75), "×13 ± 3.2 over 2 seeds; seed luck alone moves 70.7%."),
     ],
 )
 def test_answer_over_seeds_says_when_one_seed_or_all_can_not_tell(
     store: RunStore, losses: tuple[float, ...], answer: str
 ) -> None:
-    (said,) = comparison.answers_over_seeds(rows(store, *losses))
+    (said,) = answers.answers_over_seeds(rows(store, *losses))
     assert said.startswith("Resumed from base epoch 0, same settings: ")
     assert said.endswith(answer)
 
@@ -193,22 +189,73 @@ def test_seeds_that_have_not_ended_the_newest_epoch_do_not_count_yet(store: RunS
     found = rows(store, 0.40, 0.41, 0.30)
     assert found[0].latest
     further = [*(replace(row, latest=replace(row.latest, epoch=9)) for row in found[:2] if row.latest), found[2]]
-    (said,) = comparison.answers_over_seeds(further)
+    (said,) = answers.answers_over_seeds(further)
     assert "over 2 of 3 seeds" in said
-    assert comparison.answers_over_seeds(found[:1]) == []
+    assert answers.answers_over_seeds(found[:1]) == []
+
+
+def one_of_three_diverged(store: RunStore, parent: Run) -> list[Run]:
+    """Three seeds that a worker would leave so: the last one's rate was too high for its luck, and it failed."""
+    made = made_seeds(store, parent, [0.40, 0.41], epoch=1)
+    lost = resume(store, parent, 1, 1, seed=2, learning_rate=1e6, momentum=0.9)
+    with pytest.raises(DivergedError):
+        train(lost)
+    set_state(lost, "failed")
+    for index, run in enumerate([*made, lost]):
+        set_repeat(run, Repeat(group="g", index=index, seeds=3))
+    return [*made, lost]
+
+
+def test_seed_that_failed_is_told_beside_the_mean_of_the_others(store: RunStore, parent: Run) -> None:
+    made = one_of_three_diverged(store, parent)
+    (said,) = answers.answers_over_seeds(comparison.compare(store))
+    assert " over 2 of 3 seeds (1 failed)" in said
+    found = repeats.final_means(made, 3)
+    assert found
+    assert found.seeds == "2 of 3 seeds (1 failed)"
+    runs = runs_frame(store)
+    assert set(tables.best_over_seeds(runs)) == {"", "0.4050 ± 0.0635 · 2 of 3 seeds (1 failed)"}
+
+
+def test_run_that_is_deleted_meanwhile_is_in_no_final_mean(store: RunStore) -> None:
+    made = made_seeds(store, made_run(store, [0.5]), [0.40, 0.41, 0.42])
+    store.delete(made[0])
+    found = repeats.final_means(made, 3)
+    assert found
+    assert found.seeds == "2 of 3 seeds"
+    assert found.loss.mean == pytest.approx(0.415)
+
+
+def test_repeats_count_once_in_the_answer_and_their_luckiest_seed_is_not_the_lowest(store: RunStore) -> None:
+    base = made_run(store, [0.5], name="base")
+    made_seeds(store, base, [0.40, 0.44, 0.42], learning_rate=1e-4)
+    made_run(store, [0.41], base, name="single")
+    assert answers.sentence(comparison.compare(store)) == (
+        "2 of 2 resumed runs are below the loss of the checkpoint, 0 within noise, 0 above. Median change −17.0%; "
+        "lowest loss now 0.410 (single, from base epoch 0). "
+        "Runs that differ in nothing but the seed count once, by their mean. "
+        "With one seed only, which can't tell help from luck: 1."
+    )
+
+
+def test_lowest_loss_of_repeats_is_their_mean(store: RunStore) -> None:
+    made_seeds(store, made_run(store, [0.5], name="base"), [0.40, 0.44, 0.42], learning_rate=1e-4)
+    said = answers.sentence(comparison.compare(store))
+    assert "1 of 1 resumed run is below" in said
+    assert "0.420 (mean of 3 seeds with learning rate 0.001 → 0.0001, from base epoch 0)" in said
 
 
 def test_sentence_counts_the_runs_whose_one_seed_can_not_tell(store: RunStore) -> None:
     found = rows(store, 0.40, 0.41)
-    assert "one seed" not in comparison.sentence(found)
+    assert "one seed" not in answers.sentence(found)
     alone = replace(found[0], repeat=None)
-    assert comparison.sentence([*found, alone]).endswith("With one seed only, which can't tell help from luck: 1.")
+    assert answers.sentence([*found, alone]).endswith("With one seed only, which can't tell help from luck: 1.")
 
 
 def test_commands_repeat_and_tell_the_mean(store: RunStore, parent: Run, capsys: Capture) -> None:
     made_seeds(store, parent, FIVE)
     out, _ = printed(capsys, "compare")
-    (said,) = comparison.answers_over_seeds(comparison.compare(store))
+    (said,) = answers.answers_over_seeds(comparison.compare(store))
     assert f"\n{said}\n" in out
     found = answered(capsys, "compare")
     assert [row["repeat"]["index"] for row in found] == [0, 1, 2, 3, 4]
@@ -238,7 +285,7 @@ def test_list_of_runs_has_the_mean_of_each_group_and_dataset_once_two_have_finis
     set_repeat(elsewhere, Repeat(group="g", index=3, seeds=3))
     runs = runs_frame(store)
     shown = dict(zip(runs["id"], tables.best_over_seeds(runs), strict=True))
-    text = "0.4100 ± 0.1271 · 2 seeds"
+    text = "0.4100 ± 0.1271 · 2 of 3 seeds (1 stopped)"
     assert shown == {**dict.fromkeys((run.id for run in made), text), base.id: "", elsewhere.id: ""}
 
 

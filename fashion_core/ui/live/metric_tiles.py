@@ -8,8 +8,8 @@ from typing import Literal
 import pandas as pd
 
 from fashion_core.resume.comparison import Compared, LossNow, relative_change
-from fashion_core.resume.labels import loss_text, percent, points
-from fashion_core.resume.repeats import OverSeeds
+from fashion_core.resume.labels import interval_text, loss_text, percent, points
+from fashion_core.resume.repeats import OverSeeds, seeds_text
 from fashion_core.runs import tables
 from fashion_core.runs.loss_curve import LatestMetrics
 from fashion_core.runs.run import Run
@@ -82,12 +82,15 @@ def _loss_now(label: str, row: Compared, now: LossNow | None) -> Metric:
     return Metric(label, loss_text(now.loss, 4), words, meaning)
 
 
-def over_seeds(seeds: pd.DataFrame, started: int, change: OverSeeds | None) -> list[Metric]:
-    """The means over the ``started`` seeds, from ``resume.tables.seeds_frame``, and that of a resume's ``change``."""
+def over_seeds(seeds: pd.DataFrame, started: int, others: Sequence[State], change: OverSeeds | None) -> list[Metric]:
+    """The means over the ``started`` seeds, from ``resume.tables.seeds_frame``, and that of a resume's ``change``.
+
+    ``others`` are the states of the runs that have not ended the last epoch of those means.
+    """
     if seeds.empty:
         return [Metric(texts.MEAN_LOSS_UNKNOWN.format(seeds=started), "–", note=texts.MEAN_UNKNOWN_YET)]
     last = seeds.iloc[-1]
-    of = {"ended": last["seeds"], "seeds": started, "epoch": last["epoch"]}
+    of = {"seeds": seeds_text(int(last["seeds"]), started, others), "epoch": last["epoch"]}
     note, note_on_loss = texts.MEAN_NOTE.format(**of), texts.MEAN_LOSS_NOTE.format(**of, luck=last["loss_luck"])
     interval = texts.INTERVAL_IN_POINTS.format(interval=f"{last['accuracy_interval'] * 100:.2f}")
     metrics = [
@@ -100,7 +103,8 @@ def over_seeds(seeds: pd.DataFrame, started: int, change: OverSeeds | None) -> l
 def _change_over_seeds(change: OverSeeds) -> Metric:
     clear = abs(change.mean) > change.interval
     meaning: Meaning = "plain" if not clear else "good" if change.mean < 0 else "bad"
-    interval = texts.INTERVAL_IN_POINTS.format(interval=points(change.interval))
+    template = texts.INTERVAL_IN_POINTS if change.mean < 10 else texts.INTERVAL
+    interval = template.format(interval=interval_text(change.mean, change.interval))
     note = texts.MEAN_CHANGE_NOTE.format(luck=points(change.luck))
     return Metric(texts.MEAN_CHANGE, percent(change.mean), interval, meaning, note)
 

@@ -16,7 +16,8 @@ from fashion_core.charts import live as charts
 from fashion_core.charts.base import ChartSpec
 from fashion_core.resume import repeats
 from fashion_core.resume import tables as resume_tables
-from fashion_core.resume.comparison import changes_over_seeds, compare_run, loss_last_of
+from fashion_core.resume.answers import answered
+from fashion_core.resume.comparison import compare_run, loss_last_of
 from fashion_core.resume.labels import loss_text
 from fashion_core.runs import loss_curve, metrics, tables
 from fashion_core.runs.run import Run
@@ -86,10 +87,18 @@ def _numbers(
         rows.insert(0, metric_tiles.three_losses(compared))
     if (repeat := run.record.repeat) and seeds is not None:
         beside = [compare_run(store, one) for one in repeats.runs_beside(store, run)]
-        change = next((change for _, change in changes_over_seeds([*filter(None, beside)])), None)
-        rows.append(metric_tiles.over_seeds(seeds, repeat.seeds, change))
+        change = next((one.over_seeds for one in answered([*filter(None, beside)])), None)
+        rows.append(metric_tiles.over_seeds(seeds, repeat.seeds, _states_behind(store, run, seeds), change))
     share = tables.progress(run.record.config, status, run.record.first_epoch).share
     return metric_tiles.progress_and_metrics(run_status.whereabouts(store, run, state), share, rows)
+
+
+def _states_behind(store: RunStore, run: Run, seeds: pd.DataFrame) -> list[State]:
+    """The states of the runs beside this one that have not ended the last epoch of their means."""
+    newest = seeds["epoch"].max()
+    ended = {one.id: metrics.read_epochs(one.metrics_path)[-1:] for one in repeats.runs_beside(store, run)}
+    states = repeats.states_of(repeats.runs_beside(store, run))
+    return [state for one, state in states.items() if not (ended[one] and ended[one][0]["epoch"] >= newest)]
 
 
 def _saved_by_parent(store: RunStore, run: Run, state: State) -> tuple[int, ...] | None:

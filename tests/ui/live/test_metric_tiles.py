@@ -85,17 +85,26 @@ def test_means_over_seeds_have_their_interval_and_what_luck_alone_moves() -> Non
     rows = [[epoch_row(0) | {"loss": loss, "accuracy": 1 - loss}] for loss in (0.40, 0.42)]
     change = over_seeds([-0.2, -0.19, -0.21])
     seeds = seeds_frame(rows, config(), 0)
-    loss, accuracy, change_shown = metric_tiles.over_seeds(seeds, 3, change)
+    loss, accuracy, change_shown = metric_tiles.over_seeds(seeds, 3, ["failed"], change)
     assert (loss.value, loss.change) == ("0.4100", "± 0.1271")
-    assert loss.note == "95 % interval, 2 of 3 seeds at epoch 0. Seed luck alone moves 0.0283."
+    assert loss.note == "95 % interval, 2 of 3 seeds (1 failed) at epoch 0. Seed luck alone moves 0.0283."
     assert (accuracy.value, accuracy.change) == ("59.00%", "± 12.71 points")
     assert (change_shown.value, change_shown.change, change_shown.meaning) == ("−20.0%", "± 2.5 points", "good")
     assert change_shown.note == "Seed luck alone moves 2.0%."
-    (unknown,) = metric_tiles.over_seeds(seeds.head(0), 3, None)
+    (unknown,) = metric_tiles.over_seeds(seeds.head(0), 3, [], None)
     assert unknown.value == "–"
+
+
+def change_shown(changes: list[float]) -> Metric:
+    seeds = seeds_frame([[epoch_row(0)]] * 2, config(), 0)
+    return metric_tiles.over_seeds(seeds, 2, [], over_seeds(changes))[-1]
+
+
+def test_interval_of_a_change_has_the_unit_of_the_change() -> None:
+    shown = change_shown([12.0, 12.5])
+    assert (shown.value, shown.change) == ("×13", "± 3.2")
 
 
 def test_change_that_the_seeds_can_not_tell_from_none_is_neither_good_nor_bad() -> None:
     for changes, meaning in (([-0.1, 0.1], "plain"), ([0.2, 0.19, 0.21], "bad")):
-        *_, shown = metric_tiles.over_seeds(seeds_frame([[epoch_row(0)]] * 2, config(), 0), 3, over_seeds(changes))
-        assert shown.meaning == meaning
+        assert change_shown(changes).meaning == meaning
