@@ -61,13 +61,16 @@ def _placed(dots: pd.DataFrame, lanes: "pd.Series[float]") -> pd.DataFrame:
 
 
 def _shades(dots: pd.DataFrame) -> "pd.Series[float]":
-    """The loss; of several datasets its place on a log scale from the lowest (1) to the highest (10) of its own."""
+    """The loss; of several datasets its place on a log scale from the lowest (1) to the highest (10) of its own.
+
+    That of a dataset with one loss alone is in the middle.
+    """
     losses, datasets = dots["loss"].astype("float64").clip(LEAST, _WORST), dots["dataset"]
     if datasets.nunique() < 2:
         return losses
     low, high = (losses.groupby(datasets).transform(end) for end in ("min", "max"))
     above, span = ((loss / low).map(math.log10) for loss in (losses, high))
-    return 10 ** (above / span.where(span > 0, 1.0))
+    return 10 ** (above / span).where((span > 0) | above.isna(), 0.5)
 
 
 def _bends(links: pd.DataFrame, lanes: "pd.Series[float]") -> pd.DataFrame:
