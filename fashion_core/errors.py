@@ -29,6 +29,14 @@ def printable(text: str) -> str:
     return shown if len(text) <= _LONGEST_QUOTE else f"{shown}…"
 
 
+def cut_middle(text: str, limit: int) -> str:
+    """At most ``limit`` characters: names differ more often at an end than in the middle."""
+    if len(text) <= limit:
+        return text
+    tail = (limit - 1) // 2
+    return f"{text[: limit - 1 - tail].rstrip()}…{text[-tail:].lstrip()}"
+
+
 def is_blank(text: str) -> bool:
     """Whether nothing of the text can be seen."""
     return not text.strip(f" {_JOINERS}")

@@ -9,7 +9,7 @@ import pandas as pd
 
 from fashion_core.charts import base, comparison, texts
 from fashion_core.charts.comparison import BEYOND, LEAST, STRENGTH, answer_color
-from fashion_core.resume.labels import cut_middle
+from fashion_core.errors import cut_middle
 
 LEAST_HEIGHT: Final = 440  # pixels, axes and titles included
 _NAME: Final = 14  # pixels

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashion_core import files
-from fashion_core.errors import ChangedFileError, RefusedFileError, printable
+from fashion_core.errors import ChangedFileError, RefusedFileError, UnfitFileError, printable
 from fashion_core.formats.untrusted import validate
 from fashion_core.formats.untrusted.optimizer import SavedOptimizer, find_optimizer
 from fashion_core.formats.untrusted.read import read_saved_file
@@ -79,6 +79,7 @@ class Inspection:
     has_checksum: bool  # whether the container lets a changed bit be noticed
     names: tuple[str, ...]  # each class or function that the pickle refers to
     refusal: str | None  # why it can't be loaded here, as one sentence
+    unfit: bool  # whether that is because no model of this app can have its weights: nothing speaks of harm
     refused: tuple[str, ...]  # the names that are not allowed
     model: str | None = None  # the known model that its weights fit
     model_class: str | None = None
@@ -128,6 +129,7 @@ def inspect(path: Path, numbers: bool | None = None, choice: str | None = None) 
         has_checksum=file.has_checksums or file.checksum is not None,
         names=tuple(sorted(printable(str(name)) for name in file.names)),
         refusal=str(refusal) if refusal else None,
+        unfit=isinstance(refusal, UnfitFileError),
         refused=refusal.names if refusal else (),
         **(_of_weights(file, weights) if weights else {}),
         epoch=epoch,

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Final
 
+from fashion_core.errors import cut_middle
 from fashion_core.resume import texts
 from fashion_core.runs.schema import Change
 
@@ -52,14 +53,6 @@ def unique_labels(runs: Iterable[tuple[str, Hashable, Mapping[str, Change]]]) ->
         number = seen[checkpoint, label]
         labels[run] = label if number == 1 else f"{label} ({number})"
     return labels
-
-
-def cut_middle(text: str, limit: int) -> str:
-    """At most ``limit`` characters: names differ more often at an end than in the middle."""
-    if len(text) <= limit:
-        return text
-    tail = (limit - 1) // 2
-    return f"{text[: limit - 1 - tail].rstrip()}…{text[-tail:].lstrip()}"
 
 
 def label_pixels(labels: Iterable[str]) -> int:

@@ -6,15 +6,15 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fashion_core.config import TrainConfig, parse_config
+from fashion_core.config import MAX_NAME, TrainConfig, parse_config
 from fashion_core.data import fashion_mnist
-from fashion_core.errors import ConfigError, DamagedFileError, DiskError, RefusedFileError, printable
+from fashion_core.errors import ConfigError, DamagedFileError, DiskError, cut_middle, printable
 from fashion_core.resume import reasons, texts
-from fashion_core.resume.labels import cut_middle, short_label
+from fashion_core.resume.labels import short_label
 from fashion_core.resume.verdict import Verdict, changes, check_epoch, inspect_checkpoint, judge
 from fashion_core.runs import queue, torch_process
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import Environment, Parent, Repeat, Resumption, places_of
+from fashion_core.runs.schema import Environment, Parent, Repeat, Resumption, check_seeds, places_of, seeded_name
 from fashion_core.runs.store import RunStore
 
 
@@ -35,7 +35,7 @@ def resumed_config(run: Run, epoch: int, additional: int, overrides: Mapping[str
         return config
     # what tells this run from the others of the same checkpoint; the parent's name is cut where it is too long
     end = f" ↻ {epoch}, {short_label(changes(parent, config))}"
-    return config.model_copy(update={"name": cut_middle(printable(run.title), 80 - len(end)) + end})
+    return config.model_copy(update={"name": cut_middle(printable(run.title), MAX_NAME - len(end)) + end})
 
 
 @dataclass(frozen=True)
@@ -48,17 +48,17 @@ class ResumeRequest:
 
 def with_seeds(run: Run, requests: Sequence[ResumeRequest], seeds: int) -> list[ResumeRequest]:
     """Each request for this many seeds, from its own one up. Raises ``ConfigError``."""
-    places = places_of(seeds)
-    return [*requests] if len(places) == 1 else [one for request in requests for one in _repeated(run, request, seeds)]
+    check_seeds(seeds)
+    return [*requests] if seeds == 1 else [one for request in requests for one in _repeated(run, request, seeds)]
 
 
 def _repeated(run: Run, request: ResumeRequest, seeds: int) -> Iterator[ResumeRequest]:
-    config = resumed_config(run, request.epoch, request.additional, request.overrides)
+    first = resumed_config(run, request.epoch, request.additional, request.overrides).seed
+    others = {name: value for name, value in request.overrides.items() if name != "seed"}
+    title = resumed_config(run, request.epoch, request.additional, others).title
     for number, place in enumerate(places_of(seeds)):
-        more: dict[str, Any] = {"seed": config.seed + number}
-        if "name" in request.overrides:
-            more["name"] = texts.SEED_NAME.format(name=config.title, seed=config.seed + number)
-        yield replace(request, overrides={**request.overrides, **more}, repeat=place)
+        own = {"seed": first + number, "name": seeded_name(title, first + number)}
+        yield replace(request, overrides={**others, **own}, repeat=place)
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _check(run: Run, planned: Plan) -> None:
     if verdict == "damaged":
         raise DamagedFileError(run.checkpoint_path(planned.epoch), why)
     if verdict == "not usable":
-        raise RefusedFileError(why)
+        raise planned.verdict.refusal()
     if planned.config.dataset == "fashion-mnist":
         fashion_mnist.check()
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from fashion_core.cache import Cache, stamp
 from fashion_core.config import TrainConfig, settings
-from fashion_core.errors import DamagedFileError, DiskError, RefusedFileError, RunNotFoundError
+from fashion_core.errors import DamagedFileError, DiskError, RefusedFileError, RunNotFoundError, UnfitFileError
 from fashion_core.formats import inspect
 from fashion_core.resume import reasons, texts
 from fashion_core.runs.run import Run
@@ -20,6 +20,12 @@ _NO_CHANGE = frozenset({"name", "epochs", "keep", "device", "threads"})
 class Verdict:
     kind: VerdictKind
     reasons: tuple[Message | str, ...]  # each thing that is missing or different; in words if the file can't be used
+    unfit: bool = False  # of those that are not usable: whether the file is not refused
+
+    def refusal(self) -> RefusedFileError:
+        """What to raise where it is not usable."""
+        kind = UnfitFileError if self.unfit else RefusedFileError
+        return kind("; ".join(reasons.texts(self.reasons)))
 
 
 def check_epoch(run: Run, epoch: int, saved: list[int]) -> None:
@@ -51,7 +57,7 @@ def carries_optimizer(run: Run, epoch: int) -> bool:
     """Raises ``RefusedFileError`` if the checkpoint can't be read, and what ``inspect_checkpoint`` raises."""
     verdict, has_optimizer = _inspected(run, epoch)
     if has_optimizer is None:
-        raise RefusedFileError("; ".join(reasons.texts(verdict.reasons)))
+        raise verdict.refusal()
     return has_optimizer
 
 
@@ -75,11 +81,11 @@ def _inspect(run: Run, epoch: int) -> tuple[Verdict, bool | None]:
     try:
         found = inspect.inspect(run.checkpoint_path(epoch), numbers=False)
     except RefusedFileError as error:
-        return damaged or Verdict("not usable", (error.reason,)), None
+        return damaged or Verdict("not usable", (error.reason,), isinstance(error, UnfitFileError)), None
     instead = {"optimizer": "usable optimizer"} if not found.optimizer and _left_an_optimizer_out(run) else {}
     verdict = Verdict(found.verdict, tuple(Message(id=f"no {instead.get(what, what)}") for what in found.missing))
     if found.refusal:
-        verdict = Verdict("not usable", (found.refusal.partition(": ")[2].rstrip("."),))
+        verdict = Verdict("not usable", (found.refusal.partition(": ")[2].rstrip("."),), found.unfit)
     return damaged or verdict, found.optimizer is not None and found.optimizer.problem is None
 
 

@@ -11,12 +11,21 @@ from contextlib import ExitStack, contextmanager, suppress
 from filelock import FileLock, Timeout
 
 from fashion_core import files
-from fashion_core.config import MAX_NAME, TrainConfig, parse_config, variable
+from fashion_core.config import TrainConfig, parse_config, variable
 from fashion_core.data import fashion_mnist
 from fashion_core.errors import ConfigError, DamagedFileError, DiskError, FashionError, RunNotFoundError, RunStateError
 from fashion_core.runs import processes, torch_process
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import ACTIVE_STATES, CONTINUABLE_STATES, UNDER_WAY_STATES, Labels, Status, places_of
+from fashion_core.runs.schema import (
+    ACTIVE_STATES,
+    CONTINUABLE_STATES,
+    UNDER_WAY_STATES,
+    Labels,
+    Status,
+    check_seeds,
+    places_of,
+    seeded_name,
+)
 from fashion_core.runs.store import RunStore
 
 QUEUE_SECONDS = 5.0  # how long to wait for another process that starts the next run
@@ -43,16 +52,15 @@ def start_seeds(store: RunStore, config: TrainConfig, seeds: int) -> list[Run]:
 
     None starts before all are made.
     """
-    places = places_of(seeds)
-    if len(places) == 1:
+    check_seeds(seeds)
+    if seeds == 1:
         return [start(store, config)]
     configs = [parse_config({**config.model_dump(), "seed": config.seed + number}) for number in range(seeds)]
     _check_can_start(config)
     environment = torch_process.environment_for(config)
     with making(store) as made:
-        for one, place in zip(configs, places, strict=True):
-            end = f", seed {one.seed}"
-            labels = Labels(name=config.title[: MAX_NAME - len(end)] + end)
+        for one, place in zip(configs, places_of(seeds), strict=True):
+            labels = Labels(name=seeded_name(config.title, one.seed))
             made.append(store.create(one, environment, repeat=place, labels=labels))
     advance(store)
     return made

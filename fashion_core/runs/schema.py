@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from fashion_core import files
 from fashion_core.cache import MOST_RUNS, Cache, stamp
-from fashion_core.config import MAX_SEEDS, TrainConfig, explain
-from fashion_core.errors import ConfigError, DamagedFileError
+from fashion_core.config import MAX_NAME, MAX_SEEDS, TrainConfig, explain
+from fashion_core.errors import ConfigError, DamagedFileError, cut_middle
 from fashion_core.runs.processes import ProcessId
 
 State = Literal["queued", "running", "stopping", "stopped", "finished", "failed", "lost", "imported"]
@@ -59,6 +59,8 @@ class Source(_Stored):
     name: str
     format: str
     sha256: str
+    # the settings of ``trained_on`` that neither the file nor a person said; earlier versions did not write which
+    assumed: tuple[str, ...] = ("dataset", "pixels")
 
 
 class Change(_Stored):
@@ -94,12 +96,22 @@ class Repeat(_Stored):
     seeds: int  # how many were started
 
 
-def places_of(seeds: int) -> list[Repeat | None]:
-    """The places of this many runs in a new group; one alone has none. Raises ``ConfigError``."""
+def check_seeds(seeds: int) -> None:
+    """Raise ``ConfigError`` if nothing can be run with this many seeds."""
     if not 1 <= seeds <= MAX_SEEDS:
         raise ConfigError(f"Seeds should be from 1 to {MAX_SEEDS}, not {seeds}.")
+
+
+def places_of(seeds: int) -> list[Repeat]:
+    """The places of several runs in a new group."""
     group = secrets.token_hex(4)
-    return [Repeat(group=group, index=index, seeds=seeds) for index in range(seeds)] if seeds > 1 else [None]
+    return [Repeat(group=group, index=index, seeds=seeds) for index in range(seeds)]
+
+
+def seeded_name(title: str, seed: int) -> str:
+    """The name of a run among those that differ in nothing but the seed; a long title is cut in the middle."""
+    end = f", seed {seed}"
+    return cut_middle(title, MAX_NAME - len(end)) + end
 
 
 class LoadCheck(_Stored):
@@ -126,6 +138,12 @@ class RunRecord(_Stored):
     resumption: Resumption | None = None
     repeat: Repeat | None = None
     twin_of: str | None = None  # the run whose crash drill made it, to compare with: nobody asked for it
+
+    @property
+    def trained_on(self) -> dict[str, str]:
+        """The settings of ``TrainConfig.trained_on`` that are known, without those that were assumed on import."""
+        assumed = self.source.assumed if self.source else ()
+        return {name: value for name, value in self.config.trained_on.items() if name not in assumed}
 
     @property
     def first_epoch(self) -> int:

@@ -16,7 +16,7 @@ from filelock import FileLock
 from fashion_core import devices
 from fashion_core.config import parse_config
 from fashion_core.data import batches
-from fashion_core.errors import ConfigError, DamagedFileError, LoadCheckError, RunNotFoundError
+from fashion_core.errors import ConfigError, DamagedFileError, LoadCheckError, RunNotFoundError, UnfitFileError
 from fashion_core.formats import export
 from fashion_core.formats.import_file import import_file
 from fashion_core.models import build_model
@@ -237,6 +237,14 @@ def test_children_go_on_counting_epochs_and_leave_the_parent_untouched(store: Ru
     train(grandchild := resume(store, child, 3, 1))
     assert grandchild.epochs_saved() == [4]
     assert files_below(parent.path) == before
+
+
+def test_checkpoint_whose_weights_fit_no_model_is_not_usable_and_not_refused(store: RunStore, parent: Run) -> None:
+    content = load(parent.checkpoint_path(0))
+    content["model_state_dict"] = {"weight": torch.zeros(3, 3)}
+    save_again(parent, 0, content)
+    with pytest.raises(UnfitFileError, match="The file is not usable: "):
+        resume(store, parent, 0)
 
 
 def test_another_optimizer_starts_fresh_and_says_so(store: RunStore, parent: Run) -> None:
