@@ -41,6 +41,9 @@ def live_chart(
     0 to 1, on the test images), `checkpoint` (bool, its file exists). Both may be empty. The x axis ends at
     ``total_steps``. ``loss_last`` has one row with `loss` (float64) and `label` (str), drawn as a dashed line; None if
     nothing was resumed. ``seeds`` has `step`, `loss` and `loss_interval` of the mean over several seeds, or is None.
+
+    Layers without rows are left out of what is sent: while a run trains, that changes with the first loss, with the
+    first epoch that ends and with the first mean over seeds; from then on there are only more rows.
     """
     drawn = _finite(batches)
     newest = drawn.dropna(subset=["smoothed"]).tail(1)

@@ -197,6 +197,13 @@ def test_streamlit_sends_the_same_spec_with_more_rows() -> None:
     assert len(after.datasets[0].data.data) > 10 * len(before.datasets[0].data.data)
 
 
+def test_spec_changes_with_the_first_loss_and_the_first_epoch_alone() -> None:
+    life = [(0, 0), (1, 0), (99, 0), (100, 1), (200, 2), (5000, 50)]
+    sent = as_sent(*(charts.live_chart(batches(steps), epochs(ended), 5000) for steps, ended in life))
+    changed = [at for at, before, after in zip(life[1:], sent, sent[1:], strict=False) if before.spec != after.spec]
+    assert changed == [(1, 0), (100, 1)]
+
+
 @pytest.mark.parametrize(
     ("chart", "room"),
     [

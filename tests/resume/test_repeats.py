@@ -5,12 +5,13 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from scipy import stats
 
-from fashion_core.config import MAX_SEEDS
+from fashion_core.config import MAX_NAME, MAX_SEEDS
 from fashion_core.errors import ConfigError, DiskError, DivergedError
 from fashion_core.resume import answers, comparison, plan, repeats, tables
 from fashion_core.resume.comparison import Compared
@@ -23,6 +24,7 @@ from fashion_core.runs.store import RunStore
 from fashion_core.runs.tables import runs_frame
 from tests.benchmarks.comparison import made_run
 from tests.support.commands import Capture, answered, printed, refused
+from tests.support.files import small_disk
 from tests.support.runs import config, copied, epoch_row, new_run, resume, set_running, set_state, train, trained
 
 FIVE = [0.412, 0.431, 0.402, 0.425, 0.418]
@@ -109,6 +111,21 @@ def test_resumed_seeds_with_a_given_seed_and_name_count_on_from_it(store: RunSto
     assert [(run.title, run.record.config.seed) for run in made] == [("mine, seed 10", 10), ("mine, seed 11", 11)]
 
 
+def test_resumed_seeds_have_a_name_each_however_much_they_change_and_however_long_it_is(
+    store: RunStore, parent: Run
+) -> None:
+    changed = {"learning_rate": 1e-4, "optimizer": "adam"}
+    made = plan.resume(store, parent, plan.with_seeds(parent, [ResumeRequest(0, 1, changed)], 3))
+    assert [run.title for run in made] == [f"base ↻ 0, lr ÷10, → adam, seed {seed}" for seed in (3, 4, 5)]
+    long = {"name": "n" * MAX_NAME}
+    for run in [
+        *plan.resume(store, parent, plan.with_seeds(parent, [ResumeRequest(0, 1, long)], 2)),
+        *queue.start_seeds(store, config(**long, seed=3), 2),
+    ]:
+        assert len(run.title) == MAX_NAME
+        assert run.title.endswith(f"n, seed {run.record.config.seed}")
+
+
 @pytest.mark.parametrize(("seeds", "seed"), [(0, 0), (MAX_SEEDS + 1, 0), (2, 2**31 - 1)])
 def test_seeds_that_do_not_exist_are_one_sentence_and_leave_none(
     store: RunStore, parent: Run, seeds: int, seed: int
@@ -121,21 +138,20 @@ def test_seeds_that_do_not_exist_are_one_sentence_and_leave_none(
     assert store.runs() == before
 
 
-def test_seeds_that_can_not_all_be_made_leave_and_start_none(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    create, begun = RunStore.create, list[str]()
+def test_seeds_that_can_not_all_be_made_leave_none(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "small", 128) as folder:
+        full = RunStore(folder / "runs")
+        with pytest.raises(DiskError, match="the disk is full"):
+            queue.start_seeds(full, config(), MAX_SEEDS)
+        assert full.runs() == []
+        queue.cancel([new_run(full), new_run(full)])  # there is room for some
 
-    def run_out(store: RunStore, *given: Any, **named: Any) -> Run:
-        if store.runs():
-            queue.advance(store, patience=0)
-            begun.extend(run.state() for run in store.runs())
-            raise DiskError(store.root, "the disk is full")
-        return create(store, *given, **named)
 
-    monkeypatch.setattr(RunStore, "create", run_out)
-    with pytest.raises(DiskError):
-        queue.start_seeds(store, config(), 3)
-    assert begun == ["queued"]
-    assert store.runs() == []
+def test_no_seed_starts_before_all_are_made(store: RunStore) -> None:
+    with queue.making(store) as made:
+        made.append(new_run(store))
+        queue.advance(store, patience=0)
+        assert made[0].state() == "queued"
 
 
 def test_run_of_an_earlier_version_opens_without_a_group(store: RunStore) -> None:
@@ -298,3 +314,8 @@ def test_command_trains_and_resumes_several_seeds_to_one_mean(store: RunStore, c
     out, _ = printed(capsys, "resume", store.runs()[0].id, "0", "--epochs", "1", "--seeds", "2")
     assert "over 2 seeds" in out.splitlines()[-1]
     assert out.splitlines()[-1].startswith("Resumed from mlp sgd 0.001, seed 1 epoch 0, same settings: ")
+    found = answered(capsys, "train", *short, "--seeds", "2")
+    assert [run["over_seeds"]["loss"]["seeds"] for run in found] == [2, 2]
+    assert found[0]["over_seeds"]["accuracy"]["mean"] == statistics.fmean(
+        run["epochs"][-1]["accuracy"] for run in found
+    )
