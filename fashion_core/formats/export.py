@@ -47,7 +47,8 @@ def export(run: Run, epoch: int, format: ExportFormat, out: Path) -> files.Diges
 
 
 def _load(run: Run, checkpoint: Path) -> LoadedModel:
-    return replace(load(checkpoint), trained_on=run.record.config.trained_on)
+    loaded = load(checkpoint)
+    return replace(loaded, trained_on={**loaded.trained_on, **run.record.trained_on})
 
 
 def _write_as(format: ExportFormat, loaded: LoadedModel, out: Path) -> files.Digest:
@@ -78,7 +79,7 @@ def as_safetensors(loaded: LoadedModel) -> bytes:
     return safetensors.torch.save(tensors, {**metadata, f"{OURS}sha256": checksum})
 
 
-def as_program(model: nn.Module, metadata: Mapping[str, str] = {}) -> bytes:
+def as_program(model: nn.Module, metadata: Mapping[str, str]) -> bytes:
     """The model as a ``torch.export`` program (.pt2) that takes any number of images, without paths of this machine.
 
     ``metadata`` goes into a JSON file beside it. torch needs a place for temporary files, though it writes none there.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fashion_core import devices, files
-from fashion_core.config import TrainConfig, parse_config
+from fashion_core.config import MAX_NAME, TrainConfig, parse_config
 from fashion_core.errors import ConfigError, RefusedFileError, printable
 from fashion_core.files import now
 from fashion_core.formats import save
@@ -20,7 +20,6 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Environment, FileInfo, Labels, SavedFormat, Source, Status
 from fashion_core.runs.store import RunStore
 
-_LONGEST_NAME = 80
 # What is said of the settings that neither the file nor the person gives.
 _ASSUMED: dict[tuple[str, ...], str] = {
     ("dataset",): "The file does not say what it was trained on: assumed dataset {dataset}.",
@@ -45,10 +44,10 @@ def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, Any]
             "import the checkpoint of a finished epoch"
         )
     settings, notes = _settings(loaded)
-    shown = printable(Path(name).name)[:_LONGEST_NAME]
+    shown = printable(Path(name).name)[:MAX_NAME]
     config = _parse(loaded, settings, shown, given)
-    if missing := tuple(name for name in ("dataset", "pixels") if name not in {**loaded.trained_on, **given}):
-        notes.append(_ASSUMED[missing].format(dataset=config.dataset, pixels=config.pixels))
+    if assumed := tuple(name for name in config.trained_on if name not in {**loaded.trained_on, **given}):
+        notes.append(_ASSUMED[assumed].format(**config.trained_on))
     content: dict[str, Any] = {"epoch": loaded.epoch or 0, "model_state_dict": loaded.model.state_dict()}
     content |= {"optimizer_state_dict": loaded.optimizer_state, "loss": loaded.loss, **loaded.extras}
 
@@ -60,7 +59,7 @@ def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, Any]
         draft.write_info(checkpoint, _info(loaded, "checkpoint", save.save(checkpoint, content)))
         draft.write_status(Status(state="imported", queued_at=now(), heartbeat=now(), epoch=config.epochs))
 
-    source = Source(name=shown, format=loaded.format, sha256=files.digest_of(path).sha256)
+    source = Source(name=shown, format=loaded.format, sha256=files.digest_of(path).sha256, assumed=assumed)
     labels = Labels(name=config.title, notes=" ".join(notes))
     # What the file says it was computed with; where it does not say, this machine.
     versions = {"python": platform.python_version(), "torch": metadata.version("torch")}

@@ -55,5 +55,5 @@ def trained_on(path: Path, loaded: LoadedModel) -> dict[str, str]:
     for run in (Run(path.parent), Run(path.parent.parent)):
         with suppress(DamagedFileError, DiskError):
             if path in run.saved_files():
-                return run.record.config.trained_on
+                return run.record.trained_on
     return {}

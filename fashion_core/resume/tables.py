@@ -14,10 +14,10 @@ import pandas as pd
 
 from fashion_core.cache import MOST_RUNS, Cache, stamp
 from fashion_core.config import DATASET_LABELS, TrainConfig
-from fashion_core.errors import DamagedFileError, DiskError
+from fashion_core.errors import DamagedFileError, DiskError, cut_middle
 from fashion_core.resume import texts
 from fashion_core.resume.comparison import NOISE, Compared, LossNow, relative_change
-from fashion_core.resume.labels import cut_middle, loss_text, percent, unique_labels
+from fashion_core.resume.labels import loss_text, percent, unique_labels
 from fashion_core.resume.repeats import over_seeds, seeds_text
 from fashion_core.runs import metrics
 from fashion_core.runs.loss_curve import thin_out
@@ -157,7 +157,7 @@ class Lane:
     branched: int  # the epoch that it was resumed from; −1 if it was not resumed
     changes: Mapping[str, Change] | None
     dots: tuple[_Dot, ...]
-    lowest: _Dot | None  # of the saved ones
+    lowest: _Dot | None  # of the saved ones, if their dataset is known
 
 
 Tree = list[Lane]  # from the top down
@@ -196,7 +196,9 @@ def _read(run: Run) -> Lane | None:
         if dots:
             parent = record.parent.run if record.parent else None
             changes = record.resumption.changes if record.resumption else None
-            dataset = record.config.dataset
+            dataset = DATASET_LABELS[record.config.dataset]
+            if "dataset" not in record.trained_on:
+                dataset, lowest = texts.ASSUMED_DATASET.format(dataset=dataset), None
             return Lane(run.id, run.title, dataset, parent, record.first_epoch - 1, changes, dots, lowest)
     return None
 
@@ -257,13 +259,12 @@ def _dots(
     step, ends = -(-len(lane.dots) // MOST_DOTS), (lane.dots[-1], lane.lowest)
     shown = [dot for n, dot in enumerate(lane.dots) if n % step == 0 or dot in ends or dot.epoch in branched]
     name, last = cut_middle(lane.name, _HEADING_LENGTH), lane.dots[-1].loss
-    dataset = DATASET_LABELS.get(lane.dataset, lane.dataset)
-    heading = " · ".join([name, dataset, *([texts.PARENT_DELETED] if lane.parent else [])])
+    heading = " · ".join([name, lane.dataset, *([texts.PARENT_DELETED] if lane.parent else [])])
     label = f"{change} {loss_text(last) if math.isfinite(last) else ''}".strip()
     for dot in shown:
         at_first = heading if is_root and dot is shown[0] else ""
         at_last = label if dot is shown[-1] else ""
-        yield lane.run, lane.name, dataset, *dot, is_best and dot == lane.lowest, *place, at_first, at_last
+        yield lane.run, lane.name, lane.dataset, *dot, is_best and dot == lane.lowest, *place, at_first, at_last
 
 
 SEED_COLUMNS: Final = (

@@ -30,7 +30,6 @@ DIVERGED = "diverged"
 FROM_ZERO = "from 0"
 
 # Planning: names of runs, and what can't be
-SEED_NAME = "{name}, seed {seed}"
 TOO_FEW_EPOCHS = "Additional epochs should be at least 1, not {additional}."
 OTHER_MODEL = (
     "The checkpoint holds the weights of {parent}; they don't fit {model}: "
@@ -82,6 +81,7 @@ EPOCH = "epoch {epoch}"
 FROM_DATASET = "from {dataset}"
 PIXELS = "{pixels} pixels"
 DELETED = "deleted"
+ASSUMED_DATASET = "{dataset} (assumed)"
 PARENT_DELETED = "its parent was deleted"
 MEAN_OVER_SEEDS = "{mean} ± {interval:.4f} · {seeds}"
 

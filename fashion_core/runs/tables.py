@@ -47,10 +47,10 @@ def runs_frame(store: RunStore) -> pd.DataFrame:
     """One row per run, the newest first: ``RUN_COLUMNS``.
 
     ``epochs`` is text ("epoch 1 (2 of 5)": the last one that ended), ``best_loss`` and ``accuracy`` (0 to 1, of the
-    epoch with that loss) are NaN before the first epoch, ``created`` is UTC, ``parent`` is text: the run and the epoch
-    that it was resumed from, ``curve`` the list of its test losses, thinned out, or None without any, ``repeat`` the
-    group of runs that differ in nothing but the seed, of which so many were ``started``. A damaged run has the state
-    "damaged" and says why in ``error``.
+    epoch with that loss) are NaN before the first epoch and where an import had to assume the dataset, ``created`` is
+    UTC, ``parent`` is text: the run and the epoch that it was resumed from, ``curve`` the list of its test losses,
+    thinned out, or None without any, ``repeat`` the group of runs that differ in nothing but the seed, of which so
+    many were ``started``. A damaged run has the state "damaged" and says why in ``error``.
     """
     rows = [_run_row(run) for run in store.runs()]
     return _run_frames.get(store.root, rows, lambda: _runs_frame(rows))
@@ -126,7 +126,7 @@ def _read_run_row(run: Run) -> tuple[_Row, Status | None]:
 
 def _read_imported(run: Run) -> _Row:
     try:
-        return _best(epoch_records(run))
+        return _best(epoch_records(run) if "dataset" in run.record.trained_on else ())
     except (DamagedFileError, DiskError) as error:
         return {"state": "damaged", "error": str(error)}
 

@@ -206,7 +206,7 @@ def test_lessons_code_goes_on_from_our_checkpoint(ours: Run, theirs_with_ours: d
 @pytest.mark.parametrize("name", ["mlp", "cnn", pytest.param("resnet18", marks=pytest.mark.slow)])
 def test_program_computes_the_same_bits_for_any_number_of_images(name: str) -> None:
     model = build_model(name, seed=2).eval()
-    program = torch.export.load(io.BytesIO(export.as_program(model))).module()
+    program = torch.export.load(io.BytesIO(export.as_program(model, {}))).module()
     generator = torch.Generator().manual_seed(0)
     for images in (torch.rand(count, 1, 28, 28, generator=generator) for count in (1, 7, 256)):
         with torch.inference_mode():

@@ -14,6 +14,7 @@ from fashion_core.formats.import_file import import_file
 from fashion_core.formats.inspect import inspect
 from fashion_core.formats.load import load
 from fashion_core.formats.untrusted.read import PROGRAM_METADATA
+from fashion_core.inference.engine import trained_on
 from fashion_core.models import build_model
 from fashion_core.resume import plan, verdict
 from fashion_core.resume.plan import ResumeRequest
@@ -177,6 +178,20 @@ def test_export_without_settings_comes_back_with_what_it_was_trained_on(
     assert "assumed" not in back.labels.notes
     with pytest.raises(ConfigError, match="The file says that its pixels was standard"):
         import_file(store, tmp_path / "file", "file", {"pixels": "raw"})
+
+
+@pytest.mark.parametrize("format", ["safetensors", "pt2"])
+def test_what_was_assumed_on_import_is_not_exported_as_known(
+    store: RunStore, checkpoint: Path, tmp_path: Path, format: ExportFormat
+) -> None:
+    run = import_file(store, checkpoint, "theirs.pth", {})
+    export.export(run, 4, format, tmp_path / "file")
+    assert inspect(tmp_path / "file").trained_on == {}
+    assert trained_on(run.checkpoint_path(4), load(run.checkpoint_path(4))) == {}
+    said = {"dataset": "fashion-mnist", "pixels": "raw"}
+    run = import_file(store, checkpoint, "theirs.pth", said)
+    export.export(run, 4, format, tmp_path / "said")
+    assert inspect(tmp_path / "said").trained_on == said
 
 
 def test_dataset_that_is_not_known_here_counts_as_not_said(store: RunStore, tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def _weight_twice() -> bytes:
 
 @cache
 def _program() -> bytes:
-    return as_program(mlp())
+    return as_program(mlp(), {})
 
 
 WEIGHTS = "archive/data/weights/model_weights_config.json"

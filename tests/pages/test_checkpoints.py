@@ -268,7 +268,7 @@ def test_imported_run_shows_on_every_page(store: RunStore) -> None:
 def test_the_graph_of_an_imported_pt2_is_said_not_to_be_examined_and_no_line_runs_it(
     store: RunStore, tmp_path: Path
 ) -> None:
-    (tmp_path / "theirs.pt2").write_bytes(export.as_program(build_model("mlp", seed=2)))
+    (tmp_path / "theirs.pt2").write_bytes(export.as_program(build_model("mlp", seed=2), {}))
     run = import_file.import_file(store, tmp_path / "theirs.pt2", "theirs.pt2", {})
     assert "graph is not examined and never run" in words(open_page("checkpoints", run=run.id, file="original"))
     for page, query in (("checkpoints", {"show": "In plain PyTorch"}), ("predict", {"view": "In plain PyTorch"})):

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fashion_core.errors import cut_middle
 from fashion_core.resume import tables
 from fashion_core.resume.comparison import Compared, LossNow, by_dataset, compare
-from fashion_core.resume.labels import LABEL_LENGTH, cut_middle, label_pixels, percent, short_label
+from fashion_core.resume.labels import LABEL_LENGTH, label_pixels, percent, short_label
 from fashion_core.resume.tables import branches_frame, compared_frame, lineage_parts, losses_of, part_frames
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
@@ -370,8 +371,7 @@ def test_a_dot_is_a_checkpoint_trees_have_headings_and_lanes_end_with_change_and
 
 def test_imported_runs_and_those_without_a_parent_are_roots_and_damaged_ones_are_passed_over(runs: RunStore) -> None:
     imported, base, damaged = made_run(runs, []), made_run(runs, [0.9]), made_run(runs, [0.8])
-    record = imported.record.model_dump(mode="json") | {"source": {"name": "x.pth", "format": "model", "sha256": "0"}}
-    imported.record_path.write_text(json.dumps(record))
+    set_source(imported, assumed=["pixels"])
     imported.checkpoint_path(7).write_bytes(CONTENT)
     imported.write_info(imported.checkpoint_path(7), info_of(7, 0.25))
     orphans = [made_run(runs, [0.5], parent, 0, name="child") for parent in (base, damaged)]
@@ -386,6 +386,25 @@ def test_imported_runs_and_those_without_a_parent_are_roots_and_damaged_ones_are
         (imported.id, 7, 0.25, True, True, f"{imported.title} · synthetic garments"),
     ]
     assert links.empty
+
+
+def set_source(run: Run, **known: Any) -> None:
+    source = {"name": "x.pth", "format": "model", "sha256": "0", **known}
+    run.record_path.write_text(json.dumps(run.record.model_dump(mode="json") | {"source": source}))
+
+
+@pytest.mark.parametrize("known", [{"assumed": ["dataset"]}, {}], ids=["assumed", "of an earlier version"])
+def test_import_whose_dataset_was_assumed_is_never_the_best(runs: RunStore, known: dict[str, Any]) -> None:
+    imported = made_run(runs, [])
+    set_source(imported, **known)
+    imported.checkpoint_path(7).write_bytes(CONTENT)
+    imported.write_info(imported.checkpoint_path(7), info_of(7, 0.25))
+    base = made_run(runs, [0.9])
+    dots, _ = dots_and_links(runs)
+    assert tuples(dots, "run", "dataset", "best") == [
+        (base.id, "synthetic garments", True),
+        (imported.id, "synthetic garments (assumed)", False),
+    ]
 
 
 def test_each_dataset_has_a_best_checkpoint_in_all_parts(runs: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,11 +97,18 @@ def saved_run(store: RunStore, *losses: float | None, **changes: Any) -> Run:
     return run
 
 
-def imported_run(store: RunStore, loss: float | None) -> Run:
+def imported_run(store: RunStore, loss: float | None, *assumed: str) -> Run:
     run = saved_run(store, loss)
-    record = run.record.model_copy(update={"source": Source(name="a", format="checkpoint", sha256="0" * 64)})
+    source = Source(name="a", format="checkpoint", sha256="0" * 64, assumed=assumed)
+    record = run.record.model_copy(update={"source": source})
     run.record_path.write_text(record.model_dump_json())
     return run
+
+
+def test_loss_of_an_import_whose_dataset_was_assumed_is_in_no_column(store: RunStore) -> None:
+    imported_run(store, 0.1, "dataset")
+    imported_run(store, 0.2, "pixels")
+    assert tables.numbers_by_dataset(tables.runs_frame(store))["best_loss synthetic"].fillna(-1).tolist() == [0.2, -1]
 
 
 def resume(store: RunStore, run: Run, epoch: int) -> None:

@@ -117,7 +117,7 @@ def good_files() -> dict[str, bytes]:
         "legacy": saved(content, _use_new_zipfile_serialization=False),
         "weights": saved(mlp().state_dict()),
         "model": saved(mlp()),
-        "pt2": as_program(mlp()),
+        "pt2": as_program(mlp(), {}),
         "zipped again": archive(members_of(saved(dict(mlp().state_dict())))),
     }
 

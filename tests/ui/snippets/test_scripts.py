@@ -179,7 +179,10 @@ GRAPH = "archive/models/model.json"
 @pytest.mark.slow
 def test_the_graph_of_a_pt2_from_elsewhere_is_not_run_by_its_script(tmp_path: Path) -> None:
     model, sign, path = build_model("mlp", seed=2).eval(), tmp_path / "it ran", tmp_path / "theirs.pt2"
-    program, code = export.as_program(model), json.dumps(f"__import__('pathlib').Path({str(sign)!r}).touch()").encode()
+    program, code = (
+        export.as_program(model, {}),
+        json.dumps(f"__import__('pathlib').Path({str(sign)!r}).touch()").encode(),
+    )
     graph = re.sub(rb'("expr_str":\s*)"[^"]*"', lambda found: found[1] + code, members_of(program)[GRAPH])
     path.write_bytes(remade(program, {GRAPH: graph}))
     (tmp_path / "script.py").write_text(scripts.loading_script(target_of(path), "unit"))
@@ -190,7 +193,7 @@ def test_the_graph_of_a_pt2_from_elsewhere_is_not_run_by_its_script(tmp_path: Pa
 
 
 def test_only_a_pt2_that_is_exported_for_the_script_is_loaded_as_a_program(tmp_path: Path) -> None:
-    (tmp_path / "model.pt2").write_bytes(export.as_program(build_model("cnn", seed=2)))
+    (tmp_path / "model.pt2").write_bytes(export.as_program(build_model("cnn", seed=2), {}))
     theirs = target_of(tmp_path / "model.pt2")
     assert "torch.export.load" in scripts.loading_script(scripts.export_target(theirs, "pt2", "model.pt2"), "unit")
     assert "export.load" not in scripts.loading_script(theirs, "unit")
