@@ -164,6 +164,20 @@ def test_comparing_runs_shows_their_results_and_only_the_settings_that_differ(st
     assert "Did resuming help?" in sent(app)
 
 
+@pytest.mark.parametrize("damaged", ["run.json", "labels.json"])
+def test_damaged_run_among_the_chosen_is_told_and_the_others_are_shown(store: RunStore, damaged: str) -> None:
+    run, broken = labelled(store, "whole"), labelled(store, "broken")
+    metrics.append_row(run.metrics_path, epoch_row(0))
+    (broken.path / damaged).write_text("{}")
+    compared, overlaid = open_with([run, broken], show="Compare"), open_with([run, broken])
+    assert "whole" in compared.dataframe[1].value
+    assert (len(compared.error), len(overlaid.error)) == ((1, 1) if damaged == "run.json" else (0, 0))
+    assert len(overlaid.get("vega_lite_chart")) == 1
+    for app in (compared, overlaid):
+        app.query_params["run"] = [broken.id, labelled(store, "another").id]
+        assert not app.run().exception
+
+
 def in_dialog(piece: str, store: RunStore, runs: Sequence[Run], *more: list[str]) -> AppTest:
     """What a dialog holds, by itself: AppTest shows a dialog for one run of its page."""
 

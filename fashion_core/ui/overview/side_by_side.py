@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from fashion_core.charts.overlay import MOST_CURVES, overlay_chart
-from fashion_core.config import DATASET_LABELS, MODEL_LABELS, settings
+from fashion_core.config import DATASET_LABELS, MODEL_LABELS, TrainConfig, settings
 from fashion_core.runs.loss_curve import thin_out
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import epoch_records
@@ -61,7 +61,7 @@ def show_table(runs: Sequence[Run], rows: pd.DataFrame) -> None:
     known, columns = {row.id: row for row in rows.itertuples()}, {}
     for run, label in _labels(_first(runs)).items():
         with common.problems_shown():
-            columns[label] = _results(known[run.id]) | _settings(run)
+            columns[label] = _results(known[run.id], run.record.config) | _settings(run)
     table = pd.DataFrame(columns)
     names = {setting.label for setting in settings()}
     differs = table.nunique(axis=1).gt(1) | ~table.index.isin(names)
@@ -71,16 +71,20 @@ def show_table(runs: Sequence[Run], rows: pd.DataFrame) -> None:
         address.link("resume.py", HELPED, ":material/compare_arrows:", {"view": HELPED_VIEW})
 
 
-def _results(row: Any) -> dict[str, str]:
+def _results(row: Any, config: TrainConfig) -> dict[str, str]:
     return {
         texts.STATE: row.state,
-        texts.DATASET: DATASET_LABELS[row.dataset],
-        texts.MODEL: MODEL_LABELS[row.model],
-        texts.EPOCHS_TRAINED: row.epochs,
-        texts.BEST_LOSS: "–" if pd.isna(row.best_loss) else f"{row.best_loss:.4f}",
-        texts.ACCURACY: "–" if pd.isna(row.accuracy) else f"{row.accuracy:.2%}",
-        texts.RESUMED_FROM: "–" if pd.isna(row.parent) else row.parent,
+        texts.DATASET: DATASET_LABELS[config.dataset],
+        texts.MODEL: MODEL_LABELS[config.model],
+        texts.EPOCHS_TRAINED: _cell(row.epochs),
+        texts.BEST_LOSS: _cell(row.best_loss, "{:.4f}"),
+        texts.ACCURACY: _cell(row.accuracy, "{:.2%}"),
+        texts.RESUMED_FROM: _cell(row.parent),
     }
+
+
+def _cell(value: Any, template: str = "{}") -> str:
+    return "–" if pd.isna(value) else template.format(value)
 
 
 def _settings(run: Run) -> dict[str, str]:
