@@ -79,6 +79,7 @@ def test_picture_of_the_first_screen_is_a_comparison_whose_runs_did_differently(
         ({"text": "THIRD"}, ["Third"]),
         ({"text": "keep worth"}, ["second"]),
         ({"text": "demo fir"}, ["first"]),
+        ({"text": "kept demo"}, ["Third"]),
     ],
 )
 def test_filters_leave_the_runs_that_pass_all_of_them(
@@ -92,6 +93,13 @@ def test_filters_leave_the_runs_that_pass_all_of_them(
     app = open_page("overview", **query)
     assert names(app) == [broken.id if name == "broken" else name for name in passing]
     assert [chips.label for chips in app.button_group] == ["Dataset", "State", "Model", "Tag"]
+
+
+@pytest.mark.parametrize("text", ["nan", "none", "[", "'"])
+def test_search_finds_only_what_people_wrote(store: RunStore, text: str) -> None:
+    labelled(store, "first", "demo")
+    new_run(store).record_path.write_text("{}")
+    assert "No run passes these filters." in words(open_page("overview", text=text))
 
 
 def test_chips_are_offered_only_where_runs_differ(store: RunStore) -> None:

@@ -1,7 +1,7 @@
 """Which runs Overview lists, and in which order: chips, a text and a column, all in the address."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import pandas as pd
@@ -43,11 +43,11 @@ def ask(runs: pd.DataFrame, names: Mapping[str, str]) -> tuple[pd.DataFrame, Ord
         st.text_input(texts.SEARCH, type="search", placeholder=texts.SEARCH_PLACEHOLDER, width=260, **options)
         order = _ask_order(names)
     with st.container(horizontal=True):
-        chosen = {name: _ask_chips(name, _counted(runs, name)) for name in FILTERS[1:]}
+        chosen = {name: _ask_chips(name, _frequencies(runs, name)) for name in FILTERS[1:]}
     return passing(runs, chosen, text), order
 
 
-def _counted(runs: pd.DataFrame, name: str) -> Counter[str]:
+def _frequencies(runs: pd.DataFrame, name: str) -> Counter[str]:
     """How many runs have each value of this column."""
     return Counter(runs["tags"].dropna().explode().dropna() if name == "tag" else runs[name].dropna())
 
@@ -77,9 +77,15 @@ def passing(runs: pd.DataFrame, chosen: Mapping[str, Sequence[str]], text: str) 
         elif values:
             keep &= runs[name].isin(values)
     if words := text.casefold().split():
-        lines = (" ".join(map(str, row)).casefold() for row in zip(*(runs[name] for name in _SEARCHED), strict=True))
+        lines = map(_searched, zip(*(runs[name] for name in _SEARCHED), strict=True))
         keep &= pd.Series([all(word in line for word in words) for line in lines], index=runs.index)
     return runs[keep]
+
+
+def _searched(cells: Iterable[Any]) -> str:
+    """What people wrote in these cells: missing ones hold nothing to find, and a list holds its words."""
+    written = (" ".join(cell) if isinstance(cell, list) else cell for cell in cells)
+    return " ".join(cell for cell in written if isinstance(cell, str)).casefold()
 
 
 def titles(numbers: pd.DataFrame) -> dict[str, str]:
