@@ -1,6 +1,6 @@
 """The table of runs: a sparkline each, rows to choose, and a menu that leads from each row to the other pages."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import pandas as pd
@@ -11,6 +11,7 @@ from fashion_core.ui import address, common
 from fashion_core.ui.overview import filters, texts
 from fashion_core.ui.overview.filters import Order
 
+LEAVING: Final = "menu led to"
 _TABLE, _MENU = "table of runs", "menu of a run"
 _LINKS: Final = {  # the page, and what it calls the run
     f":material/open_in_new: {texts.OPEN}": ("train", "run"),
@@ -20,49 +21,54 @@ _LINKS: Final = {  # the page, and what it calls the run
 }
 
 
-def show(runs: pd.DataFrame, titles: Mapping[str, str], order: Order, chosen: Collection[str]) -> None:
+def show(runs: pd.DataFrame, titles: Mapping[str, str], order: Order, chosen: Sequence[str]) -> None:
     """Show these rows of ``tables.runs_frame`` with ``tables.numbers_by_dataset``; those with the ids ``chosen`` are.
 
     A click on the title of a column in ``titles`` sorts by it.
     """
-    numbers = [name for name in titles if name.startswith(("best_loss", "accuracy"))]
-    shown = runs.assign(
+    marked = [] if order == filters.USUAL else [order.by]
+    _select(list(runs["id"].isin(chosen).to_numpy().nonzero()[0].tolist()), marked)
+    columns = _columns(runs, titles)
+    common.show_table(
+        _cells(runs)[list(columns)],
+        hide_index=True,
+        on_select=lambda: _take(runs, titles, order, chosen),
+        selection_mode=["multi-row", "single-column"],
+        key=_TABLE,
+        column_order=list(columns),
+        column_config=columns,
+        placeholder="",
+        alt=texts.RUNS_TABLE,
+    )
+
+
+def _cells(runs: pd.DataFrame) -> pd.DataFrame:
+    return runs.assign(
         dataset=runs["dataset"].map(DATASET_LABELS, na_action="ignore"),
         model=runs["model"].map(MODEL_LABELS, na_action="ignore"),
         newest=runs["created"].map(common.age, na_action="ignore"),
         menu=runs["id"].map(lambda _: list(_LINKS)),
     )
-    marked = [] if order == filters.USUAL else [order.by]
-    _select(list(runs["id"].isin(chosen).to_numpy().nonzero()[0].tolist()), marked)
-    repeated = ["seeds"] if (runs["seeds"] != "").any() else []
-    first, column = ["name", "menu", "curve", "state", *numbers], st.column_config
-    columns = [*first, *repeated, "epochs", "dataset", "model", "newest", "parent", "tags"]
-    common.show_table(
-        shown[columns],
-        hide_index=True,
-        on_select=lambda: _take(runs, titles, order, marked),
-        selection_mode=["multi-row", "single-column"],
-        key=_TABLE,
-        column_order=columns,
-        column_config={
-            "name": column.TextColumn(texts.NAME_COLUMN, width="medium"),
-            "menu": column.ButtonColumn(texts.MENU_COLUMN, type="tertiary", key=_MENU),
-            "curve": column.LineChartColumn(texts.CURVE_COLUMN, width=110, help=texts.CURVE_HELP),
-            "state": texts.STATE_COLUMN,
-            **{name: _number_column(name, titles[name]) for name in numbers},
-            "seeds": column.TextColumn(texts.SEEDS_COLUMN, help=texts.SEEDS_HELP),
-            "epochs": texts.EPOCHS_COLUMN,
-            "dataset": texts.DATASET_COLUMN,
-            "model": texts.MODEL_COLUMN,
-            "newest": column.TextColumn(texts.AGE_COLUMN),
-            "parent": column.TextColumn(texts.PARENT_COLUMN, width=150),
-            "tags": column.ListColumn(texts.TAGS_COLUMN),
-        },
-        placeholder="",
-        alt=texts.RUNS_TABLE,
-    )
-    if click := st.session_state[_MENU]:
-        _leave(runs, click.row, click.label)
+
+
+def _columns(runs: pd.DataFrame, titles: Mapping[str, str]) -> dict[str, Any]:
+    """What the table has from left to right, and how it looks."""
+    numbers = [name for name in titles if name.startswith(("best_loss", "accuracy"))]
+    column, repeated = st.column_config, ["seeds"] if (runs["seeds"] != "").any() else []
+    return {
+        "name": column.TextColumn(texts.NAME_COLUMN, width="medium"),
+        "menu": column.ButtonColumn(texts.MENU_COLUMN, type="tertiary", key=_MENU, on_click=lambda: _leave(runs)),
+        "curve": column.LineChartColumn(texts.CURVE_COLUMN, width=110, help=texts.CURVE_HELP),
+        "state": texts.STATE_COLUMN,
+        **{name: _number_column(name, titles[name]) for name in numbers},
+        **{name: column.TextColumn(texts.SEEDS_COLUMN, help=texts.SEEDS_HELP) for name in repeated},
+        "epochs": texts.EPOCHS_COLUMN,
+        "dataset": texts.DATASET_COLUMN,
+        "model": texts.MODEL_COLUMN,
+        "newest": column.TextColumn(texts.AGE_COLUMN),
+        "parent": column.TextColumn(texts.PARENT_COLUMN, width=150),
+        "tags": column.ListColumn(texts.TAGS_COLUMN),
+    }
 
 
 def _number_column(name: str, title: str) -> Any:
@@ -78,17 +84,20 @@ def _select(rows: list[int], columns: list[str]) -> None:
         st.session_state[_TABLE] = {"selection": {"rows": rows, "columns": columns}}
 
 
-def _take(runs: pd.DataFrame, titles: Mapping[str, str], order: Order, marked: list[str]) -> None:
-    """Put what was clicked into the address: rows, or the title of a column."""
-    selection = st.session_state[_TABLE].selection
+def _take(runs: pd.DataFrame, titles: Mapping[str, str], order: Order, chosen: Sequence[str]) -> None:
+    """Put what was clicked into the address: rows, beside the chosen ones that are on no row; or a column's title."""
+    selection, marked = st.session_state[_TABLE].selection, [] if order == filters.USUAL else [order.by]
     if selection.columns == marked:
-        address.go(run=list(runs["id"].iloc[selection.rows]))
+        elsewhere = [run_id for run_id in chosen if run_id not in set(runs["id"])]
+        address.go(run=[*elsewhere, *runs["id"].iloc[selection.rows]])
         return
     (clicked,) = selection.columns or marked  # the marked one, when a second click has unmarked it
     if clicked in titles:
         filters.put(filters.after_click(order, clicked))
 
 
-def _leave(runs: pd.DataFrame, row: int, label: str) -> None:
-    page, name = _LINKS[label]
-    address.open_page(page, **{name: str(runs["id"].iloc[row])})
+def _leave(runs: pd.DataFrame) -> None:
+    """Keep where the menu of a row leads; the page goes there first of all, because its rows may be others by then."""
+    click = st.session_state[_MENU]
+    page, name = _LINKS[click.label]
+    st.session_state[LEAVING] = {"page": page, name: str(runs["id"].iloc[click.row])}
