@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from fashion_core.resume.tables import best_over_seeds
+from fashion_core.resume.tables import last_losses_over_seeds
 from fashion_core.runs import queue, tables
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import address
@@ -32,7 +32,7 @@ def show_runs(store: RunStore) -> None:
     every = tables.runs_frame(store)
     numbers = tables.numbers_by_dataset(every)
     titles, runs = filters.titles(numbers), chosen.addressed(store)
-    found, order = filters.ask(every.assign(seeds=best_over_seeds(every)).join(numbers), titles)
+    found, order = filters.ask(every.assign(seeds=last_losses_over_seeds(every)).join(numbers), titles)
     if found.empty:
         address.offer_to_clear(texts.NO_RUN_PASSES, *filters.FILTERS, *filters.PAGE)
     else:

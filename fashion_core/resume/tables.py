@@ -291,9 +291,10 @@ def seeds_frame(runs: Sequence[Sequence[metrics.Row]], config: TrainConfig, firs
     return pd.DataFrame(found, columns=list(SEED_COLUMNS))
 
 
-def best_over_seeds(runs: pd.DataFrame) -> "pd.Series[str]":
-    """The mean of the ``best_loss`` of each group of ``runs_frame`` and its 95 % interval, as text in the row of each
-    run of it; none where fewer than two have finished, and none of runs on different datasets.
+def last_losses_over_seeds(runs: pd.DataFrame) -> "pd.Series[str]":
+    """The mean of the ``last_loss`` of each group of ``runs_frame`` and its 95 % interval, as text in the row of each
+    run of it; none where fewer than two have finished, and none of runs on different datasets. The lowest loss of each
+    would be lower by the luck of choosing it on the test images.
     """
     groups = runs[runs["repeat"].notna()].groupby(["repeat", "dataset"])
     means = {key: _mean_text(group) for key, group in groups}
@@ -303,7 +304,7 @@ def best_over_seeds(runs: pd.DataFrame) -> "pd.Series[str]":
 
 def _mean_text(group: pd.DataFrame) -> str:
     finished = group["state"] == "finished"
-    loss = over_seeds(list(group.loc[finished, "best_loss"]))
+    loss = over_seeds(list(group.loc[finished, "last_loss"]))
     if loss is None:
         return ""
     seeds = seeds_text(loss.seeds, int(group["started"].iloc[0]), group.loc[~finished, "state"])

@@ -26,8 +26,8 @@ _CURVE_POINTS = 30  # as many as can be told apart in a cell
 _IMPORTED = "imported"
 
 RUN_COLUMNS = (
-    "id", "name", "state", "dataset", "model", "epochs", "best_loss", "accuracy", "created", "parent", "tags", "notes",
-    "curve", "repeat", "started", "error",
+    "id", "name", "state", "dataset", "model", "epochs", "last_epoch", "last_loss", "best_loss", "accuracy", "created",
+    "parent", "tags", "notes", "curve", "repeat", "started", "error",
 )  # fmt: skip
 SAVED_COLUMNS = (
     "run", "name", "file", "format", "epoch", "loss", "accuracy", "bytes", "created", "best", "resumed", "damage",
@@ -46,11 +46,12 @@ _saved_frames: Cache[pd.DataFrame] = Cache(_STORES)
 def runs_frame(store: RunStore) -> pd.DataFrame:
     """One row per run, the newest first: ``RUN_COLUMNS``.
 
-    ``epochs`` is text ("epoch 1 (2 of 5)": the last one that ended), ``best_loss`` and ``accuracy`` (0 to 1, of the
-    epoch with that loss) are NaN before the first epoch and where an import had to assume the dataset, ``created`` is
-    UTC, ``parent`` is text: the run and the epoch that it was resumed from, ``curve`` the list of its test losses,
-    thinned out, or None without any, ``repeat`` the group of runs that differ in nothing but the seed, of which so
-    many were ``started``. A damaged run has the state "damaged" and says why in ``error``.
+    ``epochs`` is text ("epoch 1 (2 of 5)": the last one that ended), ``last_epoch`` its number and ``last_loss`` its
+    test loss, ``best_loss`` the lowest one, ``accuracy`` (0 to 1) that of the epoch with it: all NaN before the first
+    epoch, the losses and the accuracy also where an import had to assume the dataset. ``created`` is UTC, ``parent`` is
+    text: the run and the epoch that it was resumed from, ``curve`` the list of its test losses, thinned out, or None
+    without any, ``repeat`` the group of runs that differ in nothing but the seed, of which so many were ``started``. A
+    damaged run has the state "damaged" and says why in ``error``.
     """
     rows = [_run_row(run) for run in store.runs()]
     return _run_frames.get(store.root, rows, lambda: _runs_frame(rows))
@@ -59,7 +60,7 @@ def runs_frame(store: RunStore) -> pd.DataFrame:
 def _runs_frame(rows: Sequence[_Row]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=list(RUN_COLUMNS))
     names = dict(zip(frame["id"], frame["name"], strict=True))
-    return frame.astype({"best_loss": "float64", "accuracy": "float64"}).assign(
+    return frame.astype(dict.fromkeys(("last_epoch", "last_loss", "best_loss", "accuracy"), "float64")).assign(
         created=pd.to_datetime(frame["created"], utc=True),
         parent=frame["parent"].map(lambda at: f"{names.get(at.run, at.run)}, epoch {at.epoch}", na_action="ignore"),
     )
@@ -105,13 +106,16 @@ def _read_run_row(run: Run) -> tuple[_Row, Status | None]:
         epochs = [] if record.source else metrics.read_epochs(run.metrics_path)
     except (DamagedFileError, DiskError) as error:
         return {"id": run.id, "name": run.id, "state": "damaged", "error": str(error)}, None
+    last = epochs[-1] if epochs else {"epoch": None, "loss": None}
     return {
         "id": run.id,
         "name": labels.name,
         "state": status.state,
         "dataset": record.config.dataset,
         "model": record.config.model,
-        "epochs": _IMPORTED if record.source else epoch_text(epochs[-1]["epoch"] if epochs else None, record.span),
+        "epochs": _IMPORTED if record.source else epoch_text(last["epoch"], record.span),
+        "last_epoch": last["epoch"],
+        "last_loss": last["loss"],
         **_best(epochs),
         "created": record.created,
         "parent": record.parent,

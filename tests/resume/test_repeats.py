@@ -299,9 +299,14 @@ def test_list_of_runs_has_the_mean_of_each_group_and_dataset_once_two_have_finis
     set_state(made[2], "stopped")
     elsewhere = made_run(store, [0.1], base, dataset="fashion-mnist")
     set_repeat(elsewhere, Repeat(group="g", index=3, seeds=3))
+    for run, loss in zip(made, (0.5, 0.54, 0.3), strict=True):  # after a better epoch, which is not what is told
+        metrics.append_row(run.metrics_path, {**epoch_row(2), "loss": loss})
     runs = runs_frame(store)
-    shown = dict(zip(runs["id"], tables.best_over_seeds(runs), strict=True))
-    text = "0.4100 ± 0.1271 · 2 of 3 seeds (1 stopped)"
+    shown = dict(zip(runs["id"], tables.last_losses_over_seeds(runs), strict=True))
+    text = "0.5200 ± 0.2541 · 2 of 3 seeds (1 stopped)"
+    told = repeats.final_means(made, 3)
+    assert told
+    assert text.startswith(f"{told.loss.mean:.4f} ± {told.loss.interval:.4f}")
     assert shown == {**dict.fromkeys((run.id for run in made), text), base.id: "", elsewhere.id: ""}
 
 
