@@ -52,6 +52,16 @@ def test_empty_store_shows_the_promise_its_picture_and_two_ways_to_begin(store: 
 
 
 @pytest.mark.usefixtures("store")
+def test_focus_in_the_picture_of_the_first_screen_is_no_part_of_the_address() -> None:
+    app = open_page("overview", focus="2")
+    addressed = [chart.proto.spec for chart in app.get("vega_lite_chart")]
+    assert addressed == [chart.proto.spec for chart in open_page("overview").get("vega_lite_chart")]
+    app.session_state[first_screen.FOCUSED] = "2"
+    focused = [chart.proto.spec for chart in app.run().get("vega_lite_chart")]
+    assert all(one != other for one, other in zip(addressed, focused, strict=True))
+
+
+@pytest.mark.usefixtures("store")
 def test_lesson_is_one_press_away_from_the_first_screen() -> None:
     assert press(open_page("overview"), "Take the lesson").title[0].value == "The lesson"
 
@@ -135,6 +145,16 @@ def test_order_by_a_number_ranks_one_dataset_and_puts_runs_without_it_last(store
     assert (app.query_params, names(app)) == ({"sort": "name"}, ["a", "b", "c", "d"])
 
 
+def test_order_by_epochs_and_by_parent_puts_runs_without_any_last(store: RunStore) -> None:
+    for name, epoch in (("ten", 10), ("two", 2)):
+        metrics.append_row(labelled(store, name, epochs=11).metrics_path, epoch_row(epoch))
+    labelled(store, "none")
+    assert names(open_page("overview", sort="parent")) == ["none", "two", "ten"]
+    assert names(open_page("overview", sort="epochs")) == ["two", "ten", "none"]
+    child = resume(store, trained(store, name="base", epochs=1), 0, 1)
+    assert names(open_page("overview", sort="parent", reverse="true"))[0] == child.title
+
+
 def test_click_on_a_title_sorts_by_it_then_the_other_way_round_then_as_usual() -> None:
     by_name = filters.after_click(USUAL, "name")
     assert by_name == Order("name")
@@ -215,6 +235,10 @@ def test_several_runs_are_deleted_but_not_the_one_that_trains(store: RunStore) -
     assert [run.id for run in store.runs()] == [busy.id]
     assert "is running; stop it first" in words(app)
     assert app.query_params == {"run": busy.id}
+    assert [toast.value for toast in app.toast] == ["Deleted 2 runs."]
+    assert "This deletes **busy** and all its checkpoints for good." in words(app)  # the others are gone
+    press(app, "Delete")
+    assert (app.query_params, len(app.error), len(app.toast)) == ({"run": busy.id}, 1, 0)
     done = [(line.what, line.run) for line in audit.read(store.root) if line.outcome == audit.DONE]
     assert done == [("delete", child.id), ("delete", parent.id)]
 
@@ -223,7 +247,8 @@ def test_parents_of_other_runs_are_deleted_only_once_that_is_confirmed(store: Ru
     parent, other = trained(store, name="parent", epochs=1), labelled(store, "other")
     child = resume(store, parent, 0, 1)
     app = in_dialog("checkpoints.housekeeping.ask_to_delete", store, [parent, other])
-    assert f"Resumed from it: {child.title}" in words(app)
+    assert f"Resumed from what is deleted: {child.title}" in words(app)
+    assert app.checkbox[0].label == "Delete them even though other runs were resumed from them"
     assert app.button[0].disabled
     app.checkbox[0].check().run()
     press(app, "Delete")
@@ -248,5 +273,9 @@ def test_several_runs_are_tagged_and_the_rest_of_their_labels_stays(store: RunSt
 def test_several_runs_are_asked_about_before_anything_changes(store: RunStore, button: str) -> None:
     runs = [labelled(store, "first"), labelled(store, "second")]
     before = [run.labels for run in runs]
-    press(open_with(runs), button)
+    app = press(open_with(runs), button)
+    if button == "Tag…":
+        assert [field.label for field in app.multiselect] == ["Add", "Remove"]
+    else:
+        assert "deletes these runs and all their checkpoints for good: **second**, **first**" in words(app)
     assert [run.labels for run in store.runs()][::-1] == before

@@ -15,6 +15,8 @@ from fashion_core.runs.store import RunStore
 from fashion_core.ui import address, common, login
 from fashion_core.ui.checkpoints import texts
 
+_PRESSED = "delete for good"
+
 
 def show_verify(store: RunStore, runs: list[Run], saved: pd.DataFrame, label: str) -> None:
     """Read every saved file of these runs; ``saved`` is ``tables.saved_frame``."""
@@ -52,37 +54,57 @@ def _verify(store: RunStore, runs: list[Run]) -> list[verify.Verified]:
 def confirm_delete(store: RunStore, runs: Sequence[Run], file: Path | None = None) -> None:
     """Ask whether to delete these runs, or one ``file`` of one run."""
     several = counted(len(runs), texts.ASK_DELETE_RUNS_ONE, texts.ASK_DELETE_RUNS_MANY)
-    st.dialog(texts.ASK_DELETE_FILE if file else several)(ask_to_delete)(store, runs, file)
+    dialog = st.dialog(texts.ASK_DELETE_FILE if file else several, on_dismiss="rerun")
+    dialog(ask_to_delete)(store, runs, file)
 
 
 def ask_to_delete(store: RunStore, runs: Sequence[Run], file: Path | None = None) -> None:
-    names = ", ".join(f"**{common.plain(run.title)}**" for run in runs)
+    """Ask, and once Delete is pressed delete, before anything is shown: then ask again for what could not be."""
+    left = [run for run in runs if store.has(run.id)]
+    if st.session_state.get(_PRESSED) or not left:
+        left = _delete(store, left, file)
+    names = ", ".join(f"**{common.plain(run.title)}**" for run in left)
     if file:
-        st.write(texts.DELETES_FILE.format(file=runs[0].name_of(file), runs=names))
+        st.write(texts.DELETES_FILE.format(file=left[0].name_of(file), runs=names))
     else:
-        st.write(counted(len(runs), texts.DELETES_RUNS_ONE, texts.DELETES_RUNS_MANY, runs=names))
+        st.write(counted(len(left), texts.DELETES_RUNS_ONE, texts.DELETES_RUNS_MANY, runs=names))
+    sure = _ask_about_resumed(store, left, file)
+    login.button(texts.DELETE, type="primary", icon=":material/delete:", disabled=not sure, key=_PRESSED)
+
+
+def _ask_about_resumed(store: RunStore, runs: Sequence[Run], file: Path | None) -> bool:
+    """Whether nothing was resumed from what is deleted, or that is confirmed."""
     children = store.children(runs[0], file) if file else store.resumed_from_any(runs)
-    if children:
-        resumed = ", ".join(common.plain(child.title) for child in children)
-        of_file = counted(len(children), texts.RESUMED_FROM_FILE_ONE, texts.RESUMED_FROM_FILE_MANY, runs=resumed)
-        of_run = counted(len(children), texts.RESUMED_FROM_RUN_ONE, texts.RESUMED_FROM_RUN_MANY, runs=resumed)
-        st.warning(of_file if file else of_run)
-    sure = not children or st.checkbox(texts.SURE_TO_DELETE_RESUMED)
-    if login.button(texts.DELETE, type="primary", icon=":material/delete:", disabled=not sure):
-        _delete(store, runs, file, force=bool(children))
+    if not children:
+        return True
+    resumed = ", ".join(common.plain(child.title) for child in children)
+    of_file = counted(len(children), texts.RESUMED_FROM_FILE_ONE, texts.RESUMED_FROM_FILE_MANY, runs=resumed)
+    of_run = counted(len(children), texts.RESUMED_FROM_RUN_ONE, texts.RESUMED_FROM_RUN_MANY, runs=resumed)
+    st.warning(of_file if file else of_run)
+    label = counted(len(runs), texts.SURE_TO_DELETE_RESUMED_ONE, texts.SURE_TO_DELETE_RESUMED_MANY)
+    return st.checkbox(label, key=_sure_key(runs))
 
 
-def _delete(store: RunStore, runs: Sequence[Run], file: Path | None, force: bool) -> None:
-    """Delete what can be deleted, resumed runs before their parents; the others stay in the address."""
+def _sure_key(runs: Sequence[Run]) -> str:
+    return f"sure to delete {[run.id for run in runs]}"
+
+
+def _delete(store: RunStore, runs: Sequence[Run], file: Path | None) -> list[Run]:
+    """Delete what can be deleted, resumed runs before their parents; return the others, which stay in the address."""
+    force = st.session_state.get(_sure_key(runs), False)
     newest_first = sorted(runs, key=lambda run: run.id, reverse=True)
-    left = [run.id for run in newest_first if not _is_deleted(store, run, file, force)]
+    deleted = [run for run in newest_first if _is_deleted(store, run, file, force)]
+    left = [run for run in runs if run not in deleted and store.has(run.id)]
+    if deleted:
+        several = counted(len(deleted), texts.DELETED_RUNS_ONE, texts.DELETED_RUNS_MANY)
+        common.tell(texts.DELETED_FILE if file else several)
     if not left:
         address.go(**dict.fromkeys(("run", "epoch", "file", "with")))
-        several = counted(len(runs), texts.DELETED_RUNS_ONE, texts.DELETED_RUNS_MANY)
-        common.tell(texts.DELETED_FILE if file else several)
         st.rerun()
     if len(left) < len(runs):
-        address.go(run=left)
+        address.go(run=[run.id for run in left])
+        common.show_told()
+    return left
 
 
 def _is_deleted(store: RunStore, run: Run, file: Path | None, force: bool) -> bool:

@@ -133,9 +133,10 @@ RESUMED_FROM_FILE_ONE = "Resumed from it: {runs}. That run stays usable, but its
 RESUMED_FROM_FILE_MANY = (
     "Resumed from it: {runs}. These runs stay usable, but their first epoch can no longer be checked."
 )
-RESUMED_FROM_RUN_ONE = "Resumed from it: {runs}. That run stays usable, but loses its parent."
-RESUMED_FROM_RUN_MANY = "Resumed from it: {runs}. These runs stay usable, but lose their parent."
-SURE_TO_DELETE_RESUMED = "Delete it even though other runs were resumed from it"
+RESUMED_FROM_RUN_ONE = "Resumed from what is deleted: {runs}. That run stays usable, but loses its parent."
+RESUMED_FROM_RUN_MANY = "Resumed from what is deleted: {runs}. These runs stay usable, but lose their parent."
+SURE_TO_DELETE_RESUMED_ONE = "Delete it even though other runs were resumed from it"
+SURE_TO_DELETE_RESUMED_MANY = "Delete them even though other runs were resumed from them"
 DELETE = "Delete"
 DELETED_FILE = "Deleted the file."
 DELETED_RUNS_ONE = "Deleted the run."
