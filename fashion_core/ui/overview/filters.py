@@ -21,7 +21,10 @@ _TITLES: Final = {
     "state": texts.STATE_COLUMN,
     "dataset": texts.DATASET_COLUMN,
     "model": texts.MODEL_COLUMN,
+    "epochs": texts.EPOCHS_COLUMN,
+    "parent": texts.PARENT_COLUMN,
 }
+_NUMBERS: Final = {"epochs": "last_epoch"}  # of texts that sort by a number in them
 _SEARCHED: Final = ("name", "id", "tags", "notes", "parent")
 
 
@@ -103,7 +106,7 @@ def number_title(name: str, alone: bool) -> str:
 def _ask_order(names: Mapping[str, str]) -> Order:
     order = Order(address.choice("sort", names), address.is_on("reverse"))
     options = address.follow("sort", order.by, USUAL.by, ("reverse", *PAGE))
-    st.selectbox(texts.SORT_BY, names, format_func=names.__getitem__, width=260, **options)
+    st.selectbox(texts.SORT_BY, names, format_func=names.__getitem__, help=texts.SORT_HELP, width=260, **options)
     st.toggle(texts.REVERSED, **address.follow("reverse", order.reverse, False, PAGE))
     return order
 
@@ -125,5 +128,6 @@ def ordered(runs: pd.DataFrame, order: Order) -> pd.DataFrame:
     if order.by == USUAL.by:
         return runs[::-1] if order.reverse else runs
     falling = order.by.startswith("accuracy") != order.reverse
-    folded = (lambda names: names.str.casefold()) if order.by == "name" else None
-    return runs.sort_values(order.by, ascending=not falling, na_position="last", kind="stable", key=folded)
+    folded = (lambda words: words.astype("str").str.casefold()) if order.by in ("name", "parent") else None
+    by = _NUMBERS.get(order.by, order.by)
+    return runs.sort_values(by, ascending=not falling, na_position="last", kind="stable", key=folded)

@@ -13,6 +13,7 @@ from fashion_core.runs.store import RunStore
 from fashion_core.ui import address, common, run_status
 from fashion_core.ui.overview import sample, texts
 
+FOCUSED = "focused run of the sample"  # not in the address: it names none of the store's runs
 _HEIGHT = 330  # pixels of the curves: the title of their axis needs so many
 
 
@@ -31,12 +32,12 @@ def show(store: RunStore) -> None:
 
 
 def _show_miniature() -> None:
-    """The comparison of a few runs that were trained for this; a click on one focuses it, as on its page."""
-    rows, losses, focus = sample.rows(), sample.losses(), address.get(FOCUS)
+    """The comparison of a few runs that were trained for this; a click on one focuses it, for this visitor."""
+    rows, losses, focus = sample.rows(), sample.losses(), st.session_state.get(FOCUSED)
 
     def take(point: dict[str, Any]) -> None:
         run = point.get("run")
-        address.go(**{FOCUS: run if any(row.run == run for row in rows) else None})
+        st.session_state[FOCUSED] = run if any(row.run == run for row in rows) else None
 
     compared = comparison_chart(compared_frame(rows, True, "lineage"), focus)
     branches = replace(branch_chart(branches_frame(rows, losses), focus), height=_HEIGHT)

@@ -23,6 +23,7 @@ SEARCH = "Search"
 SEARCH_PLACEHOLDER = "name, tag, note or id"
 FILTER_LABELS: Final = {"dataset": "Dataset", "state": "State", "model": "Model", "tag": "Tag"}
 SORT_BY = "Sort by"
+SORT_HELP = "In the table, a click on the title of one of these columns does it too."
 NEWEST_FIRST = "newest first"
 REVERSED = "Reversed"
 
