@@ -6,7 +6,7 @@ import streamlit as st
 from fashion_core.charts.texts import LIVE_KEY, LIVE_KEY_OF_SEEDS
 from fashion_core.config import PRESETS, TrainConfig, expectation, parse_config
 from fashion_core.errors import counted
-from fashion_core.resume import drill
+from fashion_core.resume import drill, repeats
 from fashion_core.runs import torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import ACTIVE_STATES, UNDER_WAY_STATES, RunRecord
@@ -167,7 +167,7 @@ def show_measured(store: RunStore, run: Run, found: snapshot.Snapshot) -> None:
     if "batches" in found.losses.empty and found.state not in ACTIVE_STATES:
         st.caption(texts.NO_CHARTS_YET if found.state == "queued" else texts.NO_CHARTS)
         return
-    st.caption(LIVE_KEY_OF_SEEDS if run.record.repeat else LIVE_KEY)
+    st.caption(LIVE_KEY_OF_SEEDS if repeats.runs_beside(store, run) else LIVE_KEY)
     st.vega_lite_chart(found.losses.to_live_dict("losses"), alt=texts.LOSSES_CHART)
     st.vega_lite_chart(found.accuracy.to_live_dict("accuracy"), alt=texts.ACCURACY_CHART)
 

@@ -61,10 +61,11 @@ def half_interval(count: int) -> float:
 
 
 def runs_beside(store: RunStore, run: Run) -> tuple[Run, ...]:
-    """The runs of its group by seed, itself among them; none if it was not repeated. Deleted ones are missing."""
+    """The runs of its group by seed, itself among them; none if it is alone, or all others were deleted."""
     repeat = run.record.repeat
     groups = _groups.get(store.root, stamp(store.root), lambda: _grouped(store)) if repeat else {}
-    return groups.get((repeat.group, run.record.config.dataset), ()) if repeat else ()
+    beside = groups.get((repeat.group, run.record.config.dataset), ()) if repeat else ()
+    return beside if len(beside) > 1 else ()
 
 
 def _grouped(store: RunStore) -> Mapping[_Group, tuple[Run, ...]]:

@@ -78,6 +78,14 @@ def test_seed_that_failed_is_told_wherever_the_mean_is(store: RunStore, trained_
     assert "over 2 of 3 seeds (1 failed)" in words(open_page("resume", view="Helped"))
 
 
+def test_last_one_of_its_seeds_shows_nothing_of_the_deleted_ones(store: RunStore) -> None:
+    first, second = made_seeds(store, made_run(store, [0.5], name="base"), [0.40, 0.41])
+    store.delete(second)
+    app = open_page("train", run=first.id)
+    assert not any("mean" in label for label in shown_numbers(app))
+    assert "Seed" not in [box.label for box in app.selectbox]
+
+
 def test_run_of_one_seed_shows_nothing_of_seeds(store: RunStore) -> None:
     app = open_page("train", run=made_run(store, [0.5]).id)
     assert "seed" not in texts(app)

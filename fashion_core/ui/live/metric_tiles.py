@@ -88,7 +88,7 @@ def over_seeds(seeds: pd.DataFrame, started: int, others: Sequence[State], chang
     ``others`` are the states of the runs that have not ended the last epoch of those means.
     """
     if seeds.empty:
-        return [Metric(texts.MEAN_LOSS_UNKNOWN.format(seeds=started), "–", note=texts.MEAN_UNKNOWN_YET)]
+        return [Metric(texts.MEAN_LOSS_UNKNOWN.format(seeds=started), "–", note=texts.MEAN_UNKNOWN)]
     last = seeds.iloc[-1]
     of = {"seeds": seeds_text(int(last["seeds"]), started, others), "epoch": last["epoch"]}
     note, note_on_loss = texts.MEAN_NOTE.format(**of), texts.MEAN_LOSS_NOTE.format(**of, luck=last["loss_luck"])

@@ -29,7 +29,7 @@ ANSWERS: dict[Answer, str] = {
 
 # The means over seeds
 MEAN_LOSS_UNKNOWN = "Test loss, mean of {seeds} seeds"
-MEAN_UNKNOWN_YET = "The mean is known once two seeds have ended an epoch."
+MEAN_UNKNOWN = "A mean needs two seeds that have ended an epoch."
 MEAN_LOSS = "Test loss, mean"
 MEAN_ACCURACY = "Test accuracy, mean"
 MEAN_NOTE = "95 % interval, {seeds} at epoch {epoch:.0f}."
