@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from fashion_core.charts.files import bytes_text
-from fashion_core.errors import RunNotFoundError, counted
+from fashion_core.errors import counted
 from fashion_core.runs import tables
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import address, common, login, run_status
@@ -73,7 +73,7 @@ def listed_run(store: RunStore, saved: pd.DataFrame) -> str:
         run = store.get(given)
         if run.id in set(saved["run"]):
             return run.id
-        raise RunNotFoundError(texts.NO_SAVED_FILE.format(run=run.id))
+        run_status.tell_no_file(run, texts.ALL_FILES_INSTEAD)
     return ALL_RUNS
 
 

@@ -61,7 +61,6 @@ VERIFY_AND_TIDY_UP = "Verify and tidy up"
 
 # Checkpoints: the filters
 ALL_FILES_INSTEAD = "The files of all runs are listed."
-NO_SAVED_FILE = "Run {run} has no saved file yet."
 EVERY_EPOCH_INSTEAD = "Every epoch is listed."
 FORMAT = "Format"
 EPOCH = "Epoch"

@@ -72,6 +72,11 @@ def welcome(store: RunStore) -> None:
         watch_it_train(store, width="content")
 
 
+def tell_no_file(run: Run, instead: str) -> None:
+    """Say that the run has no saved file yet, which is no mistake of an address that names it, and what is done."""
+    st.info(texts.NO_FILE_OF_RUN.format(run=common.plain(run.id), instead=instead), icon=":material/hourglass_empty:")
+
+
 def watch_it_train(store: RunStore, width: Literal["stretch", "content"] = "stretch") -> None:
     if login.button(texts.WATCH_IT_TRAIN, type="primary", icon=":material/play_arrow:", width=width):
         run = login.actions(store).start(parse_config({**PRESETS["demo"].values, "name": texts.FIRST_RUN}))

@@ -60,6 +60,7 @@ CONTINUE = "Continue"
 DAMAGED_RECORD = "Damaged file {file}: {reason}."
 DAMAGED_FILES = "Damaged: {names}. Verify on the Checkpoints page says what is wrong."
 NO_SAVED_FILE = "No saved file yet. Each run saves a checkpoint at the end of each epoch."
+NO_FILE_OF_RUN = "Run {run} has no saved file yet. {instead}"
 NO_RUNS = "No runs yet"
 WELCOME = (
     "Train the tutorial's network on synthetic garments: nothing to download, and in about ten seconds "

@@ -15,7 +15,7 @@ from fashion_core.runs.store import RunStore
 from fashion_core.ui import address
 from tests.support.files import files_opened, flip_a_bit, settle
 from tests.support.pages import labels, open_page, press, widget, words
-from tests.support.runs import config, copied, set_running, trained
+from tests.support.runs import config, copied, new_run, set_running, trained
 
 COMPARED = {"run": "{parent}", "epoch": "2", "show": "Compare"}
 TIDY = {"view": "Verify and tidy up"}
@@ -107,6 +107,16 @@ def test_address_of_a_run_lists_its_files_alone(looked_at: RunStore) -> None:
     assert app.query_params == {}
     widget(app, "Run").select(run.id).run()
     assert app.query_params == {"of": run.id}
+
+
+@pytest.mark.parametrize("name", ["of", "run"])
+def test_run_without_a_file_is_no_mistake_of_the_address(looked_at: RunStore, name: str) -> None:
+    waiting = new_run(looked_at)
+    app = open_page("checkpoints", **{name: waiting.id})
+    assert f"Run {waiting.id} has no saved file yet. The files of all runs are listed." in words(app)
+    assert not app.error
+    assert len(table(app)) == 8
+    looked_at.delete(waiting)
 
 
 @pytest.mark.parametrize(

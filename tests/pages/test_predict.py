@@ -202,9 +202,10 @@ def test_a_run_with_one_checkpoint_says_that_forgetting_needs_two(store: RunStor
     assert not app.main.toggle
 
 
-def test_a_run_without_a_file_says_what_to_do(store: RunStore, run: Run) -> None:
-    (error,) = opened(run=new_run(store).id).error
-    assert "no saved file yet" in error.value
+def test_run_without_a_file_is_no_mistake_of_the_address(store: RunStore, run: Run) -> None:
+    app = opened(run=new_run(store).id)
+    assert "has no saved file yet. Another file is used instead." in words(app)
+    assert not app.error
 
 
 def answers_of(run: Run, epoch: int) -> scores.Answers:

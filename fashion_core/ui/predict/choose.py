@@ -11,7 +11,7 @@ from fashion_core.charts.gallery import IMAGE
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError, UnusableFileError
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import address, common
+from fashion_core.ui import address, common, run_status
 from fashion_core.ui.checkpoints import saved_file
 from fashion_core.ui.predict import texts
 
@@ -32,8 +32,12 @@ def ask_file(store: RunStore) -> saved_file.Chosen | None:
         return None
     wanted, chosen = address.get("run"), None
     with address.wrong_shown(texts.INSTEAD):
-        if (chosen := saved_file.addressed_file(store)) is None:
-            chosen = _first_choice(store, store.get(wanted) if wanted else runs[0])
+        chosen = saved_file.addressed_file(store)
+        run = store.get(wanted) if wanted else runs[0]
+        if not chosen and not run.has_saved_files():
+            run_status.tell_no_file(run, texts.INSTEAD)
+        elif not chosen:
+            chosen = _first_choice(store, run)
             address.fill(**common.file_query(chosen.run, chosen.file))
     chosen = chosen or _first_choice(store, next((run for run in runs if run.id == wanted), runs[0]))
     _ask(chosen, runs, (texts.RUN, texts.FILE), partial(_take, chosen.run.record.config.dataset))

@@ -6,7 +6,7 @@ RUN = "Run"
 FILE = "File"
 SECOND_RUN = "Second run"
 SECOND_FILE = "Second file"
-NO_SAVED_FILE = "Run {run} has no saved file yet: wait for its first epoch, or choose another run."
+NO_SAVED_FILE = "Run {run} has no saved file."
 
 # While a model runs
 READING_TEST_IMAGES = "Reading the test images…"
