@@ -147,8 +147,8 @@ def show_table(table: pd.DataFrame, **options: Any) -> Any:
 
 
 def _without_formulas(table: pd.DataFrame) -> pd.DataFrame:
-    texts = table.select_dtypes(exclude=["number", "bool", "datetime", "datetimetz", "timedelta"])
-    return table.assign(**{str(name): texts[name].map(_inert) for name in texts})
+    written = table.select_dtypes(exclude=["number", "bool", "datetime", "datetimetz", "timedelta"])
+    return table.assign(**{str(name): written[name].map(_inert) for name in written})
 
 
 def _inert(cell: Any) -> Any:

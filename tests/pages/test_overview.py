@@ -13,7 +13,7 @@ from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
-from fashion_core.ui.overview import filters, sample
+from fashion_core.ui.overview import filters, first_screen, sample
 from fashion_core.ui.overview.filters import USUAL, Order
 from fashion_core.ui.overview.texts import PROMISE
 from tests.support.pages import dashboard, labels, open_page, press, sent, texts, widget, words
