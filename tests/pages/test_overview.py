@@ -16,7 +16,7 @@ from fashion_core.runs.store import RunStore
 from fashion_core.ui.overview import filters, first_screen, sample
 from fashion_core.ui.overview.filters import USUAL, Order
 from fashion_core.ui.overview.texts import PROMISE
-from tests.support.pages import dashboard, labels, open_page, press, sent, texts, widget, words
+from tests.support.pages import dashboard, labels, open_page, press, rows_of_charts, sent, texts, widget, words
 from tests.support.runs import epoch_row, new_run, resume, set_running, set_state, trained
 
 
@@ -54,11 +54,10 @@ def test_empty_store_shows_the_promise_its_picture_and_two_ways_to_begin(store: 
 @pytest.mark.usefixtures("store")
 def test_focus_in_the_picture_of_the_first_screen_is_no_part_of_the_address() -> None:
     app = open_page("overview", focus="2")
-    addressed = [chart.proto.spec for chart in app.get("vega_lite_chart")]
-    assert addressed == [chart.proto.spec for chart in open_page("overview").get("vega_lite_chart")]
+    addressed = rows_of_charts(app)
+    assert addressed == rows_of_charts(open_page("overview"))
     app.session_state[first_screen.FOCUSED] = "2"
-    focused = [chart.proto.spec for chart in app.run().get("vega_lite_chart")]
-    assert all(one != other for one, other in zip(addressed, focused, strict=True))
+    assert all(one != other for one, other in zip(addressed, rows_of_charts(app.run()), strict=True))
 
 
 @pytest.mark.usefixtures("store")
@@ -277,5 +276,5 @@ def test_several_runs_are_asked_about_before_anything_changes(store: RunStore, b
     if button == "Tag…":
         assert [field.label for field in app.multiselect] == ["Add", "Remove"]
     else:
-        assert "deletes these runs and all their checkpoints for good: **second**, **first**" in words(app)
+        assert "deletes these runs and all their checkpoints for good: **first**, **second**" in words(app)
     assert [run.labels for run in store.runs()][::-1] == before

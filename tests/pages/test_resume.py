@@ -4,7 +4,6 @@ import json
 from itertools import combinations
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from fashion_core.resume.comparison import compare, relative_change
 from fashion_core.resume.labels import percent
@@ -13,7 +12,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Parent
 from fashion_core.runs.store import RunStore, epoch_records
 from tests.benchmarks.comparison import made_run
-from tests.support.pages import filled_in, open_page, press, shown_numbers, texts, widget, words
+from tests.support.pages import filled_in, open_page, press, rows_of_charts, shown_numbers, texts, widget, words
 from tests.support.runs import copied, finish, new_run, resume, set_finished, set_running, set_state, train, trained
 
 
@@ -166,10 +165,6 @@ def test_each_dataset_has_its_own_answer_and_charts(store: RunStore) -> None:
     assert [heading.value for heading in app.header] == ["Fashion-MNIST", "synthetic garments"]
     assert len(app.get("vega_lite_chart")) == 4
     assert [list(table.value["dataset"]) for table in app.dataframe] == [["fashion-mnist"], ["synthetic"] * 2]
-
-
-def rows_of_charts(app: AppTest) -> list[list[bytes]]:
-    return [[data.data.data for data in chart.proto.datasets] for chart in app.get("vega_lite_chart")]
 
 
 def test_comparison_without_resumed_runs_says_what_to_do(store: RunStore, parent: Run) -> None:

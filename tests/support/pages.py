@@ -46,6 +46,10 @@ def shown_numbers(app: AppTest) -> dict[str, str]:
     return {label: unescape(value) for label, value in pairs}
 
 
+def rows_of_charts(app: AppTest) -> list[list[bytes]]:
+    return [[data.data.data for data in chart.proto.datasets] for chart in app.get("vega_lite_chart")]
+
+
 def open_page(name: str, **query: str) -> AppTest:
     app = dashboard(name, **query).run()
     assert not app.exception

@@ -61,8 +61,11 @@ def confirm_delete(store: RunStore, runs: Sequence[Run], file: Path | None = Non
 def ask_to_delete(store: RunStore, runs: Sequence[Run], file: Path | None = None) -> None:
     """Ask, and once Delete is pressed delete, before anything is shown: then ask again for what could not be."""
     left = [run for run in runs if store.has(run.id)]
-    if st.session_state.get(_PRESSED) or not left:
+    if st.session_state.get(_PRESSED):
         left = _delete(store, left, file)
+    if not left:
+        st.write(texts.NOTHING_TO_DELETE)
+        return
     names = ", ".join(f"**{common.plain(run.title)}**" for run in left)
     if file:
         st.write(texts.DELETES_FILE.format(file=left[0].name_of(file), runs=names))
