@@ -230,7 +230,7 @@ def test_seed_that_failed_is_told_beside_the_mean_of_the_others(store: RunStore,
     assert found
     assert found.seeds == "2 of 3 seeds (1 failed)"
     runs = runs_frame(store)
-    assert set(tables.best_over_seeds(runs)) == {"", "0.4050 ± 0.0635 · 2 of 3 seeds (1 failed)"}
+    assert set(tables.last_losses_over_seeds(runs)) == {"", "0.4050 ± 0.0635 · 2 of 3 seeds (1 failed)"}
 
 
 def test_run_that_is_deleted_meanwhile_is_in_no_final_mean(store: RunStore) -> None:
