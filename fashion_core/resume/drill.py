@@ -47,9 +47,7 @@ def _kill(run: Run, status: Status, worker: ProcessId) -> bool:
     )
     run.write_drill(noted)
     try:
-        if was_here := processes.kill(worker):
-            with run.writing():  # the lock is free once the worker is gone
-                pass
+        was_here = processes.kill(worker)
     except WorkerError:
         run.restore_drill(before)
         raise

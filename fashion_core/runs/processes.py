@@ -26,6 +26,7 @@ KEEP_FREED_BLOCKS = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRES
 clears each page of a step's gradients anew: 900 page faults a step of the MLP in bf16. Older versions of glibc refuse
 more than 32 MiB for the first. Source: https://man7.org/linux/man-pages/man3/mallopt.3.html"""
 SILENCE_SECONDS: Final = 60.0  # how long a worker on another machine may write nothing before its run counts as lost
+DYING_SECONDS: Final = 5.0  # at most, for a killed process to be gone
 _START_TOLERANCE_SECONDS = 2.0  # Linux may round its boot time, in whole seconds, differently the next time
 _heartbeats: Cache[float] = Cache(4096)  # when each worker's heartbeat changed last, on this process's own clock
 
@@ -77,11 +78,17 @@ def is_suspended(process: ProcessId) -> bool:
 
 
 def kill(process: ProcessId) -> bool:
-    """End this very process as a crash would, without a word; False if it does not run here. Raises ``WorkerError``."""
+    """End this very process as a crash would, without a word, and wait until it is gone.
+
+    Return False if it does not run here. Raises ``WorkerError``.
+    """
     try:
         found = psutil.Process(process.pid)  # from here on, psutil itself refuses a later process with this pid
         if is_alive(process):
             found.kill()
+            deadline = time.monotonic() + DYING_SECONDS
+            while is_alive(process) and time.monotonic() < deadline:
+                time.sleep(0.01)
             return True
     except psutil.NoSuchProcess:
         return False

@@ -6,17 +6,20 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from itertools import count
+from select import select
+from typing import Any
 
 import pytest
 
 from fashion_core.resume import drill
-from fashion_core.runs import processes
+from fashion_core.runs import metrics, processes
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Parent
 from fashion_core.runs.store import RunStore
 from tests.support.commands import Capture, printed
-from tests.support.processes import wait_until
-from tests.support.runs import new_run, set_finished, set_running, set_worker
+from tests.support.processes import ROOT, wait_until
+from tests.support.runs import epoch_row, new_run, set_finished, set_running, set_worker
 
 
 @pytest.fixture
@@ -66,13 +69,21 @@ def test_interrupted_before_it_continues_the_run_says_that_it_is_lost(run: Run, 
     assert f"Run {run.id} is lost; continue it with `python -m fashion_core continue {run.id}`." in error
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("at_once")
-def test_interrupted_while_it_follows_the_run_stops_nothing(run: Run, capsys: Capture) -> None:
-    thread = once(lambda: run.state() == "queued", interrupt)
-    error = printed(capsys, "drill", run.id, status=130)[1]
-    thread.join()
+def test_interrupted_while_it_follows_the_run_stops_nothing(run: Run) -> None:
+    command = [sys.executable, "-m", "fashion_core", "drill", run.id]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, **pipes) as following:
+        assert following.stdout
+        assert following.stdout.readline().startswith(f"run {run.id} in ")
+        epochs = count(1)
+        while not select([following.stdout], [], [], 0.2)[0]:  # until it tells of one: then it follows
+            metrics.append_row(run.metrics_path, epoch_row(next(epochs)))
+        following.send_signal(signal.SIGINT)
+        error = following.communicate(timeout=60)[1]
     assert f"Training goes on without this command, in {run.id};" in error
-    assert run.state() == "queued"
+    assert (following.returncode, run.state()) == (130, "queued")
 
 
 @pytest.mark.usefixtures("at_once")
