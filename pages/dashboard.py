@@ -24,7 +24,7 @@ st.set_page_config(page_icon="👕", layout="wide", initial_sidebar_state="colla
 torch_process.ask_early()
 page = login.navigation(PAGES)
 st.set_page_config(page_title=texts.BROWSER_TITLE.format(page=page.title))
-common.show_told()
+common.begin_page()
 if login.visitor():
     mode.show(PAGES)
 with common.problems_shown():

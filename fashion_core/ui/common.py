@@ -29,6 +29,7 @@ _AGES: Final = (
 )
 Show = Callable[[], None]
 PRESENT: Final = "present"
+_DIALOG: Final = "a dialog is open"
 
 
 def is_presenting() -> bool:
@@ -50,9 +51,27 @@ def tell(done: str) -> None:
     st.session_state["told"] = done
 
 
+def begin_page() -> None:
+    """Begin a run of the whole page: no dialog is open yet."""
+    st.session_state.pop(_DIALOG, None)
+    show_told()
+
+
 def show_told() -> None:
     if done := st.session_state.pop("told", None):
         st.toast(done, icon=":material/check:")
+
+
+def dialog(title: str, **options: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Like ``st.dialog``, for one that ``refresh_page`` leaves open."""
+    st.session_state[_DIALOG] = True
+    return st.dialog(title, on_dismiss="rerun", **options)
+
+
+def refresh_page() -> None:
+    """Run the whole page again, for a part of it that watches the store; under an open dialog once that is closed."""
+    if _DIALOG not in st.session_state:
+        st.rerun()
 
 
 def sentence(error: FashionError | str) -> str:

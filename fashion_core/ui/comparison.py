@@ -49,7 +49,7 @@ def _redraw_on_change(store: RunStore, drawn: Outline) -> None:
     run_status.advance(store)
     with common.problems_shown():
         if comparison.current_outline(store) != drawn:
-            st.rerun()
+            common.refresh_page()
 
 
 def _show_rows(store: RunStore, rows: list[Compared]) -> None:

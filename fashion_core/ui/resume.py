@@ -82,7 +82,7 @@ def _show_progress(store: RunStore, started: list[Run], was_active: bool) -> Non
     standing = [(run, run.status) for run in runs]
     states = {run.id: run.state(status) for run, status in standing}
     if any(state in UNDER_WAY_STATES for state in states.values()) != was_active:
-        st.rerun()
+        common.refresh_page()
     shares = [tables.progress(run.record.config, status, run.record.first_epoch).share for run, status in standing]
     done = sum(state not in UNDER_WAY_STATES for state in states.values())
     ended = counted(done, texts.RUNS_ENDED_ONE, texts.RUNS_ENDED_MANY, runs=len(runs))

@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from fashion_core.runs.store import RunStore
 from tests.support.browsing import Server, expect_settled, fill, open_page
-from tests.support.runs import new_run, set_state
+from tests.support.runs import new_run, set_running, set_state
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 ROW = 35  # pixels
@@ -86,3 +86,16 @@ def test_menu_of_a_row_leads_to_the_other_pages(store: RunStore, page_of_three: 
     page.go_back()
     expect(page.get_by_label("Name", exact=True)).to_have_value("run b")
     assert page.url == before
+
+
+def test_dialog_stays_open_while_a_run_begins(store: RunStore, server: Server, page_of_three: Page) -> None:
+    page, runs = page_of_three, store.runs()
+    open_page(page, f"{server.url}?run={runs[0].id}&run={runs[1].id}")
+    page.get_by_role("button", name="Tag…").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    set_running(new_run(store, name="another"))
+    expect(page.get_by_text("Running now")).to_be_visible()
+    expect(dialog).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()

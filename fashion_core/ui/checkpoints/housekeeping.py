@@ -54,8 +54,7 @@ def _verify(store: RunStore, runs: list[Run]) -> list[verify.Verified]:
 def confirm_delete(store: RunStore, runs: Sequence[Run], file: Path | None = None) -> None:
     """Ask whether to delete these runs, or one ``file`` of one run."""
     several = counted(len(runs), texts.ASK_DELETE_RUNS_ONE, texts.ASK_DELETE_RUNS_MANY)
-    dialog = st.dialog(texts.ASK_DELETE_FILE if file else several, on_dismiss="rerun")
-    dialog(ask_to_delete)(store, runs, file)
+    common.dialog(texts.ASK_DELETE_FILE if file else several)(ask_to_delete)(store, runs, file)
 
 
 def ask_to_delete(store: RunStore, runs: Sequence[Run], file: Path | None = None) -> None:

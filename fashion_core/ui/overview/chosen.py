@@ -55,7 +55,7 @@ def _show_several(store: RunStore, runs: Sequence[Run], rows: pd.DataFrame) -> N
             st.markdown(f"**{texts.SEVERAL_RUNS.format(count=len(runs))}**", width="content")
             st.space("stretch")
             if login.button(texts.TAG, icon=":material/label:"):
-                st.dialog(texts.TAG_RUNS)(ask_tags)(store, runs, sorted(set(rows["tags"].explode().dropna())))
+                common.dialog(texts.TAG_RUNS)(ask_tags)(store, runs, sorted(set(rows["tags"].explode().dropna())))
             if login.button(texts.DELETE, icon=":material/delete:"):
                 housekeeping.confirm_delete(store, runs)
             st.button(texts.CHOOSE_NONE, icon=":material/deselect:", on_click=lambda: address.go(run=None, show=None))

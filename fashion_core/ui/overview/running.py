@@ -18,7 +18,7 @@ def show(store: RunStore, shown: list[str]) -> None:
     with common.problems_shown():
         cards = queue.under_way(store)
         if [run.id for run in cards] != shown:
-            st.rerun()
+            common.refresh_page()
     if cards:
         st.header(texts.RUNNING_NOW)
     for run in cards:

@@ -38,7 +38,9 @@ def _show_steps(store: RunStore, run: Run, was_moving: bool) -> None:
     _continue(store, run)
     drill, twin, state = run.drill, drills.twin(store, run), run.state()
     if drill is None or _is_moving(run, twin) != was_moving:
-        st.rerun()
+        common.refresh_page()
+    if drill is None:
+        return
     with st.container(border=True):
         st.header(texts.CRASH_DRILL)
         for step in _steps(run, drill, state):
@@ -55,7 +57,7 @@ def _show_steps(store: RunStore, run: Run, was_moving: bool) -> None:
 @common.problems_shown()
 def _continue(store: RunStore, run: Run) -> None:
     if login.actions(store).continue_drill(run):
-        st.rerun()
+        common.refresh_page()
 
 
 def _steps(run: Run, drill: Drill, state: State) -> list[_Step]:

@@ -27,7 +27,7 @@ def show(pages: Sequence[st.Page]) -> None:
             address.link(page, page.title, page.icon)
         _show_switch(presenting)
         if presenting and login.is_shared() and st.button(texts.CODE_FOR_PHONES, icon=":material/qr_code_2:"):
-            _show_code()
+            common.dialog(texts.ON_YOUR_PHONE, width="large")(_show_code)()
 
 
 def _show_switch(presenting: bool) -> None:
@@ -40,7 +40,6 @@ def _show_switch(presenting: bool) -> None:
     )
 
 
-@st.dialog(texts.ON_YOUR_PHONE, width="large")
 def _show_code() -> None:
     here = str(st.context.url or "")
     if addresses.is_loopback(urlsplit(here).hostname):
