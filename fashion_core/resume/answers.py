@@ -70,11 +70,11 @@ def sentence(rows: Sequence[Compared], latest: bool = True) -> str:
     if any(one.over_seeds for one in found):
         parts.append(texts.SEEDS_COUNT_ONCE)
     if alone := sum(not one.over_seeds and one.answer in ("lower", "higher") for one in found):
-        parts.append(texts.ONE_SEED.format(count=alone))
+        parts.append(counted(alone, texts.ONE_SEED_ONE, texts.ONE_SEED_MANY))
     if here := sum(not one.row.check.comparable for one in found):
         parts.append(counted(here, texts.MEASURED_HERE_ONE, texts.MEASURED_HERE_MANY))
     if apart := len(rows) - len(same):
-        parts.append(texts.OTHER_DATASET.format(count=apart))
+        parts.append(counted(apart, texts.OTHER_DATASET_ONE, texts.OTHER_DATASET_MANY))
     if ended := sum(row.latest is None and row.state not in UNDER_WAY_STATES for row in rows):
         parts.append(texts.ENDED_WITHOUT_EPOCH.format(count=ended))
     if training := sum(row.state in ACTIVE_STATES for row in rows):

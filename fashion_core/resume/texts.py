@@ -53,10 +53,12 @@ ANSWERS_MANY = (
     "{lower} of {count} resumed runs are below the loss of the checkpoint, {noise} within noise, {higher} above. "
     "Median change {change}; lowest loss now {loss:.3f} ({name}, from {parent} epoch {epoch})."
 )
-ONE_SEED = "With one seed only, which can't tell help from luck: {count}."
+ONE_SEED_ONE = "{count} of them has one seed only, which can't tell help from luck."
+ONE_SEED_MANY = "{count} of them have one seed only, which can't tell help from luck."
 MEASURED_HERE_ONE = "{count} of them compares with a loss measured here: the stored one was measured otherwise."
 MEASURED_HERE_MANY = "{count} of them compare with a loss measured here: the stored one was measured otherwise."
-OTHER_DATASET = "From a checkpoint of another dataset, not counted: {count}."
+OTHER_DATASET_ONE = "{count} run that was resumed onto another dataset is not counted."
+OTHER_DATASET_MANY = "{count} runs that were resumed onto another dataset are not counted."
 ENDED_WITHOUT_EPOCH = "Ended without an epoch: {count}."
 STILL_TRAINING = "Still training: {count}."
 

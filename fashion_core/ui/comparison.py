@@ -1,6 +1,7 @@
 """Whether resuming helped, and the tree of runs, for the Resume page and the lesson."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, Final, Literal, cast
 
 import pandas as pd
@@ -54,6 +55,7 @@ def _redraw_on_change(store: RunStore, drawn: Outline) -> None:
 
 def _show_rows(store: RunStore, rows: list[Compared]) -> None:
     answer = st.container()
+    charts = st.container() if common.is_presenting() else nullcontext()  # a room looks at them, not at the boxes
     names = {row.parent: row.parent_name for row in rows}
     latest, sort = address.choice("now", _NOWS) == _LATEST, cast(Sort, address.choice("sort", texts.SORT_LABELS))
     parents = address.choices("from", names)
@@ -66,7 +68,8 @@ def _show_rows(store: RunStore, rows: list[Compared]) -> None:
         answer.markdown(f"**{DATASET_LABELS[dataset]}** · {common.plain(answers.sentence(own, latest))}")
         for said in answers.answers_over_seeds(own, latest):
             answer.markdown(f"- {common.plain(said)}")
-    comparison_of(store, shown, latest, sort)
+    with charts:
+        comparison_of(store, shown, latest, sort)
     _show_table(shown)
 
 

@@ -103,7 +103,7 @@ def test_sentence_counts_the_answers_and_names_the_best() -> None:
     assert answers.sentence(rows) == (
         "1 of 3 resumed runs are below the loss of the checkpoint, 1 within noise, 1 above. "
         "Median change +0.2%; lowest loss now 0.400 (best, from base epoch 1). "
-        "With one seed only, which can't tell help from luck: 2."
+        "2 of them have one seed only, which can't tell help from luck."
     )
 
 
@@ -117,7 +117,7 @@ BEST = row(latest=now(-0.1))
         ([BEST, row(latest=now(-0.1), state="running"), row(state="stopping")], "2 of 2", " Still training: 2."),
         ([BEST], "1 of 1 resumed run is below", ""),
         ([row(latest=now(0))], "", "Median change +0.0%; lowest loss now 0.500 (child, from base epoch 1)."),
-        ([BEST], "1 of 1", " With one seed only, which can't tell help from luck: 1."),
+        ([BEST], "1 of 1", " 1 of them has one seed only, which can't tell help from luck."),
         ([row(state="running")], "No resumed run has ended an epoch yet.", " Still training: 1."),
         ([row(state="queued")], "No resumed run", "has ended an epoch yet."),
     ],
@@ -135,10 +135,10 @@ def test_a_run_that_changed_dataset_is_neither_counted_nor_in_the_median_nor_the
     apart = row(latest=now(-0.4), changes=ONTO_ANOTHER)
     assert answers.sentence([BEST, apart]) == (
         "1 of 1 resumed run is below the loss of the checkpoint, 0 within noise, 0 above. Median change −20.0%; "
-        "lowest loss now 0.400 (child, from base epoch 1). With one seed only, which can't tell help from luck: 1. "
-        "From a checkpoint of another dataset, not counted: 1."
+        "lowest loss now 0.400 (child, from base epoch 1). 1 of them has one seed only, which can't tell help from "
+        "luck. 1 run that was resumed onto another dataset is not counted."
     )
-    assert answers.sentence([apart]) == "From a checkpoint of another dataset, not counted: 1."
+    assert answers.sentence([apart]) == "1 run that was resumed onto another dataset is not counted."
 
 
 def test_rows_are_of_the_dataset_that_their_run_trains_on() -> None:

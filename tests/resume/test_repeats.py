@@ -250,7 +250,7 @@ def test_repeats_count_once_in_the_answer_and_their_luckiest_seed_is_not_the_low
         "2 of 2 resumed runs are below the loss of the checkpoint, 0 within noise, 0 above. Median change −17.0%; "
         "lowest loss now 0.410 (single, from base epoch 0). "
         "Runs that differ in nothing but the seed count once, by their mean. "
-        "With one seed only, which can't tell help from luck: 1."
+        "1 of them has one seed only, which can't tell help from luck."
     )
 
 
@@ -265,7 +265,7 @@ def test_sentence_counts_the_runs_whose_one_seed_can_not_tell(store: RunStore) -
     found = rows(store, 0.40, 0.41)
     assert "one seed" not in answers.sentence(found)
     alone = replace(found[0], repeat=None)
-    assert answers.sentence([*found, alone]).endswith("With one seed only, which can't tell help from luck: 1.")
+    assert answers.sentence([*found, alone]).endswith("1 of them has one seed only, which can't tell help from luck.")
 
 
 def test_commands_repeat_and_tell_the_mean(store: RunStore, parent: Run, capsys: Capture) -> None:
