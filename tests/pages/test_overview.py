@@ -178,6 +178,7 @@ def test_several_runs_lie_over_each_other_in_a_chart_a_dataset(store: RunStore) 
     first, second = (chart.proto.spec for chart in app.get("vega_lite_chart"))
     assert '"domain": ["other"]' in first
     assert all(f'"twin {run.id[-4:]}"' in second for run in runs[:2])
+    assert "Without an epoch, and so without a curve: queued." in words(app)
 
 
 def test_comparing_runs_shows_their_results_and_only_the_settings_that_differ(store: RunStore) -> None:

@@ -1,7 +1,7 @@
 """Several runs beside each other: their curves in one chart, and what differs between them in one table."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -22,7 +22,8 @@ _SAME = ("name", "dataset", "model")  # not among the settings: they stand above
 
 def show_curves(runs: Sequence[Run]) -> None:
     """A chart a dataset: losses of different ones have no scale in common."""
-    points = _points(_first(runs))
+    labels = _labels(_first(runs))
+    points = _points(labels)
     for dataset, curves in points.groupby("dataset"):
         label = DATASET_LABELS[str(dataset)]
         st.caption(label)
@@ -30,6 +31,8 @@ def show_curves(runs: Sequence[Run]) -> None:
         st.vega_lite_chart(chart, key=f"curves {dataset}", alt=alt)
     if points.empty:
         st.info(texts.NO_EPOCH_YET, icon=":material/hourglass_empty:")
+    elif without := [common.plain(label) for label in labels.values() if label not in set(points["label"])]:
+        st.caption(texts.NO_CURVE.format(runs=", ".join(without)))
 
 
 def _first(runs: Sequence[Run]) -> Sequence[Run]:
@@ -38,11 +41,11 @@ def _first(runs: Sequence[Run]) -> Sequence[Run]:
     return runs[:MOST_CURVES]
 
 
-def _points(runs: Sequence[Run]) -> pd.DataFrame:
+def _points(labels: Mapping[Run, str]) -> pd.DataFrame:
     """A row per ended epoch with a loss: `dataset`, `label`, `epoch`, `loss`, `accuracy`."""
     types = {"epoch": "int64", "loss": "float64", "accuracy": "float64"}
     curves = [pd.DataFrame(columns=["dataset", "label", *types])]
-    for run, label in _labels(runs).items():
+    for run, label in labels.items():
         with common.problems_shown():
             records = pd.DataFrame(epoch_records(run), columns=list(types)).astype(types).dropna(subset=["loss"])
             about = {"dataset": run.record.config.dataset, "label": label}

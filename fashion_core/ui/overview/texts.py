@@ -85,6 +85,7 @@ RUNS_TAGGED = "Tagged {count:,} runs."
 # Their curves
 FIRST_RUNS = "The first {shown:,} of {count:,} runs"
 CURVES_CHART = "Test losses on {dataset}"
+NO_CURVE = "Without an epoch, and so without a curve: {runs}."
 NO_EPOCH_YET = "None of these runs has ended an epoch yet."
 
 # Their differences
