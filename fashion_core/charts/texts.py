@@ -45,7 +45,10 @@ INTERVAL_FROM = "95 % interval from"
 INTERVAL_TO = "to"
 
 # Did resuming help, and where runs branched off
-COMPARISON_KEY = "**┃** `loss_last` of the checkpoint :blue[◀ lower] :gray[● within ±2 SE] :orange[▶ higher] `loss_now`"
+COMPARISON_KEY = (
+    "**┃** `loss_last`, that of the checkpoint · after resuming, `loss_now` is :blue[◀ lower], "
+    ":gray[● within ±2 SE] or :orange[▶ higher]"
+)
 EQUAL_LENGTHS = "log scale: equal lengths, equal percentages"
 CHANGED = "changed"
 RESUMED_FROM = "from"
