@@ -45,10 +45,7 @@ INTERVAL_FROM = "95 % interval from"
 INTERVAL_TO = "to"
 
 # Did resuming help, and where runs branched off
-COMPARISON_KEY = (
-    "**┃** `loss_last`, that of the checkpoint · after resuming, `loss_now` is :blue[◀ lower], "
-    ":gray[● within ±2 SE] or :orange[▶ higher]"
-)
+COMPARISON_KEY = "**┃** before, `loss_last` · after, `loss_now`: :blue[◀ lower] :gray[● within ±2 SE] :orange[▶ higher]"
 EQUAL_LENGTHS = "log scale: equal lengths, equal percentages"
 CHANGED = "changed"
 RESUMED_FROM = "from"

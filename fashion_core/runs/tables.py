@@ -50,8 +50,8 @@ def runs_frame(store: RunStore) -> pd.DataFrame:
     test loss, ``best_loss`` the lowest one, ``accuracy`` (0 to 1) that of the epoch with it: all NaN before the first
     epoch, the losses and the accuracy also where an import had to assume the dataset. ``created`` is UTC, ``parent`` is
     text: the run and the epoch that it was resumed from, ``curve`` the list of its test losses, thinned out, or None
-    without any, ``repeat`` the group of runs that differ in nothing but the seed, of which so many were ``started``. A
-    damaged run has the state "damaged" and says why in ``error``.
+    of fewer than two, ``repeat`` the group of runs that differ in nothing but the seed, of which so many were
+    ``started``. A damaged run has the state "damaged" and says why in ``error``.
     """
     rows = [_run_row(run) for run in store.runs()]
     return _run_frames.get(store.root, rows, lambda: _runs_frame(rows))
@@ -143,7 +143,7 @@ def _best(epochs: Sequence[Mapping[str, Any]]) -> _Row:
 
 def _curve(epochs: Sequence[Mapping[str, Any]]) -> list[float] | None:
     losses = [loss for epoch in epochs if (loss := epoch["loss"]) is not None and math.isfinite(loss)]
-    return [*losses[: -1 : -(-len(losses) // _CURVE_POINTS)], losses[-1]] if losses else None
+    return [*losses[: -1 : -(-len(losses) // _CURVE_POINTS)], losses[-1]] if len(losses) > 1 else None
 
 
 def saved_frame(store: RunStore) -> pd.DataFrame:

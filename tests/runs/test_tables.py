@@ -39,7 +39,8 @@ def test_runs_are_listed_newest_first_with_their_best_epoch(store: RunStore) -> 
 
 
 def test_curve_of_a_run_keeps_its_ends_and_leaves_out_what_is_no_number(store: RunStore) -> None:
-    new_run(store)
+    one = new_run(store)
+    metrics.append_row(one.metrics_path, epoch_row(0))
     short, long = new_run(store), new_run(store)
     for epoch, loss in enumerate([2.0, None, math.inf, 0.0]):
         metrics.append_row(short.metrics_path, {**epoch_row(epoch), "loss": loss})
