@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fashion_core.charts import base, comparison, texts
-from fashion_core.charts.comparison import BEYOND, LEAST, STRENGTH, answer_color
+from fashion_core.charts.comparison import BEYOND, LEAST, STRENGTH, answer_color, answer_mark
 from fashion_core.errors import cut_middle
 
 LEAST_HEIGHT: Final = 440  # pixels, axes and titles included
@@ -36,7 +36,7 @@ def branch_chart(frame: pd.DataFrame, focus: str | None, height: int = LEAST_HEI
         "curves": curves,
         "points": ends if crowd else curves,
         "loss_last": resumed.drop_duplicates("run").drop_duplicates(["epoch", "drawn"], keep="last"),
-        "ends": ends.assign(mark=ends["answer"]),
+        "ends": ends.assign(mark=answer_mark(ends)),
         "names": _names(curves, logarithmic, size - comparison.AXIS_HEIGHT),
     }
     return base.ChartSpec(_spec(logarithmic), frames, size)
@@ -69,7 +69,8 @@ def _names(curves: pd.DataFrame, logarithmic: bool, plot: int) -> pd.DataFrame:
     first = first.sort_values("drawn", ascending=False).assign(align="left")
     # Without a focus a row too, but no name: a layer without rows is left out, and a click would draw the chart anew.
     last = curves.tail(1).assign(align="right", dy=_NAME, name=curves["name"].where(focused, ""))
-    last["dy"] = last["dy"].mask(last["answer"] == "higher", -_NAME)  # on the side from which no curve of its own comes
+    # on the side from which no curve of its own comes
+    last["dy"] = last["dy"].mask(answer_mark(last) == "higher", -_NAME)
     bounds = curves["drawn"].max(), curves["drawn"].min(), first["drawn"]
     high, low, own = map(np.log, bounds) if logarithmic else bounds
     pixels = (high - own) / max(high - low, LEAST) * plot

@@ -1,7 +1,7 @@
 """Chart of whether resuming helped: each resumed run beside the loss of its checkpoint.
 
 Answers differ in colour and in shape: the theme's first colour and an arrow left for lower, its second and an
-arrow right for higher, grey and a dot for a change within noise.
+arrow right for higher, grey and a dot for a change within noise. Grey with its arrow is one that is not counted.
 """
 
 from functools import lru_cache, partial
@@ -12,6 +12,7 @@ import pandas as pd
 
 from fashion_core.charts import base, texts
 from fashion_core.resume.labels import label_pixels, loss_text
+from fashion_core.resume.texts import NOT_COUNTED
 
 # the selection in this chart and in `branch_chart`: a click gives `[{"run": id, …}]`, one beside the marks `{}`
 FOCUS: Final = "focus"
@@ -69,7 +70,7 @@ def _placed(frame: pd.DataFrame) -> pd.DataFrame:
     edge = BEYOND * last.max()
     beyond = ~(frame["loss_now"] <= edge)
     now = frame["loss_now"].clip(lower=LEAST).mask(beyond, edge)
-    mark = frame["answer"].mask(beyond, "beyond the axis")
+    mark = answer_mark(frame).mask(beyond, "beyond the axis")
     drawn = {"drawn_last": last, "drawn_now": now, "mark": mark, "band": frame["low"].clip(lower=last / 2)}
     text = frame["loss_now"].map(loss_text)
     return frame.assign(number=number, top=top, y=top + _ROW / 2, bottom=top + _ROW, text=text, **drawn)
@@ -111,8 +112,13 @@ _SHAPES: Final = {
 }
 
 
+def answer_mark(frame: pd.DataFrame) -> "pd.Series[str]":
+    """The shape of each `answer`, which one that is not counted shares with one that is."""
+    return frame["answer"].str.removesuffix(NOT_COUNTED)
+
+
 def answer_color() -> alt.Color:
-    """The theme's first two colours for lower and higher, grey for within noise."""
+    """The theme's first two colours for lower and higher, grey for within noise and for what is not counted."""
     neither = {"test": "datum.answer !== 'lower' && datum.answer !== 'higher'", "value": {"expr": str(base.MUTED.expr)}}
     return alt.Color("answer:N", scale=alt.Scale(domain=["lower", "higher"]), legend=None, condition=neither)
 

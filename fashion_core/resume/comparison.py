@@ -11,7 +11,7 @@ from typing import Literal
 
 from fashion_core.cache import MOST_RUNS, Cache, identity, stamp
 from fashion_core.errors import DamagedFileError, DiskError
-from fashion_core.resume import reasons
+from fashion_core.resume import reasons, texts
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import (
@@ -87,6 +87,10 @@ class Compared:
     def changed_dataset(self) -> bool:
         """Whether its checkpoint was trained on other images: a lower loss says that these became known to it."""
         return "dataset" in self.changes
+
+    def said(self, now: LossNow) -> str:
+        """The answer as people read it, beside which stands whether it counts."""
+        return now.answer + (texts.NOT_COUNTED if self.changed_dataset else "")
 
 
 _rows: Cache[Compared | None] = Cache(MOST_RUNS)

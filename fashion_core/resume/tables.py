@@ -54,7 +54,8 @@ def compared_frame(rows: Sequence[Compared], latest: bool, sort: Sort) -> pd.Dat
     row. Runs on other images or pixels than their checkpoint have a heading of their own, because their ``loss_last``
     is another. The ``label`` of a run that still trains ends in "…"; ``changed`` gives in full what its ``label`` may
     cut. ``low`` and ``high`` bound the noise around ``loss_last``: twice the standard error of this run's own
-    paired differences; ``change`` is a share of ``loss_last``, ``percent`` the same as text.
+    paired differences; ``change`` is a share of ``loss_last``, ``percent`` the same as text;
+    ``answer`` says of a run on another dataset than its checkpoint that it is not counted.
     """
     labels = unique_labels((row.run, (row.parent, row.epoch), row.changes) for row in rows)
     names = _parent_names(rows)
@@ -79,7 +80,7 @@ def _compared_row(row: Compared, now: LossNow, label: str, parent: str) -> dict[
         "now_epoch": now.epoch,
         "change": change,
         "percent": percent(change),
-        "answer": now.answer,
+        "answer": row.said(now),
     }
 
 
@@ -124,7 +125,7 @@ def branches_frame(rows: Sequence[Compared], losses: Losses, latest: bool = True
     most = max(_FEWEST_POINTS, min(_CURVE_POINTS, _POINTS // max(len(ended), 1)))
     for run, (row, now) in ended.items():
         curve = [(row.epoch, row.loss_last), *losses[run]]
-        points += [(run, row.name, row.parent, *point, "resumed", now.answer) for point in _thinned(curve, most)]
+        points += [(run, row.name, row.parent, *point, "resumed", row.said(now)) for point in _thinned(curve, most)]
     return pd.DataFrame(points, columns=list(BRANCH_COLUMNS)).astype({"epoch": "int64", "loss": "float64"})
 
 

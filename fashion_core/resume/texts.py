@@ -59,6 +59,7 @@ MEASURED_HERE_ONE = "{count} of them compares with a loss measured here: the sto
 MEASURED_HERE_MANY = "{count} of them compare with a loss measured here: the stored one was measured otherwise."
 OTHER_DATASET_ONE = "{count} run that was resumed onto another dataset is not counted."
 OTHER_DATASET_MANY = "{count} runs that were resumed onto another dataset are not counted."
+NOT_COUNTED = ", not counted"  # after an answer
 ENDED_WITHOUT_EPOCH = "Ended without an epoch: {count}."
 STILL_TRAINING = "Still training: {count}."
 

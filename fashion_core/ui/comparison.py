@@ -131,6 +131,8 @@ def _show_dataset(dataset: str, rows: Sequence[Compared], losses: Losses, latest
     height: int | Literal["stretch"] = _CARD if (compared.height or 0) > TALLEST else "stretch"
     with left, st.container(border=True, height=height, key=f"rows-{dataset}"):
         st.markdown(texts.LOSSES_CHART)
+        if any(row.changed_dataset and row.now(latest) for row in rows):
+            st.caption(texts.NOT_COUNTED)
         key = common.press_key(f"compared {dataset}")
         common.show_clickable(compared, key, FOCUS, focus, texts.LOSSES_CHART_ALT)
     with right, st.container(border=True, height="stretch"):
@@ -185,7 +187,7 @@ def _show_focused(row: Compared, now: LossNow | None) -> None:
         st.caption(common.plain(", ".join(row.overrides) or SAME_SETTINGS), width="content")
         if now:
             change, noise = percent(comparison.relative_change(row, now)), comparison.NOISE * now.standard_error
-            about = {"change": change, "answer": now.answer, "noise": noise}
+            about = {"change": change, "answer": row.said(now), "noise": noise}
             st.markdown(texts.FOCUSED.format(loss_last=row.loss_last, loss_now=now.loss, **about), width="content")
         address.link("train.py", texts.OPEN_RUN, ":material/open_in_new:", {"run": row.run})
         st.button(texts.SHOW_ALL, icon=":material/select_all:", type="tertiary", on_click=_show_all)

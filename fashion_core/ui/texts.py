@@ -135,6 +135,7 @@ FOCUS_MISSING = "The run in focus, {run}, is not among these."
 FOCUSED = "{loss_last:.4f} → **{loss_now:.4f}** ({change}, {answer}; ±{noise:.4f})"
 SHOW_ALL = "Show all"
 LOSSES_CHART = "From `loss_last` to `loss_now`"  # short, because the chart's toolbar is right of it
+NOT_COUNTED = "Grey: resumed onto another dataset, from the loss right after loading; not counted."
 LOSSES_CHART_ALT = "Loss of each resumed run and of its checkpoint"
 BRANCHES_CHART = "Where each run branched off"
 BRANCHES_CHART_ALT = "Test loss by epoch of parents and resumed runs"

@@ -127,6 +127,15 @@ def test_answers_differ_in_shape_colour_and_word() -> None:
     assert {"answer", "loss_last", "loss_now", "percent", "low", "high", "name", "group", "verdict", "state"} <= tips
 
 
+def test_a_run_that_is_not_counted_has_the_arrow_of_its_answer_without_its_colour() -> None:
+    answers = [f"{answer}, not counted" for answer in LOSSES]
+    _, rows = comparison(compared(*({"answer": answer} for answer in answers)))
+    assert list(rows["rows"]["mark"]) == list(LOSSES)
+    assert list(rows["rows"]["answer"]) == answers  # none is one of the two that have a colour
+    _, curves = branch(branches({"r1": [0.8, 0.7]}).assign(answer=answers[0]))
+    assert tuples(curves["ends"], "mark", "answer") == [("lower", answers[0])]
+
+
 def test_a_band_around_loss_last_shows_the_noise_and_ends_before_zero_on_a_log_axis() -> None:
     spec, rows = comparison(compared({}, {"low": 0.45, "high": 0.55}, {"low": -0.3, "high": 1.3}))
     assert fields(layer(spec, "rect", "rows"), "x", "x2", "y", "y2") == ("band", "high", "top", "bottom")

@@ -187,11 +187,11 @@ def test_runs_on_other_images_or_pixels_than_their_checkpoint_have_a_heading_and
         compared("r3", changes=changed({"pixels": ("unit", "raw")}), check=other),
         compared("r4"),
     )
-    assert tuples(frame, "run", "group", "loss_last") == [
-        ("r1", "base · epoch 3", 0.5),
-        ("r4", "base · epoch 3", 0.5),
-        ("r2", "base · epoch 3 · from Fashion-MNIST", 2.0),
-        ("r3", "base · epoch 3 · raw pixels", 2.0),
+    assert tuples(frame, "run", "group", "loss_last", "answer") == [
+        ("r1", "base · epoch 3", 0.5, "lower"),
+        ("r4", "base · epoch 3", 0.5, "lower"),
+        ("r2", "base · epoch 3 · from Fashion-MNIST", 2.0, "lower, not counted"),
+        ("r3", "base · epoch 3 · raw pixels", 2.0, "lower"),
     ]
 
 
@@ -256,6 +256,7 @@ def test_a_run_on_another_dataset_begins_at_what_it_measured_there_and_beside_no
     rows = by_dataset(compare(runs))
     frame, other = (branches_frame(rows[name], losses_of(runs, rows[name])) for name in ("fashion-mnist", "synthetic"))
     assert set(frame["run"]) == {moved.id}
+    assert set(frame["answer"]) == {"lower, not counted"}
     assert curve_of(frame, moved) == [(1, 2.5), (2, 0.5), (3, 0.4)]
     assert curve_of(other, base) == [(0, 0.9), (1, 0.7)]
     assert moved.id not in set(other["run"])
