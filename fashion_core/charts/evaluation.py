@@ -1,5 +1,6 @@
 """Charts of how good a model is: what it confuses, how each class scores, and whether its confidence is justified."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -63,14 +64,25 @@ def _cell_hits(cells: alt.Chart) -> alt.Chart:
     return base.hits(hits, click, hover, opacity=shade, tooltip=tips)
 
 
-def class_chart(rows: pd.DataFrame) -> base.ChartSpec:
-    """One line per row of `evaluation_tables.class_frame`, in its order: precision and recall, and F1 in words."""
-    return base.ChartSpec(_class_spec(tuple(rows["class"])), {"classes": rows}, _ROW * max(len(rows), 1))
+def class_chart(rows: pd.DataFrame, compared: Sequence[pd.DataFrame] = ()) -> base.ChartSpec:
+    """One line per row of `evaluation_tables.class_frame`, in its order: precision and recall, and F1 in words.
+
+    Charts of models that are ``compared`` have the order of the first of them, and an axis for the scores of all.
+    """
+    shown = pd.concat(compared or [rows])
+    spec = _class_spec(tuple(shown["class"].unique()), *_ends(shown))
+    return base.ChartSpec(spec, {"classes": rows}, _ROW * max(len(rows), 1))
+
+
+def _ends(rows: pd.DataFrame) -> tuple[float, float]:
+    """The lowest and the highest score; of none, a whole axis."""
+    found = pd.concat([rows["precision"], rows["recall"]]).dropna()
+    return (float(found.min()), float(found.max())) if len(found) else (0.0, 1.0)
 
 
 @lru_cache(maxsize=64)
-def _class_spec(order: tuple[str, ...]) -> str:
-    scale = alt.Scale(zero=False, nice=True, padding=8, range=[0, alt.ExprRef(f"max(width - {_WORDS}, 40)")])
+def _class_spec(order: tuple[str, ...], low: float, high: float) -> str:
+    scale = alt.Scale(domain=[low, high], nice=True, padding=8, range=[0, alt.ExprRef(f"max(width - {_WORDS}, 40)")])
     axis = base.themed_axis(format=".0%", tickCount=base.tick_count(90, 2, 8), **base.GRID, **base.BARE)
     x = alt.X("score:Q", title=texts.SHARE_OF_IMAGES, scale=scale, axis=axis)
     names = base.themed_axis(**base.BARE, labelPadding=6, grid=False, **base.EVERY_NAME)

@@ -153,6 +153,18 @@ def test_a_class_has_a_dot_of_its_own_shape_for_precision_and_for_recall() -> No
     assert dots["encoding"]["x"]["axis"]["format"] == ".0%"
 
 
+def test_each_class_of_two_models_stands_in_one_order_on_one_axis() -> None:
+    good = answers_from(*[(6, 6, 0.9)] * 6, *[(6, 0, 0.8)] * 3, *[(0, 0, 0.95)] * 9, (0, 6, 0.5))
+    worse = answers_from(*[(6, 6, 0.9)] * 9, *[(0, 6, 0.8)] * 9, (0, 0, 0.4))
+    compared = [tables.class_frame(scores.class_scores(one)) for one in (good, worse)]
+    assert list(compared[0]["class"]) != list(compared[1]["class"])
+    specs = [drawing(evaluation.class_chart(rows, compared))[0] for rows in compared]
+    order, scale = (specs[0]["layer"][1]["encoding"][axis][key] for axis, key in (("y", "sort"), ("x", "scale")))
+    assert order == list(compared[0]["class"])
+    assert scale["domain"] == [0.1, 1.0]
+    assert specs[0] == specs[1]
+
+
 def test_reliability_is_a_bar_a_bin_with_a_gap_to_its_confidence_and_its_count_below() -> None:
     spec, rows = drawn("reliability")
     counts, bar, gap, _ = layers(spec, "rect")

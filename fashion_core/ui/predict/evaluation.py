@@ -1,5 +1,6 @@
 """Evaluate a model on all test images, and compare it with another one."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -77,11 +78,11 @@ def _show_cell(answers: scores.Answers, pixels: scores.Array) -> None:
         gallery.show_images(indices, pixels, answers, "cell")
 
 
-def _show_classes(answers: scores.Answers) -> None:
+def _show_classes(answers: scores.Answers, compared: Sequence[scores.Answers] = ()) -> None:
     st.header(texts.EACH_CLASS)
     st.caption(CLASS_KEY)
-    rows = evaluation_tables.class_frame(scores.class_scores(answers))
-    st.vega_lite_chart(evaluation.class_chart(rows).to_dict(), alt=texts.CLASS_SCORES)
+    rows, *others = [evaluation_tables.class_frame(scores.class_scores(one)) for one in (answers, *compared)]
+    st.vega_lite_chart(evaluation.class_chart(rows, others).to_dict(), alt=texts.CLASS_SCORES)
 
 
 def _show_calibration(answers: scores.Answers) -> None:
@@ -110,7 +111,7 @@ def show_two_models(chosen: saved_file.Chosen) -> None:
             st.markdown(evaluation_tables.confusion_sentence(answers))
             rows = evaluation_tables.confusion_frame(scores.confusion_matrix(answers))
             st.vega_lite_chart(evaluation.confusion_chart(rows).to_dict(), alt=texts.CONFUSIONS)
-            _show_classes(answers)
+            _show_classes(answers, (first, second))
             _show_calibration(answers)
     if len(indices):
         st.header(texts.DIFFERENCES)
