@@ -79,10 +79,8 @@ WRONG_MARK = "✗ predicted"
 MODELS_KEY = ":blue[■] upper bar: {first} · :orange[■] lower bar: {second}"
 
 # What the checkpoints of a run predict
-HISTORY_KEY = (
-    "height of a colour: the probability of its class · vertical lines: checkpoints · "
-    "dashed: the checkpoint that was resumed"
-)
+HISTORY_KEY = "height of a colour: the probability of its class · vertical lines: checkpoints"
+HISTORY_KEY_OF_RESUMED = "{key} · dashed: the checkpoint that was resumed"
 RESUMED_RUN = "↳ {name}, resumed"
 RESUMED_RUN_OF_PARENT = "↳ {name}, resumed from {parent}"
 RESUMED_AT_EPOCH = "resumed at epoch {epoch}"

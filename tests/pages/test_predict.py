@@ -183,6 +183,7 @@ def test_predictions_are_of_the_run_and_of_what_was_resumed_from_it(store: RunSt
     app = opened(run=run.id, view="Checkpoint history", image="7")
     assert not app.error
     assert widget(app, "Test image").value == 7
+    assert "dashed" not in words(app)
 
 
 def test_history_of_a_resumed_run_has_its_parents_part_and_no_more(run: Run, other: Run) -> None:
@@ -193,6 +194,7 @@ def test_history_of_a_resumed_run_has_its_parents_part_and_no_more(run: Run, oth
     assert not app.error
     assert not app.warning
     assert "resumed from the first" in sent(app)
+    assert "dashed: the checkpoint that was resumed" in words(app)
 
 
 def test_a_run_with_one_checkpoint_says_that_forgetting_needs_two(store: RunStore, run: Run) -> None:

@@ -11,7 +11,7 @@ import streamlit as st
 from fashion_core.charts import evaluation_tables
 from fashion_core.charts.gallery import IMAGE
 from fashion_core.charts.predictions import history_chart
-from fashion_core.charts.texts import HISTORY_KEY
+from fashion_core.charts.texts import HISTORY_KEY, HISTORY_KEY_OF_RESUMED
 from fashion_core.config import CLASS_NAMES, CLASSES
 from fashion_core.errors import DamagedFileError, FashionError, counted
 from fashion_core.inference import scores
@@ -56,7 +56,8 @@ def show_history(chosen: saved_file.Chosen, image: scores.Array, label: int | No
         st.info(texts.NO_CHECKPOINT, icon=":material/info:")
         return
     rows = evaluation_tables.history_frame([_history(run, answers) for run in shown], label)
-    st.caption(HISTORY_KEY)
+    resumed = rows["branch"].notna().any()
+    st.caption(HISTORY_KEY_OF_RESUMED.format(key=HISTORY_KEY) if resumed else HISTORY_KEY)
     st.vega_lite_chart(history_chart(rows).to_dict(), alt=texts.HISTORY)
     if len(family) > MOST_RUNS:
         st.caption(counted(len(family) - MOST_RUNS, texts.MORE_RUNS_ONE, texts.MORE_RUNS_MANY))
