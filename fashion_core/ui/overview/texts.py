@@ -4,7 +4,7 @@ from typing import Final
 
 # The first screen, of a store without runs
 PROMISE = "Train a PyTorch model, resume it, and see whether that helped."
-WATCH_CAPTION = "The tutorial's network on synthetic garments: a result in ten seconds."
+WATCH_CAPTION = "The tutorial's network on synthetic garments: ten seconds, or half a minute on a slow processor."
 TAKE_LESSON = "Take the lesson"
 LESSON_CAPTION = "Three ways to save a model, and what resuming does to its loss."
 COMPARISON_CHART = "Loss of each resumed run and of its checkpoint"
