@@ -164,12 +164,13 @@ def show_measured(store: RunStore, run: Run, found: snapshot.Snapshot) -> None:
     if found.damaged:
         text = counted(found.damaged, texts.ROWS_LOST_ONE, texts.ROWS_LOST_MANY)
         st.warning(text, icon=":material/broken_image:")
-    if "batches" in found.losses.empty and found.state not in ACTIVE_STATES:
-        st.caption(texts.NO_CHARTS_YET if found.state == "queued" else texts.NO_CHARTS)
+    if "batches" in found.losses.empty:
+        st.caption(texts.NO_CHARTS_YET if found.state in UNDER_WAY_STATES else texts.NO_CHARTS)
         return
     st.caption(LIVE_KEY_OF_SEEDS if repeats.runs_beside(store, run) else LIVE_KEY)
     st.vega_lite_chart(found.losses.to_live_dict("losses"), alt=texts.LOSSES_CHART)
-    st.vega_lite_chart(found.accuracy.to_live_dict("accuracy"), alt=texts.ACCURACY_CHART)
+    if {*found.accuracy.frames} - {*found.accuracy.empty} > {"room"}:  # an epoch, or the mean of the other seeds
+        st.vega_lite_chart(found.accuracy.to_live_dict("accuracy"), alt=texts.ACCURACY_CHART)
 
 
 def show_state(store: RunStore, run: Run, found: snapshot.Snapshot) -> None:

@@ -21,7 +21,7 @@ from tests.support.commands import Capture, printed
 from tests.support.files import forbid_listing
 from tests.support.pages import dashboard, labels, open_page, press, shown_numbers, texts, widget, words
 from tests.support.processes import python
-from tests.support.runs import config, epoch_row, new_run, resume, set_running, set_state, trained
+from tests.support.runs import batch_row, config, epoch_row, new_run, resume, set_running, set_state, trained
 
 
 @pytest.mark.parametrize("page", ["checkpoints", "resume", "predict"])
@@ -187,11 +187,23 @@ def test_form_says_that_a_run_like_a_resumed_one_is_not_resumed(store: RunStore)
 
 
 def test_run_without_a_batch_promises_charts_only_while_it_waits(store: RunStore) -> None:
-    set_running(new_run(store, seed=1))  # it takes the slot
+    set_running(starting := new_run(store, seed=1))  # it takes the slot
     run = new_run(store)
-    assert "The charts appear with the first batch." in words(open_page("train", run=run.id))
+    for waiting in (run, starting):
+        app = open_page("train", run=waiting.id)
+        assert "The charts appear with the first batch." in words(app)
+        assert len(app.get("vega_lite_chart")) == 0
     set_state(run, "failed")
     assert "There are no charts" in words(open_page("train", run=run.id))
+
+
+def test_accuracy_chart_appears_with_the_first_epoch(store: RunStore) -> None:
+    run = new_run(store)
+    metrics.append_row(run.metrics_path, batch_row(0, 3, [4.0, 3.0]))
+    set_state(run, "stopped")
+    assert len(open_page("train", run=run.id).get("vega_lite_chart")) == 1
+    metrics.append_row(run.metrics_path, epoch_row(0))
+    assert len(open_page("train", run=run.id).get("vega_lite_chart")) == 2
 
 
 def test_form_begins_with_the_settings_of_the_first_run_that_every_empty_page_offers(store: RunStore) -> None:
@@ -250,13 +262,16 @@ def test_store_that_cannot_be_written_is_one_sentence(store: RunStore) -> None:
     assert "choose another folder" in app.error[0].value
 
 
-def test_charts_stand_before_the_first_epoch_and_span_those_that_the_run_will_train(store: RunStore) -> None:
+def test_chart_stands_before_the_first_epoch_and_spans_those_that_the_run_will_train(store: RunStore) -> None:
     parent = Parent(run="20200101-000000-000-0000", epoch=4)
     run = store.create(config(epochs=8), new_run(store).record.environment, parent)
     assert not open_page("train", run=run.id).get("vega_lite_chart"), "while it is queued"
     set_running(run)
-    losses, accuracy = dashboard("train", run=run.id).run().get("vega_lite_chart")
+    metrics.append_row(run.metrics_path, batch_row(5, 3, [4.0, 3.0]))
+    (losses,) = open_page("train", run=run.id).get("vega_lite_chart")
     assert f'"domain": [0, {3 * run.record.config.batches_per_epoch}]' in losses.proto.spec
+    metrics.append_row(run.metrics_path, epoch_row(5))
+    _, accuracy = open_page("train", run=run.id).get("vega_lite_chart")
     (room,) = (sent.data.data for sent in accuracy.proto.datasets if sent.name == "room")
     (row,) = pa.ipc.open_stream(room).read_all().to_pylist()
     assert (row["first"], row["last"]) == (5, 7)
