@@ -113,10 +113,8 @@ def _lines() -> list[alt.Chart]:
     color = alt.ExprRef(f"datum.focused ? ({base.INK.expr}) : ({base.MUTED.expr})")
     names = base.haloed(base.named("names").encode(text="text:N"), dy=alt.ExprRef("datum.dy"), color=color, **style)
     width = alt.StrokeWidth("weight:Q", scale=None, legend=None)
-    curves = base.named("curves").encode(STRENGTH, width, alt.Detail("run:N"))
-    parents = curves.transform_filter("datum.role === 'parent'").mark_line(color=base.MUTED, aria=False)
-    resumed = curves.transform_filter("datum.role === 'resumed'").mark_line(aria=False)
-    return [parents, resumed.encode(answer_color()), *names]
+    curves = base.named("curves").mark_line(aria=False).encode(STRENGTH, width, alt.Detail("run:N"), answer_color())
+    return [curves, *names]
 
 
 def _points() -> list[alt.Chart]:

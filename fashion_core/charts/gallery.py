@@ -17,6 +17,8 @@ IMAGE: Final = "image"
 _PICTURE: Final = 84  # pixels: three for each of the image's
 _LINE: Final = 15  # pixels of text
 _GAP: Final = 12  # pixels round a cell
+# Vega fits nothing whose height is counted in steps, and would warn of it; here no axis is to be fitted in.
+_AS_IT_IS: Final = alt.AutoSizeParams(type="pad", contains="padding")
 _COLUMNS: Final = "clamp(floor(width / 88), 2, 10)"
 _CELL: Final = {  # of which `x` is the middle
     "row": f"floor(datum.number / {_COLUMNS})",
@@ -41,7 +43,7 @@ def _spec(two: bool) -> str:
     x, y = alt.X("x:Q", scale=None, axis=None), alt.Y("row:O", axis=None, scale=alt.Scale(padding=0))
     images = base.named("images").transform_calculate(**_CELL).encode(x, y)
     layers = [*_pictures(images, -step / 2 + 6), *_frames(images)]
-    return base.layered(layers, height={"step": step}, autosize=base.FITTED)
+    return base.layered(layers, height={"step": step}, autosize=_AS_IT_IS)
 
 
 def _pictures(images: alt.Chart, top: float) -> list[alt.Chart]:

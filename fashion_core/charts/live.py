@@ -43,19 +43,21 @@ def live_chart(
     nothing was resumed. ``seeds`` has `step`, `loss` and `loss_interval` of the mean over several seeds, or is None.
 
     Layers without rows are left out of what is sent: while a run trains, that changes with the first loss, with the
-    first epoch that ends and with the first mean over seeds; from then on there are only more rows.
+    first epoch that ends, its first file and the first mean over seeds; from then on there are only more rows.
     """
     drawn = _finite(batches)
     newest = drawn.dropna(subset=["smoothed"]).tail(1)
+    ended = _finite(epochs).assign(
+        text=epochs["epoch"].map(lambda epoch: texts.EPOCH_MARK.format(epoch=epoch)).astype(str),
+        share=epochs["step"].max() / max(len(epochs), 1) / total_steps,  # of the x axis, for one epoch
+        round=epochs["epoch"].map(lambda epoch: max(step for step in _ROUND if epoch % step == 0)),
+    )
     frames = {
         "batches": drawn,
         # the first row in each 300th of the x axis: as near as a pointer can tell, and half the work for the browser
         "hover": drawn[(drawn["step"] * 300 // total_steps).diff().ne(0)],
-        "epochs": _finite(epochs).assign(
-            text=epochs["epoch"].map(lambda epoch: texts.EPOCH_MARK.format(epoch=epoch)).astype(str),
-            share=epochs["step"].max() / max(len(epochs), 1) / total_steps,  # of the x axis, for one epoch
-            round=epochs["epoch"].map(lambda epoch: max(step for step in _ROUND if epoch % step == 0)),
-        ),
+        "epochs": ended,
+        "saved": ended[ended["checkpoint"]],
         "newest": newest.assign(text=newest["smoothed"].map(loss_text)),
         "room": _room(newest["smoothed"], 0.05),
     }
@@ -176,7 +178,7 @@ def _hover() -> alt.Chart:
 def _epoch_points() -> list[alt.Chart]:
     """A ring at the train loss and a diamond at the test loss, both smaller where epochs stand close."""
     size = alt.ExprRef("pow(clamp(datum.share * width * 0.7, 5, 9.5), 2)")
-    rings = base.named("epochs").transform_filter("datum.checkpoint").encode(_loss("train_loss"))
+    rings = base.named("saved").encode(_loss("train_loss"))
     rings = rings.mark_point(size=size, strokeWidth=2, stroke=base.INK, fill=base.PAPER, opacity=1)
     diamonds = _painted("epochs", "test").encode(_loss("loss"))
     diamonds = diamonds.mark_point(shape="diamond", filled=True, size=size, opacity=1)

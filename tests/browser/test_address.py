@@ -1,14 +1,16 @@
 """Back, in a real browser: one step a click, and none for what a page fills in by itself."""
 
 import re
+import shutil
 from itertools import permutations
 
 import pytest
-from playwright.sync_api import ConsoleMessage, Page, expect
+from playwright.sync_api import Page, expect
 
+from fashion_core.runs import metrics
 from fashion_core.runs.store import RunStore
 from tests.support.browsing import Server, expect_settled, open_page
-from tests.support.runs import new_run, trained
+from tests.support.runs import batch_row, epoch_row, new_run, resume, set_running, set_state, train, trained
 
 pytestmark = pytest.mark.browser
 
@@ -98,17 +100,35 @@ def test_link_to_the_form_keeps_leading_there(store: RunStore, server: Server, p
     expect(page.get_by_role("heading", name=run.title)).to_be_visible()
 
 
-def test_charts_without_rows_warn_of_nothing(store: RunStore, server: Server, page: Page) -> None:
-    queued, done = new_run(store), trained(store, epochs=1)
+def test_charts_warn_of_nothing_whatever_they_lack(store: RunStore, server: Server, page: Page) -> None:
+    done, unsaved = trained(store, epochs=2), new_run(store)
+    metrics.append_row(unsaved.metrics_path, batch_row(0, 3, [4.0, 3.0]))
+    metrics.append_row(unsaved.metrics_path, epoch_row(0))
+    set_state(unsaved, "stopped")
+    first, second = (resume(store, done, 1, 1, learning_rate=rate) for rate in (0.01, 0.02))
+    for run in (first, second):
+        train(run)
     said: list[str] = []
 
-    def listen(message: ConsoleMessage) -> None:
-        if message.type == "warning" and "extent" in message.text:
-            said.append(message.text)
+    def look(*addresses: str) -> None:
+        for address in addresses:
+            open_page(page, f"{server.url}/{address}")
+            expect(page.get_by_test_id("stVegaLiteChart").locator("canvas, svg").first).to_be_visible()
+            expect_settled(page)
 
-    page.on("console", listen)
-    for address in (f"train?run={queued.id}", f"train?run={done.id}", "resume?view=Lineage", "predict?view=Evaluation"):
-        open_page(page, f"{server.url}/{address}")
-        expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
-        expect_settled(page)
+    page.on("console", lambda message: said.append(message.text) if message.type == "warning" else None)
+    look(*(f"train?run={run.id}&present=1" for run in (done, unsaved, first)), f"resume?run={done.id}&epoch=1")
+    look("resume?view=Helped", f"resume?view=Helped&focus={first.id}", "resume?view=Lineage")
+    look(f"checkpoints?run={done.id}&epoch=1", f"predict?run={done.id}&epoch=1&image=3", "predict?view=Evaluation")
+    shutil.rmtree(done.path)
+    look("resume?view=Helped")
+    assert said == []
+    set_running(starting := new_run(store))
+    open_page(page, f"{server.url}/train?run={starting.id}")
+    expect(page.get_by_text("The charts appear with the first batch.")).to_be_visible()
+    metrics.append_row(starting.metrics_path, batch_row(0, 3, [4.0, 3.0]))
+    expect(page.get_by_test_id("stVegaLiteChart")).to_have_count(1)
+    metrics.append_row(starting.metrics_path, epoch_row(0))
+    expect(page.get_by_test_id("stVegaLiteChart")).to_have_count(2)
+    expect_settled(page)
     assert said == []

@@ -279,12 +279,15 @@ def test_streamlit_sends_the_same_spec_after_a_click() -> None:
 
 
 def test_a_resumed_curve_has_the_colour_of_its_answer_and_gives_its_run_when_clicked_and_a_parents_is_grey() -> None:
-    spec, _ = BRANCHED
-    parent, resumed = layer(spec, "line", "curves"), layer(spec, "line", "curves", 1)
-    assert parent["transform"] == [{"filter": "datum.role === 'parent'"}]
-    assert resumed["transform"] == [{"filter": "datum.role === 'resumed'"}]
-    assert parent["mark"]["color"] == {"expr": str(base.MUTED.expr)}
-    assert fields(resumed, "x", "y", "color", "detail", "strokeWidth") == ("epoch", "drawn", "answer", "run", "weight")
+    spec, rows = BRANCHED
+    curve = layer(spec, "line", "curves")
+    assert fields(curve, "x", "y", "color", "detail", "strokeWidth") == ("epoch", "drawn", "answer", "run", "weight")
+    grey = curve["encoding"]["color"]["condition"]
+    assert grey["value"] == {"expr": str(base.MUTED.expr)}
+    assert grey["test"] == "datum.answer !== 'lower' && datum.answer !== 'higher'"
+    parents = rows["curves"][rows["curves"]["role"] == "parent"]
+    assert set(parents["answer"]) == {"–"}  # a parent stands behind: it is drawn first
+    assert list(rows["curves"]["role"])[: len(parents)] == ["parent"] * len(parents)
     (focus,) = spec["params"]
     hits = next(layer for layer in spec["layer"] if layer.get("name") == focus["views"][0])
     assert focus["name"] == resume_charts.FOCUS
@@ -374,7 +377,7 @@ def test_of_many_parents_only_the_one_of_the_focus_is_named(parents: int, focus:
     others = {f"p{n}": [0.9 - n / 1000, 0.5] for n in range(parents - 1)}
     _, rows = branch(branches({**others, "base": [0.8, 0.5], "r1": [0.5, 0.4], "r2": [0.5, 0.3]}), focus)
     assert list(filter(None, rows["names"]["text"])) == [f"name of {run}" for run in named]
-    tooltip = layer(BRANCHED[0], "line", "curves", 2)["encoding"]["tooltip"]
+    tooltip = layer(BRANCHED[0], "line", "curves", 1)["encoding"]["tooltip"]
     assert "name" in [tip["field"] for tip in tooltip]
 
 

@@ -70,11 +70,11 @@ def test_axes_name_what_they_measure() -> None:
 
 def test_a_ring_marks_a_saved_checkpoint_at_the_train_loss_and_a_diamond_each_test_loss() -> None:
     spec, rows = drawing(charts.live_chart(batches(400), epochs(3), 500))
-    ring, diamond = layers(spec, "point", "epochs")
+    (ring,), (diamond,) = layers(spec, "point", "saved"), layers(spec, "point", "epochs")
     assert fields(ring, "x", "y") == ("step", "train_loss")
-    assert ring["transform"] == [{"filter": "datum.checkpoint"}]
     assert {"fill", "stroke"} <= ring["mark"].keys()
     assert [row["checkpoint"] for row in rows["epochs"]] == [True, False, True]
+    assert [row["epoch"] for row in rows["saved"]] == [0, 2]
     assert fields(diamond, "x", "y") == ("step", "loss")
     assert diamond["mark"]["shape"] == "diamond"
     assert all("filter" not in transform for transform in diamond["transform"])
