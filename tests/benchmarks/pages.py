@@ -14,7 +14,7 @@ from tests.support.runs import save_again
 
 RUNS, EPOCHS = 1000, 20
 ROUNDS = 9
-EXPECTED = "it is not a file that torch or safetensors writes"
+EXPECTED = "it holds no weights"
 """What the page of checkpoints says of a file that holds nothing."""
 
 EMPTY = "an empty store's Overview"
