@@ -53,13 +53,17 @@ def ask_seeds(key: str) -> int:
     return st.number_input(texts.SEEDS, 1, MAX_SEEDS, 1, key=key, help=texts.SEEDS_HELP, width=220)
 
 
+def value_text(setting: str, value: str | float) -> str:
+    """The value of a setting in words where it stands for something."""
+    if value == 0 and setting in texts.WHAT_ZERO_MEANS:
+        return texts.WHAT_ZERO_MEANS[setting]
+    labels = DATASET_LABELS | MODEL_LABELS
+    return f"{value:g}" if isinstance(value, float) else labels.get(str(value), str(value))
+
+
 def show_settings(config: TrainConfig) -> None:
     """All settings of a run but its name, as a small table; in three columns where there is room."""
-    labels = DATASET_LABELS | MODEL_LABELS
-    rows = [(one.label, getattr(config, one.name)) for one in settings() if one.name != "name"]
-    shown = {
-        label: labels.get(value, f"{value:g}" if isinstance(value, float) else str(value)) for label, value in rows
-    }
+    shown = {one.label: value_text(one.name, getattr(config, one.name)) for one in settings() if one.name != "name"}
     size = -(-len(shown) // _TABLE_COLUMNS)
     for at, column in enumerate(st.columns(_TABLE_COLUMNS)):
         part = dict([*shown.items()][at * size : (at + 1) * size])

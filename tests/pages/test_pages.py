@@ -163,11 +163,13 @@ def test_preset_fills_the_fields_which_come_with_their_values_not_before_them(st
 
 
 def test_settings_of_a_run_are_a_table_and_fill_the_form_for_another_like_it(store: RunStore) -> None:
-    run = new_run(store, name="mine", optimizer="adamw", weight_decay=0.05, dataset="fashion-mnist")
+    given = {"optimizer": "adamw", "weight_decay": 0.05, "dataset": "fashion-mnist", "train_images": 0}
+    run = new_run(store, name="mine", **given)
     app = open_page("train", run=run.id)
     shown = {setting: value for table in app.table for setting, value in table.value.itertuples(index=False)}
     assert {*shown} == {one.label for one in settings()} - {"Name"}
-    assert [shown[name] for name in ("Dataset", "Optimizer", "Weight decay")] == ["Fashion-MNIST", "adamw", "0.05"]
+    some = [shown[name] for name in ("Dataset", "Optimizer", "Weight decay", "Training images")]
+    assert some == ["Fashion-MNIST", "adamw", "0.05", "all"]
     press(app, "Start another like this")
     assert app.query_params == {"like": run.id}
     assert app.selectbox[0].value == run.id

@@ -7,7 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
-from fashion_core.resume.comparison import Compared, LossNow, relative_change
+from fashion_core.resume.comparison import Answer, Compared, LossNow, relative_change
 from fashion_core.resume.labels import interval_text, loss_text, percent, points
 from fashion_core.resume.repeats import OverSeeds, seeds_text
 from fashion_core.runs import tables
@@ -77,7 +77,8 @@ def _loss_now(label: str, row: Compared, now: LossNow | None) -> Metric:
     if now is None:
         return Metric(label, loss_text(None, 4))
     change = relative_change(row, now)
-    meaning: Meaning = "good" if now.answer == "lower" else "bad" if now.answer == "higher" else "plain"
+    meanings: dict[Answer, Meaning] = {"lower": "good", "higher": "bad"}
+    meaning: Meaning = "plain" if row.changed_dataset else meanings.get(now.answer, "plain")
     words = texts.ANSWERS[now.answer].format(change=_arrow(change) + percent(abs(change)).lstrip("+"))
     return Metric(label, loss_text(now.loss, 4), words, meaning)
 

@@ -12,7 +12,7 @@ from fashion_core.config import DATASET_LABELS, MODEL_LABELS, TrainConfig, setti
 from fashion_core.runs.loss_curve import thin_out
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import epoch_records
-from fashion_core.ui import address, common
+from fashion_core.ui import address, common, settings_form
 from fashion_core.ui.overview import texts
 from fashion_core.ui.texts import HELPED, HELPED_VIEW
 
@@ -92,4 +92,5 @@ def _cell(value: Any, template: str = "{}") -> str:
 
 def _settings(run: Run) -> dict[str, str]:
     config = run.record.config
-    return {setting.label: str(getattr(config, setting.name)) for setting in settings() if setting.name not in _SAME}
+    shown = [setting for setting in settings() if setting.name not in _SAME]
+    return {one.label: settings_form.value_text(one.name, getattr(config, one.name)) for one in shown}

@@ -8,7 +8,7 @@ from fashion_core.resume.comparison import Compared, LossNow
 from fashion_core.resume.repeats import over_seeds
 from fashion_core.resume.tables import seeds_frame
 from fashion_core.runs.loss_curve import LatestMetrics
-from fashion_core.runs.schema import LoadCheck
+from fashion_core.runs.schema import Change, LoadCheck
 from fashion_core.runs.store import RunStore
 from fashion_core.ui.live import metric_tiles
 from fashion_core.ui.live.metric_tiles import Meaning, Metric
@@ -58,6 +58,12 @@ def test_loss_now_says_which_way_it_went_and_whether_that_is_noise(
     now = LossNow(2, loss, loss - 0.5, standard_error)
     first, latest = metric_tiles.three_losses(replace(ROW, first=now, latest=now))[2:]
     assert (first.change, first.meaning) == (latest.change, latest.meaning) == (said, meaning)
+
+
+def test_lower_loss_on_another_dataset_is_neither_good_nor_bad() -> None:
+    changes = {"dataset": Change(before="fashion-mnist", after="synthetic")}
+    (*_, latest) = metric_tiles.three_losses(replace(ROW, latest=LossNow(2, 0.1, -0.4, 0.001), changes=changes))
+    assert latest.meaning == "plain"
 
 
 def test_loss_right_after_loading_is_told_to_be_equal_or_of_other_images() -> None:
