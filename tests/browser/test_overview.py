@@ -62,6 +62,7 @@ def test_title_sorts_and_a_choice_stays_with_its_run(page_of_three: Page) -> Non
     page.wait_for_url(re.compile("sort=name&reverse=true"))
     click(page, NAME, 0)
     page.wait_for_url(re.compile(r"/\?run=[^&]*$"))
+    expect_settled(page)
     fill(page, "Search", "run b")
     expect(page.get_by_text("1 of 3 runs")).to_be_visible()
     click(page, CHECKBOX, 1)

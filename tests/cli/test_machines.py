@@ -188,7 +188,9 @@ def test_name_that_is_too_long_is_told_in_one_line(store: RunStore, capsys: Capt
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_command_that_is_ended_says_that_training_goes_on(store: RunStore, number: int, status: int) -> None:
     command = [sys.executable, "-m", "fashion_core", "train", *SMALL, "--epochs", "3000", "--json"]
-    watching = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    pipes["preexec_fn"] = lambda: signal.signal(number, signal.SIG_DFL)  # nohup ignores the signal
+    watching = subprocess.Popen(command, cwd=ROOT, **pipes)
     try:
         wait_until(lambda: store.runs() and store.runs()[0].epochs_saved(), "it trains")
         watching.send_signal(number)

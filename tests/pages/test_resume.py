@@ -209,6 +209,7 @@ def test_lesson_says_how_far_it_is(store: RunStore) -> None:
     assert (bar.proto.value, bar.proto.text) == (33, "Step 1 of 5 · about 4 s of training left")
 
 
+@pytest.mark.slow
 def test_lesson_names_its_step_until_its_last_run_has_finished(store: RunStore) -> None:
     run = trained(store, name="Lesson", epochs=2)
     train(child := resume(store, run, 0, 1, name="Lesson, resumed"))
