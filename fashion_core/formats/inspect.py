@@ -1,7 +1,7 @@
 """What is in a saved file, without running anything in it and without torch."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -293,7 +293,7 @@ class _Outline:
 
     def inside(self, value: Any) -> Any:
         if isinstance(value, dict):
-            return self.pairs(list(value.items()))
+            return self.pairs(value.items())
         if isinstance(value, Record):
             state = [] if value.state is None else [value.state]
             pairs = [item for item in value.items if isinstance(item, Entry)]
@@ -303,8 +303,8 @@ class _Outline:
         items = [self.of(inner) for inner in value[:_MOST_ITEMS]]
         return items if len(value) <= _MOST_ITEMS else [*items, f"… {len(value) - _MOST_ITEMS:,} more"]
 
-    def pairs(self, pairs: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
-        shown = {_short(str(key)): self.of(inner) for key, inner in pairs[:_MOST_ITEMS]}
+    def pairs(self, pairs: Collection[tuple[Any, Any]]) -> dict[str, Any]:
+        shown = {_short(str(key)): self.of(inner) for key, inner in islice(pairs, _MOST_ITEMS)}
         return shown if len(pairs) <= _MOST_ITEMS else {**shown, "…": f"{len(pairs) - _MOST_ITEMS:,} more"}
 
 

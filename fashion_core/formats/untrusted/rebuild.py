@@ -37,8 +37,13 @@ class Ledger:
         self.number_keys = 0
 
     def object_to(self, reason: str) -> None:
-        if len(self.objections) < _MOST_OBJECTIONS:
+        if not self.is_full:
             self.objections.append(reason)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more objections are noted, so that nobody needs to word them."""
+        return len(self.objections) >= _MOST_OBJECTIONS
 
     def copy(self, size: int) -> None:
         """Count bytes that are copied. Raises ``RefusedFileError`` for what would go on without end."""
@@ -59,8 +64,9 @@ def dict_key(key: Any, ledger: Ledger) -> Any:
             return key
         ledger.object_to(f"it has more than {_MOST_NUMBER_KEYS:,} numbers as keys; save the state_dict alone")
         return OddKey(key)
-    reason = f"its key {in_short(key)[:80]} is neither a text nor a whole number of 64 bits"
-    ledger.object_to(f"{reason}; save the state_dict alone")
+    if not ledger.is_full:  # there may be tens of thousands of such keys
+        reason = f"its key {in_short(key)[:80]} is neither a text nor a whole number of 64 bits"
+        ledger.object_to(f"{reason}; save the state_dict alone")
     return OddKey(key)
 
 
