@@ -63,7 +63,8 @@ def plain(path: Path, pixels: torch.Tensor, folder: Path, kind: str) -> np.ndarr
     return found
 
 
-@pytest.mark.parametrize("name", ["mlp", pytest.param("cnn", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mlp", "cnn"])
 def test_all_formats_of_a_checkpoint_give_the_bits_of_plain_pytorch(
     runs: dict[str, Run], pixels: torch.Tensor, tmp_path: Path, name: str
 ) -> None:
