@@ -17,6 +17,7 @@ CHECKBOX, NAME, MENU = 16, 120, 256  # pixels from the left of the table
 def click(page: Page, x: int, row: int) -> None:
     """Click in a row of the table, counted from 1; 0 is that of the titles."""
     expect_settled(page)
+    expect(page.get_by_test_id("data-grid-canvas")).to_be_attached()  # what is clicked before is lost
     page.get_by_test_id("stDataFrame").click(position={"x": x, "y": ROW * row + ROW // 2})
     expect_settled(page)
 
