@@ -19,7 +19,7 @@ from fashion_core.formats.untrusted.pickle import MAX_OPCODES, Pickle
 from fashion_core.formats.untrusted.rebuild import Ledger
 from fashion_core.formats.untrusted.safetensors_reader import read_safetensors
 from fashion_core.formats.untrusted.saved_file import Container, SavedFile, check_count
-from fashion_core.formats.untrusted.values import CUT_OFF, SavedTensor, Storage, are_sizes, parse_json, tensors_in
+from fashion_core.formats.untrusted.values import CUT_OFF, SavedTensor, Storage, are_sizes, parse_json
 from fashion_core.formats.untrusted.zip_archive import MAX_MEMBERS, ZIP_START, Archive, Member
 
 MAX_PICKLE_BYTES = 16 << 20
@@ -65,7 +65,7 @@ def read_saved_file(path: Path) -> SavedFile:
             found = _read_legacy(path, file)
         else:
             raise RefusedFileError(file_kinds.of_file(path.name, start, file))
-    check_count(sum(1 for _ in tensors_in(found.content)))
+    check_count(len(found.tensors))
     return found
 
 

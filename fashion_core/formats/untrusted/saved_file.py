@@ -54,6 +54,11 @@ class SavedFile:
         """Where its tensors and optimizers are."""
         return search(self.content)
 
+    @cached_property
+    def tensors(self) -> tuple[SavedTensor, ...]:
+        """All that it holds, in any order, those in shared parts once."""
+        return tuple(tensors_in(self.content))
+
     def check_usable(self) -> None:
         """Refuse what can be described but not used here, whatever model it is. Raises ``RefusedFileError``."""
         if self.objections:
@@ -62,7 +67,7 @@ class SavedFile:
         for name, tensor in named_tensors(self.content):
             if problem := _problem(tensor):
                 raise RefusedFileError(f"{name or 'what it holds'} {problem}")
-        views = {(one.storage.key, one.offset, one.shape, one.stride): one for one in tensors_in(self.content)}
+        views = {(one.storage.key, one.offset, one.shape, one.stride): one for one in self.tensors}
         if sum(bytes_of(one.dtype, max(one.numel, one.span)) for one in views.values()) > 2 * self.size:
             raise RefusedFileError("its tensors share more of their numbers than any model needs; save a clone of each")
 
