@@ -20,6 +20,7 @@ from tests.support.processes import ROOT, end_workers
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+    from tests.faults.workers import Nursery
     from tests.support.browsing import Server
 
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -98,6 +99,15 @@ def module_store(tmp_path_factory: pytest.TempPathFactory, synthetic_data: Path)
         store = RunStore(tmp_path_factory.mktemp("runs"))
         yield store
         end_workers(store)
+
+
+@pytest.fixture
+def forked() -> "Iterator[Nursery]":
+    """Workers that train at once: they are forked from a process that has imported torch."""
+    from tests.faults.workers import nursery
+
+    with nursery() as found:
+        yield found
 
 
 @pytest.fixture

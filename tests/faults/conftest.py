@@ -2,7 +2,6 @@
 
 import random
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,6 @@ import pytest
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from tests.faults.lives import SURVIVED, Tally, settings
-from tests.faults.workers import Nursery, nursery
 from tests.support.runs import trained
 
 LONGEST_SECONDS = 3600
@@ -39,13 +37,6 @@ def tally(request: pytest.FixtureRequest) -> Tally:
 @pytest.fixture(scope="module")
 def straight(module_store: RunStore, request: pytest.FixtureRequest) -> Run:
     return trained(module_store, **settings(request.config.getoption("--full")))
-
-
-@pytest.fixture
-def forked() -> Iterator[Nursery]:
-    """Workers that train at once: they are forked from a process that has imported torch."""
-    with nursery() as found:
-        yield found
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

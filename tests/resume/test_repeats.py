@@ -311,6 +311,7 @@ def test_list_of_runs_has_the_mean_of_each_group_and_dataset_once_two_have_finis
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 def test_command_trains_and_resumes_several_seeds_to_one_mean(store: RunStore, capsys: Capture) -> None:
     short = ("--train-images", "500", "--device", "cpu", "--threads", "1", "--epochs", "1")
     out, _ = printed(capsys, "train", *short, "--seeds", "2")
