@@ -106,7 +106,7 @@ async def look(server: Server, churn: Churn, visits: int) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_pages_outlive_what_they_show(store: RunStore, server: Server, tmp_path: Path, tally: Tally) -> None:
-    churn, visits = Churn(store, tmp_path / "drafts"), tally.rounds(120, 10000)
+    churn, visits = Churn(store, tmp_path / "drafts"), tally.rounds(60, 10000)
     said = asyncio.run(look(server, churn, visits))
     log = server.log.read_text(errors="replace")
     assert "Traceback" not in log, log

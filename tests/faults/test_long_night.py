@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from fashion_core.errors import FashionError
-from fashion_core.runs import queue
+from fashion_core.runs import queue, torch_process
 from fashion_core.runs.schema import CONTINUABLE_STATES, UNDER_WAY_STATES
 from fashion_core.runs.store import RunStore
 from tests.benchmarks.memory import WARM_UP_VISITS
@@ -34,6 +34,7 @@ class Night:
     store: RunStore
     server: Server
     seconds: float
+    kill_after: float
     happened: Counter[str] = field(default_factory=Counter)
     samples: list[tuple[float, int, int]] = field(default_factory=list)
     problems: Counter[str] = field(default_factory=Counter)
@@ -104,8 +105,10 @@ class Night:
     async def kill_now_and_then(self) -> None:
         draw = random.Random(0)
         while True:
-            await asyncio.sleep(draw.uniform(5, 15))
-            for pid in workers_of(self.store):
+            await asyncio.sleep(draw.uniform(1, 3) * self.kill_after)
+            while not (found := workers_of(self.store)):
+                await asyncio.sleep(0.2)
+            for pid in found:
                 with suppress(psutil.NoSuchProcess):
                     psutil.Process(pid).kill()
                     self.happened["workers killed"] += 1
@@ -115,7 +118,8 @@ class Night:
 @pytest.mark.timeout(600)
 def test_nothing_piles_up_over_a_long_night(store: RunStore, server: Server, tally: Tally) -> None:
     fill(store, KEPT, EPOCHS)
-    night = Night(store, server, tally.rounds(30, 1800))
+    torch_process.this_machine()  # or the first run would begin only once a process with torch has told
+    night = Night(store, server, tally.rounds(12, 1800), kill_after=tally.rounds(2, 5))
     asyncio.run(night.pass_by())
     assert server.answers()
     assert night.happened["workers killed"]
@@ -129,7 +133,7 @@ def test_nothing_piles_up_over_a_long_night(store: RunStore, server: Server, tal
     wait_until(lambda: not night.process.net_connections("tcp")[1:], "all visitors are gone")
     children = [child.status() for child in night.process.children()]
     assert len(children) <= 2, f"processes that nobody needs: {children}"
-    assert late[0] - early[0] < 40, f"memory grew from {early[0]:.0f} to {late[0]:.0f} MB"
+    assert late[0] - early[0] < tally.rounds(20, 40), f"memory grew from {early[0]:.0f} to {late[0]:.0f} MB"
     assert late[1] - early[1] <= 4, f"open files grew from {early[1]} to {late[1]}"
     assert late[2] - early[2] <= 4, f"threads grew from {early[2]} to {late[2]}"
     what = ", ".join(f"{count} {name}" for name, count in sorted(night.happened.items()))

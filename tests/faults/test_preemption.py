@@ -27,9 +27,14 @@ MOST_SECONDS = {"training": 5.0, "starting": 30.0}
 """From the signal until the worker is gone, its position saved; one that imports torch can react only after that."""
 
 
+@pytest.fixture(scope="module")
+def longer(module_store: RunStore) -> Run:
+    return trained(module_store, **LONGER)
+
+
 class Preemption:
-    def __init__(self, store: RunStore) -> None:
-        self.store, self.straight = store, trained(store, **LONGER)
+    def __init__(self, store: RunStore, straight: Run) -> None:
+        self.store, self.straight = store, straight
         self.run = another(store, self.straight)
         self.rows: list[metrics.Row] = []
         self.seconds: dict[str, list[float]] = {phase: [] for phase in MOST_SECONDS}
@@ -101,8 +106,8 @@ def position_of(run: Run) -> tuple[int, int]:
 
 
 @pytest.mark.slow
-def test_terminated_at_random_moments(store: RunStore, forked: Nursery, tally: Tally) -> None:
-    preemption = Preemption(store)
+def test_terminated_at_random_moments(store: RunStore, longer: Run, forked: Nursery, tally: Tally) -> None:
+    preemption = Preemption(store, longer)
     for _ in range(tally.rounds(15, 85)):
         preemption.terminate(random.uniform(0, 0.5), once_it_trains=True)
     preemption.end()
@@ -111,8 +116,8 @@ def test_terminated_at_random_moments(store: RunStore, forked: Nursery, tally: T
 
 
 @pytest.mark.slow
-def test_terminated_workers_with_their_whole_start(store: RunStore, tally: Tally) -> None:
-    preemption = Preemption(store)
+def test_terminated_workers_with_their_whole_start(store: RunStore, longer: Run, tally: Tally) -> None:
+    preemption = Preemption(store, longer)
     for number in range(tally.rounds(2, 15)):
         once_it_trains = number % 2 == 1
         preemption.terminate(random.uniform(0, 3 if once_it_trains else 0.8), once_it_trains=once_it_trains)
