@@ -18,7 +18,7 @@ from fashion_core.runs.store import RunStore
 from tests.support.processes import ROOT, end_workers
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import BrowserContext, Page
 
     from tests.faults.workers import Nursery
     from tests.support.browsing import Server
@@ -119,7 +119,7 @@ def server(store: RunStore, tmp_path: Path) -> "Iterator[Server]":
 
 
 @pytest.fixture(scope="module")
-def chromium() -> "Iterator[Browser]":
+def chromium() -> "Iterator[BrowserContext]":
     from tests.support.browsing import chromium_running
 
     with chromium_running() as browser:
@@ -127,10 +127,9 @@ def chromium() -> "Iterator[Browser]":
 
 
 @pytest.fixture
-def page(chromium: "Browser") -> "Iterator[Page]":
-    from tests.support.browsing import PATIENCE_MS
+def page(chromium: "BrowserContext") -> "Iterator[Page]":
+    """A page in a browser that has forgotten all pages before."""
+    from tests.support.browsing import forget
 
-    context = chromium.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(PATIENCE_MS)
-    yield context.new_page()
-    context.close()
+    yield chromium.new_page()
+    forget(chromium)

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from fashion_core.access import audit
 from fashion_core.access.texts import EXPIRED, LOGIN_FIRST
@@ -20,6 +20,7 @@ from tests.support.browsing import (
     expect_badge,
     fill,
     open_page,
+    page_of_another_browser,
     reachable_server,
     requests_outside,
 )
@@ -116,7 +117,7 @@ def test_operator_starts_and_stops_a_run_under_their_name(store: RunStore, guard
 
 
 def test_role_taken_away_while_a_dialog_is_open_refuses_its_button(
-    store: RunStore, fresh: Server, stopped: Run, tmp_path: Path, issuer: str, page: Page, chromium: Browser
+    store: RunStore, fresh: Server, stopped: Run, tmp_path: Path, issuer: str, page: Page
 ) -> None:
     log_in(page, fresh, ANNA)
     open_page(page, f"{fresh.url}/?run={stopped.id}")
@@ -125,7 +126,7 @@ def test_role_taken_away_while_a_dialog_is_open_refuses_its_button(
     expect(dialog.get_by_role("button", name="Delete")).to_be_enabled()
 
     write_secrets(tmp_path / "secrets.toml", fresh.port, issuer, [], [ANNA])
-    other = chromium.new_page()
+    other = page_of_another_browser(page)
     log_in(other, fresh, ANNA)
     wait_until(lambda: sees(other, fresh, "viewer"), "the server has read its secrets again")
     other.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from fashion_core.formats.import_file import import_file
 from fashion_core.resume import plan
@@ -17,7 +17,15 @@ from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
-from tests.support.browsing import WORD_JOINER, Server, expect_badge, fill, open_page, requests_outside
+from tests.support.browsing import (
+    WORD_JOINER,
+    Server,
+    expect_badge,
+    fill,
+    open_page,
+    page_of_another_browser,
+    requests_outside,
+)
 from tests.support.processes import wait_until, workers
 from tests.support.runs import another, finish, new_run, set_state, train, trained
 
@@ -43,6 +51,7 @@ def start_run(store: RunStore, page: Page, server: Server, epochs: int) -> Run:
 
 
 def test_app_is_usable_within_five_seconds_and_asks_nothing_outside(server: Server, page: Page) -> None:
+    page = page_of_another_browser(page)  # which has kept nothing of the app
     asked = requests_outside(page, server)
     seconds = []
     for _ in range(3):  # the fastest start counts: other tests may be at work beside this one
@@ -70,9 +79,7 @@ def test_one_button_trains_a_first_run(store: RunStore, server: Server, page: Pa
     expect(page.get_by_role("heading", name="Fashion Core")).to_be_visible()
 
 
-def test_run_outlives_reload_second_browser_and_killed_server(
-    store: RunStore, server: Server, page: Page, chromium: Browser
-) -> None:
+def test_run_outlives_reload_second_browser_and_killed_server(store: RunStore, server: Server, page: Page) -> None:
     run = start_run(store, page, server, epochs=400)
     chart = page.get_by_test_id("stVegaLiteChart").first
     before = chart.text_content()
@@ -80,7 +87,7 @@ def test_run_outlives_reload_second_browser_and_killed_server(
 
     page.reload()
     expect_badge(page, "running")
-    second = chromium.new_page()
+    second = page_of_another_browser(page)
     open_page(second, f"{server.url}/train?run={run.id}")
     expect_badge(second, "running")
 
@@ -145,12 +152,10 @@ def test_run_is_deleted_only_after_its_dialog_is_confirmed(store: RunStore, serv
     assert store.runs() == []
 
 
-def test_two_browsers_that_press_continue_get_one_worker(
-    store: RunStore, server: Server, page: Page, chromium: Browser
-) -> None:
+def test_two_browsers_that_press_continue_get_one_worker(store: RunStore, server: Server, page: Page) -> None:
     run = new_run(store, name="shared", epochs=2000)
     set_state(run, "stopped")
-    second = chromium.new_page()
+    second = page_of_another_browser(page)
     for browser in (page, second):
         open_page(browser, f"{server.url}/train?run={run.id}")
         expect_badge(browser, "stopped")

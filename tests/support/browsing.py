@@ -5,10 +5,11 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 
 from tests.benchmarks.serving import Server as Server
 
@@ -67,15 +68,38 @@ def read_text(page: Page) -> str:
 
 
 @contextmanager
-def chromium_running() -> Iterator[Browser]:
-    """A browser; the tests are skipped where there is none, but not in CI."""
+def chromium_running() -> Iterator[BrowserContext]:
+    """A browser with a profile of its own, so that it keeps the app's scripts as it compiled them.
+
+    The tests are skipped where there is none, but not in CI.
+    """
     expect.set_options(timeout=PATIENCE_MS)
     paths = [path for path in ("/usr/bin/chromium", "/usr/bin/google-chrome") if Path(path).exists()]
     if not paths and os.environ.get("CI") == "true":
         pytest.fail("CI needs a browser: install chromium")
     if not paths:
         pytest.skip("no chromium on this machine: install it to run the browser tests")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=paths[0], args=CHROMIUM_OPTIONS)
+    with TemporaryDirectory() as profile, sync_playwright() as playwright:
+        browser = playwright.chromium.launch_persistent_context(
+            profile, executable_path=paths[0], args=CHROMIUM_OPTIONS, viewport={"width": 1280, "height": 900}
+        )
+        browser.set_default_timeout(PATIENCE_MS)
         yield browser
         browser.close()
+
+
+def page_of_another_browser(page: Page) -> Page:
+    """A page that shares nothing with this one: as in a browser on another machine."""
+    assert page.context.browser
+    return page.context.browser.new_page()
+
+
+def forget(browser: BrowserContext) -> None:
+    """Close all pages but the one that keeps the browser open, and let go of what their sites have stored."""
+    first, *others = browser.pages
+    storage = browser.new_cdp_session(first)
+    for page in others:
+        storage.send("Storage.clearDataForOrigin", {"origin": page.url, "storageTypes": "local_storage"})
+        page.close()
+    storage.detach()
+    browser.clear_cookies()
