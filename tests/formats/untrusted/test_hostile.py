@@ -97,6 +97,11 @@ def test_hook_sees_a_gadget_that_is_really_unpickled(quick: dict[str, Any]) -> N
     assert [event.partition("(")[0] for event in quick["control"]] == ["pickle.find_class", "compile", "exec"]
 
 
+def test_memory_is_measured_that_is_not_touched_or_was_free_before(quick: dict[str, Any]) -> None:
+    assert [name for name, taken in quick["greedy"].items() if taken < BYTES] == []
+    assert len(quick["greedy"]) == 3
+
+
 def test_corpus_is_large_and_each_name_is_there_once() -> None:
     names = [name for name, _ in hostile.corpus()]
     assert len(names) > 700
