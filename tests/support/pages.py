@@ -4,14 +4,19 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from html import unescape
 from typing import Any
 from urllib.parse import parse_qsl
 
 from streamlit import config
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from tests.support.processes import ROOT
+
+# Each AppTest reads the metadata of every installed package four times; here none is installed meanwhile.
+setattr(manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests))  # noqa: B010
 
 
 def dashboard(page: str = "overview", /, **query: str) -> AppTest:
