@@ -3,6 +3,7 @@
 Pictures are (H, W) uint8, 0 is black.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ Grey = np.ndarray[tuple[int, int], np.dtype[np.uint8]]
 Mask = np.ndarray[tuple[int, int], np.dtype[np.bool_]]
 Box = tuple[slice, slice]  # rows and columns
 _Reals = np.ndarray[Any, np.dtype[np.float64]]
+_Singles = np.ndarray[Any, np.dtype[np.float32]]
 _ENLARGING = [Image.Resampling[way] for way in ("NEAREST", "BILINEAR", "BICUBIC", "LANCZOS")]
 
 
@@ -81,14 +83,20 @@ def take_back_enlargement(grey: Grey) -> Grey | None:
     return pixels if difference <= ENLARGED * float(np.linalg.norm(picture - border_level(grey))) else None
 
 
-def _take_back(picture: np.ndarray[Any, np.dtype[np.float32]], way: Image.Resampling) -> tuple[float, Grey]:
+def _take_back(picture: _Singles, way: Image.Resampling) -> tuple[float, Grey]:
     """The 28 × 28 pixels that enlarged this way come nearest to the square picture, and how far they stay from it."""
-    identity = Image.fromarray(np.eye(SIDE, dtype=np.float32))
-    enlarge = np.asarray(identity.resize((SIDE, len(picture)), way))
-    reduce = np.linalg.pinv(enlarge)
+    enlarge, reduce = _matrices(len(picture), way)
     small = (reduce @ picture @ reduce.T).clip(0, 255)
     again = (enlarge @ small @ enlarge.T).clip(0, 255)
     return float(np.linalg.norm(again - picture)), _bytes(small)
+
+
+@lru_cache(maxsize=4 * len(_ENLARGING))
+def _matrices(side: int, way: Image.Resampling) -> tuple[_Singles, _Singles]:
+    """What enlarges a column of 28 pixels to this many, and its pseudoinverse: pictures often come in one size."""
+    identity = Image.fromarray(np.eye(SIDE, dtype=np.float32))
+    enlarge = np.asarray(identity.resize((SIDE, side), way))
+    return enlarge, np.linalg.pinv(enlarge)
 
 
 def _bytes(values: np.ndarray[Any, np.dtype[Any]]) -> Grey:
