@@ -1,8 +1,7 @@
 """Test images that went through other hands are classified like the originals; each message has the share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -19,23 +18,26 @@ from fashion_core.inference.prepare import prepare
 from fashion_core.models import networks
 from tests.support.images import Pixels, cut_out, enlarged, on_white, stored, transparent, with_alpha
 
-CASES, CUT_OUTS = 500, 1_000
+CASES, FEW, CUT_OUTS = 500, 100, 1_000
 LEAST = 0.95
 POINTS = 0.02
 ACCURACY = 0.88
-MOST_EPOCHS = 20
+SEEN = 240_000
+"""Images to train on at most, in four epochs or more."""
+QUICKLY = partial(stored, compress_level=1)
+"""As PNG: the same pixels, packed in a third of the time."""
 
 
 def framed(pixels: Pixels, margin: int, level: int) -> bytes:
-    return stored(np.pad(pixels, margin, constant_values=level))
+    return QUICKLY(np.pad(pixels, margin, constant_values=level))
 
 
 CHANGES: dict[str, Callable[[Pixels], bytes]] = {
     "as PNG": stored,
-    "enlarged ×8, nearest": lambda pixels: stored(enlarged(pixels, 8, Image.Resampling.NEAREST)),
-    "enlarged ×8, bicubic": lambda pixels: stored(enlarged(pixels, 8)),
+    "enlarged ×8, nearest": lambda pixels: QUICKLY(enlarged(pixels, 8, Image.Resampling.NEAREST)),
+    "enlarged ×8, bicubic": lambda pixels: QUICKLY(enlarged(pixels, 8)),
     "inverted": lambda pixels: stored(255 - pixels),
-    "inverted and enlarged ×8, bicubic": lambda pixels: stored(255 - enlarged(pixels, 8)),
+    "inverted and enlarged ×8, bicubic": lambda pixels: QUICKLY(255 - enlarged(pixels, 8)),
     **{f"dark margin of {n}": partial(framed, margin=n, level=0) for n in (2, 8, 36)},
     **{f"bright margin of {n}": partial(framed, margin=n, level=255) for n in (2, 8, 36)},
     "inverted with a bright margin of 8": lambda pixels: framed(255 - pixels, 8, 255),
@@ -50,15 +52,15 @@ CHANGES: dict[str, Callable[[Pixels], bytes]] = {
 def photographed(pixels: Pixels) -> bytes:
     """A dark garment somewhere on a light wall, unevenly lit; the noise and JPEG's traces are what a phone adds."""
     numbers = np.random.default_rng(int(pixels.sum()))
-    side = int(numbers.integers(200, 360))
-    top, left = numbers.integers(0, (640 - side, 480 - side))
-    seen = np.zeros((640, 480))
+    side = int(numbers.integers(100, 180))
+    top, left = numbers.integers(0, (320 - side, 240 - side))
+    seen = np.zeros((320, 240))
     garment = Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC)
     seen[top : top + side, left : left + side] = np.asarray(garment) / 255
-    down, right = np.mgrid[-1:1:640j, -1:1:480j]
+    down, right = np.mgrid[-1:1:320j, -1:1:240j]
     direction = numbers.uniform(0, 2 * np.pi)
     light = numbers.uniform(185, 235) + 20 * (np.cos(direction) * right + np.sin(direction) * down)
-    colours = (light * (1 - 0.95 * seen))[..., None] * (1, 0.98, 0.95) + numbers.normal(0, 4, (640, 480, 3))
+    colours = (light * (1 - 0.95 * seen))[..., None] * (1, 0.98, 0.95) + numbers.normal(0, 4, (320, 240, 3))
     return stored(colours.clip(0, 255).astype(np.uint8), "JPEG", quality=60)
 
 
@@ -79,33 +81,34 @@ class Judge:
         self.model = trained(dataset, train, test)
         self.pixels, self.labels = test.pixels.numpy(), test.labels.numpy()
 
-    def classes(self, pixels: Pixels) -> NDArray[np.int64]:
+    def classes(self, pictures: Sequence[bytes] | Pixels) -> NDArray[np.int64]:
+        """The likeliest class of each image file, or of each image as it is."""
+        found = pictures if isinstance(pictures, np.ndarray) else np.stack([prepare(one).pixels for one in pictures])
         with torch.inference_mode():
-            logits = self.model(data.scale(torch.from_numpy(pixels), "unit"))
+            logits = self.model(data.scale(torch.from_numpy(found), "standard"))
         return np.asarray(logits.argmax(1))
-
-    def accuracy(self, change: Callable[[Pixels], bytes], cases: int) -> float:
-        found = np.stack([prepare(change(pixels)).pixels for pixels in self.pixels[:cases]])
-        return float((self.classes(found) == self.labels[:cases]).mean())
 
     def agreement(self, change: Callable[[Pixels], bytes], cases: int = CASES) -> float:
         originals = self.pixels[:cases]
-        found = np.stack([prepare(change(pixels)).pixels for pixels in originals])
-        return float((self.classes(found) == self.classes(originals)).mean())
+        found = self.classes([change(pixels) for pixels in originals])
+        return float((found == self.classes(originals)).mean())
 
 
 def trained(dataset: str, train: data.Images, test: data.Images) -> nn.Module:
-    config = parse_config({"dataset": dataset, "optimizer": "adam", "learning_rate": 2e-3, "batch_size": 256})
+    settings = {"optimizer": "adam", "schedule": "cosine", "batch_size": 256}
+    config = parse_config({"dataset": dataset, "epochs": SEEN // len(train.labels), **settings})
     model = networks.build_model("mlp", config.seed)
     step = loops.TrainStep(model, nn.CrossEntropyLoss(), loops.make_optimizer(config, model))
-    for epoch in range(MOST_EPOCHS):
-        batches = data.epoch_batches(train, config.batch_size, "unit", "none", data.seed_of_epoch(config.seed, epoch))
-        for _ in loops.train_loop(batches, model, step):
+    for epoch in range(config.epochs):
+        for group in step.optimizer.param_groups:
+            group["lr"] = loops.learning_rate(config, epoch * config.batches_per_epoch)
+        seed = data.seed_of_epoch(config.seed, epoch)
+        for _ in loops.train_loop(data.epoch_batches(train, config.batch_size, "standard", "none", seed), model, step):
             pass
-        measured = loops.test_loop(data.test_batches(test, "unit"), model, nn.CrossEntropyLoss(reduction="none"))
+        measured = loops.test_loop(data.test_batches(test, "standard"), model, nn.CrossEntropyLoss(reduction="none"))
         if measured.accuracy >= ACCURACY:
             return model
-    pytest.fail(f"test accuracy {measured.accuracy:.1%} after {MOST_EPOCHS} epochs; {ACCURACY:.0%} are needed")
+    pytest.fail(f"test accuracy {measured.accuracy:.1%} after {config.epochs} epochs; {ACCURACY:.0%} are needed")
 
 
 @pytest.fixture(scope="module")
@@ -119,19 +122,19 @@ def real(real_data: Path) -> Judge:
 
 
 @pytest.mark.slow
-def test_changed_test_images_are_classified_like_the_originals(synthetic: Judge) -> None:
-    cases = CASES // len(CHANGES)
-    share = float(np.mean([synthetic.agreement(change, cases) for change in CHANGES.values()]))
-    assert share >= LEAST, f"{share:.1%} of {cases * len(CHANGES)} pictures were classified like their originals"
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", [*CHANGES, *ROUGH])
+def test_each_change_leaves_the_class_of_the_garments(real: Judge, name: str) -> None:
+    share = real.agreement({**CHANGES, **ROUGH}[name])
+    print(f"{share:.1%} of {CASES}")
+    assert share >= LEAST, f"{share:.1%} of {CASES} pictures were classified like their originals; {LEAST:.0%} must be"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize(("judge", "name"), [*product(["synthetic", "real"], CHANGES), *product(["real"], ROUGH)])
-def test_each_change_leaves_the_class_of_the_garments(request: pytest.FixtureRequest, judge: str, name: str) -> None:
-    share = request.getfixturevalue(judge).agreement({**CHANGES, **ROUGH}[name])
-    print(f"{share:.1%} of {CASES}")
-    assert share >= LEAST, f"{share:.1%} of {CASES} pictures were classified like their originals; {LEAST:.0%} must be"
+def test_each_change_leaves_the_class_of_synthetic_garments(synthetic: Judge) -> None:
+    shares = {name: synthetic.agreement(change, FEW) for name, change in CHANGES.items()}
+    print(shares)
+    assert {name: share for name, share in shares.items() if share < LEAST} == {}
 
 
 @pytest.mark.slow
@@ -139,8 +142,9 @@ def test_each_change_leaves_the_class_of_the_garments(request: pytest.FixtureReq
 @pytest.mark.parametrize("judge", ["synthetic", "real"])
 def test_cut_outs_are_classified_as_well_as_the_same_on_white(request: pytest.FixtureRequest, judge: str) -> None:
     asked: Judge = request.getfixturevalue(judge)
-    white = asked.accuracy(lambda pixels: stored(on_white(cut_out(pixels))), CUT_OUTS)
-    bare = asked.accuracy(lambda pixels: stored(cut_out(pixels)), CUT_OUTS)
+    pictures, labels = [cut_out(pixels, 140) for pixels in asked.pixels[:CUT_OUTS]], asked.labels[:CUT_OUTS]
+    bare = float((asked.classes([QUICKLY(picture) for picture in pictures]) == labels).mean())
+    white = float((asked.classes([QUICKLY(on_white(picture)) for picture in pictures]) == labels).mean())
     said = f"{bare:.1%} of {CUT_OUTS:,} cut-outs are classified right, {white:.1%} of the same on white"
     print(said)
     assert abs(bare - white) <= POINTS, said
