@@ -37,18 +37,25 @@ from tests.hostile.building import members_of, remade
 from tests.support.processes import ROOT, python
 from tests.support.runs import config, new_run, train, trained
 
-USABLE_TORCHVISION = "from fashion_core.models.torchvision_import import import_torchvision; import_torchvision()\n"
-"""The script expects torch and torchvision builds that match; beside a CPU build of torch they don't."""
+AS_HERE = """
+from fashion_core.models.torch_internals import leave_compiler_out
+from fashion_core.models.torchvision_import import import_torchvision
+import_torchvision()
+leave_compiler_out()
+"""
+"""The script expects torch and torchvision builds that match; beside a CPU build of torch they don't. And torch's
+compiler, which no script uses, would take longer to import than most of them take.
+"""
 CPU = torch.device("cpu")
 TOLERANCE = 0.02
 """The script draws its own random order and first weights, so its losses are near, not equal."""
 slow = pytest.mark.slow
-CNN = {"model": "cnn", "optimizer": "adam", "schedule": "cosine", "pixels": "standard"}
+CNN = {"model": "cnn", "optimizer": "adam", "schedule": "cosine", "pixels": "standard", "epochs": 1}
 AUGMENTED = {"optimizer": "adamw", "precision": "bf16", "augmentation": "flip and shift", "weight_decay": 0.1}
 
 
 def ran(code: str, folder: Path, **environment: Any) -> str:
-    done = python(USABLE_TORCHVISION + code, cwd=folder, PYTHONPATH=str(ROOT), **environment)
+    done = python(AS_HERE + code, cwd=folder, PYTHONPATH=str(ROOT), **environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -126,7 +133,7 @@ def expect_logits(folder: Path, model: nn.Module, count: int) -> None:
 
 
 @slow
-@pytest.mark.parametrize("model_name", ["mlp", "cnn", "resnet18"])
+@pytest.mark.parametrize("model_name", ["cnn", "resnet18"])
 def test_loading_script_of_every_file_and_export_gives_the_same_bits(
     store: RunStore, tmp_path: Path, model_name: str
 ) -> None:
@@ -223,10 +230,7 @@ def parent(module_store: RunStore) -> Run:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "changes",
-    [{}, {"learning_rate": 0.0001}, {"optimizer": "sgd"}],
-)
+@pytest.mark.parametrize("changes", [{"learning_rate": 0.0001}, {"optimizer": "sgd"}])
 def test_resuming_script_run_as_it_stands_begins_at_loss_last_and_ends_near_loss_now(
     module_store: RunStore, parent: Run, tmp_path: Path, changes: dict[str, object]
 ) -> None:
@@ -304,7 +308,8 @@ def test_lines_for_fashion_mnist_read_torchvisions_copy(
     raw = tmp_path / "data" / "FashionMNIST" / "raw"  # where torchvision unpacks them
     raw.mkdir(parents=True)
     for archive in fashion_mnist.ARCHIVES:
-        (raw / archive.unpacked_name).write_bytes(fashion_mnist.unpack(archive))
+        is_read = archive.unpacked_name.startswith("t10k")  # of the others it asks only whether they are there
+        (raw / archive.unpacked_name).write_bytes(fashion_mnist.unpack(archive) if is_read else b"")
     script = scripts.using_script("evaluating", target_of(path), real).replace("download=True, ", "")
     found = probabilities_of({"script": script}, tmp_path, real_data)["script"]
     pixels = batches.load("fashion-mnist")[1].pixels
