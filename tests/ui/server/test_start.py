@@ -64,21 +64,14 @@ def test_server_that_starts_keeps_the_path_of_modules_and_what_it_has_imported()
 
 @pytest.mark.slow
 @pytest.mark.browser
-def test_headless_server_opens_no_browser(store: RunStore, page: Page, tmp_path: Path) -> None:
-    with server_with_a_desktop(tmp_path) as (server, opened):
-        open_page(page, server.url)
-        assert not opened.exists()
-
-
-@pytest.mark.slow
-@pytest.mark.browser
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM], ids=lambda sign: sign.name)
-def test_server_ends_when_told_to_while_a_page_is_open(
+def test_headless_server_opens_no_browser_and_ends_when_told_to_while_a_page_is_open(
     store: RunStore, page: Page, tmp_path: Path, sign: signal.Signals
 ) -> None:
-    with serving(tmp_path) as server:
+    with server_with_a_desktop(tmp_path) as (server, opened):
         open_page(page, server.url)
         page.get_by_role("button", name="Watch it train").wait_for()
+        assert not opened.exists()
         server.process.send_signal(sign)
         server.process.wait(timeout=5)
     assert "Traceback" not in server.log.read_text()
