@@ -182,7 +182,7 @@ def show_heading(chosen: saved_file.Chosen, saved: pd.DataFrame) -> None:
     st.header(f"{common.plain(chosen.run.title)} · `{chosen.name}`")
     with st.container(horizontal=True, vertical_alignment="center"):
         run_status.badge(chosen.verdict)
-        run_status.badge(chosen.run.record.config.dataset)
+        run_status.images_badge(chosen.run.record)
         st.space("stretch")
         run, query = {"run": chosen.run.id}, common.file_query(chosen.run, chosen.file)
         address.link("train.py", texts.OPEN_RUN, ":material/model_training:", run)

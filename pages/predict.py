@@ -26,15 +26,18 @@ def main() -> None:
 
 
 def show_file(chosen: saved_file.Chosen) -> None:
-    config, info = chosen.run.record.config, chosen.run.file_info(chosen.file)
+    record, info = chosen.run.record, chosen.run.file_info(chosen.file)
+    config = record.config
     with st.container(horizontal=True, vertical_alignment="center"):
-        run_status.badge(config.dataset)
+        run_status.images_badge(record)
         if info:
             about = {"format": info.format, "epoch": info.epoch, "loss": loss_text(info.loss, 4)}
             st.caption(texts.MODEL_FILE.format(model=config.model, pixels=config.pixels, **about))
         st.space("stretch")
         query = common.file_query(chosen.run, chosen.file)
         address.link("checkpoints.py", texts.LOOK_INSIDE, ":material/save:", query)
+    if record.images != config.dataset:
+        st.warning(texts.OTHER_IMAGES, icon=":material/swap_horiz:")
 
 
 def show_views(chosen: saved_file.Chosen) -> None:

@@ -129,6 +129,10 @@ VALUES_TO_TRY = "Values, separated by commas"
 # Predict
 PREDICT_CAPTION = "Use any saved model on test images, on your own images, and beside every other checkpoint."
 MODEL_FILE = "{model} · {format} · epoch {epoch:,} · loss {loss} · pixels {pixels}"
+OTHER_IMAGES = (
+    "This run was trained and tested on other images than those here: the loss above is of its own test images, "
+    "everything below of those here."
+)
 TEST_IMAGES = "Test images"
 YOUR_IMAGES = "Your images"
 CHECKPOINT_HISTORY = "Checkpoint history"

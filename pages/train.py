@@ -106,7 +106,7 @@ def show_run(store: RunStore, run: Run) -> None:
     config = run.record.config
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title(common.plain(run.title), width="content")
-        run_status.badge(config.dataset)
+        run_status.images_badge(run.record)
         st.space("stretch")
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
             run_status.run_links(run)

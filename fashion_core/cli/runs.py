@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from fashion_core.access import audit, gate
 from fashion_core.cli.answer import answer, given_settings, say
-from fashion_core.config import DATASET_LABELS
+from fashion_core.data.digests import images_label, images_of
 from fashion_core.errors import (
     ConfigError,
     DamagedFileError,
@@ -228,7 +228,7 @@ def _compare_lines(rows: Sequence[comparison.Compared]) -> Iterator[str]:
     if not rows:
         yield "No run has been resumed yet: `python -m fashion_core resume RUN EPOCH` resumes one."
     for dataset, own in comparison.by_dataset(rows).items():
-        yield f"{DATASET_LABELS[dataset]}: {answers.sentence(own)}"
+        yield f"{images_label(dataset)}: {answers.sentence(own)}"
         yield from answers.answers_over_seeds(own)
         yield from map(_compare_line, own)
 
@@ -266,10 +266,10 @@ def list_runs(options: argparse.Namespace) -> None:
 def _run_line(record: dict[str, Any]) -> str:
     if record["state"] == "damaged":
         return f"{record['id']}  damaged   {record['error']}"
-    config, epochs = record["config"], record["epochs"]
+    images, epochs = images_of(record["config"]["dataset"], record["dataset_sha256"]), record["epochs"]
     progress = "" if record["source"] else _epoch_text(record, epochs[-1]["epoch"] if epochs else None)
     result, name = _result(epochs[-1]) if epochs else "", printable(record["name"])
-    return f"{record['id']}  {record['state']:<8}  {config['dataset']:<13}  {progress}  {result}  {name}"
+    return f"{record['id']}  {record['state']:<8}  {images:<13}  {progress}  {result}  {name}"
 
 
 def _epoch_text(record: dict[str, Any], epoch: int | None) -> str:

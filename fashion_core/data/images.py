@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 from fashion_core import files
 from fashion_core.config import SIDE, TRAINING_IMAGES
 from fashion_core.data import fashion_mnist, synthetic
+from fashion_core.data.digests import DIGESTS
 from fashion_core.errors import DiskError
 
 Half = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # pixels (N, 28, 28) and labels (N,): for training or testing
-# Of all drawn images and labels, which a cached file must match.
-_SYNTHETIC_SHA256 = "9a2570493187c6c592c08a1e689135f432a5a67b11470681bdf25f5c1a7e7152"
 
 
 def read(dataset: str) -> tuple[Half, Half]:
@@ -34,7 +33,7 @@ def _read_synthetic() -> tuple[Half, Half]:
     packed = b""
     with suppress(OSError):  # a cache that can't be read is drawn again
         packed = cache.read_bytes()
-    if hashlib.sha256(packed).hexdigest() != _SYNTHETIC_SHA256:
+    if hashlib.sha256(packed).hexdigest() != DIGESTS["synthetic"]:
         train, test = synthetic.balanced(split, seed=1), synthetic.balanced(synthetic.TEST_IMAGES, seed=2)
         packed = b"".join(array.tobytes() for array in (train[0], test[0], train[1], test[1]))
         try:

@@ -59,7 +59,7 @@ class Compared:
     run: str
     name: str
     state: State
-    dataset: str
+    dataset: str  # ``RunRecord.images``
     parent: str
     parent_name: str  # as it is now; of a deleted parent, as it was when the run was resumed
     parent_exists: bool
@@ -110,7 +110,7 @@ def compare(store: RunStore) -> list[Compared]:
 
 
 def by_dataset(rows: Sequence[Compared]) -> dict[str, list[Compared]]:
-    """The rows of each dataset, by its name: the images that it stands for never change."""
+    """The rows of each dataset, by its images."""
     return {name: [row for row in rows if row.dataset == name] for name in sorted({row.dataset for row in rows})}
 
 
@@ -155,7 +155,7 @@ def _row(run: Run, epochs: Sequence[metrics.Row]) -> Compared | None:
         run=run.id,
         name=run.labels.name,
         state=run.state(),
-        dataset=run.record.config.dataset,
+        dataset=run.record.images,
         parent=parent.run,
         parent_name=resumption.parent_name,
         parent_exists=True,

@@ -129,7 +129,7 @@ def _twins(store: RunStore, run: Run) -> Iterator[Run]:
 
 def _asked_the_same(one: RunRecord, other: RunRecord) -> bool:
     """Whether all that decides the bits is the same; nothing is copied, as a page asks of a thousand runs a second."""
-    if (one.parent, one.environment) != (other.parent, other.environment):
+    if (one.parent, one.environment, one.images) != (other.parent, other.environment, other.images):
         return False
     return all(getattr(one.config, name) == getattr(other.config, name) for name in _SETTINGS)
 

@@ -61,6 +61,7 @@ def continue_run(store: RunStore, run: Run) -> Run | None:
     check(run)
     if not is_due(store, run):
         return resumed_run(store, run)
+    run.record.check_images()
     with run.writing():
         child = resumed_run(store, run) or plan.create(store, run, [_LAST_STEP])[0]
     queue.advance(store)

@@ -34,7 +34,7 @@ def resumed_config(run: Run, epoch: int, additional: int, overrides: Mapping[str
     if "name" in overrides:
         return config
     # what tells this run from the others of the same checkpoint; the parent's name is cut where it is too long
-    end = f" ↻ {epoch}, {short_label(changes(parent, config))}"
+    end = f" ↻ {epoch}, {short_label(changes(run.record, config))}"
     return config.model_copy(update={"name": cut_middle(printable(run.title), MAX_NAME - len(end)) + end})
 
 
@@ -97,7 +97,7 @@ def create(store: RunStore, run: Run, requests: Sequence[ResumeRequest]) -> list
         for planned in plans:
             resumption = Resumption(
                 parent_name=run.title,
-                changes=changes(run.record.config, planned.config),
+                changes=changes(run.record, planned.config),
                 verdict=planned.verdict.kind,
                 reasons=planned.verdict.reasons,
                 group=group,

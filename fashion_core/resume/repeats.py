@@ -20,7 +20,7 @@ from fashion_core.runs.store import RunStore
 
 LUCK: Final = 2.0  # standard deviations: about 95 % of single seeds are as near to the mean
 _CONFIDENCE: Final = 0.95
-_Group = tuple[str, str]  # its id and its dataset: losses of different ones have no mean
+_Group = tuple[str, str]  # its id and its images: losses of different ones have no mean
 _groups: Cache[Mapping[_Group, tuple[Run, ...]]] = Cache(4)
 
 
@@ -64,7 +64,7 @@ def runs_beside(store: RunStore, run: Run) -> tuple[Run, ...]:
     """The runs of its group by seed, itself among them; none if it is alone, or all others were deleted."""
     repeat = run.record.repeat
     groups = _groups.get(store.root, stamp(store.root), lambda: _grouped(store)) if repeat else {}
-    beside = groups.get((repeat.group, run.record.config.dataset), ()) if repeat else ()
+    beside = groups.get((repeat.group, run.record.images), ()) if repeat else ()
     return beside if len(beside) > 1 else ()
 
 
@@ -74,7 +74,7 @@ def _grouped(store: RunStore) -> Mapping[_Group, tuple[Run, ...]]:
         with suppress(DamagedFileError, DiskError):
             record = run.record
             if repeat := record.repeat:
-                found[repeat.group, record.config.dataset].append((repeat.index, run))
+                found[repeat.group, record.images].append((repeat.index, run))
     return {group: tuple(run for _, run in sorted(runs, key=lambda pair: pair[0])) for group, runs in found.items()}
 
 

@@ -13,7 +13,8 @@ from typing import Any, Final, Literal, NamedTuple
 import pandas as pd
 
 from fashion_core.cache import MOST_RUNS, Cache, stamp
-from fashion_core.config import DATASET_LABELS, TrainConfig
+from fashion_core.config import TrainConfig
+from fashion_core.data.digests import images_label
 from fashion_core.errors import DamagedFileError, DiskError, cut_middle
 from fashion_core.resume import texts
 from fashion_core.resume.comparison import NOISE, Compared, LossNow, relative_change
@@ -87,7 +88,7 @@ def _compared_row(row: Compared, now: LossNow, label: str, parent: str) -> dict[
 def _heading(row: Compared, parent: str) -> str:
     parts = [parent, texts.EPOCH.format(epoch=row.epoch)]
     if dataset := row.changes.get("dataset"):
-        parts.append(texts.FROM_DATASET.format(dataset=DATASET_LABELS.get(str(dataset.before), dataset.before)))
+        parts.append(texts.FROM_DATASET.format(dataset=images_label(str(dataset.before))))
     if pixels := row.changes.get("pixels"):
         parts.append(texts.PIXELS.format(pixels=pixels.after))
     return " · ".join(parts if row.parent_exists else [*parts, texts.DELETED])
@@ -197,7 +198,7 @@ def _read(run: Run) -> Lane | None:
         if dots:
             parent = record.parent.run if record.parent else None
             changes = record.resumption.changes if record.resumption else None
-            dataset = DATASET_LABELS[record.config.dataset]
+            dataset = images_label(record.images)
             if "dataset" not in record.trained_on:
                 dataset, lowest = texts.ASSUMED_DATASET.format(dataset=dataset), None
             return Lane(run.id, run.title, dataset, parent, record.first_epoch - 1, changes, dots, lowest)

@@ -41,9 +41,9 @@ def check_epoch(run: Run, epoch: int, saved: list[int]) -> None:
     raise RunNotFoundError(text.format(run=run.id, epoch=epoch, epochs=named, count=len(saved), **ends))
 
 
-def changes(parent: TrainConfig, config: TrainConfig) -> dict[str, Change]:
-    """The settings that were overridden, except the name and the number of epochs."""
-    before, after = parent.model_dump(), config.model_dump()
+def changes(parent: RunRecord, config: TrainConfig) -> dict[str, Change]:
+    """The settings that were overridden, except the name and the number of epochs; other images are another dataset."""
+    before, after = {**parent.config.model_dump(), "dataset": parent.images}, config.model_dump()
     names = [setting.name for setting in settings() if setting.name not in ("name", "epochs")]
     return {name: Change(before=before[name], after=after[name]) for name in names if before[name] != after[name]}
 
@@ -102,18 +102,19 @@ def _left_an_optimizer_out(run: Run) -> bool:
 def judge(found: Verdict, parent: RunRecord, config: TrainConfig, environment: Environment) -> Verdict:
     if found.kind in ("damaged", "not usable"):
         return found
-    different = (*_different(parent.config, config), *_environment(parent.environment, environment))
+    different = (*_different(parent, config), *_environment(parent.environment, environment))
     kind: VerdictKind = "approximate" if found.kind == "exact" and different else found.kind
     return Verdict(kind, (*found.reasons, *different))
 
 
-def _different(parent: TrainConfig, config: TrainConfig) -> Iterator[Message]:
-    for name, change in changes(parent, config).items():
+def _different(record: RunRecord, config: TrainConfig) -> Iterator[Message]:
+    parent, changed = record.config, changes(record, config)
+    for name, change in changed.items():
         if name not in _NO_CHANGE:
             yield reasons.changed(name, change)
     if parent.optimizer != config.optimizer:
         yield Message(id="fresh optimizer", values={"before": parent.optimizer, "after": config.optimizer})
-    if parent.dataset != config.dataset:
+    if "dataset" in changed:
         yield Message(id="other dataset")
     if config.schedule == parent.schedule == "cosine" and config.epochs != parent.epochs:
         yield Message(id="cosine", values={"before": parent.epochs - 1, "after": config.epochs - 1})

@@ -92,9 +92,9 @@ def continue_run(store: RunStore, run: Run, keep_place: bool = False) -> None:
 
     With ``keep_place`` it stands where it stood in the queue, ahead of the runs that came after it.
     """
-    config = run.record.config
     _check_can_go_on(run, run.status)  # a running one answers at once: its lock is held for as long as it trains
-    if config.dataset == "fashion-mnist":
+    run.record.check_images()
+    if run.record.config.dataset == "fashion-mnist":
         fashion_mnist.check()
     with run.writing():
         status = run.status

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from fashion_core import files
 from fashion_core.cache import MOST_RUNS, Cache, stamp
 from fashion_core.config import MAX_NAME, MAX_SEEDS, TrainConfig, explain
-from fashion_core.errors import ConfigError, DamagedFileError, cut_middle
+from fashion_core.data.digests import images_label, images_of
+from fashion_core.errors import ConfigError, DamagedFileError, DataError, cut_middle
 from fashion_core.runs.processes import ProcessId
 
 State = Literal["queued", "running", "stopping", "stopped", "finished", "failed", "lost", "imported"]
@@ -32,6 +33,7 @@ EXPORT_NAMES: dict[ExportFormat, str] = {
 }
 
 _Word = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,200}$")]  # printable ASCII: strangers' files may say it
+_Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Stored(BaseModel):
@@ -138,12 +140,24 @@ class RunRecord(_Stored):
     resumption: Resumption | None = None
     repeat: Repeat | None = None
     twin_of: str | None = None  # the run whose crash drill made it, to compare with: nobody asked for it
+    dataset_sha256: _Sha256 | None = None  # of its images; earlier versions did not write it
 
     @property
     def trained_on(self) -> dict[str, str]:
         """The settings of ``TrainConfig.trained_on`` that are known, without those that were assumed on import."""
         assumed = self.source.assumed if self.source else ()
         return {name: value for name, value in self.config.trained_on.items() if name not in assumed}
+
+    @property
+    def images(self) -> str:
+        """Which images its losses are of: losses of different ones can't be compared."""
+        return images_of(self.config.dataset, self.dataset_sha256)
+
+    def check_images(self) -> None:
+        """Raise ``DataError`` if its images are not those here: its epochs would be of two datasets."""
+        if self.images != self.config.dataset:
+            why = f"was begun on {images_label(self.images)}, which are not those here"
+            raise DataError(f"Run {self.id} {why}, so it can't continue: resume from one of its checkpoints instead.")
 
     @property
     def first_epoch(self) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 from fashion_core import files
 from fashion_core.cache import MOST_RUNS, Cache, stamp
 from fashion_core.config import TrainConfig
+from fashion_core.data.digests import DIGESTS
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError, RunStateError
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
@@ -84,6 +85,7 @@ class RunStore:
             resumption=resumption,
             repeat=repeat,
             twin_of=twin_of,
+            dataset_sha256=DIGESTS[config.dataset],
         )
         with self._drafting(run_id) as draft:
             files.write_json(draft.record_path, record.model_dump(mode="json"))

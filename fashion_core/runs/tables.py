@@ -48,10 +48,11 @@ def runs_frame(store: RunStore) -> pd.DataFrame:
 
     ``epochs`` is text ("epoch 1 (2 of 5)": the last one that ended), ``last_epoch`` its number and ``last_loss`` its
     test loss, ``best_loss`` the lowest one, ``accuracy`` (0 to 1) that of the epoch with it: all NaN before the first
-    epoch, the losses and the accuracy also where an import had to assume the dataset. ``created`` is UTC, ``parent`` is
-    text: the run and the epoch that it was resumed from, ``curve`` the list of its test losses, thinned out, or None
-    of fewer than two, ``repeat`` the group of runs that differ in nothing but the seed, of which so many were
-    ``started``. A damaged run has the state "damaged" and says why in ``error``.
+    epoch, the losses and the accuracy also where an import had to assume the dataset. ``dataset`` is
+    ``RunRecord.images``, ``created`` is UTC, ``parent`` is text: the run and the epoch that it was resumed from,
+    ``curve`` the list of its test losses, thinned out, or None of fewer than two, ``repeat`` the group of runs that
+    differ in nothing but the seed, of which so many were ``started``. A damaged run has the state "damaged" and says
+    why in ``error``.
     """
     rows = [_run_row(run) for run in store.runs()]
     return _run_frames.get(store.root, rows, lambda: _runs_frame(rows))
@@ -111,7 +112,7 @@ def _read_run_row(run: Run) -> tuple[_Row, Status | None]:
         "id": run.id,
         "name": labels.name,
         "state": status.state,
-        "dataset": record.config.dataset,
+        "dataset": record.images,
         "model": record.config.model,
         "epochs": _IMPORTED if record.source else epoch_text(last["epoch"], record.span),
         "last_epoch": last["epoch"],
@@ -198,7 +199,7 @@ def _read_saved(run: Run) -> _Saved:
         record = run.record
     about = {"run": run.id, "name": run.title}
     if record:
-        about |= {"model": record.config.model, "dataset": record.config.dataset}
+        about |= {"model": record.config.model, "dataset": record.images}
     try:
         rows = [row for listed in run.listed() if (row := _saved_row(run, listed, verified, about))]
     except DiskError as error:

@@ -48,7 +48,7 @@ class ParentCheckpoint:
 def check_load(run: Run, parent: ParentCheckpoint, found: Evaluation) -> None:
     """Keep what was measured right after loading. Raises ``LoadCheckError`` if it is not what the checkpoint says."""
     config, loss_last = run.record.config, parent.loss_last
-    same_images = (parent.config.dataset, parent.config.pixels) == (config.dataset, config.pixels)
+    same_images = (parent.run.record.images, parent.config.pixels) == (run.record.images, config.pixels)
     comparable = same_images and "measured" in parent.content and loss_last is not None  # in it by this app
     if comparable and loss_last is not None and not math.isclose(found.loss, loss_last, rel_tol=_ROUNDING):
         raise LoadCheckError(loss_last, found.loss)

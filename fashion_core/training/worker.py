@@ -33,6 +33,7 @@ def work(run: Run) -> bool:
 
 
 def _train(run: Run) -> State:
+    run.record.check_images()  # it may have been queued by another version
     terminated = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: terminated.set())
     with ThreadPoolExecutor(max_workers=1) as beside:

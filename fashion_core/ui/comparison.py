@@ -13,7 +13,7 @@ from fashion_core.charts.branches import branch_chart
 from fashion_core.charts.comparison import FOCUS, TALLEST, comparison_chart
 from fashion_core.charts.lineage import CHECKPOINT, lineage_chart
 from fashion_core.charts.texts import COMPARISON_KEY, LINEAGE_KEY
-from fashion_core.config import DATASET_LABELS
+from fashion_core.data.digests import images_label
 from fashion_core.errors import printable
 from fashion_core.resume import answers, comparison, tables
 from fashion_core.resume.comparison import Compared, LossNow, Outline
@@ -65,7 +65,7 @@ def _show_rows(store: RunStore, rows: list[Compared]) -> None:
         st.multiselect(texts.PARENTS, names, format_func=names.__getitem__, **options)
     shown = [row for row in rows if not parents or row.parent in parents]
     for dataset, own in comparison.by_dataset(shown).items():
-        answer.markdown(f"**{DATASET_LABELS[dataset]}** · {common.plain(answers.sentence(own, latest))}")
+        answer.markdown(f"**{images_label(dataset)}** · {common.plain(answers.sentence(own, latest))}")
         for said in answers.answers_over_seeds(own, latest):
             answer.markdown(f"- {common.plain(said)}")
     with charts:
@@ -100,7 +100,7 @@ def _show_charts(rows: Sequence[Compared], losses: Losses, latest: bool, sort: S
         st.markdown(key, width="content")
     for dataset, own in drawn.items():
         if len(drawn) > 1:
-            st.header(DATASET_LABELS[dataset])
+            st.header(images_label(dataset))
         _show_dataset(dataset, own, losses, latest, sort)
     if (given := address.get(FOCUS)) and not any(row.run == given for own in drawn.values() for row in own):
         st.error(common.plain(texts.FOCUS_MISSING.format(run=printable(given))), icon=":material/error:")
@@ -205,7 +205,7 @@ def _show_table(rows: Sequence[Compared]) -> None:
     order = ["name", "parent_name", "epoch", *numbers, "answer", "verdict", "overrides", "state"]
     with st.expander(texts.ALL_NUMBERS):
         for dataset, own in table.groupby("dataset"):  # a table of its own, because people sort by any column
-            alt = texts.RESUMED_RUNS.format(dataset=DATASET_LABELS[str(dataset)])
+            alt = texts.RESUMED_RUNS.format(dataset=images_label(str(dataset)))
             st.caption(alt)
             common.show_table(own, hide_index=True, column_order=order, column_config=style, alt=alt)
         common.offer_csv(texts.CSV, lambda: table, "resumed-runs.csv")

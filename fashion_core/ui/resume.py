@@ -43,7 +43,7 @@ def _show_plan(run: Run, planned: plan.Plan) -> None:
         st.markdown(_epochs_text(planned, texts.TRAINS_EPOCHS_ONE, texts.TRAINS_EPOCHS_MANY), width="content")
     if why := reasons.texts(planned.verdict.reasons):
         st.markdown("\n".join(f"- {common.plain(reason)}" for reason in why))
-    if planned.config.dataset != run.record.config.dataset:
+    if planned.config.dataset != run.record.images:
         st.warning(texts.OTHER_DATASET, icon=":material/swap_horiz:")
 
 

@@ -7,12 +7,13 @@ from typing import Literal
 import streamlit as st
 
 from fashion_core.cache import Cache
-from fashion_core.config import DATASET_LABELS, PRESETS, parse_config
+from fashion_core.config import PRESETS, parse_config
+from fashion_core.data.digests import images_label
 from fashion_core.errors import DamagedFileError, DiskError, counted
 from fashion_core.files import now
 from fashion_core.runs import processes, queue, verify
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import ACTIVE_STATES, CONTINUABLE_STATES, State, Status, epoch_text
+from fashion_core.runs.schema import ACTIVE_STATES, CONTINUABLE_STATES, RunRecord, State, Status, epoch_text
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import address, common, login, texts
 
@@ -42,7 +43,12 @@ BADGES: dict[str, tuple[str, Literal["red", "orange", "blue", "green", "gray", "
 
 def badge(word: str) -> None:
     icon, color = BADGES[word]
-    st.badge(DATASET_LABELS.get(word, word), icon=icon, color=color)
+    st.badge(word, icon=icon, color=color)
+
+
+def images_badge(record: RunRecord) -> None:
+    icon, color = BADGES[record.config.dataset]
+    st.badge(images_label(record.images), icon=icon, color=color)
 
 
 def run_links(run: Run) -> None:

@@ -88,7 +88,7 @@ EPOCHS_ONE = "epoch {first:,}"
 EPOCHS_MANY = "epochs {first:,} to {last:,}"
 TRAINS_EPOCHS_ONE = "trains epoch {first:,} in a new run; the parent is not changed"
 TRAINS_EPOCHS_MANY = "trains epochs {first:,} to {last:,} in a new run; the parent is not changed"
-OTHER_DATASET = "This resumes on a different dataset from the parent's."
+OTHER_DATASET = "This resumes on other images than the parent was trained on."
 PLAIN_PYTORCH = "The same in plain PyTorch"
 PLAIN_PYTORCH_DIFFERS = (
     "Its DataLoader shuffles the images differently, so its losses are close to the app's, not equal. "

@@ -49,7 +49,7 @@ def made_run(
     if parent is None:
         run = store.create(config, _ENVIRONMENT)
     else:
-        came_from, different = Parent(run=parent.id, epoch=epoch), changes(before, config)
+        came_from, different = Parent(run=parent.id, epoch=epoch), changes(parent.record, config)
         resumption = Resumption(parent_name=parent.title, changes=different, verdict="exact", reasons=())
         run = store.create(config, _ENVIRONMENT, came_from, resumption=resumption)
         # right after loading it measured the loss of that epoch, exactly

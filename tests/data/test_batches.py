@@ -1,5 +1,6 @@
 """Images as bytes, the batches made of them, and the order they come in."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from fashion_core.config import CLASS_NAMES, PIXEL_MEAN, PIXEL_STD
 from fashion_core.data import batches as data
 from fashion_core.data import fashion_mnist
 from fashion_core.data.batches import Images
+from fashion_core.data.digests import DIGESTS
+from fashion_core.data.images import read
 from fashion_core.errors import DataError
 from fashion_core.models.torchvision_import import import_torchvision
 
@@ -136,6 +139,16 @@ def test_real_images_are_the_official_ones(real_data: Path, monkeypatch: pytest.
         assert pixels.numpy().tobytes() == fashion_mnist.unpack(archive)[16:]
     for archive, labels in ((fashion_mnist.ARCHIVES[1], train.labels), (fashion_mnist.ARCHIVES[3], test.labels)):
         assert labels.to(torch.uint8).numpy().tobytes() == fashion_mnist.unpack(archive)[8:]
+
+
+@pytest.mark.parametrize(("dataset", "folder"), [("synthetic", "synthetic_data"), ("fashion-mnist", "real_data")])
+def test_digest_is_of_all_arrays(
+    dataset: str, folder: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASHION_DATA", str(request.getfixturevalue(folder)))
+    train, test = read(dataset)
+    arrays = train[0], test[0], train[1], test[1]
+    assert hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest() == DIGESTS[dataset]
 
 
 def test_missing_real_images_are_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

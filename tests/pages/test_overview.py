@@ -17,7 +17,7 @@ from fashion_core.ui.overview import filters, first_screen, sample
 from fashion_core.ui.overview.filters import USUAL, Order
 from fashion_core.ui.overview.texts import PROMISE
 from tests.support.pages import dashboard, labels, open_page, press, rows_of_charts, sent, texts, widget, words
-from tests.support.runs import epoch_row, new_run, resume, set_running, set_state, trained
+from tests.support.runs import epoch_row, new_run, on_other_images, resume, set_running, set_state, trained
 
 
 def names(app: AppTest) -> list[str]:
@@ -179,6 +179,19 @@ def test_several_runs_lie_over_each_other_in_a_chart_a_dataset(store: RunStore) 
     assert '"domain": ["other"]' in first
     assert all(f'"twin {run.id[-4:]}"' in second for run in runs[:2])
     assert "Without an epoch, and so without a curve: queued." in words(app)
+
+
+def test_other_images_of_the_same_name_are_told_apart_and_not_ranked(store: RunStore) -> None:
+    here, there = labelled(store, "here"), on_other_images(labelled(store, "there"))
+    for run, loss in ((here, 0.3), (there, 0.2)):
+        metrics.append_row(run.metrics_path, {**epoch_row(0), "loss": loss})
+    for sort, ranked in (("synthetic", ["here", "there"]), ("synthetic-1a2b3c4d", ["there", "here"])):
+        app = open_with([here, there], sort=f"best_loss {sort}")
+        assert names(app) == ranked
+        assert set(app.dataframe[0].value["dataset"]) == {"synthetic garments", "synthetic garments (images 1a2b3c4d)"}
+        assert len(app.get("vega_lite_chart")) == 2
+    assert "best loss, synthetic garments (images 1a2b3c4d)" in sent(app)
+    assert names(open_page("overview", dataset="synthetic-1a2b3c4d")) == ["there"]
 
 
 def test_comparing_runs_shows_their_results_and_only_the_settings_that_differ(store: RunStore) -> None:

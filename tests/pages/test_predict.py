@@ -20,7 +20,7 @@ from tests.benchmarks.stores import write
 from tests.support.files import flip_a_bit
 from tests.support.pages import open_page, sent, texts, widget, words
 from tests.support.processes import python
-from tests.support.runs import copied, new_run, on_real_data, trained
+from tests.support.runs import copied, new_run, on_other_images, on_real_data, trained
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -303,6 +303,15 @@ def test_run_on_another_dataset_does_not_take_over_the_image(store: RunStore, ru
     widget(app, "Run").set_value(real.id).run()
     assert not app.error
     assert "image" not in app.query_params
+
+
+def test_run_on_other_images_of_the_same_name_says_that_its_loss_is_of_those(store: RunStore, run: Run) -> None:
+    query = {"run": run.id, "view": "In plain PyTorch"}
+    assert not opened(**query).warning
+    on_other_images(run)
+    app = opened(**query)
+    assert "synthetic garments (images 1a2b3c4d)" in texts(app)
+    assert "the loss above is of its own test images, everything below of those here" in app.warning[0].value
 
 
 @pytest.mark.slow  # tests/test_architecture.py says at once which import would bring torch

@@ -13,7 +13,18 @@ from fashion_core.runs.schema import Parent
 from fashion_core.runs.store import RunStore, epoch_records
 from tests.benchmarks.comparison import made_run
 from tests.support.pages import filled_in, open_page, press, rows_of_charts, shown_numbers, texts, widget, words
-from tests.support.runs import copied, finish, new_run, resume, set_finished, set_running, set_state, train, trained
+from tests.support.runs import (
+    copied,
+    finish,
+    new_run,
+    on_other_images,
+    resume,
+    set_finished,
+    set_running,
+    set_state,
+    train,
+    trained,
+)
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +178,17 @@ def test_each_dataset_has_its_own_answer_and_charts(store: RunStore) -> None:
     assert [heading.value for heading in app.header] == ["Fashion-MNIST", "synthetic garments"]
     assert len(app.get("vega_lite_chart")) == 4
     assert [list(table.value["dataset"]) for table in app.dataframe] == [["fashion-mnist"], ["synthetic"] * 2]
+
+
+def test_other_images_of_the_same_name_are_told_before_the_click_and_drawn_apart(store: RunStore, parent: Run) -> None:
+    for run, loss in ((parent, 0.2), (made_run(store, [0.8]), 0.7)):
+        child = made_run(store, [loss], run, 0)
+    on_other_images(child)
+    app = open_page("resume", view="Helped")
+    assert [heading.value for heading in app.header] == ["synthetic garments", "synthetic garments (images 1a2b3c4d)"]
+    assert len(app.get("vega_lite_chart")) == 4
+    app = open_page("resume", run=on_other_images(parent).id, epoch="1")
+    assert "This resumes on other images than the parent was trained on." in [one.value for one in app.warning]
 
 
 def test_comparison_without_resumed_runs_says_what_to_do(store: RunStore, parent: Run) -> None:

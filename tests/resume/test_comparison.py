@@ -16,7 +16,7 @@ from fashion_core.runs.schema import Change, LoadCheck
 from fashion_core.runs.store import RunStore
 from tests.benchmarks.comparison import made_run
 from tests.support.commands import Capture, answered, printed, refused
-from tests.support.runs import copied, new_run, resume, set_state, train
+from tests.support.runs import copied, new_run, on_other_images, resume, set_state, train
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +163,19 @@ def test_command_gives_one_answer_a_dataset(store: RunStore, capsys: Capture) ->
     records = {record["run"]: record for record in answered(capsys, "compare")}
     assert [(records[run.id]["dataset"], records[run.id]["changed_dataset"]) for run in runs] == [
         ("synthetic", False), ("fashion-mnist", False), ("synthetic", True),
+    ]  # fmt: skip
+
+
+def test_other_images_of_the_same_name_have_an_answer_of_their_own(store: RunStore, capsys: Capture) -> None:
+    here, there = made_run(store, [0.5]), made_run(store, [0.8])
+    apart = made_run(store, [0.2], here, 0), on_other_images(made_run(store, [0.7], there, 0))
+    moved = made_run(store, [0.1], on_other_images(there), 0)
+    text = printed(capsys, "compare")[0]
+    first, second = (text.index(f"synthetic garments{of}: 1 of 1 resumed run") for of in ("", " (images 1a2b3c4d)"))
+    assert first < text.index("lowest loss now 0.200") < second < text.index("lowest loss now 0.700")
+    records = {record["run"]: record for record in answered(capsys, "compare")}
+    assert [(records[run.id]["dataset"], records[run.id]["changed_dataset"]) for run in (*apart, moved)] == [
+        ("synthetic", False), ("synthetic-1a2b3c4d", False), ("synthetic", True),
     ]  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from tests.support.runs import (
     copied,
     finish,
     new_run,
+    on_other_images,
     resume,
     save_file,
     set_finished,
@@ -219,13 +220,15 @@ def test_finished_run_of_the_same_settings_is_the_twin(store: RunStore, trained_
     assert len(store.runs()) == 3
 
 
-def test_no_twin_is_another_seed_nor_environment_nor_parent_nor_a_run_that_was_interrupted(store: RunStore) -> None:
+def test_no_twin_has_another_seed_environment_parent_or_images_or_was_interrupted(
+    store: RunStore,
+) -> None:
     run, other = new_run(store), new_run(store, seed=1)
     record = run.record
     store.create(record.config, record.environment.model_copy(update={"threads": 7}))
     store.create(record.config, record.environment, Parent(run=other.id, epoch=0))
-    interrupted, stopped = (store.create(record.config, record.environment) for _ in range(2))
-    for one in (other, interrupted):
+    interrupted, stopped, there = (store.create(record.config, record.environment) for _ in range(3))
+    for one in (other, interrupted, on_other_images(there)):
         set_state(one, "finished")
     interrupted.write_status(interrupted.status.model_copy(update={"continued": 1}))
     set_state(stopped, "stopped")

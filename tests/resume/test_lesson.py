@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fashion_core.errors import RunStateError
+from fashion_core.errors import DataError, RunStateError
 from fashion_core.resume import lesson, lesson_outputs
 from fashion_core.resume.answers import sentence
 from fashion_core.resume.bitwise import check_bitwise
@@ -16,7 +16,7 @@ from fashion_core.runs.store import RunStore
 from tests.support.commands import Capture, refused
 from tests.support.files import files_below
 from tests.support.processes import wait_until, worker_is_gone
-from tests.support.runs import FEW, finish, new_run, resume, set_finished, train
+from tests.support.runs import FEW, finish, new_run, on_other_images, resume, set_finished, train
 
 
 @pytest.fixture
@@ -52,6 +52,14 @@ def test_last_step_begins_once_the_first_run_has_finished_and_only_once(store: R
     assert again is not None
     assert child.id == again.id
     assert len(store.runs()) == 2
+
+
+def test_last_step_is_not_begun_on_other_images_than_the_first_run(store: RunStore) -> None:
+    run = on_other_images(new_run(store, epochs=2, name="Lesson"))
+    set_finished(run)
+    with pytest.raises(DataError, match="which are not those here"):
+        lesson.continue_run(store, run)
+    assert [one.id for one in store.runs()] == [run.id]
 
 
 def test_progress_counts_the_steps_of_both_runs_that_were_taken(store: RunStore) -> None:

@@ -30,7 +30,7 @@ from fashion_core.runs.store import RunStore
 from tests.support.exact import KilledError, epoch_rows, killed_after, load, same
 from tests.support.files import files_below, files_opened, flip_a_bit, settle
 from tests.support.processes import wait_until, worker_is_gone
-from tests.support.runs import FEW, After, copied, new_run, resume, save_again, set_state, train
+from tests.support.runs import FEW, After, copied, new_run, on_other_images, resume, save_again, set_state, train
 
 _OPTIMIZERS: dict[str, dict[str, Any]] = {
     "sgd": {"optimizer": "sgd", "learning_rate": 0.01},
@@ -396,6 +396,16 @@ def test_other_dataset_is_allowed_and_said_loudly(store: RunStore, parent: Run, 
         assert train(child) == "finished"
     assert not load_check(child).comparable
     assert load_check(child).loss_check != load_check(child).loss_last
+
+
+def test_other_images_of_the_same_name_are_another_dataset(store: RunStore, parent: Run) -> None:
+    child = resume(store, on_other_images(parent), 1, 1)
+    told, change = resumption(child), Change(before="synthetic-1a2b3c4d", after="synthetic")
+    assert (told.verdict, told.changes, child.title[-14:]) == ("approximate", {"dataset": change}, ", on synthetic")
+    assert texts(told.reasons)[0] == "dataset synthetic-1a2b3c4d → synthetic"
+    assert texts(told.reasons)[1].startswith("DIFFERENT DATASET")
+    train(child)
+    assert not load_check(child).comparable
 
 
 def test_load_that_gives_another_loss_stops_with_both_numbers(store: RunStore, parent: Run) -> None:

@@ -25,7 +25,18 @@ from fashion_core.runs.tables import runs_frame
 from tests.benchmarks.comparison import made_run
 from tests.support.commands import Capture, answered, printed, refused
 from tests.support.files import small_disk
-from tests.support.runs import config, copied, epoch_row, new_run, resume, set_running, set_state, train, trained
+from tests.support.runs import (
+    config,
+    copied,
+    epoch_row,
+    new_run,
+    on_other_images,
+    resume,
+    set_running,
+    set_state,
+    train,
+    trained,
+)
 
 FIVE = [0.412, 0.431, 0.402, 0.425, 0.418]
 
@@ -171,6 +182,18 @@ def test_losses_of_another_dataset_are_in_no_mean(store: RunStore) -> None:
     (found,) = answers.answered(comparison.compare(store))
     assert found.seeds == "2 seeds"
     assert found.change == pytest.approx(-0.18)
+
+
+def test_losses_of_other_images_of_the_same_name_are_in_no_mean(store: RunStore) -> None:
+    base = made_run(store, [0.5])
+    *here, there = made_seeds(store, base, [0.4, 0.42, 0.1])
+    on_other_images(there)
+    assert beside(store, here[0]) == [run.id for run in here]
+    assert beside(store, there) == []
+    assert [found.seeds for found in answers.answered(comparison.compare(store))] == ["2 of 3 seeds", "1 of 3 seeds"]
+    runs = runs_frame(store)
+    shown = dict(zip(runs["id"], tables.last_losses_over_seeds(runs), strict=True))
+    assert [shown[run.id][:9] for run in (*here, there)] == ["0.4100 ± ", "0.4100 ± ", ""]
 
 
 def test_seeds_resumed_onto_another_dataset_have_no_answer(store: RunStore) -> None:

@@ -22,6 +22,7 @@ from fashion_core.runs.store import RunStore
 from tests.benchmarks.comparison import made_run
 from tests.benchmarks.stores import CONTENT, info_of, write
 from tests.support.charts import tuples
+from tests.support.runs import on_other_images
 
 
 @pytest.fixture
@@ -419,6 +420,22 @@ def test_each_dataset_has_a_best_checkpoint_in_all_parts(runs: RunStore, monkeyp
     assert tuples(second[second["best"]], "run", "dataset", "loss") == [
         (hard.id, "Fashion-MNIST", 0.7), (moved.id, "synthetic garments", 0.3),
     ]  # fmt: skip
+
+
+def test_other_images_of_the_same_name_have_a_heading_and_a_best_checkpoint_of_their_own(runs: RunStore) -> None:
+    there = on_other_images(made_run(runs, [0.3, 0.2]))
+    here = made_run(runs, [0.5, 0.4])
+    moved = made_run(runs, [0.6], there, 1)
+    dots, _ = dots_and_links(runs)
+    assert tuples(dots[dots["best"]], "run", "dataset", "loss") == [
+        (here.id, "synthetic garments", 0.4), (there.id, "synthetic garments (images 1a2b3c4d)", 0.2),
+    ]  # fmt: skip
+    (row,) = compare(runs)
+    assert (row.run, set(frame_of(row)["group"]), set(frame_of(row)["answer"])) == (
+        moved.id,
+        {f"{cut_middle(there.title, 22)} · epoch 1 · from synthetic garments (images 1a2b3c4d)"},
+        {"higher, not counted"},
+    )
 
 
 def test_a_long_lane_is_thinned_and_keeps_its_ends_its_best_and_what_was_resumed(runs: RunStore) -> None:

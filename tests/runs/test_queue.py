@@ -33,7 +33,7 @@ from tests.support.processes import (
     waits_for_lock,
     workers,
 )
-from tests.support.runs import config, new_run, set_running, set_state, set_worker, trained
+from tests.support.runs import config, new_run, on_other_images, set_running, set_state, set_worker, trained
 
 LONG = 3_000  # epochs that nobody waits for
 
@@ -352,6 +352,19 @@ def test_continue_after_the_dataset_is_gone_is_refused_and_changes_nothing(store
     with pytest.raises(DataError):
         queue.continue_run(store, run)
     assert run.state() == "stopped"
+
+
+def test_run_that_was_begun_on_other_images_is_trained_no_further(store: RunStore) -> None:
+    run = on_other_images(new_run(store))
+    set_state(run, "stopped")
+    told = r"was begun on synthetic garments \(images 1a2b3c4d\), which are not those here, so it can't continue"
+    with pytest.raises(DataError, match=told):
+        queue.continue_run(store, run)
+    assert (run.state(), run.status.continued) == ("stopped", 0)
+    set_worker(run, None)  # as the queue does if another version had queued it
+    with pytest.raises(DataError, match=told):
+        worker.work(run)
+    assert (run.state(), run.epochs_saved()) == ("failed", [])
 
 
 def test_run_that_can_not_start_fails_and_the_next_one_starts(store: RunStore) -> None:

@@ -1,9 +1,11 @@
 """The JSON records of a run folder: people may edit them, earlier versions wrote them, and damage is one sentence."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from fashion_core.data.digests import DIGESTS
 from fashion_core.errors import DamagedFileError
 from fashion_core.runs import metrics
 from fashion_core.runs.schema import FileVerification, Labels, Parent, Verification, read_record
@@ -40,6 +42,21 @@ def test_record_of_an_earlier_version_is_read_however_people_changed_it(tmp_path
     """Its checksum is not compared."""
     (tmp_path / "file").write_text(edit(OLD % "0badc0de"))
     assert read_record(tmp_path / "file", Parent) == Parent(run="20260101-000000-000-0000", epoch=3)
+
+
+@pytest.mark.parametrize("dataset", DIGESTS)
+def test_run_records_its_images_and_one_of_an_earlier_version_is_of_the_same(store: RunStore, dataset: str) -> None:
+    run = new_run(store, dataset=dataset)
+    fields = json.loads(run.record_path.read_text())
+    assert fields["dataset_sha256"] == DIGESTS[dataset]
+    assert run.record.images == dataset
+    del fields["dataset_sha256"]
+    run.record_path.write_text(json.dumps(fields))
+    assert (run.record.images, run_record(run)["dataset_sha256"]) == (dataset, None)
+    run.record.check_images()
+    run.record_path.write_text(json.dumps({**fields, "dataset_sha256": "<b>" + "0" * 61}))
+    with pytest.raises(DamagedFileError, match="dataset_sha256"):
+        _ = run.record
 
 
 def test_run_of_an_earlier_version_opens_and_is_verified(store: RunStore) -> None:

@@ -12,7 +12,7 @@ from fashion_core.runs.schema import FileVerification, Labels, Parent, Source, S
 from fashion_core.runs.status import STARTING_SECONDS
 from fashion_core.runs.store import RunStore
 from tests.support.files import files_opened, settle
-from tests.support.runs import config, epoch_row, new_run, save_file
+from tests.support.runs import config, epoch_row, new_run, on_other_images, save_file
 
 Patch = pytest.MonkeyPatch
 
@@ -61,6 +61,14 @@ def test_numbers_of_each_dataset_have_columns_of_their_own(store: RunStore) -> N
         "best_loss fashion-mnist": [-1, 0.4, -1], "accuracy fashion-mnist": [-1, 0.6, -1],
         "best_loss synthetic": [-1, -1, 0.2], "accuracy synthetic": [-1, -1, 0.8],
     }  # fmt: skip
+
+
+def test_numbers_of_other_images_of_the_same_name_have_columns_of_their_own(store: RunStore) -> None:
+    there, here = on_other_images(new_run(store)), new_run(store)
+    for run, loss in ((there, 0.2), (here, 0.4)):
+        metrics.append_row(run.metrics_path, {**epoch_row(0), "loss": loss})
+    frame = tables.numbers_by_dataset(tables.runs_frame(store)).fillna(-1).filter(like="best_loss")
+    assert frame.to_dict("list") == {"best_loss synthetic": [0.4, -1], "best_loss synthetic-1a2b3c4d": [-1, 0.2]}
 
 
 def test_damaged_runs_are_listed_and_say_why(store: RunStore) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # most of the tests need no torch
 
 SHORT: dict[str, Any] = {"train_images": 500, "device": "cpu", "threads": 1}
 """Settings with which an epoch takes a tenth of a second."""
+OTHER_SHA256 = f"1a2b3c4d{'0' * 56}"
 
 
 def config(**changes: Any) -> TrainConfig:
@@ -40,6 +41,12 @@ def new_run(store: RunStore, **changes: Any) -> Run:
 
 def another(store: RunStore, run: Run) -> Run:
     return store.create(run.record.config, run.record.environment)
+
+
+def on_other_images(run: Run) -> Run:
+    """The same run, as a version wrote it whose dataset of that name has other images."""
+    run.record_path.write_text(run.record.model_copy(update={"dataset_sha256": OTHER_SHA256}).model_dump_json())
+    return run
 
 
 def copied(run: Run, store: RunStore) -> Run:

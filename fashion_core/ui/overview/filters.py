@@ -7,13 +7,13 @@ from typing import Any, Final, NamedTuple
 import pandas as pd
 import streamlit as st
 
-from fashion_core.config import DATASET_LABELS, MODEL_LABELS
+from fashion_core.config import MODEL_LABELS
+from fashion_core.data.digests import images_label
 from fashion_core.ui import address, common
 from fashion_core.ui.overview import texts
 
 PAGE: Final = ("page",)  # another choice leads to the first page of what it lists
 FILTERS: Final = ("text", "dataset", "state", "model", "tag")
-_LABELS: Final = DATASET_LABELS | MODEL_LABELS
 _MOST_TAGS: Final = 12
 _TITLES: Final = {
     "newest": texts.NEWEST_FIRST,
@@ -68,7 +68,7 @@ def _ask_chips(name: str, values: Counter[str]) -> list[str]:
 
 
 def _label(value: str) -> str:
-    return common.plain(_LABELS.get(value, value))
+    return common.plain(MODEL_LABELS.get(value, images_label(value)))
 
 
 def passing(runs: pd.DataFrame, chosen: Mapping[str, Sequence[str]], text: str) -> pd.DataFrame:
@@ -100,7 +100,7 @@ def number_title(name: str, alone: bool) -> str:
     """The title of a column of ``tables.numbers_by_dataset``, ``alone`` if all runs are of one dataset."""
     number, _, dataset = name.partition(" ")
     templates = texts.NUMBER_COLUMNS if alone else texts.NUMBER_COLUMNS_BY_DATASET
-    return templates[number].format(dataset=DATASET_LABELS[dataset])
+    return templates[number].format(dataset=images_label(dataset))
 
 
 def _ask_order(names: Mapping[str, str]) -> Order:

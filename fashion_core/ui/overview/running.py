@@ -27,13 +27,13 @@ def show(store: RunStore, shown: list[str]) -> None:
 
 
 def _show_card(store: RunStore, run: Run) -> None:
-    config, status = run.record.config, run.status
-    state, progress = run.state(status), tables.progress(config, status, run.record.first_epoch)
+    record, status = run.record, run.status
+    state, progress = run.state(status), tables.progress(record.config, status, record.first_epoch)
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{common.plain(run.title)}**", width="content")
             run_status.badge(state)
-            run_status.badge(config.dataset)
+            run_status.images_badge(record)
             address.link("train.py", texts.WATCH, ":material/visibility:", {"run": run.id})
         text = run_status.whereabouts(store, run, state)
         if state == "running" and progress.seconds_left is not None:

@@ -8,9 +8,11 @@ import pandas as pd
 import streamlit as st
 
 from fashion_core.charts.overlay import MOST_CURVES, overlay_chart
-from fashion_core.config import DATASET_LABELS, MODEL_LABELS, TrainConfig, settings
+from fashion_core.config import MODEL_LABELS, settings
+from fashion_core.data.digests import images_label
 from fashion_core.runs.loss_curve import thin_out
 from fashion_core.runs.run import Run
+from fashion_core.runs.schema import RunRecord
 from fashion_core.runs.store import epoch_records
 from fashion_core.ui import address, common, settings_form
 from fashion_core.ui.overview import texts
@@ -25,7 +27,7 @@ def show_curves(runs: Sequence[Run]) -> None:
     labels = _labels(_first(runs))
     points = _points(labels)
     for dataset, curves in points.groupby("dataset"):
-        label = DATASET_LABELS[str(dataset)]
+        label = images_label(str(dataset))
         st.caption(label)
         chart, alt = overlay_chart(curves).to_dict(), texts.CURVES_CHART.format(dataset=label)
         st.vega_lite_chart(chart, key=f"curves {dataset}", alt=alt)
@@ -48,7 +50,7 @@ def _points(labels: Mapping[Run, str]) -> pd.DataFrame:
     for run, label in labels.items():
         with common.problems_shown():
             records = pd.DataFrame(epoch_records(run), columns=list(types)).astype(types).dropna(subset=["loss"])
-            about = {"dataset": run.record.config.dataset, "label": label}
+            about = {"dataset": run.record.images, "label": label}
             curves.append(thin_out(records, _POINTS, x="epoch").assign(**about))
     return pd.concat([curve for curve in curves if len(curve)] or curves[:1])
 
@@ -64,7 +66,7 @@ def show_table(runs: Sequence[Run], rows: pd.DataFrame) -> None:
     known, columns = {row.id: row for row in rows.itertuples()}, {}
     for run, label in _labels(_first(runs)).items():
         with common.problems_shown():
-            columns[label] = _results(known[run.id], run.record.config) | _settings(run)
+            columns[label] = _results(known[run.id], run.record) | _settings(run)
     table = pd.DataFrame(columns)
     names = {setting.label for setting in settings()}
     differs = table.nunique(axis=1).gt(1) | ~table.index.isin(names)
@@ -74,11 +76,11 @@ def show_table(runs: Sequence[Run], rows: pd.DataFrame) -> None:
         address.link("resume.py", HELPED, ":material/compare_arrows:", {"view": HELPED_VIEW})
 
 
-def _results(row: Any, config: TrainConfig) -> dict[str, str]:
+def _results(row: Any, record: RunRecord) -> dict[str, str]:
     return {
         texts.STATE: row.state,
-        texts.DATASET: DATASET_LABELS[config.dataset],
-        texts.MODEL: MODEL_LABELS[config.model],
+        texts.DATASET: images_label(record.images),
+        texts.MODEL: MODEL_LABELS[record.config.model],
         texts.EPOCHS_TRAINED: _cell(row.epochs),
         texts.BEST_LOSS: _cell(row.best_loss, "{:.4f}"),
         texts.ACCURACY: _cell(row.accuracy, "{:.2%}"),

@@ -6,7 +6,8 @@ from typing import Any, Final
 import pandas as pd
 import streamlit as st
 
-from fashion_core.config import DATASET_LABELS, MODEL_LABELS
+from fashion_core.config import MODEL_LABELS
+from fashion_core.data.digests import images_label
 from fashion_core.ui import address, common
 from fashion_core.ui.overview import filters, texts
 from fashion_core.ui.overview.filters import Order
@@ -44,7 +45,7 @@ def show(runs: pd.DataFrame, titles: Mapping[str, str], order: Order, chosen: Se
 
 def _cells(runs: pd.DataFrame) -> pd.DataFrame:
     return runs.assign(
-        dataset=runs["dataset"].map(DATASET_LABELS, na_action="ignore"),
+        dataset=runs["dataset"].map(images_label, na_action="ignore"),
         model=runs["model"].map(MODEL_LABELS, na_action="ignore"),
         newest=runs["created"].map(common.age, na_action="ignore"),
         menu=runs["id"].map(lambda _: list(_LINKS)),

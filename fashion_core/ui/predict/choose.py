@@ -40,14 +40,14 @@ def ask_file(store: RunStore) -> saved_file.Chosen | None:
             chosen = _first_choice(store, run)
             address.fill(**common.file_query(chosen.run, chosen.file))
     chosen = chosen or _first_choice(store, next((run for run in runs if run.id == wanted), runs[0]))
-    _ask(chosen, runs, (texts.RUN, texts.FILE), partial(_take, chosen.run.record.config.dataset))
+    _ask(chosen, runs, (texts.RUN, texts.FILE), partial(_take, chosen.run.record.images))
     return chosen
 
 
 def ask_other(chosen: saved_file.Chosen) -> saved_file.Chosen | None:
     """A second file for the same dataset: the one that the address names, else another model; None if there is none."""
-    store, dataset = chosen.store, chosen.run.record.config.dataset
-    runs = [run for run in store.runs_with(Run.has_saved_files) if is_on(run, dataset)]
+    store, images = chosen.store, chosen.run.record.images
+    runs = [run for run in store.runs_with(Run.has_saved_files) if is_on(run, images)]
     other = _other_model(chosen, runs)
     with address.wrong_shown(texts.INSTEAD):
         run, file = saved_file.addressed_other(store)
@@ -83,17 +83,17 @@ def _ask(wanted: saved_file.Chosen, runs: Iterable[Run], labels: tuple[str, str]
     saved_file.ask_run_and_file(wanted, names, list(map(wanted.run.name_of, wanted.run.saved_files())), labels, take)
 
 
-def _take(dataset: str, run: Run, file: str) -> None:
+def _take(images: str, run: Run, file: str) -> None:
     """Let the address name this file, or the run alone; what belongs to another dataset or file goes."""
     gone = [name for name in st.query_params if name.endswith("-page")]
-    gone += [] if is_on(run, dataset) else [IMAGE, CELL, saved_file.OTHER]
+    gone += [] if is_on(run, images) else [IMAGE, CELL, saved_file.OTHER]
     named = common.file_query(run, run.path / file) if file else {"run": run.id}
     address.go(**{**dict.fromkeys(("epoch", "file", *gone)), **named})
 
 
-def is_on(run: Run, dataset: str) -> bool:
+def is_on(run: Run, images: str) -> bool:
     with suppress(DamagedFileError, DiskError):
-        return run.record.config.dataset == dataset
+        return run.record.images == images
     return False
 
 
