@@ -6,7 +6,7 @@ It lies among the pages: beside their folder, a fresh server would run a page by
 import streamlit as st
 
 from fashion_core.runs import torch_process
-from fashion_core.ui import common, login
+from fashion_core.ui import address, common, login
 from fashion_core.ui.present import mode
 from pages import texts
 
@@ -27,6 +27,7 @@ st.set_page_config(page_title=texts.BROWSER_TITLE.format(page=page.title))
 common.begin_page()
 if login.visitor():
     mode.show(PAGES)
+    address.say_unknown(page.url_path)
 with common.problems_shown():
     if login.let_in():
         page.run()

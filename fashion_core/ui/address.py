@@ -7,7 +7,7 @@ goes on by every link: ``present=1``, the look of a room.
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import Any, Final, Literal, NoReturn, TypeVar
 from urllib.parse import urlencode
 
 import pandas as pd
@@ -19,7 +19,17 @@ from fashion_core.ui import texts
 from fashion_core.ui.common import PRESENT, Show, is_presenting, problems_shown, sentence
 
 PAGE_ROWS = 500
-PAGES = ("train", "checkpoints", "resume", "predict", "lesson")  # all but the first, which has no name
+PAGES: Final[Mapping[str, tuple[str, ...]]] = {  # what the address of each page may say, in any of its views
+    "": ("run", "text", "dataset", "state", "model", "tag", "sort", "reverse", "page", "show"),  # the first page
+    "train": ("run", "like"),
+    "checkpoints": ("view", "of", "format", "at", "best", "page", "run", "epoch", "file", "show", "with"),
+    "resume": ("view", "run", "epoch", "group", "now", "sort", "from", "focus", "trees"),
+    "predict": (
+        *("view", "run", "epoch", "file", "with", "show", "class", "image", "cell"),
+        *("gallery-page", "mistakes-page", "cell-page", "differing-page"),
+    ),
+    "lesson": ("run", "focus"),
+}
 Value = str | int | bool | Sequence[str] | None
 View = tuple[str, Show]  # the label of a tab, and what it shows
 T = TypeVar("T", str, int)
@@ -70,7 +80,7 @@ def fill(**query: Value) -> None:
 
 def open_page(page: str, **query: str) -> NoReturn:
     """Open another page, by the name in its address, in one step of the history: ``st.switch_page`` makes two."""
-    pages = f"(\\/({'|'.join(PAGES)}))?\\/?$"
+    pages = f"(\\/({'|'.join(filter(None, PAGES))}))?\\/?$"
     there = f"/{page}?{urlencode(query | _carried())}"
     _let_browser(f"history.pushState({{}}, '', location.pathname.replace(/{pages}/, '{there}'))")
     st.stop()
@@ -97,6 +107,15 @@ def wrong_shown(instead: str) -> Iterator[None]:
         yield
     except (ConfigError, RunNotFoundError, DamagedFileError, DiskError) as error:
         st.error(f"{sentence(error)} {instead}", icon=":material/error:")
+
+
+def say_unknown(page: str) -> None:
+    """Say which parts of the address have names that this page never reads; Streamlit keeps its own to itself."""
+    unknown = [name for name in st.query_params if name not in (PRESENT, *PAGES.get(page, ()))]
+    if unknown:
+        said = ", ".join(f"{name}={st.query_params[name]}" for name in unknown)
+        with wrong_shown(texts.CHANGES_NOTHING):
+            raise ConfigError(texts.UNKNOWN_IN_ADDRESS.format(said=printable(said)))
 
 
 def choice(name: str, labels: Mapping[str, str]) -> str:
@@ -130,7 +149,7 @@ def choices(name: str, known: Collection[str]) -> list[str]:
 def _check(name: str, known: Collection[str]) -> None:
     for given in every(name):
         if given not in known:
-            raise ConfigError(texts.UNKNOWN_IN_ADDRESS.format(name=name, given=printable(given)))
+            raise ConfigError(texts.UNKNOWN_IN_ADDRESS.format(said=f"{name}={printable(given)}"))
 
 
 def number(name: str, instead: str, least: int = 0, most: int = 999_999_999) -> int | None:

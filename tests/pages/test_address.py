@@ -37,7 +37,7 @@ def test_page_that_is_opened_without_an_address_fills_it_in(run: Run, page: str)
 
 def test_every_page_but_the_first_is_known_by_its_name() -> None:
     pages = {path.stem for path in (ROOT / "pages").glob("*.py") if "main()" in path.read_text()}
-    assert pages == {"overview", *address.PAGES}
+    assert {page or "overview" for page in address.PAGES} == pages
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,11 @@ def test_address_of_what_is_not_there_says_so_and_leads_on(
         ("predict", {"show": "nonsense"}, "It shows 'all' instead."),
         ("predict", {"class": "nonsense"}, "class=nonsense, which this page does not know. All are shown"),
         ("predict", {"image": "nonsense"}, "Choose an image above."),
+        ("overview", {"foo": "1", "bar": "2"}, "says foo=1, bar=2, which this page does not know. That changes"),
+        ("train", {"foo": ""}, "says foo=, which this page does not know. That changes nothing here."),
+        ("checkpoints", {"focus": "{run}"}, "says focus={run}, which this page does not know."),
+        ("predict", {"trees": "1"}, "says trees=1, which this page does not know."),
+        ("lesson", {"x" * 400: "1"}, "x…, which this page does not know."),
     ],
 )
 def test_unknown_part_of_an_address_is_one_sentence_beside_what_is_shown_instead(
@@ -91,8 +96,13 @@ def test_unknown_part_of_an_address_is_one_sentence_beside_what_is_shown_instead
     query = {name: value.format(run=run.id) for name, value in query.items()}
     app = open_page(page, **query)
     assert len(app.error) == 1
-    assert sentence in words(app)
+    assert sentence.format(run=run.id) in words(app)
     assert app.query_params == query  # until a click
+
+
+def test_parts_of_other_views_and_those_of_streamlit_are_known(run: Run) -> None:
+    assert not open_page("resume", view="Lineage", focus=run.id, sort="change", embed="true").error
+    assert not open_page("train", run=run.id, present="1", embed_options="show_toolbar").error
 
 
 def test_form_begins_with_a_preset_where_the_record_of_the_run_is_damaged(run: Run) -> None:
