@@ -196,6 +196,7 @@ class Status(_Stored):
     batch: int = 0
     images_per_second: float | None = None
     error: str | None = None
+    diverged: bool = False  # whether a loss that was not finite ended it last: the same steps end it again
     continued: int = 0  # how often it has continued in place
     began_at: tuple[int, int] | None = None  # its latest worker's first epoch and batch; None until it has loaded
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from fashion_core import files
 from fashion_core.data import images
-from fashion_core.errors import DiskError, FashionError
+from fashion_core.errors import DiskError, DivergedError, FashionError
 from fashion_core.runs import processes, queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import State, Status
@@ -48,11 +48,11 @@ def _train(run: Run) -> State:
 def _note_failure(run: Run, error: Exception) -> None:
     told = files.refusal(error)
     text = str(told) if told else f"{type(error).__name__}: {error}"
-    failure = {"state": "failed", "error": text.strip().partition("\n")[0]}
+    failed = {"state": "failed", "error": text.strip().partition("\n")[0], "diverged": isinstance(error, DivergedError)}
     try:
-        _note(run, **failure)
+        _note(run, **failed)
     except DiskError:
-        run.overwrite_status(_changed(run, **failure))
+        run.overwrite_status(_changed(run, **failed))
 
 
 def _note(run: Run, **changes: object) -> None:

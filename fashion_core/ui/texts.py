@@ -59,6 +59,11 @@ CHECKPOINTS = "Checkpoints"
 RESUME = "Resume"
 PREDICT = "Predict"
 CONTINUE = "Continue"
+DIVERGES_AGAIN = "Continue repeats the same steps, and so diverges again."
+DIVERGES_AGAIN_FROM_BEGINNING = (
+    "Continue repeats the same steps, and so diverges again: start another like this with a smaller learning rate."
+)
+RESUME_AT_A_SMALLER_RATE = "Resume with a smaller learning rate"
 DAMAGED_RECORD = "Damaged file {file}: {reason}."
 DAMAGED_FILES = "Damaged: {names}. Verify on the Checkpoints page says what is wrong."
 NO_SAVED_FILE = "No saved file yet. Each run saves a checkpoint at the end of each epoch."

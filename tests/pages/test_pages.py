@@ -309,6 +309,20 @@ def test_failed_run_shows_its_error_and_continue(store: RunStore) -> None:
     app = open_page("train", run=run.id)
     assert app.error[0].value == "The disk is full."
     assert "Continue" in labels(app)
+    assert "diverges again" not in words(app)
+
+
+def test_run_that_diverged_says_that_continue_does_so_again_and_leads_elsewhere(store: RunStore) -> None:
+    run = trained(store, epochs=1)
+    with run.writing():
+        run.write_status(run.status.model_copy(update={"state": "failed", "diverged": True}))
+    app = open_page("train", run=run.id)
+    assert "Continue repeats the same steps, and so diverges again." in words(app)
+    assert "Continue" in labels(app)
+    queries = {link.proto.label: link.proto.query_string for link in app.get("page_link")}
+    assert queries["Resume with a smaller learning rate"] == f"run={run.id}&epoch=0"
+    run.remove_saved(run.checkpoint_path(0))
+    assert "start another like this with a smaller learning rate" in words(open_page("train", run=run.id))
 
 
 def test_more_runs_than_a_page_holds_come_in_pages(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -276,8 +276,8 @@ def test_training_outlives_the_process_that_started_it(store: RunStore) -> None:
 def test_failed_worker_leaves_its_sentence(store: RunStore) -> None:
     run = start(store, learning_rate=1e9)
     wait_for_end(run)
-    state, error = run.status.state, str(run.status.error)
-    assert (state, error.startswith("the loss became ")) == ("failed", True)
+    state, error, diverged = run.status.state, str(run.status.error), run.status.diverged
+    assert (state, error.startswith("the loss became "), diverged) == ("failed", True, True)
     wait_until(lambda: run.log_tail(50) == f"fashion_core: {error}", "the log says the same")
 
 
