@@ -37,7 +37,7 @@ def show_runs(store: RunStore) -> None:
         address.offer_to_clear(texts.NO_RUN_PASSES, *filters.FILTERS, *filters.PAGE)
     else:
         rows = address.ask_rows(filters.ordered(found, order), "page")
-        table.show(rows, titles, order, [run.id for run in runs])
+        table.show(rows, filters.titles(tables.numbers_by_dataset(found)), order, [run.id for run in runs])
         if len(rows) < len(every):
             st.caption(texts.RUNS_SHOWN.format(shown=len(rows), count=len(every)))
     chosen.show(store, runs, every[every["id"].isin([run.id for run in runs])])

@@ -13,7 +13,7 @@ from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
-from fashion_core.ui.overview import filters, first_screen, sample
+from fashion_core.ui.overview import filters, first_screen, sample, table
 from fashion_core.ui.overview.filters import USUAL, Order
 from fashion_core.ui.overview.texts import PROMISE
 from tests.support.pages import dashboard, labels, open_page, press, rows_of_charts, sent, texts, widget, words
@@ -161,6 +161,12 @@ def test_click_on_a_title_sorts_by_it_then_the_other_way_round_then_as_usual() -
     assert filters.after_click(by_name, "name") == Order("name", reverse=True)
     assert filters.after_click(Order("name", reverse=True), "name") == USUAL
     assert filters.after_click(USUAL, "newest") == Order("newest", reverse=True)
+
+
+def test_order_by_a_column_that_is_not_shown_marks_none() -> None:
+    titles = {"name": "name", "accuracy synthetic": "accuracy"}
+    assert table.marked(titles, USUAL) == table.marked(titles, Order("best_loss fashion-mnist")) == []
+    assert table.marked(titles, Order("accuracy synthetic")) == ["accuracy synthetic"]
 
 
 def test_rows_that_the_address_names_are_chosen_in_the_table(store: RunStore) -> None:

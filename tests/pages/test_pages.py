@@ -47,9 +47,12 @@ def test_overview_ranks_the_runs_of_one_dataset_alone(store: RunStore) -> None:
     assert titles(open_page("overview")) == ["best loss", "accuracy"]
     set_state(new_run(store, dataset="fashion-mnist"), "finished")
     assert titles(open_page("overview")) == [
-        "best loss, Fashion-MNIST", "accuracy, Fashion-MNIST", "best loss, synthetic garments",
+        "best loss, Fashion-MNIST", "best loss, synthetic garments", "accuracy, Fashion-MNIST",
         "accuracy, synthetic garments",
     ]  # fmt: skip
+    filtered = open_page("overview", dataset="synthetic", sort="best_loss fashion-mnist")
+    assert titles(filtered) == ["best loss", "accuracy"]
+    assert not filtered.error
 
 
 def titles(app: AppTest) -> list[str]:

@@ -27,8 +27,7 @@ def show(runs: pd.DataFrame, titles: Mapping[str, str], order: Order, chosen: Se
 
     A click on the title of a column in ``titles`` sorts by it.
     """
-    marked = [] if order == filters.USUAL else [order.by]
-    _select(list(runs["id"].isin(chosen).to_numpy().nonzero()[0].tolist()), marked)
+    _select(list(runs["id"].isin(chosen).to_numpy().nonzero()[0].tolist()), marked(titles, order))
     columns = _columns(runs, titles)
     common.show_table(
         _cells(runs)[list(columns)],
@@ -54,15 +53,16 @@ def _cells(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _columns(runs: pd.DataFrame, titles: Mapping[str, str]) -> dict[str, Any]:
     """What the table has from left to right, and how it looks."""
-    numbers = [name for name in titles if name.startswith(("best_loss", "accuracy"))]
+    losses, accuracies = ([name for name in titles if name.startswith(number)] for number in ("best_loss", "accuracy"))
     column, repeated = st.column_config, ["seeds"] if (runs["seeds"] != "").any() else []
     return {
         "name": column.TextColumn(texts.NAME_COLUMN, width="medium"),
         "menu": column.ButtonColumn(texts.MENU_COLUMN, type="tertiary", key=_MENU, on_click=lambda: _leave(runs)),
         "curve": column.LineChartColumn(texts.CURVE_COLUMN, width=110, help=texts.CURVE_HELP),
-        "state": texts.STATE_COLUMN,
-        **{name: _number_column(name, titles[name]) for name in numbers},
-        **{name: column.TextColumn(texts.SEEDS_COLUMN, help=texts.SEEDS_HELP) for name in repeated},
+        "state": column.TextColumn(texts.STATE_COLUMN, width=85),
+        **{name: column.NumberColumn(titles[name], format="%.4f", help=texts.BEST_LOSS_HELP) for name in losses},
+        **{name: column.TextColumn(texts.SEEDS_COLUMN, width=190, help=texts.SEEDS_HELP) for name in repeated},
+        **{name: column.NumberColumn(titles[name], format="percent", help=texts.ACCURACY_HELP) for name in accuracies},
         "epochs": texts.EPOCHS_COLUMN,
         "dataset": texts.DATASET_COLUMN,
         "model": texts.MODEL_COLUMN,
@@ -72,10 +72,9 @@ def _columns(runs: pd.DataFrame, titles: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _number_column(name: str, title: str) -> Any:
-    if name.startswith("best_loss"):
-        return st.column_config.NumberColumn(title, format="%.4f", help=texts.BEST_LOSS_HELP)
-    return st.column_config.NumberColumn(title, format="percent", help=texts.ACCURACY_HELP)
+def marked(titles: Mapping[str, str], order: Order) -> list[str]:
+    """The column that the rows stand in the order of, if it is shown."""
+    return [] if order == filters.USUAL or order.by not in titles else [order.by]
 
 
 def _select(rows: list[int], columns: list[str]) -> None:
@@ -87,12 +86,12 @@ def _select(rows: list[int], columns: list[str]) -> None:
 
 def _take(runs: pd.DataFrame, titles: Mapping[str, str], order: Order, chosen: Sequence[str]) -> None:
     """Put what was clicked into the address: rows, beside the chosen ones that are on no row; or a column's title."""
-    selection, marked = st.session_state[_TABLE].selection, [] if order == filters.USUAL else [order.by]
-    if selection.columns == marked:
+    selection, known = st.session_state[_TABLE].selection, marked(titles, order)
+    if selection.columns == known:
         elsewhere = [run_id for run_id in chosen if run_id not in set(runs["id"])]
         address.go(run=[*elsewhere, *runs["id"].iloc[selection.rows]])
         return
-    (clicked,) = selection.columns or marked  # the marked one, when a second click has unmarked it
+    (clicked,) = selection.columns or known  # the marked one, when a second click has unmarked it
     if clicked in titles:
         filters.put(filters.after_click(order, clicked))
 
