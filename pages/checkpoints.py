@@ -79,9 +79,9 @@ def listed_run(store: RunStore, saved: pd.DataFrame) -> str:
 
 def ask_run(saved: pd.DataFrame, run_id: str) -> None:
     runs = saved.drop_duplicates("run")  # each text taken out of a frame is made anew: 40,000 for 20,000 files
-    labels = {ALL_RUNS: texts.ALL_RUNS, **dict(zip(runs["run"], runs["name"] + " · " + runs["run"], strict=True))}
+    names = common.run_names({ALL_RUNS: texts.ALL_RUNS, **dict(zip(runs["run"], runs["name"], strict=True))})
     other = dict.fromkeys(PAGE) if names_a_file() else dict.fromkeys((*PAGE, "run"))
-    address.ask(texts.RUN, labels, run_id, lambda run: address.go(**other, of=None if run == ALL_RUNS else run), 320)
+    address.ask(texts.RUN, names, run_id, lambda run: address.go(**other, of=None if run == ALL_RUNS else run), 320)
 
 
 def names_a_file() -> bool:

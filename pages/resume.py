@@ -57,8 +57,8 @@ def ask_run(store: RunStore) -> Run | None:
         if given := address.get("run"):
             wanted = store.get(given).id
     options = options if wanted in options else [wanted, *options]
-    labels = {run_id: f"{store.at(run_id).title} · {run_id}" for run_id in options}
-    address.ask(texts.RUN, labels, wanted, lambda run_id: address.go(run=run_id, epoch=None), "stretch")
+    names = common.run_names({run_id: store.at(run_id).title for run_id in options})
+    address.ask(texts.RUN, names, wanted, lambda run_id: address.go(run=run_id, epoch=None), "stretch")
     return store.at(wanted)
 
 

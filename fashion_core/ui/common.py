@@ -1,11 +1,12 @@
 """What pages share: text that is safe to show, errors and small widgets."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import pandas as pd
 import streamlit as st
@@ -97,6 +98,12 @@ def problems_shown() -> Iterator[None]:
         if (told := refusal(error)) is None:
             raise
         st.error(sentence(told), icon=":material/error:")
+
+
+def run_names(titles: Mapping[str, str]) -> dict[str, str]:
+    """What a box calls each run, by its id: its title, with the id where others have the same."""
+    often = Counter(titles.values())
+    return {run_id: title if often[title] == 1 else f"{title} · {run_id}" for run_id, title in titles.items()}
 
 
 def file_query(run: Run, file: Path) -> dict[str, str]:

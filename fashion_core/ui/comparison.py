@@ -56,7 +56,7 @@ def _redraw_on_change(store: RunStore, drawn: Outline) -> None:
 def _show_rows(store: RunStore, rows: list[Compared]) -> None:
     answer = st.container()
     charts = st.container() if common.is_presenting() else nullcontext()  # a room looks at them, not at the boxes
-    names = {row.parent: row.parent_name for row in rows}
+    names = common.run_names({row.parent: row.parent_name for row in rows})
     latest, sort = address.choice("now", _NOWS) == _LATEST, cast(Sort, address.choice("sort", texts.SORT_LABELS))
     parents = address.choices("from", names)
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -109,7 +109,9 @@ def _show_charts(rows: Sequence[Compared], losses: Losses, latest: bool, sort: S
 
 def _ask_focus(rows: Sequence[Compared]) -> None:
     """The way to focus a run for the keyboard, and for one that a chart shows too small to be clicked."""
-    names = {row.run: texts.FOCUS_OPTION.format(name=row.name, parent=row.parent_name, epoch=row.epoch) for row in rows}
+    option = texts.FOCUS_OPTION.format
+    titles = {row.run: option(name=row.name, parent=row.parent_name, epoch=row.epoch) for row in rows}
+    names = common.run_names(titles)
     if len(names) > 1:
         focused = address.get(FOCUS)
         options = address.follow(FOCUS, focused if focused in names else None)

@@ -21,7 +21,7 @@ from tests.support.commands import Capture, printed
 from tests.support.files import forbid_listing
 from tests.support.pages import dashboard, labels, open_page, press, shown_numbers, texts, widget, words
 from tests.support.processes import python
-from tests.support.runs import batch_row, config, epoch_row, new_run, resume, set_running, set_state, trained
+from tests.support.runs import batch_row, config, epoch_row, new_run, resume, set_running, set_state, train, trained
 
 
 @pytest.mark.parametrize("page", ["checkpoints", "resume", "predict"])
@@ -94,10 +94,25 @@ def test_resumed_run_whose_status_was_emptied_is_shown(store: RunStore) -> None:
 
 
 def test_unreadable_folder_keeps_no_other_run_from_a_page(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, closed = trained(store, epochs=1), trained(store, epochs=1)
+    whole, closed = trained(store, name="whole", epochs=1), trained(store, epochs=1)
     forbid_listing(monkeypatch, closed.checkpoint_folder)
     for page in ("checkpoints", "resume", "predict"):
-        assert whole.id in str(widget(open_page(page), "Run").options), page
+        assert whole.title in widget(open_page(page), "Run").options, page
+
+
+def test_boxes_name_runs_by_their_titles_and_by_their_ids_where_those_are_the_same(store: RunStore) -> None:
+    twins = [trained(store, name="twin", epochs=1) for _ in range(2)]
+    alone = trained(store, name="alone", epochs=1)
+    named = {alone.title, *(f"twin · {run.id}" for run in twins)}
+    for page in ("checkpoints", "resume", "predict"):
+        assert set(widget(open_page(page), "Run").options) - {"All runs"} == named
+    compared = open_page("checkpoints", run=alone.id, epoch="0", show="Compare", **{"with": twins[0].id})
+    assert set(widget(compared, "Compare with").options) == named
+    for run in twins:
+        train(resume(store, run, 0, 1, seed=5))
+    app = open_page("resume", view="Helped")
+    assert set(widget(app, "Resumed from").options) == named - {"alone"}
+    assert len(set(widget(app, "Focus a run").options)) == 2
 
 
 def test_lesson_that_can_not_go_on_says_so_and_tries_again_only_when_asked(store: RunStore) -> None:

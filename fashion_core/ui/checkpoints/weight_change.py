@@ -53,6 +53,6 @@ def _ask_other(chosen: saved_file.Chosen, saved: pd.DataFrame) -> saved_file.Cho
     wanted = run.name_of(file) if file else saved_file.neighbour(chosen).name if run.id == chosen.run.id else ""
     other = saved_file.Chosen(chosen.store, run, run.saved_file(wanted if wanted in names else names[-1]))
     runs = others.drop_duplicates("run")
-    labels = dict(zip(runs["run"], runs["name"] + " · " + runs["run"], strict=True))
-    saved_file.ask_run_and_file(other, labels, names, (texts.OTHER_RUN, texts.OTHER_FILE), saved_file.address_other)
+    titles = common.run_names(dict(zip(runs["run"], runs["name"], strict=True)))
+    saved_file.ask_run_and_file(other, titles, names, (texts.OTHER_RUN, texts.OTHER_FILE), saved_file.address_other)
     return other

@@ -79,7 +79,7 @@ def _other_epoch(chosen: saved_file.Chosen) -> saved_file.Chosen | None:
 
 
 def _ask(wanted: saved_file.Chosen, runs: Iterable[Run], labels: tuple[str, str], take: saved_file.Address) -> None:
-    names = {run.id: f"{run.title} · {run.id}" for run in (*runs, wanted.run)}
+    names = common.run_names({run.id: run.title for run in (*runs, wanted.run)})
     saved_file.ask_run_and_file(wanted, names, list(map(wanted.run.name_of, wanted.run.saved_files())), labels, take)
 
 
