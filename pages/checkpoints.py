@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from fashion_core.charts.files import bytes_text
+from fashion_core.charts.files import FORMATS, bytes_text
 from fashion_core.errors import counted
 from fashion_core.runs import tables
 from fashion_core.runs.store import RunStore
@@ -51,7 +51,8 @@ def filtered(store: RunStore, saved: pd.DataFrame) -> pd.DataFrame:
     best = address.is_on("best")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         ask_run(saved, run_id)
-        st.multiselect(texts.FORMAT, known, width=240, **address.follow("format", formats, [], PAGE))
+        following = address.follow("format", formats, [], PAGE)
+        st.multiselect(texts.FORMAT, known, format_func=format_name, width=240, **following)
         following = address.follow("at", epoch, None, PAGE)
         st.number_input(texts.EPOCH, 0, value=None, step=1, placeholder=texts.ANY_EPOCH, width=120, **following)
         st.toggle(texts.BEST_OF_EACH_RUN, **address.follow("best", best, False, PAGE))
@@ -120,6 +121,7 @@ def show_rows(rows: pd.DataFrame) -> None:
 
 def as_shown(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(
+        format=rows["format"].map(format_name, na_action="ignore"),
         accuracy=rows["accuracy"] * 100,
         megabytes=rows["bytes"].astype("float64") / 1e6,
         age=rows["created"].map(common.age, na_action="ignore"),
@@ -127,6 +129,10 @@ def as_shown(rows: pd.DataFrame) -> pd.DataFrame:
         resumed=rows["resumed"].map(lambda count: f"↻ {count}" if count else ""),
         damage=rows["damage"].map(lambda reason: texts.DAMAGED_CELL, na_action="ignore"),
     )
+
+
+def format_name(format: str) -> str:
+    return FORMATS[format].label if format in FORMATS else format
 
 
 def column_config() -> dict[str, Any]:

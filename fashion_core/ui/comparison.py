@@ -203,8 +203,9 @@ def _show_table(rows: Sequence[Compared]) -> None:
         return
     table["overrides"] = table["overrides"].map(", ".join)
     numbers = ("loss_last", "loss_check", "loss_now_first", "loss_now_latest", "difference", "standard_error")
-    style = {name: st.column_config.NumberColumn(format="%.4f") for name in numbers}
-    order = ["name", "parent_name", "epoch", *numbers, "answer", "verdict", "overrides", "state"]
+    titles, order = texts.NUMBER_COLUMNS, list(texts.NUMBER_COLUMNS)
+    four = {name: st.column_config.NumberColumn(titles[name], format="%.4f") for name in numbers}
+    style: dict[str, Any] = {**titles, **four}
     with st.expander(texts.ALL_NUMBERS):
         for dataset, own in table.groupby("dataset"):  # a table of its own, because people sort by any column
             alt = texts.RESUMED_RUNS.format(dataset=images_label(str(dataset)))

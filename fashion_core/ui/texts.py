@@ -149,6 +149,21 @@ BRANCHES_CHART_ALT = "Test loss by epoch of parents and resumed runs"
 OPEN_RUN = "Open"
 PARENT_DELETED = "its parent {name} has been deleted"
 ALL_NUMBERS = "All numbers"
+NUMBER_COLUMNS = {  # what a column is called, from left to right
+    "name": "run",
+    "parent_name": "resumed from",
+    "epoch": "epoch",
+    "answer": "answer",
+    "loss_last": "loss_last, stored",
+    "loss_check": "right after loading",
+    "loss_now_first": "loss_now, first epoch",
+    "loss_now_latest": "loss_now, latest",
+    "difference": "mean change",
+    "standard_error": "its standard error",
+    "overrides": "changes",
+    "verdict": "verdict",
+    "state": "state",
+}
 RESUMED_RUNS = "Resumed runs on {dataset}"
 CSV = "CSV"
 

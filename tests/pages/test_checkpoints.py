@@ -70,6 +70,7 @@ def test_every_file_is_listed_without_opening_one_and_the_best_and_resumed_are_m
     assert of_parent.loc[f"model_save/{parent.best_epoch()}", "best"] == "★ best"
     assert list(rows["best"]).count("★ best") == 2
     assert of_parent.loc["model_save/1", "resumed"] == "↻ 1"
+    assert list(of_parent["format"]) == ["checkpoint"] * 3 + ["weights only", "whole model"]
     assert list(rows["resumed"]).count("") == len(rows) - 1
 
 
