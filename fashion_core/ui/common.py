@@ -63,10 +63,12 @@ def show_told() -> None:
         st.toast(done, icon=":material/check:")
 
 
-def dialog(title: str, **options: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def dialog(
+    title: str, on_dismiss: Literal["rerun"] | Callable[[], None] = "rerun", **options: Any
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Like ``st.dialog``, for one that ``refresh_page`` leaves open."""
     st.session_state[_DIALOG] = True
-    return st.dialog(title, on_dismiss="rerun", **options)
+    return st.dialog(title, on_dismiss=on_dismiss, **options)
 
 
 def refresh_page() -> None:

@@ -42,6 +42,15 @@ def test_code_for_phones_is_offered_where_others_can_reach_the_server(store: Run
         assert "QR code for phones" in labels(open_page("train", present="1"))
 
 
+def test_code_stays_while_the_page_runs_again_until_it_is_closed(store: RunStore) -> None:
+    with streamlit_option("server.address", "0.0.0.0"):
+        app = press(open_page("train", present="1"), "QR code for phones")
+        assert len(app.get("dialog")) == 1
+        assert len(app.run().get("dialog")) == 1
+        app.session_state[mode.CODE] = False  # as its cross does
+        assert not app.run().get("dialog")
+
+
 def test_code_is_black_on_white_in_any_theme() -> None:
     svg = mode.qr_code("http://192.0.2.1:8501/train?run=20260101-000000-000-0000")
     assert svg.startswith("<svg")

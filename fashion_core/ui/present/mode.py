@@ -14,6 +14,7 @@ from fashion_core.ui import address, common, login
 from fashion_core.ui.common import PRESENT
 from fashion_core.ui.present import texts
 
+CODE: Final = "code for phones is open"
 _HERE: Final = Path(__file__).parent
 _ALWAYS, _IN_A_ROOM = ((_HERE / name).read_text() for name in ("page.css", "present.css"))
 
@@ -26,8 +27,8 @@ def show(pages: Sequence[st.Page]) -> None:
         for page in pages if presenting else ():
             address.link(page, page.title, page.icon)
         _show_switch(presenting)
-        if presenting and login.is_shared() and st.button(texts.CODE_FOR_PHONES, icon=":material/qr_code_2:"):
-            common.dialog(texts.ON_YOUR_PHONE, width="large")(_show_code)()
+        if presenting and login.is_shared():
+            _offer_code()
 
 
 def _show_switch(presenting: bool) -> None:
@@ -38,6 +39,18 @@ def _show_switch(presenting: bool) -> None:
         on_change=lambda: address.go(present="1" if st.session_state[PRESENT] else None),
         help=texts.PRESENT_HELP,
     )
+
+
+def _offer_code() -> None:
+    """Until somebody closes it, each run of the page opens the code again: the page of a run reruns by itself."""
+    if st.button(texts.CODE_FOR_PHONES, icon=":material/qr_code_2:"):
+        st.session_state[CODE] = True
+    if st.session_state.get(CODE):
+        common.dialog(texts.ON_YOUR_PHONE, _close_code, width="large")(_show_code)()
+
+
+def _close_code() -> None:
+    st.session_state[CODE] = False
 
 
 def _show_code() -> None:
