@@ -238,7 +238,7 @@ def _compare_line(row: comparison.Compared) -> str:
     last = f"{'loss_last' if row.check.comparable else 'loss right after loading'} {row.loss_last:.4f}"
     if row.latest:
         change = percent(comparison.relative_change(row, row.latest))
-        now = f"{row.latest.loss:.4f} ({change}, {row.latest.answer})"
+        now = f"{row.latest.loss:.4f} ({change}, {row.said(row.latest)})"
     else:
         now = "no epoch yet" if row.state in UNDER_WAY_STATES else f"none, {row.state} without an epoch"
     return f"{row.run}  {parent}: {last}, loss_now {now}  {', '.join(row.overrides) or SAME_SETTINGS}"

@@ -205,7 +205,7 @@ def as_record(row: Compared) -> dict[str, object]:
         "latest_epoch": latest and latest.epoch,
         "difference": latest and latest.difference,
         "standard_error": latest and latest.standard_error,
-        "answer": latest and latest.answer,
+        "answer": latest and row.said(latest),
         "verdict": row.verdict,
         "overrides": list(row.overrides),
         "repeat": row.repeat and row.repeat.model_dump(),

@@ -164,6 +164,9 @@ def test_command_gives_one_answer_a_dataset(store: RunStore, capsys: Capture) ->
     assert [(records[run.id]["dataset"], records[run.id]["changed_dataset"]) for run in runs] == [
         ("synthetic", False), ("fashion-mnist", False), ("synthetic", True),
     ]  # fmt: skip
+    assert [records[run.id]["answer"] for run in runs] == ["lower", "lower", "lower, not counted"]
+    assert text.count(", lower)") == 2
+    assert text.count(", lower, not counted)") == 1
 
 
 def test_other_images_of_the_same_name_have_an_answer_of_their_own(store: RunStore, capsys: Capture) -> None:

@@ -1,7 +1,5 @@
 """What people read in the live part of a run's page."""
 
-from fashion_core.resume.comparison import Answer
-
 # The metrics
 TRAINING_LOSS = "Training loss, smoothed"
 TEST_LOSS = "Test loss"
@@ -20,12 +18,7 @@ LOADED_CORRECTLY = "loss_last measured again: the checkpoint was loaded correctl
 NOT_COMPARABLE = "loss_last was measured on other images or by other software, so loss_now is compared with this loss."
 LOSS_NOW_FIRST = "loss_now, first epoch"
 LOSS_NOW_LATEST = "loss_now, latest"
-ANSWERS: dict[Answer, str] = {
-    "lower": "{change}, lower",
-    "same as the parent": "{change}, same as the parent",
-    "within noise": "{change}, within noise",
-    "higher": "{change}, higher",
-}
+CHANGE = "{change}, {answer}"
 
 # The means over seeds
 MEAN_LOSS_UNKNOWN = "Test loss, mean of {seeds} seeds"

@@ -63,7 +63,7 @@ def test_loss_now_says_which_way_it_went_and_whether_that_is_noise(
 def test_lower_loss_on_another_dataset_is_neither_good_nor_bad() -> None:
     changes = {"dataset": Change(before="fashion-mnist", after="synthetic")}
     (*_, latest) = metric_tiles.three_losses(replace(ROW, latest=LossNow(2, 0.1, -0.4, 0.001), changes=changes))
-    assert latest.meaning == "plain"
+    assert (latest.change, latest.meaning) == ("↓ 80.0%, lower, not counted", "plain")
 
 
 def test_loss_right_after_loading_is_told_to_be_equal_or_of_other_images() -> None:
