@@ -96,7 +96,8 @@ def as_program(model: nn.Module, metadata: Mapping[str, str]) -> bytes:
 def compare_formats(run: Run, epoch: int) -> dict[str, Any]:
     """Save and load one checkpoint in each format: bytes, seconds (median of 3), and outputs on the same images.
 
-    ``difference`` is the largest of a logit from the checkpoint's own. JSON-ready. Raises what ``export`` raises.
+    ``difference`` is the largest of a logit from the checkpoint's own. ``what`` the images are: "test images", or
+    "random pixels" where the dataset is missing. JSON-ready. Raises what ``export`` raises.
     """
     source, config = run.whole_checkpoint(epoch), run.record.config
     loaded = _load(run, source)
@@ -104,7 +105,7 @@ def compare_formats(run: Run, epoch: int) -> dict[str, Any]:
         pixels, what = batches.load(config.dataset)[1].pixels[:_IMAGES], "test images"
     except DataError:
         noise = torch.randint(0, 256, (_IMAGES, SIDE, SIDE), generator=torch.Generator().manual_seed(0))
-        pixels, what = noise.to(torch.uint8), "random pixels, because the dataset is missing"
+        pixels, what = noise.to(torch.uint8), "random pixels"
     images = batches.scale(pixels, config.pixels)
     with files.scratch_folder(run.path.parent) as folder:
         rows = [_measure(format, loaded, source, images, folder / name) for format, name in EXPORT_NAMES.items()]

@@ -42,8 +42,7 @@ def show_five_ways(chosen: saved_file.Chosen) -> None:
     st.dataframe(
         files.formats_frame(measured, keeps), hide_index=True, column_config=style, alt=texts.FORMATS_TABLE_ALT
     )
-    outputs = texts.OUTPUTS if measured["what"] == "test images" else texts.OUTPUTS_WITHOUT_DATASET
-    st.caption(outputs.format(images=measured["images"]))
+    st.caption(texts.OUTPUTS[measured["what"]].format(images=measured["images"]))
     if st.button(texts.MEASURE_AGAIN, icon=":material/refresh:"):
         _measured.clear(*asked)
         st.rerun(scope="fragment")

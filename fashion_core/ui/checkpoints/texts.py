@@ -66,11 +66,11 @@ FORMATS_CHART_AXIS = "size"
 FORMATS_CHART_ALT = "Size of the same model in five formats"
 FORMATS_TABLE_ALT = "Five formats"
 MILLISECONDS_HELP = "Median of 3 timings on this server"
-OUTPUTS = "Outputs: the logits of {images} test images, compared with those of the checkpoint."
-OUTPUTS_WITHOUT_DATASET = (
-    "Outputs: the logits of {images} images of random pixels, because the dataset is missing, "
-    "compared with those of the checkpoint."
-)
+OUTPUTS = {
+    "test images": "Outputs: the logits of {images} test images, compared with those of the checkpoint.",
+    "random pixels": "Outputs: the logits of {images} images of random pixels, because the dataset is missing, "
+    "compared with those of the checkpoint.",
+}
 MEASURE_AGAIN = "Measure again"
 
 # scripts and the download
