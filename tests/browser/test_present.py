@@ -33,6 +33,8 @@ def test_room_sees_all_larger_within_the_screen_and_on_the_next_page_too(
     chart = page.locator(".stVegaLiteChart svg").first.bounding_box()
     assert chart
     assert chart["x"] + chart["width"] <= 1920
+    sizes = "words => words.map(word => 1.5 * parseFloat(getComputedStyle(word).fontSize))"
+    assert min(page.locator(".stVegaLiteChart svg text").evaluate_all(sizes)) >= 20
     page.mouse.move(chart["x"] + 0.55 * chart["width"], chart["y"] + 0.4 * chart["height"])
     hint = page.locator("#vg-tooltip-element").inner_text()
     assert 6 <= int(re.findall(r"optimizer step\s+(\d+)", hint)[0]) <= 10  # of 16: the middle

@@ -32,7 +32,7 @@ def show_test_image_history(chosen: saved_file.Chosen) -> None:
     if (index := address.number(IMAGE, texts.UNSURE_INSTEAD, most=most)) is None:
         index = int(scores.smallest_margins(answers)[0])
     st.number_input(texts.TEST_IMAGE, 0, most, step=1, width=160, **address.follow(IMAGE, index))
-    left, right = st.columns([1, 3], vertical_alignment="center")
+    left, right = st.columns([1, 3])
     with left:
         gallery.show_large(pixels[index], texts.TEST_IMAGE_NUMBER.format(index=index))
         st.caption(texts.TEST_IMAGE_AND_CLASS.format(index=index, true_class=CLASS_NAMES[labels[index]]))
