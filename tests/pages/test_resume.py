@@ -179,6 +179,7 @@ def test_each_dataset_has_its_own_answer_and_charts(store: RunStore) -> None:
     assert len(app.get("vega_lite_chart")) == 4
     assert [list(table.value["dataset"]) for table in app.dataframe] == [["fashion-mnist"], ["synthetic"] * 2]
     assert sorted(app.dataframe[1].value["answer"]) == ["lower", "lower, not counted"]
+    assert '"label": "loss_now, latest"' in app.dataframe[1].proto.columns
 
 
 def test_other_images_of_the_same_name_are_told_before_the_click_and_drawn_apart(store: RunStore, parent: Run) -> None:
