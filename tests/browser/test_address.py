@@ -2,7 +2,6 @@
 
 import re
 import shutil
-from itertools import permutations
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -53,13 +52,15 @@ def test_one_step_back_leads_from_every_page_to_the_page_before(store: RunStore,
     open_page(page, server.url)
     expect_page(page, "Overview")
     presses = {}
-    for here, there in permutations(HEADINGS, 2):
-        go_to(page, here) if here != "Overview" else open_page(page, server.url)
-        expect_page(page, here)
+    for here in HEADINGS:
+        if here != "Overview":
+            go_to(page, here)
         before = page.url
-        go_to(page, there)
-        presses[here, there] = presses_back(page, before)
-        expect_page(page, here)
+        for there in HEADINGS:
+            if there != here:
+                go_to(page, there)
+                presses[here, there] = presses_back(page, before)
+                expect_page(page, here)
     for here in HEADINGS:
         print(f"{here:<12}", *(presses.get((here, there), "–") for there in HEADINGS))
     assert set(presses.values()) == {1}

@@ -38,6 +38,7 @@ class Night:
     happened: Counter[str] = field(default_factory=Counter)
     samples: list[tuple[float, int, int]] = field(default_factory=list)
     problems: Counter[str] = field(default_factory=Counter)
+    is_over: bool = False
 
     def __post_init__(self) -> None:
         self.process = psutil.Process(self.server.process.pid)
@@ -48,18 +49,20 @@ class Night:
         while self.happened["visits"] < WARM_UP_VISITS:
             await asyncio.gather(*(self.visit(draw, refreshes=0) for draw in 2 * draws))  # more at once than later
         self.happened.clear()
-        visitors = [self.keep_visiting(draw) for draw in draws]
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(task) for task in [*visitors, self.keep_busy(), self.kill_now_and_then()]]
+            visitors = [group.create_task(self.keep_visiting(draw)) for draw in draws]
+            others = [group.create_task(task) for task in (self.keep_busy(), self.kill_now_and_then())]
             for _ in range(SAMPLES):
                 used = self.process.memory_info().rss / 1e6, self.process.num_fds(), self.process.num_threads()
                 self.samples.append(used)
                 await asyncio.sleep(self.seconds / SAMPLES)
-            for task in tasks:
+            self.is_over = True
+            await asyncio.gather(*visitors)  # who close what they opened, so that the server need not find out
+            for task in others:
                 task.cancel()
 
     async def keep_visiting(self, draw: random.Random) -> None:
-        while True:
+        while not self.is_over:
             await self.visit(draw, refreshes=draw.randrange(4))
 
     async def visit(self, draw: random.Random, refreshes: int) -> None:
