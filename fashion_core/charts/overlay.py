@@ -11,7 +11,7 @@ from fashion_core.charts.comparison import loss_axis
 
 MOST_CURVES: Final = 12  # that can be told apart: two shapes for each of the theme's six colours
 _SHAPES: Final = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
-_HEIGHT: Final = 345  # pixels, without the legend
+_HEIGHT: Final = 345  # pixels, without the legend: the title of the axis is whole in a room too
 _LEGEND_ROW: Final = 18  # pixels
 
 

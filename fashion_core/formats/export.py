@@ -96,8 +96,8 @@ def as_program(model: nn.Module, metadata: Mapping[str, str]) -> bytes:
 def compare_formats(run: Run, epoch: int) -> dict[str, Any]:
     """Save and load one checkpoint in each format: bytes, seconds (median of 3), and outputs on the same images.
 
-    ``difference`` is the largest of a logit from the checkpoint's own. ``what`` the images are: "test images", or
-    "random pixels" where the dataset is missing. JSON-ready. Raises what ``export`` raises.
+    ``difference`` is the largest of a logit from the checkpoint's own. ``what`` is "test images", or "random pixels"
+    where the dataset is missing. JSON-ready. Raises what ``export`` raises.
     """
     source, config = run.whole_checkpoint(epoch), run.record.config
     loaded = _load(run, source)

@@ -101,7 +101,7 @@ def continue_run(store: RunStore, run: Run, keep_place: bool = False) -> None:
         _check_can_go_on(run, status)
         with files.disk_errors(run.stop_path):
             run.stop_path.unlink(missing_ok=True)
-        queued = {"state": "queued", "process": None, "error": None, "began_at": None}
+        queued = {"state": "queued", "process": None, "error": None, "diverged": False, "began_at": None}
         queued_at = status.queued_at if keep_place else files.now()
         more = {"queued_at": queued_at, "continued": status.continued + 1}
         run.write_status(status.model_copy(update={**queued, **more}))

@@ -140,7 +140,7 @@ class RunRecord(_Stored):
     resumption: Resumption | None = None
     repeat: Repeat | None = None
     twin_of: str | None = None  # the run whose crash drill made it, to compare with: nobody asked for it
-    dataset_sha256: _Sha256 | None = None  # of its images; earlier versions did not write it
+    dataset_sha256: _Sha256 | None = None  # of its images; None where nobody knows, as of an import
 
     @property
     def trained_on(self) -> dict[str, str]:
@@ -156,8 +156,10 @@ class RunRecord(_Stored):
     def check_images(self) -> None:
         """Raise ``DataError`` if its images are not those here: its epochs would be of two datasets."""
         if self.images != self.config.dataset:
-            why = f"was begun on {images_label(self.images)}, which are not those here"
-            raise DataError(f"Run {self.id} {why}, so it can't continue: resume from one of its checkpoints instead.")
+            raise DataError(
+                f"Run {self.id} was begun on {images_label(self.images)}; the images here are others, so it can't "
+                "continue. Resume from a checkpoint of it, or start another run like it."
+            )
 
     @property
     def first_epoch(self) -> int:
@@ -196,7 +198,7 @@ class Status(_Stored):
     batch: int = 0
     images_per_second: float | None = None
     error: str | None = None
-    diverged: bool = False  # whether a loss that was not finite ended it last: the same steps end it again
+    diverged: bool = False  # whether the loss was not finite when it failed: the same steps end it again
     continued: int = 0  # how often it has continued in place
     began_at: tuple[int, int] | None = None  # its latest worker's first epoch and batch; None until it has loaded
 

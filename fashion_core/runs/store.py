@@ -85,7 +85,7 @@ class RunStore:
             resumption=resumption,
             repeat=repeat,
             twin_of=twin_of,
-            dataset_sha256=DIGESTS[config.dataset],
+            dataset_sha256=None if source else DIGESTS[config.dataset],
         )
         with self._drafting(run_id) as draft:
             files.write_json(draft.record_path, record.model_dump(mode="json"))

@@ -19,7 +19,7 @@ from fashion_core.ui import texts
 from fashion_core.ui.common import PRESENT, Show, is_presenting, problems_shown, sentence
 
 PAGE_ROWS = 500
-PAGES: Final[Mapping[str, tuple[str, ...]]] = {  # what the address of each page may say, in any of its views
+PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {  # what the address of each page may say, in any of its views
     "": ("run", "text", "dataset", "state", "model", "tag", "sort", "reverse", "page", "show"),  # the first page
     "train": ("run", "like"),
     "checkpoints": ("view", "of", "format", "at", "best", "page", "run", "epoch", "file", "show", "with"),
@@ -80,7 +80,7 @@ def fill(**query: Value) -> None:
 
 def open_page(page: str, **query: str) -> NoReturn:
     """Open another page, by the name in its address, in one step of the history: ``st.switch_page`` makes two."""
-    pages = f"(\\/({'|'.join(filter(None, PAGES))}))?\\/?$"
+    pages = f"(\\/({'|'.join(filter(None, PARAMETERS))}))?\\/?$"
     there = f"/{page}?{urlencode(query | _carried())}"
     _let_browser(f"history.pushState({{}}, '', location.pathname.replace(/{pages}/, '{there}'))")
     st.stop()
@@ -111,11 +111,11 @@ def wrong_shown(instead: str) -> Iterator[None]:
 
 def say_unknown(page: str) -> None:
     """Say which parts of the address have names that this page never reads; Streamlit keeps its own to itself."""
-    unknown = [name for name in st.query_params if name not in (PRESENT, *PAGES.get(page, ()))]
+    unknown = [name for name in st.query_params if name not in (PRESENT, *PARAMETERS.get(page, ()))]
     if unknown:
         said = ", ".join(f"{name}={st.query_params[name]}" for name in unknown)
-        with wrong_shown(texts.CHANGES_NOTHING):
-            raise ConfigError(texts.UNKNOWN_IN_ADDRESS.format(said=printable(said)))
+        told = texts.UNKNOWN_IN_ADDRESS.format(said=printable(said))
+        st.error(f"{sentence(told)} {texts.CHANGES_NOTHING}", icon=":material/error:")
 
 
 def choice(name: str, labels: Mapping[str, str]) -> str:

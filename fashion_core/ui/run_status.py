@@ -104,17 +104,17 @@ def offer_to_continue(store: RunStore, run: Run, state: State) -> None:
     if state not in CONTINUABLE_STATES:
         return
     if state == "failed" and run.status.diverged:
-        _offer_a_smaller_rate(run)
+        _offer_to_resume_instead(run)
     if login.button(texts.CONTINUE, icon=":material/play_arrow:"):
         login.actions(store).continue_run(run)
         st.rerun()
 
 
-def _offer_a_smaller_rate(run: Run) -> None:
+def _offer_to_resume_instead(run: Run) -> None:
     if saved := run.whole_epochs():
         st.caption(texts.DIVERGES_AGAIN, width="content")
         query = {"run": run.id, "epoch": str(saved[-1])}
-        address.link("resume.py", texts.RESUME_AT_A_SMALLER_RATE, ":material/replay:", query)
+        address.link("resume.py", texts.RESUME_FROM_THE_LAST, ":material/replay:", query)
     else:
         st.caption(texts.DIVERGES_AGAIN_FROM_BEGINNING, width="content")
 

@@ -10,12 +10,12 @@ from fashion_core.ui.common import PRESENT
 
 @pytest.fixture(autouse=True)
 def pages_read_only_what_they_know() -> Iterator[None]:
-    """``address.PAGES`` is complete: of a part that it lacks, a page would say that it does not know it."""
+    """``address.PARAMETERS`` is complete: of a part that it lacks, a page would say that it does not know it."""
     known = [PRESENT]
     read_one, read_every, say_unknown = address.get, address.every, address.say_unknown
 
     def begin(page: str) -> None:
-        known[1:] = address.PAGES.get(page, ())
+        known[1:] = address.PARAMETERS.get(page, ())
         say_unknown(page)
 
     def get(name: str) -> str | None:

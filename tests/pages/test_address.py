@@ -37,7 +37,7 @@ def test_page_that_is_opened_without_an_address_fills_it_in(run: Run, page: str)
 
 def test_every_page_but_the_first_is_known_by_its_name() -> None:
     pages = {path.stem for path in (ROOT / "pages").glob("*.py") if "main()" in path.read_text()}
-    assert {page or "overview" for page in address.PAGES} == pages
+    assert {page or "overview" for page in address.PARAMETERS} == pages
 
 
 @pytest.mark.parametrize(

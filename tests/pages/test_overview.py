@@ -13,6 +13,7 @@ from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
+from fashion_core.ui import common
 from fashion_core.ui.overview import filters, first_screen, sample, table
 from fashion_core.ui.overview.filters import USUAL, Order
 from fashion_core.ui.overview.texts import PROMISE
@@ -286,6 +287,14 @@ def test_several_runs_are_tagged_and_the_rest_of_their_labels_stays(store: RunSt
     assert second.labels == Labels(name="second", notes="a note", tags=("both",))
     assert "it is not JSON" in words(app)
     assert [line.what for line in audit.read(store.root)] == ["relabel", "relabel"]
+
+
+def test_tag_that_reads_like_a_dataset_or_a_model_is_shown_as_written(store: RunStore) -> None:
+    labelled(store, "first", "synthetic-v2", "cnn")
+    chips = open_page("overview").button_group(key="tag")
+    assert sorted(map(common.plain, ("synthetic-v2", "cnn"))) == sorted(
+        option.content for option in chips.proto.options
+    )
 
 
 @pytest.mark.parametrize("button", ["Tag…", "Delete…"])

@@ -338,7 +338,7 @@ def test_run_that_diverged_says_that_continue_does_so_again_and_leads_elsewhere(
     assert "Continue repeats the same steps, and so diverges again." in words(app)
     assert "Continue" in labels(app)
     queries = {link.proto.label: link.proto.query_string for link in app.get("page_link")}
-    assert queries["Resume with a smaller learning rate"] == f"run={run.id}&epoch=0"
+    assert queries["Resume from the last whole checkpoint"] == f"run={run.id}&epoch=0"
     run.remove_saved(run.checkpoint_path(0))
     assert "start another like this with a smaller learning rate" in words(open_page("train", run=run.id))
 

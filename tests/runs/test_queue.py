@@ -376,6 +376,14 @@ def test_run_that_can_not_start_fails_and_the_next_one_starts(store: RunStore) -
     assert sound.state() == "running"
 
 
+def test_run_that_diverged_and_then_can_not_start_fails_for_that_alone(store: RunStore) -> None:
+    run = new_run(store)
+    run.write_status(run.status.model_copy(update={"state": "failed", "diverged": True}))
+    run.log_path.mkdir()
+    queue.continue_run(store, run)
+    assert (run.state(), run.status.diverged) == ("failed", False)
+
+
 def test_queued_run_on_a_full_disk_starts_no_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with small_disk(tmp_path / "disk", 64) as disk:
         full = RunStore(disk / "runs")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fashion_core.data.digests import DIGESTS
+from fashion_core.data.digests import DIGESTS, UNRECORDED
 from fashion_core.errors import DamagedFileError
 from fashion_core.runs import metrics
 from fashion_core.runs.schema import FileVerification, Labels, Parent, Verification, read_record
@@ -45,7 +45,9 @@ def test_record_of_an_earlier_version_is_read_however_people_changed_it(tmp_path
 
 
 @pytest.mark.parametrize("dataset", DIGESTS)
-def test_run_records_its_images_and_one_of_an_earlier_version_is_of_the_same(store: RunStore, dataset: str) -> None:
+def test_run_records_its_images_and_one_that_does_not_is_of_those_of_that_time(
+    store: RunStore, dataset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = new_run(store, dataset=dataset)
     fields = json.loads(run.record_path.read_text())
     assert fields["dataset_sha256"] == DIGESTS[dataset]
@@ -54,6 +56,8 @@ def test_run_records_its_images_and_one_of_an_earlier_version_is_of_the_same(sto
     run.record_path.write_text(json.dumps(fields))
     assert (run.record.images, run_record(run)["dataset_sha256"]) == (dataset, None)
     run.record.check_images()
+    monkeypatch.setitem(DIGESTS, dataset, "0" * 64)  # as if the name stood for others here
+    assert run.record.images == f"{dataset}-{UNRECORDED[dataset][:8]}"
     run.record_path.write_text(json.dumps({**fields, "dataset_sha256": "<b>" + "0" * 61}))
     with pytest.raises(DamagedFileError, match="dataset_sha256"):
         _ = run.record

@@ -91,7 +91,9 @@ def chromium_running() -> Iterator[BrowserContext]:
 def page_of_another_browser(page: Page) -> Page:
     """A page that shares nothing with this one: as in a browser on another machine."""
     assert page.context.browser
-    return page.context.browser.new_page()
+    context = page.context.browser.new_context(viewport=page.viewport_size)
+    context.set_default_timeout(PATIENCE_MS)
+    return context.new_page()
 
 
 def forget(browser: BrowserContext) -> None:
@@ -103,3 +105,7 @@ def forget(browser: BrowserContext) -> None:
         page.close()
     storage.detach()
     browser.clear_cookies()
+    assert browser.browser
+    for other in browser.browser.contexts:
+        if other is not browser:
+            other.close()

@@ -105,7 +105,7 @@ SMALLER = {"cnn": 16, "resnet18": 8}
 
 
 def short_run(store: RunStore, device: str, name: str, threads: int = 2) -> Run:
-    """Two epochs of two full batches, on a GPU four, and a smaller one, on as many threads as people train with."""
+    """Two epochs of two full batches, on a GPU four, and a smaller one."""
     chosen, on_cpu = RUNS[name], device == "cpu"
     size = SMALLER.get(chosen.get("model", ""), BATCH) if on_cpu else BATCH
     images = (2 if on_cpu else 4) * size + size // 2

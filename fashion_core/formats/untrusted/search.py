@@ -79,7 +79,7 @@ def is_optimizer(value: Any) -> bool:
 
 
 def _length(key: Keys) -> int:
-    """Of what at most one key adds to a name, its dot included; quickly, as there may be tens of thousands."""
+    """The letters that a key adds to a name, with its dot."""
     return len(key) + len(key[0]) if key and isinstance(key[0], str) else len(key)
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import pandas as pd
@@ -63,12 +64,15 @@ def _ask_chips(name: str, values: Counter[str]) -> list[str]:
         options = address.follow(name, chosen, [], PAGE)
         shown = list(dict.fromkeys([*most, *chosen]))
         hidden: dict[str, Any] = {"label_visibility": "collapsed", "selection_mode": "multi"}
-        st.pills(texts.FILTER_LABELS[name], shown, format_func=_label, **hidden, **options)
+        st.pills(texts.FILTER_LABELS[name], shown, format_func=partial(_label, name), **hidden, **options)
     return chosen
 
 
-def _label(value: str) -> str:
-    return common.plain(MODEL_LABELS.get(value, images_label(value)))
+def _label(name: str, value: str) -> str:
+    """Datasets and models by their labels; states and tags are words already."""
+    if name == "dataset":
+        return common.plain(images_label(value))
+    return common.plain(MODEL_LABELS[value] if name == "model" else value)
 
 
 def passing(runs: pd.DataFrame, chosen: Mapping[str, Sequence[str]], text: str) -> pd.DataFrame:

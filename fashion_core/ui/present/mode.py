@@ -29,6 +29,8 @@ def show(pages: Sequence[st.Page]) -> None:
         _show_switch(presenting)
         if presenting and login.is_shared():
             _offer_code()
+        else:
+            _close_code()
 
 
 def _show_switch(presenting: bool) -> None:

@@ -230,7 +230,7 @@ def parent(module_store: RunStore) -> Run:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", [{"learning_rate": 0.0001}, {"optimizer": "sgd"}])
+@pytest.mark.parametrize("changes", [{"learning_rate": 0.002}, {"optimizer": "sgd"}])
 def test_resuming_script_run_as_it_stands_begins_at_loss_last_and_ends_near_loss_now(
     module_store: RunStore, parent: Run, tmp_path: Path, changes: dict[str, object]
 ) -> None:
