@@ -190,7 +190,7 @@ def test_other_images_of_the_same_name_are_told_before_the_click_and_drawn_apart
     assert [heading.value for heading in app.header] == ["synthetic garments", "synthetic garments (images 1a2b3c4d)"]
     assert len(app.get("vega_lite_chart")) == 4
     app = open_page("resume", run=on_other_images(parent).id, epoch="1")
-    assert "This resumes on other images than the parent was trained on." in [one.value for one in app.warning]
+    assert "This resumes on images other than those the parent was trained on." in [one.value for one in app.warning]
 
 
 def test_comparison_without_resumed_runs_says_what_to_do(store: RunStore, parent: Run) -> None:

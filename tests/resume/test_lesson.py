@@ -57,7 +57,7 @@ def test_last_step_begins_once_the_first_run_has_finished_and_only_once(store: R
 def test_last_step_is_not_begun_on_other_images_than_the_first_run(store: RunStore) -> None:
     run = on_other_images(new_run(store, epochs=2, name="Lesson"))
     set_finished(run)
-    with pytest.raises(DataError, match="which are not those here"):
+    with pytest.raises(DataError, match="the images here are others"):
         lesson.continue_run(store, run)
     assert [one.id for one in store.runs()] == [run.id]
 

@@ -357,7 +357,7 @@ def test_continue_after_the_dataset_is_gone_is_refused_and_changes_nothing(store
 def test_run_that_was_begun_on_other_images_is_trained_no_further(store: RunStore) -> None:
     run = on_other_images(new_run(store))
     set_state(run, "stopped")
-    told = r"was begun on synthetic garments \(images 1a2b3c4d\), which are not those here, so it can't continue"
+    told = r"was begun on synthetic garments \(images 1a2b3c4d\); the images here are others, so it can't continue"
     with pytest.raises(DataError, match=told):
         queue.continue_run(store, run)
     assert (run.state(), run.status.continued) == ("stopped", 0)
