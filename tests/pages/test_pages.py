@@ -335,7 +335,7 @@ def test_run_that_diverged_says_that_continue_does_so_again_and_leads_elsewhere(
     with run.writing():
         run.write_status(run.status.model_copy(update={"state": "failed", "diverged": True}))
     app = open_page("train", run=run.id)
-    assert "Continue repeats the same steps, and so diverges again." in words(app)
+    assert "and so diverges again: resume with a smaller learning rate instead." in words(app)
     assert "Continue" in labels(app)
     queries = {link.proto.label: link.proto.query_string for link in app.get("page_link")}
     assert queries["Resume from the last whole checkpoint"] == f"run={run.id}&epoch=0"
