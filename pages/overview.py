@@ -3,7 +3,7 @@
 import streamlit as st
 
 from fashion_core.resume.tables import last_losses_over_seeds
-from fashion_core.runs import queue, tables
+from fashion_core.runs import tables
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import address
 from fashion_core.ui.overview import chosen, filters, first_screen, running, table
@@ -23,7 +23,7 @@ def main() -> None:
     with st.container(horizontal=True):
         address.link("train.py", texts.SET_UP_RUN, ":material/add:")
         address.link("lesson.py", texts.TAKE_LESSON, ":material/school:")
-    running.show(store, [run.id for run in queue.under_way(store)])
+    running.show(store)
     show_runs(store)
 
 

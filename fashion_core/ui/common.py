@@ -180,7 +180,8 @@ def _without_formulas(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _inert(cell: Any) -> Any:
+    if isinstance(cell, str):
+        return f"'{cell}" if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
     if isinstance(cell, list):
-        return list(map(_inert, cell))
-    is_formula = isinstance(cell, str) and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell)
-    return f"'{cell}" if is_formula else cell
+        return [_inert(part) if isinstance(part, str) else part for part in cell]
+    return cell

@@ -1,5 +1,7 @@
 """The runs that are queued or train, kept up to date."""
 
+from typing import Final
+
 import streamlit as st
 
 from fashion_core.runs import queue, tables
@@ -8,16 +10,24 @@ from fashion_core.runs.store import RunStore
 from fashion_core.ui import address, common, login, run_status
 from fashion_core.ui.overview import texts
 
+_SHOWN: Final = "runs under way"
+
+
+def show(store: RunStore) -> None:
+    """Show a card a run; the page runs again once one begins or ends."""
+    st.session_state.pop(_SHOWN, None)
+    _show_cards(store)
+
 
 @st.fragment(run_every=2.0)
-def show(store: RunStore, shown: list[str]) -> None:
-    """Show a card a run; the page runs again once one begins or ends."""
+def _show_cards(store: RunStore) -> None:
     login.send_strangers_away()
     run_status.advance(store)
     cards: list[Run] = []
     with common.problems_shown():
         cards = queue.under_way(store)
-        if [run.id for run in cards] != shown:
+        ids = [run.id for run in cards]
+        if st.session_state.setdefault(_SHOWN, ids) != ids:
             common.refresh_page()
     if cards:
         st.header(texts.RUNNING_NOW)
