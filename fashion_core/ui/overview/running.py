@@ -22,10 +22,9 @@ def show(store: RunStore) -> None:
 @st.fragment(run_every=2.0)
 def _show_cards(store: RunStore) -> None:
     login.send_strangers_away()
-    run_status.advance(store)
     cards: list[Run] = []
     with common.problems_shown():
-        cards = queue.under_way(store)
+        cards = _under_way(store)
         ids = [run.id for run in cards]
         if st.session_state.setdefault(_SHOWN, ids) != ids:
             common.refresh_page()
@@ -34,6 +33,15 @@ def _show_cards(store: RunStore) -> None:
     for run in cards:
         with common.problems_shown():
             _show_card(store, run)
+
+
+def _under_way(store: RunStore) -> list[Run]:
+    """Those after the queue has moved on; it need not be asked where none waits."""
+    found = queue.under_way(store)
+    if all(run.status.state != "queued" for run in found):
+        return found
+    run_status.advance(store)
+    return queue.under_way(store)
 
 
 def _show_card(store: RunStore, run: Run) -> None:
