@@ -124,7 +124,7 @@ def as_shown(rows: pd.DataFrame) -> pd.DataFrame:
         format=rows["format"].map(format_name, na_action="ignore"),
         accuracy=rows["accuracy"] * 100,
         megabytes=rows["bytes"].astype("float64") / 1e6,
-        age=rows["created"].map(common.age, na_action="ignore"),
+        age=common.ages(rows["created"]),
         best=rows["best"].map({True: texts.BEST_CELL, False: ""}),
         resumed=rows["resumed"].map(lambda count: f"↻ {count}" if count else ""),
         damage=rows["damage"].map(lambda reason: texts.DAMAGED_CELL, na_action="ignore"),

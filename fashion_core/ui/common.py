@@ -4,7 +4,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -122,8 +121,13 @@ def duration(seconds: float | None) -> str:
     return (texts.MINUTES if minutes else texts.SECONDS).format(minutes=minutes, seconds=rest)
 
 
-def age(moment: datetime) -> str:
-    seconds = max(0.0, (datetime.now(UTC) - moment).total_seconds())
+def ages(moments: "pd.Series[pd.Timestamp]") -> "pd.Series[str]":
+    """How long ago these moments are, in words; nothing where one is missing."""
+    seconds = (pd.Timestamp.now("UTC") - moments).dt.total_seconds()
+    return seconds.map(_age, na_action="ignore")
+
+
+def _age(seconds: float) -> str:
     for size, one, many in _AGES:
         if seconds >= size:
             return counted(int(seconds // size), one, many)

@@ -1,7 +1,6 @@
 """Text that is safe to show, and can be copied."""
 
-from datetime import UTC, datetime, timedelta
-
+import pandas as pd
 import pytest
 
 from fashion_core.ui import common
@@ -25,4 +24,5 @@ def test_text_that_becomes_an_icon_or_a_link_is_broken_by_a_joiner(text: str) ->
     ("hours", "text"), [(0, "just now"), (1, "1 hour ago"), (2, "2 hours ago"), (24_000, "1,000 days ago")]
 )
 def test_one_is_not_plural(hours: int, text: str) -> None:
-    assert common.age(datetime.now(UTC) - timedelta(hours=hours)) == text
+    moments = pd.Series([pd.Timestamp.now("UTC") - pd.Timedelta(hours=hours), pd.NaT])
+    assert common.ages(moments).dropna().to_list() == [text]

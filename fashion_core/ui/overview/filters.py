@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import pandas as pd
@@ -53,7 +54,9 @@ def ask(runs: pd.DataFrame, names: Mapping[str, str]) -> tuple[pd.DataFrame, Ord
 
 def _frequencies(runs: pd.DataFrame, name: str) -> Counter[str]:
     """How many runs have each value of this column."""
-    return Counter(runs["tags"].dropna().explode().dropna() if name == "tag" else runs[name].dropna())
+    if name == "tag":
+        return Counter(chain.from_iterable(runs["tags"].dropna()))
+    return Counter(runs[name].dropna().to_numpy(object))
 
 
 def _ask_chips(name: str, values: Counter[str]) -> list[str]:

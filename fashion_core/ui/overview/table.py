@@ -46,7 +46,7 @@ def _cells(runs: pd.DataFrame) -> pd.DataFrame:
     return runs.assign(
         dataset=runs["dataset"].map(images_label, na_action="ignore"),
         model=runs["model"].map(MODEL_LABELS, na_action="ignore"),
-        newest=runs["created"].map(common.age, na_action="ignore"),
+        newest=common.ages(runs["created"]),
         menu=runs["id"].map(lambda _: list(_LINKS)),
     )
 
