@@ -298,7 +298,8 @@ def last_losses_over_seeds(runs: pd.DataFrame) -> "pd.Series[str]":
     run of it; none where fewer than two have finished, and none of runs on different datasets. The lowest loss of each
     would be lower by the luck of choosing it on the test images.
     """
-    groups = runs[runs["repeat"].notna()].groupby(["repeat", "dataset"])
+    repeated = runs[runs["repeat"].notna()]
+    groups = repeated.groupby(["repeat", "dataset"]) if len(repeated) else ()  # a thousand runs may have none
     means = {key: _mean_text(group) for key, group in groups}
     keys = zip(runs["repeat"], runs["dataset"], strict=True)
     return pd.Series([means.get(key, "") for key in keys], index=runs.index, dtype="str")

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from operator import is_not
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -180,7 +181,9 @@ def show_table(table: pd.DataFrame, **options: Any) -> Any:
 
 def _without_formulas(table: pd.DataFrame) -> pd.DataFrame:
     written = table.select_dtypes(exclude=["number", "bool", "datetime", "datetimetz", "timedelta"])
-    return table.assign(**{str(name): written[name].map(_inert) for name in written})
+    columns = {str(name): written[name].to_numpy(object) for name in written}
+    inert = {name: [_inert(cell) for cell in cells] for name, cells in columns.items()}
+    return table.assign(**{name: cells for name, cells in inert.items() if any(map(is_not, cells, columns[name]))})
 
 
 def _inert(cell: Any) -> Any:
