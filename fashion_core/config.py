@@ -91,7 +91,7 @@ class TrainConfig(BaseModel):
         "Device", "auto", "auto (a GPU if there is one), cpu, cuda, cuda:N or mps."
     )
     threads: int = _setting(
-        "Threads", 0, "CPU threads; 0: as many as torch chooses here, at most the CPU quota.", ge=0, le=256
+        "Threads", 0, "CPU threads; 0: as many as are fastest, at most one a core and the CPU quota.", ge=0, le=256
     )
     precision: Literal["fp32", "bf16"] = _setting(
         "Precision", "fp32",

@@ -112,6 +112,8 @@ def layout(device: torch.device, precision: str) -> torch.memory_format:
 def make_reproducible(threads: int) -> None:
     """Make the same inputs give the same bits; call it before the first computation of a process."""
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = variable("CUBLAS_WORKSPACE_CONFIG") or ":4096:8"  # read when CUDA starts
+    # MKL then adds in one order, whatever the number of threads; read at its first product.
+    os.environ["MKL_CBWR"] = variable("MKL_CBWR") or "AUTO,STRICT"
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms(True), without 0.8 s for its compiler
     # Fresh memory filled with NaN would expose reads before writes, at a cost in time on each batch.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

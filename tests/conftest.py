@@ -29,6 +29,8 @@ settings.load_profile("shared machine")
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads of torch that wait for each other would take the other core
 
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")  # a test may multiply before ``devices.make_reproducible`` sets it
+
 _GIVEN = os.environ.get("FASHION_DATA")  # before any fixture sets it
 _MAIN = sys.modules["__main__"]
 

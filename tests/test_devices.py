@@ -51,9 +51,10 @@ def test_reproducible_process_uses_the_threads_it_is_told_and_deterministic_algo
     done = python(
         "import os, torch\nfrom fashion_core.devices import make_reproducible\nmake_reproducible(3)\n"
         "print(torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(),"
-        " torch.backends.cudnn.benchmark, os.environ['CUBLAS_WORKSPACE_CONFIG'])"
+        " torch.backends.cudnn.benchmark, os.environ['CUBLAS_WORKSPACE_CONFIG'], os.environ['MKL_CBWR'])",
+        MKL_CBWR="",
     )
-    assert done.stdout.split() == ["3", "True", "False", ":4096:8"], done.stderr
+    assert done.stdout.split() == ["3", "True", "False", ":4096:8", "AUTO,STRICT"], done.stderr
 
 
 @pytest.mark.parametrize("name", ["avx512_bf16", "amx_bf16", "bf16", None])

@@ -22,6 +22,7 @@ _TEXTS: Final = {
     "cosine": "the cosine reaches zero after epoch {after} instead of {before}",
     "device": "device {before} → {after}: rounding differs",
     "threads": "threads {before} → {after}: rounding differs",
+    "order of sums": "products were added in an order that depended on the threads: rounding differs",
     "torch": "torch {before} → {after}: rounding differs",
     "processor": "processor {before} → {after}: rounding differs",
 }

@@ -127,3 +127,5 @@ def _environment(before: Environment, after: Environment) -> Iterator[Message]:
     for name in names:
         if (old := getattr(before, name)) != (now := getattr(after, name)):
             yield Message(id=name, values={"before": old, "after": now})
+    if after.device == "cpu" and before.threads > 1 and not before.one_order:
+        yield Message(id="order of sums")

@@ -28,7 +28,10 @@ _Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class LatestMetrics:
-    """The newest value of each metric, its change since the epoch before, and the seconds of training so far."""
+    """The newest value of each metric, its change since the epoch before, and the seconds of training so far.
+
+    ``fastest`` is how many images a second the fastest epoch trained on.
+    """
 
     smoothed: float | None
     loss: float | None
@@ -36,6 +39,7 @@ class LatestMetrics:
     accuracy: float | None
     accuracy_change: float | None
     seconds: float
+    fastest: float | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,9 @@ class RunMetrics:
         loss, accuracy = self.epochs["loss"], self.epochs["accuracy"]
         loss_change, accuracy_change = (_last(values.diff().iloc[1:]) for values in (loss, accuracy))
         smoothed, seconds = _last(self.batches["smoothed"]), self.epochs["seconds"].sum() + self.unfinished_seconds
-        return LatestMetrics(smoothed, _last(loss), loss_change, _last(accuracy), accuracy_change, float(seconds))
+        fastest = max((row["samples_per_second"] for row in self.ended), default=None)
+        changes = loss_change, _last(accuracy), accuracy_change
+        return LatestMetrics(smoothed, _last(loss), *changes, float(seconds), fastest)
 
 
 def _last(values: "pd.Series[float]") -> float | None:

@@ -53,6 +53,7 @@ class Environment(_Stored):
     device: _Word
     processor: _Word | None = None  # the kind of CPU and its instructions, or the GPU; None if unknown
     threads: int = Field(ge=1)
+    one_order: bool = False  # whether products are added in the same order with any number of threads
 
 
 class Source(_Stored):

@@ -134,7 +134,8 @@ def environment_for(config: TrainConfig) -> Environment:
         choices = ", ".join(here.devices)
         raise DeviceError(f"There is no device {device} on this machine; choose one of auto, {choices}.")
     python, torch, threads = platform.python_version(), metadata.version("torch"), config.threads or here.threads
-    return Environment(python=python, torch=torch, device=device, processor=processor, threads=threads)
+    versions = {"python": python, "torch": torch}
+    return Environment(**versions, device=device, processor=processor, threads=threads, one_order=True)
 
 
 def environment_to_resume(parent: Environment, config: TrainConfig) -> Environment:

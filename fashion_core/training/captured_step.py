@@ -51,6 +51,12 @@ class CapturedStep(ABC):
         with override_options(self.step.optimizer, lr=self._learning_rate):
             return self.step(inputs, labels)
 
+    def outcome(self, way: Step, inputs: Tensor, labels: Tensor) -> list[Tensor]:
+        """Return the loss and all trained tensors after training on this batch by ``way``; then undo it."""
+        with preserve_state(self.step, self._device):
+            loss = way(inputs.clone(), labels)
+            return [tensor.detach().clone() for tensor in (loss, *trained_tensors(self.step))]
+
     @abstractmethod
     def _capture(self, inputs: Tensor, labels: Tensor) -> Step:
         """Return what trains on such a batch and returns its loss in a new tensor; train nothing itself."""
@@ -168,13 +174,7 @@ class TorchScriptStep(CapturedStep):
         with preserve_state(self.step, self._device):
             recorded = record(self.step, inputs, labels, [self._learning_rate, *trained_tensors(self.step)])
         other = inputs.flip(0) / 2, labels.roll(1)
-        for one, expected in zip(self._done_by(recorded, *other), self._done_by(self.step, *other), strict=True):
+        for one, expected in zip(self.outcome(recorded, *other), self.outcome(self.step, *other), strict=True):
             if not torch.allclose(one, expected, rtol=0, atol=0, equal_nan=True):
                 raise NotRecordableError("replaying its recording on another batch gives different numbers.")
         return recorded
-
-    def _done_by(self, step: Step, inputs: Tensor, labels: Tensor) -> list[Tensor]:
-        """Return the loss and all trained tensors after this batch; then undo it."""
-        with preserve_state(self.step, self._device):
-            loss = step(inputs.clone(), labels)
-            return [tensor.detach().clone() for tensor in (loss, *trained_tensors(self.step))]

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -21,9 +22,10 @@ from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import FileInfo, Reason, SavedFormat
 from fashion_core.runs.store import RunStore
-from fashion_core.training.captured_step import CUDAGraphStep, TorchScriptStep
+from fashion_core.training.captured_step import CapturedStep, CUDAGraphStep, TorchScriptStep
 from fashion_core.training.parent import ParentCheckpoint, check_load, read_load_losses
 from fashion_core.training.reporting import Position, Reporter, Saver
+from fashion_core.training.threads import SteadyStep
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,9 @@ class Trainer:
         self.model.to(memory_format=devices.layout(self.device, self.config.precision))  # type: ignore[call-overload]
         self.optimizer = loops.make_optimizer(self.config, self.model)
         self.train_step = self._make_train_step()
+        self.evaluating: Callable[[], AbstractContextManager[None]] = nullcontext
+        if self.device.type == "cpu" and self.config.threads == 0:
+            self._follow_the_machine()
         self.saver, self.someone_waits = Saver(), True
         self.position = Position(self.record.first_epoch)
         self.measured: EpochResult | None = None
@@ -66,6 +71,15 @@ class Trainer:
         step = loops.TrainStep(self.model, nn.CrossEntropyLoss(), self.optimizer, autocast)
         captured = {"cuda": CUDAGraphStep, "cpu": TorchScriptStep}.get(self.device.type)
         return captured(step, self.config.batch_size, self.device) if captured else step
+
+    def _follow_the_machine(self) -> None:
+        """Train with as many threads as suit the moment, where their number changes no bit."""
+        assert isinstance(self.train_step, CapturedStep)
+        config, one_batch = self.config, self.test_images.first(data.EVALUATION_BATCH)
+        rest = config.images_per_epoch % config.batch_size or config.batch_size
+        most = self.record.environment.threads
+        steady = SteadyStep(self.train_step, most, rest, lambda: self._evaluate_on(one_batch).losses)
+        self.train_step, self.evaluating = steady, steady.evaluating
 
     def train(self) -> Literal["finished", "stopped"]:
         """Train until the last epoch is saved or a stop is requested. Raises ``DivergedError`` or ``DiskError``."""
@@ -186,7 +200,11 @@ class Trainer:
         self._tidy()
 
     def _evaluate(self) -> loops.Evaluation:
-        batches = data.test_batches(self.test_images, self.config.pixels)
+        with self.evaluating():
+            return self._evaluate_on(self.test_images)
+
+    def _evaluate_on(self, images: data.Images) -> loops.Evaluation:
+        batches = data.test_batches(images, self.config.pixels)
         return loops.test_loop(batches, self.model, nn.CrossEntropyLoss(reduction="none"))
 
     def _checkpoint(self) -> save.Checkpoint:

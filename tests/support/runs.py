@@ -36,7 +36,8 @@ def config(**changes: Any) -> TrainConfig:
 def new_run(store: RunStore, **changes: Any) -> Run:
     settings = config(**changes)
     here = {"python": platform.python_version(), "torch": metadata.version("torch")}
-    return store.create(settings, Environment(**here, device=settings.device, threads=settings.threads))
+    environment = Environment(**here, device=settings.device, threads=settings.threads, one_order=True)
+    return store.create(settings, environment)
 
 
 def another(store: RunStore, run: Run) -> Run:

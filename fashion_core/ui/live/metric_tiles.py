@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Literal
+from typing import Final, Literal
 
 import pandas as pd
 
@@ -17,6 +17,7 @@ from fashion_core.runs.schema import State, Status
 from fashion_core.ui import common
 from fashion_core.ui.live import texts
 
+SLOWED: Final = 2.5  # times as many images a second in the fastest epoch: that is no chance
 Meaning = Literal["good", "bad", "plain"]
 
 
@@ -45,9 +46,21 @@ def run_metrics(run: Run, status: Status, state: State, found: LatestMetrics) ->
             texts.TEST_LOSS, loss_text(found.loss, 4), *_change(found.loss_change, "{change:.4f}", less_is_better=True)
         ),
         Metric(texts.TEST_ACCURACY, shown, *_change(points, texts.ACCURACY_CHANGE)),
-        Metric(texts.IMAGES_PER_SECOND, "–" if rate is None else f"{rate:,.0f}"),
+        Metric(
+            texts.IMAGES_PER_SECOND,
+            "–" if rate is None else f"{rate:,.0f}",
+            note=_slowed(run, state, rate, found.fastest),
+        ),
         Metric(label, common.duration(seconds)),
     ]
+
+
+def _slowed(run: Run, state: State, rate: float | None, fastest: float | None) -> str:
+    """What to do where other programs have slowed a run on the CPU."""
+    on_cpu = run.record.environment.device == "cpu"
+    if state != "running" or not on_cpu or not rate or not fastest or fastest < SLOWED * rate:
+        return ""
+    return texts.SLOWED.format(fastest=fastest)
 
 
 def _change(change: float | None, text: str, *, less_is_better: bool = False) -> tuple[str, Meaning]:

@@ -6,6 +6,7 @@ TEST_LOSS = "Test loss"
 TEST_ACCURACY = "Test accuracy"
 ACCURACY_CHANGE = "{change:.2f} points"
 IMAGES_PER_SECOND = "Images per second"
+SLOWED = "{fastest:,.0f} at its fastest: other programs keep the processor busy. Close them, or resume with one thread."
 TIME_LEFT = "Time left"
 TIME_TRAINED = "Time trained"
 

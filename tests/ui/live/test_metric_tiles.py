@@ -8,7 +8,7 @@ from fashion_core.resume.comparison import Compared, LossNow
 from fashion_core.resume.repeats import over_seeds
 from fashion_core.resume.tables import seeds_frame
 from fashion_core.runs.loss_curve import LatestMetrics
-from fashion_core.runs.schema import Change, LoadCheck
+from fashion_core.runs.schema import Change, LoadCheck, State
 from fashion_core.runs.store import RunStore
 from fashion_core.ui.live import metric_tiles
 from fashion_core.ui.live.metric_tiles import Meaning, Metric
@@ -42,6 +42,25 @@ def test_less_of_a_loss_and_more_of_an_accuracy_are_good(
 def test_what_is_not_known_yet_is_a_dash(store: RunStore) -> None:
     run = new_run(store)
     assert [metric.value for metric in metric_tiles.run_metrics(run, run.status, "running", NOTHING)] == ["–"] * 5
+
+
+@pytest.mark.parametrize(
+    ("state", "device", "rate", "said"),
+    [
+        ("running", "cpu", 1_000.0, "4,000 at its fastest: other programs keep the processor busy."),
+        ("running", "cpu", 2_000.0, ""),
+        ("stopped", "cpu", 1_000.0, ""),
+        ("running", "cuda:0", 1_000.0, ""),
+    ],
+)
+def test_run_that_others_slow_down_says_what_to_do(
+    store: RunStore, state: State, device: str, rate: float, said: str
+) -> None:
+    run = new_run(store, device=device)
+    status = run.status.model_copy(update={"images_per_second": rate})
+    *_, shown, _ = metric_tiles.run_metrics(run, status, state, replace(NOTHING, fastest=4_000.0))
+    assert shown.value == f"{rate:,.0f}"
+    assert shown.note.partition(" Close")[0] == said
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,147 @@
+"""How many threads a run on the CPU takes from one moment to the next, where their number changes no bit.
+
+Threads that share an operator wait for each other. As soon as another program takes a core, two of them may need ten
+times as long as one alone.
+"""
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import cycle
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from fashion_core.training.captured_step import CapturedStep
+
+CHECK_SECONDS: Final = 0.25  # what takes one thread longer consists of large operators, and isn't checked
+TRIAL_STEPS: Final = 16
+SHORTEST_PATIENCE, LONGEST_PATIENCE = 0.1, 4.0  # seconds of training from one trial to the next
+FASTER, SLOWER = 0.95, 1.5  # in proportion: what is worth a change, and what asks for a trial at once
+
+
+class Pace:
+    """Which number of threads is the fastest just now, known from how long steps take; now and then some try another.
+
+    Args:
+        counts: the numbers to choose from, rising; it begins with the last.
+    """
+
+    def __init__(self, counts: Sequence[int]) -> None:
+        self._counts, self._chosen, self._trial, self._others = counts, counts[-1], 0, cycle(counts)
+        self._steps: deque[float] = deque(maxlen=TRIAL_STEPS)  # the newest with the number chosen, in seconds
+        self._tried: list[float] = []
+        self._usual, self._patience, self._since = math.inf, SHORTEST_PATIENCE, 0.0
+
+    @property
+    def threads(self) -> int:
+        """How many the next step is to take."""
+        return self._trial or self._chosen
+
+    def add(self, seconds: float) -> None:
+        """Note how long a step took with ``threads``."""
+        if self._trial:
+            self._tried.append(seconds)
+            self._judge()
+        elif len(self._counts) > 1:
+            self._steps.append(seconds)
+            self._since += seconds
+            if len(self._steps) == TRIAL_STEPS:
+                self._ask_for_trial()
+
+    def _ask_for_trial(self) -> None:
+        if sum(self._steps) > SLOWER * self._usual:
+            self._patience = SHORTEST_PATIENCE
+        elif self._since < self._patience:
+            return
+        self._tried, self._trial = [], next(count for count in self._others if count != self._chosen)
+
+    def _judge(self) -> None:
+        """End the trial once it has taken longer than as many steps without it, or has had its steps."""
+        took, usual = sum(self._tried), sum(self._steps)
+        if took <= usual and len(self._tried) < TRIAL_STEPS:
+            return
+        self._patience = min(2 * self._patience, LONGEST_PATIENCE)
+        if took < FASTER * usual:
+            self._chosen, self._patience = self._trial, SHORTEST_PATIENCE
+            self._steps.extend(self._tried)
+        self._usual, self._trial, self._since = sum(self._steps), 0, 0.0
+
+
+class SteadyStep:
+    """A captured step on the CPU that is as fast as it can be, whatever else the machine does meanwhile.
+
+    Args:
+        step: the step to take.
+        most: the most threads to take, and how many wherever their number would change a bit.
+        rest: how many images the last batch of an epoch has.
+        evaluate: measures one batch of test images, and changes nothing.
+    """
+
+    def __init__(self, step: CapturedStep, most: int, rest: int, evaluate: Callable[[], Tensor]) -> None:
+        self.step, self._most, self._rest, self._evaluate = step, most, rest, evaluate
+        self._pace: Pace | None = None
+        self._evaluation_counts: Sequence[int] | None = None
+
+    def __call__(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Train on a batch and return its loss before the step. Raises what ``step`` raises."""
+        if self._pace is None:
+            self._pace = Pace(self._counts(inputs, labels))
+        self._take(self._pace.threads)
+        began = time.perf_counter()
+        loss = self.step(inputs, labels)
+        self._pace.add(time.perf_counter() - began)
+        return loss
+
+    def _counts(self, inputs: Tensor, labels: Tensor) -> Sequence[int]:
+        self.step.outcome(self.step, inputs, labels)  # captures it
+
+        def both_sizes() -> list[Tensor]:
+            pairs = ((inputs, labels), (inputs[: self._rest], labels[: self._rest]))
+            return [tensor for pair in pairs for tensor in self.step.outcome(self.step, *pair)]
+
+        return harmless_counts(both_sizes, self._most)
+
+    def _take(self, threads: int) -> None:
+        if threads != torch.get_num_threads():
+            torch.set_num_threads(threads)
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Inside the block test images are measured, with as many threads as train if that changes no bit."""
+        if self._evaluation_counts is None:
+            self._evaluation_counts = harmless_counts(lambda: [self._evaluate()], self._most)
+        steps = self._pace.threads if self._pace else self._most
+        self._take(steps if steps in self._evaluation_counts else self._most)
+        try:
+            yield
+        finally:
+            self._take(steps)
+
+
+def harmless_counts(compute: Callable[[], Sequence[Tensor]], most: int) -> Sequence[int]:
+    """One, two, four and so on, and ``most``, where ``compute`` gives the same bits with each; else ``most`` alone.
+
+    Nor are there others where it takes longer than ``CHECK_SECONDS``.
+    """
+    counts = [*(2**power for power in range(most.bit_length()) if 2**power < most), most]
+    try:
+        torch.set_num_threads(1)
+        began = time.perf_counter()
+        expected = compute()
+        if time.perf_counter() - began > CHECK_SECONDS:
+            return [most]
+        for count in counts[1:]:
+            torch.set_num_threads(count)
+            if not all(map(_same_bits, compute(), expected)):
+                return [most]
+        return counts
+    finally:
+        torch.set_num_threads(most)
+
+
+def _same_bits(one: Tensor, other: Tensor) -> bool:
+    return torch.equal(one.reshape(-1).view(torch.uint8), other.reshape(-1).view(torch.uint8))
