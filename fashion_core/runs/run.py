@@ -35,6 +35,10 @@ class Run(SavedFiles, StatusFile):
     def record(self) -> RunRecord:
         return cached_record(self.record_path, RunRecord)
 
+    def write_record(self, record: RunRecord) -> None:
+        """Only for who makes the run, and for the holder of the lock. Raises ``DiskError``."""
+        files.write_json(self.record_path, record.model_dump(mode="json"))
+
     @property
     def labels(self) -> Labels:
         return cached_record(self.labels_path, Labels)

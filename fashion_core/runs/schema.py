@@ -53,6 +53,7 @@ class Environment(_Stored):
     device: _Word
     processor: _Word | None = None  # the kind of CPU and its instructions, or the GPU; None if unknown
     threads: int = Field(ge=1)
+    threads_open: bool = False  # whether its worker is still to choose fewer before the first step
     one_order: bool = False  # whether products are added in the same order with any number of threads
 
 
@@ -130,7 +131,7 @@ class LoadCheck(_Stored):
 
 
 class RunRecord(_Stored):
-    """``run.json``: what was asked, written once."""
+    """``run.json``: what was asked. Nothing in it changes but the threads, before the first step."""
 
     id: str
     created: datetime

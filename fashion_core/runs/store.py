@@ -88,7 +88,7 @@ class RunStore:
             dataset_sha256=None if source else DIGESTS[config.dataset],
         )
         with self._drafting(run_id) as draft:
-            files.write_json(draft.record_path, record.model_dump(mode="json"))
+            draft.write_record(record)
             draft.write_labels(labels or Labels(name=config.title))
             now = files.now()
             draft.write_status(Status(state="queued", queued_at=now, heartbeat=now, epoch=record.first_epoch))

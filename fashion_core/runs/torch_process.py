@@ -134,8 +134,15 @@ def environment_for(config: TrainConfig) -> Environment:
         choices = ", ".join(here.devices)
         raise DeviceError(f"There is no device {device} on this machine; choose one of auto, {choices}.")
     python, torch, threads = platform.python_version(), metadata.version("torch"), config.threads or here.threads
-    versions = {"python": python, "torch": torch}
-    return Environment(**versions, device=device, processor=processor, threads=threads, one_order=True)
+    return Environment(
+        python=python,
+        torch=torch,
+        device=device,
+        processor=processor,
+        threads=threads,
+        threads_open=config.threads == 0 and device == "cpu",
+        one_order=True,
+    )
 
 
 def environment_to_resume(parent: Environment, config: TrainConfig) -> Environment:
@@ -144,7 +151,8 @@ def environment_to_resume(parent: Environment, config: TrainConfig) -> Environme
     here = this_machine()
     device = parent.device if config.device == "auto" and parent.device in here.devices else found.device
     threads = config.threads or min(parent.threads, here.threads)
-    return found.model_copy(update={"device": device, "processor": here.processor_of(device), "threads": threads})
+    as_before = {"device": device, "processor": here.processor_of(device), "threads": threads, "threads_open": False}
+    return found.model_copy(update=as_before)
 
 
 def preset_config(name: str, given: Mapping[str, Any]) -> TrainConfig:

@@ -51,9 +51,15 @@ class CapturedStep(ABC):
         with override_options(self.step.optimizer, lr=self._learning_rate):
             return self.step(inputs, labels)
 
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """Undo all training of the block at its end."""
+        with preserve_state(self.step, self._device):
+            yield
+
     def outcome(self, way: Step, inputs: Tensor, labels: Tensor) -> list[Tensor]:
         """Return the loss and all trained tensors after training on this batch by ``way``; then undo it."""
-        with preserve_state(self.step, self._device):
+        with self.undone():
             loss = way(inputs.clone(), labels)
             return [tensor.detach().clone() for tensor in (loss, *trained_tensors(self.step))]
 

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import cycle
+from statistics import fmean
 from typing import Final
 
 import torch
@@ -17,10 +18,12 @@ from torch import Tensor
 
 from fashion_core.training.captured_step import CapturedStep
 
+MEASURE_SECONDS: Final = 0.2  # for the choice of a number that stays
 CHECK_SECONDS: Final = 0.25  # what takes one thread longer consists of large operators, and isn't checked
 TRIAL_STEPS: Final = 16
 SHORTEST_PATIENCE, LONGEST_PATIENCE = 0.1, 4.0  # seconds of training from one trial to the next
 FASTER, SLOWER = 0.95, 1.5  # in proportion: what is worth a change, and what asks for a trial at once
+CLEARLY_FASTER: Final = 0.8  # what is worth a change for the whole run
 
 
 class Pace:
@@ -79,31 +82,47 @@ class SteadyStep:
         most: the most threads to take, and how many wherever their number would change a bit.
         rest: how many images the last batch of an epoch has.
         evaluate: measures one batch of test images, and changes nothing.
+        keep: is told before the first step how many to take from then on wherever their number would change a bit, as
+            measured; None where that was decided before.
     """
 
-    def __init__(self, step: CapturedStep, most: int, rest: int, evaluate: Callable[[], Tensor]) -> None:
-        self.step, self._most, self._rest, self._evaluate = step, most, rest, evaluate
+    def __init__(
+        self,
+        step: CapturedStep,
+        most: int,
+        rest: int,
+        evaluate: Callable[[], Tensor],
+        keep: Callable[[int], None] | None,
+    ) -> None:
+        self.step, self._most, self._rest, self._evaluate, self._keep = step, most, rest, evaluate, keep
         self._pace: Pace | None = None
         self._evaluation_counts: Sequence[int] | None = None
 
     def __call__(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """Train on a batch and return its loss before the step. Raises what ``step`` raises."""
+        """Train on a batch and return its loss before the step. Raises what ``step`` and ``keep`` raise."""
         if self._pace is None:
-            self._pace = Pace(self._counts(inputs, labels))
+            self._pace = Pace(self._decide(inputs, labels))
         self._take(self._pace.threads)
         began = time.perf_counter()
         loss = self.step(inputs, labels)
         self._pace.add(time.perf_counter() - began)
         return loss
 
-    def _counts(self, inputs: Tensor, labels: Tensor) -> Sequence[int]:
+    def _decide(self, inputs: Tensor, labels: Tensor) -> Sequence[int]:
+        """The numbers to choose from, of which the last is kept for what any other number would change."""
         self.step.outcome(self.step, inputs, labels)  # captures it
+        counts = harmless_counts(lambda: self._both_sizes(inputs, labels), self._most)
+        if self._keep:
+            if counts == [self._most]:
+                with self.step.undone():
+                    self._most = fastest(lambda: self.step(inputs, labels), self._most)
+                counts = [self._most]
+            self._keep(self._most)
+        return counts
 
-        def both_sizes() -> list[Tensor]:
-            pairs = ((inputs, labels), (inputs[: self._rest], labels[: self._rest]))
-            return [tensor for pair in pairs for tensor in self.step.outcome(self.step, *pair)]
-
-        return harmless_counts(both_sizes, self._most)
+    def _both_sizes(self, inputs: Tensor, labels: Tensor) -> list[Tensor]:
+        pairs = ((inputs, labels), (inputs[: self._rest], labels[: self._rest]))
+        return [tensor for pair in pairs for tensor in self.step.outcome(self.step, *pair)]
 
     def _take(self, threads: int) -> None:
         if threads != torch.get_num_threads():
@@ -122,12 +141,37 @@ class SteadyStep:
             self._take(steps)
 
 
+def candidates(most: int) -> list[int]:
+    return [*(2**power for power in range(most.bit_length()) if 2**power < most), most]
+
+
+def fastest(step: Callable[[], object], most: int) -> int:
+    """The number of threads with which ``step`` is fastest now: ``most``, unless another one is clearly faster.
+
+    They take turns for about ``MEASURE_SECONDS``, unless one thread alone would need half of that for a single step.
+    """
+    times: dict[int, list[float]] = {count: [] for count in reversed(candidates(most))}
+    until = time.perf_counter() + MEASURE_SECONDS
+    while time.perf_counter() < until:
+        for count, taken in times.items():
+            torch.set_num_threads(count)
+            step()  # its threads wake up
+            began = time.perf_counter()
+            step()
+            taken.append(time.perf_counter() - began)
+            if taken[0] * count > MEASURE_SECONDS / 2:
+                return most
+    means = {count: fmean(taken) for count, taken in times.items()}
+    best = min(means, key=lambda count: means[count])
+    return best if means[best] < CLEARLY_FASTER * means[most] else most
+
+
 def harmless_counts(compute: Callable[[], Sequence[Tensor]], most: int) -> Sequence[int]:
     """One, two, four and so on, and ``most``, where ``compute`` gives the same bits with each; else ``most`` alone.
 
     Nor are there others where it takes longer than ``CHECK_SECONDS``.
     """
-    counts = [*(2**power for power in range(most.bit_length()) if 2**power < most), most]
+    counts = candidates(most)
     try:
         torch.set_num_threads(1)
         began = time.perf_counter()

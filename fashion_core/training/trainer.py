@@ -75,11 +75,23 @@ class Trainer:
     def _follow_the_machine(self) -> None:
         """Train with as many threads as suit the moment, where their number changes no bit."""
         assert isinstance(self.train_step, CapturedStep)
-        config, one_batch = self.config, self.test_images.first(data.EVALUATION_BATCH)
-        rest = config.images_per_epoch % config.batch_size or config.batch_size
-        most = self.record.environment.threads
-        steady = SteadyStep(self.train_step, most, rest, lambda: self._evaluate_on(one_batch).losses)
+        config, environment = self.config, self.record.environment
+        one_batch = self.test_images.first(data.EVALUATION_BATCH)
+        steady = SteadyStep(
+            self.train_step,
+            environment.threads,
+            rest=config.images_per_epoch % config.batch_size or config.batch_size,
+            evaluate=lambda: self._evaluate_on(one_batch).losses,
+            keep=self._keep_threads if environment.threads_open else None,
+        )
         self.train_step, self.evaluating = steady, steady.evaluating
+
+    def _keep_threads(self, threads: int) -> None:
+        """Write the number down before anything is trained with it: the run continues and is resumed with it."""
+        changed = {"threads": threads, "threads_open": False}
+        environment = self.record.environment.model_copy(update=changed)
+        self.record = self.record.model_copy(update={"environment": environment})
+        self.run.write_record(self.record)
 
     def train(self) -> Literal["finished", "stopped"]:
         """Train until the last epoch is saved or a stop is requested. Raises ``DivergedError`` or ``DiskError``."""

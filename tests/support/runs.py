@@ -35,9 +35,11 @@ def config(**changes: Any) -> TrainConfig:
 
 def new_run(store: RunStore, **changes: Any) -> Run:
     settings = config(**changes)
-    here = {"python": platform.python_version(), "torch": metadata.version("torch")}
-    environment = Environment(**here, device=settings.device, threads=settings.threads, one_order=True)
-    return store.create(settings, environment)
+    python, torch = platform.python_version(), metadata.version("torch")
+    device, threads = settings.device, settings.threads
+    return store.create(
+        settings, Environment(python=python, torch=torch, device=device, threads=threads, one_order=True)
+    )
 
 
 def another(store: RunStore, run: Run) -> Run:

@@ -10,7 +10,7 @@ from torch import Tensor
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.training import threads
-from fashion_core.training.threads import Pace, harmless_counts
+from fashion_core.training.threads import Pace, fastest, harmless_counts
 from tests.support.runs import FEW, After, config, new_run, train
 from tests.support.steps import end_of, same
 
@@ -89,9 +89,39 @@ def test_what_takes_one_thread_long_keeps_its_number(monkeypatch: pytest.MonkeyP
     assert torch.get_num_threads() == 2
 
 
-def automatic_run(store: RunStore, most: int, **settings: Any) -> Run:
-    fixed = new_run(store, threads=most)
-    return store.create(config(threads=0, **settings), fixed.record.environment)
+def automatic_run(store: RunStore, most: int, threads_open: bool = False, **settings: Any) -> Run:
+    fixed = new_run(store, threads=most).record.environment
+    return store.create(config(threads=0, **settings), fixed.model_copy(update={"threads_open": threads_open}))
+
+
+@pytest.mark.parametrize(("machine", "chosen"), [(alone, 4), (in_company, 1), (lambda count: 0.2, 4)])
+def test_number_that_stays_is_the_fastest_of_a_few_steps(
+    monkeypatch: pytest.MonkeyPatch, machine: Machine, chosen: int
+) -> None:
+    now = 0.0
+
+    def step() -> None:
+        nonlocal now
+        now += machine(torch.get_num_threads())
+
+    monkeypatch.setattr("time.perf_counter", lambda: now)
+    assert fastest(step, 4) == chosen
+    assert now < 0.5
+
+
+def test_number_that_stays_is_written_down_before_the_first_step(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that can't be checked in time keeps what was measured, however often it is continued."""
+    monkeypatch.setattr(threads, "CHECK_SECONDS", 0.0)
+    monkeypatch.setattr(threads, "CLEARLY_FASTER", 1e9)
+    run = automatic_run(store, 2, threads_open=True, train_images=320, batch_size=32, epochs=2)
+    assert train(run, After(3), FEW) == "stopped"
+    environment = run.record.environment
+    assert (environment.threads, environment.threads_open) in [(1, False), (2, False)]
+    straight = end_of(new_run(store, threads=environment.threads, train_images=320, batch_size=32, epochs=2))
+    assert same(end_of(run), straight)
+    assert run.record.environment == environment
 
 
 @pytest.fixture
