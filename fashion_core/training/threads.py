@@ -19,6 +19,7 @@ from torch import Tensor
 from fashion_core.training.captured_step import CapturedStep
 
 MEASURE_SECONDS: Final = 0.2  # for the choice of a number that stays
+CAPTURE_SECONDS: Final = 1.5  # of a step, six times as long as itself
 CHECK_SECONDS: Final = 0.25  # what takes one thread longer consists of large operators, and isn't checked
 TRIAL_STEPS: Final = 16
 SHORTEST_PATIENCE, LONGEST_PATIENCE = 0.1, 4.0  # seconds of training from one trial to the next
@@ -110,15 +111,22 @@ class SteadyStep:
 
     def _decide(self, inputs: Tensor, labels: Tensor) -> Sequence[int]:
         """The numbers to choose from, of which the last is kept for what any other number would change."""
-        self.step.outcome(self.step, inputs, labels)  # captures it
-        counts = harmless_counts(lambda: self._both_sizes(inputs, labels), self._most)
-        if self._keep:
-            if counts == [self._most]:
+        counts: Sequence[int] = [self._most]
+        if self._captured_quickly(inputs, labels):
+            counts = harmless_counts(lambda: self._both_sizes(inputs, labels), self._most)
+            if self._keep and len(counts) == 1:
                 with self.step.undone():
-                    self._most = fastest(lambda: self.step(inputs, labels), self._most)
-                counts = [self._most]
+                    counts = [fastest(lambda: self.step(inputs, labels), self._most)]
+        self._most = counts[-1]
+        if self._keep:
             self._keep(self._most)
         return counts
+
+    def _captured_quickly(self, inputs: Tensor, labels: Tensor) -> bool:
+        """Else its steps take so long that to try a few would delay the run; their threads have much to share."""
+        began = time.perf_counter()
+        self.step.outcome(self.step, inputs, labels)
+        return time.perf_counter() - began < CAPTURE_SECONDS
 
     def _both_sizes(self, inputs: Tensor, labels: Tensor) -> list[Tensor]:
         pairs = ((inputs, labels), (inputs[: self._rest], labels[: self._rest]))
