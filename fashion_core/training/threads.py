@@ -21,9 +21,11 @@ from fashion_core.training.captured_step import CapturedStep
 MEASURE_SECONDS: Final = 0.2  # for the choice of a number that stays
 CAPTURE_SECONDS: Final = 1.5  # of a step, six times as long as itself
 CHECK_SECONDS: Final = 0.25  # what takes one thread longer consists of large operators, and isn't checked
-TRIAL_STEPS: Final = 16
+TRIAL_STEPS, FEWEST_STEPS = 16, 4  # of a trial, and of one that is given up
 SHORTEST_PATIENCE, LONGEST_PATIENCE = 0.1, 4.0  # seconds of training from one trial to the next
-FASTER, SLOWER = 0.95, 1.5  # in proportion: what is worth a change, and what asks for a trial at once
+WORTH_LOSING: Final = 0.02  # of the time, by trials
+FASTER, SURELY_SLOWER = 0.95, 1.1  # in proportion: what is worth a change, and what ends a trial
+SLOWER: Final = 1.5  # what asks for a trial at once
 CLEARLY_FASTER: Final = 0.8  # what is worth a change for the whole run
 
 
@@ -64,14 +66,16 @@ class Pace:
         self._tried, self._trial = [], next(count for count in self._others if count != self._chosen)
 
     def _judge(self) -> None:
-        """End the trial once it has taken longer than as many steps without it, or has had its steps."""
-        took, usual = sum(self._tried), sum(self._steps)
-        if took <= usual and len(self._tried) < TRIAL_STEPS:
+        """End the trial once it has had its steps, or before that once it has clearly lost."""
+        steps, took = len(self._tried), sum(self._tried)
+        lost = took - steps * fmean(self._steps)  # seconds, by having tried
+        if steps < TRIAL_STEPS and lost < (SURELY_SLOWER - 1) * max(steps, FEWEST_STEPS) * fmean(self._steps):
             return
-        self._patience = min(2 * self._patience, LONGEST_PATIENCE)
-        if took < FASTER * usual:
+        if took < FASTER * (took - lost):
             self._chosen, self._patience = self._trial, SHORTEST_PATIENCE
             self._steps.extend(self._tried)
+        else:
+            self._patience = max(min(2 * self._patience, LONGEST_PATIENCE), lost / WORTH_LOSING)
         self._usual, self._trial, self._since = sum(self._steps), 0, 0.0
 
 
