@@ -85,13 +85,17 @@ class TrainConfig(BaseModel):
         "Augmentation", "none", "Mirror training images at random and shift them by up to two pixels."
     )
     seed: int = _setting(
-        "Seed", 0, "Sets the initial weights, the order and dropout: same seed, same run.", ge=0, le=2**31 - 1
+        "Seed",
+        0,
+        "Sets the initial weights, the order and dropout: same seed and threads, same run.",
+        ge=0,
+        le=2**31 - 1,
     )
     device: Annotated[str, AfterValidator(_check_device)] = _setting(
         "Device", "auto", "auto (a GPU if there is one), cpu, cuda, cuda:N or mps."
     )
     threads: int = _setting(
-        "Threads", 0, "CPU threads; 0: as many as are fastest, at most one a core and the CPU quota.", ge=0, le=256
+        "Threads", 0, "CPU threads; 0: the fastest number, at most one a core and the CPU quota.", ge=0, le=256
     )
     precision: Literal["fp32", "bf16"] = _setting(
         "Precision", "fp32",

@@ -44,7 +44,18 @@ def describe() -> dict[str, Any]:
         "devices": here,
         "bf16": [name for name in here if has_bf16(torch.device(name))],
         "threads": automatic_threads(),
+        "mkl": mkl_order(),
     }
+
+
+def mkl_order() -> str | None:
+    """In which order MKL adds, as it calls that; None without MKL.
+
+    In its strict mode the order is the same with any number of threads.
+    Source: https://www.intel.com/content/www/us/en/docs/onemkl/developer-guide-linux/2024-2/instructions-for-setting-cnr.html
+    """
+    has_mkl: bool = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
+    return variable("MKL_CBWR") or "AUTO,STRICT" if has_mkl else None
 
 
 def automatic_threads(root: Path = Path("/")) -> int:
@@ -112,8 +123,7 @@ def layout(device: torch.device, precision: str) -> torch.memory_format:
 def make_reproducible(threads: int) -> None:
     """Make the same inputs give the same bits; call it before the first computation of a process."""
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = variable("CUBLAS_WORKSPACE_CONFIG") or ":4096:8"  # read when CUDA starts
-    # MKL then adds in one order, whatever the number of threads; read at its first product.
-    os.environ["MKL_CBWR"] = variable("MKL_CBWR") or "AUTO,STRICT"
+    os.environ["MKL_CBWR"] = mkl_order() or ""  # read at MKL's first product
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms(True), without 0.8 s for its compiler
     # Fresh memory filled with NaN would expose reads before writes, at a cost in time on each batch.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -63,8 +63,8 @@ def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, Any]
     labels = Labels(name=config.title, notes=" ".join(notes))
     # What the file says it was computed with; where it does not say, this machine.
     versions = {"python": platform.python_version(), "torch": metadata.version("torch")}
-    this_machine = {**versions, "device": "cpu", "threads": devices.automatic_threads()}
-    environment = Environment.model_validate(loaded.extras.get("environment", this_machine))
+    here = {"device": "cpu", "threads": devices.automatic_threads(), "mkl": devices.mkl_order()}
+    environment = Environment.model_validate(loaded.extras.get("environment", versions | here))
     return store.create(config, environment, source=source, labels=labels, fill=fill)
 
 

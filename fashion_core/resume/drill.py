@@ -32,9 +32,13 @@ class Outcome:
 
 
 def kill(run: Run) -> None:
-    """Kill the worker of a run that trains. Raises ``RunStateError`` if none does here, ``WorkerError``."""
+    """Kill the worker of a run that trains. Raises ``RunStateError`` if none does here, ``WorkerError``.
+
+    Not before it has chosen its threads: its twin takes the same.
+    """
     status = run.status
-    worker = status.process if run.state(status) == "running" else None
+    is_training = run.state(status) == "running" and not run.record.environment.threads_open
+    worker = status.process if is_training else None
     if worker is None or not _kill(run, status, worker):
         raise RunStateError(texts.NO_WORKER.format(run=run.id))
 

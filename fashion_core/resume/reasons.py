@@ -6,6 +6,7 @@ from typing import Final
 from fashion_core.config import settings
 from fashion_core.runs.schema import Change, Message
 
+NOT_SET: Final = "not set"
 _TEXTS: Final = {
     "no weights": "it does not carry the weights of a model",
     "no epoch": "it does not carry the epoch",
@@ -22,7 +23,7 @@ _TEXTS: Final = {
     "cosine": "the cosine reaches zero after epoch {after} instead of {before}",
     "device": "device {before} → {after}: rounding differs",
     "threads": "threads {before} → {after}: rounding differs",
-    "order of sums": "products were added in an order that depended on the threads: rounding differs",
+    "mkl": "MKL_CBWR {before} → {after}: rounding differs",
     "torch": "torch {before} → {after}: rounding differs",
     "processor": "processor {before} → {after}: rounding differs",
 }

@@ -122,10 +122,10 @@ def _different(record: RunRecord, config: TrainConfig) -> Iterator[Message]:
 
 def _environment(before: Environment, after: Environment) -> Iterator[Message]:
     names = ["device", "threads", "torch"]
+    if before.device == after.device == "cpu":
+        names.append("mkl")
     if before.processor and after.processor and before.device == after.device:
         names.append("processor")
     for name in names:
         if (old := getattr(before, name)) != (now := getattr(after, name)):
-            yield Message(id=name, values={"before": old, "after": now})
-    if after.device == "cpu" and before.threads > 1 and not before.one_order:
-        yield Message(id="order of sums")
+            yield Message(id=name, values={"before": old or reasons.NOT_SET, "after": now or reasons.NOT_SET})

@@ -30,7 +30,7 @@ _Floats = NDArray[np.float64]
 class LatestMetrics:
     """The newest value of each metric, its change since the epoch before, and the seconds of training so far.
 
-    ``fastest`` is how many images a second the fastest epoch trained on.
+    ``rates`` are the images a second of each epoch.
     """
 
     smoothed: float | None
@@ -39,7 +39,7 @@ class LatestMetrics:
     accuracy: float | None
     accuracy_change: float | None
     seconds: float
-    fastest: float | None = None
+    rates: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class RunMetrics:
         loss, accuracy = self.epochs["loss"], self.epochs["accuracy"]
         loss_change, accuracy_change = (_last(values.diff().iloc[1:]) for values in (loss, accuracy))
         smoothed, seconds = _last(self.batches["smoothed"]), self.epochs["seconds"].sum() + self.unfinished_seconds
-        fastest = max((row["samples_per_second"] for row in self.ended), default=None)
         changes = loss_change, _last(accuracy), accuracy_change
-        return LatestMetrics(smoothed, _last(loss), *changes, float(seconds), fastest)
+        rates = [row["samples_per_second"] for row in self.ended]
+        return LatestMetrics(smoothed, _last(loss), *changes, float(seconds), rates)
 
 
 def _last(values: "pd.Series[float]") -> float | None:

@@ -36,7 +36,7 @@ class Run(SavedFiles, StatusFile):
         return cached_record(self.record_path, RunRecord)
 
     def write_record(self, record: RunRecord) -> None:
-        """Only for who makes the run, and for the holder of the lock. Raises ``DiskError``."""
+        """Only for whoever makes the run, or holds its lock. Raises ``DiskError``."""
         files.write_json(self.record_path, record.model_dump(mode="json"))
 
     @property

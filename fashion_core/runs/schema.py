@@ -46,15 +46,15 @@ class Parent(_Stored):
 
 
 class Environment(_Stored):
-    """What a run computed with when it began: the same environment on the same kind of machine gives the same bits."""
+    """What a run computes with: the same environment on the same kind of machine gives the same bits."""
 
     python: _Word
     torch: _Word
     device: _Word
     processor: _Word | None = None  # the kind of CPU and its instructions, or the GPU; None if unknown
     threads: int = Field(ge=1)
-    threads_open: bool = False  # whether its worker is still to choose fewer before the first step
-    one_order: bool = False  # whether products are added in the same order with any number of threads
+    threads_open: bool = False  # whether its worker may still choose fewer, before the first step
+    mkl: _Word | None = None  # its MKL_CBWR: in which order MKL adds; None without MKL, and from earlier versions
 
 
 class Source(_Stored):

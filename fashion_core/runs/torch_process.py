@@ -33,6 +33,7 @@ class Machine:
     devices: dict[str, str]  # the processor of each device, by the device's name
     bf16: list[str]  # the devices that have instructions for bf16
     threads: int  # how many PyTorch uses on the CPU
+    mkl: str | None = None  # in which order MKL adds there; None without MKL
 
     def has_bf16(self, device: str) -> bool:
         return self._full_name(device) in self.bf16
@@ -140,8 +141,8 @@ def environment_for(config: TrainConfig) -> Environment:
         device=device,
         processor=processor,
         threads=threads,
-        threads_open=config.threads == 0 and device == "cpu",
-        one_order=True,
+        threads_open=config.threads == 0 and device == "cpu" and threads > 1,
+        mkl=here.mkl,
     )
 
 

@@ -31,7 +31,7 @@ class CapturedStep(ABC):
     rate_dtype: ClassVar[torch.dtype]  # as the device's fused optimizers read the learning rate from a tensor
 
     def __init__(self, step: TrainStep, batch_size: int, device: torch.device) -> None:
-        self.step, self._batch_size, self._device = step, batch_size, device
+        self.step, self.batch_size, self._device = step, batch_size, device
         self._learning_rate = torch.zeros((), dtype=self.rate_dtype, device=device)
         self._filled: float | None = None
         self._replay: Step | None = None
@@ -42,7 +42,7 @@ class CapturedStep(ABC):
         if group["lr"] != self._filled:  # in a tensor: a number would become a constant of the capture
             self._filled = group["lr"]
             self._learning_rate.fill_(group["lr"])
-        if len(labels) < self._batch_size:
+        if len(labels) < self.batch_size:
             return self._step_by_itself(inputs, labels)
         self._replay = self._replay or self._capture(inputs.clone(), labels.clone())
         return self._replay(inputs, labels)

@@ -16,17 +16,19 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from fashion_core.training.captured_step import CapturedStep
+from fashion_core.training.captured_step import CapturedStep, override_options
 
 MEASURE_SECONDS: Final = 0.2  # for the choice of a number that stays
-CAPTURE_SECONDS: Final = 1.5  # of a step, six times as long as itself
-CHECK_SECONDS: Final = 0.25  # what takes one thread longer consists of large operators, and isn't checked
+CAPTURE_SECONDS: Final = 1.5  # a capture that takes longer is of steps too slow to try a few
+CHECK_SECONDS: Final = 0.25  # what takes one thread longer gains from all of them, and isn't checked
+CHECKS_SECONDS: Final = 1.0  # for all numbers together
 TRIAL_STEPS, FEWEST_STEPS = 16, 4  # of a trial, and of one that is given up
 SHORTEST_PATIENCE, LONGEST_PATIENCE = 0.1, 4.0  # seconds of training from one trial to the next
-WORTH_LOSING: Final = 0.02  # of the time, by trials
+TRIAL_SHARE: Final = 0.02  # the part of the time that trials may cost
 FASTER, SURELY_SLOWER = 0.95, 1.1  # in proportion: what is worth a change, and what ends a trial
 SLOWER: Final = 1.5  # what asks for a trial at once
 CLEARLY_FASTER: Final = 0.8  # what is worth a change for the whole run
+REVEALING_RATE: Final = 2.0**20  # a learning rate with which a weight becomes its gradient, to the last bit
 
 
 class Pace:
@@ -75,7 +77,7 @@ class Pace:
             self._chosen, self._patience = self._trial, SHORTEST_PATIENCE
             self._steps.extend(self._tried)
         else:
-            self._patience = max(min(2 * self._patience, LONGEST_PATIENCE), lost / WORTH_LOSING)
+            self._patience = max(min(2 * self._patience, LONGEST_PATIENCE), lost / TRIAL_SHARE)
         self._usual, self._trial, self._since = sum(self._steps), 0, 0.0
 
 
@@ -84,11 +86,10 @@ class SteadyStep:
 
     Args:
         step: the step to take.
-        most: the most threads to take, and how many wherever their number would change a bit.
+        most: the most threads to take. Where their number would change a bit, it is always this one.
         rest: how many images the last batch of an epoch has.
         evaluate: measures one batch of test images, and changes nothing.
-        keep: is told before the first step how many to take from then on wherever their number would change a bit, as
-            measured; None where that was decided before.
+        keep: if given, a smaller number may be chosen for ``most`` before the first step; it is told which.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class SteadyStep:
         most: int,
         rest: int,
         evaluate: Callable[[], Tensor],
-        keep: Callable[[int], None] | None,
+        keep: Callable[[int], None] | None = None,
     ) -> None:
         self.step, self._most, self._rest, self._evaluate, self._keep = step, most, rest, evaluate, keep
         self._pace: Pace | None = None
@@ -106,17 +107,19 @@ class SteadyStep:
     def __call__(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """Train on a batch and return its loss before the step. Raises what ``step`` and ``keep`` raise."""
         if self._pace is None:
+            if len(labels) < self.step.batch_size:  # a process that continues may begin with the rest of an epoch
+                return self.step(inputs, labels)
             self._pace = Pace(self._decide(inputs, labels))
-        self._take(self._pace.threads)
+        self._set_threads(self._pace.threads)
         began = time.perf_counter()
         loss = self.step(inputs, labels)
         self._pace.add(time.perf_counter() - began)
         return loss
 
     def _decide(self, inputs: Tensor, labels: Tensor) -> Sequence[int]:
-        """The numbers to choose from, of which the last is kept for what any other number would change."""
+        """The numbers to choose from; the last is kept for what any other would change."""
         counts: Sequence[int] = [self._most]
-        if self._captured_quickly(inputs, labels):
+        if self._is_captured_quickly(inputs, labels):
             counts = harmless_counts(lambda: self._both_sizes(inputs, labels), self._most)
             if self._keep and len(counts) == 1:
                 with self.step.undone():
@@ -126,31 +129,32 @@ class SteadyStep:
             self._keep(self._most)
         return counts
 
-    def _captured_quickly(self, inputs: Tensor, labels: Tensor) -> bool:
-        """Else its steps take so long that to try a few would delay the run; their threads have much to share."""
+    def _is_captured_quickly(self, inputs: Tensor, labels: Tensor) -> bool:
         began = time.perf_counter()
         self.step.outcome(self.step, inputs, labels)
         return time.perf_counter() - began < CAPTURE_SECONDS
 
     def _both_sizes(self, inputs: Tensor, labels: Tensor) -> list[Tensor]:
+        """What training on a batch of each size changes: with a small rate, weights would hide most of it."""
         pairs = ((inputs, labels), (inputs[: self._rest], labels[: self._rest]))
-        return [tensor for pair in pairs for tensor in self.step.outcome(self.step, *pair)]
+        with override_options(self.step.step.optimizer, lr=REVEALING_RATE):
+            return [tensor for pair in pairs for tensor in self.step.outcome(self.step, *pair)]
 
-    def _take(self, threads: int) -> None:
+    def _set_threads(self, threads: int) -> None:
         if threads != torch.get_num_threads():
             torch.set_num_threads(threads)
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Inside the block test images are measured, with as many threads as train if that changes no bit."""
+        """Measure test images inside the block, with as many threads as train if that changes no bit."""
         if self._evaluation_counts is None:
             self._evaluation_counts = harmless_counts(lambda: [self._evaluate()], self._most)
         steps = self._pace.threads if self._pace else self._most
-        self._take(steps if steps in self._evaluation_counts else self._most)
+        self._set_threads(steps if steps in self._evaluation_counts else self._most)
         try:
             yield
         finally:
-            self._take(steps)
+            self._set_threads(steps)
 
 
 def candidates(most: int) -> list[int]:
@@ -160,9 +164,9 @@ def candidates(most: int) -> list[int]:
 def fastest(step: Callable[[], object], most: int) -> int:
     """The number of threads with which ``step`` is fastest now: ``most``, unless another one is clearly faster.
 
-    They take turns for about ``MEASURE_SECONDS``, unless one thread alone would need half of that for a single step.
+    They take turns for about ``MEASURE_SECONDS``, unless one thread alone needs half of that for a single step.
     """
-    times: dict[int, list[float]] = {count: [] for count in reversed(candidates(most))}
+    times: dict[int, list[float]] = {count: [] for count in candidates(most)}
     until = time.perf_counter() + MEASURE_SECONDS
     while time.perf_counter() < until:
         for count, taken in times.items():
@@ -171,7 +175,7 @@ def fastest(step: Callable[[], object], most: int) -> int:
             began = time.perf_counter()
             step()
             taken.append(time.perf_counter() - began)
-            if taken[0] * count > MEASURE_SECONDS / 2:
+            if times[1][0] > MEASURE_SECONDS / 2:
                 return most
     means = {count: fmean(taken) for count, taken in times.items()}
     best = min(means, key=lambda count: means[count])
@@ -179,22 +183,26 @@ def fastest(step: Callable[[], object], most: int) -> int:
 
 
 def harmless_counts(compute: Callable[[], Sequence[Tensor]], most: int) -> Sequence[int]:
-    """One, two, four and so on, and ``most``, where ``compute`` gives the same bits with each; else ``most`` alone.
+    """One, two, four and so on, and ``most``, where ``compute`` gives the same bits with each of them.
 
-    Nor are there others where it takes longer than ``CHECK_SECONDS``.
+    ``most`` alone where it doesn't, or where one thread takes longer than ``CHECK_SECONDS``.
     """
-    counts = candidates(most)
+    if most == 1:
+        return [1]
     try:
         torch.set_num_threads(1)
         began = time.perf_counter()
         expected = compute()
         if time.perf_counter() - began > CHECK_SECONDS:
             return [most]
-        for count in counts[1:]:
-            torch.set_num_threads(count)
-            if not all(map(_same_bits, compute(), expected)):
-                return [most]
-        return counts
+        found = {1}
+        for count in (most, *candidates(most)[1:-1]):
+            if count == most or time.perf_counter() - began < CHECKS_SECONDS:
+                torch.set_num_threads(count)
+                if not all(map(_same_bits, compute(), expected)):
+                    return [most]
+                found.add(count)
+        return sorted(found)
     finally:
         torch.set_num_threads(most)
 

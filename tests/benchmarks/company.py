@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import product
 from statistics import median
 from typing import Any, Final
 
@@ -44,11 +45,10 @@ def run() -> Comparison:
 
                 return with_threads
 
-            for precision in precisions:
-                ways = {name: epoch(threads, model=model, precision=precision) for name, threads in ways_of(most)}
-                for company, processes in COMPANY.items():
-                    with busy(processes):
-                        ratios |= in_proportion(f"{model} {precision}, {company}", alternate(ways, ROUNDS))
+            for precision, (company, processes) in product(precisions, COMPANY.items()):
+                with busy(processes):  # a number of threads that stays is chosen there too
+                    ways = {name: epoch(threads, model=model, precision=precision) for name, threads in ways_of(most)}
+                    ratios |= in_proportion(f"{model} {precision}, {company}", alternate(ways, ROUNDS))
     return Comparison(f"A short epoch with up to {most} threads", BEST, ratios, unit="")
 
 
@@ -64,10 +64,8 @@ def in_proportion(cell: str, times: dict[str, list[float]]) -> dict[str, list[fl
 @contextmanager
 def busy(count: int) -> Iterator[None]:
     """So many processes compute inside the block, for no purpose."""
-    others = [subprocess.Popen([sys.executable, "-c", _BUSY]) for _ in range(count)]
-    try:
+    with ExitStack() as others:
+        for _ in range(count):
+            other = others.enter_context(subprocess.Popen([sys.executable, "-c", _BUSY]))
+            others.callback(other.kill)
         yield
-    finally:
-        for other in others:
-            other.kill()
-            other.wait()

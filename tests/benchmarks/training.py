@@ -82,9 +82,17 @@ def our_epoch(store: RunStore, folder: Path, by_step: bool = False, **settings: 
     By default of the tutorial's settings and ``IMAGES`` images. It ends once its losses have been read from the device;
     ``by_step`` is without replays of a captured step.
     """
-    defaults = {"dataset": "fashion-mnist", "batch_size": BATCH, "train_images": IMAGES, "device": "cpu"}
+    defaults = {
+        "dataset": "fashion-mnist",
+        "batch_size": BATCH,
+        "train_images": IMAGES,
+        "device": "cpu",
+        "threads": THREADS,
+    }
     config = parse_config({**defaults, **settings})
-    environment = Environment(python="3", torch=torch.__version__, device=config.device, threads=THREADS)
+    versions = {"python": "3", "torch": torch.__version__}
+    threads_open = config.threads == 0
+    environment = Environment(**versions, device=config.device, threads=THREADS, threads_open=threads_open)
     train, test = (import_torchvision().datasets.FashionMNIST(folder, train=train) for train in (True, False))
     images = Images(train.data, train.targets), Images(test.data, test.targets)
     trainer = Trainer(store.create(config, environment), lambda: False, images)

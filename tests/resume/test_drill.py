@@ -82,6 +82,16 @@ def test_run_that_does_not_train_is_refused(store: RunStore, state: str) -> None
     assert run.drill is None
 
 
+def test_worker_that_still_chooses_its_threads_is_left_alone(store: RunStore, sleeper: subprocess.Popen[bytes]) -> None:
+    run = new_run(store)
+    environment = run.record.environment.model_copy(update={"threads_open": True})
+    run.write_record(run.record.model_copy(update={"environment": environment}))
+    set_worker(run, processes.identify(sleeper.pid))
+    with pytest.raises(RunStateError, match="no worker to kill"):
+        drill.kill(run)
+    assert sleeper.poll() is None
+
+
 def test_drill_is_noted_before_the_kill_and_not_at_all_for_a_run_that_has_just_ended(
     store: RunStore, sleeper: subprocess.Popen[bytes]
 ) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,22 @@ def test_environment_names_the_processor_of_its_device(monkeypatch: pytest.Monke
     assert processors == {"auto": "a GPU", "cuda": "a GPU", "cuda:0": "a GPU", "cpu": "a CPU"}
     resumed = torch_process.environment_to_resume(found["cpu"], config(device="auto"))
     assert (resumed.device, resumed.processor) == ("cpu", "a CPU")
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_open"),
+    [({"threads": 0}, True), ({"threads": 2}, False), ({"threads": 0, "device": "cuda"}, False)],
+)
+def test_worker_may_choose_its_threads_on_a_cpu_where_nobody_has(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], is_open: bool
+) -> None:
+    here = torch_process.Machine("cuda:0", {"cuda:0": "a GPU", "cpu": "a CPU"}, [], threads=2, mkl="AUTO,STRICT")
+    monkeypatch.setattr(torch_process, "this_machine", lambda: here)
+    environment = torch_process.environment_for(config(**settings))
+    assert (environment.threads_open, environment.mkl) == (is_open, "AUTO,STRICT")
+    assert not torch_process.environment_to_resume(environment, config(**settings)).threads_open
+    monkeypatch.setattr(torch_process, "this_machine", lambda: replace(here, threads=1))
+    assert not torch_process.environment_for(config(**settings)).threads_open
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ if TYPE_CHECKING:  # most of the tests need no torch
 
 SHORT: dict[str, Any] = {"train_images": 500, "device": "cpu", "threads": 1}
 """Settings with which an epoch takes a tenth of a second."""
+MKL = os.environ.get("MKL_CBWR")
+"""In which order MKL adds in the tests' own process."""
 OTHER_SHA256 = f"1a2b3c4d{'0' * 56}"
 
 
@@ -37,9 +39,7 @@ def new_run(store: RunStore, **changes: Any) -> Run:
     settings = config(**changes)
     python, torch = platform.python_version(), metadata.version("torch")
     device, threads = settings.device, settings.threads
-    return store.create(
-        settings, Environment(python=python, torch=torch, device=device, threads=threads, one_order=True)
-    )
+    return store.create(settings, Environment(python=python, torch=torch, device=device, threads=threads, mkl=MKL))
 
 
 def another(store: RunStore, run: Run) -> Run:

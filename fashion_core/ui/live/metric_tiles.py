@@ -17,7 +17,7 @@ from fashion_core.runs.schema import State, Status
 from fashion_core.ui import common
 from fashion_core.ui.live import texts
 
-SLOWED: Final = 2.5  # times as many images a second in the fastest epoch: that is no chance
+SLOWED: Final = 2.5  # times as many images a second in the fastest epoch as in the last two: more than chance
 Meaning = Literal["good", "bad", "plain"]
 
 
@@ -49,18 +49,19 @@ def run_metrics(run: Run, status: Status, state: State, found: LatestMetrics) ->
         Metric(
             texts.IMAGES_PER_SECOND,
             "–" if rate is None else f"{rate:,.0f}",
-            note=_slowed(run, state, rate, found.fastest),
+            note=_slowed(run, state, found),
         ),
         Metric(label, common.duration(seconds)),
     ]
 
 
-def _slowed(run: Run, state: State, rate: float | None, fastest: float | None) -> str:
-    """What to do where other programs have slowed a run on the CPU."""
-    on_cpu = run.record.environment.device == "cpu"
-    if state != "running" or not on_cpu or not rate or not fastest or fastest < SLOWED * rate:
+def _slowed(run: Run, state: State, found: LatestMetrics) -> str:
+    """What to do where other programs seem to slow a run on the CPU."""
+    environment, rates = run.record.environment, found.rates
+    if state != "running" or environment.device != "cpu" or not rates or max(rates) < SLOWED * max(rates[-2:]):
         return ""
-    return texts.SLOWED.format(fastest=fastest)
+    advice = texts.FEWER_THREADS if environment.threads > 1 else texts.CLOSE_THEM
+    return texts.SLOWED.format(fastest=max(rates), advice=advice)
 
 
 def _change(change: float | None, text: str, *, less_is_better: bool = False) -> tuple[str, Meaning]:
