@@ -21,8 +21,9 @@ def work(run: Run) -> bool:
         try:
             if run.status.state != "running":
                 return False
+            others = (run.labels_path.name, run.verification_path.name, run.drill_path.name)  # write without the lock
             with files.disk_errors(run.path):
-                files.remove_temporaries(run.path, of_others=(run.labels_path.name, run.verification_path.name))
+                files.remove_temporaries(run.path, of_others=others)
                 files.remove_temporaries(run.checkpoint_folder)
             _note(run, process=processes.identify(os.getpid()), phase="starting")
             _note(run, state=_train(run))

@@ -307,6 +307,17 @@ def test_worker_leaves_alone_what_was_not_given_to_it(store: RunStore, state: st
     assert (run.status, run.epochs_saved()) == (before, [])
 
 
+def test_worker_removes_what_was_left_but_nothing_that_others_are_writing(store: RunStore) -> None:
+    run = on_other_images(new_run(store))  # it ends as soon as it has begun
+    set_running(run)
+    theirs = [run.path / f".tmp-{name}-0000000a" for name in ("drill.json", "labels.json", "verified.json")]
+    for path in (*theirs, run.path / ".tmp-status.json-0000000a"):
+        path.touch()
+    with pytest.raises(DataError):
+        worker.work(run)
+    assert sorted(run.path.glob(".tmp-*")) == theirs
+
+
 def test_continue_pressed_while_another_takes_effect_is_refused(store: RunStore) -> None:
     run = new_run(store)
     set_state(run, "stopped")
