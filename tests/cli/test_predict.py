@@ -55,6 +55,7 @@ def test_predict_gives_a_record_or_line_an_image_in_their_order(
         }
 
 
+@pytest.mark.slow
 def test_a_damaged_tiff_is_one_sentence_and_libtiff_adds_none(tmp_path: Path) -> None:
     data = bytearray(stored(Image.effect_noise((90, 90), 60), "TIFF", compression="tiff_lzw"))
     data[2_000:2_100] = bytes(100)

@@ -138,6 +138,7 @@ def logits_of(model: nn.Module, images: Tensor = IMAGES) -> Tensor:
 FILES = {"model_weights.pth": "last", "model.pth": "last", "model_save/1": "last", "model_save/0": "first"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_lessons_file_gives_the_same_outputs_as_it_is_and_as_a_run(store: RunStore, theirs: Path, name: str) -> None:
     outputs = torch.load(theirs / "outputs")
@@ -192,6 +193,7 @@ def theirs_with_ours(ours: Run, tmp_path_factory: pytest.TempPathFactory) -> dic
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", THEIR_LOADING)
 def test_plain_pytorch_computes_the_same_with_our_file(ours: Run, theirs_with_ours: dict[str, Any], way: str) -> None:
     epoch = 1 if way in ("the lesson, weights", "the lesson, whole model") else 0

@@ -52,6 +52,7 @@ assert same(numbers(inside), numbers(plain))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["torch.utils._python_dispatch.TorchDispatchMode", "torch.utils.weak.WeakTensorKeyDictionary"]
 )

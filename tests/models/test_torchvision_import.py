@@ -14,6 +14,7 @@ def alone() -> subprocess.CompletedProcess[str]:
     return python("import torchvision")
 
 
+@pytest.mark.slow
 def test_help_is_needed_by_a_cpu_build_only_and_for_exactly_this_error(alone: subprocess.CompletedProcess[str]) -> None:
     if alone.returncode:
         assert torch.version.cuda is None

@@ -95,6 +95,7 @@ async def test_ticket_that_somebody_made_up_is_told_nothing(run: Run, server: Se
     assert "Traceback" not in server.log.read_text()
 
 
+@pytest.mark.slow
 async def test_server_that_ends_lets_listeners_go_and_the_next_one_tells_their_tickets_nothing(
     module_store: RunStore, run: Run, server: Server
 ) -> None:

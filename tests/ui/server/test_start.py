@@ -35,6 +35,7 @@ def test_browser_is_opened_at_the_address_that_the_server_prints(store: RunStore
         assert opened.read_text() in server.log.read_text()
 
 
+@pytest.mark.slow
 def test_server_that_starts_keeps_the_path_of_modules_and_what_it_has_imported() -> None:
     """Scripts would change the one while others walk it, and garbage would be looked for in the other."""
     done = python(

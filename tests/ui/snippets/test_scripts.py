@@ -268,6 +268,7 @@ def probabilities_of(texts: dict[str, str], folder: Path, data_folder: Path) -> 
     return {name: np.load(folder / f"{name}.npy") for name in texts}
 
 
+@pytest.mark.slow
 def test_lines_for_one_image_give_the_bits_of_the_app(
     runs: dict[str, Run], tmp_path: Path, synthetic_data: Path
 ) -> None:
