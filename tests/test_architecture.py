@@ -159,6 +159,7 @@ def test_no_module_of_the_server_loads_torch() -> None:
     _assert_loads_none(SERVER_WITHOUT_TORCH, {"torch"}, at_least=60)
 
 
+@pytest.mark.slow
 def test_nothing_but_pages_tables_and_charts_loads_the_browser_libraries() -> None:
     _assert_loads_none(LIGHT_WITHOUT_BROWSER, {"streamlit", "altair", "pandas"}, at_least=40)
 

@@ -86,6 +86,7 @@ def test_a_problem_is_its_sentence_and_the_process_stays(predictor: Predictor, r
     assert processes_here() == before
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_one_sentence_and_the_next_question_starts_another(predictor: Predictor, run: Run) -> None:
     (process,) = processes_here()
     os.kill(process.pid, signal.SIGKILL)

@@ -79,6 +79,7 @@ def test_zero_additional_epochs_is_one_sentence_and_starts_nothing(store: RunSto
     assert [run.id for run in store.runs()] == [parent.id]
 
 
+@pytest.mark.slow
 def test_start_resumes_what_was_shown_though_newer_checkpoints_have_come(store: RunStore, parent: Run) -> None:
     app = open_page("resume")
     app.query_params.update(filled_in(app))

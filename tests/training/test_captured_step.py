@@ -97,7 +97,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "cnn, adamw, cosine, bf16": {**SETTINGS["cnn, adamw, cosine"], "precision": "bf16"},
     "resnet18": {"model": "resnet18", "momentum": 0.9},
 }
-SLOW = {"cnn, adamw, cosine", "cnn, bf16", "cnn, adamw, cosine, bf16", "resnet18"}
+SLOW = {"adam, cosine", "bf16", "cnn, adamw, cosine", "cnn, bf16", "cnn, adamw, cosine, bf16", "resnet18"}
 
 
 SMALLER = {"cnn": 16, "resnet18": 8}

@@ -358,6 +358,7 @@ def test_loss_of_a_checkpoint_is_what_ten_lines_of_plain_pytorch_measure(
     assert stored < 2.2
 
 
+@pytest.mark.slow
 def test_whole_model_loads_as_the_class_it_is(straight: Run) -> None:
     """In a Python that can import this package: the file names our class, not one of ``__main__``."""
     done = python(

@@ -46,6 +46,7 @@ def without_crash(path: Path, _: Subject) -> str:
     return "loaded"
 
 
+@pytest.mark.slow
 def test_mutated_file_without_checksums_never_crashes(tmp_path: Path) -> None:
     outcomes = run("legacy", tmp_path, count=300, seed=1, judge=without_crash)
     assert set(outcomes) == {"refused", "loaded"}
