@@ -26,7 +26,7 @@ TRIAL_STEPS, FEWEST_STEPS = 16, 4  # of a trial, and of one that is given up
 SHORTEST_PATIENCE, LONGEST_PATIENCE = 0.1, 4.0  # seconds of training from one trial to the next
 TRIAL_SHARE: Final = 0.02  # the part of the time that trials may cost
 FASTER, SURELY_SLOWER = 0.95, 1.1  # in proportion: what is worth a change, and what ends a trial
-SLOWER: Final = 1.5  # what asks for a trial at once
+SLOWER: Final = 1.5  # what asks for a trial, unless it passes within SHORTEST_PATIENCE, as a page's refresh does
 CLEARLY_FASTER: Final = 0.8  # what is worth a change for the whole run
 REVEALING_RATE: Final = 2.0**20  # a learning rate with which a weight becomes its gradient, to the last bit
 
@@ -42,7 +42,8 @@ class Pace:
         self._counts, self._chosen, self._trial, self._others = counts, counts[-1], 0, cycle(counts)
         self._steps: deque[float] = deque(maxlen=TRIAL_STEPS)  # the newest with the number chosen, in seconds
         self._tried: list[float] = []
-        self._usual, self._patience, self._since = math.inf, SHORTEST_PATIENCE, 0.0
+        self._usual, self._patience = math.inf, SHORTEST_PATIENCE
+        self._since = self._slow = 0.0  # seconds: from the last trial, and of steps much slower than usual
 
     @property
     def threads(self) -> int:
@@ -57,15 +58,16 @@ class Pace:
         elif len(self._counts) > 1:
             self._steps.append(seconds)
             self._since += seconds
-            if len(self._steps) == TRIAL_STEPS:
-                self._ask_for_trial()
+            self._slow = self._slow + seconds if sum(self._steps) > SLOWER * self._usual else 0.0
+            if len(self._steps) == TRIAL_STEPS and self._is_time_for_trial():
+                self._tried, self._trial = [], next(count for count in self._others if count != self._chosen)
 
-    def _ask_for_trial(self) -> None:
-        if sum(self._steps) > SLOWER * self._usual:
+    def _is_time_for_trial(self) -> bool:
+        if not self._slow:
+            return self._since >= self._patience
+        if self._slow >= SHORTEST_PATIENCE:
             self._patience = SHORTEST_PATIENCE
-        elif self._since < self._patience:
-            return
-        self._tried, self._trial = [], next(count for count in self._others if count != self._chosen)
+        return self._slow >= SHORTEST_PATIENCE
 
     def _judge(self) -> None:
         """End the trial once it has had its steps, or before that once it has clearly lost."""
@@ -77,8 +79,9 @@ class Pace:
             self._chosen, self._patience = self._trial, SHORTEST_PATIENCE
             self._steps.extend(self._tried)
         else:
-            self._patience = max(min(2 * self._patience, LONGEST_PATIENCE), lost / TRIAL_SHARE)
-        self._usual, self._trial, self._since = sum(self._steps), 0, 0.0
+            self._patience = min(2 * self._patience, max(LONGEST_PATIENCE, lost / TRIAL_SHARE))
+        self._usual, self._trial = sum(self._steps), 0
+        self._since = self._slow = 0.0
 
 
 class SteadyStep:

@@ -69,6 +69,18 @@ def test_number_follows_company_as_it_comes_and_goes() -> None:
     assert seconds_of_steps(pace, alone, 20_000) < 1.1 * 20_000 * alone(2)
 
 
+@pytest.mark.parametrize("burst", [0.02, 0.05])
+def test_short_burst_of_work_changes_nothing(burst: float) -> None:
+    """Each second the server sends the pages that watch what they show, for instance."""
+    now, numbers, pace = 0.0, [], Pace([1, 2])
+    while now < 20:
+        numbers.append(pace.threads)
+        seconds = (in_company if now % 1 < burst else alone)(pace.threads)
+        pace.add(seconds)
+        now += seconds
+    assert numbers.count(1) < 0.01 * len(numbers)
+
+
 def test_trial_that_loses_ends_early() -> None:
     pace = Pace([1, 2])
     seconds_of_steps(pace, in_company, 1_000)
