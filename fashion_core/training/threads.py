@@ -18,8 +18,8 @@ from torch import Tensor
 
 from fashion_core.training.captured_step import CapturedStep, override_options
 
-MEASURE_SECONDS: Final = 0.2  # for the choice of a number that stays
-CAPTURE_SECONDS: Final = 1.5  # a capture that takes longer is of steps too slow to try a few
+MEASURE_SECONDS: Final = 0.2  # for the choice of a number that stays; a step or two with each may take longer
+CAPTURE_SECONDS: Final = 4.0  # a capture that takes longer is of steps too slow to try a few
 CHECK_SECONDS: Final = 0.25  # what takes one thread longer gains from all of them, and isn't checked
 CHECKS_SECONDS: Final = 1.0  # for all numbers together
 TRIAL_STEPS, FEWEST_STEPS = 16, 4  # of a trial, and of one that is given up
@@ -27,7 +27,7 @@ SHORTEST_PATIENCE, LONGEST_PATIENCE = 0.1, 4.0  # seconds of training from one t
 TRIAL_SHARE: Final = 0.02  # the part of the time that trials may cost
 FASTER, SURELY_SLOWER = 0.95, 1.1  # in proportion: what is worth a change, and what ends a trial
 SLOWER: Final = 1.5  # what asks for a trial, unless it passes within SHORTEST_PATIENCE, as a page's refresh does
-CLEARLY_FASTER: Final = 0.8  # what is worth a change for the whole run
+CLEARLY_FASTER: Final = 0.9  # what is worth a change for the whole run
 REVEALING_RATE: Final = 2.0**20  # a learning rate with which a weight becomes its gradient, to the last bit
 
 
@@ -167,22 +167,27 @@ def candidates(most: int) -> list[int]:
 def fastest(step: Callable[[], object], most: int) -> int:
     """The number of threads with which ``step`` is fastest now: ``most``, unless another one is clearly faster.
 
-    They take turns for about ``MEASURE_SECONDS``, unless one thread alone needs half of that for a single step.
+    All that may be take turns for about ``MEASURE_SECONDS``.
     """
-    times: dict[int, list[float]] = {count: [] for count in candidates(most)}
-    until = time.perf_counter() + MEASURE_SECONDS
+    until, times = time.perf_counter() + MEASURE_SECONDS, dict[int, list[float]]()
+    for count in reversed(candidates(most)):
+        times[count] = [_seconds(step, count)]
+        if times[count][0] > SLOWER * min(taken[0] for taken in times.values()):
+            break  # fewer would be slower still
     while time.perf_counter() < until:
         for count, taken in times.items():
-            torch.set_num_threads(count)
-            step()  # its threads wake up
-            began = time.perf_counter()
-            step()
-            taken.append(time.perf_counter() - began)
-            if times[1][0] > MEASURE_SECONDS / 2:
-                return most
+            taken.append(_seconds(step, count))
     means = {count: fmean(taken) for count, taken in times.items()}
     best = min(means, key=lambda count: means[count])
     return best if means[best] < CLEARLY_FASTER * means[most] else most
+
+
+def _seconds(step: Callable[[], object], threads: int) -> float:
+    torch.set_num_threads(threads)
+    step()  # the threads wake up
+    began = time.perf_counter()
+    step()
+    return time.perf_counter() - began
 
 
 def harmless_counts(compute: Callable[[], Sequence[Tensor]], most: int) -> Sequence[int]:

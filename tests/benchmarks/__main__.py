@@ -3,12 +3,14 @@
 import argparse
 import importlib
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
 from fashion_core.errors import FashionError
+from fashion_core.runs.processes import child_environment
 from tests.benchmarks import Comparison
 
 
@@ -23,6 +25,7 @@ def main() -> None:
     parser.add_argument("name", choices=benchmarks(), help=explained)
     parser.add_argument("--json", action="store_true", help="print each time as JSON")
     arguments = parser.parse_args()
+    os.environ.update(child_environment())  # as a worker has it, before torch is imported
     try:
         comparison: Comparison = importlib.import_module(f"{__package__}.{arguments.name}").run()
     except FashionError as error:
@@ -31,13 +34,12 @@ def main() -> None:
 
 
 def as_text(comparison: Comparison) -> str:
-    reference = median(comparison.milliseconds[comparison.reference])
-    rounds = len(comparison.milliseconds[comparison.reference])
-    lines = [f"{comparison.title}; medians of {rounds} rounds in turn"]
-    unit = comparison.unit
+    """Medians, and beside them the median of each round's part of the reference: what slows a round slows both."""
+    reference, unit = comparison.milliseconds[comparison.reference], comparison.unit
+    lines = [f"{comparison.title}; medians of {len(reference)} rounds in turn"]
     for name, times in comparison.milliseconds.items():
-        beside = f"{median(times) - reference:+.2f} {unit}, {median(times) / reference:.3f} of it"
-        beside = "the reference" if name == comparison.reference else beside
+        parts = [time / beside for time, beside in zip(times, reference, strict=False)]
+        beside = "the reference" if name == comparison.reference else f"{median(parts):.3f} of it"
         lines.append(f"  {name:34} {median(times):8.2f} {unit}  ({min(times):.2f} to {max(times):.2f})  {beside}")
     return "\n".join(lines)
 
