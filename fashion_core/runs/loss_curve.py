@@ -28,10 +28,7 @@ _Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class LatestMetrics:
-    """The newest value of each metric, its change since the epoch before, and the seconds of training so far.
-
-    ``rates`` are the images a second of each epoch.
-    """
+    """The newest value of each metric, its change since the epoch before, and the seconds of training so far."""
 
     smoothed: float | None
     loss: float | None
@@ -39,7 +36,7 @@ class LatestMetrics:
     accuracy: float | None
     accuracy_change: float | None
     seconds: float
-    rates: Sequence[float] = ()
+    rates: Sequence[float]  # images a second, of each epoch
 
 
 @dataclass(frozen=True)
@@ -54,11 +51,15 @@ class RunMetrics:
     @cached_property
     def latest(self) -> LatestMetrics:
         loss, accuracy = self.epochs["loss"], self.epochs["accuracy"]
-        loss_change, accuracy_change = (_last(values.diff().iloc[1:]) for values in (loss, accuracy))
-        smoothed, seconds = _last(self.batches["smoothed"]), self.epochs["seconds"].sum() + self.unfinished_seconds
-        changes = loss_change, _last(accuracy), accuracy_change
-        rates = [row["samples_per_second"] for row in self.ended]
-        return LatestMetrics(smoothed, _last(loss), *changes, float(seconds), rates)
+        return LatestMetrics(
+            smoothed=_last(self.batches["smoothed"]),
+            loss=_last(loss),
+            loss_change=_last(loss.diff().iloc[1:]),
+            accuracy=_last(accuracy),
+            accuracy_change=_last(accuracy.diff().iloc[1:]),
+            seconds=float(self.epochs["seconds"].sum() + self.unfinished_seconds),
+            rates=[row["samples_per_second"] for row in self.ended],
+        )
 
 
 def _last(values: "pd.Series[float]") -> float | None:

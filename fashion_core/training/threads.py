@@ -18,15 +18,15 @@ from torch import Tensor
 
 from fashion_core.training.captured_step import CapturedStep, override_options
 
-MEASURE_SECONDS: Final = 0.2  # for the choice of a number that stays; a step or two with each may take longer
-CAPTURE_SECONDS: Final = 4.0  # a capture that takes longer is of steps too slow to try a few
+MEASURE_SECONDS: Final = 0.2  # for the choice of a number that stays; two slow steps with each may take longer
+CAPTURE_SECONDS: Final = 1.5  # a capture that takes longer is of steps too slow to compare their bits
 CHECK_SECONDS: Final = 0.25  # what takes one thread longer gains from all of them, and isn't checked
 CHECKS_SECONDS: Final = 1.0  # for all numbers together
 TRIAL_STEPS, FEWEST_STEPS = 16, 4  # of a trial, and of one that is given up
 SHORTEST_PATIENCE, LONGEST_PATIENCE = 0.1, 4.0  # seconds of training from one trial to the next
 TRIAL_SHARE: Final = 0.02  # the part of the time that trials may cost
 FASTER, SURELY_SLOWER = 0.95, 1.1  # in proportion: what is worth a change, and what ends a trial
-SLOWER: Final = 1.5  # what asks for a trial, unless it passes within SHORTEST_PATIENCE, as a page's refresh does
+SLOWER: Final = 1.5  # what asks for a trial, once it has lasted for SHORTEST_PATIENCE: refreshes of pages are shorter
 CLEARLY_FASTER: Final = 0.9  # what is worth a change for the whole run
 REVEALING_RATE: Final = 2.0**20  # a learning rate with which a weight becomes its gradient, to the last bit
 
@@ -60,26 +60,29 @@ class Pace:
             self._since += seconds
             self._slow = self._slow + seconds if sum(self._steps) > SLOWER * self._usual else 0.0
             if len(self._steps) == TRIAL_STEPS and self._is_time_for_trial():
-                self._tried, self._trial = [], next(count for count in self._others if count != self._chosen)
+                self._begin_trial()
 
     def _is_time_for_trial(self) -> bool:
-        if not self._slow:
-            return self._since >= self._patience
-        if self._slow >= SHORTEST_PATIENCE:
+        has_become_slow = self._slow >= SHORTEST_PATIENCE
+        return has_become_slow or (self._slow == 0 and self._since >= self._patience)
+
+    def _begin_trial(self) -> None:
+        if self._slow:
             self._patience = SHORTEST_PATIENCE
-        return self._slow >= SHORTEST_PATIENCE
+        self._tried, self._trial = [], next(count for count in self._others if count != self._chosen)
 
     def _judge(self) -> None:
         """End the trial once it has had its steps, or before that once it has clearly lost."""
-        steps, took = len(self._tried), sum(self._tried)
+        tried = self._tried[1:]  # the threads wake up in the first
+        steps, took = len(tried), sum(tried)
         lost = took - steps * fmean(self._steps)  # seconds, by having tried
         if steps < TRIAL_STEPS and lost < (SURELY_SLOWER - 1) * max(steps, FEWEST_STEPS) * fmean(self._steps):
             return
         if took < FASTER * (took - lost):
             self._chosen, self._patience = self._trial, SHORTEST_PATIENCE
-            self._steps.extend(self._tried)
+            self._steps.extend(tried)
         else:
-            self._patience = min(2 * self._patience, max(LONGEST_PATIENCE, lost / TRIAL_SHARE))
+            self._patience = max(min(2 * self._patience, LONGEST_PATIENCE), lost / TRIAL_SHARE)
         self._usual, self._trial = sum(self._steps), 0
         self._since = self._slow = 0.0
 
@@ -116,7 +119,8 @@ class SteadyStep:
         self._set_threads(self._pace.threads)
         began = time.perf_counter()
         loss = self.step(inputs, labels)
-        self._pace.add(time.perf_counter() - began)
+        if len(labels) == self.step.batch_size:
+            self._pace.add(time.perf_counter() - began)
         return loss
 
     def _decide(self, inputs: Tensor, labels: Tensor) -> Sequence[int]:
@@ -124,9 +128,9 @@ class SteadyStep:
         counts: Sequence[int] = [self._most]
         if self._is_captured_quickly(inputs, labels):
             counts = harmless_counts(lambda: self._both_sizes(inputs, labels), self._most)
-            if self._keep and len(counts) == 1:
-                with self.step.undone():
-                    counts = [fastest(lambda: self.step(inputs, labels), self._most)]
+        if self._keep and len(counts) == 1:
+            with self.step.undone():
+                counts = [fastest(lambda: self.step(inputs, labels), self._most)]
         self._most = counts[-1]
         if self._keep:
             self._keep(self._most)
@@ -167,13 +171,15 @@ def candidates(most: int) -> list[int]:
 def fastest(step: Callable[[], object], most: int) -> int:
     """The number of threads with which ``step`` is fastest now: ``most``, unless another one is clearly faster.
 
-    All that may be take turns for about ``MEASURE_SECONDS``.
+    Each takes two steps, then they take turns until ``MEASURE_SECONDS`` are over. Once that is so, numbers below a
+    clearly slower one are left out.
     """
-    until, times = time.perf_counter() + MEASURE_SECONDS, dict[int, list[float]]()
+    times: dict[int, list[float]] = {}
+    until = time.perf_counter() + MEASURE_SECONDS
     for count in reversed(candidates(most)):
         times[count] = [_seconds(step, count)]
-        if times[count][0] > SLOWER * min(taken[0] for taken in times.values()):
-            break  # fewer would be slower still
+        if time.perf_counter() > until and times[count][0] > SLOWER * min(taken[0] for taken in times.values()):
+            break
     while time.perf_counter() < until:
         for count, taken in times.items():
             taken.append(_seconds(step, count))

@@ -3,14 +3,13 @@
 import argparse
 import importlib
 import json
-import os
 import sys
 from dataclasses import asdict
+from operator import truediv
 from pathlib import Path
 from statistics import median
 
 from fashion_core.errors import FashionError
-from fashion_core.runs.processes import child_environment
 from tests.benchmarks import Comparison
 
 
@@ -25,7 +24,6 @@ def main() -> None:
     parser.add_argument("name", choices=benchmarks(), help=explained)
     parser.add_argument("--json", action="store_true", help="print each time as JSON")
     arguments = parser.parse_args()
-    os.environ.update(child_environment())  # as a worker has it, before torch is imported
     try:
         comparison: Comparison = importlib.import_module(f"{__package__}.{arguments.name}").run()
     except FashionError as error:
@@ -34,14 +32,21 @@ def main() -> None:
 
 
 def as_text(comparison: Comparison) -> str:
-    """Medians, and beside them the median of each round's part of the reference: what slows a round slows both."""
     reference, unit = comparison.milliseconds[comparison.reference], comparison.unit
     lines = [f"{comparison.title}; medians of {len(reference)} rounds in turn"]
     for name, times in comparison.milliseconds.items():
-        parts = [time / beside for time, beside in zip(times, reference, strict=False)]
-        beside = "the reference" if name == comparison.reference else f"{median(parts):.3f} of it"
+        part = f"{median(times) / median(reference):.3f} of it{_by_round(times, reference)}"
+        beside = f"{median(times) - median(reference):+.2f} {unit}, {part}"
+        beside = "the reference" if name == comparison.reference else beside
         lines.append(f"  {name:34} {median(times):8.2f} {unit}  ({min(times):.2f} to {max(times):.2f})  {beside}")
     return "\n".join(lines)
+
+
+def _by_round(times: list[float], reference: list[float]) -> str:
+    """What disturbs the machine for a few rounds changes the medians, but not what is compared within a round."""
+    if len(times) != len(reference) or len(times) == 1:
+        return ""
+    return f", {median(map(truediv, times, reference)):.3f} by round"
 
 
 if __name__ == "__main__":

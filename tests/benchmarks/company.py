@@ -3,6 +3,7 @@
 A short epoch of each, in turn: of every model, in fp32 and, where the CPU has instructions for it, in bf16.
 """
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,24 +13,27 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-import torch
-
-from fashion_core.devices import has_bf16
+from fashion_core.runs.processes import child_environment
 from fashion_core.runs.store import RunStore
-from fashion_core.training.threads import candidates
 from tests.benchmarks import Comparison, alternate
-from tests.benchmarks.training import THREADS, our_epoch, place_to_train
 
 ROUNDS: Final = 7
 IMAGES: Final = {"mlp": 12_000, "cnn": 1_200, "resnet18": 320}
 COMPANY: Final = {"alone": 0, "one busy": 1, "two busy": 2}
 BEST: Final = "the best of the fixed numbers"
 AUTOMATIC: Final = "automatic"
-NUMBERS: Final = {AUTOMATIC: 0, **{f"{count} threads": count for count in candidates(THREADS)}}
 _BUSY: Final = "while True: pass"
 
 
 def run() -> Comparison:
+    os.environ.update(child_environment())  # as a worker has it, before torch is imported
+    import torch
+
+    from fashion_core.devices import has_bf16
+    from fashion_core.training.threads import candidates
+    from tests.benchmarks.training import THREADS, place_to_train
+
+    numbers = {AUTOMATIC: 0, **{f"threads: {count}": count for count in candidates(THREADS)}}
     precisions = ("fp32", "bf16") if has_bf16(torch.device("cpu")) else ("fp32",)
     ratios: dict[str, list[float]] = {BEST: [1.0] * ROUNDS}
     with ExitStack() as places:
@@ -38,12 +42,17 @@ def run() -> Comparison:
             for precision, (company, processes) in product(precisions, COMPANY.items()):
                 settings = {"model": model, "train_images": images, "precision": precision}
                 with busy(processes):  # a number of threads that stays is chosen there too
-                    ways = {name: epoch(threads, store, folder, **settings) for name, threads in NUMBERS.items()}
+                    ways = {name: epoch(threads, store, folder, **settings) for name, threads in numbers.items()}
                     ratios |= in_proportion(f"{model} {precision}, {company}", alternate(ways, ROUNDS))
     return Comparison(f"A short epoch with up to {THREADS} threads", BEST, ratios, unit="")
 
 
 def epoch(threads: int, store: RunStore, folder: Path, **settings: Any) -> Callable[[], None]:
+    """One with this number of threads, or with automatic ones where it is 0."""
+    import torch
+
+    from tests.benchmarks.training import THREADS, our_epoch
+
     train = our_epoch(store, folder, threads=threads, **settings)
 
     def with_threads() -> None:

@@ -1,6 +1,6 @@
-"""The same epoch by others, each as its own documentation writes it: the settings of the tutorial, SGD and no momentum.
+"""The same epoch by others, with the tutorial's settings: batches of 64, plain SGD, images shuffled and divided by 255.
 
-Each function imports what it needs, prepares the first epoch, and returns what trains one.
+Each function imports what it needs, prepares the training, and returns what trains an epoch.
 """
 
 import math
@@ -18,64 +18,73 @@ BATCH, WIDTHS, LEARNING_RATE = 64, (784, 512, 512, 10), 1e-3
 Epoch = Callable[[], object]
 
 
-def ours(folder: Path, runs: Path, precision: str) -> Epoch:
+def our_epoch(folder: Path, runs: Path, **settings: Any) -> Epoch:
     from fashion_core.runs.store import RunStore
-    from tests.benchmarks.training import our_epoch
+    from tests.benchmarks import training
 
-    return our_epoch(RunStore(runs), folder, precision=precision, threads=0)
-
-
-def tutorial(folder: Path, _runs: Path) -> Epoch:
-    from tests.benchmarks.training import tutorial_epoch
-
-    return tutorial_epoch(folder)
+    return training.our_epoch(RunStore(runs), folder, threads=0, **settings)
 
 
-def jax(folder: Path, _runs: Path, precision: str) -> Epoch:
-    """The whole epoch as one compiled function that takes the weights over, as bytes with their order drawn inside.
+def tutorial_epoch(folder: Path) -> Epoch:
+    from tests.benchmarks import training
 
+    return training.tutorial_epoch(folder)
+
+
+def jax_epoch(folder: Path, precision: str) -> Epoch:
+    """The whole epoch, its order too, as one compiled function that reuses the memory of the weights.
+
+    One compiled function a batch, as in JAX's own examples, is no faster.
     Source: https://docs.jax.dev/en/latest/_autosummary/jax.lax.scan.html
     """
     import jax
     import jax.numpy as jnp
 
-    dtype = jnp.bfloat16 if precision == "bf16" else jnp.float32
-    pixels, labels = (jnp.asarray(values) for values in read(folder))
-    batches, keys = len(labels) // BATCH, iter(jax.random.split(jax.random.key(0), 1000))
-
-    def layer(inputs: int, outputs: int) -> Any:
-        bound = 1 / math.sqrt(inputs)
-        shapes = ((inputs, outputs), (outputs,))
-        return [jax.random.uniform(next(keys), shape, minval=-bound, maxval=bound) for shape in shapes]
-
     def loss(weights: Any, inputs: Any, truth: Any) -> Any:
-        *hidden, last = [[value.astype(dtype) for value in pair] for pair in weights]
+        *hidden, last = jax.tree.map(lambda values: values.astype(inputs.dtype), weights)
         for weight, bias in hidden:
-            inputs = jax.nn.relu(inputs.astype(dtype) @ weight + bias)
+            inputs = jax.nn.relu(inputs @ weight + bias)
         logits = (inputs @ last[0] + last[1]).astype(jnp.float32)
         return -jnp.take_along_axis(jax.nn.log_softmax(logits), truth[:, None], axis=1).mean()
 
     def step(weights: Any, batch: Any) -> Any:
-        value, gradients = jax.value_and_grad(loss)(weights, batch[0].astype(jnp.float32) / 255, batch[1])
+        inputs = (batch[0].astype(jnp.float32) / 255).astype(jnp.bfloat16 if precision == "bf16" else jnp.float32)
+        value, gradients = jax.value_and_grad(loss)(weights, inputs, batch[1])
         return jax.tree.map(lambda weight, slope: weight - LEARNING_RATE * slope, weights, gradients), value
 
-    def epoch(weights: Any, key: Any) -> Any:
-        order = jax.random.permutation(key, len(labels))[: batches * BATCH].reshape(batches, BATCH)
+    def epoch(weights: Any, key: Any, pixels: Any, labels: Any) -> Any:
+        order = jax.random.permutation(key, len(labels)).reshape(-1, BATCH)
         return jax.lax.scan(step, weights, (pixels[order], labels[order]))
 
-    compiled = jax.jit(epoch, donate_argnums=0)
-    weights = [layer(*shape) for shape in pairwise(WIDTHS)]
+    data = [jnp.asarray(values) for values in read(folder)]
+    key = jax.random.key(0)
+    compiled, weights = jax.jit(epoch, donate_argnums=0), jax.tree.map(jnp.asarray, _first_weights())
 
     def train() -> None:
-        nonlocal weights
-        weights, losses = compiled(weights, next(keys))
+        nonlocal key, weights
+        key, order_key = jax.random.split(key)
+        weights, losses = compiled(weights, order_key, *data)
         losses.block_until_ready()
 
     return train
 
 
-def keras(folder: Path, _runs: Path) -> Epoch:
-    """Source: https://keras.io/guides/training_with_built_in_methods"""
+def _first_weights() -> list[list[NDArray[np.float32]]]:
+    """A matrix and a vector for each layer, uniform as ``nn.Linear`` draws them."""
+    generator = np.random.default_rng(0)
+
+    def draw(bound: float, *shape: int) -> NDArray[np.float32]:
+        return generator.uniform(-bound, bound, shape).astype(np.float32)
+
+    return [[draw(1 / math.sqrt(inputs), *shape) for shape in ((inputs, outputs), (outputs,))]
+            for inputs, outputs in pairwise(WIDTHS)]  # fmt: skip
+
+
+def keras_epoch(folder: Path) -> Epoch:
+    """Its images are divided by 255 before the epoch.
+
+    Source: https://keras.io/guides/training_with_built_in_methods
+    """
     os.environ["KERAS_BACKEND"] = "jax"
     import keras
 
@@ -88,8 +97,25 @@ def keras(folder: Path, _runs: Path) -> Epoch:
     return lambda: model.fit(inputs, labels, batch_size=BATCH, verbose=0)
 
 
-def lightning(folder: Path, _runs: Path) -> Epoch:
-    """Source: https://lightning.ai/docs/pytorch/stable/starter/introduction.html"""
+def scikit_learn_epoch(folder: Path) -> Epoch:
+    """Its images are divided by 255 before the epoch.
+
+    Source: https://scikit-learn.org/stable/modules/neural_networks_supervised.html
+    """
+    from sklearn.neural_network import MLPClassifier
+
+    pixels, labels = read(folder)
+    plain = {"alpha": 0, "momentum": 0, "nesterovs_momentum": False}
+    classifier = MLPClassifier(WIDTHS[1:-1], solver="sgd", batch_size=BATCH, learning_rate_init=LEARNING_RATE, **plain)
+    inputs = pixels.astype(np.float32) / 255
+    return lambda: classifier.partial_fit(inputs, labels, classes=range(WIDTHS[-1]))
+
+
+def lightning_epoch(folder: Path) -> Epoch:
+    """A call of ``fit`` an epoch: what it prepares each time is in the figure.
+
+    Source: https://lightning.ai/docs/pytorch/stable/starter/introduction.html
+    """
     import torch
     from torch import Tensor, nn
     from torch.utils.data import DataLoader
@@ -97,10 +123,10 @@ def lightning(folder: Path, _runs: Path) -> Epoch:
     from fashion_core.models import build_model
     from fashion_core.models.torchvision_import import import_torchvision
 
-    vision = import_torchvision()  # before Lightning, which would import it without our care for builds of torch
-    import lightning as L
+    vision = import_torchvision()  # before Lightning does, which can't with every build of torch
+    import lightning
 
-    class Classifier(L.LightningModule):  # type: ignore[misc]
+    class Classifier(lightning.LightningModule):
         def __init__(self) -> None:
             super().__init__()
             self.model = build_model("mlp", seed=0)
@@ -115,35 +141,8 @@ def lightning(folder: Path, _runs: Path) -> Epoch:
     classifier = Classifier()
     dataset = vision.datasets.FashionMNIST(folder, train=True, transform=vision.transforms.ToTensor())
     dataloader = DataLoader(dataset, batch_size=BATCH, shuffle=True)
-    quiet = {
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "enable_checkpointing": False,
-        "logger": False,
-    }
-
-    def train() -> None:
-        L.Trainer(max_epochs=1, accelerator="cpu", **quiet).fit(classifier, dataloader)
-
-    return train
-
-
-def scikit_learn(folder: Path, _runs: Path) -> Epoch:
-    """Source: https://scikit-learn.org/stable/modules/neural_networks_supervised.html"""
-    from sklearn.neural_network import MLPClassifier
-
-    pixels, labels = read(folder)
-    inputs = pixels.astype(np.float32) / 255
-    classifier = MLPClassifier(
-        WIDTHS[1:-1],
-        solver="sgd",
-        batch_size=BATCH,
-        learning_rate_init=LEARNING_RATE,
-        alpha=0,
-        momentum=0,
-        nesterovs_momentum=False,
-    )
-    return lambda: classifier.partial_fit(inputs, labels, classes=range(WIDTHS[-1]))
+    quiet = dict.fromkeys(("enable_progress_bar", "enable_model_summary", "enable_checkpointing", "logger"), False)
+    return lambda: lightning.Trainer(max_epochs=1, accelerator="cpu", **quiet).fit(classifier, dataloader)
 
 
 def read(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:

@@ -13,7 +13,6 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from fashion_core import devices
 from fashion_core.config import parse_config
 from fashion_core.data import batches, fashion_mnist
 from fashion_core.data.batches import Images
@@ -35,7 +34,6 @@ TUTORIAL, FLOOR = "the tutorial's loop", "the eight products alone"
 @contextmanager
 def place_to_train(images: int) -> Iterator[tuple[Path, str, RunStore]]:
     """A folder from which torchvision reads the images (Fashion-MNIST if present), their name, and a store for runs."""
-    devices.make_reproducible(THREADS)
     real = fashion_mnist.are_present()
     with TemporaryDirectory(prefix="benchmark-") as folder, disk_folder() as runs:
         for prefix, half in zip(("train", "t10k"), batches.load("fashion-mnist" if real else "synthetic"), strict=True):

@@ -53,6 +53,17 @@ def test_steps_take_hardly_longer_than_with_the_best_number(counts: list[int], m
     assert seconds_of_steps(Pace(counts), machine, steps) < 1.03 * best
 
 
+def test_threads_that_wake_up_late_are_not_held_against_a_number() -> None:
+    pace, before, seconds = Pace([1, 2]), 2, 0.0
+    seconds_of_steps(pace, in_company, 2_000)
+    for _ in range(20_000):
+        woken = 2e-3 if pace.threads > before else 0.0
+        before = pace.threads
+        pace.add(alone(before) + woken)
+        seconds += alone(before) + woken
+    assert seconds < 1.1 * 20_000 * alone(2)
+
+
 def test_best_number_between_one_and_the_most_is_found() -> None:
     def machine(count: int) -> float:
         return 1e-3 * (1 / count + 0.1 * count)
@@ -116,7 +127,8 @@ def test_what_takes_one_thread_long_keeps_its_number(monkeypatch: pytest.MonkeyP
         (alone, 4, 4, 0.25),
         (in_company, 2, 1, 0.25),
         (in_company, 16, 1, 0.35),
-        (alone, 1, 1, 0.25),
+        (lambda count: 1e-3 * (0.85 if count == 1 else 1), 2, 1, 0.25),
+        (lambda count: 1e-3 * (0.95 if count == 1 else 1), 2, 2, 0.25),
         (lambda count: 200 * alone(count), 16, 16, 0.8),  # a slow model on many cores
         (lambda count: 50 * in_company(count), 2, 1, 1.2),
     ],

@@ -16,7 +16,7 @@ from fashion_core.ui.live import metric_tiles
 from fashion_core.ui.live.metric_tiles import Meaning, Metric
 from tests.support.runs import config, epoch_row, new_run
 
-NOTHING = LatestMetrics(None, None, None, None, None, 0.0)
+NOTHING = LatestMetrics(None, None, None, None, None, 0.0, [])
 CHECK = LoadCheck(loss_last=0.5, loss_check=0.5, accuracy=0.8, standard_error=0.01, comparable=True, optimizer="loaded")
 ROW = Compared("b", "b", "finished", "synthetic", "a", "a", True, 1, CHECK, None, None, "exact", (), {})
 
