@@ -1,4 +1,4 @@
-"""A fifth of an epoch of the tutorial's network by ours, JAX, Keras, Lightning, scikit-learn and the tutorial.
+"""A fifth of an epoch of the tutorial's network: ours, JAX, Keras, Lightning, scikit-learn and the tutorial's loop.
 
 They need what ``tests/benchmarks/peers.txt`` names. Each is in a process of its own, as it is for whoever uses it.
 """
@@ -35,7 +35,8 @@ PEERS: Final[dict[str, Callable[[Path], peer_epochs.Epoch]]] = {
 def run() -> Comparison:
     """With the threads that each chooses. Raises ``FashionError`` where one of them isn't installed."""
     if missing := [name for name in NEEDED if find_spec(name) is None]:
-        raise FashionError(f"Not installed: {', '.join(missing)}. First: pip install -r tests/benchmarks/peers.txt")
+        install = ".venv/bin/pip install -r tests/benchmarks/peers.txt"
+        raise FashionError(f"Not installed: {', '.join(missing)}. First: {install}")
     from tests.benchmarks.training import place_to_train
 
     worker = {**child_environment(), **KEEP_FREED_BLOCKS}

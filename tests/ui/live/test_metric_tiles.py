@@ -46,14 +46,14 @@ def test_what_is_not_known_yet_is_a_dash(store: RunStore) -> None:
     assert [metric.value for metric in metric_tiles.run_metrics(run, run.status, "running", NOTHING)] == ["–"] * 5
 
 
-SLOW = "4,000 at its fastest: other programs may be slowing it down. "
+SLOW = "4,000 at its fastest: other programs may be slowing this run down. "
 
 
 @pytest.mark.parametrize(
     ("state", "environment", "rates", "said"),
     [
-        ("running", {}, (4_000.0, 1_000.0, 900.0), f"{SLOW}Close them."),
-        ("running", {"threads": 2}, (4_000.0, 1_000.0, 900.0), f"{SLOW}Close them, or resume with one thread."),
+        ("running", {}, (4e3, 1e3, 900.0), f"{SLOW}Close them."),
+        ("running", {"threads": 2}, (4e3, 1e3, 900.0), f"{SLOW}Close them, or stop it and resume with one thread."),
         ("running", {}, (1_000.0, 4_000.0, 900.0), ""),
         ("running", {}, (), ""),
         ("stopped", {}, (4_000.0, 1_000.0, 900.0), ""),
