@@ -5,6 +5,7 @@ import socket
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPResponse
 
@@ -15,7 +16,11 @@ PATIENCE_SECONDS = 30
 
 @dataclass(frozen=True)
 class Answered:
-    """``seconds`` is the time from the first byte of the request to the head of the answer."""
+    """``seconds`` is the time from the first byte of the request to the head of the answer.
+
+    Of an answer that came before all was sent, ``text`` may be lost: the system drops what has come as soon as the
+    server has closed the connection.
+    """
 
     status: int
     text: str
@@ -38,8 +43,10 @@ def raw(port: int, head: str, body: Iterator[bytes] = iter(())) -> Answered:  # 
             sent += len(part)
         answer = HTTPResponse(connection)
         answer.begin()
-        seconds = time.perf_counter() - began
-        return Answered(answer.status, answer.read().decode("latin-1"), seconds, sent)
+        seconds, text = time.perf_counter() - began, b""
+        with suppress(ConnectionResetError):
+            text = answer.read()
+        return Answered(answer.status, text.decode("latin-1"), seconds, sent)
 
 
 def upload(port: int, session: str, file: str, size: int, *, chunked: bool = False, method: str = "PUT") -> Answered:
