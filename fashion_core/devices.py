@@ -137,7 +137,7 @@ def make_reproducible(threads: int) -> None:
 def fast_matmul() -> Iterator[None]:
     """Multiply float32 matrices with oneDNN inside the block, except on Intel's CPUs and where that would round them.
 
-    The default on x86, MKL, takes twice as long on AMD's CPUs and a tenth less on Intel's.
+    The default on x86, MKL, takes up to twice as long on AMD's CPUs and a tenth less on Intel's.
     """
     matmul = onednn_matmul()
     if matmul is None or _is_intel() or not _onednn_keeps_float32():

@@ -48,7 +48,8 @@ def run() -> Comparison:
             ways[f"ours, {precision}"] = stack.enter_context(_by_itself(ours, folder, worker))
         for name, prepare in PEERS.items():
             ways[name] = stack.enter_context(_by_itself(prepare, folder, {}))
-        return Comparison(f"{IMAGES:,} {which} through the MLP, batch 64", JAX, alternate(ways, ROUNDS))
+        title = f"{IMAGES:,} {which} through the MLP, batch {peer_epochs.BATCH}"
+        return Comparison(title, JAX, alternate(ways, ROUNDS))
 
 
 @contextmanager
