@@ -97,6 +97,11 @@ class TrainConfig(BaseModel):
     threads: int = _setting(
         "Threads", 0, "CPU threads; 0: the fastest number, at most one a core and the CPU quota.", ge=0, le=256
     )
+    processes: int = _setting(
+        "Processes", 1,
+        "How many processes share each batch: one a GPU, or a few on the CPU; more hosts with torchrun.",
+        ge=1, le=1024,
+    )  # fmt: skip
     precision: Literal["fp32", "bf16"] = _setting(
         "Precision", "fp32",
         "bf16 trains under autocast, convolutions with channels last, and can be faster where the device has "
@@ -116,6 +121,10 @@ class TrainConfig(BaseModel):
         """How many optimizer steps one epoch takes; the last batch may be smaller."""
         return -(-self.images_per_epoch // self.batch_size)
 
+    def images_in_batch(self, batch: int) -> int:
+        """How many images this batch of an epoch has, counted from 0."""
+        return min(self.batch_size, self.images_per_epoch - batch * self.batch_size)
+
     @property
     def trained_on(self) -> dict[str, str]:
         """What a model has to be tested on to give the same losses."""
@@ -133,6 +142,8 @@ class TrainConfig(BaseModel):
         if self.batch_size > self.images_per_epoch:
             larger = f"Batch size {self.batch_size:,} is larger than the {self.images_per_epoch:,} training images"
             raise ValueError(f"{larger}; choose a smaller batch")
+        if self.processes > self.batch_size:
+            raise ValueError(f"{self.processes:,} processes can't share batches of {self.batch_size:,}; choose fewer")
         if self.model == "resnet18" and 1 in (self.batch_size, self.images_per_epoch % self.batch_size):
             raise ValueError("ResNet-18 can't train on a batch of one image; choose another batch size")
         return self

@@ -44,6 +44,7 @@ def describe() -> dict[str, Any]:
         "devices": here,
         "bf16": [name for name in here if has_bf16(torch.device(name))],
         "threads": automatic_threads(),
+        "cpus": usable_cpus(),
         "mkl": mkl_order(),
     }
 
@@ -63,8 +64,13 @@ def automatic_threads(root: Path = Path("/")) -> int:
 
     Where a container may use two of 64 CPUs, 64 threads wait for each other: a step takes many times as long.
     """
+    return min(torch.get_num_threads(), usable_cpus(root))
+
+
+def usable_cpus(root: Path = Path("/")) -> int:
+    """How many CPUs this process may use the whole time."""
     cpus = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return max(1, min(torch.get_num_threads(), cpus, *map(int, _cpu_quotas(root))))
+    return max(1, min(cpus, *map(int, _cpu_quotas(root)), cpus))
 
 
 _CGROUPS = ("", "unified", "cpu", "cpu,cpuacct", "cpuacct,cpu")  # where they are mounted, below one folder

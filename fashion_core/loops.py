@@ -59,10 +59,16 @@ def standard_error(values: Tensor) -> float:
 
 
 @torch.inference_mode()
-def test_loop(batches: Batches, model: nn.Module, loss_fn: nn.Module) -> Evaluation:
+def test_loop(
+    batches: Batches,
+    model: nn.Module,
+    loss_fn: nn.Module,
+    gather: Callable[[Tensor], Tensor] = torch.clone,  # noqa: PT028 -- no test
+) -> Evaluation:
     """Evaluate the model on all batches; it is left in ``eval`` mode.
 
-    ``loss_fn`` returns the loss of each image, as ``nn.CrossEntropyLoss(reduction="none")`` does.
+    ``loss_fn`` returns the loss of each image, as ``nn.CrossEntropyLoss(reduction="none")`` does. ``gather`` puts what
+    several processes measured on batches of their own, on the CPU, into one tensor.
     """
     model.eval()
     losses, correct = [], []
@@ -70,9 +76,13 @@ def test_loop(batches: Batches, model: nn.Module, loss_fn: nn.Module) -> Evaluat
         logits = model(inputs)
         losses.append(loss_fn(logits, labels))
         correct.append(logits.argmax(1) == labels)
-    all_losses = torch.cat(losses).float().cpu()
-    accuracy = int(torch.cat(correct).sum()) / len(all_losses)
+    all_losses = gather(_joined(losses))
+    accuracy = int(gather(_joined(correct)).sum()) / len(all_losses)
     return Evaluation(all_losses.double().mean().item(), accuracy, all_losses)
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return torch.cat(parts).float().cpu() if parts else torch.empty(0)
 
 
 _KEPT = ("betas", "eps")  # options taken from the file; the others come from ``TrainConfig`` and this machine

@@ -116,6 +116,7 @@ def test_description_is_what_the_machine_has_with_the_automatic_choice_first_and
         "devices": here,
         "bf16": [name for name in here if devices.has_bf16(torch.device(name))],
         "threads": devices.automatic_threads(),
+        "cpus": devices.usable_cpus(),
         "mkl": "AUTO,STRICT" if torch.backends.mkl.is_available() else None,  # type: ignore[no-untyped-call]
     }
     assert str(devices.resolve("auto")) == next(iter(here))

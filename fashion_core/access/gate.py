@@ -41,15 +41,15 @@ class Actions:
     store: RunStore
     actor: Actor
 
-    def start(self, config: TrainConfig) -> Run:
-        return self._making("start", "", lambda: queue.start(self.store, config))
+    def start(self, config: TrainConfig, *, here: bool = True) -> Run:
+        return self._making("start", "", lambda: queue.start(self.store, config, here=here))
 
-    def start_seeds(self, config: TrainConfig, seeds: int) -> list[Run]:
+    def start_seeds(self, config: TrainConfig, seeds: int, *, here: bool = True) -> list[Run]:
         """Start a run for each seed; the audit has a line for each."""
         if seeds == 1:
-            return [self.start(config)]
+            return [self.start(config, here=here)]
         with self._acting("start", detail=f"{seeds} seeds") as entry:
-            made = queue.start_seeds(self.store, config, seeds)
+            made = queue.start_seeds(self.store, config, seeds, here=here)
             entry.detail = f"{seeds} seeds, made {', '.join(run.id for run in made)}"
         for run in made:
             self._note(audit.entry(self.actor.name, "start", run.id, f"seed {run.record.config.seed}", audit.DONE))
@@ -69,6 +69,10 @@ class Actions:
     def continue_run(self, run: Run) -> None:
         with self._acting("continue", run):
             queue.continue_run(self.store, run)
+
+    def continue_here(self, run: Run, starter: int) -> None:
+        with self._acting("continue", run, "torchrun"):
+            queue.continue_here(run, starter)
 
     def crash(self, run: Run) -> None:
         """Begin a crash drill: kill the run's worker."""
@@ -90,8 +94,8 @@ class Actions:
             self._note(audit.entry(self.actor.name, "start", twin.id, f"twin of {run.id}", audit.DONE))
         return True
 
-    def resume(self, run: Run, requests: Sequence[ResumeRequest]) -> list[Run]:
-        return self._resuming(run, "", lambda: plan.resume(self.store, run, requests))
+    def resume(self, run: Run, requests: Sequence[ResumeRequest], *, here: bool = True) -> list[Run]:
+        return self._resuming(run, "", lambda: plan.resume(self.store, run, requests, here=here))
 
     def begin_lesson(self, given: Mapping[str, Any]) -> Run:
         return self._making("start", "lesson", lambda: lesson.begin(self.store, given))

@@ -63,14 +63,14 @@ def _add_run_commands(commands: Any) -> None:
     help_text = "train a run to its end, with a progress bar; Ctrl-C stops it, and SIGTERM ends this command alone"
     train = _add(commands, "train", runs.train_run, help_text)
     train.add_argument("--preset", choices=PRESETS, default="seed", help="the settings to start from")
-    _add_seeds_flag(train)
+    _add_start_flags(train)
     _add_flags(train, SETTINGS, default=True)
     help_text = "resume from a checkpoint as a new run; flags override the parent's settings"
     resume = _add(commands, "resume", runs.resume_run, help_text, "run")
     resume.add_argument("epoch", help="the epoch of the checkpoint, several as 0,2,5, or all")
     additional = "additional epochs (default: as many as the run had left, at least 1)"
     resume.add_argument("--epochs", type=int, help=additional)
-    _add_seeds_flag(resume)
+    _add_start_flags(resume)
     _add_flags(resume, SETTINGS.keys() - {"epochs"})
     _add(commands, "audit", runs.show_audit, "show who did what, and when").add_argument("run", nargs="?")
     _add(commands, "compare", runs.compare_runs, "show loss_last and loss_now of each resumed run")
@@ -138,7 +138,9 @@ def _add(commands: Any, name: str, command: Command, help_text: str, *arguments:
     return parser
 
 
-def _add_seeds_flag(parser: argparse.ArgumentParser) -> None:
+def _add_start_flags(parser: argparse.ArgumentParser) -> None:
+    help_text = "make the run and leave it stopped, for `continue` under torchrun, here or on several machines"
+    parser.add_argument("--no-start", action="store_true", help=help_text)
     help_text = "repeat with this many seeds, from --seed up, and tell the mean and its 95 %% interval (default: 1)"
     parser.add_argument("--seeds", type=int, default=1, help=help_text)
 

@@ -1,6 +1,7 @@
 """The commands about runs: train, resume, compare, continue, stop, runs, audit, show, delete."""
 
 import argparse
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -31,12 +32,14 @@ from fashion_core.runs import metrics, queue, torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import ACTIVE_STATES, UNDER_WAY_STATES, epoch_text
 from fashion_core.runs.store import RunStore, epoch_number, run_record
+from fashion_core.training import torchrun
 
 
 def train_run(options: argparse.Namespace) -> None:
     actions = gate.from_command_line(RunStore())
     with signals_explained() as runs:
-        runs += actions.start_seeds(torch_process.preset_config(options.preset, given_settings(options)), options.seeds)
+        config = torch_process.preset_config(options.preset, given_settings(options))
+        runs += actions.start_seeds(config, options.seeds, here=not options.no_start)
         _say_cautions(runs)
         _follow_all(options, actions, runs)
 
@@ -56,7 +59,7 @@ def resume_run(options: argparse.Namespace) -> None:
             why = map(printable, reasons.texts(planned.verdict.reasons))
             print(f"from epoch {planned.epoch}: {'; '.join([planned.verdict.kind, *why])}")
     with signals_explained() as runs:
-        runs += actions.resume(parent, requests)
+        runs += actions.resume(parent, requests, here=not options.no_start)
         _say_cautions(runs)
         _follow_all(options, actions, runs)
 
@@ -105,21 +108,45 @@ def _epochs(text: str, parent: Run) -> list[int]:
 def continue_in_place(options: argparse.Namespace) -> None:
     actions = gate.from_command_line(RunStore())
     run = actions.store.get(options.run)
+    if torchrun.has_started_this():
+        _continue_together(actions, run)
+        return
     with signals_explained() as runs:
         runs += [run]
         actions.continue_run(run)
         _follow_all(options, actions, runs)
 
 
+def _continue_together(actions: gate.Actions, run: Run) -> None:
+    """Be one of the processes that torchrun has started here or on several machines; one alone speaks for all."""
+    from fashion_core.training import worker
+
+    try:
+        is_over = worker.work_together(run, lambda: actions.continue_here(run, os.getppid()))
+    except FashionError:
+        if torchrun.leads():
+            raise
+        is_over = True
+    if not is_over:
+        raise SystemExit(1)  # torchrun restarts all of them
+
+
 def _follow_all(options: argparse.Namespace, actions: gate.Actions, runs: Sequence[Run]) -> None:
     """Raises ``RunStateError`` for the first run that has not finished, after all have ended."""
+    if getattr(options, "no_start", False):
+        lines = (f"run {run.id} waits for: torchrun … -m fashion_core continue {run.id}" for run in runs)
+        answer(options, _one_or_all(_records(actions.store, runs)), lines)
+        return
     wait_for(options, actions, runs)
     if options.json:
-        records = _records(actions.store, runs)
-        answer(options, records[0] if len(records) == 1 else records, ())
+        answer(options, _one_or_all(_records(actions.store, runs)), ())
     else:
         answer(options, None, _mean_lines(actions.store, runs))
     check_finished(runs)
+
+
+def _one_or_all(records: list[dict[str, Any]]) -> Any:
+    return records[0] if len(records) == 1 else records
 
 
 def wait_for(options: argparse.Namespace, actions: gate.Actions, runs: Sequence[Run], stops: bool = True) -> None:

@@ -1,6 +1,6 @@
 """The images of a dataset, as bytes on the device that trains, and the batches made from them there."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,39 +59,69 @@ def seed_of_epoch(seed: int, epoch: int) -> int:
 
 
 def epoch_batches(
-    images: Images, batch_size: int, scaling: str, augmentation: str, epoch_seed: int, first_batch: int = 0
+    images: Images,
+    batch_size: int,
+    scaling: str,
+    augmentation: str,
+    epoch_seed: int,
+    first_batch: int = 0,
+    share: Callable[[int], slice] = slice,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield one epoch's batches from ``first_batch`` on: inputs (B, 1, 28, 28) float32 and labels (B,) int64.
 
     Order and augmentation depend only on ``epoch_seed``, so the rest of an interrupted epoch is always the same.
+    ``share`` says which part of a batch of so many images to yield: by default all of it.
     """
     generator = torch.Generator().manual_seed(epoch_seed)
-    order = torch.randperm(len(images), generator=generator).to(images.pixels.device)
-    pixels = images.pixels.index_select(0, order)  # copies whole images, in half the time of pixels[order]
-    labels = images.labels[order]
-    if augmentation == "flip and shift":
-        pixels = flip_and_shift(pixels, generator)
-    at_once = max(1, _SCALED_AT_ONCE // batch_size) * batch_size
-    for start in range(first_batch * batch_size, len(images), at_once):
-        inputs, truth = scale(pixels[start : start + at_once], scaling), labels[start : start + at_once]
-        yield from zip(torch.split(inputs, batch_size), torch.split(truth, batch_size), strict=True)
+    order = torch.randperm(len(images), generator=generator)
+    moves = draw_moves(len(images), generator) if augmentation == "flip and shift" else None
+    shares = [batch[share(len(batch))] for batch in torch.split(torch.arange(len(images)), batch_size)]
+    own, sizes = torch.cat(shares), list(map(len, shares))
+    pixels, labels = images.pixels, images.labels
+    order = order[own].to(pixels.device)
+    pixels, labels = (
+        pixels.index_select(0, order),
+        labels[order],
+    )  # copies whole images, in half the time of pixels[order]
+    if moves is not None:
+        pixels = flip_and_shift(pixels, moves[:, own])
+    start, at_once = sum(sizes[:first_batch]), max(1, _SCALED_AT_ONCE // batch_size)
+    for batch in range(first_batch, len(sizes), at_once):
+        some = sizes[batch : batch + at_once]
+        stop = start + sum(some)
+        inputs, truth = scale(pixels[start:stop], scaling), labels[start:stop]
+        yield from zip(torch.split(inputs, some), torch.split(truth, some), strict=True)
+        start = stop
 
 
-def flip_and_shift(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror half of the images and move each by up to two pixels, black moving in; (N, 28, 28) uint8 both ways."""
+def draw_moves(count: int, generator: torch.Generator) -> Tensor:
+    """Draw how each image is moved down, right, and whether it is mirrored; (3, N) int64."""
+    shifts = torch.randint(0, 2 * _MAX_SHIFT + 1, (2, count, 1), generator=generator)
+    return torch.cat([shifts, torch.rand(1, count, 1, generator=generator) < 0.5]).squeeze(2)
+
+
+def flip_and_shift(pixels: Tensor, moves: Tensor) -> Tensor:
+    """Mirror and move each image by up to two pixels, black moving in; (N, 28, 28) uint8 both ways."""
     count, height, width = pixels.shape
     device = pixels.device
-    down, right = torch.randint(0, 2 * _MAX_SHIFT + 1, (2, count, 1), generator=generator).to(device)
-    flip = torch.rand(count, 1, generator=generator).to(device) < 0.5
+    down, right, flip = moves.unsqueeze(2).to(device)
     columns = torch.arange(width, device=device)
-    columns = torch.where(flip, width - 1 - columns, columns) + right
+    columns = torch.where(flip.bool(), width - 1 - columns, columns) + right
     rows = torch.arange(height, device=device) + down
     padded = torch.nn.functional.pad(pixels, (_MAX_SHIFT,) * 4)
     return padded[torch.arange(count, device=device)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
-def test_batches(images: Images, scaling: str) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield all images in order, in batches of 1,000: inputs (B, 1, 28, 28) float32 and labels (B,) int64."""
-    for start in range(0, len(images), EVALUATION_BATCH):
+def test_batches(
+    images: Images,
+    scaling: str,
+    share: Callable[[int], slice] = slice,  # noqa: PT028 -- no test
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield all images in order, in batches of 1,000: inputs (B, 1, 28, 28) float32 and labels (B,) int64.
+
+    ``share`` says which of so many batches to yield: by default all of them.
+    """
+    starts = range(0, len(images), EVALUATION_BATCH)
+    for start in starts[share(len(starts))]:
         stop = start + EVALUATION_BATCH
         yield scale(images.pixels[start:stop], scaling), images.labels[start:stop]

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fashion_core.config import MAX_NAME, TrainConfig, parse_config
-from fashion_core.data import fashion_mnist
 from fashion_core.errors import ConfigError, DamagedFileError, DiskError, cut_middle, printable
 from fashion_core.resume import reasons, texts
 from fashion_core.resume.labels import short_label
@@ -82,16 +81,15 @@ def plan_runs(run: Run, requests: Sequence[ResumeRequest]) -> list[Plan]:
     return plans
 
 
-def create(store: RunStore, run: Run, requests: Sequence[ResumeRequest]) -> list[Run]:
+def create(store: RunStore, run: Run, requests: Sequence[ResumeRequest], *, here: bool = True) -> list[Run]:
     """Create queued runs that resume from these checkpoints, which stay unchanged; either all runs or none.
 
     Raises what ``plan_runs`` raises, ``DataError``, ``DamagedFileError`` or ``RefusedFileError`` if a checkpoint
     cannot be resumed, before anything is written; ``RunNotFoundError`` if one is deleted in the meantime.
     """
-    queue.slots()
     plans = plan_runs(run, requests)
     for planned in plans:
-        _check(run, planned)
+        _check(run, planned, here)
     group = secrets.token_hex(4) if len(plans) > 1 else None
     with queue.making(store) as made:
         for planned in plans:
@@ -102,27 +100,30 @@ def create(store: RunStore, run: Run, requests: Sequence[ResumeRequest]) -> list
                 reasons=planned.verdict.reasons,
                 group=group,
             )
-            parent, repeat = Parent(run=run.id, epoch=planned.epoch), planned.repeat
-            child = store.create(planned.config, planned.environment, parent, resumption=resumption, repeat=repeat)
+            parent = Parent(run=run.id, epoch=planned.epoch)
+            asked: dict[str, Any] = {"resumption": resumption, "repeat": planned.repeat}
+            child = store.create(planned.config, planned.environment, parent, state=queue.first_state(here), **asked)
             made.append(child)
             # from now on it can't be deleted, but it may have been just before
             check_epoch(run, planned.epoch, run.epochs_saved())
     return made
 
 
-def _check(run: Run, planned: Plan) -> None:
+def _check(run: Run, planned: Plan, here: bool) -> None:
     verdict, why = planned.verdict.kind, "; ".join(reasons.texts(planned.verdict.reasons))
     if verdict == "damaged":
         raise DamagedFileError(run.checkpoint_path(planned.epoch), why)
     if verdict == "not usable":
         raise planned.verdict.refusal()
-    if planned.config.dataset == "fashion-mnist":
-        fashion_mnist.check()
+    queue.check_can_start(planned.config, here)
 
 
-def resume(store: RunStore, run: Run, requests: Sequence[ResumeRequest]) -> list[Run]:
-    """Put runs that resume from checkpoints in the queue; they start as slots become free. Raises like ``create``."""
-    made = create(store, run, requests)
+def resume(store: RunStore, run: Run, requests: Sequence[ResumeRequest], *, here: bool = True) -> list[Run]:
+    """Put runs that resume from checkpoints in the queue; they start as slots become free. Raises like ``create``.
+
+    Unless they are to train ``here``, they are made as stopped ones, as ``queue.start`` does.
+    """
+    made = create(store, run, requests, here=here)
     queue.advance(store)
     return made
 

@@ -23,6 +23,7 @@ _TEXTS: Final = {
     "cosine": "the cosine reaches zero after epoch {after} instead of {before}",
     "device": "device {before} → {after}: rounding differs",
     "threads": "threads {before} → {after}: rounding differs",
+    "processes": "processes {before} → {after}: the same within rounding",
     "mkl": "MKL_CBWR {before} → {after}: rounding differs",
     "torch": "torch {before} → {after}: rounding differs",
     "processor": "processor {before} → {after}: rounding differs",

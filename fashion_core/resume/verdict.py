@@ -13,7 +13,7 @@ from fashion_core.runs.schema import Change, Environment, Message, RunRecord, Ve
 
 _MOST_NAMED = 12  # checkpoints that are listed one by one
 # settings that don't affect the numbers, or only through the environment, which is compared separately
-_NO_CHANGE = frozenset({"name", "epochs", "keep", "device", "threads"})
+_NO_CHANGE = frozenset({"name", "epochs", "keep", "device", "threads", "processes"})
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,8 @@ def _different(record: RunRecord, config: TrainConfig) -> Iterator[Message]:
         yield Message(id="fresh optimizer", values={"before": parent.optimizer, "after": config.optimizer})
     if "dataset" in changed:
         yield Message(id="other dataset")
+    if parent.processes != config.processes:
+        yield Message(id="processes", values={"before": parent.processes, "after": config.processes})
     if config.schedule == parent.schedule == "cosine" and config.epochs != parent.epochs:
         yield Message(id="cosine", values={"before": parent.epochs - 1, "after": config.epochs - 1})
 

@@ -21,6 +21,7 @@ from fashion_core.runs.schema import (
     CONTINUABLE_STATES,
     UNDER_WAY_STATES,
     Labels,
+    State,
     Status,
     check_seeds,
     places_of,
@@ -39,36 +40,46 @@ def slots() -> int:
     return int(value)
 
 
-def start(store: RunStore, config: TrainConfig, tags: tuple[str, ...] = ()) -> Run:
-    """Queue a run; it starts at once if a slot is free. Raises ``ConfigError``, ``DataError``, ``DeviceError``."""
-    _check_can_start(config)
-    run = store.create(config, torch_process.environment_for(config), labels=Labels(name=config.title, tags=tags))
+def start(store: RunStore, config: TrainConfig, tags: tuple[str, ...] = (), *, here: bool = True) -> Run:
+    """Queue a run; it starts at once if a slot is free. Raises ``ConfigError``, ``DataError``, ``DeviceError``.
+
+    Unless it is to train ``here``, it is made as a stopped one, which torchrun continues on other machines.
+    """
+    check_can_start(config, here)
+    labels, state = Labels(name=config.title, tags=tags), first_state(here)
+    run = store.create(config, torch_process.environment_for(config), labels=labels, state=state)
     advance(store)
     return run
 
 
-def start_seeds(store: RunStore, config: TrainConfig, seeds: int) -> list[Run]:
+def first_state(here: bool) -> State:
+    return "queued" if here else "stopped"
+
+
+def start_seeds(store: RunStore, config: TrainConfig, seeds: int, *, here: bool = True) -> list[Run]:
     """Queue a run for each of this many seeds, from the given one up: all of them or none. Raises what ``start`` does.
 
     None starts before all are made.
     """
     check_seeds(seeds)
     if seeds == 1:
-        return [start(store, config)]
+        return [start(store, config, here=here)]
     configs = [parse_config({**config.model_dump(), "seed": config.seed + number}) for number in range(seeds)]
-    _check_can_start(config)
+    check_can_start(config, here)
     environment = torch_process.environment_for(config)
     with making(store) as made:
         for one, place in zip(configs, places_of(seeds), strict=True):
             labels = Labels(name=seeded_name(config.title, one.seed))
-            made.append(store.create(one, environment, repeat=place, labels=labels))
+            made.append(store.create(one, environment, repeat=place, labels=labels, state=first_state(here)))
     advance(store)
     return made
 
 
-def _check_can_start(config: TrainConfig) -> None:
+def check_can_start(config: TrainConfig, here: bool = True) -> None:
     """Raise what prevents it, before anything is written."""
     slots()
+    if here:
+        torch_process.check_processes(config)
     if config.dataset == "fashion-mnist":
         fashion_mnist.check()
 
@@ -90,9 +101,22 @@ def making(store: RunStore) -> Iterator[list[Run]]:
 def continue_run(store: RunStore, run: Run, keep_place: bool = False) -> None:
     """Queue a stopped, failed or lost run again; it continues in place. Raises ``RunStateError``, ``DataError``.
 
-    With ``keep_place`` it stands where it stood in the queue, ahead of the runs that came after it.
+    With ``keep_place`` it stands where it stood in the queue, ahead of the runs that came after it. Raises
+    ``DeviceError`` if it has more processes than this machine has devices.
     """
     _check_can_go_on(run, run.status)  # a running one answers at once: its lock is held for as long as it trains
+    torch_process.check_processes(run.record.config)
+    _go_on(run, state="queued", process=None, **({} if keep_place else {"queued_at": files.now()}))
+    advance(store)
+
+
+def continue_here(run: Run, starter: int) -> None:
+    """Mark such a run as training: the process with the pid ``starter`` has started those that are about to."""
+    _check_can_go_on(run, run.status)
+    _go_on(run, state="running", process=processes.identify(starter), phase="starting", heartbeat=files.now())
+
+
+def _go_on(run: Run, **changes: object) -> None:
     run.record.check_images()
     if run.record.config.dataset == "fashion-mnist":
         fashion_mnist.check()
@@ -101,11 +125,9 @@ def continue_run(store: RunStore, run: Run, keep_place: bool = False) -> None:
         _check_can_go_on(run, status)
         with files.disk_errors(run.stop_path):
             run.stop_path.unlink(missing_ok=True)
-        queued = {"state": "queued", "process": None, "error": None, "diverged": False, "began_at": None}
-        queued_at = status.queued_at if keep_place else files.now()
-        more = {"queued_at": queued_at, "continued": status.continued + 1}
-        run.write_status(status.model_copy(update={**queued, **more}))
-    advance(store)
+        forgotten = {"error": None, "diverged": False, "began_at": None, "restarts": 0}
+        more = {"continued": status.continued + 1, **changes}
+        run.write_status(status.model_copy(update={**forgotten, **more}))
 
 
 def _check_can_go_on(run: Run, status: Status) -> None:

@@ -202,6 +202,7 @@ class Status(_Stored):
     error: str | None = None
     diverged: bool = False  # whether the loss was not finite when it failed: the same steps end it again
     continued: int = 0  # how often it has continued in place
+    restarts: int = 0  # how often its processes were restarted since then, as one of them had died
     began_at: tuple[int, int] | None = None  # its latest worker's first epoch and batch; None until it has loaded
 
 

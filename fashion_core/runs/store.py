@@ -28,6 +28,7 @@ from fashion_core.runs.schema import (
     Resumption,
     RunRecord,
     Source,
+    State,
     Status,
 )
 
@@ -70,9 +71,10 @@ class RunStore:
         repeat: Repeat | None = None,
         labels: Labels | None = None,
         twin_of: str | None = None,
+        state: State = "queued",
         fill: Callable[[Run], None] = lambda draft: None,
     ) -> Run:
-        """Make a run folder with its queued status and what ``fill`` adds. Raises ``DiskError``."""
+        """Make a run folder with its first status and what ``fill`` adds. Raises ``DiskError``."""
         created = datetime.now(UTC)
         run_id = f"{created:%Y%m%d-%H%M%S}-{created.microsecond // 1000:03d}-{secrets.token_hex(2)}"
         record = RunRecord(
@@ -91,7 +93,7 @@ class RunStore:
             draft.write_record(record)
             draft.write_labels(labels or Labels(name=config.title))
             now = files.now()
-            draft.write_status(Status(state="queued", queued_at=now, heartbeat=now, epoch=record.first_epoch))
+            draft.write_status(Status(state=state, queued_at=now, heartbeat=now, epoch=record.first_epoch))
             fill(draft)
         return Run(self.root / run_id)
 

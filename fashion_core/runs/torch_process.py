@@ -15,7 +15,7 @@ from typing import Any
 from fashion_core import files
 from fashion_core.cache import Cache
 from fashion_core.config import PRESETS, TrainConfig, parse_config
-from fashion_core.errors import DeviceError, WorkerError, printable
+from fashion_core.errors import DeviceError, WorkerError, counted, printable
 from fashion_core.runs import processes
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES, Environment, ExportFormat
@@ -33,6 +33,7 @@ class Machine:
     devices: dict[str, str]  # the processor of each device, by the device's name
     bf16: list[str]  # the devices that have instructions for bf16
     threads: int  # how many PyTorch uses on the CPU
+    cpus: int  # that a process may use the whole time
     mkl: str | None = None  # in which order MKL adds there; None without MKL
 
     def has_bf16(self, device: str) -> bool:
@@ -134,16 +135,30 @@ def environment_for(config: TrainConfig) -> Environment:
     if processor is None:
         choices = ", ".join(here.devices)
         raise DeviceError(f"There is no device {device} on this machine; choose one of auto, {choices}.")
-    python, torch, threads = platform.python_version(), metadata.version("torch"), config.threads or here.threads
+    python, torch = platform.python_version(), metadata.version("torch")
+    threads = config.threads or max(1, here.threads // config.processes)
     return Environment(
         python=python,
         torch=torch,
         device=device,
         processor=processor,
         threads=threads,
-        threads_open=config.threads == 0 and device == "cpu" and threads > 1,
+        threads_open=config.threads == 0 and device == "cpu" and threads > 1 and config.processes == 1,
         mkl=here.mkl,
     )
+
+
+def check_processes(config: TrainConfig) -> None:
+    """Raise ``DeviceError`` unless this machine has a GPU, or a CPU, for each process."""
+    if config.processes == 1:
+        return
+    here = this_machine()
+    device = here.name_of("auto").partition(":")[0] if config.device == "auto" else config.device
+    on_cpu = device == "cpu"
+    room = here.cpus if on_cpu else sum(name.startswith(device) for name in here.devices)
+    if config.processes > room:
+        has = counted(room, "{count:,} {kind}", "{count:,} {kind}s", kind="CPU" if on_cpu else "GPU")
+        raise DeviceError(f"{config.processes:,} processes are more than the {has} here: choose at most {room:,}.")
 
 
 def environment_to_resume(parent: Environment, config: TrainConfig) -> Environment:

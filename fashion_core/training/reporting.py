@@ -15,6 +15,7 @@ from fashion_core.errors import DivergedError
 from fashion_core.files import now
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
+from fashion_core.training.group import Group
 
 REPORT_SECONDS = 0.25  # between two metric rows, and so between two synchronisations with the device
 FIRST_REPORT_SECONDS = 0.05  # to the first row that a process writes: someone has just clicked and is watching
@@ -31,15 +32,22 @@ class Position:
 
 
 class Reporter:
-    """Collects the losses of batches on the device and reads them together, a few times a second.
+    """Collects the losses of batches on the device, to be read together once ``is_due``, a few times a second.
 
-    ``report`` is called with the images per second; with ``soon``, the first call comes early.
+    ``report`` is called with the images per second; with ``soon``, the first call comes early. With several processes,
+    each loss that is added is this one's part of it.
     """
 
     def __init__(
-        self, run: Run, config: TrainConfig, position: Position, report: Callable[[float], None], soon: bool
+        self,
+        run: Run,
+        config: TrainConfig,
+        position: Position,
+        report: Callable[[float], None],
+        soon: bool,
+        group: Group,
     ) -> None:
-        self.run, self.config, self.position, self.report = run, config, position, report
+        self.run, self.config, self.position, self.report, self.group = run, config, position, report, group
         self.losses: list[Tensor] = []
         self.flushed = time.perf_counter()
         self.patience = min(FIRST_REPORT_SECONDS, REPORT_SECONDS) if soon else REPORT_SECONDS
@@ -48,21 +56,26 @@ class Reporter:
         """Add the loss of the batch at the position, and advance the position."""
         self.losses.append(loss)
         self.position.batch += 1
-        if time.perf_counter() - self.flushed > self.patience:
-            self.flush()
+
+    @property
+    def is_due(self) -> bool:
+        return time.perf_counter() - self.flushed > self.patience
 
     def flush(self) -> None:
-        """Write the collected losses as a metric row and into the status. Raises ``DivergedError``."""
+        """Write the collected losses as a metric row and into the status; all processes together.
+
+        Raises ``DivergedError``.
+        """
         if not self.losses:
             return
         first, images = self.position.batch - len(self.losses), 0
-        losses: list[float] = torch.stack(self.losses).tolist()
+        losses: list[float] = self.group.sum(torch.stack(self.losses)).tolist()
         self.losses, self.patience = [], REPORT_SECONDS
         for batch, loss in enumerate(losses, first):
             if not math.isfinite(loss):
                 self._write_row(first, losses[: batch - first], None)
                 raise DivergedError(self.position.epoch, batch, loss)
-            size = min(self.config.batch_size, self.config.images_per_epoch - batch * self.config.batch_size)
+            size = self.config.images_in_batch(batch)
             self.position.loss_sum += loss * size  # one by one, so that the sum doesn't depend on when it is read
             images += size
         seconds, self.flushed = time.perf_counter() - self.flushed, time.perf_counter()
@@ -71,7 +84,7 @@ class Reporter:
         self.report(images / seconds)
 
     def _write_row(self, first: int, losses: list[float], rate: float | None) -> None:
-        if not losses:
+        if not losses or not self.group.leads:
             return
         place = {"kind": "batch", "epoch": self.position.epoch, "batch": first + len(losses) - 1}
         measured = {"losses": [float(f"{loss:.6g}") for loss in losses], "images_per_second": rate, "time": now()}

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
-from typing import Literal
+from typing import Any, Concatenate, Literal, ParamSpec
 
 import torch
 from torch import Tensor, nn
@@ -23,9 +23,14 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import FileInfo, Reason, SavedFormat
 from fashion_core.runs.store import RunStore
 from fashion_core.training.captured_step import CapturedStep, CUDAGraphStep, TorchScriptStep
+from fashion_core.training.group import ALONE, Group, Meetings
+from fashion_core.training.group_step import GroupStep
 from fashion_core.training.parent import ParentCheckpoint, check_load, read_load_losses
 from fashion_core.training.reporting import Position, Reporter, Saver
+from fashion_core.training.shared_layers import share_layers
 from fashion_core.training.threads import SteadyStep
+
+Parameters = ParamSpec("Parameters")
 
 
 @dataclass(frozen=True)
@@ -39,26 +44,46 @@ class EpochResult:
     samples_per_second: float
 
 
+def by_leader(method: "Callable[Concatenate[Trainer, Parameters], None]") -> Callable[..., None]:
+    """Let one process alone do what writes to the run folder."""
+
+    @wraps(method)
+    def done_by_leader(trainer: "Trainer", *args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
+        if trainer.group.leads:
+            method(trainer, *args, **kwargs)
+
+    return done_by_leader
+
+
 class Trainer:
-    """Trains one run in this process, which must hold the run's lock; ``should_stop`` is asked between two batches."""
+    """Trains one run in this process, or in all processes of a group at once, whose leader must hold the run's lock.
+
+    ``should_stop`` is asked between two batches.
+    """
 
     def __init__(
-        self, run: Run, should_stop: Callable[[], bool], images: tuple[data.Images, data.Images] | None = None
+        self,
+        run: Run,
+        should_stop: Callable[[], bool],
+        images: tuple[data.Images, data.Images] | None = None,
+        group: Group = ALONE,
     ) -> None:
-        self.run, self.should_stop = run, should_stop
+        self.run, self.should_stop, self.group = run, should_stop, group
         self.record, self.status = run.record, run.status
         self.config = self.record.config
         devices.make_reproducible(self.record.environment.threads)
-        self.device = devices.resolve(self.record.environment.device)
+        self.device = group.device(devices.resolve(self.record.environment.device))
         train_images, test_images = images or data.load(self.config.dataset)
         self.train_images = train_images.first(self.config.train_images).to(self.device)
         self.test_images = test_images.to(self.device)
         self.model = build_model(self.config.model, self.config.seed).to(self.device)
+        if group.size > 1:
+            share_layers(self.model, group, self._images_in_batch)
         self.model.to(memory_format=devices.layout(self.device, self.config.precision))  # type: ignore[call-overload]
         self.optimizer = loops.make_optimizer(self.config, self.model)
         self.train_step = self._make_train_step()
         self.evaluating: Callable[[], AbstractContextManager[None]] = nullcontext
-        if self.device.type == "cpu" and self.config.threads == 0:
+        if self.device.type == "cpu" and self.config.threads == 0 and group.size == 1:
             self._follow_the_machine()
         self.saver, self.someone_waits = Saver(), True
         self.position = Position(self.record.first_epoch)
@@ -69,8 +94,13 @@ class Trainer:
         bf16 = self.config.precision == "bf16"
         autocast = torch.autocast(self.device.type, dtype=torch.bfloat16) if bf16 else loops.NO_AUTOCAST
         step = loops.TrainStep(self.model, nn.CrossEntropyLoss(), self.optimizer, autocast)
+        if self.group.size > 1:
+            return GroupStep(step, self.group, self._images_in_batch, self.device)
         captured = {"cuda": CUDAGraphStep, "cpu": TorchScriptStep}.get(self.device.type)
         return captured(step, self.config.batch_size, self.device) if captured else step
+
+    def _images_in_batch(self) -> int:
+        return self.config.images_in_batch(self.position.batch)
 
     def _follow_the_machine(self) -> None:
         """Train with as many threads as suit the moment, where their number changes no bit."""
@@ -96,18 +126,40 @@ class Trainer:
     def train(self) -> Literal["finished", "stopped"]:
         """Train until the last epoch is saved or a stop is requested. Raises ``DivergedError`` or ``DiskError``."""
         self._restore()
-        metrics.rewind(self.run.metrics_path, self.position.epoch, self.position.batch)
         with self.saver:
             while self.position.epoch < self.config.epochs:
-                if self.should_stop() or not self.train_epoch():
+                if self.group.any(self.should_stop()) or not self.train_epoch():
                     return "stopped"
                 self.finish_epoch()
-            self.saver.wait()
-            self._tidy()  # a kill may have come between the last checkpoint and this
             self._save_final()
         return "finished"
 
     def _restore(self) -> None:
+        """Begin, in all processes, where the run was left, or where its parent's checkpoint ends."""
+        parent = self._load_newest() if self.group.leads else None
+        begins, state = self.group.of_leader((parent is not None, self._state()))
+        if not self.group.leads:
+            self._set_state(*state)
+        if begins:
+            found = self._evaluate()
+            if parent:
+                check_load(self.run, parent, found)
+        self._begin_rows()
+
+    @by_leader
+    def _begin_rows(self) -> None:
+        metrics.rewind(self.run.metrics_path, self.position.epoch, self.position.batch)
+        self.status = self.status.model_copy(update={"began_at": (self.position.epoch, self.position.batch)})
+
+    def _state(self) -> tuple[Any, ...]:
+        model, optimizer = save.snapshot(self.model.state_dict()), save.snapshot(self.optimizer.state_dict())
+        return model, optimizer, self.position, self.measured, self.random_state
+
+    def _set_state(self, model: Any, optimizer: Any, *others: Any) -> None:
+        self._load_tensors(model, optimizer)
+        self.position, self.measured, self.random_state = others
+
+    def _load_newest(self) -> ParentCheckpoint | None:
         """Load the newest whole checkpoint, or the parent's, then the exact position inside the epoch after it."""
         for epoch in reversed(self.run.epochs_saved()):
             path = self.run.checkpoint_path(epoch)
@@ -122,23 +174,25 @@ class Trainer:
             self.position = Position(**content["position"])
             self.random_state = content["random_state"]
         elif self.record.parent and self.measured is None:
-            self._load_parent()
-        self.status = self.status.model_copy(update={"began_at": (self.position.epoch, self.position.batch)})
+            return self._load_parent()
+        return None
 
-    def _load_parent(self) -> None:
-        """Begin where the parent's checkpoint ends, and check by its loss that it was loaded correctly."""
+    def _load_parent(self) -> ParentCheckpoint:
         self.report(phase="loading")
         parent = ParentCheckpoint(self.run)
         parent.load_into(self.model)
         if state := parent.state_for(self.config):
             loops.restore_optimizer(self.optimizer, state)
-        check_load(self.run, parent, self._evaluate())
+        return parent
 
     def _load(self, path: Path) -> save.Checkpoint:
         content = save.load_checkpoint(path)
-        self.model.load_state_dict(content["model_state_dict"])
-        loops.restore_optimizer(self.optimizer, content["optimizer_state_dict"])
+        self._load_tensors(content["model_state_dict"], content["optimizer_state_dict"])
         return content
+
+    def _load_tensors(self, model: dict[str, Any], optimizer: dict[str, Any]) -> None:
+        self.model.load_state_dict(model)
+        loops.restore_optimizer(self.optimizer, optimizer)
 
     def train_epoch(self) -> bool:
         """Train to the end of the epoch; False if a stop came first and the exact position is saved."""
@@ -149,21 +203,31 @@ class Trainer:
             self.random_state = None
         config = self.config
         batches = data.epoch_batches(
-            self.train_images, config.batch_size, config.pixels, config.augmentation, epoch_seed, self.position.batch
+            self.train_images,
+            config.batch_size,
+            config.pixels,
+            config.augmentation,
+            epoch_seed,
+            self.position.batch,
+            self.group.share,
         )
-        reporter = Reporter(self.run, config, self.position, self._report_rate, soon=self.someone_waits)
-        self.someone_waits = False
+        reporter = Reporter(self.run, config, self.position, self._report_rate, self.someone_waits, self.group)
+        meetings, self.someone_waits = Meetings(self.group, self.position.batch), False
         self._set_learning_rate()
         with devices.fast_matmul():
             for loss in loops.train_loop(batches, self.model, self.train_step):
                 reporter.add(loss)
                 if self.position.batch == config.batches_per_epoch:
                     break
-                if self.should_stop():
+                self._set_learning_rate()
+                if not meetings.is_due(self.position.batch):
+                    continue
+                if self.group.any(reporter.is_due):
+                    reporter.flush()
+                if self.group.any(self.should_stop()):
                     reporter.flush()
                     self._save_partial()
                     return False
-                self._set_learning_rate()
         reporter.flush()
         return True
 
@@ -176,7 +240,8 @@ class Trainer:
         self.saver.check()
         self.report(phase="training", images_per_second=images_per_second)
 
-    def report(self, **changes: object) -> None:
+    @by_leader
+    def report(self, /, **changes: object) -> None:
         """Write the training position to ``status.json``, with any other fields of ``Status`` that change."""
         where = {"epoch": self.position.epoch, "batch": self.position.batch, "heartbeat": files.now()}
         self.status = self.status.model_copy(update={**where, **changes})
@@ -191,13 +256,17 @@ class Trainer:
         images, seconds = len(self.train_images), self.position.seconds
         train_loss = self.position.loss_sum / images
         self.measured = EpochResult(found.loss, found.accuracy, train_loss, seconds, images / seconds)
-        row = {"kind": "epoch", "epoch": self.position.epoch, **asdict(self.measured)}
+        self._note_epoch(self.measured, found)
+        self.position = Position(self.position.epoch + 1)
+
+    @by_leader
+    def _note_epoch(self, measured: EpochResult, found: loops.Evaluation) -> None:
+        row = {"kind": "epoch", "epoch": self.position.epoch, **asdict(measured)}
         if (before := read_load_losses(self.run)) is not None:
             change = found.losses - before  # of each image's loss, since right after loading
             row |= {"difference": change.double().mean().item(), "standard_error": loops.standard_error(change)}
         metrics.append_row(self.run.metrics_path, {**row, "time": files.now()})
         self.begin_saving()
-        self.position = Position(self.position.epoch + 1)
 
     def begin_saving(self) -> None:
         """Copy what this epoch's checkpoint holds, once the one before is saved, and write it in the background."""
@@ -216,8 +285,8 @@ class Trainer:
             return self._evaluate_on(self.test_images)
 
     def _evaluate_on(self, images: data.Images) -> loops.Evaluation:
-        batches = data.test_batches(images, self.config.pixels)
-        return loops.test_loop(batches, self.model, nn.CrossEntropyLoss(reduction="none"))
+        batches = data.test_batches(images, self.config.pixels, self.group.share)
+        return loops.test_loop(batches, self.model, nn.CrossEntropyLoss(reduction="none"), self.group.gather)
 
     def _checkpoint(self) -> save.Checkpoint:
         """Return the tutorial's four keys and what an exact continuation needs: plain containers and tensors only."""
@@ -232,17 +301,22 @@ class Trainer:
             "environment": self.record.environment.model_dump(mode="json"),
         }
 
+    @by_leader
     def _save_partial(self) -> None:
         self.saver.wait()
         state = {"position": asdict(self.position), "random_state": devices.random_state(self.device)}
         self._save(self.run.partial_path, {**self._checkpoint(), **state}, self._file_info("partial", "stop"))
 
+    @by_leader
     def _save_final(self) -> None:
         """Weights only, and the whole model, contiguous and on the CPU so that they load on any machine."""
+        self.saver.wait()
+        self._tidy()  # a kill may have come between the last checkpoint and this
         self.report(phase="saving")
-        self.model.eval().to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        self._save(self.run.weights_path, self.model.state_dict(), self._file_info("weights", "end"))
-        self._save(self.run.model_path, self.model, self._file_info("model", "end"))
+        model = build_model(self.config.model, self.config.seed).eval()  # of plain layers
+        model.load_state_dict(self.model.state_dict())
+        self._save(self.run.weights_path, model.state_dict(), self._file_info("weights", "end"))
+        self._save(self.run.model_path, model, self._file_info("model", "end"))
 
     def _file_info(self, format: SavedFormat, why: Reason) -> Callable[..., FileInfo]:
         """Return what makes the info of a file saved now, given what only its writing tells."""

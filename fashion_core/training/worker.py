@@ -1,21 +1,33 @@
-"""The process that trains one run: takes its lock, trains, and leaves the outcome in its status."""
+"""The process that trains one run: takes its lock, trains, and leaves the outcome in its status.
+
+Where several train it, torchrun starts them; the one that leads does all of that, and the others only train.
+"""
 
 import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from fashion_core import files
 from fashion_core.data import images
-from fashion_core.errors import DiskError, DivergedError, FashionError
+from fashion_core.errors import ConfigError, DiskError, DivergedError, FashionError, RunStateError
 from fashion_core.runs import processes, queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import State, Status
 from fashion_core.runs.store import RunStore
+from fashion_core.training import torchrun
+from fashion_core.training.torchrun import ProcessLostError
+
+if TYPE_CHECKING:  # torch is imported while the dataset is read
+    from fashion_core.training.group import Group
+
+_OTHER_SIZE = "Run {run} is for {asked:,} processes, not {started:,}: change --nnodes or --nproc-per-node."
 
 
-def work(run: Run) -> bool:
+def work(run: Run, group: "Group | None" = None) -> bool:
     """Train a run, or return False if it no longer waits for that. Raises what ended it, after writing it down."""
     with run.writing(timeout=10):
         try:
@@ -25,25 +37,73 @@ def work(run: Run) -> bool:
             with files.disk_errors(run.path):
                 files.remove_temporaries(run.path, of_others=others)
                 files.remove_temporaries(run.checkpoint_folder)
-            _note(run, process=processes.identify(os.getpid()), phase="starting")
-            _note(run, state=_train(run))
+            restarts = group.restarts if group else 0
+            _note(run, process=processes.identify(_starter(group)), phase="starting", restarts=restarts)
+            _note(run, state=_train(run, group))
+        except ProcessLostError:
+            raise
         except Exception as error:
             _note_failure(run, error)
             raise
         return True
 
 
-def _train(run: Run) -> State:
+def work_together(run: Run, before: Callable[[], object] = lambda: None) -> bool:
+    """Be one of the processes that train a run; return False where torchrun is to restart all, as one has died.
+
+    The one that leads calls ``before`` at its first start. Raises what ended training.
+    """
+    from fashion_core.training.group import joined
+
+    with joined(cuda=run.record.environment.device.startswith("cuda")) as group:
+        try:
+            _take_part(run, group, before)
+        except ProcessLostError as error:
+            print(f"fashion_core: another process is gone: {error}", file=sys.stderr)
+            return False
+        except Exception as error:
+            group.end_others(str(error))
+            raise
+    return True
+
+
+def _take_part(run: Run, group: "Group", before: Callable[[], object]) -> None:
+    asked = run.record.config.processes
+    if group.size != asked:
+        raise ConfigError(_OTHER_SIZE.format(run=run.id, asked=asked, started=group.size))
+    if not group.leads:
+        _train(run, group)
+        return
+    if not group.restarts:
+        before()
+    if not work(run, group):
+        raise RunStateError(f"Run {run.id} is {run.state()} by now: its processes have nothing to train.")
+
+
+def _starter(group: "Group | None") -> int:
+    """The process that lives as long as the run trains: torchrun's, where there are several."""
+    return os.getppid() if group and group.size > 1 else os.getpid()
+
+
+def _train(run: Run, group: "Group | None") -> State:
+    """Raises what ended training, or ``ProcessLostError``."""
     run.record.check_images()  # it may have been queued by another version
-    terminated = threading.Event()
+    terminated, starter = threading.Event(), _starter(group)
     signal.signal(signal.SIGTERM, lambda *_: terminated.set())
     with ThreadPoolExecutor(max_workers=1) as beside:
         reading = beside.submit(images.read, run.record.config.dataset)
         from fashion_core.data import batches
+        from fashion_core.training.group import ALONE
         from fashion_core.training.trainer import Trainer
 
-    trainer = Trainer(run, lambda: terminated.is_set() or run.stop_path.exists(), batches.as_images(reading.result()))
-    return trainer.train()
+    def should_stop() -> bool:
+        if starter != _starter(group):
+            raise SystemExit(1)  # torchrun is gone, and nobody would restart this process
+        return terminated.is_set() or run.stop_path.exists()
+
+    group = group or ALONE
+    with group.failures_explained():
+        return Trainer(run, should_stop, batches.as_images(reading.result()), group).train()
 
 
 def _note_failure(run: Run, error: Exception) -> None:
@@ -71,9 +131,12 @@ def _changed(run: Run, **changes: object) -> Status:
 
 def main(run_id: str) -> int:
     """Train a run, then start the next one in the queue. Return the exit status."""
+    if torchrun.has_started_this():
+        return _join(run_id)
     store, given = RunStore(), True
     try:
-        given = work(store.get(run_id))
+        run = store.get(run_id)
+        given = _launch(run) if run.record.config.processes > 1 else work(run)
     except FashionError as error:
         print(f"fashion_core: {error}", file=sys.stderr)
         return 1
@@ -81,3 +144,23 @@ def main(run_id: str) -> int:
         if given:
             queue.advance(store)
     return 0
+
+
+def _launch(run: Run) -> bool:
+    try:
+        torchrun.launch(run)
+    except Exception as error:
+        with run.writing(timeout=10):
+            _note_failure(run, error)
+        raise
+    return True
+
+
+def _join(run_id: str) -> int:
+    """Train with others. The exit status is 0 for a failure that ends them all, too: torchrun is to restart none."""
+    try:
+        return 0 if work_together(RunStore().get(run_id)) else 1
+    except FashionError as error:
+        if torchrun.leads():
+            print(f"fashion_core: {error}", file=sys.stderr)
+        return 0

@@ -89,7 +89,7 @@ def test_a_part_of_an_epoch_is_the_same_part_each_time(first_batch: int, augment
 def test_flip_and_shift_moves_each_image_by_itself_and_brings_in_black() -> None:
     """Each result is one of the 50 mirrored and moved versions of its image; all 50 come up."""
     pixels = drawn(1).clamp(min=1).repeat(2000, 1, 1)
-    moved = data.flip_and_shift(pixels, torch.Generator().manual_seed(0))
+    moved = data.flip_and_shift(pixels, data.draw_moves(2000, torch.Generator().manual_seed(0)))
     assert (moved.shape, moved.dtype, moved.is_contiguous()) == (pixels.shape, torch.uint8, True)
     versions = {
         np.asarray(torch.nn.functional.pad(image, (2, 2, 2, 2))[down : down + 28, right : right + 28]).tobytes()

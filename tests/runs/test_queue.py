@@ -79,7 +79,7 @@ def test_environment_records_what_auto_means() -> None:
 
 
 def test_environment_names_the_processor_of_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = torch_process.Machine("cuda:0", {"cuda:0": "a GPU", "cpu": "a CPU"}, [], threads=2)
+    here = torch_process.Machine("cuda:0", {"cuda:0": "a GPU", "cpu": "a CPU"}, [], threads=2, cpus=2)
     monkeypatch.setattr(torch_process, "this_machine", lambda: here)
     found = {
         device: torch_process.environment_for(config(device=device)) for device in ("auto", "cuda", "cuda:0", "cpu")
@@ -97,7 +97,9 @@ def test_environment_names_the_processor_of_its_device(monkeypatch: pytest.Monke
 def test_worker_may_choose_its_threads_on_a_cpu_where_nobody_has(
     monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], is_open: bool
 ) -> None:
-    here = torch_process.Machine("cuda:0", {"cuda:0": "a GPU", "cpu": "a CPU"}, [], threads=2, mkl="AUTO,STRICT")
+    here = torch_process.Machine(
+        "cuda:0", {"cuda:0": "a GPU", "cpu": "a CPU"}, [], threads=2, cpus=2, mkl="AUTO,STRICT"
+    )
     monkeypatch.setattr(torch_process, "this_machine", lambda: here)
     environment = torch_process.environment_for(config(**settings))
     assert (environment.threads_open, environment.mkl) == (is_open, "AUTO,STRICT")

@@ -17,10 +17,10 @@ from tests.support.runs import trained
 
 TWO, ONE = {"cuda:0": "GPU", "cpu": "CPU"}, {"cpu": "CPU"}
 MACHINES = {
-    "GPU": Machine("cuda:0", TWO, ["cuda:0"], 2),
-    "old GPU": Machine("cuda:0", TWO, ["cpu"], 2),
-    "CPU": Machine("cpu", ONE, ["cpu"], 2),
-    "old CPU": Machine("cpu", ONE, [], 2),
+    "GPU": Machine("cuda:0", TWO, ["cuda:0"], 2, 2),
+    "old GPU": Machine("cuda:0", TWO, ["cpu"], 2, 2),
+    "CPU": Machine("cpu", ONE, ["cpu"], 2, 2),
+    "old CPU": Machine("cpu", ONE, [], 2, 2),
 }
 
 

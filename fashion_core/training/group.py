@@ -1,0 +1,148 @@
+"""The processes that train one run together, and what they say to each other.
+
+torchrun starts them, restarts all of them when one dies, and tells each by variables who it is; ``torchrun`` asks for
+that. A run that one process trains has a group of one, which says nothing.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from fashion_core import files
+from fashion_core.errors import WorkerError
+from fashion_core.training.torchrun import ProcessLostError
+
+MEETING_SECONDS: Final = 0.05  # between two moments at which the processes agree on what to do next
+_ENDED: Final = "ended"  # the key under which a process leaves the sentence that ends all of them
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Group:
+    """This process among those that train one run; ``rank`` 0 alone writes the run folder."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0  # among those on this machine
+    restarts: int = 0  # how often torchrun has restarted the group
+    store: Any = None  # keys and values that outlive each of the processes
+
+    @property
+    def leads(self) -> bool:
+        return self.rank == 0
+
+    def device(self, chosen: torch.device) -> torch.device:
+        """The device of this process: on GPUs each process has its own."""
+        return chosen if self.size == 1 or chosen.type != "cuda" else torch.device("cuda", self.local_rank)
+
+    def share(self, count: int) -> slice:
+        """Which of so many images or batches are this process's; those of all processes cover them in order."""
+        return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """Replace the tensor by the sum of all processes' tensors, and return it."""
+        if self.size > 1:
+            dist.all_reduce(tensor)
+        return tensor
+
+    def any(self, one: bool) -> bool:
+        """Whether it is so in any process."""
+        return bool(self.sum(torch.tensor(int(one)))) if self.size > 1 else one
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        """All processes' tensors, on the CPU and of any length, one after the other."""
+        if self.size == 1:
+            return tensor
+        parts: list[Any] = [None] * self.size
+        dist.all_gather_object(parts, tensor)
+        return torch.cat(parts)
+
+    def of_leader(self, value: Value) -> Value:
+        """What the process with rank 0 passes to this."""
+        if self.size == 1:
+            return value
+        values: list[Any] = [value]
+        dist.broadcast_object_list(values)
+        received: Value = values[0]
+        return received
+
+    def end_others(self, sentence: str) -> None:
+        """Let the other processes end as this one does, and say why."""
+        if self.store:
+            self.store.set(_ENDED, sentence)
+
+    @contextmanager
+    def failures_explained(self) -> Iterator[None]:
+        """Raise ``WorkerError`` with what another process said as it ended, or ``ProcessLostError`` if one has died.
+
+        torch raises a plain ``RuntimeError`` where another process is gone.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            if self.store is None or files.refusal(error):
+                raise
+            if sentence := self._told():
+                raise WorkerError(sentence) from error
+            raise ProcessLostError(str(error).strip().partition("\n")[0]) from error
+
+    def _told(self) -> str:
+        with suppress(RuntimeError):  # the store may be gone too
+            if self.store.check([_ENDED]):
+                said: str = self.store.get(_ENDED).decode()
+                return said
+        return ""
+
+
+ALONE: Final = Group()
+
+
+@contextmanager
+def joined(cuda: bool) -> Iterator[Group]:
+    """Join the group that torchrun has started this process for; leave it after the block.
+
+    On GPUs NCCL sums the gradients; what the processes agree on never waits for a GPU.
+    """
+    rank, size, local_rank = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    if cuda:
+        torch.cuda.set_device(local_rank)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
+    try:
+        address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        store = dist.TCPStore(address, port, is_master=False)  # type: ignore[attr-defined]
+        yield Group(rank, size, local_rank, int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)), store)
+    finally:
+        dist.destroy_process_group()
+
+
+class Meetings:
+    """When the processes agree on what to do next: alone after each batch, together some times a second.
+
+    All of them ask about the same batches.
+    """
+
+    def __init__(self, group: Group, batch: int) -> None:
+        self._group, self._batch, self._next = group, batch, batch
+        self._time = time.perf_counter()
+
+    def is_due(self, batch: int) -> bool:
+        """Whether all processes meet before this batch of the epoch."""
+        if batch < self._next:
+            return False
+        if self._group.size > 1:
+            self._plan_next(batch)
+        return True
+
+    def _plan_next(self, batch: int) -> None:
+        now = time.perf_counter()
+        pace = (batch - self._batch) / (now - self._time)  # batches a second, by the leader's clock
+        ahead = torch.tensor(max(1, round(pace * MEETING_SECONDS)) if self._group.leads else 0)
+        self._next = batch + int(self._group.sum(ahead))
+        self._batch, self._time = batch, now
