@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 import torch
@@ -20,6 +21,7 @@ from fashion_core.errors import WorkerError
 from fashion_core.training.torchrun import ProcessLostError
 
 MEETING_SECONDS: Final = 0.05  # between two moments at which the processes agree on what to do next
+LEAVING_TIME: Final = timedelta(seconds=10)
 _ENDED: Final = "ended"  # the key under which a process leaves the sentence that ends all of them
 Value = TypeVar("Value")
 
@@ -93,6 +95,14 @@ class Group:
                 raise WorkerError(sentence) from error
             raise ProcessLostError(str(error).strip().partition("\n")[0]) from error
 
+    def leave(self) -> None:
+        """Go; but the leader, which may serve the store, waits until the others have read why it ended."""
+        with suppress(RuntimeError):  # the store is gone, or somebody takes too long
+            if not self.leads:
+                self.store.set(f"left {self.rank}", "")
+            elif self.store.check([_ENDED]):
+                self.store.wait([f"left {rank}" for rank in range(1, self.size)], LEAVING_TIME)
+
     def _told(self) -> str:
         with suppress(RuntimeError):  # the store may be gone too
             if self.store.check([_ENDED]):
@@ -113,13 +123,15 @@ def joined(cuda: bool) -> Iterator[Group]:
     rank, size, local_rank = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     if cuda:
         torch.cuda.set_device(local_rank)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
+    serves = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"  # else torchrun does
+    store = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=serves)  # type: ignore[attr-defined]
+    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", store=store, rank=rank, world_size=size)
+    group = Group(rank, size, local_rank, int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)), store)
     try:
-        address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-        store = dist.TCPStore(address, port, is_master=False)  # type: ignore[attr-defined]
-        yield Group(rank, size, local_rank, int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)), store)
+        yield group
     finally:
-        dist.destroy_process_group()
+        dist.destroy_process_group()  # whoever waits for this process gets an error, and looks for its sentence
+        group.leave()
 
 
 class Meetings:

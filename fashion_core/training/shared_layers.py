@@ -68,40 +68,41 @@ class SynchronizedBatchNorm(nn.BatchNorm2d):
 
 
 class _Normalize(Function):
-    """Mean and variance over all processes, from each one's own as Chan, Golub and LeVeque combine them.
-
-    Source: https://doi.org/10.1080/00031305.1983.10483115
-    """
+    """What torch's own batch norm computes on the CPU, operation for operation, with sums over all processes."""
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, ...]:
         x = inputs.float()
-        count = x.new_full((1,), x.numel() // x.shape[1])
-        variance, mean = torch.var_mean(x, (0, 2, 3), correction=0) if x.numel() else x.new_zeros(2, x.shape[1])
-        mine = torch.cat([mean, variance, count])
-        all_of_them = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
-        dist.all_gather(all_of_them, mine)
-        means, variances, counts = torch.split(torch.stack(all_of_them), [len(mean), len(mean), 1], 1)
-        total = counts.sum()
-        mean = (means * counts).sum(0) / total
-        variance = ((variances + (means - mean) ** 2) * counts).sum(0) / total
-        scale = torch.rsqrt(variance + eps)
-        normalized = (x - _per_channel(mean)) * _per_channel(scale)
-        ctx.save_for_backward(normalized, weight * scale, total)
-        ctx.mark_non_differentiable(mean, variance, total)
-        output = (normalized * _per_channel(weight) + _per_channel(bias)).to(inputs.dtype)
-        return output, mean, variance, total
+        counted = _sum_of_all(torch.cat([_sums(x), x.new_full((1,), x.numel() // x.shape[1], dtype=torch.float64)]))
+        count = counted[-1]
+        mean = (counted[:-1] / count).float()
+        variance = _sum_of_all(_sums((x - _per_channel(mean)) ** 2)) / count
+        scale = (1 / torch.sqrt(variance + eps)).float()
+        factor = scale * weight
+        output = torch.addcmul(_per_channel(bias - mean * factor), x, _per_channel(factor))
+        ctx.save_for_backward(x, mean, scale, factor, count)
+        ctx.mark_non_differentiable(mean, variance, count)
+        return output.to(inputs.dtype), mean, variance.float(), count
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        normalized, factor, total = ctx.saved_tensors
-        gradient = gradients[0].float()
-        of_bias, of_weight = gradient.sum((0, 2, 3)), (gradient * normalized).sum((0, 2, 3))
-        sums = torch.stack([of_bias, of_weight])
-        dist.all_reduce(sums)
-        by_mean, by_scale = (_per_channel(one) for one in sums / total)
-        of_inputs = (gradient - by_mean - normalized * by_scale) * _per_channel(factor)
-        return of_inputs.to(gradients[0].dtype), of_weight, of_bias, None
+        x, mean, scale, factor, count = ctx.saved_tensors
+        gradient, centred = gradients[0].float(), x - _per_channel(mean)
+        mine = torch.stack([_sums(gradient), _sums(gradient * centred)])
+        shift, slope = _sum_of_all(mine.clone()) / count
+        of_inputs = gradient - _per_channel(shift.float()) - centred * _per_channel((slope * scale * scale).float())
+        of_bias, of_weight = mine.float()
+        return (of_inputs * _per_channel(factor)).to(gradients[0].dtype), of_weight * scale, of_bias, None
+
+
+def _sums(values: Tensor) -> Tensor:
+    """Of each channel, in float64: float32 would lose what the parts of a batch have in common."""
+    return values.sum((0, 2, 3), dtype=torch.float64)
+
+
+def _sum_of_all(values: Tensor) -> Tensor:
+    dist.all_reduce(values)
+    return values
 
 
 def _per_channel(values: Tensor) -> Tensor:

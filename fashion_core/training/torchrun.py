@@ -40,6 +40,8 @@ def launch(run: Run) -> None:
     loopback = "lo" if psutil.LINUX else "lo0"
     for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):  # whatever this machine's name leads to
         os.environ[name] = variable(name) or loopback
+    # Otherwise a restarted process may find in a shared store where one that has died was listening.
+    os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     os.environ["OMP_NUM_THREADS"] = str(run.record.environment.threads)
     meeting = ["--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1"]
     size = [f"--nproc-per-node={run.record.config.processes}", f"--max-restarts={RESTARTS}"]

@@ -137,10 +137,9 @@ class Trainer:
     def _restore(self) -> None:
         """Begin, in all processes, where the run was left, or where its parent's checkpoint ends."""
         parent = self._load_newest() if self.group.leads else None
-        begins, state = self.group.of_leader((parent is not None, self._state()))
-        if not self.group.leads:
-            self._set_state(*state)
-        if begins:
+        if self.group.size > 1:
+            self._follow_leader()
+        if self.group.of_leader(parent is not None):
             found = self._evaluate()
             if parent:
                 check_load(self.run, parent, found)
@@ -151,12 +150,12 @@ class Trainer:
         metrics.rewind(self.run.metrics_path, self.position.epoch, self.position.batch)
         self.status = self.status.model_copy(update={"began_at": (self.position.epoch, self.position.batch)})
 
-    def _state(self) -> tuple[Any, ...]:
-        model, optimizer = save.snapshot(self.model.state_dict()), save.snapshot(self.optimizer.state_dict())
-        return model, optimizer, self.position, self.measured, self.random_state
-
-    def _set_state(self, model: Any, optimizer: Any, *others: Any) -> None:
-        self._load_tensors(model, optimizer)
+    def _follow_leader(self) -> None:
+        """Take over what the leader has loaded."""
+        tensors = save.snapshot([self.model.state_dict(), self.optimizer.state_dict()])
+        others = self.position, self.measured, self.random_state
+        tensors, others = self.group.of_leader((tensors, others))
+        self._load_tensors(*tensors)
         self.position, self.measured, self.random_state = others
 
     def _load_newest(self) -> ParentCheckpoint | None:
