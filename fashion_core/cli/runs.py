@@ -327,6 +327,8 @@ def show_run(options: argparse.Namespace) -> None:
         lines.append(f"{line}{known}")
     lines += (f"  {key}: {value}" for key, value in record["config"].items())
     lines += (f"{_epoch_text(record, epoch['epoch'])}: {_result(epoch)}" for epoch in record["epochs"])
+    if record["restarts"]:
+        lines.append(f"  restarted: {record['restarts']} times, as one of its processes had died")
     if record["error"]:
         lines.append(f"error: {record['error']}")
     answer(options, record, lines)

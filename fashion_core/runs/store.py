@@ -260,6 +260,7 @@ def run_record(run: Run) -> dict[str, Any]:
         "path": str(run.path),
         "state": run.state(status),
         "error": status.error,
+        "restarts": status.restarts,
         "epochs": epoch_records(run),
     }
 

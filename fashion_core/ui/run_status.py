@@ -131,7 +131,7 @@ def whereabouts(store: RunStore, run: Run, state: State | None = None) -> str:
     if state == "imported" and source:
         return texts.IMPORTED.format(name=common.plain(source.name), format=source.format)
     if state == "finished":
-        return texts.DONE.format(epoch=epoch_text(last, span))
+        return _with_restarts(texts.DONE.format(epoch=epoch_text(last, span)), status)
     if state == "lost":
         return texts.LOST
     template = texts.AT_BATCH_IN_PHASE if state == "running" and status.phase else texts.AT_BATCH
@@ -141,7 +141,13 @@ def whereabouts(store: RunStore, run: Run, state: State | None = None) -> str:
         batches=config.batches_per_epoch,
         phase=status.phase,
     )
+    where = _with_restarts(where, status)
     return _with_silence(where, status) if state in ACTIVE_STATES else where
+
+
+def _with_restarts(where: str, status: Status) -> str:
+    restarts = status.restarts
+    return counted(restarts, texts.RESTARTED_ONE, texts.RESTARTED_MANY, where=where) if restarts else where
 
 
 def _with_silence(where: str, status: Status) -> str:

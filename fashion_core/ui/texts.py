@@ -83,6 +83,8 @@ DONE = "{epoch} done"
 LOST = "its process has ended; Continue starts from the newest undamaged checkpoint"
 AT_BATCH = "{epoch}, batch {batch:,} of {batches:,}"
 AT_BATCH_IN_PHASE = "{epoch}, batch {batch:,} of {batches:,}, {phase}"
+RESTARTED_ONE = "{where}; restarted once, as one of its processes had died"
+RESTARTED_MANY = "{where}; restarted {count:,} times, as one of its processes had died"
 SUSPENDED = "{where}; its process is suspended: kill -CONT {pid} on this machine resumes it"
 SILENT = "{where}; no update for {duration}"
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 import pytest
@@ -27,6 +27,7 @@ SETTINGS = ("--model=cnn", "--optimizer=adam", "--train-images=1300", "--batch-s
 def hosts() -> Iterator[None]:
     """Each with one end of the wire, and no other way out."""
     one, other = HOSTS
+    _remove_hosts()  # those that a killed test left
     try:
         for host in HOSTS:
             _ip("netns", "add", host)
@@ -48,7 +49,8 @@ def _ip(*arguments: str) -> None:
 
 def _remove_hosts() -> None:
     for host in HOSTS:
-        subprocess.run(["ip", "netns", "delete", host], capture_output=True, check=False)
+        with suppress(OSError):
+            subprocess.run(["ip", "netns", "delete", host], capture_output=True, check=False)
 
 
 @contextmanager
