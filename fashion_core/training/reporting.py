@@ -1,10 +1,8 @@
-"""The position of a training run, and how it reports and saves its progress."""
+"""The position of a training run, and how it reports its progress."""
 
 import math
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -29,6 +27,17 @@ class Position:
     batch: int = 0
     loss_sum: float = 0.0  # over the images trained on in this epoch
     seconds: float = 0.0  # that they took
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """Test loss and accuracy (0 to 1), mean training loss, seconds of training, and images a second."""
+
+    loss: float
+    accuracy: float
+    train_loss: float
+    seconds: float
+    samples_per_second: float
 
 
 class Reporter:
@@ -89,34 +98,3 @@ class Reporter:
         place = {"kind": "batch", "epoch": self.position.epoch, "batch": first + len(losses) - 1}
         measured = {"losses": [float(f"{loss:.6g}") for loss in losses], "images_per_second": rate, "time": now()}
         metrics.append_row(self.run.metrics_path, {**place, **measured})
-
-
-class Saver(AbstractContextManager["Saver"]):
-    """Saves checkpoints in a background thread; leaving the context waits for that thread.
-
-    Call ``wait`` before making the copy to save, so that there is never more than one. What goes wrong in the thread
-    is raised where training asks: by ``wait``, by ``check``, and on leaving unless something else is wrong.
-    """
-
-    def __init__(self) -> None:
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="saver")
-        self._saving: Future[None] | None = None
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._executor.shutdown()
-        if kind is None:
-            self.wait()
-
-    def begin(self, save: Callable[[], None]) -> None:
-        """Run ``save`` in the background, after the previous save has succeeded."""
-        self.wait()
-        self._saving = self._executor.submit(save)
-
-    def wait(self) -> None:
-        if self._saving:
-            self._saving.result()
-
-    def check(self) -> None:
-        """Raise the error of a save that has already failed."""
-        if self._saving and self._saving.done():
-            self._saving.result()

@@ -1,11 +1,9 @@
 """Train a run from its current state to its last epoch: starting, continuing and recovering are one path."""
 
 import math
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec
@@ -20,28 +18,16 @@ from fashion_core.formats import save
 from fashion_core.models import build_model
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import FileInfo, Reason, SavedFormat
-from fashion_core.runs.store import RunStore
 from fashion_core.training.captured_step import CapturedStep, CUDAGraphStep, TorchScriptStep
 from fashion_core.training.group import ALONE, Group, Meetings
 from fashion_core.training.group_step import GroupStep
 from fashion_core.training.parent import ParentCheckpoint, check_load, read_load_losses
-from fashion_core.training.reporting import Position, Reporter, Saver
+from fashion_core.training.reporting import EpochResult, Position, Reporter
+from fashion_core.training.saving import Measured, RunFiles, Saver
 from fashion_core.training.shared_layers import share_layers
 from fashion_core.training.threads import SteadyStep
 
 Parameters = ParamSpec("Parameters")
-
-
-@dataclass(frozen=True)
-class EpochResult:
-    """Test loss and accuracy (0 to 1), mean training loss, seconds of training, and images a second."""
-
-    loss: float
-    accuracy: float
-    train_loss: float
-    seconds: float
-    samples_per_second: float
 
 
 def by_leader(method: "Callable[Concatenate[Trainer, Parameters], None]") -> Callable[..., None]:
@@ -85,7 +71,7 @@ class Trainer:
         self.evaluating: Callable[[], AbstractContextManager[None]] = nullcontext
         if self.device.type == "cpu" and self.config.threads == 0 and group.size == 1:
             self._follow_the_machine()
-        self.saver, self.someone_waits = Saver(), True
+        self.saver, self.run_files, self.someone_waits = Saver(), RunFiles(run), True
         self.position = Position(self.record.first_epoch)
         self.measured: EpochResult | None = None
         self.random_state: dict[str, Tensor] | None = None
@@ -270,14 +256,8 @@ class Trainer:
     def begin_saving(self) -> None:
         """Copy what this epoch's checkpoint holds, once the one before is saved, and write it in the background."""
         self.saver.wait()
-        path = self.run.checkpoint_path(self.position.epoch)
-        self.saver.begin(partial(self._save_epoch, path, self._checkpoint(), self._file_info("checkpoint", "epoch")))
-
-    def _save_epoch(self, path: Path, checkpoint: save.Checkpoint, info: Callable[..., FileInfo]) -> None:
-        """In the saver's thread: make the row and the checkpoint durable, and only then delete what they replace."""
-        files.sync_file(self.run.metrics_path)
-        self._save(path, checkpoint, info)
-        self._tidy()
+        checkpoint, about = self._checkpoint(), self._measured()
+        self.saver.begin(partial(self.run_files.save_epoch, self.position.epoch, checkpoint, about))
 
     def _evaluate(self) -> loops.Evaluation:
         with self.evaluating():
@@ -300,42 +280,20 @@ class Trainer:
             "environment": self.record.environment.model_dump(mode="json"),
         }
 
+    def _measured(self) -> Measured:
+        return (self.measured.loss, self.measured.accuracy) if self.measured else (None, None)
+
     @by_leader
     def _save_partial(self) -> None:
         self.saver.wait()
         state = {"position": asdict(self.position), "random_state": devices.random_state(self.device)}
-        self._save(self.run.partial_path, {**self._checkpoint(), **state}, self._file_info("partial", "stop"))
+        self.run_files.save_partial(self.position.epoch, {**self._checkpoint(), **state})
 
     @by_leader
     def _save_final(self) -> None:
-        """Weights only, and the whole model, contiguous and on the CPU so that they load on any machine."""
+        """Weights only, and the whole model, of plain layers, contiguous and on the CPU to load on any machine."""
         self.saver.wait()
-        self._tidy()  # a kill may have come between the last checkpoint and this
         self.report(phase="saving")
-        model = build_model(self.config.model, self.config.seed).eval()  # of plain layers
+        model = build_model(self.config.model, self.config.seed).eval()
         model.load_state_dict(self.model.state_dict())
-        self._save(self.run.weights_path, model.state_dict(), self._file_info("weights", "end"))
-        self._save(self.run.model_path, model, self._file_info("model", "end"))
-
-    def _file_info(self, format: SavedFormat, why: Reason) -> Callable[..., FileInfo]:
-        """Return what makes the info of a file saved now, given what only its writing tells."""
-        epoch = min(self.position.epoch, self.config.epochs - 1)
-        measured = None if format == "partial" else self.measured  # which is of the epoch before
-        loss, accuracy = (measured.loss, measured.accuracy) if measured else (None, None)
-        return partial(FileInfo, format=format, epoch=epoch, loss=loss, accuracy=accuracy, why=why)
-
-    def _save(self, path: Path, content: save.Checkpoint | nn.Module, info: Callable[..., FileInfo]) -> None:
-        """Write the file first and its info last, so that every listed file is whole."""
-        began = time.perf_counter()
-        digest = save.save(path, content, before_replacing=lambda: self.run.unlist(path))
-        seconds = time.perf_counter() - began
-        self.run.write_info(path, info(**asdict(digest), seconds=seconds, created=datetime.now(UTC)))
-
-    def _tidy(self) -> None:
-        """Delete the position inside a saved epoch, and checkpoints that neither the settings nor resumed runs keep."""
-        self.run.remove_saved(self.run.partial_path)
-        if self.config.keep == "all":
-            return
-        store = RunStore(self.run.path.parent)
-        for epoch in store.expendable(self.run, last=1, best=self.config.keep == "best and last"):
-            store.remove_unless_resumed(self.run, epoch)
+        self.run_files.save_final(model, self._measured())

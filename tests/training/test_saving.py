@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fashion_core.training.reporting import Saver
+from fashion_core.training.saving import Saver
 from tests.support.processes import wait_until
 
 
