@@ -51,6 +51,10 @@ def test_defaults_are_the_tutorials() -> None:
             {"batch_size": 64, "train_images": 63},
             "Batch size 64 is larger than the 63 training images; choose a smaller batch.",
         ),
+        (
+            {"batch_size": 8, "processes": 9},
+            "9 processes can't share batches of 8; choose fewer.",
+        ),
         ({"train_images": 12_001}, "synthetic garments has 12,000 training images; ask for no more."),
         (
             {"model": "resnet18", "batch_size": 64, "train_images": 129},

@@ -34,6 +34,11 @@ from fashion_core.runs.schema import ACTIVE_STATES, UNDER_WAY_STATES, epoch_text
 from fashion_core.runs.store import RunStore, epoch_number, run_record
 from fashion_core.training import torchrun
 
+_TORCHRUN = (
+    "On each host: TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 torchrun --nnodes=HOSTS --nproc-per-node=PROCESSES "
+    "--max-restarts=3 --rdzv-backend=c10d --rdzv-endpoint=HOST:29400 -m fashion_core continue {run}"
+)
+
 
 def train_run(options: argparse.Namespace) -> None:
     actions = gate.from_command_line(RunStore())
@@ -134,8 +139,7 @@ def _continue_together(actions: gate.Actions, run: Run) -> None:
 def _follow_all(options: argparse.Namespace, actions: gate.Actions, runs: Sequence[Run]) -> None:
     """Raises ``RunStateError`` for the first run that has not finished, after all have ended."""
     if getattr(options, "no_start", False):
-        lines = (f"run {run.id} waits for: torchrun … -m fashion_core continue {run.id}" for run in runs)
-        answer(options, _one_or_all(_records(actions.store, runs)), lines)
+        answer(options, _one_or_all(_records(actions.store, runs)), (_TORCHRUN.format(run=run.id) for run in runs))
         return
     wait_for(options, actions, runs)
     if options.json:

@@ -213,6 +213,16 @@ def test_what_a_run_in_this_state_can_not_do_is_one_line(
     assert run.state() == state
 
 
+def test_run_that_is_not_to_start_here_may_have_more_processes_than_this_machine(
+    store: RunStore, capsys: Capture
+) -> None:
+    record = answered(capsys, "train", "--processes", 64, "--device", "cpu", "--no-start")
+    run = store.get(record["id"])
+    assert (record["state"], run.state(), run.record.config.processes) == ("stopped", "stopped", 64)
+    assert "64 processes are more than" in refused(capsys, "continue", run.id)
+    assert run.state() == "stopped"
+
+
 def test_stop_of_a_queued_run_gives_its_record(store: RunStore, capsys: Capture) -> None:
     assert answered(capsys, "stop", new_run(store).id)["state"] == "stopped"
 

@@ -109,7 +109,12 @@ def test_worker_may_choose_its_threads_on_a_cpu_where_nobody_has(
 
 
 @pytest.mark.parametrize(
-    ("changes", "kind"), [({"device": "cuda:77"}, DeviceError), ({"dataset": "fashion-mnist"}, DataError)]
+    ("changes", "kind"),
+    [
+        ({"device": "cuda:77"}, DeviceError),
+        ({"device": "cpu", "processes": 64}, DeviceError),
+        ({"dataset": "fashion-mnist"}, DataError),
+    ],
 )
 def test_what_can_not_train_is_refused_unwritten(store: RunStore, changes: dict[str, object], kind: Any) -> None:
     with pytest.raises(kind):

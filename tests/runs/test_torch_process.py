@@ -1,4 +1,4 @@
-"""A preset's precision is one that the device has instructions for, and who chooses another is told."""
+"""What a machine suits: presets take a precision that its device has instructions for, processes a device each."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from fashion_core.config import PRESETS, parse_config
-from fashion_core.errors import ConfigError, WorkerError
+from fashion_core.errors import ConfigError, DeviceError, WorkerError
 from fashion_core.runs import torch_process
 from fashion_core.runs.store import RunStore
 from fashion_core.runs.torch_process import Machine
@@ -17,6 +17,7 @@ from tests.support.runs import trained
 
 TWO, ONE = {"cuda:0": "GPU", "cpu": "CPU"}, {"cpu": "CPU"}
 MACHINES = {
+    "two GPUs": Machine("cuda:0", {"cuda:0": "GPU", "cuda:1": "GPU", "cpu": "CPU"}, [], 16, 16),
     "GPU": Machine("cuda:0", TWO, ["cuda:0"], 2, 2),
     "old GPU": Machine("cuda:0", TWO, ["cpu"], 2, 2),
     "CPU": Machine("cpu", ONE, ["cpu"], 2, 2),
@@ -54,6 +55,33 @@ def test_preset_takes_bf16_where_the_device_has_it(computer: None, given: dict[s
     found = torch_process.preset_config("accurate-cnn", given)
     asked = {**PRESETS["accurate-cnn"].values, **given, "precision": expected}
     assert found.model_dump(include=set(asked)) == asked
+
+
+@pytest.mark.parametrize(
+    ("computer", "device", "most", "what"),
+    [
+        ("two GPUs", "auto", 2, "2 GPUs"),
+        ("two GPUs", "cuda", 2, "2 GPUs"),
+        ("two GPUs", "cuda:1", 1, "1 GPU"),
+        ("two GPUs", "cpu", 16, "16 CPUs"),
+        ("CPU", "auto", 2, "2 CPUs"),
+    ],
+    indirect=["computer"],
+)
+def test_more_processes_than_devices_are_refused(computer: None, device: str, most: int, what: str) -> None:
+    torch_process.check_processes(parse_config({"device": device, "processes": most}))
+    sentence = f"{most + 1} processes are more than the {what} here: choose at most {most}."
+    with pytest.raises(DeviceError, match=f"^{sentence}$"):
+        torch_process.check_processes(parse_config({"device": device, "processes": most + 1}))
+
+
+@on("two GPUs")
+def test_processes_on_the_cpu_share_its_threads(computer: None) -> None:
+    threads = {
+        processes: torch_process.environment_for(parse_config({"device": "cpu", "processes": processes})).threads
+        for processes in (1, 4, 32)
+    }
+    assert threads == {1: 16, 4: 4, 32: 1}
 
 
 def test_machine_is_not_asked_about_fp32_nor_before_a_bad_setting_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
