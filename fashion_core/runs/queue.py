@@ -1,4 +1,4 @@
-"""Start, stop and continue runs, and the queue they wait in.
+"""Start, stop and continue runs, and the queue they wait in: here, or in the engine that ``FASHION_LAUNCHER`` names.
 
 Nothing here stays running: every process that starts, watches or ends a run calls ``advance``, which starts the next
 of the queue while there is a free slot. The worker is known by its command line alone.
@@ -14,7 +14,8 @@ from fashion_core import files
 from fashion_core.config import TrainConfig, parse_config, variable
 from fashion_core.data import fashion_mnist
 from fashion_core.errors import ConfigError, DamagedFileError, DiskError, FashionError, RunNotFoundError, RunStateError
-from fashion_core.runs import processes, torch_process
+from fashion_core.runs import torch_process
+from fashion_core.runs.launchers import engines, jobs, local
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import (
     ACTIVE_STATES,
@@ -69,6 +70,7 @@ def start_seeds(store: RunStore, config: TrainConfig, seeds: int) -> list[Run]:
 def _check_can_start(config: TrainConfig) -> None:
     """Raise what prevents it, before anything is written."""
     slots()
+    engines.check()
     if config.dataset == "fashion-mnist":
         fashion_mnist.check()
 
@@ -101,7 +103,7 @@ def continue_run(store: RunStore, run: Run, keep_place: bool = False) -> None:
         _check_can_go_on(run, status)
         with files.disk_errors(run.stop_path):
             run.stop_path.unlink(missing_ok=True)
-        queued = {"state": "queued", "process": None, "error": None, "diverged": False, "began_at": None}
+        queued = {"state": "queued", "process": None, "job": None, "error": None, "diverged": False, "began_at": None}
         queued_at = status.queued_at if keep_place else files.now()
         more = {"queued_at": queued_at, "continued": status.continued + 1}
         run.write_status(status.model_copy(update={**queued, **more}))
@@ -121,6 +123,7 @@ def stop(run: Run) -> None:
             status = run.status
             if status.state == "queued":
                 run.write_status(status.model_copy(update={"state": "stopped"}))
+                jobs.cancel(status.job)
                 return
     if state not in ACTIVE_STATES:
         raise RunStateError(f"Run {run.id} is {state} already; there is nothing to stop.")
@@ -130,6 +133,8 @@ def stop(run: Run) -> None:
         with suppress(RunStateError), run.writing(timeout=1.0), files.disk_errors(run.stop_path):
             if run.status.state not in ACTIVE_STATES:
                 run.stop_path.unlink(missing_ok=True)
+        if run.state() == "queued":  # its engine needed the host, and has queued it again
+            stop(run)
 
 
 def cancel(runs: Sequence[Run]) -> None:
@@ -168,12 +173,20 @@ def advance(store: RunStore, patience: float = QUEUE_SECONDS) -> None:
         if not is_held:
             return
         store.remove_leftovers()
-        statuses = _statuses(store)
-        free = slots() - sum(run.state(status) in ACTIVE_STATES for run, status in statuses)
-        waiting = sorted((status.queued_at, run.id) for run, status in statuses if status.state == "queued")
+        statuses = [(run, jobs.settle(run, status)) for run, status in _statuses(store)]
+        waits = [(run, status) for run, status in statuses if status.state == "queued" and not status.job]
+        waiting = sorted((status.queued_at, run.id) for run, status in waits)
+        free = _free_for(len(waiting), statuses)
         for _, run_id in waiting:
             if free > 0 and _start_or_give_up(Run(store.root / run_id)):
                 free -= 1
+
+
+def _free_for(waiting: int, statuses: Sequence[tuple[Run, Status]]) -> int:
+    """How many may start now: as many as there are free slots, or all where an engine keeps the queue."""
+    if engines.chosen():
+        return 0 if engines.problem() else waiting
+    return slots() - sum(run.state(status) in ACTIVE_STATES for run, status in statuses if not status.job)
 
 
 def _start_or_give_up(run: Run) -> bool:
@@ -211,16 +224,19 @@ def _statuses(store: RunStore) -> list[tuple[Run, Status]]:
 
 
 def _start_worker(run: Run) -> bool:
-    """Start a queued run's worker, which waits for the lock held here. Return False if the run was no longer queued."""
+    """Start a queued run's worker, which waits for the lock held here, or hand it over to the engine.
+
+    Return False if the run no longer waits for that.
+    """
     with run.writing(timeout=1):
         status = run.status
-        if status.state != "queued":
+        if status.state != "queued" or status.job:
             return False
+        if engine := engines.chosen():
+            jobs.hand_over(run, status, engine)
+            return True
         running = {"state": "running", "phase": "starting", "process": None, "heartbeat": files.now(), "error": None}
         run.write_status(status.model_copy(update=running))  # first: where it can't be written, nothing is started
-        environment = processes.child_environment(
-            FASHION_RUNS=str(run.path.parent), FASHION_DATA=str(fashion_mnist.root()), **processes.KEEP_FREED_BLOCKS
-        )
-        worker = processes.start_detached(processes.python_command("worker", run.id), run.log_path, environment)
+        worker = local.start(jobs.task_of(run))
         run.write_status(status.model_copy(update={**running, "process": worker}))
         return True

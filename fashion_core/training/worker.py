@@ -10,6 +10,7 @@ from fashion_core import files
 from fashion_core.data import images
 from fashion_core.errors import DiskError, DivergedError, FashionError
 from fashion_core.runs import processes, queue
+from fashion_core.runs.launchers import jobs
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import State, Status
 from fashion_core.runs.store import RunStore
@@ -19,14 +20,16 @@ def work(run: Run) -> bool:
     """Train a run, or return False if it no longer waits for that. Raises what ended it, after writing it down."""
     with run.writing(timeout=10):
         try:
-            if run.status.state != "running":
+            if not jobs.is_given(run.status):
                 return False
             others = (run.labels_path.name, run.verification_path.name, run.drill_path.name)  # write without the lock
             with files.disk_errors(run.path):
                 files.remove_temporaries(run.path, of_others=others)
                 files.remove_temporaries(run.checkpoint_folder)
-            _note(run, process=processes.identify(os.getpid()), phase="starting")
+            _note(run, state="running", process=processes.identify(os.getpid()), phase="starting")
             _note(run, state=_train(run))
+            if run.status.state == "queued" and run.stop_path.exists():  # pressed at the last moment
+                _note(run, state="stopped")
         except Exception as error:
             _note_failure(run, error)
             raise
@@ -43,7 +46,9 @@ def _train(run: Run) -> State:
         from fashion_core.training.trainer import Trainer
 
     trainer = Trainer(run, lambda: terminated.is_set() or run.stop_path.exists(), batches.as_images(reading.result()))
-    return trainer.train()
+    ended = trainer.train()
+    is_preempted = ended == "stopped" and jobs.attempt() is not None and not run.stop_path.exists()
+    return "queued" if is_preempted else ended  # its engine queues the job again, or says what else became of it
 
 
 def _note_failure(run: Run, error: Exception) -> None:
@@ -60,7 +65,7 @@ def _note(run: Run, **changes: object) -> None:
     """Delete the stop file last: a stop that is requested before the status is written meets a running run."""
     status = _changed(run, **changes)
     run.write_status(status)
-    if status.state != "running":
+    if status.state not in ("running", "queued"):
         with files.disk_errors(run.stop_path):
             run.stop_path.unlink(missing_ok=True)
 
@@ -78,6 +83,6 @@ def main(run_id: str) -> int:
         print(f"fashion_core: {error}", file=sys.stderr)
         return 1
     finally:
-        if given:
+        if given and jobs.attempt() is None:  # an engine has its own queue, which this host may not even reach
             queue.advance(store)
     return 0
