@@ -59,10 +59,10 @@ class RayJobs:
         try:
             yield
         except ImportError as error:
-            raise EngineError(f"Ray is not installed here: {INSTALL}") from error
+            raise EngineError(f"Ray is not installed here: {INSTALL}.") from error
         except (OSError, RuntimeError) as error:  # of requests and of Ray
-            reason = printable(str(error).partition("\n")[0])
-            raise EngineError(f"Ray at {self.address} can't be reached or refuses: {reason}") from error
+            reason = printable(str(error).partition("\n")[0]).rstrip(".")
+            raise EngineError(f"Ray at {self.address} can't be reached or refuses: {reason}.") from error
 
 
 def _answer(job: "JobDetails") -> Answer:

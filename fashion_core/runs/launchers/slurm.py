@@ -120,20 +120,20 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise EngineError(f"Slurm needs submitit, which is not installed here: {INSTALL}") from error
+        raise EngineError(f"Slurm needs submitit, which is not installed here: {INSTALL}.") from error
     except FileNotFoundError as error:
         raise EngineError("Slurm's commands are not on this machine: start the app where sbatch works.") from error
     except subprocess.CalledProcessError as error:
-        raise EngineError(f"Slurm can't be reached: {_last_line(error.stderr)}") from error
+        raise EngineError(f"Slurm can't be reached: {_last_line(error.stderr)}.") from error
     except subprocess.TimeoutExpired as error:
         raise EngineError(f"Slurm can't be reached: it gave no answer within {ANSWER_SECONDS} s.") from error
     except RuntimeError as error:  # of submitit, with what sbatch printed
-        raise EngineError(f"Slurm takes no job of this run: {_last_line(str(error))}") from error
+        raise EngineError(f"Slurm takes no job of this run: {_last_line(str(error))}.") from error
 
 
 def _last_line(text: str) -> str:
     last = text.strip().rpartition("\n")[2]
-    return printable(last.partition("error: ")[2] or last)
+    return printable(last.partition("error: ")[2] or last).rstrip(".")
 
 
 class Worker:
