@@ -15,19 +15,20 @@ from fashion_core.runs.schema import UNDER_WAY_STATES, Job, Status
 _ATTEMPT = "FASHION_ATTEMPT"
 
 
-def task_of(run: Run, **variables: str) -> Task:
+def task_of(run: Run, attempt: int | None = None) -> Task:
+    """The worker of a run; ``attempt`` says which, where an engine starts it."""
     variables = processes.child_variables(
         FASHION_RUNS=str(run.path.parent),
         FASHION_DATA=str(fashion_mnist.root()),
         **processes.KEEP_FREED_BLOCKS,
-        **variables,
+        **({} if attempt is None else {_ATTEMPT: str(attempt)}),
     )
     return Task(run.id, run.path, run.log_path, resources_of(run.record), variables)
 
 
 def hand_over(run: Run, status: Status, engine: Engine) -> None:
-    """Submit a queued run, whose lock is held, with the attempt at it that the job is for. Raises ``EngineError``."""
-    job_id = engine.submit(task_of(run, **{_ATTEMPT: str(status.continued)}))
+    """Submit a queued run, whose lock is held. Raises ``EngineError``."""
+    job_id = engine.submit(task_of(run, status.continued))
     job = Job(launcher=engines.launcher(), id=job_id, submitted=files.now())
     run.write_status(status.model_copy(update={"job": job}))
 

@@ -14,7 +14,7 @@ from fashion_core.runs.launchers.base import Answer, Task
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
 
-INSTALL: Final = "pip install 'ray[default]>=2.40,<3'"
+INSTALL: Final = "pip install 'ray[default]>=2.50,<3'"
 NOT_PLACED_IN_TIME: Final = "JOB_SUPERVISOR_ACTOR_START_TIMEOUT"
 
 
@@ -57,10 +57,12 @@ class RayJobs:
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
-            yield
+            from ray.exceptions import RayError
         except ImportError as error:
             raise EngineError(f"Ray is not installed here: {INSTALL}.") from error
-        except (OSError, RuntimeError) as error:  # of requests and of Ray
+        try:
+            yield
+        except (OSError, RuntimeError, RayError) as error:  # of requests, of its server, of its login
             reason = printable(str(error).partition("\n")[0]).rstrip(".")
             raise EngineError(f"Ray at {self.address} can't be reached or refuses: {reason}.") from error
 

@@ -102,8 +102,7 @@ def _minutes() -> int:
 
 def _options() -> dict[str, str]:
     """Other options of ``sbatch``, such as ``account=vision qos=high``."""
-    words = shlex.split(variable("FASHION_SLURM_OPTIONS"))
-    pairs = [word.partition("=") for word in words]
+    pairs = [word.partition("=") for word in variable("FASHION_SLURM_OPTIONS").split()]
     if not all(name and value for name, _, value in pairs):
         raise ConfigError("FASHION_SLURM_OPTIONS should hold options of sbatch such as account=vision qos=high.")
     return {name.removeprefix("--"): value for name, _, value in pairs}
