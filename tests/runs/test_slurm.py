@@ -138,7 +138,7 @@ def test_file_for_sbatch(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.usefixtures("with_srun")
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("TIME", "0"), ("TIME", "1:30"), ("OPTIONS", "exclusive"), ("OPTIONS", "=high")],
+    [("TIME", "4"), ("TIME", "1:30"), ("OPTIONS", "exclusive"), ("OPTIONS", "=high")],
 )
 def test_wrong_setting_is_refused(store: RunStore, monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
     monkeypatch.setenv(f"FASHION_SLURM_{variable}", value)

@@ -19,6 +19,7 @@ from fashion_core.runs.schema import Job
 ASK_SECONDS: Final = 3.0  # between two questions to an engine, each about all of its jobs
 FRESH_SECONDS: Final = 10.0  # how old an answer may be before a page waits for the next one
 PATIENCE_SECONDS: Final = 2.0  # how long it waits
+HANGING_SECONDS: Final = 30.0  # after which a question without an answer is asked again
 UNLISTED_SECONDS: Final = 60.0  # how old a job is, by two clocks, before one that is not listed counts as ended
 _UNLISTED: Final = Answer("ended", "no longer known")
 _NEW: Final = Answer("waiting", "just submitted")
@@ -96,7 +97,8 @@ class Questions:
         return self._found
 
     def _is_asking(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
+        is_late = time.monotonic() - self._asked > HANGING_SECONDS
+        return self._thread is not None and self._thread.is_alive() and not is_late
 
     def _is_fresh(self) -> bool:
         return time.monotonic() - self._answered < FRESH_SECONDS

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 INSTALL: Final = "pip install 'submitit>=1.5,<2'"
 ANSWER_SECONDS: Final = 20
 DEFAULT_MINUTES: Final = 60  # a run that takes longer goes on in the same job, queued again
+LEAST_MINUTES: Final = 5  # submitit has the position saved 90 s before the end
 MOST_JOBS: Final = 10_000  # how often that may happen
 WAITING: Final = frozenset({"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"})
 ENDED: Final = frozenset(
@@ -52,7 +53,7 @@ class Slurm:
         with _errors():
             import submitit  # noqa: F401 -- whoever is about to start a run learns here that it is missing
         listed = _run("squeue", "--me", "--states=all", "--noheader", "--format=%i|%T|%r")
-        return {job_id: _answer(*said) for job_id, *said in (line.split("|") for line in listed.splitlines())}
+        return {job_id: _answer(*said) for job_id, *said in (line.split("|", 2) for line in listed.splitlines())}
 
     def printed(self, job_id: str, folder: Path) -> str:
         with _errors():
@@ -95,8 +96,8 @@ def _folder_in(run_folder: Path) -> Path:
 
 def _minutes() -> int:
     value = variable("FASHION_SLURM_TIME") or str(DEFAULT_MINUTES)
-    if not re.fullmatch("[1-9][0-9]{0,6}", value):
-        raise ConfigError(f"FASHION_SLURM_TIME should be a whole number of minutes, not {value!r}.")
+    if not re.fullmatch("[0-9]{1,7}", value) or int(value) < LEAST_MINUTES:
+        raise ConfigError(f"FASHION_SLURM_TIME should be a whole number of at least {LEAST_MINUTES}, not {value!r}.")
     return int(value)
 
 
