@@ -21,7 +21,7 @@ from tests.support import engines
 from tests.support.processes import ROOT, wait_for_epochs, wait_until, worker_is_gone
 from tests.support.runs import config, new_run, trained
 
-LONG = {"epochs": 25, "train_images": 3000}  # so that it is taken away inside an epoch, most of the time
+LONG = {"epochs": 15, "train_images": 3000}  # so that it is taken away inside an epoch, most of the time
 GONE = "CANCELLED\n"
 SBATCH_FILE = """\
 #!/bin/bash
@@ -63,11 +63,15 @@ def straight(module_store: RunStore) -> Run:
     return trained(module_store, **LONG)
 
 
-@pytest.fixture
-def cluster(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+@pytest.fixture(scope="module")
+def started() -> Iterator[None]:
     with engines.slurm():
-        monkeypatch.setenv("FASHION_LAUNCHER", "slurm")
         yield
+
+
+@pytest.fixture
+def cluster(started: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASHION_LAUNCHER", "slurm")
 
 
 @pytest.fixture
@@ -117,6 +121,24 @@ def test_host_is_taken_away_twice_and_the_run_ends_in_the_same_bits(store: RunSt
     wait_until(lambda: ended(store, run), "it has ended", 60)
     assert_same_end(run, straight)
     assert (waiting.state(), waiting.epochs_saved()) == ("stopped", [])
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
+def test_run_that_slurm_refuses_or_can_not_begin_says_so(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASHION_SLURM_PARTITION", "none")
+    refused = queue.start(store, config())
+    said = "Slurm takes no job of this run: Batch job submission failed: Invalid partition name specified."
+    assert (refused.state(), refused.status.error) == ("failed", said)
+
+    monkeypatch.delenv("FASHION_SLURM_PARTITION")
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")  # as on a host that has no such folder
+    run = new_run(store)
+    queue.advance(store)
+    wait_until(lambda: ended(store, run), "Slurm has ended it", 30)
+    assert str(run.status.error).startswith(f"Slurm says of job {job_of(run)}: FAILED")
+    assert run.log_tail(9) == ""
+    assert "/nowhere/python" in jobs.log_tail(run, 9)
 
 
 @pytest.mark.usefixtures("with_srun")

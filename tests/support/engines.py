@@ -23,6 +23,7 @@ from tests.support.processes import wait_until
 os.environ["RAY_AUTH_MODE"] = "token"  # nobody else may submit a job; ray reads this as it is imported
 os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
+MOST_SECONDS_IN_RAY = 12  # that a job may wait
 SLURM = ("munged", "slurmctld", "slurmd", "sbatch")
 CONFIGURATION = """
 ClusterName=test
@@ -136,8 +137,9 @@ def ray() -> Iterator[Ray]:
     common = (sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *small)
     ports = (f"--port={gcs}", f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}")
     both = ("--node-ip-address=127.0.0.1", "--min-worker-port=0", "--max-worker-port=0")
-    # A node that is gone is found out within seconds, not within half a minute.
+    # A node that is gone and a job that can't be placed are found out within seconds, not within minutes.
     checks = {"RAY_health_check_period_ms": "500", "RAY_health_check_failure_threshold": "3"}
+    checks["RAY_JOB_START_TIMEOUT_SECONDS"] = str(MOST_SECONDS_IN_RAY)
     with TemporaryDirectory(prefix="ray", dir="/tmp") as name:  # whose sockets have names of at most 107 characters
         log = Path(name) / "log"
         head = daemon(log, *common, "--head", "--num-cpus=2", f"--temp-dir={name}", *ports, *both, **checks)
