@@ -174,12 +174,16 @@ def advance(store: RunStore, patience: float = QUEUE_SECONDS) -> None:
             return
         store.remove_leftovers()
         statuses = [(run, jobs.settle(run, status)) for run, status in _statuses(store)]
-        waits = [(run, status) for run, status in statuses if status.state == "queued" and not status.job]
-        waiting = sorted((status.queued_at, run.id) for run, status in waits)
+        waiting = sorted((status.queued_at, run.id) for run, status in statuses if _waits_here(status))
         free = _free_for(len(waiting), statuses)
         for _, run_id in waiting:
             if free > 0 and _start_or_give_up(Run(store.root / run_id)):
                 free -= 1
+
+
+def _waits_here(status: Status) -> bool:
+    """Not in the queue of an engine."""
+    return status.state == "queued" and status.job is None
 
 
 def _free_for(waiting: int, statuses: Sequence[tuple[Run, Status]]) -> int:
@@ -209,7 +213,7 @@ def under_way(store: RunStore) -> list[Run]:
 def queue_position(store: RunStore, run: Run) -> int:
     """How many queued runs are to start before this one."""
     mine = run.status.queued_at, run.id
-    return sum(status.state == "queued" and (status.queued_at, other.id) < mine for other, status in _statuses(store))
+    return sum(_waits_here(status) and (status.queued_at, other.id) < mine for other, status in _statuses(store))
 
 
 def _statuses(store: RunStore) -> list[tuple[Run, Status]]:

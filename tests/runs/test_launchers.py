@@ -20,9 +20,7 @@ from fashion_core.training import worker
 from fashion_core.ui import run_status
 from tests.support.engines import free_ports
 from tests.support.processes import workers
-from tests.support.runs import config, new_run, set_worker
-
-ELSEWHERE = processes.ProcessId(host="node7", boot="another boot", pid=1, started=1.0)
+from tests.support.runs import ELSEWHERE, config, new_run, on_other_images, set_worker
 
 
 @pytest.fixture
@@ -112,12 +110,16 @@ def test_engine_that_never_answers_holds_no_page_up(store: RunStore, silent_ray:
 def test_job_of_another_engine_is_left_to_it(store: RunStore) -> None:
     """A server without the variable neither starts such a run itself, nor connects where a file of the store says."""
     run = new_run(store)
-    hand_over(run, "ray://127.0.0.1:1")
-    queue.advance(store)
-    assert (run.state(), workers(run)) == ("queued", [])
-    assert run_status.whereabouts(store, run) == "waiting in Ray as job job\\-7"
-    queue.stop(run)
-    assert run.state() == "stopped"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        hand_over(run, f"ray://127.0.0.1:{server.getsockname()[1]}")
+        queue.advance(store)
+        assert (run.state(), workers(run)) == ("queued", [])
+        assert run_status.whereabouts(store, run) == "waiting in Ray as job job\\-7"
+        queue.stop(run)
+        assert run.state() == "stopped"
+        with pytest.raises(BlockingIOError):
+            server.accept()
 
 
 def test_status_of_earlier_versions_has_no_job() -> None:
@@ -140,3 +142,11 @@ def test_worker_of_a_job_that_was_left_behind_finds_nothing_to_do(
         before = run.status
         assert not worker.work(run)
         assert run.status == before
+
+
+def test_worker_of_an_engine_starts_nobody_else_on_its_host(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, other = on_other_images(new_run(store)), new_run(store)  # the first ends as soon as it has begun
+    hand_over(run, "slurm")
+    monkeypatch.setenv("FASHION_ATTEMPT", "0")
+    assert worker.main(run.id) == 1
+    assert (run.state(), other.state(), workers(other)) == ("failed", "queued", [])

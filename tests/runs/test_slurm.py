@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fashion_core.errors import ConfigError, EngineError
+from fashion_core.files import now
 from fashion_core.runs import queue
 from fashion_core.runs.launchers import jobs, slurm
 from fashion_core.runs.launchers.slurm import Slurm, Worker, executor_for
@@ -19,9 +20,9 @@ from fashion_core.ui import run_status
 from tests.faults.lives import assert_same_end
 from tests.support import engines
 from tests.support.processes import ROOT, wait_for_epochs, wait_until, worker_is_gone
-from tests.support.runs import config, new_run, trained
+from tests.support.runs import ELSEWHERE, config, new_run, set_worker, trained
 
-LONG = {"epochs": 15, "train_images": 3000}  # so that it is taken away inside an epoch, most of the time
+LONG = {"epochs": 25, "train_images": 3000}  # so that it is taken away inside an epoch, most of the time
 GONE = "CANCELLED\n"
 SBATCH_FILE = """\
 #!/bin/bash
@@ -86,6 +87,14 @@ def job_of(run: Run) -> str:
     return run.status.job.id
 
 
+def elsewhere(store: RunStore, job: Run, heartbeat: float) -> Run:
+    """A run that trains on another machine, as the job of this other run."""
+    run = new_run(store)
+    run.write_status(run.status.model_copy(update={"job": job.status.job}))
+    set_worker(run, ELSEWHERE, heartbeat)
+    return run
+
+
 def ended(store: RunStore, run: Run) -> bool:
     queue.advance(store)  # as any page does
     return worker_is_gone(run)
@@ -108,11 +117,15 @@ def test_host_is_taken_away_twice_and_the_run_ends_in_the_same_bits(store: RunSt
     queue.stop(waiting)
     assert engines.asked("squeue", "--noheader", "--states=all", "--format=%T", f"--jobs={job_of(waiting)}") == GONE
 
+    assert elsewhere(store, job=run, heartbeat=0).state() == "running", "Slurm's answer comes before the heartbeat"
+
     engines.asked("scontrol", "requeue", job_of(run))
     engines.asked("scancel", job_of(beside))
     wait_until(lambda: run.state() == "queued", "it waits again", 20)
     wait_until(lambda: ended(store, beside), "Slurm has ended it", 30)
     assert (beside.state(), beside.status.error) == ("failed", f"Slurm says of job {job_of(beside)}: CANCELLED")
+    unlike = elsewhere(store, job=waiting, heartbeat=now())
+    wait_until(lambda: unlike.state() == "lost", "Slurm's answer comes before the heartbeat", 20)
 
     wait_until(lambda: run.state() == "running", "it trains again", 40)
     wait_for_more_epochs(run)

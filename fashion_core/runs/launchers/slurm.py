@@ -12,10 +12,11 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import psutil
 
+from fashion_core import files
 from fashion_core.config import variable
 from fashion_core.errors import ConfigError, EngineError, printable
 from fashion_core.runs.launchers.base import Answer, Task
@@ -43,7 +44,7 @@ class Slurm:
     title: Final = "Slurm"
 
     def submit(self, task: Task) -> str:
-        with _errors():
+        with _errors(), files.disk_errors(_folder_in(task.folder)):
             return executor_for(task).submit(Worker(task.command, task.log)).job_id
 
     def cancel(self, job_id: str) -> None:
@@ -166,6 +167,6 @@ class Worker:
         return DelayedSubmission(Worker(self.command, self.log))
 
 
-def _ignore_preemption_signal(*_: Any) -> None:
+def _ignore_preemption_signal() -> None:
     """Slurm sends it to every process of the job; the worker is told by ``checkpoint``."""
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
