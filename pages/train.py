@@ -116,7 +116,7 @@ def show_run(store: RunStore, run: Run) -> None:
     if run.record.source:
         with st.container(horizontal=True, vertical_alignment="center"):
             run_status.badge(run.state())
-            st.markdown(run_status.whereabouts(store, run), width="content")
+            st.markdown(common.plain(run_status.whereabouts(store, run)), width="content")
         if run.labels.notes:
             st.info("\n".join(map(common.plain, run.labels.notes.splitlines())), icon=":material/info:")
         common.model_expander(config.model)

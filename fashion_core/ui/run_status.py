@@ -121,7 +121,7 @@ def _offer_to_resume_instead(run: Run) -> None:
 
 
 def whereabouts(store: RunStore, run: Run, state: State | None = None) -> str:
-    """Where the run is and what comes next, in one line; ``state`` saves asking for it again."""
+    """Where the run is and what comes next, in one line that is no Markdown; ``state`` saves asking for it again."""
     config, status = run.record.config, run.status
     state = state or run.state(status)
     span, last = run.record.span, config.epochs - 1
@@ -129,7 +129,7 @@ def whereabouts(store: RunStore, run: Run, state: State | None = None) -> str:
         return _place_in_queue(store, run, status)
     source = run.record.source
     if state == "imported" and source:
-        return texts.IMPORTED.format(name=common.plain(source.name), format=source.format)
+        return texts.IMPORTED.format(name=source.name, format=source.format)
     if state == "finished":
         return texts.DONE.format(epoch=epoch_text(last, span))
     if state == "lost":
@@ -148,8 +148,8 @@ def _place_in_queue(store: RunStore, run: Run, status: Status) -> str:
     """In this store's own queue, or in that of the engine that has its job."""
     if job := status.job:
         answer = engines.answer(job)
-        where = texts.WAITS_IN_ENGINE.format(engine=engines.title_of(job.launcher), job=common.plain(job.id))
-        where = texts.WHAT_ENGINE_SAYS.format(where=where, words=common.plain(answer.words)) if answer else where
+        where = texts.WAITS_IN_ENGINE.format(engine=engines.title_of(job.launcher), job=job.id)
+        where = texts.WHAT_ENGINE_SAYS.format(where=where, words=answer.words) if answer else where
     elif engines.chosen():
         where = texts.NOT_HANDED_OVER
     else:
@@ -160,7 +160,7 @@ def _place_in_queue(store: RunStore, run: Run, status: Status) -> str:
 
 def _with_silence_of_engine(where: str) -> str:
     problem = engines.problem()
-    return texts.ENGINE_SILENT.format(where=where, problem=common.plain(problem.rstrip("."))) if problem else where
+    return texts.ENGINE_SILENT.format(where=where, problem=problem.rstrip(".")) if problem else where
 
 
 def _with_silence(where: str, status: Status) -> str:

@@ -62,9 +62,13 @@ class RayJobs:
             raise EngineError(f"Ray is not installed here: {INSTALL}.") from error
         try:
             yield
-        except (OSError, RuntimeError, RayError) as error:  # of requests, of its server, of its login
+        except OSError as error:  # of requests too
+            raise EngineError(
+                f"Ray can't be reached at {self.address}: check that its dashboard runs there."
+            ) from error
+        except (RuntimeError, RayError) as error:
             reason = printable(str(error).partition("\n")[0]).rstrip(".")
-            raise EngineError(f"Ray at {self.address} can't be reached or refuses: {reason}.") from error
+            raise EngineError(f"Ray at {self.address} refuses: {reason}.") from error
 
 
 def _answer(job: "JobDetails") -> Answer:
