@@ -24,7 +24,7 @@ from tests.support.runs import ELSEWHERE, config, new_run, on_other_images, set_
 
 
 @pytest.fixture
-def silent_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def silent_ray(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a server that takes every connection and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"ray://127.0.0.1:{server.getsockname()[1]}"
@@ -33,7 +33,7 @@ def silent_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.fixture
-def absent_ray(monkeypatch: pytest.MonkeyPatch) -> str:
+def absent_ray(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> str:
     pytest.importorskip("ray")
     address = f"ray://127.0.0.1:{free_ports(1)[0]}"
     monkeypatch.setenv("FASHION_LAUNCHER", address)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fashion_core.access import gate
 from fashion_core.errors import ConfigError, EngineError
 from fashion_core.files import now
 from fashion_core.runs import queue
@@ -23,7 +24,6 @@ from tests.support.processes import ROOT, wait_for_epochs, wait_until, worker_is
 from tests.support.runs import ELSEWHERE, config, new_run, set_worker, trained
 
 LONG = {"epochs": 25, "train_images": 3000}  # so that it is taken away inside an epoch, most of the time
-GONE = "CANCELLED\n"
 SBATCH_FILE = """\
 #!/bin/bash
 
@@ -71,7 +71,7 @@ def started() -> Iterator[None]:
 
 
 @pytest.fixture
-def cluster(started: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def cluster(store: RunStore, started: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASHION_LAUNCHER", "slurm")
 
 
@@ -85,6 +85,10 @@ def with_srun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def job_of(run: Run) -> str:
     assert run.status.job
     return run.status.job.id
+
+
+def state_in_slurm(job: str) -> str:
+    return engines.asked("squeue", "--noheader", "--states=all", "--format=%T", f"--jobs={job}").strip()
 
 
 def elsewhere(store: RunStore, job: Run, heartbeat: float) -> Run:
@@ -109,13 +113,15 @@ def wait_for_more_epochs(run: Run) -> None:
 @pytest.mark.usefixtures("cluster")
 def test_host_is_taken_away_twice_and_the_run_ends_in_the_same_bits(store: RunStore, straight: Run) -> None:
     """Once as by a preemption that queues the job again, once as before the time of the job is up."""
-    run, beside, waiting = (queue.start(store, config(**LONG)) for _ in range(3))
+    run, beside, waiting, deleted = (queue.start(store, config(**LONG)) for _ in range(4))
     wait_for_more_epochs(run)
     wait_for_more_epochs(beside)
     shown = f"waiting in Slurm as job {job_of(waiting)}: PENDING"
     wait_until(lambda: run_status.whereabouts(store, waiting).startswith(shown), "the page says where it waits", 20)
+    deleted_job = job_of(deleted)
     queue.stop(waiting)
-    assert engines.asked("squeue", "--noheader", "--states=all", "--format=%T", f"--jobs={job_of(waiting)}") == GONE
+    gate.from_command_line(store).delete(deleted)
+    assert state_in_slurm(job_of(waiting)) == state_in_slurm(deleted_job) == "CANCELLED"
 
     assert elsewhere(store, job=run, heartbeat=0).state() == "running", "Slurm's answer comes before the heartbeat"
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from fashion_core import files
 from fashion_core.config import variable
 from fashion_core.data import fashion_mnist
-from fashion_core.errors import EngineError, FashionError
+from fashion_core.errors import DiskError, EngineError, FashionError
 from fashion_core.runs import processes
 from fashion_core.runs.launchers import engines
 from fashion_core.runs.launchers.base import Engine, Task, resources_of
@@ -46,8 +46,15 @@ def is_given(status: Status) -> bool:
     return status.state in ("queued", "running") and status.continued == mine
 
 
+def waiting_job(run: Run) -> Job | None:
+    """The job of a run that waits, also where its status can't be read: then there is none."""
+    with suppress(DiskError):
+        return run.status.job if run.status.state == "queued" else None
+    return None
+
+
 def cancel(job: Job | None) -> None:
-    """Take back the job of a run that was stopped while it waited; left behind, it finds nothing to do."""
+    """Take back the job of a run that no longer waits for it; left behind, it finds nothing to do."""
     engine = engines.chosen()
     if engine and job and engines.answer(job):
         with suppress(EngineError):
