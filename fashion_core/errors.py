@@ -3,7 +3,8 @@
 - FashionError, which pages and the command line catch and show; anything else is a bug
   - ConfigError, NotAllowedError, RequestRefusedError, DeviceError, DataError (DownloadError)
   - DiskError, DamagedFileError, RefusedFileError (ChangedFileError, UnfitFileError), UnusableFileError, ImageError
-  - ComparisonError, RunNotFoundError, RunStateError, WorkerError, LoadCheckError, DivergedError, DivergedModelError
+  - ComparisonError, RunNotFoundError, RunStateError, WorkerError, EngineError
+  - LoadCheckError, DivergedError, DivergedModelError
 """
 
 from pathlib import Path
@@ -143,6 +144,10 @@ class RunStateError(FashionError):
 
 class WorkerError(FashionError):
     """A process of this package could not be started or gave no answer."""
+
+
+class EngineError(FashionError):
+    """Slurm or Ray is not installed, can't be reached, or refuses a job."""
 
 
 class LoadCheckError(FashionError):

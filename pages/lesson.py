@@ -159,7 +159,7 @@ def show_training(store: RunStore, number: int, step: lesson.Step, run: Run) -> 
     status = run.status
     with st.container(horizontal=True, vertical_alignment="center"):
         run_status.badge(run.state(status))
-        st.markdown(run_status.whereabouts(store, run), width="content")
+        st.markdown(common.plain(run_status.whereabouts(store, run)), width="content")
         address.link("train.py", texts.WATCH, ":material/visibility:", {"run": run.id})
     st.caption(texts.MEASURED_HERE)
     st.code(lesson.printed_by(run) or "…", language=None)

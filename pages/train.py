@@ -8,6 +8,7 @@ from fashion_core.config import PRESETS, TrainConfig, expectation, parse_config
 from fashion_core.errors import counted
 from fashion_core.resume import drill, repeats
 from fashion_core.runs import torch_process
+from fashion_core.runs.launchers import jobs
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import ACTIVE_STATES, UNDER_WAY_STATES, RunRecord
 from fashion_core.runs.store import RunStore
@@ -115,7 +116,7 @@ def show_run(store: RunStore, run: Run) -> None:
     if run.record.source:
         with st.container(horizontal=True, vertical_alignment="center"):
             run_status.badge(run.state())
-            st.markdown(run_status.whereabouts(store, run), width="content")
+            st.markdown(common.plain(run_status.whereabouts(store, run)), width="content")
         if run.labels.notes:
             st.info("\n".join(map(common.plain, run.labels.notes.splitlines())), icon=":material/info:")
         common.model_expander(config.model)
@@ -152,7 +153,7 @@ def show_live(store: RunStore, run: Run) -> None:
     with common.problems_shown():
         expander = st.expander(texts.LOG, on_change="rerun")
         if expander.open:
-            if printed := run.log_tail(lines=200):
+            if printed := jobs.log_tail(run, lines=200):
                 expander.code(printed, language=None)
             else:
                 expander.caption(texts.EMPTY_LOG)

@@ -32,6 +32,8 @@ LIBRARIES = {
     "streamlit": r"app|pages|ui",
     "altair": r"charts",
     "pandas": r"pages|charts|ui|(runs|resume)\.(tables|loss_curve)",
+    "submitit": r"runs\.launchers\.slurm",
+    "ray": r"runs\.launchers\.ray_jobs",
 }
 """The modules, with what is below them, that may import a library."""
 INTERNALS = {"models.torch_internals": "torch", "ui.streamlit_internals": "streamlit"}
@@ -155,8 +157,8 @@ def _is_expander(node: ast.AST) -> TypeGuard[ast.Call]:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "expander"
 
 
-def test_no_module_of_the_server_loads_torch() -> None:
-    _assert_loads_none(SERVER_WITHOUT_TORCH, {"torch"}, at_least=60)
+def test_no_module_of_the_server_loads_torch_or_an_engine() -> None:
+    _assert_loads_none(SERVER_WITHOUT_TORCH, {"torch", "submitit", "ray"}, at_least=60)
 
 
 @pytest.mark.slow

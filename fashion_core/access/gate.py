@@ -21,6 +21,7 @@ from fashion_core.errors import ConfigError, DiskError, NotAllowedError, RunStat
 from fashion_core.resume import drill, lesson, plan
 from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs import queue, torch_process, verify
+from fashion_core.runs.launchers import jobs
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
@@ -129,7 +130,9 @@ class Actions:
 
     def delete(self, run: Run, file: Path | None = None, *, force: bool = False) -> None:
         with self._acting("delete", run, run.name_of(file) if file else ""):
+            job = None if file else jobs.waiting_job(run)
             self.store.delete(run, file, force=force)
+            jobs.cancel(job)
 
     def delete_checkpoints(self, run: Run, epochs: Sequence[int]) -> None:
         for epoch in epochs:

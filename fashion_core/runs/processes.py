@@ -115,13 +115,18 @@ def python_command(*arguments: str) -> list[str]:
 
 
 def child_environment(**changes: str) -> dict[str, str]:
-    """This environment, with this package importable from any working folder."""
+    """This environment, with what any process of this package needs."""
+    return {**os.environ, **child_variables(**changes)}
+
+
+def child_variables(**changes: str) -> dict[str, str]:
+    """What a process of this package needs beside its environment: among others, to import it from any folder."""
     search_path = os.pathsep.join(filter(None, [str(PACKAGE_PARENT), os.environ.get("PYTHONPATH")]))
     # Threads that spin long while they wait keep the cores from a browser on the same machine.
     threads = {"GOMP_SPINCOUNT": variable("GOMP_SPINCOUNT") or "10000"}
     # Whatever the encoding here: the log and the answers are read as UTF-8.
     text = {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8:backslashreplace", "PYTHONUNBUFFERED": "1"}
-    return {**os.environ, **threads, **text, "PYTHONPATH": search_path, **changes}
+    return {**threads, **text, "PYTHONPATH": search_path, **changes}
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Start, stop and continue runs, and the queue they wait in.
+"""Start, stop and continue runs, and the queue they wait in: here, or in the engine that ``FASHION_LAUNCHER`` names.
 
 Nothing here stays running: every process that starts, watches or ends a run calls ``advance``, which starts the next
 of the queue while there is a free slot. The worker is known by its command line alone.
@@ -15,6 +15,7 @@ from fashion_core.config import TrainConfig, parse_config, variable
 from fashion_core.data import fashion_mnist
 from fashion_core.errors import ConfigError, DamagedFileError, DiskError, FashionError, RunNotFoundError, RunStateError
 from fashion_core.runs import processes, torch_process
+from fashion_core.runs.launchers import engines, jobs, local
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import (
     ACTIVE_STATES,
@@ -78,6 +79,7 @@ def start_seeds(store: RunStore, config: TrainConfig, seeds: int, *, here: bool 
 def check_can_start(config: TrainConfig, here: bool = True) -> None:
     """Raise what prevents it, before anything is written."""
     slots()
+    engines.check()
     if here:
         torch_process.check_processes(config)
     if config.dataset == "fashion-mnist":
@@ -125,7 +127,7 @@ def _go_on(run: Run, **changes: object) -> None:
         _check_can_go_on(run, status)
         with files.disk_errors(run.stop_path):
             run.stop_path.unlink(missing_ok=True)
-        forgotten = {"error": None, "diverged": False, "began_at": None, "restarts": 0}
+        forgotten = {"job": None, "error": None, "diverged": False, "began_at": None, "restarts": 0}
         more = {"continued": status.continued + 1, **changes}
         run.write_status(status.model_copy(update={**forgotten, **more}))
 
@@ -143,6 +145,7 @@ def stop(run: Run) -> None:
             status = run.status
             if status.state == "queued":
                 run.write_status(status.model_copy(update={"state": "stopped"}))
+                jobs.cancel(status.job)
                 return
     if state not in ACTIVE_STATES:
         raise RunStateError(f"Run {run.id} is {state} already; there is nothing to stop.")
@@ -152,6 +155,8 @@ def stop(run: Run) -> None:
         with suppress(RunStateError), run.writing(timeout=1.0), files.disk_errors(run.stop_path):
             if run.status.state not in ACTIVE_STATES:
                 run.stop_path.unlink(missing_ok=True)
+        if run.state() == "queued":  # its engine needed the host, and has queued it again
+            stop(run)
 
 
 def cancel(runs: Sequence[Run]) -> None:
@@ -190,12 +195,24 @@ def advance(store: RunStore, patience: float = QUEUE_SECONDS) -> None:
         if not is_held:
             return
         store.remove_leftovers()
-        statuses = _statuses(store)
-        free = slots() - sum(run.state(status) in ACTIVE_STATES for run, status in statuses)
-        waiting = sorted((status.queued_at, run.id) for run, status in statuses if status.state == "queued")
+        statuses = [(run, jobs.settle(run, status)) for run, status in _statuses(store)]
+        waiting = sorted((status.queued_at, run.id) for run, status in statuses if _waits_here(status))
+        free = _free_for(len(waiting), statuses)
         for _, run_id in waiting:
             if free > 0 and _start_or_give_up(Run(store.root / run_id)):
                 free -= 1
+
+
+def _waits_here(status: Status) -> bool:
+    """Not in the queue of an engine."""
+    return status.state == "queued" and status.job is None
+
+
+def _free_for(waiting: int, statuses: Sequence[tuple[Run, Status]]) -> int:
+    """How many may start now: as many as there are free slots, or all where an engine keeps the queue."""
+    if engines.chosen():
+        return 0 if engines.problem() else waiting
+    return slots() - sum(run.state(status) in ACTIVE_STATES for run, status in statuses if not status.job)
 
 
 def _start_or_give_up(run: Run) -> bool:
@@ -218,7 +235,7 @@ def under_way(store: RunStore) -> list[Run]:
 def queue_position(store: RunStore, run: Run) -> int:
     """How many queued runs are to start before this one."""
     mine = run.status.queued_at, run.id
-    return sum(status.state == "queued" and (status.queued_at, other.id) < mine for other, status in _statuses(store))
+    return sum(_waits_here(status) and (status.queued_at, other.id) < mine for other, status in _statuses(store))
 
 
 def _statuses(store: RunStore) -> list[tuple[Run, Status]]:
@@ -233,16 +250,19 @@ def _statuses(store: RunStore) -> list[tuple[Run, Status]]:
 
 
 def _start_worker(run: Run) -> bool:
-    """Start a queued run's worker, which waits for the lock held here. Return False if the run was no longer queued."""
+    """Start a queued run's worker, which waits for the lock held here, or hand it over to the engine.
+
+    Return False if the run no longer waits for that.
+    """
     with run.writing(timeout=1):
         status = run.status
-        if status.state != "queued":
+        if status.state != "queued" or status.job:
             return False
+        if engine := engines.chosen():
+            jobs.hand_over(run, status, engine)
+            return True
         running = {"state": "running", "phase": "starting", "process": None, "heartbeat": files.now(), "error": None}
         run.write_status(status.model_copy(update=running))  # first: where it can't be written, nothing is started
-        environment = processes.child_environment(
-            FASHION_RUNS=str(run.path.parent), FASHION_DATA=str(fashion_mnist.root()), **processes.KEEP_FREED_BLOCKS
-        )
-        worker = processes.start_detached(processes.python_command("worker", run.id), run.log_path, environment)
+        worker = local.start(jobs.task_of(run))
         run.write_status(status.model_copy(update={**running, "process": worker}))
         return True

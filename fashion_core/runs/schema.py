@@ -188,6 +188,14 @@ class Labels(_Stored):
     tags: tuple[str, ...] = ()
 
 
+class Job(_Stored):
+    """What an engine on many machines calls a run's worker."""
+
+    launcher: _Word  # as ``FASHION_LAUNCHER`` named it
+    id: _Word
+    submitted: float  # in seconds since 1970
+
+
 class Status(_Stored):
     """``status.json``: where the run stands, as its writer last said; ``epoch`` and ``batch`` name the next batch."""
 
@@ -195,6 +203,7 @@ class Status(_Stored):
     queued_at: float  # in seconds since 1970
     heartbeat: float
     process: ProcessId | None = None
+    job: Job | None = None  # from when it is handed to an engine until it is queued anew
     phase: Literal["starting", "loading", "training", "testing", "saving"] | None = None
     epoch: int = 0
     batch: int = 0

@@ -5,6 +5,7 @@ from pathlib import Path
 from fashion_core import files
 from fashion_core.errors import DamagedFileError
 from fashion_core.runs import processes
+from fashion_core.runs.launchers import engines
 from fashion_core.runs.schema import State, Status, cached_record
 
 STARTING_SECONDS = 5.0  # how long a run that was given to a worker may be without the worker's identity
@@ -44,13 +45,18 @@ class StatusFile:
         status = status or self.status
         if status.state != "running":
             return status.state
-        has_worker = abs(files.now() - status.heartbeat) < STARTING_SECONDS
-        if status.process:
-            has_worker = processes.seems_alive(self.path, status.process, status.heartbeat)
-        if has_worker:
+        if self._has_worker(status):
             return "stopping" if self.stop_path.exists() else "running"
         latest = self.status  # it may have ended well since that status was read
         return "lost" if latest == status else self.state(latest)
+
+    def _has_worker(self, status: Status) -> bool:
+        """As its engine says; where that can't be reached, or there is none, as its process and heartbeat show."""
+        if answer := engines.answer(status.job):
+            return answer.state != "ended"
+        if status.process:
+            return processes.seems_alive(self.path, status.process, status.heartbeat)
+        return abs(files.now() - status.heartbeat) < STARTING_SECONDS
 
     def ended_cleanly(self) -> bool:
         """Whether its writer finished writing: it was not killed, and the disk was not full."""

@@ -17,6 +17,7 @@ from fashion_core.cache import Cache
 from fashion_core.config import PRESETS, TrainConfig, parse_config
 from fashion_core.errors import DeviceError, WorkerError, counted, printable
 from fashion_core.runs import processes
+from fashion_core.runs.launchers import engines
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES, Environment, ExportFormat
 from fashion_core.runs.store import RunStore
@@ -131,8 +132,7 @@ def environment_for(config: TrainConfig) -> Environment:
     """What a run with these settings will compute with. Raises ``DeviceError`` if this machine can't."""
     here = this_machine()
     device = here.name_of(config.device)
-    processor = here.processor_of(device)
-    if processor is None:
+    if not _can_use(device):
         choices = ", ".join(here.devices)
         raise DeviceError(f"There is no device {device} on this machine; choose one of auto, {choices}.")
     python, torch = platform.python_version(), metadata.version("torch")
@@ -141,7 +141,7 @@ def environment_for(config: TrainConfig) -> Environment:
         python=python,
         torch=torch,
         device=device,
-        processor=processor,
+        processor=here.processor_of(device),
         threads=threads,
         threads_open=config.threads == 0 and device == "cpu" and threads > 1 and config.processes == 1,
         mkl=here.mkl,
@@ -149,8 +149,8 @@ def environment_for(config: TrainConfig) -> Environment:
 
 
 def check_processes(config: TrainConfig) -> None:
-    """Raise ``DeviceError`` unless this machine has a GPU, or a CPU, for each process."""
-    if config.processes == 1:
+    """Raise ``DeviceError`` unless this machine has a GPU, or a CPU, for each process, or an engine finds a host."""
+    if config.processes == 1 or engines.chosen():
         return
     here = this_machine()
     device = here.name_of("auto").partition(":")[0] if config.device == "auto" else config.device
@@ -165,10 +165,15 @@ def environment_to_resume(parent: Environment, config: TrainConfig) -> Environme
     """What a resumed run computes with: as its parent did, where settings and machine allow. Raises ``DeviceError``."""
     found = environment_for(config)
     here = this_machine()
-    device = parent.device if config.device == "auto" and parent.device in here.devices else found.device
-    threads = config.threads or min(parent.threads, here.threads)
+    device = parent.device if config.device == "auto" and _can_use(parent.device) else found.device
+    threads = config.threads or min(parent.threads, found.threads)
     as_before = {"device": device, "processor": here.processor_of(device), "threads": threads, "threads_open": False}
     return found.model_copy(update=as_before)
+
+
+def _can_use(device: str) -> bool:
+    """Whether it is here, or an engine finds a host that has it: this one may have no GPU."""
+    return this_machine().has(device) or (device.startswith("cuda") and engines.chosen() is not None)
 
 
 def preset_config(name: str, given: Mapping[str, Any]) -> TrainConfig:

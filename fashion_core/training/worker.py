@@ -15,6 +15,7 @@ from fashion_core import files
 from fashion_core.data import images
 from fashion_core.errors import ConfigError, DiskError, DivergedError, FashionError, RunStateError
 from fashion_core.runs import processes, queue
+from fashion_core.runs.launchers import jobs
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import State, Status
 from fashion_core.runs.store import RunStore
@@ -31,15 +32,17 @@ def work(run: Run, group: "Group | None" = None) -> bool:
     """Train a run, or return False if it no longer waits for that. Raises what ended it, after writing it down."""
     with run.writing(timeout=10):
         try:
-            if run.status.state != "running":
+            if not jobs.is_given(run.status):
                 return False
             others = (run.labels_path.name, run.verification_path.name, run.drill_path.name)  # write without the lock
             with files.disk_errors(run.path):
                 files.remove_temporaries(run.path, of_others=others)
                 files.remove_temporaries(run.checkpoint_folder)
-            restarts = group.restarts if group else 0
-            _note(run, process=processes.identify(_starter(group)), phase="starting", restarts=restarts)
+            restarts, starter = group.restarts if group else 0, processes.identify(_starter(group))
+            _note(run, state="running", process=starter, phase="starting", restarts=restarts)
             _note(run, state=_train(run, group))
+            if run.status.state == "queued" and run.stop_path.exists():  # pressed at the last moment
+                _note(run, state="stopped")
         except ProcessLostError:
             raise
         except Exception as error:
@@ -103,7 +106,9 @@ def _train(run: Run, group: "Group | None") -> State:
 
     group = group or ALONE
     with group.failures_explained():
-        return Trainer(run, should_stop, batches.as_images(reading.result()), group).train()
+        ended = Trainer(run, should_stop, batches.as_images(reading.result()), group).train()
+    is_preempted = ended == "stopped" and jobs.attempt() is not None and not run.stop_path.exists()
+    return "queued" if is_preempted else ended  # its engine queues the job again, or says what else became of it
 
 
 def _note_failure(run: Run, error: Exception) -> None:
@@ -120,7 +125,7 @@ def _note(run: Run, **changes: object) -> None:
     """Delete the stop file last: a stop that is requested before the status is written meets a running run."""
     status = _changed(run, **changes)
     run.write_status(status)
-    if status.state != "running":
+    if status.state not in ("running", "queued"):
         with files.disk_errors(run.stop_path):
             run.stop_path.unlink(missing_ok=True)
 
@@ -141,7 +146,7 @@ def main(run_id: str) -> int:
         print(f"fashion_core: {error}", file=sys.stderr)
         return 1
     finally:
-        if given:
+        if given and jobs.attempt() is None:  # an engine has its own queue, which this host may not even reach
             queue.advance(store)
     return 0
 

@@ -97,7 +97,7 @@ def _show_progress(store: RunStore, started: list[Run], was_active: bool) -> Non
             run_status.badge(states[run.id])
             address.link("train.py", common.plain(run.title), query={"run": run.id})
             st.caption(common.plain(", ".join(_changes(run.record.resumption)) or SAME_SETTINGS), width="content")
-            st.caption(run_status.whereabouts(store, run, states[run.id]), width="content")
+            st.caption(common.plain(run_status.whereabouts(store, run, states[run.id])), width="content")
 
 
 def show_origin(store: RunStore, run: Run, resumption: Resumption) -> None:

@@ -12,6 +12,7 @@ from fashion_core.data.digests import images_label
 from fashion_core.errors import DamagedFileError, DiskError, counted
 from fashion_core.files import now
 from fashion_core.runs import processes, queue, verify
+from fashion_core.runs.launchers import engines
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import ACTIVE_STATES, CONTINUABLE_STATES, RunRecord, State, Status, epoch_text
 from fashion_core.runs.store import RunStore
@@ -120,16 +121,15 @@ def _offer_to_resume_instead(run: Run) -> None:
 
 
 def whereabouts(store: RunStore, run: Run, state: State | None = None) -> str:
-    """Where the run is and what comes next, in one line; ``state`` saves asking for it again."""
+    """Where the run is and what comes next, in one line that is no Markdown; ``state`` saves asking for it again."""
     config, status = run.record.config, run.status
     state = state or run.state(status)
     span, last = run.record.span, config.epochs - 1
     if state == "queued":
-        ahead = queue.queue_position(store, run)
-        return counted(ahead, texts.RUNS_AHEAD_ONE, texts.RUNS_AHEAD_MANY) if ahead else texts.NEXT_TO_START
+        return _place_in_queue(store, run, status)
     source = run.record.source
     if state == "imported" and source:
-        return texts.IMPORTED.format(name=common.plain(source.name), format=source.format)
+        return texts.IMPORTED.format(name=source.name, format=source.format)
     if state == "finished":
         return _with_restarts(texts.DONE.format(epoch=epoch_text(last, span)), status)
     if state == "lost":
@@ -150,7 +150,28 @@ def _with_restarts(where: str, status: Status) -> str:
     return counted(restarts, texts.RESTARTED_ONE, texts.RESTARTED_MANY, where=where) if restarts else where
 
 
+def _place_in_queue(store: RunStore, run: Run, status: Status) -> str:
+    """In this store's own queue, or in that of the engine that has its job."""
+    if job := status.job:
+        answer = engines.answer(job)
+        where = texts.WAITS_IN_ENGINE.format(engine=engines.title_of(job.launcher), job=job.id)
+        where = texts.WHAT_ENGINE_SAYS.format(where=where, words=answer.words) if answer else where
+    elif engines.chosen():
+        where = texts.NOT_HANDED_OVER
+    else:
+        ahead = queue.queue_position(store, run)
+        return counted(ahead, texts.RUNS_AHEAD_ONE, texts.RUNS_AHEAD_MANY) if ahead else texts.NEXT_TO_START
+    return _with_silence_of_engine(where)
+
+
+def _with_silence_of_engine(where: str) -> str:
+    problem = engines.problem()
+    return texts.ENGINE_SILENT.format(where=where, problem=problem.rstrip(".")) if problem else where
+
+
 def _with_silence(where: str, status: Status) -> str:
+    if status.job:
+        where = _with_silence_of_engine(where)
     if status.process and processes.is_suspended(status.process):
         return texts.SUSPENDED.format(where=where, pid=status.process.pid)
     seconds = now() - status.heartbeat

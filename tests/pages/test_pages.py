@@ -19,7 +19,7 @@ from fashion_core.runs.store import RunStore
 from fashion_core.ui import address, common
 from tests.support.commands import Capture, printed
 from tests.support.files import forbid_listing
-from tests.support.pages import dashboard, labels, open_page, press, shown_numbers, texts, widget, words
+from tests.support.pages import dashboard, labels, open_page, press, sent, shown_numbers, texts, widget, words
 from tests.support.processes import python
 from tests.support.runs import batch_row, config, epoch_row, new_run, resume, set_running, set_state, train, trained
 
@@ -312,7 +312,7 @@ def test_epochs_read_the_same_everywhere(store: RunStore, capsys: Capture) -> No
     run.write_status(run.status.model_copy(update={"epoch": 6, "batch": 2}))
     metrics.append_row(run.metrics_path, epoch_row(5))
     overview = open_page("overview")
-    assert [progress.text[:30] for progress in overview.get("progress")] == ["epoch 6 (2 of 3), batch 2 of 8"]
+    assert "epoch 6 (2 of 3), batch 2 of 8" in sent(overview)
     assert overview.dataframe[0].value["epochs"].tolist() == ["epoch 5 (1 of 3)", "0 of 2"]
     assert "epoch 6 (2 of 3), batch 2 of 8" in dashboard("train", run=run.id).run().get("bidi_component")[0].proto.json
     said, _ = printed(capsys, "show", run.id)
@@ -377,7 +377,7 @@ def test_store_that_the_system_refuses_is_one_sentence_on_each_page(
 
 IN_A_DELETED_FOLDER = """
 import os, sys
-from tests.support.pages import open_page
+from tests.support.pages import open_page, sent
 app = open_page("overview")
 os.chdir(sys.argv[1])
 os.rmdir(sys.argv[1])

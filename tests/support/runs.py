@@ -28,6 +28,8 @@ SHORT: dict[str, Any] = {"train_images": 500, "device": "cpu", "threads": 1}
 """Settings with which an epoch takes a tenth of a second."""
 MKL = os.environ.get("MKL_CBWR")
 """In which order MKL adds in the tests' own process."""
+ELSEWHERE = ProcessId(host="node7", boot="another boot", pid=1, started=1.0)
+"""A worker on another machine."""
 OTHER_SHA256 = f"1a2b3c4d{'0' * 56}"
 
 

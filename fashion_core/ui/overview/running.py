@@ -56,4 +56,4 @@ def _show_card(store: RunStore, run: Run) -> None:
         text = run_status.whereabouts(store, run, state)
         if state == "running" and progress.seconds_left is not None:
             text = texts.WHERE_WITH_TIME.format(where=text, duration=common.duration(progress.seconds_left))
-        st.progress(progress.share, text=text)
+        st.progress(progress.share, text=common.plain(text))

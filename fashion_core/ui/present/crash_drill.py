@@ -95,7 +95,7 @@ def _show_twin(store: RunStore, run: Run, twin: Run) -> None:
     found = drills.compare(run, twin)
     if found is None:
         st.markdown(f":gray[:material/join_inner: {texts.SAME_BITS_AWAITED}]")
-        st.caption(texts.TWIN_ON_ITS_WAY.format(where=run_status.whereabouts(store, twin)))
+        st.caption(texts.TWIN_ON_ITS_WAY.format(where=common.plain(run_status.whereabouts(store, twin))))
     elif found.same:
         st.success(texts.SAME_BITS if found.tensors else texts.SAME_WEIGHTS, icon=":material/verified:")
     else:
