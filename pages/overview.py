@@ -6,7 +6,7 @@ from fashion_core.resume.tables import last_losses_over_seeds
 from fashion_core.runs import tables
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import address
-from fashion_core.ui.overview import chosen, filters, first_screen, running, table
+from fashion_core.ui.overview import chosen, filters, first_screen, reading, running, table
 from fashion_core.ui.overview.texts import PROMISE
 from pages import texts
 
@@ -16,7 +16,7 @@ def main() -> None:
         address.open_page(**st.session_state.pop(table.LEAVING))
     store = RunStore()
     st.title(texts.APP_NAME)
-    if not store.runs():
+    if not store.ids():
         first_screen.show(store)
         return
     st.caption(PROMISE)
@@ -30,6 +30,7 @@ def main() -> None:
 def show_runs(store: RunStore) -> None:
     st.header(texts.ALL_RUNS)
     every = tables.runs_frame(store)
+    reading.show(store)
     numbers = tables.numbers_by_dataset(every)
     titles, runs = filters.titles(numbers), chosen.addressed(store)
     found, order = filters.ask(every.assign(seeds=last_losses_over_seeds(every)).join(numbers), titles)
