@@ -307,8 +307,9 @@ def last_losses_over_seeds(runs: pd.DataFrame) -> "pd.Series[str]":
     repeated = runs[runs["repeat"].notna()]
     groups = repeated.groupby(["repeat", "dataset"]) if len(repeated) else ()  # a thousand runs may have none
     means = {key: _mean_text(group) for key, group in groups}
-    keys = zip(runs["repeat"], runs["dataset"], strict=True)
-    return pd.Series([means.get(key, "") for key in keys], index=runs.index, dtype="str")
+    keys = zip(repeated["repeat"], repeated["dataset"], strict=True)
+    told = pd.Series([means.get(key, "") for key in keys], index=repeated.index, dtype="str")
+    return told.reindex(runs.index, fill_value="")
 
 
 def _mean_text(group: pd.DataFrame) -> str:

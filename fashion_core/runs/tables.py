@@ -74,12 +74,14 @@ def _up_to_date(store: RunStore, before: _Frames) -> _Frames:
     version, changed = store.index.rows_since(before.version)
     if version == before.version:
         return before
-    rows = before.rows[before.rows["id"].isin(store.index.ids)]
-    if changed:
-        fresh = _framed(changed)
-        rows = pd.concat([fresh, rows[~rows["id"].isin(fresh["id"])]])
-        rows = rows.sort_values("id", ascending=False, kind="stable", ignore_index=True)
-    return _Frames(version, rows, rows.assign(parent=_parents(rows))[list(RUN_COLUMNS)])
+    fresh = _framed(changed)
+    rows = pd.concat([fresh, before.rows[~before.rows["id"].isin(fresh["id"])]])
+    ids = rows["id"].to_numpy(object)
+    if len(ids) > len(store.index.ids):
+        rows = rows[list(map(store.index.__contains__, ids))]
+        ids = rows["id"].to_numpy(object)
+    rows = rows.iloc[ids.argsort(kind="stable")[::-1]].reset_index(drop=True)
+    return _Frames(version, rows, rows.assign(parent=_parents(store, rows))[list(RUN_COLUMNS)])
 
 
 def _framed(rows: Sequence[Row]) -> pd.DataFrame:
@@ -90,12 +92,12 @@ def _framed(rows: Sequence[Row]) -> pd.DataFrame:
     return frame.assign(created=pd.to_datetime(frame["created"], unit="us", utc=True))
 
 
-def _parents(rows: pd.DataFrame) -> "pd.Series[str]":
+def _parents(store: RunStore, rows: pd.DataFrame) -> "pd.Series[str]":
     """What each run was resumed from, by the name that it has now."""
-    names = dict(zip(rows["id"], rows["name"], strict=True))
-    found = zip(rows["parent"], rows["parent_epoch"], strict=True)
-    told = [f"{names.get(run, run)}, epoch {epoch:.0f}" if isinstance(run, str) else None for run, epoch in found]
-    return pd.Series(told, rows.index, dtype="str")
+    resumed = rows[rows["parent"].notna()]
+    places = zip(resumed["parent"].to_list(), resumed["parent_epoch"].to_list(), strict=True)
+    told = [f"{row.name if (row := store.index.row(run)) else run}, epoch {epoch:.0f}" for run, epoch in places]
+    return pd.Series(told, resumed.index, dtype="str").reindex(rows.index)
 
 
 def _with_states(store: RunStore, frame: pd.DataFrame) -> pd.DataFrame:
