@@ -128,8 +128,6 @@ def test_what_is_resumed_from_and_deleted_at_once_is_one_of_both(store: RunStore
     for number in range(rounds):
         draw = random.Random(number)
         deleted += asyncio.run(delete_and_resume(number))
-    tally.survived(
-        f"{rounds} deletions against as many resumes: {deleted} times it was deleted, else resumed from"
-    )
+    tally.survived(f"{rounds} deletions against as many resumes: {deleted} times it was deleted, else resumed from")
     assert 0 < deleted < rounds
     assert_nothing_half_made(store)

@@ -11,6 +11,7 @@ from statistics import median
 import pytest
 
 from fashion_core import cache
+from fashion_core.access import gate
 from fashion_core.runs import queue, tables
 from fashion_core.runs.index import index
 from fashion_core.runs.index.database import Database
@@ -127,6 +128,20 @@ def test_what_happened_while_no_process_ran_is_seen_by_the_next(large: RunStore)
     found = Index(large.root)
     found.refresh()
     assert names(found) == ["edited", "run 3", "run 2", "run 1"]
+
+
+def test_the_next_process_looks_at_a_run_that_was_under_way(large: RunStore, monkeypatch: Patch) -> None:
+    """What was kept of it from before it continued says that it has ended."""
+    monkeypatch.setattr(queue, "slots", lambda: 0)
+    newest, *_, oldest = large.runs()
+    set_state(oldest, "stopped")
+    large.index.refresh(whole=True)
+    gate.from_command_line(large).continue_run(oldest)
+    rename_by_hand(newest, "another change, which is kept")
+    large.index.refresh(whole=True, every=True)
+    monkeypatch.setattr(index, "AT_ONCE", 1)
+    index.index_of.cache_clear()
+    assert [run.id for run in queue.under_way(large)] == [oldest.id]
 
 
 def overwrite(path: Path) -> None:

@@ -50,6 +50,7 @@ class Index:
         self._found_by: dict[str, set[str]] = defaultdict(set)
         self._watched: set[str] = set()
         self._unsaved: set[str] = set()
+        self._saved_as_moving: set[str] = set()
         self._listed: object = None
         self._others: list[str] = []
         self._turn = 0
@@ -178,13 +179,16 @@ class Index:
                 del self._found_by[key]
 
     def _save(self) -> None:
-        """Keep what has settled for the next process; a small store is read as quickly as an index."""
+        """Keep the rows for the next process; a small store is read as quickly as an index."""
         if len(self._entries) <= AT_ONCE:
             return
-        gone = self._unsaved - self._entries.keys()
-        settled = {run_id: self._entries[run_id] for run_id in self._unsaved - gone - self._watched}
-        if (gone or settled) and self._database.save(settled, gone, self._audited):
-            self._unsaved -= {*settled, *gone}
+        gone, moving = self._unsaved - self._entries.keys(), self._unsaved & self._watched
+        changed = {run_id: self._entries[run_id] for run_id in self._unsaved - gone - moving}
+        # Once: while it moves, all that the next process must know is that it has to look.
+        changed |= {run_id: Entry(None, None, self._entries[run_id].row) for run_id in moving - self._saved_as_moving}
+        if (gone or changed) and self._database.save(changed, gone, self._audited):
+            self._saved_as_moving = (self._saved_as_moving | moving) - gone - (changed.keys() - moving)
+            self._unsaved.clear()
 
     def all_ids(self) -> list[str]:
         """The ids of all runs that the store has, the newest first, those that are unread too. Raises ``DiskError``."""
