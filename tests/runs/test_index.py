@@ -13,7 +13,7 @@ import pytest
 from fashion_core import cache
 from fashion_core.access import gate
 from fashion_core.runs import queue, tables
-from fashion_core.runs.index import index
+from fashion_core.runs.index import database, index
 from fashion_core.runs.index.database import Database
 from fashion_core.runs.index.index import Index
 from fashion_core.runs.run import Run
@@ -87,8 +87,8 @@ def test_a_run_that_is_copied_in_or_removed_by_hand_is_seen_at_once(large: RunSt
 
 
 def test_what_another_process_did_is_seen_at_once(large: RunStore, monkeypatch: Patch) -> None:
-    monkeypatch.setattr(index, "AT_ONCE", 1)
     large.index.refresh(whole=True)
+    monkeypatch.setattr(index, "AT_ONCE", 0)
     *_, oldest = large.runs()
     code = f"""
 from fashion_core.access import gate
@@ -103,11 +103,11 @@ actions.relabel(run, Labels(name="renamed there"), run.labels)
 
 
 def test_a_run_that_continues_is_queued_at_once(large: RunStore, monkeypatch: Patch) -> None:
-    monkeypatch.setattr(index, "AT_ONCE", 1)
     monkeypatch.setattr(queue, "slots", lambda: 0)
     *_, oldest = large.runs()
     set_state(oldest, "stopped")
     large.index.refresh(whole=True)
+    monkeypatch.setattr(index, "AT_ONCE", 0)
     queue.continue_run(large, oldest)
     assert [run.id for run in queue.under_way(large)] == [oldest.id]
 
@@ -139,7 +139,7 @@ def test_the_next_process_looks_at_a_run_that_was_under_way(large: RunStore, mon
     gate.from_command_line(large).continue_run(oldest)
     rename_by_hand(newest, "another change, which is kept")
     large.index.refresh(whole=True, every=True)
-    monkeypatch.setattr(index, "AT_ONCE", 1)
+    monkeypatch.setattr(index, "AT_ONCE", 0)
     index.index_of.cache_clear()
     assert [run.id for run in queue.under_way(large)] == [oldest.id]
 
@@ -172,13 +172,17 @@ def test_an_index_that_is_gone_or_damaged_is_made_again(large: RunStore, damage:
     assert names(found) == names(Index(large.root)) == ["run 4", "run 3", "run 2", "run 1", "run 0"]
 
 
-def test_an_index_that_another_process_keeps_locked_holds_no_list_up(large: RunStore) -> None:
-    Index(large.root).refresh(whole=True)
-    with closing(sqlite3.connect(Database(large.root).path)) as other:
+def test_an_index_that_another_process_keeps_locked_holds_no_list_up(large: RunStore, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(database, "LOAD_SECONDS", 0.01)
+    found, file = large.index, Database(large.root).path
+    found.refresh(whole=True)
+    with closing(sqlite3.connect(file)) as other:
         other.execute("BEGIN EXCLUSIVE")
         rename_by_hand(large.runs()[0], "edited")
-        large.index.refresh(whole=True)
-        assert names(large.index)[0] == "edited"
+        found.refresh(every=True)
+        assert (names(found)[0], Index(large.root).ids) == ("edited", [])
+    found.refresh()
+    assert names(Index(large.root)) == names(found)
 
 
 def test_a_store_that_may_not_be_written_is_listed_without_a_file(large: RunStore, monkeypatch: Patch) -> None:

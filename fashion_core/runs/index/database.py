@@ -18,6 +18,8 @@ from pydantic_core import from_json
 
 from fashion_core.runs.index.row import FIELDS, Row
 
+LOAD_SECONDS: Final = 5.0  # how long to wait for a process that writes; it takes far less
+SAVE_SECONDS: Final = 0.1  # while visitors wait: what was not kept is kept the next time
 FOLDER: Final = ".index"  # of its own: what SQLite writes beside its file must not look like a change of the store
 _COLUMNS: Final = ",".join(FIELDS)
 _TABLES: Final = (
@@ -49,18 +51,19 @@ class Database:
         if not self.path.exists():
             return Kept({}, 0)
         try:
-            with self._opened() as connection:
+            with self._opened(LOAD_SECONDS) as connection:
                 return _read(connection)
-        except (sqlite3.DatabaseError, ValueError, TypeError):
-            with suppress(OSError):
-                self.path.unlink(missing_ok=True)
+        except (sqlite3.Error, ValueError, TypeError) as error:
+            if not _is_busy(error):
+                with suppress(OSError):
+                    self.path.unlink()
             return Kept({}, 0)
 
     def save(self, changed: Mapping[str, Entry], gone: Iterable[str], audited: int) -> bool:
         """Return whether that worked: another process may be writing, or this user may not."""
         try:
             self.path.parent.mkdir(exist_ok=True)
-            with self._opened() as connection, connection:
+            with self._opened(SAVE_SECONDS) as connection, connection:
                 connection.executemany("DELETE FROM runs WHERE id = ?", [(run_id,) for run_id in gone])
                 connection.executemany("REPLACE INTO runs VALUES (?, ?, ?, ?)", map(_as_columns, changed.values()))
                 facts = {"audited": str(audited), "columns": _COLUMNS}
@@ -70,13 +73,20 @@ class Database:
             return False
 
     @contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
+    def _opened(self, patience: float) -> Iterator[sqlite3.Connection]:
         """Nothing is flushed to the disk: after a power cut the folders are read again."""
-        with closing(sqlite3.connect(self.path, timeout=0.1)) as connection:
+        with closing(sqlite3.connect(self.path, timeout=patience)) as connection:
             connection.execute("PRAGMA synchronous = OFF")
             for table in _TABLES:
                 connection.execute(table)
             yield connection
+
+
+def _is_busy(error: Exception) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode in (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+    )
 
 
 def _as_columns(entry: Entry) -> tuple[str, int | None, int | None, str]:
@@ -84,10 +94,10 @@ def _as_columns(entry: Entry) -> tuple[str, int | None, int | None, str]:
 
 
 def _read(connection: sqlite3.Connection) -> Kept:
-    """Raise ``ValueError`` if another version wrote it, or it is not whole."""
+    """Raise ``ValueError`` if another version wrote it."""
     facts = dict(connection.execute("SELECT name, value FROM facts"))
-    if facts.get("columns") != _COLUMNS or connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
-        raise ValueError("an index of another version, or a damaged one")
+    if facts.get("columns") != _COLUMNS:
+        raise ValueError("an index of another version")
     found = connection.execute("SELECT status, files, row FROM runs").fetchall()
     rows = starmap(Row, from_json(f"[{','.join(row for *_, row in found)}]"))
     entries = (Entry(status, stamped, row) for (status, stamped, _), row in zip(found, rows, strict=True))
