@@ -23,6 +23,7 @@ def main() -> None:
     with st.container(horizontal=True):
         address.link("train.py", texts.SET_UP_RUN, ":material/add:")
         address.link("lesson.py", texts.TAKE_LESSON, ":material/school:")
+    reading.show(store)
     running.show(store)
     show_runs(store)
 
@@ -30,7 +31,6 @@ def main() -> None:
 def show_runs(store: RunStore) -> None:
     st.header(texts.ALL_RUNS)
     every = tables.runs_frame(store)
-    reading.show(store)
     numbers = tables.numbers_by_dataset(every)
     titles, runs = filters.titles(numbers), chosen.addressed(store)
     found, order = filters.ask(every.assign(seeds=last_losses_over_seeds(every)).join(numbers), titles)

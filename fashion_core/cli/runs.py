@@ -28,6 +28,7 @@ from fashion_core.resume import answers, comparison, plan, reasons, repeats, ver
 from fashion_core.resume.labels import percent, points
 from fashion_core.resume.texts import SAME_SETTINGS
 from fashion_core.runs import metrics, queue, torch_process
+from fashion_core.runs.index.index import AT_ONCE
 from fashion_core.runs.index.row import DAMAGED, IMPORTED, Row, read_row
 from fashion_core.runs.run import Run, run_record
 from fashion_core.runs.schema import ACTIVE_STATES, UNDER_WAY_STATES, epoch_text
@@ -253,10 +254,12 @@ def stop_run(options: argparse.Namespace) -> None:
 
 
 def list_runs(options: argparse.Namespace) -> None:
-    """A damaged run is one line or record among the others."""
+    """A damaged run is one line or record among the others; JSON, which programs read, has them all."""
     store = RunStore()
     records = list(map(_record_or_damage, store.runs())) if options.json else []
-    answer(options, records, _run_lines(store))
+    answer(options, records, _run_lines(store, options.all))
+    if not (options.json or options.all) and (count := len(store.ids())) > AT_ONCE:
+        say(f"These are the newest {AT_ONCE:,} of {count:,} runs; --all lists every one.")
 
 
 def _record_or_damage(run: Run) -> dict[str, Any]:
@@ -266,12 +269,16 @@ def _record_or_damage(run: Run) -> dict[str, Any]:
         return {"id": run.id, "path": str(run.path), "state": DAMAGED, "error": str(error)}
 
 
-def _run_lines(store: RunStore) -> Iterator[str]:
-    store.index.refresh(whole=True, every=True)
-    if not store.index.ids:
+def _run_lines(store: RunStore, every: bool) -> Iterator[str]:
+    if not store.ids():
         yield "No runs yet: `python -m fashion_core train` makes one."
-    for row in filter(None, map(store.index.row, store.index.ids)):
+    for row in _indexed_rows(store) if every else map(read_row, store.newest()):
         yield _run_line(row, store.at(row.id).state() if row.state == "running" else row.state)
+
+
+def _indexed_rows(store: RunStore) -> Iterator[Row]:
+    store.index.refresh(whole=True, every=True)
+    return filter(None, map(store.index.row, store.index.ids))
 
 
 def _run_line(row: Row, state: str) -> str:

@@ -54,16 +54,20 @@ class Index:
         self._listed: object = None
         self._others: list[str] = []
         self._turn = 0
+        self._begun, self._audited = False, 0
         self._database = Database(root)
-        self._entries_of_last_process()
 
-    def _entries_of_last_process(self) -> None:
+    def _begin(self) -> None:
+        """With what the last process kept; not before somebody asks for more than the ids."""
+        if self._begun:
+            return
         kept = self._database.load()
         self._audited = kept.audited or self._audit_size()
         for entry in kept.entries.values():
             self._put(entry)
         self._unsaved.clear()
         self.ids = sorted(self._entries, reverse=True)
+        self._begun, self._listed = True, None
 
     def refresh(self, *, whole: bool = False, statuses: bool = False, every: bool = False) -> None:
         """Find what has changed. Raises ``DiskError``.
@@ -79,6 +83,7 @@ class Index:
 
     def _refresh_part(self, statuses: bool, every: bool) -> None:
         with self._lock:
+            self._begin()
             self._list()
             named = self._acted_upon()
             looked_at = {*(self.ids if every else self._next_in_turn()), *self._watched}
@@ -136,6 +141,7 @@ class Index:
     def look_at(self, run_id: str) -> None:
         """Read a run again, which this process has just changed."""
         with self._lock:
+            self._begin()
             self._read([run_id])
 
     def _read(self, run_ids: Iterable[str]) -> None:
