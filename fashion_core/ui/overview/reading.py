@@ -8,7 +8,7 @@ from fashion_core.ui.overview import texts
 
 
 def show(store: RunStore) -> None:
-    """Say it while runs are unread, before the page reads more of them, and then run the page again."""
+    """Say it while runs are unread, before the page reads more of them, and run the page again for the next ones."""
     if store.index.unread:
         _show_progress(store, len(store.index.unread))
 
@@ -21,5 +21,3 @@ def _show_progress(store: RunStore, unread: int) -> None:
     st.progress(known / max(1, count), text=texts.READING.format(known=known, count=count))
     if len(store.index.unread) < unread:
         common.refresh_page()
-    with common.problems_shown():
-        store.index.refresh()
