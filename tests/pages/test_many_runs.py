@@ -84,6 +84,7 @@ def test_overview_says_how_far_the_store_has_been_read(many: RunStore) -> None:
     app = open_page("overview")
     assert READING.format(known=0, count=RUNS) in bars(app)
     assert len(app.dataframe[0].value) > 0
+    assert READING.format(known=2 * AT_ONCE, count=RUNS) in bars(app.run())
     assert bars(app.run()) == ""
 
 

@@ -87,15 +87,12 @@ def passing(runs: pd.DataFrame, chosen: Mapping[str, Sequence[str]], text: str) 
             keep &= runs["tags"].explode().isin(values).groupby(level=0).any()
         elif values:
             keep &= runs[name].isin(values)
-    if words := text.split():
-        columns = [runs[name] for name in _SEARCHED] + [runs["tags"].map(" ".join, na_action="ignore").astype("str")]
+    if words := text.lower().split():
+        columns = [runs[name].str.lower() for name in _SEARCHED]
+        columns.append(runs["tags"].map(" ".join, na_action="ignore").astype("str").str.lower())
         for word in words:
-            keep &= reduce(or_, (_holds(column, word) for column in columns))
+            keep &= reduce(or_, (column.str.contains(word, regex=False, na=False) for column in columns))
     return runs[keep]
-
-
-def _holds(column: "pd.Series[str]", word: str) -> "pd.Series[bool]":
-    return column.str.contains(word, case=False, regex=False, na=False)
 
 
 def titles(numbers: pd.DataFrame) -> dict[str, str]:
@@ -135,6 +132,6 @@ def ordered(runs: pd.DataFrame, order: Order) -> pd.DataFrame:
     if order.by == USUAL.by:
         return runs[::-1] if order.reverse else runs
     falling = order.by.startswith("accuracy") != order.reverse
-    folded = (lambda words: words.astype("str").str.casefold()) if order.by in ("name", "parent") else None
+    folded = (lambda words: words.astype("str").str.lower()) if order.by in ("name", "parent") else None
     by = _NUMBERS.get(order.by, order.by)
     return runs.sort_values(by, ascending=not falling, na_position="last", kind="stable", key=folded)
