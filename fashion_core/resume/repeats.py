@@ -68,8 +68,9 @@ def runs_beside(store: RunStore, run: Run) -> tuple[Run, ...]:
         store.index.refresh(statuses=True)
         for other in map(store.at, store.index.found_by(record.repeat.group)):
             with suppress(DamagedFileError, DiskError):
-                if other.record.repeat and other.record.images == record.images:
-                    found.append((other.record.repeat.index, other))
+                repeat = other.record.repeat
+                if repeat and repeat.group == record.repeat.group and other.record.images == record.images:
+                    found.append((repeat.index, other))
     return tuple(other for _, other in sorted(found, key=itemgetter(0))) if len(found) > 1 else ()
 
 

@@ -137,9 +137,12 @@ def saved_frame(store: RunStore, also: Iterable[Run] = ()) -> pd.DataFrame:
 
     A run is read again once a file of it was added, replaced or removed; ``forget_changed`` finds overwritten files.
     """
-    runs = [(run, _saved_paths(run)) for run in {run.id: run for run in (*store.newest(), *also)}.values()]
-    saved = [_saved.get(paths[0], stamp(*paths), partial(_read_saved, run)) for run, paths in runs]
-    return _saved_frames.get(store.root, saved, lambda: _saved_frame(saved))
+    runs = {run.id: run for run in store.newest()}
+    older = {run.id: run for run in also if run.id not in runs}.values()  # what was resumed from them may be older too
+    resumed = [child.record.parent for run in older for child in store.children(run) if child.id not in runs]
+    listed = [(run, _saved_paths(run)) for run in (*runs.values(), *older)]
+    saved = [_saved.get(paths[0], stamp(*paths), partial(_read_saved, run)) for run, paths in listed]
+    return _saved_frames.get(store.root, (saved, resumed), lambda: _saved_frame(saved, resumed))
 
 
 def forget_changed(store: RunStore, rows: pd.DataFrame) -> bool:
@@ -162,8 +165,9 @@ def is_resumed(saved: pd.DataFrame, run: Run, name: str) -> bool:
     return bool(saved["resumed"][(saved["run"] == run.id) & (saved["file"] == name)].any())
 
 
-def _saved_frame(saved: Sequence[_Saved]) -> pd.DataFrame:
-    resumed = Counter((parent.run, parent.epoch) for parent, _ in saved if parent)
+def _saved_frame(saved: Sequence[_Saved], elsewhere: Sequence[Parent | None]) -> pd.DataFrame:
+    parents = (*(parent for parent, _ in saved), *elsewhere)
+    resumed = Counter((parent.run, parent.epoch) for parent in parents if parent)
     frame = pd.DataFrame([row for _, rows in saved for row in rows], columns=list(SAVED_COLUMNS))
     types = {"epoch": "Int64", "bytes": "Int64", "loss": "float64", "accuracy": "float64", "best": "bool"}
     return frame.astype(types).assign(

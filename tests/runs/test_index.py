@@ -12,12 +12,13 @@ import pytest
 
 from fashion_core import cache
 from fashion_core.access import gate
+from fashion_core.errors import RunStateError
 from fashion_core.runs import queue, tables
 from fashion_core.runs.index import database, index
 from fashion_core.runs.index.database import Database
 from fashion_core.runs.index.index import Index
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import Labels
+from fashion_core.runs.schema import Labels, Parent
 from fashion_core.runs.store import RunStore
 from tests.benchmarks.stores import fill, fill_with_links
 from tests.support.files import settle
@@ -72,6 +73,18 @@ def test_what_is_edited_by_hand_is_seen_once_each_run_was_looked_at(large: RunSt
     for _ in range(-(-RUNS // AT_ONCE)):
         found.refresh()
     assert names(found)[number] == "edited"
+
+
+def test_asking_for_statuses_takes_no_turn_of_lists(large: RunStore) -> None:
+    shutil.rmtree(large.runs()[-1].path)
+    found = Index(large.root)
+    found.refresh(whole=True)
+    for run in large.runs():
+        rename_by_hand(run, "edited")
+    for _ in range(2):
+        found.refresh(statuses=True)
+        found.refresh()
+    assert names(found) == ["edited"] * 4
 
 
 def test_a_list_that_looks_at_every_run_sees_what_is_edited_by_hand_at_once(large: RunStore) -> None:
@@ -219,6 +232,15 @@ def test_rows_of_runs_that_were_deleted_are_forgotten(large: RunStore) -> None:
     large.delete(large.runs()[2])
     assert tables.runs_frame(large)["name"].tolist() == ["run 4", "run 3", "run 1", "run 0"]
     assert [run.id for run in large.children(large.runs()[0])] == []
+
+
+def test_a_run_with_damaged_labels_still_counts_as_resumed(store: RunStore) -> None:
+    parent = new_run(store)
+    child = store.create(parent.record.config, parent.record.environment, parent=Parent(run=parent.id, epoch=0))
+    child.labels_path.write_text("{")
+    assert [run.id for run in store.children(parent)] == [child.id]
+    with pytest.raises(RunStateError, match="resumed from it"):
+        store.delete(parent)
 
 
 @pytest.mark.slow

@@ -61,3 +61,10 @@ def test_a_clock_apart_from_that_of_the_disk_is_said(
 def test_a_store_that_may_not_be_written_is_said(tmp_path: Path) -> None:
     (said,) = lock.store_problems(Path("/proc/nowhere"))
     assert said.startswith("/proc/nowhere can't be used: ")
+
+
+def test_locks_that_hold_on_one_host_alone_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As mounts of NFS and Lustre say it; the mount that this test has says that it can be written."""
+    monkeypatch.setattr(lock, "LOCAL_LOCKS", frozenset({"rw"}))
+    (said,) = lock.store_problems(tmp_path)
+    assert said.startswith(f"{tmp_path} is mounted with rw, so locks hold on each host alone: mount it without that")

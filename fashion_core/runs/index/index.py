@@ -53,7 +53,7 @@ class Index:
         self._saved_as_moving: set[str] = set()
         self._listed: object = None
         self._others: list[str] = []
-        self._turn = 0
+        self._turns = {False: 0, True: 0}  # of lists that look at all files, and of those at the status alone
         self._begun, self._audited = False, 0
         self._database = Database(root)
 
@@ -86,7 +86,7 @@ class Index:
             self._begin()
             self._list()
             named = self._acted_upon()
-            looked_at = {*(self.ids if every else self._next_in_turn()), *self._watched}
+            looked_at = {*(self.ids if every else self._next_in_turn(statuses)), *self._watched}
             changed = [run_id for run_id in looked_at if self._has_changed(run_id, statuses)]
             fresh = [self.unread.pop() for _ in range(min(AT_ONCE, len(self.unread)))]
             self._read({*changed, *fresh, *(named & self._entries.keys())})
@@ -123,11 +123,11 @@ class Index:
             return (self.root / AUDIT).stat().st_size
         return 0
 
-    def _next_in_turn(self) -> Sequence[str]:
+    def _next_in_turn(self, statuses: bool) -> Sequence[str]:
         """In a store with no more than that, all of them."""
-        turn = self._turn % max(1, len(self.ids))
-        self._turn = turn + AT_ONCE
-        return [*self.ids[turn : self._turn], *self.ids[: max(0, self._turn - len(self.ids))]][: len(self.ids)]
+        begin = self._turns[statuses] % max(1, len(self.ids))
+        end = self._turns[statuses] = begin + AT_ONCE
+        return [*self.ids[begin:end], *self.ids[: max(0, end - len(self.ids))]][: len(self.ids)]
 
     def _has_changed(self, run_id: str, statuses: bool) -> bool:
         entry, (status, *others) = self._entries[run_id], _paths(self.root, run_id)
@@ -229,9 +229,12 @@ class Index:
             return sorted(self._watched)
 
     def found_by(self, key: str | None) -> list[str]:
-        """The ids, newest first, of the runs that were resumed from this run, or are of this group or asked alike."""
+        """The ids, newest first, of the runs that were resumed from this run, or are of this group or asked alike.
+
+        The damaged ones are among them, because one of their files may still say so: ask their own records.
+        """
         with self._lock:
-            return sorted(self._found_by.get(key or "", ()), reverse=True)
+            return sorted({*self._found_by.get(key or "", ()), *self._found_by.get(DAMAGED, ())}, reverse=True)
 
     def damaged(self) -> list[str]:
         return self.found_by(DAMAGED)
