@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from statistics import median
 
 import pytest
 
@@ -264,4 +263,5 @@ def test_lists_of_fifty_thousand_runs_cost_at_most_twice_those_of_a_thousand(tmp
                 began = time.perf_counter()
                 way(store)
                 times.append(time.perf_counter() - began)
-        assert median(many) < 2 * median(few), f"{name}: {median(few):.4f} s and {median(many):.4f} s"
+        # the fastest rounds: what else the machine does only adds to them
+        assert min(many) < 2 * min(few), f"{name}: {min(few):.4f} s and {min(many):.4f} s"
