@@ -57,17 +57,19 @@ class Index:
         self._begun, self._audited = False, 0
         self._database = Database(root)
 
-    def _begin(self) -> None:
-        """With what the last process kept; not before somebody asks for more than the ids."""
-        if self._begun:
-            return
-        kept = self._database.load()
-        self._audited = kept.audited or self._audit_size()
-        for entry in kept.entries.values():
-            self._put(entry)
-        self._unsaved.clear()
-        self.ids = sorted(self._entries, reverse=True)
-        self._begun, self._listed = True, None
+    def load_kept(self) -> None:
+        """Take up what the last process kept, once somebody asks for more than the ids. Raises ``DiskError``."""
+        with self._lock:
+            if self._begun:
+                return
+            kept = self._database.load()
+            self._audited = kept.audited or self._audit_size()
+            for entry in kept.entries.values():
+                self._put(entry)
+            self._unsaved.clear()
+            self.ids = sorted(self._entries, reverse=True)
+            self._begun, self._listed = True, None
+            self._list()
 
     def refresh(self, *, whole: bool = False, statuses: bool = False, every: bool = False) -> None:
         """Find what has changed. Raises ``DiskError``.
@@ -83,7 +85,7 @@ class Index:
 
     def _refresh_part(self, statuses: bool, every: bool) -> None:
         with self._lock:
-            self._begin()
+            self.load_kept()
             self._list()
             named = self._acted_upon()
             looked_at = {*(self.ids if every else self._next_in_turn(statuses)), *self._watched}
@@ -141,7 +143,7 @@ class Index:
     def look_at(self, run_id: str) -> None:
         """Read a run again, which this process has just changed."""
         with self._lock:
-            self._begin()
+            self.load_kept()
             self._read([run_id])
 
     def _read(self, run_ids: Iterable[str]) -> None:

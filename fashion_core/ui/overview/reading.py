@@ -2,14 +2,16 @@
 
 import streamlit as st
 
+from fashion_core.runs.index.index import AT_ONCE
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, login
 from fashion_core.ui.overview import texts
 
 
 def show(store: RunStore) -> None:
-    """Say it while runs are unread, before the page reads more of them, and run the page again for the next ones."""
-    if store.index.unread:
+    """Say it while more runs are unread than the page is about to read, and run it again for the next ones."""
+    store.index.load_kept()
+    if len(store.index.unread) > AT_ONCE:
         _show_progress(store, len(store.index.unread))
 
 
