@@ -1,13 +1,15 @@
 """Every saved file of every run: look inside, compare, load, download, import, verify, tidy up."""
 
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from fashion_core.charts.files import FORMATS, bytes_text
-from fashion_core.errors import counted
+from fashion_core.errors import DiskError, RunNotFoundError, counted
 from fashion_core.runs import tables
+from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import address, common, login, run_status
 from fashion_core.ui.checkpoints import exports, housekeeping, import_file, saved_file, weight_change
@@ -22,7 +24,7 @@ def main() -> None:
     store = RunStore()
     st.title(texts.CHECKPOINTS)
     st.caption(texts.CHECKPOINTS_CAPTION)
-    saved = tables.saved_frame(store)
+    saved = tables.saved_frame(store, named_runs(store))
     views: dict[str, address.View] = {
         "Saved files": (texts.SAVED_FILES, lambda: show_list(store, saved)),
         "Import": (texts.IMPORT, lambda: import_file.show_upload(store)),
@@ -31,10 +33,20 @@ def main() -> None:
     address.show_tabs(views)
 
 
+def named_runs(store: RunStore) -> list[Run]:
+    """The runs that the address names: they may be older than those whose files are listed."""
+    found = []
+    for name in ("of", "run", saved_file.OTHER):
+        with suppress(RunNotFoundError, DiskError):  # what is wrong is said where it is used
+            found.append(store.get((address.get(name) or "").partition("/")[0]))
+    return found
+
+
 def show_list(store: RunStore, saved: pd.DataFrame) -> None:
     if saved.empty:
         run_status.welcome(store)
         return
+    run_status.say_newest(store)
     with common.problems_shown():
         show_table(store, filtered(store, saved))
     with common.problems_shown():
@@ -221,15 +233,16 @@ def show_tidy(store: RunStore, saved: pd.DataFrame) -> None:
         return
     run_id = listed_run(store, saved)
     ask_run(saved, run_id)
-    runs = store.runs() if run_id == ALL_RUNS else [store.get(run_id)]
+    run_status.say_newest(store)
+    run = None if run_id == ALL_RUNS else store.get(run_id)
     with st.container(border=True):
-        housekeeping.show_verify(store, runs, saved, texts.VERIFY_ALL if run_id == ALL_RUNS else texts.VERIFY_RUN)
+        housekeeping.show_verify(store, run, saved, texts.VERIFY_RUN if run else texts.VERIFY_ALL)
     with st.container(border=True):
-        if run_id == ALL_RUNS:
+        if run:
+            housekeeping.show_keep(store, run, saved[saved["run"] == run_id])
+        else:
             st.header(texts.KEEP)
             st.write(texts.SELECT_RUN_TO_KEEP)
-        else:
-            housekeeping.show_keep(store, runs[0], saved[saved["run"] == run_id])
 
 
 main()

@@ -8,6 +8,7 @@ import streamlit as st
 from fashion_core.runs import torch_process
 from fashion_core.ui import address, common, login
 from fashion_core.ui.present import mode
+from fashion_core.ui.server import start
 from pages import texts
 
 PAGES = [
@@ -28,6 +29,7 @@ common.begin_page()
 if login.visitor():
     mode.show(PAGES)
     address.say_unknown(page.url_path)
+    start.show_problems()
 with common.problems_shown():
     if login.let_in():
         page.run()

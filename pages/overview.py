@@ -6,7 +6,7 @@ from fashion_core.resume.tables import last_losses_over_seeds
 from fashion_core.runs import tables
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import address
-from fashion_core.ui.overview import chosen, filters, first_screen, running, table
+from fashion_core.ui.overview import chosen, filters, first_screen, reading, running, table
 from fashion_core.ui.overview.texts import PROMISE
 from pages import texts
 
@@ -16,13 +16,14 @@ def main() -> None:
         address.open_page(**st.session_state.pop(table.LEAVING))
     store = RunStore()
     st.title(texts.APP_NAME)
-    if not store.runs():
+    if not store.ids():
         first_screen.show(store)
         return
     st.caption(PROMISE)
     with st.container(horizontal=True):
         address.link("train.py", texts.SET_UP_RUN, ":material/add:")
         address.link("lesson.py", texts.TAKE_LESSON, ":material/school:")
+    reading.show(store)
     running.show(store)
     show_runs(store)
 

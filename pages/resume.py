@@ -10,8 +10,8 @@ from fashion_core.config import settings
 from fashion_core.errors import counted
 from fashion_core.resume import plan, verdict
 from fashion_core.runs import tables
-from fashion_core.runs.run import Run
-from fashion_core.runs.store import RunStore, epoch_records
+from fashion_core.runs.run import Run, epoch_records
+from fashion_core.runs.store import RunStore
 from fashion_core.ui import address, common, comparison, login, resume, run_status, settings_form
 from fashion_core.ui.checkpoints import saved_file
 from fashion_core.ui.texts import HELPED, HELPED_VIEW
@@ -59,6 +59,7 @@ def ask_run(store: RunStore) -> Run | None:
     options = options if wanted in options else [wanted, *options]
     names = common.run_names({run_id: store.at(run_id).title for run_id in options})
     address.ask(texts.RUN, names, wanted, lambda run_id: address.go(run=run_id, epoch=None), "stretch")
+    run_status.say_newest(store)
     return store.at(wanted)
 
 

@@ -129,9 +129,11 @@ class Actions:
         return self._making("import", name, lambda: importer(self.store, path, name, given, weights))
 
     def delete(self, run: Run, file: Path | None = None, *, force: bool = False) -> None:
+        """Delete a run, or one saved file of it, while nobody resumes from it: that holds the same lock."""
         with self._acting("delete", run, run.name_of(file) if file else ""):
             job = None if file else jobs.waiting_job(run)
-            self.store.delete(run, file, force=force)
+            with queue.hold(self.store):
+                self.store.delete(run, file, force=force)
             jobs.cancel(job)
 
     def delete_checkpoints(self, run: Run, epochs: Sequence[int]) -> None:
@@ -146,7 +148,7 @@ class Actions:
         """
         if len(labels.name) > MAX_NAME and not (before and labels.name == before.name):
             raise ConfigError(texts.LONG_NAME.format(most=MAX_NAME, length=len(labels.name)))
-        with self._acting("relabel", run, labels.name):
+        with self._acting("relabel", run, labels.name), queue.hold(self.store):
             now = run.whole_labels
             if now and now != before:
                 raise RunStateError(texts.LABELS_CHANGED.format(name=now.name))

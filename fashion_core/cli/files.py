@@ -11,7 +11,8 @@ from fashion_core.access.gate import from_command_line
 from fashion_core.cli.answer import answer, as_typed, given_settings
 from fashion_core.errors import DamagedFileError, counted
 from fashion_core.formats import inspect as inspection
-from fashion_core.runs.store import RunStore, run_record
+from fashion_core.runs.run import run_record
+from fashion_core.runs.store import RunStore
 from fashion_core.runs.verify import count_files
 
 

@@ -78,7 +78,8 @@ def _add_run_commands(commands: Any) -> None:
     help_text = "kill the worker of a run that trains, continue it, and compare it with an undisturbed twin"
     _add(commands, "drill", drill.drill_run, help_text, "run")
     _add(commands, "stop", runs.stop_run, "ask a run to stop after the current batch", "run")
-    _add(commands, "runs", runs.list_runs, "list all runs, the newest first")
+    listed = _add(commands, "runs", runs.list_runs, "list the newest 1,000 runs, the newest first")
+    listed.add_argument("--all", action="store_true", help="list every run, as --json does in any case")
     _add(commands, "show", runs.show_run, "show one run: its settings and its epochs", "run")
     delete = _add(commands, "delete", runs.delete_saved, "delete a run, or the checkpoint of one epoch", "run")
     delete.add_argument("epoch", nargs="?", type=int)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from fashion_core.access import audit, gate
 from fashion_core.cli.answer import answer, given_settings, say
-from fashion_core.data.digests import images_label, images_of
+from fashion_core.data.digests import images_label
 from fashion_core.errors import (
     ConfigError,
     DamagedFileError,
@@ -29,9 +29,11 @@ from fashion_core.resume import answers, comparison, plan, reasons, repeats, ver
 from fashion_core.resume.labels import percent, points
 from fashion_core.resume.texts import SAME_SETTINGS
 from fashion_core.runs import metrics, queue, torch_process
-from fashion_core.runs.run import Run
+from fashion_core.runs.index.index import AT_ONCE
+from fashion_core.runs.index.row import DAMAGED, IMPORTED, Row, read_row
+from fashion_core.runs.run import Run, run_record
 from fashion_core.runs.schema import ACTIVE_STATES, UNDER_WAY_STATES, epoch_text
-from fashion_core.runs.store import RunStore, epoch_number, run_record
+from fashion_core.runs.store import RunStore, epoch_number
 from fashion_core.training import torchrun
 
 _TORCHRUN = (
@@ -283,24 +285,39 @@ def stop_run(options: argparse.Namespace) -> None:
 
 
 def list_runs(options: argparse.Namespace) -> None:
-    """A damaged run is one line or record among the others."""
-    records = []
-    for run in RunStore().runs():
-        try:
-            records.append(run_record(run))
-        except (DamagedFileError, DiskError) as error:
-            records.append({"id": run.id, "path": str(run.path), "state": "damaged", "error": str(error)})
-    lines = map(_run_line, records) if records else ["No runs yet: `python -m fashion_core train` makes one."]
-    answer(options, records, lines)
+    """A damaged run is one line or record among the others; JSON, which programs read, has them all."""
+    store = RunStore()
+    records = list(map(_record_or_damage, store.runs())) if options.json else []
+    answer(options, records, _run_lines(store, options.all))
+    if not (options.json or options.all) and (count := len(store.ids())) > AT_ONCE:
+        say(f"These are the newest {AT_ONCE:,} of {count:,} runs; --all lists every one.")
 
 
-def _run_line(record: dict[str, Any]) -> str:
-    if record["state"] == "damaged":
-        return f"{record['id']}  damaged   {record['error']}"
-    images, epochs = images_of(record["config"]["dataset"], record["dataset_sha256"]), record["epochs"]
-    progress = "" if record["source"] else _epoch_text(record, epochs[-1]["epoch"] if epochs else None)
-    result, name = _result(epochs[-1]) if epochs else "", printable(record["name"])
-    return f"{record['id']}  {record['state']:<8}  {images:<13}  {progress}  {result}  {name}"
+def _record_or_damage(run: Run) -> dict[str, Any]:
+    try:
+        return run_record(run)
+    except (DamagedFileError, DiskError) as error:
+        return {"id": run.id, "path": str(run.path), "state": DAMAGED, "error": str(error)}
+
+
+def _run_lines(store: RunStore, every: bool) -> Iterator[str]:
+    if not store.ids():
+        yield "No runs yet: `python -m fashion_core train` makes one."
+    for row in _indexed_rows(store) if every else map(read_row, store.newest()):
+        yield _run_line(row, store.at(row.id).state() if row.state == "running" else row.state)
+
+
+def _indexed_rows(store: RunStore) -> Iterator[Row]:
+    store.index.refresh(whole=True, every=True)
+    return filter(None, map(store.index.row, store.index.ids))
+
+
+def _run_line(row: Row, state: str) -> str:
+    if state == DAMAGED:
+        return f"{row.id}  damaged   {row.error}"
+    progress = "" if row.epochs == IMPORTED else row.epochs
+    result = _result(*row.ended) if row.ended else ""
+    return f"{row.id}  {state:<8}  {row.dataset:<13}  {progress}  {result}  {printable(row.name)}"
 
 
 def _epoch_text(record: dict[str, Any], epoch: int | None) -> str:
@@ -308,8 +325,8 @@ def _epoch_text(record: dict[str, Any], epoch: int | None) -> str:
     return epoch_text(epoch, range(first, record["config"]["epochs"]))
 
 
-def _result(epoch: dict[str, Any]) -> str:
-    known = ((epoch["loss"], "loss {:.4f}"), (epoch["accuracy"], "accuracy {:.2%}"))
+def _result(loss: float | None, accuracy: float | None) -> str:
+    known = ((loss, "loss {:.4f}"), (accuracy, "accuracy {:.2%}"))
     return "  ".join(text.format(value) for value, text in known if value is not None) or "loss unknown"
 
 
@@ -323,14 +340,17 @@ def show_audit(options: argparse.Namespace) -> None:
 
 
 def show_run(options: argparse.Namespace) -> None:
-    record = run_record(RunStore().get(options.run))
-    lines = [_run_line(record)]
+    run = RunStore().get(options.run)
+    record, lines = run_record(run), [_run_line(read_row(run), run.state())]
     if parent := record["parent"]:
         line, resumption = f"  resumed from: epoch {parent['epoch']} of {parent['run']}", record["resumption"]
         known = f" ({printable(resumption['parent_name'])}), {resumption['verdict']}" if resumption else ""
         lines.append(f"{line}{known}")
     lines += (f"  {key}: {value}" for key, value in record["config"].items())
-    lines += (f"{_epoch_text(record, epoch['epoch'])}: {_result(epoch)}" for epoch in record["epochs"])
+    lines += (
+        f"{_epoch_text(record, epoch['epoch'])}: {_result(epoch['loss'], epoch['accuracy'])}"
+        for epoch in record["epochs"]
+    )
     if record["restarts"]:
         lines.append(f"  restarted: {record['restarts']} times, as one of its processes had died")
     if record["error"]:

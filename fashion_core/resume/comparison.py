@@ -98,11 +98,12 @@ _outlines: Cache[Outline] = Cache(8)
 
 
 def compare(store: RunStore) -> list[Compared]:
-    """Every resumed run whose checkpoint was loaded, by parent, epoch and age; no twins. Raises ``DiskError``."""
-    runs = store.runs()
-    ids = {run.id for run in runs}
-    found = []
-    for run in runs:
+    """Those of the ``newest`` runs that were resumed and whose checkpoint was loaded, by parent, epoch and age.
+
+    No twins. Raises ``DiskError``.
+    """
+    ids, found = {*store.ids()}, []
+    for run in store.newest():
         with suppress(DamagedFileError, DiskError):  # the list of runs says what is wrong with it
             if run.record.twin_of is None and (row := _compare_one(run)):
                 found.append(_beside_parent(store, row, row.parent in ids))
@@ -185,7 +186,7 @@ def current_outline(store: RunStore) -> Outline:
 
 def _progress(store: RunStore) -> Iterator[tuple[object, ...]]:
     """Equal for as long as the rows are: a run that has ended writes losses again only after another status."""
-    for run in store.runs():
+    for run in store.newest():
         with suppress(DamagedFileError, DiskError):
             state = run.state()
             written = (run.load_check_path, run.metrics_path) if state in UNDER_WAY_STATES else (run.status_path,)

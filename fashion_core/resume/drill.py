@@ -125,7 +125,9 @@ def twin(store: RunStore, run: Run) -> Run | None:
 
 def _twins(store: RunStore, run: Run) -> Iterator[Run]:
     record = run.record
-    for other in store.runs():
+    store.index.refresh(statuses=True)
+    known = store.index.row(run.id)
+    for other in map(store.at, store.index.found_by(known and known.asked)):
         with suppress(DamagedFileError, DiskError):
             if other.id != run.id and _asked_the_same(record, other.record) and not other.status.continued:
                 yield other

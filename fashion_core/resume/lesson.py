@@ -8,8 +8,8 @@ from fashion_core.errors import RunStateError
 from fashion_core.resume import plan, texts
 from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs import queue
-from fashion_core.runs.run import Run
-from fashion_core.runs.store import RunStore, epoch_records
+from fashion_core.runs.run import Run, epoch_records
+from fashion_core.runs.store import RunStore
 
 _FIRST_NAME, _LAST_NAME = "Lesson", "Lesson, resumed"
 _LAST_STEP = ResumeRequest(epoch=0, additional=1, overrides={"name": _LAST_NAME})

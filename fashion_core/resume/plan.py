@@ -131,7 +131,8 @@ def resume(store: RunStore, run: Run, requests: Sequence[ResumeRequest], *, here
 def runs_of_group(store: RunStore, group: str) -> list[Run]:
     """The runs that were resumed by one click, the oldest first; damaged ones are skipped."""
     found = []
-    for run in reversed(store.runs()):
+    store.index.refresh(statuses=True)
+    for run in map(store.at, reversed(store.index.found_by(group))):
         with suppress(DamagedFileError, DiskError):
             record = run.record
             if record.twin_of is None and record.resumption and record.resumption.group == group:

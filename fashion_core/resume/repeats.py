@@ -1,16 +1,16 @@
 """Runs that differ in nothing but the seed: the mean of what they measured, and how far the seed alone moves it."""
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
 from typing import Final
 
 import numpy as np
 
-from fashion_core.cache import Cache, stamp
 from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.resume import texts
 from fashion_core.runs import metrics
@@ -20,8 +20,6 @@ from fashion_core.runs.store import RunStore
 
 LUCK: Final = 2.0  # standard deviations: about 95 % of single seeds are as near to the mean
 _CONFIDENCE: Final = 0.95
-_Group = tuple[str, str]  # its id and its images: losses of different ones have no mean
-_groups: Cache[Mapping[_Group, tuple[Run, ...]]] = Cache(4)
 
 
 @dataclass(frozen=True)
@@ -61,21 +59,19 @@ def half_interval(count: int) -> float:
 
 
 def runs_beside(store: RunStore, run: Run) -> tuple[Run, ...]:
-    """The runs of its group by seed, itself among them; none if it is alone, or all others were deleted."""
-    repeat = run.record.repeat
-    groups = _groups.get(store.root, stamp(store.root), lambda: _grouped(store)) if repeat else {}
-    beside = groups.get((repeat.group, run.record.images), ()) if repeat else ()
-    return beside if len(beside) > 1 else ()
+    """The runs of its group by seed, itself among them; none if it is alone, or all others were deleted.
 
-
-def _grouped(store: RunStore) -> Mapping[_Group, tuple[Run, ...]]:
-    found: dict[_Group, list[tuple[int, Run]]] = defaultdict(list)
-    for run in store.runs():
-        with suppress(DamagedFileError, DiskError):
-            record = run.record
-            if repeat := record.repeat:
-                found[repeat.group, record.images].append((repeat.index, run))
-    return {group: tuple(run for _, run in sorted(runs, key=lambda pair: pair[0])) for group, runs in found.items()}
+    Losses of different images have no mean.
+    """
+    record, found = run.record, []
+    if record.repeat:
+        store.index.refresh(statuses=True)
+        for other in map(store.at, store.index.found_by(record.repeat.group)):
+            with suppress(DamagedFileError, DiskError):
+                repeat = other.record.repeat
+                if repeat and repeat.group == record.repeat.group and other.record.images == record.images:
+                    found.append((repeat.index, other))
+    return tuple(other for _, other in sorted(found, key=itemgetter(0))) if len(found) > 1 else ()
 
 
 def states_of(runs: Sequence[Run]) -> dict[str, State]:

@@ -22,9 +22,9 @@ from fashion_core.resume.labels import loss_text, percent, unique_labels
 from fashion_core.resume.repeats import over_seeds, seeds_text
 from fashion_core.runs import metrics
 from fashion_core.runs.loss_curve import thin_out
-from fashion_core.runs.run import Run
+from fashion_core.runs.run import Run, epoch_records
 from fashion_core.runs.schema import ACTIVE_STATES, Change
-from fashion_core.runs.store import RunStore, epoch_records
+from fashion_core.runs.store import RunStore
 
 _Point = tuple[int, float]
 Losses = Mapping[str, list[_Point]]
@@ -167,23 +167,29 @@ _lanes: Cache[Lane | None] = Cache(MOST_RUNS)
 
 
 def lineage_parts(store: RunStore) -> list[list[Tree]]:
-    """Every run that has ended an epoch, divided between trees: a part has at most ``MOST_LANES`` of them, or one tree.
+    """The ``newest`` runs that have ended an epoch and those they came from, divided between trees: a part has at most
+    ``MOST_LANES`` of them, or one tree.
 
     Below a run come those resumed from it, from later epochs first, so that no link crosses another. A run that was
     not resumed, was imported or has lost its parent begins a tree, the newest first. Damaged runs are skipped.
     Raises ``DiskError``.
     """
-    lanes = []
-    for run in store.runs():
-        read_from = stamp(run.record_path, run.labels_path, run.metrics_path, run.checkpoint_folder)
-        if lane := _lanes.get(run.path, read_from, partial(_read, run)):
-            lanes.append(lane)
+    lanes: dict[str, Lane | None] = {}
+    for run_id in (waiting := [run.id for run in store.newest()]):
+        if run_id not in lanes:
+            lanes[run_id] = lane = _lane(store.at(run_id))
+            waiting += [lane.parent] if lane and lane.parent else []
     parts: list[list[Tree]] = []
-    for tree in _trees(lanes):
+    for tree in _trees([lane for _, lane in sorted(lanes.items(), reverse=True) if lane]):
         if not parts or sum(map(len, parts[-1])) + len(tree) > MOST_LANES:
             parts.append([])
         parts[-1].append(tree)
     return parts
+
+
+def _lane(run: Run) -> Lane | None:
+    read_from = stamp(run.record_path, run.labels_path, run.metrics_path, run.checkpoint_folder)
+    return _lanes.get(run.path, read_from, partial(_read, run))
 
 
 def _read(run: Run) -> Lane | None:
@@ -301,8 +307,9 @@ def last_losses_over_seeds(runs: pd.DataFrame) -> "pd.Series[str]":
     repeated = runs[runs["repeat"].notna()]
     groups = repeated.groupby(["repeat", "dataset"]) if len(repeated) else ()  # a thousand runs may have none
     means = {key: _mean_text(group) for key, group in groups}
-    keys = zip(runs["repeat"], runs["dataset"], strict=True)
-    return pd.Series([means.get(key, "") for key in keys], index=runs.index, dtype="str")
+    keys = zip(repeated["repeat"], repeated["dataset"], strict=True)
+    told = pd.Series([means.get(key, "") for key in keys], index=repeated.index, dtype="str")
+    return told.reindex(runs.index, fill_value="")
 
 
 def _mean_text(group: pd.DataFrame) -> str:

@@ -109,6 +109,7 @@ def continue_run(store: RunStore, run: Run, keep_place: bool = False) -> None:
     _check_can_go_on(run, run.status)  # a running one answers at once: its lock is held for as long as it trains
     torch_process.check_processes(run.record.config)
     _go_on(run, state="queued", process=None, **({} if keep_place else {"queued_at": files.now()}))
+    store.index.look_at(run.id)
     advance(store)
 
 
@@ -194,8 +195,11 @@ def advance(store: RunStore, patience: float = QUEUE_SECONDS) -> None:
     with hold(store, patience) as is_held:
         if not is_held:
             return
+        store.index.refresh(whole=patience > 0, statuses=True)
+        if store.index.unread:  # a run among them may have a slot
+            return
         store.remove_leftovers()
-        statuses = [(run, jobs.settle(run, status)) for run, status in _statuses(store)]
+        statuses = [(run, jobs.settle(run, status)) for run, status in _under_way(store)]
         waiting = sorted((status.queued_at, run.id) for run, status in statuses if _waits_here(status))
         free = _free_for(len(waiting), statuses)
         for _, run_id in waiting:
@@ -229,23 +233,23 @@ def _start_or_give_up(run: Run) -> bool:
 
 def under_way(store: RunStore) -> list[Run]:
     """The runs that train or wait, the oldest first."""
-    return [run for run, status in reversed(_statuses(store)) if run.state(status) in UNDER_WAY_STATES]
+    store.index.refresh(statuses=True)
+    return [run for run, status in _under_way(store) if run.state(status) in UNDER_WAY_STATES]
 
 
 def queue_position(store: RunStore, run: Run) -> int:
     """How many queued runs are to start before this one."""
     mine = run.status.queued_at, run.id
-    return sum(_waits_here(status) and (status.queued_at, other.id) < mine for other, status in _statuses(store))
+    store.index.refresh(statuses=True)
+    return sum(_waits_here(status) and (status.queued_at, other.id) < mine for other, status in _under_way(store))
 
 
-def _statuses(store: RunStore) -> list[tuple[Run, Status]]:
-    """Each run with its status, the newest first, without those whose status can't be read."""
+def _under_way(store: RunStore) -> list[tuple[Run, Status]]:
+    """The runs that may be under way, the oldest first, without those whose status can't be read."""
     found = []
-    for run in store.runs():
-        try:  # for a thousand runs, ``suppress`` takes a tenth of the whole
-            found.append((run, run.status))
-        except (DamagedFileError, DiskError):  # it has no status, or no longer: it may be being deleted
-            continue
+    for run_id in store.index.watched():
+        with suppress(DamagedFileError, DiskError):  # it has no status, or no longer: it may be being deleted
+            found.append((store.at(run_id), store.at(run_id).status))
     return found
 
 

@@ -4,15 +4,18 @@ import errno
 import os
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from typing import Any
 
 from fashion_core import files
 from fashion_core.cache import identity
 from fashion_core.errors import DamagedFileError, DiskError
+from fashion_core.runs import metrics
 from fashion_core.runs.lock import sole_writer
 from fashion_core.runs.saved_files import SavedFiles
 from fashion_core.runs.schema import Drill, Labels, LoadCheck, RunRecord, cached_record
 from fashion_core.runs.status import StatusFile
 
+_EPOCH_KEYS = ("epoch", *metrics.EPOCH_NUMBERS)
 LOG_LINE_BYTES = 1000  # to read from the end of a log, which may have grown for weeks
 
 
@@ -113,3 +116,32 @@ class Run(SavedFiles, StatusFile):
         if recorded and files.digest_of(self.load_losses_path).sha256 != recorded:
             advice = "it is not what was written; delete it, and the run continues without it"
             raise DamagedFileError(self.load_losses_path, advice)
+
+
+def run_record(run: Run) -> dict[str, Any]:
+    """A run as ``--json`` prints it. Raises ``DamagedFileError`` or ``DiskError``."""
+    record, labels, status = run.record, run.labels, run.status
+    return {
+        **record.model_dump(mode="json"),
+        **labels.model_dump(mode="json"),
+        "created": record.created.isoformat(),
+        "path": str(run.path),
+        "state": run.state(status),
+        "error": status.error,
+        "restarts": status.restarts,
+        "epochs": epoch_records(run),
+    }
+
+
+def epoch_records(run: Run) -> list[dict[str, Any]]:
+    """One record an epoch that has ended; ``checkpoint`` is its path, or None once it is deleted."""
+    paths = {epoch: run.checkpoint_path(epoch) for epoch in run.epochs_saved()}
+    rows: list[dict[str, Any]] = []
+    if run.record.source:  # trained elsewhere: what its checkpoint says, and nothing about the training
+        for epoch, path in paths.items():
+            info = run.file_info(path)
+            rows.append({"epoch": epoch, "loss": info and info.loss, "accuracy": info and info.accuracy})
+    else:
+        rows = metrics.read_epochs(run.metrics_path)
+    checkpoints = {epoch: str(path) for epoch, path in paths.items()}
+    return [{**{k: row.get(k) for k in _EPOCH_KEYS}, "checkpoint": checkpoints.get(row["epoch"])} for row in rows]

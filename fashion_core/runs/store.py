@@ -1,23 +1,20 @@
 """The store of runs: one folder a run."""
 
-import os
 import re
 import secrets
 import shutil
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from fashion_core import files
-from fashion_core.cache import MOST_RUNS, Cache, stamp
+from fashion_core.cache import MOST_RUNS
 from fashion_core.config import TrainConfig
 from fashion_core.data.digests import DIGESTS
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError, RunStateError
-from fashion_core.runs import metrics
+from fashion_core.runs.index.index import AT_ONCE, ID_PATTERN, Index, index_of
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import (
     ACTIVE_STATES,
@@ -33,17 +30,14 @@ from fashion_core.runs.schema import (
 )
 
 LEFTOVER_SECONDS = 3600.0  # how old a half-made or half-deleted folder is before it is removed
-_ID_PATTERN = re.compile(r"\d{8}-\d{6}-\d{3}-[0-9a-f]{4}")
 # The folders that this app names itself: half-made and half-deleted runs, uploads, scratch folders.
 _LEFTOVER = re.compile(
-    rf"{re.escape(files.TEMPORARY_PREFIX)}({_ID_PATTERN.pattern}(-[0-9a-f]{{8}})?|upload-[0-9a-f]{{16}}|{files.SCRATCH})"
+    rf"{re.escape(files.TEMPORARY_PREFIX)}({ID_PATTERN}(-[0-9a-f]{{8}})?|upload-[0-9a-f]{{16}}|{files.SCRATCH})"
 )
 _SHORT_ID = "No run in {root} has the id {run_id!r}; several ids begin like that: give more characters."
 _UNKNOWN_ID = (
     "No run in {root} has the id {run_id!r}; look for it on the Overview page, or with `python -m fashion_core runs`."
 )
-_EPOCH_KEYS = ("epoch", *metrics.EPOCH_NUMBERS)
-_listings: Cache[tuple[Run, ...]] = Cache(8)
 
 
 @lru_cache(maxsize=MOST_RUNS)
@@ -112,27 +106,33 @@ class RunStore:
                 shutil.rmtree(draft.path, ignore_errors=True)
                 raise
 
+    @property
+    def index(self) -> Index:
+        """What lists show of its runs, as of the last ``refresh``."""
+        return index_of(self.root)
+
+    def ids(self) -> list[str]:
+        """The ids of all runs, the newest first. Raises ``DiskError``."""
+        return self.index.all_ids()
+
     def runs(self) -> list[Run]:
         """All runs, the newest first; damaged ones too. Raises ``DiskError``."""
-        return list(_listings.get(self.root, stamp(self.root), self._list))
+        return [self.at(run_id) for run_id in self.ids()]
 
-    def _list(self) -> tuple[Run, ...]:
-        names: list[str] = []
-        with files.disk_errors(self.root), suppress(FileNotFoundError):
-            names = [entry.name for entry in os.scandir(self.root) if entry.is_dir(follow_symlinks=False)]
-        return tuple(self.at(name) for name in sorted(names, reverse=True) if _ID_PATTERN.fullmatch(name))
+    def newest(self) -> list[Run]:
+        """As many of the newest runs as a page shows: ``AT_ONCE``. Raises ``DiskError``."""
+        return [self.at(run_id) for run_id in self.ids()[:AT_ONCE]]
 
     def remove_leftovers(self) -> None:
         """Remove what a killed ``create`` or ``delete`` left, once it is old; never what this app has not made."""
-        for entry in os.scandir(self.root):
-            if _LEFTOVER.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
-                with suppress(FileNotFoundError):
-                    if files.now() - entry.stat().st_mtime > LEFTOVER_SECONDS:
-                        shutil.rmtree(entry.path, ignore_errors=True)
+        for path in (self.root / name for name in self.index.other_folders() if _LEFTOVER.fullmatch(name)):
+            with suppress(FileNotFoundError):
+                if files.now() - path.stat(follow_symlinks=False).st_mtime > LEFTOVER_SECONDS:
+                    shutil.rmtree(path, ignore_errors=True)
 
     def has(self, run_id: str) -> bool:
         path = self.root / run_id
-        return _ID_PATTERN.fullmatch(run_id) is not None and path.is_dir() and not path.is_symlink()
+        return re.fullmatch(ID_PATTERN, run_id) is not None and path.is_dir() and not path.is_symlink()
 
     def at(self, run_id: str) -> Run:
         """The folder of this run, whether it is there or not."""
@@ -144,15 +144,15 @@ class RunStore:
             run = self.at(run_id)
             run.refuse_links()
             return run
-        matches = [run for run in self.runs() if run_id and run.id.startswith(run_id)]
+        matches = [found for found in self.ids() if run_id and found.startswith(run_id)]
         if len(matches) == 1:
-            return self.get(matches[0].id)
+            return self.get(matches[0])
         raise RunNotFoundError((_SHORT_ID if matches else _UNKNOWN_ID).format(root=self.root, run_id=run_id))
 
     def runs_with(self, saved: Callable[[Run], object]) -> list[Run]:
-        """The runs with such saved files, the newest first, without those whose folder can't be read."""
+        """The ``newest`` runs with such saved files, without those whose folder can't be read."""
         found = []
-        for run in self.runs():
+        for run in self.newest():
             with suppress(DiskError):
                 if saved(run):
                     found.append(run)
@@ -160,14 +160,20 @@ class RunStore:
 
     def children(self, run: Run, file: Path | None = None) -> list[Run]:
         """The runs that were resumed from this run, or from one saved file of it; damaged records are passed over."""
+        self.index.refresh(whole=True, statuses=True)
         epoch = run.epoch_of(file) if file else None
-        parents = ((child, _parent_of(child)) for child in self.runs())
-        return [child for child, at in parents if at and at.run == run.id and (not file or at.epoch == epoch)]
+        return [child for child, at in self._resumed_from(run.id) if not file or at.epoch == epoch]
+
+    def _resumed_from(self, run_id: str) -> list[tuple[Run, Parent]]:
+        """By the index as it is, and with what the records of the runs say themselves."""
+        parents = ((child, _parent_of(child)) for child in map(self.at, self.index.found_by(run_id)))
+        return [(child, at) for child, at in parents if at and at.run == run_id]
 
     def resumed_from_any(self, runs: Sequence[Run]) -> list[Run]:
         """The other runs that were resumed from any of these; damaged records are passed over."""
         ids = {run.id for run in runs}
-        return [other for other in self.runs() if other.id not in ids and (at := _parent_of(other)) and at.run in ids]
+        found = {child.id: child for run in runs for child in self.children(run)}
+        return [found[run_id] for run_id in sorted(found.keys() - ids, reverse=True)]
 
     def ancestors(self, run: Run) -> list[Parent]:
         """The checkpoints that this run goes back to, its parent's first, up to a run that is gone or damaged."""
@@ -180,13 +186,10 @@ class RunStore:
 
     def descendants(self, run: Run) -> list[Run]:
         """The runs that were resumed from this run, then those resumed from them; damaged records are passed over."""
-        children = defaultdict(list)
-        for other in reversed(self.runs()):
-            if parent := _parent_of(other):
-                children[parent.run].append(other)
+        self.index.refresh(whole=True, statuses=True)
         found = {run.id: run}
         for run_id in (waiting := [run.id]):
-            fresh = {child.id: child for child in children[run_id] if child.id not in found}
+            fresh = {child.id: child for child, _ in reversed(self._resumed_from(run_id)) if child.id not in found}
             found |= fresh
             waiting += fresh
         return list(found.values())[1:]
@@ -201,8 +204,9 @@ class RunStore:
 
     def _resumed_epochs(self, run: Run) -> set[int]:
         """The epochs that other runs were resumed from; every saved epoch if the record of any run can't be read."""
-        found = set()
-        for other in self.runs():
+        self.index.refresh(whole=True, statuses=True)
+        found = {at.epoch for _, at in self._resumed_from(run.id)}
+        for other in map(self.at, self.index.damaged()):
             try:
                 parent = other.record.parent
             except (DamagedFileError, DiskError) as error:
@@ -248,32 +252,3 @@ def _parent_of(run: Run) -> Parent | None:
     with suppress(DamagedFileError, DiskError):
         return run.record.parent
     return None
-
-
-def run_record(run: Run) -> dict[str, Any]:
-    """A run as ``--json`` prints it. Raises ``DamagedFileError`` or ``DiskError``."""
-    record, labels, status = run.record, run.labels, run.status
-    return {
-        **record.model_dump(mode="json"),
-        **labels.model_dump(mode="json"),
-        "created": record.created.isoformat(),
-        "path": str(run.path),
-        "state": run.state(status),
-        "error": status.error,
-        "restarts": status.restarts,
-        "epochs": epoch_records(run),
-    }
-
-
-def epoch_records(run: Run) -> list[dict[str, Any]]:
-    """One record an epoch that has ended; ``checkpoint`` is its path, or None once it is deleted."""
-    paths = {epoch: run.checkpoint_path(epoch) for epoch in run.epochs_saved()}
-    rows: list[dict[str, Any]] = []
-    if run.record.source:  # trained elsewhere: what its checkpoint says, and nothing about the training
-        for epoch, path in paths.items():
-            info = run.file_info(path)
-            rows.append({"epoch": epoch, "loss": info and info.loss, "accuracy": info and info.accuracy})
-    else:
-        rows = metrics.read_epochs(run.metrics_path)
-    checkpoints = {epoch: str(path) for epoch, path in paths.items()}
-    return [{**{k: row.get(k) for k in _EPOCH_KEYS}, "checkpoint": checkpoints.get(row["epoch"])} for row in rows]

@@ -1,29 +1,30 @@
 """Runs and their saved files as tidy DataFrames: what tables and charts show."""
 
-import math
+import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
 from functools import lru_cache, partial
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from cachetools import FIFOCache
 
 from fashion_core.cache import MOST_RUNS, Cache, stamp
 from fashion_core.config import TrainConfig
 from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.runs import metrics, saved_files
+from fashion_core.runs.index.row import FIELDS, Row
 from fashion_core.runs.run import Run
 from fashion_core.runs.saved_files import ListedFile
-from fashion_core.runs.schema import FileInfo, Parent, Status, Verification, epoch_text, read_record
-from fashion_core.runs.store import RunStore, epoch_records
+from fashion_core.runs.schema import FileInfo, Parent, Status, Verification, read_record
+from fashion_core.runs.store import RunStore
 
 _STORES = 4
-_CURVE_POINTS = 30  # as many as can be told apart in a cell
-_IMPORTED = "imported"
 
 RUN_COLUMNS = (
     "id", "name", "state", "dataset", "model", "epochs", "last_epoch", "last_loss", "best_loss", "accuracy", "created",
@@ -34,11 +35,19 @@ SAVED_COLUMNS = (
     "model", "dataset",
 )  # fmt: skip
 
+
+class _Frames(NamedTuple):
+    """The rows of a store's index at one version, and what is shown of them."""
+
+    version: int
+    rows: pd.DataFrame
+    shown: pd.DataFrame
+
+
 _Row = dict[str, Any]
 _Saved = tuple[Parent | None, list[_Row]]  # what a run was resumed from, and one row per saved file
-_run_rows: Cache[tuple[_Row, Status | None]] = Cache(MOST_RUNS)
-_imported: Cache[_Row] = Cache(MOST_RUNS)
-_run_frames: Cache[pd.DataFrame] = Cache(_STORES)
+_run_frames: FIFOCache[Path, _Frames] = FIFOCache(_STORES)
+_updating = threading.Lock()
 _saved: Cache[_Saved] = Cache(MOST_RUNS)
 _saved_frames: Cache[pd.DataFrame] = Cache(_STORES)
 
@@ -54,17 +63,52 @@ def runs_frame(store: RunStore) -> pd.DataFrame:
     differ in nothing but the seed, of which so many were ``started``. A damaged run has the state "damaged" and says
     why in ``error``.
     """
-    rows = [_run_row(run) for run in store.runs()]
-    return _run_frames.get(store.root, rows, lambda: _runs_frame(rows))
+    store.index.refresh()
+    with _updating:
+        before = _run_frames.pop(store.root, None) or _Frames(-1, _framed([]), pd.DataFrame())
+        frames = _run_frames[store.root] = _up_to_date(store, before)
+    return _with_states(store, frames.shown)
 
 
-def _runs_frame(rows: Sequence[_Row]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=list(RUN_COLUMNS))
-    names = dict(zip(frame["id"], frame["name"], strict=True))
-    return frame.astype(dict.fromkeys(("last_epoch", "last_loss", "best_loss", "accuracy"), "float64")).assign(
-        created=pd.to_datetime(frame["created"], utc=True),
-        parent=frame["parent"].map(lambda at: f"{names.get(at.run, at.run)}, epoch {at.epoch}", na_action="ignore"),
-    )
+def _up_to_date(store: RunStore, before: _Frames) -> _Frames:
+    version, changed = store.index.rows_since(before.version)
+    if version == before.version:
+        return before
+    fresh = _framed(changed)
+    rows = pd.concat([fresh, before.rows[~before.rows["id"].isin(fresh["id"])]])
+    ids = rows["id"].to_numpy(object)
+    if len(ids) > len(store.index.ids):
+        rows = rows[list(map(store.index.__contains__, ids))]
+        ids = rows["id"].to_numpy(object)
+    rows = rows.iloc[ids.argsort(kind="stable")[::-1]].reset_index(drop=True)
+    return _Frames(version, rows, rows.assign(parent=_parents(store, rows))[list(RUN_COLUMNS)])
+
+
+def _framed(rows: Sequence[Row]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=list(FIELDS))
+    numbers = ("last_epoch", "last_loss", "best_loss", "accuracy", "started", "created", "parent_epoch")
+    words = ("id", "name", "state", "error", "dataset", "model", "epochs", "parent", "notes", "repeat")
+    frame = frame.astype({**dict.fromkeys(numbers, "float64"), **dict.fromkeys(words, "str")})
+    return frame.assign(created=pd.to_datetime(frame["created"], unit="us", utc=True))
+
+
+def _parents(store: RunStore, rows: pd.DataFrame) -> "pd.Series[str]":
+    """What each run was resumed from, by the name that it has now."""
+    resumed = rows[rows["parent"].notna()]
+    places = zip(resumed["parent"].to_list(), resumed["parent_epoch"].to_list(), strict=True)
+    told = [f"{row.name if (row := store.index.row(run)) else run}, epoch {epoch:.0f}" for run, epoch in places]
+    return pd.Series(told, resumed.index, dtype="str").reindex(rows.index)
+
+
+def _with_states(store: RunStore, frame: pd.DataFrame) -> pd.DataFrame:
+    """Ask each time whether a worker still runs."""
+    running = frame.index[frame["state"] == "running"]
+    states = {at: state for at in running if (state := store.at(frame["id"][at]).state()) != "running"}
+    if not states:
+        return frame
+    frame = frame.copy()
+    frame.loc[list(states), "state"] = list(states.values())
+    return frame
 
 
 def numbers_by_dataset(runs: pd.DataFrame) -> pd.DataFrame:
@@ -78,77 +122,14 @@ def numbers_by_dataset(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns, index=runs.index)
 
 
-def _run_row(run: Run) -> _Row:
-    """Read the files again when they change; ask each time whether a worker still runs."""
-    paths = _row_files(run)
-    row, status = _run_rows.get(paths[0], stamp(*paths), lambda: _read_run_row(run))
-    if status and status.state == "running":
-        row = {**row, "state": run.state(status)}
-    if row.get("epochs") == _IMPORTED:
-        row = {**row, **_imported.get(run.path, stamp(run.checkpoint_folder), lambda: _read_imported(run))}
-    return row
-
-
-@lru_cache(maxsize=MOST_RUNS)
-def _row_files(run: Run) -> tuple[str, ...]:
-    """What ``_read_run_row`` reads, as strings: passing a ``Path`` to the OS takes ten times as long."""
-    return tuple(map(str, (run.record_path, run.labels_path, run.status_path, run.metrics_path)))
-
-
 @lru_cache(maxsize=MOST_RUNS)
 def _saved_paths(run: Run) -> tuple[str, ...]:
     """What ``_read_saved`` reads, the run folder first."""
     return tuple(map(str, (run.path, run.record_path, run.labels_path, run.verification_path, run.checkpoint_folder)))
 
 
-def _read_run_row(run: Run) -> tuple[_Row, Status | None]:
-    try:
-        record, labels, status = run.record, run.labels, run.status
-        epochs = [] if record.source else metrics.read_epochs(run.metrics_path)
-    except (DamagedFileError, DiskError) as error:
-        return {"id": run.id, "name": run.id, "state": "damaged", "error": str(error)}, None
-    last = epochs[-1] if epochs else {"epoch": None, "loss": None}
-    return {
-        "id": run.id,
-        "name": labels.name,
-        "state": status.state,
-        "dataset": record.images,
-        "model": record.config.model,
-        "epochs": _IMPORTED if record.source else epoch_text(last["epoch"], record.span),
-        "last_epoch": last["epoch"],
-        "last_loss": last["loss"],
-        **_best(epochs),
-        "created": record.created,
-        "parent": record.parent,
-        "tags": list(labels.tags),
-        "notes": labels.notes,
-        "curve": _curve(epochs),
-        "repeat": record.repeat and record.repeat.group,
-        "started": record.repeat and record.repeat.seeds,
-        "error": status.error,
-    }, status
-
-
-def _read_imported(run: Run) -> _Row:
-    try:
-        return _best(epoch_records(run) if "dataset" in run.record.trained_on else ())
-    except (DamagedFileError, DiskError) as error:
-        return {"state": "damaged", "error": str(error)}
-
-
-def _best(epochs: Sequence[Mapping[str, Any]]) -> _Row:
-    measured = [epoch for epoch in epochs if epoch["loss"] is not None]
-    best: Mapping[str, Any] = min(measured, key=lambda epoch: float(epoch["loss"]), default={})
-    return {"best_loss": best.get("loss"), "accuracy": best.get("accuracy")}
-
-
-def _curve(epochs: Sequence[Mapping[str, Any]]) -> list[float] | None:
-    losses = [loss for epoch in epochs if (loss := epoch["loss"]) is not None and math.isfinite(loss)]
-    return [*losses[: -1 : -(-len(losses) // _CURVE_POINTS)], losses[-1]] if len(losses) > 1 else None
-
-
-def saved_frame(store: RunStore) -> pd.DataFrame:
-    """One row per saved file, the newest run's first: ``SAVED_COLUMNS``. Only JSON is read, never a checkpoint.
+def saved_frame(store: RunStore, also: Iterable[Run] = ()) -> pd.DataFrame:
+    """One row per saved file of the ``newest`` runs and ``also`` of these: ``SAVED_COLUMNS``. No checkpoint is read.
 
     ``file`` is its path below the run folder, ``best`` marks the whole checkpoint of a run with the lowest loss,
     ``resumed`` counts the runs that were resumed from it, and ``damage`` says why it is known to be damaged. Sizes
@@ -156,9 +137,12 @@ def saved_frame(store: RunStore) -> pd.DataFrame:
 
     A run is read again once a file of it was added, replaced or removed; ``forget_changed`` finds overwritten files.
     """
-    runs = [(run, _saved_paths(run)) for run in store.runs()]
-    saved = [_saved.get(paths[0], stamp(*paths), partial(_read_saved, run)) for run, paths in runs]
-    return _saved_frames.get(store.root, saved, lambda: _saved_frame(saved))
+    runs = {run.id: run for run in store.newest()}
+    older = {run.id: run for run in also if run.id not in runs}.values()  # what was resumed from them may be older too
+    resumed = [child.record.parent for run in older for child in store.children(run) if child.id not in runs]
+    listed = [(run, _saved_paths(run)) for run in (*runs.values(), *older)]
+    saved = [_saved.get(paths[0], stamp(*paths), partial(_read_saved, run)) for run, paths in listed]
+    return _saved_frames.get(store.root, (saved, resumed), lambda: _saved_frame(saved, resumed))
 
 
 def forget_changed(store: RunStore, rows: pd.DataFrame) -> bool:
@@ -181,8 +165,9 @@ def is_resumed(saved: pd.DataFrame, run: Run, name: str) -> bool:
     return bool(saved["resumed"][(saved["run"] == run.id) & (saved["file"] == name)].any())
 
 
-def _saved_frame(saved: Sequence[_Saved]) -> pd.DataFrame:
-    resumed = Counter((parent.run, parent.epoch) for parent, _ in saved if parent)
+def _saved_frame(saved: Sequence[_Saved], elsewhere: Sequence[Parent | None]) -> pd.DataFrame:
+    parents = (*(parent for parent, _ in saved), *elsewhere)
+    resumed = Counter((parent.run, parent.epoch) for parent in parents if parent)
     frame = pd.DataFrame([row for _, rows in saved for row in rows], columns=list(SAVED_COLUMNS))
     types = {"epoch": "Int64", "bytes": "Int64", "loss": "float64", "accuracy": "float64", "best": "bool"}
     return frame.astype(types).assign(

@@ -34,6 +34,7 @@ _cached_charts: Cache[_Charts] = Cache(16)
 
 def show_comparison(store: RunStore) -> None:
     rows = comparison.compare(store)
+    run_status.say_newest(store)
     if rows:
         _show_rows(store, rows)
     else:
@@ -223,6 +224,7 @@ def show_lineage(store: RunStore) -> None:
     if len(parts) > 1:
         runs = [sum(map(len, part)) for part in parts]
         st.caption(texts.LINEAGE_PAGE.format(shown=runs[number], count=sum(runs)))
+    run_status.say_newest(store)
     st.caption(LINEAGE_KEY)
     spec, alt = lineage_chart(*tables.part_frames(parts, number)).to_dict(), texts.LINEAGE_CHART_ALT
     st.vega_lite_chart(spec, key="lineage", on_select="rerun", selection_mode=CHECKPOINT, alt=alt)

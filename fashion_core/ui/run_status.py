@@ -12,6 +12,7 @@ from fashion_core.data.digests import images_label
 from fashion_core.errors import DamagedFileError, DiskError, counted
 from fashion_core.files import now
 from fashion_core.runs import processes, queue, verify
+from fashion_core.runs.index.index import AT_ONCE
 from fashion_core.runs.launchers import engines
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import ACTIVE_STATES, CONTINUABLE_STATES, RunRecord, State, Status, epoch_text
@@ -70,13 +71,19 @@ def show_damage(run: Run) -> None:
 
 
 def welcome(store: RunStore) -> None:
-    if store.runs():
+    if store.ids():
         st.info(texts.NO_SAVED_FILE, icon=":material/hourglass_empty:")
         return
     with st.container(border=True):
         st.header(texts.NO_RUNS)
         st.write(texts.WELCOME)
         watch_it_train(store, width="content")
+
+
+def say_newest(store: RunStore) -> None:
+    """Say it where a list is of the newest runs alone, and where to find the others."""
+    if (count := len(store.ids())) > AT_ONCE:
+        st.caption(texts.NEWEST_RUNS.format(shown=AT_ONCE, count=count))
 
 
 def tell_no_file(run: Run, instead: str) -> None:

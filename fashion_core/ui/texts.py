@@ -68,6 +68,10 @@ DAMAGED_RECORD = "Damaged file {file}: {reason}."
 DAMAGED_FILES = "Damaged: {names}. Verify on the Checkpoints page says what is wrong."
 NO_SAVED_FILE = "No saved file yet. Each run saves a checkpoint at the end of each epoch."
 NO_FILE_OF_RUN = "Run {run} has no saved file yet. {instead}"
+NEWEST_RUNS = (
+    "This lists the newest {shown:,} of {count:,} runs. To find an older one, search on Overview; the menu of its row "
+    "leads here."
+)
 NO_RUNS = "No runs yet"
 WELCOME = (
     "Train the tutorial's network on synthetic garments: nothing to download, and in about ten seconds "

@@ -15,7 +15,7 @@ from tests.benchmarks import Comparison
 
 def benchmarks() -> dict[str, str]:
     texts = {path.stem: path.read_text() for path in sorted(Path(__file__).parent.glob("*.py"))}
-    return {name: text.partition("\n")[0].strip('"') for name, text in texts.items() if "\ndef run() ->" in text}
+    return {name: text.partition("\n")[0].strip('"') for name, text in texts.items() if "\ndef run(" in text}
 
 
 def main() -> None:
@@ -23,9 +23,14 @@ def main() -> None:
     explained = "\n".join(f"{name}: {what}" for name, what in benchmarks().items())
     parser.add_argument("name", choices=benchmarks(), help=explained)
     parser.add_argument("--json", action="store_true", help="print each time as JSON")
+    for number in ("runs", "epochs"):
+        parser.add_argument(
+            f"--{number}", type=int, help="of the store, for those that fill one", default=argparse.SUPPRESS
+        )
     arguments = parser.parse_args()
+    sizes = {name: value for name, value in vars(arguments).items() if name in ("runs", "epochs")}
     try:
-        comparison: Comparison = importlib.import_module(f"{__package__}.{arguments.name}").run()
+        comparison: Comparison = importlib.import_module(f"{__package__}.{arguments.name}").run(**sizes)
     except FashionError as error:
         sys.exit(str(error))
     print(json.dumps(asdict(comparison), indent=2) if arguments.json else as_text(comparison))

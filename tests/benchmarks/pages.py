@@ -1,4 +1,4 @@
-"""What each page costs the server with 1,000 runs of 20 checkpoints: from the request to the script's end."""
+"""What each page costs the server with many runs of 20 checkpoints: from the request to the script's end."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -23,11 +23,11 @@ EMPTY = "an empty store's Overview"
 Query = Mapping[str, str | Sequence[str]]
 
 
-def visits(store: RunStore) -> dict[str, tuple[str, Query]]:
+def visits(store: RunStore, runs: int) -> dict[str, tuple[str, Query]]:
     """Every page by its name, with the address to open it by."""
-    middle, resumed = run_path(store, RUNS // 2), run_path(store, RUNS - 1)
+    middle, resumed = run_path(store, runs // 2), run_path(store, runs - 1)
     run = {"run": middle.name}
-    usable = {"run": run_path(store, RUNS).name}
+    usable = {"run": run_path(store, runs).name}
     return {
         "Overview": ("", {}),
         "Overview, a run chosen": ("", run),
@@ -49,21 +49,24 @@ def visits(store: RunStore) -> dict[str, tuple[str, Query]]:
     }
 
 
-def run() -> Comparison:
+def run(runs: int = RUNS, epochs: int = EPOCHS) -> Comparison:
     """Each page over a real websocket, in turn, beside a page of a store without runs on a server of its own."""
     with disk_folder() as folder:
         full, empty = RunStore(folder / "full"), RunStore(folder / "empty")
-        fill(full, RUNS + 1, EPOCHS)
-        usable = Run(run_path(full, RUNS))
-        save_again(usable, EPOCHS - 1, mlp_checkpoint())
-        make_old(usable.path)
+        fill(full, runs + 1, epochs)
+        make_usable(Run(run_path(full, runs)), epochs - 1)
         (folder / "none").mkdir()
         with (
             serving(folder, FASHION_RUNS=str(full.root)) as server,
             serving(folder / "none", FASHION_RUNS=str(empty.root)) as idle,
         ):
-            times = asyncio.run(timed(server, idle, visits(full)))
-    return Comparison(f"Run the script of a page with {RUNS:,} runs of {EPOCHS} checkpoints", EMPTY, times)
+            times = asyncio.run(timed(server, idle, visits(full, runs)))
+    return Comparison(f"Run the script of a page with {runs:,} runs of {epochs} checkpoints", EMPTY, times)
+
+
+def make_usable(run: Run, epoch: int) -> None:
+    save_again(run, epoch, mlp_checkpoint())
+    make_old(run.path)
 
 
 async def timed(server: Server, idle: Server, pages: dict[str, tuple[str, Query]]) -> dict[str, list[float]]:

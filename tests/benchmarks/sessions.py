@@ -36,7 +36,8 @@ class Session:
             back all messages but the first until that one is acknowledged, which a browser's system does 40 ms later.
         fragment: the fragment that asks to be run again, and every so many seconds; None if there is none.
         cached: hashes of the messages that a browser would have kept, which the server then only names.
-        widgets: the ids of buttons and select boxes by their labels.
+        widgets: the ids of buttons and boxes by their labels.
+        fragments: the fragments that hold them, for those in one.
         live_metrics: where the page of a run hears what is new, and what it was drawn for; empty on another page.
     """
 
@@ -49,6 +50,7 @@ class Session:
     fragment: tuple[str, float] | None = None
     cached: set[str] = field(default_factory=set)
     widgets: dict[str, str] = field(default_factory=dict)
+    fragments: dict[str, str] = field(default_factory=dict)
     live_metrics: dict[str, Any] = field(default_factory=dict)
 
     async def run(self, fragment: str | None = None) -> Ran:
@@ -57,21 +59,21 @@ class Session:
             self.live_metrics = {}
         return await self._ask(BackMsg(), fragment)
 
-    async def press(self, button: str, choices: Mapping[str, str]) -> Ran:
-        """Press a button with these options chosen in select boxes, all by their labels."""
+    async def press(self, button: str, choices: Mapping[str, str] = {}) -> Ran:
+        """Press a button with these options or texts in boxes, all by their labels."""
         message = BackMsg()
         widgets = message.rerun_script.widget_states.widgets
         widgets.add(id=self.widgets[button], trigger_value=True)
         for label, option in choices.items():
             widgets.add(id=self.widgets[label], string_value=option)
-        return await self._ask(message)
+        return await self._ask(message, self.fragments.get(self.widgets[button]))
 
     async def _ask(self, message: BackMsg, fragment: str | None = None) -> Ran:
         state = message.rerun_script
         state.query_string, state.page_name, state.page_script_hash = self.query, self.page, self.script
         state.cached_message_hashes.extend(self.cached)
         if fragment is not None:
-            state.fragment_id, state.is_auto_rerun = fragment, True
+            state.fragment_id, state.is_auto_rerun = fragment, not state.widget_states.widgets
         began = time.perf_counter()
         await self.connection.send(message.SerializeToString())
         return await asyncio.wait_for(self._finish(began), PATIENCE_SECONDS)
@@ -123,7 +125,10 @@ class Session:
                 problems.append(
                     element.alert.body if element.alert.format == Alert.ERROR else element.exception.message
                 )
-                self.widgets |= {widget.label: widget.id for widget in (element.button, element.selectbox) if widget.id}
+                for widget in (element.button, element.selectbox, element.text_input):
+                    if widget.id:
+                        self.widgets[widget.label] = widget.id
+                        self.fragments |= {widget.id: message.delta.fragment_id} if message.delta.fragment_id else {}
                 if element.bidi_component.json:
                     self.live_metrics = json.loads(element.bidi_component.json)
             elif kind == "script_finished" and message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:

@@ -1,4 +1,4 @@
-"""What it costs to list 1,000 runs of 20 checkpoints, from the disk and again, beside plain reading of their JSON."""
+"""What it costs to list many runs of 20 checkpoints, from the disk and again, beside plain reading of their JSON."""
 
 import gc
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from fashion_core import cache
 from fashion_core.runs import queue, saved_files, schema, tables
 from fashion_core.runs import store as runs
+from fashion_core.runs.index.index import index_of
 from fashion_core.runs.store import RunStore
 from tests.benchmarks import Comparison, alternate, disk_folder
 from tests.benchmarks.stores import fill
@@ -25,7 +26,7 @@ def cold(way: Callable[[], object]) -> Callable[[], object]:
 
     def forgotten() -> object:
         runs._run_at.cache_clear()
-        tables._row_files.cache_clear()
+        index_of.cache_clear()
         tables._saved_paths.cache_clear()
         for module in (saved_files, schema, runs, tables):
             for value in vars(module).values():
@@ -36,13 +37,13 @@ def cold(way: Callable[[], object]) -> Callable[[], object]:
     return forgotten
 
 
-def run() -> Comparison:
+def run(runs: int = RUNS, epochs: int = EPOCHS) -> Comparison:
     """The system has all files in memory; *cold* means that this process has read none."""
     gc.collect()
     gc.freeze()  # as a server does when it starts: looking for garbage among what it imported takes longer than to list
     with disk_folder() as folder:
         store = RunStore(folder)
-        fill(store, RUNS, EPOCHS)
+        fill(store, runs, epochs)
         # what is warm has to follow what reads the same files: the next cold way forgets them
         ways: dict[str, Callable[[], object]] = {
             "read the JSON of runs": lambda: read(store, "run.json", "labels.json", "status.json", "metrics.jsonl"),
@@ -54,5 +55,5 @@ def run() -> Comparison:
             "saved files, cold": cold(lambda: tables.saved_frame(store)),
             "saved files, warm": lambda: tables.saved_frame(store),
         }
-        title = f"List {RUNS:,} runs of {EPOCHS} checkpoints"
+        title = f"List {runs:,} runs of {epochs} checkpoints"
         return Comparison(title, "read the JSON of runs", alternate(ways, ROUNDS))

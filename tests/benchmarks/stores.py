@@ -41,6 +41,19 @@ def fill(store: RunStore, runs: int, epochs: int) -> None:
     store.root.mkdir(exist_ok=True)
 
 
+def fill_with_links(store: RunStore, runs: int, epochs: int = 3) -> None:
+    """Runs of one and the same files, which takes a tenth of the time: no list asks a record for its id."""
+    write_run(run_path(store, 0), 0, epochs, None)
+    first = run_path(store, 0)
+    parts = [path.relative_to(first) for path in first.rglob("*")]
+    for number in range(1, runs):
+        folder = run_path(store, number)
+        (folder / "model_save").mkdir(parents=True)
+        for part in parts:
+            if part.name != "model_save":
+                (folder / part).hardlink_to(first / part)
+
+
 def run_path(store: RunStore, number: int) -> Path:
     created = _FIRST + timedelta(minutes=number)
     return store.root / f"{created:%Y%m%d-%H%M%S}-000-{number:04x}"

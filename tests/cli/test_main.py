@@ -19,8 +19,10 @@ from fashion_core.cli.main import main
 from fashion_core.config import settings
 from fashion_core.data import fashion_mnist
 from fashion_core.runs import queue
+from fashion_core.runs.index.index import AT_ONCE
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
+from tests.benchmarks.stores import fill_with_links
 from tests.support.commands import Capture, answered, printed, refused
 from tests.support.files import change_json, flip_a_bit, small_disk
 from tests.support.processes import ROOT, command_line, wait_until
@@ -227,10 +229,22 @@ def test_stop_of_a_queued_run_gives_its_record(store: RunStore, capsys: Capture)
     assert answered(capsys, "stop", new_run(store).id)["state"] == "stopped"
 
 
+def test_runs_lists_the_newest_thousand_and_says_so_unless_asked_for_all(store: RunStore, capsys: Capture) -> None:
+    fill_with_links(store, AT_ONCE + 2)
+    main(["runs"])
+    listed = capsys.readouterr()
+    assert [line.split()[0] for line in listed.out.splitlines()] == store.ids()[:AT_ONCE]
+    assert listed.err == "These are the newest 1,000 of 1,002 runs; --all lists every one.\n"
+    main(["runs", "--all"])
+    every = capsys.readouterr()
+    assert [line.split()[0] for line in every.out.splitlines()] == store.ids()
+    assert (every.out.splitlines()[:AT_ONCE], every.err) == (listed.out.splitlines(), "")
+
+
 def test_delete_of_a_run_leaves_nothing_but_its_line_in_the_audit(store: RunStore, capsys: Capture) -> None:
     run = new_run(store)
     assert answered(capsys, "delete", run.id) == {"run": run.id, "epoch": None, "deleted": True}
-    assert list(store.root.iterdir()) == [store.root / audit.NAME]
+    assert {path.name for path in store.root.iterdir()} == {".queue.lock", audit.NAME}
     user = f"command line ({psutil.Process().username()})"
     assert [(line.who, line.what, line.run) for line in audit.read(store.root)] == [(user, "delete", run.id)]
 

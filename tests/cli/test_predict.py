@@ -12,9 +12,9 @@ from fashion_core.data import batches
 from fashion_core.formats import export
 from fashion_core.formats.load import load
 from fashion_core.inference import engine
-from fashion_core.runs.run import Run
+from fashion_core.runs.run import Run, epoch_records
 from fashion_core.runs.schema import ExportFormat
-from fashion_core.runs.store import RunStore, epoch_records
+from fashion_core.runs.store import RunStore
 from tests.support.commands import Capture, answered, printed, refused
 from tests.support.images import stored
 from tests.support.processes import python

@@ -19,9 +19,9 @@ from fashion_core.models import build_model
 from fashion_core.resume import plan, verdict
 from fashion_core.resume.plan import ResumeRequest
 from fashion_core.resume.reasons import texts
-from fashion_core.runs.run import Run
+from fashion_core.runs.run import Run, run_record
 from fashion_core.runs.schema import ExportFormat, Source
-from fashion_core.runs.store import RunStore, run_record
+from fashion_core.runs.store import RunStore
 from tests.hostile.building import four_keys
 from tests.support.commands import Capture, printed
 from tests.support.runs import After, new_run, train, trained

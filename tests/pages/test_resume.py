@@ -8,9 +8,9 @@ import pytest
 from fashion_core.resume.comparison import compare, relative_change
 from fashion_core.resume.labels import percent
 from fashion_core.runs import queue
-from fashion_core.runs.run import Run
+from fashion_core.runs.run import Run, epoch_records
 from fashion_core.runs.schema import Parent
-from fashion_core.runs.store import RunStore, epoch_records
+from fashion_core.runs.store import RunStore
 from tests.benchmarks.comparison import made_run
 from tests.support.pages import filled_in, open_page, press, rows_of_charts, shown_numbers, texts, widget, words
 from tests.support.runs import (

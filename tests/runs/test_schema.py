@@ -8,8 +8,9 @@ import pytest
 from fashion_core.data.digests import DIGESTS, UNRECORDED
 from fashion_core.errors import DamagedFileError
 from fashion_core.runs import metrics
+from fashion_core.runs.run import run_record
 from fashion_core.runs.schema import FileVerification, Labels, Parent, Verification, read_record
-from fashion_core.runs.store import RunStore, run_record
+from fashion_core.runs.store import RunStore
 from fashion_core.runs.verify import Verified, verify
 from tests.support.runs import epoch_row, new_run, save_file
 

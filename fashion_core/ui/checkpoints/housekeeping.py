@@ -18,13 +18,13 @@ from fashion_core.ui.checkpoints import texts
 _PRESSED = "delete for good"
 
 
-def show_verify(store: RunStore, runs: list[Run], saved: pd.DataFrame, label: str) -> None:
-    """Read every saved file of these runs; ``saved`` is ``tables.saved_frame``."""
+def show_verify(store: RunStore, run: Run | None, saved: pd.DataFrame, label: str) -> None:
+    """Read every saved file of this run, or of all; ``saved`` is ``tables.saved_frame``."""
     st.header(texts.VERIFY)
     st.write(texts.VERIFY_EXPLAINED)
     if not login.button(label, icon=":material/fact_check:"):
         return
-    results = _verify(store, runs)
+    results = _verify(store, [run] if run else store.runs())
     damaged = [result for result in results if not result.ok]
     if not damaged:
         text = counted(len(results), texts.AS_SAVED_ONE, texts.AS_SAVED_MANY)

@@ -1,9 +1,10 @@
 """Which runs Overview lists, and in which order: chips, a text and a column, all in the address."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+from functools import partial, reduce
 from itertools import chain
+from operator import or_
 from typing import Any, Final, NamedTuple
 
 import pandas as pd
@@ -27,7 +28,7 @@ _TITLES: Final = {
     "parent": texts.PARENT_COLUMN,
 }
 _NUMBERS: Final = {"epochs": "last_epoch"}  # of texts that sort by a number in them
-_SEARCHED: Final = ("name", "id", "tags", "notes", "parent")
+_SEARCHED: Final = ("name", "id", "notes", "parent")  # and the tags
 
 
 class Order(NamedTuple):
@@ -56,7 +57,7 @@ def _frequencies(runs: pd.DataFrame, name: str) -> Counter[str]:
     """How many runs have each value of this column."""
     if name == "tag":
         return Counter(chain.from_iterable(runs["tags"].dropna()))
-    return Counter(runs[name].dropna().to_numpy(object))
+    return Counter({str(value): count for value, count in runs[name].value_counts().items()})
 
 
 def _ask_chips(name: str, values: Counter[str]) -> list[str]:
@@ -86,16 +87,12 @@ def passing(runs: pd.DataFrame, chosen: Mapping[str, Sequence[str]], text: str) 
             keep &= runs["tags"].explode().isin(values).groupby(level=0).any()
         elif values:
             keep &= runs[name].isin(values)
-    if words := text.casefold().split():
-        lines = map(_searched, zip(*(runs[name] for name in _SEARCHED), strict=True))
-        keep &= pd.Series([all(word in line for word in words) for line in lines], index=runs.index)
+    if words := text.lower().split():
+        columns = [runs[name].str.lower() for name in _SEARCHED]
+        columns.append(runs["tags"].map(" ".join, na_action="ignore").astype("str").str.lower())
+        for word in words:
+            keep &= reduce(or_, (column.str.contains(word, regex=False, na=False) for column in columns))
     return runs[keep]
-
-
-def _searched(cells: Iterable[Any]) -> str:
-    """What people wrote in these cells: missing ones hold nothing to find, and a list holds its words."""
-    written = (" ".join(cell) if isinstance(cell, list) else cell for cell in cells)
-    return " ".join(cell for cell in written if isinstance(cell, str)).casefold()
 
 
 def titles(numbers: pd.DataFrame) -> dict[str, str]:
@@ -135,6 +132,6 @@ def ordered(runs: pd.DataFrame, order: Order) -> pd.DataFrame:
     if order.by == USUAL.by:
         return runs[::-1] if order.reverse else runs
     falling = order.by.startswith("accuracy") != order.reverse
-    folded = (lambda words: words.astype("str").str.casefold()) if order.by in ("name", "parent") else None
+    folded = (lambda words: words.astype("str").str.lower()) if order.by in ("name", "parent") else None
     by = _NUMBERS.get(order.by, order.by)
     return runs.sort_values(by, ascending=not falling, na_position="last", kind="stable", key=folded)

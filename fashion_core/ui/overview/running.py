@@ -1,16 +1,20 @@
 """The runs that are queued or train, kept up to date."""
 
+import time
 from typing import Final
 
 import streamlit as st
 
+from fashion_core.cache import Cache
 from fashion_core.runs import queue, tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import address, common, login, run_status
 from fashion_core.ui.overview import texts
 
+LOOK_SECONDS: Final = 2.0  # for a large store, between two looks for what was edited by hand, for all visitors
 _SHOWN: Final = "runs under way"
+_last_look: Cache[None] = Cache(8)
 
 
 def show(store: RunStore) -> None:
@@ -37,6 +41,8 @@ def _show_cards(store: RunStore) -> None:
 
 def _under_way(store: RunStore) -> list[Run]:
     """Those after the queue has moved on; it need not be asked where none waits."""
+    if not store.index.unread:
+        _last_look.get(store.root, int(time.monotonic() / LOOK_SECONDS), store.index.refresh)
     found = queue.under_way(store)
     if all(run.status.state != "queued" for run in found):
         return found

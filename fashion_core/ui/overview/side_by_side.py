@@ -11,9 +11,8 @@ from fashion_core.charts.overlay import MOST_CURVES, overlay_chart
 from fashion_core.config import MODEL_LABELS, settings
 from fashion_core.data.digests import images_label
 from fashion_core.runs.loss_curve import thin_out
-from fashion_core.runs.run import Run
+from fashion_core.runs.run import Run, epoch_records
 from fashion_core.runs.schema import RunRecord
-from fashion_core.runs.store import epoch_records
 from fashion_core.ui import address, common, settings_form
 from fashion_core.ui.overview import texts
 from fashion_core.ui.texts import HELPED, HELPED_VIEW

@@ -18,6 +18,11 @@ RUNNING_NOW = "Running now"
 WATCH = "Watch"
 WHERE_WITH_TIME = "{where} · {duration} left"
 
+# A large store that this server reads for the first time
+READING = (
+    "Reading the runs of this store for the first time, the newest first: {known:,} of {count:,} are listed so far."
+)
+
 # The filters and the order
 SEARCH = "Search"
 SEARCH_PLACEHOLDER = "name, tag, note or id"

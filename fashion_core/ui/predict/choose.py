@@ -41,6 +41,7 @@ def ask_file(store: RunStore) -> saved_file.Chosen | None:
             address.fill(**common.file_query(chosen.run, chosen.file))
     chosen = chosen or _first_choice(store, next((run for run in runs if run.id == wanted), runs[0]))
     _ask(chosen, runs, (texts.RUN, texts.FILE), partial(_take, chosen.run.record.images))
+    run_status.say_newest(store)
     return chosen
 
 

@@ -1,18 +1,21 @@
 """How the server starts and ends, as the terminal sees it."""
 
+import errno
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from fashion_core.runs.store import RunStore
 from tests.benchmarks.serving import Server, serving
 from tests.support.browsing import open_page
 from tests.support.processes import python, wait_until
+from tests.support.refusing import python_refused
 
 
 @contextmanager
@@ -76,3 +79,17 @@ def test_headless_server_opens_no_browser_and_ends_when_told_to_while_a_page_is_
         server.process.send_signal(sign)
         server.process.wait(timeout=5)
     assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_a_disk_without_locks_is_said_in_the_terminal_and_on_every_page(
+    store: RunStore, tmp_path: Path, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(python_refused(tmp_path, "flock", errno.ENOLCK)))
+    with serving(tmp_path) as server:
+        said = f"Locks don't work in {store.root} (No locks available)"
+        assert said in server.log.read_text()
+        for name in ("", "/train", "/resume"):
+            open_page(page, f"{server.url}{name}")
+            expect(page.get_by_text(said)).to_be_visible()

@@ -28,9 +28,9 @@ from fashion_core.loops import make_optimizer
 from fashion_core.models import build_model
 from fashion_core.resume import plan
 from fashion_core.resume.plan import ResumeRequest
-from fashion_core.runs.run import Run
+from fashion_core.runs.run import Run, epoch_records
 from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
-from fashion_core.runs.store import RunStore, epoch_records
+from fashion_core.runs.store import RunStore
 from fashion_core.ui.snippets import scripts
 from tests.benchmarks.stores import info_of
 from tests.hostile.building import members_of, remade
