@@ -8,7 +8,7 @@ from typing import Any, Never
 
 from tqdm import tqdm
 
-from fashion_core.cli import drill, files, models, runs
+from fashion_core.cli import drill, files, lists, models, runs
 from fashion_core.cli.answer import as_typed, say
 from fashion_core.config import PRESETS, settings
 from fashion_core.errors import one_line
@@ -72,15 +72,15 @@ def _add_run_commands(commands: Any) -> None:
     resume.add_argument("--epochs", type=int, help=additional)
     _add_start_flags(resume)
     _add_flags(resume, SETTINGS.keys() - {"epochs"})
-    _add(commands, "audit", runs.show_audit, "show who did what, and when").add_argument("run", nargs="?")
-    _add(commands, "compare", runs.compare_runs, "show loss_last and loss_now of each resumed run")
+    _add(commands, "audit", lists.show_audit, "show who did what, and when").add_argument("run", nargs="?")
+    _add(commands, "compare", lists.compare_runs, "show loss_last and loss_now of each resumed run")
     _add(commands, "continue", runs.continue_in_place, "continue a stopped, failed or lost run in place", "run")
     help_text = "kill the worker of a run that trains, continue it, and compare it with an undisturbed twin"
     _add(commands, "drill", drill.drill_run, help_text, "run")
     _add(commands, "stop", runs.stop_run, "ask a run to stop after the current batch", "run")
-    listed = _add(commands, "runs", runs.list_runs, "list the newest 1,000 runs, the newest first")
+    listed = _add(commands, "runs", lists.list_runs, "list the newest 1,000 runs, the newest first")
     listed.add_argument("--all", action="store_true", help="list every run, as --json does in any case")
-    _add(commands, "show", runs.show_run, "show one run: its settings and its epochs", "run")
+    _add(commands, "show", lists.show_run, "show one run: its settings and its epochs", "run")
     delete = _add(commands, "delete", runs.delete_saved, "delete a run, or the checkpoint of one epoch", "run")
     delete.add_argument("epoch", nargs="?", type=int)
     delete.add_argument("--force", action="store_true", help="delete it even if other runs were resumed from it")

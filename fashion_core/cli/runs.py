@@ -1,4 +1,4 @@
-"""The commands about runs: train, resume, compare, continue, stop, runs, audit, show, delete."""
+"""The commands that change runs: train, resume, continue, stop, delete."""
 
 import argparse
 import os
@@ -11,26 +11,19 @@ from typing import Any, Never
 
 from tqdm import tqdm
 
-from fashion_core.access import audit, gate
+from fashion_core.access import gate
 from fashion_core.cli.answer import answer, given_settings, say
-from fashion_core.data.digests import images_label
 from fashion_core.errors import (
     ConfigError,
-    DamagedFileError,
-    DiskError,
     FashionError,
-    RunNotFoundError,
     RunStateError,
     counted,
     one_line,
     printable,
 )
 from fashion_core.resume import answers, comparison, plan, reasons, repeats, verdict
-from fashion_core.resume.labels import percent, points
-from fashion_core.resume.texts import SAME_SETTINGS
+from fashion_core.resume.labels import points
 from fashion_core.runs import metrics, queue, torch_process
-from fashion_core.runs.index.index import AT_ONCE
-from fashion_core.runs.index.row import DAMAGED, IMPORTED, Row, read_row
 from fashion_core.runs.run import Run, run_record
 from fashion_core.runs.schema import ACTIVE_STATES, UNDER_WAY_STATES, epoch_text
 from fashion_core.runs.store import RunStore, epoch_number
@@ -249,113 +242,11 @@ def _epoch_rows(follower: metrics.Follower) -> Iterator[metrics.Row]:
     return (row for row in chain.from_iterable(follower.new_rows()) if row["kind"] == "epoch")
 
 
-def compare_runs(options: argparse.Namespace) -> None:
-    rows = comparison.compare(RunStore())
-    means = {one.row.seed_group: asdict(one.over_seeds) for one in answers.answered(rows) if one.over_seeds}
-    records = [{**comparison.as_record(row), "over_seeds": means.get(row.seed_group)} for row in rows]
-    answer(options, records, _compare_lines(rows))
-
-
-def _compare_lines(rows: Sequence[comparison.Compared]) -> Iterator[str]:
-    """The answer and the runs of each dataset."""
-    if not rows:
-        yield "No run has been resumed yet: `python -m fashion_core resume RUN EPOCH` resumes one."
-    for dataset, own in comparison.by_dataset(rows).items():
-        yield f"{images_label(dataset)}: {answers.sentence(own)}"
-        yield from answers.answers_over_seeds(own)
-        yield from map(_compare_line, own)
-
-
-def _compare_line(row: comparison.Compared) -> str:
-    parent = f"{printable(row.parent_name)}{'' if row.parent_exists else ' (deleted)'} epoch {row.epoch}"
-    last = f"{'loss_last' if row.check.comparable else 'loss right after loading'} {row.loss_last:.4f}"
-    if row.latest:
-        change = percent(comparison.relative_change(row, row.latest))
-        now = f"{row.latest.loss:.4f} ({change}, {row.said(row.latest)})"
-    else:
-        now = "no epoch yet" if row.state in UNDER_WAY_STATES else f"none, {row.state} without an epoch"
-    return f"{row.run}  {parent}: {last}, loss_now {now}  {', '.join(row.overrides) or SAME_SETTINGS}"
-
-
 def stop_run(options: argparse.Namespace) -> None:
     actions = gate.from_command_line(RunStore())
     run = actions.store.get(options.run)
     actions.stop(run)
     answer(options, run_record(run), ())
-
-
-def list_runs(options: argparse.Namespace) -> None:
-    """A damaged run is one line or record among the others; JSON, which programs read, has them all."""
-    store = RunStore()
-    records = list(map(_record_or_damage, store.runs())) if options.json else []
-    answer(options, records, _run_lines(store, options.all))
-    if not (options.json or options.all) and (count := len(store.ids())) > AT_ONCE:
-        say(f"These are the newest {AT_ONCE:,} of {count:,} runs; --all lists every one.")
-
-
-def _record_or_damage(run: Run) -> dict[str, Any]:
-    try:
-        return run_record(run)
-    except (DamagedFileError, DiskError) as error:
-        return {"id": run.id, "path": str(run.path), "state": DAMAGED, "error": str(error)}
-
-
-def _run_lines(store: RunStore, every: bool) -> Iterator[str]:
-    if not store.ids():
-        yield "No runs yet: `python -m fashion_core train` makes one."
-    for row in _indexed_rows(store) if every else map(read_row, store.newest()):
-        yield _run_line(row, store.at(row.id).state() if row.state == "running" else row.state)
-
-
-def _indexed_rows(store: RunStore) -> Iterator[Row]:
-    store.index.refresh(whole=True, every=True)
-    return filter(None, map(store.index.row, store.index.ids))
-
-
-def _run_line(row: Row, state: str) -> str:
-    if state == DAMAGED:
-        return f"{row.id}  damaged   {row.error}"
-    progress = "" if row.epochs == IMPORTED else row.epochs
-    result = _result(*row.ended) if row.ended else ""
-    return f"{row.id}  {state:<8}  {row.dataset:<13}  {progress}  {result}  {printable(row.name)}"
-
-
-def _epoch_text(record: dict[str, Any], epoch: int | None) -> str:
-    first = record["parent"]["epoch"] + 1 if record["parent"] else 0
-    return epoch_text(epoch, range(first, record["config"]["epochs"]))
-
-
-def _result(loss: float | None, accuracy: float | None) -> str:
-    known = ((loss, "loss {:.4f}"), (accuracy, "accuracy {:.2%}"))
-    return "  ".join(text.format(value) for value, text in known if value is not None) or "loss unknown"
-
-
-def show_audit(options: argparse.Namespace) -> None:
-    """Print the audit, matching ids against its lines, which outlive deleted runs."""
-    found = [line for line in audit.read(RunStore().root) if (line.run or "").startswith(options.run or "")]
-    if options.run and not found:
-        raise RunNotFoundError(f"The audit has no line about a run whose id begins with {options.run!r}.")
-    told = ((line.when, line.who, line.what, line.run or "-", line.detail or "-", line.outcome) for line in found)
-    answer(options, [asdict(line) for line in found], ("  ".join(map(str, parts)) for parts in told))
-
-
-def show_run(options: argparse.Namespace) -> None:
-    run = RunStore().get(options.run)
-    record, lines = run_record(run), [_run_line(read_row(run), run.state())]
-    if parent := record["parent"]:
-        line, resumption = f"  resumed from: epoch {parent['epoch']} of {parent['run']}", record["resumption"]
-        known = f" ({printable(resumption['parent_name'])}), {resumption['verdict']}" if resumption else ""
-        lines.append(f"{line}{known}")
-    lines += (f"  {key}: {value}" for key, value in record["config"].items())
-    lines += (
-        f"{_epoch_text(record, epoch['epoch'])}: {_result(epoch['loss'], epoch['accuracy'])}"
-        for epoch in record["epochs"]
-    )
-    if record["restarts"]:
-        lines.append(f"  restarted: {record['restarts']} times, as one of its processes had died")
-    if record["error"]:
-        lines.append(f"error: {record['error']}")
-    answer(options, record, lines)
 
 
 def delete_saved(options: argparse.Namespace) -> None:

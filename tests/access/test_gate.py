@@ -36,6 +36,7 @@ EVERY_ACTION: dict[str, Callable[[Actions, Run], object]] = {
     "stop": lambda actions, run: actions.stop(run),
     "cancel": lambda actions, run: actions.cancel([run]),
     "continue": lambda actions, run: actions.continue_run(run),
+    "continue here": lambda actions, run: actions.continue_here(run, os.getpid()),
     "crash": lambda actions, run: actions.crash(run),
     "resume": lambda actions, run: actions.resume(run, [ResumeRequest(0, 1, {})]),
     "lesson": lambda actions, run: actions.begin_lesson({}),
