@@ -1,7 +1,6 @@
 """What a batch takes one process and two that share it, at one thread each, and what of that is communication."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from fashion_core import devices
 from fashion_core.config import TrainConfig, parse_config
 from fashion_core.loops import TrainStep, make_optimizer
 from fashion_core.models import build_model
+from fashion_core.runs.processes import KEEP_FREED_BLOCKS, child_environment
 from fashion_core.training.captured_step import TorchScriptStep
 from fashion_core.training.group import Group, joined
 from fashion_core.training.group_step import GroupStep
@@ -36,7 +36,8 @@ def run() -> Comparison:
 def measured(model: str) -> dict[str, list[float]]:
     size = ["--nproc-per-node=2", "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1"]
     command = [sys.executable, "-m", "torch.distributed.run", *size, "-m", __name__, model]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    alone = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    environment = child_environment(**KEEP_FREED_BLOCKS, **alone)  # as a worker has it
     done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, list[float]] = json.loads(done.stdout)
     return found
