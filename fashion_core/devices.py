@@ -70,7 +70,7 @@ def automatic_threads(root: Path = Path("/")) -> int:
 def usable_cpus(root: Path = Path("/")) -> int:
     """How many CPUs this process may use the whole time."""
     cpus = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return max(1, min(cpus, *map(int, _cpu_quotas(root)), cpus))
+    return max(1, min([cpus, *map(int, _cpu_quotas(root))]))
 
 
 _CGROUPS = ("", "unified", "cpu", "cpu,cpuacct", "cpuacct,cpu")  # where they are mounted, below one folder

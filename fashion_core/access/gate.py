@@ -134,7 +134,7 @@ class Actions:
             job = None if file else jobs.waiting_job(run)
             with queue.hold(self.store):
                 self.store.delete(run, file, force=force)
-            jobs.cancel(job)
+            jobs.cancel(job, run)
 
     def delete_checkpoints(self, run: Run, epochs: Sequence[int]) -> None:
         for epoch in epochs:

@@ -12,6 +12,7 @@ from fashion_core.errors import (
     DamagedFileError,
     DiskError,
     RunNotFoundError,
+    counted,
     printable,
 )
 from fashion_core.resume import answers, comparison
@@ -22,6 +23,9 @@ from fashion_core.runs.index.row import DAMAGED, IMPORTED, Row, read_row
 from fashion_core.runs.run import Run, run_record
 from fashion_core.runs.schema import UNDER_WAY_STATES, epoch_text
 from fashion_core.runs.store import RunStore
+
+_RESTARTED_ONE = "  restarted: once, as one of its processes had died"
+_RESTARTED_MANY = "  restarted: {count} times, as one of its processes had died"
 
 
 def list_runs(options: argparse.Namespace) -> None:
@@ -92,7 +96,7 @@ def show_run(options: argparse.Namespace) -> None:
         for epoch in record["epochs"]
     )
     if record["restarts"]:
-        lines.append(f"  restarted: {record['restarts']} times, as one of its processes had died")
+        lines.append(counted(record["restarts"], _RESTARTED_ONE, _RESTARTED_MANY))
     if record["error"]:
         lines.append(f"error: {record['error']}")
     answer(options, record, lines)

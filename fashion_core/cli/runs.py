@@ -30,7 +30,7 @@ from fashion_core.runs.store import RunStore, epoch_number
 from fashion_core.training import torchrun
 
 _TORCHRUN = (
-    "On each host: TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 torchrun --nnodes=HOSTS --nproc-per-node=PROCESSES "
+    "On each host: TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 torchrun --nnodes=HOSTS --nproc-per-node=PER_HOST "
     "--max-restarts=3 --rdzv-backend=c10d --rdzv-endpoint=HOST:29400 -m fashion_core continue {run}"
 )
 
@@ -121,14 +121,10 @@ def _continue_together(actions: gate.Actions, run: Run) -> None:
     """Be one of the processes that torchrun has started here or on several machines; one alone speaks for all."""
     from fashion_core.training import worker
 
-    try:
-        is_over = worker.work_together(run, lambda: actions.continue_here(run, os.getppid()))
-    except FashionError:
-        if torchrun.leads():
-            raise
-        is_over = True
-    if not is_over:
-        raise SystemExit(1)  # torchrun restarts all of them
+    status = worker.join(run, lambda: actions.continue_here(run, os.getppid()))
+    if torchrun.leads() and not status:
+        queue.advance(actions.store)
+    raise SystemExit(status)
 
 
 def _follow_all(options: argparse.Namespace, actions: gate.Actions, runs: Sequence[Run]) -> None:

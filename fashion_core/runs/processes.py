@@ -25,6 +25,8 @@ KEEP_FREED_BLOCKS = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRES
 """For a process that trains: glibc then keeps the memory that a step frees for the next step. Otherwise the system
 clears each page of a step's gradients anew: 900 page faults a step of the MLP in bf16. Older versions of glibc refuse
 more than 32 MiB for the first. Source: https://man7.org/linux/man-pages/man3/mallopt.3.html"""
+TORCHRUN_VARIABLES: Final = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+"""By these a process knows that torchrun has started it as one of several."""
 SILENCE_SECONDS: Final = 60.0  # how long a worker on another machine may write nothing before its run counts as lost
 DYING_SECONDS: Final = 5.0  # at most, for a killed process to be gone
 _START_TOLERANCE_SECONDS = 2.0  # Linux may round its boot time, in whole seconds, differently the next time

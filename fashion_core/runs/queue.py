@@ -79,7 +79,7 @@ def start_seeds(store: RunStore, config: TrainConfig, seeds: int, *, here: bool 
 def check_can_start(config: TrainConfig, here: bool = True) -> None:
     """Raise what prevents it, before anything is written."""
     slots()
-    engines.check()
+    engines.check(engines.START_SECONDS)
     if here:
         torch_process.check_processes(config)
     if config.dataset == "fashion-mnist":
@@ -146,7 +146,7 @@ def stop(run: Run) -> None:
             status = run.status
             if status.state == "queued":
                 run.write_status(status.model_copy(update={"state": "stopped"}))
-                jobs.cancel(status.job)
+                jobs.cancel(status.job, run)
                 return
     if state not in ACTIVE_STATES:
         raise RunStateError(f"Run {run.id} is {state} already; there is nothing to stop.")

@@ -192,7 +192,8 @@ class Job(_Stored):
     """What an engine on many machines calls a run's worker."""
 
     launcher: _Word  # as ``FASHION_LAUNCHER`` named it
-    id: _Word
+    id: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,99}$")]
+    user: _Word  # whose job it is: another user is told about their own alone
     submitted: float  # in seconds since 1970
 
 

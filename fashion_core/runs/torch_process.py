@@ -155,7 +155,7 @@ def check_processes(config: TrainConfig) -> None:
     here = this_machine()
     device = here.name_of("auto").partition(":")[0] if config.device == "auto" else config.device
     on_cpu = device == "cpu"
-    room = here.cpus if on_cpu else sum(name.startswith(device) for name in here.devices)
+    room = here.cpus if on_cpu else sum(device in (name, name.partition(":")[0]) for name in here.devices)
     if config.processes > room:
         has = counted(room, "{count:,} {kind}", "{count:,} {kind}s", kind="CPU" if on_cpu else "GPU")
         raise DeviceError(f"{config.processes:,} processes are more than the {has} here: choose at most {room:,}.")

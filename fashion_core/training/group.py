@@ -6,6 +6,7 @@ that. A run that one process trains has a group of one, which says nothing.
 
 import os
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,9 +18,12 @@ import torch.distributed as dist
 from torch import Tensor
 
 from fashion_core import files
+from fashion_core.config import variable
 from fashion_core.errors import WorkerError
+from fashion_core.training import torchrun
 from fashion_core.training.torchrun import ProcessLostError
 
+SILENCE: Final = timedelta(minutes=5)  # for which a process may keep the others waiting
 MEETING_SECONDS: Final = 0.05  # between two moments at which the processes agree on what to do next
 LEAVING_TIME: Final = timedelta(seconds=10)
 _ENDED: Final = "ended"  # the key under which a process leaves the sentence that ends all of them
@@ -34,7 +38,7 @@ class Group:
     size: int = 1
     local_rank: int = 0  # among those on this machine
     restarts: int = 0  # how often torchrun has restarted the group
-    store: Any = None  # keys and values that outlive each of the processes
+    store: Any = None  # keys and values; served by torchrun, by the leader or from a file
 
     @property
     def leads(self) -> bool:
@@ -90,15 +94,17 @@ class Group:
     def failures_explained(self) -> Iterator[None]:
         """Raise ``WorkerError`` with what another process said as it ended, or ``ProcessLostError`` if one has died.
 
-        torch raises a plain ``RuntimeError`` where another process is gone.
+        torch raises a plain ``RuntimeError`` where another process is gone, but also for much else: the log has it all.
         """
         try:
             yield
         except RuntimeError as error:
-            if self.store is None or files.refusal(error):
+            is_plain = type(error) is RuntimeError or isinstance(error, dist.DistError)
+            if self.store is None or not is_plain or files.refusal(error):
                 raise
             if sentence := self._told():
                 raise WorkerError(sentence) from error
+            traceback.print_exc()
             raise ProcessLostError(str(error).strip().partition("\n")[0]) from error
 
     def leave(self) -> None:
@@ -120,6 +126,14 @@ class Group:
 ALONE: Final = Group()
 
 
+def _store(rank: int, size: int) -> Any:
+    """Where the processes find each other: in a file where torchrun was started here, which no network reaches."""
+    if file := variable(torchrun.STORE_FILE):
+        return dist.FileStore(f"{file}-{os.environ['TORCHELASTIC_RESTART_COUNT']}", size)  # type: ignore[attr-defined]
+    serves = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"  # else torchrun does
+    return dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=serves)  # type: ignore[attr-defined]
+
+
 @contextmanager
 def joined(cuda: bool) -> Iterator[Group]:
     """Join the group that torchrun has started this process for; leave it after the block.
@@ -129,9 +143,8 @@ def joined(cuda: bool) -> Iterator[Group]:
     rank, size, local_rank = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     if cuda:
         torch.cuda.set_device(local_rank)
-    serves = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"  # else torchrun does
-    store = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=serves)  # type: ignore[attr-defined]
-    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", store=store, rank=rank, world_size=size)
+    store, backend = _store(rank, size), "cpu:gloo,cuda:nccl" if cuda else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=SILENCE)
     group = Group(rank, size, local_rank, int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)), store)
     try:
         yield group

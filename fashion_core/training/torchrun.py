@@ -4,17 +4,22 @@ Source: https://docs.pytorch.org/docs/stable/elastic/run.html
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import psutil
 
+from fashion_core import files
 from fashion_core.config import variable
 from fashion_core.errors import WorkerError
+from fashion_core.runs.processes import TORCHRUN_VARIABLES
 from fashion_core.runs.run import Run
 
 RESTARTS: Final = 3
+STORE_FILE: Final = "FASHION_PROCESSES"  # the variable that names the file in which processes of one host meet
 _DIED: Final = "A process of this run has died {times} times: read its log for why, then continue it."
-_VARIABLES: Final = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
 class ProcessLostError(Exception):
@@ -23,7 +28,7 @@ class ProcessLostError(Exception):
 
 def has_started_this() -> bool:
     """Whether torchrun, or what sets its variables, has started this process as one of several."""
-    return all(map(variable, _VARIABLES))
+    return all(map(variable, TORCHRUN_VARIABLES))
 
 
 def leads() -> bool:
@@ -37,17 +42,32 @@ def launch(run: Run) -> None:
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    loopback = "lo" if psutil.LINUX else "lo0"
-    for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):  # whatever this machine's name leads to
-        os.environ[name] = variable(name) or loopback
-    # Otherwise a restarted process may find in a shared store where one that has died was listening.
-    os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
-    os.environ["OMP_NUM_THREADS"] = str(run.record.environment.threads)
-    meeting = ["--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1"]
     size = [f"--nproc-per-node={run.record.config.processes}", f"--max-restarts={RESTARTS}"]
+    threads = str(run.record.environment.threads)
     try:
-        torchrun.main([*meeting, *size, "-m", "fashion_core", "worker", run.id])
+        with files.scratch_folder(run.path) as folder, _variables(OMP_NUM_THREADS=threads, **_store_in(folder)):
+            place = ["--rdzv-backend=c10d", f"--rdzv-endpoint={folder / 'torchrun'}", "--rdzv-conf=store_type=file"]
+            torchrun.main([*place, "--local-addr=127.0.0.1", *size, "-m", "fashion_core", "worker", run.id])
     except SignalException:
         return  # it has passed the signal on, and they have stopped together
     except ChildFailedError as error:
         raise WorkerError(_DIED.format(times=RESTARTS + 1)) from error
+
+
+def _store_in(folder: Path) -> dict[str, str]:
+    """They meet in files of this user: torch's own store would listen on all networks, and unpickle what it is sent."""
+    return {STORE_FILE: str(folder / "processes"), "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+
+
+@contextmanager
+def _variables(**more: str) -> Iterator[None]:
+    """What the processes find set, in the block alone: the next run of the queue inherits nothing of it."""
+    before, loopback = dict(os.environ), "lo" if psutil.LINUX else "lo0"
+    for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):  # whatever this machine's name leads to
+        more[name] = variable(name) or loopback
+    os.environ.update(more)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -51,18 +51,15 @@ def work(run: Run, group: "Group | None" = None) -> bool:
         return True
 
 
-def work_together(run: Run, before: Callable[[], object] = lambda: None) -> bool:
-    """Be one of the processes that train a run; return False where torchrun is to restart all, as one has died.
-
-    The one that leads calls ``before`` at its first start. Raises what ended training.
-    """
+def _work_together(run: Run, before: Callable[[], object]) -> bool:
+    """Return False where another process has died. Raises what ended training."""
     from fashion_core.training.group import joined
 
     with joined(cuda=run.record.environment.device.startswith("cuda")) as group:
         try:
             _take_part(run, group, before)
         except ProcessLostError as error:
-            print(f"fashion_core: another process is gone: {error}", file=sys.stderr)
+            print(f"fashion_core: another process seems to be gone: {error}", file=sys.stderr)
             return False
         except Exception as error:
             group.end_others(str(error))
@@ -77,7 +74,7 @@ def _take_part(run: Run, group: "Group", before: Callable[[], object]) -> None:
     if not group.leads:
         _train(run, group)
         return
-    if not group.restarts:
+    if run.state() != "running":  # of restarted processes, the run still trains
         before()
     if not work(run, group):
         raise RunStateError(f"Run {run.id} is {run.state()} by now: its processes have nothing to train.")
@@ -137,7 +134,7 @@ def _changed(run: Run, **changes: object) -> Status:
 def main(run_id: str) -> int:
     """Train a run, then start the next one in the queue. Return the exit status."""
     if torchrun.has_started_this():
-        return _join(run_id)
+        return join(RunStore().get(run_id))
     store, given = RunStore(), True
     try:
         run = store.get(run_id)
@@ -156,15 +153,20 @@ def _launch(run: Run) -> bool:
         torchrun.launch(run)
     except Exception as error:
         with run.writing(timeout=10):
-            _note_failure(run, error)
+            if jobs.is_given(run.status):
+                _note_failure(run, error)
         raise
     return True
 
 
-def _join(run_id: str) -> int:
-    """Train with others. The exit status is 0 for a failure that ends them all, too: torchrun is to restart none."""
+def join(run: Run, before: Callable[[], object] = lambda: None) -> int:
+    """Be one of the processes that train a run, and return the exit status.
+
+    It is 1 only where another one has died, and torchrun is to restart all of them: after a failure that has ended them
+    with its sentence it is 0, too. The one that leads calls ``before`` unless the run trains already.
+    """
     try:
-        return 0 if work_together(RunStore().get(run_id)) else 1
+        return 0 if _work_together(run, before) else 1
     except FashionError as error:
         if torchrun.leads():
             print(f"fashion_core: {error}", file=sys.stderr)

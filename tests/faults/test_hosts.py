@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import psutil
 import pytest
@@ -13,11 +14,13 @@ import pytest
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from tests.support.commands import Capture, answered
+from tests.support.engines import unavailable
 from tests.support.exact import epoch_rows, load, same
 from tests.support.processes import ROOT, wait_for_end, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-HOSTS = {"fashion-a": "10.211.77.1", "fashion-b": "10.211.77.2"}
+FIRST, SECOND = (f"fashion-{letter}-{os.getpid()}" for letter in "ab")
+HOSTS = {FIRST: "10.211.77.1", SECOND: "10.211.77.2"}
 PORT = 29400
 WIRE = "wire"
 SETTINGS = ("--model=cnn", "--optimizer=adam", "--train-images=1300", "--batch-size=61", "--epochs=3", "--threads=1")
@@ -27,7 +30,6 @@ SETTINGS = ("--model=cnn", "--optimizer=adam", "--train-images=1300", "--batch-s
 def hosts() -> Iterator[None]:
     """Each with one end of the wire, and no other way out."""
     one, other = HOSTS
-    _remove_hosts()  # those that a killed test left
     try:
         for host in HOSTS:
             _ip("netns", "add", host)
@@ -38,7 +40,7 @@ def hosts() -> Iterator[None]:
                 _ip("-n", host, "link", "set", device, "up")
     except (OSError, subprocess.CalledProcessError):
         _remove_hosts()
-        pytest.skip("two hosts need network namespaces, and this user may not make any, or iproute2 is not here")
+        unavailable("two hosts need network namespaces, and this user may not make any, or iproute2 is not here")
     yield
     _remove_hosts()
 
@@ -54,18 +56,19 @@ def _remove_hosts() -> None:
 
 
 @contextmanager
-def launched(run: Run) -> Iterator[dict[str, subprocess.Popen[str]]]:
-    """A torchrun on each host that continues the run; ended by their pids."""
-    rendezvous = ["--rdzv-backend=c10d", f"--rdzv-endpoint={HOSTS['fashion-a']}:{PORT}", f"--rdzv-id={run.id}"]
+def launched(run: Run) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+    """A torchrun on each host that continues the run, and prints beside it; ended by their pids."""
+    rendezvous = ["--rdzv-backend=c10d", f"--rdzv-endpoint={HOSTS[FIRST]}:{PORT}", f"--rdzv-id={run.id}"]
     size = ["--nnodes=2", "--nproc-per-node=1", "--max-restarts=3"]
     environment = {**os.environ, "GLOO_SOCKET_IFNAME": WIRE, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
     found = {}
     for host, address in HOSTS.items():
         # Names lead nowhere here: torchrun can't tell by them whose the address of the rendezvous is.
-        place = [f"--local-addr={address}", f"--rdzv-conf=is_host={address == HOSTS['fashion-a']}"]
+        place = [f"--local-addr={address}", f"--rdzv-conf=is_host={address == HOSTS[FIRST]}"]
         torchrun = [sys.executable, "-m", "torch.distributed.run", *size, *rendezvous, *place]
         command = ["ip", "netns", "exec", host, *torchrun, "-m", "fashion_core", "continue", run.id]
-        found[host] = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+        with printed(run, host).open("wb") as output:
+            found[host] = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=output)
     try:
         yield found
     finally:
@@ -74,8 +77,13 @@ def launched(run: Run) -> Iterator[dict[str, subprocess.Popen[str]]]:
             process.wait()
 
 
-def made(store: RunStore, capsys: Capture) -> Run:
-    run = store.get(answered(capsys, "train", *SETTINGS, "--device=cpu", "--processes=2", "--no-start")["id"])
+def printed(run: Run, host: str) -> Path:
+    return run.path.with_name(f"{run.id}-{host}.log")
+
+
+def made(store: RunStore, capsys: Capture, *more: str) -> Run:
+    asked = (*SETTINGS, *more, "--device=cpu", "--processes=2", "--no-start")
+    run = store.get(answered(capsys, "train", *asked)["id"])
     assert run.state() == "stopped"
     return run
 
@@ -88,7 +96,7 @@ def test_a_process_killed_on_one_host_restarts_both_and_changes_no_bit(
         assert [process.wait(200) for process in torchruns.values()] == [0, 0]
     with launched(run) as torchruns:
         wait_until(lambda: (run.status.epoch, run.status.batch) >= (1, 2), "it is in its second epoch", 100)
-        (rank,) = psutil.Process(torchruns["fashion-b"].pid).children()
+        (rank,) = psutil.Process(torchruns[SECOND].pid).children()
         rank.send_signal(signal.SIGKILL)
         assert [process.wait(200) for process in torchruns.values()] == [0, 0]
     for one in (straight, run):
@@ -97,3 +105,14 @@ def test_a_process_killed_on_one_host_restarts_both_and_changes_no_bit(
     assert (straight.status.restarts, run.status.restarts) == (0, 1)
     assert same(load(run.weights_path), load(straight.weights_path))
     assert same(epoch_rows(run), epoch_rows(straight))
+
+
+def test_a_loss_of_nan_ends_both_hosts_in_order_with_one_sentence(
+    hosts: None, store: RunStore, capsys: Capture
+) -> None:
+    run = made(store, capsys, "--optimizer=sgd", "--learning-rate=1e6")
+    with launched(run) as torchruns:
+        assert [process.wait(100) for process in torchruns.values()] == [0, 0]
+    assert (run.status.state, run.status.restarts) == ("failed", 0)
+    said = [line for host in HOSTS for line in printed(run, host).read_text().splitlines() if "fashion_core: " in line]
+    assert said == [f"fashion_core: {run.status.error}"]

@@ -41,7 +41,7 @@ def absent_ray(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def hand_over(run: Run, launcher: str) -> None:
-    job = Job(launcher=launcher, id="job-7", submitted=now())
+    job = Job(launcher=launcher, id="job-7", user=engines.user(), submitted=now())
     run.write_status(run.status.model_copy(update={"job": job}))
 
 

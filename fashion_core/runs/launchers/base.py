@@ -57,8 +57,8 @@ class Engine(Protocol):
     def submit(self, task: Task) -> str:
         """Hand a worker over, and return the id of its job."""
 
-    def cancel(self, job_id: str) -> None:
-        """Take back a job that waits."""
+    def cancel(self, job_id: str, run_id: str) -> None:
+        """Take back a job that waits, if it is one of this run."""
 
     def answers(self) -> Mapping[str, Answer]:
         """Every job that it knows, by its id; those that ended long ago may be missing."""

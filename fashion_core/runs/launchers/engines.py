@@ -5,12 +5,15 @@ import re
 import threading
 import time
 from collections.abc import Mapping
+from functools import cache
 from typing import Final
+
+import psutil
 
 from fashion_core import files
 from fashion_core.cache import Cache
 from fashion_core.config import variable
-from fashion_core.errors import ConfigError, EngineError
+from fashion_core.errors import ConfigError, EngineError, printable
 from fashion_core.runs.launchers.base import Answer, Engine
 from fashion_core.runs.launchers.ray_jobs import RayJobs
 from fashion_core.runs.launchers.slurm import Slurm
@@ -19,6 +22,7 @@ from fashion_core.runs.schema import Job
 ASK_SECONDS: Final = 3.0  # between two questions to an engine, each about all of its jobs
 FRESH_SECONDS: Final = 10.0  # how old an answer may be before a page waits for the next one
 PATIENCE_SECONDS: Final = 2.0  # how long it waits
+START_SECONDS: Final = 20.0  # how long whoever starts a run waits: the engine's library is imported first
 HANGING_SECONDS: Final = 30.0  # after which a question without an answer is asked again
 UNLISTED_SECONDS: Final = 60.0  # how old a job is, by two clocks, before one that is not listed counts as ended
 _UNLISTED: Final = Answer("ended", "no longer known")
@@ -33,6 +37,11 @@ def launcher() -> str:
     raise ConfigError(f"FASHION_LAUNCHER should be local, slurm or ray://HOST:PORT, not {value!r}.")
 
 
+@cache
+def user() -> str:
+    return printable(psutil.Process().username())
+
+
 def title_of(launcher: str) -> str:
     """The name of an engine for people."""
     return Slurm.title if launcher == "slurm" else RayJobs.title
@@ -43,10 +52,10 @@ def chosen() -> Engine | None:
     return None if launcher() == "local" else _questions(launcher()).engine
 
 
-def check() -> None:
+def check(patience: float = PATIENCE_SECONDS) -> None:
     """Raise ``EngineError`` if the chosen engine is missing or can't be reached, ``ConfigError`` if none is known."""
     if launcher() != "local":
-        _questions(launcher()).answers()
+        _questions(launcher()).answers(patience)
 
 
 def problem() -> str | None:
@@ -61,9 +70,10 @@ def problem() -> str | None:
 def answer(job: Job | None) -> Answer | None:
     """What the engine says of a job; None where it can't be reached, or is not the one chosen here.
 
-    Only the chosen one is asked: a status file must not decide whom this server connects to.
+    Only the chosen one is asked: a status file must not decide whom this server connects to. It is asked about this
+    user's jobs alone.
     """
-    if job is None or job.launcher != launcher():
+    if job is None or (job.launcher, job.user) != (launcher(), user()):
         return None
     try:
         found = _questions(job.launcher).answers().get(job.id)
@@ -82,14 +92,14 @@ class Questions:
         self._asked = self._answered = -math.inf  # when, on this process's own clock
         self._found: Mapping[str, Answer] | EngineError = {}
 
-    def answers(self) -> Mapping[str, Answer]:
+    def answers(self, patience: float = PATIENCE_SECONDS) -> Mapping[str, Answer]:
         """Raises ``EngineError``, also for an engine that does not answer in time."""
         with self._lock:
             if not self._is_asking() and time.monotonic() - self._asked > ASK_SECONDS:
                 self._asked, self._thread = time.monotonic(), threading.Thread(target=self._ask, daemon=True)
                 self._thread.start()
         if self._thread and not self._is_fresh():
-            self._thread.join(max(0.0, self._asked + PATIENCE_SECONDS - time.monotonic()))
+            self._thread.join(max(0.0, self._asked + patience - time.monotonic()))
         if not self._is_fresh():
             raise EngineError(f"{self.engine.title} does not answer: check that it runs and can be reached.")
         if isinstance(self._found, EngineError):

@@ -29,7 +29,7 @@ def task_of(run: Run, attempt: int | None = None) -> Task:
 def hand_over(run: Run, status: Status, engine: Engine) -> None:
     """Submit a queued run, whose lock is held. Raises ``EngineError``."""
     job_id = engine.submit(task_of(run, status.continued))
-    job = Job(launcher=engines.launcher(), id=job_id, submitted=files.now())
+    job = Job(launcher=engines.launcher(), id=job_id, user=engines.user(), submitted=files.now())
     run.write_status(status.model_copy(update={"job": job}))
 
 
@@ -53,12 +53,12 @@ def waiting_job(run: Run) -> Job | None:
     return None
 
 
-def cancel(job: Job | None) -> None:
+def cancel(job: Job | None, run: Run) -> None:
     """Take back the job of a run that no longer waits for it; left behind, it finds nothing to do."""
     engine = engines.chosen()
     if engine and job and engines.answer(job):
         with suppress(EngineError):
-            engine.cancel(job.id)
+            engine.cancel(job.id, run.id)
 
 
 def settle(run: Run, status: Status) -> Status:

@@ -42,9 +42,10 @@ class RayJobs:
             )
         return job_id
 
-    def cancel(self, job_id: str) -> None:
-        with self._errors():
-            self._client.stop_job(job_id)
+    def cancel(self, job_id: str, run_id: str) -> None:
+        if job_id.startswith(run_id):
+            with self._errors():
+                self._client.stop_job(job_id)
 
     def answers(self) -> Mapping[str, Answer]:
         with self._errors():

@@ -47,8 +47,8 @@ class Slurm:
         with _errors(), files.disk_errors(_folder_in(task.folder)):
             return executor_for(task).submit(Worker(task.command, task.log)).job_id
 
-    def cancel(self, job_id: str) -> None:
-        _run("scancel", job_id)
+    def cancel(self, job_id: str, run_id: str) -> None:
+        _run("scancel", f"--name={_name_of(run_id)}", job_id)
 
     def answers(self) -> Mapping[str, Answer]:
         with _errors():
@@ -61,7 +61,7 @@ class Slurm:
             from submitit import SlurmJob
 
         log = SlurmJob[None](_folder_in(folder), job_id).paths.stdout
-        return log.read_text(errors="replace") if log.exists() else ""
+        return files.read_bytes(log).decode(errors="replace") if log.exists() else ""
 
 
 def _answer(state: str, reason: str) -> Answer:
@@ -78,7 +78,7 @@ def executor_for(task: Task) -> "SlurmExecutor":
     cpus, gpus = task.resources.cpus, task.resources.gpus
     executor = SlurmExecutor(_folder_in(task.folder), max_num_timeout=MOST_JOBS)
     executor.update_parameters(
-        job_name=f"fashion-{task.run_id}",
+        job_name=_name_of(task.run_id),
         time=_minutes(),
         cpus_per_task=cpus,
         srun_args=[f"--cpus-per-task={cpus}"],  # which srun no longer takes from sbatch
@@ -89,6 +89,10 @@ def executor_for(task: Task) -> "SlurmExecutor":
         **({"partition": partition} if (partition := variable("FASHION_SLURM_PARTITION")) else {}),
     )
     return executor
+
+
+def _name_of(run_id: str) -> str:
+    return f"fashion-{run_id}"
 
 
 def _folder_in(run_folder: Path) -> Path:
