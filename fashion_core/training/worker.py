@@ -38,7 +38,7 @@ def work(run: Run, group: "Group | None" = None) -> bool:
             with files.disk_errors(run.path):
                 files.remove_temporaries(run.path, of_others=others)
                 files.remove_temporaries(run.checkpoint_folder)
-            restarts, starter = group.restarts if group else 0, processes.identify(_starter(group))
+            restarts, starter = _restarts(group, run.status), processes.identify(_starter(group))
             _note(run, state="running", process=starter, phase="starting", restarts=restarts)
             _note(run, state=_train(run, group))
             if run.status.state == "queued" and run.stop_path.exists():  # pressed at the last moment
@@ -78,6 +78,12 @@ def _take_part(run: Run, group: "Group", before: Callable[[], object]) -> None:
         before()
     if not work(run, group):
         raise RunStateError(f"Run {run.id} is {run.state()} by now: its processes have nothing to train.")
+
+
+def _restarts(group: "Group | None", status: Status) -> int:
+    """How often its processes were restarted: torchrun itself counts those of its own host alone."""
+    has_trained = status.state == "running" and status.began_at is not None
+    return max(group.restarts, status.restarts + has_trained) if group else 0
 
 
 def _starter(group: "Group | None") -> int:
