@@ -33,9 +33,9 @@ WHAT_TO_DO = {
     errno.EROFS: "choose another folder, or make that disk writable and try again",
 }
 CHANGING = ("create", "write", "truncate", "rename", "unlink", "mkdir", "rmdir")
-GOES_ON = {"mkdir folder", "open run.json", "open status.json", "open labels.json"}
+GOES_ON = {"mkdir folder", "open run.json", "open status.json", "open labels.json", "open metrics.jsonl"}
 """What need not succeed: the folder of the lock is there already, and whoever looks for the children of a run, or for
-the next one in the queue, passes over a run that can't be read.
+the next one in the queue, looks at all that lists show of it, and passes over a run that can't be read.
 """
 MEGABYTE = 1 << 20
 TRIES = 20

@@ -114,8 +114,8 @@ def test_whatever_disturbs_it_it_ends_in_the_same_bits(store: RunStore, straight
         assert run.state() == "running"
     wait_for_batch(run, 2, 2)
     launcher(run).kill()
+    wait_until(lambda: run.state() == "lost", "torchrun is gone")
     wait_until(lambda: not workers(run), "no process outlives torchrun")
-    assert run.state() == "lost"
     queue.continue_run(store, run)
     assert_same_end(run, straight)
     assert (run.status.continued, run.status.restarts) == (3, 0)
