@@ -147,6 +147,7 @@ def joined(cuda: bool) -> Iterator[Group]:
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=SILENCE)
     group = Group(rank, size, local_rank, int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)), store)
     try:
+        group.any(False)  # one that left before the others are connected would look as if it had died
         yield group
     finally:
         dist.destroy_process_group()  # whoever waits for this process gets an error, and looks for its sentence
