@@ -109,22 +109,22 @@ def continue_in_place(options: argparse.Namespace) -> None:
     actions = gate.from_command_line(RunStore())
     run = actions.store.get(options.run)
     if torchrun.has_started_this():
-        _continue_together(actions, run)
-        return
+        _continue_together(options, actions, run)
     with signals_explained() as runs:
         runs += [run]
         actions.continue_run(run)
         _follow_all(options, actions, runs)
 
 
-def _continue_together(actions: gate.Actions, run: Run) -> None:
+def _continue_together(options: argparse.Namespace, actions: gate.Actions, run: Run) -> Never:
     """Be one of the processes that torchrun has started here or on several machines; one alone speaks for all."""
     from fashion_core.training import worker
 
     status = worker.join(run, lambda: actions.continue_here(run, os.getppid()))
     if torchrun.leads() and not status:
         queue.advance(actions.store)
-    raise SystemExit(status)
+        answer(options, run_record(run), ())
+    torchrun.leave(status)
 
 
 def _follow_all(options: argparse.Namespace, actions: gate.Actions, runs: Sequence[Run]) -> None:

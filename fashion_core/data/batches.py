@@ -77,12 +77,9 @@ def epoch_batches(
     moves = draw_moves(len(images), generator) if augmentation == "flip and shift" else None
     shares = [batch[share(len(batch))] for batch in torch.split(torch.arange(len(images)), batch_size)]
     own, sizes = torch.cat(shares), list(map(len, shares))
-    pixels, labels = images.pixels, images.labels
-    order = order[own].to(pixels.device)
-    pixels, labels = (
-        pixels.index_select(0, order),
-        labels[order],
-    )  # copies whole images, in half the time of pixels[order]
+    order = order[own].to(images.pixels.device)
+    pixels = images.pixels.index_select(0, order)  # copies whole images, in half the time of pixels[order]
+    labels = images.labels[order]
     if moves is not None:
         pixels = flip_and_shift(pixels, moves[:, own])
     start, at_once = sum(sizes[:first_batch]), max(1, _SCALED_AT_ONCE // batch_size)

@@ -60,13 +60,7 @@ class Group:
 
     def any(self, one: bool) -> bool:
         """Whether it is so in any process."""
-        return bool(self._from_all(torch.tensor(int(one))).any()) if self.size > 1 else one
-
-    def _from_all(self, tensor: Tensor) -> Tensor:
-        """The tensors of all processes, which have one shape; small ones travel in a quarter of the time of a sum."""
-        rows = [torch.empty_like(tensor) for _ in range(self.size)]
-        dist.all_gather(rows, tensor)
-        return torch.stack(rows)
+        return one if self.size == 1 else bool(self.sum(torch.tensor(int(one))))
 
     def gather(self, tensor: Tensor) -> Tensor:
         """All processes' tensors, on the CPU and of any length, one after the other."""
@@ -175,6 +169,5 @@ class Meetings:
     def _plan_next(self, batch: int) -> None:
         now = time.perf_counter()
         pace = (batch - self._batch) / (now - self._time)  # batches a second, by the leader's clock
-        ahead = torch.tensor(max(1, round(pace * MEETING_SECONDS)) if self._group.leads else 0)
-        self._next = batch + int(self._group.of_leader(ahead))
+        self._next = batch + self._group.of_leader(max(1, round(pace * MEETING_SECONDS)))
         self._batch, self._time = batch, now

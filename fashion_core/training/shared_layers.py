@@ -122,7 +122,7 @@ def _sums(values: Tensor) -> Tensor:
 
 
 def _from_all(values: Tensor) -> Tensor:
-    """The values of each process in a row; for few of them, gloo sums in four times the time."""
+    """The values of each process in a row."""
     rows = [torch.empty_like(values) for _ in range(dist.get_world_size())]
     dist.all_gather(rows, values)
     return torch.stack(rows)

@@ -4,10 +4,11 @@ Source: https://docs.pytorch.org/docs/stable/elastic/run.html
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Never
 
 import psutil
 
@@ -34,6 +35,16 @@ def has_started_this() -> bool:
 def leads() -> bool:
     """Whether this process is the one of several that writes and speaks."""
     return variable("RANK") == "0"
+
+
+def leave(status: int) -> Never:
+    """End this process, which torchrun has started, without Python's own exit.
+
+    Threads of torch's that are still ending would abort one in ten there, and torchrun would restart all for nothing.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(status)
 
 
 def launch(run: Run) -> None:

@@ -140,7 +140,7 @@ def _changed(run: Run, **changes: object) -> Status:
 def main(run_id: str) -> int:
     """Train a run, then start the next one in the queue. Return the exit status."""
     if torchrun.has_started_this():
-        return join(RunStore().get(run_id))
+        torchrun.leave(join(RunStore().get(run_id)))
     store, given = RunStore(), True
     try:
         run = store.get(run_id)

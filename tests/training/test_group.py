@@ -1,5 +1,6 @@
 """What several processes say to each other, and the layers that see the whole of a batch: three real processes."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from fashion_core.runs.store import RunStore
 from fashion_core.training.group import ALONE, Group
 from tests.support.processes import ROOT
 
@@ -14,14 +16,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 def run_three(tmp_path: Path, code: str) -> list[str]:
-    """Run the code in each of three processes, with their ``group``; return what each printed, or the last line."""
+    """Run the code in each of three processes, with their ``group``; return the lines that they printed, sorted."""
     script = tmp_path / "script.py"
     script.write_text(
-        "import torch\nfrom torch import nn\nfrom fashion_core.training.group import joined\n"
+        "import torch\nfrom torch import nn\nfrom fashion_core.training import group as groups, torchrun\n"
         "torch.set_num_threads(1)\ntorch.use_deterministic_algorithms(True)\n"
-        f"with joined(cuda=False) as group:\n{code}"
+        f"with groups.joined(cuda=False) as group:\n{code}\ntorchrun.leave(0)\n"
     )
-    environment = {"PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo", "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
     torchrun = ["-m", "torch.distributed.run", "--nproc-per-node=3", "--rdzv-backend=c10d"]
     place = ["--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1"]
     command = [sys.executable, *torchrun, *place, str(script)]
@@ -122,3 +124,28 @@ DYING = """
 
 def test_a_process_that_died_without_a_word_is_told_from_one_that_ended(tmp_path: Path) -> None:
     assert run_three(tmp_path, DYING) == ["0: lost", "2: lost"]
+
+
+STOPPING = """
+    from contextlib import nullcontext
+    from fashion_core.runs.store import RunStore
+    from fashion_core.training.trainer import Trainer
+    from tests.support.runs import After, never, new_run
+    groups.MEETING_SECONDS = 0  # they meet after each batch
+    store = RunStore()
+    settings = {"epochs": 2, "batch_size": 61, "train_images": 700, "processes": 3, "optimizer": "adam"}
+    def weights(*stops):
+        run = store.get(group.of_leader(group.leads and new_run(store, **settings).id))
+        for should_stop in (*stops, never):
+            with run.writing() if group.leads else nullcontext():
+                print(Trainer(run, should_stop, group=group).train() + "\\n", end="", flush=True)
+        return group.leads and torch.load(run.weights_path, weights_only=True)
+    straight, stopped = weights(), weights(After(8))
+    if group.leads:
+        assert all(torch.equal(stopped[name], tensor) for name, tensor in straight.items())
+"""
+
+
+def test_three_processes_stopped_inside_an_epoch_end_in_the_same_bits(store: RunStore, tmp_path: Path) -> None:
+    """Of three numbers the sum depends on their order, of two it does not."""
+    assert run_three(tmp_path, STOPPING) == ["finished"] * 6 + ["stopped"] * 3
