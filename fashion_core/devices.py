@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,14 @@ def available() -> dict[str, str]:
     extensions = [text for name, text in _BF16_INSTRUCTIONS.items() if here.get(name)]
     # With the instructions that torch computes with: others may round differently.
     return {**found, "cpu": f"{kind} ({', '.join([torch.backends.cpu.get_cpu_capability(), *extensions])})"}
+
+
+def environment_on(device: torch.device) -> dict[str, str | None]:
+    """What decides, beside the settings, which bits this process computes there."""
+    here = available()
+    processor = here.get(str(device)) or here[f"{device.type}:0"]
+    versions = {"python": platform.python_version(), "torch": metadata.version("torch")}
+    return {**versions, "processor": processor, "mkl": mkl_order()}
 
 
 def _ascii(name: str) -> str:

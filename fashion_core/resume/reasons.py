@@ -6,7 +6,6 @@ from typing import Final
 from fashion_core.config import settings
 from fashion_core.runs.schema import Change, Message
 
-NOT_SET: Final = "not set"
 _TEXTS: Final = {
     "no weights": "it does not carry the weights of a model",
     "no epoch": "it does not carry the epoch",

@@ -102,7 +102,7 @@ def _left_an_optimizer_out(run: Run) -> bool:
 def judge(found: Verdict, parent: RunRecord, config: TrainConfig, environment: Environment) -> Verdict:
     if found.kind in ("damaged", "not usable"):
         return found
-    different = (*_different(parent, config), *_environment(parent.environment, environment))
+    different = (*_different(parent, config), *parent.environment.differences(environment))
     kind: VerdictKind = "approximate" if found.kind == "exact" and different else found.kind
     return Verdict(kind, (*found.reasons, *different))
 
@@ -120,14 +120,3 @@ def _different(record: RunRecord, config: TrainConfig) -> Iterator[Message]:
         yield Message(id="processes", values={"before": parent.processes, "after": config.processes})
     if config.schedule == parent.schedule == "cosine" and config.epochs != parent.epochs:
         yield Message(id="cosine", values={"before": parent.epochs - 1, "after": config.epochs - 1})
-
-
-def _environment(before: Environment, after: Environment) -> Iterator[Message]:
-    names = ["device", "threads", "torch"]
-    if before.device == after.device == "cpu":
-        names.append("mkl")
-    if before.processor and after.processor and before.device == after.device:
-        names.append("processor")
-    for name in names:
-        if (old := getattr(before, name)) != (now := getattr(after, name)):
-            yield Message(id=name, values={"before": old or reasons.NOT_SET, "after": now or reasons.NOT_SET})

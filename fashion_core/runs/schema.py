@@ -2,9 +2,10 @@
 
 import re
 import secrets
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, ClassVar, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -32,6 +33,7 @@ EXPORT_NAMES: dict[ExportFormat, str] = {
     "pt2": "model.pt2",
 }
 
+NOT_SET: Final = "not set"
 _Word = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,200}$")]  # printable ASCII: strangers' files may say it
 _Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -45,8 +47,17 @@ class Parent(_Stored):
     epoch: int
 
 
+class Message(_Stored):
+    """What a page says in the language of its reader: the id of a text, and the values to put into it."""
+
+    id: str
+    values: dict[str, str | int | float] = {}
+
+
 class Environment(_Stored):
     """What a run computes with: the same environment on the same kind of machine gives the same bits."""
+
+    COMPARED: ClassVar = ("device", "threads", "torch", "mkl", "processor")
 
     python: _Word
     torch: _Word
@@ -55,6 +66,16 @@ class Environment(_Stored):
     threads: int = Field(ge=1)
     threads_open: bool = False  # whether its worker may still choose fewer, before the first step
     mkl: _Word | None = None  # its MKL_CBWR: in which order MKL adds; None without MKL, and from earlier versions
+
+    def differences(self, after: "Environment") -> Iterator[Message]:
+        """What rounds differently there, each as a reason why a resume is not exact."""
+        both_on_cpu = self.device == after.device == "cpu"
+        processors_known = self.processor and after.processor and self.device == after.device
+        for name in self.COMPARED:
+            old, now = (getattr(one, name) or NOT_SET for one in (self, after))
+            is_asked = {"mkl": both_on_cpu, "processor": processors_known}.get(name, True)
+            if is_asked and old != now:
+                yield Message(id=name, values={"before": old, "after": now})
 
 
 class Source(_Stored):
@@ -70,13 +91,6 @@ class Source(_Stored):
 class Change(_Stored):
     before: str | int | float
     after: str | int | float
-
-
-class Message(_Stored):
-    """What a page says in the language of its reader: the id of a text, and the values to put into it."""
-
-    id: str
-    values: dict[str, str | int | float] = {}
 
 
 class Resumption(_Stored):

@@ -22,6 +22,7 @@ from fashion_core.training.captured_step import CapturedStep, CUDAGraphStep, Tor
 from fashion_core.training.group import ALONE, Group, Meetings
 from fashion_core.training.group_step import GroupStep
 from fashion_core.training.parent import ParentCheckpoint, check_load, read_load_losses
+from fashion_core.training.placing import placed
 from fashion_core.training.reporting import EpochResult, Position, Reporter
 from fashion_core.training.saving import Measured, RunFiles, Saver
 from fashion_core.training.shared_layers import share_layers
@@ -123,6 +124,7 @@ class Trainer:
     def _restore(self) -> None:
         """Begin, in all processes, where the run was left, or where its parent's checkpoint ends."""
         parent = self._load_newest() if self.group.leads else None
+        self._note_machine()
         if self.group.size > 1:
             self._follow_leader()
         if self.group.of_leader(parent is not None):
@@ -130,6 +132,15 @@ class Trainer:
             if parent:
                 check_load(self.run, parent, found)
         self._begin_rows()
+
+    @by_leader
+    def _note_machine(self) -> None:
+        """Write down what this machine is, where the run was made for another one."""
+        has_trained = self.position != Position(self.record.first_epoch)
+        record = placed(self.record, devices.environment_on(self.device), has_trained)
+        if record != self.record:
+            self.record = record
+            self.run.write_record(record)
 
     @by_leader
     def _begin_rows(self) -> None:

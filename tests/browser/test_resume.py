@@ -46,6 +46,7 @@ def test_click_on_the_curve_chooses_the_checkpoint_and_start_resumes_it(
             page.get_by_role("combobox", name="Checkpoint").click()
             page.get_by_role("option", name="epoch 2").click()
             page.wait_for_url(re.compile(r"epoch=2"))
+    expect_settled(page)  # until then its verdict and its button are those of epoch 2
     expect_badge(page, "exact")
     here = page.url
     page.get_by_role("button", name="Start").click()

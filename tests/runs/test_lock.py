@@ -42,6 +42,12 @@ def test_what_the_system_refuses_is_one_sentence(store: RunStore, tmp_path: Path
     assert [*store.root.iterdir()] == []
 
 
+def test_where_there_is_no_flock_a_lock_still_excludes(tmp_path: Path) -> None:
+    program = python_refused(tmp_path, "flock", errno.ENOSYS)  # as on Lustre mounted without it
+    done = subprocess.run([program, "-c", CHECK.format(str(tmp_path))], cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, "SoftFileLock" in done.stderr) == ("[]\n", True)
+
+
 def test_locks_that_do_not_exclude_are_said(tmp_path: Path) -> None:
     program = python_refused(tmp_path, "flock", 0)  # it then succeeds without doing anything, as some file systems do
     done = subprocess.run([program, "-c", CHECK.format(str(tmp_path))], cwd=ROOT, capture_output=True, text=True)

@@ -22,10 +22,11 @@ from fashion_core.runs.store import RunStore
 from fashion_core.ui import run_status
 from tests.faults.lives import assert_same_end
 from tests.support import engines
-from tests.support.processes import ROOT, wait_for_epochs, wait_until, worker_is_gone
+from tests.support.processes import ROOT, wait_for_end, wait_for_epochs, wait_until, worker_is_gone
 from tests.support.runs import ELSEWHERE, config, new_run, set_worker, trained
 
 LONG = {"epochs": 25, "train_images": 3000}  # so that it is taken away inside an epoch, most of the time
+TOGETHER = {"epochs": 8, "train_images": 1500, "processes": 2}
 SBATCH_FILE = """\
 #!/bin/bash
 
@@ -145,6 +146,24 @@ def test_host_is_taken_away_twice_and_the_run_ends_in_the_same_bits(store: RunSt
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_job_of_two_processes_is_taken_away_and_ends_in_the_same_bits(
+    store: RunStore, started: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight = queue.start(store, config(**TOGETHER))
+    wait_for_end(straight)
+    monkeypatch.setenv("FASHION_LAUNCHER", "slurm")
+    run = queue.start(store, config(**TOGETHER))
+    wait_for_more_epochs(run)
+    assert "NumCPUs=2" in engines.asked("scontrol", "show", "job", job_of(run))
+    engines.asked("scontrol", "requeue", job_of(run))
+    wait_until(lambda: run.state() == "queued", "it waits again", 20)
+    wait_until(lambda: ended(store, run), "it has ended", 90)
+    assert_same_end(run, straight)
+    assert run.status.restarts == 0
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
 def test_run_that_slurm_refuses_or_can_not_begin_says_so(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASHION_SLURM_PARTITION", "none")
@@ -178,15 +197,18 @@ def test_file_for_sbatch(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> No
     subprocess.run(["bash", "-n"], input=made, text=True, check=True)
 
 
-@pytest.mark.usefixtures("with_srun")
 @pytest.mark.parametrize(
     ("variable", "value"),
     [("TIME", "4"), ("TIME", "1:30"), ("OPTIONS", "exclusive"), ("OPTIONS", "=high")],
 )
-def test_wrong_setting_is_refused(store: RunStore, monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+def test_wrong_setting_is_refused_unwritten(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv("FASHION_LAUNCHER", "slurm")
     monkeypatch.setenv(f"FASHION_SLURM_{variable}", value)
     with pytest.raises(ConfigError, match=f"FASHION_SLURM_{variable} should"):
-        executor_for(jobs.task_of(new_run(store), attempt=0))
+        queue.start(store, config())
+    assert store.runs() == []
 
 
 @pytest.mark.slow
@@ -224,3 +246,12 @@ def test_library_that_is_missing_is_told_with_how_to_install_it(monkeypatch: pyt
     with pytest.raises(EngineError, match="Slurm needs submitit, which is not installed here: pip install") as found:
         Slurm().answers()
     assert slurm.INSTALL in str(found.value)
+
+
+def test_list_that_is_none_of_jobs_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("submitit")
+    (tmp_path / "squeue").write_text("#!/bin/sh\necho The cluster is down until Monday\n")
+    (tmp_path / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(EngineError, match="Slurm answers in a form that is not known here: not enough values"):
+        Slurm().answers()

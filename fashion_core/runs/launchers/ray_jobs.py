@@ -67,6 +67,8 @@ class RayJobs:
             raise EngineError(
                 f"Ray can't be reached at {self.address}: check that its dashboard runs there."
             ) from error
+        except ValueError as error:  # what it lists is not what this version of its library reads
+            raise EngineError(f"Ray at {self.address} answers in a form that is not known here: {INSTALL}.") from error
         except (RuntimeError, RayError) as error:
             reason = printable(str(error).partition("\n")[0]).rstrip(".")
             raise EngineError(f"Ray at {self.address} refuses: {reason}.") from error

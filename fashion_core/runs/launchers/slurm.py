@@ -43,6 +43,11 @@ ENDED: Final = frozenset(
 class Slurm:
     title: Final = "Slurm"
 
+    def __init__(self) -> None:
+        """Raises ``ConfigError``: a wrong setting is told at once, not when a run is handed over."""
+        _minutes()
+        _options()
+
     def submit(self, task: Task) -> str:
         with _errors(), files.disk_errors(_folder_in(task.folder)):
             return executor_for(task).submit(Worker(task.command, task.log)).job_id
@@ -53,8 +58,9 @@ class Slurm:
     def answers(self) -> Mapping[str, Answer]:
         with _errors():
             import submitit  # noqa: F401 -- whoever is about to start a run learns here that it is missing
-        listed = _run("squeue", "--me", "--states=all", "--noheader", "--format=%i|%T|%r")
-        return {job_id: _answer(*said) for job_id, *said in (line.split("|", 2) for line in listed.splitlines())}
+
+            listed = _run("squeue", "--me", "--states=all", "--noheader", "--format=%i|%T|%r").splitlines()
+            return {job_id: _answer(state, reason) for job_id, state, reason in (line.split("|", 2) for line in listed)}
 
     def printed(self, job_id: str, folder: Path) -> str:
         with _errors():
@@ -132,6 +138,8 @@ def _errors() -> Iterator[None]:
         raise EngineError(f"Slurm can't be reached: {_last_line(error.stderr)}.") from error
     except subprocess.TimeoutExpired as error:
         raise EngineError(f"Slurm can't be reached: it gave no answer within {ANSWER_SECONDS} s.") from error
+    except ValueError as error:  # what squeue prints is not a table
+        raise EngineError(f"Slurm answers in a form that is not known here: {_last_line(str(error))}.") from error
     except RuntimeError as error:  # of submitit, with what sbatch printed
         raise EngineError(f"Slurm takes no job of this run: {_last_line(str(error))}.") from error
 
