@@ -5,9 +5,9 @@ import re
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -25,6 +25,20 @@ TRAINING_IMAGES = {"synthetic": 12_000, "fashion-mnist": 60_000}
 DATASET_LABELS = {"synthetic": "synthetic garments", "fashion-mnist": "Fashion-MNIST"}
 MODEL_LABELS = {"mlp": "NeuralNetwork (MLP)", "cnn": "small CNN", "resnet18": "ResNet-18"}
 MODEL_CLASSES = {"mlp": "NeuralNetwork", "cnn": "SmallCNN", "resnet18": "ResNet"}
+DATASET_NAME: Final = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+MOST_IMAGES: Final = 10_000_000  # of one dataset, to train on
+
+
+class Shape(NamedTuple):
+    """What a model takes and gives: images of (channels, height, width), and a logit for each of ``classes``."""
+
+    channels: int
+    height: int
+    width: int
+    classes: int
+
+
+FASHION: Final = Shape(1, SIDE, SIDE, CLASSES)
 
 
 def variable(name: str, environment: Mapping[str, str] = os.environ) -> str:
@@ -57,9 +71,10 @@ class TrainConfig(BaseModel):
     name: Annotated[str, AfterValidator(_check_name)] = _setting(
         "Name", "", "The name shown in lists; if empty, it is made from the settings.", max_length=MAX_NAME
     )
-    dataset: Literal["synthetic", "fashion-mnist"] = _setting(
-        "Dataset", "synthetic", "Synthetic garments need no network; Fashion-MNIST must be downloaded or copied once."
-    )
+    dataset: Annotated[str, StringConstraints(pattern=DATASET_NAME, max_length=40)] = _setting(
+        "Dataset", "synthetic",
+        "synthetic (garments, drawn here), fashion-mnist (downloaded or copied once), or one that was added.",
+    )  # fmt: skip
     pixels: Literal["unit", "raw", "standard"] = _setting(
         "Pixels", "unit",
         "unit: 0 to 1, as torchvision's ToTensor; raw: 0 to 255; "
@@ -107,13 +122,16 @@ class TrainConfig(BaseModel):
         "bf16 trains under autocast, convolutions with channels last, and can be faster where the device has "
         "instructions for it; losses are always measured in fp32.",
     )  # fmt: skip
-    train_images: int = _setting("Training images", 0, "Use only the first N images; 0: all of them.", ge=0, le=60_000)
+    train_images: int = _setting(
+        "Training images", 0, "Use only the first N images; 0: all of them.", ge=0, le=MOST_IMAGES
+    )
     keep: Literal["all", "best and last", "last"] = _setting(
         "Keep checkpoints", "all", "Which checkpoints to keep on disk as training continues."
     )
 
     @property
     def images_per_epoch(self) -> int:
+        """Of a dataset that was added, ``data.description.resolved`` has written the number down."""
         return self.train_images or TRAINING_IMAGES[self.dataset]
 
     @property
@@ -136,9 +154,10 @@ class TrainConfig(BaseModel):
 
     @model_validator(mode="after")
     def _check_sizes(self) -> Self:
-        available = TRAINING_IMAGES[self.dataset]
-        if self.train_images > available:
-            raise ValueError(f"{DATASET_LABELS[self.dataset]} has {available:,} training images; ask for no more")
+        if self.dataset in TRAINING_IMAGES:
+            self.check_train_images(DATASET_LABELS[self.dataset], TRAINING_IMAGES[self.dataset])
+        elif not self.train_images:
+            return self  # how many there are is known to its description, and this is checked again with that
         if self.batch_size > self.images_per_epoch:
             larger = f"Batch size {self.batch_size:,} is larger than the {self.images_per_epoch:,} training images"
             raise ValueError(f"{larger}; choose a smaller batch")
@@ -147,6 +166,11 @@ class TrainConfig(BaseModel):
         if self.model == "resnet18" and 1 in (self.batch_size, self.images_per_epoch % self.batch_size):
             raise ValueError("ResNet-18 can't train on a batch of one image; choose another batch size")
         return self
+
+    def check_train_images(self, label: str, available: int) -> None:
+        """Raise ``ValueError`` if a dataset has fewer."""
+        if self.train_images > available:
+            raise ValueError(f"{label} has {available:,} training images; ask for no more")
 
 
 @dataclass(frozen=True)
@@ -183,12 +207,18 @@ def settings() -> list[Setting]:
             help=field.description or "",
             default=field.default,
             kind=type(field.default),
-            choices=typing.get_args(field.annotation) if typing.get_origin(field.annotation) is Literal else (),
+            choices=_choices(name, field),
             minimum=_bound(field, "ge", "gt"),
             maximum=_bound(field, "le", "lt"),
         )
         for name, field in TrainConfig.model_fields.items()
     ]
+
+
+def _choices(name: str, field: FieldInfo) -> tuple[str, ...]:
+    if name == "dataset":
+        return tuple(DATASET_LABELS)
+    return typing.get_args(field.annotation) if typing.get_origin(field.annotation) is Literal else ()
 
 
 def _bound(field: FieldInfo, *names: str) -> float | None:

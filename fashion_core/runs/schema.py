@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from fashion_core import files
 from fashion_core.cache import MOST_RUNS, Cache, stamp
 from fashion_core.config import MAX_NAME, MAX_SEEDS, TrainConfig, explain
+from fashion_core.data.description import BUILT_IN, Description
 from fashion_core.data.digests import images_label, images_of
 from fashion_core.errors import ConfigError, DamagedFileError, DataError, cut_middle
 from fashion_core.runs.processes import ProcessId
@@ -157,12 +158,18 @@ class RunRecord(_Stored):
     repeat: Repeat | None = None
     twin_of: str | None = None  # the run whose crash drill made it, to compare with: nobody asked for it
     dataset_sha256: _Sha256 | None = None  # of its images; None where nobody knows, as of an import
+    described: Description | None = None  # its dataset, where that was added; those built in have always been the same
 
     @property
     def trained_on(self) -> dict[str, str]:
         """The settings of ``TrainConfig.trained_on`` that are known, without those that were assumed on import."""
         assumed = self.source.assumed if self.source else ()
         return {name: value for name, value in self.config.trained_on.items() if name not in assumed}
+
+    @property
+    def description(self) -> Description:
+        """What its dataset was when the run was made, whatever has become of that."""
+        return self.described or BUILT_IN[self.config.dataset]
 
     @property
     def images(self) -> str:

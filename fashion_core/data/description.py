@@ -1,0 +1,142 @@
+"""What a dataset is: its shape, classes, counts and digest, in ``dataset.json`` beside its arrays.
+
+Nothing else knows a size, a class name or a mean by heart.
+"""
+
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from fashion_core import files
+from fashion_core.cache import Cache, stamp
+from fashion_core.config import (
+    CLASS_NAMES,
+    DATASET_LABELS,
+    DATASET_NAME,
+    MAX_NAME,
+    PIXEL_MEAN,
+    PIXEL_STD,
+    SIDE,
+    TRAINING_IMAGES,
+    Shape,
+    TrainConfig,
+    explain,
+    parse_config,
+)
+from fashion_core.data import fashion_mnist
+from fashion_core.data.digests import DIGESTS
+from fashion_core.errors import ConfigError, DamagedFileError, DataError
+
+FILE: Final = "dataset.json"
+LEAST_SIDE: Final = 8  # pixels: what is left of fewer is nothing, after two poolings
+MOST_SIDE: Final = 256
+MOST_CLASSES: Final = 1_000
+_TEST_IMAGES: Final = {"synthetic": 2_000, "fashion-mnist": 10_000}
+_WHERE_FROM: Final = {"synthetic": "drawn by this app", "fashion-mnist": "the official files of Zalando Research"}
+
+_Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME, strip_whitespace=True)]
+_Side = Annotated[int, Field(ge=LEAST_SIDE, le=MOST_SIDE)]
+
+
+class Description(BaseModel):
+    """``dataset.json``: ``mean`` and ``std`` are of the training pixels, a number a channel, scaled to 0..1."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: Annotated[str, StringConstraints(pattern=DATASET_NAME)]
+    label: _Text
+    channels: Literal[1, 3]
+    height: _Side
+    width: _Side
+    classes: Annotated[tuple[_Text, ...], Field(min_length=2, max_length=MOST_CLASSES)]
+    train: Annotated[int, Field(ge=1)]  # images
+    test: Annotated[int, Field(ge=1)]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]  # of the bytes of ``ARRAYS``, in their order
+    source: str  # where it came from, for people
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not len(self.mean) == len(self.std) == self.channels or min(self.std) <= 0:
+            raise ValueError("mean and std should be a number for each channel, and no std 0")
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("two classes have the same name")
+        return self
+
+    @property
+    def shape(self) -> Shape:
+        return Shape(self.channels, self.height, self.width, len(self.classes))
+
+
+ARRAYS: Final = ("train_images.npy", "test_images.npy", "train_labels.npy", "test_labels.npy")
+"""Images are (N, channels, height, width) uint8, labels (N,) uint16."""
+
+BUILT_IN: Final = {
+    name: Description(
+        name=name,
+        label=label,
+        channels=1,
+        height=SIDE,
+        width=SIDE,
+        classes=CLASS_NAMES,
+        train=TRAINING_IMAGES[name],
+        test=_TEST_IMAGES[name],
+        mean=(PIXEL_MEAN,),
+        std=(PIXEL_STD,),
+        sha256=DIGESTS[name],
+        source=_WHERE_FROM[name],
+    )
+    for name, label in DATASET_LABELS.items()
+}
+
+_known: Cache[Description] = Cache(256)
+
+
+def folder_of(name: str) -> Path:
+    """Where a dataset that was added lies."""
+    return fashion_mnist.root() / name
+
+
+def describe(name: str) -> Description:
+    """The description of a dataset that is built in or was added. Raises ``DataError``, ``DamagedFileError``."""
+    if found := BUILT_IN.get(name):
+        return found
+    path = folder_of(name) / FILE
+    if not path.is_file():
+        raise DataError(f"There is no dataset {name} here: choose one of {', '.join(names())}.")
+    return _known.get(path, stamp(path), lambda: _read(path))
+
+
+def resolved(config: TrainConfig) -> TrainConfig:
+    """These settings with the number of images that they train on, for a dataset that was added.
+
+    It stands in the settings from then on, whatever becomes of the dataset. Raises ``ConfigError``, ``DataError``.
+    """
+    if config.dataset in BUILT_IN:
+        return config
+    found = describe(config.dataset)
+    try:
+        config.check_train_images(found.label, found.train)
+    except ValueError as error:
+        raise ConfigError(f"{error}.") from error
+    return config if config.train_images else parse_config({**config.model_dump(), "train_images": found.train})
+
+
+def _read(path: Path) -> Description:
+    try:
+        found = Description.model_validate_json(files.read_bytes(path))
+    except ValidationError as error:
+        raise DamagedFileError(path, explain(error)) from error
+    if found.name != path.parent.name:
+        raise DamagedFileError(path, f"it describes {found.name}")
+    return found
+
+
+def names() -> list[str]:
+    """Every dataset that can be asked for: those built in, then those that were added, by name."""
+    root = fashion_mnist.root()
+    with files.disk_errors(root):
+        added = sorted(path.parent.name for path in root.glob(f"*/{FILE}")) if root.is_dir() else []
+    return [*BUILT_IN, *(name for name in added if name not in BUILT_IN)]
