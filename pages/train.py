@@ -5,6 +5,7 @@ import streamlit as st
 
 from fashion_core.charts.texts import LIVE_KEY, LIVE_KEY_OF_SEEDS
 from fashion_core.config import PRESETS, TrainConfig, expectation, parse_config
+from fashion_core.data.description import resolved
 from fashion_core.errors import counted
 from fashion_core.resume import drill, repeats
 from fashion_core.runs import torch_process
@@ -42,7 +43,7 @@ def show_form(store: RunStore) -> None:
     values = settings_form.ask_more(ESSENTIAL, begun.model_dump(), f"train {chosen} ")
     config, ready = None, False
     with common.problems_shown():
-        config = parse_config(values)
+        config = resolved(parse_config(values))
         if chosen in PRESETS and (said := expectation(chosen, config)):
             expected.caption(said)
         ready = settings_form.is_ready(store, config.dataset)

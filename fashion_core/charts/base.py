@@ -94,6 +94,7 @@ PAPER: Final = alt.ExprRef("background || 'white'")
 FITTED: Final = alt.AutoSizeParams(type="fit-x", contains="padding")  # as wide as the page, as high as its rows
 GRID: Final[dict[str, Any]] = {"gridColor": FAINT, "gridOpacity": 0.5}
 BARE: Final[dict[str, Any]] = {"domain": False, "ticks": False}
+FEW_CLASSES: Final = 25  # so few that each has room for its name and numbers
 EVERY_NAME: Final[dict[str, Any]] = {"labelOverlap": False, "labelFlush": False}
 
 

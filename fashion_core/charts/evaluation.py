@@ -8,12 +8,12 @@ import altair as alt
 import pandas as pd
 
 from fashion_core.charts import base, texts
-from fashion_core.config import CLASS_NAMES
 
 # the selection in `confusion_chart`: a click gives `[{"true": 6, "predicted": 0, …}]`, one beside the cells `[]`
 CELL: Final = "cell"
 
 _CELL: Final = 34  # pixels
+_MATRIX: Final = 720  # pixels of one whose cells are too many for their counts to be read
 _ROW: Final = 26  # pixels
 _HEIGHT: Final = 380  # pixels, axes and titles included
 _WORDS: Final = 72  # pixels of "F1 100.0%" and a gap
@@ -21,19 +21,24 @@ _FLOOR: Final = -0.3  # where the counts stand, below the accuracies on the same
 _TALLEST: Final = 0.22  # of the counts
 
 
-def confusion_chart(rows: pd.DataFrame, chosen: tuple[int, int] | None = None) -> base.ChartSpec:
+def confusion_chart(
+    rows: pd.DataFrame, classes: Sequence[str], chosen: tuple[int, int] | None = None
+) -> base.ChartSpec:
     """One count per cell; only mistakes are coloured, because the right answers would drown them out.
 
+    Of many classes the counts are in the tooltips alone, and names stand where there is room.
     The rows are those of `evaluation_tables.confusion_frame`; the cell of the ``chosen`` (true, predicted) is framed.
     """
     pairs = list(zip(rows["true"], rows["predicted"], strict=True))
     drawn = rows.assign(right=rows["true"] == rows["predicted"], chosen=[pair == chosen for pair in pairs])
-    return base.ChartSpec(_confusion_spec(), {"cells": drawn}, _CELL * len(CLASS_NAMES))
+    height = _CELL * len(classes) if len(classes) <= base.FEW_CLASSES else _MATRIX
+    return base.ChartSpec(_confusion_spec(tuple(classes)), {"cells": drawn}, height)
 
 
-@lru_cache(maxsize=1)
-def _confusion_spec() -> str:
-    order, bare = list(CLASS_NAMES), {**base.BARE, **base.EVERY_NAME}
+@lru_cache(maxsize=8)
+def _confusion_spec(classes: tuple[str, ...]) -> str:
+    order, few = list(classes), len(classes) <= base.FEW_CLASSES
+    bare = {**base.BARE, **(base.EVERY_NAME if few else {"labelLimit": 90})}
     x = alt.X("predicted_name:N", sort=order, axis=base.themed_axis(title=texts.TAKEN_FOR, labelAngle=-45, **bare))
     y = alt.Y("true_name:N", sort=order, axis=base.themed_axis(title=texts.TRUE_CLASS, **bare))
     cells = base.named("cells").encode(x, y)
@@ -47,7 +52,7 @@ def _confusion_spec() -> str:
         cells.mark_rect(stroke=base.FAINT, strokeWidth=0.5, **outline),
         wrong.mark_rect(aria=False).encode(base.series_color("right", [True, False]), share),
         right.mark_rect(stroke=base.MUTED, strokeWidth=1.5, **outline),
-        count.transform_filter("datum.count > 0").encode(text="count:Q"),
+        *([count.transform_filter("datum.count > 0").encode(text="count:Q")] if few else []),
         cells.transform_filter("datum.chosen").mark_rect(strokeWidth=3, stroke=base.INK, **outline),
         _cell_hits(cells),
     ]

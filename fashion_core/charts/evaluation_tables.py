@@ -9,9 +9,8 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from fashion_core.charts import texts
+from fashion_core.charts import base, texts
 from fashion_core.charts.gallery import thumbnail
-from fashion_core.config import CLASS_NAMES
 from fashion_core.errors import counted
 from fashion_core.inference import scores
 from fashion_core.inference.scores import Answers, Array, Calibration, ClassScore, Disagreement, Forgotten
@@ -28,16 +27,18 @@ GALLERY_COLUMNS: Final = (
     "index", "number", "image", "first", "first_right", "second", "second_right", "truth", "description"
 )  # fmt: skip
 
+_BARS: Final = 12  # classes of one image that have a bar
 _NAMED: Final = 4  # classes of a history, the true one included, that have a series of their own
 
 
-def probabilities_frame(models: Mapping[str, Array], truth: int | None = None) -> pd.DataFrame:
-    """One row per class and model: ``PROBABILITY_COLUMNS``.
+def probabilities_frame(models: Mapping[str, Array], classes: Sequence[str], truth: int | None = None) -> pd.DataFrame:
+    """One row per class and model: ``PROBABILITY_COLUMNS``; of many classes the most probable ones and the true one.
 
-    ``models`` maps one or two names to (10,) float32 probabilities for one image, whose true class may be unknown.
+    ``models`` maps one or two names to (C,) float32 probabilities for one image, whose true class may be unknown.
     """
     rows = []
-    for label, name in enumerate(CLASS_NAMES):
+    for label in _shown_classes([*models.values()], truth):
+        name = classes[label]
         for number, (model, row) in enumerate(models.items()):
             predicted, words = label == row.argmax(), texts.TRUE_MARK if label == truth else ""
             if predicted:
@@ -45,6 +46,13 @@ def probabilities_frame(models: Mapping[str, Array], truth: int | None = None) -
                 words = texts.PREDICTED_MARK if truth is None else right
             rows.append((label, name, model, number, float(row[label]), predicted, words))
     return pd.DataFrame(rows, columns=list(PROBABILITY_COLUMNS))
+
+
+def _shown_classes(rows: Sequence[Array], truth: int | None) -> list[int]:
+    """In class order, so that a class keeps its place from image to image while all of them are shown."""
+    highest = np.max(rows, axis=0)
+    likely = np.argsort(-highest, kind="stable")[:_BARS].tolist()
+    return sorted({*likely, *([] if truth is None else [truth])})
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,10 +64,10 @@ class History:
     parent: str | None  # the run that it was resumed from, and the epoch of that checkpoint
     branch: int | None
     epochs: Array  # (E,) int64, ascending
-    probabilities: Array  # (E, 10) float32
+    probabilities: Array  # (E, C) float32
 
 
-def history_frame(histories: Sequence[History], truth: int | None = None) -> pd.DataFrame:
+def history_frame(histories: Sequence[History], classes: Sequence[str], truth: int | None = None) -> pd.DataFrame:
     """One row per run, checkpoint and series, stacked from 0 to 1: ``HISTORY_COLUMNS``.
 
     A run stands below the one that it was resumed from, and begins with what that checkpoint said, if that is known.
@@ -68,7 +76,7 @@ def history_frame(histories: Sequence[History], truth: int | None = None) -> pd.
     """
     ordered = _in_tree_order([history for history in histories if len(history.epochs)])
     named = _named_classes(ordered, truth)
-    series = [(place, CLASS_NAMES[label], label == truth) for place, label in enumerate(named)]
+    series = [(place, classes[label], label == truth) for place, label in enumerate(named)]
     series.append((_NAMED, texts.OTHER_CLASSES, False))
     runs = {history.run: history for history in ordered}
     rows = []
@@ -83,7 +91,7 @@ def history_frame(histories: Sequence[History], truth: int | None = None) -> pd.
                 start = list(zip(parent.epochs[at].tolist(), parent.probabilities[at], strict=True))
         for epoch, shares in [*start, *zip(history.epochs.tolist(), history.probabilities, strict=True)]:
             of_run = (history.run, name, panel, heading, history.branch, epoch)
-            answer = _answer(int(shares.argmax()), truth)
+            answer = _answer(classes, int(shares.argmax()), truth)
             ends = np.concatenate([[0.0], np.cumsum(shares[named], dtype=np.float64).clip(max=1.0), [1.0]])
             for part, (low, high) in zip(series, pairwise(ends.tolist()), strict=True):
                 rows.append((*of_run, *part, high - low, low, high, answer))
@@ -111,24 +119,30 @@ def _named_classes(histories: Sequence[History], truth: int | None) -> list[int]
     return list(dict.fromkeys([*([] if truth is None else [truth]), *by_mean]))[:_NAMED]
 
 
-def _answer(predicted: int, truth: int | None) -> str:
+def _answer(classes: Sequence[str], predicted: int, truth: int | None) -> str:
     """The class with its sign, if it is known whether that is right."""
-    name, said = CLASS_NAMES[predicted], texts.RIGHT_CLASS if predicted == truth else texts.WRONG_CLASS
+    name, said = classes[predicted], texts.RIGHT_CLASS if predicted == truth else texts.WRONG_CLASS
     return name if truth is None else said.format(name=name)
 
 
-def confusion_frame(matrix: Array) -> pd.DataFrame:
-    """One row per cell: ``CONFUSION_COLUMNS``; `share` of the images of the true class, NaN if there are none."""
+def confusion_frame(matrix: Array, classes: Sequence[str]) -> pd.DataFrame:
+    """One row per cell: ``CONFUSION_COLUMNS``; `share` of the images of the true class, NaN if there are none.
+
+    Of many classes only the cells with images, and the diagonal, have a row.
+    """
     true, predicted = np.indices(matrix.shape).reshape(2, -1)
-    names, support = np.array(CLASS_NAMES), matrix.sum(axis=1, keepdims=True)
+    names, support = np.array(classes), matrix.sum(axis=1, keepdims=True)
     share = matrix / np.where(support > 0, support, np.nan)
     columns = (true, predicted, names[true], names[predicted], matrix.ravel(), share.ravel())
-    return pd.DataFrame(dict(zip(CONFUSION_COLUMNS, columns, strict=True)))
+    rows = pd.DataFrame(dict(zip(CONFUSION_COLUMNS, columns, strict=True)))
+    if len(classes) <= base.FEW_CLASSES:
+        return rows
+    return rows[(rows["count"] > 0) | (rows["true"] == rows["predicted"])].reset_index(drop=True)
 
 
-def class_frame(classes: Sequence[ClassScore]) -> pd.DataFrame:
+def class_frame(scored: Sequence[ClassScore], classes: Sequence[str]) -> pd.DataFrame:
     """One row per class, the lowest F1 first: ``CLASS_COLUMNS``; NaN where a score is not defined."""
-    rows = [(CLASS_NAMES[score.index], score.precision, score.recall, score.f1, score.support) for score in classes]
+    rows = [(classes[one.index], one.precision, one.recall, one.f1, one.support) for one in scored]
     frame = pd.DataFrame(rows, columns=list(CLASS_COLUMNS))
     frame = frame.astype(dict.fromkeys(("precision", "recall", "f1"), "float64"))
     return frame.sort_values("f1", kind="stable", na_position="first", ignore_index=True)
@@ -146,15 +160,16 @@ def gallery_frame(
 ) -> pd.DataFrame:
     """One row per image, in the order of ``indices``, which are one page: each becomes a picture of 500 bytes.
 
-    ``pixels`` of all images are (N, 28, 28) uint8; ``other`` is what a second model says. ``GALLERY_COLUMNS``.
+    ``pixels`` of all images are (N, channels, height, width) uint8; ``other`` is what a second model says.
+    The columns are ``GALLERY_COLUMNS``.
     """
     rows = []
     for number, index in enumerate(map(int, indices)):
         truth = int(answers.labels[index])
         predicted = [int(model.predicted[index]) for model in (answers, other) if model is not None]
-        first, *others = ((_answer(label, truth), label == truth) for label in predicted)
+        first, *others = ((_answer(answers.classes, label, truth), label == truth) for label in predicted)
         second = others[0] if others else ("", None)
-        name, names = CLASS_NAMES[truth], [CLASS_NAMES[label] for label in predicted]
+        name, names = answers.classes[truth], [answers.classes[label] for label in predicted]
         shown = "" if truth in predicted else texts.ACTUAL_CLASS.format(name=name)
         said = texts.IMAGE_OF_TWO_MODELS if others else texts.IMAGE_OF_ONE_MODEL
         description = said.format(index=index, truth=name, first=names[0], second=names[-1])
@@ -162,17 +177,19 @@ def gallery_frame(
     return pd.DataFrame(rows, columns=list(GALLERY_COLUMNS))
 
 
-def predictions_frame(names: Sequence[str], probabilities: Array, labels: Array | None = None) -> pd.DataFrame:
-    """One row per image, for the CSV: its name, the predicted class, the true one if known, ten probabilities.
+def predictions_frame(
+    names: Sequence[str], classes: Sequence[str], probabilities: Array, labels: Array | None = None
+) -> pd.DataFrame:
+    """One row per image, for the CSV: its name, the predicted class, the true one if known, all C probabilities.
 
-    ``probabilities`` are (N, 10) float32, ``labels`` (N,) int64, or None if unknown.
+    ``probabilities`` are (N, C) float32, ``labels`` (N,) int64, or None if unknown.
     """
     predicted = probabilities.argmax(axis=1)
-    frame = pd.DataFrame({"image": names, "class": [CLASS_NAMES[index] for index in predicted]})
+    frame = pd.DataFrame({"image": names, "class": [classes[index] for index in predicted]})
     if labels is not None:
-        frame["true class"] = [CLASS_NAMES[index] for index in labels]
+        frame["true class"] = [classes[index] for index in labels]
     frame["probability"] = probabilities.max(axis=1)
-    return pd.concat([frame, pd.DataFrame(probabilities, columns=list(CLASS_NAMES))], axis=1)
+    return pd.concat([frame, pd.DataFrame(probabilities, columns=list(classes))], axis=1)
 
 
 def accuracy_sentence(answers: Answers) -> str:
@@ -180,13 +197,14 @@ def accuracy_sentence(answers: Answers) -> str:
     return texts.ACCURACY_FOUND.format(accuracy=answers.accuracy, count=len(answers), low=100 * low, high=high)
 
 
-def confusion_sentence(answers: Answers) -> str:
+def confusion_sentence(answers: Answers, classes: Sequence[str]) -> str:
+    """Which two ``classes``, whose names are Markdown, are mixed up most."""
     matrix = scores.confusion_matrix(answers)
     mixed = matrix - np.diag(matrix.diagonal())
     if not mixed.any():
         return texts.CONFUSION_NONE
     true, predicted = np.unravel_index(mixed.argmax(), mixed.shape)
-    names = {"truth": CLASS_NAMES[true], "predicted": CLASS_NAMES[predicted]}
+    names = {"truth": classes[true], "predicted": classes[predicted]}
     return texts.CONFUSION_MOST.format(**names, count=mixed[true, predicted], images=matrix[true].sum())
 
 

@@ -75,7 +75,7 @@ def _frames(images: alt.Chart) -> list[alt.Chart]:
 
 
 def thumbnail(pixels: "np.ndarray[Any, np.dtype[np.uint8]]") -> str:
-    """A data URI of a PNG of (28, 28) uint8, 0 is black; the chart enlarges it without smoothing."""
+    """A data URI of a PNG of (channels, height, width) uint8, 0 is black; the chart enlarges it without smoothing."""
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
+    Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)).save(file, "PNG")
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

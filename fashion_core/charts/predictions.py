@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from fashion_core.charts import base, texts
-from fashion_core.config import CLASS_NAMES
 
 _BARS: Final = {1: 26, 2: 38}  # pixels of a class, by the number of models
 _BAR: Final = 16  # pixels
@@ -34,10 +33,11 @@ def probabilities_chart(rows: pd.DataFrame) -> base.ChartSpec:
     models = int(rows["number"].nunique())
     text = rows["probability"].map("{:.1%}".format) + "  " + rows["words"]
     step = _BARS[models]
-    middle = rows["label"] * step + step / 2
+    place = rows["label"].rank(method="dense") - 1
+    middle = place * step + step / 2
     y = middle + (rows["number"] - (models - 1) / 2) * (_BAR + 1)
     placed = rows.assign(text=text, middle=middle, y=y, top=y - _BAR / 2, bottom=y + _BAR / 2)
-    return base.ChartSpec(_bars_spec(), {"bars": placed}, len(CLASS_NAMES) * step)
+    return base.ChartSpec(_bars_spec(), {"bars": placed}, rows["label"].nunique() * step)
 
 
 def models_key(first: str, second: str) -> str:
@@ -57,7 +57,8 @@ def _bars_spec() -> str:
     tall: dict[str, Any] = {"y": base.pixels("top"), "y2": alt.Y2("bottom")}
     track = bars.mark_rect(color=base.FAINT, opacity=0.35, aria=False)
     bar = bars.transform_calculate(zero="0").mark_rect().encode(x, base.series_color("number", [0, 1]), alt.X2("zero"))
-    name = bars.transform_filter("datum.number === 0").mark_text(align="right", dx=-8, color=ink, **style)
+    name = bars.transform_filter("datum.number === 0")
+    name = name.mark_text(align="right", dx=-8, limit=_NAMES - 8, color=ink, **style)
     words = bars.mark_text(align="left", dx=6, color=ink, **style)
     tips = base.tips({"class": " ", "model": texts.MODEL, "probability:.3%": texts.PROBABILITY})
     layers = [

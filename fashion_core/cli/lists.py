@@ -7,7 +7,7 @@ from typing import Any
 
 from fashion_core.access import audit
 from fashion_core.cli.answer import answer, say
-from fashion_core.data.digests import images_label
+from fashion_core.data.description import images_label
 from fashion_core.errors import (
     DamagedFileError,
     DiskError,

@@ -155,7 +155,8 @@ def _add_flags(parser: argparse.ArgumentParser, names: Collection[str], *, defau
     """Add a flag for each setting; its value stays text, which ``parse_config`` checks and explains."""
     for setting in [setting for name, setting in SETTINGS.items() if name in names]:
         default_text = f" (default: {setting.default})" if default and setting.default != "" else ""
-        metavar = "{" + ",".join(setting.choices) + "}" if setting.choices else setting.kind.__name__.upper()
+        choices = (*setting.choices, "NAME") if setting.name == "dataset" else setting.choices
+        metavar = "{" + ",".join(choices) + "}" if setting.choices else setting.kind.__name__.upper()
         help_text = f"{setting.explanation}{default_text}".replace("%", "%%")
         kind: dict[str, Any] = {"type": as_typed, "metavar": metavar, "default": argparse.SUPPRESS}
         parser.add_argument(setting.flag, dest=setting.name, help=help_text, **kind)

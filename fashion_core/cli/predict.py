@@ -12,8 +12,9 @@ from torch import nn
 
 from fashion_core import devices
 from fashion_core.cli.answer import answer, given_settings, say
-from fashion_core.config import CLASS_NAMES, TrainConfig, parse_config
+from fashion_core.config import TrainConfig, parse_config
 from fashion_core.data import batches as data
+from fashion_core.data.description import describe
 from fashion_core.errors import ImageError
 from fashion_core.formats.load import load
 from fashion_core.inference import engine, prepare, scores
@@ -31,13 +32,14 @@ def predict_images(options: argparse.Namespace) -> None:
             raise ImageError(f"{path}: {error}") from error
     model, config = _model(options, ("pixels",))
     found = engine.probabilities(model, torch.stack(images), config.pixels, devices.resolve(config.device))
+    classes = describe(config.dataset).classes
     records = [
         {
             "image": str(path),
-            "class": CLASS_NAMES[index],
+            "class": classes[index],
             "class_index": index,
             "probability": row[index],
-            "probabilities": dict(zip(CLASS_NAMES, row, strict=True)),
+            "probabilities": dict(zip(classes, row, strict=True)),
         }
         for path, row in zip(options.images, found.tolist(), strict=True)
         for index in [row.index(max(row))]
@@ -81,7 +83,8 @@ def evaluate(options: argparse.Namespace) -> None:
     device = devices.resolve(config.device)
     found = engine.probabilities(model, images.pixels, config.pixels, device)
     batches = data.test_batches(images.to(device), config.pixels)
-    answers = scores.Answers(found.numpy(), images.labels.numpy())
+    classes = describe(config.dataset).classes
+    answers = scores.Answers(found.numpy(), images.labels.numpy(), classes)
     report = {
         "file": str(options.file),
         "dataset": config.dataset,
@@ -94,7 +97,7 @@ def evaluate(options: argparse.Namespace) -> None:
         "confusion": scores.confusion_matrix(answers).tolist(),
         "classes": [
             {"class": name, "precision": one.precision, "recall": one.recall, "f1": one.f1, "support": one.support}
-            for name, one in zip(CLASS_NAMES, scores.class_scores(answers), strict=True)
+            for name, one in zip(classes, scores.class_scores(answers), strict=True)
         ],
     }
     answer(options, report, _lines(report))

@@ -1,6 +1,6 @@
 """Datasets: read, draw and download images as bytes, without torch; ``batches`` makes the tensors to train on.
 
 ``images.read`` gives both halves of a dataset. Fashion-MNIST comes from the official files (``fashion_mnist``), the
-synthetic garments are drawn here (``synthetic``, ``drawing``), the same bytes on every machine; ``digests`` tells both
-from other images of the same name.
+synthetic garments are drawn here (``synthetic``, ``drawing``), the same bytes on every machine. ``description`` says
+what each dataset is, and tells it from other images of the same name.
 """

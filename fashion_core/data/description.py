@@ -3,6 +3,8 @@
 Nothing else knows a size, a class name or a mean by heart.
 """
 
+import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
@@ -25,13 +27,13 @@ from fashion_core.config import (
     parse_config,
 )
 from fashion_core.data import fashion_mnist
-from fashion_core.data.digests import DIGESTS
-from fashion_core.errors import ConfigError, DamagedFileError, DataError
+from fashion_core.errors import ConfigError, DamagedFileError, DataError, DiskError
 
 FILE: Final = "dataset.json"
 LEAST_SIDE: Final = 8  # pixels: what is left of fewer is nothing, after two poolings
 MOST_SIDE: Final = 256
 MOST_CLASSES: Final = 1_000
+_DIGITS: Final = 8  # of a digest, enough to tell a handful of them apart
 _TEST_IMAGES: Final = {"synthetic": 2_000, "fashion-mnist": 10_000}
 _WHERE_FROM: Final = {"synthetic": "drawn by this app", "fashion-mnist": "the official files of Zalando Research"}
 
@@ -69,6 +71,18 @@ class Description(BaseModel):
     def shape(self) -> Shape:
         return Shape(self.channels, self.height, self.width, len(self.classes))
 
+    @property
+    def in_words(self) -> str:
+        """Such as "Fashion-MNIST (28 × 28 grey, 10 classes)"."""
+        kind = "grey" if self.channels == 1 else "colour"
+        return f"{self.label} ({self.height} × {self.width} {kind}, {len(self.classes):,} classes)"
+
+
+DIGESTS: Final = {
+    "synthetic": "9a2570493187c6c592c08a1e689135f432a5a67b11470681bdf25f5c1a7e7152",
+    "fashion-mnist": "2cbc59191665e1ba3f2494648f17edac5974f748ab89fb2ae05597d658161f54",
+}
+"""Of those built in; runs that record no digest were made with these."""
 
 ARRAYS: Final = ("train_images.npy", "test_images.npy", "train_labels.npy", "test_labels.npy")
 """Images are (N, channels, height, width) uint8, labels (N,) uint16."""
@@ -140,3 +154,26 @@ def names() -> list[str]:
     with files.disk_errors(root):
         added = sorted(path.parent.name for path in root.glob(f"*/{FILE}")) if root.is_dir() else []
     return [*BUILT_IN, *(name for name in added if name not in BUILT_IN)]
+
+
+def images_of(name: str, sha256: str | None) -> str:
+    """The dataset's name while it stands for the images here, else with the digest's first digits."""
+    found = sha256 or DIGESTS.get(name, "")
+    here = _find(name)
+    return name if here and here.sha256 == found else f"{name}-{found[:_DIGITS]}"
+
+
+def images_label(images: str) -> str:
+    """What ``images_of`` gives, as people read it; other words as they are."""
+    if found := _find(images):
+        return found.label
+    name, _, digits = images.rpartition("-")
+    found = _find(name)
+    return f"{found.label} (images {digits})" if found else images
+
+
+def _find(name: str) -> Description | None:
+    if name in BUILT_IN or re.match(DATASET_NAME, name):
+        with suppress(DataError, DamagedFileError, DiskError):
+            return describe(name)
+    return None

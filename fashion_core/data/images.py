@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fashion_core import files
 from fashion_core.config import SIDE, TRAINING_IMAGES
 from fashion_core.data import fashion_mnist, synthetic
-from fashion_core.data.digests import DIGESTS
+from fashion_core.data.description import DIGESTS
 from fashion_core.errors import DiskError
 
 Half = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # pixels (N, 28, 28) and labels (N,): for training or testing

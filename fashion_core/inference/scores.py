@@ -1,12 +1,12 @@
 """How good a model's predictions are, how well calibrated, and how two models differ. Numbers in, numbers out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Literal
 
 import numpy as np
 
-from fashion_core.config import CLASSES
 from fashion_core.errors import ComparisonError, DataError
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -18,17 +18,19 @@ SIGNIFICANT: Final = 0.05  # the p below which a difference counts: chance gives
 class Answers:
     """What one model says about labelled images. Raises ``DataError`` unless both arrays are whole."""
 
-    probabilities: Array  # (N, 10) float32, N at least 1, each row sums to 1
+    probabilities: Array  # (N, C) float32, N at least 1, each row sums to 1
     labels: Array  # (N,) int64, the true classes
+    classes: Sequence[str]  # C names
 
     def __post_init__(self) -> None:
-        count = len(self.labels)
-        if not count or self.labels.shape != (count,) or self.probabilities.shape != (count, CLASSES):
-            raise DataError("These are not ten probabilities and a label for each image: classify the images again.")
+        count, classes = len(self.labels), len(self.classes)
+        if not count or self.labels.shape != (count,) or self.probabilities.shape != (count, classes):
+            text = "These are not {classes:,} probabilities and a label for each image: classify the images again."
+            raise DataError(text.format(classes=classes))
         if not np.isfinite(self.probabilities).all():
             raise DataError("The model's output is not finite: choose an earlier checkpoint.")
-        if self.labels.min() < 0 or self.labels.max() >= CLASSES:
-            raise DataError(f"A label is not one of 0 to {CLASSES - 1}: fetch the data again.")
+        if self.labels.min() < 0 or self.labels.max() >= classes:
+            raise DataError(f"A label is not one of 0 to {classes - 1:,}: fetch the data again.")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -59,9 +61,10 @@ def accuracy_interval(answers: Answers) -> tuple[float, float]:
 
 
 def confusion_matrix(answers: Answers) -> Array:
-    """(10, 10) int64: how many images of each true class (row) were taken for each class (column)."""
-    pairs = answers.labels * CLASSES + answers.predicted
-    return np.bincount(pairs, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
+    """(C, C) int64: how many images of each true class (row) were taken for each class (column)."""
+    classes = len(answers.classes)
+    pairs = answers.labels * classes + answers.predicted
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fashion_core.config import MAX_NAME, TrainConfig, parse_config
+from fashion_core.data.description import describe, resolved
 from fashion_core.errors import ConfigError, DamagedFileError, DiskError, cut_middle, printable
 from fashion_core.resume import reasons, texts
 from fashion_core.resume.labels import short_label
@@ -23,18 +24,32 @@ def planned_epochs(run: Run, epoch: int) -> int:
 
 
 def resumed_config(run: Run, epoch: int, additional: int, overrides: Mapping[str, Any]) -> TrainConfig:
-    """The parent's settings with the overrides, to train more epochs after this one. Raises ``ConfigError``."""
+    """The parent's settings with the overrides, to train more epochs after this one.
+
+    Raises ``ConfigError``, and ``DataError`` if the dataset is not here.
+    """
     parent = run.record.config
     if additional < 1:
         raise ConfigError(texts.TOO_FEW_EPOCHS.format(additional=additional))
     if overrides.get("model", parent.model) != parent.model:
         raise ConfigError(texts.OTHER_MODEL.format(parent=parent.model, model=overrides["model"]))
-    config = parse_config({**parent.model_dump(), **overrides, "epochs": epoch + 1 + additional})
+    config = _on_its_dataset(run, {**parent.model_dump(), **overrides, "epochs": epoch + 1 + additional}, overrides)
     if "name" in overrides:
         return config
     # what tells this run from the others of the same checkpoint; the parent's name is cut where it is too long
     end = f" ↻ {epoch}, {short_label(changes(run.record, config))}"
     return config.model_copy(update={"name": cut_middle(printable(run.title), MAX_NAME - len(end)) + end})
+
+
+def _on_its_dataset(run: Run, asked: dict[str, Any], overrides: Mapping[str, Any]) -> TrainConfig:
+    parent, name = run.record.description, asked["dataset"]
+    if name != parent.name:
+        if asked["train_images"] == parent.train and "train_images" not in overrides:
+            asked["train_images"] = 0  # all of the other one, too
+        found = describe(name)
+        if found.shape != parent.shape:
+            raise ConfigError(texts.OTHER_SHAPE.format(before=parent.in_words, after=found.in_words))
+    return resolved(parse_config(asked))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from fashion_core.cache import MOST_RUNS, Cache, stamp
 from fashion_core.config import TrainConfig
-from fashion_core.data.digests import images_label
+from fashion_core.data.description import images_label
 from fashion_core.errors import DamagedFileError, DiskError, cut_middle
 from fashion_core.resume import texts
 from fashion_core.resume.comparison import NOISE, Compared, LossNow, relative_change

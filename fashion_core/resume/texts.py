@@ -31,6 +31,10 @@ FROM_ZERO = "from 0"
 
 # Planning: names of runs, and what can't be
 TOO_FEW_EPOCHS = "Additional epochs should be at least 1, not {additional}."
+OTHER_SHAPE = (
+    "The checkpoint's model is one for {before}, which does not fit {after}: choose a dataset of the same form, or "
+    "train a model on that one from the start."
+)
 OTHER_MODEL = (
     "The checkpoint holds the weights of {parent}; they don't fit {model}: "
     "leave the model as it is, or train {model} from the start."

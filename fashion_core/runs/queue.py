@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from fashion_core import files
 from fashion_core.config import TrainConfig, parse_config, variable
 from fashion_core.data import fashion_mnist
+from fashion_core.data.description import resolved
 from fashion_core.errors import ConfigError, DamagedFileError, DiskError, FashionError, RunNotFoundError, RunStateError
 from fashion_core.runs import processes, torch_process
 from fashion_core.runs.launchers import engines, jobs, local
@@ -46,6 +47,7 @@ def start(store: RunStore, config: TrainConfig, tags: tuple[str, ...] = (), *, h
 
     Unless it is to train ``here``, it is made as a stopped one, which torchrun continues on other machines.
     """
+    config = resolved(config)
     check_can_start(config, here)
     labels, state = Labels(name=config.title, tags=tags), first_state(here)
     run = store.create(config, torch_process.environment_for(config), labels=labels, state=state)
@@ -63,6 +65,7 @@ def start_seeds(store: RunStore, config: TrainConfig, seeds: int, *, here: bool 
     None starts before all are made.
     """
     check_seeds(seeds)
+    config = resolved(config)
     if seeds == 1:
         return [start(store, config, here=here)]
     configs = [parse_config({**config.model_dump(), "seed": config.seed + number}) for number in range(seeds)]

@@ -12,8 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from fashion_core import files
 from fashion_core.cache import MOST_RUNS, Cache, stamp
 from fashion_core.config import MAX_NAME, MAX_SEEDS, TrainConfig, explain
-from fashion_core.data.description import BUILT_IN, Description
-from fashion_core.data.digests import images_label, images_of
+from fashion_core.data.description import BUILT_IN, Description, describe, images_label, images_of
 from fashion_core.errors import ConfigError, DamagedFileError, DataError, cut_middle
 from fashion_core.runs.processes import ProcessId
 
@@ -174,10 +173,12 @@ class RunRecord(_Stored):
     @property
     def images(self) -> str:
         """Which images its losses are of: losses of different ones can't be compared."""
-        return images_of(self.config.dataset, self.dataset_sha256)
+        described = self.described.sha256 if self.described else None
+        return images_of(self.config.dataset, self.dataset_sha256 or described)
 
     def check_images(self) -> None:
         """Raise ``DataError`` if its images are not those here: its epochs would be of two datasets."""
+        describe(self.config.dataset)
         if self.images != self.config.dataset:
             raise DataError(
                 f"Run {self.id} was begun on {images_label(self.images)}; the images here are others, so it can't "

@@ -12,7 +12,7 @@ from pathlib import Path
 from fashion_core import files
 from fashion_core.cache import MOST_RUNS
 from fashion_core.config import TrainConfig
-from fashion_core.data.digests import DIGESTS
+from fashion_core.data.description import BUILT_IN, describe
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError, RunStateError
 from fashion_core.runs.index.index import AT_ONCE, ID_PATTERN, Index, index_of
 from fashion_core.runs.run import Run
@@ -68,8 +68,8 @@ class RunStore:
         state: State = "queued",
         fill: Callable[[Run], None] = lambda draft: None,
     ) -> Run:
-        """Make a run folder with its first status and what ``fill`` adds. Raises ``DiskError``."""
-        created = datetime.now(UTC)
+        """Make a run folder with its first status and what ``fill`` adds. Raises ``DiskError``, ``DataError``."""
+        created, dataset = datetime.now(UTC), describe(config.dataset)
         run_id = f"{created:%Y%m%d-%H%M%S}-{created.microsecond // 1000:03d}-{secrets.token_hex(2)}"
         record = RunRecord(
             id=run_id,
@@ -81,7 +81,8 @@ class RunStore:
             resumption=resumption,
             repeat=repeat,
             twin_of=twin_of,
-            dataset_sha256=None if source else DIGESTS[config.dataset],
+            dataset_sha256=None if source else dataset.sha256,
+            described=None if dataset.name in BUILT_IN else dataset,
         )
         with self._drafting(run_id) as draft:
             draft.write_record(record)

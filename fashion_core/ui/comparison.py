@@ -13,7 +13,7 @@ from fashion_core.charts.branches import branch_chart
 from fashion_core.charts.comparison import FOCUS, TALLEST, comparison_chart
 from fashion_core.charts.lineage import CHECKPOINT, lineage_chart
 from fashion_core.charts.texts import COMPARISON_KEY, LINEAGE_KEY
-from fashion_core.data.digests import images_label
+from fashion_core.data.description import images_label
 from fashion_core.errors import printable
 from fashion_core.resume import answers, comparison, tables
 from fashion_core.resume.comparison import Compared, LossNow, Outline

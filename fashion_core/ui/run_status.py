@@ -2,13 +2,13 @@
 
 import time
 from contextlib import suppress
-from typing import Literal
+from typing import Final, Literal
 
 import streamlit as st
 
 from fashion_core.cache import Cache
 from fashion_core.config import PRESETS, parse_config
-from fashion_core.data.digests import images_label
+from fashion_core.data.description import images_label
 from fashion_core.errors import DamagedFileError, DiskError, counted
 from fashion_core.files import now
 from fashion_core.runs import processes, queue, verify
@@ -40,7 +40,8 @@ BADGES: dict[str, tuple[str, Literal["red", "orange", "blue", "green", "gray", "
     "synthetic": (":material/draw:", "gray"),
     "fashion-mnist": (":material/photo_library:", "violet"),
 }
-"""An icon and a colour for each state of a run, verdict on a file, and dataset."""
+"""An icon and a colour for each state of a run, verdict on a file, and dataset that is built in."""
+_ADDED: Final = (":material/folder_special:", "blue")
 
 
 def badge(word: str) -> None:
@@ -49,7 +50,7 @@ def badge(word: str) -> None:
 
 
 def images_badge(record: RunRecord) -> None:
-    icon, color = BADGES[record.config.dataset]
+    icon, color = BADGES.get(record.config.dataset, _ADDED)
     st.badge(images_label(record.images), icon=icon, color=color)
 
 

@@ -6,8 +6,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from fashion_core.config import DATASET_LABELS, MAX_SEEDS, MODEL_LABELS, Setting, TrainConfig, settings
+from fashion_core.config import MAX_SEEDS, MODEL_LABELS, Setting, TrainConfig, settings
 from fashion_core.data import fashion_mnist
+from fashion_core.data.description import images_label, names
 from fashion_core.runs import torch_process
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, login, texts
@@ -16,10 +17,10 @@ _WIDGETS_IN_A_ROW = 4
 _TABLE_COLUMNS = 3
 
 
-def ask_settings(names: Sequence[str], values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+def ask_settings(asked: Sequence[str], values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     """Show widgets that begin with these values, and return theirs; ``prefix`` keeps forms apart."""
     by_name, answers = {setting.name: setting for setting in settings()}, {}
-    for place, name in enumerate(names):
+    for place, name in enumerate(asked):
         if place % _WIDGETS_IN_A_ROW == 0:
             columns = iter(st.columns(_WIDGETS_IN_A_ROW))
         with next(columns):
@@ -39,13 +40,18 @@ def _ask(setting: Setting, value: Any, prefix: str) -> Any:
     """Pass the value to the widget: one set in the session is lost when a click interrupts the rerun."""
     label, key, why = setting.label, f"{prefix}{setting.name}", setting.explanation
     if setting.choices:
-        shown = {choice: (DATASET_LABELS | MODEL_LABELS).get(choice, choice) for choice in setting.choices}
-        index = setting.choices.index(value)
-        return st.selectbox(label, setting.choices, index, shown.__getitem__, key=key, help=why)
+        choices = datasets(value) if setting.name == "dataset" else setting.choices
+        shown = {choice: value_text(setting.name, choice) for choice in choices}
+        return st.selectbox(label, choices, choices.index(value), shown.__getitem__, key=key, help=why)
     if setting.kind is str:
         return st.text_input(label, value, key=key, help=why)
     step, format = (1, None) if setting.kind is int else (float(setting.default) or 0.01, "%g")
     return st.number_input(label, value=value, key=key, help=why, step=step, format=format)
+
+
+def datasets(value: str) -> tuple[str, ...]:
+    """Those that can be chosen here, and the one of a run though it may be gone."""
+    return tuple(dict.fromkeys((*names(), value)))
 
 
 def ask_seeds(key: str) -> int:
@@ -57,8 +63,9 @@ def value_text(setting: str, value: str | float) -> str:
     """The value of a setting in words where it stands for something."""
     if value == 0 and setting in texts.WHAT_ZERO_MEANS:
         return texts.WHAT_ZERO_MEANS[setting]
-    labels = DATASET_LABELS | MODEL_LABELS
-    return f"{value:g}" if isinstance(value, float) else labels.get(str(value), str(value))
+    if isinstance(value, float):
+        return f"{value:g}"
+    return images_label(str(value)) if setting == "dataset" else MODEL_LABELS.get(str(value), str(value))
 
 
 def show_settings(config: TrainConfig) -> None:

@@ -37,7 +37,9 @@ MIXED = answers_from(*[(6, 6, 0.9)] * 6, *[(6, 0, 0.8)] * 3, (6, 4, 0.4), *[(0, 
 
 
 def confusion(chosen: tuple[int, int] | None = None) -> Any:
-    return evaluation.confusion_chart(tables.confusion_frame(scores.confusion_matrix(MIXED)), chosen)
+    return evaluation.confusion_chart(
+        tables.confusion_frame(scores.confusion_matrix(MIXED), CLASS_NAMES), CLASS_NAMES, chosen
+    )
 
 
 def gallery(chosen: int | None = None) -> Any:
@@ -45,16 +47,16 @@ def gallery(chosen: int | None = None) -> Any:
 
 
 def bars(**models: Array) -> Any:
-    return predictions.probabilities_chart(tables.probabilities_frame(models, SHIRT))
+    return predictions.probabilities_chart(tables.probabilities_frame(models, CLASS_NAMES, SHIRT))
 
 
 ALL: dict[str, Callable[[], Any]] = {
     "confusion": confusion,
-    "classes": lambda: evaluation.class_chart(tables.class_frame(scores.class_scores(MIXED))),
+    "classes": lambda: evaluation.class_chart(tables.class_frame(scores.class_scores(MIXED), CLASS_NAMES)),
     "reliability": lambda: evaluation.reliability_chart(tables.reliability_frame(scores.calibration(MIXED))),
     "one model": lambda: bars(m=row((T_SHIRT, 0.8))),
     "two models": lambda: bars(a=row((T_SHIRT, 0.8)), b=row((SHIRT, 0.6))),
-    "histories": lambda: predictions.history_chart(tables.history_frame(FAMILY, SHIRT)),
+    "histories": lambda: predictions.history_chart(tables.history_frame(FAMILY, CLASS_NAMES, SHIRT)),
     "gallery": gallery,
     "gallery of two": lambda: gallery_chart.gallery_chart(tables.gallery_frame([2, 1], PIXELS, FOUR, FOUR)),
 }
@@ -156,7 +158,7 @@ def test_a_class_has_a_dot_of_its_own_shape_for_precision_and_for_recall() -> No
 def test_each_class_of_two_models_stands_in_one_order_on_one_axis() -> None:
     good = answers_from(*[(6, 6, 0.9)] * 6, *[(6, 0, 0.8)] * 3, *[(0, 0, 0.95)] * 9, (0, 6, 0.5))
     worse = answers_from(*[(6, 6, 0.9)] * 9, *[(0, 6, 0.8)] * 9, (0, 0, 0.4))
-    compared = [tables.class_frame(scores.class_scores(one)) for one in (good, worse)]
+    compared = [tables.class_frame(scores.class_scores(one), CLASS_NAMES) for one in (good, worse)]
     assert list(compared[0]["class"]) != list(compared[1]["class"])
     specs = [drawing(evaluation.class_chart(rows, compared))[0] for rows in compared]
     order, scale = (specs[0]["layer"][1]["encoding"][axis][key] for axis, key in (("y", "sort"), ("x", "scale")))
@@ -240,7 +242,7 @@ def test_panels_stand_one_below_another_share_the_epochs_and_say_where_a_run_was
 
 def test_a_run_of_one_checkpoint_is_a_broad_bar() -> None:
     alone = history("alone", {4: row((SHIRT, 0.6))})
-    spec, rows = drawing(predictions.history_chart(tables.history_frame([FAMILY[1], alone])))
+    spec, rows = drawing(predictions.history_chart(tables.history_frame([FAMILY[1], alone], CLASS_NAMES)))
     assert rows["parts"].groupby("run")["single"].first().to_dict() == {"alone": True, "base": False}
     bars = layers(spec, "rule")[0]
     assert bars["mark"]["strokeWidth"]["expr"].startswith("datum.single ? 12")
@@ -270,7 +272,7 @@ def test_a_name_stands_in_the_area_where_it_is_widest_and_turns_inwards_at_the_e
 
 def test_many_runs_have_lower_panels() -> None:
     runs = [history(f"r{number}", {0: row((SHIRT, 0.5))}) for number in range(12)]
-    few, many = (predictions.history_chart(tables.history_frame(runs[:n])).without_rows() for n in (1, 12))
+    few, many = (predictions.history_chart(tables.history_frame(runs[:n], CLASS_NAMES)).without_rows() for n in (1, 12))
     assert many["height"] < 12 * few["height"] / 2
 
 
@@ -307,7 +309,7 @@ def test_answers_stand_under_their_picture_in_the_colour_of_right_and_wrong() ->
 @pytest.mark.parametrize(
     "chart",
     [
-        lambda: predictions.history_chart(tables.history_frame([])),
+        lambda: predictions.history_chart(tables.history_frame([], CLASS_NAMES)),
         lambda: gallery_chart.gallery_chart(tables.gallery_frame([], PIXELS, FOUR)),
     ],
     ids=["histories", "gallery"],

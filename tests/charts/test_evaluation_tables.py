@@ -11,6 +11,7 @@ from fashion_core.charts import evaluation_tables as tables
 from fashion_core.charts.evaluation_tables import History
 from fashion_core.charts.gallery import thumbnail
 from fashion_core.charts.texts import OTHER_CLASSES
+from fashion_core.config import CLASS_NAMES
 from fashion_core.inference import scores
 from tests.support.charts import COAT, FAMILY, FOUR, PIXELS, SHIRT, answers_from, history, right_and_wrong, row, tuples
 
@@ -20,11 +21,11 @@ def test_thumbnail_is_a_png_of_just_these_pixels() -> None:
     assert kind == "data:image/png;base64"
     with Image.open(io.BytesIO(base64.b64decode(data))) as image:
         assert (image.format, image.size, image.mode) == ("PNG", (28, 28), "L")
-        assert np.array_equal(np.asarray(image), PIXELS[1])
+        assert np.array_equal(np.asarray(image), PIXELS[1, 0])
 
 
 def test_probabilities_stand_in_the_order_of_the_classes_the_first_model_before_the_second() -> None:
-    rows = tables.probabilities_frame({"a": row((SHIRT, 0.8)), "b": row((COAT, 0.7))})
+    rows = tables.probabilities_frame({"a": row((SHIRT, 0.8)), "b": row((COAT, 0.7))}, CLASS_NAMES)
     assert tuple(rows.columns) == tables.PROBABILITY_COLUMNS
     assert list(rows["label"]) == [label for label in range(10) for _ in "ab"]
     assert list(rows["number"]) == [0, 1] * 10
@@ -41,12 +42,12 @@ def test_probabilities_stand_in_the_order_of_the_classes_the_first_model_before_
     ],
 )
 def test_predicted_and_true_class_have_a_sign_and_a_word(truth: int | None, found: dict[str, str]) -> None:
-    rows = tables.probabilities_frame({"m": row((SHIRT, 0.8))}, truth)
+    rows = tables.probabilities_frame({"m": row((SHIRT, 0.8))}, CLASS_NAMES, truth)
     assert dict(tuples(rows[rows["words"] != ""], "class", "words")) == found
 
 
 def test_runs_stand_below_those_they_were_resumed_from_and_begin_with_what_that_checkpoint_said() -> None:
-    rows = tables.history_frame(FAMILY, SHIRT)
+    rows = tables.history_frame(FAMILY, CLASS_NAMES, SHIRT)
     assert tuple(rows.columns) == tables.HISTORY_COLUMNS
     assert list(rows["run"].unique()) == ["base", "child", "grandchild"]
     assert list(rows["panel"].unique()) == [0, 1, 2]
@@ -59,12 +60,12 @@ def test_runs_stand_below_those_they_were_resumed_from_and_begin_with_what_that_
 
 
 def test_a_run_whose_parent_is_not_there_stands_alone() -> None:
-    rows = tables.history_frame(FAMILY[:1], SHIRT)
+    rows = tables.history_frame(FAMILY[:1], CLASS_NAMES, SHIRT)
     assert set(tuples(rows, "epoch", "heading", "branch")) == {(4, "↳ name of grandchild, resumed", 3)}
 
 
 def test_the_true_class_comes_first_then_those_ever_on_top_then_the_others_stacked_to_one() -> None:
-    rows = tables.history_frame(FAMILY, SHIRT)
+    rows = tables.history_frame(FAMILY, CLASS_NAMES, SHIRT)
     assert list(rows["series"].unique()) == ["Shirt", "T-shirt/top", "Coat", OTHER_CLASSES]
     assert list(rows["place"].unique()) == [0, 1, 2, 4]
     assert set(rows.loc[rows["truth"], "series"]) == {"Shirt"}
@@ -73,19 +74,19 @@ def test_the_true_class_comes_first_then_those_ever_on_top_then_the_others_stack
         assert stack["high"].iloc[-1] == 1.0
         assert (stack["high"] - stack["low"]).tolist() == pytest.approx(stack["probability"].tolist())
     assert list(rows.drop_duplicates(["run", "epoch"])["answer"])[-2:] == ["✓ Shirt", "✗ Coat"]
-    assert "Coat" in set(tables.history_frame(FAMILY)["answer"])
+    assert "Coat" in set(tables.history_frame(FAMILY, CLASS_NAMES)["answer"])
 
 
 def test_there_are_five_series_at_most() -> None:
     restless = history("r", {label: row((label, 0.5 + label / 100)) for label in range(10)})
-    assert list(tables.history_frame([restless], 2)["place"].unique()) == [0, 1, 2, 3, 4]
-    assert list(tables.history_frame([restless])["series"].unique()) == [
+    assert list(tables.history_frame([restless], CLASS_NAMES, 2)["place"].unique()) == [0, 1, 2, 3, 4]
+    assert list(tables.history_frame([restless], CLASS_NAMES)["series"].unique()) == [
         "Ankle boot", "Bag", "Sneaker", "Shirt", OTHER_CLASSES,
     ]  # fmt: skip
 
 
 def test_a_cell_has_its_count_and_its_share_of_the_true_class() -> None:
-    frame = tables.confusion_frame(scores.confusion_matrix(FOUR))
+    frame = tables.confusion_frame(scores.confusion_matrix(FOUR), CLASS_NAMES)
     rows = {(cell["true"], cell["predicted"]): cell for cell in frame.to_dict("records")}
     assert len(rows) == 100
     named = ("true_name", "predicted_name", "count", "share")
@@ -95,7 +96,7 @@ def test_a_cell_has_its_count_and_its_share_of_the_true_class() -> None:
 
 
 def test_the_hardest_class_comes_first() -> None:
-    rows = tables.class_frame(scores.class_scores(FOUR))
+    rows = tables.class_frame(scores.class_scores(FOUR), CLASS_NAMES)
     assert tuple(rows.columns) == tables.CLASS_COLUMNS
     assert list(rows["class"])[-1] == "Trouser"
     assert rows["f1"].dropna().is_monotonic_increasing
@@ -126,11 +127,11 @@ def test_of_two_models_each_has_its_answer_and_the_truth_is_there_if_neither_has
 
 
 def test_predictions_are_written_with_the_truth_where_it_is_known() -> None:
-    rows = tables.predictions_frame(["a", "b"], FOUR.probabilities[:2], FOUR.labels[:2])
+    rows = tables.predictions_frame(["a", "b"], CLASS_NAMES, FOUR.probabilities[:2], FOUR.labels[:2])
     assert list(rows.columns[:4]) == ["image", "class", "true class", "probability"]
     assert rows.shape == (2, 14)
     assert list(rows["class"]) == ["T-shirt/top", "Shirt"]
-    assert "true class" not in tables.predictions_frame(["a"], FOUR.probabilities[:1])
+    assert "true class" not in tables.predictions_frame(["a"], CLASS_NAMES, FOUR.probabilities[:1])
 
 
 def test_accuracy_is_told_with_its_interval() -> None:
@@ -140,8 +141,10 @@ def test_accuracy_is_told_with_its_interval() -> None:
 
 def test_the_most_frequent_mistake_is_told() -> None:
     found = answers_from(*[(6, 0, 0.9)] * 3, (6, 6, 0.9), (0, 6, 0.9))
-    assert tables.confusion_sentence(found) == ("Most often mixed up: **Shirt** predicted as **T-shirt/top** (3 of 4).")
-    assert tables.confusion_sentence(right_and_wrong("rr")) == "No image is misclassified."
+    assert tables.confusion_sentence(found, CLASS_NAMES) == (
+        "Most often mixed up: **Shirt** predicted as **T-shirt/top** (3 of 4)."
+    )
+    assert tables.confusion_sentence(right_and_wrong("rr"), CLASS_NAMES) == "No image is misclassified."
 
 
 @pytest.mark.parametrize(
@@ -188,8 +191,8 @@ def test_what_was_forgotten_is_told() -> None:
 def test_frames_of_nothing_have_their_columns() -> None:
     nothing = History("n", "n", None, None, np.array([], np.int64), np.empty((0, 10), np.float32))
     for frame, columns in (
-        (tables.history_frame([nothing], 1), tables.HISTORY_COLUMNS),
-        (tables.history_frame([]), tables.HISTORY_COLUMNS),
+        (tables.history_frame([nothing], CLASS_NAMES, 1), tables.HISTORY_COLUMNS),
+        (tables.history_frame([], CLASS_NAMES), tables.HISTORY_COLUMNS),
         (tables.gallery_frame([], PIXELS, FOUR), tables.GALLERY_COLUMNS),
     ):
         assert frame.empty

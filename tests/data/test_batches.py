@@ -12,7 +12,7 @@ from fashion_core.config import CLASS_NAMES, PIXEL_MEAN, PIXEL_STD
 from fashion_core.data import batches as data
 from fashion_core.data import fashion_mnist
 from fashion_core.data.batches import Images
-from fashion_core.data.digests import DIGESTS
+from fashion_core.data.description import DIGESTS
 from fashion_core.data.images import read
 from fashion_core.errors import DataError
 from fashion_core.models.torchvision_import import import_torchvision

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fashion_core.config import CLASSES
+from fashion_core.config import CLASS_NAMES, CLASSES
 from fashion_core.errors import ComparisonError, DataError
 from fashion_core.inference import scores
 from fashion_core.inference.scores import Answers, Array
@@ -21,7 +21,7 @@ def any_answers(draw: st.DrawFn) -> Answers:
     logits = draw(arrays(np.float32, (count, CLASSES), elements=st.floats(-20, 20, width=32)))
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     labels = draw(arrays(np.int64, count, elements=st.integers(0, CLASSES - 1)))
-    return Answers(odds / odds.sum(axis=1, keepdims=True), labels)
+    return Answers(odds / odds.sum(axis=1, keepdims=True), labels, CLASS_NAMES)
 
 
 def test_an_answer_is_right_if_its_most_probable_class_is_the_label() -> None:
@@ -45,7 +45,7 @@ def test_an_answer_is_right_if_its_most_probable_class_is_the_label() -> None:
 )
 def test_arrays_that_are_no_answers_are_refused(probabilities: Array, labels: Array, word: str) -> None:
     with pytest.raises(DataError, match=word):
-        Answers(probabilities, labels)
+        Answers(probabilities, labels, CLASS_NAMES)
 
 
 def test_the_interval_is_wilsons() -> None:
@@ -97,7 +97,7 @@ def test_mistakes_begin_with_the_most_confident_one_and_the_least_sure_with_the_
     assert scores.misclassified(answers_from((0, 1, 0.5), (0, 0, 0.99), (0, 2, 0.9), (0, 3, 0.7))).tolist() == [2, 3, 0]
     rows = np.zeros((3, 10), np.float32)
     rows[0, :2], rows[1, :2], rows[2, :3] = (0.8, 0.2), (0.51, 0.49), (0.45, 0.3, 0.25)
-    assert scores.smallest_margins(Answers(rows, np.zeros(3, np.int64))).tolist() == [1, 2, 0]
+    assert scores.smallest_margins(Answers(rows, np.zeros(3, np.int64), CLASS_NAMES)).tolist() == [1, 2, 0]
 
 
 def test_mcnemar_counts_who_is_right_alone() -> None:
@@ -174,7 +174,7 @@ def test_figures_agree_with_each_other(answers: Answers) -> None:
 def test_models_are_compared_in_either_order(answers: Answers, random: Random) -> None:
     order = list(range(CLASSES))
     random.shuffle(order)
-    other = Answers(answers.probabilities[:, order], answers.labels)
+    other = Answers(answers.probabilities[:, order], answers.labels, CLASS_NAMES)
     there, back = scores.mcnemar(answers, other), scores.mcnemar(other, answers)
     assert (there.p, there.only_first_right) == (back.p, back.only_second_right)
     assert there.both + there.neither + there.only_first_right + there.only_second_right == len(answers)

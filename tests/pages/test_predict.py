@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from fashion_core.config import CLASS_NAMES
 from fashion_core.inference import scores
 from fashion_core.inference.client import PREDICTOR
 from fashion_core.runs.run import Run
@@ -213,7 +214,9 @@ def test_run_without_a_file_is_no_mistake_of_the_address(store: RunStore, run: R
 def answers_of(run: Run, epoch: int) -> scores.Answers:
     _, labels = PREDICTOR.test_images("synthetic")
     config = run.record.config
-    return scores.Answers(PREDICTOR.evaluate(run.checkpoint_path(epoch), "synthetic", config.pixels), labels)
+    return scores.Answers(
+        PREDICTOR.evaluate(run.checkpoint_path(epoch), "synthetic", config.pixels), labels, CLASS_NAMES
+    )
 
 
 def counted(app: AppTest) -> list[str]:

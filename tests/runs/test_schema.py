@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fashion_core.data.digests import DIGESTS, UNRECORDED
+from fashion_core.data.description import BUILT_IN, DIGESTS
 from fashion_core.errors import DamagedFileError
 from fashion_core.runs import metrics
 from fashion_core.runs.run import run_record
@@ -57,8 +57,9 @@ def test_run_records_its_images_and_one_that_does_not_is_of_those_of_that_time(
     run.record_path.write_text(json.dumps(fields))
     assert (run.record.images, run_record(run)["dataset_sha256"]) == (dataset, None)
     run.record.check_images()
-    monkeypatch.setitem(DIGESTS, dataset, "0" * 64)  # as if the name stood for others here
-    assert run.record.images == f"{dataset}-{UNRECORDED[dataset][:8]}"
+    others = BUILT_IN[dataset].model_copy(update={"sha256": "0" * 64})
+    monkeypatch.setitem(BUILT_IN, dataset, others)  # as if the name stood for others here
+    assert run.record.images == f"{dataset}-{DIGESTS[dataset][:8]}"
     run.record_path.write_text(json.dumps({**fields, "dataset_sha256": "<b>" + "0" * 61}))
     with pytest.raises(DamagedFileError, match="dataset_sha256"):
         _ = run.record

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from fashion_core.charts.base import ChartSpec
 from fashion_core.charts.evaluation_tables import History
-from fashion_core.config import CLASSES
+from fashion_core.config import CLASS_NAMES, CLASSES
 from fashion_core.inference.scores import Answers, Array
 
 THEME: dict[str, dict[str, Any]] = tomllib.loads(
@@ -65,7 +65,7 @@ def answers_from(*pairs: tuple[int, int, float]) -> Answers:
     rows = np.array([[(1 - sure) / (CLASSES - 1)] * CLASSES for _, _, sure in pairs], dtype=np.float32)
     for row, (_, predicted, sure) in zip(rows, pairs, strict=True):
         row[predicted] = sure
-    return Answers(rows, np.array([label for label, _, _ in pairs], dtype=np.int64))
+    return Answers(rows, np.array([label for label, _, _ in pairs], dtype=np.int64), CLASS_NAMES)
 
 
 def right_and_wrong(pattern: str) -> Answers:
@@ -75,7 +75,7 @@ def right_and_wrong(pattern: str) -> Answers:
 
 FOUR = answers_from((0, 0, 0.9), (0, 6, 0.8), (6, 6, 0.7), (1, 1, 0.6))
 SHIRT, COAT, T_SHIRT = 6, 4, 0
-PIXELS = np.arange(4 * 784, dtype=np.uint32).astype(np.uint8).reshape(4, 28, 28)
+PIXELS = np.arange(4 * 784, dtype=np.uint32).astype(np.uint8).reshape(4, 1, 28, 28)
 
 
 def row(*shares: tuple[int, float]) -> Array:

@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from fashion_core.access.gate import forget_upload
-from fashion_core.config import DATASET_LABELS
+from fashion_core.data.description import images_label, names
 from fashion_core.formats.inspect import Inspection
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import address, common, login
@@ -47,7 +47,7 @@ def _ask_weights(path: Path) -> saved_file.Contents:
 def _offer_import(store: RunStore, path: Path, name: str, found: Inspection) -> None:
     unknown = {"": texts.AS_FILE_SAYS if found.trained_on else texts.NOT_KNOWN}
     asked = {
-        "dataset": (texts.TRAINED_ON, DATASET_LABELS, texts.TRAINED_ON_HELP),
+        "dataset": (texts.TRAINED_ON, {name: images_label(name) for name in names()}, texts.TRAINED_ON_HELP),
         "pixels": (texts.PIXELS, texts.SCALINGS, texts.PIXELS_HELP),
     }
     given = {}

@@ -11,7 +11,7 @@ import streamlit as st
 from fashion_core import files
 from fashion_core.cache import Identity, identity
 from fashion_core.charts import files as file_charts
-from fashion_core.config import DATASET_LABELS
+from fashion_core.data.description import images_label
 from fashion_core.errors import ConfigError, RefusedFileError, counted
 from fashion_core.formats import inspect
 from fashion_core.resume.labels import loss_text
@@ -221,7 +221,7 @@ def _show_numbers(found: inspect.Inspection, optimizer: str) -> None:
     container = texts.CHECKSUMMED if found.has_checksum else texts.NOT_CHECKSUMMED
     about = [found.format, container.format(container=found.container)]
     if said := found.trained_on:
-        about.append(texts.TRAINED_ON_PIXELS.format(dataset=DATASET_LABELS[said["dataset"]], pixels=said["pixels"]))
+        about.append(texts.TRAINED_ON_PIXELS.format(dataset=images_label(said["dataset"]), pixels=said["pixels"]))
     about.append(texts.DIGEST.format(digest=found.sha256) if found.sha256 else texts.NO_DIGEST)
     st.caption(" · ".join(about))
 

@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from fashion_core.config import MODEL_LABELS
-from fashion_core.data.digests import images_label
+from fashion_core.data.description import images_label
 from fashion_core.ui import address, common
 from fashion_core.ui.overview import texts
 

@@ -9,7 +9,7 @@ import streamlit as st
 
 from fashion_core.charts.overlay import MOST_CURVES, overlay_chart
 from fashion_core.config import MODEL_LABELS, settings
-from fashion_core.data.digests import images_label
+from fashion_core.data.description import images_label
 from fashion_core.runs.loss_curve import thin_out
 from fashion_core.runs.run import Run, epoch_records
 from fashion_core.runs.schema import RunRecord

@@ -12,7 +12,6 @@ from fashion_core.charts import evaluation_tables
 from fashion_core.charts.gallery import IMAGE
 from fashion_core.charts.predictions import history_chart
 from fashion_core.charts.texts import HISTORY_KEY, HISTORY_KEY_OF_RESUMED
-from fashion_core.config import CLASS_NAMES, CLASSES
 from fashion_core.errors import DamagedFileError, FashionError, counted
 from fashion_core.inference import scores
 from fashion_core.runs.run import Run
@@ -35,7 +34,9 @@ def show_test_image_history(chosen: saved_file.Chosen) -> None:
     left, right = st.columns([1, 3])
     with left:
         gallery.show_large(pixels[index], texts.TEST_IMAGE_NUMBER.format(index=index))
-        st.caption(texts.TEST_IMAGE_AND_CLASS.format(index=index, true_class=CLASS_NAMES[labels[index]]))
+        st.caption(
+            texts.TEST_IMAGE_AND_CLASS.format(index=index, true_class=common.plain(answers.classes[labels[index]]))
+        )
     with right:
         show_history(chosen, pixels[index], int(labels[index]))
     _show_forgotten(chosen, pixels)
@@ -55,7 +56,9 @@ def show_history(chosen: saved_file.Chosen, image: scores.Array, label: int | No
     if not answers:
         st.info(texts.NO_CHECKPOINT, icon=":material/info:")
         return
-    rows = evaluation_tables.history_frame([_history(run, answers) for run in shown], label)
+    rows = evaluation_tables.history_frame(
+        [_history(run, answers) for run in shown], run.record.description.classes, label
+    )
     resumed = rows["branch"].notna().any()
     st.caption(HISTORY_KEY_OF_RESUMED.format(key=HISTORY_KEY) if resumed else HISTORY_KEY)
     st.vega_lite_chart(history_chart(rows).to_dict(), alt=texts.HISTORY)
@@ -91,7 +94,8 @@ def _predict_each(places: Sequence[tuple[Run, int]], predict: Callable[[Run, Pat
 def _history(run: Run, answers: _Answers) -> evaluation_tables.History:
     parent = run.record.parent
     epochs = sorted(epoch for run_id, epoch in answers if run_id == run.id)
-    probabilities = np.array([answers[run.id, epoch] for epoch in epochs]).reshape(-1, CLASSES)
+    shape = len(epochs), len(run.record.description.classes)
+    probabilities = np.array([answers[run.id, epoch] for epoch in epochs], np.float32).reshape(shape)
     came_from, branch = (parent.run, parent.epoch) if parent else (None, None)
     return evaluation_tables.History(run.id, run.title, came_from, branch, np.array(epochs, np.int64), probabilities)
 

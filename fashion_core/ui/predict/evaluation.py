@@ -6,20 +6,16 @@ from typing import Any, Final
 import numpy as np
 import streamlit as st
 
-from fashion_core.charts import evaluation, evaluation_tables
+from fashion_core.charts import base, evaluation, evaluation_tables
 from fashion_core.charts.texts import CLASS_KEY, CONFUSION_KEY, RELIABILITY_KEY
-from fashion_core.config import CLASS_NAMES, CLASSES
 from fashion_core.errors import printable
 from fashion_core.inference import scores
 from fashion_core.ui import address, common
 from fashion_core.ui.checkpoints import saved_file
 from fashion_core.ui.predict import choose, gallery, predictions, texts
 
-_CELLS: Final = {
-    f"{true}-{predicted}": texts.CELL_OF.format(true_class=CLASS_NAMES[true], predicted=CLASS_NAMES[predicted])
-    for true in range(CLASSES)
-    for predicted in range(CLASSES)
-}
+_TALL: Final = 720  # pixels of a list of classes that scrolls
+_MOST_CELLS: Final = 200  # to choose from by name; any other can be clicked
 
 
 def show_evaluation(chosen: saved_file.Chosen) -> None:
@@ -43,10 +39,10 @@ def show_evaluation(chosen: saved_file.Chosen) -> None:
 
 def _show_confusion(answers: scores.Answers) -> None:
     st.header(texts.CONFUSION_MATRIX)
-    st.markdown(evaluation_tables.confusion_sentence(answers))
+    st.markdown(evaluation_tables.confusion_sentence(answers, [*map(common.plain, answers.classes)]))
     st.caption(CONFUSION_KEY)
-    rows = evaluation_tables.confusion_frame(scores.confusion_matrix(answers))
-    chart = evaluation.confusion_chart(rows, _addressed_cell())
+    rows = evaluation_tables.confusion_frame(scores.confusion_matrix(answers), answers.classes)
+    chart = evaluation.confusion_chart(rows, answers.classes, _addressed_cell(answers))
     common.show_clickable(chart, "confusion", evaluation.CELL, _address_cell, texts.CONFUSIONS)
 
 
@@ -55,17 +51,18 @@ def _address_cell(point: dict[str, Any]) -> None:
     address.go(**{evaluation.CELL: cell, "cell-page": None})
 
 
-def _addressed_cell() -> tuple[int, int] | None:
+def _addressed_cell(answers: scores.Answers) -> tuple[int, int] | None:
     """The true and predicted class that the address names; None also for others, which ``_show_cell`` says."""
     true, _, predicted = (address.get(evaluation.CELL) or "").partition("-")
-    known = list(map(str, range(CLASSES)))
+    known = list(map(str, range(len(answers.classes))))
     return (int(true), int(predicted)) if true in known and predicted in known else None
 
 
 def _show_cell(answers: scores.Answers, pixels: scores.Array) -> None:
-    cell, given = _addressed_cell(), address.get(evaluation.CELL)
+    cell, given = _addressed_cell(answers), address.get(evaluation.CELL)
+    cells = _named_cells(answers, cell)
     options = address.follow(evaluation.CELL, given if cell else None, drop=("cell-page",))
-    st.selectbox(texts.CELL, _CELLS, format_func=_CELLS.__getitem__, placeholder=texts.CELL_HINT, width=420, **options)
+    st.selectbox(texts.CELL, cells, format_func=cells.__getitem__, placeholder=texts.CELL_HINT, width=420, **options)
     if cell is None:
         if given:
             text = texts.WRONG_CELL.format(given=printable(given))
@@ -74,15 +71,29 @@ def _show_cell(answers: scores.Answers, pixels: scores.Array) -> None:
     true, predicted = cell
     indices = np.flatnonzero((answers.labels == true) & (answers.predicted == predicted))
     with st.container(border=True):
-        st.header(_CELLS[f"{true}-{predicted}"])
+        st.header(common.plain(cells[f"{true}-{predicted}"]))
         gallery.show_images(indices, pixels, answers, "cell")
+
+
+def _named_cells(answers: scores.Answers, chosen: tuple[int, int] | None) -> dict[str, str]:
+    """Every cell of a matrix, or of a large one those with the most images and the ``chosen`` one, in class order."""
+    matrix = scores.confusion_matrix(answers)
+    most = np.argsort(-matrix, axis=None, kind="stable")[:_MOST_CELLS].tolist()
+    places = {*most, *([] if chosen is None else [chosen[0] * len(matrix) + chosen[1]])}
+    pairs = [divmod(place, len(matrix)) for place in sorted(places)]
+    names = answers.classes
+    return {f"{t}-{p}": texts.CELL_OF.format(true_class=names[t], predicted=names[p]) for t, p in pairs}
 
 
 def _show_classes(answers: scores.Answers, compared: Sequence[scores.Answers] = ()) -> None:
     st.header(texts.EACH_CLASS)
     st.caption(CLASS_KEY)
-    rows, *others = [evaluation_tables.class_frame(scores.class_scores(one)) for one in (answers, *compared)]
-    st.vega_lite_chart(evaluation.class_chart(rows, others).to_dict(), alt=texts.CLASS_SCORES)
+    rows, *others = [
+        evaluation_tables.class_frame(scores.class_scores(one), one.classes) for one in (answers, *compared)
+    ]
+    many = len(answers.classes) > base.FEW_CLASSES
+    with st.container(height=_TALL if many else "content", border=False):
+        st.vega_lite_chart(evaluation.class_chart(rows, others).to_dict(), alt=texts.CLASS_SCORES)
 
 
 def _show_calibration(answers: scores.Answers) -> None:
@@ -108,9 +119,10 @@ def show_two_models(chosen: saved_file.Chosen) -> None:
         with column, st.container(border=True):
             st.header(common.plain(name))
             st.markdown(evaluation_tables.accuracy_sentence(answers))
-            st.markdown(evaluation_tables.confusion_sentence(answers))
-            rows = evaluation_tables.confusion_frame(scores.confusion_matrix(answers))
-            st.vega_lite_chart(evaluation.confusion_chart(rows).to_dict(), alt=texts.CONFUSIONS)
+            st.markdown(evaluation_tables.confusion_sentence(answers, [*map(common.plain, answers.classes)]))
+            rows = evaluation_tables.confusion_frame(scores.confusion_matrix(answers), answers.classes)
+            chart = evaluation.confusion_chart(rows, answers.classes)
+            st.vega_lite_chart(chart.to_dict(), alt=texts.CONFUSIONS)
             _show_classes(answers, (first, second))
             _show_calibration(answers)
     if len(indices):

@@ -1,6 +1,6 @@
 """The test images, and the chosen one with what the model predicts for it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -10,7 +10,6 @@ import streamlit as st
 from fashion_core.charts import evaluation_tables
 from fashion_core.charts.gallery import IMAGE, gallery_chart
 from fashion_core.charts.predictions import models_key, probabilities_chart
-from fashion_core.config import CLASS_NAMES
 from fashion_core.errors import counted
 from fashion_core.inference import scores
 from fashion_core.inference.scores import Answers, Array
@@ -22,6 +21,7 @@ from fashion_core.ui.predict.predictions import evaluate, test_images
 from fashion_core.ui.snippets.scripts import plain_name
 
 PAGE_SIZE = 30
+_LARGE: Final = 224  # pixels of the screen
 ORDERS: Final[dict[str, Callable[[Answers], Array]]] = {
     "all": lambda answers: np.arange(len(answers)),
     "right": lambda answers: np.flatnonzero(answers.correct),
@@ -34,18 +34,18 @@ ORDERS: Final[dict[str, Callable[[Answers], Array]]] = {
 def show_gallery(chosen: saved_file.Chosen, open_history: Callable[[], None]) -> None:
     answers = evaluate(chosen)
     pixels, _ = test_images(chosen.run.record.config.dataset)
-    labels, classes = texts.ORDER_LABELS, address.choices("class", CLASS_NAMES)
+    labels, classes = texts.ORDER_LABELS, address.choices("class", answers.classes)
     order = address.choice("show", labels)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         following = address.follow("show", order, next(iter(labels)), drop=["gallery-page"])
         st.segmented_control(texts.ORDER, list(labels), required=True, format_func=labels.__getitem__, **following)
         following = address.follow("class", classes, [], drop=["gallery-page"])
-        st.multiselect(texts.TRUE_CLASS, CLASS_NAMES, placeholder=texts.ANY_CLASS, width=320, **following)
+        st.multiselect(texts.TRUE_CLASS, answers.classes, placeholder=texts.ANY_CLASS, width=320, **following)
         image, most = addressed_image(len(answers)), len(answers) - 1
         following = address.follow(IMAGE, image)
         none = texts.NO_TEST_IMAGE
         st.number_input(texts.TEST_IMAGE, 0, most, value=None, step=1, placeholder=none, width=160, **following)
-    found, wanted = ORDERS[order](answers), [CLASS_NAMES.index(name) for name in classes]
+    found, wanted = ORDERS[order](answers), [answers.classes.index(name) for name in classes]
     shown = found[np.isin(answers.labels[found], wanted)] if wanted else found
     if len(shown):
         show_images(shown, pixels, answers, "gallery")
@@ -55,7 +55,7 @@ def show_gallery(chosen: saved_file.Chosen, open_history: Callable[[], None]) ->
         st.caption(texts.CHOOSE_IMAGE)
     show_chosen(pixels, {texts.THIS_MODEL: answers}, open_history)
     names, file = list(map(str, range(len(answers)))), f"{plain_name(chosen.run.title)}-test-predictions.csv"
-    table = partial(evaluation_tables.predictions_frame, names, answers.probabilities, answers.labels)
+    table = partial(evaluation_tables.predictions_frame, names, answers.classes, answers.probabilities, answers.labels)
     common.offer_csv(texts.PREDICTIONS_OF_TEST_IMAGES, table, file)
 
 
@@ -88,31 +88,37 @@ def addressed_image(count: int) -> int | None:
 
 
 def show_chosen(pixels: Array, models: Mapping[str, Answers], open_history: Callable[[], None] | None = None) -> None:
-    labels = next(iter(models.values())).labels
+    first = next(iter(models.values()))
+    labels, classes = first.labels, first.classes
     index = address.number(IMAGE, texts.CHOOSE_ABOVE, most=len(labels) - 1)
     if index is None:
         return
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
-            title = texts.TEST_IMAGE_AND_CLASS.format(index=index, true_class=CLASS_NAMES[labels[index]])
+            title = texts.TEST_IMAGE_AND_CLASS.format(index=index, true_class=common.plain(classes[labels[index]]))
             st.header(title, width="content")
             if open_history:
                 st.space("stretch")
                 st.button(texts.CHECKPOINT_HISTORY, icon=":material/timeline:", on_click=open_history)
         rows = {name: answers.probabilities[index] for name, answers in models.items()}
-        show_answer(pixels[index], rows, int(labels[index]))
+        show_answer(pixels[index], rows, classes, int(labels[index]))
 
 
-def show_answer(image: Array, rows: Mapping[str, Array], label: int | None, alt: str = texts.CHOSEN_IMAGE) -> None:
+def show_answer(
+    image: Array, rows: Mapping[str, Array], classes: Sequence[str], label: int | None, alt: str = texts.CHOSEN_IMAGE
+) -> None:
     left, right = st.columns([1, 2], vertical_alignment="center")
     with left:
         show_large(image, alt)
     with right:
         if len(rows) == 2:
             st.caption(models_key(*map(common.plain, rows)))
-        chart = probabilities_chart(evaluation_tables.probabilities_frame(rows, label))
+        chart = probabilities_chart(evaluation_tables.probabilities_frame(rows, classes, label))
         st.vega_lite_chart(chart.to_dict(), alt=texts.PROBABILITIES)
 
 
 def show_large(image: Array, alt: str) -> None:
-    st.image(np.kron(image, np.ones((8, 8), np.uint8)), width=224, alt=alt)  # eight screen pixels for each pixel
+    """Show (channels, height, width) uint8, each pixel of a small image as a square of several of the screen."""
+    times = max(1, _LARGE // max(image.shape[1:]))
+    shown = image.transpose(1, 2, 0).repeat(times, axis=0).repeat(times, axis=1)
+    st.image(shown, width=_LARGE, alt=alt)

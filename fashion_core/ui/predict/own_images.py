@@ -8,7 +8,6 @@ import numpy as np
 import streamlit as st
 
 from fashion_core.charts import evaluation_tables
-from fashion_core.config import CLASS_NAMES
 from fashion_core.errors import FashionError
 from fashion_core.inference.prepare import Prepared
 from fashion_core.inference.scores import Array
@@ -41,15 +40,16 @@ def show_own_images(chosen: saved_file.Chosen, show_history: Callable[[Array], N
         st.caption(texts.MADE_ALIKE)
     if not ready:
         return
+    classes = chosen.run.record.description.classes
     found = np.stack([predictions.probabilities(chosen.run, chosen.file, image.pixels) for _, image in ready])
     for (file, image), row in zip(ready, found, strict=True):
         with st.container(border=True):
-            _show_image(file.name, image, row)
+            _show_image(file.name, image, row, classes)
             history = st.expander(texts.CHECKPOINT_HISTORY, on_change="rerun", key=f"history {file.file_id}")
             if history.open:
                 with history, common.problems_shown():
                     show_history(image.pixels)
-    table = partial(evaluation_tables.predictions_frame, [file.name for file, _ in ready], found)
+    table = partial(evaluation_tables.predictions_frame, [file.name for file, _ in ready], classes, found)
     common.offer_csv(texts.PREDICTIONS, table, "predictions.csv")
 
 
@@ -70,10 +70,14 @@ def _ask_files(camera: bool = True) -> Sequence[Upload]:
     return [photo] if photo else []
 
 
-def _show_image(name: str, image: Prepared, row: Array) -> None:
+def _show_image(name: str, image: Prepared, row: Array, classes: Sequence[str]) -> None:
     best = int(row.argmax())
-    st.markdown(texts.PREDICTED.format(name=common.plain(name), predicted=CLASS_NAMES[best], probability=row[best]))
-    gallery.show_answer(image.pixels, {texts.THIS_MODEL: row}, None, alt=texts.PREPARED_IMAGE.format(name=name))
+    st.markdown(
+        texts.PREDICTED.format(name=common.plain(name), predicted=common.plain(classes[best]), probability=row[best])
+    )
+    gallery.show_answer(
+        image.pixels, {texts.THIS_MODEL: row}, classes, None, alt=texts.PREPARED_IMAGE.format(name=name)
+    )
     st.caption(texts.HOW_PREPARED)
     with st.container(horizontal=True):
         for step in image.steps:

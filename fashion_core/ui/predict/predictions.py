@@ -7,6 +7,7 @@ import streamlit as st
 
 from fashion_core.cache import Cache, identity
 from fashion_core.config import TrainConfig
+from fashion_core.data.description import describe
 from fashion_core.inference.client import PREDICTOR
 from fashion_core.inference.prepare import Prepared
 from fashion_core.inference.scores import Answers, Array
@@ -21,7 +22,7 @@ _predicted: Cache[Array] = Cache(5000)
 
 @st.cache_resource(max_entries=2, show_spinner=texts.READING_TEST_IMAGES)
 def test_images(dataset: str) -> tuple[Array, Array]:
-    """Pixels (N, 28, 28) uint8 and labels (N,) int64 of a dataset's test half. Raises ``WorkerError``."""
+    """The test half of a dataset: (N, channels, height, width) uint8 and labels (N,) int64. Raises ``WorkerError``."""
     return PREDICTOR.test_images(dataset)
 
 
@@ -35,7 +36,8 @@ def evaluate(chosen: Chosen) -> Answers:
 
 def _evaluate(file: Path, config: TrainConfig) -> Answers:
     _, labels = test_images(config.dataset)
-    return Answers(PREDICTOR.evaluate(file, config.dataset, config.pixels), labels)
+    classes = describe(config.dataset).classes
+    return Answers(PREDICTOR.evaluate(file, config.dataset, config.pixels), labels, classes)
 
 
 def correct(run: Run, file: Path) -> Array:
@@ -45,7 +47,7 @@ def correct(run: Run, file: Path) -> Array:
 
 
 def probabilities(run: Run, file: Path, pixels: Array) -> Array:
-    """(10,) float32: what a file's model predicts for one image (28, 28) uint8."""
+    """(C,) float32: what a file's model predicts for one image (channels, height, width) uint8."""
     scaling = run.record.config.pixels
     key = (file, scaling, pixels.tobytes())
     return _predicted.get(key, identity(file), lambda: np.asarray(PREDICTOR.predict(file, pixels[None], scaling)[0]))
