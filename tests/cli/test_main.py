@@ -225,6 +225,12 @@ def test_run_that_is_not_to_start_here_may_have_more_processes_than_this_machine
     assert run.state() == "stopped"
 
 
+def test_resumed_run_may_be_left_for_other_machines_too(store: RunStore, capsys: Capture) -> None:
+    parent = trained_run(store, epochs=1)
+    record = answered(capsys, "resume", parent.id, 0, "--processes", 64, "--no-start")
+    assert (record["state"], record["parent"]) == ("stopped", {"run": parent.id, "epoch": 0})
+
+
 def test_stop_of_a_queued_run_gives_its_record(store: RunStore, capsys: Capture) -> None:
     assert answered(capsys, "stop", new_run(store).id)["state"] == "stopped"
 
