@@ -102,7 +102,7 @@ class TrainConfig(BaseModel):
     seed: int = _setting(
         "Seed",
         0,
-        "Sets the initial weights, the order and dropout: same seed and threads, same run.",
+        "Sets the initial weights, the order and dropout: same seed, threads and processes, same run.",
         ge=0,
         le=2**31 - 1,
     )

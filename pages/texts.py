@@ -33,6 +33,10 @@ NOT_RESUMED = (
     "That run was resumed from a checkpoint. This form starts a run from fresh weights, for {epochs:,} epochs in all; "
     "the Resume page starts one from a checkpoint."
 )
+ON_SEVERAL_HOSTS = "Continue on several hosts"
+ON_EACH_HOST = (
+    "Run this on each host, with the number of hosts, of processes on each, and the name of one of the hosts filled in."
+)
 THIS_MACHINE = "This machine: what it can train on"
 LOOKING = "Looking…"
 MACHINE_COLUMNS = ["device", "processor", "threads", "taken by auto", "has bf16 instructions"]

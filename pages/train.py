@@ -11,8 +11,9 @@ from fashion_core.resume import drill, repeats
 from fashion_core.runs import torch_process
 from fashion_core.runs.launchers import jobs
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import ACTIVE_STATES, UNDER_WAY_STATES, RunRecord
+from fashion_core.runs.schema import ACTIVE_STATES, CONTINUABLE_STATES, UNDER_WAY_STATES, RunRecord
 from fashion_core.runs.store import RunStore
+from fashion_core.training import torchrun
 from fashion_core.ui import address, common, login, resume, run_status, settings_form
 from fashion_core.ui.live import seeds, snapshot, views
 from fashion_core.ui.present import crash_drill
@@ -46,6 +47,7 @@ def show_form(store: RunStore) -> None:
         config = resolved(parse_config(values))
         if chosen in PRESETS and (said := expectation(chosen, config)):
             expected.caption(said)
+        torch_process.check_processes(config)
         ready = settings_form.is_ready(store, config.dataset)
         settings_form.show_cautions([(config.precision, config.device)])
     count = settings_form.ask_seeds("seeds to train")
@@ -189,6 +191,10 @@ def show_state(store: RunStore, run: Run, found: snapshot.Snapshot) -> None:
             st.rerun()
     if found.state in ("failed", "lost") and found.status.error:
         st.error(common.sentence(found.status.error), icon=":material/error:")
+    if found.state in CONTINUABLE_STATES and run.record.config.processes > 1:
+        with st.expander(texts.ON_SEVERAL_HOSTS):
+            st.caption(texts.ON_EACH_HOST)
+            st.code(torchrun.command(run.id), language="sh", wrap_lines=True)
 
 
 def offer_drill(store: RunStore, run: Run) -> None:

@@ -20,9 +20,11 @@ from fashion_core.resume.labels import percent
 from fashion_core.resume.texts import SAME_SETTINGS
 from fashion_core.runs.index.index import AT_ONCE
 from fashion_core.runs.index.row import DAMAGED, IMPORTED, Row, read_row
+from fashion_core.runs.launchers import engines
 from fashion_core.runs.run import Run, run_record
-from fashion_core.runs.schema import UNDER_WAY_STATES, epoch_text
+from fashion_core.runs.schema import CONTINUABLE_STATES, UNDER_WAY_STATES, epoch_text
 from fashion_core.runs.store import RunStore
+from fashion_core.training import torchrun
 
 _RESTARTED_ONE = "  restarted: once, as one of its processes had died"
 _RESTARTED_MANY = "  restarted: {count} times, as one of its processes had died"
@@ -99,6 +101,10 @@ def show_run(options: argparse.Namespace) -> None:
         lines.append(counted(record["restarts"], _RESTARTED_ONE, _RESTARTED_MANY))
     if record["error"]:
         lines.append(f"error: {record['error']}")
+    if record["state"] == "queued" and (problem := engines.problem()):
+        lines.append(f"waiting: {problem}")
+    if record["state"] in CONTINUABLE_STATES and run.record.config.processes > 1:
+        lines.append(f"on several hosts: {torchrun.command(run.id)}")
     answer(options, record, lines)
 
 

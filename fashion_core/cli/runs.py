@@ -24,15 +24,14 @@ from fashion_core.errors import (
 from fashion_core.resume import answers, comparison, plan, reasons, repeats, verdict
 from fashion_core.resume.labels import points
 from fashion_core.runs import metrics, queue, torch_process
+from fashion_core.runs.launchers import engines
 from fashion_core.runs.run import Run, run_record
 from fashion_core.runs.schema import ACTIVE_STATES, UNDER_WAY_STATES, epoch_text
 from fashion_core.runs.store import RunStore, epoch_number
 from fashion_core.training import torchrun
 
-_TORCHRUN = (
-    "On each host: TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 torchrun --nnodes=HOSTS --nproc-per-node=PER_HOST "
-    "--max-restarts=3 --rdzv-backend=c10d --rdzv-endpoint=HOST:29400 -m fashion_core continue {run}"
-)
+_ON_EACH_HOST = "On each host, for {name}: {command}"
+_HERE = "`python -m fashion_core continue {run}` starts {name}."
 
 
 def train_run(options: argparse.Namespace) -> None:
@@ -107,19 +106,25 @@ def _epochs(text: str, parent: Run) -> list[int]:
 
 def continue_in_place(options: argparse.Namespace) -> None:
     actions = gate.from_command_line(RunStore())
-    run = actions.store.get(options.run)
     if torchrun.has_started_this():
-        _continue_together(options, actions, run)
+        _continue_together(options, actions)
+    run = actions.store.get(options.run)
     with signals_explained() as runs:
         runs += [run]
         actions.continue_run(run)
         _follow_all(options, actions, runs)
 
 
-def _continue_together(options: argparse.Namespace, actions: gate.Actions, run: Run) -> Never:
+def _continue_together(options: argparse.Namespace, actions: gate.Actions) -> Never:
     """Be one of the processes that torchrun has started here or on several machines; one alone speaks for all."""
     from fashion_core.training import worker
 
+    try:
+        run = actions.store.get(options.run)
+    except FashionError as error:
+        if torchrun.speaks():
+            say(str(error))
+        torchrun.leave(0)  # it would not be there after a restart either
     status = worker.join(run, lambda: actions.continue_here(run, os.getppid()))
     if torchrun.leads() and not status:
         queue.advance(actions.store)
@@ -130,7 +135,7 @@ def _continue_together(options: argparse.Namespace, actions: gate.Actions, run: 
 def _follow_all(options: argparse.Namespace, actions: gate.Actions, runs: Sequence[Run]) -> None:
     """Raises ``RunStateError`` for the first run that has not finished, after all have ended."""
     if getattr(options, "no_start", False):
-        answer(options, _one_or_all(_records(actions.store, runs)), (_TORCHRUN.format(run=run.id) for run in runs))
+        answer(options, _one_or_all(_records(actions.store, runs)), map(_how_to_start, runs))
         return
     wait_for(options, actions, runs)
     if options.json:
@@ -138,6 +143,12 @@ def _follow_all(options: argparse.Namespace, actions: gate.Actions, runs: Sequen
     else:
         answer(options, None, _mean_lines(actions.store, runs))
     check_finished(runs)
+
+
+def _how_to_start(run: Run) -> str:
+    if run.record.config.processes == 1:
+        return _HERE.format(run=run.id, name=printable(run.title))
+    return _ON_EACH_HOST.format(name=printable(run.title), command=torchrun.command(run.id))
 
 
 def _one_or_all(records: list[dict[str, Any]]) -> Any:
@@ -200,11 +211,13 @@ def _follow(actions: gate.Actions, run: Run, tell: Callable[[str], object], stop
     """
     record, follower = run.record, metrics.Follower(run.metrics_path)
     told = max((row["epoch"] for row in _epoch_rows(follower)), default=-1)
-    total = (record.config.epochs - record.first_epoch) * record.config.batches_per_epoch
+    total, silence = (record.config.epochs - record.first_epoch) * record.config.batches_per_epoch, None
     with tqdm(total=total, unit="batch", disable=None, leave=False) as bar:
         while True:
             try:
                 ended = _has_ended(actions.store, run, bar)
+                if silence != (silence := _why_it_waits(run)) and silence:
+                    tell(silence)
                 for row in _epoch_rows(follower):
                     if row["epoch"] > told:
                         told = row["epoch"]
@@ -219,6 +232,11 @@ def _follow(actions: gate.Actions, run: Run, tell: Callable[[str], object], stop
                     raise
                 with suppress(RunStateError):  # it has just ended by itself
                     actions.stop(run)
+
+
+def _why_it_waits(run: Run) -> str | None:
+    problem = engines.problem() if run.status.state == "queued" else None
+    return f"run {run.id} waits: {problem}" if problem else None
 
 
 def _has_ended(store: RunStore, run: Run, bar: "tqdm[Never]") -> bool:

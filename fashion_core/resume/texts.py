@@ -21,6 +21,7 @@ SHORT_CHANGES = {  # of settings that change the numbers, the weightiest first; 
     "device": "on {after}",
     "threads": "threads {before} → {after}",
     "train_images": "{after:,} images",
+    "processes": "processes {before} → {after}",
 }
 RATE_MULTIPLIED = "lr ×{factor:g}"
 RATE_DIVIDED = "lr ÷{factor:g}"

@@ -107,11 +107,13 @@ def continue_run(store: RunStore, run: Run, keep_place: bool = False) -> None:
     """Queue a stopped, failed or lost run again; it continues in place. Raises ``RunStateError``, ``DataError``.
 
     With ``keep_place`` it stands where it stood in the queue, ahead of the runs that came after it. Raises
-    ``DeviceError`` if it has more processes than this machine has devices.
+    ``DeviceError`` if it has more processes than this machine has devices, ``EngineError`` if the engine is silent.
     """
     _check_can_go_on(run, run.status)  # a running one answers at once: its lock is held for as long as it trains
+    engines.check(engines.START_SECONDS)
     torch_process.check_processes(run.record.config)
-    _go_on(run, state="queued", process=None, **({} if keep_place else {"queued_at": files.now()}))
+    place = {} if keep_place else {"queued_at": files.now()}
+    _go_on(run, state="queued", process=None, launcher=engines.launcher(), **place)
     store.index.look_at(run.id)
     advance(store)
 
@@ -211,8 +213,8 @@ def advance(store: RunStore, patience: float = QUEUE_SECONDS) -> None:
 
 
 def _waits_here(status: Status) -> bool:
-    """Not in the queue of an engine."""
-    return status.state == "queued" and status.job is None
+    """For this launcher, and not in the queue of an engine already."""
+    return status.state == "queued" and status.job is None and status.launcher in (None, engines.launcher())
 
 
 def _free_for(waiting: int, statuses: Sequence[tuple[Run, Status]]) -> int:

@@ -226,6 +226,7 @@ class Status(_Stored):
     queued_at: float  # in seconds since 1970
     heartbeat: float
     process: ProcessId | None = None
+    launcher: _Word | None = None  # in whose queue it waits, as ``FASHION_LAUNCHER`` said where it was queued
     job: Job | None = None  # from when it is handed to an engine until it is queued anew
     phase: Literal["starting", "loading", "training", "testing", "saving"] | None = None
     epoch: int = 0

@@ -15,6 +15,7 @@ from fashion_core.config import TrainConfig
 from fashion_core.data.description import BUILT_IN, describe
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError, RunStateError
 from fashion_core.runs.index.index import AT_ONCE, ID_PATTERN, Index, index_of
+from fashion_core.runs.launchers import engines
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import (
     ACTIVE_STATES,
@@ -87,8 +88,9 @@ class RunStore:
         with self._drafting(run_id) as draft:
             draft.write_record(record)
             draft.write_labels(labels or Labels(name=config.title))
-            now = files.now()
-            draft.write_status(Status(state=state, queued_at=now, heartbeat=now, epoch=record.first_epoch))
+            now, launcher = files.now(), engines.launcher()
+            status = Status(state=state, queued_at=now, heartbeat=now, epoch=record.first_epoch, launcher=launcher)
+            draft.write_status(status)
             fill(draft)
         return Run(self.root / run_id)
 

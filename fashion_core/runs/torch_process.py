@@ -156,6 +156,8 @@ def check_processes(config: TrainConfig) -> None:
     device = here.name_of("auto").partition(":")[0] if config.device == "auto" else config.device
     on_cpu = device == "cpu"
     room = here.cpus if on_cpu else sum(device in (name, name.partition(":")[0]) for name in here.devices)
+    if not room:
+        raise DeviceError("There is no GPU here for several processes: choose the CPU, or one process.")
     if config.processes > room:
         has = counted(room, "{count:,} {kind}", "{count:,} {kind}s", kind="CPU" if on_cpu else "GPU")
         raise DeviceError(f"{config.processes:,} processes are more than the {has} here: choose at most {room:,}.")

@@ -4,6 +4,7 @@ Source: https://docs.pytorch.org/docs/stable/elastic/run.html
 """
 
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,21 @@ def has_started_this() -> bool:
 def leads() -> bool:
     """Whether this process is the one of several that writes and speaks."""
     return variable("RANK") == "0"
+
+
+def speaks() -> bool:
+    """Whether this process is the one that says on its host why all of them end."""
+    return variable("LOCAL_RANK") == "0"
+
+
+def command(run_id: str) -> str:
+    """What starts the processes of a run on each of several hosts, for people to fill in."""
+    python = shlex.quote(sys.executable)
+    return (
+        f"TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 {python} -m torch.distributed.run --nnodes=HOSTS "
+        f"--nproc-per-node=PER_HOST --max-restarts={RESTARTS} --rdzv-backend=c10d --rdzv-endpoint=HOST:29400 "
+        f"--rdzv-id={run_id} -m fashion_core continue {run_id}"
+    )
 
 
 def leave(status: int) -> Never:

@@ -17,7 +17,7 @@ from fashion_core.errors import ConfigError, DiskError, DivergedError, FashionEr
 from fashion_core.runs import processes, queue
 from fashion_core.runs.launchers import jobs
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import State, Status
+from fashion_core.runs.schema import ACTIVE_STATES, State, Status
 from fashion_core.runs.store import RunStore
 from fashion_core.training import torchrun
 from fashion_core.training.torchrun import ProcessLostError
@@ -25,6 +25,7 @@ from fashion_core.training.torchrun import ProcessLostError
 if TYPE_CHECKING:  # torch is imported while the dataset is read
     from fashion_core.training.group import Group
 
+_OTHER_RUN = "Processes of run {run} met those of run {other}: give each run a rendezvous of its own, by --rdzv-id."
 _OTHER_SIZE = "Run {run} is for {asked:,} processes, not {started:,}: change --nnodes or --nproc-per-node."
 
 
@@ -68,13 +69,15 @@ def _work_together(run: Run, before: Callable[[], object]) -> bool:
 
 
 def _take_part(run: Run, group: "Group", before: Callable[[], object]) -> None:
-    asked = run.record.config.processes
+    asked, leading = run.record.config.processes, group.of_leader(run.id)
+    if group.any(run.id != leading):
+        raise ConfigError(_OTHER_RUN.format(run=run.id, other=leading))
     if group.size != asked:
         raise ConfigError(_OTHER_SIZE.format(run=run.id, asked=asked, started=group.size))
     if not group.leads:
         _train(run, group)
         return
-    if run.state() != "running":  # of restarted processes, the run still trains
+    if run.state() not in ACTIVE_STATES:  # of restarted processes, the run still trains
         before()
     if not work(run, group):
         raise RunStateError(f"Run {run.id} is {run.state()} by now: its processes have nothing to train.")
@@ -174,6 +177,6 @@ def join(run: Run, before: Callable[[], object] = lambda: None) -> int:
     try:
         return 0 if _work_together(run, before) else 1
     except FashionError as error:
-        if torchrun.leads():
+        if torchrun.speaks():
             print(f"fashion_core: {error}", file=sys.stderr)
         return 0

@@ -8,7 +8,7 @@ import streamlit as st
 from fashion_core.errors import ConfigError, RefusedFileError, counted, printable
 from fashion_core.resume import answers, bitwise, comparison, plan, reasons, verdict
 from fashion_core.resume.texts import SAME_SETTINGS
-from fashion_core.runs import tables
+from fashion_core.runs import tables, torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES, Resumption
 from fashion_core.runs.store import RunStore
@@ -34,6 +34,8 @@ def show_verdicts(run: Run, requests: list[plan.ResumeRequest], seeds: int) -> N
             ]
             table = pd.DataFrame(rows, columns=texts.VERDICT_COLUMNS)
             common.show_table(table, hide_index=True, alt=texts.RUNS_TO_BE_MADE)
+        for planned in plans:
+            torch_process.check_processes(planned.config)
         settings_form.show_cautions((planned.config.precision, planned.environment.device) for planned in plans)
 
 

@@ -164,6 +164,8 @@ def _place_in_queue(store: RunStore, run: Run, status: Status) -> str:
         answer = engines.answer(job)
         where = texts.WAITS_IN_ENGINE.format(engine=engines.title_of(job.launcher), job=job.id)
         where = texts.WHAT_ENGINE_SAYS.format(where=where, words=answer.words) if answer else where
+    elif status.launcher not in (None, engines.launcher()):
+        return texts.WAITS_FOR_LAUNCHER.format(launcher=status.launcher)
     elif engines.chosen():
         where = texts.NOT_HANDED_OVER
     else:

@@ -20,8 +20,10 @@ from fashion_core.config import settings
 from fashion_core.data import fashion_mnist
 from fashion_core.runs import queue
 from fashion_core.runs.index.index import AT_ONCE
+from fashion_core.runs.processes import TORCHRUN_VARIABLES
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
+from fashion_core.training import torchrun
 from tests.benchmarks.stores import fill_with_links
 from tests.support.commands import Capture, answered, printed, refused
 from tests.support.files import change_json, flip_a_bit, small_disk
@@ -224,6 +226,21 @@ def test_run_that_is_not_to_start_here_may_have_more_processes_than_this_machine
     assert (record["state"], run.state(), run.record.config.processes) == ("stopped", "stopped", 64)
     assert "64 processes are more than" in refused(capsys, "continue", run.id)
     assert run.state() == "stopped"
+    main(["show", run.id])
+    assert torchrun.command(run.id) in capsys.readouterr().out
+
+
+def test_process_of_torchrun_without_its_run_says_so_and_asks_for_no_restart(store: RunStore) -> None:
+    started = dict.fromkeys(TORCHRUN_VARIABLES, "0")
+    done = command_line("continue", "nope", **started)
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1)
+    assert "nope" in done.stderr
+
+
+def test_resumed_run_may_be_left_for_other_machines_too(store: RunStore, capsys: Capture) -> None:
+    parent = trained_run(store, epochs=1)
+    record = answered(capsys, "resume", parent.id, 0, "--processes", 64, "--no-start")
+    assert (record["state"], record["parent"]) == ("stopped", {"run": parent.id, "epoch": 0})
 
 
 def test_stop_of_a_queued_run_gives_its_record(store: RunStore, capsys: Capture) -> None:

@@ -107,7 +107,7 @@ def test_a_process_killed_on_one_host_restarts_both_and_changes_no_bit(
     assert same(epoch_rows(run), epoch_rows(straight))
 
 
-def test_a_loss_of_nan_ends_both_hosts_in_order_with_one_sentence(
+def test_a_loss_of_nan_ends_both_hosts_in_order_with_one_sentence_on_each(
     hosts: None, store: RunStore, capsys: Capture
 ) -> None:
     run = made(store, capsys, "--optimizer=sgd", "--learning-rate=1e6")
@@ -115,4 +115,4 @@ def test_a_loss_of_nan_ends_both_hosts_in_order_with_one_sentence(
         assert [process.wait(100) for process in torchruns.values()] == [0, 0]
     assert (run.status.state, run.status.restarts) == ("failed", 0)
     said = [line for host in HOSTS for line in printed(run, host).read_text().splitlines() if "fashion_core: " in line]
-    assert said == [f"fashion_core: {run.status.error}"]
+    assert said == [f"fashion_core: {run.status.error}"] * len(HOSTS)

@@ -1,6 +1,8 @@
 """Runs that two processes train, started by real workers through torchrun: disturbed in each way, and their ends."""
 
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,10 @@ from fashion_core.resume import plan
 from fashion_core.runs import queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
+from tests.support.engines import free_ports
 from tests.support.exact import epoch_rows, load, same
 from tests.support.files import small_disk
-from tests.support.processes import wait_for_end, wait_until, workers
+from tests.support.processes import ROOT, wait_for_end, wait_until, workers
 from tests.support.runs import config, new_run, resume, train
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -169,3 +172,20 @@ def test_a_process_that_keeps_dying_is_given_up(store: RunStore) -> None:
 
 def training_after(run: Run, restarts: int) -> Callable[[], bool]:
     return lambda: (run.status.restarts, run.status.phase) == (restarts, "training")
+
+
+def test_runs_that_meet_at_one_rendezvous_end_with_a_sentence_and_train_nothing(store: RunStore) -> None:
+    runs = [queue.start(store, config(**SETTINGS, seed=seed), here=False) for seed in (1, 2)]
+    place = [f"--rdzv-endpoint=127.0.0.1:{free_ports(1)[0]}", "--local-addr=127.0.0.1", "--rdzv-backend=c10d"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", *place]
+    started = [
+        subprocess.Popen(
+            [*torchrun, "-m", "fashion_core", "continue", run.id], cwd=ROOT, stderr=subprocess.PIPE, text=True
+        )
+        for run in runs
+    ]
+    said = [process.communicate(timeout=100)[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0]
+    assert all(f"Processes of run {run.id} met" in text for run, text in zip(runs, said, strict=True))
+    assert all("give each run a rendezvous of its own, by --rdzv-id." in text for text in said)
+    assert [(run.state(), run.epochs_saved()) for run in runs] == [("stopped", [])] * 2

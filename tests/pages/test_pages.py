@@ -16,6 +16,7 @@ from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs import metrics, queue
 from fashion_core.runs.schema import Labels, Parent, Source, State, Status
 from fashion_core.runs.store import RunStore
+from fashion_core.training import torchrun
 from fashion_core.ui import address, common
 from tests.support.commands import Capture, printed
 from tests.support.files import forbid_listing
@@ -196,6 +197,18 @@ def test_settings_of_a_run_are_a_table_and_fill_the_form_for_another_like_it(sto
     assert same == run.record.config.model_copy(update={"name": ""})
     app.selectbox[0].select("demo").run()
     assert app.selectbox(key="train demo optimizer").value == "adam"
+
+
+def test_run_for_several_hosts_shows_what_to_run_on_each(store: RunStore) -> None:
+    run = queue.start(store, config(processes=64), here=False)
+    assert torchrun.command(run.id) in [code.value for code in open_page("train", run=run.id).code]
+
+
+def test_form_says_before_the_click_that_this_machine_has_too_few_cpus(store: RunStore) -> None:
+    app = open_page("train")
+    app.number_input(key="train demo processes").set_value(64).run()
+    assert "64 processes are more than the" in app.error[0].value
+    assert next(button for button in app.button if button.label == "Start").disabled
 
 
 def test_form_says_that_a_run_like_a_resumed_one_is_not_resumed(store: RunStore) -> None:

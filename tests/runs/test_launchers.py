@@ -19,8 +19,8 @@ from fashion_core.runs.store import RunStore
 from fashion_core.training import worker
 from fashion_core.ui import run_status
 from tests.support.engines import free_ports
-from tests.support.processes import workers
-from tests.support.runs import ELSEWHERE, config, new_run, on_other_images, set_worker
+from tests.support.processes import wait_for_end, workers
+from tests.support.runs import ELSEWHERE, config, new_run, on_other_images, set_state, set_worker
 
 
 @pytest.fixture
@@ -87,6 +87,34 @@ def test_queued_run_waits_until_the_engine_can_be_reached(store: RunStore, absen
     queue.advance(store)
     assert (run.state(), run.status.job, workers(run)) == ("queued", None, [])
     assert run_status.whereabouts(store, run).startswith("waiting to be handed over; Ray can't be reached at ")
+
+
+def test_engine_that_is_not_there_is_told_before_a_run_is_continued(store: RunStore, absent_ray: str) -> None:
+    run = new_run(store)
+    set_state(run, "stopped")
+    with pytest.raises(EngineError, match="Ray can't be reached"):
+        queue.continue_run(store, run)
+    assert run.state() == "stopped"
+
+
+def test_run_waits_for_the_launcher_that_it_was_queued_for(
+    store: RunStore, absent_ray: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run(store)
+    monkeypatch.delenv("FASHION_LAUNCHER")
+    queue.advance(store)
+    assert (run.state(), workers(run), queue.queue_position(store, new_run(store))) == ("queued", [], 0)
+    waits = f"waiting for a dashboard that was started with FASHION_LAUNCHER={absent_ray}"
+    assert run_status.whereabouts(store, run) == waits
+    queue.stop(run)
+    queue.continue_run(store, run)  # it is this dashboard's now
+    wait_for_end(run)
+    assert run.state() == "finished"
+
+
+def test_address_of_ray_may_end_in_a_slash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASHION_LAUNCHER", " ray://host:1/ ")
+    assert engines.launcher() == "ray://host:1"
 
 
 def test_heartbeat_decides_where_the_engine_can_not_be_reached(store: RunStore, absent_ray: str) -> None:

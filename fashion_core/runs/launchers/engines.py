@@ -31,7 +31,7 @@ _NEW: Final = Answer("waiting", "just submitted")
 
 def launcher() -> str:
     """What ``FASHION_LAUNCHER`` says: ``local``, ``slurm`` or ``ray://HOST:PORT``. Raises ``ConfigError``."""
-    value = variable("FASHION_LAUNCHER") or "local"
+    value = variable("FASHION_LAUNCHER").strip().rstrip("/") or "local"
     if value in ("local", "slurm") or re.fullmatch(r"ray://[^\s/:]+:[0-9]{1,5}", value):
         return value
     raise ConfigError(f"FASHION_LAUNCHER should be local, slurm or ray://HOST:PORT, not {value!r}.")

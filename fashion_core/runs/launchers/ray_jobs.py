@@ -75,10 +75,10 @@ class RayJobs:
 
 
 def _answer(job: "JobDetails") -> Answer:
+    said = printable((job.message or "").partition("\n")[0])
+    words = f"{job.status}: {said}" if job.status in ("PENDING", "FAILED") and said else str(job.status)
     if job.status == "PENDING":
-        return Answer("waiting", "PENDING")
+        return Answer("waiting", words)
     if job.status == "RUNNING":
-        return Answer("running", "RUNNING")
-    said = (job.message or "").partition("\n")[0]
-    words = f"{job.status}: {said}" if job.status == "FAILED" and said else str(job.status)
+        return Answer("running", words)
     return Answer("expired" if job.error_type == NOT_PLACED_IN_TIME else "ended", words)

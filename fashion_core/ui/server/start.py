@@ -10,6 +10,7 @@ import streamlit as st
 
 from fashion_core.errors import ConfigError
 from fashion_core.runs import lock
+from fashion_core.runs.launchers import engines
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, streamlit_internals
 
@@ -37,9 +38,16 @@ async def lifespan(_app: st.App) -> AsyncIterator[None]:
 
 
 def _check_store() -> None:
-    """Say in the terminal what its file system does not do; a folder that can't be named is said by every page."""
+    """Say in the terminal what its file system does not do; a folder that can't be named is said by every page.
+
+    Say too why no run could start.
+    """
     with suppress(ConfigError):
         _problems[:] = lock.store_problems(RunStore().root)
+    try:
+        engines.chosen()
+    except ConfigError as error:
+        _problems.append(str(error))
     for problem in _problems:
         print(problem, file=sys.stderr, flush=True)
 
