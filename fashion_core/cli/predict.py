@@ -31,8 +31,8 @@ def predict_images(options: argparse.Namespace) -> None:
         except ImageError as error:
             raise ImageError(f"{path}: {error}") from error
     model, config = _model(options, ("pixels",))
-    found = engine.probabilities(model, torch.stack(images), config.pixels, devices.resolve(config.device))
-    classes = describe(config.dataset).classes
+    device, dataset = devices.resolve(config.device), describe(config.dataset)
+    found, classes = engine.probabilities(model, torch.stack(images), config.pixels, dataset, device), dataset.classes
     records = [
         {
             "image": str(path),
@@ -81,7 +81,7 @@ def evaluate(options: argparse.Namespace) -> None:
     model, config = _model(options, ("dataset", "pixels"))
     images = engine.test_images(config.dataset)
     device = devices.resolve(config.device)
-    found = engine.probabilities(model, images.pixels, config.pixels, device)
+    found = engine.probabilities(model, images.pixels, config.pixels, images.description, device)
     batches = data.test_batches(images.to(device), config.pixels)
     classes = describe(config.dataset).classes
     answers = scores.Answers(found.numpy(), images.labels.numpy(), classes)

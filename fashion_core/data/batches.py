@@ -1,14 +1,14 @@
 """The images of a dataset, as bytes on the device that trains, and the batches made from them there."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fashion_core.config import PIXEL_MEAN, PIXEL_STD
 from fashion_core.data import images as raw_images
+from fashion_core.data.description import Description, describe
 
 EVALUATION_BATCH = 1000
 _SCALED_AT_ONCE = 1024  # few enough for the processor's cache, enough that one scaling serves several small batches
@@ -17,40 +17,47 @@ _MAX_SHIFT = 2
 
 @dataclass(frozen=True)
 class Images:
-    """One half of a dataset: ``pixels`` (N, 28, 28) uint8 and ``labels`` (N,) int64, on one device."""
+    """One half of a dataset: ``pixels`` (N, C, H, W) uint8 and ``labels`` (N,) int64, on one device."""
 
     pixels: Tensor
     labels: Tensor
+    description: Description
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def first(self, count: int) -> "Images":
         """The first ``count`` images, or all if it is 0."""
-        return Images(self.pixels[:count], self.labels[:count]) if count else self
+        return replace(self, pixels=self.pixels[:count], labels=self.labels[:count]) if count else self
 
     def to(self, device: torch.device) -> "Images":
-        return Images(self.pixels.to(device), self.labels.to(device))
+        return replace(self, pixels=self.pixels.to(device), labels=self.labels.to(device))
 
 
 def load(dataset: str) -> tuple[Images, Images]:
     """Load the training and the test images of a dataset, on the CPU. Raises ``DataError`` or ``DiskError``."""
-    return as_images(raw_images.read(dataset))
+    return as_images(raw_images.read(dataset), describe(dataset))
 
 
-def as_images(halves: tuple[raw_images.Half, raw_images.Half]) -> tuple[Images, Images]:
+def as_images(halves: tuple[raw_images.Half, raw_images.Half], description: Description) -> tuple[Images, Images]:
     """Copy what ``images.read`` returns into tensors."""
-    train, test = (Images(torch.tensor(half[0]), torch.tensor(half[1]).long()) for half in halves)
+    train, test = (
+        Images(torch.tensor(pixels), torch.from_numpy(labels.astype(np.int64)), description)
+        for pixels, labels in halves
+    )
     return train, test
 
 
-def scale(pixels: Tensor, scaling: str) -> Tensor:
-    """Turn bytes (N, 28, 28) into what models take: (N, 1, 28, 28) float32, scaled as ``TrainConfig.pixels`` says."""
-    images = pixels.unsqueeze(1).float()
+def scale(pixels: Tensor, scaling: str, description: Description) -> Tensor:
+    """Turn bytes (N, C, H, W) into what models take: the same as float32, scaled as ``TrainConfig.pixels`` says."""
+    images = pixels.float()
     if scaling == "raw":
         return images
-    images = images.div_(255)
-    return images if scaling == "unit" else images.sub_(PIXEL_MEAN).div_(PIXEL_STD)
+    images.div_(255)
+    if scaling == "standard":
+        for channel, mean, std in zip(images.unbind(1), description.mean, description.std, strict=True):
+            channel.sub_(mean).div_(std)
+    return images
 
 
 def seed_of_epoch(seed: int, epoch: int) -> int:
@@ -67,7 +74,7 @@ def epoch_batches(
     first_batch: int = 0,
     share: Callable[[int], slice] = slice,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield one epoch's batches from ``first_batch`` on: inputs (B, 1, 28, 28) float32 and labels (B,) int64.
+    """Yield one epoch's batches from ``first_batch`` on: inputs (B, C, H, W) float32 and labels (B,) int64.
 
     Order and augmentation depend only on ``epoch_seed``, so the rest of an interrupted epoch is always the same.
     ``share`` says which part of a batch of so many images to yield: by default all of it.
@@ -86,7 +93,7 @@ def epoch_batches(
     for batch in range(first_batch, len(sizes), at_once):
         some = sizes[batch : batch + at_once]
         stop = start + sum(some)
-        inputs, truth = scale(pixels[start:stop], scaling), labels[start:stop]
+        inputs, truth = scale(pixels[start:stop], scaling, images.description), labels[start:stop]
         yield from zip(torch.split(inputs, some), torch.split(truth, some), strict=True)
         start = stop
 
@@ -98,15 +105,16 @@ def draw_moves(count: int, generator: torch.Generator) -> Tensor:
 
 
 def flip_and_shift(pixels: Tensor, moves: Tensor) -> Tensor:
-    """Mirror and move each image by up to two pixels, black moving in; (N, 28, 28) uint8 both ways."""
-    count, height, width = pixels.shape
+    """Mirror and move each image by up to two pixels, black moving in; (N, C, H, W) uint8 both ways."""
+    count, channels, height, width = pixels.shape
     device = pixels.device
     down, right, flip = moves.unsqueeze(2).to(device)
     columns = torch.arange(width, device=device)
     columns = torch.where(flip.bool(), width - 1 - columns, columns) + right
     rows = torch.arange(height, device=device) + down
     padded = torch.nn.functional.pad(pixels, (_MAX_SHIFT,) * 4)
-    return padded[torch.arange(count, device=device)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    image, channel = torch.arange(count, device=device), torch.arange(channels, device=device)
+    return padded[image[:, None, None, None], channel[:, None, None], rows[:, None, :, None], columns[:, None, None]]
 
 
 def test_batches(
@@ -114,11 +122,11 @@ def test_batches(
     scaling: str,
     share: Callable[[int], slice] = slice,  # noqa: PT028 -- no test
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield all images in order, in batches of 1,000: inputs (B, 1, 28, 28) float32 and labels (B,) int64.
+    """Yield all images in order, in batches of 1,000: inputs (B, C, H, W) float32 and labels (B,) int64.
 
     ``share`` says which of so many batches to yield: by default all of them.
     """
     starts = range(0, len(images), EVALUATION_BATCH)
     for start in starts[share(len(starts))]:
         stop = start + EVALUATION_BATCH
-        yield scale(images.pixels[start:stop], scaling), images.labels[start:stop]
+        yield scale(images.pixels[start:stop], scaling, images.description), images.labels[start:stop]

@@ -2,6 +2,8 @@
 
 import hashlib
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,22 +11,55 @@ from numpy.typing import NDArray
 from fashion_core import files
 from fashion_core.config import SIDE, TRAINING_IMAGES
 from fashion_core.data import fashion_mnist, synthetic
-from fashion_core.data.description import DIGESTS
-from fashion_core.errors import DiskError
+from fashion_core.data.description import ARRAYS, BUILT_IN, DIGESTS, Description, describe, folder_of
+from fashion_core.errors import DamagedFileError, DiskError
 
-Half = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # pixels (N, 28, 28) and labels (N,): for training or testing
+# For training or for testing: pixels (N, C, H, W) uint8 and labels (N,), uint8 or uint16.
+Half = tuple[NDArray[np.uint8], NDArray[np.unsignedinteger]]
 
 
 def read(dataset: str) -> tuple[Half, Half]:
-    """Read the training and the test images of a dataset. Raises ``DataError`` or ``DiskError``."""
+    """Read the training and the test images of a dataset.
+
+    Those of one that was added stay on the disk until they are used. Raises ``DataError``, ``DamagedFileError`` or
+    ``DiskError``.
+    """
+    if dataset not in BUILT_IN:
+        return read_arrays(describe(dataset))
     if dataset == "synthetic":
         return _read_synthetic()
     # The headers of 16 and 8 bytes are part of what the MD5 has checked. Format: http://yann.lecun.com/exdb/mnist
     train, train_labels, test, test_labels = (
         np.frombuffer(fashion_mnist.unpack(archive), np.uint8) for archive in fashion_mnist.ARCHIVES
     )
-    pixels = [content[16:].reshape(-1, SIDE, SIDE) for content in (train, test)]
+    pixels = [content[16:].reshape(-1, 1, SIDE, SIDE) for content in (train, test)]
     return (pixels[0], train_labels[8:]), (pixels[1], test_labels[8:])
+
+
+def read_arrays(description: Description) -> tuple[Half, Half]:
+    """Map the arrays of a dataset that was added. Raises ``DamagedFileError`` where they are not as described."""
+    image, counts = description.shape[:3], (description.train, description.test)
+    sizes = [*((count, *image) for count in counts), *((count,) for count in counts)]
+    train, test, train_labels, test_labels = (
+        _read_array(folder_of(description.name) / name, size, "uint8" if len(size) > 1 else "uint16")
+        for name, size in zip(ARRAYS, sizes, strict=True)
+    )
+    for name, found in zip(ARRAYS[2:], (train_labels, test_labels), strict=True):
+        if found.max() >= len(description.classes):
+            said = f"it has a label {found.max()}, and there are {len(description.classes)} classes"
+            raise DamagedFileError(folder_of(description.name) / name, said)
+    return (train, train_labels), (test, test_labels)
+
+
+def _read_array(path: Path, size: tuple[int, ...], dtype: str) -> NDArray[Any]:
+    with files.disk_errors(path):
+        try:
+            found: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")  # which reads no pickles, nor archives
+        except ValueError as error:
+            raise DamagedFileError(path, "it is not an array that NumPy can read") from error
+    if found.dtype != dtype or found.shape != size:
+        raise DamagedFileError(path, f"it is not an array of {' × '.join(map(str, size))} {dtype}, as described")
+    return found
 
 
 def _read_synthetic() -> tuple[Half, Half]:
@@ -43,5 +78,5 @@ def _read_synthetic() -> tuple[Half, Half]:
         except DiskError as error:  # the next run draws again
             print(f"The synthetic garments are not cached: {error}")
     pixels, labels = np.split(np.frombuffer(packed, np.uint8), [(split + synthetic.TEST_IMAGES) * SIDE * SIDE])
-    pixels = pixels.reshape(-1, SIDE, SIDE)
+    pixels = pixels.reshape(-1, 1, SIDE, SIDE)
     return (pixels[:split], labels[:split]), (pixels[split:], labels[split:])

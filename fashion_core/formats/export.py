@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from fashion_core import files
-from fashion_core.config import SIDE
+from fashion_core.config import FASHION, Shape
 from fashion_core.data import batches
 from fashion_core.errors import DataError, DiskError
 from fashion_core.formats import save
@@ -47,7 +47,7 @@ def export(run: Run, epoch: int, format: ExportFormat, out: Path) -> files.Diges
 
 
 def _load(run: Run, checkpoint: Path) -> LoadedModel:
-    loaded = load(checkpoint)
+    loaded = load(checkpoint, dataset=run.record.description)
     return replace(loaded, trained_on={**loaded.trained_on, **run.record.trained_on})
 
 
@@ -58,7 +58,7 @@ def _write_as(format: ExportFormat, loaded: LoadedModel, out: Path) -> files.Dig
     if format == "safetensors":
         return files.write_bytes(out, as_safetensors(loaded))
     with files.scratch_folder(out.parent):
-        return files.write_bytes(out, as_program(loaded.model, _metadata(loaded)))
+        return files.write_bytes(out, as_program(loaded.model, _metadata(loaded), loaded.shape))
 
 
 def _metadata(loaded: LoadedModel) -> dict[str, str]:
@@ -79,12 +79,12 @@ def as_safetensors(loaded: LoadedModel) -> bytes:
     return safetensors.torch.save(tensors, {**metadata, f"{OURS}sha256": checksum})
 
 
-def as_program(model: nn.Module, metadata: Mapping[str, str]) -> bytes:
+def as_program(model: nn.Module, metadata: Mapping[str, str], shape: Shape = FASHION) -> bytes:
     """The model as a ``torch.export`` program (.pt2) that takes any number of images, without paths of this machine.
 
     ``metadata`` goes into a JSON file beside it. torch needs a place for temporary files, though it writes none there.
     """
-    images = torch.zeros(2, 1, SIDE, SIDE)
+    images = torch.zeros(2, shape.channels, shape.height, shape.width)
     program = torch.export.export(model.eval(), (images,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)
@@ -104,9 +104,9 @@ def compare_formats(run: Run, epoch: int) -> dict[str, Any]:
     try:
         pixels, what = batches.load(config.dataset)[1].pixels[:_IMAGES], "test images"
     except DataError:
-        noise = torch.randint(0, 256, (_IMAGES, SIDE, SIDE), generator=torch.Generator().manual_seed(0))
+        noise = torch.randint(0, 256, (_IMAGES, *loaded.shape[:3]), generator=torch.Generator().manual_seed(0))
         pixels, what = noise.to(torch.uint8), "random pixels"
-    images = batches.scale(pixels, config.pixels)
+    images = batches.scale(pixels, config.pixels, run.record.description)
     with files.scratch_folder(run.path.parent) as folder:
         rows = [_measure(format, loaded, source, images, folder / name) for format, name in EXPORT_NAMES.items()]
     return {"images": len(images), "what": what, "formats": rows}

@@ -11,11 +11,14 @@ from typing import Any
 
 from fashion_core import devices, files
 from fashion_core.config import MAX_NAME, TrainConfig, parse_config
-from fashion_core.errors import ConfigError, RefusedFileError, printable
+from fashion_core.data.description import BUILT_IN, Description, describe
+from fashion_core.errors import ConfigError, RefusedFileError, UnfitFileError, printable
 from fashion_core.files import now
 from fashion_core.formats import save
 from fashion_core.formats.load import LoadedModel, load
+from fashion_core.formats.shapes import misfit
 from fashion_core.formats.untrusted.optimizer import family
+from fashion_core.formats.untrusted.validate import DATASET_KEY
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Environment, FileInfo, Labels, SavedFormat, Source, Status
 from fashion_core.runs.store import RunStore
@@ -35,7 +38,8 @@ def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, Any]
 
     ``name`` is what the file was called where it came from; ``given`` are settings that people know better than the
     file does; ``weights`` says which are meant where it holds several. Raises ``RefusedFileError`` if it can't be
-    loaded, ``ConfigError`` for bad settings, ``DiskError``; then nothing is left behind.
+    loaded or does not fit its dataset, ``ConfigError`` for bad settings, ``DataError`` where there is no such dataset,
+    ``DiskError``; then nothing is left behind.
     """
     loaded = load(path, weights)
     if loaded.format == "partial":
@@ -46,10 +50,18 @@ def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, Any]
     settings, notes = _settings(loaded)
     shown = printable(Path(name).name)[:MAX_NAME]
     config = _parse(loaded, settings, shown, given)
-    if assumed := tuple(name for name in config.trained_on if name not in {**loaded.trained_on, **given}):
+    assumed = tuple(name for name in config.trained_on if name not in {**loaded.trained_on, **given})
+    dataset = _dataset(loaded, config.dataset)
+    if reason := misfit(loaded.model_name, loaded.shape, dataset):
+        advice = "; say which dataset it was trained on" if "dataset" in assumed else ""
+        raise UnfitFileError(reason + advice)
+    config = _fitted(config, dataset)
+    if assumed:
         notes.append(_ASSUMED[assumed].format(**config.trained_on))
     content: dict[str, Any] = {"epoch": loaded.epoch or 0, "model_state_dict": loaded.model.state_dict()}
     content |= {"optimizer_state_dict": loaded.optimizer_state, "loss": loaded.loss, **loaded.extras}
+    if dataset == loaded.dataset:
+        content[DATASET_KEY] = dataset.model_dump(mode="json")
 
     def fill(draft: Run) -> None:
         with files.writing(draft.original_path) as file, path.open("rb") as original:
@@ -65,7 +77,7 @@ def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, Any]
     versions = {"python": platform.python_version(), "torch": metadata.version("torch")}
     here = {"device": "cpu", "threads": devices.automatic_threads(), "mkl": devices.mkl_order()}
     environment = Environment.model_validate(loaded.extras.get("environment", versions | here))
-    return store.create(config, environment, source=source, labels=labels, fill=fill)
+    return store.create(config, environment, source=source, labels=labels, fill=fill, dataset=dataset)
 
 
 def _settings(loaded: LoadedModel) -> tuple[dict[str, Any], list[str]]:
@@ -120,6 +132,19 @@ def _parse(loaded: LoadedModel, settings: Mapping[str, Any], shown: str, given: 
         if own.get(name, value) != value:
             raise ConfigError(f"The file says that its {name} was {own[name]}: leave that as it is, not {value}.")
     return config
+
+
+def _dataset(loaded: LoadedModel, name: str) -> Description:
+    """What the file says of its dataset, if it does; else what has that name here. Raises ``DataError``."""
+    return loaded.dataset if loaded.dataset and loaded.dataset.name == name else describe(name)
+
+
+def _fitted(config: TrainConfig, dataset: Description) -> TrainConfig:
+    """With a number of images, which only a run says that was trained on a dataset that was added."""
+    if config.train_images or dataset.name in BUILT_IN:
+        return config
+    sizes = {"train_images": dataset.train, "batch_size": min(config.batch_size, dataset.train)}
+    return parse_config({**config.model_dump(), **sizes})
 
 
 def _info(loaded: LoadedModel, format: SavedFormat, digest: files.Digest) -> FileInfo:

@@ -11,7 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashion_core import files
+from fashion_core.config import Shape
+from fashion_core.data.description import Description
 from fashion_core.errors import ChangedFileError, RefusedFileError, UnfitFileError, printable
+from fashion_core.formats.shapes import misfit
 from fashion_core.formats.untrusted import validate
 from fashion_core.formats.untrusted.optimizer import SavedOptimizer, find_optimizer
 from fashion_core.formats.untrusted.read import read_saved_file
@@ -93,6 +96,8 @@ class Inspection:
     epoch: int | None
     loss: float | None  # after that epoch; None inside one
     trained_on: dict[str, str]  # its dataset and pixels, if the file says them
+    dataset: dict[str, Any] | None  # what it says of a dataset that was added, as ``dataset.json`` has it
+    shape: Shape | None  # that its model is made for; of several that are the same model, the likeliest
     optimizer: Optimizer | None
     missing: tuple[str, ...]  # what an exact resume would need and the file does not carry, of ``MISSING``
     verdict: VerdictKind
@@ -119,6 +124,7 @@ def inspect(path: Path, numbers: bool | None = None, choice: str | None = None) 
     format = format_of(file, weights, optimizer) if weights else "unknown"
     refusal = _refusal(file, numbers, choice)
     epoch = file.whole_number_under("epoch")
+    said = validate.described(file.content)
     missing = _missing(file.content, format, epoch, optimizer)
     called = {printable(theirs): printable(ours) for ours, theirs in weights.names.items()} if weights else {}
     return Inspection(
@@ -135,6 +141,8 @@ def inspect(path: Path, numbers: bool | None = None, choice: str | None = None) 
         epoch=epoch,
         loss=None if format == "partial" else file.number_under("loss"),
         trained_on=validate.trained_on(file),
+        dataset=said.model_dump(mode="json") if said else None,
+        shape=_shape(weights, said),
         optimizer=_optimizer(optimizer) if optimizer else None,
         missing=missing,
         verdict=_verdict(refusal, weights, missing),
@@ -143,6 +151,13 @@ def inspect(path: Path, numbers: bool | None = None, choice: str | None = None) 
         tensors=tuple(replace(one, weight=called.get(one.name)) for one in _tensor_infos(file, numbers)),
         tree=_Outline().of(file.content),
     )
+
+
+def _shape(weights: Weights | None, said: Description | None) -> Shape | None:
+    if weights is None or weights.model is None or weights.shape is None:
+        return None
+    is_fitting = said is not None and misfit(weights.model, weights.shape, said) is None
+    return said.shape if said and is_fitting else weights.shape
 
 
 def _of_weights(file: SavedFile, weights: Weights) -> dict[str, Any]:
@@ -192,7 +207,7 @@ def _refusal(file: SavedFile, numbers: bool, choice: str | None) -> RefusedFileE
     try:
         if numbers:
             file.check_numbers()
-        _, weights = validate.check(file, choice)
+        *_, weights = validate.check(file, choice)
         if numbers:
             validate.check_finite(file, weights)
     except RefusedFileError as error:

@@ -7,12 +7,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from fashion_core.config import Shape
+from fashion_core.data.description import Description
 from fashion_core.formats.inspect import format_of, notes_on
 from fashion_core.formats.untrusted.blueprints import KNOWN
 from fashion_core.formats.untrusted.optimizer import SavedOptimizer, find_optimizer
 from fashion_core.formats.untrusted.read import read_saved_file
 from fashion_core.formats.untrusted.saved_file import SavedFile
-from fashion_core.formats.untrusted.validate import check, check_finite, own_part, trained_on
+from fashion_core.formats.untrusted.validate import check, check_finite, described, own_part, trained_on
 from fashion_core.formats.untrusted.values import SavedTensor
 from fashion_core.models import build_model
 from fashion_core.runs.schema import SavedFormat
@@ -24,6 +26,7 @@ class LoadedModel:
 
     model: nn.Module
     model_name: str
+    shape: Shape  # that it is made for; of several that are the same model, the likeliest
     format: SavedFormat
     epoch: int | None
     loss: float | None
@@ -32,23 +35,25 @@ class LoadedModel:
     optimizer: SavedOptimizer | None = None  # as it is in the file, whether or not its state can be used
     notes: tuple[str, ...] = ()  # a sentence for each thing that was not plain
     trained_on: dict[str, str] = field(default_factory=dict)  # its dataset and pixels, if the file says them
+    dataset: Description | None = None  # what the file says of a dataset that was added
 
 
-def load(path: Path, weights: str | None = None) -> LoadedModel:
+def load(path: Path, weights: str | None = None, dataset: Description | None = None) -> LoadedModel:
     """Load a file from anyone without running anything in it.
 
-    ``weights`` says which are meant where a file holds several: one of ``Inspection.choices``.
+    ``weights`` says which are meant where a file holds several: one of ``Inspection.choices``. ``dataset`` is what the
+    model is to be used for: it must be made for its images and classes.
 
     Returns a model only if every name, layer, shape, dtype, checksum and number is one that this app's own model could
     have. Whatever is wrong with the optimizer, its state alone is left out. Raises ``RefusedFileError`` with the first
     reason against the file, ``DiskError``.
     """
     file = read_saved_file(path)
-    name, found = check(file, weights)
+    name, shape, found = check(file, weights, dataset)
     file.check_numbers()
     check_finite(file, found)
     optimizer = find_optimizer(file, found)
-    model = build_model(name, seed=0)
+    model = build_model(name, 0, shape)
     counters = {missing: torch.tensor(0) for missing in KNOWN[name].keys() - found.tensors.keys()}
     model.load_state_dict(counters | _with_tensors(file, found.tensors), strict=True)
     format = format_of(file, found, optimizer)
@@ -56,6 +61,7 @@ def load(path: Path, weights: str | None = None) -> LoadedModel:
     return LoadedModel(
         model.eval(),
         name,
+        shape,
         format,
         epoch=file.whole_number_under("epoch"),
         loss=loss,
@@ -64,6 +70,7 @@ def load(path: Path, weights: str | None = None) -> LoadedModel:
         optimizer=optimizer,
         notes=notes_on(found, optimizer),
         trained_on=trained_on(file),
+        dataset=described(file.content),
     )
 
 

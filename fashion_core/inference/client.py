@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from fashion_core.data.description import Description
 from fashion_core.errors import WorkerError
 from fashion_core.inference.prepare import Prepared, Step
 from fashion_core.runs import processes
@@ -73,7 +74,7 @@ class Predictor:
         self._process: subprocess.Popen[bytes] | None = None
 
     def test_images(self, dataset: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return the test half of a dataset: pixels (N, 28, 28) uint8 and labels (N,) int64."""
+        """Return the test half of a dataset: pixels (N, C, H, W) uint8 and labels (N,) int64."""
         arrays = self._ask(Message({"ask": "test images", "dataset": dataset})).arrays
         return arrays["pixels"], arrays["labels"]
 
@@ -85,13 +86,17 @@ class Predictor:
         steps = (Step(name, note, found.arrays[f"step {number}"]) for number, (name, note) in named)
         return Prepared(found.arrays["pixels"], tuple(steps))
 
-    def predict(self, file: Path, pixels: np.ndarray, scaling: str) -> np.ndarray:
-        """The probabilities (N, 10) float32 that a saved file's model gives images (N, 28, 28) uint8."""
-        asked = {"ask": "predict", "file": str(file), "pixels": scaling}
+    def predict(self, file: Path, pixels: np.ndarray, scaling: str, description: Description) -> np.ndarray:
+        """The probabilities (N, classes) float32 that a saved file's model gives images (N, C, H, W) uint8.
+
+        They are images as in the dataset of this description, which need not be here.
+        """
+        dataset = description.model_dump(mode="json")
+        asked = {"ask": "predict", "file": str(file), "dataset": dataset, "pixels": scaling}
         return self._ask(Message(asked, {"pixels": pixels})).arrays["probabilities"]
 
     def evaluate(self, file: Path, dataset: str, scaling: str) -> np.ndarray:
-        """The probabilities (N, 10) float32 that a saved file's model gives a dataset's test images."""
+        """The probabilities (N, classes) float32 that a saved file's model gives a dataset's test images."""
         asked = {"ask": "predict", "file": str(file), "dataset": dataset, "pixels": scaling}
         return self._ask(Message(asked)).arrays["probabilities"]
 

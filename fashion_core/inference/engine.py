@@ -1,7 +1,7 @@
 """Use a model: images to class probabilities, from any saved file."""
 
 from contextlib import suppress
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from fashion_core.cache import Cache, stamp
 from fashion_core.data import batches as data
+from fashion_core.data.description import Description, describe
 from fashion_core.errors import DamagedFileError, DiskError, DivergedModelError
 from fashion_core.formats.load import LoadedModel, load
 from fashion_core.runs.run import Run
@@ -17,14 +18,16 @@ CACHED_BYTES = 400_000_000  # over a hundred of the tutorial's models, or eight 
 
 
 @torch.inference_mode()
-def probabilities(model: nn.Module, pixels: Tensor, scaling: str, device: torch.device) -> Tensor:
-    """Return the softmax of the logits of ``pixels`` (N, 28, 28) uint8: (N, 10) float32 on the CPU.
+def probabilities(
+    model: nn.Module, pixels: Tensor, scaling: str, description: Description, device: torch.device
+) -> Tensor:
+    """Return the softmax of the logits of ``pixels`` (N, C, H, W) uint8: (N, classes) float32 on the CPU.
 
-    The model is in ``eval`` mode on ``device``; images go through it in batches of 1,000, scaled as in its training.
-    Raises ``DivergedModelError`` if its probabilities are not finite.
+    The model is in ``eval`` mode on ``device``; images go through it in batches of 1,000, scaled as in its training
+    on the dataset of this description. Raises ``DivergedModelError`` if its probabilities are not finite.
     """
     batches = torch.split(pixels.to(device), data.EVALUATION_BATCH)
-    found = torch.cat([model(data.scale(batch, scaling)).softmax(1) for batch in batches]).float().cpu()
+    found = torch.cat([model(data.scale(batch, scaling, description)).softmax(1) for batch in batches]).float().cpu()
     if not found.isfinite().all():
         raise DivergedModelError("The model's output is not finite: choose an earlier checkpoint.")
     return found
@@ -36,15 +39,23 @@ class Models:
     def __init__(self, capacity: int = CACHED_BYTES) -> None:
         self.cache = Cache[nn.Module](capacity, lambda model: sum(t.nbytes for t in model.state_dict().values()))
 
-    def get(self, path: Path, device: torch.device) -> nn.Module:
-        """Return the model of this file on ``device``. Raises ``RefusedFileError`` or ``DiskError``."""
-        return self.cache.get((path, device), stamp(path), lambda: load(path).model.to(device))
+    def get(self, path: Path, device: torch.device, description: Description) -> nn.Module:
+        """Return the model of this file, for images of this dataset, on ``device``.
+
+        Raises ``RefusedFileError`` or ``DiskError``.
+        """
+        key = path, device, description.shape
+        return self.cache.get(key, stamp(path), lambda: load(path, dataset=description).model.to(device))
 
 
-@cache
 def test_images(dataset: str) -> data.Images:
     """Return the test half of a dataset, on the CPU, read once. Raises ``DataError`` or ``DiskError``."""
-    return data.load(dataset)[1]
+    return _test_images(describe(dataset))
+
+
+@lru_cache(maxsize=2)
+def _test_images(description: Description) -> data.Images:
+    return data.load(description.name)[1]
 
 
 def trained_on(path: Path, loaded: LoadedModel) -> dict[str, str]:

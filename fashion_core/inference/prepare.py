@@ -48,7 +48,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a model takes, ``pixels`` (28, 28) uint8 with the garment bright on black, and how it was made."""
+    """What a model takes, ``pixels`` (1, 28, 28) uint8 with the garment bright on black, and how it was made."""
 
     pixels: Grey
     steps: tuple[Step, ...]
@@ -69,7 +69,7 @@ def prepare(source: bytes | Path) -> Prepared:
             note = f"its brightness ({segmentation.border_level(grey):.0f} of 255) and its noise were removed"
             _show(steps, "black border", note, black)
         grey = _cut_out(black, steps)
-    return Prepared(grey, tuple(steps))
+    return Prepared(grey[None], tuple(steps))
 
 
 def _shows_something(grey: Grey) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from fashion_core import devices
+from fashion_core.data.description import Description
 from fashion_core.errors import FashionError
 from fashion_core.inference import engine, prepare
 from fashion_core.inference.client import Message, receive, send
@@ -41,6 +42,11 @@ def _answer(asked: dict[str, Any], sent: dict[str, np.ndarray], models: engine.M
         images = engine.test_images(asked["dataset"])
         return Message({}, {"pixels": images.pixels.numpy(), "labels": images.labels.numpy()})
     device = devices.resolve("auto")
-    model = models.get(Path(asked["file"]), device)
-    pixels = torch.from_numpy(sent["pixels"]) if "pixels" in sent else engine.test_images(asked["dataset"]).pixels
-    return Message({}, {"probabilities": engine.probabilities(model, pixels, asked["pixels"], device).numpy()})
+    if "pixels" in sent:
+        pixels, description = torch.from_numpy(sent["pixels"]), Description.model_validate(asked["dataset"])
+    else:
+        images = engine.test_images(asked["dataset"])
+        pixels, description = images.pixels, images.description
+    model = models.get(Path(asked["file"]), device, description)
+    found = engine.probabilities(model, pixels, asked["pixels"], description, device)
+    return Message({}, {"probabilities": found.numpy()})

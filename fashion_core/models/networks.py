@@ -7,22 +7,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fashion_core.config import CLASSES, SIDE
+from fashion_core.config import FASHION, Shape
 from fashion_core.models.torchvision_import import import_torchvision
 
 
 class NeuralNetwork(nn.Module):
     """The tutorial's network, attribute for attribute, so that weights go both ways.
 
-    Takes (N, 1, 28, 28) or (N, 28, 28) float32; gives (N, 10) float32 logits.
+    Takes (N, channels, height, width) float32, or (N, 28, 28) as the tutorial; gives (N, classes) float32 logits.
     Source: https://pytorch.org/tutorials/beginner/basics/buildmodel_tutorial.html
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shape: Shape = FASHION) -> None:
         super().__init__()
+        inputs = shape.channels * shape.height * shape.width
         self.flatten = nn.Flatten()
         self.linear_relu_stack = nn.Sequential(
-            nn.Linear(28 * 28, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, CLASSES)
+            nn.Linear(inputs, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, shape.classes)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -31,12 +32,12 @@ class NeuralNetwork(nn.Module):
 
 
 class SmallCNN(nn.Module):
-    """Two convolution blocks, then two linear layers: (N, 1, 28, 28) float32 to (N, 10) float32 logits."""
+    """Two convolution blocks, then two linear layers: (N, channels, height, width) float32 to (N, classes) logits."""
 
-    def __init__(self) -> None:
+    def __init__(self, shape: Shape = FASHION) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(1, 32, 3, padding=1, bias=False),
+            nn.Conv2d(shape.channels, 32, 3, padding=1, bias=False),
             nn.BatchNorm2d(32),
             nn.ReLU(),
             nn.MaxPool2d(2),
@@ -45,8 +46,9 @@ class SmallCNN(nn.Module):
             nn.ReLU(),
             nn.MaxPool2d(2),
         )
+        pooled = 64 * (shape.height // 4) * (shape.width // 4)
         self.classifier = nn.Sequential(
-            nn.Flatten(), nn.Dropout(0.25), nn.Linear(64 * 7 * 7, 128), nn.ReLU(), nn.Linear(128, CLASSES)
+            nn.Flatten(), nn.Dropout(0.25), nn.Linear(pooled, 128), nn.ReLU(), nn.Linear(128, shape.classes)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -54,23 +56,24 @@ class SmallCNN(nn.Module):
         return logits
 
 
-def resnet18() -> nn.Module:
-    """Build torchvision's ResNet-18 with random weights, one input channel and ten classes."""
-    model: nn.Module = import_torchvision().models.resnet18(num_classes=CLASSES)
-    model.conv1 = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
+def resnet18(shape: Shape = FASHION) -> nn.Module:
+    """Build torchvision's ResNet-18 with random weights, for images of any size."""
+    model: nn.Module = import_torchvision().models.resnet18(num_classes=shape.classes)
+    if shape.channels != 3:  # as torchvision has it
+        model.conv1 = nn.Conv2d(shape.channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
     return model
 
 
-_BUILDERS: Mapping[str, Callable[[], nn.Module]] = {"mlp": NeuralNetwork, "cnn": SmallCNN, "resnet18": resnet18}
+_BUILDERS: Mapping[str, Callable[[Shape], nn.Module]] = {"mlp": NeuralNetwork, "cnn": SmallCNN, "resnet18": resnet18}
 
 
-def build_model(name: str, seed: int) -> nn.Module:
+def build_model(name: str, seed: int, shape: Shape = FASHION) -> nn.Module:
     """Build the model that ``TrainConfig.model`` names, on the CPU; its first weights follow from ``seed`` alone."""
     torch.manual_seed(seed)
-    return _BUILDERS[name]()
+    return _BUILDERS[name](shape)
 
 
-def layers(model: nn.Module) -> list[dict[str, Any]]:
+def layers(model: nn.Module, shape: Shape = FASHION) -> list[dict[str, Any]]:
     """List the leaf layers as an image passes them, with its shape after each; the model is left in ``eval`` mode."""
     found: list[dict[str, Any]] = []
 
@@ -81,16 +84,16 @@ def layers(model: nn.Module) -> list[dict[str, Any]]:
     leaves = [(name, module) for name, module in model.named_modules() if not list(module.children())]
     hooks = [module.register_forward_hook(partial(record, name)) for name, module in leaves]
     with torch.inference_mode():
-        model.eval()(torch.zeros(1, 1, SIDE, SIDE))
+        model.eval()(torch.zeros(1, shape.channels, shape.height, shape.width))
     for hook in hooks:
         hook.remove()
     return found
 
 
-def describe(name: str) -> dict[str, Any]:
+def describe(name: str, shape: Shape = FASHION) -> dict[str, Any]:
     """Describe a model, ready for JSON: ``print(model)`` as text, its layers and its number of parameters."""
-    model = build_model(name, seed=0)
-    return {"text": str(model), "layers": layers(model), "parameters": _count_parameters(model)}
+    model = build_model(name, 0, shape)
+    return {"text": str(model), "layers": layers(model, shape), "parameters": _count_parameters(model)}
 
 
 def _count_parameters(module: nn.Module) -> int:

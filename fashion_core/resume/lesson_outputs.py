@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from fashion_core import files
+from fashion_core.config import FASHION
 from fashion_core.data import batches as data
 from fashion_core.errors import RunStateError
 from fashion_core.formats.load import load
@@ -25,7 +26,7 @@ def outputs(run: Run) -> dict[str, Any]:
 
     JSON-ready. Raises ``RunStateError``.
     """
-    if not run.weights_path.exists() or run.record.config.model != "mlp":
+    if not run.weights_path.exists() or (run.record.config.model, run.record.description.shape) != ("mlp", FASHION):
         raise RunStateError(texts.NOT_THE_TUTORIALS_MODEL.format(run=run.id))
     with files.scratch_folder(run.path.parent) as folder, contextlib.chdir(folder):
         Path("model_save").symlink_to(run.checkpoint_folder)
@@ -49,7 +50,9 @@ def losses(run: Run, child: Run) -> dict[str, dict[str, float]]:
     saved = {"loss_last": run.checkpoint_path(0), "loss_now": child.checkpoint_path(1)}
     return {
         name: {
-            half: test_loop(data.test_batches(images, config.pixels), load(path).model, loss_fn).loss
+            half: test_loop(
+                data.test_batches(images, config.pixels), load(path, dataset=run.record.description).model, loss_fn
+            ).loss
             for half, images in halves.items()
         }
         for name, path in saved.items()

@@ -12,7 +12,7 @@ from pathlib import Path
 from fashion_core import files
 from fashion_core.cache import MOST_RUNS
 from fashion_core.config import TrainConfig
-from fashion_core.data.description import BUILT_IN, describe
+from fashion_core.data.description import BUILT_IN, Description, describe
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError, RunStateError
 from fashion_core.runs.index.index import AT_ONCE, ID_PATTERN, Index, index_of
 from fashion_core.runs.launchers import engines
@@ -68,9 +68,13 @@ class RunStore:
         twin_of: str | None = None,
         state: State = "queued",
         fill: Callable[[Run], None] = lambda draft: None,
+        dataset: Description | None = None,
     ) -> Run:
-        """Make a run folder with its first status and what ``fill`` adds. Raises ``DiskError``, ``DataError``."""
-        created, dataset = datetime.now(UTC), describe(config.dataset)
+        """Make a run folder with its first status and what ``fill`` adds. Raises ``DiskError``, ``DataError``.
+
+        Its dataset is the one of that name here, unless it is described.
+        """
+        created, dataset = datetime.now(UTC), dataset or describe(config.dataset)
         run_id = f"{created:%Y%m%d-%H%M%S}-{created.microsecond // 1000:03d}-{secrets.token_hex(2)}"
         record = RunRecord(
             id=run_id,

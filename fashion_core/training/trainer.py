@@ -15,6 +15,7 @@ from fashion_core import devices, files, loops
 from fashion_core.data import batches as data
 from fashion_core.errors import DivergedError
 from fashion_core.formats import save
+from fashion_core.formats.untrusted.validate import DATASET_KEY
 from fashion_core.models import build_model
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
@@ -63,7 +64,8 @@ class Trainer:
         train_images, test_images = images or data.load(self.config.dataset)
         self.train_images = train_images.first(self.config.train_images).to(self.device)
         self.test_images = test_images.to(self.device)
-        self.model = build_model(self.config.model, self.config.seed).to(self.device)
+        shape = self.record.description.shape
+        self.model = build_model(self.config.model, self.config.seed, shape).to(self.device)
         if group.size > 1:
             share_layers(self.model, group, self._images_in_batch)
         self.model.to(memory_format=devices.layout(self.device, self.config.precision))  # type: ignore[call-overload]
@@ -280,6 +282,7 @@ class Trainer:
 
     def _checkpoint(self) -> save.Checkpoint:
         """Return the tutorial's four keys and what an exact continuation needs: plain containers and tensors only."""
+        added = self.record.described  # what the other two are, every version knows
         return {
             "epoch": self.position.epoch,
             "model_state_dict": save.snapshot(self.model.state_dict()),
@@ -289,6 +292,7 @@ class Trainer:
             "run": self.record.id,
             "config": self.config.model_dump(mode="json"),
             "environment": self.record.environment.model_dump(mode="json"),
+            **({DATASET_KEY: added.model_dump(mode="json")} if added else {}),
         }
 
     def _measured(self) -> Measured:
@@ -305,6 +309,6 @@ class Trainer:
         """Weights only, and the whole model, of plain layers, contiguous and on the CPU to load on any machine."""
         self.saver.wait()
         self.report(phase="saving")
-        model = build_model(self.config.model, self.config.seed).eval()
+        model = build_model(self.config.model, self.config.seed, self.record.description.shape).eval()
         model.load_state_dict(self.model.state_dict())
         self.run_files.save_final(model, self._measured())

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from fashion_core.data import batches
+from fashion_core.data.description import BUILT_IN
 from fashion_core.inference.client import Predictor
 from fashion_core.models import NeuralNetwork
 from tests.benchmarks import Comparison, alternate
@@ -24,13 +25,13 @@ def run() -> Comparison:
         predictor, model = Predictor(), NeuralNetwork()
         model.load_state_dict(torch.load(path, weights_only=True)["model_state_dict"])
         model.eval()
-        pixels = np.tile(predictor.test_images("synthetic")[0], (5, 1, 1))
+        pixels = np.tile(predictor.test_images("synthetic")[0], (5, 1, 1, 1))
         images = torch.from_numpy(pixels)
         ways = {
             "plain PyTorch, 10,000 images": lambda: plain(model, images),
-            "predict, 10,000 images": lambda: predictor.predict(path, pixels, "unit"),
+            "predict, 10,000 images": lambda: predictor.predict(path, pixels, "unit", BUILT_IN["synthetic"]),
             "plain PyTorch, one image": lambda: plain(model, images[:1]),
-            "predict, one image": lambda: predictor.predict(path, pixels[:1], "unit"),
+            "predict, one image": lambda: predictor.predict(path, pixels[:1], "unit", BUILT_IN["synthetic"]),
         }
         try:
             times = alternate(ways, ROUNDS)
@@ -41,4 +42,6 @@ def run() -> Comparison:
 
 @torch.inference_mode()
 def plain(model: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
-    return torch.cat([model(batches.scale(batch, "unit")).softmax(1) for batch in torch.split(images, 1000)])
+    return torch.cat(
+        [model(batches.scale(batch, "unit", BUILT_IN["synthetic"])).softmax(1) for batch in torch.split(images, 1000)]
+    )

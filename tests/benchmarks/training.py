@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from fashion_core.config import parse_config
 from fashion_core.data import batches, fashion_mnist
 from fashion_core.data.batches import Images
+from fashion_core.data.description import BUILT_IN
 from fashion_core.models import build_model
 from fashion_core.models.torchvision_import import import_torchvision
 from fashion_core.runs.schema import Environment
@@ -44,7 +45,7 @@ def place_to_train(images: int) -> Iterator[tuple[Path, str, RunStore]]:
 def write_idx(raw: Path, prefix: str, images: Images) -> None:
     """The two files of one half, as http://yann.lecun.com/exdb/mnist describes them."""
     raw.mkdir(parents=True, exist_ok=True)
-    for name, values in (("images-idx3", images.pixels), ("labels-idx1", images.labels.byte())):
+    for name, values in (("images-idx3", images.pixels.squeeze(1)), ("labels-idx1", images.labels.byte())):
         head = bytes([0, 0, 8, values.ndim]) + b"".join(size.to_bytes(4, "big") for size in values.shape)
         (raw / f"{prefix}-{name}-ubyte").write_bytes(head + values.numpy().tobytes())
 
@@ -92,8 +93,8 @@ def our_epoch(store: RunStore, folder: Path, by_step: bool = False, **settings: 
     threads_open = config.threads == 0
     environment = Environment(**versions, device=config.device, threads=THREADS, threads_open=threads_open)
     train, test = (import_torchvision().datasets.FashionMNIST(folder, train=train) for train in (True, False))
-    images = Images(train.data, train.targets), Images(test.data, test.targets)
-    trainer = Trainer(store.create(config, environment), lambda: False, images)
+    both = [Images(half.data.unsqueeze(1), half.targets, BUILT_IN["fashion-mnist"]) for half in (train, test)]
+    trainer = Trainer(store.create(config, environment), lambda: False, (both[0], both[1]))
     if by_step:
         assert isinstance(trainer.train_step, CapturedStep)
         trainer.train_step = trainer.train_step.step

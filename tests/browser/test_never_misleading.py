@@ -173,7 +173,7 @@ def test_what_is_typed_is_answered_and_what_is_copied_is_whole(
 def test_one_image_is_one_image(store: RunStore, server: Server, page: Page, family: tuple[Run, Run]) -> None:
     run = copied(family[0], store)
     images = batches.load("synthetic")[1]
-    predicted = load(run.checkpoint_path(1)).model(batches.scale(images.pixels, "unit")).argmax(1)
+    predicted = load(run.checkpoint_path(1)).model(batches.scale(images.pixels, "unit", images.description)).argmax(1)
     pairs = Counter(zip(images.labels.tolist(), predicted.tolist(), strict=True))
     true, wrong = next(pair for pair, count in pairs.items() if count == 1)
     open_page(page, f"{server.url}/predict?run={run.id}&epoch=1&view=Evaluation&cell={true}-{wrong}")

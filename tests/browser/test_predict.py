@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 
 from fashion_core.config import CLASS_NAMES
 from fashion_core.data import batches
+from fashion_core.data.description import BUILT_IN
 from fashion_core.formats.load import load
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
@@ -39,9 +40,11 @@ def address(server: Server, run: Run, view: str, **query: str) -> str:
 def write_images(folder: Path, run: Run, count: int) -> dict[Path, str]:
     """The first test images as people have them, large, dark on white, and what the last checkpoint says of each."""
     pixels = batches.load("synthetic")[1].pixels[:count]
-    predicted = load(run.checkpoint_path(1)).model(batches.scale(pixels, "unit")).argmax(1).tolist()
+    predicted = (
+        load(run.checkpoint_path(1)).model(batches.scale(pixels, "unit", BUILT_IN["synthetic"])).argmax(1).tolist()
+    )
     paths = [folder / f"my <b>{number}_ [x](y).png" for number in range(count)]
-    for path, image in zip(paths, pixels.numpy(), strict=True):
+    for path, image in zip(paths, pixels[:, 0].numpy(), strict=True):
         Image.fromarray(255 - np.kron(image, np.ones((8, 8), np.uint8))).save(path)
     return dict(zip(paths, [CLASS_NAMES[index] for index in predicted], strict=True))
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from fashion_core.config import CLASS_NAMES
 from fashion_core.data import batches
+from fashion_core.data.description import BUILT_IN
 from fashion_core.formats import export
 from fashion_core.formats.load import load
 from fashion_core.inference import engine
@@ -31,7 +32,7 @@ def garments(synthetic_data: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("garments")
     paths = [folder / f"{number}.png" for number in range(3)]
     for path, pixels in zip(paths, batches.load("synthetic")[1].pixels, strict=False):
-        Image.fromarray(pixels.numpy()).save(path)
+        Image.fromarray(pixels[0].numpy()).save(path)
     return paths
 
 
@@ -43,7 +44,9 @@ def test_predict_gives_a_record_or_line_an_image_in_their_order(
     assert [line.partition(": ")[0] for line in out.splitlines()] == list(map(str, garments))
     found = answered(capsys, "predict", run.checkpoint_path(0), *garments)
     pixels = batches.load("synthetic")[1].pixels[:3]
-    expected = engine.probabilities(load(run.checkpoint_path(0)).model, pixels, "unit", torch.device("cpu"))
+    expected = engine.probabilities(
+        load(run.checkpoint_path(0)).model, pixels, "unit", BUILT_IN["synthetic"], torch.device("cpu")
+    )
     for record, path, row in zip(found, garments, expected, strict=True):
         index = int(row.argmax())
         assert record == {

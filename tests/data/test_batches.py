@@ -12,22 +12,23 @@ from fashion_core.config import CLASS_NAMES, PIXEL_MEAN, PIXEL_STD
 from fashion_core.data import batches as data
 from fashion_core.data import fashion_mnist
 from fashion_core.data.batches import Images
-from fashion_core.data.description import DIGESTS
+from fashion_core.data.description import BUILT_IN, DIGESTS, Description
 from fashion_core.data.images import read
 from fashion_core.errors import DataError
 from fashion_core.models.torchvision_import import import_torchvision
 
-EVERY_BYTE = torch.arange(784).remainder(256).to(torch.uint8).view(1, 28, 28)
+EVERY_BYTE = torch.arange(784).remainder(256).to(torch.uint8).view(1, 1, 28, 28)
+GARMENTS = BUILT_IN["fashion-mnist"]
 
 
 @pytest.fixture
 def images() -> Images:
     shades = torch.arange(50)
-    return Images(shades.to(torch.uint8)[:, None, None].repeat(1, 28, 28), shades)
+    return Images(shades.to(torch.uint8)[:, None, None, None].repeat(1, 1, 28, 28), shades, GARMENTS)
 
 
 def drawn(count: int) -> Tensor:
-    return torch.randint(0, 256, (count, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    return torch.randint(0, 256, (count, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
 
 
 def order(images: Images, epoch_seed: int, first_batch: int = 0) -> list[int]:
@@ -39,17 +40,17 @@ def test_scaled_pixels_equal_torchvisions_bit_for_bit() -> None:
     import_torchvision()
     from torchvision.transforms import Compose, Normalize, ToTensor
 
-    picture = EVERY_BYTE[0].numpy()[:, :, None]
-    assert torch.equal(data.scale(EVERY_BYTE, "unit")[0], ToTensor()(picture))
+    picture = EVERY_BYTE[0, 0].numpy()[:, :, None]
+    assert torch.equal(data.scale(EVERY_BYTE, "unit", GARMENTS)[0], ToTensor()(picture))
     normalized = Compose([ToTensor(), Normalize(0.2860, 0.3530)])(picture)
-    assert torch.equal(data.scale(EVERY_BYTE, "standard")[0], normalized)
+    assert torch.equal(data.scale(EVERY_BYTE, "standard", GARMENTS)[0], normalized)
 
 
 def test_raw_pixels_are_the_bytes_which_scaling_leaves_alone() -> None:
-    before, raw = EVERY_BYTE.clone(), data.scale(EVERY_BYTE, "raw")
-    data.scale(EVERY_BYTE, "standard")
+    before, raw = EVERY_BYTE.clone(), data.scale(EVERY_BYTE, "raw", GARMENTS)
+    data.scale(EVERY_BYTE, "standard", GARMENTS)
     assert raw.dtype == torch.float32
-    assert torch.equal(raw[:, 0], before.float())
+    assert torch.equal(raw, before.float())
     assert torch.equal(EVERY_BYTE, before)
 
 
@@ -77,7 +78,7 @@ def test_epochs_and_seeds_share_no_stream() -> None:
 @pytest.mark.parametrize("augmentation", ["none", "flip and shift"])
 @pytest.mark.parametrize("first_batch", [0, 1, 3, 6])
 def test_a_part_of_an_epoch_is_the_same_part_each_time(first_batch: int, augmentation: str) -> None:
-    images = Images(drawn(50), torch.arange(50))
+    images = Images(drawn(50), torch.arange(50), GARMENTS)
     whole = list(data.epoch_batches(images, 8, "unit", augmentation, 7))
     part = list(data.epoch_batches(images, 8, "unit", augmentation, 7, first_batch))
     assert len(part) == len(whole) - first_batch
@@ -88,12 +89,12 @@ def test_a_part_of_an_epoch_is_the_same_part_each_time(first_batch: int, augment
 
 def test_flip_and_shift_moves_each_image_by_itself_and_brings_in_black() -> None:
     """Each result is one of the 50 mirrored and moved versions of its image; all 50 come up."""
-    pixels = drawn(1).clamp(min=1).repeat(2000, 1, 1)
+    pixels = drawn(1).clamp(min=1).repeat(2000, 1, 1, 1)
     moved = data.flip_and_shift(pixels, data.draw_moves(2000, torch.Generator().manual_seed(0)))
     assert (moved.shape, moved.dtype, moved.is_contiguous()) == (pixels.shape, torch.uint8, True)
     versions = {
-        np.asarray(torch.nn.functional.pad(image, (2, 2, 2, 2))[down : down + 28, right : right + 28]).tobytes()
-        for image in (pixels[0], pixels[0].flip(1))
+        np.asarray(torch.nn.functional.pad(image[0], (2, 2, 2, 2))[down : down + 28, right : right + 28]).tobytes()
+        for image in (pixels[0], pixels[0].flip(2))
         for down in range(5)
         for right in range(5)
     }
@@ -101,11 +102,11 @@ def test_flip_and_shift_moves_each_image_by_itself_and_brings_in_black() -> None
 
 
 def test_test_images_come_whole_and_in_order() -> None:
-    images = Images(drawn(2500), torch.arange(2500))
+    images = Images(drawn(2500), torch.arange(2500), GARMENTS)
     batches = list(data.test_batches(images, "raw"))
     assert [len(labels) for _, labels in batches] == [1000, 1000, 500]
     assert torch.equal(torch.cat([labels for _, labels in batches]), images.labels)
-    assert torch.equal(torch.cat([inputs for inputs, _ in batches])[:, 0], images.pixels.float())
+    assert torch.equal(torch.cat([inputs for inputs, _ in batches]), images.pixels.float())
 
 
 def test_synthetic_garments_are_drawn_again_where_their_cache_is_damaged(
@@ -117,7 +118,7 @@ def test_synthetic_garments_are_drawn_again_where_their_cache_is_damaged(
     before = cache.stat()
     monkeypatch.setenv("FASHION_DATA", str(tmp_path))
     train, test = data.load("synthetic")
-    assert (train.pixels.shape, test.pixels.shape) == ((12_000, 28, 28), (2_000, 28, 28))
+    assert (train.pixels.shape, test.pixels.shape) == ((12_000, 1, 28, 28), (2_000, 1, 28, 28))
     assert (train.pixels.dtype, train.labels.dtype) == (torch.uint8, torch.int64)
     assert set(train.labels.tolist()) == set(test.labels.tolist()) == set(range(len(CLASS_NAMES)))
     assert cache.stat().st_mtime_ns == before.st_mtime_ns
@@ -131,7 +132,7 @@ def test_real_images_are_the_official_ones(real_data: Path, monkeypatch: pytest.
     """Mean and standard deviation as published; order and labels as the files have them."""
     monkeypatch.setenv("FASHION_DATA", str(real_data))
     train, test = data.load("fashion-mnist")
-    assert (train.pixels.shape, test.pixels.shape) == ((60_000, 28, 28), (10_000, 28, 28))
+    assert (train.pixels.shape, test.pixels.shape) == ((60_000, 1, 28, 28), (10_000, 1, 28, 28))
     unit = train.pixels.double() / 255
     assert round(unit.mean().item(), 4) == PIXEL_MEAN
     assert round(unit.std().item(), 4) == PIXEL_STD
@@ -156,3 +157,36 @@ def test_missing_real_images_are_one_sentence(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(DataError, match="Fashion-MNIST is not in"):
         data.load("fashion-mnist")
     assert list(tmp_path.iterdir()) == []
+
+
+COLOURS = Description.model_validate(
+    {**GARMENTS.model_dump(), "channels": 3, "mean": (0.4914, 0.4822, 0.4465), "std": (0.247, 0.2435, 0.2616)}
+)
+
+
+def test_each_channel_is_scaled_by_its_own_mean_as_torchvision_does() -> None:
+    import_torchvision()
+    from torchvision.transforms import Compose, Normalize, ToTensor
+
+    pixels = torch.stack([EVERY_BYTE[0, 0].roll(shift) for shift in range(3)])[None]
+    expected = Compose([ToTensor(), Normalize(COLOURS.mean, COLOURS.std)])(pixels[0].permute(1, 2, 0).numpy())
+    assert torch.equal(data.scale(pixels, "standard", COLOURS)[0], expected)
+
+
+def test_all_channels_of_an_image_move_alike_and_as_one_alone() -> None:
+    pixels = drawn(150).view(50, 3, 28, 28)
+    moves = data.draw_moves(50, torch.Generator().manual_seed(0))
+    moved = data.flip_and_shift(pixels, moves)
+    assert (moved.shape, moved.is_contiguous()) == (pixels.shape, True)
+    for channel in range(3):
+        assert torch.equal(
+            moved[:, channel : channel + 1], data.flip_and_shift(pixels[:, channel : channel + 1], moves)
+        )
+
+
+def test_image_that_is_wider_than_high_is_moved_within_its_sides() -> None:
+    pixels = torch.ones(40, 3, 8, 20, dtype=torch.uint8)
+    moved = data.flip_and_shift(pixels, data.draw_moves(40, torch.Generator().manual_seed(0)))
+    assert moved.shape == pixels.shape
+    assert moved[:, :, 2:6, 2:18].min() == 1
+    assert moved.min() == 0

@@ -16,6 +16,7 @@ from torch import nn
 from fashion_core import loops
 from fashion_core.data import batches, drawing, synthetic
 from fashion_core.data.batches import Images
+from fashion_core.data.description import BUILT_IN
 from fashion_core.models import build_model
 from tests.support.processes import python
 
@@ -98,7 +99,10 @@ def learn(
     model: nn.Module, optimizer: torch.optim.Optimizer, epochs: int, *sets: Pictures
 ) -> Iterator[loops.Evaluation]:
     """Yield what a test of the model gives, before it learns and after each epoch."""
-    train, test = (Images(torch.from_numpy(pixels), torch.from_numpy(labels).long()) for pixels, labels in sets)
+    train, test = (
+        Images(torch.from_numpy(pixels)[:, None], torch.from_numpy(labels).long(), BUILT_IN["synthetic"])
+        for pixels, labels in sets
+    )
     step = loops.TrainStep(model, nn.CrossEntropyLoss(), optimizer)
 
     def measure() -> loops.Evaluation:

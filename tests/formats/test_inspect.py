@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from fashion_core import files
+from fashion_core.config import MODEL_CLASSES, Shape
 from fashion_core.errors import DiskError
 from fashion_core.formats import export
 from fashion_core.formats.inspect import NUMBERS_READ_BYTES, Inspection, inspect
-from fashion_core.formats.untrusted.blueprints import BLUEPRINTS, Layer
+from fashion_core.formats.untrusted.blueprints import Layer, blueprint
 from fashion_core.formats.untrusted.read import read_saved_file
 from fashion_core.models import build_model
 from fashion_core.runs.run import Run
@@ -26,6 +27,7 @@ from fashion_core.runs.store import RunStore
 from tests.benchmarks.inspect import large_checkpoint
 from tests.hostile.building import repickled, saved
 from tests.hostile.opcodes import mapping, storage, tensor, text, whole
+from tests.support.datasets import SHAPES
 from tests.support.processes import python
 from tests.support.runs import trained
 
@@ -304,13 +306,14 @@ def as_pickled(module: nn.Module) -> Layer:
     )
 
 
-@pytest.mark.parametrize("name", BLUEPRINTS)
-def test_blueprint_is_what_torch_pickles(name: str) -> None:
-    model = build_model(name, seed=0)
-    ours, pickled = BLUEPRINTS[name], as_pickled(model)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", MODEL_CLASSES)
+def test_blueprint_is_what_torch_pickles(name: str, shape: Shape) -> None:
+    model = build_model(name, 0, shape)
+    ours, pickled = blueprint(name, shape), as_pickled(model)
     assert (ours.settings, ours.layers) == (pickled.settings, pickled.layers)
-    assert list(ours.shapes().items()) == [(key, tuple(value.shape)) for key, value in model.state_dict().items()]
-    assert list(ours.shapes(buffers=False)) == [key for key, _ in model.named_parameters()]
+    assert list(ours.sizes().items()) == [(key, tuple(value.shape)) for key, value in model.state_dict().items()]
+    assert list(ours.sizes(buffers=False)) == [key for key, _ in model.named_parameters()]
 
 
 def test_missing_file_is_one_sentence(tmp_path: Path) -> None:

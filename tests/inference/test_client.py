@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from fashion_core.data import batches
+from fashion_core.data.description import BUILT_IN
 from fashion_core.errors import WorkerError
 from fashion_core.formats.load import load
 from fashion_core.inference import engine
@@ -52,15 +53,17 @@ def test_answers_are_the_bits_that_this_process_computes(predictor: Predictor, r
     pixels, labels = predictor.test_images("synthetic")
     np.testing.assert_array_equal(pixels, test.pixels.numpy())
     np.testing.assert_array_equal(labels, test.labels.numpy())
-    expected = engine.probabilities(load(run.model_path).model, test.pixels, "unit", torch.device("cpu")).numpy()
+    expected = engine.probabilities(
+        load(run.model_path).model, test.pixels, "unit", test.description, torch.device("cpu")
+    ).numpy()
     np.testing.assert_array_equal(predictor.evaluate(run.model_path, "synthetic", "unit"), expected)
-    np.testing.assert_array_equal(predictor.predict(run.model_path, pixels, "unit"), expected)
+    np.testing.assert_array_equal(predictor.predict(run.model_path, pixels, "unit", BUILT_IN["synthetic"]), expected)
 
 
 def test_an_image_is_prepared_with_all_its_steps(predictor: Predictor, tmp_path: Path) -> None:
     from fashion_core.inference import prepare
 
-    image = batches.load("synthetic")[1].pixels[0].numpy()
+    image = batches.load("synthetic")[1].pixels[0, 0].numpy()
     Image.fromarray(255 - np.kron(image, np.ones((4, 4), np.uint8))).save(tmp_path / "image.png")
     here = prepare.prepare(tmp_path / "image.png")
     there = predictor.prepare((tmp_path / "image.png").read_bytes())
@@ -107,7 +110,7 @@ def test_many_pages_at_once_get_their_own_answers_from_one_process(predictor: Pr
     pixels = batches.load("synthetic")[1].pixels[:64].numpy()
 
     def ask(number: int) -> np.ndarray:
-        return predictor.predict(run.model_path, pixels[number : number + 1], "unit")
+        return predictor.predict(run.model_path, pixels[number : number + 1], "unit", BUILT_IN["synthetic"])
 
     expected = [ask(number) for number in range(64)]
     with ThreadPoolExecutor(8) as pages:

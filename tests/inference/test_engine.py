@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fashion_core.data import batches
+from fashion_core.data.description import BUILT_IN
 from fashion_core.errors import RefusedFileError
 from fashion_core.formats import export
 from fashion_core.formats.load import load
@@ -20,6 +21,7 @@ from tests.support.processes import python
 from tests.support.runs import trained
 
 CPU = torch.device("cpu")
+GARMENTS = BUILT_IN["synthetic"]
 PLAIN = """
 import sys
 
@@ -30,7 +32,7 @@ from fashion_core.models import NeuralNetwork, SmallCNN
 
 path, pixels, out, kind, threads = sys.argv[1:]
 torch.set_num_threads(int(threads))
-images = torch.from_numpy(np.load(pixels)).unsqueeze(1).float() / 255
+images = torch.from_numpy(np.load(pixels)).float() / 255
 if kind == "pt2":
     model = torch.export.load(path).module()
 else:
@@ -75,7 +77,7 @@ def test_all_formats_of_a_checkpoint_give_the_bits_of_plain_pytorch(
     expected = plain(run.checkpoint_path(0), pixels, tmp_path, name)
     for format, file in EXPORT_NAMES.items():
         export.export(run, 0, format, tmp_path / file)
-        found = engine.probabilities(load(tmp_path / file).model, pixels, "unit", CPU).numpy()
+        found = engine.probabilities(load(tmp_path / file).model, pixels, "unit", GARMENTS, CPU).numpy()
         assert found.dtype == np.float32
         assert np.abs(found - expected).max() == 0, format
     assert np.abs(plain(tmp_path / EXPORT_NAMES["pt2"], pixels, tmp_path, "pt2") - expected).max() == 0
@@ -84,8 +86,8 @@ def test_all_formats_of_a_checkpoint_give_the_bits_of_plain_pytorch(
 @pytest.mark.parametrize("scaling", ["raw", "unit", "standard"])
 def test_probabilities_are_of_images_scaled_as_the_model_was_trained(pixels: torch.Tensor, scaling: str) -> None:
     model = build_model("mlp", seed=0).eval()
-    expected = model(batches.scale(pixels[:10], scaling)).softmax(1)
-    assert torch.equal(engine.probabilities(model, pixels[:10], scaling, CPU), expected)
+    expected = model(batches.scale(pixels[:10], scaling, GARMENTS)).softmax(1)
+    assert torch.equal(engine.probabilities(model, pixels[:10], scaling, GARMENTS, CPU), expected)
 
 
 def test_a_model_is_loaded_once_until_its_file_changes(
@@ -95,11 +97,11 @@ def test_a_model_is_loaded_once_until_its_file_changes(
     path = tmp_path / "model.pth"
     path.write_bytes(runs["mlp"].model_path.read_bytes())
     models = engine.Models()
-    first = models.get(path, CPU)
-    assert models.get(path, CPU) is first
+    first = models.get(path, CPU, GARMENTS)
+    assert models.get(path, CPU, GARMENTS) is first
     path.unlink()
     path.write_bytes(runs["cnn"].model_path.read_bytes())
-    assert type(models.get(path, CPU)) is not type(first)
+    assert type(models.get(path, CPU, GARMENTS)) is not type(first)
 
 
 def test_models_that_are_kept_take_no_more_than_they_may_and_a_larger_one_is_still_used(
@@ -111,19 +113,19 @@ def test_models_that_are_kept_take_no_more_than_they_may_and_a_larger_one_is_sti
     paths = [tmp_path / f"{number}.pth" for number in range(4)]
     for path in paths:
         path.write_bytes(runs["mlp"].model_path.read_bytes())
-        models.get(path, CPU)
+        models.get(path, CPU, GARMENTS)
         assert models.cache.size <= 2 * size
-    kept = models.get(paths[3], CPU)
-    models.get(paths[2], CPU)
-    assert models.get(paths[3], CPU) is kept
-    assert isinstance(engine.Models(capacity=1).get(paths[0], CPU), NeuralNetwork)
+    kept = models.get(paths[3], CPU, GARMENTS)
+    models.get(paths[2], CPU, GARMENTS)
+    assert models.get(paths[3], CPU, GARMENTS) is kept
+    assert isinstance(engine.Models(capacity=1).get(paths[0], CPU, GARMENTS), NeuralNetwork)
 
 
 def test_a_refused_file_is_not_kept(tmp_path: Path) -> None:
     models = engine.Models()
     (tmp_path / "no-model").write_bytes(b"nothing")
     with pytest.raises(RefusedFileError):
-        models.get(tmp_path / "no-model", CPU)
+        models.get(tmp_path / "no-model", CPU, GARMENTS)
     assert models.cache.size == 0
 
 

@@ -95,13 +95,13 @@ EXACT: dict[str, Callable[[Pixels], NDArray[Any] | Image.Image]] = {
 @pytest.mark.parametrize("change", EXACT)
 def test_what_shows_all_pixels_keeps_each_of_them(change: str) -> None:
     for garment in GARMENTS:
-        np.testing.assert_array_equal(prepare(stored(EXACT[change](garment))).pixels, garment)
+        np.testing.assert_array_equal(prepare(stored(EXACT[change](garment))).pixels[0], garment)
 
 
 @pytest.mark.parametrize("way", [Image.Resampling.BILINEAR, Image.Resampling.BICUBIC])
 def test_smooth_enlargements_are_taken_back_but_for_what_was_clipped(way: Image.Resampling) -> None:
     for garment in GARMENTS:
-        found = prepare(stored(255 - enlarged(garment, 8, way))).pixels
+        found = prepare(stored(255 - enlarged(garment, 8, way))).pixels[0]
         assert np.abs(found.astype(int) - garment).mean() < 2
 
 
@@ -109,14 +109,14 @@ def test_smooth_enlargements_are_taken_back_but_for_what_was_clipped(way: Image.
 def test_a_margin_or_a_frame_is_cut_off_without_touching_the_picture(margin: int) -> None:
     for picture, level in ((SHIRT, 0), (255 - SHIRT, 255), (SHIRT, 255), (255 - SHIRT, 0)):
         prepared = prepare(stored(np.pad(picture, margin, constant_values=level)))
-        np.testing.assert_array_equal(prepared.pixels, SHIRT)
+        np.testing.assert_array_equal(prepared.pixels[0], SHIRT)
         is_frame = level != picture[0, 0]
         assert is_frame == ("out of its frame" in [step.name for step in prepared.steps])
 
 
 def test_a_black_garment_on_nothing_is_seen_on_white() -> None:
     prepared = prepare(stored(with_alpha(np.zeros_like(SHIRT), SHIRT)))
-    np.testing.assert_array_equal(prepared.pixels, SHIRT)
+    np.testing.assert_array_equal(prepared.pixels[0], SHIRT)
     assert "on white" in [step.name for step in prepared.steps]
 
 
@@ -124,7 +124,7 @@ def test_a_large_garment_is_cropped_keeps_its_shape_and_stands_in_the_middle() -
     photo = np.full((400, 300), 240, np.uint8)
     photo[100:300, 80:120] = 40
     photo[180:220, 50:150] = 90
-    pixels = prepare(stored(photo)).pixels
+    pixels = prepare(stored(photo)).pixels[0]
     rows, columns = (np.flatnonzero((pixels > 20).any(axis)) for axis in (1, 0))
     assert (rows[0], rows[-1]) == (0, 27)
     assert (columns[0], columns[-1]) == (7, 20)
@@ -142,7 +142,7 @@ def test_uneven_light_and_noise_leave_a_black_border() -> None:
     random_numbers = np.random.default_rng(0)
     photo = np.linspace(180, 240, 300)[:, None] + random_numbers.normal(0, 5, (300, 300))
     photo[80:220, 100:200] = 60
-    pixels = prepare(stored(photo.clip(0, 255).astype(np.uint8), "JPEG", quality=60)).pixels
+    pixels = prepare(stored(photo.clip(0, 255).astype(np.uint8), "JPEG", quality=60)).pixels[0]
     assert not pixels[:, :4].any()
     assert not pixels[:, -4:].any()
     assert pixels[4:-4, 10:-10].min() > 150
@@ -150,9 +150,9 @@ def test_uneven_light_and_noise_leave_a_black_border() -> None:
 
 def test_a_single_speck_does_not_spoil_the_crop() -> None:
     photo = np.pad(enlarged(SHIRT, 10), 100)
-    clean = prepare(stored(photo)).pixels
+    clean = prepare(stored(photo)).pixels[0]
     photo[5, 5] = 255
-    np.testing.assert_array_equal(prepare(stored(photo)).pixels, clean)
+    np.testing.assert_array_equal(prepare(stored(photo)).pixels[0], clean)
 
 
 @pytest.mark.parametrize("orientation", STORED)
@@ -160,17 +160,17 @@ def test_a_single_speck_does_not_spoil_the_crop() -> None:
 def test_every_orientation_gives_the_same_pixels(orientation: int, kind: str, options: Any) -> None:
     image = Image.fromarray(np.pad(SHIRT, 4)).convert("RGB").transpose(STORED[orientation])
     data = stored(image, kind, exif=oriented(orientation), **options)
-    np.testing.assert_array_equal(prepare(data).pixels, SHIRT)
+    np.testing.assert_array_equal(prepare(data).pixels[0], SHIRT)
     assert "upright" in notes(data)
 
 
 def test_photos_that_lie_on_their_side_are_turned_and_inks_are_read_the_right_way_round() -> None:
     photo = Image.fromarray(np.pad(enlarged(SHIRT, 8), ((40, 80), (20, 30))))
-    straight = prepare(stored(photo, "JPEG", quality=95)).pixels
+    straight = prepare(stored(photo, "JPEG", quality=95)).pixels[0]
     lying = stored(photo.transpose(STORED[6]), "JPEG", quality=95, exif=oriented(6))
     inks = stored(photo.convert("RGB").convert("CMYK"), "JPEG", quality=95)
     for data in (lying, inks):
-        assert np.abs(prepare(data).pixels.astype(int) - straight).mean() < 3
+        assert np.abs(prepare(data).pixels[0].astype(int) - straight).mean() < 3
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
@@ -178,27 +178,27 @@ def test_of_several_pictures_the_first_is_taken_and_the_note_says_so(kind: str) 
     first, second = (Image.fromarray(pixels).convert("RGB") for pixels in (SHIRT, np.fliplr(255 - SHIRT)))
     others = [second] * (500 if kind == "GIF" else 1)
     data = stored(first, kind, save_all=True, append_images=others, **({"lossless": True} if kind == "WEBP" else {}))
-    np.testing.assert_array_equal(prepare(data).pixels, SHIRT)
+    np.testing.assert_array_equal(prepare(data).pixels[0], SHIRT)
     assert "the first of several" in notes(data)
 
 
 def test_a_transparent_colour_of_a_palette_is_black() -> None:
     image = Image.fromarray(SHIRT).convert("P")
     image.putpalette([level for level in (255, *range(1, 256)) for _ in range(3)])
-    np.testing.assert_array_equal(prepare(stored(image, transparency=0)).pixels, SHIRT)
+    np.testing.assert_array_equal(prepare(stored(image, transparency=0)).pixels[0], SHIRT)
 
 
 def test_sixteen_bits_a_colour_are_scaled() -> None:
     rows = np.repeat(SHIRT, 3, axis=1).astype(">u2") * 257
     packed = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
-    np.testing.assert_array_equal(prepare(png(28, 28, packed, bits=16, colour=2)).pixels, SHIRT)
+    np.testing.assert_array_equal(prepare(png(28, 28, packed, bits=16, colour=2)).pixels[0], SHIRT)
 
 
 def test_black_and_white_of_one_bit_are_read() -> None:
     drawing = np.where(SHIRT > 60, 255, 0).astype(np.uint8)
     for kind in ("PNG", "BMP", "TIFF"):
         image = Image.fromarray(drawing).convert("1")
-        np.testing.assert_array_equal(prepare(stored(image, kind)).pixels, drawing)
+        np.testing.assert_array_equal(prepare(stored(image, kind)).pixels[0], drawing)
 
 
 @pytest.mark.parametrize("white", [1, 255, 65_535])
@@ -206,14 +206,14 @@ def test_float_pixels_are_scaled_by_the_white_that_holds_them(white: int) -> Non
     shirt = SHIRT.copy()
     shirt[14, 14] = 255
     values = (shirt / 255 * white).astype(np.float32)
-    np.testing.assert_array_equal(prepare(stored(values, "TIFF")).pixels, shirt)
+    np.testing.assert_array_equal(prepare(stored(values, "TIFF")).pixels[0], shirt)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_format_is_read(kind: str) -> None:
     prepared = prepare(stored(enlarged(SHIRT, 8), kind))
     assert prepared.steps[0].note.startswith(f"{kind} of 224 × 224 pixels")
-    assert np.abs(prepared.pixels.astype(int) - SHIRT).mean() < 3
+    assert np.abs(prepared.pixels[0].astype(int) - SHIRT).mean() < 3
 
 
 def test_every_step_is_small_enough_to_be_shown_and_the_last_is_what_the_model_gets() -> None:
@@ -226,7 +226,7 @@ def test_every_step_is_small_enough_to_be_shown_and_the_last_is_what_the_model_g
         assert step.pixels.dtype == np.uint8
         assert max(step.pixels.shape[:2]) <= 256
         assert step.pixels.ndim == 2 or step.pixels.shape[2] == 3
-    np.testing.assert_array_equal(prepared.steps[-1].pixels, prepared.pixels)
+    np.testing.assert_array_equal(prepared.steps[-1].pixels, prepared.pixels[0])
 
 
 def tiff(fields: list[tuple[int, int, int]]) -> bytes:
@@ -286,7 +286,7 @@ def test_what_is_no_picture_of_a_garment_is_one_sentence(name: str) -> None:
 
 def test_a_file_is_read_like_its_bytes_and_what_is_no_file_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "shirt.png").write_bytes(stored(SHIRT))
-    np.testing.assert_array_equal(prepare(tmp_path / "shirt.png").pixels, SHIRT)
+    np.testing.assert_array_equal(prepare(tmp_path / "shirt.png").pixels[0], SHIRT)
     os.mkfifo(tmp_path / "pipe.png")
     assert "it is a folder; name a file in it" in sentence(tmp_path)
     assert "a device or a pipe" in sentence(tmp_path / "pipe.png")
@@ -306,8 +306,8 @@ def test_a_decompression_bomb_is_refused_by_its_header_within_bounded_memory() -
 def test_a_garment_is_seen_on_either_side_of_the_borders_brightness(border: int, garment: int) -> None:
     """White on a light wall, navy on dark wood: the garment comes out bright on black."""
     mask = np.kron(np.pad(SHIRT > 40, 20), np.ones((6, 6), bool))
-    pixels = prepare(stored(np.where(mask, garment, border).astype(np.uint8), "PNG")).pixels
-    expected = prepare(stored(np.where(mask, 255, 0).astype(np.uint8), "PNG")).pixels
+    pixels = prepare(stored(np.where(mask, garment, border).astype(np.uint8), "PNG")).pixels[0]
+    expected = prepare(stored(np.where(mask, 255, 0).astype(np.uint8), "PNG")).pixels[0]
     assert (pixels > 0).sum() == pytest.approx((expected > 0).sum(), rel=0.02)
     assert pixels.max() > 40
 
@@ -316,7 +316,7 @@ def test_a_print_on_a_white_garment_does_not_decide() -> None:
     mask = np.kron(np.pad(SHIRT > 40, 20), np.ones((6, 6), bool))
     picture = np.where(mask, 250, 205).astype(np.uint8)
     picture[190:214, 190:214] = 30
-    pixels = prepare(stored(picture, "PNG")).pixels
+    pixels = prepare(stored(picture, "PNG")).pixels[0]
     assert (pixels > 100).sum() > 200
 
 
@@ -325,7 +325,7 @@ def test_a_thin_strip_has_steps_that_can_be_drawn(height: int, width: int) -> No
     strip = np.full((height, width), 255, np.uint8)
     strip[height // 4 : -(height // 4) or None, width // 4 : -(width // 4) or None] = 20
     prepared = prepare(stored(strip))
-    assert prepared.pixels.shape == (28, 28)
+    assert prepared.pixels[0].shape == (28, 28)
     for step in prepared.steps:
         assert max(step.pixels.shape[:2]) <= THINNEST * min(step.pixels.shape[:2]) + THINNEST
 
@@ -333,14 +333,14 @@ def test_a_thin_strip_has_steps_that_can_be_drawn(height: int, width: int) -> No
 def test_a_film_after_a_jpeg_counts_for_nothing() -> None:
     """A phone's moving photo: a JPEG and, after its end, whatever bytes."""
     data = stored(np.kron(SHIRT, np.ones((40, 40), np.uint8)), "JPEG", progressive=True)
-    np.testing.assert_array_equal(prepare(data + b"\xff\xda\x00\x02" * 5_000).pixels, prepare(data).pixels)
+    np.testing.assert_array_equal(prepare(data + b"\xff\xda\x00\x02" * 5_000).pixels[0], prepare(data).pixels[0])
 
 
 def test_a_camera_photo_of_fifty_megapixels_is_read_within_bounded_memory() -> None:
     photo = Image.new("L", (8192, 6144), 235)
     photo.paste(Image.fromarray(255 - SHIRT).resize((4000, 4000), Image.Resampling.BICUBIC), (2000, 1000))
     data = stored(photo.convert("RGB"), "JPEG", quality=80)
-    assert prepare(data).pixels.max() > 100
+    assert prepare(data).pixels[0].max() > 100
     assert memory_taken_by(data) < 150
 
 
@@ -430,7 +430,7 @@ def test_broken_files_of_all_kinds_end_in_a_picture_or_one_sentence(times: int) 
         prepare(data)
         for _ in range(times):
             try:
-                assert prepare(broken(data, numbers)).pixels.shape == (28, 28)
+                assert prepare(broken(data, numbers)).pixels[0].shape == (28, 28)
             except ImageError as error:
                 refused.append(str(error))
         assert refused

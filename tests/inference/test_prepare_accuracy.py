@@ -14,6 +14,7 @@ from torch import nn
 from fashion_core import loops
 from fashion_core.config import parse_config
 from fashion_core.data import batches as data
+from fashion_core.data.description import BUILT_IN
 from fashion_core.inference.prepare import prepare
 from fashion_core.models import networks
 from tests.support.images import Pixels, cut_out, enlarged, on_white, stored, transparent, with_alpha
@@ -79,13 +80,15 @@ class Judge:
             patch.setenv("FASHION_DATA", str(folder))
             train, test = data.load(dataset)
         self.model = trained(dataset, train, test)
-        self.pixels, self.labels = test.pixels.numpy(), test.labels.numpy()
+        self.pixels, self.labels = test.pixels[:, 0].numpy(), test.labels.numpy()
 
     def classes(self, pictures: Sequence[bytes] | Pixels) -> NDArray[np.int64]:
         """The likeliest class of each image file, or of each image as it is."""
-        found = pictures if isinstance(pictures, np.ndarray) else np.stack([prepare(one).pixels for one in pictures])
+        found = (
+            pictures if isinstance(pictures, np.ndarray) else np.concatenate([prepare(one).pixels for one in pictures])
+        )
         with torch.inference_mode():
-            logits = self.model(data.scale(torch.from_numpy(found), "standard"))
+            logits = self.model(data.scale(torch.from_numpy(found)[:, None], "standard", BUILT_IN["fashion-mnist"]))
         return np.asarray(logits.argmax(1))
 
     def agreement(self, change: Callable[[Pixels], bytes], cases: int = CASES) -> float:

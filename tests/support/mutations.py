@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from fashion_core.config import FASHION
 from fashion_core.errors import DiskError, RefusedFileError
 from fashion_core.formats import export
 from fashion_core.formats.inspect import inspect
@@ -54,7 +55,7 @@ def good_file(format: str) -> bytes:
     optimizer.step()
     state = {"model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict()}
     if format == "safetensors":
-        return export.as_safetensors(LoadedModel(model, "mlp", "checkpoint", 7, 0.25, None, {}))
+        return export.as_safetensors(LoadedModel(model, "mlp", FASHION, "checkpoint", 7, 0.25, None, {}))
     if format == "pt2":
         return export.as_program(model, {"epoch": "7", "dataset": "synthetic", "pixels": "unit"})
     content: Any = {"epoch": 7, **state, "loss": 0.25}

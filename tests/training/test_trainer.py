@@ -264,7 +264,7 @@ def plain_losses(run: Run) -> list[float]:
     generator = torch.Generator().manual_seed(data.seed_of_epoch(settings.seed, 0))
     order = torch.randperm(len(images), generator=generator)
     for places in torch.split(order, settings.batch_size):
-        loss = loss_fn(model(images.pixels[places].unsqueeze(1) / 255), images.labels[places])
+        loss = loss_fn(model(images.pixels[places] / 255), images.labels[places])
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -1,13 +1,14 @@
-"""The known models as torch pickles them, layer by layer; without torch."""
+"""The known models as torch pickles them, layer by layer, for images of any shape; without torch."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
-from fashion_core.config import CLASSES, MODEL_CLASSES, SIDE
+from fashion_core.config import FASHION, MODEL_CLASSES, Shape
 from fashion_core.formats.untrusted.values import Name, joined
 
-Shape = tuple[int, ...]
+Sizes = tuple[int, ...]
 
 COUNTER = "num_batches_tracked"
 STATISTICS = ("running_mean", "running_var")
@@ -22,8 +23,8 @@ class Layer:
 
     kind: str
     settings: Mapping[str, Any] = field(default_factory=dict)
-    parameters: Mapping[str, Shape | None] = field(default_factory=dict)
-    buffers: Mapping[str, Shape] = field(default_factory=dict)
+    parameters: Mapping[str, Sizes | None] = field(default_factory=dict)
+    buffers: Mapping[str, Sizes] = field(default_factory=dict)
     layers: Mapping[str, "Layer"] = field(default_factory=dict)
 
     def named_layers(self, prefix: str = "") -> Iterator[tuple[str, "Layer"]]:
@@ -32,13 +33,13 @@ class Layer:
         for name, layer in self.layers.items():
             yield from layer.named_layers(joined(prefix, name))
 
-    def shapes(self, buffers: bool = True) -> dict[str, Shape]:
-        """Names and shapes of its ``state_dict``, or of its parameters alone, in order."""
+    def sizes(self, buffers: bool = True) -> dict[str, Sizes]:
+        """Names and sizes of its ``state_dict``, or of its parameters alone, in order."""
         return {
-            joined(prefix, name): shape
+            joined(prefix, name): sizes
             for prefix, layer in self.named_layers()
-            for name, shape in {**layer.parameters, **(layer.buffers if buffers else {})}.items()
-            if shape is not None
+            for name, sizes in {**layer.parameters, **(layer.buffers if buffers else {})}.items()
+            if sizes is not None
         }
 
 
@@ -86,27 +87,50 @@ def _block(inputs: int, outputs: int) -> Layer:
     return Layer("torchvision.models.resnet.BasicBlock", settings, layers=layers)
 
 
-def _resnet18() -> Layer:
+def _resnet18(shape: Shape) -> Layer:
     settings = {"_norm_layer": _BATCH_NORM, "inplanes": 512, "dilation": 1, "groups": 1, "base_width": 64}
     widths = ((64, 64), (64, 128), (128, 256), (256, 512))
-    layers = {"conv1": _conv(1, 64, 7, 2), "bn1": _norm(64), "relu": _relu(inplace=True), "maxpool": _pool(3, 2, 1)}
+    layers = {"conv1": _conv(shape.channels, 64, 7, 2), "bn1": _norm(64), "relu": _relu(inplace=True)}
+    layers["maxpool"] = _pool(3, 2, 1)
     for number, (inputs, outputs) in enumerate(widths, 1):
         layers[f"layer{number}"] = _sequential(_block(inputs, outputs), _block(outputs, outputs))
     layers["avgpool"] = Layer(f"{_NN}.pooling.AdaptiveAvgPool2d", {"output_size": (1, 1)})
-    return Layer("torchvision.models.resnet.ResNet", settings, layers={**layers, "fc": _linear(512, CLASSES)})
+    return Layer("torchvision.models.resnet.ResNet", settings, layers={**layers, "fc": _linear(512, shape.classes)})
+
+
+def _mlp(shape: Shape) -> Layer:
+    inputs = shape.channels * shape.height * shape.width
+    stack = _sequential(_linear(inputs, 512), _relu(), _linear(512, 512), _relu(), _linear(512, shape.classes))
+    return Layer("NeuralNetwork", layers={"flatten": _FLATTEN, "linear_relu_stack": stack})
+
+
+def _cnn(shape: Shape) -> Layer:
+    pool, pooled = _pool(2, 2, 0), 64 * (shape.height // 4) * (shape.width // 4)
+    first, second = _conv(shape.channels, 32, 3), _conv(32, 64, 3)
+    features = _sequential(first, _norm(32), _relu(), pool, second, _norm(64), _relu(), pool)
+    classifier = _sequential(_FLATTEN, _DROPOUT, _linear(pooled, 128), _relu(), _linear(128, shape.classes))
+    return Layer("SmallCNN", layers={"features": features, "classifier": classifier})
 
 
 _FLATTEN = Layer(f"{_NN}.flatten.Flatten", {"start_dim": 1, "end_dim": -1})
-_STACK = _sequential(_linear(SIDE * SIDE, 512), _relu(), _linear(512, 512), _relu(), _linear(512, CLASSES))
-_POOL, _DROPOUT = _pool(2, 2, 0), Layer(f"{_NN}.dropout.Dropout", {"p": 0.25, "inplace": False})
-_FEATURES = (_conv(1, 32, 3), _norm(32), _relu(), _POOL, _conv(32, 64, 3), _norm(64), _relu(), _POOL)
-_CLASSIFIER = (_FLATTEN, _DROPOUT, _linear(3136, 128), _relu(), _linear(128, CLASSES))
-BLUEPRINTS: Mapping[str, Layer] = {
-    "mlp": Layer("NeuralNetwork", layers={"flatten": _FLATTEN, "linear_relu_stack": _STACK}),
-    "cnn": Layer("SmallCNN", layers={"features": _sequential(*_FEATURES), "classifier": _sequential(*_CLASSIFIER)}),
-    "resnet18": _resnet18(),
-}
-KNOWN = {name: blueprint.shapes() for name, blueprint in BLUEPRINTS.items()}
+_DROPOUT = Layer(f"{_NN}.dropout.Dropout", {"p": 0.25, "inplace": False})
+_BLUEPRINTS: Mapping[str, Callable[[Shape], Layer]] = {"mlp": _mlp, "cnn": _cnn, "resnet18": _resnet18}
+
+
+@lru_cache(maxsize=64)
+def blueprint(model: str, shape: Shape) -> Layer:
+    """How torch pickles a known model for images and classes of this shape."""
+    return _BLUEPRINTS[model](shape)
+
+
+@lru_cache(maxsize=64)
+def sizes_of(model: str, shape: Shape) -> Mapping[str, Sizes]:
+    """Names and sizes of its ``state_dict``."""
+    return blueprint(model, shape).sizes()
+
+
+KNOWN = {model: sizes_of(model, FASHION) for model in _BLUEPRINTS}
+"""The names in each model's ``state_dict``, the same for all shapes, in torch's order; sizes as for Fashion-MNIST."""
 
 
 def model_of_class(name: Name) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fashion_core.errors import RefusedFileError, printable
-from fashion_core.formats.untrusted.blueprints import BLUEPRINTS, Shape
+from fashion_core.formats.untrusted.blueprints import Sizes, blueprint
 from fashion_core.formats.untrusted.saved_file import SavedFile
 from fashion_core.formats.untrusted.search import Keys
 from fashion_core.formats.untrusted.state_dict import Weights
@@ -109,7 +109,8 @@ def _is_on(group: Mapping[Any, Any], option: str) -> bool:
 def _usable(file: SavedFile, state: Mapping[Any, Any], group: dict[Any, Any], weights: Weights) -> dict[str, Any]:
     """Its state_dict with parameters numbered as torch numbers them now. Raises ``RefusedFileError`` if it can't be."""
     assert weights.model is not None
-    parameters = list(BLUEPRINTS[weights.model].shapes(buffers=False).values())
+    assert weights.shape is not None
+    parameters = list(blueprint(weights.model, weights.shape).sizes(buffers=False).values())
     _check_kind(state["param_groups"], group)
     ids = _ids(group.get("params"), len(parameters), weights)
     _check_settings(group)
@@ -162,7 +163,7 @@ def _check_settings(group: Mapping[Any, Any]) -> None:
             raise RefusedFileError("its optimizer's betas and eps are not numbers from 0 to 1")
 
 
-def _check_slot(file: SavedFile, slot: Mapping[Any, Any], parameter: Shape, expected: frozenset[str]) -> None:
+def _check_slot(file: SavedFile, slot: Mapping[Any, Any], parameter: Sizes, expected: frozenset[str]) -> None:
     """Allow only what torch's fused steps may read: they trust shapes, and read into other memory."""
     if set(slot) != expected:
         raise RefusedFileError(f"its optimizer's state does not hold exactly {', '.join(sorted(expected))}")

@@ -1,7 +1,7 @@
 """Find the weights of a known model in a saved file from anyone, wherever they are; without torch.
 
-They are where a model's names and shapes are all found after one common beginning, such as ``state_dict.module.``; or,
-where the layers have other names, where tensors of one dict, list or module have a model's shapes in its order.
+They are where a model's names and sizes are all found after one common beginning, such as ``state_dict.module.``; or,
+where the layers have other names, where tensors of one dict, list or module have a model's sizes in its order.
 """
 
 import re
@@ -10,8 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, takewhile
 
+from fashion_core.config import Shape
 from fashion_core.errors import RefusedFileError, printable
-from fashion_core.formats.untrusted.blueprints import BUFFERS, COUNTER, KNOWN, Shape
+from fashion_core.formats.shapes import PATTERNS, matches, nearest_shape, shape_of
+from fashion_core.formats.untrusted.blueprints import BUFFERS, COUNTER, KNOWN, Sizes, sizes_of
 from fashion_core.formats.untrusted.saved_file import SavedFile
 from fashion_core.formats.untrusted.search import WRAPPERS, Contents, FoundTensor, Keys, parts_of
 from fashion_core.formats.untrusted.values import Record, SavedTensor, listed
@@ -33,7 +35,8 @@ class Weights:
 
     tensors: dict[str, SavedTensor]  # by their names in the model, or in the file where no known model fits
     names: dict[str, str]  # the same tensors: what the file calls each, with all keys that lead to it
-    model: str | None  # the known model that names and shapes fit
+    model: str | None  # the known model that names and sizes fit
+    shape: Shape | None  # that it is made for; None where no known model fits
     root: Record | None  # the whole model, where the file holds one
     keys: Keys  # that lead to the dict or module that holds them
     prefix: str  # what every name in there began with
@@ -115,15 +118,16 @@ def differences(file: SavedFile) -> tuple[str | None, tuple[str, ...]]:
     if not model or shared[model, start] < len(KNOWN[model]):
         found = _of_no_known_model(file.contents).tensors
         return None, tuple(f"{name} {shape_text(tensor.shape)}" for name, tensor in found.items())
-    known, inside = KNOWN[model], len(start)
+    inside = len(start)
     found = {".".join(parts[inside:]): one.tensor for parts, one in at.items() if parts[:inside] == start}
+    known = sizes_of(model, nearest_shape(model, {name: tensor.shape for name, tensor in found.items()}))
     return model, (
         *(f"{name} is missing" for name in known if name not in found and not name.endswith(COUNTER)),
         *(f"{name} is not in {model}" for name in found if name not in known),
         *(
-            f"{name} is {shape_text(found[name].shape)} where {model} has {shape_text(shape)}"
-            for name, shape in known.items()
-            if name in found and found[name].shape != shape
+            f"{name} is {shape_text(found[name].shape)} where {model} has {shape_text(sizes)}"
+            for name, sizes in known.items()
+            if name in found and found[name].shape != sizes
         ),
     )
 
@@ -133,9 +137,9 @@ def _shared(at: dict[Parts, FoundTensor]) -> Iterator[tuple[str, Parts]]:
     for parts, one in at.items():
         for length in range(1, min(_LONGEST, len(parts)) + 1):
             name, start = ".".join(parts[-length:]), parts[:-length]
-            for model, known in KNOWN.items():
+            for model, known in PATTERNS.items():
                 if name in known:
-                    yield from [(model, start)] * (2 if known[name] == one.tensor.shape else 1)
+                    yield from [(model, start)] * (2 if matches(one.tensor.shape, known[name]) else 1)
 
 
 def _by_parts(tensors: Iterable[FoundTensor]) -> dict[Parts, FoundTensor]:
@@ -164,17 +168,13 @@ def _with_models_names(tensors: list[FoundTensor]) -> Iterator[Weights]:
         for parts in [parts for parts in at if parts[-len(first) :] == first]:
             start = parts[: -len(first)]
             found = {name: at[start + split] for name, split in names.items() if start + split in at}
-            if _fits(model, found):
+            if shape := _shape_of(model, found):
                 keys, prefix = _beginning(at[parts].keys, len(start))
-                yield _weights(model, found, keys, prefix)
+                yield _weights(model, shape, found, keys, prefix)
 
 
-def _fits(model: str, found: dict[str, FoundTensor]) -> bool:
-    """Whether all shapes are those of the model; how many batches a batch norm has seen may be missing, as in torch."""
-    return all(
-        found[name].tensor.shape == shape if name in found else name.endswith(COUNTER)
-        for name, shape in KNOWN[model].items()
-    )
+def _shape_of(model: str, found: dict[str, FoundTensor]) -> Shape | None:
+    return shape_of(model, {name: one.tensor.shape for name, one in found.items()})
 
 
 def _beginning(keys: Keys, length: int) -> tuple[Keys, str]:
@@ -202,11 +202,12 @@ def _runs(tensors: Sequence[FoundTensor]) -> Iterator[Weights]:
     place = 0
     while place < len(tensors):
         for model in KNOWN:
-            if found := _run(model, tensors[place : place + len(KNOWN[model])]):
+            found = _run(model, tensors[place : place + len(KNOWN[model])])
+            if found and (shape := _shape_of(model, found)):
                 names = (str(one.keys[-1]).split(".") for one in found.values())
                 shared = takewhile(lambda words: len(set(words)) == 1, zip(*names, strict=False))
                 prefix = "".join(f"{words[0]}." for words in shared)
-                yield replace(_weights(model, found, tensors[place].holder, prefix), matched_in_order=True)
+                yield replace(_weights(model, shape, found, tensors[place].holder, prefix), matched_in_order=True)
                 place += len(found) - 1
                 break
         place += 1
@@ -214,8 +215,8 @@ def _runs(tensors: Sequence[FoundTensor]) -> Iterator[Weights]:
 
 def _run(model: str, tensors: Sequence[FoundTensor]) -> dict[str, FoundTensor]:
     found: dict[str, FoundTensor] = {}
-    for name, shape in KNOWN[model].items():
-        if len(found) < len(tensors) and tensors[len(found)].tensor.shape == shape:
+    for name, pattern in PATTERNS[model].items():
+        if len(found) < len(tensors) and matches(tensors[len(found)].tensor.shape, pattern):
             found[name] = tensors[len(found)]
         elif not name.endswith(COUNTER):
             return {}
@@ -235,12 +236,13 @@ def _by_number(tensors: list[FoundTensor]) -> list[FoundTensor]:
     return sorted(tensors, key=order)
 
 
-def _weights(model: str | None, found: dict[str, FoundTensor], keys: Keys, prefix: str) -> Weights:
+def _weights(model: str | None, shape: Shape | None, found: dict[str, FoundTensor], keys: Keys, prefix: str) -> Weights:
     places = [one.place for name, one in found.items() if not name.endswith(BUFFERS)]
     return Weights(
         tensors={name: one.tensor for name, one in found.items()},
         names={name: one.name for name, one in found.items()},
         model=model,
+        shape=shape,
         root=next(iter(found.values())).root,
         keys=keys,
         prefix=prefix,
@@ -259,7 +261,7 @@ def _of_no_known_model(contents: Contents) -> Weights:
     largest = max(able, key=len)
     keys = largest[0].holder
     names = {".".join(map(str, one.keys[len(keys) :])): one for one in largest}
-    return _weights(None, names, keys, "")
+    return _weights(None, None, names, keys, "")
 
 
 def _may_be_weights(tensors: Sequence[FoundTensor]) -> bool:
@@ -267,5 +269,5 @@ def _may_be_weights(tensors: Sequence[FoundTensor]) -> bool:
     return are_named and any(one.tensor.shape for one in tensors)
 
 
-def shape_text(shape: Shape) -> str:
-    return "×".join(map(str, shape)) or "(one number)"
+def shape_text(sizes: Sizes) -> str:
+    return "×".join(map(str, sizes)) or "(one number)"

@@ -9,9 +9,19 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from fashion_core.config import parse_config
-from fashion_core.errors import ConfigError, RefusedFileError, UnfitFileError
-from fashion_core.formats.untrusted.blueprints import BLUEPRINTS, COUNTER, KNOWN, Layer, model_of_class
+from fashion_core.config import FASHION, Shape, parse_config
+from fashion_core.data.description import BUILT_IN, Description, describe
+from fashion_core.errors import (
+    ConfigError,
+    DamagedFileError,
+    DataError,
+    DiskError,
+    RefusedFileError,
+    UnfitFileError,
+    is_one_line,
+)
+from fashion_core.formats.shapes import misfit
+from fashion_core.formats.untrusted.blueprints import COUNTER, KNOWN, Layer, blueprint, model_of_class
 from fashion_core.formats.untrusted.optimizer import FLOATS, is_plain
 from fashion_core.formats.untrusted.rebuild import PLAIN_NAMES
 from fashion_core.formats.untrusted.saved_file import SavedFile
@@ -21,14 +31,17 @@ from fashion_core.runs.schema import Environment
 
 _WHOLE = frozenset({"int64", "int32", "int16", "int8", "uint8"})
 OWN_KEYS = ("run", "config", "environment", "measured")  # beside the tutorial's four, for an exact resume
-_LAYERS = {layer.kind for model in BLUEPRINTS.values() for _, layer in model.named_layers()}
+DATASET_KEY = "dataset"  # beside them too, where it was added: its description
+_LONGEST_SOURCE = 2_000  # characters
+_LAYERS = {layer.kind for model in KNOWN for _, layer in blueprint(model, FASHION).named_layers()}
 _ALLOWED = PLAIN_NAMES | {kind for kind in _LAYERS if "." in kind}
 
 
-def check(file: SavedFile, choice: str | None = None) -> tuple[str, Weights]:
-    """Return the model that a file holds, and its weights, without reading numbers. Raises ``RefusedFileError``.
+def check(file: SavedFile, choice: str | None = None, dataset: Description | None = None) -> tuple[str, Shape, Weights]:
+    """Return the model that a file holds, the shape that it is made for, and its weights, without reading numbers.
 
     Of several weights those that are labelled ``choice``, or the likeliest. The optimizer beside them does not count.
+    Where a dataset is given, the model must be made for its images and classes. Raises ``RefusedFileError``.
     """
     strange = sorted(str(name) for name in file.names if str(name) not in _ALLOWED and not model_of_class(name))
     if strange:
@@ -36,12 +49,15 @@ def check(file: SavedFile, choice: str | None = None) -> tuple[str, Weights]:
         raise RefusedFileError(said, tuple(strange))
     file.check_usable()
     weights = find_weights(file, choice)
-    model = _check_fits(file, weights)
+    model, shape = _check_fits(file, weights)
     if file.records != (_records_in(weights.root) if weights.root else 0):
         raise RefusedFileError("it creates objects that are not part of a model's weights; save only the state_dict")
     if weights.root is not None:
-        _check_module(weights.root, BLUEPRINTS[model], str(weights.root.name))
-    return model, weights
+        _check_module(weights.root, blueprint(model, shape), str(weights.root.name))
+    if dataset and (reason := misfit(model, shape, dataset)):
+        raise UnfitFileError(reason)
+    own = dataset or described(file.content)
+    return model, own.shape if own and not misfit(model, shape, own) else shape, weights
 
 
 def _advice(file: SavedFile) -> str:
@@ -78,10 +94,10 @@ def _layers_of(record: Record) -> dict[Any, Record]:
     return layers
 
 
-def _check_fits(file: SavedFile, weights: Weights) -> str:
+def _check_fits(file: SavedFile, weights: Weights) -> tuple[str, Shape]:
     """Return the model that the weights fit. Raises ``RefusedFileError`` that says which layers differ, and how."""
     unfit = UnfitFileError if file.records == 0 else RefusedFileError  # objects may hide more than they show
-    if weights.model is None:
+    if weights.model is None or weights.shape is None:
         nearest, phrases = differences(file)
         of_which = f"not those of {nearest}:" if nearest else f"those of none of {listed(list(KNOWN), 9)}: it has"
         raise unfit(f"its layers are {of_which} {listed(phrases)}")
@@ -94,7 +110,7 @@ def _check_fits(file: SavedFile, weights: Weights) -> str:
             f"its class {weights.root.name} {what}, though its layers are those of {weights.model}; "
             "save the state_dict instead"
         )
-    return weights.model
+    return weights.model, weights.shape
 
 
 def _dtype_problem(weights: Weights) -> str | None:
@@ -183,11 +199,36 @@ def own_part(content: Any) -> dict[str, Any]:
     return own
 
 
+def described(content: Any) -> Description | None:
+    """What a checkpoint of this app says of the dataset that it was trained on, if that was added; else None."""
+    said = content.get(DATASET_KEY) if isinstance(content, dict) else None
+    try:
+        found = Description.model_validate(said)
+    except ValidationError:
+        return None
+    are_texts = len(found.source) <= _LONGEST_SOURCE and all(
+        map(is_one_line, (found.label, found.source, *found.classes))
+    )
+    return found if are_texts and found.name not in BUILT_IN else None
+
+
+def dataset_of(file: SavedFile, name: str) -> Description | None:
+    """The dataset that a file calls so: as it says itself, else what has that name here; None if nothing has."""
+    said = described(file.content)
+    if said and said.name == name:
+        return said
+    try:
+        return describe(name)
+    except (DataError, DamagedFileError, DiskError):
+        return None
+
+
 def trained_on(file: SavedFile) -> dict[str, str]:
     """The dataset and the pixels that a file of this app says; nothing if one of them is missing or not known here."""
-    if own := own_part(file.content):
-        return parse_config(own["config"]).trained_on
+    own = own_part(file.content)
     try:
-        return parse_config({name: file.metadata[name] for name in ("dataset", "pixels")}).trained_on
+        said = own["config"] if own else {name: file.metadata[name] for name in ("dataset", "pixels")}
+        config = parse_config(said)
     except (KeyError, ConfigError):
         return {}
+    return config.trained_on if dataset_of(file, config.dataset) else {}

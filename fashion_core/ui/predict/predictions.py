@@ -48,9 +48,11 @@ def correct(run: Run, file: Path) -> Array:
 
 def probabilities(run: Run, file: Path, pixels: Array) -> Array:
     """(C,) float32: what a file's model predicts for one image (channels, height, width) uint8."""
-    scaling = run.record.config.pixels
-    key = (file, scaling, pixels.tobytes())
-    return _predicted.get(key, identity(file), lambda: np.asarray(PREDICTOR.predict(file, pixels[None], scaling)[0]))
+    scaling, dataset = run.record.config.pixels, run.record.description
+    key = (file, scaling, dataset.sha256, pixels.tobytes())
+    return _predicted.get(
+        key, identity(file), lambda: np.asarray(PREDICTOR.predict(file, pixels[None], scaling, dataset)[0])
+    )
 
 
 @st.cache_resource(max_entries=64, show_spinner=texts.PREPARING_IMAGE)

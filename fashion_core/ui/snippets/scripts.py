@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from fashion_core.cache import Cache
 from fashion_core.charts.files import OPTIMIZERS
-from fashion_core.config import CLASS_NAMES, MODEL_CLASSES, PIXEL_MEAN, PIXEL_STD, TrainConfig
+from fashion_core.config import CLASS_NAMES, FASHION, MODEL_CLASSES, PIXEL_MEAN, PIXEL_STD, Shape, TrainConfig
 from fashion_core.formats.inspect import Inspection, Optimizer
 from fashion_core.formats.untrusted.blueprints import KNOWN
 from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
@@ -79,8 +79,8 @@ def _render(name: str, model: str, pixels: str, **values: object) -> str:
     return _templates.get_template(f"{name}.py.j2").render(model=model, pixels=_PIXELS[pixels], **values)
 
 
-def class_source(model: str) -> str:
-    """The source of a model's class, read from the file that the app itself runs.
+def class_source(model: str, shape: Shape = FASHION) -> str:
+    """The source of a model's class for images of this shape, read from the file that the app itself runs.
 
     Read once, by one thread: Python 3.11's parser fails where two are in it, https://github.com/python/cpython/issues/106905
     """
@@ -88,9 +88,10 @@ def class_source(model: str) -> str:
     def read() -> str:
         source, name = (Path(__file__).parents[2] / "models" / "networks.py").read_text(), MODEL_CLASSES[model]
         node = next(node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == name)
-        return (ast.get_source_segment(source, node) or "").replace("CLASSES", "10")
+        return ast.get_source_segment(source, node) or ""
 
-    return _sources.get(model, None, read)
+    found = _sources.get(model, None, read).replace(", shape: Shape = FASHION", "")
+    return re.sub(r"\bshape\.(\w+)", lambda part: str(getattr(shape, part[1])), found)
 
 
 def _layer_classes(model: str) -> str:

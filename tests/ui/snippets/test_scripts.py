@@ -19,6 +19,7 @@ from torch import nn
 
 from fashion_core.config import parse_config, settings
 from fashion_core.data import batches, fashion_mnist
+from fashion_core.data.description import BUILT_IN
 from fashion_core.formats import export, save
 from fashion_core.formats.inspect import inspect
 from fashion_core.formats.load import load
@@ -272,7 +273,7 @@ def probabilities_of(texts: dict[str, str], folder: Path, data_folder: Path) -> 
 def test_lines_for_one_image_give_the_bits_of_the_app(
     runs: dict[str, Run], tmp_path: Path, synthetic_data: Path
 ) -> None:
-    image = Image.fromarray(255 - batches.load("synthetic")[1].pixels[3].numpy()).resize((300, 250))
+    image = Image.fromarray(255 - batches.load("synthetic")[1].pixels[3, 0].numpy()).resize((300, 250))
     image.save(tmp_path / "garment.png")
     prepared = torch.from_numpy(prepare(tmp_path / "garment.png").pixels)[None]
     texts = {
@@ -280,7 +281,9 @@ def test_lines_for_one_image_give_the_bits_of_the_app(
         for pixels, run in runs.items()
     }
     for pixels, found in probabilities_of(texts, tmp_path, synthetic_data).items():
-        expected = engine.probabilities(load(runs[pixels].checkpoint_path(0)).model, prepared, pixels, CPU)
+        expected = engine.probabilities(
+            load(runs[pixels].checkpoint_path(0)).model, prepared, pixels, BUILT_IN["synthetic"], CPU
+        )
         np.testing.assert_array_equal(found, expected.numpy())
 
 
@@ -294,7 +297,9 @@ def test_lines_for_all_test_images_give_the_bits_of_the_app(
         export.export(run, 0, format, tmp_path / format)
         texts[f"of {format}"] = scripts.using_script("evaluating", target_of(tmp_path / format), run.record.config)
     test = batches.load("synthetic")[1]
-    expected = engine.probabilities(load(run.checkpoint_path(0)).model, test.pixels, "unit", CPU).numpy()
+    expected = engine.probabilities(
+        load(run.checkpoint_path(0)).model, test.pixels, "unit", BUILT_IN["synthetic"], CPU
+    ).numpy()
     for found in probabilities_of(texts, tmp_path, synthetic_data).values():
         np.testing.assert_array_equal(found, expected)
 
@@ -314,7 +319,9 @@ def test_lines_for_fashion_mnist_read_torchvisions_copy(
     script = scripts.using_script("evaluating", target_of(path), real).replace("download=True, ", "")
     found = probabilities_of({"script": script}, tmp_path, real_data)["script"]
     pixels = batches.load("fashion-mnist")[1].pixels
-    np.testing.assert_array_equal(found, engine.probabilities(load(path).model, pixels, "standard", CPU).numpy())
+    np.testing.assert_array_equal(
+        found, engine.probabilities(load(path).model, pixels, "standard", BUILT_IN["synthetic"], CPU).numpy()
+    )
 
 
 def test_many_who_open_a_page_at_once_see_the_source() -> None:
