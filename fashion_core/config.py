@@ -29,6 +29,9 @@ DATASET_NAME: Final = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 MOST_IMAGES: Final = 10_000_000  # of one dataset, to train on
 
 
+Fit = Literal["pad", "crop", "stretch"]  # how a picture of another size is made one of a dataset's
+
+
 class Shape(NamedTuple):
     """What a model takes and gives: images of (channels, height, width), and a logit for each of ``classes``."""
 

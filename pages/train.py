@@ -5,7 +5,7 @@ import streamlit as st
 
 from fashion_core.charts.texts import LIVE_KEY, LIVE_KEY_OF_SEEDS
 from fashion_core.config import PRESETS, TrainConfig, expectation, parse_config
-from fashion_core.data.description import resolved
+from fashion_core.data.description import Description, describe, resolved
 from fashion_core.errors import counted
 from fashion_core.resume import drill, repeats
 from fashion_core.runs import torch_process
@@ -59,7 +59,7 @@ def show_form(store: RunStore) -> None:
             with common.problems_shown(), st.spinner(texts.STARTING):
                 address.begin_anew(run=login.actions(store).start_seeds(config, count)[0].id)
                 st.rerun()
-        show_meaning(config)
+        show_meaning(config, describe(config.dataset))
     show_machine()
 
 
@@ -100,10 +100,10 @@ def show_machine() -> None:
         st.dataframe(pd.DataFrame(rows, columns=texts.MACHINE_COLUMNS), hide_index=True)
 
 
-def show_meaning(config: TrainConfig) -> None:
+def show_meaning(config: TrainConfig, dataset: Description) -> None:
     with st.expander(texts.SAME_IN_PYTORCH):
-        st.code(scripts.training_script(config), language="python")
-    common.model_expander(config.model)
+        st.code(scripts.training_script(config, dataset), language="python")
+    common.model_expander(config.model, dataset.shape)
 
 
 def show_run(store: RunStore, run: Run) -> None:
@@ -122,14 +122,14 @@ def show_run(store: RunStore, run: Run) -> None:
             st.markdown(common.plain(run_status.whereabouts(store, run)), width="content")
         if run.labels.notes:
             st.info("\n".join(map(common.plain, run.labels.notes.splitlines())), icon=":material/info:")
-        common.model_expander(config.model)
+        common.model_expander(config.model, run.record.description.shape)
         return
     if run.record.resumption:
         resume.show_origin(store, run, run.record.resumption)
     seeds.show_seeds(store, run)
     show_live(store, run)
     show_settings(run)
-    show_meaning(config)
+    show_meaning(config, run.record.description)
 
 
 def show_settings(run: Run) -> None:

@@ -7,7 +7,9 @@ from tqdm import tqdm
 
 from fashion_core.access.gate import from_command_line
 from fashion_core.cli.answer import answer
+from fashion_core.config import Shape
 from fashion_core.data import fashion_mnist
+from fashion_core.data.description import checked
 from fashion_core.errors import counted
 from fashion_core.runs.store import RunStore
 
@@ -36,10 +38,18 @@ def list_devices(options: argparse.Namespace) -> None:
     answer(options, found, lines)
 
 
+def shape_of(text: str) -> Shape:
+    """Read what ``--shape`` says. Raises ``ArgumentTypeError`` for what no dataset has."""
+    try:
+        return checked(Shape(*map(int, text.split(","))))
+    except (TypeError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{text} should be like 3,32,32,10: channels, height, width, classes") from error
+
+
 def show_model(options: argparse.Namespace) -> None:
     from fashion_core.models import networks
 
-    found = networks.describe(options.name)
+    found = networks.describe(options.name, options.shape)
     layers = (
         f"{layer['name']:<28} {layer['kind']:<18} {layer['output_shape']!s:<14} {layer['parameters']:>10,}"
         for layer in found["layers"]

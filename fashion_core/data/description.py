@@ -21,6 +21,7 @@ from fashion_core.config import (
     PIXEL_STD,
     SIDE,
     TRAINING_IMAGES,
+    Fit,
     Shape,
     TrainConfig,
     explain,
@@ -41,6 +42,14 @@ _Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME, stri
 _Side = Annotated[int, Field(ge=LEAST_SIDE, le=MOST_SIDE)]
 
 
+def checked(shape: Shape) -> Shape:
+    """The same shape. Raises ``ValueError`` if no dataset can have it."""
+    sides = all(LEAST_SIDE <= side <= MOST_SIDE for side in shape[1:3])
+    if shape.channels not in (1, 3) or not sides or not 2 <= shape.classes <= MOST_CLASSES:
+        raise ValueError(f"no dataset has the shape {shape}")
+    return shape
+
+
 class Description(BaseModel):
     """``dataset.json``: ``mean`` and ``std`` are of the training pixels, a number a channel, scaled to 0..1."""
 
@@ -58,6 +67,7 @@ class Description(BaseModel):
     std: tuple[float, ...]
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]  # of the bytes of ``ARRAYS``, in their order
     source: str  # where it came from, for people
+    fit: Fit = "pad"  # how pictures of another size were made to fit
 
     @model_validator(mode="after")
     def _check(self) -> Self:

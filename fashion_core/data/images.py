@@ -37,18 +37,30 @@ def read(dataset: str) -> tuple[Half, Half]:
 
 
 def read_arrays(description: Description) -> tuple[Half, Half]:
-    """Map the arrays of a dataset that was added. Raises ``DamagedFileError`` where they are not as described."""
+    """Map the arrays of a dataset that was added, and read them once: runs name the digest of what they train on.
+
+    Raises ``DamagedFileError`` where they are not as described.
+    """
     image, counts = description.shape[:3], (description.train, description.test)
     sizes = [*((count, *image) for count in counts), *((count,) for count in counts)]
     train, test, train_labels, test_labels = (
         _read_array(folder_of(description.name) / name, size, "uint8" if len(size) > 1 else "uint16")
         for name, size in zip(ARRAYS, sizes, strict=True)
     )
+    if _digest(train, test, train_labels, test_labels) != description.sha256:
+        raise DamagedFileError(folder_of(description.name), "its images or labels are not those that it describes")
     for name, found in zip(ARRAYS[2:], (train_labels, test_labels), strict=True):
         if found.max() >= len(description.classes):
             said = f"it has a label {found.max()}, and there are {len(description.classes)} classes"
             raise DamagedFileError(folder_of(description.name) / name, said)
     return (train, train_labels), (test, test_labels)
+
+
+def _digest(*arrays: NDArray[np.unsignedinteger]) -> str:
+    found = hashlib.sha256()
+    for array in arrays:
+        found.update(array.data)
+    return found.hexdigest()
 
 
 def _read_array(path: Path, size: tuple[int, ...], dtype: str) -> NDArray[Any]:

@@ -78,9 +78,10 @@ class Predictor:
         arrays = self._ask(Message({"ask": "test images", "dataset": dataset})).arrays
         return arrays["pixels"], arrays["labels"]
 
-    def prepare(self, file: bytes) -> Prepared:
-        """Make an image look like the training set, in the other process, where a hostile file can't harm this one."""
-        question = Message({"ask": "prepare"}, {"bytes": np.frombuffer(file, np.uint8)})
+    def prepare(self, file: bytes, description: Description) -> Prepared:
+        """Make an image look like those of a dataset, in the other process, where a hostile file can't harm this one."""
+        asked = {"ask": "prepare", "dataset": description.model_dump(mode="json")}
+        question = Message(asked, {"bytes": np.frombuffer(file, np.uint8)})
         found = self._ask(question, min(PREPARE_SECONDS, self._answer_seconds))
         named = enumerate(found.values["steps"])
         steps = (Step(name, note, found.arrays[f"step {number}"]) for number, (name, note) in named)

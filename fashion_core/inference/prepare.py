@@ -12,6 +12,9 @@ import numpy as np
 from PIL import Image
 
 from fashion_core.config import SIDE
+from fashion_core.data import pictures
+from fashion_core.data.description import BUILT_IN, Description
+from fashion_core.data.pictures import Pixels
 from fashion_core.errors import ImageError
 from fashion_core.inference import segmentation
 from fashion_core.inference.image_files import open_picture
@@ -34,6 +37,12 @@ _BACKGROUNDS = {
         "transparent pixels became black, because the garment would be invisible on white",
     ),
 }
+_FITS = {
+    "pad": "the longer side fits, and the rest has the colour of the border",
+    "crop": "the shorter side fits, and the rest is cut off",
+    "stretch": "both sides were made to fit",
+}
+_GARMENTS = BUILT_IN["fashion-mnist"]
 _NOTHING_SEEN = "No garment was found, because nothing stands out from the border: choose another image."
 
 
@@ -48,17 +57,35 @@ class Step:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a model takes, ``pixels`` (1, 28, 28) uint8 with the garment bright on black, and how it was made."""
+    """What a model takes, ``pixels`` (channels, height, width) uint8, and how it was made."""
 
-    pixels: Grey
+    pixels: Pixels
     steps: tuple[Step, ...]
 
 
-def prepare(source: bytes | Path) -> Prepared:
-    """An image file, or the bytes of one, as a model takes it. Raises ``ImageError`` or ``DiskError``."""
+def prepare(source: bytes | Path, dataset: Description = _GARMENTS) -> Prepared:
+    """An image file, or the bytes of one, as a model takes it that was trained on a dataset.
+
+    Garments are cut out; other pictures are made to fit, as those of their dataset were when it was added. Raises
+    ``ImageError`` or ``DiskError``.
+    """
     image, note = open_picture(source)
     steps: list[Step] = []
     _show(steps, "original", note, image)
+    return _garment(image, steps) if dataset.name in BUILT_IN else _fitted(image, steps, dataset)
+
+
+def _fitted(image: Image.Image, steps: list[Step], dataset: Description) -> Prepared:
+    pixels = pictures.as_pixels(image, dataset.shape, dataset.fit)
+    _show(steps, f"{dataset.height} × {dataset.width}", _FITS[dataset.fit], _as_image(pixels))
+    return Prepared(pixels, tuple(steps))
+
+
+def _as_image(pixels: Pixels) -> Image.Image:
+    return Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+
+
+def _garment(image: Image.Image, steps: list[Step]) -> Prepared:
     grey = _as_grey(image, steps)
     if not _shows_something(grey):
         raise ImageError(_NOTHING_SEEN)

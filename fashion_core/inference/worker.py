@@ -34,7 +34,7 @@ def serve() -> None:
 
 def _answer(asked: dict[str, Any], sent: dict[str, np.ndarray], models: engine.Models) -> Message:
     if asked["ask"] == "prepare":
-        prepared = prepare.prepare(sent["bytes"].tobytes())
+        prepared = prepare.prepare(sent["bytes"].tobytes(), Description.model_validate(asked["dataset"]))
         steps = [(step.name, step.note) for step in prepared.steps]
         shown = {f"step {number}": step.pixels for number, step in enumerate(prepared.steps)}
         return Message({"steps": steps}, {"pixels": prepared.pixels, **shown})

@@ -14,7 +14,7 @@ from typing import Any
 
 from fashion_core import files
 from fashion_core.cache import Cache
-from fashion_core.config import PRESETS, TrainConfig, parse_config
+from fashion_core.config import PRESETS, Shape, TrainConfig, parse_config
 from fashion_core.errors import DeviceError, WorkerError, counted, printable
 from fashion_core.runs import processes
 from fashion_core.runs.launchers import engines
@@ -95,9 +95,9 @@ def _ask(*command: str | bytes, store: RunStore | None = None) -> dict[str, Any]
 
 
 @cache
-def describe_model(name: str) -> dict[str, Any]:
+def describe_model(name: str, shape: Shape) -> dict[str, Any]:
     """``text``, ``layers`` and ``parameters`` of a model, as ``models.describe`` gives them. Raises ``WorkerError``."""
-    return _ask("model", name)
+    return _ask("model", name, "--shape", ",".join(map(str, shape)))
 
 
 def export(store: RunStore, run: Run, epoch: int, format: ExportFormat) -> bytes:

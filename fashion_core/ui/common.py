@@ -12,6 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from fashion_core.charts.base import ChartSpec
+from fashion_core.config import FASHION, Shape
 from fashion_core.errors import FashionError, counted, one_line
 from fashion_core.files import REFUSALS, refusal
 from fashion_core.runs import torch_process
@@ -135,13 +136,13 @@ def _age(seconds: float) -> str:
     return texts.JUST_NOW
 
 
-def model_expander(name: str) -> None:
+def model_expander(name: str, shape: Shape = FASHION) -> None:
     """``print(model)`` and the table of layers; torch is asked only once it is opened."""
     expander = st.expander(texts.MODEL, on_change="rerun")
     if not expander.open:
         return
     with expander, problems_shown(), st.spinner(texts.BUILDING_MODEL):
-        described = torch_process.describe_model(name)
+        described = torch_process.describe_model(name, shape)
         st.code(f">>> print(model)\n{described['text']}", language=None)
         layers = pd.DataFrame(described["layers"])
         layers["output_shape"] = [" × ".join(map(str, shape)) for shape in layers["output_shape"]]

@@ -65,11 +65,12 @@ def show_loading_script(chosen: saved_file.Chosen) -> None:
         name = scripts.download_name(chosen.run.title, format, chosen.epoch)
         target = scripts.export_target(scripts.stored_target(checkpoint, chosen.file) or target, format, name)
         st.caption(texts.DOWNLOADED_NAME)
-    st.code(scripts.loading_script(target, chosen.run.record.config.pixels), language="python")
+    script = scripts.loading_script(target, chosen.run.record.config.pixels, chosen.run.record.description)
+    st.code(script, language="python")
 
 
 def show_using_script(chosen: saved_file.Chosen) -> None:
-    target, config = scripts.stored_target(chosen.contents.inspection, chosen.file), chosen.run.record.config
+    target, record = scripts.stored_target(chosen.contents.inspection, chosen.file), chosen.run.record
     if target is None:
         st.info(texts.NO_USING_SCRIPT, icon=":material/info:")
         return
@@ -79,9 +80,12 @@ def show_using_script(chosen: saved_file.Chosen) -> None:
     )
     if use == one:
         st.caption(texts.PREPARING_IMPORTED)
-    elif config.dataset == "synthetic":
-        st.caption(texts.GARMENTS_IMPORTED)
-    st.code(scripts.using_script("predicting" if use == one else "evaluating", target, config), language="python")
+    elif record.config.dataset != "fashion-mnist":
+        st.caption(texts.IMAGES_IMPORTED)
+    script = scripts.using_script(
+        "predicting" if use == one else "evaluating", target, record.config, record.description
+    )
+    st.code(script, language="python")
 
 
 def _choose_format(chosen: saved_file.Chosen, label: str) -> ExportFormat | None:

@@ -166,8 +166,8 @@ def show_inside(found: inspect.Inspection, key: str) -> None:
     _show_numbers(found, optimizer)
     for note in found.notes:
         st.info(common.plain(note), icon=":material/info:")
-    if found.model:
-        common.model_expander(found.model)
+    if found.model and found.shape:
+        common.model_expander(found.model, found.shape)
     _show_layers(found)
     tensors = file_charts.tensors_frame(found)
     _show_tensors(texts.TENSORS, tensors[tensors["part"] != "optimizer"], f"tensors {key}")

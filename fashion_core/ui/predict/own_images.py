@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 
 from fashion_core.charts import evaluation_tables
+from fashion_core.data.description import BUILT_IN
 from fashion_core.errors import FashionError
 from fashion_core.inference.prepare import Prepared
 from fashion_core.inference.scores import Array
@@ -30,17 +31,17 @@ class Upload(Protocol):
 
 def show_own_images(chosen: saved_file.Chosen, show_history: Callable[[Array], None]) -> None:
     """Take images and show the prediction for each; ``show_history`` shows what every checkpoint predicts for one."""
-    files, ready = _ask_files(), []
+    files, ready, dataset = _ask_files(), [], chosen.run.record.description
     for file in files:
         try:
-            ready.append((file, predictions.prepared(file.getvalue())))
+            ready.append((file, predictions.prepared(file.getvalue(), dataset, dataset.sha256)))
         except FashionError as error:  # one bad file must not hide the others
             st.error(f"**{common.plain(file.name)}**: {common.sentence(error)}", icon=":material/broken_image:")
     if not files:
-        st.caption(texts.MADE_ALIKE)
+        st.caption(texts.MADE_ALIKE if dataset.name in BUILT_IN else texts.MADE_TO_FIT.format(dataset=common.plain(dataset.in_words)))
     if not ready:
         return
-    classes = chosen.run.record.description.classes
+    classes = dataset.classes
     found = np.stack([predictions.probabilities(chosen.run, chosen.file, image.pixels) for _, image in ready])
     for (file, image), row in zip(ready, found, strict=True):
         with st.container(border=True):

@@ -7,7 +7,7 @@ import streamlit as st
 
 from fashion_core.cache import Cache, identity
 from fashion_core.config import TrainConfig
-from fashion_core.data.description import describe
+from fashion_core.data.description import Description, describe
 from fashion_core.inference.client import PREDICTOR
 from fashion_core.inference.prepare import Prepared
 from fashion_core.inference.scores import Answers, Array
@@ -56,6 +56,6 @@ def probabilities(run: Run, file: Path, pixels: Array) -> Array:
 
 
 @st.cache_resource(max_entries=64, show_spinner=texts.PREPARING_IMAGE)
-def prepared(file: bytes) -> Prepared:
+def prepared(file: bytes, _dataset: Description, sha256: str) -> Prepared:
     """An image of the visitor, made to look like the training set. Raises ``WorkerError``."""
-    return PREDICTOR.prepare(file)
+    return PREDICTOR.prepare(file, _dataset)

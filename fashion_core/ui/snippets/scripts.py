@@ -12,31 +12,19 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from fashion_core.cache import Cache
 from fashion_core.charts.files import OPTIMIZERS
-from fashion_core.config import CLASS_NAMES, FASHION, MODEL_CLASSES, PIXEL_MEAN, PIXEL_STD, Shape, TrainConfig
+from fashion_core.config import FASHION, MODEL_CLASSES, Shape, TrainConfig
+from fashion_core.data.description import BUILT_IN, Description, describe
 from fashion_core.formats.inspect import Inspection, Optimizer
 from fashion_core.formats.untrusted.blueprints import KNOWN
 from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
 
-_MEAN, _STD = f"{PIXEL_MEAN:.4f}", f"{PIXEL_STD:.4f}"
-# What each value of ``TrainConfig.pixels`` is in words, in torchvision, from uint8, and for a black pixel.
-_PIXELS: Final = {
-    "unit": {"words": "pixels from 0 to 1", "transform": "transforms.ToTensor()", "scale": ".div_(255)", "black": "0"},
-    "raw": {
-        "words": "pixels from 0 to 255", "scale": "", "black": "0",
-        "transform": "transforms.Compose([transforms.PILToTensor(), lambda image: image.float()])",
-    },
-    "standard": {
-        "words": f"(pixels from 0 to 1 − {_MEAN}) / {_STD}",
-        "transform": f"transforms.Compose([transforms.ToTensor(), transforms.Normalize({_MEAN}, {_STD})])",
-        "scale": f".div_(255).sub_({_MEAN}).div_({_STD})", "black": f"-{_MEAN} / {_STD}",
-    },
-}  # fmt: skip
 # What a whole model that was saved by this app calls its class.
 _OWN_CLASSES: Final = {
     "mlp": "fashion_core.models.NeuralNetwork",
     "cnn": "fashion_core.models.SmallCNN",
     "resnet18": "torchvision.models.resnet.ResNet",
 }
+_TUTORIALS: Final = BUILT_IN["fashion-mnist"]
 _sources: Cache[str] = Cache(len(MODEL_CLASSES))
 
 
@@ -55,28 +43,56 @@ class Target:
     made_here: bool = False  # exported by this app for this very script: any other file may be a stranger's
 
 
-def training_script(config: TrainConfig) -> str:
-    return _render("training", config.model, config.pixels, config=config)
+def training_script(config: TrainConfig, dataset: Description | None = None) -> str:
+    """A script that trains on a dataset, by default the one of that name here. Raises ``DataError``."""
+    return _render("training", config.model, config.pixels, dataset or describe(config.dataset), config=config)
 
 
-def resuming_script(config: TrainConfig, checkpoint: Path, fresh_optimizer: bool = False) -> str:
-    path = repr(str(checkpoint))
-    return _render("resuming", config.model, config.pixels, config=config, path=path, fresh_optimizer=fresh_optimizer)
+def resuming_script(
+    config: TrainConfig, checkpoint: Path, fresh_optimizer: bool = False, dataset: Description | None = None
+) -> str:
+    of_resume = {"path": repr(str(checkpoint)), "fresh_optimizer": fresh_optimizer}
+    dataset = dataset or describe(config.dataset)
+    return _render("resuming", config.model, config.pixels, dataset, config=config, **of_resume)
 
 
-def loading_script(target: Target, pixels: str) -> str:
+def loading_script(target: Target, pixels: str, dataset: Description = _TUTORIALS) -> str:
     """A script that ends with ``model`` loaded and in ``eval`` mode."""
-    return _render("loading", target.model, pixels, target=target)
+    return _render("loading", target.model, pixels, dataset, target=target)
 
 
-def using_script(name: Literal["predicting", "evaluating"], target: Target, config: TrainConfig) -> str:
-    """A script that ends with ``probabilities``: (1, 10) of ``garment.png``, or (N, 10) of all test images."""
-    alone = replace(target, optimizer=None, keys=frozenset())
-    return _render(name, target.model, config.pixels, target=alone, config=config)
+def using_script(
+    name: Literal["predicting", "evaluating"], target: Target, config: TrainConfig, dataset: Description | None = None
+) -> str:
+    """A script that ends with ``probabilities``: (1, C) of ``picture.png``, or (N, C) of all test images."""
+    alone, dataset = replace(target, optimizer=None, keys=frozenset()), dataset or describe(config.dataset)
+    return _render(name, target.model, config.pixels, dataset, target=alone, config=config)
 
 
-def _render(name: str, model: str, pixels: str, **values: object) -> str:
-    return _templates.get_template(f"{name}.py.j2").render(model=model, pixels=_PIXELS[pixels], **values)
+def _render(name: str, model: str, pixels: str, dataset: Description, **values: object) -> str:
+    template = _templates.get_template(f"{name}.py.j2")
+    return template.render(model=model, pixels=_in_words_and_code(pixels, dataset), dataset=dataset, **values)
+
+
+def _in_words_and_code(pixels: str, dataset: Description) -> dict[str, str]:
+    """What a value of ``TrainConfig.pixels`` is in words, in torchvision, from uint8, and for a black pixel."""
+    if pixels == "raw":
+        transform = "transforms.Compose([transforms.PILToTensor(), lambda image: image.float()])"
+        return {"words": "pixels from 0 to 255", "transform": transform, "scale": "", "black": "0"}
+    if pixels == "unit":
+        return {
+            "words": "pixels from 0 to 1", "transform": "transforms.ToTensor()", "scale": ".div_(255)", "black": "0",
+        }  # fmt: skip
+    means, stds = (", ".join(f"{number:.4f}" for number in numbers) for numbers in (dataset.mean, dataset.std))
+    grey = dataset.channels == 1
+    mean, std = (one if grey else f"torch.tensor([{one}]).view(-1, 1, 1)" for one in (means, stds))
+    black = [f"-{mean:.4f} / {std:.4f}" for mean, std in zip(dataset.mean, dataset.std, strict=True)]
+    return {
+        "words": f"(pixels from 0 to 1 − {means}) / {stds}" if grey else f"(0 to 1 − ({means})) / ({stds}) by channel",
+        "transform": f"transforms.Compose([transforms.ToTensor(), transforms.Normalize({means}, {stds})])",
+        "scale": f".div_(255).sub_({mean}).div_({std})",
+        "black": black[0] if grey else f"[{', '.join(black)}]",
+    }
 
 
 def class_source(model: str, shape: Shape = FASHION) -> str:
@@ -175,4 +191,4 @@ _templates = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_new
 _templates.loader, _templates.auto_reload = FileSystemLoader(Path(__file__).parent / "templates"), False
 _templates.filters.update(literal=_literal, number="{:g}".format)
 _templates.globals.update(class_source=class_source, layer_classes=_layer_classes)
-_templates.globals.update(MODEL_CLASSES=MODEL_CLASSES, OPTIMIZERS=OPTIMIZERS, CLASS_NAMES=CLASS_NAMES)
+_templates.globals.update(MODEL_CLASSES=MODEL_CLASSES, OPTIMIZERS=OPTIMIZERS)

@@ -274,8 +274,8 @@ def test_lines_for_one_image_give_the_bits_of_the_app(
     runs: dict[str, Run], tmp_path: Path, synthetic_data: Path
 ) -> None:
     image = Image.fromarray(255 - batches.load("synthetic")[1].pixels[3, 0].numpy()).resize((300, 250))
-    image.save(tmp_path / "garment.png")
-    prepared = torch.from_numpy(prepare(tmp_path / "garment.png").pixels)[None]
+    image.save(tmp_path / "picture.png")
+    prepared = torch.from_numpy(prepare(tmp_path / "picture.png").pixels)[None]
     texts = {
         pixels: scripts.using_script("predicting", target_of(run.checkpoint_path(0)), run.record.config)
         for pixels, run in runs.items()

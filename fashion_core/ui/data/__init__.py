@@ -1,0 +1,1 @@
+"""Bringing a dataset in on the Train page."""

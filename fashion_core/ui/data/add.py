@@ -1,0 +1,120 @@
+"""Add a dataset: choose it, look at what it would be, then keep it."""
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from fashion_core.access.gate import forget_upload
+from fashion_core.data import fashion_mnist
+from fashion_core.data.adding import AddRequest
+from fashion_core.data.pictures import FITS
+from fashion_core.data.report import Report
+from fashion_core.errors import DataError, printable
+from fashion_core.runs.store import RunStore
+from fashion_core.ui import common, login
+from fashion_core.ui.data import child, texts
+from fashion_core.ui.server import uploads
+
+_PREVIEWED = "previewed dataset"
+_SAMPLE = 56  # pixels of the screen
+
+
+def show(store: RunStore) -> None:
+    """Offer to add a dataset; what was previewed can be added while nothing else was asked for since."""
+    expander = st.expander(texts.ADD_YOUR_OWN, on_change="rerun", key="add data")
+    if not expander.open:
+        return
+    with expander:
+        st.caption(texts.WHAT_CAN_BE_ADDED)
+        if why := login.actions(store).actor.why:
+            st.info(common.plain(why), icon=":material/visibility:")
+            return
+        with common.problems_shown():
+            _ask_and_add(store)
+
+
+def _ask_and_add(store: RunStore) -> None:
+    source, request = _ask_source(store), _ask_request()
+    with st.container(horizontal=True):
+        looks = st.button(texts.PREVIEW, icon=":material/preview:")
+        previewed = st.session_state.get(_PREVIEWED, (None, None))
+        is_shown = previewed[0] == (source, request)
+        adds = login.button(texts.ADD, type="primary", icon=":material/add:", disabled=not is_shown)
+    if looks:
+        if source is None:
+            raise DataError(texts.NO_SOURCE)
+        with _progress_shown() as progress:
+            st.session_state[_PREVIEWED] = (source, request), child.preview(source, request, progress)
+        st.rerun()
+    if adds and source:
+        with _progress_shown() as progress:
+            added = login.actions(store).add_dataset(source, request, progress, child.add).description
+        forget_upload(uploads.kept())
+        st.session_state.pop(_PREVIEWED)
+        common.tell(texts.ADDED.format(label=common.plain(added.label), train=added.train, test=added.test))
+        st.rerun()
+    if is_shown and previewed[1]:
+        _show_preview(previewed[1])
+
+
+def _ask_source(store: RunStore) -> str | None:
+    upload = st.file_uploader(texts.FILE, ["zip", "npz", "parquet"], key="dataset file")
+    named = st.text_input(texts.PATH, placeholder=texts.PATH_HINT, key="dataset path").strip()
+    if upload:
+        path = login.actions(store).keep_upload(uploads.kept(), upload.file_id, upload.name, upload)
+        return str(path)
+    return _under_data(named) if named else None
+
+
+def _under_data(named: str) -> str:
+    """A path that leads nowhere else. Raises ``DataError``."""
+    root = fashion_mnist.root().resolve()
+    path = (root / named).resolve()
+    if root not in path.parents:
+        raise DataError(texts.NOT_UNDER_DATA.format(path=printable(named)))
+    return str(path)
+
+
+def _ask_request() -> AddRequest:
+    with st.container(horizontal=True):
+        name = st.text_input(texts.NAME, help=texts.NAME_HELP, key="dataset name", width=200)
+        label = st.text_input(texts.LABEL, placeholder=texts.LABEL_HINT, key="dataset label", width=260)
+        size = st.number_input(
+            texts.SIZE, value=None, step=1, placeholder=texts.SIZE_HINT, key="dataset size", width=140
+        )
+        named = texts.COLOURS_OF
+        channels = st.selectbox(texts.COLOURS, named, format_func=named.__getitem__, key="dataset colours", width=140)
+        fit = st.selectbox(texts.FIT, FITS, format_func=texts.FITS.__getitem__, key="dataset fit", width=140)
+    return AddRequest(name.strip(), label, size, channels, fit)
+
+
+@contextmanager
+def _progress_shown() -> Iterator[Callable[[int, int], object]]:
+    bar = st.progress(0.0, texts.READING)
+    yield lambda done, total: bar.progress(min(1.0, done / max(1, total)), texts.READ.format(done=done, total=total))
+    bar.empty()
+
+
+def _show_preview(found: child.Preview) -> None:
+    described = found.report.description
+    words = texts.COUNTS.format(words=described.in_words, train=described.train, test=described.test)
+    st.markdown(common.plain(words))
+    for one in found.report.findings:
+        text = texts.NAMED.format(text=one.text, names=", ".join(one.names)).strip()
+        st.warning(common.plain(text), icon=":material/info:")
+    with st.container(horizontal=True):
+        for name, picture in found.samples:
+            with st.container(width=_SAMPLE + 24):
+                st.image(picture, width=_SAMPLE, alt=name)
+                st.caption(common.plain(name))
+    _show_counts(found.report)
+
+
+def _show_counts(report: Report) -> None:
+    rows = [(one.name, one.train, one.test) for one in report.counts]
+    table = pd.DataFrame(rows, columns=texts.COUNT_COLUMNS)
+    common.show_table(table, hide_index=True, alt=texts.COUNTS_TABLE)
