@@ -23,8 +23,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from fashion_core import files
+from fashion_core.data.image_metadata import TOO_MANY_PARTS, orientation, split
 from fashion_core.errors import ImageError
-from fashion_core.inference.image_metadata import TOO_MANY_PARTS, orientation, split
 
 # Pillow warns of sizes that are refused here, and of damage beside the pixels: on a command's output that is noise.
 warnings.filterwarnings("ignore", module=r"PIL\.")
