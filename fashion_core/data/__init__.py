@@ -2,5 +2,7 @@
 
 ``images.read`` gives both halves of a dataset. Fashion-MNIST comes from the official files (``fashion_mnist``), the
 synthetic garments are drawn here (``synthetic``, ``drawing``), the same bytes on every machine; ``digests`` tells both
-from other images of the same name.
+from other images of the same name. Others are brought in by ``adding``, from any of ``sources``, with a ``report`` of
+what was found; ``description`` says what each dataset is. ``image_files`` reads anyone's picture and ``pictures`` makes
+it fit.
 """

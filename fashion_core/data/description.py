@@ -26,6 +26,7 @@ from fashion_core.config import (
 )
 from fashion_core.data import fashion_mnist
 from fashion_core.data.digests import DIGESTS
+from fashion_core.data.pictures import Fit
 from fashion_core.errors import ConfigError, DamagedFileError, DataError
 
 FILE: Final = "dataset.json"
@@ -56,6 +57,7 @@ class Description(BaseModel):
     std: tuple[float, ...]
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]  # of the bytes of ``ARRAYS``, in their order
     source: str  # where it came from, for people
+    fit: Fit = "pad"  # how pictures of another shape were made to fit, as those to predict should be
 
     @model_validator(mode="after")
     def _check(self) -> Self:
