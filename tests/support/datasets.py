@@ -127,7 +127,8 @@ class Kept:
 
     def of_class(self, name: str) -> Pixels:
         """Its training images."""
-        return self.train[self.train_labels == self.description.classes.index(name)]
+        found: Pixels = self.train[self.train_labels == self.description.classes.index(name)]
+        return found
 
 
 def add(source: Path | str, **options: Any) -> Kept:
@@ -144,4 +145,4 @@ def add(source: Path | str, **options: Any) -> Kept:
 
 
 def picture_of(data: bytes) -> Pixels:
-    return np.asarray(Image.open(io.BytesIO(data)))
+    return np.array(Image.open(io.BytesIO(data)), np.uint8)

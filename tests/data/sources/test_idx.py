@@ -107,7 +107,7 @@ def test_damaged_gzip_is_one_sentence(tmp_path: Path, damage: str) -> None:
     path = idx_folder(tmp_path / "mnist", pack=True) / "train-images-idx3-ubyte.gz"
     data = bytearray(path.read_bytes())
     data[-6] ^= 1
-    path.write_bytes({"no gzip": b"hello", "cut off": data[:-3000], "flipped": data}[damage])
+    path.write_bytes({"no gzip": b"hello", "cut off": bytes(data[:-3000]), "flipped": bytes(data)}[damage])
     with pytest.raises(DataError, match=r"^train-images-idx3-ubyte.gz is (damaged or no gzip file|cut off)"):
         add(tmp_path / "mnist")
 
