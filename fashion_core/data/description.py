@@ -26,10 +26,10 @@ from fashion_core.config import (
 )
 from fashion_core.data import fashion_mnist
 from fashion_core.data.digests import DIGESTS
-from fashion_core.data.pictures import Fit
 from fashion_core.errors import ConfigError, DamagedFileError, DataError
 
 FILE: Final = "dataset.json"
+Fit = Literal["pad", "crop", "stretch"]
 LEAST_SIDE: Final = 8  # pixels: what is left of fewer is nothing, after two poolings
 MOST_SIDE: Final = 256
 MOST_CLASSES: Final = 1_000

@@ -1,14 +1,14 @@
 """A picture as the pixels of a dataset: its colours, its size, and how it is made to fit."""
 
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from fashion_core.config import Shape
+from fashion_core.data.description import Fit
 
-Fit = Literal["pad", "crop", "stretch"]
 FITS: tuple[Fit, ...] = get_args(Fit)
 Pixels = NDArray[np.uint8]
 _WAY = Image.Resampling.BILINEAR  # with antialiasing, as torchvision's Resize

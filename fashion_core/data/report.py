@@ -1,13 +1,13 @@
 """What adding a dataset found: how many images each class has, and everything that is not as people expect it."""
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from fashion_core import files
 from fashion_core.config import explain
 from fashion_core.data.description import Description, folder_of
-from fashion_core.errors import DamagedFileError
+from fashion_core.errors import DamagedFileError, printable
 
 FILE: Final = "report.json"
 Kind = Literal[
@@ -23,7 +23,7 @@ class Finding(BaseModel):
 
     kind: Kind
     text: str
-    names: tuple[str, ...] = ()
+    names: tuple[Annotated[str, BeforeValidator(printable)], ...] = ()
 
 
 class ClassCount(BaseModel):

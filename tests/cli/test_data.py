@@ -92,9 +92,8 @@ def test_list_has_a_line_for_each_and_says_what_is_damaged(capsys: Capture, pets
 
 
 def test_many_classes_are_cut_in_lines_and_whole_in_json(capsys: Capture, tmp_path: Path) -> None:
-    root = class_folders(
-        tmp_path / "many", {f"{half}/c{n:02}": 1 for half in ("train", "test") for n in range(25)}, size=(8, 8)
-    )
+    counts = {f"{half}/class {number}": 1 for half in ("train", "test") for number in range(25)}
+    root = class_folders(tmp_path / "many", counts, size=(8, 8))
     out, _ = printed(capsys, "data", "add", root, "--name", "many")
     assert "  and 5 more; --json lists every one" in out.splitlines()
     assert len(answered(capsys, "data", "show", "many")["counts"]) == 25
@@ -153,10 +152,8 @@ def test_command_as_the_shell_sees_it(pets: Path, data_root: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_command_leaves_nothing(tmp_path: Path, data_root: Path, number: signal.Signals) -> None:
-
-    root = class_folders(
-        tmp_path / "many", {f"{half}/{name}": 2000 for half in ("train", "test") for name in "ab"}, size=(8, 8)
-    )
+    counts = {f"{half}/{name}": 500 for half in ("train", "test") for name in "ab"}
+    root = class_folders(tmp_path / "many", counts, size=(8, 8))
     command = [sys.executable, "-m", "fashion_core", "data", "add", str(root), "--name", "many", "--size", "256"]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as adding:
         while not [*data_root.glob(".tmp-dataset-*/train")]:

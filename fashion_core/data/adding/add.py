@@ -21,7 +21,7 @@ from fashion_core.data.report import ClassCount, Finding, Report
 from fashion_core.data.sources import Source, open_source
 from fashion_core.data.sources.base import Numbers
 from fashion_core.data.sources.classes import check_images, check_number
-from fashion_core.errors import DataError
+from fashion_core.errors import DataError, printable
 
 Progress = Callable[[int, int], object]  # images done, images in all
 ShouldStop = Callable[[], bool]
@@ -174,6 +174,6 @@ def _describe(
         mean=facts.mean,
         std=facts.std,
         sha256=facts.sha256,
-        source=kind,
+        source=printable(kind),
         fit=request.fit,
     )

@@ -8,6 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from fashion_core.config import Shape
 from fashion_core.data.adding.survey import opened
 from fashion_core.data.pictures import Fit, as_pixels
@@ -82,15 +84,14 @@ def _decode_one(item: Item, shape: Shape, fit: Fit) -> Result:
     except FashionError as error:
         return Unreadable(item.name, str(error))
     pixels = as_pixels(image, shape, fit).tobytes()
-    hashed = _hash(pixels)
-    half = item.half or _half(_hash(item.picture) if isinstance(item.picture, bytes) else hashed)
-    return Decoded(half, item.label, pixels, hashed, image.size)
+    return Decoded(item.half or _half(item), item.label, pixels, _hash(pixels), image.size)
 
 
 def _hash(data: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
 
 
-def _half(number: int) -> Half:
-    """The same bytes always lie on the same side."""
-    return "train" if number % _PARTS else "test"
+def _half(item: Item) -> Half:
+    """The same bytes always lie on the same side, whatever is asked to be made of them."""
+    data = item.picture if isinstance(item.picture, bytes) else np.asarray(item.picture).tobytes()
+    return "train" if _hash(data) % _PARTS else "test"

@@ -59,8 +59,9 @@ def keep(folder: Path, name: str) -> None:
     Raises ``DataError``, ``DiskError``.
     """
     root, made = fashion_mnist.root(), folder / MADE
-    for path in made.iterdir():
-        files.sync_file(path)
+    with files.disk_errors(made):
+        for path in made.iterdir():
+            files.sync_file(path)
     with files.disk_errors(folder_of(name)), FileLock(root / _LOCK):
         check_name(name)
         files.sync_folder(made)

@@ -42,14 +42,13 @@ def lay_out(where: str, paths: Sequence[str], empty: Iterable[str] = ()) -> Layo
     prefix = _wrapping(paths)
     inner = [path.removeprefix(prefix) if path.startswith(prefix) else "" for path in paths]
     sides = _sides(inner)
-    placed = [(place, *_place(path, sides)) for place, path in enumerate(inner)]
-    found = [(place, half, name) for place, half, name in placed if name]
-    if not found:
+    given = sorted({name for path in inner if (name := _place(path, sides)[1])})
+    if not given:
         raise DataError(_NO_CLASSES.format(where=where))
-    given = sorted({name for _, _, name in found})
     labels = {name: label for label, name in enumerate(given)}
-    findings = [*_outside(len(placed) - len(found)), *_validation(sides, inner), *_empty(empty)]
-    files = [(place, half, labels[name]) for place, half, name in found]
+    placed = ((place, *_place(path, sides)) for place, path in enumerate(inner))
+    files = [(place, half, labels[name]) for place, half, name in placed if name]
+    findings = [*_outside(len(paths) - len(files)), *_validation(sides, inner), *_empty(empty)]
     return Layout(class_names(given), files, tuple(findings))
 
 

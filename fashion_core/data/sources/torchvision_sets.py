@@ -1,7 +1,9 @@
 """The image sets that torchvision fetches by name, where there is a network."""
 
 import http.client
+import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -37,7 +39,8 @@ def fetch(name: str, folder: Path) -> Source:
     kind, options = SETS[name]
     make = getattr(import_torchvision().datasets, kind)
     try:
-        halves = [make(str(folder), download=True, **options, **_side(kind, half)) for half in _HALVES]
+        with redirect_stdout(sys.stderr):  # standard output holds the answer alone
+            halves = [make(str(folder), download=True, **options, **_side(kind, half)) for half in _HALVES]
     except (OSError, RuntimeError, http.client.HTTPException) as error:  # torchvision's words for no network
         reason = printable(str(getattr(error, "reason", None) or error).partition("\n")[0].rstrip(".: "))
         raise DownloadError(f"{name} could not be fetched ({reason}): connect to the network and try again.") from error

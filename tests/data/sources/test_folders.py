@@ -150,6 +150,16 @@ def test_name_of_many_lines_or_characters_becomes_one_short_line(tmp_path: Path)
     assert (first, len(second)) == ("a�b", 80)
 
 
+def test_names_that_are_no_text_are_told_as_far_as_they_are(tmp_path: Path) -> None:
+    root = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    counts = {f"{half}/{name}": 4 for half in ("train", "test") for name in (os.fsdecode(b"\xfe"), "dog")}
+    write(class_folders(root, counts) / "train" / "dog" / os.fsdecode(b"\xfd.png"), b"hello")
+    kept = add(root)
+    assert kept.description.classes == ("dog", "�")
+    assert kept.description.source == "class folders in �"
+    assert ("train/dog/�.png",) in [finding.names for finding in kept.report.findings]
+
+
 def test_two_names_that_become_the_same_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^The classes a.b and a.b would both be called a�b: rename one of them\.$"):
         add(class_folders(tmp_path / "pets", {"a\nb": 2, "a\rb": 2}))

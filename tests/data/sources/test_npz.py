@@ -46,6 +46,13 @@ def test_images_without_sides_are_split_by_their_pixels(tmp_path: Path) -> None:
     assert not {image.tobytes() for image in kept.train} & {image.tobytes() for image in kept.test}
 
 
+def test_split_does_not_depend_on_the_size_that_is_asked_for(tmp_path: Path) -> None:
+    path = npz(tmp_path / "a.npz", images=noise(60), labels=labels(60, 2))
+    first = add(path)
+    (tmp_path / "data" / "mine").rename(tmp_path / "before")
+    assert (add(path, size=8).test_labels == first.test_labels).all()
+
+
 def test_class_names_beside_the_arrays_are_used(tmp_path: Path) -> None:
     names = np.array(["cat", "dog", "Müsli", "eel", "unused"])
     kept = add(medmnist(tmp_path / "a.npz", class_names=names))
