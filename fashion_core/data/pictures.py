@@ -51,7 +51,7 @@ def _fitted(image: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
     inner = ImageOps.contain(image, size, _WAY)
     if inner.size == size:
         return inner
-    padded = Image.new(image.mode, size, _border(inner))
+    padded = Image.new(image.mode, size, _border(image))
     padded.paste(inner, ((size[0] - inner.width) // 2, (size[1] - inner.height) // 2))
     return padded
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from fashion_core.config import Shape
 from fashion_core.data.adding.survey import opened
-from fashion_core.data.pictures import Fit, as_pixels
+from fashion_core.data.description import Fit
+from fashion_core.data.pictures import as_pixels
 from fashion_core.data.sources import Half, Item
 from fashion_core.errors import FashionError
 
