@@ -16,7 +16,9 @@ from fashion_core.access import audit, texts
 from fashion_core.access.audit import Entry
 from fashion_core.access.roles import Actor
 from fashion_core.config import MAX_NAME, TrainConfig
-from fashion_core.data import fashion_mnist
+from fashion_core.data import adding, fashion_mnist
+from fashion_core.data.adding import AddRequest
+from fashion_core.data.report import Report
 from fashion_core.errors import ConfigError, DiskError, NotAllowedError, RunStateError, counted
 from fashion_core.resume import drill, lesson, plan
 from fashion_core.resume.plan import ResumeRequest
@@ -165,6 +167,20 @@ class Actions:
     def download(self, progress: Callable[[int, int], object]) -> None:
         with self._acting("download", detail="fashion-mnist"):
             fashion_mnist.download(progress)
+
+    def add_dataset(
+        self,
+        source: str,
+        request: AddRequest,
+        progress: Callable[[int, int], object],
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Report:
+        with self._acting("add data", detail=f"{request.name} from {source}"):
+            return adding.add(source, request, progress, should_stop)
+
+    def remove_dataset(self, name: str) -> None:
+        with self._acting("remove data", detail=name):
+            adding.remove(name)
 
     def _making(self, what: str, detail: str, make: Callable[[], Run]) -> Run:
         with self._acting(what, detail=detail) as entry:

@@ -43,7 +43,9 @@ def shape_of(text: str) -> Shape:
     try:
         return checked(Shape(*map(int, text.split(","))))
     except (TypeError, ValueError) as error:
-        raise argparse.ArgumentTypeError(f"{text} should be like 3,32,32,10: channels, height, width, classes") from error
+        raise argparse.ArgumentTypeError(
+            f"{text} should be like 3,32,32,10: channels, height, width, classes"
+        ) from error
 
 
 def show_model(options: argparse.Namespace) -> None:

@@ -67,7 +67,7 @@ class Description(BaseModel):
     std: tuple[float, ...]
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]  # of the bytes of ``ARRAYS``, in their order
     source: str  # where it came from, for people
-    fit: Fit = "pad"  # how pictures of another size were made to fit
+    fit: Fit = "pad"  # how pictures of another shape were made to fit, as those to predict should be
 
     @model_validator(mode="after")
     def _check(self) -> Self:

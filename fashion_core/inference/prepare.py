@@ -14,10 +14,10 @@ from PIL import Image
 from fashion_core.config import SIDE
 from fashion_core.data import pictures
 from fashion_core.data.description import BUILT_IN, Description
+from fashion_core.data.image_files import open_picture
 from fashion_core.data.pictures import Pixels
 from fashion_core.errors import ImageError
 from fashion_core.inference import segmentation
-from fashion_core.inference.image_files import open_picture
 from fashion_core.inference.segmentation import Grey
 
 Picture = TypeVar("Picture", Image.Image, Grey)

@@ -14,6 +14,7 @@ from fashion_core.access import audit
 from fashion_core.access.gate import Actions, forget_upload
 from fashion_core.access.roles import Actor
 from fashion_core.access.texts import LOOK_ONLY
+from fashion_core.data.adding import AddRequest
 from fashion_core.errors import DiskError, NotAllowedError, RunStateError
 from fashion_core.files import TEMPORARY_PREFIX, now
 from fashion_core.formats import import_file
@@ -48,6 +49,8 @@ EVERY_ACTION: dict[str, Callable[[Actions, Run], object]] = {
     "relabel": lambda actions, run: actions.relabel(run, Labels(name="theirs"), run.labels),
     "verify": lambda actions, run: list(actions.verify([run])),
     "download": lambda actions, run: actions.download(lambda done, total: None),
+    "add data": lambda actions, run: actions.add_dataset("nowhere", AddRequest("mine"), lambda done, total: None),
+    "remove data": lambda actions, run: actions.remove_dataset("mine"),
 }
 
 

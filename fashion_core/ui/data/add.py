@@ -1,9 +1,7 @@
 """Add a dataset: choose it, look at what it would be, then keep it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from collections.abc import Iterator
-from pathlib import Path
 
 import pandas as pd
 import streamlit as st

@@ -38,9 +38,7 @@ def _report(found: dict[str, Any]) -> Report:
     return Report(description=described, counts=found["counts"], findings=found["findings"])
 
 
-def _run(
-    source: str, request: AddRequest, progress: Callable[[int, int], object], *flags: str
-) -> dict[str, Any]:
+def _run(source: str, request: AddRequest, progress: Callable[[int, int], object], *flags: str) -> dict[str, Any]:
     command = processes.python_command("data", "add", "--json", "--progress", *_asked(request), *flags, "--", source)
     with processes.start_errors():
         child = subprocess.Popen(

@@ -23,8 +23,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from fashion_core import files
+from fashion_core.data.image_metadata import TOO_MANY_PARTS, orientation, split
 from fashion_core.errors import ImageError
-from fashion_core.inference.image_metadata import TOO_MANY_PARTS, orientation, split
 
 # Pillow warns of sizes that are refused here, and of damage beside the pixels: on a command's output that is noise.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -44,12 +44,12 @@ _TOO_LARGE = "The image has more than {} million pixels: save it smaller and try
 _DAMAGED = "The image is damaged, cut off or of a rare kind: open it in another program and save it as PNG or JPEG."
 # What people take for one of the formats, and how it begins.
 _OTHER_KINDS = {
-    "a HEIC photo": rb"....ftyp(hei|hev|mif1|msf1)",
+    "a HEIC photo": rb"....ftyp(?:hei|hev|mif1|msf1)",
     "an AVIF picture": rb"....ftypavi",
     "a film": rb"....ftyp",
     "a JPEG XL picture": rb"\xff\x0a|\0\0\0\x0cJXL ",
     "a JPEG 2000 picture": rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51",
-    "a web page": rb"\s*<(!doctype html|html)",
+    "a web page": rb"\s*<(?:!doctype html|html)",
     "an SVG drawing": rb"[^\0]{0,1000}<svg[\s>/]",
     "a PDF": rb"%PDF",
     "a Photoshop document": rb"8BPS",
@@ -57,6 +57,8 @@ _OTHER_KINDS = {
     "a gzip archive": rb"\x1f\x8b",
     "a NumPy array": rb"\x93NUMPY",
 }
+_KINDS = tuple(_OTHER_KINDS)
+_OTHER_KIND = re.compile(b"|".join(b"(%b)" % start for start in _OTHER_KINDS.values()), re.DOTALL | re.IGNORECASE)
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _SCAN, _END = b"\xff\xda", b"\xff\xd9"
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
@@ -115,9 +117,9 @@ def _checked(data: bytes) -> bytes:
         raise ImageError(f"The file has more than {MOST_BYTES // 2**20} MB: save the image smaller.")
     if data.startswith(b"version https://git-lfs"):
         raise ImageError("The file is a Git LFS pointer: fetch the image itself with `git lfs pull`.")
-    for kind, start in _OTHER_KINDS.items():
-        if re.match(start, data, re.DOTALL | re.IGNORECASE):
-            raise ImageError(f"The file is {kind}, which is not read here: save the picture as {NAMES}.")
+    if found := _OTHER_KIND.match(data):
+        kind = _KINDS[(found.lastindex or 1) - 1]
+        raise ImageError(f"The file is {kind}, which is not read here: save the picture as {NAMES}.")
     return data
 
 

@@ -1,0 +1,139 @@
+"""The commands about datasets: data add, list, show, remove."""
+
+import argparse
+from collections.abc import Iterator
+from typing import Any
+
+from tqdm import tqdm
+
+from fashion_core.access.gate import from_command_line
+from fashion_core.cli.answer import answer, as_typed
+from fashion_core.data import adding, description, report
+from fashion_core.data.adding import AddRequest
+from fashion_core.data.description import BUILT_IN, LEAST_SIDE, MOST_SIDE, Description
+from fashion_core.data.pictures import FITS
+from fashion_core.data.report import ClassCount, Finding, Report
+from fashion_core.errors import DamagedFileError, DataError, DiskError
+from fashion_core.runs.store import RunStore
+
+_SHOWN = 20  # classes in what people read
+_SOURCE = (
+    "a folder or zip of class folders (with or without train/ and test/), a folder of IDX files, an .npz, a Parquet "
+    "file or a folder of them, or one of torchvision's sets by name: mnist, kmnist, emnist-letters, emnist-balanced, "
+    "qmnist, usps, svhn, cifar10, cifar100"
+)
+
+
+def add_commands(commands: Any) -> None:
+    help_text = "add your own images as a dataset; list, show and remove datasets"
+    data = commands.add_parser("data", help=help_text, description=help_text)
+    actions = data.add_subparsers(required=True, metavar="ACTION")
+    _add_flags(_action(actions, "add", add_dataset, "add a dataset: all of it, or nothing"))
+    _action(actions, "list", list_datasets, "list the datasets that runs can be trained on")
+    show = _action(actions, "show", show_dataset, "show a dataset: its classes, its numbers, what was found")
+    show.add_argument("name", type=as_typed)
+    help_text = "remove a dataset that was added; runs trained on it stay, and can't go on without it"
+    _action(actions, "remove", remove_dataset, help_text).add_argument("name", type=as_typed)
+
+
+def _action(actions: Any, name: str, command: Any, help_text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = actions.add_parser(name, help=help_text, description=help_text)
+    parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", type=as_typed, help=_SOURCE)
+    parser.add_argument("--name", type=as_typed, required=True, help="small letters, digits and hyphens: my-shoes")
+    parser.add_argument("--label", type=as_typed, default="", help="what people read (default: the name)")
+    help_text = f"height and width in pixels, {LEAST_SIDE} to {MOST_SIDE} (default: those that all share, or 32)"
+    parser.add_argument("--size", type=int, help=help_text)
+    help_text = "1: grey; 3: colour (default: 3 if any of the first images looked at has colour)"
+    parser.add_argument("--channels", type=int, choices=(1, 3), help=help_text)
+    help_text = "how images of another shape are made to fit (default: pad, with the colour of their border)"
+    parser.add_argument("--fit", choices=FITS, default="pad", help=help_text)
+    parser.add_argument("--preview", action="store_true", help="report everything and keep nothing")
+
+
+def add_dataset(options: argparse.Namespace) -> None:
+    request = AddRequest(options.name, options.label, options.size, options.channels, options.fit)
+    work = adding.preview if options.preview else from_command_line(RunStore()).add_dataset
+    with tqdm(unit=" images", disable=None) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        found = work(options.source, request, progress)
+    where = str(description.folder_of(options.name))
+    last = "Nothing was kept: without --preview it is." if options.preview else f"It is in {where}"
+    document = {**_document(found.description, found), "path": None if options.preview else where}
+    answer(options, document, [*_lines(found.description, found), last])
+
+
+def list_datasets(options: argparse.Namespace) -> None:
+    """A damaged one is one line or record among the others."""
+    found = [_described(name) for name in description.names()]
+    documents = [one.model_dump(mode="json") if isinstance(one, Description) else one for one in found]
+    answer(options, documents, (_line(one) if isinstance(one, Description) else one["error"] for one in found))
+
+
+def _described(name: str) -> Description | dict[str, str]:
+    try:
+        return description.describe(name)
+    except (DataError, DamagedFileError, DiskError) as error:
+        return {"name": name, "error": str(error)}
+
+
+def show_dataset(options: argparse.Namespace) -> None:
+    described = description.describe(options.name)
+    found = None if options.name in BUILT_IN else report.read(options.name)
+    where = None if options.name in BUILT_IN else str(description.folder_of(options.name))
+    answer(options, {**_document(described, found), "path": where}, _lines(described, found))
+
+
+def remove_dataset(options: argparse.Namespace) -> None:
+    from_command_line(RunStore()).remove_dataset(options.name)
+    answer(options, {"removed": options.name}, [f"{options.name} is removed"])
+
+
+def _document(described: Description, found: Report | None) -> dict[str, Any]:
+    told: dict[str, Any] = {"counts": [], "findings": []}
+    if found:
+        told = found.model_dump(mode="json", include={"counts", "findings"})
+    return {**described.model_dump(mode="json"), **told}
+
+
+def _line(found: Description) -> str:
+    colours = "grey" if found.channels == 1 else "colour"
+    return (
+        f"{found.name}: {found.label}, {len(found.classes)} classes, {found.train:,} training and {found.test:,} test "
+        f"images, {found.width} × {found.height}, {colours}"
+    )
+
+
+def _lines(described: Description, found: Report | None) -> Iterator[str]:
+    yield _line(described)
+    yield f"  from {described.source}"
+    for name, values in (("mean", described.mean), ("std", described.std)):
+        yield f"  {name} {', '.join(f'{value:.4f}' for value in values)}"
+    yield f"  SHA-256 {described.sha256}"
+    if found is None:
+        yield f"  classes: {', '.join(described.classes)}"
+    else:
+        yield from _count_lines(found.counts)
+        yield from map(_finding_line, found.findings)
+
+
+def _count_lines(counts: tuple[ClassCount, ...]) -> Iterator[str]:
+    yield f"  {'training':>10}{'test':>10}  class"
+    for row in counts[:_SHOWN]:
+        yield f"  {row.train:>10,}{row.test:>10,}  {row.name}"
+    if (more := len(counts) - _SHOWN) > 0:
+        yield f"  and {more:,} more; --json lists every one"
+
+
+def _finding_line(found: Finding) -> str:
+    names = f" ({', '.join(found.names)})" if found.names else ""
+    return f"note: {found.text}{names}"
