@@ -15,6 +15,7 @@ from fashion_core.runs.schema import ACTIVE_STATES, CONTINUABLE_STATES, UNDER_WA
 from fashion_core.runs.store import RunStore
 from fashion_core.training import torchrun
 from fashion_core.ui import address, common, login, resume, run_status, settings_form
+from fashion_core.ui.data import add
 from fashion_core.ui.live import seeds, snapshot, views
 from fashion_core.ui.present import crash_drill
 from fashion_core.ui.snippets import scripts
@@ -60,6 +61,7 @@ def show_form(store: RunStore) -> None:
                 address.begin_anew(run=login.actions(store).start_seeds(config, count)[0].id)
                 st.rerun()
         show_meaning(config, describe(config.dataset))
+    add.show(store)
     show_machine()
 
 

@@ -30,6 +30,7 @@ from fashion_core.runs.store import RunStore
 from fashion_core.runs.verify import Verified
 
 Importer = Callable[[RunStore, Path, str, Mapping[str, str], str | None], Run]
+Adder = Callable[[str, AddRequest, Callable[[int, int], object]], Report]
 _SPOOLED: Final = "spooled upload"
 
 
@@ -173,10 +174,10 @@ class Actions:
         source: str,
         request: AddRequest,
         progress: Callable[[int, int], object],
-        should_stop: Callable[[], bool] = lambda: False,
+        add: Adder = adding.add,
     ) -> Report:
         with self._acting("add data", detail=f"{request.name} from {source}"):
-            return adding.add(source, request, progress, should_stop)
+            return add(source, request, progress)
 
     def remove_dataset(self, name: str) -> None:
         with self._acting("remove data", detail=name):

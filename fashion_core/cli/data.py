@@ -1,22 +1,29 @@
 """The commands about datasets: data add, list, show, remove."""
 
 import argparse
-from collections.abc import Iterator
-from typing import Any
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
+import numpy as np
 from tqdm import tqdm
 
 from fashion_core.access.gate import from_command_line
-from fashion_core.cli.answer import answer, as_typed
+from fashion_core.charts.gallery import thumbnail
+from fashion_core.cli.answer import answer, as_typed, say
 from fashion_core.data import adding, description, report
 from fashion_core.data.adding import AddRequest
-from fashion_core.data.description import BUILT_IN, LEAST_SIDE, MOST_SIDE, Description
+from fashion_core.data.description import ARRAYS, BUILT_IN, LEAST_SIDE, MOST_SIDE, Description
 from fashion_core.data.pictures import FITS
 from fashion_core.data.report import ClassCount, Finding, Report
 from fashion_core.errors import DamagedFileError, DataError, DiskError
 from fashion_core.runs.store import RunStore
 
 _SHOWN = 20  # classes in what people read
+_SAMPLES: Final = 24
+_LINE_SECONDS: Final = 0.2
+Progress = Callable[[int, int], object]
 _SOURCE = (
     "a folder or zip of class folders (with or without train/ and test/), a folder of IDX files, an .npz, a Parquet "
     "file or a folder of them, or one of torchvision's sets by name: mnist, kmnist, emnist-letters, emnist-balanced, "
@@ -54,22 +61,62 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     help_text = "how images of another shape are made to fit (default: pad, with the colour of their border)"
     parser.add_argument("--fit", choices=FITS, default="pad", help=help_text)
     parser.add_argument("--preview", action="store_true", help="report everything and keep nothing")
+    for flag in ("--progress", "--samples"):  # for the page that runs this command
+        parser.add_argument(flag, action="store_true", help=argparse.SUPPRESS)
 
 
 def add_dataset(options: argparse.Namespace) -> None:
     request = AddRequest(options.name, options.label, options.size, options.channels, options.fit)
-    work = adding.preview if options.preview else from_command_line(RunStore()).add_dataset
-    with tqdm(unit=" images", disable=None) as bar:
+    with _progress_shown(options.progress) as progress:
+        document, found = (_preview if options.preview else _add)(options, request, progress)
+    where = document["path"]
+    last = f"It is in {where}" if where else "Nothing was kept: without --preview it is."
+    answer(options, {**_document(found.description, found), **document}, [*_lines(found.description, found), last])
 
-        def progress(done: int, total: int) -> None:
+
+def _add(options: argparse.Namespace, request: AddRequest, progress: Progress) -> tuple[dict[str, Any], Report]:
+    found = from_command_line(RunStore()).add_dataset(options.source, request, progress)
+    return {"path": str(description.folder_of(options.name))}, found
+
+
+def _preview(options: argparse.Namespace, request: AddRequest, progress: Progress) -> tuple[dict[str, Any], Report]:
+    with adding.prepared(options.source, request, progress) as ready:
+        samples = {"samples": list(_samples(ready))} if options.samples else {}
+        return {"path": None, **samples}, ready.report
+
+
+def _samples(ready: adding.Prepared) -> Iterator[tuple[str, str]]:
+    """One picture of each of the first classes, as a page shows it."""
+    arrays = {name: np.load(ready.folder / name, mmap_mode="r", allow_pickle=False) for name in ARRAYS}
+    for label, name in enumerate(ready.report.description.classes[:_SAMPLES]):
+        for half in ("train", "test"):
+            if len(found := np.flatnonzero(arrays[f"{half}_labels.npy"] == label)):
+                yield name, thumbnail(np.array(arrays[f"{half}_images.npy"][found[0]]))
+                break
+
+
+@contextmanager
+def _progress_shown(as_lines: bool) -> Iterator[Progress]:
+    """As a bar, or as lines such as "1280/60000", some a second."""
+    with tqdm(unit=" images", disable=True if as_lines else None) as bar:
+
+        def show(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        found = work(options.source, request, progress)
-    where = str(description.folder_of(options.name))
-    last = "Nothing was kept: without --preview it is." if options.preview else f"It is in {where}"
-    document = {**_document(found.description, found), "path": None if options.preview else where}
-    answer(options, document, [*_lines(found.description, found), last])
+        yield _say_lines() if as_lines else show
+
+
+def _say_lines() -> Progress:
+    said = 0.0
+
+    def show(done: int, total: int) -> None:
+        nonlocal said
+        if done == total or time.monotonic() - said > _LINE_SECONDS:
+            said = time.monotonic()
+            say(f"{done}/{total}")
+
+    return show
 
 
 def list_datasets(options: argparse.Namespace) -> None:

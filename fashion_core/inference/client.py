@@ -79,7 +79,7 @@ class Predictor:
         return arrays["pixels"], arrays["labels"]
 
     def prepare(self, file: bytes, description: Description) -> Prepared:
-        """Make an image look like those of a dataset, in the other process, where a hostile file can't harm this one."""
+        """Make an image one of a dataset, in the other process, where a hostile file can't harm this one."""
         asked = {"ask": "prepare", "dataset": description.model_dump(mode="json")}
         question = Message(asked, {"bytes": np.frombuffer(file, np.uint8)})
         found = self._ask(question, min(PREPARE_SECONDS, self._answer_seconds))

@@ -66,7 +66,7 @@ def test_an_image_is_prepared_with_all_its_steps(predictor: Predictor, tmp_path:
     image = batches.load("synthetic")[1].pixels[0, 0].numpy()
     Image.fromarray(255 - np.kron(image, np.ones((4, 4), np.uint8))).save(tmp_path / "image.png")
     here = prepare.prepare(tmp_path / "image.png")
-    there = predictor.prepare((tmp_path / "image.png").read_bytes())
+    there = predictor.prepare((tmp_path / "image.png").read_bytes(), BUILT_IN["synthetic"])
     np.testing.assert_array_equal(there.pixels, here.pixels)
     assert [(step.name, step.note) for step in there.steps] == [(step.name, step.note) for step in here.steps]
     for one, other in zip(there.steps, here.steps, strict=True):
@@ -81,7 +81,7 @@ def test_a_problem_is_its_sentence_and_the_process_stays(predictor: Predictor, r
     with pytest.raises(WorkerError, match="it or its folder does not exist"):
         predictor.evaluate(tmp_path / "gone", "synthetic", "unit")
     with pytest.raises(WorkerError, match="image"):
-        predictor.prepare(b"no image")
+        predictor.prepare(b"no image", BUILT_IN["synthetic"])
     huge = {name: tensor * 1e20 for name, tensor in build_model("mlp", seed=0).state_dict().items()}
     torch.save(huge, tmp_path / "huge.pth")
     with pytest.raises(WorkerError, match="not finite: choose an earlier checkpoint"):

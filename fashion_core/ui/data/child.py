@@ -35,7 +35,7 @@ def preview(source: str, request: AddRequest, progress: Callable[[int, int], obj
 def _report(found: dict[str, Any]) -> Report:
     fields = Report.model_fields
     described = {name: value for name, value in found.items() if name not in (*fields, "path", "samples")}
-    return Report(description=described, counts=found["counts"], findings=found["findings"])
+    return Report.model_validate({"description": described, "counts": found["counts"], "findings": found["findings"]})
 
 
 def _run(source: str, request: AddRequest, progress: Callable[[int, int], object], *flags: str) -> dict[str, Any]:

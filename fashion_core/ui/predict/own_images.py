@@ -38,11 +38,8 @@ def show_own_images(chosen: saved_file.Chosen, show_history: Callable[[Array], N
         except FashionError as error:  # one bad file must not hide the others
             st.error(f"**{common.plain(file.name)}**: {common.sentence(error)}", icon=":material/broken_image:")
     if not files:
-        st.caption(
-            texts.MADE_ALIKE
-            if dataset.name in BUILT_IN
-            else texts.MADE_TO_FIT.format(dataset=common.plain(dataset.in_words))
-        )
+        fitted = texts.MADE_TO_FIT.format(dataset=common.plain(dataset.in_words))
+        st.caption(texts.MADE_ALIKE if dataset.name in BUILT_IN else fitted)
     if not ready:
         return
     classes = dataset.classes
