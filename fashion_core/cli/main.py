@@ -115,7 +115,7 @@ def _add_model_commands(commands: Any) -> None:
     kinds = "PNG, JPEG, WebP, GIF, BMP or TIFF; if any can't be read, none is classified"
     predict.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help=kinds)
     _add_weights_flag(predict)
-    _add_flags(predict, {"pixels", "device"})
+    _add_flags(predict, {"dataset", "pixels", "device"})
     evaluate = _add(commands, "evaluate", models.evaluate_file, "measure a saved model on all test images")
     evaluate.add_argument("file", type=Path, help="any saved file")
     _add_weights_flag(evaluate)
@@ -124,6 +124,7 @@ def _add_model_commands(commands: Any) -> None:
     _add(commands, "devices", models.list_devices, "list what this machine can train on")
     model = _add(commands, "model", models.show_model, "print a model and its layers")
     model.add_argument("name", choices=SETTINGS["model"].choices)
+    model.add_argument("--dataset", default="fashion-mnist", help="whose images and classes it is made for")
     help_text = "run the tutorial's snippets on a finished run of its model"
     lesson = _add(commands, "lesson", models.run_lesson, help_text, "run")
     lesson.add_argument("--losses", action="store_true", help="loss_last and loss_now on training and test images")

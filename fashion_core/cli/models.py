@@ -8,6 +8,7 @@ from tqdm import tqdm
 from fashion_core.access.gate import from_command_line
 from fashion_core.cli.answer import answer
 from fashion_core.data import fashion_mnist
+from fashion_core.data.description import describe
 from fashion_core.errors import counted
 from fashion_core.runs.store import RunStore
 
@@ -39,7 +40,7 @@ def list_devices(options: argparse.Namespace) -> None:
 def show_model(options: argparse.Namespace) -> None:
     from fashion_core.models import networks
 
-    found = networks.describe(options.name)
+    found = networks.describe(options.name, describe(options.dataset).shape)
     layers = (
         f"{layer['name']:<28} {layer['kind']:<18} {layer['output_shape']!s:<14} {layer['parameters']:>10,}"
         for layer in found["layers"]

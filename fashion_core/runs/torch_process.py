@@ -7,14 +7,15 @@ import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from fashion_core import files
 from fashion_core.cache import Cache
-from fashion_core.config import PRESETS, TrainConfig, parse_config
+from fashion_core.config import PRESETS, Shape, TrainConfig, parse_config
+from fashion_core.data.description import describe
 from fashion_core.errors import DeviceError, WorkerError, counted, printable
 from fashion_core.runs import processes
 from fashion_core.runs.launchers import engines
@@ -94,10 +95,17 @@ def _ask(*command: str | bytes, store: RunStore | None = None) -> dict[str, Any]
     return value
 
 
-@cache
-def describe_model(name: str) -> dict[str, Any]:
-    """``text``, ``layers`` and ``parameters`` of a model, as ``models.describe`` gives them. Raises ``WorkerError``."""
-    return _ask("model", name)
+def describe_model(name: str, dataset: str = "fashion-mnist") -> dict[str, Any]:
+    """``text``, ``layers`` and ``parameters`` of a model for a dataset, as ``models.describe`` gives them.
+
+    Raises ``WorkerError``, ``DataError``.
+    """
+    return _model_for(name, dataset, describe(dataset).shape)
+
+
+@lru_cache(maxsize=64)
+def _model_for(name: str, dataset: str, _shape: Shape) -> dict[str, Any]:
+    return _ask("model", name, "--dataset", dataset)
 
 
 def export(store: RunStore, run: Run, epoch: int, format: ExportFormat) -> bytes:
