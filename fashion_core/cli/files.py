@@ -26,6 +26,11 @@ def _summary(path: Path, found: inspection.Inspection) -> Iterator[str]:
     yield f"sha256: {found.sha256 or 'not computed, because the file is large; --numbers computes it'}"
     parameters = f", {found.parameters:,} parameters" if found.parameters else ""
     yield f"model: {found.model or 'none of this app'}{parameters}"
+    if found.shape:
+        image = " × ".join(map(str, found.shape[:3]))
+        yield f"made for: {found.shape.classes:,} classes, images of {image} or others that need the same layers"
+    if found.dataset:
+        yield f"classes: {', '.join(found.dataset['classes'])}"
     if found.weights not in (None, "."):
         yield f"weights: under {found.weights}"
     epoch, loss = ("none" if number is None else f"{number:g}" for number in (found.epoch, found.loss))

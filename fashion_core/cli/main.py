@@ -115,7 +115,7 @@ def _add_model_commands(commands: Any) -> None:
     kinds = "PNG, JPEG, WebP, GIF, BMP or TIFF; if any can't be read, none is classified"
     predict.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help=kinds)
     _add_weights_flag(predict)
-    _add_flags(predict, {"pixels", "device"})
+    _add_flags(predict, {"dataset", "pixels", "device"})
     evaluate = _add(commands, "evaluate", models.evaluate_file, "measure a saved model on all test images")
     evaluate.add_argument("file", type=Path, help="any saved file")
     _add_weights_flag(evaluate)

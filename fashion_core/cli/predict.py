@@ -14,9 +14,10 @@ from fashion_core import devices
 from fashion_core.cli.answer import answer, given_settings, say
 from fashion_core.config import TrainConfig, parse_config
 from fashion_core.data import batches as data
-from fashion_core.data.description import describe
-from fashion_core.errors import ImageError
+from fashion_core.data.description import Description
+from fashion_core.errors import ImageError, UnfitFileError
 from fashion_core.formats.load import load
+from fashion_core.formats.shapes import misfit
 from fashion_core.inference import engine, prepare, scores
 from fashion_core.loops import test_loop
 
@@ -30,8 +31,8 @@ def predict_images(options: argparse.Namespace) -> None:
                 images.append(torch.from_numpy(prepare.prepare(path).pixels))
         except ImageError as error:
             raise ImageError(f"{path}: {error}") from error
-    model, config = _model(options, ("pixels",))
-    device, dataset = devices.resolve(config.device), describe(config.dataset)
+    model, config, dataset = _model(options, ("pixels",))
+    device = devices.resolve(config.device)
     found, classes = engine.probabilities(model, torch.stack(images), config.pixels, dataset, device), dataset.classes
     records = [
         {
@@ -61,8 +62,8 @@ def _silent_libraries() -> Iterator[None]:
             os.close(kept)
 
 
-def _model(options: argparse.Namespace, needed: tuple[str, ...]) -> tuple[nn.Module, TrainConfig]:
-    """Return the model on its device, and its settings; say which of those needed had to be assumed."""
+def _model(options: argparse.Namespace, needed: tuple[str, ...]) -> tuple[nn.Module, TrainConfig, Description]:
+    """Return the model on its device, its settings and its dataset; say which of those needed had to be assumed."""
     devices.make_reproducible(devices.automatic_threads())
     loaded, given = load(options.file, options.weights), given_settings(options)
     for note in loaded.notes:
@@ -74,16 +75,19 @@ def _model(options: argparse.Namespace, needed: tuple[str, ...]) -> tuple[nn.Mod
         values = ", ".join(f"{name} {getattr(config, name)}" for name in assumed)
         flags = ", ".join(f"--{name}" for name in assumed)
         say(f"The file does not say what it was trained on: {values} assumed; change that with {flags}.")
-    return loaded.model.to(devices.resolve(config.device)), config
+    dataset = engine.dataset_of(options.file, loaded, config.dataset)
+    if reason := misfit(loaded.model_name, loaded.shape, dataset):
+        raise UnfitFileError(reason)
+    return loaded.model.to(devices.resolve(config.device)), config, dataset
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    model, config = _model(options, ("dataset", "pixels"))
+    model, config, _ = _model(options, ("dataset", "pixels"))
     images = engine.test_images(config.dataset)
     device = devices.resolve(config.device)
     found = engine.probabilities(model, images.pixels, config.pixels, images.description, device)
     batches = data.test_batches(images.to(device), config.pixels)
-    classes = describe(config.dataset).classes
+    classes = images.description.classes
     answers = scores.Answers(found.numpy(), images.labels.numpy(), classes)
     report = {
         "file": str(options.file),

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from fashion_core.cache import Cache, stamp
 from fashion_core.data import batches as data
-from fashion_core.data.description import Description, describe
-from fashion_core.errors import DamagedFileError, DiskError, DivergedModelError
+from fashion_core.data.description import BUILT_IN, Description, describe
+from fashion_core.errors import DamagedFileError, DataError, DiskError, DivergedModelError
 from fashion_core.formats.load import LoadedModel, load
 from fashion_core.runs.run import Run
+from fashion_core.runs.schema import RunRecord
 
 CACHED_BYTES = 400_000_000  # over a hundred of the tutorial's models, or eight ResNets
 
@@ -24,8 +25,12 @@ def probabilities(
     """Return the softmax of the logits of ``pixels`` (N, C, H, W) uint8: (N, classes) float32 on the CPU.
 
     The model is in ``eval`` mode on ``device``; images go through it in batches of 1,000, scaled as in its training
-    on the dataset of this description. Raises ``DivergedModelError`` if its probabilities are not finite.
+    on the dataset of this description. Raises ``DataError`` for images of another shape, ``DivergedModelError`` if its
+    probabilities are not finite.
     """
+    if tuple(pixels.shape[1:]) != description.shape[:3]:
+        given, needed = (" × ".join(map(str, sizes)) for sizes in (pixels.shape[1:], description.shape[:3]))
+        raise DataError(f"The model takes images of {needed}, as {description.label} has them, not of {given}.")
     batches = torch.split(pixels.to(device), data.EVALUATION_BATCH)
     found = torch.cat([model(data.scale(batch, scaling, description)).softmax(1) for batch in batches]).float().cpu()
     if not found.isfinite().all():
@@ -60,11 +65,25 @@ def _test_images(description: Description) -> data.Images:
 
 def trained_on(path: Path, loaded: LoadedModel) -> dict[str, str]:
     """The dataset and pixels that a model was trained on, by its file, else by its run unless that is damaged."""
-    if loaded.trained_on:
-        return loaded.trained_on
+    record = None if loaded.trained_on else _record_of(path)
+    return record.trained_on if record else loaded.trained_on
+
+
+def dataset_of(path: Path, loaded: LoadedModel, name: str) -> Description:
+    """What a dataset was when a model was trained on it, by its file or its run; else what it is here.
+
+    Raises ``DataError``, ``DamagedFileError`` or ``DiskError`` where it is none of them.
+    """
+    record = None if loaded.dataset or name in BUILT_IN else _record_of(path)
+    said = loaded.dataset or (record and record.described)
+    return said if said and said.name == name else describe(name)
+
+
+def _record_of(path: Path) -> RunRecord | None:
+    """Of the run whose file it is, unless that is damaged."""
     path = path.absolute()
     for run in (Run(path.parent), Run(path.parent.parent)):
         with suppress(DamagedFileError, DiskError):
             if path in run.saved_files():
-                return run.record.trained_on
-    return {}
+                return run.record
+    return None

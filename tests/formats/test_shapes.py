@@ -140,12 +140,20 @@ def test_checkpoint_of_a_dataset_that_is_built_in_has_the_keys_it_always_had(
     assert inspect(run.checkpoint_path(0)).dataset is None
 
 
-@pytest.mark.parametrize(
-    "change", [{"classes": ["only one"]}, {"label": "a\x1b[0m"}, {"name": "fashion-mnist"}, {"source": "x" * 5000}]
-)
-def test_description_of_no_sense_is_passed_over(colour: Run, tmp_path: Path, change: dict[str, Any]) -> None:
+NO_SENSE: dict[str, dict[str, Any]] = {
+    "one class": {"classes": ["only one"]},
+    "a label that a terminal obeys": {"label": "a\x1b[0m"},
+    "the name of another": {"name": "fashion-mnist"},
+    "a long text": {"source": "x" * 5000},
+    "a long number": {"train": 1 << 60},
+    "a key more": {"more": 1},
+}
+
+
+@pytest.mark.parametrize("change", NO_SENSE)
+def test_description_of_no_sense_is_passed_over(colour: Run, tmp_path: Path, change: str) -> None:
     content = save.load_checkpoint(colour.checkpoint_path(0))
-    torch.save({**content, "dataset": {**content["dataset"], **change}}, tmp_path / "file")
+    torch.save({**content, "dataset": {**content["dataset"], **NO_SENSE[change]}}, tmp_path / "file")
     assert (inspect(tmp_path / "file").dataset, inspect(tmp_path / "file").refusal) == (None, None)
 
 

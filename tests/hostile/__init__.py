@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tests.hostile import archives, bombs, formats, gadgets, layers, numbers
 from tests.hostile.building import Case
-from tests.hostile.numbers import optimizers
+from tests.hostile.numbers import descriptions, optimizers
 
 __all__ = ["Case", "corpus", "harmless", "optimizers", "quick", "rest"]
 _QUICK = 8
@@ -24,6 +24,7 @@ def harmless() -> Iterator[Case]:
     """What may be loaded in part or whole, and must cost nothing."""
     yield from bombs.harmless()
     yield from optimizers()
+    yield from descriptions()
 
 
 def quick() -> list[Case]:

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from fashion_core.config import Shape
+from fashion_core.data.description import BUILT_IN
 from fashion_core.models import build_model
 from tests.hostile.building import BIAS, PLACE, Case, checkpoint, mlp, real_file, repickled, saved, weight_file
 from tests.hostile.opcodes import call, listed, mapping, named, number, real, sequence, storage, tensor, text
@@ -223,4 +225,75 @@ def _attribute(name: str) -> bytes:
     return saved(model)
 
 
-FAMILIES = (weights, odd_tensors, speaking)
+def _sized(*changes: tuple[int, tuple[int, ...]]) -> bytes:
+    """Weights with the names of the MLP, of these sizes at these places."""
+    sizes = {**dict(enumerate([(512, 784), (512,), (512, 512), (512,), (10, 512), (10,)])), **dict(changes)}
+    return saved({name: torch.zeros(size) for name, size in zip(mlp().state_dict(), sizes.values(), strict=True)})
+
+
+def _unbacked(inputs: int) -> bytes:
+    """A first layer of this many inputs, whose numbers are one number again and again."""
+    return saved({**mlp().state_dict(), WEIGHT: torch.zeros(1, 1).expand(512, inputs)})
+
+
+def _many() -> bytes:
+    """A hundred models for different images, all of one number."""
+    one, names = torch.zeros(1, 1), list(mlp().state_dict())
+    sizes = [(512, 784), (512, 1), (512, 512), (512, 1), (10, 512), (10, 1)]
+    return saved(
+        {
+            f"{number}.{name}": one.expand(*size[:-1], 64 * number) if name == WEIGHT else one.expand(size).squeeze(1)
+            for number in range(1, 101)
+            for name, size in zip(names, sizes, strict=True)
+        }
+    )
+
+
+def _whole(shape: Shape, path: str, value: Any) -> bytes:
+    model = build_model("cnn", 0, shape)
+    *layers, name = path.split(".")
+    vars(model.get_submodule(".".join(layers)))[name] = value
+    return saved(model)
+
+
+def sizes_of_no_model() -> Iterator[Case]:
+    for classes in (0, 1, 1001, 2000):
+        yield f"weights for {classes} classes", partial(_sized, (4, (classes, 512)), (5, (classes,)))
+    for inputs in (0, 49, 785, 787):
+        yield f"weights for images of {inputs} numbers", partial(_sized, (0, (512, inputs)))
+    yield "weights whose bias is of other classes", partial(_sized, (4, (5, 512)))
+    yield "weights of a layer that takes no other's", partial(_sized, (2, (512, 256)))
+    yield "weights of 300 hidden units", partial(_sized, (0, (300, 784)), (1, (300,)))
+    yield (
+        "weights of 2 channels",
+        lambda: saved({**build_model("cnn", seed=0).state_dict(), "features.0.weight": torch.zeros(32, 2, 3, 3)}),
+    )
+    yield "a first layer of 400 MB in one number", partial(_unbacked, 3 * 256 * 256)
+    yield "a first layer of 2^40 inputs in one number", partial(_unbacked, 1 << 40)
+    yield "a hundred models in one number", _many
+    for path, value in (("features.0.in_channels", 1), ("classifier.2.in_features", 3136), ("features.7.stride", 4)):
+        yield f"a model for colour whose {path} lies", partial(_whole, Shape(3, 32, 32, 5), path, value)
+
+
+def descriptions() -> Iterator[Case]:
+    """What stands where a checkpoint of this app describes its dataset: passed over at no cost."""
+    fields: dict[str, Any] = BUILT_IN["synthetic"].model_copy(update={"name": "shoes"}).model_dump(mode="json")
+    there = {
+        "a text": "shoes",
+        "59,000 keys": dict.fromkeys(map(str, range(59_000))),
+        "59,000 classes": {**fields, "classes": list(map(str, range(59_000)))},
+        "59,000 means of no sense": {**fields, "mean": [None] * 59_000},
+        "a long text": {**fields, "source": "x" * 1_000_000},
+        "a long number": {**fields, "train": 1 << 40_000},
+        "a tensor": {**fields, "height": torch.zeros(1)},
+        "itself": {**fields, "source": fields},
+    }
+    for name, value in there.items():
+        yield f"a dataset that is {name}", partial(_described, value)
+
+
+def _described(value: Any) -> bytes:
+    return saved(checkpoint(dataset=value))
+
+
+FAMILIES = (weights, odd_tensors, speaking, sizes_of_no_model)

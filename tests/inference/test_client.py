@@ -158,7 +158,7 @@ from fashion_core.inference.client import PREDICTOR
 print(PREDICTOR.test_images("synthetic")[0].shape, "torch" in sys.modules)
 """
     done = python(code, FASHION_DATA=str(tmp_path / "data"))
-    assert done.stdout == "(2000, 28, 28) False\n"
+    assert done.stdout == "(2000, 1, 28, 28) False\n"
     assert "are not cached" in done.stderr
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from fashion_core.config import FASHION, Shape, parse_config
-from fashion_core.data.description import BUILT_IN, Description, describe
+from fashion_core.config import FASHION, MOST_IMAGES, Shape, parse_config
+from fashion_core.data.description import BUILT_IN, MOST_CLASSES, Description, describe
 from fashion_core.errors import (
     ConfigError,
     DamagedFileError,
@@ -32,7 +32,6 @@ from fashion_core.runs.schema import Environment
 _WHOLE = frozenset({"int64", "int32", "int16", "int8", "uint8"})
 OWN_KEYS = ("run", "config", "environment", "measured")  # beside the tutorial's four, for an exact resume
 DATASET_KEY = "dataset"  # beside them too, where it was added: its description
-_LONGEST_SOURCE = 2_000  # characters
 _LAYERS = {layer.kind for model in KNOWN for _, layer in blueprint(model, FASHION).named_layers()}
 _ALLOWED = PLAIN_NAMES | {kind for kind in _LAYERS if "." in kind}
 
@@ -202,14 +201,24 @@ def own_part(content: Any) -> dict[str, Any]:
 def described(content: Any) -> Description | None:
     """What a checkpoint of this app says of the dataset that it was trained on, if that was added; else None."""
     said = content.get(DATASET_KEY) if isinstance(content, dict) else None
+    if not isinstance(said, dict) or not _may_describe(said):
+        return None
     try:
         found = Description.model_validate(said)
     except ValidationError:
         return None
-    are_texts = len(found.source) <= _LONGEST_SOURCE and all(
-        map(is_one_line, (found.label, found.source, *found.classes))
-    )
-    return found if are_texts and found.name not in BUILT_IN else None
+    is_text = all(map(is_one_line, (found.label, found.source, *found.classes)))
+    is_possible = max(found.train, found.test) <= MOST_IMAGES and found.name not in BUILT_IN
+    return found if is_text and is_possible else None
+
+
+def _may_describe(said: dict[Any, Any]) -> bool:
+    """Whether it has a description's keys, and nothing in it takes long to check."""
+    return said.keys() == Description.model_fields.keys() and all(map(_is_small, said.values()))
+
+
+def _is_small(value: Any) -> bool:
+    return len(value) <= MOST_CLASSES and all(map(is_plain, value)) if isinstance(value, list) else is_plain(value)
 
 
 def dataset_of(file: SavedFile, name: str) -> Description | None:

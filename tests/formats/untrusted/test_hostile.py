@@ -40,7 +40,8 @@ def audited(folder: Path, part: str) -> dict[str, Any]:
 
 
 NUMBERS_ALONE = (
-    "weights: ", "speaking: weights named", "safetensors with: ", "names: weights with", "sizes: tensor of 2^47"
+    "weights: ", "speaking: weights named", "safetensors with: ", "names: weights with", "sizes: tensor of 2^47",
+    "sizes of no model: weights",
 )  # fmt: skip
 """How the names of hostile files begin that can hold nothing but weights, if of a strange shape or name."""
 
