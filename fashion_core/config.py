@@ -30,6 +30,7 @@ MOST_IMAGES: Final = 10_000_000  # of one dataset, to train on
 
 
 Fit = Literal["pad", "crop", "stretch"]  # how a picture of another size is made one of a dataset's
+FITS: Final[tuple[Fit, ...]] = typing.get_args(Fit)
 
 
 class Shape(NamedTuple):

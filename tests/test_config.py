@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fashion_core.config import PRESETS, TRAINING_IMAGES, TrainConfig, parse_config, settings, variable
+from fashion_core.config import DATASET_LABELS, PRESETS, TRAINING_IMAGES, TrainConfig, parse_config, settings, variable
 from fashion_core.errors import ConfigError
 
 
@@ -107,7 +107,8 @@ def test_settings_give_the_bounds_that_are_checked() -> None:
 def test_settings_give_the_choices_that_are_allowed() -> None:
     for setting in settings():
         annotation = TrainConfig.model_fields[setting.name].annotation
-        assert setting.choices == (get_args(annotation) if get_origin(annotation) is Literal else ())
+        literal = get_args(annotation) if get_origin(annotation) is Literal else ()
+        assert setting.choices == (tuple(DATASET_LABELS) if setting.name == "dataset" else literal)
         for choice in setting.choices:
             parse_config({setting.name: choice, "batch_size": 64})
 

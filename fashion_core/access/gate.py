@@ -16,9 +16,9 @@ from fashion_core.access import audit, texts
 from fashion_core.access.audit import Entry
 from fashion_core.access.roles import Actor
 from fashion_core.config import MAX_NAME, TrainConfig
-from fashion_core.data import adding, fashion_mnist
-from fashion_core.data.adding import AddRequest
+from fashion_core.data import fashion_mnist
 from fashion_core.data.report import Report
+from fashion_core.data.request import AddRequest
 from fashion_core.errors import ConfigError, DiskError, NotAllowedError, RunStateError, counted
 from fashion_core.resume import drill, lesson, plan
 from fashion_core.resume.plan import ResumeRequest
@@ -174,12 +174,14 @@ class Actions:
         source: str,
         request: AddRequest,
         progress: Callable[[int, int], object],
-        add: Adder = adding.add,
+        add: Adder,
     ) -> Report:
         with self._acting("add data", detail=f"{request.name} from {source}"):
             return add(source, request, progress)
 
     def remove_dataset(self, name: str) -> None:
+        from fashion_core.data import adding  # whatever reads pictures takes a while: most commands need none
+
         with self._acting("remove data", detail=name):
             adding.remove(name)
 

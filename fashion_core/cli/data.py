@@ -1,24 +1,26 @@
-"""The commands about datasets: data add, list, show, remove."""
+"""The commands about datasets: data add, list, show, remove. What reads pictures is imported where it is needed."""
 
 import argparse
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from tqdm import tqdm
 
 from fashion_core.access.gate import from_command_line
-from fashion_core.charts.gallery import thumbnail
 from fashion_core.cli.answer import answer, as_typed, say
-from fashion_core.data import adding, description, report
-from fashion_core.data.adding import AddRequest
+from fashion_core.config import FITS
+from fashion_core.data import description, report
 from fashion_core.data.description import ARRAYS, BUILT_IN, LEAST_SIDE, MOST_SIDE, Description
-from fashion_core.data.pictures import FITS
 from fashion_core.data.report import ClassCount, Finding, Report
+from fashion_core.data.request import AddRequest
 from fashion_core.errors import DamagedFileError, DataError, DiskError
 from fashion_core.runs.store import RunStore
+
+if TYPE_CHECKING:
+    from fashion_core.data.adding import Prepared
 
 _SHOWN = 20  # classes in what people read
 _SAMPLES: Final = 24
@@ -75,18 +77,24 @@ def add_dataset(options: argparse.Namespace) -> None:
 
 
 def _add(options: argparse.Namespace, request: AddRequest, progress: Progress) -> tuple[dict[str, Any], Report]:
-    found = from_command_line(RunStore()).add_dataset(options.source, request, progress)
+    from fashion_core.data import adding
+
+    found = from_command_line(RunStore()).add_dataset(options.source, request, progress, adding.add)
     return {"path": str(description.folder_of(options.name))}, found
 
 
 def _preview(options: argparse.Namespace, request: AddRequest, progress: Progress) -> tuple[dict[str, Any], Report]:
+    from fashion_core.data import adding
+
     with adding.prepared(options.source, request, progress) as ready:
         samples = {"samples": list(_samples(ready))} if options.samples else {}
         return {"path": None, **samples}, ready.report
 
 
-def _samples(ready: adding.Prepared) -> Iterator[tuple[str, str]]:
+def _samples(ready: "Prepared") -> Iterator[tuple[str, str]]:
     """One picture of each of the first classes, as a page shows it."""
+    from fashion_core.charts.gallery import thumbnail
+
     arrays = {name: np.load(ready.folder / name, mmap_mode="r", allow_pickle=False) for name in ARRAYS}
     for label, name in enumerate(ready.report.description.classes[:_SAMPLES]):
         for half in ("train", "test"):

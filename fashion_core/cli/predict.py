@@ -24,14 +24,14 @@ from fashion_core.loops import test_loop
 
 def predict_images(options: argparse.Namespace) -> None:
     """Print a record for each image, in the order given. Raises ``ImageError`` before any if one can't be read."""
+    model, config, dataset = _model(options, ("pixels",))
     images = []
     for path in options.images:
         try:
             with _silent_libraries():
-                images.append(torch.from_numpy(prepare.prepare(path).pixels))
+                images.append(torch.from_numpy(prepare.prepare(path, dataset).pixels))
         except ImageError as error:
             raise ImageError(f"{path}: {error}") from error
-    model, config, dataset = _model(options, ("pixels",))
     device = devices.resolve(config.device)
     found, classes = engine.probabilities(model, torch.stack(images), config.pixels, dataset, device), dataset.classes
     records = [
@@ -112,6 +112,7 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
     yield f"{report['file']}: {report['accuracy']:.2%} of {report['images']:,} test images of {report['dataset']}"
     error = f"expected calibration error {report['expected_calibration_error']:.2%}"
     yield f"95 % interval {low:.2%} to {high:.2%}, loss {report['loss']:.4f}, {error}"
+    longest = max(len(one["class"]) for one in report["classes"])
     for one in report["classes"]:
         precision, recall = ("–" if one[key] is None else f"{one[key]:.1%}" for key in ("precision", "recall"))
-        yield f"{one['class']:<12} precision {precision:>6}  recall {recall:>6}"
+        yield f"{one['class']:<{longest}} precision {precision:>6}  recall {recall:>6}"

@@ -47,12 +47,12 @@ def read_arrays(description: Description) -> tuple[Half, Half]:
         _read_array(folder_of(description.name) / name, size, "uint8" if len(size) > 1 else "uint16")
         for name, size in zip(ARRAYS, sizes, strict=True)
     )
-    if _digest(train, test, train_labels, test_labels) != description.sha256:
-        raise DamagedFileError(folder_of(description.name), "its images or labels are not those that it describes")
     for name, found in zip(ARRAYS[2:], (train_labels, test_labels), strict=True):
         if found.max() >= len(description.classes):
             said = f"it has a label {found.max()}, and there are {len(description.classes)} classes"
             raise DamagedFileError(folder_of(description.name) / name, said)
+    if _digest(train, test, train_labels, test_labels) != description.sha256:
+        raise DamagedFileError(folder_of(description.name), "its images or labels are not those that it describes")
     return (train, train_labels), (test, test_labels)
 
 

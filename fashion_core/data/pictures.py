@@ -1,14 +1,11 @@
 """A picture as the pixels of a dataset: its colours, its size, and how it is made to fit."""
 
-from typing import get_args
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from fashion_core.config import Fit, Shape
 
-FITS: tuple[Fit, ...] = get_args(Fit)
 Pixels = NDArray[np.uint8]
 _WAY = Image.Resampling.BILINEAR  # with antialiasing, as torchvision's Resize
 _COLOURFUL = 16  # levels by which channels differ in a picture that is not grey; JPEG leaves a few in one that is

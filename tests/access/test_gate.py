@@ -14,7 +14,8 @@ from fashion_core.access import audit
 from fashion_core.access.gate import Actions, forget_upload
 from fashion_core.access.roles import Actor
 from fashion_core.access.texts import LOOK_ONLY
-from fashion_core.data.adding import AddRequest
+from fashion_core.data import adding
+from fashion_core.data.request import AddRequest
 from fashion_core.errors import DiskError, NotAllowedError, RunStateError
 from fashion_core.files import TEMPORARY_PREFIX, now
 from fashion_core.formats import import_file
@@ -49,7 +50,9 @@ EVERY_ACTION: dict[str, Callable[[Actions, Run], object]] = {
     "relabel": lambda actions, run: actions.relabel(run, Labels(name="theirs"), run.labels),
     "verify": lambda actions, run: list(actions.verify([run])),
     "download": lambda actions, run: actions.download(lambda done, total: None),
-    "add data": lambda actions, run: actions.add_dataset("nowhere", AddRequest("mine"), lambda done, total: None),
+    "add data": lambda actions, run: actions.add_dataset(
+        "no", AddRequest("mine"), lambda done, total: None, adding.add
+    ),
     "remove data": lambda actions, run: actions.remove_dataset("mine"),
 }
 

@@ -7,6 +7,6 @@ and ``arrays`` to ``place``, where it gets its name.
 
 from fashion_core.data.adding.add import Prepared, add, prepared, preview
 from fashion_core.data.adding.place import remove
-from fashion_core.data.adding.request import AddRequest
+from fashion_core.data.request import AddRequest
 
 __all__ = ["AddRequest", "Prepared", "add", "prepared", "preview", "remove"]

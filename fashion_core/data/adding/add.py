@@ -14,10 +14,10 @@ from fashion_core.data.adding import arrays, findings, place
 from fashion_core.data.adding.arrays import Facts, Labels, Pile
 from fashion_core.data.adding.decode import decoded
 from fashion_core.data.adding.findings import Tally
-from fashion_core.data.adding.request import AddRequest, check, label_of
 from fashion_core.data.adding.survey import survey
 from fashion_core.data.description import Description
 from fashion_core.data.report import ClassCount, Finding, Report
+from fashion_core.data.request import AddRequest, check, label_of
 from fashion_core.data.sources import Source, open_source
 from fashion_core.data.sources.base import Numbers
 from fashion_core.data.sources.classes import check_images, check_number

@@ -15,8 +15,8 @@ from filelock import FileLock, Timeout
 
 from fashion_core import files
 from fashion_core.data import fashion_mnist
-from fashion_core.data.adding.request import check_name
 from fashion_core.data.description import BUILT_IN, FILE, folder_of
+from fashion_core.data.request import check_name
 from fashion_core.errors import DataError, printable
 
 _PREFIX: Final = f"{files.TEMPORARY_PREFIX}dataset-"

@@ -6,11 +6,11 @@ import numpy as np
 from PIL import Image
 
 from fashion_core.config import Shape
-from fashion_core.data.adding.request import AddRequest
 from fashion_core.data.description import LEAST_SIDE, MOST_SIDE
 from fashion_core.data.image_files import open_picture
 from fashion_core.data.pictures import is_coloured
 from fashion_core.data.report import Finding
+from fashion_core.data.request import AddRequest
 from fashion_core.data.sources import Item, Source
 from fashion_core.errors import DataError, FashionError
 

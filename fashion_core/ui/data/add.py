@@ -7,10 +7,10 @@ import pandas as pd
 import streamlit as st
 
 from fashion_core.access.gate import forget_upload
+from fashion_core.config import FITS
 from fashion_core.data import fashion_mnist
-from fashion_core.data.adding import AddRequest
-from fashion_core.data.pictures import FITS
 from fashion_core.data.report import Report
+from fashion_core.data.request import AddRequest
 from fashion_core.errors import DataError, printable
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, login

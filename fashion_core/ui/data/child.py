@@ -1,6 +1,6 @@
 """Adds a dataset in a process of its own, where a picture from anywhere can harm no visitor.
 
-That is `data add` of the command line; it is killed where nobody waits for it any more, and then nothing is kept.
+That is `data add` of the command line; it is ended where nobody waits for it any more, and then nothing is kept.
 """
 
 import json
@@ -8,8 +8,8 @@ import subprocess
 from collections.abc import Callable
 from typing import IO, Any, NamedTuple
 
-from fashion_core.data.adding import AddRequest
 from fashion_core.data.report import Report
+from fashion_core.data.request import AddRequest
 from fashion_core.errors import DataError
 from fashion_core.runs import processes
 
@@ -56,7 +56,7 @@ def _run(source: str, request: AddRequest, progress: Callable[[int, int], object
         said = _follow(child.stderr, progress)
         answer = child.stdout.read()
     finally:
-        child.kill()  # a click ends the script that waits here
+        child.terminate()  # a click ends the script that waits here
         child.wait()
     if not answer:
         raise DataError(said.removeprefix("fashion_core: ") or "Adding has ended without a word: try again.")

@@ -4,9 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from fashion_core.config import DATASET_NAME, MAX_NAME, Fit
+from fashion_core.config import DATASET_NAME, FITS, MAX_NAME, Fit
 from fashion_core.data.description import BUILT_IN, LEAST_SIDE, MOST_SIDE, folder_of
-from fashion_core.data.pictures import FITS
 from fashion_core.errors import DataError, is_blank, is_one_line, printable
 
 LONGEST: Final = 40  # characters of a name, as ``TrainConfig.dataset`` has them
