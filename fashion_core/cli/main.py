@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from fashion_core.cli import data, drill, files, lists, models, runs
 from fashion_core.cli.answer import as_typed, say
-from fashion_core.config import FASHION, PRESETS, settings
+from fashion_core.config import PRESETS, settings
 from fashion_core.errors import one_line
 from fashion_core.files import REFUSALS, refusal
 from fashion_core.runs.schema import EXPORT_NAMES
@@ -124,8 +124,8 @@ def _add_model_commands(commands: Any) -> None:
     _add(commands, "devices", models.list_devices, "list what this machine can train on")
     model = _add(commands, "model", models.show_model, "print a model and its layers")
     model.add_argument("name", choices=SETTINGS["model"].choices)
-    help_text = "channels, height, width of its images, and classes (default: {})".format(",".join(map(str, FASHION)))
-    model.add_argument("--shape", type=models.shape_of, default=FASHION, metavar="C,H,W,CLASSES", help=help_text)
+    model.add_argument("--dataset", default="fashion-mnist", help="whose images and classes it is made for")
+    model.add_argument("--shape", type=models.shape_of, help=argparse.SUPPRESS)  # of one that may be gone
     help_text = "run the tutorial's snippets on a finished run of its model"
     lesson = _add(commands, "lesson", models.run_lesson, help_text, "run")
     lesson.add_argument("--losses", action="store_true", help="loss_last and loss_now on training and test images")

@@ -9,7 +9,7 @@ from fashion_core.access.gate import from_command_line
 from fashion_core.cli.answer import answer
 from fashion_core.config import Shape
 from fashion_core.data import fashion_mnist
-from fashion_core.data.description import checked
+from fashion_core.data.description import checked, describe
 from fashion_core.errors import counted
 from fashion_core.runs.store import RunStore
 
@@ -51,7 +51,7 @@ def shape_of(text: str) -> Shape:
 def show_model(options: argparse.Namespace) -> None:
     from fashion_core.models import networks
 
-    found = networks.describe(options.name, options.shape)
+    found = networks.describe(options.name, options.shape or describe(options.dataset).shape)
     layers = (
         f"{layer['name']:<28} {layer['kind']:<18} {layer['output_shape']!s:<14} {layer['parameters']:>10,}"
         for layer in found["layers"]

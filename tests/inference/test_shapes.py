@@ -66,10 +66,21 @@ def test_file_of_other_classes_is_refused_for_a_dataset(tmp_path: Path, capsys: 
     assert "The file is not usable: the model has 10 outputs, Shoes has 5 classes." in said
 
 
-def test_garment_is_not_shown_to_a_model_for_colour_images(run: Run, tmp_path: Path, capsys: Capture) -> None:
-    Image.effect_noise((28, 28), 90).save(tmp_path / "garment.png")
-    said = printed(capsys, "predict", run.weights_path, tmp_path / "garment.png", status=1)[1]
-    assert "The model takes images of 3 × 32 × 32, as Shoes has them, not of 1 × 28 × 28." in said
+def test_picture_of_any_size_is_made_to_fit_those_of_the_dataset(run: Run, tmp_path: Path, capsys: Capture) -> None:
+    pixels = batches.load("shoes")[1].pixels[3].numpy().transpose(1, 2, 0)
+    for name, size in (("same", (32, 32)), ("larger", (64, 64)), ("wide", (90, 30))):
+        Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST).save(tmp_path / f"{name}.png")
+        (found,) = answered(capsys, "predict", run.checkpoint_path(0), tmp_path / f"{name}.png")
+        assert set(found["probabilities"]) == {f"kind {number}" for number in range(5)}
+        if name == "same":
+            expected = engine.probabilities(
+                load(run.model_path).model,
+                batches.load("shoes")[1].pixels[3:4],
+                "standard",
+                run.record.description,
+                CPU,
+            )
+            assert [*found["probabilities"].values()] == expected[0].tolist()
 
 
 def test_helper_process_answers_in_colour_with_the_bits_of_this_one(run: Run, shoes: Description) -> None:

@@ -1,15 +1,13 @@
 """torchvision's sets: read through its own classes, from files as it leaves them; without a network, one sentence."""
 
+import re
 from pathlib import Path
 
-import pytest
-
 from fashion_core.data.sources import torchvision_sets
-from fashion_core.errors import DownloadError
-from tests.support.processes import python
-from tests.support.sources import add, idx_folder, labels, noise
+from tests.support.processes import command_line, python
+from tests.support.sources import idx_folder, labels, noise
 
-NO_NETWORK = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+NO_NETWORK = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "no_proxy": ""}
 
 
 def test_set_is_read_as_torchvision_reads_it(tmp_path: Path) -> None:
@@ -22,14 +20,12 @@ def test_set_is_read_as_torchvision_reads_it(tmp_path: Path) -> None:
     assert (items[3].picture == noise(20, 20)[3]).all()
 
 
-@pytest.mark.usefixtures("data_root")
-def test_without_a_network_it_is_one_sentence_and_nothing_is_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in NO_NETWORK.items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(DownloadError, match=r"^cifar10 could not be fetched \(.*\): connect to the network and try"):
-        add("cifar10")
+def test_without_a_network_it_is_one_sentence_and_nothing_is_left(tmp_path: Path) -> None:
+    """In a process of its own: urllib looks for proxies once."""
+    done = command_line("data", "add", "cifar10", "--name", "mine", FASHION_DATA=str(tmp_path / "data"), **NO_NETWORK)
+    said = r"fashion_core: cifar10 could not be fetched \(.*\): connect to the network and try .*\n"
+    assert done.returncode == 1
+    assert re.fullmatch(said, done.stderr), done.stderr
     assert [path.name for path in (tmp_path / "data").iterdir()] == [".datasets.lock"]
 
 
