@@ -111,13 +111,18 @@ class Actions:
         made = self._resuming(run, "lesson", lambda: [*filter(None, [lesson.continue_run(self.store, run)])])
         return made[0] if made else None
 
-    def keep_upload(self, session: MutableMapping[Any, Any], upload: str, name: str, source: BinaryIO) -> Path:
-        """Return the copy of this upload on the store's disk, which goes with the next upload, or with the session."""
+    def keep_upload(
+        self, session: MutableMapping[Any, Any], upload: str, name: str, source: BinaryIO, suffix: str = ""
+    ) -> Path:
+        """Return the copy of this upload on the store's disk, which goes with the next upload, or with the session.
+
+        Its name is not theirs, but ends in ``suffix``.
+        """
         self._entry("upload", detail=name)
         kept: _Spooled | None = session.get(_SPOOLED)
         if kept is None or kept.upload != upload or not kept.path.exists():
             forget_upload(session)
-            kept = session[_SPOOLED] = _Spooled(upload, _spool(self.store, source))
+            kept = session[_SPOOLED] = _Spooled(upload, _spool(self.store, source, suffix))
         return kept.path
 
     def import_file(
@@ -250,9 +255,9 @@ def forget_upload(session: MutableMapping[Any, Any]) -> None:
         session.pop(_SPOOLED).remove()
 
 
-def _spool(store: RunStore, source: BinaryIO) -> Path:
+def _spool(store: RunStore, source: BinaryIO, suffix: str) -> Path:
     """Copy an upload; what a killed server leaves of it, ``RunStore.remove_leftovers`` removes."""
-    path = store.root / f"{files.TEMPORARY_PREFIX}upload-{secrets.token_hex(8)}" / "file"
+    path = store.root / f"{files.TEMPORARY_PREFIX}upload-{secrets.token_hex(8)}" / f"file{suffix}"
     with files.disk_errors(store.root):
         path.parent.mkdir(parents=True)
         try:

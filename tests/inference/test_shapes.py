@@ -73,13 +73,8 @@ def test_picture_of_any_size_is_made_to_fit_those_of_the_dataset(run: Run, tmp_p
         (found,) = answered(capsys, "predict", run.checkpoint_path(0), tmp_path / f"{name}.png")
         assert set(found["probabilities"]) == {f"kind {number}" for number in range(5)}
         if name == "same":
-            expected = engine.probabilities(
-                load(run.model_path).model,
-                batches.load("shoes")[1].pixels[3:4],
-                "standard",
-                run.record.description,
-                CPU,
-            )
+            model, one = load(run.checkpoint_path(0)).model, batches.load("shoes")[1].pixels[3:4]
+            expected = engine.probabilities(model, one, "standard", run.record.description, CPU)
             assert [*found["probabilities"].values()] == expected[0].tolist()
 
 

@@ -18,6 +18,7 @@ from fashion_core.ui.data import child, texts
 from fashion_core.ui.server import uploads
 
 _PREVIEWED = "previewed dataset"
+_KINDS = [".zip", ".npz", ".parquet"]
 _SAMPLE = 56  # pixels of the screen
 
 
@@ -60,11 +61,11 @@ def _ask_and_add(store: RunStore) -> None:
 
 
 def _ask_source(store: RunStore) -> str | None:
-    upload = st.file_uploader(texts.FILE, ["zip", "npz", "parquet"], key="dataset file")
+    upload = st.file_uploader(texts.FILE, _KINDS, key="dataset file")
     named = st.text_input(texts.PATH, placeholder=texts.PATH_HINT, key="dataset path").strip()
     if upload:
-        path = login.actions(store).keep_upload(uploads.kept(), upload.file_id, upload.name, upload)
-        return str(path)
+        kind = next((kind for kind in _KINDS if upload.name.lower().endswith(kind)), "")
+        return str(login.actions(store).keep_upload(uploads.kept(), upload.file_id, upload.name, upload, kind))
     return _under_data(named) if named else None
 
 
@@ -82,19 +83,22 @@ def _ask_request() -> AddRequest:
         name = st.text_input(texts.NAME, help=texts.NAME_HELP, key="dataset name", width=200)
         label = st.text_input(texts.LABEL, placeholder=texts.LABEL_HINT, key="dataset label", width=260)
         size = st.number_input(
-            texts.SIZE, value=None, step=1, placeholder=texts.SIZE_HINT, key="dataset size", width=140
+            texts.SIZE, value=None, step=1, placeholder=texts.SIZE_HINT, key="dataset size", width=170
         )
-        named = texts.COLOURS_OF
-        channels = st.selectbox(texts.COLOURS, named, format_func=named.__getitem__, key="dataset colours", width=140)
+        colours = st.selectbox(texts.COLOURS, texts.COLOURS_OF, key="dataset colours", width=140)
         fit = st.selectbox(texts.FIT, FITS, format_func=texts.FITS.__getitem__, key="dataset fit", width=140)
-    return AddRequest(name.strip(), label, size, channels, fit)
+    return AddRequest(name.strip(), label, size, texts.COLOURS_OF[colours], fit)
 
 
 @contextmanager
 def _progress_shown() -> Iterator[Callable[[int, int], object]]:
     bar = st.progress(0.0, texts.READING)
-    yield lambda done, total: bar.progress(min(1.0, done / max(1, total)), texts.READ.format(done=done, total=total))
-    bar.empty()
+    try:
+        yield lambda done, total: bar.progress(
+            min(1.0, done / max(1, total)), texts.READ.format(done=done, total=total)
+        )
+    finally:
+        bar.empty()
 
 
 def _show_preview(found: child.Preview) -> None:
