@@ -1,4 +1,4 @@
-"""Decode images in a few threads, in order, with only a few of them in memory."""
+"""Decode images, large ones in a few threads, in order, with only a few of them in memory."""
 
 import hashlib
 import os
@@ -13,13 +13,14 @@ import numpy as np
 from fashion_core.config import Shape
 from fashion_core.data.adding.survey import opened
 from fashion_core.data.description import Fit
-from fashion_core.data.pictures import as_pixels
+from fashion_core.data.pictures import pixel_bytes
 from fashion_core.data.sources import Half, Item
 from fashion_core.errors import FashionError
 
 _THREADS: Final = min(4, os.cpu_count() or 1)  # decoders take up to 300 MB each
 _MOST_ITEMS: Final = 128  # in one piece of work
 _MOST_BYTES: Final = 8 << 20
+_HEAVY_BYTES: Final = 8 << 10  # of an image: threads would only wait for each other with smaller ones
 _PARTS: Final = 6  # one of them for testing, as in MNIST's 10,000 beside 60,000 or near it
 
 
@@ -47,9 +48,13 @@ def decoded(items: Iterable[Item], shape: Shape, fit: Fit) -> Iterator[list[Resu
     waiting = deque[Future[list[Result]]]()
     try:
         for piece in _pieces(items):
-            waiting.append(pool.submit(_decode, piece, shape, fit))
-            if len(waiting) > _THREADS:
+            is_heavy = sum(map(_bytes, piece)) >= len(piece) * _HEAVY_BYTES
+            while waiting and (not is_heavy or len(waiting) > _THREADS):
                 yield waiting.popleft().result()
+            if is_heavy:
+                waiting.append(pool.submit(_decode, piece, shape, fit))
+            else:
+                yield _decode(piece, shape, fit)
         while waiting:
             yield waiting.popleft().result()
     finally:
@@ -84,7 +89,7 @@ def _decode_one(item: Item, shape: Shape, fit: Fit) -> Result:
         image = opened(item)
     except FashionError as error:
         return Unreadable(item.name, str(error))
-    pixels = as_pixels(image, shape, fit).tobytes()
+    pixels = pixel_bytes(image, shape, fit)
     return Decoded(item.half or _half(item), item.label, pixels, _hash(pixels), image.size)
 
 
