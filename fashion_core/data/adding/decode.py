@@ -5,8 +5,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -24,8 +23,7 @@ _HEAVY_BYTES: Final = 8 << 10  # of an image: threads would only wait for each o
 _PARTS: Final = 6  # one of them for testing, as in MNIST's 10,000 beside 60,000 or near it
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     half: Half
     label: int
     pixels: bytes
@@ -33,8 +31,7 @@ class Decoded:
     size: tuple[int, int]  # width and height before it was made to fit
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+class Unreadable(NamedTuple):
     name: str
     reason: str
 
@@ -47,8 +44,8 @@ def decoded(items: Iterable[Item], shape: Shape, fit: Fit) -> Iterator[list[Resu
     pool = ThreadPoolExecutor(_THREADS)
     waiting = deque[Future[list[Result]]]()
     try:
-        for piece in _pieces(items):
-            is_heavy = sum(map(_bytes, piece)) >= len(piece) * _HEAVY_BYTES
+        for piece, size in _pieces(items):
+            is_heavy = size >= len(piece) * _HEAVY_BYTES
             while waiting and (not is_heavy or len(waiting) > _THREADS):
                 yield waiting.popleft().result()
             if is_heavy:
@@ -61,17 +58,18 @@ def decoded(items: Iterable[Item], shape: Shape, fit: Fit) -> Iterator[list[Resu
         pool.shutdown(cancel_futures=True)
 
 
-def _pieces(items: Iterable[Item]) -> Iterator[list[Item]]:
+def _pieces(items: Iterable[Item]) -> Iterator[tuple[list[Item], int]]:
+    """Some items at a time, and their bytes."""
     piece: list[Item] = []
     size = 0
     for item in items:
         piece.append(item)
         size += _bytes(item)
         if len(piece) == _MOST_ITEMS or size >= _MOST_BYTES:
-            yield piece
+            yield piece, size
             piece, size = [], 0
     if piece:
-        yield piece
+        yield piece, size
 
 
 def _bytes(item: Item) -> int:
