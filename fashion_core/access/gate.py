@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequenc
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import psutil
 
@@ -16,8 +16,7 @@ from fashion_core.access import audit, texts
 from fashion_core.access.audit import Entry
 from fashion_core.access.roles import Actor
 from fashion_core.config import MAX_NAME, TrainConfig
-from fashion_core.data import adding, fashion_mnist
-from fashion_core.data.adding import AddRequest
+from fashion_core.data import fashion_mnist
 from fashion_core.data.report import Report
 from fashion_core.errors import ConfigError, DiskError, NotAllowedError, RunStateError, counted
 from fashion_core.resume import drill, lesson, plan
@@ -28,6 +27,9 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
 from fashion_core.runs.verify import Verified
+
+if TYPE_CHECKING:
+    from fashion_core.data.adding import AddRequest
 
 Importer = Callable[[RunStore, Path, str, Mapping[str, str], str | None], Run]
 _SPOOLED: Final = "spooled upload"
@@ -171,14 +173,18 @@ class Actions:
     def add_dataset(
         self,
         source: str,
-        request: AddRequest,
+        request: "AddRequest",
         progress: Callable[[int, int], object],
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Report:
+        from fashion_core.data import adding  # reads pictures, which every other command would wait for
+
         with self._acting("add data", detail=f"{request.name} from {source}"):
             return adding.add(source, request, progress, should_stop)
 
     def remove_dataset(self, name: str) -> None:
+        from fashion_core.data import adding
+
         with self._acting("remove data", detail=name):
             adding.remove(name)
 

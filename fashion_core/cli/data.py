@@ -2,16 +2,14 @@
 
 import argparse
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 from tqdm import tqdm
 
 from fashion_core.access.gate import from_command_line
 from fashion_core.cli.answer import answer, as_typed
-from fashion_core.data import adding, description, report
-from fashion_core.data.adding import AddRequest
-from fashion_core.data.description import BUILT_IN, LEAST_SIDE, MOST_SIDE, Description
-from fashion_core.data.pictures import FITS
+from fashion_core.data import description, report
+from fashion_core.data.description import BUILT_IN, LEAST_SIDE, MOST_SIDE, Description, Fit
 from fashion_core.data.report import ClassCount, Finding, Report
 from fashion_core.errors import DamagedFileError, DataError, DiskError
 from fashion_core.runs.store import RunStore
@@ -52,12 +50,14 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     help_text = "1: grey; 3: colour (default: 3 if any of the first images looked at has colour)"
     parser.add_argument("--channels", type=int, choices=(1, 3), help=help_text)
     help_text = "how images of another shape are made to fit (default: pad, with the colour of their border)"
-    parser.add_argument("--fit", choices=FITS, default="pad", help=help_text)
+    parser.add_argument("--fit", choices=get_args(Fit), default="pad", help=help_text)
     parser.add_argument("--preview", action="store_true", help="report everything and keep nothing")
 
 
 def add_dataset(options: argparse.Namespace) -> None:
-    request = AddRequest(options.name, options.label, options.size, options.channels, options.fit)
+    from fashion_core.data import adding  # reads pictures, which every other command would wait for
+
+    request = adding.AddRequest(options.name, options.label, options.size, options.channels, options.fit)
     work = adding.preview if options.preview else from_command_line(RunStore()).add_dataset
     with tqdm(unit=" images", disable=None) as bar:
 
