@@ -80,7 +80,7 @@ def open_picture(source: bytes | Path) -> tuple[Image.Image, str]:
     The picture is L, RGB or RGBA, upright, at most 1,024 pixels on a side. Raises ``ImageError`` or ``DiskError``.
     """
     data, exif = split(_checked(source if isinstance(source, bytes) else _read(source)))
-    turn = _TURNS.get(orientation(exif))
+    turn = _TURNS.get(orientation(exif)) if exif else None
     with _problems_of_pillow():
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     with image:
@@ -191,7 +191,7 @@ def _small(image: Image.Image) -> Image.Image:
     """At most ``WORKING_SIDE`` on a side, eight bits a band."""
     factor = -(-max(image.size) // WORKING_SIDE)
     if not _is_raw(image):
-        return image.reduce(factor)
+        return image if factor == 1 else image.reduce(factor)
     numbers = np.array(image, np.float32 if image.mode == "F" else np.int32)
     hidden = numbers == image.info.get("transparency", np.nan)
     if not hidden.any() or hidden.all():

@@ -29,14 +29,19 @@ def is_coloured(image: Image.Image) -> bool:
 
 def as_pixels(image: Image.Image, shape: Shape, fit: Fit) -> Pixels:
     """The picture as (channels, height, width) uint8 of this shape."""
+    pixels = np.frombuffer(pixel_bytes(image, shape, fit), np.uint8)
+    return pixels.reshape(shape.channels, shape.height, shape.width)
+
+
+def pixel_bytes(image: Image.Image, shape: Shape, fit: Fit) -> bytes:
+    """The same as the bytes of a dataset."""
     plain = on_white(image)
     mode = "L" if shape.channels == 1 else "RGB"
     if plain.mode != mode:
         plain = plain.convert(mode)
     if plain.size != (shape.width, shape.height):
         plain = _fitted(plain, (shape.width, shape.height), fit)
-    pixels = np.asarray(plain)
-    return pixels[None] if shape.channels == 1 else pixels.transpose(2, 0, 1)
+    return plain.tobytes() if shape.channels == 1 else np.asarray(plain).transpose(2, 0, 1).tobytes()
 
 
 def _fitted(image: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:

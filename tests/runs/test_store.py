@@ -179,7 +179,7 @@ def test_every_leftover_is_known_by_the_name_that_it_was_given(
         with files.scratch_folder(store.root):
             pass
         with pytest.raises(ValueError, match="closed"):
-            gate._spool(store, closed_source())
+            gate._spool(store, closed_source(), "")
     left = [path for path in store.root.iterdir() if path.is_dir()]
     assert len(left) == 4
     for path in left:

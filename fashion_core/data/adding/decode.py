@@ -1,29 +1,28 @@
-"""Decode images in a few threads, in order, with only a few of them in memory."""
+"""Decode images, large ones in a few threads, in order, with only a few of them in memory."""
 
 import hashlib
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from fashion_core.config import Fit, Shape
 from fashion_core.data.adding.survey import opened
-from fashion_core.data.pictures import as_pixels
+from fashion_core.data.pictures import pixel_bytes
 from fashion_core.data.sources import Half, Item
 from fashion_core.errors import FashionError
 
 _THREADS: Final = min(4, os.cpu_count() or 1)  # decoders take up to 300 MB each
 _MOST_ITEMS: Final = 128  # in one piece of work
 _MOST_BYTES: Final = 8 << 20
+_HEAVY_BYTES: Final = 8 << 10  # of an image: threads would only wait for each other with smaller ones
 _PARTS: Final = 6  # one of them for testing, as in MNIST's 10,000 beside 60,000 or near it
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     half: Half
     label: int
     pixels: bytes
@@ -31,8 +30,7 @@ class Decoded:
     size: tuple[int, int]  # width and height before it was made to fit
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+class Unreadable(NamedTuple):
     name: str
     reason: str
 
@@ -45,27 +43,32 @@ def decoded(items: Iterable[Item], shape: Shape, fit: Fit) -> Iterator[list[Resu
     pool = ThreadPoolExecutor(_THREADS)
     waiting = deque[Future[list[Result]]]()
     try:
-        for piece in _pieces(items):
-            waiting.append(pool.submit(_decode, piece, shape, fit))
-            if len(waiting) > _THREADS:
+        for piece, size in _pieces(items):
+            is_heavy = size >= len(piece) * _HEAVY_BYTES
+            while waiting and (not is_heavy or len(waiting) > _THREADS):
                 yield waiting.popleft().result()
+            if is_heavy:
+                waiting.append(pool.submit(_decode, piece, shape, fit))
+            else:
+                yield _decode(piece, shape, fit)
         while waiting:
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _pieces(items: Iterable[Item]) -> Iterator[list[Item]]:
+def _pieces(items: Iterable[Item]) -> Iterator[tuple[list[Item], int]]:
+    """Some items at a time, and their bytes."""
     piece: list[Item] = []
     size = 0
     for item in items:
         piece.append(item)
         size += _bytes(item)
         if len(piece) == _MOST_ITEMS or size >= _MOST_BYTES:
-            yield piece
+            yield piece, size
             piece, size = [], 0
     if piece:
-        yield piece
+        yield piece, size
 
 
 def _bytes(item: Item) -> int:
@@ -83,7 +86,7 @@ def _decode_one(item: Item, shape: Shape, fit: Fit) -> Result:
         image = opened(item)
     except FashionError as error:
         return Unreadable(item.name, str(error))
-    pixels = as_pixels(image, shape, fit).tobytes()
+    pixels = pixel_bytes(image, shape, fit)
     return Decoded(item.half or _half(item), item.label, pixels, _hash(pixels), image.size)
 
 

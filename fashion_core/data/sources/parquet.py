@@ -164,8 +164,7 @@ def _pictures(part: _Part, group: int) -> Iterator[bytes | ImageError]:
         for batch in part.file.iter_batches(_ROWS, row_groups=[group], columns=[part.columns.image], use_threads=False):
             column = batch.column(0)
             cells = column.field("bytes") if pa.types.is_struct(column.type) else column
-            for cell in cells:
-                data = cell.as_py()
+            for data in cells.to_pylist():
                 yield data if data is not None else ImageError("It holds no picture, perhaps the path of one.")
 
 

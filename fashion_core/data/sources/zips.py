@@ -43,9 +43,9 @@ def _scan(archive: zipfile.ZipFile) -> tuple[Scan, dict[str, zipfile.ZipInfo]]:
     for entry in archive.infolist():
         name = zip_file.name_of(entry)
         leads_out = ".." in PurePosixPath(name).parts or name.startswith("/")
-        if is_hidden(name) and not leads_out:
+        if not name or (is_hidden(name) and not leads_out):
             continue
-        if entry.is_dir():
+        if name.endswith("/"):
             folders.add(name.rstrip("/"))
         elif zip_file.is_link(entry) or leads_out:
             found.links.append(name)

@@ -101,6 +101,12 @@ def test_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: 
         add(path)
 
 
+def test_member_without_a_name_is_no_image(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "pets.zip", {**MEMBERS, "NO NAME HERE": b"x"})
+    path.write_bytes(path.read_bytes().replace(b"NO NAME HERE", b"\0" * 12))
+    assert add(path).counts() == {"cat": (3, 3), "dog": (3, 3)}
+
+
 def test_member_that_lies_about_its_size_is_unreadable(tmp_path: Path) -> None:
     path = zipped(tmp_path / "pets.zip", {**MEMBERS, "pets/train/cat/liar.png": bytes(1 << 20)})
     data = path.read_bytes()
