@@ -12,7 +12,7 @@ from pathlib import Path
 from fashion_core import files
 from fashion_core.cache import MOST_RUNS
 from fashion_core.config import TrainConfig
-from fashion_core.data.description import BUILT_IN, Description, describe
+from fashion_core.data.description import BUILT_IN, Description, describe, resolved
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError, RunStateError
 from fashion_core.runs.index.index import AT_ONCE, ID_PATTERN, Index, index_of
 from fashion_core.runs.launchers import engines
@@ -70,11 +70,14 @@ class RunStore:
         fill: Callable[[Run], None] = lambda draft: None,
         dataset: Description | None = None,
     ) -> Run:
-        """Make a run folder with its first status and what ``fill`` adds. Raises ``DiskError``, ``DataError``.
+        """Make a run folder with its first status and what ``fill`` adds.
 
-        Its dataset is the one of that name here, unless it is described.
+        Its dataset is the one of that name here, unless it is described. Raises ``DiskError``, ``DataError``,
+        ``ConfigError``.
         """
-        created, dataset = datetime.now(UTC), dataset or describe(config.dataset)
+        if dataset is None:
+            config, dataset = resolved(config), describe(config.dataset)
+        created = datetime.now(UTC)
         run_id = f"{created:%Y%m%d-%H%M%S}-{created.microsecond // 1000:03d}-{secrets.token_hex(2)}"
         record = RunRecord(
             id=run_id,

@@ -35,6 +35,7 @@ from fashion_core.runs.store import RunStore
 from fashion_core.ui.snippets import scripts
 from tests.benchmarks.stores import info_of
 from tests.hostile.building import members_of, remade
+from tests.support.datasets import add_dataset
 from tests.support.processes import ROOT, python
 from tests.support.runs import config, new_run, train, trained
 
@@ -84,6 +85,44 @@ def test_script_run_as_it_stands_measures_what_the_app_measures(
     app_losses = [epoch["loss"] for epoch in epoch_records(trained(store, **changes))]
     assert script_losses == pytest.approx(app_losses, rel=TOLERANCE * (10 if changes else 1))
     assert sorted(path.name for path in tmp_path.glob("*.pth")) == ["model.pth", "model_weights.pth"]
+
+
+@pytest.fixture
+def shoes(store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder with a dataset in colour, for this test and the scripts that it runs."""
+    monkeypatch.setenv("FASHION_DATA", str(tmp_path / "data"))
+    add_dataset("shoes")
+    return tmp_path / "data"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["mlp", "cnn", "resnet18"])
+def test_script_for_colour_images_measures_what_the_app_measures(
+    store: RunStore, tmp_path: Path, shoes: Path, model: str
+) -> None:
+    """With steps so small that the order of the images, which differs, changes nothing that is printed."""
+    changes = {"dataset": "shoes", "model": model, "train_images": 0, "batch_size": 40, "pixels": "standard"}
+    run = trained(store, **changes, learning_rate=1e-7, epochs=1)
+    (tmp_path / "there").mkdir()
+    printed = ran(scripts.training_script(run.record.config), tmp_path / "there", FASHION_DATA=str(shoes))
+    script_losses = [float(loss) for loss in re.findall(r"test loss ([\d.]+)", printed)]
+    assert script_losses == pytest.approx([epoch["loss"] for epoch in epoch_records(run)], rel=1e-3)
+    moved = scripts.training_script(run.record.config.model_copy(update={"augmentation": "flip and shift"}))
+    assert "test loss" in ran(moved, tmp_path / "there", FASHION_DATA=str(shoes))
+
+
+@pytest.mark.slow
+def test_lines_for_colour_images_give_the_bits_of_the_app(store: RunStore, tmp_path: Path, shoes: Path) -> None:
+    run = trained(store, dataset="shoes", model="cnn", train_images=0, batch_size=40, pixels="standard", epochs=1)
+    file, test = run.checkpoint_path(0), batches.load("shoes")[1]
+    Image.fromarray(test.pixels[3].permute(1, 2, 0).numpy()).save(tmp_path / "picture.png")
+    texts = {
+        name: scripts.using_script(name, target_of(file), run.record.config) for name in ("predicting", "evaluating")
+    }
+    found = probabilities_of(texts, tmp_path, shoes)
+    expected = engine.probabilities(load(file).model, test.pixels, "standard", test.description, CPU).numpy()
+    np.testing.assert_array_equal(found["evaluating"], expected)
+    np.testing.assert_allclose(found["predicting"], expected[3:4], atol=1e-5)
 
 
 RUN_EACH = """
