@@ -1,0 +1,81 @@
+"""Pages of runs on datasets that were added: many classes, names that look like Markdown, datasets that are gone."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fashion_core.config import Shape
+from fashion_core.data.description import FILE, folder_of
+from fashion_core.inference.client import PREDICTOR
+from fashion_core.runs.run import Run
+from fashion_core.runs.store import RunStore
+from fashion_core.ui import common
+from tests.support.datasets import add_dataset
+from tests.support.pages import open_page, widget, words
+from tests.support.runs import trained
+
+MARKDOWN = "**kind** ![0](http://example.org/0.png)"
+PAGES = {
+    "overview": {},
+    "train": {"run": "{run}"},
+    "checkpoints": {"of": "{run}"},
+    "resume": {"run": "{run}"},
+    "predict": {"run": "{run}", "image": "0"},
+}
+
+
+@pytest.fixture(autouse=True)
+def datasets(store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    PREDICTOR.close()  # it knows the data folder of whoever asked first
+    monkeypatch.setenv("FASHION_DATA", str(tmp_path / "data"))
+    add_dataset("many", Shape(3, 8, 8, 40), train=80, test=80)
+    description = folder_of("many") / FILE
+    said = json.loads(description.read_text())
+    said["classes"][0] = MARKDOWN
+    description.write_text(json.dumps(said))
+    yield
+    PREDICTOR.close()
+
+
+@pytest.fixture
+def run(store: RunStore) -> Run:
+    return trained(store, dataset="many", train_images=0, batch_size=40, epochs=1)
+
+
+def test_form_offers_added_datasets_by_their_labels_and_takes_their_form(store: RunStore) -> None:
+    app = open_page("train")
+    assert list(widget(app, "Dataset").options) == ["synthetic garments", "Fashion-MNIST", "Many"]
+    app.selectbox(key="train demo dataset").select("many").run()
+    assert not app.exception
+    assert 'batches.load("many")' in app.code[0].value
+    assert "inputs = 3 * 8 * 8" in app.code[0].value
+
+
+def test_evaluation_of_forty_classes_shows_what_is_confused_and_scrolls_the_rest(run: Run) -> None:
+    app = open_page("predict", run=run.id, view="Evaluation")
+    assert not app.error
+    charts = [chart.proto.spec for chart in app.get("vega_lite_chart")]
+    assert len(charts) >= 3
+    assert all("kind 39" in spec for spec in charts[:2])
+    assert '"text": {"field": "count"' not in charts[0]
+    assert len(widget(app, "Cell").options) <= 201
+
+
+def test_class_names_are_shown_as_text(run: Run) -> None:
+    app = open_page("predict", run=run.id, image="0")
+    assert app.header[0].value == f"Test image 0 · {common.plain(MARKDOWN)}"
+    assert MARKDOWN not in words(open_page("predict", run=run.id, view="Evaluation"))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_of_a_run_whose_dataset_is_gone_is_whole_or_says_so(run: Run, page: str) -> None:
+    shutil.rmtree(folder_of("many"))
+    PREDICTOR.close()
+    app = open_page(page, **{name: value.format(run=run.id) for name, value in PAGES[page].items()})
+    said = [error.value for error in app.error]
+    assert not app.exception
+    assert all("There is no dataset many here" in text for text in said)
+    assert bool(said) == (page in ("resume", "predict"))
